@@ -1,0 +1,95 @@
+#pragma once
+// One door to the weights of a model on disk, whatever the format: Hugging Face directory (safetensors, one file or
+// sharded) or GGUF file. Callers see Hugging Face tensor names, row-major [rows, cols] shapes and half-split RoPE
+// order only. Opening checks every tensor the config demands, so that reading cannot find a surprise later.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/dtype.h"
+#include "kernels/status.h"
+#include "runtime/model/generation_config.h"
+#include "runtime/model/llama_config.h"
+
+namespace herd::model {
+
+class GgufFile;
+
+// A vector (norm, bias) of n elements is one row: rows = 1, cols = n.
+struct TensorInfo {
+  std::string name;         // Hugging Face name; the file's own for tensors the model does not use
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::string shape;        // as in the file's own order turned to Hugging Face's, "[576, 1536]"
+  std::string encoding;     // "float32", "bfloat16", "float16", "q8_0", "q4_0", "q4_1", or another format's name
+  std::uint64_t bytes = 0;  // in the file
+  std::string file;
+  bool used = false;        // false: present, not part of the model; never read by the loader
+};
+
+// Where the text side of the model lives. Paths are empty when there is no such file.
+struct TextParts {
+  std::string tokenizer_json;
+  std::string tokenizer_model;
+  std::string tokenizer_config_json;
+  std::string chat_template;  // text of the template, empty when there is none
+};
+
+// What a directory says without weights.
+struct ModelDescription {
+  LlamaConfig config;
+  GenerationConfig generation;
+  TextParts text;
+};
+
+// Resource; const calls are thread-safe. Names: "model.embed_tokens.weight", "model.layers.3.self_attn.q_proj.weight"
+// (and ".bias"), "model.layers.3.mlp.down_proj.weight", "model.layers.3.input_layernorm.weight",
+// "model.layers.3.post_attention_layernorm.weight", "model.norm.weight", "lm_head.weight" (absent when tied).
+class Checkpoint {
+ public:
+  virtual ~Checkpoint() = default;
+
+  [[nodiscard]] virtual const LlamaConfig& config() const = 0;
+  [[nodiscard]] virtual const GenerationConfig& generation() const = 0;
+  [[nodiscard]] virtual const TextParts& text() const = 0;
+  // The vocabulary of a GGUF checkpoint lies in its metadata; nullptr for every other format.
+  [[nodiscard]] virtual const GgufFile* gguf() const = 0;
+
+  [[nodiscard]] virtual bool has(std::string_view name) const = 0;
+  [[nodiscard]] virtual Expected<TensorInfo> info(std::string_view name) const = 0;
+  [[nodiscard]] virtual std::vector<TensorInfo> tensors() const = 0;  // sorted by name, unused ones included
+
+  // Expands rows [row_begin, row_end) × columns [col_begin, col_end) to float, row-major, tightly packed in `out`.
+  // Every encoding expands exactly (quantised: with the format's own fp32 roundings). Columns need not be aligned to
+  // quantisation blocks.
+  [[nodiscard]] virtual Status read_rows(std::string_view name, std::int64_t row_begin, std::int64_t row_end,
+                                         std::int64_t col_begin, std::int64_t col_end, float* out) const = 0;
+
+  // Row-major data in the page cache, when the file holds exactly this dtype in exactly this row order at an aligned
+  // address; else nullptr. Valid as long as the checkpoint.
+  [[nodiscard]] virtual const void* mapped(std::string_view name, DType dtype) const = 0;
+
+  // The encoding most weights of the model's matrices have: "float32", "bfloat16", "float16", "q8_0", "q4_0", "q4_1".
+  [[nodiscard]] virtual std::string default_encoding() const = 0;
+};
+
+struct CheckpointOverrides {
+  std::string weight_path;  // weights elsewhere: a .safetensors file, an index, a directory, a .gguf file
+  int layers = 0;           // > 0: only the first `layers` layers exist
+};
+
+// `path`: a Hugging Face directory, a .gguf file, or a directory with exactly one .gguf file.
+[[nodiscard]] Expected<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path,
+                                                                    const CheckpointOverrides& overrides = {});
+
+// `path`: a directory with config.json, weights not needed (random weights).
+[[nodiscard]] Expected<ModelDescription> open_config_only(const std::string& path);
+
+// True when any of the n floats is NaN or infinite. The loader calls it on rows it expanded.
+[[nodiscard]] bool has_non_finite(const float* values, std::size_t n);
+
+}  // namespace herd::model

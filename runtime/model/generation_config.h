@@ -1,0 +1,33 @@
+#pragma once
+// Sampling defaults that travel with a checkpoint (generation_config.json, or GGUF's special token ids). Absent means
+// "not stated": the caller's own default then holds.
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "kernels/status.h"
+#include "runtime/ids.h"
+
+namespace herd::model {
+
+struct GenerationConfig {
+  std::optional<TokenId> bos_id;
+  std::optional<TokenId> pad_id;
+  std::vector<TokenId> eos_ids;  // any of them ends a sequence; deduplicated, in the file's order
+  std::optional<bool> do_sample;
+  std::optional<double> temperature;
+  std::optional<double> top_p;
+  std::optional<int> top_k;
+  std::optional<double> min_p;
+  std::optional<double> repetition_penalty;
+  std::optional<int> max_length;
+  std::optional<int> max_new_tokens;
+
+  bool operator==(const GenerationConfig&) const = default;
+};
+
+// `file` is named in messages. Unknown keys are ignored: the file is written by many libraries.
+[[nodiscard]] Expected<GenerationConfig> parse_generation_config(std::string_view text, std::string_view file);
+
+}  // namespace herd::model

@@ -1,0 +1,103 @@
+#pragma once
+// THE list of operations. All arithmetic of a step goes through here; reference/ is the oracle and portable
+// fallback, cpu/ holds AVX2 and AVX-512, each equal to reference/ bit for bit (design.md §5, rules 1-7).
+//
+// Operations enqueue on the device's stream and return no values; only ShardExecutor waits (Device::wait).
+// Preconditions are checked here, once, for all backends (ops.cc). "act" below is the activation format:
+// bf16, or f32 when the encoding is float32. Rounding to act is round-to-nearest-even.
+
+#include <cstdint>
+
+#include "kernels/tensor_view.h"
+
+namespace herd {
+
+// Identifies one draw. counter = (choice, output_index, purpose, token id >> 2), word = token id & 3, key = seed.
+struct DrawKey {
+  std::uint64_t seed = 0;
+  std::uint32_t choice = 0;
+  std::uint32_t output_index = 0;
+  std::uint32_t purpose = 0;  // kDrawPurposeSample
+};
+inline constexpr std::uint32_t kDrawPurposeSample = 0;
+
+// A winner of (part of) a row. Order: higher score wins, ties go to the lower id.
+struct Candidate {
+  float score = 0.0F;  // what the draw maximised
+  float logit = 0.0F;  // the row's value after edits, before temperature
+  std::int32_t id = -1;
+};
+
+// (max, Σ exp(l − max)) of a run of logits; -inf, 0 when empty.
+struct MaxSum {
+  float max = 0.0F;
+  float sum = 0.0F;
+};
+
+class Ops {
+ public:
+  virtual ~Ops() = default;
+  [[nodiscard]] virtual const char* name() const = 0;  // "reference", "avx2", "avx512"
+
+  // ---- weights (at load, not on the step) ----
+  // Packs rows [row, row + rows) of W, given as float [rows, k] (tight), at the same outputs of `w`. Rounds to
+  // w.dtype (exact when the source had that dtype). Rows may come in any order; row is a multiple of 16 and
+  // rows is too, or it is the tail (padding outputs are then filled with +0). `data` must be writable.
+  virtual void pack_rows(const PackedMatrix& w, std::int64_t row, std::int64_t rows, const float* source) = 0;
+
+  // ---- the step ----
+  // out[t, :] = round(table[ids[t], :]).   table [vocab, hidden] packed; ids in [0, outputs); out act [tokens, hidden]
+  virtual void embed(const PackedMatrix& table, const std::int32_t* ids, const TensorView& out) = 0;
+
+  // out = round((x · 1/sqrt(mean(x²) + eps)) · weight); fp32 inside; sum of squares in rule 2's lanes.
+  //   x act [tokens, hidden], weight f32 [hidden], out act [tokens, hidden]
+  virtual void rms_norm(const TensorView& x, const float* weight, float eps, const TensorView& out) = 0;
+
+  // out[t, n] = Σ_k x[t, k] · w[n, k] by rule 1, leaves added by rule 3's tree; then + bias[n] when not null;
+  // stored in out's dtype (f32: as is; bf16: rounded).
+  //   x act [tokens, k], bias f32 [outputs], out [tokens, outputs]; out has room for outputs_padded columns
+  //   (row_stride >= outputs_padded) and columns beyond outputs are written with unspecified values.
+  virtual void matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) = 0;
+
+  // residual = round(residual + (tree(partials) + bias)). partials: `count` buffers f32 [tokens, hidden] of
+  // ranks 0..count-1 (count 1, 2, 4, 8), added as a balanced tree; a null one is an empty subtree, skipped.
+  //   residual act [tokens, hidden], bias f32 [hidden] or null
+  virtual void add_partials(const TensorView& residual, const float* const* partials, int count,
+                            std::int64_t partial_stride, const float* bias) = 0;
+
+  // Rotates q and k in place, half-split pairs (i, i + D/2), fp32 inside, rounded once.
+  //   y_i = fma(x_i, cos, −(x_{i+D/2} · sin));  y_{i+D/2} = fma(x_{i+D/2}, cos, x_i · sin)
+  //   x act [tokens, heads * head_dim]; positions [tokens]; table f32 [positions_max, head_dim] = cos (D/2), sin (D/2)
+  virtual void rope(const TensorView& x, std::int32_t heads, std::int32_t head_dim, const std::int32_t* positions,
+                    const float* table) = 0;
+
+  // Writes rows of k and v to their slots (block * block_size + offset).
+  //   k, v act [tokens, kv_heads * head_dim], slots [tokens]
+  virtual void write_kv(const TensorView& k, const TensorView& v, const std::int64_t* slots, const KvView& kv) = 0;
+
+  // Paged causal attention, rule 5.   q act [tokens, query_heads * head_dim], out the same shape, act
+  virtual void attention(const TensorView& q, const KvView& kv, const AttentionBatch& batch, const TensorView& out) = 0;
+
+  // out = round(silu(gate) · up), silu(z) = z / (1 + exp(−z)), fp32 inside, one rounding.
+  //   gate_up act [tokens, >= up_offset + width] (gate at 0, up at up_offset), out act [tokens, width]
+  virtual void silu_mul(const TensorView& gate_up, std::int64_t up_offset, const TensorView& out) = 0;
+
+  // out[i, :] = x[rows[i], :].   x act, out act [count, cols]
+  virtual void gather_rows(const TensorView& x, const std::int32_t* rows, const TensorView& out) = 0;
+
+  // ---- logits ----
+  // Per row: the (max, sum) of one vocabulary leaf: columns [begin, end) of logits f32 [rows, >= end]; begin is a
+  // multiple of 16. sum: 16 lanes (column mod 16), then rule 2's tree. out [rows]. An empty leaf gives {-inf, 0}.
+  virtual void leaf_max_sum(const TensorView& logits, std::int64_t begin, std::int64_t end, MaxSum* out) = 0;
+
+  // The best of columns [0, cols) of one row by score = logit (greedy), or, when `temperature` > 0,
+  // logit / temperature + gumbel(key, id_base + column) over columns whose logit / temperature >= floor.
+  // Columns at -inf never win while another is finite.
+  virtual void draw(const float* logits, std::int64_t cols, std::int32_t id_base, float temperature, float floor,
+                    const DrawKey& key, Candidate* out) = 0;
+
+  // The k best columns by (logit desc, id asc), sorted; fewer when cols < k: the rest has id -1.
+  virtual void top_k(const float* logits, std::int64_t cols, std::int32_t id_base, std::int32_t k, Candidate* out) = 0;
+};
+
+}  // namespace herd

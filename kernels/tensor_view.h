@@ -1,0 +1,89 @@
+#pragma once
+// Views: pointers with shapes, owned by someone else (Device memory). Plain data; safe in per-ISA files.
+
+#include <cstdint>
+
+#include "kernels/dtype.h"
+
+namespace herd {
+
+// [rows, cols], row-major; `row_stride` in elements, >= cols. A vector is [1, cols].
+struct TensorView {
+  void* data = nullptr;
+  DType dtype = DType::kF32;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::int64_t row_stride = 0;
+};
+
+inline constexpr std::int64_t kPanelOutputs = 16;  // outputs per weight panel
+inline constexpr std::int64_t kChunkK = 32;        // rule 1: K per chunk
+inline constexpr int kLeaves = 8;                  // rule 3: leaves of a row-parallel product, of the vocabulary
+
+constexpr std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+// Weights of y = x · Wᵀ, packed once at load for the kernels that read them.
+//   logical W: [outputs, k]; outputs padded to 16 and k to 32 with +0.
+//   bf16, f16: [outputs/16][k/2][16] dwords, low half = even k, high half = odd k   (f16 as raw binary16)
+//   f32:       [outputs/16][k/2][2][16] floats, even k first
+// `data` is 64-byte aligned. Leaves: half-open ranges of chunks [leaf_chunk[i], leaf_chunk[i+1]); a matrix
+// that is not row-parallel has one leaf. The leaves of one matrix are a whole subtree of rule 3's tree
+// (leaf_count is 1, 2, 4 or 8); an empty leaf is skipped in the tree, it is not a zero.
+struct PackedMatrix {
+  const void* data = nullptr;
+  DType dtype = DType::kBF16;
+  std::int64_t outputs = 0;
+  std::int64_t k = 0;
+  int leaf_count = 1;
+  std::int32_t leaf_chunk[kLeaves + 1] = {};
+
+  [[nodiscard]] constexpr std::int64_t outputs_padded() const { return round_up(outputs, kPanelOutputs); }
+  [[nodiscard]] constexpr std::int64_t k_padded() const { return round_up(k, kChunkK); }
+  [[nodiscard]] constexpr std::int64_t bytes() const {
+    return outputs_padded() * k_padded() * static_cast<std::int64_t>(dtype_bytes(dtype));
+  }
+};
+
+// One KV block of one layer. Opaque bytes to everyone but the attention kernels:
+//   K, bf16: [kv_heads][block_size/16][head_dim_padded/2][16 tokens] dwords (low = even dim), lanes are tokens
+//   K, f32:  [kv_heads][block_size/16][head_dim_padded/2][2][16 tokens] floats
+//   V:       [kv_heads][block_size][head_dim_padded16] elements, lanes are dims
+// head_dim_padded = round_up(head_dim, 32), head_dim_padded16 = round_up(head_dim, 16); padding of K is +0.
+struct KvLayout {
+  DType dtype = DType::kBF16;
+  std::int32_t block_size = 16;  // tokens; a multiple of 16 that divides 512
+  std::int32_t kv_heads = 0;     // of this rank
+  std::int32_t head_dim = 0;
+
+  [[nodiscard]] constexpr std::int64_t k_elements_per_token() const { return kv_heads * round_up(head_dim, 32); }
+  [[nodiscard]] constexpr std::int64_t v_elements_per_token() const { return kv_heads * round_up(head_dim, 16); }
+  [[nodiscard]] constexpr std::int64_t bytes_per_block() const {
+    return (k_elements_per_token() + v_elements_per_token()) * block_size *
+           static_cast<std::int64_t>(dtype_bytes(dtype));
+  }
+  bool operator==(const KvLayout&) const = default;
+};
+
+// The pool of one layer: block b at data + b * layout.bytes_per_block().
+struct KvView {
+  void* data = nullptr;
+  KvLayout layout;
+  std::int64_t blocks = 0;
+};
+
+// Ragged rows of a step against paged context. Row r of sequence s (r in [query_begin[s], query_begin[s+1]))
+// has absolute position context_length[s] - query_begin[s+1] + r and sees keys [0, position].
+struct AttentionBatch {
+  std::int32_t sequences = 0;
+  const std::int32_t* query_begin = nullptr;     // [sequences + 1]
+  const std::int32_t* context_length = nullptr;  // [sequences], this step's rows included
+  const std::uint32_t* block_tables = nullptr;   // [sequences, block_table_stride]
+  std::int64_t block_table_stride = 0;
+  std::int32_t query_heads = 0;                  // of this rank
+  const std::int32_t* kv_head_of_query = nullptr;  // [query_heads], local kv head index
+  float scale = 0.0F;
+};
+
+}  // namespace herd

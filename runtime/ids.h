@@ -1,0 +1,39 @@
+#pragma once
+// Strong ids of the runtime: what names what. Explicit conversion only, except TokenId, which is arithmetic
+// (an index into the vocabulary) everywhere it is used.
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+
+namespace herd {
+
+using TokenId = std::int32_t;  // [0, vocab_size)
+
+template <class Tag, class Number>
+struct StrongId {
+  Number value{};
+  constexpr StrongId() = default;
+  constexpr explicit StrongId(Number number) : value(number) {}
+  constexpr auto operator<=>(const StrongId&) const = default;
+};
+
+// One token stream inside a request (n choices = n sequences). Unique within a gateway's life.
+using SequenceId = StrongId<struct SequenceIdTag, std::uint64_t>;
+using RequestId = StrongId<struct RequestIdTag, std::uint64_t>;
+// A KV block of one replica's pool: [0, num_blocks).
+using BlockId = StrongId<struct BlockIdTag, std::uint32_t>;
+using ReplicaId = StrongId<struct ReplicaIdTag, std::uint32_t>;
+// Generation of a replica's membership; every message carries it, stale ones are dropped.
+using Epoch = StrongId<struct EpochTag, std::uint64_t>;
+// Step of a replica; the first plan of an epoch is 1, strictly rising.
+using StepId = StrongId<struct StepIdTag, std::uint64_t>;
+
+}  // namespace herd
+
+template <class Tag, class Number>
+struct std::hash<herd::StrongId<Tag, Number>> {
+  std::size_t operator()(const herd::StrongId<Tag, Number>& id) const noexcept {
+    return std::hash<Number>{}(id.value);
+  }
+};

@@ -1,0 +1,63 @@
+#pragma once
+// What a gateway asks of a replica (Submission) and what comes back per sequence (TokenDelta). Values.
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/status.h"
+#include "runtime/ids.h"
+#include "runtime/scheduler/step_plan.h"
+
+namespace herd::scheduler {
+
+// One sequence to run. `tokens` holds the prompt and, on a retry after a failure, what was already emitted.
+struct Submission {
+  SequenceId sequence;
+  std::uint32_t attempt = 0;           // deltas echo it; the ledger drops those of older attempts
+  std::vector<TokenId> tokens;
+  std::uint32_t prompt_tokens = 0;     // border inside `tokens`
+  std::uint32_t max_tokens = 0;        // emitted tokens at most, those in `tokens` included
+  sampling::SamplingParams sampling;
+  std::vector<TokenId> eos_ids;        // ids that end the sequence unless ignore_eos
+  std::int32_t priority = 0;           // lower runs first (vLLM); FCFS among equals
+  std::uint64_t cache_salt = 0;        // starts the block-hash chain (tenant, LoRA id, image digest)
+  OutputSelector output = OutputSelector::kNone;
+  bool operator==(const Submission&) const = default;
+};
+
+enum class FinishReason : std::uint8_t {
+  kNone = 0,  // not finished
+  kStop,      // EOS, stop token (the gateway: stop string)
+  kLength,    // max_tokens or the model's context
+  kAborted,   // the client went away
+  kFailed,    // the replica could not go on; `error` says why
+  kRefused,   // never ran; `error` says why
+};
+constexpr const char* finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kNone: return "none";
+    case FinishReason::kStop: return "stop";
+    case FinishReason::kLength: return "length";
+    case FinishReason::kAborted: return "abort";
+    case FinishReason::kFailed: return "error";
+    case FinishReason::kRefused: return "refused";
+  }
+  return "?";
+}
+
+// Zero or one token of one sequence, and the terminal event when `finish` is set. Exactly one delta of an
+// accepted attempt is terminal. A token that ends the sequence by id is carried too (usage counts it), with
+// finish kStop.
+struct TokenDelta {
+  SequenceId sequence;
+  std::uint32_t attempt = 0;
+  bool has_token = false;
+  SampledToken token;                  // valid when has_token
+  std::vector<OutputRows> outputs;     // rows asked for by the submission's OutputSelector
+  FinishReason finish = FinishReason::kNone;
+  Status error;                        // kFailed, kRefused
+  std::uint32_t cached_tokens = 0;     // prompt tokens served from the prefix cache; set on the terminal delta
+  bool operator==(const TokenDelta&) const = default;
+};
+
+}  // namespace herd::scheduler

@@ -1,0 +1,26 @@
+# Flags of every target. Rule 2 of the design: no contraction, no fast math, anywhere.
+add_compile_options(-Wall -Wextra -ffp-contract=off -fstack-protector-strong)
+add_compile_definitions($<$<AND:$<CONFIG:Release>,$<NOT:$<BOOL:${HERD_SANITIZE}>>>:_FORTIFY_SOURCE=2>)
+include_directories(${PROJECT_SOURCE_DIR})
+
+if(HERD_SANITIZE)
+  add_compile_options(-fsanitize=${HERD_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${HERD_SANITIZE})
+endif()
+
+# One static library per folder or fence, named herd_NAME with the alias herd::NAME.
+#   herd_library(runtime_model SRCS a.cc b.cc DEPS herd::kernels PRIVATE_DEPS Boost::json)
+function(herd_library name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
+  add_library(herd_${name} STATIC ${ARG_SRCS})
+  add_library(herd::${name} ALIAS herd_${name})
+  target_link_libraries(herd_${name} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+endfunction()
+
+# One test binary per mirrored folder: herd_test(kernels_tests SRCS a_test.cc DEPS herd::kernels)
+function(herd_test name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS;ARGS" ${ARGN})
+  add_executable(${name} ${ARG_SRCS})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name} ${ARG_ARGS} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+endfunction()

@@ -24,7 +24,7 @@ struct TensorInfo {
   std::string name;         // Hugging Face name; the file's own for tensors the model does not use
   std::int64_t rows = 0;
   std::int64_t cols = 0;
-  std::string shape;        // as in the file's own order turned to Hugging Face's, "[576, 1536]"
+  std::string shape;        // Hugging Face order, e.g. "[576, 1536]"; says more than rows and cols past two dimensions
   std::string encoding;     // "float32", "bfloat16", "float16", "q8_0", "q4_0", "q4_1", or another format's name
   std::uint64_t bytes = 0;  // in the file
   std::string file;

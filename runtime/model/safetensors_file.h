@@ -1,0 +1,53 @@
+#pragma once
+// One mapped .safetensors file: u64 header length, JSON header, tensor data. Every rule of the reference reader holds
+// when a file is open: the tensors cover the data without gap or overlap, and shape times dtype is the byte count.
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/status.h"
+#include "runtime/model/gguf_dequantize.h"
+#include "runtime/model/mapped_file.h"
+
+namespace herd::model {
+
+struct SafetensorsTensor {
+  std::string name;
+  std::string dtype;  // the format's own name: "BF16", "F8_E4M3"
+  std::vector<std::int64_t> shape;
+  std::uint64_t begin = 0;  // bytes [begin, end) of the file
+  std::uint64_t end = 0;
+
+  // Empty for a dtype that herd lists but cannot read.
+  [[nodiscard]] std::optional<Encoding> encoding() const;
+};
+
+// Resource, movable.
+class SafetensorsFile {
+ public:
+  [[nodiscard]] static Expected<SafetensorsFile> open(const std::string& path);
+  // Over memory that outlives the object; `file` is the name in messages.
+  [[nodiscard]] static Expected<SafetensorsFile> parse(std::span<const std::byte> bytes, std::string file);
+
+  [[nodiscard]] const std::string& file() const { return file_; }
+  [[nodiscard]] const std::vector<SafetensorsTensor>& tensors() const { return tensors_; }  // sorted by name
+  [[nodiscard]] const SafetensorsTensor* find(std::string_view name) const;
+  [[nodiscard]] std::span<const std::byte> data(const SafetensorsTensor& tensor) const {
+    return bytes_.subspan(tensor.begin, tensor.end - tensor.begin);
+  }
+
+ private:
+  SafetensorsFile() = default;
+
+  std::string file_;
+  std::optional<MappedFile> mapping_;
+  std::span<const std::byte> bytes_;
+  std::vector<SafetensorsTensor> tensors_;
+};
+
+}  // namespace herd::model

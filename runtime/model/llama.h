@@ -1,0 +1,81 @@
+#pragma once
+// The forward pass of one rank: from token ids to logits. LLaMA (Touvron et al. 2023) with grouped-query attention
+// (Ainslie et al. 2023), tensor-parallel as in Megatron-LM (Shoeybi et al. 2019) but summed by rule 3's tree.
+// Knows no sequences: a StepBatch tells rows, positions, slots and block tables.
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "kernels/collective.h"
+#include "kernels/device.h"
+#include "runtime/kv/kv_storage.h"
+#include "runtime/model/llama_weights.h"
+#include "runtime/model/rope_table.h"
+#include "runtime/parallel/shard_plan.h"
+
+namespace herd::model {
+
+// The rows of one step, flattened over sequences. Pointers are valid until the step is done.
+struct StepRows {
+  std::int64_t rows = 0;
+  const std::int32_t* token_ids = nullptr;   // [rows]
+  const std::int32_t* positions = nullptr;   // [rows]
+  const std::int64_t* slots = nullptr;       // [rows] block * block_size + offset
+  AttentionBatch attention;                  // ragged view of the same rows (heads and scale are filled by Llama)
+};
+
+// Resource. One per rank; used by one thread. Step buffers are allocated once, at their maximum, at fixed addresses.
+class Llama {
+ public:
+  static Expected<std::unique_ptr<Llama>> make(const LlamaConfig& config, const parallel::ShardPlan& plan,
+                                               std::shared_ptr<const LlamaWeights> weights,
+                                               std::shared_ptr<const RopeTable> rope, Encoding encoding,
+                                               Device& device, Collective& tp, std::int64_t rows_max,
+                                               std::int64_t logit_rows_max);
+
+  // Runs all layers; leaves the residual stream of the last layer in hidden(). `on_layer` (may be empty) is called
+  // before layer 0 and after each layer, for those who want every hidden state.
+  void forward(const StepRows& step, kv::KvStorage& kv, const std::function<void(int)>& on_layer);
+
+  // act [rows, hidden]: the residual after the last layer, before the final norm.
+  [[nodiscard]] const TensorView& hidden() const { return residual_; }
+
+  // Final norm over the given rows of hidden() (at most logit_rows_max), then this rank's slice of the head.
+  // normalized(): act [count, hidden];  logits(): f32 [count, vocab of this rank].
+  void logits(const std::int32_t* rows, std::int64_t count);
+  [[nodiscard]] const TensorView& normalized() const { return selected_; }
+  [[nodiscard]] const TensorView& logits() const { return logits_; }
+
+  [[nodiscard]] std::size_t activation_bytes() const;
+
+ private:
+  Llama(const LlamaConfig& config, const parallel::ShardPlan& plan, std::shared_ptr<const LlamaWeights> weights,
+        std::shared_ptr<const RopeTable> rope, Encoding encoding, Device& device, Collective& tp);
+  void decoder_layer(int layer, const StepRows& step, kv::KvStorage& kv);
+  void reduce_into_residual(const TensorView& partial, const float* bias);
+  void set_rows(std::int64_t rows);
+
+  const LlamaConfig config_;
+  const parallel::ShardPlan plan_;
+  std::shared_ptr<const LlamaWeights> weights_;
+  std::shared_ptr<const RopeTable> rope_;
+  const Encoding encoding_;
+  Ops& ops_;
+  Device& device_;
+  Collective& tp_;
+
+  std::vector<std::unique_ptr<DeviceBuffer>> memory_;
+  TensorView residual_;       // act [rows, hidden]
+  TensorView normed_;         // act [rows, hidden]
+  TensorView qkv_;            // act [rows, (q + 2 kv) * head_dim]
+  TensorView attention_out_;  // act [rows, q * head_dim]
+  TensorView gate_up_;        // act [rows, 2 * ffn]
+  TensorView mlp_;            // act [rows, ffn]
+  TensorView partial_;        // f32 [rows, hidden], this rank's part of the sum
+  float* gathered_ = nullptr; // f32 [ranks, rows, hidden]
+  TensorView selected_;       // act [logit rows, hidden]
+  TensorView logits_;         // f32 [logit rows, vocab of this rank]
+};
+
+}  // namespace herd::model

@@ -1,0 +1,288 @@
+#include "runtime/model/llama_weights.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/check.h"
+
+namespace herd::model {
+namespace {
+
+// Rows [row_begin, row_end) × columns [col_begin, col_end) of one source tensor, stacked with others in one matrix.
+struct Segment {
+  std::string name;
+  std::int64_t row_begin = 0;
+  std::int64_t row_end = 0;
+};
+
+std::string layer_name(int layer, const char* part) {
+  return "model.layers." + std::to_string(layer) + "." + part;
+}
+
+class CheckpointSource : public WeightSource {
+ public:
+  explicit CheckpointSource(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
+  Status read_rows(const std::string& name, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
+                   std::int64_t col_end, float* out) override {
+    return checkpoint_.read_rows(name, row_begin, row_end, col_begin, col_end, out);
+  }
+
+ private:
+  const Checkpoint& checkpoint_;
+};
+
+// SplitMix64 (Steele, Lea, Flood 2014) finaliser.
+std::uint64_t mix(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15ULL;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+class RandomSource : public WeightSource {
+ public:
+  RandomSource(const LlamaConfig& config, std::uint64_t seed) : config_(config), seed_(seed) {}
+  Status read_rows(const std::string& name, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
+                   std::int64_t col_end, float* out) override {
+    const bool norm = name.find("norm") != std::string::npos;
+    std::uint64_t stream = mix(seed_);
+    for (const char letter : name) stream = mix(stream ^ static_cast<unsigned char>(letter));
+    const std::int64_t columns = full_columns(name);
+    const bool bias = name.ends_with(".bias");
+    const float scale = bias ? 0.1F : std::sqrt(3.0F / static_cast<float>(columns));
+    for (std::int64_t row = row_begin; row < row_end; ++row) {
+      for (std::int64_t col = col_begin; col < col_end; ++col) {
+        const std::uint64_t bits = mix(stream + static_cast<std::uint64_t>(row * columns + col));
+        const auto centred = static_cast<float>(static_cast<std::int32_t>(bits >> 40) - (1 << 23));  // [-2^23, 2^23)
+        *out++ = norm ? 1.0F : centred * 0x1p-23F * scale;
+      }
+    }
+    return {};
+  }
+
+ private:
+  std::int64_t full_columns(const std::string& name) const {
+    if (name.find("o_proj.weight") != std::string::npos) return config_.query_size();
+    if (name.find("down_proj.weight") != std::string::npos) return config_.intermediate_size;
+    if (name.find("embed_tokens") != std::string::npos) return 3;  // unit-sized embeddings
+    return config_.hidden_size;
+  }
+  LlamaConfig config_;
+  std::uint64_t seed_;
+};
+
+// Packs tensors into device memory, counting bytes and watching for non-finite values.
+class Loader {
+ public:
+  Loader(WeightSource& source, Device& device, DType dtype, LoadReport& report,
+         const std::function<void(std::size_t, std::size_t)>& progress, std::size_t total)
+      : source_(source), device_(device), dtype_(dtype), report_(report), progress_(progress), total_(total) {}
+
+  // Stacks the segments' rows; columns [col_begin, col_begin + k) of each.
+  Expected<PackedMatrix> matrix(LlamaWeights& weights, const std::vector<Segment>& segments, std::int64_t col_begin,
+                                std::int64_t k, int leaf_count = 1, const std::int32_t* leaf_chunk = nullptr) {
+    PackedMatrix packed;
+    packed.dtype = dtype_;
+    packed.k = k;
+    for (const Segment& segment : segments) packed.outputs += segment.row_end - segment.row_begin;
+    packed.leaf_count = leaf_count;
+    if (leaf_chunk != nullptr) {
+      std::copy_n(leaf_chunk, leaf_count + 1, packed.leaf_chunk);
+    } else {
+      packed.leaf_chunk[1] = static_cast<std::int32_t>(packed.k_padded() / kChunkK);
+    }
+    auto buffer = device_.allocate(static_cast<std::size_t>(packed.bytes()), "weights");
+    if (!buffer) return fail(buffer.error());
+    packed.data = (*buffer)->data();
+    weights.memory.emplace_back(std::move(*buffer));
+    if (Status status = fill(packed, segments, col_begin); !status.ok()) return fail(std::move(status));
+    return packed;
+  }
+
+  // Concatenated vectors (norms, biases), as float.
+  Expected<const float*> vector(LlamaWeights& weights, const std::vector<Segment>& segments) {
+    std::int64_t count = 0;
+    for (const Segment& segment : segments) count += segment.row_end - segment.row_begin;
+    auto buffer = device_.allocate(static_cast<std::size_t>(round_up(count, kPanelOutputs)) * sizeof(float), "weights");
+    if (!buffer) return fail(buffer.error());
+    auto* out = static_cast<float*>((*buffer)->data());
+    weights.memory.emplace_back(std::move(*buffer));
+    for (const Segment& segment : segments) {
+      const std::int64_t n = segment.row_end - segment.row_begin;  // a vector is one row: its elements are columns
+      if (Status status = source_.read_rows(segment.name, 0, 1, segment.row_begin, segment.row_end, out); !status.ok())
+        return fail(std::move(status));
+      note_non_finite(segment.name, out, n);
+      out += n;
+    }
+    return static_cast<const float*>(out - count);
+  }
+
+ private:
+  Status fill(const PackedMatrix& packed, const std::vector<Segment>& segments, std::int64_t col_begin) {
+    // Enough rows to keep every thread busy, little enough to stay in the cache: about 4 MiB of floats.
+    const std::int64_t step =
+        std::max<std::int64_t>(kPanelOutputs * 4, round_up((1 << 20) / packed.k, kPanelOutputs * 4));
+    staging_.resize(static_cast<std::size_t>(step * packed.k));
+    for (std::int64_t row = 0; row < packed.outputs; row += step) {
+      const std::int64_t rows = std::min(step, packed.outputs - row);
+      if (Status status = stage(segments, row, rows, col_begin, packed.k); !status.ok()) return status;
+      device_.ops().pack_rows(packed, row, rows, staging_.data());
+      done_ += static_cast<std::size_t>(rows * packed.k) * dtype_bytes(dtype_);
+      if (progress_) progress_(std::min(done_, total_), total_);
+    }
+    return device_.wait();
+  }
+
+  // Rows [row, row + rows) of the stacked segments into staging_.
+  Status stage(const std::vector<Segment>& segments, std::int64_t row, std::int64_t rows, std::int64_t col_begin,
+               std::int64_t k) {
+    float* out = staging_.data();
+    std::int64_t origin = 0;
+    for (const Segment& segment : segments) {
+      const std::int64_t size = segment.row_end - segment.row_begin;
+      const std::int64_t begin = std::max(row, origin);
+      const std::int64_t end = std::min(row + rows, origin + size);
+      if (begin < end) {
+        const std::int64_t first = segment.row_begin + begin - origin;
+        if (Status status = source_.read_rows(segment.name, first, first + end - begin, col_begin, col_begin + k, out);
+            !status.ok())
+          return status;
+        note_non_finite(segment.name, out, (end - begin) * k);
+        out += (end - begin) * k;
+      }
+      origin += size;
+    }
+    return {};
+  }
+
+  void note_non_finite(const std::string& name, const float* values, std::int64_t n) {
+    if (!has_non_finite(values, static_cast<std::size_t>(n))) return;
+    if (std::find(report_.non_finite.begin(), report_.non_finite.end(), name) == report_.non_finite.end())
+      report_.non_finite.push_back(name);
+  }
+
+  WeightSource& source_;
+  Device& device_;
+  DType dtype_;
+  LoadReport& report_;
+  const std::function<void(std::size_t, std::size_t)>& progress_;
+  std::size_t total_ = 0;
+  std::size_t done_ = 0;
+  std::vector<float> staging_;
+};
+
+// Takes the value of an Expected or leaves the enclosing function with its error.
+#define HERD_TAKE(target, expression)                     \
+  do {                                                    \
+    auto taken = (expression);                            \
+    if (!taken) return fail(std::move(taken).error());    \
+    target = std::move(*taken);                           \
+  } while (false)
+
+Expected<LayerWeights> load_layer(Loader& loader, LlamaWeights& weights, const LlamaConfig& config, int layer,
+                                  const parallel::ShardPlan& plan) {
+  const std::int64_t hidden = config.hidden_size;
+  const std::int64_t dim = config.head_dim;
+  const std::int64_t q0 = plan.heads.begin * dim, q1 = plan.heads.end * dim;
+  const std::int64_t kv0 = plan.kv_heads.begin * dim, kv1 = plan.kv_heads.end * dim;
+  auto qkv = [&](const char* kind) {
+    return std::vector<Segment>{{layer_name(layer, "self_attn.q_proj.") + kind, q0, q1},
+                                {layer_name(layer, "self_attn.k_proj.") + kind, kv0, kv1},
+                                {layer_name(layer, "self_attn.v_proj.") + kind, kv0, kv1}};
+  };
+  auto gate_up = [&](const char* kind) {
+    return std::vector<Segment>{{layer_name(layer, "mlp.gate_proj.") + kind, plan.ffn.begin, plan.ffn.end},
+                                {layer_name(layer, "mlp.up_proj.") + kind, plan.ffn.begin, plan.ffn.end}};
+  };
+  auto whole = [&](const char* name) { return std::vector<Segment>{{layer_name(layer, name), 0, hidden}}; };
+
+  LayerWeights w;
+  HERD_TAKE(w.attention_norm, loader.vector(weights, whole("input_layernorm.weight")));
+  HERD_TAKE(w.qkv, loader.matrix(weights, qkv("weight"), 0, hidden));
+  HERD_TAKE(w.o, loader.matrix(weights, whole("self_attn.o_proj.weight"), q0, q1 - q0, plan.leaf_count,
+                               plan.attention_leaf_chunk.data()));
+  HERD_TAKE(w.mlp_norm, loader.vector(weights, whole("post_attention_layernorm.weight")));
+  HERD_TAKE(w.gate_up, loader.matrix(weights, gate_up("weight"), 0, hidden));
+  HERD_TAKE(w.down, loader.matrix(weights, whole("mlp.down_proj.weight"), plan.ffn.begin, plan.ffn.size(),
+                                  plan.leaf_count, plan.ffn_leaf_chunk.data()));
+  if (config.attention_bias) HERD_TAKE(w.qkv_bias, loader.vector(weights, qkv("bias")));
+  if (config.attention_output_bias) HERD_TAKE(w.o_bias, loader.vector(weights, whole("self_attn.o_proj.bias")));
+  if (config.mlp_bias) {
+    HERD_TAKE(w.gate_up_bias, loader.vector(weights, gate_up("bias")));
+    HERD_TAKE(w.down_bias, loader.vector(weights, whole("mlp.down_proj.bias")));
+  }
+  return w;
+}
+
+std::size_t total_bytes(const LlamaConfig& config, const std::vector<parallel::ShardPlan>& plans, DType dtype) {
+  const std::int64_t hidden = config.hidden_size;
+  std::int64_t elements = std::int64_t{config.vocab_size} * hidden * (config.tie_word_embeddings ? 1 : 2);
+  for (const parallel::ShardPlan& plan : plans) {
+    const std::int64_t attention = (2 * plan.heads.size() + 2 * plan.kv_heads.size()) * std::int64_t{config.head_dim};
+    elements += config.layers * hidden * (attention + 3 * std::int64_t{plan.ffn.size()});
+  }
+  return static_cast<std::size_t>(elements) * dtype_bytes(dtype);
+}
+
+// The rows of this rank inside the whole packed embedding: panels are contiguous.
+PackedMatrix vocabulary_slice(const PackedMatrix& embedding, const parallel::Range& vocab) {
+  PackedMatrix slice = embedding;
+  slice.outputs = vocab.size();
+  const std::size_t row_bytes = static_cast<std::size_t>(embedding.k_padded()) * dtype_bytes(embedding.dtype);
+  slice.data = static_cast<const std::byte*>(embedding.data) + static_cast<std::size_t>(vocab.begin) * row_bytes;
+  return slice;
+}
+
+}  // namespace
+
+std::size_t LlamaWeights::bytes() const {
+  std::size_t sum = 0;
+  for (const auto& buffer : memory) sum += buffer->bytes();
+  return sum;
+}
+
+std::size_t LlamaWeights::bytes_read_per_token() const {
+  auto sum = static_cast<std::size_t>(head.bytes());
+  for (const LayerWeights& layer : layers)
+    sum += static_cast<std::size_t>(layer.qkv.bytes() + layer.o.bytes() + layer.gate_up.bytes() + layer.down.bytes());
+  return sum;
+}
+
+std::unique_ptr<WeightSource> checkpoint_source(const Checkpoint& checkpoint) {
+  return std::make_unique<CheckpointSource>(checkpoint);
+}
+
+std::unique_ptr<WeightSource> random_source(const LlamaConfig& config, std::uint64_t seed) {
+  return std::make_unique<RandomSource>(config, seed);
+}
+
+Expected<std::vector<std::shared_ptr<const LlamaWeights>>> load_weights(
+    const LlamaConfig& config, WeightSource& source, const std::vector<parallel::ShardPlan>& plans, Encoding encoding,
+    Device& device, const std::function<void(std::size_t, std::size_t)>& progress, LoadReport& report) {
+  HERD_CHECK(!plans.empty(), "a replica has at least one rank");
+  Loader loader(source, device, encoding.weights, report, progress, total_bytes(config, plans, encoding.weights));
+  LlamaWeights shared;  // the embedding, on every rank
+  HERD_TAKE(shared.embedding, loader.matrix(shared, {{"model.embed_tokens.weight", 0, config.vocab_size}}, 0,
+                                            config.hidden_size));
+  std::vector<std::shared_ptr<const LlamaWeights>> ranks;
+  for (const parallel::ShardPlan& plan : plans) {
+    auto weights = std::make_shared<LlamaWeights>(shared);
+    for (int layer = 0; layer < config.layers; ++layer) {
+      auto loaded = load_layer(loader, *weights, config, layer, plan);
+      if (!loaded) return fail(std::move(loaded).error());
+      weights->layers.push_back(*loaded);
+    }
+    HERD_TAKE(weights->final_norm, loader.vector(*weights, {{"model.norm.weight", 0, config.hidden_size}}));
+    if (config.tie_word_embeddings) {
+      weights->head = vocabulary_slice(weights->embedding, plan.vocab);
+    } else {
+      HERD_TAKE(weights->head, loader.matrix(*weights, {{"lm_head.weight", plan.vocab.begin, plan.vocab.end}}, 0,
+                                             config.hidden_size));
+    }
+    ranks.push_back(std::move(weights));
+  }
+  return ranks;
+}
+
+}  // namespace herd::model

@@ -1,0 +1,71 @@
+#pragma once
+// One rank's weights, packed for the kernels, and how they get there: checkpoint rows → packer. Model code never sees
+// a source layout. Weights are immutable once loaded; replicas in one process share them.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/device.h"
+#include "runtime/model/checkpoint.h"
+#include "runtime/parallel/shard_plan.h"
+
+namespace herd::model {
+
+// Formats a model computes in. Activations and KV are f32 for kF32 weights, else bf16 (rule 6).
+struct Encoding {
+  DType weights = DType::kBF16;
+  [[nodiscard]] DType activations() const { return weights == DType::kF32 ? DType::kF32 : DType::kBF16; }
+};
+
+// `bias` pointers are null when the model has none; they are float vectors of this rank's outputs, except the two
+// that are added after the all-reduce (o, down), which are whole.
+struct LayerWeights {
+  const float* attention_norm = nullptr;  // [hidden]
+  PackedMatrix qkv;                       // [q + 2 kv heads of this rank * head_dim, hidden]
+  const float* qkv_bias = nullptr;
+  PackedMatrix o;                         // [hidden, q heads of this rank * head_dim], row-parallel
+  const float* o_bias = nullptr;
+  const float* mlp_norm = nullptr;        // [hidden]
+  PackedMatrix gate_up;                   // [2 * ffn of this rank, hidden], gate first
+  const float* gate_up_bias = nullptr;
+  PackedMatrix down;                      // [hidden, ffn of this rank], row-parallel
+  const float* down_bias = nullptr;
+};
+
+struct LlamaWeights {
+  PackedMatrix embedding;                 // [vocab, hidden], whole on every rank
+  std::vector<LayerWeights> layers;
+  const float* final_norm = nullptr;      // [hidden]
+  PackedMatrix head;                      // [vocab of this rank, hidden]
+  std::vector<std::shared_ptr<DeviceBuffer>> memory;  // owns everything above
+
+  [[nodiscard]] std::size_t bytes() const;            // of `memory`
+  [[nodiscard]] std::size_t bytes_read_per_token() const;  // packed matrices a decode step reads once (this rank)
+};
+
+// Source of logical tensors: a checkpoint, or deterministic random numbers of the same shapes.
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+  virtual Status read_rows(const std::string& name, std::int64_t row_begin, std::int64_t row_end,
+                           std::int64_t col_begin, std::int64_t col_end, float* out) = 0;
+};
+
+std::unique_ptr<WeightSource> checkpoint_source(const Checkpoint& checkpoint);
+// Uniform in ±sqrt(3 / columns) for matrices, 1 for norms, small for biases; element (name, row, column) has the same
+// value whatever slice is read. `seed` picks another model.
+std::unique_ptr<WeightSource> random_source(const LlamaConfig& config, std::uint64_t seed);
+
+struct LoadReport {
+  std::vector<std::string> non_finite;  // tensors with a NaN or infinity, each once
+};
+
+// Loads the slices of all ranks of one replica (`plans`, one a rank); the embedding is shared between them.
+// `progress` is called with (bytes done, bytes in all), on the calling thread. kMissing when memory is short.
+Expected<std::vector<std::shared_ptr<const LlamaWeights>>> load_weights(
+    const LlamaConfig& config, WeightSource& source, const std::vector<parallel::ShardPlan>& plans, Encoding encoding,
+    Device& device, const std::function<void(std::size_t, std::size_t)>& progress, LoadReport& report);
+
+}  // namespace herd::model

@@ -1,0 +1,123 @@
+#include "runtime/shard/step_batch.h"
+
+#include <algorithm>
+#include <string>
+
+namespace herd::shard {
+namespace {
+
+Status contradiction(SequenceId sequence, const std::string& what) {
+  return {StatusCode::kInternal, "step plan: sequence " + std::to_string(sequence.value) + ": " + what};
+}
+
+bool penalised(const sampling::SamplingParams& params) {
+  return params.repetition_penalty != 1.0F || params.presence_penalty != 0.0F || params.frequency_penalty != 0.0F;
+}
+
+}  // namespace
+
+Status SequenceTable::extend(SequenceState& state, const std::vector<BlockId>& blocks) {
+  for (const BlockId block : blocks) {
+    if (block.value >= limits_.blocks)
+      return contradiction(state.start.sequence, "block " + std::to_string(block.value) + " outside the pool");
+    state.blocks.push_back(block.value);
+  }
+  return {};
+}
+
+Status SequenceTable::start(const scheduler::SequenceStart& start, const std::vector<BlockId>& blocks) {
+  if (start.prompt_tokens > start.tokens.size()) return contradiction(start.sequence, "prompt border past the tokens");
+  for (const TokenId token : start.tokens)
+    if (token < 0 || token >= limits_.vocab_size)
+      return contradiction(start.sequence, "token id " + std::to_string(token) + " outside the vocabulary");
+  auto [entry, fresh] = states_.try_emplace(start.sequence);
+  if (!fresh) return contradiction(start.sequence, "started twice");
+  SequenceState& state = entry->second;
+  state.start = start;
+  if (penalised(start.sampling)) {
+    for (std::size_t i = 0; i < start.prompt_tokens; ++i) state.counts.add_prompt(start.tokens[i]);
+    for (std::size_t i = start.prompt_tokens; i < start.tokens.size(); ++i) state.counts.add_emitted(start.tokens[i]);
+  }
+  return extend(state, blocks);
+}
+
+Status SequenceTable::add_slice(const scheduler::SequenceSlice& slice, StepBatch& batch) {
+  const auto found = states_.find(slice.sequence);
+  if (found == states_.end()) return contradiction(slice.sequence, "not started");
+  SequenceState& state = found->second;
+  if (Status status = extend(state, slice.new_blocks); !status.ok()) return status;
+  const std::size_t end = std::size_t{slice.position} + slice.rows;
+  if (slice.rows == 0 || end > state.start.tokens.size())
+    return contradiction(slice.sequence, "rows [" + std::to_string(slice.position) + ", " + std::to_string(end) +
+                                             ") but " + std::to_string(state.start.tokens.size()) + " tokens known");
+  const auto block_size = static_cast<std::size_t>(limits_.block_size);
+  if (end > state.blocks.size() * block_size || end > static_cast<std::size_t>(limits_.positions_max))
+    return contradiction(slice.sequence, "position " + std::to_string(end - 1) + " without a block");
+
+  const auto row_begin = static_cast<std::int32_t>(batch.token_ids.size());
+  for (std::size_t position = slice.position; position < end; ++position) {
+    batch.token_ids.push_back(state.start.tokens[position]);
+    batch.positions.push_back(static_cast<std::int32_t>(position));
+    batch.slots.push_back(std::int64_t{state.blocks[position / block_size]} * limits_.block_size +
+                          static_cast<std::int64_t>(position % block_size));
+  }
+  batch.query_begin.push_back(static_cast<std::int32_t>(batch.token_ids.size()));
+  batch.context_length.push_back(static_cast<std::int32_t>(end));
+  if (slice.sample) {
+    batch.sample_row.push_back(row_begin + static_cast<std::int32_t>(slice.rows) - 1);
+    batch.samples.push_back(
+        {slice.sequence, slice.output_index, &state.start.sampling, &state.start.stop_ids, &state.counts});
+  }
+  if (state.start.output != scheduler::OutputSelector::kNone)
+    batch.outputs.push_back({slice.sequence, state.start.output, slice.position, row_begin,
+                             static_cast<std::int32_t>(slice.rows)});
+  return {};
+}
+
+Status SequenceTable::apply(const scheduler::StepPlan& plan, StepBatch& batch) {
+  for (const SequenceId sequence : plan.released)
+    if (states_.erase(sequence) == 0) return contradiction(sequence, "released but not started");
+  if (plan.started.size() != plan.started_blocks.size())
+    return {StatusCode::kInternal, "step plan: started and started_blocks differ in length"};
+  for (std::size_t i = 0; i < plan.started.size(); ++i)
+    if (Status status = start(plan.started[i], plan.started_blocks[i]); !status.ok()) return status;
+
+  batch.token_ids.clear();
+  batch.positions.clear();
+  batch.slots.clear();
+  batch.query_begin.assign(1, 0);
+  batch.context_length.clear();
+  batch.sample_row.clear();
+  batch.samples.clear();
+  batch.outputs.clear();
+  for (const scheduler::SequenceSlice& slice : plan.slices)
+    if (Status status = add_slice(slice, batch); !status.ok()) return status;
+  if (static_cast<std::int64_t>(batch.token_ids.size()) > limits_.rows_max)
+    return {StatusCode::kInternal, "step plan: " + std::to_string(batch.token_ids.size()) + " rows, at most " +
+                                       std::to_string(limits_.rows_max) + " fit a step"};
+
+  batch.block_table_stride = 1;
+  for (const scheduler::SequenceSlice& slice : plan.slices)
+    batch.block_table_stride =
+        std::max(batch.block_table_stride, static_cast<std::int64_t>(states_.at(slice.sequence).blocks.size()));
+  batch.block_tables.assign(plan.slices.size() * static_cast<std::size_t>(batch.block_table_stride), 0U);
+  for (std::size_t i = 0; i < plan.slices.size(); ++i) {
+    const auto& blocks = states_.at(plan.slices[i].sequence).blocks;
+    std::copy(blocks.begin(), blocks.end(),
+              batch.block_tables.begin() + static_cast<std::ptrdiff_t>(i) * batch.block_table_stride);
+  }
+  return {};
+}
+
+void SequenceTable::on_sampled(const std::vector<scheduler::SampledToken>& sampled) {
+  for (const scheduler::SampledToken& token : sampled) {
+    const auto found = states_.find(token.sequence);
+    if (found == states_.end()) continue;
+    SequenceState& state = found->second;
+    // A row without a winner has no token; the scheduler fails the sequence, a step planned ahead reads token 0.
+    state.start.tokens.push_back(token.finite ? token.token : 0);
+    if (penalised(state.start.sampling)) state.counts.add_emitted(state.start.tokens.back());
+  }
+}
+
+}  // namespace herd::shard

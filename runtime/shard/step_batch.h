@@ -1,0 +1,68 @@
+#pragma once
+// StepPlan → flat arrays for the kernels: positions, slots, block tables, ragged offsets, rows to sample. Holds what
+// a rank knows of each admitted sequence between plans (tokens, block table, sampling state). Pure.
+
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/status.h"
+#include "runtime/sampling/sampler.h"
+#include "runtime/scheduler/step_plan.h"
+
+namespace herd::shard {
+
+// One admitted sequence as its rank knows it.
+struct SequenceState {
+  scheduler::SequenceStart start;      // `tokens` grows by what is sampled
+  std::vector<std::uint32_t> blocks;   // block table
+  sampling::TokenCounts counts;        // kept only when a penalty is set
+};
+
+// The arrays of one step. Reused: vectors keep their capacity.
+struct StepBatch {
+  std::vector<std::int32_t> token_ids, positions;       // [rows]
+  std::vector<std::int64_t> slots;                      // [rows]
+  std::vector<std::int32_t> query_begin, context_length;  // [sequences + 1], [sequences]
+  std::vector<std::uint32_t> block_tables;              // [sequences, block_table_stride]
+  std::int64_t block_table_stride = 0;
+  std::vector<std::int32_t> sample_row;                 // [samples] row index
+  std::vector<sampling::SampleRow> samples;             // parallel to sample_row
+  struct Output {                                       // slices with an OutputSelector
+    SequenceId sequence;
+    scheduler::OutputSelector selector;
+    std::uint32_t position = 0;
+    std::int32_t row_begin = 0, rows = 0;               // in the step
+  };
+  std::vector<Output> outputs;
+};
+
+struct StepLimits {
+  std::int32_t vocab_size = 0;
+  std::int32_t block_size = 16;
+  std::int64_t blocks = 0;
+  std::int64_t rows_max = 0;
+  std::int64_t positions_max = 0;   // of the RoPE table
+};
+
+class SequenceTable {
+ public:
+  explicit SequenceTable(const StepLimits& limits) : limits_(limits) {}
+
+  // Applies released and started, then flattens the slices. A plan that contradicts what this rank knows (unknown
+  // sequence, position with no token, block outside the pool) is refused and names it: kInternal.
+  Status apply(const scheduler::StepPlan& plan, StepBatch& batch);
+  // Appends the sampled tokens; the next plan may refer to them.
+  void on_sampled(const std::vector<scheduler::SampledToken>& sampled);
+  [[nodiscard]] std::size_t size() const { return states_.size(); }
+
+ private:
+  Status start(const scheduler::SequenceStart& start, const std::vector<BlockId>& blocks);
+  Status add_slice(const scheduler::SequenceSlice& slice, StepBatch& batch);
+  Status extend(SequenceState& state, const std::vector<BlockId>& blocks);
+
+  const StepLimits limits_;
+  std::unordered_map<SequenceId, SequenceState> states_;
+};
+
+}  // namespace herd::shard

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/dtype.h"
+#include "kernels/inline.h"
 
 namespace herd {
 
@@ -20,7 +21,7 @@ inline constexpr std::int64_t kPanelOutputs = 16;  // outputs per weight panel
 inline constexpr std::int64_t kChunkK = 32;        // rule 1: K per chunk
 inline constexpr int kLeaves = 8;                  // rule 3: leaves of a row-parallel product, of the vocabulary
 
-constexpr std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+HERD_INLINE constexpr std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
@@ -39,9 +40,9 @@ struct PackedMatrix {
   int leaf_count = 1;
   std::int32_t leaf_chunk[kLeaves + 1] = {};
 
-  [[nodiscard]] constexpr std::int64_t outputs_padded() const { return round_up(outputs, kPanelOutputs); }
-  [[nodiscard]] constexpr std::int64_t k_padded() const { return round_up(k, kChunkK); }
-  [[nodiscard]] constexpr std::int64_t bytes() const {
+  [[nodiscard]] HERD_INLINE constexpr std::int64_t outputs_padded() const { return round_up(outputs, kPanelOutputs); }
+  [[nodiscard]] HERD_INLINE constexpr std::int64_t k_padded() const { return round_up(k, kChunkK); }
+  [[nodiscard]] HERD_INLINE constexpr std::int64_t bytes() const {
     return outputs_padded() * k_padded() * static_cast<std::int64_t>(dtype_bytes(dtype));
   }
 };
@@ -57,9 +58,9 @@ struct KvLayout {
   std::int32_t kv_heads = 0;     // of this rank
   std::int32_t head_dim = 0;
 
-  [[nodiscard]] constexpr std::int64_t k_elements_per_token() const { return kv_heads * round_up(head_dim, 32); }
-  [[nodiscard]] constexpr std::int64_t v_elements_per_token() const { return kv_heads * round_up(head_dim, 16); }
-  [[nodiscard]] constexpr std::int64_t bytes_per_block() const {
+  [[nodiscard]] HERD_INLINE constexpr std::int64_t k_elements_per_token() const { return kv_heads * round_up(head_dim, 32); }
+  [[nodiscard]] HERD_INLINE constexpr std::int64_t v_elements_per_token() const { return kv_heads * round_up(head_dim, 16); }
+  [[nodiscard]] HERD_INLINE constexpr std::int64_t bytes_per_block() const {
     return (k_elements_per_token() + v_elements_per_token()) * block_size *
            static_cast<std::int64_t>(dtype_bytes(dtype));
   }

@@ -1,0 +1,91 @@
+#include "kernels/cpu/thread_pool.h"
+
+#include "kernels/check.h"
+#include "kernels/device.h"
+#include "kernels/futex.h"
+
+namespace herd {
+namespace {
+
+// A pause is 40 to 140 cycles, so this is 20 to 100 us: longer than the gap between two operations of a step,
+// shorter than anyone would notice as load.
+constexpr int kSpinPauses = 2000;
+
+// Threads of all pools of this process, callers included. Spinning takes the CPU away from a thread that has work
+// as soon as there are more of them than CPUs.
+std::atomic<int> pool_threads_total{0};
+
+int spin_pauses() {
+  static const int cpus = usable_cpus();
+  return pool_threads_total.load(std::memory_order_relaxed) > cpus ? 0 : kSpinPauses;
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int threads) : threads_(threads) {
+  HERD_CHECK(threads >= 1, "a thread pool has at least the caller");
+  pool_threads_total += threads_;
+  workers_.reserve(static_cast<std::size_t>(threads_ - 1));
+  for (int thread = 1; thread < threads_; thread++) workers_.emplace_back([this, thread] { work(thread); });
+}
+
+ThreadPool::~ThreadPool() {
+  stop_ = true;
+  epoch_.fetch_add(1);
+  futex_wake_all(epoch_);
+  for (std::thread& worker : workers_) worker.join();
+  pool_threads_total -= threads_;
+}
+
+// Sleeping protocol, in both directions: the sleeper announces itself, then futex_wait compares the word once more;
+// the waker changes the word, then looks for sleepers. All four are sequentially consistent, so one of the two sees
+// the other and no wake-up is lost.
+void ThreadPool::run(RunBody body, void* context) {
+  set_kernel_float_mode();
+  if (threads_ > 1) {
+    body_ = body;
+    context_ = context;
+    pending_.store(static_cast<std::uint32_t>(threads_ - 1));
+    epoch_.fetch_add(1);
+    if (sleepers_.load() != 0) futex_wake_all(epoch_);
+  }
+  body(context, 0);
+  if (threads_ == 1) return;
+  for (int pause = spin_pauses(); pause > 0 && pending_.load(std::memory_order_acquire) != 0; pause--) spin_pause();
+  if (pending_.load() == 0) return;
+  caller_sleeps_.store(1);
+  for (std::uint32_t left = pending_.load(); left != 0; left = pending_.load()) futex_wait(pending_, left, -1);
+  caller_sleeps_.store(0);
+}
+
+void ThreadPool::parallel_for(std::int64_t count, RangeBody body, void* context) {
+  if (count <= 0) return;
+  const auto range = [&](int thread) {
+    const std::int64_t begin = count * thread / threads_;
+    const std::int64_t end = count * (thread + 1) / threads_;
+    if (begin < end) body(context, begin, end, thread);
+  };
+  if (count == 1 || threads_ == 1) {  // nothing to share: do not wake anyone
+    set_kernel_float_mode();
+    body(context, 0, count, 0);
+    return;
+  }
+  run(range);
+}
+
+void ThreadPool::work(int thread) {
+  set_kernel_float_mode();
+  for (std::uint32_t seen = 0;; seen++) {
+    for (int pause = spin_pauses(); pause > 0 && epoch_.load(std::memory_order_acquire) == seen; pause--) spin_pause();
+    if (epoch_.load() == seen) {
+      sleepers_.fetch_add(1);
+      while (epoch_.load() == seen) futex_wait(epoch_, seen, -1);
+      sleepers_.fetch_sub(1);
+    }
+    if (stop_) return;
+    body_(context_, thread);
+    if (pending_.fetch_sub(1) == 1 && caller_sleeps_.load() != 0) futex_wake_all(pending_);
+  }
+}
+
+}  // namespace herd

@@ -1,0 +1,58 @@
+#include "runtime/tokenizer/byte_alphabet.h"
+
+#include <array>
+#include <cstdint>
+
+#include "runtime/tokenizer/utf8.h"
+
+namespace herd::tokenizer {
+namespace {
+
+constexpr bool stands_for_itself(unsigned byte) {
+  return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
+}
+
+// The 68 other bytes take U+0100, U+0101, … in increasing order.
+struct Alphabet {
+  std::array<std::uint16_t, 256> character{};  // byte -> code point, below 0x144
+  std::array<std::int16_t, 0x144> byte{};      // code point -> byte, -1: none
+  constexpr Alphabet() {
+    for (auto& entry : byte) entry = -1;
+    unsigned next = 0x100;
+    for (unsigned b = 0; b < 256; ++b) {
+      character[b] = static_cast<std::uint16_t>(stands_for_itself(b) ? b : next++);
+      byte[character[b]] = static_cast<std::int16_t>(b);
+    }
+  }
+};
+constexpr Alphabet kAlphabet;
+
+}  // namespace
+
+std::optional<std::string> bytes_from_alphabet(std::string_view spelled) {
+  std::string bytes;
+  bytes.reserve(spelled.size());
+  while (!spelled.empty()) {
+    const CodePoint next = first_code_point(spelled);
+    if (!next.valid || next.value >= kAlphabet.byte.size() || kAlphabet.byte[next.value] < 0) return std::nullopt;
+    bytes.push_back(static_cast<char>(kAlphabet.byte[next.value]));
+    spelled.remove_prefix(next.size);
+  }
+  return bytes;
+}
+
+std::string bytes_to_alphabet(std::string_view bytes) {
+  std::string spelled;
+  for (const char c : bytes) {
+    const unsigned value = kAlphabet.character[static_cast<unsigned char>(c)];
+    if (value < 0x80) {
+      spelled.push_back(static_cast<char>(value));
+    } else {
+      spelled.push_back(static_cast<char>(0xC0 | (value >> 6)));
+      spelled.push_back(static_cast<char>(0x80 | (value & 0x3F)));
+    }
+  }
+  return spelled;
+}
+
+}  // namespace herd::tokenizer

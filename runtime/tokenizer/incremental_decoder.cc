@@ -1,0 +1,84 @@
+#include "runtime/tokenizer/incremental_decoder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/tokenizer/utf8.h"
+
+namespace herd::tokenizer {
+
+bool IncrementalDecoder::StopMatcher::advance(char byte) {
+  if (text.empty()) return false;
+  if (matched == text.size()) matched = fallback[matched];
+  while (matched > 0 && text[matched] != byte) matched = fallback[matched];
+  if (text[matched] == byte) ++matched;
+  return matched == text.size();
+}
+
+IncrementalDecoder::IncrementalDecoder(Tokenizer tokenizer, std::vector<std::string> stop_strings,
+                                       DecoderOptions options)
+    : tokenizer_(std::move(tokenizer)), options_(options) {
+  for (std::string& text : stop_strings) {
+    StopMatcher stop;
+    stop.fallback.assign(text.size() + 1, 0);
+    for (std::size_t length = 2, border = 0; length <= text.size(); ++length) {
+      while (border > 0 && text[border] != text[length - 1]) border = stop.fallback[border];
+      if (text[border] == text[length - 1]) ++border;
+      stop.fallback[length] = border;
+    }
+    stop.text = std::move(text);
+    stops_.push_back(std::move(stop));
+  }
+}
+
+std::string IncrementalDecoder::push(TokenId id) {
+  if (stopped_ || (options_.skip_special && tokenizer_.is_special(id))) return {};
+  std::string bytes = std::move(incomplete_);
+  incomplete_.clear();
+  bytes.append(tokenizer_.token_bytes(id));
+  std::string_view rest = bytes;
+  while (!rest.empty() && !stopped_) {
+    const CodePoint next = first_code_point(rest);
+    if (next.incomplete) {
+      incomplete_ = rest;
+      break;
+    }
+    append(next.valid ? rest.substr(0, next.size) : kReplacementUtf8);
+    rest.remove_prefix(next.size);
+  }
+  return release();
+}
+
+std::string IncrementalDecoder::flush() {
+  if (stopped_) return {};
+  if (!incomplete_.empty()) append(kReplacementUtf8);
+  incomplete_.clear();
+  for (StopMatcher& stop : stops_) stop.matched = 0;
+  return release();
+}
+
+void IncrementalDecoder::append(std::string_view text) {
+  for (const char byte : text) {
+    unreleased_.push_back(byte);
+    for (std::size_t i = 0; i < stops_.size(); ++i) {
+      if (!stops_[i].advance(byte)) continue;
+      if (!stopped_ || stops_[i].text.size() > stops_[*stopped_].text.size()) stopped_ = i;
+    }
+    if (stopped_) {
+      if (!options_.include_stop) unreleased_.resize(unreleased_.size() - stops_[*stopped_].text.size());
+      return;
+    }
+  }
+}
+
+std::string IncrementalDecoder::release() {
+  std::size_t held = 0;
+  if (!stopped_) {
+    for (const StopMatcher& stop : stops_) held = std::max(held, stop.matched);
+  }
+  std::string released = unreleased_.substr(0, unreleased_.size() - held);
+  unreleased_.erase(0, released.size());
+  return released;
+}
+
+}  // namespace herd::tokenizer

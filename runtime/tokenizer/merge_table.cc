@@ -1,0 +1,104 @@
+#include "runtime/tokenizer/merge_table.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+#include "kernels/check.h"
+
+namespace herd::tokenizer {
+namespace {
+
+constexpr TokenId kGone = -1;  // a symbol that became part of its left neighbour
+
+// Finaliser of SplitMix64 (Steele et al. 2014): ids are dense, so the bits must be mixed.
+std::uint64_t hash_pair(TokenId left, TokenId right) {
+  std::uint64_t x = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) |
+                    static_cast<std::uint32_t>(right);
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBULL;
+  return x ^ (x >> 31);
+}
+
+}  // namespace
+
+MergeTable::MergeTable(std::span<const Merge> merges) {
+  slots_.resize(std::bit_ceil(std::max<std::size_t>(merges.size() * 2, 2)));
+  mask_ = slots_.size() - 1;
+  for (const Merge& merge : merges) {
+    std::uint64_t i = hash_pair(merge.left, merge.right) & mask_;
+    while (slots_[i].left != -1 && (slots_[i].left != merge.left || slots_[i].right != merge.right)) {
+      i = (i + 1) & mask_;
+    }
+    if (slots_[i].left == -1) {
+      slots_[i] = {merge.left, merge.right, {merge.rank, merge.result}};
+    } else {
+      has_duplicates_ = true;
+    }
+  }
+}
+
+const MergeTable::Entry* MergeTable::find(TokenId left, TokenId right) const {
+  std::uint64_t i = hash_pair(left, right) & mask_;
+  while (slots_[i].left != -1) {
+    if (slots_[i].left == left && slots_[i].right == right) return &slots_[i].entry;
+    i = (i + 1) & mask_;
+  }
+  return nullptr;
+}
+
+namespace {
+// std::push_heap keeps the greatest in front, so "less" means: merges later.
+constexpr auto merges_later = [](const auto& a, const auto& b) {
+  return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
+};
+}  // namespace
+
+void MergeScratch::push(const MergeTable& table, std::uint32_t left, std::uint32_t right) {
+  if (const auto* entry = table.find(symbols[left], symbols[right])) {
+    heap_.push_back({entry->rank, left, entry->result});
+    std::push_heap(heap_.begin(), heap_.end(), merges_later);
+  }
+}
+
+void MergeScratch::merge_into(const MergeTable& table, std::vector<TokenId>& out) {
+  HERD_CHECK(symbols.size() < std::numeric_limits<std::uint32_t>::max(), "piece longer than 4 GiB");
+  const auto count = static_cast<std::uint32_t>(symbols.size());
+  const std::uint32_t none = count;
+  next_.resize(count);
+  previous_.resize(count);
+  heap_.clear();
+  for (std::uint32_t i = 0; i < count; ++i) {
+    next_[i] = i + 1;
+    previous_[i] = i == 0 ? none : i - 1;
+    if (i + 1 == count) break;
+    if (const auto* entry = table.find(symbols[i], symbols[i + 1])) {
+      heap_.push_back({entry->rank, i, entry->result});
+    }
+  }
+  std::make_heap(heap_.begin(), heap_.end(), merges_later);
+
+  // Each merge removes one symbol and adds at most two candidates: at most 3 n pops.
+  while (!heap_.empty()) {
+    const Candidate best = heap_.front();
+    std::pop_heap(heap_.begin(), heap_.end(), merges_later);
+    heap_.pop_back();
+    const std::uint32_t left = best.position;
+    if (symbols[left] == kGone || next_[left] == none) continue;
+    const std::uint32_t right = next_[left];
+    // Stale when either neighbour has grown since: the pair that stands here now makes another token.
+    const auto* entry = table.find(symbols[left], symbols[right]);
+    if (entry == nullptr || entry->result != best.result) continue;
+
+    symbols[left] = best.result;
+    symbols[right] = kGone;
+    next_[left] = next_[right];
+    if (next_[left] != none) previous_[next_[left]] = left;
+    if (previous_[left] != none) push(table, previous_[left], left);
+    if (next_[left] != none) push(table, left, next_[left]);
+  }
+
+  for (std::uint32_t i = 0; i < count; i = next_[i]) out.push_back(symbols[i]);
+}
+
+}  // namespace herd::tokenizer

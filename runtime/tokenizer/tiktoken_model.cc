@@ -1,0 +1,166 @@
+#include "runtime/tokenizer/tiktoken_model.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "runtime/tokenizer/tokenizer_file.h"
+
+namespace herd::tokenizer {
+namespace {
+
+constexpr std::size_t kTiktokenFileBytesMax = 16U << 20;
+constexpr std::size_t kTiktokenTokenBytesMax = 256;  // Llama 3's longest has 128; all splits of each are tried
+constexpr std::size_t kTiktokenSpecialsCount = 256;
+
+// -1: not a base64 digit.
+int base64_digit(char c) {
+  if (c >= 'A' && c <= 'Z') return c - 'A';
+  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+  if (c >= '0' && c <= '9') return c - '0' + 52;
+  if (c == '+') return 62;
+  if (c == '/') return 63;
+  return -1;
+}
+
+// Strict: padded to a multiple of four, unused bits zero. Empty when it is not base64 or stands for nothing.
+std::string decode_base64(std::string_view text) {
+  if (text.empty() || text.size() % 4 != 0) return {};
+  std::size_t padding = 0;
+  while (padding < 2 && text[text.size() - 1 - padding] == '=') ++padding;
+  std::string bytes;
+  unsigned bits = 0;
+  unsigned bit_count = 0;
+  for (const char c : text.substr(0, text.size() - padding)) {
+    const int digit = base64_digit(c);
+    if (digit < 0) return {};
+    bits = (bits << 6) | static_cast<unsigned>(digit);
+    bit_count += 6;
+    if (bit_count >= 8) {
+      bit_count -= 8;
+      bytes.push_back(static_cast<char>((bits >> bit_count) & 0xFF));
+      bits &= (1U << bit_count) - 1;
+    }
+  }
+  return bits == 0 ? bytes : std::string();
+}
+
+std::vector<std::string> special_names(TiktokenSpecials specials) {
+  const bool v31 = specials == TiktokenSpecials::kLlama31;
+  std::vector<std::string> names(kTiktokenSpecialsCount);  // by distance from the first special id
+  names[0] = "<|begin_of_text|>";
+  names[1] = "<|end_of_text|>";
+  names[6] = "<|start_header_id|>";
+  names[7] = "<|end_header_id|>";
+  names[9] = "<|eot_id|>";
+  if (v31) {
+    names[4] = "<|finetune_right_pad_id|>";
+    names[8] = "<|eom_id|>";
+    names[10] = "<|python_tag|>";
+  }
+  std::size_t reserved = 0;
+  for (std::string& name : names) {
+    if (name.empty()) name = "<|reserved_special_token_" + std::to_string(reserved++) + "|>";
+  }
+  return names;
+}
+
+// tiktoken merges the adjacent pair whose joined bytes have the lowest rank: every split of every token into two
+// tokens is a merge, and all splits of one token share its rank.
+Expected<std::vector<Merge>> merges_of(const std::vector<VocabularyToken>& tokens, std::string_view name) {
+  std::unordered_map<std::string_view, TokenId> ids;
+  ids.reserve(tokens.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i) ids.emplace(tokens[i].bytes, static_cast<TokenId>(i));
+
+  std::vector<Merge> merges;
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const std::string_view bytes = tokens[i].bytes;
+    for (std::size_t cut = 1; cut < bytes.size(); ++cut) {
+      const auto left = ids.find(bytes.substr(0, cut));
+      if (left == ids.end()) continue;
+      const auto right = ids.find(bytes.substr(cut));
+      if (right == ids.end()) continue;
+      if (merges.size() == kMergesMax) return fail(bad_input(std::string(name) + ": tokens split in too many ways"));
+      merges.push_back({static_cast<std::uint32_t>(i), left->second, right->second, static_cast<TokenId>(i)});
+    }
+  }
+  return merges;
+}
+
+Expected<std::vector<VocabularyToken>> parse_lines(std::string_view content, std::string_view name) {
+  std::vector<VocabularyToken> tokens;
+  while (!content.empty()) {
+    const std::size_t line_size = std::min(content.find('\n'), content.size());
+    std::string_view line = content.substr(0, line_size);
+    content.remove_prefix(std::min(line_size + 1, content.size()));
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+
+    const auto refuse = [&](const std::string& what) {
+      return fail(bad_input(std::string(name) + ":" + std::to_string(tokens.size() + 1) + ": " + what));
+    };
+    if (line.empty() && content.empty() && !tokens.empty()) break;
+    const std::size_t space = line.find(' ');
+    if (space == std::string_view::npos) return refuse("not '<base64> <rank>' (is this a SentencePiece file?)");
+    std::string bytes = decode_base64(line.substr(0, space));
+    if (bytes.empty()) return refuse("token is not base64");
+    if (bytes.size() > kTiktokenTokenBytesMax) return refuse("token longer than " + std::to_string(kTiktokenTokenBytesMax) + " bytes");
+    const std::string_view digits = line.substr(space + 1);
+    std::size_t rank = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), rank);
+    if (error != std::errc() || end != digits.data() + digits.size()) return refuse("rank is not a number");
+    if (rank != tokens.size()) {
+      return refuse("rank " + std::to_string(rank) + " where " + std::to_string(tokens.size()) + " must follow");
+    }
+    if (rank + kTiktokenSpecialsCount >= kVocabularySizeMax) return refuse("too many tokens");
+    tokens.push_back({std::move(bytes), TokenKind::kOrdinary});
+  }
+  return tokens;
+}
+
+}  // namespace
+
+Expected<Tokenizer> parse_tiktoken_model(std::string_view content, std::string_view name, TiktokenSpecials specials) {
+  auto tokens = parse_lines(content, name);
+  if (!tokens) return fail(tokens.error());
+
+  std::array<bool, 256> present{};
+  for (const VocabularyToken& token : *tokens) {
+    if (token.bytes.size() == 1) present[static_cast<unsigned char>(token.bytes[0])] = true;
+  }
+  if (const auto gap = std::find(present.begin(), present.end(), false); gap != present.end()) {
+    return fail(bad_input(std::string(name) + ": no token for byte " + std::to_string(gap - present.begin()) +
+                          " among " + std::to_string(tokens->size()) + " lines"));
+  }
+
+  TokenizerDefinition definition;
+  auto merges = merges_of(*tokens, name);
+  if (!merges) return fail(merges.error());
+  definition.merges = std::move(*merges);
+  definition.tokens = std::move(*tokens);
+  for (std::string& special : special_names(specials)) {
+    AddedToken added;
+    added.id = static_cast<TokenId>(definition.tokens.size());
+    added.content = special;
+    definition.tokens.push_back({std::move(special), TokenKind::kSpecial});
+    definition.added.push_back(std::move(added));
+  }
+  definition.pre_tokenizer = {{SplitPattern::kLlama3, false}};
+  definition.whole_piece_first = true;
+  definition.meta_slices = true;
+  definition.prefix = {definition.added.front().id};  // <|begin_of_text|>
+  auto built = Tokenizer::build(std::move(definition));
+  if (!built) return fail(bad_input(std::string(name) + ": " + built.error().message()));
+  return built;
+}
+
+Expected<Tokenizer> load_tiktoken_model(const std::filesystem::path& path, TiktokenSpecials specials) {
+  const auto content = read_tokenizer_file(path, kTiktokenFileBytesMax);
+  if (!content) return fail(content.error());
+  return parse_tiktoken_model(*content, path.string(), specials);
+}
+
+}  // namespace herd::tokenizer

@@ -1,0 +1,62 @@
+#pragma once
+// Byte-level BPE: text <-> token ids. Loaders: tokenizer_json.h (Hugging Face), tiktoken_model.h (Meta),
+// gguf_vocabulary.h (GGUF). Equal to HF `tokenizers` and to tiktoken on every valid text; text that is not UTF-8 is
+// repaired first (U+FFFD), which callers that must refuse it find out with valid_utf8().
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/status.h"
+#include "runtime/ids.h"
+#include "runtime/tokenizer/tokenizer_definition.h"
+
+namespace herd::tokenizer {
+
+struct EncodeOptions {
+  bool add_bos = false;        // add what this tokenizer puts around a text: BOS for Llama 3, nothing for SmolLM2
+  bool parse_special = false;  // control tokens spelled out in the text become their ids. Never for text of a user
+};
+
+// Immutable and cheap to copy (a shared pointer); every method may run on any number of threads.
+class Tokenizer {
+ public:
+  // kBadInput when the definition contradicts itself. No merge may build a control token: text encoded with
+  // parse_special false contains none (unless the file itself names one as its unknown token).
+  [[nodiscard]] static Expected<Tokenizer> build(TokenizerDefinition definition);
+
+  // Time O(n log n) for every text.
+  [[nodiscard]] std::vector<TokenId> encode(std::string_view text, EncodeOptions options = {}) const;
+
+  // The bytes of all tokens one after the other, invalid parts as U+FFFD.
+  [[nodiscard]] std::string decode(std::span<const TokenId> ids, bool skip_special) const;
+
+  // Raw bytes, not always valid UTF-8; special tokens: their text. Empty for an id outside the vocabulary (models
+  // may have more rows than their tokenizer has tokens). Valid as long as any copy of this tokenizer.
+  [[nodiscard]] std::string_view token_bytes(TokenId id) const;
+  [[nodiscard]] bool is_special(TokenId id) const;
+  [[nodiscard]] std::optional<TokenId> find_special(std::string_view text) const;
+  // The ordinary token of exactly these bytes.
+  [[nodiscard]] std::optional<TokenId> find_token(std::string_view bytes) const;
+
+  [[nodiscard]] std::size_t vocab_size() const;  // ids are [0, vocab_size)
+  [[nodiscard]] std::optional<TokenId> bos_id() const;
+  // Ids that end a turn or a text, ascending: what the file declares and well-known names (<|eot_id|>, <|im_end|>,
+  // …). A hint: a checkpoint's generation_config wins.
+  [[nodiscard]] std::span<const TokenId> eos_ids() const;
+
+  [[nodiscard]] static bool valid_utf8(std::string_view text);
+
+ private:
+  struct Tables;
+  struct Encoding;  // one call of encode()
+
+  explicit Tokenizer(std::shared_ptr<const Tables> tables) : tables_(std::move(tables)) {}
+
+  std::shared_ptr<const Tables> tables_;
+};
+
+}  // namespace herd::tokenizer

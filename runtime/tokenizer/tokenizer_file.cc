@@ -1,0 +1,26 @@
+#include "runtime/tokenizer/tokenizer_file.h"
+
+#include <fstream>
+#include <system_error>
+
+namespace herd::tokenizer {
+
+Expected<std::string> read_tokenizer_file(const std::filesystem::path& path, std::size_t bytes_max) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return fail(missing(path.string() + ": no such file"));
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return fail(missing(path.string() + ": cannot be read"));
+
+  std::string content;
+  char buffer[1 << 16];
+  while (file.read(buffer, sizeof buffer), file.gcount() > 0) {
+    content.append(buffer, static_cast<std::size_t>(file.gcount()));
+    if (content.size() > bytes_max) {
+      return fail(bad_input(path.string() + ": larger than " + std::to_string(bytes_max) + " bytes"));
+    }
+  }
+  if (file.bad()) return fail(missing(path.string() + ": cannot be read"));
+  return content;
+}
+
+}  // namespace herd::tokenizer

@@ -8,7 +8,7 @@
 //
 //   exp_f32     all x; <= 1 ulp; +0 below log(2^-126), +inf above log(FLT_MAX)      exhaustive over [-88, 89]
 //   log_f32     all x; <= 1 ulp; zeros and subnormals give -inf, negatives NaN       exhaustive
-//   log1p_f32   all u; <= 1 ulp; -1 gives -inf, below NaN                            exhaustive over (-1, 2^25)
+//   log1p_f32   all u; <= 2 ulp (1 for u < 0); -1 gives -inf, below NaN                            exhaustive over (-1, 2^25)
 //   exp_f64     |x| <= 700; relative error < 4e-16
 //   log_f64     positive normal x; relative error < 4e-16
 //   sin_f64, cos_f64   |x| <= 2^20; absolute error < 4e-16

@@ -3,10 +3,12 @@
 // fallback, cpu/ holds AVX2 and AVX-512, each equal to reference/ bit for bit (design.md §5, rules 1-7).
 //
 // Operations enqueue on the device's stream and return no values; only ShardExecutor waits (Device::wait).
-// Preconditions are checked here, once, for all backends (ops.cc). "act" below is the activation format:
-// bf16, or f32 when the encoding is float32. Rounding to act is round-to-nearest-even.
+// Preconditions are checked once for all backends by make_checked_ops (ops.cc), which every Device wraps around its
+// backend. "act" below is the activation format: bf16, or f32 when the encoding is float32. Rounding to act is
+// round-to-nearest-even. The payload and sign of a NaN are unspecified; that there is one is not.
 
 #include <cstdint>
+#include <memory>
 
 #include "kernels/tensor_view.h"
 
@@ -22,13 +24,15 @@ struct DrawKey {
 inline constexpr std::uint32_t kDrawPurposeSample = 0;
 
 // A winner of (part of) a row. Order: higher score wins, ties go to the lower id.
+// Nobody won (no column takes part): {-inf, -inf, -1}. The row holds a NaN: {NaN, NaN, -1}.
 struct Candidate {
   float score = 0.0F;  // what the draw maximised
   float logit = 0.0F;  // the row's value after edits, before temperature
   std::int32_t id = -1;
 };
 
-// (max, Σ exp(l − max)) of a run of logits; -inf, 0 when empty.
+// (max, Σ exp(l − max)) of a run of logits; {-inf, 0} when it is empty or all -inf, {NaN, NaN} when it holds a NaN,
+// {+inf, NaN} when it holds +inf. A max of zero is +0.
 struct MaxSum {
   float max = 0.0F;
   float sum = 0.0F;
@@ -49,12 +53,13 @@ class Ops {
   // out[t, :] = round(table[ids[t], :]).   table [vocab, hidden] packed; ids in [0, outputs); out act [tokens, hidden]
   virtual void embed(const PackedMatrix& table, const std::int32_t* ids, const TensorView& out) = 0;
 
-  // out = round((x · 1/sqrt(mean(x²) + eps)) · weight); fp32 inside; sum of squares in rule 2's lanes.
+  // out = round((x · (1 / sqrt(mean + eps))) · weight), mean = Σ x² / hidden; fp32 inside, Σ in rule 2's 16 lanes
+  // (lane[i mod 16] = fma(x_i, x_i, lane), ascending from +0; then lane[i] += lane[i + 8], + 4, + 2, + 1).
   //   x act [tokens, hidden], weight f32 [hidden], out act [tokens, hidden]
   virtual void rms_norm(const TensorView& x, const float* weight, float eps, const TensorView& out) = 0;
 
   // out[t, n] = Σ_k x[t, k] · w[n, k] by rule 1, leaves added by rule 3's tree; then + bias[n] when not null;
-  // stored in out's dtype (f32: as is; bf16: rounded).
+  // stored in out's dtype (f32: as is; bf16: rounded). x is bf16 or f32, w any dtype.
   //   x act [tokens, k], bias f32 [outputs], out [tokens, outputs]; out has room for outputs_padded columns
   //   (row_stride >= outputs_padded) and columns beyond outputs are written with unspecified values.
   virtual void matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) = 0;
@@ -71,11 +76,13 @@ class Ops {
   virtual void rope(const TensorView& x, std::int32_t heads, std::int32_t head_dim, const std::int32_t* positions,
                     const float* table) = 0;
 
-  // Writes rows of k and v to their slots (block * block_size + offset).
+  // Writes rows of k and v to their slots (block * block_size + offset), +0 to the padding dims of K and V.
   //   k, v act [tokens, kv_heads * head_dim], slots [tokens]
   virtual void write_kv(const TensorView& k, const TensorView& v, const std::int64_t* slots, const KvView& kv) = 0;
 
-  // Paged causal attention, rule 5.   q act [tokens, query_heads * head_dim], out the same shape, act
+  // Paged causal attention, rule 5. Reads nothing of a block but visible tokens (and discards what it computes from
+  // others): slots never written may hold anything, NaN too. Scores, P, l, o: attention_reference.cc.
+  //   q act [tokens, query_heads * head_dim], out the same shape, act
   virtual void attention(const TensorView& q, const KvView& kv, const AttentionBatch& batch, const TensorView& out) = 0;
 
   // out = round(silu(gate) · up), silu(z) = z / (1 + exp(−z)), fp32 inside, one rounding.
@@ -92,12 +99,16 @@ class Ops {
 
   // The best of columns [0, cols) of one row by score = logit (greedy), or, when `temperature` > 0,
   // logit / temperature + gumbel(key, id_base + column) over columns whose logit / temperature >= floor.
-  // Columns at -inf never win while another is finite.
+  // The quotient is one fp32 division, the sum one addition. Columns whose logit (quotient) is -inf take no part.
   virtual void draw(const float* logits, std::int64_t cols, std::int32_t id_base, float temperature, float floor,
                     const DrawKey& key, Candidate* out) = 0;
 
-  // The k best columns by (logit desc, id asc), sorted; fewer when cols < k: the rest has id -1.
+  // The k best columns by (logit desc, id asc), sorted; columns at -inf take no part; score = logit. When fewer than
+  // k take part the rest is "nobody"; a NaN in the row makes all k "NaN".
   virtual void top_k(const float* logits, std::int64_t cols, std::int32_t id_base, std::int32_t k, Candidate* out) = 0;
 };
+
+// Checks every precondition (HERD_CHECK), puts the calling thread in kernel float mode (rule 2), then calls `ops`.
+std::unique_ptr<Ops> make_checked_ops(std::unique_ptr<Ops> ops);
 
 }  // namespace herd

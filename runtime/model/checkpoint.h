@@ -15,6 +15,10 @@
 #include "runtime/model/generation_config.h"
 #include "runtime/model/llama_config.h"
 
+namespace herd::tokenizer {
+struct GgufVocabulary;
+}
+
 namespace herd::model {
 
 class GgufFile;
@@ -88,6 +92,9 @@ struct CheckpointOverrides {
 
 // `path`: a directory with config.json, weights not needed (random weights).
 [[nodiscard]] Expected<ModelDescription> open_config_only(const std::string& path);
+
+// The tokenizer inside a GGUF file (runtime/tokenizer/gguf_vocabulary.h), as the metadata states it.
+[[nodiscard]] Expected<tokenizer::GgufVocabulary> gguf_vocabulary(const GgufFile& file);
 
 // True when any of the n floats is NaN or infinite. The loader calls it on rows it expanded.
 [[nodiscard]] bool has_non_finite(const float* values, std::size_t n);

@@ -66,64 +66,64 @@ void expand_blocks(ExpandBlock expand_block, int bytes_per_block, const std::byt
 
 }  // namespace
 
-const char* encoding_name(Encoding encoding) {
+const char* encoding_name(RowEncoding encoding) {
   switch (encoding) {
-    case Encoding::kFloat32: return "float32";
-    case Encoding::kBFloat16: return "bfloat16";
-    case Encoding::kFloat16: return "float16";
-    case Encoding::kQ8_0: return "q8_0";
-    case Encoding::kQ4_0: return "q4_0";
-    case Encoding::kQ4_1: return "q4_1";
+    case RowEncoding::kFloat32: return "float32";
+    case RowEncoding::kBFloat16: return "bfloat16";
+    case RowEncoding::kFloat16: return "float16";
+    case RowEncoding::kQ8_0: return "q8_0";
+    case RowEncoding::kQ4_0: return "q4_0";
+    case RowEncoding::kQ4_1: return "q4_1";
   }
   return "?";
 }
 
-int block_elements(Encoding encoding) {
+int block_elements(RowEncoding encoding) {
   switch (encoding) {
-    case Encoding::kFloat32:
-    case Encoding::kBFloat16:
-    case Encoding::kFloat16: return 1;
-    case Encoding::kQ8_0:
-    case Encoding::kQ4_0:
-    case Encoding::kQ4_1: return kBlock;
+    case RowEncoding::kFloat32:
+    case RowEncoding::kBFloat16:
+    case RowEncoding::kFloat16: return 1;
+    case RowEncoding::kQ8_0:
+    case RowEncoding::kQ4_0:
+    case RowEncoding::kQ4_1: return kBlock;
   }
   return 1;
 }
 
-int block_bytes(Encoding encoding) {
+int block_bytes(RowEncoding encoding) {
   switch (encoding) {
-    case Encoding::kFloat32: return 4;
-    case Encoding::kBFloat16:
-    case Encoding::kFloat16: return 2;
-    case Encoding::kQ8_0: return 34;
-    case Encoding::kQ4_0: return 18;
-    case Encoding::kQ4_1: return 20;
+    case RowEncoding::kFloat32: return 4;
+    case RowEncoding::kBFloat16:
+    case RowEncoding::kFloat16: return 2;
+    case RowEncoding::kQ8_0: return 34;
+    case RowEncoding::kQ4_0: return 18;
+    case RowEncoding::kQ4_1: return 20;
   }
   return 0;
 }
 
-std::int64_t row_bytes(Encoding encoding, std::int64_t cols) {
+std::int64_t row_bytes(RowEncoding encoding, std::int64_t cols) {
   HERD_CHECK(cols % block_elements(encoding) == 0, "a row is a whole number of blocks");
   return cols / block_elements(encoding) * block_bytes(encoding);
 }
 
-void expand_row(Encoding encoding, const std::byte* row, std::int64_t col_begin, std::int64_t col_end, float* out) {
+void expand_row(RowEncoding encoding, const std::byte* row, std::int64_t col_begin, std::int64_t col_end, float* out) {
   const std::int64_t count = col_end - col_begin;
   switch (encoding) {
-    case Encoding::kFloat32:
+    case RowEncoding::kFloat32:
       if (count > 0) std::memcpy(out, row + col_begin * 4, static_cast<std::size_t>(count) * 4);
       return;
-    case Encoding::kBFloat16:
+    case RowEncoding::kBFloat16:
       for (std::int64_t i = 0; i < count; ++i) {
         out[i] = to_float(BFloat16{load<std::uint16_t>(row + (col_begin + i) * 2)});
       }
       return;
-    case Encoding::kFloat16:
+    case RowEncoding::kFloat16:
       for (std::int64_t i = 0; i < count; ++i) out[i] = load_f16(row + (col_begin + i) * 2);
       return;
-    case Encoding::kQ8_0: return expand_blocks(expand_block_q8_0, 34, row, col_begin, col_end, out);
-    case Encoding::kQ4_0: return expand_blocks(expand_block_q4_0, 18, row, col_begin, col_end, out);
-    case Encoding::kQ4_1: return expand_blocks(expand_block_q4_1, 20, row, col_begin, col_end, out);
+    case RowEncoding::kQ8_0: return expand_blocks(expand_block_q8_0, 34, row, col_begin, col_end, out);
+    case RowEncoding::kQ4_0: return expand_blocks(expand_block_q4_0, 18, row, col_begin, col_end, out);
+    case RowEncoding::kQ4_1: return expand_blocks(expand_block_q4_1, 20, row, col_begin, col_end, out);
   }
 }
 

@@ -10,7 +10,7 @@
 
 namespace herd::model {
 
-enum class Encoding : std::uint8_t {
+enum class RowEncoding : std::uint8_t {
   kFloat32,
   kBFloat16,
   kFloat16,
@@ -19,15 +19,15 @@ enum class Encoding : std::uint8_t {
   kQ4_1,  // 32 elements, 20 bytes: f16 d, f16 m, u8 q[16];  x = d·nibble + m
 };
 
-[[nodiscard]] const char* encoding_name(Encoding encoding);  // "float32", "q8_0", …
-[[nodiscard]] int block_elements(Encoding encoding);         // 1 for the plain ones
-[[nodiscard]] int block_bytes(Encoding encoding);
+[[nodiscard]] const char* encoding_name(RowEncoding encoding);  // "float32", "q8_0", …
+[[nodiscard]] int block_elements(RowEncoding encoding);         // 1 for the plain ones
+[[nodiscard]] int block_bytes(RowEncoding encoding);
 
 // Bytes of a row of `cols` elements; cols is a multiple of block_elements().
-[[nodiscard]] std::int64_t row_bytes(Encoding encoding, std::int64_t cols);
+[[nodiscard]] std::int64_t row_bytes(RowEncoding encoding, std::int64_t cols);
 
 // Expands columns [col_begin, col_end) of one stored row. Columns need not lie on block borders.
-void expand_row(Encoding encoding, const std::byte* row, std::int64_t col_begin, std::int64_t col_end, float* out);
+void expand_row(RowEncoding encoding, const std::byte* row, std::int64_t col_begin, std::int64_t col_end, float* out);
 
 // Round to nearest even, NaN kept; values.size() elements of out are written.
 void round_to_bf16(std::span<const float> values, BFloat16* out);

@@ -233,14 +233,14 @@ std::int64_t load_integer(GgufValueType type, const std::byte* at, bool* ok) {
 
 }  // namespace
 
-std::optional<Encoding> GgufTensor::encoding() const {
+std::optional<RowEncoding> GgufTensor::encoding() const {
   switch (type) {
-    case 0: return Encoding::kFloat32;
-    case 1: return Encoding::kFloat16;
-    case 2: return Encoding::kQ4_0;
-    case 3: return Encoding::kQ4_1;
-    case 8: return Encoding::kQ8_0;
-    case 30: return Encoding::kBFloat16;
+    case 0: return RowEncoding::kFloat32;
+    case 1: return RowEncoding::kFloat16;
+    case 2: return RowEncoding::kQ4_0;
+    case 3: return RowEncoding::kQ4_1;
+    case 8: return RowEncoding::kQ8_0;
+    case 30: return RowEncoding::kBFloat16;
     default: return {};
   }
 }

@@ -39,7 +39,7 @@ struct GgufTensor {
   std::uint64_t end = 0;
 
   // Empty for a type that herd lists but cannot read.
-  [[nodiscard]] std::optional<Encoding> encoding() const;
+  [[nodiscard]] std::optional<RowEncoding> encoding() const;
   [[nodiscard]] std::string type_name() const;  // ggml's: "Q4_K", "type 99"
 };
 

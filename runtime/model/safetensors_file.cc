@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <unordered_set>
 #include <utility>
 
@@ -17,6 +16,7 @@ constexpr std::uint64_t kHeaderBytesMax = 100'000'000;
 constexpr std::size_t kTensorsMax = 1'000'000;
 constexpr std::size_t kDimensionsMax = 8;
 constexpr std::size_t kNameBytesMax = 1024;
+constexpr std::uint64_t kDimensionMax = std::uint64_t{1} << 48;  // also beside a dimension of 0: strides stay in int64
 
 struct DtypeBits {
   std::string_view name;
@@ -180,7 +180,7 @@ struct HeaderHandler {
     }
     std::vector<std::int64_t>& shape = tensors.back().shape;
     if (shape.size() == kDimensionsMax) return refuse(tensors.back().name + ": shape has more than 8 dimensions", error);
-    if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) return unexpected(error);
+    if (value > kDimensionMax) return refuse(tensors.back().name + ": shape is too large", error);
     shape.push_back(static_cast<std::int64_t>(value));
     return true;
   }
@@ -235,10 +235,10 @@ std::string check_coverage(const std::vector<SafetensorsTensor>& tensors, std::u
 
 }  // namespace
 
-std::optional<Encoding> SafetensorsTensor::encoding() const {
-  if (dtype == "F32") return Encoding::kFloat32;
-  if (dtype == "BF16") return Encoding::kBFloat16;
-  if (dtype == "F16") return Encoding::kFloat16;
+std::optional<RowEncoding> SafetensorsTensor::encoding() const {
+  if (dtype == "F32") return RowEncoding::kFloat32;
+  if (dtype == "BF16") return RowEncoding::kBFloat16;
+  if (dtype == "F16") return RowEncoding::kFloat16;
   return {};
 }
 

@@ -24,7 +24,7 @@ struct SafetensorsTensor {
   std::uint64_t end = 0;
 
   // Empty for a dtype that herd lists but cannot read.
-  [[nodiscard]] std::optional<Encoding> encoding() const;
+  [[nodiscard]] std::optional<RowEncoding> encoding() const;
 };
 
 // Resource, movable.

@@ -1,0 +1,275 @@
+#include "runtime/model/json_object.h"
+
+#include <cmath>
+#include <cstddef>
+#include <sstream>
+#include <unordered_set>
+#include <utility>
+
+#include <boost/json/basic_parser_impl.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+
+namespace herd::model {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kDepthMax = 32;
+
+// Keeps the set of keys of every open object; nothing else.
+struct UniqueKeys {
+  static constexpr std::size_t max_array_size = -1;
+  static constexpr std::size_t max_object_size = -1;
+  static constexpr std::size_t max_string_size = -1;
+  static constexpr std::size_t max_key_size = -1;
+
+  std::vector<std::unordered_set<std::string>> open_objects;
+  std::string key;
+  std::optional<std::string> duplicate;
+
+  bool on_document_begin(json::error_code&) { return true; }
+  bool on_document_end(json::error_code&) { return true; }
+  bool on_object_begin(json::error_code&) {
+    open_objects.emplace_back();
+    return true;
+  }
+  bool on_object_end(std::size_t, json::error_code&) {
+    open_objects.pop_back();
+    return true;
+  }
+  bool on_array_begin(json::error_code&) { return true; }
+  bool on_array_end(std::size_t, json::error_code&) { return true; }
+  bool on_key_part(json::string_view part, std::size_t, json::error_code&) {
+    key.append(part.data(), part.size());
+    return true;
+  }
+  bool on_key(json::string_view part, std::size_t, json::error_code& error) {
+    key.append(part.data(), part.size());
+    if (!open_objects.back().insert(key).second) {
+      duplicate = key;
+      error = json::error::exception;  // any code stops the parser; the message is made from `duplicate`
+      return false;
+    }
+    key.clear();
+    return true;
+  }
+  bool on_string_part(json::string_view, std::size_t, json::error_code&) { return true; }
+  bool on_string(json::string_view, std::size_t, json::error_code&) { return true; }
+  bool on_number_part(json::string_view, json::error_code&) { return true; }
+  bool on_int64(std::int64_t, json::string_view, json::error_code&) { return true; }
+  bool on_uint64(std::uint64_t, json::string_view, json::error_code&) { return true; }
+  bool on_double(double, json::string_view, json::error_code&) { return true; }
+  bool on_bool(bool, json::error_code&) { return true; }
+  bool on_null(json::error_code&) { return true; }
+  bool on_comment_part(json::string_view, json::error_code&) { return true; }
+  bool on_comment(json::string_view, json::error_code&) { return true; }
+};
+
+Status check_syntax(std::string_view text, std::string_view file) {
+  json::parse_options options;
+  options.max_depth = kDepthMax;
+  json::basic_parser<UniqueKeys> parser(options);
+  json::error_code error;
+  const std::size_t read = parser.write_some(false, text.data(), text.size(), error);
+  if (parser.handler().duplicate) {
+    return bad_input(std::string(file) + ": key \"" + *parser.handler().duplicate + "\" occurs twice");
+  }
+  if (!error && read < text.size()) error = json::error::extra_data;
+  if (error) {
+    return bad_input(std::string(file) + ": not valid JSON near byte " + std::to_string(read) + ": " + error.message());
+  }
+  return {};
+}
+
+std::string number_text(double value) {
+  std::ostringstream text;
+  text << value;
+  return text.str();
+}
+
+json::string_view json_view(std::string_view text) { return {text.data(), text.size()}; }
+
+}  // namespace
+
+Expected<JsonObject> JsonObject::parse(std::string_view text, std::string_view file) {
+  if (Status syntax = check_syntax(text, file); !syntax.ok()) return fail(std::move(syntax));
+  json::parse_options options;
+  options.max_depth = kDepthMax;
+  json::error_code error;
+  auto document = std::make_shared<json::value>(json::parse(json_view(text), error, {}, options));
+  if (error || !document->is_object()) return fail(bad_input(std::string(file) + ": is not a JSON object"));
+  JsonObject result;
+  result.object_ = std::shared_ptr<const json::object>(document, &document->get_object());
+  result.status_ = std::make_shared<Status>();
+  result.where_ = std::string(file) + ": ";
+  return result;
+}
+
+const json::value* JsonObject::find(std::string_view key) const {
+  if (!status_->ok()) return nullptr;
+  const json::value* found = object_->if_contains(json_view(key));
+  return found == nullptr || found->is_null() ? nullptr : found;
+}
+
+bool JsonObject::has(std::string_view key) const { return find(key) != nullptr; }
+
+bool JsonObject::is_string(std::string_view key) const {
+  const json::value* found = find(key);
+  return found != nullptr && found->is_string();
+}
+
+Status JsonObject::problem(std::string_view key, const std::string& what) const {
+  return bad_input(where_ + std::string(key) + ": " + what);
+}
+
+void JsonObject::refuse(std::string_view key, const std::string& what) const {
+  if (status_->ok()) *status_ = problem(key, what);
+}
+
+std::string JsonObject::text_of(std::string_view key) const {
+  const json::value* found = object_->if_contains(json_view(key));
+  if (found == nullptr) return "nothing";
+  std::string text = json::serialize(*found);
+  if (text.size() > 80) text = text.substr(0, 77) + "...";
+  return text;
+}
+
+std::vector<std::int64_t> JsonObject::integers(std::string_view key, std::int64_t min, std::int64_t max) const {
+  std::vector<std::int64_t> result;
+  const auto add = [&](const json::value& value) {
+    const bool fits = value.is_int64() && value.get_int64() >= min && value.get_int64() <= max;
+    if (fits) {
+      result.push_back(value.get_int64());
+    } else {
+      refuse(key, text_of(key) + " is not an integer in [" + std::to_string(min) + ", " + std::to_string(max) + "]");
+    }
+  };
+  const json::value* found = find(key);
+  if (found == nullptr) return result;
+  if (!found->is_array()) {
+    add(*found);
+  } else {
+    for (const json::value& element : found->get_array()) {
+      add(element);
+      if (!status_->ok()) break;  // making the message costs the length of the list
+    }
+  }
+  if (!status_->ok()) result.clear();
+  return result;
+}
+
+std::optional<std::int64_t> JsonObject::integer(std::string_view key, std::int64_t min, std::int64_t max) const {
+  const json::value* found = find(key);
+  if (found != nullptr && found->is_array()) {
+    refuse(key, text_of(key) + " is not an integer");
+    return {};
+  }
+  const std::vector<std::int64_t> values = integers(key, min, max);
+  if (values.empty()) return {};
+  return values.front();
+}
+
+std::optional<double> JsonObject::number(std::string_view key, double min, double max) const {
+  const json::value* found = find(key);
+  if (found == nullptr) return {};
+  double value = std::nan("");
+  if (found->is_double()) value = found->get_double();
+  if (found->is_int64()) value = static_cast<double>(found->get_int64());
+  if (found->is_uint64()) value = static_cast<double>(found->get_uint64());
+  if (!(value >= min && value <= max)) {
+    refuse(key, text_of(key) + " is not a number in [" + number_text(min) + ", " + number_text(max) + "]");
+    return {};
+  }
+  return value;
+}
+
+std::optional<bool> JsonObject::boolean(std::string_view key) const {
+  const json::value* found = find(key);
+  if (found == nullptr) return {};
+  if (!found->is_bool()) {
+    refuse(key, text_of(key) + " is not true or false");
+    return {};
+  }
+  return found->get_bool();
+}
+
+std::vector<std::string> JsonObject::strings(std::string_view key) const {
+  std::vector<std::string> result;
+  const auto add = [&](const json::value& value) {
+    if (value.is_string()) {
+      result.emplace_back(value.get_string().data(), value.get_string().size());
+    } else {
+      refuse(key, text_of(key) + " is not text");
+    }
+  };
+  const json::value* found = find(key);
+  if (found == nullptr) return result;
+  if (!found->is_array()) {
+    add(*found);
+  } else {
+    for (const json::value& element : found->get_array()) {
+      add(element);
+      if (!status_->ok()) break;  // making the message costs the length of the list
+    }
+  }
+  if (!status_->ok()) result.clear();
+  return result;
+}
+
+std::optional<std::string> JsonObject::string(std::string_view key) const {
+  const json::value* found = find(key);
+  if (found != nullptr && found->is_array()) {
+    refuse(key, text_of(key) + " is not text");
+    return {};
+  }
+  std::vector<std::string> values = strings(key);
+  if (values.empty()) return {};
+  return std::move(values.front());
+}
+
+std::vector<JsonObject> JsonObject::objects(std::string_view key) const {
+  std::vector<JsonObject> result;
+  const auto add = [&](const json::value& value) {
+    if (!value.is_object()) {
+      refuse(key, text_of(key) + " is not an object");
+      return;
+    }
+    JsonObject& child = result.emplace_back(*this);
+    child.object_ = std::shared_ptr<const json::object>(object_, &value.get_object());
+    child.where_ = where_ + std::string(key) + ".";
+  };
+  const json::value* found = find(key);
+  if (found == nullptr) return result;
+  if (!found->is_array()) {
+    add(*found);
+  } else {
+    for (const json::value& element : found->get_array()) {
+      add(element);
+      if (!status_->ok()) break;  // making the message costs the length of the list
+    }
+  }
+  if (!status_->ok()) result.clear();
+  return result;
+}
+
+std::optional<JsonObject> JsonObject::object(std::string_view key) const {
+  const json::value* found = find(key);
+  if (found != nullptr && found->is_array()) {
+    refuse(key, text_of(key) + " is not an object");
+    return {};
+  }
+  std::vector<JsonObject> values = objects(key);
+  if (values.empty()) return {};
+  return values.front();
+}
+
+std::vector<std::string> JsonObject::keys() const {
+  std::vector<std::string> result;
+  result.reserve(object_->size());
+  for (const auto& member : *object_) result.emplace_back(member.key().data(), member.key().size());
+  return result;
+}
+
+}  // namespace herd::model

@@ -1,0 +1,159 @@
+// config.json of a Hugging Face checkpoint → LlamaConfig. Accepts what every transformers release since 4.31 writes:
+// rope_theta with rope_scaling (`type` or `rope_type`), or rope_parameters; torch_dtype or dtype; nulls.
+
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "runtime/model/json_object.h"
+#include "runtime/model/llama_config.h"
+
+namespace herd::model {
+namespace {
+
+constexpr int kIntMax = std::numeric_limits<int>::max();
+
+// Values are bounded by LlamaConfig::validate(); here they only have to fit.
+int required_int(const JsonObject& json, const char* key) {
+  if (json.status().ok() && !json.has(key)) json.refuse(key, "is missing");
+  return static_cast<int>(json.integer(key, 0, kIntMax).value_or(0));
+}
+
+int optional_int(const JsonObject& json, const char* key, int otherwise) {
+  return static_cast<int>(json.integer(key, 0, kIntMax).value_or(otherwise));
+}
+
+void refuse_unsupported(const JsonObject& json, const char* key, const std::string& supported) {
+  json.refuse(key, json.text_of(key) + " is not supported yet (" + supported + ")");
+}
+
+void check_architecture(const JsonObject& json) {
+  const bool has_architectures = json.has("architectures");
+  for (const std::string& architecture : json.strings("architectures")) {
+    if (architecture != "LlamaForCausalLM") refuse_unsupported(json, "architectures", "LlamaForCausalLM is");
+  }
+  const auto model_type = json.string("model_type");
+  if (model_type && *model_type != "llama") refuse_unsupported(json, "model_type", "llama is");
+  if (!model_type && !has_architectures) json.refuse("architectures", "is missing");
+}
+
+void check_unsupported(const JsonObject& json, int max_position_embeddings) {
+  if (const auto act = json.string("hidden_act"); act && *act != "silu") {
+    refuse_unsupported(json, "hidden_act", "silu is");
+  }
+  if (const auto quantization = json.object("quantization_config")) {
+    if (quantization->has("quant_method")) refuse_unsupported(*quantization, "quant_method", "safetensors must be float32, float16 or bfloat16");
+    refuse_unsupported(json, "quantization_config", "safetensors must be float32, float16 or bfloat16");
+  }
+  // A window as long as the context never hides a key.
+  const auto window = json.integer("sliding_window", 0, std::numeric_limits<std::int64_t>::max());
+  if (window && *window < max_position_embeddings && json.boolean("use_sliding_window").value_or(true)) {
+    refuse_unsupported(json, "sliding_window", "full attention is");
+  }
+  if (json.number("partial_rotary_factor", 0.0, 1.0).value_or(1.0) != 1.0) {
+    refuse_unsupported(json, "partial_rotary_factor", "1.0 is");
+  }
+}
+
+void read_rope_object(const JsonObject& json, bool type_required, RopeConfig& rope) {
+  const char* key = json.has("rope_type") ? "rope_type" : "type";
+  if (type_required && json.status().ok() && !json.has(key)) json.refuse("rope_type", "is missing");
+  const std::string type = json.string(key).value_or("default");
+  rope.theta = json.number("rope_theta", 1.0, 1e12).value_or(rope.theta);
+  if (json.number("partial_rotary_factor", 0.0, 1.0).value_or(1.0) != 1.0) {
+    refuse_unsupported(json, "partial_rotary_factor", "1.0 is");
+  }
+  if (type == "default") return;
+  if (type != "llama3") {
+    refuse_unsupported(json, key, "default and llama3 are");
+    return;
+  }
+  rope.type = RopeType::kLlama3;
+  for (const char* needed : {"factor", "low_freq_factor", "high_freq_factor"}) {
+    if (json.status().ok() && !json.has(needed)) json.refuse(needed, "is missing");
+  }
+  rope.factor = json.number("factor", 1.0, 1e6).value_or(1.0);
+  rope.low_freq_factor = json.number("low_freq_factor", 1e-6, 1e6).value_or(1.0);
+  rope.high_freq_factor = json.number("high_freq_factor", 1e-6, 1e6).value_or(4.0);
+  rope.original_max_position_embeddings = required_int(json, "original_max_position_embeddings");
+}
+
+RopeConfig read_rope(const JsonObject& json) {
+  RopeConfig rope;
+  rope.theta = json.number("rope_theta", 1.0, 1e12).value_or(rope.theta);
+  if (const auto parameters = json.object("rope_parameters")) {
+    read_rope_object(*parameters, false, rope);
+  } else if (const auto scaling = json.object("rope_scaling")) {
+    read_rope_object(*scaling, true, rope);
+  }
+  return rope;
+}
+
+std::optional<DType> read_dtype(const JsonObject& json) {
+  const char* key = json.has("dtype") ? "dtype" : "torch_dtype";
+  auto name = json.string(key);
+  if (!name) return {};
+  if (name->starts_with("torch.")) name->erase(0, 6);
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    if (*name == dtype_name(dtype)) return dtype;
+  }
+  refuse_unsupported(json, key, "float32, float16 and bfloat16 are");
+  return {};
+}
+
+// -1 stands for "none" in some old files.
+std::vector<TokenId> read_ids(const JsonObject& json, const char* key) {
+  std::vector<TokenId> ids;
+  for (const std::int64_t id : json.integers(key, -1, kIntMax)) {
+    if (id >= 0) ids.push_back(static_cast<TokenId>(id));
+  }
+  return ids;
+}
+
+}  // namespace
+
+Expected<ConfigJson> parse_config_json(std::string_view text, std::string_view file) {
+  auto parsed = JsonObject::parse(text, file);
+  if (!parsed) return fail(parsed.error());
+  const JsonObject& json = *parsed;
+  check_architecture(json);
+
+  ConfigJson result;
+  LlamaConfig& config = result.config;
+  config.hidden_size = required_int(json, "hidden_size");
+  config.layers = required_int(json, "num_hidden_layers");
+  config.heads = required_int(json, "num_attention_heads");
+  config.kv_heads = optional_int(json, "num_key_value_heads", config.heads);
+  config.intermediate_size = required_int(json, "intermediate_size");
+  config.vocab_size = required_int(json, "vocab_size");
+  config.max_position_embeddings = optional_int(json, "max_position_embeddings", 2048);
+  if (json.has("head_dim")) {
+    config.head_dim = optional_int(json, "head_dim", 0);
+  } else if (config.heads > 0) {
+    if (config.hidden_size % config.heads != 0) {
+      json.refuse("hidden_size", std::to_string(config.hidden_size) + " is not a multiple of num_attention_heads " +
+                                     std::to_string(config.heads) + ", and head_dim is missing");
+    }
+    config.head_dim = config.hidden_size / config.heads;
+  }
+  config.rms_norm_eps = static_cast<float>(json.number("rms_norm_eps", 1e-30, 1.0).value_or(1e-6));
+  config.rope = read_rope(json);
+  config.attention_bias = json.boolean("attention_bias").value_or(false);
+  config.attention_output_bias = config.attention_bias;
+  config.mlp_bias = json.boolean("mlp_bias").value_or(false);
+  result.tie_word_embeddings = json.boolean("tie_word_embeddings");
+  config.tie_word_embeddings = result.tie_word_embeddings.value_or(false);
+  if (const auto bos = read_ids(json, "bos_token_id"); !bos.empty()) config.bos_id = bos.front();
+  config.eos_ids = read_ids(json, "eos_token_id");
+  result.torch_dtype = read_dtype(json);
+  config.torch_dtype = result.torch_dtype.value_or(config.torch_dtype);
+  check_unsupported(json, config.max_position_embeddings);
+
+  if (!json.status().ok()) return fail(json.status());
+  if (const Status status = config.validate(); !status.ok()) {
+    return fail(bad_input(std::string(file) + ": " + status.message()));
+  }
+  return result;
+}
+
+}  // namespace herd::model

@@ -17,6 +17,7 @@
 // Blocks are freed when the last step that uses them was acknowledged. They are published to the prefix cache
 // when a sampled row at or after them was finite: attention makes a NaN reach every later row.
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -151,11 +152,12 @@ class Scheduler {
   void plan_prefill_chunk(Slot slot, StepPlan& plan, PlanInFlight& record, Budget& budget);
   void add_slice(Slot slot, std::uint32_t rows, bool sample, StepPlan& plan, PlanInFlight& record);
   bool ensure_slot_for_decode(Slot slot, Budget& budget);
-  void preempt_last();
+  void preempt(std::size_t index);  // of running_
 
   void take_slice(const SliceInFlight& slice, const StepResult& result, std::size_t& cursor,
                   std::vector<TokenDelta>& deltas);
-  void take_token(Sequence& sequence, const SampledToken& sampled, TokenDelta& delta);
+  void take_token(Slot slot, const SampledToken& sampled, TokenDelta& delta);
+  void fail_all(const Status& status, std::vector<TokenDelta>& deltas);
   void take_outputs(Sequence& sequence, const SliceInFlight& slice, const StepResult& result, TokenDelta& delta);
   void end_sequence(Slot slot, TokenDelta& delta, FinishReason reason, Status error);
   // Ends what a state without steps in flight waits for: kPreempting queues, kEnded frees the slot.

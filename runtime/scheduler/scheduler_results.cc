@@ -1,0 +1,135 @@
+// The half of Scheduler that takes results: tokens, ends, failures, and the return of blocks.
+
+#include <algorithm>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "kernels/check.h"
+#include "runtime/scheduler/scheduler.h"
+
+namespace herd::scheduler {
+namespace {
+
+// Results list sampled tokens in plan order; the search beyond the cursor is for ranks that do not.
+const SampledToken* find_sampled(const StepResult& result, SequenceId id, std::size_t& cursor) {
+  if (cursor < result.sampled.size() && result.sampled[cursor].sequence == id) return &result.sampled[cursor++];
+  const auto found = std::ranges::find(result.sampled, id, &SampledToken::sequence);
+  return found == result.sampled.end() ? nullptr : &*found;
+}
+
+bool last_row_only(OutputSelector output) {
+  return output == OutputSelector::kLogitsLast || output == OutputSelector::kHiddenLast;
+}
+
+// `rows` without those before position `first`.
+OutputRows rows_from(const OutputRows& rows, std::uint32_t first) {
+  if (rows.position >= first) return rows;
+  const std::uint32_t skipped = first - rows.position;
+  OutputRows kept{rows.sequence, first, rows.rows - skipped, rows.layers, rows.width, {}};
+  for (std::size_t layer = 0; layer < rows.layers; ++layer) {
+    const auto begin = rows.values.begin() + static_cast<std::ptrdiff_t>((layer * rows.rows + skipped) * rows.width);
+    kept.values.insert(kept.values.end(), begin, begin + static_cast<std::ptrdiff_t>(std::size_t{kept.rows} * rows.width));
+  }
+  return kept;
+}
+
+Status not_finite(std::uint32_t output_index) {
+  return {StatusCode::kInternal, "the model computed a value that is not finite (NaN or infinity) for output token " +
+                                     std::to_string(output_index) + " of this sequence"};
+}
+
+}  // namespace
+
+std::vector<TokenDelta> Scheduler::on_step_done(const StepResult& result, Instant /*now*/) {
+  std::vector<TokenDelta> deltas;
+  if (lost_ || outstanding_.empty() || result.epoch != epoch_ || result.step != outstanding_.front().step) {
+    ++counters_.stale_results;
+    return deltas;
+  }
+  const PlanInFlight record = std::move(outstanding_.front());
+  outstanding_.pop_front();
+  for (const SliceInFlight& slice : record.slices) {
+    --sequences_[slice.slot].steps_in_flight;
+    sequences_[slice.slot].samples_in_flight -= slice.sample ? 1 : 0;
+  }
+  if (result.status.ok()) {
+    deltas.reserve(record.slices.size());
+    std::size_t cursor = 0;
+    for (const SliceInFlight& slice : record.slices) take_slice(slice, result, cursor, deltas);
+  } else {
+    fail_all(result.status, deltas);
+  }
+  for (const SliceInFlight& slice : record.slices) settle(slice.slot);
+  return deltas;
+}
+
+void Scheduler::fail_all(const Status& status, std::vector<TokenDelta>& deltas) {
+  std::vector<std::pair<std::uint64_t, Slot>> open;
+  for (Slot slot = 0; slot < sequences_.size(); ++slot) {
+    const SequenceState state = sequences_[slot].state;
+    if (state != SequenceState::kFree && state != SequenceState::kEnded) open.emplace_back(sequences_[slot].arrival, slot);
+  }
+  std::ranges::sort(open);
+  for (const auto& [arrival, slot] : open) end_sequence(slot, deltas.emplace_back(), FinishReason::kFailed, status);
+}
+
+void Scheduler::take_slice(const SliceInFlight& slice, const StepResult& result, std::size_t& cursor,
+                           std::vector<TokenDelta>& deltas) {
+  Sequence& sequence = sequences_[slice.slot];
+  const SampledToken* sampled = find_sampled(result, sequence.id, cursor);
+  if (sequence.state == SequenceState::kEnded) {
+    counters_.tokens_discarded += slice.sample ? 1 : 0;
+    return;
+  }
+  sequence.computed_tokens = slice.position + slice.rows;
+  TokenDelta delta;
+  delta.sequence = sequence.id;
+  delta.attempt = sequence.attempt;
+  if (sampled != nullptr && !sampled->finite) {
+    end_sequence(slice.slot, delta, FinishReason::kFailed, not_finite(sequence.emitted_tokens()));
+  } else if (slice.sample && (sampled == nullptr || sampled->output_index != slice.output_index)) {
+    end_sequence(slice.slot, delta, FinishReason::kFailed,
+                 {StatusCode::kInternal, "the step's result lacks the token of this sequence"});
+  } else {
+    take_outputs(sequence, slice, result, delta);
+    if (slice.sample) {
+      take_token(slice.slot, *sampled, delta);
+    } else if (!sequence.sampling && sequence.computed_tokens == sequence.num_tokens()) {
+      end_sequence(slice.slot, delta, FinishReason::kLength, {});
+    }
+  }
+  if (delta.has_token || delta.finish != FinishReason::kNone || !delta.outputs.empty()) deltas.push_back(std::move(delta));
+}
+
+void Scheduler::take_token(Slot slot, const SampledToken& sampled, TokenDelta& delta) {
+  Sequence& sequence = sequences_[slot];
+  HERD_CHECK(sequence.computed_tokens == sequence.num_tokens(), "a token is sampled from the last known row");
+  HERD_CHECK(sampled.output_index == sequence.emitted_tokens(), "tokens are taken in order, each once");
+  blocks_.on_computed(sequence.table, sequence.tokens, sequence.cache_salt);
+  sequence.tokens.push_back(sampled.token);
+  sequence.sampled_since_admission = true;
+  ++counters_.tokens_emitted;
+  delta.has_token = true;
+  delta.token = sampled;
+  if (sequence.emitted_tokens() > sequence.params.min_tokens && std::ranges::count(sequence.stop_ids, sampled.token) > 0) {
+    end_sequence(slot, delta, FinishReason::kStop, {});
+  } else if (sequence.num_tokens() >= sequence.tokens_max) {
+    end_sequence(slot, delta, FinishReason::kLength, {});
+  }
+}
+
+void Scheduler::take_outputs(Sequence& sequence, const SliceInFlight& slice, const StepResult& result,
+                             TokenDelta& delta) {
+  if (sequence.output == OutputSelector::kNone) return;
+  // The last row of an inner chunk is an accident of chunking.
+  if (last_row_only(sequence.output) && slice.position + slice.rows < sequence.num_tokens()) return;
+  for (const OutputRows& rows : result.outputs) {
+    if (rows.sequence != sequence.id || rows.position + rows.rows <= sequence.output_rows_sent) continue;
+    delta.outputs.push_back(rows_from(rows, sequence.output_rows_sent));
+    sequence.output_rows_sent = rows.position + rows.rows;
+  }
+}
+
+}  // namespace herd::scheduler

@@ -13,9 +13,12 @@ enum class DType : std::uint8_t { kF32, kBF16, kF16 };
 HERD_INLINE constexpr std::size_t dtype_bytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
 HERD_INLINE constexpr const char* dtype_name(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return "float32";
-    case DType::kBF16: return "bfloat16";
-    case DType::kF16: return "float16";
+    case DType::kF32:
+      return "float32";
+    case DType::kBF16:
+      return "bfloat16";
+    case DType::kF16:
+      return "float16";
   }
   return "?";
 }
@@ -25,7 +28,9 @@ struct BFloat16 {
   bool operator==(const BFloat16&) const = default;
 };
 
-HERD_INLINE constexpr float to_float(BFloat16 value) { return __builtin_bit_cast(float, std::uint32_t{value.bits} << 16); }
+HERD_INLINE constexpr float to_float(BFloat16 value) {
+  return __builtin_bit_cast(float, std::uint32_t{value.bits} << 16);
+}
 
 // Round to nearest even; a NaN stays a quiet NaN with its sign and upper payload.
 HERD_INLINE constexpr BFloat16 to_bf16(float value) {

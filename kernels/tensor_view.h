@@ -58,8 +58,12 @@ struct KvLayout {
   std::int32_t kv_heads = 0;     // of this rank
   std::int32_t head_dim = 0;
 
-  [[nodiscard]] HERD_INLINE constexpr std::int64_t k_elements_per_token() const { return kv_heads * round_up(head_dim, 32); }
-  [[nodiscard]] HERD_INLINE constexpr std::int64_t v_elements_per_token() const { return kv_heads * round_up(head_dim, 16); }
+  [[nodiscard]] HERD_INLINE constexpr std::int64_t k_elements_per_token() const {
+    return kv_heads * round_up(head_dim, 32);
+  }
+  [[nodiscard]] HERD_INLINE constexpr std::int64_t v_elements_per_token() const {
+    return kv_heads * round_up(head_dim, 16);
+  }
   [[nodiscard]] HERD_INLINE constexpr std::int64_t bytes_per_block() const {
     return (k_elements_per_token() + v_elements_per_token()) * block_size *
            static_cast<std::int64_t>(dtype_bytes(dtype));
@@ -82,7 +86,7 @@ struct AttentionBatch {
   const std::int32_t* context_length = nullptr;  // [sequences], this step's rows included
   const std::uint32_t* block_tables = nullptr;   // [sequences, block_table_stride]
   std::int64_t block_table_stride = 0;
-  std::int32_t query_heads = 0;                  // of this rank
+  std::int32_t query_heads = 0;                    // of this rank
   const std::int32_t* kv_head_of_query = nullptr;  // [query_heads], local kv head index
   float scale = 0.0F;
 };

@@ -63,18 +63,27 @@ bool tree_sum(int begin, int end, const Present& present, const Value& value, fl
 // One element of a tensor in memory, as fp32 and back (rounding to nearest even).
 inline float load(const void* data, DType dtype, std::int64_t index) {
   switch (dtype) {
-    case DType::kF32: return static_cast<const float*>(data)[index];
-    case DType::kBF16: return to_float(static_cast<const BFloat16*>(data)[index]);
-    case DType::kF16: return f16_to_float(static_cast<const std::uint16_t*>(data)[index]);
+    case DType::kF32:
+      return static_cast<const float*>(data)[index];
+    case DType::kBF16:
+      return to_float(static_cast<const BFloat16*>(data)[index]);
+    case DType::kF16:
+      return f16_to_float(static_cast<const std::uint16_t*>(data)[index]);
   }
   return 0.0F;
 }
 
 inline void store(void* data, DType dtype, std::int64_t index, float value) {
   switch (dtype) {
-    case DType::kF32: static_cast<float*>(data)[index] = value; break;
-    case DType::kBF16: static_cast<BFloat16*>(data)[index] = to_bf16(value); break;
-    case DType::kF16: static_cast<std::uint16_t*>(data)[index] = to_f16_bits(value); break;
+    case DType::kF32:
+      static_cast<float*>(data)[index] = value;
+      break;
+    case DType::kBF16:
+      static_cast<BFloat16*>(data)[index] = to_bf16(value);
+      break;
+    case DType::kF16:
+      static_cast<std::uint16_t*>(data)[index] = to_f16_bits(value);
+      break;
   }
 }
 

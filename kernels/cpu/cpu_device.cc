@@ -1,0 +1,114 @@
+// The CPU device: thread pool, the backend this CPU can run, memory from the kernel in whole pages. Operations run
+// when they are enqueued, so wait() has nothing to wait for.
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kernels/cpu/cpu_info.h"
+#include "kernels/cpu/thread_pool.h"
+#include "kernels/device.h"
+#include "kernels/reference/ops_reference.h"
+#if __has_include("kernels/cpu/ops_cpu.h")
+#include "kernels/cpu/ops_cpu.h"
+#define HERD_HAVE_OPS_CPU 1
+#endif
+
+namespace herd {
+namespace {
+
+constexpr int kThreadsMax = 1024;
+constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
+
+std::string mebibytes(std::uint64_t bytes) { return std::to_string((bytes + (1U << 20) - 1) >> 20) + " MiB"; }
+
+// Zeroed pages of this process; committed when first touched. A mapping is page-aligned, so 64-byte aligned.
+class MappedBuffer final : public DeviceBuffer {
+ public:
+  MappedBuffer(void* data, std::size_t bytes, std::size_t mapped) : data_(data), bytes_(bytes), mapped_(mapped) {}
+  ~MappedBuffer() override { ::munmap(data_, mapped_); }
+  MappedBuffer(const MappedBuffer&) = delete;
+  MappedBuffer& operator=(const MappedBuffer&) = delete;
+
+  void* data() const override { return data_; }
+  std::size_t bytes() const override { return bytes_; }
+
+ private:
+  void* data_;
+  std::size_t bytes_;
+  std::size_t mapped_;
+};
+
+class CpuDevice final : public Device {
+ public:
+  CpuDevice(CpuIsa isa, int threads) : pool_(threads) {
+#ifdef HERD_HAVE_OPS_CPU
+    ops_ = make_checked_ops(isa == CpuIsa::kReference ? make_reference_ops() : make_cpu_ops(isa, pool_));
+#else
+    (void)isa;
+    ops_ = make_checked_ops(make_reference_ops());
+#endif
+  }
+
+  std::string description() const override {
+    const int threads = pool_.threads();
+    return std::string("cpu ") + ops_->name() + ", " + std::to_string(threads) +
+           (threads == 1 ? " thread" : " threads");
+  }
+
+  Ops& ops() override { return *ops_; }
+
+  Expected<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what) override {
+    const std::size_t free = free_bytes();
+    if (bytes > free) {
+      return fail(
+          missing(std::string(what) + ": needs " + mebibytes(bytes) + " of memory, " + mebibytes(free) + " are free"));
+    }
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const std::size_t mapped = std::max(page, (bytes + page - 1) / page * page);
+    void* data = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) {
+      return fail(missing(std::string(what) + ": cannot map " + mebibytes(bytes) + ": " + std::strerror(errno)));
+    }
+    if (mapped >= kHugePageBytes) ::madvise(data, mapped, MADV_HUGEPAGE);  // a wish: small pages work too
+    return std::make_unique<MappedBuffer>(data, bytes, mapped);
+  }
+
+  std::size_t free_bytes() const override { return available_memory_bytes(); }
+  Status wait() override { return {}; }
+
+ private:
+  ThreadPool pool_;  // outlives the operations that run on it
+  std::unique_ptr<Ops> ops_;
+};
+
+}  // namespace
+
+Expected<std::unique_ptr<Device>> make_cpu_device(const CpuDeviceConfig& config) {
+  if (config.threads < 0 || config.threads > kThreadsMax) {
+    return fail(usage_error("threads: " + std::to_string(config.threads) + " is not within 0 (all usable CPUs) and " +
+                            std::to_string(kThreadsMax)));
+  }
+  CpuFeatures features = cpu_features();
+#ifndef HERD_HAVE_OPS_CPU
+  features = {false, false, "a backend in this build", "a backend in this build"};
+#endif
+  CpuIsa isa = config.isa;
+  if (isa == CpuIsa::kAuto) {
+    isa = features.avx512 ? CpuIsa::kAvx512 : features.avx2 ? CpuIsa::kAvx2 : CpuIsa::kReference;
+  }
+  if (isa == CpuIsa::kAvx512 && !features.avx512) {
+    return fail(usage_error("cpu isa avx512: this CPU lacks " + features.missing_for_avx512));
+  }
+  if (isa == CpuIsa::kAvx2 && !features.avx2) {
+    return fail(usage_error("cpu isa avx2: this CPU lacks " + features.missing_for_avx2));
+  }
+  return std::make_unique<CpuDevice>(isa, config.threads == 0 ? usable_cpus() : config.threads);
+}
+
+}  // namespace herd

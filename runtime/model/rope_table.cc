@@ -21,9 +21,9 @@ double llama3_scaled(double frequency, const RopeConfig& rope) {
 
 std::vector<double> rope_frequencies(const RopeConfig& rope, int head_dim) {
   std::vector<double> frequencies(static_cast<std::size_t>(head_dim / 2));
-  const double log_theta = kernels::log_f64(rope.theta);
+  const double log_theta = log_f64(rope.theta);
   for (int i = 0; i < head_dim / 2; ++i) {
-    double frequency = kernels::exp_f64(-2.0 * i / head_dim * log_theta);
+    double frequency = exp_f64(-2.0 * i / head_dim * log_theta);
     if (!rope.frequency_divisors.empty())
       frequency /= static_cast<double>(rope.frequency_divisors[static_cast<std::size_t>(i)]);
     else if (rope.type == RopeType::kLlama3)
@@ -42,8 +42,8 @@ RopeTable make_rope_table(const RopeConfig& rope, int head_dim, int positions) {
     float* row = table.values.data() + static_cast<std::size_t>(position) * half * 2;
     for (std::size_t i = 0; i < half; ++i) {
       const double angle = position * frequencies[i];
-      row[i] = static_cast<float>(kernels::cos_f64(angle));
-      row[half + i] = static_cast<float>(kernels::sin_f64(angle));
+      row[i] = static_cast<float>(cos_f64(angle));
+      row[half + i] = static_cast<float>(sin_f64(angle));
     }
   }
   return table;

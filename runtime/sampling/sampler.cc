@@ -21,7 +21,7 @@ MaxSum merge(const MaxSum& a, const MaxSum& b) {
   if (a.max == kMinusInfinity && a.sum == 0.0F) return b;
   if (b.max == kMinusInfinity && b.sum == 0.0F) return a;
   const float max = std::max(a.max, b.max);
-  return {max, a.sum * kernels::exp_f32(a.max - max) + b.sum * kernels::exp_f32(b.max - max)};
+  return {max, a.sum * exp_f32(a.max - max) + b.sum * exp_f32(b.max - max)};
 }
 
 // Balanced binary tree over 1, 2, 4 or 8 nodes.
@@ -37,7 +37,7 @@ bool better(const Candidate& a, const Candidate& b) {  // a wins over b
 }
 
 float gumbel(const DrawKey& key, TokenId token) {
-  return kernels::gumbel_from_bits(kernels::philox_word(key, static_cast<std::uint32_t>(token)));
+  return gumbel_of(draw_word(key.seed, key.choice, key.output_index, key.purpose, static_cast<std::uint32_t>(token)));
 }
 
 DrawKey draw_key(const SampleRow& row) {
@@ -200,7 +200,7 @@ Candidate Sampler::draw(const float* row, const SampleRow& request) {
   if (!greedy && params.min_p > 0.0F) {
     ops_.draw(row, plan_.vocab.size(), plan_.vocab.begin, 0.0F, kMinusInfinity, {}, &local);
     HERD_CHECK(device_.wait().ok(), "a CPU device does not fail");
-    floor = best_of_ranks(local).logit / temperature + kernels::log_f32(params.min_p);
+    floor = best_of_ranks(local).logit / temperature + log_f32(params.min_p);
   }
   ops_.draw(row, plan_.vocab.size(), plan_.vocab.begin, temperature, floor, draw_key(request), &local);
   HERD_CHECK(device_.wait().ok(), "a CPU device does not fail");
@@ -216,12 +216,12 @@ Candidate Sampler::draw_filtered(const float* row, const SampleRow& request) {
     const std::vector<Candidate> top = top_of_ranks(row, fetch);
     if (top.empty()) return {};
     const float max = top.front().logit / params.temperature;
-    const float floor = params.min_p > 0.0F ? max + kernels::log_f32(params.min_p) : kMinusInfinity;
+    const float floor = params.min_p > 0.0F ? max + log_f32(params.min_p) : kMinusInfinity;
     std::vector<float> weight;  // of the candidates min-p keeps
     for (const Candidate& candidate : top) {
       const float scaled = candidate.logit / params.temperature;
       if (scaled < floor) break;
-      weight.push_back(kernels::exp_f32(scaled - max));
+      weight.push_back(exp_f32(scaled - max));
     }
     const bool complete = weight.size() < top.size() || fetch == k_max || weight.back() == 0.0F;
     std::size_t kept = weight.size();
@@ -269,7 +269,7 @@ std::vector<scheduler::SampledToken> Sampler::sample(const TensorView& logits, c
 
     float* row = static_cast<float*>(logits.data) + static_cast<std::int64_t>(i) * logits.row_stride;
     const std::int32_t logprobs = request.params->logprobs;
-    const float log_sum = stats[i].normaliser.max + kernels::log_f32(stats[i].normaliser.sum);
+    const float log_sum = stats[i].normaliser.max + log_f32(stats[i].normaliser.sum);
     if (logprobs > 0)
       for (const Candidate& candidate : top_of_ranks(row, logprobs))
         out.top.push_back({candidate.id, candidate.logit - log_sum});

@@ -33,7 +33,7 @@ std::uint64_t hash_tokens(const std::vector<scheduler::SampledToken>& sampled) {
 }  // namespace
 
 ShardExecutor::ShardExecutor(const ShardConfig& config, std::int64_t positions_max, std::unique_ptr<Device> device,
-                             std::unique_ptr<Collective> collective)
+                             std::shared_ptr<Collective> collective)
     : config_(config),
       device_(std::move(device)),
       collective_(std::move(collective)),
@@ -43,7 +43,7 @@ Expected<std::unique_ptr<ShardExecutor>> ShardExecutor::make(const ShardConfig& 
                                                              std::shared_ptr<const model::LlamaWeights> weights,
                                                              std::shared_ptr<const model::RopeTable> rope,
                                                              std::unique_ptr<Device> device,
-                                                             std::unique_ptr<Collective> collective) {
+                                                             std::shared_ptr<Collective> collective) {
   std::unique_ptr<ShardExecutor> executor(
       new ShardExecutor(config, rope->positions, std::move(device), std::move(collective)));
   const KvLayout layout{config.encoding.activations(), config.block_size, config.plan.kv_heads.size(),

@@ -27,12 +27,12 @@ struct ShardConfig {
 
 class ShardExecutor {
  public:
-  // `device` and `collective` are owned by the executor. kMissing when memory is short.
+  // `collective` is shared with whoever may abort it. kMissing when memory is short.
   static Expected<std::unique_ptr<ShardExecutor>> make(const ShardConfig& config,
                                                        std::shared_ptr<const model::LlamaWeights> weights,
                                                        std::shared_ptr<const model::RopeTable> rope,
                                                        std::unique_ptr<Device> device,
-                                                       std::unique_ptr<Collective> collective);
+                                                       std::shared_ptr<Collective> collective);
 
   // Blocks until the step is done on this rank.
   scheduler::StepResult execute(const scheduler::StepPlan& plan);
@@ -41,14 +41,14 @@ class ShardExecutor {
 
  private:
   ShardExecutor(const ShardConfig& config, std::int64_t positions_max, std::unique_ptr<Device> device,
-                std::unique_ptr<Collective> collective);
+                std::shared_ptr<Collective> collective);
   Status run(const scheduler::StepPlan& plan, scheduler::StepResult& result);
   void collect_outputs(scheduler::StepResult& result);
   void capture_layer(int state);
 
   const ShardConfig config_;
   std::unique_ptr<Device> device_;
-  std::unique_ptr<Collective> collective_;
+  std::shared_ptr<Collective> collective_;
   std::unique_ptr<kv::KvStorage> kv_;
   std::unique_ptr<model::Llama> llama_;
   std::unique_ptr<sampling::Sampler> sampler_;

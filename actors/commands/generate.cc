@@ -1,0 +1,345 @@
+// herd generate: text completion without a server. Prompts in, tokens out, through the same gateway, coordinator,
+// scheduler and ranks as everything else.
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <random>
+
+#include <CLI/CLI.hpp>
+
+#include "actors/commands/command_line.h"
+#include "actors/commands/completion_json.h"
+#include "runtime/prompts/prompt_file.h"
+#include "runtime/tokenizer/incremental_decoder.h"
+
+namespace herd::commands {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using scheduler::FinishReason;
+
+struct GenerateFlags {
+  ModelFlags model;
+  std::vector<std::string> prompts;
+  std::vector<std::string> prompt_token_ids;
+  std::string input_prompts;
+  std::string system;
+  std::string date;
+  bool instruct = false;
+  std::int64_t max_length = 0;
+  std::int64_t max_new_tokens = -1;
+  float temperature = -1.0F;
+  int top_k = -2;
+  float top_p = -1.0F;
+  float min_p = -1.0F;
+  float repetition_penalty = 1.0F;
+  float presence_penalty = 0.0F;
+  float frequency_penalty = 0.0F;
+  std::vector<std::string> logit_bias;
+  std::vector<std::string> stop;
+  std::vector<TokenId> stop_token_ids;
+  std::int64_t seed = -1;
+  bool ignore_eos = false;
+  int min_tokens = 0;
+  int logprobs = -1;
+  int repeat_batches = 1;
+  std::string output = "text";
+};
+
+// One sequence on its way.
+struct Running {
+  Completion completion;
+  std::string shown_prompt;
+  std::unique_ptr<tokenizer::IncrementalDecoder> decoder;  // null without a tokenizer
+  Clock::time_point first_token, last_token;
+  bool stopped = false;  // by a stop string; what still comes is dropped
+  bool done = false;
+  Status error;
+};
+
+Expected<sampling::SamplingParams> sampling_params(const GenerateFlags& flags, const actors::Engine& engine) {
+  sampling::SamplingParams params;
+  const bool sampled = flags.temperature >= 0.0F || flags.top_p >= 0.0F || flags.min_p >= 0.0F;
+  params.top_k = flags.top_k != -2 ? flags.top_k : (sampled ? 0 : 1);
+  params.temperature = flags.temperature >= 0.0F ? flags.temperature : (params.top_k == 1 ? 0.0F : 1.0F);
+  if (flags.top_p >= 0.0F) params.top_p = flags.top_p;
+  if (flags.min_p >= 0.0F) params.min_p = flags.min_p;
+  params.repetition_penalty = flags.repetition_penalty;
+  params.presence_penalty = flags.presence_penalty;
+  params.frequency_penalty = flags.frequency_penalty;
+  params.stop_token_ids = flags.stop_token_ids;
+  params.ignore_eos = flags.ignore_eos;
+  params.min_tokens = static_cast<std::uint32_t>(std::max(0, flags.min_tokens));
+  params.logprobs = flags.logprobs;
+  for (const std::string& entry : flags.logit_bias) {
+    int token = 0;
+    float bias = 0.0F;
+    char rest = 0;
+    if (std::sscanf(entry.c_str(), "%d:%f%c", &token, &bias, &rest) != 2)
+      return fail(usage_error("--logit-bias must be ID:BIAS, not " + entry));
+    params.logit_bias.emplace_back(token, bias);
+  }
+  if (Status status = params.validate(engine.config().vocab_size); !status.ok()) return fail(std::move(status));
+  return params;
+}
+
+Expected<std::vector<TokenId>> encode_prompt(const GenerateFlags& flags, const actors::Engine& engine,
+                                             const std::string& text) {
+  if (!engine.maybe_tokenizer())
+    return fail(bad_input("this checkpoint has no tokenizer; give --prompt-token-ids or --tokenizer-path"));
+  if (!flags.instruct) return engine.maybe_tokenizer()->encode(text, {.add_bos = true, .parse_special = true});
+  auto format = engine.chat_format();
+  if (!format) return fail(format.error());
+  std::vector<tokenizer::ChatMessage> messages;
+  if (!flags.system.empty()) messages.push_back({"system", flags.system});
+  messages.push_back({"user", text});
+  tokenizer::ChatOptions options;
+  if (!flags.date.empty()) options.date_string = flags.date;
+  return tokenizer::render_chat(messages, *format, options, *engine.maybe_tokenizer());
+}
+
+// Every prompt of the command line and the file, as token ids.
+Expected<std::vector<Running>> gather_prompts(const GenerateFlags& flags, const actors::Engine& engine) {
+  std::vector<Running> all;
+  auto add = [&](std::vector<TokenId> ids, std::string shown) {
+    Running running;
+    running.completion.prompt_token_ids = std::move(ids);
+    running.shown_prompt = std::move(shown);
+    all.push_back(std::move(running));
+  };
+  std::vector<std::string> texts = flags.prompts;
+  if (!flags.input_prompts.empty()) {
+    auto entries = prompts::read_prompt_file(flags.input_prompts);
+    if (!entries) return fail(entries.error());
+    for (const prompts::PromptEntry& entry : *entries) texts.push_back(prompts::compose_prompt(entry, flags.instruct));
+  }
+  if (texts.empty() && flags.prompt_token_ids.empty()) texts.emplace_back("I believe the meaning of life is");
+  for (const std::string& text : texts) {
+    if (text.empty()) return fail(usage_error("--prompt is empty"));
+    auto ids = encode_prompt(flags, engine, text);
+    if (!ids) return fail(ids.error());
+    add(std::move(*ids), text);
+  }
+  for (const std::string& text : flags.prompt_token_ids) {
+    auto ids = parse_token_ids(text);
+    if (!ids) return fail(ids.error());
+    for (const TokenId id : *ids)
+      if (id < 0 || id >= engine.config().vocab_size)
+        return fail(usage_error("--prompt-token-ids: " + std::to_string(id) + " is outside the vocabulary, [0, " +
+                                std::to_string(engine.config().vocab_size) + ")"));
+    std::string shown = engine.maybe_tokenizer() ? engine.maybe_tokenizer()->decode(*ids, true) : text;
+    add(std::move(*ids), std::move(shown));
+  }
+  return all;
+}
+
+Expected<std::uint32_t> token_limit(const GenerateFlags& flags, const actors::Engine& engine, std::size_t prompt) {
+  const std::int64_t longest = flags.max_length > 0 ? std::min(flags.max_length, engine.facts().max_model_len)
+                                                    : engine.facts().max_model_len;
+  const auto room = longest - static_cast<std::int64_t>(prompt);
+  if (room < 1)
+    return fail(usage_error("the prompt has " + std::to_string(prompt) + " tokens and leaves no room in " +
+                            std::to_string(longest) + " (--max-length, --max-model-len)"));
+  return static_cast<std::uint32_t>(flags.max_new_tokens >= 0 ? std::min(flags.max_new_tokens, room) : room);
+}
+
+// Prints the pieces of a single prompt as they come.
+void show(const std::string& piece) {
+  std::fwrite(piece.data(), 1, piece.size(), stdout);
+  std::fflush(stdout);
+}
+
+class Generation {
+ public:
+  Generation(const GenerateFlags& flags, actors::Engine& engine, std::vector<Running>& all)
+      : flags_(flags), engine_(engine), all_(all), streams_(flags.output == "text" && all.size() == 1) {}
+
+  Status run(const sampling::SamplingParams& params, std::uint64_t first_id) {
+    // A sequence may have every token waiting: the caller's memory, bounded by its own prompts and limits.
+    auto queue = std::make_shared<actors::DeltaQueue>(std::size_t{1} << 20);
+    const Clock::time_point begin = Clock::now();
+    for (std::size_t i = 0; i < all_.size(); ++i) {
+      auto submission = make_submission(all_[i], params, first_id + i);
+      if (!submission) return submission.error();
+      engine_.cluster().submit(std::move(*submission), queue);
+    }
+    for (std::size_t open = all_.size(); open > 0;) {
+      const auto delta = queue->next(std::chrono::milliseconds(1000));
+      if (!delta) continue;
+      Running& running = all_[delta->sequence.value - first_id];
+      take(running, *delta);
+      if (delta->finish == FinishReason::kNone) continue;
+      finish(running, *delta, begin);
+      --open;
+    }
+    return {};
+  }
+
+ private:
+  Expected<scheduler::Submission> make_submission(Running& running, const sampling::SamplingParams& params,
+                                                  std::uint64_t id) {
+    auto limit = token_limit(flags_, engine_, running.completion.prompt_token_ids.size());
+    if (!limit) return fail(limit.error());
+    if (engine_.maybe_tokenizer())
+      running.decoder = std::make_unique<tokenizer::IncrementalDecoder>(*engine_.maybe_tokenizer(), flags_.stop);
+    scheduler::Submission submission;
+    submission.sequence = SequenceId{id};
+    submission.tokens = running.completion.prompt_token_ids;
+    submission.prompt_tokens = static_cast<std::uint32_t>(submission.tokens.size());
+    submission.max_tokens = *limit;
+    submission.sampling = params;
+    submission.eos_ids = engine_.eos_ids();
+    return submission;
+  }
+
+  void take(Running& running, const scheduler::TokenDelta& delta) {
+    if (!delta.has_token || running.stopped) return;
+    Completion& completion = running.completion;
+    running.last_token = Clock::now();
+    if (completion.token_ids.empty()) running.first_token = running.last_token;
+    completion.token_ids.push_back(delta.token.token);
+    if (flags_.logprobs >= 0) completion.logprobs.push_back(delta.token);
+    const bool ends = delta.finish == FinishReason::kStop;  // the id that ends a sequence shows no text
+    if (running.decoder == nullptr || ends) return;
+    release(running, running.decoder->push(delta.token.token));
+    if (running.decoder->stopped()) {
+      running.stopped = true;
+      engine_.cluster().abort(delta.sequence);
+    }
+  }
+
+  void release(Running& running, const std::string& piece) {
+    running.completion.text += piece;
+    if (streams_) show(piece);
+  }
+
+  void finish(Running& running, const scheduler::TokenDelta& delta, Clock::time_point begin) {
+    Completion& completion = running.completion;
+    completion.finish_reason = running.stopped ? "stop" : scheduler::finish_reason_name(delta.finish);
+    completion.cached_tokens = delta.cached_tokens;
+    if (!running.stopped && delta.finish != FinishReason::kStop && delta.finish != FinishReason::kLength)
+      running.error = delta.error.ok() ? Status{StatusCode::kInternal, "the sequence was aborted"} : delta.error;
+    if (running.decoder != nullptr && !running.stopped) release(running, running.decoder->flush());
+    running.done = true;
+    if (completion.token_ids.empty()) return;
+    const double ttft = std::chrono::duration<double>(running.first_token - begin).count();
+    const double decode = std::chrono::duration<double>(running.last_token - running.first_token).count();
+    const auto later = static_cast<double>(completion.token_ids.size() - 1);
+    completion.ttft_s = ttft;
+    completion.prefill_tokens_per_s = static_cast<double>(completion.prompt_token_ids.size()) / ttft;
+    if (later > 0 && decode > 0) {
+      completion.tpot_s = decode / later;
+      completion.decode_tokens_per_s = later / decode;
+    }
+  }
+
+  const GenerateFlags& flags_;
+  actors::Engine& engine_;
+  std::vector<Running>& all_;
+  const bool streams_;
+};
+
+void print_text(const std::vector<Running>& all, bool instruct) {
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    std::printf("=== prompt %zu\n%s%s%s\n", i + 1, all[i].shown_prompt.c_str(), instruct ? "\n--- answer\n" : "",
+                all[i].completion.text.c_str());
+  }
+}
+
+void print_timing(const std::vector<Running>& all) {
+  std::size_t tokens = 0;
+  for (const Running& running : all) tokens += running.completion.token_ids.size();
+  const Completion& first = all.front().completion;
+  if (all.size() == 1) {
+    std::fprintf(stderr, "prompt %zu tokens, first token after %.1f ms; %zu tokens, %.2f ms each (%.1f tokens/s)\n",
+                 first.prompt_token_ids.size(), first.ttft_s * 1e3, tokens, first.tpot_s * 1e3,
+                 first.decode_tokens_per_s);
+  } else {
+    std::fprintf(stderr, "%zu prompts, %zu tokens\n", all.size(), tokens);
+  }
+}
+
+Status generate(const GenerateFlags& flags) {
+  if (flags.output != "text" && flags.output != "json")
+    return usage_error("--output must be text or json, not " + flags.output);
+  if (flags.repeat_batches < 1) return usage_error("--repeat-batches must be at least 1");
+  if (flags.max_new_tokens < -1 || flags.max_new_tokens == 0)
+    return usage_error("--max-new-tokens must be -1 (to the end of the context) or at least 1");
+  if (flags.max_length < 0) return usage_error("--max-length must be at least 1");
+  auto options = engine_options(flags.model);
+  if (!options) return options.error();
+  auto engine = actors::Engine::start(std::move(*options));
+  if (!engine) return engine.error();
+  auto params = sampling_params(flags, **engine);
+  if (!params) return params.error();
+  params->seed = flags.seed >= 0 ? static_cast<std::uint64_t>(flags.seed) : std::random_device{}();
+  if (!params->greedy() && flags.seed < 0 && !flags.model.quiet)
+    std::fprintf(stderr, "seed: %llu\n", static_cast<unsigned long long>(params->seed));
+
+  for (int batch = 0; batch < flags.repeat_batches; ++batch) {
+    auto all = gather_prompts(flags, **engine);
+    if (!all) return all.error();
+    const bool text = flags.output == "text";
+    if (text && all->size() == 1 && !flags.instruct) show(all->front().shown_prompt);
+    Generation generation(flags, **engine, *all);
+    const Status status = generation.run(*params, static_cast<std::uint64_t>(batch) * all->size() + 1);
+    if (!status.ok()) return status;
+    if (!text) {
+      for (const Running& running : *all) std::printf("%s\n", to_json_line(running.completion).c_str());
+    } else if (all->size() == 1) {
+      std::printf("\n");
+    } else {
+      print_text(*all, flags.instruct);
+    }
+    if (!flags.model.quiet) print_timing(*all);
+    for (const Running& running : *all)
+      if (!running.error.ok()) return running.error;
+  }
+  return {};
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app, int* exit_code) {
+  auto flags = std::make_shared<GenerateFlags>();
+  CLI::App* command = app.add_subcommand("generate", "Complete text, without a server");
+  add_model_flags(*command, flags->model);
+  const std::string prompt = "Prompt";
+  command->add_option("--prompt", flags->prompts, "Text to complete (repeatable)")->group(prompt)->take_all();
+  command->add_option("--prompt-token-ids", flags->prompt_token_ids, "1,2,3 (repeatable)")->group(prompt)->take_all();
+  command->add_option("--input-prompts", flags->input_prompts, "JSON file of prompt, context, max_length")->group(prompt);
+  command->add_flag("--instruct", flags->instruct, "Wrap prompts in the checkpoint's chat format")->group(prompt);
+  command->add_option("--system", flags->system, "System message of --instruct")->group(prompt);
+  command->add_option("--date", flags->date, "Date line of the Llama 3.1 chat format")->group(prompt);
+  const std::string limits = "Length";
+  command->add_option("--max-length", flags->max_length, "Prompt + output tokens at most")->group(limits);
+  command->add_option("--max-new-tokens", flags->max_new_tokens, "-1: to the end of the context")->group(limits);
+  command->add_flag("--ignore-eos,!--stop-at-eos", flags->ignore_eos, "End-of-sequence ids are ordinary tokens")
+      ->group(limits);
+  command->add_option("--min-tokens", flags->min_tokens, "No end before so many tokens")->group(limits);
+  command->add_option("--stop", flags->stop, "Stop string (repeatable)")->group(limits)->take_all();
+  command->add_option("--stop-token-ids", flags->stop_token_ids, "Ids that end a sequence")->delimiter(',')->group(limits);
+  const std::string sampling = "Sampling (default: greedy)";
+  command->add_option("--temperature", flags->temperature, "0: greedy")->group(sampling);
+  command->add_option("--top-k", flags->top_k, "Default 1, unless temperature, top-p or min-p is given; 0: all")
+      ->group(sampling);
+  command->add_option("--top-p", flags->top_p, "Smallest set of this probability")->group(sampling);
+  command->add_option("--min-p", flags->min_p, "At least this share of the best token's probability")->group(sampling);
+  command->add_option("--seed", flags->seed, "The same seed gives the same tokens (default: drawn, and said)")
+      ->group(sampling)
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--repetition-penalty", flags->repetition_penalty, "1: none")->group(sampling);
+  command->add_option("--presence-penalty", flags->presence_penalty, "0: none")->group(sampling);
+  command->add_option("--frequency-penalty", flags->frequency_penalty, "0: none")->group(sampling);
+  command->add_option("--logit-bias", flags->logit_bias, "ID:BIAS (repeatable)")->group(sampling)->take_all();
+  const std::string output = "Output";
+  command->add_option("--logprobs", flags->logprobs, "Log-probabilities of the token and the N most likely (json)")
+      ->group(output);
+  command->add_option("--output", flags->output, "text, or json: one object a line and prompt")->group(output);
+  command->add_option("--repeat-batches", flags->repeat_batches, "Run the whole batch so many times")->group(output);
+  command->callback([flags, exit_code] { *exit_code = report(generate(*flags)); });
+}
+
+}  // namespace herd::commands

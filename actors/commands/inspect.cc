@@ -1,0 +1,141 @@
+// herd inspect: what is in a checkpoint.
+
+#include <cstdio>
+#include <map>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <boost/json.hpp>
+
+#include "actors/commands/command_line.h"
+
+namespace herd::commands {
+namespace {
+
+struct InspectFlags {
+  std::string model;
+  std::string model_path;
+  std::string output = "text";
+  bool tensors = false;
+};
+
+// What both outputs show.
+struct Summary {
+  model::LlamaConfig config;
+  std::string encoding;
+  std::int64_t parameters = 0;
+  std::uint64_t bytes = 0;
+  std::map<std::string, std::pair<int, std::uint64_t>> encodings;  // tensors, bytes
+  std::vector<model::TensorInfo> tensors;
+  std::string tokenizer;
+  std::string chat_format;
+};
+
+const char* chat_format_name(tokenizer::ChatFormat format) {
+  switch (format) {
+    case tokenizer::ChatFormat::kLlama30: return "llama-3.0";
+    case tokenizer::ChatFormat::kLlama31: return "llama-3.1";
+    case tokenizer::ChatFormat::kChatMl: return "chatml";
+    case tokenizer::ChatFormat::kSmolLm2: return "chatml (SmolLM2)";
+  }
+  return "?";
+}
+
+Expected<Summary> summarise(const std::string& path) {
+  auto checkpoint = model::open_checkpoint(path);
+  if (!checkpoint) return fail(checkpoint.error());
+  Summary summary;
+  summary.config = (*checkpoint)->config();
+  summary.encoding = (*checkpoint)->default_encoding();
+  summary.tensors = (*checkpoint)->tensors();
+  for (const model::TensorInfo& tensor : summary.tensors) {
+    auto& [count, bytes] = summary.encodings[tensor.encoding];
+    ++count;
+    bytes += tensor.bytes;
+    summary.bytes += tensor.bytes;
+    if (tensor.used) summary.parameters += tensor.rows * tensor.cols;
+  }
+  auto opened = actors::open_tokenizer((*checkpoint)->text(), (*checkpoint)->gguf(), "", summary.config.vocab_size);
+  if (!opened) return fail(opened.error());
+  summary.tokenizer = *opened ? std::to_string((*opened)->vocab_size()) + " tokens" : "none";
+  summary.chat_format = "none";
+  if (*opened) {
+    const auto format = tokenizer::detect_chat_format((*checkpoint)->text().chat_template, **opened);
+    if (format) summary.chat_format = chat_format_name(*format);
+  }
+  return summary;
+}
+
+void print_text(const Summary& summary, bool tensors) {
+  const model::LlamaConfig& config = summary.config;
+  std::printf("layers %d, hidden %d, heads %d (%d KV) of %d, MLP %d, vocabulary %d, %s embeddings\n", config.layers,
+              config.hidden_size, config.heads, config.kv_heads, config.head_dim, config.intermediate_size,
+              config.vocab_size, config.tie_word_embeddings ? "tied" : "untied");
+  std::printf("positions %d, rope theta %g%s, norm eps %g\n", config.max_position_embeddings, config.rope.theta,
+              config.rope.type == model::RopeType::kLlama3 || !config.rope.frequency_divisors.empty() ? " (scaled)" : "",
+              static_cast<double>(config.rms_norm_eps));
+  std::printf("parameters %lld, %.3f GB, encoding %s\n", static_cast<long long>(summary.parameters),
+              static_cast<double>(summary.bytes) / 1e9, summary.encoding.c_str());
+  for (const auto& [encoding, total] : summary.encodings)
+    std::printf("  %-10s %5d tensors %10.3f MB\n", encoding.c_str(), total.first, static_cast<double>(total.second) / 1e6);
+  std::printf("tokenizer %s, chat format %s\n", summary.tokenizer.c_str(), summary.chat_format.c_str());
+  if (!tensors) return;
+  for (const model::TensorInfo& tensor : summary.tensors)
+    std::printf("%s %s %s%s\n", tensor.name.c_str(), tensor.shape.c_str(), tensor.encoding.c_str(),
+                tensor.used ? "" : " (not used)");
+}
+
+void print_json(const Summary& summary) {
+  const model::LlamaConfig& config = summary.config;
+  boost::json::array tensors;
+  for (const model::TensorInfo& tensor : summary.tensors)
+    tensors.push_back(boost::json::object{{"name", tensor.name}, {"shape", tensor.shape}, {"encoding", tensor.encoding},
+                                          {"bytes", tensor.bytes}, {"file", tensor.file}, {"used", tensor.used}});
+  const boost::json::object all{{"layers", config.layers},
+                                {"hidden_size", config.hidden_size},
+                                {"heads", config.heads},
+                                {"kv_heads", config.kv_heads},
+                                {"head_dim", config.head_dim},
+                                {"intermediate_size", config.intermediate_size},
+                                {"vocab_size", config.vocab_size},
+                                {"tie_word_embeddings", config.tie_word_embeddings},
+                                {"max_position_embeddings", config.max_position_embeddings},
+                                {"rope_theta", config.rope.theta},
+                                {"parameters", summary.parameters},
+                                {"bytes", summary.bytes},
+                                {"encoding", summary.encoding},
+                                {"tokenizer", summary.tokenizer},
+                                {"chat_format", summary.chat_format},
+                                {"tensors", std::move(tensors)}};
+  std::printf("%s\n", boost::json::serialize(all).c_str());
+}
+
+Status inspect(const InspectFlags& flags) {
+  if (flags.output != "text" && flags.output != "json")
+    return usage_error("--output must be text or json, not " + flags.output);
+  std::string path = flags.model_path.empty() ? flags.model : flags.model_path;
+  if (path.empty()) {
+    auto demo = demo_model_path();
+    if (!demo) return demo.error();
+    path = *demo;
+  }
+  auto summary = summarise(path);
+  if (!summary) return summary.error();
+  if (flags.output == "json") print_json(*summary);
+  else print_text(*summary, flags.tensors);
+  return {};
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, int* exit_code) {
+  auto flags = std::make_shared<InspectFlags>();
+  CLI::App* command = app.add_subcommand("inspect", "What is in a checkpoint");
+  command->add_option("model", flags->model, "Hugging Face directory or .gguf file (default: the demo model)");
+  command->add_option("--model-path", flags->model_path, "The same");
+  command->add_flag("--tensors", flags->tensors, "List every tensor");
+  command->add_option("--output", flags->output, "text or json");
+  command->callback([flags, exit_code] { *exit_code = report(inspect(*flags)); });
+}
+
+}  // namespace herd::commands

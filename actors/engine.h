@@ -1,0 +1,97 @@
+#pragma once
+// Engine: a model opened, loaded and started as an in-process cluster, from one struct of options. What every command
+// that computes stands on. Glue only: sizes and choices are made here once and said through `note`.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "actors/in_process_cluster.h"
+#include "kernels/device.h"
+#include "runtime/model/checkpoint.h"
+#include "runtime/model/llama_weights.h"
+#include "runtime/model/rope_table.h"
+#include "runtime/tokenizer/chat_template.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace herd::actors {
+
+struct EngineOptions {
+  std::string model_path;                  // HF directory, .gguf file
+  std::string weight_path;                 // weights elsewhere
+  std::string tokenizer_path;              // tokenizer.json or tokenizer.model elsewhere
+  bool random_weights = false;             // --load-format random: config.json is enough
+  std::uint64_t random_weights_seed = 0;
+  std::string encoding;                    // empty: the checkpoint's own
+  int layers = 0;                          // > 0: only the first N layers
+  int tensor_parallel = 1;
+  int data_parallel = 1;
+  int threads = 0;                         // of all ranks together; 0: what this process may use
+  CpuIsa isa = CpuIsa::kAuto;
+  std::int64_t max_model_len = 0;          // 0: the model's maximum, lowered to fit the KV memory
+  std::int32_t block_size = 16;
+  std::int64_t num_blocks = 0;             // of one replica; 0: from the memory there is
+  std::int64_t kv_cache_memory = 0;        // bytes of one replica; 0: from the memory there is
+  scheduler::SchedulerConfig scheduler;    // block_size, num_blocks, max_model_len are filled in here
+  bool hash_logits = false;
+  bool wire_roundtrip = false;
+  // Where ranks compute; empty: make_cpu_device. Called on each rank's own thread.
+  std::function<Expected<std::unique_ptr<Device>>(const CpuDeviceConfig&)> make_device;
+  // What a person should know, a line each (stderr). Never empty after start.
+  std::function<void(const std::string&)> note;
+  std::function<void(std::size_t, std::size_t)> load_progress;  // bytes done, bytes in all; may be empty
+};
+
+// What was decided, for reports.
+struct EngineFacts {
+  model::Encoding encoding;
+  std::int64_t max_model_len = 0;
+  std::int64_t num_blocks = 0;             // of one replica
+  std::size_t weights_bytes = 0;           // of one replica
+  std::size_t weight_bytes_per_token = 0;  // read by one decode step, all ranks
+  std::int64_t kv_bytes_per_token = 0;     // all ranks
+  double load_seconds = 0.0;
+  std::string device;                      // of one rank
+  int threads_per_rank = 1;
+};
+
+class Engine {
+ public:
+  static Expected<std::unique_ptr<Engine>> start(EngineOptions options);
+
+  [[nodiscard]] const model::LlamaConfig& config() const { return description_.config; }
+  [[nodiscard]] const model::GenerationConfig& generation() const { return description_.generation; }
+  [[nodiscard]] const EngineFacts& facts() const { return facts_; }
+  // Absent for a checkpoint without a tokenizer: token ids still work.
+  [[nodiscard]] const std::optional<tokenizer::Tokenizer>& maybe_tokenizer() const { return tokenizer_; }
+  [[nodiscard]] Expected<tokenizer::ChatFormat> chat_format() const;
+  // Ids that end a sequence: generation_config.json, else config.json, else what the tokenizer knows.
+  [[nodiscard]] std::vector<TokenId> eos_ids() const;
+  [[nodiscard]] InProcessCluster& cluster() { return *cluster_; }
+
+ private:
+  Engine() = default;
+  Status open(const EngineOptions& options);
+  Status choose_encoding(const EngineOptions& options);
+  Status load(const EngineOptions& options);
+  Status size_kv(EngineOptions& options);
+  Status start_cluster(const EngineOptions& options);
+
+  model::ModelDescription description_;
+  std::unique_ptr<model::Checkpoint> checkpoint_;  // null with random weights
+  std::optional<tokenizer::Tokenizer> tokenizer_;
+  EngineFacts facts_;
+  std::vector<parallel::ShardPlan> plans_;
+  std::vector<std::shared_ptr<const model::LlamaWeights>> weights_;  // a rank each, shared by all replicas
+  std::shared_ptr<const model::RopeTable> rope_;
+  std::unique_ptr<InProcessCluster> cluster_;
+};
+
+// The tokenizer a checkpoint (or `path`, when not empty) has; nullopt when there is none.
+Expected<std::optional<tokenizer::Tokenizer>> open_tokenizer(const model::TextParts& text,
+                                                             const model::GgufFile* gguf, const std::string& path,
+                                                             int vocab_size);
+
+}  // namespace herd::actors

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# cmake --install puts a herd that finds the demo model under its prefix.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+prefix=$(mktemp -d)
+trap 'rm -rf "$prefix"' EXIT
+cmake --install build/release --prefix "$prefix" >/dev/null
+test -f "$prefix/share/herd/demo_model/config.json"
+cd /
+answer=$("$prefix/bin/herd" generate --quiet --instruct --prompt "What is the capital of France?" --max-new-tokens 30)
+echo "$answer"
+grep -qi paris <<<"$answer"
+"$prefix/bin/herd" --version

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Every test: bash tests/run.sh [--sanitizers]. Sets up as quickstart.sh does, builds, runs, and ends with a table of
+# what ran, what was skipped and why, and the tally.
+. "$(dirname "$0")/../tools/prepare.sh"
+sanitizers=0
+[ "${1:-}" = --sanitizers ] && sanitizers=1
+
+passed=0 failed=0 skipped=0 rows=()
+logs=$herd_cache/test-logs
+rm -rf "$logs" && mkdir -p "$logs"
+
+# run NAME COMMAND...: one row of the table. Lines "SKIPPED: reason" in its output are rows too.
+run() {
+  local name=$1 log="$logs/${1//[^a-zA-Z0-9_]/_}.log" begin=$SECONDS
+  shift
+  printf '== %s\n' "$name"
+  if timeout 900 "$@" >"$log" 2>&1 </dev/null; then
+    passed=$((passed + 1))
+    rows+=("PASSED  $(printf '%4d s' $((SECONDS - begin)))  $name")
+  else
+    failed=$((failed + 1))
+    rows+=("FAILED  $(printf '%4d s' $((SECONDS - begin)))  $name")
+    printf -- '--- %s failed; the end of its output:\n' "$name"
+    tail -n 60 "$log"
+  fi
+  local reasons
+  reasons=$(grep -ohE 'SKIPPED: .*' "$log" | sort -u | head -n 12 || true)
+  if [ -n "$reasons" ]; then
+    while IFS= read -r reason; do
+      skipped=$((skipped + 1))
+      rows+=("                 ${reason}")
+    done <<<"$reasons"
+  fi
+}
+skip() {
+  skipped=$((skipped + 1))
+  rows+=("SKIPPED: $1: $2")
+}
+
+install_packages ccache clang
+build release || { echo "0 passed, 1 failed"; exit 1; }
+release=$herd_root/build/release
+herd=$release/herd
+python_ok=1
+python_environment -r tests/requirements.txt || python_ok=0
+smollm2_ok=1
+fetch_smollm2 || smollm2_ok=0
+llama3_ok=1
+fetch_llama3_tokenizer || llama3_ok=0
+
+run "tidy: layers, fences, names" python3 tests/tidy/tidy_test.py
+for binary in kernels tokenizer checkpoint rank scheduler wire cluster actors sim; do
+  [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
+done
+run "same bits on every axis (P2)" "$release/bin/repeatability" --model demo=config/demo_model \
+  --random gqa4=tests/golden/configs/gqa4_llama3 --expected tests/golden/repeatability.txt
+run "demo model: test questions are not in the training data" python3 tests/e2e/demo_model_leak_test.py
+run "demo model: 200 questions" python3 tests/e2e/demo_model_test.py "$herd"
+run "command line: flags, exit codes" python3 tests/e2e/command_line_test.py "$herd"
+if [ $python_ok = 1 ]; then
+  python=$python_dir/bin/python
+  run "golden logits, hidden states, tokens" "$python" tests/e2e/golden_test.py "$herd"
+  run "bad input: files, flags, prompts" "$python" tests/e2e/bad_input_test.py "$herd"
+  if [ $smollm2_ok = 1 ]; then
+    run "SmolLM2: greedy tokens of transformers" "$python" tests/e2e/smollm2_parity.py --gguf "$smollm2" --herd "$herd"
+  else
+    skip "SmolLM2 parity" "the model could not be fetched"
+  fi
+  if [ $smollm2_ok = 1 ] && [ $llama3_ok = 1 ]; then
+    run "tokenizer parity, 20,000 strings and more" "$python" tests/e2e/tokenizer_parity.py \
+      --dump "$release/bin/tokenizer_dump" --llama3 "$llama3_tokenizer" --smollm2 "$smollm2"
+  else
+    skip "tokenizer parity" "a vocabulary could not be fetched"
+  fi
+else
+  skip "golden, bad input, SmolLM2 and tokenizer parity" "Python packages could not be installed"
+fi
+run "cmake --install gives a working herd" bash tests/e2e/install_test.sh
+if [ $sanitizers = 1 ]; then
+  if build asan-ubsan kernels_tests tokenizer_tests checkpoint_tests rank_tests scheduler_tests wire_tests cluster_tests; then
+    for binary in kernels tokenizer checkpoint rank scheduler wire cluster; do
+      run "ASan+UBSan ${binary}_tests" "$herd_root/build/asan-ubsan/bin/${binary}_tests"
+    done
+  else
+    failed=$((failed + 1))
+    rows+=("FAILED  the sanitizer build")
+  fi
+  if build fuzz; then
+    run "fuzz corpora replayed under ASan+UBSan" bash tests/fuzz/replay.sh "$herd_root/build/fuzz/bin"
+  else
+    failed=$((failed + 1))
+    rows+=("FAILED  the fuzz build")
+  fi
+else
+  skip "ASan+UBSan, fuzz corpora" "asked for with --sanitizers (CI does)"
+fi
+skip "CUDA backend" "there is none yet in this build"
+
+printf '\n'
+grep -m1 'model name' /proc/cpuinfo
+printf '%s\n' "${rows[@]}"
+printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" = 0 ]

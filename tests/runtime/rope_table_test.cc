@@ -1,0 +1,66 @@
+// RoPE frequencies against the published golden values (model card formulas, theta 500000, computed in double).
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "runtime/model/rope_table.h"
+
+namespace herd::model {
+namespace {
+
+RopeConfig llama3(double factor) {
+  RopeConfig rope;
+  rope.theta = 500000.0;
+  rope.type = RopeType::kLlama3;
+  rope.factor = factor;
+  rope.low_freq_factor = 1.0;
+  rope.high_freq_factor = 4.0;
+  rope.original_max_position_embeddings = 8192;
+  return rope;
+}
+
+TEST(RopeTable, Llama31FrequenciesMatchGoldenValues) {
+  const auto f = rope_frequencies(llama3(8.0), 128);
+  EXPECT_NEAR(f[1], 0.814617234, 1e-9);
+  EXPECT_NEAR(f[28] / 0.00321144599, 1.0, 1e-8);
+  EXPECT_NEAR(f[29] / 0.00216657076, 1.0, 1e-8);
+  EXPECT_NEAR(f[31] / 0.000856751413, 1.0, 1e-8);
+  EXPECT_NEAR(f[34] / 0.000178507813, 1.0, 1e-8);
+  EXPECT_NEAR(f[63] / 3.06892599e-07, 1.0, 1e-8);
+}
+
+TEST(RopeTable, Llama32DivisorsMatchGoldenValues) {
+  RopeConfig plain;
+  plain.theta = 500000.0;
+  const auto scaled = rope_frequencies(llama3(32.0), 64);
+  const auto unscaled = rope_frequencies(plain, 64);
+  EXPECT_DOUBLE_EQ(scaled[14], unscaled[14]);
+  EXPECT_NEAR(unscaled[15] / scaled[15], 1.65132925, 1e-7);
+  EXPECT_NEAR(unscaled[17] / scaled[17], 9.66672898, 1e-7);
+  EXPECT_NEAR(unscaled[18] / scaled[18], 32.0, 1e-9);
+}
+
+TEST(RopeTable, TensorOfDivisorsGivesTheSameFrequencies) {
+  RopeConfig divided;
+  divided.theta = 500000.0;
+  const auto plain = rope_frequencies(divided, 64);
+  const auto scaled = rope_frequencies(llama3(32.0), 64);
+  for (int i = 0; i < 32; ++i) divided.frequency_divisors.push_back(static_cast<float>(plain[i] / scaled[i]));
+  const auto from_tensor = rope_frequencies(divided, 64);
+  for (int i = 0; i < 32; ++i) EXPECT_NEAR(from_tensor[i] / scaled[i], 1.0, 1e-7);
+}
+
+TEST(RopeTable, HoldsCosThenSinOfEveryPosition) {
+  RopeConfig rope;
+  const RopeTable table = make_rope_table(rope, 64, 5000);
+  const auto f = rope_frequencies(rope, 64);
+  for (const int position : {0, 1, 17, 4999}) {
+    for (int i = 0; i < 32; ++i) {
+      EXPECT_NEAR(table.values[position * 64 + i], std::cos(position * f[i]), 6e-8);
+      EXPECT_NEAR(table.values[position * 64 + 32 + i], std::sin(position * f[i]), 6e-8);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace herd::model

@@ -1,0 +1,102 @@
+// Step plans flattened for the kernels, and plans that contradict what a rank knows.
+#include <gtest/gtest.h>
+
+#include "runtime/shard/step_batch.h"
+
+namespace herd::shard {
+namespace {
+
+using scheduler::SequenceSlice;
+using scheduler::SequenceStart;
+using scheduler::StepPlan;
+
+const StepLimits kLimits{.vocab_size = 100, .block_size = 16, .blocks = 8, .rows_max = 64, .positions_max = 128};
+
+StepPlan start(SequenceId id, std::vector<TokenId> tokens, std::uint32_t prompt) {
+  StepPlan plan;
+  SequenceStart begin;
+  begin.sequence = id;
+  begin.tokens = std::move(tokens);
+  begin.prompt_tokens = prompt;
+  plan.started.push_back(begin);
+  plan.started_blocks.emplace_back();
+  return plan;
+}
+
+SequenceSlice slice(SequenceId id, std::uint32_t position, std::uint32_t rows, std::vector<BlockId> blocks, bool sample) {
+  return {id, position, rows, std::move(blocks), sample, 0};
+}
+
+// Sequence 7, block size 16, blocks 5 then 2: token 0 sits in slot 80, token 16 in slot 32.
+TEST(SequenceTable, MapsPositionsToSlotsThroughTheBlockTable) {
+  SequenceTable table(kLimits);
+  StepBatch batch;
+  StepPlan plan = start(SequenceId{7}, std::vector<TokenId>(18, 3), 18);
+  plan.slices.push_back(slice(SequenceId{7}, 0, 18, {BlockId{5}, BlockId{2}}, true));
+  ASSERT_TRUE(table.apply(plan, batch).ok());
+  EXPECT_EQ(batch.slots.front(), 80);
+  EXPECT_EQ(batch.slots[16], 32);
+  EXPECT_EQ(batch.context_length, (std::vector<std::int32_t>{18}));
+  EXPECT_EQ(batch.query_begin, (std::vector<std::int32_t>{0, 18}));
+  EXPECT_EQ(batch.sample_row, (std::vector<std::int32_t>{17}));
+}
+
+TEST(SequenceTable, NextPlanMayReferToTheTokenThisRankSampled) {
+  SequenceTable table(kLimits);
+  StepBatch batch;
+  StepPlan plan = start(SequenceId{1}, {4, 5}, 2);
+  plan.slices.push_back(slice(SequenceId{1}, 0, 2, {BlockId{0}}, true));
+  ASSERT_TRUE(table.apply(plan, batch).ok());
+  StepPlan next;
+  next.slices.push_back(slice(SequenceId{1}, 2, 1, {}, true));
+  EXPECT_FALSE(SequenceTable(table).apply(next, batch).ok());  // nothing sampled yet
+  scheduler::SampledToken token;
+  token.sequence = SequenceId{1};
+  token.token = 42;
+  table.on_sampled({token});
+  ASSERT_TRUE(table.apply(next, batch).ok());
+  EXPECT_EQ(batch.token_ids, (std::vector<std::int32_t>{42}));
+  EXPECT_EQ(batch.positions, (std::vector<std::int32_t>{2}));
+}
+
+TEST(SequenceTable, ReleasedSequenceIsForgottenBeforeOthersStart) {
+  SequenceTable table(kLimits);
+  StepBatch batch;
+  ASSERT_TRUE(table.apply(start(SequenceId{1}, {4}, 1), batch).ok());
+  StepPlan again = start(SequenceId{1}, {4, 9}, 1);
+  again.released.push_back(SequenceId{1});
+  EXPECT_TRUE(table.apply(again, batch).ok());
+  EXPECT_EQ(table.size(), 1U);
+}
+
+TEST(SequenceTable, RefusesPlansThatContradictWhatItKnows) {
+  StepBatch batch;
+  const auto refused = [&](const StepPlan& plan) {
+    SequenceTable table(kLimits);
+    const Status status = table.apply(plan, batch);
+    EXPECT_EQ(status.code(), StatusCode::kInternal);
+    return !status.ok();
+  };
+  StepPlan unknown;
+  unknown.slices.push_back(slice(SequenceId{1}, 0, 1, {}, false));
+  EXPECT_TRUE(refused(unknown));
+  StepPlan block = start(SequenceId{1}, {1}, 1);
+  block.slices.push_back(slice(SequenceId{1}, 0, 1, {BlockId{8}}, false));
+  EXPECT_TRUE(refused(block));
+  StepPlan no_block = start(SequenceId{1}, {1}, 1);
+  no_block.slices.push_back(slice(SequenceId{1}, 0, 1, {}, false));
+  EXPECT_TRUE(refused(no_block));
+  EXPECT_TRUE(refused(start(SequenceId{1}, {100}, 1)));
+  EXPECT_TRUE(refused(start(SequenceId{1}, {-1}, 1)));
+  EXPECT_TRUE(refused(start(SequenceId{1}, {1}, 2)));
+  StepPlan twice = start(SequenceId{1}, {1}, 1);
+  twice.started.push_back(twice.started.front());
+  twice.started_blocks.emplace_back();
+  EXPECT_TRUE(refused(twice));
+  StepPlan released;
+  released.released.push_back(SequenceId{3});
+  EXPECT_TRUE(refused(released));
+}
+
+}  // namespace
+}  // namespace herd::shard

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""The rules of the house that a script can read: layers, fences, names, sizes, clocks, README's folder table.
+
+Layers: kernels -> runtime -> cluster -> observability -> actors; a file includes from its own folder or from the left.
+Fences: a third-party header appears only in the files listed here.
+"""
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LAYERS = ["kernels", "runtime", "cluster", "observability", "actors"]
+SUFFIXES = {".h", ".cc", ".cu", ".cuh"}
+LINES_MAX = 600
+BANNED_NAMES = re.compile(r"(^|/)[a-z_]*(utils?|common|helpers?|misc|manager)[a-z_]*\.(h|cc|cu|cuh|py)$")
+INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
+
+# header prefix -> pattern of the files that may include it
+FENCES = {
+    "boost/json": r"runtime/.*\.cc$|actors/commands/[a-z_]*json\.cc$|actors/commands/(inspect|bench)\.cc$",
+    "boost/": r"runtime/.*\.cc$|actors/.*\.cc$|actors/link/.*\.cc$",
+    "pcre2.h": r"runtime/tokenizer/.*\.cc$",
+    "sentencepiece": r"runtime/tokenizer/.*\.cc$",
+    "CLI/": r"actors/commands/.*\.cc$|actors/main\.cc$",
+    "capnp/": r"cluster/wire/.*\.(cc|h)$",
+    "kj/": r"cluster/wire/.*\.(cc|h)$",
+    "caf/": r"actors/.*_actor\.(cc|h)$|actors/type_ids\.h$|actors/caf_compat\.h$|actors/in_process_cluster\.cc$|actors/main\.cc$",
+    "gloo/": r"cluster/collectives/.*\.cc$",
+    "immintrin.h": r"kernels/.*",
+    "cuda": r"kernels/cuda/.*",
+    "nccl.h": r"kernels/cuda/.*",
+    "prometheus/": r"observability/.*\.cc$",
+    "spdlog/": r"observability/.*\.cc$",
+    "yaml-cpp/": r"cluster/cluster_config\.cc$",
+}
+# Time, randomness and the environment enter through these files only.
+CLOCK = re.compile(r"std::random_device|getenv\(|system_clock::now|\brand\(\)")
+CLOCK_FILES = re.compile(r"actors/(main|commands/.*|in_process_cluster)\.cc$")
+PURE = re.compile(r"(runtime/(kv/(?!kv_storage)|scheduler/|sampling/sampling_params|parallel/)|cluster/routing/).*")
+STEADY = re.compile(r"steady_clock::now|std::thread|std::mutex")
+
+problems = []
+
+
+def problem(path, line, text):
+    problems.append(f"{path}:{line}: {text}" if line else f"{path}: {text}")
+
+
+def tracked():
+    out = subprocess.run(["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard"],
+                         capture_output=True, text=True, check=True).stdout
+    return [p for p in out.splitlines() if (ROOT / p).is_file()]
+
+
+def check_includes(path, text):
+    layer = path.split("/")[0]
+    for number, line in enumerate(text.splitlines(), 1):
+        match = INCLUDE.match(line)
+        if not match:
+            continue
+        quoted, name = match.group(1) == '"', match.group(2)
+        target = name.split("/")[0]
+        if quoted and layer in LAYERS and target in LAYERS and LAYERS.index(target) > LAYERS.index(layer):
+            problem(path, number, f"{layer} may not include {name}: it lies to the right")
+        if layer in LAYERS:
+            for prefix, allowed in FENCES.items():
+                if name.startswith(prefix) and not re.match(allowed, path):
+                    problem(path, number, f"<{name}> is fenced: {allowed}")
+
+
+def check_file(path, text):
+    lines = text.splitlines()
+    layer = path.split("/")[0]
+    if layer in LAYERS:
+        if len(lines) > LINES_MAX:
+            problem(path, 0, f"{len(lines)} lines; look for the seam at {LINES_MAX}")
+        if CLOCK.search(text) and not CLOCK_FILES.match(path):
+            problem(path, 0, "wall clock, random device or environment outside main and the commands")
+        if PURE.match(path) and STEADY.search(text):
+            problem(path, 0, "a pure machine has no clock, thread or lock")
+        if path.endswith(".h") and "#pragma once" not in text:
+            problem(path, 0, "no #pragma once")
+        if not text.lstrip().startswith(("//", "#pragma once", "#include")):
+            problem(path, 0, "does not begin with what it is")
+    for number, line in enumerate(lines, 1):
+        if re.search(r"\bTODO\b", line) and not re.search(r"TODO\((perf|correctness|cleanup|test|security)\): ", line):
+            problem(path, number, "a TODO without a kind")
+        if layer in LAYERS and len(line) > 140:
+            problem(path, number, f"{len(line)} columns")
+
+
+def check_registered(files):
+    """Every test source is named in some CMake list."""
+    lists = "\n".join((ROOT / p).read_text() for p in files if p.endswith(("CMakeLists.txt", ".cmake")))
+    for path in files:
+        if path.startswith("tests/") and path.endswith(("_test.cc", "_fuzz.cc")) and Path(path).name not in lists \
+                and Path(path).stem not in lists:
+            problem(path, 0, "is in no CMake list")
+    for path in files:
+        if path.split("/")[0] in LAYERS and path.endswith(".cc") and Path(path).name not in lists:
+            problem(path, 0, "is in no CMake list: it does not exist for the build")
+
+
+def check_readme(files):
+    readme = (ROOT / "README.md").read_text()
+    folders = {p.split("/")[0] for p in files if "/" in p and not p.startswith(".")}
+    for folder in sorted(folders):
+        if f"`{folder}/`" not in readme:
+            problem("README.md", 0, f"the folder table lacks `{folder}/`")
+    for name in re.findall(r"`((?:kernels|runtime|cluster|observability|actors|tests|tools|config)/[\w./{},-]+)`", readme):
+        options = [name]
+        match = re.match(r"(.*)\{([^}]*)\}(.*)", name)
+        if match:
+            options = [match.group(1) + part + match.group(3) for part in match.group(2).split(",")]
+        for option in options:
+            if not any(p == option or p.startswith(option.rstrip("/") + "/") or p.startswith(option + ".") for p in files):
+                problem("README.md", 0, f"names {option}, which is not there")
+
+
+def self_test():
+    """A rule that finds nothing must be able to find something."""
+    check_includes("kernels/x.cc", '#include "runtime/ids.h"\n#include <caf/all.hpp>\n')
+    check_file("runtime/kv/x.cc", "int x;\n// TODO fix\nstd::mutex m;\n")
+    found = len(problems)
+    problems.clear()
+    if found != 5:
+        sys.exit(f"tidy: the self-test found {found} of 5 planted problems")
+
+
+def main():
+    self_test()
+    files = tracked()
+    for path in files:
+        if BANNED_NAMES.search(path) and not path.endswith(("block_manager.h", "block_manager.cc")):
+            problem(path, 0, "the name hides the file's job")
+        if Path(path).suffix in SUFFIXES:
+            text = (ROOT / path).read_text()
+            check_includes(path, text)
+            check_file(path, text)
+    check_registered(files)
+    check_readme(files)
+    for line in problems:
+        print(line)
+    sources = sum(1 for p in files if p.split("/")[0] in LAYERS and Path(p).suffix in SUFFIXES)
+    print(f"{sources} source files, {len(problems)} problems")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,293 @@
+// herd bench machine|latency|throughput: figures beside the bound measured on the same machine in the same run.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <boost/json.hpp>
+
+#include "actors/commands/command_line.h"
+#include "kernels/bench_machine.h"
+#include "kernels/cpu/cpu_info.h"
+
+namespace herd::commands {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct BenchFlags {
+  ModelFlags model;
+  int input_len = 512;
+  int output_len = 32;
+  int num_prompts = 32;
+  int num_iters = 3;
+  std::string output_json;
+};
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+std::string cpu_model() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(": ") + 2);
+  return "unknown CPU";
+}
+
+// A plot for a terminal: one line, a column a value, eight heights.
+void plot(const char* what, const std::vector<double>& values) {
+  if (values.size() < 2) return;
+  static const char* const kBars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  std::printf("%-22s ", what);
+  const std::size_t columns = std::min<std::size_t>(values.size(), 64);
+  for (std::size_t i = 0; i < columns; ++i) {
+    const double value = values[i * values.size() / columns];
+    const double share = *high > *low ? (value - *low) / (*high - *low) : 0.0;
+    std::printf("%s", kBars[std::min(7, static_cast<int>(share * 8))]);
+  }
+  std::printf("  %.2f … %.2f ms\n", *low * 1e3, *high * 1e3);
+}
+
+void figure(const char* what, double value, const char* unit, double bound, const char* bound_name) {
+  std::printf("%-22s %12.2f %-10s %5.1f %% of %.2f (%s)\n", what, value, unit, 100.0 * value / bound, bound, bound_name);
+}
+
+Status write_json(const std::string& path, const boost::json::object& result) {
+  if (path.empty()) return {};
+  std::ofstream file(path);
+  file << boost::json::serialize(result) << "\n";
+  return file ? Status{} : missing(path + ": cannot be written");
+}
+
+Expected<MachineRates> machine_rates(const ModelFlags& flags) {
+  auto options = engine_options(flags);
+  if (!options) return fail(options.error());
+  ThreadPool pool(options->threads > 0 ? options->threads : usable_cpus());
+  MachineBenchConfig config;
+  config.isa = options->isa;
+  return measure_machine(pool, config);
+}
+
+Status bench_machine(const BenchFlags& flags) {
+  auto rates = machine_rates(flags.model);
+  if (!rates) return rates.error();
+  std::printf("%s, %d threads, %s\n", cpu_model().c_str(), rates->threads, rates->isa);
+  std::printf("%-22s %12.2f GB/s (%d streams a thread)\n", "memory read", rates->read_gb_per_s, rates->read_streams);
+  std::printf("%-22s %12.2f GFLOP/s fp32\n", "FMA peak", rates->fma_gflop_per_s);
+  return write_json(flags.output_json, {{"cpu", cpu_model()},
+                                        {"threads", rates->threads},
+                                        {"isa", rates->isa},
+                                        {"read_gb_per_s", rates->read_gb_per_s},
+                                        {"fma_gflop_per_s", rates->fma_gflop_per_s}});
+}
+
+// Prompts of random ids, the same for the same numbers; no two share a prefix.
+std::vector<TokenId> random_prompt(int length, int vocab, std::uint64_t which) {
+  std::vector<TokenId> ids;
+  std::uint64_t state = which * 0x9e3779b97f4a7c15ULL + 1;
+  for (int i = 0; i < length; ++i) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    ids.push_back(static_cast<TokenId>((state >> 33) % static_cast<std::uint64_t>(vocab)));
+  }
+  return ids;
+}
+
+// What one run of several sequences showed.
+struct Run {
+  double prefill_s = 0.0;           // start → the last sequence's first token
+  double total_s = 0.0;
+  std::vector<double> ttft_s;
+  std::vector<double> token_gap_s;  // gaps between a sequence's tokens, all sequences
+  std::size_t tokens = 0;
+};
+
+Expected<Run> run(actors::Engine& engine, int sequences, int input_len, int output_len, std::uint64_t* next_id) {
+  auto queue = std::make_shared<actors::DeltaQueue>(std::size_t{1} << 20);
+  const std::uint64_t first_id = *next_id;
+  const Clock::time_point begin = Clock::now();
+  for (int i = 0; i < sequences; ++i) {
+    scheduler::Submission submission;
+    submission.sequence = SequenceId{(*next_id)++};
+    submission.tokens = random_prompt(input_len, engine.config().vocab_size, submission.sequence.value);
+    submission.prompt_tokens = static_cast<std::uint32_t>(input_len);
+    submission.max_tokens = static_cast<std::uint32_t>(output_len);
+    submission.sampling.ignore_eos = true;
+    engine.cluster().submit(std::move(submission), queue);
+  }
+  Run result;
+  std::vector<double> last(static_cast<std::size_t>(sequences), -1.0);
+  for (int open = sequences; open > 0;) {
+    const auto delta = queue->next(std::chrono::milliseconds(1000));
+    if (!delta) continue;
+    const double now = seconds_since(begin);
+    if (delta->has_token) {
+      double& previous = last[delta->sequence.value - first_id];
+      if (previous < 0) {
+        result.ttft_s.push_back(now);
+        result.prefill_s = now;
+      } else {
+        result.token_gap_s.push_back(now - previous);
+      }
+      previous = now;
+      ++result.tokens;
+    }
+    if (delta->finish == scheduler::FinishReason::kNone) continue;
+    if (delta->finish != scheduler::FinishReason::kLength) return fail(delta->error);
+    --open;
+  }
+  result.total_s = seconds_since(begin);
+  return result;
+}
+
+Expected<std::unique_ptr<actors::Engine>> start(const BenchFlags& flags, int sequences) {
+  auto options = engine_options(flags.model);
+  if (!options) return fail(options.error());
+  options->scheduler.prefix_caching = false;  // every prompt is computed
+  if (flags.model.max_num_seqs == 0) options->scheduler.max_num_seqs = static_cast<std::uint32_t>(std::max(1, sequences));
+  options->scheduler.max_num_batched_tokens =
+      std::max(options->scheduler.max_num_batched_tokens, options->scheduler.max_num_seqs);
+  if (options->max_model_len == 0) options->max_model_len = round_up(flags.input_len + flags.output_len, 512);
+  return actors::Engine::start(std::move(*options));
+}
+
+// Multiply-adds × 2 of one prompt row in the matrices; attention adds little at these lengths.
+double flops_per_token(const model::LlamaConfig& config) {
+  const double hidden = config.hidden_size;
+  const double attention = 2.0 * config.query_size() + 2.0 * config.kv_size();
+  return 2.0 * config.layers * hidden * (attention + 3.0 * config.intermediate_size);
+}
+
+struct Bounds {
+  double decode_tokens_per_s = 0.0;
+  double prefill_tokens_per_s = 0.0;
+};
+
+// Decode: every weight once a step, and the context's KV. Prefill: every multiply-add of the layers at the FMA peak.
+Bounds bounds(const actors::Engine& engine, const MachineRates& rates, int sequences, double context) {
+  const actors::EngineFacts& facts = engine.facts();
+  const double bytes = static_cast<double>(facts.weight_bytes_per_token) +
+                       sequences * context * static_cast<double>(facts.kv_bytes_per_token);
+  const double flops = flops_per_token(engine.config()) +
+                       2.0 * engine.config().hidden_size * engine.config().vocab_size;  // a decode row has logits
+  return {std::min(sequences * rates.read_gb_per_s * 1e9 / bytes, rates.fma_gflop_per_s * 1e9 / flops),
+          rates.fma_gflop_per_s * 1e9 / flops_per_token(engine.config())};
+}
+
+Status check(const BenchFlags& flags) {
+  if (flags.num_prompts < 1 || flags.num_iters < 1 || flags.input_len < 1 || flags.output_len < 2)
+    return usage_error("--num-prompts, --num-iters and --input-len must be at least 1, --output-len 2");
+  return {};
+}
+
+Status bench_latency(const BenchFlags& flags) {
+  if (Status status = check(flags); !status.ok()) return status;
+  const int batch_size = std::max(1, flags.model.max_num_seqs);  // --batch-size
+  auto rates = machine_rates(flags.model);
+  if (!rates) return rates.error();
+  auto engine = start(flags, batch_size);
+  if (!engine) return engine.error();
+  std::uint64_t next_id = 1;
+  if (auto warm = run(**engine, batch_size, std::min(flags.input_len, 64), 4, &next_id); !warm) return warm.error();
+  std::vector<double> prefill, decode, gaps;
+  for (int i = 0; i < flags.num_iters; ++i) {
+    auto result = run(**engine, batch_size, flags.input_len, flags.output_len, &next_id);
+    if (!result) return result.error();
+    prefill.push_back(batch_size * flags.input_len / result->prefill_s);
+    decode.push_back(batch_size * (flags.output_len - 1) / (result->total_s - result->prefill_s));
+    gaps = result->token_gap_s;
+  }
+  const Bounds bound = bounds(**engine, *rates, batch_size, flags.input_len + flags.output_len / 2.0);
+  std::printf("%s, %s; read %.1f GB/s, FMA peak %.1f GFLOP/s\n", cpu_model().c_str(),
+              (*engine)->facts().device.c_str(), rates->read_gb_per_s, rates->fma_gflop_per_s);
+  std::printf("batch %d, %d tokens in, %d out, %d runs (medians)\n", batch_size, flags.input_len,
+              flags.output_len, flags.num_iters);
+  figure("prefill", median(prefill), "tokens/s", bound.prefill_tokens_per_s, "FMA peak");
+  figure("decode", median(decode), "tokens/s", bound.decode_tokens_per_s, "read bandwidth, FMA peak");
+  plot("time per token", gaps);
+  return write_json(flags.output_json, {{"cpu", cpu_model()},
+                                        {"device", (*engine)->facts().device},
+                                        {"batch_size", batch_size},
+                                        {"input_len", flags.input_len},
+                                        {"output_len", flags.output_len},
+                                        {"prefill_tokens_per_s", median(prefill)},
+                                        {"prefill_bound_tokens_per_s", bound.prefill_tokens_per_s},
+                                        {"decode_tokens_per_s", median(decode)},
+                                        {"decode_bound_tokens_per_s", bound.decode_tokens_per_s},
+                                        {"read_gb_per_s", rates->read_gb_per_s},
+                                        {"fma_gflop_per_s", rates->fma_gflop_per_s}});
+}
+
+Status bench_throughput(const BenchFlags& flags) {
+  if (Status status = check(flags); !status.ok()) return status;
+  auto rates = machine_rates(flags.model);
+  if (!rates) return rates.error();
+  auto engine = start(flags, std::min(flags.num_prompts, 64));
+  if (!engine) return engine.error();
+  std::uint64_t next_id = 1;
+  if (auto warm = run(**engine, 1, std::min(flags.input_len, 64), 4, &next_id); !warm) return warm.error();
+  auto result = run(**engine, flags.num_prompts, flags.input_len, flags.output_len, &next_id);
+  if (!result) return result.error();
+  const double output = static_cast<double>(result->tokens) / result->total_s;
+  const double total = output + flags.num_prompts * flags.input_len / result->total_s;
+  const int together = std::min(flags.num_prompts, 64);
+  const Bounds bound = bounds(**engine, *rates, together, flags.input_len + flags.output_len / 2.0);
+  // The time no schedule can beat: all prompt rows at the FMA peak, then all output rows at the decode bound.
+  const double least = flags.num_prompts * flags.input_len / bound.prefill_tokens_per_s +
+                       static_cast<double>(result->tokens) / bound.decode_tokens_per_s;
+  std::printf("%s, %s; read %.1f GB/s, FMA peak %.1f GFLOP/s\n", cpu_model().c_str(),
+              (*engine)->facts().device.c_str(), rates->read_gb_per_s, rates->fma_gflop_per_s);
+  std::printf("%d prompts of %d tokens, %d out each, all at once\n", flags.num_prompts, flags.input_len, flags.output_len);
+  figure("output", output, "tokens/s", static_cast<double>(result->tokens) / least, "bound");
+  std::printf("%-22s %12.2f tokens/s\n", "prompt + output", total);
+  std::printf("%-22s %12.2f ms p50, %.2f ms max\n", "first token", median(result->ttft_s) * 1e3,
+              *std::max_element(result->ttft_s.begin(), result->ttft_s.end()) * 1e3);
+  std::vector<double> gaps = result->token_gap_s;
+  std::sort(gaps.begin(), gaps.end());
+  if (!gaps.empty())
+    std::printf("%-22s %12.2f ms p50, %.2f ms p99, %.2f ms max\n", "between tokens", gaps[gaps.size() / 2] * 1e3,
+                gaps[gaps.size() * 99 / 100] * 1e3, gaps.back() * 1e3);
+  plot("first tokens", result->ttft_s);
+  return write_json(flags.output_json, {{"cpu", cpu_model()},
+                                        {"device", (*engine)->facts().device},
+                                        {"num_prompts", flags.num_prompts},
+                                        {"input_len", flags.input_len},
+                                        {"output_len", flags.output_len},
+                                        {"output_tokens_per_s", output},
+                                        {"total_tokens_per_s", total},
+                                        {"bound_output_tokens_per_s", static_cast<double>(result->tokens) / least},
+                                        {"ttft_p50_s", median(result->ttft_s)}});
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, int* exit_code) {
+  auto flags = std::make_shared<BenchFlags>();
+  CLI::App* bench = app.add_subcommand("bench", "Measure: each figure beside its bound");
+  bench->require_subcommand(1);
+  auto add = [&](const char* name, const char* what, Status (*action)(const BenchFlags&)) {
+    CLI::App* command = bench->add_subcommand(name, what);
+    add_model_flags(*command, flags->model);
+    command->add_option("--output-json", flags->output_json, "Also write the result here");
+    command->callback([flags, exit_code, action] { *exit_code = report(action(*flags)); });
+    return command;
+  };
+  add("machine", "Read bandwidth and FMA peak of this machine", bench_machine);
+  CLI::App* latency = add("latency", "Prefill and decode of one batch", bench_latency);
+  latency->add_option("--num-iters", flags->num_iters, "Measured runs (median)");
+  CLI::App* throughput = add("throughput", "Many prompts at once", bench_throughput);
+  throughput->add_option("--num-prompts", flags->num_prompts, "Prompts");
+  for (CLI::App* command : {latency, throughput}) {
+    command->add_option("--input-len", flags->input_len, "Prompt tokens");
+    command->add_option("--output-len", flags->output_len, "Output tokens");
+  }
+}
+
+}  // namespace herd::commands

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Flags, exit codes and streams of the command line, on the demo model.
+
+    command_line_test.py HERD_BINARY
+"""
+import json
+import subprocess
+import sys
+
+HERD = sys.argv[1]
+failures = []
+
+
+def herd(*arguments, code=0):
+    run = subprocess.run([HERD, *arguments], capture_output=True, timeout=120)
+    if run.returncode != code:
+        failures.append(f"{arguments}: exit {run.returncode}, wanted {code}: {run.stderr.decode()[-300:]}")
+    return run.stdout.decode(), run.stderr.decode()
+
+
+def expect(what, condition):
+    if not condition:
+        failures.append(what)
+
+
+def json_lines(*arguments):
+    out, _ = herd("generate", "--quiet", "--output", "json", *arguments)
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def main():
+    out, _ = herd("--version")
+    expect("--version says the git id", out.startswith("herd ") and "(git " in out)
+    out, _ = herd("--help")
+    expect("--help lists the commands", all(c in out for c in ("generate", "score", "inspect", "bench")))
+    for command in ("generate", "score", "inspect", "bench"):
+        herd(command, "--help")
+
+    # No arguments: the demo model, the default prompt; notes on stderr, text on stdout.
+    out, err = herd("generate", "--max-new-tokens", "8")
+    expect("default prompt is shown", out.startswith("I believe the meaning of life is"))
+    expect("KV cache is said", "KV cache: " in err and "sequences of" in err)
+    out, err = herd("generate", "--max-new-tokens", "8", "--quiet")
+    expect("--quiet is quiet", err == "")
+
+    # JSON: one object a line and prompt, every field of the contract.
+    lines = json_lines("--prompt", "The capital of France is", "--prompt", "Count", "--max-new-tokens", "6",
+                       "--logprobs", "2", "--ignore-eos")
+    expect("two prompts give two lines", len(lines) == 2)
+    for line in lines:
+        expect("fields", {"prompt_token_ids", "token_ids", "text", "finish_reason", "logprobs", "timing"} <= set(line))
+        expect("length", len(line["token_ids"]) == 6 and line["finish_reason"] == "length")
+        for entry, token in zip(line["logprobs"], line["token_ids"]):
+            expect("greedy token is the most likely one", entry["token_id"] == token == entry["top"][0][0])
+            expect("logprob", entry["logprob"] <= 0 and len(entry["top"]) == 2)
+        expect("timing", {"ttft_s", "tpot_s", "prefill_tokens_per_s", "decode_tokens_per_s"} == set(line["timing"]))
+
+    # The same tokens whatever the parallelism, batch size or seed-irrelevant flags; other seeds, other tokens.
+    base = json_lines("--prompt", "Once upon a time", "--max-new-tokens", "24", "--temperature", "1.2", "--seed", "5")
+    for flags in (["-tp", "2"], ["-tp=4"], ["-dp", "2"], ["--cpu-isa", "reference"], ["--block-size", "64"],
+                  ["--max-num-batched-tokens", "2", "--max-num-seqs", "1"]):
+        other = json_lines("--prompt", "Once upon a time", "--max-new-tokens", "24", "--temperature", "1.2", "--seed", "5", *flags)
+        expect(f"{flags} changes nothing", other[0]["token_ids"] == base[0]["token_ids"])
+    seeds = {tuple(json_lines("--prompt", "Once upon a time", "--max-new-tokens", "24", "--temperature", "1.2", "--seed",
+                              str(seed))[0]["token_ids"]) for seed in range(4)}
+    expect("seeds matter", len(seeds) > 1)
+
+    # Stops.
+    whole = json_lines("--prompt", "Hello", "--instruct", "--max-new-tokens", "20")[0]
+    expect("an end id finishes with stop", whole["finish_reason"] == "stop")
+    text = whole["text"]
+    if len(text) > 4:
+        cut = json_lines("--prompt", "Hello", "--instruct", "--max-new-tokens", "20", "--stop", text[2:4])[0]
+        expect("stop string cuts the text", cut["text"] == text[: text.index(text[2:4])] and cut["finish_reason"] == "stop")
+    first = whole["token_ids"][0]
+    stopped = json_lines("--prompt", "Hello", "--instruct", "--max-new-tokens", "20", "--stop-token-ids", str(first))[0]
+    expect("stop id", stopped["token_ids"] == [first] and stopped["finish_reason"] == "stop")
+    biased = json_lines("--prompt", "Hello", "--instruct", "--max-new-tokens", "1", "--logit-bias", f"{first}:-100")[0]
+    expect("bias", biased["token_ids"][0] != first)
+
+    # Wrong usage is 2, and says what.
+    for arguments, says in (
+            (["generate", "--no-such-flag"], "--no-such-flag"),
+            (["generate", "--tensor-parallel-size", "3"], "1, 2, 4 or 8"),
+            (["generate", "--pipeline-parallel-size", "2"], "not supported yet"),
+            (["generate", "--quantization-encoding", "q4_k"], "q4_k"),
+            (["generate", "--output", "xml"], "--output"),
+            (["generate", "--cpu-isa", "sse9"], "--cpu-isa"),
+            (["generate", "--block-size", "24"], "--block-size"),
+            (["generate", "--prompt-token-ids", "1,x"], "--prompt-token-ids"),
+            (["generate", "--prompt-token-ids", "999999"], "vocabulary"),
+            (["generate", "--temperature", "nan"], "temperature"),
+            (["generate", "--top-p", "1.5"], "top_p"),
+            (["generate", "--prompt", ""], "empty"),
+            (["generate", "--max-model-len", "100000000"], "--max-model-len"),
+            (["generate", "--load-format", "magic"], "--load-format"),
+            (["generate", "--kv-cache-memory", "lots"], "--kv-cache-memory"),
+            (["score"], "--prompt-token-ids"),
+            (["score", "--prompt-token-ids", "1", "--return-logits", "some"], "--return-logits"),
+            (["bench"], ""),
+            ([], "")):
+        out, err = herd(*arguments, code=2)
+        expect(f"{arguments} says {says!r}: {err!r}", says in err + out)
+    _, err = herd("generate", "--devices", "gpu", code=4)
+    expect("--devices gpu says what is missing", "CUDA" in err)
+    _, err = herd("generate", "--model-path", "/no/such/model", code=4)
+    expect("missing model is named", "/no/such/model" in err)
+    _, err = herd("generate", "--num-blocks", "2", "--max-model-len", "512", code=4)
+    expect("KV refusal names the fix", "--num-blocks" in err and "--max-model-len" in err)
+
+    # Invalid UTF-8 on the command line becomes U+FFFD.
+    run = subprocess.run([HERD.encode(), b"generate", b"--quiet", b"--prompt", b"a\xff\xfeb", b"--max-new-tokens", b"1"],
+                         capture_output=True, timeout=60)
+    expect("invalid UTF-8 runs", run.returncode == 0)
+
+    for failure in failures:
+        print("FAILED", failure)
+    print(f"{len(failures)} failures")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+// Merging and everything around it on small vocabularies. Real vocabularies: tokenizer_llama3_test.cc and
+// tests/e2e/tokenizer_parity.py.
+#include "runtime/tokenizer/tokenizer.h"
+
+#include "runtime/tokenizer/merge_table.h"
+#include "runtime/tokenizer/utf8.h"
+#include "tests/runtime/tokenizer_fixture.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <random>
+#include <thread>
+
+namespace herd::tokenizer {
+namespace {
+
+using Texts = std::vector<std::string>;
+
+// The definition, word for word: quadratic.
+std::vector<TokenId> merge_naively(std::vector<TokenId> symbols, const std::vector<Merge>& merges) {
+  while (true) {
+    const Merge* best = nullptr;
+    std::size_t place = 0;
+    for (std::size_t i = 0; i + 1 < symbols.size(); ++i) {
+      for (const Merge& merge : merges) {
+        if (merge.left != symbols[i] || merge.right != symbols[i + 1]) continue;
+        if (best == nullptr || merge.rank < best->rank) best = &merge, place = i;
+      }
+    }
+    if (best == nullptr) return symbols;
+    symbols[place] = best->result;
+    symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(place) + 1);
+  }
+}
+
+TEST(MergeScratch, EqualsTheDefinitionOnRandomVocabularies) {
+  for (std::uint32_t seed = 0; seed < 400; ++seed) {
+    std::mt19937 random(seed);
+    // Tokens 0 … 2 are letters; each merge joins two earlier tokens into a new one. Every third seed shares ranks
+    // between the splits of one string, as tiktoken does.
+    std::vector<std::string> strings = {"a", "b", "c"};
+    std::vector<Merge> merges;
+    for (int i = 0; i < 12; ++i) {
+      const auto left = static_cast<TokenId>(random() % strings.size());
+      const auto right = static_cast<TokenId>(random() % strings.size());
+      const std::string joined = strings[static_cast<std::size_t>(left)] + strings[static_cast<std::size_t>(right)];
+      auto found = std::find(strings.begin(), strings.end(), joined);
+      if (found == strings.end()) found = strings.insert(strings.end(), joined);
+      const auto result = static_cast<TokenId>(found - strings.begin());
+      const auto rank = static_cast<std::uint32_t>(seed % 3 == 0 ? result : i);
+      const bool known = std::any_of(merges.begin(), merges.end(),
+                                     [&](const Merge& m) { return m.left == left && m.right == right; });
+      if (!known) merges.push_back({rank, left, right, result});
+    }
+    const MergeTable table(merges);
+    ASSERT_FALSE(table.has_duplicates());
+    MergeScratch scratch;
+    for (int text = 0; text < 20; ++text) {
+      std::vector<TokenId> symbols(random() % 40);
+      for (TokenId& symbol : symbols) symbol = static_cast<TokenId>(random() % 3);
+      const auto expected = merge_naively(symbols, merges);
+      std::vector<TokenId> merged;
+      scratch.symbols = symbols;
+      scratch.merge_into(table, merged);
+      ASSERT_EQ(merged, expected) << "seed " << seed;
+    }
+  }
+}
+
+TEST(Tokenizer, LowestRankMergesFirstAndTheLeftmostOnTies) {
+  const Tokenizer tokenizer = small_tokenizer("gpt-2", {{"b", "c"}, {"a", "b"}, {"a", "a"}, {"aa", "a"}});
+  EXPECT_EQ(texts(tokenizer, "abc"), (Texts{"a", "bc"}));
+  EXPECT_EQ(texts(tokenizer, "aaaaa"), (Texts{"aa", "aaa"}));
+}
+
+TEST(Tokenizer, PiecesNeverMergeAcrossTheirBorders) {
+  const Tokenizer tokenizer = small_tokenizer("gpt-2", {{"a", " "}, {" ", "b"}});
+  EXPECT_EQ(texts(tokenizer, "a b"), (Texts{"a", " b"}));
+}
+
+TEST(Tokenizer, LongPiecesTakeTimeInProportion) {
+  const Tokenizer tokenizer = small_tokenizer(
+      "llama-bpe", {{"a", "a"}, {"aa", "aa"}, {"aaaa", "aaaa"}, {"a", "b"}, {" ", " "}, {"  ", "  "}, {"\n", "\n"}},
+      {"<|x|>"});
+  GgufVocabulary with_bos = small_vocabulary("smollm", {{"1", "1"}, {"a", "a"}}, {"<|x|>"});
+  const Tokenizer digits = build_small(with_bos);
+  std::string mixed;
+  for (int i = 0; i < 500'000; ++i) mixed += i % 2 == 0 ? "a" : "b";
+  std::string almost;
+  for (int i = 0; i < 200'000; ++i) almost += "<|x|";
+  for (const Tokenizer& each : {tokenizer, digits}) {
+    for (const std::string& text :
+         {std::string(1'000'000, 'a'), std::string(1'000'000, ' '), std::string(1'000'000, '\n'), mixed, almost,
+          std::string(1'000'000, '1'), std::string(1'000'000, '!'), std::string(1'000'000, ' ') + "x",
+          std::string(1'000'000, '\'')}) {
+      const auto begin = std::chrono::steady_clock::now();
+      const auto ids = each.encode(text, {.add_bos = false, .parse_special = true});
+      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+      EXPECT_EQ(each.decode(ids, false), text);
+      EXPECT_LT(seconds.count(), 20.0);  // about 0.5 s; a quadratic case takes hours
+    }
+  }
+}
+
+TEST(Tokenizer, SpacesBeyondPcresDefaultStepLimitStayOnePiece) {
+  const Tokenizer tokenizer = small_tokenizer("llama-bpe", {{" ", " "}, {"  ", "  "}});
+  const std::string text(12'000'000, ' ');
+  EXPECT_EQ(tokenizer.encode(text).size(), text.size() / 4);
+}
+
+TEST(Tokenizer, ControlTokensOfAUsersTextStayText) {
+  const Tokenizer tokenizer = small_tokenizer("gpt-2", {}, {"<|end|>", "<|end|>x"});
+  const auto plain = tokenizer.encode("a<|end|>b");
+  EXPECT_EQ(plain.size(), 9U);
+  for (const TokenId id : plain) EXPECT_FALSE(tokenizer.is_special(id));
+
+  const EncodeOptions parse{.add_bos = false, .parse_special = true};
+  EXPECT_EQ(texts(tokenizer, "a<|end|>b", parse), (Texts{"a", "<|end|>", "b"}));
+  EXPECT_EQ(texts(tokenizer, "<|end|>x<|end", parse), (Texts{"<|end|>x", "<", "|", "e", "n", "d"}));
+  EXPECT_EQ(tokenizer.find_special("<|end|>"), TokenId{256});
+  EXPECT_FALSE(tokenizer.find_special("a"));
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode("a<|end|>b", parse), true), "ab");
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode("a<|end|>b", parse), false), "a<|end|>b");
+}
+
+TEST(Tokenizer, InvalidUtf8IsReadAsReplacementCharacters) {
+  const Tokenizer tokenizer = small_tokenizer();
+  EXPECT_EQ(tokenizer.encode("a\xFF\xE2\x82z"), tokenizer.encode("a\xEF\xBF\xBD\xEF\xBF\xBDz"));
+  EXPECT_TRUE(Tokenizer::valid_utf8("a\xEF\xBF\xBD"));
+  EXPECT_FALSE(Tokenizer::valid_utf8("a\xFF"));
+}
+
+TEST(Tokenizer, DecodeRepairsWhatTokensCutApart) {
+  const Tokenizer tokenizer = small_tokenizer();
+  const std::vector<TokenId> ids = {0xE2, 0x82, 'a', 0xFF};
+  EXPECT_EQ(tokenizer.decode(ids, true), "\xEF\xBF\xBD" "a\xEF\xBF\xBD");
+  EXPECT_EQ(tokenizer.token_bytes(0xE2), "\xE2");
+}
+
+TEST(Tokenizer, IdsOutsideTheVocabularyStandForNothing) {
+  const Tokenizer tokenizer = small_tokenizer();
+  EXPECT_EQ(tokenizer.vocab_size(), 256U);
+  for (const TokenId id : {-1, 256, 1 << 30}) {
+    EXPECT_EQ(tokenizer.token_bytes(id), "");
+    EXPECT_FALSE(tokenizer.is_special(id));
+  }
+}
+
+TEST(Tokenizer, WhiteSpaceIsUnicodesNotPcres) {
+  // U+180E left White_Space in Unicode 6.3; PCRE2's \s still has it. U+0085 and U+3000 are in it.
+  const Tokenizer tokenizer = small_tokenizer("gpt-2", {{" ", "\xE1"}, {" ", "\xE3"}});
+  EXPECT_EQ(texts(tokenizer, " \xE1\xA0\x8E")[0], " \xE1");
+  EXPECT_EQ(texts(tokenizer, " \xE3\x80\x80x")[0], " ");
+}
+
+TEST(Tokenizer, ManyThreadsEncodeAtOnce) {
+  const Tokenizer tokenizer = small_tokenizer("llama-bpe", {{"a", "b"}, {" ", "a"}});
+  const std::string text = "ab 123 don't \n\n abab";
+  const auto expected = tokenizer.encode(text);
+  std::vector<std::thread> threads;
+  std::vector<int> wrong(4, 0);
+  for (std::size_t t = 0; t < wrong.size(); ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 2000; ++i) wrong[t] += tokenizer.encode(text) == expected ? 0 : 1;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, std::vector<int>(4, 0));
+}
+
+TEST(TokenizerBuild, RefusesDefinitionsThatContradictThemselves) {
+  const auto error = [](const TokenizerDefinition& definition) {
+    const auto built = Tokenizer::build(definition);
+    return built ? std::string("built") : built.error().message();
+  };
+  TokenizerDefinition good;
+  for (int byte = 0; byte < 256; ++byte) good.tokens.push_back({std::string(1, static_cast<char>(byte)), TokenKind::kOrdinary});
+  good.tokens.push_back({"<|end|>", TokenKind::kSpecial});
+  good.added.push_back({256, "<|end|>", true, false, false, false});
+  EXPECT_EQ(error(good), "built");
+
+  TokenizerDefinition bad = good;
+  bad.merges = {{0, 'a', 'b', 256}};
+  EXPECT_NE(error(bad).find("must not become by merging"), std::string::npos);
+  bad = good;
+  bad.merges = {{0, 'a', 'b', 257}};
+  EXPECT_NE(error(bad).find("outside the vocabulary"), std::string::npos);
+  bad = good;
+  bad.merges = {{0, 'a', 'b', 'c'}, {1, 'a', 'b', 'd'}};
+  EXPECT_NE(error(bad).find("occurs twice"), std::string::npos);
+  bad = good;
+  bad.prefix = {300};
+  EXPECT_NE(error(bad).find("outside the vocabulary"), std::string::npos);
+  bad = good;
+  bad.tokens[5].bytes = "a";
+  EXPECT_NE(error(bad).find("occurs twice"), std::string::npos);
+  EXPECT_NE(error({}).find("empty"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace herd::tokenizer

@@ -1,0 +1,98 @@
+#include "runtime/tokenizer/utf8.h"
+
+#include "runtime/tokenizer/byte_alphabet.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace herd::tokenizer {
+namespace {
+
+// Right column: Python's bytes.decode("utf-8", "replace"), with ? for U+FFFD.
+//   bytes                    text
+//   FF                       ?
+//   C3                       ?            (ends inside a character)
+//   C3 28                    ?(
+//   E2 82                    ?            (one maximal part, not two)
+//   E2 82 41                 ?A
+//   E0 80 80                 ???          (E0 80 can begin nothing)
+//   ED A0 80                 ???          (surrogate)
+//   F0 9F 98                 ?
+//   F0 9F 98 F0 9F 98 80     ?😀
+//   F4 90 80 80              ????         (above U+10FFFF)
+//   C0 AF                    ??           (overlong)
+//   41 80 42                 A?B
+TEST(Utf8, MaximalInvalidPartsBecomeReplacementCharacters) {
+  const std::string r(kReplacementUtf8);
+  const std::pair<std::string, std::string> cases[] = {
+      {"\xFF", r},
+      {"\xC3", r},
+      {"\xC3(", r + "("},
+      {"\xE2\x82", r},
+      {"\xE2\x82" "A", r + "A"},
+      {"\xE0\x80\x80", r + r + r},
+      {"\xED\xA0\x80", r + r + r},
+      {"\xF0\x9F\x98", r},
+      {"\xF0\x9F\x98\xF0\x9F\x98\x80", r + "\xF0\x9F\x98\x80"},
+      {"\xF4\x90\x80\x80", r + r + r + r},
+      {"\xC0\xAF", r + r},
+      {"A\x80" "B", "A" + r + "B"},
+      {"twelve ASCII\xFF and more ASCII", "twelve ASCII" + r + " and more ASCII"},
+  };
+  for (const auto& [bytes, text] : cases) {
+    EXPECT_EQ(replace_invalid_utf8(bytes), text);
+    EXPECT_FALSE(is_valid_utf8(bytes));
+    EXPECT_TRUE(is_valid_utf8(text));
+    EXPECT_EQ(replace_invalid_utf8(text), text);
+  }
+  EXPECT_TRUE(is_valid_utf8(""));
+}
+
+TEST(Utf8, EveryScalarValueIsValidAndSurrogatesAreNot) {
+  for (char32_t c = 1; c <= 0x10FFFF; c += c < 0x3000 ? 1 : 61) {
+    std::string text;
+    if (c < 0x80) {
+      text = {static_cast<char>(c)};
+    } else if (c < 0x800) {
+      text = {static_cast<char>(0xC0 | (c >> 6)), static_cast<char>(0x80 | (c & 63))};
+    } else if (c < 0x10000) {
+      text = {static_cast<char>(0xE0 | (c >> 12)), static_cast<char>(0x80 | ((c >> 6) & 63)),
+              static_cast<char>(0x80 | (c & 63))};
+    } else {
+      text = {static_cast<char>(0xF0 | (c >> 18)), static_cast<char>(0x80 | ((c >> 12) & 63)),
+              static_cast<char>(0x80 | ((c >> 6) & 63)), static_cast<char>(0x80 | (c & 63))};
+    }
+    const bool surrogate = c >= 0xD800 && c <= 0xDFFF;
+    ASSERT_EQ(is_valid_utf8(text), !surrogate) << std::hex << static_cast<unsigned>(c);
+    if (surrogate) continue;
+    const CodePoint point = first_code_point(text);
+    ASSERT_EQ(point.value, c);
+    ASSERT_EQ(point.size, text.size());
+    for (std::size_t size = 1; size < text.size(); ++size) {
+      const CodePoint part = first_code_point(std::string_view(text).substr(0, size));
+      ASSERT_TRUE(part.incomplete);
+      ASSERT_EQ(part.size, size);
+    }
+  }
+}
+
+TEST(Utf8, StripTakesPythonWhiteSpaceOnly) {
+  EXPECT_EQ(strip(" \t\r\n a b\xC2\xA0\xE3\x80\x80\x1F"), "a b");
+  EXPECT_EQ(strip("\xE2\x80\x8B" "a"), "\xE2\x80\x8B" "a");  // zero-width space is not white space
+  EXPECT_EQ(strip(" \n "), "");
+  EXPECT_EQ(strip(""), "");
+}
+
+TEST(ByteAlphabet, SpellsEveryByteAndBack) {
+  for (int byte = 0; byte < 256; ++byte) {
+    const std::string bytes(1, static_cast<char>(byte));
+    EXPECT_EQ(bytes_from_alphabet(bytes_to_alphabet(bytes)), bytes);
+  }
+  EXPECT_EQ(bytes_to_alphabet(" the\n\t"), "\xC4\xA0the\xC4\x8A\xC4\x89");
+  EXPECT_FALSE(bytes_from_alphabet("a b"));
+  EXPECT_FALSE(bytes_from_alphabet("\xE2\x96\x81"));
+}
+
+}  // namespace
+}  // namespace herd::tokenizer

@@ -1,9 +1,11 @@
 // Token ids of many texts, for tests/e2e/tokenizer_parity.py. Not installed, not for people.
 //   tokenizer_dump KIND PATH        KIND: json (tokenizer.json), tiktoken, vocab-json (GgufVocabulary's fields)
 // stdin: records of a mode byte, a little-endian u32 length and the text. Modes: 'p' plain, 's' parse specials,
-// 'b' add BOS, 'c' a conversation: JSON [format, date, [[role, content], …]]. stdout: per record one line of ids.
+// 'b' add BOS, 'c' a conversation: JSON [template, date, [[role, content], …]], 'd' ids to decode without specials,
+// 'i' the same through IncrementalDecoder. stdout: per record one line of ids, or the decoded text in hexadecimal.
 #include "runtime/tokenizer/chat_template.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
+#include "runtime/tokenizer/incremental_decoder.h"
 #include "runtime/tokenizer/tiktoken_model.h"
 #include "runtime/tokenizer/tokenizer_json.h"
 
@@ -57,6 +59,27 @@ std::vector<TokenId> render(const std::string& text, const Tokenizer& tokenizer)
   return render_chat(messages, *format, options, tokenizer).value_or(std::vector<TokenId>{-1});
 }
 
+std::string hexadecimal(const std::string& text) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  for (const char c : text) {
+    out += kDigits[static_cast<unsigned char>(c) >> 4];
+    out += kDigits[static_cast<unsigned char>(c) & 15];
+  }
+  return out;
+}
+
+std::string decode(const std::string& text, bool incremental, const Tokenizer& tokenizer) {
+  std::istringstream numbers(text);
+  std::vector<TokenId> ids;
+  for (TokenId id = 0; numbers >> id;) ids.push_back(id);
+  if (!incremental) return tokenizer.decode(ids, true);
+  IncrementalDecoder decoder(tokenizer, {});
+  std::string out;
+  for (const TokenId id : ids) out += decoder.push(id);
+  return out + decoder.flush();
+}
+
 int run(const std::string& kind, const std::string& path) {
   const auto tokenizer = load(kind, path);
   if (!tokenizer) {
@@ -69,6 +92,10 @@ int run(const std::string& kind, const std::string& path) {
     if (std::fread(size, 1, 4, stdin) != 4) return 3;
     std::string text(size[0] | size[1] << 8 | size[2] << 16 | static_cast<std::size_t>(size[3]) << 24, '\0');
     if (std::fread(text.data(), 1, text.size(), stdin) != text.size()) return 3;
+    if (mode == 'd' || mode == 'i') {
+      std::printf("%s\n", hexadecimal(decode(text, mode == 'i', *tokenizer)).c_str());
+      continue;
+    }
     const auto ids = mode == 'c' ? render(text, *tokenizer)
                                  : tokenizer->encode(text, {.add_bos = mode == 'b', .parse_special = mode == 's'});
     std::string line;

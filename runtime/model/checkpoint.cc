@@ -52,6 +52,15 @@ std::vector<Demand> demands_of(const LlamaConfig& config) {
   return demands;
 }
 
+// "FILE: name: ", with the file's own name where it differs.
+std::string where(const TensorInfo& info) {
+  return info.file + ": " + info.name + (info.source_name == info.name ? "" : " (" + info.source_name + ")") + ": ";
+}
+
+Status not_readable(const TensorInfo& info) {
+  return bad_input(where(info) + "type " + info.encoding + " is not supported yet");
+}
+
 using TensorMap = std::map<std::string, StoredTensor, std::less<>>;
 
 // The tensors settle what the config leaves open. A bias anywhere demands it everywhere.
@@ -76,12 +85,11 @@ Status check_demands(const std::vector<Demand>& demands, const StoredModel& mode
       return bad_input(file + ": " + demand.name + ": tensor is missing, " + shape_text(demand.shape()) + " is needed");
     }
     StoredTensor& tensor = found->second;
-    const std::string where = tensor.info.file + ": " + demand.name + ": ";
     if (tensor.shape != demand.shape()) {
-      return bad_input(where + "shape " + shape_text(tensor.shape) + ", but " + model.config_file + " needs " +
+      return bad_input(where(tensor.info) + "shape " + shape_text(tensor.shape) + ", but " + model.config_file + " needs " +
                        shape_text(demand.shape()));
     }
-    if (!tensor.encoding) return bad_input(where + "type " + tensor.info.encoding + " is not supported yet");
+    if (!tensor.encoding) return not_readable(tensor.info);
     tensor.info.used = true;
   }
   return {};
@@ -130,10 +138,7 @@ class FileCheckpoint final : public Checkpoint {
                    std::int64_t col_end, float* out) const override {
     const StoredTensor* tensor = find(name);
     if (tensor == nullptr) return bad_input(model_.config_file + ": no tensor " + std::string(name));
-    if (!tensor->encoding) {
-      return bad_input(tensor->info.file + ": " + tensor->info.name + ": type " + tensor->info.encoding +
-                       " is not supported yet");
-    }
+    if (!tensor->encoding) return not_readable(tensor->info);
     const TensorInfo& info = tensor->info;
     HERD_CHECK(0 <= row_begin && row_begin <= row_end && row_end <= info.rows, "rows lie inside the tensor");
     HERD_CHECK(0 <= col_begin && col_begin <= col_end && col_end <= info.cols, "columns lie inside the tensor");

@@ -25,7 +25,8 @@ class GgufFile;
 
 // A vector (norm, bias) of n elements is one row: rows = 1, cols = n.
 struct TensorInfo {
-  std::string name;         // Hugging Face name; the file's own for tensors the model does not use
+  std::string name;         // Hugging Face name; the file's own for tensors the model does not know
+  std::string source_name;  // in the file
   std::int64_t rows = 0;
   std::int64_t cols = 0;
   std::string shape;        // Hugging Face order, e.g. "[576, 1536]"; says more than rows and cols past two dimensions

@@ -242,6 +242,7 @@ Expected<StoredModel> read_gguf_model(const std::string& path) {
     if (tensor.name == "rope_freqs.weight") continue;  // part of the config now
     StoredTensor& stored = model.tensors.emplace_back();
     stored.info.name = hugging_face_name(tensor.name);
+    stored.info.source_name = std::string(tensor.name);
     stored.info.encoding = encoding_text(tensor);
     stored.info.bytes = tensor.end - tensor.begin;
     stored.info.file = file.file();

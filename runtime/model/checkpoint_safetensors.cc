@@ -71,6 +71,7 @@ Expected<TextParts> read_text_parts(const fs::path& directory) {
 void add_tensor(const SafetensorsFile& file, const SafetensorsTensor& tensor, StoredModel* model) {
   StoredTensor& stored = model->tensors.emplace_back();
   stored.info.name = tensor.name;
+  stored.info.source_name = tensor.name;
   stored.info.bytes = tensor.end - tensor.begin;
   stored.info.file = file.file();
   stored.shape = tensor.shape;

@@ -1,0 +1,176 @@
+#pragma once
+// Writers of tiny checkpoint files, byte by byte, so that a test can break any one of them.
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace herd::model::testing {
+
+template <class T>
+void append(std::string& bytes, T value) {
+  char raw[sizeof value];
+  std::memcpy(raw, &value, sizeof value);
+  bytes.append(raw, sizeof value);
+}
+
+inline std::span<const std::byte> as_bytes(std::string_view text) {
+  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
+
+// A directory that is gone when the object is.
+class TempDirectory {
+ public:
+  TempDirectory() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "herd_checkpoint_XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  ~TempDirectory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TempDirectory(const TempDirectory&) = delete;
+  TempDirectory& operator=(const TempDirectory&) = delete;
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  std::string write(const std::string& name, std::string_view content) const {
+    const std::string path = path_ + "/" + name;
+    std::ofstream(path, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
+    return path;
+  }
+
+ private:
+  std::string path_;
+};
+
+// Header length, header, data.
+inline std::string safetensors_bytes(std::string_view header, std::string_view data) {
+  std::string bytes;
+  append(bytes, static_cast<std::uint64_t>(header.size()));
+  bytes += header;
+  bytes += data;
+  return bytes;
+}
+
+struct FloatTensor {
+  std::string name;
+  std::vector<std::int64_t> shape;  // Hugging Face order
+  std::vector<float> values;
+};
+
+inline std::string shape_json(const std::vector<std::int64_t>& shape) {
+  std::string text = "[";
+  for (const std::int64_t n : shape) text += (text.size() > 1 ? "," : "") + std::to_string(n);
+  return text + "]";
+}
+
+// Rounds nothing: callers use values that the type holds.
+inline std::string pack(const std::vector<float>& values, std::string_view dtype) {
+  std::string bytes;
+  for (const float value : values) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &value, 4);
+    if (dtype == "BF16") {
+      append(bytes, static_cast<std::uint16_t>(bits >> 16));
+    } else {
+      append(bytes, bits);
+    }
+  }
+  return bytes;
+}
+
+inline std::string safetensors_bytes(const std::vector<FloatTensor>& tensors, std::string_view dtype) {
+  std::string header = R"({"__metadata__":{"format":"pt"})";
+  std::string data;
+  for (const FloatTensor& tensor : tensors) {
+    const std::size_t begin = data.size();
+    data += pack(tensor.values, dtype);
+    header += ",\"" + tensor.name + R"(":{"dtype":")" + std::string(dtype) + R"(","shape":)" + shape_json(tensor.shape) +
+              ",\"data_offsets\":[" + std::to_string(begin) + "," + std::to_string(data.size()) + "]}";
+  }
+  header += "}";
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  return safetensors_bytes(header, data);
+}
+
+// One GGUF file; every field may be given a value that no converter would write.
+struct GgufWriter {
+  struct Tensor {
+    std::string name;
+    std::vector<std::uint64_t> dims;  // ggml order
+    std::uint32_t type = 0;
+    std::string data;
+    std::int64_t offset = -1;  // -1: where the data land
+  };
+
+  std::uint32_t version = 3;
+  std::uint64_t alignment = 32;
+  std::uint64_t extra_tensors = 0;  // promised in the header, not there
+  std::uint64_t extra_entries = 0;
+  std::string entries;
+  std::uint64_t entry_count = 0;
+  std::vector<Tensor> tensors;
+
+  static void put_string(std::string& bytes, std::string_view text) {
+    append(bytes, static_cast<std::uint64_t>(text.size()));
+    bytes += text;
+  }
+  void begin_entry(std::string_view key, std::uint32_t type) {
+    put_string(entries, key);
+    append(entries, type);
+    ++entry_count;
+  }
+  void text(std::string_view key, std::string_view value) {
+    begin_entry(key, 8);
+    put_string(entries, value);
+  }
+  template <class T>
+  void scalar(std::string_view key, std::uint32_t type, T value) {
+    begin_entry(key, type);
+    append(entries, value);
+  }
+  void u32(std::string_view key, std::uint32_t value) { scalar(key, 4, value); }
+  void f32(std::string_view key, float value) { scalar(key, 6, value); }
+  void texts(std::string_view key, const std::vector<std::string>& values) {
+    begin_entry(key, 9);
+    append(entries, std::uint32_t{8});
+    append(entries, static_cast<std::uint64_t>(values.size()));
+    for (const std::string& value : values) put_string(entries, value);
+  }
+  void i32s(std::string_view key, const std::vector<std::int32_t>& values) {
+    begin_entry(key, 9);
+    append(entries, std::uint32_t{5});
+    append(entries, static_cast<std::uint64_t>(values.size()));
+    for (const std::int32_t value : values) append(entries, value);
+  }
+
+  [[nodiscard]] std::string bytes() const {
+    std::string out = "GGUF";
+    append(out, version);
+    append(out, tensors.size() + extra_tensors);
+    append(out, entry_count + extra_entries);
+    out += entries;
+    std::string data;
+    for (const Tensor& tensor : tensors) {
+      data.resize((data.size() + alignment - 1) / alignment * alignment, '\0');
+      put_string(out, tensor.name);
+      append(out, static_cast<std::uint32_t>(tensor.dims.size()));
+      for (const std::uint64_t dim : tensor.dims) append(out, dim);
+      append(out, tensor.type);
+      append(out, tensor.offset < 0 ? static_cast<std::uint64_t>(data.size()) : static_cast<std::uint64_t>(tensor.offset));
+      data += tensor.data;
+    }
+    out.resize((out.size() + alignment - 1) / alignment * alignment, '\0');
+    return out + data;
+  }
+};
+
+}  // namespace herd::model::testing

@@ -1,0 +1,233 @@
+// config.json and generation_config.json: what transformers writes, old and new, and what herd refuses by name.
+
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "runtime/model/generation_config.h"
+#include "runtime/model/llama_config.h"
+
+namespace herd::model {
+namespace {
+
+// Llama 3.2 1B without its rope fields, `more` inserted before the closing brace.
+std::string config_json(const std::string& more) {
+  return R"({"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":2048,"num_hidden_layers":16,)"
+         R"("num_attention_heads":32,"num_key_value_heads":8,"intermediate_size":8192,"vocab_size":128256,)"
+         R"("rms_norm_eps":1e-05,"max_position_embeddings":131072,"hidden_act":"silu")" +
+         (more.empty() ? "" : "," + more) + "}";
+}
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const auto at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+std::string error_of(const std::string& text) {
+  const auto config = parse_config_json(text, "m/config.json");
+  return config ? "" : config.error().message();
+}
+
+TEST(ConfigJson, ReadsLlama32) {
+  const auto parsed = parse_config_json(
+      config_json(R"("head_dim":64,"rope_theta":500000.0,"tie_word_embeddings":true,"torch_dtype":"bfloat16",)"
+                  R"("bos_token_id":128000,"eos_token_id":[128001,128008,128009],"attention_bias":false,"mlp_bias":false,)"
+                  R"("rope_scaling":{"rope_type":"llama3","factor":32.0,"low_freq_factor":1.0,"high_freq_factor":4.0,)"
+                  R"("original_max_position_embeddings":8192})"),
+      "config.json");
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  const LlamaConfig& config = parsed->config;
+  EXPECT_EQ(config.hidden_size, 2048);
+  EXPECT_EQ(config.layers, 16);
+  EXPECT_EQ(config.heads, 32);
+  EXPECT_EQ(config.kv_heads, 8);
+  EXPECT_EQ(config.head_dim, 64);
+  EXPECT_EQ(config.kv_size(), 512);
+  EXPECT_EQ(config.intermediate_size, 8192);
+  EXPECT_EQ(config.vocab_size, 128256);
+  EXPECT_EQ(config.rms_norm_eps, 1e-5F);
+  EXPECT_EQ(config.max_position_embeddings, 131072);
+  EXPECT_TRUE(config.tie_word_embeddings);
+  EXPECT_EQ(parsed->tie_word_embeddings, true);
+  EXPECT_EQ(parsed->torch_dtype, DType::kBF16);
+  EXPECT_EQ(config.bos_id, 128000);
+  EXPECT_EQ(config.eos_ids, (std::vector<TokenId>{128001, 128008, 128009}));
+  const RopeConfig rope{.theta = 500000.0, .type = RopeType::kLlama3, .factor = 32.0, .low_freq_factor = 1.0,
+                        .high_freq_factor = 4.0, .original_max_position_embeddings = 8192, .frequency_divisors = {}};
+  EXPECT_EQ(config.rope, rope);
+}
+
+TEST(ConfigJson, OldAndNewSpellingsOfRopeAreOneConfig) {
+  const std::string scaling = R"("factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":8192)";
+  const std::string spellings[] = {
+      R"("rope_theta":500000,"rope_scaling":{"rope_type":"llama3",)" + scaling + "}",
+      R"("rope_theta":500000.0,"rope_scaling":{"type":"llama3",)" + scaling + "}",
+      R"("rope_scaling":null,"rope_parameters":{"rope_theta":500000.0,"rope_type":"llama3",)" + scaling + "}",
+  };
+  for (const std::string& spelling : spellings) {
+    const auto parsed = parse_config_json(config_json(spelling), "config.json");
+    ASSERT_TRUE(parsed) << parsed.error().message();
+    EXPECT_EQ(parsed->config.rope.theta, 500000.0);
+    EXPECT_EQ(parsed->config.rope.type, RopeType::kLlama3);
+    EXPECT_EQ(parsed->config.rope.factor, 8.0);
+  }
+  const auto plain = parse_config_json(config_json(R"("rope_parameters":{"rope_theta":10000.5,"rope_type":"default"})"), "c");
+  ASSERT_TRUE(plain) << plain.error().message();
+  EXPECT_EQ(plain->config.rope.theta, 10000.5);
+  EXPECT_EQ(plain->config.rope.type, RopeType::kDefault);
+}
+
+TEST(ConfigJson, AbsentAndNullFieldsTakeTheirDefaults) {
+  for (const std::string nulls :
+       {"", R"("head_dim":null,"rope_scaling":null,"torch_dtype":null,"eos_token_id":null,"quantization_config":null,)"
+            R"("sliding_window":null,"tie_word_embeddings":null,"attention_bias":null,"rope_theta":null)"}) {
+    const auto parsed =
+        parse_config_json(replaced(config_json(nulls), R"("num_key_value_heads":8,)", R"("num_key_value_heads":null,)"), "c");
+    ASSERT_TRUE(parsed) << parsed.error().message();
+    EXPECT_EQ(parsed->config.kv_heads, 32);
+    EXPECT_EQ(parsed->config.head_dim, 64);
+    EXPECT_EQ(parsed->config.rope, RopeConfig{});
+    EXPECT_FALSE(parsed->tie_word_embeddings);
+    EXPECT_FALSE(parsed->torch_dtype);
+    EXPECT_TRUE(parsed->config.eos_ids.empty());
+    EXPECT_FALSE(parsed->config.attention_bias);
+  }
+}
+
+TEST(ConfigJson, FieldsThatChangeNothingPass) {
+  for (const char* more : {R"("dtype":"float16","torch_dtype":"float32")", R"("torch_dtype":"torch.bfloat16")",
+                           R"("sliding_window":4096,"use_sliding_window":false)", R"("sliding_window":131072)",
+                           R"("pad_token_id":-1,"eos_token_id":2,"bos_token_id":-1)", R"("partial_rotary_factor":1.0)",
+                           R"("head_dim":128)", R"("pretraining_tp":2,"use_cache":true)"}) {
+    EXPECT_EQ(error_of(config_json(more)), "") << more;
+  }
+  EXPECT_EQ(parse_config_json(config_json(R"("dtype":"float16","torch_dtype":"float32")"), "c")->torch_dtype, DType::kF16);
+}
+
+TEST(ConfigJson, UnsupportedModelsAreRefusedByFieldAndValue) {
+  const std::pair<std::string, std::string> cases[] = {
+      {R"("rope_scaling":{"type":"linear","factor":2.0})", R"(rope_scaling.type: "linear" is not supported yet)"},
+      {R"("rope_scaling":{"rope_type":"dynamic","factor":2.0})", R"(rope_scaling.rope_type: "dynamic" is not supported yet)"},
+      {R"("rope_scaling":{"rope_type":"yarn"})", R"(rope_scaling.rope_type: "yarn" is not supported yet)"},
+      {R"("rope_parameters":{"rope_type":"longrope"})", R"(rope_parameters.rope_type: "longrope" is not supported yet)"},
+      {R"("rope_scaling":{"factor":2.0})", "rope_scaling.rope_type: is missing"},
+      {R"("rope_scaling":{"rope_type":"llama3","factor":8.0})", "rope_scaling.low_freq_factor: is missing"},
+      {R"("rope_scaling":"llama3")", R"(rope_scaling: "llama3" is not an object)"},
+      {R"("sliding_window":4096)", "sliding_window: 4096 is not supported yet"},
+      {R"("quantization_config":{"quant_method":"gptq"})", R"(quantization_config.quant_method: "gptq" is not supported yet)"},
+      {R"("partial_rotary_factor":0.5)", "partial_rotary_factor: 5E-1 is not supported yet"},
+      {R"("torch_dtype":"float8_e4m3fn")", R"(torch_dtype: "float8_e4m3fn" is not supported yet)"},
+  };
+  for (const auto& [more, expected] : cases) {
+    const std::string error = error_of(config_json(more));
+    EXPECT_EQ(error.find("m/config.json: " + expected), 0u) << more << "\n  gave: " << error;
+  }
+  EXPECT_NE(error_of(replaced(config_json(""), "LlamaForCausalLM", "MistralForCausalLM"))
+                .find(R"(architectures: ["MistralForCausalLM"] is not supported yet)"), std::string::npos);
+  EXPECT_NE(error_of(replaced(config_json(""), R"("model_type":"llama")", R"("model_type":"phi3")"))
+                .find(R"(model_type: "phi3" is not supported yet)"), std::string::npos);
+  EXPECT_NE(error_of(replaced(config_json(""), R"("silu")", R"("gelu")")).find(R"(hidden_act: "gelu" is not supported yet)"),
+            std::string::npos);
+}
+
+TEST(ConfigJson, NumbersOutsideTheirBoundsAreRefusedByField) {
+  const struct {
+    const char* from;
+    const char* to;
+    const char* expected;
+  } cases[] = {
+      {R"("hidden_size":2048,)", "", "hidden_size: is missing"},
+      {R"("hidden_size":2048)", R"("hidden_size":"2048")", R"(hidden_size: "2048" is not an integer)"},
+      {R"("hidden_size":2048)", R"("hidden_size":2048.0)", "hidden_size: 2.048E3 is not an integer"},
+      {R"("hidden_size":2048)", R"("hidden_size":[2048])", "hidden_size: [2048] is not an integer"},
+      {R"("hidden_size":2048)", R"("hidden_size":2049)", "hidden_size: 2049 is not a multiple of num_attention_heads 32"},
+      {R"("hidden_size":2048)", R"("hidden_size":2097152)", "hidden_size: 2097152 is not in [1, 1048576]"},
+      {R"("hidden_size":2048)", R"("hidden_size":99999999999)", "hidden_size: 99999999999 is not an integer in [0, 2147483647]"},
+      {R"("num_hidden_layers":16)", R"("num_hidden_layers":0)", "num_hidden_layers: 0 is not in [1, 1024]"},
+      {R"("num_hidden_layers":16)", R"("num_hidden_layers":-1)", "num_hidden_layers: -1 is not an integer"},
+      {R"("num_attention_heads":32)", R"("num_attention_heads":0)", "num_attention_heads: 0 is not in [1, 4096]"},
+      {R"("num_key_value_heads":8)", R"("num_key_value_heads":5)", "num_attention_heads: 32 is not a multiple of num_key_value_heads 5"},
+      {R"("num_attention_heads":32)", R"("num_attention_heads":32,"head_dim":63)", "head_dim: 63 is odd"},
+      {R"("num_attention_heads":32)", R"("num_attention_heads":32,"head_dim":2048)", "head_dim: 2048 is not in [1, 1024]"},
+      {R"("intermediate_size":8192)", R"("intermediate_size":0)", "intermediate_size: 0 is not in"},
+      {R"("vocab_size":128256)", R"("vocab_size":4194305)", "vocab_size: 4194305 is not in [1, 4194304]"},
+      {R"("vocab_size":128256)", R"("vocab_size":128256,"eos_token_id":[7,128256])", "eos_token_id: 128256 is not in [0, 128255]"},
+      {R"("vocab_size":128256)", R"("vocab_size":128256,"eos_token_id":"</s>")", R"(eos_token_id: "</s>" is not an integer)"},
+      {"1e-05", "0", "rms_norm_eps: 0 is not a number in"},
+      {"1e-05", "1e999", "rms_norm_eps: "},
+      {"131072", "1073741824", "max_position_embeddings: 1073741824 is not in"},
+      {R"("hidden_act":"silu")", R"("hidden_act":"silu","rope_theta":0.5)", "rope_theta: 5E-1 is not a number in"},
+      {R"("hidden_act":"silu")", R"("tie_word_embeddings":1)", "tie_word_embeddings: 1 is not true or false"},
+      {R"("hidden_act":"silu")", R"("vocab_size":1)", "key \"vocab_size\" occurs twice"},
+      {R"("hidden_act":"silu")", R"("a":{"b":1,"b":2})", "key \"b\" occurs twice"},
+      {R"("hidden_act":"silu"})", R"("hidden_act":"silu"}})", "not valid JSON near byte"},
+      {R"("hidden_act":"silu"})", R"("hidden_act":"silu")", "not valid JSON near byte"},
+  };
+  for (const auto& bad : cases) {
+    const std::string error = error_of(replaced(config_json(""), bad.from, bad.to));
+    EXPECT_EQ(error.find(std::string("m/config.json: ") + bad.expected), 0u) << bad.to << "\n  gave: " << error;
+  }
+  EXPECT_EQ(error_of("[]"), "m/config.json: is not a JSON object");
+  EXPECT_NE(error_of(std::string(100'000, '[')).find("not valid JSON"), std::string::npos);
+}
+
+TEST(ConfigJson, HostileListsEndQuickly) {
+  const auto begin = std::chrono::steady_clock::now();
+  std::string ids = "\"eos_token_id\":[";
+  for (int i = 0; i < 200'000; ++i) ids += "\"x\",";
+  EXPECT_NE(error_of(config_json(ids + "1]")).find("eos_token_id: "), std::string::npos);
+  ids = "{\"eos_token_id\":[";
+  for (int i = 0; i < 150'000; ++i) ids += std::to_string(i) + ",";
+  const auto generation = parse_generation_config(ids + "1]}", "g");
+  ASSERT_FALSE(generation);
+  EXPECT_NE(generation.error().message().find("more than 1024 ids"), std::string::npos);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+}
+
+TEST(GenerationConfigJson, ReadsLlama3Instruct) {
+  const auto parsed = parse_generation_config(
+      R"({"bos_token_id":128000,"do_sample":true,"eos_token_id":[128001,128008,128009,128001],"temperature":0.6,)"
+      R"("top_p":0.9,"top_k":null,"transformers_version":"4.45.0"})", "generation_config.json");
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  EXPECT_EQ(parsed->bos_id, 128000);
+  EXPECT_EQ(parsed->eos_ids, (std::vector<TokenId>{128001, 128008, 128009}));
+  EXPECT_EQ(parsed->do_sample, true);
+  EXPECT_EQ(parsed->temperature, 0.6);
+  EXPECT_EQ(parsed->top_p, 0.9);
+  EXPECT_FALSE(parsed->top_k);
+  EXPECT_FALSE(parsed->repetition_penalty);
+  EXPECT_EQ(*parse_generation_config("{}", "g"), GenerationConfig{});
+  EXPECT_EQ(parse_generation_config(R"({"eos_token_id":2})", "g")->eos_ids, (std::vector<TokenId>{2}));
+}
+
+TEST(GenerationConfigJson, BadValuesAreRefusedByField) {
+  const std::pair<const char*, const char*> cases[] = {
+      {R"({"temperature":-1})", "g.json: temperature: -1 is not a number in [0, 1e+06]"},
+      {R"({"top_p":1.5})", "g.json: top_p: 1.5E0 is not a number in [0, 1]"},
+      {R"({"top_k":"many"})", "g.json: top_k: \"many\" is not an integer"},
+      {R"({"do_sample":"yes"})", "g.json: do_sample: \"yes\" is not true or false"},
+      {R"({"repetition_penalty":0})", "g.json: repetition_penalty: 0 is not a number"},
+  };
+  for (const auto& [text, expected] : cases) {
+    const auto parsed = parse_generation_config(text, "g.json");
+    ASSERT_FALSE(parsed) << text;
+    EXPECT_EQ(parsed.error().message().find(expected), 0u) << parsed.error().message();
+  }
+}
+
+TEST(LlamaConfig, ValidateChecksDivisors) {
+  LlamaConfig config = parse_config_json(config_json(""), "c")->config;
+  config.rope.frequency_divisors.assign(31, 1.0F);
+  EXPECT_NE(config.validate().message().find("number of RoPE frequency divisors: 31"), std::string::npos);
+  config.rope.frequency_divisors.assign(32, 1.0F);
+  EXPECT_TRUE(config.validate().ok());
+  config.rope.frequency_divisors[3] = 0.0F;
+  EXPECT_NE(config.validate().message().find("RoPE frequency divisor: 0"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace herd::model

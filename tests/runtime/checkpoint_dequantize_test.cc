@@ -1,0 +1,98 @@
+// Block formats against the Python package `gguf` (bits), against hand-computed vectors, and against themselves when
+// columns are cut anywhere.
+
+#include "runtime/model/gguf_dequantize.h"
+
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/runtime/checkpoint_bytes.h"
+
+namespace herd::model {
+namespace {
+
+#include "tests/golden/gguf_blocks.inc"
+
+using testing::append;
+using testing::as_bytes;
+
+std::vector<float> expand(RowEncoding encoding, std::span<const std::byte> row, std::int64_t begin, std::int64_t end) {
+  std::vector<float> out(static_cast<std::size_t>(end - begin));
+  expand_row(encoding, row.data(), begin, end, out.data());
+  return out;
+}
+
+struct Golden {
+  RowEncoding encoding;
+  std::span<const unsigned char> bytes;
+  std::span<const std::uint32_t> floats;
+};
+const Golden kGoldens[] = {
+    {RowEncoding::kQ8_0, kQ8_0Bytes, kQ8_0Floats},
+    {RowEncoding::kQ4_0, kQ4_0Bytes, kQ4_0Floats},
+    {RowEncoding::kQ4_1, kQ4_1Bytes, kQ4_1Floats},
+};
+
+TEST(GgufDequantize, EqualsThePythonPackageBitForBit) {
+  for (const Golden& golden : kGoldens) {
+    const auto row = std::as_bytes(golden.bytes);
+    const auto cols = static_cast<std::int64_t>(golden.floats.size());
+    ASSERT_EQ(row_bytes(golden.encoding, cols), static_cast<std::int64_t>(row.size()));
+    const auto floats = expand(golden.encoding, row, 0, cols);
+    for (std::size_t i = 0; i < floats.size(); ++i) {
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(floats[i]), golden.floats[i]) << encoding_name(golden.encoding) << " " << i;
+    }
+  }
+}
+
+TEST(GgufDequantize, AnyColumnRangeIsASliceOfTheWholeRow) {
+  for (const Golden& golden : kGoldens) {
+    const auto row = std::as_bytes(golden.bytes);
+    const auto whole = expand(golden.encoding, row, 0, 128);
+    for (std::int64_t begin = 0; begin <= 128; begin += 7) {
+      for (std::int64_t end = begin; end <= 128; end += 9) {
+        ASSERT_EQ(expand(golden.encoding, row, begin, end),
+                  std::vector<float>(whole.begin() + begin, whole.begin() + end));
+      }
+    }
+  }
+}
+
+TEST(GgufDequantize, Q40FollowsTheLayoutOfItsNibbles) {
+  const unsigned char block[] = {0x00, 0x38,  // d = 0.5
+                                 0x0b, 0x30, 0x55, 0x7a, 0x9f, 0xc4, 0xe9, 0x0e,
+                                 0x33, 0x58, 0x7d, 0xa2, 0xc7, 0xec, 0x11, 0x36};
+  const std::vector<float> expected = {1.5,  -4,   -1.5, 1,    3.5, -2, .5, 3,  -2.5, 0,    2.5, -3, -.5, 2, -3.5, -1,
+                                       -4,   -2.5, -1.5, -.5,  .5,  2,  3,  -4, -2.5, -1.5, -.5, 1,  2,   3, -3.5, -2.5};
+  EXPECT_EQ(expand(RowEncoding::kQ4_0, std::as_bytes(std::span(block)), 0, 32), expected);
+}
+
+TEST(GgufDequantize, PlainRowsNeedNoAlignment) {
+  std::string bytes = "x";
+  for (const float value : {1.5F, -0.0F, 3e38F}) append(bytes, value);
+  EXPECT_EQ(expand(RowEncoding::kFloat32, as_bytes(bytes).subspan(1), 1, 3), (std::vector<float>{-0.0F, 3e38F}));
+  bytes = "x";
+  for (const int value : {0x3c00, 0x0001, 0xfbff}) append(bytes, static_cast<std::uint16_t>(value));
+  EXPECT_EQ(expand(RowEncoding::kFloat16, as_bytes(bytes).subspan(1), 0, 3),
+            (std::vector<float>{1.0F, std::ldexp(1.0F, -24), -65504.0F}));
+  bytes = "x";
+  for (const int value : {0x3f80, 0xc040}) append(bytes, static_cast<std::uint16_t>(value));
+  EXPECT_EQ(expand(RowEncoding::kBFloat16, as_bytes(bytes).subspan(1), 0, 2), (std::vector<float>{1.0F, -3.0F}));
+}
+
+TEST(GgufDequantize, BFloat16RoundsToNearestEven) {
+  const float values[] = {1.0F, std::bit_cast<float>(0x3f808000u), std::bit_cast<float>(0x3f818000u),
+                          std::bit_cast<float>(0x3f808001u), std::numeric_limits<float>::max()};
+  BFloat16 rounded[5];
+  round_to_bf16(values, rounded);
+  const std::uint16_t expected[] = {0x3f80, 0x3f80, 0x3f82, 0x3f81, 0x7f80};
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(rounded[i].bits, expected[i]) << i;
+}
+
+}  // namespace
+}  // namespace herd::model

@@ -15,8 +15,8 @@
 #include <optional>
 #include <vector>
 
+#include "cluster/routing/replica_generation.h"
 #include "kernels/status.h"
-#include "runtime/clock.h"
 #include "runtime/ids.h"
 #include "runtime/scheduler/submission.h"
 
@@ -24,16 +24,16 @@ namespace herd::routing {
 
 struct RequestLedgerConfig {
   std::size_t open_sequences_max = 4096;  // more are refused with kOverloaded
-  std::uint32_t attempts_max = 3;         // replicas that may fail one sequence before it fails
+  std::uint32_t attempts_max = 3;         // replicas that may fail one sequence before it fails; at least 1
   [[nodiscard]] Status validate() const;
 };
 
 struct RequestLedgerStats {
-  std::uint64_t accepted = 0;
-  std::uint64_t refused = 0;          // never accepted: ledger full, id in use, malformed
-  std::uint64_t finished = 0;         // terminal events by kind; accepted = open + these
+  std::uint64_t accepted = 0;         // = open + finished + aborted + failed
+  std::uint64_t refused = 0;          // never accepted: ledger full, id in use
+  std::uint64_t finished = 0;         // terminal events: stop, length
   std::uint64_t aborted = 0;
-  std::uint64_t failed = 0;
+  std::uint64_t failed = 0;           // also those a replica refused
   std::uint64_t replayed = 0;         // attempts after the first
   std::uint64_t tokens_delivered = 0;
   std::uint64_t stale_deltas = 0;     // of an older attempt or of no open sequence
@@ -44,38 +44,39 @@ struct RequestLedgerStats {
 
 class RequestLedger {
  public:
-  explicit RequestLedger(RequestLedgerConfig config) : config_(config) {}
+  explicit RequestLedger(const RequestLedgerConfig& config) : config_(config) {}
 
   // Opens an entry; from here one terminal event is owed. kOverloaded when full, kBadInput when the id is open.
-  Status accept(scheduler::Submission submission, Instant now);
+  Status accept(scheduler::Submission submission);
 
-  // What to send next for an unrouted sequence: prompt + delivered tokens under the current attempt. The entry
-  // then belongs to that replica. Nothing when the sequence has ended meanwhile or is already routed.
-  [[nodiscard]] std::optional<scheduler::Submission> on_routed(SequenceId sequence, ReplicaId replica);
-  // Replicas that failed the sequence; the next route leaves them out.
-  [[nodiscard]] std::vector<ReplicaId> failed_replicas(SequenceId sequence) const;
+  // Open, and no replica has it: ask for a route that leaves failed_generations() out.
+  [[nodiscard]] bool needs_route(SequenceId sequence) const;
+  [[nodiscard]] std::vector<ReplicaGeneration> failed_generations(SequenceId sequence) const;
 
-  // The delta to pass on, or nothing when it is stale or a duplicate.
+  // What to send there: prompt + delivered tokens under the current attempt; the entry then belongs to that
+  // replica. Nothing when the sequence needs no route any more, or that generation is known to be lost (it is
+  // then among the failed ones, and the sequence still needs a route).
+  [[nodiscard]] std::optional<scheduler::Submission> on_routed(SequenceId sequence, ReplicaGeneration replica);
+  // No replica can take it: its terminal delta, if it still needs a route.
+  [[nodiscard]] std::optional<scheduler::TokenDelta> on_unroutable(SequenceId sequence, const Status& why);
+
+  // The delta to pass on, or nothing when it is stale or a duplicate. A token out of order ends the sequence.
   [[nodiscard]] std::optional<scheduler::TokenDelta> on_delta(const scheduler::TokenDelta& delta);
 
-  // The client is gone (or out of credit). The terminal delta, and where the attempt runs (for an Abort there).
+  // The client is gone or too slow (`why` not ok). The terminal delta, and who must be told to stop.
   struct Aborted {
     scheduler::TokenDelta terminal;
-    std::optional<ReplicaId> replica;
-    std::uint32_t attempt = 0;
+    std::optional<ReplicaGeneration> running_on;
   };
-  [[nodiscard]] std::optional<Aborted> on_abort(SequenceId sequence, scheduler::FinishReason reason, Status why);
+  [[nodiscard]] std::optional<Aborted> on_abort(SequenceId sequence, const Status& why);
 
-  // Every sequence the replica was running: orphans to route again under attempt + 1, or, when their attempts are
-  // spent, terminal deltas. In order of sequence id.
+  // Every sequence that generation (or an older one) was running: orphans to route again under attempt + 1, or terminal deltas when
+  // their attempts are spent. Rising ids. A repeat yields nothing.
   struct Orphans {
     std::vector<SequenceId> to_route;
     std::vector<scheduler::TokenDelta> terminal;
   };
-  [[nodiscard]] Orphans on_replica_lost(ReplicaId replica, const Status& why, Instant now);
-
-  // No replica can take the sequence: its terminal delta.
-  [[nodiscard]] std::optional<scheduler::TokenDelta> on_unroutable(SequenceId sequence, Status why);
+  [[nodiscard]] Orphans on_replica_lost(ReplicaGeneration replica, const Status& why);
 
   [[nodiscard]] std::vector<SequenceId> open_sequences() const;  // rising
   [[nodiscard]] RequestLedgerStats stats() const;
@@ -83,17 +84,22 @@ class RequestLedger {
 
  private:
   struct Entry {
-    scheduler::Submission submission;   // tokens: prompt + delivered; attempt: the current one
-    std::optional<ReplicaId> replica;   // where the current attempt runs
-    std::vector<ReplicaId> failed;      // replicas that failed earlier attempts
-    Instant accepted;
+    scheduler::Submission submission;          // tokens: prompt + delivered; attempt: the current one
+    std::optional<ReplicaGeneration> replica;  // where the current attempt runs
+    std::vector<ReplicaGeneration> failed;     // at most attempts_max + the replicas there are
+    std::uint32_t output_rows_end = 0;         // rows at positions below went out
   };
-  [[nodiscard]] scheduler::TokenDelta close(std::map<SequenceId, Entry>::iterator entry,
-                                            scheduler::FinishReason reason, Status why);
+  using Entries = std::map<SequenceId, Entry>;
+
+  [[nodiscard]] bool is_lost(ReplicaGeneration replica) const;
+  // Counts the end, forgets the entry.
+  scheduler::TokenDelta close(Entries::iterator entry, scheduler::TokenDelta terminal);
+  scheduler::TokenDelta close(Entries::iterator entry, scheduler::FinishReason reason, const Status& why);
 
   RequestLedgerConfig config_;
   RequestLedgerStats stats_;
-  std::map<SequenceId, Entry> open_;
+  Entries open_;
+  std::map<ReplicaId, Epoch> lost_;  // the last lost epoch of each replica
 };
 
 }  // namespace herd::routing

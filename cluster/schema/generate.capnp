@@ -1,0 +1,119 @@
+@0x988be65faf205655;
+# generate.capnp: a gateway asks a replica to run a sequence, and hears of its tokens.
+#
+#   gateway                         replica
+#     Submission (attempt n)  ───>          once per attempt; answered by deltas only
+#                             <───  TokenDeltas …   in order of output index, the last one terminal
+#     Abort                   ───>          at any time; the deltas end with a terminal one
+#
+# Order: deltas of one attempt arrive in the order they were made. Lost: anything, when a connection or a replica
+# dies. Retried: never by the sender of a message. The gateway's ledger learns that the replica is gone and submits
+# prompt + delivered tokens to another replica under attempt n + 1; deltas of attempt n that still arrive are dropped.
+# An Abort for a sequence that has ended is no error.
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("herd::schema");
+using Ids = import "ids.capnp";
+
+struct Submission {
+  sequence @0 :Ids.SequenceId;
+  attempt @1 :UInt32;               # deltas echo it
+  tokens @2 :List(Int32);           # prompt, then what was already delivered; 1 to 2^20
+  promptTokens @3 :UInt32;          # border inside tokens; 1 to the length of tokens
+  tokensMax @4 :UInt32;             # emitted tokens at most, those in tokens included; at most 2^20
+  sampling @5 :SamplingParams;
+  eosIds @6 :List(Int32);           # at most 128
+  priority @7 :Int32;               # lower runs first
+  cacheSalt @8 :UInt64;             # starts the block-hash chain
+  output @9 :OutputSelector;
+}
+
+struct Abort {
+  # Ends the sequence's attempt there; one epoch of a replica never sees two attempts of a sequence.
+  sequence @0 :Ids.SequenceId;
+}
+
+struct TokenDeltas {
+  # What one step gave this gateway; at most one delta per sequence, at most 65536.
+  deltas @0 :List(TokenDelta);
+}
+
+struct TokenDelta {
+  # Zero or one token of one sequence, and its end when finish is not `none`.
+  sequence @0 :Ids.SequenceId;
+  attempt @1 :UInt32;
+  token @2 :SampledToken;           # null: no token
+  outputs @3 :List(OutputRows);     # rows asked for by Submission.output; at most 8
+  finish @4 :FinishReason;
+  error @5 :Ids.Status;             # why it ended so; null when there is nothing to say
+  cachedTokens @6 :UInt32;          # prompt tokens served from the prefix cache; on the terminal delta
+}
+
+enum FinishReason {
+  unknown @0;
+  none @1;                          # goes on
+  stop @2;                          # end-of-sequence id, stop id or stop string
+  length @3;                        # tokensMax or the model's context
+  aborted @4;                       # the client went away
+  failed @5;                        # the replica could not go on
+  refused @6;                       # never ran
+}
+
+struct SamplingParams {
+  # Ranges: runtime/sampling/sampling_params.h. No value may be NaN or infinite.
+  temperature @0 :Float32;
+  topK @1 :Int32;
+  topP @2 :Float32;
+  minP @3 :Float32;
+  repetitionPenalty @4 :Float32;
+  presencePenalty @5 :Float32;
+  frequencyPenalty @6 :Float32;
+  seed @7 :UInt64;
+  choice @8 :UInt32;
+  logitBias @9 :List(LogitBias);    # at most 1024
+  stopTokenIds @10 :List(Int32);    # at most 128
+  ignoreEos @11 :Bool;
+  tokensMin @12 :UInt32;
+  logprobs @13 :Int32;              # -1: none; 0 to 20
+
+  struct LogitBias {
+    token @0 :Int32;
+    bias @1 :Float32;
+  }
+}
+
+struct SampledToken {
+  sequence @0 :Ids.SequenceId;
+  outputIndex @1 :UInt32;           # among the emitted tokens of the sequence
+  token @2 :Int32;
+  logprob @3 :Float32;              # NaN only when nonFinite
+  top @4 :List(TokenLogprob);       # at most 20
+  logitsHash @5 :UInt64;            # 0 unless hashing is on
+  nonFinite @6 :Bool;               # the row of logits held a NaN; the sequence fails
+}
+
+struct TokenLogprob {
+  token @0 :Int32;
+  logprob @1 :Float32;
+}
+
+enum OutputSelector {
+  unknown @0;
+  none @1;
+  logitsLast @2;
+  logitsAll @3;
+  hiddenLast @4;
+  hiddenAll @5;
+  hiddenAllNormalized @6;
+  hiddenAllLayers @7;
+}
+
+struct OutputRows {
+  # values holds layers * rows * width numbers, in that order; any bits, NaN included.
+  sequence @0 :Ids.SequenceId;
+  position @1 :UInt32;
+  rows @2 :UInt32;                  # at most 2^20
+  layers @3 :UInt32;                # 1 to 1024
+  width @4 :UInt32;                 # floats per row; at most 2^22
+  values @5 :List(Float32);
+}

@@ -1,0 +1,148 @@
+#include "cluster/wire/envelope.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <string>
+
+#include "kernels/check.h"
+
+namespace herd::wire {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "frames are copied as they lie in memory");
+
+constexpr std::uint32_t kCastagnoliReflected = 0x82F63B78;
+
+// table[k][b]: the crc of byte b followed by k zero bytes (slicing by 8).
+constexpr std::array<std::array<std::uint32_t, 256>, 8> make_crc_tables() {
+  std::array<std::array<std::uint32_t, 256>, 8> table{};
+  for (std::uint32_t b = 0; b < 256; ++b) {
+    std::uint32_t crc = b;
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) ? kCastagnoliReflected : 0);
+    table[0][b] = crc;
+  }
+  for (std::size_t k = 1; k < 8; ++k)
+    for (std::size_t b = 0; b < 256; ++b)
+      table[k][b] = (table[k - 1][b] >> 8) ^ table[0][table[k - 1][b] & 0xFF];
+  return table;
+}
+
+constexpr auto kCrcTables = make_crc_tables();
+
+template <class Number>
+void put(std::byte* at, Number number) {
+  std::memcpy(at, &number, sizeof number);
+}
+
+template <class Number>
+Number get(const std::byte* at) {
+  Number number;
+  std::memcpy(&number, at, sizeof number);
+  return number;
+}
+
+std::array<std::byte, kFrameHeaderBytes> header_bytes(const FrameHeader& header) {
+  std::array<std::byte, kFrameHeaderBytes> bytes{};
+  put(bytes.data(), kFrameMagic);
+  put(bytes.data() + 4, kFrameVersion);
+  put(bytes.data() + 6, static_cast<std::uint16_t>(header.kind));
+  put(bytes.data() + 8, header.words);
+  put(bytes.data() + 12, header.crc32c);
+  put(bytes.data() + 16, header.cluster_epoch.value);
+  put(bytes.data() + 24, header.group_epoch.value);
+  put(bytes.data() + 32, header.id);
+  return bytes;
+}
+
+std::uint32_t checksum(FrameHeader header, std::span<const std::uint64_t> words) {
+  header.crc32c = 0;
+  return crc32c(std::as_bytes(words), crc32c(header_bytes(header)));
+}
+
+}  // namespace
+
+std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t crc) {
+  crc = ~crc;
+  const std::byte* at = bytes.data();
+  std::size_t left = bytes.size();
+  for (; left >= 8; at += 8, left -= 8) {
+    const std::uint64_t eight = get<std::uint64_t>(at) ^ crc;
+    crc = 0;
+    for (std::size_t k = 0; k < 8; ++k) crc ^= kCrcTables[7 - k][(eight >> (8 * k)) & 0xFF];
+  }
+  for (; left > 0; ++at, --left) crc = (crc >> 8) ^ kCrcTables[0][(crc ^ std::to_integer<std::uint32_t>(*at)) & 0xFF];
+  return ~crc;
+}
+
+std::uint32_t frame_words_max(FrameKind kind) {
+  switch (kind) {
+    case FrameKind::kUnknown: return 0;
+    case FrameKind::kHello: return 1U << 9;        // 4 KiB: the peer is not trusted yet
+    case FrameKind::kSubmission: return 1U << 20;  // 2^20 tokens take half of it
+    case FrameKind::kAbort: return 1U << 4;
+    case FrameKind::kTokenDeltas: return 1U << 26;  // 512 MiB: rows of logits
+    case FrameKind::kStepPlan: return 1U << 26;
+    case FrameKind::kStepResult: return 1U << 26;
+  }
+  return 0;
+}
+
+std::vector<std::byte> seal(const Frame& frame, Epoch cluster_epoch, Epoch group_epoch) {
+  HERD_CHECK(!frame.words.empty() && frame.words.size() <= frame_words_max(frame.kind), "frame within its limit");
+  FrameHeader header{.kind = frame.kind,
+                     .words = static_cast<std::uint32_t>(frame.words.size()),
+                     .crc32c = 0,
+                     .cluster_epoch = cluster_epoch,
+                     .group_epoch = group_epoch,
+                     .id = frame.id};
+  header.crc32c = checksum(header, frame.words);
+  const auto head = header_bytes(header);
+  const auto payload = std::as_bytes(std::span(frame.words));
+  std::vector<std::byte> bytes(head.size() + payload.size());
+  std::ranges::copy(head, bytes.begin());
+  std::ranges::copy(payload, bytes.begin() + head.size());
+  return bytes;
+}
+
+Expected<FrameHeader> parse_header(std::span<const std::byte, kFrameHeaderBytes> bytes) {
+  const std::byte* at = bytes.data();
+  if (get<std::uint32_t>(at) != kFrameMagic) return fail(bad_input("frame: not a herd frame"));
+  const auto version = get<std::uint16_t>(at + 4);
+  if (version != kFrameVersion)
+    return fail(bad_input("frame: version " + std::to_string(version) + ", this build speaks " +
+                          std::to_string(kFrameVersion)));
+  FrameHeader header{.kind = static_cast<FrameKind>(get<std::uint16_t>(at + 6)),
+                     .words = get<std::uint32_t>(at + 8),
+                     .crc32c = get<std::uint32_t>(at + 12),
+                     .cluster_epoch = Epoch(get<std::uint64_t>(at + 16)),
+                     .group_epoch = Epoch(get<std::uint64_t>(at + 24)),
+                     .id = get<std::uint64_t>(at + 32)};
+  const std::uint32_t words_max = frame_words_max(header.kind);
+  if (words_max == 0)
+    return fail(bad_input("frame: unknown kind " + std::to_string(static_cast<unsigned>(header.kind))));
+  if (header.words == 0 || header.words > words_max)
+    return fail(bad_input("frame: " + std::to_string(header.words) + " words, at most " + std::to_string(words_max)));
+  return header;
+}
+
+Status verify(const FrameHeader& header, std::span<const std::uint64_t> words) {
+  if (words.size() != header.words) return bad_input("frame: payload is not as long as its header says");
+  if (checksum(header, words) != header.crc32c) return bad_input("frame: wrong checksum");
+  return {};
+}
+
+Expected<OpenedFrame> open(std::span<const std::byte> bytes) {
+  if (bytes.size() < kFrameHeaderBytes) return fail(bad_input("frame: shorter than a header"));
+  const auto header = parse_header(bytes.first<kFrameHeaderBytes>());
+  if (!header) return fail(header.error());
+  const auto payload = bytes.subspan(kFrameHeaderBytes);
+  if (payload.size() != std::size_t{header->words} * 8)
+    return fail(bad_input("frame: payload is not as long as its header says"));
+  OpenedFrame opened{.header = *header, .frame = {.kind = header->kind, .id = header->id, .words = Words(header->words)}};
+  std::memcpy(opened.frame.words.data(), payload.data(), payload.size());
+  if (Status status = verify(*header, opened.frame.words); !status.ok()) return fail(std::move(status));
+  return opened;
+}
+
+}  // namespace herd::wire

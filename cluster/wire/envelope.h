@@ -1,0 +1,79 @@
+#pragma once
+// Frames: what carries one Cap'n Proto message between two processes. A 40-byte header that is checked before
+// anything is allocated for its payload, then the message as a flat array of words.
+//
+//   0 magic u32 | 4 version u16 | 6 kind u16 | 8 words u32 | 12 crc32c u32 | 16 cluster epoch u64
+//   24 group epoch u64 | 32 id u64 | 40 payload          (little-endian)
+//
+// The checksum covers header (its own field as zero) and payload.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/status.h"
+#include "runtime/ids.h"
+
+namespace herd::wire {
+
+// Numbers are for ever.
+enum class FrameKind : std::uint16_t {
+  kUnknown = 0,
+  kHello = 1,
+  kSubmission = 2,
+  kAbort = 3,
+  kTokenDeltas = 4,
+  kStepPlan = 5,
+  kStepResult = 6,
+};
+
+inline constexpr std::size_t kFrameHeaderBytes = 40;
+inline constexpr std::uint32_t kFrameMagic = 0x31445248;  // "HRD1"
+inline constexpr std::uint16_t kFrameVersion = 1;
+
+// Words of a flat Cap'n Proto message, segment table first. 8-byte aligned by type.
+using Words = std::vector<std::uint64_t>;
+
+// One message, not yet addressed to an epoch. Value.
+struct Frame {
+  FrameKind kind = FrameKind::kUnknown;
+  std::uint64_t id = 0;  // sequence of a conversation about one, step of a plan or result, else 0
+  Words words;
+  bool operator==(const Frame&) const = default;
+};
+
+struct FrameHeader {
+  FrameKind kind = FrameKind::kUnknown;
+  std::uint32_t words = 0;
+  std::uint32_t crc32c = 0;
+  Epoch cluster_epoch;
+  Epoch group_epoch;
+  std::uint64_t id = 0;
+  bool operator==(const FrameHeader&) const = default;
+};
+
+// The longest payload of a kind; 0 for a kind that does not exist.
+[[nodiscard]] std::uint32_t frame_words_max(FrameKind kind);
+
+// Header and payload as they travel. The frame's kind exists and its payload is within that kind's limit.
+[[nodiscard]] std::vector<std::byte> seal(const Frame& frame, Epoch cluster_epoch, Epoch group_epoch);
+
+// Magic, version, kind and length are good; `words` may be read now.
+[[nodiscard]] Expected<FrameHeader> parse_header(std::span<const std::byte, kFrameHeaderBytes> bytes);
+
+// The payload is the one the header was made for.
+[[nodiscard]] Status verify(const FrameHeader& header, std::span<const std::uint64_t> words);
+
+struct OpenedFrame {
+  FrameHeader header;
+  Frame frame;
+};
+// All of it, of exactly one frame.
+[[nodiscard]] Expected<OpenedFrame> open(std::span<const std::byte> bytes);
+
+// CRC-32C (Castagnoli), continued from `crc` (0 to begin).
+[[nodiscard]] std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t crc = 0);
+
+}  // namespace herd::wire

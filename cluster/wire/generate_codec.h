@@ -1,0 +1,44 @@
+#pragma once
+// Submission, Abort and TokenDelta <-> the messages of schema/generate.capnp. Decoding is validation: what comes
+// out of decode passes validate, what goes into encode must.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "cluster/wire/envelope.h"
+#include "kernels/status.h"
+#include "runtime/ids.h"
+#include "runtime/scheduler/submission.h"
+
+namespace herd::wire {
+
+inline constexpr std::size_t kSequenceTokensMax = std::size_t{1} << 20;
+inline constexpr std::size_t kEosIdsMax = 128;
+inline constexpr std::size_t kDeltasMax = 65536;
+inline constexpr std::size_t kDeltaOutputsMax = 8;
+inline constexpr std::size_t kErrorMessageBytesMax = 4096;  // longer ones are cut by encode
+inline constexpr std::uint32_t kOutputRowsMax = 1U << 20;
+inline constexpr std::uint32_t kOutputLayersMax = 1024;
+inline constexpr std::uint32_t kOutputWidthMax = 1U << 22;
+
+// The client went away: end the sequence.
+struct Abort {
+  SequenceId sequence;
+  bool operator==(const Abort&) const = default;
+};
+
+// What the messages may hold. A gateway checks a submission before it accepts it.
+[[nodiscard]] Status validate(const scheduler::Submission& submission);
+[[nodiscard]] Status validate(std::span<const scheduler::TokenDelta> deltas);
+
+[[nodiscard]] Frame encode(const scheduler::Submission& submission);
+[[nodiscard]] Frame encode(const Abort& abort);
+[[nodiscard]] Frame encode(std::span<const scheduler::TokenDelta> deltas);
+
+[[nodiscard]] Expected<scheduler::Submission> decode_submission(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<Abort> decode_abort(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<std::vector<scheduler::TokenDelta>> decode_token_deltas(std::span<const std::uint64_t> words);
+
+}  // namespace herd::wire

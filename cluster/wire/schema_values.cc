@@ -1,0 +1,214 @@
+#include "cluster/wire/schema_values.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+
+#include "cluster/wire/generate_codec.h"
+
+namespace herd::wire {
+
+Status check_segment_table(std::span<const std::uint64_t> words) {
+  constexpr std::uint32_t kSegmentsMax = 16;
+  if (words.empty()) return bad_input("no segment table");
+  // u32 segments - 1, u32 words of each segment, padding to a whole word.
+  const auto entry = [&](std::size_t index) {
+    return static_cast<std::uint32_t>(words[index / 2] >> (32 * (index % 2)));
+  };
+  if (entry(0) >= kSegmentsMax) return bad_input("more than 16 segments");
+  const std::size_t segments = entry(0) + 1;
+  const std::size_t table_words = segments / 2 + 1;
+  if (table_words > words.size()) return bad_input("segment table is cut off");
+  std::size_t total = table_words;
+  for (std::size_t segment = 0; segment < segments; ++segment) total += entry(1 + segment);
+  if (total != words.size()) return bad_input("segments do not add up to the message");
+  return {};
+}
+
+void write(schema::Status::Builder to, const Status& status) {
+  const auto code = [&] {
+    switch (status.code()) {
+      case StatusCode::kOk: return schema::StatusCode::OK;
+      case StatusCode::kUsage: return schema::StatusCode::USAGE;
+      case StatusCode::kBadInput: return schema::StatusCode::BAD_INPUT;
+      case StatusCode::kMissing: return schema::StatusCode::MISSING;
+      case StatusCode::kOverloaded: return schema::StatusCode::OVERLOADED;
+      case StatusCode::kAborted: return schema::StatusCode::ABORTED;
+      case StatusCode::kInternal: return schema::StatusCode::INTERNAL;
+    }
+    return schema::StatusCode::UNKNOWN;
+  };
+  to.setCode(code());
+  const std::size_t bytes = std::min(status.message().size(), kErrorMessageBytesMax);
+  to.setMessage(capnp::Text::Reader(status.message().substr(0, bytes).c_str(), bytes));
+}
+
+Status read_status(schema::Status::Reader from) {
+  const auto message = from.getMessage();
+  require(message.size() <= kErrorMessageBytesMax, "status: message longer than 4096 bytes");
+  std::string text(message.begin(), message.size());
+  switch (from.getCode()) {
+    case schema::StatusCode::UNKNOWN: break;
+    case schema::StatusCode::OK: require(text.empty(), "status: ok with a message"); return {};
+    case schema::StatusCode::USAGE: return {StatusCode::kUsage, std::move(text)};
+    case schema::StatusCode::BAD_INPUT: return {StatusCode::kBadInput, std::move(text)};
+    case schema::StatusCode::MISSING: return {StatusCode::kMissing, std::move(text)};
+    case schema::StatusCode::OVERLOADED: return {StatusCode::kOverloaded, std::move(text)};
+    case schema::StatusCode::ABORTED: return {StatusCode::kAborted, std::move(text)};
+    case schema::StatusCode::INTERNAL: return {StatusCode::kInternal, std::move(text)};
+  }
+  throw Refusal{bad_input("status: unknown code")};
+}
+
+void write(schema::SamplingParams::Builder to, const sampling::SamplingParams& params) {
+  to.setTemperature(params.temperature);
+  to.setTopK(params.top_k);
+  to.setTopP(params.top_p);
+  to.setMinP(params.min_p);
+  to.setRepetitionPenalty(params.repetition_penalty);
+  to.setPresencePenalty(params.presence_penalty);
+  to.setFrequencyPenalty(params.frequency_penalty);
+  to.setSeed(params.seed);
+  to.setChoice(params.choice);
+  auto bias = to.initLogitBias(static_cast<unsigned>(params.logit_bias.size()));
+  for (unsigned i = 0; i < bias.size(); ++i) {
+    bias[i].setToken(params.logit_bias[i].first);
+    bias[i].setBias(params.logit_bias[i].second);
+  }
+  to.setStopTokenIds(kj::arrayPtr(params.stop_token_ids.data(), params.stop_token_ids.size()));
+  to.setIgnoreEos(params.ignore_eos);
+  to.setTokensMin(params.min_tokens);
+  to.setLogprobs(params.logprobs);
+}
+
+sampling::SamplingParams read_sampling(schema::SamplingParams::Reader from) {
+  sampling::SamplingParams params;
+  params.temperature = from.getTemperature();
+  params.top_k = from.getTopK();
+  params.top_p = from.getTopP();
+  params.min_p = from.getMinP();
+  params.repetition_penalty = from.getRepetitionPenalty();
+  params.presence_penalty = from.getPresencePenalty();
+  params.frequency_penalty = from.getFrequencyPenalty();
+  params.seed = from.getSeed();
+  params.choice = from.getChoice();
+  const auto bias = from.getLogitBias();
+  require(bias.size() <= sampling::kLogitBiasMax, "sampling: more than 1024 logit biases");
+  params.logit_bias.reserve(bias.size());
+  for (const auto entry : bias) params.logit_bias.emplace_back(entry.getToken(), entry.getBias());
+  params.stop_token_ids =
+      read_numbers<TokenId>(from.getStopTokenIds(), sampling::kStopTokensMax, "sampling: more than 128 stop ids");
+  params.ignore_eos = from.getIgnoreEos();
+  params.min_tokens = from.getTokensMin();
+  params.logprobs = from.getLogprobs();
+  return params;
+}
+
+void check(const sampling::SamplingParams& params) {
+  // The codec does not know the vocabulary; the replica checks against it.
+  require(params.validate(std::numeric_limits<std::int32_t>::max()));
+}
+
+void write(schema::SampledToken::Builder to, const scheduler::SampledToken& token) {
+  to.setSequence(token.sequence.value);
+  to.setOutputIndex(token.output_index);
+  to.setToken(token.token);
+  to.setLogprob(token.logprob);
+  auto top = to.initTop(static_cast<unsigned>(token.top.size()));
+  for (unsigned i = 0; i < top.size(); ++i) {
+    top[i].setToken(token.top[i].token);
+    top[i].setLogprob(token.top[i].logprob);
+  }
+  to.setLogitsHash(token.logits_hash);
+  to.setNonFinite(!token.finite);
+}
+
+scheduler::SampledToken read_sampled(schema::SampledToken::Reader from) {
+  scheduler::SampledToken token;
+  token.sequence = SequenceId(from.getSequence());
+  token.output_index = from.getOutputIndex();
+  token.token = from.getToken();
+  token.logprob = from.getLogprob();
+  const auto top = from.getTop();
+  require(top.size() <= static_cast<std::size_t>(sampling::kLogprobsMax), "token: more than 20 logprobs");
+  token.top.reserve(top.size());
+  for (const auto entry : top) token.top.push_back({entry.getToken(), entry.getLogprob()});
+  token.logits_hash = from.getLogitsHash();
+  token.finite = !from.getNonFinite();
+  return token;
+}
+
+void check(const scheduler::SampledToken& token) {
+  require(token.token >= 0, "token: negative id");
+  require(token.output_index < kSequenceTokensMax, "token: index too large");
+  require(!token.finite || !std::isnan(token.logprob), "token: logprob is NaN");
+  require(token.top.size() <= static_cast<std::size_t>(sampling::kLogprobsMax), "token: more than 20 logprobs");
+  for (const auto& entry : token.top) {
+    require(entry.token >= 0, "token: negative id among its logprobs");
+    require(!token.finite || !std::isnan(entry.logprob), "token: logprob is NaN");
+  }
+}
+
+void write(schema::OutputRows::Builder to, const scheduler::OutputRows& rows) {
+  to.setSequence(rows.sequence.value);
+  to.setPosition(rows.position);
+  to.setRows(rows.rows);
+  to.setLayers(rows.layers);
+  to.setWidth(rows.width);
+  to.setValues(kj::arrayPtr(rows.values.data(), rows.values.size()));
+}
+
+scheduler::OutputRows read_rows(schema::OutputRows::Reader from) {
+  scheduler::OutputRows rows;
+  rows.sequence = SequenceId(from.getSequence());
+  rows.position = from.getPosition();
+  rows.rows = from.getRows();
+  rows.layers = from.getLayers();
+  rows.width = from.getWidth();
+  rows.values = read_numbers<float>(from.getValues(), std::size_t{1} << 27, "rows: too many values");
+  return rows;
+}
+
+void check(const scheduler::OutputRows& rows) {
+  require(rows.rows <= kOutputRowsMax && rows.position <= kSequenceTokensMax - rows.rows, "rows: too many rows");
+  require(rows.layers >= 1 && rows.layers <= kOutputLayersMax, "rows: layers outside [1, 1024]");
+  require(rows.width <= kOutputWidthMax, "rows: too wide");
+  // 2^20 * 2^10 * 2^22 does not overflow.
+  require(std::uint64_t{rows.rows} * rows.layers * rows.width == rows.values.size(),
+          "rows: values are not layers * rows * width");
+}
+
+schema::OutputSelector to_schema(scheduler::OutputSelector selector) {
+  switch (selector) {
+    case scheduler::OutputSelector::kNone: return schema::OutputSelector::NONE;
+    case scheduler::OutputSelector::kLogitsLast: return schema::OutputSelector::LOGITS_LAST;
+    case scheduler::OutputSelector::kLogitsAll: return schema::OutputSelector::LOGITS_ALL;
+    case scheduler::OutputSelector::kHiddenLast: return schema::OutputSelector::HIDDEN_LAST;
+    case scheduler::OutputSelector::kHiddenAll: return schema::OutputSelector::HIDDEN_ALL;
+    case scheduler::OutputSelector::kHiddenAllNormalized: return schema::OutputSelector::HIDDEN_ALL_NORMALIZED;
+    case scheduler::OutputSelector::kHiddenAllLayers: return schema::OutputSelector::HIDDEN_ALL_LAYERS;
+  }
+  return schema::OutputSelector::UNKNOWN;
+}
+
+scheduler::OutputSelector read_selector(schema::OutputSelector selector) {
+  switch (selector) {
+    case schema::OutputSelector::UNKNOWN: break;
+    case schema::OutputSelector::NONE: return scheduler::OutputSelector::kNone;
+    case schema::OutputSelector::LOGITS_LAST: return scheduler::OutputSelector::kLogitsLast;
+    case schema::OutputSelector::LOGITS_ALL: return scheduler::OutputSelector::kLogitsAll;
+    case schema::OutputSelector::HIDDEN_LAST: return scheduler::OutputSelector::kHiddenLast;
+    case schema::OutputSelector::HIDDEN_ALL: return scheduler::OutputSelector::kHiddenAll;
+    case schema::OutputSelector::HIDDEN_ALL_NORMALIZED: return scheduler::OutputSelector::kHiddenAllNormalized;
+    case schema::OutputSelector::HIDDEN_ALL_LAYERS: return scheduler::OutputSelector::kHiddenAllLayers;
+  }
+  throw Refusal{bad_input("output selector: unknown")};
+}
+
+void check_token_ids(std::span<const TokenId> tokens, const char* what) {
+  require(std::ranges::all_of(tokens, [](TokenId token) { return token >= 0; }), what);
+}
+
+}  // namespace herd::wire

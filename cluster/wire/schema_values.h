@@ -1,0 +1,60 @@
+#pragma once
+// The structs that more than one conversation carries, field by field. Included by codec .cc files only.
+// read_x throws Refusal or kj::Exception (flat_message.h); check_x states what a value may hold.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "cluster/schema/generate.capnp.h"
+#include "cluster/schema/ids.capnp.h"
+#include "cluster/wire/flat_message.h"
+#include "kernels/status.h"
+#include "runtime/sampling/sampling_params.h"
+#include "runtime/scheduler/step_plan.h"
+
+namespace herd::wire {
+
+// A list of plain numbers, as long as `count_max` allows.
+template <class Element, class List>
+std::vector<Element> read_numbers(const List& list, std::size_t count_max, const char* what) {
+  require(list.size() <= count_max, what);
+  std::vector<Element> numbers;
+  numbers.reserve(list.size());
+  for (const auto number : list) numbers.push_back(Element(number));
+  return numbers;
+}
+
+void write(schema::Status::Builder to, const Status& status);
+Status read_status(schema::Status::Reader from);
+
+void write(schema::SamplingParams::Builder to, const sampling::SamplingParams& params);
+sampling::SamplingParams read_sampling(schema::SamplingParams::Reader from);
+void check(const sampling::SamplingParams& params);
+
+void write(schema::SampledToken::Builder to, const scheduler::SampledToken& token);
+scheduler::SampledToken read_sampled(schema::SampledToken::Reader from);
+void check(const scheduler::SampledToken& token);
+
+void write(schema::OutputRows::Builder to, const scheduler::OutputRows& rows);
+scheduler::OutputRows read_rows(schema::OutputRows::Reader from);
+void check(const scheduler::OutputRows& rows);
+
+schema::OutputSelector to_schema(scheduler::OutputSelector selector);
+scheduler::OutputSelector read_selector(schema::OutputSelector selector);
+
+void check_token_ids(std::span<const TokenId> tokens, const char* what);
+
+// Runs checks that throw Refusal.
+template <class Check>
+Status status_of(Check check_all) {
+  try {
+    check_all();
+  } catch (const Refusal& refusal) {
+    return refusal.status;
+  }
+  return {};
+}
+
+}  // namespace herd::wire

@@ -1,0 +1,216 @@
+#include "cluster/wire/step_codec.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "cluster/schema/step.capnp.h"
+#include "cluster/wire/flat_message.h"
+#include "cluster/wire/generate_codec.h"
+#include "cluster/wire/schema_values.h"
+#include "kernels/check.h"
+
+namespace herd::wire {
+namespace {
+
+using scheduler::SequenceSlice;
+using scheduler::SequenceStart;
+using scheduler::StepPlan;
+using scheduler::StepResult;
+
+template <class Items>
+void check_each_sequence_once(const Items& items, const char* what) {
+  std::vector<SequenceId> ids;
+  ids.reserve(items.size());
+  for (const auto& item : items) ids.push_back(item.sequence);
+  std::ranges::sort(ids);
+  require(std::ranges::adjacent_find(ids) == ids.end(), what);
+}
+
+void check(const SequenceStart& start) {
+  require(!start.tokens.empty() && start.tokens.size() <= kSequenceTokensMax, "start: tokens outside [1, 2^20]");
+  check_token_ids(start.tokens, "start: negative token id");
+  require(start.prompt_tokens <= start.tokens.size(), "start: prompt border outside the tokens");
+  wire::check(start.sampling);
+  require(start.stop_ids.size() <= kStopIdsMax, "start: more than 256 stop ids");
+  check_token_ids(start.stop_ids, "start: negative stop id");
+}
+
+void check(const SequenceSlice& slice) {
+  require(slice.rows >= 1 && slice.rows <= kSequenceTokensMax, "slice: rows outside [1, 2^20]");
+  require(slice.position <= kSequenceTokensMax - slice.rows, "slice: ends beyond 2^20");
+  require(slice.new_blocks.size() <= kSequenceBlocksMax, "slice: more than 2^20 blocks");
+  require(slice.output_index < kSequenceTokensMax, "slice: output index too large");
+}
+
+void check(const StepPlan& plan) {
+  require(plan.step.value >= 1, "step 0");
+  require(plan.released.size() <= kStepSequencesMax, "more than 65536 released");
+  require(plan.started.size() <= kStepSequencesMax, "more than 65536 started");
+  require(plan.slices.size() <= kStepSequencesMax, "more than 65536 slices");
+  require(plan.started_blocks.size() == plan.started.size(), "prefix blocks are not parallel to the starts");
+  for (const auto& blocks : plan.started_blocks) require(blocks.size() <= kSequenceBlocksMax, "start: too many blocks");
+  for (const auto& start : plan.started) check(start);
+  for (const auto& slice : plan.slices) check(slice);
+  check_each_sequence_once(plan.started, "a sequence starts twice");
+  check_each_sequence_once(plan.slices, "two slices of one sequence");
+}
+
+void check(const StepResult& result) {
+  require(result.step.value >= 1, "step 0");
+  require(result.rank < kRanksMax, "rank above 4095");
+  require(result.sampled.size() <= kStepSequencesMax, "more than 65536 tokens");
+  require(result.outputs.size() <= kStepSequencesMax, "more than 65536 outputs");
+  require(result.status.ok() || (result.sampled.empty() && result.outputs.empty()), "a failed step with tokens");
+  for (const auto& token : result.sampled) wire::check(token);
+  for (const auto& rows : result.outputs) wire::check(rows);
+  check_each_sequence_once(result.sampled, "two tokens of one sequence");
+  require(std::isfinite(result.stats.compute_seconds) && result.stats.compute_seconds >= 0.0, "seconds not finite");
+}
+
+void write(schema::SequenceStart::Builder to, const SequenceStart& start, const std::vector<BlockId>& blocks) {
+  to.setSequence(start.sequence.value);
+  to.setTokens(kj::arrayPtr(start.tokens.data(), start.tokens.size()));
+  to.setPromptTokens(start.prompt_tokens);
+  wire::write(to.initSampling(), start.sampling);
+  to.setStopIds(kj::arrayPtr(start.stop_ids.data(), start.stop_ids.size()));
+  to.setAdapterSlot(start.adapter_slot);
+  to.setOutput(to_schema(start.output));
+  auto prefix = to.initPrefixBlocks(static_cast<unsigned>(blocks.size()));
+  for (unsigned i = 0; i < prefix.size(); ++i) prefix.set(i, blocks[i].value);
+}
+
+SequenceStart read(schema::SequenceStart::Reader from) {
+  SequenceStart start;
+  start.sequence = SequenceId(from.getSequence());
+  start.tokens = read_numbers<TokenId>(from.getTokens(), kSequenceTokensMax, "start: more than 2^20 tokens");
+  start.prompt_tokens = from.getPromptTokens();
+  start.sampling = read_sampling(from.getSampling());
+  start.stop_ids = read_numbers<TokenId>(from.getStopIds(), kStopIdsMax, "start: more than 256 stop ids");
+  start.adapter_slot = from.getAdapterSlot();
+  start.output = read_selector(from.getOutput());
+  return start;
+}
+
+void write(schema::SequenceSlice::Builder to, const SequenceSlice& slice) {
+  to.setSequence(slice.sequence.value);
+  to.setPosition(slice.position);
+  to.setRows(slice.rows);
+  auto blocks = to.initNewBlocks(static_cast<unsigned>(slice.new_blocks.size()));
+  for (unsigned i = 0; i < blocks.size(); ++i) blocks.set(i, slice.new_blocks[i].value);
+  to.setSample(slice.sample);
+  to.setOutputIndex(slice.output_index);
+}
+
+SequenceSlice read(schema::SequenceSlice::Reader from) {
+  SequenceSlice slice;
+  slice.sequence = SequenceId(from.getSequence());
+  slice.position = from.getPosition();
+  slice.rows = from.getRows();
+  slice.new_blocks = read_numbers<BlockId>(from.getNewBlocks(), kSequenceBlocksMax, "slice: more than 2^20 blocks");
+  slice.sample = from.getSample();
+  slice.output_index = from.getOutputIndex();
+  return slice;
+}
+
+StepPlan read(schema::StepPlan::Reader from) {
+  StepPlan plan;
+  plan.epoch = Epoch(from.getEpoch());
+  plan.step = StepId(from.getStepId());
+  plan.released = read_numbers<SequenceId>(from.getReleased(), kStepSequencesMax, "more than 65536 released");
+  const auto started = from.getStarted();
+  require(started.size() <= kStepSequencesMax, "more than 65536 started");
+  for (const auto start : started) {
+    plan.started.push_back(read(start));
+    plan.started_blocks.push_back(
+        read_numbers<BlockId>(start.getPrefixBlocks(), kSequenceBlocksMax, "start: more than 2^20 blocks"));
+  }
+  const auto slices = from.getSlices();
+  require(slices.size() <= kStepSequencesMax, "more than 65536 slices");
+  plan.slices.reserve(slices.size());
+  for (const auto slice : slices) plan.slices.push_back(read(slice));
+  return plan;
+}
+
+StepResult read(schema::StepResult::Reader from) {
+  StepResult result;
+  result.epoch = Epoch(from.getEpoch());
+  result.step = StepId(from.getStepId());
+  result.rank = from.getRank();
+  result.status = read_status(from.getStatus());
+  const auto sampled = from.getSampled();
+  require(sampled.size() <= kStepSequencesMax, "more than 65536 tokens");
+  result.sampled.reserve(sampled.size());
+  for (const auto token : sampled) result.sampled.push_back(read_sampled(token));
+  const auto outputs = from.getOutputs();
+  require(outputs.size() <= kStepSequencesMax, "more than 65536 outputs");
+  for (const auto rows : outputs) result.outputs.push_back(read_rows(rows));
+  result.token_hash = from.getTokenHash();
+  const auto stats = from.getStats();
+  result.stats = {stats.getRows(), stats.getSequences(), stats.getComputeSeconds()};
+  return result;
+}
+
+}  // namespace
+
+Status validate(const StepPlan& plan) {
+  return status_of([&] { check(plan); });
+}
+
+Status validate(const StepResult& result) {
+  return status_of([&] { check(result); });
+}
+
+Frame encode(const StepPlan& plan) {
+  HERD_CHECK(plan.started_blocks.size() == plan.started.size(), "prefix blocks parallel to the starts");
+  capnp::MallocMessageBuilder message;
+  auto to = message.initRoot<schema::StepPlan>();
+  to.setEpoch(plan.epoch.value);
+  to.setStepId(plan.step.value);
+  auto released = to.initReleased(static_cast<unsigned>(plan.released.size()));
+  for (unsigned i = 0; i < released.size(); ++i) released.set(i, plan.released[i].value);
+  auto started = to.initStarted(static_cast<unsigned>(plan.started.size()));
+  for (unsigned i = 0; i < started.size(); ++i) write(started[i], plan.started[i], plan.started_blocks[i]);
+  auto slices = to.initSlices(static_cast<unsigned>(plan.slices.size()));
+  for (unsigned i = 0; i < slices.size(); ++i) write(slices[i], plan.slices[i]);
+  return {FrameKind::kStepPlan, plan.step.value, to_words(message)};
+}
+
+Frame encode(const StepResult& result) {
+  capnp::MallocMessageBuilder message;
+  auto to = message.initRoot<schema::StepResult>();
+  to.setEpoch(result.epoch.value);
+  to.setStepId(result.step.value);
+  to.setRank(result.rank);
+  wire::write(to.initStatus(), result.status);
+  auto sampled = to.initSampled(static_cast<unsigned>(result.sampled.size()));
+  for (unsigned i = 0; i < sampled.size(); ++i) wire::write(sampled[i], result.sampled[i]);
+  auto outputs = to.initOutputs(static_cast<unsigned>(result.outputs.size()));
+  for (unsigned i = 0; i < outputs.size(); ++i) wire::write(outputs[i], result.outputs[i]);
+  to.setTokenHash(result.token_hash);
+  auto stats = to.initStats();
+  stats.setRows(result.stats.rows);
+  stats.setSequences(result.stats.sequences);
+  stats.setComputeSeconds(result.stats.compute_seconds);
+  return {FrameKind::kStepResult, result.step.value, to_words(message)};
+}
+
+Expected<StepPlan> decode_step_plan(std::span<const std::uint64_t> words) {
+  return read_message<schema::StepPlan, StepPlan>(FrameKind::kStepPlan, "plan", words,
+                                                  [](schema::StepPlan::Reader from) {
+                                                    StepPlan plan = read(from);
+                                                    check(plan);
+                                                    return plan;
+                                                  });
+}
+
+Expected<StepResult> decode_step_result(std::span<const std::uint64_t> words) {
+  return read_message<schema::StepResult, StepResult>(FrameKind::kStepResult, "result", words,
+                                                      [](schema::StepResult::Reader from) {
+                                                        StepResult result = read(from);
+                                                        check(result);
+                                                        return result;
+                                                      });
+}
+
+}  // namespace herd::wire

@@ -1,0 +1,29 @@
+#pragma once
+// StepPlan and StepResult <-> the messages of schema/step.capnp. Decoding is validation: what comes out of decode
+// passes validate, what goes into encode must.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "cluster/wire/envelope.h"
+#include "kernels/status.h"
+#include "runtime/scheduler/step_plan.h"
+
+namespace herd::wire {
+
+inline constexpr std::size_t kStepSequencesMax = 65536;
+inline constexpr std::size_t kStopIdsMax = 256;
+inline constexpr std::size_t kSequenceBlocksMax = std::size_t{1} << 20;
+inline constexpr std::uint32_t kRanksMax = 4096;
+
+[[nodiscard]] Status validate(const scheduler::StepPlan& plan);
+[[nodiscard]] Status validate(const scheduler::StepResult& result);
+
+[[nodiscard]] Frame encode(const scheduler::StepPlan& plan);
+[[nodiscard]] Frame encode(const scheduler::StepResult& result);
+
+[[nodiscard]] Expected<scheduler::StepPlan> decode_step_plan(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<scheduler::StepResult> decode_step_result(std::span<const std::uint64_t> words);
+
+}  // namespace herd::wire

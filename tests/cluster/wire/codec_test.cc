@@ -1,0 +1,215 @@
+// Every message: what goes in comes out, and whatever else comes in is refused or valid.
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "cluster/wire/control_codec.h"
+#include "cluster/wire/generate_codec.h"
+#include "cluster/wire/step_codec.h"
+#include "tests/cluster/wire/random_values.h"
+
+namespace herd::wire {
+namespace {
+
+using scheduler::StepPlan;
+using scheduler::StepResult;
+using scheduler::Submission;
+using scheduler::TokenDelta;
+
+constexpr int kValues = 500;
+
+// One message kind behind one shape, so that each property is written once.
+struct PlanCodec {
+  using Value = StepPlan;
+  static Value random(Random& random) { return random_plan(random); }
+  static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_step_plan(words); }
+};
+struct ResultCodec {
+  using Value = StepResult;
+  static Value random(Random& random) { return random_result(random); }
+  static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_step_result(words); }
+};
+struct SubmissionCodec {
+  using Value = Submission;
+  static Value random(Random& random) { return random_submission(random); }
+  static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_submission(words); }
+};
+struct DeltasCodec {
+  using Value = std::vector<TokenDelta>;
+  static Value random(Random& random) { return random_deltas(random); }
+  static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_token_deltas(words); }
+};
+struct HelloCodec {
+  using Value = Hello;
+  static Value random(Random& random) { return random_hello(random); }
+  static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_hello(words); }
+};
+
+template <class Codec>
+class EveryMessage : public testing::Test {};
+using Codecs = testing::Types<PlanCodec, ResultCodec, SubmissionCodec, DeltasCodec, HelloCodec>;
+TYPED_TEST_SUITE(EveryMessage, Codecs);
+
+TYPED_TEST(EveryMessage, ComesBackAsItWas) {
+  Random random(1);
+  for (int i = 0; i < kValues; ++i) {
+    const auto value = TypeParam::random(random);
+    ASSERT_TRUE(validate(value).ok()) << validate(value).message();
+    const auto decoded = TypeParam::decode(encode(value).words);
+    ASSERT_TRUE(decoded.has_value()) << decoded.error().message();
+    EXPECT_EQ(*decoded, value);
+  }
+}
+
+TYPED_TEST(EveryMessage, CutOffAtAnyWordIsRefused) {
+  Random random(2);
+  for (int i = 0; i < 20; ++i) {
+    const Words words = encode(TypeParam::random(random)).words;
+    for (std::size_t length = 0; length < words.size(); ++length)
+      EXPECT_FALSE(TypeParam::decode(std::span(words).first(length)).has_value());
+  }
+}
+
+TYPED_TEST(EveryMessage, WithWordsTooManyIsRefused) {
+  Random random(3);
+  Words words = encode(TypeParam::random(random)).words;
+  words.push_back(0);
+  EXPECT_FALSE(TypeParam::decode(words).has_value());
+}
+
+// Any result is a refusal or a value that encode may take again.
+TYPED_TEST(EveryMessage, WithAFlippedBitIsRefusedOrValid) {
+  Random random(4);
+  for (int i = 0; i < 30; ++i) {
+    const Words words = encode(TypeParam::random(random)).words;
+    for (int flips = 0; flips < 200; ++flips) {
+      Words flipped = words;
+      for (int bit = 0; bit <= flips % 3; ++bit) flipped[random() % flipped.size()] ^= std::uint64_t{1} << (random() % 64);
+      const auto decoded = TypeParam::decode(flipped);
+      if (!decoded) continue;
+      EXPECT_TRUE(validate(*decoded).ok()) << validate(*decoded).message();
+      EXPECT_TRUE(TypeParam::decode(encode(*decoded).words).has_value());
+    }
+  }
+}
+
+TYPED_TEST(EveryMessage, OfRandomWordsIsRefusedOrValid) {
+  Random random(5);
+  for (int i = 0; i < 2000; ++i) {
+    Words words(1 + random() % 40);
+    for (auto& word : words) word = random() & random();
+    words[0] = (words.size() - 1) << 32;  // one segment of the right length: past the first check
+    if (const auto decoded = TypeParam::decode(words)) {
+      EXPECT_TRUE(validate(*decoded).ok());
+    }
+  }
+}
+
+TEST(Abort, ComesBackAsItWas) {
+  const auto decoded = decode_abort(encode(Abort{SequenceId(77)}).words);
+  ASSERT_TRUE(decoded.has_value());
+  EXPECT_EQ(decoded->sequence, SequenceId(77));
+}
+
+TEST(SegmentTable, OfSeventeenSegmentsIsRefused) {
+  Words words(32, 0);
+  words[0] = 16;
+  EXPECT_FALSE(decode_abort(words).has_value());
+}
+
+TEST(SegmentTable, ThatClaimsMoreThanThereIsIsRefused) {
+  Words words = encode(Abort{SequenceId(1)}).words;
+  words[0] += std::uint64_t{1} << 32;
+  EXPECT_FALSE(decode_abort(words).has_value());
+}
+
+// decode refuses what validate refuses, because encode does not look.
+TEST(StepPlanCodec, RefusesWhatARankCouldNotDo) {
+  const auto refused = [](auto spoil) {
+    StepPlan plan;
+    plan.step = StepId(1);
+    plan.slices = {{.sequence = SequenceId(1), .position = 0, .rows = 1, .new_blocks = {}}};
+    plan.started = {{.sequence = SequenceId(1), .tokens = {5}, .prompt_tokens = 1, .sampling = {}, .stop_ids = {}}};
+    plan.started_blocks = {{}};
+    EXPECT_TRUE(decode_step_plan(encode(plan).words).has_value());
+    spoil(plan);
+    return !decode_step_plan(encode(plan).words).has_value();
+  };
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.step = StepId(0); }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.slices[0].rows = 0; }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.slices[0].position = std::numeric_limits<std::uint32_t>::max(); }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.slices.push_back(plan.slices[0]); }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].tokens.clear(); }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].tokens[0] = -1; }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].prompt_tokens = 2; }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].stop_ids.assign(kStopIdsMax + 1, 1); }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].sampling.temperature = NAN; }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].sampling.top_p = 0.0F; }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].sampling.logit_bias.assign(1025, {1, 0.0F}); }));
+}
+
+TEST(StepResultCodec, RefusesWhatAReplicaCouldNotBelieve) {
+  const auto refused = [](auto spoil) {
+    StepResult result;
+    result.step = StepId(1);
+    result.sampled.push_back({.sequence = SequenceId(1), .output_index = 0, .token = 3, .top = {}});
+    result.outputs.push_back({.sequence = SequenceId(1), .position = 0, .rows = 1, .layers = 1, .width = 2,
+                              .values = {1.0F, NAN}});
+    EXPECT_TRUE(decode_step_result(encode(result).words).has_value());
+    spoil(result);
+    return !decode_step_result(encode(result).words).has_value();
+  };
+  EXPECT_TRUE(refused([](StepResult& result) { result.sampled[0].token = -5; }));
+  EXPECT_TRUE(refused([](StepResult& result) { result.sampled[0].logprob = NAN; }));
+  EXPECT_FALSE(refused([](StepResult& result) {
+    result.sampled[0].logprob = NAN;
+    result.sampled[0].finite = false;
+  }));
+  EXPECT_TRUE(refused([](StepResult& result) { result.sampled[0].top.resize(21); }));
+  EXPECT_TRUE(refused([](StepResult& result) { result.outputs[0].width = 3; }));
+  EXPECT_TRUE(refused([](StepResult& result) { result.status = {StatusCode::kAborted, "but there are tokens"}; }));
+  EXPECT_TRUE(refused([](StepResult& result) { result.stats.compute_seconds = INFINITY; }));
+  EXPECT_TRUE(refused([](StepResult& result) { result.rank = kRanksMax; }));
+}
+
+TEST(SubmissionCodec, RefusesWhatAGatewayMustNotAccept) {
+  const auto refused = [](auto spoil) {
+    Random random(9);
+    Submission submission = random_submission(random);
+    spoil(submission);
+    EXPECT_EQ(validate(submission).ok(), decode_submission(encode(submission).words).has_value());
+    return !validate(submission).ok();
+  };
+  EXPECT_FALSE(refused([](Submission&) {}));
+  EXPECT_TRUE(refused([](Submission& submission) { submission.tokens.clear(); }));
+  EXPECT_TRUE(refused([](Submission& submission) { submission.prompt_tokens = 0; }));
+  EXPECT_TRUE(refused([](Submission& submission) { submission.tokens.assign(kSequenceTokensMax + 1, 1); }));
+  EXPECT_TRUE(refused([](Submission& submission) { submission.eos_ids.assign(kEosIdsMax + 1, 1); }));
+  EXPECT_TRUE(refused([](Submission& submission) { submission.sampling.logprobs = 21; }));
+}
+
+TEST(DeltasCodec, CutsAnErrorMessageThatIsTooLong) {
+  TokenDelta delta;
+  delta.sequence = SequenceId(1);
+  delta.finish = scheduler::FinishReason::kFailed;
+  delta.error = {StatusCode::kInternal, std::string(10'000, 'e')};
+  const auto decoded = decode_token_deltas(encode(std::span(&delta, 1)).words);
+  ASSERT_TRUE(decoded.has_value());
+  EXPECT_EQ((*decoded)[0].error.message().size(), kErrorMessageBytesMax);
+}
+
+TEST(Hello, MismatchNamesBothValues) {
+  const Hello ours{.build_id = "a", .model = "llama", .numerics_id = "cpu-1/bf16"};
+  Hello theirs = ours;
+  theirs.build_id = "another build";
+  EXPECT_TRUE(check_hello(ours, theirs).ok());
+  theirs.numerics_id = "sm90-1/bf16";
+  const Status status = check_hello(ours, theirs);
+  EXPECT_NE(status.message().find("cpu-1/bf16"), std::string::npos);
+  EXPECT_NE(status.message().find("sm90-1/bf16"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace herd::wire

@@ -1,0 +1,178 @@
+// Frames of released protocol versions still decode to the values they were made of. tests/cluster/wire/golden/v1.hex
+// was written once by the first encoder and never changes; the next protocol version gets a file of its own.
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "cluster/wire/control_codec.h"
+#include "cluster/wire/envelope.h"
+#include "cluster/wire/generate_codec.h"
+#include "cluster/wire/step_codec.h"
+
+namespace herd::wire {
+namespace {
+
+using scheduler::StepPlan;
+using scheduler::StepResult;
+using scheduler::Submission;
+using scheduler::TokenDelta;
+
+constexpr const char* kGoldenFile = "tests/cluster/wire/golden/v1.hex";
+
+sampling::SamplingParams golden_sampling() {
+  sampling::SamplingParams params;
+  params.temperature = 0.5F;
+  params.top_k = 40;
+  params.top_p = 0.75F;
+  params.min_p = 0.25F;
+  params.repetition_penalty = 1.5F;
+  params.presence_penalty = -1.0F;
+  params.frequency_penalty = 2.0F;
+  params.seed = 0x0123456789ABCDEF;
+  params.choice = 3;
+  params.logit_bias = {{11, -100.0F}, {12, 1.5F}};
+  params.stop_token_ids = {128009};
+  params.ignore_eos = true;
+  params.min_tokens = 2;
+  params.logprobs = 5;
+  return params;
+}
+
+Submission golden_submission() {
+  Submission submission;
+  submission.sequence = SequenceId(42);
+  submission.attempt = 1;
+  submission.tokens = {128000, 40, 4510, 279};
+  submission.prompt_tokens = 3;
+  submission.max_tokens = 16;
+  submission.sampling = golden_sampling();
+  submission.eos_ids = {128001, 128008};
+  submission.priority = -2;
+  submission.cache_salt = 0xFEDCBA9876543210;
+  submission.output = scheduler::OutputSelector::kLogitsAll;
+  return submission;
+}
+
+scheduler::SampledToken golden_token() {
+  return {.sequence = SequenceId(42),
+          .output_index = 1,
+          .token = 7438,
+          .logprob = -0.5F,
+          .top = {{7438, -0.5F}, {2324, -1.25F}},
+          .logits_hash = 0xA5A5A5A55A5A5A5A,
+          .finite = true};
+}
+
+scheduler::OutputRows golden_rows() {
+  return {.sequence = SequenceId(42), .position = 2, .rows = 1, .layers = 2, .width = 2, .values = {1, -2, 0.5F, 4}};
+}
+
+std::vector<TokenDelta> golden_deltas() {
+  TokenDelta token;
+  token.sequence = SequenceId(42);
+  token.attempt = 1;
+  token.has_token = true;
+  token.token = golden_token();
+  token.outputs = {golden_rows()};
+  TokenDelta terminal;
+  terminal.sequence = SequenceId(43);
+  terminal.finish = scheduler::FinishReason::kFailed;
+  terminal.error = {StatusCode::kAborted, "rank 1 is gone"};
+  terminal.cached_tokens = 16;
+  return {token, terminal};
+}
+
+StepPlan golden_plan() {
+  StepPlan plan;
+  plan.epoch = Epoch(7);
+  plan.step = StepId(9);
+  plan.released = {SequenceId(41)};
+  plan.started = {{.sequence = SequenceId(42),
+                   .tokens = {128000, 40, 4510},
+                   .prompt_tokens = 3,
+                   .sampling = golden_sampling(),
+                   .stop_ids = {128001, 128009},
+                   .adapter_slot = 1,
+                   .output = scheduler::OutputSelector::kHiddenLast}};
+  plan.started_blocks = {{BlockId(5), BlockId(6)}};
+  plan.slices = {{.sequence = SequenceId(42),
+                  .position = 32,
+                  .rows = 4,
+                  .new_blocks = {BlockId(8)},
+                  .sample = true,
+                  .output_index = 2}};
+  return plan;
+}
+
+StepResult golden_result() {
+  StepResult result;
+  result.epoch = Epoch(7);
+  result.step = StepId(9);
+  result.rank = 1;
+  result.sampled = {golden_token()};
+  result.outputs = {golden_rows()};
+  result.token_hash = 99;
+  result.stats = {4, 1, 0.125};
+  return result;
+}
+
+Hello golden_hello() { return {.build_id = "herd 0.1", .model = "llama", .numerics_id = "cpu-1/bf16"}; }
+
+std::vector<Frame> golden_frames() {
+  return {encode(golden_hello()),  encode(golden_submission()), encode(Abort{SequenceId(42)}),
+          encode(golden_deltas()), encode(golden_plan()),       encode(golden_result())};
+}
+
+std::vector<std::vector<std::byte>> read_golden() {
+  std::vector<std::vector<std::byte>> frames;
+  std::ifstream file(kGoldenFile);
+  for (std::string line; std::getline(file, line);) {
+    if (line.empty() || line[0] == '#') continue;
+    std::vector<std::byte> bytes;
+    for (std::size_t at = 0; at + 1 < line.size(); at += 2)
+      bytes.push_back(static_cast<std::byte>(std::stoi(line.substr(at, 2), nullptr, 16)));
+    frames.push_back(std::move(bytes));
+  }
+  return frames;
+}
+
+TEST(GoldenFrames, OfVersion1StillDecode) {
+  const auto golden = read_golden();
+  ASSERT_EQ(golden.size(), 6U) << "run from the repository root";
+  std::vector<Frame> frames;
+  for (const auto& bytes : golden) {
+    auto opened = open(bytes);
+    ASSERT_TRUE(opened.has_value()) << opened.error().message();
+    EXPECT_EQ(opened->header.cluster_epoch, Epoch(1));
+    EXPECT_EQ(opened->header.group_epoch, Epoch(7));
+    frames.push_back(std::move(opened->frame));
+  }
+  EXPECT_EQ(*decode_hello(frames[0].words), golden_hello());
+  EXPECT_EQ(*decode_submission(frames[1].words), golden_submission());
+  EXPECT_EQ(*decode_abort(frames[2].words), Abort{SequenceId(42)});
+  EXPECT_EQ(*decode_token_deltas(frames[3].words), golden_deltas());
+  EXPECT_EQ(*decode_step_plan(frames[4].words), golden_plan());
+  EXPECT_EQ(*decode_step_result(frames[5].words), golden_result());
+}
+
+// Not a promise to peers (a newer encoder may add fields), but a change here wants to be meant.
+TEST(GoldenFrames, OfVersion1AreWhatThisBuildWrites) {
+  const auto golden = read_golden();
+  const auto frames = golden_frames();
+  EXPECT_EQ(golden.size(), frames.size());
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    const auto bytes = seal(frames[i], Epoch(1), Epoch(7));
+    std::ostringstream hex;
+    for (const std::byte byte : bytes) {
+      static constexpr char kDigits[] = "0123456789abcdef";
+      hex << kDigits[std::to_integer<int>(byte) >> 4] << kDigits[std::to_integer<int>(byte) & 15];
+    }
+    EXPECT_TRUE(i < golden.size() && bytes == golden[i]) << "frame " << i << " is now\n" << hex.str();
+  }
+}
+
+}  // namespace
+}  // namespace herd::wire

@@ -1,0 +1,172 @@
+#include "tests/cluster/wire/random_values.h"
+
+#include <string>
+
+namespace herd::wire {
+namespace {
+
+std::uint64_t below(Random& random, std::uint64_t bound) { return random() % bound; }
+bool maybe(Random& random) { return below(random, 2) == 0; }
+float between(Random& random, float low, float high) {
+  return low + (high - low) * static_cast<float>(below(random, 1001)) / 1000.0F;
+}
+TokenId token_id(Random& random) { return static_cast<TokenId>(below(random, 128256)); }
+
+std::vector<TokenId> token_ids(Random& random, std::size_t least, std::size_t most) {
+  std::vector<TokenId> tokens(least + below(random, most - least + 1));
+  for (auto& token : tokens) token = token_id(random);
+  return tokens;
+}
+
+std::vector<BlockId> block_ids(Random& random, std::size_t most) {
+  std::vector<BlockId> blocks(below(random, most + 1));
+  for (auto& block : blocks) block = BlockId(static_cast<std::uint32_t>(random()));
+  return blocks;
+}
+
+scheduler::OutputSelector selector(Random& random) {
+  return static_cast<scheduler::OutputSelector>(below(random, 7));
+}
+
+sampling::SamplingParams sampling_params(Random& random) {
+  sampling::SamplingParams params;
+  if (maybe(random)) return params;
+  params.temperature = between(random, 0.0F, 2.0F);
+  params.top_k = static_cast<std::int32_t>(below(random, 100)) - 1;
+  params.top_p = between(random, 0.01F, 1.0F);
+  params.min_p = between(random, 0.0F, 1.0F);
+  params.repetition_penalty = between(random, 0.5F, 2.0F);
+  params.presence_penalty = between(random, -2.0F, 2.0F);
+  params.frequency_penalty = between(random, -2.0F, 2.0F);
+  params.seed = random();
+  params.choice = static_cast<std::uint32_t>(below(random, 8));
+  for (std::size_t left = below(random, 5); left > 0; --left)
+    params.logit_bias.emplace_back(token_id(random), between(random, -100.0F, 100.0F));
+  params.stop_token_ids = token_ids(random, 0, 4);
+  params.ignore_eos = maybe(random);
+  params.min_tokens = static_cast<std::uint32_t>(below(random, 100));
+  params.logprobs = static_cast<std::int32_t>(below(random, 22)) - 1;
+  return params;
+}
+
+Status status(Random& random) {
+  const auto code = static_cast<StatusCode>(below(random, 7));
+  if (code == StatusCode::kOk) return {};
+  return {code, std::string(below(random, 100), 'x')};
+}
+
+scheduler::SampledToken sampled(Random& random, SequenceId sequence) {
+  scheduler::SampledToken token;
+  token.sequence = sequence;
+  token.output_index = static_cast<std::uint32_t>(below(random, 4096));
+  token.token = token_id(random);
+  token.logprob = between(random, -20.0F, 0.0F);
+  for (std::size_t left = below(random, 4); left > 0; --left)
+    token.top.push_back({token_id(random), between(random, -20.0F, 0.0F)});
+  token.logits_hash = random();
+  token.finite = below(random, 8) != 0;
+  return token;
+}
+
+scheduler::OutputRows rows(Random& random, SequenceId sequence) {
+  scheduler::OutputRows rows;
+  rows.sequence = sequence;
+  rows.position = static_cast<std::uint32_t>(below(random, 1000));
+  rows.rows = static_cast<std::uint32_t>(below(random, 4));
+  rows.layers = 1 + static_cast<std::uint32_t>(below(random, 3));
+  rows.width = static_cast<std::uint32_t>(below(random, 8));
+  rows.values.resize(std::size_t{rows.rows} * rows.layers * rows.width);
+  for (auto& value : rows.values) value = between(random, -4.0F, 4.0F);
+  return rows;
+}
+
+}  // namespace
+
+scheduler::Submission random_submission(Random& random) {
+  scheduler::Submission submission;
+  submission.sequence = SequenceId(random());
+  submission.attempt = static_cast<std::uint32_t>(below(random, 4));
+  submission.tokens = token_ids(random, 1, 40);
+  submission.prompt_tokens = 1 + static_cast<std::uint32_t>(below(random, submission.tokens.size()));
+  submission.max_tokens = static_cast<std::uint32_t>(below(random, 1000));
+  submission.sampling = sampling_params(random);
+  submission.eos_ids = token_ids(random, 0, 3);
+  submission.priority = static_cast<std::int32_t>(random());
+  submission.cache_salt = random();
+  submission.output = selector(random);
+  return submission;
+}
+
+std::vector<scheduler::TokenDelta> random_deltas(Random& random) {
+  std::vector<scheduler::TokenDelta> deltas(below(random, 6));
+  for (auto& delta : deltas) {
+    delta.sequence = SequenceId(random());
+    delta.attempt = static_cast<std::uint32_t>(below(random, 4));
+    delta.has_token = maybe(random);
+    if (delta.has_token) delta.token = sampled(random, delta.sequence);
+    for (std::size_t left = below(random, 3); left > 0; --left) delta.outputs.push_back(rows(random, delta.sequence));
+    delta.finish = static_cast<scheduler::FinishReason>(below(random, 6));
+    if (delta.finish != scheduler::FinishReason::kNone) delta.error = status(random);
+    delta.cached_tokens = static_cast<std::uint32_t>(below(random, 1000));
+  }
+  return deltas;
+}
+
+scheduler::StepPlan random_plan(Random& random) {
+  scheduler::StepPlan plan;
+  plan.epoch = Epoch(random());
+  plan.step = StepId(1 + below(random, 1'000'000));
+  std::uint64_t next_sequence = random() >> 8;  // rising, so that each comes once
+  for (std::size_t left = below(random, 4); left > 0; --left) plan.released.push_back(SequenceId(random()));
+  for (std::size_t left = below(random, 4); left > 0; --left) {
+    scheduler::SequenceStart start;
+    start.sequence = SequenceId(next_sequence++);
+    start.tokens = token_ids(random, 1, 40);
+    start.prompt_tokens = static_cast<std::uint32_t>(below(random, start.tokens.size() + 1));
+    start.sampling = sampling_params(random);
+    start.stop_ids = token_ids(random, 0, 4);
+    start.adapter_slot = static_cast<std::uint32_t>(below(random, 4));
+    start.output = selector(random);
+    plan.started.push_back(std::move(start));
+    plan.started_blocks.push_back(block_ids(random, 5));
+  }
+  for (std::size_t left = below(random, 6); left > 0; --left) {
+    scheduler::SequenceSlice slice;
+    slice.sequence = SequenceId(next_sequence++);
+    slice.position = static_cast<std::uint32_t>(below(random, 100'000));
+    slice.rows = 1 + static_cast<std::uint32_t>(below(random, 512));
+    slice.new_blocks = block_ids(random, 5);
+    slice.sample = maybe(random);
+    slice.output_index = static_cast<std::uint32_t>(below(random, 4096));
+    plan.slices.push_back(std::move(slice));
+  }
+  return plan;
+}
+
+scheduler::StepResult random_result(Random& random) {
+  scheduler::StepResult result;
+  result.epoch = Epoch(random());
+  result.step = StepId(1 + below(random, 1'000'000));
+  result.rank = static_cast<std::uint32_t>(below(random, 8));
+  result.status = maybe(random) ? Status{} : status(random);
+  std::uint64_t next_sequence = random() >> 8;
+  if (result.status.ok()) {
+    for (std::size_t left = below(random, 6); left > 0; --left)
+      result.sampled.push_back(sampled(random, SequenceId(next_sequence++)));
+    for (std::size_t left = below(random, 3); left > 0; --left)
+      result.outputs.push_back(rows(random, SequenceId(next_sequence++)));
+  }
+  result.token_hash = random();
+  result.stats = {static_cast<std::uint32_t>(below(random, 4096)), static_cast<std::uint32_t>(below(random, 64)),
+                  static_cast<double>(below(random, 1'000'000)) * 1e-6};
+  return result;
+}
+
+Hello random_hello(Random& random) {
+  return {.protocol_version = 1 + static_cast<std::uint32_t>(below(random, 9)),
+          .build_id = std::string(below(random, 200), 'b'),
+          .model = std::string(below(random, 200), 'm'),
+          .numerics_id = std::string(below(random, 200), 'n')};
+}
+
+}  // namespace herd::wire

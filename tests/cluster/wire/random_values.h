@@ -1,0 +1,21 @@
+#pragma once
+// Valid values of every message, drawn from a seed: for round trips, mutations and fuzz corpora.
+
+#include <random>
+#include <vector>
+
+#include "cluster/wire/control_codec.h"
+#include "cluster/wire/generate_codec.h"
+#include "cluster/wire/step_codec.h"
+
+namespace herd::wire {
+
+using Random = std::mt19937_64;
+
+scheduler::Submission random_submission(Random& random);
+std::vector<scheduler::TokenDelta> random_deltas(Random& random);
+scheduler::StepPlan random_plan(Random& random);
+scheduler::StepResult random_result(Random& random);
+Hello random_hello(Random& random);
+
+}  // namespace herd::wire

@@ -23,8 +23,8 @@ BlockManager::BlockManager(const BlockManagerConfig& config)
   HERD_CHECK(config.validate().ok(), "the block manager's config is not valid");
 }
 
-bool BlockManager::can_admit(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt,
-                             bool read_cache, std::uint32_t blocks_left_min) const {
+bool BlockManager::can_admit(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt, bool read_cache,
+                             std::uint32_t blocks_left_min) const {
   const Match found = read_cache ? match(table, tokens, salt, nullptr) : Match{};
   return fits(found, blocks_for(tokens.size()), blocks_left_min);
 }
@@ -124,7 +124,8 @@ void BlockManager::check_integrity() const {
     const BlockId block{i};
     const bool idle = index_.is_idle(block);
     HERD_CHECK(!pool_.is_free(block) || !index_.contains(block), "a free block is cached");
-    HERD_CHECK((pool_.is_free(block) || idle) == (pool_.references(block) == 0), "a block is neither free, idle nor held");
+    HERD_CHECK((pool_.is_free(block) || idle) == (pool_.references(block) == 0),
+               "a block is neither free, idle nor held");
   }
 }
 

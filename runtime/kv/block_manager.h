@@ -33,7 +33,8 @@ struct BlockManagerConfig {
   [[nodiscard]] Status validate() const;
 };
 
-// The blocks of one sequence, in order. Changed by BlockManager only.
+// The blocks of one sequence, in order; for its whole life, whose tokens only grow and whose salt is fixed.
+// Changed by BlockManager only.
 struct BlockTable {
   std::vector<BlockId> blocks;
   std::vector<BlockHash> hashes;       // memo: of the sequence's first full blocks; survives free()
@@ -49,13 +50,13 @@ struct Admission {
 
 struct BlockStats {
   std::uint32_t num_blocks = 0;
-  std::uint32_t num_free = 0;             // without content
-  std::uint32_t num_idle = 0;             // cached, held by nobody: free after an eviction
+  std::uint32_t num_free = 0;  // without content
+  std::uint32_t num_idle = 0;  // cached, held by nobody: free after an eviction
   std::uint32_t num_held = 0;
-  std::uint64_t query_tokens = 0;         // tokens of admitted sequences that asked the cache
-  std::uint64_t hit_tokens = 0;           // of these, found
+  std::uint64_t query_tokens = 0;  // tokens of admitted sequences that asked the cache
+  std::uint64_t hit_tokens = 0;    // of these, found
   std::uint64_t hit_blocks = 0;
-  std::uint64_t miss_blocks = 0;          // full blocks of admitted sequences that were not found
+  std::uint64_t miss_blocks = 0;  // full blocks of admitted sequences that were not found
   std::uint64_t published_blocks = 0;
   std::uint64_t evicted_blocks = 0;
   bool operator==(const BlockStats&) const = default;
@@ -73,14 +74,13 @@ class BlockManager {
   }
 
   // Whether admit() with the same arguments would succeed.
-  [[nodiscard]] bool can_admit(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt,
-                               bool read_cache, std::uint32_t blocks_left_min) const;
+  [[nodiscard]] bool can_admit(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt, bool read_cache,
+                               std::uint32_t blocks_left_min) const;
   // Gives an empty table blocks for all `tokens` (at least one): first the cached prefix, then new ones. The
   // last token is never served from the cache, its row yields the next token. nullopt, and nothing changed,
   // when fewer than `blocks_left_min` blocks would stay available.
-  [[nodiscard]] std::optional<Admission> admit(BlockTable& table, std::span<const TokenId> tokens,
-                                               std::uint64_t salt, bool read_cache,
-                                               std::uint32_t blocks_left_min);
+  [[nodiscard]] std::optional<Admission> admit(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt,
+                                               bool read_cache, std::uint32_t blocks_left_min);
   // Adds blocks until the table covers `tokens` slots. False, and nothing changed, when there are too few.
   [[nodiscard]] bool grow(BlockTable& table, std::uint64_t tokens);
   // The rows of `tokens` (the sequence from its start) are computed and finite: publishes its full blocks.

@@ -111,8 +111,8 @@ void PrefixIndex::check_integrity() const {
     HERD_CHECK(!entry.cached || find_hash(entry.hash) == BlockId{i}, "a cached block cannot be found");
   }
   HERD_CHECK(cached == num_cached_ && idle == num_idle_, "counts of the prefix index are off");
-  const auto buckets = static_cast<std::uint32_t>(
-      std::ranges::count_if(buckets_, [](std::uint32_t block) { return block != kNone; }));
+  const auto buckets =
+      static_cast<std::uint32_t>(std::ranges::count_if(buckets_, [](std::uint32_t block) { return block != kNone; }));
   HERD_CHECK(buckets == num_cached_, "the hash table holds blocks that are not cached");
   std::uint32_t linked = 0;
   std::uint32_t before = kNone;

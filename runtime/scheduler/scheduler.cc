@@ -23,14 +23,16 @@ Status SchedulerConfig::validate() const {
     return usage_error("max_num_batched_tokens (" + number(max_num_batched_tokens) + ") is below max_num_seqs (" +
                        number(max_num_seqs) + "); a step must hold one token of every running sequence");
   }
-  if (max_prefill_seqs == 0) return usage_error("max_ce_batch_size is 0; at least one sequence must be able to prefill");
+  if (max_prefill_seqs == 0)
+    return usage_error("max_ce_batch_size is 0; at least one sequence must be able to prefill");
   if (queue_requests_max == 0) return usage_error("queue_requests_max is 0; nothing could be accepted");
   if (max_model_len == 0) return usage_error("max_model_len is 0");
   if (queue_tokens_max < max_model_len) {
     return usage_error("queue_tokens_max (" + number(queue_tokens_max) + ") is below max_model_len (" +
                        number(max_model_len) + "); the longest prompt could never be accepted");
   }
-  if (steps_ahead < 1 || steps_ahead > 2) return usage_error("steps_ahead is " + number(steps_ahead) + "; it must be 1 or 2");
+  if (steps_ahead < 1 || steps_ahead > 2)
+    return usage_error("steps_ahead is " + number(steps_ahead) + "; it must be 1 or 2");
   if (watermark_blocks >= num_blocks && num_blocks > 0) return usage_error("watermark_blocks is not below num_blocks");
   return block_config(*this).validate();
 }
@@ -60,8 +62,8 @@ Status Scheduler::on_submit(const Submission& submission, Instant now) {
   sequence.tokens = submission.tokens;
   sequence.prompt_tokens = submission.prompt_tokens;
   sequence.sampling = submission.max_tokens > 0;
-  sequence.tokens_max = static_cast<std::uint32_t>(std::min<std::uint64_t>(
-      std::uint64_t{submission.prompt_tokens} + submission.max_tokens, config_.max_model_len));
+  sequence.tokens_max = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(std::uint64_t{submission.prompt_tokens} + submission.max_tokens, config_.max_model_len));
   sequence.params = submission.sampling;
   if (!submission.sampling.ignore_eos) sequence.stop_ids = submission.eos_ids;
   sequence.stop_ids.insert(sequence.stop_ids.end(), submission.sampling.stop_token_ids.begin(),
@@ -100,16 +102,15 @@ Status Scheduler::check_submission(const Submission& submission) const {
                      "; shorten the prompt or raise --max-model-len");
   }
   // The last token emitted is never computed, so it needs no slot.
-  const std::uint64_t length = std::min<std::uint64_t>(std::uint64_t{submission.prompt_tokens} + submission.max_tokens,
-                                                       config_.max_model_len);
+  const std::uint64_t length =
+      std::min<std::uint64_t>(std::uint64_t{submission.prompt_tokens} + submission.max_tokens, config_.max_model_len);
   const std::uint64_t slots = scoring ? tokens : length - 1;
   const std::uint64_t pool = std::uint64_t{config_.num_blocks} * config_.block_size;
   if (slots > pool) {
     const bool prompt_fits = tokens <= pool;
     return bad_input("the sequence may need " + number(slots) + " KV slots, the cache has " + number(pool) + "; " +
-                     (prompt_fits && !scoring
-                          ? "lower max_tokens to " + number(pool + 1 - submission.prompt_tokens)
-                          : "shorten the prompt to " + number(pool) + " tokens") +
+                     (prompt_fits && !scoring ? "lower max_tokens to " + number(pool + 1 - submission.prompt_tokens)
+                                              : "shorten the prompt to " + number(pool) + " tokens") +
                      " or give the KV cache more blocks");
   }
   return {};
@@ -158,8 +159,8 @@ Scheduler::Rank Scheduler::rank_of(Slot slot) const {
 Scheduler::Slot Scheduler::new_slot() {
   if (free_slots_.empty()) {
     // Waiting, running or preempting, and ended ones of the plans in flight.
-    HERD_CHECK(sequences_.size() <
-                   std::uint64_t{config_.queue_requests_max} + std::uint64_t{config_.max_num_seqs} * (2 + config_.steps_ahead),
+    HERD_CHECK(sequences_.size() < std::uint64_t{config_.queue_requests_max} +
+                                       std::uint64_t{config_.max_num_seqs} * (2 + config_.steps_ahead),
                "more sequences than queue and steps can hold");
     sequences_.emplace_back();
     return static_cast<Slot>(sequences_.size() - 1);
@@ -184,12 +185,21 @@ void Scheduler::end_sequence(Slot slot, TokenDelta& delta, FinishReason reason, 
   delta.error = std::move(error);
   delta.cached_tokens = sequence.cached_tokens;
   switch (reason) {
-    case FinishReason::kStop: ++counters_.finished_stop; break;
-    case FinishReason::kLength: ++counters_.finished_length; break;
-    case FinishReason::kAborted: ++counters_.aborted; break;
-    case FinishReason::kFailed: ++counters_.failed; break;
+    case FinishReason::kStop:
+      ++counters_.finished_stop;
+      break;
+    case FinishReason::kLength:
+      ++counters_.finished_length;
+      break;
+    case FinishReason::kAborted:
+      ++counters_.aborted;
+      break;
+    case FinishReason::kFailed:
+      ++counters_.failed;
+      break;
     case FinishReason::kNone:
-    case FinishReason::kRefused: HERD_CHECK(false, "not an end of an accepted sequence");
+    case FinishReason::kRefused:
+      HERD_CHECK(false, "not an end of an accepted sequence");
   }
   open_.erase(sequence.id);
   switch (sequence.state) {
@@ -203,9 +213,11 @@ void Scheduler::end_sequence(Slot slot, TokenDelta& delta, FinishReason reason, 
       running_.erase(std::ranges::find(running_, slot));
       start_draining(slot);
       break;
-    case SequenceState::kPreempting: break;  // released and draining already
+    case SequenceState::kPreempting:
+      break;  // released and draining already
     case SequenceState::kFree:
-    case SequenceState::kEnded: HERD_CHECK(false, "a sequence ends once");
+    case SequenceState::kEnded:
+      HERD_CHECK(false, "a sequence ends once");
   }
   sequence.state = SequenceState::kEnded;
   settle(slot);
@@ -248,7 +260,8 @@ SchedulerStats Scheduler::stats() const {
   stats.plans_outstanding = static_cast<std::uint32_t>(outstanding_.size());
   for (const Rank& rank : waiting_) {
     const Instant since = sequences_[std::get<Slot>(rank)].submitted_at;
-    if (stats.oldest_waiting_since == Instant{} || since < stats.oldest_waiting_since) stats.oldest_waiting_since = since;
+    if (stats.oldest_waiting_since == Instant{} || since < stats.oldest_waiting_since)
+      stats.oldest_waiting_since = since;
   }
   stats.blocks = blocks_.stats();
   return stats;

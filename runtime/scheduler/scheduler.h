@@ -37,40 +37,40 @@
 namespace herd::scheduler {
 
 enum class SchedulingPolicy : std::uint8_t {
-  kFcfs = 0,   // by arrival
-  kPriority,   // lower priority value first, then arrival
+  kFcfs = 0,  // by arrival
+  kPriority,  // lower priority value first, then arrival
 };
 
 // Value.
 struct SchedulerConfig {
-  std::uint32_t max_num_seqs = 64;             // sequences known to ranks at one time
-  std::uint32_t max_num_batched_tokens = 512;  // rows of one step; at least max_num_seqs
-  std::uint32_t max_prefill_seqs = 32;         // sequences prefilling in one step (--max-ce-batch-size)
-  std::uint32_t prefill_chunk_max = 0;         // rows of one sequence's chunk; 0: only the step's budget
-  std::uint32_t queue_requests_max = 1024;     // waiting sequences
-  std::uint64_t queue_tokens_max = 1ULL << 20; // tokens of waiting sequences; at least max_model_len
-  std::uint32_t max_model_len = 0;             // prompt + emitted tokens of one sequence
+  std::uint32_t max_num_seqs = 64;              // sequences known to ranks at one time
+  std::uint32_t max_num_batched_tokens = 512;   // rows of one step; at least max_num_seqs
+  std::uint32_t max_prefill_seqs = 32;          // sequences prefilling in one step (--max-ce-batch-size)
+  std::uint32_t prefill_chunk_max = 0;          // rows of one sequence's chunk; 0: only the step's budget
+  std::uint32_t queue_requests_max = 1024;      // waiting sequences
+  std::uint64_t queue_tokens_max = 1ULL << 20;  // tokens of waiting sequences; at least max_model_len
+  std::uint32_t max_model_len = 0;              // prompt + emitted tokens of one sequence
   std::uint32_t block_size = kv::kBlockSizeDefault;
   std::uint32_t num_blocks = 0;
-  std::uint32_t watermark_blocks = 0;          // kept available at admission while others run; 0: 1 % of the pool
+  std::uint32_t watermark_blocks = 0;  // kept available at admission while others run; 0: 1 % of the pool
   bool prefix_caching = true;
   SchedulingPolicy policy = SchedulingPolicy::kFcfs;
-  std::uint32_t steps_ahead = 2;               // plans out at one time: 2 = one step ahead, 1 = off
-  std::uint32_t preempt_every_steps = 0;       // tests: preempt one sequence in every n-th plan; 0: never
-  std::uint32_t hash_bits = 64;                // tests: weaker block hashes, see kv::BlockManagerConfig
+  std::uint32_t steps_ahead = 2;          // plans out at one time: 2 = one step ahead, 1 = off
+  std::uint32_t preempt_every_steps = 0;  // tests: preempt one sequence in every n-th plan; 0: never
+  std::uint32_t hash_bits = 64;           // tests: weaker block hashes, see kv::BlockManagerConfig
   bool operator==(const SchedulerConfig&) const = default;
 
-  [[nodiscard]] Status validate() const;       // kUsage with the field's name
+  [[nodiscard]] Status validate() const;  // kUsage with the field's name
 };
 
 // Plain numbers; the actor exports them. Counters rise only.
 struct SchedulerStats {
   std::uint32_t num_waiting = 0;
   std::uint64_t queue_tokens = 0;
-  std::uint32_t num_running = 0;         // known to ranks
-  std::uint32_t num_draining = 0;        // blocks held for a step in flight
+  std::uint32_t num_running = 0;   // known to ranks
+  std::uint32_t num_draining = 0;  // blocks held for a step in flight
   std::uint32_t plans_outstanding = 0;
-  Instant oldest_waiting_since;          // 0 when none waits
+  Instant oldest_waiting_since;  // 0 when none waits
   std::uint64_t accepted = 0;
   std::uint64_t refused_overloaded = 0;
   std::uint64_t refused_bad_input = 0;
@@ -80,11 +80,11 @@ struct SchedulerStats {
   std::uint64_t failed = 0;
   std::uint64_t preemptions = 0;
   std::uint64_t steps_planned = 0;
-  std::uint64_t prefill_rows = 0;        // planned, recomputed ones included
+  std::uint64_t prefill_rows = 0;  // planned, recomputed ones included
   std::uint64_t decode_rows = 0;
   std::uint64_t tokens_emitted = 0;
-  std::uint64_t tokens_discarded = 0;    // computed past the end of a sequence
-  std::uint64_t stale_results = 0;       // of another epoch or step: dropped
+  std::uint64_t tokens_discarded = 0;  // computed past the end of a sequence
+  std::uint64_t stale_results = 0;     // of another epoch or step: dropped
   kv::BlockStats blocks;
   bool operator==(const SchedulerStats&) const = default;
 };
@@ -168,20 +168,20 @@ class Scheduler {
   Epoch epoch_;
   bool lost_ = false;
   kv::BlockManager blocks_;
-  std::vector<Sequence> sequences_;                 // by slot
+  std::vector<Sequence> sequences_;  // by slot
   std::vector<Slot> free_slots_;
-  std::unordered_map<SequenceId, Slot> open_;       // look-up only, never iterated for a decision
+  std::unordered_map<SequenceId, Slot> open_;  // look-up only, never iterated for a decision
   std::set<Rank> waiting_;
-  std::vector<Slot> running_;                       // in service order
-  std::deque<PlanInFlight> outstanding_;            // at most steps_ahead
-  std::vector<SequenceId> released_;                // for the next plan
+  std::vector<Slot> running_;             // in service order
+  std::deque<PlanInFlight> outstanding_;  // at most steps_ahead
+  std::vector<SequenceId> released_;      // for the next plan
   std::uint64_t queue_tokens_ = 0;
-  std::uint32_t blocks_returning_ = 0;              // sum over draining sequences
+  std::uint32_t blocks_returning_ = 0;  // sum over draining sequences
   std::uint32_t num_draining_ = 0;
   std::uint32_t preempt_next_ = 0;
   std::uint64_t next_arrival_ = 0;
   StepId last_step_;
-  SchedulerStats counters_;                         // the counting fields only
+  SchedulerStats counters_;  // the counting fields only
 };
 
 }  // namespace herd::scheduler

@@ -44,10 +44,12 @@ void Scheduler::check_integrity() const {
       case SequenceState::kRunning:
         ++running;
         HERD_CHECK(std::ranges::count(running_, slot) == 1, "a running sequence is not listed once");
-        HERD_CHECK(sequence.planned_tokens <= std::uint64_t{blocks} * config_.block_size, "rows are planned beyond the blocks");
+        HERD_CHECK(sequence.planned_tokens <= std::uint64_t{blocks} * config_.block_size,
+                   "rows are planned beyond the blocks");
         HERD_CHECK(sequence.sent_blocks <= blocks && sequence.computed_tokens <= sequence.planned_tokens,
                    "a running sequence's lengths contradict each other");
-        HERD_CHECK(sequence.planned_tokens < sequence.tokens_max || !sequence.sampling, "rows are planned beyond the end");
+        HERD_CHECK(sequence.planned_tokens < sequence.tokens_max || !sequence.sampling,
+                   "rows are planned beyond the end");
         break;
       case SequenceState::kPreempting:
       case SequenceState::kEnded:
@@ -64,7 +66,8 @@ void Scheduler::check_integrity() const {
   HERD_CHECK(queue_tokens == queue_tokens_ && draining == num_draining_ && returning == blocks_returning_,
              "sums over sequences are off");
   HERD_CHECK(running <= config_.max_num_seqs, "more sequences run than ranks can hold");
-  HERD_CHECK(std::ranges::is_sorted(running_, {}, [this](Slot slot) { return rank_of(slot); }), "running is out of order");
+  HERD_CHECK(std::ranges::is_sorted(running_, {}, [this](Slot slot) { return rank_of(slot); }),
+             "running is out of order");
   blocks_.check_integrity(tables);
 }
 

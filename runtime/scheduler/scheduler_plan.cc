@@ -19,7 +19,8 @@ std::optional<StepPlan> Scheduler::plan_step(Instant /*now*/) {
   plan_admissions(plan, record, budget);
   plan.released = std::exchange(released_, {});
   if (plan.slices.empty() && plan.released.empty()) {
-    HERD_CHECK(!outstanding_.empty() || (running_.empty() && waiting_.empty()), "work is open but nothing can be planned");
+    HERD_CHECK(!outstanding_.empty() || (running_.empty() && waiting_.empty()),
+               "work is open but nothing can be planned");
     return std::nullopt;
   }
   plan.epoch = epoch_;
@@ -96,8 +97,9 @@ void Scheduler::plan_admissions(StepPlan& plan, PlanInFlight& record, Budget& bu
     Sequence& sequence = sequences_[slot];
     const bool alone = running_.empty() && num_draining_ == 0;
     // Rows asked for must be computed, so such a sequence does not read the cache.
-    const auto admission = blocks_.admit(sequence.table, sequence.tokens, sequence.cache_salt,
-                                         sequence.output == OutputSelector::kNone, alone ? 0 : config_.watermark_blocks);
+    const auto admission =
+        blocks_.admit(sequence.table, sequence.tokens, sequence.cache_salt, sequence.output == OutputSelector::kNone,
+                      alone ? 0 : config_.watermark_blocks);
     if (!admission) return;
     waiting_.erase(waiting_.begin());
     queue_tokens_ -= sequence.num_tokens();
@@ -109,10 +111,10 @@ void Scheduler::plan_admissions(StepPlan& plan, PlanInFlight& record, Budget& bu
     sequence.sampled_since_admission = false;
     if (!sequence.was_admitted) sequence.cached_tokens = std::min(admission->cached_tokens, sequence.prompt_tokens);
     sequence.was_admitted = true;
-    running_.insert(std::ranges::upper_bound(running_, rank_of(slot), {}, [this](Slot other) { return rank_of(other); }),
-                    slot);
-    plan.started.push_back({sequence.id, sequence.tokens, sequence.prompt_tokens, sequence.params, sequence.stop_ids, 0,
-                            sequence.output});
+    running_.insert(
+        std::ranges::upper_bound(running_, rank_of(slot), {}, [this](Slot other) { return rank_of(other); }), slot);
+    plan.started.push_back(
+        {sequence.id, sequence.tokens, sequence.prompt_tokens, sequence.params, sequence.stop_ids, 0, sequence.output});
     const auto first = sequence.table.blocks.begin();
     plan.started_blocks.emplace_back(first, first + admission->cached_blocks);
     plan_prefill_chunk(slot, plan, record, budget);
@@ -135,8 +137,8 @@ void Scheduler::add_slice(Slot slot, std::uint32_t rows, bool sample, StepPlan& 
   const std::uint32_t position = sequence.planned_tokens;
   const std::uint32_t output_index = sample ? position + rows - sequence.prompt_tokens : 0;
   const std::vector<BlockId>& blocks = sequence.table.blocks;
-  plan.slices.push_back({sequence.id, position, rows, {blocks.begin() + sequence.sent_blocks, blocks.end()}, sample,
-                         output_index});
+  plan.slices.push_back(
+      {sequence.id, position, rows, {blocks.begin() + sequence.sent_blocks, blocks.end()}, sample, output_index});
   record.slices.push_back({slot, position, rows, sample, output_index});
   sequence.sent_blocks = static_cast<std::uint32_t>(blocks.size());
   sequence.planned_tokens += rows;

@@ -30,7 +30,8 @@ OutputRows rows_from(const OutputRows& rows, std::uint32_t first) {
   OutputRows kept{rows.sequence, first, rows.rows - skipped, rows.layers, rows.width, {}};
   for (std::size_t layer = 0; layer < rows.layers; ++layer) {
     const auto begin = rows.values.begin() + static_cast<std::ptrdiff_t>((layer * rows.rows + skipped) * rows.width);
-    kept.values.insert(kept.values.end(), begin, begin + static_cast<std::ptrdiff_t>(std::size_t{kept.rows} * rows.width));
+    kept.values.insert(kept.values.end(), begin,
+                       begin + static_cast<std::ptrdiff_t>(std::size_t{kept.rows} * rows.width));
   }
   return kept;
 }
@@ -69,7 +70,8 @@ void Scheduler::fail_all(const Status& status, std::vector<TokenDelta>& deltas) 
   std::vector<std::pair<std::uint64_t, Slot>> open;
   for (Slot slot = 0; slot < sequences_.size(); ++slot) {
     const SequenceState state = sequences_[slot].state;
-    if (state != SequenceState::kFree && state != SequenceState::kEnded) open.emplace_back(sequences_[slot].arrival, slot);
+    if (state != SequenceState::kFree && state != SequenceState::kEnded)
+      open.emplace_back(sequences_[slot].arrival, slot);
   }
   std::ranges::sort(open);
   for (const auto& [arrival, slot] : open) end_sequence(slot, deltas.emplace_back(), FinishReason::kFailed, status);
@@ -100,7 +102,8 @@ void Scheduler::take_slice(const SliceInFlight& slice, const StepResult& result,
       end_sequence(slice.slot, delta, FinishReason::kLength, {});
     }
   }
-  if (delta.has_token || delta.finish != FinishReason::kNone || !delta.outputs.empty()) deltas.push_back(std::move(delta));
+  if (delta.has_token || delta.finish != FinishReason::kNone || !delta.outputs.empty())
+    deltas.push_back(std::move(delta));
 }
 
 void Scheduler::take_token(Slot slot, const SampledToken& sampled, TokenDelta& delta) {
@@ -113,7 +116,8 @@ void Scheduler::take_token(Slot slot, const SampledToken& sampled, TokenDelta& d
   ++counters_.tokens_emitted;
   delta.has_token = true;
   delta.token = sampled;
-  if (sequence.emitted_tokens() > sequence.params.min_tokens && std::ranges::count(sequence.stop_ids, sampled.token) > 0) {
+  if (sequence.emitted_tokens() > sequence.params.min_tokens &&
+      std::ranges::count(sequence.stop_ids, sampled.token) > 0) {
     end_sequence(slot, delta, FinishReason::kStop, {});
   } else if (sequence.num_tokens() >= sequence.tokens_max) {
     end_sequence(slot, delta, FinishReason::kLength, {});

@@ -24,26 +24,26 @@ struct Sequence {
   SequenceState state = SequenceState::kFree;
   SequenceId id;
   std::uint32_t attempt = 0;
-  std::vector<TokenId> tokens;       // prompt + emitted
+  std::vector<TokenId> tokens;  // prompt + emitted
   std::uint32_t prompt_tokens = 0;
-  std::uint32_t tokens_max = 0;      // tokens.size() at which it ends with kLength
-  bool sampling = true;              // false: scoring only, ends when the prompt is computed
+  std::uint32_t tokens_max = 0;  // tokens.size() at which it ends with kLength
+  bool sampling = true;          // false: scoring only, ends when the prompt is computed
   sampling::SamplingParams params;
-  std::vector<TokenId> stop_ids;     // end of sequence (unless ignored) and stop tokens
+  std::vector<TokenId> stop_ids;  // end of sequence (unless ignored) and stop tokens
   std::int32_t priority = 0;
-  std::uint64_t arrival = 0;         // accepted submissions before this one
+  std::uint64_t arrival = 0;  // accepted submissions before this one
   std::uint64_t cache_salt = 0;
   OutputSelector output = OutputSelector::kNone;
   Instant submitted_at;
 
   kv::BlockTable table;
-  std::uint32_t prefill_target = 0;    // tokens.size() at the last admission
-  std::uint32_t planned_tokens = 0;    // rows [0, planned) are cached, computed or in flight
-  std::uint32_t computed_tokens = 0;   // rows [0, computed) are cached or acknowledged
+  std::uint32_t prefill_target = 0;   // tokens.size() at the last admission
+  std::uint32_t planned_tokens = 0;   // rows [0, planned) are cached, computed or in flight
+  std::uint32_t computed_tokens = 0;  // rows [0, computed) are cached or acknowledged
   std::uint32_t steps_in_flight = 0;
-  std::uint32_t samples_in_flight = 0; // tokens those steps will bring
-  std::uint32_t sent_blocks = 0;       // leading blocks of the table that ranks know
-  std::uint32_t blocks_returning = 0;  // kPreempting, kEnded: what its free() is expected to bring
+  std::uint32_t samples_in_flight = 0;  // tokens those steps will bring
+  std::uint32_t sent_blocks = 0;        // leading blocks of the table that ranks know
+  std::uint32_t blocks_returning = 0;   // kPreempting, kEnded: what its free() is expected to bring
   bool sampled_since_admission = false;
   bool was_admitted = false;
   std::uint32_t cached_tokens = 0;     // prompt tokens from the prefix cache at the first admission

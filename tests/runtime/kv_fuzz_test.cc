@@ -1,0 +1,314 @@
+// Random operations on a BlockManager against a naive model: ordered maps keyed by whole prefixes instead of hashes,
+// a list instead of links, counts instead of references. With full hashes every decision must be the model's; with
+// hashes of a few bits hits may be lost, and what is served must still hold the right tokens.
+
+#include <algorithm>
+#include <cstdio>
+#include <list>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "runtime/kv/block_manager.h"
+#include "tests/runtime/scheduler_fuzz_options.h"
+
+namespace herd::kv {
+namespace {
+
+using Prefix = std::pair<std::uint64_t, std::vector<TokenId>>;  // salt, all tokens up to the block's end
+using Life = std::pair<std::uint32_t, std::uint32_t>;           // block, how many times it had been handed out
+constexpr Life kRoot{0xFFFFFFFF, 0};
+
+class NaiveModel {
+ public:
+  NaiveModel(std::uint32_t block_size, std::uint32_t num_blocks)
+      : block_size_(block_size), lives_(num_blocks), holders_(num_blocks) {
+    for (std::uint32_t i = 0; i < num_blocks; ++i) free_.insert(i);
+  }
+
+  struct Table {
+    std::vector<std::uint32_t> blocks;
+    std::vector<Life> published;  // canonical block of each published one
+  };
+
+  std::vector<Life> find(const std::vector<TokenId>& tokens, std::uint64_t salt) const {
+    std::vector<Life> found;
+    Life parent = kRoot;
+    for (std::size_t end = block_size_; end < tokens.size(); end += block_size_) {
+      const auto entry = cached_.find({salt, {tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(end)}});
+      if (entry == cached_.end() || entry->second.second != parent) break;
+      parent = entry->second.first;
+      found.push_back(parent);
+    }
+    return found;
+  }
+  std::size_t available() const { return free_.size() + idle_.size(); }
+  bool is_idle(std::uint32_t block) const { return std::ranges::count(idle_, block) > 0; }
+
+  void admit(Table& table, const std::vector<Life>& cached, const std::vector<std::uint32_t>& blocks) {
+    table.published = cached;
+    for (const Life& life : cached) {
+      if (is_idle(life.first)) idle_.remove(life.first);
+      ++holders_[life.first];
+      table.blocks.push_back(life.first);
+    }
+    take(table, {blocks.begin() + static_cast<std::ptrdiff_t>(cached.size()), blocks.end()});
+  }
+  // `blocks` were handed out by the manager; each must be one that could be.
+  void take(Table& table, const std::vector<std::uint32_t>& blocks) {
+    for (const std::uint32_t block : blocks) {
+      if (free_.empty()) {
+        ASSERT_FALSE(idle_.empty());
+        ASSERT_EQ(block, idle_.front()) << "not the least recently used block";
+        idle_.pop_front();
+        forget(block);
+        ++evictions;
+      } else {
+        ASSERT_EQ(free_.erase(block), 1U) << "a block that is not free";
+      }
+      ++lives_[block];
+      holders_[block] = 1;
+      table.blocks.push_back(block);
+    }
+  }
+  void publish(Table& table, const std::vector<TokenId>& tokens, std::uint64_t salt) {
+    const std::size_t full = tokens.size() / block_size_;
+    if (table.published.size() >= full) return;
+    if (!table.published.empty() && !is_cached(table.published.back())) table.published.clear();
+    while (table.published.size() < full) {
+      const std::size_t i = table.published.size();
+      const Prefix prefix{salt, {tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>((i + 1) * block_size_)}};
+      const Life parent = i == 0 ? kRoot : table.published.back();
+      auto entry = cached_.find(prefix);
+      if (entry != cached_.end() && entry->second.second != parent) {
+        const std::uint32_t old = entry->second.first.first;
+        cached_.erase(entry);
+        if (is_idle(old)) {
+          idle_.remove(old);
+          free_.insert(old);
+        }
+        entry = cached_.end();
+      }
+      if (entry == cached_.end())
+        entry = cached_.emplace(prefix, std::pair(Life{table.blocks[i], lives_[table.blocks[i]]}, parent)).first;
+      table.published.push_back(entry->second.first);
+    }
+  }
+  void free(Table& table) {
+    std::ranges::reverse(table.blocks);
+    for (const std::uint32_t block : table.blocks) {
+      if (--holders_[block] > 0) continue;
+      if (is_cached({block, lives_[block]})) {
+        idle_.push_back(block);
+      } else {
+        free_.insert(block);
+      }
+    }
+    table = {};
+  }
+
+  std::uint64_t evictions = 0;
+  std::size_t num_free() const { return free_.size(); }
+  std::size_t num_idle() const { return idle_.size(); }
+
+ private:
+  bool is_cached(const Life& life) const {
+    return std::ranges::any_of(cached_, [&](const auto& entry) { return entry.second.first == life; });
+  }
+  void forget(std::uint32_t block) {
+    std::erase_if(cached_, [&](const auto& entry) { return entry.second.first.first == block; });
+  }
+
+  std::uint32_t block_size_;
+  std::vector<std::uint32_t> lives_;
+  std::vector<std::uint32_t> holders_;
+  std::set<std::uint32_t> free_;
+  std::list<std::uint32_t> idle_;
+  std::map<Prefix, std::pair<Life, Life>> cached_;  // canonical block and what it follows
+};
+
+struct Totals {
+  std::uint64_t operations = 0, hits = 0, evictions = 0, refused = 0, grown = 0;
+};
+
+class Episode {
+ public:
+  Episode(std::uint64_t seed, Totals& totals)
+      : engine_(seed),
+        totals_(totals),
+        exact_(seed % 3 != 0),
+        config_{below(4) == 0 ? 32U : 16U, 1 + below(24), true, exact_ ? 64 : 1 + below(6)},
+        manager_(config_),
+        model_(config_.block_size, config_.num_blocks),
+        content_(config_.num_blocks) {}
+
+  void run(int operations) {
+    for (int i = 0; i < operations && !testing::Test::HasFatalFailure(); ++i) {
+      ++totals_.operations;
+      operate();
+      check();
+    }
+    while (!live_.empty() && !testing::Test::HasFatalFailure()) release(0);
+    EXPECT_EQ(manager_.stats().num_held, 0U);
+    totals_.evictions += manager_.stats().evicted_blocks;
+  }
+
+ private:
+  struct Live {
+    BlockTable table;
+    NaiveModel::Table naive;
+    std::vector<TokenId> tokens;
+    std::uint64_t salt = 0;
+    std::size_t computed = 0;
+  };
+
+  std::uint32_t below(std::uint32_t bound) { return static_cast<std::uint32_t>(engine_() % bound); }
+
+  void operate() {
+    const std::uint32_t choice = below(10);
+    if (choice < 3 || live_.empty()) return admit();
+    const std::uint32_t index = below(static_cast<std::uint32_t>(live_.size()));
+    if (choice < 5) return release(index);
+    if (choice < 8) return compute(live_[index]);
+    grow(live_[index]);
+  }
+
+  void admit() {
+    Live live;
+    live.salt = below(8) == 0 ? 1 : 0;
+    // Long runs of one of two tokens, so that prefixes are shared often and part late.
+    const std::uint32_t length = 1 + below(config_.block_size * 6);
+    TokenId token = static_cast<TokenId>(below(2));
+    for (std::uint32_t i = 0; i < length; ++i) {
+      if (below(40) == 0) token = 1 - token;
+      live.tokens.push_back(token);
+    }
+    const std::uint32_t left = below(4) == 0 ? below(4) : 0;
+    const bool read = below(10) != 0;
+    const std::vector<Life> expected = read ? model_.find(live.tokens, live.salt) : std::vector<Life>();
+    std::size_t need = manager_.blocks_for(length) - expected.size() + left;
+    for (const Life& life : expected) need += model_.is_idle(life.first) ? 1 : 0;
+    const bool can = manager_.can_admit(live.table, live.tokens, live.salt, read, left);
+    const auto admission = manager_.admit(live.table, live.tokens, live.salt, read, left);
+    ASSERT_EQ(can, admission.has_value());
+    if (exact_) {
+      ASSERT_EQ(admission.has_value(), need <= model_.available());
+    }
+    if (!admission) {
+      ++totals_.refused;
+      return;
+    }
+    ASSERT_LT(admission->cached_tokens, length);
+    std::vector<Life> cached(expected.begin(),
+                             expected.begin() + std::min<std::ptrdiff_t>(admission->cached_blocks,
+                                                                         static_cast<std::ptrdiff_t>(expected.size())));
+    if (exact_) {
+      ASSERT_EQ(admission->cached_blocks, expected.size());
+      for (std::size_t i = 0; i < cached.size(); ++i) ASSERT_EQ(live.table.blocks[i].value, cached[i].first);
+      model_.admit(live.naive, cached, ids(live.table, 0));
+    }
+    totals_.hits += admission->cached_blocks;
+    live.computed = admission->cached_tokens;
+    for (std::size_t i = 0; i < live.computed; ++i) {
+      ASSERT_EQ(content_at(live, i), std::pair(live.salt, live.tokens[i])) << "a cached block holds other tokens";
+    }
+    for (std::size_t i = admission->cached_blocks; i < live.table.blocks.size(); ++i)
+      content_[live.table.blocks[i].value].clear();
+    live_.push_back(std::move(live));
+  }
+
+  void compute(Live& live) {
+    // Through a whole prefix check: every earlier slot must still hold what was written.
+    for (std::size_t i = 0; i < live.computed; ++i)
+      ASSERT_EQ(content_at(live, i), std::pair(live.salt, live.tokens[i])) << "overwritten";
+    const std::size_t end = live.computed + below(static_cast<std::uint32_t>(live.tokens.size() - live.computed) + 1);
+    for (; live.computed < end; ++live.computed) {
+      const BlockId block = live.table.blocks[live.computed / config_.block_size];
+      ASSERT_EQ(manager_.pool().references(block), 1U) << "writes to a shared block";
+      content_[block.value].push_back({live.salt, live.tokens[live.computed]});
+    }
+    const std::vector<TokenId> computed(live.tokens.begin(), live.tokens.begin() + static_cast<std::ptrdiff_t>(end));
+    manager_.on_computed(live.table, computed, live.salt);
+    if (exact_) model_.publish(live.naive, computed, live.salt);
+  }
+
+  void grow(Live& live) {
+    const std::size_t before = live.table.blocks.size();
+    const std::size_t length = live.tokens.size() + 1 + below(config_.block_size);
+    const std::size_t need = manager_.blocks_for(length) - std::min<std::size_t>(before, manager_.blocks_for(length));
+    const bool grown = manager_.grow(live.table, length);
+    if (exact_) {
+      ASSERT_EQ(grown, need <= model_.available());
+      if (grown) model_.take(live.naive, ids(live.table, before));
+    }
+    if (!grown) {
+      ASSERT_EQ(live.table.blocks.size(), before);
+      return;
+    }
+    for (std::size_t i = before; i < live.table.blocks.size(); ++i) content_[live.table.blocks[i].value].clear();
+    while (live.tokens.size() < length) live.tokens.push_back(static_cast<TokenId>(below(2)));
+    ++totals_.grown;
+  }
+
+  void release(std::uint32_t index) {
+    manager_.free(live_[index].table);
+    if (exact_) model_.free(live_[index].naive);
+    live_.erase(live_.begin() + index);
+  }
+
+  void check() {
+    std::vector<const BlockTable*> tables;
+    for (const Live& live : live_) tables.push_back(&live.table);
+    manager_.check_integrity(tables);
+    const BlockStats stats = manager_.stats();
+    ASSERT_EQ(stats.num_free + stats.num_idle + stats.num_held, config_.num_blocks);
+    if (!exact_) return;
+    ASSERT_EQ(stats.num_free, model_.num_free());
+    ASSERT_EQ(stats.num_idle, model_.num_idle());
+    ASSERT_EQ(stats.evicted_blocks, model_.evictions);
+  }
+
+  static std::vector<std::uint32_t> ids(const BlockTable& table, std::size_t first) {
+    std::vector<std::uint32_t> ids;
+    for (std::size_t i = first; i < table.blocks.size(); ++i) ids.push_back(table.blocks[i].value);
+    return ids;
+  }
+  const std::pair<std::uint64_t, TokenId>& content_at(const Live& live, std::size_t position) const {
+    return content_[live.table.blocks[position / config_.block_size].value].at(position % config_.block_size);
+  }
+
+  std::mt19937_64 engine_;
+  Totals& totals_;
+  bool exact_;
+  BlockManagerConfig config_;
+  BlockManager manager_;
+  NaiveModel model_;
+  std::vector<std::vector<std::pair<std::uint64_t, TokenId>>> content_;  // by block: what its slots hold
+  std::vector<Live> live_;
+};
+
+TEST(BlockManagerFuzz, DecidesAsTheNaiveModelAndServesOnlyWhatWasWritten) {
+  const FuzzOptions& options = fuzz_options();
+  Totals totals;
+  for (std::uint64_t seed = options.seed; totals.operations < options.operations; ++seed) {
+    SCOPED_TRACE("episode seed " + std::to_string(seed) + "; repeat with --seed " + std::to_string(seed) +
+                 " --operations 1");
+    Episode(seed, totals).run(500);
+    if (HasFailure()) return;
+  }
+  std::printf("  operations %llu  hit blocks %llu  evictions %llu  refused %llu  grown %llu\n",
+              static_cast<unsigned long long>(totals.operations), static_cast<unsigned long long>(totals.hits),
+              static_cast<unsigned long long>(totals.evictions), static_cast<unsigned long long>(totals.refused),
+              static_cast<unsigned long long>(totals.grown));
+  if (options.operations < 50000) return;
+  EXPECT_GE(totals.hits, options.operations / 1000);
+  EXPECT_GE(totals.evictions, options.operations / 1000);
+}
+
+}  // namespace
+}  // namespace herd::kv

@@ -1,0 +1,398 @@
+// Random submissions, aborts, delays, failures and resubmissions against one Scheduler, with a toy shard that reads
+// through the block tables (tests/sim/toy_shard.h) and a checker of plans. The oracle is toy_stream(): whatever the
+// schedule, every sequence yields exactly the pure function of its prompt, seed and limits. Each episode draws its own
+// configuration and leaves out a random half of the features (Groce et al., Swarm Testing, ISSTA 2012).
+
+#include <algorithm>
+#include <cstdio>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "runtime/scheduler/scheduler.h"
+#include "tests/runtime/scheduler_fuzz_options.h"
+#include "tests/sim/plan_checker.h"
+#include "tests/sim/toy_shard.h"
+
+namespace herd::scheduler {
+namespace {
+
+constexpr TokenId kVocab = 48;
+constexpr Epoch kEpoch{7};
+
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : engine_(seed) {}
+  std::uint32_t below(std::uint64_t bound) { return static_cast<std::uint32_t>(engine_() % bound); }
+  std::uint32_t between(std::uint32_t low, std::uint32_t high) { return low + below(std::uint64_t{high} - low + 1); }
+  bool one_in(std::uint32_t n) { return below(n) == 0; }
+  std::uint64_t word() { return engine_(); }
+
+ private:
+  std::mt19937_64 engine_;
+};
+
+struct Totals {
+  std::uint64_t operations = 0, episodes = 0, accepted = 0, refused = 0, resubmitted = 0, scored = 0;
+  std::uint64_t stops = 0, lengths = 0, aborts = 0, failures = 0, lost = 0;
+  std::uint64_t preemptions = 0, evictions = 0, hit_blocks = 0, tokens = 0, discarded = 0, steps = 0;
+};
+
+// One open attempt of a sequence, as the client sees it.
+struct Expected {
+  Submission submission;
+  sim::ToyStream stream;
+  std::uint32_t next = 0;      // output index of the next token
+  std::uint32_t next_row = 0;  // of the rows asked for
+};
+
+class Episode {
+ public:
+  Episode(std::uint64_t seed, Totals& totals) : random_(seed), totals_(totals) {
+    draw_config();
+    scheduler_ = std::make_unique<Scheduler>(config_, kEpoch);
+    checker_ = std::make_unique<sim::PlanChecker>(config_);
+    sim::ToyConfig toy{config_.block_size, config_.num_blocks, kVocab, 0, seed};
+    if (poison_) toy.poison_per_million = 3000;
+    shard_ = std::make_unique<sim::ToyShard>(toy);
+  }
+
+  void run(std::uint64_t operations) {
+    for (std::uint64_t i = 0; i < operations && !testing::Test::HasFatalFailure() && !lost_; ++i) {
+      ++totals_.operations;
+      operate();
+      check();
+    }
+    if (!lost_) drain();
+    collect();
+  }
+
+ private:
+  void draw_config() {
+    config_.block_size = random_.one_in(5) ? 32 : 16;
+    config_.max_model_len = random_.between(8, 150);
+    const std::uint32_t blocks_of_one = config_.max_model_len / config_.block_size + 1;
+    config_.num_blocks = random_.between(blocks_of_one, blocks_of_one + random_.between(0, 30));
+    if (random_.one_in(8)) config_.num_blocks = random_.between(1, blocks_of_one);
+    config_.max_num_seqs = random_.between(1, 12);
+    config_.max_num_batched_tokens = config_.max_num_seqs + random_.below(random_.one_in(2) ? 12 : 120);
+    config_.max_prefill_seqs = random_.between(1, 6);
+    if (random_.one_in(3)) config_.prefill_chunk_max = random_.between(1, 40);
+    config_.queue_requests_max = random_.one_in(3) ? random_.between(1, 6) : 40;
+    config_.queue_tokens_max = config_.max_model_len * std::uint64_t{random_.one_in(3) ? 2U : 40U};
+    if (random_.one_in(3) && config_.num_blocks > 3) config_.watermark_blocks = random_.between(1, 2);
+    config_.prefix_caching = !random_.one_in(5);
+    config_.policy = random_.one_in(2) ? SchedulingPolicy::kPriority : SchedulingPolicy::kFcfs;
+    config_.steps_ahead = random_.one_in(3) ? 1 : 2;
+    if (random_.one_in(4)) config_.preempt_every_steps = random_.between(1, 9);
+    if (random_.one_in(3)) config_.hash_bits = random_.between(1, 5);  // collisions all the time
+    poison_ = random_.one_in(4);
+    scoring_ = random_.one_in(2);
+    aborts_ = !random_.one_in(3);
+    resubmits_ = random_.one_in(2);
+    failed_steps_ = random_.one_in(6);
+    loses_ = random_.one_in(8);
+    submit_weight_ = random_.between(5, 40);
+    for (std::vector<TokenId>& stem : stems_) {
+      stem.resize(config_.max_model_len);
+      for (TokenId& token : stem) token = static_cast<TokenId>(random_.below(kVocab));
+    }
+  }
+
+  void operate() {
+    const std::uint32_t choice = random_.below(100);
+    if (choice < submit_weight_) {
+      submit();
+    } else if (choice < submit_weight_ + 2 && aborts_) {
+      abort();
+    } else if (choice < submit_weight_ + 30) {
+      plan();
+    } else if (random_.one_in(2000) && loses_) {
+      lose();
+    } else {
+      deliver();
+    }
+  }
+
+  Submission draw_submission() {
+    Submission submission;
+    submission.sequence = SequenceId{resubmits_ && random_.one_in(10) ? 1 + random_.below(next_id_) : next_id_++};
+    submission.attempt = ++attempt_;
+    const std::vector<TokenId>& stem = stems_[random_.below(std::size(stems_))];
+    const std::uint32_t length = random_.below(config_.max_model_len + (random_.one_in(20) ? 3 : 0));
+    submission.tokens.assign(stem.begin(), stem.begin() + std::min<std::uint32_t>(length, config_.max_model_len));
+    for (std::uint32_t i = random_.below(6); i > 0; --i)
+      submission.tokens.push_back(static_cast<TokenId>(random_.below(kVocab)));
+    submission.prompt_tokens = static_cast<std::uint32_t>(submission.tokens.size());
+    submission.max_tokens = random_.one_in(4) ? random_.between(1, 3) : random_.between(1, 200);
+    submission.sampling.seed = random_.below(4);
+    submission.sampling.choice = random_.below(3);
+    if (random_.one_in(2)) submission.eos_ids = {3, 4};
+    if (random_.one_in(4)) submission.sampling.stop_token_ids = {static_cast<TokenId>(random_.below(kVocab))};
+    submission.sampling.ignore_eos = random_.one_in(6);
+    if (random_.one_in(4)) submission.sampling.min_tokens = random_.below(30);
+    submission.priority = static_cast<std::int32_t>(random_.below(4)) - 2;
+    submission.cache_salt = random_.one_in(8) ? 1 : 0;
+    if (scoring_ && random_.one_in(6)) {
+      submission.output = static_cast<OutputSelector>(random_.between(1, 6));
+      if (random_.one_in(2)) submission.max_tokens = 0;
+    }
+    return submission;
+  }
+
+  void submit() {
+    Submission submission = draw_submission();
+    Expected expected{submission, sim::toy_stream(submission, config_.max_model_len, kVocab), 0, 0};
+    const auto tokens = static_cast<std::uint32_t>(expected.stream.tokens.size());
+    if (resubmits_ && tokens > 1 && random_.one_in(4)) {  // as after a failure elsewhere
+      expected.next = random_.between(1, tokens - 1);
+      submission.tokens.insert(submission.tokens.end(), expected.stream.tokens.begin(),
+                               expected.stream.tokens.begin() + expected.next);
+      expected.submission = submission;
+      ++totals_.resubmitted;
+    }
+    const Status status = scheduler_->on_submit(submission, now());
+    const bool known = open_.contains(submission.sequence);
+    const std::uint64_t length = submission.tokens.size();
+    const std::uint64_t end =
+        std::min<std::uint64_t>(std::uint64_t{submission.prompt_tokens} + submission.max_tokens, config_.max_model_len);
+    const std::uint64_t slots = submission.max_tokens == 0 ? length : end - 1;
+    const bool bad = known || submission.prompt_tokens == 0 ||
+                     length > config_.max_model_len - (submission.max_tokens > 0 ? 1 : 0) ||
+                     slots > std::uint64_t{config_.num_blocks} * config_.block_size;
+    if (bad) {
+      ASSERT_EQ(status.code(), StatusCode::kBadInput) << status.message();
+      ASSERT_FALSE(status.message().empty());
+    }
+    if (!status.ok()) {
+      ASSERT_TRUE(bad || status.code() == StatusCode::kOverloaded) << status.message();
+      ++totals_.refused;
+      return;
+    }
+    ++totals_.accepted;
+    if (submission.max_tokens == 0) ++totals_.scored;
+    open_.emplace(submission.sequence, std::move(expected));
+  }
+
+  void abort() {
+    SequenceId id{1 + random_.below(next_id_)};  // often closed or unknown
+    if (!open_.empty() && random_.one_in(2)) id = std::next(open_.begin(), random_.below(open_.size()))->first;
+    const auto delta = scheduler_->on_abort(id);
+    ASSERT_EQ(delta.has_value(), open_.contains(id));
+    if (!delta) return;
+    ASSERT_EQ(delta->finish, FinishReason::kAborted);
+    ASSERT_FALSE(delta->has_token);
+    take(*delta);
+    ++totals_.aborts;
+  }
+
+  void plan() {
+    auto plan = scheduler_->plan_step(now());
+    if (!plan) return;
+    ASSERT_EQ(plan->epoch, kEpoch);
+    checker_->on_plan(*plan);
+    plans_.push_back(std::move(*plan));
+  }
+
+  void deliver() {
+    if (random_.one_in(50)) {  // of an older epoch or out of order
+      StepResult stale;
+      stale.epoch = Epoch{random_.one_in(2) ? 6U : 7U};
+      stale.step = StepId{1000000};
+      ASSERT_TRUE(scheduler_->on_step_done(stale, now()).empty());
+    }
+    if (plans_.empty()) return;
+    StepResult result = shard_->execute(plans_.front());
+    const bool failed = failed_steps_ && random_.one_in(150);
+    if (failed) {
+      result.sampled.clear();
+      result.outputs.clear();
+      result.status = {StatusCode::kAborted, "a collective was given up"};
+    }
+    checker_->on_result();
+    const std::vector<TokenDelta> deltas = scheduler_->on_step_done(result, now());
+    plans_.erase(plans_.begin());
+    if (failed) {
+      ASSERT_EQ(deltas.size(), open_.size());
+    }
+    for (const TokenDelta& delta : deltas) {
+      if (delta.finish == FinishReason::kFailed && !failed) {
+        ASSERT_TRUE(shard_->was_poisoned(delta.sequence)) << "a sequence read another one's NaN";
+      }
+      take(delta);
+    }
+  }
+
+  void take(const TokenDelta& delta) {
+    const auto open = open_.find(delta.sequence);
+    ASSERT_NE(open, open_.end()) << "a delta of a sequence that is not open";
+    Expected& expected = open->second;
+    ASSERT_EQ(delta.attempt, expected.submission.attempt);
+    for (const OutputRows& rows : delta.outputs) take_rows(expected, rows);
+    if (delta.has_token) {
+      ASSERT_EQ(delta.token.output_index, expected.next);
+      ASSERT_LT(expected.next, expected.stream.tokens.size()) << "a token beyond the end";
+      ASSERT_EQ(delta.token.token, expected.stream.tokens[expected.next]) << "sequence " << delta.sequence.value;
+      ++expected.next;
+      ++totals_.tokens;
+    }
+    if (delta.finish == FinishReason::kNone) {
+      ASSERT_TRUE(delta.has_token || !delta.outputs.empty());
+      ASSERT_LT(expected.next, expected.stream.tokens.size() + (delta.has_token ? 0 : 1)) << "the end is missing";
+      return;
+    }
+    ASSERT_LE(delta.cached_tokens, expected.submission.prompt_tokens);
+    if (delta.finish == FinishReason::kStop || delta.finish == FinishReason::kLength) {
+      ASSERT_EQ(delta.finish, expected.stream.finish);
+      ASSERT_EQ(expected.next, expected.stream.tokens.size()) << "tokens are missing";
+      const auto selector = expected.submission.output;
+      if (selector != OutputSelector::kNone) {
+        ASSERT_EQ(expected.next_row,
+                  expected.submission.prompt_tokens + expected.next - (expected.submission.max_tokens > 0 ? 1 : 0))
+            << "rows are missing";
+      }
+      ++(delta.finish == FinishReason::kStop ? totals_.stops : totals_.lengths);
+    } else if (delta.finish == FinishReason::kFailed) {
+      ASSERT_FALSE(delta.error.ok());
+      ++totals_.failures;
+    }
+    open_.erase(open);
+  }
+
+  void take_rows(Expected& expected, const OutputRows& rows) {
+    const OutputSelector selector = expected.submission.output;
+    const bool last_only = selector == OutputSelector::kLogitsLast || selector == OutputSelector::kHiddenLast;
+    if (last_only) {
+      ASSERT_EQ(rows.rows, 1U);
+      ASSERT_GE(rows.position, expected.submission.tokens.size() - 1);
+    } else {
+      ASSERT_EQ(rows.position, expected.next_row) << "rows with a gap or a repeat";
+    }
+    std::vector<TokenId> tokens(expected.submission.tokens.begin(),
+                                expected.submission.tokens.begin() + expected.submission.prompt_tokens);
+    tokens.insert(tokens.end(), expected.stream.tokens.begin(), expected.stream.tokens.end());
+    ASSERT_EQ(rows.values.size(), std::size_t{rows.layers} * rows.rows);
+    for (std::uint32_t layer = 0; layer < rows.layers; ++layer) {
+      for (std::uint32_t i = 0; i < rows.rows; ++i) {
+        ASSERT_EQ(rows.values[std::size_t{layer} * rows.rows + i],
+                  sim::toy_row(std::span(tokens).first(rows.position + i + 1), layer));
+      }
+    }
+    expected.next_row = rows.position + rows.rows;
+  }
+
+  void lose() {
+    const std::vector<SequenceId> lost = scheduler_->on_replica_lost();
+    ASSERT_EQ(lost.size(), open_.size());
+    for (const SequenceId id : lost) ASSERT_TRUE(open_.contains(id));
+    scheduler_->check_integrity();
+    ASSERT_TRUE(scheduler_->idle());
+    ASSERT_EQ(scheduler_->stats().blocks.num_held, 0U);
+    ASSERT_FALSE(scheduler_->plan_step(now()).has_value());
+    ASSERT_FALSE(scheduler_->on_submit(draw_submission(), now()).ok());
+    lost_ = true;
+    ++totals_.lost;
+  }
+
+  // No more submissions: everything open ends within a bound, and nothing is left anywhere.
+  void drain() {
+    const std::uint64_t bound = 200 + open_.size() * std::uint64_t{config_.max_model_len} * 20;
+    for (std::uint64_t step = 0; !(scheduler_->idle() && plans_.empty()); ++step) {
+      if (testing::Test::HasFatalFailure()) return;
+      ASSERT_LT(step, bound) << "no progress";
+      plan();
+      deliver();
+      check();
+    }
+    ASSERT_TRUE(open_.empty()) << "a sequence without a terminal delta";
+    ASSERT_EQ(scheduler_->stats().blocks.num_held, 0U) << "blocks leak";
+    ASSERT_EQ(shard_->num_sequences(), 0U) << "a rank keeps a sequence";
+    ASSERT_EQ(checker_->num_sequences(), 0U);
+  }
+
+  void check() {
+    scheduler_->check_integrity();
+    ASSERT_FALSE(shard_->violation().has_value()) << *shard_->violation();
+    ASSERT_FALSE(checker_->violation().has_value()) << *checker_->violation();
+    const SchedulerStats stats = scheduler_->stats();
+    const std::uint64_t ended = stats.finished_stop + stats.finished_length + stats.aborted + stats.failed;
+    if (!lost_) {
+      ASSERT_EQ(stats.accepted, ended + open_.size());
+    }
+    // Preempted sequences return to a queue that may have been filled meanwhile.
+    ASSERT_LE(stats.num_waiting, config_.queue_requests_max + config_.max_num_seqs * (1 + config_.steps_ahead));
+  }
+
+  void collect() {
+    const SchedulerStats stats = scheduler_->stats();
+    totals_.preemptions += stats.preemptions;
+    totals_.evictions += stats.blocks.evicted_blocks;
+    totals_.hit_blocks += stats.blocks.hit_blocks;
+    totals_.discarded += stats.tokens_discarded;
+    totals_.steps += stats.steps_planned;
+    ++totals_.episodes;
+  }
+
+  Instant now() { return {++time_}; }
+
+  Random random_;
+  Totals& totals_;
+  SchedulerConfig config_;
+  bool poison_ = false, scoring_ = false, aborts_ = false, resubmits_ = false, failed_steps_ = false, loses_ = false;
+  std::uint32_t submit_weight_ = 0;
+  std::vector<TokenId> stems_[3];
+  std::unique_ptr<Scheduler> scheduler_;
+  std::unique_ptr<sim::PlanChecker> checker_;
+  std::unique_ptr<sim::ToyShard> shard_;
+  std::map<SequenceId, Expected> open_;
+  std::vector<StepPlan> plans_;
+  std::uint64_t next_id_ = 1;
+  std::uint32_t attempt_ = 0;
+  std::int64_t time_ = 0;
+  bool lost_ = false;
+};
+
+TEST(SchedulerFuzz, EveryStreamIsThePureFunctionOfItsSubmission) {
+  const FuzzOptions& options = fuzz_options();
+  Totals totals;
+  for (std::uint64_t seed = options.seed; totals.operations < options.operations; ++seed) {
+    SCOPED_TRACE("episode seed " + std::to_string(seed) + "; repeat with --seed " + std::to_string(seed) +
+                 " --operations 1");
+    Episode(seed, totals).run(2000);
+    if (HasFailure()) return;
+  }
+  const auto print = [](const char* name, std::uint64_t value) {
+    std::printf("  %-12s %12llu\n", name, static_cast<unsigned long long>(value));
+  };
+  print("operations", totals.operations);
+  print("episodes", totals.episodes);
+  print("accepted", totals.accepted);
+  print("refused", totals.refused);
+  print("resubmitted", totals.resubmitted);
+  print("scored", totals.scored);
+  print("stop", totals.stops);
+  print("length", totals.lengths);
+  print("aborts", totals.aborts);
+  print("failures", totals.failures);
+  print("lost", totals.lost);
+  print("steps", totals.steps);
+  print("tokens", totals.tokens);
+  print("discarded", totals.discarded);
+  print("preemptions", totals.preemptions);
+  print("evictions", totals.evictions);
+  print("hit blocks", totals.hit_blocks);
+  if (options.operations < 50000) return;  // too few for the shares below
+  const std::uint64_t least = options.operations / 1000;
+  EXPECT_GE(totals.preemptions, least);
+  EXPECT_GE(totals.evictions, least);
+  EXPECT_GE(totals.hit_blocks, least);
+  EXPECT_GE(totals.aborts, least);
+}
+
+}  // namespace
+}  // namespace herd::scheduler

@@ -1,0 +1,465 @@
+#include "runtime/scheduler/scheduler.h"
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/sim/plan_checker.h"
+#include "tests/sim/toy_shard.h"
+
+namespace herd::scheduler {
+namespace {
+
+SchedulerConfig config_of(std::uint32_t num_blocks) {
+  SchedulerConfig config;
+  config.max_num_seqs = 8;
+  config.max_num_batched_tokens = 64;
+  config.max_model_len = 256;
+  config.queue_tokens_max = 4096;
+  config.num_blocks = num_blocks;
+  return config;
+}
+
+Submission submission_of(std::uint64_t id, std::uint32_t prompt_tokens, std::uint32_t max_tokens) {
+  Submission submission;
+  submission.sequence = SequenceId{id};
+  submission.tokens.resize(prompt_tokens);
+  std::iota(submission.tokens.begin(), submission.tokens.end(), static_cast<TokenId>(id * 1000));
+  submission.prompt_tokens = prompt_tokens;
+  submission.max_tokens = max_tokens;
+  return submission;
+}
+
+// Answers a plan as a healthy rank would, with the output index as the token.
+StepResult result_of(const StepPlan& plan) {
+  StepResult result;
+  result.epoch = plan.epoch;
+  result.step = plan.step;
+  for (const SequenceSlice& slice : plan.slices) {
+    if (slice.sample)
+      result.sampled.push_back(
+          {slice.sequence, slice.output_index, static_cast<TokenId>(slice.output_index), 0, {}, 0, true});
+  }
+  return result;
+}
+
+class SchedulerTest : public testing::Test {
+ protected:
+  void start(const SchedulerConfig& config) { scheduler_ = std::make_unique<Scheduler>(config, Epoch{1}); }
+  void submit(const Submission& submission) { ASSERT_TRUE(scheduler_->on_submit(submission, {}).ok()); }
+  StepPlan plan() {
+    auto plan = scheduler_->plan_step({});
+    scheduler_->check_integrity();
+    EXPECT_TRUE(plan.has_value());
+    return plan.value_or(StepPlan{});
+  }
+  std::vector<TokenDelta> done(const StepResult& result) {
+    auto deltas = scheduler_->on_step_done(result, {});
+    scheduler_->check_integrity();
+    return deltas;
+  }
+  std::vector<TokenDelta> step() { return done(result_of(plan())); }
+  StatusCode refusal(const Submission& submission) { return scheduler_->on_submit(submission, {}).code(); }
+
+  std::unique_ptr<Scheduler> scheduler_;
+};
+
+TEST(SchedulerConfig, NamesTheFieldItRefuses) {
+  SchedulerConfig config = config_of(10);
+  EXPECT_TRUE(config.validate().ok());
+  config.max_num_batched_tokens = 7;
+  EXPECT_NE(config.validate().message().find("max_num_batched_tokens"), std::string::npos);
+  config = config_of(10);
+  config.steps_ahead = 3;
+  EXPECT_NE(config.validate().message().find("steps_ahead"), std::string::npos);
+  config = config_of(10);
+  config.block_size = 24;
+  EXPECT_NE(config.validate().message().find("block_size"), std::string::npos);
+}
+
+TEST_F(SchedulerTest, IdleSchedulerHasNoPlan) {
+  start(config_of(10));
+  EXPECT_FALSE(scheduler_->plan_step({}).has_value());
+  EXPECT_TRUE(scheduler_->idle());
+}
+
+TEST_F(SchedulerTest, RefusesWhatItCouldNeverRun) {
+  start(config_of(4));
+  EXPECT_EQ(refusal(submission_of(1, 0, 5)), StatusCode::kBadInput);
+  EXPECT_EQ(refusal(submission_of(1, 5, 0)), StatusCode::kBadInput);
+  EXPECT_EQ(refusal(submission_of(1, 256, 5)), StatusCode::kBadInput) << "no room for a token in the context";
+  const Status status = scheduler_->on_submit(submission_of(1, 10, 100), {});
+  EXPECT_EQ(status.code(), StatusCode::kBadInput);
+  EXPECT_NE(status.message().find("lower max_tokens to 55"), std::string::npos) << status.message();
+  submit(submission_of(1, 10, 55));
+  EXPECT_EQ(refusal(submission_of(1, 10, 5)), StatusCode::kBadInput) << "the id is open";
+}
+
+TEST_F(SchedulerTest, RefusesWhatTheQueueCannotHold) {
+  SchedulerConfig config = config_of(40);
+  config.queue_requests_max = 2;
+  start(config);
+  submit(submission_of(1, 4, 4));
+  submit(submission_of(2, 4, 4));
+  EXPECT_EQ(refusal(submission_of(3, 4, 4)), StatusCode::kOverloaded);
+  plan();  // admits both
+  submit(submission_of(3, 4, 4));
+}
+
+// Budget 64: a prompt of 100 is computed in 64 + 36 rows, and only the last row samples.
+TEST_F(SchedulerTest, LongPromptsPrefillInChunksOfTheBudget) {
+  start(config_of(40));
+  submit(submission_of(1, 100, 2));
+  const StepPlan first = plan();
+  EXPECT_EQ(first.started.front().tokens.size(), 100U);
+  EXPECT_EQ(first.slices.front().rows, 64U);
+  EXPECT_EQ(first.slices.front().new_blocks.size(), 7U);
+  EXPECT_FALSE(first.slices.front().sample);
+  const StepPlan second = plan();
+  EXPECT_TRUE(second.started.empty());
+  EXPECT_EQ(second.slices.front(), (SequenceSlice{SequenceId{1}, 64, 36, {}, true, 0}));
+}
+
+TEST_F(SchedulerTest, DecodesGoBeforePrefills) {
+  start(config_of(40));
+  submit(submission_of(1, 10, 10));
+  step();
+  submit(submission_of(2, 100, 2));
+  const StepPlan mixed = plan();
+  ASSERT_EQ(mixed.slices.size(), 2U);
+  EXPECT_EQ(mixed.slices[0], (SequenceSlice{SequenceId{1}, 10, 1, {}, true, 1}));
+  EXPECT_EQ(mixed.slices[1].rows, 63U);
+}
+
+// Plan 2 is made before the token of plan 1 is known; its slice lies one past the known tokens.
+TEST_F(SchedulerTest, PlansOneStepAheadOfTheTokensItKnows) {
+  start(config_of(40));
+  submit(submission_of(1, 10, 10));
+  const StepPlan first = plan();
+  const StepPlan second = plan();
+  EXPECT_EQ(second.slices.front(), (SequenceSlice{SequenceId{1}, 10, 1, {}, true, 1}));
+  EXPECT_FALSE(scheduler_->plan_step({}).has_value()) << "two plans are out";
+  EXPECT_EQ(done(result_of(first)).front().token.output_index, 0U);
+  EXPECT_EQ(plan().slices.front().position, 11U);
+}
+
+TEST_F(SchedulerTest, DropsTheTokenComputedPastTheEnd) {
+  start(config_of(40));
+  Submission submission = submission_of(1, 10, 10);
+  submission.eos_ids = {0};  // the first token of result_of
+  submit(submission);
+  const StepPlan first = plan();
+  const StepPlan second = plan();
+  const auto deltas = done(result_of(first));
+  ASSERT_EQ(deltas.size(), 1U);
+  EXPECT_TRUE(deltas.front().has_token);
+  EXPECT_EQ(deltas.front().finish, FinishReason::kStop);
+  EXPECT_GT(scheduler_->stats().blocks.num_held, 0U) << "the second step still writes to them";
+  const StepPlan third = plan();
+  EXPECT_EQ(third.released, std::vector{SequenceId{1}});
+  EXPECT_TRUE(third.slices.empty());
+  EXPECT_TRUE(done(result_of(second)).empty());
+  EXPECT_EQ(scheduler_->stats().blocks.num_held, 0U);
+  EXPECT_EQ(scheduler_->stats().tokens_discarded, 1U);
+  EXPECT_TRUE(done(result_of(third)).empty());
+  EXPECT_TRUE(scheduler_->idle());
+}
+
+TEST_F(SchedulerTest, DoesNotPlanBeyondMaxTokens) {
+  start(config_of(40));
+  submit(submission_of(1, 10, 1));
+  const StepPlan only = plan();
+  EXPECT_FALSE(scheduler_->plan_step({}).has_value());
+  EXPECT_EQ(done(result_of(only)).front().finish, FinishReason::kLength);
+  EXPECT_EQ(scheduler_->stats().tokens_discarded, 0U);
+}
+
+TEST_F(SchedulerTest, EndsWithTheContextOfTheModel) {
+  SchedulerConfig config = config_of(40);
+  config.max_model_len = 12;
+  start(config);
+  submit(submission_of(1, 10, 1000));
+  EXPECT_EQ(step().front().finish, FinishReason::kNone);
+  EXPECT_EQ(step().front().finish, FinishReason::kLength);
+}
+
+TEST_F(SchedulerTest, EndIdsBeforeMinTokensAreOrdinary) {
+  start(config_of(40));
+  Submission submission = submission_of(1, 10, 10);
+  submission.eos_ids = {0, 1};
+  submission.sampling.stop_token_ids = {2};
+  submission.sampling.min_tokens = 2;
+  submit(submission);
+  EXPECT_EQ(step().front().finish, FinishReason::kNone);
+  EXPECT_EQ(step().front().finish, FinishReason::kNone);
+  EXPECT_EQ(step().front().finish, FinishReason::kStop);
+}
+
+TEST_F(SchedulerTest, IgnoringEosKeepsStopTokens) {
+  start(config_of(40));
+  Submission submission = submission_of(1, 10, 10);
+  submission.eos_ids = {0};
+  submission.sampling.stop_token_ids = {1};
+  submission.sampling.ignore_eos = true;
+  submit(submission);
+  EXPECT_EQ(step().front().finish, FinishReason::kNone);
+  EXPECT_EQ(step().front().finish, FinishReason::kStop);
+}
+
+// A retry carries what was emitted elsewhere: it counts towards max_tokens and the output index goes on.
+TEST_F(SchedulerTest, ContinuesAStreamThatBeganElsewhere) {
+  start(config_of(40));
+  Submission submission = submission_of(1, 10, 4);
+  submission.tokens.insert(submission.tokens.end(), {0, 1, 2});
+  submission.attempt = 2;
+  submit(submission);
+  const StepPlan first = plan();
+  EXPECT_EQ(first.started.front().prompt_tokens, 10U);
+  EXPECT_EQ(first.slices.front().rows, 13U);
+  EXPECT_EQ(first.slices.front().output_index, 3U);
+  const auto deltas = done(result_of(first));
+  EXPECT_EQ(deltas.front().attempt, 2U);
+  EXPECT_EQ(deltas.front().finish, FinishReason::kLength);
+}
+
+TEST_F(SchedulerTest, ReleasesAnAbortedSequenceInTheNextPlan) {
+  start(config_of(40));
+  submit(submission_of(1, 10, 10));
+  submit(submission_of(2, 10, 10));
+  const StepPlan first = plan();
+  const auto delta = scheduler_->on_abort(SequenceId{1});
+  ASSERT_TRUE(delta.has_value());
+  EXPECT_EQ(delta->finish, FinishReason::kAborted);
+  EXPECT_FALSE(scheduler_->on_abort(SequenceId{1}).has_value()) << "one terminal delta";
+  EXPECT_FALSE(scheduler_->on_abort(SequenceId{99}).has_value());
+  const StepPlan second = plan();
+  EXPECT_EQ(second.released, std::vector{SequenceId{1}});
+  EXPECT_EQ(second.slices.size(), 1U);
+  EXPECT_EQ(done(result_of(first)).size(), 1U) << "the aborted one gets no token";
+}
+
+TEST_F(SchedulerTest, AbortedIdMayComeBackAtOnce) {
+  start(config_of(40));
+  submit(submission_of(1, 10, 10));
+  const StepPlan first = plan();
+  ASSERT_TRUE(scheduler_->on_abort(SequenceId{1}).has_value());
+  submit(submission_of(1, 12, 10));
+  const StepPlan second = plan();
+  EXPECT_EQ(second.released, std::vector{SequenceId{1}});
+  EXPECT_EQ(second.started.size(), 1U);
+  EXPECT_TRUE(done(result_of(first)).empty()) << "the token belongs to the aborted one";
+  EXPECT_EQ(done(result_of(second)).size(), 1U);
+}
+
+TEST_F(SchedulerTest, WaitingSequenceAbortsWithoutAPlan) {
+  start(config_of(40));
+  submit(submission_of(1, 10, 10));
+  ASSERT_TRUE(scheduler_->on_abort(SequenceId{1}).has_value());
+  EXPECT_FALSE(scheduler_->plan_step({}).has_value());
+}
+
+// Pool of 4 blocks: two sequences of 2 blocks; both need a third at 32 tokens.
+//   expect  the later one gives its blocks up, returns with its tokens, and goes on with the next output index
+TEST_F(SchedulerTest, PreemptsTheLatestAndResumesItWhereItWas) {
+  SchedulerConfig config = config_of(4);
+  config.steps_ahead = 1;
+  config.prefix_caching = false;
+  start(config);
+  submit(submission_of(1, 31, 20));
+  submit(submission_of(2, 31, 20));
+  step();
+  step();  // both hold 33 tokens now, of which 32 are computed
+  const StepPlan third = plan();
+  EXPECT_EQ(third.released, std::vector{SequenceId{2}});
+  ASSERT_EQ(third.slices.size(), 1U);
+  EXPECT_EQ(third.slices.front().new_blocks.size(), 1U);
+  EXPECT_EQ(scheduler_->stats().preemptions, 1U);
+  done(result_of(third));
+  ASSERT_TRUE(scheduler_->on_abort(SequenceId{1}).has_value());
+  const StepPlan fourth = plan();
+  ASSERT_EQ(fourth.started.size(), 1U);
+  EXPECT_EQ(fourth.started.front().tokens.size(), 33U);
+  EXPECT_EQ(fourth.started.front().prompt_tokens, 31U);
+  EXPECT_EQ(fourth.slices.front().output_index, 2U);
+}
+
+// One step ahead: the victim's token is under way. It is delivered, and the resumed sequence starts with it.
+TEST_F(SchedulerTest, PreemptedSequenceKeepsItsTokenInFlight) {
+  start(config_of(40));
+  submit(submission_of(1, 10, 10));
+  step();
+  const StepPlan second = plan();
+  scheduler_->force_preempt(1);
+  const StepPlan third = plan();
+  EXPECT_EQ(third.released, std::vector{SequenceId{1}});
+  EXPECT_TRUE(third.slices.empty()) << "it waits for the step in flight";
+  EXPECT_EQ(done(result_of(second)).front().token.output_index, 1U);
+  const StepPlan fourth = plan();
+  ASSERT_EQ(fourth.started.size(), 1U);
+  EXPECT_EQ(fourth.started.front().tokens.size(), 12U);
+  EXPECT_EQ(fourth.slices.front().output_index, 2U);
+}
+
+TEST_F(SchedulerTest, ServesByPriorityThenArrival) {
+  SchedulerConfig config = config_of(40);
+  config.policy = SchedulingPolicy::kPriority;
+  config.max_num_seqs = 1;
+  start(config);
+  for (std::uint64_t id = 1; id <= 3; ++id) {
+    Submission submission = submission_of(id, 10, 1);
+    submission.priority = id == 3 ? -1 : 0;
+    submit(submission);
+  }
+  for (const std::uint64_t id : {3U, 1U, 2U}) EXPECT_EQ(step().front().sequence, SequenceId{id});
+}
+
+TEST_F(SchedulerTest, SecondPromptStartsWithTheCachedPrefixOfTheFirst) {
+  start(config_of(40));
+  submit(submission_of(1, 40, 1));
+  step();
+  Submission again = submission_of(1, 40, 1);
+  again.sequence = SequenceId{2};
+  submit(again);
+  const StepPlan second = plan();
+  EXPECT_EQ(second.started_blocks.front().size(), 2U);
+  EXPECT_EQ(second.slices.front().position, 32U);
+  EXPECT_EQ(second.slices.front().new_blocks.size(), 1U);
+  EXPECT_EQ(done(result_of(second)).front().cached_tokens, 32U);
+}
+
+TEST_F(SchedulerTest, NanEndsItsSequenceOnlyAndIsNotCached) {
+  start(config_of(40));
+  submit(submission_of(1, 40, 5));
+  submit(submission_of(2, 20, 5));
+  const StepPlan first = plan();
+  StepResult result = result_of(first);
+  result.sampled[0].finite = false;
+  const auto deltas = done(result);
+  ASSERT_EQ(deltas.size(), 2U);
+  EXPECT_EQ(deltas[0].finish, FinishReason::kFailed);
+  EXPECT_FALSE(deltas[0].has_token);
+  EXPECT_NE(deltas[0].error.message().find("not finite"), std::string::npos);
+  EXPECT_EQ(deltas[1].finish, FinishReason::kNone);
+  EXPECT_EQ(scheduler_->stats().blocks.published_blocks, 1U) << "of the second sequence";
+}
+
+TEST_F(SchedulerTest, ResultWithoutATokenFailsItsSequence) {
+  start(config_of(40));
+  submit(submission_of(1, 10, 5));
+  StepResult result = result_of(plan());
+  result.sampled.clear();
+  EXPECT_EQ(done(result).front().finish, FinishReason::kFailed);
+}
+
+TEST_F(SchedulerTest, FailedStepEndsEverySequence) {
+  start(config_of(40));
+  submit(submission_of(1, 10, 5));
+  const StepPlan first = plan();
+  submit(submission_of(2, 10, 5));
+  StepResult result = result_of(first);
+  result.status = {StatusCode::kAborted, "rank 1 is gone"};
+  const auto deltas = done(result);
+  ASSERT_EQ(deltas.size(), 2U);
+  for (const TokenDelta& delta : deltas) {
+    EXPECT_EQ(delta.finish, FinishReason::kFailed);
+    EXPECT_EQ(delta.error.message(), "rank 1 is gone");
+  }
+  EXPECT_EQ(plan().released, std::vector{SequenceId{1}}) << "ranks never met the second";
+}
+
+TEST_F(SchedulerTest, ResultOfAnotherEpochHasNoEffect) {
+  start(config_of(40));
+  submit(submission_of(1, 10, 5));
+  StepResult result = result_of(plan());
+  result.epoch = Epoch{9};
+  EXPECT_TRUE(done(result).empty());
+  EXPECT_EQ(scheduler_->stats().stale_results, 1U);
+  result.epoch = Epoch{1};
+  EXPECT_EQ(done(result).size(), 1U);
+}
+
+TEST_F(SchedulerTest, LostReplicaReturnsOpenSequencesInOrderOfArrival) {
+  start(config_of(40));
+  for (const std::uint64_t id : {5U, 2U, 9U}) submit(submission_of(id, 10, 5));
+  plan();
+  EXPECT_EQ(scheduler_->on_replica_lost(), (std::vector{SequenceId{5}, SequenceId{2}, SequenceId{9}}));
+  scheduler_->check_integrity();
+  EXPECT_TRUE(scheduler_->idle());
+  EXPECT_EQ(scheduler_->stats().blocks.num_held, 0U);
+  EXPECT_EQ(refusal(submission_of(1, 10, 5)), StatusCode::kAborted);
+}
+
+// Scoring: every row of the prompt, chunk by chunk, nothing from the cache, no token.
+TEST_F(SchedulerTest, ScoringReturnsEveryRowAndNoToken) {
+  start(config_of(40));
+  submit(submission_of(1, 100, 1));
+  while (!scheduler_->idle()) step();
+  Submission scoring = submission_of(1, 100, 0);
+  scoring.sequence = SequenceId{2};
+  scoring.output = OutputSelector::kLogitsAll;
+  submit(scoring);
+  std::uint32_t rows = 0;
+  for (const bool last : {false, true}) {
+    const StepPlan chunk = plan();
+    const SequenceSlice& slice = chunk.slices.front();
+    EXPECT_EQ(slice.position, rows);
+    EXPECT_FALSE(slice.sample);
+    StepResult result = result_of(chunk);
+    result.outputs.push_back({slice.sequence, slice.position, slice.rows, 1, 1, std::vector<float>(slice.rows)});
+    const auto deltas = done(result);
+    ASSERT_EQ(deltas.size(), 1U);
+    EXPECT_FALSE(deltas.front().has_token);
+    EXPECT_EQ(deltas.front().finish, last ? FinishReason::kLength : FinishReason::kNone);
+    rows += deltas.front().outputs.front().rows;
+  }
+  EXPECT_EQ(rows, 100U);
+}
+
+// The same submissions on roomy and on starved schedulers: bytes of the streams do not depend on the schedule.
+TEST(SchedulerStreams, DoNotDependOnPreemptionChunksOrStepsAhead) {
+  for (const std::uint32_t every : {0U, 1U, 3U}) {
+    for (const std::uint32_t ahead : {1U, 2U}) {
+      SchedulerConfig config = config_of(every == 3 ? 9 : 100);
+      config.preempt_every_steps = every;
+      config.steps_ahead = ahead;
+      config.max_num_batched_tokens = every == 1 ? 17 : 64;
+      config.max_model_len = 120;
+      Scheduler scheduler(config, Epoch{1});
+      sim::ToyShard shard({16, config.num_blocks, 64, 0, 0});
+      sim::PlanChecker checker(config);
+      std::map<SequenceId, std::vector<TokenId>> streams;
+      std::map<SequenceId, sim::ToyStream> expected;
+      for (std::uint64_t id = 1; id <= 6; ++id) {
+        Submission submission = submission_of(id % 3, static_cast<std::uint32_t>(20 + id * 7), 60);
+        for (TokenId& token : submission.tokens) token %= 64;
+        submission.sequence = SequenceId{id};
+        submission.sampling.seed = id;
+        expected[submission.sequence] = sim::toy_stream(submission, config.max_model_len, 64);
+        ASSERT_TRUE(scheduler.on_submit(submission, {}).ok());
+      }
+      std::deque<StepPlan> plans;
+      while (!scheduler.idle()) {
+        while (auto plan = scheduler.plan_step({})) {
+          checker.on_plan(*plan);
+          plans.push_back(*plan);
+        }
+        checker.on_result();
+        for (const TokenDelta& delta : scheduler.on_step_done(shard.execute(plans.front()), {})) {
+          if (delta.has_token) streams[delta.sequence].push_back(delta.token.token);
+        }
+        plans.pop_front();
+        ASSERT_FALSE(shard.violation() || checker.violation());
+      }
+      for (const auto& [id, stream] : expected) EXPECT_EQ(streams[id], stream.tokens);
+      EXPECT_EQ(scheduler.stats().preemptions > 0, every > 0);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace herd::scheduler

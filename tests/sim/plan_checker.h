@@ -1,0 +1,43 @@
+#pragma once
+// PlanChecker: watches the plans a scheduler makes and the results it gets, from outside, and checks what plans
+// promise: budgets, one slice a sequence, started and released in pairs, and above all that no block is handed out
+// for writing while a plan that uses it is not acknowledged by every rank.
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/ids.h"
+#include "runtime/scheduler/scheduler.h"
+#include "runtime/scheduler/step_plan.h"
+
+namespace herd::sim {
+
+class PlanChecker {
+ public:
+  explicit PlanChecker(const scheduler::SchedulerConfig& config);
+
+  void on_plan(const scheduler::StepPlan& plan);
+  // The oldest plan was acknowledged.
+  void on_result();
+
+  [[nodiscard]] const std::optional<std::string>& violation() const { return violation_; }
+  [[nodiscard]] std::size_t num_sequences() const { return tables_.size(); }
+
+ private:
+  void violate(const scheduler::StepPlan& plan, const std::string& what);
+  void take_new_block(const scheduler::StepPlan& plan, SequenceId id, BlockId block);
+
+  scheduler::SchedulerConfig config_;
+  std::map<SequenceId, std::vector<BlockId>> tables_;  // of sequences known to ranks
+  std::map<SequenceId, std::uint32_t> known_tokens_;   // at the start
+  std::vector<std::uint32_t> holders_;                 // by block: tables that list it
+  std::vector<std::uint32_t> in_flight_;               // by block: plans not acknowledged that use it
+  std::deque<std::vector<BlockId>> outstanding_;       // blocks used, by plan
+  std::optional<std::string> violation_;
+};
+
+}  // namespace herd::sim

@@ -1,0 +1,188 @@
+#include "tests/sim/toy_shard.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace herd::sim {
+namespace {
+
+using scheduler::OutputSelector;
+
+std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
+  std::uint64_t x = a * 0x9E3779B97F4A7C15 + b;
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+  return x ^ (x >> 31);
+}
+
+// What a row writes: it depends on everything before it, its token and its position.
+std::uint64_t lineage_of(std::uint64_t context, TokenId token, std::uint32_t position) {
+  return mix(mix(context, static_cast<std::uint32_t>(token)), position);
+}
+
+// What reading one more slot adds to the context.
+std::uint64_t read(std::uint64_t context, std::uint64_t lineage, TokenId token, std::uint32_t position) {
+  return mix(context ^ lineage, std::uint64_t{position} << 32 | static_cast<std::uint32_t>(token));
+}
+
+std::uint64_t extend(std::uint64_t context, TokenId token, std::uint32_t position) {
+  return read(context, lineage_of(context, token, position), token, position);
+}
+
+TokenId draw(std::uint64_t context, std::uint64_t seed, std::uint32_t choice, std::uint32_t output_index,
+             TokenId vocab_size, std::span<const TokenId> masked) {
+  std::uint64_t hash = mix(mix(context, seed), std::uint64_t{choice} << 32 | output_index);
+  auto token = static_cast<TokenId>(hash % static_cast<std::uint64_t>(vocab_size));
+  while (std::ranges::count(masked, token) > 0) token = (token + 1) % vocab_size;
+  return token;
+}
+
+float row_value(std::uint64_t context, std::uint32_t layer) {
+  return static_cast<float>(mix(context, layer) >> 40);  // 24 bits: exact
+}
+
+}  // namespace
+
+ToyStream toy_stream(const scheduler::Submission& submission, std::uint32_t max_model_len, TokenId vocab_size) {
+  std::vector<TokenId> stops = submission.sampling.stop_token_ids;
+  if (!submission.sampling.ignore_eos) stops.insert(stops.end(), submission.eos_ids.begin(), submission.eos_ids.end());
+  ToyStream stream;
+  std::uint64_t context = 0;
+  std::uint32_t length = 0;
+  for (; length < submission.prompt_tokens; ++length) context = extend(context, submission.tokens[length], length);
+  while (stream.finish == scheduler::FinishReason::kNone) {
+    const auto index = static_cast<std::uint32_t>(stream.tokens.size());
+    if (index >= submission.max_tokens || length >= max_model_len) {
+      stream.finish = scheduler::FinishReason::kLength;
+      break;
+    }
+    const bool masked = index < submission.sampling.min_tokens;
+    const TokenId token = draw(context, submission.sampling.seed, submission.sampling.choice, index, vocab_size,
+                               masked ? std::span<const TokenId>(stops) : std::span<const TokenId>());
+    stream.tokens.push_back(token);
+    context = extend(context, token, length++);
+    if (!masked && std::ranges::count(stops, token) > 0) stream.finish = scheduler::FinishReason::kStop;
+  }
+  return stream;
+}
+
+float toy_row(std::span<const TokenId> tokens, std::uint32_t layer) {
+  std::uint64_t context = 0;
+  for (std::uint32_t i = 0; i < tokens.size(); ++i) context = extend(context, tokens[i], i);
+  return row_value(context, layer);
+}
+
+ToyShard::ToyShard(const ToyConfig& config)
+    : config_(config), slots_(std::size_t{config.num_blocks} * config.block_size), holders_(config.num_blocks) {}
+
+void ToyShard::violate(const scheduler::StepPlan& plan, SequenceId id, const std::string& what) {
+  if (!violation_) {
+    violation_ = "step " + std::to_string(plan.step.value) + ", sequence " + std::to_string(id.value) + ": " + what;
+  }
+}
+
+scheduler::StepResult ToyShard::execute(const scheduler::StepPlan& plan) {
+  scheduler::StepResult result;
+  result.epoch = plan.epoch;
+  result.step = plan.step;
+  if (plan.step.value != last_step_.value + 1) violate(plan, {}, "steps do not follow each other");
+  last_step_ = plan.step;
+  for (const SequenceId id : plan.released) release(plan, id);
+  for (std::size_t i = 0; i < plan.started.size(); ++i) start(plan, i);
+  for (const scheduler::SequenceSlice& slice : plan.slices) compute(plan, slice, result);
+  for (const scheduler::SampledToken& token : result.sampled) {
+    result.token_hash = mix(mix(result.token_hash, token.sequence.value), static_cast<std::uint32_t>(token.token));
+  }
+  result.stats.sequences = static_cast<std::uint32_t>(plan.slices.size());
+  return result;
+}
+
+void ToyShard::release(const scheduler::StepPlan& plan, SequenceId id) {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end()) return violate(plan, id, "released, but not known");
+  for (const BlockId block : found->second.table) --holders_[block.value];
+  sequences_.erase(found);
+}
+
+void ToyShard::start(const scheduler::StepPlan& plan, std::size_t index) {
+  const scheduler::SequenceStart& start = plan.started[index];
+  if (sequences_.contains(start.sequence)) return violate(plan, start.sequence, "started, but known already");
+  Resident& resident = sequences_[start.sequence];
+  resident.start = start;
+  resident.tokens = start.tokens;
+  for (const BlockId block : plan.started_blocks[index]) append_block(plan, start.sequence, resident, block);
+  resident.computed = static_cast<std::uint32_t>(resident.table.size()) * config_.block_size;
+  if (resident.computed >= resident.tokens.size()) violate(plan, start.sequence, "the whole prompt is cached");
+}
+
+void ToyShard::append_block(const scheduler::StepPlan& plan, SequenceId id, Resident& resident, BlockId block) {
+  if (block.value >= config_.num_blocks) return violate(plan, id, "a block beyond the pool");
+  resident.table.push_back(block);
+  ++holders_[block.value];
+}
+
+ToyShard::Slot& ToyShard::slot(const Resident& resident, std::uint32_t position) {
+  const BlockId block = resident.table[position / config_.block_size];
+  return slots_[std::size_t{block.value} * config_.block_size + position % config_.block_size];
+}
+
+void ToyShard::compute(const scheduler::StepPlan& plan, const scheduler::SequenceSlice& slice,
+                       scheduler::StepResult& result) {
+  const auto found = sequences_.find(slice.sequence);
+  if (found == sequences_.end()) return violate(plan, slice.sequence, "a slice of an unknown sequence");
+  Resident& resident = found->second;
+  for (const BlockId block : slice.new_blocks) append_block(plan, slice.sequence, resident, block);
+  const std::uint32_t end = slice.position + slice.rows;
+  if (slice.rows == 0 || slice.position != resident.computed) return violate(plan, slice.sequence, "rows out of order");
+  if (end > resident.tokens.size()) return violate(plan, slice.sequence, "rows beyond the known tokens");
+  if (end > resident.table.size() * config_.block_size) return violate(plan, slice.sequence, "rows beyond the table");
+  std::uint64_t context = 0;
+  bool finite = true;
+  for (std::uint32_t i = 0; i < slice.position; ++i) {
+    const Slot& stored = slot(resident, i);
+    context = read(context, stored.lineage, stored.token, stored.position);
+    finite = finite && stored.finite;
+  }
+  const bool poisoned =
+      config_.poison_per_million > 0 &&
+      mix(mix(config_.poison_seed, plan.step.value), slice.sequence.value) % 1000000 < config_.poison_per_million;
+  if (poisoned) poisoned_.insert(slice.sequence);
+  const bool all_rows =
+      resident.start.output == OutputSelector::kLogitsAll || resident.start.output >= OutputSelector::kHiddenAll;
+  const bool layers = resident.start.output == OutputSelector::kHiddenAllLayers;
+  std::vector<std::uint64_t> contexts;
+  for (std::uint32_t i = slice.position; i < end; ++i) {
+    if (holders_[resident.table[i / config_.block_size].value] > 1)
+      violate(plan, slice.sequence, "writes to a shared block");
+    const TokenId token = resident.tokens[i];
+    finite = finite && !(poisoned && i + 1 == end);
+    slot(resident, i) = {lineage_of(context, token, i), token, i, finite};
+    context = extend(context, token, i);
+    if (all_rows || i + 1 == end) contexts.push_back(context);
+  }
+  resident.computed = end;
+  result.stats.rows += slice.rows;
+  if (resident.start.output != OutputSelector::kNone) {
+    scheduler::OutputRows rows{slice.sequence,
+                               end - static_cast<std::uint32_t>(contexts.size()),
+                               static_cast<std::uint32_t>(contexts.size()),
+                               layers ? kToyLayers : 1,
+                               1,
+                               {}};
+    for (std::uint32_t layer = 0; layer < rows.layers; ++layer) {
+      for (const std::uint64_t row : contexts) rows.values.push_back(row_value(row, layer));
+    }
+    result.outputs.push_back(std::move(rows));
+  }
+  if (!slice.sample) return;
+  if (end != resident.tokens.size()) return violate(plan, slice.sequence, "samples before the last known token");
+  if (slice.output_index != end - resident.start.prompt_tokens) violate(plan, slice.sequence, "wrong output index");
+  const sampling::SamplingParams& params = resident.start.sampling;
+  const bool masked = slice.output_index < params.min_tokens;
+  const TokenId token = draw(context, params.seed, params.choice, slice.output_index, config_.vocab_size,
+                             masked ? std::span<const TokenId>(resident.start.stop_ids) : std::span<const TokenId>());
+  resident.tokens.push_back(token);
+  result.sampled.push_back({slice.sequence, slice.output_index, token, 0.0F, {}, 0, finite});
+}
+
+}  // namespace herd::sim

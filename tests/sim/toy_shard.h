@@ -1,0 +1,83 @@
+#pragma once
+// ToyShard: a rank whose KV slots hold token, position and lineage instead of keys and values, and whose next
+// token hashes every slot of the context as read back through the block table. A wrong table, a block reused too
+// early, a stale prefix or a token taken twice changes the stream, with no float in sight. The expected stream is
+// toy_stream(), a pure function of the submission.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/ids.h"
+#include "runtime/scheduler/step_plan.h"
+#include "runtime/scheduler/submission.h"
+
+namespace herd::sim {
+
+struct ToyConfig {
+  std::uint32_t block_size = 16;
+  std::uint32_t num_blocks = 0;
+  TokenId vocab_size = 64;
+  std::uint32_t poison_per_million = 0;  // slices whose last row comes out as a NaN
+  std::uint64_t poison_seed = 0;
+};
+
+struct ToyStream {
+  std::vector<TokenId> tokens;  // all emitted ones, from output index 0
+  scheduler::FinishReason finish = scheduler::FinishReason::kNone;
+};
+
+// What a submission must yield on any healthy replica. Tokens already emitted are part of it, and are recomputed.
+ToyStream toy_stream(const scheduler::Submission& submission, std::uint32_t max_model_len, TokenId vocab_size);
+// The row that an OutputSelector asks for at the last of `tokens`: one float a layer.
+float toy_row(std::span<const TokenId> tokens, std::uint32_t layer);
+
+inline constexpr std::uint32_t kToyLayers = 3;  // entries of kHiddenAllLayers
+
+// Machine: a plan in, its result out. A plan that breaks the protocol is remembered as a violation.
+class ToyShard {
+ public:
+  explicit ToyShard(const ToyConfig& config);
+
+  scheduler::StepResult execute(const scheduler::StepPlan& plan);
+
+  // The first broken promise of a plan.
+  [[nodiscard]] const std::optional<std::string>& violation() const { return violation_; }
+  [[nodiscard]] bool was_poisoned(SequenceId id) const { return poisoned_.contains(id); }
+  [[nodiscard]] std::size_t num_sequences() const { return sequences_.size(); }
+
+ private:
+  struct Slot {
+    std::uint64_t lineage = 0;
+    TokenId token = -1;
+    std::uint32_t position = 0;
+    bool finite = true;
+  };
+  struct Resident {
+    scheduler::SequenceStart start;
+    std::vector<TokenId> tokens;  // the start's, then those sampled here
+    std::vector<BlockId> table;
+    std::uint32_t computed = 0;
+  };
+
+  void violate(const scheduler::StepPlan& plan, SequenceId id, const std::string& what);
+  void append_block(const scheduler::StepPlan& plan, SequenceId id, Resident& resident, BlockId block);
+  void release(const scheduler::StepPlan& plan, SequenceId id);
+  void start(const scheduler::StepPlan& plan, std::size_t index);
+  void compute(const scheduler::StepPlan& plan, const scheduler::SequenceSlice& slice, scheduler::StepResult& result);
+  Slot& slot(const Resident& resident, std::uint32_t position);
+
+  ToyConfig config_;
+  std::vector<Slot> slots_;             // [num_blocks, block_size]
+  std::vector<std::uint32_t> holders_;  // tables that list a block
+  std::map<SequenceId, Resident> sequences_;
+  std::set<SequenceId> poisoned_;
+  StepId last_step_;
+  std::optional<std::string> violation_;
+};
+
+}  // namespace herd::sim

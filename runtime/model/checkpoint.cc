@@ -254,6 +254,12 @@ Expected<std::string> only_gguf_in(const std::string& directory) {
   return found;
 }
 
+Expected<StoredModel> open_gguf_model(const std::string& path) {
+  auto file = GgufFile::open(path);
+  if (!file) return fail(file.error());
+  return read_gguf_model(std::move(*file));
+}
+
 Expected<StoredModel> read_model(const std::string& path, const CheckpointOverrides& overrides) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
@@ -262,13 +268,13 @@ Expected<StoredModel> read_model(const std::string& path, const CheckpointOverri
     if (!overrides.weight_path.empty() && overrides.weight_path != path) {
       return fail(usage_error(path + ": is a file; a separate weight path needs a model directory"));
     }
-    if (is_gguf_name(path)) return read_gguf_model(path);
+    if (is_gguf_name(path)) return open_gguf_model(path);
     return fail(bad_input(path + ": is neither a model directory nor a .gguf file"));
   }
   const std::string weight_path = overrides.weight_path.empty() ? path : overrides.weight_path;
   const bool has_config = fs::is_regular_file(fs::path(path) / "config.json", error);
   if (is_gguf_name(weight_path)) {
-    auto model = read_gguf_model(weight_path);
+    auto model = open_gguf_model(weight_path);
     if (model && has_config) {  // the directory's text side; the weights' own hyperparameters
       auto directory = read_model_directory(path);
       if (!directory) return fail(directory.error());
@@ -279,7 +285,7 @@ Expected<StoredModel> read_model(const std::string& path, const CheckpointOverri
   if (!has_config) {
     auto gguf = only_gguf_in(path);
     if (!gguf) return fail(gguf.error());
-    if (!gguf->empty()) return read_gguf_model(*gguf);
+    if (!gguf->empty()) return open_gguf_model(*gguf);
     for (const char* name : {"params.json", "consolidated.00.pth"}) {
       if (fs::is_regular_file(fs::path(path) / name, error)) {
         return fail(bad_input((fs::path(path) / name).string() + ": Meta checkpoints are not supported yet (safetensors and GGUF are)"));
@@ -292,7 +298,7 @@ Expected<StoredModel> read_model(const std::string& path, const CheckpointOverri
   if (Status read = read_safetensors(weight_path, &*model); !read.ok()) {
     // A directory with both a config.json and a .gguf file is common; the safetensors come first.
     auto gguf = read.code() == StatusCode::kMissing && overrides.weight_path.empty() ? only_gguf_in(path) : std::string();
-    if (gguf && !gguf->empty()) return read_gguf_model(*gguf);
+    if (gguf && !gguf->empty()) return open_gguf_model(*gguf);
     return fail(std::move(read));
   }
   return model;
@@ -313,6 +319,12 @@ Expected<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path, c
   auto model = read_model(path, overrides);
   if (!model) return fail(model.error());
   return finish(std::move(*model), overrides);
+}
+
+Expected<std::unique_ptr<Checkpoint>> gguf_checkpoint(GgufFile file) {
+  auto model = read_gguf_model(std::move(file));
+  if (!model) return fail(model.error());
+  return finish(std::move(*model), {});
 }
 
 Expected<ModelDescription> open_config_only(const std::string& path) {

@@ -94,6 +94,9 @@ struct CheckpointOverrides {
 // `path`: a directory with config.json, weights not needed (random weights).
 [[nodiscard]] Expected<ModelDescription> open_config_only(const std::string& path);
 
+// The same door to a GGUF file that is open already.
+[[nodiscard]] Expected<std::unique_ptr<Checkpoint>> gguf_checkpoint(GgufFile file);
+
 // The tokenizer inside a GGUF file (runtime/tokenizer/gguf_vocabulary.h), as the metadata states it.
 [[nodiscard]] Expected<tokenizer::GgufVocabulary> gguf_vocabulary(const GgufFile& file);
 

@@ -221,11 +221,9 @@ std::string encoding_text(const GgufTensor& tensor) {
 
 }  // namespace
 
-Expected<StoredModel> read_gguf_model(const std::string& path) {
-  auto opened = GgufFile::open(path);
-  if (!opened) return fail(opened.error());
+Expected<StoredModel> read_gguf_model(GgufFile opened) {
   StoredModel model;
-  model.gguf = std::make_unique<GgufFile>(std::move(*opened));
+  model.gguf = std::make_unique<GgufFile>(std::move(opened));
   const GgufFile& file = *model.gguf;
   model.config_file = file.file();
   auto config = read_config(file);

@@ -46,6 +46,6 @@ struct StoredModel {
 // `path`: a directory with model.safetensors or model.safetensors.index.json, or one such file.
 [[nodiscard]] Status read_safetensors(const std::string& path, StoredModel* model);
 
-[[nodiscard]] Expected<StoredModel> read_gguf_model(const std::string& path);
+[[nodiscard]] Expected<StoredModel> read_gguf_model(GgufFile file);
 
 }  // namespace herd::model

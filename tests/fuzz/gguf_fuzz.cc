@@ -1,0 +1,50 @@
+// Any bytes as a GGUF file: refused or accepted, and of what is accepted every key and every row can be read.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/check.h"
+#include "runtime/model/checkpoint.h"
+#include "runtime/model/gguf_file.h"
+#include "runtime/tokenizer/gguf_vocabulary.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace herd::model;
+  const auto file = GgufFile::parse(std::as_bytes(std::span(data, size)), "fuzz.gguf");
+  if (!file) return 0;
+  for (const GgufValue& value : file->metadata()) {
+    HERD_CHECK(file->value(value.key) == &value, "every entry is found under its key");
+    (void)file->integer(value.key);
+    (void)file->number(value.key);
+    (void)file->boolean(value.key);
+    (void)file->string(value.key);
+    (void)file->strings(value.key);
+    (void)file->integers(value.key);
+    (void)file->floats(value.key);
+  }
+  (void)herd::model::gguf_vocabulary(*file);
+  for (const GgufTensor& tensor : file->tensors()) {
+    (void)tensor.type_name();
+    const auto bytes = file->data(tensor);
+    const auto encoding = tensor.encoding();
+    if (!encoding) continue;
+    const std::int64_t cols = tensor.shape.back();
+    const std::int64_t stride = row_bytes(*encoding, cols);
+    std::vector<float> row(static_cast<std::size_t>(cols));
+    for (std::int64_t begin = 0; begin < static_cast<std::int64_t>(bytes.size()); begin += stride) {
+      expand_row(*encoding, bytes.data() + begin, 0, cols, row.data());
+      expand_row(*encoding, bytes.data() + begin, cols / 3, cols / 2, row.data());
+    }
+  }
+  const auto checkpoint = gguf_checkpoint(*GgufFile::parse(std::as_bytes(std::span(data, size)), "fuzz.gguf"));
+  if (!checkpoint) return 0;
+  for (const TensorInfo& tensor : (*checkpoint)->tensors()) {
+    if (!tensor.used) continue;
+    std::vector<float> row(static_cast<std::size_t>(tensor.cols));
+    const auto status = (*checkpoint)->read_rows(tensor.name, tensor.rows - 1, tensor.rows, 0, tensor.cols, row.data());
+    HERD_CHECK(status.ok(), "a tensor in use can be read");
+  }
+  return 0;
+}

@@ -85,7 +85,7 @@ if [ $sanitizers = 1 ]; then
     failed=$((failed + 1))
     rows+=("FAILED  the sanitizer build")
   fi
-  if build fuzz; then
+  if build fuzz fuzz_targets; then
     run "fuzz corpora replayed under ASan+UBSan" bash tests/fuzz/replay.sh "$herd_root/build/fuzz/bin"
   else
     failed=$((failed + 1))

@@ -87,10 +87,32 @@ std::optional<SplitPattern> known_split_pattern(std::string_view regex) {
   return std::nullopt;
 }
 
+// Compiled at first use, shared by all tokenizers, never freed: threads may still encode while the process ends.
+const PreTokenizer::CompiledPattern& PreTokenizer::compiled(SplitPattern pattern) {
+  switch (pattern) {
+    case SplitPattern::kLlama3: {
+      static const auto& kPattern = *new const CompiledPattern(SplitPattern::kLlama3);
+      return kPattern;
+    }
+    case SplitPattern::kGpt2: {
+      static const auto& kPattern = *new const CompiledPattern(SplitPattern::kGpt2);
+      return kPattern;
+    }
+    case SplitPattern::kDigit: {
+      static const auto& kPattern = *new const CompiledPattern(SplitPattern::kDigit);
+      return kPattern;
+    }
+    case SplitPattern::kDigits: {
+      static const auto& kPattern = *new const CompiledPattern(SplitPattern::kDigits);
+      return kPattern;
+    }
+  }
+  HERD_CHECK(false, "unknown split pattern");
+}
+
 PreTokenizer::PreTokenizer(const std::vector<PreTokenizerStage>& stages) {
   for (const PreTokenizerStage& stage : stages) {
-    stages_.push_back({stage.pattern ? std::make_shared<const CompiledPattern>(*stage.pattern) : nullptr,
-                       stage.prefix_space});
+    stages_.push_back({stage.pattern ? &compiled(*stage.pattern) : nullptr, stage.prefix_space});
   }
 }
 

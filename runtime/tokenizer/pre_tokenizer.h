@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <deque>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -51,10 +50,11 @@ class PreTokenizer {
   struct CompiledPattern;  // PCRE2 stays in the .cc
   class MatchData;
   struct Stage {
-    std::shared_ptr<const CompiledPattern> pattern;  // nullptr: none
+    const CompiledPattern* pattern = nullptr;  // nullptr: none; lives as long as the process
     bool prefix_space = false;
   };
 
+  static const CompiledPattern& compiled(SplitPattern pattern);
   void split_from(std::size_t stage, std::string_view text, const MatchData& match, Pieces& pieces) const;
 
   std::vector<Stage> stages_;

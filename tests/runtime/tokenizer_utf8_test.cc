@@ -49,20 +49,28 @@ TEST(Utf8, MaximalInvalidPartsBecomeReplacementCharacters) {
   EXPECT_TRUE(is_valid_utf8(""));
 }
 
+std::string by_hand(char32_t c) {
+  std::string text;
+  const auto continuation = [&](unsigned shift) { text.push_back(static_cast<char>(0x80 | ((c >> shift) & 63))); };
+  if (c < 0x80) {
+    text.push_back(static_cast<char>(c));
+  } else if (c < 0x800) {
+    text.push_back(static_cast<char>(0xC0 | (c >> 6)));
+  } else if (c < 0x10000) {
+    text.push_back(static_cast<char>(0xE0 | (c >> 12)));
+    continuation(6);
+  } else {
+    text.push_back(static_cast<char>(0xF0 | (c >> 18)));
+    continuation(12);
+    continuation(6);
+  }
+  if (c >= 0x80) continuation(0);
+  return text;
+}
+
 TEST(Utf8, EveryScalarValueIsValidAndSurrogatesAreNot) {
   for (char32_t c = 1; c <= 0x10FFFF; c += c < 0x3000 ? 1 : 61) {
-    std::string text;
-    if (c < 0x80) {
-      text = {static_cast<char>(c)};
-    } else if (c < 0x800) {
-      text = {static_cast<char>(0xC0 | (c >> 6)), static_cast<char>(0x80 | (c & 63))};
-    } else if (c < 0x10000) {
-      text = {static_cast<char>(0xE0 | (c >> 12)), static_cast<char>(0x80 | ((c >> 6) & 63)),
-              static_cast<char>(0x80 | (c & 63))};
-    } else {
-      text = {static_cast<char>(0xF0 | (c >> 18)), static_cast<char>(0x80 | ((c >> 12) & 63)),
-              static_cast<char>(0x80 | ((c >> 6) & 63)), static_cast<char>(0x80 | (c & 63))};
-    }
+    const std::string text = by_hand(c);
     const bool surrogate = c >= 0xD800 && c <= 0xDFFF;
     ASSERT_EQ(is_valid_utf8(text), !surrogate) << std::hex << static_cast<unsigned>(c);
     if (surrogate) continue;

@@ -244,11 +244,7 @@ void Scheduler::settle(Slot slot) {
     return;
   }
   sequence.blocks_returning = 0;
-  sequence.planned_tokens = 0;
-  sequence.computed_tokens = 0;
-  sequence.prefill_target = 0;
-  sequence.sent_blocks = 0;
-  enqueue(slot);
+  enqueue(slot);  // all lengths are set anew at admission
 }
 
 SchedulerStats Scheduler::stats() const {

@@ -86,27 +86,29 @@ TEST(Tokenizer, LongPiecesTakeTimeInProportion) {
   GgufVocabulary with_bos = small_vocabulary("smollm", {{"1", "1"}, {"a", "a"}}, {"<|x|>"});
   const Tokenizer digits = build_small(with_bos);
   std::string mixed;
-  for (int i = 0; i < 500'000; ++i) mixed += i % 2 == 0 ? "a" : "b";
+  for (int i = 0; i < 300'000; ++i) mixed += i % 2 == 0 ? "a" : "b";
   std::string almost;
-  for (int i = 0; i < 200'000; ++i) almost += "<|x|";
+  for (int i = 0; i < 75'000; ++i) almost += "<|x|";
   for (const Tokenizer& each : {tokenizer, digits}) {
     for (const std::string& text :
-         {std::string(1'000'000, 'a'), std::string(1'000'000, ' '), std::string(1'000'000, '\n'), mixed, almost,
-          std::string(1'000'000, '1'), std::string(1'000'000, '!'), std::string(1'000'000, ' ') + "x",
-          std::string(1'000'000, '\'')}) {
+         {std::string(300'000, 'a'), std::string(300'000, ' '), std::string(300'000, '\n'), mixed, almost,
+          std::string(300'000, '1'), std::string(300'000, '!'), std::string(300'000, ' ') + "x",
+          std::string(300'000, '\'')}) {
       const auto begin = std::chrono::steady_clock::now();
       const auto ids = each.encode(text, {.add_bos = false, .parse_special = true});
       const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
       EXPECT_EQ(each.decode(ids, false), text);
-      EXPECT_LT(seconds.count(), 20.0);  // about 0.5 s; a quadratic case takes hours
+      EXPECT_LT(seconds.count(), 20.0);  // about 0.03 s; a quadratic case takes hours
     }
   }
 }
 
-TEST(Tokenizer, SpacesBeyondPcresDefaultStepLimitStayOnePiece) {
-  const Tokenizer tokenizer = small_tokenizer("llama-bpe", {{" ", " "}, {"  ", "  "}});
+TEST(PreTokenizer, SpacesBeyondPcresDefaultStepLimitStayOnePiece) {
+  const PreTokenizer llama3({{SplitPattern::kLlama3, false}});
   const std::string text(12'000'000, ' ');
-  EXPECT_EQ(tokenizer.encode(text).size(), text.size() / 4);
+  Pieces pieces;
+  llama3.split(text, pieces);
+  EXPECT_EQ(pieces.views.size(), 1U);
 }
 
 TEST(Tokenizer, ControlTokensOfAUsersTextStayText) {

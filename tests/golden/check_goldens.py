@@ -53,7 +53,9 @@ def check(directory):
         figures["long"] = relative(stored, rows[long["logit_positions"]])
         if not np.array_equal(rows[len(long["prompt_token_ids"]) - 1:-1].argmax(axis=-1), long["greedy_token_ids"]):
             errors.append("long: greedy tokens differ")
-    errors += [f"{name} differ by {value:.2e} of the maximum" for name, value in figures.items() if value > ORACLE_BOUND]
+    for name, value in figures.items():
+        if value > ORACLE_BOUND:
+            errors.append(f"{name} differ by {value:.2e} of the maximum")
     text = ", ".join(f"{name} {value:.1e}" for name, value in figures.items())
     return errors, f"{text}, smallest margin {margin:.1e}"
 
@@ -85,7 +87,8 @@ def main():
         for mutation, shifts in mutation_table(directories).items():
             best = max(shifts, key=shifts.get)
             seen = sum(shift > 10 for shift in shifts.values())
-            print(f"{mutation}: noticed (> 10 tolerances) by {seen} of {len(shifts)}, most by {best} ({shifts[best]:.0f})")
+            print(f"{mutation}: noticed (> 10 tolerances) by {seen} of {len(shifts)}, "
+                  f"most by {best} ({shifts[best]:.0f})")
             failed |= seen == 0
     return int(failed)
 

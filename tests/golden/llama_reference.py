@@ -89,8 +89,8 @@ def rotate(x, angles, interleaved):
 
 
 def forward(config, tensors, ids, mutation=None):
-    """(logits [positions, vocab], hidden [layers + 1, positions, hidden]) of one prompt. `mutation` is one of MUTATIONS:
-    a classic mistake, made on purpose, to see that the golden files notice it."""
+    """(logits [positions, vocab], hidden [layers + 1, positions, hidden]) of one prompt. `mutation`: one of MUTATIONS,
+    a classic mistake made on purpose, to see that the golden files notice it."""
     heads = config["num_attention_heads"]
     kv_heads = config.get("num_key_value_heads") or heads
     head_dim = config.get("head_dim") or config["hidden_size"] // heads

@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/models/<name>/: tiny random Llama checkpoints in real Hugging Face format, and what `transformers`
-computes with them (float32, eager attention, CPU). Needs golden/requirements.txt; tests need only its output.
+"""Writes tests/golden/models/<name>/: tiny random Llama checkpoints in real Hugging Face format, and what
+`transformers` computes with them (float32, eager attention, CPU). Needs golden/requirements.txt; tests need only the
+output.
 
     make_model_goldens.py [NAME ...]
 
     config.json, model*.safetensors   the checkpoint
     golden.json                       prompt, greedy tokens, tolerance, smallest top-2 margin, bf16 yardstick
     logits.npy                        float32 [positions, vocab], of the prompt
-    hidden.npy                        float32 [layers + 1, positions, hidden]: embedding first, last after the final norm
-    long_logits.npy                   some rows of a prompt of 1,000 tokens, from the float64 pass of llama_reference.py
+    hidden.npy                        float32 [layers + 1, positions, hidden]: embedding first, last after final norm
+    long_logits.npy                   rows of a prompt of 1,000 tokens, from the float64 pass of llama_reference.py
                                       (float32 angles are off by up to 6e-5 rad there), where golden.json has "long"
 
-Seeds are searched until greedy decoding is decided at every step: top-2 margin >= 10 tolerances, tolerance = 1e-4 of the
-largest |logit| of the step. Weights are scaled so that mistakes show: small embeddings (the norm's epsilon matters),
-peaked attention, a llama3 scaling that begins inside the prompt.
+Seeds are searched until greedy decoding is decided at every step: top-2 margin >= 10 tolerances, tolerance = 1e-4 of
+the largest |logit| of the step. Weights are scaled so that mistakes show: small embeddings (the norm's epsilon
+matters), peaked attention, a llama3 scaling that begins inside the prompt.
 """
 import json
 import re
@@ -58,8 +59,8 @@ FIXTURES = {
         hidden_size=54, num_attention_heads=9, num_key_value_heads=3, head_dim=32, intermediate_size=97),
     "gqa4-d32-untied-llama3-f16": dict(
         dtype="f16", rope=LLAMA3, theta=500000.0, spelling=OLD,
-        hidden_size=64, num_attention_heads=4, num_key_value_heads=1, head_dim=32, intermediate_size=172, vocab_size=331,
-        tie_word_embeddings=False),
+        hidden_size=64, num_attention_heads=4, num_key_value_heads=1, head_dim=32, intermediate_size=172,
+        vocab_size=331, tie_word_embeddings=False),
     "gqa8-d32-bf16": dict(
         dtype="bf16", rope=None, theta=500000.0, spelling=OLD, rms_norm_eps=1e-6,
         hidden_size=64, num_attention_heads=8, num_key_value_heads=1, head_dim=32, intermediate_size=97),
@@ -69,8 +70,8 @@ FIXTURES = {
         tie_word_embeddings=False),
     "gqa4-d64-attention-bias-sharded-bf16": dict(  # biases on q, k, v, o only; two shards
         dtype="bf16", rope=LLAMA3, theta=10000.0, spelling=NEW, shard="200KB", attention_bias=True,
-        hidden_size=40, num_attention_heads=4, num_key_value_heads=1, head_dim=64, intermediate_size=296, vocab_size=331,
-        tie_word_embeddings=False),
+        hidden_size=40, num_attention_heads=4, num_key_value_heads=1, head_dim=64, intermediate_size=296,
+        vocab_size=331, tie_word_embeddings=False),
     "mha-d48-4layers-mixed-dtypes": dict(  # bf16 matrices, float32 embedding and norms
         dtype="mixed", rope=None, theta=10000.0, spelling=OLD, num_hidden_layers=4,
         hidden_size=48, num_attention_heads=2, num_key_value_heads=2, head_dim=48, intermediate_size=57),
@@ -79,7 +80,8 @@ TORCH_DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat
 
 
 def hf_config(spec):
-    fields = {**BASE, **{key: value for key, value in spec.items() if key in LlamaConfig().to_dict() and key != "dtype"}}
+    known = set(LlamaConfig().to_dict()) - {"dtype"}
+    fields = {**BASE, **{key: value for key, value in spec.items() if key in known}}
     rope = {"rope_type": "default", **(spec["rope"] or {}), "rope_theta": spec["theta"]}
     return LlamaConfig(**fields, rope_parameters=rope, attn_implementation="eager")
 
@@ -117,8 +119,9 @@ def random_weights(model, spec, seed):
 
 def greedy(model, prompt, new_tokens=NEW_TOKENS):
     """(tokens, smallest top-2 margin relative to the step's max|logit|)"""
-    result = model.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=new_tokens, min_new_tokens=new_tokens,
-                            eos_token_id=None, pad_token_id=0, output_logits=True, return_dict_in_generate=True)
+    result = model.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=new_tokens,
+                            min_new_tokens=new_tokens, eos_token_id=None, pad_token_id=0, output_logits=True,
+                            return_dict_in_generate=True)
     steps = torch.cat(result.logits)
     top2 = steps.topk(2, dim=-1).values
     margin = ((top2[:, 0] - top2[:, 1]) / steps.abs().amax(dim=-1)).min().item()
@@ -188,7 +191,8 @@ def make(name, spec):
     tokens, margin = greedy(model, short)
     assert margin >= MARGIN_FACTOR * TOLERANCE, (name, margin)
     golden = {"seed": seed, "prompt_token_ids": short, "greedy_token_ids": tokens, "relative_tolerance": TOLERANCE,
-              "margin_factor": MARGIN_FACTOR, "smallest_relative_margin": margin, "max_abs_logit": float(np.abs(logits).max())}
+              "margin_factor": MARGIN_FACTOR, "smallest_relative_margin": margin,
+              "max_abs_logit": float(np.abs(logits).max())}
     if spec["dtype"] == "bf16":
         rounded = load(directory, torch.bfloat16)(torch.tensor([short])).logits[0].float().numpy()
         golden["bf16_rms_error"] = float(np.sqrt(np.mean((rounded - logits).astype(np.float64) ** 2)))
@@ -201,20 +205,23 @@ def make(name, spec):
         theirs = model(torch.tensor([long])).logits[0, LONG_ROWS].numpy()
         np.save(directory / "long_logits.npy", rows.astype(np.float32))
         golden["long"] = {"prompt_token_ids": long, "greedy_token_ids": long_tokens, "logit_positions": LONG_ROWS,
-                          "smallest_relative_margin": long_margin, "transformers_float32_relative_error": relative(theirs, rows)}
+                          "smallest_relative_margin": long_margin,
+                          "transformers_float32_relative_error": relative(theirs, rows)}
     text = json.dumps(golden, indent=1)
     (directory / "golden.json").write_text(compact_lists(text) + "\n")
 
     errors, line = check(directory)
     size = sum(path.stat().st_size for path in directory.iterdir())
     print(f"{name}: seed {seed}, {size / 1024:.0f} KiB, {len(set(tokens))} distinct tokens, bf16 rms "
-          f"{golden.get('bf16_rms_error', float('nan')):.3g}, max|logit| {golden['max_abs_logit']:.3g}, {line}", flush=True)
+          f"{golden.get('bf16_rms_error', float('nan')):.3g}, max|logit| {golden['max_abs_logit']:.3g}, {line}",
+          flush=True)
     assert not errors, (name, errors)
 
 
 def compact_lists(text):
     """A list of numbers on one line."""
-    return re.sub(r"\[[\d\s,]+\]", lambda match: "[" + ", ".join(match.group()[1:-1].replace(",", " ").split()) + "]", text)
+    return re.sub(r"\[[\d\s,]+\]", lambda match: " ".join(match.group().split()).replace("[ ", "[").replace(" ]", "]"),
+                  text)
 
 
 def main():

@@ -11,22 +11,15 @@
 #include <vector>
 
 #include "actors/gateway/delta_sink.h"
+#include "actors/rank_factory.h"
 #include "cluster/routing/request_ledger.h"
 #include "kernels/status.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
 #include "runtime/scheduler/scheduler.h"
-#include "runtime/scheduler/step_plan.h"
 #include "runtime/scheduler/submission.h"
 
 namespace herd::actors {
-
-// Runs one plan on one rank and waits for it. A failed step is a result whose status is not ok.
-using ExecuteStep = std::function<scheduler::StepResult(const scheduler::StepPlan&)>;
-
-// Makes one rank's executor. Called on that rank's own thread, which then makes every call and destroys it, so that
-// first touch, affinity and float mode are right. The ranks of all replicas are made at the same time.
-using RankFactory = std::function<Expected<ExecuteStep>(ReplicaId replica, std::uint32_t rank)>;
 
 struct InProcessClusterConfig {
   scheduler::SchedulerConfig scheduler;  // of each replica
@@ -36,6 +29,8 @@ struct InProcessClusterConfig {
   // Makes ranks that wait in the replica's collectives return (Collective::abort). Any thread; may be empty.
   std::function<void(ReplicaId, const std::string& reason)> abort_replica;
   routing::RequestLedgerConfig ledger;
+  // start() gives up when not every rank is made by then.
+  std::chrono::milliseconds start_timeout{600'000};
   // A step without the results of all ranks for so long fails its replica. Far above any honest step.
   std::chrono::milliseconds step_timeout{120'000};
   // Every message passes through its Cap'n Proto codec on its way (tests, and a way to price it).
@@ -63,7 +58,7 @@ class InProcessCluster {
   InProcessCluster& operator=(const InProcessCluster&) = delete;
 
   // Never waits. Exactly one terminal delta reaches the sink, for refusals too (kRefused with the reason).
-  // The caller chooses submission.sequence, unique among its open ones; attempt is 0.
+  // The caller chooses submission.sequence, never used before; attempt is 0.
   void submit(scheduler::Submission submission, std::shared_ptr<DeltaSink> sink);
   // The sequence's terminal delta is kAborted unless another one was faster. Unknown ids are ignored.
   void abort(SequenceId sequence);

@@ -61,7 +61,7 @@ Status RequestLedger::accept(Submission submission) {
                   std::to_string(open_.size()) + " sequences are open, more are not accepted");
   ++stats_.accepted;
   const SequenceId sequence = submission.sequence;
-  open_.emplace(sequence, Entry{.submission = std::move(submission), .replica = {}, .failed = {}});
+  open_.emplace(sequence, Entry{.submission = std::move(submission), .replica = {}, .failed = {}, .lost_because = {}});
   return {};
 }
 
@@ -95,7 +95,9 @@ std::optional<Submission> RequestLedger::on_routed(SequenceId sequence, ReplicaG
 std::optional<TokenDelta> RequestLedger::on_unroutable(SequenceId sequence, const Status& why) {
   const auto entry = open_.find(sequence);
   if (entry == open_.end() || entry->second.replica) return std::nullopt;
-  return close(entry, FinishReason::kFailed, why);
+  const Status& lost = entry->second.lost_because;
+  if (lost.ok()) return close(entry, FinishReason::kFailed, why);
+  return close(entry, FinishReason::kFailed, Status(lost.code(), lost.message() + "; " + why.message()));
 }
 
 std::optional<TokenDelta> RequestLedger::on_delta(const TokenDelta& delta) {
@@ -148,6 +150,7 @@ RequestLedger::Orphans RequestLedger::on_replica_lost(ReplicaGeneration replica,
     if (!open.replica || open.replica->replica != replica.replica || open.replica->epoch > replica.epoch) continue;
     open.failed.push_back(*open.replica);
     open.replica.reset();
+    open.lost_because = why;
     if (open.submission.attempt + 1 >= config_.attempts_max) {
       orphans.terminal.push_back(close(current, FinishReason::kFailed, why));
       continue;

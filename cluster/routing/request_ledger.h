@@ -57,7 +57,7 @@ class RequestLedger {
   // replica. Nothing when the sequence needs no route any more, or that generation is known to be lost (it is
   // then among the failed ones, and the sequence still needs a route).
   [[nodiscard]] std::optional<scheduler::Submission> on_routed(SequenceId sequence, ReplicaGeneration replica);
-  // No replica can take it: its terminal delta, if it still needs a route.
+  // No replica can take it: its terminal delta, if it still needs a route. It tells what took the last one.
   [[nodiscard]] std::optional<scheduler::TokenDelta> on_unroutable(SequenceId sequence, const Status& why);
 
   // The delta to pass on, or nothing when it is stale or a duplicate. A token out of order ends the sequence.
@@ -87,6 +87,7 @@ class RequestLedger {
     scheduler::Submission submission;          // tokens: prompt + delivered; attempt: the current one
     std::optional<ReplicaGeneration> replica;  // where the current attempt runs
     std::vector<ReplicaGeneration> failed;     // at most attempts_max + the replicas there are
+    Status lost_because;                       // of the last attempt, not ok when there was one
     std::uint32_t output_rows_end = 0;         // rows at positions below went out
   };
   using Entries = std::map<SequenceId, Entry>;

@@ -71,7 +71,8 @@ void settle_config(const TensorMap& tensors, StoredModel& model) {
   for (int layer = 0; layer < config.layers; ++layer) {
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";
     const auto has = [&](const char* part) { return tensors.contains(prefix + part); };
-    config.attention_bias |= has("self_attn.q_proj.bias") || has("self_attn.k_proj.bias") || has("self_attn.v_proj.bias");
+    config.attention_bias |=
+        has("self_attn.q_proj.bias") || has("self_attn.k_proj.bias") || has("self_attn.v_proj.bias");
     config.attention_output_bias |= has("self_attn.o_proj.bias");
     config.mlp_bias |= has("mlp.gate_proj.bias") || has("mlp.up_proj.bias") || has("mlp.down_proj.bias");
   }
@@ -86,8 +87,8 @@ Status check_demands(const std::vector<Demand>& demands, const StoredModel& mode
     }
     StoredTensor& tensor = found->second;
     if (tensor.shape != demand.shape()) {
-      return bad_input(where(tensor.info) + "shape " + shape_text(tensor.shape) + ", but " + model.config_file + " needs " +
-                       shape_text(demand.shape()));
+      return bad_input(where(tensor.info) + "shape " + shape_text(tensor.shape) + ", but " + model.config_file +
+                       " needs " + shape_text(demand.shape()));
     }
     if (!tensor.encoding) return not_readable(tensor.info);
     tensor.info.used = true;
@@ -98,7 +99,8 @@ Status check_demands(const std::vector<Demand>& demands, const StoredModel& mode
 std::string dominant_encoding(const TensorMap& tensors) {
   std::map<std::string, std::int64_t> elements;
   for (const auto& [name, tensor] : tensors) {
-    if (tensor.info.used && tensor.shape.size() == 2) elements[tensor.info.encoding] += tensor.info.rows * tensor.info.cols;
+    if (tensor.info.used && tensor.shape.size() == 2)
+      elements[tensor.info.encoding] += tensor.info.rows * tensor.info.cols;
   }
   const auto most = std::max_element(elements.begin(), elements.end(),
                                      [](const auto& a, const auto& b) { return a.second < b.second; });
@@ -170,9 +172,12 @@ class FileCheckpoint final : public Checkpoint {
 
   static RowEncoding encoding_of(DType dtype) {
     switch (dtype) {
-      case DType::kF32: return RowEncoding::kFloat32;
-      case DType::kBF16: return RowEncoding::kBFloat16;
-      case DType::kF16: return RowEncoding::kFloat16;
+      case DType::kF32:
+        return RowEncoding::kFloat32;
+      case DType::kBF16:
+        return RowEncoding::kBFloat16;
+      case DType::kF16:
+        return RowEncoding::kFloat16;
     }
     return RowEncoding::kFloat32;
   }
@@ -226,11 +231,13 @@ Expected<std::unique_ptr<Checkpoint>> finish(StoredModel model, const Checkpoint
   model.tensors.clear();
   settle_config(tensors, model);
   // Every layer is checked, also those that `layers` leaves out.
-  if (Status status = check_demands(demands_of(model.config), model, tensors); !status.ok()) return fail(std::move(status));
+  if (Status status = check_demands(demands_of(model.config), model, tensors); !status.ok())
+    return fail(std::move(status));
   if (overrides.layers > 0 && overrides.layers < model.config.layers) {
     for (auto& [name, tensor] : tensors) tensor.info.used = false;
     model.config.layers = overrides.layers;
-    if (Status status = check_demands(demands_of(model.config), model, tensors); !status.ok()) return fail(std::move(status));
+    if (Status status = check_demands(demands_of(model.config), model, tensors); !status.ok())
+      return fail(std::move(status));
   }
   std::string encoding = dominant_encoding(tensors);
   model.config.torch_dtype = model.torch_dtype.value_or(encoding == "float32"   ? DType::kF32
@@ -288,7 +295,8 @@ Expected<StoredModel> read_model(const std::string& path, const CheckpointOverri
     if (!gguf->empty()) return open_gguf_model(*gguf);
     for (const char* name : {"params.json", "consolidated.00.pth"}) {
       if (fs::is_regular_file(fs::path(path) / name, error)) {
-        return fail(bad_input((fs::path(path) / name).string() + ": Meta checkpoints are not supported yet (safetensors and GGUF are)"));
+        return fail(bad_input((fs::path(path) / name).string() +
+                              ": Meta checkpoints are not supported yet (safetensors and GGUF are)"));
       }
     }
     return fail(missing(path + ": has neither config.json nor a .gguf file"));
@@ -297,7 +305,8 @@ Expected<StoredModel> read_model(const std::string& path, const CheckpointOverri
   if (!model) return model;
   if (Status read = read_safetensors(weight_path, &*model); !read.ok()) {
     // A directory with both a config.json and a .gguf file is common; the safetensors come first.
-    auto gguf = read.code() == StatusCode::kMissing && overrides.weight_path.empty() ? only_gguf_in(path) : std::string();
+    auto gguf =
+        read.code() == StatusCode::kMissing && overrides.weight_path.empty() ? only_gguf_in(path) : std::string();
     if (gguf && !gguf->empty()) return open_gguf_model(*gguf);
     return fail(std::move(read));
   }

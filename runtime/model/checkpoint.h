@@ -33,7 +33,7 @@ struct TensorInfo {
   std::string encoding;     // "float32", "bfloat16", "float16", "q8_0", "q4_0", "q4_1", or another format's name
   std::uint64_t bytes = 0;  // in the file
   std::string file;
-  bool used = false;        // false: present, not part of the model; never read by the loader
+  bool used = false;  // false: present, not part of the model; never read by the loader
 };
 
 // Where the text side of the model lives. Paths are empty when there is no such file.

@@ -106,7 +106,8 @@ void read_rope(const GgufFile& file, Metadata& metadata, LlamaConfig& config) {
   }
   const GgufTensor* divisors = file.find("rope_freqs.weight");
   if (divisors == nullptr) return;
-  if (divisors->shape != std::vector<std::int64_t>{config.head_dim / 2} || divisors->encoding() != RowEncoding::kFloat32) {
+  if (divisors->shape != std::vector<std::int64_t>{config.head_dim / 2} ||
+      divisors->encoding() != RowEncoding::kFloat32) {
     metadata.refuse("rope_freqs.weight", divisors->type_name() + " " + shape_text(divisors->shape) + ", but F32 [" +
                                              std::to_string(config.head_dim / 2) + "] is needed");
     return;
@@ -129,7 +130,8 @@ Expected<LlamaConfig> read_config(const GgufFile& file) {
   config.kv_heads = metadata.size("llama.attention.head_count_kv").value_or(config.heads);
   config.intermediate_size = metadata.required_size("llama.feed_forward_length");
   config.max_position_embeddings = metadata.required_size("llama.context_length");
-  config.head_dim = metadata.size("llama.attention.key_length").value_or(config.heads > 0 ? config.hidden_size / config.heads : 0);
+  config.head_dim =
+      metadata.size("llama.attention.key_length").value_or(config.heads > 0 ? config.hidden_size / config.heads : 0);
   const int value_length = metadata.size("llama.attention.value_length").value_or(config.head_dim);
   if (value_length != config.head_dim) {
     metadata.refuse("llama.attention.value_length", std::to_string(value_length) + " beside a key length of " +
@@ -167,7 +169,8 @@ Expected<GenerationConfig> read_generation(const GgufFile& file) {
   GenerationConfig generation;
   generation.bos_id = metadata.token_id("tokenizer.ggml.bos_token_id");
   generation.pad_id = metadata.token_id("tokenizer.ggml.padding_token_id");
-  for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
+  for (const char* key :
+       {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
     const auto id = metadata.token_id(key);
     auto& ids = generation.eos_ids;
     if (id && std::find(ids.begin(), ids.end(), *id) == ids.end()) ids.push_back(*id);
@@ -182,11 +185,9 @@ std::string hugging_face_name(std::string_view name) {
   if (name == "output_norm.weight") return "model.norm.weight";
   if (name == "output.weight") return "lm_head.weight";
   constexpr std::pair<std::string_view, std::string_view> kParts[] = {
-      {"attn_norm", "input_layernorm"},     {"attn_q", "self_attn.q_proj"},
-      {"attn_k", "self_attn.k_proj"},       {"attn_v", "self_attn.v_proj"},
-      {"attn_output", "self_attn.o_proj"},  {"ffn_norm", "post_attention_layernorm"},
-      {"ffn_gate", "mlp.gate_proj"},        {"ffn_up", "mlp.up_proj"},
-      {"ffn_down", "mlp.down_proj"},
+      {"attn_norm", "input_layernorm"}, {"attn_q", "self_attn.q_proj"},      {"attn_k", "self_attn.k_proj"},
+      {"attn_v", "self_attn.v_proj"},   {"attn_output", "self_attn.o_proj"}, {"ffn_norm", "post_attention_layernorm"},
+      {"ffn_gate", "mlp.gate_proj"},    {"ffn_up", "mlp.up_proj"},           {"ffn_down", "mlp.down_proj"},
   };
   const std::string unchanged(name);
   if (!name.starts_with("blk.")) return unchanged;

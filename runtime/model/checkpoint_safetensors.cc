@@ -95,8 +95,9 @@ Status read_single(const std::string& path, StoredModel* model) {
 
 // A shard lies beside its index: a plain file name, nothing that could lead elsewhere.
 bool is_plain_name(std::string_view name) {
-  return !name.empty() && name.size() <= 255 && name.find_first_of(std::string_view("/\\\0", 3)) == std::string_view::npos &&
-         name.front() != '.' && name.ends_with(".safetensors");
+  return !name.empty() && name.size() <= 255 &&
+         name.find_first_of(std::string_view("/\\\0", 3)) == std::string_view::npos && name.front() != '.' &&
+         name.ends_with(".safetensors");
 }
 
 // {"weight_map": {tensor: shard}}: every tensor in exactly the shard named, no tensor unnamed.
@@ -132,7 +133,8 @@ Status read_sharded(const std::string& index_path, StoredModel* model) {
       const auto mapped = shard_of.find(tensor.name);
       if (mapped == shard_of.end()) return bad_input(file->file() + ": " + tensor.name + ": is not in " + index_path);
       if (mapped->second != shard) {
-        return bad_input(file->file() + ": " + tensor.name + ": should be in " + mapped->second + ", says " + index_path);
+        return bad_input(file->file() + ": " + tensor.name + ": should be in " + mapped->second + ", says " +
+                         index_path);
       }
       add_tensor(*file, tensor, model);
     }
@@ -150,7 +152,8 @@ Status read_sharded(const std::string& index_path, StoredModel* model) {
 Status no_weights(const fs::path& directory) {
   for (const char* name : {"pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth", "params.json"}) {
     if (is_file(directory / name)) {
-      return bad_input((directory / name).string() + ": PyTorch checkpoints are not supported yet (safetensors and GGUF are)");
+      return bad_input((directory / name).string() +
+                       ": PyTorch checkpoints are not supported yet (safetensors and GGUF are)");
     }
   }
   return missing(directory.string() + ": has neither model.safetensors nor model.safetensors.index.json");
@@ -177,8 +180,8 @@ Expected<StoredModel> read_model_directory(const std::string& directory) {
     if (!generation) return fail(generation.error());
     for (const TokenId id : generation->eos_ids) {
       if (id >= model.config.vocab_size) {
-        return fail(bad_input(path.string() + ": eos_token_id: " + std::to_string(id) + " is beyond the vocabulary of " +
-                              std::to_string(model.config.vocab_size)));
+        return fail(bad_input(path.string() + ": eos_token_id: " + std::to_string(id) +
+                              " is beyond the vocabulary of " + std::to_string(model.config.vocab_size)));
       }
     }
     model.generation = std::move(*generation);

@@ -21,8 +21,8 @@ struct StoredTensor {
   TensorInfo info;
   std::vector<std::int64_t> shape;
   std::optional<RowEncoding> encoding;  // empty: listed, cannot be read
-  const std::byte* data = nullptr;   // rows one after the other
-  bool interleaved = false;          // rows of each head (entries, in a vector) lie in interleaved RoPE order
+  const std::byte* data = nullptr;      // rows one after the other
+  bool interleaved = false;             // rows of each head (entries, in a vector) lie in interleaved RoPE order
 };
 
 struct StoredModel {

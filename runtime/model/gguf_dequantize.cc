@@ -68,12 +68,18 @@ void expand_blocks(ExpandBlock expand_block, int bytes_per_block, const std::byt
 
 const char* encoding_name(RowEncoding encoding) {
   switch (encoding) {
-    case RowEncoding::kFloat32: return "float32";
-    case RowEncoding::kBFloat16: return "bfloat16";
-    case RowEncoding::kFloat16: return "float16";
-    case RowEncoding::kQ8_0: return "q8_0";
-    case RowEncoding::kQ4_0: return "q4_0";
-    case RowEncoding::kQ4_1: return "q4_1";
+    case RowEncoding::kFloat32:
+      return "float32";
+    case RowEncoding::kBFloat16:
+      return "bfloat16";
+    case RowEncoding::kFloat16:
+      return "float16";
+    case RowEncoding::kQ8_0:
+      return "q8_0";
+    case RowEncoding::kQ4_0:
+      return "q4_0";
+    case RowEncoding::kQ4_1:
+      return "q4_1";
   }
   return "?";
 }
@@ -82,22 +88,29 @@ int block_elements(RowEncoding encoding) {
   switch (encoding) {
     case RowEncoding::kFloat32:
     case RowEncoding::kBFloat16:
-    case RowEncoding::kFloat16: return 1;
+    case RowEncoding::kFloat16:
+      return 1;
     case RowEncoding::kQ8_0:
     case RowEncoding::kQ4_0:
-    case RowEncoding::kQ4_1: return kBlock;
+    case RowEncoding::kQ4_1:
+      return kBlock;
   }
   return 1;
 }
 
 int block_bytes(RowEncoding encoding) {
   switch (encoding) {
-    case RowEncoding::kFloat32: return 4;
+    case RowEncoding::kFloat32:
+      return 4;
     case RowEncoding::kBFloat16:
-    case RowEncoding::kFloat16: return 2;
-    case RowEncoding::kQ8_0: return 34;
-    case RowEncoding::kQ4_0: return 18;
-    case RowEncoding::kQ4_1: return 20;
+    case RowEncoding::kFloat16:
+      return 2;
+    case RowEncoding::kQ8_0:
+      return 34;
+    case RowEncoding::kQ4_0:
+      return 18;
+    case RowEncoding::kQ4_1:
+      return 20;
   }
   return 0;
 }
@@ -121,9 +134,12 @@ void expand_row(RowEncoding encoding, const std::byte* row, std::int64_t col_beg
     case RowEncoding::kFloat16:
       for (std::int64_t i = 0; i < count; ++i) out[i] = load_f16(row + (col_begin + i) * 2);
       return;
-    case RowEncoding::kQ8_0: return expand_blocks(expand_block_q8_0, 34, row, col_begin, col_end, out);
-    case RowEncoding::kQ4_0: return expand_blocks(expand_block_q4_0, 18, row, col_begin, col_end, out);
-    case RowEncoding::kQ4_1: return expand_blocks(expand_block_q4_1, 20, row, col_begin, col_end, out);
+    case RowEncoding::kQ8_0:
+      return expand_blocks(expand_block_q8_0, 34, row, col_begin, col_end, out);
+    case RowEncoding::kQ4_0:
+      return expand_blocks(expand_block_q4_0, 18, row, col_begin, col_end, out);
+    case RowEncoding::kQ4_1:
+      return expand_blocks(expand_block_q4_1, 20, row, col_begin, col_end, out);
   }
 }
 

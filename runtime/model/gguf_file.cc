@@ -28,14 +28,14 @@ struct GgmlType {
   std::uint32_t block_bytes;
 };
 constexpr GgmlType kGgmlTypes[] = {
-    {0, "F32", 1, 4},         {1, "F16", 1, 2},        {2, "Q4_0", 32, 18},     {3, "Q4_1", 32, 20},
-    {6, "Q5_0", 32, 22},      {7, "Q5_1", 32, 24},     {8, "Q8_0", 32, 34},     {9, "Q8_1", 32, 36},
-    {10, "Q2_K", 256, 84},    {11, "Q3_K", 256, 110},  {12, "Q4_K", 256, 144},  {13, "Q5_K", 256, 176},
-    {14, "Q6_K", 256, 210},   {15, "Q8_K", 256, 292},  {16, "IQ2_XXS", 256, 66}, {17, "IQ2_XS", 256, 74},
-    {18, "IQ3_XXS", 256, 98}, {19, "IQ1_S", 256, 50},  {20, "IQ4_NL", 32, 18},  {21, "IQ3_S", 256, 110},
-    {22, "IQ2_S", 256, 82},   {23, "IQ4_XS", 256, 136}, {24, "I8", 1, 1},        {25, "I16", 1, 2},
-    {26, "I32", 1, 4},        {27, "I64", 1, 8},       {28, "F64", 1, 8},       {29, "IQ1_M", 256, 56},
-    {30, "BF16", 1, 2},       {34, "TQ1_0", 256, 54},  {35, "TQ2_0", 256, 66},  {39, "MXFP4", 32, 17},
+    {0, "F32", 1, 4},         {1, "F16", 1, 2},         {2, "Q4_0", 32, 18},      {3, "Q4_1", 32, 20},
+    {6, "Q5_0", 32, 22},      {7, "Q5_1", 32, 24},      {8, "Q8_0", 32, 34},      {9, "Q8_1", 32, 36},
+    {10, "Q2_K", 256, 84},    {11, "Q3_K", 256, 110},   {12, "Q4_K", 256, 144},   {13, "Q5_K", 256, 176},
+    {14, "Q6_K", 256, 210},   {15, "Q8_K", 256, 292},   {16, "IQ2_XXS", 256, 66}, {17, "IQ2_XS", 256, 74},
+    {18, "IQ3_XXS", 256, 98}, {19, "IQ1_S", 256, 50},   {20, "IQ4_NL", 32, 18},   {21, "IQ3_S", 256, 110},
+    {22, "IQ2_S", 256, 82},   {23, "IQ4_XS", 256, 136}, {24, "I8", 1, 1},         {25, "I16", 1, 2},
+    {26, "I32", 1, 4},        {27, "I64", 1, 8},        {28, "F64", 1, 8},        {29, "IQ1_M", 256, 56},
+    {30, "BF16", 1, 2},       {34, "TQ1_0", 256, 54},   {35, "TQ2_0", 256, 66},   {39, "MXFP4", 32, 17},
     {40, "NVFP4", 64, 36},
 };
 
@@ -51,17 +51,22 @@ std::uint64_t value_bytes(GgufValueType type) {
   switch (type) {
     case GgufValueType::kU8:
     case GgufValueType::kI8:
-    case GgufValueType::kBool: return 1;
+    case GgufValueType::kBool:
+      return 1;
     case GgufValueType::kU16:
-    case GgufValueType::kI16: return 2;
+    case GgufValueType::kI16:
+      return 2;
     case GgufValueType::kU32:
     case GgufValueType::kI32:
-    case GgufValueType::kF32: return 4;
+    case GgufValueType::kF32:
+      return 4;
     case GgufValueType::kU64:
     case GgufValueType::kI64:
-    case GgufValueType::kF64: return 8;
+    case GgufValueType::kF64:
+      return 8;
     case GgufValueType::kString:
-    case GgufValueType::kArray: return 0;
+    case GgufValueType::kArray:
+      return 0;
   }
   return 0;
 }
@@ -126,7 +131,8 @@ std::string parse_value(Cursor& cursor, GgufValue& value) {
   if (type == static_cast<std::uint32_t>(GgufValueType::kArray)) {
     value.is_array = true;
     if (!cursor.read(&type) || !cursor.read(&value.count)) return where + ": the file ends in the array's head";
-    if (type == static_cast<std::uint32_t>(GgufValueType::kArray)) return where + ": an array of arrays is not supported";
+    if (type == static_cast<std::uint32_t>(GgufValueType::kArray))
+      return where + ": an array of arrays is not supported";
   }
   value.type = static_cast<GgufValueType>(type);
   const bool is_string = value.type == GgufValueType::kString;
@@ -211,13 +217,20 @@ std::string check_places(const std::vector<GgufTensor>& tensors, std::uint64_t d
 std::int64_t load_integer(GgufValueType type, const std::byte* at, bool* ok) {
   *ok = true;
   switch (type) {
-    case GgufValueType::kU8: return load<std::uint8_t>(at);
-    case GgufValueType::kI8: return load<std::int8_t>(at);
-    case GgufValueType::kU16: return load<std::uint16_t>(at);
-    case GgufValueType::kI16: return load<std::int16_t>(at);
-    case GgufValueType::kU32: return load<std::uint32_t>(at);
-    case GgufValueType::kI32: return load<std::int32_t>(at);
-    case GgufValueType::kI64: return load<std::int64_t>(at);
+    case GgufValueType::kU8:
+      return load<std::uint8_t>(at);
+    case GgufValueType::kI8:
+      return load<std::int8_t>(at);
+    case GgufValueType::kU16:
+      return load<std::uint16_t>(at);
+    case GgufValueType::kI16:
+      return load<std::int16_t>(at);
+    case GgufValueType::kU32:
+      return load<std::uint32_t>(at);
+    case GgufValueType::kI32:
+      return load<std::int32_t>(at);
+    case GgufValueType::kI64:
+      return load<std::int64_t>(at);
     case GgufValueType::kU64: {
       const auto value = load<std::uint64_t>(at);
       if (value <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
@@ -225,7 +238,8 @@ std::int64_t load_integer(GgufValueType type, const std::byte* at, bool* ok) {
       }
       break;
     }
-    default: break;
+    default:
+      break;
   }
   *ok = false;
   return 0;
@@ -235,13 +249,20 @@ std::int64_t load_integer(GgufValueType type, const std::byte* at, bool* ok) {
 
 std::optional<RowEncoding> GgufTensor::encoding() const {
   switch (type) {
-    case 0: return RowEncoding::kFloat32;
-    case 1: return RowEncoding::kFloat16;
-    case 2: return RowEncoding::kQ4_0;
-    case 3: return RowEncoding::kQ4_1;
-    case 8: return RowEncoding::kQ8_0;
-    case 30: return RowEncoding::kBFloat16;
-    default: return {};
+    case 0:
+      return RowEncoding::kFloat32;
+    case 1:
+      return RowEncoding::kFloat16;
+    case 2:
+      return RowEncoding::kQ4_0;
+    case 3:
+      return RowEncoding::kQ4_1;
+    case 8:
+      return RowEncoding::kQ8_0;
+    case 30:
+      return RowEncoding::kBFloat16;
+    default:
+      return {};
   }
 }
 
@@ -266,7 +287,8 @@ Expected<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, std::string
   std::uint32_t magic = 0;
   if (!cursor.read(&magic) || magic != 0x46554747u) return refuse("does not begin with GGUF");
   if (!cursor.read(&result.version_)) return refuse("the file ends in its version");
-  if (result.version_ != 0 && (result.version_ & 0xffffu) == 0) return refuse("is a big-endian GGUF file; convert it to little-endian");
+  if (result.version_ != 0 && (result.version_ & 0xffffu) == 0)
+    return refuse("is a big-endian GGUF file; convert it to little-endian");
   if (result.version_ != 2 && result.version_ != 3) {
     return refuse("GGUF version " + std::to_string(result.version_) + " is not supported (2 and 3 are)");
   }
@@ -283,7 +305,8 @@ Expected<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, std::string
   const std::uint64_t metadata_begin = cursor.position();
   result.metadata_.resize(entry_count);
   for (GgufValue& entry : result.metadata_) {
-    if (!cursor.read_string(&entry.key, kKeyBytesMax)) return refuse("a metadata key goes beyond the file or 65535 bytes");
+    if (!cursor.read_string(&entry.key, kKeyBytesMax))
+      return refuse("a metadata key goes beyond the file or 65535 bytes");
     if (const std::string problem = parse_value(cursor, entry); !problem.empty()) return refuse(problem);
     if (cursor.position() - metadata_begin > kMetadataBytesMax) return refuse("has more than 64 MiB of metadata");
   }
@@ -382,8 +405,8 @@ Expected<std::optional<std::string_view>> GgufFile::string(std::string_view key)
   const GgufValue* found = value(key);
   if (found == nullptr) return std::optional<std::string_view>();
   if (found->is_array || found->type != GgufValueType::kString) return fail(wrong_type(*found, "a string"));
-  return std::optional(std::string_view(reinterpret_cast<const char*>(found->elements.data()) + 8,
-                                        found->elements.size() - 8));
+  return std::optional(
+      std::string_view(reinterpret_cast<const char*>(found->elements.data()) + 8, found->elements.size() - 8));
 }
 
 Expected<std::vector<std::string_view>> GgufFile::strings(std::string_view key) const {

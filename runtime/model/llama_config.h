@@ -43,12 +43,13 @@ struct LlamaConfig {
   float rms_norm_eps = 1e-6F;
   RopeConfig rope;
   int max_position_embeddings = 2048;
-  bool tie_word_embeddings = false;  // true: the head is model.embed_tokens.weight, even when the file has lm_head.weight
-  bool attention_bias = false;         // q, k and v have biases
+  bool tie_word_embeddings =
+      false;                    // true: the head is model.embed_tokens.weight, even when the file has lm_head.weight
+  bool attention_bias = false;  // q, k and v have biases
   bool attention_output_bias = false;  // o has one
   bool mlp_bias = false;               // gate, up and down have biases
   std::optional<TokenId> bos_id;
-  std::vector<TokenId> eos_ids;  // may be empty; see GenerationConfig, which wins
+  std::vector<TokenId> eos_ids;      // may be empty; see GenerationConfig, which wins
   DType torch_dtype = DType::kBF16;  // what the checkpoint was trained or saved in; the tensors may differ
 
   [[nodiscard]] int query_size() const { return heads * head_dim; }

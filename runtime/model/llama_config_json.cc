@@ -42,7 +42,8 @@ void check_unsupported(const JsonObject& json, int max_position_embeddings) {
     refuse_unsupported(json, "hidden_act", "silu is");
   }
   if (const auto quantization = json.object("quantization_config")) {
-    if (quantization->has("quant_method")) refuse_unsupported(*quantization, "quant_method", "safetensors must be float32, float16 or bfloat16");
+    if (quantization->has("quant_method"))
+      refuse_unsupported(*quantization, "quant_method", "safetensors must be float32, float16 or bfloat16");
     refuse_unsupported(json, "quantization_config", "safetensors must be float32, float16 or bfloat16");
   }
   // A window as long as the context never hides a key.

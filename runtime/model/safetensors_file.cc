@@ -23,9 +23,9 @@ struct DtypeBits {
   unsigned bits;
 };
 constexpr DtypeBits kDtypes[] = {
-    {"BOOL", 8},     {"U8", 8},       {"I8", 8},   {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"I16", 16},
-    {"U16", 16},     {"F16", 16},     {"BF16", 16}, {"I32", 32},    {"U32", 32},    {"F32", 32},    {"I64", 64},
-    {"U64", 64},     {"F64", 64},     {"C64", 64}, {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6},
+    {"BOOL", 8}, {"U8", 8},   {"I8", 8},    {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"I16", 16},
+    {"U16", 16}, {"F16", 16}, {"BF16", 16}, {"I32", 32},    {"U32", 32},    {"F32", 32},    {"I64", 64},
+    {"U64", 64}, {"F64", 64}, {"C64", 64},  {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6},
 };
 
 unsigned dtype_bits(std::string_view dtype) {
@@ -69,10 +69,14 @@ struct HeaderHandler {
     if (in_metadata) return refuse("__metadata__ is not a map of strings", error);
     if (tensors.empty()) return refuse("an entry is not an object", error);
     switch (field) {
-      case Field::kDtype: return refuse(tensors.back().name + ": dtype is not a string", error);
-      case Field::kShape: return refuse(tensors.back().name + ": shape is not a list of dimensions", error);
-      case Field::kOffsets: return refuse(tensors.back().name + ": data_offsets is not [begin, end]", error);
-      default: return refuse(tensors.back().name + ": the entry is not an object", error);
+      case Field::kDtype:
+        return refuse(tensors.back().name + ": dtype is not a string", error);
+      case Field::kShape:
+        return refuse(tensors.back().name + ": shape is not a list of dimensions", error);
+      case Field::kOffsets:
+        return refuse(tensors.back().name + ": data_offsets is not [begin, end]", error);
+      default:
+        return refuse(tensors.back().name + ": the entry is not an object", error);
     }
   }
 
@@ -179,7 +183,8 @@ struct HeaderHandler {
       return true;
     }
     std::vector<std::int64_t>& shape = tensors.back().shape;
-    if (shape.size() == kDimensionsMax) return refuse(tensors.back().name + ": shape has more than 8 dimensions", error);
+    if (shape.size() == kDimensionsMax)
+      return refuse(tensors.back().name + ": shape has more than 8 dimensions", error);
     if (value > kDimensionMax) return refuse(tensors.back().name + ": shape is too large", error);
     shape.push_back(static_cast<std::int64_t>(value));
     return true;
@@ -268,7 +273,8 @@ Expected<SafetensorsFile> SafetensorsFile::parse(std::span<const std::byte> byte
   const std::size_t read = parser.write_some(false, header, header_bytes, error);
   if (!parser.handler().problem.empty()) return refuse(parser.handler().problem);
   if (!error && read < header_bytes) error = json::error::extra_data;
-  if (error) return refuse("the header is not valid JSON near byte " + std::to_string(8 + read) + ": " + error.message());
+  if (error)
+    return refuse("the header is not valid JSON near byte " + std::to_string(8 + read) + ": " + error.message());
 
   SafetensorsFile result;
   result.tensors_ = std::move(parser.handler().tensors);

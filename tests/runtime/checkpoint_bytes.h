@@ -93,8 +93,9 @@ inline std::string safetensors_bytes(const std::vector<FloatTensor>& tensors, st
   for (const FloatTensor& tensor : tensors) {
     const std::size_t begin = data.size();
     data += pack(tensor.values, dtype);
-    header += ",\"" + tensor.name + R"(":{"dtype":")" + std::string(dtype) + R"(","shape":)" + shape_json(tensor.shape) +
-              ",\"data_offsets\":[" + std::to_string(begin) + "," + std::to_string(data.size()) + "]}";
+    header += ",\"" + tensor.name + R"(":{"dtype":")" + std::string(dtype) + R"(","shape":)" +
+              shape_json(tensor.shape) + ",\"data_offsets\":[" + std::to_string(begin) + "," +
+              std::to_string(data.size()) + "]}";
   }
   header += "}";
   header.resize((header.size() + 7) / 8 * 8, ' ');
@@ -165,7 +166,8 @@ struct GgufWriter {
       append(out, static_cast<std::uint32_t>(tensor.dims.size()));
       for (const std::uint64_t dim : tensor.dims) append(out, dim);
       append(out, tensor.type);
-      append(out, tensor.offset < 0 ? static_cast<std::uint64_t>(data.size()) : static_cast<std::uint64_t>(tensor.offset));
+      append(out,
+             tensor.offset < 0 ? static_cast<std::uint64_t>(data.size()) : static_cast<std::uint64_t>(tensor.offset));
       data += tensor.data;
     }
     out.resize((out.size() + alignment - 1) / alignment * alignment, '\0');

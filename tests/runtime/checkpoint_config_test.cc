@@ -34,10 +34,11 @@ std::string error_of(const std::string& text) {
 
 TEST(ConfigJson, ReadsLlama32) {
   const auto parsed = parse_config_json(
-      config_json(R"("head_dim":64,"rope_theta":500000.0,"tie_word_embeddings":true,"torch_dtype":"bfloat16",)"
-                  R"("bos_token_id":128000,"eos_token_id":[128001,128008,128009],"attention_bias":false,"mlp_bias":false,)"
-                  R"("rope_scaling":{"rope_type":"llama3","factor":32.0,"low_freq_factor":1.0,"high_freq_factor":4.0,)"
-                  R"("original_max_position_embeddings":8192})"),
+      config_json(
+          R"("head_dim":64,"rope_theta":500000.0,"tie_word_embeddings":true,"torch_dtype":"bfloat16",)"
+          R"("bos_token_id":128000,"eos_token_id":[128001,128008,128009],"attention_bias":false,"mlp_bias":false,)"
+          R"("rope_scaling":{"rope_type":"llama3","factor":32.0,"low_freq_factor":1.0,"high_freq_factor":4.0,)"
+          R"("original_max_position_embeddings":8192})"),
       "config.json");
   ASSERT_TRUE(parsed) << parsed.error().message();
   const LlamaConfig& config = parsed->config;
@@ -56,13 +57,19 @@ TEST(ConfigJson, ReadsLlama32) {
   EXPECT_EQ(parsed->torch_dtype, DType::kBF16);
   EXPECT_EQ(config.bos_id, 128000);
   EXPECT_EQ(config.eos_ids, (std::vector<TokenId>{128001, 128008, 128009}));
-  const RopeConfig rope{.theta = 500000.0, .type = RopeType::kLlama3, .factor = 32.0, .low_freq_factor = 1.0,
-                        .high_freq_factor = 4.0, .original_max_position_embeddings = 8192, .frequency_divisors = {}};
+  const RopeConfig rope{.theta = 500000.0,
+                        .type = RopeType::kLlama3,
+                        .factor = 32.0,
+                        .low_freq_factor = 1.0,
+                        .high_freq_factor = 4.0,
+                        .original_max_position_embeddings = 8192,
+                        .frequency_divisors = {}};
   EXPECT_EQ(config.rope, rope);
 }
 
 TEST(ConfigJson, OldAndNewSpellingsOfRopeAreOneConfig) {
-  const std::string scaling = R"("factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":8192)";
+  const std::string scaling =
+      R"("factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":8192)";
   const std::string spellings[] = {
       R"("rope_theta":500000,"rope_scaling":{"rope_type":"llama3",)" + scaling + "}",
       R"("rope_theta":500000.0,"rope_scaling":{"type":"llama3",)" + scaling + "}",
@@ -75,7 +82,8 @@ TEST(ConfigJson, OldAndNewSpellingsOfRopeAreOneConfig) {
     EXPECT_EQ(parsed->config.rope.type, RopeType::kLlama3);
     EXPECT_EQ(parsed->config.rope.factor, 8.0);
   }
-  const auto plain = parse_config_json(config_json(R"("rope_parameters":{"rope_theta":10000.5,"rope_type":"default"})"), "c");
+  const auto plain =
+      parse_config_json(config_json(R"("rope_parameters":{"rope_theta":10000.5,"rope_type":"default"})"), "c");
   ASSERT_TRUE(plain) << plain.error().message();
   EXPECT_EQ(plain->config.rope.theta, 10000.5);
   EXPECT_EQ(plain->config.rope.type, RopeType::kDefault);
@@ -85,8 +93,8 @@ TEST(ConfigJson, AbsentAndNullFieldsTakeTheirDefaults) {
   for (const std::string nulls :
        {"", R"("head_dim":null,"rope_scaling":null,"torch_dtype":null,"eos_token_id":null,"quantization_config":null,)"
             R"("sliding_window":null,"tie_word_embeddings":null,"attention_bias":null,"rope_theta":null)"}) {
-    const auto parsed =
-        parse_config_json(replaced(config_json(nulls), R"("num_key_value_heads":8,)", R"("num_key_value_heads":null,)"), "c");
+    const auto parsed = parse_config_json(
+        replaced(config_json(nulls), R"("num_key_value_heads":8,)", R"("num_key_value_heads":null,)"), "c");
     ASSERT_TRUE(parsed) << parsed.error().message();
     EXPECT_EQ(parsed->config.kv_heads, 32);
     EXPECT_EQ(parsed->config.head_dim, 64);
@@ -105,20 +113,24 @@ TEST(ConfigJson, FieldsThatChangeNothingPass) {
                            R"("head_dim":128)", R"("pretraining_tp":2,"use_cache":true)"}) {
     EXPECT_EQ(error_of(config_json(more)), "") << more;
   }
-  EXPECT_EQ(parse_config_json(config_json(R"("dtype":"float16","torch_dtype":"float32")"), "c")->torch_dtype, DType::kF16);
+  EXPECT_EQ(parse_config_json(config_json(R"("dtype":"float16","torch_dtype":"float32")"), "c")->torch_dtype,
+            DType::kF16);
 }
 
 TEST(ConfigJson, UnsupportedModelsAreRefusedByFieldAndValue) {
   const std::pair<std::string, std::string> cases[] = {
       {R"("rope_scaling":{"type":"linear","factor":2.0})", R"(rope_scaling.type: "linear" is not supported yet)"},
-      {R"("rope_scaling":{"rope_type":"dynamic","factor":2.0})", R"(rope_scaling.rope_type: "dynamic" is not supported yet)"},
+      {R"("rope_scaling":{"rope_type":"dynamic","factor":2.0})",
+       R"(rope_scaling.rope_type: "dynamic" is not supported yet)"},
       {R"("rope_scaling":{"rope_type":"yarn"})", R"(rope_scaling.rope_type: "yarn" is not supported yet)"},
-      {R"("rope_parameters":{"rope_type":"longrope"})", R"(rope_parameters.rope_type: "longrope" is not supported yet)"},
+      {R"("rope_parameters":{"rope_type":"longrope"})",
+       R"(rope_parameters.rope_type: "longrope" is not supported yet)"},
       {R"("rope_scaling":{"factor":2.0})", "rope_scaling.rope_type: is missing"},
       {R"("rope_scaling":{"rope_type":"llama3","factor":8.0})", "rope_scaling.low_freq_factor: is missing"},
       {R"("rope_scaling":"llama3")", R"(rope_scaling: "llama3" is not an object)"},
       {R"("sliding_window":4096)", "sliding_window: 4096 is not supported yet"},
-      {R"("quantization_config":{"quant_method":"gptq"})", R"(quantization_config.quant_method: "gptq" is not supported yet)"},
+      {R"("quantization_config":{"quant_method":"gptq"})",
+       R"(quantization_config.quant_method: "gptq" is not supported yet)"},
       {R"("partial_rotary_factor":0.5)", "partial_rotary_factor: 5E-1 is not supported yet"},
       {R"("torch_dtype":"float8_e4m3fn")", R"(torch_dtype: "float8_e4m3fn" is not supported yet)"},
   };
@@ -127,11 +139,14 @@ TEST(ConfigJson, UnsupportedModelsAreRefusedByFieldAndValue) {
     EXPECT_EQ(error.find("m/config.json: " + expected), 0u) << more << "\n  gave: " << error;
   }
   EXPECT_NE(error_of(replaced(config_json(""), "LlamaForCausalLM", "MistralForCausalLM"))
-                .find(R"(architectures: ["MistralForCausalLM"] is not supported yet)"), std::string::npos);
-  EXPECT_NE(error_of(replaced(config_json(""), R"("model_type":"llama")", R"("model_type":"phi3")"))
-                .find(R"(model_type: "phi3" is not supported yet)"), std::string::npos);
-  EXPECT_NE(error_of(replaced(config_json(""), R"("silu")", R"("gelu")")).find(R"(hidden_act: "gelu" is not supported yet)"),
+                .find(R"(architectures: ["MistralForCausalLM"] is not supported yet)"),
             std::string::npos);
+  EXPECT_NE(error_of(replaced(config_json(""), R"("model_type":"llama")", R"("model_type":"phi3")"))
+                .find(R"(model_type: "phi3" is not supported yet)"),
+            std::string::npos);
+  EXPECT_NE(
+      error_of(replaced(config_json(""), R"("silu")", R"("gelu")")).find(R"(hidden_act: "gelu" is not supported yet)"),
+      std::string::npos);
 }
 
 TEST(ConfigJson, NumbersOutsideTheirBoundsAreRefusedByField) {
@@ -144,19 +159,25 @@ TEST(ConfigJson, NumbersOutsideTheirBoundsAreRefusedByField) {
       {R"("hidden_size":2048)", R"("hidden_size":"2048")", R"(hidden_size: "2048" is not an integer)"},
       {R"("hidden_size":2048)", R"("hidden_size":2048.0)", "hidden_size: 2.048E3 is not an integer"},
       {R"("hidden_size":2048)", R"("hidden_size":[2048])", "hidden_size: [2048] is not an integer"},
-      {R"("hidden_size":2048)", R"("hidden_size":2049)", "hidden_size: 2049 is not a multiple of num_attention_heads 32"},
+      {R"("hidden_size":2048)", R"("hidden_size":2049)",
+       "hidden_size: 2049 is not a multiple of num_attention_heads 32"},
       {R"("hidden_size":2048)", R"("hidden_size":2097152)", "hidden_size: 2097152 is not in [1, 1048576]"},
-      {R"("hidden_size":2048)", R"("hidden_size":99999999999)", "hidden_size: 99999999999 is not an integer in [0, 2147483647]"},
+      {R"("hidden_size":2048)", R"("hidden_size":99999999999)",
+       "hidden_size: 99999999999 is not an integer in [0, 2147483647]"},
       {R"("num_hidden_layers":16)", R"("num_hidden_layers":0)", "num_hidden_layers: 0 is not in [1, 1024]"},
       {R"("num_hidden_layers":16)", R"("num_hidden_layers":-1)", "num_hidden_layers: -1 is not an integer"},
       {R"("num_attention_heads":32)", R"("num_attention_heads":0)", "num_attention_heads: 0 is not in [1, 4096]"},
-      {R"("num_key_value_heads":8)", R"("num_key_value_heads":5)", "num_attention_heads: 32 is not a multiple of num_key_value_heads 5"},
+      {R"("num_key_value_heads":8)", R"("num_key_value_heads":5)",
+       "num_attention_heads: 32 is not a multiple of num_key_value_heads 5"},
       {R"("num_attention_heads":32)", R"("num_attention_heads":32,"head_dim":63)", "head_dim: 63 is odd"},
-      {R"("num_attention_heads":32)", R"("num_attention_heads":32,"head_dim":2048)", "head_dim: 2048 is not in [1, 1024]"},
+      {R"("num_attention_heads":32)", R"("num_attention_heads":32,"head_dim":2048)",
+       "head_dim: 2048 is not in [1, 1024]"},
       {R"("intermediate_size":8192)", R"("intermediate_size":0)", "intermediate_size: 0 is not in"},
       {R"("vocab_size":128256)", R"("vocab_size":4194305)", "vocab_size: 4194305 is not in [1, 4194304]"},
-      {R"("vocab_size":128256)", R"("vocab_size":128256,"eos_token_id":[7,128256])", "eos_token_id: 128256 is not in [0, 128255]"},
-      {R"("vocab_size":128256)", R"("vocab_size":128256,"eos_token_id":"</s>")", R"(eos_token_id: "</s>" is not an integer)"},
+      {R"("vocab_size":128256)", R"("vocab_size":128256,"eos_token_id":[7,128256])",
+       "eos_token_id: 128256 is not in [0, 128255]"},
+      {R"("vocab_size":128256)", R"("vocab_size":128256,"eos_token_id":"</s>")",
+       R"(eos_token_id: "</s>" is not an integer)"},
       {"1e-05", "0", "rms_norm_eps: 0 is not a number in"},
       {"1e-05", "1e999", "rms_norm_eps: "},
       {"131072", "1073741824", "max_position_embeddings: 1073741824 is not in"},
@@ -191,7 +212,8 @@ TEST(ConfigJson, HostileListsEndQuickly) {
 TEST(GenerationConfigJson, ReadsLlama3Instruct) {
   const auto parsed = parse_generation_config(
       R"({"bos_token_id":128000,"do_sample":true,"eos_token_id":[128001,128008,128009,128001],"temperature":0.6,)"
-      R"("top_p":0.9,"top_k":null,"transformers_version":"4.45.0"})", "generation_config.json");
+      R"("top_p":0.9,"top_k":null,"transformers_version":"4.45.0"})",
+      "generation_config.json");
   ASSERT_TRUE(parsed) << parsed.error().message();
   EXPECT_EQ(parsed->bos_id, 128000);
   EXPECT_EQ(parsed->eos_ids, (std::vector<TokenId>{128001, 128008, 128009}));

@@ -45,7 +45,8 @@ TEST(GgufDequantize, EqualsThePythonPackageBitForBit) {
     ASSERT_EQ(row_bytes(golden.encoding, cols), static_cast<std::int64_t>(row.size()));
     const auto floats = expand(golden.encoding, row, 0, cols);
     for (std::size_t i = 0; i < floats.size(); ++i) {
-      ASSERT_EQ(std::bit_cast<std::uint32_t>(floats[i]), golden.floats[i]) << encoding_name(golden.encoding) << " " << i;
+      ASSERT_EQ(std::bit_cast<std::uint32_t>(floats[i]), golden.floats[i])
+          << encoding_name(golden.encoding) << " " << i;
     }
   }
 }
@@ -67,8 +68,8 @@ TEST(GgufDequantize, Q40FollowsTheLayoutOfItsNibbles) {
   const unsigned char block[] = {0x00, 0x38,  // d = 0.5
                                  0x0b, 0x30, 0x55, 0x7a, 0x9f, 0xc4, 0xe9, 0x0e,
                                  0x33, 0x58, 0x7d, 0xa2, 0xc7, 0xec, 0x11, 0x36};
-  const std::vector<float> expected = {1.5,  -4,   -1.5, 1,    3.5, -2, .5, 3,  -2.5, 0,    2.5, -3, -.5, 2, -3.5, -1,
-                                       -4,   -2.5, -1.5, -.5,  .5,  2,  3,  -4, -2.5, -1.5, -.5, 1,  2,   3, -3.5, -2.5};
+  const std::vector<float> expected = {1.5, -4,   -1.5, 1,   3.5, -2, .5, 3,  -2.5, 0,    2.5, -3, -.5, 2, -3.5, -1,
+                                       -4,  -2.5, -1.5, -.5, .5,  2,  3,  -4, -2.5, -1.5, -.5, 1,  2,   3, -3.5, -2.5};
   EXPECT_EQ(expand(RowEncoding::kQ4_0, std::as_bytes(std::span(block)), 0, 32), expected);
 }
 

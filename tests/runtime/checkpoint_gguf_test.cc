@@ -53,9 +53,14 @@ TEST(GgufFile, ReadsEveryMetadataType) {
     const auto file = GgufFile::parse(as_bytes(bytes), "m.gguf");
     ASSERT_TRUE(file) << file.error().message();
     EXPECT_EQ(file->version(), version);
-    const std::pair<const char*, std::int64_t> integers[] = {
-        {"a.u8", 200},         {"a.i8", -3},      {"a.u16", 60000},          {"a.i16", -300},
-        {"a.u32", 4000000000}, {"a.i32", -70000}, {"a.u64", std::int64_t{1} << 40}, {"a.i64", -1}};
+    const std::pair<const char*, std::int64_t> integers[] = {{"a.u8", 200},
+                                                             {"a.i8", -3},
+                                                             {"a.u16", 60000},
+                                                             {"a.i16", -300},
+                                                             {"a.u32", 4000000000},
+                                                             {"a.i32", -70000},
+                                                             {"a.u64", std::int64_t{1} << 40},
+                                                             {"a.i64", -1}};
     for (const auto& [key, expected] : integers) EXPECT_EQ(file->integer(key)->value(), expected) << key;
     EXPECT_EQ(file->number("a.f32")->value(), 0.5);
     EXPECT_EQ(file->number("a.f64")->value(), 1e-5);
@@ -107,9 +112,11 @@ TEST(GgufFile, BrokenFilesAreRefusedByName) {
       {"version 1 is not supported", [](GgufWriter& w) { w.version = 1; }},
       {"version 4 is not supported", [](GgufWriter& w) { w.version = 4; }},
       {"big-endian", [](GgufWriter& w) { w.version = 0x03000000; }},
-      {"tensor count 18446744073709551615 does not fit", [](GgufWriter& w) { w.extra_tensors = ~std::uint64_t{0} - 2; }},
+      {"tensor count 18446744073709551615 does not fit",
+       [](GgufWriter& w) { w.extra_tensors = ~std::uint64_t{0} - 2; }},
       {"tensor count 1000001 does not fit", [](GgufWriter& w) { w.extra_tensors = 999'999; }},
-      {"metadata count 9223372036854775823 does not fit", [](GgufWriter& w) { w.extra_entries = std::uint64_t{1} << 63; }},
+      {"metadata count 9223372036854775823 does not fit",
+       [](GgufWriter& w) { w.extra_entries = std::uint64_t{1} << 63; }},
       {"general.alignment: 48 is not a power of two", [](GgufWriter& w) { w.u32("general.alignment", 48); }},
       {"general.alignment: 0 is not a power of two", [](GgufWriter& w) { w.u32("general.alignment", 0); }},
       {"general.alignment: 8192 is not a power of two", [](GgufWriter& w) { w.u32("general.alignment", 8192); }},
@@ -136,26 +143,57 @@ TEST(GgufFile, BrokenFilesAreRefusedByName) {
          append(w.entries, ~std::uint64_t{0});
        }},
       {"a metadata key goes beyond", [](GgufWriter& w) { w.u32(std::string(65536, 'k'), 1); }},
-      {"a tensor's name goes beyond", [](GgufWriter& w) { w.tensors.push_back({std::string(257, 'n'), {1}, 0, "ffff"}); }},
-      {"w: occurs twice", [](GgufWriter& w) { w.tensors.push_back({"w", {1}, 0, "ffff"}); }},
-      {"t: has 0 dimensions", [](GgufWriter& w) { w.tensors.push_back({"t", {}, 0, "ffff"}); }},
-      {"t: has 5 dimensions", [](GgufWriter& w) { w.tensors.push_back({"t", {1, 1, 1, 1, 1}, 0, "ffff"}); }},
-      {"t: dimension 1 of 0 is zero", [](GgufWriter& w) { w.tensors.push_back({"t", {4, 0}, 0, ""}); }},
+      {"a tensor's name goes beyond",
+       [](GgufWriter& w) {
+         w.tensors.push_back({std::string(257, 'n'), {1}, 0, "ffff"});
+       }},
+      {"w: occurs twice",
+       [](GgufWriter& w) {
+         w.tensors.push_back({"w", {1}, 0, "ffff"});
+       }},
+      {"t: has 0 dimensions",
+       [](GgufWriter& w) {
+         w.tensors.push_back({"t", {}, 0, "ffff"});
+       }},
+      {"t: has 5 dimensions",
+       [](GgufWriter& w) {
+         w.tensors.push_back({"t", {1, 1, 1, 1, 1}, 0, "ffff"});
+       }},
+      {"t: dimension 1 of 0 is zero",
+       [](GgufWriter& w) {
+         w.tensors.push_back({"t", {4, 0}, 0, ""});
+       }},
       {"t: dimension 1 of 4294967296 is zero or too large",
-       [](GgufWriter& w) { w.tensors.push_back({"t", {std::uint64_t{1} << 32, std::uint64_t{1} << 32}, 0, ""}); }},
+       [](GgufWriter& w) {
+         w.tensors.push_back({"t", {std::uint64_t{1} << 32, std::uint64_t{1} << 32}, 0, ""});
+       }},
       {"t: rows of 33 elements are not whole Q8_0 blocks of 32",
-       [&](GgufWriter& w) { w.tensors.push_back({"t", {33}, 8, q8}); }},
-      {"t: offset 4 is not a multiple of the alignment", [](GgufWriter& w) { w.tensors.push_back({"t", {1}, 0, "ffff", 4}); }},
-      {"t: overlaps another tensor", [](GgufWriter& w) { w.tensors.push_back({"t", {16}, 0, std::string(64, 'f'), 32}); }},
-      {"t: its data end at byte", [](GgufWriter& w) { w.tensors.push_back({"t", {1000}, 0, "ffff"}); }},
+       [&](GgufWriter& w) {
+         w.tensors.push_back({"t", {33}, 8, q8});
+       }},
+      {"t: offset 4 is not a multiple of the alignment",
+       [](GgufWriter& w) {
+         w.tensors.push_back({"t", {1}, 0, "ffff", 4});
+       }},
+      {"t: overlaps another tensor",
+       [](GgufWriter& w) {
+         w.tensors.push_back({"t", {16}, 0, std::string(64, 'f'), 32});
+       }},
       {"t: its data end at byte",
-       [](GgufWriter& w) { w.tensors.push_back({"t", {1}, 0, "ffff", std::int64_t{1} << 40}); }},
+       [](GgufWriter& w) {
+         w.tensors.push_back({"t", {1000}, 0, "ffff"});
+       }},
+      {"t: its data end at byte",
+       [](GgufWriter& w) {
+         w.tensors.push_back({"t", {1}, 0, "ffff", std::int64_t{1} << 40});
+       }},
   };
   for (const auto& broken : cases) {
     GgufWriter writer = small_file();
     broken.spoil(writer);
     const std::string error = error_of(writer.bytes());
-    EXPECT_NE(error.find(broken.expected), std::string::npos) << "expected: " << broken.expected << "\n  gave: " << error;
+    EXPECT_NE(error.find(broken.expected), std::string::npos)
+        << "expected: " << broken.expected << "\n  gave: " << error;
     EXPECT_EQ(error.find("m.gguf: "), 0u) << error;
   }
   EXPECT_EQ(error_of("GGML"), "m.gguf: does not begin with GGUF");

@@ -40,7 +40,8 @@ FloatTensor tensor(const std::string& name, std::vector<std::int64_t> shape, int
   for (const std::int64_t size : shape) count *= size;
   FloatTensor result{name, std::move(shape), std::vector<float>(static_cast<std::size_t>(count))};
   for (std::size_t i = 0; i < result.values.size(); ++i) {
-    result.values[i] = static_cast<float>(static_cast<int>((i * 7 + static_cast<std::size_t>(n) * 13) % 127) - 63) * 0.5F;
+    result.values[i] =
+        static_cast<float>(static_cast<int>((i * 7 + static_cast<std::size_t>(n) * 13) % 127) - 63) * 0.5F;
   }
   return result;
 }
@@ -52,7 +53,9 @@ std::vector<FloatTensor> tiny_model(bool head, bool bias) {
   for (int layer = 0; layer < kLayers; ++layer) {
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";
     int n = 10 * (layer + 1);
-    const auto add = [&](const char* part, std::vector<std::int64_t> shape) { tensors.push_back(tensor(prefix + part, std::move(shape), n++)); };
+    const auto add = [&](const char* part, std::vector<std::int64_t> shape) {
+      tensors.push_back(tensor(prefix + part, std::move(shape), n++));
+    };
     add("input_layernorm.weight", {kHidden});
     add("self_attn.q_proj.weight", {kHeads * kHeadDim, kHidden});
     add("self_attn.k_proj.weight", {kKvHeads * kHeadDim, kHidden});
@@ -91,12 +94,19 @@ FloatTensor interleave(FloatTensor source) {
 }
 
 std::string gguf_name(std::string name) {
-  const std::pair<const char*, const char*> parts[] = {
-      {"model.embed_tokens", "token_embd"}, {"model.norm", "output_norm"}, {"lm_head", "output"},
-      {"model.layers", "blk"}, {"input_layernorm", "attn_norm"}, {"self_attn.q_proj", "attn_q"},
-      {"self_attn.k_proj", "attn_k"}, {"self_attn.v_proj", "attn_v"}, {"self_attn.o_proj", "attn_output"},
-      {"post_attention_layernorm", "ffn_norm"}, {"mlp.gate_proj", "ffn_gate"}, {"mlp.up_proj", "ffn_up"},
-      {"mlp.down_proj", "ffn_down"}};
+  const std::pair<const char*, const char*> parts[] = {{"model.embed_tokens", "token_embd"},
+                                                       {"model.norm", "output_norm"},
+                                                       {"lm_head", "output"},
+                                                       {"model.layers", "blk"},
+                                                       {"input_layernorm", "attn_norm"},
+                                                       {"self_attn.q_proj", "attn_q"},
+                                                       {"self_attn.k_proj", "attn_k"},
+                                                       {"self_attn.v_proj", "attn_v"},
+                                                       {"self_attn.o_proj", "attn_output"},
+                                                       {"post_attention_layernorm", "ffn_norm"},
+                                                       {"mlp.gate_proj", "ffn_gate"},
+                                                       {"mlp.up_proj", "ffn_up"},
+                                                       {"mlp.down_proj", "ffn_down"}};
   for (const auto& [from, to] : parts) {
     if (const auto at = name.find(from); at != std::string::npos) name.replace(at, std::string(from).size(), to);
   }
@@ -127,7 +137,8 @@ GgufWriter tiny_gguf(const std::vector<FloatTensor>& tensors) {
   writer.u32("tokenizer.ggml.padding_token_id", 0xffffffffu);
   writer.text("tokenizer.chat_template", "{{ messages }}");
   for (const FloatTensor& each : tensors) {
-    const bool permuted = each.name.find("q_proj") != std::string::npos || each.name.find("k_proj") != std::string::npos;
+    const bool permuted =
+        each.name.find("q_proj") != std::string::npos || each.name.find("k_proj") != std::string::npos;
     std::vector<std::uint64_t> dims(each.shape.rbegin(), each.shape.rend());
     writer.tensors.push_back({gguf_name(each.name), dims, 0, pack((permuted ? interleave(each) : each).values, "F32")});
   }
@@ -286,12 +297,24 @@ TEST(OpenCheckpoint, ContradictionsNameFileTensorAndShapes) {
       {{"model.safetensors: model.layers.1.mlp.up_proj.weight: tensor is missing, [64, 32] is needed"},
        [](Tensors& t) { find(t, "model.layers.1.mlp.up_proj.weight").name = "other"; }},
       {{"model.safetensors: model.layers.0.self_attn.k_proj.weight: shape [16, 32], but ", "config.json needs [8, 32]"},
-       [](Tensors& t) { find(t, "model.layers.0.self_attn.k_proj.weight") = tensor("model.layers.0.self_attn.k_proj.weight", {16, 32}, 1); }},
-      {{"model.norm.weight: shape [1, 32]"}, [](Tensors& t) { find(t, "model.norm.weight").shape = {1, 32}; }},
+       [](Tensors& t) {
+         find(t, "model.layers.0.self_attn.k_proj.weight") =
+             tensor("model.layers.0.self_attn.k_proj.weight", {16, 32}, 1);
+       }},
+      {{"model.norm.weight: shape [1, 32]"},
+       [](Tensors& t) {
+         find(t, "model.norm.weight").shape = {1, 32};
+       }},
       {{"model.embed_tokens.weight: shape [32, 40]", "needs [40, 32]"},
-       [](Tensors& t) { find(t, "model.embed_tokens.weight").shape = {32, 40}; }},
+       [](Tensors& t) {
+         find(t, "model.embed_tokens.weight").shape = {32, 40};
+       }},
       {{"model.layers.1.self_attn.q_proj.bias: tensor is missing, [16] is needed"},
-       [](Tensors& t) { t.push_back(tensor("model.layers.0.self_attn.v_proj.bias", {8}, 1)); t.push_back(tensor("model.layers.0.self_attn.q_proj.bias", {16}, 1)); t.push_back(tensor("model.layers.0.self_attn.k_proj.bias", {8}, 1)); }},
+       [](Tensors& t) {
+         t.push_back(tensor("model.layers.0.self_attn.v_proj.bias", {8}, 1));
+         t.push_back(tensor("model.layers.0.self_attn.q_proj.bias", {16}, 1));
+         t.push_back(tensor("model.layers.0.self_attn.k_proj.bias", {8}, 1));
+       }},
   };
   for (const auto& broken : cases) {
     Tensors tensors = tiny_model(true, false);
@@ -324,8 +347,9 @@ TEST(OpenCheckpoint, UnreadableTypesAreRefusedByName) {
   q.type = 20;  // IQ4_NL: blocks of 32, 18 bytes
   q.data.assign(18 * 16, 'x');
   const TempDirectory directory;
-  expect_contains(error_of(directory.write("m.gguf", writer.bytes())),
-                  "m.gguf: model.layers.0.self_attn.q_proj.weight (blk.0.attn_q.weight): type iq4_nl is not supported yet");
+  expect_contains(
+      error_of(directory.write("m.gguf", writer.bytes())),
+      "m.gguf: model.layers.0.self_attn.q_proj.weight (blk.0.attn_q.weight): type iq4_nl is not supported yet");
 }
 
 TEST(OpenCheckpoint, GgufConfigsAreCheckedByKey) {
@@ -333,7 +357,8 @@ TEST(OpenCheckpoint, GgufConfigsAreCheckedByKey) {
     const char* expected;
     std::function<void(GgufWriter&)> spoil;
   } cases[] = {
-      {"llama.rope.scaling.type: \"yarn\" is not supported yet", [](GgufWriter& w) { w.text("llama.rope.scaling.type", "yarn"); }},
+      {"llama.rope.scaling.type: \"yarn\" is not supported yet",
+       [](GgufWriter& w) { w.text("llama.rope.scaling.type", "yarn"); }},
       {"llama.rope.scale_linear: 2.0", [](GgufWriter& w) { w.f32("llama.rope.scale_linear", 2.0F); }},
       {"llama.expert_count: 8.0", [](GgufWriter& w) { w.u32("llama.expert_count", 8); }},
       {"llama.logit_scale: 0.5", [](GgufWriter& w) { w.f32("llama.logit_scale", 0.5F); }},
@@ -341,9 +366,17 @@ TEST(OpenCheckpoint, GgufConfigsAreCheckedByKey) {
       {"token_embd.weight): shape [40, 32]", [](GgufWriter& w) { w.u32("llama.vocab_size", 39); }},
       {"tokenizer.ggml.eom_token_id: is string", [](GgufWriter& w) { w.text("tokenizer.ggml.eom_token_id", "x"); }},
       {"rope_freqs.weight: F32 [3], but F32 [4] is needed",
-       [](GgufWriter& w) { w.tensors.push_back({"rope_freqs.weight", {3}, 0, pack({1, 1, 1}, "F32")}); }},
-      {"RoPE frequency divisor: 0.0", [](GgufWriter& w) { w.tensors.push_back({"rope_freqs.weight", {4}, 0, pack({1, 0, 1, 1}, "F32")}); }},
-      {"model.norm.weight: occurs twice", [](GgufWriter& w) { w.tensors.push_back({"model.norm.weight", {32}, 0, std::string(128, 0)}); }},
+       [](GgufWriter& w) {
+         w.tensors.push_back({"rope_freqs.weight", {3}, 0, pack({1, 1, 1}, "F32")});
+       }},
+      {"RoPE frequency divisor: 0.0",
+       [](GgufWriter& w) {
+         w.tensors.push_back({"rope_freqs.weight", {4}, 0, pack({1, 0, 1, 1}, "F32")});
+       }},
+      {"model.norm.weight: occurs twice",
+       [](GgufWriter& w) {
+         w.tensors.push_back({"model.norm.weight", {32}, 0, std::string(128, 0)});
+       }},
   };
   const TempDirectory directory;
   for (const auto& broken : cases) {
@@ -353,7 +386,8 @@ TEST(OpenCheckpoint, GgufConfigsAreCheckedByKey) {
   }
   GgufWriter other;
   other.text("general.architecture", "qwen2");
-  expect_contains(error_of(directory.write("m.gguf", other.bytes())), "general.architecture: \"qwen2\" is not supported yet");
+  expect_contains(error_of(directory.write("m.gguf", other.bytes())),
+                  "general.architecture: \"qwen2\" is not supported yet");
 }
 
 struct Shards : TempDirectory {
@@ -390,17 +424,21 @@ TEST(OpenCheckpoint, BrokenIndexesAreRefusedByFileAndTensor) {
     std::vector<std::string> expected;
     std::function<void(Shards&)> spoil;
   } cases[] = {
-      {{"weight_map.x: \"../m.safetensors\" is not the name of a .safetensors file"}, [](Shards& s) { s.map.emplace_back("x", "../m.safetensors"); }},
+      {{"weight_map.x: \"../m.safetensors\" is not the name of a .safetensors file"},
+       [](Shards& s) { s.map.emplace_back("x", "../m.safetensors"); }},
       {{"\"/etc/m.safetensors\" is not the name"}, [](Shards& s) { s.map.emplace_back("x", "/etc/m.safetensors"); }},
       {{"\"\" is not the name"}, [](Shards& s) { s.map.emplace_back("x", ""); }},
       {{"\"m.bin\" is not the name"}, [](Shards& s) { s.map.emplace_back("x", "m.bin"); }},
-      {{"model-00003-of-00003.safetensors: cannot open", "named by ", "index.json"}, [](Shards& s) { s.map.emplace_back("x", "model-00003-of-00003.safetensors"); }},
-      {{"model-00001-of-00002.safetensors: x: is missing, but", "index.json names it"}, [](Shards& s) { s.map.emplace_back("x", "model-00001-of-00002.safetensors"); }},
+      {{"model-00003-of-00003.safetensors: cannot open", "named by ", "index.json"},
+       [](Shards& s) { s.map.emplace_back("x", "model-00003-of-00003.safetensors"); }},
+      {{"model-00001-of-00002.safetensors: x: is missing, but", "index.json names it"},
+       [](Shards& s) { s.map.emplace_back("x", "model-00001-of-00002.safetensors"); }},
       {{"model-00001-of-00002.safetensors: model.embed_tokens.weight: should be in model-00002-of-00002.safetensors"},
        [](Shards& s) { s.map[0].second = "model-00002-of-00002.safetensors"; }},
       {{"model-00002-of-00002.safetensors: model.embed_tokens.weight: is in model-00001-of-00002.safetensors too"},
        [](Shards& s) { s.second.push_back(s.first[0]); }},
-      {{"model-00001-of-00002.safetensors: extra: is not in", "index.json"}, [](Shards& s) { s.first.push_back(tensor("extra", {2}, 1)); }},
+      {{"model-00001-of-00002.safetensors: extra: is not in", "index.json"},
+       [](Shards& s) { s.first.push_back(tensor("extra", {2}, 1)); }},
       {{"key \"model.norm.weight\" occurs twice"}, [](Shards& s) { s.map.push_back(s.map[1]); }},
   };
   for (const auto& broken : cases) {
@@ -452,12 +490,14 @@ TEST(OpenCheckpoint, OverridesTakeWeightsFromElsewhereAndFewerLayers) {
 
 TEST(OpenCheckpoint, TextPartsFindTheChatTemplate) {
   const ModelDirectory directory(tiny_model(true, false));
-  directory.write("tokenizer_config.json", R"({"chat_template":[{"name":"tool_use","template":"no"},{"name":"default","template":"yes"}]})");
+  directory.write("tokenizer_config.json",
+                  R"({"chat_template":[{"name":"tool_use","template":"no"},{"name":"default","template":"yes"}]})");
   EXPECT_EQ((*open_checkpoint(directory.path()))->text().chat_template, "yes");
   directory.write("chat_template.jinja", "jinja");
   EXPECT_EQ((*open_checkpoint(directory.path()))->text().chat_template, "jinja");
   directory.write("generation_config.json", R"({"eos_token_id":[40]})");
-  expect_contains(error_of(directory.path()), "generation_config.json: eos_token_id: 40 is beyond the vocabulary of 40");
+  expect_contains(error_of(directory.path()),
+                  "generation_config.json: eos_token_id: 40 is beyond the vocabulary of 40");
 }
 
 TEST(HasNonFinite, FindsNanAndInfinity) {

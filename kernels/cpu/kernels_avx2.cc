@@ -1,0 +1,60 @@
+// The AVX2 table (with FMA and F16C). Per-ISA file: see kernel_table.h.
+
+#include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/simd16_avx2.h"
+#include "kernels/math.h"
+#include "kernels/philox.h"
+
+#define HERD_ISA avx2
+// 6 rows x 1 panel of 16 outputs: 12 accumulators, 2 weights, 1 broadcast of 16 registers.
+#define HERD_TILE_ROWS 6
+namespace herd {
+namespace avx2 {
+namespace {
+constexpr int kTileRows = HERD_TILE_ROWS;
+constexpr int kPairRows = 3;
+constexpr int kStreamRows = 1;
+constexpr int kStreams1 = 2;
+constexpr int kStreams2 = 1;
+constexpr int kStreams3 = 1;
+constexpr int kStreamPrefetch = 2048;
+}  // namespace
+}  // namespace avx2
+}  // namespace herd
+
+#include "kernels/cpu/matmul-inl.h"
+
+#include "kernels/cpu/math16-inl.h"
+
+#include "kernels/cpu/elementwise-inl.h"
+
+#include "kernels/cpu/attention-inl.h"
+
+#include "kernels/cpu/sampling-inl.h"
+
+namespace herd {
+
+const KernelTable kKernelsAvx2 = {
+    "avx2",
+    avx2::kTileRows,
+    avx2::kStreamRows,
+    avx2::pack_panels,
+    avx2::embed,
+    avx2::pack_x,
+    avx2::matmul,
+    avx2::rms_norm,
+    avx2::add_partials,
+    avx2::rope,
+    avx2::write_kv,
+    avx2::silu_mul,
+    avx2::attention,
+    avx2::attention_partition,
+    avx2::attention_fold,
+    avx2::leaf_max_sum,
+    avx2::best_logit,
+    avx2::best_draw,
+    avx2::draw_score,
+    avx2::select_above,
+};
+
+}  // namespace herd

@@ -1,0 +1,60 @@
+// The AVX-512 table (F, BW, DQ, VL). Per-ISA file: see kernel_table.h.
+
+#include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/simd16_avx512.h"
+#include "kernels/math.h"
+#include "kernels/philox.h"
+
+#define HERD_ISA avx512
+// 12 rows x 2 panels of 16 outputs: 24 accumulators, 2 weights, 1 broadcast of 32 registers.
+#define HERD_TILE_ROWS 12
+namespace herd {
+namespace avx512 {
+namespace {
+constexpr int kTileRows = HERD_TILE_ROWS;
+constexpr int kPairRows = 12;
+constexpr int kStreamRows = 3;
+constexpr int kStreams1 = 4;
+constexpr int kStreams2 = 4;
+constexpr int kStreams3 = 2;
+constexpr int kStreamPrefetch = 2048;
+}  // namespace
+}  // namespace avx512
+}  // namespace herd
+
+#include "kernels/cpu/matmul-inl.h"
+
+#include "kernels/cpu/math16-inl.h"
+
+#include "kernels/cpu/elementwise-inl.h"
+
+#include "kernels/cpu/attention-inl.h"
+
+#include "kernels/cpu/sampling-inl.h"
+
+namespace herd {
+
+const KernelTable kKernelsAvx512 = {
+    "avx512",
+    avx512::kTileRows,
+    avx512::kStreamRows,
+    avx512::pack_panels,
+    avx512::embed,
+    avx512::pack_x,
+    avx512::matmul,
+    avx512::rms_norm,
+    avx512::add_partials,
+    avx512::rope,
+    avx512::write_kv,
+    avx512::silu_mul,
+    avx512::attention,
+    avx512::attention_partition,
+    avx512::attention_fold,
+    avx512::leaf_max_sum,
+    avx512::best_logit,
+    avx512::best_draw,
+    avx512::draw_score,
+    avx512::select_above,
+};
+
+}  // namespace herd

@@ -1,0 +1,464 @@
+// Products with packed weights in rule 1's order, included once per instruction set (kernels_*.cc).
+//
+// Lanes are the 16 outputs of a panel. Within a chunk of 32 the even and the odd elements are two chains; nothing
+// ties them together, so a register tile may run them one after the other: that halves its accumulators, and R rows
+// x P panels need R * P vectors plus P of weights instead of twice that. The sums over chunks stay in a small
+// scratch (L1), touched once per 32 K.
+//
+//   stream (few rows, bound by memory): both chains at once, so that each weight is loaded once; kStreams runs of
+//     panels side by side in memory, software prefetch ahead; sums in registers over a whole leaf.
+//   tile   (more rows, bound by FMA): R <= kTileRows rows x 2 panels; the K block of a panel pair stays in L1 while
+//     all row tiles pass over it.
+//
+// The bits do not depend on any of this: each output is one fixed sequence of operations.
+
+namespace herd {
+namespace HERD_ISA {
+namespace {
+
+// Weight formats: 16 outputs x one pair of k.
+struct WeightsBf16 {
+  static constexpr std::int64_t kPairBytes = 64;
+  HERD_SIMD V16 even(const char* pair) { return bf16_even(iload(pair)); }
+  HERD_SIMD V16 odd(const char* pair) { return bf16_odd(iload(pair)); }
+  HERD_SIMD void both(const char* pair, V16* e, V16* o) {
+    const I16 v = iload(pair);
+    *e = bf16_even(v);
+    *o = bf16_odd(v);
+  }
+};
+struct WeightsF16 {
+  static constexpr std::int64_t kPairBytes = 64;
+  HERD_SIMD void both(const char* pair, V16* e, V16* o) { f16_even_odd(iload(pair), e, o); }
+};
+struct WeightsF32 {
+  static constexpr std::int64_t kPairBytes = 128;
+  HERD_SIMD V16 even(const char* pair) { return load(reinterpret_cast<const float*>(pair)); }
+  HERD_SIMD V16 odd(const char* pair) { return load(reinterpret_cast<const float*>(pair) + 16); }
+  HERD_SIMD void both(const char* pair, V16* e, V16* o) {
+    *e = even(pair);
+    *o = odd(pair);
+  }
+};
+
+constexpr std::int64_t kPairsPerChunk = kChunkK / 2;
+
+// ---- tile ----
+
+// acc[r * acc_stride + p * 16 ...] += Σ over `chunks` chunks; `fresh`: the sums start at +0.
+//   w[p]: first pair of panel p; x: [k][R]; prefetch: bytes ahead of w that are asked for
+using TileKernel = void (*)(const char* const* w, const float* x, std::int64_t chunks, float* acc,
+                            std::int64_t acc_stride, bool fresh, std::int64_t prefetch);
+
+template <int R, int P, class W>
+void tile(const char* const* w, const float* x, std::int64_t chunks, float* acc, std::int64_t acc_stride, bool fresh,
+          std::int64_t prefetch) {
+  alignas(64) float evens[R * P * 16];
+  const char* panel[P];
+  for (int p = 0; p < P; p++) panel[p] = w[p];
+  for (std::int64_t chunk = 0; chunk < chunks; chunk++) {
+    V16 sum[R][P];
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) sum[r][p] = zero();
+    }
+#pragma GCC unroll 4
+    for (int k = 0; k < kPairsPerChunk; k++) {
+      V16 weight[P];
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) {
+        weight[p] = W::even(panel[p] + k * W::kPairBytes);
+        for (int line = 0; line < W::kPairBytes; line += 64)
+          _mm_prefetch(panel[p] + k * W::kPairBytes + prefetch + line, _MM_HINT_T0);
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < R; r++) {
+        const V16 value = set1(x[2 * k * R + r]);
+#pragma GCC unroll 4
+        for (int p = 0; p < P; p++) sum[r][p] = fma(weight[p], value, sum[r][p]);
+      }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) {
+        store(evens + (r * P + p) * 16, sum[r][p]);
+        sum[r][p] = zero();
+      }
+    }
+    asm volatile("" ::: "memory");  // the even sums wait in memory, not in the registers the odd ones need
+#pragma GCC unroll 4
+    for (int k = 0; k < kPairsPerChunk; k++) {
+      V16 weight[P];
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) weight[p] = W::odd(panel[p] + k * W::kPairBytes);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; r++) {
+        const V16 value = set1(x[(2 * k + 1) * R + r]);
+#pragma GCC unroll 4
+        for (int p = 0; p < P; p++) sum[r][p] = fma(weight[p], value, sum[r][p]);
+      }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) {
+        float* at = acc + r * acc_stride + p * 16;
+        const V16 before = fresh ? zero() : load(at);
+        store(at, add(before, add(load(evens + (r * P + p) * 16), sum[r][p])));
+      }
+    }
+    fresh = false;
+    x += kChunkK * R;
+    for (int p = 0; p < P; p++) panel[p] += kPairsPerChunk * W::kPairBytes;
+  }
+}
+
+template <class W>
+TileKernel tile_kernel(int rows, int panels) {
+#define HERD_TILE_PAIR(R) tile<R, R <= kPairRows ? 2 : 1, W>
+  static const TileKernel kernels[2][kTileRows + 1] = {
+      {nullptr, tile<1, 1, W>, tile<2, 1, W>, tile<3, 1, W>, tile<4, 1, W>, tile<5, 1, W>, tile<6, 1, W>,
+#if HERD_TILE_ROWS == 12
+       tile<7, 1, W>, tile<8, 1, W>, tile<9, 1, W>, tile<10, 1, W>, tile<11, 1, W>, tile<12, 1, W>
+#endif
+      },
+      {nullptr, HERD_TILE_PAIR(1), HERD_TILE_PAIR(2), HERD_TILE_PAIR(3), HERD_TILE_PAIR(4), HERD_TILE_PAIR(5),
+       HERD_TILE_PAIR(6),
+#if HERD_TILE_ROWS == 12
+       HERD_TILE_PAIR(7), HERD_TILE_PAIR(8), HERD_TILE_PAIR(9), HERD_TILE_PAIR(10), HERD_TILE_PAIR(11),
+       HERD_TILE_PAIR(12)
+#endif
+      }};
+#undef HERD_TILE_PAIR
+  return kernels[panels - 1][rows];
+}
+
+// One or two panels by a row tile, in one kernel where the registers hold both.
+template <class W>
+HERD_SIMD void tile_pair(const char* const* w, int rows, int panels, const float* x, std::int64_t chunks, float* acc,
+                         std::int64_t acc_stride, bool fresh, std::int64_t prefetch) {
+  if (kPairRows == kTileRows || panels == 1 || rows <= kPairRows) {
+    tile_kernel<W>(rows, panels)(w, x, chunks, acc, acc_stride, fresh, prefetch);
+  } else {
+    const TileKernel kernel = tile_kernel<W>(rows, 1);
+    kernel(w, x, chunks, acc, acc_stride, fresh, prefetch);
+    kernel(w + 1, x, chunks, acc + 16, acc_stride, fresh, prefetch);
+  }
+}
+
+template <class W, bool Expand>
+struct TileWeights {
+  using Type = W;
+};
+template <class W>
+struct TileWeights<W, true> {
+  using Type = WeightsF32;
+};
+
+// ---- the tree of leaves (rule 3), one node in work and a stack of finished ones ----
+
+struct LeafStack {
+  float* buffer[kTreeLevels];
+  bool present[kTreeLevels];
+  int depth;
+};
+
+// Closes the leaf in buffer[depth] (leaf number `leaf`): adds finished pairs, left + right; an absent one is skipped.
+HERD_SIMD void close_leaf(LeafStack* stack, int leaf, std::int64_t floats) {
+  stack->depth++;
+  for (int count = leaf + 1; count % 2 == 0; count /= 2) {
+    const int right = stack->depth - 1;
+    const int left = right - 1;
+    if (stack->present[left] && stack->present[right]) {
+      float* sum = stack->buffer[left];
+      const float* addend = stack->buffer[right];
+      for (std::int64_t i = 0; i < floats; i += 16) store(sum + i, add(load(sum + i), load(addend + i)));
+    } else if (stack->present[right]) {
+      float* swap = stack->buffer[left];
+      stack->buffer[left] = stack->buffer[right];
+      stack->buffer[right] = swap;
+      stack->present[left] = true;
+    }
+    stack->depth--;
+  }
+}
+
+// Bias, rounding, store of 16 columns; the last panel's padding columns have room in `out`.
+HERD_SIMD void finish(const MatmulArgs& args, std::int64_t row, std::int64_t panel, V16 sum) {
+  const std::int64_t column = panel * kPanelOutputs;
+  if (args.bias != nullptr) {
+    const std::int64_t left = args.w->outputs - column;
+    sum = add(sum, left >= 16 ? load(args.bias + column) : load_first(args.bias + column, left));
+  }
+  const std::int64_t at = row * args.out->row_stride + column;
+  if (args.out->dtype == DType::kF32) {
+    store(static_cast<float*>(args.out->data) + at, sum);
+  } else {
+    store_bf16(static_cast<std::uint16_t*>(args.out->data) + at, sum);
+  }
+}
+
+// K block of one panel as fp32 pairs.
+template <class W>
+HERD_SIMD void expand(const char* panel, std::int64_t pairs, float* out) {
+  for (std::int64_t k = 0; k < pairs; k++) {
+    V16 e;
+    V16 o;
+    W::both(panel + k * W::kPairBytes, &e, &o);
+    store(out + k * 32, e);
+    store(out + k * 32 + 16, o);
+  }
+}
+
+// Panels [begin, end) as pairs (begin + i, begin + half + i): each half is one run of memory, so that prefetching
+// past the end of a panel finds the next one. An odd last panel stands alone.
+template <class W, bool Expand>
+void tile_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
+  const PackedMatrix& w = *args.w;
+  const std::int64_t k_padded = w.k_padded();
+  const std::int64_t panel_bytes = k_padded / 2 * W::kPairBytes;
+  const std::int64_t tiles = tile_count(args.rows, kTileRows);
+  const std::int64_t half = (end - begin) / 2;
+  const std::int64_t pairs = end - begin - half;  // the odd panel is the last pair
+  const std::int64_t pair_floats = args.rows * 32;
+  float* expanded = scratch + kTreeLevels * args.group_pairs * pair_floats;
+  // Weights of a block: 2 panels x kBlockChunks * 32 K. bf16: 16 KiB, half of L1, the other half is x and sums.
+  constexpr std::int64_t kBlockChunks = kExpandK / kChunkK / (W::kPairBytes == 128 ? 2 : 1);
+
+  for (std::int64_t group = 0; group < pairs; group += args.group_pairs) {
+    const std::int64_t group_end = group + args.group_pairs < pairs ? group + args.group_pairs : pairs;
+    const std::int64_t floats = (group_end - group) * pair_floats;
+    LeafStack stack;
+    stack.depth = 0;
+    for (int level = 0; level < kTreeLevels; level++) {
+      stack.buffer[level] = scratch + level * args.group_pairs * pair_floats;
+    }
+    for (int leaf = 0; leaf < w.leaf_count; leaf++) {
+      const std::int64_t leaf_end = w.leaf_chunk[leaf + 1];
+      stack.present[stack.depth] = w.leaf_chunk[leaf] < leaf_end;
+      for (std::int64_t chunk = w.leaf_chunk[leaf]; chunk < leaf_end; chunk += kBlockChunks) {
+        const std::int64_t chunks = chunk + kBlockChunks < leaf_end ? kBlockChunks : leaf_end - chunk;
+        const bool fresh = chunk == w.leaf_chunk[leaf];
+        for (std::int64_t pair = group; pair < group_end; pair++) {
+          const int panels = pair < half ? 2 : 1;
+          const char* block = static_cast<const char*>(w.data) + chunk * kPairsPerChunk * W::kPairBytes;
+          const char* in_panel[2];
+          in_panel[0] = block + (panels == 2 ? begin + pair : end - 1) * panel_bytes;
+          in_panel[1] = block + (begin + half + pair) * panel_bytes;
+          float* sums = stack.buffer[stack.depth] + (pair - group) * pair_floats;
+          if constexpr (Expand) {
+            for (int p = 0; p < panels; p++) {
+              float* to = expanded + p * 16 * kExpandK;
+              expand<W>(in_panel[p], chunks * kPairsPerChunk, to);
+              in_panel[p] = reinterpret_cast<const char*>(to);
+            }
+          }
+          // Only the first tile finds the weights in memory; it asks for what the next block will read (one tile in
+          // all: 2 KiB ahead).
+          std::int64_t prefetch = Expand ? 0 : tiles == 1 ? 2048 : chunks * kPairsPerChunk * W::kPairBytes;
+          for (std::int64_t t = 0; t < tiles; t++) {
+            const std::int64_t row = tile_row(args.rows, tiles, t);
+            const int rows = static_cast<int>(tile_row(args.rows, tiles, t + 1) - row);
+            const float* x = args.x + row * k_padded + chunk * kChunkK * rows;
+            tile_pair<typename TileWeights<W, Expand>::Type>(in_panel, rows, panels, x, chunks, sums + row * 32, 32, fresh,
+                                                             prefetch);
+            prefetch = 0;
+          }
+        }
+      }
+      close_leaf(&stack, leaf, floats);
+    }
+    for (std::int64_t pair = group; pair < group_end; pair++) {
+      const float* sums = stack.buffer[0] + (pair - group) * pair_floats;
+      for (std::int64_t row = 0; row < args.rows; row++) {
+        if (pair < half) {
+          finish(args, row, begin + pair, load(sums + row * 32));
+          finish(args, row, begin + half + pair, load(sums + row * 32 + 16));
+        } else {
+          finish(args, row, end - 1, load(sums + row * 32));
+        }
+      }
+    }
+  }
+}
+
+// ---- stream ----
+
+// Chunks [0, chunks) of P panels x R rows, sums in registers, results to sums[(r * P + p) * 16].
+template <int R, int P, class W>
+HERD_SIMD void stream_leaf(const char* const* w, const float* x, std::int64_t chunks, float* sums) {
+  const char* panel[P];
+  V16 total[R][P];
+#pragma GCC unroll 4
+  for (int p = 0; p < P; p++) panel[p] = w[p];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+    for (int p = 0; p < P; p++) total[r][p] = zero();
+  }
+  for (std::int64_t chunk = 0; chunk < chunks; chunk++) {
+    V16 even[R][P];
+    V16 odd[R][P];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) even[r][p] = odd[r][p] = zero();
+    }
+#pragma GCC unroll 4
+    for (int k = 0; k < kPairsPerChunk; k++) {
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) {
+        V16 e;
+        V16 o;
+        W::both(panel[p] + k * W::kPairBytes, &e, &o);
+        for (int line = 0; line < W::kPairBytes; line += 64)
+          _mm_prefetch(panel[p] + k * W::kPairBytes + kStreamPrefetch + line, _MM_HINT_T0);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) {
+          even[r][p] = fma(e, set1(x[2 * k * R + r]), even[r][p]);
+          odd[r][p] = fma(o, set1(x[(2 * k + 1) * R + r]), odd[r][p]);
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+      for (int p = 0; p < P; p++) total[r][p] = add(total[r][p], add(even[r][p], odd[r][p]));
+    }
+    x += kChunkK * R;
+#pragma GCC unroll 4
+    for (int p = 0; p < P; p++) panel[p] += kPairsPerChunk * W::kPairBytes;
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; r++) {
+#pragma GCC unroll 4
+    for (int p = 0; p < P; p++) store(sums + (r * P + p) * 16, total[r][p]);
+  }
+}
+
+template <int R, int P, class W>
+HERD_SIMD void stream_group(const MatmulArgs& args, const std::int64_t* panels, float* scratch) {
+  const PackedMatrix& w = *args.w;
+  const std::int64_t panel_bytes = w.k_padded() / 2 * W::kPairBytes;
+  LeafStack stack;
+  stack.depth = 0;
+  for (int level = 0; level < kTreeLevels; level++) stack.buffer[level] = scratch + level * R * P * 16;
+  for (int leaf = 0; leaf < w.leaf_count; leaf++) {
+    const std::int64_t chunk = w.leaf_chunk[leaf];
+    const std::int64_t chunks = w.leaf_chunk[leaf + 1] - chunk;
+    stack.present[stack.depth] = chunks > 0;
+    if (chunks > 0) {
+      const char* in_panel[P];
+      for (int p = 0; p < P; p++) {
+        in_panel[p] =
+            static_cast<const char*>(w.data) + panels[p] * panel_bytes + chunk * kPairsPerChunk * W::kPairBytes;
+      }
+      stream_leaf<R, P, W>(in_panel, args.x + chunk * kChunkK * R, chunks, stack.buffer[stack.depth]);
+    }
+    close_leaf(&stack, leaf, R * P * 16);
+  }
+  for (int r = 0; r < R; r++) {
+    for (int p = 0; p < P; p++) finish(args, r, panels[p], load(stack.buffer[0] + (r * P + p) * 16));
+  }
+}
+
+template <int R, int P, class W>
+void stream_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
+  const std::int64_t run = (end - begin) / P;
+  std::int64_t panels[P];
+  for (std::int64_t i = 0; i < run; i++) {
+    for (int p = 0; p < P; p++) panels[p] = begin + p * run + i;
+    stream_group<R, P, W>(args, panels, scratch);
+  }
+  for (std::int64_t panel = begin + P * run; panel < end; panel++) stream_group<R, 1, W>(args, &panel, scratch);
+}
+
+template <class W>
+HERD_SIMD void matmul_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
+  switch (args.rows) {
+    case 1: stream_panels<1, kStreams1, W>(args, begin, end, scratch); return;
+    case 2:
+      if constexpr (kStreamRows >= 2) {
+        stream_panels<2, kStreams2, W>(args, begin, end, scratch);
+        return;
+      }
+      break;
+    case 3:
+      if constexpr (kStreamRows >= 3) {
+        stream_panels<3, kStreams3, W>(args, begin, end, scratch);
+        return;
+      }
+      break;
+    default: break;
+  }
+  if constexpr (__is_same(W, WeightsF16)) {
+    tile_panels<W, true>(args, begin, end, scratch);
+  } else {
+    tile_panels<W, false>(args, begin, end, scratch);
+  }
+}
+
+void matmul(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
+  switch (args.w->dtype) {
+    case DType::kBF16: matmul_panels<WeightsBf16>(args, begin, end, scratch); break;
+    case DType::kF16: matmul_panels<WeightsF16>(args, begin, end, scratch); break;
+    case DType::kF32: matmul_panels<WeightsF32>(args, begin, end, scratch); break;
+  }
+}
+
+// ---- activations ----
+
+HERD_SIMD __m128 load4(const TensorView& x, std::int64_t at) {
+  if (x.dtype == DType::kF32) return _mm_loadu_ps(static_cast<const float*>(x.data) + at);
+  const auto* p = static_cast<const std::uint16_t*>(x.data) + at;
+  return _mm_castsi128_ps(_mm_slli_epi32(_mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))), 16));
+}
+HERD_SIMD float load1(const TensorView& x, std::int64_t at) {
+  if (x.dtype == DType::kF32) return static_cast<const float*>(x.data)[at];
+  return __builtin_bit_cast(float, std::uint32_t{static_cast<const std::uint16_t*>(x.data)[at]} << 16);
+}
+
+// Turns rows into columns, 4 x 4 at a time: stores of 4 rows side by side. K's padding is +0.
+void pack_x(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
+            float* packed) {
+  const std::int64_t fours = x.cols / 4 * 4;
+  for (std::int64_t t = begin; t < end; t++) {
+    const std::int64_t row = tile_row(x.rows, tiles, t);
+    const std::int64_t rows = tile_row(x.rows, tiles, t + 1) - row;
+    float* out = packed + row * k_padded;
+    std::int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+      const std::int64_t at = (row + r) * x.row_stride;
+      for (std::int64_t k = 0; k < fours; k += 4) {
+        __m128 a = load4(x, at + k);
+        __m128 b = load4(x, at + x.row_stride + k);
+        __m128 c = load4(x, at + 2 * x.row_stride + k);
+        __m128 d = load4(x, at + 3 * x.row_stride + k);
+        _MM_TRANSPOSE4_PS(a, b, c, d);
+        _mm_storeu_ps(out + k * rows + r, a);
+        _mm_storeu_ps(out + (k + 1) * rows + r, b);
+        _mm_storeu_ps(out + (k + 2) * rows + r, c);
+        _mm_storeu_ps(out + (k + 3) * rows + r, d);
+      }
+      for (std::int64_t k = fours; k < x.cols; k++) {
+        for (int i = 0; i < 4; i++) out[k * rows + r + i] = load1(x, at + i * x.row_stride + k);
+      }
+    }
+    for (; r < rows; r++) {
+      const std::int64_t at = (row + r) * x.row_stride;
+      if (rows == 1) {
+        for (std::int64_t k = 0; k < fours; k += 4) _mm_storeu_ps(out + k, load4(x, at + k));
+      } else {
+        for (std::int64_t k = 0; k < fours; k++) out[k * rows + r] = load1(x, at + k);
+      }
+      for (std::int64_t k = fours; k < x.cols; k++) out[k * rows + r] = load1(x, at + k);
+    }
+    for (std::int64_t i = x.cols * rows; i < k_padded * rows; i++) out[i] = 0.0F;
+  }
+}
+
+}  // namespace
+}  // namespace HERD_ISA
+}  // namespace herd

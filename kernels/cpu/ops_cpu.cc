@@ -1,0 +1,406 @@
+#include "kernels/cpu/ops_cpu.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "kernels/check.h"
+#include "kernels/cpu/kernel_table.h"
+
+namespace herd {
+namespace {
+
+// Memory that grows to the largest size asked for and stays. 64-byte aligned, contents do not survive growth.
+class Scratch {
+ public:
+  float* floats(std::int64_t count) {
+    if (count > size_) {
+      size_ = round_up(count, 16);
+      data_.reset(static_cast<float*>(std::aligned_alloc(64, static_cast<std::size_t>(size_) * sizeof(float))));
+      HERD_CHECK(data_ != nullptr, "memory for scratch");
+    }
+    return data_.get();
+  }
+
+ private:
+  struct Free {
+    void operator()(float* data) const { std::free(data); }
+  };
+  std::unique_ptr<float, Free> data_;
+  std::int64_t size_ = 0;
+};
+
+// Below this many elements a row operation is done before another thread would have woken up (about 1 us).
+constexpr std::int64_t kAloneElements = 16384;
+constexpr std::int64_t kAloneExps = 4096;  // the same where each element costs an exp
+// Up to here (128 KiB) every thread packs x for itself: cheaper than one more meeting of all threads.
+constexpr std::int64_t kPrivateX = 32768;
+// Packed x beyond half of a 1 MiB L2: panels then take turns on a K block of x, as many pairs as keep their sums in
+// a quarter of L2.
+constexpr std::int64_t kResidentX = 131072;
+constexpr std::int64_t kGroupSums = 65536;
+// A thread's share of a product over many rows is cut further, so that a thread the machine slows down gives work
+// away.
+constexpr std::int64_t kTasksPerThread = 8;
+
+class CpuOps final : public Ops {
+ public:
+  CpuOps(const KernelTable& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool) {}
+
+  const char* name() const override { return kernels_.name; }
+
+  void pack_rows(const PackedMatrix& w, std::int64_t row, std::int64_t rows, const float* source) override {
+    const std::int64_t first = row / kPanelOutputs;
+    const std::int64_t panels = (rows + kPanelOutputs - 1) / kPanelOutputs;
+    pool_.parallel_for(panels, [&](std::int64_t begin, std::int64_t end, int) {
+      kernels_.pack_panels(w, source, row, first + begin, first + end);
+    });
+  }
+
+  void embed(const PackedMatrix& table, const std::int32_t* ids, const TensorView& out) override {
+    for_rows(out.rows, out.rows * out.cols * 8, [&](std::int64_t begin, std::int64_t end) {  // 8: a line per pair
+      kernels_.embed(table, ids, out, begin, end);
+    });
+  }
+
+  void rms_norm(const TensorView& x, const float* weight, float eps, const TensorView& out) override {
+    for_rows(x.rows, x.rows * x.cols,
+             [&](std::int64_t begin, std::int64_t end) { kernels_.rms_norm(x, weight, eps, out, begin, end); });
+  }
+
+  void matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) override;
+
+  void add_partials(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
+                    const float* bias) override {
+    for_rows(residual.rows, residual.rows * residual.cols, [&](std::int64_t begin, std::int64_t end) {
+      kernels_.add_partials(residual, partials, count, partial_stride, bias, begin, end);
+    });
+  }
+
+  void rope(const TensorView& x, std::int32_t heads, std::int32_t head_dim, const std::int32_t* positions,
+            const float* table) override {
+    for_rows(x.rows, x.rows * x.cols, [&](std::int64_t begin, std::int64_t end) {
+      kernels_.rope(x, heads, head_dim, positions, table, begin, end);
+    });
+  }
+
+  void write_kv(const TensorView& k, const TensorView& v, const std::int64_t* slots, const KvView& kv) override {
+    for_rows(k.rows, k.rows * k.cols * 4,
+             [&](std::int64_t begin, std::int64_t end) { kernels_.write_kv(k, v, slots, kv, begin, end); });
+  }
+
+  void attention(const TensorView& q, const KvView& kv, const AttentionBatch& batch, const TensorView& out) override;
+
+  void silu_mul(const TensorView& gate_up, std::int64_t up_offset, const TensorView& out) override {
+    if (out.rows >= pool_.threads() || out.rows * out.cols <= kAloneExps) {
+      for_rows(out.rows, out.rows * out.cols * (kAloneElements / kAloneExps), [&](std::int64_t begin, std::int64_t end) {
+        kernels_.silu_mul(gate_up, up_offset, out, begin, end, 0, out.cols);
+      });
+      return;
+    }
+    const std::int64_t lines = (out.cols + 31) / 32;  // 64 bytes of bf16
+    pool_.parallel_for(lines, [&](std::int64_t begin, std::int64_t end, int) {
+      kernels_.silu_mul(gate_up, up_offset, out, 0, out.rows, begin * 32, std::min(end * 32, out.cols));
+    });
+  }
+
+  void gather_rows(const TensorView& x, const std::int32_t* rows, const TensorView& out) override {
+    const std::size_t element = dtype_bytes(x.dtype);
+    const std::size_t bytes = static_cast<std::size_t>(out.cols) * element;
+    for (std::int64_t i = 0; i < out.rows; i++) {
+      const char* from = static_cast<const char*>(x.data) + static_cast<std::size_t>(rows[i] * x.row_stride) * element;
+      std::copy_n(from, bytes, static_cast<char*>(out.data) + static_cast<std::size_t>(i * out.row_stride) * element);
+    }
+  }
+
+  void leaf_max_sum(const TensorView& logits, std::int64_t begin, std::int64_t end, MaxSum* out) override {
+    pool_.parallel_for(logits.rows, [&](std::int64_t first, std::int64_t last, int) {
+      kernels_.leaf_max_sum(logits, begin, end, out, first, last);
+    });
+  }
+
+  void draw(const float* logits, std::int64_t cols, std::int32_t id_base, float temperature, float floor,
+            const DrawKey& key, Candidate* out) override;
+  void top_k(const float* logits, std::int64_t cols, std::int32_t id_base, std::int32_t k, Candidate* out) override;
+
+ private:
+  // Rows of one query tile, or of one partition of it.
+  struct AttentionItem {
+    std::int32_t sequence;
+    std::int32_t kv_head;
+    std::int64_t begin;  // virtual rows
+    std::int64_t end;
+    std::int64_t partials;    // where its partials are, when partitions are apart
+    std::int64_t partitions;  // visible to its last row
+  };
+
+  template <class Body>
+  void for_rows(std::int64_t rows, std::int64_t cost, const Body& body) {
+    if (rows == 1 || cost <= kAloneElements) {
+      body(std::int64_t{0}, rows);
+    } else {
+      pool_.parallel_for(rows, [&](std::int64_t begin, std::int64_t end, int) { body(begin, end); });
+    }
+  }
+
+  // Tasks [0, count), taken in order by whichever thread is free. For work whose pieces differ, or whose threads do.
+  template <class Body>
+  void for_tasks(std::int64_t count, const Body& body) {
+    std::atomic<std::int64_t> next{0};
+    const auto take = [&](int thread) {
+      for (;;) {
+        const std::int64_t task = next.fetch_add(1, std::memory_order_relaxed);
+        if (task >= count) return;
+        body(task, thread);
+      }
+    };
+    if (count == 1) {
+      take(0);
+    } else if (count > 1) {
+      pool_.run(take);
+    }
+  }
+
+  float* thread_scratch(std::int64_t floats) {  // of thread t: + t * round_up(floats, 16)
+    return thread_scratch_.floats(round_up(floats, 16) * pool_.threads());
+  }
+
+  void group_heads(const AttentionBatch& batch, std::int32_t kv_heads);
+  void list_items(const AttentionBatch& batch, std::int32_t kv_heads);
+  AttentionUnit unit_of(const AttentionItem& item, const TensorView& q, const KvView& kv, const AttentionBatch& batch,
+                        const TensorView& out) const;
+
+  const KernelTable& kernels_;
+  ThreadPool& pool_;
+  Scratch x_;               // packed activations of a product; partials of attention
+  Scratch thread_scratch_;
+  std::vector<std::int32_t> heads_;        // query heads by KV head
+  std::vector<std::int32_t> heads_begin_;  // [kv_heads + 1]
+  std::vector<AttentionItem> items_;
+  std::vector<Candidate> best_;            // of each thread
+  std::vector<std::uint64_t> keys_;
+};
+
+void CpuOps::matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) {
+  const std::int64_t k_padded = w.k_padded();
+  const std::int64_t tiles = tile_count(x.rows, kernels_.tile_rows);
+  const std::int64_t panels = w.outputs_padded() / kPanelOutputs;
+  const std::int64_t x_floats = x.rows * k_padded;
+  MatmulArgs args{&w, nullptr, x.rows, bias, &out, 1};
+  if (x_floats > kResidentX) args.group_pairs = std::clamp<std::int64_t>(kGroupSums / (x.rows * 32), 1, 8);
+  const std::int64_t tile_floats = round_up(matmul_scratch_floats(x.rows, args.group_pairs), 16);
+
+  if (x_floats <= kPrivateX) {
+    float* scratch = thread_scratch(x_floats + tile_floats);
+    const std::int64_t stride = round_up(x_floats + tile_floats, 16);
+    pool_.parallel_for(panels, [&](std::int64_t begin, std::int64_t end, int thread) {
+      float* mine = scratch + thread * stride;
+      MatmulArgs own = args;
+      kernels_.pack_x(x, k_padded, tiles, 0, tiles, mine + tile_floats);
+      own.x = mine + tile_floats;
+      kernels_.matmul(own, begin, end, mine);
+    });
+    return;
+  }
+
+  float* packed = x_.floats(x_floats);
+  args.x = packed;
+  float* scratch = thread_scratch(tile_floats);
+  pool_.parallel_for(tiles, [&](std::int64_t begin, std::int64_t end, int) {
+    kernels_.pack_x(x, k_padded, tiles, begin, end, packed);
+  });
+  const std::int64_t task_panels =
+      std::max(2 * args.group_pairs, panels / (kTasksPerThread * pool_.threads()) / 2 * 2);
+  for_tasks((panels + task_panels - 1) / task_panels, [&](std::int64_t task, int thread) {
+    const std::int64_t begin = task * task_panels;
+    kernels_.matmul(args, begin, std::min(begin + task_panels, panels), scratch + thread * tile_floats);
+  });
+}
+
+// ---- attention ----
+
+void CpuOps::group_heads(const AttentionBatch& batch, std::int32_t kv_heads) {
+  heads_.resize(static_cast<std::size_t>(batch.query_heads));
+  heads_begin_.assign(static_cast<std::size_t>(kv_heads) + 1, 0);
+  for (std::int32_t head = 0; head < batch.query_heads; head++) {
+    heads_begin_[static_cast<std::size_t>(batch.kv_head_of_query[head]) + 1]++;
+  }
+  for (std::size_t i = 1; i < heads_begin_.size(); i++) heads_begin_[i] += heads_begin_[i - 1];
+  std::size_t next = 0;
+  for (std::int32_t kv_head = 0; kv_head < kv_heads; kv_head++) {
+    for (std::int32_t head = 0; head < batch.query_heads; head++) {
+      if (batch.kv_head_of_query[head] == kv_head) heads_[next++] = head;
+    }
+  }
+}
+
+// Tiles of virtual rows by sequence, KV head, row: neighbours share K and V in a core's cache.
+void CpuOps::list_items(const AttentionBatch& batch, std::int32_t kv_heads) {
+  items_.clear();
+  std::int64_t partials = 0;
+  for (std::int32_t s = 0; s < batch.sequences; s++) {
+    const std::int64_t rows = std::int64_t{batch.query_begin[s + 1]} - batch.query_begin[s];
+    for (std::int32_t kv_head = 0; kv_head < kv_heads && rows > 0; kv_head++) {
+      const std::int64_t group = heads_begin_[kv_head + 1] - heads_begin_[kv_head];
+      const std::int64_t tiles = tile_count(rows * group, kernels_.tile_rows);
+      for (std::int64_t t = 0; t < tiles; t++) {
+        AttentionItem item{s, kv_head, tile_row(rows * group, tiles, t), tile_row(rows * group, tiles, t + 1), 0, 0};
+        const std::int64_t visible = batch.context_length[s] - rows + (item.end - 1) / group + 1;
+        item.partitions = (visible + kPartition - 1) / kPartition;
+        item.partials = partials;
+        partials += (item.end - item.begin) * item.partitions;
+        items_.push_back(item);
+      }
+    }
+  }
+}
+
+AttentionUnit CpuOps::unit_of(const AttentionItem& item, const TensorView& q, const KvView& kv,
+                              const AttentionBatch& batch, const TensorView& out) const {
+  const std::int32_t s = item.sequence;
+  const std::int32_t first = heads_begin_[static_cast<std::size_t>(item.kv_head)];
+  AttentionUnit unit;
+  unit.kv = &kv;
+  unit.q = &q;
+  unit.out = &out;
+  unit.block_table = batch.block_tables + s * batch.block_table_stride;
+  unit.heads = heads_.data() + first;
+  unit.group = heads_begin_[static_cast<std::size_t>(item.kv_head) + 1] - first;
+  unit.kv_head = item.kv_head;
+  unit.first_row = batch.query_begin[s];
+  unit.first_position = std::int64_t{batch.context_length[s]} - batch.query_begin[s + 1] + batch.query_begin[s];
+  unit.scale = batch.scale;
+  return unit;
+}
+
+// One task a tile. When that leaves threads idle (few sequences and KV heads), one task a partition of a tile; the
+// partials are folded afterwards, in the same order, so the bits are the same.
+void CpuOps::attention(const TensorView& q, const KvView& kv, const AttentionBatch& batch, const TensorView& out) {
+  group_heads(batch, kv.layout.kv_heads);
+  list_items(batch, kv.layout.kv_heads);
+  const std::int64_t scratch_floats = round_up(attention_scratch_floats(kv.layout.head_dim), 16);
+  float* scratch = thread_scratch(scratch_floats);
+  const auto items = static_cast<std::int64_t>(items_.size());
+
+  const std::int64_t evenly = 4 * std::int64_t{pool_.threads()};
+  if (pool_.threads() == 1 || items >= evenly) {
+    for_tasks(items, [&](std::int64_t i, int thread) {
+      const AttentionItem& item = items_[static_cast<std::size_t>(i)];
+      const AttentionUnit unit = unit_of(item, q, kv, batch, out);
+      kernels_.attention(unit, item.begin, item.end, scratch + thread * scratch_floats);
+    });
+    return;
+  }
+
+  const std::int64_t size = partial_floats(kv.layout.head_dim);
+  std::int64_t tasks = 0;
+  std::int64_t partials_count = 0;
+  for (const AttentionItem& item : items_) {
+    tasks += item.partitions;
+    partials_count += (item.end - item.begin) * item.partitions;
+  }
+  float* partials = x_.floats(partials_count * size);
+  for_tasks(tasks, [&](std::int64_t task, int thread) {
+    std::size_t i = 0;
+    while (task >= items_[i].partitions) task -= items_[i++].partitions;
+    const AttentionItem& item = items_[i];
+    const AttentionUnit unit = unit_of(item, q, kv, batch, out);
+    kernels_.attention_partition(unit, item.begin, item.end, task, scratch + thread * scratch_floats,
+                                 partials + (item.partials + task) * size, item.partitions * size);
+  });
+  for (const AttentionItem& item : items_) {
+    const AttentionUnit unit = unit_of(item, q, kv, batch, out);
+    kernels_.attention_fold(unit, item.begin, item.end, partials + item.partials * size, item.partitions * size);
+  }
+}
+
+// ---- logits ----
+
+constexpr Candidate kNobody{-INFINITY, -INFINITY, -1};
+constexpr Candidate kNotANumber{NAN, NAN, -1};
+
+// First the best logit: it is the answer when greedy, and its score lets a draw skip most columns.
+void CpuOps::draw(const float* logits, std::int64_t cols, std::int32_t id_base, float temperature, float floor,
+                  const DrawKey& key, Candidate* out) {
+  const auto threads = static_cast<std::size_t>(pool_.threads());
+  best_.assign(threads, kNobody);
+  const auto best_of_threads = [&] {
+    *out = kNobody;
+    for (const Candidate& candidate : best_) {  // ascending columns: of equals the first stays
+      if (candidate.score > out->score) *out = candidate;
+    }
+  };
+  const auto in_ranges = [&](const auto& body) {  // ranges of whole Philox groups of 64 ids
+    if (cols <= kAloneElements) {
+      body(std::int64_t{0}, cols, std::size_t{0});
+      return;
+    }
+    pool_.parallel_for((cols + 63) / 64, [&](std::int64_t begin, std::int64_t end, int thread) {
+      body(begin * 64, std::min(end * 64, cols), static_cast<std::size_t>(thread));
+    });
+  };
+
+  std::atomic<bool> nan{false};
+  in_ranges([&](std::int64_t begin, std::int64_t end, std::size_t thread) {
+    if (!kernels_.best_logit(logits, begin, end, id_base, &best_[thread])) nan = true;
+  });
+  if (nan) {
+    *out = kNotANumber;
+    return;
+  }
+  best_of_threads();
+  if (temperature <= 0.0F || out->id < 0) return;
+
+  DrawArgs args{logits, id_base, temperature, floor, key, 0.0F};
+  args.at_least = kernels_.draw_score(args, out->id - id_base);
+  *out = kNobody;
+  if (args.at_least == -INFINITY) return;  // not even the best logit takes part
+  best_.assign(threads, kNobody);
+  in_ranges([&](std::int64_t begin, std::int64_t end, std::size_t thread) {
+    kernels_.best_draw(args, begin, end, &best_[thread]);
+  });
+  best_of_threads();
+}
+
+// Columns above a rising threshold are collected; whenever the buffer is full, the k best stay and the threshold
+// becomes the lowest of them. Later columns must beat it: of equals the lower id wins.
+void CpuOps::top_k(const float* logits, std::int64_t cols, std::int32_t id_base, std::int32_t k, Candidate* out) {
+  constexpr std::int64_t kRoom = 4096;
+  std::fill(out, out + k, kNobody);
+  const std::int64_t wanted = std::min<std::int64_t>(k, cols);
+  keys_.resize(static_cast<std::size_t>(2 * wanted + kRoom));
+  const auto column_of = [](std::uint64_t key) { return static_cast<std::int64_t>(~static_cast<std::uint32_t>(key)); };
+  float threshold = -INFINITY;
+  std::int64_t count = 0;
+  bool nan = false;
+  for (std::int64_t column = 0; column < cols;) {
+    count += kernels_.select_above(logits, column, cols, threshold, keys_.data() + count,
+                                   static_cast<std::int64_t>(keys_.size()) - count, &column, &nan);
+    if (column == cols || count <= wanted) continue;
+    std::nth_element(keys_.begin(), keys_.begin() + (wanted - 1), keys_.begin() + count, std::greater<>());
+    count = wanted;
+    threshold = logits[column_of(keys_[static_cast<std::size_t>(wanted - 1)])];
+  }
+  if (nan) {
+    std::fill(out, out + k, kNotANumber);
+    return;
+  }
+  const std::int64_t found = std::min(count, wanted);
+  std::partial_sort(keys_.begin(), keys_.begin() + found, keys_.begin() + count, std::greater<>());
+  for (std::int64_t i = 0; i < found; i++) {
+    const std::int64_t column = column_of(keys_[static_cast<std::size_t>(i)]);
+    out[i] = Candidate{logits[column], logits[column], static_cast<std::int32_t>(id_base + column)};
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Ops> make_cpu_ops(CpuIsa isa, ThreadPool& pool) {
+  HERD_CHECK(isa == CpuIsa::kAvx2 || isa == CpuIsa::kAvx512, "the device has chosen an instruction set");
+  return std::make_unique<CpuOps>(isa == CpuIsa::kAvx2 ? kKernelsAvx2 : kKernelsAvx512, pool);
+}
+
+}  // namespace herd

@@ -1,0 +1,16 @@
+#pragma once
+// The SIMD backends: launchers that check nothing (ops.cc does), cut an operation into ranges over the pool and hand
+// them to the kernels of one instruction set (kernel_table.h). Bits equal reference/ whatever the cut.
+
+#include <memory>
+
+#include "kernels/cpu/thread_pool.h"
+#include "kernels/device.h"
+#include "kernels/ops.h"
+
+namespace herd {
+
+// kAvx2 or kAvx512, which the caller knows this CPU to have. `pool` outlives the Ops. For one thread at a time.
+std::unique_ptr<Ops> make_cpu_ops(CpuIsa isa, ThreadPool& pool);
+
+}  // namespace herd

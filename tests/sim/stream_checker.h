@@ -1,0 +1,37 @@
+#pragma once
+// StreamChecker: one client's view of its sequence, and promise P1: positions contiguous, each once; exactly one
+// terminal event and nothing after it; the tokens are the pure function of prompt and seed, whatever failed.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "runtime/scheduler/submission.h"
+#include "tests/sim/toy_shard.h"
+
+namespace herd::sim {
+
+class StreamChecker {
+ public:
+  StreamChecker(const scheduler::Submission& submission, std::uint32_t max_model_len, TokenId vocab_size)
+      : expected_(toy_stream(submission, max_model_len, vocab_size)) {}
+
+  void on_delta(const scheduler::TokenDelta& delta);
+
+  [[nodiscard]] bool ended() const { return finish_ != scheduler::FinishReason::kNone; }
+  [[nodiscard]] scheduler::FinishReason finish() const { return finish_; }
+  [[nodiscard]] std::uint32_t tokens() const { return tokens_; }
+  [[nodiscard]] const std::optional<std::string>& violation() const { return violation_; }
+
+ private:
+  void violate(const std::string& what) {
+    if (!violation_) violation_ = what;
+  }
+
+  ToyStream expected_;
+  std::uint32_t tokens_ = 0;
+  scheduler::FinishReason finish_ = scheduler::FinishReason::kNone;
+  std::optional<std::string> violation_;
+};
+
+}  // namespace herd::sim

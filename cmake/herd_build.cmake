@@ -1,6 +1,8 @@
 # Flags of every target. Rule 2 of the design: no contraction, no fast math, anywhere.
 add_compile_options(-Wall -Wextra -ffp-contract=off -fstack-protector-strong)
-add_compile_definitions($<$<AND:$<CONFIG:Release>,$<NOT:$<BOOL:${HERD_SANITIZE}>>>:_FORTIFY_SOURCE=2>)
+if(NOT HERD_SANITIZE)
+  add_compile_definitions($<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
+endif()
 include_directories(${PROJECT_SOURCE_DIR})
 
 if(HERD_SANITIZE)

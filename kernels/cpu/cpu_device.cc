@@ -11,13 +11,10 @@
 #include <unistd.h>
 
 #include "kernels/cpu/cpu_info.h"
+#include "kernels/cpu/ops_cpu.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/device.h"
 #include "kernels/reference/ops_reference.h"
-#if __has_include("kernels/cpu/ops_cpu.h")
-#include "kernels/cpu/ops_cpu.h"
-#define HERD_HAVE_OPS_CPU 1
-#endif
 
 namespace herd {
 namespace {
@@ -47,12 +44,7 @@ class MappedBuffer final : public DeviceBuffer {
 class CpuDevice final : public Device {
  public:
   CpuDevice(CpuIsa isa, int threads) : pool_(threads) {
-#ifdef HERD_HAVE_OPS_CPU
     ops_ = make_checked_ops(isa == CpuIsa::kReference ? make_reference_ops() : make_cpu_ops(isa, pool_));
-#else
-    (void)isa;
-    ops_ = make_checked_ops(make_reference_ops());
-#endif
   }
 
   std::string description() const override {
@@ -94,10 +86,7 @@ Expected<std::unique_ptr<Device>> make_cpu_device(const CpuDeviceConfig& config)
     return fail(usage_error("threads: " + std::to_string(config.threads) + " is not within 0 (all usable CPUs) and " +
                             std::to_string(kThreadsMax)));
   }
-  CpuFeatures features = cpu_features();
-#ifndef HERD_HAVE_OPS_CPU
-  features = {false, false, "a backend in this build", "a backend in this build"};
-#endif
+  const CpuFeatures features = cpu_features();
   CpuIsa isa = config.isa;
   if (isa == CpuIsa::kAuto) {
     isa = features.avx512 ? CpuIsa::kAvx512 : features.avx2 ? CpuIsa::kAvx2 : CpuIsa::kReference;

@@ -521,6 +521,52 @@ TEST(BackendEquality, AttentionOfGroupedHeads) {
   }
 }
 
+// Where rule 5's zeros show: a sum that flushes to -0, then chunks of zeros. P = 1 at positions below 64, ½ from 64 on.
+//   context 33: chunk 0 gives 1.5 · 2^-126, chunk 1 -1.625 · 2^-126; their sum is flushed to -0, and nothing more is
+//               added (the chunks up to 512 hold no visible key): -0
+//   context 66: in chunk 2 both chains are flushed to -0 by ½ · -2^-126; then the 30 invisible positions take part as
+//               fma(0, 0, -0) = +0, so the chunk is +0 and -0 + +0 = +0
+// The reference must give these, the others its bits.
+TEST(BackendEquality, AttentionKeepsTheSignsOfZeros) {
+  constexpr int kContext = 66;
+  for (const DType act : kActs) {
+    KvView kv;
+    kv.layout = {act, 16, 1, 16};
+    kv.blocks = 5;
+    const Memory memory(static_cast<std::size_t>(kv.blocks * kv.layout.bytes_per_block()));
+    kv.data = memory.data();
+    Tensor k(act, kContext, 16);
+    Tensor v(act, kContext, 16);
+    std::vector<std::int64_t> slots;
+    for (int p = 0; p < kContext; p++) {
+      slots.push_back(p);
+      for (int d = 0; d < 16; d++) {
+        k.set(p, d, d == 0 && p >= 64 ? -0.6931471806F : 0.0F);
+        v.set(p, d, p == 0 ? 0x1.8p-126F : p == 32 ? -0x1.ap-126F : p >= 64 ? -0x1p-126F : 0.0F);
+      }
+    }
+    reference().write_kv(k.view, v.view, slots.data(), kv);
+    Tensor q(act, 1, 16);
+    for (int d = 0; d < 16; d++) q.set(0, d, 1.0F);
+    const std::uint32_t table[] = {0, 1, 2, 3, 4};
+    const std::int32_t query_begin[] = {0, 1};
+    const std::int32_t map = 0;
+    for (const std::int32_t context : {33, 66}) {
+      const AttentionBatch batch{1, query_begin, &context, table, 5, 1, &map, 1.0F};
+      const auto expect_zeros = [&](Ops& ops) {
+        Tensor out(act, 1, 16);
+        ops.attention(q.view, kv, batch, out.view);
+        for (int d = 0; d < 16; d++) {
+          EXPECT_TRUE(same_bits(out.at(0, d), context == 33 ? -0.0F : 0.0F))
+              << ops.name() << " " << dtype_name(act) << " context " << context << ": " << out.at(0, d);
+        }
+      };
+      expect_zeros(reference());
+      on_every_backend(expect_zeros);
+    }
+  }
+}
+
 // P2: prefill in one piece, in chunks, or one token a step.
 TEST(BackendEquality, AttentionDoesNotDependOnChunks) {
   Random random(18);

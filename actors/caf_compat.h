@@ -4,10 +4,12 @@
 
 #include <chrono>
 #include <cstddef>
-#include <string>
+#include <exception>
 #include <utility>
 
 #include <caf/all.hpp>
+
+#include "kernels/check.h"
 
 // T travels inside this process only: no inspector, no bytes.
 #define HERD_LOCAL_MESSAGE(T) CAF_ALLOW_UNSAFE_MESSAGE_TYPE(T)
@@ -32,6 +34,20 @@ void watch(Self* self, const Handle& other) {
 template <class Self, class Handler>
 void on_down(Self* self, Handler handler) {
   self->set_down_handler([handler = std::move(handler)](caf::down_msg& down) { handler(down.source); });
+}
+
+// CAF ends an actor that throws, without a word; ours throw only when something is broken.
+template <class Self>
+void end_process_on_exception(Self* self) {
+  self->set_exception_handler([](caf::scheduled_actor*, std::exception_ptr& thrown) -> caf::error {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::exception& exception) {
+      check_failed(__FILE__, __LINE__, "an actor threw", exception.what());
+    } catch (...) {
+      check_failed(__FILE__, __LINE__, "an actor threw", "no exception of the standard library");
+    }
+  });
 }
 
 template <class Handle>

@@ -5,6 +5,7 @@
 namespace herd::actors {
 
 CoordinatorState::CoordinatorState(Self self) : self_(self) {
+  end_process_on_exception(self_);
   on_down(self_, [this](const caf::actor_addr& source) {
     const auto dead = std::ranges::find_if(replicas_, [&](const auto& known) { return is_same(known.second, source); });
     if (dead != replicas_.end()) on_lost(dead->first);

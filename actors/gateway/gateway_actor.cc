@@ -17,6 +17,7 @@ void GatewayState::start(GatewayConfig config, CoordinatorHandle coordinator) {
   coordinator_ = std::move(coordinator);
   through_wire_ = WireRoundtrip(config_.wire_roundtrip);
   ledger_.emplace(config_.ledger);
+  end_process_on_exception(self_);
   on_down(self_, [this](const caf::actor_addr& source) {
     const auto dead = std::ranges::find_if(replicas_, [&](const auto& known) { return is_same(known.second, source); });
     if (dead == replicas_.end()) return;  // it said so itself

@@ -19,7 +19,7 @@
 namespace herd::actors {
 
 struct GatewayConfig {
-  routing::RequestLedgerConfig ledger;
+  routing::RequestLedgerConfig ledger{};
   std::chrono::milliseconds route_timeout{5'000};  // of the coordinator's answer
   bool wire_roundtrip = false;
   // Submissions sent and not yet looked at; the sender bounds them (mailboxes do not). Never null.

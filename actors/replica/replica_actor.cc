@@ -15,6 +15,7 @@ void ReplicaState::start(ReplicaConfig config, CoordinatorHandle coordinator, Ga
   through_wire_ = WireRoundtrip(config_.wire_roundtrip);
   scheduler_.emplace(config_.scheduler, config_.generation.epoch);
   collector_.emplace(config_.generation.epoch, config_.ranks);
+  end_process_on_exception(self_);
   on_down(self_, [this](const caf::actor_addr& source) {
     for (std::uint32_t rank = 0; rank < ranks_.size(); ++rank) {
       if (is_same(ranks_[rank], source)) fail_group({StatusCode::kAborted, "rank " + std::to_string(rank) + " died"});
@@ -69,7 +70,10 @@ void ReplicaState::on_step_done(const StepDone& done) {
 }
 
 void ReplicaState::pump() {
-  if (phase_ == Phase::kStopping && collector_->idle()) return end_all();
+  if (phase_ == Phase::kStopping && collector_->idle()) {
+    end_ranks();
+    return self_->quit();
+  }
   if (phase_ != Phase::kServing) return;
   while (auto planned = scheduler_->plan_step(config_.clock())) {
     const auto plan = std::make_shared<const scheduler::StepPlan>(through_wire_(std::move(*planned)));
@@ -104,23 +108,27 @@ void ReplicaState::fail_group(const Status& why) {
   if (config_.abort_replica) config_.abort_replica(config_.generation.replica, why.message());
   const Status named(why.code(),
                      "replica " + std::to_string(config_.generation.replica.value) + ": " + why.message());
+  if (phase_ == Phase::kMaking) {  // nobody has heard of it but whoever waits for it to serve
+    start_failure_ = named;
+    answer_waiting(named);
+    return end_ranks();
+  }
   self_->send(coordinator_, ReplicaLost{config_.generation, named});
   self_->send(gateway_, ReplicaLost{config_.generation, named});
-  answer_waiting(named);
-  end_all();
+  end_ranks();
+  self_->quit();
 }
 
 void ReplicaState::on_stop() {
-  if (phase_ == Phase::kEnded) return;
+  if (phase_ == Phase::kEnded) return self_->quit();
   phase_ = Phase::kStopping;
   answer_waiting({StatusCode::kAborted, "the replica was stopped"});
   pump();
 }
 
-void ReplicaState::end_all() {
+void ReplicaState::end_ranks() {
   phase_ = Phase::kEnded;
   for (const auto& rank : ranks_) end(self_, rank);
-  self_->quit();
 }
 
 void ReplicaState::on_kill_rank(std::uint32_t rank) {
@@ -131,6 +139,7 @@ caf::typed_response_promise<Status> ReplicaState::on_await_serving() {
   waiting_for_service_.push_back(self_->make_response_promise<Status>());
   auto promise = waiting_for_service_.back();
   if (phase_ == Phase::kServing) answer_waiting({});
+  if (!start_failure_.ok()) answer_waiting(start_failure_);
   return promise;
 }
 

@@ -2,8 +2,9 @@
 // replica_actor: drives one Scheduler and the ranks that carry out its plans. Holds no policy; see
 // runtime/scheduler/scheduler.h and step_collector.h.
 //   making  --RankMade (all)-----------> serving (ReplicaServing to the coordinator)
+//   making  --rank failed, died--------> ended   (stays to answer AwaitServing, until StopReplica)
 //   serving --RunSequence, StepDone----> serving
-//   any     --rank failed, died, late--> ended   (ReplicaLost to coordinator and gateway)
+//   serving --rank failed, died, late--> ended (ReplicaLost to coordinator and gateway)
 //   any     --StopReplica--------------> stopping --last StepDone--> ended
 
 #include <chrono>
@@ -54,7 +55,7 @@ class ReplicaState {
   void pump();
   void publish(std::vector<scheduler::TokenDelta> deltas);
   void fail_group(const Status& why);
-  void end_all();
+  void end_ranks();
   void answer_waiting(const Status& status);
 
   Self self_;
@@ -69,6 +70,7 @@ class ReplicaState {
   std::uint32_t ranks_made_ = 0;
   bool deadline_armed_ = false;
   std::vector<caf::typed_response_promise<Status>> waiting_for_service_;
+  Status start_failure_;  // the replica then stays to say so, until it is stopped
 };
 
 ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config,

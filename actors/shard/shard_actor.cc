@@ -46,6 +46,9 @@ StepResult execute(ShardState& state, const StepPlan& plan, std::uint32_t rank) 
 ShardHandle::behavior_type shard_actor(ShardHandle::stateful_pointer<ShardState> self, ReplicaHandle replica,
                                        ReplicaId replica_id, std::uint32_t rank, RankFactory make_rank,
                                        WireRoundtrip through_wire) {
+  end_process_on_exception(self);
+  watch(self, replica);
+  on_down(self, [self](const caf::actor_addr&) { self->quit(); });  // nobody is left to serve
   return {
       [=](const MakeRank&) {
         self->send(replica, RankMade{rank, make_executor(self->state, make_rank, replica_id, rank)});

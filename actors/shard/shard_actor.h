@@ -1,7 +1,7 @@
 #pragma once
 // shard_actor: one rank. A thread of its own around one executor.
 //   made --MakeRank--> ready (RankMade to the replica) --ExecutePlan--> ready (StepDone to the replica)
-// It waits inside a step and nowhere else. An executor that throws has failed the step.
+// It waits inside a step and nowhere else. An executor that throws has failed the step. Ends with its replica.
 
 #include <cstdint>
 

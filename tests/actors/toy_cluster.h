@@ -1,0 +1,63 @@
+#pragma once
+// An in-process cluster whose ranks are toy shards, and clients that check their streams. Faults are switches that the
+// test may turn from any thread.
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "actors/in_process_cluster.h"
+#include "tests/sim/stream_checker.h"
+#include "tests/sim/toy_shard.h"
+
+namespace herd::actors {
+
+inline constexpr TokenId kToyVocabSize = 64;
+
+// What the test may do to a rank while it runs.
+struct ToyFaults {
+  std::atomic<std::int64_t> fail_rank{-1};        // replica * 100 + rank answers its next step with an error
+  std::atomic<std::int64_t> throw_rank{-1};       // … throws
+  std::atomic<std::int64_t> other_tokens_rank{-1};  // … answers with another token hash
+  std::atomic<std::int64_t> hang_rank{-1};        // … waits in its "collective" until the group is aborted
+  std::atomic<std::uint32_t> aborted_replicas{0}; // abort_replica calls
+  std::atomic<std::uint32_t> step_us{0};          // every step takes at least so long
+  std::atomic<std::int64_t> refuse_rank{-1};      // cannot be made
+};
+
+InProcessClusterConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, std::shared_ptr<ToyFaults> faults);
+
+scheduler::Submission toy_submission(std::uint64_t sequence, std::uint32_t prompt_tokens, std::uint32_t max_tokens);
+
+// Several sequences behind one queue.
+class ToyClient {
+ public:
+  explicit ToyClient(InProcessCluster& cluster) : cluster_(cluster) {}
+  void submit(const scheduler::Submission& submission);
+  // Until every sequence has ended, or `timeout` without a delta: then false.
+  bool read_all(std::chrono::milliseconds timeout = std::chrono::seconds(20));
+  // Until `tokens` of one sequence have come.
+  bool read_until(SequenceId sequence, std::uint32_t tokens);
+
+  [[nodiscard]] const sim::StreamChecker& stream(std::uint64_t sequence) const {
+    return streams_.at(SequenceId(sequence));
+  }
+  [[nodiscard]] std::size_t count(scheduler::FinishReason finish) const;
+  // The first broken promise of any stream.
+  [[nodiscard]] std::string violation() const;
+  [[nodiscard]] const Status& error(std::uint64_t sequence) const { return errors_.at(SequenceId(sequence)); }
+
+ private:
+  bool read_one(std::chrono::milliseconds timeout);
+
+  InProcessCluster& cluster_;
+  std::shared_ptr<DeltaQueue> queue_ = std::make_shared<DeltaQueue>(std::size_t{1} << 20);
+  std::map<SequenceId, sim::StreamChecker> streams_;
+  std::map<SequenceId, Status> errors_;
+};
+
+}  // namespace herd::actors

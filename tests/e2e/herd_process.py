@@ -7,7 +7,9 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
 class HerdFailed(Exception):
-    pass
+    def __init__(self, what, code=None):
+        super().__init__(what)
+        self.code = code
 
 
 def run_herd(herd, arguments, timeout_s=120):
@@ -19,7 +21,7 @@ def run_herd(herd, arguments, timeout_s=120):
         raise HerdFailed(f"no end after {timeout_s} s: {shown(command)}") from None
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace")[-2000:]
-        raise HerdFailed(f"exit code {done.returncode}: {shown(command)}\n{said}")
+        raise HerdFailed(f"exit code {done.returncode}: {shown(command)}\n{said}", done.returncode)
     return done.stdout.decode()
 
 

@@ -7,7 +7,7 @@ import json
 import struct
 from pathlib import Path
 
-U8, U32, F32, STRING, ARRAY, U64 = 0, 4, 6, 8, 9, 10  # GGUF value types
+U8, U32, F32, BOOL, STRING, ARRAY, U64 = 0, 4, 6, 7, 8, 9, 10  # GGUF value types
 GGML_F32, GGML_Q4_0 = 0, 2
 
 
@@ -56,7 +56,7 @@ def gguf_value(kind, value):
         return struct.pack("<IIQ", ARRAY, element, len(items)) + packed
     if kind == STRING:
         return struct.pack("<I", kind) + gguf_string(value)
-    return struct.pack("<I", kind) + struct.pack({U8: "<B", U32: "<I", F32: "<f", U64: "<Q"}[kind], value)
+    return struct.pack("<I", kind) + struct.pack({U8: "<B", U32: "<I", F32: "<f", BOOL: "<?", U64: "<Q"}[kind], value)
 
 
 class GgufTensor:
@@ -153,6 +153,7 @@ def gguf_of(directory):
         ("tokenizer.ggml.token_type", ARRAY, (U32, [1] * 256 + [3])),
         ("tokenizer.ggml.merges", ARRAY, (STRING, [])),
         ("tokenizer.ggml.eos_token_id", U32, 256),
+        ("tokenizer.ggml.add_bos_token", BOOL, False),
     ]
     parts = {"input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
              "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "post_attention_layernorm": "ffn_norm",

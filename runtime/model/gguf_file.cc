@@ -121,7 +121,10 @@ class Cursor {
   std::uint64_t position_ = 0;
 };
 
-std::string quoted(std::string_view text) { return "\"" + std::string(text) + "\""; }
+std::string quoted(std::string_view text) {
+  std::string result(1, '"');
+  return result.append(text).append(1, '"');
+}
 
 // Empty when the cursor stands behind the entry.
 std::string parse_value(Cursor& cursor, GgufValue& value) {

@@ -68,7 +68,10 @@ struct FloatTensor {
 
 inline std::string shape_json(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
-  for (const std::int64_t n : shape) text += (text.size() > 1 ? "," : "") + std::to_string(n);
+  for (const std::int64_t n : shape) {
+    if (text.size() > 1) text += ',';
+    text += std::to_string(n);
+  }
   return text + "]";
 }
 

@@ -74,14 +74,14 @@ TEST(GgufDequantize, Q40FollowsTheLayoutOfItsNibbles) {
 }
 
 TEST(GgufDequantize, PlainRowsNeedNoAlignment) {
-  std::string bytes = "x";
+  std::string bytes(1, 'x');
   for (const float value : {1.5F, -0.0F, 3e38F}) append(bytes, value);
   EXPECT_EQ(expand(RowEncoding::kFloat32, as_bytes(bytes).subspan(1), 1, 3), (std::vector<float>{-0.0F, 3e38F}));
-  bytes = "x";
+  bytes.assign(1, 'x');
   for (const int value : {0x3c00, 0x0001, 0xfbff}) append(bytes, static_cast<std::uint16_t>(value));
   EXPECT_EQ(expand(RowEncoding::kFloat16, as_bytes(bytes).subspan(1), 0, 3),
             (std::vector<float>{1.0F, std::ldexp(1.0F, -24), -65504.0F}));
-  bytes = "x";
+  bytes.assign(1, 'x');
   for (const int value : {0x3f80, 0xc040}) append(bytes, static_cast<std::uint16_t>(value));
   EXPECT_EQ(expand(RowEncoding::kBFloat16, as_bytes(bytes).subspan(1), 0, 2), (std::vector<float>{1.0F, -3.0F}));
 }

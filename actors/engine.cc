@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "kernels/local_collective.h"
+#include "runtime/model/gguf_file.h"
 #include "runtime/shard/shard_executor.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
 #include "runtime/tokenizer/tiktoken_model.h"
@@ -13,6 +14,8 @@
 namespace herd::actors {
 namespace {
 
+// A config may claim any length; past this the caller must ask for it (the RoPE table grows with it).
+constexpr std::int64_t kDefaultModelLenMax = std::int64_t{1} << 18;
 constexpr double kKvShareOfFreeMemory = 0.5;  // when neither --num-blocks nor --kv-cache-memory says otherwise
 
 std::string gigabytes(double bytes) {
@@ -23,7 +26,8 @@ std::string gigabytes(double bytes) {
 
 }  // namespace
 
-Expected<std::optional<tokenizer::Tokenizer>> open_tokenizer(const model::TextParts& text,
+// `model` names the checkpoint in messages about the vocabulary inside it.
+Expected<std::optional<tokenizer::Tokenizer>> open_tokenizer(const std::string& model, const model::TextParts& text,
                                                              const model::GgufFile* gguf, const std::string& path,
                                                              int vocab_size) {
   const bool tiktoken = path.ends_with(".model");
@@ -36,22 +40,24 @@ Expected<std::optional<tokenizer::Tokenizer>> open_tokenizer(const model::TextPa
     loaded = tokenizer::load_tiktoken_model(ranks);
   } else if (!json.empty()) {
     loaded = tokenizer::load_tokenizer_json(json);
-  } else if (gguf != nullptr) {
+  } else if (gguf != nullptr && gguf->value("tokenizer.ggml.model") != nullptr) {
     auto vocabulary = model::gguf_vocabulary(*gguf);
     if (!vocabulary) return fail(vocabulary.error());
     loaded = tokenizer::tokenizer_from_vocabulary(*vocabulary);
+    if (!loaded) return fail({loaded.error().code(), model + ": " + loaded.error().message()});
   } else {
     return std::optional<tokenizer::Tokenizer>{};
   }
   if (!loaded) return fail(loaded.error());
   if (loaded->vocab_size() > static_cast<std::size_t>(vocab_size))
-    return fail(bad_input("the tokenizer has " + std::to_string(loaded->vocab_size()) +
+    return fail(bad_input(model + ": the tokenizer has " + std::to_string(loaded->vocab_size()) +
                           " tokens but the model's vocab_size is " + std::to_string(vocab_size)));
   return std::optional<tokenizer::Tokenizer>{std::move(*loaded)};
 }
 
 Expected<std::unique_ptr<Engine>> Engine::start(EngineOptions options) {
   if (!options.note) options.note = [](const std::string&) {};
+  if (!options.warn) options.warn = options.note;
   if (!options.make_device) options.make_device = make_cpu_device;
   std::unique_ptr<Engine> engine(new Engine);
   Status status = engine->open(options);
@@ -82,7 +88,7 @@ Status Engine::open(const EngineOptions& options) {
     if (!plan) return plan.error();
     plans_.push_back(std::move(*plan));
   }
-  auto opened = open_tokenizer(description_.text, checkpoint_ ? checkpoint_->gguf() : nullptr, options.tokenizer_path,
+  auto opened = open_tokenizer(options.model_path, description_.text, checkpoint_ ? checkpoint_->gguf() : nullptr, options.tokenizer_path,
                                description_.config.vocab_size);
   if (!opened) return opened.error();
   tokenizer_ = std::move(*opened);
@@ -120,7 +126,7 @@ Status Engine::load(const EngineOptions& options) {
   if (!weights) return weights.error();
   weights_ = std::move(*weights);
   for (const std::string& tensor : report.non_finite)
-    options.note("warning: " + options.model_path + ": tensor " + tensor + " holds NaN or infinite values");
+    options.warn("warning: " + options.model_path + ": tensor " + tensor + " holds NaN or infinite values");
   facts_.weights_bytes = weights_.front()->bytes();
   for (const auto& rank : weights_) facts_.weight_bytes_per_token += rank->bytes_read_per_token();
   for (std::size_t rank = 1; rank < weights_.size(); ++rank)
@@ -145,7 +151,8 @@ Status Engine::size_kv(EngineOptions& options) {
   if (chosen && options.max_model_len > config.max_position_embeddings)
     return usage_error("--max-model-len " + std::to_string(options.max_model_len) + " is more than the model's maximum, " +
                        std::to_string(config.max_position_embeddings));
-  std::int64_t length = chosen ? options.max_model_len : config.max_position_embeddings;
+  std::int64_t length =
+      chosen ? options.max_model_len : std::min<std::int64_t>(config.max_position_embeddings, kDefaultModelLenMax);
   const std::int64_t blocks_per_sequence = (length + block_size - 1) / block_size;
 
   std::int64_t blocks = options.num_blocks;
@@ -172,9 +179,11 @@ Status Engine::size_kv(EngineOptions& options) {
                      gigabytes(static_cast<double>(blocks_per_sequence * block_bytes)) +
                      "; lower --max-model-len or raise --kv-cache-memory or --num-blocks");
     length = blocks * block_size;
-    options.note("max length lowered from " + std::to_string(config.max_position_embeddings) + " to " +
-                 std::to_string(length) + " tokens to fit the KV cache");
   }
+  if (!chosen && length < config.max_position_embeddings)
+    options.note("max length lowered from " + std::to_string(config.max_position_embeddings) + " to " +
+                 std::to_string(length) + " tokens" +
+                 (length < kDefaultModelLenMax ? " to fit the KV cache" : "; more with --max-model-len"));
   facts_.max_model_len = length;
   facts_.num_blocks = blocks;
   options.note("KV cache: " + std::to_string(blocks * block_size) + " tokens, " +

@@ -39,8 +39,9 @@ struct EngineOptions {
   bool wire_roundtrip = false;
   // Where ranks compute; empty: make_cpu_device. Called on each rank's own thread.
   std::function<Expected<std::unique_ptr<Device>>(const CpuDeviceConfig&)> make_device;
-  // What a person should know, a line each (stderr). Never empty after start.
+  // What a person should know, a line each; may be empty. Warnings are not silenced with the notes.
   std::function<void(const std::string&)> note;
+  std::function<void(const std::string&)> warn;
   std::function<void(std::size_t, std::size_t)> load_progress;  // bytes done, bytes in all; may be empty
 };
 
@@ -89,8 +90,8 @@ class Engine {
   std::unique_ptr<InProcessCluster> cluster_;
 };
 
-// The tokenizer a checkpoint (or `path`, when not empty) has; nullopt when there is none.
-Expected<std::optional<tokenizer::Tokenizer>> open_tokenizer(const model::TextParts& text,
+// The tokenizer a checkpoint (or `path`, when not empty) has; nullopt when there is none. Messages name `model`.
+Expected<std::optional<tokenizer::Tokenizer>> open_tokenizer(const std::string& model, const model::TextParts& text,
                                                              const model::GgufFile* gguf, const std::string& path,
                                                              int vocab_size);
 

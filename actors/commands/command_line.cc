@@ -202,6 +202,7 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
                                                       options.scheduler.max_num_seqs);
   options.scheduler.max_prefill_seqs = static_cast<std::uint32_t>(flags.max_ce_batch_size);
   options.scheduler.prefix_caching = !flags.no_prefix_caching;
+  options.warn = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
   if (!flags.quiet) {
     options.note = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
     options.load_progress = [bar = std::make_shared<observability::ProgressBar>("loading weights")](

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <random>
 
 #include <CLI/CLI.hpp>
@@ -30,10 +31,10 @@ struct GenerateFlags {
   bool instruct = false;
   std::int64_t max_length = 0;
   std::int64_t max_new_tokens = -1;
-  float temperature = -1.0F;
-  int top_k = -2;
-  float top_p = -1.0F;
-  float min_p = -1.0F;
+  std::optional<float> temperature;
+  std::optional<int> top_k;
+  std::optional<float> top_p;
+  std::optional<float> min_p;
   float repetition_penalty = 1.0F;
   float presence_penalty = 0.0F;
   float frequency_penalty = 0.0F;
@@ -61,11 +62,11 @@ struct Running {
 
 Expected<sampling::SamplingParams> sampling_params(const GenerateFlags& flags, const actors::Engine& engine) {
   sampling::SamplingParams params;
-  const bool sampled = flags.temperature >= 0.0F || flags.top_p >= 0.0F || flags.min_p >= 0.0F;
-  params.top_k = flags.top_k != -2 ? flags.top_k : (sampled ? 0 : 1);
-  params.temperature = flags.temperature >= 0.0F ? flags.temperature : (params.top_k == 1 ? 0.0F : 1.0F);
-  if (flags.top_p >= 0.0F) params.top_p = flags.top_p;
-  if (flags.min_p >= 0.0F) params.min_p = flags.min_p;
+  const bool sampled = flags.temperature || flags.top_p || flags.min_p;
+  params.top_k = flags.top_k.value_or(sampled ? 0 : 1);
+  params.temperature = flags.temperature.value_or(params.top_k == 1 ? 0.0F : 1.0F);
+  params.top_p = flags.top_p.value_or(1.0F);
+  params.min_p = flags.min_p.value_or(0.0F);
   params.repetition_penalty = flags.repetition_penalty;
   params.presence_penalty = flags.presence_penalty;
   params.frequency_penalty = flags.frequency_penalty;

@@ -55,7 +55,7 @@ Expected<Summary> summarise(const std::string& path) {
     summary.bytes += tensor.bytes;
     if (tensor.used) summary.parameters += tensor.rows * tensor.cols;
   }
-  auto opened = actors::open_tokenizer((*checkpoint)->text(), (*checkpoint)->gguf(), "", summary.config.vocab_size);
+  auto opened = actors::open_tokenizer(path, (*checkpoint)->text(), (*checkpoint)->gguf(), "", summary.config.vocab_size);
   if (!opened) return fail(opened.error());
   summary.tokenizer = *opened ? std::to_string((*opened)->vocab_size()) + " tokens" : "none";
   summary.chat_format = "none";

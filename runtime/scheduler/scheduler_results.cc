@@ -37,7 +37,7 @@ OutputRows rows_from(const OutputRows& rows, std::uint32_t first) {
 }
 
 Status not_finite(std::uint32_t output_index) {
-  return {StatusCode::kInternal, "the model computed a value that is not finite (NaN or infinity) for output token " +
+  return {StatusCode::kBadInput, "the model computed a value that is not finite (NaN or infinity) for output token " +
                                      std::to_string(output_index) + " of this sequence"};
 }
 

@@ -138,6 +138,7 @@ void SimCluster::on_route(SequenceId sequence, std::optional<ReplicaGeneration> 
   if (auto submission = ledger_.on_routed(sequence, *route)) {
     const std::uint32_t index = route->replica.value;
     Replica& replica = replicas_[index];
+    runs_on_[sequence] = *route;
     if (replica.generation != *route) return;  // it is gone: the notice of that is on its way
     to_replica(index, replica.from_gateway, options_.message_us_max,
                [this, index, submission = through_wire_(std::move(*submission))] { run_sequence(index, submission); });
@@ -146,14 +147,19 @@ void SimCluster::on_route(SequenceId sequence, std::optional<ReplicaGeneration> 
   }
 }
 
-void SimCluster::on_deltas(const std::vector<TokenDelta>& deltas) {
+void SimCluster::on_deltas(ReplicaGeneration from, const std::vector<TokenDelta>& deltas) {
   for (const TokenDelta& delta : deltas) {
-    if (const auto admitted = ledger_.on_delta(delta)) deliver(*admitted);
+    const auto admitted = ledger_.on_delta(delta);
+    if (!admitted) continue;
+    const auto runs_on = runs_on_.find(delta.sequence);
+    if (runs_on == runs_on_.end() || runs_on->second != from) violate("a delta of an earlier attempt was admitted");
+    deliver(*admitted);
   }
 }
 
 void SimCluster::deliver(const TokenDelta& delta) {
   if (delta.finish == FinishReason::kFailed && !faulty_) violate("failed, but nothing has: " + delta.error.message());
+  if (delta.finish != FinishReason::kNone) runs_on_.erase(delta.sequence);
   if (!push(delta) && delta.finish == FinishReason::kNone)
     abort(delta.sequence, {StatusCode::kOverloaded, "too slow"});
 }
@@ -161,6 +167,7 @@ void SimCluster::deliver(const TokenDelta& delta) {
 void SimCluster::abort(SequenceId sequence, const Status& why) {
   const auto aborted = ledger_.on_abort(sequence, why);
   if (!aborted) return;
+  if (aborted->running_on.has_value() != runs_on_.contains(sequence)) violate("an abort does not reach its replica");
   if (aborted->running_on) {
     const std::uint32_t index = aborted->running_on->replica.value;
     if (replicas_[index].generation == *aborted->running_on)
@@ -174,6 +181,7 @@ void SimCluster::abort(SequenceId sequence, const Status& why) {
 }
 
 void SimCluster::on_replica_lost(ReplicaGeneration replica, const Status& why) {
+  std::erase_if(runs_on_, [&](const auto& entry) { return entry.second == replica; });
   const auto orphans = ledger_.on_replica_lost(replica, why);
   for (const auto& terminal : orphans.terminal) deliver(terminal);
   for (const SequenceId sequence : orphans.to_route) ask_route(sequence);
@@ -226,6 +234,8 @@ void SimCluster::start_replica(std::uint32_t index, Epoch epoch) {
   replica.to_rank.assign(options_.ranks, {});
   replica.from_rank.assign(options_.ranks, {});
   replica.fail_next = replica.wrong_next = 0;
+  replica.answers.clear();
+  replica.spoiled.reset();
   if (epoch == Epoch(1)) return router_.on_replica_serving(replica.generation);  // sequences come once all serve
   notices_.send(loop_, random_, options_.message_us_max,
                 [this, generation = replica.generation] { router_.on_replica_serving(generation); });
@@ -304,6 +314,7 @@ void SimCluster::execute(std::uint32_t index, std::uint32_t rank, const StepPlan
     result.status = {StatusCode::kInternal, "injected"};
   } else if (rank != 0 && replica.wrong_next > 0) {
     --replica.wrong_next;
+    if (!replica.spoiled) replica.spoiled = plan.step;
     result.token_hash ^= 1;
   }
   to_replica(index, replica.from_rank[rank], options_.message_us_max + options_.step_us_max,
@@ -312,9 +323,13 @@ void SimCluster::execute(std::uint32_t index, std::uint32_t rank, const StepPlan
 
 void SimCluster::on_step_done(std::uint32_t index, const StepResult& result) {
   Replica& replica = replicas_[index];
+  ++replica.answers[result.step];
   const auto results = replica.collector->on_result(result);
   if (!results) return lose_replica(index, results.error());
   for (const StepResult& done : *results) {
+    if (replica.answers[done.step] != options_.ranks) violate("a step counted before all ranks had done it");
+    if (replica.spoiled == done.step) violate("a step with different tokens counted");
+    replica.answers.erase(done.step);
     replica.plans->on_result();
     publish(index, replica.scheduler->on_step_done(done, loop_.now()));
   }
@@ -325,11 +340,12 @@ void SimCluster::on_step_done(std::uint32_t index, const StepResult& result) {
 void SimCluster::publish(std::uint32_t index, std::vector<TokenDelta> deltas) {
   if (deltas.empty()) return;
   Replica& replica = replicas_[index];
+  const ReplicaGeneration from = replica.generation;
   const bool twice = below(100) < options_.duplicates_percent;
   // What was sent arrives, even if its sender dies meanwhile.
   for (int copy = 0; copy < (twice ? 2 : 1); ++copy)
     replica.to_gateway.send(loop_, random_, options_.delta_us_max,
-                            [this, deltas = through_wire_(deltas)] { on_deltas(deltas); });
+                            [this, from, deltas = through_wire_(deltas)] { on_deltas(from, deltas); });
 }
 
 // Checks --------------------------------------------------------------------------------------------------------------

@@ -52,6 +52,8 @@ class SimCluster {
     Link to_gateway, from_gateway;
     std::uint32_t fail_next = 0;         // steps to fail
     std::uint32_t wrong_next = 0;        // hashes to spoil
+    std::map<StepId, std::uint32_t> answers;  // of ranks, by step
+    std::optional<StepId> spoiled;       // the step whose hashes differ: it must not count
   };
   struct Client {
     std::unique_ptr<StreamChecker> checker;
@@ -70,7 +72,7 @@ class SimCluster {
   // Gateway.
   void ask_route(SequenceId sequence);
   void on_route(SequenceId sequence, std::optional<routing::ReplicaGeneration> route);
-  void on_deltas(const std::vector<scheduler::TokenDelta>& deltas);
+  void on_deltas(routing::ReplicaGeneration from, const std::vector<scheduler::TokenDelta>& deltas);
   void deliver(const scheduler::TokenDelta& delta);
   void abort(SequenceId sequence, const Status& why);
   void on_replica_lost(routing::ReplicaGeneration replica, const Status& why);
@@ -104,6 +106,8 @@ class SimCluster {
   Link to_coordinator_, from_coordinator_, notices_;
   std::deque<Replica> replicas_;
   std::map<SequenceId, Client> clients_;
+  // Where each open sequence runs, as seen from outside the ledger; nothing while it waits for a route.
+  std::map<SequenceId, routing::ReplicaGeneration> runs_on_;
   std::vector<std::vector<TokenId>> prefixes_;  // shared by prompts
   bool healed_ = false;
   bool faulty_ = false;                  // something was injected that may fail a sequence

@@ -57,9 +57,9 @@ void pack_panels(const PackedMatrix& w, const float* source, std::int64_t first_
   const bool wide = w.dtype == DType::kF32;
   alignas(64) std::uint32_t block[16 * 16];
   for (std::int64_t panel = begin; panel < end; panel++) {
-    auto* out = reinterpret_cast<std::uint32_t*>(
-        static_cast<char*>(const_cast<void*>(w.data)) +
-        panel * 16 * k_padded * static_cast<std::int64_t>(dtype_bytes(w.dtype)));
+    auto* out =
+        reinterpret_cast<std::uint32_t*>(static_cast<char*>(const_cast<void*>(w.data)) +
+                                         panel * 16 * k_padded * static_cast<std::int64_t>(dtype_bytes(w.dtype)));
     for (std::int64_t k = 0; k < k_padded; k += 16) {
       const std::int64_t left = k < w.k ? w.k - k : 0;
       for (std::int64_t lane = 0; lane < 16; lane++) {
@@ -176,8 +176,8 @@ void rope(const TensorView& x, std::int32_t heads, std::int32_t head_dim, const 
 }
 
 // K goes to one lane of its tile (stores 64 or 128 bytes apart), V is a row.
-void write_kv(const TensorView& k, const TensorView& v, const std::int64_t* slots, const KvView& kv,
-              std::int64_t begin, std::int64_t end) {
+void write_kv(const TensorView& k, const TensorView& v, const std::int64_t* slots, const KvView& kv, std::int64_t begin,
+              std::int64_t end) {
   const KvLayout& layout = kv.layout;
   const std::int64_t dim = layout.head_dim;
   const std::int64_t k_dim = round_up(dim, 32);
@@ -189,7 +189,8 @@ void write_kv(const TensorView& k, const TensorView& v, const std::int64_t* slot
       const std::int64_t from_k = t * k.row_stride + head * dim;
       const std::int64_t from_v = t * v.row_stride + head * dim;
       const std::int64_t to_k = (head * (layout.block_size / 16) + token / 16) * k_dim * 16;
-      const std::int64_t to_v = layout.k_elements_per_token() * layout.block_size + (head * layout.block_size + token) * v_dim;
+      const std::int64_t to_v =
+          layout.k_elements_per_token() * layout.block_size + (head * layout.block_size + token) * v_dim;
       if (layout.dtype == DType::kF32) {
         const float* in = static_cast<const float*>(k.data) + from_k;
         float* out = reinterpret_cast<float*>(block) + to_k + token % 16;

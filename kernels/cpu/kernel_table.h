@@ -33,16 +33,15 @@ struct MatmulArgs {
   std::int64_t rows;
   const float* bias;  // may be null
   const TensorView* out;
-  std::int64_t group_pairs;  // panel pairs that take turns on one K block (see matmul-inl.h)
+  std::int64_t group_panels;  // panels that take turns on one K block of x (see matmul-inl.h)
 };
 
 // Floats of scratch that one thread needs for matmul: sums of the panels in work, one for each open level of rule
-// 3's tree (8 leaves: at most 3 waiting and 1 in work), and a K block of weights expanded to fp32.
-inline constexpr std::int64_t kExpandK = 256;  // K of an expanded block: two panels of it are 32 KiB
+// 3's tree (8 leaves: at most 3 waiting and 1 in work), and a block of weights expanded to fp32.
 inline constexpr int kTreeLevels = 4;
-HERD_INLINE constexpr std::int64_t matmul_scratch_floats(std::int64_t rows, std::int64_t group_pairs) {
-  return kTreeLevels * group_pairs * rows * 2 * kPanelOutputs + 2 * kPanelOutputs * kExpandK +
-         2 * kTileRowsMax * kPanelOutputs;
+inline constexpr std::int64_t kExpandFloats = 4096;
+HERD_INLINE constexpr std::int64_t matmul_scratch_floats(std::int64_t rows, std::int64_t group_panels) {
+  return kTreeLevels * group_panels * rows * kPanelOutputs + kExpandFloats + kTileRowsMax * kPanelOutputs;
 }
 
 // ---- attention ----
@@ -91,8 +90,7 @@ struct DrawArgs {
 
 struct KernelTable {
   const char* name;
-  int tile_rows;    // of a matmul tile and of an attention tile
-  int stream_rows;  // up to here a product is one pass over the weights from memory
+  int tile_rows;  // of a matmul tile and of an attention tile
 
   // Weights. Panels [begin, end) of the matrix from source rows (panel * 16 - first_row).
   void (*pack_panels)(const PackedMatrix& w, const float* source, std::int64_t first_row, std::int64_t begin,
@@ -108,8 +106,8 @@ struct KernelTable {
   // Rows [begin, end), or (row, column) ranges where said.
   void (*rms_norm)(const TensorView& x, const float* weight, float eps, const TensorView& out, std::int64_t begin,
                    std::int64_t end);
-  void (*add_partials)(const TensorView& residual, const float* const* partials, int count,
-                       std::int64_t partial_stride, const float* bias, std::int64_t begin, std::int64_t end);
+  void (*add_partials)(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
+                       const float* bias, std::int64_t begin, std::int64_t end);
   void (*rope)(const TensorView& x, std::int32_t heads, std::int32_t head_dim, const std::int32_t* positions,
                const float* table, std::int64_t begin, std::int64_t end);
   void (*write_kv)(const TensorView& k, const TensorView& v, const std::int64_t* slots, const KvView& kv,
@@ -124,7 +122,8 @@ struct KernelTable {
   // that see nothing of it are left alone.
   void (*attention_partition)(const AttentionUnit& unit, std::int64_t begin, std::int64_t end, std::int64_t partition,
                               float* scratch, float* partials, std::int64_t stride);
-  // Folds the partials of each virtual row, partials + (v - begin) * stride + partition * partial_floats, rounds to out.
+  // Folds the partials of each virtual row, partials + (v - begin) * stride + partition * partial_floats, rounds to
+  // out.
   void (*attention_fold)(const AttentionUnit& unit, std::int64_t begin, std::int64_t end, float* partials,
                          std::int64_t stride);
 

@@ -6,18 +6,18 @@
 #include "kernels/philox.h"
 
 #define HERD_ISA avx2
-// 6 rows x 1 panel of 16 outputs: 12 accumulators, 2 weights, 1 broadcast of 16 registers.
+// 6 rows x 16 outputs: 12 accumulators, 2 weights, 1 broadcast of 16 registers.
 #define HERD_TILE_ROWS 6
 namespace herd {
 namespace avx2 {
 namespace {
 constexpr int kTileRows = HERD_TILE_ROWS;
-constexpr int kPairRows = 3;
-constexpr int kStreamRows = 1;
-constexpr int kStreams1 = 2;
-constexpr int kStreams2 = 1;
-constexpr int kStreams3 = 1;
-constexpr int kStreamPrefetch = 2048;
+// Panels a row or few stream side by side. One row: both chains of 2 panels are 8 accumulators, sums 4 more; two
+// rows run the chains one after the other.
+constexpr int kStreams = 2;
+constexpr int kStreamRowsWhole = 1;
+constexpr int kStreamPrefetch = 2048;  // bytes; 1024 to 4096 measure alike
+constexpr bool kExpandF16 = true;      // eight instructions expand 16 halves: once per K block
 }  // namespace
 }  // namespace avx2
 }  // namespace herd
@@ -35,26 +35,10 @@ constexpr int kStreamPrefetch = 2048;
 namespace herd {
 
 const KernelTable kKernelsAvx2 = {
-    "avx2",
-    avx2::kTileRows,
-    avx2::kStreamRows,
-    avx2::pack_panels,
-    avx2::embed,
-    avx2::pack_x,
-    avx2::matmul,
-    avx2::rms_norm,
-    avx2::add_partials,
-    avx2::rope,
-    avx2::write_kv,
-    avx2::silu_mul,
-    avx2::attention,
-    avx2::attention_partition,
-    avx2::attention_fold,
-    avx2::leaf_max_sum,
-    avx2::best_logit,
-    avx2::best_draw,
-    avx2::draw_score,
-    avx2::select_above,
+    "avx2",           avx2::kTileRows, avx2::pack_panels,         avx2::embed,          avx2::pack_x,
+    avx2::matmul,     avx2::rms_norm,  avx2::add_partials,        avx2::rope,           avx2::write_kv,
+    avx2::silu_mul,   avx2::attention, avx2::attention_partition, avx2::attention_fold, avx2::leaf_max_sum,
+    avx2::best_logit, avx2::best_draw, avx2::draw_score,          avx2::select_above,
 };
 
 }  // namespace herd

@@ -1,16 +1,18 @@
 // Products with packed weights in rule 1's order, included once per instruction set (kernels_*.cc).
 //
 // Lanes are the 16 outputs of a panel. Within a chunk of 32 the even and the odd elements are two chains; nothing
-// ties them together, so a register tile may run them one after the other: that halves its accumulators, and R rows
-// x P panels need R * P vectors plus P of weights instead of twice that. The sums over chunks stay in a small
-// scratch (L1), touched once per 32 K.
+// ties them together, so a register tile may run them one after the other: that halves its accumulators. The even
+// sums and the sums over chunks wait in L1, touched once per 32 K.
 //
-//   stream (few rows, bound by memory): both chains at once, so that each weight is loaded once; kStreams runs of
+//   stream (one row or two, bound by memory): both chains at once, so that each weight is loaded once; several runs of
 //     panels side by side in memory, software prefetch ahead; sums in registers over a whole leaf.
-//   tile   (more rows, bound by FMA): R <= kTileRows rows x 2 panels; the K block of a panel pair stays in L1 while
-//     all row tiles pass over it.
+//   tile   (more rows, bound by FMA): up to kTileRows rows x 1 panel; a K block of the panel stays in L1 while all row
+//     tiles pass over it.
 //
 // The bits do not depend on any of this: each output is one fixed sequence of operations.
+//
+// Lost on Zen 4: tiles of 2 panels (one broadcast for two multiply-adds; 107 against 113 GFLOP/s, with 12 accumulators
+// 79); 4 streams (75 % of read bandwidth, 2 streams 95 %, 1 stream 84 %).
 
 namespace herd {
 namespace HERD_ISA {
@@ -29,6 +31,8 @@ struct WeightsBf16 {
 };
 struct WeightsF16 {
   static constexpr std::int64_t kPairBytes = 64;
+  HERD_SIMD V16 even(const char* pair) { return f16_even(iload(pair)); }
+  HERD_SIMD V16 odd(const char* pair) { return f16_odd(iload(pair)); }
   HERD_SIMD void both(const char* pair, V16* e, V16* o) { f16_even_odd(iload(pair), e, o); }
 };
 struct WeightsF32 {
@@ -45,107 +49,71 @@ constexpr std::int64_t kPairsPerChunk = kChunkK / 2;
 
 // ---- tile ----
 
-// acc[r * acc_stride + p * 16 ...] += Σ over `chunks` chunks; `fresh`: the sums start at +0.
-//   w[p]: first pair of panel p; x: [k][R]; prefetch: bytes ahead of w that are asked for
-using TileKernel = void (*)(const char* const* w, const float* x, std::int64_t chunks, float* acc,
-                            std::int64_t acc_stride, bool fresh, std::int64_t prefetch);
+// acc[r * acc_stride ...] += Σ over `chunks` chunks; `fresh`: the sums start at +0.
+//   w: first pair of the panel; x: [k][R]; prefetch: bytes ahead of w that are asked for
+using TileKernel = void (*)(const char* w, const float* x, std::int64_t chunks, float* acc, std::int64_t acc_stride,
+                            bool fresh, std::int64_t prefetch);
 
-template <int R, int P, class W>
-void tile(const char* const* w, const float* x, std::int64_t chunks, float* acc, std::int64_t acc_stride, bool fresh,
+template <int R, class W>
+void tile(const char* w, const float* x, std::int64_t chunks, float* acc, std::int64_t acc_stride, bool fresh,
           std::int64_t prefetch) {
-  alignas(64) float evens[R * P * 16];
-  const char* panel[P];
-  for (int p = 0; p < P; p++) panel[p] = w[p];
+  alignas(64) float evens[R * 16];
   for (std::int64_t chunk = 0; chunk < chunks; chunk++) {
-    V16 sum[R][P];
+    V16 sum[R];
 #pragma GCC unroll 16
-    for (int r = 0; r < R; r++) {
-#pragma GCC unroll 4
-      for (int p = 0; p < P; p++) sum[r][p] = zero();
-    }
+    for (int r = 0; r < R; r++) sum[r] = zero();
 #pragma GCC unroll 4
     for (int k = 0; k < kPairsPerChunk; k++) {
-      V16 weight[P];
-#pragma GCC unroll 4
-      for (int p = 0; p < P; p++) {
-        weight[p] = W::even(panel[p] + k * W::kPairBytes);
-        for (int line = 0; line < W::kPairBytes; line += 64)
-          _mm_prefetch(panel[p] + k * W::kPairBytes + prefetch + line, _MM_HINT_T0);
-      }
+      const V16 weight = W::even(w + k * W::kPairBytes);
+      for (int line = 0; line < W::kPairBytes; line += 64)
+        _mm_prefetch(w + k * W::kPairBytes + prefetch + line, _MM_HINT_T0);
 #pragma GCC unroll 16
-      for (int r = 0; r < R; r++) {
-        const V16 value = set1(x[2 * k * R + r]);
-#pragma GCC unroll 4
-        for (int p = 0; p < P; p++) sum[r][p] = fma(weight[p], value, sum[r][p]);
-      }
+      for (int r = 0; r < R; r++) sum[r] = fma(weight, set1(x[2 * k * R + r]), sum[r]);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; r++) {
-#pragma GCC unroll 4
-      for (int p = 0; p < P; p++) {
-        store(evens + (r * P + p) * 16, sum[r][p]);
-        sum[r][p] = zero();
-      }
+      store(evens + r * 16, sum[r]);
+      sum[r] = zero();
     }
     asm volatile("" ::: "memory");  // the even sums wait in memory, not in the registers the odd ones need
 #pragma GCC unroll 4
     for (int k = 0; k < kPairsPerChunk; k++) {
-      V16 weight[P];
-#pragma GCC unroll 4
-      for (int p = 0; p < P; p++) weight[p] = W::odd(panel[p] + k * W::kPairBytes);
+      const V16 weight = W::odd(w + k * W::kPairBytes);
 #pragma GCC unroll 16
-      for (int r = 0; r < R; r++) {
-        const V16 value = set1(x[(2 * k + 1) * R + r]);
-#pragma GCC unroll 4
-        for (int p = 0; p < P; p++) sum[r][p] = fma(weight[p], value, sum[r][p]);
-      }
+      for (int r = 0; r < R; r++) sum[r] = fma(weight, set1(x[(2 * k + 1) * R + r]), sum[r]);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; r++) {
-#pragma GCC unroll 4
-      for (int p = 0; p < P; p++) {
-        float* at = acc + r * acc_stride + p * 16;
-        const V16 before = fresh ? zero() : load(at);
-        store(at, add(before, add(load(evens + (r * P + p) * 16), sum[r][p])));
-      }
+      float* at = acc + r * acc_stride;
+      const V16 before = fresh ? zero() : load(at);
+      store(at, add(before, add(load(evens + r * 16), sum[r])));
     }
     fresh = false;
     x += kChunkK * R;
-    for (int p = 0; p < P; p++) panel[p] += kPairsPerChunk * W::kPairBytes;
+    w += kPairsPerChunk * W::kPairBytes;
   }
 }
 
 template <class W>
-TileKernel tile_kernel(int rows, int panels) {
-#define HERD_TILE_PAIR(R) tile<R, R <= kPairRows ? 2 : 1, W>
-  static const TileKernel kernels[2][kTileRows + 1] = {
-      {nullptr, tile<1, 1, W>, tile<2, 1, W>, tile<3, 1, W>, tile<4, 1, W>, tile<5, 1, W>, tile<6, 1, W>,
+TileKernel tile_kernel(int rows) {
+  static const TileKernel kernels[kTileRows + 1] = {
+    nullptr,
+    tile<1, W>,
+    tile<2, W>,
+    tile<3, W>,
+    tile<4, W>,
+    tile<5, W>,
+    tile<6, W>,
 #if HERD_TILE_ROWS == 12
-       tile<7, 1, W>, tile<8, 1, W>, tile<9, 1, W>, tile<10, 1, W>, tile<11, 1, W>, tile<12, 1, W>
+    tile<7, W>,
+    tile<8, W>,
+    tile<9, W>,
+    tile<10, W>,
+    tile<11, W>,
+    tile<12, W>
 #endif
-      },
-      {nullptr, HERD_TILE_PAIR(1), HERD_TILE_PAIR(2), HERD_TILE_PAIR(3), HERD_TILE_PAIR(4), HERD_TILE_PAIR(5),
-       HERD_TILE_PAIR(6),
-#if HERD_TILE_ROWS == 12
-       HERD_TILE_PAIR(7), HERD_TILE_PAIR(8), HERD_TILE_PAIR(9), HERD_TILE_PAIR(10), HERD_TILE_PAIR(11),
-       HERD_TILE_PAIR(12)
-#endif
-      }};
-#undef HERD_TILE_PAIR
-  return kernels[panels - 1][rows];
-}
-
-// One or two panels by a row tile, in one kernel where the registers hold both.
-template <class W>
-HERD_SIMD void tile_pair(const char* const* w, int rows, int panels, const float* x, std::int64_t chunks, float* acc,
-                         std::int64_t acc_stride, bool fresh, std::int64_t prefetch) {
-  if (kPairRows == kTileRows || panels == 1 || rows <= kPairRows) {
-    tile_kernel<W>(rows, panels)(w, x, chunks, acc, acc_stride, fresh, prefetch);
-  } else {
-    const TileKernel kernel = tile_kernel<W>(rows, 1);
-    kernel(w, x, chunks, acc, acc_stride, fresh, prefetch);
-    kernel(w + 1, x, chunks, acc + 16, acc_stride, fresh, prefetch);
-  }
+  };
+  return kernels[rows];
 }
 
 template <class W, bool Expand>
@@ -207,79 +175,63 @@ HERD_SIMD void expand(const char* panel, std::int64_t pairs, float* out) {
     V16 e;
     V16 o;
     W::both(panel + k * W::kPairBytes, &e, &o);
+    _mm_prefetch(panel + k * W::kPairBytes + kStreamPrefetch, _MM_HINT_T0);
     store(out + k * 32, e);
     store(out + k * 32 + 16, o);
   }
 }
 
-// Panels [begin, end) as pairs (begin + i, begin + half + i): each half is one run of memory, so that prefetching
-// past the end of a panel finds the next one. An odd last panel stands alone.
+// `group_panels` panels take turns on a K block of x, so that x streams through L2 once per group.
 template <class W, bool Expand>
 void tile_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
+  using Tile = typename TileWeights<W, Expand>::Type;
   const PackedMatrix& w = *args.w;
   const std::int64_t k_padded = w.k_padded();
   const std::int64_t panel_bytes = k_padded / 2 * W::kPairBytes;
   const std::int64_t tiles = tile_count(args.rows, kTileRows);
-  const std::int64_t half = (end - begin) / 2;
-  const std::int64_t pairs = end - begin - half;  // the odd panel is the last pair
-  const std::int64_t pair_floats = args.rows * 32;
-  float* expanded = scratch + kTreeLevels * args.group_pairs * pair_floats;
-  // Weights of a block: 2 panels x kBlockChunks * 32 K. bf16: 16 KiB, half of L1, the other half is x and sums.
-  constexpr std::int64_t kBlockChunks = kExpandK / kChunkK / (W::kPairBytes == 128 ? 2 : 1);
+  const std::int64_t panel_floats = args.rows * 16;
+  const std::int64_t level_floats = args.group_panels * panel_floats;
+  float* expanded = scratch + kTreeLevels * level_floats;
+  // Weights of a block are 16 KiB, half of L1; the other half is for x, which passes through, and sums.
+  constexpr std::int64_t kBlockChunks = 16384 / (kPairsPerChunk * Tile::kPairBytes);
+  static_assert(kBlockChunks * kChunkK * 16 <= kExpandFloats || !Expand);
 
-  for (std::int64_t group = 0; group < pairs; group += args.group_pairs) {
-    const std::int64_t group_end = group + args.group_pairs < pairs ? group + args.group_pairs : pairs;
-    const std::int64_t floats = (group_end - group) * pair_floats;
+  for (std::int64_t group = begin; group < end; group += args.group_panels) {
+    const std::int64_t group_end = group + args.group_panels < end ? group + args.group_panels : end;
     LeafStack stack;
     stack.depth = 0;
-    for (int level = 0; level < kTreeLevels; level++) {
-      stack.buffer[level] = scratch + level * args.group_pairs * pair_floats;
-    }
+    for (int level = 0; level < kTreeLevels; level++) stack.buffer[level] = scratch + level * level_floats;
     for (int leaf = 0; leaf < w.leaf_count; leaf++) {
       const std::int64_t leaf_end = w.leaf_chunk[leaf + 1];
       stack.present[stack.depth] = w.leaf_chunk[leaf] < leaf_end;
       for (std::int64_t chunk = w.leaf_chunk[leaf]; chunk < leaf_end; chunk += kBlockChunks) {
         const std::int64_t chunks = chunk + kBlockChunks < leaf_end ? kBlockChunks : leaf_end - chunk;
         const bool fresh = chunk == w.leaf_chunk[leaf];
-        for (std::int64_t pair = group; pair < group_end; pair++) {
-          const int panels = pair < half ? 2 : 1;
-          const char* block = static_cast<const char*>(w.data) + chunk * kPairsPerChunk * W::kPairBytes;
-          const char* in_panel[2];
-          in_panel[0] = block + (panels == 2 ? begin + pair : end - 1) * panel_bytes;
-          in_panel[1] = block + (begin + half + pair) * panel_bytes;
-          float* sums = stack.buffer[stack.depth] + (pair - group) * pair_floats;
+        for (std::int64_t panel = group; panel < group_end; panel++) {
+          const char* block =
+              static_cast<const char*>(w.data) + panel * panel_bytes + chunk * kPairsPerChunk * W::kPairBytes;
+          float* sums = stack.buffer[stack.depth] + (panel - group) * panel_floats;
           if constexpr (Expand) {
-            for (int p = 0; p < panels; p++) {
-              float* to = expanded + p * 16 * kExpandK;
-              expand<W>(in_panel[p], chunks * kPairsPerChunk, to);
-              in_panel[p] = reinterpret_cast<const char*>(to);
-            }
+            expand<W>(block, chunks * kPairsPerChunk, expanded);
+            block = reinterpret_cast<const char*>(expanded);
           }
           // Only the first tile finds the weights in memory; it asks for what the next block will read (one tile in
-          // all: 2 KiB ahead).
-          std::int64_t prefetch = Expand ? 0 : tiles == 1 ? 2048 : chunks * kPairsPerChunk * W::kPairBytes;
+          // all: kStreamPrefetch ahead).
+          std::int64_t prefetch = Expand ? 0 : tiles == 1 ? kStreamPrefetch : chunks * kPairsPerChunk * W::kPairBytes;
           for (std::int64_t t = 0; t < tiles; t++) {
             const std::int64_t row = tile_row(args.rows, tiles, t);
-            const int rows = static_cast<int>(tile_row(args.rows, tiles, t + 1) - row);
-            const float* x = args.x + row * k_padded + chunk * kChunkK * rows;
-            tile_pair<typename TileWeights<W, Expand>::Type>(in_panel, rows, panels, x, chunks, sums + row * 32, 32, fresh,
-                                                             prefetch);
+            const std::int64_t rows = tile_row(args.rows, tiles, t + 1) - row;
+            tile_kernel<Tile>(static_cast<int>(rows))(block, args.x + row * k_padded + chunk * kChunkK * rows, chunks,
+                                                      sums + row * 16, 16, fresh, prefetch);
             prefetch = 0;
           }
         }
       }
-      close_leaf(&stack, leaf, floats);
+      close_leaf(&stack, leaf, (group_end - group) * panel_floats);
     }
-    for (std::int64_t pair = group; pair < group_end; pair++) {
-      const float* sums = stack.buffer[0] + (pair - group) * pair_floats;
-      for (std::int64_t row = 0; row < args.rows; row++) {
-        if (pair < half) {
-          finish(args, row, begin + pair, load(sums + row * 32));
-          finish(args, row, begin + half + pair, load(sums + row * 32 + 16));
-        } else {
-          finish(args, row, end - 1, load(sums + row * 32));
-        }
-      }
+    for (std::int64_t panel = group; panel < group_end; panel++) {
+      const float* sums = stack.buffer[0] + (panel - group) * panel_floats;
+      for (std::int64_t row = 0; row < args.rows; row++) finish(args, row, panel, load(sums + row * 16));
     }
   }
 }
@@ -287,7 +239,8 @@ void tile_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, f
 // ---- stream ----
 
 // Chunks [0, chunks) of P panels x R rows, sums in registers, results to sums[(r * P + p) * 16].
-template <int R, int P, class W>
+// Split: the even chains of a chunk, then the odd ones (weights come from L1 the second time): half the accumulators.
+template <int R, int P, bool Split, class W>
 HERD_SIMD void stream_leaf(const char* const* w, const float* x, std::int64_t chunks, float* sums) {
   const char* panel[P];
   V16 total[R][P];
@@ -312,13 +265,28 @@ HERD_SIMD void stream_leaf(const char* const* w, const float* x, std::int64_t ch
       for (int p = 0; p < P; p++) {
         V16 e;
         V16 o;
-        W::both(panel[p] + k * W::kPairBytes, &e, &o);
+        if constexpr (Split) {
+          e = W::even(panel[p] + k * W::kPairBytes);
+        } else {
+          W::both(panel[p] + k * W::kPairBytes, &e, &o);
+        }
         for (int line = 0; line < W::kPairBytes; line += 64)
           _mm_prefetch(panel[p] + k * W::kPairBytes + kStreamPrefetch + line, _MM_HINT_T0);
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
           even[r][p] = fma(e, set1(x[2 * k * R + r]), even[r][p]);
-          odd[r][p] = fma(o, set1(x[(2 * k + 1) * R + r]), odd[r][p]);
+          if constexpr (!Split) odd[r][p] = fma(o, set1(x[(2 * k + 1) * R + r]), odd[r][p]);
+        }
+      }
+    }
+    if constexpr (Split) {
+#pragma GCC unroll 4
+      for (int k = 0; k < kPairsPerChunk; k++) {
+#pragma GCC unroll 4
+        for (int p = 0; p < P; p++) {
+          const V16 o = W::odd(panel[p] + k * W::kPairBytes);
+#pragma GCC unroll 4
+          for (int r = 0; r < R; r++) odd[r][p] = fma(o, set1(x[(2 * k + 1) * R + r]), odd[r][p]);
         }
       }
     }
@@ -338,7 +306,7 @@ HERD_SIMD void stream_leaf(const char* const* w, const float* x, std::int64_t ch
   }
 }
 
-template <int R, int P, class W>
+template <int R, int P, bool Split, class W>
 HERD_SIMD void stream_group(const MatmulArgs& args, const std::int64_t* panels, float* scratch) {
   const PackedMatrix& w = *args.w;
   const std::int64_t panel_bytes = w.k_padded() / 2 * W::kPairBytes;
@@ -355,7 +323,7 @@ HERD_SIMD void stream_group(const MatmulArgs& args, const std::int64_t* panels, 
         in_panel[p] =
             static_cast<const char*>(w.data) + panels[p] * panel_bytes + chunk * kPairsPerChunk * W::kPairBytes;
       }
-      stream_leaf<R, P, W>(in_panel, args.x + chunk * kChunkK * R, chunks, stack.buffer[stack.depth]);
+      stream_leaf<R, P, Split, W>(in_panel, args.x + chunk * kChunkK * R, chunks, stack.buffer[stack.depth]);
     }
     close_leaf(&stack, leaf, R * P * 16);
   }
@@ -364,47 +332,61 @@ HERD_SIMD void stream_group(const MatmulArgs& args, const std::int64_t* panels, 
   }
 }
 
-template <int R, int P, class W>
+template <int R, int P, bool Split, class W>
 void stream_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
   const std::int64_t run = (end - begin) / P;
   std::int64_t panels[P];
   for (std::int64_t i = 0; i < run; i++) {
     for (int p = 0; p < P; p++) panels[p] = begin + p * run + i;
-    stream_group<R, P, W>(args, panels, scratch);
+    stream_group<R, P, Split, W>(args, panels, scratch);
   }
-  for (std::int64_t panel = begin + P * run; panel < end; panel++) stream_group<R, 1, W>(args, &panel, scratch);
+  for (std::int64_t panel = begin + P * run; panel < end; panel++) stream_group<R, 1, false, W>(args, &panel, scratch);
 }
 
 template <class W>
 HERD_SIMD void matmul_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
   switch (args.rows) {
-    case 1: stream_panels<1, kStreams1, W>(args, begin, end, scratch); return;
+    case 1:
+      stream_panels<1, kStreams, false, W>(args, begin, end, scratch);
+      return;
     case 2:
-      if constexpr (kStreamRows >= 2) {
-        stream_panels<2, kStreams2, W>(args, begin, end, scratch);
-        return;
-      }
-      break;
+      stream_panels<2, kStreams, (kStreamRowsWhole < 2), W>(args, begin, end, scratch);
+      return;
     case 3:
-      if constexpr (kStreamRows >= 3) {
-        stream_panels<3, kStreams3, W>(args, begin, end, scratch);
+      if constexpr (kStreamRowsWhole >= 3) {
+        stream_panels<3, kStreams, false, W>(args, begin, end, scratch);
         return;
       }
       break;
-    default: break;
+    case 4:
+      if constexpr (kStreamRowsWhole >= 4) {
+        stream_panels<4, kStreams, false, W>(args, begin, end, scratch);
+        return;
+      }
+      break;
+    default:
+      break;
   }
-  if constexpr (__is_same(W, WeightsF16)) {
-    tile_panels<W, true>(args, begin, end, scratch);
-  } else {
-    tile_panels<W, false>(args, begin, end, scratch);
+  if constexpr (kExpandF16 && __is_same(W, WeightsF16)) {
+    if (args.rows > 2 * kTileRows) {  // from three tiles on it pays
+      tile_panels<W, true>(args, begin, end, scratch);
+      return;
+    }
   }
+  tile_panels<W, false>(args, begin, end, scratch);
 }
 
 void matmul(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
   switch (args.w->dtype) {
-    case DType::kBF16: matmul_panels<WeightsBf16>(args, begin, end, scratch); break;
-    case DType::kF16: matmul_panels<WeightsF16>(args, begin, end, scratch); break;
-    case DType::kF32: matmul_panels<WeightsF32>(args, begin, end, scratch); break;
+    case DType::kBF16:
+      matmul_panels<WeightsBf16>(args, begin, end, scratch);
+      break;
+    case DType::kF16:
+      matmul_panels<WeightsF16>(args, begin, end, scratch);
+      break;
+    case DType::kF32:
+      matmul_panels<WeightsF32>(args, begin, end, scratch);
+      break;
   }
 }
 

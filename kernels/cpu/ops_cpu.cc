@@ -38,7 +38,7 @@ constexpr std::int64_t kAloneElements = 16384;
 constexpr std::int64_t kAloneExps = 4096;  // the same where each element costs an exp
 // Up to here (128 KiB) every thread packs x for itself: cheaper than one more meeting of all threads.
 constexpr std::int64_t kPrivateX = 32768;
-// Packed x beyond half of a 1 MiB L2: panels then take turns on a K block of x, as many pairs as keep their sums in
+// Packed x beyond half of a 1 MiB L2: panels then take turns on a K block of x, as many as keep their sums in
 // a quarter of L2.
 constexpr std::int64_t kResidentX = 131072;
 constexpr std::int64_t kGroupSums = 65536;
@@ -96,9 +96,10 @@ class CpuOps final : public Ops {
 
   void silu_mul(const TensorView& gate_up, std::int64_t up_offset, const TensorView& out) override {
     if (out.rows >= pool_.threads() || out.rows * out.cols <= kAloneExps) {
-      for_rows(out.rows, out.rows * out.cols * (kAloneElements / kAloneExps), [&](std::int64_t begin, std::int64_t end) {
-        kernels_.silu_mul(gate_up, up_offset, out, begin, end, 0, out.cols);
-      });
+      for_rows(out.rows, out.rows * out.cols * (kAloneElements / kAloneExps),
+               [&](std::int64_t begin, std::int64_t end) {
+                 kernels_.silu_mul(gate_up, up_offset, out, begin, end, 0, out.cols);
+               });
       return;
     }
     const std::int64_t lines = (out.cols + 31) / 32;  // 64 bytes of bf16
@@ -175,12 +176,12 @@ class CpuOps final : public Ops {
 
   const KernelTable& kernels_;
   ThreadPool& pool_;
-  Scratch x_;               // packed activations of a product; partials of attention
+  Scratch x_;  // packed activations of a product; partials of attention
   Scratch thread_scratch_;
   std::vector<std::int32_t> heads_;        // query heads by KV head
   std::vector<std::int32_t> heads_begin_;  // [kv_heads + 1]
   std::vector<AttentionItem> items_;
-  std::vector<Candidate> best_;            // of each thread
+  std::vector<Candidate> best_;  // of each thread
   std::vector<std::uint64_t> keys_;
 };
 
@@ -190,8 +191,8 @@ void CpuOps::matmul(const TensorView& x, const PackedMatrix& w, const float* bia
   const std::int64_t panels = w.outputs_padded() / kPanelOutputs;
   const std::int64_t x_floats = x.rows * k_padded;
   MatmulArgs args{&w, nullptr, x.rows, bias, &out, 1};
-  if (x_floats > kResidentX) args.group_pairs = std::clamp<std::int64_t>(kGroupSums / (x.rows * 32), 1, 8);
-  const std::int64_t tile_floats = round_up(matmul_scratch_floats(x.rows, args.group_pairs), 16);
+  if (x_floats > kResidentX) args.group_panels = std::clamp<std::int64_t>(kGroupSums / (x.rows * kPanelOutputs), 1, 16);
+  const std::int64_t tile_floats = round_up(matmul_scratch_floats(x.rows, args.group_panels), 16);
 
   if (x_floats <= kPrivateX) {
     float* scratch = thread_scratch(x_floats + tile_floats);
@@ -212,8 +213,7 @@ void CpuOps::matmul(const TensorView& x, const PackedMatrix& w, const float* bia
   pool_.parallel_for(tiles, [&](std::int64_t begin, std::int64_t end, int) {
     kernels_.pack_x(x, k_padded, tiles, begin, end, packed);
   });
-  const std::int64_t task_panels =
-      std::max(2 * args.group_pairs, panels / (kTasksPerThread * pool_.threads()) / 2 * 2);
+  const std::int64_t task_panels = std::max(args.group_panels, panels / (kTasksPerThread * pool_.threads()));
   for_tasks((panels + task_panels - 1) / task_panels, [&](std::int64_t task, int thread) {
     const std::int64_t begin = task * task_panels;
     kernels_.matmul(args, begin, std::min(begin + task_panels, panels), scratch + thread * tile_floats);

@@ -61,8 +61,7 @@ bool best_logit(const float* logits, std::int64_t begin, std::int64_t end, std::
   out->id = -1;
   if (max == -math::kInf) return true;
   for (std::int64_t c = begin; c < end; c += 16) {
-    const std::uint32_t found =
-        mbits(compare<_CMP_EQ_OQ>(load_logits(logits, c, begin, end), set1(max)));
+    const std::uint32_t found = mbits(compare<_CMP_EQ_OQ>(load_logits(logits, c, begin, end), set1(max)));
     if (found == 0) continue;
     const std::int64_t column = c + __builtin_ctz(found);
     out->score = logits[column];

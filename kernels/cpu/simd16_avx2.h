@@ -80,9 +80,7 @@ HERD_SIMD V16 as_float(I16 x) { return {_mm256_castsi256_ps(x.a), _mm256_castsi2
 HERD_SIMD I16 as_int(V16 x) { return {_mm256_castps_si256(x.a), _mm256_castps_si256(x.b)}; }
 HERD_SIMD V16 to_f32(I16 x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
 // Nearest fp32 of an unsigned number: both halves convert exactly, their sum rounds once.
-HERD_SIMD V16 to_f32_unsigned(I16 x) {
-  return fma(to_f32(shr<16>(x)), set1(65536.0F), to_f32(iand(x, iset1(0xffff))));
-}
+HERD_SIMD V16 to_f32_unsigned(I16 x) { return fma(to_f32(shr<16>(x)), set1(65536.0F), to_f32(iand(x, iset1(0xffff)))); }
 // 32 x 32 -> 64 bit unsigned product with a constant, halves apart.
 HERD_SIMD void mul_hi_lo(__m256i x, __m256i m, __m256i* hi, __m256i* lo) {
   const __m256i even = _mm256_mul_epu32(x, m);
@@ -159,6 +157,11 @@ HERD_SIMD I16 f16_bits(V16 v) {
 // Even and odd elements of 16 dwords (low half = even).
 HERD_SIMD V16 bf16_even(I16 v) { return as_float(shl<16>(v)); }
 HERD_SIMD V16 bf16_odd(I16 v) { return as_float(iand(v, iset1(static_cast<std::int32_t>(0xffff0000U)))); }
+HERD_SIMD V16 f16_even(I16 v) {
+  const __m256i both = narrow(iand(v, iset1(0xffff)));
+  return {_mm256_cvtph_ps(_mm256_castsi256_si128(both)), _mm256_cvtph_ps(_mm256_extracti128_si256(both, 1))};
+}
+HERD_SIMD V16 f16_odd(I16 v) { return f16_even(shr<16>(v)); }
 HERD_SIMD void f16_split(__m256i v, __m256* even, __m256* odd) {
   const __m256i order = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15, 0, 1, 4, 5, 8, 9, 12, 13,
                                          2, 3, 6, 7, 10, 11, 14, 15);

@@ -115,15 +115,15 @@ HERD_SIMD void store_bf16(std::uint16_t* p, V16 v) {
 HERD_SIMD V16 load_f16(const std::uint16_t* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
-HERD_SIMD I16 f16_bits(V16 v) {
-  return {_mm512_cvtepu16_epi32(_mm512_cvtps_ph(v.v, _MM_FROUND_TO_NEAREST_INT))};
-}
+HERD_SIMD I16 f16_bits(V16 v) { return {_mm512_cvtepu16_epi32(_mm512_cvtps_ph(v.v, _MM_FROUND_TO_NEAREST_INT))}; }
 // Even and odd elements of 16 dwords (low half = even).
 HERD_SIMD V16 bf16_even(I16 v) { return as_float(shl<16>(v)); }
 HERD_SIMD V16 bf16_odd(I16 v) { return as_float(iand(v, iset1(static_cast<std::int32_t>(0xffff0000U)))); }
+HERD_SIMD V16 f16_even(I16 v) { return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(v.v))}; }
+HERD_SIMD V16 f16_odd(I16 v) { return {_mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v.v, 16)))}; }
 HERD_SIMD void f16_even_odd(I16 v, V16* even, V16* odd) {
-  even->v = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v.v));
-  odd->v = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v.v, 16)));
+  *even = f16_even(v);
+  *odd = f16_odd(v);
 }
 
 // The first n lanes (0 <= n <= 16); the others are +0 and their memory is not touched.

@@ -49,6 +49,10 @@ struct GenerateFlags {
   std::string output = "text";
 };
 
+// Far below what the gateway and the scheduler's queue take: a long list of prompts waits here, nothing is refused.
+constexpr std::size_t kOpenSequencesMax = 512;
+constexpr std::size_t kOpenTokensMax = std::size_t{1} << 19;
+
 // One sequence on its way.
 struct Running {
   Completion completion;
@@ -161,18 +165,25 @@ class Generation {
     // A sequence may have every token waiting: the caller's memory, bounded by its own prompts and limits.
     auto queue = std::make_shared<actors::DeltaQueue>(std::size_t{1} << 20);
     const Clock::time_point begin = Clock::now();
-    for (std::size_t i = 0; i < all_.size(); ++i) {
-      auto submission = make_submission(all_[i], params, first_id + i);
-      if (!submission) return submission.error();
-      engine_.cluster().submit(std::move(*submission), queue);
-    }
-    for (std::size_t open = all_.size(); open > 0;) {
+    std::size_t submitted = 0;
+    std::size_t open = 0;
+    std::size_t open_tokens = 0;
+    while (submitted < all_.size() || open > 0) {
+      while (submitted < all_.size() &&
+             (open == 0 || (open < kOpenSequencesMax && open_tokens + prompt_size(submitted) <= kOpenTokensMax))) {
+        auto submission = make_submission(all_[submitted], params, first_id + submitted);
+        if (!submission) return submission.error();
+        engine_.cluster().submit(std::move(*submission), queue);
+        open_tokens += prompt_size(submitted++);
+        ++open;
+      }
       const auto delta = queue->next(std::chrono::milliseconds(1000));
       if (!delta) continue;
-      Running& running = all_[delta->sequence.value - first_id];
-      take(running, *delta);
+      const std::size_t index = delta->sequence.value - first_id;
+      take(all_[index], *delta);
       if (delta->finish == FinishReason::kNone) continue;
-      finish(running, *delta, begin);
+      finish(all_[index], *delta, begin);
+      open_tokens -= prompt_size(index);
       --open;
     }
     return {};
@@ -194,6 +205,8 @@ class Generation {
     submission.eos_ids = engine_.eos_ids();
     return submission;
   }
+
+  [[nodiscard]] std::size_t prompt_size(std::size_t index) const { return all_[index].completion.prompt_token_ids.size(); }
 
   void take(Running& running, const scheduler::TokenDelta& delta) {
     if (!delta.has_token || running.stopped) return;

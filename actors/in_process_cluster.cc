@@ -48,7 +48,7 @@ struct InProcessCluster::Impl {
       : config(std::move(given)), actor_config(kActorThreads), system(std::in_place, actor_config) {}
 
   void spawn_all() {
-    coordinator = system->spawn(coordinator_actor);
+    coordinator = system->spawn(coordinator_actor, routing::Router());
     gateway = system->spawn(gateway_actor,
                             GatewayConfig{.ledger = config.ledger,
                                           .wire_roundtrip = config.wire_roundtrip,

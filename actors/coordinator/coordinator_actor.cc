@@ -1,10 +1,12 @@
 #include "actors/coordinator/coordinator_actor.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace herd::actors {
 
-CoordinatorState::CoordinatorState(Self self) : self_(self) {
+void CoordinatorState::start(routing::Router router) {
+  router_ = std::move(router);
   end_process_on_exception(self_);
   on_down(self_, [this](const caf::actor_addr& source) {
     const auto dead = std::ranges::find_if(replicas_, [&](const auto& known) { return is_same(known.second, source); });
@@ -29,8 +31,9 @@ Route CoordinatorState::route(const AskRoute& question) {
   return {ReplicaServing{*picked, replicas_.at(*picked)}};
 }
 
-CoordinatorHandle::behavior_type coordinator_actor(CoordinatorState::Self self) {
+CoordinatorHandle::behavior_type coordinator_actor(CoordinatorState::Self self, routing::Router router) {
   CoordinatorState& state = self->state;
+  state.start(std::move(router));
   return {
       [&state](const ReplicaServing& serving) { state.on_serving(serving); },
       [&state](const ReplicaLost& lost) { state.on_lost(lost.replica); },

@@ -12,7 +12,8 @@ namespace herd::actors {
 class CoordinatorState {
  public:
   using Self = CoordinatorHandle::stateful_pointer<CoordinatorState>;
-  explicit CoordinatorState(Self self);
+  explicit CoordinatorState(Self self) : self_(self) {}
+  void start(routing::Router router);
   void on_serving(const ReplicaServing& serving);
   void on_lost(routing::ReplicaGeneration replica);
   [[nodiscard]] Route route(const AskRoute& question);
@@ -23,6 +24,8 @@ class CoordinatorState {
   std::map<routing::ReplicaGeneration, ReplicaHandle> replicas_;
 };
 
-CoordinatorHandle::behavior_type coordinator_actor(CoordinatorState::Self self);
+// `router` is what is known at the start, usually nothing. (Not without an argument: spawn of a function that takes none
+// but its actor binds a reference to null in CAF 0.17.6, says UBSan.)
+CoordinatorHandle::behavior_type coordinator_actor(CoordinatorState::Self self, routing::Router router);
 
 }  // namespace herd::actors

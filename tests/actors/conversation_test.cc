@@ -45,7 +45,7 @@ class Conversation {
  public:
   explicit Conversation(std::uint32_t replicas_count, std::uint64_t seed = 1)
       : system(config), scheduler(dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler())), random_(seed) {
-    coordinator = system.spawn(coordinator_actor);
+    coordinator = system.spawn(coordinator_actor, routing::Router());
     gateway = system.spawn(gateway_actor, GatewayConfig{.submissions_waiting = waiting}, coordinator);
     for (std::uint32_t replica = 0; replica < replicas_count; ++replica) {
       const auto toy = toy_config(replicas_count, 2, faults);

@@ -212,6 +212,10 @@ TEST(BackendEquality, MatmulOfModelShapes) {
   }
   check_matmul(random, {DType::kBF16, DType::kBF16, DType::kBF16, 512, 64, 320, {}, false, Fill::kPlain});
   check_matmul(random, {DType::kF32, DType::kF32, DType::kF32, 130, 48, 320, {}, false, Fill::kPlain});
+  // x beyond L2: panels take turns on K blocks, several blocks and leaves long, tasks go to any thread.
+  for (const DType weights : {DType::kBF16, DType::kF16, DType::kF32}) {
+    check_matmul(random, {DType::kBF16, weights, DType::kF32, 70, 330, 2080, {0, 20, 20, 65, 65}, true, Fill::kPlain});
+  }
 }
 
 // P2: a row's result does not depend on the rows around it.

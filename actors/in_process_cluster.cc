@@ -73,10 +73,13 @@ struct InProcessCluster::Impl {
     Status first;
     for (const auto& replica : replicas) {
       waiting->request(replica, config.start_timeout, AwaitServing{})
-          .receive([&](const Status& status) { if (first.ok()) first = status; },
-                   [&](const caf::error& error) {
-                     if (first.ok()) first = {StatusCode::kAborted, "a replica did not start: " + system->render(error)};
-                   });
+          .receive(
+              [&](const Status& status) {
+                if (first.ok()) first = status;
+              },
+              [&](const caf::error& error) {
+                if (first.ok()) first = {StatusCode::kAborted, "a replica did not start: " + system->render(error)};
+              });
       if (!first.ok()) return first;
     }
     return first;

@@ -35,7 +35,7 @@ struct InProcessClusterConfig {
   std::chrono::milliseconds step_timeout{120'000};
   // Every message passes through its Cap'n Proto codec on its way (tests, and a way to price it).
   bool wire_roundtrip = false;
-  std::function<Instant()> clock;        // empty: the steady clock
+  std::function<Instant()> clock;  // empty: the steady clock
 };
 
 struct InProcessClusterStats {
@@ -43,8 +43,8 @@ struct InProcessClusterStats {
   struct Replica {
     ReplicaId replica;
     bool serving = false;
-    std::uint64_t steps = 0;             // finished
-    scheduler::SchedulerStats scheduler; // of a replica that serves
+    std::uint64_t steps = 0;              // finished
+    scheduler::SchedulerStats scheduler;  // of a replica that serves
   };
   std::vector<Replica> replicas;
 };

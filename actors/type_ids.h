@@ -31,10 +31,10 @@ struct Route {
 using CoordinatorHandle = caf::typed_actor<caf::reacts_to<ReplicaServing>, caf::reacts_to<ReplicaLost>,
                                            caf::replies_to<AskRoute>::with<Route>>;
 
-using GatewayHandle = caf::typed_actor<caf::reacts_to<SubmitSequence>, caf::reacts_to<AbortSequence>,
-                                       caf::reacts_to<DeltasMade>, caf::reacts_to<ReplicaLost>,
-                                       caf::reacts_to<StopGateway>,
-                                       caf::replies_to<AskGatewayStats>::with<routing::RequestLedgerStats>>;
+using GatewayHandle =
+    caf::typed_actor<caf::reacts_to<SubmitSequence>, caf::reacts_to<AbortSequence>, caf::reacts_to<DeltasMade>,
+                     caf::reacts_to<ReplicaLost>, caf::reacts_to<StopGateway>,
+                     caf::replies_to<AskGatewayStats>::with<routing::RequestLedgerStats>>;
 
 }  // namespace herd::actors
 

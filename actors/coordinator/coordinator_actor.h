@@ -24,8 +24,8 @@ class CoordinatorState {
   std::map<routing::ReplicaGeneration, ReplicaHandle> replicas_;
 };
 
-// `router` is what is known at the start, usually nothing. (Not without an argument: spawn of a function that takes none
-// but its actor binds a reference to null in CAF 0.17.6, says UBSan.)
+// `router` is what is known at the start, usually nothing. (Not without an argument: spawn of a function that takes
+// none but its actor binds a reference to null in CAF 0.17.6, says UBSan.)
 CoordinatorHandle::behavior_type coordinator_actor(CoordinatorState::Self self, routing::Router router);
 
 }  // namespace herd::actors

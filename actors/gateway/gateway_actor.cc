@@ -21,8 +21,8 @@ void GatewayState::start(GatewayConfig config, CoordinatorHandle coordinator) {
   on_down(self_, [this](const caf::actor_addr& source) {
     const auto dead = std::ranges::find_if(replicas_, [&](const auto& known) { return is_same(known.second, source); });
     if (dead == replicas_.end()) return;  // it said so itself
-    on_replica_lost({dead->first,
-                     {StatusCode::kAborted, "replica " + std::to_string(dead->first.replica.value) + " died"}});
+    on_replica_lost(
+        {dead->first, {StatusCode::kAborted, "replica " + std::to_string(dead->first.replica.value) + " died"}});
   });
 }
 
@@ -46,7 +46,8 @@ void GatewayState::ask_route(SequenceId sequence) {
   self_->request(coordinator_, config_.route_timeout, AskRoute{sequence, ledger_->failed_generations(sequence)})
       .then([this, sequence](const Route& route) { on_route(sequence, route); },
             [this, sequence](const caf::error&) {
-              if (auto terminal = ledger_->on_unroutable(sequence, {StatusCode::kAborted, "no answer from the coordinator"}))
+              if (auto terminal =
+                      ledger_->on_unroutable(sequence, {StatusCode::kAborted, "no answer from the coordinator"}))
                 deliver(*terminal);
             });
 }
@@ -101,7 +102,8 @@ void GatewayState::on_replica_lost(const ReplicaLost& lost) {
 }
 
 void GatewayState::on_stop() {
-  for (const SequenceId sequence : ledger_->open_sequences()) on_abort(sequence, {StatusCode::kAborted, "shutting down"});
+  for (const SequenceId sequence : ledger_->open_sequences())
+    on_abort(sequence, {StatusCode::kAborted, "shutting down"});
   ledger_->check_integrity();
   self_->quit();
 }

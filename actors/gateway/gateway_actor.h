@@ -49,7 +49,7 @@ class GatewayState {
   CoordinatorHandle coordinator_;
   WireRoundtrip through_wire_{false};
   std::optional<routing::RequestLedger> ledger_;
-  std::map<SequenceId, std::shared_ptr<DeltaSink>> sinks_;  // of the ledger's open sequences
+  std::map<SequenceId, std::shared_ptr<DeltaSink>> sinks_;        // of the ledger's open sequences
   std::map<routing::ReplicaGeneration, ReplicaHandle> replicas_;  // watched
 };
 

@@ -42,9 +42,8 @@ void ReplicaState::on_rank_made(const RankMade& made) {
 }
 
 void ReplicaState::on_run(const RunSequence& order) {
-  const Status status = phase_ == Phase::kServing
-                            ? scheduler_->on_submit(order.submission, config_.clock())
-                            : Status(StatusCode::kAborted, "the replica is stopping");
+  const Status status = phase_ == Phase::kServing ? scheduler_->on_submit(order.submission, config_.clock())
+                                                  : Status(StatusCode::kAborted, "the replica is stopping");
   if (!status.ok()) {
     scheduler::TokenDelta refused;
     refused.sequence = order.submission.sequence;
@@ -106,8 +105,7 @@ void ReplicaState::fail_group(const Status& why) {
   (void)scheduler_->on_replica_lost();
   // First of all: the other ranks may wait in a collective for one that is gone.
   if (config_.abort_replica) config_.abort_replica(config_.generation.replica, why.message());
-  const Status named(why.code(),
-                     "replica " + std::to_string(config_.generation.replica.value) + ": " + why.message());
+  const Status named(why.code(), "replica " + std::to_string(config_.generation.replica.value) + ": " + why.message());
   if (phase_ == Phase::kMaking) {  // nobody has heard of it but whoever waits for it to serve
     start_failure_ = named;
     answer_waiting(named);
@@ -152,8 +150,8 @@ ReplicaStats ReplicaState::stats() const {
   return {phase_ == Phase::kServing, collector_->steps_done(), scheduler_->stats()};
 }
 
-ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config,
-                                           CoordinatorHandle coordinator, GatewayHandle gateway) {
+ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config, CoordinatorHandle coordinator,
+                                           GatewayHandle gateway) {
   ReplicaState& state = self->state;
   state.start(std::move(config), std::move(coordinator), std::move(gateway));
   return {

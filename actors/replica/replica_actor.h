@@ -73,7 +73,7 @@ class ReplicaState {
   Status start_failure_;  // the replica then stays to say so, until it is stopped
 };
 
-ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config,
-                                           CoordinatorHandle coordinator, GatewayHandle gateway);
+ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config, CoordinatorHandle coordinator,
+                                           GatewayHandle gateway);
 
 }  // namespace herd::actors

@@ -49,8 +49,8 @@ Status StepCollector::check_deadline(Instant now, double step_seconds_max) const
   for (std::uint32_t rank = 0; rank < ranks_; ++rank) {
     if (!waiting_.front().results[rank]) missing += " " + std::to_string(rank);
   }
-  return {StatusCode::kAborted, "step " + std::to_string(waiting_.front().step.value) +
-                                    " is overdue on rank" + missing};
+  return {StatusCode::kAborted,
+          "step " + std::to_string(waiting_.front().step.value) + " is overdue on rank" + missing};
 }
 
 }  // namespace herd::actors

@@ -57,8 +57,7 @@ Status RequestLedger::accept(Submission submission) {
   if (open_.contains(submission.sequence))
     return refuse(StatusCode::kBadInput, "sequence id " + std::to_string(submission.sequence.value) + " is in use");
   if (open_.size() >= config_.open_sequences_max)
-    return refuse(StatusCode::kOverloaded,
-                  std::to_string(open_.size()) + " sequences are open, more are not accepted");
+    return refuse(StatusCode::kOverloaded, std::to_string(open_.size()) + " sequences are open, more are not accepted");
   ++stats_.accepted;
   const SequenceId sequence = submission.sequence;
   open_.emplace(sequence, Entry{.submission = std::move(submission), .replica = {}, .failed = {}, .lost_because = {}});
@@ -166,9 +165,14 @@ TokenDelta RequestLedger::close(Entries::iterator entry, TokenDelta terminal) {
   HERD_CHECK(terminal.finish != FinishReason::kNone, "a sequence ends with a terminal delta");
   switch (terminal.finish) {
     case FinishReason::kStop:
-    case FinishReason::kLength: ++stats_.finished; break;
-    case FinishReason::kAborted: ++stats_.aborted; break;
-    default: ++stats_.failed;
+    case FinishReason::kLength:
+      ++stats_.finished;
+      break;
+    case FinishReason::kAborted:
+      ++stats_.aborted;
+      break;
+    default:
+      ++stats_.failed;
   }
   open_.erase(entry);
   return terminal;

@@ -29,15 +29,15 @@ struct RequestLedgerConfig {
 };
 
 struct RequestLedgerStats {
-  std::uint64_t accepted = 0;         // = open + finished + aborted + failed
-  std::uint64_t refused = 0;          // never accepted: ledger full, id in use
-  std::uint64_t finished = 0;         // terminal events: stop, length
+  std::uint64_t accepted = 0;  // = open + finished + aborted + failed
+  std::uint64_t refused = 0;   // never accepted: ledger full, id in use
+  std::uint64_t finished = 0;  // terminal events: stop, length
   std::uint64_t aborted = 0;
-  std::uint64_t failed = 0;           // also those a replica refused
-  std::uint64_t replayed = 0;         // attempts after the first
+  std::uint64_t failed = 0;    // also those a replica refused
+  std::uint64_t replayed = 0;  // attempts after the first
   std::uint64_t tokens_delivered = 0;
-  std::uint64_t stale_deltas = 0;     // of an older attempt or of no open sequence
-  std::uint64_t duplicate_deltas = 0; // of the current attempt, token already delivered
+  std::uint64_t stale_deltas = 0;      // of an older attempt or of no open sequence
+  std::uint64_t duplicate_deltas = 0;  // of the current attempt, token already delivered
   std::size_t open = 0;
   bool operator==(const RequestLedgerStats&) const = default;
 };
@@ -70,8 +70,8 @@ class RequestLedger {
   };
   [[nodiscard]] std::optional<Aborted> on_abort(SequenceId sequence, const Status& why);
 
-  // Every sequence that generation (or an older one) was running: orphans to route again under attempt + 1, or terminal deltas when
-  // their attempts are spent. Rising ids. A repeat yields nothing.
+  // Every sequence that generation (or an older one) was running: orphans to route again under attempt + 1, or terminal
+  // deltas when their attempts are spent. Rising ids. A repeat yields nothing.
   struct Orphans {
     std::vector<SequenceId> to_route;
     std::vector<scheduler::TokenDelta> terminal;

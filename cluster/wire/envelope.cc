@@ -23,8 +23,7 @@ constexpr std::array<std::array<std::uint32_t, 256>, 8> make_crc_tables() {
     table[0][b] = crc;
   }
   for (std::size_t k = 1; k < 8; ++k)
-    for (std::size_t b = 0; b < 256; ++b)
-      table[k][b] = (table[k - 1][b] >> 8) ^ table[0][table[k - 1][b] & 0xFF];
+    for (std::size_t b = 0; b < 256; ++b) table[k][b] = (table[k - 1][b] >> 8) ^ table[0][table[k - 1][b] & 0xFF];
   return table;
 }
 
@@ -77,13 +76,20 @@ std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t crc) {
 
 std::uint32_t frame_words_max(FrameKind kind) {
   switch (kind) {
-    case FrameKind::kUnknown: return 0;
-    case FrameKind::kHello: return 1U << 9;        // 4 KiB: the peer is not trusted yet
-    case FrameKind::kSubmission: return 1U << 20;  // 2^20 tokens take half of it
-    case FrameKind::kAbort: return 1U << 4;
-    case FrameKind::kTokenDeltas: return 1U << 26;  // 512 MiB: rows of logits
-    case FrameKind::kStepPlan: return 1U << 26;
-    case FrameKind::kStepResult: return 1U << 26;
+    case FrameKind::kUnknown:
+      return 0;
+    case FrameKind::kHello:
+      return 1U << 9;  // 4 KiB: the peer is not trusted yet
+    case FrameKind::kSubmission:
+      return 1U << 20;  // 2^20 tokens take half of it
+    case FrameKind::kAbort:
+      return 1U << 4;
+    case FrameKind::kTokenDeltas:
+      return 1U << 26;  // 512 MiB: rows of logits
+    case FrameKind::kStepPlan:
+      return 1U << 26;
+    case FrameKind::kStepResult:
+      return 1U << 26;
   }
   return 0;
 }
@@ -139,7 +145,8 @@ Expected<OpenedFrame> open(std::span<const std::byte> bytes) {
   const auto payload = bytes.subspan(kFrameHeaderBytes);
   if (payload.size() != std::size_t{header->words} * 8)
     return fail(bad_input("frame: payload is not as long as its header says"));
-  OpenedFrame opened{.header = *header, .frame = {.kind = header->kind, .id = header->id, .words = Words(header->words)}};
+  OpenedFrame opened{.header = *header,
+                     .frame = {.kind = header->kind, .id = header->id, .words = Words(header->words)}};
   std::memcpy(opened.frame.words.data(), payload.data(), payload.size());
   if (Status status = verify(*header, opened.frame.words); !status.ok()) return fail(std::move(status));
   return opened;

@@ -50,8 +50,8 @@ Expected<Value> read_message(FrameKind kind, const char* name, std::span<const s
     capnp::ReaderOptions options;
     options.traversalLimitInWords = 2 * words.size() + 1024;
     options.nestingLimit = 32;
-    capnp::FlatArrayMessageReader reader(
-        kj::arrayPtr(reinterpret_cast<const capnp::word*>(words.data()), words.size()), options);
+    capnp::FlatArrayMessageReader reader(kj::arrayPtr(reinterpret_cast<const capnp::word*>(words.data()), words.size()),
+                                         options);
     return Expected<Value>(read(reader.getRoot<Root>()));
   } catch (const Refusal& refusal) {
     return refuse(refusal.status.message());

@@ -13,25 +13,38 @@ using scheduler::TokenDelta;
 
 schema::FinishReason to_schema(FinishReason reason) {
   switch (reason) {
-    case FinishReason::kNone: return schema::FinishReason::NONE;
-    case FinishReason::kStop: return schema::FinishReason::STOP;
-    case FinishReason::kLength: return schema::FinishReason::LENGTH;
-    case FinishReason::kAborted: return schema::FinishReason::ABORTED;
-    case FinishReason::kFailed: return schema::FinishReason::FAILED;
-    case FinishReason::kRefused: return schema::FinishReason::REFUSED;
+    case FinishReason::kNone:
+      return schema::FinishReason::NONE;
+    case FinishReason::kStop:
+      return schema::FinishReason::STOP;
+    case FinishReason::kLength:
+      return schema::FinishReason::LENGTH;
+    case FinishReason::kAborted:
+      return schema::FinishReason::ABORTED;
+    case FinishReason::kFailed:
+      return schema::FinishReason::FAILED;
+    case FinishReason::kRefused:
+      return schema::FinishReason::REFUSED;
   }
   return schema::FinishReason::UNKNOWN;
 }
 
 FinishReason read_finish(schema::FinishReason reason) {
   switch (reason) {
-    case schema::FinishReason::UNKNOWN: break;
-    case schema::FinishReason::NONE: return FinishReason::kNone;
-    case schema::FinishReason::STOP: return FinishReason::kStop;
-    case schema::FinishReason::LENGTH: return FinishReason::kLength;
-    case schema::FinishReason::ABORTED: return FinishReason::kAborted;
-    case schema::FinishReason::FAILED: return FinishReason::kFailed;
-    case schema::FinishReason::REFUSED: return FinishReason::kRefused;
+    case schema::FinishReason::UNKNOWN:
+      break;
+    case schema::FinishReason::NONE:
+      return FinishReason::kNone;
+    case schema::FinishReason::STOP:
+      return FinishReason::kStop;
+    case schema::FinishReason::LENGTH:
+      return FinishReason::kLength;
+    case schema::FinishReason::ABORTED:
+      return FinishReason::kAborted;
+    case schema::FinishReason::FAILED:
+      return FinishReason::kFailed;
+    case schema::FinishReason::REFUSED:
+      return FinishReason::kRefused;
   }
   throw Refusal{bad_input("finish: unknown")};
 }

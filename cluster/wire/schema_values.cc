@@ -30,13 +30,20 @@ Status check_segment_table(std::span<const std::uint64_t> words) {
 void write(schema::Status::Builder to, const Status& status) {
   const auto code = [&] {
     switch (status.code()) {
-      case StatusCode::kOk: return schema::StatusCode::OK;
-      case StatusCode::kUsage: return schema::StatusCode::USAGE;
-      case StatusCode::kBadInput: return schema::StatusCode::BAD_INPUT;
-      case StatusCode::kMissing: return schema::StatusCode::MISSING;
-      case StatusCode::kOverloaded: return schema::StatusCode::OVERLOADED;
-      case StatusCode::kAborted: return schema::StatusCode::ABORTED;
-      case StatusCode::kInternal: return schema::StatusCode::INTERNAL;
+      case StatusCode::kOk:
+        return schema::StatusCode::OK;
+      case StatusCode::kUsage:
+        return schema::StatusCode::USAGE;
+      case StatusCode::kBadInput:
+        return schema::StatusCode::BAD_INPUT;
+      case StatusCode::kMissing:
+        return schema::StatusCode::MISSING;
+      case StatusCode::kOverloaded:
+        return schema::StatusCode::OVERLOADED;
+      case StatusCode::kAborted:
+        return schema::StatusCode::ABORTED;
+      case StatusCode::kInternal:
+        return schema::StatusCode::INTERNAL;
     }
     return schema::StatusCode::UNKNOWN;
   };
@@ -50,14 +57,23 @@ Status read_status(schema::Status::Reader from) {
   require(message.size() <= kErrorMessageBytesMax, "status: message longer than 4096 bytes");
   std::string text(message.begin(), message.size());
   switch (from.getCode()) {
-    case schema::StatusCode::UNKNOWN: break;
-    case schema::StatusCode::OK: require(text.empty(), "status: ok with a message"); return {};
-    case schema::StatusCode::USAGE: return {StatusCode::kUsage, std::move(text)};
-    case schema::StatusCode::BAD_INPUT: return {StatusCode::kBadInput, std::move(text)};
-    case schema::StatusCode::MISSING: return {StatusCode::kMissing, std::move(text)};
-    case schema::StatusCode::OVERLOADED: return {StatusCode::kOverloaded, std::move(text)};
-    case schema::StatusCode::ABORTED: return {StatusCode::kAborted, std::move(text)};
-    case schema::StatusCode::INTERNAL: return {StatusCode::kInternal, std::move(text)};
+    case schema::StatusCode::UNKNOWN:
+      break;
+    case schema::StatusCode::OK:
+      require(text.empty(), "status: ok with a message");
+      return {};
+    case schema::StatusCode::USAGE:
+      return {StatusCode::kUsage, std::move(text)};
+    case schema::StatusCode::BAD_INPUT:
+      return {StatusCode::kBadInput, std::move(text)};
+    case schema::StatusCode::MISSING:
+      return {StatusCode::kMissing, std::move(text)};
+    case schema::StatusCode::OVERLOADED:
+      return {StatusCode::kOverloaded, std::move(text)};
+    case schema::StatusCode::ABORTED:
+      return {StatusCode::kAborted, std::move(text)};
+    case schema::StatusCode::INTERNAL:
+      return {StatusCode::kInternal, std::move(text)};
   }
   throw Refusal{bad_input("status: unknown code")};
 }
@@ -182,27 +198,42 @@ void check(const scheduler::OutputRows& rows) {
 
 schema::OutputSelector to_schema(scheduler::OutputSelector selector) {
   switch (selector) {
-    case scheduler::OutputSelector::kNone: return schema::OutputSelector::NONE;
-    case scheduler::OutputSelector::kLogitsLast: return schema::OutputSelector::LOGITS_LAST;
-    case scheduler::OutputSelector::kLogitsAll: return schema::OutputSelector::LOGITS_ALL;
-    case scheduler::OutputSelector::kHiddenLast: return schema::OutputSelector::HIDDEN_LAST;
-    case scheduler::OutputSelector::kHiddenAll: return schema::OutputSelector::HIDDEN_ALL;
-    case scheduler::OutputSelector::kHiddenAllNormalized: return schema::OutputSelector::HIDDEN_ALL_NORMALIZED;
-    case scheduler::OutputSelector::kHiddenAllLayers: return schema::OutputSelector::HIDDEN_ALL_LAYERS;
+    case scheduler::OutputSelector::kNone:
+      return schema::OutputSelector::NONE;
+    case scheduler::OutputSelector::kLogitsLast:
+      return schema::OutputSelector::LOGITS_LAST;
+    case scheduler::OutputSelector::kLogitsAll:
+      return schema::OutputSelector::LOGITS_ALL;
+    case scheduler::OutputSelector::kHiddenLast:
+      return schema::OutputSelector::HIDDEN_LAST;
+    case scheduler::OutputSelector::kHiddenAll:
+      return schema::OutputSelector::HIDDEN_ALL;
+    case scheduler::OutputSelector::kHiddenAllNormalized:
+      return schema::OutputSelector::HIDDEN_ALL_NORMALIZED;
+    case scheduler::OutputSelector::kHiddenAllLayers:
+      return schema::OutputSelector::HIDDEN_ALL_LAYERS;
   }
   return schema::OutputSelector::UNKNOWN;
 }
 
 scheduler::OutputSelector read_selector(schema::OutputSelector selector) {
   switch (selector) {
-    case schema::OutputSelector::UNKNOWN: break;
-    case schema::OutputSelector::NONE: return scheduler::OutputSelector::kNone;
-    case schema::OutputSelector::LOGITS_LAST: return scheduler::OutputSelector::kLogitsLast;
-    case schema::OutputSelector::LOGITS_ALL: return scheduler::OutputSelector::kLogitsAll;
-    case schema::OutputSelector::HIDDEN_LAST: return scheduler::OutputSelector::kHiddenLast;
-    case schema::OutputSelector::HIDDEN_ALL: return scheduler::OutputSelector::kHiddenAll;
-    case schema::OutputSelector::HIDDEN_ALL_NORMALIZED: return scheduler::OutputSelector::kHiddenAllNormalized;
-    case schema::OutputSelector::HIDDEN_ALL_LAYERS: return scheduler::OutputSelector::kHiddenAllLayers;
+    case schema::OutputSelector::UNKNOWN:
+      break;
+    case schema::OutputSelector::NONE:
+      return scheduler::OutputSelector::kNone;
+    case schema::OutputSelector::LOGITS_LAST:
+      return scheduler::OutputSelector::kLogitsLast;
+    case schema::OutputSelector::LOGITS_ALL:
+      return scheduler::OutputSelector::kLogitsAll;
+    case schema::OutputSelector::HIDDEN_LAST:
+      return scheduler::OutputSelector::kHiddenLast;
+    case schema::OutputSelector::HIDDEN_ALL:
+      return scheduler::OutputSelector::kHiddenAll;
+    case schema::OutputSelector::HIDDEN_ALL_NORMALIZED:
+      return scheduler::OutputSelector::kHiddenAllNormalized;
+    case schema::OutputSelector::HIDDEN_ALL_LAYERS:
+      return scheduler::OutputSelector::kHiddenAllLayers;
   }
   throw Refusal{bad_input("output selector: unknown")};
 }

@@ -168,7 +168,8 @@ TEST(Conversation, HoldsInEveryOrderOfMessages) {
         sinks.push_back(talk.submit(sequence, 1 + random() % 60, 1 + random() % 40));
       const std::uint64_t kill_after = random() % 400;
       for (std::uint64_t messages = 0; talk.run_one(); ++messages) {
-        if (messages == kill_after) caf::anon_send(talk.replicas[random() % 2], KillRank{static_cast<std::uint32_t>(random() % 2)});
+        if (messages == kill_after)
+          caf::anon_send(talk.replicas[random() % 2], KillRank{static_cast<std::uint32_t>(random() % 2)});
         if (random() % 200 == 0) caf::anon_send(talk.gateway, AbortSequence{SequenceId(1 + random() % 8)});
       }
       for (const auto& sink : sinks) {

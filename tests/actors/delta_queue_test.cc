@@ -23,9 +23,7 @@ TEST(DeltaQueue, HandsOutInOrder) {
   EXPECT_EQ(queue.next(std::chrono::milliseconds(0)), delta(2));
 }
 
-TEST(DeltaQueue, GivesUpAfterItsTimeout) {
-  EXPECT_EQ(DeltaQueue(1).next(std::chrono::milliseconds(1)), std::nullopt);
-}
+TEST(DeltaQueue, GivesUpAfterItsTimeout) { EXPECT_EQ(DeltaQueue(1).next(std::chrono::milliseconds(1)), std::nullopt); }
 
 TEST(DeltaQueue, RefusesWhenFullButAlwaysTakesTheEnd) {
   DeltaQueue queue(1);

@@ -57,7 +57,8 @@ InProcessClusterConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, s
     const auto shard = std::make_shared<sim::ToyShard>(
         sim::ToyConfig{.block_size = 16, .num_blocks = kBlocks, .vocab_size = kToyVocabSize});
     return [faults, shard, replica, rank, thread = std::this_thread::get_id()](const scheduler::StepPlan& plan) {
-      if (std::this_thread::get_id() != thread) throw std::logic_error("executed on another thread than it was made on");
+      if (std::this_thread::get_id() != thread)
+        throw std::logic_error("executed on another thread than it was made on");
       return run_step(*shard, plan, replica.value, rank, *faults);
     };
   };

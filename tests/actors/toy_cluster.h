@@ -20,13 +20,13 @@ inline constexpr TokenId kToyVocabSize = 64;
 
 // What the test may do to a rank while it runs.
 struct ToyFaults {
-  std::atomic<std::int64_t> fail_rank{-1};        // replica * 100 + rank answers its next step with an error
-  std::atomic<std::int64_t> throw_rank{-1};       // … throws
+  std::atomic<std::int64_t> fail_rank{-1};          // replica * 100 + rank answers its next step with an error
+  std::atomic<std::int64_t> throw_rank{-1};         // … throws
   std::atomic<std::int64_t> other_tokens_rank{-1};  // … answers with another token hash
-  std::atomic<std::int64_t> hang_rank{-1};        // … waits in its "collective" until the group is aborted
-  std::atomic<std::uint32_t> aborted_replicas{0}; // abort_replica calls
-  std::atomic<std::uint32_t> step_us{0};          // every step takes at least so long
-  std::atomic<std::int64_t> refuse_rank{-1};      // cannot be made
+  std::atomic<std::int64_t> hang_rank{-1};          // … waits in its "collective" until the group is aborted
+  std::atomic<std::uint32_t> aborted_replicas{0};   // abort_replica calls
+  std::atomic<std::uint32_t> step_us{0};            // every step takes at least so long
+  std::atomic<std::int64_t> refuse_rank{-1};        // cannot be made
 };
 
 InProcessClusterConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, std::shared_ptr<ToyFaults> faults);

@@ -15,11 +15,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   herd::wire::Words words((size - 8) / 8);
   if (!words.empty()) std::memcpy(words.data(), data + 8, words.size() * 8);
   switch (data[0] % 5) {
-    case 0: herd::wire::try_decode(words, herd::wire::decode_submission); break;
-    case 1: herd::wire::try_decode(words, herd::wire::decode_token_deltas); break;
-    case 2: herd::wire::try_decode(words, herd::wire::decode_hello); break;
-    case 3: (void)herd::wire::decode_abort(words); break;
-    default: (void)herd::wire::open(std::as_bytes(std::span(data + 8, size - 8)));
+    case 0:
+      herd::wire::try_decode(words, herd::wire::decode_submission);
+      break;
+    case 1:
+      herd::wire::try_decode(words, herd::wire::decode_token_deltas);
+      break;
+    case 2:
+      herd::wire::try_decode(words, herd::wire::decode_hello);
+      break;
+    case 3:
+      (void)herd::wire::decode_abort(words);
+      break;
+    default:
+      (void)herd::wire::open(std::as_bytes(std::span(data + 8, size - 8)));
   }
   return 0;
 }

@@ -49,8 +49,7 @@ SimReport SimCluster::run() {
 }
 
 void SimCluster::violate(const std::string& what) {
-  if (!report_.violation)
-    report_.violation = "at " + std::to_string(loop_.now().ns / 1000) + " us: " + what;
+  if (!report_.violation) report_.violation = "at " + std::to_string(loop_.now().ns / 1000) + " us: " + what;
 }
 
 // Load and faults -----------------------------------------------------------------------------------------------------
@@ -103,8 +102,7 @@ Submission SimCluster::draw_submission(std::uint64_t sequence) {
 void SimCluster::arrive(std::uint64_t sequence) {
   const Submission submission = draw_submission(sequence);
   Client& client = clients_[submission.sequence];
-  client.checker =
-      std::make_unique<StreamChecker>(submission, options_.scheduler.max_model_len, kVocabSize);
+  client.checker = std::make_unique<StreamChecker>(submission, options_.scheduler.max_model_len, kVocabSize);
   const bool slow = below(100) < options_.slow_percent;
   client.credit = slow ? 2 : std::size_t{1} << 20;
   client.read_us_max = slow ? 20'000 : 0;
@@ -160,8 +158,7 @@ void SimCluster::on_deltas(ReplicaGeneration from, const std::vector<TokenDelta>
 void SimCluster::deliver(const TokenDelta& delta) {
   if (delta.finish == FinishReason::kFailed && !faulty_) violate("failed, but nothing has: " + delta.error.message());
   if (delta.finish != FinishReason::kNone) runs_on_.erase(delta.sequence);
-  if (!push(delta) && delta.finish == FinishReason::kNone)
-    abort(delta.sequence, {StatusCode::kOverloaded, "too slow"});
+  if (!push(delta) && delta.finish == FinishReason::kNone) abort(delta.sequence, {StatusCode::kOverloaded, "too slow"});
 }
 
 void SimCluster::abort(SequenceId sequence, const Status& why) {
@@ -207,9 +204,9 @@ void SimCluster::read(SequenceId sequence) {
   const TokenDelta delta = std::move(client.unread.front());
   client.unread.pop_front();
   client.checker->on_delta(delta);
-  for (const std::uint64_t seen : {static_cast<std::uint64_t>(loop_.now().ns), sequence.value,
-                                   static_cast<std::uint64_t>(delta.token.token),
-                                   static_cast<std::uint64_t>(delta.finish)})
+  for (const std::uint64_t seen :
+       {static_cast<std::uint64_t>(loop_.now().ns), sequence.value, static_cast<std::uint64_t>(delta.token.token),
+        static_cast<std::uint64_t>(delta.finish)})
     report_.trace_hash = (report_.trace_hash ^ seen) * 0x100000001B3;
   if (client.checker->violation())
     violate("sequence " + std::to_string(sequence.value) + ": " + *client.checker->violation());
@@ -262,15 +259,15 @@ void SimCluster::lose_replica(std::uint32_t index, const Status& why) {
                 });
   }
   // Back only after everybody heard of the loss; then under the next epoch.
-  loop_.after(options_.message_us_max + static_cast<std::int64_t>(below(static_cast<std::uint64_t>(options_.restart_us_max))),
-              [this, index, epoch = replica.generation.epoch] { start_replica(index, Epoch(epoch.value + 1)); });
+  loop_.after(
+      options_.message_us_max + static_cast<std::int64_t>(below(static_cast<std::uint64_t>(options_.restart_us_max))),
+      [this, index, epoch = replica.generation.epoch] { start_replica(index, Epoch(epoch.value + 1)); });
 }
 
 void SimCluster::to_replica(std::uint32_t index, Link& link, std::int64_t us_max, EventLoop::Event event) {
-  link.send(loop_, random_, us_max,
-            [this, index, generation = replicas_[index].generation, event = std::move(event)] {
-              if (replicas_[index].alive && replicas_[index].generation == generation) event();
-            });
+  link.send(loop_, random_, us_max, [this, index, generation = replicas_[index].generation, event = std::move(event)] {
+    if (replicas_[index].alive && replicas_[index].generation == generation) event();
+  });
 }
 
 void SimCluster::run_sequence(std::uint32_t index, const Submission& submission) {

@@ -50,16 +50,16 @@ class SimCluster {
     std::vector<std::unique_ptr<ToyShard>> shards;
     std::vector<Link> to_rank, from_rank;
     Link to_gateway, from_gateway;
-    std::uint32_t fail_next = 0;         // steps to fail
-    std::uint32_t wrong_next = 0;        // hashes to spoil
+    std::uint32_t fail_next = 0;              // steps to fail
+    std::uint32_t wrong_next = 0;             // hashes to spoil
     std::map<StepId, std::uint32_t> answers;  // of ranks, by step
-    std::optional<StepId> spoiled;       // the step whose hashes differ: it must not count
+    std::optional<StepId> spoiled;            // the step whose hashes differ: it must not count
   };
   struct Client {
     std::unique_ptr<StreamChecker> checker;
     std::deque<scheduler::TokenDelta> unread;
     std::size_t credit = 0;
-    std::int64_t read_us_max = 0;        // 0: reads at once
+    std::int64_t read_us_max = 0;  // 0: reads at once
     bool refused = false;
   };
 
@@ -110,7 +110,7 @@ class SimCluster {
   std::map<SequenceId, routing::ReplicaGeneration> runs_on_;
   std::vector<std::vector<TokenId>> prefixes_;  // shared by prompts
   bool healed_ = false;
-  bool faulty_ = false;                  // something was injected that may fail a sequence
+  bool faulty_ = false;  // something was injected that may fail a sequence
   SimReport report_;
 };
 

@@ -188,8 +188,8 @@ TEST_F(RequestLedgerRunning, PassesRowsOfEachPositionOnce) {
     TokenDelta delta;
     delta.sequence = SequenceId(1);
     delta.attempt = attempt;
-    scheduler::OutputRows out{.sequence = SequenceId(1), .position = position, .rows = count, .layers = 2, .width = 1,
-                              .values = {}};
+    scheduler::OutputRows out{
+        .sequence = SequenceId(1), .position = position, .rows = count, .layers = 2, .width = 1, .values = {}};
     for (std::uint32_t layer = 0; layer < 2; ++layer)
       for (std::uint32_t row = position; row < position + count; ++row)
         out.values.push_back(static_cast<float>(10 * layer + row));
@@ -226,7 +226,9 @@ TEST(RequestLedger, KeepsItsPromiseUnderRandomEvents) {
             delivered[SequenceId(sequence)] = 0;
           break;
         case 1:
-        case 2: (void)ledger.on_routed(SequenceId(sequence), replica); break;
+        case 2:
+          (void)ledger.on_routed(SequenceId(sequence), replica);
+          break;
         case 3:
           if (random() % 4 == 0) {
             for (const auto& terminal : ledger.on_replica_lost(replica, kLost).terminal) see(terminal);
@@ -241,8 +243,8 @@ TEST(RequestLedger, KeepsItsPromiseUnderRandomEvents) {
           const auto next = delivered[SequenceId(sequence)];
           const auto index = random() % 10 == 0 ? static_cast<std::uint32_t>(random() % 5) : next;
           const auto finish = random() % 20 == 0 ? FinishReason::kStop : FinishReason::kNone;
-          if (const auto delta = ledger.on_delta(
-                  token(sequence, index, 1, static_cast<std::uint32_t>(random() % 3), finish)))
+          if (const auto delta =
+                  ledger.on_delta(token(sequence, index, 1, static_cast<std::uint32_t>(random() % 3), finish)))
             see(*delta);
         }
       }

@@ -86,7 +86,8 @@ TYPED_TEST(EveryMessage, WithAFlippedBitIsRefusedOrValid) {
     const Words words = encode(TypeParam::random(random)).words;
     for (int flips = 0; flips < 200; ++flips) {
       Words flipped = words;
-      for (int bit = 0; bit <= flips % 3; ++bit) flipped[random() % flipped.size()] ^= std::uint64_t{1} << (random() % 64);
+      for (int bit = 0; bit <= flips % 3; ++bit)
+        flipped[random() % flipped.size()] ^= std::uint64_t{1} << (random() % 64);
       const auto decoded = TypeParam::decode(flipped);
       if (!decoded) continue;
       EXPECT_TRUE(validate(*decoded).ok()) << validate(*decoded).message();
@@ -155,8 +156,8 @@ TEST(StepResultCodec, RefusesWhatAReplicaCouldNotBelieve) {
     StepResult result;
     result.step = StepId(1);
     result.sampled.push_back({.sequence = SequenceId(1), .output_index = 0, .token = 3, .top = {}});
-    result.outputs.push_back({.sequence = SequenceId(1), .position = 0, .rows = 1, .layers = 1, .width = 2,
-                              .values = {1.0F, NAN}});
+    result.outputs.push_back(
+        {.sequence = SequenceId(1), .position = 0, .rows = 1, .layers = 1, .width = 2, .values = {1.0F, NAN}});
     EXPECT_TRUE(decode_step_result(encode(result).words).has_value());
     spoil(result);
     return !decode_step_result(encode(result).words).has_value();

@@ -24,9 +24,7 @@ std::vector<BlockId> block_ids(Random& random, std::size_t most) {
   return blocks;
 }
 
-scheduler::OutputSelector selector(Random& random) {
-  return static_cast<scheduler::OutputSelector>(below(random, 7));
-}
+scheduler::OutputSelector selector(Random& random) { return static_cast<scheduler::OutputSelector>(below(random, 7)); }
 
 sampling::SamplingParams sampling_params(Random& random) {
   sampling::SamplingParams params;

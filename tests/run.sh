@@ -68,7 +68,7 @@ if [ $python_ok = 1 ]; then
   fi
   if [ $smollm2_ok = 1 ] && [ $llama3_ok = 1 ]; then
     run "tokenizer parity, 20,000 strings and more" "$python" tests/e2e/tokenizer_parity.py \
-      --dump "$release/bin/tokenizer_dump" --llama3 "$llama3_tokenizer" --smollm2 "$smollm2"
+      --llama3 "$llama3_tokenizer" --smollm2 "$smollm2" "$release/bin/tokenizer_dump"
   else
     skip "tokenizer parity" "a vocabulary could not be fetched"
   fi

@@ -16,7 +16,19 @@ namespace {
 
 // A config may claim any length; past this the caller must ask for it (the RoPE table grows with it).
 constexpr std::int64_t kDefaultModelLenMax = std::int64_t{1} << 18;
+// A step that computes slower than this hangs. Pessimistic: a loaded machine, one thread a rank.
+constexpr double kSlowestFlops = 2e9;
+constexpr double kSlowestFlopsReference = 1e8;
 constexpr double kKvShareOfFreeMemory = 0.5;  // when neither --num-blocks nor --kv-cache-memory says otherwise
+
+// Far above any honest step of this model: the largest step's multiply-adds at the slowest rate, at least two minutes.
+std::chrono::milliseconds step_timeout(const model::LlamaConfig& config, std::int64_t rows, CpuIsa isa) {
+  const double hidden = config.hidden_size;
+  const double layer = hidden * (2.0 * config.query_size() + 2.0 * config.kv_size() + 3.0 * config.intermediate_size);
+  const double flops = 2.0 * static_cast<double>(rows) * (config.layers * layer + hidden * config.vocab_size);
+  const double seconds = flops / (isa == CpuIsa::kReference ? kSlowestFlopsReference : kSlowestFlops);
+  return std::chrono::milliseconds(static_cast<std::int64_t>(std::max(120.0, seconds) * 1e3));
+}
 
 std::string gigabytes(double bytes) {
   char text[32];
@@ -206,6 +218,8 @@ Status Engine::start_cluster(const EngineOptions& options) {
   cluster.replicas = static_cast<std::uint32_t>(options.data_parallel);
   cluster.ranks = static_cast<std::uint32_t>(options.tensor_parallel);
   cluster.wire_roundtrip = options.wire_roundtrip;
+  cluster.step_timeout =
+      step_timeout(description_.config, cluster.scheduler.max_num_batched_tokens, options.isa);
 
   const int threads = options.threads > 0 ? options.threads : usable_cpus();
   facts_.threads_per_rank = std::max(1, threads / (options.tensor_parallel * options.data_parallel));
@@ -223,7 +237,8 @@ Status Engine::start_cluster(const EngineOptions& options) {
   auto groups = std::make_shared<std::vector<Group>>();  // [replica][rank]; aborted from any thread, never changed
   for (int replica = 0; replica < options.data_parallel; ++replica) {
     Group group;
-    for (auto& member : make_local_group(options.tensor_parallel)) group.emplace_back(std::move(member));
+    for (auto& member : make_local_group(options.tensor_parallel, {.deadline_ms = cluster.step_timeout.count()}))
+      group.emplace_back(std::move(member));
     groups->push_back(std::move(group));
   }
   const CpuDeviceConfig device_config{options.isa, facts_.threads_per_rank};

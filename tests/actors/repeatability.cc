@@ -37,6 +37,7 @@ struct Axis {
   int rounds = 1;                               // > 1: later rounds hit the prefix cache
   bool must_preempt = false;
   bool must_differ = false;                     // the planted kernel
+  std::size_t requests_max = 100;               // the reference kernels run whole models slowly: few tokens
 };
 
 // A kernel that adds rows of large batches in another order: what a split-K or a batch-shaped tile does.
@@ -167,12 +168,14 @@ Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, i
   axis.change(options);
   auto engine = Engine::start(std::move(options));
   if (!engine) return fail(engine.error());
-  const auto requests = make_requests((*engine)->config().vocab_size, temperature, long_one);
+  auto requests = make_requests((*engine)->config().vocab_size, temperature, long_one);
+  if (requests.size() > axis.requests_max) requests.resize(axis.requests_max);
 
   Outcome outcome;
   std::uint64_t next_id = 1;
   for (int round = 0; round < axis.rounds; ++round) {
-    const std::size_t total = std::max(requests.size(), static_cast<std::size_t>(axis.batch));
+    const std::size_t total = axis.requests_max < 100 ? requests.size()
+                                                      : std::max(requests.size(), static_cast<std::size_t>(axis.batch));
     std::vector<std::vector<scheduler::SampledToken>> tokens(total);
     for (std::size_t begin = 0; begin < total; begin += static_cast<std::size_t>(axis.batch)) {
       const std::size_t end = std::min(total, begin + static_cast<std::size_t>(axis.batch));
@@ -226,7 +229,7 @@ std::vector<Axis> axes(bool full) {
     list.push_back({"block size " + std::to_string(size), 2, [size](EngineOptions& o) { o.block_size = size; }});
   list.push_back({"codec round trip", 7, [](EngineOptions& o) { o.wire_roundtrip = true; }});
   list.push_back({"one step ahead off", 7, [](EngineOptions& o) { o.scheduler.steps_ahead = 1; }});
-  list.push_back({"isa reference", 7, [](EngineOptions& o) { o.isa = CpuIsa::kReference; }});
+  list.push_back({"isa reference", 5, [](EngineOptions& o) { o.isa = CpuIsa::kReference; }, 1, false, false, 5});
   list.push_back({"isa avx2", 7, [](EngineOptions& o) { o.isa = CpuIsa::kAvx2; }});
   list.push_back({"isa avx512", 7, [](EngineOptions& o) { o.isa = CpuIsa::kAvx512; }});
   list.push_back({"all at once", 32, [](EngineOptions& o) {
@@ -283,7 +286,9 @@ void test_model(const Model& model, float temperature, bool full, std::map<std::
       digests[label] = joined(baseline);
     }
     std::string wrong;
-    if ((outcome->digests == baseline) == axis.must_differ)
+    const std::vector<std::string> same_requests(
+        baseline.begin(), baseline.begin() + static_cast<std::ptrdiff_t>(outcome->digests.size()));
+    if ((outcome->digests == same_requests) == axis.must_differ)
       wrong = axis.must_differ ? "the planted fault was not found" : "other bits than alone";
     if (axis.must_preempt && outcome->preemptions == 0) wrong = "nothing was preempted";
     if (axis.rounds > 1 && outcome->cached_tokens == 0) wrong = "the prefix cache was never hit";

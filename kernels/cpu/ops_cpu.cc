@@ -36,6 +36,8 @@ class Scratch {
 // Below this many elements a row operation is done before another thread would have woken up (about 1 us).
 constexpr std::int64_t kAloneElements = 16384;
 constexpr std::int64_t kAloneExps = 4096;  // the same where each element costs an exp
+// Multiply-adds of a product or an attention that take about 2 us on one thread.
+constexpr std::int64_t kAloneProducts = 131072;
 // Up to here (128 KiB) every thread packs x for itself: cheaper than one more meeting of all threads.
 constexpr std::int64_t kPrivateX = 32768;
 // Packed x beyond half of a 1 MiB L2: panels then take turns on a K block of x, as many as keep their sums in
@@ -134,8 +136,9 @@ class CpuOps final : public Ops {
     std::int32_t kv_head;
     std::int64_t begin;  // virtual rows
     std::int64_t end;
+    std::int64_t visible;     // positions its last row sees
+    std::int64_t partitions;  // that hold them
     std::int64_t partials;    // where its partials are, when partitions are apart
-    std::int64_t partitions;  // visible to its last row
   };
 
   template <class Body>
@@ -197,13 +200,18 @@ void CpuOps::matmul(const TensorView& x, const PackedMatrix& w, const float* bia
   if (x_floats <= kPrivateX) {
     float* scratch = thread_scratch(x_floats + tile_floats);
     const std::int64_t stride = round_up(x_floats + tile_floats, 16);
-    pool_.parallel_for(panels, [&](std::int64_t begin, std::int64_t end, int thread) {
+    const auto multiply = [&](std::int64_t begin, std::int64_t end, int thread) {
       float* mine = scratch + thread * stride;
       MatmulArgs own = args;
       kernels_.pack_x(x, k_padded, tiles, 0, tiles, mine + tile_floats);
       own.x = mine + tile_floats;
       kernels_.matmul(own, begin, end, mine);
-    });
+    };
+    if (x_floats * w.outputs <= kAloneProducts) {
+      multiply(0, panels, 0);
+    } else {
+      pool_.parallel_for(panels, multiply);
+    }
     return;
   }
 
@@ -247,9 +255,9 @@ void CpuOps::list_items(const AttentionBatch& batch, std::int32_t kv_heads) {
       const std::int64_t group = heads_begin_[kv_head + 1] - heads_begin_[kv_head];
       const std::int64_t tiles = tile_count(rows * group, kernels_.tile_rows);
       for (std::int64_t t = 0; t < tiles; t++) {
-        AttentionItem item{s, kv_head, tile_row(rows * group, tiles, t), tile_row(rows * group, tiles, t + 1), 0, 0};
-        const std::int64_t visible = batch.context_length[s] - rows + (item.end - 1) / group + 1;
-        item.partitions = (visible + kPartition - 1) / kPartition;
+        AttentionItem item{s, kv_head, tile_row(rows * group, tiles, t), tile_row(rows * group, tiles, t + 1), 0, 0, 0};
+        item.visible = batch.context_length[s] - rows + (item.end - 1) / group + 1;
+        item.partitions = (item.visible + kPartition - 1) / kPartition;
         item.partials = partials;
         partials += (item.end - item.begin) * item.partitions;
         items_.push_back(item);
@@ -285,13 +293,23 @@ void CpuOps::attention(const TensorView& q, const KvView& kv, const AttentionBat
   float* scratch = thread_scratch(scratch_floats);
   const auto items = static_cast<std::int64_t>(items_.size());
 
+  std::int64_t products = 0;
+  for (const AttentionItem& item : items_) {
+    products += (item.end - item.begin) * item.visible * 2 * kv.layout.head_dim;
+  }
   const std::int64_t evenly = 4 * std::int64_t{pool_.threads()};
-  if (pool_.threads() == 1 || items >= evenly) {
-    for_tasks(items, [&](std::int64_t i, int thread) {
+  const bool alone = pool_.threads() == 1 || products <= kAloneProducts;
+  if (alone || items >= evenly) {
+    const auto attend = [&](std::int64_t i, int thread) {
       const AttentionItem& item = items_[static_cast<std::size_t>(i)];
       const AttentionUnit unit = unit_of(item, q, kv, batch, out);
       kernels_.attention(unit, item.begin, item.end, scratch + thread * scratch_floats);
-    });
+    };
+    if (alone) {
+      for (std::int64_t i = 0; i < items; i++) attend(i, 0);
+    } else {
+      for_tasks(items, attend);
+    }
     return;
   }
 

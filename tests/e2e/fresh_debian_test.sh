@@ -17,12 +17,13 @@ cleanup() {
   [ -n "$kept" ] || rm -rf "$folder"
 }
 trap cleanup EXIT
-debootstrap --variant=minbase --include=ca-certificates,git bookworm "$folder" http://deb.debian.org/debian >/dev/null
+[ -x "$folder/bin/sh" ] || debootstrap --variant=minbase --include=ca-certificates,git bookworm "$folder" http://deb.debian.org/debian >/dev/null
 mount -t proc proc "$folder/proc"
 mount --bind /dev "$folder/dev"
 cp /etc/resolv.conf "$folder/etc/resolv.conf"
 cp /etc/ssl/certs/ca-certificates.crt "$folder/etc/ssl/certs/ca-certificates.crt"
 grep -lE '^ *Acquire' /etc/apt/apt.conf.d/* 2>/dev/null | xargs -r cp -t "$folder/etc/apt/apt.conf.d/"
+rm -rf "$folder/root/herd"
 git clone -q "$root" "$folder/root/herd"
 environment=(HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8)
 for name in http_proxy https_proxy no_proxy PIP_INDEX_URL PIP_CERT SSL_CERT_FILE; do

@@ -65,7 +65,8 @@ class RandomSource : public WeightSource {
   std::int64_t full_columns(const std::string& name) const {
     if (name.find("o_proj.weight") != std::string::npos) return config_.query_size();
     if (name.find("down_proj.weight") != std::string::npos) return config_.intermediate_size;
-    if (name.find("embed_tokens") != std::string::npos) return 3;  // unit-sized embeddings
+    // Unit-sized embeddings; as a tied head they would make every logit row a spike at its own token.
+    if (name.find("embed_tokens") != std::string::npos && !config_.tie_word_embeddings) return 3;
     return config_.hidden_size;
   }
   LlamaConfig config_;

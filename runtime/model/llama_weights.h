@@ -54,8 +54,8 @@ class WeightSource {
 };
 
 std::unique_ptr<WeightSource> checkpoint_source(const Checkpoint& checkpoint);
-// Uniform in ±sqrt(3 / columns) for matrices, 1 for norms, small for biases; element (name, row, column) has the same
-// value whatever slice is read. `seed` picks another model.
+// Uniform in ±sqrt(3 / columns) for matrices (an untied embedding: in ±1), 1 for norms, in ±0.1 for biases; element
+// (name, row, column) has the same value whatever slice is read. `seed` picks another model.
 std::unique_ptr<WeightSource> random_source(const LlamaConfig& config, std::uint64_t seed);
 
 struct LoadReport {

@@ -18,8 +18,9 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 
 # header prefix -> pattern of the files that may include it
 FENCES = {
-    "boost/json": r"runtime/.*\.cc$|actors/commands/[a-z_]*json\.cc$|actors/commands/(inspect|bench)\.cc$",
-    "boost/": r"runtime/.*\.cc$|actors/.*\.cc$|actors/link/.*\.cc$",
+    "boost/json": r"runtime/.*\.cc$|actors/openai/.*\.cc$|actors/load/.*json\.cc$|actors/commands/[a-z_]*json\.cc$|actors/commands/(inspect|bench)\.cc$",
+    "boost/": r"runtime/.*\.cc$|actors/(http|openai|load)/.*\.cc$|actors/http/[a-z_]*-inl\.h$|actors/commands/.*\.cc$|actors/link/.*\.cc$",
+    "openssl/": r"actors/http/.*\.cc$|actors/access/.*\.cc$|actors/link/.*\.cc$",
     "pcre2.h": r"runtime/tokenizer/.*\.cc$",
     "sentencepiece": r"runtime/tokenizer/.*\.cc$",
     "CLI/": r"actors/commands/.*\.cc$|actors/main\.cc$",
@@ -36,7 +37,7 @@ FENCES = {
 }
 # Time, randomness and the environment enter through these files only.
 CLOCK = re.compile(r"std::random_device|getenv\(|system_clock::now|\brand\(\)")
-CLOCK_FILES = re.compile(r"actors/(main|commands/.*|in_process_cluster)\.cc$")
+CLOCK_FILES = re.compile(r"actors/(main|commands/.*|in_process_cluster|api/api_clock)\.cc$")
 PURE = re.compile(r"(runtime/(kv/(?!kv_storage)|scheduler/|sampling/sampling_params|parallel/)|cluster/routing/).*")
 STEADY = re.compile(r"steady_clock::now|std::thread|std::mutex")
 

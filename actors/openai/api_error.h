@@ -1,0 +1,42 @@
+#pragma once
+// ApiError: a refusal in OpenAI's shape: {"error": {"message", "type", "param", "code"}}. What the client sees comes from
+// here, never from an exception or a path of ours.
+
+#include <string>
+
+#include <tl/expected.hpp>
+
+#include "kernels/status.h"
+
+namespace herd::openai {
+
+struct ApiError {
+  int status = 400;                          // HTTP
+  std::string type = "BadRequestError";      // vLLM's names: BadRequestError, NotFoundError, …
+  std::string message;
+  std::string param;                         // the field, such as "messages[2].content"; empty: null
+  std::string code;                          // OpenAI's, such as "context_length_exceeded"; empty: the status as a number
+  int retry_after_s = 0;                     // > 0: Retry-After
+  bool operator==(const ApiError&) const = default;
+};
+
+template <class T>
+using ApiExpected = tl::expected<T, ApiError>;
+
+inline tl::unexpected<ApiError> refuse(ApiError error) { return tl::unexpected<ApiError>(std::move(error)); }
+
+[[nodiscard]] ApiError bad_field(std::string param, std::string message);            // 400
+[[nodiscard]] ApiError context_length_exceeded(std::string message);                 // 400, OpenAI's code
+[[nodiscard]] ApiError unauthorized();                                               // 401, code invalid_api_key
+[[nodiscard]] ApiError not_found(std::string message, std::string code = "");        // 404
+[[nodiscard]] ApiError method_not_allowed(const std::string& allowed);               // 405
+[[nodiscard]] ApiError timed_out(std::string message);                               // 408
+[[nodiscard]] ApiError quota(std::string message, int retry_after_s);                // 429, code rate_limit_exceeded
+[[nodiscard]] ApiError overloaded(std::string message, int retry_after_s);           // 503
+[[nodiscard]] ApiError internal_error();                                             // 500, fixed text
+// What a Status of the engine means to a client.
+[[nodiscard]] ApiError error_of(const Status& status);
+
+[[nodiscard]] std::string to_json(const ApiError& error);  // the body, UTF-8
+
+}  // namespace herd::openai

@@ -1,0 +1,82 @@
+#pragma once
+// ServingMetrics: every metric of an endpoint, once, under the names dashboards already query (vLLM's `vllm:*` with
+// labels model_name and engine; what only herd has is herd_*). prometheus-cpp stays in the .cc. Any thread.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/kv/block_manager.h"
+#include "runtime/scheduler/scheduler.h"
+#include "runtime/scheduler/step_plan.h"
+
+namespace herd::observability {
+
+struct ServingMetricsConfig {
+  std::string model_name;
+  std::uint32_t replicas = 1;              // label engine: "0", "1", …
+  std::int64_t max_model_len = 0;          // last bucket of the token-count histograms
+  std::uint32_t block_size = 0;            // vllm:cache_config_info
+  std::uint64_t num_blocks = 0;
+  bool prefix_caching = true;
+  std::uint64_t weight_bytes_per_step = 0;   // read by one step, all ranks of a replica
+  std::uint64_t kv_bytes_per_token = 0;
+  double read_bytes_per_s = 0;               // measured at start; 0: not measured, the share is not exported
+};
+
+// How one request went; observed when it ended.
+struct RequestRecord {
+  std::string finished_reason;             // "stop", "length", "abort", "error"
+  std::uint32_t engine = 0;                // replica that ran it
+  std::uint32_t n = 1;
+  std::uint32_t max_tokens = 0;
+  std::uint32_t prompt_tokens = 0;
+  std::uint32_t generation_tokens = 0;     // of all choices
+  std::uint32_t cached_tokens = 0;
+  std::uint32_t longest_choice_tokens = 0;
+  double queue_s = -1;                     // arrival -> first computed; negative: never got there
+  double prefill_s = -1;                   // first computed -> first token
+  double decode_s = -1;                    // first token -> last token
+  double e2e_s = 0;                        // arrival -> end
+  bool resumed = false;
+};
+
+class ServingMetrics {
+ public:
+  explicit ServingMetrics(const ServingMetricsConfig& config);
+  ~ServingMetrics();
+
+  void on_first_token(double ttft_s);      // arrival -> first token of a request
+  void on_token_gap(double itl_s);         // between two tokens of one choice
+  void on_request_end(const RequestRecord& record);
+  void on_refused(const char* reason);     // vllm:admission_rejections{reason}; names of refusal_name()
+  // A step of a replica is done. step_s: plan sent -> results of all ranks.
+  void on_step(std::uint32_t replica, const scheduler::StepStats& stats, double step_s);
+  void on_http_response(const char* route, int status, double seconds);  // route: the pattern, never the target
+
+  // Gauges and counters that others keep: handed in before each scrape.
+  struct Snapshot {
+    struct Replica {
+      bool serving = false;
+      scheduler::SchedulerStats scheduler;
+    };
+    std::vector<Replica> replicas;
+    std::uint64_t gateway_waiting = 0;     // requests not yet with a replica
+    std::uint64_t gateway_waiting_tokens = 0;
+    std::uint64_t connections_open = 0;
+    std::uint64_t streams_cut = 0;
+    std::uint64_t replayed = 0;            // attempts after the first
+    std::uint64_t tokens_delivered = 0;
+    double capacity_tokens_per_s = 0;      // the admission's measured rate
+  };
+  void set(const Snapshot& snapshot);
+
+  [[nodiscard]] std::string render() const;  // Prometheus text format 0.0.4
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace herd::observability

@@ -61,6 +61,7 @@ class RequestLedger {
   [[nodiscard]] std::optional<scheduler::TokenDelta> on_unroutable(SequenceId sequence, const Status& why);
 
   // The delta to pass on, or nothing when it is stale or a duplicate. A token out of order ends the sequence.
+  // Cache hits and times are passed on as they come: they are those of the attempt that made the delta.
   [[nodiscard]] std::optional<scheduler::TokenDelta> on_delta(const scheduler::TokenDelta& delta);
 
   // The client is gone or too slow (`why` not ok). The terminal delta, and who must be told to stop.

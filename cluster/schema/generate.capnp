@@ -46,7 +46,10 @@ struct TokenDelta {
   outputs @3 :List(OutputRows);     # rows asked for by Submission.output; at most 8
   finish @4 :FinishReason;
   error @5 :Ids.Status;             # why it ended so; null when there is nothing to say
-  cachedTokens @6 :UInt32;          # prompt tokens served from the prefix cache; on the terminal delta
+  cachedTokens @6 :UInt32;          # prompt tokens served from the prefix cache; from the first token on
+  queuedSeconds @7 :Float32;        # submission to first plan, of this attempt; finite, not negative
+  prefillSeconds @8 :Float32;       # first plan to first token, of this attempt; finite, not negative
+  preemptions @9 :UInt32;           # on the terminal delta
 }
 
 enum FinishReason {

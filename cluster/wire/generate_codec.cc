@@ -1,5 +1,7 @@
 #include "cluster/wire/generate_codec.h"
 
+#include <cmath>
+
 #include "cluster/schema/generate.capnp.h"
 #include "cluster/wire/flat_message.h"
 #include "cluster/wire/schema_values.h"
@@ -63,6 +65,8 @@ void check(const TokenDelta& delta) {
   }
   require(delta.finish != FinishReason::kNone || delta.error.ok(), "an error before the end");
   require(delta.cached_tokens <= kSequenceTokensMax, "too many cached tokens");
+  for (const float seconds : {delta.queued_s, delta.prefill_s})
+    require(std::isfinite(seconds) && seconds >= 0.0F, "seconds not finite or negative");
 }
 
 void check(const Submission& submission) {
@@ -86,6 +90,9 @@ void write(schema::TokenDelta::Builder to, const TokenDelta& delta) {
   to.setFinish(to_schema(delta.finish));
   if (!delta.error.ok()) wire::write(to.initError(), delta.error);
   to.setCachedTokens(delta.cached_tokens);
+  to.setQueuedSeconds(delta.queued_s);
+  to.setPrefillSeconds(delta.prefill_s);
+  to.setPreemptions(delta.preemptions);
 }
 
 TokenDelta read(schema::TokenDelta::Reader from) {
@@ -100,6 +107,9 @@ TokenDelta read(schema::TokenDelta::Reader from) {
   delta.finish = read_finish(from.getFinish());
   if (from.hasError()) delta.error = read_status(from.getError());
   delta.cached_tokens = from.getCachedTokens();
+  delta.queued_s = from.getQueuedSeconds();
+  delta.prefill_s = from.getPrefillSeconds();
+  delta.preemptions = from.getPreemptions();
   return delta;
 }
 

@@ -183,7 +183,8 @@ void Scheduler::end_sequence(Slot slot, TokenDelta& delta, FinishReason reason, 
   delta.attempt = sequence.attempt;
   delta.finish = reason;
   delta.error = std::move(error);
-  delta.cached_tokens = sequence.cached_tokens;
+  report_service(sequence, delta);
+  delta.preemptions = sequence.preemptions;
   switch (reason) {
     case FinishReason::kStop:
       ++counters_.finished_stop;

@@ -148,15 +148,16 @@ class Scheduler {
   void preempt_forced();
   void plan_decodes(StepPlan& plan, PlanInFlight& record, Budget& budget);
   void plan_prefills(StepPlan& plan, PlanInFlight& record, Budget& budget);
-  void plan_admissions(StepPlan& plan, PlanInFlight& record, Budget& budget);
+  void plan_admissions(StepPlan& plan, PlanInFlight& record, Budget& budget, Instant now);
   void plan_prefill_chunk(Slot slot, StepPlan& plan, PlanInFlight& record, Budget& budget);
   void add_slice(Slot slot, std::uint32_t rows, bool sample, StepPlan& plan, PlanInFlight& record);
   bool ensure_slot_for_decode(Slot slot, Budget& budget);
   void preempt(std::size_t index);  // of running_
 
-  void take_slice(const SliceInFlight& slice, const StepResult& result, std::size_t& cursor,
+  void take_slice(const SliceInFlight& slice, const StepResult& result, Instant now, std::size_t& cursor,
                   std::vector<TokenDelta>& deltas);
   void take_token(Slot slot, const SampledToken& sampled, TokenDelta& delta);
+  static void report_service(const Sequence& sequence, TokenDelta& delta);
   void fail_all(const Status& status, std::vector<TokenDelta>& deltas);
   void take_outputs(Sequence& sequence, const SliceInFlight& slice, const StepResult& result, TokenDelta& delta);
   void end_sequence(Slot slot, TokenDelta& delta, FinishReason reason, Status error);

@@ -8,7 +8,7 @@
 
 namespace herd::scheduler {
 
-std::optional<StepPlan> Scheduler::plan_step(Instant /*now*/) {
+std::optional<StepPlan> Scheduler::plan_step(Instant now) {
   if (lost_ || outstanding_.size() >= config_.steps_ahead) return std::nullopt;
   StepPlan plan;
   PlanInFlight record;
@@ -16,7 +16,7 @@ std::optional<StepPlan> Scheduler::plan_step(Instant /*now*/) {
   preempt_forced();
   plan_decodes(plan, record, budget);
   plan_prefills(plan, record, budget);
-  plan_admissions(plan, record, budget);
+  plan_admissions(plan, record, budget, now);
   plan.released = std::exchange(released_, {});
   if (plan.slices.empty() && plan.released.empty()) {
     HERD_CHECK(!outstanding_.empty() || (running_.empty() && waiting_.empty()),
@@ -78,6 +78,7 @@ void Scheduler::preempt(std::size_t index) {
   running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(index));
   start_draining(slot);
   sequences_[slot].state = SequenceState::kPreempting;
+  ++sequences_[slot].preemptions;
   ++counters_.preemptions;
   settle(slot);
 }
@@ -89,7 +90,7 @@ void Scheduler::plan_prefills(StepPlan& plan, PlanInFlight& record, Budget& budg
   }
 }
 
-void Scheduler::plan_admissions(StepPlan& plan, PlanInFlight& record, Budget& budget) {
+void Scheduler::plan_admissions(StepPlan& plan, PlanInFlight& record, Budget& budget, Instant now) {
   // Strictly in order: a head that does not fit yet is not overtaken, so nobody starves within a priority.
   while (!waiting_.empty() && running_.size() < config_.max_num_seqs && budget.rows > 0 && budget.prefills > 0 &&
          budget.stalled == 0) {
@@ -109,8 +110,11 @@ void Scheduler::plan_admissions(StepPlan& plan, PlanInFlight& record, Budget& bu
     sequence.computed_tokens = admission->cached_tokens;
     sequence.sent_blocks = admission->cached_blocks;
     sequence.sampled_since_admission = false;
-    if (!sequence.was_admitted) sequence.cached_tokens = std::min(admission->cached_tokens, sequence.prompt_tokens);
-    sequence.was_admitted = true;
+    if (!sequence.was_admitted) {
+      sequence.was_admitted = true;
+      sequence.cached_tokens = std::min(admission->cached_tokens, sequence.prompt_tokens);
+      sequence.first_planned_at = now;
+    }
     running_.insert(
         std::ranges::upper_bound(running_, rank_of(slot), {}, [this](Slot other) { return rank_of(other); }), slot);
     plan.started.push_back(

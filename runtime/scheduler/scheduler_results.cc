@@ -43,7 +43,7 @@ Status not_finite(std::uint32_t output_index) {
 
 }  // namespace
 
-std::vector<TokenDelta> Scheduler::on_step_done(const StepResult& result, Instant /*now*/) {
+std::vector<TokenDelta> Scheduler::on_step_done(const StepResult& result, Instant now) {
   std::vector<TokenDelta> deltas;
   if (lost_ || outstanding_.empty() || result.epoch != epoch_ || result.step != outstanding_.front().step) {
     ++counters_.stale_results;
@@ -58,7 +58,7 @@ std::vector<TokenDelta> Scheduler::on_step_done(const StepResult& result, Instan
   if (result.status.ok()) {
     deltas.reserve(record.slices.size());
     std::size_t cursor = 0;
-    for (const SliceInFlight& slice : record.slices) take_slice(slice, result, cursor, deltas);
+    for (const SliceInFlight& slice : record.slices) take_slice(slice, result, now, cursor, deltas);
   } else {
     fail_all(result.status, deltas);
   }
@@ -77,7 +77,7 @@ void Scheduler::fail_all(const Status& status, std::vector<TokenDelta>& deltas) 
   for (const auto& [arrival, slot] : open) end_sequence(slot, deltas.emplace_back(), FinishReason::kFailed, status);
 }
 
-void Scheduler::take_slice(const SliceInFlight& slice, const StepResult& result, std::size_t& cursor,
+void Scheduler::take_slice(const SliceInFlight& slice, const StepResult& result, Instant now, std::size_t& cursor,
                            std::vector<TokenDelta>& deltas) {
   Sequence& sequence = sequences_[slice.slot];
   const SampledToken* sampled = find_sampled(result, sequence.id, cursor);
@@ -96,14 +96,27 @@ void Scheduler::take_slice(const SliceInFlight& slice, const StepResult& result,
                  {StatusCode::kInternal, "the step's result lacks the token of this sequence"});
   } else {
     take_outputs(sequence, slice, result, delta);
+    const bool scored = !sequence.sampling && sequence.computed_tokens == sequence.num_tokens();
+    if ((slice.sample || scored) && !sequence.prefilled) {
+      sequence.prefilled = true;
+      sequence.prefill_s = static_cast<float>(seconds_between(sequence.first_planned_at, now));
+    }
+    if (sequence.prefilled) report_service(sequence, delta);
     if (slice.sample) {
       take_token(slice.slot, *sampled, delta);
-    } else if (!sequence.sampling && sequence.computed_tokens == sequence.num_tokens()) {
+    } else if (scored) {
       end_sequence(slice.slot, delta, FinishReason::kLength, {});
     }
   }
   if (delta.has_token || delta.finish != FinishReason::kNone || !delta.outputs.empty())
     deltas.push_back(std::move(delta));
+}
+
+void Scheduler::report_service(const Sequence& sequence, TokenDelta& delta) {
+  if (!sequence.was_admitted) return;
+  delta.cached_tokens = sequence.cached_tokens;
+  delta.queued_s = static_cast<float>(seconds_between(sequence.submitted_at, sequence.first_planned_at));
+  delta.prefill_s = sequence.prefill_s;
 }
 
 void Scheduler::take_token(Slot slot, const SampledToken& sampled, TokenDelta& delta) {

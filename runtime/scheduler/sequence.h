@@ -47,6 +47,10 @@ struct Sequence {
   bool sampled_since_admission = false;
   bool was_admitted = false;
   std::uint32_t cached_tokens = 0;     // prompt tokens from the prefix cache at the first admission
+  Instant first_planned_at;            // valid when was_admitted: admission computes rows in the same plan
+  bool prefilled = false;              // the first token is there (scoring: the last row)
+  float prefill_s = 0.0F;              // 0 until prefilled
+  std::uint32_t preemptions = 0;
   std::uint32_t output_rows_sent = 0;  // rows [0, sent) went out in deltas; a recomputed row is not sent again
 
   [[nodiscard]] std::uint32_t num_tokens() const { return static_cast<std::uint32_t>(tokens.size()); }

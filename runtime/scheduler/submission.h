@@ -56,7 +56,12 @@ struct TokenDelta {
   std::vector<OutputRows> outputs;     // rows asked for by the submission's OutputSelector
   FinishReason finish = FinishReason::kNone;
   Status error;                        // kFailed, kRefused
-  std::uint32_t cached_tokens = 0;     // prompt tokens served from the prefix cache; set on the terminal delta
+  // Of this attempt alone, also after a failover: another replica's cache and queue are other facts. Set on the
+  // first token's delta, on every later one and on the terminal one; 0 before.
+  std::uint32_t cached_tokens = 0;     // prompt tokens served from the prefix cache
+  float queued_s = 0.0F;               // from the submission to the first plan that computes rows of it
+  float prefill_s = 0.0F;              // from that plan to the first token (scoring: to the end); 0 without one
+  std::uint32_t preemptions = 0;       // how often it gave its blocks up; on the terminal delta
   bool operator==(const TokenDelta&) const = default;
 };
 

@@ -4,6 +4,7 @@
 // configuration and leaves out a random half of the features (Groce et al., Swarm Testing, ISSTA 2012).
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <iterator>
 #include <map>
@@ -240,6 +241,11 @@ class Episode {
       ASSERT_EQ(delta.token.token, expected.stream.tokens[expected.next]) << "sequence " << delta.sequence.value;
       ++expected.next;
       ++totals_.tokens;
+    }
+    ASSERT_TRUE(std::isfinite(delta.queued_s) && delta.queued_s >= 0.0F);
+    ASSERT_TRUE(std::isfinite(delta.prefill_s) && delta.prefill_s >= 0.0F);
+    if (delta.has_token) {
+      ASSERT_GT(delta.prefill_s, 0.0F) << "time moves on with every event";
     }
     if (delta.finish == FinishReason::kNone) {
       ASSERT_TRUE(delta.has_token || !delta.outputs.empty());

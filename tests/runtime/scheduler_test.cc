@@ -332,6 +332,53 @@ TEST_F(SchedulerTest, SecondPromptStartsWithTheCachedPrefixOfTheFirst) {
   EXPECT_EQ(done(result_of(second)).front().cached_tokens, 32U);
 }
 
+// Submitted at 1 s, planned at 3 s, first token at 3.5 s; preempted once; the cache holds 32 of its tokens.
+//   expect  every delta from the first token on says so, the last one also how often it was preempted
+TEST_F(SchedulerTest, DeltasTellCacheHitsAndWaitingTimesFromTheFirstTokenOn) {
+  SchedulerConfig config = config_of(40);
+  config.steps_ahead = 1;
+  config.prefill_chunk_max = 16;
+  start(config);
+  submit(submission_of(1, 40, 1));
+  while (!scheduler_->idle()) step();
+  Submission again = submission_of(1, 40, 3);
+  again.sequence = SequenceId{2};
+  again.tokens.resize(60, 7);
+  again.prompt_tokens = 60;
+  ASSERT_TRUE(scheduler_->on_submit(again, Instant{1'000'000'000}).ok());
+  const auto chunk = scheduler_->plan_step(Instant{3'000'000'000});
+  EXPECT_TRUE(scheduler_->on_step_done(result_of(*chunk), Instant{3'250'000'000}).empty());
+  const auto last_chunk = scheduler_->plan_step(Instant{3'250'000'000});
+  const auto first = scheduler_->on_step_done(result_of(*last_chunk), Instant{3'500'000'000}).front();
+  scheduler_->force_preempt(1);
+  const auto second = step().front();
+  EXPECT_EQ(scheduler_->stats().preemptions, 1U);
+  while (scheduler_->stats().num_running > 0) {
+    const auto deltas = step();
+    if (deltas.empty()) continue;
+    EXPECT_EQ(deltas.front().finish, FinishReason::kLength);
+    EXPECT_EQ(deltas.front().preemptions, 1U);
+    EXPECT_EQ(deltas.front().queued_s, 2.0F);
+    EXPECT_EQ(deltas.front().cached_tokens, 32U) << "of the first admission, not of the return from preemption";
+  }
+  for (const TokenDelta& delta : {first, second}) {
+    EXPECT_TRUE(delta.has_token);
+    EXPECT_EQ(delta.finish, FinishReason::kNone);
+    EXPECT_EQ(delta.cached_tokens, 32U);
+    EXPECT_EQ(delta.queued_s, 2.0F);
+    EXPECT_EQ(delta.prefill_s, 0.5F);
+    EXPECT_EQ(delta.preemptions, 0U) << "only the last delta counts";
+  }
+}
+
+TEST_F(SchedulerTest, SequenceAbortedInTheQueueReportsNoService) {
+  start(config_of(40));
+  ASSERT_TRUE(scheduler_->on_submit(submission_of(1, 10, 10), Instant{5}).ok());
+  const auto delta = scheduler_->on_abort(SequenceId{1});
+  EXPECT_EQ(delta->queued_s, 0.0F);
+  EXPECT_EQ(delta->prefill_s, 0.0F);
+}
+
 TEST_F(SchedulerTest, NanEndsItsSequenceOnlyAndIsNotCached) {
   start(config_of(40));
   submit(submission_of(1, 40, 5));

@@ -191,6 +191,25 @@ TEST(SubmissionCodec, RefusesWhatAGatewayMustNotAccept) {
   EXPECT_TRUE(refused([](Submission& submission) { submission.sampling.logprobs = 21; }));
 }
 
+TEST(DeltasCodec, RefusesWhatAGatewayCouldNotBelieve) {
+  const auto refused = [](auto spoil) {
+    TokenDelta delta;
+    delta.sequence = SequenceId(1);
+    delta.has_token = true;
+    delta.token.sequence = SequenceId(1);
+    delta.queued_s = 0.5F;
+    EXPECT_TRUE(decode_token_deltas(encode(std::span(&delta, 1)).words).has_value());
+    spoil(delta);
+    return !decode_token_deltas(encode(std::span(&delta, 1)).words).has_value();
+  };
+  EXPECT_TRUE(refused([](TokenDelta& delta) { delta.queued_s = -0.5F; }));
+  EXPECT_TRUE(refused([](TokenDelta& delta) { delta.queued_s = NAN; }));
+  EXPECT_TRUE(refused([](TokenDelta& delta) { delta.prefill_s = INFINITY; }));
+  EXPECT_TRUE(refused([](TokenDelta& delta) { delta.cached_tokens = kSequenceTokensMax + 1; }));
+  EXPECT_TRUE(refused([](TokenDelta& delta) { delta.token.sequence = SequenceId(2); }));
+  EXPECT_TRUE(refused([](TokenDelta& delta) { delta.error = {StatusCode::kInternal, "not the end"}; }));
+}
+
 TEST(DeltasCodec, CutsAnErrorMessageThatIsTooLong) {
   TokenDelta delta;
   delta.sequence = SequenceId(1);

@@ -1,5 +1,8 @@
-// Frames of released protocol versions still decode to the values they were made of. tests/cluster/wire/golden/v1.hex
-// was written once by the first encoder and never changes; the next protocol version gets a file of its own.
+// Frames of older encoders still decode to the values they were made of, with fields added since at their defaults.
+// Each file in tests/cluster/wire/golden/ was written once and never changes; an encoder that adds fields, and every
+// new protocol version, gets a file of its own:
+//   v1.hex           protocol 1, its first encoder
+//   v1_serving.hex   protocol 1 with what an endpoint reports: waiting times, preemptions, rows and contexts of a step
 
 #include <gtest/gtest.h>
 
@@ -20,7 +23,10 @@ using scheduler::StepResult;
 using scheduler::Submission;
 using scheduler::TokenDelta;
 
-constexpr const char* kGoldenFile = "tests/cluster/wire/golden/v1.hex";
+constexpr const char* kGoldenFolder = "tests/cluster/wire/golden/";
+
+// Which encoder wrote a file: later ones hold all that earlier ones do.
+enum class Encoder { kFirst, kServing };
 
 sampling::SamplingParams golden_sampling() {
   sampling::SamplingParams params;
@@ -70,7 +76,7 @@ scheduler::OutputRows golden_rows() {
   return {.sequence = SequenceId(42), .position = 2, .rows = 1, .layers = 2, .width = 2, .values = {1, -2, 0.5F, 4}};
 }
 
-std::vector<TokenDelta> golden_deltas() {
+std::vector<TokenDelta> golden_deltas(Encoder encoder) {
   TokenDelta token;
   token.sequence = SequenceId(42);
   token.attempt = 1;
@@ -82,6 +88,13 @@ std::vector<TokenDelta> golden_deltas() {
   terminal.finish = scheduler::FinishReason::kFailed;
   terminal.error = {StatusCode::kAborted, "rank 1 is gone"};
   terminal.cached_tokens = 16;
+  if (encoder >= Encoder::kServing) {
+    token.cached_tokens = 32;
+    token.queued_s = 0.25F;
+    token.prefill_s = 1.5F;
+    terminal.queued_s = 8.0F;
+    terminal.preemptions = 3;
+  }
   return {token, terminal};
 }
 
@@ -121,14 +134,14 @@ StepResult golden_result() {
 
 Hello golden_hello() { return {.build_id = "herd 0.1", .model = "llama", .numerics_id = "cpu-1/bf16"}; }
 
-std::vector<Frame> golden_frames() {
-  return {encode(golden_hello()),  encode(golden_submission()), encode(Abort{SequenceId(42)}),
-          encode(golden_deltas()), encode(golden_plan()),       encode(golden_result())};
+std::vector<Frame> golden_frames(Encoder encoder) {
+  return {encode(golden_hello()),         encode(golden_submission()), encode(Abort{SequenceId(42)}),
+          encode(golden_deltas(encoder)), encode(golden_plan()),       encode(golden_result())};
 }
 
-std::vector<std::vector<std::byte>> read_golden() {
+std::vector<std::vector<std::byte>> read_golden(const std::string& name) {
   std::vector<std::vector<std::byte>> frames;
-  std::ifstream file(kGoldenFile);
+  std::ifstream file(kGoldenFolder + name);
   for (std::string line; std::getline(file, line);) {
     if (line.empty() || line[0] == '#') continue;
     std::vector<std::byte> bytes;
@@ -139,8 +152,8 @@ std::vector<std::vector<std::byte>> read_golden() {
   return frames;
 }
 
-TEST(GoldenFrames, OfVersion1StillDecode) {
-  const auto golden = read_golden();
+void expect_decodes(const std::string& name, Encoder encoder) {
+  const auto golden = read_golden(name);
   ASSERT_EQ(golden.size(), 6U) << "run from the repository root";
   std::vector<Frame> frames;
   for (const auto& bytes : golden) {
@@ -153,15 +166,19 @@ TEST(GoldenFrames, OfVersion1StillDecode) {
   EXPECT_EQ(*decode_hello(frames[0].words), golden_hello());
   EXPECT_EQ(*decode_submission(frames[1].words), golden_submission());
   EXPECT_EQ(*decode_abort(frames[2].words), Abort{SequenceId(42)});
-  EXPECT_EQ(*decode_token_deltas(frames[3].words), golden_deltas());
+  EXPECT_EQ(*decode_token_deltas(frames[3].words), golden_deltas(encoder));
   EXPECT_EQ(*decode_step_plan(frames[4].words), golden_plan());
   EXPECT_EQ(*decode_step_result(frames[5].words), golden_result());
 }
 
+TEST(GoldenFrames, OfTheFirstEncoderStillDecode) { expect_decodes("v1.hex", Encoder::kFirst); }
+
+TEST(GoldenFrames, WithWhatAnEndpointReportsStillDecode) { expect_decodes("v1_serving.hex", Encoder::kServing); }
+
 // Not a promise to peers (a newer encoder may add fields), but a change here wants to be meant.
-TEST(GoldenFrames, OfVersion1AreWhatThisBuildWrites) {
-  const auto golden = read_golden();
-  const auto frames = golden_frames();
+TEST(GoldenFrames, OfTheNewestFileAreWhatThisBuildWrites) {
+  const auto golden = read_golden("v1_serving.hex");
+  const auto frames = golden_frames(Encoder::kServing);
   EXPECT_EQ(golden.size(), frames.size());
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const auto bytes = seal(frames[i], Epoch(1), Epoch(7));

@@ -106,6 +106,9 @@ std::vector<scheduler::TokenDelta> random_deltas(Random& random) {
     delta.finish = static_cast<scheduler::FinishReason>(below(random, 6));
     if (delta.finish != scheduler::FinishReason::kNone) delta.error = status(random);
     delta.cached_tokens = static_cast<std::uint32_t>(below(random, 1000));
+    delta.queued_s = between(random, 0.0F, 30.0F);
+    delta.prefill_s = between(random, 0.0F, 3.0F);
+    delta.preemptions = static_cast<std::uint32_t>(below(random, 5));
   }
   return deltas;
 }

@@ -63,7 +63,7 @@ struct ChoiceReport {
 struct ChunkReport {
   std::uint32_t index = 0;
   std::string_view text;                         // may be empty
-  const TokenReport* token = nullptr;            // its logprob, when asked for; null: none
+  std::span<const TokenReport> tokens;           // logprobs, when asked for: its token, or an echoed prompt's tokens
   std::span<const TokenId> token_ids;            // when return_token_ids
   const std::vector<TokenId>* prompt_token_ids = nullptr;  // the first frame of a choice, when return_token_ids
   std::string_view finish_reason;                // empty: null

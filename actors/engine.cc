@@ -218,6 +218,7 @@ Status Engine::start_cluster(const EngineOptions& options) {
   cluster.replicas = static_cast<std::uint32_t>(options.data_parallel);
   cluster.ranks = static_cast<std::uint32_t>(options.tensor_parallel);
   cluster.wire_roundtrip = options.wire_roundtrip;
+  cluster.on_step = options.on_step;
   cluster.step_timeout =
       step_timeout(description_.config, cluster.scheduler.max_num_batched_tokens, options.isa);
 

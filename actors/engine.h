@@ -37,6 +37,7 @@ struct EngineOptions {
   scheduler::SchedulerConfig scheduler;    // block_size, num_blocks, max_model_len are filled in here
   bool hash_logits = false;
   bool wire_roundtrip = false;
+  OnStep on_step;                          // see actors/rank_factory.h; may be empty
   // Where ranks compute; empty: make_cpu_device. Called on each rank's own thread.
   std::function<Expected<std::unique_ptr<Device>>(const CpuDeviceConfig&)> make_device;
   // What a person should know, a line each; may be empty. Warnings are not silenced with the notes.

@@ -61,6 +61,7 @@ struct InProcessCluster::Impl {
                                                      .ranks = config.ranks,
                                                      .make_rank = config.make_rank,
                                                      .abort_replica = config.abort_replica,
+                                                     .on_step = config.on_step,
                                                      .step_timeout = config.step_timeout,
                                                      .wire_roundtrip = config.wire_roundtrip,
                                                      .clock = config.clock},

@@ -28,6 +28,9 @@ struct InProcessClusterConfig {
   RankFactory make_rank;
   // Makes ranks that wait in the replica's collectives return (Collective::abort). Any thread; may be empty.
   std::function<void(ReplicaId, const std::string& reason)> abort_replica;
+  // After every step of a replica; may be empty. On that replica's actor thread, which waits for it; those of several
+  // replicas may run at the same time.
+  OnStep on_step;
   routing::RequestLedgerConfig ledger;
   // start() gives up when not every rank is made by then.
   std::chrono::milliseconds start_timeout{600'000};

@@ -62,9 +62,13 @@ void ReplicaState::on_stop_sequence(SequenceId sequence) {
 
 void ReplicaState::on_step_done(const StepDone& done) {
   if (phase_ == Phase::kEnded) return;
-  auto results = collector_->on_result(done.result);
-  if (!results) return fail_group(results.error());
-  for (const auto& result : *results) publish(scheduler_->on_step_done(result, config_.clock()));
+  const Instant now = config_.clock();
+  auto steps = collector_->on_result(done.result, now);
+  if (!steps) return fail_group(steps.error());
+  for (const auto& step : *steps) {
+    if (config_.on_step) config_.on_step(config_.generation.replica, step.result.stats, step.step_s);
+    publish(scheduler_->on_step_done(step.result, now));
+  }
   pump();
 }
 

@@ -28,6 +28,7 @@ struct ReplicaConfig {
   std::uint32_t ranks = 1;
   RankFactory make_rank;
   std::function<void(ReplicaId, const std::string& reason)> abort_replica;  // may be empty
+  OnStep on_step{};  // may be empty
   std::chrono::milliseconds step_timeout{120'000};
   bool wire_roundtrip = false;
   std::function<Instant()> clock;

@@ -13,8 +13,8 @@ void StepCollector::on_plan_sent(StepId step, Instant now) {
   waiting_.push_back({step, now, std::vector<std::optional<scheduler::StepResult>>(ranks_), ranks_});
 }
 
-Expected<std::vector<scheduler::StepResult>> StepCollector::on_result(scheduler::StepResult result) {
-  std::vector<scheduler::StepResult> done;
+Expected<std::vector<StepCollector::Done>> StepCollector::on_result(scheduler::StepResult result, Instant now) {
+  std::vector<Done> done;
   const auto step = std::ranges::find(waiting_, result.step, &Step::step);
   if (result.epoch != epoch_ || step == waiting_.end() || result.rank >= ranks_ || step->results[result.rank])
     return done;
@@ -26,7 +26,9 @@ Expected<std::vector<scheduler::StepResult>> StepCollector::on_result(scheduler:
   --step->missing;
   while (!waiting_.empty() && waiting_.front().missing == 0) {
     if (Status status = check_equal_tokens(waiting_.front()); !status.ok()) return fail(std::move(status));
-    done.push_back(std::move(*waiting_.front().results[0]));
+    const Instant begin = steps_done_ == 0 ? waiting_.front().sent : std::max(waiting_.front().sent, last_done_);
+    done.push_back({std::move(*waiting_.front().results[0]), seconds_between(begin, now)});
+    last_done_ = now;
     waiting_.pop_front();
     ++steps_done_;
   }

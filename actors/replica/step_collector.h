@@ -22,9 +22,15 @@ class StepCollector {
   // All ranks got the plan. In step order.
   void on_plan_sent(StepId step, Instant now);
 
-  // Rank 0's results of the steps that all ranks have now done, in order. An error: the group has failed; it names
-  // the ranks. A result of another epoch, of a step nobody waits for, or a repeat is dropped.
-  [[nodiscard]] Expected<std::vector<scheduler::StepResult>> on_result(scheduler::StepResult result);
+  struct Done {
+    scheduler::StepResult result;  // rank 0's
+    // From the plan's sending, or from the end of the step before when that came later, to the last rank's result:
+    // steps in flight together are not counted twice.
+    double step_s = 0.0;
+  };
+  // The steps that all ranks have now done, in order. An error: the group has failed; it names the ranks. A result of
+  // another epoch, of a step nobody waits for, or a repeat is dropped.
+  [[nodiscard]] Expected<std::vector<Done>> on_result(scheduler::StepResult result, Instant now);
 
   // Not ok when the oldest step is out for longer: names the ranks that are missing.
   [[nodiscard]] Status check_deadline(Instant now, double step_seconds_max) const;
@@ -44,6 +50,7 @@ class StepCollector {
   Epoch epoch_;
   std::uint32_t ranks_;
   std::uint64_t steps_done_ = 0;
+  Instant last_done_;
   std::deque<Step> waiting_;  // at most the scheduler's steps_ahead
 };
 

@@ -62,4 +62,6 @@ struct StepStats {
   rows @0 :UInt32;
   sequences @1 :UInt32;
   computeSeconds @2 :Float64;         # finite, not negative
+  contextTokens @3 :UInt64;           # sum of the sequences' context lengths
+  prefillRows @4 :UInt32;             # at most rows
 }

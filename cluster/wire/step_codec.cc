@@ -66,6 +66,7 @@ void check(const StepResult& result) {
   for (const auto& rows : result.outputs) wire::check(rows);
   check_each_sequence_once(result.sampled, "two tokens of one sequence");
   require(std::isfinite(result.stats.compute_seconds) && result.stats.compute_seconds >= 0.0, "seconds not finite");
+  require(result.stats.prefill_rows <= result.stats.rows, "more prefill rows than rows");
 }
 
 void write(schema::SequenceStart::Builder to, const SequenceStart& start, const std::vector<BlockId>& blocks) {
@@ -147,7 +148,8 @@ StepResult read(schema::StepResult::Reader from) {
   for (const auto rows : outputs) result.outputs.push_back(read_rows(rows));
   result.token_hash = from.getTokenHash();
   const auto stats = from.getStats();
-  result.stats = {stats.getRows(), stats.getSequences(), stats.getComputeSeconds()};
+  result.stats = {stats.getRows(), stats.getSequences(), stats.getComputeSeconds(), stats.getContextTokens(),
+                  stats.getPrefillRows()};
   return result;
 }
 
@@ -192,6 +194,8 @@ Frame encode(const StepResult& result) {
   stats.setRows(result.stats.rows);
   stats.setSequences(result.stats.sequences);
   stats.setComputeSeconds(result.stats.compute_seconds);
+  stats.setContextTokens(result.stats.context_tokens);
+  stats.setPrefillRows(result.stats.prefill_rows);
   return {FrameKind::kStepResult, result.step.value, to_words(message)};
 }
 

@@ -88,9 +88,11 @@ struct OutputRows {
 };
 
 struct StepStats {
-  std::uint32_t rows = 0;
+  std::uint32_t rows = 0;            // 0: a plan that only released sequences
   std::uint32_t sequences = 0;
   double compute_seconds = 0.0;
+  std::uint64_t context_tokens = 0;  // sum of the sequences' context lengths: KV entries that attention read
+  std::uint32_t prefill_rows = 0;    // of `rows`: tokens known before the sequence was started, not sampled since
   bool operator==(const StepStats&) const = default;
 };
 

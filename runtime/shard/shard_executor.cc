@@ -74,6 +74,9 @@ scheduler::StepResult ShardExecutor::execute(const scheduler::StepPlan& plan) {
   }
   result.stats.rows = static_cast<std::uint32_t>(batch_.token_ids.size());
   result.stats.sequences = static_cast<std::uint32_t>(plan.slices.size());
+  for (const std::int32_t length : batch_.context_length)
+    result.stats.context_tokens += static_cast<std::uint64_t>(length);
+  result.stats.prefill_rows = batch_.prefill_rows;
   result.stats.compute_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return result;

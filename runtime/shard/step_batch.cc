@@ -34,6 +34,7 @@ Status SequenceTable::start(const scheduler::SequenceStart& start, const std::ve
   if (!fresh) return contradiction(start.sequence, "started twice");
   SequenceState& state = entry->second;
   state.start = start;
+  state.tokens_at_start = start.tokens.size();
   if (penalised(start.sampling)) {
     for (std::size_t i = 0; i < start.prompt_tokens; ++i) state.counts.add_prompt(start.tokens[i]);
     for (std::size_t i = start.prompt_tokens; i < start.tokens.size(); ++i) state.counts.add_emitted(start.tokens[i]);
@@ -63,6 +64,8 @@ Status SequenceTable::add_slice(const scheduler::SequenceSlice& slice, StepBatch
   }
   batch.query_begin.push_back(static_cast<std::int32_t>(batch.token_ids.size()));
   batch.context_length.push_back(static_cast<std::int32_t>(end));
+  if (slice.position < state.tokens_at_start)
+    batch.prefill_rows += static_cast<std::uint32_t>(std::min(end, state.tokens_at_start) - slice.position);
   if (slice.sample) {
     batch.sample_row.push_back(row_begin + static_cast<std::int32_t>(slice.rows) - 1);
     batch.samples.push_back(
@@ -90,6 +93,7 @@ Status SequenceTable::apply(const scheduler::StepPlan& plan, StepBatch& batch) {
   batch.sample_row.clear();
   batch.samples.clear();
   batch.outputs.clear();
+  batch.prefill_rows = 0;
   for (const scheduler::SequenceSlice& slice : plan.slices)
     if (Status status = add_slice(slice, batch); !status.ok()) return status;
   if (static_cast<std::int64_t>(batch.token_ids.size()) > limits_.rows_max)

@@ -17,6 +17,7 @@ struct SequenceState {
   scheduler::SequenceStart start;      // `tokens` grows by what is sampled
   std::vector<std::uint32_t> blocks;   // block table
   sampling::TokenCounts counts;        // kept only when a penalty is set
+  std::size_t tokens_at_start = 0;     // rows below are prefill
 };
 
 // The arrays of one step. Reused: vectors keep their capacity.
@@ -35,6 +36,7 @@ struct StepBatch {
     std::int32_t row_begin = 0, rows = 0;               // in the step
   };
   std::vector<Output> outputs;
+  std::uint32_t prefill_rows = 0;                       // of tokens known at the sequence's start
 };
 
 struct StepLimits {

@@ -5,7 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
+#include <map>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -84,6 +87,38 @@ TEST_P(InProcessClusterBothWays, AbortedSequencesEndOnceAndGiveTheirBlocksBack) 
   EXPECT_EQ(client.violation(), "");
   EXPECT_EQ(client.count(FinishReason::kAborted), 15U);
   EXPECT_EQ(client.count(FinishReason::kLength), 15U);
+}
+
+// 20 prompts of 30 tokens, 10 tokens each: 600 rows of prompts unless a cached prefix spares some, 9 rows of decode.
+TEST_P(InProcessClusterBothWays, TellsEveryStepOfEveryReplica) {
+  const auto faults = std::make_shared<ToyFaults>();
+  InProcessClusterConfig config = toy_config(2, 2, faults);
+  config.wire_roundtrip = GetParam();
+  config.scheduler.prefix_caching = false;
+  std::mutex mutex;
+  std::map<ReplicaId, std::uint64_t> steps;
+  std::uint64_t prefill_rows = 0, decode_rows = 0, context_tokens = 0;
+  double seconds_least = 0.0;
+  config.on_step = [&](ReplicaId replica, const scheduler::StepStats& stats, double step_s) {
+    const std::scoped_lock lock(mutex);
+    ++steps[replica];
+    prefill_rows += stats.prefill_rows;
+    decode_rows += stats.rows - stats.prefill_rows;
+    context_tokens += stats.context_tokens;
+    seconds_least = std::min(seconds_least, step_s);
+  };
+  auto cluster = InProcessCluster::start(std::move(config));
+  ASSERT_TRUE(cluster.has_value());
+  ToyClient client(**cluster);
+  for (std::uint64_t sequence = 1; sequence <= 20; ++sequence) client.submit(toy_submission(sequence, 30, 10));
+  ASSERT_TRUE(client.read_all());
+  (*cluster)->shutdown();  // nothing is told after it
+  EXPECT_EQ(client.count(FinishReason::kLength), 20U);
+  EXPECT_EQ(prefill_rows, 20U * 30U);
+  EXPECT_EQ(decode_rows, 20U * 9U);
+  EXPECT_GE(context_tokens, 20U * (30U + 31U + 32U + 33U + 34U + 35U + 36U + 37U + 38U + 39U));
+  EXPECT_EQ(steps.size(), 2U);
+  EXPECT_GE(seconds_least, 0.0);
 }
 
 TEST(InProcessCluster, KilledRankCostsAPauseNotAStream) {

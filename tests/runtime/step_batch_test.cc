@@ -59,6 +59,26 @@ TEST(SequenceTable, NextPlanMayReferToTheTokenThisRankSampled) {
   EXPECT_EQ(batch.positions, (std::vector<std::int32_t>{2}));
 }
 
+// A retry that knows 3 tokens computes rows 0-1, then row 2 (prefill still), then the row of a token sampled here.
+TEST(SequenceTable, CountsRowsOfTokensKnownAtTheStartAsPrefill) {
+  SequenceTable table(kLimits);
+  StepBatch batch;
+  StepPlan plan = start(SequenceId{1}, {4, 5, 6}, 2);
+  plan.slices.push_back(slice(SequenceId{1}, 0, 2, {BlockId{0}}, false));
+  ASSERT_TRUE(table.apply(plan, batch).ok());
+  EXPECT_EQ(batch.prefill_rows, 2U);
+  StepPlan next;
+  next.slices.push_back(slice(SequenceId{1}, 2, 1, {}, true));
+  ASSERT_TRUE(table.apply(next, batch).ok());
+  EXPECT_EQ(batch.prefill_rows, 1U);
+  scheduler::SampledToken token;
+  token.sequence = SequenceId{1};
+  table.on_sampled({token});
+  next.slices = {slice(SequenceId{1}, 3, 1, {}, true)};
+  ASSERT_TRUE(table.apply(next, batch).ok());
+  EXPECT_EQ(batch.prefill_rows, 0U);
+}
+
 TEST(SequenceTable, ReleasedSequenceIsForgottenBeforeOthersStart) {
   SequenceTable table(kLimits);
   StepBatch batch;

@@ -321,9 +321,10 @@ void SimCluster::execute(std::uint32_t index, std::uint32_t rank, const StepPlan
 void SimCluster::on_step_done(std::uint32_t index, const StepResult& result) {
   Replica& replica = replicas_[index];
   ++replica.answers[result.step];
-  const auto results = replica.collector->on_result(result);
+  const auto results = replica.collector->on_result(result, loop_.now());
   if (!results) return lose_replica(index, results.error());
-  for (const StepResult& done : *results) {
+  for (const auto& [done, step_s] : *results) {
+    if (step_s < 0.0) violate("a step that ended before it began");
     if (replica.answers[done.step] != options_.ranks) violate("a step counted before all ranks had done it");
     if (replica.spoiled == done.step) violate("a step with different tokens counted");
     replica.answers.erase(done.step);

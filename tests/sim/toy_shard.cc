@@ -162,6 +162,8 @@ void ToyShard::compute(const scheduler::StepPlan& plan, const scheduler::Sequenc
   }
   resident.computed = end;
   result.stats.rows += slice.rows;
+  result.stats.context_tokens += end;
+  if (slice.position < resident.start.tokens.size()) result.stats.prefill_rows += slice.rows;
   if (resident.start.output != OutputSelector::kNone) {
     scheduler::OutputRows rows{slice.sequence,
                                end - static_cast<std::uint32_t>(contexts.size()),

@@ -172,6 +172,7 @@ TEST(StepResultCodec, RefusesWhatAReplicaCouldNotBelieve) {
   EXPECT_TRUE(refused([](StepResult& result) { result.outputs[0].width = 3; }));
   EXPECT_TRUE(refused([](StepResult& result) { result.status = {StatusCode::kAborted, "but there are tokens"}; }));
   EXPECT_TRUE(refused([](StepResult& result) { result.stats.compute_seconds = INFINITY; }));
+  EXPECT_TRUE(refused([](StepResult& result) { result.stats.prefill_rows = result.stats.rows + 1; }));
   EXPECT_TRUE(refused([](StepResult& result) { result.rank = kRanksMax; }));
 }
 

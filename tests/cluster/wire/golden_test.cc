@@ -120,7 +120,7 @@ StepPlan golden_plan() {
   return plan;
 }
 
-StepResult golden_result() {
+StepResult golden_result(Encoder encoder) {
   StepResult result;
   result.epoch = Epoch(7);
   result.step = StepId(9);
@@ -129,6 +129,10 @@ StepResult golden_result() {
   result.outputs = {golden_rows()};
   result.token_hash = 99;
   result.stats = {4, 1, 0.125};
+  if (encoder >= Encoder::kServing) {
+    result.stats.context_tokens = 1000;
+    result.stats.prefill_rows = 3;
+  }
   return result;
 }
 
@@ -136,7 +140,7 @@ Hello golden_hello() { return {.build_id = "herd 0.1", .model = "llama", .numeri
 
 std::vector<Frame> golden_frames(Encoder encoder) {
   return {encode(golden_hello()),         encode(golden_submission()), encode(Abort{SequenceId(42)}),
-          encode(golden_deltas(encoder)), encode(golden_plan()),       encode(golden_result())};
+          encode(golden_deltas(encoder)), encode(golden_plan()),       encode(golden_result(encoder))};
 }
 
 std::vector<std::vector<std::byte>> read_golden(const std::string& name) {
@@ -168,7 +172,7 @@ void expect_decodes(const std::string& name, Encoder encoder) {
   EXPECT_EQ(*decode_abort(frames[2].words), Abort{SequenceId(42)});
   EXPECT_EQ(*decode_token_deltas(frames[3].words), golden_deltas(encoder));
   EXPECT_EQ(*decode_step_plan(frames[4].words), golden_plan());
-  EXPECT_EQ(*decode_step_result(frames[5].words), golden_result());
+  EXPECT_EQ(*decode_step_result(frames[5].words), golden_result(encoder));
 }
 
 TEST(GoldenFrames, OfTheFirstEncoderStillDecode) { expect_decodes("v1.hex", Encoder::kFirst); }

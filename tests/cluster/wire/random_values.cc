@@ -159,7 +159,8 @@ scheduler::StepResult random_result(Random& random) {
   }
   result.token_hash = random();
   result.stats = {static_cast<std::uint32_t>(below(random, 4096)), static_cast<std::uint32_t>(below(random, 64)),
-                  static_cast<double>(below(random, 1'000'000)) * 1e-6};
+                  static_cast<double>(below(random, 1'000'000)) * 1e-6, random(), 0};
+  result.stats.prefill_rows = static_cast<std::uint32_t>(below(random, result.stats.rows + 1));
   return result;
 }
 

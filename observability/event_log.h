@@ -2,6 +2,7 @@
 // EventLog: what happened, a line each, for people (text) or collectors (JSON). spdlog stays in the .cc. Any thread;
 // a slow reader of stderr never stalls a caller (bounded, oldest dropped and counted). Never prompts, outputs, keys.
 
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -15,21 +16,36 @@ enum class LogFormat : std::uint8_t { kText, kJson };
 enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarning, kError };
 
 struct LogField {
-  std::string_view name;
+  std::string_view name;  // an identifier; "time", "level" and "event" are taken
   std::variant<std::string_view, std::int64_t, double, bool> value;
+};
+
+// Where lines go, and how many wait for a reader that is slow.
+struct LogTarget {
+  int fd = 2;                    // stays open, and the caller's
+  std::size_t lines_max = 2048;  // waiting; then the oldest goes
 };
 
 class EventLog {
  public:
-  EventLog(LogFormat format, LogLevel level);  // to stderr
-  ~EventLog();                                 // flushes
+  EventLog(LogFormat format, LogLevel level, LogTarget target = {});
+  // Flushes; a reader that takes nothing for a second loses the rest.
+  ~EventLog();
+  EventLog(const EventLog&) = delete;
+  EventLog& operator=(const EventLog&) = delete;
 
-  //   text: 2026-11-21 07:00:00.123 INFO  request finished request_id=… status=200
+  //   text: 2026-11-21 07:00:00.123 INFO  request finished request_id=… status=200          (local time)
   //   json: {"time":"2026-11-21T07:00:00.123Z","level":"info","event":"request finished","request_id":…}
+  // Values are valid UTF-8 in the line whatever they were, at most 2 KiB; one event is always one line.
   void write(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
+
+  [[nodiscard]] bool writes(LogLevel level) const { return level >= level_; }
+  // Lines lost so far; the log says so itself when there is room again.
+  [[nodiscard]] std::uint64_t dropped() const;
 
  private:
   struct Impl;
+  LogLevel level_;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/kv/block_manager.h"
@@ -23,6 +24,7 @@ struct ServingMetricsConfig {
   std::uint64_t weight_bytes_per_step = 0;   // read by one step, all ranks of a replica
   std::uint64_t kv_bytes_per_token = 0;
   double read_bytes_per_s = 0;               // measured at start; 0: not measured, the share is not exported
+  bool retired_names = true;                 // also under vLLM's former names, for the dashboards made then
 };
 
 // How one request went; observed when it ended.
@@ -47,13 +49,14 @@ class ServingMetrics {
   explicit ServingMetrics(const ServingMetricsConfig& config);
   ~ServingMetrics();
 
-  void on_first_token(double ttft_s);      // arrival -> first token of a request
-  void on_token_gap(double itl_s);         // between two tokens of one choice
+  void on_first_token(double ttft_s, std::uint32_t engine = 0);  // arrival -> first token of a request
+  void on_token_gap(double itl_s, std::uint32_t engine = 0);     // between two tokens of one choice
   void on_request_end(const RequestRecord& record);
-  void on_refused(const char* reason);     // vllm:admission_rejections{reason}; names of refusal_name()
+  void on_refused(const char* reason);     // names of refusal_name(), or another fixed word
   // A step of a replica is done. step_s: plan sent -> results of all ranks.
   void on_step(std::uint32_t replica, const scheduler::StepStats& stats, double step_s);
-  void on_http_response(const char* route, int status, double seconds);  // route: the pattern, never the target
+  // route: the pattern, never the target. method: as the client sent it; empty: no label.
+  void on_http_response(const char* route, int status, double seconds, std::string_view method = {});
 
   // Gauges and counters that others keep: handed in before each scrape.
   struct Snapshot {

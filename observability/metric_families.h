@@ -1,0 +1,99 @@
+#pragma once
+// MetricFamilies: the one list of metric names, labels, buckets and help texts. Every combination of labels that is
+// known at the start exists from the start, so that rates work from the first scrape and counting is a pointer away.
+// What an event means is serving_metrics.cc's.
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "observability/labelled_metrics.h"
+#include "observability/serving_metrics.h"
+
+namespace prometheus {
+class Counter;
+class Gauge;
+class Histogram;
+class Registry;
+struct MetricFamily;
+}  // namespace prometheus
+
+namespace herd::observability {
+
+// Of one replica; owned by the registry, never null but where it is said.
+struct ReplicaMetrics {
+  prometheus::Gauge* running;
+  prometheus::Gauge* waiting;
+  prometheus::Gauge* waiting_capacity;
+  prometheus::Gauge* waiting_deferred;
+  prometheus::Gauge* kv_usage;
+  prometheus::Gauge* kv_free;
+  prometheus::Gauge* kv_idle;
+  prometheus::Gauge* kv_held;
+  prometheus::Counter* prompt_tokens;
+  prometheus::Counter* prompt_tokens_cached;
+  prometheus::Counter* generation_tokens;
+  prometheus::Counter* preemptions;
+  prometheus::Counter* prefix_queries;
+  prometheus::Counter* prefix_hits;
+  prometheus::Counter* evicted_blocks;
+  prometheus::Counter* discarded_tokens;
+  prometheus::Histogram* first_token;
+  prometheus::Histogram* token_gap;
+  prometheus::Histogram* time_per_output_token;
+  prometheus::Histogram* e2e;
+  prometheus::Histogram* queue_time;
+  prometheus::Histogram* prefill_time;
+  prometheus::Histogram* decode_time;
+  prometheus::Histogram* inference_time;
+  prometheus::Histogram* iteration_tokens;
+  prometheus::Histogram* request_prompt_tokens;
+  prometheus::Histogram* request_generation_tokens;
+  prometheus::Histogram* request_longest_choice;
+  prometheus::Histogram* request_n;
+  prometheus::Histogram* request_max_tokens;
+  prometheus::Histogram* step_time;
+  prometheus::Histogram* step_bytes;
+  prometheus::Gauge* bandwidth_ratio;                // null when the bandwidth was not measured
+  prometheus::Histogram* bandwidth_ratio_histogram;  // the same
+};
+
+struct EndpointMetrics {
+  prometheus::Gauge* connections_open;
+  prometheus::Gauge* replicas_serving;
+  prometheus::Gauge* admission_rate;
+  prometheus::Gauge* gateway_waiting;
+  prometheus::Gauge* gateway_waiting_tokens;
+  prometheus::Counter* streams_cut;
+  prometheus::Counter* streams_resumed;
+  prometheus::Counter* replayed;
+  prometheus::Counter* tokens_delivered;
+};
+
+class MetricFamilies {
+ public:
+  explicit MetricFamilies(const ServingMetricsConfig& config);
+  ~MetricFamilies();
+
+  std::vector<ReplicaMetrics> replicas;  // at least one
+  EndpointMetrics endpoint;
+  std::unique_ptr<LabelledMetrics<prometheus::Counter>> request_success;     // engine, finished_reason
+  std::unique_ptr<LabelledMetrics<prometheus::Counter>> rejections;          // reason
+  std::unique_ptr<LabelledMetrics<prometheus::Counter>> http_requests;       // handler, method, status ("2xx")
+  std::unique_ptr<LabelledMetrics<prometheus::Histogram>> http_request_time;  // handler, method
+
+  // All families in the order of their names, those under retired names included.
+  [[nodiscard]] std::vector<prometheus::MetricFamily> collect() const;
+
+ private:
+  void add_replica(const ServingMetricsConfig& config, std::uint32_t replica);
+  void add_histograms(const ServingMetricsConfig& config, std::uint32_t replica, ReplicaMetrics& metrics);
+  void add_labelled();
+
+  std::string model_name_;  // valid UTF-8: one bad byte in a label makes Prometheus drop the whole scrape
+  bool retired_names_;
+  std::unique_ptr<prometheus::Registry> registry_;
+};
+
+}  // namespace herd::observability

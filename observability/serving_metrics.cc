@@ -1,0 +1,228 @@
+// What each event means in numbers. prometheus-cpp's metrics lock themselves; the rest here has its own locks.
+#include "observability/serving_metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <mutex>
+#include <string_view>
+
+#include "observability/metric_families.h"
+
+namespace herd::observability {
+namespace {
+
+// Each step counts for this much of the recent bandwidth: a mean over about 50 steps.
+constexpr double kStepWeight = 0.02;
+
+// A clock that went back, or a number that is none, counts as 0: it must not poison a sum for ever.
+double sane(double value) { return value >= 0 && std::isfinite(value) ? value : 0; }
+
+// A prometheus counter of a value that another part counts. A smaller value than before means that the part was
+// started again: all of it is new.
+class KeptCounter {
+ public:
+  explicit KeptCounter(prometheus::Counter* counter) : counter_(counter) {}
+  void set(std::uint64_t value) {
+    counter_->Increment(static_cast<double>(value >= last_ ? value - last_ : value));
+    last_ = value;
+  }
+
+ private:
+  prometheus::Counter* counter_;
+  std::uint64_t last_ = 0;
+};
+
+struct KeptReplicaCounters {
+  explicit KeptReplicaCounters(const ReplicaMetrics& m)
+      : prompt_tokens(m.prompt_tokens),
+        prompt_tokens_cached(m.prompt_tokens_cached),
+        generation_tokens(m.generation_tokens),
+        preemptions(m.preemptions),
+        prefix_queries(m.prefix_queries),
+        prefix_hits(m.prefix_hits),
+        evicted_blocks(m.evicted_blocks),
+        discarded_tokens(m.discarded_tokens) {}
+
+  void set(const scheduler::SchedulerStats& stats) {
+    prompt_tokens.set(stats.prefill_rows + stats.blocks.hit_tokens);
+    prompt_tokens_cached.set(stats.blocks.hit_tokens);
+    generation_tokens.set(stats.tokens_emitted);
+    preemptions.set(stats.preemptions);
+    prefix_queries.set(stats.blocks.query_tokens);
+    prefix_hits.set(stats.blocks.hit_tokens);
+    evicted_blocks.set(stats.blocks.evicted_blocks);
+    discarded_tokens.set(stats.tokens_discarded);
+  }
+
+  KeptCounter prompt_tokens;
+  KeptCounter prompt_tokens_cached;
+  KeptCounter generation_tokens;
+  KeptCounter preemptions;
+  KeptCounter prefix_queries;
+  KeptCounter prefix_hits;
+  KeptCounter evicted_blocks;
+  KeptCounter discarded_tokens;
+};
+
+// Recent bytes over recent seconds, so that long steps weigh more.
+struct Bandwidth {
+  std::mutex mutex;
+  double bytes = 0;
+  double seconds = 0;
+};
+
+std::string_view known_method(std::string_view method) {
+  for (const std::string_view known : {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", ""}) {
+    if (method == known) return known;
+  }
+  return "other";
+}
+
+std::string_view status_class(int status) {
+  constexpr std::string_view kClasses[] = {"1xx", "2xx", "3xx", "4xx", "5xx"};
+  return status >= 100 && status < 600 ? kClasses[status / 100 - 1] : "other";
+}
+
+}  // namespace
+
+struct ServingMetrics::Impl {
+  explicit Impl(const ServingMetricsConfig& c)
+      : config(c),
+        families(c),
+        bandwidth(families.replicas.size()),
+        streams_cut(families.endpoint.streams_cut),
+        replayed(families.endpoint.replayed),
+        tokens_delivered(families.endpoint.tokens_delivered) {
+    for (const ReplicaMetrics& metrics : families.replicas) kept.emplace_back(metrics);
+  }
+
+  // An engine that does not exist counts as the last one: an event is not lost over its label.
+  [[nodiscard]] const ReplicaMetrics& replica(std::uint32_t engine) const {
+    return families.replicas[std::min<std::size_t>(engine, families.replicas.size() - 1)];
+  }
+
+  void set_replica(std::size_t index, const Snapshot::Replica& from, std::uint64_t waiting_at_gateway);
+
+  const ServingMetricsConfig config;
+  MetricFamilies families;
+  std::deque<Bandwidth> bandwidth;  // by replica
+
+  std::mutex kept_mutex;
+  std::vector<KeptReplicaCounters> kept;  // by replica
+  KeptCounter streams_cut;
+  KeptCounter replayed;
+  KeptCounter tokens_delivered;
+};
+
+ServingMetrics::ServingMetrics(const ServingMetricsConfig& config) : impl_(std::make_unique<Impl>(config)) {}
+ServingMetrics::~ServingMetrics() = default;
+
+void ServingMetrics::on_first_token(double ttft_s, std::uint32_t engine) {
+  impl_->replica(engine).first_token->Observe(sane(ttft_s));
+}
+
+void ServingMetrics::on_token_gap(double itl_s, std::uint32_t engine) {
+  impl_->replica(engine).token_gap->Observe(sane(itl_s));
+}
+
+void ServingMetrics::on_request_end(const RequestRecord& record) {
+  const std::size_t engine = std::min<std::size_t>(record.engine, impl_->families.replicas.size() - 1);
+  const ReplicaMetrics& m = impl_->families.replicas[engine];
+  impl_->families.request_success->at({std::to_string(engine), record.finished_reason}).Increment();
+  if (record.resumed) impl_->families.endpoint.streams_resumed->Increment();
+  m.e2e->Observe(sane(record.e2e_s));
+  if (record.queue_s >= 0) m.queue_time->Observe(sane(record.queue_s));
+  if (record.prefill_s >= 0) m.prefill_time->Observe(sane(record.prefill_s));
+  if (record.decode_s >= 0) {
+    m.decode_time->Observe(sane(record.decode_s));
+    m.inference_time->Observe(sane(record.decode_s + std::max(record.prefill_s, 0.0)));
+    if (record.longest_choice_tokens > 1) {
+      m.time_per_output_token->Observe(sane(record.decode_s / (record.longest_choice_tokens - 1)));
+    }
+  }
+  m.request_prompt_tokens->Observe(record.prompt_tokens);
+  m.request_generation_tokens->Observe(record.generation_tokens);
+  m.request_longest_choice->Observe(record.longest_choice_tokens);
+  m.request_n->Observe(record.n);
+  if (record.max_tokens > 0) m.request_max_tokens->Observe(record.max_tokens);
+}
+
+void ServingMetrics::on_refused(const char* reason) { impl_->families.rejections->at({reason}).Increment(); }
+
+void ServingMetrics::on_step(std::uint32_t replica, const scheduler::StepStats& stats, double step_s) {
+  const ReplicaMetrics& m = impl_->replica(replica);
+  m.iteration_tokens->Observe(stats.rows);
+  m.step_time->Observe(sane(step_s));
+  const double bytes = static_cast<double>(impl_->config.weight_bytes_per_step) +
+                       static_cast<double>(impl_->config.kv_bytes_per_token) *
+                           static_cast<double>(stats.context_tokens);
+  m.step_bytes->Observe(bytes);
+  // While a step computes, the plan of the next one is already out: step_s spans more than the reading.
+  const double seconds = stats.compute_seconds > 0 ? sane(stats.compute_seconds) : sane(step_s);
+  if (m.bandwidth_ratio == nullptr || seconds <= 0) return;
+  m.bandwidth_ratio_histogram->Observe(bytes / seconds / impl_->config.read_bytes_per_s);
+  Bandwidth& recent = impl_->bandwidth[std::min<std::size_t>(replica, impl_->bandwidth.size() - 1)];
+  const std::lock_guard lock(recent.mutex);
+  recent.bytes += kStepWeight * (bytes - recent.bytes);
+  recent.seconds += kStepWeight * (seconds - recent.seconds);
+  m.bandwidth_ratio->Set(recent.bytes / recent.seconds / impl_->config.read_bytes_per_s);
+}
+
+void ServingMetrics::on_http_response(const char* route, int status, double seconds, std::string_view method) {
+  method = known_method(method);
+  impl_->families.http_requests->at({route, method, status_class(status)}).Increment();
+  impl_->families.http_request_time->at({route, method}).Observe(sane(seconds));
+}
+
+void ServingMetrics::Impl::set_replica(std::size_t index, const Snapshot::Replica& from,
+                                       std::uint64_t waiting_at_gateway) {
+  const ReplicaMetrics& m = families.replicas[index];
+  const scheduler::SchedulerStats& stats = from.scheduler;
+  const auto waiting = static_cast<double>(stats.num_waiting + waiting_at_gateway);
+  m.running->Set(stats.num_running);
+  m.waiting->Set(waiting);
+  m.waiting_capacity->Set(waiting);
+  m.waiting_deferred->Set(0);
+  const kv::BlockStats& blocks = stats.blocks;
+  m.kv_usage->Set(blocks.num_blocks > 0 ? static_cast<double>(blocks.num_held) / blocks.num_blocks : 0);
+  m.kv_free->Set(blocks.num_free);
+  m.kv_idle->Set(blocks.num_idle);
+  m.kv_held->Set(blocks.num_held);
+  // A replica that could not be asked hands in nothing at all: not the same as one that was started again.
+  if (from.serving || stats != scheduler::SchedulerStats{}) kept[index].set(stats);
+}
+
+void ServingMetrics::set(const Snapshot& snapshot) {
+  const std::lock_guard lock(impl_->kept_mutex);
+  const std::size_t count = impl_->families.replicas.size();
+  const Snapshot::Replica absent;
+  for (std::size_t i = 0; i < count; ++i) {
+    // Those at the gateway are nobody's yet; an even share keeps the sum over engines true.
+    const std::uint64_t share = snapshot.gateway_waiting / count + (i < snapshot.gateway_waiting % count ? 1 : 0);
+    impl_->set_replica(i, i < snapshot.replicas.size() ? snapshot.replicas[i] : absent, share);
+  }
+  const auto serving = std::count_if(snapshot.replicas.begin(), snapshot.replicas.end(),
+                                     [](const Snapshot::Replica& replica) { return replica.serving; });
+  const EndpointMetrics& endpoint = impl_->families.endpoint;
+  endpoint.replicas_serving->Set(static_cast<double>(serving));
+  endpoint.connections_open->Set(static_cast<double>(snapshot.connections_open));
+  endpoint.admission_rate->Set(sane(snapshot.capacity_tokens_per_s));
+  endpoint.gateway_waiting->Set(static_cast<double>(snapshot.gateway_waiting));
+  endpoint.gateway_waiting_tokens->Set(static_cast<double>(snapshot.gateway_waiting_tokens));
+  impl_->streams_cut.set(snapshot.streams_cut);
+  impl_->replayed.set(snapshot.replayed);
+  impl_->tokens_delivered.set(snapshot.tokens_delivered);
+}
+
+std::string ServingMetrics::render() const {
+  return prometheus::TextSerializer().Serialize(impl_->families.collect());
+}
+
+}  // namespace herd::observability

@@ -1,6 +1,6 @@
 #pragma once
 // JSON bodies of the OpenAI API -> values, every field checked for type and range. Pure. Unknown fields are refused by
-// name, known ones that herd does not support pass when neutral (null, false, empty, the default) and are a 400 otherwise.
+// name, known ones that herd does not support pass when neutral (neutral_fields.h) and are a 400 otherwise. null is absent.
 // Field names and semantics: OpenAI's API reference; the extra ones are vLLM's.
 
 #include <cstdint>
@@ -17,7 +17,7 @@
 
 namespace herd::openai {
 
-// What a request may hold at most (reliability limits).
+// What a request may hold at most. Longer prompts are a context_length_exceeded, the rest is named with its limit.
 struct RequestLimits {
   std::int32_t vocab_size = 0;           // token ids are [0, vocab_size)
   std::size_t prompt_bytes_max = 0;      // text of one prompt or of all messages, before tokenizing
@@ -51,6 +51,7 @@ struct GenerationFields {
   std::int32_t priority = 0;
   bool stream = false;
   bool include_usage = false;            // stream_options.include_usage
+  bool continuous_usage = false;         // stream_options.continuous_usage_stats (vLLM): usage so far in every chunk
   bool return_token_ids = false;
   std::int32_t logprobs = -1;            // -1: none; 0: the chosen token's; n: also the n most likely
   bool operator==(const GenerationFields&) const = default;
@@ -75,7 +76,7 @@ struct TokenizeRequest {
   std::string model;
   std::string prompt;                              // when messages is empty
   std::vector<tokenizer::ChatMessage> messages;
-  bool add_special_tokens = true;
+  bool add_special_tokens = true;                  // false with messages: the chat format writes the special tokens
   bool add_generation_prompt = true;
   bool return_token_strs = false;
   bool operator==(const TokenizeRequest&) const = default;

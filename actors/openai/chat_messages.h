@@ -1,0 +1,14 @@
+#pragma once
+// `messages` of chat and tokenize requests: roles and text. Text parts of one message are joined with nothing between.
+
+#include <vector>
+
+#include "actors/openai/json_fields.h"
+#include "actors/openai/openai_request.h"
+
+namespace herd::openai {
+
+// `fields` has an array "messages". Developer messages become system messages.
+[[nodiscard]] std::vector<tokenizer::ChatMessage> read_messages(JsonFields& fields, const RequestLimits& limits);
+
+}  // namespace herd::openai

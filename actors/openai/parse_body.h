@@ -1,0 +1,29 @@
+#pragma once
+// The frame of every parse_… function: body -> document -> one reader over the whole object -> value or first refusal.
+
+#include <new>
+#include <string_view>
+#include <utility>
+
+#include "actors/openai/json_document.h"
+#include "actors/openai/json_fields.h"
+
+namespace herd::openai {
+
+// `read(JsonFields&, Request&)` reads all the fields it knows.
+template <class Request, class Read>
+ApiExpected<Request> parse_body(std::string_view body, Read read) try {
+  auto document = JsonDocument::parse(body);
+  if (!document) return refuse(std::move(document.error()));
+  Request request;
+  Refusal refusal;
+  JsonFields fields(document->root(), nullptr, refusal);
+  read(fields, request);
+  fields.refuse_unknown();
+  if (refusal.any()) return refuse(refusal.take());
+  return request;
+} catch (const std::bad_alloc&) {  // one request more than the memory holds is that request's problem alone
+  return refuse(overloaded("out of memory", 1));
+}
+
+}  // namespace herd::openai

@@ -6,24 +6,27 @@
 //        └────── waiting ──take_startable──> running ──on_finished──> gone
 //                    └─ take_expired / on_cancelled ──> gone
 //
-// The queue is bounded in requests and in prompt tokens. Between tenants the order is start-time fair queueing (Goyal,
-// Vin, Chen 1996) by tokens over weight, within a tenant by arrival; with priorities a smaller value always goes first.
-// A tenant that waits cannot be starved by one that floods.
+// The queue is bounded in requests and in prompt tokens; one request is taken into an empty queue however long it is.
+// Between tenants the order is start-time fair queueing (fair_queue.h) by expected tokens over weight, within a tenant
+// by arrival; with priorities a smaller value always goes first. The first in order starts or nobody does: neither a
+// tenant nor a large request is starved. Every operation takes O(log n), n the requests and tenants there are.
 
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "cluster/routing/fair_queue.h"
+#include "cluster/routing/token_bucket.h"
+#include "cluster/routing/work_meter.h"
 #include "kernels/status.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
 
 namespace herd::routing {
-
-using TenantId = StrongId<struct TenantIdTag, std::uint64_t>;
 
 struct AdmissionConfig {
   std::size_t queue_requests_max = 1024;        // waiting; --max-num-queued-reqs
@@ -81,24 +84,69 @@ class AdmissionQueue {
   // New limits hold from the next arrival on. A tenant never named has TenantLimits{}.
   void set_tenant(TenantId tenant, const TenantLimits& limits);
 
-  // Would a request be refused whatever it asks for (queue full, in-flight limit)? Cheap: asked before a body is read.
+  // Would a request be refused whatever it asks for (queue full, in-flight limit, no request or output tokens left)?
+  // Cheap: asked before a body is read. Not counted as a refusal.
   [[nodiscard]] std::optional<AdmissionRefusal> refuses_now(TenantId tenant, Instant now) const;
-  // Takes it into the queue (nullopt) or refuses it. A request whose wait would outlast its deadline at the
-  // measured rate is refused now (kDeadline).
+  // Takes it into the queue (nullopt) or refuses it; its id must not be in use. A request whose wait would outlast its
+  // deadline at the measured rate is refused now (kDeadline). A prompt that its tenant's bucket can never hold is taken
+  // when the bucket is full. A refused one uses nothing of its tenant's limits.
   [[nodiscard]] std::optional<AdmissionRefusal> on_arrival(const AdmissionRequest& request, Instant now);
-  // Requests that may run now, in order; they count as running from here.
+  // Requests that may run now, in order; they count as running from here. Call take_expired first: what is overdue
+  // would start.
   [[nodiscard]] std::vector<RequestId> take_startable(Instant now);
   // Waiting requests whose deadline has passed; forgotten.
   [[nodiscard]] std::vector<RequestId> take_expired(Instant now);
-  // A running or waiting one is over; `prompt_tokens` computed and `output_tokens` made feed the rate. Unknown ids are
-  // ignored.
+  // A running or waiting one is over; `prompt_tokens` computed and `output_tokens` made in all feed the rate (what
+  // on_output told of them is not counted again). Unknown ids are ignored.
   void on_finished(RequestId id, std::uint64_t prompt_tokens, std::uint64_t output_tokens, Instant now);
-  void on_cancelled(RequestId id, Instant now) { on_finished(id, 0, 0, now); }
-  // Output tokens of a running request, as they come: the tenant's bucket.
+  // The same when nobody knows what was computed: a running one has used its prompt and the output told of.
+  void on_cancelled(RequestId id, Instant now);
+  // Output tokens of a running request, as they come: the tenant's bucket, the rate.
   void on_output(RequestId id, std::uint64_t tokens, Instant now);
 
   [[nodiscard]] AdmissionStats stats() const;
   void check_integrity() const;
+
+ private:
+  // Known while it has requests or limits of its own.
+  struct Tenant {
+    TenantLimits limits;
+    std::size_t in_flight = 0;
+    TokenBucket requests;
+    TokenBucket prompt_tokens;
+    TokenBucket output_tokens;
+  };
+  struct Entry {
+    AdmissionRequest request;
+    FairQueue::Item item;          // its place in the order
+    double prompt_expected = 0;    // tokens to compute, of the cost of `item`
+    bool running = false;
+    double prompt_counted = 0;     // towards the rate: with the first output, that is when it was computed
+    std::uint64_t output_counted = 0;
+  };
+  using Tenants = std::map<TenantId, Tenant>;
+  using Entries = std::map<RequestId, Entry>;
+
+  [[nodiscard]] const Tenant& tenant(TenantId id) const;
+  // The key's quota: nothing of it is used by asking. `prompt_tokens` 0: whatever the prompt.
+  [[nodiscard]] std::optional<AdmissionRefusal> refuse_quota(const Tenant& tenant, std::uint64_t prompt_tokens,
+                                                             Instant now) const;
+  [[nodiscard]] std::optional<AdmissionRefusal> refuse_full(std::uint64_t prompt_tokens) const;
+  [[nodiscard]] std::optional<AdmissionRefusal> refuse_late(const AdmissionRequest& request, Instant now) const;
+  [[nodiscard]] double seconds_for(double tokens) const;  // at the measured rate; 1 without one
+  void stop_waiting(const AdmissionRequest& request);
+  // The end of a running one that used `used` tokens.
+  void stop_running(const Entry& entry, double used, Instant now);
+  void forget(Entries::iterator entry);
+
+  AdmissionConfig config_;
+  AdmissionStats stats_;   // tokens_per_s apart
+  Tenants tenants_;
+  Entries entries_;
+  FairQueue order_;                                      // of the waiting
+  std::set<std::pair<Instant, RequestId>> deadlines_;    // of the waiting
+  WorkMeter meter_;
+  std::uint64_t arrivals_ = 0;
 };
 
 }  // namespace herd::routing

@@ -25,16 +25,17 @@ struct EventId {
   std::array<std::uint8_t, 12> answer{};  // random part of the answer's id
   std::uint64_t seed = 0;                 // the request's, drawn by the gateway when it gave none
   BodyHash body{};
-  std::uint32_t cached_tokens = 0;        // prompt tokens from the prefix cache, as the first run reported them
-  std::vector<std::uint32_t> progress;    // events sent so far of each choice, this one included; at most 4096
-  bool usage_sent = false;                // the usage chunk is among them
+  std::uint32_t cached_tokens = 0;      // prompt tokens from the prefix cache, as the first run reported them
+  std::vector<std::uint32_t> progress;  // events sent so far of each choice, this one included; at most 4096
+  bool usage_sent = false;              // the usage chunk is among them
   bool operator==(const EventId&) const = default;
 };
 
 class EventIdCodec {
  public:
   static constexpr std::size_t kKeyBytes = 32;
-  // `scope` names what must be the same for the bytes to be: model, numerics. Ids of another scope or tenant do not verify.
+  // `scope` names what must be the same for the bytes to be: model, numerics. Ids of another scope or tenant do not
+  // verify.
   EventIdCodec(std::array<std::uint8_t, kKeyBytes> key, std::string scope);
   ~EventIdCodec();
 

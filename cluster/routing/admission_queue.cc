@@ -44,12 +44,18 @@ Status AdmissionConfig::validate() const {
 
 const char* refusal_name(Reason reason) {
   switch (reason) {
-    case Reason::kQueueRequests: return "queue_requests";
-    case Reason::kQueueTokens: return "queue_tokens";
-    case Reason::kDeadline: return "deadline";
-    case Reason::kRequestRate: return "request_rate";
-    case Reason::kTokenRate: return "token_rate";
-    case Reason::kInFlight: return "in_flight";
+    case Reason::kQueueRequests:
+      return "queue_requests";
+    case Reason::kQueueTokens:
+      return "queue_tokens";
+    case Reason::kDeadline:
+      return "deadline";
+    case Reason::kRequestRate:
+      return "request_rate";
+    case Reason::kTokenRate:
+      return "token_rate";
+    case Reason::kInFlight:
+      return "in_flight";
   }
   return "unknown";
 }
@@ -113,7 +119,8 @@ std::optional<AdmissionRefusal> AdmissionQueue::refuse_full(std::uint64_t prompt
 
 std::optional<AdmissionRefusal> AdmissionQueue::refuse_late(const AdmissionRequest& request, Instant now) const {
   const double patience_s = seconds_between(now, request.deadline);
-  if (patience_s <= 0) return refusal(Reason::kDeadline, false, seconds_for(order_.cost_waiting()), "its deadline has passed");
+  if (patience_s <= 0)
+    return refusal(Reason::kDeadline, false, seconds_for(order_.cost_waiting()), "its deadline has passed");
   const auto rate = meter_.tokens_per_s();
   if (!rate) return std::nullopt;
   const double wait_s = order_.cost_ahead(request.tenant, config_.priorities ? request.priority : 0) / *rate;
@@ -287,9 +294,11 @@ void AdmissionQueue::check_integrity() const {
   HERD_CHECK(seen.waiting == stats_.waiting && seen.waiting_tokens == stats_.waiting_tokens, "what waits is counted");
   HERD_CHECK(seen.running == stats_.running && seen.running_sequences == stats_.running_sequences,
              "what runs is counted");
-  HERD_CHECK(seen.running <= 1 || seen.running_sequences <= config_.running_sequences_max, "a larger request runs alone");
+  HERD_CHECK(seen.running <= 1 || seen.running_sequences <= config_.running_sequences_max,
+             "a larger request runs alone");
   HERD_CHECK(stats_.waiting <= config_.queue_requests_max, "the queue is bounded in requests");
-  HERD_CHECK(stats_.waiting <= 1 || stats_.waiting_tokens <= config_.queue_tokens_max, "the queue is bounded in tokens");
+  HERD_CHECK(stats_.waiting <= 1 || stats_.waiting_tokens <= config_.queue_tokens_max,
+             "the queue is bounded in tokens");
   HERD_CHECK(deadlines_.size() == stats_.waiting, "only what waits can expire");
   HERD_CHECK(cost == order_.cost_waiting(), "the order holds what waits");
   for (const auto& [id, of] : tenants_) {

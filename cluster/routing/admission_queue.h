@@ -38,7 +38,7 @@ struct AdmissionConfig {
 
 // Of one tenant (API key). 0: no limit.
 struct TenantLimits {
-  double requests_per_minute = 0;       // token buckets, each holding one minute
+  double requests_per_minute = 0;  // token buckets, each holding one minute
   double prompt_tokens_per_minute = 0;
   double output_tokens_per_minute = 0;  // charged as they come; a tenant in debt is refused
   std::uint32_t in_flight_max = 64;     // waiting + running requests
@@ -53,14 +53,14 @@ struct AdmissionRequest {
   std::uint64_t prompt_tokens = 0;      // of all its prompts
   std::uint64_t output_tokens_max = 0;  // of all its sequences
   std::int32_t priority = 0;
-  Instant deadline;                     // waiting beyond it is pointless
+  Instant deadline;  // waiting beyond it is pointless
 };
 
 struct AdmissionRefusal {
   enum class Reason : std::uint8_t { kQueueRequests, kQueueTokens, kDeadline, kRequestRate, kTokenRate, kInFlight };
   Reason reason = Reason::kQueueRequests;
-  bool quota = false;      // of its key (429), not of the machine (503)
-  int retry_after_s = 1;   // [1, 600], from the measured rate
+  bool quota = false;     // of its key (429), not of the machine (503)
+  int retry_after_s = 1;  // [1, 600], from the measured rate
   std::string message;
 };
 [[nodiscard]] const char* refusal_name(AdmissionRefusal::Reason reason);  // label of metrics: "queue_requests", …
@@ -68,13 +68,13 @@ struct AdmissionRefusal {
 struct AdmissionStats {
   std::size_t waiting = 0;
   std::uint64_t waiting_tokens = 0;
-  std::size_t running = 0;              // requests
+  std::size_t running = 0;  // requests
   std::size_t running_sequences = 0;
   std::uint64_t accepted = 0;
   std::uint64_t refused_capacity = 0;
   std::uint64_t refused_quota = 0;
   std::uint64_t expired = 0;
-  double tokens_per_s = 0;              // measured: prompt + output tokens of finished work, moving average
+  double tokens_per_s = 0;  // measured: prompt + output tokens of finished work, moving average
 };
 
 class AdmissionQueue {
@@ -118,10 +118,10 @@ class AdmissionQueue {
   };
   struct Entry {
     AdmissionRequest request;
-    FairQueue::Item item;          // its place in the order
-    double prompt_expected = 0;    // tokens to compute, of the cost of `item`
+    FairQueue::Item item;        // its place in the order
+    double prompt_expected = 0;  // tokens to compute, of the cost of `item`
     bool running = false;
-    double prompt_counted = 0;     // towards the rate: with the first output, that is when it was computed
+    double prompt_counted = 0;  // towards the rate: with the first output, that is when it was computed
     std::uint64_t output_counted = 0;
   };
   using Tenants = std::map<TenantId, Tenant>;
@@ -140,11 +140,11 @@ class AdmissionQueue {
   void forget(Entries::iterator entry);
 
   AdmissionConfig config_;
-  AdmissionStats stats_;   // tokens_per_s apart
+  AdmissionStats stats_;  // tokens_per_s apart
   Tenants tenants_;
   Entries entries_;
-  FairQueue order_;                                      // of the waiting
-  std::set<std::pair<Instant, RequestId>> deadlines_;    // of the waiting
+  FairQueue order_;                                    // of the waiting
+  std::set<std::pair<Instant, RequestId>> deadlines_;  // of the waiting
   WorkMeter meter_;
   std::uint64_t arrivals_ = 0;
 };

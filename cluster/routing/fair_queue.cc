@@ -145,7 +145,8 @@ void FairQueue::check_integrity() const {
     items[id.first] += flow.waiting.size() + flow.in_service;
     std::uint64_t backlog = 0;
     for (const auto& [arrival, item] : flow.waiting) {
-      HERD_CHECK(item.arrival == arrival && FlowId(item.priority, item.tenant) == id, "items are filed where they belong");
+      HERD_CHECK(item.arrival == arrival && FlowId(item.priority, item.tenant) == id,
+                 "items are filed where they belong");
       backlog += item.cost;
     }
     HERD_CHECK(backlog == flow.backlog, "the backlog is the cost of what waits");
@@ -160,7 +161,8 @@ void FairQueue::check_integrity() const {
       HERD_CHECK(flow.start > of->second.virtual_time, "a flow that would begin at the virtual time is forgotten");
     }
   }
-  HERD_CHECK(heads_.size() == active && starts_.size() == active && ends_.size() == active, "each waiting flow is in order");
+  HERD_CHECK(heads_.size() == active && starts_.size() == active && ends_.size() == active,
+             "each waiting flow is in order");
   HERD_CHECK(idle == idle_ && idle <= kIdleFlowsMax, "idle flows are counted and bounded");
   HERD_CHECK(items.size() <= classes_.size(), "a class has flows");
   for (const auto& [priority, of] : classes_)

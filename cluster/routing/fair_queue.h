@@ -56,16 +56,16 @@ class FairQueue {
   // A tenant's items of one priority. Forgotten when nothing of it waits or is in service and its tag lies at or before
   // the virtual time (it would begin there anyway).
   struct Flow {
-    double start = 0;                       // tag of the first waiting item, or of the next to come
+    double start = 0;  // tag of the first waiting item, or of the next to come
     double weight = 1;
-    std::uint64_t backlog = 0;              // cost of `waiting`
+    std::uint64_t backlog = 0;  // cost of `waiting`
     std::size_t in_service = 0;
     std::map<std::uint64_t, Item> waiting;  // by arrival
   };
   struct Class {
     double virtual_time = 0;
-    std::size_t items = 0;                         // waiting or in service
-    std::set<std::pair<double, TenantId>> idle;    // flows with neither, by tag
+    std::size_t items = 0;                       // waiting or in service
+    std::set<std::pair<double, TenantId>> idle;  // flows with neither, by tag
   };
   using FlowId = std::pair<std::int32_t, TenantId>;  // priority first: a class's flows lie together
   using Flows = std::map<FlowId, Flow>;
@@ -78,9 +78,9 @@ class FairQueue {
   void leave(std::int32_t priority);
 
   Flows flows_;
-  Classes classes_;                               // with items
+  Classes classes_;                                 // with items
   std::map<std::uint64_t, Flows::iterator> heads_;  // by the arrival of a flow's first item
-  std::size_t idle_ = 0;                          // flows in all `idle`
+  std::size_t idle_ = 0;                            // flows in all `idle`
   SumTree starts_;  // (priority, start, arrival of the first) -> cost of the first, weight, weight * start, backlog
   SumTree ends_;    // (priority, tag of the last, arrival of the first) -> weight, weight * that tag
 };

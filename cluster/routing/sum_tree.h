@@ -15,8 +15,8 @@ class SumTree {
  public:
   struct Key {
     std::int32_t priority = 0;
-    double tag = 0;           // finite
-    std::uint64_t tie = 0;    // makes keys unique
+    double tag = 0;         // finite
+    std::uint64_t tie = 0;  // makes keys unique
     auto operator<=>(const Key&) const = default;
   };
   using Sums = std::array<double, 4>;
@@ -28,7 +28,7 @@ class SumTree {
 
   [[nodiscard]] bool empty() const { return root_ == kNone; }
   [[nodiscard]] std::size_t size() const { return nodes_.size() - free_.size(); }
-  [[nodiscard]] const Key& first() const;               // of a tree that is not empty
+  [[nodiscard]] const Key& first() const;                // of a tree that is not empty
   [[nodiscard]] Sums sum_through(const Key& key) const;  // over keys <= `key`
   [[nodiscard]] Sums sum() const;
 
@@ -50,7 +50,7 @@ class SumTree {
   Index merge(Index below, Index above);
 
   std::vector<Node> nodes_;
-  std::vector<Index> free_;   // indices into nodes_ that no key uses
+  std::vector<Index> free_;  // indices into nodes_ that no key uses
   Index root_ = kNone;
   std::uint64_t made_ = 0;
 };

@@ -18,8 +18,8 @@ class TokenBucket {
   [[nodiscard]] static double capacity(double per_minute);
 
  private:
-  bool used_ = false;   // never used: full
-  double level_ = 0;    // at `at_`
+  bool used_ = false;  // never used: full
+  double level_ = 0;   // at `at_`
   Instant at_;
 };
 

@@ -7,6 +7,9 @@
 
 namespace herd::http {
 
+// Equal but for the case of ASCII letters: header names, and the tokens of some values.
+bool same_name(std::string_view a, std::string_view b);
+
 struct HttpHeader {
   std::string name;
   std::string value;

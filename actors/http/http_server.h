@@ -1,6 +1,6 @@
 #pragma once
-// HttpServer: HTTP/1.1 over TCP or TLS with limits on everything a client sends, and streams with credit on what it does
-// not read. Knows bytes and time, not models. The only file with sockets for clients (Boost.Beast, fenced here).
+// HttpServer: HTTP/1.1 over TCP or TLS with limits on everything a client sends, and streams with credit on what it
+// does not read. Knows bytes and time, not models. The only file with sockets for clients (Boost.Beast, fenced here).
 //
 //   accept -> head (bounded, timed) -> HttpHandler::on_head -> body (bounded, timed) -> HttpHandler::on_request
 //          -> respond(), or open_stream() send()* finish_stream() -> keep-alive or close
@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 
+#include "actors/http/http_limits.h"
 #include "actors/http/http_message.h"
 #include "kernels/status.h"
 
@@ -48,38 +49,20 @@ class HttpHandler {
   // I/O thread, when the client left or was cut before the answer was complete. The server drops it afterwards.
   virtual void on_request(HttpRequest request, std::shared_ptr<HttpResponder> responder,
                           std::function<void()>& on_gone) = 0;
-  // The answer to bytes that are no acceptable request (status 400, 408, 413, 414, 431, 501, 505, 503). `why` is for the
-  // client: fixed text, nothing of ours.
+  // The answer to bytes that are no acceptable request (status 400, 408, 413, 414, 431, 501, 505, 503). `why` is for
+  // the client: fixed text, nothing of ours.
   virtual HttpResponse on_refused(int status, const std::string& why) = 0;
-};
-
-// reliability: each has a default that fits a public edge.
-struct HttpLimits {
-  std::size_t request_line_bytes = 8 * 1024;     // 414
-  std::size_t head_bytes = 32 * 1024;            // 431
-  std::size_t header_bytes = 8 * 1024;           // one header line; 431
-  std::size_t headers = 100;                     // 431
-  std::size_t body_bytes = 2 * 1024 * 1024;      // 413; at most 32 MiB
-  std::chrono::milliseconds head_time{10'000};   // from the first byte of a request to the end of its head; 408
-  std::chrono::milliseconds body_time{30'000};   // for the whole body; 408
-  std::size_t body_bytes_per_s_min = 1024;       // after the first 5 s of a body; 408
-  std::chrono::milliseconds idle_time{60'000};   // of a keep-alive connection: closed
-  std::chrono::milliseconds write_stall{30'000}; // nothing could be written for so long: cut
-  std::size_t stream_frames_max = 1024;          // unsent frames of one stream
-  std::size_t stream_bytes_max = 256 * 1024;     // unsent bytes of one stream
-  std::size_t pipelined_bytes_max = 64 * 1024;   // unread requests behind the one being answered: not read further
-  std::size_t connections = 12'000;              // more are closed at once, after a 503
-  std::size_t connections_per_ip = 512;          // the same; loopback addresses do not count
 };
 
 struct HttpServerConfig {
   std::string host = "127.0.0.1";
-  std::uint16_t port = 8000;        // 0: any free one
-  int listen_fd = -1;               // >= 0: an open, listening socket instead of host and port (systemd); owned
-  std::string tls_certificate;      // PEM files; both or neither. TLS 1.2 at least
+  std::uint16_t port = 8000;    // 0: any free one
+  int listen_fd = -1;           // >= 0: an open, listening socket instead of host and port (systemd); owned
+  std::string tls_certificate;  // PEM files; both or neither. TLS 1.2 at least
   std::string tls_key;
-  int threads = 1;
+  int threads = 1;  // 1 to 64
   HttpLimits limits;
+  std::function<std::int64_t()> unix_seconds;  // the wall clock, for Date; none: no such header (RFC 9110, 6.6.1)
 };
 
 // Counters rise only.
@@ -91,8 +74,8 @@ struct HttpServerStats {
   std::uint64_t refused = 0;              // on_refused
   std::uint64_t frames_sent = 0;
   std::uint64_t bytes_sent = 0;
-  std::uint64_t streams_cut = 0;          // no credit, or a write that stalled
-  std::uint64_t clients_gone = 0;         // left before the end of their answer
+  std::uint64_t streams_cut = 0;   // no credit, or a write that stalled
+  std::uint64_t clients_gone = 0;  // left before the end of their answer
 };
 
 class HttpServer {

@@ -1,0 +1,29 @@
+#pragma once
+// HttpLimits: what a client may send and how slowly. One struct for the server and the parsers under it.
+
+#include <chrono>
+#include <cstddef>
+
+namespace herd::http {
+
+// Each has a default that fits a public edge; the number behind it is the status of the refusal.
+struct HttpLimits {
+  std::size_t request_line_bytes = 8 * 1024;      // 414
+  std::size_t head_bytes = 32 * 1024;             // 431
+  std::size_t header_bytes = 8 * 1024;            // one header line; 431
+  std::size_t headers = 100;                      // 431
+  std::size_t body_bytes = 2 * 1024 * 1024;       // 413; at most 32 MiB
+  std::chrono::milliseconds head_time{10'000};    // from the first byte of a request to the end of its head; 408
+  std::chrono::milliseconds body_time{30'000};    // for the whole body; 408
+  std::size_t body_bytes_per_s_min = 1024;        // after body_grace; 408. 0: any rate
+  std::chrono::milliseconds body_grace{5'000};    // of a body, in which the rate does not count yet
+  std::chrono::milliseconds idle_time{60'000};    // of a keep-alive connection: closed
+  std::chrono::milliseconds write_stall{30'000};  // nothing could be written for so long: cut
+  std::size_t stream_frames_max = 1024;           // unsent frames of one stream
+  std::size_t stream_bytes_max = 256 * 1024;      // unsent bytes of one stream; a single frame may be larger
+  std::size_t pipelined_bytes_max = 64 * 1024;    // unread requests behind the one being answered: not read further
+  std::size_t connections = 12'000;               // more are closed at once, after a 503 (TLS: without)
+  std::size_t connections_per_ip = 512;           // the same; IPv6 by /64; loopback addresses do not count
+};
+
+}  // namespace herd::http

@@ -1,0 +1,166 @@
+#include "actors/http/response_outbox.h"
+
+#include <charconv>
+#include <utility>
+
+namespace herd::http {
+namespace {
+
+class Responder final : public HttpResponder {
+ public:
+  explicit Responder(std::shared_ptr<ResponseOutbox> outbox) : outbox_(std::move(outbox)) {}
+  ~Responder() override { outbox_->drop(); }
+  Responder(const Responder&) = delete;
+  Responder& operator=(const Responder&) = delete;
+
+  void respond(HttpResponse response) override { outbox_->respond(std::move(response)); }
+  void open_stream(HttpResponse head) override { outbox_->open_stream(std::move(head)); }
+  bool send(std::string frame) override { return outbox_->send(std::move(frame)); }
+  void finish_stream() override { outbox_->finish_stream(); }
+  void cut_stream() override { outbox_->cut_stream(); }
+
+ private:
+  std::shared_ptr<ResponseOutbox> outbox_;
+};
+
+void append_chunk(std::string& out, const std::string& frame) {
+  char size[16];
+  const auto end = std::to_chars(size, size + sizeof size, frame.size(), 16).ptr;
+  out.append(size, end).append("\r\n").append(frame).append("\r\n");
+}
+
+}  // namespace
+
+std::shared_ptr<HttpResponder> make_responder(std::shared_ptr<ResponseOutbox> outbox) {
+  return std::make_shared<Responder>(std::move(outbox));
+}
+
+void ResponseOutbox::wake_if(bool needed) {
+  if (needed) waker_->wake(shared_from_this());
+}
+
+void ResponseOutbox::respond(HttpResponse response) {
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (phase_ != Phase::kUnanswered) return;
+    head_ = std::move(response);
+    phase_ = Phase::kFinished;
+    wake = !std::exchange(wake_pending_, true);
+  }
+  wake_if(wake);
+}
+
+void ResponseOutbox::open_stream(HttpResponse head) {
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (phase_ != Phase::kUnanswered) return;
+    head_ = std::move(head);
+    stream_ = true;
+    phase_ = Phase::kStreaming;
+    wake = !std::exchange(wake_pending_, true);
+  }
+  wake_if(wake);
+}
+
+bool ResponseOutbox::send(std::string frame) {
+  bool wake = false;
+  bool taken = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (phase_ != Phase::kStreaming) return false;
+    if (style_ == FrameStyle::kNone || frame.empty()) return true;  // an empty chunk would end the body
+    const bool too_much =
+        unsent_frames_ >= frames_max_ || (unsent_frames_ > 0 && unsent_bytes_ + frame.size() > bytes_max_);
+    if (too_much) {
+      phase_ = Phase::kOverrun;
+      wake = true;  // even while a write is under way
+    } else {
+      const std::size_t before = bytes_.size();
+      if (style_ == FrameStyle::kChunks) {
+        append_chunk(bytes_, frame);
+      } else {
+        bytes_.append(frame);
+      }
+      unsent_bytes_ += bytes_.size() - before;
+      ++unsent_frames_;
+      ++frames_;
+      taken = true;
+      wake = !std::exchange(wake_pending_, true);
+    }
+  }
+  wake_if(wake);
+  return taken;
+}
+
+void ResponseOutbox::finish_stream() {
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (phase_ != Phase::kStreaming) return;
+    if (style_ == FrameStyle::kChunks) {
+      bytes_.append("0\r\n\r\n");
+      unsent_bytes_ += 5;
+    }
+    phase_ = Phase::kFinished;
+    wake = !std::exchange(wake_pending_, true);
+  }
+  wake_if(wake);
+}
+
+void ResponseOutbox::cut_stream() {
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (phase_ != Phase::kStreaming) return;
+    phase_ = Phase::kCut;
+    wake = !std::exchange(wake_pending_, true);
+  }
+  wake_if(wake);
+}
+
+void ResponseOutbox::drop() {
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (phase_ == Phase::kUnanswered) {
+      phase_ = Phase::kDropped;
+    } else if (phase_ == Phase::kStreaming) {
+      phase_ = Phase::kCut;
+    } else {
+      return;
+    }
+    wake = !std::exchange(wake_pending_, true);
+  }
+  wake_if(wake);
+}
+
+void ResponseOutbox::take(Batch& batch, bool busy) {
+  batch.bytes.clear();
+  batch.head.reset();
+  batch.frames = 0;
+  const std::lock_guard lock(mutex_);
+  batch.phase = phase_;
+  batch.stream = stream_;
+  if (busy) return;  // wake_pending_ stays: whoever ends the write takes again
+  wake_pending_ = false;
+  batch.bytes.swap(bytes_);
+  batch.head.swap(head_);
+  batch.frames = std::exchange(frames_, 0);
+}
+
+void ResponseOutbox::on_written(std::size_t bytes, std::size_t frames) {
+  const std::lock_guard lock(mutex_);
+  unsent_bytes_ -= bytes;
+  unsent_frames_ -= frames;
+}
+
+void ResponseOutbox::close() {
+  const std::lock_guard lock(mutex_);
+  phase_ = Phase::kClosed;
+  bytes_ = {};
+  head_.reset();
+}
+
+}  // namespace herd::http

@@ -16,8 +16,8 @@ void append_token_text(std::string_view bytes, std::string& out) {
   else append_quoted(tokenizer::replace_invalid_utf8(bytes), out);
 }
 
-// {"text": logprob, …}: the most likely tokens and the chosen one. Different tokens can have the same text; the likelier
-// one keeps it, because a JSON object has each key once.
+// {"text": logprob, …}: the most likely tokens and the chosen one. Different tokens can have the same text; the
+// likelier one keeps it, because a JSON object has each key once.
 void append_top_object(const TokenReport& report, const TokenBytes& token_bytes, std::string& out) {
   std::vector<std::string> written;
   out += '{';

@@ -1,6 +1,6 @@
 #pragma once
-// ApiError: a refusal in OpenAI's shape: {"error": {"message", "type", "param", "code"}}. What the client sees comes from
-// here, never from an exception or a path of ours.
+// ApiError: a refusal in OpenAI's shape: {"error": {"message", "type", "param", "code"}}. What the client sees comes
+// from here, never from an exception or a path of ours.
 
 #include <string>
 
@@ -15,7 +15,7 @@ struct ApiError {
   std::string type = "BadRequestError";      // vLLM's names: BadRequestError, NotFoundError, …
   std::string message;
   std::string param;                         // the field, such as "messages[2].content"; empty: null
-  std::string code;                          // OpenAI's, such as "context_length_exceeded"; empty: the status as a number
+  std::string code;                          // OpenAI's, such as "context_length_exceeded"; empty: the status number
   int retry_after_s = 0;                     // > 0: Retry-After
   bool operator==(const ApiError&) const = default;
 };

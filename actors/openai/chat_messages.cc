@@ -100,7 +100,8 @@ std::vector<tokenizer::ChatMessage> read_messages(JsonFields& fields, const Requ
     messages.push_back(read_message((*list)[i], {&path, {}, i}, limits, fields.refusal()));
     bytes += messages.back().content.size();
   }
-  if (bytes > limits.prompt_bytes_max) refuse_length(path, bytes, limits.prompt_bytes_max, "bytes of text", fields.refusal());
+  if (bytes > limits.prompt_bytes_max)
+    refuse_length(path, bytes, limits.prompt_bytes_max, "bytes of text", fields.refusal());
   return messages;
 }
 

@@ -68,9 +68,9 @@ class PromptReader {
     std::vector<std::vector<TokenId>> prompts;
     for (std::size_t i = 0; i < list.size() && !refusal().any(); ++i) {
       const JsonPath element{&path, {}, i};
+      const char* expected = i == 0 ? "a string, a token id or an array of token ids" : "an array of token ids";
       if (const json::array* inner = list[i].if_array()) prompts.push_back(ids(*inner, element));
-      else refuse_value(list[i], element, i == 0 ? "a string, a token id or an array of token ids" : "an array of token ids",
-                        refusal());
+      else refuse_value(list[i], element, expected, refusal());
     }
     return prompts;
   }
@@ -86,7 +86,8 @@ ApiExpected<CompletionRequest> parse_completion(std::string_view body, const Req
     PromptReader(fields, limits).read(request);
     request.echo = fields.boolean("echo").value_or(false);
     read_generation(fields, limits, request.echo ? 0 : 1, request.fields);
-    request.fields.logprobs = static_cast<std::int32_t>(fields.integer("logprobs", 0, sampling::kLogprobsMax).value_or(-1));
+    const auto logprobs = fields.integer("logprobs", 0, sampling::kLogprobsMax);
+    request.fields.logprobs = static_cast<std::int32_t>(logprobs.value_or(-1));
     request.add_special_tokens = fields.boolean("add_special_tokens").value_or(true);
     read_neutral(fields, completion_neutral_fields());
   });

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <limits>
+#include <tuple>
 
 #include <boost/json/value.hpp>
 
@@ -43,7 +44,8 @@ void read_sampling(JsonFields& fields, GenerationFields& generation) {
   if (const auto top_k = fields.integer("top_k", -1, kInt32Max)) generation.top_k = static_cast<std::int32_t>(*top_k);
   generation.presence_penalty = fields.number("presence_penalty", {-2.0, 2.0}).value_or(0.0F);
   generation.frequency_penalty = fields.number("frequency_penalty", {-2.0, 2.0}).value_or(0.0F);
-  const auto seed = fields.integer("seed", std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max());
+  using Seed = std::numeric_limits<std::int64_t>;
+  const auto seed = fields.integer("seed", Seed::min(), Seed::max());
   if (seed) generation.seed = static_cast<std::uint64_t>(*seed);
 }
 
@@ -51,8 +53,9 @@ void read_sampling(JsonFields& fields, GenerationFields& generation) {
 std::optional<TokenId> token_of_key(std::string_view key, std::int32_t vocab_size) {
   TokenId token = 0;
   const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), token);
-  const bool canonical = error == std::errc() && end == key.data() + key.size() && (key == "0" || !key.starts_with('0'));
-  return canonical && token >= 0 && token < vocab_size && key != "-0" ? std::optional(token) : std::nullopt;
+  const bool whole = error == std::errc() && end == key.data() + key.size();
+  const bool canonical = key == "0" || (!key.starts_with('0') && !key.starts_with('-'));
+  return whole && canonical && token < vocab_size ? std::optional(token) : std::nullopt;
 }
 
 void read_logit_bias(JsonFields& fields, std::int32_t vocab_size, GenerationFields& generation) {

@@ -1,6 +1,7 @@
 #pragma once
 // JsonDocument: the body of a request as one JSON object, read strictly: UTF-8 without lone surrogates, no comments, no
-// trailing commas, no key twice in an object, nesting and number of values bounded. The JSON library stays behind .cc files.
+// trailing commas, no key twice in an object, nesting and number of values bounded. The JSON library stays behind the
+// .cc files.
 
 #include <memory>
 #include <string_view>

@@ -92,11 +92,12 @@ std::optional<float> read_number(const json::value& value, const JsonPath& path,
   if (value.is_number()) {
     const double number = value.is_double() ? value.get_double() : value.to_number<double>();
     const auto rounded = static_cast<float>(number);
-    const bool above = range.without_low ? number > range.low && static_cast<double>(rounded) > range.low : number >= range.low;
+    const bool above = range.without_low ? static_cast<double>(rounded) > range.low : number >= range.low;
     if (above && number <= range.high) return rounded;
   }
-  refuse_value(value, path, std::string("a number in ") + (range.without_low ? "(" : "[") + number_text(range.low) + ", " +
-                                number_text(range.high) + "]", refusal);
+  std::string interval = range.without_low ? "(" : "[";
+  interval.append(number_text(range.low)).append(", ").append(number_text(range.high)).append("]");
+  refuse_value(value, path, "a number in " + interval, refusal);
   return std::nullopt;
 }
 

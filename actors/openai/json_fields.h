@@ -19,7 +19,8 @@ class value;
 
 namespace herd::openai {
 
-// A place in the body; becomes text only for a refusal: "messages[2].content[0].text". Lives on the stack, below its parent.
+// A place in the body; becomes text only for a refusal: "messages[2].content[0].text". Lives on the stack, below its
+// parent.
 struct JsonPath {
   const JsonPath* parent = nullptr;
   std::string_view key;   // a member's; empty for an element

@@ -26,8 +26,8 @@ constexpr std::array<char, 256> escapes() {
 constexpr std::array<char, 256> kEscapes = escapes();
 
 // Bytes at the front of `text` that need no escape. Eight at a time: a byte's high bit is set where it is a control
-// character, '"', '\\' or DEL ("Bit Twiddling Hacks", Anderson, haszero); a false alarm above the first hit is harmless,
-// because the byte loop then looks itself.
+// character, '"', '\\' or DEL ("Bit Twiddling Hacks", Anderson, haszero); a false alarm above the first hit is
+// harmless, because the byte loop then looks itself.
 std::size_t plain_prefix(std::string_view text) {
   constexpr std::uint64_t kOnes = 0x0101010101010101ULL;
   constexpr std::uint64_t kHighs = 0x8080808080808080ULL;

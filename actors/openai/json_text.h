@@ -26,7 +26,7 @@ void append_number(Number number, std::string& out) {
   out.append(digits, static_cast<std::size_t>(end - digits));
 }
 
-// The shortest text that reads back as the same float, always with a point or an exponent. Not finite: -9999.0, as vLLM.
+// The shortest text that reads back as the same float, always with a point or an exponent. Not finite: -9999.0, vLLM's.
 void append_float(float number, std::string& out);
 void append_double(double number, std::string& out);  // the same for double; not finite: 0.0
 

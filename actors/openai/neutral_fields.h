@@ -1,6 +1,6 @@
 #pragma once
 // Fields that clients send and herd does not act on: they pass while they ask for nothing (null, false, empty, the
-// default) and are refused by name otherwise. What is merely a label (user, metadata) passes with any value of its type.
+// default) and are refused by name otherwise. Mere labels (user, metadata) pass with any value of their type.
 
 #include <span>
 #include <string_view>

@@ -1,6 +1,6 @@
 #pragma once
-// JSON bodies of the OpenAI API -> values, every field checked for type and range. Pure. Unknown fields are refused by
-// name, known ones that herd does not support pass when neutral (neutral_fields.h) and are a 400 otherwise. null is absent.
+// JSON bodies of the OpenAI API -> values, every field checked for type and range; null counts as absent. Pure. Unknown
+// fields are refused by name, known ones that herd does not support pass when neutral (neutral_fields.h), else 400.
 // Field names and semantics: OpenAI's API reference; the extra ones are vLLM's.
 
 #include <cstdint>

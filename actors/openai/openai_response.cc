@@ -7,7 +7,8 @@
 namespace herd::openai {
 namespace {
 
-void append_choice(const AnswerHead& head, const ChoiceReport& choice, const TokenBytes& token_bytes, std::string& out) {
+void append_choice(const AnswerHead& head, const ChoiceReport& choice, const TokenBytes& token_bytes,
+                   std::string& out) {
   const bool chat = head.endpoint == Endpoint::kChat;
   out += R"({"index":)";
   append_number(choice.index, out);
@@ -72,7 +73,8 @@ std::string models_body(const std::vector<std::string>& names, const std::string
   return out;
 }
 
-std::string tokenize_body(const std::vector<TokenId>& tokens, std::int64_t max_model_len, const TokenBytes* token_strs) {
+std::string tokenize_body(const std::vector<TokenId>& tokens, std::int64_t max_model_len,
+                          const TokenBytes* token_strs) {
   std::string out = R"({"count":)";
   append_number(tokens.size(), out);
   out += R"(,"max_model_len":)";

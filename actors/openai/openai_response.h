@@ -1,6 +1,6 @@
 #pragma once
-// Values -> JSON bodies of the OpenAI API, in the shapes that clients of OpenAI and vLLM parse. Pure. Bodies of streams are
-// written token by token: ChunkWriter keeps what does not change and escapes the rest into place.
+// Values -> JSON bodies of the OpenAI API, in the shapes that clients of OpenAI and vLLM parse. Pure. Bodies of streams
+// are written token by token: ChunkWriter keeps what does not change and escapes the rest into place.
 
 #include <cstdint>
 #include <functional>
@@ -76,7 +76,7 @@ struct ChunkReport {
 class ChunkWriter {
  public:
   ChunkWriter(AnswerHead head, TokenBytes token_bytes);
-  void role(std::uint32_t index, std::string& out) const;  // chat only: the first chunk of a choice, delta.role = assistant
+  void role(std::uint32_t index, std::string& out) const;  // chat: the first chunk of a choice, delta.role = assistant
   void token(const ChunkReport& chunk, std::string& out) const;
   void usage(const Usage& usage, std::string& out) const;  // choices [], usage
 

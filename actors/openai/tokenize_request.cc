@@ -13,8 +13,9 @@ namespace {
 void read_prompt(JsonFields& fields, const RequestLimits& limits, TokenizeRequest& request) {
   const auto text = fields.string("prompt");
   if (!text) return fields.refuse("prompt", "is missing (or messages)");
+  const JsonPath path = fields.path_of("prompt");
   if (text->size() > limits.prompt_bytes_max)
-    return refuse_length(fields.path_of("prompt"), text->size(), limits.prompt_bytes_max, "bytes of text", fields.refusal());
+    return refuse_length(path, text->size(), limits.prompt_bytes_max, "bytes of text", fields.refusal());
   request.prompt = std::string(*text);
 }
 

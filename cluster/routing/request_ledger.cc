@@ -5,39 +5,18 @@
 #include <utility>
 
 #include "kernels/check.h"
+#include "runtime/scheduler/output_rows.h"
 
 namespace herd::routing {
 namespace {
 
 using scheduler::FinishReason;
-using scheduler::OutputRows;
+using scheduler::OutputSelector;
 using scheduler::Submission;
 using scheduler::TokenDelta;
 
 std::uint32_t delivered_tokens(const Submission& submission) {
   return static_cast<std::uint32_t>(submission.tokens.size()) - submission.prompt_tokens;
-}
-
-// Without its first `count` rows: a new attempt computes them again. values is [layers, rows, width].
-void drop_first_rows(OutputRows& rows, std::uint32_t count) {
-  std::vector<float> kept;
-  kept.reserve(std::size_t{rows.layers} * (rows.rows - count) * rows.width);
-  for (std::uint32_t layer = 0; layer < rows.layers; ++layer) {
-    const auto begin = rows.values.begin() + static_cast<std::ptrdiff_t>(std::size_t{layer} * rows.rows * rows.width);
-    kept.insert(kept.end(), begin + static_cast<std::ptrdiff_t>(std::size_t{count} * rows.width),
-                begin + static_cast<std::ptrdiff_t>(std::size_t{rows.rows} * rows.width));
-  }
-  rows.values = std::move(kept);
-  rows.position += count;
-  rows.rows -= count;
-}
-
-void drop_delivered_rows(std::vector<OutputRows>& outputs, std::uint32_t& delivered_end) {
-  for (OutputRows& rows : outputs) {
-    if (rows.position < delivered_end) drop_first_rows(rows, std::min(rows.rows, delivered_end - rows.position));
-    delivered_end = std::max(delivered_end, rows.position + rows.rows);
-  }
-  std::erase_if(outputs, [](const OutputRows& rows) { return rows.rows == 0; });
 }
 
 }  // namespace
@@ -117,13 +96,14 @@ std::optional<TokenDelta> RequestLedger::on_delta(const TokenDelta& delta) {
                                              std::to_string(next) + " was due"});
   }
   TokenDelta admitted = delta;
-  drop_delivered_rows(admitted.outputs, entry->second.output_rows_end);
+  scheduler::keep_unsent(admitted.outputs, entry->second.outputs_end);
+  scheduler::keep_unsent(admitted.prompt_logprobs, entry->second.outputs_end);
   if (admitted.has_token) {
     submission.tokens.push_back(admitted.token.token);
     ++stats_.tokens_delivered;
   }
   if (admitted.finish == FinishReason::kNone) {
-    if (!admitted.has_token && admitted.outputs.empty()) return std::nullopt;
+    if (!admitted.has_token && admitted.outputs.empty() && admitted.prompt_logprobs.empty()) return std::nullopt;
     return admitted;
   }
   // "Refused" says that nothing was computed, which only a first attempt can say.
@@ -156,6 +136,9 @@ RequestLedger::Orphans RequestLedger::on_replica_lost(ReplicaGeneration replica,
     }
     ++open.submission.attempt;
     ++stats_.replayed;
+    // Nothing is asked for twice; without it the next attempt may read a cached prefix.
+    if (open.submission.output == OutputSelector::kPromptLogprobs && delivered_tokens(open.submission) > 0)
+      open.submission.output = OutputSelector::kNone;
     orphans.to_route.push_back(current->first);
   }
   return orphans;

@@ -89,7 +89,7 @@ class RequestLedger {
     std::optional<ReplicaGeneration> replica;  // where the current attempt runs
     std::vector<ReplicaGeneration> failed;     // at most attempts_max + the replicas there are
     Status lost_because;                       // of the last attempt, not ok when there was one
-    std::uint32_t output_rows_end = 0;         // rows at positions below went out
+    std::uint32_t outputs_end = 0;             // outputs of positions below went out
   };
   using Entries = std::map<SequenceId, Entry>;
 

@@ -50,6 +50,7 @@ struct TokenDelta {
   queuedSeconds @7 :Float32;        # submission to first plan, of this attempt; finite, not negative
   prefillSeconds @8 :Float32;       # first plan to first token, of this attempt; finite, not negative
   preemptions @9 :UInt32;           # on the terminal delta
+  promptLogprobs @10 :List(PromptLogprobs);  # asked for by Submission.output; at most 8
 }
 
 enum FinishReason {
@@ -109,6 +110,20 @@ enum OutputSelector {
   hiddenAll @5;
   hiddenAllNormalized @6;
   hiddenAllLayers @7;
+  promptLogprobs @8;
+}
+
+struct PromptLogprobs {
+  # How likely the model found a run of prompt tokens, each given those before it.
+  sequence @0 :Ids.SequenceId;
+  position @1 :UInt32;              # of the first one in the sequence; at least 1
+  tokens @2 :List(PromptLogprob);   # ends at most at position 2^20
+}
+
+struct PromptLogprob {
+  token @0 :Int32;
+  logprob @1 :Float32;              # NaN: its row held a NaN; the sequence fails, so never in a delta
+  top @2 :List(TokenLogprob);       # at most 20
 }
 
 struct OutputRows {

@@ -56,6 +56,7 @@ struct StepResult {
   outputs @5 :List(Generate.OutputRows);    # rank 0; at most 65536
   tokenHash @6 :UInt64;               # of all (sequence, token): equal on every rank, or the group fails
   stats @7 :StepStats;
+  promptLogprobs @8 :List(Generate.PromptLogprobs);  # rank 0; at most 65536
 }
 
 struct StepStats {

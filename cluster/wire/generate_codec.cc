@@ -63,6 +63,12 @@ void check(const TokenDelta& delta) {
     wire::check(rows);
     require(rows.sequence == delta.sequence, "rows of another sequence");
   }
+  require(delta.prompt_logprobs.size() <= kDeltaOutputsMax, "more than 8 runs of prompt logprobs");
+  for (const auto& run : delta.prompt_logprobs) {
+    wire::check(run);
+    require(run.sequence == delta.sequence, "prompt logprobs of another sequence");
+    for (const auto& entry : run.tokens) require(!std::isnan(entry.logprob), "prompt logprob is NaN");
+  }
   require(delta.finish != FinishReason::kNone || delta.error.ok(), "an error before the end");
   require(delta.cached_tokens <= kSequenceTokensMax, "too many cached tokens");
   for (const float seconds : {delta.queued_s, delta.prefill_s})
@@ -87,6 +93,10 @@ void write(schema::TokenDelta::Builder to, const TokenDelta& delta) {
   if (delta.has_token) wire::write(to.initToken(), delta.token);
   auto outputs = to.initOutputs(static_cast<unsigned>(delta.outputs.size()));
   for (unsigned i = 0; i < outputs.size(); ++i) wire::write(outputs[i], delta.outputs[i]);
+  if (!delta.prompt_logprobs.empty()) {
+    auto runs = to.initPromptLogprobs(static_cast<unsigned>(delta.prompt_logprobs.size()));
+    for (unsigned i = 0; i < runs.size(); ++i) wire::write(runs[i], delta.prompt_logprobs[i]);
+  }
   to.setFinish(to_schema(delta.finish));
   if (!delta.error.ok()) wire::write(to.initError(), delta.error);
   to.setCachedTokens(delta.cached_tokens);
@@ -104,6 +114,9 @@ TokenDelta read(schema::TokenDelta::Reader from) {
   const auto outputs = from.getOutputs();
   require(outputs.size() <= kDeltaOutputsMax, "more than 8 outputs");
   for (const auto rows : outputs) delta.outputs.push_back(read_rows(rows));
+  const auto runs = from.getPromptLogprobs();
+  require(runs.size() <= kDeltaOutputsMax, "more than 8 runs of prompt logprobs");
+  for (const auto run : runs) delta.prompt_logprobs.push_back(read_prompt_logprobs(run));
   delta.finish = read_finish(from.getFinish());
   if (from.hasError()) delta.error = read_status(from.getError());
   delta.cached_tokens = from.getCachedTokens();

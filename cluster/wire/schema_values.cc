@@ -9,6 +9,32 @@
 #include "cluster/wire/generate_codec.h"
 
 namespace herd::wire {
+namespace {
+
+void write_top(capnp::List<schema::TokenLogprob>::Builder to, const std::vector<scheduler::TokenLogprob>& top) {
+  for (unsigned i = 0; i < to.size(); ++i) {
+    to[i].setToken(top[i].token);
+    to[i].setLogprob(top[i].logprob);
+  }
+}
+
+std::vector<scheduler::TokenLogprob> read_top(capnp::List<schema::TokenLogprob>::Reader from) {
+  require(from.size() <= static_cast<std::size_t>(sampling::kLogprobsMax), "token: more than 20 logprobs");
+  std::vector<scheduler::TokenLogprob> top;
+  top.reserve(from.size());
+  for (const auto entry : from) top.push_back({entry.getToken(), entry.getLogprob()});
+  return top;
+}
+
+void check_top(const std::vector<scheduler::TokenLogprob>& top, bool finite) {
+  require(top.size() <= static_cast<std::size_t>(sampling::kLogprobsMax), "token: more than 20 logprobs");
+  for (const auto& entry : top) {
+    require(entry.token >= 0, "token: negative id among its logprobs");
+    require(!finite || !std::isnan(entry.logprob), "token: logprob is NaN");
+  }
+}
+
+}  // namespace
 
 Status check_segment_table(std::span<const std::uint64_t> words) {
   constexpr std::uint32_t kSegmentsMax = 16;
@@ -132,11 +158,7 @@ void write(schema::SampledToken::Builder to, const scheduler::SampledToken& toke
   to.setOutputIndex(token.output_index);
   to.setToken(token.token);
   to.setLogprob(token.logprob);
-  auto top = to.initTop(static_cast<unsigned>(token.top.size()));
-  for (unsigned i = 0; i < top.size(); ++i) {
-    top[i].setToken(token.top[i].token);
-    top[i].setLogprob(token.top[i].logprob);
-  }
+  write_top(to.initTop(static_cast<unsigned>(token.top.size())), token.top);
   to.setLogitsHash(token.logits_hash);
   to.setNonFinite(!token.finite);
 }
@@ -147,10 +169,7 @@ scheduler::SampledToken read_sampled(schema::SampledToken::Reader from) {
   token.output_index = from.getOutputIndex();
   token.token = from.getToken();
   token.logprob = from.getLogprob();
-  const auto top = from.getTop();
-  require(top.size() <= static_cast<std::size_t>(sampling::kLogprobsMax), "token: more than 20 logprobs");
-  token.top.reserve(top.size());
-  for (const auto entry : top) token.top.push_back({entry.getToken(), entry.getLogprob()});
+  token.top = read_top(from.getTop());
   token.logits_hash = from.getLogitsHash();
   token.finite = !from.getNonFinite();
   return token;
@@ -160,11 +179,7 @@ void check(const scheduler::SampledToken& token) {
   require(token.token >= 0, "token: negative id");
   require(token.output_index < kSequenceTokensMax, "token: index too large");
   require(!token.finite || !std::isnan(token.logprob), "token: logprob is NaN");
-  require(token.top.size() <= static_cast<std::size_t>(sampling::kLogprobsMax), "token: more than 20 logprobs");
-  for (const auto& entry : token.top) {
-    require(entry.token >= 0, "token: negative id among its logprobs");
-    require(!token.finite || !std::isnan(entry.logprob), "token: logprob is NaN");
-  }
+  check_top(token.top, token.finite);
 }
 
 void write(schema::OutputRows::Builder to, const scheduler::OutputRows& rows) {
@@ -196,6 +211,40 @@ void check(const scheduler::OutputRows& rows) {
           "rows: values are not layers * rows * width");
 }
 
+void write(schema::PromptLogprobs::Builder to, const scheduler::PromptLogprobs& run) {
+  to.setSequence(run.sequence.value);
+  to.setPosition(run.position);
+  auto tokens = to.initTokens(static_cast<unsigned>(run.tokens.size()));
+  for (unsigned i = 0; i < tokens.size(); ++i) {
+    const scheduler::PromptLogprob& entry = run.tokens[i];
+    tokens[i].setToken(entry.token);
+    tokens[i].setLogprob(entry.logprob);
+    write_top(tokens[i].initTop(static_cast<unsigned>(entry.top.size())), entry.top);
+  }
+}
+
+scheduler::PromptLogprobs read_prompt_logprobs(schema::PromptLogprobs::Reader from) {
+  scheduler::PromptLogprobs run;
+  run.sequence = SequenceId(from.getSequence());
+  run.position = from.getPosition();
+  const auto tokens = from.getTokens();
+  require(tokens.size() <= kSequenceTokensMax, "prompt logprobs: more than 2^20 tokens");
+  run.tokens.reserve(tokens.size());
+  for (const auto entry : tokens)
+    run.tokens.push_back({entry.getToken(), entry.getLogprob(), read_top(entry.getTop())});
+  return run;
+}
+
+void check(const scheduler::PromptLogprobs& run) {
+  require(run.position >= 1, "prompt logprobs: of the first token");
+  require(run.tokens.size() <= kSequenceTokensMax && run.position <= kSequenceTokensMax - run.tokens.size(),
+          "prompt logprobs: end beyond 2^20");
+  for (const auto& entry : run.tokens) {
+    require(entry.token >= 0, "prompt logprobs: negative id");
+    check_top(entry.top, true);
+  }
+}
+
 schema::OutputSelector to_schema(scheduler::OutputSelector selector) {
   switch (selector) {
     case scheduler::OutputSelector::kNone:
@@ -212,6 +261,8 @@ schema::OutputSelector to_schema(scheduler::OutputSelector selector) {
       return schema::OutputSelector::HIDDEN_ALL_NORMALIZED;
     case scheduler::OutputSelector::kHiddenAllLayers:
       return schema::OutputSelector::HIDDEN_ALL_LAYERS;
+    case scheduler::OutputSelector::kPromptLogprobs:
+      return schema::OutputSelector::PROMPT_LOGPROBS;
   }
   return schema::OutputSelector::UNKNOWN;
 }
@@ -234,6 +285,8 @@ scheduler::OutputSelector read_selector(schema::OutputSelector selector) {
       return scheduler::OutputSelector::kHiddenAllNormalized;
     case schema::OutputSelector::HIDDEN_ALL_LAYERS:
       return scheduler::OutputSelector::kHiddenAllLayers;
+    case schema::OutputSelector::PROMPT_LOGPROBS:
+      return scheduler::OutputSelector::kPromptLogprobs;
   }
   throw Refusal{bad_input("output selector: unknown")};
 }

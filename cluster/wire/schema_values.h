@@ -41,6 +41,10 @@ void write(schema::OutputRows::Builder to, const scheduler::OutputRows& rows);
 scheduler::OutputRows read_rows(schema::OutputRows::Reader from);
 void check(const scheduler::OutputRows& rows);
 
+void write(schema::PromptLogprobs::Builder to, const scheduler::PromptLogprobs& run);
+scheduler::PromptLogprobs read_prompt_logprobs(schema::PromptLogprobs::Reader from);
+void check(const scheduler::PromptLogprobs& run);
+
 schema::OutputSelector to_schema(scheduler::OutputSelector selector);
 scheduler::OutputSelector read_selector(schema::OutputSelector selector);
 

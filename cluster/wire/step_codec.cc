@@ -61,10 +61,15 @@ void check(const StepResult& result) {
   require(result.rank < kRanksMax, "rank above 4095");
   require(result.sampled.size() <= kStepSequencesMax, "more than 65536 tokens");
   require(result.outputs.size() <= kStepSequencesMax, "more than 65536 outputs");
-  require(result.status.ok() || (result.sampled.empty() && result.outputs.empty()), "a failed step with tokens");
+  require(result.prompt_logprobs.size() <= kStepSequencesMax, "more than 65536 runs of prompt logprobs");
+  require(result.status.ok() ||
+              (result.sampled.empty() && result.outputs.empty() && result.prompt_logprobs.empty()),
+          "a failed step with tokens");
   for (const auto& token : result.sampled) wire::check(token);
   for (const auto& rows : result.outputs) wire::check(rows);
+  for (const auto& run : result.prompt_logprobs) wire::check(run);
   check_each_sequence_once(result.sampled, "two tokens of one sequence");
+  check_each_sequence_once(result.prompt_logprobs, "two runs of prompt logprobs of one sequence");
   require(std::isfinite(result.stats.compute_seconds) && result.stats.compute_seconds >= 0.0, "seconds not finite");
   require(result.stats.prefill_rows <= result.stats.rows, "more prefill rows than rows");
 }
@@ -146,6 +151,9 @@ StepResult read(schema::StepResult::Reader from) {
   const auto outputs = from.getOutputs();
   require(outputs.size() <= kStepSequencesMax, "more than 65536 outputs");
   for (const auto rows : outputs) result.outputs.push_back(read_rows(rows));
+  const auto runs = from.getPromptLogprobs();
+  require(runs.size() <= kStepSequencesMax, "more than 65536 runs of prompt logprobs");
+  for (const auto run : runs) result.prompt_logprobs.push_back(read_prompt_logprobs(run));
   result.token_hash = from.getTokenHash();
   const auto stats = from.getStats();
   result.stats = {stats.getRows(), stats.getSequences(), stats.getComputeSeconds(), stats.getContextTokens(),
@@ -189,6 +197,10 @@ Frame encode(const StepResult& result) {
   for (unsigned i = 0; i < sampled.size(); ++i) wire::write(sampled[i], result.sampled[i]);
   auto outputs = to.initOutputs(static_cast<unsigned>(result.outputs.size()));
   for (unsigned i = 0; i < outputs.size(); ++i) wire::write(outputs[i], result.outputs[i]);
+  if (!result.prompt_logprobs.empty()) {
+    auto runs = to.initPromptLogprobs(static_cast<unsigned>(result.prompt_logprobs.size()));
+    for (unsigned i = 0; i < runs.size(); ++i) wire::write(runs[i], result.prompt_logprobs[i]);
+  }
   to.setTokenHash(result.token_hash);
   auto stats = to.initStats();
   stats.setRows(result.stats.rows);

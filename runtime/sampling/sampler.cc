@@ -70,6 +70,8 @@ Sampler::Sampler(const parallel::ShardPlan& plan, std::int32_t vocab_size, Devic
     slice_max_ = std::max(slice_max_, border[(rank + 1) * plan.leaf_count] - border[rank * plan.leaf_count]);
 }
 
+float Sampler::RowStats::log_sum() const { return normaliser.max + log_f32(normaliser.sum); }
+
 // Log-sum-exp over 8 vocabulary leaves, rule 3's tree; the hash when asked for.
 std::vector<Sampler::RowStats> Sampler::row_stats(const TensorView& logits) {
   const auto rows = static_cast<std::size_t>(logits.rows);
@@ -245,13 +247,45 @@ Candidate Sampler::draw_filtered(const float* row, const SampleRow& request) {
   }
 }
 
-float Sampler::raw_logit(const float* raw_row, TokenId token) {
-  const bool mine = token >= plan_.vocab.begin && token < plan_.vocab.end;
-  const float local = mine ? raw_row[token - plan_.vocab.begin] : kMinusInfinity;
-  if (tp_.size() == 1) return local;
-  float all[kLeaves];
-  tp_.all_gather(&local, all, sizeof(float));
-  return *std::max_element(all, all + tp_.size());
+std::vector<float> Sampler::raw_logits(std::span<const float* const> raw_rows, std::span<const TokenId> tokens) {
+  const std::size_t count = tokens.size();
+  std::vector<float> mine(count, kMinusInfinity);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (tokens[i] >= plan_.vocab.begin && tokens[i] < plan_.vocab.end)
+      mine[i] = raw_rows[i][tokens[i] - plan_.vocab.begin];
+  }
+  if (tp_.size() == 1) return mine;
+  std::vector<float> all(count * static_cast<std::size_t>(tp_.size()));
+  tp_.all_gather(mine.data(), all.data(), count * sizeof(float));
+  for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t rank = 0; rank < static_cast<std::size_t>(tp_.size()); ++rank)
+      mine[i] = std::max(mine[i], all[rank * count + i]);
+  }
+  return mine;
+}
+
+void Sampler::append_top(const float* raw_row, std::int32_t k, float log_sum,
+                         std::vector<scheduler::TokenLogprob>& out) {
+  if (k <= 0) return;
+  for (const Candidate& candidate : top_of_ranks(raw_row, k)) out.push_back({candidate.id, candidate.logit - log_sum});
+}
+
+std::vector<scheduler::PromptLogprob> Sampler::score(const TensorView& logits, std::span<const TokenId> targets,
+                                                     std::int32_t top) {
+  HERD_CHECK(logits.rows == static_cast<std::int64_t>(targets.size()), "one row of logits per target");
+  const std::vector<RowStats> stats = row_stats(logits);
+  std::vector<const float*> rows;
+  for (std::int64_t i = 0; i < logits.rows; ++i)
+    rows.push_back(static_cast<const float*>(logits.data) + i * logits.row_stride);
+  const std::vector<float> target_logits = raw_logits(rows, targets);
+  std::vector<scheduler::PromptLogprob> scored(targets.size());
+  for (std::size_t i = 0; i < scored.size(); ++i) {
+    const float log_sum = stats[i].log_sum();
+    scored[i].token = targets[i];
+    scored[i].logprob = target_logits[i] - log_sum;
+    if (!std::isnan(log_sum)) append_top(rows[i], top, log_sum, scored[i].top);  // the same on every rank
+  }
+  return scored;
 }
 
 std::vector<scheduler::SampledToken> Sampler::sample(const TensorView& logits, const std::vector<SampleRow>& rows) {
@@ -269,10 +303,8 @@ std::vector<scheduler::SampledToken> Sampler::sample(const TensorView& logits, c
 
     float* row = static_cast<float*>(logits.data) + static_cast<std::int64_t>(i) * logits.row_stride;
     const std::int32_t logprobs = request.params->logprobs;
-    const float log_sum = stats[i].normaliser.max + log_f32(stats[i].normaliser.sum);
-    if (logprobs > 0)
-      for (const Candidate& candidate : top_of_ranks(row, logprobs))
-        out.top.push_back({candidate.id, candidate.logit - log_sum});
+    const float log_sum = stats[i].log_sum();
+    append_top(row, logprobs, log_sum, out.top);
     std::vector<float> raw;
     if (edits_row(request)) {
       if (logprobs >= 0) raw.assign(row, row + plan_.vocab.size());
@@ -282,7 +314,9 @@ std::vector<scheduler::SampledToken> Sampler::sample(const TensorView& logits, c
     out.finite = winner.id >= 0;  // every token masked: nothing to draw
     if (!out.finite) continue;
     out.token = winner.id;
-    if (logprobs >= 0) out.logprob = raw_logit(raw.empty() ? row : raw.data(), winner.id) - log_sum;
+    if (logprobs < 0) continue;
+    const float* raw_row = raw.empty() ? row : raw.data();
+    out.logprob = raw_logits({&raw_row, 1}, {&winner.id, 1}).front() - log_sum;
   }
   return sampled;
 }

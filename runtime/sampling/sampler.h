@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -49,6 +50,11 @@ class Sampler {
   // logits: f32 [rows.size(), vocab of this rank], changed in place by the stages. Call after Device::wait().
   std::vector<scheduler::SampledToken> sample(const TensorView& logits, const std::vector<SampleRow>& rows);
 
+  // How likely each row finds its target (targets.size() rows), from the raw rows with sample()'s arithmetic, and the
+  // `top` most likely tokens of each. A row that is not finite has logprob NaN and no top. Changes nothing.
+  std::vector<scheduler::PromptLogprob> score(const TensorView& logits, std::span<const TokenId> targets,
+                                              std::int32_t top);
+
   // The whole row: f32 [rows, vocab] from all ranks' slices.
   std::vector<float> gather_rows(const TensorView& logits);
 
@@ -56,6 +62,7 @@ class Sampler {
   struct RowStats {
     MaxSum normaliser;  // of the raw row, all leaves
     std::uint64_t hash = 0;
+    [[nodiscard]] float log_sum() const;
   };
   std::vector<RowStats> row_stats(const TensorView& logits);
   void apply_edits(float* row, const SampleRow& request) const;
@@ -63,7 +70,9 @@ class Sampler {
   Candidate draw_filtered(const float* row, const SampleRow& request);
   Candidate best_of_ranks(const Candidate& local);
   std::vector<Candidate> top_of_ranks(const float* row, std::int32_t k);
-  float raw_logit(const float* raw_row, TokenId token);
+  void append_top(const float* raw_row, std::int32_t k, float log_sum, std::vector<scheduler::TokenLogprob>& out);
+  // raw_rows[i][tokens[i]], wherever it lies.
+  std::vector<float> raw_logits(std::span<const float* const> raw_rows, std::span<const TokenId> tokens);
   std::vector<float> gather_row(const float* row);
 
   const parallel::ShardPlan plan_;

@@ -98,8 +98,9 @@ void Scheduler::plan_admissions(StepPlan& plan, PlanInFlight& record, Budget& bu
     Sequence& sequence = sequences_[slot];
     const bool alone = running_.empty() && num_draining_ == 0;
     // Rows asked for must be computed, so such a sequence does not read the cache.
+    const OutputSelector output = sequence.output_owed();
     const auto admission =
-        blocks_.admit(sequence.table, sequence.tokens, sequence.cache_salt, sequence.output == OutputSelector::kNone,
+        blocks_.admit(sequence.table, sequence.tokens, sequence.cache_salt, output == OutputSelector::kNone,
                       alone ? 0 : config_.watermark_blocks);
     if (!admission) return;
     waiting_.erase(waiting_.begin());
@@ -118,7 +119,7 @@ void Scheduler::plan_admissions(StepPlan& plan, PlanInFlight& record, Budget& bu
     running_.insert(
         std::ranges::upper_bound(running_, rank_of(slot), {}, [this](Slot other) { return rank_of(other); }), slot);
     plan.started.push_back(
-        {sequence.id, sequence.tokens, sequence.prompt_tokens, sequence.params, sequence.stop_ids, 0, sequence.output});
+        {sequence.id, sequence.tokens, sequence.prompt_tokens, sequence.params, sequence.stop_ids, 0, output});
     const auto first = sequence.table.blocks.begin();
     plan.started_blocks.emplace_back(first, first + admission->cached_blocks);
     plan_prefill_chunk(slot, plan, record, budget);

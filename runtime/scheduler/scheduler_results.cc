@@ -1,12 +1,16 @@
 // The half of Scheduler that takes results: tokens, ends, failures, and the return of blocks.
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <iterator>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 
 #include "kernels/check.h"
+#include "runtime/scheduler/output_rows.h"
 #include "runtime/scheduler/scheduler.h"
 
 namespace herd::scheduler {
@@ -23,22 +27,19 @@ bool last_row_only(OutputSelector output) {
   return output == OutputSelector::kLogitsLast || output == OutputSelector::kHiddenLast;
 }
 
-// `rows` without those before position `first`.
-OutputRows rows_from(const OutputRows& rows, std::uint32_t first) {
-  if (rows.position >= first) return rows;
-  const std::uint32_t skipped = first - rows.position;
-  OutputRows kept{rows.sequence, first, rows.rows - skipped, rows.layers, rows.width, {}};
-  for (std::size_t layer = 0; layer < rows.layers; ++layer) {
-    const auto begin = rows.values.begin() + static_cast<std::ptrdiff_t>((layer * rows.rows + skipped) * rows.width);
-    kept.values.insert(kept.values.end(), begin,
-                       begin + static_cast<std::ptrdiff_t>(std::size_t{kept.rows} * rows.width));
-  }
-  return kept;
+Status not_finite(const char* kind, std::uint32_t index) {
+  return {StatusCode::kBadInput, std::string("the model computed a value that is not finite (NaN or infinity) for ") +
+                                     kind + " token " + std::to_string(index) + " of this sequence"};
 }
 
-Status not_finite(std::uint32_t output_index) {
-  return {StatusCode::kBadInput, "the model computed a value that is not finite (NaN or infinity) for output token " +
-                                     std::to_string(output_index) + " of this sequence"};
+// Position of the first prompt token whose row was not finite.
+std::optional<std::uint32_t> not_finite_prompt_token(const StepResult& result, SequenceId id) {
+  for (const PromptLogprobs& run : result.prompt_logprobs) {
+    if (run.sequence != id) continue;
+    const auto found = std::ranges::find_if(run.tokens, [](const auto& entry) { return std::isnan(entry.logprob); });
+    if (found != run.tokens.end()) return run.position + static_cast<std::uint32_t>(found - run.tokens.begin());
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -90,7 +91,9 @@ void Scheduler::take_slice(const SliceInFlight& slice, const StepResult& result,
   delta.sequence = sequence.id;
   delta.attempt = sequence.attempt;
   if (sampled != nullptr && !sampled->finite) {
-    end_sequence(slice.slot, delta, FinishReason::kFailed, not_finite(sequence.emitted_tokens()));
+    end_sequence(slice.slot, delta, FinishReason::kFailed, not_finite("output", sequence.emitted_tokens()));
+  } else if (const auto position = not_finite_prompt_token(result, sequence.id)) {
+    end_sequence(slice.slot, delta, FinishReason::kFailed, not_finite("prompt", *position));
   } else if (slice.sample && (sampled == nullptr || sampled->output_index != slice.output_index)) {
     end_sequence(slice.slot, delta, FinishReason::kFailed,
                  {StatusCode::kInternal, "the step's result lacks the token of this sequence"});
@@ -108,7 +111,8 @@ void Scheduler::take_slice(const SliceInFlight& slice, const StepResult& result,
       end_sequence(slice.slot, delta, FinishReason::kLength, {});
     }
   }
-  if (delta.has_token || delta.finish != FinishReason::kNone || !delta.outputs.empty())
+  if (delta.has_token || delta.finish != FinishReason::kNone || !delta.outputs.empty() ||
+      !delta.prompt_logprobs.empty())
     deltas.push_back(std::move(delta));
 }
 
@@ -142,11 +146,11 @@ void Scheduler::take_outputs(Sequence& sequence, const SliceInFlight& slice, con
   if (sequence.output == OutputSelector::kNone) return;
   // The last row of an inner chunk is an accident of chunking.
   if (last_row_only(sequence.output) && slice.position + slice.rows < sequence.num_tokens()) return;
-  for (const OutputRows& rows : result.outputs) {
-    if (rows.sequence != sequence.id || rows.position + rows.rows <= sequence.output_rows_sent) continue;
-    delta.outputs.push_back(rows_from(rows, sequence.output_rows_sent));
-    sequence.output_rows_sent = rows.position + rows.rows;
-  }
+  const auto of_sequence = [&](const auto& chunk) { return chunk.sequence == sequence.id; };
+  std::ranges::copy_if(result.outputs, std::back_inserter(delta.outputs), of_sequence);
+  std::ranges::copy_if(result.prompt_logprobs, std::back_inserter(delta.prompt_logprobs), of_sequence);
+  keep_unsent(delta.outputs, sequence.output_rows_sent);
+  keep_unsent(delta.prompt_logprobs, sequence.output_rows_sent);
 }
 
 }  // namespace herd::scheduler

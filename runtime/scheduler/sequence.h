@@ -51,10 +51,16 @@ struct Sequence {
   bool prefilled = false;              // the first token is there (scoring: the last row)
   float prefill_s = 0.0F;              // 0 until prefilled
   std::uint32_t preemptions = 0;
-  std::uint32_t output_rows_sent = 0;  // rows [0, sent) went out in deltas; a recomputed row is not sent again
+  // Outputs of positions [0, sent) went out in deltas; what is computed again is not sent again.
+  std::uint32_t output_rows_sent = 0;
 
   [[nodiscard]] std::uint32_t num_tokens() const { return static_cast<std::uint32_t>(tokens.size()); }
   [[nodiscard]] std::uint32_t emitted_tokens() const { return num_tokens() - prompt_tokens; }
+  // What ranks are still to hand back. Log-probabilities of the prompt end with the prompt.
+  [[nodiscard]] OutputSelector output_owed() const {
+    const bool sent = output == OutputSelector::kPromptLogprobs && output_rows_sent >= prompt_tokens;
+    return sent ? OutputSelector::kNone : output;
+  }
   [[nodiscard]] bool prefilling() const { return planned_tokens < prefill_target; }
 };
 

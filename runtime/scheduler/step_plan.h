@@ -24,6 +24,7 @@ enum class OutputSelector : std::uint8_t {
   kHiddenAll,           // the same, every row
   kHiddenAllNormalized, // after the final norm, every row
   kHiddenAllLayers,     // [layers + 1, rows, hidden]: embedding first, last entry after the final norm
+  kPromptLogprobs,      // of every prompt token but the first, given those before it: see PromptLogprobs
 };
 
 // A sequence that ranks meet for the first time (or again after a preemption or a failover).
@@ -87,6 +88,22 @@ struct OutputRows {
   bool operator==(const OutputRows&) const = default;
 };
 
+// How likely the model found one token of the prompt, given those before it. From raw logits, as the sampler's.
+struct PromptLogprob {
+  TokenId token = 0;
+  float logprob = 0.0F;              // NaN: the row held a NaN or infinity; the sequence fails
+  std::vector<TokenLogprob> top;     // the sampling parameters' `logprobs` most likely, as SampledToken.top
+  bool operator==(const PromptLogprob&) const = default;
+};
+
+// A run of prompt tokens (kPromptLogprobs).
+struct PromptLogprobs {
+  SequenceId sequence;
+  std::uint32_t position = 0;        // of the first of `tokens` in the sequence; >= 1: nothing predicts the first token
+  std::vector<PromptLogprob> tokens;
+  bool operator==(const PromptLogprobs&) const = default;
+};
+
 struct StepStats {
   std::uint32_t rows = 0;            // 0: a plan that only released sequences
   std::uint32_t sequences = 0;
@@ -103,6 +120,7 @@ struct StepResult {
   Status status;                     // not ok: the step failed, no tokens
   std::vector<SampledToken> sampled; // rank 0 only; other ranks send the hash
   std::vector<OutputRows> outputs;   // rank 0 only
+  std::vector<PromptLogprobs> prompt_logprobs;  // rank 0 only; at most one run a sequence
   std::uint64_t token_hash = 0;      // of all sampled (sequence, token): equal on every rank, or the group fails
   StepStats stats;
   bool operator==(const StepResult&) const = default;

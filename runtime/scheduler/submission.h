@@ -54,6 +54,9 @@ struct TokenDelta {
   bool has_token = false;
   SampledToken token;                  // valid when has_token
   std::vector<OutputRows> outputs;     // rows asked for by the submission's OutputSelector
+  // kPromptLogprobs: runs that follow each other from position 1 on, each token once; all before the first sampled
+  // token or with it. Most deltas carry none or one.
+  std::vector<PromptLogprobs> prompt_logprobs;
   FinishReason finish = FinishReason::kNone;
   Status error;                        // kFailed, kRefused
   // Of this attempt alone, also after a failover: another replica's cache and queue are other facts. Set on the

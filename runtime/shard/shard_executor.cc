@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
+#include <numeric>
+#include <span>
 
 namespace herd::shard {
 namespace {
@@ -71,6 +74,7 @@ scheduler::StepResult ShardExecutor::execute(const scheduler::StepPlan& plan) {
   if (!result.status.ok() || config_.plan.rank != 0) {
     result.sampled.clear();
     result.outputs.clear();
+    result.prompt_logprobs.clear();
   }
   result.stats.rows = static_cast<std::uint32_t>(batch_.token_ids.size());
   result.stats.sequences = static_cast<std::uint32_t>(plan.slices.size());
@@ -128,45 +132,71 @@ void ShardExecutor::capture_layer(int state) {
 // Rows that an OutputSelector asked for. Every rank walks the same list (gathering logits is collective).
 void ShardExecutor::collect_outputs(scheduler::StepResult& result) {
   for (const StepBatch::Output& wanted : batch_.outputs) {
-    const bool last_only =
-        wanted.selector == OutputSelector::kLogitsLast || wanted.selector == OutputSelector::kHiddenLast;
-    scheduler::OutputRows out;
-    out.sequence = wanted.sequence;
-    out.rows = last_only ? 1U : static_cast<std::uint32_t>(wanted.rows);
-    out.position = wanted.position + (last_only ? static_cast<std::uint32_t>(wanted.rows) - 1U : 0U);
-    const std::int32_t row_begin = wanted.row_begin + (last_only ? wanted.rows - 1 : 0);
-    const auto hidden = static_cast<std::size_t>(config_.model.hidden_size);
-    out.width = static_cast<std::uint32_t>(hidden);
-    if (wanted.selector == OutputSelector::kHiddenLast || wanted.selector == OutputSelector::kHiddenAll) {
-      (void)device_->wait();
-      append_rows(llama_->hidden(), row_begin, out.rows, out.values);
-    } else if (wanted.selector == OutputSelector::kHiddenAllLayers) {
-      out.layers = static_cast<std::uint32_t>(config_.model.layers) + 1;
-      for (int layer = 0; layer < config_.model.layers; ++layer) {
-        const auto& state = layer_states_[static_cast<std::size_t>(layer)];
-        const auto first = state.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(row_begin) * hidden);
-        out.values.insert(out.values.end(), first, first + static_cast<std::ptrdiff_t>(out.rows * hidden));
-      }
+    if (wanted.selector == OutputSelector::kPromptLogprobs) {
+      collect_prompt_logprobs(wanted, result);
+    } else {
+      collect_rows(wanted, result);
     }
-    const bool logits =
-        wanted.selector == OutputSelector::kLogitsLast || wanted.selector == OutputSelector::kLogitsAll;
-    const bool normalized = wanted.selector == OutputSelector::kHiddenAllNormalized ||
-                            wanted.selector == OutputSelector::kHiddenAllLayers;
-    if (logits) out.width = static_cast<std::uint32_t>(config_.model.vocab_size);
-    for (std::int64_t done = 0; (logits || normalized) && done < out.rows; done += config_.logit_rows_max) {
-      const std::int64_t count = std::min<std::int64_t>(out.rows - done, config_.logit_rows_max);
-      std::vector<std::int32_t> rows(static_cast<std::size_t>(count));
-      for (std::int64_t i = 0; i < count; ++i) rows[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(row_begin + done + i);
-      llama_->logits(rows.data(), count);
-      (void)device_->wait();
-      if (logits) {
-        const std::vector<float> values = sampler_->gather_rows(llama_->logits());
-        out.values.insert(out.values.end(), values.begin(), values.end());
-      } else {
-        append_rows(llama_->normalized(), 0, count, out.values);
-      }
+  }
+}
+
+void ShardExecutor::collect_prompt_logprobs(const StepBatch::Output& wanted, scheduler::StepResult& result) {
+  scheduler::PromptLogprobs run;
+  run.sequence = wanted.sequence;
+  run.position = wanted.position + 1;
+  logits_in_pieces(wanted.row_begin, wanted.rows, [&](std::int64_t done, std::int64_t count) {
+    const std::span targets(wanted.targets.data() + done, static_cast<std::size_t>(count));
+    auto scored = sampler_->score(llama_->logits(), targets, wanted.top);
+    std::move(scored.begin(), scored.end(), std::back_inserter(run.tokens));
+  });
+  result.prompt_logprobs.push_back(std::move(run));
+}
+
+void ShardExecutor::collect_rows(const StepBatch::Output& wanted, scheduler::StepResult& result) {
+  const OutputSelector selector = wanted.selector;
+  const bool last_only = selector == OutputSelector::kLogitsLast || selector == OutputSelector::kHiddenLast;
+  scheduler::OutputRows out;
+  out.sequence = wanted.sequence;
+  out.rows = last_only ? 1U : static_cast<std::uint32_t>(wanted.rows);
+  out.position = wanted.position + (last_only ? static_cast<std::uint32_t>(wanted.rows) - 1U : 0U);
+  const std::int32_t row_begin = wanted.row_begin + (last_only ? wanted.rows - 1 : 0);
+  const auto hidden = static_cast<std::size_t>(config_.model.hidden_size);
+  out.width = static_cast<std::uint32_t>(hidden);
+  if (selector == OutputSelector::kHiddenLast || selector == OutputSelector::kHiddenAll) {
+    (void)device_->wait();
+    append_rows(llama_->hidden(), row_begin, out.rows, out.values);
+  } else if (selector == OutputSelector::kHiddenAllLayers) {
+    out.layers = static_cast<std::uint32_t>(config_.model.layers) + 1;
+    for (int layer = 0; layer < config_.model.layers; ++layer) {
+      const auto& state = layer_states_[static_cast<std::size_t>(layer)];
+      const auto first = state.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(row_begin) * hidden);
+      out.values.insert(out.values.end(), first, first + static_cast<std::ptrdiff_t>(out.rows * hidden));
     }
-    result.outputs.push_back(std::move(out));
+  }
+  if (selector == OutputSelector::kLogitsLast || selector == OutputSelector::kLogitsAll) {
+    out.width = static_cast<std::uint32_t>(config_.model.vocab_size);
+    logits_in_pieces(row_begin, out.rows, [&](std::int64_t, std::int64_t) {
+      const std::vector<float> values = sampler_->gather_rows(llama_->logits());
+      out.values.insert(out.values.end(), values.begin(), values.end());
+    });
+  } else if (selector == OutputSelector::kHiddenAllNormalized || selector == OutputSelector::kHiddenAllLayers) {
+    logits_in_pieces(row_begin, out.rows, [&](std::int64_t, std::int64_t count) {
+      append_rows(llama_->normalized(), 0, count, out.values);
+    });
+  }
+  result.outputs.push_back(std::move(out));
+}
+
+// Final norm and head over rows of the step, logit_rows_max at a time; take(rows done before, rows) reads the result.
+template <class Take>
+void ShardExecutor::logits_in_pieces(std::int32_t row_begin, std::int64_t rows, const Take& take) {
+  std::vector<std::int32_t> piece;
+  for (std::int64_t done = 0; done < rows; done += config_.logit_rows_max) {
+    piece.resize(static_cast<std::size_t>(std::min<std::int64_t>(rows - done, config_.logit_rows_max)));
+    std::iota(piece.begin(), piece.end(), row_begin + static_cast<std::int32_t>(done));
+    llama_->logits(piece.data(), static_cast<std::int64_t>(piece.size()));
+    (void)device_->wait();
+    take(done, static_cast<std::int64_t>(piece.size()));
   }
 }
 

@@ -44,6 +44,10 @@ class ShardExecutor {
                 std::shared_ptr<Collective> collective);
   Status run(const scheduler::StepPlan& plan, scheduler::StepResult& result);
   void collect_outputs(scheduler::StepResult& result);
+  void collect_prompt_logprobs(const StepBatch::Output& wanted, scheduler::StepResult& result);
+  void collect_rows(const StepBatch::Output& wanted, scheduler::StepResult& result);
+  template <class Take>
+  void logits_in_pieces(std::int32_t row_begin, std::int64_t rows, const Take& take);
   void capture_layer(int state);
 
   const ShardConfig config_;

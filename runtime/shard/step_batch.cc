@@ -71,10 +71,24 @@ Status SequenceTable::add_slice(const scheduler::SequenceSlice& slice, StepBatch
     batch.samples.push_back(
         {slice.sequence, slice.output_index, &state.start.sampling, &state.start.stop_ids, &state.counts});
   }
-  if (state.start.output != scheduler::OutputSelector::kNone)
-    batch.outputs.push_back({slice.sequence, state.start.output, slice.position, row_begin,
-                             static_cast<std::int32_t>(slice.rows)});
+  add_output(state, slice, row_begin, batch);
   return {};
+}
+
+void SequenceTable::add_output(const SequenceState& state, const scheduler::SequenceSlice& slice,
+                               std::int32_t row_begin, StepBatch& batch) {
+  const scheduler::OutputSelector selector = state.start.output;
+  if (selector == scheduler::OutputSelector::kNone) return;
+  StepBatch::Output output{slice.sequence, selector, slice.position, row_begin, static_cast<std::int32_t>(slice.rows),
+                           {}, 0};
+  if (selector == scheduler::OutputSelector::kPromptLogprobs) {
+    const std::uint32_t end = std::min(slice.position + slice.rows + 1, state.start.prompt_tokens);
+    if (end <= slice.position + 1) return;  // past the prompt
+    output.targets.assign(state.start.tokens.begin() + slice.position + 1, state.start.tokens.begin() + end);
+    output.rows = static_cast<std::int32_t>(output.targets.size());
+    output.top = state.start.sampling.logprobs;
+  }
+  batch.outputs.push_back(std::move(output));
 }
 
 Status SequenceTable::apply(const scheduler::StepPlan& plan, StepBatch& batch) {

@@ -34,6 +34,9 @@ struct StepBatch {
     scheduler::OutputSelector selector;
     std::uint32_t position = 0;
     std::int32_t row_begin = 0, rows = 0;               // in the step
+    // kPromptLogprobs: the next token of each row (the last prompt token's row has none), and how many others to name.
+    std::vector<TokenId> targets;
+    std::int32_t top = 0;
   };
   std::vector<Output> outputs;
   std::uint32_t prefill_rows = 0;                       // of tokens known at the sequence's start
@@ -61,6 +64,8 @@ class SequenceTable {
  private:
   Status start(const scheduler::SequenceStart& start, const std::vector<BlockId>& blocks);
   Status add_slice(const scheduler::SequenceSlice& slice, StepBatch& batch);
+  static void add_output(const SequenceState& state, const scheduler::SequenceSlice& slice, std::int32_t row_begin,
+                         StepBatch& batch);
   Status extend(SequenceState& state, const std::vector<BlockId>& blocks);
 
   const StepLimits limits_;

@@ -32,6 +32,7 @@ scheduler::StepResult run_step(sim::ToyShard& shard, const scheduler::StepPlan& 
   if (rank != 0) {
     result.sampled.clear();
     result.outputs.clear();
+    result.prompt_logprobs.clear();
   }
   if (take(faults.other_tokens_rank, name)) result.token_hash ^= 1;
   const bool hang = take(faults.hang_rank, name);
@@ -39,6 +40,7 @@ scheduler::StepResult run_step(sim::ToyShard& shard, const scheduler::StepPlan& 
   if (hang || take(faults.fail_rank, name)) {
     result.sampled.clear();
     result.outputs.clear();
+    result.prompt_logprobs.clear();
     result.status = {StatusCode::kAborted, "injected"};
   }
   return result;

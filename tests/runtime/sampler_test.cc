@@ -8,6 +8,7 @@
 #include <random>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "kernels/local_collective.h"
 #include "runtime/sampling/sampler.h"
@@ -41,29 +42,45 @@ std::vector<float> random_row(unsigned seed, float spread) {
   return row;
 }
 
-// Samples one row on `tp` ranks; every rank must answer alike.
-SampledToken sample(const std::vector<float>& row, SamplingParams params, std::uint32_t index = 0, int tp = 1,
-                    const std::vector<TokenId>& stop_ids = {}, const TokenCounts& counts = {}) {
+// use(sampler, this rank's slice of the rows) on `tp` ranks; every rank must answer alike.
+template <class Use>
+auto on_ranks(const std::vector<std::vector<float>>& rows, int tp, const Use& use) {
+  using Answer = decltype(use(std::declval<Sampler&>(), std::declval<TensorView&>()));
   auto group = make_local_group(tp);
-  std::vector<SampledToken> answers(static_cast<std::size_t>(tp));
+  std::vector<Answer> answers(static_cast<std::size_t>(tp));
   auto run = [&](int rank) {
     set_kernel_float_mode();
-    auto device = make_cpu_device({CpuIsa::kReference, 1});
+    auto device = make_cpu_device({.isa = CpuIsa::kReference, .threads = 1});
     ASSERT_TRUE(device);
     const auto plan = plan_for(kVocab, tp, rank);
-    std::vector<float> slice(static_cast<std::size_t>(round_up(plan.vocab.size(), 16)), 1e30F);  // poisoned padding
-    std::copy(row.begin() + plan.vocab.begin, row.begin() + plan.vocab.end, slice.begin());
-    TensorView view{slice.data(), DType::kF32, 1, plan.vocab.size(), static_cast<std::int64_t>(slice.size())};
+    const auto stride = static_cast<std::size_t>(round_up(plan.vocab.size(), 16));
+    std::vector<float> slices(stride * rows.size(), 1e30F);  // poisoned padding
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      std::copy(rows[i].begin() + plan.vocab.begin, rows[i].begin() + plan.vocab.end,
+                slices.begin() + static_cast<std::ptrdiff_t>(i * stride));
+    TensorView view{slices.data(), DType::kF32, static_cast<std::int64_t>(rows.size()), plan.vocab.size(),
+                    static_cast<std::int64_t>(stride)};
     Sampler sampler(plan, kVocab, **device, *group[static_cast<std::size_t>(rank)], true);
-    answers[static_cast<std::size_t>(rank)] =
-        sampler.sample(view, {SampleRow{SequenceId{1}, index, &params, &stop_ids, &counts}}).front();
+    answers[static_cast<std::size_t>(rank)] = use(sampler, view);
   };
   std::vector<std::thread> threads;
   for (int rank = 1; rank < tp; ++rank) threads.emplace_back(run, rank);
   run(0);
   for (std::thread& thread : threads) thread.join();
-  for (const SampledToken& answer : answers) EXPECT_EQ(answer, answers.front());
+  for (const Answer& answer : answers) EXPECT_EQ(answer, answers.front());
   return answers.front();
+}
+
+SampledToken sample(const std::vector<float>& row, SamplingParams params, std::uint32_t index = 0, int tp = 1,
+                    const std::vector<TokenId>& stop_ids = {}, const TokenCounts& counts = {}) {
+  return on_ranks({row}, tp, [&](Sampler& sampler, TensorView& view) {
+    return sampler.sample(view, {SampleRow{SequenceId{1}, index, &params, &stop_ids, &counts}}).front();
+  });
+}
+
+std::vector<scheduler::PromptLogprob> score(const std::vector<std::vector<float>>& rows,
+                                            const std::vector<TokenId>& targets, std::int32_t top, int tp = 1) {
+  return on_ranks(rows, tp, [&](Sampler& sampler, TensorView& view) { return sampler.score(view, targets, top); });
 }
 
 SamplingParams greedy() { return {}; }
@@ -207,6 +224,45 @@ TEST(Sampler, LogprobsComeFromTheRawRow) {
   const float best = *std::max_element(row.begin(), row.end());
   EXPECT_NEAR(token.top.front().logprob, best - std::log(total), 1e-5);
   for (std::size_t i = 1; i < 5; ++i) EXPECT_GE(token.top[i - 1].logprob, token.top[i].logprob);
+}
+
+// A draw forced to a token by a bias reports that token's raw log-probability: score() must say the same bits.
+TEST(Sampler, ScoreOfATokenIsTheLogprobThatADrawOfItReports) {
+  std::vector<std::vector<float>> rows;
+  std::vector<TokenId> targets;
+  for (unsigned seed = 0; seed < 12; ++seed) {
+    rows.push_back(random_row(seed, 3.0F));
+    targets.push_back(static_cast<TokenId>(seed * 30));
+  }
+  const auto scored = score(rows, targets, 20);
+  ASSERT_EQ(scored.size(), rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    SamplingParams forced;
+    forced.logprobs = 20;
+    forced.logit_bias = {{targets[i], 100.0F}};
+    const SampledToken drawn = sample(rows[i], forced);
+    EXPECT_EQ(drawn.token, targets[i]);
+    EXPECT_EQ(scored[i], (scheduler::PromptLogprob{targets[i], drawn.logprob, drawn.top}));
+  }
+  for (const int tp : {2, 4, 8}) EXPECT_EQ(score(rows, targets, 20, tp), scored);
+  for (const auto& entry : score(rows, targets, -1, 2)) EXPECT_TRUE(entry.top.empty());
+}
+
+TEST(Sampler, ScoreOfARowWithNaNIsNaNAndSparesTheOthers) {
+  std::vector<std::vector<float>> rows{random_row(1, 1.0F), random_row(2, 1.0F), random_row(3, 1.0F)};
+  rows[1][170] = std::nanf("");
+  const auto scored = score({rows[0], rows[2]}, {5, 300}, 2);
+  const auto finite = [](const scheduler::PromptLogprob& entry) { return !std::isnan(entry.logprob); };
+  for (const int tp : {1, 2}) {  // NaN is not equal to itself: the row with it is looked at on its own
+    on_ranks(rows, tp, [&](Sampler& sampler, TensorView& view) {
+      const auto all = sampler.score(view, std::vector<TokenId>{5, 6, 300}, 2);
+      EXPECT_FALSE(finite(all[1]));
+      EXPECT_TRUE(all[1].top.empty());
+      EXPECT_EQ(all[0], scored[0]);
+      EXPECT_EQ(all[2], scored[1]);
+      return 0;
+    });
+  }
 }
 
 TEST(Sampler, RowWithNaNIsNotSampled) {

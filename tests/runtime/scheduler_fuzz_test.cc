@@ -15,6 +15,7 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/scheduler/output_rows.h"
 #include "runtime/scheduler/scheduler.h"
 #include "tests/runtime/scheduler_fuzz_options.h"
 #include "tests/sim/plan_checker.h"
@@ -39,7 +40,7 @@ class Random {
 };
 
 struct Totals {
-  std::uint64_t operations = 0, episodes = 0, accepted = 0, refused = 0, resubmitted = 0, scored = 0;
+  std::uint64_t operations = 0, episodes = 0, accepted = 0, refused = 0, resubmitted = 0, scored = 0, prompt_logprobs = 0;
   std::uint64_t stops = 0, lengths = 0, aborts = 0, failures = 0, lost = 0;
   std::uint64_t preemptions = 0, evictions = 0, hit_blocks = 0, tokens = 0, discarded = 0, steps = 0;
 };
@@ -140,7 +141,7 @@ class Episode {
     submission.priority = static_cast<std::int32_t>(random_.below(4)) - 2;
     submission.cache_salt = random_.one_in(8) ? 1 : 0;
     if (scoring_ && random_.one_in(6)) {
-      submission.output = static_cast<OutputSelector>(random_.between(1, 6));
+      submission.output = static_cast<OutputSelector>(random_.between(1, 7));
       if (random_.one_in(2)) submission.max_tokens = 0;
     }
     return submission;
@@ -213,6 +214,7 @@ class Episode {
     if (failed) {
       result.sampled.clear();
       result.outputs.clear();
+      result.prompt_logprobs.clear();
       result.status = {StatusCode::kAborted, "a collective was given up"};
     }
     checker_->on_result();
@@ -235,6 +237,7 @@ class Episode {
     Expected& expected = open->second;
     ASSERT_EQ(delta.attempt, expected.submission.attempt);
     for (const OutputRows& rows : delta.outputs) take_rows(expected, rows);
+    for (const PromptLogprobs& run : delta.prompt_logprobs) take_prompt_logprobs(expected, run);
     if (delta.has_token) {
       ASSERT_EQ(delta.token.output_index, expected.next);
       ASSERT_LT(expected.next, expected.stream.tokens.size()) << "a token beyond the end";
@@ -248,7 +251,7 @@ class Episode {
       ASSERT_GT(delta.prefill_s, 0.0F) << "time moves on with every event";
     }
     if (delta.finish == FinishReason::kNone) {
-      ASSERT_TRUE(delta.has_token || !delta.outputs.empty());
+      ASSERT_TRUE(delta.has_token || !delta.outputs.empty() || !delta.prompt_logprobs.empty());
       ASSERT_LT(expected.next, expected.stream.tokens.size() + (delta.has_token ? 0 : 1)) << "the end is missing";
       return;
     }
@@ -257,7 +260,9 @@ class Episode {
       ASSERT_EQ(delta.finish, expected.stream.finish);
       ASSERT_EQ(expected.next, expected.stream.tokens.size()) << "tokens are missing";
       const auto selector = expected.submission.output;
-      if (selector != OutputSelector::kNone) {
+      if (selector == OutputSelector::kPromptLogprobs) {
+        ASSERT_EQ(std::max(expected.next_row, 1U), expected.submission.prompt_tokens) << "prompt tokens are missing";
+      } else if (selector != OutputSelector::kNone) {
         ASSERT_EQ(expected.next_row,
                   expected.submission.prompt_tokens + expected.next - (expected.submission.max_tokens > 0 ? 1 : 0))
             << "rows are missing";
@@ -290,6 +295,20 @@ class Episode {
       }
     }
     expected.next_row = rows.position + rows.rows;
+  }
+
+  void take_prompt_logprobs(Expected& expected, const PromptLogprobs& run) {
+    ASSERT_EQ(expected.submission.output, OutputSelector::kPromptLogprobs);
+    ASSERT_EQ(run.position, std::max(expected.next_row, 1U)) << "prompt tokens with a gap or a repeat";
+    ASSERT_FALSE(run.tokens.empty());
+    const std::span<const TokenId> tokens(expected.submission.tokens);
+    for (std::uint32_t i = 0; i < run.tokens.size(); ++i) {
+      ASSERT_LT(run.position + i, expected.submission.prompt_tokens);
+      ASSERT_EQ(run.tokens[i].token, tokens[run.position + i]);
+      ASSERT_EQ(run.tokens[i].logprob, -sim::toy_row(tokens.first(run.position + i), 0));
+    }
+    expected.next_row = end_position(run);
+    totals_.prompt_logprobs += run.tokens.size();
   }
 
   void lose() {
@@ -381,6 +400,7 @@ TEST(SchedulerFuzz, EveryStreamIsThePureFunctionOfItsSubmission) {
   print("refused", totals.refused);
   print("resubmitted", totals.resubmitted);
   print("scored", totals.scored);
+  print("prompt logp", totals.prompt_logprobs);
   print("stop", totals.stops);
   print("length", totals.lengths);
   print("aborts", totals.aborts);
@@ -398,6 +418,7 @@ TEST(SchedulerFuzz, EveryStreamIsThePureFunctionOfItsSubmission) {
   EXPECT_GE(totals.evictions, least);
   EXPECT_GE(totals.hit_blocks, least);
   EXPECT_GE(totals.aborts, least);
+  EXPECT_GE(totals.prompt_logprobs, least);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "runtime/scheduler/scheduler.h"
 
+#include <algorithm>
 #include <deque>
+#include <limits>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -465,6 +467,82 @@ TEST_F(SchedulerTest, ScoringReturnsEveryRowAndNoToken) {
     rows += deltas.front().outputs.front().rows;
   }
   EXPECT_EQ(rows, 100U);
+}
+
+// What a rank says of a slice when prompt log-probabilities are asked for: minus the position.
+StepResult prompt_logprobs_of(const StepPlan& plan, std::uint32_t prompt_tokens) {
+  StepResult result = result_of(plan);
+  for (const SequenceSlice& slice : plan.slices) {
+    PromptLogprobs run{slice.sequence, slice.position + 1, {}};
+    for (std::uint32_t i = slice.position + 1; i < std::min(slice.position + slice.rows + 1, prompt_tokens); ++i)
+      run.tokens.push_back({static_cast<TokenId>(i), -static_cast<float>(i), {}});
+    if (!run.tokens.empty()) result.prompt_logprobs.push_back(run);
+  }
+  return result;
+}
+
+// A cached prompt is computed all the same; preempted after its first token, the sequence asks for nothing more and
+// may read the cache again.
+TEST_F(SchedulerTest, PromptLogprobsOfEachTokenComeOnceInSpiteOfCacheChunksAndPreemption) {
+  SchedulerConfig config = config_of(40);
+  config.steps_ahead = 1;
+  start(config);
+  submit(submission_of(1, 100, 1));
+  while (!scheduler_->idle()) step();
+  Submission scoring = submission_of(1, 100, 5);
+  scoring.sequence = SequenceId{2};
+  scoring.output = OutputSelector::kPromptLogprobs;
+  submit(scoring);
+  std::uint32_t next = 1;
+  const auto take = [&](const std::vector<TokenDelta>& deltas) {
+    for (const TokenDelta& delta : deltas) {
+      for (const PromptLogprobs& run : delta.prompt_logprobs) {
+        EXPECT_EQ(run.position, next);
+        for (const PromptLogprob& entry : run.tokens) EXPECT_EQ(entry.logprob, -static_cast<float>(next++));
+      }
+    }
+  };
+  const StepPlan first = plan();
+  EXPECT_TRUE(first.started_blocks.front().empty()) << "rows asked for are computed";
+  take(done(prompt_logprobs_of(first, 100)));
+  EXPECT_EQ(next, 65U);
+  take(done(prompt_logprobs_of(plan(), 100)));
+  EXPECT_EQ(next, 100U);
+  scheduler_->force_preempt(1);
+  const StepPlan back = plan();
+  ASSERT_EQ(back.started.size(), 1U);
+  EXPECT_EQ(back.started.front().output, OutputSelector::kNone);
+  EXPECT_FALSE(back.started_blocks.front().empty()) << "nothing is owed, so the cache serves";
+  take(done(prompt_logprobs_of(back, 100)));
+  while (!scheduler_->idle()) take(done(prompt_logprobs_of(plan(), 100)));
+  EXPECT_EQ(next, 100U);
+}
+
+TEST_F(SchedulerTest, ScoringOfPromptLogprobsAloneEndsWithThePrompt) {
+  start(config_of(40));
+  Submission scoring = submission_of(1, 20, 0);
+  scoring.output = OutputSelector::kPromptLogprobs;
+  submit(scoring);
+  const auto deltas = done(prompt_logprobs_of(plan(), 20));
+  ASSERT_EQ(deltas.size(), 1U);
+  EXPECT_EQ(deltas[0].finish, FinishReason::kLength);
+  EXPECT_FALSE(deltas[0].has_token);
+  ASSERT_EQ(deltas[0].prompt_logprobs.size(), 1U);
+  EXPECT_EQ(deltas[0].prompt_logprobs[0].tokens.size(), 19U);
+}
+
+TEST_F(SchedulerTest, PromptTokenWhoseRowIsNotFiniteFailsItsSequence) {
+  start(config_of(40));
+  Submission scoring = submission_of(1, 20, 0);
+  scoring.output = OutputSelector::kPromptLogprobs;
+  submit(scoring);
+  StepResult result = prompt_logprobs_of(plan(), 20);
+  result.prompt_logprobs[0].tokens[6].logprob = std::numeric_limits<float>::quiet_NaN();
+  const auto deltas = done(result);
+  ASSERT_EQ(deltas.size(), 1U);
+  EXPECT_EQ(deltas[0].finish, FinishReason::kFailed);
+  EXPECT_TRUE(deltas[0].prompt_logprobs.empty());
+  EXPECT_NE(deltas[0].error.message().find("prompt token 7"), std::string::npos) << deltas[0].error.message();
 }
 
 // The same submissions on roomy and on starved schedulers: bytes of the streams do not depend on the schedule.

@@ -79,6 +79,45 @@ TEST(SequenceTable, CountsRowsOfTokensKnownAtTheStartAsPrefill) {
   EXPECT_EQ(batch.prefill_rows, 0U);
 }
 
+// Prompt 4 5 6 7 8 in chunks of 2, 2 and 1 rows, then a decode: the rows of 4, 5, 6, 7 have a prompt token to predict.
+TEST(SequenceTable, PromptLogprobsAskEveryRowForTheNextTokenOfThePrompt) {
+  SequenceTable table(kLimits);
+  StepBatch batch;
+  StepPlan plan = start(SequenceId{1}, {4, 5, 6, 7, 8}, 5);
+  plan.started[0].output = scheduler::OutputSelector::kPromptLogprobs;
+  plan.started[0].sampling.logprobs = 3;
+  plan.slices.push_back(slice(SequenceId{1}, 0, 2, {BlockId{0}}, false));
+  ASSERT_TRUE(table.apply(plan, batch).ok());
+  ASSERT_EQ(batch.outputs.size(), 1U);
+  EXPECT_EQ(batch.outputs[0].targets, (std::vector<TokenId>{5, 6}));
+  EXPECT_EQ(batch.outputs[0].top, 3);
+  StepPlan next;
+  next.slices.push_back(slice(SequenceId{1}, 2, 2, {}, false));
+  ASSERT_TRUE(table.apply(next, batch).ok());
+  EXPECT_EQ(batch.outputs[0].targets, (std::vector<TokenId>{7, 8}));
+  next.slices = {slice(SequenceId{1}, 4, 1, {}, true)};
+  ASSERT_TRUE(table.apply(next, batch).ok());
+  EXPECT_TRUE(batch.outputs.empty()) << "the last prompt token's row predicts what is sampled";
+  scheduler::SampledToken token;
+  token.sequence = SequenceId{1};
+  table.on_sampled({token});
+  next.slices = {slice(SequenceId{1}, 5, 1, {}, true)};
+  ASSERT_TRUE(table.apply(next, batch).ok());
+  EXPECT_TRUE(batch.outputs.empty());
+}
+
+// The whole prompt and one emitted token in one slice, as after a failover.
+TEST(SequenceTable, PromptLogprobsStopAtTheBorderOfThePrompt) {
+  SequenceTable table(kLimits);
+  StepBatch batch;
+  StepPlan plan = start(SequenceId{1}, {4, 5, 6}, 2);
+  plan.started[0].output = scheduler::OutputSelector::kPromptLogprobs;
+  plan.slices.push_back(slice(SequenceId{1}, 0, 3, {BlockId{0}}, true));
+  ASSERT_TRUE(table.apply(plan, batch).ok());
+  EXPECT_EQ(batch.outputs[0].targets, (std::vector<TokenId>{5}));
+  EXPECT_EQ(batch.outputs[0].rows, 1);
+}
+
 TEST(SequenceTable, ReleasedSequenceIsForgottenBeforeOthersStart) {
   SequenceTable table(kLimits);
   StepBatch batch;

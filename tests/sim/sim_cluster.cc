@@ -96,6 +96,7 @@ Submission SimCluster::draw_submission(std::uint64_t sequence) {
   submission.eos_ids = {static_cast<TokenId>(below(kVocabSize))};
   submission.sampling.ignore_eos = below(2) == 0;
   submission.sampling.min_tokens = static_cast<std::uint32_t>(below(4));
+  if (below(4) == 0) submission.output = scheduler::OutputSelector::kPromptLogprobs;
   return submission;
 }
 
@@ -303,11 +304,13 @@ void SimCluster::execute(std::uint32_t index, std::uint32_t rank, const StepPlan
   if (rank != 0) {
     result.sampled.clear();
     result.outputs.clear();
+    result.prompt_logprobs.clear();
   }
   if (rank == options_.ranks - 1 && replica.fail_next > 0) {
     --replica.fail_next;
     result.sampled.clear();
     result.outputs.clear();
+    result.prompt_logprobs.clear();
     result.status = {StatusCode::kInternal, "injected"};
   } else if (rank != 0 && replica.wrong_next > 0) {
     --replica.wrong_next;
@@ -363,6 +366,7 @@ void SimCluster::check_drained() {
   for (const auto& [sequence, client] : clients_) {
     if (client.refused) continue;
     ++accepted;
+    report_.prompt_logprobs += client.checker->prompt_logprobs();
     if (!client.checker->ended()) violate("sequence " + std::to_string(sequence.value) + " has no terminal event");
   }
   if (accepted != ledger_.stats().accepted) violate("the ledger accepted other sequences than its clients");

@@ -1,6 +1,7 @@
 #include "tests/sim/toy_shard.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace herd::sim {
@@ -147,9 +148,11 @@ void ToyShard::compute(const scheduler::StepPlan& plan, const scheduler::Sequenc
       config_.poison_per_million > 0 &&
       mix(mix(config_.poison_seed, plan.step.value), slice.sequence.value) % 1000000 < config_.poison_per_million;
   if (poisoned) poisoned_.insert(slice.sequence);
-  const bool all_rows =
-      resident.start.output == OutputSelector::kLogitsAll || resident.start.output >= OutputSelector::kHiddenAll;
+  const bool prompt_logprobs = resident.start.output == OutputSelector::kPromptLogprobs;
+  const bool all_rows = resident.start.output == OutputSelector::kLogitsAll ||
+                        (resident.start.output >= OutputSelector::kHiddenAll && !prompt_logprobs);
   const bool layers = resident.start.output == OutputSelector::kHiddenAllLayers;
+  scheduler::PromptLogprobs run{slice.sequence, slice.position + 1, {}};
   std::vector<std::uint64_t> contexts;
   for (std::uint32_t i = slice.position; i < end; ++i) {
     if (holders_[resident.table[i / config_.block_size].value] > 1)
@@ -159,12 +162,15 @@ void ToyShard::compute(const scheduler::StepPlan& plan, const scheduler::Sequenc
     slot(resident, i) = {lineage_of(context, token, i), token, i, finite};
     context = extend(context, token, i);
     if (all_rows || i + 1 == end) contexts.push_back(context);
+    if (prompt_logprobs && i + 1 < resident.start.prompt_tokens)
+      run.tokens.push_back({resident.tokens[i + 1], finite ? -row_value(context, 0) : std::nanf(""), {}});
   }
   resident.computed = end;
   result.stats.rows += slice.rows;
   result.stats.context_tokens += end;
   if (slice.position < resident.start.tokens.size()) result.stats.prefill_rows += slice.rows;
-  if (resident.start.output != OutputSelector::kNone) {
+  if (!run.tokens.empty()) result.prompt_logprobs.push_back(std::move(run));
+  if (resident.start.output != OutputSelector::kNone && !prompt_logprobs) {
     scheduler::OutputRows rows{slice.sequence,
                                end - static_cast<std::uint32_t>(contexts.size()),
                                static_cast<std::uint32_t>(contexts.size()),

@@ -203,6 +203,38 @@ TEST_F(RequestLedgerRunning, PassesRowsOfEachPositionOnce) {
   EXPECT_EQ(ledger.on_delta(rows(2, 3, 1)), rows(3, 2, 1));
 }
 
+// Tokens 1..2 of the prompt went out; the new replica says 1..3 again. With a token delivered nothing is asked twice.
+TEST_F(RequestLedgerRunning, PassesPromptLogprobsOfEachTokenOnce) {
+  Submission scoring = submission(2);
+  scoring.tokens = {10, 11, 12, 13};
+  scoring.prompt_tokens = 4;
+  scoring.output = scheduler::OutputSelector::kPromptLogprobs;
+  ASSERT_TRUE(ledger.accept(scoring).ok());
+  EXPECT_TRUE(ledger.on_routed(SequenceId(2), generation(0)).has_value());
+  const auto run = [](std::uint32_t position, std::uint32_t count, std::uint32_t attempt) {
+    TokenDelta delta;
+    delta.sequence = SequenceId(2);
+    delta.attempt = attempt;
+    scheduler::PromptLogprobs tokens{SequenceId(2), position, {}};
+    for (std::uint32_t i = position; i < position + count; ++i)
+      tokens.tokens.push_back({static_cast<TokenId>(10 + i), -static_cast<float>(i), {{1, -0.5F}}});
+    delta.prompt_logprobs = {tokens};
+    return delta;
+  };
+  EXPECT_EQ(ledger.on_delta(run(1, 2, 0)), run(1, 2, 0));
+  (void)ledger.on_replica_lost(generation(0), kLost);
+  auto retry = ledger.on_routed(SequenceId(2), generation(1));
+  ASSERT_TRUE(retry.has_value());
+  EXPECT_EQ(retry->output, scheduler::OutputSelector::kPromptLogprobs) << "token 3 is owed";
+  EXPECT_EQ(ledger.on_delta(run(1, 2, 1)), std::nullopt);
+  EXPECT_EQ(ledger.on_delta(run(1, 3, 1)), run(3, 1, 1));
+  EXPECT_TRUE(ledger.on_delta(token(2, 0, 50, 1)).has_value());
+  (void)ledger.on_replica_lost(generation(1), kLost);
+  retry = ledger.on_routed(SequenceId(2), generation(2));
+  ASSERT_TRUE(retry.has_value());
+  EXPECT_EQ(retry->output, scheduler::OutputSelector::kNone);
+}
+
 // Random events against what a client may see: indexes without gap, one terminal event, nothing after it.
 TEST(RequestLedger, KeepsItsPromiseUnderRandomEvents) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {

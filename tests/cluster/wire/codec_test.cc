@@ -170,6 +170,9 @@ TEST(StepResultCodec, RefusesWhatAReplicaCouldNotBelieve) {
   }));
   EXPECT_TRUE(refused([](StepResult& result) { result.sampled[0].top.resize(21); }));
   EXPECT_TRUE(refused([](StepResult& result) { result.outputs[0].width = 3; }));
+  EXPECT_TRUE(refused([](StepResult& result) { result.prompt_logprobs = {{SequenceId(1), 0, {{5, -0.5F, {}}}}}; }));
+  EXPECT_TRUE(refused([](StepResult& result) { result.prompt_logprobs.resize(2, {SequenceId(1), 1, {}}); }));
+  EXPECT_FALSE(refused([](StepResult& result) { result.prompt_logprobs = {{SequenceId(1), 1, {{5, NAN, {}}}}}; }));
   EXPECT_TRUE(refused([](StepResult& result) { result.status = {StatusCode::kAborted, "but there are tokens"}; }));
   EXPECT_TRUE(refused([](StepResult& result) { result.stats.compute_seconds = INFINITY; }));
   EXPECT_TRUE(refused([](StepResult& result) { result.stats.prefill_rows = result.stats.rows + 1; }));
@@ -199,6 +202,7 @@ TEST(DeltasCodec, RefusesWhatAGatewayCouldNotBelieve) {
     delta.has_token = true;
     delta.token.sequence = SequenceId(1);
     delta.queued_s = 0.5F;
+    delta.prompt_logprobs = {{SequenceId(1), 1, {{5, -0.5F, {{6, -1.0F}}}}}};
     EXPECT_TRUE(decode_token_deltas(encode(std::span(&delta, 1)).words).has_value());
     spoil(delta);
     return !decode_token_deltas(encode(std::span(&delta, 1)).words).has_value();
@@ -208,6 +212,13 @@ TEST(DeltasCodec, RefusesWhatAGatewayCouldNotBelieve) {
   EXPECT_TRUE(refused([](TokenDelta& delta) { delta.prefill_s = INFINITY; }));
   EXPECT_TRUE(refused([](TokenDelta& delta) { delta.cached_tokens = kSequenceTokensMax + 1; }));
   EXPECT_TRUE(refused([](TokenDelta& delta) { delta.token.sequence = SequenceId(2); }));
+  EXPECT_TRUE(refused([](TokenDelta& delta) { delta.prompt_logprobs[0].sequence = SequenceId(2); }));
+  EXPECT_TRUE(refused([](TokenDelta& delta) { delta.prompt_logprobs[0].position = 0; }));
+  EXPECT_TRUE(refused([](TokenDelta& delta) { delta.prompt_logprobs[0].position = kSequenceTokensMax; }));
+  EXPECT_TRUE(refused([](TokenDelta& delta) { delta.prompt_logprobs[0].tokens[0].token = -1; }));
+  EXPECT_TRUE(refused([](TokenDelta& delta) { delta.prompt_logprobs[0].tokens[0].logprob = NAN; }));
+  EXPECT_TRUE(refused([](TokenDelta& delta) { delta.prompt_logprobs[0].tokens[0].top.resize(21); }));
+  EXPECT_TRUE(refused([](TokenDelta& delta) { delta.prompt_logprobs.resize(9, delta.prompt_logprobs[0]); }));
   EXPECT_TRUE(refused([](TokenDelta& delta) { delta.error = {StatusCode::kInternal, "not the end"}; }));
 }
 

@@ -2,7 +2,8 @@
 // Each file in tests/cluster/wire/golden/ was written once and never changes; an encoder that adds fields, and every
 // new protocol version, gets a file of its own:
 //   v1.hex           protocol 1, its first encoder
-//   v1_serving.hex   protocol 1 with what an endpoint reports: waiting times, preemptions, rows and contexts of a step
+//   v1_serving.hex   protocol 1 with what an endpoint reports: waiting times, preemptions, rows and contexts of a
+//                    step, prompt log-probabilities
 
 #include <gtest/gtest.h>
 
@@ -76,6 +77,10 @@ scheduler::OutputRows golden_rows() {
   return {.sequence = SequenceId(42), .position = 2, .rows = 1, .layers = 2, .width = 2, .values = {1, -2, 0.5F, 4}};
 }
 
+scheduler::PromptLogprobs golden_prompt_logprobs() {
+  return {SequenceId(42), 1, {{40, -1.5F, {{40, -1.5F}, {41, -2.0F}}}, {4510, -8.0F, {}}}};
+}
+
 std::vector<TokenDelta> golden_deltas(Encoder encoder) {
   TokenDelta token;
   token.sequence = SequenceId(42);
@@ -92,13 +97,14 @@ std::vector<TokenDelta> golden_deltas(Encoder encoder) {
     token.cached_tokens = 32;
     token.queued_s = 0.25F;
     token.prefill_s = 1.5F;
+    token.prompt_logprobs = {golden_prompt_logprobs()};
     terminal.queued_s = 8.0F;
     terminal.preemptions = 3;
   }
   return {token, terminal};
 }
 
-StepPlan golden_plan() {
+StepPlan golden_plan(Encoder encoder) {
   StepPlan plan;
   plan.epoch = Epoch(7);
   plan.step = StepId(9);
@@ -117,6 +123,7 @@ StepPlan golden_plan() {
                   .new_blocks = {BlockId(8)},
                   .sample = true,
                   .output_index = 2}};
+  if (encoder >= Encoder::kServing) plan.started[0].output = scheduler::OutputSelector::kPromptLogprobs;
   return plan;
 }
 
@@ -132,6 +139,7 @@ StepResult golden_result(Encoder encoder) {
   if (encoder >= Encoder::kServing) {
     result.stats.context_tokens = 1000;
     result.stats.prefill_rows = 3;
+    result.prompt_logprobs = {golden_prompt_logprobs()};
   }
   return result;
 }
@@ -140,7 +148,7 @@ Hello golden_hello() { return {.build_id = "herd 0.1", .model = "llama", .numeri
 
 std::vector<Frame> golden_frames(Encoder encoder) {
   return {encode(golden_hello()),         encode(golden_submission()), encode(Abort{SequenceId(42)}),
-          encode(golden_deltas(encoder)), encode(golden_plan()),       encode(golden_result(encoder))};
+          encode(golden_deltas(encoder)), encode(golden_plan(encoder)), encode(golden_result(encoder))};
 }
 
 std::vector<std::vector<std::byte>> read_golden(const std::string& name) {
@@ -171,7 +179,7 @@ void expect_decodes(const std::string& name, Encoder encoder) {
   EXPECT_EQ(*decode_submission(frames[1].words), golden_submission());
   EXPECT_EQ(*decode_abort(frames[2].words), Abort{SequenceId(42)});
   EXPECT_EQ(*decode_token_deltas(frames[3].words), golden_deltas(encoder));
-  EXPECT_EQ(*decode_step_plan(frames[4].words), golden_plan());
+  EXPECT_EQ(*decode_step_plan(frames[4].words), golden_plan(encoder));
   EXPECT_EQ(*decode_step_result(frames[5].words), golden_result(encoder));
 }
 

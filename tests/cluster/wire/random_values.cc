@@ -24,7 +24,7 @@ std::vector<BlockId> block_ids(Random& random, std::size_t most) {
   return blocks;
 }
 
-scheduler::OutputSelector selector(Random& random) { return static_cast<scheduler::OutputSelector>(below(random, 7)); }
+scheduler::OutputSelector selector(Random& random) { return static_cast<scheduler::OutputSelector>(below(random, 8)); }
 
 sampling::SamplingParams sampling_params(Random& random) {
   sampling::SamplingParams params;
@@ -78,6 +78,17 @@ scheduler::OutputRows rows(Random& random, SequenceId sequence) {
   return rows;
 }
 
+scheduler::PromptLogprobs prompt_logprobs(Random& random, SequenceId sequence) {
+  scheduler::PromptLogprobs run{sequence, 1 + static_cast<std::uint32_t>(below(random, 1000)), {}};
+  for (std::size_t left = below(random, 5); left > 0; --left) {
+    scheduler::PromptLogprob& entry = run.tokens.emplace_back();
+    entry = {token_id(random), between(random, -20.0F, 0.0F), {}};
+    for (std::size_t others = below(random, 4); others > 0; --others)
+      entry.top.push_back({token_id(random), between(random, -20.0F, 0.0F)});
+  }
+  return run;
+}
+
 }  // namespace
 
 scheduler::Submission random_submission(Random& random) {
@@ -103,6 +114,8 @@ std::vector<scheduler::TokenDelta> random_deltas(Random& random) {
     delta.has_token = maybe(random);
     if (delta.has_token) delta.token = sampled(random, delta.sequence);
     for (std::size_t left = below(random, 3); left > 0; --left) delta.outputs.push_back(rows(random, delta.sequence));
+    for (std::size_t left = below(random, 3); left > 0; --left)
+      delta.prompt_logprobs.push_back(prompt_logprobs(random, delta.sequence));
     delta.finish = static_cast<scheduler::FinishReason>(below(random, 6));
     if (delta.finish != scheduler::FinishReason::kNone) delta.error = status(random);
     delta.cached_tokens = static_cast<std::uint32_t>(below(random, 1000));
@@ -156,6 +169,8 @@ scheduler::StepResult random_result(Random& random) {
       result.sampled.push_back(sampled(random, SequenceId(next_sequence++)));
     for (std::size_t left = below(random, 3); left > 0; --left)
       result.outputs.push_back(rows(random, SequenceId(next_sequence++)));
+    for (std::size_t left = below(random, 3); left > 0; --left)
+      result.prompt_logprobs.push_back(prompt_logprobs(random, SequenceId(next_sequence++)));
   }
   result.token_hash = random();
   result.stats = {static_cast<std::uint32_t>(below(random, 4096)), static_cast<std::uint32_t>(below(random, 64)),

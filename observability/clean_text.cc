@@ -86,9 +86,8 @@ void append_escaped(std::string& out, std::string_view text) {
 
 void append_text_value(std::string& out, std::string_view text) {
   const bool bare = !text.empty() && text.size() <= kLogValueBytesMax &&
-                    std::all_of(text.begin(), text.end(), [](char c) {
-                      return c > ' ' && c < 0x7F && c != '"' && c != '\\' && c != '=';
-                    });
+                    std::all_of(text.begin(), text.end(),
+                                [](char c) { return c > ' ' && c < 0x7F && c != '"' && c != '\\' && c != '='; });
   if (bare) {
     out += text;
     return;

@@ -32,7 +32,8 @@ class LabelledMetrics {
     }
     const std::unique_lock lock(mutex_);
     if (const auto found = metrics_.find(key); found != metrics_.end()) return *found->second;
-    if (metrics_.size() < max_) return *metrics_.emplace(key, &make_(Values(values.begin(), values.end()))).first->second;
+    if (metrics_.size() < max_)
+      return *metrics_.emplace(key, &make_(Values(values.begin(), values.end()))).first->second;
     if (other_ == nullptr) other_ = &make_(Values(values.size(), "other"));
     return *other_;
   }

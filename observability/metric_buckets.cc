@@ -16,7 +16,7 @@ Buckets token_gap_buckets() {
 
 // Below 0.3 ours: waiting in an empty queue and prefilling a short prompt take less.
 Buckets request_time_buckets() {
-  return {0.005, 0.02, 0.1, 0.3, 0.5, 0.8, 1,  1.5, 2,   2.5, 5,   10,
+  return {0.005, 0.02, 0.1, 0.3, 0.5, 0.8, 1,   1.5, 2,   2.5, 5,    10,
           15,    20,   30,  40,  50,  60,  120, 240, 480, 960, 1920, 7680};
 }
 

@@ -10,15 +10,15 @@ namespace herd::observability {
 
 using Buckets = std::vector<double>;
 
-[[nodiscard]] Buckets first_token_buckets();    // seconds
-[[nodiscard]] Buckets token_gap_buckets();      // seconds
-[[nodiscard]] Buckets request_time_buckets();   // seconds
-[[nodiscard]] Buckets iteration_buckets();      // tokens of a step
-[[nodiscard]] Buckets choices_buckets();        // the parameter n
-[[nodiscard]] Buckets step_time_buckets();      // seconds
-[[nodiscard]] Buckets step_bytes_buckets();     // bytes
-[[nodiscard]] Buckets share_buckets();          // of a bound; above 1 the bound was measured too low
-[[nodiscard]] Buckets http_time_buckets();      // seconds
+[[nodiscard]] Buckets first_token_buckets();   // seconds
+[[nodiscard]] Buckets token_gap_buckets();     // seconds
+[[nodiscard]] Buckets request_time_buckets();  // seconds
+[[nodiscard]] Buckets iteration_buckets();     // tokens of a step
+[[nodiscard]] Buckets choices_buckets();       // the parameter n
+[[nodiscard]] Buckets step_time_buckets();     // seconds
+[[nodiscard]] Buckets step_bytes_buckets();    // bytes
+[[nodiscard]] Buckets share_buckets();         // of a bound; above 1 the bound was measured too low
+[[nodiscard]] Buckets http_time_buckets();     // seconds
 // 1 2 5 10 20 50 … up to `max` (at least {1}).
 [[nodiscard]] Buckets token_count_buckets(std::int64_t max);
 

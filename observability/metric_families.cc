@@ -96,35 +96,36 @@ void MetricFamilies::add_histograms(const ServingMetricsConfig& config, std::uin
   const Buckets times = request_time_buckets();
   m.first_token = add.histogram("vllm:time_to_first_token_seconds", "From a request's arrival to its first token.",
                                 first_token_buckets());
-  m.token_gap = add.histogram("vllm:inter_token_latency_seconds", "Between two tokens of one choice.",
-                              token_gap_buckets());
-  m.time_per_output_token = add.histogram("vllm:request_time_per_output_token_seconds",
-                                          "A request's mean time per token after the first, of its longest choice.",
-                                          token_gap_buckets());
+  m.token_gap =
+      add.histogram("vllm:inter_token_latency_seconds", "Between two tokens of one choice.", token_gap_buckets());
+  m.time_per_output_token =
+      add.histogram("vllm:request_time_per_output_token_seconds",
+                    "A request's mean time per token after the first, of its longest choice.", token_gap_buckets());
   m.e2e = add.histogram("vllm:e2e_request_latency_seconds", "From a request's arrival to its end.", times);
-  m.queue_time = add.histogram("vllm:request_queue_time_seconds",
-                               "From a request's arrival to its first computed token.", times);
+  m.queue_time =
+      add.histogram("vllm:request_queue_time_seconds", "From a request's arrival to its first computed token.", times);
   m.prefill_time = add.histogram("vllm:request_prefill_time_seconds",
                                  "From a request's first computed token to its first generated one.", times);
-  m.decode_time = add.histogram("vllm:request_decode_time_seconds",
-                                "From a request's first generated token to its last.", times);
+  m.decode_time =
+      add.histogram("vllm:request_decode_time_seconds", "From a request's first generated token to its last.", times);
   m.inference_time = add.histogram("vllm:request_inference_time_seconds",
                                    "From a request's first computed token to its last generated one.", times);
-  m.iteration_tokens = add.histogram("vllm:iteration_tokens_total", "Tokens computed in one step.",
-                                     iteration_buckets());
+  m.iteration_tokens =
+      add.histogram("vllm:iteration_tokens_total", "Tokens computed in one step.", iteration_buckets());
   m.request_prompt_tokens = add.histogram("vllm:request_prompt_tokens", "Prompt tokens of a request.", counts);
-  m.request_generation_tokens = add.histogram("vllm:request_generation_tokens",
-                                              "Generated tokens of a request, all choices together.", counts);
+  m.request_computed_tokens = add.histogram("vllm:request_prefill_kv_computed_tokens",
+                                            "Prompt tokens of a request that the prefix cache did not have.", counts);
+  m.request_generation_tokens =
+      add.histogram("vllm:request_generation_tokens", "Generated tokens of a request, all choices together.", counts);
   m.request_longest_choice = add.histogram("vllm:request_max_num_generation_tokens",
                                            "Generated tokens of a request's longest choice.", counts);
   m.request_n = add.histogram("vllm:request_params_n", "The request parameter n.", choices_buckets());
   m.request_max_tokens = add.histogram("vllm:request_params_max_tokens", "The request parameter max_tokens.", counts);
   m.step_time = add.histogram("herd_scheduler_step_seconds",
-                              "A step: from sending the plan to the results of all ranks. Steps overlap.",
-                              step_time_buckets());
-  m.step_bytes = add.histogram("herd_step_bytes",
-                               "Bytes a step has to read: the weights once and the KV cache of its sequences.",
-                               step_bytes_buckets());
+                              "A step's share of the wall clock, up to the results of all ranks.", step_time_buckets());
+  m.step_bytes =
+      add.histogram("herd_step_bytes", "Bytes a step has to read: the weights once and the KV cache of its sequences.",
+                    step_bytes_buckets());
   if (config.read_bytes_per_s <= 0) return;
   m.bandwidth_ratio = add.gauge("herd_step_bandwidth_ratio",
                                 "Share of the read bandwidth measured at start that steps reach; recent mean.");
@@ -147,11 +148,10 @@ void MetricFamilies::add_replica(const ServingMetricsConfig& config, std::uint32
 // Families whose labels come with the event; the usual values exist from the start.
 void MetricFamilies::add_labelled() {
   const Adder add{*registry_, {{"model_name", model_name_}}};
-  request_success = std::make_unique<LabelledMetrics<Counter>>(
-      kCombinationsMax, [add](const auto& values) -> Counter& {
-        return *add.counter("vllm:request_success_total", "Requests that ended, by reason.",
-                            {{"engine", values[0]}, {"finished_reason", values[1]}});
-      });
+  request_success = std::make_unique<LabelledMetrics<Counter>>(kCombinationsMax, [add](const auto& values) -> Counter& {
+    return *add.counter("vllm:request_success_total", "Requests that ended, by reason.",
+                        {{"engine", values[0]}, {"finished_reason", values[1]}});
+  });
   for (std::uint32_t replica = 0; replica < replicas.size(); ++replica) {
     for (const char* reason : {"stop", "length", "abort", "error"}) {
       request_success->at({std::to_string(replica), reason});
@@ -166,13 +166,13 @@ void MetricFamilies::add_labelled() {
     rejections->at({reason});
   }
   const Adder add_http{*registry_, {}};
-  http_requests = std::make_unique<LabelledMetrics<Counter>>(
-      kCombinationsMax, [add_http](const auto& values) -> Counter& {
+  http_requests =
+      std::make_unique<LabelledMetrics<Counter>>(kCombinationsMax, [add_http](const auto& values) -> Counter& {
         return *add_http.counter("http_requests_total", "HTTP responses, by route, method and class of the status.",
                                  {{"handler", valid_utf8(values[0])}, {"method", values[1]}, {"status", values[2]}});
       });
-  http_request_time = std::make_unique<LabelledMetrics<Histogram>>(
-      kCombinationsMax, [add_http](const auto& values) -> Histogram& {
+  http_request_time =
+      std::make_unique<LabelledMetrics<Histogram>>(kCombinationsMax, [add_http](const auto& values) -> Histogram& {
         return *add_http.histogram("http_request_duration_seconds",
                                    "From a request's first byte to the end of its response, by route and method.",
                                    http_time_buckets(), {{"handler", valid_utf8(values[0])}, {"method", values[1]}});
@@ -188,8 +188,8 @@ MetricFamilies::MetricFamilies(const ServingMetricsConfig& config)
   const Adder add{*registry_, {{"model_name", model_name_}}};
   endpoint.connections_open = add.gauge("herd_connections_open", "Client connections open.");
   endpoint.replicas_serving = add.gauge("herd_replicas_serving", "Replicas that take requests.");
-  endpoint.admission_rate = add.gauge("herd_admission_tokens_per_second",
-                                      "Prompt and output tokens per second that admission has measured.");
+  endpoint.admission_rate =
+      add.gauge("herd_admission_tokens_per_second", "Prompt and output tokens per second that admission has measured.");
   endpoint.gateway_waiting = add.gauge("herd_gateway_waiting_requests", "Requests not yet handed to a replica.");
   endpoint.gateway_waiting_tokens = add.gauge("herd_gateway_waiting_tokens", "Prompt tokens of these requests.");
   endpoint.streams_cut = add.counter("herd_streams_cut_total", "Streams ended because their client read too slowly.");

@@ -49,6 +49,7 @@ struct ReplicaMetrics {
   prometheus::Histogram* inference_time;
   prometheus::Histogram* iteration_tokens;
   prometheus::Histogram* request_prompt_tokens;
+  prometheus::Histogram* request_computed_tokens;
   prometheus::Histogram* request_generation_tokens;
   prometheus::Histogram* request_longest_choice;
   prometheus::Histogram* request_n;
@@ -78,9 +79,9 @@ class MetricFamilies {
 
   std::vector<ReplicaMetrics> replicas;  // at least one
   EndpointMetrics endpoint;
-  std::unique_ptr<LabelledMetrics<prometheus::Counter>> request_success;     // engine, finished_reason
-  std::unique_ptr<LabelledMetrics<prometheus::Counter>> rejections;          // reason
-  std::unique_ptr<LabelledMetrics<prometheus::Counter>> http_requests;       // handler, method, status ("2xx")
+  std::unique_ptr<LabelledMetrics<prometheus::Counter>> request_success;      // engine, finished_reason
+  std::unique_ptr<LabelledMetrics<prometheus::Counter>> rejections;           // reason
+  std::unique_ptr<LabelledMetrics<prometheus::Counter>> http_requests;        // handler, method, status ("2xx")
   std::unique_ptr<LabelledMetrics<prometheus::Histogram>> http_request_time;  // handler, method
 
   // All families in the order of their names, those under retired names included.

@@ -148,6 +148,7 @@ void ServingMetrics::on_request_end(const RequestRecord& record) {
     }
   }
   m.request_prompt_tokens->Observe(record.prompt_tokens);
+  m.request_computed_tokens->Observe(record.prompt_tokens - std::min(record.cached_tokens, record.prompt_tokens));
   m.request_generation_tokens->Observe(record.generation_tokens);
   m.request_longest_choice->Observe(record.longest_choice_tokens);
   m.request_n->Observe(record.n);
@@ -158,14 +159,14 @@ void ServingMetrics::on_refused(const char* reason) { impl_->families.rejections
 
 void ServingMetrics::on_step(std::uint32_t replica, const scheduler::StepStats& stats, double step_s) {
   const ReplicaMetrics& m = impl_->replica(replica);
+  if (stats.rows == 0) return;  // released sequences, computed nothing
   m.iteration_tokens->Observe(stats.rows);
   m.step_time->Observe(sane(step_s));
-  const double bytes = static_cast<double>(impl_->config.weight_bytes_per_step) +
-                       static_cast<double>(impl_->config.kv_bytes_per_token) *
-                           static_cast<double>(stats.context_tokens);
+  const double bytes =
+      static_cast<double>(impl_->config.weight_bytes_per_step) +
+      static_cast<double>(impl_->config.kv_bytes_per_token) * static_cast<double>(stats.context_tokens);
   m.step_bytes->Observe(bytes);
-  // While a step computes, the plan of the next one is already out: step_s spans more than the reading.
-  const double seconds = stats.compute_seconds > 0 ? sane(stats.compute_seconds) : sane(step_s);
+  const double seconds = sane(step_s);
   if (m.bandwidth_ratio == nullptr || seconds <= 0) return;
   m.bandwidth_ratio_histogram->Observe(bytes / seconds / impl_->config.read_bytes_per_s);
   Bandwidth& recent = impl_->bandwidth[std::min<std::size_t>(replica, impl_->bandwidth.size() - 1)];
@@ -221,8 +222,6 @@ void ServingMetrics::set(const Snapshot& snapshot) {
   impl_->tokens_delivered.set(snapshot.tokens_delivered);
 }
 
-std::string ServingMetrics::render() const {
-  return prometheus::TextSerializer().Serialize(impl_->families.collect());
-}
+std::string ServingMetrics::render() const { return prometheus::TextSerializer().Serialize(impl_->families.collect()); }
 
 }  // namespace herd::observability

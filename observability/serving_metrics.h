@@ -16,31 +16,31 @@ namespace herd::observability {
 
 struct ServingMetricsConfig {
   std::string model_name;
-  std::uint32_t replicas = 1;              // label engine: "0", "1", …
-  std::int64_t max_model_len = 0;          // last bucket of the token-count histograms
-  std::uint32_t block_size = 0;            // vllm:cache_config_info
+  std::uint32_t replicas = 1;      // label engine: "0", "1", …
+  std::int64_t max_model_len = 0;  // last bucket of the token-count histograms
+  std::uint32_t block_size = 0;    // vllm:cache_config_info
   std::uint64_t num_blocks = 0;
   bool prefix_caching = true;
-  std::uint64_t weight_bytes_per_step = 0;   // read by one step, all ranks of a replica
+  std::uint64_t weight_bytes_per_step = 0;  // read by one step, all ranks of a replica
   std::uint64_t kv_bytes_per_token = 0;
-  double read_bytes_per_s = 0;               // measured at start; 0: not measured, the share is not exported
-  bool retired_names = true;                 // also under vLLM's former names, for the dashboards made then
+  double read_bytes_per_s = 0;  // measured at start; 0: not measured, the share is not exported
+  bool retired_names = true;    // also under vLLM's former names, for the dashboards made then
 };
 
 // How one request went; observed when it ended.
 struct RequestRecord {
-  std::string finished_reason;             // "stop", "length", "abort", "error"
-  std::uint32_t engine = 0;                // replica that ran it
+  std::string finished_reason;  // "stop", "length", "abort", "error"
+  std::uint32_t engine = 0;     // replica that ran it
   std::uint32_t n = 1;
   std::uint32_t max_tokens = 0;
   std::uint32_t prompt_tokens = 0;
-  std::uint32_t generation_tokens = 0;     // of all choices
+  std::uint32_t generation_tokens = 0;  // of all choices
   std::uint32_t cached_tokens = 0;
   std::uint32_t longest_choice_tokens = 0;
-  double queue_s = -1;                     // arrival -> first computed; negative: never got there
-  double prefill_s = -1;                   // first computed -> first token
-  double decode_s = -1;                    // first token -> last token
-  double e2e_s = 0;                        // arrival -> end
+  double queue_s = -1;    // arrival -> first computed; negative: never got there
+  double prefill_s = -1;  // first computed -> first token
+  double decode_s = -1;   // first token -> last token
+  double e2e_s = 0;       // arrival -> end
   bool resumed = false;
 };
 
@@ -52,8 +52,9 @@ class ServingMetrics {
   void on_first_token(double ttft_s, std::uint32_t engine = 0);  // arrival -> first token of a request
   void on_token_gap(double itl_s, std::uint32_t engine = 0);     // between two tokens of one choice
   void on_request_end(const RequestRecord& record);
-  void on_refused(const char* reason);     // names of refusal_name(), or another fixed word
-  // A step of a replica is done. step_s: plan sent -> results of all ranks.
+  void on_refused(const char* reason);  // names of refusal_name(), or another fixed word
+  // A step of a replica is done. step_s: its share of the wall clock (OnStep in actors/rank_factory.h), so that steps
+  // in flight together are not counted twice. One without rows is not counted.
   void on_step(std::uint32_t replica, const scheduler::StepStats& stats, double step_s);
   // route: the pattern, never the target. method: as the client sent it; empty: no label.
   void on_http_response(const char* route, int status, double seconds, std::string_view method = {});
@@ -65,13 +66,13 @@ class ServingMetrics {
       scheduler::SchedulerStats scheduler;
     };
     std::vector<Replica> replicas;
-    std::uint64_t gateway_waiting = 0;     // requests not yet with a replica
+    std::uint64_t gateway_waiting = 0;  // requests not yet with a replica
     std::uint64_t gateway_waiting_tokens = 0;
     std::uint64_t connections_open = 0;
     std::uint64_t streams_cut = 0;
-    std::uint64_t replayed = 0;            // attempts after the first
+    std::uint64_t replayed = 0;  // attempts after the first
     std::uint64_t tokens_delivered = 0;
-    double capacity_tokens_per_s = 0;      // the admission's measured rate
+    double capacity_tokens_per_s = 0;  // the admission's measured rate
   };
   void set(const Snapshot& snapshot);
 

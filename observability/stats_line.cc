@@ -27,8 +27,7 @@ std::string stats_line(const StatsSample& before, const StatsSample& now) {
   const double queries = rise(before.prefix_queries, now.prefix_queries);
   const double hits = rise(before.prefix_hits, now.prefix_hits);
   return "Avg prompt throughput: " + one_decimal(rate(before.prompt_tokens, now.prompt_tokens)) +
-         " tokens/s, Avg generation throughput: " +
-         one_decimal(rate(before.generation_tokens, now.generation_tokens)) +
+         " tokens/s, Avg generation throughput: " + one_decimal(rate(before.generation_tokens, now.generation_tokens)) +
          " tokens/s, Running: " + std::to_string(now.running) + " reqs, Waiting: " + std::to_string(now.waiting) +
          " reqs, KV cache usage: " + one_decimal(100 * now.kv_usage) +
          "%, Prefix cache hit rate: " + one_decimal(queries > 0 ? 100 * hits / queries : 0) + "%";

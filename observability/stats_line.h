@@ -7,13 +7,13 @@
 namespace herd::observability {
 
 struct StatsSample {
-  double at_s = 0;                          // monotonic
-  std::uint64_t prompt_tokens = 0;          // computed so far, cached ones not counted
+  double at_s = 0;                  // monotonic
+  std::uint64_t prompt_tokens = 0;  // computed so far, cached ones not counted
   std::uint64_t generation_tokens = 0;
   std::uint64_t running = 0;
   std::uint64_t waiting = 0;
-  double kv_usage = 0;                      // [0, 1]
-  std::uint64_t prefix_queries = 0;         // tokens
+  double kv_usage = 0;               // [0, 1]
+  std::uint64_t prefix_queries = 0;  // tokens
   std::uint64_t prefix_hits = 0;
 };
 

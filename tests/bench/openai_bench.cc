@@ -54,13 +54,14 @@ RequestLimits limits() {
 // A chat as clients send it: system, three turns, the usual sampling fields; 886 bytes.
 std::string chat_body() {
   std::string body =
-      R"({"model":"meta-llama/Llama-3.2-1B-Instruct","messages":[{"role":"system","content":"You are a helpful assistant.)"
-      R"( Answer briefly and in plain words."},{"role":"user","content":"What is the capital of France, and how many)"
-      R"( people live there?"},{"role":"assistant","content":"Paris. About two million people live in the city itself, and)"
-      R"( some twelve million in the region around it."},{"role":"user","content":[{"type":"text","text":"And of)"
-      R"( \"Deutschland\"?\n"},{"type":"text","text":"Please compare the two in one sentence."}]}],"max_tokens":256,)"
-      R"("temperature":0.7,"top_p":0.95,"n":1,"stream":true,"stream_options":{"include_usage":true},"stop":["\n\n","User:"],)"
-      R"("presence_penalty":0.1,"frequency_penalty":0.0,"seed":1234,"user":")";
+      R"({"model":"meta-llama/Llama-3.2-1B-Instruct","messages":[{"role":"system","content":"You are a helpful)"
+      R"( assistant. Answer briefly and in plain words."},{"role":"user","content":"What is the capital of France,)"
+      R"( and how many people live there?"},{"role":"assistant","content":"Paris. About two million people live in)"
+      R"( the city itself, and some twelve million in the region around it."},{"role":"user","content":[{"type":)"
+      R"("text","text":"And of \"Deutschland\"?\n"},{"type":"text","text":"Please compare the two in one)"
+      R"( sentence."}]}],"max_tokens":256,"temperature":0.7,"top_p":0.95,"n":1,"stream":true,"stream_options":)"
+      R"({"include_usage":true},"stop":["\n\n","User:"],"presence_penalty":0.1,"frequency_penalty":0.0,)"
+      R"("seed":1234,"user":")";
   const std::string tail = R"("})";
   body.append(886 - body.size() - tail.size(), 'u');
   return body + tail;
@@ -81,9 +82,8 @@ void bench_parsing() {
   const std::string ids = ids_body(1000);
   if (!parse_completion(ids, limit)) std::abort();
   bench("parse: completion, 1000 token ids", [&] { return parse_completion(ids, limit) ? ids.size() : 0; });
-  bench("parse: refused, temperature 1e400", [&] {
-    return parse_chat(R"({"messages":[{"role":"user","content":"Hi"}],"temperature":1e400})", limit) ? 0 : std::size_t{66};
-  });
+  const std::string wrong = R"({"messages":[{"role":"user","content":"Hi"}],"temperature":1e400})";
+  bench("parse: refused, temperature 1e400", [&] { return parse_chat(wrong, limit) ? 0 : wrong.size(); });
 }
 
 void bench_writing() {
@@ -92,7 +92,7 @@ void bench_writing() {
   out.reserve(1U << 16U);
   for (const Endpoint endpoint : {Endpoint::kChat, Endpoint::kCompletion}) {
     const bool chat = endpoint == Endpoint::kChat;
-    AnswerHead head{endpoint, "chatcmpl-0123456789abcdef01234567", 1750000000, "meta-llama/Llama-3.2-1B-Instruct", -1, false};
+    AnswerHead head{endpoint, "chatcmpl-0123456789abcdef01234567", 1750000000, "meta-llama/Llama-3.2-1B-Instruct"};
     const ChunkWriter writer(head, token_bytes);
     const auto chunk_of = [&out](const ChunkWriter& to, const ChunkReport& chunk) {
       out.clear();
@@ -108,14 +108,16 @@ void bench_writing() {
     const ChunkWriter with_logprobs(head, token_bytes);
     const TokenReport report{7, -0.25F, {{7, -0.25F}, {8, -1.5F}, {9, -2.125F}, {10, -3.0625F}, {11, -4.7182817F}}, 3};
     chunk.tokens = {&report, 1};
-    bench(chat ? "chunk: chat, 5 logprobs" : "chunk: completion, 5 logprobs", [&] { return chunk_of(with_logprobs, chunk); });
+    bench(chat ? "chunk: chat, 5 logprobs" : "chunk: completion, 5 logprobs",
+          [&] { return chunk_of(with_logprobs, chunk); });
   }
-  const AnswerHead head{Endpoint::kChat, "chatcmpl-0123456789abcdef01234567", 1750000000, "demo", -1, false};
+  const AnswerHead head{Endpoint::kChat, "chatcmpl-0123456789abcdef01234567", 1750000000, "demo"};
   ChoiceReport choice;
   for (int i = 0; i < 256; ++i) choice.text += " word";
   choice.finish_reason = "stop";
   const std::vector<ChoiceReport> choices = {choice};
-  bench("whole answer: chat, 256 words", [&] { return whole_answer(head, choices, {100, 256, 64}, token_bytes).size(); });
+  const Usage usage{100, 256, 64};
+  bench("whole answer: chat, 256 words", [&] { return whole_answer(head, choices, usage, token_bytes).size(); });
 }
 
 }  // namespace

@@ -12,9 +12,11 @@ namespace json = boost::json;
 
 TEST(ApiError, HasOpenAisShape) {
   EXPECT_EQ(to_json(bad_field("stop[0]", "stop[0] must not be empty")),
-            R"({"error":{"message":"stop[0] must not be empty","type":"BadRequestError","param":"stop[0]","code":400}})");
+            R"({"error":{"message":"stop[0] must not be empty","type":"BadRequestError","param":"stop[0]",)"
+            R"("code":400}})");
   EXPECT_EQ(to_json(context_length_exceeded("too long")),
-            R"({"error":{"message":"too long","type":"BadRequestError","param":null,"code":"context_length_exceeded"}})");
+            R"({"error":{"message":"too long","type":"BadRequestError","param":null,)"
+            R"("code":"context_length_exceeded"}})");
 }
 
 TEST(ApiError, EveryKindHasItsStatusTypeAndCode) {

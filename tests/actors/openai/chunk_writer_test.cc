@@ -31,7 +31,8 @@ TEST(ChunkWriter, ChatChunksHaveDeltas) {
   ASSERT_TRUE(out.starts_with("data: {"));
   EXPECT_EQ(json::parse(out.substr(6)), json::parse(R"({
     "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1750000000, "model": "de\"mo",
-    "choices": [{"index": 2, "delta": {"role": "assistant", "content": ""}, "logprobs": null, "finish_reason": null}]})"));
+    "choices": [{"index": 2, "delta": {"role": "assistant", "content": ""}, "logprobs": null,
+                 "finish_reason": null}]})"));
   ChunkReport chunk;
   chunk.index = 2;
   chunk.text = "é\n";
@@ -50,7 +51,8 @@ TEST(ChunkWriter, CompletionChunksHaveTexts) {
 
 TEST(ChunkWriter, TheLastChunkSaysWhy) {
   const ChunkWriter writer(head_of(Endpoint::kCompletion), toy_token_bytes);
-  const auto end = [&writer](std::string_view reason, std::optional<std::string_view> text, std::optional<TokenId> token) {
+  const auto end = [&writer](std::string_view reason, std::optional<std::string_view> text,
+                             std::optional<TokenId> token) {
     ChunkReport chunk;
     chunk.finish_reason = reason;
     chunk.stop_string = text;
@@ -68,7 +70,8 @@ TEST(ChunkWriter, UsageComesWithoutChoices) {
   ChunkWriter(head_of(Endpoint::kChat), toy_token_bytes).usage({5, 2, 4}, out);
   EXPECT_EQ(json::parse(out), json::parse(R"({
     "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1750000000, "model": "de\"mo", "choices": [],
-    "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "prompt_tokens_details": {"cached_tokens": 4}}})"));
+    "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7,
+              "prompt_tokens_details": {"cached_tokens": 4}}})"));
 }
 
 TEST(ChunkWriter, UsageSoFarRidesOnAChunkWhenAskedFor) {
@@ -117,7 +120,8 @@ struct Told {
 };
 
 Told random_choice(std::mt19937& random, std::uint32_t index) {
-  static const std::vector<std::string> kTexts = {"", "a", " word", "\"", "\\", "\n", "é", "€", "😀", "\xEF\xBF\xBD", "\t\x01"};
+  static const std::vector<std::string> kTexts = {"",  "a", " word", "\"",           "\\",    "\n",
+                                                  "é", "€", "😀",    "\xEF\xBF\xBD", "\t\x01"};
   Told told;
   told.whole.index = index;
   for (std::size_t tokens = 1 + random() % 12; tokens > 0; --tokens) {
@@ -151,7 +155,8 @@ TEST(ChunkWriter, ChunksJoinedAreTheWholeAnswer) {
     const AnswerHead head = head_of(endpoint, 3, true);
     const ChunkWriter writer(head, toy_token_bytes);
     const Told told = random_choice(random, random() % 4);
-    const json::value whole = json::parse(whole_answer(head, {told.whole}, {1, 2, 0}, toy_token_bytes)).at("choices").at(0);
+    const json::value answer = json::parse(whole_answer(head, {told.whole}, {1, 2, 0}, toy_token_bytes));
+    const json::value& whole = answer.at("choices").at(0);
     std::string text;
     json::object logprobs;
     json::array ids;

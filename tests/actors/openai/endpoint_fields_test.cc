@@ -106,8 +106,8 @@ TEST(CompletionRequest, FieldsOfItsOwn) {
     const std::string body = completion_body(more);
     expect_refused(parse_completion(body, small_limits()), param, body);
   }
-  const auto request =
-      parse_completion(completion_body(R"("logprobs":20,"suffix":"","add_special_tokens":false,"echo":null)"), small_limits());
+  const std::string right = completion_body(R"("logprobs":20,"suffix":"","add_special_tokens":false,"echo":null)");
+  const auto request = parse_completion(right, small_limits());
   ASSERT_TRUE(request);
   EXPECT_EQ(request->fields.logprobs, 20);
   EXPECT_FALSE(request->add_special_tokens);
@@ -147,7 +147,7 @@ TEST(ChatRequest, NeutralFieldsPassAndOthersAreRefusedByName) {
       {"mm_processor_kwargs", R"({"a":1})"}, {"echo", "true"}, {"include_reasoning", "1"},
   };
   for (const auto& [field, value] : kRows) {
-    const std::string quoted = std::string("\"").append(field).append("\":");
+    const std::string quoted = in_quotes(field) + ":";
     EXPECT_TRUE(parse_chat(chat_body(quoted + "null"), small_limits())) << field;
     expect_refused(parse_chat(chat_body(quoted + value), small_limits()), field, field);
   }
@@ -155,8 +155,8 @@ TEST(ChatRequest, NeutralFieldsPassAndOthersAreRefusedByName) {
     EXPECT_TRUE(std::ranges::any_of(kRows, [&](const auto& row) { return row.first == field.name; })) << field.name;
   EXPECT_TRUE(parse_chat(chat_body(
       R"("tools":[],"functions":[],"tool_choice":"none","function_call":"auto","parallel_tool_calls":true,)"
-      R"("modalities":["text"],"safety_identifier":"a","prompt_cache_key":"b","chat_template_kwargs":{},"documents":[],)"
-      R"("continue_final_message":false,"add_special_tokens":false,"mm_processor_kwargs":{},"echo":false,)"
+      R"("modalities":["text"],"safety_identifier":"a","prompt_cache_key":"b","chat_template_kwargs":{},)"
+      R"("documents":[],"continue_final_message":false,"add_special_tokens":false,"mm_processor_kwargs":{},"echo":false,)"
       R"("include_reasoning":true,"add_generation_prompt":false)"), small_limits()));
 }
 
@@ -164,8 +164,9 @@ TEST(ChatRequest, MessagesBecomeRolesAndText) {
   const std::string body =
       R"({"messages":[{"role":"developer","content":"Be brief."},{"role":"user","name":"me","content":)"
       R"([{"type":"text","text":"a"},{"type":"text","text":""},{"type":"text","text":"b\u0000"}]},)"
-      R"({"role":"assistant","content":"","refusal":null,"tool_calls":null,"function_call":null,"annotations":[],"audio":null},)"
-      R"({"role":"tool","content":"5","tool_call_id":"x"},{"role":"ipython","content":"6"},{"role":"system","content":"s"}]})";
+      R"({"role":"assistant","content":"","refusal":null,"tool_calls":null,"function_call":null,"annotations":[],)"
+      R"("audio":null},{"role":"tool","content":"5","tool_call_id":"x"},{"role":"ipython","content":"6"},)"
+      R"({"role":"system","content":"s"}]})";
   const std::vector<tokenizer::ChatMessage> expected = {{"system", "Be brief."}, {"user", std::string("ab\0", 3)},
                                                         {"assistant", ""},       {"tool", "5"},
                                                         {"ipython", "6"},        {"system", "s"}};
@@ -225,8 +226,8 @@ TEST(ChatRequest, MessagesAreBounded) {
   expect_refused(parse_chat(messages(2049, R"("a")"), small_limits()), "messages", "2049 messages");
   EXPECT_TRUE(parse_chat(messages(1, parts(64)), small_limits()));
   expect_refused(parse_chat(messages(1, parts(65)), small_limits()), "messages[0].content", "65 parts");
-  EXPECT_TRUE(parse_chat(messages(2, "\"" + std::string(2048, 'x') + "\""), small_limits()));
-  const auto longer = parse_chat(messages(2, "\"" + std::string(2049, 'x') + "\""), small_limits());
+  EXPECT_TRUE(parse_chat(messages(2, in_quotes(std::string(2048, 'x'))), small_limits()));
+  const auto longer = parse_chat(messages(2, in_quotes(std::string(2049, 'x'))), small_limits());
   expect_refused(longer, "messages", "4098 bytes");
   EXPECT_EQ(longer.error().code, "context_length_exceeded");
 }
@@ -238,7 +239,8 @@ TEST(TokenizeRequest, TakesAPromptOrMessages) {
   EXPECT_TRUE(prompt->return_token_strs && prompt->add_special_tokens && prompt->messages.empty());
   EXPECT_FALSE(parse_tokenize(R"({"prompt":"a","add_special_tokens":false})", small_limits())->add_special_tokens);
   const auto chat = parse_tokenize(
-      R"({"messages":[{"role":"user","content":"Hi"}],"add_generation_prompt":false,"add_special_tokens":false,"tools":[]})",
+      R"({"messages":[{"role":"user","content":"Hi"}],"add_generation_prompt":false,"add_special_tokens":false,)"
+      R"("tools":[]})",
       small_limits());
   ASSERT_TRUE(chat);
   EXPECT_EQ(chat->messages, (std::vector<tokenizer::ChatMessage>{{"user", "Hi"}}));

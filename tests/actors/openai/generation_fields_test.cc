@@ -84,7 +84,7 @@ const std::vector<Row>& rows() {
   return kRows;
 }
 
-std::string member(const std::string& field, const std::string& value) { return "\"" + field + "\":" + value; }
+std::string member(const std::string& field, const std::string& value) { return in_quotes(field) + ":" + value; }
 
 void expect_everywhere(const std::string& field, const std::string& value, bool right) {
   const std::string chat = chat_body(member(field, value));
@@ -135,10 +135,11 @@ TEST(GenerationFields, EveryNeutralFieldIsInTheTable) {
 TEST(GenerationFields, EveryValueArrives) {
   const std::string body = chat_body(
       R"("model":"m","max_tokens":9,"n":3,"temperature":0.5,"top_p":0.25,"min_p":0.125,"top_k":40,)"
-      R"("repetition_penalty":1.5,"presence_penalty":-1,"frequency_penalty":2,"seed":-1,"logit_bias":{"7":-100,"8":1.5},)"
+      R"("repetition_penalty":1.5,"presence_penalty":-1,"frequency_penalty":2,"seed":-1,)"
+      R"("logit_bias":{"7":-100,"8":1.5},)"
       R"("stop":["a","b"],"stop_token_ids":[5,6],"include_stop_str_in_output":true,"skip_special_tokens":false,)"
-      R"("ignore_eos":true,"min_tokens":4,"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false,)"
-      R"("continuous_usage_stats":true},"return_token_ids":true)");
+      R"("ignore_eos":true,"min_tokens":4,"stream":true,"return_token_ids":true,)"
+      R"("stream_options":{"include_usage":true,"include_obfuscation":false,"continuous_usage_stats":true})");
   GenerationFields expected;
   expected.model = "m";
   expected.max_tokens = 9;
@@ -173,9 +174,10 @@ TEST(GenerationFields, AbsentOnesKeepTheServersDefaultOpen) {
 }
 
 TEST(GenerationFields, TheTwoNamesOfTheLengthMayNotDiffer) {
-  EXPECT_EQ(parse_chat(chat_body(R"("max_tokens":5,"max_completion_tokens":5)"), small_limits())->fields.max_tokens, 5U);
-  EXPECT_EQ(parse_chat(chat_body(R"("max_completion_tokens":6)"), small_limits())->fields.max_tokens, 6U);
-  EXPECT_EQ(parse_chat(chat_body(R"("max_tokens":5,"max_completion_tokens":null)"), small_limits())->fields.max_tokens, 5U);
+  const auto most = [](const char* more) { return parse_chat(chat_body(more), small_limits())->fields.max_tokens; };
+  EXPECT_EQ(most(R"("max_tokens":5,"max_completion_tokens":5)"), 5U);
+  EXPECT_EQ(most(R"("max_completion_tokens":6)"), 6U);
+  EXPECT_EQ(most(R"("max_tokens":5,"max_completion_tokens":null)"), 5U);
   const std::string body = chat_body(R"("max_tokens":5,"max_completion_tokens":6)");
   expect_refused(parse_chat(body, small_limits()), "max_completion_tokens", body);
 }
@@ -230,13 +232,13 @@ TEST(GenerationFields, ListsHoldAsManyAsTheLimitsSay) {
     expect_refused(parse_chat(chat_body(body(most + 1)), limits), field, field);
   };
   check("stop", 16, [&](std::size_t count) {
-    return R"("stop":[)" + list(count, [](std::size_t i) { return "\"s" + std::to_string(i) + "\""; }) + "]";
+    return R"("stop":[)" + list(count, [](std::size_t i) { return in_quotes("s" + std::to_string(i)); }) + "]";
   });
   check("stop_token_ids", 128, [&](std::size_t count) {
     return R"("stop_token_ids":[)" + list(count, [](std::size_t i) { return std::to_string(i); }) + "]";
   });
   check("logit_bias", 1024, [&](std::size_t count) {
-    return R"("logit_bias":{)" + list(count, [](std::size_t i) { return "\"" + std::to_string(i) + "\":1"; }) + "}";
+    return R"("logit_bias":{)" + list(count, [](std::size_t i) { return in_quotes(std::to_string(i)) + ":1"; }) + "}";
   });
   check("stop", 256, [](std::size_t bytes) { return R"("stop":")" + std::string(bytes, 'x') + "\""; });
   check("model", 1024, [](std::size_t bytes) { return R"("model":")" + std::string(bytes, 'x') + "\""; });

@@ -26,6 +26,9 @@ inline std::string completion_body(const std::string& more = "") {
   return R"({"prompt":"Hi")" + (more.empty() ? "" : "," + more) + "}";
 }
 
+// A JSON string; `inside` is already escaped.
+inline std::string in_quotes(std::string_view inside) { return std::string("\"").append(inside).append("\""); }
+
 template <class Request>
 void expect_refused(const ApiExpected<Request>& result, std::string_view param, std::string_view body) {
   ASSERT_FALSE(result) << body << " was accepted";

@@ -115,7 +115,8 @@ TEST(WholeAnswer, UsageAddsWithoutOverflow) {
 }
 
 TEST(SmallBodies, HaveVllmsShapes) {
-  EXPECT_EQ(json::parse(models_body({"demo", "a\"b"}, "/models/demo", 5, 2048)), json::parse(R"({"object": "list", "data": [
+  const std::string models = models_body({"demo", "a\"b"}, "/models/demo", 5, 2048);
+  EXPECT_EQ(json::parse(models), json::parse(R"({"object": "list", "data": [
     {"id": "demo", "object": "model", "created": 5, "owned_by": "herd", "root": "/models/demo", "parent": null,
      "max_model_len": 2048, "permission": []},
     {"id": "a\"b", "object": "model", "created": 5, "owned_by": "herd", "root": "/models/demo", "parent": null,

@@ -25,6 +25,10 @@ class ActorSystemConfig : public caf::actor_system_config {
   }
 };
 
+// A thread that is no actor and has sent or asked keeps a reference to the system's logger for as long as it lives, and
+// the system's destructor waits for that. Call when done.
+inline void forget_actor_system() { caf::logger::set_current_actor_system(nullptr); }
+
 // Its down handler hears of the other's end.
 template <class Self, class Handle>
 void watch(Self* self, const Handle& other) {

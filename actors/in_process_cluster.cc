@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <shared_mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -86,6 +87,24 @@ struct InProcessCluster::Impl {
     return first;
   }
 
+  void ask_stats(InProcessClusterStats& stats) {
+    caf::scoped_actor asking(*system);
+    asking->request(gateway, kStatsTimeout, AskGatewayStats{})
+        .receive([&](const routing::RequestLedgerStats& answer) { stats.gateway = answer; }, [](const caf::error&) {});
+    for (std::uint32_t replica = 0; replica < replicas.size(); ++replica) {
+      InProcessClusterStats::Replica& one = stats.replicas.emplace_back();
+      one.replica = ReplicaId(replica);
+      asking->request(replicas[replica], kStatsTimeout, AskReplicaStats{})
+          .receive(
+              [&](const ReplicaStats& answer) {
+                one.serving = answer.serving;
+                one.steps = answer.steps;
+                one.scheduler = answer.scheduler;
+              },
+              [](const caf::error&) {});  // it is gone: not serving
+    }
+  }
+
   InProcessClusterConfig config;
   ActorSystemConfig actor_config;
   std::optional<caf::actor_system> system;
@@ -93,8 +112,8 @@ struct InProcessCluster::Impl {
   GatewayHandle gateway;
   std::vector<ReplicaHandle> replicas;
   std::shared_ptr<std::atomic<std::size_t>> submissions_waiting = std::make_shared<std::atomic<std::size_t>>(0);
-  // Orders submit before shutdown: what was sent to the gateway, the gateway will end.
-  std::mutex mutex;
+  // Held shared by every call, alone by shutdown: what was sent to the gateway before, the gateway will end.
+  std::shared_mutex mutex;
   bool stopped = false;
 };
 
@@ -112,39 +131,29 @@ Expected<std::unique_ptr<InProcessCluster>> InProcessCluster::start(InProcessClu
 }
 
 void InProcessCluster::submit(scheduler::Submission submission, std::shared_ptr<DeltaSink> sink) {
-  const std::scoped_lock lock(impl_->mutex);
+  const std::shared_lock lock(impl_->mutex);
   if (impl_->stopped) return refuse(submission, *sink, StatusCode::kAborted, "the cluster is shut down");
   if (submission.attempt != 0) return refuse(submission, *sink, StatusCode::kBadInput, "attempt must be 0");
   if (*impl_->submissions_waiting >= impl_->config.ledger.open_sequences_max)
     return refuse(submission, *sink, StatusCode::kOverloaded, "too many submissions wait for the gateway");
   ++*impl_->submissions_waiting;
   caf::anon_send(impl_->gateway, SubmitSequence{std::move(submission), std::move(sink)});
+  forget_actor_system();
 }
 
 void InProcessCluster::abort(SequenceId sequence) {
-  const std::scoped_lock lock(impl_->mutex);
-  if (!impl_->stopped) caf::anon_send(impl_->gateway, AbortSequence{sequence});
+  const std::shared_lock lock(impl_->mutex);
+  if (impl_->stopped) return;
+  caf::anon_send(impl_->gateway, AbortSequence{sequence});
+  forget_actor_system();
 }
 
 InProcessClusterStats InProcessCluster::stats() {
-  const std::scoped_lock lock(impl_->mutex);
+  const std::shared_lock lock(impl_->mutex);
   InProcessClusterStats stats;
   if (impl_->stopped) return stats;
-  caf::scoped_actor asking(*impl_->system);
-  asking->request(impl_->gateway, kStatsTimeout, AskGatewayStats{})
-      .receive([&](const routing::RequestLedgerStats& gateway) { stats.gateway = gateway; }, [](const caf::error&) {});
-  for (std::uint32_t replica = 0; replica < impl_->replicas.size(); ++replica) {
-    InProcessClusterStats::Replica& one = stats.replicas.emplace_back();
-    one.replica = ReplicaId(replica);
-    asking->request(impl_->replicas[replica], kStatsTimeout, AskReplicaStats{})
-        .receive(
-            [&](const ReplicaStats& answer) {
-              one.serving = answer.serving;
-              one.steps = answer.steps;
-              one.scheduler = answer.scheduler;
-            },
-            [](const caf::error&) {});  // it is gone: not serving
-  }
+  impl_->ask_stats(stats);
+  forget_actor_system();
   return stats;
 }
 

@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   int exit_code = 0;
   herd::commands::add_generate(app, &exit_code);
   herd::commands::add_score(app, &exit_code);
+  herd::commands::add_serve(app, &exit_code);
   herd::commands::add_inspect(app, &exit_code);
   herd::commands::add_bench(app, &exit_code);
   try {

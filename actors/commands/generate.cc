@@ -10,10 +10,10 @@
 
 #include <CLI/CLI.hpp>
 
+#include "actors/api/choice_text.h"
 #include "actors/commands/command_line.h"
 #include "actors/commands/completion_json.h"
 #include "runtime/prompts/prompt_file.h"
-#include "runtime/tokenizer/incremental_decoder.h"
 
 namespace herd::commands {
 namespace {
@@ -57,10 +57,8 @@ constexpr std::size_t kOpenTokensMax = std::size_t{1} << 19;
 struct Running {
   Completion completion;
   std::string shown_prompt;
-  std::unique_ptr<tokenizer::IncrementalDecoder> decoder;  // null without a tokenizer
+  std::optional<api::ChoiceText> text;
   Clock::time_point first_token, last_token;
-  bool stopped = false;  // by a stop string; what still comes is dropped
-  bool done = false;
   Status error;
 };
 
@@ -194,8 +192,8 @@ class Generation {
                                                   std::uint64_t id) {
     auto limit = token_limit(flags_, engine_, running.completion.prompt_token_ids.size());
     if (!limit) return fail(limit.error());
-    if (engine_.maybe_tokenizer())
-      running.decoder = std::make_unique<tokenizer::IncrementalDecoder>(*engine_.maybe_tokenizer(), flags_.stop);
+    const auto& tokenizer = engine_.maybe_tokenizer();
+    running.text.emplace(tokenizer ? &*tokenizer : nullptr, api::ChoiceTextOptions{.stop = flags_.stop});
     scheduler::Submission submission;
     submission.sequence = SequenceId{id};
     submission.tokens = running.completion.prompt_token_ids;
@@ -209,34 +207,27 @@ class Generation {
   [[nodiscard]] std::size_t prompt_size(std::size_t index) const { return all_[index].completion.prompt_token_ids.size(); }
 
   void take(Running& running, const scheduler::TokenDelta& delta) {
-    if (!delta.has_token || running.stopped) return;
+    if (running.text->finish() != FinishReason::kNone) return;  // a stop string came before
     Completion& completion = running.completion;
-    running.last_token = Clock::now();
-    if (completion.token_ids.empty()) running.first_token = running.last_token;
-    completion.token_ids.push_back(delta.token.token);
-    if (flags_.logprobs >= 0) completion.logprobs.push_back(delta.token);
-    const bool ends = delta.finish == FinishReason::kStop;  // the id that ends a sequence shows no text
-    if (running.decoder == nullptr || ends) return;
-    release(running, running.decoder->push(delta.token.token));
-    if (running.decoder->stopped()) {
-      running.stopped = true;
-      engine_.cluster().abort(delta.sequence);
+    if (delta.has_token) {
+      running.last_token = Clock::now();
+      if (completion.token_ids.empty()) running.first_token = running.last_token;
+      completion.token_ids.push_back(delta.token.token);
+      if (flags_.logprobs >= 0) completion.logprobs.push_back(delta.token);
     }
-  }
-
-  void release(Running& running, const std::string& piece) {
-    running.completion.text += piece;
+    const std::string piece = running.text->take(delta);
+    completion.text += piece;
     if (streams_) show(piece);
+    if (running.text->ended_by_stop_string() && delta.finish == FinishReason::kNone) engine_.cluster().abort(delta.sequence);
   }
 
   void finish(Running& running, const scheduler::TokenDelta& delta, Clock::time_point begin) {
     Completion& completion = running.completion;
-    completion.finish_reason = running.stopped ? "stop" : scheduler::finish_reason_name(delta.finish);
+    const FinishReason finish = running.text->finish();
+    completion.finish_reason = scheduler::finish_reason_name(finish);
     completion.cached_tokens = delta.cached_tokens;
-    if (!running.stopped && delta.finish != FinishReason::kStop && delta.finish != FinishReason::kLength)
+    if (finish != FinishReason::kStop && finish != FinishReason::kLength)
       running.error = delta.error.ok() ? Status{StatusCode::kInternal, "the sequence was aborted"} : delta.error;
-    if (running.decoder != nullptr && !running.stopped) release(running, running.decoder->flush());
-    running.done = true;
     if (completion.token_ids.empty()) return;
     const double ttft = std::chrono::duration<double>(running.first_token - begin).count();
     const double decode = std::chrono::duration<double>(running.last_token - running.first_token).count();

@@ -1,0 +1,429 @@
+#include "actors/api/api_gateway.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include "actors/openai/openapi.h"
+
+namespace herd::api {
+
+using http::HttpHeader;
+using http::HttpRequest;
+using http::HttpRequestHead;
+using http::HttpResponder;
+using http::HttpResponse;
+using openai::ApiError;
+
+namespace {
+
+constexpr const char* kJson = "application/json";
+constexpr const char* kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
+
+std::string hex(std::span<const std::uint8_t> bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (const std::uint8_t byte : bytes) {
+    text.push_back(kDigits[byte >> 4]);
+    text.push_back(kDigits[byte & 15]);
+  }
+  return text;
+}
+
+HttpResponse error_response(const ApiError& error, std::vector<HttpHeader> headers) {
+  if (error.retry_after_s > 0) headers.push_back({"Retry-After", std::to_string(error.retry_after_s)});
+  if (error.status == 401) headers.push_back({"WWW-Authenticate", "Bearer"});
+  return {error.status, kJson, std::move(headers), openai::to_json(error)};
+}
+
+bool is_json(const std::string* content_type) {
+  if (content_type == nullptr) return false;
+  std::string type = content_type->substr(0, content_type->find(';'));
+  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.pop_back();
+  std::ranges::transform(type, type.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return type == "application/json";
+}
+
+ApiError not_json() {
+  ApiError error = openai::bad_field("", "the body must be JSON: send the header Content-Type: application/json");
+  error.status = 415;
+  return error;
+}
+
+}  // namespace
+
+ApiGateway::ApiGateway(ApiConfig config, RequestReader reader, const access::EventIdCodec& event_ids,
+                       actors::InProcessCluster& cluster, observability::ServingMetrics& metrics,
+                       observability::EventLog& log)
+    : config_(std::move(config)),
+      reader_(std::move(reader)),
+      event_ids_(event_ids),
+      cluster_(cluster),
+      metrics_(metrics),
+      log_(log),
+      started_(config_.unix_time()),
+      environment_{.tokenizer = reader_.model().tokenizer ? &*reader_.model().tokenizer : nullptr,
+                   .token_bytes =
+                       [this](TokenId id) {
+                         return reader_.model().tokenizer ? reader_.model().tokenizer->token_bytes(id)
+                                                          : std::string_view{};
+                       },
+                   .eos_ids = config_.eos_ids,
+                   .event_ids = &event_ids_,
+                   .metrics = &metrics_,
+                   .keep_alive_s = config_.keep_alive_s},
+      loop_({.admission = config_.admission,
+             .on_end = [this](const GenerationJob& job, Instant now) { on_job_end(job, now); }},
+            cluster_, environment_),
+      pool_(config_.text_threads, config_.text_tasks_max) {
+  tick();
+  last_line_ = now_;
+}
+
+ApiGateway::~ApiGateway() { stop(); }
+
+void ApiGateway::set_keys(std::shared_ptr<const access::ApiKeys> keys) {
+  if (keys)
+    for (const access::ApiKey& key : keys->keys()) loop_.set_tenant(key.tenant, key.limits);
+  const std::scoped_lock lock(mutex_);
+  keys_ = std::move(keys);
+}
+
+std::shared_ptr<const access::ApiKeys> ApiGateway::keys() const {
+  const std::scoped_lock lock(mutex_);
+  return keys_;
+}
+
+void ApiGateway::set_server(const http::HttpServer* server) {
+  const std::scoped_lock lock(mutex_);
+  server_ = server;
+}
+
+// The client's own id when it is printable and short, else a drawn one.
+std::string ApiGateway::request_id_of(const HttpRequestHead& head) const {
+  if (const std::string* given = head.header("x-request-id")) {
+    const bool printable = std::ranges::all_of(*given, [](char c) { return c > ' ' && c < 0x7f; });
+    if (printable && !given->empty() && given->size() <= 128) return *given;
+  }
+  std::uint8_t bytes[16];
+  config_.random_bytes(bytes);
+  return hex(bytes);
+}
+
+std::vector<HttpHeader> ApiGateway::answer_headers(const HttpRequestHead& head, const std::string& request_id) const {
+  std::vector<HttpHeader> headers{{"x-request-id", request_id}};
+  const std::string* origin = head.header("origin");
+  if (origin == nullptr || config_.allowed_origins.empty()) return headers;
+  const bool any = std::ranges::count(config_.allowed_origins, "*") > 0;
+  if (!any && std::ranges::count(config_.allowed_origins, *origin) == 0) return headers;
+  headers.push_back({"Access-Control-Allow-Origin", any ? "*" : *origin});
+  headers.push_back({"Access-Control-Expose-Headers", "x-request-id, retry-after"});
+  if (!any) headers.push_back({"Vary", "Origin"});
+  return headers;
+}
+
+HttpResponse ApiGateway::preflight(const HttpRequestHead& head) const {
+  HttpResponse response{204, "", answer_headers(head, request_id_of(head)), {}};
+  if (response.headers.size() > 1) {
+    response.headers.push_back({"Access-Control-Allow-Methods", "GET, POST, OPTIONS"});
+    const std::string* wanted = head.header("access-control-request-headers");
+    response.headers.push_back({"Access-Control-Allow-Headers",
+                                wanted != nullptr ? *wanted : "authorization, content-type, last-event-id"});
+    response.headers.push_back({"Access-Control-Max-Age", "600"});
+  }
+  return response;
+}
+
+// Everything that can be refused before a body is read.
+std::optional<ApiError> ApiGateway::refusal_of(const HttpRequestHead& head, Route route) {
+  routing::TenantId tenant;
+  if (const auto known = keys(); known && !is_public(route)) {
+    const std::string* authorization = head.header("authorization");
+    const access::ApiKey* key = authorization != nullptr ? known->find(*authorization) : nullptr;
+    if (key == nullptr) return openai::unauthorized();
+    tenant = key->tenant;
+  }
+  if (head.method == "POST" && takes_json(route) && !is_json(head.header("content-type"))) return not_json();
+  if (!generates(route)) return std::nullopt;
+  if (draining_) return openai::overloaded("the server is shutting down", 1);
+  if (const auto refusal = loop_.refuses_now(tenant)) {
+    metrics_.on_refused(routing::refusal_name(refusal->reason));
+    return refusal->quota ? openai::quota(refusal->message, refusal->retry_after_s)
+                          : openai::overloaded(refusal->message, refusal->retry_after_s);
+  }
+  return std::nullopt;
+}
+
+std::optional<HttpResponse> ApiGateway::on_head(const HttpRequestHead& head) {
+  if (head.method == "OPTIONS") return preflight(head);
+  const auto found = find_route(head.method, head.path);
+  std::optional<ApiError> error;
+  const char* path = "other";
+  if (std::holds_alternative<NoSuchRoute>(found)) {
+    // With keys set, strangers learn nothing about which routes there are.
+    error = openai::not_found("there is no such route");
+    const auto known = keys();
+    const std::string* authorization = head.header("authorization");
+    if (known && (authorization == nullptr || known->find(*authorization) == nullptr)) error = openai::unauthorized();
+  } else if (const auto* wrong = std::get_if<WrongMethod>(&found)) {
+    error = openai::method_not_allowed(wrong->allowed);
+  } else {
+    path = route_path(std::get<Route>(found));
+    error = refusal_of(head, std::get<Route>(found));
+  }
+  if (!error) return std::nullopt;
+  metrics_.on_http_response(path, error->status, 0.0);
+  std::vector<HttpHeader> headers = answer_headers(head, request_id_of(head));
+  if (const auto* wrong = std::get_if<WrongMethod>(&found)) headers.push_back({"Allow", wrong->allowed});
+  return error_response(*error, std::move(headers));
+}
+
+HttpResponse ApiGateway::on_refused(int status, const std::string& why) {
+  metrics_.on_http_response("other", status, 0.0);
+  ApiError error = openai::bad_field("", why);
+  error.status = status;
+  if (status == 503) error.retry_after_s = 1;
+  return error_response(error, {});
+}
+
+void ApiGateway::on_request(HttpRequest request, std::shared_ptr<HttpResponder> responder,
+                            std::function<void()>& on_gone) {
+  Call call;
+  call.route = std::get<Route>(find_route(request.head.method, request.head.path));  // on_head let it pass
+  call.begin = JobLoop::now();
+  call.request_id = request_id_of(request.head);
+  call.headers = answer_headers(request.head, call.request_id);
+  call.responder = std::move(responder);
+  if (const auto known = keys()) {
+    const std::string* authorization = request.head.header("authorization");
+    if (const access::ApiKey* key = authorization != nullptr ? known->find(*authorization) : nullptr) {
+      call.tenant_name = key->name;
+      call.tenant = key->tenant;
+    }
+  }
+  if (!takes_json(call.route) && call.route != Route::kMetrics) return answer_small(call);
+
+  std::function<void()> task;
+  auto shared = std::make_shared<HttpRequest>(std::move(request));
+  if (generates(call.route)) {
+    const RequestId id{next_request_++};
+    auto gone = std::make_shared<std::atomic<bool>>(false);
+    on_gone = [this, id, gone] {
+      *gone = true;
+      loop_.client_gone(id);
+    };
+    task = [this, call, shared, id, gone] { generate(call, *shared, id, gone); };
+  } else if (call.route == Route::kMetrics) {
+    task = [this, call] { answer(call, 200, kMetricsType, render_metrics()); };
+  } else {
+    task = [this, call, shared] {
+      const auto body = call.route == Route::kTokenize ? reader_.tokenize(shared->body) : reader_.detokenize(shared->body);
+      if (!body) return answer_error(call, body.error());
+      answer(call, 200, kJson, *body);
+    };
+  }
+  if (!pool_.post(std::move(task))) {
+    metrics_.on_refused("text_pool");
+    answer_error(call, openai::overloaded("too many requests wait to be read; try again later", 1));
+  }
+}
+
+void ApiGateway::answer(const Call& call, int status, const char* type, std::string body) {
+  metrics_.on_http_response(route_path(call.route), status, seconds_between(call.begin, JobLoop::now()));
+  call.responder->respond({status, type, call.headers, std::move(body)});
+}
+
+void ApiGateway::answer_error(const Call& call, const ApiError& error) {
+  metrics_.on_http_response(route_path(call.route), error.status, seconds_between(call.begin, JobLoop::now()));
+  call.responder->respond(error_response(error, call.headers));
+}
+
+void ApiGateway::answer_small(const Call& call) {
+  const ServedModel& model = reader_.model();
+  switch (call.route) {
+    case Route::kHealth:
+    case Route::kPing:
+      return answer(call, 200, "", "");
+    case Route::kReady:
+      if (ready()) return answer(call, 200, "", "");
+      return answer_error(call, openai::overloaded(draining_ ? "the server is shutting down"
+                                                             : "no replica is making progress", 1));
+    case Route::kLoad:
+      return answer(call, 200, kJson, openai::load_body(running_, waiting_ + loop_.admission().waiting, kv_usage_));
+    case Route::kVersion:
+      return answer(call, 200, kJson, openai::version_body(config_.version));
+    case Route::kOpenApi:
+      return answer(call, 200, kJson, std::string(openai::openapi_json()));
+    case Route::kModels:
+      return answer(call, 200, kJson, openai::models_body(model.names, model.root, started_, model.max_model_len));
+    default:
+      return answer_error(call, openai::internal_error());
+  }
+}
+
+// A token came out lately, or nothing keeps one from coming out.
+bool ApiGateway::ready() const {
+  if (draining_ || serving_replicas_ == 0) return false;
+  const auto silent = loop_.seconds_without_token();
+  return !silent || *silent < config_.stalled_s;
+}
+
+void ApiGateway::generate(const Call& call, const HttpRequest& request, RequestId id,
+                          const std::shared_ptr<std::atomic<bool>>& gone) {
+  if (*gone) return;
+  auto generation =
+      call.route == Route::kChatCompletions ? reader_.chat(request.body) : reader_.completion(request.body);
+  if (!generation) return answer_error(call, generation.error());
+  const auto timeout_s = timeout_of(request.head);
+  if (!timeout_s) return answer_error(call, timeout_s.error());
+  generation->timeout_s = *timeout_s;
+  generation->tenant = call.tenant;
+  generation->tenant_name = call.tenant_name;
+  generation->cache_salt = call.tenant.value;  // tenants do not see each other's prefixes, not even by their speed
+  generation->request_id = call.request_id;
+  generation->headers = call.headers;
+  if (const auto error = identify(call, request, *generation)) return answer_error(call, *error);
+  loop_.arrive({id, std::move(*generation), call.responder, gone, call.begin});
+}
+
+// Who this answer is: fresh, or the one that Last-Event-ID goes on with.
+std::optional<ApiError> ApiGateway::identify(const Call& call, const HttpRequest& request,
+                                             GenerationRequest& generation) const {
+  access::EventId& event = generation.event;
+  event.body = access::hash_body(request.body);
+  if (const std::string* last = request.head.header("last-event-id")) {
+    if (!generation.fields.stream)
+      return openai::bad_field("Last-Event-ID", "Last-Event-ID goes on with a stream; the body does not ask for one");
+    auto resume = event_ids_.decode(*last, call.tenant_name);
+    if (!resume || resume->body != event.body || resume->progress.size() != generation.choices())
+      return openai::bad_field("Last-Event-ID", "Last-Event-ID is no event of this request; send the same body to the "
+                                                "same model with the same key");
+    event.created = resume->created;
+    event.answer = resume->answer;
+    event.seed = resume->seed;
+    generation.resume = std::move(*resume);
+  } else {
+    event.created = config_.unix_time();
+    config_.random_bytes(event.answer);
+    std::uint8_t drawn[8];
+    config_.random_bytes(drawn);
+    for (const std::uint8_t byte : drawn) event.seed = event.seed << 8 | byte;
+  }
+  generation.seed_given = generation.fields.seed.has_value();
+  generation.seed = generation.seed_given ? *generation.fields.seed : event.seed;
+  generation.answer.created = event.created;
+  generation.answer.id =
+      (generation.answer.endpoint == openai::Endpoint::kChat ? "chatcmpl-" : "cmpl-") + hex(event.answer);
+  return std::nullopt;
+}
+
+openai::ApiExpected<double> ApiGateway::timeout_of(const HttpRequestHead& head) const {
+  const std::string* text = head.header("x-request-timeout");
+  if (text == nullptr) return config_.request_timeout_s;
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seconds);
+  if (error != std::errc{} || end != text->data() + text->size() || !std::isfinite(seconds) || seconds <= 0)
+    return openai::refuse(openai::bad_field("X-Request-Timeout", "X-Request-Timeout must be a number of seconds above 0"));
+  return std::min(seconds, config_.request_timeout_max_s);
+}
+
+void ApiGateway::on_job_end(const GenerationJob& job, Instant now) {
+  const observability::RequestRecord record = job.record(now);
+  const bool chat = job.request().answer.endpoint == openai::Endpoint::kChat;
+  const int status = job.status() == 0 ? 499 : job.status();  // nothing was sent: the client had left
+  if (job.started()) metrics_.on_request_end(record);
+  metrics_.on_http_response(route_path(chat ? Route::kChatCompletions : Route::kCompletions), status, record.e2e_s);
+  if (!config_.log_requests) return;
+  log_.write(observability::LogLevel::kInfo, "request finished",
+             {{"request_id", job.request().request_id},
+              {"key", job.request().tenant_name},
+              {"route", route_path(chat ? Route::kChatCompletions : Route::kCompletions)},
+              {"status", std::int64_t{status}},
+              {"finish_reason", record.finished_reason},
+              {"prompt_tokens", std::int64_t{record.prompt_tokens}},
+              {"cached_tokens", std::int64_t{record.cached_tokens}},
+              {"generation_tokens", std::int64_t{record.generation_tokens}},
+              {"queue_s", record.queue_s},
+              {"e2e_s", record.e2e_s}});
+}
+
+observability::ServingMetrics::Snapshot ApiGateway::refresh() {
+  const actors::InProcessClusterStats cluster = cluster_.stats();
+  const routing::AdmissionStats admission = loop_.admission();
+  observability::ServingMetrics::Snapshot snapshot;
+  observability::StatsSample sample;
+  sample.at_s = static_cast<double>(JobLoop::now().ns) * 1e-9;
+  std::uint32_t serving = 0;
+  std::uint64_t held = 0;
+  std::uint64_t blocks = 0;
+  for (const auto& replica : cluster.replicas) {
+    snapshot.replicas.push_back({replica.serving, replica.scheduler});
+    const scheduler::SchedulerStats& stats = replica.scheduler;
+    serving += replica.serving ? 1 : 0;
+    sample.prompt_tokens += stats.prefill_rows;
+    sample.generation_tokens += stats.tokens_emitted;
+    sample.running += stats.num_running;
+    sample.waiting += stats.num_waiting;
+    sample.prefix_queries += stats.blocks.query_tokens;
+    sample.prefix_hits += stats.blocks.hit_tokens;
+    held += stats.blocks.num_held;
+    blocks += stats.blocks.num_blocks;
+  }
+  sample.kv_usage = blocks > 0 ? static_cast<double>(held) / static_cast<double>(blocks) : 0.0;
+  snapshot.gateway_waiting = admission.waiting;
+  snapshot.gateway_waiting_tokens = admission.waiting_tokens;
+  snapshot.replayed = cluster.gateway.replayed;
+  snapshot.tokens_delivered = cluster.gateway.tokens_delivered;
+  snapshot.capacity_tokens_per_s = admission.tokens_per_s;
+  serving_replicas_ = serving;
+  running_ = sample.running;
+  waiting_ = sample.waiting;
+  kv_usage_ = sample.kv_usage;
+  sample.waiting += admission.waiting;
+  const std::scoped_lock lock(mutex_);
+  if (server_ != nullptr) {
+    const http::HttpServerStats http = server_->stats();
+    snapshot.connections_open = http.connections_open;
+    snapshot.streams_cut = http.streams_cut;
+  }
+  now_ = sample;
+  return snapshot;
+}
+
+void ApiGateway::tick() { (void)refresh(); }
+
+std::string ApiGateway::stats_line() {
+  const std::scoped_lock lock(mutex_);
+  std::string line = observability::stats_line(last_line_, now_);
+  last_line_ = now_;
+  return line;
+}
+
+bool ApiGateway::idle() const {
+  const std::scoped_lock lock(mutex_);
+  return now_.generation_tokens == last_line_.generation_tokens && now_.prompt_tokens == last_line_.prompt_tokens &&
+         now_.running == 0 && now_.waiting == 0;
+}
+
+std::string ApiGateway::render_metrics() {
+  metrics_.set(refresh());
+  return metrics_.render();
+}
+
+std::optional<HttpResponse> MetricsDoor::on_head(const HttpRequestHead& head) {
+  if (head.path != "/metrics") return error_response(openai::not_found("only /metrics is here"), {});
+  if (head.method != "GET" && head.method != "HEAD")
+    return error_response(openai::method_not_allowed("GET, HEAD"), {{"Allow", "GET, HEAD"}});
+  return std::nullopt;
+}
+
+void MetricsDoor::on_request(HttpRequest /*request*/, std::shared_ptr<HttpResponder> responder,
+                             std::function<void()>& /*on_gone*/) {
+  const auto answer = [this, responder] { responder->respond({200, kMetricsType, {}, gateway_.render_metrics()}); };
+  if (!pool_.post(answer)) responder->respond(error_response(openai::overloaded("too many scrapes at once", 1), {}));
+}
+
+HttpResponse MetricsDoor::on_refused(int status, const std::string& why) { return gateway_.on_refused(status, why); }
+
+}  // namespace herd::api

@@ -1,0 +1,42 @@
+#pragma once
+// The endpoint's routes: path and method -> what is asked. Pure.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace herd::api {
+
+enum class Route : std::uint8_t {
+  kHealth,
+  kReady,
+  kPing,
+  kLoad,
+  kVersion,
+  kMetrics,
+  kOpenApi,
+  kModels,
+  kCompletions,
+  kChatCompletions,
+  kTokenize,
+  kDetokenize,
+};
+
+// The pattern, for metrics and logs.
+[[nodiscard]] const char* route_path(Route route);
+// Answered without a key even when keys are set: liveness and readiness, for supervisors.
+[[nodiscard]] bool is_public(Route route);
+// Takes a JSON body.
+[[nodiscard]] bool takes_json(Route route);
+// Runs the model: admission applies.
+[[nodiscard]] bool generates(Route route);
+
+struct NoSuchRoute {};
+struct WrongMethod {
+  std::string allowed;  // "GET, HEAD"
+};
+// HEAD counts as GET.
+[[nodiscard]] std::variant<Route, NoSuchRoute, WrongMethod> find_route(std::string_view method, std::string_view path);
+
+}  // namespace herd::api

@@ -1,0 +1,36 @@
+#pragma once
+// TextPool: a few threads for work on text (parsing bodies, tokenizing, scrapes), so that it runs neither on an I/O thread
+// nor on a rank. Bounded.
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace herd::api {
+
+class TextPool {
+ public:
+  TextPool(int threads, std::size_t tasks_max);
+  ~TextPool();  // finishes what waits
+  TextPool(const TextPool&) = delete;
+  TextPool& operator=(const TextPool&) = delete;
+
+  // False when tasks_max wait already; the task was not taken.
+  [[nodiscard]] bool post(std::function<void()> task);
+
+ private:
+  void work();
+
+  const std::size_t tasks_max_;
+  std::mutex mutex_;
+  std::condition_variable arrived_;
+  std::deque<std::function<void()>> tasks_;
+  bool stop_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace herd::api

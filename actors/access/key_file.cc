@@ -37,7 +37,7 @@ Expected<Key> parse_key(const std::string& text, const std::string& path) {
                          ? hex_bytes(std::string_view(text).substr(0, kTextBytes - 1))
                          : std::nullopt;
   if (!bytes) return fail(bad_input(path + ": not a key of event ids (64 hexadecimal digits and a newline)"));
-  Key key;
+  Key key{};
   std::copy(bytes->begin(), bytes->end(), key.begin());
   return key;
 }
@@ -75,7 +75,7 @@ Expected<bool> make_key(const std::string& path) {
 }  // namespace
 
 Key random_key() {
-  Key key;
+  Key key{};
   HERD_CHECK(getrandom(key.data(), key.size(), 0) == static_cast<ssize_t>(key.size()), "the kernel gives random bytes");
   return key;
 }

@@ -17,12 +17,17 @@ constexpr std::uint64_t kLastTie = std::numeric_limits<std::uint64_t>::max();
 
 }  // namespace
 
+// Where what follows the first item has been served in virtual time; some item waits.
+double FairQueue::Flow::last_tag() const {
+  return start + static_cast<double>(backlog - waiting.begin()->second.cost) / weight;
+}
+
 void FairQueue::unlink(Flows::iterator flow) {
   const auto& [id, state] = *flow;
   if (!state.waiting.empty()) {
-    const auto& [arrival, head] = *state.waiting.begin();
+    const std::uint64_t arrival = state.waiting.begin()->first;
     starts_.erase({id.first, state.start, arrival});
-    ends_.erase({id.first, state.start + static_cast<double>(state.backlog - head.cost) / state.weight, arrival});
+    ends_.erase({id.first, state.last_tag(), arrival});
     heads_.erase(arrival);
   } else if (state.in_service == 0) {
     idle_ -= classes_.at(id.first).idle.erase({state.start, id.second});
@@ -33,10 +38,10 @@ void FairQueue::link(Flows::iterator flow) {
   const auto& [id, state] = *flow;
   if (!state.waiting.empty()) {
     const auto& [arrival, head] = *state.waiting.begin();
-    const double end = state.start + static_cast<double>(state.backlog - head.cost) / state.weight;
+    const double last = state.last_tag();
     starts_.insert({id.first, state.start, arrival}, {static_cast<double>(head.cost), state.weight,
                                                       state.weight * state.start, static_cast<double>(state.backlog)});
-    ends_.insert({id.first, end, arrival}, {state.weight, state.weight * end, 0, 0});
+    ends_.insert({id.first, last, arrival}, {state.weight, state.weight * last, 0, 0});
     heads_.emplace(arrival, flow);
   } else if (state.in_service == 0) {
     Class& of = classes_.at(id.first);

@@ -61,6 +61,7 @@ class FairQueue {
     std::uint64_t backlog = 0;  // cost of `waiting`
     std::size_t in_service = 0;
     std::map<std::uint64_t, Item> waiting;  // by arrival
+    [[nodiscard]] double last_tag() const;
   };
   struct Class {
     double virtual_time = 0;
@@ -82,7 +83,7 @@ class FairQueue {
   std::map<std::uint64_t, Flows::iterator> heads_;  // by the arrival of a flow's first item
   std::size_t idle_ = 0;                            // flows in all `idle`
   SumTree starts_;  // (priority, start, arrival of the first) -> cost of the first, weight, weight * start, backlog
-  SumTree ends_;    // (priority, tag of the last, arrival of the first) -> weight, weight * that tag
+  SumTree ends_;    // (priority, last tag, arrival of the first) -> weight, weight * last tag
 };
 
 }  // namespace herd::routing

@@ -4,6 +4,11 @@
 #include <limits>
 
 namespace herd::routing {
+namespace {
+
+constexpr double kRounding = 1e-9;  // of a token: what sums of fractions lose, not a lack
+
+}  // namespace
 
 double TokenBucket::capacity(double per_minute) { return std::max(1.0, per_minute); }
 
@@ -28,7 +33,7 @@ void TokenBucket::take(double amount, double per_minute, Instant now) {
 double TokenBucket::seconds_until(double wanted, double per_minute, Instant now) const {
   if (per_minute <= 0) return 0;
   const double lacking = std::min(wanted, capacity(per_minute)) - level(per_minute, now);
-  return lacking <= 0 ? 0 : lacking * 60 / per_minute;
+  return lacking <= kRounding ? 0 : lacking * 60 / per_minute;
 }
 
 }  // namespace herd::routing

@@ -1,4 +1,4 @@
-// herd bench machine|latency|throughput: figures beside the bound measured on the same machine in the same run.
+// herd bench machine|latency|throughput (and serve, in bench_serve.cc): figures beside the bound measured on the same machine in the same run.
 
 #include <algorithm>
 #include <chrono>
@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 
+#include "actors/commands/bench_serve.h"
 #include "actors/commands/command_line.h"
 #include "kernels/bench_machine.h"
 #include "kernels/cpu/cpu_info.h"
@@ -299,6 +300,7 @@ void add_bench(CLI::App& app, int* exit_code) {
     command->add_option("--input-len", flags->input_len, "Prompt tokens");
     command->add_option("--output-len", flags->output_len, "Output tokens");
   }
+  add_bench_serve(*bench, exit_code);
 }
 
 }  // namespace herd::commands

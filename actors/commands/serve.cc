@@ -19,7 +19,7 @@
 
 #include "actors/api/api_gateway.h"
 #include "actors/commands/command_line.h"
-#include "actors/commands/service_manager.h"
+#include "actors/commands/systemd_service.h"
 #include "actors/version.h"
 #include "kernels/bench_machine.h"
 #include "kernels/check.h"

@@ -1,4 +1,4 @@
-#include "actors/commands/service_manager.h"
+#include "actors/commands/systemd_service.h"
 
 #include <charconv>
 #include <cstddef>

@@ -1,20 +1,13 @@
 #include "actors/http/http_session.h"
 
 #include <algorithm>
-#include <limits>
 #include <utility>
-
-#include "actors/http/response_head.h"
 
 namespace herd::http {
 namespace {
 
-constexpr Instant kNever{std::numeric_limits<std::int64_t>::max()};
 constexpr std::chrono::seconds kLingerTime{5};
-constexpr std::size_t kSmallBodyBytes = 16 * 1024;  // copied behind its head: one write
-constexpr std::size_t kKeptBytes = 16 * 1024;       // of a buffer's memory, between requests
-
-Instant after(Instant from, std::chrono::nanoseconds time) { return {from.ns + time.count()}; }
+constexpr std::size_t kKeptBytes = 16 * 1024;  // of a buffer's memory, between requests
 
 void give_back_memory(std::string& buffer) {
   buffer.clear();
@@ -117,15 +110,7 @@ bool HttpSession::begin_body(Instant now) {
   }
   if (refusal) {
     count(shared_.counters.requests);
-    if (parsed_.has_body()) {
-      answer_and_close(std::move(*refusal), now);
-    } else {
-      state_ = State::kAnswer;
-      deadline_ = kNever;
-      answer_ended_ = true;
-      write_head(std::move(*refusal), false);
-      note_output(now);
-    }
+    answer(std::move(*refusal), parsed_.has_body(), now);
     return false;
   }
   if (parsed_.content_length > shared_.limits.body_bytes) {
@@ -180,150 +165,7 @@ Instant HttpSession::body_deadline() const {
   return std::min(whole, after(body_begun_, limits.body_grace + earned));
 }
 
-// --- answers ---
-
-void HttpSession::begin_answer(Instant now) {
-  count(shared_.counters.requests);
-  state_ = State::kAnswer;
-  deadline_ = kNever;
-  const FrameStyle style = head_only_ ? FrameStyle::kNone : parsed_.http_1_0 ? FrameStyle::kRaw : FrameStyle::kChunks;
-  outbox_ = std::make_shared<ResponseOutbox>(style, shared_.limits.stream_frames_max, shared_.limits.stream_bytes_max,
-                                             waker_);
-  outbox_->owner = &owner_;
-  try {
-    shared_.handler->on_request({std::move(parsed_.head), std::exchange(body_, {})}, make_responder(outbox_), on_gone_);
-  } catch (...) {
-    outbox_->drop();  // 500, unless an answer has begun
-  }
-  on_outbox(now);
-}
-
-void HttpSession::on_outbox(Instant now) {
-  if (state_ != State::kAnswer || !outbox_) return;
-  const bool busy = has_output();
-  outbox_->take(batch_, busy);
-  if (batch_.phase == ResponseOutbox::Phase::kOverrun) {
-    count(shared_.counters.streams_cut);
-    return reset();
-  }
-  if (busy) return;
-  using Phase = ResponseOutbox::Phase;
-  answer_ended_ = batch_.phase != Phase::kUnanswered && batch_.phase != Phase::kStreaming;
-  if (batch_.phase == Phase::kDropped) {
-    batch_.head = refusal_answer(500, "internal error");
-    batch_.stream = false;
-  }
-  if (batch_.phase == Phase::kCut) close_after_ = true;
-  if (batch_.head) write_head(std::move(*batch_.head), batch_.stream);
-  out_frame_bytes_ = batch_.bytes.size();
-  out_frames_ = batch_.frames;
-  if (out_.empty()) {
-    out_.swap(batch_.bytes);
-  } else {
-    out_.append(batch_.bytes);
-  }
-  if (has_output()) {
-    note_output(now);
-  } else if (answer_ended_) {
-    end_answer(now);
-  }
-}
-
-void HttpSession::write_head(HttpResponse response, bool stream) {
-  ResponseFraming framing;
-  framing.http_1_0 = parsed_.http_1_0;
-  framing.stream = stream;
-  framing.keep_alive = parsed_.keep_alive && !close_after_ && !(stream && parsed_.http_1_0) &&
-                       !shared_.draining.load(std::memory_order_relaxed);
-  if (shared_.unix_seconds) framing.unix_seconds = shared_.unix_seconds();
-  if (!framing.keep_alive) {
-    close_after_ = true;
-    discard_input_ = true;
-  }
-  append_response_head(out_, response, framing);
-  if (stream || head_only_ || !has_body(response.status)) return;
-  if (response.body.size() <= kSmallBodyBytes) {
-    out_.append(response.body);
-  } else {
-    out_body_ = std::move(response.body);
-    out_body_pos_ = 0;
-  }
-}
-
-void HttpSession::refuse(int status, const char* why, Instant now) {
-  answer_and_close(refusal_answer(status, why), now);
-}
-
-HttpResponse HttpSession::refusal_answer(int status, const char* why) {
-  count(shared_.counters.refused);
-  HttpResponse response;
-  try {
-    response = shared_.handler->on_refused(status, why);
-  } catch (...) {
-    response = {status, "text/plain", {}, std::string(why) + "\n"};
-  }
-  return response;
-}
-
-void HttpSession::answer_and_close(HttpResponse response, Instant now) {
-  state_ = State::kAnswer;
-  deadline_ = kNever;
-  close_after_ = true;
-  answer_ended_ = true;
-  write_head(std::move(response), false);
-  note_output(now);
-}
-
-// --- output ---
-
-std::array<std::string_view, 2> HttpSession::output() const {
-  return {std::string_view(out_).substr(out_pos_), std::string_view(out_body_).substr(out_body_pos_)};
-}
-
-void HttpSession::note_output(Instant now) { write_deadline_ = after(now, shared_.limits.write_stall); }
-
-void HttpSession::on_written(std::size_t bytes, Instant now) {
-  if (bytes == 0 || state_ == State::kClosed) return;
-  count(shared_.counters.bytes_sent, bytes);
-  note_output(now);
-  const std::size_t from_out = std::min(bytes, out_.size() - out_pos_);
-  out_pos_ += from_out;
-  out_body_pos_ += bytes - from_out;
-  const bool done = !has_output();
-  // The frames lie at the end of out_: bytes in front of them are a head.
-  const std::size_t left = std::min(out_.size() - out_pos_, out_frame_bytes_);
-  if (outbox_ && (left < out_frame_bytes_ || done)) {
-    outbox_->on_written(out_frame_bytes_ - left, done ? out_frames_ : 0);
-  }
-  out_frame_bytes_ = left;
-  if (done) on_output_done(now);
-}
-
-void HttpSession::on_output_done(Instant now) {
-  count(shared_.counters.frames_sent, std::exchange(out_frames_, 0));
-  out_.clear();
-  out_pos_ = 0;
-  out_body_ = {};
-  out_body_pos_ = 0;
-  if (state_ != State::kAnswer) return;  // "100 Continue"
-  if (answer_ended_) {
-    end_answer(now);
-  } else {
-    on_outbox(now);
-  }
-}
-
-void HttpSession::end_answer(Instant now) {
-  if (outbox_) {
-    outbox_->close();
-    outbox_->owner = nullptr;
-    outbox_.reset();
-  }
-  on_gone_ = nullptr;
-  if (close_after_ || shared_.draining.load(std::memory_order_relaxed)) return begin_linger(now);
-  begin_head(now);
-  if (!in_.empty()) advance_pipelined(now);
-}
+// --- between requests, and ends ---
 
 void HttpSession::begin_head(Instant now) {
   state_ = State::kHead;
@@ -345,8 +187,6 @@ void HttpSession::begin_linger(Instant now) {
   std::string().swap(in_);
   deadline_ = after(now, kLingerTime);
 }
-
-// --- ends ---
 
 Instant HttpSession::deadline() const { return has_output() ? std::min(deadline_, write_deadline_) : deadline_; }
 

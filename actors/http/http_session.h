@@ -11,6 +11,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -31,6 +32,9 @@ struct HttpCounters {
   std::atomic<std::uint64_t> connections_open{0}, connections_accepted{0}, connections_refused{0}, requests{0},
       refused{0}, frames_sent{0}, bytes_sent{0}, streams_cut{0}, clients_gone{0};
 };
+
+constexpr Instant kNever{INT64_MAX};
+constexpr Instant after(Instant from, std::chrono::nanoseconds time) { return {from.ns + time.count()}; }
 
 inline void count(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) {
   counter.fetch_add(n, std::memory_order_relaxed);
@@ -89,7 +93,7 @@ class HttpSession {
 
   void refuse(int status, const char* why, Instant now);
   HttpResponse refusal_answer(int status, const char* why);
-  void answer_and_close(HttpResponse response, Instant now);
+  void answer(HttpResponse response, bool close, Instant now);  // without the handler
   void write_head(HttpResponse response, bool stream);
   void on_output_done(Instant now);
   void end_answer(Instant now);

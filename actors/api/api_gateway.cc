@@ -77,6 +77,10 @@ ApiGateway::ApiGateway(ApiConfig config, RequestReader reader, const access::Eve
              .on_end = [this](const GenerationJob& job, Instant now) { on_job_end(job, now); }},
             cluster_, environment_),
       pool_(config_.text_threads, config_.text_tasks_max) {
+  // Without keys everybody is one tenant; its share is the whole machine, bounded by the queue.
+  routing::TenantLimits everybody;
+  everybody.in_flight_max = 0;
+  loop_.set_tenant(routing::TenantId{}, everybody);
   tick();
   last_line_ = now_;
 }

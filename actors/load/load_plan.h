@@ -45,7 +45,7 @@ struct RandomPrompts {
   double range_ratio = 0.0;        // lengths are drawn from [floor(len·(1-r)), ceil(len·(1+r))]; [0, 1)
   std::uint64_t seed = 0;
   // What prompts are made of: these ids, else ids of [0, vocab_size), else words (about a token each).
-  std::vector<TokenId> alphabet;
+  std::vector<TokenId> alphabet = {};
   std::uint32_t vocab_size = 0;
 };
 

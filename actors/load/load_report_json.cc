@@ -52,7 +52,7 @@ void put_distribution(const std::string& key, const Distribution& values, json::
   result["median_" + key + "_ms"] = values.median * 1e3;
   result["std_" + key + "_ms"] = values.std * 1e3;
   for (const auto& [percent, value] : values.percentiles)
-    result["p" + percent_name(percent) + "_" + key + "_ms"] = value * 1e3;
+    result[std::string("p").append(percent_name(percent)) + "_" + key + "_ms"] = value * 1e3;
 }
 
 void put_records(const std::vector<RequestRecord>& records, json::object& result) {

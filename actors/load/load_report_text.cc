@@ -32,7 +32,7 @@ std::string distribution_lines(const std::string& title, const Distribution& val
   text += figure_line("Median " + title + " (ms):", values.median * 1e3);
   text += figure_line("Std " + title + " (ms):", values.std * 1e3);
   for (const auto& [percent, value] : values.percentiles)
-    text += figure_line("P" + percent_name(percent) + " " + title + " (ms):", value * 1e3);
+    text += figure_line(std::string("P").append(percent_name(percent)) + " " + title + " (ms):", value * 1e3);
   return text;
 }
 

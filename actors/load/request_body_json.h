@@ -10,16 +10,16 @@ namespace herd::load {
 
 struct BodyOptions {
   bool chat = false;   // /v1/chat/completions: the prompt is one user message
-  std::string model;
+  std::string model = {};
   bool ignore_eos = false;
-  std::optional<double> temperature;
-  std::optional<double> top_p;
-  std::optional<std::int64_t> top_k;
-  std::optional<double> min_p;
-  std::optional<double> frequency_penalty;
-  std::optional<double> presence_penalty;
-  std::optional<double> repetition_penalty;
-  std::string extra_body;  // a JSON object whose members win over everything else; empty: none
+  std::optional<double> temperature = {};
+  std::optional<double> top_p = {};
+  std::optional<std::int64_t> top_k = {};
+  std::optional<double> min_p = {};
+  std::optional<double> frequency_penalty = {};
+  std::optional<double> presence_penalty = {};
+  std::optional<double> repetition_penalty = {};
+  std::string extra_body = {};  // a JSON object whose members win over everything else; empty: none
 };
 
 // Value.

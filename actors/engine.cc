@@ -93,6 +93,9 @@ Status Engine::open(const EngineOptions& options) {
     checkpoint_ = std::move(*checkpoint);
     description_ = {checkpoint_->config(), checkpoint_->generation(), checkpoint_->text()};
   }
+  if (options.compute_nice < 0 || options.compute_nice > 19)
+    return usage_error("niceness of compute threads: " + std::to_string(options.compute_nice) +
+                       " is not within [0, 19]");
   if (options.tensor_parallel < 1)
     return usage_error("--tensor-parallel-size must be 1, 2, 4 or 8, not " + std::to_string(options.tensor_parallel));
   for (int rank = 0; rank < options.tensor_parallel; ++rank) {
@@ -242,9 +245,10 @@ Status Engine::start_cluster(const EngineOptions& options) {
       group.emplace_back(std::move(member));
     groups->push_back(std::move(group));
   }
-  const CpuDeviceConfig device_config{options.isa, facts_.threads_per_rank};
+  const CpuDeviceConfig device_config{options.isa, facts_.threads_per_rank, options.compute_nice};
   cluster.make_rank = [shard, device_config, groups, make_device = options.make_device, plans = plans_, weights = weights_, rope = rope_](
                           ReplicaId replica, std::uint32_t rank) -> Expected<ExecuteStep> {
+    lower_thread_priority(device_config.nice);  // this thread is the rank's own and computes too
     auto device = make_device(device_config);
     if (!device) return fail(device.error());
     shard::ShardConfig config = shard;

@@ -29,6 +29,7 @@ struct EngineOptions {
   int tensor_parallel = 1;
   int data_parallel = 1;
   int threads = 0;                         // of all ranks together; 0: what this process may use
+  int compute_nice = 0;                    // niceness of the threads that compute, [0, 19]; see kernels/device.h
   CpuIsa isa = CpuIsa::kAuto;
   std::int64_t max_model_len = 0;          // 0: the model's maximum, lowered to fit the KV memory
   std::int32_t block_size = 16;

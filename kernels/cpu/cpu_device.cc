@@ -43,7 +43,7 @@ class MappedBuffer final : public DeviceBuffer {
 
 class CpuDevice final : public Device {
  public:
-  CpuDevice(CpuIsa isa, int threads) : pool_(threads) {
+  CpuDevice(CpuIsa isa, int threads, int nice) : pool_(threads, nice) {
     ops_ = make_checked_ops(isa == CpuIsa::kReference ? make_reference_ops() : make_cpu_ops(isa, pool_));
   }
 
@@ -86,6 +86,8 @@ Expected<std::unique_ptr<Device>> make_cpu_device(const CpuDeviceConfig& config)
     return fail(usage_error("threads: " + std::to_string(config.threads) + " is not within 0 (all usable CPUs) and " +
                             std::to_string(kThreadsMax)));
   }
+  if (config.nice < 0 || config.nice > 19)
+    return fail(usage_error("niceness of compute threads: " + std::to_string(config.nice) + " is not within [0, 19]"));
   const CpuFeatures features = cpu_features();
   CpuIsa isa = config.isa;
   if (isa == CpuIsa::kAuto) {
@@ -97,7 +99,8 @@ Expected<std::unique_ptr<Device>> make_cpu_device(const CpuDeviceConfig& config)
   if (isa == CpuIsa::kAvx2 && !features.avx2) {
     return fail(usage_error("cpu isa avx2: this CPU lacks " + features.missing_for_avx2));
   }
-  return std::make_unique<CpuDevice>(isa, config.threads == 0 ? usable_cpus() : config.threads);
+  return std::make_unique<CpuDevice>(isa, config.threads == 0 ? usable_cpus() : config.threads,
+                                     config.nice);
 }
 
 }  // namespace herd

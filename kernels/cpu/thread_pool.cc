@@ -1,5 +1,7 @@
 #include "kernels/cpu/thread_pool.h"
 
+#include <sys/resource.h>
+
 #include "kernels/check.h"
 #include "kernels/device.h"
 #include "kernels/futex.h"
@@ -22,7 +24,13 @@ int spin_pauses() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) : threads_(threads) {
+void lower_thread_priority(int nice) {
+  HERD_CHECK(nice >= 0 && nice <= 19, "niceness is within [0, 19]");
+  const int own = ::getpriority(PRIO_PROCESS, 0);  // of this thread: 0 names it, not the process
+  if (nice > own) ::setpriority(PRIO_PROCESS, 0, nice);  // downhill, which needs no privilege
+}
+
+ThreadPool::ThreadPool(int threads, int nice) : threads_(threads), nice_(nice) {
   HERD_CHECK(threads >= 1, "a thread pool has at least the caller");
   pool_threads_total += threads_;
   workers_.reserve(static_cast<std::size_t>(threads_ - 1));
@@ -75,6 +83,7 @@ void ThreadPool::parallel_for(std::int64_t count, RangeBody body, void* context)
 
 void ThreadPool::work(int thread) {
   set_kernel_float_mode();
+  lower_thread_priority(nice_);
   for (std::uint32_t seen = 0;; seen++) {
     for (int pause = spin_pauses(); pause > 0 && epoch_.load(std::memory_order_acquire) == seen; pause--) spin_pause();
     if (epoch_.load() == seen) {

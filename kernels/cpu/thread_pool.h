@@ -16,7 +16,8 @@ class ThreadPool {
   using RunBody = void (*)(void* context, int thread);
   using RangeBody = void (*)(void* context, std::int64_t begin, std::int64_t end, int thread);
 
-  explicit ThreadPool(int threads);
+  // `nice`, [0, 19]: of the workers, see lower_thread_priority; the caller's own is the caller's business.
+  explicit ThreadPool(int threads, int nice = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -48,6 +49,7 @@ class ThreadPool {
   void work(int thread);
 
   const int threads_;
+  const int nice_;
   RunBody body_ = nullptr;  // written before epoch_ moves, read after
   void* context_ = nullptr;
   bool stop_ = false;

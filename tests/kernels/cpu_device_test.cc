@@ -48,6 +48,14 @@ TEST(CpuDevice, ThreadCountsOutOfRangeAreUsageErrors) {
   }
 }
 
+TEST(CpuDevice, RefusesANicenessThatThereIsNot) {
+  for (const int nice : {-1, 20}) {
+    const auto device = make_cpu_device({.isa = CpuIsa::kReference, .threads = 1, .nice = nice});
+    ASSERT_FALSE(device.has_value());
+    EXPECT_EQ(device.error().code(), StatusCode::kUsage);
+  }
+}
+
 TEST(CpuDevice, BuffersAreAlignedZeroedAndWritable) {
   const auto device = make_cpu_device({CpuIsa::kReference, 1});
   for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{5000}, std::size_t{5} << 20}) {

@@ -1,9 +1,13 @@
 #include "kernels/cpu/thread_pool.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <numeric>
+#include <thread>
 #include <vector>
+
+#include <sys/resource.h>
 
 #include <gtest/gtest.h>
 
@@ -78,6 +82,30 @@ TEST(ThreadPool, PoolsOfDifferentThreadsRunSideBySide) {
   }
   for (std::thread& owner : owners) owner.join();
   EXPECT_EQ(calls, 3 * 300 * 3);
+}
+
+int own_niceness() { return ::getpriority(PRIO_PROCESS, 0); }
+
+// The tests may run niced themselves, and a thread never becomes less nice.
+TEST(ThreadPool, WorkersAreAsNiceAsAskedAndTheCallerStaysAsItIs) {
+  const int own = own_niceness();
+  for (const int nice : {0, 7, 19}) {
+    ThreadPool pool(3, nice);
+    std::vector<int> niceness(3);
+    pool.run([&](int thread) { niceness[static_cast<std::size_t>(thread)] = own_niceness(); });
+    EXPECT_EQ(niceness, (std::vector<int>{own, std::max(own, nice), std::max(own, nice)}));
+  }
+}
+
+TEST(ThreadPriority, IsTheThreadsOwnAndOnlyGoesDown) {
+  const int own = own_niceness();
+  std::thread([&] {
+    lower_thread_priority(19);
+    EXPECT_EQ(own_niceness(), 19);
+    lower_thread_priority(0);
+    EXPECT_EQ(own_niceness(), 19);
+  }).join();
+  EXPECT_EQ(own_niceness(), own);
 }
 
 TEST(ThreadPool, EveryThreadIsInKernelFloatMode) {

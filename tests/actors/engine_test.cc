@@ -1,0 +1,101 @@
+// What an engine promises beyond its cluster: niceness of its compute threads, steps told, nothing held when idle.
+
+#include "actors/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+
+namespace herd::actors {
+namespace {
+
+using scheduler::FinishReason;
+
+EngineOptions options() {
+  EngineOptions options;
+  options.model_path = "tests/golden/configs/gqa4_llama3";
+  options.random_weights = true;
+  options.threads = 1;
+  options.max_model_len = 256;
+  options.scheduler.max_num_seqs = 8;
+  options.scheduler.max_num_batched_tokens = 64;
+  return options;
+}
+
+int own_niceness() { return ::getpriority(PRIO_PROCESS, 0); }
+
+// Reads one sequence to its end and returns how it ended.
+FinishReason generate(Engine& engine, std::uint64_t sequence) {
+  const auto queue = std::make_shared<DeltaQueue>(1024);
+  scheduler::Submission submission;
+  submission.sequence = SequenceId(sequence);
+  submission.tokens.assign(20, static_cast<TokenId>(sequence));
+  submission.prompt_tokens = 20;
+  submission.max_tokens = 5;
+  submission.sampling.ignore_eos = true;
+  engine.cluster().submit(submission, queue);
+  for (;;) {
+    const auto delta = queue->next(std::chrono::seconds(60));
+    if (!delta) return FinishReason::kNone;
+    if (delta->finish != FinishReason::kNone) return delta->finish;
+  }
+}
+
+TEST(Engine, RunsItsRanksAsNiceAsAskedAndLeavesItsCallerAsItIs) {
+  const int own = own_niceness();
+  std::mutex mutex;
+  std::multiset<int> niceness;
+  EngineOptions niced = options();
+  niced.tensor_parallel = 2;
+  niced.compute_nice = 19;
+  niced.make_device = [&](const CpuDeviceConfig& config) {  // on each rank's thread
+    const std::scoped_lock lock(mutex);
+    niceness.insert(own_niceness());
+    EXPECT_EQ(config.nice, 19) << "of the rank's other threads";
+    return make_cpu_device(config);
+  };
+  auto engine = Engine::start(std::move(niced));
+  ASSERT_TRUE(engine.has_value()) << engine.error().message();
+  EXPECT_EQ(niceness, (std::multiset<int>{19, 19}));
+  EXPECT_EQ(own_niceness(), own);
+  EXPECT_EQ(generate(**engine, 1), FinishReason::kLength);
+}
+
+TEST(Engine, RefusesANicenessThatThereIsNot) {
+  for (const int nice : {-1, 20}) {
+    EngineOptions wrong = options();
+    wrong.compute_nice = nice;
+    const auto engine = Engine::start(std::move(wrong));
+    ASSERT_FALSE(engine.has_value());
+    EXPECT_EQ(engine.error().code(), StatusCode::kUsage);
+  }
+}
+
+// One prompt of 20 tokens and 5 new ones: 20 + 4 rows over contexts of 20, 21, 22, 23 and 24 tokens.
+TEST(Engine, TellsRowsAndContextsOfItsSteps) {
+  std::atomic<std::uint64_t> rows{0}, prefill_rows{0}, context_tokens{0};
+  EngineOptions told = options();
+  told.on_step = [&](ReplicaId, const scheduler::StepStats& stats, double step_s) {
+    rows += stats.rows;
+    prefill_rows += stats.prefill_rows;
+    context_tokens += stats.context_tokens;
+    EXPECT_GE(step_s, 0.0);
+  };
+  auto engine = Engine::start(std::move(told));
+  ASSERT_TRUE(engine.has_value());
+  EXPECT_EQ(generate(**engine, 1), FinishReason::kLength);
+  (*engine)->cluster().shutdown();
+  EXPECT_EQ(rows, 24U);
+  EXPECT_EQ(prefill_rows, 20U);
+  EXPECT_EQ(context_tokens, 20U + 21U + 22U + 23U + 24U);
+}
+
+}  // namespace
+}  // namespace herd::actors

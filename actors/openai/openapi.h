@@ -1,5 +1,5 @@
 #pragma once
-// The endpoint's OpenAPI description, as served at /openapi.json.
+// The endpoint's description, OpenAPI 3.1: openapi.json of this folder, carried inside the program.
 
 #include <string_view>
 

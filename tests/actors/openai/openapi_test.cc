@@ -1,0 +1,74 @@
+// The description against the parsers: each knows the fields that the other knows.
+#include "actors/openai/openapi.h"
+
+#include <algorithm>
+
+#include <boost/json.hpp>
+
+#include "actors/openai/neutral_fields.h"
+#include "tests/actors/openai/openai_fixture.h"
+
+namespace herd::openai {
+namespace {
+
+namespace json = boost::json;
+
+const json::object& schema(const char* name) {
+  static const json::value kDocument = json::parse({openapi_json().data(), openapi_json().size()});
+  return kDocument.at("components").at("schemas").at(name).as_object();
+}
+
+// Every optional field that the description names may be null, which the parser then knows as a field. `parse` gets the
+// member "FIELD":null.
+template <class Parse>
+void expect_known(const char* name, Parse parse) {
+  const json::array& required = schema(name).at("required").as_array();
+  for (const auto& [field, property] : schema(name).at("properties").as_object()) {
+    if (std::ranges::find(required, json::value(field)) != required.end()) continue;
+    const auto result = parse(in_quotes({field.data(), field.size()}) + ":null");
+    EXPECT_TRUE(result) << name << "." << field << ": " << (result ? "" : result.error().message);
+  }
+}
+
+void expect_described(const char* name, std::span<const NeutralField> fields) {
+  for (const NeutralField& field : fields)
+    EXPECT_TRUE(schema(name).at("properties").as_object().contains({field.name.data(), field.name.size()}))
+        << name << "." << field.name;
+}
+
+TEST(OpenApi, NamesNoFieldThatAParserRefuses) {
+  expect_known("ChatCompletionRequest", [](const std::string& more) { return parse_chat(chat_body(more), small_limits()); });
+  expect_known("CompletionRequest",
+               [](const std::string& more) { return parse_completion(completion_body(more), small_limits()); });
+  expect_known("DetokenizeRequest",
+               [](const std::string& more) { return parse_detokenize(R"({"tokens":[1],)" + more + "}", small_limits()); });
+  expect_known("Message", [](const std::string& more) {
+    return parse_chat(R"({"messages":[{"role":"user","content":"a",)" + more + "}]}", small_limits());
+  });
+  expect_known("StreamOptions", [](const std::string& more) {
+    return parse_chat(chat_body(R"("stream":true,"stream_options":{)" + more + "}"), small_limits());
+  });
+  expect_known("TokenizeRequest", [](const std::string& more) {
+    const bool prompt = more.starts_with("\"prompt\"");
+    return parse_tokenize((prompt ? R"({"messages":[{"role":"user","content":"a"}],)" : R"({"prompt":"a",)") + more + "}",
+                          small_limits());
+  });
+}
+
+TEST(OpenApi, NamesEveryNeutralField) {
+  expect_described("ChatCompletionRequest", generation_neutral_fields());
+  expect_described("ChatCompletionRequest", chat_neutral_fields());
+  expect_described("CompletionRequest", generation_neutral_fields());
+  expect_described("CompletionRequest", completion_neutral_fields());
+  expect_described("TokenizeRequest", tokenize_neutral_fields());
+  expect_described("Message", message_neutral_fields());
+}
+
+TEST(OpenApi, RequestsAndErrorsAreClosed) {
+  for (const char* name : {"ChatCompletionRequest", "CompletionRequest", "TokenizeRequest", "DetokenizeRequest", "Message",
+                           "TextPart", "StreamOptions", "Error"})
+    EXPECT_EQ(schema(name).at("additionalProperties"), json::value(false)) << name;
+}
+
+}  // namespace
+}  // namespace herd::openai

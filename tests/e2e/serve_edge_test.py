@@ -1,0 +1,384 @@
+#!/usr/bin/env python3
+"""The edges of `herd serve`: whatever a client sends gets the right 4xx in OpenAI's shape (serve_edge_rows.py), and the
+server lives on; keys, doors, time limits, signals, sockets of a service manager. Standard library only.
+
+    serve_edge_test.py HERD_BINARY [--only PART]
+"""
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from serve_edge_rows import ANY, BASE, CHAT, COMPLETION, RAW, ROWS
+from serve_process import DEMO_MODEL, Answer, Checks, Server, StreamEnd, TestFolder, key_file, metrics, wait_until
+
+HERD = sys.argv[1]
+# Runs for seconds: many sequences of nearly the whole context.
+LONG = {"prompt": ["Once upon a time"] * 8, "n": 8, "max_tokens": 1900, "ignore_eos": True, "temperature": 1}
+TYPES = {400: "BadRequestError", 401: "AuthenticationError", 404: "NotFoundError", 405: "MethodNotAllowedError"}
+
+
+def problem_of(answer, row):
+    """What is wrong with how the server took a row; empty when nothing is."""
+    if answer.status != row.status:
+        return f"status {answer.status}, wanted {row.status}: {answer.body[:300]}"
+    error = answer.error()
+    if set(error) != {"message", "type", "param", "code"}:
+        return f"not an OpenAI error: {answer.body[:300]}"
+    if not isinstance(error["message"], str) or not 0 < len(error["message"]) < 600:
+        return f"message {error['message']!r:.300}"
+    if not isinstance(error["type"], str) or not error["type"].endswith("Error"):
+        return f"type {error['type']!r}"
+    if row.param is not ANY and error["param"] != row.param:
+        return f"param {error['param']!r}, wanted {row.param!r}: {error['message']}"
+    if isinstance(row.param, str) and isinstance(row.body, dict) and row.param not in error["message"]:
+        return f"the message does not name {row.param}: {error['message']}"
+    if error["code"] != (row.code or row.status):
+        return f"code {error['code']!r}, wanted {row.code or row.status!r}"
+    if "application/json" not in answer.headers.get("content-type", ""):
+        return f"content type {answer.headers.get('content-type')}"
+    return ""
+
+
+def refused_bodies(checks, server):
+    before = server.rss_bytes()
+    for row in ROWS:
+        try:
+            answer = server.post(row.path, row.body, {"Content-Type": row.content_type} if row.content_type else
+                                 {"Content-Type": ""})
+        except (OSError, http.client.HTTPException) as error:
+            checks.check(row.name, False, f"no answer: {error!r}")
+            continue
+        problem = problem_of(answer, row)
+        checks.check(row.name, not problem, problem)
+    for name, sent, statuses in RAW:
+        answer = raw(server, sent)
+        status = int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.1 ") else None
+        body = answer.partition(b"\r\n\r\n")[2]
+        checks.check(f"raw: {name}", status in statuses and b'"error"' in body, answer[:200])
+    checks.check(f"{len(ROWS) + len(RAW)} rows are at least 60", len(ROWS) + len(RAW) >= 60)
+    answer = server.post(COMPLETION, BASE[COMPLETION])
+    checks.check("after all of it: an answer", answer.status == 200 and answer.json()["choices"][0]["text"], answer)
+    found = metrics(server.get("/metrics").body.decode())
+    checks.check("after all of it: /metrics parses", len(found) > 50, len(found))
+    checks.check("after all of it: nothing runs, nothing waits",
+                 server.get("/load").json()["server_load"] == 0, server.get("/load").body)
+    # A refused body may have been read (2 MiB) and parsed: what it took is given back, or kept once for the next.
+    grown = server.rss_bytes() - before
+    checks.check("after all of it: memory grew by less than 64 MiB", grown < 64 << 20, f"{grown >> 20} MiB")
+
+
+def raw(server, sent):
+    """What comes back until the server closes or 5 s pass."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        try:
+            connection.sendall(sent)
+            while piece := connection.recv(65536):
+                received += piece
+                head, separator, body = received.partition(b"\r\n\r\n")
+                length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+                if separator and length and len(body) >= int(length[0].split(b":")[1]):
+                    break
+        except OSError:
+            pass
+    return received
+
+
+def accepted(checks, server):
+    """Odd, but right."""
+    for name, body in (("NUL in a prompt", {"prompt": "a\0b", "max_tokens": 1}),
+                       ("a pair of surrogates", b'{"prompt":"\\ud83d\\ude00","max_tokens":1}'),
+                       ("nulls everywhere", {"prompt": "x", "max_tokens": 1, "stop": None, "seed": None, "n": None,
+                                             "logprobs": None, "suffix": None, "stream": None, "model": None}),
+                       ("max_tokens 1.0", b'{"prompt":"x","max_tokens":1.0}'),
+                       ("neutral fields", {"prompt": "x", "max_tokens": 1, "user": "me", "suffix": "", "best_of": 1,
+                                           "store": False, "service_tier": "auto", "metadata": {"a": "b"}})):
+        answer = server.post(COMPLETION, body)
+        checks.check(f"accepted: {name}", answer.status == 200, answer)
+    answer = server.post(CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}],
+                                "max_tokens": 1, "tools": [], "tool_choice": "none",
+                                "response_format": {"type": "text"}, "parallel_tool_calls": True, "modalities": ["text"]})
+    checks.check("accepted: neutral fields of chat", answer.status == 200, answer)
+    answer = server.post(COMPLETION, BASE[COMPLETION], {"Content-Type": "Application/JSON ; charset=utf-8"})
+    checks.check("accepted: another spelling of the type", answer.status == 200, answer)
+
+
+def routes(checks, server):
+    for path in ("/health", "/ready", "/ping", "/load", "/version", "/metrics", "/openapi.json", "/v1/models"):
+        answer = server.get(path)
+        checks.check(f"GET {path}: 200", answer.status == 200, answer)
+        head = server.request("HEAD", path)
+        checks.check(f"HEAD {path}: 200 without a body", head.status == 200 and head.body == b"", head)
+    for path, allowed in ((CHAT, "POST"), ("/v1/models", "GET, HEAD"), ("/ping", "GET, HEAD, POST")):
+        answer = server.request("DELETE", path)
+        checks.check(f"DELETE {path}: 405", answer.status == 405 and answer.headers.get("allow") == allowed
+                     and answer.error().get("type") == TYPES[405], answer)
+    for path in ("/", "/v1", "/v1/models/", "/v1/embeddings", "/V1/models", "/../etc/passwd", "/health%00"):
+        answer = server.get(path)
+        checks.check(f"GET {path}: 404", answer.status == 404 and answer.error().get("type") == TYPES[404], answer)
+    checks.check("a query is no part of the path", server.get("/health?x=1").status == 200)
+    answer = server.get("/health", {"x-request-id": "mine-1"})
+    checks.equal("x-request-id comes back", answer.headers.get("x-request-id"), "mine-1")
+    drawn = {server.get("/health", {"x-request-id": given}).headers.get("x-request-id")
+             for given in ("", "a b", "x" * 129)}
+    checks.check("an unusable x-request-id is replaced", len(drawn) == 3 and {len(one) for one in drawn} == {32}, drawn)
+
+
+def keys(checks, folder):
+    path = key_file(folder / "edge.keys", "# who", "anna key=sk-anna-0123456789")
+    with Server(HERD, "--api-key-file", path, "--metrics-port", "0", folder=folder, checks=checks) as server:
+        public = ("/health", "/ready")
+        for route in (*public, "/ping", "/load", "/version", "/metrics", "/openapi.json", "/v1/models", "/no/such"):
+            for name, headers in (("no key", {}), ("a wrong key", {"Authorization": "Bearer sk-anna-0123456788"}),
+                                  ("no scheme", {"Authorization": "sk-anna-0123456789"}),
+                                  ("Basic", {"Authorization": "Basic c2stYW5uYQ=="})):
+                answer = server.get(route, headers)
+                wanted = 200 if route in public else 401
+                checks.check(f"GET {route} with {name}: {wanted}", answer.status == wanted and
+                             (wanted == 200 or answer.error().get("code") == "invalid_api_key"), answer)
+        for route, body in BASE.items():
+            checks.equal(f"POST {route} without a key", server.post(route, body).status, 401)
+            answer = server.post(route, body, {"Authorization": "Bearer sk-anna-0123456789"})
+            checks.check(f"POST {route} with a key", answer.status == 200, answer)
+        door = http.client.HTTPConnection("127.0.0.1", int(server.metrics_url.split(":")[2].split("/")[0]), timeout=10)
+        door.request("GET", "/metrics")
+        answer = door.getresponse()
+        text = answer.read().decode()
+        checks.check("the door of --metrics-port needs no key", answer.status == 200 and metrics(text), text[:200])
+        door.request("GET", "/v1/models")
+        answer = door.getresponse()
+        answer.read()
+        checks.equal("behind that door there is nothing else", answer.status, 404)
+        door.close()
+        reload_keys(checks, server, path)
+
+
+def reload_keys(checks, server, path):
+    def status(key):
+        return server.get("/v1/models", {"Authorization": f"Bearer {key}"}).status
+
+    path.write_text("bert key=sk-bert-0123456789\n")
+    server.signal(signal.SIGHUP)
+    checks.check("SIGHUP: the new key works", wait_until(lambda: status("sk-bert-0123456789") == 200))
+    checks.equal("SIGHUP: the old key does not", status("sk-anna-0123456789"), 401)
+    path.write_text("a line that is none\n")
+    server.signal(signal.SIGHUP)
+    said = wait_until(lambda: "key file not taken" in server.stderr())
+    checks.check("SIGHUP with a broken file: said", said, server.stderr()[-300:])
+    checks.equal("SIGHUP with a broken file: the keys stay", status("sk-bert-0123456789"), 200)
+    checks.check("stderr shows no key", "sk-bert" not in server.stderr() and "sk-anna" not in server.stderr())
+
+
+def not_started(checks, folder, server):
+    """Starts that fail, with the reason and the exit code of their kind."""
+    open_file = folder / "open.keys"
+    open_file.write_text("anna key=sk-anna-0123456789\n")
+    open_file.chmod(0o644)
+    no_key = folder / "no.pem"
+    no_key.write_text("no key\n")
+    for name, code, says, flags in (
+            ("a port in use", 4, str(server.port), ["--port", str(server.port)]),
+            ("no such address", None, "host", ["--host", "not-an-address", "--port", "0"]),
+            ("a key file that others read", 3, "open.keys", ["--port", "0", "--api-key-file", str(open_file)]),
+            ("no key file", 4, "missing.keys", ["--port", "0", "--api-key-file", str(folder / "missing.keys")]),
+            ("a key that is too short", 2, "api-key", ["--port", "0", "--api-key", "x"]),
+            ("a certificate without its key", 2, "certificate", ["--port", "0", "--ssl-certfile", str(no_key)]),
+            ("a certificate that is none", None, "no.pem",
+             ["--port", "0", "--ssl-certfile", str(no_key), "--ssl-keyfile", str(no_key)]),
+            ("an unknown policy", 2, "scheduling-policy", ["--port", "0", "--scheduling-policy", "luck"]),
+            ("a port too large", None, "port", ["--port", "70000"]),
+            ("a broken resume key", 3, "no.pem", ["--port", "0", "--resume-key-file", str(no_key)])):
+        words = [HERD, "serve", str(DEMO_MODEL), *flags]
+        if "--resume-key-file" not in flags:
+            words += ["--resume-key-file", str(folder / "resume.key")]
+        if "--host" not in flags:
+            words += ["--host", "127.0.0.1"]
+        try:
+            run = subprocess.run(words, capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired:
+            checks.check(f"does not start: {name}", False, "it did")
+            continue
+        said = run.stderr.decode(errors="replace")
+        codes = (code,) if code is not None else (2, 3, 4)
+        line = [line for line in said.splitlines() if says in line]
+        checks.check(f"does not start: {name}", run.returncode in codes and line and "Traceback" not in said,
+                     f"exit code {run.returncode}, wanted {codes}, naming {says}: {said[-300:]}")
+
+
+class Streaming:
+    """A stream read by a thread of its own."""
+
+    def __init__(self, server, body):
+        self.begun = threading.Event()
+        self.end = None
+        self.thread = threading.Thread(target=self._read, args=(server, body), daemon=True)
+        self.thread.start()
+
+    def _read(self, server, body):
+        self.end = server.stream(COMPLETION, {**body, "stream": True}, on_event=lambda _: self.begun.set())
+
+    def wait(self):
+        self.thread.join(60)
+        return self.end
+
+
+def error_events(end):
+    return [event for event in end.events if event.data.startswith(b'{"error"')]
+
+
+def signals(checks, folder):
+    one = {"prompt": "Once upon a time", "max_tokens": 1000, "ignore_eos": True}
+    server = Server(HERD, folder=folder)
+    kept = server.connect()  # idle through the drain: must not hold it up
+    server.get("/health")
+    kept.connect()
+    running = Streaming(server, one)
+    checks.check("drain: the stream has begun", running.begun.wait(30))
+    server.signal(signal.SIGTERM)
+    refused = wait_until(lambda: not answers(server), 10)
+    end = running.wait()
+    checks.check("drain: SIGTERM lets the stream end", isinstance(end, StreamEnd) and end.whole and end.events[-1].done
+                 and len(end.events) == 1001, end and (end.whole, len(end.events)))
+    checks.check("drain: nobody new is let in", refused)
+    checks.equal("drain: exit code", server.wait(), 0)
+    kept.close()
+
+    server = Server(HERD, folder=folder)
+    running = Streaming(server, LONG)
+    checks.check("stop: the stream has begun", running.begun.wait(30))
+    server.signal(signal.SIGTERM)
+    checks.check("stop: draining is said", wait_until(lambda: "draining" in server.stderr()))
+    begin = time.monotonic()
+    server.signal(signal.SIGTERM)
+    end = running.wait()
+    checks.equal("stop: exit code after the second SIGTERM", server.wait(), 0)
+    checks.check("stop: within seconds", time.monotonic() - begin < 10, time.monotonic() - begin)
+    unfinished(checks, "stop", end, 503)
+
+
+def answers(server):
+    try:
+        return server.get("/health").status == 200
+    except OSError:
+        return False
+
+
+def unfinished(checks, name, end, code):
+    """An error event, no made-up end, the connection closed inside the body."""
+    if not checks.check(f"{name}: it was streaming", isinstance(end, StreamEnd) and len(end.events) > 1, end):
+        return
+    errors = error_events(end)
+    checks.check(f"{name}: one error event, the last", len(errors) == 1 and end.events[-1] is errors[0]
+                 and errors[0].json()["error"]["code"] == code, end.events[-2:])
+    finished = [event for event in end.events if b'"finish_reason":"' in event.data]
+    checks.check(f"{name}: no finish_reason", not finished, finished[:1])
+    checks.check(f"{name}: no [DONE]", not any(event.done for event in end.events))
+    checks.check(f"{name}: the body has no end", not end.whole)
+
+
+def time_limits(checks, server):
+    answer = server.post(COMPLETION, LONG, {"X-Request-Timeout": "0.2"})
+    checks.check("X-Request-Timeout: 408", answer.status == 408 and answer.error().get("code") == 408, answer)
+    end = server.stream(COMPLETION, {**LONG, "stream": True}, {"X-Request-Timeout": "0.3"})
+    unfinished(checks, "X-Request-Timeout of a stream", end, 408)
+    freed = wait_until(lambda: server.get("/load").json()["running"] == 0)
+    checks.check("X-Request-Timeout: nothing runs on", freed, server.get("/load").body)
+    for value in ("0", "-1", "soon", "nan", "inf", "1e999", "", "1 2"):
+        answer = server.post(COMPLETION, BASE[COMPLETION], {"X-Request-Timeout": value})
+        checks.check(f"X-Request-Timeout: {value!r}: 400", answer.status == 400
+                     and answer.error().get("param") == "X-Request-Timeout", answer)
+    answer = server.post(COMPLETION, BASE[COMPLETION], {"X-Request-Timeout": "1e6"})
+    checks.check("X-Request-Timeout beyond the limit is the limit", answer.status == 200, answer)
+
+
+def clients_that_leave(checks, server):
+    """Hang up in the middle: blocks come back."""
+    before = blocks_in_use(server)
+    for _ in range(8):
+        connection = server.connect()
+        connection.request("POST", COMPLETION, json.dumps({**LONG, "stream": True}),
+                           {"Content-Type": "application/json"})
+        connection.getresponse().read1(100)
+        connection.close()
+    gone = wait_until(lambda: server.get("/load").json()["server_load"] == 0)
+    checks.check("clients that leave: nothing runs on", gone, server.get("/load").body)
+    checks.check("clients that leave: no block is held", wait_until(lambda: blocks_in_use(server) == before),
+                 blocks_in_use(server))
+
+
+def blocks_in_use(server):
+    found = metrics(server.get("/metrics").body.decode())
+    return sum(value for (name, _), value in found.items() if name == "vllm:kv_cache_usage_perc")
+
+
+def service_manager(checks, folder):
+    """Sockets and readiness as systemd does them."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(16)
+    port = listener.getsockname()[1]
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.bind(str(folder / "notify"))
+    notify.settimeout(30)
+
+    def activated(words):
+        return ["sh", "-c", f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{listener.fileno()}', "sh", *words]
+
+    early = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    early.connect()  # waits in the socket before the server is there
+    with Server(HERD, folder=folder, command=activated, env={"NOTIFY_SOCKET": str(folder / "notify")},
+                pass_fds=(listener.fileno(),), port_flags=(), checks=checks) as server:
+        checks.equal("socket activation: the port is the socket's", server.port, port)
+        early.request("GET", "/health")
+        answer = early.getresponse()
+        answer.read()
+        checks.equal("socket activation: who came early is answered", answer.status, 200)
+        early.close()
+        checks.equal("NOTIFY_SOCKET: ready", notify.recv(100), b"READY=1")
+        checks.equal("socket activation: a request", server.post(COMPLETION, BASE[COMPLETION]).status, 200)
+    checks.equal("NOTIFY_SOCKET: stopping", notify.recv(100), b"STOPPING=1")
+    notify.close()
+    listener.close()
+
+
+def logs(checks, folder):
+    with Server(HERD, "--log-format", "json", "--enable-log-requests", "--stats-interval", "0.5", folder=folder,
+                checks=checks) as server:
+        server.post(COMPLETION, {"prompt": "a secret text", "max_tokens": 300, "ignore_eos": True})
+        server.post(CHAT, BASE[CHAT], {"x-request-id": "mine-2"})
+        said = wait_until(lambda: "mine-2" in server.stderr() and "throughput" in server.stderr())
+        checks.check("logs: the request's line and the stats line", said, server.stderr()[-500:])
+        lines = []
+        for line in server.lines:
+            if line.startswith("{"):
+                lines.append(json.loads(line))
+        checks.check("logs: JSON lines", len(lines) >= 3, server.lines[-5:])
+        checks.check("logs: no prompt, no answer", "a secret text" not in server.stderr())
+
+
+def main():
+    checks = Checks()
+    only = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else ""
+
+    def part(function, *arguments):
+        if only in function.__name__:
+            function(checks, *arguments)
+
+    with TestFolder() as folder:
+        with Server(HERD, folder=folder, checks=checks) as server:
+            for function in (routes, refused_bodies, accepted, time_limits, clients_that_leave):
+                part(function, server)
+            part(not_started, folder, server)
+        for function in (keys, signals, service_manager, logs):
+            part(function, folder)
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -114,6 +114,7 @@ struct ServingMetrics::Impl {
   MetricFamilies families;
   std::deque<Bandwidth> bandwidth;  // by replica
 
+  std::mutex take_mutex;  // taken before kept_mutex
   std::mutex kept_mutex;
   std::vector<KeptReplicaCounters> kept;  // by replica
   KeptCounter streams_cut;
@@ -220,6 +221,11 @@ void ServingMetrics::set(const Snapshot& snapshot) {
   impl_->streams_cut.set(snapshot.streams_cut);
   impl_->replayed.set(snapshot.replayed);
   impl_->tokens_delivered.set(snapshot.tokens_delivered);
+}
+
+void ServingMetrics::set_from(const std::function<Snapshot()>& take) {
+  const std::lock_guard lock(impl_->take_mutex);
+  set(take());
 }
 
 std::string ServingMetrics::render() const { return prometheus::TextSerializer().Serialize(impl_->families.collect()); }

@@ -3,6 +3,7 @@
 // labels model_name and engine; what only herd has is herd_*). prometheus-cpp stays in the .cc. Any thread.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -74,7 +75,10 @@ class ServingMetrics {
     std::uint64_t tokens_delivered = 0;
     double capacity_tokens_per_s = 0;  // the admission's measured rate
   };
+  // Calls in the order in which the snapshots were taken: a counter that falls counts as started again.
   void set(const Snapshot& snapshot);
+  // The same with that order kept for callers on several threads: `take` is called under a lock, by one at a time.
+  void set_from(const std::function<Snapshot()>& take);
 
   [[nodiscard]] std::string render() const;  // Prometheus text format 0.0.4
 

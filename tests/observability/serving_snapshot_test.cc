@@ -1,8 +1,11 @@
 // Numbers that other parts keep, handed in before a scrape: gauges follow them, counters add what is new.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdint>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "tests/observability/toy_metrics.h"
 
@@ -109,6 +112,21 @@ TEST(ServingSnapshot, WhatWaitsAtTheGatewayIsSharedOutWithoutLoss) {
   EXPECT_EQ(exposition.value("vllm:num_requests_waiting", engine(0)), 3);
   EXPECT_EQ(exposition.value("vllm:num_requests_waiting", engine(1)), 3);
   EXPECT_EQ(exposition.value("vllm:num_requests_waiting", engine(2)), 12);
+}
+
+// Two scrapes at once: the older snapshot must not be set after the newer one, it would look like a restart.
+TEST(ServingSnapshot, SnapshotsOfManyThreadsAreSetInTheOrderInWhichTheyWereTaken) {
+  constexpr std::uint64_t kSnapshots = 4000;
+  ServingMetrics metrics(toy());
+  std::atomic<std::uint64_t> emitted{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (std::uint64_t i = 0; i < kSnapshots / 4; ++i) metrics.set_from([&] { return one_replica(++emitted); });
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(scraped(metrics).value("vllm:generation_tokens_total", engine(0)), kSnapshots);
 }
 
 }  // namespace

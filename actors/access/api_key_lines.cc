@@ -56,7 +56,7 @@ Status read_sha256(std::string_view text, ApiKeyLine& line) {
     return bad_input("the salt of sha256= needs 8 to 64 bytes as hexadecimal digits");
   const auto hash = hex_bytes(text.substr(colon + 1));
   if (!hash || hash->size() != line.hash.size()) return bad_input("the hash of sha256= needs 64 hexadecimal digits");
-  line.salt = *salt;
+  line.salt.assign(salt->begin(), salt->end());
   std::copy(hash->begin(), hash->end(), line.hash.begin());
   return {};
 }
@@ -88,7 +88,7 @@ constexpr std::string_view kFields[] = {
 
 // `rest`: a line with something in it.
 Status read_line(std::string_view rest, ApiKeyLine& line) {
-  if (std::ranges::any_of(rest, [](char c) { return (c < 0x20 && c != '\t') || c == 0x7F; }))
+  if (std::ranges::any_of(rest, [](unsigned char c) { return (c < 0x20 && c != '\t') || c == 0x7F; }))
     return bad_input("a control character (lines end with a line feed alone)");
   const std::string_view name = take_word(rest);
   if (!is_name(name)) return bad_input("it does not begin with a name of 1 to 64 letters, digits, '_', '.' and '-'");
@@ -115,7 +115,7 @@ Status read_line(std::string_view rest, ApiKeyLine& line) {
 Status check_key_characters(std::string_view key) {
   if (key.size() < kKeyCharactersMin) return bad_input("a key needs at least 8 characters");
   if (key.size() > kKeyCharactersMax) return bad_input("a key has at most 512 characters");
-  if (!std::ranges::all_of(key, [](char c) { return c > 0x20 && c < 0x7F; }))
+  if (!std::ranges::all_of(key, [](unsigned char c) { return c > 0x20 && c < 0x7F; }))
     return bad_input("a key has visible ASCII characters only");
   return {};
 }

@@ -2,7 +2,7 @@
 // The lines of a key file as values; api_keys.h has the format. What is true of a line alone is checked here, what is
 // true of all of them together in api_keys.cc.
 
-#include <cstdint>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,7 +17,7 @@ struct ApiKeyLine {
   std::size_t line = 0;  // from 1
   ApiKey key;
   std::string plain;  // of key=; empty: salt and hash are given
-  std::vector<std::uint8_t> salt;
+  std::string salt;   // bytes
   Sha256 hash{};
 };
 

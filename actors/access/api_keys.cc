@@ -7,6 +7,7 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
 #include <map>
 #include <span>
 #include <utility>
@@ -52,17 +53,17 @@ struct SeenLines {
 Expected<std::shared_ptr<const ApiKeys>> ApiKeys::from_lines(std::vector<ApiKeyLine> lines, const std::string& source,
                                                              StatusCode refusal) {
   const std::shared_ptr<ApiKeys> made(new ApiKeys);
-  const auto repeat = [&](const ApiKeyLine& line, const char* what, std::size_t earlier) {
-    return fail(Status(refusal, source + std::to_string(line.line) + ": the " + what + " of " + source +
-                                    std::to_string(earlier) + " again"));
+  const auto repeat = [&](const ApiKeyLine& line, const char* what, std::size_t other) {
+    return fail(Status(refusal, source + std::to_string(std::max(line.line, other)) + ": the " + what + " of " +
+                                    source + std::to_string(std::min(line.line, other)) + " again"));
   };
   SeenLines seen;
-  std::map<std::vector<std::uint8_t>, std::uint32_t> salts;
+  std::map<std::string, std::uint32_t> salts;
   const auto drawn = random_key();
   for (ApiKeyLine& line : lines) {
     if (!line.plain.empty()) {
       line.salt.assign(drawn.begin(), drawn.end());
-      line.hash = sha256({line.salt, view(line.plain)});
+      line.hash = sha256({view(line.salt), view(line.plain)});
     }
     const auto salt = salts.emplace(line.salt, static_cast<std::uint32_t>(salts.size())).first->second;
     line.key.tenant = tenant_of(line.key.name);
@@ -81,13 +82,15 @@ Expected<std::shared_ptr<const ApiKeys>> ApiKeys::from_lines(std::vector<ApiKeyL
   for (ApiKeyLine& line : lines) {
     if (line.plain.empty()) continue;
     for (const auto& [salt, index] : salts) {
-      const auto same = seen.hashes.find({index, sha256({salt, view(line.plain)})});
+      const auto same = seen.hashes.find({index, sha256({view(salt), view(line.plain)})});
       if (same != seen.hashes.end() && same->second != line.line) return repeat(line, "key", same->second);
     }
     wipe(line.plain);
   }
   return std::shared_ptr<const ApiKeys>(made);
 }
+
+ApiKeys::~ApiKeys() = default;
 
 Expected<std::shared_ptr<const ApiKeys>> ApiKeys::load(const std::string& path) {
   auto text = read_secret_file(path, kKeyFileBytesMax);
@@ -126,7 +129,7 @@ const ApiKey* ApiKeys::find(std::string_view authorization) const {
   if (!key) return nullptr;
   std::vector<Sha256> presented;  // by salt
   presented.reserve(salts_.size());
-  for (const auto& salt : salts_) presented.push_back(sha256({salt, view(*key)}));
+  for (const auto& salt : salts_) presented.push_back(sha256({view(salt), view(*key)}));
   // Every entry is compared, whatever came before. The first that fits counts.
   std::size_t found = keys_.size();
   for (std::size_t i = secrets_.size(); i-- > 0;) {

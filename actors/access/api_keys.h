@@ -60,8 +60,8 @@ class ApiKeys {
                                                              StatusCode refusal);
 
   std::vector<ApiKey> keys_;
-  std::vector<Secret> secrets_;  // parallel to keys_
-  std::vector<std::vector<std::uint8_t>> salts_;
+  std::vector<Secret> secrets_;     // parallel to keys_
+  std::vector<std::string> salts_;  // bytes
 };
 
 }  // namespace herd::access

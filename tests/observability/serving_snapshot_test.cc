@@ -2,10 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "tests/observability/toy_metrics.h"
 
@@ -114,19 +114,22 @@ TEST(ServingSnapshot, WhatWaitsAtTheGatewayIsSharedOutWithoutLoss) {
   EXPECT_EQ(exposition.value("vllm:num_requests_waiting", engine(2)), 12);
 }
 
-// Two scrapes at once: the older snapshot must not be set after the newer one, it would look like a restart.
-TEST(ServingSnapshot, SnapshotsOfManyThreadsAreSetInTheOrderInWhichTheyWereTaken) {
-  constexpr std::uint64_t kSnapshots = 4000;
+// Two scrapes at once. The first has taken its snapshot (1 token) and is slow; the second (2 tokens) must wait for it:
+// set the other way round, the older number would look like a restart and make 3.
+TEST(ServingSnapshot, ASlowScrapeIsNotOvertaken) {
   ServingMetrics metrics(toy());
-  std::atomic<std::uint64_t> emitted{0};
-  std::vector<std::thread> threads;
-  for (int t = 0; t < 4; ++t) {
-    threads.emplace_back([&] {
-      for (std::uint64_t i = 0; i < kSnapshots / 4; ++i) metrics.set_from([&] { return one_replica(++emitted); });
+  std::atomic<bool> second_is_set{false};
+  std::thread second;
+  metrics.set_from([&] {
+    second = std::thread([&] {
+      metrics.set_from([] { return one_replica(2); });
+      second_is_set = true;
     });
-  }
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(scraped(metrics).value("vllm:generation_tokens_total", engine(0)), kSnapshots);
+    for (int i = 0; i < 100 && !second_is_set; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return one_replica(1);
+  });
+  second.join();
+  EXPECT_EQ(scraped(metrics).value("vllm:generation_tokens_total", engine(0)), 2);
 }
 
 }  // namespace

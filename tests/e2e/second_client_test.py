@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""A second, independent client runs its benchmark against `herd serve` and reports no failed request: llama-benchy
+(PyPI), which streams chats with token ids, prefix-cache phases and several requests at once. Its text comes from a
+local server, its tokenizer from the demo model: nothing leaves this machine.
+
+    second_client_test.py HERD_BINARY
+"""
+import http.server
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import threading
+
+from serve_process import DEMO_MODEL, Checks, Server, TestFolder, metrics
+
+HERD = sys.argv[1]
+BOOK = " ".join(f"The sum of {a} and {b} is {a + b}. Once upon a time there was a fox who had {a} friends."
+                for a in range(40) for b in range(8))
+PROMPTS, OUTPUTS, DEPTHS, CONCURRENCY, RUNS = (64, 256), (16,), (0, 128), (1, 8), 2
+# Warm-up runs count on the server too. A depth above 0 is asked twice: to load the context and to use it.
+MEASURED = RUNS * sum(CONCURRENCY) * len(PROMPTS) * len(OUTPUTS) * sum(2 if depth else 1 for depth in DEPTHS)
+
+
+class Book(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(BOOK.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def benchmark(server, folder):
+    book = http.server.HTTPServer(("127.0.0.1", 0), Book)
+    threading.Thread(target=book.serve_forever, daemon=True).start()
+    words = [sys.executable, "-m", "llama_benchy", "--base-url", f"{server.url}/v1", "--model", "demo_model",
+             "--tokenizer", str(DEMO_MODEL), "--book-url", f"http://127.0.0.1:{book.server_port}/book.txt",
+             "--pp", *map(str, PROMPTS), "--tg", *map(str, OUTPUTS), "--depth", *map(str, DEPTHS),
+             "--concurrency", *map(str, CONCURRENCY), "--runs", str(RUNS), "--exact-tg", "--enable-prefix-caching",
+             "--extra-body", "skip_special_tokens=false",  # it counts only tokens that have text
+             "--skip-coherence",  # asks for one word, which is beyond a toy model
+             "--exit-on-first-fail", "--format", "json", "--save-result", str(folder / "result.json"),
+             "--emit-progress", str(folder / "progress.jsonl")]
+    environment = {**os.environ, "HOME": str(folder), "HF_HUB_OFFLINE": "1", "NO_PROXY": "127.0.0.1"}
+    try:
+        return subprocess.run(words, capture_output=True, timeout=120, env=environment, stdin=subprocess.DEVNULL)
+    finally:
+        book.shutdown()
+        book.server_close()
+
+
+def main():
+    checks = Checks()
+    try:
+        print(f"llama-benchy {importlib.metadata.version('llama-benchy')}")
+    except importlib.metadata.PackageNotFoundError:
+        checks.skip("a second client's benchmark", "llama-benchy is not installed")
+        return 0
+    with TestFolder() as folder, Server(HERD, folder=folder, checks=checks) as server:
+        run = benchmark(server, folder)
+        said = (run.stdout + run.stderr).decode(errors="replace")
+        if not checks.check("llama-benchy ends with 0", run.returncode == 0, said[-1500:]):
+            return checks.finish()
+        checks.check("it prints no error", "rror" not in said and "HTTP 4" not in said and "HTTP 5" not in said,
+                     said[-1500:])
+        progress = [json.loads(line) for line in (folder / "progress.jsonl").read_text().splitlines()]
+        ends = [event for event in progress if event["type"] == "request_end"]
+        checks.equal("requests it measured", len(ends), MEASURED)
+        checks.check("none failed", not any(event.get("error") for event in ends),
+                     [event for event in ends if event.get("error")][:3])
+        checks.check("each got every token it asked for, counted from token ids",
+                     {event["total_tokens"] for event in ends} == set(OUTPUTS), ends[:2])
+        checks.equal("the benchmark's status", progress[-1].get("status"), "ok")
+        result = json.loads((folder / "result.json").read_text())
+        rows = result["benchmarks"]
+        checks.check("every row has its speeds", rows and all(row["tg_throughput"]["mean"] > 0 for row in rows),
+                     rows[:1])
+        found = metrics(server.get("/metrics").body.decode())
+        success = sum(value for (name, labels), value in found.items() if name == "vllm:request_success_total")
+        aborted = sum(value for (name, labels), value in found.items() if name == "vllm:request_success_total"
+                      and ("finished_reason", "abort") in labels)
+        checks.check("the server counts them too, none aborted", success >= MEASURED and aborted == 0,
+                     (success, aborted))
+        hits = sum(value for (name, _), value in found.items() if name == "vllm:prefix_cache_hits_total")
+        checks.check("its prefix-cache phase hits the cache", hits > 0, hits)
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

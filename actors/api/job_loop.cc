@@ -169,12 +169,15 @@ void JobLoop::on_arrival(Arrival& arrival) {
   request.output_tokens_max = job.request().output_tokens_max();
   request.priority = job.request().fields.priority;
   request.deadline = job.deadline();
+  // The bound is of those that must wait: what can run leaves the queue before the next one is judged.
+  start_jobs();
   std::optional<routing::AdmissionRefusal> refusal;
   {
     const std::scoped_lock lock(admission_mutex_);
     refusal = admission_.on_arrival(request, at);
   }
-  if (refusal) refuse(job, *refusal);
+  if (refusal) return refuse(job, *refusal);
+  start_jobs();
 }
 
 void JobLoop::refuse(GenerationJob& job, const routing::AdmissionRefusal& refusal) {

@@ -177,7 +177,7 @@ std::optional<HttpResponse> ApiGateway::on_head(const HttpRequestHead& head) {
     error = refusal_of(head, std::get<Route>(found));
   }
   if (!error) return std::nullopt;
-  metrics_.on_http_response(path, error->status, 0.0);
+  metrics_.on_http_response(path, error->status, 0.0, head.method);
   std::vector<HttpHeader> headers = answer_headers(head, request_id_of(head));
   if (const auto* wrong = std::get_if<WrongMethod>(&found)) headers.push_back({"Allow", wrong->allowed});
   return error_response(*error, std::move(headers));
@@ -195,6 +195,7 @@ void ApiGateway::on_request(HttpRequest request, std::shared_ptr<HttpResponder> 
                             std::function<void()>& on_gone) {
   Call call;
   call.route = std::get<Route>(find_route(request.head.method, request.head.path));  // on_head let it pass
+  call.method = request.head.method;
   call.begin = JobLoop::now();
   call.request_id = request_id_of(request.head);
   call.headers = answer_headers(request.head, call.request_id);
@@ -234,12 +235,12 @@ void ApiGateway::on_request(HttpRequest request, std::shared_ptr<HttpResponder> 
 }
 
 void ApiGateway::answer(const Call& call, int status, const char* type, std::string body) {
-  metrics_.on_http_response(route_path(call.route), status, seconds_between(call.begin, JobLoop::now()));
+  metrics_.on_http_response(route_path(call.route), status, seconds_between(call.begin, JobLoop::now()), call.method);
   call.responder->respond({status, type, call.headers, std::move(body)});
 }
 
 void ApiGateway::answer_error(const Call& call, const ApiError& error) {
-  metrics_.on_http_response(route_path(call.route), error.status, seconds_between(call.begin, JobLoop::now()));
+  metrics_.on_http_response(route_path(call.route), error.status, seconds_between(call.begin, JobLoop::now()), call.method);
   call.responder->respond(error_response(error, call.headers));
 }
 
@@ -337,7 +338,8 @@ void ApiGateway::on_job_end(const GenerationJob& job, Instant now) {
   const bool chat = job.request().answer.endpoint == openai::Endpoint::kChat;
   const int status = job.status() == 0 ? 499 : job.status();  // nothing was sent: the client had left
   if (job.started()) metrics_.on_request_end(record);
-  metrics_.on_http_response(route_path(chat ? Route::kChatCompletions : Route::kCompletions), status, record.e2e_s);
+  metrics_.on_http_response(route_path(chat ? Route::kChatCompletions : Route::kCompletions), status, record.e2e_s,
+                            "POST");
   if (!config_.log_requests) return;
   log_.write(observability::LogLevel::kInfo, "request finished",
              {{"request_id", job.request().request_id},
@@ -353,6 +355,7 @@ void ApiGateway::on_job_end(const GenerationJob& job, Instant now) {
 }
 
 observability::ServingMetrics::Snapshot ApiGateway::refresh() {
+  const std::scoped_lock in_order(refresh_mutex_);  // an older look never overwrites a newer one
   const actors::InProcessClusterStats cluster = cluster_.stats();
   const routing::AdmissionStats admission = loop_.admission();
   observability::ServingMetrics::Snapshot snapshot;
@@ -411,23 +414,23 @@ bool ApiGateway::idle() const {
 }
 
 std::string ApiGateway::render_metrics() {
-  metrics_.set(refresh());
+  metrics_.set_from([this] { return refresh(); });
   return metrics_.render();
 }
 
-std::optional<HttpResponse> MetricsDoor::on_head(const HttpRequestHead& head) {
+std::optional<HttpResponse> MetricsHandler::on_head(const HttpRequestHead& head) {
   if (head.path != "/metrics") return error_response(openai::not_found("only /metrics is here"), {});
   if (head.method != "GET" && head.method != "HEAD")
     return error_response(openai::method_not_allowed("GET, HEAD"), {{"Allow", "GET, HEAD"}});
   return std::nullopt;
 }
 
-void MetricsDoor::on_request(HttpRequest /*request*/, std::shared_ptr<HttpResponder> responder,
+void MetricsHandler::on_request(HttpRequest /*request*/, std::shared_ptr<HttpResponder> responder,
                              std::function<void()>& /*on_gone*/) {
   const auto answer = [this, responder] { responder->respond({200, kMetricsType, {}, gateway_.render_metrics()}); };
   if (!pool_.post(answer)) responder->respond(error_response(openai::overloaded("too many scrapes at once", 1), {}));
 }
 
-HttpResponse MetricsDoor::on_refused(int status, const std::string& why) { return gateway_.on_refused(status, why); }
+HttpResponse MetricsHandler::on_refused(int status, const std::string& why) { return gateway_.on_refused(status, why); }
 
 }  // namespace herd::api

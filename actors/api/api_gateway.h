@@ -80,6 +80,7 @@ class ApiGateway final : public http::HttpHandler {
   // One request on its way.
   struct Call {
     Route route;
+    std::string method;
     Instant begin;
     std::string request_id;
     std::string tenant_name;
@@ -116,6 +117,7 @@ class ApiGateway final : public http::HttpHandler {
   const std::int64_t started_;  // Unix seconds
   JobEnvironment environment_;
 
+  std::mutex refresh_mutex_;  // taken before mutex_
   mutable std::mutex mutex_;  // of the four below
   std::shared_ptr<const access::ApiKeys> keys_;
   const http::HttpServer* server_ = nullptr;
@@ -133,9 +135,9 @@ class ApiGateway final : public http::HttpHandler {
 };
 
 // Serves GET /metrics alone, without a key: what --metrics-port opens.
-class MetricsDoor final : public http::HttpHandler {
+class MetricsHandler final : public http::HttpHandler {
  public:
-  explicit MetricsDoor(ApiGateway& gateway) : gateway_(gateway), pool_(1, 64) {}
+  explicit MetricsHandler(ApiGateway& gateway) : gateway_(gateway), pool_(1, 64) {}
   std::optional<http::HttpResponse> on_head(const http::HttpRequestHead& head) override;
   void on_request(http::HttpRequest request, std::shared_ptr<http::HttpResponder> responder,
                   std::function<void()>& on_gone) override;

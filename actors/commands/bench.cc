@@ -1,4 +1,5 @@
-// herd bench machine|latency|throughput (and serve, in bench_serve.cc): figures beside the bound measured on the same machine in the same run.
+// herd bench machine, latency, throughput: figures beside the bound measured on the same machine in the same run (serve:
+// bench_serve.cc).
 
 #include <algorithm>
 #include <chrono>

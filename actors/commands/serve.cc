@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 
 #include "actors/api/api_gateway.h"
+#include "actors/api/front_door.h"
 #include "actors/commands/command_line.h"
 #include "actors/commands/systemd_service.h"
 #include "actors/version.h"
@@ -116,9 +117,11 @@ class Server {
 
   Status start() {
     if (Status status = load_keys(); !status.ok()) return status;
+    if (Status status = take_ports(); !status.ok()) return status;
     if (Status status = start_engine(); !status.ok()) return status;
     if (Status status = make_gateway(); !status.ok()) return status;
-    return open_doors();
+    open_doors();
+    return {};
   }
 
   // Until a signal says so; the exit status.
@@ -181,7 +184,7 @@ class Server {
       if (measured) rates = *measured;
     }
     if (flags_.policy == "priority") options->scheduler.policy = scheduler::SchedulingPolicy::kPriority;
-    // LATER options->compute_nice = flags_.compute_nice;
+    options->compute_nice = flags_.compute_nice;
     options->on_step = [this](ReplicaId replica, const scheduler::StepStats& stats, double step_s) {
       if (observability::ServingMetrics* metrics = metrics_ready_.load()) metrics->on_step(replica.value, stats, step_s);
     };
@@ -286,29 +289,40 @@ class Server {
     return {};
   }
 
-  Status open_doors() {
+  // Before the model is loaded: a port in use is known at once, and whoever calls meanwhile is told to come back.
+  Status take_ports() {
     http::HttpServerConfig main = flags_.http;
     const std::vector<int> given = inherited_sockets();
     if (!given.empty()) main.listen_fd = given.front();
-    const bool tls = !main.tls_certificate.empty();
-    auto server = http::HttpServer::start(main, *gateway_);
+    auto server = http::HttpServer::start(main, door_);
     if (!server) return server.error();
     server_ = std::move(*server);
-    gateway_->set_server(server_.get());
-    if (flags_.metrics_port >= 0) {
-      door_ = std::make_unique<api::MetricsDoor>(*gateway_);
-      http::HttpServerConfig metrics;
-      metrics.host = flags_.metrics_host.empty() ? flags_.http.host : flags_.metrics_host;
-      metrics.port = static_cast<std::uint16_t>(flags_.metrics_port);
-      if (given.size() > 1) metrics.listen_fd = given[1];
-      auto opened = http::HttpServer::start(metrics, *door_);
-      if (!opened) return opened.error();
-      metrics_server_ = std::move(*opened);
-      std::fprintf(stderr, "herd: metrics on http://%s:%d/metrics\n", metrics.host.c_str(), metrics_server_->port());
-    }
-    std::fprintf(stderr, "herd: serving on http%s://%s:%d\n", tls ? "s" : "", main.host.c_str(), server_->port());
-    notify_service_manager("READY=1");
+    if (flags_.metrics_port < 0) return {};
+    http::HttpServerConfig metrics;
+    metrics.host = metrics_host();
+    metrics.port = static_cast<std::uint16_t>(flags_.metrics_port);
+    if (given.size() > 1) metrics.listen_fd = given[1];
+    auto opened = http::HttpServer::start(metrics, metrics_door_);
+    if (!opened) return opened.error();
+    metrics_server_ = std::move(*opened);
     return {};
+  }
+
+  [[nodiscard]] const std::string& metrics_host() const {
+    return flags_.metrics_host.empty() ? flags_.http.host : flags_.metrics_host;
+  }
+
+  void open_doors() {
+    gateway_->set_server(server_.get());
+    door_.open(*gateway_);
+    if (metrics_server_) {
+      metrics_handler_ = std::make_unique<api::MetricsHandler>(*gateway_);
+      metrics_door_.open(*metrics_handler_);
+      std::fprintf(stderr, "herd: metrics on http://%s:%d/metrics\n", metrics_host().c_str(), metrics_server_->port());
+    }
+    const char* scheme = flags_.http.tls_certificate.empty() ? "http" : "https";
+    std::fprintf(stderr, "herd: serving on %s://%s:%d\n", scheme, flags_.http.host.c_str(), server_->port());
+    notify_service_manager("READY=1");
   }
 
   // The first signal: what runs finishes. The second: it does not.
@@ -349,7 +363,9 @@ class Server {
   std::unique_ptr<actors::Engine> engine_;
   std::unique_ptr<access::EventIdCodec> event_ids_;
   std::unique_ptr<api::ApiGateway> gateway_;
-  std::unique_ptr<api::MetricsDoor> door_;
+  std::unique_ptr<api::MetricsHandler> metrics_handler_;
+  api::FrontDoor door_;
+  api::FrontDoor metrics_door_;
   std::unique_ptr<http::HttpServer> server_;
   std::unique_ptr<http::HttpServer> metrics_server_;
 };

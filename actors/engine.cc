@@ -2,41 +2,17 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 
 #include "kernels/local_collective.h"
 #include "runtime/model/gguf_file.h"
+#include "runtime/shard/numerics_fingerprint.h"
+#include "runtime/shard/replica_sizing.h"
 #include "runtime/shard/shard_executor.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
 #include "runtime/tokenizer/tiktoken_model.h"
 #include "runtime/tokenizer/tokenizer_json.h"
 
 namespace herd::actors {
-namespace {
-
-// A config may claim any length; past this the caller must ask for it (the RoPE table grows with it).
-constexpr std::int64_t kDefaultModelLenMax = std::int64_t{1} << 18;
-// A step that computes slower than this hangs. Pessimistic: a loaded machine, one thread a rank.
-constexpr double kSlowestFlops = 2e9;
-constexpr double kSlowestFlopsReference = 1e8;
-constexpr double kKvShareOfFreeMemory = 0.5;  // when neither --num-blocks nor --kv-cache-memory says otherwise
-
-// Far above any honest step of this model: the largest step's multiply-adds at the slowest rate, at least two minutes.
-std::chrono::milliseconds step_timeout(const model::LlamaConfig& config, std::int64_t rows, CpuIsa isa) {
-  const double hidden = config.hidden_size;
-  const double layer = hidden * (2.0 * config.query_size() + 2.0 * config.kv_size() + 3.0 * config.intermediate_size);
-  const double flops = 2.0 * static_cast<double>(rows) * (config.layers * layer + hidden * config.vocab_size);
-  const double seconds = flops / (isa == CpuIsa::kReference ? kSlowestFlopsReference : kSlowestFlops);
-  return std::chrono::milliseconds(static_cast<std::int64_t>(std::max(120.0, seconds) * 1e3));
-}
-
-std::string gigabytes(double bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, bytes >= 1e8 ? "%.2f GB" : "%.4f GB", bytes / 1e9);
-  return text;
-}
-
-}  // namespace
 
 // `model` names the checkpoint in messages about the vocabulary inside it.
 Expected<std::optional<tokenizer::Tokenizer>> open_tokenizer(const std::string& model, const model::TextParts& text,
@@ -75,6 +51,7 @@ Expected<std::unique_ptr<Engine>> Engine::start(EngineOptions options) {
   Status status = engine->open(options);
   if (status.ok()) status = engine->choose_encoding(options);
   if (status.ok()) status = engine->load(options);
+  if (status.ok()) status = engine->name_numerics(options);
   if (status.ok()) status = engine->size_kv(options);
   if (status.ok()) status = engine->start_cluster(options);
   if (!status.ok()) return fail(std::move(status));
@@ -150,62 +127,42 @@ Status Engine::load(const EngineOptions& options) {
   return {};
 }
 
-// How many KV blocks a replica gets and how long a sequence may be: said, never guessed silently.
-Status Engine::size_kv(EngineOptions& options) {
+Status Engine::size_kv(const EngineOptions& options) {
   const model::LlamaConfig& config = description_.config;
-  const std::int32_t block_size = options.block_size;
-  if (block_size < 16 || block_size % 16 != 0 || 512 % block_size != 0)
-    return usage_error("--block-size must be 16, 32, 64, 128, 256 or 512, not " + std::to_string(block_size));
+  if (Status status = shard::check_block_size(options.block_size); !status.ok()) return status;
   std::int64_t block_bytes = 0;
   for (const parallel::ShardPlan& plan : plans_)
     block_bytes += kv::KvStorage::bytes_per_block(
-        {facts_.encoding.activations(), block_size, plan.kv_heads.size(), config.head_dim}, config.layers);
-  facts_.kv_bytes_per_token = block_bytes / block_size;
-
-  const bool chosen = options.max_model_len > 0;
-  if (chosen && options.max_model_len > config.max_position_embeddings)
-    return usage_error("--max-model-len " + std::to_string(options.max_model_len) + " is more than the model's maximum, " +
-                       std::to_string(config.max_position_embeddings));
-  std::int64_t length =
-      chosen ? options.max_model_len : std::min<std::int64_t>(config.max_position_embeddings, kDefaultModelLenMax);
-  const std::int64_t blocks_per_sequence = (length + block_size - 1) / block_size;
-
-  std::int64_t blocks = options.num_blocks;
-  if (blocks == 0) {
-    auto device = make_cpu_device({options.isa, 1});
-    if (!device) return device.error();
-    const auto free_share = static_cast<std::int64_t>(kKvShareOfFreeMemory * static_cast<double>((*device)->free_bytes())) /
-                            options.data_parallel;
-    const std::int64_t budget = options.kv_cache_memory > 0 ? options.kv_cache_memory : free_share;
-    const std::int64_t useful = blocks_per_sequence * options.scheduler.max_num_seqs;
-    blocks = std::min(budget / block_bytes, useful);
-    if (blocks < 1)
-      return missing("KV cache: one block of " + std::to_string(block_size) + " tokens takes " +
-                     gigabytes(static_cast<double>(block_bytes)) + ", there are " +
-                     gigabytes(static_cast<double>(budget)) +
-                     "; give more with --kv-cache-memory, or take a smaller model or --block-size");
-  }
-  if (blocks * block_size < length) {
-    const std::string room = std::to_string(blocks * block_size) + " tokens (" + std::to_string(blocks) + " blocks of " +
-                             std::to_string(block_size) + ", " +
-                             gigabytes(static_cast<double>(blocks * block_bytes)) + ")";
-    if (chosen)
-      return missing("KV cache: room for " + room + ", --max-model-len " + std::to_string(length) + " needs " +
-                     gigabytes(static_cast<double>(blocks_per_sequence * block_bytes)) +
-                     "; lower --max-model-len or raise --kv-cache-memory or --num-blocks");
-    length = blocks * block_size;
-  }
-  if (!chosen && length < config.max_position_embeddings)
-    options.note("max length lowered from " + std::to_string(config.max_position_embeddings) + " to " +
-                 std::to_string(length) + " tokens" +
-                 (length < kDefaultModelLenMax ? " to fit the KV cache" : "; more with --max-model-len"));
-  facts_.max_model_len = length;
-  facts_.num_blocks = blocks;
-  options.note("KV cache: " + std::to_string(blocks * block_size) + " tokens, " +
-               std::to_string(blocks * block_size / length) + " sequences of " + std::to_string(length) + " (" +
-               gigabytes(static_cast<double>(blocks * block_bytes)) + ", up to)");
+        {facts_.encoding.activations(), options.block_size, plan.kv_heads.size(), config.head_dim}, config.layers);
+  facts_.kv_bytes_per_token = block_bytes / options.block_size;
+  auto device = make_cpu_device({options.isa, 1});
+  if (!device) return device.error();
+  const auto sizes = shard::size_kv({.block_size = options.block_size,
+                                     .block_bytes = block_bytes,
+                                     .model_len_max = config.max_position_embeddings,
+                                     .max_model_len = options.max_model_len,
+                                     .num_blocks = options.num_blocks,
+                                     .kv_cache_memory = options.kv_cache_memory,
+                                     .free_bytes = static_cast<std::int64_t>((*device)->free_bytes()),
+                                     .replicas = options.data_parallel,
+                                     .max_num_seqs = options.scheduler.max_num_seqs});
+  if (!sizes) return sizes.error();
+  for (const std::string& note : sizes->notes) options.note(note);
+  facts_.max_model_len = sizes->max_model_len;
+  facts_.num_blocks = sizes->num_blocks;
   rope_ = std::make_shared<model::RopeTable>(
-      model::make_rope_table(config.rope, config.head_dim, static_cast<int>(length)));
+      model::make_rope_table(config.rope, config.head_dim, static_cast<int>(sizes->max_model_len)));
+  return {};
+}
+
+Status Engine::name_numerics(const EngineOptions& options) {
+  auto fingerprint = shard::numerics_fingerprint({.config = &description_.config,
+                                                  .encoding = facts_.encoding,
+                                                  .tokenizer_vocab_size = tokenizer_ ? tokenizer_->vocab_size() : 0,
+                                                  .checkpoint = checkpoint_.get(),
+                                                  .random_seed = options.random_weights_seed});
+  if (!fingerprint) return fingerprint.error();
+  fingerprint_ = std::move(*fingerprint);
   return {};
 }
 
@@ -222,8 +179,8 @@ Status Engine::start_cluster(const EngineOptions& options) {
   cluster.ranks = static_cast<std::uint32_t>(options.tensor_parallel);
   cluster.wire_roundtrip = options.wire_roundtrip;
   cluster.on_step = options.on_step;
-  cluster.step_timeout =
-      step_timeout(description_.config, cluster.scheduler.max_num_batched_tokens, options.isa);
+  cluster.step_timeout = shard::step_timeout(description_.config, cluster.scheduler.max_num_batched_tokens,
+                                             options.isa == CpuIsa::kReference);
 
   const int threads = options.threads > 0 ? options.threads : usable_cpus();
   facts_.threads_per_rank = std::max(1, threads / (options.tensor_parallel * options.data_parallel));
@@ -271,7 +228,7 @@ Status Engine::start_cluster(const EngineOptions& options) {
                                                                   " tensor-parallel ranks"
                                                             : std::string()) +
                (options.data_parallel > 1 ? ", " + std::to_string(options.data_parallel) + " replicas" : std::string()) +
-               "; weights " + gigabytes(static_cast<double>(facts_.weights_bytes)) + " " +
+               "; weights " + shard::gigabytes(static_cast<double>(facts_.weights_bytes)) + " " +
                dtype_name(facts_.encoding.weights));
   auto started = InProcessCluster::start(std::move(cluster));
   if (!started) return started.error();

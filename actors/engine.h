@@ -72,6 +72,9 @@ class Engine {
   [[nodiscard]] Expected<tokenizer::ChatFormat> chat_format() const;
   // Ids that end a sequence: generation_config.json, else config.json, else what the tokenizer knows.
   [[nodiscard]] std::vector<TokenId> eos_ids() const;
+  // 32 hexadecimal digits: two processes with the same ones give the same bytes for the same request
+  // (runtime/shard/numerics_fingerprint.h).
+  [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
   [[nodiscard]] InProcessCluster& cluster() { return *cluster_; }
 
  private:
@@ -79,12 +82,14 @@ class Engine {
   Status open(const EngineOptions& options);
   Status choose_encoding(const EngineOptions& options);
   Status load(const EngineOptions& options);
-  Status size_kv(EngineOptions& options);
+  Status size_kv(const EngineOptions& options);
+  Status name_numerics(const EngineOptions& options);
   Status start_cluster(const EngineOptions& options);
 
   model::ModelDescription description_;
   std::unique_ptr<model::Checkpoint> checkpoint_;  // null with random weights
   std::optional<tokenizer::Tokenizer> tokenizer_;
+  std::string fingerprint_;
   EngineFacts facts_;
   std::vector<parallel::ShardPlan> plans_;
   std::vector<std::shared_ptr<const model::LlamaWeights>> weights_;  // a rank each, shared by all replicas

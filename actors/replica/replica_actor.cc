@@ -74,6 +74,7 @@ void ReplicaState::on_step_done(const StepDone& done) {
 
 void ReplicaState::pump() {
   if (phase_ == Phase::kStopping && collector_->idle()) {
+    scheduler_->check_integrity();  // with nothing open, no block may be held
     end_ranks();
     return self_->quit();
   }

@@ -68,6 +68,8 @@ void Scheduler::check_integrity() const {
   HERD_CHECK(running <= config_.max_num_seqs, "more sequences run than ranks can hold");
   HERD_CHECK(std::ranges::is_sorted(running_, {}, [this](Slot slot) { return rank_of(slot); }),
              "running is out of order");
+  HERD_CHECK(!open_.empty() || !outstanding_.empty() || blocks_.stats().num_held == 0,
+             "blocks are held for nobody");
   blocks_.check_integrity(tables);
 }
 

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <thread>
 
 namespace herd::actors {
 namespace {
@@ -95,6 +96,48 @@ TEST(Engine, TellsRowsAndContextsOfItsSteps) {
   EXPECT_EQ(rows, 24U);
   EXPECT_EQ(prefill_rows, 20U);
   EXPECT_EQ(context_tokens, 20U + 21U + 22U + 23U + 24U);
+}
+
+// The last delta comes before the last step's acknowledgement, so the blocks may return a moment after it.
+TEST(Engine, HoldsNoBlockWhenIdle) {
+  auto engine = Engine::start(options());
+  ASSERT_TRUE(engine.has_value());
+  for (std::uint64_t sequence = 1; sequence <= 5; ++sequence)
+    EXPECT_EQ(generate(**engine, sequence), FinishReason::kLength);
+  auto stats = (*engine)->cluster().stats().replicas[0].scheduler;
+  for (int looks = 0; looks < 2000 && stats.plans_outstanding > 0; ++looks) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    stats = (*engine)->cluster().stats().replicas[0].scheduler;
+  }
+  EXPECT_EQ(stats.plans_outstanding, 0U);
+  EXPECT_EQ(stats.blocks.num_held, 0U);
+  EXPECT_EQ(stats.num_running, 0U);
+}
+
+std::string fingerprint_of(EngineOptions options) {
+  auto engine = Engine::start(std::move(options));
+  EXPECT_TRUE(engine.has_value()) << engine.error().message();
+  return (*engine)->fingerprint();
+}
+
+TEST(EngineFingerprint, NamesWhatChangesBytesAndNothingElse) {
+  const std::string one = fingerprint_of(options());
+  EXPECT_EQ(one.size(), 32U);
+  EXPECT_EQ(one.find_first_not_of("0123456789abcdef"), std::string::npos);
+  const auto changed = [](auto change) {
+    EngineOptions other = options();
+    change(other);
+    return fingerprint_of(std::move(other));
+  };
+  EXPECT_EQ(changed([](EngineOptions&) {}), one);
+  EXPECT_EQ(changed([](EngineOptions& o) { o.tensor_parallel = 2; }), one);
+  EXPECT_EQ(changed([](EngineOptions& o) { o.max_model_len = 2048; }), one);
+  EXPECT_EQ(changed([](EngineOptions& o) { o.block_size = 64; }), one);
+  EXPECT_EQ(changed([](EngineOptions& o) { o.isa = CpuIsa::kReference; }), one);
+  EXPECT_NE(changed([](EngineOptions& o) { o.random_weights_seed = 1; }), one);
+  EXPECT_NE(changed([](EngineOptions& o) { o.encoding = "float32"; }), one);
+  EXPECT_NE(changed([](EngineOptions& o) { o.layers = 2; }), one);
+  EXPECT_NE(changed([](EngineOptions& o) { o.model_path = "config/demo_model"; }), one);
 }
 
 }  // namespace

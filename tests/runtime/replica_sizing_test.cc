@@ -1,0 +1,121 @@
+// KV blocks, lengths and step deadlines: decided from numbers, refused with what to change.
+
+#include "runtime/shard/replica_sizing.h"
+
+#include <gtest/gtest.h>
+
+namespace herd::shard {
+namespace {
+
+constexpr std::int64_t kMegabyte = 1'000'000;
+
+// A model made for 4,096 tokens; a block of 16 takes 1 MB; 1 GB is free.
+KvWishes wishes() {
+  KvWishes wishes;
+  wishes.block_bytes = kMegabyte;
+  wishes.model_len_max = 4096;
+  wishes.free_bytes = 1000 * kMegabyte;
+  wishes.max_num_seqs = 64;
+  return wishes;
+}
+
+TEST(KvSizes, TakeHalfOfTheFreeMemory) {
+  const auto sizes = size_kv(wishes());
+  ASSERT_TRUE(sizes.has_value());
+  EXPECT_EQ(sizes->num_blocks, 500);
+  EXPECT_EQ(sizes->max_model_len, 4096);
+  ASSERT_EQ(sizes->notes.size(), 1U);
+  EXPECT_EQ(sizes->notes[0], "KV cache: 8000 tokens, 1 sequences of 4096 (0.50 GB, up to)");
+}
+
+TEST(KvSizes, AreSharedBetweenReplicas) {
+  KvWishes two = wishes();
+  two.replicas = 2;
+  const auto sizes = size_kv(two);
+  ASSERT_TRUE(sizes.has_value());
+  EXPECT_EQ(sizes->num_blocks, 250);
+  EXPECT_EQ(sizes->max_model_len, 4000) << "250 blocks of 16 tokens";
+  EXPECT_EQ(sizes->notes[0], "max length lowered from 4096 to 4000 tokens to fit the KV cache");
+}
+
+TEST(KvSizes, AreNoMoreThanSoManyFullSequencesNeed) {
+  KvWishes few = wishes();
+  few.max_model_len = 100;  // 7 blocks
+  few.max_num_seqs = 3;
+  EXPECT_EQ(size_kv(few)->num_blocks, 21);
+  EXPECT_EQ(size_kv(few)->max_model_len, 100);
+}
+
+TEST(KvSizes, GivenMemoryAndBlocksGoBeforeWhatIsFree) {
+  KvWishes given = wishes();
+  given.kv_cache_memory = 300 * kMegabyte;
+  EXPECT_EQ(size_kv(given)->num_blocks, 300);
+  given.num_blocks = 7;
+  given.free_bytes = 0;
+  EXPECT_EQ(size_kv(given)->num_blocks, 7);
+  EXPECT_EQ(size_kv(given)->max_model_len, 112);
+}
+
+TEST(KvSizes, ALengthAskedForIsMetOrRefused) {
+  KvWishes long_one = wishes();
+  long_one.max_model_len = 5000;
+  EXPECT_EQ(size_kv(long_one).error().code(), StatusCode::kUsage);
+  long_one.max_model_len = 4096;
+  EXPECT_TRUE(size_kv(long_one).has_value());
+  long_one.num_blocks = 255;  // one short
+  const auto refused = size_kv(long_one);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code(), StatusCode::kMissing);
+  EXPECT_NE(refused.error().message().find("room for 4080 tokens (255 blocks of 16"), std::string::npos);
+  EXPECT_NE(refused.error().message().find("lower --max-model-len"), std::string::npos);
+}
+
+TEST(KvSizes, WithoutRoomForABlockAreRefused) {
+  KvWishes poor = wishes();
+  poor.free_bytes = kMegabyte;
+  const auto refused = size_kv(poor);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code(), StatusCode::kMissing);
+  EXPECT_NE(refused.error().message().find("--kv-cache-memory"), std::string::npos);
+}
+
+TEST(KvSizes, OfAModelThatClaimsAnyLengthStopAtADefault) {
+  KvWishes endless = wishes();
+  endless.model_len_max = 10'000'000;
+  endless.block_bytes = 10;
+  const auto sizes = size_kv(endless);
+  EXPECT_EQ(sizes->max_model_len, 1 << 18);
+  EXPECT_NE(sizes->notes[0].find("more with --max-model-len"), std::string::npos);
+  endless.max_model_len = 1'000'000;
+  EXPECT_EQ(size_kv(endless)->max_model_len, 1'000'000);
+}
+
+TEST(BlockSize, IsAPowerOfTwoThatAttentionPartitionsHold) {
+  for (const int size : {16, 32, 64, 128, 256, 512}) EXPECT_TRUE(check_block_size(size).ok());
+  for (const int size : {-16, 0, 8, 17, 24, 48, 1024}) EXPECT_EQ(check_block_size(size).code(), StatusCode::kUsage);
+}
+
+TEST(StepTimeout, FollowsTheModelsSizeAndIsNeverShort) {
+  model::LlamaConfig config;
+  config.hidden_size = 64;
+  config.layers = 2;
+  config.heads = 2;
+  config.kv_heads = 2;
+  config.head_dim = 32;
+  config.intermediate_size = 128;
+  config.vocab_size = 1000;
+  EXPECT_EQ(step_timeout(config, 512, false), std::chrono::minutes(2));
+  config.hidden_size = 8192;
+  config.layers = 80;
+  config.heads = 64;
+  config.kv_heads = 8;
+  config.head_dim = 128;
+  config.intermediate_size = 28672;
+  config.vocab_size = 128256;
+  EXPECT_GT(step_timeout(config, 512, false), std::chrono::hours(9));  // 70 G multiply-adds a row at 1 G/s
+  EXPECT_GT(step_timeout(config, 512, true), step_timeout(config, 512, false));
+  EXPECT_GT(step_timeout(config, 512, false), step_timeout(config, 64, false));
+}
+
+}  // namespace
+}  // namespace herd::shard

@@ -82,6 +82,11 @@ def chat(checks, server):
                  (len(chunks), usage))
     chunks = list(create(model="demo_model", messages=HELLO, temperature=0, stream=True,
                          stream_options={"include_usage": True}))
+    so_far = list(create(model="demo_model", messages=HELLO, temperature=0, stream=True, stream_options={
+        "include_usage": True, "continuous_usage_stats": True}))
+    counts = [chunk.usage.completion_tokens if chunk.usage else None for chunk in so_far]
+    checks.equal("stream_options.continuous_usage_stats", [counts[0] or 0, *counts[1:]],
+                 [*range(usage.completion_tokens + 1), usage.completion_tokens])
     checks.check("stream_options.include_usage", chunks[-1].choices == []
                  and chunks[-1].usage.completion_tokens == usage.completion_tokens
                  and all(c.usage is None for c in chunks[:-1]), chunks[-1])
@@ -226,6 +231,9 @@ def extra_fields(checks, server):
     checks.check("min_tokens", len(longer.token_ids) >= 30, longer)
     endless = asked(prompt=chat_ids, max_tokens=40, temperature=0, ignore_eos=True)
     checks.equal("ignore_eos", endless.finish_reason, "length")
+    shown = asked(temperature=0, ignore_eos=True, stop=["the "], include_stop_str_in_output=True, max_tokens=60)
+    checks.check("include_stop_str_in_output", shown.finish_reason == "stop" and shown.text.endswith("the ")
+                 and shown.stop_reason == "the ", shown)
     refusal(checks, "priority without the policy", openai.BadRequestError, lambda: asked(priority=3), 400, "priority")
     refusal(checks, "an unknown field", openai.BadRequestError, lambda: asked(no_such_field=3), 400, "no_such_field")
 
@@ -432,6 +440,18 @@ def origins(checks, folder):
         checks.check("no origin, no CORS", "access-control-allow-origin" not in answer.headers, answer.headers)
 
 
+def names(checks, folder):
+    with Server(HERD, "--served-model-name", "first", "second", folder=folder, checks=checks) as server:
+        client = client_of(server)
+        checks.equal("two names: both are listed", [model.id for model in client.models.list()], ["first", "second"])
+        asked = {"prompt": FRANCE, "temperature": 0, "max_tokens": 4}
+        one, two = (client.completions.create(model=name, **asked) for name in ("first", "second"))
+        checks.check("two names: one model, the name that was asked for", (one.model, two.model) == ("first", "second")
+                     and one.choices[0].text == two.choices[0].text, (one, two))
+        refusal(checks, "two names: the folder's is none of them", openai.NotFoundError,
+                lambda: client.completions.create(model="demo_model", **asked), 404, None, "model_not_found")
+
+
 def tls(checks, folder):
     if not shutil.which("openssl") or not shutil.which("curl"):
         checks.skip("TLS", "openssl or curl is not installed")
@@ -477,7 +497,7 @@ def main():
                              asynchronous):
                 part(function, server)
             part(curl, server, Path(folder))
-        for function in (keys, overload, origins, tls):
+        for function in (keys, overload, origins, names, tls):
             part(function, folder)
     return checks.finish()
 

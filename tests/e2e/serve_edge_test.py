@@ -103,7 +103,8 @@ def accepted(checks, server):
         checks.check(f"accepted: {name}", answer.status == 200, answer)
     answer = server.post(CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}],
                                 "max_tokens": 1, "tools": [], "tool_choice": "none",
-                                "response_format": {"type": "text"}, "parallel_tool_calls": True, "modalities": ["text"]})
+                                "response_format": {"type": "text"}, "parallel_tool_calls": True,
+                                "modalities": ["text"]})
     checks.check("accepted: neutral fields of chat", answer.status == 200, answer)
     answer = server.post(COMPLETION, BASE[COMPLETION], {"Content-Type": "Application/JSON ; charset=utf-8"})
     checks.check("accepted: another spelling of the type", answer.status == 200, answer)
@@ -262,6 +263,29 @@ def signals(checks, folder):
     unfinished(checks, "stop", end, 503)
 
 
+def queue(checks, folder):
+    """One sequence at a time: the others wait, hear that somebody is there, and survive the drain."""
+    one = {"prompt": "Once upon a time", "max_tokens": 700, "ignore_eos": True}
+    server = Server(HERD, "--max-num-seqs", "1", "--keep-alive-interval", "0.1", "--scheduling-policy", "priority",
+                    folder=folder)
+    first = Streaming(server, one)
+    checks.check("queue: the first stream has begun", first.begun.wait(30))
+    others = [Streaming(server, {**one, "priority": priority}) for priority in (5, 3, 1)]
+    checks.check("queue: the others wait", wait_until(lambda: server.get("/load").json()["server_load"] == 4),
+                 server.get("/load").body)
+    late = server.stream(COMPLETION, {**one, "stream": True}, {"X-Request-Timeout": "0.3"})
+    refused = late.status in (408, 503) if isinstance(late, Answer) else error_events(late) and not late.whole
+    checks.check("queue: a deadline while waiting", refused, late)
+    server.signal(signal.SIGTERM)
+    ends = [stream.wait() for stream in (first, *others)]
+    checks.check("queue: SIGTERM lets those end that wait", all(
+        isinstance(end, StreamEnd) and end.whole and len(end.events) == 701 for end in ends),
+                 [end if isinstance(end, Answer) else len(end.events) for end in ends])
+    checks.check("queue: comments while waiting", all(end.comments > 0 for end in ends[1:]),
+                 [end.comments for end in ends])
+    checks.equal("queue: exit code", server.wait(), 0)
+
+
 def answers(server):
     try:
         return server.get("/health").status == 200
@@ -375,7 +399,7 @@ def main():
             for function in (routes, refused_bodies, accepted, time_limits, clients_that_leave):
                 part(function, server)
             part(not_started, folder, server)
-        for function in (keys, signals, service_manager, logs):
+        for function in (keys, signals, queue, service_manager, logs):
             part(function, folder)
     return checks.finish()
 

@@ -182,8 +182,9 @@ def main():
                 for streamed in (False, True):
                     compare(checks, server, f"{'streamed' if streamed else 'whole'}, {threads} at once", wanted,
                             shuffled, threads, lambda _, streamed=streamed: streamed)
-        for flags in (["-tp", "2"], ["--max-num-batched-tokens", "64", "--max-num-seqs", "16"], ["-dp", "2"],
-                      ["--no-enable-prefix-caching", "--block-size", "64"]):
+        # 130 blocks hold one whole context and hardly more: sequences are preempted and computed again.
+        for flags in (["-tp", "2"], ["--max-num-batched-tokens", "64", "--max-num-seqs", "16"],
+                      ["-dp", "2", "--num-blocks", "130"], ["--no-enable-prefix-caching", "--block-size", "64"]):
             with Server(HERD, *flags, folder=folder, checks=checks) as server:
                 compare(checks, server, f"{' '.join(flags)}, 64 at once", wanted, shuffled, 64, half.get)
     return checks.finish()

@@ -100,6 +100,7 @@ def parse_event(raw):
 class StreamEnd:
     """What a stream came to."""
     events: list = field(default_factory=list)
+    comments: int = 0
     whole: bool = False  # the body's end was announced, not just the connection's
 
 
@@ -229,8 +230,8 @@ class Server:
         return self.request("POST", path, body, headers, connection)
 
     def stream(self, path, body, headers=None, on_event=None):
-        """All events of a streamed answer, as StreamEnd; an Answer when it is refused. Comments are left out. on_event
-        sees each event as it comes."""
+        """All events of a streamed answer, as StreamEnd; an Answer when it is refused. Comments are only counted.
+        on_event sees each event as it comes."""
         connection = self.connect()
         try:
             answer = self._begin(connection, "POST", path, body, headers)
@@ -243,6 +244,7 @@ class Server:
                     *whole, waiting = waiting.split(b"\n\n")
                     for raw in whole:
                         if raw.startswith(b":"):
+                            end.comments += 1
                             continue
                         end.events.append(parse_event(raw))
                         if on_event:

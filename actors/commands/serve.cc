@@ -285,7 +285,7 @@ class Server {
                    {{"reason", kept.error().message()}});
       }
     }
-    event_ids_ = std::make_unique<access::EventIdCodec>(key, /*LATER engine_->fingerprint() +*/ "/" + names().front());
+    event_ids_ = std::make_unique<access::EventIdCodec>(key, engine_->fingerprint() + "/" + names().front());
     return {};
   }
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 
-from serve_process import DEMO_MODEL, Checks, Server, TestFolder, metrics
+from serve_process import DEMO_MODEL, Checks, Server, TestFolder
 
 HERD = sys.argv[1]
 BOOK = " ".join(f"The sum of {a} and {b} is {a + b}. Once upon a time there was a fox who had {a} friends."
@@ -79,7 +79,7 @@ def main():
         rows = result["benchmarks"]
         checks.check("every row has its speeds", rows and all(row["tg_throughput"]["mean"] > 0 for row in rows),
                      rows[:1])
-        found = metrics(server.get("/metrics").body.decode())
+        found = server.metrics()
         success = sum(value for (name, labels), value in found.items() if name == "vllm:request_success_total")
         aborted = sum(value for (name, labels), value in found.items() if name == "vllm:request_success_total"
                       and ("finished_reason", "abort") in labels)

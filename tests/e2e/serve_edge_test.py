@@ -64,10 +64,10 @@ def refused_bodies(checks, server):
     checks.check(f"{len(ROWS) + len(RAW)} rows are at least 60", len(ROWS) + len(RAW) >= 60)
     answer = server.post(COMPLETION, BASE[COMPLETION])
     checks.check("after all of it: an answer", answer.status == 200 and answer.json()["choices"][0]["text"], answer)
-    found = metrics(server.get("/metrics").body.decode())
+    found = server.metrics()
     checks.check("after all of it: /metrics parses", len(found) > 50, len(found))
     checks.check("after all of it: nothing runs, nothing waits",
-                 server.get("/load").json()["server_load"] == 0, server.get("/load").body)
+                 wait_until(lambda: server.open_requests() == 0), server.open_requests())
     # A refused body may have been read (2 MiB) and parsed: what it took is given back, or kept once for the next.
     grown = server.rss_bytes() - before
     checks.check("after all of it: memory grew by less than 64 MiB", grown < 64 << 20, f"{grown >> 20} MiB")
@@ -271,8 +271,7 @@ def queue(checks, folder):
     first = Streaming(server, one)
     checks.check("queue: the first stream has begun", first.begun.wait(30))
     others = [Streaming(server, {**one, "priority": priority}) for priority in (5, 3, 1)]
-    checks.check("queue: the others wait", wait_until(lambda: server.get("/load").json()["server_load"] == 4),
-                 server.get("/load").body)
+    checks.check("queue: others wait", wait_until(lambda: server.open_requests() > 1), server.open_requests())
     late = server.stream(COMPLETION, {**one, "stream": True}, {"X-Request-Timeout": "0.3"})
     refused = late.status in (408, 503) if isinstance(late, Answer) else error_events(late) and not late.whole
     checks.check("queue: a deadline while waiting", refused, late)
@@ -311,8 +310,8 @@ def time_limits(checks, server):
     checks.check("X-Request-Timeout: 408", answer.status == 408 and answer.error().get("code") == 408, answer)
     end = server.stream(COMPLETION, {**LONG, "stream": True}, {"X-Request-Timeout": "0.3"})
     unfinished(checks, "X-Request-Timeout of a stream", end, 408)
-    freed = wait_until(lambda: server.get("/load").json()["running"] == 0)
-    checks.check("X-Request-Timeout: nothing runs on", freed, server.get("/load").body)
+    freed = wait_until(lambda: server.open_requests() == 0)
+    checks.check("X-Request-Timeout: nothing runs on", freed, server.open_requests())
     for value in ("0", "-1", "soon", "nan", "inf", "1e999", "", "1 2"):
         answer = server.post(COMPLETION, BASE[COMPLETION], {"X-Request-Timeout": value})
         checks.check(f"X-Request-Timeout: {value!r}: 400", answer.status == 400
@@ -330,14 +329,14 @@ def clients_that_leave(checks, server):
                            {"Content-Type": "application/json"})
         connection.getresponse().read1(100)
         connection.close()
-    gone = wait_until(lambda: server.get("/load").json()["server_load"] == 0)
-    checks.check("clients that leave: nothing runs on", gone, server.get("/load").body)
+    gone = wait_until(lambda: server.open_requests() == 0)
+    checks.check("clients that leave: nothing runs on", gone, server.open_requests())
     checks.check("clients that leave: no block is held", wait_until(lambda: blocks_in_use(server) == before),
                  blocks_in_use(server))
 
 
 def blocks_in_use(server):
-    found = metrics(server.get("/metrics").body.decode())
+    found = server.metrics()
     return sum(value for (name, _), value in found.items() if name == "vllm:kv_cache_usage_perc")
 
 

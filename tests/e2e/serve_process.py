@@ -189,6 +189,14 @@ class Server:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
 
+    def metrics(self):
+        return metrics(self.get("/metrics").body.decode())
+
+    def open_requests(self):
+        """Sequences that run, in the metrics of this moment, and whatever waits for its turn."""
+        names = ("vllm:num_requests_running", "vllm:num_requests_waiting", "herd_gateway_waiting_requests")
+        return sum(value for (name, _), value in self.metrics().items() if name in names)
+
     # --- HTTP ---
 
     def connect(self, timeout_s=ANSWER_S):

@@ -12,9 +12,9 @@
 #include <memory>
 #include <optional>
 
-#include <CLI/CLI.hpp>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include "actors/commands/command_line.h"
 #include "actors/load/data_set_json.h"
@@ -123,12 +123,14 @@ Expected<std::string> api_key(const ServeFlags& flags) {
 
 Expected<load::ClientOptions> client_options(const ServeFlags& flags) {
   load::ClientOptions options;
-  auto target = load::parse_base_url(
-      flags.base_url.empty() ? "http://" + flags.host + ":" + std::to_string(flags.port) : flags.base_url);
+  auto target = load::parse_base_url(flags.base_url.empty() ? "http://" + flags.host + ":" + std::to_string(flags.port)
+                                                            : flags.base_url);
   if (!target) return fail(target.error());
   options.target = std::move(*target);
   options.chat = flags.body.chat;
-  options.endpoint = !flags.endpoint.empty() ? flags.endpoint : options.chat ? "/v1/chat/completions" : "/v1/completions";
+  options.endpoint = !flags.endpoint.empty() ? flags.endpoint
+                     : options.chat          ? "/v1/chat/completions"
+                                             : "/v1/completions";
   if (!options.endpoint.starts_with('/')) return fail(usage_error("--endpoint must begin with '/'"));
   options.insecure = flags.insecure;
   options.connect_timeout_s = flags.connect_timeout_s;
@@ -157,7 +159,8 @@ Expected<std::vector<load::PlannedRequest>> random_prompts(const ServeFlags& fla
   if (!options.chat && prompts.vocab_size == 0) prompts.alphabet = load::server_alphabet(options, model);
   if (prompts.alphabet.size() < 2) prompts.alphabet.clear();
   const bool ids = !prompts.alphabet.empty() || prompts.vocab_size > 0;
-  note(flags, ids ? "random prompts of token ids" : "random prompts of words, about a token each; the server counts them");
+  note(flags,
+       ids ? "random prompts of token ids" : "random prompts of words, about a token each; the server counts them");
   return load::random_requests(flags.num_prompts, prompts);
 }
 
@@ -188,7 +191,8 @@ Expected<std::vector<load::PlannedRequest>> file_prompts(const ServeFlags& flags
 // A bar on a terminal; a line every ten seconds elsewhere.
 class Watcher {
  public:
-  explicit Watcher(const ServeFlags& flags) : quiet_(flags.quiet), terminal_(isatty(STDERR_FILENO) == 1), bar_("requests") {}
+  explicit Watcher(const ServeFlags& flags)
+      : quiet_(flags.quiet), terminal_(isatty(STDERR_FILENO) == 1), bar_("requests") {}
 
   void show(const load::Progress& progress) {
     if (quiet_) return;
@@ -238,8 +242,8 @@ Status save(const ServeFlags& flags, const load::ResultFacts& facts, const load:
     std::filesystem::create_directories(flags.result_dir, error);
     path = std::filesystem::path(flags.result_dir) / path;
   }
-  const bool continues = flags.append_result && std::filesystem::exists(path, error) &&
-                         std::filesystem::file_size(path, error) > 0;
+  const bool continues =
+      flags.append_result && std::filesystem::exists(path, error) && std::filesystem::file_size(path, error) > 0;
   std::ofstream file(path, flags.append_result ? std::ios::app : std::ios::trunc);
   file << (continues ? "\n" : "") << load::result_json(report, facts, flags.save_detailed ? &run.records : nullptr);
   file.close();
@@ -326,26 +330,34 @@ int bench_serve(const ServeFlags& flags) {
 
 void add_target_flags(CLI::App& app, ServeFlags& flags) {
   const std::string group = "Endpoint";
-  app.add_option("--backend", flags.backend, "openai (/v1/completions; also vllm) or openai-chat (/v1/chat/completions)")
-      ->check(CLI::IsMember({"openai", "vllm", "openai-chat"}))->group(group);
-  app.add_option("--base-url", flags.base_url, "http://HOST:PORT or https://… (default: --host and --port)")->group(group);
+  app.add_option("--backend", flags.backend,
+                 "openai (/v1/completions; also vllm) or openai-chat (/v1/chat/completions)")
+      ->check(CLI::IsMember({"openai", "vllm", "openai-chat"}))
+      ->group(group);
+  app.add_option("--base-url", flags.base_url, "http://HOST:PORT or https://… (default: --host and --port)")
+      ->group(group);
   app.add_option("--host", flags.host, "Host (default 127.0.0.1)")->group(group);
   app.add_option("--port", flags.port, "Port (default 8000)")->check(CLI::Range(1, 65535))->group(group);
   app.add_option("--endpoint", flags.endpoint, "Path (default: the backend's)")->group(group);
   app.add_option("--model", flags.model, "Model name in requests (default: the first of /v1/models)")->group(group);
   app.add_option("--header", flags.headers, "KEY=VALUE …: headers of every request")->group(group);
-  app.add_option("--api-key-file", flags.api_key_file, "First line: the bearer token (default: OPENAI_API_KEY)")->group(group);
+  app.add_option("--api-key-file", flags.api_key_file, "First line: the bearer token (default: OPENAI_API_KEY)")
+      ->group(group);
   app.add_flag("--insecure", flags.insecure, "https: accept any certificate")->group(group);
   app.add_option("--connect-timeout", flags.connect_timeout_s, "Seconds to connect (default 10)")->group(group);
-  app.add_option("--request-timeout", flags.request_timeout_s, "Seconds a request may take (default 21600)")->group(group);
+  app.add_option("--request-timeout", flags.request_timeout_s, "Seconds a request may take (default 21600)")
+      ->group(group);
   app.add_option("--ready-check-timeout-sec", flags.ready_check_timeout_s, "Wait so long for the server")
-      ->check(CLI::Range(0, 86400))->group(group);
+      ->check(CLI::Range(0, 86400))
+      ->group(group);
 }
 
 void add_prompt_flags(CLI::App& app, ServeFlags& flags) {
   const std::string group = "Prompts";
-  app.add_option("--dataset-name", flags.dataset, "random (default), custom (JSON lines: prompt, output_tokens) or sharegpt")
-      ->check(CLI::IsMember({"random", "custom", "sharegpt"}))->group(group);
+  app.add_option("--dataset-name", flags.dataset,
+                 "random (default), custom (JSON lines: prompt, output_tokens) or sharegpt")
+      ->check(CLI::IsMember({"random", "custom", "sharegpt"}))
+      ->group(group);
   app.add_option("--dataset-path", flags.dataset_path, "File of custom or sharegpt")->group(group);
   app.add_option("--num-prompts", flags.num_prompts, "Requests (default 1000)")->group(group);
   app.add_option("--seed", flags.seed, "Same seed, same plan (default 0)")->group(group);
@@ -355,23 +367,35 @@ void add_prompt_flags(CLI::App& app, ServeFlags& flags) {
   app.add_option("--random-output-len", flags.random.output_len, "Tokens (default 128)")->group(group);
   app.add_option("--random-range-ratio", flags.random.range_ratio, "Lengths vary by this share, [0, 1)")->group(group);
   app.add_option("--random-prefix-len", flags.random.prefix_len, "Tokens that all prompts share")->group(group);
-  app.add_option("--random-vocab-size", flags.random.vocab_size, "Ids below this (default: of plain words, by /tokenize)")
-      ->check(CLI::Range(0, 1 << 30))->group(group);
-  app.add_option("--custom-output-len", flags.custom_output_len, "Where a record names none (default 256)")->group(group);
-  app.add_option("--sharegpt-output-len", flags.sharegpt_output_len, "Default: the recorded reply's length")->group(group);
-  app.add_option("--tokenizer", flags.tokenizer, "tokenizer.json or its folder: counts the tokens of a data set")->group(group);
+  app.add_option("--random-vocab-size", flags.random.vocab_size,
+                 "Ids below this (default: of plain words, by /tokenize)")
+      ->check(CLI::Range(0, 1 << 30))
+      ->group(group);
+  app.add_option("--custom-output-len", flags.custom_output_len, "Where a record names none (default 256)")
+      ->group(group);
+  app.add_option("--sharegpt-output-len", flags.sharegpt_output_len, "Default: the recorded reply's length")
+      ->group(group);
+  app.add_option("--tokenizer", flags.tokenizer, "tokenizer.json or its folder: counts the tokens of a data set")
+      ->group(group);
   app.add_flag("--no-oversample", flags.no_oversample, "A small data set makes fewer requests")->group(group);
   app.add_flag("--disable-shuffle", flags.disable_shuffle, "Keep the file's order")->group(group);
-  app.add_option("--num-warmups", flags.num_warmups, "Requests sent before the run")->check(CLI::Range(0, 100000))->group(group);
+  app.add_option("--num-warmups", flags.num_warmups, "Requests sent before the run")
+      ->check(CLI::Range(0, 100000))
+      ->group(group);
 }
 
 void add_traffic_flags(CLI::App& app, ServeFlags& flags) {
   const std::string group = "Traffic";
-  app.add_option("--request-rate", flags.arrivals.request_rate, "Requests a second (default inf: all at once)")->group(group);
-  app.add_option("--burstiness", flags.arrivals.burstiness, "1 (default) Poisson, below burstier, above evener")->group(group);
-  app.add_option("--max-concurrency", flags.max_concurrency, "Requests under way at most")->check(CLI::PositiveNumber)->group(group);
+  app.add_option("--request-rate", flags.arrivals.request_rate, "Requests a second (default inf: all at once)")
+      ->group(group);
+  app.add_option("--burstiness", flags.arrivals.burstiness, "1 (default) Poisson, below burstier, above evener")
+      ->group(group);
+  app.add_option("--max-concurrency", flags.max_concurrency, "Requests under way at most")
+      ->check(CLI::PositiveNumber)
+      ->group(group);
   app.add_option("--ramp-up-strategy", flags.ramp_up, "linear or exponential, instead of --request-rate")
-      ->check(CLI::IsMember({"linear", "exponential"}))->group(group);
+      ->check(CLI::IsMember({"linear", "exponential"}))
+      ->group(group);
   app.add_option("--ramp-up-start-rps", flags.arrivals.ramp_up_start_rps, "First rate")->group(group);
   app.add_option("--ramp-up-end-rps", flags.arrivals.ramp_up_end_rps, "Last rate")->group(group);
 

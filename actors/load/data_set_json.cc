@@ -1,5 +1,6 @@
 #include "actors/load/data_set_json.h"
 
+#include <filesystem>
 #include <fstream>
 
 #include <boost/json.hpp>
@@ -19,6 +20,12 @@ constexpr std::uint32_t kSumTokensMax = 2048;
 std::uint32_t tokens_of(const DataSetOptions& options, const std::string& text) {
   if (options.count_tokens) return options.count_tokens(text);
   return static_cast<std::uint32_t>((text.size() + 3) / 4);
+}
+
+Status check_readable(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return missing(path + ": a folder, not a file");
+  return std::ifstream(path).is_open() ? Status{} : missing(path + ": cannot be read");
 }
 
 Expected<json::object> parse_record(const std::string& text, const std::string& where) {
@@ -58,14 +65,14 @@ class ArrayReader {
  public:
   explicit ArrayReader(const std::string& path) : path_(path), file_(path, std::ios::binary) {}
 
-  [[nodiscard]] bool is_open() const { return file_.is_open(); }
   // True with the next element's text; false at the end of the array. kBadInput.
   Expected<bool> next(std::string& element);
 
  private:
-  int get_visible() {  // the next byte that is not white space
-    int byte = file_.get();
-    while (byte == ' ' || byte == '\n' || byte == '\r' || byte == '\t') byte = file_.get();
+  int get() { return file_.rdbuf()->sbumpc(); }  // below 0 at the end
+  int get_visible() {                            // the next byte that is not white space
+    int byte = get();
+    while (byte == ' ' || byte == '\n' || byte == '\r' || byte == '\t') byte = get();
     return byte;
   }
   [[nodiscard]] Status broken(const char* what) const { return bad_input(path_ + ": " + what); }
@@ -100,7 +107,7 @@ Status ArrayReader::read_element(int first, std::string& element) {
   int depth = 0;
   bool in_string = false;
   bool escaped = false;
-  for (int byte = first;; byte = file_.get()) {
+  for (int byte = first;; byte = get()) {
     if (byte < 0) return broken("ends inside a conversation");
     if (element.size() == kRecordBytesMax) return bad_input(too_long(path_ + ": a conversation"));
     element.push_back(static_cast<char>(byte));
@@ -142,16 +149,16 @@ bool sharegpt_request(const DataSetOptions& options, const json::object& record,
 }  // namespace
 
 Expected<std::vector<PlannedRequest>> read_custom(const DataSetOptions& options) {
+  if (Status status = check_readable(options.path); !status.ok()) return fail(status);
   std::ifstream file(options.path, std::ios::binary);
-  if (!file.is_open()) return fail(missing(options.path + ": cannot be read"));
   std::vector<PlannedRequest> requests;
   std::string line;
   for (std::size_t number = 1;; ++number) {
     line.clear();
-    int byte = file.get();
+    int byte = file.rdbuf()->sbumpc();
     if (byte < 0) break;
     const std::string where = options.path + ":" + std::to_string(number);
-    for (; byte >= 0 && byte != '\n'; byte = file.get()) {
+    for (; byte >= 0 && byte != '\n'; byte = file.rdbuf()->sbumpc()) {
       if (line.size() == kRecordBytesMax) return fail(bad_input(too_long(where)));
       line.push_back(static_cast<char>(byte));
     }
@@ -164,14 +171,13 @@ Expected<std::vector<PlannedRequest>> read_custom(const DataSetOptions& options)
     if (!request) return fail(request.error());
     requests.push_back(std::move(*request));
   }
-  if (file.bad() || (requests.empty() && !file.eof())) return fail(missing(options.path + ": cannot be read"));
   if (requests.empty()) return fail(bad_input(options.path + ": holds no prompt"));
   return requests;
 }
 
 Expected<std::vector<PlannedRequest>> read_sharegpt(const DataSetOptions& options) {
+  if (Status status = check_readable(options.path); !status.ok()) return fail(status);
   ArrayReader reader(options.path);
-  if (!reader.is_open()) return fail(missing(options.path + ": cannot be read"));
   std::vector<PlannedRequest> requests;
   std::string element;
   for (std::size_t number = 1;; ++number) {

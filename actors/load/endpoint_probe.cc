@@ -19,13 +19,14 @@ constexpr std::chrono::milliseconds kProbeInterval{200};
 Expected<std::string> find_model(ClientOptions options, const std::string& wanted, double wait_s,
                                  const std::function<bool()>& stop) {
   options.request_timeout_s = std::min(options.request_timeout_s, kProbeTimeoutS);
-  const Clock::time_point deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(wait_s));
+  const Clock::time_point deadline =
+      Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(wait_s));
   auto answer = fetch(options, "/v1/models", "");
   while ((!answer || answer->status != 200) && Clock::now() < deadline && !(stop && stop())) {
     std::this_thread::sleep_for(kProbeInterval);
     answer = fetch(options, "/v1/models", "");
   }
-  if (!answer) return fail(missing(answer.error().message() + "; is the server running?"));
+  if (!answer) return fail(answer.error());
   if (!wanted.empty()) return wanted;  // some servers have no /v1/models
   const std::string where = options.target.url() + "/v1/models";
   if (answer->status != 200)

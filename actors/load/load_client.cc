@@ -39,7 +39,9 @@ constexpr std::uint64_t kStreamBytesMax = std::uint64_t{4} << 30;
 constexpr std::size_t kReadBytes = 16 * 1024;
 constexpr std::chrono::milliseconds kTick{50};
 
-Clock::duration seconds(double s) { return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(s)); }
+Clock::duration seconds(double s) {
+  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(s));
+}
 
 // One TCP connection, in TLS or not. Resource.
 struct Connection {
@@ -60,7 +62,7 @@ struct Connection {
 
 struct Sent {
   beast::error_code error;
-  bool answered = false;    // the head of an answer is there
+  bool answered = false;  // the head of an answer is there
   bool reusable = false;
 };
 
@@ -71,7 +73,9 @@ struct Sink {
 };
 
 Status broken_connection(const ClientOptions& options, const beast::error_code& error) {
-  const std::string what = error == beast::error::timeout ? "no answer in time" : error.message();
+  std::string what = error == beast::error::timeout ? "no answer in time" : error.message();
+  if (error == asio::error::connection_refused) what += "; is the server running?";
+  if (error.category() == asio::error::get_ssl_category()) what += "; --insecure accepts any certificate";
   return missing("cannot reach " + options.target.url() + ": " + what);
 }
 
@@ -99,7 +103,8 @@ class Wire {
   Request request(const std::string& path, std::string body) const {
     Request request(body.empty() ? http::verb::get : http::verb::post, options_.target.base_path + path, 11);
     const std::string& host = options_.target.host;
-    request.set(http::field::host, (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + options_.target.port);
+    request.set(http::field::host,
+                (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + options_.target.port);
     request.set(http::field::user_agent, "herd-bench");
     request.set(http::field::accept, body.empty() ? "application/json" : "text/event-stream, application/json");
     if (!body.empty()) request.set(http::field::content_type, "application/json");
@@ -126,7 +131,8 @@ class Wire {
     co_return handshake;
   }
 
-  asio::awaitable<Sent> exchange(Connection& connection, Request& request, const Sink& sink, Clock::time_point deadline) {
+  asio::awaitable<Sent> exchange(Connection& connection, Request& request, const Sink& sink,
+                                 Clock::time_point deadline) {
     connection.tcp_layer().expires_at(deadline);
     if (connection.secure) co_return co_await exchange_on(*connection.secure, connection, request, sink);
     co_return co_await exchange_on(*connection.plain, connection, request, sink);
@@ -192,7 +198,14 @@ class Runner {
  public:
   Runner(const ClientOptions& options, const std::vector<PlannedRequest>& plan, const BodyWriter& bodies,
          const LoadHooks& hooks)
-      : options_(options), plan_(plan), bodies_(bodies), hooks_(hooks), io_(1), wire_(options), arrivals_(io_), ticks_(io_) {
+      : options_(options),
+        plan_(plan),
+        bodies_(bodies),
+        hooks_(hooks),
+        io_(1),
+        wire_(options),
+        arrivals_(io_),
+        ticks_(io_) {
     run_.records.resize(plan.size());
   }
 
@@ -219,7 +232,7 @@ class Runner {
   Clock::time_point begin_;
   LoadRun run_;
   Progress progress_;
-  std::deque<std::size_t> waiting_;                      // arrived, held back by max_concurrency
+  std::deque<std::size_t> waiting_;  // arrived, held back by max_concurrency
   std::vector<std::unique_ptr<Connection>> idle_;
   std::unordered_set<Connection*> active_;
   bool stopped_ = false;
@@ -397,7 +410,8 @@ Expected<Answer> fetch(const ClientOptions& options, const std::string& path, co
   asio::co_spawn(io, all(), asio::detached);
   io.run();
   if (error) return fail(broken_connection(options, error));
-  if (answer.body.size() > kAnswerBytesMax) return fail(bad_input(options.target.url() + path + ": the answer is too long"));
+  if (answer.body.size() > kAnswerBytesMax)
+    return fail(bad_input(options.target.url() + path + ": the answer is too long"));
   return answer;
 }
 

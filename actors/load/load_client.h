@@ -16,7 +16,7 @@ namespace herd::load {
 
 struct Target {
   bool tls = false;
-  std::string host = {};       // name or address; an IPv6 address without its brackets
+  std::string host = {};  // name or address; an IPv6 address without its brackets
   std::string port = {};
   std::string base_path = {};  // "" or "/prefix", without a final slash
 

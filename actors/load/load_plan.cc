@@ -105,7 +105,8 @@ Expected<std::vector<PlannedRequest>> random_requests(std::size_t requests, cons
     PlannedRequest request = prefix;
     request.output_tokens = static_cast<std::uint32_t>(lengths.between(output.low, output.high));
     request.prompt_tokens = static_cast<std::uint32_t>(prompts.prefix_len + input_tokens);
-    draw_prompt(prompts, LoadRandom(prompts.seed, RandomUse::kPrompts, static_cast<std::uint32_t>(i)), input_tokens, request);
+    draw_prompt(prompts, LoadRandom(prompts.seed, RandomUse::kPrompts, static_cast<std::uint32_t>(i)), input_tokens,
+                request);
     plan.push_back(std::move(request));
   }
   return plan;
@@ -128,17 +129,18 @@ void shuffle(std::vector<PlannedRequest>& requests, std::uint64_t seed) {
 
 const std::vector<std::string>& plain_words() {
   static const std::vector<std::string> kWords = {
-      "the",  "of",   "and",  "to",    "in",   "is",    "that",  "for",   "it",    "was",  "on",   "are",  "as",
-      "with", "his",  "they", "at",    "be",   "this",  "from",  "have",  "or",    "one",  "had",  "by",   "word",
-      "but",  "not",  "what", "all",   "were", "we",    "when",  "your",  "can",   "said", "there", "use", "an",
-      "each", "which", "she", "do",    "how",  "their", "if",    "will",  "up",    "other", "about", "out", "many",
-      "then", "them", "these", "so",   "some", "her",   "would", "make",  "like",  "him",  "into", "time", "has",
-      "look", "two",  "more", "write", "go",   "see",   "number", "no",   "way",   "could", "people", "my", "than",
-      "first", "water", "been", "call", "who", "oil",   "its",   "now",   "find",  "long", "down", "day",  "did",
-      "get",  "come", "made", "may",   "part", "over",  "new",   "sound", "take",  "only", "little", "work", "know",
-      "place", "year", "live", "me",   "back", "give",  "most",  "very",  "after", "thing", "our", "just", "name",
-      "good", "man",  "think", "say",  "great", "where", "help", "through", "much", "before", "line", "right", "too",
-      "mean", "old",  "any",  "same",  "tell", "boy",   "follow", "came", "want",  "show", "also", "around", "form"};
+      "the",   "of",    "and",   "to",     "in",      "is",     "that",   "for",   "it",    "was",    "on",    "are",
+      "as",    "with",  "his",   "they",   "at",      "be",     "this",   "from",  "have",  "or",     "one",   "had",
+      "by",    "word",  "but",   "not",    "what",    "all",    "were",   "we",    "when",  "your",   "can",   "said",
+      "there", "use",   "an",    "each",   "which",   "she",    "do",     "how",   "their", "if",     "will",  "up",
+      "other", "about", "out",   "many",   "then",    "them",   "these",  "so",    "some",  "her",    "would", "make",
+      "like",  "him",   "into",  "time",   "has",     "look",   "two",    "more",  "write", "go",     "see",   "number",
+      "no",    "way",   "could", "people", "my",      "than",   "first",  "water", "been",  "call",   "who",   "oil",
+      "its",   "now",   "find",  "long",   "down",    "day",    "did",    "get",   "come",  "made",   "may",   "part",
+      "over",  "new",   "sound", "take",   "only",    "little", "work",   "know",  "place", "year",   "live",  "me",
+      "back",  "give",  "most",  "very",   "after",   "thing",  "our",    "just",  "name",  "good",   "man",   "think",
+      "say",   "great", "where", "help",   "through", "much",   "before", "line",  "right", "too",    "mean",  "old",
+      "any",   "same",  "tell",  "boy",    "follow",  "came",   "want",   "show",  "also",  "around", "form"};
   return kWords;
 }
 

@@ -41,8 +41,8 @@ struct PlannedRequest {
 struct RandomPrompts {
   std::uint32_t input_len = 1024;  // tokens, prefix not included
   std::uint32_t output_len = 128;
-  std::uint32_t prefix_len = 0;    // tokens that all prompts share
-  double range_ratio = 0.0;        // lengths are drawn from [floor(len·(1-r)), ceil(len·(1+r))]; [0, 1)
+  std::uint32_t prefix_len = 0;  // tokens that all prompts share
+  double range_ratio = 0.0;      // lengths are drawn from [floor(len·(1-r)), ceil(len·(1+r))]; [0, 1)
   std::uint64_t seed = 0;
   // What prompts are made of: these ids, else ids of [0, vocab_size), else words (about a token each).
   std::vector<TokenId> alphabet = {};

@@ -17,11 +17,11 @@ class LoadRandom {
   LoadRandom(std::uint64_t seed, RandomUse use, std::uint32_t index = 0) : seed_(seed), use_(use), index_(index) {}
 
   [[nodiscard]] std::uint32_t word();
-  [[nodiscard]] double uniform();                                                    // (0, 1), 53 bits
-  [[nodiscard]] std::uint64_t below(std::uint64_t end);                              // [0, end), exact; end >= 1
-  [[nodiscard]] std::uint64_t between(std::uint64_t first, std::uint64_t last);      // [first, last]
-  [[nodiscard]] double normal();                                                     // mean 0, variance 1
-  [[nodiscard]] double gamma(double shape);                                          // mean shape, variance shape; shape > 0
+  [[nodiscard]] double uniform();                                                // (0, 1), 53 bits
+  [[nodiscard]] std::uint64_t below(std::uint64_t end);                          // [0, end), exact; end >= 1
+  [[nodiscard]] std::uint64_t between(std::uint64_t first, std::uint64_t last);  // [first, last]
+  [[nodiscard]] double normal();                                                 // mean 0, variance 1
+  [[nodiscard]] double gamma(double shape);  // mean shape, variance shape; shape > 0
 
  private:
   std::uint64_t seed_;

@@ -65,9 +65,13 @@ std::vector<double> chunks_by_second(const std::vector<const RequestRecord*>& co
 
 void count_others(const RequestRecord& record, LoadReport& report, std::vector<double>& refused_s) {
   switch (record.outcome) {
-    case Outcome::kCompleted: ++report.completed; break;
+    case Outcome::kCompleted:
+      ++report.completed;
+      break;
     case Outcome::kNotSent:
-    case Outcome::kUnfinished: ++report.unfinished; break;
+    case Outcome::kUnfinished:
+      ++report.unfinished;
+      break;
     case Outcome::kRefused:
       ++report.refused;
       if (record.retry_after_s >= 0.0) ++report.refused_with_retry_after;
@@ -115,9 +119,10 @@ Expected<Goodput> parse_goodput(const std::vector<std::string>& pairs) {
     const std::size_t colon = pair.find(':');
     const std::string name = pair.substr(0, colon);
     const auto value = colon == std::string::npos ? std::nullopt : number(std::string_view(pair).substr(colon + 1));
-    std::optional<double>* limit = name == "ttft" ? &goodput.ttft_ms
+    std::optional<double>* limit = name == "ttft"   ? &goodput.ttft_ms
                                    : name == "tpot" ? &goodput.tpot_ms
-                                   : name == "e2el" ? &goodput.e2el_ms : nullptr;
+                                   : name == "e2el" ? &goodput.e2el_ms
+                                                    : nullptr;
     if (limit == nullptr || !value || *value < 0.0)
       return fail(usage_error("--goodput takes ttft:MS, tpot:MS and e2el:MS, not \"" + pair + "\""));
     *limit = value;
@@ -131,7 +136,8 @@ Expected<std::vector<double>> parse_percentiles(const std::string& list) {
     const std::size_t comma = std::min(list.find(',', at), list.size());
     const auto value = number(std::string_view(list).substr(at, comma - at));
     if (!value || *value < 0.0 || *value > 100.0)
-      return fail(usage_error("--metric-percentiles takes numbers from 0 to 100 such as 50,90,99.9, not \"" + list + "\""));
+      return fail(
+          usage_error("--metric-percentiles takes numbers from 0 to 100 such as 50,90,99.9, not \"" + list + "\""));
     percents.push_back(*value);
     at = comma + 1;
   }

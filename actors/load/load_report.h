@@ -22,11 +22,11 @@ namespace herd::load {
 [[nodiscard]] double percentile(const std::vector<double>& sorted, double percent);
 
 struct Distribution {
-  std::vector<double> sorted;                           // s
+  std::vector<double> sorted;  // s
   double mean = 0.0;
   double median = 0.0;
   double std = 0.0;
-  std::vector<std::pair<double, double>> percentiles;   // percent, value
+  std::vector<std::pair<double, double>> percentiles;  // percent, value
 };
 
 [[nodiscard]] Distribution distribution(std::vector<double> values, const std::vector<double>& percents);
@@ -54,23 +54,23 @@ struct LoadReport {
   std::size_t failed = 0;
   std::size_t refused = 0;
   std::size_t refused_with_retry_after = 0;
-  std::size_t unfinished = 0;                  // under way or not sent when the run was ended
-  std::map<int, std::size_t> failed_by_status; // HTTP status; 0: no answer
+  std::size_t unfinished = 0;                   // under way or not sent when the run was ended
+  std::map<int, std::size_t> failed_by_status;  // HTTP status; 0: no answer
   std::uint64_t input_tokens = 0;
-  std::uint64_t cached_tokens = 0;             // of these, found in the prefix cache
+  std::uint64_t cached_tokens = 0;  // of these, found in the prefix cache
   std::uint64_t output_tokens = 0;
-  double request_throughput = 0.0;             // 1/s
+  double request_throughput = 0.0;  // 1/s
   double request_goodput = 0.0;
-  double output_throughput = 0.0;              // tokens/s
-  double total_token_throughput = 0.0;         // prompt + output tokens/s
-  double peak_output_tokens_per_s = 0.0;       // the best of the seconds counted from the first start; chunks
-  std::size_t peak_concurrent = 0;             // over [start, end) of completed requests
+  double output_throughput = 0.0;         // tokens/s
+  double total_token_throughput = 0.0;    // prompt + output tokens/s
+  double peak_output_tokens_per_s = 0.0;  // the best of the seconds counted from the first start; chunks
+  std::size_t peak_concurrent = 0;        // over [start, end) of completed requests
   std::vector<double> chunks_by_second;
   Distribution ttft, tpot, itl, e2el;
-  Distribution client_queue;                   // held back by --max-concurrency
+  Distribution client_queue;  // held back by --max-concurrency
   Distribution e2el_with_queue;
-  Distribution refused_answer;                 // sent → the refusal's last byte
-  std::vector<std::string> first_errors;       // of failed requests, at most 10
+  Distribution refused_answer;            // sent → the refusal's last byte
+  std::vector<std::string> first_errors;  // of failed requests, at most 10
 };
 
 [[nodiscard]] LoadReport make_report(const std::vector<RequestRecord>& records, double duration_s,

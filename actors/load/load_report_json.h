@@ -12,12 +12,12 @@
 namespace herd::load {
 
 struct ResultFacts {
-  std::string date;      // "20261121-071824"
-  std::string backend;   // "openai", "openai-chat"
-  std::string label;     // empty: null
+  std::string date;     // "20261121-071824"
+  std::string backend;  // "openai", "openai-chat"
+  std::string label;    // empty: null
   std::string model;
   std::size_t num_prompts = 0;
-  double request_rate = 0.0;        // infinite: "inf"
+  double request_rate = 0.0;  // infinite: "inf"
   double burstiness = 1.0;
   std::size_t max_concurrency = 0;  // 0: null
   bool goodput = false;

@@ -52,8 +52,7 @@ std::string bars(const std::vector<double>& values) {
   static const char* const kBars[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
   const double high = values.empty() ? 0.0 : *std::max_element(values.begin(), values.end());
   std::string text;
-  for (const double value : values)
-    text += kBars[high > 0.0 ? static_cast<int>(std::ceil(value / high * 8.0)) : 0];
+  for (const double value : values) text += kBars[high > 0.0 ? static_cast<int>(std::ceil(value / high * 8.0)) : 0];
   return text;
 }
 
@@ -85,23 +84,24 @@ std::string over_time(const LoadReport& report) {
     columns.push_back(sum / static_cast<double>(end - i));
   }
   char text[512];
-  std::snprintf(text, sizeof text, "%-14s %10s |%s| %zu s, highest %.0f tok/s\n", "tokens/s", "0 s", bars(columns).c_str(),
-                seconds.size(), *std::max_element(columns.begin(), columns.end()));
+  std::snprintf(text, sizeof text, "%-14s %10s |%s| %zu s, highest %.0f tok/s\n", "tokens/s", "0 s",
+                bars(columns).c_str(), seconds.size(), *std::max_element(columns.begin(), columns.end()));
   return text;
 }
 
 }  // namespace
 
 Expected<MetricChoice> MetricChoice::parse(const std::string& list) {
-  static const std::vector<std::string> kKnown = {"ttft", "tpot", "itl", "e2el", "client_queue_time",
-                                                  "e2el_including_client_queue"};
+  static const std::vector<std::string> kKnown = {
+      "ttft", "tpot", "itl", "e2el", "client_queue_time", "e2el_including_client_queue"};
   MetricChoice choice;
   choice.names.clear();
   for (std::size_t at = 0; at <= list.size();) {
     const std::size_t comma = std::min(list.find(',', at), list.size());
     const std::string name = list.substr(at, comma - at);
     if (std::find(kKnown.begin(), kKnown.end(), name) == kKnown.end())
-      return fail(usage_error("--percentile-metrics: \"" + name + "\" is none of ttft, tpot, itl, e2el, client_queue_time, "
+      return fail(usage_error("--percentile-metrics: \"" + name +
+                              "\" is none of ttft, tpot, itl, e2el, client_queue_time, "
                               "e2el_including_client_queue"));
     choice.names.push_back(name);
     at = comma + 1;

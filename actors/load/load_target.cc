@@ -13,7 +13,8 @@ std::string Target::url() const {
 
 Expected<Target> parse_base_url(const std::string& url) {
   const auto refuse = [&](const std::string& why) {
-    return fail(usage_error("--base-url must be such as http://127.0.0.1:8000, not \"" + url.substr(0, 200) + "\": " + why));
+    return fail(
+        usage_error("--base-url must be such as http://127.0.0.1:8000, not \"" + url.substr(0, 200) + "\": " + why));
   };
   Target target;
   std::string rest = url;
@@ -46,7 +47,8 @@ Expected<Target> parse_base_url(const std::string& url) {
     unsigned number = 0;
     const char* const end = target.port.data() + target.port.size();
     const auto [stop, error] = std::from_chars(target.port.data(), end, number);
-    if (error != std::errc{} || stop != end || number < 1 || number > 65535) return refuse("the port is no number from 1 to 65535");
+    if (error != std::errc{} || stop != end || number < 1 || number > 65535)
+      return refuse("the port is no number from 1 to 65535");
   }
   return target;
 }

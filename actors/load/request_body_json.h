@@ -9,7 +9,7 @@
 namespace herd::load {
 
 struct BodyOptions {
-  bool chat = false;   // /v1/chat/completions: the prompt is one user message
+  bool chat = false;  // /v1/chat/completions: the prompt is one user message
   std::string model = {};
   bool ignore_eos = false;
   std::optional<double> temperature = {};
@@ -33,9 +33,9 @@ class BodyWriter {
  private:
   BodyWriter() = default;
 
-  std::string shared_;           // {"model":…,"stream":true,…  without the closing brace
+  std::string shared_;  // {"model":…,"stream":true,…  without the closing brace
   bool chat_ = false;
-  bool writes_prompt_ = true;    // false: extra_body has its own
+  bool writes_prompt_ = true;  // false: extra_body has its own
   bool writes_max_tokens_ = true;
 };
 

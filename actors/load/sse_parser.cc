@@ -5,7 +5,8 @@
 namespace herd::load {
 
 Status SseParser::feed(std::string_view bytes, std::vector<SseEvent>& events) {
-  const Status too_long = bad_input("an event of the stream is longer than " + std::to_string(event_bytes_max_) + " bytes");
+  const Status too_long =
+      bad_input("an event of the stream is longer than " + std::to_string(event_bytes_max_) + " bytes");
   if (broken_) return too_long;
   while (!bytes.empty()) {
     if (skip_newline_) {

@@ -36,7 +36,7 @@ class SseParser {
   void on_field(std::string_view name, std::string_view value);
 
   std::size_t event_bytes_max_;
-  std::string line_;          // the part of a line that came so far
+  std::string line_;  // the part of a line that came so far
   std::string data_;
   std::string type_;
   std::string id_;

@@ -21,7 +21,8 @@ std::uint32_t count(const json::object& object, std::string_view key) {
   const json::value* value = object.if_contains(key);
   if (value == nullptr) return 0;
   if (value->is_int64() && value->as_int64() > 0)
-    return static_cast<std::uint32_t>(std::min<std::int64_t>(value->as_int64(), std::numeric_limits<std::uint32_t>::max()));
+    return static_cast<std::uint32_t>(
+        std::min<std::int64_t>(value->as_int64(), std::numeric_limits<std::uint32_t>::max()));
   return 0;
 }
 
@@ -132,7 +133,8 @@ std::vector<std::int32_t> tokenized_ids(std::string_view body) {
   std::vector<std::int32_t> ids;
   if (tokens == nullptr || !tokens->is_array()) return ids;
   for (const json::value& token : tokens->get_array()) {
-    if (!token.is_int64() || token.get_int64() < 0 || token.get_int64() > std::numeric_limits<std::int32_t>::max()) return {};
+    if (!token.is_int64() || token.get_int64() < 0 || token.get_int64() > std::numeric_limits<std::int32_t>::max())
+      return {};
     ids.push_back(static_cast<std::int32_t>(token.get_int64()));
   }
   std::sort(ids.begin(), ids.end());

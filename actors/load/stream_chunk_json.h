@@ -15,12 +15,12 @@ struct StreamChunk {
   // The chunk carries a token: /v1/completions any chunk with a choice (its text may be empty), chat one whose delta
   // has content, reasoning or tool calls. A chat delta of the role alone, or of nothing, carries none.
   bool has_token = false;
-  std::string text;         // of the first choice
+  std::string text;  // of the first choice
   bool has_usage = false;
   std::uint32_t prompt_tokens = 0;
   std::uint32_t completion_tokens = 0;
   std::uint32_t cached_tokens = 0;
-  std::string error;        // not empty: the server reports a failure in the middle of the stream
+  std::string error;  // not empty: the server reports a failure in the middle of the stream
 };
 
 // kBadInput when it is not a JSON object.

@@ -32,7 +32,7 @@ class StreamRecorder {
   RequestRecord& record_;
   bool chat_;
   bool keep_text_;
-  bool done_ = false;       // [DONE] came
+  bool done_ = false;  // [DONE] came
   bool decided_ = false;
   bool has_usage_ = false;
   double last_token_s_ = 0.0;

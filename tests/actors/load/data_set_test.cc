@@ -24,14 +24,16 @@ class DataSet : public testing::Test {
 };
 
 std::string conversation(const std::string& prompt, const std::string& reply) {
-  return R"({"id":"x","conversations":[{"from":"human","value":")" + prompt + R"("},{"from":"gpt","value":")" + reply + R"("}]})";
+  return R"({"id":"x","conversations":[{"from":"human","value":")" + prompt + R"("},{"from":"gpt","value":")" + reply +
+         R"("}]})";
 }
 
 std::string array(const std::string& inside) { return std::string("[").append(inside).append("]"); }
 
 TEST_F(DataSet, CustomIsAPromptALine) {
-  const auto requests = read_custom(file("{\"prompt\": \"What is this?\", \"output_tokens\": 7}\n\n  \r\n"
-                                         "{\"prompt\": \"a\\n\\u00e9\", \"output_tokens\": null, \"other\": [1]}"));
+  const auto requests =
+      read_custom(file("{\"prompt\": \"What is this?\", \"output_tokens\": 7}\n\n  \r\n"
+                       "{\"prompt\": \"a\\n\\u00e9\", \"output_tokens\": null, \"other\": [1]}"));
   ASSERT_TRUE(requests) << requests.error().message();
   ASSERT_EQ(requests->size(), 2U);
   EXPECT_EQ((*requests)[0].text, "What is this?");
@@ -67,8 +69,8 @@ TEST_F(DataSet, EmptyMissingAndTooManyAreSaid) {
 TEST_F(DataSet, AFolderIsNoDataSet) {
   DataSetOptions folder;
   folder.path = testing::TempDir();
-  EXPECT_FALSE(read_custom(folder));
-  EXPECT_FALSE(read_sharegpt(folder));
+  EXPECT_EQ(read_custom(folder).error().code(), StatusCode::kMissing);
+  EXPECT_EQ(read_sharegpt(folder).error().code(), StatusCode::kMissing);
 }
 
 TEST_F(DataSet, ALineWithoutEndIsRefused) {
@@ -80,14 +82,16 @@ TEST_F(DataSet, ALineWithoutEndIsRefused) {
 TEST_F(DataSet, ShareGptTakesTheFirstTwoTurns) {
   DataSetOptions options = file(
       "[ " + conversation("A question, with ] and } and \\\" and \\\\", "An answer of thirty-two bytes...") + " ,\n" +
-      R"({"conversations":[{"value":"only one turn here"}]},{"no":"turns"},{"conversations":[{"value":3},{"value":"b"}]},)" +
-      conversation("tiny", "An answer of thirty-two bytes...") + "," + conversation("A long enough question", "ok") + "," +
-      conversation(std::string(5000, 'a'), "An answer of thirty-two bytes...") + "," +
+      R"({"conversations":[{"value":"only one turn here"}]},{"no":"turns"},)" +
+      R"({"conversations":[{"value":3},{"value":"b"}]},)" +
+      conversation("tiny", "An answer of thirty-two bytes...") + "," + conversation("A long enough question", "ok") +
+      "," + conversation(std::string(5000, 'a'), "An answer of thirty-two bytes...") + "," +
       conversation("A long enough question", std::string(8200, 'b')) + "]\n");
   options.output_len = 0;
   const auto requests = read_sharegpt(options);
   ASSERT_TRUE(requests) << requests.error().message();
-  ASSERT_EQ(requests->size(), 1U) << "one turn, no turns, no text, 1 token in, 1 token out, 1250 in, 2050 out: left out";
+  ASSERT_EQ(requests->size(), 1U)
+      << "one turn, no turns, no text, 1 token in, 1 token out, 1250 in, 2050 out: left out";
   EXPECT_EQ(requests->front().text, "A question, with ] and } and \" and \\");
   EXPECT_EQ(requests->front().output_tokens, 8U);
 }
@@ -113,9 +117,9 @@ TEST_F(DataSet, ATokenizerCountsWhenThereIsOne) {
 TEST_F(DataSet, BrokenShareGptIsSaid) {
   const std::string good = conversation("A long enough question", "An answer of thirty-two bytes...");
   for (const std::string& bad :
-       {std::string(), std::string("{}"), array(good).substr(0, good.size() + 1), array(good + " " + good), array(good + ","),
-        array("1"), array(good).substr(0, 40), array(good + "," + good.substr(0, good.size() - 2) + "}"),
-        std::string("[{\"conversations\": nope}]")}) {
+       {std::string(), std::string("{}"), array(good).substr(0, good.size() + 1), array(good + " " + good),
+        array(good + ","), array("1"), array(good).substr(0, 40),
+        array(good + "," + good.substr(0, good.size() - 2) + "}"), std::string("[{\"conversations\": nope}]")}) {
     const auto requests = read_sharegpt(file(bad));
     ASSERT_FALSE(requests) << bad;
     EXPECT_EQ(requests.error().code(), StatusCode::kBadInput) << bad;

@@ -13,11 +13,11 @@ namespace herd::load {
 
 // One request and the way to answer it. Valid during the handler's call.
 struct FakeExchange {
-  std::string line;     // "POST /v1/completions HTTP/1.1"
-  std::string head;     // header lines
+  std::string line;  // "POST /v1/completions HTTP/1.1"
+  std::string head;  // header lines
   std::string body;
-  int connection = 0;   // counted from 0
-  int nth = 0;          // of the connection, from 0
+  int connection = 0;  // counted from 0
+  int nth = 0;         // of the connection, from 0
   int socket = -1;
 
   void send(std::string_view bytes) const;

@@ -81,9 +81,10 @@ TEST(LoadClient, SendsMethodPathHostAndHeaders) {
   options.target.base_path = "/base";
   options.headers = {{"Authorization", "Bearer k"}, {"X-Seven", "7"}};
   (void)run(options, 1);
-  for (const std::string& part : {std::string("POST /base/v1/completions HTTP/1.1\r\n"), "Host: 127.0.0.1:" + options.target.port + "\r\n",
-                                  std::string("Content-Type: application/json\r\n"), std::string("Authorization: Bearer k\r\n"),
-                                  std::string("X-Seven: 7\r\n")})
+  for (const std::string& part :
+       {std::string("POST /base/v1/completions HTTP/1.1\r\n"), "Host: 127.0.0.1:" + options.target.port + "\r\n",
+        std::string("Content-Type: application/json\r\n"), std::string("Authorization: Bearer k\r\n"),
+        std::string("X-Seven: 7\r\n")})
     EXPECT_NE(head.find(part), std::string::npos) << part << " in " << head;
 }
 
@@ -118,7 +119,8 @@ TEST(LoadClient, ABodyUntilTheConnectionClosesIsAStreamToo) {
     exchange.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + token_event("a") + kDone);
     return false;
   });
-  for (const RequestRecord& record : run(to(endpoint), 3).records) EXPECT_EQ(record.outcome, Outcome::kCompleted) << record.error;
+  for (const RequestRecord& record : run(to(endpoint), 3).records)
+    EXPECT_EQ(record.outcome, Outcome::kCompleted) << record.error;
 }
 
 TEST(LoadClient, ChatUsesItsOwnRouteAndShape) {
@@ -143,10 +145,17 @@ TEST(LoadClient, RefusalsAndErrorsAreToldApart) {
   std::atomic<int> count{0};
   FakeEndpoint endpoint([&](const FakeExchange& exchange) {
     switch (count++ % 4) {
-      case 0: exchange.answer(503, "Retry-After: 2\r\n", R"({"error":{"message":"queue is full"}})"); return true;
-      case 1: exchange.answer(429, "", ""); return true;
-      case 2: exchange.answer(500, "", R"({"error":{"message":"oops"}})"); return true;
-      default: return stream_three(exchange);
+      case 0:
+        exchange.answer(503, "Retry-After: 2\r\n", R"({"error":{"message":"queue is full"}})");
+        return true;
+      case 1:
+        exchange.answer(429, "", "");
+        return true;
+      case 2:
+        exchange.answer(500, "", R"({"error":{"message":"oops"}})");
+        return true;
+      default:
+        return stream_three(exchange);
     }
   });
   ClientOptions options = to(endpoint);
@@ -167,20 +176,46 @@ TEST(LoadClient, RefusalsAndErrorsAreToldApart) {
 
 TEST(LoadClient, BrokenAnswersAreFailures) {
   const std::vector<std::pair<const char*, std::function<bool(const FakeExchange&)>>> cases = {
-      {"cut in the middle", [](const FakeExchange& e) { e.stream_head(); e.chunk(token_event("a")); return false; }},
-      {"cut before [DONE]", [](const FakeExchange& e) { e.stream_head(); e.chunk(token_event("a")); e.stream_end(); return true; }},
+      {"cut in the middle",
+       [](const FakeExchange& e) {
+         e.stream_head();
+         e.chunk(token_event("a"));
+         return false;
+       }},
+      {"cut before [DONE]",
+       [](const FakeExchange& e) {
+         e.stream_head();
+         e.chunk(token_event("a"));
+         e.stream_end();
+         return true;
+       }},
       {"closed at once", [](const FakeExchange&) { return false; }},
-      {"not HTTP", [](const FakeExchange& e) { e.send("220 mail.example.org ESMTP\r\n\r\n"); return false; }},
-      {"an error event", [](const FakeExchange& e) {
+      {"not HTTP",
+       [](const FakeExchange& e) {
+         e.send("220 mail.example.org ESMTP\r\n\r\n");
+         return false;
+       }},
+      {"an error event",
+       [](const FakeExchange& e) {
          e.stream_head();
          e.chunk(token_event("a"));
          e.chunk("data: {\"error\":{\"message\":\"rank lost\"}}\n\n" + kDone);
          e.stream_end();
          return true;
        }},
-      {"not a stream", [](const FakeExchange& e) { e.answer(200, "", "{\"choices\":[{\"text\":\"a\"}]}"); return true; }},
-      {"a bad chunk size", [](const FakeExchange& e) { e.stream_head(); e.send("zz\r\n"); return true; }},
-      {"a length of 2^63", [](const FakeExchange& e) {
+      {"not a stream",
+       [](const FakeExchange& e) {
+         e.answer(200, "", "{\"choices\":[{\"text\":\"a\"}]}");
+         return true;
+       }},
+      {"a bad chunk size",
+       [](const FakeExchange& e) {
+         e.stream_head();
+         e.send("zz\r\n");
+         return true;
+       }},
+      {"a length of 2^63",
+       [](const FakeExchange& e) {
          e.send("HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775808\r\n\r\n");
          return false;
        }},
@@ -279,7 +314,8 @@ TEST(LoadClient, ThreeHundredStreamsAtOnce) {
   std::atomic<int> most{0};
   FakeEndpoint endpoint([&](const FakeExchange& exchange) {
     const int now = ++open;
-    for (int seen = most.load(); seen < now && !most.compare_exchange_weak(seen, now);) {}
+    for (int seen = most.load(); seen < now && !most.compare_exchange_weak(seen, now);) {
+    }
     // Answers when all are there, so that they are open together.
     for (int i = 0; i < 2000 && most.load() < 300; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     return stream_three(exchange);
@@ -304,7 +340,8 @@ TEST(EndpointProbe, FindsTheModelOrSaysWhyNot) {
   const auto refused = find_model(to(locked), "", 0.0, {});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code(), StatusCode::kMissing);
-  EXPECT_NE(refused.error().message().find("/v1/models answered 401 (no key)"), std::string::npos) << refused.error().message();
+  EXPECT_NE(refused.error().message().find("/v1/models answered 401 (no key)"), std::string::npos)
+      << refused.error().message();
   int port = 0;
   { port = FakeEndpoint(stream_three).port(); }
   ClientOptions closed;
@@ -318,8 +355,10 @@ TEST(EndpointProbe, FindsTheModelOrSaysWhyNot) {
 TEST(EndpointProbe, WaitsForAServerThatIsNotReady) {
   std::atomic<int> asked{0};
   FakeEndpoint slow([&](const FakeExchange& exchange) {
-    if (asked++ < 2) exchange.answer(503, "", "");
-    else exchange.answer(200, "", R"({"data":[{"id":"m"}]})");
+    if (asked++ < 2)
+      exchange.answer(503, "", "");
+    else
+      exchange.answer(200, "", R"({"data":[{"id":"m"}]})");
     return true;
   });
   EXPECT_EQ(*find_model(to(slow), "", 30.0, {}), "m");
@@ -343,12 +382,12 @@ TEST(Target, BaseUrlsAreTakenApart) {
     bool tls;
     const char *host, *port, *path, *shown;
   };
-  for (const Case& c : std::vector<Case>{
-           {"http://127.0.0.1:8000", false, "127.0.0.1", "8000", "", "http://127.0.0.1:8000"},
-           {"localhost:1", false, "localhost", "1", "", "http://localhost:1"},
-           {"https://host/prefix/", true, "host", "443", "/prefix", "https://host:443/prefix"},
-           {"http://[::1]:80/", false, "::1", "80", "", "http://[::1]:80"},
-           {"http://host", false, "host", "80", "", "http://host:80"}}) {
+  for (const Case& c :
+       std::vector<Case>{{"http://127.0.0.1:8000", false, "127.0.0.1", "8000", "", "http://127.0.0.1:8000"},
+                         {"localhost:1", false, "localhost", "1", "", "http://localhost:1"},
+                         {"https://host/prefix/", true, "host", "443", "/prefix", "https://host:443/prefix"},
+                         {"http://[::1]:80/", false, "::1", "80", "", "http://[::1]:80"},
+                         {"http://host", false, "host", "80", "", "http://host:80"}}) {
     const auto target = parse_base_url(c.url);
     ASSERT_TRUE(target) << c.url;
     EXPECT_EQ(target->tls, c.tls) << c.url;
@@ -357,8 +396,9 @@ TEST(Target, BaseUrlsAreTakenApart) {
     EXPECT_EQ(target->base_path, c.path) << c.url;
     EXPECT_EQ(target->url(), c.shown) << c.url;
   }
-  for (const char* bad : {"", "ftp://host", "http://", "http://:80", "http://host:", "http://host:0", "http://host:65536",
-                          "http://host:8x", "http://user@host", "http://host/?q", "http://ho st", "http://[::1", "http://[::1]x"})
+  for (const char* bad :
+       {"", "ftp://host", "http://", "http://:80", "http://host:", "http://host:0", "http://host:65536",
+        "http://host:8x", "http://user@host", "http://host/?q", "http://ho st", "http://[::1", "http://[::1]x"})
     EXPECT_EQ(parse_base_url(bad).error().code(), StatusCode::kUsage) << bad;
 }
 

@@ -26,7 +26,8 @@ TEST(LoadRandom, StreamsAreFixedForEver) {
 }
 
 TEST(LoadRandom, LogarithmAndExponentialAgreeWithTheLibrary) {
-  for (const double x : {1e-300, 0.001, 0.3, 0.7071067811865475, 0.7071067811865477, 0.999999, 1.0, 1.000001, 2.0, 10.0, 1e300})
+  for (const double x :
+       {1e-300, 0.001, 0.3, 0.7071067811865475, 0.7071067811865477, 0.999999, 1.0, 1.000001, 2.0, 10.0, 1e300})
     EXPECT_NEAR(portable_log(x), std::log(x), 4e-16 * std::max(1.0, std::abs(std::log(x)))) << x;
   for (const double x : {-690.0, -20.0, -1.0, -1e-9, 0.0, 0.3, 1.0, 5.5, 690.0})
     EXPECT_NEAR(portable_exp(x) / std::exp(x), 1.0, 4e-16 * std::max(4.0, std::abs(x))) << x;
@@ -126,7 +127,10 @@ TEST(LoadPlan, RampsGoFromTheFirstRateToTheLast) {
 
 TEST(LoadPlan, ImpossibleTrafficIsAUsageError) {
   const std::vector<ArrivalOptions> bad = {
-      {.request_rate = 0.0}, {.request_rate = -1.0}, {.request_rate = std::nan("")}, {.burstiness = 0.0},
+      {.request_rate = 0.0},
+      {.request_rate = -1.0},
+      {.request_rate = std::nan("")},
+      {.burstiness = 0.0},
       {.burstiness = std::nan("")},
       {.request_rate = 2.0, .ramp_up = RampUp::kLinear, .ramp_up_start_rps = 1, .ramp_up_end_rps = 2},
       {.ramp_up = RampUp::kLinear, .ramp_up_start_rps = 0, .ramp_up_end_rps = 2},
@@ -140,7 +144,8 @@ TEST(LoadPlan, ImpossibleTrafficIsAUsageError) {
 }
 
 TEST(LoadPlan, RandomLengthsFillTheirRange) {
-  const auto plan = random_requests(2000, {.input_len = 10, .output_len = 4, .prefix_len = 3, .range_ratio = 0.25, .vocab_size = 50});
+  const auto plan =
+      random_requests(2000, {.input_len = 10, .output_len = 4, .prefix_len = 3, .range_ratio = 0.25, .vocab_size = 50});
   ASSERT_TRUE(plan);
   std::set<std::uint32_t> inputs, outputs;
   for (const PlannedRequest& request : *plan) {

@@ -155,7 +155,8 @@ TEST(StreamChunk, WhatCountsAsAToken) {
 
 TEST(StreamChunk, UsageAndErrorsInEveryShape) {
   const auto usage = parse_stream_chunk(
-      R"({"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":8}}})", true);
+      R"({"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":8}}})",
+      true);
   ASSERT_TRUE(usage && usage->has_usage);
   EXPECT_EQ(usage->prompt_tokens, 9U);
   EXPECT_EQ(usage->completion_tokens, 3U);
@@ -176,7 +177,8 @@ TEST(StreamChunk, ModelsAndTokenizedIds) {
   for (const char* bad : {R"({"data":[]})", R"({"data":{}})", "[]", "", R"({"data":[{"id":""}]})"})
     EXPECT_EQ(first_model(bad).error().code(), StatusCode::kBadInput) << bad;
   EXPECT_EQ(tokenized_ids(R"({"count":4,"tokens":[5,3,5,1]})"), (std::vector<std::int32_t>{1, 3, 5}));
-  for (const char* bad : {R"({"tokens":[-1]})", R"({"tokens":[4294967296]})", R"({"tokens":["a"]})", R"({"tokens":3})", "x"})
+  for (const char* bad :
+       {R"({"tokens":[-1]})", R"({"tokens":[4294967296]})", R"({"tokens":["a"]})", R"({"tokens":3})", "x"})
     EXPECT_TRUE(tokenized_ids(bad).empty()) << bad;
 }
 
@@ -186,24 +188,27 @@ TEST(BodyWriter, WritesIdsTextAndMessages) {
   PlannedRequest request;
   request.token_ids = {1, 20};
   request.output_tokens = 7;
-  EXPECT_EQ(writer->body(request),
-            R"({"model":"m","stream":true,"stream_options":{"include_usage":true},"ignore_eos":true,"temperature":5E-1,)"
-            R"("top_k":3,"prompt":[1,20],"max_tokens":7})");
+  EXPECT_EQ(
+      writer->body(request),
+      R"({"model":"m","stream":true,"stream_options":{"include_usage":true},"ignore_eos":true,"temperature":5E-1,)"
+      R"("top_k":3,"prompt":[1,20],"max_tokens":7})");
   request.token_ids.clear();
   request.text = "say \"hi\"\n";
   const auto chat = BodyWriter::make({.chat = true, .model = "m"});
-  EXPECT_EQ(chat->body(request),
-            R"({"model":"m","stream":true,"stream_options":{"include_usage":true},)"
-            R"("messages":[{"role":"user","content":"say \"hi\"\n"}],"max_completion_tokens":7})");
+  EXPECT_EQ(chat->body(request), R"({"model":"m","stream":true,"stream_options":{"include_usage":true},)"
+                                 R"("messages":[{"role":"user","content":"say \"hi\"\n"}],"max_completion_tokens":7})");
 }
 
 TEST(BodyWriter, TheExtraBodyWins) {
   PlannedRequest request;
   request.text = "x";
-  const auto writer = BodyWriter::make({.model = "m", .extra_body = R"({"model":"n","max_tokens":1,"prompt":"mine","min_p":0})"});
+  const auto writer =
+      BodyWriter::make({.model = "m", .extra_body = R"({"model":"n","max_tokens":1,"prompt":"mine","min_p":0})"});
   ASSERT_TRUE(writer);
-  EXPECT_EQ(writer->body(request),
-            R"({"model":"n","stream":true,"stream_options":{"include_usage":true},"max_tokens":1,"prompt":"mine","min_p":0})");
+  EXPECT_EQ(
+      writer->body(request),
+      R"({"model":"n","stream":true,"stream_options":{"include_usage":true},"max_tokens":1,"prompt":"mine",)"
+      R"("min_p":0})");
   for (const char* bad : {"[]", "{", "3", "{\"a\":1} x"})
     EXPECT_EQ(BodyWriter::make({.model = "m", .extra_body = bad}).error().code(), StatusCode::kUsage) << bad;
 }

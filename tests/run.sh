@@ -37,19 +37,22 @@ skip() {
   rows+=("SKIPPED: $1: $2")
 }
 
-install_packages ccache
+install_packages ccache curl openssl
+# Debian's prometheus starts a service of its own: only machines that are there for tests get it unasked.
+[ -z "${CI:-}" ] || install_packages prometheus || true
 build release || { echo "0 passed, 1 failed"; exit 1; }
 release=$herd_root/build/release
 herd=$release/herd
 python_ok=1
-python_environment -r tests/requirements.txt || python_ok=0
+{ python_environment -r tests/requirements.txt && python_environment --no-deps llama-benchy==0.4.0; } || python_ok=0
 smollm2_ok=1
 fetch_smollm2 || smollm2_ok=0
 llama3_ok=1
 fetch_llama3_tokenizer || llama3_ok=0
 
 run "tidy: layers, fences, names" python3 tests/tidy/tidy_test.py
-for binary in kernels tokenizer checkpoint rank scheduler wire cluster actors sim; do
+for binary in kernels tokenizer checkpoint rank scheduler wire cluster observability http openai access load api \
+  actors sim; do
   [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
 done
 run "same bits on every axis (P2)" "$release/bin/repeatability" --model demo=config/demo_model \
@@ -57,10 +60,18 @@ run "same bits on every axis (P2)" "$release/bin/repeatability" --model demo=con
 run "demo model: test questions are not in the training data" python3 tests/e2e/demo_model_leak_test.py
 run "demo model: 200 questions" python3 tests/e2e/demo_model_test.py "$herd"
 run "command line: flags, exit codes" python3 tests/e2e/command_line_test.py "$herd"
+run "endpoint: 1,000 streams, clients that leave or do not read" python3 tests/e2e/streams_test.py "$herd"
+run "endpoint: a real Prometheus, vLLM's queries" python3 tests/e2e/prometheus_test.py "$herd"
 if [ $python_ok = 1 ]; then
   python=$python_dir/bin/python
   run "golden logits, hidden states, tokens" "$python" tests/e2e/golden_test.py "$herd"
   run "bad input: files, flags, prompts" "$python" tests/e2e/bad_input_test.py "$herd"
+  run "endpoint: the openai client, curl" "$python" tests/e2e/openai_client_test.py "$herd"
+  run "endpoint: HTTP equals generate" "$python" tests/e2e/serve_equality_test.py "$herd"
+  run "endpoint: streams resumed at every event" "$python" tests/e2e/resume_test.py "$herd"
+  run "endpoint: bad requests, keys, signals, sockets" "$python" tests/e2e/serve_edge_test.py "$herd"
+  run "endpoint: a second client's benchmark" "$python" tests/e2e/second_client_test.py "$herd"
+  run "endpoint: schemathesis on openapi.json" "$python" tests/e2e/openapi_test.py --herd "$herd"
   if [ $smollm2_ok = 1 ]; then
     run "SmolLM2: greedy tokens of transformers" "$python" tests/e2e/smollm2_parity.py --gguf "$smollm2" --herd "$herd"
   else
@@ -73,7 +84,7 @@ if [ $python_ok = 1 ]; then
     skip "tokenizer parity" "a vocabulary could not be fetched"
   fi
 else
-  skip "golden, bad input, SmolLM2 and tokenizer parity" "Python packages could not be installed"
+  skip "golden, bad input, clients of the endpoint, SmolLM2 and tokenizer parity" "Python packages could not be installed"
 fi
 run "cmake --install gives a working herd" bash tests/e2e/install_test.sh
 if [ $sanitizers = 1 ]; then

@@ -1,5 +1,6 @@
 #pragma once
-// What tests of the endpoint share: a responder that remembers what it was told, requests made by hand, frames taken apart.
+// What tests of the endpoint share: a responder that remembers what it was told, requests made by hand, frames taken
+// apart.
 
 #include <gtest/gtest.h>
 

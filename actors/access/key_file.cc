@@ -81,14 +81,18 @@ Key random_key() {
 }
 
 Expected<Key> load_or_make_key(const std::string& path) {
+  Status unreadable;
   for (int attempt = 0; attempt < kAttemptsMax; ++attempt) {
     const auto text = read_secret_file(path, kTextBytes);
     if (text) return parse_key(*text, path);
-    if (text.error().code() != StatusCode::kMissing || ::access(path.c_str(), F_OK) == 0) return fail(text.error());
+    if (text.error().code() != StatusCode::kMissing) return fail(text.error());
+    unreadable = text.error();
+    // There after all: made since the attempt to read it, or not readable, which the next attempt will tell.
+    if (::access(path.c_str(), F_OK) == 0) continue;
     if (Status status = make_folders(std::filesystem::path(path).parent_path()); !status.ok()) return fail(status);
     if (const auto made = make_key(path); !made) return fail(made.error());
   }
-  return fail(missing(path + ": cannot be read, and is there when it is made: a link to nowhere?"));
+  return fail(unreadable);  // also a link to nowhere: neither to be read nor to be made
 }
 
 }  // namespace herd::access

@@ -25,6 +25,8 @@ std::string hex(const auto& bytes) {
   return text;
 }
 
+std::string numbered(std::string text, int number) { return text.append(std::to_string(number)); }
+
 // SALT:HASH as a key file has it.
 std::string salted(const std::string& key, const std::string& salt_hex = "00112233445566778899aabbccddeeff") {
   const auto salt = *hex_bytes(salt_hex);
@@ -88,18 +90,18 @@ TEST(ApiKeys, TakesTheSchemeInAnyCaseAndTheKeyAsItIs) {
 TEST(ApiKeys, FindsEachOfManyUnderManySalts) {
   std::string text;
   for (int i = 0; i < 300; ++i) {
-    const std::string key = "sk-number-" + std::to_string(i);
-    const std::string name = std::string("n") + std::to_string(i);
+    const std::string key = numbered("sk-number-", i);
+    const std::string name = numbered("n", i);
     if (i % 3 == 0) text += name + " key=" + key + "\n";
     if (i % 3 == 1) text += name + " sha256=" + salted(key) + "\n";
-    if (i % 3 == 2) text += name + " sha256=" + salted(key, "00000000000000" + std::to_string(10 + i % 50)) + "\n";
+    if (i % 3 == 2) text += name + " sha256=" + salted(key, numbered("00000000000000", 10 + i % 50)) + "\n";
   }
   const auto keys = keys_of(text);
   ASSERT_TRUE(keys);
   for (int i = 0; i < 300; ++i) {
-    const ApiKey* found = keys->find("Bearer sk-number-" + std::to_string(i));
+    const ApiKey* found = keys->find(numbered("Bearer sk-number-", i));
     ASSERT_NE(found, nullptr) << i;
-    EXPECT_EQ(found->name, std::string("n") + std::to_string(i));
+    EXPECT_EQ(found->name, numbered("n", i));
   }
   EXPECT_EQ(keys->find("Bearer sk-number-300"), nullptr);
 }
@@ -209,8 +211,7 @@ TEST(ApiKeys, BoundsTheFile) {
   EXPECT_TRUE(ApiKeys::from_text("a key=sk-12345\n#" + std::string((1 << 20) - 16, 'x'), "f"));
   EXPECT_FALSE(ApiKeys::from_text("a key=sk-12345\n#" + std::string((1 << 20) - 15, 'x'), "f"));
   std::string text;
-  for (int i = 0; i < 10000; ++i)
-    text += std::string("n") + std::to_string(i) + " key=sk-key-" + std::to_string(i) + "\n";
+  for (int i = 0; i < 10000; ++i) text += numbered("n", i) + " key=sk-key-" + std::to_string(i) + "\n";
   const auto most = ApiKeys::from_text(text, "f");
   ASSERT_TRUE(most) << most.error().message();
   EXPECT_EQ((*most)->find("Bearer sk-key-9999"), &(*most)->keys()[9999]);

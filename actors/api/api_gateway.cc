@@ -207,7 +207,8 @@ void ApiGateway::on_request(HttpRequest request, std::shared_ptr<HttpResponder> 
       call.tenant = key->tenant;
     }
   }
-  if (!takes_json(call.route) && call.route != Route::kMetrics) return answer_small(call);
+  const bool asks_cluster = call.route == Route::kMetrics || call.route == Route::kLoad;
+  if (!takes_json(call.route) && !asks_cluster) return answer_small(call);
 
   std::function<void()> task;
   auto shared = std::make_shared<HttpRequest>(std::move(request));
@@ -221,6 +222,11 @@ void ApiGateway::on_request(HttpRequest request, std::shared_ptr<HttpResponder> 
     task = [this, call, shared, id, gone] { generate(call, *shared, id, gone); };
   } else if (call.route == Route::kMetrics) {
     task = [this, call] { answer(call, 200, kMetricsType, render_metrics()); };
+  } else if (call.route == Route::kLoad) {
+    task = [this, call] {
+      tick();
+      answer(call, 200, kJson, openai::load_body(running_, waiting_ + loop_.admission().waiting, kv_usage_));
+    };
   } else {
     task = [this, call, shared] {
       const auto body = call.route == Route::kTokenize ? reader_.tokenize(shared->body) : reader_.detokenize(shared->body);
@@ -254,8 +260,6 @@ void ApiGateway::answer_small(const Call& call) {
       if (ready()) return answer(call, 200, "", "");
       return answer_error(call, openai::overloaded(draining_ ? "the server is shutting down"
                                                              : "no replica is making progress", 1));
-    case Route::kLoad:
-      return answer(call, 200, kJson, openai::load_body(running_, waiting_ + loop_.admission().waiting, kv_usage_));
     case Route::kVersion:
       return answer(call, 200, kJson, openai::version_body(config_.version));
     case Route::kOpenApi:

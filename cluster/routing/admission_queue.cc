@@ -126,8 +126,8 @@ std::optional<AdmissionRefusal> AdmissionQueue::refuse_late(const AdmissionReque
   const double wait_s = order_.cost_ahead(request.tenant, config_.priorities ? request.priority : 0) / *rate;
   if (wait_s <= patience_s) return std::nullopt;
   return refusal(Reason::kDeadline, false, wait_s - patience_s,
-                 "overloaded: it would wait about " + std::to_string(std::llround(std::min(wait_s, 1e9))) +
-                     " s, longer than its deadline");
+                 "overloaded: it would wait about " + std::to_string(retry_after_s(wait_s)) +
+                     " s, and its deadline comes before");
 }
 
 std::optional<AdmissionRefusal> AdmissionQueue::refuses_now(TenantId id, Instant now) const {

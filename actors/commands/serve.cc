@@ -293,12 +293,14 @@ class Server {
   Status take_ports() {
     http::HttpServerConfig main = flags_.http;
     const std::vector<int> given = inherited_sockets();
+    main.unix_seconds = unix_time;
     if (!given.empty()) main.listen_fd = given.front();
     auto server = http::HttpServer::start(main, door_);
     if (!server) return server.error();
     server_ = std::move(*server);
     if (flags_.metrics_port < 0) return {};
     http::HttpServerConfig metrics;
+    metrics.unix_seconds = unix_time;
     metrics.host = metrics_host();
     metrics.port = static_cast<std::uint16_t>(flags_.metrics_port);
     if (given.size() > 1) metrics.listen_fd = given[1];

@@ -34,6 +34,10 @@ class FairQueue {
     std::uint64_t cost = 1;     // tokens
   };
 
+  FairQueue() = default;
+  FairQueue(FairQueue&&) = default;  // not copied: heads_ points into flows_
+  FairQueue& operator=(FairQueue&&) = default;
+
   // `weight` > 0 holds for all of the tenant's items of this priority from here on.
   void push(const Item& item, double weight);
   [[nodiscard]] bool empty() const { return starts_.empty(); }

@@ -77,7 +77,7 @@ void JobLoop::arrive(Arrival arrival) {
   const auto responder = arrival.responder;
   auto headers = arrival.request.headers;
   ++open_jobs_;
-  if (post(std::move(arrival))) return;
+  if (post(std::make_unique<Arrival>(std::move(arrival)))) return;
   --open_jobs_;
   const openai::ApiError error = openai::overloaded(kShuttingDown, 1);
   headers.push_back({"Retry-After", "1"});
@@ -134,8 +134,8 @@ void JobLoop::run() {
     for (Event& event : events) {
       if (auto* delta = std::get_if<scheduler::TokenDelta>(&event)) {
         on_delta(*delta);
-      } else if (auto* arrival = std::get_if<Arrival>(&event)) {
-        on_arrival(*arrival);
+      } else if (auto* arrival = std::get_if<std::unique_ptr<Arrival>>(&event)) {
+        on_arrival(**arrival);
       } else {
         on_gone(std::get<Gone>(event).id);
       }
@@ -191,6 +191,7 @@ void JobLoop::start_jobs() {
   std::vector<RequestId> startable;
   {
     const std::scoped_lock lock(admission_mutex_);
+    (void)admission_.take_expired(at);  // on_timer ends their jobs
     startable = admission_.take_startable(at);
   }
   for (const RequestId id : startable) {
@@ -232,10 +233,6 @@ void JobLoop::on_gone(RequestId id) {
 void JobLoop::on_timer() {
   const Instant at = now();
   next_timer_ns_ = at.ns + std::chrono::nanoseconds(kTimer).count();
-  {
-    const std::scoped_lock lock(admission_mutex_);
-    (void)admission_.take_expired(at);  // their jobs' own deadlines are looked at below
-  }
   std::vector<RequestId> over;
   for (const auto& [id, job] : jobs_) {
     if (at >= job->deadline()) {

@@ -37,7 +37,7 @@ struct Arrival {
 
 struct JobLoopConfig {
   routing::AdmissionConfig admission;
-  std::size_t mailbox_deltas_max = std::size_t{1} << 20;  // beyond it a sequence loses its reader
+  std::size_t mailbox_deltas_max = std::size_t{1} << 16;  // beyond it a sequence loses its reader
   std::function<void(const GenerationJob&, Instant now)> on_end;  // on the loop's thread; may be empty
 };
 
@@ -70,7 +70,8 @@ class JobLoop {
   struct Gone {
     RequestId id;
   };
-  using Event = std::variant<Arrival, Gone, scheduler::TokenDelta>;
+  // Most are deltas: an arrival, several times as large, lies elsewhere.
+  using Event = std::variant<std::unique_ptr<Arrival>, Gone, scheduler::TokenDelta>;
   class Sink;
 
   bool post_delta(const scheduler::TokenDelta& delta);

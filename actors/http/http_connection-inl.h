@@ -49,8 +49,7 @@ class Connection final : public ThreadConnection, public std::enable_shared_from
   void start() {
     thread_->add(*this);
     if (thread_->stopping()) return close(true);
-    asio::co_spawn(
-        thread_->context, [self = this->shared_from_this()] { return self->read_loop(); }, asio::detached);
+    asio::co_spawn(thread_->context, read_loop(), asio::detached);
     arm();
   }
 
@@ -75,9 +74,8 @@ class Connection final : public ThreadConnection, public std::enable_shared_from
     }
   }
 
-  // The coroutine's frame does not hold the connection: the lambda in start() does.
   asio::awaitable<void> read_loop() {
-    const auto self = this->shared_from_this();
+    const auto self = this->shared_from_this();  // until nothing is read any more
     if (!co_await open()) co_return;
     while (!closed_) {
       if (!session_.wants_bytes()) {
@@ -89,7 +87,15 @@ class Connection final : public ThreadConnection, public std::enable_shared_from
         continue;
       }
       error_code error;
-      const std::string_view bytes = co_await read(error);
+      std::string_view bytes;
+      if constexpr (kTls) {
+        const std::size_t size = co_await stream_.async_read_some(asio::buffer(*tls_input_),
+                                                                  asio::redirect_error(asio::use_awaitable, error));
+        bytes = {tls_input_->data(), size};
+      } else {
+        co_await stream_.async_wait(tcp::socket::wait_read, asio::redirect_error(asio::use_awaitable, error));
+        if (!error && !closed_) bytes = read_now(error);
+      }
       if (closed_) break;
       if (error) {
         session_.on_end();
@@ -125,18 +131,11 @@ class Connection final : public ThreadConnection, public std::enable_shared_from
   }
 
   // Some bytes, none after a false alarm.
-  asio::awaitable<std::string_view> read(error_code& error) {
-    if constexpr (kTls) {
-      const std::size_t size =
-          co_await stream_.async_read_some(asio::buffer(*tls_input_), asio::redirect_error(asio::use_awaitable, error));
-      co_return std::string_view(tls_input_->data(), size);
-    } else {
-      co_await stream_.async_wait(tcp::socket::wait_read, asio::redirect_error(asio::use_awaitable, error));
-      if (error || closed_) co_return std::string_view();
-      const std::size_t size = stream_.read_some(asio::buffer(thread_->scratch.get(), IoThread::kScratchBytes), error);
-      if (error == asio::error::would_block || error == asio::error::try_again) error = {};
-      co_return std::string_view(thread_->scratch.get(), size);
-    }
+  std::string_view read_now(error_code& error) {
+    char* scratch = thread_->scratch.get();
+    const std::size_t size = stream_.read_some(asio::buffer(scratch, IoThread::kScratchBytes), error);
+    if (error == asio::error::would_block || error == asio::error::try_again) error = {};
+    return {scratch, size};
   }
 
   // After every event: writes what there is, then does what the session has decided.

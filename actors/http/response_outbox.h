@@ -87,7 +87,7 @@ class ResponseOutbox : public std::enable_shared_from_this<ResponseOutbox> {
   std::mutex mutex_;
   Phase phase_ = Phase::kUnanswered;
   bool stream_ = false;
-  bool wake_pending_ = false;
+  bool wake_pending_ = true;  // whoever hands the request out takes right after, without a wake-up
   std::optional<HttpResponse> head_;
   std::string bytes_;
   std::size_t frames_ = 0;         // in bytes_

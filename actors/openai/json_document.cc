@@ -1,9 +1,11 @@
 #include "actors/openai/json_document.h"
 
 #include <array>
+#include <charconv>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -119,8 +121,11 @@ struct TreeBuilder : IgnoreEvents {
     stack.push_uint64(number);
     return count(error);
   }
-  bool on_double(double number, json::string_view, json::error_code& error) {
-    stack.push_double(number);
+  // The library's own conversion is an ulp off at times and loses subnormal numbers. Out of range: its infinity or zero.
+  bool on_double(double number, json::string_view text, json::error_code& error) {
+    double exact = 0.0;
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), exact);
+    stack.push_double(problem == std::errc() && end == text.data() + text.size() ? exact : number);
     return count(error);
   }
   bool on_bool(bool truth, json::error_code& error) {

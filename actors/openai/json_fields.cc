@@ -91,13 +91,9 @@ std::optional<float> read_number(const json::value& value, const JsonPath& path,
   if (refusal.any()) return std::nullopt;
   if (value.is_number()) {
     const double number = value.is_double() ? value.get_double() : value.to_number<double>();
-    const auto rounded = static_cast<float>(number);
-    const bool above = range.without_low ? static_cast<double>(rounded) > range.low : number >= range.low;
-    if (above && number <= range.high) return rounded;
+    if (number >= range.low && number <= range.high) return static_cast<float>(number);
   }
-  std::string interval = range.without_low ? "(" : "[";
-  interval.append(number_text(range.low)).append(", ").append(number_text(range.high)).append("]");
-  refuse_value(value, path, "a number in " + interval, refusal);
+  refuse_value(value, path, "a number in [" + number_text(range.low) + ", " + number_text(range.high) + "]", refusal);
   return std::nullopt;
 }
 

@@ -42,10 +42,9 @@ class Refusal {
   std::optional<ApiError> first_;
 };
 
-struct NumberRange {
+struct NumberRange {  // [low, high]
   double low = 0.0;
   double high = 0.0;
-  bool without_low = false;  // (low, high]
 };
 
 // One value. Integers may be written 5 or 5.0; true is no number. nullopt: refused.

@@ -31,10 +31,10 @@ const std::vector<Row>& rows() {
       {"n", {"1", "8", "2.0"}, {NO_INTEGER, "0", "-1", "9"}},
       {"best_of", {"1", "1.0"}, {NO_INTEGER, "0", "2", "-1"}},
       {"temperature", {"0", "1", "0.7", "100", "-0.0", "1e-50"}, {NO_NUMBER, "-0.1", "-1e-9", "100.001", "1e9"}},
-      {"top_p", {"1", "0.001", "1.0"}, {NO_NUMBER, "0", "-0.5", "1.0001", "1e-60"}},
+      {"top_p", {"1", "0.001", "1.0", "1e-30"}, {NO_NUMBER, "0", "-0.5", "1.0001", "-0.0", "9e-31", "5e-324", "1e-400"}},
       {"min_p", {"0", "1", "0.5"}, {NO_NUMBER, "-0.1", "1.01"}},
       {"top_k", {"-1", "0", "1", "40.0", "2147483647"}, {NO_INTEGER, "-2", "2147483648"}},
-      {"repetition_penalty", {"1", "100", "0.01"}, {NO_NUMBER, "0", "-1", "100.5"}},
+      {"repetition_penalty", {"1", "100", "1e-30"}, {NO_NUMBER, "0", "-1", "9e-31", "100.5"}},
       {"presence_penalty", {"-2", "2", "0"}, {NO_NUMBER, "-2.01", "2.01"}},
       {"frequency_penalty", {"-2", "2", "0"}, {NO_NUMBER, "-2.01", "2.01"}},
       {"seed", {"0", "-1", "9223372036854775807", "-9223372036854775808", "3.0"},
@@ -166,6 +166,16 @@ TEST(GenerationFields, EveryValueArrives) {
   EXPECT_EQ(accepted(parse_chat(body, small_limits()), body).fields, expected);
 }
 
+TEST(GenerationFields, NumbersAreRoundedOnce) {
+  const auto top_p = [](const std::string& number) {
+    return *accepted(parse_chat(chat_body("\"top_p\":" + number), small_limits()), number).fields.top_p;
+  };
+  EXPECT_EQ(top_p("0.1"), 0.1F);
+  EXPECT_EQ(top_p("0.30000000000000004"), 0.3F);
+  EXPECT_EQ(top_p("1e-3"), 0.001F);
+  EXPECT_EQ(top_p("0.0010000000474974513053894042968750000000000000000000000000"), 0.001F);
+}
+
 TEST(GenerationFields, AbsentOnesKeepTheServersDefaultOpen) {
   const GenerationFields fields = accepted(parse_chat(chat_body(), small_limits()), "").fields;
   EXPECT_EQ(fields, GenerationFields());
@@ -267,7 +277,7 @@ TEST(GenerationFields, AMessageSaysWhatIsAllowedAndWhatCame) {
   EXPECT_EQ(parse_chat(chat_body(R"("temperature":-1)"), small_limits()).error().message,
             "temperature must be a number in [0, 100], not -1");
   EXPECT_EQ(parse_chat(chat_body(R"("top_p":"x")"), small_limits()).error().message,
-            "top_p must be a number in (0, 1], not a string");
+            "top_p must be a number in [1e-30, 1], not a string");
   EXPECT_EQ(parse_chat(chat_body(R"("n":9)"), small_limits()).error().message, "n must be an integer in [1, 8], not 9");
   EXPECT_EQ(parse_chat(chat_body(R"("stream":null,"ignore_eos":1)"), small_limits()).error().message,
             "ignore_eos must be true or false, not 1");

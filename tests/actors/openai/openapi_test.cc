@@ -48,11 +48,10 @@ TEST(OpenApi, NamesNoFieldThatAParserRefuses) {
   expect_known("StreamOptions", [](const std::string& more) {
     return parse_chat(chat_body(R"("stream":true,"stream_options":{)" + more + "}"), small_limits());
   });
-  expect_known("TokenizeRequest", [](const std::string& more) {
-    const bool prompt = more.starts_with("\"prompt\"");
-    return parse_tokenize((prompt ? R"({"messages":[{"role":"user","content":"a"}],)" : R"({"prompt":"a",)") + more + "}",
-                          small_limits());
-  });
+  expect_known("TokenizePromptRequest",
+               [](const std::string& more) { return parse_tokenize(R"({"prompt":"a",)" + more + "}", small_limits()); });
+  expect_known("TokenizeMessagesRequest",
+               [](const std::string& more) { return parse_tokenize(chat_body(more), small_limits()); });
 }
 
 TEST(OpenApi, NamesEveryNeutralField) {
@@ -60,13 +59,14 @@ TEST(OpenApi, NamesEveryNeutralField) {
   expect_described("ChatCompletionRequest", chat_neutral_fields());
   expect_described("CompletionRequest", generation_neutral_fields());
   expect_described("CompletionRequest", completion_neutral_fields());
-  expect_described("TokenizeRequest", tokenize_neutral_fields());
+  expect_described("TokenizePromptRequest", tokenize_neutral_fields());
+  expect_described("TokenizeMessagesRequest", tokenize_neutral_fields());
   expect_described("Message", message_neutral_fields());
 }
 
 TEST(OpenApi, RequestsAndErrorsAreClosed) {
-  for (const char* name : {"ChatCompletionRequest", "CompletionRequest", "TokenizeRequest", "DetokenizeRequest", "Message",
-                           "TextPart", "StreamOptions", "Error"})
+  for (const char* name : {"ChatCompletionRequest", "CompletionRequest", "TokenizePromptRequest", "TokenizeMessagesRequest",
+                           "DetokenizeRequest", "Message", "TextPart", "StreamOptions", "Error"})
     EXPECT_EQ(schema(name).at("additionalProperties"), json::value(false)) << name;
 }
 

@@ -88,10 +88,10 @@ else
 fi
 run "cmake --install gives a working herd" bash tests/e2e/install_test.sh
 if [ $sanitizers = 1 ]; then
-  if build asan-ubsan kernels_tests tokenizer_tests checkpoint_tests rank_tests scheduler_tests wire_tests cluster_tests \
-    fuzz_targets; then
+  sanitized_tests=(kernels tokenizer checkpoint rank scheduler wire cluster observability http openai access load)
+  if build asan-ubsan "${sanitized_tests[@]/%/_tests}" fuzz_targets; then
     sanitized=$herd_root/build/asan-ubsan/bin
-    for binary in kernels tokenizer checkpoint rank scheduler wire cluster; do
+    for binary in "${sanitized_tests[@]}"; do
       run "ASan+UBSan ${binary}_tests" "$sanitized/${binary}_tests"
     done
     run "ASan+UBSan fuzz corpora replayed" bash tests/fuzz/replay.sh "$sanitized"

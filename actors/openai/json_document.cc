@@ -121,7 +121,7 @@ struct TreeBuilder : IgnoreEvents {
     stack.push_uint64(number);
     return count(error);
   }
-  // The library's own conversion is an ulp off at times and loses subnormal numbers. Out of range: its infinity or zero.
+  // The library's own conversion is an ulp off at times and loses subnormal numbers. Out of range: its infinity or 0.
   bool on_double(double number, json::string_view text, json::error_code& error) {
     double exact = 0.0;
     const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), exact);

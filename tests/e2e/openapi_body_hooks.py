@@ -1,5 +1,5 @@
-"""Loaded by schemathesis (see openapi_test.py): keeps out what nearly every request would be refused for, so that each wrong
-field is met by itself: made-up values of X-Request-Timeout and Last-Event-ID, no tokens without an echo."""
+"""Loaded by schemathesis (see openapi_test.py): keeps out what nearly every request would be refused for, so that each
+wrong field is met by itself: made-up values of X-Request-Timeout and Last-Event-ID, no tokens without an echo."""
 import schemathesis
 
 

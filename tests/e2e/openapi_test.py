@@ -6,7 +6,7 @@
 right and wrong   requests of every route, inside the schemas and outside: no 5xx but 503, only statuses, content types,
                   bodies and stream chunks that the description names; what is outside is refused. Once with made-up
                   headers, once without (openapi_body_hooks.py)
-fit the model     bodies that no rule speaks against, not even one beyond schemas (openapi_fit_hooks.py): all are answered
+fit the model     bodies that no rule speaks against, not one beyond schemas either (openapi_fit_hooks.py): all are answered
 
 Bounded by --examples per route and by time; the seed is fixed.
 """

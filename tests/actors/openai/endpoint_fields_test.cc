@@ -156,8 +156,8 @@ TEST(ChatRequest, NeutralFieldsPassAndOthersAreRefusedByName) {
   EXPECT_TRUE(parse_chat(chat_body(
       R"("tools":[],"functions":[],"tool_choice":"none","function_call":"auto","parallel_tool_calls":true,)"
       R"("modalities":["text"],"safety_identifier":"a","prompt_cache_key":"b","chat_template_kwargs":{},)"
-      R"("documents":[],"continue_final_message":false,"add_special_tokens":false,"mm_processor_kwargs":{},"echo":false,)"
-      R"("include_reasoning":true,"add_generation_prompt":false)"), small_limits()));
+      R"("documents":[],"continue_final_message":false,"add_special_tokens":false,"mm_processor_kwargs":{},)"
+      R"("echo":false,"include_reasoning":true,"add_generation_prompt":false)"), small_limits()));
 }
 
 TEST(ChatRequest, MessagesBecomeRolesAndText) {

@@ -36,22 +36,24 @@ void expect_described(const char* name, std::span<const NeutralField> fields) {
         << name << "." << field.name;
 }
 
+const RequestLimits kLimits = small_limits();
+
 TEST(OpenApi, NamesNoFieldThatAParserRefuses) {
-  expect_known("ChatCompletionRequest", [](const std::string& more) { return parse_chat(chat_body(more), small_limits()); });
+  expect_known("ChatCompletionRequest", [](const std::string& more) { return parse_chat(chat_body(more), kLimits); });
   expect_known("CompletionRequest",
-               [](const std::string& more) { return parse_completion(completion_body(more), small_limits()); });
+               [](const std::string& more) { return parse_completion(completion_body(more), kLimits); });
   expect_known("DetokenizeRequest",
-               [](const std::string& more) { return parse_detokenize(R"({"tokens":[1],)" + more + "}", small_limits()); });
+               [](const std::string& more) { return parse_detokenize(R"({"tokens":[1],)" + more + "}", kLimits); });
   expect_known("Message", [](const std::string& more) {
-    return parse_chat(R"({"messages":[{"role":"user","content":"a",)" + more + "}]}", small_limits());
+    return parse_chat(R"({"messages":[{"role":"user","content":"a",)" + more + "}]}", kLimits);
   });
   expect_known("StreamOptions", [](const std::string& more) {
-    return parse_chat(chat_body(R"("stream":true,"stream_options":{)" + more + "}"), small_limits());
+    return parse_chat(chat_body(R"("stream":true,"stream_options":{)" + more + "}"), kLimits);
   });
   expect_known("TokenizePromptRequest",
-               [](const std::string& more) { return parse_tokenize(R"({"prompt":"a",)" + more + "}", small_limits()); });
+               [](const std::string& more) { return parse_tokenize(R"({"prompt":"a",)" + more + "}", kLimits); });
   expect_known("TokenizeMessagesRequest",
-               [](const std::string& more) { return parse_tokenize(chat_body(more), small_limits()); });
+               [](const std::string& more) { return parse_tokenize(chat_body(more), kLimits); });
 }
 
 TEST(OpenApi, NamesEveryNeutralField) {
@@ -65,8 +67,9 @@ TEST(OpenApi, NamesEveryNeutralField) {
 }
 
 TEST(OpenApi, RequestsAndErrorsAreClosed) {
-  for (const char* name : {"ChatCompletionRequest", "CompletionRequest", "TokenizePromptRequest", "TokenizeMessagesRequest",
-                           "DetokenizeRequest", "Message", "TextPart", "StreamOptions", "Error"})
+  for (const char* name : {"ChatCompletionRequest", "CompletionRequest", "TokenizePromptRequest",
+                           "TokenizeMessagesRequest", "DetokenizeRequest", "Message", "TextPart", "StreamOptions",
+                           "Error"})
     EXPECT_EQ(schema(name).at("additionalProperties"), json::value(false)) << name;
 }
 

@@ -51,7 +51,7 @@ llama3_ok=1
 fetch_llama3_tokenizer || llama3_ok=0
 
 run "tidy: layers, fences, names" python3 tests/tidy/tidy_test.py
-for binary in kernels tokenizer checkpoint rank scheduler wire cluster observability http openai access load api \
+for binary in kernels tokenizer checkpoint rank scheduler wire cluster observability http openai access load api engine \
   actors sim; do
   [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
 done

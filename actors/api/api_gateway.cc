@@ -196,6 +196,7 @@ void ApiGateway::on_request(HttpRequest request, std::shared_ptr<HttpResponder> 
   Call call;
   call.route = std::get<Route>(find_route(request.head.method, request.head.path));  // on_head let it pass
   call.method = request.head.method;
+  call.path = request.head.path;
   call.begin = JobLoop::now();
   call.request_id = request_id_of(request.head);
   call.headers = answer_headers(request.head, call.request_id);
@@ -266,6 +267,12 @@ void ApiGateway::answer_small(const Call& call) {
       return answer(call, 200, kJson, std::string(openai::openapi_json()));
     case Route::kModels:
       return answer(call, 200, kJson, openai::models_body(model.names, model.root, started_, model.max_model_len));
+    case Route::kModel: {
+      const std::string name = model_of_path(call.path);
+      if (std::ranges::count(model.names, name) == 0)
+        return answer_error(call, openai::not_found("The model does not exist.", "model_not_found"));
+      return answer(call, 200, kJson, openai::model_body(name, model.root, started_, model.max_model_len));
+    }
     default:
       return answer_error(call, openai::internal_error());
   }

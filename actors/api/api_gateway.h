@@ -81,6 +81,7 @@ class ApiGateway final : public http::HttpHandler {
   struct Call {
     Route route;
     std::string method;
+    std::string path;
     Instant begin;
     std::string request_id;
     std::string tenant_name;

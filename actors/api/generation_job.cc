@@ -183,8 +183,10 @@ void GenerationJob::open_choice(std::size_t index, std::uint32_t cached_tokens) 
     return;
   }
   scratch_.clear();
+  const openai::Usage so_far = usage_so_far(choice);
+  const openai::Usage* usage = request_.fields.continuous_usage ? &so_far : nullptr;
   if (chat) {
-    chunks_.role(static_cast<std::uint32_t>(index), scratch_);
+    chunks_.role(static_cast<std::uint32_t>(index), usage, scratch_);
     return emit(index, scratch_);
   }
   if (!request_.echo) return;
@@ -192,6 +194,7 @@ void GenerationJob::open_choice(std::size_t index, std::uint32_t cached_tokens) 
   chunk.index = static_cast<std::uint32_t>(index);
   chunk.text = prompt.text;
   chunk.tokens = choice.prompt_reports;
+  chunk.usage = usage;
   chunks_.token(chunk, scratch_);
   emit(index, scratch_);
   choice.prompt_reports.clear();

@@ -1,5 +1,7 @@
 #include "actors/api/routes.h"
 
+#include <cstddef>
+
 namespace herd::api {
 namespace {
 
@@ -18,13 +20,34 @@ constexpr Row kRoutes[] = {
     {Route::kMetrics, "/metrics", true, false},
     {Route::kOpenApi, "/openapi.json", true, false},
     {Route::kModels, "/v1/models", true, false},
+    {Route::kModel, "/v1/models/{model}", true, false},
     {Route::kCompletions, "/v1/completions", false, true},
     {Route::kChatCompletions, "/v1/chat/completions", false, true},
     {Route::kTokenize, "/tokenize", false, true},
     {Route::kDetokenize, "/detokenize", false, true},
 };
 
+constexpr std::string_view kModelPrefix = "/v1/models/";
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
 }  // namespace
+
+std::string model_of_path(std::string_view path) {
+  path.remove_prefix(kModelPrefix.size());
+  std::string name;
+  for (std::size_t i = 0; i < path.size(); ++i) {
+    const bool escape = path[i] == '%' && i + 2 < path.size() && hex_digit(path[i + 1]) >= 0 && hex_digit(path[i + 2]) >= 0;
+    name.push_back(escape ? static_cast<char>(hex_digit(path[i + 1]) * 16 + hex_digit(path[i + 2])) : path[i]);
+    if (escape) i += 2;
+  }
+  return name;
+}
 
 const char* route_path(Route route) { return kRoutes[static_cast<std::size_t>(route)].path; }
 
@@ -38,7 +61,8 @@ bool generates(Route route) { return route == Route::kCompletions || route == Ro
 
 std::variant<Route, NoSuchRoute, WrongMethod> find_route(std::string_view method, std::string_view path) {
   for (const Row& row : kRoutes) {
-    if (path != row.path) continue;
+    const bool one_model = row.route == Route::kModel && path.starts_with(kModelPrefix) && path != kModelPrefix;
+    if (path != row.path && !one_model) continue;
     if (row.get && (method == "GET" || method == "HEAD")) return row.route;
     if (row.post && method == "POST") return row.route;
     return WrongMethod{row.get && row.post ? "GET, HEAD, POST" : row.get ? "GET, HEAD" : "POST"};

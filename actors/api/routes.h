@@ -17,6 +17,7 @@ enum class Route : std::uint8_t {
   kMetrics,
   kOpenApi,
   kModels,
+  kModel,
   kCompletions,
   kChatCompletions,
   kTokenize,
@@ -36,6 +37,9 @@ struct NoSuchRoute {};
 struct WrongMethod {
   std::string allowed;  // "GET, HEAD"
 };
+// The name behind /v1/models/, percent-decoded (names may hold slashes). `path` is one of Route::kModel.
+[[nodiscard]] std::string model_of_path(std::string_view path);
+
 // HEAD counts as GET.
 [[nodiscard]] std::variant<Route, NoSuchRoute, WrongMethod> find_route(std::string_view method, std::string_view path);
 

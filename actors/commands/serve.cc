@@ -118,7 +118,11 @@ class Server {
   Status start() {
     if (Status status = load_keys(); !status.ok()) return status;
     if (Status status = take_ports(); !status.ok()) return status;
-    if (Status status = start_engine(); !status.ok()) return status;
+    // On a thread of its own: loading and measuring leave the kernels' float mode behind, which threads started later
+    // would inherit.
+    Status started;
+    std::thread([&] { started = start_engine(); }).join();
+    if (!started.ok()) return started;
     if (Status status = make_gateway(); !status.ok()) return status;
     open_doors();
     return {};

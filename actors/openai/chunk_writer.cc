@@ -5,6 +5,15 @@
 #include "actors/openai/openai_response.h"
 
 namespace herd::openai {
+namespace {
+
+void append_usage_member(const Usage* usage, std::string& out) {
+  if (usage == nullptr) return;
+  out += R"(,"usage":)";
+  append_usage(*usage, out);
+}
+
+}  // namespace
 
 ChunkWriter::ChunkWriter(AnswerHead head, TokenBytes token_bytes)
     : head_(std::move(head)), token_bytes_(std::move(token_bytes)) {
@@ -12,11 +21,13 @@ ChunkWriter::ChunkWriter(AnswerHead head, TokenBytes token_bytes)
   prefix_ += R"(,"choices":[)";
 }
 
-void ChunkWriter::role(std::uint32_t index, std::string& out) const {
+void ChunkWriter::role(std::uint32_t index, const Usage* usage, std::string& out) const {
   out += prefix_;
   out += R"({"index":)";
   append_number(index, out);
-  out += R"(,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]})";
+  out += R"(,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}])";
+  append_usage_member(usage, out);
+  out += '}';
 }
 
 void ChunkWriter::token(const ChunkReport& chunk, std::string& out) const {
@@ -51,10 +62,7 @@ void ChunkWriter::token(const ChunkReport& chunk, std::string& out) const {
     out += R"(,"prompt_token_ids":)";
     append_ids(*chunk.prompt_token_ids, out);
   }
-  if (chunk.usage != nullptr) {
-    out += R"(,"usage":)";
-    append_usage(*chunk.usage, out);
-  }
+  append_usage_member(chunk.usage, out);
   out += '}';
 }
 

@@ -52,21 +52,27 @@ std::string whole_answer(const AnswerHead& head, const std::vector<ChoiceReport>
   return out;
 }
 
+std::string model_body(const std::string& name, const std::string& root, std::int64_t created,
+                       std::int64_t max_model_len) {
+  std::string out = R"({"id":)";
+  append_quoted(name, out);
+  out += R"(,"object":"model","created":)";
+  append_number(created, out);
+  out += R"(,"owned_by":"herd","root":)";
+  append_quoted(root, out);
+  out += R"(,"parent":null,"max_model_len":)";
+  append_number(max_model_len, out);
+  out += R"(,"permission":[]})";
+  return out;
+}
+
 std::string models_body(const std::vector<std::string>& names, const std::string& root, std::int64_t created,
                         std::int64_t max_model_len) {
   std::string out = R"({"object":"list","data":[)";
   const char* comma = "";
   for (const std::string& name : names) {
     out += comma;
-    out += R"({"id":)";
-    append_quoted(name, out);
-    out += R"(,"object":"model","created":)";
-    append_number(created, out);
-    out += R"(,"owned_by":"herd","root":)";
-    append_quoted(root, out);
-    out += R"(,"parent":null,"max_model_len":)";
-    append_number(max_model_len, out);
-    out += R"(,"permission":[]})";
+    out += model_body(name, root, created, max_model_len);
     comma = ",";
   }
   out += "]}";

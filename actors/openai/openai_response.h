@@ -76,7 +76,8 @@ struct ChunkReport {
 class ChunkWriter {
  public:
   ChunkWriter(AnswerHead head, TokenBytes token_bytes);
-  void role(std::uint32_t index, std::string& out) const;  // chat: the first chunk of a choice, delta.role = assistant
+  // chat: the first chunk of a choice, delta.role = assistant. `usage`: so far, as ChunkReport.usage.
+  void role(std::uint32_t index, const Usage* usage, std::string& out) const;
   void token(const ChunkReport& chunk, std::string& out) const;
   void usage(const Usage& usage, std::string& out) const;  // choices [], usage
 
@@ -86,6 +87,8 @@ class ChunkWriter {
   std::string prefix_;  // {"id":…,"object":…,"created":…,"model":…,"choices":[
 };
 
+[[nodiscard]] std::string model_body(const std::string& name, const std::string& root, std::int64_t created,
+                                     std::int64_t max_model_len);
 [[nodiscard]] std::string models_body(const std::vector<std::string>& names, const std::string& root,
                                       std::int64_t created, std::int64_t max_model_len);
 [[nodiscard]] std::string tokenize_body(const std::vector<TokenId>& tokens, std::int64_t max_model_len,

@@ -49,9 +49,27 @@ TEST(Routes, EveryRouteIsFoundByItsMethodsAndTellsThemToOthers) {
 }
 
 TEST(Routes, PathsAreComparedAsTheyAre) {
-  for (const char* path : {"", "/", "/health/", "//health", "/Health", "/v1", "/v1/", "/v1/models/", "/v1/models/x",
+  for (const char* path : {"", "/", "/health/", "//health", "/Health", "/v1", "/v1/", "/v1/models/", "/v1/modelsx",
                            "/v1/chat", "/%68ealth", "/health?x", "health", "/v1/../health", "*"})
     EXPECT_TRUE(std::holds_alternative<NoSuchRoute>(find_route("GET", path))) << path;
+}
+
+TEST(Routes, OneModelIsFoundByItsNameHoweverItIsWritten) {
+  const struct {
+    const char* path;
+    const char* name;
+  } rows[] = {{"/v1/models/demo_model", "demo_model"},
+              {"/v1/models/meta-llama/Llama-3.2-1B", "meta-llama/Llama-3.2-1B"},
+              {"/v1/models/meta-llama%2FLlama-3.2-1B", "meta-llama/Llama-3.2-1B"},
+              {"/v1/models/a%2fb%", "a/b%"},
+              {"/v1/models/%zz%4", "%zz%4"}};
+  for (const auto& row : rows) {
+    const auto found = find_route("GET", row.path);
+    ASSERT_TRUE(std::holds_alternative<Route>(found)) << row.path;
+    EXPECT_EQ(std::get<Route>(found), Route::kModel) << row.path;
+    EXPECT_EQ(model_of_path(row.path), row.name);
+    EXPECT_TRUE(std::holds_alternative<WrongMethod>(find_route("POST", row.path)));
+  }
 }
 
 TEST(Routes, OnlyLivenessAndReadinessArePublic) {

@@ -27,7 +27,7 @@ json::value written(const ChunkWriter& writer, const ChunkReport& chunk) {
 TEST(ChunkWriter, ChatChunksHaveDeltas) {
   const ChunkWriter writer(head_of(Endpoint::kChat), toy_token_bytes);
   std::string out = "data: ";  // it appends
-  writer.role(2, out);
+  writer.role(2, nullptr, out);
   ASSERT_TRUE(out.starts_with("data: {"));
   EXPECT_EQ(json::parse(out.substr(6)), json::parse(R"({
     "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1750000000, "model": "de\"mo",
@@ -39,6 +39,17 @@ TEST(ChunkWriter, ChatChunksHaveDeltas) {
   EXPECT_EQ(written(writer, chunk), json::parse(R"({
     "id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1750000000, "model": "de\"mo",
     "choices": [{"index": 2, "delta": {"content": "é\n"}, "logprobs": null, "finish_reason": null}]})"));
+}
+
+TEST(ChunkWriter, TheRoleCarriesUsageWhenEveryChunkDoes) {
+  const ChunkWriter writer(head_of(Endpoint::kChat), toy_token_bytes);
+  const Usage usage{7, 0, 0};
+  std::string out;
+  writer.role(0, &usage, out);
+  const json::value chunk = json::parse(out);
+  EXPECT_EQ(chunk.at("usage").at("prompt_tokens"), 7);
+  EXPECT_EQ(chunk.at("usage").at("completion_tokens"), 0);
+  EXPECT_EQ(chunk.at("choices").at(0).at("delta").at("role"), "assistant");
 }
 
 TEST(ChunkWriter, CompletionChunksHaveTexts) {

@@ -109,7 +109,7 @@ TEST(HttpStreams, ThreeHundredAtOnceAreWholeAndInOrder) {
   std::vector<RawClient> clients;
   for (int i = 0; i < kStreams; ++i) {
     clients.emplace_back(server->port());
-    clients.back().send(get("/" + std::to_string(i)));
+    clients.back().send(get(std::string("/").append(std::to_string(i))));
   }
   ASSERT_TRUE(came.wait(kStreams));
   std::vector<std::thread> producers;

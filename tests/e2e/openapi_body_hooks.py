@@ -5,6 +5,7 @@ import schemathesis
 
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
+    raw_schema["paths"].pop("/v1/models/{model}")  # a name and no body: the run before makes those up
     for methods in raw_schema["paths"].values():
         for operation in methods.values():
             operation.pop("parameters", None)

@@ -18,6 +18,7 @@ TEST(JobLoopFailure, ARequestThatRunsBeyondItsDeadlineEndsWith408) {
   EXPECT_EQ(asked.responder->answer()->status, 408);
   EXPECT_EQ(message_of(*asked.responder->answer()), "the request did not finish within its time limit");
   EXPECT_TRUE(test.await_quiet());
+  EXPECT_EQ(test.aborted(), 1U);
 }
 
 TEST(JobLoopFailure, ARequestThatWaitsBeyondItsDeadlineNeverStarts) {
@@ -118,7 +119,8 @@ TEST(JobLoopFailure, StopEndsEverythingWithAnErrorAndTakesNothingNew) {
   EXPECT_NE(header_of(*late.responder->answer(), "Retry-After"), nullptr);
   EXPECT_EQ(test.loop.open_jobs(), 0U);
   EXPECT_TRUE(test.loop.await_empty(std::chrono::milliseconds(0)));
-  EXPECT_TRUE(test.await_quiet());
+  while (!test.quiet()) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the cluster takes its last step
+  EXPECT_EQ(test.aborted(), 2U);
 }
 
 }  // namespace

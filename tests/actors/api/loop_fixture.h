@@ -49,10 +49,10 @@ class LoopUnderTest {
     return asked;
   }
 
-  // Until nothing is open, runs or holds blocks; false when that takes more than a minute.
+  // Until nothing is open, known, runs or holds blocks; false when that takes more than a minute.
   bool await_quiet() {
     for (int i = 0; i < 6000; ++i) {
-      if (loop.open_jobs() == 0 && quiet()) return true;
+      if (loop.open_jobs() == 0 && !loop.seconds_without_token() && quiet()) return true;
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     return false;
@@ -65,6 +65,8 @@ class LoopUnderTest {
                                              replica.scheduler.blocks.num_held == 0));
     return quiet;
   }
+
+  [[nodiscard]] std::uint64_t aborted() const { return cluster->stats().gateway.aborted; }
 
   // Requests in the order they ended, with the finish reason of their records.
   [[nodiscard]] std::vector<std::pair<RequestId, std::string>> ends() const {

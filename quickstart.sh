@@ -24,6 +24,7 @@ cat <<TEXT
 Try next:
   build/release/herd generate --prompt "The capital of France is"            # the toy model that ships with herd
   build/release/herd generate ${model#"$herd_root"/} --instruct --prompt "Tell me a joke." --temperature 0.8 --seed 7
+  build/release/herd serve ${model#"$herd_root"/}                # http://127.0.0.1:8000/v1, for any OpenAI client
   build/release/herd inspect ${model#"$herd_root"/}
   build/release/herd bench latency ${model#"$herd_root"/}
   build/release/herd generate /path/to/Llama-3.2-1B-Instruct --instruct --prompt "Hello"   # a Hugging Face directory

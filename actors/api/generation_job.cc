@@ -212,13 +212,13 @@ openai::TokenReport GenerationJob::report_of(Choice& choice, const scheduler::Sa
 
 void GenerationJob::take_token(std::size_t index, const TokenDelta& delta, const std::string& text, Instant now) {
   Choice& choice = choices_[index];
+  replica_ = delta.replica.value;
   if (tokens_made_ == 0) {
     first_token_ = now;
-    queued_s_ = delta.queued_s;
     prefill_s_ = delta.prefill_s;
-    environment_.metrics->on_first_token(seconds_between(arrived_, now));
+    environment_.metrics->on_first_token(seconds_between(arrived_, now), replica_);
   } else if (choice.tokens > 0) {
-    environment_.metrics->on_token_gap(seconds_between(choice.last_token, now));
+    environment_.metrics->on_token_gap(seconds_between(choice.last_token, now), replica_);
   }
   choice.last_token = last_token_ = now;
   ++choice.tokens;
@@ -408,6 +408,7 @@ std::vector<SequenceId> GenerationJob::on_tick(Instant now) {
 observability::RequestRecord GenerationJob::record(Instant now) const {
   observability::RequestRecord record;
   record.finished_reason = finish_reason_.empty() ? "abort" : finish_reason_;
+  record.engine = replica_;
   record.n = request_.fields.n;
   record.max_tokens = request_.prompts.front().max_tokens;
   record.prompt_tokens = static_cast<std::uint32_t>(request_.prompt_tokens());

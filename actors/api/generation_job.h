@@ -150,7 +150,7 @@ class GenerationJob {
   Instant last_sent_;
   Instant first_token_;
   Instant last_token_;
-  double queued_s_ = -1;
+  std::uint32_t replica_ = 0;          // of the last token
   double prefill_s_ = -1;
   std::string finish_reason_;          // of the record
   std::string scratch_;                // frame in the making

@@ -96,6 +96,7 @@ std::optional<TokenDelta> RequestLedger::on_delta(const TokenDelta& delta) {
                                              std::to_string(next) + " was due"});
   }
   TokenDelta admitted = delta;
+  admitted.replica = entry->second.replica->replica;
   scheduler::keep_unsent(admitted.outputs, entry->second.outputs_end);
   scheduler::keep_unsent(admitted.prompt_logprobs, entry->second.outputs_end);
   if (admitted.has_token) {

@@ -65,6 +65,7 @@ struct TokenDelta {
   float queued_s = 0.0F;               // from the submission to the first plan that computes rows of it
   float prefill_s = 0.0F;              // from that plan to the first token (scoring: to the end); 0 without one
   std::uint32_t preemptions = 0;       // how often it gave its blocks up; on the terminal delta
+  ReplicaId replica;                   // who computed it: the gateway's ledger says so, it does not travel
   bool operator==(const TokenDelta&) const = default;
 };
 

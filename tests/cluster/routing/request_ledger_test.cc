@@ -49,6 +49,14 @@ struct Running : testing::Test {
 };
 using RequestLedgerRunning = Running;
 
+TEST_F(RequestLedgerRunning, ADeltaNamesTheReplicaOfItsAttempt) {
+  EXPECT_EQ(ledger.on_delta(token(1, 0, 20))->replica, ReplicaId(0));
+  ASSERT_EQ(ledger.on_replica_lost(generation(0), kLost).to_route.size(), 1U);
+  ASSERT_TRUE(ledger.on_routed(SequenceId(1), generation(3)).has_value());
+  EXPECT_EQ(ledger.on_delta(token(1, 1, 21, 1))->replica, ReplicaId(3));
+  EXPECT_EQ(ledger.on_delta(token(1, 2, 22, 1, FinishReason::kStop))->replica, ReplicaId(3));
+}
+
 TEST(RequestLedger, RefusesWhenFull) {
   RequestLedger ledger({.open_sequences_max = 2});
   EXPECT_TRUE(ledger.accept(submission(1)).ok());

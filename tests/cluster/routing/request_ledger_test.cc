@@ -38,6 +38,11 @@ TokenDelta token(std::uint64_t sequence, std::uint32_t index, TokenId id, std::u
   return delta;
 }
 
+TokenDelta from_replica(std::uint32_t replica, TokenDelta delta) {
+  delta.replica = ReplicaId(replica);
+  return delta;
+}
+
 // Sequence 1 on replica 0, attempt 0.
 struct Running : testing::Test {
   Running() {
@@ -208,7 +213,7 @@ TEST_F(RequestLedgerRunning, PassesRowsOfEachPositionOnce) {
   (void)ledger.on_replica_lost(generation(0), kLost);
   EXPECT_TRUE(ledger.on_routed(SequenceId(1), generation(1)).has_value());
   EXPECT_EQ(ledger.on_delta(rows(0, 2, 1)), std::nullopt);
-  EXPECT_EQ(ledger.on_delta(rows(2, 3, 1)), rows(3, 2, 1));
+  EXPECT_EQ(ledger.on_delta(rows(2, 3, 1)), from_replica(1, rows(3, 2, 1)));
 }
 
 // Tokens 1..2 of the prompt went out; the new replica says 1..3 again. With a token delivered nothing is asked twice.
@@ -235,7 +240,7 @@ TEST_F(RequestLedgerRunning, PassesPromptLogprobsOfEachTokenOnce) {
   ASSERT_TRUE(retry.has_value());
   EXPECT_EQ(retry->output, scheduler::OutputSelector::kPromptLogprobs) << "token 3 is owed";
   EXPECT_EQ(ledger.on_delta(run(1, 2, 1)), std::nullopt);
-  EXPECT_EQ(ledger.on_delta(run(1, 3, 1)), run(3, 1, 1));
+  EXPECT_EQ(ledger.on_delta(run(1, 3, 1)), from_replica(1, run(3, 1, 1)));
   EXPECT_TRUE(ledger.on_delta(token(2, 0, 50, 1)).has_value());
   (void)ledger.on_replica_lost(generation(1), kLost);
   retry = ledger.on_routed(SequenceId(2), generation(2));

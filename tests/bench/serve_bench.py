@@ -5,7 +5,7 @@ stands beside its bar.
     serve_bench.py HERD_BINARY --output-json FILE [--parts slow,overload,frames] [--model PATH] [--pairs 7]
 
 The client runs on the server's cores, at the server's own niceness (compute threads are niced by --compute-nice); its
-share of a core is measured and said. ITL: seconds between a frame and the one before it, as the client's kernel had them.
+share of a core is measured and said. ITL: seconds between a frame and the one before it, as the client read them.
 """
 import argparse
 import asyncio
@@ -26,8 +26,8 @@ from serve_process import DEMO_MODEL, Checks, Server, TestFolder
 NORMAL, OTHERS = 32, 200
 NORMAL_TOKENS = 600  # so many that the prefills at the start are far less than 1 % of the gaps
 VOCABULARY = 4000  # of the demo model: ordinary tokens
-# On a CPU a small model is bound by arithmetic from a few rows on: a step takes as long as it has rows, and more sequences
-# at a time make each slower without making more in all. These bounds are where the demo model's throughput is reached.
+# On a CPU a small model is bound by arithmetic from a few rows on: a step takes as long as it has rows, and more
+# sequences at a time make each slower without making more in all. These bounds are where the demo model's throughput is reached.
 # One compute thread: the other core is the server's own and the client's. (With two, whoever is interrupted by them
 # keeps the other waiting at the end of every operation.)
 OVERLOAD_FLAGS = ["--max-num-seqs", 16, "--max-num-batched-tokens", 64, "--max-num-queued-reqs", 48, "--threads", 1]
@@ -274,8 +274,8 @@ class Window:
         report.setdefault("overload", []).append(row)
         print(f"  {name}: {self.rate:.1f} requests/s for {self.seconds} s: {len(self.accepted)} answered, "
               f"{len(self.refused)} refused, {self.odd} neither; ITL p50 {row['itl_p50_ms']:.2f}, p99 "
-              f"{self.itl_p99_ms:.2f} ms; at most {row['waiting_max']} waiting; RSS {row['rss_max_mib']:.0f} MiB; client "
-              f"late by {row['client_late_p99_ms']:.1f} ms p99; cores: {shares(self.cpu)}", flush=True)
+              f"{self.itl_p99_ms:.2f} ms; at most {row['waiting_max']} waiting; RSS {row['rss_max_mib']:.0f} MiB; "
+              f"client late by {row['client_late_p99_ms']:.1f} ms p99; cores: {shares(self.cpu)}", flush=True)
 
 
 async def sustainable_rate(server, rng):
@@ -321,7 +321,8 @@ async def overload_part(server):
     figure("output at 4 R / at R", sum(e.frames for e in crowd.accepted) / sum(e.frames for e in usual.accepted), "x")
     half = FULL_WINDOW_S / 2
     figure("RSS at 4 R, second half / first half", crowd.rss(half) / crowd.rss(0, half), "x", 1.05,
-           f"{rss_before / 2**20:.0f} MiB before, {crowd.rss() / 2**20:.0f} at most, {server.rss_bytes() / 2**20:.0f} after")
+           f"{rss_before / 2**20:.0f} MiB before, {crowd.rss() / 2**20:.0f} at most, "
+           f"{server.rss_bytes() / 2**20:.0f} after")
     figure("ITL p99, R again / R", after.itl_p99_ms / usual.itl_p99_ms, "x", None, f"{len(after.refused)} refused")
     figure("KV blocks held afterwards", total(samples, "vllm:kv_cache_usage_perc"), "", 0)
 
@@ -357,7 +358,8 @@ def main():
         asyncio.run(others(*json.loads(flags.others)))
         return 0
     gc.disable()
-    parts = {"slow": (["--max-num-seqs", 256, "--max-num-queued-reqs", 1024, "--threads", 1], lambda s: slow_part(s, flags.pairs)),
+    parts = {"slow": (["--max-num-seqs", 256, "--max-num-queued-reqs", 1024, "--threads", 1],
+                      lambda s: slow_part(s, flags.pairs)),
              "overload": (OVERLOAD_FLAGS, overload_part),
              "frames": (["--max-num-seqs", 64], frames_part)}
     print(report["cpu"], flush=True)

@@ -1,8 +1,8 @@
 """Many streams against one server at a time: raw sockets on asyncio, as lean as Python allows, so that one core drives
 thousands of frames a second. Shared by tests/e2e/streams_test.py and serve_bench.py. Standard library only.
 
-Two ways to read an answer: `keep` holds every byte for a look afterwards (body(), chunks(), events()); without it frames
-are only counted, each with the moment its bytes arrived.
+Two ways to read an answer: `keep` holds every byte for a look afterwards (body(), chunks()); without it frames are only
+counted, each with the moment its bytes arrived.
 """
 import asyncio
 import base64

@@ -127,8 +127,8 @@ async def nothing_is_left(port, after):
 
 
 async def hang_up_once(port, kind, rng, request):
-    """One client that leaves: 0 before its request is whole, 1 at once behind it, 2 in the middle of its answer, 3 after
-    a while, wherever its request then is."""
+    """One client that leaves: 0 before its request is whole, 1 at once behind it, 2 in the middle of its answer,
+    3 after a while, wherever its request then is."""
     if kind == 0:
         exchange = await begin(port, request, send_bytes=rng.randrange(1, len(request)))
         await asyncio.sleep(rng.random() * 0.2)
@@ -160,7 +160,8 @@ async def hang_ups(port):
     aborted = {key: value - before.get(key, 0.0) for key, value in after.items()
                if key.startswith("vllm:request_success_total") and 'finished_reason="abort"' in key}
     check("requests that had started are counted as aborted", sum(aborted.values()) > 0, aborted)
-    print(f"note: {sum(exchange.whole for exchange in left)} of {HANG_UPS} had a whole answer when they left", flush=True)
+    whole = sum(exchange.whole for exchange in left)
+    print(f"note: {whole} of {HANG_UPS} had a whole answer when they left", flush=True)
 
 
 async def slow_readers(port):

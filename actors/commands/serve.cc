@@ -188,6 +188,9 @@ class Server {
       if (measured) rates = *measured;
     }
     if (flags_.policy == "priority") options->scheduler.policy = scheduler::SchedulingPolicy::kPriority;
+    // The gateway bounds what waits; behind it the largest single request (prompts × n) must fit.
+    options->scheduler.queue_requests_max = 4096;
+    options->scheduler.queue_tokens_max = std::uint64_t{1} << 24;
     options->compute_nice = flags_.compute_nice;
     options->on_step = [this](ReplicaId replica, const scheduler::StepStats& stats, double step_s) {
       if (observability::ServingMetrics* metrics = metrics_ready_.load()) metrics->on_step(replica.value, stats, step_s);

@@ -1,5 +1,6 @@
 #include "actors/api/text_pool.h"
 
+#include <exception>
 #include <utility>
 
 namespace herd::api {
@@ -37,7 +38,11 @@ void TextPool::work() {
       task = std::move(tasks_.front());
       tasks_.pop_front();
     }
-    task();
+    try {
+      task();
+    } catch (const std::exception&) {
+      // Memory ran out over one request: its responder, dropped with the task, answers 500. The others go on.
+    }
   }
 }
 

@@ -19,7 +19,7 @@ class TextPool {
   TextPool(const TextPool&) = delete;
   TextPool& operator=(const TextPool&) = delete;
 
-  // False when tasks_max wait already; the task was not taken.
+  // False when tasks_max wait already; the task was not taken. One that throws is over, nothing else is.
   [[nodiscard]] bool post(std::function<void()> task);
 
  private:

@@ -4,6 +4,8 @@
 
 #include <atomic>
 #include <future>
+#include <memory>
+#include <new>
 #include <set>
 #include <thread>
 
@@ -28,6 +30,18 @@ TEST(TextPool, EveryTaskRunsOnceWhoeverPostsIt) {
     for (std::thread& poster : posters) poster.join();
   }
   for (const auto& count : runs) EXPECT_EQ(count, 1);
+}
+
+TEST(TextPool, ATaskThatThrowsTakesOnlyItselfAlong) {
+  std::atomic<bool> ran{false};
+  const auto held = std::make_shared<int>(0);
+  {
+    TextPool pool(1, 10);
+    ASSERT_TRUE(pool.post([held] { throw std::bad_alloc(); }));
+    ASSERT_TRUE(pool.post([&] { ran = true; }));
+  }
+  EXPECT_TRUE(ran);
+  EXPECT_EQ(held.use_count(), 1) << "what the task held is dropped with it";
 }
 
 TEST(TextPool, OneThreadKeepsTheOrder) {

@@ -1,6 +1,6 @@
 #pragma once
 // HttpServer: HTTP/1.1 over TCP or TLS with limits on everything a client sends, and streams with credit on what it
-// does not read. Knows bytes and time, not models. The only file with sockets for clients (Boost.Beast, fenced here).
+// does not read. Knows bytes and time, not models. Boost.Asio and OpenSSL stay behind it.
 //
 //   accept -> head (bounded, timed) -> HttpHandler::on_head -> body (bounded, timed) -> HttpHandler::on_request
 //          -> respond(), or open_stream() send()* finish_stream() -> keep-alive or close

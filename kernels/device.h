@@ -3,6 +3,8 @@
 // On a CPU operations run when they are enqueued, on the device's resident thread pool; a GPU returns at once.
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -19,15 +21,60 @@ class DeviceBuffer {
   [[nodiscard]] virtual std::size_t bytes() const = 0;
 };
 
+// What the host writes for each step: host memory and its twin at a fixed address of the device. On a CPU they are the
+// same memory.
+class StagedBuffer {
+ public:
+  virtual ~StagedBuffer() = default;
+  // Where to write the next contents; all of it is to be written anew. Waits until the device has taken what was
+  // written there before (two sides take turns, so that is the upload before the last).
+  [[nodiscard]] virtual void* host() = 0;
+  [[nodiscard]] virtual void* device() const = 0;
+  // Enqueues: the first `bytes` written since host() are at device() for all operations enqueued from here on.
+  virtual void upload(std::size_t bytes) = 0;
+};
+
+// What the device writes for the host at each step: memory at a fixed address of the device, and where the host finds
+// a copy.
+class ReadbackBuffer {
+ public:
+  virtual ~ReadbackBuffer() = default;
+  [[nodiscard]] virtual void* device() const = 0;
+  // Enqueues a copy of the first `bytes`; the host finds it at the pointer returned once a mark set later is reached,
+  // until the second read_back after this one.
+  virtual const void* read_back(std::size_t bytes) = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
   [[nodiscard]] virtual std::string description() const = 0;  // "cpu avx512, 2 threads"
+  // The class of arithmetic (docs/numerics.md): equal ones give equal bits. "cpu-1", "sm90-1".
+  [[nodiscard]] virtual std::string numerics_class() const { return "cpu-1"; }
+  // Whether the host may read and write the device's memory through its pointers.
+  [[nodiscard]] virtual bool host_memory() const { return true; }
   [[nodiscard]] virtual Ops& ops() = 0;
   // kMissing when there is not that much memory: the message says how much was asked for what.
   [[nodiscard]] virtual Expected<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what) = 0;
   [[nodiscard]] virtual std::size_t free_bytes() const = 0;
   virtual Status wait() = 0;  // until all enqueued operations are done; a device error surfaces here
+
+  // Copies between host and device memory, in order with operations; return when the host side is free again or
+  // filled. A device error surfaces at the next wait.
+  virtual void upload(void* device, const void* host, std::size_t bytes);
+  virtual void download(void* host, const void* device, std::size_t bytes);
+  [[nodiscard]] virtual Expected<std::unique_ptr<StagedBuffer>> allocate_staged(std::size_t bytes, const char* what);
+  [[nodiscard]] virtual Expected<std::unique_ptr<ReadbackBuffer>> allocate_readback(std::size_t bytes, const char* what);
+
+  // A mark is a point in the order of operations, numbered from 1. reached: everything enqueued before it is done, or
+  // an error has ended the stream (the next wait says which).
+  virtual std::uint64_t mark() { return 0; }
+  [[nodiscard]] virtual bool reached(std::uint64_t) { return true; }
+
+  // Enqueues the operations of `body`. With a key other than 0 the device may record them when it meets the key first
+  // and repeat them as one (a CUDA graph) from then on: all that body enqueues, addresses and shapes included, must
+  // follow from the key. body calls operations and nothing that waits.
+  virtual void run_step(std::uint64_t key, const std::function<void()>& body);
 };
 
 enum class CpuIsa { kAuto, kReference, kAvx2, kAvx512 };

@@ -6,4 +6,10 @@
 // neither. For the same reason these headers call compiler builtins (fmaf, bit_cast), not the inline functions of
 // the standard library. Their address is never taken.
 
+// CUDA kernels use the same functions: nvcc compiles them for both sides.
+
+#ifdef __CUDACC__
+#define HERD_INLINE __host__ __device__ __forceinline__
+#else
 #define HERD_INLINE [[gnu::always_inline]] inline
+#endif

@@ -42,6 +42,15 @@ void check_leaves(const PackedMatrix& w) {
   }
 }
 
+void check_partials(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride) {
+  check_act(residual);
+  HERD_CHECK(count == 1 || count == 2 || count == 4 || count == 8, "1, 2, 4 or 8 ranks");
+  HERD_CHECK(partial_stride >= residual.cols, "rows do not overlap");
+  bool any = false;
+  for (int rank = 0; rank < count; rank++) any = any || partials[rank] != nullptr;
+  HERD_CHECK(any, "some rank has a partial sum");
+}
+
 void check_kv(const KvView& kv) {
   const KvLayout& layout = kv.layout;
   HERD_CHECK(kv.data != nullptr && is_aligned(kv.data), "the KV pool is 64-byte aligned");
@@ -53,7 +62,6 @@ void check_kv(const KvView& kv) {
 
 void check_attention_batch(const TensorView& q, const KvView& kv, const AttentionBatch& batch) {
   HERD_CHECK(batch.sequences >= 0 && batch.query_heads >= 1, "a batch has heads");
-  HERD_CHECK(q.cols == std::int64_t{batch.query_heads} * kv.layout.head_dim, "q is [tokens, query_heads * head_dim]");
   if (batch.sequences == 0) {
     HERD_CHECK(q.rows == 0, "every row belongs to a sequence");
     return;
@@ -69,16 +77,17 @@ void check_attention_batch(const TensorView& q, const KvView& kv, const Attentio
     const std::int64_t context = batch.context_length[s];
     HERD_CHECK(queries >= 0 && queries <= context, "the context holds this step's rows");
     const std::int64_t blocks = round_up(context, kv.layout.block_size) / kv.layout.block_size;
-    HERD_CHECK(blocks <= batch.block_table_stride, "the block table covers the context");
+    const std::int32_t begin = batch.block_table_begin[s];
+    HERD_CHECK(blocks <= batch.block_table_begin[s + 1] - begin, "the block table covers the context");
     for (std::int64_t b = 0; b < blocks; b++) {
-      HERD_CHECK(batch.block_tables[s * batch.block_table_stride + b] < kv.blocks, "a block lies in the pool");
+      HERD_CHECK(batch.block_tables[begin + b] < kv.blocks, "a block lies in the pool");
     }
   }
 }
 
 class CheckedOps final : public Ops {
  public:
-  explicit CheckedOps(std::unique_ptr<Ops> ops) : ops_(std::move(ops)) {}
+  CheckedOps(std::unique_ptr<Ops> ops, bool host_memory) : ops_(std::move(ops)), host_memory_(host_memory) {}
 
   const char* name() const override { return ops_->name(); }
 
@@ -96,11 +105,22 @@ class CheckedOps final : public Ops {
     check_matrix(table);
     check_act(out);
     HERD_CHECK(out.cols == table.k, "out is [tokens, hidden]");
-    for (std::int64_t t = 0; t < out.rows; t++) {
+    for (std::int64_t t = 0; host_memory_ && t < out.rows; t++) {
       HERD_CHECK(ids[t] >= 0 && ids[t] < table.outputs, "a token id lies in the table");
     }
     set_kernel_float_mode();
     if (out.rows > 0) ops_->embed(table, ids, out);
+  }
+
+  Status reserve(const OpsLimits& limits) override {
+    HERD_CHECK(limits.rows >= 1 && limits.sequences >= 1 && limits.logit_rows >= 1, "a step has rows");
+    HERD_CHECK(limits.query_heads >= 1 && limits.head_dim >= 1, "a step has heads");
+    return ops_->reserve(limits);
+  }
+
+  void resolve_tokens(std::int32_t* ids, std::int64_t rows, const SampledRow* sampled) override {
+    HERD_CHECK(ids != nullptr && rows >= 0 && sampled != nullptr, "ids and what they stand for exist");
+    if (rows > 0) ops_->resolve_tokens(ids, rows, sampled);
   }
 
   void rms_norm(const TensorView& x, const float* weight, float eps, const TensorView& out) override {
@@ -125,14 +145,19 @@ class CheckedOps final : public Ops {
 
   void add_partials(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
                     const float* bias) override {
-    check_act(residual);
-    HERD_CHECK(count == 1 || count == 2 || count == 4 || count == 8, "1, 2, 4 or 8 ranks");
-    HERD_CHECK(partial_stride >= residual.cols, "rows do not overlap");
-    bool any = false;
-    for (int rank = 0; rank < count; rank++) any = any || partials[rank] != nullptr;
-    HERD_CHECK(any, "some rank has a partial sum");
+    check_partials(residual, partials, count, partial_stride);
     set_kernel_float_mode();
     if (residual.rows > 0) ops_->add_partials(residual, partials, count, partial_stride, bias);
+  }
+
+  void add_rms_norm(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
+                    const float* bias, const float* weight, float eps, const TensorView& out) override {
+    check_partials(residual, partials, count, partial_stride);
+    check_act(out);
+    check_same_shape(residual, out);
+    HERD_CHECK(weight != nullptr && eps >= 0.0F, "a norm has weights and eps");
+    set_kernel_float_mode();
+    if (residual.rows > 0) ops_->add_rms_norm(residual, partials, count, partial_stride, bias, weight, eps, out);
   }
 
   void rope(const TensorView& x, std::int32_t heads, std::int32_t head_dim, const std::int32_t* positions,
@@ -140,24 +165,32 @@ class CheckedOps final : public Ops {
     check_act(x);
     HERD_CHECK(heads >= 1 && head_dim >= 2 && head_dim % 2 == 0, "heads have pairs of dims");
     HERD_CHECK(x.cols == std::int64_t{heads} * head_dim, "x is [tokens, heads * head_dim]");
-    for (std::int64_t t = 0; t < x.rows; t++) HERD_CHECK(positions[t] >= 0, "positions count from 0");
+    for (std::int64_t t = 0; host_memory_ && t < x.rows; t++) {
+      HERD_CHECK(positions[t] >= 0, "positions count from 0");
+    }
     HERD_CHECK(table != nullptr, "rope has a table");
     set_kernel_float_mode();
     if (x.rows > 0) ops_->rope(x, heads, head_dim, positions, table);
   }
 
   void write_kv(const TensorView& k, const TensorView& v, const std::int64_t* slots, const KvView& kv) override {
-    check_act(k);
-    check_act(v);
-    check_same_shape(k, v);
-    check_kv(kv);
-    HERD_CHECK(k.dtype == kv.layout.dtype, "KV is stored as activations are");
-    HERD_CHECK(k.cols == std::int64_t{kv.layout.kv_heads} * kv.layout.head_dim, "k is [tokens, kv_heads * head_dim]");
-    for (std::int64_t t = 0; t < k.rows; t++) {
-      HERD_CHECK(slots[t] >= 0 && slots[t] < kv.blocks * kv.layout.block_size, "a slot lies in the pool");
-    }
+    check_kv_rows(k, v, slots, kv);
     set_kernel_float_mode();
     if (k.rows > 0) ops_->write_kv(k, v, slots, kv);
+  }
+
+  void rope_write_kv(const TensorView& q, const TensorView& k, const TensorView& v, const std::int32_t* positions,
+                     const float* table, const std::int64_t* slots, const KvView& kv) override {
+    check_act(q);
+    check_kv_rows(k, v, slots, kv);
+    HERD_CHECK(q.rows == k.rows && q.dtype == k.dtype, "q and k have one number of rows and one dtype");
+    HERD_CHECK(q.cols % kv.layout.head_dim == 0 && kv.layout.head_dim % 2 == 0, "q is [tokens, heads * head_dim]");
+    for (std::int64_t t = 0; host_memory_ && t < q.rows; t++) {
+      HERD_CHECK(positions[t] >= 0, "positions count from 0");
+    }
+    HERD_CHECK(table != nullptr, "rope has a table");
+    set_kernel_float_mode();
+    if (q.rows > 0) ops_->rope_write_kv(q, k, v, positions, table, slots, kv);
   }
 
   void attention(const TensorView& q, const KvView& kv, const AttentionBatch& batch, const TensorView& out) override {
@@ -166,7 +199,8 @@ class CheckedOps final : public Ops {
     check_same_shape(q, out);
     check_kv(kv);
     HERD_CHECK(q.dtype == kv.layout.dtype, "KV is stored as activations are");
-    check_attention_batch(q, kv, batch);
+    HERD_CHECK(q.cols == std::int64_t{batch.query_heads} * kv.layout.head_dim, "q is [tokens, query_heads * head_dim]");
+    if (host_memory_) check_attention_batch(q, kv, batch);
     set_kernel_float_mode();
     if (q.rows > 0) ops_->attention(q, kv, batch, out);
   }
@@ -184,9 +218,38 @@ class CheckedOps final : public Ops {
     check_act(x);
     check_act(out);
     HERD_CHECK(x.cols == out.cols && x.dtype == out.dtype, "rows are copied whole");
-    for (std::int64_t i = 0; i < out.rows; i++) HERD_CHECK(rows[i] >= 0 && rows[i] < x.rows, "a row lies in x");
+    for (std::int64_t i = 0; host_memory_ && i < out.rows; i++) {
+      HERD_CHECK(rows[i] >= 0 && rows[i] < x.rows, "a row lies in x");
+    }
     set_kernel_float_mode();
     if (out.rows > 0) ops_->gather_rows(x, rows, out);
+  }
+
+  void join_columns(const float* parts, std::int64_t part_stride, std::int64_t stride, int count,
+                    const std::int32_t* border, const TensorView& out) override {
+    check_view(out);
+    HERD_CHECK(out.dtype == DType::kF32 && parts != nullptr, "logits are f32");
+    HERD_CHECK(count >= 1 && count <= kLeaves && border[0] == 0 && border[count] == out.cols, "parts cover the row");
+    for (int part = 0; part < count; part++) {
+      HERD_CHECK(border[part] <= border[part + 1] && border[part + 1] - border[part] <= stride, "parts fit their rows");
+    }
+    HERD_CHECK(part_stride >= out.rows * stride, "parts do not overlap");
+    if (out.rows > 0) ops_->join_columns(parts, part_stride, stride, count, border, out);
+  }
+
+  bool samples_rows() const override { return ops_->samples_rows(); }
+
+  void sample_rows(const TensorView& logits, const SampleBatch& batch) override {
+    check_view(logits);
+    HERD_CHECK(logits.dtype == DType::kF32 && logits.cols == batch.vocab_size, "logits are f32, whole rows");
+    HERD_CHECK(batch.params != nullptr && batch.out != nullptr, "every row has parameters and a result");
+    HERD_CHECK(batch.vocab_leaf[0] == 0 && batch.vocab_leaf[kLeaves] == batch.vocab_size, "leaves cover the row");
+    for (int leaf = 0; leaf < kLeaves; leaf++) {
+      HERD_CHECK(batch.vocab_leaf[leaf] % 16 == 0 && batch.vocab_leaf[leaf] <= batch.vocab_leaf[leaf + 1],
+                 "leaves ascend in steps of 16");
+    }
+    set_kernel_float_mode();
+    if (logits.rows > 0) ops_->sample_rows(logits, batch);
   }
 
   void leaf_max_sum(const TensorView& logits, std::int64_t begin, std::int64_t end, MaxSum* out) override {
@@ -214,14 +277,27 @@ class CheckedOps final : public Ops {
   }
 
  private:
+  void check_kv_rows(const TensorView& k, const TensorView& v, const std::int64_t* slots, const KvView& kv) const {
+    check_act(k);
+    check_act(v);
+    check_same_shape(k, v);
+    check_kv(kv);
+    HERD_CHECK(k.dtype == kv.layout.dtype, "KV is stored as activations are");
+    HERD_CHECK(k.cols == std::int64_t{kv.layout.kv_heads} * kv.layout.head_dim, "k is [tokens, kv_heads * head_dim]");
+    for (std::int64_t t = 0; host_memory_ && t < k.rows; t++) {
+      HERD_CHECK(slots[t] >= 0 && slots[t] < kv.blocks * kv.layout.block_size, "a slot lies in the pool");
+    }
+  }
+
   std::unique_ptr<Ops> ops_;
+  const bool host_memory_;  // otherwise what arrays hold cannot be looked at here; StepBatch has made sure of it
 };
 
 }  // namespace
 
-std::unique_ptr<Ops> make_checked_ops(std::unique_ptr<Ops> ops) {
+std::unique_ptr<Ops> make_checked_ops(std::unique_ptr<Ops> ops, bool host_memory) {
   HERD_CHECK(ops != nullptr, "a backend exists");
-  return std::make_unique<CheckedOps>(std::move(ops));
+  return std::make_unique<CheckedOps>(std::move(ops), host_memory);
 }
 
 }  // namespace herd

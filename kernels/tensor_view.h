@@ -1,5 +1,8 @@
 #pragma once
-// Views: pointers with shapes, owned by someone else (Device memory). Plain data; safe in per-ISA files.
+// Views: pointers with shapes, owned by someone else (memory of one Device). Plain data; safe in per-ISA files, and
+// passed to CUDA kernels by value. The layouts of packed weights and of KV blocks drawn here are those of the CPU
+// backends, and of float32 and float16 on a GPU; a GPU lays bf16 out for its tensor cores, in the same number of bytes
+// (kernels/cuda/layouts.h). Nobody but the kernels of the device that filled them looks inside.
 
 #include <cstdint>
 
@@ -78,17 +81,26 @@ struct KvView {
   std::int64_t blocks = 0;
 };
 
+// How a GPU cuts the attention of a step into items (kernels/cuda/attention_work.h fills it; a CPU cuts for itself).
+struct AttentionWork {
+  const std::int32_t* split_begin = nullptr;  // [sequences + 1] items of one partition each: short queries
+  const std::int32_t* tile_begin = nullptr;   // [sequences + 1] items of one row tile each: long queries
+  bool tiles = false;                         // whether there is any of the second kind
+};
+
 // Ragged rows of a step against paged context. Row r of sequence s (r in [query_begin[s], query_begin[s+1]))
 // has absolute position context_length[s] - query_begin[s+1] + r and sees keys [0, position].
 struct AttentionBatch {
   std::int32_t sequences = 0;
   const std::int32_t* query_begin = nullptr;     // [sequences + 1]
   const std::int32_t* context_length = nullptr;  // [sequences], this step's rows included
-  const std::uint32_t* block_tables = nullptr;   // [sequences, block_table_stride]
-  std::int64_t block_table_stride = 0;
-  std::int32_t query_heads = 0;                    // of this rank
-  const std::int32_t* kv_head_of_query = nullptr;  // [query_heads], local kv head index
+  const std::uint32_t* block_tables = nullptr;      // one after the other
+  const std::int32_t* block_table_begin = nullptr;  // [sequences + 1] where each begins
+  std::int32_t query_heads = 0;                     // of this rank
+  const std::int32_t* kv_head_of_query = nullptr;   // [query_heads], local kv head index; ascending on a GPU
+  std::int32_t group_max = 0;                       // most query heads that share a kv head
   float scale = 0.0F;
+  AttentionWork work;  // null where the device does not ask for it
 };
 
 }  // namespace herd

@@ -274,7 +274,7 @@ AttentionUnit CpuOps::unit_of(const AttentionItem& item, const TensorView& q, co
   unit.kv = &kv;
   unit.q = &q;
   unit.out = &out;
-  unit.block_table = batch.block_tables + s * batch.block_table_stride;
+  unit.block_table = batch.block_tables + batch.block_table_begin[s];
   unit.heads = heads_.data() + first;
   unit.group = heads_begin_[static_cast<std::size_t>(item.kv_head) + 1] - first;
   unit.kv_head = item.kv_head;

@@ -93,7 +93,7 @@ void attention(const TensorView& q, const KvView& kv, const AttentionBatch& batc
     for (std::int64_t row = batch.query_begin[s]; row < batch.query_begin[s + 1]; row++) {
       const std::int64_t visible = batch.context_length[s] - batch.query_begin[s + 1] + row + 1;
       for (std::int32_t head = 0; head < batch.query_heads; head++) {
-        const Context context{kv, batch.block_tables + s * batch.block_table_stride, batch.kv_head_of_query[head]};
+        const Context context{kv, batch.block_tables + batch.block_table_begin[s], batch.kv_head_of_query[head]};
         const auto q_at = [&](std::int64_t d) { return d < head_dim ? load(q, row, head * head_dim + d) : 0.0F; };
         Partial total;
         for (std::int64_t begin = 0; begin < visible; begin += kPartition) {

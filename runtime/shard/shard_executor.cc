@@ -99,7 +99,7 @@ Status ShardExecutor::run(const scheduler::StepPlan& plan, scheduler::StepResult
   rows.attention.query_begin = batch_.query_begin.data();
   rows.attention.context_length = batch_.context_length.data();
   rows.attention.block_tables = batch_.block_tables.data();
-  rows.attention.block_table_stride = batch_.block_table_stride;
+  rows.attention.block_table_begin = batch_.block_table_begin.data();
 
   const bool all_layers = std::any_of(batch_.outputs.begin(), batch_.outputs.end(), [](const auto& output) {
     return output.selector == OutputSelector::kHiddenAllLayers;

@@ -114,15 +114,12 @@ Status SequenceTable::apply(const scheduler::StepPlan& plan, StepBatch& batch) {
     return {StatusCode::kInternal, "step plan: " + std::to_string(batch.token_ids.size()) + " rows, at most " +
                                        std::to_string(limits_.rows_max) + " fit a step"};
 
-  batch.block_table_stride = 1;
-  for (const scheduler::SequenceSlice& slice : plan.slices)
-    batch.block_table_stride =
-        std::max(batch.block_table_stride, static_cast<std::int64_t>(states_.at(slice.sequence).blocks.size()));
-  batch.block_tables.assign(plan.slices.size() * static_cast<std::size_t>(batch.block_table_stride), 0U);
-  for (std::size_t i = 0; i < plan.slices.size(); ++i) {
-    const auto& blocks = states_.at(plan.slices[i].sequence).blocks;
-    std::copy(blocks.begin(), blocks.end(),
-              batch.block_tables.begin() + static_cast<std::ptrdiff_t>(i) * batch.block_table_stride);
+  batch.block_tables.clear();
+  batch.block_table_begin.assign(1, 0);
+  for (const scheduler::SequenceSlice& slice : plan.slices) {
+    const auto& blocks = states_.at(slice.sequence).blocks;
+    batch.block_tables.insert(batch.block_tables.end(), blocks.begin(), blocks.end());
+    batch.block_table_begin.push_back(static_cast<std::int32_t>(batch.block_tables.size()));
   }
   return {};
 }

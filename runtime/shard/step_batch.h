@@ -25,8 +25,8 @@ struct StepBatch {
   std::vector<std::int32_t> token_ids, positions;       // [rows]
   std::vector<std::int64_t> slots;                      // [rows]
   std::vector<std::int32_t> query_begin, context_length;  // [sequences + 1], [sequences]
-  std::vector<std::uint32_t> block_tables;              // [sequences, block_table_stride]
-  std::int64_t block_table_stride = 0;
+  std::vector<std::uint32_t> block_tables;              // one after the other
+  std::vector<std::int32_t> block_table_begin;          // [sequences + 1]
   std::vector<std::int32_t> sample_row;                 // [samples] row index
   std::vector<sampling::SampleRow> samples;             // parallel to sample_row
   struct Output {                                       // slices with an OutputSelector

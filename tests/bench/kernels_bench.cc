@@ -120,8 +120,9 @@ class Bench {
       for (int head = 0; head < kQueryHeads; head++) kv_head_of_query.push_back(head / (kQueryHeads / kKvHeads));
       const std::int32_t query_begin[2] = {0, queries};
       const std::int32_t context_length[1] = {context};
-      const AttentionBatch batch{
-          1, query_begin, context_length, table.data(), context / 16, kQueryHeads, kv_head_of_query.data(), 0.125F};
+      const std::int32_t table_begin[2] = {0, context / 16};
+      const AttentionBatch batch{1, query_begin, context_length, table.data(), table_begin, kQueryHeads,
+                                 kv_head_of_query.data(), kQueryHeads / kKvHeads, 0.125F, {}};
       const TensorView q = act(x_, queries, kQueryHeads * kHeadDim);
       const TensorView out = act(out_, queries, kQueryHeads * kHeadDim);
       const Seconds seconds = measure([&](std::int64_t i) {

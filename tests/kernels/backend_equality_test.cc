@@ -387,6 +387,8 @@ struct Cache {
     memory = std::make_unique<Memory>(static_cast<std::size_t>(kv.blocks * kv.layout.bytes_per_block()));
     kv.data = memory->data();
     block_tables.assign(contexts.size() * static_cast<std::size_t>(stride), 0xffffffffU);
+    for (std::size_t s = 0; s <= contexts.size(); s++)
+      block_table_begin.push_back(static_cast<std::int32_t>(s * static_cast<std::size_t>(stride)));
     std::size_t next = 0;
     for (std::size_t s = 0; s < contexts.size(); s++) {
       std::uint32_t* table = block_tables.data() + s * static_cast<std::size_t>(stride);
@@ -405,6 +407,7 @@ struct Cache {
   KvView kv;
   std::int64_t stride = 0;
   std::vector<std::uint32_t> block_tables;
+  std::vector<std::int32_t> block_table_begin;
   std::unique_ptr<Memory> memory;
 };
 
@@ -460,7 +463,7 @@ void check_attention(Random& random, DType act, int block_size, int head_dim, co
   batch.query_begin = query_begin.data();
   batch.context_length = ragged.contexts.data();
   batch.block_tables = cache.block_tables.data();
-  batch.block_table_stride = cache.stride;
+  batch.block_table_begin = cache.block_table_begin.data();
   batch.query_heads = static_cast<std::int32_t>(kv_head_of_query.size());
   batch.kv_head_of_query = kv_head_of_query.data();
   batch.scale = 0.37F;
@@ -589,7 +592,7 @@ TEST(BackendEquality, AttentionDoesNotDependOnChunks) {
       batch.query_begin = query_begin.data();
       batch.context_length = &end;
       batch.block_tables = cache.block_tables.data();
-      batch.block_table_stride = cache.stride;
+      batch.block_table_begin = cache.block_table_begin.data();
       batch.query_heads = 3;
       batch.kv_head_of_query = map.data();
       batch.scale = 0.125F;

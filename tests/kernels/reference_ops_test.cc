@@ -311,7 +311,8 @@ TEST_F(ReferenceOps, AttentionIsNearExactSoftmax) {
     batch.query_begin = query_begin;
     batch.context_length = &context;
     batch.block_tables = table.data();
-    batch.block_table_stride = 35;
+    const std::int32_t table_begin[] = {0, 35};
+    batch.block_table_begin = table_begin;
     batch.query_heads = 3;
     batch.kv_head_of_query = map;
     batch.scale = 0.25F;

@@ -1,0 +1,35 @@
+#pragma once
+// KV writes and paged attention. Launchers; shapes as in kernels/ops.h.
+//
+// bf16: rule 5 with tensor cores where it multiplies: partitions of 512 absolute positions; score = chain of mma_bf16
+// over head_dim, times scale; exact maximum over the row's visible keys; P = exp(score - max) rounded to bf16; l = sum
+// of the rounded P in 16 lanes (position mod 16, ascending, fixed tree); o = chain of mma_bf16 over the partition's
+// positions, 16 at a time, ascending, from +0, then + 0 (a -0 becomes +0); partitions are folded in ascending order by
+// rule 5's formula. A row's bits do not depend on the rows beside it, nor on how the work was cut. f32: rule 5 itself,
+// the CPU's bits.
+//
+// Work (attention_work.h): short queries are cut by partition, their partials folded by a second kernel; long ones by
+// row tile, each tile walking its partitions in order.
+
+#include <cstddef>
+
+#include "kernels/cuda/stream.h"
+#include "kernels/ops.h"
+
+namespace herd::cuda {
+
+void write_kv(Stream& stream, const TensorView& k, const TensorView& v, const std::int64_t* slots, const KvView& kv);
+void rope_write_kv(Stream& stream, const TensorView& q, const TensorView& k, const TensorView& v,
+                   const std::int32_t* positions, const float* table, const std::int64_t* slots, const KvView& kv);
+
+// Scratch for partials: enough for any step within `limits` (attention falls back to walking the partitions of a
+// query one after the other when a step has more partials than fit: same bits).
+[[nodiscard]] std::size_t attention_scratch_bytes(const OpsLimits& limits);
+struct AttentionScratch {
+  float* partials = nullptr;
+  std::int64_t items = 0;  // split items it has room for: each the partials of one partition for all query heads
+};
+void attention(Stream& stream, const TensorView& q, const KvView& kv, const AttentionBatch& batch,
+               const AttentionScratch& scratch, const TensorView& out);
+
+}  // namespace herd::cuda

@@ -1,0 +1,47 @@
+#pragma once
+// What computes the steps of one rank, as its actor drives it: plans go in, results come out in the same order. At most
+// kStepsUnderWay plans are under way at once; a GPU computes one while the host prepares the next.
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <utility>
+
+#include "runtime/scheduler/step_plan.h"
+
+namespace herd::shard {
+
+inline constexpr int kStepsUnderWay = 2;
+
+// Used by one thread.
+class RankExecutor {
+ public:
+  virtual ~RankExecutor() = default;
+  // Starts a step. Fewer than kStepsUnderWay are under way when it is called. A CPU returns when the step is done.
+  virtual void submit(const scheduler::StepPlan& plan) = 0;
+  // Whether the oldest step under way can be collected without waiting; looks for at most `patience`.
+  virtual bool ready(std::chrono::microseconds patience) = 0;
+  // Waits for the oldest step under way. A failed step is a result whose status is not ok.
+  virtual scheduler::StepResult collect() = 0;
+};
+
+// A rank that computes a step in one call: toys, and tests.
+class BlockingRank final : public RankExecutor {
+ public:
+  using Execute = std::function<scheduler::StepResult(const scheduler::StepPlan&)>;
+  explicit BlockingRank(Execute execute) : execute_(std::move(execute)) {}
+  void submit(const scheduler::StepPlan& plan) override { results_.push_back(execute_(plan)); }
+  bool ready(std::chrono::microseconds) override { return !results_.empty(); }
+  scheduler::StepResult collect() override {
+    scheduler::StepResult result = std::move(results_.front());
+    results_.pop_front();
+    return result;
+  }
+
+ private:
+  const Execute execute_;
+  std::deque<scheduler::StepResult> results_;
+};
+
+}  // namespace herd::shard

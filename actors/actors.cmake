@@ -7,6 +7,7 @@ add_library(herd_actors STATIC
   ${CMAKE_CURRENT_LIST_DIR}/in_process_cluster.cc
   ${CMAKE_CURRENT_LIST_DIR}/replica/replica_actor.cc
   ${CMAKE_CURRENT_LIST_DIR}/replica/step_collector.cc
+  ${CMAKE_CURRENT_LIST_DIR}/shard/rank_steps.cc
   ${CMAKE_CURRENT_LIST_DIR}/shard/shard_actor.cc
   ${CMAKE_CURRENT_LIST_DIR}/wire_roundtrip.cc)
 add_library(herd::actors ALIAS herd_actors)

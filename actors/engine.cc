@@ -204,7 +204,8 @@ Status Engine::start_cluster(const EngineOptions& options) {
   }
   const CpuDeviceConfig device_config{options.isa, facts_.threads_per_rank, options.compute_nice};
   cluster.make_rank = [shard, device_config, groups, make_device = options.make_device, plans = plans_, weights = weights_, rope = rope_](
-                          ReplicaId replica, std::uint32_t rank) -> Expected<ExecuteStep> {
+                          ReplicaId replica,
+                          std::uint32_t rank) -> Expected<std::unique_ptr<shard::RankExecutor>> {
     lower_thread_priority(device_config.nice);  // this thread is the rank's own and computes too
     auto device = make_device(device_config);
     if (!device) return fail(device.error());
@@ -213,9 +214,10 @@ Status Engine::start_cluster(const EngineOptions& options) {
     auto executor = shard::ShardExecutor::make(config, weights[rank], rope, std::move(*device),
                                                (*groups)[replica.value][rank]);
     if (!executor) return fail(executor.error());
-    return [owned = std::shared_ptr<shard::ShardExecutor>(std::move(*executor))](const scheduler::StepPlan& plan) {
-      return owned->execute(plan);
-    };
+    return std::make_unique<shard::BlockingRank>(
+        [owned = std::shared_ptr<shard::ShardExecutor>(std::move(*executor))](const scheduler::StepPlan& plan) {
+          return owned->execute(plan);
+        });
   };
   cluster.abort_replica = [groups](ReplicaId replica, const std::string& reason) {
     for (const auto& member : (*groups)[replica.value]) member->abort(reason.c_str());

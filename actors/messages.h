@@ -84,4 +84,7 @@ struct ExecutePlan {
   std::shared_ptr<const scheduler::StepPlan> plan;  // shared by all ranks
 };
 
+// To a rank, from itself: look whether the oldest step under way is done.
+struct CollectStep {};
+
 }  // namespace herd::actors

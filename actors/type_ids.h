@@ -9,7 +9,8 @@
 
 namespace herd::actors {
 
-using ShardHandle = caf::typed_actor<caf::reacts_to<MakeRank>, caf::reacts_to<ExecutePlan>>;
+using ShardHandle =
+    caf::typed_actor<caf::reacts_to<MakeRank>, caf::reacts_to<ExecutePlan>, caf::reacts_to<CollectStep>>;
 
 using ReplicaHandle =
     caf::typed_actor<caf::reacts_to<RunSequence>, caf::reacts_to<StopSequence>, caf::reacts_to<RankMade>,
@@ -45,6 +46,7 @@ HERD_LOCAL_MESSAGE(herd::actors::AskReplicaStats)
 HERD_LOCAL_MESSAGE(herd::actors::AskRoute)
 HERD_LOCAL_MESSAGE(herd::actors::AwaitServing)
 HERD_LOCAL_MESSAGE(herd::actors::CheckDeadline)
+HERD_LOCAL_MESSAGE(herd::actors::CollectStep)
 HERD_LOCAL_MESSAGE(herd::actors::DeltasMade)
 HERD_LOCAL_MESSAGE(herd::actors::ExecutePlan)
 HERD_LOCAL_MESSAGE(herd::actors::KillRank)

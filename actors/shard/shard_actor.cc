@@ -9,52 +9,50 @@
 namespace herd::actors {
 namespace {
 
-using scheduler::StepPlan;
-using scheduler::StepResult;
+using Self = ShardHandle::stateful_pointer<ShardState>;
 
-Status make_executor(ShardState& state, const RankFactory& make_rank, ReplicaId replica, std::uint32_t rank) {
+Status make_steps(ShardState& state, const RankFactory& make_rank, ReplicaId replica, std::uint32_t rank,
+                  RankSteps::Report report) {
   try {
     auto made = make_rank(replica, rank);
     if (!made) return made.error();
-    state.execute = std::move(*made);
+    state.steps = std::make_unique<RankSteps>(std::move(*made), rank, std::move(report));
     return {};
   } catch (const std::exception& exception) {
     return {StatusCode::kInternal, std::string("making the rank: ") + exception.what()};
   }
 }
 
-StepResult failed(const StepPlan& plan, std::uint32_t rank, const char* why) {
-  StepResult result;
-  result.epoch = plan.epoch;
-  result.step = plan.step;
-  result.rank = rank;
-  result.status = {StatusCode::kInternal, why};
-  return result;
-}
-
-StepResult execute(ShardState& state, const StepPlan& plan, std::uint32_t rank) {
-  HERD_CHECK(state.execute != nullptr, "a replica sends plans to ranks that were made");
-  try {
-    return state.execute(plan);
-  } catch (const std::exception& exception) {
-    return failed(plan, rank, exception.what());
-  }
+// Behind what is in the mailbox already.
+void look_again(Self self) {
+  if (self->state.looking || self->state.steps->idle()) return;
+  self->state.looking = true;
+  self->send(self, CollectStep{});
 }
 
 }  // namespace
 
-ShardHandle::behavior_type shard_actor(ShardHandle::stateful_pointer<ShardState> self, ReplicaHandle replica,
-                                       ReplicaId replica_id, std::uint32_t rank, RankFactory make_rank,
-                                       WireRoundtrip through_wire) {
+ShardHandle::behavior_type shard_actor(Self self, ReplicaHandle replica, ReplicaId replica_id, std::uint32_t rank,
+                                       RankFactory make_rank, WireRoundtrip through_wire) {
   end_process_on_exception(self);
   watch(self, replica);
   on_down(self, [self](const caf::actor_addr&) { self->quit(); });  // nobody is left to serve
+  const auto report = [self, replica, through_wire](scheduler::StepResult result) {
+    self->send(replica, StepDone{through_wire(std::move(result))});
+  };
   return {
       [=](const MakeRank&) {
-        self->send(replica, RankMade{rank, make_executor(self->state, make_rank, replica_id, rank)});
+        self->send(replica, RankMade{rank, make_steps(self->state, make_rank, replica_id, rank, report)});
       },
       [=](const ExecutePlan& order) {
-        self->send(replica, StepDone{through_wire(execute(self->state, *order.plan, rank))});
+        HERD_CHECK(self->state.steps != nullptr, "a replica sends plans to ranks that were made");
+        self->state.steps->on_plan(order.plan);
+        look_again(self);
+      },
+      [=](const CollectStep&) {
+        self->state.looking = false;
+        self->state.steps->look(ShardState::kPatience);
+        look_again(self);
       },
   };
 }

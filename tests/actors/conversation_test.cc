@@ -43,8 +43,9 @@ class CheckingSink final : public DeltaSink {
 // Gateway, coordinator and replicas of two ranks each, all of them run by the test.
 class Conversation {
  public:
-  explicit Conversation(std::uint32_t replicas_count, std::uint64_t seed = 1)
+  explicit Conversation(std::uint32_t replicas_count, std::uint64_t seed = 1, std::uint32_t late_looks = 0)
       : system(config), scheduler(dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler())), random_(seed) {
+    faults->late_looks = late_looks;
     coordinator = system.spawn(coordinator_actor, routing::Router());
     gateway = system.spawn(gateway_actor, GatewayConfig{.submissions_waiting = waiting}, coordinator);
     for (std::uint32_t replica = 0; replica < replicas_count; ++replica) {
@@ -156,13 +157,17 @@ TEST(Conversation, AReplicaThatDiesWithoutAWordIsNoticedByItsMonitor) {
   EXPECT_FALSE(sink->stream().violation()) << *sink->stream().violation();
 }
 
-// Whatever order the messages take, with clients that leave and ranks that die: every stream ends once, and right.
-TEST(Conversation, HoldsInEveryOrderOfMessages) {
+// Whatever order the messages take, with clients that leave, ranks that die and ranks whose steps finish late: every
+// stream ends once, and right.
+class ConversationOfRanks : public testing::TestWithParam<std::uint32_t> {};
+INSTANTIATE_TEST_SUITE_P(LateLooks, ConversationOfRanks, testing::Values(0U, 1U, 4U));
+
+TEST_P(ConversationOfRanks, HoldsInEveryOrderOfMessages) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     std::mt19937_64 random(seed);
     std::vector<std::shared_ptr<CheckingSink>> sinks;
     {
-      Conversation talk(2, seed);
+      Conversation talk(2, seed, GetParam());
       talk.run_all();
       for (std::uint64_t sequence = 1; sequence <= 8; ++sequence)
         sinks.push_back(talk.submit(sequence, 1 + random() % 60, 1 + random() % 40));

@@ -1,5 +1,7 @@
 #include "tests/actors/toy_cluster.h"
 
+#include <algorithm>
+#include <deque>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -20,30 +22,115 @@ scheduler::SchedulerConfig toy_scheduler() {
 
 bool take(std::atomic<std::int64_t>& fault, std::int64_t rank) { return fault.compare_exchange_strong(rank, -1); }
 
-scheduler::StepResult run_step(sim::ToyShard& shard, const scheduler::StepPlan& plan, std::int64_t replica,
-                               std::uint32_t rank, ToyFaults& faults) {
-  const std::int64_t name = replica * 100 + rank;
-  const std::uint32_t step_us = faults.step_us;
-  if (step_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(step_us));
-  if (take(faults.throw_rank, name)) throw std::runtime_error("the device is gone");
-  scheduler::StepResult result = shard.execute(plan);
-  if (shard.violation()) throw std::runtime_error(*shard.violation());
-  result.rank = rank;
-  if (rank != 0) {
-    result.sampled.clear();
-    result.outputs.clear();
-    result.prompt_logprobs.clear();
+void fail_step(scheduler::StepResult& result) {
+  result.sampled.clear();
+  result.outputs.clear();
+  result.prompt_logprobs.clear();
+  result.status = {StatusCode::kAborted, "injected"};
+}
+
+// One toy shard with its faults. Every call has to come from the thread it was made on.
+class ToyRank {
+ public:
+  ToyRank(std::shared_ptr<ToyFaults> faults, std::int64_t replica, std::uint32_t rank)
+      : faults_(std::move(faults)), rank_(rank), name_(replica * 100 + rank) {}
+
+  scheduler::StepResult run(const scheduler::StepPlan& plan) {
+    check_thread();
+    const std::uint32_t step_us = faults_->step_us;
+    if (step_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(step_us));
+    scheduler::StepResult result = shard_.execute(plan);
+    if (shard_.violation()) throw std::runtime_error(*shard_.violation());
+    result.rank = rank_;
+    if (rank_ != 0) {
+      result.sampled.clear();
+      result.outputs.clear();
+      result.prompt_logprobs.clear();
+    }
+    if (take(faults_->other_tokens_rank, name_)) result.token_hash ^= 1;
+    if (take(faults_->fail_rank, name_)) fail_step(result);
+    return result;
   }
-  if (take(faults.other_tokens_rank, name)) result.token_hash ^= 1;
-  const bool hang = take(faults.hang_rank, name);
-  while (hang && faults.aborted_replicas == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  if (hang || take(faults.fail_rank, name)) {
-    result.sampled.clear();
-    result.outputs.clear();
-    result.prompt_logprobs.clear();
-    result.status = {StatusCode::kAborted, "injected"};
+  void check_thread() const {
+    if (std::this_thread::get_id() != thread_)
+      throw std::logic_error("called on another thread than it was made on");
+  }
+  [[nodiscard]] bool throws() { return take(faults_->throw_rank, name_); }
+  [[nodiscard]] bool hangs() { return take(faults_->hang_rank, name_); }
+  [[nodiscard]] ToyFaults& faults() { return *faults_; }
+
+ private:
+  const std::shared_ptr<ToyFaults> faults_;
+  const std::uint32_t rank_;
+  const std::int64_t name_;
+  const std::thread::id thread_ = std::this_thread::get_id();
+  sim::ToyShard shard_{sim::ToyConfig{.block_size = 16, .num_blocks = kBlocks, .vocab_size = kToyVocabSize}};
+};
+
+[[noreturn]] void lose_device() { throw std::runtime_error("the device is gone"); }
+
+// A CPU: the step is done when submit returns.
+scheduler::StepResult run_at_once(ToyRank& rank, const scheduler::StepPlan& plan) {
+  if (rank.throws()) lose_device();
+  scheduler::StepResult result = rank.run(plan);
+  if (rank.hangs()) {
+    while (rank.faults().aborted_replicas == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    fail_step(result);
   }
   return result;
+}
+
+// A device: steps finish in order, some looks later.
+class LateRank final : public shard::RankExecutor {
+ public:
+  LateRank(std::unique_ptr<ToyRank> rank, std::uint32_t looks) : rank_(std::move(rank)), looks_(looks) {}
+  ~LateRank() override { rank_->faults().under_way -= static_cast<std::int64_t>(steps_.size()); }
+
+  void submit(const scheduler::StepPlan& plan) override {
+    rank_->check_thread();
+    if (steps_.size() >= static_cast<std::size_t>(shard::kStepsUnderWay))
+      throw std::logic_error("more steps under way than there may be");
+    steps_.push_back({rank_->run(plan), looks_, rank_->hangs(), rank_->throws()});
+    ToyFaults& faults = rank_->faults();
+    ++faults.under_way;
+    faults.under_way_most = std::max(faults.under_way_most.load(), static_cast<std::uint32_t>(steps_.size()));
+  }
+  bool ready(std::chrono::microseconds patience) override {
+    rank_->check_thread();
+    Step& step = steps_.at(0);
+    if (step.hangs ? rank_->faults().aborted_replicas > 0 : step.looks == 0) return true;
+    if (step.looks > 0) --step.looks;
+    if (patience.count() > 0) std::this_thread::sleep_for(patience);
+    return false;
+  }
+  scheduler::StepResult collect() override {
+    rank_->check_thread();
+    Step step = std::move(steps_.at(0));
+    steps_.pop_front();
+    --rank_->faults().under_way;
+    if (step.throws) lose_device();
+    if (step.hangs) fail_step(step.result);
+    return step.result;
+  }
+
+ private:
+  struct Step {
+    scheduler::StepResult result;
+    std::uint32_t looks = 0;  // that still find it unfinished
+    bool hangs = false;
+    bool throws = false;
+  };
+  const std::unique_ptr<ToyRank> rank_;
+  const std::uint32_t looks_;
+  std::deque<Step> steps_;
+};
+
+std::unique_ptr<shard::RankExecutor> make_rank(std::unique_ptr<ToyRank> rank, std::uint32_t late_looks) {
+  if (late_looks > 0) return std::make_unique<LateRank>(std::move(rank), late_looks);
+  return std::make_unique<shard::BlockingRank>(
+      [rank = std::shared_ptr<ToyRank>(std::move(rank))](const scheduler::StepPlan& plan) {
+        return run_at_once(*rank, plan);
+      });
 }
 
 }  // namespace
@@ -53,16 +140,11 @@ InProcessClusterConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, s
   config.scheduler = toy_scheduler();
   config.replicas = replicas;
   config.ranks = ranks;
-  config.make_rank = [faults](ReplicaId replica, std::uint32_t rank) -> Expected<ExecuteStep> {
+  config.make_rank = [faults](ReplicaId replica,
+                              std::uint32_t rank) -> Expected<std::unique_ptr<shard::RankExecutor>> {
     if (faults->refuse_rank == static_cast<std::int64_t>(replica.value) * 100 + rank)
       return fail(missing("no memory for rank " + std::to_string(rank)));
-    const auto shard = std::make_shared<sim::ToyShard>(
-        sim::ToyConfig{.block_size = 16, .num_blocks = kBlocks, .vocab_size = kToyVocabSize});
-    return [faults, shard, replica, rank, thread = std::this_thread::get_id()](const scheduler::StepPlan& plan) {
-      if (std::this_thread::get_id() != thread)
-        throw std::logic_error("executed on another thread than it was made on");
-      return run_step(*shard, plan, replica.value, rank, *faults);
-    };
+    return make_rank(std::make_unique<ToyRank>(faults, replica.value, rank), faults->late_looks);
   };
   config.abort_replica = [faults](ReplicaId, const std::string&) { ++faults->aborted_replicas; };
   return config;

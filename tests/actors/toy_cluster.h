@@ -27,6 +27,11 @@ struct ToyFaults {
   std::atomic<std::uint32_t> aborted_replicas{0};   // abort_replica calls
   std::atomic<std::uint32_t> step_us{0};            // every step takes at least so long
   std::atomic<std::int64_t> refuse_rank{-1};        // cannot be made
+  // Ranks made while this is above 0 are devices: a step is under way when submit returns, and so many looks find it
+  // unfinished. hang_rank then never finishes, until the group is aborted; throw_rank throws when it is collected.
+  std::atomic<std::uint32_t> late_looks{0};
+  std::atomic<std::uint32_t> under_way_most{0};     // steps under way at once, of any rank
+  std::atomic<std::int64_t> under_way{0};           // of all ranks that are there
 };
 
 InProcessClusterConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, std::shared_ptr<ToyFaults> faults);

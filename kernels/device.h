@@ -58,6 +58,7 @@ class Device {
   [[nodiscard]] virtual Expected<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what) = 0;
   [[nodiscard]] virtual std::size_t free_bytes() const = 0;
   virtual Status wait() = 0;  // until all enqueued operations are done; a device error surfaces here
+  [[nodiscard]] virtual Status status() const { return {}; }  // the first error so far, without waiting
 
   // Copies between host and device memory, in order with operations; return when the host side is free again or
   // filled. A device error surfaces at the next wait.

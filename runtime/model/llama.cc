@@ -1,5 +1,7 @@
 #include "runtime/model/llama.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "kernels/check.h"
@@ -35,12 +37,12 @@ Expected<std::unique_ptr<Llama>> Llama::make(const LlamaConfig& config, const pa
   std::unique_ptr<Llama> llama(
       new Llama(config, plan, std::move(weights), std::move(rope), encoding, device, tp));
   Status status;
-  auto buffer = [&](std::int64_t rows, std::int64_t cols, DType dtype) {
+  auto buffer = [&](std::int64_t rows, std::int64_t cols, DType dtype, std::int64_t stride = 0) {
     TensorView view;
     view.dtype = dtype;
     view.rows = rows;
     view.cols = cols;
-    view.row_stride = round_up(cols, kPanelOutputs);
+    view.row_stride = round_up(std::max(cols, stride), kPanelOutputs);
     if (!status.ok()) return view;
     auto memory = device.allocate(static_cast<std::size_t>(rows * view.row_stride) * dtype_bytes(dtype), "step buffers");
     if (!memory) {
@@ -65,9 +67,37 @@ Expected<std::unique_ptr<Llama>> Llama::make(const LlamaConfig& config, const pa
   if (tp.size() > 1)
     llama->gathered_ = static_cast<float*>(buffer(rows_max * tp.size(), hidden, DType::kF32).data);
   llama->selected_ = buffer(logit_rows_max, hidden, act);
-  llama->logits_ = buffer(logit_rows_max, plan.vocab.size(), DType::kF32);
+  const std::int64_t slice = parallel::widest_vocab_slice(config.vocab_size, tp.size());
+  llama->logits_ = buffer(logit_rows_max, plan.vocab.size(), DType::kF32, slice);
+  if (tp.size() > 1 && !device.host_memory()) {
+    llama->gathered_logits_ = static_cast<float*>(buffer(logit_rows_max * tp.size(), slice, DType::kF32).data);
+    llama->whole_logits_ = buffer(logit_rows_max, config.vocab_size, DType::kF32);
+  }
+  if (status.ok()) status = llama->copy_tables();
   if (!status.ok()) return fail(std::move(status));
   return llama;
+}
+
+// Step inputs that never change. On a device with memory of its own they are copied there.
+Status Llama::copy_tables() {
+  rope_values_ = rope_->values.data();
+  kv_head_of_query_ = plan_.kv_head_of_query.data();
+  for (const std::int32_t kv_head : plan_.kv_head_of_query)
+    group_max_ = std::max(group_max_, static_cast<std::int32_t>(
+                                          std::count(plan_.kv_head_of_query.begin(), plan_.kv_head_of_query.end(), kv_head)));
+  if (device_.host_memory()) return {};
+  auto copy = [&](const auto*& table, std::size_t count) -> Status {
+    const std::size_t bytes = count * sizeof *table;
+    auto memory = device_.allocate(bytes, "step tables");
+    if (!memory) return memory.error();
+    device_.upload((*memory)->data(), table, bytes);
+    table = static_cast<decltype(+table)>((*memory)->data());
+    memory_.push_back(std::move(*memory));
+    return {};
+  };
+  Status status = copy(rope_values_, rope_->values.size());
+  if (status.ok()) status = copy(kv_head_of_query_, plan_.kv_head_of_query.size());
+  return status;
 }
 
 std::size_t Llama::activation_bytes() const {
@@ -85,16 +115,20 @@ void Llama::forward(const StepRows& step, kv::KvStorage& kv, const std::function
   set_rows(step.rows);
   ops_.embed(weights_->embedding, step.token_ids, residual_);
   if (on_layer) on_layer(0);
+  ops_.rms_norm(residual_, weights_->layers.front().attention_norm, config_.rms_norm_eps, normed_);
   for (int layer = 0; layer < config_.layers; ++layer) {
     decoder_layer(layer, step, kv);
     if (on_layer) on_layer(layer + 1);
   }
 }
 
-// One decoder layer: pre-norm attention, pre-norm SwiGLU. Heads and MLP rows are split over the tp ranks; the two
-// reductions restore the sums, round once and add to the residual stream.
+// One decoder layer: pre-norm attention, pre-norm SwiGLU; normed_ holds the normed residual when it begins, and at its
+// end the next layer's. Heads and MLP rows are split over the tp ranks; the two reductions restore the sums, round once
+// and add to the residual stream.
 void Llama::decoder_layer(int layer, const StepRows& step, kv::KvStorage& kv) {
   const LayerWeights& w = weights_->layers[static_cast<std::size_t>(layer)];
+  const float* next_norm =
+      layer + 1 < config_.layers ? weights_->layers[static_cast<std::size_t>(layer) + 1].attention_norm : nullptr;
   const std::int64_t dim = config_.head_dim;
   const std::int64_t q_size = plan_.heads.size() * dim;
   const std::int64_t kv_size = plan_.kv_heads.size() * dim;
@@ -102,35 +136,35 @@ void Llama::decoder_layer(int layer, const StepRows& step, kv::KvStorage& kv) {
   const TensorView k = columns(qkv_, q_size, kv_size);
   const TensorView v = columns(qkv_, q_size + kv_size, kv_size);
 
-  ops_.rms_norm(residual_, w.attention_norm, config_.rms_norm_eps, normed_);
   ops_.matmul(normed_, w.qkv, w.qkv_bias, qkv_);
-  ops_.rope(q, plan_.heads.size(), config_.head_dim, step.positions, rope_->values.data());
-  ops_.rope(k, plan_.kv_heads.size(), config_.head_dim, step.positions, rope_->values.data());
-  ops_.write_kv(k, v, step.slots, kv.layer(layer));
+  ops_.rope_write_kv(q, k, v, step.positions, rope_values_, step.slots, kv.layer(layer));
   AttentionBatch attention = step.attention;
   attention.query_heads = plan_.heads.size();
-  attention.kv_head_of_query = plan_.kv_head_of_query.data();
+  attention.kv_head_of_query = kv_head_of_query_;
+  attention.group_max = group_max_;
   attention.scale = 1.0F / std::sqrt(static_cast<float>(dim));
   ops_.attention(q, kv.layer(layer), attention, attention_out_);
   ops_.matmul(attention_out_, w.o, nullptr, partial_);  // [rows, hidden], a sum over this rank's heads
-  reduce_into_residual(partial_, w.o_bias);
+  reduce_into_residual(w.o_bias, w.mlp_norm);
 
-  ops_.rms_norm(residual_, w.mlp_norm, config_.rms_norm_eps, normed_);
   ops_.matmul(normed_, w.gate_up, w.gate_up_bias, gate_up_);
   ops_.silu_mul(gate_up_, plan_.ffn.size(), mlp_);
   ops_.matmul(mlp_, w.down, nullptr, partial_);         // [rows, hidden], a sum over this rank's MLP rows
-  reduce_into_residual(partial_, w.down_bias);
+  reduce_into_residual(w.down_bias, next_norm);
 }
 
-// residual = round(residual + (tree of all ranks' partials + bias)).
-void Llama::reduce_into_residual(const TensorView& partial, const float* bias) {
-  const float* parts[kLeaves] = {static_cast<const float*>(partial.data)};
+void Llama::reduce_into_residual(const float* bias, const float* norm) {
+  const float* parts[kLeaves] = {static_cast<const float*>(partial_.data)};
   if (tp_.size() > 1) {
-    const std::int64_t elements = partial.rows * partial.row_stride;
-    tp_.all_gather(partial.data, gathered_, static_cast<std::size_t>(elements) * sizeof(float));
+    const std::int64_t elements = partial_.rows * partial_.row_stride;
+    tp_.all_gather(partial_.data, gathered_, static_cast<std::size_t>(elements) * sizeof(float));
     for (int rank = 0; rank < tp_.size(); ++rank) parts[rank] = gathered_ + rank * elements;
   }
-  ops_.add_partials(residual_, parts, tp_.size(), partial.row_stride, bias);
+  if (norm == nullptr) {
+    ops_.add_partials(residual_, parts, tp_.size(), partial_.row_stride, bias);
+  } else {
+    ops_.add_rms_norm(residual_, parts, tp_.size(), partial_.row_stride, bias, norm, config_.rms_norm_eps, normed_);
+  }
 }
 
 void Llama::logits(const std::int32_t* rows, std::int64_t count) {
@@ -139,6 +173,20 @@ void Llama::logits(const std::int32_t* rows, std::int64_t count) {
   ops_.gather_rows(residual_, rows, selected_);
   ops_.rms_norm(selected_, weights_->final_norm, config_.rms_norm_eps, selected_);
   ops_.matmul(selected_, weights_->head, nullptr, logits_);
+}
+
+const TensorView& Llama::whole_logits() {
+  if (tp_.size() == 1) return logits_;
+  HERD_CHECK(gathered_logits_ != nullptr, "this device's sampler gathers for itself");
+  const std::int64_t elements = logits_.rows * logits_.row_stride;
+  tp_.all_gather(logits_.data, gathered_logits_, static_cast<std::size_t>(elements) * sizeof(float));
+  const auto leaf = parallel::leaf_borders(config_.vocab_size, kPanelOutputs);
+  std::array<std::int32_t, kLeaves + 1> border{};
+  for (int rank = 0; rank <= tp_.size(); ++rank)
+    border[static_cast<std::size_t>(rank)] = leaf[static_cast<std::size_t>(rank * kLeaves / tp_.size())];
+  whole_logits_.rows = logits_.rows;
+  ops_.join_columns(gathered_logits_, elements, logits_.row_stride, tp_.size(), border.data(), whole_logits_);
+  return whole_logits_;
 }
 
 }  // namespace herd::model

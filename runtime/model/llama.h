@@ -16,7 +16,7 @@
 
 namespace herd::model {
 
-// The rows of one step, flattened over sequences. Pointers are valid until the step is done.
+// The rows of one step, flattened over sequences. Pointers are memory of the device, valid until the step is done.
 struct StepRows {
   std::int64_t rows = 0;
   const std::int32_t* token_ids = nullptr;   // [rows]
@@ -41,19 +41,25 @@ class Llama {
   // act [rows, hidden]: the residual after the last layer, before the final norm.
   [[nodiscard]] const TensorView& hidden() const { return residual_; }
 
-  // Final norm over the given rows of hidden() (at most logit_rows_max), then this rank's slice of the head.
-  // normalized(): act [count, hidden];  logits(): f32 [count, vocab of this rank].
+  // Final norm over the given rows (memory of the device) of hidden(), at most logit_rows_max of them, then this rank's
+  // slice of the head.   normalized(): act [count, hidden];  logits(): f32 [count, vocab of this rank].
   void logits(const std::int32_t* rows, std::int64_t count);
   [[nodiscard]] const TensorView& normalized() const { return selected_; }
   [[nodiscard]] const TensorView& logits() const { return logits_; }
+  // f32 [count, vocab]: the same rows with the slices of all ranks, on every rank. Collective. Only on devices whose
+  // memory is their own (elsewhere the sampler gathers what it needs).
+  const TensorView& whole_logits();
 
   [[nodiscard]] std::size_t activation_bytes() const;
+  [[nodiscard]] std::int32_t group_max() const { return group_max_; }  // most query heads of a KV head on this rank
 
  private:
   Llama(const LlamaConfig& config, const parallel::ShardPlan& plan, std::shared_ptr<const LlamaWeights> weights,
         std::shared_ptr<const RopeTable> rope, Encoding encoding, Device& device, Collective& tp);
   void decoder_layer(int layer, const StepRows& step, kv::KvStorage& kv);
-  void reduce_into_residual(const TensorView& partial, const float* bias);
+  // residual = round(residual + (tree of all ranks' partials + bias)); with a norm also normed = rms_norm(residual).
+  void reduce_into_residual(const float* bias, const float* norm);
+  Status copy_tables();
   void set_rows(std::int64_t rows);
 
   const LlamaConfig config_;
@@ -75,7 +81,13 @@ class Llama {
   TensorView partial_;        // f32 [rows, hidden], this rank's part of the sum
   float* gathered_ = nullptr; // f32 [ranks, rows, hidden]
   TensorView selected_;       // act [logit rows, hidden]
-  TensorView logits_;         // f32 [logit rows, vocab of this rank]
+  TensorView logits_;         // f32 [logit rows, vocab of this rank]; rows have room for the widest rank's slice
+  float* gathered_logits_ = nullptr;  // f32 [ranks, logit rows, widest slice]
+  TensorView whole_logits_;           // f32 [logit rows, vocab]
+  // Where kernels read them: the host's own, or copies on the device.
+  const float* rope_values_ = nullptr;
+  const std::int32_t* kv_head_of_query_ = nullptr;
+  std::int32_t group_max_ = 0;
 };
 
 }  // namespace herd::model

@@ -107,8 +107,10 @@ class Loader {
     for (const Segment& segment : segments) count += segment.row_end - segment.row_begin;
     auto buffer = device_.allocate(static_cast<std::size_t>(round_up(count, kPanelOutputs)) * sizeof(float), "weights");
     if (!buffer) return fail(buffer.error());
-    auto* out = static_cast<float*>((*buffer)->data());
+    auto* const data = static_cast<float*>((*buffer)->data());
     weights.memory.emplace_back(std::move(*buffer));
+    std::vector<float> values(static_cast<std::size_t>(count));
+    float* out = values.data();
     for (const Segment& segment : segments) {
       const std::int64_t n = segment.row_end - segment.row_begin;  // a vector is one row: its elements are columns
       if (Status status = source_.read_rows(segment.name, 0, 1, segment.row_begin, segment.row_end, out); !status.ok())
@@ -116,7 +118,8 @@ class Loader {
       note_non_finite(segment.name, out, n);
       out += n;
     }
-    return static_cast<const float*>(out - count);
+    device_.upload(data, values.data(), values.size() * sizeof(float));
+    return static_cast<const float*>(data);
   }
 
  private:
@@ -124,21 +127,32 @@ class Loader {
     // Enough rows to keep every thread busy, little enough to stay in the cache: about 4 MiB of floats.
     const std::int64_t step =
         std::max<std::int64_t>(kPanelOutputs * 4, round_up((1 << 20) / packed.k, kPanelOutputs * 4));
-    staging_.resize(static_cast<std::size_t>(step * packed.k));
+    if (Status status = reserve_staging(static_cast<std::size_t>(step * packed.k) * sizeof(float)); !status.ok())
+      return status;
     for (std::int64_t row = 0; row < packed.outputs; row += step) {
       const std::int64_t rows = std::min(step, packed.outputs - row);
-      if (Status status = stage(segments, row, rows, col_begin, packed.k); !status.ok()) return status;
-      device_.ops().pack_rows(packed, row, rows, staging_.data());
+      auto* const values = static_cast<float*>(staging_->host());
+      if (Status status = stage(segments, row, rows, col_begin, packed.k, values); !status.ok()) return status;
+      staging_->upload(static_cast<std::size_t>(rows * packed.k) * sizeof(float));
+      device_.ops().pack_rows(packed, row, rows, static_cast<const float*>(staging_->device()));
       done_ += static_cast<std::size_t>(rows * packed.k) * dtype_bytes(dtype_);
       if (progress_) progress_(std::min(done_, total_), total_);
     }
     return device_.wait();
   }
 
-  // Rows [row, row + rows) of the stacked segments into staging_.
+  Status reserve_staging(std::size_t bytes) {
+    if (bytes <= staging_bytes_) return {};
+    auto buffer = device_.allocate_staged(bytes, "rows of weights on their way");
+    if (!buffer) return buffer.error();
+    staging_ = std::move(*buffer);
+    staging_bytes_ = bytes;
+    return {};
+  }
+
+  // Rows [row, row + rows) of the stacked segments, to `out`.
   Status stage(const std::vector<Segment>& segments, std::int64_t row, std::int64_t rows, std::int64_t col_begin,
-               std::int64_t k) {
-    float* out = staging_.data();
+               std::int64_t k, float* out) {
     std::int64_t origin = 0;
     for (const Segment& segment : segments) {
       const std::int64_t size = segment.row_end - segment.row_begin;
@@ -170,7 +184,8 @@ class Loader {
   const std::function<void(std::size_t, std::size_t)>& progress_;
   std::size_t total_ = 0;
   std::size_t done_ = 0;
-  std::vector<float> staging_;
+  std::unique_ptr<StagedBuffer> staging_;
+  std::size_t staging_bytes_ = 0;
 };
 
 // Takes the value of an Expected or leaves the enclosing function with its error.

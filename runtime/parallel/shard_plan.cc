@@ -40,6 +40,17 @@ Status nothing_left(int rank, int tp, const char* what, int units) {
 
 }  // namespace
 
+std::int32_t widest_vocab_slice(int vocab_size, int tp) {
+  const auto border = leaf_borders(vocab_size, kPanelOutputs);
+  const int leaves = kLeaves / tp;
+  std::int32_t widest = 0;
+  for (int rank = 0; rank < tp; ++rank) {
+    const auto first = static_cast<std::size_t>(rank * leaves);
+    widest = std::max(widest, border[first + static_cast<std::size_t>(leaves)] - border[first]);
+  }
+  return widest;
+}
+
 Expected<ShardPlan> plan_shard(const model::LlamaConfig& config, int tp, int rank) {
   if (tp != 1 && tp != 2 && tp != 4 && tp != 8)
     return fail(usage_error("--tensor-parallel-size must be 1, 2, 4 or 8, not " + std::to_string(tp)));

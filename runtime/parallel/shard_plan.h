@@ -43,6 +43,9 @@ struct ShardPlan {
   bool operator==(const ShardPlan&) const = default;
 };
 
+// Vocabulary columns of the rank that holds most, of `tp` ranks (1, 2, 4 or 8).
+std::int32_t widest_vocab_slice(int vocab_size, int tp);
+
 // kUsage when tp is not 1, 2, 4 or 8, or when a rank would be left without a head, MLP unit or vocabulary.
 Expected<ShardPlan> plan_shard(const model::LlamaConfig& config, int tp, int rank);
 

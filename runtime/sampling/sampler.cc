@@ -52,11 +52,11 @@ std::uint64_t hash_element(std::uint64_t position, float value) {
   return x ^ (x >> 31);
 }
 
+}  // namespace
+
 bool penalised(const SamplingParams& params) {
   return params.repetition_penalty != 1.0F || params.presence_penalty != 0.0F || params.frequency_penalty != 0.0F;
 }
-
-}  // namespace
 
 bool edits_row(const SampleRow& row) {
   return !row.params->logit_bias.empty() || penalised(*row.params) || row.output_index < row.params->min_tokens;
@@ -65,9 +65,7 @@ bool edits_row(const SampleRow& row) {
 Sampler::Sampler(const parallel::ShardPlan& plan, std::int32_t vocab_size, Device& device, Collective& tp,
                  bool hash_logits)
     : plan_(plan), vocab_size_(vocab_size), device_(device), ops_(device.ops()), tp_(tp), hash_logits_(hash_logits) {
-  const auto border = parallel::leaf_borders(vocab_size, kPanelOutputs);
-  for (int rank = 0; rank < plan.size; ++rank)
-    slice_max_ = std::max(slice_max_, border[(rank + 1) * plan.leaf_count] - border[rank * plan.leaf_count]);
+  slice_max_ = parallel::widest_vocab_slice(vocab_size, plan.size);
 }
 
 float Sampler::RowStats::log_sum() const { return normaliser.max + log_f32(normaliser.sum); }

@@ -84,6 +84,8 @@ class Sampler {
   const bool hash_logits_;
 };
 
+// True when a stage needs to know the tokens so far.
+[[nodiscard]] bool penalised(const SamplingParams& params);
 // True when a stage before the draw would change the row.
 [[nodiscard]] bool edits_row(const SampleRow& row);
 

@@ -10,10 +10,6 @@ Status contradiction(SequenceId sequence, const std::string& what) {
   return {StatusCode::kInternal, "step plan: sequence " + std::to_string(sequence.value) + ": " + what};
 }
 
-bool penalised(const sampling::SamplingParams& params) {
-  return params.repetition_penalty != 1.0F || params.presence_penalty != 0.0F || params.frequency_penalty != 0.0F;
-}
-
 }  // namespace
 
 Status SequenceTable::extend(SequenceState& state, const std::vector<BlockId>& blocks) {
@@ -34,8 +30,9 @@ Status SequenceTable::start(const scheduler::SequenceStart& start, const std::ve
   if (!fresh) return contradiction(start.sequence, "started twice");
   SequenceState& state = entry->second;
   state.start = start;
+  state.birth = ++births_;
   state.tokens_at_start = start.tokens.size();
-  if (penalised(start.sampling)) {
+  if (sampling::penalised(start.sampling)) {
     for (std::size_t i = 0; i < start.prompt_tokens; ++i) state.counts.add_prompt(start.tokens[i]);
     for (std::size_t i = start.prompt_tokens; i < start.tokens.size(); ++i) state.counts.add_emitted(start.tokens[i]);
   }
@@ -124,15 +121,38 @@ Status SequenceTable::apply(const scheduler::StepPlan& plan, StepBatch& batch) {
   return {};
 }
 
-void SequenceTable::on_sampled(const std::vector<scheduler::SampledToken>& sampled) {
-  for (const scheduler::SampledToken& token : sampled) {
-    const auto found = states_.find(token.sequence);
-    if (found == states_.end()) continue;
+std::vector<SampleTicket> SequenceTable::expect_samples(const StepBatch& batch) {
+  std::vector<SampleTicket> tickets;
+  tickets.reserve(batch.samples.size());
+  for (const sampling::SampleRow& row : batch.samples) {
+    SequenceState& state = states_.at(row.sequence);
+    state.start.tokens.push_back(pending_token(tickets.size()));
+    ++state.pending;
+    tickets.push_back({row.sequence, state.birth, row.output_index, state.start.sampling.logprobs});
+  }
+  return tickets;
+}
+
+void SequenceTable::on_sampled(const std::vector<SampleTicket>& tickets,
+                               const std::vector<scheduler::SampledToken>& sampled) {
+  for (std::size_t i = 0; i < tickets.size(); ++i) {
+    const auto found = states_.find(tickets[i].sequence);
+    if (found == states_.end() || found->second.birth != tickets[i].birth) continue;  // released meanwhile
     SequenceState& state = found->second;
     // A row without a winner has no token; the scheduler fails the sequence, a step planned ahead reads token 0.
-    state.start.tokens.push_back(token.finite ? token.token : 0);
-    if (penalised(state.start.sampling)) state.counts.add_emitted(state.start.tokens.back());
+    const TokenId token = sampled[i].finite ? sampled[i].token : 0;
+    state.start.tokens[state.start.tokens.size() - state.pending] = token;
+    --state.pending;
+    if (sampling::penalised(state.start.sampling)) state.counts.add_emitted(token);
   }
+}
+
+bool SequenceTable::needs_pending(const scheduler::StepPlan& plan) const {
+  return std::any_of(plan.slices.begin(), plan.slices.end(), [this](const scheduler::SequenceSlice& slice) {
+    const auto found = states_.find(slice.sequence);
+    return slice.sample && found != states_.end() && found->second.pending > 0 &&
+           sampling::penalised(found->second.start.sampling);
+  });
 }
 
 }  // namespace herd::shard

@@ -18,11 +18,24 @@ struct SequenceState {
   std::vector<std::uint32_t> blocks;   // block table
   sampling::TokenCounts counts;        // kept only when a penalty is set
   std::size_t tokens_at_start = 0;     // rows below are prefill
+  std::uint64_t birth = 0;             // a sequence that comes back under its id is another one
+  std::uint32_t pending = 0;           // the last so many of start.tokens are not known yet
+};
+
+// A token that a step under way will sample stands in token lists as the row of that step it comes from.
+[[nodiscard]] constexpr TokenId pending_token(std::size_t row) { return -1 - static_cast<TokenId>(row); }
+
+// One row that a step samples.
+struct SampleTicket {
+  SequenceId sequence;
+  std::uint64_t birth = 0;
+  std::uint32_t output_index = 0;
+  std::int32_t logprobs = -1;
 };
 
 // The arrays of one step. Reused: vectors keep their capacity.
 struct StepBatch {
-  std::vector<std::int32_t> token_ids, positions;       // [rows]
+  std::vector<std::int32_t> token_ids, positions;       // [rows]; ids may be pending_token(row of the step before)
   std::vector<std::int64_t> slots;                      // [rows]
   std::vector<std::int32_t> query_begin, context_length;  // [sequences + 1], [sequences]
   std::vector<std::uint32_t> block_tables;              // one after the other
@@ -57,8 +70,13 @@ class SequenceTable {
   // Applies released and started, then flattens the slices. A plan that contradicts what this rank knows (unknown
   // sequence, position with no token, block outside the pool) is refused and names it: kInternal.
   Status apply(const scheduler::StepPlan& plan, StepBatch& batch);
-  // Appends the sampled tokens; the next plan may refer to them.
-  void on_sampled(const std::vector<scheduler::SampledToken>& sampled);
+  // The step of `batch` is under way: the tokens it samples take their places, as pending ones; the next plan may refer
+  // to them. The plan after that one needs on_sampled first.
+  std::vector<SampleTicket> expect_samples(const StepBatch& batch);
+  // They are known: parallel to the tickets of that step. Steps in order.
+  void on_sampled(const std::vector<SampleTicket>& tickets, const std::vector<scheduler::SampledToken>& sampled);
+  // Whether the plan can only be prepared by someone who knows all tokens so far (penalties count them).
+  [[nodiscard]] bool needs_pending(const scheduler::StepPlan& plan) const;
   [[nodiscard]] std::size_t size() const { return states_.size(); }
 
  private:
@@ -70,6 +88,7 @@ class SequenceTable {
 
   const StepLimits limits_;
   std::unordered_map<SequenceId, SequenceState> states_;
+  std::uint64_t births_ = 0;
 };
 
 }  // namespace herd::shard

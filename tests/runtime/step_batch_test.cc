@@ -53,7 +53,7 @@ TEST(SequenceTable, NextPlanMayReferToTheTokenThisRankSampled) {
   scheduler::SampledToken token;
   token.sequence = SequenceId{1};
   token.token = 42;
-  table.on_sampled({token});
+  table.on_sampled(table.expect_samples(batch), {token});
   ASSERT_TRUE(table.apply(next, batch).ok());
   EXPECT_EQ(batch.token_ids, (std::vector<std::int32_t>{42}));
   EXPECT_EQ(batch.positions, (std::vector<std::int32_t>{2}));
@@ -73,7 +73,7 @@ TEST(SequenceTable, CountsRowsOfTokensKnownAtTheStartAsPrefill) {
   EXPECT_EQ(batch.prefill_rows, 1U);
   scheduler::SampledToken token;
   token.sequence = SequenceId{1};
-  table.on_sampled({token});
+  table.on_sampled(table.expect_samples(batch), {token});
   next.slices = {slice(SequenceId{1}, 3, 1, {}, true)};
   ASSERT_TRUE(table.apply(next, batch).ok());
   EXPECT_EQ(batch.prefill_rows, 0U);
@@ -100,7 +100,7 @@ TEST(SequenceTable, PromptLogprobsAskEveryRowForTheNextTokenOfThePrompt) {
   EXPECT_TRUE(batch.outputs.empty()) << "the last prompt token's row predicts what is sampled";
   scheduler::SampledToken token;
   token.sequence = SequenceId{1};
-  table.on_sampled({token});
+  table.on_sampled(table.expect_samples(batch), {token});
   next.slices = {slice(SequenceId{1}, 5, 1, {}, true)};
   ASSERT_TRUE(table.apply(next, batch).ok());
   EXPECT_TRUE(batch.outputs.empty());

@@ -40,6 +40,12 @@ __device__ __forceinline__ T shuffle_down(T value, int delta) {
 // Bit i: lane i's predicate.
 __device__ __forceinline__ std::uint32_t ballot(bool predicate) { return __ballot_sync(0xffffffffU, predicate); }
 
+// Adds to a counter (shared or global memory) that other threads of the block add to as well; returns its value before.
+// Not collective. The order in which threads come is not fixed.
+__device__ __forceinline__ std::uint32_t fetch_add(std::uint32_t* counter, std::uint32_t value) {
+  return atomicAdd(counter, value);
+}
+
 // ---- memory ----
 
 // 16 bytes of global memory, 16-byte aligned, that nothing writes during the kernel.

@@ -21,7 +21,7 @@ struct SamplingParams {
   float frequency_penalty = 0.0F;   // [-2, 2]; output tokens
   std::uint64_t seed = 0;           // Philox key; the gateway draws a missing one at acceptance
   std::uint32_t choice = 0;         // index within one prompt (0 … n-1); part of the Philox counter
-  std::vector<std::pair<TokenId, float>> logit_bias;  // at most kLogitBiasMax
+  std::vector<std::pair<TokenId, float>> logit_bias;  // at most kLogitBiasMax, a token once
   std::vector<TokenId> stop_token_ids;                // at most kStopTokensMax; end the sequence like EOS
   bool ignore_eos = false;                            // end-of-sequence ids are ordinary tokens
   std::uint32_t min_tokens = 0;     // end and stop ids are masked until this many tokens are out

@@ -49,7 +49,8 @@ TEST(SequenceTable, NextPlanMayReferToTheTokenThisRankSampled) {
   ASSERT_TRUE(table.apply(plan, batch).ok());
   StepPlan next;
   next.slices.push_back(slice(SequenceId{1}, 2, 1, {}, true));
-  EXPECT_FALSE(SequenceTable(table).apply(next, batch).ok());  // nothing sampled yet
+  StepBatch refused;
+  EXPECT_FALSE(SequenceTable(table).apply(next, refused).ok());  // nothing sampled yet
   scheduler::SampledToken token;
   token.sequence = SequenceId{1};
   token.token = 42;
@@ -57,6 +58,88 @@ TEST(SequenceTable, NextPlanMayReferToTheTokenThisRankSampled) {
   ASSERT_TRUE(table.apply(next, batch).ok());
   EXPECT_EQ(batch.token_ids, (std::vector<std::int32_t>{42}));
   EXPECT_EQ(batch.positions, (std::vector<std::int32_t>{2}));
+}
+
+// On a device of its own the next step is prepared before the tokens of this one are known: it names their rows.
+TEST(SequenceTable, ATokenUnderWayIsNamedByItsRowUntilItIsKnown) {
+  SequenceTable table(kLimits);
+  StepBatch batch;
+  StepPlan plan = start(SequenceId{1}, {4, 5}, 2);
+  plan.started.push_back(start(SequenceId{2}, {6}, 1).started[0]);
+  plan.started_blocks.emplace_back();
+  plan.slices.push_back(slice(SequenceId{1}, 0, 2, {BlockId{0}}, true));
+  plan.slices.push_back(slice(SequenceId{2}, 0, 1, {BlockId{1}}, true));
+  ASSERT_TRUE(table.apply(plan, batch).ok());
+  const auto first = table.expect_samples(batch);
+  ASSERT_EQ(first.size(), 2U);
+
+  StepPlan next;
+  next.slices.push_back(slice(SequenceId{2}, 1, 1, {}, true));
+  next.slices.push_back(slice(SequenceId{1}, 2, 1, {}, true));
+  ASSERT_TRUE(table.apply(next, batch).ok());
+  EXPECT_EQ(batch.token_ids, (std::vector<std::int32_t>{pending_token(1), pending_token(0)}));
+  const auto second = table.expect_samples(batch);
+
+  std::vector<scheduler::SampledToken> sampled(2);
+  sampled[0].token = 41;
+  sampled[1].token = 42;
+  table.on_sampled(first, sampled);
+  StepPlan third;
+  third.slices.push_back(slice(SequenceId{1}, 3, 1, {}, true));
+  ASSERT_TRUE(table.apply(third, batch).ok());
+  EXPECT_EQ(batch.token_ids, (std::vector<std::int32_t>{pending_token(1)}));  // sampled by the second row of `next`
+  StepPlan again;  // a chunk computed anew sees what has become known
+  again.slices.push_back(slice(SequenceId{1}, 1, 3, {}, false));
+  ASSERT_TRUE(table.apply(again, batch).ok());
+  EXPECT_EQ(batch.token_ids, (std::vector<std::int32_t>{5, 41, pending_token(1)}));
+  sampled[0].token = 52;
+  sampled[1].token = 51;
+  table.on_sampled(second, sampled);
+  ASSERT_TRUE(table.apply(again, batch).ok());
+  EXPECT_EQ(batch.token_ids, (std::vector<std::int32_t>{5, 41, 51}));
+}
+
+TEST(SequenceTable, ATokenOfASequenceThatWasReleasedMeanwhileIsForgotten) {
+  SequenceTable table(kLimits);
+  StepBatch batch;
+  StepPlan plan = start(SequenceId{1}, {4, 5}, 2);
+  plan.slices.push_back(slice(SequenceId{1}, 0, 2, {BlockId{0}}, true));
+  ASSERT_TRUE(table.apply(plan, batch).ok());
+  const auto tickets = table.expect_samples(batch);
+  StepPlan restart = start(SequenceId{1}, {4, 5}, 2);  // preempted and back, under the same id
+  restart.released.push_back(SequenceId{1});
+  restart.slices.push_back(slice(SequenceId{1}, 0, 2, {BlockId{0}}, true));
+  ASSERT_TRUE(table.apply(restart, batch).ok());
+  const auto anew = table.expect_samples(batch);
+  std::vector<scheduler::SampledToken> sampled(1);
+  sampled[0].token = 40;
+  table.on_sampled(tickets, sampled);
+  StepPlan next;
+  next.slices.push_back(slice(SequenceId{1}, 2, 1, {}, false));
+  ASSERT_TRUE(table.apply(next, batch).ok());
+  EXPECT_EQ(batch.token_ids, (std::vector<std::int32_t>{pending_token(0)}));
+  sampled[0].token = 43;
+  table.on_sampled(anew, sampled);
+  ASSERT_TRUE(table.apply(next, batch).ok());
+  EXPECT_EQ(batch.token_ids, (std::vector<std::int32_t>{43}));
+}
+
+TEST(SequenceTable, PenaltiesNeedTheTokensUnderWay) {
+  for (const bool penalised : {false, true}) {
+    SequenceTable table(kLimits);
+    StepBatch batch;
+    StepPlan plan = start(SequenceId{1}, {4, 5}, 2);
+    if (penalised) plan.started[0].sampling.presence_penalty = 0.5F;
+    plan.slices.push_back(slice(SequenceId{1}, 0, 2, {BlockId{0}}, true));
+    EXPECT_FALSE(table.needs_pending(plan));
+    ASSERT_TRUE(table.apply(plan, batch).ok());
+    const auto tickets = table.expect_samples(batch);
+    StepPlan next;
+    next.slices.push_back(slice(SequenceId{1}, 2, 1, {}, true));
+    EXPECT_EQ(table.needs_pending(next), penalised);
+    table.on_sampled(tickets, std::vector<scheduler::SampledToken>(1));
+    EXPECT_FALSE(table.needs_pending(next));
+  }
 }
 
 // A retry that knows 3 tokens computes rows 0-1, then row 2 (prefill still), then the row of a token sampled here.

@@ -38,7 +38,7 @@ class DeviceSteps {
   // Enqueues the copy of the results: [samples] once a mark set later is reached, until the second call after this.
   [[nodiscard]] const SampledRow* read_back(std::size_t samples);
 
-  // Runs every bucket once, with rows that write nothing, so that nothing is left to be recorded or loaded later.
+  // Runs every bucket, with rows that write nothing, so that nothing is left to be recorded or loaded later.
   void warm_up(kv::KvStorage& kv);
 
  private:

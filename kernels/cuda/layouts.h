@@ -27,6 +27,14 @@ HERD_INLINE constexpr std::int64_t weight_index(std::int64_t k_padded, std::int6
   return (panel * (k_padded / 32) + chunk) * kChunkElements + (product * 32 + lane) * 8 + element;
 }
 
+// The index (in elements) of W[output, k] in weights of any dtype: f32 and f16 lie as on a CPU.
+HERD_INLINE constexpr std::int64_t packed_index(const PackedMatrix& w, std::int64_t output, std::int64_t k) {
+  if (w.dtype == DType::kBF16) return weight_index(w.k_padded(), output, k);
+  const std::int64_t lane = output % kPanelOutputs;
+  const std::int64_t pair = output / kPanelOutputs * (w.k_padded() / 2) + k / 2;
+  return w.dtype == DType::kF32 ? (pair * 2 + k % 2) * kPanelOutputs + lane : (pair * kPanelOutputs + lane) * 2 + k % 2;
+}
+
 // K of one block, bf16: [kv_heads][block_size][head_dim_padded32] elements: rows of tokens, the N operand of Q · Kᵀ.
 HERD_INLINE constexpr std::int64_t k_index(const KvLayout& layout, std::int64_t head, std::int64_t token,
                                            std::int64_t dim) {

@@ -49,6 +49,7 @@ Expected<std::unique_ptr<Engine>> Engine::start(EngineOptions options) {
   if (!options.make_device) options.make_device = make_cpu_device;
   std::unique_ptr<Engine> engine(new Engine);
   Status status = engine->open(options);
+  if (status.ok()) status = engine->open_gpus(options);
   if (status.ok()) status = engine->choose_encoding(options);
   if (status.ok()) status = engine->load(options);
   if (status.ok()) status = engine->name_numerics(options);
@@ -103,49 +104,76 @@ Status Engine::choose_encoding(const EngineOptions& options) {
     return usage_error("--quantization-encoding " + wanted + ": not supported yet for this checkpoint (its weights are " +
                        own + "); float32, float16 and bfloat16 are");
   }
+  if (options.gpu.use && facts_.encoding.weights != DType::kBF16)
+    options.note(std::string("encoding: a GPU computes ") + dtype_name(facts_.encoding.weights) +
+                 " weights in the CPU's order, right but slow; --quantization-encoding bfloat16 is fast");
   return {};
 }
 
 Status Engine::load(const EngineOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
-  auto device = make_cpu_device({options.isa, options.threads});
-  if (!device) return device.error();
   const auto source = checkpoint_ ? model::checkpoint_source(*checkpoint_)
                                   : model::random_source(description_.config, options.random_weights_seed);
-  model::LoadReport report;
-  auto weights = model::load_weights(description_.config, *source, plans_, facts_.encoding, **device,
-                                     options.load_progress, report);
-  if (!weights) return weights.error();
-  weights_ = std::move(*weights);
-  for (const std::string& tensor : report.non_finite)
-    options.warn("warning: " + options.model_path + ": tensor " + tensor + " holds NaN or infinite values");
+  if (gpus_ != nullptr) {
+    if (Status status = load_on_gpus(options, *source); !status.ok()) return status;
+  } else {
+    auto device = make_cpu_device({options.isa, options.threads});
+    if (!device) return device.error();
+    model::LoadReport report;
+    auto weights = model::load_weights(description_.config, *source, plans_, facts_.encoding, **device,
+                                       options.load_progress, report);
+    if (!weights) return weights.error();
+    weights_ = std::move(*weights);
+    numerics_class_ = (*device)->numerics_class();
+    warn_of(report, options);
+  }
   facts_.weights_bytes = weights_.front()->bytes();
-  for (const auto& rank : weights_) facts_.weight_bytes_per_token += rank->bytes_read_per_token();
-  for (std::size_t rank = 1; rank < weights_.size(); ++rank)
-    facts_.weights_bytes += weights_[rank]->bytes() - static_cast<std::size_t>(weights_[rank]->embedding.bytes());
+  for (std::size_t rank = 0; rank < plans_.size(); ++rank) {
+    facts_.weight_bytes_per_token += weights_[rank]->bytes_read_per_token();
+    if (rank == 0) continue;
+    const auto embedding = static_cast<std::size_t>(weights_[rank]->embedding.bytes());
+    facts_.weights_bytes += weights_[rank]->bytes() - (gpus_ != nullptr ? 0 : embedding);  // CPUs share it
+  }
   facts_.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return {};
+}
+
+void Engine::warn_of(const model::LoadReport& report, const EngineOptions& options) const {
+  for (const std::string& tensor : report.non_finite)
+    options.warn("warning: " + options.model_path + ": tensor " + tensor + " holds NaN or infinite values");
+}
+
+// Of a KV block on one rank.
+std::int64_t Engine::block_bytes(const EngineOptions& options, std::size_t rank) const {
+  const model::LlamaConfig& config = description_.config;
+  return kv::KvStorage::bytes_per_block(
+      {facts_.encoding.activations(), options.block_size, plans_[rank].kv_heads.size(), config.head_dim},
+      config.layers);
 }
 
 Status Engine::size_kv(const EngineOptions& options) {
   const model::LlamaConfig& config = description_.config;
   if (Status status = shard::check_block_size(options.block_size); !status.ok()) return status;
-  std::int64_t block_bytes = 0;
-  for (const parallel::ShardPlan& plan : plans_)
-    block_bytes += kv::KvStorage::bytes_per_block(
-        {facts_.encoding.activations(), options.block_size, plan.kv_heads.size(), config.head_dim}, config.layers);
-  facts_.kv_bytes_per_token = block_bytes / options.block_size;
-  auto device = make_cpu_device({options.isa, 1});
-  if (!device) return device.error();
-  const auto sizes = shard::size_kv({.block_size = options.block_size,
-                                     .block_bytes = block_bytes,
-                                     .model_len_max = config.max_position_embeddings,
-                                     .max_model_len = options.max_model_len,
-                                     .num_blocks = options.num_blocks,
-                                     .kv_cache_memory = options.kv_cache_memory,
-                                     .free_bytes = static_cast<std::int64_t>((*device)->free_bytes()),
-                                     .replicas = options.data_parallel,
-                                     .max_num_seqs = options.scheduler.max_num_seqs});
+  shard::KvWishes wishes{.block_size = options.block_size,
+                         .model_len_max = config.max_position_embeddings,
+                         .max_model_len = options.max_model_len,
+                         .num_blocks = options.num_blocks,
+                         .kv_cache_memory = options.kv_cache_memory,
+                         .replicas = options.data_parallel,
+                         .max_num_seqs = options.scheduler.max_num_seqs};
+  for (std::size_t rank = 0; rank < plans_.size(); ++rank) wishes.block_bytes += block_bytes(options, rank);
+  facts_.kv_bytes_per_token = wishes.block_bytes / options.block_size;
+  if (gpus_ == nullptr) {
+    auto device = make_cpu_device({options.isa, 1});
+    if (!device) return device.error();
+    wishes.free_bytes = static_cast<std::int64_t>((*device)->free_bytes());
+  } else if (wishes.num_blocks == 0 && wishes.kv_cache_memory == 0) {
+    auto memory = measure_kv_memory(options, shard::longest_model_len(wishes));
+    if (!memory) return memory.error();
+    wishes.kv_cache_memory = *memory;
+    wishes.memory_flags = "--gpu-memory-utilization";
+  }
+  const auto sizes = shard::size_kv(wishes);
   if (!sizes) return sizes.error();
   for (const std::string& note : sizes->notes) options.note(note);
   facts_.max_model_len = sizes->max_model_len;
@@ -156,7 +184,8 @@ Status Engine::size_kv(const EngineOptions& options) {
 }
 
 Status Engine::name_numerics(const EngineOptions& options) {
-  auto fingerprint = shard::numerics_fingerprint({.config = &description_.config,
+  auto fingerprint = shard::numerics_fingerprint({.numerics_class = numerics_class_,
+                                                  .config = &description_.config,
                                                   .encoding = facts_.encoding,
                                                   .tokenizer_vocab_size = tokenizer_ ? tokenizer_->vocab_size() : 0,
                                                   .checkpoint = checkpoint_.get(),
@@ -179,20 +208,52 @@ Status Engine::start_cluster(const EngineOptions& options) {
   cluster.ranks = static_cast<std::uint32_t>(options.tensor_parallel);
   cluster.wire_roundtrip = options.wire_roundtrip;
   cluster.on_step = options.on_step;
-  cluster.step_timeout = shard::step_timeout(description_.config, cluster.scheduler.max_num_batched_tokens,
-                                             options.isa == CpuIsa::kReference);
+  cluster.step_timeout = step_timeout(options);
+  Status status = gpus_ != nullptr ? place_on_gpus(options, cluster) : place_on_cpus(options, cluster);
+  if (!status.ok()) return status;
+  options.note(facts_.device + (options.tensor_parallel > 1 ? " a rank, " + std::to_string(options.tensor_parallel) +
+                                                                  " tensor-parallel ranks"
+                                                            : std::string()) +
+               (options.data_parallel > 1 ? ", " + std::to_string(options.data_parallel) + " replicas" : std::string()) +
+               "; weights " + shard::gigabytes(static_cast<double>(facts_.weights_bytes)) + " " +
+               dtype_name(facts_.encoding.weights));
+  if (gpus_ != nullptr) note_gpus(options);
+  auto started = InProcessCluster::start(std::move(cluster));
+  if (!started) return started.error();
+  cluster_ = std::move(*started);
+  return {};
+}
 
-  const int threads = options.threads > 0 ? options.threads : usable_cpus();
-  facts_.threads_per_rank = std::max(1, threads / (options.tensor_parallel * options.data_parallel));
+std::chrono::milliseconds Engine::step_timeout(const EngineOptions& options) const {
+  using shard::StepSpeed;
+  StepSpeed speed = options.isa == CpuIsa::kReference ? StepSpeed::kCpuReference : StepSpeed::kCpu;
+  if (gpus_ != nullptr)
+    speed = facts_.encoding.weights == DType::kBF16 ? StepSpeed::kGpuTensorCores : StepSpeed::kGpuOrdinaryCores;
+  return shard::step_timeout(description_.config, options.scheduler.max_num_batched_tokens, speed);
+}
 
+shard::ShardConfig Engine::shard_config(const EngineOptions& options, std::int64_t blocks) const {
   shard::ShardConfig shard;
   shard.model = description_.config;
   shard.encoding = facts_.encoding;
   shard.block_size = options.block_size;
-  shard.blocks = facts_.num_blocks;
+  shard.blocks = blocks;
   shard.rows_max = options.scheduler.max_num_batched_tokens;
-  shard.logit_rows_max = std::min<std::int64_t>(options.scheduler.max_num_seqs, shard.rows_max);
+  shard.sequences_max = std::min<std::int64_t>(options.scheduler.max_num_seqs, shard.rows_max);
+  shard.logit_rows_max = shard.sequences_max;
   shard.hash_logits = options.hash_logits;
+  return shard;
+}
+
+Status Engine::place_on_cpus(const EngineOptions& options, InProcessClusterConfig& cluster) {
+  const int ranks = options.tensor_parallel * options.data_parallel;
+  const int threads = options.threads > 0 ? options.threads : usable_cpus();
+  facts_.threads_per_rank = std::max(1, threads / ranks);
+  const CpuDeviceConfig device_config{options.isa, facts_.threads_per_rank, options.compute_nice};
+  auto device = make_cpu_device(device_config);
+  if (!device) return device.error();
+  facts_.device = (*device)->description();
+  facts_.devices.assign(static_cast<std::size_t>(ranks), facts_.device);
 
   using Group = std::vector<std::shared_ptr<Collective>>;
   auto groups = std::make_shared<std::vector<Group>>();  // [replica][rank]; aborted from any thread, never changed
@@ -202,8 +263,8 @@ Status Engine::start_cluster(const EngineOptions& options) {
       group.emplace_back(std::move(member));
     groups->push_back(std::move(group));
   }
-  const CpuDeviceConfig device_config{options.isa, facts_.threads_per_rank, options.compute_nice};
-  cluster.make_rank = [shard, device_config, groups, make_device = options.make_device, plans = plans_, weights = weights_, rope = rope_](
+  cluster.make_rank = [shard = shard_config(options, facts_.num_blocks), device_config, groups,
+                       make_device = options.make_device, plans = plans_, weights = weights_, rope = rope_](
                           ReplicaId replica,
                           std::uint32_t rank) -> Expected<std::unique_ptr<shard::RankExecutor>> {
     lower_thread_priority(device_config.nice);  // this thread is the rank's own and computes too
@@ -214,27 +275,11 @@ Status Engine::start_cluster(const EngineOptions& options) {
     auto executor = shard::ShardExecutor::make(config, weights[rank], rope, std::move(*device),
                                                (*groups)[replica.value][rank]);
     if (!executor) return fail(executor.error());
-    return std::make_unique<shard::BlockingRank>(
-        [owned = std::shared_ptr<shard::ShardExecutor>(std::move(*executor))](const scheduler::StepPlan& plan) {
-          return owned->execute(plan);
-        });
+    return std::move(*executor);
   };
   cluster.abort_replica = [groups](ReplicaId replica, const std::string& reason) {
     for (const auto& member : (*groups)[replica.value]) member->abort(reason.c_str());
   };
-
-  auto device = make_cpu_device(device_config);
-  if (!device) return device.error();
-  facts_.device = (*device)->description();
-  options.note(facts_.device + (options.tensor_parallel > 1 ? " a rank, " + std::to_string(options.tensor_parallel) +
-                                                                  " tensor-parallel ranks"
-                                                            : std::string()) +
-               (options.data_parallel > 1 ? ", " + std::to_string(options.data_parallel) + " replicas" : std::string()) +
-               "; weights " + shard::gigabytes(static_cast<double>(facts_.weights_bytes)) + " " +
-               dtype_name(facts_.encoding.weights));
-  auto started = InProcessCluster::start(std::move(cluster));
-  if (!started) return started.error();
-  cluster_ = std::move(*started);
   return {};
 }
 

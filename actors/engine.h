@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/gpu_ranks.h"
 #include "actors/in_process_cluster.h"
 #include "kernels/device.h"
 #include "runtime/model/checkpoint.h"
@@ -31,6 +32,7 @@ struct EngineOptions {
   int threads = 0;                         // of all ranks together; 0: what this process may use
   int compute_nice = 0;                    // niceness of the threads that compute, [0, 19]; see kernels/device.h
   CpuIsa isa = CpuIsa::kAuto;
+  GpuOptions gpu;                          // gpu.use: ranks compute there, and threads, compute_nice, isa do not count
   std::int64_t max_model_len = 0;          // 0: the model's maximum, lowered to fit the KV memory
   std::int32_t block_size = 16;
   std::int64_t num_blocks = 0;             // of one replica; 0: from the memory there is
@@ -39,7 +41,7 @@ struct EngineOptions {
   bool hash_logits = false;
   bool wire_roundtrip = false;
   OnStep on_step;                          // see actors/rank_factory.h; may be empty
-  // Where ranks compute; empty: make_cpu_device. Called on each rank's own thread.
+  // Where ranks compute that are not on GPUs; empty: make_cpu_device. Called on each rank's own thread.
   std::function<Expected<std::unique_ptr<Device>>(const CpuDeviceConfig&)> make_device;
   // What a person should know, a line each; may be empty. Warnings are not silenced with the notes.
   std::function<void(const std::string&)> note;
@@ -56,8 +58,10 @@ struct EngineFacts {
   std::size_t weight_bytes_per_token = 0;  // read by one decode step, all ranks
   std::int64_t kv_bytes_per_token = 0;     // all ranks
   double load_seconds = 0.0;
-  std::string device;                      // of one rank
-  int threads_per_rank = 1;
+  std::string device;                      // of rank 0
+  std::vector<std::string> devices;        // of each rank, replica by replica
+  std::vector<GpuInfo> gpus;               // likewise; empty on CPUs
+  int threads_per_rank = 1;                // that compute
 };
 
 class Engine {
@@ -85,14 +89,30 @@ class Engine {
   Status size_kv(const EngineOptions& options);
   Status name_numerics(const EngineOptions& options);
   Status start_cluster(const EngineOptions& options);
+  [[nodiscard]] shard::ShardConfig shard_config(const EngineOptions& options, std::int64_t blocks) const;
+  [[nodiscard]] std::chrono::milliseconds step_timeout(const EngineOptions& options) const;
+  [[nodiscard]] std::int64_t block_bytes(const EngineOptions& options, std::size_t rank) const;
+  Status place_on_cpus(const EngineOptions& options, InProcessClusterConfig& cluster);
+  void warn_of(const model::LoadReport& report, const EngineOptions& options) const;
+
+  // engine_gpu.cc
+  Status open_gpus(const EngineOptions& options);
+  Status load_on_gpus(const EngineOptions& options, model::WeightSource& source);
+  Expected<std::int64_t> measure_kv_memory(const EngineOptions& options, std::int64_t longest);  // bytes of a replica
+  void note_gpus(const EngineOptions& options) const;
+  [[nodiscard]] MakeGpuRank gpu_rank(const shard::ShardConfig& config, std::shared_ptr<const model::RopeTable> rope) const;
+  Status place_on_gpus(const EngineOptions& options, InProcessClusterConfig& cluster);
 
   model::ModelDescription description_;
   std::unique_ptr<model::Checkpoint> checkpoint_;  // null with random weights
   std::optional<tokenizer::Tokenizer> tokenizer_;
+  std::string numerics_class_;
   std::string fingerprint_;
   EngineFacts facts_;
   std::vector<parallel::ShardPlan> plans_;
-  std::vector<std::shared_ptr<const model::LlamaWeights>> weights_;  // a rank each, shared by all replicas
+  std::shared_ptr<GpuRanks> gpus_;                                   // null on CPUs; outlives the weights
+  std::vector<std::int64_t> gpu_step_bytes_;                         // a place each, where it was measured
+  std::vector<std::shared_ptr<const model::LlamaWeights>> weights_;  // a rank each, shared by replicas; GPUs: a place
   std::shared_ptr<const model::RopeTable> rope_;
   std::unique_ptr<InProcessCluster> cluster_;
 };

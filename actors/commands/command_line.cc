@@ -1,9 +1,11 @@
 #include "actors/commands/command_line.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 #include <unistd.h>
@@ -39,14 +41,52 @@ Expected<std::int64_t> parse_bytes(const std::string& flag, const std::string& t
   return bytes;
 }
 
-Status check_devices(const ModelFlags& flags) {
-  const Status no_gpu = missing(
-      "--devices gpu: this build has no CUDA backend, so no GPU can be used; --devices cpu is the default");
-  if (flags.use_gpu) return no_gpu;
-  for (const std::string& device : flags.devices) {
-    if (device.starts_with("gpu")) return no_gpu;
-    if (device != "cpu") return usage_error("--devices must be cpu or gpu, gpu-0, …, not " + device);
+// "gpu-3" → 3. kUsage.
+Expected<int> parse_gpu(const std::string& name) {
+  int index = -1;
+  const char* const begin = name.data() + std::string_view("gpu-").size();
+  const char* const end = name.data() + name.size();
+  if (name.starts_with("gpu-") && begin != end && *begin != '-') {
+    const auto [stop, error] = std::from_chars(begin, end, index);
+    if (error == std::errc{} && stop == end) return index;
   }
+  return fail(usage_error("--devices must be cpu, gpu, or GPUs such as gpu-0,gpu-1, not " + name));
+}
+
+// Which devices, from --devices and --use-gpu.
+Status choose_devices(const ModelFlags& flags, actors::GpuOptions& gpu) {
+  bool cpu = false;
+  bool any_gpu = flags.use_gpu;
+  for (const std::string& device : flags.devices) {
+    if (device == "cpu") {
+      cpu = true;
+    } else if (device == "gpu") {
+      any_gpu = true;
+    } else {
+      const auto index = parse_gpu(device);
+      if (!index) return index.error();
+      if (std::ranges::find(gpu.indices, *index) != gpu.indices.end())
+        return usage_error("--devices names " + device + " twice");
+      gpu.indices.push_back(*index);
+    }
+  }
+  if (cpu && (any_gpu || !gpu.indices.empty())) return usage_error("--devices: cpu and GPUs cannot be mixed");
+  // --use-gpu beside a list of GPUs says nothing more.
+  if (any_gpu && !flags.use_gpu && !gpu.indices.empty())
+    return usage_error("--devices: gpu stands for as many GPUs as there are ranks; it cannot be mixed with gpu-N");
+  gpu.use = any_gpu || !gpu.indices.empty();
+  return {};
+}
+
+Status gpu_options(const ModelFlags& flags, actors::GpuOptions& gpu) {
+  if (Status status = choose_devices(flags, gpu); !status.ok()) return status;
+  if (!(flags.gpu_memory_utilization > 0 && flags.gpu_memory_utilization <= 1))
+    return usage_error("--gpu-memory-utilization must be above 0 and at most 1");
+  gpu.memory_utilization = flags.gpu_memory_utilization;
+  if (flags.cuda_matmul != "ordered" && flags.cuda_matmul != "cublaslt")
+    return usage_error("--cuda-matmul must be ordered or cublaslt, not " + flags.cuda_matmul);
+  gpu.matmul = flags.cuda_matmul == "cublaslt" ? GpuMatmul::kCublasLt : GpuMatmul::kOrdered;
+  gpu.graphs = !flags.no_cuda_graphs;
   return {};
 }
 
@@ -120,15 +160,31 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--layers", flags.layers, "Run only the first N layers")->group(model);
 
   const std::string parallel = "Devices";
-  app.add_option("--devices", flags.devices, "cpu (gpu, gpu-0, … where the build has CUDA)")->delimiter(',')->group(parallel);
+  app.add_option("--devices", flags.devices,
+                 "cpu; gpu: as many GPUs as there are ranks; or gpu-0,gpu-1,…: these, in the ranks' order")
+      ->delimiter(',')
+      ->group(parallel);
   app.add_flag("--use-gpu", flags.use_gpu, "The same as --devices gpu")->group(parallel);
   app.add_option("--tensor-parallel-size,--tp", flags.tensor_parallel, "Ranks that share one model: 1, 2, 4 or 8 (-tp N)")
       ->group(parallel);
   app.add_option("--data-parallel-size,--dp", flags.data_parallel, "Replicas of the model (-dp N)")->group(parallel);
   app.add_option("--pipeline-parallel-size,--pp", flags.pipeline_parallel, "Only 1 for now (-pp N)")->group(parallel);
-  app.add_option("--threads", flags.threads, "Compute threads of all ranks together (default: what affinity and cgroup allow)")
+  app.add_option("--threads", flags.threads, "Compute threads of all CPU ranks together (default: what affinity and cgroup allow)")
       ->group(parallel);
   app.add_option("--cpu-isa", flags.isa, "auto, reference, avx2, avx512: same bits, other speed")->group(parallel);
+
+  const std::string gpus = "GPUs";
+  app.add_option("--gpu-memory-utilization", flags.gpu_memory_utilization,
+                 "Share of a GPU's whole memory that weights, step buffers and KV cache may take")
+      ->capture_default_str()
+      ->group(gpus);
+  app.add_option("--cuda-matmul", flags.cuda_matmul,
+                 "ordered: the same bits in every batch; cublaslt: a yardstick, not repeatable")
+      ->capture_default_str()
+      ->group(gpus);
+  app.add_flag("--no-cuda-graphs,--enforce-eager", flags.no_cuda_graphs,
+               "Launch every kernel of a step instead of one recorded step: same bits, slower")
+      ->group(gpus);
 
   const std::string batch = "Batching and KV cache";
   app.add_option("--max-model-len", flags.max_model_len, "Longest sequence, prompt + output")->group(batch);
@@ -146,7 +202,8 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
 }
 
 Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
-  if (Status status = check_devices(flags); !status.ok()) return fail(std::move(status));
+  actors::EngineOptions options;
+  if (Status status = gpu_options(flags, options.gpu); !status.ok()) return fail(std::move(status));
   if (flags.pipeline_parallel != 1)
     return fail(usage_error("--pipeline-parallel-size " + std::to_string(flags.pipeline_parallel) +
                             ": not supported yet, only 1"));
@@ -170,7 +227,6 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
                                in_range("--num-blocks", flags.num_blocks, 0, many)})
     if (!status.ok()) return fail(status);
 
-  actors::EngineOptions options;
   options.model_path = flags.model_path.empty() ? flags.model : flags.model_path;
   if (options.model_path.empty()) {
     auto demo = demo_model_path();

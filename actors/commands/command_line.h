@@ -27,6 +27,9 @@ struct ModelFlags {
   std::string load_format = "auto";
   std::vector<std::string> devices;
   bool use_gpu = false;
+  double gpu_memory_utilization = 0.9;
+  std::string cuda_matmul = "ordered";
+  bool no_cuda_graphs = false;
   int tensor_parallel = 1;
   int data_parallel = 1;
   int pipeline_parallel = 1;
@@ -46,7 +49,7 @@ struct ModelFlags {
 };
 
 void add_model_flags(CLI::App& app, ModelFlags& flags);
-// Checks values that need no file. kUsage; kMissing for a device that is not there.
+// Checks values that need no file and no device. kUsage.
 Expected<actors::EngineOptions> engine_options(const ModelFlags& flags);
 
 // Where the demo model lies: beside the build, then under the install prefix. kMissing when in neither place.

@@ -87,7 +87,7 @@ Status add_tensor(const model::Checkpoint& checkpoint, const model::TensorInfo& 
 
 Expected<std::string> numerics_fingerprint(const NumericsParts& parts) {
   Digest digest;
-  digest.add(std::string_view(kNumericsClass));
+  digest.add(std::string_view(parts.numerics_class));
   digest.add(std::string_view(dtype_name(parts.encoding.weights)));
   digest.add(static_cast<std::uint64_t>(parts.tokenizer_vocab_size));
   add_config(*parts.config, digest);

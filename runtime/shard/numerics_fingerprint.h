@@ -15,10 +15,10 @@
 
 namespace herd::shard {
 
-// Every backend of one class gives the same bits (docs/numerics.md). A change of any rule there is another class.
-inline constexpr const char* kNumericsClass = "cpu-1";
-
 struct NumericsParts {
+  // Device::numerics_class(): every backend of one class gives the same bits (docs/numerics.md). A change of any rule
+  // there is another class.
+  std::string numerics_class;
   const model::LlamaConfig* config = nullptr;      // never null
   model::Encoding encoding;
   std::size_t tokenizer_vocab_size = 0;            // 0: without a tokenizer

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 
 namespace herd::shard {
 namespace {
@@ -10,8 +11,15 @@ namespace {
 constexpr std::int64_t kDefaultModelLenMax = std::int64_t{1} << 18;
 constexpr double kShareOfFreeMemory = 0.5;  // when neither --num-blocks nor --kv-cache-memory says otherwise
 // A step that computes slower than this hangs.
-constexpr double kSlowestFlops = 2e9;
-constexpr double kSlowestFlopsReference = 1e8;
+constexpr double slowest_flops(StepSpeed speed) {
+  switch (speed) {
+    case StepSpeed::kCpu: return 2e9;
+    case StepSpeed::kCpuReference: return 1e8;
+    case StepSpeed::kGpuTensorCores: return 2e12;   // a hundredth of what an A100 can
+    case StepSpeed::kGpuOrdinaryCores: return 5e10;
+  }
+  return 1e8;
+}
 constexpr double kStepSecondsLeast = 120.0;
 
 std::string number(std::int64_t value) { return std::to_string(value); }
@@ -25,7 +33,7 @@ Expected<std::int64_t> blocks_from_memory(const KvWishes& wishes, std::int64_t b
   return fail(missing("KV cache: one block of " + number(wishes.block_size) + " tokens takes " +
                       gigabytes(static_cast<double>(wishes.block_bytes)) + ", there are " +
                       gigabytes(static_cast<double>(budget)) +
-                      "; give more with --kv-cache-memory, or take a smaller model or --block-size"));
+                      "; raise " + wishes.memory_flags + ", or take a smaller model or --block-size"));
 }
 
 }  // namespace
@@ -41,12 +49,16 @@ Status check_block_size(std::int32_t block_size) {
   return usage_error("--block-size must be 16, 32, 64, 128, 256 or 512, not " + number(block_size));
 }
 
+std::int64_t longest_model_len(const KvWishes& wishes) {
+  return wishes.max_model_len > 0 ? wishes.max_model_len : std::min(wishes.model_len_max, kDefaultModelLenMax);
+}
+
 Expected<KvSizes> size_kv(const KvWishes& wishes) {
   const bool chosen = wishes.max_model_len > 0;
   if (chosen && wishes.max_model_len > wishes.model_len_max)
     return fail(usage_error("--max-model-len " + number(wishes.max_model_len) + " is more than the model's maximum, " +
                             number(wishes.model_len_max)));
-  std::int64_t length = chosen ? wishes.max_model_len : std::min(wishes.model_len_max, kDefaultModelLenMax);
+  std::int64_t length = longest_model_len(wishes);
   const std::int64_t blocks_per_sequence = (length + wishes.block_size - 1) / wishes.block_size;
   std::int64_t blocks = wishes.num_blocks;
   if (blocks == 0) {
@@ -61,7 +73,7 @@ Expected<KvSizes> size_kv(const KvWishes& wishes) {
       return fail(missing("KV cache: room for " + number(tokens) + " tokens (" + number(blocks) + " blocks of " +
                           number(wishes.block_size) + ", " + bytes_of(blocks) + "), --max-model-len " +
                           number(length) + " needs " + bytes_of(blocks_per_sequence) +
-                          "; lower --max-model-len or raise --kv-cache-memory or --num-blocks"));
+                          "; lower --max-model-len or raise " + wishes.memory_flags));
     length = tokens;
   }
   KvSizes sizes{length, blocks, {}};
@@ -74,11 +86,40 @@ Expected<KvSizes> size_kv(const KvWishes& wishes) {
   return sizes;
 }
 
-std::chrono::milliseconds step_timeout(const model::LlamaConfig& config, std::int64_t rows, bool reference) {
+std::int64_t kv_bytes_on_gpu(const GpuMemory& gpu, double utilization) {
+  const auto allowed = static_cast<std::int64_t>(utilization * static_cast<double>(gpu.total_bytes));
+  return gpu.free_bytes - (gpu.total_bytes - allowed);
+}
+
+Expected<std::int64_t> kv_blocks_on_gpus(const std::vector<GpuMemory>& gpus, double utilization) {
+  std::int64_t blocks = std::numeric_limits<std::int64_t>::max();
+  const GpuMemory* smallest = nullptr;
+  for (const GpuMemory& gpu : gpus) {
+    const std::int64_t here = std::max<std::int64_t>(0, kv_bytes_on_gpu(gpu, utilization)) / gpu.block_bytes;
+    if (here >= blocks) continue;
+    blocks = here;
+    smallest = &gpu;
+  }
+  if (blocks >= 1) return blocks;
+  const auto size = [](std::int64_t bytes) { return gigabytes(static_cast<double>(bytes)); };
+  const std::int64_t others =
+      smallest->total_bytes - smallest->free_bytes - smallest->weight_bytes - smallest->step_bytes;
+  char share[32];
+  std::snprintf(share, sizeof share, "%g", utilization);
+  return fail(missing(smallest->name + ": no room for a KV cache (a block takes " + size(smallest->block_bytes) +
+                      "). Of its " + size(smallest->total_bytes) + " weights took " + size(smallest->weight_bytes) +
+                      ", step buffers " + size(smallest->step_bytes) + ", CUDA and other programs " +
+                      size(std::max<std::int64_t>(0, others)) + "; --gpu-memory-utilization " + share + " allows " +
+                      size(static_cast<std::int64_t>(utilization * static_cast<double>(smallest->total_bytes))) +
+                      " in all. Raise it, lower --max-num-batched-tokens or --max-num-seqs, spread the model with "
+                      "--tensor-parallel-size, or take a smaller one"));
+}
+
+std::chrono::milliseconds step_timeout(const model::LlamaConfig& config, std::int64_t rows, StepSpeed speed) {
   const double hidden = config.hidden_size;
   const double layer = hidden * (2.0 * config.query_size() + 2.0 * config.kv_size() + 3.0 * config.intermediate_size);
   const double flops = 2.0 * static_cast<double>(rows) * (config.layers * layer + hidden * config.vocab_size);
-  const double seconds = flops / (reference ? kSlowestFlopsReference : kSlowestFlops);
+  const double seconds = flops / slowest_flops(speed);
   return std::chrono::milliseconds(static_cast<std::int64_t>(std::max(kStepSecondsLeast, seconds) * 1e3));
 }
 

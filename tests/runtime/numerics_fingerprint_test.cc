@@ -84,11 +84,18 @@ model::LlamaConfig small_config() {
   return config;
 }
 
+NumericsParts parts_of(const model::LlamaConfig& config, const model::Checkpoint* checkpoint) {
+  NumericsParts parts;
+  parts.numerics_class = "cpu-1";
+  parts.config = &config;
+  parts.checkpoint = checkpoint;
+  return parts;
+}
+
 TEST(NumericsFingerprint, SeesEveryNumberOfTheModel) {
   const auto of = [](const std::function<void(model::LlamaConfig&, NumericsParts&)>& change) {
     model::LlamaConfig config = small_config();
-    NumericsParts parts;
-    parts.config = &config;
+    NumericsParts parts = parts_of(config, nullptr);
     change(config, parts);
     return numerics_fingerprint(parts).value();
   };
@@ -106,6 +113,7 @@ TEST(NumericsFingerprint, SeesEveryNumberOfTheModel) {
       of([](auto& config, auto&) { config.attention_bias = true; }),
       of([](auto& config, auto&) { config.rope.theta = 10001.0; }),
       of([](auto& config, auto&) { config.rope.frequency_divisors.assign(16, 1.0F); }),
+      of([](auto&, auto& parts) { parts.numerics_class = "sm90-1"; }),
       of([](auto&, auto& parts) { parts.encoding.weights = DType::kF32; }),
       of([](auto&, auto& parts) { parts.tokenizer_vocab_size = 1000; }),
       of([](auto&, auto& parts) { parts.random_seed = 1; }),
@@ -120,7 +128,7 @@ TEST(NumericsFingerprint, SeesTheWeights) {
   const auto of = [&](const std::function<void(FakeCheckpoint&)>& change) {
     FakeCheckpoint checkpoint;
     change(checkpoint);
-    return numerics_fingerprint({.config = &config, .encoding = {}, .checkpoint = &checkpoint}).value();
+    return numerics_fingerprint(parts_of(config, &checkpoint)).value();
   };
   const std::string one = of([](FakeCheckpoint&) {});
   EXPECT_EQ(of([](FakeCheckpoint&) {}), one);
@@ -131,14 +139,14 @@ TEST(NumericsFingerprint, SeesTheWeights) {
   EXPECT_NE(of([](FakeCheckpoint& c) { c.tensors_by_name["b.weight"].values[2] = -0.25F; }), one);
   EXPECT_NE(of([](FakeCheckpoint& c) { c.tensors_by_name["b.weight"].info.encoding = "float32"; }), one);
   EXPECT_NE(of([](FakeCheckpoint& c) { c.add("c.weight", 1, 5, true); }), one);
-  EXPECT_NE(numerics_fingerprint({.config = &config, .encoding = {}}).value(), one) << "random weights";
+  EXPECT_NE(numerics_fingerprint(parts_of(config, nullptr)).value(), one) << "random weights";
 }
 
 TEST(NumericsFingerprint, OfACheckpointThatCannotBeReadIsItsError) {
   const model::LlamaConfig config = small_config();
   FakeCheckpoint checkpoint;
   checkpoint.unreadable = true;
-  const auto fingerprint = numerics_fingerprint({.config = &config, .encoding = {}, .checkpoint = &checkpoint});
+  const auto fingerprint = numerics_fingerprint(parts_of(config, &checkpoint));
   ASSERT_FALSE(fingerprint.has_value());
   EXPECT_EQ(fingerprint.error().message(), "gone");
 }

@@ -90,6 +90,60 @@ TEST(KvSizes, OfAModelThatClaimsAnyLengthStopAtADefault) {
   EXPECT_EQ(size_kv(endless)->max_model_len, 1'000'000);
 }
 
+TEST(KvSizes, NameTheFlagsThatGiveMore) {
+  KvWishes short_one = wishes();
+  short_one.max_model_len = 4096;
+  short_one.kv_cache_memory = kMegabyte;
+  short_one.memory_flags = "--gpu-memory-utilization";
+  const auto refused = size_kv(short_one);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().message().find("raise --gpu-memory-utilization"), std::string::npos);
+}
+
+// 100 GB, 16 GB of weights, 1 GB of step buffers, 1 GB of others.
+GpuMemory gpu() {
+  return {.name = "gpu-0 NVIDIA H200",
+          .total_bytes = 100'000 * kMegabyte,
+          .free_bytes = 82'000 * kMegabyte,
+          .weight_bytes = 16'000 * kMegabyte,
+          .step_bytes = 1'000 * kMegabyte,
+          .block_bytes = kMegabyte};
+}
+
+TEST(KvOnGpus, TakesWhatIsFreeButTheShareToBeKept) {
+  EXPECT_EQ(kv_bytes_on_gpu(gpu(), 1.0), 82'000 * kMegabyte);
+  EXPECT_EQ(kv_bytes_on_gpu(gpu(), 0.5), 32'000 * kMegabyte);
+  EXPECT_EQ(kv_bytes_on_gpu(gpu(), 0.125), -5'500 * kMegabyte);
+  EXPECT_EQ(kv_blocks_on_gpus({gpu()}, 0.5), 32'000);
+}
+
+TEST(KvOnGpus, TheSmallestGpuDecides) {
+  GpuMemory fuller = gpu();
+  fuller.free_bytes = 52'000 * kMegabyte;
+  EXPECT_EQ(kv_blocks_on_gpus({gpu(), fuller, gpu()}, 0.5), 2'000);
+  GpuMemory more_heads = gpu();
+  more_heads.block_bytes = 3 * kMegabyte;
+  EXPECT_EQ(kv_blocks_on_gpus({gpu(), more_heads}, 0.5), 10'666);
+}
+
+TEST(KvOnGpus, WithoutRoomForABlockSayWhoTookWhat) {
+  GpuMemory full = gpu();
+  full.name = "gpu-1 NVIDIA H200";
+  full.free_bytes = 50'500 * kMegabyte;
+  full.weight_bytes = 44'000 * kMegabyte;
+  for (const std::int64_t block : {501 * kMegabyte, 2'000 * kMegabyte}) {
+    full.block_bytes = block;
+    const auto refused = kv_blocks_on_gpus({gpu(), full}, 0.5);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().code(), StatusCode::kMissing);
+    for (const char* part : {"gpu-1 NVIDIA H200", "100.00 GB", "weights took 44.00 GB", "step buffers 1.00 GB",
+                             "other programs 4.50 GB", "--gpu-memory-utilization 0.5 allows 50.00 GB"})
+      EXPECT_NE(refused.error().message().find(part), std::string::npos) << part << ": " << refused.error().message();
+  }
+  full.block_bytes = 500 * kMegabyte;
+  EXPECT_EQ(kv_blocks_on_gpus({gpu(), full}, 0.5), 1);
+}
+
 TEST(BlockSize, IsAPowerOfTwoThatAttentionPartitionsHold) {
   for (const int size : {16, 32, 64, 128, 256, 512}) EXPECT_TRUE(check_block_size(size).ok());
   for (const int size : {-16, 0, 8, 17, 24, 48, 1024}) EXPECT_EQ(check_block_size(size).code(), StatusCode::kUsage);
@@ -104,7 +158,8 @@ TEST(StepTimeout, FollowsTheModelsSizeAndIsNeverShort) {
   config.head_dim = 32;
   config.intermediate_size = 128;
   config.vocab_size = 1000;
-  EXPECT_EQ(step_timeout(config, 512, false), std::chrono::minutes(2));
+  for (const StepSpeed speed : {StepSpeed::kCpu, StepSpeed::kGpuTensorCores, StepSpeed::kGpuOrdinaryCores})
+    EXPECT_EQ(step_timeout(config, 512, speed), std::chrono::minutes(2));
   config.hidden_size = 8192;
   config.layers = 80;
   config.heads = 64;
@@ -112,9 +167,14 @@ TEST(StepTimeout, FollowsTheModelsSizeAndIsNeverShort) {
   config.head_dim = 128;
   config.intermediate_size = 28672;
   config.vocab_size = 128256;
-  EXPECT_GT(step_timeout(config, 512, false), std::chrono::hours(9));  // 70 G multiply-adds a row at 1 G/s
-  EXPECT_GT(step_timeout(config, 512, true), step_timeout(config, 512, false));
-  EXPECT_GT(step_timeout(config, 512, false), step_timeout(config, 64, false));
+  // 70 G multiply-adds a row at 1 G/s, at 1 T/s on tensor cores.
+  EXPECT_GT(step_timeout(config, 512, StepSpeed::kCpu), std::chrono::hours(9));
+  EXPECT_EQ(step_timeout(config, 512, StepSpeed::kGpuTensorCores), std::chrono::minutes(2));
+  EXPECT_GT(step_timeout(config, 1 << 15, StepSpeed::kGpuTensorCores), std::chrono::minutes(30));
+  EXPECT_GT(step_timeout(config, 512, StepSpeed::kGpuOrdinaryCores),
+            step_timeout(config, 512, StepSpeed::kGpuTensorCores));
+  EXPECT_GT(step_timeout(config, 512, StepSpeed::kCpuReference), step_timeout(config, 512, StepSpeed::kCpu));
+  EXPECT_GT(step_timeout(config, 512, StepSpeed::kCpu), step_timeout(config, 64, StepSpeed::kCpu));
 }
 
 }  // namespace

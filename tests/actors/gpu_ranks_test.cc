@@ -1,0 +1,134 @@
+// Which GPU each rank gets, and the seats of ranks in their groups: aborted at any moment, never after they are gone.
+
+#include "actors/gpu_ranks.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace herd::actors {
+namespace {
+
+std::vector<GpuInfo> gpus(std::initializer_list<int> indices) {
+  std::vector<GpuInfo> list;
+  for (const int index : indices) {
+    GpuInfo gpu;
+    gpu.index = index;
+    gpu.name = "toy";
+    list.push_back(gpu);
+  }
+  return list;
+}
+
+std::vector<int> chosen(const std::vector<GpuInfo>& there, const std::vector<int>& wanted, int places) {
+  const auto list = choose_gpus(there, wanted, places);
+  EXPECT_TRUE(list.has_value()) << list.error().message();
+  std::vector<int> indices;
+  for (const GpuInfo& gpu : *list) indices.push_back(gpu.index);
+  return indices;
+}
+
+TEST(ChooseGpus, GivesEachRankOneOfTheFirstOrOfThoseNamed) {
+  const auto there = gpus({0, 1, 2, 3});
+  EXPECT_EQ(chosen(there, {}, 1), (std::vector<int>{0}));
+  EXPECT_EQ(chosen(there, {}, 4), (std::vector<int>{0, 1, 2, 3}));
+  EXPECT_EQ(chosen(there, {3, 1}, 2), (std::vector<int>{3, 1})) << "in the order they are named";
+  EXPECT_EQ(chosen(there, {3, 1, 0}, 2), (std::vector<int>{3, 1})) << "more than are needed";
+}
+
+TEST(ChooseGpus, SaysHowManyThereAre) {
+  const auto error_of = [](const std::vector<GpuInfo>& there, const std::vector<int>& wanted, int places) {
+    const auto list = choose_gpus(there, wanted, places);
+    EXPECT_FALSE(list.has_value());
+    EXPECT_EQ(list.error().code(), StatusCode::kMissing);
+    return list.error().message();
+  };
+  EXPECT_EQ(error_of(gpus({0}), {}, 2), "--devices gpu: 2 ranks need as many GPUs, there is 1 GPU");
+  EXPECT_EQ(error_of(gpus({0, 1}), {}, 8), "--devices gpu: 8 ranks need as many GPUs, there are 2 GPUs");
+  EXPECT_EQ(error_of(gpus({0, 1}), {7}, 1), "--devices gpu-7: no such GPU, there are 2 GPUs");
+  EXPECT_EQ(error_of(gpus({0, 1, 2}), {0, 1}, 3), "--devices: 3 ranks need as many GPUs, 2 named");
+}
+
+// What became of a member of a group.
+struct Fate {
+  std::atomic<int> aborts{0};
+  std::atomic<bool> gone{false};
+  std::atomic<bool> aborted_when_gone{false};
+  std::string reason;
+};
+
+class ToyMember final : public Collective {
+ public:
+  explicit ToyMember(Fate& fate) : fate_(fate) {}
+  ~ToyMember() override { fate_.gone = true; }
+  int rank() const override { return 0; }
+  int size() const override { return 2; }
+  void all_gather(const void*, void*, std::size_t) override {}
+  void abort(const char* reason) override {
+    if (fate_.gone) fate_.aborted_when_gone = true;
+    if (++fate_.aborts == 1) fate_.reason = reason;
+  }
+  Status status() const override { return {}; }
+
+ private:
+  Fate& fate_;
+};
+
+TEST(GroupSeats, AbortReachesTheMembersOfOneReplicaAndNobodyElse) {
+  const auto seats = std::make_shared<GroupSeats>(2, 2);
+  Fate fates[3];
+  const auto a = seats->take(0, 0, std::make_unique<ToyMember>(fates[0]));
+  const auto b = seats->take(0, 1, std::make_unique<ToyMember>(fates[1]));
+  const auto c = seats->take(1, 0, std::make_unique<ToyMember>(fates[2]));
+  EXPECT_EQ(seats->aborted(0), "");
+  seats->abort(0, "rank 1 died");
+  EXPECT_EQ(fates[0].reason, "rank 1 died");
+  EXPECT_EQ(fates[1].reason, "rank 1 died");
+  EXPECT_EQ(fates[2].aborts, 0);
+  EXPECT_EQ(seats->aborted(0), "rank 1 died");
+  EXPECT_EQ(seats->aborted(1), "");
+}
+
+TEST(GroupSeats, AMemberThatComesAfterTheAbortIsAbortedAtOnceForTheFirstReason) {
+  const auto seats = std::make_shared<GroupSeats>(1, 2);
+  seats->abort(0, "no memory");
+  seats->abort(0, "too late");
+  Fate fate;
+  const auto member = seats->take(0, 1, std::make_unique<ToyMember>(fate));
+  EXPECT_EQ(fate.reason, "no memory");
+}
+
+TEST(GroupSeats, AMemberThatIsGoneIsNotReached) {
+  auto seats = std::make_shared<GroupSeats>(1, 1);
+  Fate fate;
+  auto member = seats->take(0, 0, std::make_unique<ToyMember>(fate));
+  member.reset();
+  EXPECT_TRUE(fate.gone);
+  seats->abort(0, "nobody there");
+  EXPECT_EQ(fate.aborts, 0);
+  Fate next;
+  member = seats->take(0, 0, std::make_unique<ToyMember>(next));  // the seat is free again
+  seats.reset();
+  member.reset();  // a member keeps its seat's owner
+  EXPECT_TRUE(next.gone);
+}
+
+TEST(GroupSeats, MembersMayLeaveWhileTheyAreAborted) {
+  for (int round = 0; round < 200; ++round) {
+    const auto seats = std::make_shared<GroupSeats>(1, 1);
+    Fate fate;
+    auto member = seats->take(0, 0, std::make_unique<ToyMember>(fate));
+    std::thread leaving([&] { member.reset(); });
+    seats->abort(0, "now");
+    leaving.join();
+    ASSERT_FALSE(fate.aborted_when_gone);
+    ASSERT_TRUE(fate.gone);
+  }
+}
+
+}  // namespace
+}  // namespace herd::actors

@@ -1,7 +1,9 @@
 # Flags of every target. Rule 2 of the design: no contraction, no fast math, anywhere.
-add_compile_options(-Wall -Wextra -ffp-contract=off -fstack-protector-strong)
+add_compile_options($<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-Wall> $<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-Wextra>
+                    $<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-ffp-contract=off>
+                    $<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-fstack-protector-strong>)
 if(NOT HERD_SANITIZE)
-  add_compile_definitions($<$<CONFIG:Release>:_FORTIFY_SOURCE=2>)
+  add_compile_definitions($<$<AND:$<CONFIG:Release>,$<NOT:$<COMPILE_LANGUAGE:CUDA>>>:_FORTIFY_SOURCE=2>)
 endif()
 include_directories(${PROJECT_SOURCE_DIR})
 

@@ -6,6 +6,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <memory>
 #include <string>
 
 #include "kernels/status.h"
@@ -14,8 +15,8 @@ namespace herd::cuda {
 
 class Stream {
  public:
-  // kMissing with the reason when the GPU cannot be used.
-  static Expected<Stream*> make(int gpu, int rank);
+  // kMissing with the reason when the GPU cannot be used. Buffers share the stream, so that it ends after them.
+  static Expected<std::shared_ptr<Stream>> make(int gpu, int rank);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -23,6 +24,7 @@ class Stream {
   [[nodiscard]] cudaStream_t handle() const { return handle_; }
   [[nodiscard]] int gpu() const { return gpu_; }
   [[nodiscard]] int rank() const { return rank_; }
+  [[nodiscard]] const std::string& gpu_name() const { return name_; }  // "NVIDIA H200"
   [[nodiscard]] int multiprocessors() const { return multiprocessors_; }
   [[nodiscard]] int compute_major() const { return major_; }
   [[nodiscard]] int compute_minor() const { return minor_; }
@@ -34,19 +36,26 @@ class Stream {
   [[nodiscard]] bool ok() const { return error_.empty(); }
   [[nodiscard]] Status status() const;  // kInternal with the first error
 
-  // Makes this GPU the calling thread's current one.
+  // Makes this GPU the calling thread's current one: before every call that allocates, enqueues or records.
   void use();
+  // The same without a stream. All of the backend goes through here, so a thread knows which GPU it is at.
+  static cudaError_t make_current(int gpu);
 
  private:
   Stream(int gpu, int rank) : gpu_(gpu), rank_(rank) {}
   [[nodiscard]] std::string where() const;  // "gpu 0 (rank 1)"
+  Status open();                            // the GPU's numbers and the handle
 
   const int gpu_;
   const int rank_;
   cudaStream_t handle_ = nullptr;
+  std::string name_;
   int multiprocessors_ = 0, major_ = 0, minor_ = 0;
   std::size_t shared_bytes_max_ = 0;
   std::string error_;
 };
+
+// "cudaErrorNoDevice (no CUDA-capable device is detected)".
+[[nodiscard]] std::string error_text(cudaError_t error);
 
 }  // namespace herd::cuda

@@ -1,0 +1,13 @@
+#pragma once
+// What a GPU can do at most, measured by its own clock (events around the work): the bounds of GpuRates.
+
+#include <memory>
+
+#include "kernels/gpu_backend.h"
+
+namespace herd::cuda {
+
+// On a stream of its own; takes a second or so, and half of the free memory at most.
+Expected<GpuRates> measure_rates(int gpu);
+
+}  // namespace herd::cuda

@@ -1,0 +1,176 @@
+#include "kernels/cuda/nccl_collective.h"
+
+#include <chrono>
+#include <cstring>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "kernels/check.h"
+#include "kernels/cuda/nccl_library.h"
+
+namespace herd::cuda {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::int64_t kFinalizeMs = 5000;  // for a clean end; then the communicator is aborted instead
+static_assert(sizeof(ncclUniqueId) <= sizeof(GpuGroupId::bytes));
+
+// One rank's communicator. Locked: abort and status come from any thread.
+class Communicator {
+ public:
+  Communicator(const NcclLibrary& nccl, std::string who) : nccl_(nccl), who_(std::move(who)) {}
+  ~Communicator() { close(); }
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+
+  // Calls NCCL and waits until that is not under way any more, `deadline_ms` at most; then, or on an error, the
+  // communicator is aborted.
+  template <class Call>
+  Status run(const char* name, std::int64_t deadline_ms, const Call& call) {
+    const auto deadline = steady_clock::now() + std::chrono::milliseconds(deadline_ms);
+    std::unique_lock lock(mutex_);
+    if (!status_.ok()) return status_;
+    ncclResult_t result = call(comm_);
+    while (result == ncclInProgress) {
+      if (steady_clock::now() >= deadline)
+        return abort_locked(std::string(name) + ": the other ranks did not come within " +
+                            std::to_string(deadline_ms) + " ms");
+      lock.unlock();
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+      lock.lock();
+      if (!status_.ok()) return status_;
+      result = async_error_locked();
+    }
+    if (result != ncclSuccess) return abort_locked(std::string(name) + ": " + nccl_.get_error_string(result));
+    return {};
+  }
+
+  // Ok, or why it was given up. Finds errors that other ranks or the network made meanwhile.
+  Status poll() {
+    const std::lock_guard lock(mutex_);
+    if (!status_.ok() || comm_ == nullptr) return status_;
+    const ncclResult_t result = async_error_locked();
+    if (result == ncclSuccess || result == ncclInProgress) return {};
+    return abort_locked(std::string("all_gather: ") + nccl_.get_error_string(result));
+  }
+
+  Status abort(const std::string& reason) {
+    const std::lock_guard lock(mutex_);
+    return status_.ok() ? abort_locked(reason) : status_;
+  }
+
+ private:
+  [[nodiscard]] ncclResult_t async_error_locked() const {
+    ncclResult_t state = ncclSuccess;
+    const ncclResult_t asked = nccl_.comm_get_async_error(comm_, &state);
+    return asked == ncclSuccess ? state : asked;
+  }
+
+  Status abort_locked(const std::string& reason) {
+    status_ = {StatusCode::kAborted, who_ + ": " + reason};
+    if (comm_ != nullptr) (void)nccl_.comm_abort(std::exchange(comm_, nullptr));  // what it says changes nothing
+    return status_;
+  }
+
+  void close() {
+    if (comm_ == nullptr) return;
+    if (!run("ncclCommFinalize", kFinalizeMs, [this](ncclComm_t& comm) { return nccl_.comm_finalize(comm); }).ok())
+      return;
+    (void)nccl_.comm_destroy(std::exchange(comm_, nullptr));
+  }
+
+  const NcclLibrary& nccl_;
+  const std::string who_;  // "gpu 1 (rank 1)"
+  std::mutex mutex_;
+  ncclComm_t comm_ = nullptr;
+  Status status_;
+};
+
+class NcclCollective final : public Collective {
+ public:
+  NcclCollective(const NcclLibrary& nccl, CudaDevice& device, std::unique_ptr<Communicator> communicator, int rank,
+                 int size, std::int64_t deadline_ms)
+      : nccl_(nccl),
+        device_(device),
+        communicator_(std::move(communicator)),
+        rank_(rank),
+        size_(size),
+        deadline_ms_(deadline_ms) {
+    device_.watch([this](std::int64_t waited_ms) { return watched(waited_ms); });
+  }
+  ~NcclCollective() override {
+    device_.watch(nullptr);
+    device_.stream().use();
+  }
+  NcclCollective(const NcclCollective&) = delete;
+  NcclCollective& operator=(const NcclCollective&) = delete;
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+
+  void all_gather(const void* send, void* receive, std::size_t bytes) override {
+    Stream& stream = device_.stream();
+    if (!stream.ok() || bytes == 0) return;
+    stream.use();
+    const Status status = communicator_->run("all_gather", deadline_ms_, [&](ncclComm_t& comm) {
+      return nccl_.all_gather(send, receive, bytes, ncclUint8, comm, stream.handle());
+    });
+    if (!status.ok()) stream.fail(status.message());
+  }
+
+  void abort(const char* reason) override { (void)communicator_->abort(reason); }
+  Status status() const override { return communicator_->poll(); }
+
+ private:
+  // The device waits. A step takes far less than the deadline: when it does not end, a rank is missing.
+  Status watched(std::int64_t waited_ms) {
+    if (waited_ms < deadline_ms_) return communicator_->poll();
+    return communicator_->abort("the step did not end within " + std::to_string(deadline_ms_) + " ms");
+  }
+
+  const NcclLibrary& nccl_;
+  CudaDevice& device_;
+  const std::unique_ptr<Communicator> communicator_;
+  const int rank_;
+  const int size_;
+  const std::int64_t deadline_ms_;
+};
+
+}  // namespace
+
+Expected<GpuGroupId> new_nccl_group() {
+  const auto nccl = nccl_library();
+  if (!nccl) return fail(nccl.error());
+  ncclUniqueId unique = {};
+  if (const ncclResult_t result = (*nccl)->get_unique_id(&unique); result != ncclSuccess)
+    return fail({StatusCode::kInternal, std::string("ncclGetUniqueId: ") + (*nccl)->get_error_string(result)});
+  GpuGroupId id;
+  std::memcpy(id.bytes, &unique, sizeof unique);
+  return id;
+}
+
+Expected<std::unique_ptr<Collective>> join_nccl_group(const GpuGroupId& id, int rank, int size, CudaDevice& device,
+                                                      std::int64_t deadline_ms) {
+  HERD_CHECK(size >= 1 && rank >= 0 && rank < size && deadline_ms >= 1, "a rank lies in its group");
+  const auto nccl = nccl_library();
+  if (!nccl) return fail(nccl.error());
+  Stream& stream = device.stream();
+  if (!stream.ok()) return fail(stream.status());
+  stream.use();
+  auto communicator = std::make_unique<Communicator>(
+      **nccl, "gpu " + std::to_string(stream.gpu()) + " (rank " + std::to_string(rank) + ")");
+  const Status status = communicator->run("ncclCommInitRankConfig", deadline_ms, [&](ncclComm_t& comm) {
+    ncclUniqueId unique = {};
+    std::memcpy(&unique, id.bytes, sizeof unique);
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    return (*nccl)->comm_init_rank_config(&comm, size, unique, rank, &config);
+  });
+  if (!status.ok()) return fail(status);
+  return std::make_unique<NcclCollective>(**nccl, device, std::move(communicator), rank, size, deadline_ms);
+}
+
+}  // namespace herd::cuda

@@ -1,0 +1,15 @@
+#pragma once
+// Ops over the launchers of this folder. Unchecked: CudaDevice wraps it.
+
+#include <memory>
+
+#include "kernels/cuda/stream.h"
+#include "kernels/gpu_backend.h"
+#include "kernels/ops.h"
+
+namespace herd::cuda {
+
+// kMissing when cuBLASLt is asked for and not there.
+Expected<std::unique_ptr<Ops>> make_cuda_ops(std::shared_ptr<Stream> stream, GpuMatmul matmul);
+
+}  // namespace herd::cuda

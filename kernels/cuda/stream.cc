@@ -1,0 +1,83 @@
+#include "kernels/cuda/stream.h"
+
+#include <utility>
+
+namespace herd::cuda {
+namespace {
+
+constexpr int kComputeMajorMin = 8;  // bf16 tensor cores and asynchronous copies: Ampere
+
+}  // namespace
+
+std::string error_text(cudaError_t error) {
+  return std::string(cudaGetErrorName(error)) + " (" + cudaGetErrorString(error) + ")";
+}
+
+Expected<std::shared_ptr<Stream>> Stream::make(int gpu, int rank) {
+  int count = 0;
+  if (const cudaError_t result = cudaGetDeviceCount(&count); result != cudaSuccess) {
+    (void)cudaGetLastError();
+    return herd::fail(missing("gpu " + std::to_string(gpu) + ": cudaGetDeviceCount: " + error_text(result)));
+  }
+  if (gpu < 0 || gpu >= count)
+    return herd::fail(missing("gpu " + std::to_string(gpu) + ": this machine has " + std::to_string(count) +
+                        (count == 1 ? " GPU" : " GPUs") + ", numbered from 0"));
+  std::shared_ptr<Stream> stream(new Stream(gpu, rank));
+  if (Status status = stream->open(); !status.ok()) return herd::fail(std::move(status));
+  return stream;
+}
+
+Status Stream::open() {
+  cudaDeviceProp properties = {};
+  int shared_bytes = 0;
+  const bool known = check(cudaGetDeviceProperties(&properties, gpu_), "cudaGetDeviceProperties") &&
+                     check(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, gpu_),
+                           "cudaDeviceGetAttribute");
+  if (!known) return missing(error_);
+  name_ = properties.name;
+  major_ = properties.major;
+  minor_ = properties.minor;
+  multiprocessors_ = properties.multiProcessorCount;
+  shared_bytes_max_ = static_cast<std::size_t>(shared_bytes);
+  if (major_ < kComputeMajorMin)
+    return missing("gpu " + std::to_string(gpu_) + ": " + name_ + " has compute capability " + std::to_string(major_) +
+                   "." + std::to_string(minor_) + "; herd needs 8.0 (Ampere) or later");
+  const bool opened = check(make_current(gpu_), "cudaSetDevice") &&
+                      check(cudaStreamCreateWithFlags(&handle_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  return opened ? Status() : missing(error_);
+}
+
+Stream::~Stream() {
+  if (handle_ == nullptr) return;
+  use();
+  check(cudaStreamDestroy(handle_), "cudaStreamDestroy");
+}
+
+bool Stream::check(cudaError_t result, const char* call) {
+  if (result == cudaSuccess) return true;
+  (void)cudaGetLastError();  // the thread's own memory of it: the next call is judged by itself
+  fail(std::string(call) + ": " + error_text(result));
+  return false;
+}
+
+void Stream::fail(std::string message) {
+  if (error_.empty()) error_ = where() + ": " + std::move(message);
+}
+
+Status Stream::status() const { return ok() ? Status() : Status{StatusCode::kInternal, error_}; }
+
+std::string Stream::where() const {
+  return "gpu " + std::to_string(gpu_) + " (rank " + std::to_string(rank_) + ")";
+}
+
+cudaError_t Stream::make_current(int gpu) {
+  thread_local int current = -1;
+  if (current == gpu) return cudaSuccess;
+  const cudaError_t result = cudaSetDevice(gpu);
+  current = result == cudaSuccess ? gpu : -1;
+  return result;
+}
+
+void Stream::use() { check(make_current(gpu_), "cudaSetDevice"); }
+
+}  // namespace herd::cuda

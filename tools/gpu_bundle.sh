@@ -5,7 +5,7 @@
 #   build/gpu_bundle/bin/            herd, cuda_tests, cuda_bench, repeatability: scripts that start libexec/ with lib/
 #   build/gpu_bundle/lib/            every shared library they need but glibc's and the driver's; lib/herd/libherd_cuda.so
 #   build/gpu_bundle/share/          the demo model
-#   build/gpu_bundle/{include,src}/  tl::expected's headers and GoogleTest's sources, to build kernels and tests there
+#   build/gpu_bundle/headers/        tl/ and googletest/, to build kernels and tests there (HERD_HEADERS)
 #   build/gpu_model_N/               SmolLM2, where it is cached: parts of 16 MiB, 48 MiB a folder (it travels apart)
 # and checks that what was made runs with an empty environment, and that --devices gpu without a GPU exits with 4. At
 # most MIB_MAX MiB in build/gpu_bundle.
@@ -22,11 +22,12 @@ die() { echo "gpu_bundle: $1" >&2; exit "${2:-1}"; }
 
 [ -x "$build/herd" ] || die "$build/herd does not exist; build first (quickstart.sh)" 4
 rm -rf "$bundle" build/gpu_model_*
-mkdir -p "$bundle"/{bin,libexec,lib/herd,include,src}
+mkdir -p "$bundle"/{bin,libexec,lib/herd,headers}
 
 cmake --install "$build" --prefix "$PWD/$bundle/installed" >/dev/null
 mv "$bundle/installed/share" "$bundle/share"
-[ -f "$bundle/installed/lib/herd/libherd_cuda.so" ] && mv "$bundle/installed/lib/herd/libherd_cuda.so" "$bundle/lib/herd/"
+library=$bundle/installed/lib/herd/libherd_cuda.so
+[ ! -f "$library" ] || mv "$library" "$bundle/lib/herd/"
 cp "$bundle/installed/bin/herd" "$bundle/libexec/"
 rm -rf "$bundle/installed"
 missing=()
@@ -56,11 +57,10 @@ RUN
   chmod +x "$bundle/bin/$(basename "$program")"
 done
 
-[ -d /usr/include/tl ] && cp -r /usr/include/tl "$bundle/include/"
-if [ -d /usr/src/googletest ]; then
-  mkdir -p "$bundle/src/googletest/googletest"
-  cp -r /usr/src/googletest/googletest/{CMakeLists.txt,cmake,include,src} "$bundle/src/googletest/googletest/"
-  sed '/googlemock/d' /usr/src/googletest/CMakeLists.txt >"$bundle/src/googletest/CMakeLists.txt"
+[ ! -d /usr/include/tl ] || cp -r /usr/include/tl "$bundle/headers/"
+if [ -d /usr/src/googletest/googletest ]; then
+  mkdir -p "$bundle/headers/googletest"
+  cp -r /usr/src/googletest/googletest/{include,src} "$bundle/headers/googletest/"
 fi
 git rev-parse HEAD >"$bundle/commit"
 [ -z "$(git status --porcelain --untracked-files=no)" ] || echo "with changes" >>"$bundle/commit"

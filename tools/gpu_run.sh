@@ -1,0 +1,291 @@
+#!/usr/bin/env bash
+# Builds, checks and times herd on the GPU of this machine, and ends with a table: bash tools/gpu_run.sh [FLAGS]
+#
+#   --quick         what fits into 9 minutes: one architecture, fewer shapes; stages that no longer fit are left open
+#   --only STAGE    this stage alone (may be given several times); stages: build report tests sanitizer bench herd
+#                   repeatability answers golden peer
+#   --seconds N     begin nothing that cannot end within N seconds (--quick: 520)
+#   --output FOLDER default build/gpu_logs/DATE. $OUT, when set, gets table.txt, results.json and logs.tar.gz as well
+#
+# Needs a GPU with its driver, nvcc, CMake, Python 3. Where Debian's packages of tools/packages.txt are, all of herd is
+# built; elsewhere the kernels with their tests and benchmark alone, with the headers of build/gpu_bundle, and herd itself
+# is the bundle's (tools/gpu_bundle.sh makes it on another machine). torch and transformers, numpy and compute-sanitizer
+# are used where they are there; what was left out is a row of the table. The GPU's settings are left alone.
+# Exit code: 0; 1 a stage failed or a bar is missed; 2 usage; 4 there is no GPU.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+stages=(build report tests sanitizer bench herd repeatability answers golden peer)
+quick=0 only=() seconds=0 output=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --quick) quick=1 ;;
+    --only) only+=("${2:?a stage}"); shift ;;
+    --seconds) seconds=${2:?a number}; shift ;;
+    --output) output=${2:?a folder}; shift ;;
+    *) sed -n '2,19p' "$0" >&2; exit 2 ;;
+  esac
+  shift
+done
+for stage in "${only[@]}"; do
+  [[ " ${stages[*]} " == *" $stage "* ]] || { echo "gpu_run: no stage $stage; there are ${stages[*]}" >&2; exit 2; }
+done
+[ "$seconds" != 0 ] || [ $quick = 0 ] || seconds=520
+output=${output:-build/gpu_logs/$(date -u +%Y-%m-%d_%H%M%S)}
+mkdir -p "$output"
+output=$(cd "$output" && pwd)
+bundle=$PWD/build/gpu_bundle
+built=$PWD/build/gpu
+: >"$output/stages.tsv"
+
+if ! nvidia-smi >"$output/machine.log" 2>&1; then
+  echo "gpu_run: no GPU: nvidia-smi $(command -v nvidia-smi >/dev/null && echo "failed: $(tail -n 3 "$output/machine.log")" ||
+    echo 'is not there')" >&2
+  exit 4
+fi
+command -v nvcc >/dev/null || PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
+{
+  date -u +'%Y-%m-%d %H:%M UTC'
+  git rev-parse HEAD 2>/dev/null || cat "$bundle/commit" 2>/dev/null
+  nvidia-smi --query-gpu=index,name,compute_cap,driver_version,memory.total,memory.free --format=csv
+  nvcc --version | tail -n 2
+  uname -srm
+} >>"$output/machine.log" 2>&1
+
+# Libraries that come as Python packages (NCCL, cuBLASLt) are found too; the system's own go first.
+python_nvidia=$(python3 - <<'PY' 2>/dev/null
+import glob, sys
+print("\n".join(sorted({folder for entry in sys.path for folder in glob.glob(entry + "/nvidia/*/lib")})))
+PY
+)
+for folder in "${CUDA_HOME:-/usr/local/cuda}/lib64" $python_nvidia; do
+  export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder"
+done
+
+left() { if [ "$seconds" = 0 ]; then echo 100000; else echo $((seconds - SECONDS)); fi; }
+
+# note NAME VERDICT SECONDS TEXT: a row; the table and what $OUT holds are kept up to date, in case this run is cut.
+note() {
+  printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" >>"$output/stages.tsv"
+  printf '%-14s %-5s %4s s  %s\n' "$1" "$2" "$3" "$4"
+  python3 tools/gpu_table.py "$output" --json "$output/results.json" >"$output/table.txt" 2>&1
+  if [ -n "${OUT:-}" ] && [ -d "$OUT" ]; then
+    cp "$output/table.txt" "$output/results.json" "$OUT/" 2>/dev/null
+    tar -C "$output" --exclude=models -czf "$OUT/logs.tar.gz" .
+  fi
+}
+
+selected() { [ ${#only[@]} = 0 ] || [[ " ${only[*]} " == *" $1 "* ]]; }
+
+# step NAME TIMEOUT COMMAND...: runs it into NAME.log. Its verdict: pass; FAIL with the end of the log; open when there
+# was no time. A line "SKIPPED: ..." of a log that passed makes it open, with the reason.
+step() {
+  local name=$1 limit=$2 log="$output/$1.log" begin=$SECONDS code=0 reason
+  shift 2
+  if [ "$(left)" -lt "$limit" ]; then limit=$(left); fi
+  if [ "$limit" -lt 10 ]; then
+    note "$name" open 0 "no time left"
+    return 1
+  fi
+  timeout -k 10 "$limit" "$@" >"$log" 2>&1 </dev/null || code=$?
+  reason=$(grep -aohE 'SKIPPED: .*' "$log" | head -n 1)
+  case $code in
+    0) if [ -n "$reason" ]; then note "$name" open $((SECONDS - begin)) "${reason#SKIPPED: }"
+       else note "$name" pass $((SECONDS - begin)) "$(figure "$log")"; fi ;;
+    124 | 137) note "$name" FAIL $((SECONDS - begin)) "no end after $limit s" ;;
+    *) note "$name" FAIL $((SECONDS - begin)) "exit code $code: $(tail -n 3 "$log" | tr '\t\n' '  ' | tail -c 240)" ;;
+  esac
+  return "$code"
+}
+# The line of a log that says how it went.
+figure() {
+  grep -aE '\[  PASSED  \]|[0-9]+ passed|ERROR SUMMARY|RACECHECK SUMMARY|kernels on|tokens/s|digests|axes|GB/s' "$1" |
+    tail -n 1 | tr -s ' \t' '  ' | cut -c1-150
+}
+
+skip() { note "$1" open 0 "$2"; }
+
+# The kernels' own programs: what was built here, else the bundle's. They find the library of their own build.
+program() {
+  if [ -x "$built/bin/$1" ] && [ -f "$built/libherd_cuda.so" ]; then
+    echo "$built/bin/$1"
+  elif [ -x "$bundle/bin/$1" ] && [ -f "$bundle/lib/herd/libherd_cuda.so" ]; then
+    echo "$bundle/bin/$1"
+  fi
+}
+herd_program() {
+  if [ -x "$built/herd" ]; then echo "$built/herd"; elif [ -x "$bundle/bin/herd" ]; then echo "$bundle/bin/herd"; fi
+}
+
+build_here() {
+  local options=(-DCMAKE_BUILD_TYPE=Release -DHERD_CUDA=ON) targets=(herd_cuda cuda_tests cuda_bench) capability include
+  capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d '. \n')
+  [ "$capability" != 90 ] || capability=90a
+  [ $quick = 0 ] || [ -z "$capability" ] || options+=("-DHERD_CUDA_ARCHITECTURES=$capability-real")
+  command -v ninja >/dev/null && options+=(-G Ninja)
+  command -v ccache >/dev/null && options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  if [ -e /usr/include/caf/all.hpp ] && [ -e /usr/include/capnp/message.h ] && [ -e /usr/include/CLI/CLI.hpp ]; then
+    targets+=(herd repeatability)
+  else
+    options+=(-DHERD_KERNELS_ONLY=ON)
+    [ ! -d "$bundle/headers/tl" ] || options+=("-DHERD_HEADERS=$bundle/headers")
+  fi
+  for include in $python_nvidia; do  # headers of the same packages
+    include=${include%/lib}/include
+    [ ! -f "$include/cublasLt.h" ] || options+=("-DHERD_CUBLASLT_INCLUDE_DIR=$include")
+    [ ! -f "$include/nccl.h" ] || options+=("-DHERD_NCCL_INCLUDE_DIR=$include")
+  done
+  cmake -S . -B "$built" "${options[@]}" && cmake --build "$built" --target "${targets[@]}" -- -j"$(nproc)"
+}
+export -f build_here
+export quick built bundle python_nvidia
+
+stage_build() { step build 420 bash -c build_here; }
+
+stage_report() {
+  local library=$built/libherd_cuda.so
+  [ -f "$library" ] || library=$bundle/lib/herd/libherd_cuda.so
+  [ -f "$library" ] || { skip report "no libherd_cuda.so, built or bundled"; return; }
+  if ! command -v cuobjdump >/dev/null; then skip report "no cuobjdump"; return; fi
+  step report 60 python3 tools/cuda_report.py "$library" --json "$output/report.json"
+}
+
+stage_tests() {
+  local tests
+  tests=$(program cuda_tests)
+  [ -n "$tests" ] || { skip tests "no cuda_tests, built or bundled"; return; }
+  step tests 240 "$tests" --gtest_brief=1
+}
+
+# All four tools at once: they check, nobody times them.
+stage_sanitizer() {
+  local tests tool limit=${SANITIZER_SECONDS:-100} code reason
+  tests=$(program cuda_tests)
+  [ -n "$tests" ] || { skip sanitizer "no cuda_tests, built or bundled"; return; }
+  command -v compute-sanitizer >/dev/null || { skip sanitizer "no compute-sanitizer"; return; }
+  [ "$(left)" -ge "$limit" ] || limit=$(left)
+  [ "$limit" -ge 20 ] || { skip sanitizer "no time left"; return; }
+  local begin=$SECONDS pids=() tools=(memcheck racecheck initcheck synccheck) i
+  for tool in "${tools[@]}"; do
+    timeout -k 10 "$limit" compute-sanitizer --tool "$tool" --target-processes all --error-exitcode 9 "$tests" \
+      --gtest_brief=1 --gtest_filter="${SANITIZER_FILTER:-*}" >"$output/$tool.log" 2>&1 </dev/null &
+    pids+=($!)
+  done
+  for i in "${!tools[@]}"; do
+    code=0
+    tool=${tools[$i]}
+    wait "${pids[$i]}" || code=$?
+    reason=$(grep -aE 'not supported|Unable to|LibraryNotLoaded|Device not' "$output/$tool.log" | head -n 1 | cut -c1-120)
+    if [ $code = 0 ]; then note "$tool" pass $((SECONDS - begin)) "$(figure "$output/$tool.log")"
+    elif [ -n "$reason" ]; then skip "$tool" "$reason"
+    elif [ $code = 124 ] || [ $code = 137 ]; then note "$tool" open $((SECONDS - begin)) "no end after $limit s"
+    else note "$tool" FAIL $((SECONDS - begin)) "exit code $code: $(grep -a '=========' "$output/$tool.log" | head -n 1 |
+      tr '\t' ' ' | cut -c1-200)"; fi
+  done
+}
+
+stage_bench() {
+  local bench flags=()
+  bench=$(program cuda_bench)
+  [ -n "$bench" ] || { skip bench "no cuda_bench, built or bundled"; return; }
+  [ $quick = 0 ] || flags+=(--quick --seconds 0.05)
+  # Its exit code 1 after a whole table is a bar missed: the table has it as a row of its own.
+  step bench 300 bash -c '"$@"; code=$?; [ $code = 1 ] && [ -s "$BENCH_JSON" ] || exit $code' _ "$bench" "${flags[@]}" \
+    --json "$output/cuda_bench.json"
+}
+
+# Shapes of Meta's models (their config.json), for random weights.
+write_config() {
+  local folder=$output/models/$1
+  mkdir -p "$folder"
+  cat >"$folder/config.json" <<JSON
+{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": $2, "intermediate_size": $3,
+ "num_hidden_layers": $4, "num_attention_heads": $5, "num_key_value_heads": $6, "head_dim": $7, "vocab_size": 128256,
+ "tie_word_embeddings": $8, "max_position_embeddings": 131072, "rms_norm_eps": 1e-05, "hidden_act": "silu",
+ "torch_dtype": "bfloat16", "bos_token_id": 128000, "eos_token_id": 128001, "rope_theta": 500000.0,
+ "rope_scaling": {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                  "original_max_position_embeddings": 8192, "rope_type": "llama3"}}
+JSON
+}
+
+# latency NAME MODEL BATCH IN OUT
+latency() {
+  step "$1" 150 "$herd" bench latency "$output/models/$2" --load-format random --devices gpu --batch-size "$3" \
+    --input-len "$4" --output-len "$5" --output-json "$output/$1.json"
+}
+stage_herd() {
+  local herd
+  herd=$(herd_program)
+  [ -n "$herd" ] || { skip herd "no herd, built or bundled"; return; }
+  write_config 8b 4096 14336 32 32 8 128 false
+  write_config 1b 2048 8192 16 32 8 64 true
+  step herd_machine 90 "$herd" bench machine --devices gpu --output-json "$output/herd_machine.json" ||
+    { skip herd_latency "herd bench machine did not pass"; return; }
+  latency herd_8b_batch1 8b 1 512 32
+  latency herd_8b_batch32 8b 32 512 32
+  latency herd_8b_prefill 8b 1 4096 2
+  [ $quick = 1 ] || latency herd_1b_batch1 1b 1 512 32
+  step herd_8b_throughput 150 "$herd" bench throughput "$output/models/8b" --load-format random --devices gpu \
+    --num-prompts 256 --input-len 128 --output-len 64 --output-json "$output/herd_8b_throughput.json"
+}
+
+stage_repeatability() {
+  local repeatability flags=()
+  repeatability=$built/bin/repeatability
+  [ -x "$repeatability" ] || repeatability=$bundle/bin/repeatability
+  [ -x "$repeatability" ] || { skip repeatability "no repeatability, built or bundled"; return; }
+  [ $quick = 1 ] || flags+=(--full)
+  step repeatability 240 "$repeatability" --devices gpu --model demo=config/demo_model \
+    --random gqa4=tests/golden/configs/gqa4_llama3 "${flags[@]}"
+}
+
+# SmolLM2 from the cache, or joined from the parts that travelled.
+smollm2() {
+  local file=.cache/herd/SmolLM2-135M-Instruct.Q4_1.gguf joined=$output/models/smollm2.gguf
+  if [ -f "$file" ]; then echo "$file"; return; fi
+  [ -f build/gpu_model_0/smollm2.gguf.sha256 ] || return
+  mkdir -p "$output/models"
+  cat build/gpu_model_*/smollm2.gguf.part_* >"$joined"
+  echo "$(cat build/gpu_model_0/smollm2.gguf.sha256)  $joined" | sha256sum -c --status && echo "$joined"
+}
+
+stage_answers() {
+  local herd model flags=()
+  herd=$(herd_program)
+  [ -n "$herd" ] || { skip answers "no herd, built or bundled"; return; }
+  model=$(smollm2)
+  if [ -n "$model" ]; then flags=(--smollm2 "$model"); else skip smollm2 "the model is not here, or not all its parts"; fi
+  # What it says of a model that is not here is a row already.
+  step answers 120 bash -c 'set -o pipefail; "$@" | sed "s/^SKIPPED: /left out: /"' _ \
+    python3 tests/e2e/serve_answers_test.py "$herd" --flags "--devices gpu" "${flags[@]}"
+}
+
+stage_golden() {
+  local herd
+  herd=$(herd_program)
+  [ -n "$herd" ] || { skip golden "no herd, built or bundled"; return; }
+  python3 -c 'import numpy' 2>/dev/null || { skip golden "no numpy"; return; }
+  step golden 240 python3 tests/e2e/golden_test.py "$herd" --flags "--devices gpu"
+}
+
+stage_peer() {
+  local flags=(--seconds 60)
+  [ $quick = 1 ] || flags=(--compile --seconds 400)
+  write_config 8b 4096 14336 32 32 8 128 false
+  if ! python3 -c 'import torch, transformers' 2>"$output/peer.log"; then
+    skip peer "$(tail -n 1 "$output/peer.log")"
+    return
+  fi
+  step peer 600 python3 tools/gpu_peer.py "$output/models/8b" --json "$output/peer.json" "${flags[@]}" \
+    --herd "$output/herd_8b_batch1.json" --herd "$output/herd_8b_batch32.json" --herd "$output/herd_8b_prefill.json"
+}
+
+export BENCH_JSON=$output/cuda_bench.json
+for stage in "${stages[@]}"; do
+  if selected "$stage"; then "stage_$stage"; fi
+done
+
+printf '\n'
+python3 tools/gpu_table.py "$output" --json "$output/results.json"
+code=$?
+echo "logs: $output"
+exit $code

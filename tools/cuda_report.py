@@ -3,7 +3,7 @@
 
     cuda_report.py [FILE...] [--arch sm_90] [--only TEXT] [--json FILE]
 
-FILE: a shared object, object file, executable or cubin; default build/release/lib/libherd_cuda.so or its like. Needs no
+FILE: a shared object, object file, executable or cubin; default the newest libherd_cuda.so in build/. Needs no
 GPU, only cuobjdump and nvdisasm: from PATH, $CUDA_HOME/bin, /usr/local/cuda/bin or the PyPI wheels
 nvidia-cuda-cuobjdump and nvidia-cuda-nvdisasm.
 
@@ -12,7 +12,7 @@ that were spilled, or an array indexed at run time: stack, LDL, STL), or one tha
 tensor-core instruction; 2 a file is not there or holds no kernel; 4 the tools are missing.
 
 Columns: regs of a thread; stack bytes of a thread; STL/LDL: instructions that store to or load from local memory; smem:
-static shared bytes of a block; HMMA, HGMMA: tensor-core instructions (mma.sync, wgmma); FFMA, DFMA: ordinary fused
+static shared bytes of a block (Hopper keeps 1024 of its own where there are any); HMMA, HGMMA: tensor-core instructions (mma.sync, wgmma); FFMA, DFMA: ordinary fused
 multiply-adds; LDG.128, .64, rest: loads from global memory by width; cp.async: copies from global to shared memory.
 """
 import argparse
@@ -26,8 +26,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# Kernels whose products belong on tensor cores: attention and products of bf16, as they are named in kernels/cuda.
-TENSOR_CORES = re.compile(r"^(matmul|attention)_.*bf16")
+# Kernels whose products belong on tensor cores (bf16), as they are named in kernels/cuda: the backend's library has them
+# all.
+TENSOR_CORES = ("attention_split_kernel", "attention_tile_kernel", "skinny_kernel", "tiled_kernel")
+LIBRARY = "libherd_cuda.so"
 FUNCTION = re.compile(r"^\s*Function\s*:?\s*([\w.$]+):?\s*$")
 ARCH = re.compile(r"^(?:arch = |\s*\.target\s+|\s*code for )(sm_\w+)")
 RESOURCES = re.compile(r"REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:(\d+)")
@@ -97,7 +99,7 @@ def without_arguments(name):
 def short(name):
     """"void herd::cuda::(anonymous namespace)::f<(int)8, float>(float const*)" -> "f<8, float>"."""
     name = without_arguments(re.sub(r"\s*\[clone [^]]*\]$", "", name))
-    name = re.sub(r"\((?:int|bool|long|unsigned int|unsigned long)\)", "", name).replace("(anonymous namespace)::", "")
+    name = re.sub(r"\([\w: ]+\)(?=-?\d)", "", name.replace("(anonymous namespace)::", ""))  # casts of template arguments
     head, angle, rest = name.partition("<")
     head = head.split(" ")[-1].split("::")[-1]
     return head + angle + re.sub(r"\b(?:\w+::)+", "", rest)
@@ -149,9 +151,15 @@ def faults(kernel):
     if kernel["stack"] or kernel["stl"] or kernel["ldl"]:
         found.append(f"uses local memory ({kernel['stack']} bytes of stack, {kernel['stl']} stores, "
                      f"{kernel['ldl']} loads)")
-    if TENSOR_CORES.search(kernel["kernel"]) and not kernel["hmma"] and not kernel["hgmma"]:
+    if kernel["kernel"].partition("<")[0] in TENSOR_CORES and not kernel["hmma"] and not kernel["hgmma"]:
         found.append("is meant for tensor cores and has no HMMA")
     return found
+
+
+def absent(kernels, arch):
+    """Which kernels for tensor cores an architecture of the library lacks: renamed ones would go unchecked."""
+    names = {kernel["kernel"].partition("<")[0] for kernel in kernels if kernel["arch"] == arch}
+    return [f"{name} ({arch}) is not in {LIBRARY}" for name in TENSOR_CORES if name not in names]
 
 
 def table(kernels):
@@ -185,6 +193,9 @@ def report(arguments):
         found = read_kernels(tools, file)
         names = demangled(sorted({name for _, name in found}))
         kernels += [row(arch, names[name], facts) for (arch, name), facts in found.items()]
+    missed = []
+    if any(file.name == LIBRARY for file in files):
+        missed = [text for arch in sorted({kernel["arch"] for kernel in kernels}) for text in absent(kernels, arch)]
     kernels = [kernel for kernel in kernels if arguments.only in kernel["full_name"]
                and arguments.arch in ("", kernel["arch"])]
     if not kernels:
@@ -193,7 +204,7 @@ def report(arguments):
     table(kernels)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(kernels, indent=1) + "\n")
-    problems = [f"{kernel['kernel']} ({kernel['arch']}) {fault}" for kernel in kernels for fault in faults(kernel)]
+    problems = [f"{kernel['kernel']} ({kernel['arch']}) {fault}" for kernel in kernels for fault in faults(kernel)] + missed
     for line in problems:
         print(f"PROBLEM: {line}")
     archs = sorted({kernel["arch"] for kernel in kernels})

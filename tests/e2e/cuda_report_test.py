@@ -42,11 +42,11 @@ KERNELS = {
       for (int i = 0; i < n; i++) v[(i * 7 + n) & 63] += v[(i * n) & 63];
       out[0] = v[n & 63];
     }""",
-    "missed": "template <int kTile> __global__ void matmul_bf16_kernel(const float* in, float* out) "
+    "missed": "template <int kTile> __global__ void tiled_kernel(const float* in, float* out) "
               "{ out[threadIdx.x] = fmaf(in[0], in[1], in[kTile]); }\n"
-              "template __global__ void matmul_bf16_kernel<8>(const float*, float*);",
-    "hit": "namespace herd::cuda { namespace { __global__ void matmul_bf16_kernel(float* out) {" + MMA + "} }\n"
-           "void* start() { return reinterpret_cast<void*>(matmul_bf16_kernel); } }",
+              "template __global__ void tiled_kernel<8>(const float*, float*);",
+    "hit": "namespace herd::cuda { namespace { __global__ void tiled_kernel(float* out) {" + MMA + "} }\n"
+           "void* start() { return reinterpret_cast<void*>(tiled_kernel); } }",
 }
 FLAGS = {"spilled": ["-maxrregcount=24"]}
 
@@ -99,7 +99,7 @@ def check_kernels(nvcc, folder, arch):
 
     code, out, rows = report(folder, compiled(nvcc, folder, "missed", arch))
     check(f"{arch}: a bf16 product without HMMA is a problem", code == 1 and "no HMMA" in out, out)
-    check(f"{arch}: names are readable", rows[0]["kernel"] == "matmul_bf16_kernel<8>" or not shutil.which("c++filt"),
+    check(f"{arch}: names are readable", rows[0]["kernel"] == "tiled_kernel<8>" or not shutil.which("c++filt"),
           rows)
     check(f"{arch}: ordinary multiply-adds are counted", rows[0]["ffma"] >= 1, rows)
 
@@ -124,6 +124,11 @@ def main():
         check("several files make one table", code == 1 and [row["arch"] for row in rows] == ["sm_80", "sm_90"], out)
         done = run(*both, "--arch", "sm_80")
         check("--arch leaves the others out", done.returncode == 0, done.stdout + done.stderr)
+        library = folder / "libherd_cuda.so"
+        shutil.copy(folder / "hit_sm_90.o", library)
+        code, out, _ = report(folder, library)
+        check("a library without its other kernels for tensor cores is a problem",
+              code == 1 and "skinny_kernel (sm_90) is not in" in out and "tiled_kernel (sm_90) is not in" not in out, out)
         done = run(folder / "nothing.so")
         check("a file that is not there is said", done.returncode == 2 and "no such file" in done.stderr, done.stderr)
         done = run(REPORT)

@@ -12,8 +12,9 @@ that were spilled, or an array indexed at run time: stack, LDL, STL), or one tha
 tensor-core instruction; 2 a file is not there or holds no kernel; 4 the tools are missing.
 
 Columns: regs of a thread; stack bytes of a thread; STL/LDL: instructions that store to or load from local memory; smem:
-static shared bytes of a block (Hopper keeps 1024 of its own where there are any); HMMA, HGMMA: tensor-core instructions (mma.sync, wgmma); FFMA, DFMA: ordinary fused
-multiply-adds; LDG.128, .64, rest: loads from global memory by width; cp.async: copies from global to shared memory.
+static shared bytes of a block (Hopper keeps 1024 of its own where there are any); HMMA, HGMMA: tensor-core instructions
+(mma.sync, wgmma); FFMA, DFMA: ordinary fused multiply-adds; LDG.128, .64, rest: loads from global memory by width;
+cp.async: copies from global to shared memory; all: instructions.
 """
 import argparse
 import collections

@@ -12,8 +12,7 @@
 
 #include "actors/commands/bench_serve.h"
 #include "actors/commands/command_line.h"
-#include "kernels/bench_machine.h"
-#include "kernels/cpu/cpu_info.h"
+#include "actors/commands/machine_bounds.h"
 
 namespace herd::commands {
 namespace {
@@ -34,13 +33,6 @@ double seconds_since(Clock::time_point begin) { return std::chrono::duration<dou
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
-}
-
-std::string cpu_model() {
-  std::ifstream file("/proc/cpuinfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("model name")) return line.substr(line.find(": ") + 2);
-  return "unknown CPU";
 }
 
 // A plot for a terminal: one line, a column a value, eight heights.
@@ -69,26 +61,42 @@ Status write_json(const std::string& path, const boost::json::object& result) {
   return file ? Status{} : missing(path + ": cannot be written");
 }
 
-Expected<MachineRates> machine_rates(const ModelFlags& flags) {
-  auto options = engine_options(flags);
-  if (!options) return fail(options.error());
-  ThreadPool pool(options->threads > 0 ? options->threads : usable_cpus());
-  MachineBenchConfig config;
-  config.isa = options->isa;
-  return measure_machine(pool, config);
-}
-
-// The bound is what the machine can do at its best: measured before and after the run, the better counts.
-Status remeasure(const ModelFlags& flags, MachineRates& rates) {
-  auto again = machine_rates(flags);
-  if (!again) return again.error();
-  rates.read_gb_per_s = std::max(rates.read_gb_per_s, again->read_gb_per_s);
-  rates.fma_gflop_per_s = std::max(rates.fma_gflop_per_s, again->fma_gflop_per_s);
-  return {};
+Status bench_gpus(const BenchFlags& flags, const actors::EngineOptions& options) {
+  auto gpus = measure_gpus(options.gpu, 0);
+  if (!gpus) return gpus.error();
+  boost::json::array list;
+  for (const MeasuredGpu& gpu : *gpus) {
+    std::printf("gpu-%d %s, compute capability %d.%d, %d multiprocessors, %.2f GB\n", gpu.info.index,
+                gpu.info.name.c_str(), gpu.info.major, gpu.info.minor, gpu.info.multiprocessors,
+                static_cast<double>(gpu.info.total_bytes) / 1e9);
+    std::printf("%-22s %12.2f GB/s\n", "memory read", gpu.rates.read_gb_per_s);
+    boost::json::value vendor;  // null: not measured
+    if (gpu.rates.bf16_tflop_per_s > 0) {
+      vendor = gpu.rates.bf16_tflop_per_s;
+      std::printf("%-22s %12.2f TFLOP/s (cuBLASLt)\n", "bf16 peak", gpu.rates.bf16_tflop_per_s);
+      figure("ordered products", gpu.rates.ordered_tflop_per_s, "TFLOP/s", gpu.rates.bf16_tflop_per_s, "bf16 peak");
+    } else {
+      std::printf("%-22s %12s (cuBLASLt is not installed)\n", "bf16 peak", "-");
+      std::printf("%-22s %12.2f TFLOP/s bf16\n", "ordered products", gpu.rates.ordered_tflop_per_s);
+    }
+    list.push_back(boost::json::object{
+        {"index", gpu.info.index},
+        {"name", gpu.info.name},
+        {"compute_capability", std::to_string(gpu.info.major) + "." + std::to_string(gpu.info.minor)},
+        {"multiprocessors", gpu.info.multiprocessors},
+        {"total_bytes", gpu.info.total_bytes},
+        {"read_gb_per_s", gpu.rates.read_gb_per_s},
+        {"bf16_tflop_per_s", vendor},
+        {"ordered_tflop_per_s", gpu.rates.ordered_tflop_per_s}});
+  }
+  return write_json(flags.output_json, {{"gpus", list}});
 }
 
 Status bench_machine(const BenchFlags& flags) {
-  auto rates = machine_rates(flags.model);
+  auto options = engine_options(flags.model);
+  if (!options) return options.error();
+  if (options->gpu.use) return bench_gpus(flags, *options);
+  auto rates = measure_cpus(*options);
   if (!rates) return rates.error();
   std::printf("%s, %d threads, %s\n", cpu_model().c_str(), rates->threads, rates->isa);
   std::printf("%-22s %12.2f GB/s (%d streams a thread)\n", "memory read", rates->read_gb_per_s, rates->read_streams);
@@ -158,7 +166,7 @@ Expected<Run> run(actors::Engine& engine, int sequences, int input_len, int outp
   return result;
 }
 
-Expected<std::unique_ptr<actors::Engine>> start(const BenchFlags& flags, int sequences) {
+Expected<actors::EngineOptions> bench_options(const BenchFlags& flags, int sequences) {
   auto options = engine_options(flags.model);
   if (!options) return fail(options.error());
   options->scheduler.prefix_caching = false;  // every prompt is computed
@@ -166,7 +174,7 @@ Expected<std::unique_ptr<actors::Engine>> start(const BenchFlags& flags, int seq
   options->scheduler.max_num_batched_tokens =
       std::max(options->scheduler.max_num_batched_tokens, options->scheduler.max_num_seqs);
   if (options->max_model_len == 0) options->max_model_len = round_up(flags.input_len + flags.output_len, 512);
-  return actors::Engine::start(std::move(*options));
+  return options;
 }
 
 // Multiply-adds × 2 of one prompt row in the matrices; attention adds little at these lengths.
@@ -181,15 +189,39 @@ struct Bounds {
   double prefill_tokens_per_s = 0.0;
 };
 
-// Decode: every weight once a step, and the context's KV. Prefill: every multiply-add of the layers at the FMA peak.
-Bounds bounds(const actors::Engine& engine, const MachineRates& rates, int sequences, double context) {
+// Decode: every weight once a step, and the context's KV. Prefill: every multiply-add of the layers at the peak.
+// Replicas on GPUs each read weights of their own.
+Bounds bounds(const actors::Engine& engine, const MachineBounds& machine, int sequences, int replicas, double context) {
   const actors::EngineFacts& facts = engine.facts();
-  const double bytes = static_cast<double>(facts.weight_bytes_per_token) +
+  const int reads = machine.gpu ? std::min(replicas, sequences) : 1;
+  const double bytes = reads * static_cast<double>(facts.weight_bytes_per_token) +
                        sequences * context * static_cast<double>(facts.kv_bytes_per_token);
+  const double read = machine.read_gb_per_s * 1e9 * (machine.gpu ? static_cast<double>(reads) / replicas : 1.0);
   const double flops = flops_per_token(engine.config()) +
                        2.0 * engine.config().hidden_size * engine.config().vocab_size;  // a decode row has logits
-  return {std::min(sequences * rates.read_gb_per_s * 1e9 / bytes, rates.fma_gflop_per_s * 1e9 / flops),
-          rates.fma_gflop_per_s * 1e9 / flops_per_token(engine.config())};
+  return {std::min(sequences * read / bytes, machine.peak_gflop_per_s * 1e9 / flops),
+          machine.peak_gflop_per_s * 1e9 / flops_per_token(engine.config())};
+}
+
+void print_machine(const MachineBounds& machine, const actors::Engine& engine) {
+  if (machine.gpu) {
+    std::printf("%s (%s), on %s; read %.1f GB/s, %s %.2f TFLOP/s\n", machine.machine.c_str(),
+                engine.facts().device.c_str(), cpu_model().c_str(), machine.read_gb_per_s, machine.peak_name.c_str(),
+                machine.peak_gflop_per_s / 1e3);
+  } else {
+    std::printf("%s, %s; read %.1f GB/s, %s %.1f GFLOP/s\n", machine.machine.c_str(), engine.facts().device.c_str(),
+                machine.read_gb_per_s, machine.peak_name.c_str(), machine.peak_gflop_per_s);
+  }
+}
+
+Status write_row(const BenchFlags& flags, const MachineBounds& machine, const actors::Engine& engine,
+                 boost::json::object row) {
+  boost::json::object all{{"cpu", cpu_model()}, {"device", engine.facts().device}};
+  if (machine.gpu) all["gpus"] = machine.machine;
+  for (auto& [key, value] : row) all[key] = value;
+  all["read_gb_per_s"] = machine.read_gb_per_s;
+  all[machine.peak_key] = machine.peak_gflop_per_s;
+  return write_json(flags.output_json, all);
 }
 
 Status check(const BenchFlags& flags) {
@@ -201,9 +233,11 @@ Status check(const BenchFlags& flags) {
 Status bench_latency(const BenchFlags& flags) {
   if (Status status = check(flags); !status.ok()) return status;
   const int batch_size = std::max(1, flags.model.max_num_seqs);  // --batch-size
-  auto rates = machine_rates(flags.model);
-  if (!rates) return rates.error();
-  auto engine = start(flags, batch_size);
+  auto options = bench_options(flags, batch_size);
+  if (!options) return options.error();
+  auto machine = measure_bounds(*options);
+  if (!machine) return machine.error();
+  auto engine = actors::Engine::start(*options);
   if (!engine) return engine.error();
   std::uint64_t next_id = 1;
   if (auto warm = run(**engine, batch_size, std::min(flags.input_len, 64), 4, &next_id); !warm) return warm.error();
@@ -215,33 +249,33 @@ Status bench_latency(const BenchFlags& flags) {
     decode.push_back(batch_size * (flags.output_len - 1) / (result->total_s - result->prefill_s));
     gaps = result->token_gap_s;
   }
-  if (Status status = remeasure(flags.model, *rates); !status.ok()) return status;
-  const Bounds bound = bounds(**engine, *rates, batch_size, flags.input_len + flags.output_len / 2.0);
-  std::printf("%s, %s; read %.1f GB/s, FMA peak %.1f GFLOP/s\n", cpu_model().c_str(),
-              (*engine)->facts().device.c_str(), rates->read_gb_per_s, rates->fma_gflop_per_s);
+  if (Status status = remeasure(*options, *machine); !status.ok()) return status;
+  const Bounds bound =
+      bounds(**engine, *machine, batch_size, options->data_parallel, flags.input_len + flags.output_len / 2.0);
+  print_machine(*machine, **engine);
   std::printf("batch %d, %d tokens in, %d out, %d runs (medians)\n", batch_size, flags.input_len,
               flags.output_len, flags.num_iters);
-  figure("prefill", median(prefill), "tokens/s", bound.prefill_tokens_per_s, "FMA peak");
-  figure("decode", median(decode), "tokens/s", bound.decode_tokens_per_s, "read bandwidth, FMA peak");
+  figure("prefill", median(prefill), "tokens/s", bound.prefill_tokens_per_s, machine->peak_name.c_str());
+  figure("decode", median(decode), "tokens/s", bound.decode_tokens_per_s,
+         ("read bandwidth, " + machine->peak_name).c_str());
   plot("time per token", gaps);
-  return write_json(flags.output_json, {{"cpu", cpu_model()},
-                                        {"device", (*engine)->facts().device},
-                                        {"batch_size", batch_size},
-                                        {"input_len", flags.input_len},
-                                        {"output_len", flags.output_len},
-                                        {"prefill_tokens_per_s", median(prefill)},
-                                        {"prefill_bound_tokens_per_s", bound.prefill_tokens_per_s},
-                                        {"decode_tokens_per_s", median(decode)},
-                                        {"decode_bound_tokens_per_s", bound.decode_tokens_per_s},
-                                        {"read_gb_per_s", rates->read_gb_per_s},
-                                        {"fma_gflop_per_s", rates->fma_gflop_per_s}});
+  return write_row(flags, *machine, **engine,
+                   {{"batch_size", batch_size},
+                    {"input_len", flags.input_len},
+                    {"output_len", flags.output_len},
+                    {"prefill_tokens_per_s", median(prefill)},
+                    {"prefill_bound_tokens_per_s", bound.prefill_tokens_per_s},
+                    {"decode_tokens_per_s", median(decode)},
+                    {"decode_bound_tokens_per_s", bound.decode_tokens_per_s}});
 }
 
 Status bench_throughput(const BenchFlags& flags) {
   if (Status status = check(flags); !status.ok()) return status;
-  auto rates = machine_rates(flags.model);
-  if (!rates) return rates.error();
-  auto engine = start(flags, std::min(flags.num_prompts, 64));
+  auto options = bench_options(flags, std::min(flags.num_prompts, 64));
+  if (!options) return options.error();
+  auto machine = measure_bounds(*options);
+  if (!machine) return machine.error();
+  auto engine = actors::Engine::start(*options);
   if (!engine) return engine.error();
   std::uint64_t next_id = 1;
   if (auto warm = run(**engine, 1, std::min(flags.input_len, 64), 4, &next_id); !warm) return warm.error();
@@ -249,14 +283,15 @@ Status bench_throughput(const BenchFlags& flags) {
   if (!result) return result.error();
   const double output = static_cast<double>(result->tokens) / result->total_s;
   const double total = output + flags.num_prompts * flags.input_len / result->total_s;
-  if (Status status = remeasure(flags.model, *rates); !status.ok()) return status;
-  const int together = std::min(flags.num_prompts, 64);
-  const Bounds bound = bounds(**engine, *rates, together, flags.input_len + flags.output_len / 2.0);
-  // The time no schedule can beat: all prompt rows at the FMA peak, then all output rows at the decode bound.
+  if (Status status = remeasure(*options, *machine); !status.ok()) return status;
+  const int together = std::min(flags.num_prompts, static_cast<int>(options->scheduler.max_num_seqs) *
+                                                       options->data_parallel);
+  const Bounds bound =
+      bounds(**engine, *machine, together, options->data_parallel, flags.input_len + flags.output_len / 2.0);
+  // The time no schedule can beat: all prompt rows at the peak, then all output rows at the decode bound.
   const double least = flags.num_prompts * flags.input_len / bound.prefill_tokens_per_s +
                        static_cast<double>(result->tokens) / bound.decode_tokens_per_s;
-  std::printf("%s, %s; read %.1f GB/s, FMA peak %.1f GFLOP/s\n", cpu_model().c_str(),
-              (*engine)->facts().device.c_str(), rates->read_gb_per_s, rates->fma_gflop_per_s);
+  print_machine(*machine, **engine);
   std::printf("%d prompts of %d tokens, %d out each, all at once\n", flags.num_prompts, flags.input_len, flags.output_len);
   figure("output", output, "tokens/s", static_cast<double>(result->tokens) / least, "bound");
   std::printf("%-22s %12.2f tokens/s\n", "prompt + output", total);
@@ -268,15 +303,14 @@ Status bench_throughput(const BenchFlags& flags) {
     std::printf("%-22s %12.2f ms p50, %.2f ms p99, %.2f ms max\n", "between tokens", gaps[gaps.size() / 2] * 1e3,
                 gaps[gaps.size() * 99 / 100] * 1e3, gaps.back() * 1e3);
   plot("first tokens", result->ttft_s);
-  return write_json(flags.output_json, {{"cpu", cpu_model()},
-                                        {"device", (*engine)->facts().device},
-                                        {"num_prompts", flags.num_prompts},
-                                        {"input_len", flags.input_len},
-                                        {"output_len", flags.output_len},
-                                        {"output_tokens_per_s", output},
-                                        {"total_tokens_per_s", total},
-                                        {"bound_output_tokens_per_s", static_cast<double>(result->tokens) / least},
-                                        {"ttft_p50_s", median(result->ttft_s)}});
+  return write_row(flags, *machine, **engine,
+                   {{"num_prompts", flags.num_prompts},
+                    {"input_len", flags.input_len},
+                    {"output_len", flags.output_len},
+                    {"output_tokens_per_s", output},
+                    {"total_tokens_per_s", total},
+                    {"bound_output_tokens_per_s", static_cast<double>(result->tokens) / least},
+                    {"ttft_p50_s", median(result->ttft_s)}});
 }
 
 }  // namespace
@@ -292,7 +326,7 @@ void add_bench(CLI::App& app, int* exit_code) {
     command->callback([flags, exit_code, action] { *exit_code = report(action(*flags)); });
     return command;
   };
-  add("machine", "Read bandwidth and FMA peak of this machine", bench_machine);
+  add("machine", "Read bandwidth and peak arithmetic of this machine, or of its GPUs (--devices gpu)", bench_machine);
   CLI::App* latency = add("latency", "Prefill and decode of one batch", bench_latency);
   latency->add_option("--num-iters", flags->num_iters, "Measured runs (median)");
   CLI::App* throughput = add("throughput", "Many prompts at once", bench_throughput);

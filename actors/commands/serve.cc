@@ -20,9 +20,9 @@
 #include "actors/api/api_gateway.h"
 #include "actors/api/front_door.h"
 #include "actors/commands/command_line.h"
+#include "actors/commands/machine_bounds.h"
 #include "actors/commands/systemd_service.h"
 #include "actors/version.h"
-#include "kernels/bench_machine.h"
 #include "kernels/check.h"
 
 namespace herd::commands {
@@ -108,6 +108,22 @@ std::string default_resume_key_file() {
   return {};
 }
 
+// A quick look, for the share of bandwidth in the metrics of a replica; `herd bench machine` measures properly. 0: not
+// known. Of GPUs only the first replica's count.
+double quick_read_bandwidth(const actors::EngineOptions& options) {
+  double gb_per_s = 0;
+  if (options.gpu.use) {
+    const auto gpus = measure_gpus(options.gpu, options.tensor_parallel);
+    for (std::size_t i = 0; gpus && i < gpus->size(); ++i) gb_per_s += (*gpus)[i].rates.read_gb_per_s;
+  } else {
+    ThreadPool pool(options.threads > 0 ? options.threads : usable_cpus());
+    const auto rates =
+        measure_machine(pool, {.buffer_bytes = std::size_t{256} << 20, .repeats = 2, .fma_seconds = 0.001});
+    if (rates) gb_per_s = rates->read_gb_per_s;
+  }
+  return gb_per_s * 1e9;
+}
+
 class Server {
  public:
   explicit Server(const ServeFlags& flags)
@@ -180,13 +196,7 @@ class Server {
   Status start_engine() {
     auto options = engine_options(flags_.model);
     if (!options) return options.error();
-    MachineRates rates;
-    {
-      ThreadPool pool(options->threads > 0 ? options->threads : usable_cpus());
-      // A quick look, for the share of bandwidth in the metrics; `herd bench machine` measures properly.
-      auto measured = measure_machine(pool, {.buffer_bytes = std::size_t{256} << 20, .repeats = 2, .fma_seconds = 0.001});
-      if (measured) rates = *measured;
-    }
+    const double read_bytes_per_s = quick_read_bandwidth(*options);
     if (flags_.policy == "priority") options->scheduler.policy = scheduler::SchedulingPolicy::kPriority;
     // The gateway bounds what waits; behind it the largest single request (prompts × n) must fit.
     options->scheduler.queue_requests_max = 4096;
@@ -211,9 +221,9 @@ class Server {
         .prefix_caching = scheduler_.prefix_caching,
         .weight_bytes_per_step = facts.weight_bytes_per_token,
         .kv_bytes_per_token = static_cast<std::uint64_t>(facts.kv_bytes_per_token),
-        .read_bytes_per_s = rates.read_gb_per_s * 1e9});
+        .read_bytes_per_s = read_bytes_per_s});
     metrics_ready_ = metrics_.get();
-    if (flags_.compute_nice > 0)
+    if (flags_.compute_nice > 0 && facts.gpus.empty())
       log_.write(observability::LogLevel::kInfo, "compute threads run at a lower priority than the server's",
                  {{"nice", std::int64_t{flags_.compute_nice}}});
     return {};
@@ -404,7 +414,7 @@ void add_serve(CLI::App& app, int* exit_code) {
   command->add_option("--text-threads", flags->text_threads, "Threads that parse and tokenize")
       ->capture_default_str()->group(server);
   command->add_option("--compute-nice", flags->compute_nice,
-                      "Niceness of compute threads, so that requests are answered while they are busy; 0: none")
+                      "Niceness of CPU ranks' threads, so that requests are answered while they are busy; 0: none")
       ->capture_default_str()->group(server);
   command->add_option("--served-model-name", flags->served_names, "Names in the API (default: the model's folder or file)")
       ->group(server);

@@ -4,6 +4,7 @@
     command_line_test.py HERD_BINARY
 """
 import json
+import os
 import subprocess
 import sys
 
@@ -11,8 +12,9 @@ HERD = sys.argv[1]
 failures = []
 
 
-def herd(*arguments, code=0):
-    run = subprocess.run([HERD, *arguments], capture_output=True, timeout=120)
+def herd(*arguments, code=0, library=None):
+    environment = dict(os.environ, **({"HERD_CUDA_LIBRARY": library} if library else {}))
+    run = subprocess.run([HERD, *arguments], capture_output=True, timeout=120, env=environment)
     if run.returncode != code:
         failures.append(f"{arguments}: exit {run.returncode}, wanted {code}: {run.stderr.decode()[-300:]}")
     return run.stdout.decode(), run.stderr.decode()
@@ -94,6 +96,15 @@ def main():
             (["generate", "--prompt", ""], "empty"),
             (["generate", "--max-model-len", "100000000"], "--max-model-len"),
             (["generate", "--load-format", "magic"], "--load-format"),
+            (["generate", "--devices", "gpu-x"], "gpu-x"),
+            (["generate", "--devices", "tpu"], "tpu"),
+            (["generate", "--devices", "cpu,gpu"], "mixed"),
+            (["generate", "--devices", "gpu,gpu-0"], "mixed"),
+            (["generate", "--use-gpu", "--devices", "cpu"], "mixed"),
+            (["generate", "--devices", "gpu-0,gpu-0"], "twice"),
+            (["generate", "--gpu-memory-utilization", "0"], "--gpu-memory-utilization"),
+            (["generate", "--gpu-memory-utilization", "1.01"], "--gpu-memory-utilization"),
+            (["generate", "--cuda-matmul", "fast"], "--cuda-matmul"),
             (["generate", "--kv-cache-memory", "lots"], "--kv-cache-memory"),
             (["score"], "--prompt-token-ids"),
             (["score", "--prompt-token-ids", "1", "--return-logits", "some"], "--return-logits"),
@@ -101,8 +112,11 @@ def main():
             ([], "")):
         out, err = herd(*arguments, code=2)
         expect(f"{arguments} says {says!r}: {err!r}", says in err + out)
-    _, err = herd("generate", "--devices", "gpu", code=4)
-    expect("--devices gpu says what is missing", "CUDA" in err)
+    for command in (["generate"], ["score", "--prompt-token-ids", "1"], ["bench", "machine"], ["bench", "latency"]):
+        for devices in (["--devices", "gpu"], ["--use-gpu"], ["--devices", "gpu-1"]):
+            _, err = herd(*command, *devices, code=4, library="/no/such/libherd_cuda.so")
+            expect(f"{command} {devices} says what is missing: {err}",
+                   "--devices gpu" in err and "/no/such/libherd_cuda.so" in err and "CUDA" in err)
     _, err = herd("generate", "--model-path", "/no/such/model", code=4)
     expect("missing model is named", "/no/such/model" in err)
     _, err = herd("generate", "--num-blocks", "2", "--max-model-len", "512", code=4)

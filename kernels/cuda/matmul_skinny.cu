@@ -90,7 +90,7 @@ __device__ __forceinline__ void run_chain(const TensorView& x, const PackedMatri
     }
     copy_commit();
   };
-  uint4 pieces[2][kTiles];  // of the next even and the next odd chunk
+  uint4 pieces[2][kTiles] = {};  // of the next even and the next odd chunk
   const auto load_pieces = [&](uint4(&to)[kTiles], int chunk) {
     if (chunk >= chunks) return;
 #pragma unroll

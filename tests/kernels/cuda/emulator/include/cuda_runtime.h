@@ -215,7 +215,9 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, const P
 template <class... Params, class... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...), Args&&... args) {
   static_assert(sizeof...(Params) == sizeof...(Args), "as many arguments as parameters");
-  const std::tuple<std::remove_cv_t<Params>...> given(static_cast<Params>(std::forward<Args>(args))...);
+  std::tuple<std::remove_cv_t<Params>...> given(static_cast<Params>(std::forward<Args>(args))...);
+  // What lies between members is left over from elsewhere and may look like an address.
+  std::apply([](auto&... each) { (__builtin_clear_padding(&each), ...); }, given);
   const auto parameters = std::apply(
       [](const auto&... each) {
         return std::array<herd::emulator::Parameter, sizeof...(Params)>{herd::emulator::Parameter{&each, sizeof each}...};

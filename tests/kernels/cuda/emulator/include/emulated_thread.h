@@ -20,14 +20,13 @@ struct RunningThread {
   unsigned char* dynamic_shared = nullptr;
 };
 
-// Of the fiber that runs on this OS thread; null outside of kernels. Static TLS, of which a library that is loaded late
-// gets a few hundred bytes: no call to reach them.
-#define HERD_EMULATED_STATIC_TLS __attribute__((tls_model("initial-exec")))
-extern __thread RunningThread* running HERD_EMULATED_STATIC_TLS;
-extern __thread Coordinates threadIdx HERD_EMULATED_STATIC_TLS;  // CUDA's names
-extern __thread Coordinates blockIdx HERD_EMULATED_STATIC_TLS;
-extern __thread Coordinates blockDim HERD_EMULATED_STATIC_TLS;
-extern __thread Coordinates gridDim HERD_EMULATED_STATIC_TLS;
+// Of the fiber that runs on this OS thread; null outside of kernels. Not static TLS: a library that is loaded late gets
+// a few hundred bytes of that, for all its thread-local memory together (__shared__ arrays too).
+extern __thread RunningThread* running;
+extern __thread Coordinates threadIdx;  // CUDA's names
+extern __thread Coordinates blockIdx;
+extern __thread Coordinates blockDim;
+extern __thread Coordinates gridDim;
 
 enum class Collective : std::uint8_t { kNone, kBlockBarrier, kWarpBarrier, kShuffle, kShuffleXor, kShuffleDown, kBallot, kMma };
 

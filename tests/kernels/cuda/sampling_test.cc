@@ -1,5 +1,6 @@
 // Logits to tokens on a GPU: the bits of the reference operations, alone and put together (sampling_oracle.h).
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -14,7 +15,10 @@ namespace {
 using namespace herd::testing;  // NOLINT
 
 std::string text(const Candidate& c) {
-  return "{" + std::to_string(c.score) + ", " + std::to_string(c.logit) + ", " + std::to_string(c.id) + "}";
+  char buffer[80];
+  std::snprintf(buffer, sizeof(buffer), "{%a, %a, %d}", static_cast<double>(c.score), static_cast<double>(c.logit),
+                static_cast<int>(c.id));
+  return buffer;
 }
 bool same(const Candidate& a, const Candidate& b) {
   return same_bits(a.score, b.score) && same_bits(a.logit, b.logit) && a.id == b.id;

@@ -35,23 +35,29 @@ Expected<GpuBackend*> open_library(void* library, const std::string& path) {
   return backend();
 }
 
+Expected<GpuBackend*> load_from(const std::string& path) {
+  void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return fail(missing("GPU: " + path + " cannot be loaded: " + ::dlerror()));
+  return open_library(library, path);
+}
+
+bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+
 Expected<GpuBackend*> load() {
-  std::vector<std::string> candidates;
   const char* named = std::getenv(kPathVariable);
   if (named != nullptr && *named != '\0') {
-    candidates.emplace_back(named);
-  } else {
-    const std::string folder = executable_folder();
-    candidates = {folder + "/" + kLibrary, folder + "/../" + kLibrary, folder + "/../lib/herd/" + kLibrary};
+    if (exists(named)) return load_from(named);
+    return fail(missing(std::string("GPU: ") + named + " does not exist (" + kPathVariable + " names it)"));
   }
-  for (const std::string& path : candidates) {
-    if (::access(path.c_str(), F_OK) != 0) continue;
-    void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) return fail(missing("GPU: " + path + " cannot be loaded: " + ::dlerror()));
-    return open_library(library, path);
+  const std::string folder = executable_folder();
+  std::string looked;
+  for (const std::string& path : {folder + "/" + kLibrary, folder + "/../" + kLibrary,
+                                  folder + "/../lib/herd/" + kLibrary}) {
+    if (exists(path)) return load_from(path);
+    looked += (looked.empty() ? "" : ", ") + path;
   }
-  return fail(missing("GPU: there is no CUDA backend: " + candidates.back() +
-                      " does not exist (herd was built without CUDA, or " + kLibrary + " was not installed with it)"));
+  return fail(missing("GPU: there is no CUDA backend: none of " + looked + " exists (herd was built without CUDA, or " +
+                      kLibrary + " was not installed with it)"));
 }
 
 }  // namespace

@@ -101,59 +101,79 @@ Expected<double> read_gb_per_s(const std::shared_ptr<Stream>& stream, Stopwatch&
            static_cast<const uint4*>((*memory)->data()), static_cast<std::int64_t>(bytes / sizeof(uint4)),
            static_cast<std::uint32_t*>((*sink)->data()));
   };
+  (void)stopwatch.once_ms(read);  // loads the kernel
   while (bytes * 2 <= limit && stream->ok() && stopwatch.once_ms(read) < kLongEnoughMs) bytes *= 2;
   const float time = stopwatch.median_ms(read);
   return time > 0 ? static_cast<double>(bytes) / (time * 1e6) : 0.0;
 }
 
-struct Product {
-  std::unique_ptr<DeviceBuffer> source, x, w, out;  // source: f32, packed to w and, as n rows, to x
+// The n^3 product of random bf16, by herd's kernels or by the yardstick (not null).
+class Product {
+ public:
+  static Expected<Product> make(const std::shared_ptr<Stream>& stream, std::int64_t n, CublasMatmul* yardstick) {
+    Product product(*stream, n, yardstick);
+    auto source = allocate_device(stream, static_cast<std::size_t>(n * n) * sizeof(float), "a product to measure");
+    if (!source) return fail(source.error());
+    for (auto* buffer : {&product.x_, &product.w_, &product.out_}) {
+      auto memory = allocate_device(stream, static_cast<std::size_t>(n * n) * 2, "a product to measure");
+      if (!memory) return fail(memory.error());
+      *buffer = std::move(*memory);
+    }
+    product.fill(static_cast<float*>((*source)->data()));
+    return product;  // freeing the source waits for that
+  }
+
+  void multiply() {
+    const TensorView x = {x_->data(), DType::kBF16, n_, n_, n_};
+    const TensorView out = {out_->data(), DType::kBF16, n_, n_, n_};
+    if (yardstick_ != nullptr) return yardstick_->matmul(x, matrix(*w_), nullptr, out);
+    matmul(stream_, x, matrix(*w_), nullptr, out);
+  }
+  [[nodiscard]] double flops() const {
+    return 2.0 * static_cast<double>(n_) * static_cast<double>(n_) * static_cast<double>(n_);
+  }
+
+ private:
+  Product(Stream& stream, std::int64_t n, CublasMatmul* yardstick) : stream_(stream), n_(n), yardstick_(yardstick) {}
+
+  [[nodiscard]] PackedMatrix matrix(const DeviceBuffer& memory) const {
+    PackedMatrix w = {.data = memory.data(), .dtype = DType::kBF16, .outputs = n_, .k = n_, .leaf_count = 1};
+    w.leaf_chunk[1] = static_cast<std::int32_t>(n_ / kChunkK);
+    return w;
+  }
+
+  void fill(float* source) {
+    launch(stream_, "random", random_kernel, dim3(static_cast<unsigned>(stream_.multiprocessors() * 8)), kThreads, 0,
+           source, n_ * n_);
+    pack_rows(stream_, matrix(*x_), 0, n_, source);  // in a matrix's order: any order is random
+    if (yardstick_ != nullptr) return yardstick_->pack_rows(matrix(*w_), 0, n_, source);
+    pack_rows(stream_, matrix(*w_), 0, n_, source);
+  }
+
+  Stream& stream_;
+  const std::int64_t n_;
+  CublasMatmul* const yardstick_;
+  std::unique_ptr<DeviceBuffer> x_, w_, out_;
 };
 
-Expected<Product> allocate_product(const std::shared_ptr<Stream>& stream, std::int64_t n) {
-  Product product;
-  const auto bf16_bytes = static_cast<std::size_t>(n * n) * 2;
-  const std::pair<std::unique_ptr<DeviceBuffer>*, std::size_t> buffers[] = {
-      {&product.source, bf16_bytes * 2}, {&product.x, bf16_bytes}, {&product.w, bf16_bytes}, {&product.out, bf16_bytes}};
-  for (const auto& [buffer, bytes] : buffers) {
-    auto memory = allocate_device(stream, bytes, "a product to measure");
-    if (!memory) return fail(memory.error());
-    *buffer = std::move(*memory);
-  }
-  return product;
+Expected<double> tflop_per_s(const std::shared_ptr<Stream>& stream, Stopwatch& stopwatch, CublasMatmul* yardstick,
+                             std::int64_t n) {
+  auto product = Product::make(stream, n, yardstick);
+  if (!product) return fail(product.error());
+  const float time = stopwatch.median_ms([&] { product->multiply(); });
+  return time > 0 ? product->flops() / (static_cast<double>(time) * 1e9) : 0.0;
 }
 
-// TFLOP/s of the n^3 product by herd's kernels, or by the yardstick. `time` takes the milliseconds of one.
-Expected<double> product_tflop_per_s(const std::shared_ptr<Stream>& stream, Stopwatch& stopwatch, std::int64_t n,
-                                     CublasMatmul* yardstick, float& time) {
-  auto product = allocate_product(stream, n);
-  if (!product) return fail(product.error());
-  auto* source = static_cast<float*>(product->source->data());
-  launch(*stream, "random", random_kernel, dim3(static_cast<unsigned>(stream->multiprocessors() * 8)), kThreads, 0,
-         source, n * n);
-  PackedMatrix w = {.data = product->w->data(), .dtype = DType::kBF16, .outputs = n, .k = n, .leaf_count = 1};
-  w.leaf_chunk[1] = static_cast<std::int32_t>(n / kChunkK);
-  const TensorView x = {product->x->data(), DType::kBF16, n, n, n};
-  const TensorView out = {product->out->data(), DType::kBF16, n, n, n};
-  // x is whatever finite bf16 numbers: the packed order of a matrix serves.
-  PackedMatrix x_packed = w;
-  x_packed.data = x.data;
-  pack_rows(*stream, x_packed, 0, n, source);
-  if (yardstick != nullptr) {
-    yardstick->pack_rows(w, 0, n, source);
-  } else {
-    pack_rows(*stream, w, 0, n, source);
+// kProductMax, or, where that takes too long, the smallest power of two that takes long enough.
+Expected<std::int64_t> product_size(const std::shared_ptr<Stream>& stream, Stopwatch& stopwatch) {
+  for (std::int64_t n = kProductMin; n < kProductMax; n *= 2) {
+    auto product = Product::make(stream, n, nullptr);
+    if (!product) return fail(product.error());
+    const auto multiply = [&] { product->multiply(); };
+    if (n == kProductMin) (void)stopwatch.once_ms(multiply);  // loads the kernel
+    if (stopwatch.once_ms(multiply) >= kLongEnoughMs || !stream->ok()) return n;
   }
-  const auto multiply = [&] {
-    if (yardstick != nullptr) {
-      yardstick->matmul(x, w, nullptr, out);
-    } else {
-      matmul(*stream, x, w, nullptr, out);
-    }
-  };
-  const bool probe = time < 0;
-  time = probe ? stopwatch.once_ms(multiply) : stopwatch.median_ms(multiply);
-  return time > 0 ? 2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n) / (time * 1e9) : 0.0;
+  return kProductMax;
 }
 
 }  // namespace
@@ -168,19 +188,13 @@ Expected<GpuRates> measure_rates(int gpu) {
   const auto read = read_gb_per_s(stream, stopwatch);
   if (!read) return fail(read.error());
   rates.read_gb_per_s = *read;
-  std::int64_t n = kProductMin;
-  for (; n < kProductMax; n *= 2) {
-    float time = -1;
-    const auto probe = product_tflop_per_s(stream, stopwatch, n, nullptr, time);
-    if (!probe) return fail(probe.error());
-    if (!stream->ok() || time >= kLongEnoughMs) break;
-  }
-  float time = 0;
-  const auto ordered = product_tflop_per_s(stream, stopwatch, n, nullptr, time);
+  const auto n = product_size(stream, stopwatch);
+  if (!n) return fail(n.error());
+  const auto ordered = tflop_per_s(stream, stopwatch, nullptr, *n);
   if (!ordered) return fail(ordered.error());
   rates.ordered_tflop_per_s = *ordered;
   if (auto yardstick = CublasMatmul::make(stream)) {  // where it is installed
-    const auto vendor = product_tflop_per_s(stream, stopwatch, n, yardstick->get(), time);
+    const auto vendor = tflop_per_s(stream, stopwatch, yardstick->get(), *n);
     if (!vendor) return fail(vendor.error());
     rates.bf16_tflop_per_s = *vendor;
   }

@@ -29,9 +29,7 @@ class CudaOps final : public Ops {
     auto memory = allocate_device(stream_, attention_scratch_bytes(limits), "attention partials");
     if (!memory) return memory.error();
     scratch_memory_ = std::move(*memory);
-    const std::int64_t item_bytes = std::int64_t{4} * limits.query_heads * (limits.head_dim + 2);
-    scratch_ = {static_cast<float*>(scratch_memory_->data()),
-                static_cast<std::int64_t>(scratch_memory_->bytes()) / item_bytes};
+    scratch_ = {static_cast<float*>(scratch_memory_->data()), attention_scratch_items(limits)};
     return {};
   }
 

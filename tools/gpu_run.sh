@@ -5,6 +5,7 @@
 #   --only STAGE    this stage alone (may be given several times); stages: build report tests sanitizer bench herd
 #                   repeatability answers golden peer
 #   --seconds N     begin nothing that cannot end within N seconds (--quick: 520)
+#   --kernels-only  build kernels, tests and benchmark alone, also where all of herd could be built
 #   --output FOLDER default build/gpu_logs/DATE. $OUT, when set, gets table.txt, results.json and logs.tar.gz as well
 #
 # Needs a GPU with its driver, nvcc, CMake, Python 3. Where Debian's packages of tools/packages.txt are, all of herd is
@@ -15,14 +16,15 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 stages=(build report tests sanitizer bench herd repeatability answers golden peer)
-quick=0 only=() seconds=0 output=
+quick=0 kernels_only=0 only=() seconds=0 output=
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) quick=1 ;;
+    --kernels-only) kernels_only=1 ;;
     --only) only+=("${2:?a stage}"); shift ;;
     --seconds) seconds=${2:?a number}; shift ;;
     --output) output=${2:?a folder}; shift ;;
-    *) sed -n '2,19p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,20p' "$0" >&2; exit 2 ;;
   esac
   shift
 done
@@ -123,7 +125,8 @@ build_here() {
   [ $quick = 0 ] || [ -z "$capability" ] || options+=("-DHERD_CUDA_ARCHITECTURES=$capability-real")
   command -v ninja >/dev/null && options+=(-G Ninja)
   command -v ccache >/dev/null && options+=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-  if [ -e /usr/include/caf/all.hpp ] && [ -e /usr/include/capnp/message.h ] && [ -e /usr/include/CLI/CLI.hpp ]; then
+  if [ $kernels_only = 0 ] && [ -e /usr/include/caf/all.hpp ] && [ -e /usr/include/capnp/message.h ] &&
+    [ -e /usr/include/CLI/CLI.hpp ]; then
     targets+=(herd repeatability)
   else
     options+=(-DHERD_KERNELS_ONLY=ON)
@@ -137,7 +140,7 @@ build_here() {
   cmake -S . -B "$built" "${options[@]}" && cmake --build "$built" --target "${targets[@]}" -- -j"$(nproc)"
 }
 export -f build_here
-export quick built bundle python_nvidia
+export quick kernels_only built bundle python_nvidia
 
 stage_build() { step build 420 bash -c build_here; }
 

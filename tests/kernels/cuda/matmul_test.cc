@@ -467,5 +467,32 @@ TEST_F(CudaMatmul, ARowHasTheSameBitsInEveryBatch) {
   }
 }
 
+// The tiles of a prefill are large where there are enough of them for all multiprocessors, else small: of 130 tokens here
+// they are large, of 64 or fewer there are none at all.
+TEST_F(CudaMatmul, LargeTilesGiveTheBitsOfDecode) {
+  Random random(14);
+  const auto devices = gpu_backend().devices();
+  ASSERT_TRUE(devices && !devices->empty());
+  for (const std::vector<std::int32_t>& leaf_chunk :
+       std::vector<std::vector<std::int32_t>>{{}, {0, 1, 3}, {0, 0, 1, 2, 3}, {0, 1, 1, 2, 2, 3, 3, 3, 3}}) {
+    Product p;
+    p.tokens = 130;
+    p.outputs = (devices->front().multiprocessors / 2 + 1) * 128 - 21;
+    p.k = 88;
+    p.leaf_chunk = leaf_chunk;
+    const Operands operands = random_operands(random, p, Fill::kCancelling);
+    const Tensor all = on_device(p, operands);
+    DeviceMatrix w(device(), p.matrix().packed);
+    w.pack(operands.w);
+    const DeviceTensor x(device(), operands.x);
+    for (std::int64_t row = 0; row < p.tokens; row += 64) {
+      const std::int64_t rows = std::min<std::int64_t>(64, p.tokens - row);
+      const DeviceTensor out(device(), Tensor(p.out, rows, p.outputs, all.view.row_stride));
+      ops().matmul(x.row_view(row, rows), w.packed, nullptr, out.view);
+      EXPECT_EQ(difference(part_of(all, row, rows), out.host()), "") << p.text() << " from " << row;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace herd

@@ -10,7 +10,7 @@ namespace {
 constexpr int kRows = 16, kCols = 8, kDepth = 16, kGroup = 8;
 constexpr unsigned kTowardZero = 0x1f80U | 0x6000U;  // all exceptions masked, subnormals kept
 
-struct Tile {
+struct alignas(32) Tile {
   double a[kRows][kDepth];
   double b[kDepth][kCols];
   float c[kRows][kCols];
@@ -38,24 +38,27 @@ double widen(std::uint32_t bf16) { return std::bit_cast<float>(bf16 << 16); }
   }
 }
 
-[[gnu::noinline]] void accumulate(Tile& tile) {
+using Doubles = double __attribute__((vector_size(32), may_alias));
+using Floats = float __attribute__((vector_size(16), may_alias));
+constexpr int kParts = kCols / 4;
+
+// The same operations in the same order whatever the width of the machine's vectors.
+[[gnu::always_inline]] inline void accumulate(Tile& tile) {
   for (int row = 0; row < kRows; row++) {
     for (int begin = 0; begin < kDepth; begin += kGroup) {
-      __m128d sum[kCols / 2];
-      for (__m128d& pair : sum) pair = _mm_setzero_pd();
+      Doubles sum[kParts] = {};
       for (int k = begin; k < begin + kGroup; k++) {
-        const __m128d a = _mm_set1_pd(tile.a[row][k]);
-        for (int pair = 0; pair < kCols / 2; pair++)
-          sum[pair] = _mm_add_pd(sum[pair], _mm_mul_pd(a, _mm_loadu_pd(&tile.b[k][2 * pair])));
+        const auto* b = reinterpret_cast<const Doubles*>(tile.b[k]);
+        for (int part = 0; part < kParts; part++) sum[part] += tile.a[row][k] * b[part];
       }
-      for (int col = 0; col < kCols; col++) {
-        const double group = col % 2 == 0 ? _mm_cvtsd_f64(sum[col / 2])
-                                          : _mm_cvtsd_f64(_mm_unpackhi_pd(sum[col / 2], sum[col / 2]));
-        tile.c[row][col] = static_cast<float>(static_cast<double>(tile.c[row][col]) + group);
-      }
+      auto* c = reinterpret_cast<Floats*>(tile.c[row]);
+      for (int part = 0; part < kParts; part++)
+        c[part] = __builtin_convertvector(__builtin_convertvector(c[part], Doubles) + sum[part], Floats);
     }
   }
 }
+[[gnu::noinline]] void accumulate_sse2(Tile& tile) { accumulate(tile); }
+[[gnu::noinline, gnu::target("avx2")]] void accumulate_avx2(Tile& tile) { accumulate(tile); }
 
 [[gnu::noinline]] void scatter(const Tile& tile, const MmaOperands& operands) {
   for (int lane = 0; lane < 32; lane++) {
@@ -67,11 +70,15 @@ double widen(std::uint32_t bf16) { return std::bit_cast<float>(bf16 << 16); }
 }  // namespace
 
 void multiply(const MmaOperands& operands) {
+  static const bool wide = __builtin_cpu_supports("avx2") != 0;
   Tile tile;
   const unsigned before = _mm_getcsr();
   _mm_setcsr(kTowardZero);
   gather(operands, tile);
-  accumulate(tile);
+  if (wide)
+    accumulate_avx2(tile);
+  else
+    accumulate_sse2(tile);
   scatter(tile, operands);
   _mm_setcsr(before);
 }

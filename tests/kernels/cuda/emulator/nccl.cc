@@ -22,8 +22,10 @@ namespace {
 
 using namespace herd::emulator;  // NOLINT
 
-struct Visit {  // of one rank to the meeting that is on
-  bool arrived = false;
+// Of one rank: away until it arrives, then waiting, then served until it has seen that.
+enum class Presence { kAway, kWaiting, kServed };
+struct Visit {
+  Presence presence = Presence::kAway;
   const void* send = nullptr;
   void* receive = nullptr;
   std::size_t bytes = 0;
@@ -73,16 +75,14 @@ void copy_all(Group& group) {
 
 // With the group locked: this rank's arrival, and the meeting when it is the last.
 void arrive(Group& group, int rank, const void* send, void* receive, std::size_t bytes) {
-  group.visits[static_cast<std::size_t>(rank)] = {true, send, receive, bytes};
+  group.visits[static_cast<std::size_t>(rank)] = {Presence::kWaiting, send, receive, bytes};
   if (++group.arrived < group.size) return;
   bool alike = true;
   for (const Visit& visit : group.visits) alike = alike && visit.bytes == bytes;
-  if (alike)
-    copy_all(group);
-  else
-    spoil(group, ncclInvalidUsage);
-  for (Visit& visit : group.visits) visit.arrived = false;
   group.arrived = 0;
+  if (!alike) return spoil(group, ncclInvalidUsage);
+  copy_all(group);
+  for (Visit& visit : group.visits) visit.presence = Presence::kServed;
   group.meetings++;
   group.changed.notify_all();
 }
@@ -92,8 +92,8 @@ bool gather(Group& group, int rank, const void* send, void* receive, std::size_t
   std::unique_lock lock(group.mutex);
   Visit& own = group.visits[static_cast<std::size_t>(rank)];
   const std::uint64_t meetings_before = group.meetings;
-  if (group.error == ncclSuccess && !own.arrived) arrive(group, rank, send, receive, bytes);
-  const auto over = [&] { return group.error != ncclSuccess || !own.arrived; };
+  if (group.error == ncclSuccess && own.presence == Presence::kAway) arrive(group, rank, send, receive, bytes);
+  const auto over = [&] { return group.error != ncclSuccess || own.presence == Presence::kServed; };
   if (!over() && !may_block) return false;
   if (!group.changed.wait_until(lock, deadline(), over)) {
     std::fprintf(stderr, "CUDA emulator: ncclAllGather %llu: rank %d waited %lld ms, %d of %d ranks came\n",
@@ -101,7 +101,9 @@ bool gather(Group& group, int rank, const void* send, void* receive, std::size_t
                  static_cast<long long>(nccl_deadline_ms()), group.arrived, group.size);
     spoil(group, ncclSystemError);
   }
-  if (group.error != ncclSuccess) std::memset(receive, 0xff, bytes * static_cast<std::size_t>(group.size));
+  const bool served = own.presence == Presence::kServed;
+  own.presence = Presence::kAway;
+  if (!served) std::memset(receive, 0xff, bytes * static_cast<std::size_t>(group.size));
   return true;
 }
 

@@ -1,16 +1,17 @@
 // Weights and products of the CUDA backend against the reference: packing, embedding rows, products of every dtype and
-// shape. Where no rounding depends on the order of addition bits are compared; tensor cores' sums otherwise against the
-// exact value with the derived bound below, and with each other: a row has the same bits in every batch.
+// shape. Where no rounding depends on the order of addition bits are compared; tensor cores' sums otherwise with the exact
+// value, by a derived bound.
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "kernels/cuda/layouts.h"
 #include "kernels/math.h"
-#include "tests/kernels/cuda/cuda_fixture.h"
+#include "tests/kernels/cuda/matmul_fixture.h"
 
 namespace herd {
 namespace {
@@ -19,95 +20,6 @@ using namespace herd::testing;  // NOLINT(google-build-using-namespace)
 
 constexpr DType kActs[] = {DType::kBF16, DType::kF32};
 constexpr DType kDTypes[] = {DType::kBF16, DType::kF16, DType::kF32};
-
-struct Product {
-  DType act = DType::kBF16, weights = DType::kBF16, out = DType::kF32;
-  std::int64_t tokens = 1, outputs = 16, k = 32;
-  std::vector<std::int32_t> leaf_chunk = {};  // empty: one leaf
-  bool bias = false;
-  bool pieces = true;  // rows of x are whole pieces of 16 bytes where k allows; otherwise they begin anywhere
-
-  [[nodiscard]] std::string text() const {
-    std::string leaves;
-    for (const std::int32_t border : leaf_chunk) leaves += " " + std::to_string(border);
-    return std::string(dtype_name(act)) + " x " + dtype_name(weights) + " -> " + dtype_name(out) + " tokens " +
-           std::to_string(tokens) + " outputs " + std::to_string(outputs) + " k " + std::to_string(k) + " leaves" +
-           leaves + (bias ? " bias" : "") + (pieces ? "" : " anywhere");
-  }
-  [[nodiscard]] int leaves() const { return leaf_chunk.empty() ? 1 : static_cast<int>(leaf_chunk.size()) - 1; }
-  [[nodiscard]] Matrix matrix() const { return Matrix(weights, outputs, k, leaves(), leaf_chunk); }
-  // Poison behind every row.
-  [[nodiscard]] Tensor x() const {
-    return Tensor(act, tokens, k, pieces && k % 8 == 0 ? round_up(k, 16) + 16 : k + 3 + k % 2 * 2);
-  }
-  [[nodiscard]] Tensor result() const { return Tensor(out, tokens, outputs, round_up(outputs, 16) + 16); }
-};
-
-// What a product is computed from, on the host.
-struct Operands {
-  std::vector<float> w;  // [outputs, k]
-  Tensor x;
-  std::vector<float> bias;  // [outputs]
-};
-
-Operands random_operands(Random& random, const Product& p, Fill fill) {
-  Operands operands{random_values(random, p.outputs * p.k, fill), p.x(), random_values(random, p.outputs)};
-  operands.x.fill(random, fill);
-  return operands;
-}
-
-// Whole numbers in [-8, 8]: every sum of fewer than 2^18 products is exact in any order.
-Operands whole_operands(Random& random, const Product& p) {
-  const auto whole = [&] { return static_cast<float>(random.below(17) - 8); };
-  Operands operands{std::vector<float>(static_cast<std::size_t>(p.outputs * p.k)), p.x(),
-                    std::vector<float>(static_cast<std::size_t>(p.outputs))};
-  for (float& value : operands.w) value = whole();
-  for (float& value : operands.bias) value = whole();
-  for (std::int64_t t = 0; t < p.tokens; t++) {
-    for (std::int64_t k = 0; k < p.k; k++) operands.x.set(t, k, whole());
-  }
-  return operands;
-}
-
-float rounded(float value, DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-      return value;
-    case DType::kBF16:
-      return to_float(to_bf16(value));
-    case DType::kF16:
-      return f16_to_float(to_f16_bits(value));
-  }
-  return 0.0F;
-}
-
-class CudaMatmul : public CudaTest {
- protected:
-  static Tensor by_reference(const Product& p, const Operands& operands) {
-    const Matrix w = p.matrix();
-    reference().pack_rows(w.packed, 0, p.outputs, operands.w.data());
-    Tensor out = p.result();
-    reference().matmul(operands.x.view, w.packed, p.bias ? operands.bias.data() : nullptr, out.view);
-    return out;
-  }
-
-  // Also checks that nothing is written where nothing may be.
-  static Tensor on_device(const Product& p, const Operands& operands) {
-    DeviceMatrix w(device(), p.matrix().packed);
-    w.pack(operands.w);
-    const DeviceTensor x(device(), operands.x), out(device(), p.result());
-    const DeviceArray<float> bias(device(), operands.bias);
-    ops().matmul(x.view, w.packed, p.bias ? bias.data() : nullptr, out.view);
-    Tensor host = out.host();
-    EXPECT_TRUE(out.outside_intact(w.packed.outputs_padded())) << p.text();
-    EXPECT_TRUE(w.border_intact()) << p.text();
-    return host;
-  }
-
-  static void expect_reference_bits(const Product& p, const Operands& operands) {
-    EXPECT_EQ(difference(by_reference(p, operands), on_device(p, operands)), "") << p.text();
-  }
-};
 
 // ---- weights ----
 
@@ -332,21 +244,6 @@ TEST_F(CudaMatmul, LeavesAreAddedByTheTree) {
   }
 }
 
-// The most by which a product may differ from the exact value, Σ x·w = exact, Σ |x·w| = magnitude.
-//   chains   products of bf16 are exact. A tensor core adds the old sum and 4, 8 or 16 of them at a time, none of them
-//            cut to less than 2^-23 of the largest, and cuts the sum likewise: (4 + 2) · 2^-23 · magnitude per 4 k is
-//            the worst, 1.5 · k · 2^-23 in all. Growth of the sums by such errors: below a factor 1.01 for k < 2^15.
-//   flushing what is below 2^-126 may become zero: k of them.
-//   after    three levels of the tree and the bias round by 2^-24 of what they add; bf16 by 2^-8 of the result (or half
-//            of its smallest step, 2^-134).
-double error_bound(const Product& p, double exact, double magnitude, double bias) {
-  const auto k = static_cast<double>(round_up(p.k, kChunkK));
-  double bound = 1.01 * 1.5 * k * 0x1p-23 * magnitude + k * 0x1p-126;
-  bound += 4 * 0x1p-24 * (1.01 * magnitude + std::fabs(bias));
-  if (p.out == DType::kBF16) bound += 0x1p-8 * (std::fabs(exact) + bound) + 0x1p-134;
-  return bound;
-}
-
 // Infinities and NaNs have the class of the exact sum; a finite sum is within its bound; where the terms alone leave the
 // range of float32 the order decides what overflows, and nothing is asked.
 void expect_within_bound(const Product& p, const Operands& operands, const Tensor& actual) {
@@ -418,78 +315,6 @@ TEST_F(CudaMatmul, InfinitiesAndNansStayWithTheirTokenAndOutput) {
         operands.w[static_cast<std::size_t>(n * p.k + random.below(p.k))] = specials[random.below(3)];
       }
       expect_within_bound(p, operands, on_device(p, operands));
-    }
-  }
-}
-
-// Rows [row, row + rows) of a tensor, on their own.
-Tensor part_of(const Tensor& all, std::int64_t row, std::int64_t rows) {
-  Tensor part(all.view.dtype, rows, all.view.cols, all.view.row_stride);
-  for (std::int64_t t = 0; t < rows; t++) {
-    for (std::int64_t n = 0; n < all.view.cols; n++) part.set(t, n, all.at(row + t, n));
-  }
-  return part;
-}
-
-// P2: the bits of a row do not depend on the batch around it, nor on its place there: skinny kernels of 1, 2, 4 and 8
-// token tiles, the tiled one, and the one for rows that begin anywhere.
-TEST_F(CudaMatmul, ARowHasTheSameBitsInEveryBatch) {
-  Random random(13);
-  for (const std::vector<std::int32_t>& leaf_chunk :
-       std::vector<std::vector<std::int32_t>>{{}, {0, 7, 11}, {0, 0, 5, 8, 11}, {0, 1, 3, 3, 4, 6, 9, 11, 11}}) {
-    Product p;
-    p.tokens = 130;
-    p.outputs = 150;
-    p.k = 344;
-    p.leaf_chunk = leaf_chunk;
-    const Operands operands = random_operands(random, p, Fill::kCancelling);
-    const Tensor all = on_device(p, operands);
-    DeviceMatrix w(device(), p.matrix().packed);
-    w.pack(operands.w);
-    const DeviceTensor x(device(), operands.x);
-    Product anywhere = p;
-    anywhere.pieces = false;
-    Tensor moved = anywhere.x();
-    for (std::int64_t t = 0; t < p.tokens; t++) {
-      for (std::int64_t k = 0; k < p.k; k++) moved.set(t, k, operands.x.at(t, k));
-    }
-    const DeviceTensor x_anywhere(device(), moved);
-    for (const std::int64_t rows : {1, 2, 7, 8, 9, 17, 33, 64, 65, 129}) {
-      for (const std::int64_t row : {std::int64_t{0}, random.below(p.tokens - rows + 1), p.tokens - rows}) {
-        for (const DeviceTensor* source : {&x, &x_anywhere}) {
-          if (source == &x_anywhere && rows != 9) continue;  // one kind for all numbers of rows
-          const DeviceTensor out(device(), Tensor(p.out, rows, p.outputs, 160));
-          ops().matmul(source->row_view(row, rows), w.packed, nullptr, out.view);
-          EXPECT_EQ(difference(part_of(all, row, rows), out.host()), "") << p.text() << ": " << rows << " from " << row;
-        }
-      }
-    }
-  }
-}
-
-// The tiles of a prefill are large where there are enough of them for all multiprocessors, else small: of 130 tokens here
-// they are large, of 64 or fewer there are none at all.
-TEST_F(CudaMatmul, LargeTilesGiveTheBitsOfDecode) {
-  Random random(14);
-  const auto devices = gpu_backend().devices();
-  ASSERT_TRUE(devices && !devices->empty());
-  for (const std::vector<std::int32_t>& leaf_chunk :
-       std::vector<std::vector<std::int32_t>>{{}, {0, 1, 3}, {0, 0, 1, 2, 3}, {0, 1, 1, 2, 2, 3, 3, 3, 3}}) {
-    Product p;
-    p.tokens = 130;
-    p.outputs = (devices->front().multiprocessors / 2 + 1) * 128 - 21;
-    p.k = 88;
-    p.leaf_chunk = leaf_chunk;
-    const Operands operands = random_operands(random, p, Fill::kCancelling);
-    const Tensor all = on_device(p, operands);
-    DeviceMatrix w(device(), p.matrix().packed);
-    w.pack(operands.w);
-    const DeviceTensor x(device(), operands.x);
-    for (std::int64_t row = 0; row < p.tokens; row += 64) {
-      const std::int64_t rows = std::min<std::int64_t>(64, p.tokens - row);
-      const DeviceTensor out(device(), Tensor(p.out, rows, p.outputs, all.view.row_stride));
-      ops().matmul(x.row_view(row, rows), w.packed, nullptr, out.view);
-      EXPECT_EQ(difference(part_of(all, row, rows), out.host()), "") << p.text() << " from " << row;
     }
   }
 }

@@ -1,6 +1,6 @@
 #include "kernels/cuda/cuda_device.h"
 
-#include <thread>
+#include <utility>
 
 #include "kernels/check.h"
 #include "kernels/cuda/cuda_memory.h"
@@ -10,11 +10,6 @@ namespace herd::cuda {
 namespace {
 
 constexpr std::size_t kMarksMax = 64;  // under way; a step sets one, and the host is a few steps ahead at most
-
-// Between two looks at the stream. Short looks first: a decode step is a few hundred microseconds.
-void pause(int looks) {
-  if (looks > 1000) std::this_thread::yield();
-}
 
 }  // namespace
 
@@ -76,8 +71,9 @@ void CudaDevice::download(void* host, const void* device, std::size_t bytes) {
 }
 
 Status CudaDevice::wait() {
-  const std::uint64_t end = mark();
-  for (int looks = 0; !reached(end); looks++) pause(looks);
+  (void)mark();
+  if (!marks_.empty()) stream_->wait(marks_.back().event, marks_.back().set);
+  while (stream_->ok() && !marks_.empty()) forget_front();
   return stream_->status();
 }
 
@@ -85,11 +81,14 @@ std::uint64_t CudaDevice::mark() {
   last_mark_++;
   if (!stream_->ok()) return last_mark_;
   stream_->use();
-  for (int looks = 0; marks_.size() >= kMarksMax && !front_reached(); looks++) pause(looks);
+  if (marks_.size() >= kMarksMax) {
+    stream_->wait(marks_.front().event, marks_.front().set);
+    forget_front();
+  }
   cudaEvent_t event = take_event();
   if (event == nullptr) return last_mark_;
   if (stream_->check(cudaEventRecord(event, stream_->handle()), "cudaEventRecord")) {
-    marks_.push_back({last_mark_, event, Clock::now()});
+    marks_.push_back({last_mark_, event, Stream::Clock::now()});
   } else {
     events_.push_back(event);
   }
@@ -99,26 +98,15 @@ std::uint64_t CudaDevice::mark() {
 bool CudaDevice::reached(std::uint64_t mark) {
   HERD_CHECK(mark <= last_mark_, "a mark is set before it is asked for");
   while (stream_->ok() && !marks_.empty() && marks_.front().number <= mark) {
-    if (!front_reached()) return !stream_->ok();
+    if (!stream_->reached(marks_.front().event, marks_.front().set)) return false;
+    forget_front();
   }
   return true;
 }
 
-// Whether the oldest mark is reached (it is forgotten then); true as well when the stream ended.
-bool CudaDevice::front_reached() {
-  if (!stream_->ok()) return true;
-  stream_->use();
-  const Mark& front = marks_.front();
-  const cudaError_t result = cudaEventQuery(front.event);
-  if (result == cudaErrorNotReady) {
-    (void)cudaGetLastError();
-    ask_watch(front.set);
-    return !stream_->ok();
-  }
-  if (!stream_->check(result, "cudaEventQuery")) return true;
-  events_.push_back(front.event);
+void CudaDevice::forget_front() {
+  events_.push_back(marks_.front().event);
   marks_.pop_front();
-  return true;
 }
 
 cudaEvent_t CudaDevice::take_event() {
@@ -131,12 +119,6 @@ cudaEvent_t CudaDevice::take_event() {
   if (!stream_->check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cudaEventCreateWithFlags"))
     return nullptr;
   return event;
-}
-
-void CudaDevice::ask_watch(Clock::time_point since) {
-  if (!watch_) return;
-  const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since).count();
-  if (const Status status = watch_(waited); !status.ok()) stream_->fail(status.message());
 }
 
 void CudaDevice::run_step(std::uint64_t key, const std::function<void()>& body) {

@@ -1,13 +1,11 @@
 #pragma once
 // The Device of one GPU: a stream, memory, marks, recorded steps. Used by one thread.
 
-#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "kernels/cuda/step_graphs.h"
@@ -39,31 +37,22 @@ class CudaDevice final : public Device {
 
   [[nodiscard]] Stream& stream() { return *stream_; }
 
-  // Someone whose operations on the stream may wait for another machine for ever. While this device waits, it asks
-  // with the milliseconds that the stream's oldest work has taken so far; a status that is not ok ends the stream (the
-  // watched makes sure that the operations return). nullptr: nobody.
-  using Watch = std::function<Status(std::int64_t waited_ms)>;
-  void watch(Watch watch) { watch_ = std::move(watch); }
-
  private:
-  using Clock = std::chrono::steady_clock;
   struct Mark {
     std::uint64_t number = 0;
     cudaEvent_t event = nullptr;
-    Clock::time_point set;
+    Stream::Clock::time_point set;
   };
 
   CudaDevice(const GpuDeviceConfig& config, std::shared_ptr<Stream> stream);
-  [[nodiscard]] bool front_reached();
   [[nodiscard]] cudaEvent_t take_event();
-  void ask_watch(Clock::time_point since);
+  void forget_front();
 
   const GpuMatmul matmul_;
   const bool use_graphs_;
   std::shared_ptr<Stream> stream_;
   std::unique_ptr<Ops> ops_;
   StepGraphs graphs_;
-  Watch watch_;
   std::deque<Mark> marks_;           // set and not seen reached, oldest first
   std::vector<cudaEvent_t> events_;  // free ones
   std::uint64_t last_mark_ = 0;

@@ -65,11 +65,10 @@ class PinnedSide {
   void record() {
     if (!stream_->ok()) return;
     used_ = stream_->check(cudaEventRecord(event_, stream_->handle()), "cudaEventRecord");
+    since_ = Stream::Clock::now();
   }
   void wait() {
-    if (!used_) return;
-    stream_->use();
-    stream_->check(cudaEventSynchronize(event_), "cudaEventSynchronize");
+    if (used_) stream_->wait(event_, since_);
     used_ = false;
   }
 
@@ -77,6 +76,7 @@ class PinnedSide {
   const std::shared_ptr<Stream> stream_;
   void* data_ = nullptr;
   cudaEvent_t event_ = nullptr;
+  Stream::Clock::time_point since_;
   bool used_ = false;
 };
 

@@ -21,7 +21,7 @@ static_assert(sizeof(ncclUniqueId) <= sizeof(GpuGroupId::bytes));
 // One rank's communicator. Locked: abort and status come from any thread.
 class Communicator {
  public:
-  Communicator(const NcclLibrary& nccl, std::string who) : nccl_(nccl), who_(std::move(who)) {}
+  explicit Communicator(const NcclLibrary& nccl) : nccl_(nccl) {}
   ~Communicator() { close(); }
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
@@ -70,7 +70,7 @@ class Communicator {
   }
 
   Status abort_locked(const std::string& reason) {
-    status_ = {StatusCode::kAborted, who_ + ": " + reason};
+    status_ = {StatusCode::kAborted, reason};
     if (comm_ != nullptr) (void)nccl_.comm_abort(std::exchange(comm_, nullptr));  // what it says changes nothing
     return status_;
   }
@@ -83,11 +83,17 @@ class Communicator {
   }
 
   const NcclLibrary& nccl_;
-  const std::string who_;  // "gpu 1 (rank 1)"
   std::mutex mutex_;
   ncclComm_t comm_ = nullptr;
   Status status_;
 };
+
+// Says whose it is.
+Status named(const Stream& stream, const Status& status) {
+  if (status.ok()) return {};
+  return {status.code(),
+          "gpu " + std::to_string(stream.gpu()) + " (rank " + std::to_string(stream.rank()) + "): " + status.message()};
+}
 
 class NcclCollective final : public Collective {
  public:
@@ -99,10 +105,10 @@ class NcclCollective final : public Collective {
         rank_(rank),
         size_(size),
         deadline_ms_(deadline_ms) {
-    device_.watch([this](std::int64_t waited_ms) { return watched(waited_ms); });
+    device_.stream().watch([this](std::int64_t waited_ms) { return watched(waited_ms); });
   }
   ~NcclCollective() override {
-    device_.watch(nullptr);
+    device_.stream().watch(nullptr);
     device_.stream().use();
   }
   NcclCollective(const NcclCollective&) = delete;
@@ -122,7 +128,7 @@ class NcclCollective final : public Collective {
   }
 
   void abort(const char* reason) override { (void)communicator_->abort(reason); }
-  Status status() const override { return communicator_->poll(); }
+  Status status() const override { return named(device_.stream(), communicator_->poll()); }
 
  private:
   // The device waits. A step takes far less than the deadline: when it does not end, a rank is missing.
@@ -160,8 +166,7 @@ Expected<std::unique_ptr<Collective>> join_nccl_group(const GpuGroupId& id, int 
   Stream& stream = device.stream();
   if (!stream.ok()) return fail(stream.status());
   stream.use();
-  auto communicator = std::make_unique<Communicator>(
-      **nccl, "gpu " + std::to_string(stream.gpu()) + " (rank " + std::to_string(rank) + ")");
+  auto communicator = std::make_unique<Communicator>(**nccl);
   const Status status = communicator->run("ncclCommInitRankConfig", deadline_ms, [&](ncclComm_t& comm) {
     ncclUniqueId unique = {};
     std::memcpy(&unique, id.bytes, sizeof unique);
@@ -169,7 +174,7 @@ Expected<std::unique_ptr<Collective>> join_nccl_group(const GpuGroupId& id, int 
     config.blocking = 0;
     return (*nccl)->comm_init_rank_config(&comm, size, unique, rank, &config);
   });
-  if (!status.ok()) return fail(status);
+  if (!status.ok()) return fail(named(stream, status));
   return std::make_unique<NcclCollective>(**nccl, device, std::move(communicator), rank, size, deadline_ms);
 }
 

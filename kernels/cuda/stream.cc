@@ -1,6 +1,6 @@
 #include "kernels/cuda/stream.h"
 
-#include <utility>
+#include <thread>
 
 namespace herd::cuda {
 namespace {
@@ -61,10 +61,38 @@ bool Stream::check(cudaError_t result, const char* call) {
 }
 
 void Stream::fail(std::string message) {
-  if (error_.empty()) error_ = where() + ": " + std::move(message);
+  if (ok()) error_ = where() + ": " + std::move(message);
 }
 
 Status Stream::status() const { return ok() ? Status() : Status{StatusCode::kInternal, error_}; }
+
+bool Stream::reached(cudaEvent_t event, Clock::time_point since) {
+  if (!ok()) return true;
+  use();
+  const cudaError_t result = cudaEventQuery(event);
+  if (result != cudaErrorNotReady) {
+    check(result, "cudaEventQuery");
+    return true;
+  }
+  (void)cudaGetLastError();
+  if (!watch_) return false;
+  const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - since);
+  if (const Status status = watch_(waited.count()); !status.ok()) fail(status.message());
+  return !ok();
+}
+
+void Stream::wait(cudaEvent_t event, Clock::time_point since) {
+  if (!ok()) return;
+  use();
+  if (!watch_) {
+    check(cudaEventSynchronize(event), "cudaEventSynchronize");
+    return;
+  }
+  // Short looks first: a decode step is a few hundred microseconds.
+  for (int looks = 0; !reached(event, since); looks++) {
+    if (looks > 1000) std::this_thread::yield();
+  }
+}
 
 std::string Stream::where() const {
   return "gpu " + std::to_string(gpu_) + " (rank " + std::to_string(rank_) + ")";

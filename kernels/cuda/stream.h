@@ -5,9 +5,13 @@
 
 #include <cuda_runtime.h>
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "kernels/status.h"
 
@@ -36,6 +40,17 @@ class Stream {
   [[nodiscard]] bool ok() const { return error_.empty(); }
   [[nodiscard]] Status status() const;  // kInternal with the first error
 
+  using Clock = std::chrono::steady_clock;
+  // Whether the work before `event`, enqueued at `since`, is done; true as well when the stream ended. Does not block.
+  [[nodiscard]] bool reached(cudaEvent_t event, Clock::time_point since);
+  void wait(cudaEvent_t event, Clock::time_point since);
+
+  // Someone whose operations on the stream may wait for another machine for ever. Whoever waits for the stream asks it
+  // with the milliseconds that the work has taken so far; a status that is not ok ends the stream (the watch makes sure
+  // that its operations return). nullptr: nobody.
+  using Watch = std::function<Status(std::int64_t waited_ms)>;
+  void watch(Watch watch) { watch_ = std::move(watch); }
+
   // Makes this GPU the calling thread's current one: before every call that allocates, enqueues or records.
   void use();
   // The same without a stream. All of the backend goes through here, so a thread knows which GPU it is at.
@@ -53,6 +68,7 @@ class Stream {
   int multiprocessors_ = 0, major_ = 0, minor_ = 0;
   std::size_t shared_bytes_max_ = 0;
   std::string error_;
+  Watch watch_;
 };
 
 // "cudaErrorNoDevice (no CUDA-capable device is detected)".

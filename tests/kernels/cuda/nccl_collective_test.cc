@@ -1,0 +1,146 @@
+// Groups of GPUs: each rank on a GPU and a thread of its own.
+#include "tests/kernels/cuda/cuda_fixture.h"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <thread>
+
+namespace herd {
+namespace {
+
+using namespace herd::testing;  // NOLINT
+
+constexpr std::int64_t kDeadlineMs = 60'000;
+
+class NcclCollectiveTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto infos = gpu_backend().devices();
+    ASSERT_TRUE(infos);
+    size_ = std::min<int>(static_cast<int>(infos->size()), 8);
+    if (size_ < 2) GTEST_SKIP() << "SKIPPED: groups of GPUs: there is one GPU";
+    const auto id = gpu_backend().new_group();
+    ASSERT_TRUE(id) << id.error().message();
+    id_ = *id;
+  }
+
+  // body(rank, device, group) on a thread for each rank, after all have joined.
+  void on_all_ranks(std::int64_t deadline_ms, const std::function<void(int, Device&, Collective&)>& body) {
+    std::vector<std::thread> threads;
+    for (int rank = 0; rank < size_; rank++) {
+      threads.emplace_back([&, rank] {
+        const auto device = make_device({.gpu = rank, .rank = rank});
+        const auto group = gpu_backend().join_group(id_, rank, size_, *device, deadline_ms);
+        ASSERT_TRUE(group) << group.error().message();
+        EXPECT_EQ((*group)->rank(), rank);
+        EXPECT_EQ((*group)->size(), size_);
+        EXPECT_TRUE((*group)->status().ok());
+        body(rank, *device, **group);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  int size_ = 0;
+  GpuGroupId id_;
+};
+
+std::vector<unsigned char> bytes_of(int rank, std::size_t bytes) {
+  std::vector<unsigned char> values(bytes);
+  for (std::size_t i = 0; i < bytes; i++) values[i] = static_cast<unsigned char>(rank * 37 + static_cast<int>(i) * 3);
+  return values;
+}
+
+TEST_F(NcclCollectiveTest, GathersInRankOrder) {
+  on_all_ranks(kDeadlineMs, [this](int rank, Device& device, Collective& group) {
+    for (const std::size_t bytes : {std::size_t{1}, std::size_t{8}, std::size_t{4096}, std::size_t{100'003}}) {
+      std::vector<unsigned char> expected;
+      for (int from = 0; from < size_; from++) {
+        const auto part = bytes_of(from, bytes);
+        expected.insert(expected.end(), part.begin(), part.end());
+      }
+      const DeviceArray<unsigned char> send(device, bytes_of(rank, bytes));
+      const DeviceArray<unsigned char> receive(device, bytes * static_cast<std::size_t>(size_));
+      group.all_gather(send.data(), receive.data(), bytes);
+      EXPECT_EQ(receive.host(), expected) << bytes << " bytes";
+      EXPECT_TRUE(receive.border_intact());
+    }
+    EXPECT_TRUE(device.wait().ok());
+    EXPECT_TRUE(group.status().ok());
+  });
+}
+
+// As in a step of the model: gathered behind what computes it, before what reads it, recorded and repeated.
+TEST_F(NcclCollectiveTest, IsPartOfRecordedSteps) {
+  on_all_ranks(kDeadlineMs, [this](int rank, Device& device, Collective& group) {
+    const DeviceArray<std::int32_t> first(device, std::vector<std::int32_t>{0});
+    const DeviceArray<float> input(device, 4), send(device, 4), receive(device, 4 * static_cast<std::size_t>(size_));
+    const DeviceArray<float> out(device, 4 * static_cast<std::size_t>(size_));
+    const auto copy = [&](const float* from, float* to, std::int64_t count) {
+      device.ops().gather_rows({const_cast<float*>(from), DType::kF32, 1, count, count}, first.data(),
+                               {to, DType::kF32, 1, count, count});
+    };
+    for (int step = 0; step < 5; step++) {
+      const std::vector<float> mine(4, static_cast<float>(step * 10 + rank));
+      device.upload(input.data(), mine.data(), 16);
+      device.run_step(1, [&] {
+        copy(input.data(), send.data(), 4);
+        group.all_gather(send.data(), receive.data(), 16);
+        copy(receive.data(), out.data(), 4 * size_);
+      });
+      std::vector<float> expected;
+      for (int from = 0; from < size_; from++) expected.insert(expected.end(), 4, static_cast<float>(step * 10 + from));
+      EXPECT_EQ(out.host(), expected) << "step " << step;
+    }
+    EXPECT_TRUE(device.wait().ok());
+  });
+}
+
+TEST_F(NcclCollectiveTest, ARankThatDoesNotJoinIsGivenUpAfterTheDeadline) {
+  const auto device = make_device();
+  const auto group = gpu_backend().join_group(id_, 0, 2, *device, 200);
+  ASSERT_FALSE(group);
+  EXPECT_EQ(group.error().code(), StatusCode::kAborted);
+  EXPECT_EQ(group.error().message(),
+            "gpu 0 (rank 0): ncclCommInitRankConfig: the other ranks did not come within 200 ms");
+  EXPECT_TRUE(device->wait().ok());  // the device itself is well
+}
+
+TEST_F(NcclCollectiveTest, ARankThatDoesNotGatherEndsTheStepOfTheOthers) {
+  on_all_ranks(300, [this](int rank, Device& device, Collective& group) {
+    const DeviceArray<unsigned char> send(device, bytes_of(rank, 8));
+    const DeviceArray<unsigned char> receive(device, 8 * static_cast<std::size_t>(size_));
+    if (rank == 0) return;
+    group.all_gather(send.data(), receive.data(), 8);
+    const Status status = device.wait();
+    EXPECT_EQ(status.code(), StatusCode::kInternal);
+    EXPECT_NE(status.message().find("(rank " + std::to_string(rank) + "): "), std::string::npos) << status.message();
+    EXPECT_EQ(group.status().code(), StatusCode::kAborted);
+    group.all_gather(send.data(), receive.data(), 8);  // does nothing
+    EXPECT_EQ(device.wait(), status);
+  });
+}
+
+TEST_F(NcclCollectiveTest, AnAbortOfAnyThreadEndsTheWaitAndItsReasonStays) {
+  on_all_ranks(kDeadlineMs, [this](int rank, Device& device, Collective& group) {
+    const DeviceArray<unsigned char> send(device, bytes_of(rank, 8));
+    const DeviceArray<unsigned char> receive(device, 8 * static_cast<std::size_t>(size_));
+    if (rank == 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      return group.abort("rank 0 goes");
+    }
+    group.all_gather(send.data(), receive.data(), 8);
+    std::thread other([&group] { group.abort("the peer is gone"); });
+    const Status status = device.wait();
+    other.join();
+    EXPECT_EQ(status.code(), StatusCode::kInternal);
+    EXPECT_EQ(group.status().message(), "gpu " + std::to_string(rank) + " (rank " + std::to_string(rank) +
+                                            "): the peer is gone");
+    group.abort("later");
+    EXPECT_NE(group.status().message().find("the peer is gone"), std::string::npos);
+  });
+}
+
+}  // namespace
+}  // namespace herd

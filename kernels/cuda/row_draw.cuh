@@ -92,17 +92,26 @@ __device__ __forceinline__ void weighted_run(const float* row, std::int64_t colu
   block_barrier();
 }
 
-// By one thread: adds the weights of a run to shared.sum, in order, until a filter ends it; with `limited` also when
-// the sum reaches `enough`. The best candidate always stays. Weights of zero end it too: they add nothing, and their
-// candidates cannot win (they lie more than 87 behind the best, and noise spans less than 26).
-__device__ __forceinline__ void add_weights(std::uint32_t count, bool first, bool limited, float enough,
+// What ends a walk besides min-p and the number of candidates.
+enum class WalkEnd {
+  kFullSum,  // the sum is what it would be at the last candidate: a weight half as large as it takes to change it is
+             // followed by none twice its size (exp_f32 may put neighbours out of order, by an ulp)
+  kNothing,
+  kEnough,   // the sum has reached a given part of the full one
+};
+
+// By one thread: adds the weights of a run to shared.sum, in order, until the walk ends. The best candidate always
+// stays. Weights of zero end every walk: they add nothing, and their candidates cannot win (they lie more than 87
+// behind the best, and noise spans less than 26).
+__device__ __forceinline__ void add_weights(std::uint32_t count, bool first, WalkEnd end, float enough,
                                             FilterShared& shared) {
   float sum = shared.sum;
   std::uint32_t kept = 0;
   for (; kept < count; kept++) {
     const float weight = shared.run.weights[kept];
-    const bool head = first && kept == 0;
-    if (!head && (weight <= 0.0F || (limited && !(sum < enough)))) break;
+    const bool over = weight <= 0.0F || (end == WalkEnd::kFullSum && sum + 2.0F * weight == sum) ||
+                      (end == WalkEnd::kEnough && !(sum < enough));
+    if (over && !(first && kept == 0)) break;
     sum = sum + weight;
   }
   shared.sum = sum;
@@ -110,9 +119,9 @@ __device__ __forceinline__ void add_weights(std::uint32_t count, bool first, boo
   shared.ended = kept < count ? 1 : 0;
 }
 
-// Run after run until the filters end them: shared.sum is the sum of what they leave; with kDraw the winner among it is
-// returned, and top-p ends at `enough`. `there`: shared.run holds the first run already.
-template <bool kDraw>
+// Run after run until the walk ends: shared.sum is then the sum of the weights it passed; but for kFullSum the thread's
+// best draw among them is returned. `there`: shared.run holds the first run already.
+template <WalkEnd kEnd>
 __device__ __forceinline__ std::uint64_t walk_candidates(const float* row, std::int64_t columns, const Filters& filters,
                                                          float enough, const DrawKey& draw, bool there, Walk& walk,
                                                          FilterShared& shared) {
@@ -127,9 +136,9 @@ __device__ __forceinline__ std::uint64_t walk_candidates(const float* row, std::
     there = false;
     walk.runs++;
     if (walk.length == 0) break;
-    if (threadIdx.x == 0) add_weights(walk.length, taken == 0, kDraw && filters.top_p < 1.0F, enough, shared);
+    if (threadIdx.x == 0) add_weights(walk.length, taken == 0, kEnd, enough, shared);
     block_barrier();
-    if constexpr (kDraw) {
+    if constexpr (kEnd != WalkEnd::kFullSum) {
       for (std::uint32_t i = threadIdx.x; i < shared.kept; i += kRowThreads) {
         const std::uint64_t key = shared.run.keys[i];
         const std::uint32_t id = column_of_key(key);
@@ -151,14 +160,15 @@ __device__ __forceinline__ std::uint64_t best_filtered(const float* row, std::in
                                                        const DrawKey& draw, FilterShared& shared,
                                                        ReduceShared& reduce) {
   Walk walk;
-  float enough = math::kInf;
-  bool there = false;
+  std::uint64_t best = 0;
   if (filters.top_p < 1.0F) {
-    walk_candidates<false>(row, columns, filters, enough, draw, false, walk, shared);
-    enough = filters.top_p * shared.sum;
-    there = walk.runs == 1;
+    walk_candidates<WalkEnd::kFullSum>(row, columns, filters, 0.0F, draw, false, walk, shared);
+    const float enough = filters.top_p * shared.sum;
+    best = walk_candidates<WalkEnd::kEnough>(row, columns, filters, enough, draw, walk.runs == 1, walk, shared);
+  } else {
+    best = walk_candidates<WalkEnd::kNothing>(row, columns, filters, 0.0F, draw, false, walk, shared);
   }
-  return row_max(walk_candidates<true>(row, columns, filters, enough, draw, there, walk, shared), reduce);
+  return row_max(best, reduce);
 }
 
 }  // namespace herd::cuda

@@ -21,9 +21,10 @@ __device__ __forceinline__ float max_or_nan(float a, float b) {
 }
 
 // The MaxSum of columns [begin, end), begin a multiple of 16; valid in thread 0 of the group of kLeafThreads. All
-// groups of a block call it together; group `g` has warp_max[g * kLeafWarps] and on.
+// groups of a block call it together; group `g` has warp_max[g * kLeafWarps] and on. Without `with_sum` the sum is 0
+// where it would be a number, which saves half the work.
 __device__ __forceinline__ MaxSum leaf_of_group(const float* values, std::int64_t begin, std::int64_t end, int thread,
-                                                float* warp_max) {
+                                                bool with_sum, float* warp_max) {
   float max = -math::kInf;
 #pragma unroll 8
   for (std::int64_t c = begin + thread; c < end; c += kLeafThreads) max = max_or_nan(max, values[c]);
@@ -35,7 +36,8 @@ __device__ __forceinline__ MaxSum leaf_of_group(const float* values, std::int64_
   max = max + 0.0F;  // -0 becomes +0, so that the order of comparisons does not show
 
   float sum = 0.0F;  // threads 0 to 15: their lane
-  if (thread < kLogitLanes && max > -math::kInf) {
+  if (max == math::kInf) sum = math::kNan;  // inf - inf
+  if (thread < kLogitLanes && max > -math::kInf && with_sum) {
 #pragma unroll 8
     for (std::int64_t c = begin + thread; c < end; c += kLogitLanes) sum = sum + exp_f32(values[c] - max);
   }

@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kLeafThreads)
     leaf_max_sum_kernel(TensorView logits, std::int64_t begin, std::int64_t end, MaxSum* out) {
   __shared__ float warp_max[kLeafWarps];
   const float* row = static_cast<const float*>(logits.data) + blockIdx.x * logits.row_stride;
-  const MaxSum leaf = leaf_of_group(row, begin, end, static_cast<int>(threadIdx.x), warp_max);
+  const MaxSum leaf = leaf_of_group(row, begin, end, static_cast<int>(threadIdx.x), true, warp_max);
   if (threadIdx.x == 0) out[blockIdx.x] = leaf;
 }
 

@@ -35,7 +35,8 @@ struct StatsShared {
 };
 
 // Of the whole row; the same in every thread.
-__device__ __forceinline__ MaxSum normaliser_of(const float* row, const SampleBatch& batch, StatsShared& shared) {
+__device__ __forceinline__ MaxSum normaliser_of(const float* row, const SampleBatch& batch, bool with_sum,
+                                                StatsShared& shared) {
   const int leaf = static_cast<int>(threadIdx.x) / kLeafThreads;
   const int thread = static_cast<int>(threadIdx.x) % kLeafThreads;
   std::int32_t begin = 0;
@@ -46,7 +47,7 @@ __device__ __forceinline__ MaxSum normaliser_of(const float* row, const SampleBa
     begin = batch.vocab_leaf[i];
     end = batch.vocab_leaf[i + 1];
   }
-  const MaxSum mine = leaf_of_group(row, begin, end, thread, shared.warp_max + leaf * kLeafWarps);
+  const MaxSum mine = leaf_of_group(row, begin, end, thread, with_sum, shared.warp_max + leaf * kLeafWarps);
   if (thread == 0) {
     shared.max[leaf] = mine.max;
     shared.sum[leaf] = mine.sum;
@@ -76,7 +77,8 @@ __global__ void __launch_bounds__(kRowThreads, 1) row_stats_kernel(TensorView lo
   }
 
   const float* row = static_cast<const float*>(logits.data) + blockIdx.x * logits.row_stride;
-  const MaxSum normaliser = normaliser_of(row, batch, stats);
+  const bool with_sum = params.logprobs >= 0;  // otherwise only whether it is a number counts
+  const MaxSum normaliser = normaliser_of(row, batch, with_sum, stats);
   const std::uint64_t hash = batch.hash_logits ? hash_of(row, logits.cols, reduce) : 0;
   const bool finite = normaliser.sum == normaliser.sum;
   const float log_sum = normaliser.max + log_f32(normaliser.sum);

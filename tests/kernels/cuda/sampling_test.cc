@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/math.h"
@@ -117,7 +118,7 @@ TEST_F(CudaSampling, TheBestColumnsAreTheReferencesHoweverManyAreAskedFor) {
     for (const std::int64_t columns : {0, 1, 33, 1000, 6001}) {
       const std::vector<float> logits = logits_of(random, static_cast<RowKind>(kind), columns);
       const DeviceArray<float> dlogits(device(), logits);
-      for (const std::int32_t k : {1, 20, 256, 2500, 6500}) {
+      for (const std::int32_t k : {1, 20, 256, 2049, 6500}) {
         const auto count = static_cast<std::size_t>(k);
         std::vector<Candidate> expected(count);
         const DeviceArray<Candidate> out(device(), count);
@@ -130,6 +131,40 @@ TEST_F(CudaSampling, TheBestColumnsAreTheReferencesHoweverManyAreAskedFor) {
                                 << text(expected[place]);
         EXPECT_TRUE(out.border_intact());
       }
+    }
+  }
+}
+
+// Steps of equal logits that fall together with the sizes of the runs the device sorts (2,048 wanted, 4,096 at most).
+TEST_F(CudaSampling, TheBestColumnsOfStepsOfEqualLogitsAreTheReferences) {
+  struct Step {
+    int columns;
+    float logit;
+  };
+  Random random(28);
+  for (const std::vector<Step>& steps : std::vector<std::vector<Step>>{
+           {{2040, 20.0F}, {4090, 3.0F}, {70, -1.0F}},
+           {{2047, 20.0F}, {1, 19.0F}, {2048, 18.0F}, {1, -18.0F}},
+           {{2048, 1.0F}, {4096, 0.5F}},
+           {{4096, -0.0F}, {1, -1.0F}},
+           {{1, 100.0F}, {4097, 99.0F}, {3, -99.0F}}}) {
+    std::vector<float> logits;
+    for (const Step& step : steps) logits.insert(logits.end(), static_cast<std::size_t>(step.columns), step.logit);
+    for (std::size_t i = logits.size() - 1; i > 0; i--) {
+      std::swap(logits[i], logits[static_cast<std::size_t>(random.below(static_cast<std::int64_t>(i) + 1))]);
+    }
+    const auto columns = static_cast<std::int64_t>(logits.size());
+    const DeviceArray<float> dlogits(device(), logits);
+    for (const std::int64_t k : {std::int64_t{2047}, std::int64_t{2048}, std::int64_t{2049}, columns}) {
+      const auto count = static_cast<std::size_t>(k);
+      std::vector<Candidate> expected(count);
+      const DeviceArray<Candidate> out(device(), count);
+      ops().top_k(dlogits.data(), columns, 0, static_cast<std::int32_t>(k), out.data());
+      reference().top_k(logits.data(), columns, 0, static_cast<std::int32_t>(k), expected.data());
+      const std::vector<Candidate> actual = out.host();
+      std::size_t place = 0;
+      while (place < count && same(actual[place], expected[place])) place++;
+      EXPECT_EQ(place, count) << steps[0].columns << " columns at " << steps[0].logit << " first, k = " << k;
     }
   }
 }

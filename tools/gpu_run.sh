@@ -227,6 +227,7 @@ stage_herd() {
   latency herd_8b_batch1 8b 1 512 32
   latency herd_8b_batch32 8b 32 512 32
   latency herd_8b_prefill 8b 1 4096 2
+  latency herd_8b_batch256 8b 256 512 32
   [ $quick = 1 ] || latency herd_1b_batch1 1b 1 512 32
   step herd_8b_throughput 150 "$herd" bench throughput "$output/models/8b" --load-format random --devices gpu \
     --num-prompts 256 --input-len 128 --output-len 64 --output-json "$output/herd_8b_throughput.json"

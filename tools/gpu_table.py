@@ -17,6 +17,7 @@ LATENCY = [
     ("herd_8b_prefill", "herd prefill 8B, 4096 tokens", "prefill", None),
     ("herd_1b_batch1", "herd decode 1B, batch 1, context 512", "decode", None),
 ]
+GAP_ROW = "8B    decode, 256 x 528"  # of cuda_bench step
 CELL_MAX = 90  # of the printed table; the JSON has all of it
 
 
@@ -76,6 +77,18 @@ def herd_rows(folder):
                   f"{figure / bound:.1%}" if bound else "", verdict="")
 
 
+def host_gap_rows(folder):
+    """The part of a step of 256 sequences in which the GPU does nothing: herd's step beside the same operations alone."""
+    bench, herd = read(folder, "cuda_bench.json"), read(folder, "herd_8b_batch256.json")
+    alone = [entry["median_s"] for entry in bench["rows"] if entry["what"].startswith(GAP_ROW)] if bench else []
+    if not alone or herd is None:
+        return
+    step = herd["batch_size"] / herd["decode_tokens_per_s"]
+    gap = max(0.0, 1 - alone[0] / step)
+    yield row("host gap per step, 256 sequences", f"{step * 1e3:.2f} ms", f"{alone[0] * 1e3:.2f} ms on the device",
+              f"{gap:.1%}", "at most 5%", reached(gap, 0.05, at_most=True))
+
+
 def peer_rows(folder):
     peer = read(folder, "peer.json")
     for entry in peer["rows"] if peer else []:
@@ -103,7 +116,7 @@ def main():
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     folder = arguments.folder
-    rows = [entry for part in (stage_rows, bench_rows, herd_rows, peer_rows) for entry in part(folder)]
+    rows = [entry for part in (stage_rows, bench_rows, herd_rows, host_gap_rows, peer_rows) for entry in part(folder)]
     machine = folder / "machine.log"
     about = [line for line in machine.read_text().splitlines()[-12:] if line.strip()] if machine.is_file() else []
     print("\n".join(about) + "\n")

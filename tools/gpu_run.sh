@@ -37,7 +37,7 @@ mkdir -p "$output"
 output=$(cd "$output" && pwd)
 bundle=$PWD/build/gpu_bundle
 built=$PWD/build/gpu
-: >"$output/stages.tsv"
+touch "$output/stages.tsv"  # a folder used again keeps what its other stages found
 
 if ! nvidia-smi >"$output/machine.log" 2>&1; then
   echo "gpu_run: no GPU: nvidia-smi $(command -v nvidia-smi >/dev/null && echo "failed: $(tail -n 3 "$output/machine.log")" ||
@@ -162,7 +162,8 @@ stage_tests() {
 # All four tools at once: they check, nobody times them. Left out: large shapes, and what makes CUDA calls fail on purpose.
 sanitizer_filter='*-*ModelShapes*:*WholeVocabulary*:*MeasuresWhat*:*Yardstick*:*TooMuchMemory*:*AStepThatWaits*'
 stage_sanitizer() {
-  local tests tool limit=${SANITIZER_SECONDS:-100} code reason
+  local tests tool limit=240 code reason
+  [ $quick = 0 ] || limit=60
   tests=$(program cuda_tests)
   [ -n "$tests" ] || { skip sanitizer "no cuda_tests, built or bundled"; return; }
   command -v compute-sanitizer >/dev/null || { skip sanitizer "no compute-sanitizer"; return; }
@@ -234,12 +235,12 @@ stage_herd() {
 }
 
 stage_repeatability() {
-  local repeatability flags=()
+  local repeatability limit=1200 flags=()
   repeatability=$built/bin/repeatability
   [ -x "$repeatability" ] || repeatability=$bundle/bin/repeatability
   [ -x "$repeatability" ] || { skip repeatability "no repeatability, built or bundled"; return; }
-  [ $quick = 1 ] || flags+=(--full)
-  step repeatability 240 "$repeatability" --devices gpu --model demo=config/demo_model \
+  if [ $quick = 1 ]; then limit=120; else flags+=(--full); fi
+  step repeatability $limit "$repeatability" --devices gpu --model demo=config/demo_model \
     --random gqa4=tests/golden/configs/gqa4_llama3 "${flags[@]}"
 }
 
@@ -269,7 +270,9 @@ stage_golden() {
   herd=$(herd_program)
   [ -n "$herd" ] || { skip golden "no herd, built or bundled"; return; }
   python3 -c 'import numpy' 2>/dev/null || { skip golden "no numpy"; return; }
-  step golden 240 python3 tests/e2e/golden_test.py "$herd" --flags "--devices gpu"
+  local flags=()
+  [ $quick = 0 ] || flags=(--only gqa3)  # one fixture of float16, one of bfloat16
+  step golden 600 python3 tests/e2e/golden_test.py "$herd" --flags "--devices gpu" "${flags[@]}"
 }
 
 stage_peer() {

@@ -43,7 +43,8 @@ def stage_rows(folder):
         lines = (folder / "stages.tsv").read_text().splitlines()
     except OSError:
         lines = []
-    for line in lines:
+    stages = {line.split("\t")[0]: line for line in lines}  # a stage run again replaces what it said before
+    for line in stages.values():
         name, verdict, seconds, text = (line.split("\t") + [""] * 4)[:4]
         yield row(name, f"{text} ({seconds} s)" if seconds != "0" else text, verdict=verdict)
 

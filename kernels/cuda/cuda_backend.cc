@@ -26,7 +26,8 @@ Status no_devices(cudaError_t error) {
   if (error == cudaErrorInsufficientDriver)
     return missing("GPU: the NVIDIA driver is too old: it knows CUDA " + version_text(driver) +
                    ", herd was built with CUDA " + version_text(runtime));
-  if (error == cudaErrorNoDevice) return missing("GPU: the NVIDIA driver finds no GPU (or CUDA_VISIBLE_DEVICES hides it)");
+  if (error == cudaErrorNoDevice)
+    return missing("GPU: the NVIDIA driver finds no GPU (or CUDA_VISIBLE_DEVICES hides it)");
   return missing("GPU: cudaGetDeviceCount: " + error_text(error));
 }
 

@@ -556,10 +556,10 @@ TEST(BackendEquality, AttentionKeepsTheSignsOfZeros) {
     Tensor q(act, 1, 16);
     for (int d = 0; d < 16; d++) q.set(0, d, 1.0F);
     const std::uint32_t table[] = {0, 1, 2, 3, 4};
-    const std::int32_t query_begin[] = {0, 1};
+    const std::int32_t query_begin[] = {0, 1}, table_begin[] = {0, 5};
     const std::int32_t map = 0;
     for (const std::int32_t context : {33, 66}) {
-      const AttentionBatch batch{1, query_begin, &context, table, 5, 1, &map, 1.0F};
+      const AttentionBatch batch{1, query_begin, &context, table, table_begin, 1, &map, 1, 1.0F, {}};
       const auto expect_zeros = [&](Ops& ops) {
         Tensor out(act, 1, 16);
         ops.attention(q.view, kv, batch, out.view);

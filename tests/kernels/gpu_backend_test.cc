@@ -31,29 +31,35 @@ constexpr int kMissingExit = 4;
   std::exit(backend.error().code() == StatusCode::kMissing ? kMissingExit : 1);
 }
 
-TEST(GpuBackend, ALibraryThatIsNotThereIsMissing) {
+// Tests before these may have left threads, which do not come along into a forked process: each case starts anew.
+class GpuBackendTest : public ::testing::Test {
+ protected:
+  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_F(GpuBackendTest, ALibraryThatIsNotThereIsMissing) {
   EXPECT_EXIT(open_door("/no/such/libherd_cuda.so"), ExitedWithCode(kMissingExit),
               "/no/such/libherd_cuda.so does not exist.*HERD_CUDA_LIBRARY");
 }
 
-TEST(GpuBackend, AFileThatIsNoLibraryIsMissing) {
+TEST_F(GpuBackendTest, AFileThatIsNoLibraryIsMissing) {
   const std::string path = ::testing::TempDir() + "herd_no_library_" + std::to_string(::getpid()) + ".so";
   std::ofstream(path) << "text";
   EXPECT_EXIT(open_door(path.c_str()), ExitedWithCode(kMissingExit), "cannot be loaded");
   std::remove(path.c_str());
 }
 
-TEST(GpuBackend, ALibraryOfSomeoneElseIsRefused) {
+TEST_F(GpuBackendTest, ALibraryOfSomeoneElseIsRefused) {
   EXPECT_EXIT(open_door(HERD_TEST_FOREIGN_LIBRARY), ExitedWithCode(kMissingExit), "is not herd's CUDA backend");
 }
 
-TEST(GpuBackend, ALibraryOfAnotherBuildIsRefusedWithBothIds) {
+TEST_F(GpuBackendTest, ALibraryOfAnotherBuildIsRefusedWithBothIds) {
   EXPECT_EXIT(open_door(HERD_TEST_OTHER_LIBRARY), ExitedWithCode(kMissingExit),
               "another build of herd.*another-build.*install both from one build");
 }
 
 // Beside this test lies no libherd_cuda.so; the build's, where there is one, is in the folder above.
-TEST(GpuBackend, IsLookedForBesideTheProgram) {
+TEST_F(GpuBackendTest, IsLookedForBesideTheProgram) {
 #ifdef HERD_TEST_CUDA_LIBRARY
   EXPECT_EXIT(open_door(nullptr), ExitedWithCode(0), "");
   EXPECT_EXIT(open_door(""), ExitedWithCode(0), "");
@@ -63,12 +69,12 @@ TEST(GpuBackend, IsLookedForBesideTheProgram) {
 }
 
 #ifdef HERD_TEST_EMULATED_LIBRARY
-TEST(GpuBackend, ALibraryOfThisBuildIsLoaded) {
+TEST_F(GpuBackendTest, ALibraryOfThisBuildIsLoaded) {
   EXPECT_EXIT(open_door(HERD_TEST_EMULATED_LIBRARY), ExitedWithCode(0), "");
 }
 
 // A machine without a GPU, emulated: what is missing is said, and making a device says the same.
-TEST(GpuBackend, WithoutAGpuItSaysSo) {
+TEST_F(GpuBackendTest, WithoutAGpuItSaysSo) {
   EXPECT_EXIT(
       {
         ::setenv("HERD_CUDA_LIBRARY", HERD_TEST_EMULATED_LIBRARY, 1);
@@ -87,7 +93,7 @@ TEST(GpuBackend, WithoutAGpuItSaysSo) {
 
 #ifdef HERD_TEST_CUDA_LIBRARY
 // The real library loads on any machine; without a driver or a GPU it says which of them is missing.
-TEST(GpuBackend, TheRealLibraryLoadsWithoutADriver) {
+TEST_F(GpuBackendTest, TheRealLibraryLoadsWithoutADriver) {
   EXPECT_EXIT(
       {
         ::setenv("HERD_CUDA_LIBRARY", HERD_TEST_CUDA_LIBRARY, 1);

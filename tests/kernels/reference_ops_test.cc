@@ -363,11 +363,11 @@ TEST_F(ReferenceOps, AttentionOfOneTokenIsItsValue) {
   kvq.fill(random, Fill::kPlain);
   const std::int64_t slot = 0;
   ops->write_kv(kvq.view, kvq.view, &slot, kv);
-  const std::int32_t query_begin[] = {0, 1};
+  const std::int32_t query_begin[] = {0, 1}, table_begin[] = {0, 1};
   const std::int32_t context = 1;
   const std::uint32_t table = 0;
   const std::int32_t map = 0;
-  const AttentionBatch batch{1, query_begin, &context, &table, 1, 1, &map, 0.125F};
+  const AttentionBatch batch{1, query_begin, &context, &table, table_begin, 1, &map, 1, 0.125F, {}};
   Tensor out(DType::kBF16, 1, 32);
   ops->attention(kvq.view, kv, batch, out.view);
   EXPECT_EQ(difference(kvq, out), "");

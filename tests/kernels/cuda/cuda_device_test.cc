@@ -178,7 +178,9 @@ TEST_F(CudaDeviceTest, MarksCountUpAndAreReachedInOrder) {
   copy(from.data(), to.data());
   const std::uint64_t after = own->mark();
   EXPECT_EQ(after, before + 1);
-  if (is_emulated()) EXPECT_FALSE(own->reached(after));  // work does not run before it is asked for
+  if (is_emulated()) {
+    EXPECT_FALSE(own->reached(after));  // work does not run before it is asked for
+  }
   while (!own->reached(after)) {
   }
   EXPECT_TRUE(own->reached(before));
@@ -319,10 +321,11 @@ TEST_F(CudaDeviceTest, TheYardstickMultiplies) {
     const Tensor got = device_out.host();
     for (std::int64_t t = 0; t < kTokens; t++) {
       for (std::int64_t n = 0; n < kOutputs; n++) {
-        // |sum of products| <= 64 · 2 · 2; an order of addition moves a sum by 64 · 2^-24 of it at most, each of up to
-        // three roundings to bf16 by 2^-8 of the result.
+        // Of the sum of magnitudes (weights rounded to bf16: 1 % more), an order of 64 additions moves a sum by
+        // 64 · 2^-24 at most, either of both sums; each of up to three roundings to bf16 by 2^-8.
         float magnitude = std::abs(bias[static_cast<std::size_t>(n)]);
-        for (std::int64_t k = 0; k < kK; k++) magnitude += std::abs(x.at(t, k) * source[static_cast<std::size_t>(n * kK + k)]) * 1.01F;
+        for (std::int64_t k = 0; k < kK; k++)
+          magnitude += std::abs(x.at(t, k) * source[static_cast<std::size_t>(n * kK + k)]) * 1.01F;
         const float bound = magnitude * (dtype == DType::kF32 ? 2 * 64 * 0x1p-24F : 3 * 0x1p-8F);
         EXPECT_NEAR(got.at(t, n), out.at(t, n), bound) << dtype_name(dtype) << " [" << t << ", " << n << "]";
       }

@@ -81,8 +81,8 @@ TEST_F(CudaErrors, WorkWithoutAFaultIsFine) {
   EXPECT_TRUE(status.ok()) << status.message();
 }
 
-// work() with the n-th CUDA call failing, in a process of its own, as a rank is: what a lost GPU leaves behind ends with
-// it. The message of its status; "" when it was fine.
+// work() with the n-th CUDA call failing, in a process of its own, as a rank is: what a lost GPU leaves behind ends
+// with it. The message of its status; "" when it was fine.
 std::string work_with_fault(int n, cudaError_t error) {
   int ends[2];
   HERD_CHECK(::pipe(ends) == 0, "a pipe can be made");
@@ -99,7 +99,8 @@ std::string work_with_fault(int n, cudaError_t error) {
   ::close(ends[1]);
   std::string message;
   char part[512];
-  for (ssize_t got = 0; (got = ::read(ends[0], part, sizeof part)) > 0;) message.append(part, static_cast<std::size_t>(got));
+  for (ssize_t got = 0; (got = ::read(ends[0], part, sizeof part)) > 0;)
+    message.append(part, static_cast<std::size_t>(got));
   ::close(ends[0]);
   int end = 0;
   ::waitpid(child, &end, 0);
@@ -124,7 +125,8 @@ TEST_F(CudaErrors, WhicheverCallFailsSomebodyHearsOfIt) {
       }
       EXPECT_EQ(fine, 0) << "call " << n << ": a failure before it was not heard of: " << message;
       EXPECT_NE(message.find(name), std::string::npos) << "call " << n << ": " << message;
-      const std::size_t begin = message.find("): ") == std::string::npos ? message.find("cuda") : message.find("): ") + 3;
+      const std::size_t who = message.find("): ");
+      const std::size_t begin = who == std::string::npos ? message.find("cuda") : who + 3;
       calls.insert(message.substr(begin, message.find(':', begin) - begin));
     }
     EXPECT_EQ(fine, kFine) << "work has an end";
@@ -161,7 +163,8 @@ TEST_F(CudaErrors, AFailedLaunchNamesTheKernel) {
   emulated().fail_after(1, cudaErrorInvalidConfiguration, "cudaLaunchKernelEx");
   device->ops().rms_norm({x.data(), DType::kF32, 1, 16, 16}, x.data(), 0.0F, {out.data(), DType::kF32, 1, 16, 16});
   const Status status = device->wait();
-  EXPECT_EQ(status.message(), "gpu 0 (rank 0): rms_norm: cudaErrorInvalidConfiguration (invalid configuration argument)");
+  EXPECT_EQ(status.message(),
+            "gpu 0 (rank 0): rms_norm: cudaErrorInvalidConfiguration (invalid configuration argument)");
 }
 
 TEST_F(CudaErrors, MemoryThatIsShortIsMissingAndSaysHowMuch) {

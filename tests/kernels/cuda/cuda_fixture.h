@@ -1,7 +1,7 @@
 #pragma once
 // What tests of the CUDA backend share: a device of the backend that load_gpu_backend() finds ($HERD_CUDA_LIBRARY: the
-// emulated one in ctest, libherd_cuda.so on a GPU), memory of it with poison around, and the reference operations beside
-// it. Host tensors are those of tests/kernels/kernel_fixtures.h.
+// emulated one in ctest, libherd_cuda.so on a GPU), memory of it with poison around, and the reference operations
+// beside it. Host tensors are those of tests/kernels/kernel_fixtures.h.
 //
 //   class RmsNorm : public CudaTest {};
 //   TEST_F(RmsNorm, IsTheReferences) {
@@ -123,7 +123,8 @@ class DeviceArray {
 class DeviceTensor {
  public:
   DeviceTensor(Device& device, const Tensor& host)
-      : memory_(device, static_cast<std::size_t>(host.view.rows * host.view.row_stride) * dtype_bytes(host.view.dtype)) {
+      : memory_(device,
+                static_cast<std::size_t>(host.view.rows * host.view.row_stride) * dtype_bytes(host.view.dtype)) {
     view = host.view;
     view.data = memory_.data();
     if (memory_.bytes() > 0) memory_.upload(host.view.data);

@@ -30,7 +30,8 @@ class PlainLibrary final : public CublasLibrary {
   explicit PlainLibrary(std::shared_ptr<Stream> stream) : stream_(std::move(stream)) {}
   void multiply(const PlainProduct& product) override {
     constexpr int kThreads = 32;
-    const dim3 grid(static_cast<unsigned>(product.tokens), static_cast<unsigned>((product.n + kThreads - 1) / kThreads));
+    const auto blocks = static_cast<unsigned>((product.n + kThreads - 1) / kThreads);
+    const dim3 grid(static_cast<unsigned>(product.tokens), blocks);
     launch(*stream_, "plain_product", plain_product_kernel, grid, kThreads, 0, product);
   }
 

@@ -159,34 +159,34 @@ Expected<std::vector<std::size_t>> free_beside_ranks(const GpuRanks& gpus, int r
   const auto round = gpus.new_round(deadline_ms);
   if (!round) return fail(round.error());
   std::vector<std::size_t> free_bytes(gpus.places());
-  std::vector<Status> statuses(gpus.places());
+  std::mutex mutex;
+  Status first;  // in time: what other ranks say follows from it, once their group is aborted
   const auto look = [&](int replica, int rank) -> Status {
     auto executor = make(**round, replica, rank);
     if (!executor) return executor.error();
     free_bytes[gpus.place(replica, rank)] = (*executor)->device().free_bytes();
     return {};
   };
+  const auto run = [&](int replica, int rank) {
+    Status status;
+    try {
+      status = look(replica, rank);
+    } catch (const std::exception& exception) {
+      status = {StatusCode::kInternal, exception.what()};
+    }
+    if (status.ok()) return;
+    {
+      const std::scoped_lock lock(mutex);
+      if (first.ok()) first = status;
+    }
+    (*round)->abort(replica, status.message());
+  };
   std::vector<std::thread> threads;
   for (int replica = 0; replica < replicas; ++replica) {
-    for (int rank = 0; rank < ranks; ++rank) {
-      threads.emplace_back([&, replica, rank] {
-        Status& status = statuses[gpus.place(replica, rank)];
-        try {
-          status = look(replica, rank);
-        } catch (const std::exception& exception) {
-          status = {StatusCode::kInternal, exception.what()};
-        }
-        if (!status.ok()) (*round)->abort(replica, status.message());
-      });
-    }
+    for (int rank = 0; rank < ranks; ++rank) threads.emplace_back(run, replica, rank);
   }
   for (std::thread& thread : threads) thread.join();
-  // The refusal that made the others return, not theirs.
-  const auto own = std::ranges::find_if(
-      statuses, [](const Status& status) { return !status.ok() && status.code() != StatusCode::kAborted; });
-  if (own != statuses.end()) return fail(*own);
-  for (const Status& status : statuses)
-    if (!status.ok()) return fail(status);
+  if (!first.ok()) return fail(std::move(first));
   return free_bytes;
 }
 

@@ -174,6 +174,14 @@ def check_memory():
     refused("no room for KV", 4, ["gpu-0", "weights took", "step buffers", "--gpu-memory-utilization"],
             "--gpu-memory-utilization", "0.5", HERD_EMULATED_GPU_MEMORY=int((weights + buffers) * 1.5))
     refused("more KV than there is", 4, ["gpu 0", "KV"], "--num-blocks", "1000000")
+    # One of two ranks finds no memory while the other goes on into a collective: it is not waited for.
+    refusals = 0
+    for count in (40, 80, 130):
+        code, _, error = herd("generate", "--max-new-tokens", "1", "-tp", "2", *SMALL, HERD_EMULATED_GPUS=2,
+                              HERD_EMULATED_GPU_FAULT=f"cudaMalloc:{count}")
+        expect(f"allocation {count} fails: exit {code}: {error[-300:]}", code in (0, 4))
+        refusals += code == 4 and "memory" in error
+    expect("allocations were refused", refusals > 0)
     # A share of the memory is what it says: less of it, fewer tokens.
     code, _, less = herd("generate", "--max-new-tokens", "1", "--max-num-seqs", "64", *SMALL[2:4], "--max-model-len",
                          "2048", "--gpu-memory-utilization", "0.5",

@@ -83,11 +83,11 @@ class BlockRunner {
 
  private:
   void run_block(dim3 block, std::size_t shared_bytes);
-  static void entry();
+  HERD_FIBER_END static void entry();
   void push_ready(unsigned first, unsigned count, unsigned without);
   Thread& next();  // takes it off the ready ones and makes it the running one
   void wait(Collective kind);
-  [[noreturn]] void end();
+  [[noreturn]] HERD_FIBER_END void end();
   [[noreturn]] void stuck();
   std::uint64_t random();
 
@@ -177,7 +177,8 @@ void BlockRunner::stuck() {
     while (end < count_ && same(end)) end++;
     if (listed < 8) {
       what += " threads " + std::to_string(begin) + " to " + std::to_string(end - 1);
-      what += threads_[begin].ended ? " have returned;" : std::string(" wait in ") + name_of(threads_[begin].waits_in) + ";";
+      what += threads_[begin].ended ? " have returned;"
+                                    : std::string(" wait in ") + name_of(threads_[begin].waits_in) + ";";
     }
     begin = end;
   }

@@ -165,6 +165,13 @@ TEST_P(Blocks, ABallotHoldsTheBitOfEveryLane) {
   }
 }
 
+TEST(BlockOrder, FibersServeAnyNumberOfBlocks) {
+  constexpr unsigned kBlocks = 50'000;
+  emulator::DeviceArray<std::uint32_t> next(std::vector<std::uint32_t>{0}), order(kBlocks);
+  ASSERT_EQ(launch(record_block_order, dim3(kBlocks), dim3(1), 0, next.data(), order.data()), cudaSuccess);
+  EXPECT_EQ(order.read().back(), kBlocks - 1);
+}
+
 // Only the last warp of the block lives on: its collectives do not ask for the others.
 __global__ void warps_end_early(std::uint32_t* out) {
   if (threadIdx.x < 64) return;
@@ -352,8 +359,8 @@ void run(void (*kernel)(), unsigned threads) {
 }
 
 TEST(BlocksDeathTest, ACollectiveThatNotAllReachEndsTheProcessNamingKernelAndCollective) {
-  EXPECT_DEATH(run(one_lane_stays_away, 32), "one_lane_stays_away.*threads 0 to 8 wait in warp_barrier; threads 9 to 9 "
-                                             "have returned");
+  EXPECT_DEATH(run(one_lane_stays_away, 32),
+               "one_lane_stays_away.*threads 0 to 8 wait in warp_barrier; threads 9 to 9 have returned");
   EXPECT_DEATH(run(lanes_diverge, 32), "lanes_diverge.*divergence.*ballot.*shuffle");
   EXPECT_DEATH(run(one_thread_returns, 96), "one_thread_returns.*wait in block_barrier; threads 70 to 70 have returned");
   EXPECT_DEATH(run(one_lane_stays_away, 40), "a warp that is not full");

@@ -9,8 +9,7 @@ namespace herd::emulator {
 
 enum class MemoryKind { kPageable, kPinned, kDevice };
 
-// Of [address, address + bytes). kDevice and kPinned only when all of it lies in one allocation; `broken` when it begins
-// in one and ends outside.
+// Of [address, address + bytes): of what it begins in; `broken` when it ends outside of that allocation.
 struct MemoryAt {
   MemoryKind kind = MemoryKind::kPageable;
   bool broken = false;

@@ -6,7 +6,7 @@
 //   HERD_EMULATED_GPUS=2                        number of devices (1 by default, 0: there is none)
 //   HERD_EMULATED_GPU_MEMORY=2147483648         bytes of each
 //   HERD_EMULATED_GPU_SCHEDULE=shuffled:7       ascending (default), descending, shuffled:seed
-//   HERD_EMULATED_GPU_FAULT=cudaMalloc:3        the third cudaMalloc of the process fails: cudaMalloc and cudaMallocHost
+//   HERD_EMULATED_GPU_FAULT=cudaMalloc:3        the third cudaMalloc of the process fails: cudaMalloc, cudaMallocHost
 //                                               with cudaErrorMemoryAllocation, others with cudaErrorIllegalAddress
 
 #include <cuda_runtime.h>

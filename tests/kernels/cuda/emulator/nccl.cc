@@ -91,13 +91,12 @@ void arrive(Group& group, int rank, const void* send, void* receive, std::size_t
 bool gather(Group& group, int rank, const void* send, void* receive, std::size_t bytes, bool may_block) {
   std::unique_lock lock(group.mutex);
   Visit& own = group.visits[static_cast<std::size_t>(rank)];
-  const std::uint64_t meetings_before = group.meetings;
   if (group.error == ncclSuccess && own.presence == Presence::kAway) arrive(group, rank, send, receive, bytes);
   const auto over = [&] { return group.error != ncclSuccess || own.presence == Presence::kServed; };
   if (!over() && !may_block) return false;
   if (!group.changed.wait_until(lock, deadline(), over)) {
     std::fprintf(stderr, "CUDA emulator: ncclAllGather %llu: rank %d waited %lld ms, %d of %d ranks came\n",
-                 static_cast<unsigned long long>(meetings_before + 1), rank,
+                 static_cast<unsigned long long>(group.meetings + 1), rank,
                  static_cast<long long>(nccl_deadline_ms()), group.arrived, group.size);
     spoil(group, ncclSystemError);
   }

@@ -359,6 +359,7 @@ TEST_F(Runtime, EventsOfACaptureOrderItAndCannotBeWaitedFor) {
 // ---- launches ----
 
 TEST_F(Runtime, LaunchesBeyondTheLimitsAreRefused) {
+  ASSERT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), cudaSuccess);  // checked, not run
   EXPECT_EQ(launch(do_nothing, dim3(1, 65535, 1), dim3(1), 0), cudaSuccess);
   EXPECT_EQ(launch(do_nothing, dim3(1), dim3(1024), 48 * kKiB), cudaSuccess);
   EXPECT_EQ(launch(do_nothing, dim3(0), dim3(32), 0), cudaErrorInvalidConfiguration);
@@ -369,6 +370,9 @@ TEST_F(Runtime, LaunchesBeyondTheLimitsAreRefused) {
   EXPECT_EQ(launch(do_nothing, dim3(1), dim3(1025), 0), cudaErrorInvalidConfiguration);
   EXPECT_EQ(launch(do_nothing, dim3(1), dim3(32, 32, 2), 0), cudaErrorInvalidConfiguration);
   EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidConfiguration);
+  cudaGraph_t graph = nullptr;
+  ASSERT_EQ(cudaStreamEndCapture(stream_, &graph), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
 }
 
 TEST_F(Runtime, MoreSharedMemoryThanUsualIsAskedForFirst) {

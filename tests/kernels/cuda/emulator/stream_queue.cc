@@ -373,5 +373,6 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
-  return call("cudaGraphExecDestroy", [&] { return handles().execs.remove(exec) ? cudaSuccess : cudaErrorInvalidValue; });
+  return call("cudaGraphExecDestroy",
+              [&] { return handles().execs.remove(exec) ? cudaSuccess : cudaErrorInvalidValue; });
 }

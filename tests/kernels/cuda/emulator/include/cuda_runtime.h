@@ -220,7 +220,8 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   std::apply([](auto&... each) { (__builtin_clear_padding(&each), ...); }, given);
   const auto parameters = std::apply(
       [](const auto&... each) {
-        return std::array<herd::emulator::Parameter, sizeof...(Params)>{herd::emulator::Parameter{&each, sizeof each}...};
+        using Parameter = herd::emulator::Parameter;
+        return std::array<Parameter, sizeof...(Params)>{Parameter{&each, sizeof each}...};
       },
       given);
   return herd::emulator::launch(*config, reinterpret_cast<const void*>(kernel), parameters.data(), parameters.size(),

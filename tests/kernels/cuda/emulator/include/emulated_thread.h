@@ -28,7 +28,16 @@ extern __thread Coordinates blockIdx;
 extern __thread Coordinates blockDim;
 extern __thread Coordinates gridDim;
 
-enum class Collective : std::uint8_t { kNone, kBlockBarrier, kWarpBarrier, kShuffle, kShuffleXor, kShuffleDown, kBallot, kMma };
+enum class Collective : std::uint8_t {
+  kNone,
+  kBlockBarrier,
+  kWarpBarrier,
+  kShuffle,
+  kShuffleXor,
+  kShuffleDown,
+  kBallot,
+  kMma,
+};
 
 void block_barrier();
 void warp_barrier();

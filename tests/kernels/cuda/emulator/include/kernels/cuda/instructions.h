@@ -29,7 +29,8 @@ T exchange(emulator::Collective kind, int detail, T value, unsigned source) {
   return value;
 }
 inline const uint4& aligned16(const void* from) {
-  if (reinterpret_cast<std::uintptr_t>(from) % 16 != 0) emulator::fault("a 16-byte load of an address not aligned to 16");
+  if (reinterpret_cast<std::uintptr_t>(from) % 16 != 0)
+    emulator::fault("a 16-byte load of an address not aligned to 16");
   return *static_cast<const uint4*>(from);
 }
 }  // namespace emulated

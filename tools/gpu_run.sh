@@ -240,8 +240,11 @@ stage_repeatability() {
   [ -x "$repeatability" ] || repeatability=$bundle/bin/repeatability
   [ -x "$repeatability" ] || { skip repeatability "no repeatability, built or bundled"; return; }
   if [ $quick = 1 ]; then limit=120; else flags+=(--full); fi
-  step repeatability $limit "$repeatability" --devices gpu --model demo=config/demo_model \
-    --random gqa4=tests/golden/configs/gqa4_llama3 "${flags[@]}"
+  flags+=(--model demo=config/demo_model --random gqa4=tests/golden/configs/gqa4_llama3)
+  step repeatability $limit "$repeatability" --devices gpu "${flags[@]}"
+  # float32: this machine's CPU has to give the very digests.
+  step repeatability_f32 $limit bash -c '"$1" "${@:3}" --write "$2" >/dev/null && "$1" --devices gpu --expected "$2" "${@:3}"' \
+    _ "$repeatability" "$output/cpu_f32.txt" --encoding float32 "${flags[@]}"
 }
 
 # SmolLM2 from the cache, or joined from the parts that travelled.

@@ -1,10 +1,12 @@
 // Promise P2, measured: token ids and a hash of every fp32 logits row are equal on every axis that must not matter.
 //
-//   repeatability [--full] [--model NAME=PATH]... [--expected FILE] [--write FILE]
+//   repeatability [--full] [--model NAME=PATH]... [--random NAME=PATH]... [--expected FILE] [--write FILE]
+//                 [--devices gpu] [--encoding NAME] [--rows N] [--new-tokens N]
 //
 // Baseline: each request alone, one thread, block size 16, no prefix cache. Every axis then runs the same requests its
 // own way and must give the same digest. The last row plants a kernel whose order of addition depends on the number
-// of rows: it must be found. --expected compares with digests made on other machines (tests/golden).
+// of rows: it must be found (on CPUs). --expected compares with digests made on other machines (tests/golden): a class
+// of arithmetic has its own, but a GPU's float32 is the CPU's. --rows: of a step, 512 unless told.
 
 #include <algorithm>
 #include <cstdio>
@@ -30,6 +32,14 @@ struct Model {
   bool random = false;
 };
 
+struct Settings {
+  bool full = false;
+  bool gpu = false;
+  std::string encoding;       // empty: the model's own
+  std::uint32_t rows = 512;   // of a step
+  int new_tokens = 0;         // 0: 16 with `full`, else 8
+};
+
 struct Axis {
   std::string name;
   int batch = 1;                                // requests open at once
@@ -38,6 +48,7 @@ struct Axis {
   bool must_preempt = false;
   bool must_differ = false;                     // the planted kernel
   std::size_t requests_max = 100;               // the reference kernels run whole models slowly: few tokens
+  std::size_t total = 0;                        // > 0: so many requests, the list over and over
 };
 
 // A kernel that adds rows of large batches in another order: what a split-K or a batch-shaped tile does.
@@ -155,7 +166,8 @@ std::string digest(const std::vector<scheduler::SampledToken>& tokens) {
 }
 
 // Runs the requests, `batch` open at a time; a batch larger than the list repeats it.
-Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, int new_tokens, bool long_one) {
+Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, const Settings& settings) {
+  const int new_tokens = settings.new_tokens > 0 ? settings.new_tokens : settings.full ? 16 : 8;
   EngineOptions options;
   options.model_path = model.path;
   options.random_weights = model.random;
@@ -163,19 +175,23 @@ Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, i
   options.hash_logits = true;
   options.max_model_len = 1024;
   options.scheduler.max_num_seqs = static_cast<std::uint32_t>(std::max(axis.batch, 1));
-  options.scheduler.max_num_batched_tokens = 512;
+  options.scheduler.max_num_batched_tokens = std::max(settings.rows, options.scheduler.max_num_seqs);
   options.scheduler.prefix_caching = false;
+  options.encoding = settings.encoding;
+  options.gpu.use = settings.gpu;
   axis.change(options);
   auto engine = Engine::start(std::move(options));
   if (!engine) return fail(engine.error());
-  auto requests = make_requests((*engine)->config().vocab_size, temperature, long_one);
+  auto requests = make_requests((*engine)->config().vocab_size, temperature, settings.full);
   if (requests.size() > axis.requests_max) requests.resize(axis.requests_max);
 
   Outcome outcome;
   std::uint64_t next_id = 1;
   for (int round = 0; round < axis.rounds; ++round) {
-    const std::size_t total = axis.requests_max < 100 ? requests.size()
-                                                      : std::max(requests.size(), static_cast<std::size_t>(axis.batch));
+    const std::size_t total =
+        axis.total > 0           ? axis.total
+        : axis.requests_max < 100 ? requests.size()
+                                  : std::max(requests.size(), static_cast<std::size_t>(axis.batch));
     std::vector<std::vector<scheduler::SampledToken>> tokens(total);
     for (std::size_t begin = 0; begin < total; begin += static_cast<std::size_t>(axis.batch)) {
       const std::size_t end = std::min(total, begin + static_cast<std::size_t>(axis.batch));
@@ -209,6 +225,33 @@ Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, i
   }
   for (const auto& replica : (*engine)->cluster().stats().replicas) outcome.preemptions += replica.scheduler.preemptions;
   return outcome;
+}
+
+// What must not matter on a GPU; whether there is a second one shows when the rank asks for it.
+std::vector<Axis> gpu_axes(bool full) {
+  std::vector<Axis> list{{"alone"}};
+  for (const int batch : full ? std::vector<int>{2, 7, 32, 256} : std::vector<int>{7})
+    list.push_back({"batch " + std::to_string(batch), batch});
+  for (const std::uint32_t chunk : full ? std::vector<std::uint32_t>{1, 16, 512} : std::vector<std::uint32_t>{1, 16})
+    list.push_back({"chunk " + std::to_string(chunk), 2, [chunk](EngineOptions& o) {
+                      o.scheduler.prefill_chunk_max = chunk;
+                    }});
+  if (full)
+    list.push_back({"chunk 2048", 2, [](EngineOptions& o) { o.scheduler.max_num_batched_tokens = 2048; }});
+  list.push_back({"prefix hit", 1, [](EngineOptions& o) { o.scheduler.prefix_caching = true; }, 2});
+  list.push_back({"preemption", 7, [](EngineOptions& o) { o.scheduler.preempt_every_steps = 3; }, 1, true});
+  list.push_back({"-tp 2", 2, [](EngineOptions& o) { o.tensor_parallel = 2; }});
+  list.push_back({"-dp 2", 7, [](EngineOptions& o) { o.data_parallel = 2; }});
+  list.push_back({"block size 64", 2, [](EngineOptions& o) { o.block_size = 64; }});
+  list.push_back({"one step ahead off", 7, [](EngineOptions& o) { o.scheduler.steps_ahead = 1; }});
+  list.push_back({"no graphs", 7, [](EngineOptions& o) { o.gpu.graphs = false; }});
+  list.push_back({"all at once", full ? 256 : 8, [](EngineOptions& o) {
+                    o.block_size = 32;
+                    o.scheduler.prefix_caching = true;
+                    o.scheduler.prefill_chunk_max = 48;
+                    o.scheduler.preempt_every_steps = 5;
+                  }, 2, true, false, 100, full ? std::size_t{1000} : 0});
+  return list;
 }
 
 std::vector<Axis> axes(bool full) {
@@ -263,15 +306,16 @@ std::string joined(const std::vector<std::string>& digests) {
   return all;
 }
 
-void test_model(const Model& model, float temperature, bool full, std::map<std::string, std::string>& digests, Tally& tally) {
+void test_model(const Model& model, float temperature, const Settings& settings,
+                std::map<std::string, std::string>& digests, Tally& tally) {
   const std::string label = model.name + (temperature > 0 ? " T=1.5" : " greedy");
-  // The reference kernels run whole models slowly: few tokens.
-  const int new_tokens = full ? 16 : 8;
   std::vector<std::string> baseline;
-  for (const Axis& axis : axes(full)) {
-    const auto outcome = run(model, axis, temperature, new_tokens, full);
+  for (const Axis& axis : settings.gpu ? gpu_axes(settings.full) : axes(settings.full)) {
+    const auto outcome = run(model, axis, temperature, settings);
     if (!outcome) {
-      if (baseline.empty() || outcome.error().code() != StatusCode::kUsage) {
+      const StatusCode code = outcome.error().code();
+      const bool not_here = code == StatusCode::kUsage || (settings.gpu && code == StatusCode::kMissing);
+      if (baseline.empty() || !not_here) {
         std::printf("FAILED   %-18s %-36s %s\n", label.c_str(), axis.name.c_str(), outcome.error().message().c_str());
         ++tally.failed;
         if (baseline.empty()) return;
@@ -319,13 +363,17 @@ void compare(const std::string& path, const std::map<std::string, std::string>& 
 }  // namespace herd
 
 int main(int argc, char** argv) {
-  bool full = false;
+  herd::Settings settings;
   std::string expected, write;
   std::vector<herd::Model> models;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     const auto value = [&]() -> std::string { return i + 1 < argc ? argv[++i] : ""; };
-    if (argument == "--full") full = true;
+    if (argument == "--full") settings.full = true;
+    else if (argument == "--devices") settings.gpu = value() == "gpu";
+    else if (argument == "--encoding") settings.encoding = value();
+    else if (argument == "--rows") settings.rows = static_cast<std::uint32_t>(std::stoul(value()));
+    else if (argument == "--new-tokens") settings.new_tokens = std::stoi(value());
     else if (argument == "--expected") expected = value();
     else if (argument == "--write") write = value();
     else if (argument == "--model" || argument == "--random") {
@@ -342,8 +390,8 @@ int main(int argc, char** argv) {
   for (const herd::Model& model : models) {
     for (const float temperature : {0.0F, 1.5F}) {
       std::map<std::string, std::string> mine;
-      herd::test_model(model, temperature, full, mine, tally);
-      for (auto& [label, text] : mine) digests[(full ? "full " : "ci ") + label] = text;
+      herd::test_model(model, temperature, settings, mine, tally);
+      for (auto& [label, text] : mine) digests[(settings.full ? "full " : "ci ") + label] = text;
     }
   }
   if (!write.empty()) {

@@ -199,7 +199,7 @@ __device__ __forceinline__ void write_tile(const AttentionArgs& args, const Tile
   }
 }
 
-// Item i of sequence s's tiles; false when it has no rows (the KV head has fewer query heads than others).
+// A tile of sequence s; false when it has no rows (the KV head has fewer query heads than others).
 __device__ __forceinline__ bool tile_item(TileItem& item, const AttentionArgs& args, const TileShape& shape,
                                           std::int32_t s, std::int32_t tile, std::int32_t kv_head,
                                           std::int32_t slice) {
@@ -209,6 +209,7 @@ __device__ __forceinline__ bool tile_item(TileItem& item, const AttentionArgs& a
   const std::int32_t v_end = smaller(item.v_begin + kTileRows, item.sequence.rows * item.group.heads);
   if (v_end <= item.v_begin) return false;
   item.keys = position_of(item.sequence, item.group.heads, v_end - 1) + 1;
+  if (item.keys == 0) return false;
   item.dim_begin = slice * shape.slice_dims;
   const auto padded = static_cast<std::int32_t>(round_up(args.kv.layout.head_dim, 16));
   item.dims = smaller(shape.slice_dims, padded - item.dim_begin);

@@ -12,7 +12,7 @@ bool cut_attention(const std::int32_t* query_begin, const std::int32_t* context_
     const bool split = virtual_rows <= kSplitRows;
     const std::int64_t partitions = (std::int64_t{context_length[s]} + kAttentionPartition - 1) / kAttentionPartition;
     const std::int64_t splits = rows > 0 && split ? partitions : 0;
-    const std::int64_t tiles = split ? 0 : (virtual_rows + kTileRows - 1) / kTileRows;
+    const std::int64_t tiles = split || context_length[s] == 0 ? 0 : (virtual_rows + kTileRows - 1) / kTileRows;
     split_begin[s + 1] = static_cast<std::int32_t>(split_begin[s] + splits);
     tile_begin[s + 1] = static_cast<std::int32_t>(tile_begin[s] + tiles);
   }

@@ -40,6 +40,8 @@ skip() {
 install_packages ccache curl openssl
 # Debian's prometheus starts a service of its own: only machines that are there for tests get it unasked.
 [ -z "${CI:-}" ] || install_packages prometheus || true
+# Machine code for one kind of GPU is enough to see it compile; $CUDAARCHS names others.
+[ -z "${CI:-}" ] || export CUDAARCHS=${CUDAARCHS:-90-real}
 build release || { echo "0 passed, 1 failed"; exit 1; }
 release=$herd_root/build/release
 herd=$release/herd
@@ -51,8 +53,8 @@ llama3_ok=1
 fetch_llama3_tokenizer || llama3_ok=0
 
 run "tidy: layers, fences, names" python3 tests/tidy/tidy_test.py
-for binary in kernels tokenizer checkpoint rank scheduler wire cluster observability http openai access load api engine \
-  actors sim; do
+for binary in kernels tokenizer checkpoint rank scheduler wire cluster observability http openai access load api \
+  engine actors sim; do
   [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
 done
 run "same bits on every axis (P2)" "$release/bin/repeatability" --model demo=config/demo_model \
@@ -102,7 +104,28 @@ if [ $sanitizers = 1 ]; then
 else
   skip "ASan+UBSan, fuzz corpora" "asked for with --sanitizers (CI does)"
 fi
-skip "CUDA backend" "there is none yet in this build"
+
+# GPUs: the backend's own kernels compiled for the emulator; what nvcc made of them is read; a real GPU has gpu_run.sh.
+emulated=$release/bin/libherd_cuda_emulated.so cuda=$release/libherd_cuda.so
+if [ -f "$emulated" ]; then
+  on_emulator=(env "HERD_CUDA_LIBRARY=$emulated" HERD_EMULATED_GPUS=2)
+  for binary in cuda_emulator cuda cuda_error device_sampler; do
+    run "GPU, emulated: ${binary}_tests" "${on_emulator[@]}" "$release/bin/${binary}_tests"
+  done
+  run "GPU, emulated: same bits on every axis (P2)" "${on_emulator[@]}" "$release/bin/repeatability" --devices gpu \
+    --model demo=config/demo_model --rows 32 --new-tokens 4
+  run "GPU, emulated: herd --devices gpu" python3 tests/e2e/gpu_test.py "$herd" "$emulated" $([ ! -f "$cuda" ] || echo "$cuda")
+else
+  skip "GPU, emulated" "the emulator does not know this kind of CPU"
+fi
+run "GPU scripts where there is no GPU" python3 tests/e2e/gpu_run_test.py
+if [ ! -f "$cuda" ]; then
+  skip "CUDA machine code" "there is no nvcc here, so no libherd_cuda.so"
+elif [ $python_ok = 1 ]; then
+  run "CUDA: registers, local memory, matrix instructions" "$python" tools/cuda_report.py "$cuda"
+  run "the report finds planted spills" "$python" tests/e2e/cuda_report_test.py
+fi
+command -v nvidia-smi >/dev/null || skip "the CUDA backend on a GPU" "there is none here; tools/gpu_run.sh runs where there is one"
 
 printf '\n'
 grep -m1 'model name' /proc/cpuinfo

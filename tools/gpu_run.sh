@@ -119,7 +119,8 @@ herd_program() {
 }
 
 build_here() {
-  local options=(-DCMAKE_BUILD_TYPE=Release -DHERD_CUDA=ON) targets=(herd_cuda cuda_tests cuda_bench) capability include
+  local options=(-DCMAKE_BUILD_TYPE=Release -DHERD_CUDA=ON) targets=(herd_cuda cuda_tests cuda_bench)
+  local capability include toolkit
   capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d '. \n')
   [ "$capability" != 90 ] || capability=90a
   [ $quick = 0 ] || [ -z "$capability" ] || options+=("-DHERD_CUDA_ARCHITECTURES=$capability-real")
@@ -132,10 +133,12 @@ build_here() {
     options+=(-DHERD_KERNELS_ONLY=ON)
     [ ! -d "$bundle/headers/tl" ] || options+=("-DHERD_HEADERS=$bundle/headers")
   fi
-  for include in $python_nvidia; do  # headers of the same packages
+  toolkit=$(dirname "$(dirname "$(command -v nvcc)")")/include
+  for include in $python_nvidia; do  # headers of the same packages, where the toolkit has none
     include=${include%/lib}/include
-    [ ! -f "$include/cublasLt.h" ] || options+=("-DHERD_CUBLASLT_INCLUDE_DIR=$include")
-    [ ! -f "$include/nccl.h" ] || options+=("-DHERD_NCCL_INCLUDE_DIR=$include")
+    [ -f "$toolkit/cublasLt.h" ] || [ ! -f "$include/cublasLt.h" ] || options+=("-DHERD_CUBLASLT_INCLUDE_DIR=$include")
+    [ -f "$toolkit/nccl.h" ] || [ -f /usr/include/nccl.h ] || [ ! -f "$include/nccl.h" ] ||
+      options+=("-DHERD_NCCL_INCLUDE_DIR=$include")
   done
   cmake -S . -B "$built" "${options[@]}" && cmake --build "$built" --target "${targets[@]}" -- -j"$(nproc)"
 }

@@ -13,9 +13,8 @@ inline constexpr int kLeafThreads = 128;  // that work on one leaf
 inline constexpr int kLeafWarps = kLeafThreads / kWarp;
 inline constexpr int kLogitLanes = 16;
 
-// The greater of two; NaN when one is.
+// The greater of two; NaN when one is (no comparison with a NaN in a is true).
 __device__ __forceinline__ float max_or_nan(float a, float b) {
-  if (a != a) return a;
   if (b != b) return b;
   return b > a ? b : a;
 }

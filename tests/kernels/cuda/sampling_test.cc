@@ -1,7 +1,9 @@
 // Logits to tokens on a GPU: the bits of the reference operations, alone and put together (sampling_oracle.h).
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -283,6 +285,55 @@ TEST_F(CudaSampling, RowsWithEveryMixOfStagesGiveTheOraclesAnswers) {
 TEST_F(CudaSampling, ManyRowsAtOnceGiveTheOraclesAnswers) {
   Random random(25);
   expect_oracle(device(), reference(), random_batch(random, 333, 300));
+}
+
+// The winner's weight and those of all before it, in order, against the sum of all: top-p that keeps the winner just so.
+float top_p_at(const std::vector<float>& row, std::int32_t winner) {
+  std::vector<float> sorted = row;
+  std::sort(sorted.begin(), sorted.end(), std::greater<>());
+  float total = 0.0F;
+  float before = 0.0F;
+  for (const float logit : sorted) {
+    if (logit > row[static_cast<std::size_t>(winner)]) before += exp_f32(logit - sorted[0]);
+    total += exp_f32(logit - sorted[0]);
+  }
+  return before / total;
+}
+
+// Tails whose small weights shift the sum by many ulps: an end of the sum that is a little off shows here.
+TEST_F(CudaSampling, TopPCutsAtTheLastBitOfTheSum) {
+  set_kernel_float_mode();
+  Random random(29);
+  Batch batch;
+  batch.vocab = 1500;
+  batch.stride = batch.vocab;
+  int cuts = 0;
+  for (int i = 0; i < 40; i++) {
+    std::vector<float> row = logits_of(random, RowKind::kSpread, batch.vocab);
+    for (float& logit : row) logit *= 3.0F;
+    SampleRowParams params;
+    params.active = 1;
+    params.temperature = 1.0F;
+    params.top_p = 0.99F;
+    const std::int32_t best = drawn_token(reference(), row.data(), batch.vocab, SampleRowParams{});
+    std::int32_t winner = best;
+    while (winner == best) {
+      params.seed = random.next();
+      winner = drawn_token(reference(), row.data(), batch.vocab, params);
+    }
+    const float exact = top_p_at(row, winner);
+    std::int32_t first = -1;
+    for (int ulps = -2; ulps <= 2; ulps++) {
+      params.top_p = float_of(bits_of(exact) + static_cast<std::uint32_t>(ulps));
+      batch.params.push_back(params);
+      batch.logits.insert(batch.logits.end(), row.begin(), row.end());
+      const std::int32_t token = drawn_token(reference(), row.data(), batch.vocab, params);
+      if (ulps == -2) first = token;
+      if (ulps == 2 && token != first) cuts++;
+    }
+  }
+  EXPECT_GT(cuts, 30);  // the winner is in at one end and out at the other
+  expect_oracle(device(), reference(), batch);
 }
 
 // What a real vocabulary asks of the walk over sorted runs.

@@ -242,16 +242,18 @@ TEST_F(CudaAttentionTest, ARowHasTheSameBitsInEveryStep) {
   for (const Heads& heads : kShapes) {
     SCOPED_TRACE(heads.text());
     Random random(24);
-    PagedContext context(splits(), heads, kContexts);
+    const bool wide = heads.group_max() > 4;  // many rows, and all of them are computed
+    PagedContext context(splits(), heads, wide ? std::vector<std::int32_t>{1, 40, 530} : kContexts);
+    const std::int32_t sequences = wide ? 3 : 4;
     context.fill(random);
     context.write();
-    const std::vector<Tensor> expected = whole_sequences(context, 4);
+    const std::vector<Tensor> expected = whole_sequences(context, sequences);
     for (const std::int32_t size : {1, 3, 16, 64}) {
       std::vector<Chunk> chunks;  // of every sequence the first rows, those around borders, and the last
       std::vector<std::int32_t> begins = {0, 512 - size / 2};
       if (size <= 3) begins.insert(begins.end(), {14, 31, 512, 1023});
       begins.push_back(0);
-      for (std::int32_t s = 0; s < 4; s++) {
+      for (std::int32_t s = 0; s < sequences; s++) {
         begins.back() = context.context(s) - size;
         for (const std::int32_t begin : begins) {
           if (begin >= 0 && begin + size <= context.context(s)) chunks.push_back({s, begin, size});
@@ -264,6 +266,7 @@ TEST_F(CudaAttentionTest, ARowHasTheSameBitsInEveryStep) {
       EXPECT_EQ(difference_of_rows(expected, {chunks.back()}, context.attend(splits(), {chunks.back()})), "") << size;
     }
     for (Device* on : {&splits(), &walks()}) {
+      if (wide) continue;
       EXPECT_EQ(difference_of_rows(expected, kMixed, context.attend(*on, kMixed)), "") << "mixed";
     }
   }

@@ -114,6 +114,7 @@ if [ -f "$emulated" ]; then
   done
   run "GPU, emulated: same bits on every axis (P2)" "${on_emulator[@]}" "$release/bin/repeatability" --devices gpu \
     --model demo=config/demo_model --rows 32 --new-tokens 4
+  run "GPU, emulated: the benchmark of the kernels runs through" "${on_emulator[@]}" "$release/bin/cuda_bench" --tiny
   run "GPU, emulated: herd --devices gpu" python3 tests/e2e/gpu_test.py "$herd" "$emulated" $([ ! -f "$cuda" ] || echo "$cuda")
 else
   skip "GPU, emulated" "the emulator does not know this kind of CPU"

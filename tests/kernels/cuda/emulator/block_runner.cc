@@ -105,7 +105,8 @@ class BlockRunner {
   const std::function<void()>* body_ = nullptr;
 };
 
-thread_local std::unique_ptr<BlockRunner> runner;
+thread_local std::unique_ptr<BlockRunner> runner_of_thread;
+__thread BlockRunner* runner = nullptr;  // the same, reached without asking whether it has been constructed
 
 std::uint64_t BlockRunner::random() {  // xorshift64* (Vigna 2014)
   random_ ^= random_ >> 12;
@@ -277,7 +278,10 @@ void BlockRunner::run(const void* kernel, dim3 grid, dim3 block, std::size_t sha
 
 void run_kernel(const void* kernel, dim3 grid, dim3 block, std::size_t shared_bytes,
                 const std::function<void()>& body) {
-  if (!runner) runner = std::make_unique<BlockRunner>();
+  if (runner == nullptr) {
+    runner_of_thread = std::make_unique<BlockRunner>();
+    runner = runner_of_thread.get();
+  }
   const unsigned before = _mm_getcsr();
   _mm_setcsr(kDeviceFloatMode);
   runner->run(kernel, grid, block, shared_bytes, body);

@@ -362,7 +362,8 @@ TEST(BlocksDeathTest, ACollectiveThatNotAllReachEndsTheProcessNamingKernelAndCol
   EXPECT_DEATH(run(one_lane_stays_away, 32),
                "one_lane_stays_away.*threads 0 to 8 wait in warp_barrier; threads 9 to 9 have returned");
   EXPECT_DEATH(run(lanes_diverge, 32), "lanes_diverge.*divergence.*ballot.*shuffle");
-  EXPECT_DEATH(run(one_thread_returns, 96), "one_thread_returns.*wait in block_barrier; threads 70 to 70 have returned");
+  EXPECT_DEATH(run(one_thread_returns, 96),
+               "one_thread_returns.*wait in block_barrier; threads 70 to 70 have returned");
   EXPECT_DEATH(run(one_lane_stays_away, 40), "a warp that is not full");
 }
 

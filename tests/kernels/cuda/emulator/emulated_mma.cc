@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include <bit>
+#include <cstring>
 
 namespace herd::emulator {
 namespace {
@@ -16,7 +17,11 @@ struct alignas(32) Tile {
   float c[kRows][kCols];
 };
 
-double widen(std::uint32_t bf16) { return std::bit_cast<float>(bf16 << 16); }
+double widen(std::uint32_t bits) { return std::bit_cast<float>(bits); }
+void widen2(double* to, std::uint32_t pair) {  // two bf16, the low half first
+  to[0] = widen(pair << 16);
+  to[1] = widen(pair & 0xffff0000U);
+}
 
 // Own functions, so that no arithmetic moves out of the section with another rounding mode.
 [[gnu::noinline]] void gather(const MmaOperands& operands, Tile& tile) {
@@ -24,17 +29,17 @@ double widen(std::uint32_t bf16) { return std::bit_cast<float>(bf16 << 16); }
     const int g = lane / 4, t = lane % 4;
     const std::uint32_t* a = operands.a[lane];
     const std::uint32_t* b = operands.b[lane];
-    for (int i = 0; i < 4; i++) {
-      const int row = g + i % 2 * 8, k = 2 * t + i / 2 * 8;
-      tile.a[row][k] = widen(a[i] & 0xffffU);
-      tile.a[row][k + 1] = widen(a[i] >> 16);
-    }
+    const float* c = operands.c[lane];
+    widen2(&tile.a[g][2 * t], a[0]);
+    widen2(&tile.a[g + 8][2 * t], a[1]);
+    widen2(&tile.a[g][2 * t + 8], a[2]);
+    widen2(&tile.a[g + 8][2 * t + 8], a[3]);
     for (int i = 0; i < 2; i++) {
-      const int k = 2 * t + i * 8;
-      tile.b[k][g] = widen(b[i] & 0xffffU);
-      tile.b[k + 1][g] = widen(b[i] >> 16);
+      tile.b[2 * t + i * 8][g] = widen(b[i] << 16);
+      tile.b[2 * t + i * 8 + 1][g] = widen(b[i] & 0xffff0000U);
     }
-    for (int i = 0; i < 4; i++) tile.c[g + i / 2 * 8][2 * t + i % 2] = operands.c[lane][i];
+    std::memcpy(&tile.c[g][2 * t], c, 8);
+    std::memcpy(&tile.c[g + 8][2 * t], c + 2, 8);
   }
 }
 
@@ -63,7 +68,8 @@ constexpr int kParts = kCols / 4;
 [[gnu::noinline]] void scatter(const Tile& tile, const MmaOperands& operands) {
   for (int lane = 0; lane < 32; lane++) {
     const int g = lane / 4, t = lane % 4;
-    for (int i = 0; i < 4; i++) operands.c[lane][i] = tile.c[g + i / 2 * 8][2 * t + i % 2];
+    std::memcpy(operands.c[lane], &tile.c[g][2 * t], 8);
+    std::memcpy(operands.c[lane] + 2, &tile.c[g + 8][2 * t], 8);
   }
 }
 

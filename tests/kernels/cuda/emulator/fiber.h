@@ -30,6 +30,7 @@ class FiberStacks {
  private:
   struct Chunk;
   Chunk* chunks_ = nullptr;
+  std::size_t made_ = 0;
 };
 
 // `entry` runs when the fiber is switched to first. It begins with fiber_entered and never returns: its last act is

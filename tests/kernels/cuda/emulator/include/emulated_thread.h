@@ -41,7 +41,7 @@ enum class Collective : std::uint8_t {
 
 void block_barrier();
 void warp_barrier();
-// The value that lane `source` of the warp gave; the caller's own when source > 31. `detail` must be equal in all lanes.
+// The value that lane `source` of the warp gave; the caller's own when source > 31. `detail` is equal in all lanes.
 std::uint64_t exchange(Collective kind, int detail, std::uint64_t value, unsigned source);
 std::uint32_t ballot(bool predicate);
 void mma_bf16(float* c, const std::uint32_t* a, const std::uint32_t* b);

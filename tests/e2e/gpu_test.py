@@ -25,8 +25,10 @@ HERD, EMULATED = sys.argv[1], os.path.abspath(sys.argv[2])
 REAL = os.path.abspath(sys.argv[3]) if len(sys.argv) > 3 else None
 MODEL = os.path.join(os.path.dirname(__file__), "..", "..", "config", "demo_model")
 MARGIN = 0.25
-# Small step buffers: the emulator computes every bucket once before the first request.
-SMALL = ["--max-num-seqs", "4", "--max-num-batched-tokens", "32", "--max-model-len", "128"]
+# Small step buffers: the emulator computes every bucket before the first request; without a number of blocks it does so
+# twice, to see what memory is left.
+MEASURED = ["--max-num-seqs", "4", "--max-num-batched-tokens", "32", "--max-model-len", "128"]
+SMALL = [*MEASURED, "--num-blocks", "32"]
 LONG = "Once upon a time there was a little dog who lived in a small house near the sea and every day it"
 failures = []
 rows = 0
@@ -51,8 +53,8 @@ def herd(command, *flags, library=EMULATED, gpu=True, timeout=100, **environment
     return run.returncode, run.stdout.decode(errors="replace"), run.stderr.decode(errors="replace")
 
 
-def refused(what, code, says, *flags, gpu=True, library=EMULATED, **environment):
-    got, _, error = herd("generate", "--max-new-tokens", "2", *SMALL, *flags, gpu=gpu, library=library, **environment)
+def refused(what, code, says, *flags, gpu=True, library=EMULATED, small=SMALL, **environment):
+    got, _, error = herd("generate", "--max-new-tokens", "2", *small, *flags, gpu=gpu, library=library, **environment)
     expect(f"{what}: exit {got}, wanted {code}: {error[-400:]}", got == code)
     for part in says:
         expect(f"{what}: says {part!r}: {error[-400:]}", part in error)
@@ -98,6 +100,25 @@ def check_float32():
         expect(f"float32 {flags}: the CPU's tokens and bits", cpu and what_counts(cpu) == what_counts(gpu))
 
 
+def check_scores():
+    """Logits of every row and hidden states of every layer, in chunks of four rows."""
+    words = ["--quiet", "--quantization-encoding", "float32", "--prompt-token-ids", "1,2,3,4,5,6,7,8,9", *SMALL[:2],
+             "--max-num-batched-tokens", "4", *SMALL[4:]]
+    with tempfile.TemporaryDirectory() as folder:
+        answers = []
+        for gpu, flags in ((False, []), (True, []), (True, ["-tp", "2"])):
+            path = os.path.join(folder, "states.npy")
+            states = ["--return-hidden-states", "all_layers", "--hidden-states-output", path]
+            code, logits, error = herd("score", *words, "--return-logits", "all", *flags, gpu=gpu, HERD_EMULATED_GPUS=2)
+            second, _, worse = herd("score", *words, *states, *flags, gpu=gpu, HERD_EMULATED_GPUS=2)
+            expect(f"score {flags}: exit {code}, {second}: {(error + worse)[-400:]}", code == 0 and second == 0)
+            if code == 0 and second == 0:
+                with open(path, "rb") as file:
+                    answers.append((logits, file.read()))
+        expect("float32: logits and hidden states of the CPU, to the last bit",
+               len(answers) == 3 and answers[0] == answers[1] == answers[2])
+
+
 def check_bfloat16():
     """The CPU's choice wherever the CPU's margin allows no other."""
     prompts = ["The capital of France is", "Two and two make", "The opposite of hot is", "Water freezes at"]
@@ -132,6 +153,8 @@ def check_same_bytes():
     two = {"HERD_EMULATED_GPUS": 2}
     axes = {
         "again": ([], {}),
+        "a KV cache by measurement": ([], {"small": MEASURED}),
+        "-tp 2, a KV cache by measurement": (["-tp", "2"], {**two, "small": MEASURED}),
         "in a batch": (others, {}),
         "one sequence at a time": (["--max-num-seqs", "1"], {}),
         "chunks of 5": (["--max-num-batched-tokens", "5"], {}),
@@ -145,12 +168,12 @@ def check_same_bytes():
         "thread blocks in another order": ([], {"HERD_EMULATED_GPU_SCHEDULE": "shuffled:7"}),
     }
     for name, (flags, how) in axes.items():
-        small = SMALL
+        small = how.get("small", SMALL)
         for flag in ("--max-num-seqs", "--max-num-batched-tokens"):
             if flag in flags:
                 at = small.index(flag)
                 small = small[:at] + small[at + 2:]
-        lines = what_counts(generate(*request, *flags, small=small, **how))
+        lines = what_counts(generate(*request, *flags, **{**how, "small": small}))
         expect(f"{name}: the same bytes", lines[:1] == alone)
     # The second round finds the prompt's first block in the cache.
     rounds = generate(*request, "--repeat-batches", "2")
@@ -163,27 +186,28 @@ def check_same_bytes():
 
 
 def check_memory():
-    code, _, notes = herd("generate", "--max-new-tokens", "1", *SMALL)
+    code, _, notes = herd("generate", "--max-new-tokens", "1", *MEASURED)
     found = re.search(r"gpu-0 .*: weights ([\d.]+) GB, step buffers ([\d.]+) GB, KV cache ([\d.]+) GB of ([\d.]+) GB", notes)
     expect(f"a note says what took memory: {notes}", code == 0 and found)
     if not found:
         return
     weights, buffers = (int(float(found.group(i)) * 1e9) for i in (1, 2))
-    refused("no room for weights", 4, ["gpu 0", "weights"], HERD_EMULATED_GPU_MEMORY=weights // 2)
-    refused("no room for step buffers", 4, ["gpu 0"], HERD_EMULATED_GPU_MEMORY=weights + buffers // 2)
+    refused("no room for weights", 4, ["gpu 0", "weights"], small=MEASURED, HERD_EMULATED_GPU_MEMORY=weights // 2)
+    refused("no room for step buffers", 4, ["gpu 0"], small=MEASURED, HERD_EMULATED_GPU_MEMORY=weights + buffers // 2)
     refused("no room for KV", 4, ["gpu-0", "weights took", "step buffers", "--gpu-memory-utilization"],
-            "--gpu-memory-utilization", "0.5", HERD_EMULATED_GPU_MEMORY=int((weights + buffers) * 1.5))
-    refused("more KV than there is", 4, ["gpu 0", "KV"], "--num-blocks", "1000000")
+            "--gpu-memory-utilization", "0.5", small=MEASURED,
+            HERD_EMULATED_GPU_MEMORY=int((weights + buffers) * 1.5))
+    refused("more KV than there is", 4, ["gpu 0", "KV"], "--num-blocks", "1000000", small=MEASURED)
     # One of two ranks finds no memory while the other goes on into a collective: it is not waited for.
     refusals = 0
     for count in (40, 80, 130):
-        code, _, error = herd("generate", "--max-new-tokens", "1", "-tp", "2", *SMALL, HERD_EMULATED_GPUS=2,
+        code, _, error = herd("generate", "--max-new-tokens", "1", "-tp", "2", *MEASURED, HERD_EMULATED_GPUS=2,
                               HERD_EMULATED_GPU_FAULT=f"cudaMalloc:{count}")
         expect(f"allocation {count} fails: exit {code}: {error[-300:]}", code in (0, 4))
         refusals += code == 4 and "memory" in error
     expect("allocations were refused", refusals > 0)
     # A share of the memory is what it says: less of it, fewer tokens.
-    code, _, less = herd("generate", "--max-new-tokens", "1", "--max-num-seqs", "64", *SMALL[2:4], "--max-model-len",
+    code, _, less = herd("generate", "--max-new-tokens", "1", "--max-num-seqs", "64", *MEASURED[2:4], "--max-model-len",
                          "2048", "--gpu-memory-utilization", "0.5",
                          HERD_EMULATED_GPU_MEMORY=int((weights + buffers) * 4))
     taken = re.search(r"KV cache ([\d.]+) GB of ([\d.]+) GB", less)
@@ -225,7 +249,7 @@ def check_bench_into(path):
             gpus = json.load(file)["gpus"]
         expect("a row a GPU", [gpu["index"] for gpu in gpus] == [0, 1])
         expect("rates", all(gpu["read_gb_per_s"] > 0 and gpu["ordered_tflop_per_s"] > 0 for gpu in gpus))
-    code, out, error = herd("bench latency", *SMALL[2:], "--input-len", "16", "--output-len", "4", "--num-iters", "1",
+    code, out, error = herd("bench latency", *MEASURED[2:], "--input-len", "16", "--output-len", "4", "--num-iters", "1",
                             "--max-num-seqs", "1", "--output-json", path)
     expect(f"bench latency: exit {code}: {error[-300:]}", code == 0 and "decode" in out and "peak" in out)
     if code == 0:
@@ -240,7 +264,7 @@ def check_yardstick():
 
 
 def main():
-    for check in (check_refusals, check_float32, check_bfloat16, check_same_bytes, check_memory, check_faults,
+    for check in (check_refusals, check_float32, check_scores, check_bfloat16, check_same_bytes, check_memory, check_faults,
                   check_yardstick, check_bench):
         begin = time.monotonic()
         check()

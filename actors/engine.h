@@ -100,7 +100,8 @@ class Engine {
   Status load_on_gpus(const EngineOptions& options, model::WeightSource& source);
   Expected<std::int64_t> measure_kv_memory(const EngineOptions& options, std::int64_t longest);  // bytes of a replica
   void note_gpus(const EngineOptions& options) const;
-  [[nodiscard]] MakeGpuRank gpu_rank(const shard::ShardConfig& config, std::shared_ptr<const model::RopeTable> rope) const;
+  [[nodiscard]] MakeGpuRank gpu_rank(const shard::ShardConfig& config,
+                                     std::shared_ptr<const model::RopeTable> rope) const;
   Status place_on_gpus(const EngineOptions& options, InProcessClusterConfig& cluster);
 
   model::ModelDescription description_;

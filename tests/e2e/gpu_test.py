@@ -5,8 +5,8 @@
 
 The emulator runs the very kernels of the real library, slowly: few tokens of the demo model. What holds:
 - float32 weights follow the CPU's rules on a GPU too: the same token ids, log-probabilities to the last bit.
-- bfloat16 is a class of its own. A logit below 32 moves by at most 1/8 when it moves by one unit of bfloat16 (2^-8), two
-  of them by 1/4 against each other: where the CPU's best token is ahead by more, the GPU chooses the same.
+- bfloat16 is a class of its own. A logit below 32 moves by at most 1/8 when it moves by one unit of bfloat16 (2^-8),
+  two of them by 1/4 against each other: where the CPU's best token is ahead by more, the GPU chooses the same.
 - The bytes of a request on GPUs do not depend on batch, chunk, cache, ranks, recorded steps, block size or the order in
   which thread blocks run.
 - Everything that is missing or breaks ends with a message and an exit code, never with silence.
@@ -179,15 +179,14 @@ def check_same_bytes():
     rounds = generate(*request, "--repeat-batches", "2")
     expect("prefix cache: the same bytes", what_counts(rounds) == alone * 2)
     expect("prefix cache: it was hit", len(rounds) == 2 and rounds[1]["cached_tokens"] >= 16)
-    one = generate("--max-new-tokens", "4", "--quantization-encoding", "float32", "--prompt", "Hello", "--logprobs", "1")
-    both = generate("--max-new-tokens", "4", "--quantization-encoding", "float32", "--prompt", "Hello", "--logprobs", "1",
-                    "-tp", "2", **two)
+    single = ["--max-new-tokens", "4", "--quantization-encoding", "float32", "--prompt", "Hello", "--logprobs", "1"]
+    one, both = generate(*single), generate(*single, "-tp", "2", **two)
     expect("float32, -tp 2: the same bytes", one and what_counts(one) == what_counts(both))
 
 
 def check_memory():
     code, _, notes = herd("generate", "--max-new-tokens", "1", *MEASURED)
-    found = re.search(r"gpu-0 .*: weights ([\d.]+) GB, step buffers ([\d.]+) GB, KV cache ([\d.]+) GB of ([\d.]+) GB", notes)
+    found = re.search(r"gpu-0 .*: weights ([\d.]+) GB, step buffers ([\d.]+) GB, KV cache [\d.]+ GB of [\d.]+ GB", notes)
     expect(f"a note says what took memory: {notes}", code == 0 and found)
     if not found:
         return
@@ -264,8 +263,8 @@ def check_yardstick():
 
 
 def main():
-    for check in (check_refusals, check_float32, check_scores, check_bfloat16, check_same_bytes, check_memory, check_faults,
-                  check_yardstick, check_bench):
+    for check in (check_refusals, check_float32, check_scores, check_bfloat16, check_same_bytes, check_memory,
+                  check_faults, check_yardstick, check_bench):
         begin = time.monotonic()
         check()
         print(f"{time.monotonic() - begin:6.1f} s  {check.__name__}", flush=True)

@@ -1,6 +1,7 @@
 #include "runtime/sampling/sampling_params.h"
 
 #include <cmath>
+#include <unordered_set>
 
 namespace herd::sampling {
 namespace {
@@ -25,9 +26,12 @@ Status SamplingParams::validate(std::int32_t vocab_size) const {
     return out_of_range("frequency_penalty", frequency_penalty, "in [-2, 2]");
   if (logit_bias.size() > kLogitBiasMax)
     return out_of_range("logit_bias", static_cast<double>(logit_bias.size()), "of at most 1024 entries");
+  std::unordered_set<TokenId> biased;
   for (const auto& [token, bias] : logit_bias) {
     if (token < 0 || token >= vocab_size) return out_of_range("logit_bias: token id", token, "inside the vocabulary");
     if (!inside(bias, -100.0F, 100.0F)) return out_of_range("logit_bias", bias, "in [-100, 100]");
+    if (!biased.insert(token).second)
+      return usage_error("logit_bias names token id " + std::to_string(token) + " twice");
   }
   if (stop_token_ids.size() > kStopTokensMax)
     return out_of_range("stop_token_ids", static_cast<double>(stop_token_ids.size()), "of at most 128 ids");

@@ -295,6 +295,8 @@ TEST(SamplingParams, ValidateNamesTheField) {
   EXPECT_NE(message([](SamplingParams& p) { p.min_p = 2.0F; }).find("min_p"), std::string::npos);
   EXPECT_NE(message([](SamplingParams& p) { p.top_k = -3; }).find("top_k"), std::string::npos);
   EXPECT_NE(message([](SamplingParams& p) { p.logit_bias = {{100, 1.0F}}; }).find("logit_bias"), std::string::npos);
+  EXPECT_EQ(message([](SamplingParams& p) { p.logit_bias = {{7, 1.0F}, {8, 1.0F}, {7, 2.0F}}; }),
+            "logit_bias names token id 7 twice");
   EXPECT_NE(message([](SamplingParams& p) { p.stop_token_ids = {-1}; }).find("stop_token_ids"), std::string::npos);
   EXPECT_NE(message([](SamplingParams& p) { p.logprobs = 21; }).find("logprobs"), std::string::npos);
   EXPECT_NE(message([](SamplingParams& p) { p.repetition_penalty = 0; }).find("repetition_penalty"), std::string::npos);

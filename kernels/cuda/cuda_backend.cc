@@ -34,12 +34,10 @@ Status no_devices(cudaError_t error) {
 class CudaBackend final : public GpuBackend {
  public:
   Expected<std::vector<GpuInfo>> devices() override {
-    int count = 0;
-    const cudaError_t counted = cudaGetDeviceCount(&count);
-    if (counted != cudaSuccess) return fail(no_devices(counted));
-    if (count == 0) return fail(no_devices(cudaErrorNoDevice));
+    const auto count = count_devices();
+    if (!count) return fail(count.error());
     std::vector<GpuInfo> infos;
-    for (int gpu = 0; gpu < count; gpu++) {
+    for (int gpu = 0; gpu < *count; gpu++) {
       auto info = describe(gpu);
       if (!info) return fail(info.error());
       infos.push_back(std::move(*info));
@@ -48,7 +46,7 @@ class CudaBackend final : public GpuBackend {
   }
 
   Expected<std::unique_ptr<Device>> make_device(const GpuDeviceConfig& config) override {
-    if (auto found = devices(); !found) return fail(found.error());
+    if (const auto count = count_devices(); !count) return fail(count.error());
     return CudaDevice::make(config);
   }
 
@@ -60,11 +58,21 @@ class CudaBackend final : public GpuBackend {
   }
 
   Expected<GpuRates> measure(int gpu) override {
-    if (auto found = devices(); !found) return fail(found.error());
+    if (const auto count = count_devices(); !count) return fail(count.error());
     return measure_rates(gpu);
   }
 
  private:
+  // At least 1. Touches no GPU: a rank's process takes memory of its own one alone.
+  static Expected<int> count_devices() {
+    int count = 0;
+    const cudaError_t counted = cudaGetDeviceCount(&count);
+    if (counted != cudaSuccess) return fail(no_devices(counted));
+    if (count == 0) return fail(no_devices(cudaErrorNoDevice));
+    return count;
+  }
+
+  // Asking for the free memory opens the GPU in this process, which takes some hundreds of MiB there until it ends.
   static Expected<GpuInfo> describe(int gpu) {
     cudaDeviceProp properties = {};
     GpuInfo info;

@@ -2,6 +2,7 @@
 #include "tests/kernels/cuda/cuda_fixture.h"
 
 #include <algorithm>
+#include <barrier>
 #include <chrono>
 #include <functional>
 #include <thread>
@@ -25,13 +26,15 @@ class NcclCollectiveTest : public ::testing::Test {
     id_ = *id;
   }
 
-  // body(rank, device, group) on a thread for each rank, after all have joined.
+  // body(rank, device, group) on a thread for each rank, after all have joined and know it.
   void on_all_ranks(std::int64_t deadline_ms, const std::function<void(int, Device&, Collective&)>& body) {
     std::vector<std::thread> threads;
+    std::barrier all_joined(size_);
     for (int rank = 0; rank < size_; rank++) {
       threads.emplace_back([&, rank] {
         const auto device = make_device({.gpu = rank, .rank = rank});
         const auto group = gpu_backend().join_group(id_, rank, size_, *device, deadline_ms);
+        all_joined.arrive_and_wait();
         ASSERT_TRUE(group) << group.error().message();
         EXPECT_EQ((*group)->rank(), rank);
         EXPECT_EQ((*group)->size(), size_);

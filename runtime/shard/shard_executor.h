@@ -42,6 +42,8 @@ class ShardExecutor final : public RankExecutor {
                                                        std::unique_ptr<Device> device,
                                                        std::shared_ptr<Collective> collective);
 
+  ~ShardExecutor() override;  // waits for steps under way: they use its memory
+
   void submit(const scheduler::StepPlan& plan) override;
   bool ready(std::chrono::microseconds patience) override;
   scheduler::StepResult collect() override;

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "tests/kernels/cuda/emulator/block_runner.h"
@@ -31,11 +32,11 @@ cudaError_t check_device(int device) {
   return device >= 0 && device < device_count() ? cudaSuccess : cudaErrorInvalidDevice;
 }
 
-// ---- dynamic shared memory that kernels have asked for ----
+// ---- dynamic shared memory that kernels have asked for, on each device ----
 
 struct SharedLimits {
   std::mutex mutex;
-  std::map<const void*, int> bytes;
+  std::map<std::pair<int, const void*>, int> bytes;
 };
 SharedLimits& shared_limits() {
   static auto* const limits = new SharedLimits;
@@ -44,7 +45,7 @@ SharedLimits& shared_limits() {
 
 int shared_limit(const void* kernel) {
   const std::lock_guard lock(shared_limits().mutex);
-  const auto at = shared_limits().bytes.find(kernel);
+  const auto at = shared_limits().bytes.find({current_device(), kernel});
   return at == shared_limits().bytes.end() ? kSharedDefault : std::max(at->second, kSharedDefault);
 }
 
@@ -327,7 +328,7 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaErrorInvalidValue;
     if (value < 0 || value > kSharedMax) return cudaErrorInvalidValue;
     const std::lock_guard lock(shared_limits().mutex);
-    shared_limits().bytes[function] = value;
+    shared_limits().bytes[{current_device(), function}] = value;
     return cudaSuccess;
   });
 }

@@ -20,6 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+from serve_process import Checks, Server
 
 HERD, EMULATED = sys.argv[1], os.path.abspath(sys.argv[2])
 REAL = os.path.abspath(sys.argv[3]) if len(sys.argv) > 3 else None
@@ -257,6 +261,43 @@ def check_bench_into(path):
         expect("its bounds", row["decode_bound_tokens_per_s"] > 0 and row["prefill_bound_tokens_per_s"] > 0)
 
 
+def stream(url, body, events):
+    """The text of a streamed completion, `events` of it at most; then the connection is closed."""
+    request = urllib.request.Request(url + "/v1/completions", json.dumps({**body, "stream": True}).encode(),
+                                     {"Content-Type": "application/json"})
+    text = ""
+    with urllib.request.urlopen(request, timeout=100) as answer:
+        for line in answer:
+            if line.startswith(b"data: {"):
+                text += json.loads(line[6:])["choices"][0]["text"]
+                events -= 1
+            if events == 0:
+                break
+    return text
+
+
+def check_serve():
+    """Streams at once, some sampled with penalties, one cut: each the text that generate gives; a clean end."""
+    prompts = ("The capital of France is", "Two and two make", "Once upon a time")
+    sampled = {"temperature": 0.9, "seed": 4, "presence_penalty": 0.5}
+    wanted, bodies = [], []
+    for prompt in prompts:
+        for params in ({"temperature": 0}, sampled):
+            flags = [f"--{key.replace('_', '-')}={value}" for key, value in params.items()]
+            lines = generate("--max-new-tokens", "6", "--prompt", prompt, "--top-k", "0", *flags)
+            wanted.append(lines[0]["text"] if lines else None)
+            bodies.append({"model": "demo_model", "prompt": prompt, "max_tokens": 6, **params})
+    with tempfile.TemporaryDirectory() as folder:
+        with Server(HERD, "--devices", "gpu", *SMALL, folder=folder, checks=Checks(),
+                    env={"HERD_CUDA_LIBRARY": EMULATED}) as server, ThreadPoolExecutor(8) as pool:
+            cut = pool.submit(stream, server.url, {**bodies[0], "max_tokens": 60}, 3)
+            got = list(pool.map(lambda body: stream(server.url, body, 1000), bodies))
+            cut.result()
+        expect(f"serve ends with 0: {server.stderr()[-300:]}", server.process.returncode == 0)
+    for body, text, expected in zip(bodies, got, wanted):
+        expect(f"served {body}: {text!r}, generated {expected!r}", text == expected)
+
+
 def check_yardstick():
     code, _, error = herd("generate", "--max-new-tokens", "1", "--cuda-matmul", "cublaslt", *SMALL)
     expect(f"cublaslt is called a yardstick, not repeatable: {error}", "not repeatable" in error and code in (0, 4))
@@ -264,7 +305,7 @@ def check_yardstick():
 
 def main():
     for check in (check_refusals, check_float32, check_scores, check_bfloat16, check_same_bytes, check_memory,
-                  check_faults, check_yardstick, check_bench):
+                  check_faults, check_serve, check_yardstick, check_bench):
         begin = time.monotonic()
         check()
         print(f"{time.monotonic() - begin:6.1f} s  {check.__name__}", flush=True)

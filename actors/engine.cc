@@ -272,13 +272,13 @@ Status Engine::place_on_cpus(const EngineOptions& options, InProcessClusterConfi
     if (!device) return fail(device.error());
     shard::ShardConfig config = shard;
     config.plan = plans[rank];
-    auto executor = shard::ShardExecutor::make(config, weights[rank], rope, std::move(*device),
-                                               (*groups)[replica.value][rank]);
-    if (!executor) return fail(executor.error());
-    return std::move(*executor);
+    auto executor = std::make_unique<shard::ShardExecutor>(config, weights[rank], rope, std::move(*device),
+                                                           (*groups)[replica.value][rank]);
+    if (Status status = executor->prepare(); !status.ok()) return fail(std::move(status));
+    return executor;
   };
-  cluster.abort_replica = [groups](ReplicaId replica, const std::string& reason) {
-    for (const auto& member : (*groups)[replica.value]) member->abort(reason.c_str());
+  cluster.abort_replica = [groups](ReplicaId replica, const Status& why) {
+    for (const auto& member : (*groups)[replica.value]) member->abort(why.message().c_str());
   };
   return {};
 }

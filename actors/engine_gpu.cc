@@ -59,10 +59,9 @@ MakeGpuRank Engine::gpu_rank(const shard::ShardConfig& config, std::shared_ptr<c
     if (!place) return fail(place.error());
     shard::ShardConfig mine = config;
     mine.plan = plans[static_cast<std::size_t>(rank)];
-    auto executor = shard::ShardExecutor::make(mine, weights[gpus->place(replica, rank)], rope,
-                                               std::move(place->device), std::move(place->group));
-    if (!executor) return fail(executor.error());
-    if (Status status = (*executor)->warm_up(); !status.ok()) return fail(std::move(status));
+    auto executor = std::make_unique<shard::ShardExecutor>(mine, weights[gpus->place(replica, rank)], rope,
+                                                           std::move(place->device), std::move(place->group));
+    if (Status status = executor->prepare(); !status.ok()) return fail(round.abort(replica, std::move(status)));
     return executor;
   };
 }
@@ -117,12 +116,10 @@ Status Engine::place_on_gpus(const EngineOptions& options, InProcessClusterConfi
   cluster.make_rank = [make = gpu_rank(shard_config(options, facts_.num_blocks), rope_), gpus = gpus_, round = *round](
                           ReplicaId replica,
                           std::uint32_t rank) -> Expected<std::unique_ptr<shard::RankExecutor>> {
-    auto executor = make(*round, static_cast<int>(replica.value), static_cast<int>(rank));
-    if (!executor) return fail(executor.error());
-    return std::move(*executor);
+    return make(*round, static_cast<int>(replica.value), static_cast<int>(rank));
   };
-  cluster.abort_replica = [gpus = gpus_, round = *round](ReplicaId replica, const std::string& reason) {
-    round->abort(static_cast<int>(replica.value), reason);
+  cluster.abort_replica = [gpus = gpus_, round = *round](ReplicaId replica, const Status& why) {
+    (void)round->abort(static_cast<int>(replica.value), why);
   };
   return {};
 }

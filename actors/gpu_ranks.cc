@@ -57,8 +57,8 @@ std::shared_ptr<Collective> GroupSeats::take(int replica, int rank, std::unique_
   const auto seat = static_cast<std::size_t>(replica * ranks_ + rank);
   const std::scoped_lock lock(mutex_);
   HERD_CHECK(members_[seat] == nullptr, "one member a rank");
-  const std::string& reason = reasons_[static_cast<std::size_t>(replica)];
-  if (!reason.empty()) member->abort(reason.c_str());
+  const Status& why = reasons_[static_cast<std::size_t>(replica)];
+  if (!why.ok()) member->abort(why.message().c_str());
   members_[seat] = member.get();
   return {member.release(), [self = shared_from_this(), seat](Collective* leaving) {
             self->leave(seat);
@@ -71,16 +71,19 @@ void GroupSeats::leave(std::size_t seat) {
   members_[seat] = nullptr;
 }
 
-void GroupSeats::abort(int replica, const std::string& reason) {
+Status GroupSeats::abort(int replica, Status why) {
+  HERD_CHECK(!why.ok(), "an abort has a reason");
   const std::scoped_lock lock(mutex_);
-  std::string& first = reasons_[static_cast<std::size_t>(replica)];
-  if (first.empty()) first = reason.empty() ? "aborted" : reason;
+  Status& first = reasons_[static_cast<std::size_t>(replica)];
+  if (first.ok()) first = std::move(why);
   for (int rank = 0; rank < ranks_; ++rank) {
-    if (Collective* member = members_[static_cast<std::size_t>(replica * ranks_ + rank)]) member->abort(first.c_str());
+    if (Collective* member = members_[static_cast<std::size_t>(replica * ranks_ + rank)])
+      member->abort(first.message().c_str());
   }
+  return first;
 }
 
-std::string GroupSeats::aborted(int replica) const {
+Status GroupSeats::aborted(int replica) const {
   const std::scoped_lock lock(mutex_);
   return reasons_[static_cast<std::size_t>(replica)];
 }
@@ -133,20 +136,26 @@ GpuRanks::Round::Round(const GpuRanks& gpus, std::vector<GpuGroupId> ids, std::i
       seats_(std::make_shared<GroupSeats>(gpus.replicas_, gpus.ranks_)) {}
 
 Expected<GpuRanks::Round::Place> GpuRanks::Round::enter(int replica, int rank) const {
+  auto place = sit_down(replica, rank);
+  if (!place) return fail(abort(replica, place.error()));
+  return place;
+}
+
+Expected<GpuRanks::Round::Place> GpuRanks::Round::sit_down(int replica, int rank) const {
   const GpuOptions& options = gpus_.options_;
   auto device = gpus_.backend_->make_device({.gpu = gpus_.gpu(gpus_.place(replica, rank)).index,
                                              .rank = rank,
                                              .matmul = options.matmul,
                                              .graphs = options.graphs});
   if (!device) return fail(device.error());
-  if (const std::string reason = seats_->aborted(replica); !reason.empty())
-    return fail({StatusCode::kAborted, reason});  // nobody is left to wait for
+  const auto given_up = [this, replica] { return seats_->aborted(replica); };
+  if (Status why = given_up(); !why.ok()) return fail(std::move(why));  // nobody is left to wait for
   std::unique_ptr<Collective> member;
   if (gpus_.ranks_ == 1) {
     member = std::move(make_local_group(1, {.deadline_ms = deadline_ms_}).front());
   } else {
-    auto joined = gpus_.backend_->join_group(ids_[static_cast<std::size_t>(replica)], rank, gpus_.ranks_, **device,
-                                             deadline_ms_);
+    auto joined = gpus_.backend_->join_group(ids_[static_cast<std::size_t>(replica)],
+                                             {rank, gpus_.ranks_, deadline_ms_, given_up}, **device);
     if (!joined) return fail(joined.error());
     member = std::move(*joined);
   }
@@ -160,7 +169,7 @@ Expected<std::vector<std::size_t>> free_beside_ranks(const GpuRanks& gpus, int r
   if (!round) return fail(round.error());
   std::vector<std::size_t> free_bytes(gpus.places());
   std::mutex mutex;
-  Status first;  // in time: what other ranks say follows from it, once their group is aborted
+  Status first;  // in time, of any replica
   const auto look = [&](int replica, int rank) -> Status {
     auto executor = make(**round, replica, rank);
     if (!executor) return executor.error();
@@ -175,11 +184,9 @@ Expected<std::vector<std::size_t>> free_beside_ranks(const GpuRanks& gpus, int r
       status = {StatusCode::kInternal, exception.what()};
     }
     if (status.ok()) return;
-    {
-      const std::scoped_lock lock(mutex);
-      if (first.ok()) first = status;
-    }
-    (*round)->abort(replica, status.message());
+    status = (*round)->abort(replica, std::move(status));
+    const std::scoped_lock lock(mutex);
+    if (first.ok()) first = std::move(status);
   };
   std::vector<std::thread> threads;
   for (int replica = 0; replica < replicas; ++replica) {

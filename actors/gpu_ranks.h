@@ -43,10 +43,10 @@ class GroupSeats : public std::enable_shared_from_this<GroupSeats> {
   // The member sits there until the last owner lets go of it; abort() no longer reaches it then. A replica that was
   // aborted before has its new member aborted at once.
   [[nodiscard]] std::shared_ptr<Collective> take(int replica, int rank, std::unique_ptr<Collective> member);
-  // The first reason counts.
-  void abort(int replica, const std::string& reason);
-  // Why the replica was aborted; empty when it was not.
-  [[nodiscard]] std::string aborted(int replica) const;
+  // The first reason counts, and is returned.
+  Status abort(int replica, Status why);
+  // Why the replica was aborted; ok when it was not.
+  [[nodiscard]] Status aborted(int replica) const;
 
  private:
   void leave(std::size_t seat);
@@ -54,7 +54,7 @@ class GroupSeats : public std::enable_shared_from_this<GroupSeats> {
   const int ranks_;
   mutable std::mutex mutex_;  // held while members are aborted, so that none of them is destroyed meanwhile
   std::vector<Collective*> members_;
-  std::vector<std::string> reasons_;
+  std::vector<Status> reasons_;
 };
 
 class GpuRanks {
@@ -80,12 +80,15 @@ class GpuRanks {
       std::unique_ptr<Device> device;      // outlives
       std::shared_ptr<Collective> group;   // this
     };
-    // Waits for the other ranks of the replica, at most deadline_ms.
+    // Waits for the other ranks of the replica, at most deadline_ms. A failure aborts the replica.
     [[nodiscard]] Expected<Place> enter(int replica, int rank) const;
-    // Ranks in a collective of this replica return, now and later. Any thread.
-    void abort(int replica, const std::string& reason) const { seats_->abort(replica, reason); }
+    // Ranks in a collective of this replica return, now and later. Any thread. The first reason counts: it is returned,
+    // and what the ranks then fail of follows from it.
+    Status abort(int replica, Status why) const { return seats_->abort(replica, std::move(why)); }
 
    private:
+    [[nodiscard]] Expected<Place> sit_down(int replica, int rank) const;
+
     const GpuRanks& gpus_;
     const std::vector<GpuGroupId> ids_;  // a replica each; none for groups of one
     const std::int64_t deadline_ms_;     // of joining, and of every collective
@@ -105,7 +108,7 @@ class GpuRanks {
   std::vector<std::unique_ptr<Device>> loaders_;  // a place each
 };
 
-// A rank's executor in its place, warmed up.
+// A rank's executor in its place, prepared. A failure has aborted the round of its replica.
 using MakeGpuRank = std::function<Expected<std::unique_ptr<shard::ShardExecutor>>(const GpuRanks::Round& round,
                                                                                   int replica, int rank)>;
 

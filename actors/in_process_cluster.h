@@ -27,7 +27,7 @@ struct InProcessClusterConfig {
   std::uint32_t ranks = 1;               // of one replica: tp * pp, [1, 64]
   RankFactory make_rank;
   // Makes ranks that wait in the replica's collectives return (Collective::abort). Any thread; may be empty.
-  std::function<void(ReplicaId, const std::string& reason)> abort_replica;
+  std::function<void(ReplicaId, const Status& why)> abort_replica;
   // After every step of a replica; may be empty. On that replica's actor thread, which waits for it; those of several
   // replicas may run at the same time.
   OnStep on_step;

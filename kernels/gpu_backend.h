@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,6 +49,14 @@ struct GpuGroupId {
   unsigned char bytes[128] = {};
 };
 
+// How a rank joins its group.
+struct GroupJoin {
+  int rank = 0;
+  int size = 1;
+  std::int64_t deadline_ms = 60'000;  // of joining, and of every collective
+  std::function<Status()> given_up;   // asked while others are waited for: not ok ends that; may be empty
+};
+
 class GpuBackend {
  public:
   virtual ~GpuBackend() = default;
@@ -59,8 +68,8 @@ class GpuBackend {
   // A group over NCCL: one new_group for all, then every rank joins from its own thread, all within deadline_ms.
   // The Collective enqueues on `device`'s stream (made by this backend, outliving it).
   [[nodiscard]] virtual Expected<GpuGroupId> new_group() = 0;
-  [[nodiscard]] virtual Expected<std::unique_ptr<Collective>> join_group(const GpuGroupId& id, int rank, int size,
-                                                                         Device& device, std::int64_t deadline_ms) = 0;
+  [[nodiscard]] virtual Expected<std::unique_ptr<Collective>> join_group(const GpuGroupId& id, const GroupJoin& join,
+                                                                         Device& device) = 0;
   [[nodiscard]] virtual Expected<GpuRates> measure(int gpu) = 0;
 };
 

@@ -109,7 +109,8 @@ fi
 emulated=$release/bin/libherd_cuda_emulated.so cuda=$release/libherd_cuda.so
 if [ -f "$emulated" ]; then
   on_emulator=(env "HERD_CUDA_LIBRARY=$emulated" HERD_EMULATED_GPUS=2)
-  for binary in cuda_emulator cuda cuda_error device_sampler; do
+  run "the CUDA emulator itself" ctest --test-dir "$release" --output-on-failure -R '^cuda_emulator'
+  for binary in cuda cuda_error device_sampler; do
     run "GPU, emulated: ${binary}_tests" "${on_emulator[@]}" "$release/bin/${binary}_tests"
   done
   run "GPU, emulated: same bits on every axis (P2)" "${on_emulator[@]}" "$release/bin/repeatability" --devices gpu \

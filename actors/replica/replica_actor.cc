@@ -109,7 +109,7 @@ void ReplicaState::fail_group(const Status& why) {
   if (phase_ == Phase::kEnded) return;
   (void)scheduler_->on_replica_lost();
   // First of all: the other ranks may wait in a collective for one that is gone.
-  if (config_.abort_replica) config_.abort_replica(config_.generation.replica, why.message());
+  if (config_.abort_replica) config_.abort_replica(config_.generation.replica, why);
   const Status named(why.code(), "replica " + std::to_string(config_.generation.replica.value) + ": " + why.message());
   if (phase_ == Phase::kMaking) {  // nobody has heard of it but whoever waits for it to serve
     start_failure_ = named;

@@ -27,7 +27,7 @@ struct ReplicaConfig {
   scheduler::SchedulerConfig scheduler;
   std::uint32_t ranks = 1;
   RankFactory make_rank;
-  std::function<void(ReplicaId, const std::string& reason)> abort_replica;  // may be empty
+  std::function<void(ReplicaId, const Status& why)> abort_replica;  // may be empty
   OnStep on_step{};  // may be empty
   std::chrono::milliseconds step_timeout{120'000};
   bool wire_roundtrip = false;

@@ -52,9 +52,9 @@ class CudaBackend final : public GpuBackend {
 
   Expected<GpuGroupId> new_group() override { return new_nccl_group(); }
 
-  Expected<std::unique_ptr<Collective>> join_group(const GpuGroupId& id, int rank, int size, Device& device,
-                                                   std::int64_t deadline_ms) override {
-    return join_nccl_group(id, rank, size, static_cast<CudaDevice&>(device), deadline_ms);
+  Expected<std::unique_ptr<Collective>> join_group(const GpuGroupId& id, const GroupJoin& join,
+                                                   Device& device) override {
+    return join_nccl_group(id, join, static_cast<CudaDevice&>(device));
   }
 
   Expected<GpuRates> measure(int gpu) override {

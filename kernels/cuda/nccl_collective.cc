@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -26,10 +27,11 @@ class Communicator {
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
 
-  // Calls NCCL and waits until that is not under way any more, `deadline_ms` at most; then, or on an error, the
-  // communicator is aborted.
+  // Calls NCCL and waits until that is not under way any more, `deadline_ms` at most and not after it was given up;
+  // then, or on an error, the communicator is aborted.
   template <class Call>
-  Status run(const char* name, std::int64_t deadline_ms, const Call& call) {
+  Status run(const char* name, std::int64_t deadline_ms, const Call& call,
+             const std::function<Status()>& given_up = {}) {
     const auto deadline = steady_clock::now() + std::chrono::milliseconds(deadline_ms);
     std::unique_lock lock(mutex_);
     if (!status_.ok()) return status_;
@@ -40,8 +42,10 @@ class Communicator {
                             std::to_string(deadline_ms) + " ms");
       lock.unlock();
       std::this_thread::sleep_for(std::chrono::microseconds(50));
+      const Status asked = given_up ? given_up() : Status();
       lock.lock();
       if (!status_.ok()) return status_;
+      if (!asked.ok()) return abort_locked(asked.message());
       result = async_error_locked();
     }
     if (result != ncclSuccess) return abort_locked(std::string(name) + ": " + nccl_.get_error_string(result));
@@ -158,24 +162,27 @@ Expected<GpuGroupId> new_nccl_group() {
   return id;
 }
 
-Expected<std::unique_ptr<Collective>> join_nccl_group(const GpuGroupId& id, int rank, int size, CudaDevice& device,
-                                                      std::int64_t deadline_ms) {
-  HERD_CHECK(size >= 1 && rank >= 0 && rank < size && deadline_ms >= 1, "a rank lies in its group");
+Expected<std::unique_ptr<Collective>> join_nccl_group(const GpuGroupId& id, const GroupJoin& join,
+                                                      CudaDevice& device) {
+  HERD_CHECK(join.size >= 1 && join.rank >= 0 && join.rank < join.size && join.deadline_ms >= 1,
+             "a rank lies in its group");
   const auto nccl = nccl_library();
   if (!nccl) return fail(nccl.error());
   Stream& stream = device.stream();
   if (!stream.ok()) return fail(stream.status());
   stream.use();
   auto communicator = std::make_unique<Communicator>(**nccl);
-  const Status status = communicator->run("ncclCommInitRankConfig", deadline_ms, [&](ncclComm_t& comm) {
+  const auto init = [&](ncclComm_t& comm) {
     ncclUniqueId unique = {};
     std::memcpy(&unique, id.bytes, sizeof unique);
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
-    return (*nccl)->comm_init_rank_config(&comm, size, unique, rank, &config);
-  });
+    return (*nccl)->comm_init_rank_config(&comm, join.size, unique, join.rank, &config);
+  };
+  const Status status = communicator->run("ncclCommInitRankConfig", join.deadline_ms, init, join.given_up);
   if (!status.ok()) return fail(named(stream, status));
-  return std::make_unique<NcclCollective>(**nccl, device, std::move(communicator), rank, size, deadline_ms);
+  return std::make_unique<NcclCollective>(**nccl, device, std::move(communicator), join.rank, join.size,
+                                          join.deadline_ms);
 }
 
 }  // namespace herd::cuda

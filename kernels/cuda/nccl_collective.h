@@ -3,7 +3,6 @@
 // the group's deadline, and whatever goes wrong the communicator is aborted, once, which makes its operations on the
 // stream return.
 
-#include <cstdint>
 #include <memory>
 
 #include "kernels/cuda/cuda_device.h"
@@ -13,7 +12,7 @@ namespace herd::cuda {
 
 // As GpuBackend::new_group and join_group.
 Expected<GpuGroupId> new_nccl_group();
-Expected<std::unique_ptr<Collective>> join_nccl_group(const GpuGroupId& id, int rank, int size, CudaDevice& device,
-                                                      std::int64_t deadline_ms);
+Expected<std::unique_ptr<Collective>> join_nccl_group(const GpuGroupId& id, const GroupJoin& join,
+                                                      CudaDevice& device);
 
 }  // namespace herd::cuda

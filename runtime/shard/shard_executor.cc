@@ -61,37 +61,34 @@ scheduler::SampledToken sampled_token(const SampleTicket& ticket, const SampledR
 
 }  // namespace
 
-ShardExecutor::ShardExecutor(const ShardConfig& config, std::int64_t positions_max, std::unique_ptr<Device> device,
+ShardExecutor::ShardExecutor(const ShardConfig& config, std::shared_ptr<const model::LlamaWeights> weights,
+                             std::shared_ptr<const model::RopeTable> rope, std::unique_ptr<Device> device,
                              std::shared_ptr<Collective> collective)
     : config_(config),
+      weights_(std::move(weights)),
+      rope_(std::move(rope)),
       device_(std::move(device)),
       collective_(std::move(collective)),
-      positions_max_(positions_max),
-      sequences_({config.model.vocab_size, config.block_size, config.blocks, config.rows_max, positions_max}) {}
+      positions_max_(rope_->positions),
+      sequences_({config.model.vocab_size, config.block_size, config.blocks, config.rows_max, positions_max_}) {}
 
 ShardExecutor::~ShardExecutor() {
   // An aborted group's steps may never end; what they still hold is freed when the device lets go of it.
   if (!under_way_.empty() && collective_->status().ok()) (void)device_->wait();
 }
 
-Expected<std::unique_ptr<ShardExecutor>> ShardExecutor::make(const ShardConfig& config,
-                                                             std::shared_ptr<const model::LlamaWeights> weights,
-                                                             std::shared_ptr<const model::RopeTable> rope,
-                                                             std::unique_ptr<Device> device,
-                                                             std::shared_ptr<Collective> collective) {
-  std::unique_ptr<ShardExecutor> executor(
-      new ShardExecutor(config, rope->positions, std::move(device), std::move(collective)));
-  const KvLayout layout{config.encoding.activations(), config.block_size, config.plan.kv_heads.size(),
-                        config.model.head_dim};
-  auto kv = kv::KvStorage::make(*executor->device_, layout, config.model.layers, config.blocks);
-  if (!kv) return fail(kv.error());
-  executor->kv_ = std::move(*kv);
-  auto llama = model::Llama::make(config.model, config.plan, std::move(weights), std::move(rope), config.encoding,
-                                  *executor->device_, *executor->collective_, config.rows_max, config.logit_rows_max);
-  if (!llama) return fail(llama.error());
-  executor->llama_ = std::move(*llama);
-  if (Status status = executor->make_sampler(); !status.ok()) return fail(std::move(status));
-  return executor;
+Status ShardExecutor::prepare() {
+  const KvLayout layout{config_.encoding.activations(), config_.block_size, config_.plan.kv_heads.size(),
+                        config_.model.head_dim};
+  auto kv = kv::KvStorage::make(*device_, layout, config_.model.layers, config_.blocks);
+  if (!kv) return kv.error();
+  kv_ = std::move(*kv);
+  auto llama = model::Llama::make(config_.model, config_.plan, weights_, rope_, config_.encoding, *device_,
+                                  *collective_, config_.rows_max, config_.logit_rows_max);
+  if (!llama) return llama.error();
+  llama_ = std::move(*llama);
+  if (Status status = make_sampler(); !status.ok()) return status;
+  return steps_ == nullptr ? Status() : warm_up();
 }
 
 Status ShardExecutor::make_sampler() {
@@ -263,7 +260,6 @@ Status ShardExecutor::enqueue(Step& step) {
 }
 
 Status ShardExecutor::warm_up() {
-  if (steps_ == nullptr) return {};
   steps_->warm_up(*kv_);
   // One long chunk of one sequence, as far as blocks and positions go.
   const std::int64_t rows = std::min({config_.rows_max, positions_max_, config_.blocks * config_.block_size});

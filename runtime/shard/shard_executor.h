@@ -35,14 +35,17 @@ struct ShardConfig {
 
 class ShardExecutor final : public RankExecutor {
  public:
-  // `collective` is shared with whoever may abort it. kMissing when memory is short.
-  static Expected<std::unique_ptr<ShardExecutor>> make(const ShardConfig& config,
-                                                       std::shared_ptr<const model::LlamaWeights> weights,
-                                                       std::shared_ptr<const model::RopeTable> rope,
-                                                       std::unique_ptr<Device> device,
-                                                       std::shared_ptr<Collective> collective);
-
+  // `collective` is shared with whoever may abort it.
+  ShardExecutor(const ShardConfig& config, std::shared_ptr<const model::LlamaWeights> weights,
+                std::shared_ptr<const model::RopeTable> rope, std::unique_ptr<Device> device,
+                std::shared_ptr<Collective> collective);
   ~ShardExecutor() override;  // waits for steps under way: they use its memory
+
+  // Before the first plan, all ranks of a replica together: allocates; on a GPU also computes what can be recorded and
+  // one long chunk, so that no step is the first of its kind and free_bytes() says what is left. kMissing when memory
+  // is short. After a failure, abort the group on all ranks before this is destroyed: freeing memory may wait for GPUs
+  // that wait for this rank.
+  [[nodiscard]] Status prepare();
 
   void submit(const scheduler::StepPlan& plan) override;
   bool ready(std::chrono::microseconds patience) override;
@@ -50,10 +53,6 @@ class ShardExecutor final : public RankExecutor {
 
   // submit and collect in one, with nothing else under way.
   scheduler::StepResult execute(const scheduler::StepPlan& plan);
-
-  // Before the first plan: computes what can be recorded, and one long chunk, so that no step is the first of its kind
-  // and free_bytes() says what is left. Writes garbage into the KV blocks. All ranks of a replica together.
-  [[nodiscard]] Status warm_up();
 
   [[nodiscard]] Device& device() { return *device_; }
   [[nodiscard]] Collective& collective() { return *collective_; }
@@ -68,9 +67,8 @@ class ShardExecutor final : public RankExecutor {
     std::chrono::steady_clock::time_point begin;
   };
 
-  ShardExecutor(const ShardConfig& config, std::int64_t positions_max, std::unique_ptr<Device> device,
-                std::shared_ptr<Collective> collective);
   Status make_sampler();
+  Status warm_up();  // leaves garbage in the KV blocks
   Status start(const scheduler::StepPlan& plan, Step& step);
   Status run_on_host(Step& step);
   Status enqueue(Step& step);
@@ -88,8 +86,10 @@ class ShardExecutor final : public RankExecutor {
   void capture_layer(int state);
 
   const ShardConfig config_;
-  std::unique_ptr<Device> device_;
-  std::shared_ptr<Collective> collective_;
+  const std::shared_ptr<const model::LlamaWeights> weights_;
+  const std::shared_ptr<const model::RopeTable> rope_;
+  const std::unique_ptr<Device> device_;
+  const std::shared_ptr<Collective> collective_;
   const std::int64_t positions_max_;
   std::unique_ptr<kv::KvStorage> kv_;
   std::unique_ptr<model::Llama> llama_;

@@ -53,6 +53,8 @@ TEST(ChooseGpus, SaysHowManyThereAre) {
   EXPECT_EQ(error_of(gpus({0, 1, 2}), {0, 1}, 3), "--devices: 3 ranks need as many GPUs, 2 named");
 }
 
+Status internal(const char* message) { return {StatusCode::kInternal, message}; }
+
 // What became of a member of a group.
 struct Fate {
   std::atomic<int> aborts{0};
@@ -84,19 +86,19 @@ TEST(GroupSeats, AbortReachesTheMembersOfOneReplicaAndNobodyElse) {
   const auto a = seats->take(0, 0, std::make_unique<ToyMember>(fates[0]));
   const auto b = seats->take(0, 1, std::make_unique<ToyMember>(fates[1]));
   const auto c = seats->take(1, 0, std::make_unique<ToyMember>(fates[2]));
-  EXPECT_EQ(seats->aborted(0), "");
-  seats->abort(0, "rank 1 died");
+  EXPECT_TRUE(seats->aborted(0).ok());
+  EXPECT_EQ(seats->abort(0, internal("rank 1 died")), internal("rank 1 died"));
   EXPECT_EQ(fates[0].reason, "rank 1 died");
   EXPECT_EQ(fates[1].reason, "rank 1 died");
   EXPECT_EQ(fates[2].aborts, 0);
-  EXPECT_EQ(seats->aborted(0), "rank 1 died");
-  EXPECT_EQ(seats->aborted(1), "");
+  EXPECT_EQ(seats->aborted(0), internal("rank 1 died"));
+  EXPECT_TRUE(seats->aborted(1).ok());
 }
 
 TEST(GroupSeats, AMemberThatComesAfterTheAbortIsAbortedAtOnceForTheFirstReason) {
   const auto seats = std::make_shared<GroupSeats>(1, 2);
-  seats->abort(0, "no memory");
-  seats->abort(0, "too late");
+  (void)seats->abort(0, missing("no memory"));
+  EXPECT_EQ(seats->abort(0, internal("too late")), missing("no memory"));
   Fate fate;
   const auto member = seats->take(0, 1, std::make_unique<ToyMember>(fate));
   EXPECT_EQ(fate.reason, "no memory");
@@ -108,7 +110,7 @@ TEST(GroupSeats, AMemberThatIsGoneIsNotReached) {
   auto member = seats->take(0, 0, std::make_unique<ToyMember>(fate));
   member.reset();
   EXPECT_TRUE(fate.gone);
-  seats->abort(0, "nobody there");
+  (void)seats->abort(0, internal("nobody there"));
   EXPECT_EQ(fate.aborts, 0);
   Fate next;
   member = seats->take(0, 0, std::make_unique<ToyMember>(next));  // the seat is free again
@@ -123,7 +125,7 @@ TEST(GroupSeats, MembersMayLeaveWhileTheyAreAborted) {
     Fate fate;
     auto member = seats->take(0, 0, std::make_unique<ToyMember>(fate));
     std::thread leaving([&] { member.reset(); });
-    seats->abort(0, "now");
+    (void)seats->abort(0, internal("now"));
     leaving.join();
     ASSERT_FALSE(fate.aborted_when_gone);
     ASSERT_TRUE(fate.gone);

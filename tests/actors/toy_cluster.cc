@@ -146,7 +146,7 @@ InProcessClusterConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, s
       return fail(missing("no memory for rank " + std::to_string(rank)));
     return make_rank(std::make_unique<ToyRank>(faults, replica.value, rank), faults->late_looks);
   };
-  config.abort_replica = [faults](ReplicaId, const std::string&) { ++faults->aborted_replicas; };
+  config.abort_replica = [faults](ReplicaId, const Status&) { ++faults->aborted_replicas; };
   return config;
 }
 

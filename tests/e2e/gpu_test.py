@@ -231,6 +231,15 @@ def check_faults():
             expect(f"{call} is named: {error[-300:]}", call in error and "gpu 0" in error and "rank 0" in error)
             in_a_step += "failed step" in error
     expect("a step failed, not only starts", in_a_step > 0)
+    # One rank misses one call, at its start or in a step; the other is not left waiting, and the cause is what is told.
+    for call, counts in (("cudaLaunchKernelEx", (20, 100, 300, 700, 1000, 4000)), ("cudaMemcpyAsync", (50, 100, 200)),
+                         ("cudaStreamCreateWithFlags", (3, 4)), ("ncclCommInitRankConfig", (1, 2))):
+        for count in counts:
+            code, _, error = herd("generate", "--prompt", "Hello", "--max-new-tokens", "40", "--ignore-eos", "-tp", "2",
+                                  "--no-cuda-graphs", *SMALL, HERD_EMULATED_GPUS=2,
+                                  HERD_EMULATED_GPU_FAULT=f"{call}:{count}:once")
+            expect(f"{call} number {count} fails once on one rank: exit {code}: {error[-300:]}",
+                   code in (1, 4) and ("(invalid argument)" in error or call in error) and "ranks came" not in error)
     for count in (60, 600):  # at the start, in a step: other ranks wait in the same collective
         code, _, error = herd("generate", "--prompt", "Hello", "--max-new-tokens", "40", "--ignore-eos", "-tp", "2",
                               "--no-cuda-graphs", *SMALL, HERD_EMULATED_GPUS=2,

@@ -33,7 +33,7 @@ class NcclCollectiveTest : public ::testing::Test {
     for (int rank = 0; rank < size_; rank++) {
       threads.emplace_back([&, rank] {
         const auto device = make_device({.gpu = rank, .rank = rank});
-        const auto group = gpu_backend().join_group(id_, rank, size_, *device, deadline_ms);
+        const auto group = gpu_backend().join_group(id_, {rank, size_, deadline_ms, {}}, *device);
         all_joined.arrive_and_wait();
         ASSERT_TRUE(group) << group.error().message();
         EXPECT_EQ((*group)->rank(), rank);
@@ -102,12 +102,23 @@ TEST_F(NcclCollectiveTest, IsPartOfRecordedSteps) {
 
 TEST_F(NcclCollectiveTest, ARankThatDoesNotJoinIsGivenUpAfterTheDeadline) {
   const auto device = make_device();
-  const auto group = gpu_backend().join_group(id_, 0, 2, *device, 200);
+  const auto group = gpu_backend().join_group(id_, {0, 2, 200, {}}, *device);
   ASSERT_FALSE(group);
   EXPECT_EQ(group.error().code(), StatusCode::kAborted);
   EXPECT_EQ(group.error().message(),
             "gpu 0 (rank 0): ncclCommInitRankConfig: the other ranks did not come within 200 ms");
   EXPECT_TRUE(device->wait().ok());  // the device itself is well
+}
+
+TEST_F(NcclCollectiveTest, WaitingForOthersToJoinCanBeGivenUp) {
+  const auto device = make_device();
+  int asked = 0;
+  const auto given_up = [&] { return ++asked < 3 ? Status() : Status(StatusCode::kMissing, "rank 1 has no memory"); };
+  const auto group = gpu_backend().join_group(id_, {0, 2, kDeadlineMs, given_up}, *device);
+  ASSERT_FALSE(group);
+  EXPECT_EQ(group.error().code(), StatusCode::kAborted);
+  EXPECT_EQ(group.error().message(), "gpu 0 (rank 0): rank 1 has no memory");
+  EXPECT_TRUE(device->wait().ok());
 }
 
 TEST_F(NcclCollectiveTest, ARankThatDoesNotGatherEndsTheStepOfTheOthers) {

@@ -52,13 +52,17 @@ class ProcessSettings final : public Settings {
       }
     }
     if (const char* value = variable("HERD_EMULATED_GPU_FAULT")) {
-      const std::string text = value;
+      std::string text = value;
+      const bool once = text.ends_with(":once");
+      if (once) text.resize(text.size() - 5);
       const std::size_t colon = text.find(':');
-      if (colon == std::string::npos || !parse(value + colon + 1, number) || number == 0)
+      if (colon == std::string::npos || !parse(text.c_str() + colon + 1, number) || number == 0)
         bad_variable("HERD_EMULATED_GPU_FAULT", value);
       fault_call_ = text.substr(0, colon);
       fault_in_ = static_cast<std::int64_t>(number);
-      fault_ = fault_call_.starts_with("cudaMalloc") ? cudaErrorMemoryAllocation : cudaErrorIllegalAddress;
+      fault_ = fault_call_.starts_with("cudaMalloc") ? cudaErrorMemoryAllocation
+               : once                                ? cudaErrorInvalidValue
+                                                     : cudaErrorIllegalAddress;
     }
   }
 

@@ -8,6 +8,7 @@
 //   HERD_EMULATED_GPU_SCHEDULE=shuffled:7       ascending (default), descending, shuffled:seed
 //   HERD_EMULATED_GPU_FAULT=cudaMalloc:3        the third cudaMalloc of the process fails: cudaMalloc, cudaMallocHost
 //                                               with cudaErrorMemoryAllocation, others with cudaErrorIllegalAddress
+//   HERD_EMULATED_GPU_FAULT=cudaGraphLaunch:3:once   with cudaErrorInvalidValue, after which later calls work again
 
 #include <cuda_runtime.h>
 

@@ -14,7 +14,7 @@ namespace {
 __global__ void record_order(int* next, int* order) { order[(*next)++] = static_cast<int>(blockIdx.x); }
 
 TEST(Environment, SetsDevicesMemoryScheduleAndAFault) {
-  if (std::getenv("HERD_EMULATED_GPUS") == nullptr) GTEST_SKIP() << "the environment sets nothing";
+  if (std::getenv("HERD_EMULATED_GPU_FAULT") == nullptr) GTEST_SKIP() << "the environment sets nothing";
   int count = 0;
   ASSERT_EQ(cudaGetDeviceCount(&count), cudaSuccess);
   EXPECT_EQ(count, 3);

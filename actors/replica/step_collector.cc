@@ -38,7 +38,7 @@ Expected<std::vector<StepCollector::Done>> StepCollector::on_result(scheduler::S
 Status StepCollector::check_equal_tokens(const Step& step) const {
   std::string different;
   for (const auto& result : step.results) {
-    if (result->token_hash != step.results[0]->token_hash) different += " " + std::to_string(result->rank);
+    if (result->token_hash != step.results[0]->token_hash) different.append(" ").append(std::to_string(result->rank));
   }
   if (different.empty()) return {};
   return {StatusCode::kInternal,
@@ -49,7 +49,7 @@ Status StepCollector::check_deadline(Instant now, double step_seconds_max) const
   if (waiting_.empty() || seconds_between(waiting_.front().sent, now) <= step_seconds_max) return {};
   std::string missing;
   for (std::uint32_t rank = 0; rank < ranks_; ++rank) {
-    if (!waiting_.front().results[rank]) missing += " " + std::to_string(rank);
+    if (!waiting_.front().results[rank]) missing.append(" ").append(std::to_string(rank));
   }
   return {StatusCode::kAborted,
           "step " + std::to_string(waiting_.front().step.value) + " is overdue on rank" + missing};

@@ -19,7 +19,7 @@ struct Product {
 
   [[nodiscard]] std::string text() const {
     std::string leaves;
-    for (const std::int32_t border : leaf_chunk) leaves += " " + std::to_string(border);
+    for (const std::int32_t border : leaf_chunk) leaves.append(" ").append(std::to_string(border));
     return std::string(dtype_name(act)) + " x " + dtype_name(weights) + " -> " + dtype_name(out) + " tokens " +
            std::to_string(tokens) + " outputs " + std::to_string(outputs) + " k " + std::to_string(k) + " leaves" +
            leaves + (bias ? " bias" : "") + (pieces ? "" : " anywhere");

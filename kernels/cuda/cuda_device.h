@@ -36,6 +36,8 @@ class CudaDevice final : public Device {
   void run_step(std::uint64_t key, const std::function<void()>& body) override;
 
   [[nodiscard]] Stream& stream() { return *stream_; }
+  // Before anything goes that recorded steps refer to. No step is under way.
+  void forget_recorded() { graphs_.clear(); }
 
  private:
   struct Mark {

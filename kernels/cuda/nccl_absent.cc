@@ -6,7 +6,7 @@ namespace herd::cuda {
 Expected<GpuGroupId> new_nccl_group() {
   return fail(missing("several GPUs need NCCL: herd's CUDA backend was built without it"));
 }
-Expected<std::unique_ptr<Collective>> join_nccl_group(const GpuGroupId&, int, int, CudaDevice&, std::int64_t) {
+Expected<std::unique_ptr<Collective>> join_nccl_group(const GpuGroupId&, const GroupJoin&, CudaDevice&) {
   return fail(missing("several GPUs need NCCL: herd's CUDA backend was built without it"));
 }
 

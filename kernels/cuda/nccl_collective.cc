@@ -16,6 +16,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
+constexpr int kQuickLooks = 200;  // NCCL hands a call to a thread of its own: some tens of microseconds
 constexpr std::int64_t kFinalizeMs = 5000;  // for a clean end; then the communicator is aborted instead
 static_assert(sizeof(ncclUniqueId) <= sizeof(GpuGroupId::bytes));
 
@@ -36,12 +37,17 @@ class Communicator {
     std::unique_lock lock(mutex_);
     if (!status_.ok()) return status_;
     ncclResult_t result = call(comm_);
+    int looks = 0;
     while (result == ncclInProgress) {
       if (steady_clock::now() >= deadline)
         return abort_locked(std::string(name) + ": the other ranks did not come within " +
                             std::to_string(deadline_ms) + " ms");
       lock.unlock();
-      std::this_thread::sleep_for(std::chrono::microseconds(50));
+      if (++looks < kQuickLooks) {
+        std::this_thread::yield();
+      } else {
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+      }
       const Status asked = given_up ? given_up() : Status();
       lock.lock();
       if (!status_.ok()) return status_;
@@ -111,8 +117,10 @@ class NcclCollective final : public Collective {
         deadline_ms_(deadline_ms) {
     device_.stream().watch([this](std::int64_t waited_ms) { return watched(waited_ms); });
   }
+  // A communicator does not end before the last graph that holds one of its collectives.
   ~NcclCollective() override {
     device_.stream().watch(nullptr);
+    device_.forget_recorded();
     device_.stream().use();
   }
   NcclCollective(const NcclCollective&) = delete;

@@ -2,11 +2,14 @@
 
 namespace herd::cuda {
 
-StepGraphs::~StepGraphs() {
+StepGraphs::~StepGraphs() { clear(); }
+
+void StepGraphs::clear() {
   stream_.use();
   for (const auto& [key, graph] : graphs_) {
     if (graph != nullptr) stream_.check(cudaGraphExecDestroy(graph), "cudaGraphExecDestroy");
   }
+  graphs_.clear();
 }
 
 void StepGraphs::run(std::uint64_t key, const std::function<void()>& body) {

@@ -3,7 +3,7 @@
 //
 // A key met for the first time runs as it is, which also loads the kernels it needs; met again it is recorded, and from
 // then on repeated. So a shape that comes once costs nothing more. Keys are few (one for each bucket of rows), graphs
-// live as long as the device.
+// live until clear().
 
 #include <cstdint>
 #include <functional>
@@ -22,6 +22,8 @@ class StepGraphs {
 
   // As Device::run_step with a key other than 0. What goes wrong is the stream's error.
   void run(std::uint64_t key, const std::function<void()>& body);
+  // Destroys what was recorded. Keys are met for the first time again.
+  void clear();
 
  private:
   [[nodiscard]] cudaGraphExec_t record(const std::function<void()>& body);

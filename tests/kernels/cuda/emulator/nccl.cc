@@ -6,6 +6,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -131,6 +132,10 @@ struct ncclComm {
   int device = 0;
   bool blocking = true;
   bool used = false;                      // by a collective
+  // Held here and by every recorded operation. As in NCCL, a communicator that is being finalized waits until the last
+  // graph with one of its collectives is destroyed, and an abort waits for that finalize.
+  std::shared_ptr<const bool> recorded = std::make_shared<const bool>(true);
+  std::atomic<bool> finalizing = false;
   std::atomic<int> answers_in_progress = 0;  // how often ncclCommGetAsyncError still says so
   std::atomic<bool> must_be_asked = false;   // the last call said ncclInProgress
   std::shared_ptr<CUstream_st> stream;       // of the last collective
@@ -196,6 +201,10 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
   const std::lock_guard lock(comm->group->mutex);
   *error = comm->group->error;
   if (*error != ncclSuccess) return ncclSuccess;
+  if (comm->finalizing && comm->recorded.use_count() > 1) {
+    *error = ncclInProgress;
+    return ncclSuccess;
+  }
   if (!all_here(*comm->group) || comm->answers_in_progress > 0) {
     if (comm->answers_in_progress > 0) comm->answers_in_progress--;
     *error = ncclInProgress;
@@ -219,8 +228,9 @@ ncclResult_t ncclAllGather(const void* send, void* receive, std::size_t count, n
   if (!stream || stream->device != comm->device || !usable(send, bytes) || !usable(receive, all))
     return ncclInvalidArgument;
   comm->stream = stream;
+  auto recorded = is_capturing(*stream) ? comm->recorded : nullptr;
   const cudaError_t queued =
-      enqueue(*stream, [group = comm->group, rank = comm->rank, send, receive, bytes](bool may_block) {
+      enqueue(*stream, [group = comm->group, rank = comm->rank, send, receive, bytes, recorded](bool may_block) {
         return gather(*group, rank, send, receive, bytes, may_block);
       });
   if (leave(queued) != cudaSuccess) return ncclUnhandledCudaError;
@@ -236,7 +246,8 @@ ncclResult_t ncclCommFinalize(ncclComm_t comm) {
   if (comm == nullptr) return ncclInvalidArgument;
   if (leave(enter("ncclCommFinalize")) != cudaSuccess) return ncclUnhandledCudaError;
   if (comm->stream) drain(*comm->stream);
-  if (comm->blocking) return ncclSuccess;
+  if (comm->blocking) return comm->recorded.use_count() > 1 ? ncclInvalidUsage : ncclSuccess;  // NCCL would hang
+  comm->finalizing = true;
   comm->answers_in_progress = 1;
   return ncclInProgress;
 }
@@ -249,6 +260,10 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
 
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
   if (comm == nullptr) return ncclInvalidArgument;
+  if (comm->finalizing && comm->recorded.use_count() > 1) {
+    std::fputs("CUDA emulator: ncclCommAbort: would wait for ever for a finalize that waits for recorded graphs\n", stderr);
+    std::abort();
+  }
   {
     const std::lock_guard lock(comm->group->mutex);
     spoil(*comm->group, ncclRemoteError);

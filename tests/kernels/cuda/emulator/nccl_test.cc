@@ -120,6 +120,28 @@ TEST_F(Nccl, AGatherInAGraphGathersAtEveryLaunch) {
   });
 }
 
+TEST_F(Nccl, ACommunicatorDoesNotEndBeforeTheGraphsThatHoldItsGathers) {
+  on_both(0, [](Rank& self) {
+    self.set(self.rank);
+    EXPECT_EQ(self.gather(), ncclInProgress);
+    while (self.state() == ncclInProgress) {
+    }
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t exec = nullptr;
+    EXPECT_EQ(cudaStreamBeginCapture(self.stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    EXPECT_EQ(self.gather(), ncclSuccess);
+    EXPECT_EQ(cudaStreamEndCapture(self.stream, &graph), cudaSuccess);
+    EXPECT_EQ(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+    EXPECT_EQ(ncclCommFinalize(self.comm), ncclInProgress);
+    for (int asked = 0; asked < 5; asked++) EXPECT_EQ(self.state(), ncclInProgress);
+    EXPECT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
+    while (self.state() == ncclInProgress) {
+    }
+    EXPECT_EQ(ncclCommDestroy(self.comm), ncclSuccess);
+  });
+}
+
 TEST_F(Nccl, AnAbortWakesTheRankThatWaits) {
   std::barrier both(2);
   on_both(1, [&](Rank& self) {

@@ -155,7 +155,7 @@ Expected<GpuRanks::Round::Place> GpuRanks::Round::sit_down(int replica, int rank
     member = std::move(make_local_group(1, {.deadline_ms = deadline_ms_}).front());
   } else {
     auto joined = gpus_.backend_->join_group(ids_[static_cast<std::size_t>(replica)],
-                                             {rank, gpus_.ranks_, deadline_ms_, given_up}, **device);
+                                             {rank, gpus_.ranks_, deadline_ms_, deadline_ms_, given_up}, **device);
     if (!joined) return fail(joined.error());
     member = std::move(*joined);
   }

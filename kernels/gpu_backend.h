@@ -53,8 +53,9 @@ struct GpuGroupId {
 struct GroupJoin {
   int rank = 0;
   int size = 1;
-  std::int64_t deadline_ms = 60'000;  // of joining, and of every collective
-  std::function<Status()> given_up;   // asked while others are waited for: not ok ends that; may be empty
+  std::int64_t join_ms = 60'000;      // how long the others are waited for
+  std::int64_t deadline_ms = 60'000;  // of every collective
+  std::function<Status()> given_up;   // asked while others join: not ok ends that; may be empty
 };
 
 class GpuBackend {
@@ -65,7 +66,7 @@ class GpuBackend {
   // A stream of its own on one GPU. Memory of one Device may be used by others of the same GPU. Used by one thread.
   // kMissing: no such GPU, or one older than compute capability 8.0.
   [[nodiscard]] virtual Expected<std::unique_ptr<Device>> make_device(const GpuDeviceConfig& config) = 0;
-  // A group over NCCL: one new_group for all, then every rank joins from its own thread, all within deadline_ms.
+  // A group over NCCL: one new_group for all, then every rank joins from its own thread, all within join_ms.
   // The Collective enqueues on `device`'s stream (made by this backend, outliving it).
   [[nodiscard]] virtual Expected<GpuGroupId> new_group() = 0;
   [[nodiscard]] virtual Expected<std::unique_ptr<Collective>> join_group(const GpuGroupId& id, const GroupJoin& join,

@@ -16,7 +16,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr int kQuickLooks = 200;  // NCCL hands a call to a thread of its own: some tens of microseconds
+constexpr int kQuickLooks = 1000;  // NCCL hands a call to a thread of its own: some tens of microseconds
 constexpr std::int64_t kFinalizeMs = 5000;  // for a clean end; then the communicator is aborted instead
 static_assert(sizeof(ncclUniqueId) <= sizeof(GpuGroupId::bytes));
 
@@ -24,7 +24,11 @@ static_assert(sizeof(ncclUniqueId) <= sizeof(GpuGroupId::bytes));
 class Communicator {
  public:
   explicit Communicator(const NcclLibrary& nccl) : nccl_(nccl) {}
-  ~Communicator() { close(); }
+  // No recorded step holds one of its collectives any more.
+  ~Communicator() {
+    close();
+    if (aborting_.joinable()) aborting_.join();
+  }
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
 
@@ -79,9 +83,12 @@ class Communicator {
     return asked == ncclSuccess ? state : asked;
   }
 
+  // NCCL's abort ends what is under way at once, but returns only when the recorded steps of all ranks in this process
+  // are gone; those need their threads, which may be here. What it says changes nothing.
   Status abort_locked(const std::string& reason) {
     status_ = {StatusCode::kAborted, reason};
-    if (comm_ != nullptr) (void)nccl_.comm_abort(std::exchange(comm_, nullptr));  // what it says changes nothing
+    if (comm_ != nullptr)
+      aborting_ = std::thread([this, comm = std::exchange(comm_, nullptr)] { (void)nccl_.comm_abort(comm); });
     return status_;
   }
 
@@ -96,6 +103,7 @@ class Communicator {
   std::mutex mutex_;
   ncclComm_t comm_ = nullptr;
   Status status_;
+  std::thread aborting_;
 };
 
 // Says whose it is.
@@ -172,7 +180,7 @@ Expected<GpuGroupId> new_nccl_group() {
 
 Expected<std::unique_ptr<Collective>> join_nccl_group(const GpuGroupId& id, const GroupJoin& join,
                                                       CudaDevice& device) {
-  HERD_CHECK(join.size >= 1 && join.rank >= 0 && join.rank < join.size && join.deadline_ms >= 1,
+  HERD_CHECK(join.size >= 1 && join.rank >= 0 && join.rank < join.size && join.join_ms >= 1 && join.deadline_ms >= 1,
              "a rank lies in its group");
   const auto nccl = nccl_library();
   if (!nccl) return fail(nccl.error());
@@ -187,7 +195,7 @@ Expected<std::unique_ptr<Collective>> join_nccl_group(const GpuGroupId& id, cons
     config.blocking = 0;
     return (*nccl)->comm_init_rank_config(&comm, join.size, unique, join.rank, &config);
   };
-  const Status status = communicator->run("ncclCommInitRankConfig", join.deadline_ms, init, join.given_up);
+  const Status status = communicator->run("ncclCommInitRankConfig", join.join_ms, init, join.given_up);
   if (!status.ok()) return fail(named(stream, status));
   return std::make_unique<NcclCollective>(**nccl, device, std::move(communicator), join.rank, join.size,
                                           join.deadline_ms);

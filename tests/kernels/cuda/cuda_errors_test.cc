@@ -239,7 +239,7 @@ TEST_F(CudaErrors, AGroupWhoseCallsFailComesToAnEnd) {
     for (int rank = 0; rank < 2; rank++) {
       threads.emplace_back([&, rank] {
         const auto device = make_device({.gpu = rank, .rank = rank});
-        const auto group = gpu_backend().join_group(*id, {rank, 2, 1000, {}}, *device);
+        const auto group = gpu_backend().join_group(*id, {rank, 2, 1000, 1000, {}}, *device);
         if (!group) {
           statuses[static_cast<std::size_t>(rank)] = group.error();
           return;

@@ -33,7 +33,7 @@ class NcclCollectiveTest : public ::testing::Test {
     for (int rank = 0; rank < size_; rank++) {
       threads.emplace_back([&, rank] {
         const auto device = make_device({.gpu = rank, .rank = rank});
-        const auto group = gpu_backend().join_group(id_, {rank, size_, deadline_ms, {}}, *device);
+        const auto group = gpu_backend().join_group(id_, {rank, size_, kDeadlineMs, deadline_ms, {}}, *device);
         all_joined.arrive_and_wait();
         ASSERT_TRUE(group) << group.error().message();
         EXPECT_EQ((*group)->rank(), rank);
@@ -100,9 +100,32 @@ TEST_F(NcclCollectiveTest, IsPartOfRecordedSteps) {
   });
 }
 
+// NCCL's abort waits for the recorded steps of all ranks: none of them may wait for it before its own are gone.
+TEST_F(NcclCollectiveTest, IsAbortedWithStepsRecorded) {
+  std::vector<Collective*> members(static_cast<std::size_t>(size_));
+  std::barrier recorded(size_);
+  on_all_ranks(kDeadlineMs, [&](int rank, Device& device, Collective& group) {
+    const DeviceArray<unsigned char> send(device, bytes_of(rank, 8));
+    const DeviceArray<unsigned char> receive(device, 8 * static_cast<std::size_t>(size_));
+    const auto step = [&] { device.run_step(1, [&] { group.all_gather(send.data(), receive.data(), 8); }); };
+    for (int time = 0; time < 3; time++) step();
+    EXPECT_TRUE(device.wait().ok());
+    members[static_cast<std::size_t>(rank)] = &group;
+    recorded.arrive_and_wait();
+    if (rank == 0) {
+      for (Collective* member : members) member->abort("no more");
+    } else {
+      step();
+      EXPECT_EQ(device.wait().code(), StatusCode::kInternal);
+    }
+    EXPECT_EQ(group.status().code(), StatusCode::kAborted);
+    recorded.arrive_and_wait();  // nobody goes while members are aborted
+  });
+}
+
 TEST_F(NcclCollectiveTest, ARankThatDoesNotJoinIsGivenUpAfterTheDeadline) {
   const auto device = make_device();
-  const auto group = gpu_backend().join_group(id_, {0, 2, 200, {}}, *device);
+  const auto group = gpu_backend().join_group(id_, {0, 2, 200, kDeadlineMs, {}}, *device);
   ASSERT_FALSE(group);
   EXPECT_EQ(group.error().code(), StatusCode::kAborted);
   EXPECT_EQ(group.error().message(),
@@ -114,7 +137,7 @@ TEST_F(NcclCollectiveTest, WaitingForOthersToJoinCanBeGivenUp) {
   const auto device = make_device();
   int asked = 0;
   const auto given_up = [&] { return ++asked < 3 ? Status() : Status(StatusCode::kMissing, "rank 1 has no memory"); };
-  const auto group = gpu_backend().join_group(id_, {0, 2, kDeadlineMs, given_up}, *device);
+  const auto group = gpu_backend().join_group(id_, {0, 2, kDeadlineMs, kDeadlineMs, given_up}, *device);
   ASSERT_FALSE(group);
   EXPECT_EQ(group.error().code(), StatusCode::kAborted);
   EXPECT_EQ(group.error().message(), "gpu 0 (rank 0): rank 1 has no memory");

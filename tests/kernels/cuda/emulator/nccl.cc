@@ -13,6 +13,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/kernels/cuda/emulator/call.h"
@@ -133,7 +134,7 @@ struct ncclComm {
   bool blocking = true;
   bool used = false;                      // by a collective
   // Held here and by every recorded operation. As in NCCL, a communicator that is being finalized waits until the last
-  // graph with one of its collectives is destroyed, and an abort waits for that finalize.
+  // graph with one of its collectives is destroyed; so does an abort, though what is under way ends at once.
   std::shared_ptr<const bool> recorded = std::make_shared<const bool>(true);
   std::atomic<bool> finalizing = false;
   std::atomic<int> answers_in_progress = 0;  // how often ncclCommGetAsyncError still says so
@@ -267,6 +268,13 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
   {
     const std::lock_guard lock(comm->group->mutex);
     spoil(*comm->group, ncclRemoteError);
+  }
+  for (const auto end = deadline(); comm->recorded.use_count() > 1;) {
+    if (std::chrono::steady_clock::now() >= end) {
+      std::fputs("CUDA emulator: ncclCommAbort: recorded graphs hold its collectives\n", stderr);
+      std::abort();
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
   }
   delete comm;
   return ncclSuccess;

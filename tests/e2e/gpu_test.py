@@ -46,9 +46,9 @@ def expect(what, condition):
         print("FAILED", what, flush=True)
 
 
-def herd(command, *flags, library=EMULATED, gpu=True, timeout=100, **environment):
+def herd(command, *flags, library=EMULATED, gpu=True, timeout=100, model=MODEL, **environment):
     """(exit code, stdout, stderr); -1 when it did not end in time."""
-    words = [HERD, *command.split(), "--model-path", MODEL, *(["--devices", "gpu"] if gpu else []), *flags]
+    words = [HERD, *command.split(), "--model-path", model, *(["--devices", "gpu"] if gpu else []), *flags]
     variables = dict(os.environ, HERD_CUDA_LIBRARY=library, **{key: str(value) for key, value in environment.items()})
     try:
         run = subprocess.run(words, capture_output=True, timeout=timeout, env=variables, check=False)
@@ -188,6 +188,23 @@ def check_same_bytes():
     expect("float32, -tp 2: the same bytes", one and what_counts(one) == what_counts(both))
 
 
+def check_wide_group():
+    """More query heads for a KV head than a decode item holds: recorded steps tile too."""
+    config = {"model_type": "llama", "torch_dtype": "bfloat16", "hidden_size": 256, "num_hidden_layers": 2,
+              "num_attention_heads": 32, "num_key_value_heads": 1, "head_dim": 16, "intermediate_size": 512,
+              "vocab_size": 320, "rms_norm_eps": 1e-5, "max_position_embeddings": 256, "rope_theta": 10000.0}
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        words = ["--load-format", "random", "--prompt-token-ids", "5,9,250,17,3,88", "--max-new-tokens", "8",
+                 "--ignore-eos", "--logprobs", "2"]
+        recorded, plain = (generate(*words, *flags, model=folder) for flags in ([], ["--no-cuda-graphs"]))
+        cpu = generate(*words, model=folder, gpu=False)
+    expect("a group of 32: recorded or not, the same bytes", recorded and what_counts(recorded) == what_counts(plain))
+    near = cpu and recorded and abs(cpu[0]["logprobs"][0]["logprob"] - recorded[0]["logprobs"][0]["logprob"]) < 0.1
+    expect("a group of 32: the CPU's first log-probability, nearly", near)
+
+
 def check_memory():
     code, _, notes = herd("generate", "--max-new-tokens", "1", *MEASURED)
     found = re.search(r"gpu-0 .*: weights ([\d.]+) GB, step buffers ([\d.]+) GB, KV cache [\d.]+ GB of [\d.]+ GB", notes)
@@ -313,8 +330,8 @@ def check_yardstick():
 
 
 def main():
-    for check in (check_refusals, check_float32, check_scores, check_bfloat16, check_same_bytes, check_memory,
-                  check_faults, check_serve, check_yardstick, check_bench):
+    for check in (check_refusals, check_float32, check_scores, check_bfloat16, check_same_bytes, check_wide_group,
+                  check_memory, check_faults, check_serve, check_yardstick, check_bench):
         begin = time.monotonic()
         check()
         print(f"{time.monotonic() - begin:6.1f} s  {check.__name__}", flush=True)

@@ -132,6 +132,23 @@ std::vector<std::int32_t> random_leaves(Random& random, int leaves, std::int32_t
   return borders;
 }
 
+// What rounds up to the smallest normal number is kept, what stays below is zero: flushing looks at the rounded result.
+TEST_F(CudaMatmul, ProductsAtTheEdgeOfTheNormalNumbersAreTheReferencesBits) {
+  Product p;
+  p.act = p.weights = DType::kF32;
+  p.outputs = 4;
+  Operands operands{std::vector<float>(static_cast<std::size_t>(p.outputs * p.k)), p.x(),
+                    std::vector<float>(static_cast<std::size_t>(p.outputs))};
+  for (std::int64_t k = 0; k < p.k; k++) operands.x.set(0, k, k == 0 ? 0x1.000002p-64F : 0.0F);
+  const float factors[] = {0x1.fffffcp-63F, 0x1.fffff8p-63F, -0x1.fffffcp-63F, 0x1p-62F};
+  for (std::int64_t n = 0; n < p.outputs; n++) operands.w[static_cast<std::size_t>(n * p.k)] = factors[n];
+  const Tensor expected = by_reference(p, operands);
+  EXPECT_EQ(expected.at(0, 0), 0x1p-126F);
+  EXPECT_EQ(expected.at(0, 1), 0.0F);
+  EXPECT_EQ(expected.at(0, 2), -0x1p-126F);
+  expect_reference_bits(p, operands);
+}
+
 TEST_F(CudaMatmul, OtherDtypesAddLeavesAsTheReferenceDoes) {
   Random random(5);
   for (const int leaves : {1, 2, 4, 8}) {

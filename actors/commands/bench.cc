@@ -13,6 +13,7 @@
 #include "actors/commands/bench_serve.h"
 #include "actors/commands/command_line.h"
 #include "actors/commands/machine_bounds.h"
+#include "actors/load/decode_window.h"
 
 namespace herd::commands {
 namespace {
@@ -124,7 +125,8 @@ struct Run {
   double prefill_s = 0.0;           // start → the last sequence's first token
   double total_s = 0.0;
   std::vector<double> ttft_s;
-  std::vector<double> token_gap_s;  // gaps between a sequence's tokens, all sequences
+  std::vector<double> token_gap_s;            // gaps between a sequence's tokens, all sequences
+  std::vector<std::vector<double>> arrivals;  // of each sequence, when its tokens came, from the start
   std::size_t tokens = 0;
 };
 
@@ -142,20 +144,20 @@ Expected<Run> run(actors::Engine& engine, int sequences, int input_len, int outp
     engine.cluster().submit(std::move(submission), queue);
   }
   Run result;
-  std::vector<double> last(static_cast<std::size_t>(sequences), -1.0);
+  result.arrivals.resize(static_cast<std::size_t>(sequences));
   for (int open = sequences; open > 0;) {
     const auto delta = queue->next(std::chrono::milliseconds(1000));
     if (!delta) continue;
     const double now = seconds_since(begin);
     if (delta->has_token) {
-      double& previous = last[delta->sequence.value - first_id];
-      if (previous < 0) {
+      std::vector<double>& mine = result.arrivals[delta->sequence.value - first_id];
+      if (mine.empty()) {
         result.ttft_s.push_back(now);
         result.prefill_s = now;
       } else {
-        result.token_gap_s.push_back(now - previous);
+        result.token_gap_s.push_back(now - mine.back());
       }
-      previous = now;
+      mine.push_back(now);
       ++result.tokens;
     }
     if (delta->finish == scheduler::FinishReason::kNone) continue;
@@ -242,19 +244,25 @@ Status bench_latency(const BenchFlags& flags) {
   std::uint64_t next_id = 1;
   if (auto warm = run(**engine, batch_size, std::min(flags.input_len, 64), 4, &next_id); !warm) return warm.error();
   std::vector<double> prefill, decode, gaps;
+  std::size_t steps = 0;
   for (int i = 0; i < flags.num_iters; ++i) {
     auto result = run(**engine, batch_size, flags.input_len, flags.output_len, &next_id);
     if (!result) return result.error();
     prefill.push_back(batch_size * flags.input_len / result->prefill_s);
-    decode.push_back(batch_size * (flags.output_len - 1) / (result->total_s - result->prefill_s));
+    const auto together = load::decode_window(result->arrivals);
+    if (!together)
+      return usage_error("these " + std::to_string(batch_size) + " sequences never decode together: the first has " +
+                         "finished before the last begins; raise --output-len or --max-num-batched-tokens");
+    decode.push_back(together->tokens_per_s);
+    steps = together->steps;
     gaps = result->token_gap_s;
   }
   if (Status status = remeasure(*options, *machine); !status.ok()) return status;
   const Bounds bound =
       bounds(**engine, *machine, batch_size, options->data_parallel, flags.input_len + flags.output_len / 2.0);
   print_machine(*machine, **engine);
-  std::printf("batch %d, %d tokens in, %d out, %d runs (medians)\n", batch_size, flags.input_len,
-              flags.output_len, flags.num_iters);
+  std::printf("batch %d, %d tokens in, %d out, %d runs (medians); decode: %zu steps, all sequences in them\n",
+              batch_size, flags.input_len, flags.output_len, flags.num_iters, steps);
   figure("prefill", median(prefill), "tokens/s", bound.prefill_tokens_per_s, machine->peak_name.c_str());
   figure("decode", median(decode), "tokens/s", bound.decode_tokens_per_s,
          ("read bandwidth, " + machine->peak_name).c_str());
@@ -265,6 +273,7 @@ Status bench_latency(const BenchFlags& flags) {
                     {"output_len", flags.output_len},
                     {"prefill_tokens_per_s", median(prefill)},
                     {"prefill_bound_tokens_per_s", bound.prefill_tokens_per_s},
+                    {"decode_steps", steps},
                     {"decode_tokens_per_s", median(decode)},
                     {"decode_bound_tokens_per_s", bound.decode_tokens_per_s}});
 }

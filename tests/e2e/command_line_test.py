@@ -117,6 +117,10 @@ def main():
             _, err = herd(*command, *devices, code=4, library="/no/such/libherd_cuda.so")
             expect(f"{command} {devices} says what is missing: {err}",
                    "--devices gpu" in err and "/no/such/libherd_cuda.so" in err and "CUDA" in err)
+    # 4,096 prompt rows at 512 a step: the first of 32 sequences has its eight tokens before the last begins.
+    _, err = herd("bench", "latency", "--batch-size", "32", "--input-len", "128", "--output-len", "8", "--num-iters", "1",
+                  code=2)
+    expect(f"a batch that never decodes together has no decode figure: {err}", "--max-num-batched-tokens" in err)
     _, err = herd("generate", "--model-path", "/no/such/model", code=4)
     expect("missing model is named", "/no/such/model" in err)
     _, err = herd("generate", "--num-blocks", "2", "--max-model-len", "512", code=4)

@@ -109,8 +109,9 @@ std::size_t allocated_bytes(int device) {
 }
 
 bool is_host_address(std::uint64_t word) {
-  // Where Linux on x86-64 maps things; pairs of 32-bit counts are mostly smaller, and mostly not mapped.
-  if (word < (std::uint64_t{1} << 40) || word >= (std::uint64_t{1} << 47)) return false;
+  // Where Linux on x86-64 maps programs, libraries and heaps (AddressSanitizer's too, its shadow is below); pairs of
+  // 32-bit counts are mostly smaller, and mostly not mapped.
+  if (word < std::uint64_t{0x5000'0000'0000} || word >= (std::uint64_t{1} << 47)) return false;
   {
     const std::lock_guard lock(registry().mutex);
     if (find(word) != nullptr) return false;

@@ -7,7 +7,8 @@
 
 namespace herd::cuda {
 
-// On a stream of its own; takes a second or so, and half of the free memory at most.
+// On a stream of its own, the best of several samples, after half a second of work that lets the clocks rise; takes a
+// second or two, and half of the free memory at most.
 Expected<GpuRates> measure_rates(int gpu);
 
 }  // namespace herd::cuda

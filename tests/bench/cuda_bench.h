@@ -37,10 +37,11 @@ struct Row {
 // A figure with a promise.
 struct Bar {
   std::string what;
-  double value = 0;
+  double value = 0;      // of a row: its share of the bound, which is not settled before the end
   double bar = 0;
   bool at_most = false;  // the value must not exceed the bar; otherwise it must reach it
   bool known = true;     // false: without bounds there is nothing to compare with
+  Row row;               // timed: the row whose share counts
   [[nodiscard]] bool met() const { return at_most ? value <= bar : value >= bar; }
 };
 
@@ -63,6 +64,7 @@ class Harness {
  public:
   // kMissing: no library, no GPU, not enough memory.
   static Expected<std::unique_ptr<Harness>> make(const Options& options);
+  ~Harness();
 
   [[nodiscard]] const Options& options() const { return options_; }
   [[nodiscard]] Device& device() { return *device_; }
@@ -88,19 +90,25 @@ class Harness {
   [[nodiscard]] int rotation(double bytes) const;
   // The least time any kernel could take; 0 when the bounds are not known.
   [[nodiscard]] double bound_s(double bytes, double flops) const;
+  // A bound is what the GPU can do at its best: measured again after the parts, the better counts.
+  void remeasure();
 
-  void add(Row row);
+  void add(Row row);  // prints it
   void add(Bar bar);
+  void add_share(std::string what, const Row& row, double bar);  // of the row's bound, at least
   void print() const;
-  [[nodiscard]] Status write_json() const;
+  // Whole or not at all. complete: every part has ended.
+  [[nodiscard]] Status write_json(bool complete) const;
   [[nodiscard]] bool bars_met() const;
 
  private:
   explicit Harness(Options options) : options_(std::move(options)) {}
   void* copy_bytes(const void* from, std::size_t bytes);
+  void print_row(const Row& row) const;
 
   const Options options_;
   GpuInfo info_;
+  GpuBackend* backend_ = nullptr;
   GpuRates rates_;
   std::unique_ptr<Device> device_, vendor_;
   std::unique_ptr<Pool> weights_, kv_, inputs_, outputs_;
@@ -110,7 +118,8 @@ class Harness {
   std::vector<Bar> bars_;
 };
 
-[[noreturn]] void stop(const Status& status);  // says why, exits with the code of docs: 4 missing, 1 internal
+// Says why, writes the rows that there are, exits with the code of docs: 4 missing, 1 internal.
+[[noreturn]] void stop(const Status& status);
 void stop_unless(const Status& status);
 
 }  // namespace herd::bench

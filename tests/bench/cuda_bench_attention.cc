@@ -86,9 +86,8 @@ const float* rope_table(Harness& harness, const Shape& shape, std::int64_t posit
 
 namespace {
 
-// The share of the bound.
-double bench_batch(Harness& harness, const Shape& shape, const std::string& what,
-                   const std::vector<std::int32_t>& contexts, std::int32_t query_rows, double* seconds = nullptr) {
+Row bench_batch(Harness& harness, const Shape& shape, const std::string& what,
+                const std::vector<std::int32_t>& contexts, std::int32_t query_rows) {
   // As many parts of the pool in turn as leave the caches, if they are large enough.
   KvView kv = kv_view(shape, harness.kv().data(), harness.kv().bytes());
   std::int64_t used = 0;
@@ -111,8 +110,7 @@ double bench_batch(Harness& harness, const Shape& shape, const std::string& what
     harness.device().ops().attention(q, part, batch.attention, out);
   });
   harness.add(row);
-  if (seconds != nullptr) *seconds = row.time.median_s;
-  return harness.bound_s(row.bytes, row.flops) / row.time.median_s;
+  return row;
 }
 
 }  // namespace
@@ -126,13 +124,13 @@ void bench_attention(Harness& harness) {
   // The same KV bytes and the same number of rows, evenly and as uneven as it comes: 128k + 31 * 4k = 32 * 8064.
   std::vector<std::int32_t> skewed(32, 4096);
   skewed[0] = 131072;
-  double skewed_s = 0, even_s = 0;
-  const double share = bench_batch(harness, k8B, "decode, 64 x 4k", std::vector<std::int32_t>(64, 4096), 1);
-  bench_batch(harness, k8B, "decode, 32 x 8064", std::vector<std::int32_t>(32, 8064), 1, &even_s);
-  const double skewed_share = bench_batch(harness, k8B, "decode, 1 x 128k + 31 x 4k", skewed, 1, &skewed_s);
-  harness.add(Bar{"decode attention 8B, 64 x 4k: of the read bandwidth", share, 0.70});
-  harness.add(Bar{"decode attention 8B, 1 x 128k + 31 x 4k: of the read bandwidth", skewed_share, 0.70});
-  harness.add(Bar{"... time over that of 32 x 8064, the same bytes", skewed_s / even_s, 1.25, true});
+  const Row shorter = bench_batch(harness, k8B, "decode, 64 x 4k", std::vector<std::int32_t>(64, 4096), 1);
+  const Row even = bench_batch(harness, k8B, "decode, 32 x 8064", std::vector<std::int32_t>(32, 8064), 1);
+  const Row uneven = bench_batch(harness, k8B, "decode, 1 x 128k + 31 x 4k", skewed, 1);
+  harness.add_share("decode attention 8B, 64 x 4k: of the read bandwidth", shorter, 0.70);
+  harness.add_share("decode attention 8B, 1 x 128k + 31 x 4k: of the read bandwidth", uneven, 0.70);
+  harness.add(Bar{"... time over that of 32 x 8064, the same bytes", uneven.time.median_s / even.time.median_s, 1.25,
+                  true, true, {}});
   bench_batch(harness, k8B, "prefill of 4096, context 4096", {4096}, 4096);
   bench_batch(harness, k8B, "prefill of 512, context 8192", {8192}, 512);
   if (harness.options().quick) return;

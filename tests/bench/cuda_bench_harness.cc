@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <utility>
 
 #include "kernels/dtype.h"
 
@@ -43,10 +44,18 @@ std::string json_text(const std::string& text) {
   return out + "\"";
 }
 
+void print_head() {
+  std::printf("%-9s %-50s %10s %10s %8s %8s %8s %10s\n", "", "", "median us", "best us", "GB/s", "TFLOP/s", "of bound",
+              "of cuBLAS");
+}
+
+const Harness* harness_at_work = nullptr;  // what stop() finds rows in
+
 }  // namespace
 
 void stop(const Status& status) {
   std::fprintf(stderr, "cuda_bench: %s\n", status.message().c_str());
+  if (const Harness* harness = std::exchange(harness_at_work, nullptr)) (void)harness->write_json(false);
   std::exit(status.code() == StatusCode::kMissing ? 4 : 1);
 }
 
@@ -86,6 +95,7 @@ Expected<std::unique_ptr<Harness>> Harness::make(const Options& options) {
   auto gpus = (*backend)->devices();
   if (!gpus) return fail(gpus.error());
   std::unique_ptr<Harness> harness(new Harness(options));
+  harness->backend_ = *backend;
   for (const GpuInfo& info : *gpus)
     if (info.index == options.gpu) harness->info_ = info;
   if (!options.tiny) {
@@ -122,8 +132,11 @@ Expected<std::unique_ptr<Harness>> Harness::make(const Options& options) {
   if (Status status = harness->device_->ops().reserve(limits); !status.ok()) return fail(std::move(status));
   if (harness->vendor_)
     if (Status status = harness->vendor_->ops().reserve(limits); !status.ok()) return fail(std::move(status));
+  harness_at_work = harness.get();
   return harness;
 }
+
+Harness::~Harness() { harness_at_work = nullptr; }
 
 TensorView Harness::input(DType dtype, std::int64_t rows, std::int64_t cols) {
   return tensor(*inputs_, dtype, rows, cols);
@@ -181,8 +194,23 @@ double Harness::bound_s(double bytes, double flops) const {
   return std::max(bytes / (rates_.read_gb_per_s * 1e9), peak > 0 ? flops / (peak * 1e12) : 0.0);
 }
 
+void Harness::remeasure() {
+  if (rates_.read_gb_per_s <= 0) return;
+  const auto again = backend_->measure(options_.gpu);
+  if (!again) {  // the bounds of the begin stay
+    std::printf("the bounds were not measured again: %s\n", again.error().message().c_str());
+    return;
+  }
+  rates_.read_gb_per_s = std::max(rates_.read_gb_per_s, again->read_gb_per_s);
+  rates_.bf16_tflop_per_s = std::max(rates_.bf16_tflop_per_s, again->bf16_tflop_per_s);
+  rates_.ordered_tflop_per_s = std::max(rates_.ordered_tflop_per_s, again->ordered_tflop_per_s);
+  for (Bar& bar : bars_)
+    if (bar.row.time.median_s > 0) bar.value = bound_s(bar.row.bytes, bar.row.flops) / bar.row.time.median_s;
+}
+
 void Harness::add(Row row) {
-  std::printf("  %-9s %s\n", row.part.c_str(), row.what.c_str());
+  if (rows_.empty()) print_head();
+  print_row(row);
   std::fflush(stdout);
   rows_.push_back(std::move(row));
 }
@@ -192,32 +220,38 @@ void Harness::add(Bar bar) {
   bars_.push_back(std::move(bar));
 }
 
+void Harness::add_share(std::string what, const Row& row, double bar) {
+  add(Bar{std::move(what), bound_s(row.bytes, row.flops) / row.time.median_s, bar, false, true, row});
+}
+
+void Harness::print_row(const Row& row) const {
+  const double bound = bound_s(row.bytes, row.flops);
+  std::printf("%-9s %-50s %10.2f %10.2f %8.0f %8.1f", row.part.c_str(), row.what.c_str(), row.time.median_s * 1e6,
+              row.time.best_s * 1e6, row.bytes / row.time.median_s * 1e-9, row.flops / row.time.median_s * 1e-12);
+  bound > 0 ? std::printf(" %6.1f %%", 100 * bound / row.time.median_s) : std::printf(" %8s", "-");
+  row.vendor_s > 0 ? std::printf(" %8.1f %%", 100 * row.vendor_s / row.time.median_s) : std::printf(" %10s", "-");
+  std::printf("\n");
+}
+
 void Harness::print() const {
   std::printf("\n%s; reads %.0f GB/s, bf16 products %.0f TFLOP/s by cuBLASLt, %.0f by herd (8192^3)\n",
               device_->description().c_str(), rates_.read_gb_per_s, rates_.bf16_tflop_per_s,
               rates_.ordered_tflop_per_s);
-  std::printf("%-9s %-50s %10s %10s %8s %8s %8s %10s\n", "", "", "median us", "best us", "GB/s", "TFLOP/s", "of bound",
-              "of cuBLAS");
-  for (const Row& row : rows_) {
-    const double bound = bound_s(row.bytes, row.flops);
-    std::printf("%-9s %-50s %10.2f %10.2f %8.0f %8.1f", row.part.c_str(), row.what.c_str(), row.time.median_s * 1e6,
-                row.time.best_s * 1e6, row.bytes / row.time.median_s * 1e-9, row.flops / row.time.median_s * 1e-12);
-    bound > 0 ? std::printf(" %6.1f %%", 100 * bound / row.time.median_s) : std::printf(" %8s", "-");
-    row.vendor_s > 0 ? std::printf(" %8.1f %%", 100 * row.vendor_s / row.time.median_s) : std::printf(" %10s", "-");
-    std::printf("\n");
-  }
+  print_head();
+  for (const Row& row : rows_) print_row(row);
   std::printf("\n");
   for (const Bar& bar : bars_)
     std::printf("%-64s %7.3f  %s %.2f  %s\n", bar.what.c_str(), bar.value, bar.at_most ? "at most " : "at least",
                 bar.bar, !bar.known ? "open" : bar.met() ? "pass" : "BELOW THE BAR");
 }
 
-Status Harness::write_json() const {
+Status Harness::write_json(bool complete) const {
   if (options_.json.empty()) return {};
-  std::ofstream file(options_.json);
-  file << "{\"device\": " << json_text(device_->description()) << ", \"name\": " << json_text(info_.name)
-       << ", \"class\": " << json_text(device_->numerics_class()) << ", \"read_gb_per_s\": " << rates_.read_gb_per_s
-       << ", \"bf16_tflop_per_s\": " << rates_.bf16_tflop_per_s
+  const std::string part = options_.json + ".part";  // a run that is ended while it writes leaves what was there
+  std::ofstream file(part);
+  file << "{\"complete\": " << (complete ? "true" : "false") << ", \"device\": " << json_text(device_->description())
+       << ", \"name\": " << json_text(info_.name) << ", \"class\": " << json_text(device_->numerics_class())
+       << ", \"read_gb_per_s\": " << rates_.read_gb_per_s << ", \"bf16_tflop_per_s\": " << rates_.bf16_tflop_per_s
        << ", \"ordered_tflop_per_s\": " << rates_.ordered_tflop_per_s << ",\n \"rows\": [";
   for (std::size_t i = 0; i < rows_.size(); i++) {
     const Row& row = rows_[i];
@@ -234,7 +268,9 @@ Status Harness::write_json() const {
          << (!bar.known ? "open" : bar.met() ? "pass" : "below") << "\"}";
   }
   file << "]}\n";
-  return file ? Status{} : missing(options_.json + ": cannot be written");
+  file.close();
+  const bool written = file && std::rename(part.c_str(), options_.json.c_str()) == 0;
+  return written ? Status{} : missing(options_.json + ": cannot be written");
 }
 
 bool Harness::bars_met() const {

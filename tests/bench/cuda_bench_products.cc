@@ -68,7 +68,7 @@ void bench_matmul(Harness& harness, const Shape& shape) {
     }
     if (rows == 4096)
       harness.add(Bar{text("prefill products %s, 4096 tokens: cuBLASLt's time / herd's", shape.name), vendors / ours,
-                      0.70, false, harness.vendor() != nullptr});
+                      0.70, false, harness.vendor() != nullptr, {}});
   }
 }
 
@@ -98,7 +98,7 @@ void bench_leaves(Harness& harness) {
     }
   }
   harness.add(Bar{text("eight leaves in the prefill products of %s: added time", shape.name),
-                  (seconds[0] + rest) / (seconds[1] + rest) - 1.0, 0.08, true});
+                  (seconds[0] + rest) / (seconds[1] + rest) - 1.0, 0.08, true, true, {}});
 }
 
 }  // namespace herd::bench

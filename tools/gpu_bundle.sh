@@ -6,7 +6,7 @@
 #   build/gpu_bundle/lib/            every shared library they need but glibc's and the driver's; lib/herd/libherd_cuda.so
 #   build/gpu_bundle/share/          the demo model
 #   build/gpu_bundle/headers/        tl/ and googletest/, to build kernels and tests there (HERD_HEADERS)
-#   build/gpu_model_N/               SmolLM2, where it is cached: parts of 16 MiB, 48 MiB a folder (it travels apart)
+#   build/gpu_model_N/               SmolLM2, where it is cached: 24 MiB a folder (it travels apart)
 # and checks that what was made runs with an empty environment, and that --devices gpu without a GPU exits with 4. At
 # most MIB_MAX MiB in build/gpu_bundle.
 set -euo pipefail
@@ -64,20 +64,19 @@ if [ -d /usr/src/googletest/googletest ]; then
 fi
 git rev-parse HEAD >"$bundle/commit"
 [ -z "$(git status --porcelain --untracked-files=no)" ] || echo "with changes" >>"$bundle/commit"
+bash tools/gpu_run.sh --sources >"$bundle/sources"
 
 smollm2=.cache/herd/SmolLM2-135M-Instruct.Q4_1.gguf
 if [ -f "$smollm2" ]; then
   mkdir -p build/gpu_model_all
-  split -b 16M -d "$smollm2" build/gpu_model_all/smollm2.gguf.part_
-  (cd .cache/herd && sha256sum "$(basename "$smollm2")") | awk '{ print $1 }' >build/gpu_model_all/smollm2.gguf.sha256
-  folder=0 count=0
+  split -b 24M -d "$smollm2" build/gpu_model_all/smollm2.gguf.part_
+  folder=0
   for part in build/gpu_model_all/*.part_*; do
     mkdir -p "build/gpu_model_$folder"
     mv "$part" "build/gpu_model_$folder/"
-    count=$((count + 1))
-    if [ $((count % 3)) = 0 ]; then folder=$((folder + 1)); fi
+    folder=$((folder + 1))
   done
-  mv build/gpu_model_all/smollm2.gguf.sha256 build/gpu_model_0/
+  sha256sum <"$smollm2" | cut -d' ' -f1 >build/gpu_model_0/smollm2.gguf.sha256
   rmdir build/gpu_model_all
 fi
 

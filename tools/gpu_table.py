@@ -17,7 +17,7 @@ LATENCY = [
     ("herd_8b_prefill", "herd prefill 8B, 4096 tokens", "prefill", None),
     ("herd_1b_batch1", "herd decode 1B, batch 1, context 512", "decode", None),
 ]
-GAP_ROW = "8B    decode, 256 x 528"  # of cuda_bench step
+GAP_ROW = "8B    decode, 256 x 592"  # of cuda_bench step; the mean context of herd_8b_batch256's steps that count
 CELL_MAX = 90  # of the printed table; the JSON has all of it
 
 
@@ -84,10 +84,16 @@ def host_gap_rows(folder):
     alone = [entry["median_s"] for entry in bench["rows"] if entry["what"].startswith(GAP_ROW)] if bench else []
     if not alone or herd is None:
         return
-    step = herd["batch_size"] / herd["decode_tokens_per_s"]
-    gap = max(0.0, 1 - alone[0] / step)
-    yield row("host gap per step, 256 sequences", f"{step * 1e3:.2f} ms", f"{alone[0] * 1e3:.2f} ms on the device",
-              f"{gap:.1%}", "at most 5%", reached(gap, 0.05, at_most=True))
+    what, bar = "host gap per step, 256 sequences", "at most 5%"
+    step = herd["batch_size"] / herd["decode_tokens_per_s"] if herd.get("decode_tokens_per_s") else 0
+    if step < alone[0]:
+        # Then the two did not do the same work, or one was not measured well: no gap can be told.
+        yield row(what, f"a step of {step * 1e3:.2f} ms is shorter than its work alone",
+                  f"{alone[0] * 1e3:.2f} ms on the device", bar=bar)
+        return
+    gap = 1 - alone[0] / step
+    yield row(what, f"{step * 1e3:.2f} ms", f"{alone[0] * 1e3:.2f} ms on the device", f"{gap:.1%}", bar,
+              reached(gap, 0.05, at_most=True))
 
 
 def peer_rows(folder):

@@ -67,7 +67,10 @@ def herd_rows(folder):
         result = read(folder, f"{name}.json")
         if result is None:
             continue
-        figure, bound = result[f"{kind}_tokens_per_s"], result.get(f"{kind}_bound_tokens_per_s", 0)
+        figure, bound = result.get(f"{kind}_tokens_per_s"), result.get(f"{kind}_bound_tokens_per_s", 0)
+        if not figure:
+            yield row(what, "herd told no figure", bar=f"at least {bar:.0%}" if bar else "")
+            continue
         share = figure / bound if bound else 0
         yield row(what, f"{figure:.1f} tokens/s", f"{bound:.1f}" if bound else "", f"{share:.1%}" if bound else "",
                   f"at least {bar:.0%}" if bar else "", (reached(share, bar) if bound else "open"))

@@ -58,6 +58,8 @@ def check_table(checks, folder):
     checks.check("herd's decode stands beside its bound", code == 0 and row["share"] == "83.3%", row)
     code, rows, out = table(folder, herd_8b_batch1={**latency, "decode_tokens_per_s": 190.0})
     checks.check("79 % of the bound misses the bar of 80 %", code == 1, out)
+    code, rows, out = table(folder, herd_8b_batch1={**latency, "decode_tokens_per_s": None})
+    checks.check("a figure that herd did not tell is open", code == 0 and "1 open" in out, out)
     many = {"batch_size": 256, "decode_tokens_per_s": 25600}  # 10 ms a step, 9.8 of them on the device
     code, rows, out = table(folder, cuda_bench=BENCH, herd_8b_batch256=many)
     checks.equal("the host's part of a step is what the device does not explain",

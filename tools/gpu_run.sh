@@ -191,7 +191,7 @@ export -f run_suite
 # measures its free memory runs alone. All logs are in tests.log.
 stage_tests() {
   local tests suites_end suite_seconds=${SUITE_SECONDS:-$((quick ? 90 : 180))} alone='*FreeBytesCount*' folder=$output/suites
-  local begin=$SECONDS jobs=$(($(nproc) / 2)) suites i code bad=() late=() passed skipped reasons
+  local begin=$SECONDS jobs=$(($(nproc) / 2)) suites i code bad=() late=() ends= passed skipped reasons
   tests=$(program cuda_tests)
   [ -n "$tests" ] || { skip tests "no cuda_tests, built or bundled"; return; }
   [ "$(left)" -ge 10 ] || { skip tests "no time left"; return; }
@@ -213,14 +213,17 @@ stage_tests() {
     code=$(cat "$folder/$i.code" 2>/dev/null || echo none)
     { printf '\n==== %s: exit code %s\n' "${suites[$i]}" "$code"; cat "$folder/$i.log"; } >>"$output/tests.log"
     if grep -q '^not begun' "$folder/$i.log"; then late+=("${suites[$i]}")
-    elif [ "$code" != 0 ]; then bad+=("${suites[$i]} $(suite_end "$folder/$i.log" "$code")"); fi
+    elif [ "$code" != 0 ]; then
+      bad+=("${suites[$i]}")
+      ends+="; ${suites[$i]} $(suite_end "$folder/$i.log" "$code")"
+    fi
   done
   passed=$(grep -ac '^\[       OK \]' "$output/tests.log")
   skipped=$(grep -aE '^\[  SKIPPED \] [^ ]+ \(' "$output/tests.log" | wc -l)
   reasons=$(sed -n 's/^SKIPPED: //p' "$output/tests.log" | tr '\t' ' ' | sort -u | head -n 3 | paste -sd ';')
   rm -rf "$folder"
   if [ ${#bad[@]} != 0 ]; then
-    note tests FAIL $((SECONDS - begin)) "$(printf '%s; ' "${bad[@]}")$passed passed"
+    note tests FAIL $((SECONDS - begin)) "${bad[*]}; $passed passed$ends"
   elif [ ${#late[@]} != 0 ]; then
     note tests open $((SECONDS - begin)) "$passed passed; no time left for ${late[*]}"
   elif [ "$passed" = 0 ]; then
@@ -233,7 +236,8 @@ stage_tests() {
 suite_end() {
   local last failed
   last=$(sed -n 's/^\[ RUN      \] //p' "$1" | tail -n 1)
-  failed=$(sed -nE 's/^\[  FAILED  \] ([^ ,]+),? .*\([0-9]+ ms\)$/\1/p' "$1" | sort -u | paste -sd ' ')
+  failed=$(sed -nE 's/^\[  FAILED  \] [^ ,.]+\.([^ ,]+),? .*\([0-9]+ ms\)$/\1/p' "$1" | sort -u | paste -sd ' ')
+  [ ${#failed} -le 200 ] || failed="${failed:0:200}…"
   case $2 in
     1) echo "failed: ${failed:-$(end_of "$1")}" ;;
     124 | 137) echo "did not end, last: $last${failed:+, failed: $failed}" ;;

@@ -243,6 +243,24 @@ def check_bench(checks, tree):
                      rows["bench"]["verdict"] == verdict and rows["a reached bar"]["verdict"] == "pass", done.stdout)
 
 
+def check_broken_bench(checks, folder):
+    """The benchmark itself, on an emulated GPU that breaks on the way."""
+    built = ROOT / "build/release/bin"
+    if not ((built / "cuda_bench").is_file() and (built / "libherd_cuda_emulated.so").is_file()):
+        checks.skip("a benchmark whose GPU breaks", "no cuda_bench or no emulator is built")
+        return
+    result = folder / "broken_bench.json"
+    environment = {**os.environ, "HERD_CUDA_LIBRARY": str(built / "libherd_cuda_emulated.so"), "HERD_EMULATED_GPUS": "1",
+                   "HERD_EMULATED_GPU_FAULT": "cudaGraphLaunch:60"}
+    done = subprocess.run([built / "cuda_bench", "--tiny", "--json", result], capture_output=True, text=True,
+                          env=environment, check=False)
+    bench = json.loads(result.read_text()) if result.is_file() else {"complete": True, "rows": []}
+    checks.check("a benchmark whose GPU breaks keeps its figures, and is not complete",
+                 done.returncode == 1 and not bench["complete"] and len(bench["rows"]) > 5, done.stdout + done.stderr)
+    printed = [line for line in done.stdout.splitlines() if line.startswith("matmul") and " qkv " in line]
+    checks.check("and printed them as they came", printed and re.search(r"-> \d+ +\d+\.\d\d +\d+\.\d\d ", printed[0]), done.stdout)
+
+
 def check_herd(checks, tree, herd):
     """Its flags are herd's, where there is a herd; a model travels in any number of parts."""
     tree.program("build/gpu/herd", 'echo "$@" >>"$STRAW/herd_said"')
@@ -293,6 +311,7 @@ def main():
         check_tests(checks, tree)
         check_sanitizer(checks, tree)
         check_bench(checks, tree)
+        check_broken_bench(checks, Path(name))
         check_herd(checks, tree, sys.argv[1] if len(sys.argv) > 1 else ROOT / "build/release/herd")
         check_bundle(checks, tree)
     return checks.finish()

@@ -81,6 +81,14 @@ class BlockManager {
   // when fewer than `blocks_left_min` blocks would stay available.
   [[nodiscard]] std::optional<Admission> admit(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt,
                                                bool read_cache, std::uint32_t blocks_left_min);
+  // How many leading blocks admit() would find in the cache.
+  [[nodiscard]] std::uint32_t cached_blocks(BlockTable& table, std::span<const TokenId> tokens,
+                                            std::uint64_t salt) const {
+    return match(table, tokens, salt, nullptr).blocks;
+  }
+  // Of full block number `block` of the sequence; kept in the table.
+  [[nodiscard]] const BlockHash& hash_of(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt,
+                                         std::uint32_t block) const;
   // Adds blocks until the table covers `tokens` slots. False, and nothing changed, when there are too few.
   [[nodiscard]] bool grow(BlockTable& table, std::uint64_t tokens);
   // The rows of `tokens` (the sequence from its start) are computed and finite: publishes its full blocks.
@@ -108,8 +116,6 @@ class BlockManager {
   // The longest cached prefix of `tokens` that leaves the last token out; its block ids go to `blocks`.
   Match match(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt,
               std::vector<BlockId>* blocks) const;
-  const BlockHash& hash_of(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt,
-                           std::uint32_t block) const;
   [[nodiscard]] std::span<const TokenId> tokens_of(std::span<const TokenId> tokens, std::uint32_t block) const {
     return tokens.subspan(std::size_t{block} * config_.block_size, config_.block_size);
   }

@@ -49,10 +49,10 @@ Status Scheduler::on_submit(const Submission& submission, Instant now) {
     ++counters_.refused_bad_input;
     return status;
   }
-  if (waiting_.size() >= config_.queue_requests_max ||
+  if (num_waiting() >= config_.queue_requests_max ||
       queue_tokens_ + submission.tokens.size() > config_.queue_tokens_max) {
     ++counters_.refused_overloaded;
-    return {StatusCode::kOverloaded, "the queue is full: " + number(waiting_.size()) + " sequences with " +
+    return {StatusCode::kOverloaded, "the queue is full: " + number(num_waiting()) + " sequences with " +
                                          number(queue_tokens_) + " tokens wait; try again later"};
   }
   const Slot slot = new_slot();
@@ -138,6 +138,8 @@ std::vector<SequenceId> Scheduler::on_replica_lost() {
   free_slots_.clear();
   open_.clear();
   waiting_.clear();
+  held_back_.clear();
+  leaders_.clear();
   running_.clear();
   outstanding_.clear();
   released_.clear();
@@ -203,9 +205,14 @@ void Scheduler::end_sequence(Slot slot, TokenDelta& delta, FinishReason reason, 
       HERD_CHECK(false, "not an end of an accepted sequence");
   }
   open_.erase(sequence.id);
+  stop_leading(slot);
   switch (sequence.state) {
     case SequenceState::kWaiting:
-      waiting_.erase(rank_of(slot));
+      if (sequence.held_by) {
+        forget_held_back(slot);
+      } else {
+        waiting_.erase(rank_of(slot));
+      }
       queue_tokens_ -= sequence.num_tokens();
       sequence = {};
       free_slots_.push_back(slot);
@@ -250,15 +257,18 @@ void Scheduler::settle(Slot slot) {
 
 SchedulerStats Scheduler::stats() const {
   SchedulerStats stats = counters_;
-  stats.num_waiting = static_cast<std::uint32_t>(waiting_.size());
+  stats.num_waiting = static_cast<std::uint32_t>(num_waiting());
+  stats.num_held_back = static_cast<std::uint32_t>(held_back_.size());
   stats.queue_tokens = queue_tokens_;
   stats.num_running = static_cast<std::uint32_t>(running_.size());
   stats.num_draining = num_draining_;
   stats.plans_outstanding = static_cast<std::uint32_t>(outstanding_.size());
-  for (const Rank& rank : waiting_) {
-    const Instant since = sequences_[std::get<Slot>(rank)].submitted_at;
-    if (stats.oldest_waiting_since == Instant{} || since < stats.oldest_waiting_since)
-      stats.oldest_waiting_since = since;
+  for (const std::set<Rank>* queue : {&waiting_, &held_back_}) {
+    for (const Rank& rank : *queue) {
+      const Instant since = sequences_[std::get<Slot>(rank)].submitted_at;
+      if (stats.oldest_waiting_since == Instant{} || since < stats.oldest_waiting_since)
+        stats.oldest_waiting_since = since;
+    }
   }
   stats.blocks = blocks_.stats();
   return stats;

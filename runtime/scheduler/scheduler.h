@@ -16,6 +16,10 @@
 //
 // Blocks are freed when the last step that uses them was acknowledged. They are published to the prefix cache
 // when a sampled row at or after them was finite: attention makes a NaN reach every later row.
+//
+// A prefix is computed once: a sequence whose prefix another one computes right now is held back until that one's
+// blocks are published, or it ends or is preempted without. Nobody is held back by who is served after it, so the
+// first of those that wait always goes on. Others pass meanwhile, but leave it a seat and the blocks it will take.
 
 #include <cstddef>
 #include <cstdint>
@@ -54,6 +58,7 @@ struct SchedulerConfig {
   std::uint32_t num_blocks = 0;
   std::uint32_t watermark_blocks = 0;  // kept available at admission while others run; 0: 1 % of the pool
   bool prefix_caching = true;
+  std::uint32_t shared_prefix_min = 64;  // tokens another one must compute for a sequence to be held back; 0: never
   SchedulingPolicy policy = SchedulingPolicy::kFcfs;
   std::uint32_t steps_ahead = 2;          // plans out at one time: 2 = one step ahead, 1 = off
   std::uint32_t preempt_every_steps = 0;  // tests: preempt one sequence in every n-th plan; 0: never
@@ -66,6 +71,7 @@ struct SchedulerConfig {
 // Plain numbers; the actor exports them. Counters rise only.
 struct SchedulerStats {
   std::uint32_t num_waiting = 0;
+  std::uint32_t num_held_back = 0;  // of these, until another one's prefix is computed
   std::uint64_t queue_tokens = 0;
   std::uint32_t num_running = 0;   // known to ranks
   std::uint32_t num_draining = 0;  // blocks held for a step in flight
@@ -79,6 +85,7 @@ struct SchedulerStats {
   std::uint64_t aborted = 0;
   std::uint64_t failed = 0;
   std::uint64_t preemptions = 0;
+  std::uint64_t held_back = 0;  // sequences, each time
   std::uint64_t steps_planned = 0;
   std::uint64_t prefill_rows = 0;  // planned, recomputed ones included
   std::uint64_t decode_rows = 0;
@@ -139,20 +146,47 @@ class Scheduler {
     std::uint32_t prefills = 0;
     std::uint32_t stalled = 0;  // sequences that wait for blocks to return
   };
+  // A sequence whose computed blocks are to be published with its first token.
+  struct Leader {
+    Slot slot = 0;
+    std::uint32_t first_block = 0;  // that was not cached at its admission
+    kv::BlockHash hash;             // of first_block
+    std::uint32_t followers = 0;    // held back by it
+  };
+  // What those held back who are served before a given sequence will take.
+  struct Claims {
+    std::set<Rank>::const_iterator next;  // of held_back_: the first that is not counted yet
+    std::uint32_t seats = 0;
+    std::uint64_t blocks = 0;
+    void add(const Sequence& sequence) {
+      ++seats;
+      blocks += sequence.blocks_claimed;
+    }
+  };
 
   [[nodiscard]] Status check_submission(const Submission& submission) const;
   [[nodiscard]] Rank rank_of(Slot slot) const;
+  [[nodiscard]] std::size_t num_waiting() const { return waiting_.size() + held_back_.size(); }
   Slot new_slot();
   void enqueue(Slot slot);
 
   void preempt_forced();
   void plan_decodes(StepPlan& plan, PlanInFlight& record, Budget& budget);
-  void plan_prefills(StepPlan& plan, PlanInFlight& record, Budget& budget);
-  void plan_admissions(StepPlan& plan, PlanInFlight& record, Budget& budget, Instant now);
+  void plan_prompts(StepPlan& plan, PlanInFlight& record, Budget& budget, Instant now);
+  // The first of waiting_ is admitted or held back. False: it stays where it is, and so does who is behind it.
+  bool admit_first(StepPlan& plan, PlanInFlight& record, Budget& budget, Claims& claims, Instant now);
   void plan_prefill_chunk(Slot slot, StepPlan& plan, PlanInFlight& record, Budget& budget);
   void add_slice(Slot slot, std::uint32_t rows, bool sample, StepPlan& plan, PlanInFlight& record);
   bool ensure_slot_for_decode(Slot slot, Budget& budget);
   void preempt(std::size_t index);  // of running_
+
+  void start_leading(Slot slot, std::uint32_t cached_blocks);
+  void stop_leading(Slot slot);  // its followers wait as everybody does; no leader: nothing changes
+  bool hold_back(Slot slot);     // false: nobody computes enough of it
+  // Full blocks that the leader computes, that are the sequence's own too and of use to it: the end of them.
+  [[nodiscard]] std::uint32_t shared_blocks_end(Sequence& sequence, const Leader& leader) const;
+  void forget_held_back(Slot slot);
+  void check_leaders() const;
 
   void take_slice(const SliceInFlight& slice, const StepResult& result, Instant now, std::size_t& cursor,
                   std::vector<TokenDelta>& deltas);
@@ -173,6 +207,8 @@ class Scheduler {
   std::vector<Slot> free_slots_;
   std::unordered_map<SequenceId, Slot> open_;  // look-up only, never iterated for a decision
   std::set<Rank> waiting_;
+  std::set<Rank> held_back_;              // these wait too, each for one of leaders_
+  std::vector<Leader> leaders_;
   std::vector<Slot> running_;             // in service order
   std::deque<PlanInFlight> outstanding_;  // at most steps_ahead
   std::vector<SequenceId> released_;      // for the next plan

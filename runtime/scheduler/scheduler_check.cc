@@ -38,7 +38,9 @@ void Scheduler::check_integrity() const {
       case SequenceState::kWaiting:
         ++waiting;
         queue_tokens += sequence.num_tokens();
-        HERD_CHECK(waiting_.contains(rank_of(slot)), "a waiting sequence is not in the queue");
+        HERD_CHECK(waiting_.contains(rank_of(slot)) != sequence.held_by.has_value() &&
+                       held_back_.contains(rank_of(slot)) == sequence.held_by.has_value(),
+                   "a waiting sequence is not in its queue");
         HERD_CHECK(blocks == 0 && steps[slot] == 0, "a waiting sequence holds blocks or steps");
         break;
       case SequenceState::kRunning:
@@ -61,7 +63,7 @@ void Scheduler::check_integrity() const {
     HERD_CHECK(is_open == (sequence.state != SequenceState::kEnded), "open sequences and states differ");
     HERD_CHECK(sequence.num_tokens() >= sequence.prompt_tokens && sequence.prompt_tokens > 0, "the prompt is gone");
   }
-  HERD_CHECK(waiting == waiting_.size() && running == running_.size(), "a queue lists a sequence in another state");
+  HERD_CHECK(waiting == num_waiting() && running == running_.size(), "a queue lists a sequence in another state");
   HERD_CHECK(free == free_slots_.size() && open == open_.size(), "slots are lost");
   HERD_CHECK(queue_tokens == queue_tokens_ && draining == num_draining_ && returning == blocks_returning_,
              "sums over sequences are off");
@@ -71,6 +73,30 @@ void Scheduler::check_integrity() const {
   HERD_CHECK(!open_.empty() || !outstanding_.empty() || blocks_.stats().num_held == 0,
              "blocks are held for nobody");
   blocks_.check_integrity(tables);
+  check_leaders();
+}
+
+void Scheduler::check_leaders() const {
+  std::size_t followers = 0;
+  for (const Leader& leader : leaders_) {
+    const Sequence& sequence = sequences_[leader.slot];
+    HERD_CHECK(sequence.state == SequenceState::kRunning ||
+                   (sequence.state == SequenceState::kPreempting && sequence.samples_in_flight > 0),
+               "a leader will publish nothing");
+    HERD_CHECK(sequence.sampling && !sequence.sampled_since_admission, "a leader has published its blocks");
+    HERD_CHECK(std::ranges::count(leaders_, leader.slot, &Leader::slot) == 1, "a sequence leads twice");
+    const auto led = static_cast<std::uint32_t>(std::ranges::count_if(held_back_, [&](const Rank& rank) {
+      return sequences_[std::get<Slot>(rank)].held_by == leader.slot;
+    }));
+    HERD_CHECK(led == leader.followers, "followers are miscounted");
+    followers += led;
+  }
+  HERD_CHECK(followers == held_back_.size(), "a sequence is held back by nobody");
+  for (const Rank& rank : held_back_) {
+    const Sequence& sequence = sequences_[std::get<Slot>(rank)];
+    HERD_CHECK(sequence.state == SequenceState::kWaiting && rank_of(*sequence.held_by) < rank,
+               "a sequence waits for one that is served after it");
+  }
 }
 
 }  // namespace herd::scheduler

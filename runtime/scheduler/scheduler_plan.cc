@@ -15,11 +15,10 @@ std::optional<StepPlan> Scheduler::plan_step(Instant now) {
   Budget budget{config_.max_num_batched_tokens, config_.max_prefill_seqs, 0};
   preempt_forced();
   plan_decodes(plan, record, budget);
-  plan_prefills(plan, record, budget);
-  plan_admissions(plan, record, budget, now);
+  plan_prompts(plan, record, budget, now);
   plan.released = std::exchange(released_, {});
   if (plan.slices.empty() && plan.released.empty()) {
-    HERD_CHECK(!outstanding_.empty() || (running_.empty() && waiting_.empty()),
+    HERD_CHECK(!outstanding_.empty() || (running_.empty() && num_waiting() == 0),
                "work is open but nothing can be planned");
     return std::nullopt;
   }
@@ -80,50 +79,73 @@ void Scheduler::preempt(std::size_t index) {
   sequences_[slot].state = SequenceState::kPreempting;
   ++sequences_[slot].preemptions;
   ++counters_.preemptions;
+  // A token in flight publishes what was computed all the same.
+  if (sequences_[slot].samples_in_flight == 0) stop_leading(slot);
   settle(slot);
 }
 
-void Scheduler::plan_prefills(StepPlan& plan, PlanInFlight& record, Budget& budget) {
-  for (const Slot slot : running_) {
-    if (budget.rows == 0 || budget.prefills == 0) return;
-    if (sequences_[slot].prefilling()) plan_prefill_chunk(slot, plan, record, budget);
+void Scheduler::plan_prompts(StepPlan& plan, PlanInFlight& record, Budget& budget, Instant now) {
+  // In order of service, whoever runs and whoever waits: who was held back is not passed by a later one's long prompt.
+  bool admitting = budget.stalled == 0;
+  Claims claims{held_back_.begin()};
+  std::size_t next = 0;  // of running_
+  while (budget.rows > 0 && budget.prefills > 0) {
+    while (next < running_.size() && !sequences_[running_[next]].prefilling()) ++next;
+    const bool all_planned = next == running_.size();
+    if (admitting && !waiting_.empty() && (all_planned || *waiting_.begin() < rank_of(running_[next]))) {
+      const std::size_t running = running_.size();
+      admitting = admit_first(plan, record, budget, claims, now);
+      next += running_.size() - running;  // it went in before the next one, and has its rows
+    } else if (!all_planned) {
+      plan_prefill_chunk(running_[next++], plan, record, budget);
+    } else {
+      return;
+    }
   }
 }
 
-void Scheduler::plan_admissions(StepPlan& plan, PlanInFlight& record, Budget& budget, Instant now) {
+bool Scheduler::admit_first(StepPlan& plan, PlanInFlight& record, Budget& budget, Claims& claims, Instant now) {
   // Strictly in order: a head that does not fit yet is not overtaken, so nobody starves within a priority.
-  while (!waiting_.empty() && running_.size() < config_.max_num_seqs && budget.rows > 0 && budget.prefills > 0 &&
-         budget.stalled == 0) {
-    const Slot slot = std::get<Slot>(*waiting_.begin());
-    Sequence& sequence = sequences_[slot];
-    const bool alone = running_.empty() && num_draining_ == 0;
-    // Rows asked for must be computed, so such a sequence does not read the cache.
-    const OutputSelector output = sequence.output_owed();
-    const auto admission =
-        blocks_.admit(sequence.table, sequence.tokens, sequence.cache_salt, output == OutputSelector::kNone,
-                      alone ? 0 : config_.watermark_blocks);
-    if (!admission) return;
-    waiting_.erase(waiting_.begin());
-    queue_tokens_ -= sequence.num_tokens();
-    sequence.state = SequenceState::kRunning;
-    sequence.prefill_target = sequence.num_tokens();
-    sequence.planned_tokens = admission->cached_tokens;
-    sequence.computed_tokens = admission->cached_tokens;
-    sequence.sent_blocks = admission->cached_blocks;
-    sequence.sampled_since_admission = false;
-    if (!sequence.was_admitted) {
-      sequence.was_admitted = true;
-      sequence.cached_tokens = std::min(admission->cached_tokens, sequence.prompt_tokens);
-      sequence.first_planned_at = now;
-    }
-    running_.insert(
-        std::ranges::upper_bound(running_, rank_of(slot), {}, [this](Slot other) { return rank_of(other); }), slot);
-    plan.started.push_back(
-        {sequence.id, sequence.tokens, sequence.prompt_tokens, sequence.params, sequence.stop_ids, 0, output});
-    const auto first = sequence.table.blocks.begin();
-    plan.started_blocks.emplace_back(first, first + admission->cached_blocks);
-    plan_prefill_chunk(slot, plan, record, budget);
+  const Rank rank = *waiting_.begin();
+  const Slot slot = std::get<Slot>(rank);
+  const std::size_t seats = config_.max_num_seqs - running_.size();
+  for (; claims.seats < seats && claims.next != held_back_.end() && *claims.next < rank; ++claims.next)
+    claims.add(sequences_[std::get<Slot>(*claims.next)]);
+  if (claims.seats >= seats) return false;
+  Sequence& sequence = sequences_[slot];
+  if (hold_back(slot)) {
+    claims.add(sequence);
+    return true;
   }
+  const bool alone = running_.empty() && num_draining_ == 0;
+  // Rows asked for must be computed, so such a sequence does not read the cache.
+  const OutputSelector output = sequence.output_owed();
+  const std::uint64_t blocks_left = claims.blocks + (alone ? 0 : config_.watermark_blocks);
+  const auto admission =
+      blocks_.admit(sequence.table, sequence.tokens, sequence.cache_salt, output == OutputSelector::kNone,
+                    static_cast<std::uint32_t>(std::min<std::uint64_t>(blocks_left, config_.num_blocks)));
+  if (!admission) return false;
+  waiting_.erase(waiting_.begin());
+  queue_tokens_ -= sequence.num_tokens();
+  sequence.state = SequenceState::kRunning;
+  sequence.prefill_target = sequence.num_tokens();
+  sequence.planned_tokens = admission->cached_tokens;
+  sequence.computed_tokens = admission->cached_tokens;
+  sequence.sent_blocks = admission->cached_blocks;
+  sequence.sampled_since_admission = false;
+  if (!sequence.was_admitted) {
+    sequence.was_admitted = true;
+    sequence.cached_tokens = std::min(admission->cached_tokens, sequence.prompt_tokens);
+    sequence.first_planned_at = now;
+  }
+  running_.insert(std::ranges::upper_bound(running_, rank, {}, [this](Slot other) { return rank_of(other); }), slot);
+  start_leading(slot, admission->cached_blocks);
+  plan.started.push_back(
+      {sequence.id, sequence.tokens, sequence.prompt_tokens, sequence.params, sequence.stop_ids, 0, output});
+  const auto first = sequence.table.blocks.begin();
+  plan.started_blocks.emplace_back(first, first + admission->cached_blocks);
+  plan_prefill_chunk(slot, plan, record, budget);
+  return true;
 }
 
 void Scheduler::plan_prefill_chunk(Slot slot, StepPlan& plan, PlanInFlight& record, Budget& budget) {

@@ -128,6 +128,7 @@ void Scheduler::take_token(Slot slot, const SampledToken& sampled, TokenDelta& d
   HERD_CHECK(sequence.computed_tokens == sequence.num_tokens(), "a token is sampled from the last known row");
   HERD_CHECK(sampled.output_index == sequence.emitted_tokens(), "tokens are taken in order, each once");
   blocks_.on_computed(sequence.table, sequence.tokens, sequence.cache_salt);
+  if (!sequence.sampled_since_admission) stop_leading(slot);
   sequence.tokens.push_back(sampled.token);
   sequence.sampled_since_admission = true;
   ++counters_.tokens_emitted;

@@ -3,6 +3,7 @@
 // every transition is the scheduler's.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "runtime/clock.h"
@@ -44,6 +45,8 @@ struct Sequence {
   std::uint32_t samples_in_flight = 0;  // tokens those steps will bring
   std::uint32_t sent_blocks = 0;        // leading blocks of the table that ranks know
   std::uint32_t blocks_returning = 0;   // kPreempting, kEnded: what its free() is expected to bring
+  std::optional<std::uint32_t> held_by;  // kWaiting: the slot of who computes a prefix of it
+  std::uint32_t blocks_claimed = 0;      // with held_by: blocks to take when that prefix is cached
   bool sampled_since_admission = false;
   bool was_admitted = false;
   std::uint32_t cached_tokens = 0;     // prompt tokens from the prefix cache at the first admission

@@ -11,6 +11,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -42,7 +43,7 @@ class Random {
 struct Totals {
   std::uint64_t operations = 0, episodes = 0, accepted = 0, refused = 0, resubmitted = 0, scored = 0, prompt_logprobs = 0;
   std::uint64_t stops = 0, lengths = 0, aborts = 0, failures = 0, lost = 0;
-  std::uint64_t preemptions = 0, evictions = 0, hit_blocks = 0, tokens = 0, discarded = 0, steps = 0;
+  std::uint64_t preemptions = 0, evictions = 0, hit_blocks = 0, held_back = 0, tokens = 0, discarded = 0, steps = 0;
 };
 
 // One open attempt of a sequence, as the client sees it.
@@ -51,6 +52,15 @@ struct Expected {
   sim::ToyStream stream;
   std::uint32_t next = 0;      // output index of the next token
   std::uint32_t next_row = 0;  // of the rows asked for
+  std::uint64_t arrival = 0;
+};
+
+// A sequence that ranks have met and that has not got a token since.
+struct Computing {
+  std::vector<TokenId> tokens;
+  std::uint64_t salt = 0;
+  std::pair<std::int32_t, std::uint64_t> rank;  // smaller: served first
+  std::uint32_t planned = 0;                    // of tokens
 };
 
 class Episode {
@@ -92,6 +102,7 @@ class Episode {
     config_.policy = random_.one_in(2) ? SchedulingPolicy::kPriority : SchedulingPolicy::kFcfs;
     config_.steps_ahead = random_.one_in(3) ? 1 : 2;
     if (random_.one_in(4)) config_.preempt_every_steps = random_.between(1, 9);
+    if (!random_.one_in(3)) config_.shared_prefix_min = random_.one_in(3) ? 0 : random_.between(1, 60);
     if (random_.one_in(3)) config_.hash_bits = random_.between(1, 5);  // collisions all the time
     poison_ = random_.one_in(4);
     scoring_ = random_.one_in(2);
@@ -100,16 +111,21 @@ class Episode {
     failed_steps_ = random_.one_in(6);
     loses_ = random_.one_in(8);
     submit_weight_ = random_.between(5, 40);
-    for (std::vector<TokenId>& stem : stems_) {
-      stem.resize(config_.max_model_len);
-      for (TokenId& token : stem) token = static_cast<TokenId>(random_.below(kVocab));
-    }
+    choices_ = random_.one_in(2);
+    if (choices_) submit_weight_ = random_.between(1, 10);  // a queue that is full takes nobody's siblings
+    for (std::vector<TokenId>& stem : stems_) draw_stem(stem);
+  }
+
+  void draw_stem(std::vector<TokenId>& stem) {
+    stem.resize(config_.max_model_len);
+    for (TokenId& token : stem) token = static_cast<TokenId>(random_.below(kVocab));
   }
 
   void operate() {
     const std::uint32_t choice = random_.below(100);
     if (choice < submit_weight_) {
-      submit();
+      submit(draw_submission());
+      if (choices_ && random_.one_in(2)) submit_choices();
     } else if (choice < submit_weight_ + 2 && aborts_) {
       abort();
     } else if (choice < submit_weight_ + 30) {
@@ -147,9 +163,23 @@ class Episode {
     return submission;
   }
 
-  void submit() {
+  // Several sequences of a new, long prompt.
+  void submit_choices() {
     Submission submission = draw_submission();
-    Expected expected{submission, sim::toy_stream(submission, config_.max_model_len, kVocab), 0, 0};
+    std::vector<TokenId>& stem = stems_[random_.below(std::size(stems_))];
+    draw_stem(stem);
+    submission.prompt_tokens = random_.between(config_.max_model_len / 2, config_.max_model_len - 1);
+    submission.tokens.assign(stem.begin(), stem.begin() + submission.prompt_tokens);
+    for (std::uint32_t choice = random_.between(2, 5); choice > 0 && !testing::Test::HasFatalFailure(); --choice) {
+      submission.sequence = SequenceId{next_id_++};
+      submission.sampling.choice = choice;
+      if (random_.one_in(6)) submission.priority = -submission.priority;
+      submit(submission);
+    }
+  }
+
+  void submit(Submission submission) {
+    Expected expected{submission, sim::toy_stream(submission, config_.max_model_len, kVocab), 0, 0, totals_.accepted};
     const auto tokens = static_cast<std::uint32_t>(expected.stream.tokens.size());
     if (resubmits_ && tokens > 1 && random_.one_in(4)) {  // as after a failure elsewhere
       expected.next = random_.between(1, tokens - 1);
@@ -198,7 +228,40 @@ class Episode {
     if (!plan) return;
     ASSERT_EQ(plan->epoch, kEpoch);
     checker_->on_plan(*plan);
+    expect_nothing_computed_twice(*plan);
     plans_.push_back(std::move(*plan));
+  }
+
+  // Whoever starts with much to compute that an open sequence computes too, and is served after that one, should have
+  // been held back: see SchedulerConfig::shared_prefix_min.
+  void expect_nothing_computed_twice(const StepPlan& plan) {
+    for (const SequenceId id : plan.released) computing_.erase(id);
+    std::map<SequenceId, std::uint32_t> end;
+    for (const SequenceSlice& slice : plan.slices) end[slice.sequence] = slice.position + slice.rows;
+    for (auto& [id, computing] : computing_) {
+      if (end.contains(id)) computing.planned = end[id];
+    }
+    const bool shares = config_.prefix_caching && config_.shared_prefix_min > 0 && config_.hash_bits == 64;
+    for (std::size_t i = 0; i < plan.started.size(); ++i) {
+      const SequenceStart& start = plan.started[i];
+      const Submission& submission = open_.at(start.sequence).submission;
+      const std::int32_t priority = config_.policy == SchedulingPolicy::kPriority ? submission.priority : 0;
+      const std::pair rank{priority, open_.at(start.sequence).arrival};
+      for (const auto& [id, other] : computing_) {
+        if (!shares || start.output != OutputSelector::kNone) break;
+        if (other.salt != submission.cache_salt || rank < other.rank) continue;
+        const auto equal = std::ranges::mismatch(start.tokens, other.tokens).in1 - start.tokens.begin();
+        const auto blocks = std::min<std::size_t>(static_cast<std::size_t>(equal) / config_.block_size,
+                                                  (start.tokens.size() - 1) / config_.block_size);
+        const std::size_t cached = plan.started_blocks[i].size();
+        const std::size_t spared = blocks > cached ? (blocks - cached) * config_.block_size : 0;
+        if (config_.prefill_chunk_max > 0 && other.tokens.size() - other.planned > 2 * spared) continue;
+        ASSERT_LT(spared, config_.shared_prefix_min)
+            << "sequence " << start.sequence.value << " computes what sequence " << id.value << " does";
+      }
+      if (submission.max_tokens > 0)
+        computing_[start.sequence] = {start.tokens, submission.cache_salt, rank, end.at(start.sequence)};
+    }
   }
 
   void deliver() {
@@ -244,6 +307,7 @@ class Episode {
       ASSERT_EQ(delta.token.token, expected.stream.tokens[expected.next]) << "sequence " << delta.sequence.value;
       ++expected.next;
       ++totals_.tokens;
+      computing_.erase(delta.sequence);
     }
     ASSERT_TRUE(std::isfinite(delta.queued_s) && delta.queued_s >= 0.0F);
     ASSERT_TRUE(std::isfinite(delta.prefill_s) && delta.prefill_s >= 0.0F);
@@ -272,6 +336,7 @@ class Episode {
       ASSERT_FALSE(delta.error.ok());
       ++totals_.failures;
     }
+    computing_.erase(delta.sequence);
     open_.erase(open);
   }
 
@@ -358,6 +423,7 @@ class Episode {
     totals_.preemptions += stats.preemptions;
     totals_.evictions += stats.blocks.evicted_blocks;
     totals_.hit_blocks += stats.blocks.hit_blocks;
+    totals_.held_back += stats.held_back;
     totals_.discarded += stats.tokens_discarded;
     totals_.steps += stats.steps_planned;
     ++totals_.episodes;
@@ -369,12 +435,14 @@ class Episode {
   Totals& totals_;
   SchedulerConfig config_;
   bool poison_ = false, scoring_ = false, aborts_ = false, resubmits_ = false, failed_steps_ = false, loses_ = false;
+  bool choices_ = false;
   std::uint32_t submit_weight_ = 0;
   std::vector<TokenId> stems_[3];
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<sim::PlanChecker> checker_;
   std::unique_ptr<sim::ToyShard> shard_;
   std::map<SequenceId, Expected> open_;
+  std::map<SequenceId, Computing> computing_;
   std::vector<StepPlan> plans_;
   std::uint64_t next_id_ = 1;
   std::uint32_t attempt_ = 0;
@@ -412,11 +480,13 @@ TEST(SchedulerFuzz, EveryStreamIsThePureFunctionOfItsSubmission) {
   print("preemptions", totals.preemptions);
   print("evictions", totals.evictions);
   print("hit blocks", totals.hit_blocks);
+  print("held back", totals.held_back);
   if (options.operations < 50000) return;  // too few for the shares below
   const std::uint64_t least = options.operations / 1000;
   EXPECT_GE(totals.preemptions, least);
   EXPECT_GE(totals.evictions, least);
   EXPECT_GE(totals.hit_blocks, least);
+  EXPECT_GE(totals.held_back, least);
   EXPECT_GE(totals.aborts, least);
   EXPECT_GE(totals.prompt_logprobs, least);
 }

@@ -1,0 +1,69 @@
+#pragma once
+// A small scheduler, submissions to it and the answers of a healthy rank.
+
+#include <cstdint>
+#include <memory>
+#include <numeric>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "runtime/scheduler/scheduler.h"
+
+namespace herd::scheduler {
+
+inline SchedulerConfig config_of(std::uint32_t num_blocks) {
+  SchedulerConfig config;
+  config.max_num_seqs = 8;
+  config.max_num_batched_tokens = 64;
+  config.max_model_len = 256;
+  config.queue_tokens_max = 4096;
+  config.num_blocks = num_blocks;
+  return config;
+}
+
+inline Submission submission_of(std::uint64_t id, std::uint32_t prompt_tokens, std::uint32_t max_tokens) {
+  Submission submission;
+  submission.sequence = SequenceId{id};
+  submission.tokens.resize(prompt_tokens);
+  std::iota(submission.tokens.begin(), submission.tokens.end(), static_cast<TokenId>(id * 1000));
+  submission.prompt_tokens = prompt_tokens;
+  submission.max_tokens = max_tokens;
+  return submission;
+}
+
+// Answers a plan as a healthy rank would, with the output index as the token.
+inline StepResult result_of(const StepPlan& plan) {
+  StepResult result;
+  result.epoch = plan.epoch;
+  result.step = plan.step;
+  for (const SequenceSlice& slice : plan.slices) {
+    if (slice.sample)
+      result.sampled.push_back(
+          {slice.sequence, slice.output_index, static_cast<TokenId>(slice.output_index), 0, {}, 0, true});
+  }
+  return result;
+}
+
+class SchedulerTest : public testing::Test {
+ protected:
+  void start(const SchedulerConfig& config) { scheduler_ = std::make_unique<Scheduler>(config, Epoch{1}); }
+  void submit(const Submission& submission) { ASSERT_TRUE(scheduler_->on_submit(submission, {}).ok()); }
+  StepPlan plan() {
+    auto plan = scheduler_->plan_step({});
+    scheduler_->check_integrity();
+    EXPECT_TRUE(plan.has_value());
+    return plan.value_or(StepPlan{});
+  }
+  std::vector<TokenDelta> done(const StepResult& result) {
+    auto deltas = scheduler_->on_step_done(result, {});
+    scheduler_->check_integrity();
+    return deltas;
+  }
+  std::vector<TokenDelta> step() { return done(result_of(plan())); }
+  StatusCode refusal(const Submission& submission) { return scheduler_->on_submit(submission, {}).code(); }
+
+  std::unique_ptr<Scheduler> scheduler_;
+};
+
+}  // namespace herd::scheduler

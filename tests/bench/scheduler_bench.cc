@@ -29,11 +29,13 @@ double percentile(std::vector<double>& values, double share) {
 }
 
 // `running` decodes at all times: a finished sequence is replaced, so plans also admit, prefill, release and publish.
-void bench_steps(std::uint32_t running) {
+// `choices` submissions after each other have one prompt. `waiting` sequences more than can run.
+void bench_steps(std::uint32_t running, std::uint32_t choices, std::uint32_t waiting) {
   scheduler::SchedulerConfig config;
   config.max_num_seqs = running;
   config.max_num_batched_tokens = running + 512;
   config.max_model_len = 4096;
+  config.queue_requests_max = running + waiting;
   config.queue_tokens_max = 1ULL << 30;
   config.num_blocks = running * 48;
   scheduler::Scheduler scheduler(config, Epoch{1});
@@ -42,13 +44,14 @@ void bench_steps(std::uint32_t running) {
     scheduler::Submission submission;
     submission.sequence = SequenceId{next_id};
     submission.prompt_tokens = 256;
-    for (std::uint32_t i = 0; i < 256; ++i) submission.tokens.push_back(static_cast<TokenId>(next_id * 7 + i));
+    const std::uint64_t prompt = next_id / choices;
+    for (std::uint32_t i = 0; i < 256; ++i) submission.tokens.push_back(static_cast<TokenId>(prompt * 7 + i));
     submission.max_tokens = 128 + static_cast<std::uint32_t>(next_id * 37 % 256);
     submission.eos_ids = {1, 2, 3};
     ++next_id;
     if (!scheduler.on_submit(submission, {}).ok()) std::abort();
   };
-  for (std::uint32_t i = 0; i < running; ++i) submit();
+  for (std::uint32_t i = 0; i < running + waiting; ++i) submit();
   std::vector<double> plan_us, done_us, both_us;
   for (int step = 0; step < 12000; ++step) {
     double start = thread_microseconds();
@@ -71,9 +74,9 @@ void bench_steps(std::uint32_t running) {
     done_us.push_back(done);
     both_us.push_back(planned + done);
   }
-  std::printf("%-9u %8.1f %8.1f   %8.1f %8.1f   %8.1f %8.1f\n", running, percentile(plan_us, 0.5),
-              percentile(plan_us, 0.99), percentile(done_us, 0.5), percentile(done_us, 0.99), percentile(both_us, 0.5),
-              percentile(both_us, 0.99));
+  std::printf("%-9u %7u %7u %8.1f %8.1f   %8.1f %8.1f   %8.1f %8.1f\n", running, choices, waiting,
+              percentile(plan_us, 0.5), percentile(plan_us, 0.99), percentile(done_us, 0.5), percentile(done_us, 0.99),
+              percentile(both_us, 0.5), percentile(both_us, 0.99));
 }
 
 void print_rate(const char* name, double operations, double microseconds) {
@@ -127,10 +130,14 @@ void bench_blocks() {
 
 int main() {
   std::printf("Scheduler step, microseconds, prompts of 256 tokens, 128 to 383 tokens emitted\n");
-  std::printf("%-9s %8s %8s   %8s %8s   %8s %8s\n", "sequences", "plan p50", "p99", "done p50", "p99", "both p50",
+  std::printf("%-9s %7s %7s %8s %8s   %8s %8s   %8s %8s\n", "sequences", "choices", "waiting", "plan p50", "p99", "done p50", "p99", "both p50",
               "p99");
-  bench_steps(64);
-  bench_steps(512);
+  for (const std::uint32_t running : {64U, 512U}) {
+    bench_steps(running, 1, 0);
+    bench_steps(running, 1, 512);
+    bench_steps(running, 8, 512);
+    bench_steps(running, 1024, 512);
+  }
   std::printf("\nBlock manager\n");
   bench_blocks();
   return 0;

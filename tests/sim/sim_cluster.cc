@@ -245,6 +245,7 @@ void SimCluster::lose_replica(std::uint32_t index, const Status& why) {
   ++report_.replicas_lost;
   replica.alive = false;
   report_.preemptions += replica.scheduler->stats().preemptions;
+  report_.held_back += replica.scheduler->stats().held_back;
   (void)replica.scheduler->on_replica_lost();
   replica.scheduler->check_integrity();
   if (replica.scheduler->stats().blocks.num_held != 0) violate("a lost replica holds blocks");
@@ -372,6 +373,7 @@ void SimCluster::check_drained() {
   if (accepted != ledger_.stats().accepted) violate("the ledger accepted other sequences than its clients");
   for (const Replica& replica : replicas_) {
     report_.preemptions += replica.scheduler->stats().preemptions;
+    report_.held_back += replica.scheduler->stats().held_back;
     if (!replica.alive) violate("a replica is still down");
     if (!replica.scheduler->idle()) violate("a scheduler is not idle");
     if (replica.scheduler->stats().blocks.num_held != 0) violate("blocks are held after the drain");

@@ -32,6 +32,7 @@ struct SimReport {
   std::uint64_t replicas_lost = 0;
   routing::RequestLedgerStats ledger;
   std::uint64_t preemptions = 0;
+  std::uint64_t held_back = 0;
   std::uint64_t prompt_logprobs = 0;  // that clients got
 };
 

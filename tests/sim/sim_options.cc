@@ -32,6 +32,7 @@ SimOptions draw_options(std::uint64_t seed) {
   scheduler.max_model_len = options.prompt_tokens_max + options.emitted_tokens_max;
   scheduler.num_blocks = scheduler.max_model_len / 16 + 2 + between(0, 30);  // biased to too few
   scheduler.prefix_caching = random() % 4 != 0;
+  scheduler.shared_prefix_min = 16;  // prompts are short here
   scheduler.steps_ahead = between(1, 2);
   scheduler.preempt_every_steps = random() % 4 == 0 ? between(2, 9) : 0;
   scheduler.queue_tokens_max = std::max<std::uint64_t>(scheduler.queue_tokens_max, scheduler.max_model_len);

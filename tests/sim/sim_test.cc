@@ -30,6 +30,7 @@ TEST(Simulation, EverySeedKeepsItsPromises) {
     total.events += report.events;
     total.replicas_lost += report.replicas_lost;
     total.preemptions += report.preemptions;
+    total.held_back += report.held_back;
     total.prompt_logprobs += report.prompt_logprobs;
     total.ledger.accepted += report.ledger.accepted;
     total.ledger.finished += report.ledger.finished;
@@ -43,7 +44,8 @@ TEST(Simulation, EverySeedKeepsItsPromises) {
   std::cout << seeds << " seeds, " << total.events << " events: " << total.ledger.accepted << " sequences accepted, "
             << total.ledger.finished << " finished, " << total.ledger.aborted << " aborted, " << total.ledger.failed
             << " failed; " << total.replicas_lost << " replicas lost, " << total.ledger.replayed << " replays, "
-            << total.preemptions << " preemptions; " << total.ledger.tokens_delivered << " tokens, "
+            << total.preemptions << " preemptions, " << total.held_back
+            << " held back for a prefix; " << total.ledger.tokens_delivered << " tokens, "
             << total.prompt_logprobs << " prompt log-probabilities, " << total.ledger.stale_deltas << " stale and " << total.ledger.duplicate_deltas << " duplicate deltas\n";
   if (seeds >= 300) {
     // What the seeds do not reach, they do not test.
@@ -53,6 +55,7 @@ TEST(Simulation, EverySeedKeepsItsPromises) {
     EXPECT_GT(total.ledger.duplicate_deltas, 100U);
     EXPECT_GT(total.ledger.aborted, 100U);
     EXPECT_GT(total.preemptions, 100U);
+    EXPECT_GT(total.held_back, 100U);
     EXPECT_GT(total.prompt_logprobs, 1000U);
     EXPECT_GT(total.ledger.finished, total.ledger.failed);
   }

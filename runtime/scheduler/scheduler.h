@@ -207,7 +207,7 @@ class Scheduler {
   std::vector<Slot> free_slots_;
   std::unordered_map<SequenceId, Slot> open_;  // look-up only, never iterated for a decision
   std::set<Rank> waiting_;
-  std::set<Rank> held_back_;              // these wait too, each for one of leaders_
+  std::set<Rank> held_back_;  // these wait too, each for one of leaders_
   std::vector<Leader> leaders_;
   std::vector<Slot> running_;             // in service order
   std::deque<PlanInFlight> outstanding_;  // at most steps_ahead

@@ -70,8 +70,7 @@ void Scheduler::check_integrity() const {
   HERD_CHECK(running <= config_.max_num_seqs, "more sequences run than ranks can hold");
   HERD_CHECK(std::ranges::is_sorted(running_, {}, [this](Slot slot) { return rank_of(slot); }),
              "running is out of order");
-  HERD_CHECK(!open_.empty() || !outstanding_.empty() || blocks_.stats().num_held == 0,
-             "blocks are held for nobody");
+  HERD_CHECK(!open_.empty() || !outstanding_.empty() || blocks_.stats().num_held == 0, "blocks are held for nobody");
   blocks_.check_integrity(tables);
   check_leaders();
 }
@@ -85,9 +84,8 @@ void Scheduler::check_leaders() const {
                "a leader will publish nothing");
     HERD_CHECK(sequence.sampling && !sequence.sampled_since_admission, "a leader has published its blocks");
     HERD_CHECK(std::ranges::count(leaders_, leader.slot, &Leader::slot) == 1, "a sequence leads twice");
-    const auto led = static_cast<std::uint32_t>(std::ranges::count_if(held_back_, [&](const Rank& rank) {
-      return sequences_[std::get<Slot>(rank)].held_by == leader.slot;
-    }));
+    const auto led = static_cast<std::uint32_t>(std::ranges::count_if(
+        held_back_, [&](const Rank& rank) { return sequences_[std::get<Slot>(rank)].held_by == leader.slot; }));
     HERD_CHECK(led == leader.followers, "followers are miscounted");
     followers += led;
   }

@@ -21,8 +21,8 @@ void Scheduler::start_leading(Slot slot, std::uint32_t cached_blocks) {
   if (!config_.prefix_caching || config_.shared_prefix_min == 0) return;
   // Scoring alone publishes nothing, and only full blocks are shared.
   if (!sequence.sampling || sequence.num_tokens() / config_.block_size <= cached_blocks) return;
-  leaders_.push_back({slot, cached_blocks,
-                      blocks_.hash_of(sequence.table, sequence.tokens, sequence.cache_salt, cached_blocks), 0});
+  leaders_.push_back(
+      {slot, cached_blocks, blocks_.hash_of(sequence.table, sequence.tokens, sequence.cache_salt, cached_blocks), 0});
 }
 
 void Scheduler::stop_leading(Slot slot) {

@@ -130,8 +130,8 @@ void bench_blocks() {
 
 int main() {
   std::printf("Scheduler step, microseconds, prompts of 256 tokens, 128 to 383 tokens emitted\n");
-  std::printf("%-9s %7s %7s %8s %8s   %8s %8s   %8s %8s\n", "sequences", "choices", "waiting", "plan p50", "p99", "done p50", "p99", "both p50",
-              "p99");
+  std::printf("%-9s %7s %7s %8s %8s   %8s %8s   %8s %8s\n", "sequences", "choices", "waiting", "plan p50", "p99",
+              "done p50", "p99", "both p50", "p99");
   for (const std::uint32_t running : {64U, 512U}) {
     bench_steps(running, 1, 0);
     bench_steps(running, 1, 512);

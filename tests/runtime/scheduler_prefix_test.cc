@@ -18,8 +18,7 @@ class SchedulerPrefixTest : public SchedulerTest {
   static Submission prompt_of(std::uint64_t id, std::uint32_t shared, std::uint32_t own, std::uint32_t max_tokens = 2) {
     Submission submission = submission_of(0, shared, max_tokens);
     submission.sequence = SequenceId{id};
-    for (std::uint32_t i = 0; i < own; ++i)
-      submission.tokens.push_back(static_cast<TokenId>(id * 1000 + i));
+    for (std::uint32_t i = 0; i < own; ++i) submission.tokens.push_back(static_cast<TokenId>(id * 1000 + i));
     submission.prompt_tokens = shared + own;
     return submission;
   }

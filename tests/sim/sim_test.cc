@@ -44,9 +44,9 @@ TEST(Simulation, EverySeedKeepsItsPromises) {
   std::cout << seeds << " seeds, " << total.events << " events: " << total.ledger.accepted << " sequences accepted, "
             << total.ledger.finished << " finished, " << total.ledger.aborted << " aborted, " << total.ledger.failed
             << " failed; " << total.replicas_lost << " replicas lost, " << total.ledger.replayed << " replays, "
-            << total.preemptions << " preemptions, " << total.held_back
-            << " held back for a prefix; " << total.ledger.tokens_delivered << " tokens, "
-            << total.prompt_logprobs << " prompt log-probabilities, " << total.ledger.stale_deltas << " stale and " << total.ledger.duplicate_deltas << " duplicate deltas\n";
+            << total.preemptions << " preemptions, " << total.held_back << " held back for a prefix; "
+            << total.ledger.tokens_delivered << " tokens, " << total.prompt_logprobs << " prompt log-probabilities, "
+            << total.ledger.stale_deltas << " stale and " << total.ledger.duplicate_deltas << " duplicate deltas\n";
   if (seeds >= 300) {
     // What the seeds do not reach, they do not test.
     EXPECT_GT(total.replicas_lost, 100U);

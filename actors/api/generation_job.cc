@@ -400,7 +400,8 @@ std::vector<SequenceId> GenerationJob::on_tick(Instant now) {
   if (ended_ || !request_.fields.stream || seconds_between(last_sent_, now) < environment_.keep_alive_s) return {};
   last_sent_ = now;
   open_stream();
-  if (responder_->send(": ping\n\n")) return {};
+  // One line, no blank line: with an id set, a blank line is an event without data to common parsers.
+  if (responder_->send(": ping\n")) return {};
   client_gone_ = true;
   return end_all(now);
 }

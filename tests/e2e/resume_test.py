@@ -153,10 +153,12 @@ def cut_after(server, path, body, events):
         if length == 0 or len(rest) < length + 2:
             break
         frame = rest[:length]
+        chunks = rest[length + 2:]
+        if frame.startswith(b":"):
+            continue
         if not frame.endswith(b"\n\n") or frame.count(b"\n\n") != 1:
             raise RuntimeError(f"a chunk that is not one frame: {frame}")
         events.append(parse_event(frame[:-2]))
-        chunks = rest[length + 2:]
     return events
 
 

@@ -251,9 +251,11 @@ class Server:
                     waiting += piece
                     *whole, waiting = waiting.split(b"\n\n")
                     for raw in whole:
-                        if raw.startswith(b":"):
+                        while raw.startswith(b":"):  # a comment is one line in front of the next event
                             end.comments += 1
-                            continue
+                            raw = raw.partition(b"\n")[2]
+                        if not raw:
+                            raise RuntimeError("a blank line behind a comment: to many clients an event without data")
                         end.events.append(parse_event(raw))
                         if on_event:
                             on_event(end.events[-1])

@@ -56,10 +56,10 @@ def what_is_wrong(exchange, chat, expected):
     """None when the stream is the expected answer, each token in its own frame, each event counted once."""
     if exchange.status != 200 or not exchange.whole:
         return f"status {exchange.status}, whole {exchange.whole}: {exchange.body()[:200]!r}"
-    chunks = exchange.chunks()
+    chunks = [chunk for chunk in exchange.chunks() if not chunk.startswith(b":")]
     if any(chunk.count(b"\n\n") != 1 or not chunk.endswith(b"\n\n") for chunk in chunks):
         return "a chunk that is not one frame"
-    frames = [parse_event(chunk[:-2]) for chunk in chunks if not chunk.startswith(b":")]
+    frames = [parse_event(chunk[:-2]) for chunk in chunks]
     if not frames[-1].done:
         return f"the last event is {frames[-1].data!r}"
     usage = frames[-2].json()

@@ -35,12 +35,14 @@ struct Frame {
 // Strict: what HttpResponder promises to send, and nothing else, is a frame.
 inline Frame frame_of(std::string_view text) {
   Frame frame;
-  EXPECT_TRUE(text.ends_with("\n\n")) << text;
-  text.remove_suffix(2);
   if (text.starts_with(": ")) {
+    EXPECT_EQ(text.find('\n'), text.size() - 1) << "a comment is one line: a blank one would end an event: " << text;
+    text.remove_suffix(1);
     frame.comment = text.substr(2);
     return frame;
   }
+  EXPECT_TRUE(text.ends_with("\n\n")) << text;
+  text.remove_suffix(2);
   if (text.starts_with("id: ")) {
     const std::size_t end = text.find('\n');
     frame.id = text.substr(4, end - 4);

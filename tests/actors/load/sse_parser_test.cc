@@ -27,6 +27,7 @@ std::vector<Case> cases() {
       {"crlf", "data: a\r\n\r\ndata: b\r\n\r\n", {{"", "a", ""}, {"", "b", ""}}},
       {"cr alone", "data: a\r\rdata: b\r\r", {{"", "a", ""}, {"", "b", ""}}},
       {"mixed line ends", "data: a\ndata: b\r\n\rdata: c\r\n\n", {{"", "a\nb", ""}, {"", "c", ""}}},
+      {"a comment in front of an event", ": ping\nid: 7\ndata: a\n\n: ping\n", {{"", "a", "7"}}, false, 2},
       {"comments", ": ping\n\n:\ndata: a\n: in between\n\n", {{"", "a", ""}}, false, 3},
       {"type", "event: error\ndata: a\n\ndata: b\n\n", {{"error", "a", ""}, {"", "b", ""}}},
       {"a type without data is no event", "event: error\n\ndata: b\n\n", {{"", "b", ""}}},

@@ -27,16 +27,18 @@ routing::TenantId tenant_of(std::string_view name) {
   return routing::TenantId(value == 0 ? 1 : value);
 }
 
-// Nothing when the header is not "Bearer KEY" with a key that could be one.
+// Nothing when the header is not "Bearer KEY" with a key that could be one. Any number of blanks may stand between them
+// (RFC 9110, 11.4), and the scheme's case does not matter.
 std::optional<std::string_view> bearer_key(std::string_view authorization) {
   constexpr std::string_view kScheme = "bearer ";
-  if (authorization.size() <= kScheme.size() || authorization.size() > kScheme.size() + kKeyCharactersMax)
-    return std::nullopt;
+  if (authorization.size() <= kScheme.size()) return std::nullopt;
   for (std::size_t i = 0; i < kScheme.size(); ++i) {
     const char c = authorization[i];
     if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c) != kScheme[i]) return std::nullopt;
   }
-  return authorization.substr(kScheme.size());
+  authorization.remove_prefix(std::min(authorization.find_first_not_of(' ', kScheme.size()), authorization.size()));
+  if (authorization.empty() || authorization.size() > kKeyCharactersMax) return std::nullopt;
+  return authorization;
 }
 
 void wipe(std::string& secret) { OPENSSL_cleanse(secret.data(), secret.size()); }

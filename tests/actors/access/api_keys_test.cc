@@ -76,9 +76,10 @@ TEST(ApiKeys, HashesTheSaltsBytesThenTheKey) {
 
 TEST(ApiKeys, TakesTheSchemeInAnyCaseAndTheKeyAsItIs) {
   const auto keys = keys_of("alice key=sk-Alice-1");
-  for (const char* header : {"Bearer sk-Alice-1", "bearer sk-Alice-1", "BEARER sk-Alice-1", "bEaReR sk-Alice-1"})
+  for (const char* header : {"Bearer sk-Alice-1", "bearer sk-Alice-1", "BEARER sk-Alice-1", "bEaReR sk-Alice-1",
+                             "Bearer  sk-Alice-1", "bearer     sk-Alice-1"})
     EXPECT_EQ(keys->find(header), &keys->keys()[0]) << header;
-  for (const char* header : {"", "Bearer", "Bearer ", "Bearer  sk-Alice-1", "Bearer\tsk-Alice-1", "Bearer sk-Alice-1 ",
+  for (const char* header : {"", "Bearer", "Bearer ", "Bearer  ", "Bearer \tsk-Alice-1", "Bearer\tsk-Alice-1", "Bearer sk-Alice-1 ",
                              " Bearer sk-Alice-1", "Bearersk-Alice-1", "Basic sk-Alice-1", "sk-Alice-1",
                              "Bearer sk-alice-1", "Bearer sk-Alice-", "Bearer sk-Alice-12", "Bearer Bearer sk-Alice-1",
                              "Bearer sk-Alice-1,", "Bearer alice", "Bearer key=sk-Alice-1", "Bearer: sk-Alice-1"})

@@ -21,34 +21,27 @@ namespace {
 constexpr const char* kJson = "application/json";
 constexpr const char* kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
 
-std::string hex(std::span<const std::uint8_t> bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (const std::uint8_t byte : bytes) {
-    text.push_back(kDigits[byte >> 4]);
-    text.push_back(kDigits[byte & 15]);
-  }
-  return text;
-}
-
-HttpResponse error_response(const ApiError& error, std::vector<HttpHeader> headers) {
-  if (error.retry_after_s > 0) headers.push_back({"Retry-After", std::to_string(error.retry_after_s)});
-  if (error.status == 401) headers.push_back({"WWW-Authenticate", "Bearer"});
-  return {error.status, kJson, std::move(headers), openai::to_json(error)};
-}
-
 bool is_json(const std::string* content_type) {
   if (content_type == nullptr) return false;
-  std::string type = content_type->substr(0, content_type->find(';'));
-  while (!type.empty() && (type.back() == ' ' || type.back() == '\t')) type.pop_back();
-  std::ranges::transform(type, type.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return type == "application/json";
+  return http::same_name(http::trim(std::string_view(*content_type).substr(0, content_type->find(';'))),
+                         "application/json");
 }
 
 ApiError not_json() {
-  ApiError error = openai::bad_field("", "the body must be JSON: send the header Content-Type: application/json");
-  error.status = 415;
-  return error;
+  return openai::refused(415, "the body must be JSON: send the header Content-Type: application/json");
+}
+
+// Compressed, say: Content-Encoding with anything but identity.
+bool is_encoded(const HttpRequestHead& head) {
+  return std::ranges::any_of(head.headers, [](const HttpHeader& header) {
+    if (!http::same_name(header.name, "content-encoding")) return false;
+    return std::ranges::any_of(http::list_elements(header.value),
+                               [](std::string_view coding) { return !http::same_name(coding, "identity"); });
+  });
+}
+
+ApiError encoded() {
+  return openai::refused(415, "the body must be plain: Content-Encoding (gzip, br, deflate, …) is not read here");
 }
 
 }  // namespace
@@ -62,6 +55,7 @@ ApiGateway::ApiGateway(ApiConfig config, RequestReader reader, const access::Eve
       cluster_(cluster),
       metrics_(metrics),
       log_(log),
+      headers_(config_.allowed_origins, config_.random_bytes),
       started_(config_.unix_time()),
       environment_{.tokenizer = reader_.model().tokenizer ? &*reader_.model().tokenizer : nullptr,
                    .token_bytes =
@@ -104,41 +98,6 @@ void ApiGateway::set_server(const http::HttpServer* server) {
   server_ = server;
 }
 
-// The client's own id when it is printable and short, else a drawn one.
-std::string ApiGateway::request_id_of(const HttpRequestHead& head) const {
-  if (const std::string* given = head.header("x-request-id")) {
-    const bool printable = std::ranges::all_of(*given, [](char c) { return c > ' ' && c < 0x7f; });
-    if (printable && !given->empty() && given->size() <= 128) return *given;
-  }
-  std::uint8_t bytes[16];
-  config_.random_bytes(bytes);
-  return hex(bytes);
-}
-
-std::vector<HttpHeader> ApiGateway::answer_headers(const HttpRequestHead& head, const std::string& request_id) const {
-  std::vector<HttpHeader> headers{{"x-request-id", request_id}};
-  const std::string* origin = head.header("origin");
-  if (origin == nullptr || config_.allowed_origins.empty()) return headers;
-  const bool any = std::ranges::count(config_.allowed_origins, "*") > 0;
-  if (!any && std::ranges::count(config_.allowed_origins, *origin) == 0) return headers;
-  headers.push_back({"Access-Control-Allow-Origin", any ? "*" : *origin});
-  headers.push_back({"Access-Control-Expose-Headers", "x-request-id, retry-after"});
-  if (!any) headers.push_back({"Vary", "Origin"});
-  return headers;
-}
-
-HttpResponse ApiGateway::preflight(const HttpRequestHead& head) const {
-  HttpResponse response{204, "", answer_headers(head, request_id_of(head)), {}};
-  if (response.headers.size() > 1) {
-    response.headers.push_back({"Access-Control-Allow-Methods", "GET, POST, OPTIONS"});
-    const std::string* wanted = head.header("access-control-request-headers");
-    response.headers.push_back({"Access-Control-Allow-Headers",
-                                wanted != nullptr ? *wanted : "authorization, content-type, last-event-id"});
-    response.headers.push_back({"Access-Control-Max-Age", "600"});
-  }
-  return response;
-}
-
 // Everything that can be refused before a body is read.
 std::optional<ApiError> ApiGateway::refusal_of(const HttpRequestHead& head, Route route) {
   routing::TenantId tenant;
@@ -148,7 +107,10 @@ std::optional<ApiError> ApiGateway::refusal_of(const HttpRequestHead& head, Rout
     if (key == nullptr) return openai::unauthorized();
     tenant = key->tenant;
   }
-  if (head.method == "POST" && takes_json(route) && !is_json(head.header("content-type"))) return not_json();
+  if (head.method == "POST" && takes_json(route)) {
+    if (!is_json(head.header("content-type"))) return not_json();
+    if (is_encoded(head)) return encoded();
+  }
   if (!generates(route)) return std::nullopt;
   if (draining_) return openai::overloaded("the server is shutting down", 1);
   if (const auto refusal = loop_.refuses_now(tenant)) {
@@ -160,7 +122,7 @@ std::optional<ApiError> ApiGateway::refusal_of(const HttpRequestHead& head, Rout
 }
 
 std::optional<HttpResponse> ApiGateway::on_head(const HttpRequestHead& head) {
-  if (head.method == "OPTIONS") return preflight(head);
+  if (head.method == "OPTIONS") return headers_.preflight(head);
   const auto found = find_route(head.method, head.path);
   std::optional<ApiError> error;
   const char* path = "other";
@@ -178,17 +140,22 @@ std::optional<HttpResponse> ApiGateway::on_head(const HttpRequestHead& head) {
   }
   if (!error) return std::nullopt;
   metrics_.on_http_response(path, error->status, 0.0, head.method);
-  std::vector<HttpHeader> headers = answer_headers(head, request_id_of(head));
+  std::vector<HttpHeader> headers = headers_.of(head);
   if (const auto* wrong = std::get_if<WrongMethod>(&found)) headers.push_back({"Allow", wrong->allowed});
-  return error_response(*error, std::move(headers));
+  if (error->status == 415) headers.push_back({"Accept-Encoding", "identity"});  // RFC 9110, 15.5.16
+  return error_answer(*error, std::move(headers));
 }
 
-HttpResponse ApiGateway::on_refused(int status, const std::string& why) {
-  metrics_.on_http_response("other", status, 0.0);
-  ApiError error = openai::bad_field("", why);
-  error.status = status;
-  if (status == 503) error.retry_after_s = 1;
-  return error_response(error, {});
+HttpResponse ApiGateway::on_refused(int status, const std::string& why, const HttpRequestHead* head) {
+  const openai::ApiError error = openai::refused(status, why);
+  if (head == nullptr) {
+    metrics_.on_http_response("other", status, 0.0);
+    return error_answer(error, {});
+  }
+  const auto found = find_route(head->method, head->path);
+  const Route* route = std::get_if<Route>(&found);
+  metrics_.on_http_response(route != nullptr ? route_path(*route) : "other", status, 0.0, head->method);
+  return error_answer(error, headers_.of(*head));
 }
 
 void ApiGateway::on_request(HttpRequest request, std::shared_ptr<HttpResponder> responder,
@@ -198,8 +165,8 @@ void ApiGateway::on_request(HttpRequest request, std::shared_ptr<HttpResponder> 
   call.method = request.head.method;
   call.path = request.head.path;
   call.begin = JobLoop::now();
-  call.request_id = request_id_of(request.head);
-  call.headers = answer_headers(request.head, call.request_id);
+  call.request_id = headers_.request_id(request.head);
+  call.headers = headers_.of(request.head, call.request_id);
   call.responder = std::move(responder);
   if (const auto known = keys()) {
     const std::string* authorization = request.head.header("authorization");
@@ -248,15 +215,23 @@ void ApiGateway::answer(const Call& call, int status, const char* type, std::str
 
 void ApiGateway::answer_error(const Call& call, const ApiError& error) {
   metrics_.on_http_response(route_path(call.route), error.status, seconds_between(call.begin, JobLoop::now()), call.method);
-  call.responder->respond(error_response(error, call.headers));
+  call.responder->respond(error_answer(error, call.headers));
+}
+
+void ApiGateway::answer_health(const Call& call, int status, const char* word) {
+  metrics_.on_http_response(route_path(call.route), status, seconds_between(call.begin, JobLoop::now()), call.method);
+  call.responder->respond(health_answer(status, word, call.headers));
 }
 
 void ApiGateway::answer_small(const Call& call) {
   const ServedModel& model = reader_.model();
   switch (call.route) {
+    case Route::kLive:
+      return answer_health(call, 200, "ok");
     case Route::kHealth:
     case Route::kPing:
-      return answer(call, 200, "", "");
+      if (draining_) return answer_health(call, 503, "draining");
+      return serving_replicas_ > 0 ? answer_health(call, 200, "ok") : answer_health(call, 503, "unavailable");
     case Route::kReady:
       if (ready()) return answer(call, 200, "", "");
       return answer_error(call, openai::overloaded(draining_ ? "the server is shutting down"
@@ -430,18 +405,20 @@ std::string ApiGateway::render_metrics() {
 }
 
 std::optional<HttpResponse> MetricsHandler::on_head(const HttpRequestHead& head) {
-  if (head.path != "/metrics") return error_response(openai::not_found("only /metrics is here"), {});
+  if (head.path != "/metrics") return error_answer(openai::not_found("only /metrics is here"), {});
   if (head.method != "GET" && head.method != "HEAD")
-    return error_response(openai::method_not_allowed("GET, HEAD"), {{"Allow", "GET, HEAD"}});
+    return error_answer(openai::method_not_allowed("GET, HEAD"), {{"Allow", "GET, HEAD"}});
   return std::nullopt;
 }
 
 void MetricsHandler::on_request(HttpRequest /*request*/, std::shared_ptr<HttpResponder> responder,
                              std::function<void()>& /*on_gone*/) {
   const auto answer = [this, responder] { responder->respond({200, kMetricsType, {}, gateway_.render_metrics()}); };
-  if (!pool_.post(answer)) responder->respond(error_response(openai::overloaded("too many scrapes at once", 1), {}));
+  if (!pool_.post(answer)) responder->respond(error_answer(openai::overloaded("too many scrapes at once", 1), {}));
 }
 
-HttpResponse MetricsHandler::on_refused(int status, const std::string& why) { return gateway_.on_refused(status, why); }
+HttpResponse MetricsHandler::on_refused(int status, const std::string& why, const HttpRequestHead* head) {
+  return gateway_.on_refused(status, why, head);
+}
 
 }  // namespace herd::api

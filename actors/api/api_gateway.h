@@ -18,6 +18,7 @@
 
 #include "actors/access/api_keys.h"
 #include "actors/access/event_id.h"
+#include "actors/api/answers.h"
 #include "actors/api/job_loop.h"
 #include "actors/api/request_reader.h"
 #include "actors/api/routes.h"
@@ -56,7 +57,7 @@ class ApiGateway final : public http::HttpHandler {
   std::optional<http::HttpResponse> on_head(const http::HttpRequestHead& head) override;
   void on_request(http::HttpRequest request, std::shared_ptr<http::HttpResponder> responder,
                   std::function<void()>& on_gone) override;
-  http::HttpResponse on_refused(int status, const std::string& why) override;
+  http::HttpResponse on_refused(int status, const std::string& why, const http::HttpRequestHead* head) override;
 
   // Null: no key is asked for.
   void set_keys(std::shared_ptr<const access::ApiKeys> keys);
@@ -91,13 +92,10 @@ class ApiGateway final : public http::HttpHandler {
   };
 
   [[nodiscard]] std::shared_ptr<const access::ApiKeys> keys() const;
-  [[nodiscard]] std::vector<http::HttpHeader> answer_headers(const http::HttpRequestHead& head,
-                                                             const std::string& request_id) const;
-  [[nodiscard]] std::string request_id_of(const http::HttpRequestHead& head) const;
   [[nodiscard]] std::optional<openai::ApiError> refusal_of(const http::HttpRequestHead& head, Route route);
-  [[nodiscard]] http::HttpResponse preflight(const http::HttpRequestHead& head) const;
   void answer(const Call& call, int status, const char* type, std::string body);
   void answer_error(const Call& call, const openai::ApiError& error);
+  void answer_health(const Call& call, int status, const char* word);
   void answer_small(const Call& call);
   [[nodiscard]] bool ready() const;
   // On the TextPool.
@@ -115,6 +113,7 @@ class ApiGateway final : public http::HttpHandler {
   actors::InProcessCluster& cluster_;
   observability::ServingMetrics& metrics_;
   observability::EventLog& log_;
+  const AnswerHeaders headers_;
   const std::int64_t started_;  // Unix seconds
   JobEnvironment environment_;
 
@@ -142,7 +141,7 @@ class MetricsHandler final : public http::HttpHandler {
   std::optional<http::HttpResponse> on_head(const http::HttpRequestHead& head) override;
   void on_request(http::HttpRequest request, std::shared_ptr<http::HttpResponder> responder,
                   std::function<void()>& on_gone) override;
-  http::HttpResponse on_refused(int status, const std::string& why) override;
+  http::HttpResponse on_refused(int status, const std::string& why, const http::HttpRequestHead* head) override;
 
  private:
   ApiGateway& gateway_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "actors/api/answers.h"
 #include "kernels/check.h"
 #include "runtime/tokenizer/utf8.h"
 
@@ -187,7 +188,7 @@ void GenerationJob::open_choice(std::size_t index, std::uint32_t cached_tokens) 
   const openai::Usage* usage = request_.fields.continuous_usage ? &so_far : nullptr;
   if (chat) {
     chunks_.role(static_cast<std::uint32_t>(index), usage, scratch_);
-    return emit(index, scratch_);
+    return emit(index, scratch_, true);
   }
   if (!request_.echo) return;
   openai::ChunkReport chunk;
@@ -196,7 +197,7 @@ void GenerationJob::open_choice(std::size_t index, std::uint32_t cached_tokens) 
   chunk.tokens = choice.prompt_reports;
   chunk.usage = usage;
   chunks_.token(chunk, scratch_);
-  emit(index, scratch_);
+  emit(index, scratch_, true);
   choice.prompt_reports.clear();
 }
 
@@ -257,7 +258,7 @@ void GenerationJob::take_token(std::size_t index, const TokenDelta& delta, const
   if (request_.fields.continuous_usage) chunk.usage = &so_far;
   scratch_.clear();
   if (!skipped) chunks_.token(chunk, scratch_);
-  emit(index, scratch_);
+  emit(index, scratch_, chunk.prompt_token_ids != nullptr);
 }
 
 // Without a token of its own: the prompt alone, or the last part of a whole answer.
@@ -281,10 +282,10 @@ void GenerationJob::finish_choice(std::size_t index, const std::string& text) {
   if (request_.fields.continuous_usage) chunk.usage = &so_far;
   scratch_.clear();
   chunks_.token(chunk, scratch_);
-  emit(index, scratch_);
+  emit(index, scratch_, true);
 }
 
-void GenerationJob::emit(std::size_t index, const std::string& json) {
+void GenerationJob::emit(std::size_t index, const std::string& json, bool asked) {
   Choice& choice = choices_[index];
   ++choice.events;
   if (choice.events <= choice.events_skip || client_gone_) return;
@@ -294,7 +295,7 @@ void GenerationJob::emit(std::size_t index, const std::string& json) {
   frame += "\ndata: ";
   frame += json;
   frame += "\n\n";
-  send(std::move(frame));
+  send(std::move(frame), asked);
 }
 
 void GenerationJob::open_stream() {
@@ -307,9 +308,10 @@ void GenerationJob::open_stream() {
   responder_->open_stream(std::move(head));
 }
 
-void GenerationJob::send(std::string frame) {
+void GenerationJob::send(std::string frame, bool asked) {
   open_stream();
-  if (!responder_->send(std::move(frame))) client_gone_ = true;
+  const bool taken = asked ? responder_->send_asked(std::move(frame)) : responder_->send(std::move(frame));
+  if (!taken) client_gone_ = true;
   if (last_token_ > last_sent_) last_sent_ = last_token_;
 }
 
@@ -321,9 +323,9 @@ void GenerationJob::finish_job(Instant /*now*/) {
       event_.usage_sent = true;
       std::string frame = "id: " + environment_.event_ids->encode(event_, request_.tenant_name) + "\ndata: ";
       chunks_.usage(usage(), frame);
-      send(frame + "\n\n");
+      send(frame + "\n\n", true);
     }
-    send("id: " + environment_.event_ids->encode(event_, request_.tenant_name) + "\ndata: [DONE]\n\n");
+    send("id: " + environment_.event_ids->encode(event_, request_.tenant_name) + "\ndata: [DONE]\n\n", true);
     responder_->finish_stream();
     return;
   }
@@ -378,11 +380,9 @@ std::vector<SequenceId> GenerationJob::fail(const openai::ApiError& error, Insta
   if (ended_) return {};
   if (!stream_open_) {
     status_ = error.status;
-    http::HttpResponse answer{error.status, "application/json", request_.headers, openai::to_json(error)};
-    if (error.retry_after_s > 0) answer.headers.push_back({"Retry-After", std::to_string(error.retry_after_s)});
-    responder_->respond(std::move(answer));
+    responder_->respond(error_answer(error, request_.headers));
   } else {
-    (void)responder_->send("data: " + openai::to_json(error) + "\n\n");
+    (void)responder_->send_asked("data: " + openai::to_json(error) + "\n\n");
     responder_->cut_stream();
   }
   auto open = end_all(now);

@@ -123,9 +123,10 @@ class GenerationJob {
   void finish_job(Instant now);
   [[nodiscard]] openai::TokenReport report_of(Choice& choice, const scheduler::SampledToken& token) const;
   void add_offset(Choice& choice, std::string_view bytes) const;
-  // One event of a choice: `json` as a frame with its id, unless the client has it.
-  void emit(std::size_t index, const std::string& json);
-  void send(std::string frame);
+  // One event of a choice: `json` as a frame with its id, unless the client has it. `asked`: as long as the request made
+  // it, or once a choice (HttpResponder::send_asked); each token's own event is not.
+  void emit(std::size_t index, const std::string& json, bool asked);
+  void send(std::string frame, bool asked);
   void open_stream();
   [[nodiscard]] std::vector<SequenceId> end_all(Instant now);
   [[nodiscard]] openai::Usage usage() const;

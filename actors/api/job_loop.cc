@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "actors/api/answers.h"
+
 namespace herd::api {
 namespace {
 
@@ -79,9 +81,7 @@ void JobLoop::arrive(Arrival arrival) {
   ++open_jobs_;
   if (post(std::make_unique<Arrival>(std::move(arrival)))) return;
   --open_jobs_;
-  const openai::ApiError error = openai::overloaded(kShuttingDown, 1);
-  headers.push_back({"Retry-After", "1"});
-  responder->respond({error.status, "application/json", std::move(headers), openai::to_json(error)});
+  responder->respond(error_answer(openai::overloaded(kShuttingDown, 1), std::move(headers)));
 }
 
 void JobLoop::client_gone(RequestId id) { (void)post(Gone{id}); }

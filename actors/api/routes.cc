@@ -13,6 +13,7 @@ struct Row {
 
 constexpr Row kRoutes[] = {
     {Route::kHealth, "/health", true, false},
+    {Route::kLive, "/live", true, false},
     {Route::kReady, "/ready", true, false},
     {Route::kPing, "/ping", true, true},
     {Route::kLoad, "/load", true, false},
@@ -51,7 +52,9 @@ std::string model_of_path(std::string_view path) {
 
 const char* route_path(Route route) { return kRoutes[static_cast<std::size_t>(route)].path; }
 
-bool is_public(Route route) { return route == Route::kHealth || route == Route::kReady; }
+bool is_public(Route route) {
+  return route == Route::kHealth || route == Route::kLive || route == Route::kReady || route == Route::kPing;
+}
 
 bool takes_json(Route route) {
   return generates(route) || route == Route::kTokenize || route == Route::kDetokenize;

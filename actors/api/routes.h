@@ -10,6 +10,7 @@ namespace herd::api {
 
 enum class Route : std::uint8_t {
   kHealth,
+  kLive,
   kReady,
   kPing,
   kLoad,
@@ -26,7 +27,7 @@ enum class Route : std::uint8_t {
 
 // The pattern, for metrics and logs.
 [[nodiscard]] const char* route_path(Route route);
-// Answered without a key even when keys are set: liveness and readiness, for supervisors.
+// Answered without a key even when keys are set: what supervisors, balancers and start scripts ask.
 [[nodiscard]] bool is_public(Route route);
 // Takes a JSON body.
 [[nodiscard]] bool takes_json(Route route);

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <thread>
 
@@ -37,6 +38,7 @@ struct ServeFlags {
   int metrics_port = -1;
   std::string metrics_host;
   std::vector<std::string> allowed_origins;
+  std::vector<std::string> allowed_hosts;
   double request_timeout = 600;
   double request_timeout_max = 3600;
   std::size_t queued_requests_max = 1024;
@@ -306,13 +308,25 @@ class Server {
     return {};
   }
 
+  Status make_door(std::optional<api::FrontDoor>& door, const std::string& host) {
+    std::optional<access::AllowedHosts> hosts;
+    if (!keys_) {
+      auto made = access::AllowedHosts::make(flags_.allowed_hosts, host);
+      if (!made) return made.error();
+      hosts = std::move(*made);
+    }
+    door.emplace(api::AnswerHeaders(flags_.allowed_origins, random_bytes), std::move(hosts));
+    return {};
+  }
+
   // Before the model is loaded: a port in use is known at once, and whoever calls meanwhile is told to come back.
   Status take_ports() {
     http::HttpServerConfig main = flags_.http;
     const std::vector<int> given = inherited_sockets();
     main.unix_seconds = unix_time;
     if (!given.empty()) main.listen_fd = given.front();
-    auto server = http::HttpServer::start(main, door_);
+    if (Status status = make_door(door_, main.host); !status.ok()) return status;
+    auto server = http::HttpServer::start(main, *door_);
     if (!server) return server.error();
     server_ = std::move(*server);
     if (flags_.metrics_port < 0) return {};
@@ -321,7 +335,8 @@ class Server {
     metrics.host = metrics_host();
     metrics.port = static_cast<std::uint16_t>(flags_.metrics_port);
     if (given.size() > 1) metrics.listen_fd = given[1];
-    auto opened = http::HttpServer::start(metrics, metrics_door_);
+    if (Status status = make_door(metrics_door_, metrics.host); !status.ok()) return status;
+    auto opened = http::HttpServer::start(metrics, *metrics_door_);
     if (!opened) return opened.error();
     metrics_server_ = std::move(*opened);
     return {};
@@ -333,10 +348,10 @@ class Server {
 
   void open_doors() {
     gateway_->set_server(server_.get());
-    door_.open(*gateway_);
+    door_->open(*gateway_);
     if (metrics_server_) {
       metrics_handler_ = std::make_unique<api::MetricsHandler>(*gateway_);
-      metrics_door_.open(*metrics_handler_);
+      metrics_door_->open(*metrics_handler_);
       std::fprintf(stderr, "herd: metrics on http://%s:%d/metrics\n", metrics_host().c_str(), metrics_server_->port());
     }
     const char* scheme = flags_.http.tls_certificate.empty() ? "http" : "https";
@@ -383,8 +398,8 @@ class Server {
   std::unique_ptr<access::EventIdCodec> event_ids_;
   std::unique_ptr<api::ApiGateway> gateway_;
   std::unique_ptr<api::MetricsHandler> metrics_handler_;
-  api::FrontDoor door_;
-  api::FrontDoor metrics_door_;
+  std::optional<api::FrontDoor> door_;
+  std::optional<api::FrontDoor> metrics_door_;
   std::unique_ptr<http::HttpServer> server_;
   std::unique_ptr<http::HttpServer> metrics_server_;
 };
@@ -437,6 +452,9 @@ void add_serve(CLI::App& app, int* exit_code) {
       ->group(access);
   command->add_option("--api-key", flags->api_keys, "A key that may call (visible to other users: prefer the file)")
       ->group(access)->take_all();
+  command->add_option("--allowed-hosts", flags->allowed_hosts,
+                      "Without keys: names of this server in requests, beside localhost and its address, or * for any")
+      ->delimiter(',')->group(access);
   const std::string limits = "Limits";
   command->add_option("--max-num-queued-reqs", flags->queued_requests_max, "Requests that may wait; more get 503")
       ->capture_default_str()->group(limits);

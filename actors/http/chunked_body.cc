@@ -43,6 +43,10 @@ void ChunkedBody::on_byte(unsigned char byte) {
   switch (state_) {
     case State::kSize:
       return on_size_byte(byte);
+    case State::kSizeBlank:
+      if (byte == ';') state_ = State::kExtension;
+      else if (byte != ' ' && byte != '\t') return refuse(400, "a chunk's size is not hexadecimal");
+      return count_overhead(400, "the chunk extensions are too long");
     case State::kExtension:
       if (byte == '\r') {
         state_ = State::kSizeEnd;
@@ -80,6 +84,8 @@ void ChunkedBody::on_size_byte(unsigned char byte) {
     state_ = State::kSizeEnd;
   } else if (size_digits_ > 0 && byte == ';') {
     state_ = State::kExtension;
+  } else if (size_digits_ > 0 && (byte == ' ' || byte == '\t')) {
+    state_ = State::kSizeBlank;  // RFC 9112, 7.1.1: blanks may stand before an extension, nowhere else
   } else {
     refuse(400, "a chunk's size is not hexadecimal");
   }

@@ -25,7 +25,7 @@ class ChunkedBody {
   [[nodiscard]] const Refusal& refusal() const { return refusal_; }
 
  private:
-  enum class State { kSize, kExtension, kSizeEnd, kData, kDataCr, kDataLf, kTrailer, kTrailerEnd };
+  enum class State { kSize, kSizeBlank, kExtension, kSizeEnd, kData, kDataCr, kDataLf, kTrailer, kTrailerEnd };
 
   void refuse(int status, const char* why);
   void on_byte(unsigned char byte);

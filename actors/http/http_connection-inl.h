@@ -3,6 +3,8 @@
 // whatever the session is doing. Writing tries the socket first and waits only for a full one.
 #pragma once
 
+#include <poll.h>
+
 #include <array>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
@@ -171,6 +173,7 @@ class Connection final : public ThreadConnection, public std::enable_shared_from
         error);
     if (!error) return session_.on_written(size, now);
     if (error != asio::error::would_block && error != asio::error::try_again) return session_.on_end();
+    session_.on_full();
     writing_ = true;
     stream_.async_wait(tcp::socket::wait_write, [self = this->shared_from_this()](error_code waited) {
       self->writing_ = false;
@@ -196,6 +199,9 @@ class Connection final : public ThreadConnection, public std::enable_shared_from
                                }
                                self->pump(now);
                              });
+    // The record is on its way, or as much of it as the socket takes.
+    pollfd room{.fd = socket().native_handle(), .events = POLLOUT, .revents = 0};
+    if (::poll(&room, 1, 0) == 0) session_.on_full();
   }
 
   // Our side ends; the reading goes on until the client's side does.

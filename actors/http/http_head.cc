@@ -4,6 +4,7 @@
 #include <array>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace herd::http {
 namespace {
@@ -22,16 +23,9 @@ constexpr std::array<bool, 256> kTokenBytes = [] {
 
 constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
-// Origin form: a path and perhaps a query, visible ASCII, no fragment.
-bool is_origin_form(std::string_view target) {
-  return !target.empty() && target.front() == '/' &&
-         std::ranges::all_of(target, [](char c) { return c > 0x20 && c < 0x7F && c != '#'; });
+// A path and perhaps a query: visible ASCII, no fragment.
+bool is_path(std::string_view path) {
+  return !path.empty() && std::ranges::all_of(path, [](char c) { return c > 0x20 && c < 0x7F && c != '#'; });
 }
 
 // Not the grammar of hosts, only what could make two readers see two hosts.
@@ -39,6 +33,17 @@ bool is_plausible_host(std::string_view host) {
   return std::ranges::all_of(host, [](char c) {
     return c > 0x20 && c < 0x7F && std::string_view("/?#@\\,\"<>^`{|}").find(c) == std::string_view::npos;
   });
+}
+
+// HOST or HOST:PORT of an absolute target. No user, no second colon outside of brackets, digits as a port.
+bool is_authority(std::string_view authority) {
+  const std::size_t bracket = authority.starts_with('[') ? authority.find(']') : 0;
+  if (bracket == std::string_view::npos) return false;
+  const std::size_t colon = authority.find(':', bracket);
+  const std::string_view host = authority.substr(0, colon);
+  const std::string_view port = colon == std::string_view::npos ? std::string_view{} : authority.substr(colon + 1);
+  if (host.starts_with('[') ? host.size() != bracket + 1 : host.find_first_of("[]") != std::string_view::npos) return false;
+  return !host.empty() && host != "[]" && is_plausible_host(host) && std::ranges::all_of(port, is_digit);
 }
 
 }  // namespace
@@ -104,14 +109,38 @@ ReadStep HeadReader::on_request_line(std::string_view line) {
     return refuse(400, "the request line does not end in an HTTP version");
   }
   if (version != "HTTP/1.1" && version != "HTTP/1.0") return refuse(505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
-  if (!is_origin_form(target)) {
-    return refuse(400, "the target is not a path: '/', visible ASCII characters, no fragment");
-  }
   parsed_.head.method = method;
   parsed_.http_1_0 = version == "HTTP/1.0";
-  const std::size_t question = target.find('?');
-  parsed_.head.path = target.substr(0, question);
-  if (question != std::string_view::npos) parsed_.head.query = target.substr(question + 1);
+  return on_target(target);
+}
+
+ReadStep HeadReader::on_target(std::string_view target) {
+  const bool options = parsed_.head.method == "OPTIONS";
+  const std::size_t scheme = target.starts_with('/') ? std::string_view::npos : target.find("://");
+  std::string_view path = target;
+  if (scheme != std::string_view::npos) {  // RFC 9112, 3.2.2: how a client speaks to its proxy
+    if (!same_name(target.substr(0, scheme), "http") && !same_name(target.substr(0, scheme), "https")) {
+      return refuse(400, "the target's scheme is not http or https");
+    }
+    target.remove_prefix(scheme + 3);
+    const std::size_t end = std::min(target.find_first_of("/?"), target.size());
+    if (!is_authority(target.substr(0, end))) return refuse(400, "the target's host is not HOST or HOST:PORT");
+    parsed_.head.absolute = true;
+    parsed_.head.host = target.substr(0, end);
+    path = target.substr(end);
+    if (path.empty()) path = options ? "*" : "/";
+  }
+  if (path == "*" && options) {  // RFC 9112, 3.2.4: the server itself
+    parsed_.head.path = path;
+    return ReadStep::kMore;
+  }
+  const bool no_path = parsed_.head.absolute && path.front() == '?';  // http://host?query
+  if (!is_path(path) || (path.front() != '/' && !no_path)) {
+    return refuse(400, "the target is not a path: '/', visible ASCII characters, no fragment");
+  }
+  const std::size_t question = path.find('?');
+  parsed_.head.path = no_path ? "/" : path.substr(0, question);
+  if (question != std::string_view::npos) parsed_.head.query = path.substr(question + 1);
   return ReadStep::kMore;
 }
 
@@ -130,18 +159,36 @@ ReadStep HeadReader::on_header(std::string_view line) {
 ReadStep HeadReader::on_known_header(std::string_view name, std::string_view value) {
   if (same_name(name, "content-length")) return on_content_length(value);
   if (same_name(name, "transfer-encoding")) {
-    if (std::exchange(has_transfer_encoding_, true)) return refuse(400, "several Transfer-Encoding headers");
-    if (value != "chunked") return refuse(501, "the only Transfer-Encoding is chunked");
-    parsed_.framing = BodyFraming::kChunked;
+    return on_transfer_encoding(value);
   } else if (same_name(name, "host")) {
     if (++hosts_ > 1) return refuse(400, "several Host headers");
     if (!is_plausible_host(value)) return refuse(400, "the Host header is not a host");
+    if (!parsed_.head.absolute) parsed_.head.host = value;  // else it is ignored (RFC 9112, 3.2.2)
   } else if (same_name(name, "connection")) {
-    on_connection(value);
+    for (const std::string_view option : list_elements(value)) {  // "upgrade" and whatever else there is means nothing
+      if (same_name(option, "close")) wants_close_ = true;
+      if (same_name(option, "keep-alive")) wants_keep_alive_ = true;
+    }
   } else if (same_name(name, "expect")) {
-    if (!same_name(value, "100-continue")) return refuse(417, "the only expectation met is 100-continue");
-    parsed_.expect_continue = true;
+    for (const std::string_view expectation : list_elements(value)) {
+      if (!same_name(expectation, "100-continue")) return refuse(417, "the only expectation met is 100-continue");
+      parsed_.expect_continue = true;
+    }
   }
+  return ReadStep::kMore;
+}
+
+// Names in any case, empty elements skipped. Without "chunked" at the end nobody can know where the body ends, whatever
+// a Content-Length says, so that is a 400 (RFC 9112, 6.3), also for the withdrawn "identity"; a coding in front of it
+// is one that is not known here (6.1).
+ReadStep HeadReader::on_transfer_encoding(std::string_view value) {
+  if (std::exchange(has_transfer_encoding_, true)) return refuse(400, "several Transfer-Encoding headers");
+  const std::vector<std::string_view> codings = list_elements(value);
+  const auto is_chunked = [](std::string_view coding) { return same_name(coding, "chunked"); };
+  if (codings.empty() || !is_chunked(codings.back())) return refuse(400, "the last Transfer-Encoding is not chunked");
+  if (std::ranges::count_if(codings, is_chunked) > 1) return refuse(400, "Transfer-Encoding names chunked twice");
+  if (codings.size() > 1) return refuse(501, "the only Transfer-Encoding is chunked");
+  parsed_.framing = BodyFraming::kChunked;
   return ReadStep::kMore;
 }
 
@@ -153,17 +200,6 @@ ReadStep HeadReader::on_content_length(std::string_view value) {
   for (const char digit : value) parsed_.content_length = parsed_.content_length * 10 + (digit - '0');
   parsed_.framing = BodyFraming::kLength;
   return ReadStep::kMore;
-}
-
-// A list of tokens. "upgrade" and whatever else there is means nothing here.
-void HeadReader::on_connection(std::string_view value) {
-  while (!value.empty()) {
-    const std::size_t comma = std::min(value.find(','), value.size());
-    const std::string_view token = trim(value.substr(0, comma));
-    if (same_name(token, "close")) wants_close_ = true;
-    if (same_name(token, "keep-alive")) wants_keep_alive_ = true;
-    value.remove_prefix(std::min(comma + 1, value.size()));
-  }
 }
 
 ReadStep HeadReader::on_end() {

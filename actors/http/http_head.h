@@ -15,7 +15,7 @@ namespace herd::http {
 enum class BodyFraming { kNone, kLength, kChunked };
 
 struct ParsedHead {
-  HttpRequestHead head;  // without peer
+  HttpRequestHead head;  // without peer and listener
   bool http_1_0 = false;
   bool keep_alive = true;  // what the client wishes
   bool expect_continue = false;
@@ -51,11 +51,12 @@ class HeadReader {
   ReadStep refuse(int status, const char* why);
   ReadStep on_line(std::string_view line);
   ReadStep on_request_line(std::string_view line);
+  ReadStep on_target(std::string_view target);
   ReadStep on_header(std::string_view line);
   ReadStep on_known_header(std::string_view name, std::string_view value);
   ReadStep on_content_length(std::string_view value);
   ReadStep on_end();
-  void on_connection(std::string_view value);
+  ReadStep on_transfer_encoding(std::string_view value);
 
   const HttpLimits* limits_;
   std::size_t scanned_ = 0;

@@ -19,8 +19,8 @@ struct HttpLimits {
   std::chrono::milliseconds body_grace{5'000};    // of a body, in which the rate does not count yet
   std::chrono::milliseconds idle_time{60'000};    // of a keep-alive connection: closed
   std::chrono::milliseconds write_stall{30'000};  // nothing could be written for so long: cut
-  std::size_t stream_frames_max = 1024;           // unsent frames of one stream
-  std::size_t stream_bytes_max = 256 * 1024;      // unsent bytes of one stream; a single frame may be larger
+  std::size_t stream_frames_max = 1024;           // of one stream, behind a socket that is full (response_outbox.h)
+  std::size_t stream_bytes_max = 256 * 1024;      // the same in bytes; a single frame may be larger
   std::size_t pipelined_bytes_max = 64 * 1024;    // unread requests behind the one being answered: not read further
   std::size_t connections = 12'000;               // more are closed at once, after a 503 (TLS: without)
   std::size_t connections_per_ip = 512;           // the same; IPv6 by /64; loopback addresses do not count

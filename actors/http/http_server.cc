@@ -88,7 +88,9 @@ class Server final : public HttpServer {
     if (!acceptor) return acceptor.error();
     acceptor_.emplace(std::move(*acceptor));
     error_code error;
-    port_ = acceptor_->local_endpoint(error).port();
+    const tcp::endpoint listener = acceptor_->local_endpoint(error);
+    port_ = listener.port();
+    shared_.listener = address_text(listener);
     return error ? missing("cannot listen: " + error.message()) : Status{};
   }
 

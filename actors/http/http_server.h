@@ -30,9 +30,12 @@ class HttpResponder {
   // Status line and headers now; the body follows in chunks. head.body is not used.
   virtual void open_stream(HttpResponse head) = 0;
   // One frame: a chunk of its own, sent at once (together with others only when they wait for the same socket).
-  // False: the client is gone, or its credit is used up (stream_frames_max, stream_bytes_max unsent) and the
-  // connection was cut. Then every later frame is refused too.
+  // False: the client is gone, or it reads too little (response_outbox.h says when) and the connection was cut. Then
+  // every later frame is refused too.
   virtual bool send(std::string frame) = 0;
+  // The same for a frame whose size the request itself set (the echo of a prompt, its ids, its logprobs) or that comes
+  // once a choice: it goes out whole and never counts as the reader's lateness. The caller answers for its size.
+  virtual bool send_asked(std::string frame) = 0;
   // The body ends after the frames sent.
   virtual void finish_stream() = 0;
   // The frames sent so far go out, then the connection closes without the end of the body (a failure mid-stream).
@@ -49,9 +52,10 @@ class HttpHandler {
   // I/O thread, when the client left or was cut before the answer was complete. The server drops it afterwards.
   virtual void on_request(HttpRequest request, std::shared_ptr<HttpResponder> responder,
                           std::function<void()>& on_gone) = 0;
-  // The answer to bytes that are no acceptable request (status 400, 408, 413, 414, 431, 501, 505, 503). `why` is for
-  // the client: fixed text, nothing of ours.
-  virtual HttpResponse on_refused(int status, const std::string& why) = 0;
+  // The answer to bytes that are no acceptable request (status 400, 408, 413, 414, 417, 431, 501, 505, 503), and to one
+  // that the handler failed on (500). `why` is for the client: fixed text, nothing of ours. `head`: of the request, so
+  // that the refusal can carry what any answer carries; null when none was read to its end.
+  virtual HttpResponse on_refused(int status, const std::string& why, const HttpRequestHead* head) = 0;
 };
 
 struct HttpServerConfig {

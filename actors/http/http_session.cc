@@ -96,6 +96,8 @@ bool HttpSession::advance_head(Instant now) {
   input_.remove_prefix(head_reader_.size());
   parsed_ = head_reader_.take();
   parsed_.head.peer = peer_;
+  parsed_.head.listener = shared_.listener;
+  head_read_ = true;
   head_only_ = parsed_.head.method == "HEAD";
   return begin_body(now);
 }
@@ -171,6 +173,7 @@ void HttpSession::begin_head(Instant now) {
   state_ = State::kHead;
   deadline_ = after(now, shared_.limits.idle_time);
   head_begun_ = false;
+  head_read_ = false;
   head_only_ = false;
   answer_ended_ = false;
   parsed_ = {};

@@ -45,6 +45,7 @@ struct SessionShared {
   HttpHandler* handler = nullptr;
   HttpLimits limits;
   std::function<std::int64_t()> unix_seconds;
+  std::string listener;  // HttpRequestHead::listener
   std::atomic<bool> draining{false};
   HttpCounters counters;
 };
@@ -67,6 +68,7 @@ class HttpSession {
   void on_end();                // the client's side ended or failed
   void on_outbox(Instant now);  // the answer has news: takes it, if nothing is being written
   void on_written(std::size_t bytes, Instant now);
+  void on_full();  // the socket takes no more for now
   void on_time(Instant now);
   void on_drain();
   void on_closed();  // by the shell: nothing more will happen
@@ -115,6 +117,7 @@ class HttpSession {
   bool head_begun_ = false;
   bool head_only_ = false;  // HEAD
   HeadReader head_reader_;
+  bool head_read_ = false;  // parsed_ is the present request's
   ParsedHead parsed_;
   std::string body_;
   std::optional<ChunkedBody> chunked_;
@@ -131,7 +134,6 @@ class HttpSession {
   std::size_t out_pos_ = 0;
   std::string out_body_;  // behind out_
   std::size_t out_body_pos_ = 0;
-  std::size_t out_frame_bytes_ = 0;  // of out_, at its end: counted by the outbox
   std::size_t out_frames_ = 0;
 };
 

@@ -21,7 +21,8 @@ void HttpSession::begin_answer(Instant now) {
                                              waker_);
   outbox_->owner = &owner_;
   try {
-    shared_.handler->on_request({std::move(parsed_.head), std::exchange(body_, {})}, make_responder(outbox_), on_gone_);
+    // A copy of the head: a handler that fails is refused with it.
+    shared_.handler->on_request({parsed_.head, std::exchange(body_, {})}, make_responder(outbox_), on_gone_);
   } catch (...) {
     outbox_->drop();  // 500, unless an answer has begun
   }
@@ -45,7 +46,6 @@ void HttpSession::on_outbox(Instant now) {
   }
   if (batch_.phase == Phase::kCut) close_after_ = true;
   if (batch_.head) write_head(std::move(*batch_.head), batch_.stream);
-  out_frame_bytes_ = batch_.bytes.size();
   out_frames_ = batch_.frames;
   if (out_.empty()) {
     out_.swap(batch_.bytes);
@@ -86,7 +86,7 @@ HttpResponse HttpSession::refusal_answer(int status, const char* why) {
   count(shared_.counters.refused);
   HttpResponse response;
   try {
-    response = shared_.handler->on_refused(status, why);
+    response = shared_.handler->on_refused(status, why, head_read_ ? &parsed_.head : nullptr);
   } catch (...) {
     response = {status, "text/plain", {}, std::string(why) + "\n"};
   }
@@ -117,14 +117,11 @@ void HttpSession::on_written(std::size_t bytes, Instant now) {
   const std::size_t from_out = std::min(bytes, out_.size() - out_pos_);
   out_pos_ += from_out;
   out_body_pos_ += bytes - from_out;
-  const bool done = !has_output();
-  // The frames lie at the end of out_: bytes in front of them are a head.
-  const std::size_t left = std::min(out_.size() - out_pos_, out_frame_bytes_);
-  if (outbox_ && (left < out_frame_bytes_ || done)) {
-    outbox_->on_written(out_frame_bytes_ - left, done ? out_frames_ : 0);
-  }
-  out_frame_bytes_ = left;
-  if (done) on_output_done(now);
+  if (!has_output()) on_output_done(now);
+}
+
+void HttpSession::on_full() {
+  if (outbox_) outbox_->on_full();
 }
 
 void HttpSession::on_output_done(Instant now) {

@@ -1,5 +1,6 @@
 #include "actors/http/response_outbox.h"
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -15,7 +16,8 @@ class Responder final : public HttpResponder {
 
   void respond(HttpResponse response) override { outbox_->respond(std::move(response)); }
   void open_stream(HttpResponse head) override { outbox_->open_stream(std::move(head)); }
-  bool send(std::string frame) override { return outbox_->send(std::move(frame)); }
+  bool send(std::string frame) override { return outbox_->send(std::move(frame), false); }
+  bool send_asked(std::string frame) override { return outbox_->send(std::move(frame), true); }
   void finish_stream() override { outbox_->finish_stream(); }
   void cut_stream() override { outbox_->cut_stream(); }
 
@@ -64,15 +66,16 @@ void ResponseOutbox::open_stream(HttpResponse head) {
   wake_if(wake);
 }
 
-bool ResponseOutbox::send(std::string frame) {
+bool ResponseOutbox::send(std::string frame, bool asked) {
   bool wake = false;
   bool taken = false;
   {
     const std::lock_guard lock(mutex_);
     if (phase_ != Phase::kStreaming) return false;
     if (style_ == FrameStyle::kNone || frame.empty()) return true;  // an empty chunk would end the body
-    const bool too_much =
-        unsent_frames_ >= frames_max_ || (unsent_frames_ > 0 && unsent_bytes_ + frame.size() > bytes_max_);
+    const bool counts = full_ && !asked;
+    const bool too_much = counts && late_frames_ > 0 &&
+                          (late_frames_ >= credits_ * frames_max_ || late_bytes_ + frame.size() > credits_ * bytes_max_);
     if (too_much) {
       phase_ = Phase::kOverrun;
       wake = true;  // even while a write is under way
@@ -83,9 +86,11 @@ bool ResponseOutbox::send(std::string frame) {
       } else {
         bytes_.append(frame);
       }
-      unsent_bytes_ += bytes_.size() - before;
-      ++unsent_frames_;
       ++frames_;
+      if (counts) {
+        late_bytes_ += bytes_.size() - before;
+        ++late_frames_;
+      }
       taken = true;
       wake = !std::exchange(wake_pending_, true);
     }
@@ -99,10 +104,7 @@ void ResponseOutbox::finish_stream() {
   {
     const std::lock_guard lock(mutex_);
     if (phase_ != Phase::kStreaming) return;
-    if (style_ == FrameStyle::kChunks) {
-      bytes_.append("0\r\n\r\n");
-      unsent_bytes_ += 5;
-    }
+    if (style_ == FrameStyle::kChunks) bytes_.append("0\r\n\r\n");
     phase_ = Phase::kFinished;
     wake = !std::exchange(wake_pending_, true);
   }
@@ -148,12 +150,15 @@ void ResponseOutbox::take(Batch& batch, bool busy) {
   batch.bytes.swap(bytes_);
   batch.head.swap(head_);
   batch.frames = std::exchange(frames_, 0);
+  credits_ = std::max({std::size_t{1}, (batch.bytes.size() + bytes_max_ - 1) / bytes_max_,
+                       (batch.frames + frames_max_ - 1) / frames_max_});
+  full_ = false;
+  late_bytes_ = late_frames_ = 0;
 }
 
-void ResponseOutbox::on_written(std::size_t bytes, std::size_t frames) {
+void ResponseOutbox::on_full() {
   const std::lock_guard lock(mutex_);
-  unsent_bytes_ -= bytes;
-  unsent_frames_ -= frames;
+  full_ = true;
 }
 
 void ResponseOutbox::close() {

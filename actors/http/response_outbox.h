@@ -2,7 +2,14 @@
 // ResponseOutbox: where one answer waits between the threads that make it and the I/O thread that writes it, with
 // credit: what a client does not read piles up here to a bound and no further. Knows framing, no sockets.
 //
-// A burst of frames wakes the I/O thread once; the frames it finds then leave in one write.
+// A burst of frames wakes the I/O thread once; the frames it finds then leave in one write: the batch in hand.
+//
+// Credit measures what the reader has not taken, not what was made at one time. Frames count only while the socket has
+// refused a part of the batch in hand, those alone that come after it did, and not those that were asked for
+// (send_asked): what one step makes together, or what the I/O thread has not yet tried, is nobody's lateness. The
+// reader is late when more waits behind the batch in hand than the bounds, or than that batch where it is longer: it
+// reads more slowly than the answer is made, however long the frames are that it asked for. So a reader that does not
+// read costs twice the bounds, and twice what its request made long; a whole answer to it would take as much.
 
 #include <cstddef>
 #include <memory>
@@ -63,7 +70,7 @@ class ResponseOutbox : public std::enable_shared_from_this<ResponseOutbox> {
   // Any thread. The first answer counts, a later one is ignored.
   void respond(HttpResponse response);
   void open_stream(HttpResponse head);
-  bool send(std::string frame);
+  bool send(std::string frame, bool asked);
   void finish_stream();
   void cut_stream();
   void drop();  // no more calls will come
@@ -71,8 +78,8 @@ class ResponseOutbox : public std::enable_shared_from_this<ResponseOutbox> {
   // The I/O thread of the connection only. take() reuses batch.bytes' memory. While an earlier batch is being written
   // (`busy`) it tells only the phase.
   void take(Batch& batch, bool busy);
-  void on_written(std::size_t bytes, std::size_t frames);  // of what was taken
-  void close();                                            // from now on send() answers false
+  void on_full();  // the socket did not take all of the batch in hand
+  void close();    // from now on send() answers false
 
   OutboxOwner* owner = nullptr;  // I/O thread only; null once the answer is over
 
@@ -90,9 +97,10 @@ class ResponseOutbox : public std::enable_shared_from_this<ResponseOutbox> {
   bool wake_pending_ = true;  // whoever hands the request out takes right after, without a wake-up
   std::optional<HttpResponse> head_;
   std::string bytes_;
-  std::size_t frames_ = 0;         // in bytes_
-  std::size_t unsent_bytes_ = 0;   // of frames; with those taken but not written
-  std::size_t unsent_frames_ = 0;  // the same
+  std::size_t frames_ = 0;  // in bytes_
+  std::size_t credits_ = 1;  // of the batch in hand: how often it holds the bounds, at least once
+  bool full_ = false;        // the socket refused a part of it
+  std::size_t late_bytes_ = 0, late_frames_ = 0;  // that came since
 };
 
 // The handler's end of an outbox; drops it with its last reference.

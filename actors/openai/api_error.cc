@@ -42,7 +42,7 @@ ApiError method_not_allowed(const std::string& allowed) {
 }
 
 ApiError timed_out(std::string message) {
-  return {.status = 408, .type = "TimeoutError", .message = std::move(message), .param = {}, .code = {}};
+  return {.status = 504, .type = "TimeoutError", .message = std::move(message), .param = {}, .code = {}};
 }
 
 ApiError quota(std::string message, int retry_after_s) {
@@ -51,7 +51,8 @@ ApiError quota(std::string message, int retry_after_s) {
           .message = std::move(message),
           .param = {},
           .code = "rate_limit_exceeded",
-          .retry_after_s = retry_after_s};
+          .retry_after_s = retry_after_s,
+          .repeat_helps = true};
 }
 
 ApiError overloaded(std::string message, int retry_after_s) {
@@ -60,7 +61,8 @@ ApiError overloaded(std::string message, int retry_after_s) {
           .message = std::move(message),
           .param = {},
           .code = {},
-          .retry_after_s = retry_after_s};
+          .retry_after_s = retry_after_s,
+          .repeat_helps = true};
 }
 
 ApiError internal_error() {
@@ -69,6 +71,32 @@ ApiError internal_error() {
           .message = "the server failed on this request; its log says more",
           .param = {},
           .code = {}};
+}
+
+ApiError refused(int status, std::string why) {
+  ApiError error = bad_field("", std::move(why));
+  error.status = status;
+  switch (status) {
+    case 408:
+      error.type = "TimeoutError";
+      error.repeat_helps = true;
+      break;
+    case 500:
+      return internal_error();
+    case 501:
+      error.type = "NotImplementedError";
+      break;
+    case 503:
+      return overloaded(std::move(error.message), 1);
+    default:
+      break;
+  }
+  return error;
+}
+
+bool repeated_in_vain(const ApiError& error) {
+  const bool repeated = error.status == 408 || error.status == 409 || error.status == 429 || error.status >= 500;
+  return repeated && !error.repeat_helps;
 }
 
 ApiError error_of(const Status& status) {

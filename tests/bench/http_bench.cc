@@ -91,7 +91,7 @@ class HerdSubject final : public Subject, public HttpHandler {
       responder->respond({200, "application/json", {}, std::move(request.body)});
     }
   }
-  HttpResponse on_refused(int status, const std::string&) override { return {status, "", {}, ""}; }
+  HttpResponse on_refused(int status, const std::string&, const HttpRequestHead*) override { return {status, "", {}, ""}; }
 
   std::uint16_t port() const override { return server_->port(); }
   int streams() const override {

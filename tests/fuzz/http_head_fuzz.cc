@@ -87,7 +87,14 @@ void check_against_beast(std::string_view head, const ParsedHead& ours) {
   HERD_CHECK(std::string_view(theirs.method_string().data(), theirs.method_string().size()) == ours.head.method,
              "the same method");
   const std::string target = ours.head.path + (ours.head.query.empty() ? "" : "?" + ours.head.query);
-  const std::string_view their_target(theirs.target().data(), theirs.target().size());
+  std::string their_target(theirs.target().data(), theirs.target().size());
+  if (ours.head.absolute) {  // Beast leaves the target whole
+    const std::size_t host = their_target.find("://") + 3;
+    HERD_CHECK(their_target.substr(host, ours.head.host->size()) == *ours.head.host, "the same host");
+    their_target.erase(0, host + ours.head.host->size());
+    if (their_target.empty()) their_target = ours.head.method == "OPTIONS" ? "*" : "/";
+    if (their_target.starts_with('?')) their_target.insert(0, "/");
+  }
   HERD_CHECK(their_target == target || their_target == target + "?", "the same target");
   HERD_CHECK(theirs.version() == (ours.http_1_0 ? 10U : 11U), "the same version");
   HERD_CHECK(parser.chunked() == (ours.framing == BodyFraming::kChunked), "both chunked or neither");
@@ -111,6 +118,7 @@ void check_heads(std::string_view bytes, const Pieces& whole, const Pieces& spli
   const HeadVerdict many = read_head(bytes, split, limits);
   HERD_CHECK(one.step == many.step && one.size == many.size && one.refusal == many.refusal, "the same verdict");
   HERD_CHECK(one.parsed.head.headers == many.parsed.head.headers && one.parsed.head.path == many.parsed.head.path &&
+                 one.parsed.head.host == many.parsed.head.host && one.parsed.head.absolute == many.parsed.head.absolute &&
                  one.parsed.framing == many.parsed.framing && one.parsed.content_length == many.parsed.content_length &&
                  one.parsed.keep_alive == many.parsed.keep_alive,
              "the same head");
@@ -146,7 +154,9 @@ class SizeHandler final : public HttpHandler {
     responder->send(body);
     responder->finish_stream();
   }
-  HttpResponse on_refused(int status, const std::string& why) override { return {status, "", {}, why}; }
+  HttpResponse on_refused(int status, const std::string& why, const HttpRequestHead*) override {
+    return {status, "", {}, why};
+  }
 };
 
 class Nobody final : public OutboxOwner, public OutboxWaker {

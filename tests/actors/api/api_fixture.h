@@ -79,6 +79,13 @@ class FakeResponder final : public http::HttpResponder {
     changed_.notify_all();
     return true;
   }
+  bool send_asked(std::string frame) override {
+    {
+      const std::scoped_lock lock(mutex_);
+      ++asked_;
+    }
+    return send(std::move(frame));
+  }
   void finish_stream() override {
     const std::scoped_lock lock(mutex_);
     if (!head_ || finished_ || cut_) violate("an end outside of an open stream");
@@ -97,6 +104,7 @@ class FakeResponder final : public http::HttpResponder {
   [[nodiscard]] std::vector<Frame> frames() const { return under_lock(frames_); }
   [[nodiscard]] bool finished() const { return under_lock(finished_); }
   [[nodiscard]] bool cut() const { return under_lock(cut_); }
+  [[nodiscard]] int asked() const { return under_lock(asked_); }  // frames of send_asked()
   [[nodiscard]] std::string violation() const { return under_lock(violation_); }
 
   // Waits for the end of the answer, or for some frames of it; false when it does not come within a minute.
@@ -132,6 +140,7 @@ class FakeResponder final : public http::HttpResponder {
   std::optional<http::HttpResponse> answer_;
   std::optional<http::HttpResponse> head_;
   std::vector<Frame> frames_;
+  int asked_ = 0;
   bool finished_ = false;
   bool cut_ = false;
   std::string violation_;

@@ -23,6 +23,7 @@ TEST(GenerationJobEnd, AFailureBeforeTheFirstFrameIsTheStatusOfTheAnswer) {
     ASSERT_TRUE(answer);
     EXPECT_EQ(answer->status, 503);
     ASSERT_NE(header_of(*answer, "retry-after"), nullptr);
+    EXPECT_EQ(header_of(*answer, "x-should-retry"), nullptr) << "a repeat helps";
     EXPECT_EQ(chat.body().at("error").at("message").as_string(), "full");
     EXPECT_EQ(chat.job.status(), 503);
     EXPECT_EQ(chat.job.record(chat.now).finished_reason, "error");
@@ -61,7 +62,8 @@ TEST(GenerationJobEnd, FailingItFromOutsideAbortsWhatIsOpenOnce) {
   EXPECT_TRUE(chat.job.fail(openai::timed_out("later"), chat.now).empty());
   EXPECT_TRUE(chat.job.on_client_gone(chat.now).empty());
   EXPECT_TRUE(chat.take(token_delta(kFirst, 'a')).empty());
-  EXPECT_EQ(chat.responder->answer()->status, 408);
+  EXPECT_EQ(chat.responder->answer()->status, 504);
+  EXPECT_EQ(*header_of(*chat.responder->answer(), "x-should-retry"), "false") << "else clients send it again";
 }
 
 TEST(GenerationJobEnd, AClientThatLeavesAbortsWhatIsOpen) {

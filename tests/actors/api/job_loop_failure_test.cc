@@ -7,7 +7,7 @@
 namespace herd::api {
 namespace {
 
-TEST(JobLoopFailure, ARequestThatRunsBeyondItsDeadlineEndsWith408) {
+TEST(JobLoopFailure, ARequestThatRunsBeyondItsDeadlineEndsWith504) {
   LoopUnderTest test;
   test.faults->step_us = 20'000;
   GenerationRequest request = loop_request(1, 200, false);
@@ -15,7 +15,8 @@ TEST(JobLoopFailure, ARequestThatRunsBeyondItsDeadlineEndsWith408) {
   const Asked asked = test.ask(std::move(request));
   ASSERT_TRUE(asked.responder->await_end());
   ASSERT_TRUE(asked.responder->answer());
-  EXPECT_EQ(asked.responder->answer()->status, 408);
+  EXPECT_EQ(asked.responder->answer()->status, 504);
+  EXPECT_EQ(*header_of(*asked.responder->answer(), "x-should-retry"), "false");
   EXPECT_EQ(message_of(*asked.responder->answer()), "the request did not finish within its time limit");
   EXPECT_TRUE(test.await_quiet());
   EXPECT_EQ(test.aborted(), 1U);
@@ -33,8 +34,9 @@ TEST(JobLoopFailure, ARequestThatWaitsBeyondItsDeadlineNeverStarts) {
   ASSERT_TRUE(waits.responder->answer());
   // At the measured rate its wait would be too long, or it turned out so.
   const int status = waits.responder->answer()->status;
-  EXPECT_TRUE(status == 408 || status == 503) << status;
-  if (status == 408) {
+  EXPECT_TRUE(status == 504 || status == 503) << status;
+  if (status == 504) {
+    EXPECT_EQ(*header_of(*waits.responder->answer(), "x-should-retry"), "false");
     EXPECT_EQ(message_of(*waits.responder->answer()), "the request waited in the queue beyond its time limit");
   }
   EXPECT_EQ(test.cluster->stats().gateway.accepted, 1U);

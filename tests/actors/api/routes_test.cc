@@ -17,6 +17,7 @@ struct Known {
 
 constexpr Known kKnown[] = {
     {"/health", Route::kHealth, "GET, HEAD"},
+    {"/live", Route::kLive, "GET, HEAD"},
     {"/ready", Route::kReady, "GET, HEAD"},
     {"/ping", Route::kPing, "GET, HEAD, POST"},
     {"/load", Route::kLoad, "GET, HEAD"},
@@ -72,9 +73,12 @@ TEST(Routes, OneModelIsFoundByItsNameHoweverItIsWritten) {
   }
 }
 
-TEST(Routes, OnlyLivenessAndReadinessArePublic) {
-  for (const Known& known : kKnown)
-    EXPECT_EQ(is_public(known.route), known.route == Route::kHealth || known.route == Route::kReady) << known.path;
+TEST(Routes, OnlyWhatSupervisorsAskIsPublic) {
+  for (const Known& known : kKnown) {
+    const bool probe = known.route == Route::kHealth || known.route == Route::kLive || known.route == Route::kReady ||
+                       known.route == Route::kPing;
+    EXPECT_EQ(is_public(known.route), probe) << known.path;
+  }
 }
 
 TEST(Routes, WhatRunsTheModelTakesJson) {

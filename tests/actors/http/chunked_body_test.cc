@@ -55,6 +55,11 @@ TEST(ChunkedBody, SkipsExtensionsAndTrailers) {
   EXPECT_EQ(decoded.body, "0123456789");
 }
 
+TEST(ChunkedBody, SkipsBlanksInFrontOfAnExtension) {
+  EXPECT_EQ(decode("5 ;a=b\r\nhello\r\n0\t ; c\r\n\r\n").body, "hello");
+  EXPECT_EQ(decode("5 ;a=b\r\nhello\r\n0\t ; c\r\n\r\n").step, ReadStep::kDone);
+}
+
 TEST(ChunkedBody, TakesAnEmptyBodyAndOneOfExactlyTheLimit) {
   EXPECT_EQ(decode("0\r\n\r\n").step, ReadStep::kDone);
   EXPECT_EQ(decode("40\r\n" + std::string(64, 'x') + "\r\n0\r\n\r\n").step, ReadStep::kDone);

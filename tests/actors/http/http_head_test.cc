@@ -97,12 +97,59 @@ TEST(HttpHead, FramesTheBodyInOneOfThreeWays) {
             9'999'999'999'999'999'999U);
 }
 
+// Names of codings in any case (RFC 9112, 7), empty elements of a list for nothing (RFC 9110, 5.6.1).
+TEST(HttpHead, TakesEverySpellingOfChunked) {
+  for (const char* spelling : {"chunked", "Chunked", "CHUNKED", "chunked,", ",chunked", " , chunked\t, "}) {
+    const ParsedHead parsed =
+        accepted("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: " + std::string(spelling) + "\r\n\r\n");
+    EXPECT_EQ(parsed.framing, BodyFraming::kChunked) << spelling;
+  }
+}
+
+struct Target {
+  const char* target;
+  const char* path;
+  const char* query;
+  const char* host;  // with "Host: own:1"
+};
+
+// RFC 9112, 3.2.2: the host of the target counts, not the header.
+TEST(HttpHead, TakesATargetWithItsHost) {
+  for (const Target& row : {Target{"http://a", "/", "", "a"}, Target{"http://a/", "/", "", "a"},
+                            Target{"http://127.0.0.1:8000/v1/models?x=y?z", "/v1/models", "x=y?z", "127.0.0.1:8000"},
+                            Target{"HTTPS://[::1]:443/a//b", "/a//b", "", "[::1]:443"},
+                            Target{"Http://a.b.?x", "/", "x", "a.b."}, Target{"http://a:/x", "/x", "", "a:"},
+                            Target{"http://a/http://b/", "/http://b/", "", "a"}, Target{"http://a/*", "/*", "", "a"}}) {
+    for (const char* header : {"own:1", ""}) {
+      const ParsedHead parsed =
+          accepted("GET " + std::string(row.target) + " HTTP/1.1\r\nHost: " + header + "\r\n\r\n");
+      EXPECT_TRUE(parsed.head.absolute) << row.target;
+      EXPECT_EQ(parsed.head.path, row.path) << row.target;
+      EXPECT_EQ(parsed.head.query, row.query) << row.target;
+      EXPECT_EQ(parsed.head.host, row.host) << row.target;
+    }
+  }
+  const ParsedHead plain = accepted("GET /a://b HTTP/1.1\r\nHost: own:1\r\n\r\n");
+  EXPECT_FALSE(plain.head.absolute);
+  EXPECT_EQ(plain.head.path, "/a://b");
+  EXPECT_EQ(plain.head.host, "own:1");
+  EXPECT_EQ(accepted("GET / HTTP/1.0\r\n\r\n").head.host, std::nullopt);
+  EXPECT_EQ(accepted("GET http://a/ HTTP/1.0\r\n\r\n").head.host, "a");
+}
+
+TEST(HttpHead, TakesOptionsOfTheServerItself) {
+  EXPECT_EQ(accepted("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").head.path, "*");
+  EXPECT_EQ(accepted("OPTIONS http://b:1 HTTP/1.1\r\nHost: a\r\n\r\n").head.path, "*");
+  EXPECT_EQ(accepted("OPTIONS http://b:1/ HTTP/1.1\r\nHost: a\r\n\r\n").head.path, "/");
+}
+
 TEST(HttpHead, KeepsTheConnectionAsTheVersionAndTheClientSay) {
   const auto keeps = [](const std::string& rest) { return accepted("GET / HTTP/1." + rest + "\r\n\r\n").keep_alive; };
   EXPECT_TRUE(keeps("1\r\nHost: a"));
   EXPECT_TRUE(keeps("1\r\nHost: a\r\nConnection: upgrade, x\r\nUpgrade: h2c"));
   EXPECT_FALSE(keeps("1\r\nHost: a\r\nConnection: CLOSE"));
   EXPECT_FALSE(keeps("1\r\nHost: a\r\nConnection: x ,\tclose"));
+  EXPECT_FALSE(keeps("1\r\nHost: a\r\nConnection: , ,close,"));
   EXPECT_FALSE(keeps("1\r\nHost: a\r\nConnection: keep-alive\r\nConnection: close"));
   EXPECT_FALSE(keeps("0"));
   EXPECT_TRUE(keeps("0\r\nConnection: Keep-Alive"));
@@ -111,6 +158,8 @@ TEST(HttpHead, KeepsTheConnectionAsTheVersionAndTheClientSay) {
 
 TEST(HttpHead, HonoursContinueButNotInHttp10) {
   EXPECT_TRUE(accepted("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n\r\n").expect_continue);
+  EXPECT_TRUE(accepted("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue,\r\n\r\n").expect_continue);
+  EXPECT_FALSE(accepted("POST / HTTP/1.1\r\nHost: a\r\nExpect:\r\n\r\n").expect_continue);
   EXPECT_FALSE(accepted("POST / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n").expect_continue);
 }
 

@@ -223,7 +223,7 @@ TEST(HttpServer, ADroppedResponderIsA500) {
     client.send(kGet);
     const auto answer = client.read_answer();
     EXPECT_EQ(answer->status, 500);
-    EXPECT_EQ(answer->body, "refused: internal error");
+    EXPECT_EQ(answer->body, "refused: internal error GET /a");
   }
 }
 

@@ -22,7 +22,7 @@ class NoWaker final : public OutboxWaker {
   int wakes = 0;
 };
 
-// A client whose socket takes everything at once, or nothing.
+// A client whose socket takes everything at once, or nothing, or a byte.
 class SessionBench : public OutboxOwner {
  public:
   explicit SessionBench(HttpLimits limits = {}) {
@@ -45,6 +45,13 @@ class SessionBench : public OutboxOwner {
       session->on_written(bytes.size(), now);
     }
     return written;
+  }
+  // One byte leaves, then the socket is full.
+  void fill() {
+    session->on_outbox(now);
+    ASSERT_TRUE(session->has_output());
+    session->on_written(1, now);
+    session->on_full();
   }
   void pass(std::int64_t ns) {
     now.ns += ns;
@@ -184,7 +191,7 @@ TEST(HttpSession, AStalledWriteCutsTheStream) {
   EXPECT_EQ(bench.shared.counters.streams_cut, 1U);
 }
 
-TEST(HttpSession, CreditIsFramesAndBytesUnsent) {
+TEST(HttpSession, CreditIsWhatQueuesUpBehindAFullSocket) {
   HttpLimits limits;
   limits.stream_frames_max = 4;
   limits.stream_bytes_max = 100;
@@ -198,40 +205,58 @@ TEST(HttpSession, CreditIsFramesAndBytesUnsent) {
     bench.receive(kGet);
     const std::string frame(by_bytes ? 40 : 1, 'x');
     const int fit = by_bytes ? 2 : 4;
+    for (int i = 0; i < 20; ++i) EXPECT_TRUE(kept->send(frame));  // made at one time: nobody's lateness
+    bench.write();
     for (int round = 0; round < 3; ++round) {  // what was written is credit again
+      EXPECT_TRUE(kept->send(frame));
+      bench.fill();
       for (int i = 0; i < fit; ++i) EXPECT_TRUE(kept->send(frame));
       bench.write();
     }
+    EXPECT_TRUE(kept->send(frame));
+    bench.fill();
     for (int i = 0; i < fit; ++i) EXPECT_TRUE(kept->send(frame));
+    const int before = bench.waker->wakes;
     EXPECT_FALSE(kept->send(frame));
+    EXPECT_EQ(bench.waker->wakes, before + 1);  // the cut does not wait for the write that is under way
     EXPECT_FALSE(kept->send(""));
     bench.session->on_outbox(bench.now);
     EXPECT_EQ(bench.fate(), HttpSession::Fate::kReset);
-    EXPECT_EQ(bench.shared.counters.frames_sent, 3U * fit);
+    EXPECT_EQ(bench.shared.counters.frames_sent, 20U + 3U * (fit + 1));
   }
 }
 
-TEST(HttpSession, FramesBeingWrittenCountUntilTheyAreThrough) {
-  HttpLimits limits;
-  limits.stream_frames_max = 4;
-  SessionBench bench(limits);
-  std::shared_ptr<HttpResponder> kept;
-  bench.handler.answer = [&](HttpRequest, std::shared_ptr<HttpResponder> responder, std::function<void()>&) {
-    kept = std::move(responder);
-    kept->open_stream({});
+TEST(HttpSession, ARefusalBehindAHeadKnowsIt) {
+  const std::string post = "POST /a HTTP/1.1\r\nHost: b:1\r\n";
+  SessionBench long_body(bad_request_limits());
+  long_body.shared.listener = "127.0.0.1:8000";
+  long_body.handler.head = [](const HttpRequestHead& head) -> std::optional<HttpResponse> {
+    EXPECT_EQ(head.listener, "127.0.0.1:8000");
+    EXPECT_EQ(head.host, "b:1");
+    return {};
   };
-  bench.receive(kGet);
-  bench.write();
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(kept->send("frame"));
-  bench.session->on_outbox(bench.now);
-  bench.session->on_written(5, bench.now);
-  EXPECT_TRUE(kept->send("frame"));
-  bench.session->on_outbox(bench.now);
-  const int before = bench.waker->wakes;
-  EXPECT_FALSE(kept->send("frame"));
-  EXPECT_EQ(bench.waker->wakes, before + 1);  // the cut does not wait for the write that is under way
-  bench.session->on_outbox(bench.now);
-  EXPECT_EQ(bench.fate(), HttpSession::Fate::kReset);
+  long_body.receive(post + "Content-Length: 2000\r\n\r\n");
+  EXPECT_TRUE(long_body.write().ends_with("refused: the body is too long POST /a"));
+
+  SessionBench slow;
+  slow.receive(post + "Content-Length: 2\r\n\r\n");
+  slow.pass_deadline();
+  EXPECT_TRUE(slow.write().ends_with("refused: the body took too long POST /a"));
+
+  SessionBench broken;
+  broken.receive(post + "Transfer-Encoding: chunked\r\n\r\nx");
+  EXPECT_TRUE(broken.write().ends_with("refused: a chunk's size is not hexadecimal POST /a"));
+
+  SessionBench dropped;
+  dropped.handler.answer = [](HttpRequest request, std::shared_ptr<HttpResponder>, std::function<void()>&) {
+    const HttpRequest gone = std::move(request);
+  };
+  dropped.receive(post + "\r\n");
+  EXPECT_TRUE(dropped.write().ends_with("refused: internal error POST /a"));
+
+  SessionBench next;  // the head before it is another request's
+  next.receive(kGet + "x\r\n");
+  EXPECT_TRUE(next.write().ends_with("refused: the request line is not METHOD TARGET VERSION"));
 }
 
 TEST(HttpSession, ABurstWakesOnce) {

@@ -169,6 +169,28 @@ TEST(HttpStreams, ASlowReaderIsCutWhileAnotherFinishes) {
   EXPECT_EQ(server->stats().clients_gone, 1U);
 }
 
+// Eight openings of 2 MB and what the steps behind them make, all before a slow network has taken the first.
+TEST(HttpStreams, LongFramesThatWereAskedForGoOutWhole) {
+  ScriptedHandler handler;
+  Threads threads;
+  handler.answer = [&](HttpRequest, std::shared_ptr<HttpResponder> responder, std::function<void()>&) {
+    threads.run([responder] {
+      responder->open_stream({});
+      for (int i = 0; i < 8; ++i) EXPECT_TRUE(responder->send_asked(std::string(2'000'000, 'x')));
+      for (int i = 0; i < 500; ++i) EXPECT_TRUE(responder->send(std::string(1000, 'y')));
+      responder->finish_stream();
+    });
+  };
+  const auto server = start(handler);
+  RawClient client(server->port(), 4096);
+  client.send(get("/"));
+  EXPECT_EQ(client.read_head()->status, 200);
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(client.read_chunk()->size(), 2'000'000U);
+  for (int i = 0; i < 500; ++i) EXPECT_EQ(client.read_chunk()->size(), 1000U);
+  EXPECT_EQ(client.read_chunk(), "");
+  EXPECT_EQ(server->stats().streams_cut, 0U);
+}
+
 TEST(HttpStreams, AWriteThatStallsCutsTheStream) {
   ScriptedHandler handler;
   Event gone;

@@ -146,6 +146,44 @@ TEST_F(HttpTls, StreamsFramesAndLargeBodies) {
   for (std::thread& thread : threads) thread.join();
 }
 
+TEST_F(HttpTls, LongFramesThatWereAskedForGoOutWhole) {
+  std::vector<std::thread> threads;
+  handler_.answer = [&](HttpRequest, std::shared_ptr<HttpResponder> responder, std::function<void()>&) {
+    threads.emplace_back([responder] {
+      responder->open_stream({});
+      for (int i = 0; i < 4; ++i) EXPECT_TRUE(responder->send_asked(std::string(1'000'000, 'x')));
+      for (int i = 0; i < 500; ++i) EXPECT_TRUE(responder->send(std::string(1000, 'y')));
+      responder->finish_stream();
+    });
+  };
+  start();
+  TlsClient client(server_->port());
+  client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_GT(client.read_until("\r\n0\r\n\r\n").size(), 4'500'000U);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(server_->stats().streams_cut, 0U);
+}
+
+TEST_F(HttpTls, ASlowReaderIsCut) {
+  Event came, gone;
+  std::shared_ptr<HttpResponder> kept;
+  handler_.answer = [&](HttpRequest, std::shared_ptr<HttpResponder> responder, std::function<void()>& on_gone) {
+    responder->open_stream({});
+    kept = std::move(responder);
+    on_gone = [&] { gone.set(); };
+    came.set();
+  };
+  start();
+  TlsClient client(server_->port());
+  client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(came.wait());
+  bool cut = false;
+  for (int sent = 0; sent < 1'000'000 && !cut; ++sent) cut = !kept->send(std::string(1000, 'x'));
+  EXPECT_TRUE(cut);
+  ASSERT_TRUE(gone.wait());
+  EXPECT_EQ(server_->stats().streams_cut, 1U);
+}
+
 TEST_F(HttpTls, NoticesAClientThatLeaves) {
   Event came, gone;
   std::shared_ptr<HttpResponder> kept;

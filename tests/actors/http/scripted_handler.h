@@ -30,8 +30,8 @@ class ScriptedHandler final : public HttpHandler {
     ++requests;
     answer(std::move(request), std::move(responder), on_gone);
   }
-  HttpResponse on_refused(int status, const std::string& why) override {
-    return {status, "text/plain", {}, "refused: " + why};
+  HttpResponse on_refused(int status, const std::string& why, const HttpRequestHead* refused) override {
+    return {status, "text/plain", {}, "refused: " + why + (refused ? " " + refused->method + " " + refused->path : "")};
   }
 
   std::atomic<int> requests{0};

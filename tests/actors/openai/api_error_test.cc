@@ -34,7 +34,12 @@ TEST(ApiError, EveryKindHasItsStatusTypeAndCode) {
       {not_found("m"), 404, "NotFoundError", 404, 0},
       {not_found("m", "model_not_found"), 404, "NotFoundError", "model_not_found", 0},
       {method_not_allowed("GET, HEAD"), 405, "MethodNotAllowedError", 405, 0},
-      {timed_out("m"), 408, "TimeoutError", 408, 0},
+      {timed_out("m"), 504, "TimeoutError", 504, 0},
+      {refused(408, "m"), 408, "TimeoutError", 408, 0},
+      {refused(413, "m"), 413, "BadRequestError", 413, 0},
+      {refused(500, "m"), 500, "InternalServerError", 500, 0},
+      {refused(501, "m"), 501, "NotImplementedError", 501, 0},
+      {refused(503, "m"), 503, "ServiceUnavailableError", 503, 1},
       {quota("m", 7), 429, "RateLimitError", "rate_limit_exceeded", 7},
       {overloaded("m", 3), 503, "ServiceUnavailableError", 503, 3},
       {internal_error(), 500, "InternalServerError", 500, 0},
@@ -47,6 +52,18 @@ TEST(ApiError, EveryKindHasItsStatusTypeAndCode) {
     EXPECT_EQ(body.at("code"), row.code) << row.type;
     EXPECT_FALSE(body.at("message").as_string().empty());
   }
+}
+
+// OpenAI's clients send a request again by themselves after 408, 409, 429 and everything from 500 on.
+TEST(ApiError, SaysWhatIsRepeatedInVain) {
+  for (const ApiError& error : {timed_out("m"), internal_error(), refused(500, "m"), refused(501, "m"), refused(505, "m"),
+                                error_of({StatusCode::kInternal, "m"})})
+    EXPECT_TRUE(repeated_in_vain(error)) << error.status;
+  for (const ApiError& error : {quota("m", 7), overloaded("m", 3), refused(408, "m"), refused(503, "m"),
+                                error_of({StatusCode::kAborted, "m"}), error_of({StatusCode::kOverloaded, "m"})})
+    EXPECT_FALSE(repeated_in_vain(error)) << error.status << ": the same request may succeed later";
+  for (const ApiError& error : {bad_field("n", "m"), unauthorized(), not_found("m"), refused(413, "m"), refused(421, "m")})
+    EXPECT_FALSE(repeated_in_vain(error)) << error.status << ": nobody repeats it";
 }
 
 TEST(ApiError, AStatusOfTheEngineBecomesWhatTheClientCanDo) {

@@ -263,8 +263,8 @@ def errors(checks, server):
             lambda: slow.completions.create(model="demo_model", **LONG))
     freed = wait_until(lambda: server.open_requests() == 0)
     checks.check("a client that gave up frees its work", freed, server.open_requests())
-    error = refusal(checks, "the server's time is over", openai.APIStatusError, lambda: client.completions.create(
-        model="demo_model", extra_headers={"X-Request-Timeout": "0.2"}, **LONG), 408)
+    error = refusal(checks, "the server's time is over", openai.InternalServerError, lambda: client.completions.create(
+        model="demo_model", extra_headers={"X-Request-Timeout": "0.2"}, **LONG), 504)
     checks.check("the server's time is over: the message says so", error and "time limit" in str(error), error)
 
     def cut_stream():
@@ -363,6 +363,53 @@ def asynchronous(checks, server):
                  and "Paris" in final.choices[0].message.content, (kinds, final))
 
 
+def repeats(checks, server):
+    """The client with its defaults sends some errors again by itself; one that would end the same way it does not."""
+    def requests():
+        return sum(value for (name, labels), value in server.metrics().items()
+                   if name == "http_requests_total" and ("handler", "/v1/completions") in labels)
+
+    client = client_of(server, max_retries=openai.DEFAULT_MAX_RETRIES)
+    for name, kind, status, extra in (("a time limit", openai.InternalServerError, 504, {"X-Request-Timeout": "0.2"}),
+                                      ("a gzip body", openai.APIStatusError, 415, {"Content-Encoding": "gzip"})):
+        before = requests()
+        refusal(checks, f"repeats: {name}", kind,
+                lambda: client.completions.create(model="demo_model", extra_headers=extra, **LONG), status)
+        checks.equal(f"repeats: after {name} the server has seen one request", requests() - before, 1)
+
+
+def pauses(checks, folder):
+    """Comments before the first event and between events: no client may stumble over them."""
+    body = {"model": "demo_model", "prompt": FRANCE, "max_tokens": 600, "extra_body": {"ignore_eos": True},
+            "stream": True}
+    # Every look of the timer (20 a second) finds a silence; of two streams the second waits for its turn.
+    with Server(HERD, "--keep-alive-interval", "0.000001", "--max-num-seqs", "1", folder=folder,
+                checks=checks) as server:
+        plain = {key: value for key, value in body.items() if key != "extra_body"} | body["extra_body"]
+        end = server.stream("/v1/completions", plain)
+        checks.check("pauses: comments come between events", end.comments > 0 and end.whole, end.comments)
+
+        async def both():
+            async with openai.AsyncOpenAI(base_url=server.url + "/v1", api_key="none", max_retries=0) as client:
+                async def read():
+                    return len([chunk async for chunk in await client.completions.create(**body)])
+                return await asyncio.gather(*(read() for _ in range(3)))
+
+        try:
+            checks.equal("pauses: the async client reads three streams, two after a wait", asyncio.run(both()), [600] * 3)
+            checks.equal("pauses: the client reads a stream",
+                         sum(1 for _ in client_of(server).completions.create(**body)), 600)
+        except ValueError as error:  # json.JSONDecodeError
+            checks.check("pauses: no event without data", False, repr(error))
+
+        def out_of_time():
+            for _ in client_of(server).completions.create(**body | {"max_tokens": 1900},
+                                                          extra_headers={"X-Request-Timeout": "0.3"}):
+                pass
+        error = refusal(checks, "pauses: an error event behind comments", openai.APIError, out_of_time)
+        checks.check("pauses: its message arrives", error and "time limit" in str(error), error)
+
+
 def curl(checks, server, folder):
     if not shutil.which("curl"):
         checks.skip("curl", "curl is not installed")
@@ -409,6 +456,8 @@ def curl(checks, server, folder):
     status, headers, _ = parts(run("-i", "-X", "OPTIONS", "-H", "Origin: https://a.example"))
     checks.check("curl OPTIONS without --allowed-origins: no CORS", "access-control-allow-origin" not in headers,
                  headers)
+    checks.check("curl -x: taken for a proxy, the server answers itself",
+                 json.loads(run("-x", server.url, url="http://any.example", path="/health")) == {"status": "ok"})
     twice = run("-o", "/dev/null", "-o", "/dev/null", "-w", "%{num_connects} ", f"{server.url}/health",
                 path="/v1/models")
     checks.equal("curl: keep-alive, one connection for two requests", twice.split(), ["1", "0"])
@@ -477,6 +526,10 @@ def tls(checks, folder):
         chunks = list(client.chat.completions.create(model="demo_model", messages=HELLO, temperature=0, stream=True))
         text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
         checks.check("TLS: the openai client streams", "Paris" in text, text)
+        ids = [5 + 37 * i % 4000 for i in range(1900)]
+        chunks = list(client.completions.create(model="demo_model", prompt=ids, n=8, max_tokens=4, echo=True, logprobs=5,
+                                                stream=True, extra_body={"ignore_eos": True}))
+        checks.equal("TLS: eight long openings go out whole", len(chunks), 40)
         client.close()
 
 
@@ -498,10 +551,10 @@ def main():
     with TestFolder() as folder:
         with Server(HERD, folder=folder, checks=checks) as server:
             for function in (models, chat, chat_logprobs, completions, completion_logprobs, extra_fields, errors,
-                             asynchronous):
+                             asynchronous, repeats):
                 part(function, server)
             part(curl, server, Path(folder))
-        for function in (keys, overload, origins, names, tls):
+        for function in (keys, overload, pauses, origins, names, tls):
             part(function, folder)
     return checks.finish()
 

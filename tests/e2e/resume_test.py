@@ -135,7 +135,7 @@ def resume_everywhere(checks, name, server, path, body, whole, choices, every=1)
 def cut_after(server, path, body, events):
     """Reads so many events, then resets the connection. Their bytes."""
     sent = text_of(body).encode()
-    head = (f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(sent)}\r\n\r\n")
+    head = (f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(sent)}\r\n\r\n")
     received = b""
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(head.encode() + sent)

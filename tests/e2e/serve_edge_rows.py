@@ -237,27 +237,33 @@ RAW = (
     ("not HTTP", b"hello\r\n\r\n", (400,)),
     ("TLS on a plain port", bytes.fromhex("16030100f4010000f00303") + b"\0" * 300, (400,)),
     ("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400, 505)),
-    ("HTTP/3.0", b"GET /health HTTP/3.0\r\nHost: x\r\n\r\n", (505,)),
+    ("HTTP/3.0", b"GET /health HTTP/3.0\r\nHost: localhost\r\n\r\n", (505,)),
     ("no Host", b"GET /health HTTP/1.1\r\n\r\n", (400,)),
     ("two Hosts", b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", (400,)),
-    ("a folded header", b"GET /health HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", (400,)),
+    ("a folded header", b"GET /health HTTP/1.1\r\nHost: localhost\r\nA: b\r\n c\r\n\r\n", (400,)),
     ("a blank before the colon", b"GET /health HTTP/1.1\r\nHost : x\r\n\r\n", (400,)),
-    ("NUL in a header", b"GET /health HTTP/1.1\r\nHost: x\r\nA: b\0c\r\n\r\n", (400,)),
+    ("NUL in a header", b"GET /health HTTP/1.1\r\nHost: localhost\r\nA: b\0c\r\n\r\n", (400,)),
     ("bare line feeds", b"GET /health HTTP/1.1\nHost: x\n\n", (400,)),
-    ("length and chunks", b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+    ("length and chunks", b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
                           b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", (400,)),
-    ("two lengths", b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    ("two lengths", b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
      (400,)),
-    ("a negative length", b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n", (400,)),
-    ("a huge length", b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    ("a negative length", b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n", (400,)),
+    ("a huge length", b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                       b"Content-Length: 9999999999999\r\n\r\n", (413,)),
-    ("an unknown coding", b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", (501,)),
-    ("a broken chunk size", b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    # 501 is for a coding in front of chunked; without chunked at the end nobody knows where the body ends.
+    ("an unknown coding", b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+     (501,)),
+    ("no chunked at the end", b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
+                              b"Transfer-Encoding: identity\r\n\r\n{}", (400,)),
+    ("a broken chunk size", b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                             b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", (400,)),
-    ("a header of 10 KB", b"GET /health HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 10_000 + b"\r\n\r\n", (431,)),
-    ("200 headers", b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 200 + b"\r\n", (431,)),
-    ("a target of 10 KB", b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", (414,)),
-    ("an absolute target", b"GET http://x/health HTTP/1.1\r\nHost: x\r\n\r\n", (400,)),
+    ("a header of 10 KB", b"GET /health HTTP/1.1\r\nHost: localhost\r\nA: " + b"a" * 10_000 + b"\r\n\r\n", (431,)),
+    ("200 headers", b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 200 + b"\r\n", (431,)),
+    ("a target of 10 KB", b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", (414,)),
+    ("an absolute target with a user", b"GET http://me@localhost/health HTTP/1.1\r\nHost: localhost\r\n\r\n", (400,)),
+    ("an absolute target of another scheme", b"GET ftp://localhost/health HTTP/1.1\r\nHost: localhost\r\n\r\n", (400,)),
+    ("another host's name", b"GET /health HTTP/1.1\r\nHost: rebound.example.com\r\n\r\n", (421,)),
 )
 
 ROWS = (*field_rows(), *NESTED, *BYTES)

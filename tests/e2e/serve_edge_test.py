@@ -111,7 +111,7 @@ def accepted(checks, server):
 
 
 def routes(checks, server):
-    for path in ("/health", "/ready", "/ping", "/load", "/version", "/metrics", "/openapi.json", "/v1/models"):
+    for path in ("/health", "/live", "/ready", "/ping", "/load", "/version", "/metrics", "/openapi.json", "/v1/models"):
         answer = server.get(path)
         checks.check(f"GET {path}: 200", answer.status == 200, answer)
         head = server.request("HEAD", path)
@@ -131,11 +131,108 @@ def routes(checks, server):
     checks.check("an unusable x-request-id is replaced", len(drawn) == 3 and {len(one) for one in drawn} == {32}, drawn)
 
 
+def letter(checks, server):
+    """HTTP as RFC 9112 has it, where a stricter parser would be wrong."""
+    post = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n%s\r\n%s"
+    body = b'{"prompt":"x","max_tokens":1}'
+    chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    length = b"Content-Length: %d\r\n" % len(body)
+    for name, sent, status in (
+            ("an absolute target", b"GET http://127.0.0.1:8000/health HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+            ("… whose host is not Host's", b"GET http://any.example/health?x HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+            ("… of a client that is told a proxy", b"GET HTTP://any.example/health HTTP/1.1\r\nHost: any.example\r\n\r\n", 200),
+            ("… without a path", b"GET http://any.example HTTP/1.1\r\nHost: any.example\r\n\r\n", 404),
+            ("OPTIONS *", b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 204),
+            *((f"Transfer-Encoding: {spelling.decode()}", post % (b"Transfer-Encoding: %s\r\n" % spelling, chunks), 200)
+              for spelling in (b"chunked", b"Chunked", b"CHUNKED", b"chunked,", b", chunked")),
+            ("blanks before a chunk's extension", post % (b"Transfer-Encoding: chunked\r\n", b"%x ;a=b\r\n%s\r\n0\r\n\r\n" % (len(body), body)), 200),
+            ("Expect: ,100-Continue", post % (length + b"Expect: ,100-Continue\r\n", body), 200),
+            ("an empty Expect", post % (length + b"Expect:\r\n", body), 200),
+            ("Content-Encoding: Identity", post % (length + b"Content-Encoding: Identity\r\n", body), 200),
+            ("Content-Encoding: gzip", post % (length + b"Content-Encoding: gzip\r\n", body), 415),
+            ("a method in lower case", b"get /health HTTP/1.1\r\nHost: localhost\r\n\r\n", 405)):
+        answer = raw(server, sent)
+        checks.check(f"the letter: {name}: {status}", answer.startswith(b"HTTP/1.1 %d " % status), answer[:200])
+
+
+def hosts(checks, folder):
+    """Without keys on a loopback address only names of this machine are answered; a page's own name is none."""
+    def status(server, host, path="/v1/models", method="GET", port=None):
+        connection = http.client.HTTPConnection("127.0.0.1", port or server.port, timeout=30)
+        connection.request(method, path, headers={"Host": host, "x-request-id": "mine-3"})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer.status, answer.getheader("x-request-id")
+
+    with Server(HERD, "--metrics-port", "0", "--allowed-hosts", "herd.example.com,GPU-1", folder=folder,
+                checks=checks) as server:
+        door = int(server.metrics_url.split(":")[2].split("/")[0])
+        for host in ("localhost", f"LOCALHOST:{server.port}", "a.localhost", "127.0.0.1", "127.9.9.9:1", "[::1]:80",
+                     "herd.example.com", "gpu-1:8000"):
+            checks.equal(f"Host: {host}", status(server, host), (200, "mine-3"))
+        for host in ("rebound.example.com", f"rebound.example.com:{server.port}", "localhost.example.com", "10.0.0.1",
+                     "", "127.0.0.1.example.com"):
+            checks.equal(f"Host: {host}", status(server, host), (421, "mine-3"))
+        for path in ("/", "/health", "/live", "/ready", "/ping", "/load", "/metrics", "/openapi.json", "/no/such", CHAT):
+            for method in ("GET", "HEAD", "POST", "OPTIONS", "DELETE"):
+                answer = status(server, "rebound.example.com", path, method)
+                checks.check(f"another host's name: {method} {path}: 421", answer[0] == 421, answer)
+        checks.equal("the door of metrics, too", status(server, "rebound.example.com", "/metrics", port=door)[0], 421)
+        checks.equal("the door of metrics, by its name", status(server, "gpu-1", "/metrics", port=door)[0], 200)
+    with Server(HERD, "--allowed-hosts", "*", folder=folder, checks=checks) as server:
+        checks.equal("--allowed-hosts '*'", status(server, "rebound.example.com")[0], 200)
+    with Server(HERD, "--api-key", "sk-anna-0123456789", folder=folder, checks=checks) as server:
+        checks.equal("with keys any name will do", status(server, "rebound.example.com", "/health")[0], 200)
+        checks.equal("with keys they decide", status(server, "rebound.example.com")[0], 401)
+
+
+def early_refusals(checks, folder):
+    """What is refused below the routes reaches a page as what it is: CORS and x-request-id wherever the head was read."""
+    head = (b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Origin: http://ui.example.com\r\nx-request-id: mine-4\r\n%s\r\n\r\n")
+    chunked = head % b"Transfer-Encoding: chunked"
+    with Server(HERD, "--allowed-origins", "http://ui.example.com", folder=folder, checks=checks) as server:
+        for name, sent, status in (("a body too long", head % b"Content-Length: 3000000", 413),
+                                   ("chunks too long", chunked + b"ffffffff\r\n", 413),
+                                   ("a broken chunk", chunked + b"zz\r\n", 400),
+                                   ("trailers too long", chunked + b"0\r\na: " + b"b" * 10_000, 431),
+                                   ("a gzip body", head % b"Content-Encoding: gzip\r\nContent-Length: 3", 415),
+                                   ("another host", head.replace(b"localhost", b"a.example") % b"Content-Length: 3", 421)):
+            answer = raw(server, sent).partition(b"\r\n\r\n")[0].lower()
+            checks.check(f"early refusals: {name}: {status} that a page can read", b" %d " % status in answer and
+                         b"\r\nx-request-id: mine-4" in answer and
+                         b"\r\naccess-control-allow-origin: http://ui.example.com" in answer, answer)
+
+
+def long_frames(checks, server):
+    """What a request made long goes out whole, and what its steps add behind it is not the reader's lateness."""
+    def cut():
+        return sum(value for (name, _), value in server.metrics().items() if name == "herd_streams_cut_total")
+
+    before = cut()
+    ids = [5 + 37 * i % 4000 for i in range(1900)]
+    long = {"echo": True, "logprobs": 5, "max_tokens": 4, "ignore_eos": True}
+    for name, body, events in (
+            ("a prompt of 1,900 ids with logprobs", long | {"prompt": ids}, 5),
+            ("… eight times", long | {"prompt": ids, "n": 8}, 40),
+            ("… with 20 logprobs and the ids", long | {"prompt": ids, "logprobs": 20, "return_token_ids": True}, 5),
+            ("eight prompts", long | {"prompt": [ids[i:i + 900] for i in range(8)]}, 40),
+            ("256 prompts, eight choices each, echoed alone",
+             {"prompt": ["a"] * 256, "n": 8, "echo": True, "max_tokens": 0}, 4096)):
+        for _ in range(2):
+            end = server.stream(COMPLETION, {**body, "stream": True})
+            checks.check(f"long frames: {name}: whole", isinstance(end, StreamEnd) and end.whole
+                         and len(end.events) == events + 1 and end.events[-1].done,
+                         end if isinstance(end, Answer) else (end.whole, len(end.events)))
+    checks.equal("long frames: no stream was cut", cut(), before)
+
+
 def keys(checks, folder):
     path = key_file(folder / "edge.keys", "# who", "anna key=sk-anna-0123456789")
     with Server(HERD, "--api-key-file", path, "--metrics-port", "0", folder=folder, checks=checks) as server:
-        public = ("/health", "/ready")
-        for route in (*public, "/ping", "/load", "/version", "/metrics", "/openapi.json", "/v1/models", "/no/such"):
+        public = ("/health", "/live", "/ready", "/ping")
+        for route in (*public, "/load", "/version", "/metrics", "/openapi.json", "/v1/models", "/no/such"):
             for name, headers in (("no key", {}), ("a wrong key", {"Authorization": "Bearer sk-anna-0123456788"}),
                                   ("no scheme", {"Authorization": "sk-anna-0123456789"}),
                                   ("Basic", {"Authorization": "Basic c2stYW5uYQ=="})):
@@ -143,6 +240,8 @@ def keys(checks, folder):
                 wanted = 200 if route in public else 401
                 checks.check(f"GET {route} with {name}: {wanted}", answer.status == wanted and
                              (wanted == 200 or answer.error().get("code") == "invalid_api_key"), answer)
+        for spelling in ("Bearer  sk-anna-0123456789", "bearer    sk-anna-0123456789"):
+            checks.equal(f"{spelling[:12]!r}…", server.get("/v1/models", {"Authorization": spelling}).status, 200)
         for route, body in BASE.items():
             checks.equal(f"POST {route} without a key", server.post(route, body).status, 401)
             answer = server.post(route, body, {"Authorization": "Bearer sk-anna-0123456789"})
@@ -273,7 +372,7 @@ def queue(checks, folder):
     others = [Streaming(server, {**one, "priority": priority}) for priority in (5, 3, 1)]
     checks.check("queue: others wait", wait_until(lambda: server.open_requests() > 1), server.open_requests())
     late = server.stream(COMPLETION, {**one, "stream": True}, {"X-Request-Timeout": "0.3"})
-    refused = late.status in (408, 503) if isinstance(late, Answer) else error_events(late) and not late.whole
+    refused = late.status in (504, 503) if isinstance(late, Answer) else error_events(late) and not late.whole
     checks.check("queue: a deadline while waiting", refused, late)
     server.signal(signal.SIGTERM)
     ends = [stream.wait() for stream in (first, *others)]
@@ -308,9 +407,10 @@ def unfinished(checks, name, end, code):
 
 def time_limits(checks, server):
     answer = server.post(COMPLETION, LONG, {"X-Request-Timeout": "0.2"})
-    checks.check("X-Request-Timeout: 408", answer.status == 408 and answer.error().get("code") == 408, answer)
+    checks.check("X-Request-Timeout: 504, not to be repeated", answer.status == 504
+                 and answer.error().get("code") == 504 and answer.headers.get("x-should-retry") == "false", answer)
     end = server.stream(COMPLETION, {**LONG, "stream": True}, {"X-Request-Timeout": "0.3"})
-    unfinished(checks, "X-Request-Timeout of a stream", end, 408)
+    unfinished(checks, "X-Request-Timeout of a stream", end, 504)
     freed = wait_until(lambda: server.open_requests() == 0)
     checks.check("X-Request-Timeout: nothing runs on", freed, server.open_requests())
     for value in ("0", "-1", "soon", "nan", "inf", "1e999", "", "1 2"):
@@ -359,7 +459,7 @@ def service_manager(checks, folder):
     with Server(HERD, folder=folder, command=activated, env={"NOTIFY_SOCKET": str(folder / "notify")},
                 pass_fds=(listener.fileno(),), port_flags=(), checks=checks) as server:
         checks.equal("socket activation: the port is the socket's", server.port, port)
-        early.request("GET", "/health")
+        early.request("GET", "/live")
         answer = early.getresponse()
         answer.read()
         checks.equal("socket activation: who came early is answered", answer.status, 200)
@@ -396,10 +496,10 @@ def main():
 
     with TestFolder() as folder:
         with Server(HERD, folder=folder, checks=checks) as server:
-            for function in (routes, refused_bodies, accepted, time_limits, clients_that_leave):
+            for function in (routes, refused_bodies, accepted, letter, time_limits, clients_that_leave, long_frames):
                 part(function, server)
             part(not_started, folder, server)
-        for function in (keys, signals, queue, service_manager, logs):
+        for function in (keys, hosts, early_refusals, signals, queue, service_manager, logs):
             part(function, folder)
     return checks.finish()
 

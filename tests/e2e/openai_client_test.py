@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import openai
+import requests
 from serve_process import DEMO_MODEL, Checks, Server, TestFolder, certificate, key_file, wait_until
 
 HERD = sys.argv[1]
@@ -401,6 +402,14 @@ def pauses(checks, folder):
                          sum(1 for _ in client_of(server).completions.create(**body)), 600)
         except ValueError as error:  # json.JSONDecodeError
             checks.check("pauses: no event without data", False, repr(error))
+
+        # Clients that cut a stream into lines as Python's str does, which knows more line ends than a stream has.
+        odd = "a\u0085b\u2028c\u2029d\v\f\x1c\x1d\x1e"
+        with requests.post(server.url + "/v1/completions", stream=True, timeout=60,
+                           json={"prompt": odd, "echo": True, "max_tokens": 0, "stream": True}) as answer:
+            lines = [line for line in answer.iter_lines(decode_unicode=True) if line.startswith("data: ")]
+        checks.check("pauses: no character of a text ends a line", len(lines) == 3 and json.loads(lines[0][6:])
+                     ["choices"][0]["text"] == odd and lines[-1] == "data: [DONE]", lines)
 
         def out_of_time():
             for _ in client_of(server).completions.create(**body | {"max_tokens": 1900},

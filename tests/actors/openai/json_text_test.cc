@@ -55,6 +55,20 @@ TEST(JsonText, EveryByteAtEveryPlaceOfAWordIsEscapedAlike) {
   }
 }
 
+// What Python's splitlines() takes for the end of a line must not stand in an event: clients would cut it in two.
+TEST(JsonText, NoCharacterEndsALineForAnyReader) {
+  EXPECT_EQ(as_json("a\u0085b\u2028c\u2029"), R"("a\u0085b\u2028c\u2029")");
+  EXPECT_EQ(as_json("\u0084\u0086\u2027\u202a\u00e9 “…”"), "\"\u0084\u0086\u2027\u202a\u00e9 “…”\"");
+  for (const char* end : {"\u0085", "\u2028", "\u2029"}) {
+    for (std::size_t place = 0; place < 20; ++place) {
+      const std::string text = std::string(place, 'x') + end + std::string(19 - place, 'y');
+      const std::string json = as_json(text);
+      EXPECT_EQ(json.find(end), std::string::npos) << place;
+      EXPECT_EQ(std::string(boost::json::parse(json).as_string()), text);
+    }
+  }
+}
+
 TEST(JsonText, AnyTextReadsBackAsItWas) {
   std::mt19937 random(7);
   for (int round = 0; round < 2000; ++round) {

@@ -405,16 +405,22 @@ std::string ApiGateway::render_metrics() {
 }
 
 std::optional<HttpResponse> MetricsHandler::on_head(const HttpRequestHead& head) {
-  if (head.path != "/metrics") return error_answer(openai::not_found("only /metrics is here"), {});
-  if (head.method != "GET" && head.method != "HEAD")
-    return error_answer(openai::method_not_allowed("GET, HEAD"), {{"Allow", "GET, HEAD"}});
-  return std::nullopt;
+  if (head.method == "OPTIONS") return gateway_.headers().preflight(head);
+  std::vector<HttpHeader> headers = gateway_.headers().of(head);
+  if (head.path != "/metrics")
+    return error_answer(openai::not_found("only /metrics is here"), std::move(headers));
+  if (head.method == "GET" || head.method == "HEAD") return std::nullopt;
+  headers.push_back({"Allow", "GET, HEAD"});
+  return error_answer(openai::method_not_allowed("GET, HEAD"), std::move(headers));
 }
 
-void MetricsHandler::on_request(HttpRequest /*request*/, std::shared_ptr<HttpResponder> responder,
-                             std::function<void()>& /*on_gone*/) {
-  const auto answer = [this, responder] { responder->respond({200, kMetricsType, {}, gateway_.render_metrics()}); };
-  if (!pool_.post(answer)) responder->respond(error_answer(openai::overloaded("too many scrapes at once", 1), {}));
+void MetricsHandler::on_request(HttpRequest request, std::shared_ptr<HttpResponder> responder,
+                                std::function<void()>& /*on_gone*/) {
+  const auto answer = [this, responder, headers = gateway_.headers().of(request.head)] {
+    responder->respond({200, kMetricsType, headers, gateway_.render_metrics()});
+  };
+  if (!pool_.post(answer))
+    responder->respond(error_answer(openai::overloaded("too many scrapes at once", 1), gateway_.headers().of(request.head)));
 }
 
 HttpResponse MetricsHandler::on_refused(int status, const std::string& why, const HttpRequestHead* head) {

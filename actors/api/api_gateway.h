@@ -59,6 +59,8 @@ class ApiGateway final : public http::HttpHandler {
                   std::function<void()>& on_gone) override;
   http::HttpResponse on_refused(int status, const std::string& why, const http::HttpRequestHead* head) override;
 
+  [[nodiscard]] const AnswerHeaders& headers() const { return headers_; }
+
   // Null: no key is asked for.
   void set_keys(std::shared_ptr<const access::ApiKeys> keys);
   // Whose counters /metrics shows; null again before that server goes.

@@ -35,7 +35,7 @@ bool is_plausible_host(std::string_view host) {
   });
 }
 
-// HOST or HOST:PORT of an absolute target. No user, no second colon outside of brackets, digits as a port.
+// HOST or HOST:PORT. No user, no second colon outside of brackets, digits as a port.
 bool is_authority(std::string_view authority) {
   const std::size_t bracket = authority.starts_with('[') ? authority.find(']') : 0;
   if (bracket == std::string_view::npos) return false;
@@ -162,7 +162,7 @@ ReadStep HeadReader::on_known_header(std::string_view name, std::string_view val
     return on_transfer_encoding(value);
   } else if (same_name(name, "host")) {
     if (++hosts_ > 1) return refuse(400, "several Host headers");
-    if (!is_plausible_host(value)) return refuse(400, "the Host header is not a host");
+    if (!value.empty() && !is_authority(value)) return refuse(400, "the Host header is not a host");
     if (!parsed_.head.absolute) parsed_.head.host = value;  // else it is ignored (RFC 9112, 3.2.2)
   } else if (same_name(name, "connection")) {
     for (const std::string_view option : list_elements(value)) {  // "upgrade" and whatever else there is means nothing

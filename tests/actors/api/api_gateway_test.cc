@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "actors/access/event_id.h"
 #include "tests/actors/api/called_handler.h"
 #include "tests/actors/toy_cluster.h"
@@ -113,6 +115,18 @@ TEST_F(ApiGatewayTest, ARefusalBelowTheRoutesIsCountedAndReadByBrowsers) {
   EXPECT_NE(gateway_.render_metrics().find(R"(http_requests_total{handler="/tokenize",method="POST",status="4xx"} 1)"),
             std::string::npos);
   EXPECT_TRUE(gateway_.on_refused(400, "no head", nullptr).headers.empty());
+}
+
+TEST_F(ApiGatewayTest, TheDoorOfMetricsCarriesTheSame) {
+  MetricsHandler metrics(gateway_);
+  const std::vector<http::HttpHeader> from_ui = {{"Origin", "http://ui"}, {"x-request-id", "7"}};
+  for (const auto& [method, path, status] : {std::tuple{"GET", "/metrics", 200}, std::tuple{"GET", "/health", 404},
+                                             std::tuple{"POST", "/metrics", 405}, std::tuple{"OPTIONS", "/metrics", 204}}) {
+    const http::HttpResponse answer = call(metrics, head_of(method, path, from_ui));
+    EXPECT_EQ(answer.status, status) << method << path;
+    EXPECT_EQ(value_of(answer, "x-request-id"), "7");
+    EXPECT_EQ(value_of(answer, "access-control-allow-origin"), "http://ui");
+  }
 }
 
 TEST_F(ApiGatewayTest, OptionsOfTheServerItselfIsAnswered) {

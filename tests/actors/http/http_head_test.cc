@@ -164,7 +164,7 @@ TEST(HttpHead, HonoursContinueButNotInHttp10) {
 }
 
 TEST(HttpHead, TakesHostsThatAreOnlyHosts) {
-  for (const char* host : {"", "a", "a.b:80", "127.0.0.1:8000", "[::1]:8000", "a_b-c.example"}) {
+  for (const char* host : {"", "a", "a.b:80", "a:", "127.0.0.1:8000", "[::1]:8000", "[::1]", "a_b-c.example"}) {
     EXPECT_EQ(*accepted("GET / HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n").head.header("host"), host);
   }
 }

@@ -305,7 +305,7 @@ void GenerationJob::open_stream() {
   http::HttpResponse head{200, "text/event-stream; charset=utf-8", request_.headers, {}};
   head.headers.push_back({"Cache-Control", "no-cache"});
   head.headers.push_back({"X-Accel-Buffering", "no"});  // proxies must not collect frames
-  responder_->open_stream(std::move(head));
+  responder_->open_stream(std::move(head), choices_.size());
 }
 
 void GenerationJob::send(std::string frame, bool asked) {

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "actors/http/http_limits.h"
 #include "actors/http/http_message.h"
@@ -27,8 +28,10 @@ class HttpResponder {
  public:
   virtual ~HttpResponder() = default;
   virtual void respond(HttpResponse response) = 0;
-  // Status line and headers now; the body follows in chunks. head.body is not used.
-  virtual void open_stream(HttpResponse head) = 0;
+  // Status line and headers now; the body follows in chunks. head.body is not used. `voices`: of how many things at one
+  // time it tells (the choices of a request): a step makes a frame for each, and the credit grows with them.
+  virtual void open_stream(HttpResponse head, std::size_t voices) = 0;
+  void open_stream(HttpResponse head) { open_stream(std::move(head), 1); }
   // One frame: a chunk of its own, sent at once (together with others only when they wait for the same socket).
   // False: the client is gone, or it reads too little (response_outbox.h says when) and the connection was cut. Then
   // every later frame is refused too.

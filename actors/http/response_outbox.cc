@@ -7,6 +7,10 @@
 namespace herd::http {
 namespace {
 
+constexpr std::size_t kVoicesPerCredit = 32;  // 8 KiB and 32 frames each: a frame with 20 logprobs takes 2.5 KiB
+
+constexpr std::size_t times(std::size_t count, std::size_t unit) { return (count + unit - 1) / unit; }
+
 class Responder final : public HttpResponder {
  public:
   explicit Responder(std::shared_ptr<ResponseOutbox> outbox) : outbox_(std::move(outbox)) {}
@@ -15,7 +19,7 @@ class Responder final : public HttpResponder {
   Responder& operator=(const Responder&) = delete;
 
   void respond(HttpResponse response) override { outbox_->respond(std::move(response)); }
-  void open_stream(HttpResponse head) override { outbox_->open_stream(std::move(head)); }
+  void open_stream(HttpResponse head, std::size_t voices) override { outbox_->open_stream(std::move(head), voices); }
   bool send(std::string frame) override { return outbox_->send(std::move(frame), false); }
   bool send_asked(std::string frame) override { return outbox_->send(std::move(frame), true); }
   void finish_stream() override { outbox_->finish_stream(); }
@@ -53,13 +57,14 @@ void ResponseOutbox::respond(HttpResponse response) {
   wake_if(wake);
 }
 
-void ResponseOutbox::open_stream(HttpResponse head) {
+void ResponseOutbox::open_stream(HttpResponse head, std::size_t voices) {
   bool wake = false;
   {
     const std::lock_guard lock(mutex_);
     if (phase_ != Phase::kUnanswered) return;
     head_ = std::move(head);
     stream_ = true;
+    credits_ = credits_min_ = std::max<std::size_t>(1, times(voices, kVoicesPerCredit));
     phase_ = Phase::kStreaming;
     wake = !std::exchange(wake_pending_, true);
   }
@@ -150,8 +155,7 @@ void ResponseOutbox::take(Batch& batch, bool busy) {
   batch.bytes.swap(bytes_);
   batch.head.swap(head_);
   batch.frames = std::exchange(frames_, 0);
-  credits_ = std::max({std::size_t{1}, (batch.bytes.size() + bytes_max_ - 1) / bytes_max_,
-                       (batch.frames + frames_max_ - 1) / frames_max_});
+  credits_ = std::max({credits_min_, times(batch.bytes.size(), bytes_max_), times(batch.frames, frames_max_)});
   full_ = false;
   late_bytes_ = late_frames_ = 0;
 }

@@ -8,8 +8,9 @@
 // refused a part of the batch in hand, those alone that come after it did, and not those that were asked for
 // (send_asked): what one step makes together, or what the I/O thread has not yet tried, is nobody's lateness. The
 // reader is late when more waits behind the batch in hand than the bounds, or than that batch where it is longer: it
-// reads more slowly than the answer is made, however long the frames are that it asked for. So a reader that does not
-// read costs twice the bounds, and twice what its request made long; a whole answer to it would take as much.
+// reads more slowly than the answer is made, however long the frames are that it asked for. The bounds are for 32 choices;
+// a stream of more has them as many times, because one step makes a frame for each. So a reader that does not read costs
+// twice its bounds, and twice what its request made long; a whole answer to it would take as much.
 
 #include <cstddef>
 #include <memory>
@@ -69,7 +70,7 @@ class ResponseOutbox : public std::enable_shared_from_this<ResponseOutbox> {
 
   // Any thread. The first answer counts, a later one is ignored.
   void respond(HttpResponse response);
-  void open_stream(HttpResponse head);
+  void open_stream(HttpResponse head, std::size_t voices);
   bool send(std::string frame, bool asked);
   void finish_stream();
   void cut_stream();
@@ -98,7 +99,8 @@ class ResponseOutbox : public std::enable_shared_from_this<ResponseOutbox> {
   std::optional<HttpResponse> head_;
   std::string bytes_;
   std::size_t frames_ = 0;  // in bytes_
-  std::size_t credits_ = 1;  // of the batch in hand: how often it holds the bounds, at least once
+  std::size_t credits_min_ = 1;  // for its voices
+  std::size_t credits_ = 1;      // how many times the bounds may wait: those, or the batch in hand holds more
   bool full_ = false;        // the socket refused a part of it
   std::size_t late_bytes_ = 0, late_frames_ = 0;  // that came since
 };

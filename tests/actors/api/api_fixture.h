@@ -66,10 +66,11 @@ class FakeResponder final : public http::HttpResponder {
     answer_ = std::move(response);
     changed_.notify_all();
   }
-  void open_stream(http::HttpResponse head) override {
+  void open_stream(http::HttpResponse head, std::size_t voices) override {
     const std::scoped_lock lock(mutex_);
     if (answer_ || head_) violate("a second answer");
     head_ = std::move(head);
+    voices_ = voices;
   }
   bool send(std::string frame) override {
     const std::scoped_lock lock(mutex_);
@@ -104,6 +105,7 @@ class FakeResponder final : public http::HttpResponder {
   [[nodiscard]] std::vector<Frame> frames() const { return under_lock(frames_); }
   [[nodiscard]] bool finished() const { return under_lock(finished_); }
   [[nodiscard]] bool cut() const { return under_lock(cut_); }
+  [[nodiscard]] std::size_t voices() const { return under_lock(voices_); }  // of open_stream()
   [[nodiscard]] int asked() const { return under_lock(asked_); }  // frames of send_asked()
   [[nodiscard]] std::string violation() const { return under_lock(violation_); }
 
@@ -139,6 +141,7 @@ class FakeResponder final : public http::HttpResponder {
   std::condition_variable changed_;
   std::optional<http::HttpResponse> answer_;
   std::optional<http::HttpResponse> head_;
+  std::size_t voices_ = 0;
   std::vector<Frame> frames_;
   int asked_ = 0;
   bool finished_ = false;

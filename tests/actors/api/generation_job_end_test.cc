@@ -128,6 +128,30 @@ TEST(GenerationJobEnd, ACommentFindsOutThatTheClientIsGone) {
   EXPECT_TRUE(chat.job.ended());
 }
 
+// What the request made long, and what comes once a choice or once at all, is no matter of the reader's pace; the tokens are.
+TEST(GenerationJobEnd, OnlyTokensCountAgainstTheReader) {
+  GenerationRequest request = toy_request(Endpoint::kChat, true, 3, 10);
+  request.fields.n = 2;
+  request.fields.include_usage = true;
+  Running chat(std::move(request));
+  for (const std::uint64_t sequence : {kFirst, kFirst + 1}) {
+    chat.type("ab", sequence);
+    chat.take(token_delta(sequence, 'c', FinishReason::kLength));
+  }
+  EXPECT_EQ(chat.responder->frames().size(), 10U) << "two roles, six tokens, usage, [DONE]";
+  EXPECT_EQ(chat.responder->asked(), 4);
+  EXPECT_EQ(chat.responder->voices(), 2U);
+
+  GenerationRequest with_ids = toy_request(Endpoint::kCompletion, true, 3, 10);
+  with_ids.fields.return_token_ids = true;
+  with_ids.echo = true;
+  Running completion(std::move(with_ids));
+  completion.type("ab");
+  EXPECT_EQ(completion.responder->asked(), 2) << "the prompt, and the token that carries its ids";
+  EXPECT_EQ(completion.job.fail(openai::timed_out("late"), completion.now), ids({kFirst}));
+  EXPECT_EQ(completion.responder->asked(), 3) << "the error";
+}
+
 TEST(GenerationJobEnd, AWholeAnswerGetsNoComment) {
   Running chat(toy_request(Endpoint::kChat, false, 3, 10), std::make_shared<FakeResponder>(), 2.0);
   EXPECT_TRUE(chat.pass(100.0).empty());

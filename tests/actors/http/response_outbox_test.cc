@@ -18,9 +18,9 @@ class Nobody final : public OutboxWaker {
 };
 
 // The outbox of an open stream, raw frames: a frame's bytes are what waits.
-std::shared_ptr<ResponseOutbox> open_outbox() {
+std::shared_ptr<ResponseOutbox> open_outbox(std::size_t voices = 1) {
   auto outbox = std::make_shared<ResponseOutbox>(FrameStyle::kRaw, kFramesMax, kBytesMax, std::make_shared<Nobody>());
-  outbox->open_stream({});
+  outbox->open_stream({}, voices);
   return outbox;
 }
 
@@ -95,6 +95,18 @@ TEST(ResponseOutbox, BehindALongBatchAsMuchMayWait) {
   many->on_full();
   for (int i = 0; i < 80; ++i) EXPECT_TRUE(send(*many, 1)) << i;
   EXPECT_FALSE(send(*many, 1));
+}
+
+// One step makes a frame for each of a stream's choices: that is not the reader's doing.
+TEST(ResponseOutbox, AStreamOfManyChoicesHasMoreCredit) {
+  for (const auto& [voices, frames] : {std::pair{1, 8}, std::pair{32, 8}, std::pair{33, 16}, std::pair{320, 80}}) {
+    const auto outbox = open_outbox(static_cast<std::size_t>(voices));
+    EXPECT_TRUE(send(*outbox, 1));
+    take(*outbox);
+    outbox->on_full();
+    for (int i = 0; i < frames; ++i) EXPECT_TRUE(send(*outbox, 1)) << voices << " " << i;
+    EXPECT_FALSE(send(*outbox, 1)) << voices;
+  }
 }
 
 // A reader that takes three frames while one is made gets all of them, whatever lies in front of it at first; one that

@@ -197,9 +197,11 @@ void ApiGateway::on_request(HttpRequest request, std::shared_ptr<HttpResponder> 
     };
   } else {
     task = [this, call, shared] {
-      const auto body = call.route == Route::kTokenize ? reader_.tokenize(shared->body) : reader_.detokenize(shared->body);
-      if (!body) return answer_error(call, body.error());
-      answer(call, 200, kJson, *body);
+      auto text = call.route == Route::kTokenize ? reader_.tokenize(shared->body) : reader_.detokenize(shared->body);
+      if (!text) return answer_error(call, text.error());
+      Call named = call;
+      name_ignored(text->ignored_fields, named.headers);
+      answer(named, 200, kJson, std::move(text->body));
     };
   }
   if (!pool_.post(std::move(task))) {
@@ -274,8 +276,23 @@ void ApiGateway::generate(const Call& call, const HttpRequest& request, RequestI
   generation->cache_salt = call.tenant.value;  // tenants do not see each other's prefixes, not even by their speed
   generation->request_id = call.request_id;
   generation->headers = call.headers;
+  name_ignored(generation->ignored_fields, generation->headers);
   if (const auto error = identify(call, request, *generation)) return answer_error(call, *error);
   loop_.arrive({id, std::move(*generation), call.responder, gone, call.begin});
+}
+
+// Unknown fields have no effect: the answer says so each time, the log once.
+void ApiGateway::name_ignored(const std::vector<std::string>& fields, std::vector<HttpHeader>& headers) {
+  if (fields.empty()) return;
+  headers.push_back({"x-herd-ignored-fields", joined(fields)});
+  std::string fresh;
+  {
+    const std::scoped_lock lock(mutex_);
+    fresh = notices_.first_time(fields);
+  }
+  if (!fresh.empty())
+    log_.write(observability::LogLevel::kInfo, "unknown fields pass without effect; --strict-fields refuses them",
+               {{"fields", fresh}});
 }
 
 // Who this answer is: fresh, or the one that Last-Event-ID goes on with.

@@ -19,6 +19,7 @@
 #include "actors/access/api_keys.h"
 #include "actors/access/event_id.h"
 #include "actors/api/answers.h"
+#include "actors/api/field_notices.h"
 #include "actors/api/job_loop.h"
 #include "actors/api/request_reader.h"
 #include "actors/api/routes.h"
@@ -105,6 +106,7 @@ class ApiGateway final : public http::HttpHandler {
                 const std::shared_ptr<std::atomic<bool>>& gone);
   [[nodiscard]] std::optional<openai::ApiError> identify(const Call& call, const http::HttpRequest& request,
                                                          GenerationRequest& generation) const;
+  void name_ignored(const std::vector<std::string>& fields, std::vector<http::HttpHeader>& headers);
   [[nodiscard]] openai::ApiExpected<double> timeout_of(const http::HttpRequestHead& head) const;
   void on_job_end(const GenerationJob& job, Instant now);
   observability::ServingMetrics::Snapshot refresh();
@@ -120,11 +122,12 @@ class ApiGateway final : public http::HttpHandler {
   JobEnvironment environment_;
 
   std::mutex refresh_mutex_;  // taken before mutex_
-  mutable std::mutex mutex_;  // of the four below
+  mutable std::mutex mutex_;  // of the five below
   std::shared_ptr<const access::ApiKeys> keys_;
   const http::HttpServer* server_ = nullptr;
   observability::StatsSample last_line_;
   observability::StatsSample now_;
+  FieldNotices notices_;
 
   std::atomic<bool> draining_{false};
   std::atomic<std::uint32_t> serving_replicas_{0};

@@ -2,11 +2,16 @@
 // ChoiceText: the deltas of one sequence -> what a reader of its text sees, and how it ended. Decides stop strings; the
 // id that ends a sequence shows no text. The same for `herd generate` and for HTTP. Pure: the same deltas give the same
 // pieces, so replaying them rebuilds it.
+//
+// Stop strings are looked for in the text that is shown. One that is a special token's text would never be found where
+// special tokens are skipped: the sequence is made to end by that id, special_stop_ids(), and the string is the reason.
 
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/scheduler/submission.h"
@@ -18,7 +23,12 @@ struct ChoiceTextOptions {
   std::vector<std::string> stop;
   bool include_stop = false;   // the text ends with the stop string, or the text of the id that ended it
   bool skip_special = true;
+  std::uint32_t min_tokens = 0;  // stop strings count behind so many tokens
 };
+
+// Ids of the stop strings that are one special token each. They belong to SamplingParams.stop_token_ids.
+[[nodiscard]] std::vector<TokenId> special_stop_ids(const tokenizer::Tokenizer* tokenizer,
+                                                    std::span<const std::string> stop);
 
 class ChoiceText {
  public:
@@ -34,11 +44,14 @@ class ChoiceText {
   [[nodiscard]] scheduler::FinishReason finish() const { return finish_; }
   [[nodiscard]] bool ended_by_stop_string() const { return stop_string_.has_value(); }
   [[nodiscard]] const std::optional<std::string>& stop_string() const { return stop_string_; }
-  // The id that ended it, when one did.
+  // The id that ended it, when one did that is no stop string.
   [[nodiscard]] std::optional<TokenId> stop_token() const { return stop_token_; }
 
  private:
+  [[nodiscard]] std::string end_by_id(TokenId token);
+
   std::vector<std::string> stop_;
+  std::vector<std::pair<TokenId, std::string>> special_stops_;
   bool include_stop_;
   std::unique_ptr<tokenizer::IncrementalDecoder> decoder_;
   scheduler::FinishReason finish_ = scheduler::FinishReason::kNone;

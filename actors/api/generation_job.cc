@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "actors/api/answers.h"
+#include "actors/api/text_offsets.h"
 #include "kernels/check.h"
-#include "runtime/tokenizer/utf8.h"
 
 namespace herd::api {
 
@@ -21,16 +21,6 @@ std::uint64_t seed_of_prompt(std::uint64_t seed, std::uint64_t prompt) {
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
   return x ^ (x >> 31);
-}
-
-std::uint32_t code_points(std::string_view text) {  // an invalid part counts as one
-  std::uint32_t count = 0;
-  while (!text.empty()) {
-    const tokenizer::CodePoint next = tokenizer::first_code_point(text);
-    text.remove_prefix(next.incomplete ? text.size() : next.size);
-    ++count;
-  }
-  return count;
 }
 
 bool failed(FinishReason finish) {
@@ -63,7 +53,7 @@ GenerationJob::GenerationJob(RequestId id, GenerationRequest request, std::share
       cached_(request_.prompts.size(), 0),
       last_sent_(arrived) {
   const ChoiceTextOptions text{request_.fields.stop, request_.fields.include_stop_str_in_output,
-                               request_.fields.skip_special_tokens};
+                               request_.fields.skip_special_tokens, request_.fields.min_tokens};
   for (std::size_t i = 0; i < request_.choices(); ++i) {
     Choice choice{.prompt = static_cast<std::uint32_t>(i / request_.fields.n),
                   .text = ChoiceText(environment_.tokenizer, text)};
@@ -173,11 +163,9 @@ void GenerationJob::open_choice(std::size_t index, std::uint32_t cached_tokens) 
   if (request_.echo && request_.fields.logprobs >= 0) {
     // The first token has nothing before it, so no probability.
     choice.prompt_reports.insert(choice.prompt_reports.begin(), {prompt.ids.front(), std::nullopt, {}, 0});
-    for (openai::TokenReport& report : choice.prompt_reports) {
-      report.text_offset = choice.text_offset;
-      add_offset(choice, environment_.token_bytes(report.token));
-    }
+    place_prompt(choice);
   }
+  if (request_.echo) choice.text_offset = code_points(prompt.text);
   if (!request_.fields.stream) {
     if (request_.echo) choice.whole_text = prompt.text;
     choice.reports = std::move(choice.prompt_reports);
@@ -201,14 +189,15 @@ void GenerationJob::open_choice(std::size_t index, std::uint32_t cached_tokens) 
   choice.prompt_reports.clear();
 }
 
-void GenerationJob::add_offset(Choice& choice, std::string_view bytes) const {
-  choice.text_offset += code_points(bytes);
-}
-
-openai::TokenReport GenerationJob::report_of(Choice& choice, const scheduler::SampledToken& token) const {
-  openai::TokenReport report{token.token, token.logprob, token.top, choice.text_offset};
-  add_offset(choice, environment_.token_bytes(token.token));
-  return report;
+void GenerationJob::place_prompt(Choice& choice) const {
+  if (environment_.tokenizer == nullptr) return;  // no text, so everything stands at 0
+  const GenerationRequest::Prompt& prompt = prompt_of(choice);
+  const EchoOf echo = prompt.given_as_text                  ? EchoOf::kText
+                      : request_.fields.skip_special_tokens ? EchoOf::kTokensWithoutSpecial
+                                                            : EchoOf::kTokens;
+  const auto offsets = prompt_offsets(*environment_.tokenizer, prompt.ids, prompt.text, echo);
+  for (std::size_t i = 0; i < choice.prompt_reports.size() && i < offsets.size(); ++i)
+    choice.prompt_reports[i].text_offset = offsets[i];
 }
 
 void GenerationJob::take_token(std::size_t index, const TokenDelta& delta, const std::string& text, Instant now) {
@@ -225,9 +214,12 @@ void GenerationJob::take_token(std::size_t index, const TokenDelta& delta, const
   ++choice.tokens;
   ++tokens_made_;
   const bool ends = choice.text.finish() != FinishReason::kNone;
+  openai::TokenReport report;
+  if (request_.fields.logprobs >= 0) report = {delta.token.token, delta.token.logprob, delta.token.top, choice.text_offset};
+  choice.text_offset += code_points(text);
   if (!request_.fields.stream) {
     choice.whole_text += text;
-    if (request_.fields.logprobs >= 0) choice.reports.push_back(report_of(choice, delta.token));
+    if (request_.fields.logprobs >= 0) choice.reports.push_back(std::move(report));
     if (request_.fields.return_token_ids) choice.token_ids.push_back(delta.token.token);
     if (ends) finish_choice(index, {});
     return;
@@ -236,11 +228,7 @@ void GenerationJob::take_token(std::size_t index, const TokenDelta& delta, const
   openai::ChunkReport chunk;
   chunk.index = static_cast<std::uint32_t>(index);
   chunk.text = text;
-  openai::TokenReport report;
-  if (request_.fields.logprobs >= 0) {
-    report = report_of(choice, delta.token);
-    chunk.tokens = {&report, 1};
-  }
+  if (request_.fields.logprobs >= 0) chunk.tokens = {&report, 1};
   if (request_.fields.return_token_ids) {
     chunk.token_ids = {&delta.token.token, 1};
     if (choice.tokens == 1) chunk.prompt_token_ids = &prompt_of(choice).ids;

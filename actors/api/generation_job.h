@@ -29,6 +29,7 @@ struct GenerationRequest {
   struct Prompt {
     std::vector<TokenId> ids;
     std::string text;              // as echoed
+    bool given_as_text = false;    // else `text` is what the ids stand for
     std::uint32_t max_tokens = 0;  // 0: the prompt alone (echo)
   };
   openai::AnswerHead answer;
@@ -46,6 +47,7 @@ struct GenerationRequest {
   double timeout_s = 600;
   std::string request_id;
   std::vector<http::HttpHeader> headers;  // of the answer
+  std::vector<std::string> ignored_fields;
 
   [[nodiscard]] std::size_t choices() const { return prompts.size() * fields.n; }
   [[nodiscard]] std::uint64_t prompt_tokens() const;      // each prompt once
@@ -104,7 +106,7 @@ class GenerationJob {
     std::uint32_t events = 0;      // made, sent or skipped
     std::uint32_t events_skip = 0; // of a resumed stream: the client has them
     std::uint32_t tokens = 0;
-    std::uint32_t text_offset = 0; // code points so far, completions with logprobs
+    std::uint32_t text_offset = 0; // code points released so far, echo included
     Instant last_token{};
     std::string whole_text{};      // when not streamed
     std::vector<openai::TokenReport> reports{};
@@ -121,8 +123,7 @@ class GenerationJob {
   void take_token(std::size_t index, const scheduler::TokenDelta& delta, const std::string& text, Instant now);
   void finish_choice(std::size_t index, const std::string& text);
   void finish_job(Instant now);
-  [[nodiscard]] openai::TokenReport report_of(Choice& choice, const scheduler::SampledToken& token) const;
-  void add_offset(Choice& choice, std::string_view bytes) const;
+  void place_prompt(Choice& choice) const;  // text_offset of an echo's tokens
   // One event of a choice: `json` as a frame with its id, unless the client has it. `asked`: as long as the request made
   // it, or once a choice (HttpResponder::send_asked); each token's own event is not.
   void emit(std::size_t index, const std::string& json, bool asked);

@@ -38,6 +38,7 @@ ApiExpected<GenerationRequest> RequestReader::begin(const openai::GenerationFiel
   request.answer.model = std::move(*name);
   request.answer.logprobs = fields.logprobs;
   request.answer.return_token_ids = fields.return_token_ids;
+  request.answer.include_usage = fields.include_usage;
   request.fields = fields;
   sampling::SamplingParams& params = request.sampling;
   auto or_default = [](const auto& asked, const auto& configured, float fallback) {
@@ -57,7 +58,22 @@ ApiExpected<GenerationRequest> RequestReader::begin(const openai::GenerationFiel
   params.logprobs = fields.logprobs;
   if (const Status status = params.validate(model_.vocab_size); !status.ok())
     return refuse(openai::bad_field(status.message().substr(0, status.message().find_first_of(" :")), status.message()));
+  if (auto error = set_stops(request)) return refuse(std::move(*error));
   return request;
+}
+
+std::optional<ApiError> RequestReader::set_stops(GenerationRequest& request) const {
+  const std::vector<std::string>& stop = request.fields.stop;
+  if (stop.empty()) return std::nullopt;
+  if (!model_.tokenizer)
+    return openai::bad_field("stop", "stop needs text, and this model has no tokenizer; use stop_token_ids");
+  std::vector<TokenId>& ids = request.sampling.stop_token_ids;
+  for (const TokenId id : special_stop_ids(&*model_.tokenizer, stop))
+    if (id < model_.vocab_size && std::ranges::count(ids, id) == 0) ids.push_back(id);
+  if (ids.size() > sampling::kStopTokensMax)
+    return openai::bad_field("stop", "stop holds special tokens, which count as stop_token_ids; together they may be "
+                                     "at most " + std::to_string(sampling::kStopTokensMax));
+  return std::nullopt;
 }
 
 std::optional<ApiError> RequestReader::set_length(GenerationRequest::Prompt& prompt,
@@ -89,18 +105,19 @@ ApiExpected<GenerationRequest> RequestReader::completion(std::string_view body) 
   auto request = begin(parsed->fields, openai::Endpoint::kCompletion);
   if (!request) return request;
   request->echo = parsed->echo;
+  request->ignored_fields = std::move(parsed->ignored_fields);
   if (auto* texts = std::get_if<std::vector<std::string>>(&parsed->prompts)) {
     if (!model_.tokenizer) return refuse(no_tokenizer());
     for (std::string& text : *texts) {
       auto ids = model_.tokenizer->encode(text, {.add_bos = parsed->add_special_tokens, .parse_special = true});
       if (ids.empty()) return refuse(openai::bad_field("prompt", "the prompt has no tokens"));
-      request->prompts.push_back({std::move(ids), std::move(text), 0});
+      request->prompts.push_back({std::move(ids), std::move(text), true, 0});
     }
   } else {
     for (auto& ids : std::get<std::vector<std::vector<TokenId>>>(parsed->prompts)) {
       std::string text =
           parsed->echo && model_.tokenizer ? model_.tokenizer->decode(ids, parsed->fields.skip_special_tokens) : "";
-      request->prompts.push_back({std::move(ids), std::move(text), 0});
+      request->prompts.push_back({std::move(ids), std::move(text), false, 0});
     }
   }
   for (GenerationRequest::Prompt& prompt : request->prompts)
@@ -126,7 +143,8 @@ ApiExpected<GenerationRequest> RequestReader::chat(std::string_view body) const 
   if (!request) return request;
   auto ids = render(parsed->messages, parsed->add_generation_prompt);
   if (!ids) return refuse(ids.error());
-  GenerationRequest::Prompt prompt{std::move(*ids), {}, 0};
+  request->ignored_fields = std::move(parsed->ignored_fields);
+  GenerationRequest::Prompt prompt{std::move(*ids), {}, false, 0};
   const auto most = static_cast<std::uint32_t>(
       std::clamp<std::int64_t>(model_.generation.max_new_tokens.value_or(0), 0, model_.max_model_len));
   const std::uint32_t default_tokens = most > 0 ? most : static_cast<std::uint32_t>(model_.max_model_len);
@@ -135,7 +153,7 @@ ApiExpected<GenerationRequest> RequestReader::chat(std::string_view body) const 
   return request;
 }
 
-ApiExpected<std::string> RequestReader::tokenize(std::string_view body) const {
+ApiExpected<TextAnswer> RequestReader::tokenize(std::string_view body) const {
   auto parsed = openai::parse_tokenize(body, limits_);
   if (!parsed) return refuse(parsed.error());
   if (auto name = name_of(parsed->model); !name) return refuse(name.error());
@@ -149,15 +167,17 @@ ApiExpected<std::string> RequestReader::tokenize(std::string_view body) const {
     ids = std::move(*rendered);
   }
   const openai::TokenBytes bytes = [this](TokenId id) { return model_.tokenizer->token_bytes(id); };
-  return openai::tokenize_body(ids, model_.max_model_len, parsed->return_token_strs ? &bytes : nullptr);
+  return TextAnswer{openai::tokenize_body(ids, model_.max_model_len, parsed->return_token_strs ? &bytes : nullptr),
+                    std::move(parsed->ignored_fields)};
 }
 
-ApiExpected<std::string> RequestReader::detokenize(std::string_view body) const {
+ApiExpected<TextAnswer> RequestReader::detokenize(std::string_view body) const {
   auto parsed = openai::parse_detokenize(body, limits_);
   if (!parsed) return refuse(parsed.error());
   if (auto name = name_of(parsed->model); !name) return refuse(name.error());
   if (!model_.tokenizer) return refuse(no_tokenizer());
-  return openai::detokenize_body(model_.tokenizer->decode(parsed->tokens, false));
+  return TextAnswer{openai::detokenize_body(model_.tokenizer->decode(parsed->tokens, false)),
+                    std::move(parsed->ignored_fields)};
 }
 
 }  // namespace herd::api

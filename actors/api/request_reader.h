@@ -29,23 +29,30 @@ struct ServedModel {
   std::int64_t max_model_len = 0;                     // prompt + output tokens
 };
 
+// The body of an answer that needs no model.
+struct TextAnswer {
+  std::string body;
+  std::vector<std::string> ignored_fields;
+};
+
 class RequestReader {
  public:
   RequestReader(ServedModel model, openai::RequestLimits limits);
 
   [[nodiscard]] const ServedModel& model() const { return model_; }
 
-  // answer.endpoint, .model, .logprobs, fields, sampling, prompts, echo are filled in.
+  // answer.endpoint, .model, .logprobs, fields, sampling, prompts, echo, ignored_fields are filled in.
   [[nodiscard]] openai::ApiExpected<GenerationRequest> completion(std::string_view body) const;
   [[nodiscard]] openai::ApiExpected<GenerationRequest> chat(std::string_view body) const;
-  // The answer's body.
-  [[nodiscard]] openai::ApiExpected<std::string> tokenize(std::string_view body) const;
-  [[nodiscard]] openai::ApiExpected<std::string> detokenize(std::string_view body) const;
+  [[nodiscard]] openai::ApiExpected<TextAnswer> tokenize(std::string_view body) const;
+  [[nodiscard]] openai::ApiExpected<TextAnswer> detokenize(std::string_view body) const;
 
  private:
   [[nodiscard]] openai::ApiExpected<std::string> name_of(const std::string& asked) const;
   [[nodiscard]] openai::ApiExpected<GenerationRequest> begin(const openai::GenerationFields& fields,
                                                              openai::Endpoint endpoint) const;
+  // Adds the special tokens among the stop strings to the ids that end a sequence.
+  [[nodiscard]] std::optional<openai::ApiError> set_stops(GenerationRequest& request) const;
   // Sets max_tokens of a prompt from what was asked for and what is left of the context.
   [[nodiscard]] std::optional<openai::ApiError> set_length(GenerationRequest::Prompt& prompt,
                                                            const openai::GenerationFields& fields,

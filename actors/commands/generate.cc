@@ -1,6 +1,7 @@
 // herd generate: text completion without a server. Prompts in, tokens out, through the same gateway, coordinator,
 // scheduler and ranks as everything else.
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -72,7 +73,12 @@ Expected<sampling::SamplingParams> sampling_params(const GenerateFlags& flags, c
   params.repetition_penalty = flags.repetition_penalty;
   params.presence_penalty = flags.presence_penalty;
   params.frequency_penalty = flags.frequency_penalty;
+  const auto& tokenizer = engine.maybe_tokenizer();
+  if (!flags.stop.empty() && !tokenizer)
+    return fail(usage_error("--stop needs text, and this checkpoint has no tokenizer; give --stop-token-ids"));
   params.stop_token_ids = flags.stop_token_ids;
+  for (const TokenId id : api::special_stop_ids(tokenizer ? &*tokenizer : nullptr, flags.stop))
+    if (std::ranges::count(params.stop_token_ids, id) == 0) params.stop_token_ids.push_back(id);
   params.ignore_eos = flags.ignore_eos;
   params.min_tokens = static_cast<std::uint32_t>(std::max(0, flags.min_tokens));
   params.logprobs = flags.logprobs;
@@ -193,7 +199,8 @@ class Generation {
     auto limit = token_limit(flags_, engine_, running.completion.prompt_token_ids.size());
     if (!limit) return fail(limit.error());
     const auto& tokenizer = engine_.maybe_tokenizer();
-    running.text.emplace(tokenizer ? &*tokenizer : nullptr, api::ChoiceTextOptions{.stop = flags_.stop});
+    running.text.emplace(tokenizer ? &*tokenizer : nullptr,
+                         api::ChoiceTextOptions{.stop = flags_.stop, .min_tokens = params.min_tokens});
     scheduler::Submission submission;
     submission.sequence = SequenceId{id};
     submission.tokens = running.completion.prompt_token_ids;
@@ -323,8 +330,10 @@ void add_generate(CLI::App& app, int* exit_code) {
   command->add_option("--max-new-tokens", flags->max_new_tokens, "-1: to the end of the context")->group(limits);
   command->add_flag("--ignore-eos,!--stop-at-eos", flags->ignore_eos, "End-of-sequence ids are ordinary tokens")
       ->group(limits);
-  command->add_option("--min-tokens", flags->min_tokens, "No end before so many tokens")->group(limits);
-  command->add_option("--stop", flags->stop, "Stop string (repeatable)")->group(limits)->take_all();
+  command->add_option("--min-tokens", flags->min_tokens, "No end id, stop id or stop string before so many tokens")
+      ->group(limits);
+  command->add_option("--stop", flags->stop, "Stop string, also a special token such as <|im_end|> (repeatable)")
+      ->group(limits)->take_all();
   command->add_option("--stop-token-ids", flags->stop_token_ids, "Ids that end a sequence")->delimiter(',')->group(limits);
   const std::string sampling = "Sampling (default: greedy)";
   command->add_option("--temperature", flags->temperature, "0: greedy")->group(sampling);

@@ -39,6 +39,7 @@ struct ServeFlags {
   std::string metrics_host;
   std::vector<std::string> allowed_origins;
   std::vector<std::string> allowed_hosts;
+  bool strict_fields = false;
   double request_timeout = 600;
   double request_timeout_max = 3600;
   std::size_t queued_requests_max = 1024;
@@ -265,6 +266,7 @@ class Server {
     limits.prompt_bytes_max = static_cast<std::size_t>(model.max_model_len) * 16;
     limits.prompt_tokens_max = static_cast<std::size_t>(model.max_model_len);
     limits.priorities = flags_.policy == "priority";
+    limits.strict_fields = flags_.strict_fields;
     api::ApiConfig config;
     // A few more than run at one time, so that a step never waits for the gateway to hand over the next.
     const std::size_t together = std::size_t{scheduler_.max_num_seqs} * replicas_;
@@ -435,6 +437,9 @@ void add_serve(CLI::App& app, int* exit_code) {
       ->group(server);
   command->add_option("--allowed-origins", flags->allowed_origins, "CORS: origins of browsers, or * (default: none)")
       ->delimiter(',')->group(server);
+  command->add_flag("--strict-fields", flags->strict_fields,
+                    "Refuse fields that no API knows; else they pass and x-herd-ignored-fields names them")
+      ->group(server);
   command->add_option("--metrics-port", flags->metrics_port, "/metrics on a port of its own as well, without a key")
       ->group(server);
   command->add_option("--metrics-host", flags->metrics_host, "Address of that port (default: --host)")->group(server);

@@ -87,7 +87,7 @@ void append_chat_logprobs(std::span<const TokenReport> tokens, const TokenBytes&
     }
     out += "]}";
   }
-  out += "]}";
+  out += R"(],"refusal":null})";
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ namespace herd::openai {
 // {"id":…,"object":"…","created":…,"model":…
 [[nodiscard]] std::string answer_start(const AnswerHead& head, std::string_view object);
 
-// "logprobs":… of a choice: {tokens, token_logprobs, top_logprobs, text_offset} or {content: […]}; null when not asked.
+// "logprobs":… of a choice: {tokens, token_logprobs, top_logprobs, text_offset} or {content: […], refusal: null}; null
+// when not asked.
 void append_logprobs(const AnswerHead& head, std::span<const TokenReport> tokens, const TokenBytes& token_bytes,
                      std::string& out);
 

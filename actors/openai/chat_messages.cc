@@ -13,7 +13,8 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::array<std::string_view, 6> kRoles = {"system", "developer", "user", "assistant", "tool", "ipython"};
+constexpr std::array<std::string_view, 7> kRoles = {"system", "developer", "user",    "assistant",
+                                                    "tool",   "function",  "ipython"};
 
 std::string read_role(JsonFields& message) {
   const json::value* written = message.find("role");
@@ -23,25 +24,29 @@ std::string read_role(JsonFields& message) {
   }
   const std::string_view role = read_string(*written, message.path_of("role"), message.refusal()).value_or("");
   if (std::ranges::find(kRoles, role) == kRoles.end())
-    message.refuse("role", "must be one of system, developer, user, assistant, tool, ipython");
+    message.refuse("role", "must be one of system, developer, user, assistant, tool, function, ipython");
   return role == "developer" ? "system" : std::string(role);
 }
 
-// {"type": "text", "text": …}
-void append_part(const json::value& part, const JsonPath& path, Refusal& refusal, std::string& content) {
+// {"type": "text", "text": …}; of an assistant also {"type": "refusal", "refusal": …}, which is what it said as well.
+void append_part(const json::value& part, const JsonPath& path, bool assistant, Refusal& refusal,
+                 std::string& content) {
   const json::object* object = part.if_object();
   if (object == nullptr) return refuse_value(part, path, "an object with type and text", refusal);
   JsonFields fields(*object, &path, refusal);
   const auto type = fields.string("type");
   if (!type) return fields.refuse("type", "is missing");
-  if (*type != "text") return fields.refuse("type", "must be \"text\": this model takes text only");
-  const auto text = fields.string("text");
-  if (!text) return fields.refuse("text", "is missing");
-  fields.refuse_unknown();
+  const bool refused = assistant && *type == "refusal";
+  if (!refused && *type != "text") return fields.refuse("type", "must be \"text\": this model takes text only");
+  const std::string_view member = refused ? "refusal" : "text";
+  const auto text = fields.string(member);
+  if (!text) return fields.refuse(member, "is missing");
+  read_neutral(fields, part_neutral_fields());
+  fields.judge_unknown();
   content.append(*text);
 }
 
-std::string read_content(JsonFields& message, const RequestLimits& limits) {
+std::string read_content(JsonFields& message, bool assistant, const RequestLimits& limits) {
   const json::value* content = message.find("content");
   const JsonPath path = message.path_of("content");
   if (content == nullptr) {
@@ -59,7 +64,20 @@ std::string read_content(JsonFields& message, const RequestLimits& limits) {
                                   std::to_string(parts->size()));
   std::string text;
   for (std::size_t i = 0; i < parts->size() && !message.refusal().any(); ++i)
-    append_part((*parts)[i], {&path, {}, i}, message.refusal(), text);
+    append_part((*parts)[i], {&path, {}, i}, assistant, message.refusal(), text);
+  return text;
+}
+
+// The text of a message: its content, and an assistant's refusal, which stands beside null content or behind it.
+std::string read_text(JsonFields& message, std::string_view role, const RequestLimits& limits) {
+  const bool assistant = role == "assistant";
+  const auto refusal = message.string("refusal");
+  if (refusal && !assistant) message.refuse("refusal", "is only allowed in an assistant's message");
+  const bool has_content = message.find("content") != nullptr;
+  if (!has_content && refusal) return std::string(*refusal);
+  if (!has_content && role == "function") return {};  // it returned nothing
+  std::string text = read_content(message, assistant, limits);
+  if (refusal) text.append(*refusal);
   return text;
 }
 
@@ -74,8 +92,8 @@ tokenizer::ChatMessage read_message(const json::value& value, const JsonPath& pa
   tokenizer::ChatMessage message;
   message.role = read_role(fields);
   read_neutral(fields, message_neutral_fields());  // before content: null content goes with tool_calls, which say more
-  message.content = read_content(fields, limits);
-  fields.refuse_unknown();
+  message.content = read_text(fields, message.role, limits);
+  fields.judge_unknown();
   return message;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// `messages` of chat and tokenize requests: roles and text. Text parts of one message are joined with nothing between.
+// `messages` of chat and tokenize requests: roles and text. Parts of one message are joined with nothing between; what an
+// assistant refused with is its text.
 
 #include <vector>
 

@@ -5,20 +5,20 @@
 #include "actors/openai/openai_response.h"
 
 namespace herd::openai {
-namespace {
-
-void append_usage_member(const Usage* usage, std::string& out) {
-  if (usage == nullptr) return;
-  out += R"(,"usage":)";
-  append_usage(*usage, out);
-}
-
-}  // namespace
 
 ChunkWriter::ChunkWriter(AnswerHead head, TokenBytes token_bytes)
     : head_(std::move(head)), token_bytes_(std::move(token_bytes)) {
   prefix_ = answer_start(head_, head_.endpoint == Endpoint::kChat ? "chat.completion.chunk" : "text_completion");
   prefix_ += R"(,"choices":[)";
+}
+
+void ChunkWriter::append_usage_member(const Usage* usage, std::string& out) const {
+  if (usage == nullptr) {
+    if (head_.include_usage) out += R"(,"usage":null)";
+    return;
+  }
+  out += R"(,"usage":)";
+  append_usage(*usage, out);
 }
 
 void ChunkWriter::role(std::uint32_t index, const Usage* usage, std::string& out) const {

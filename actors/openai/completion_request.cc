@@ -82,7 +82,7 @@ class PromptReader {
 }  // namespace
 
 ApiExpected<CompletionRequest> parse_completion(std::string_view body, const RequestLimits& limits) {
-  return parse_body<CompletionRequest>(body, [&limits](JsonFields& fields, CompletionRequest& request) {
+  return parse_body<CompletionRequest>(body, limits, [&limits](JsonFields& fields, CompletionRequest& request) {
     PromptReader(fields, limits).read(request);
     request.echo = fields.boolean("echo").value_or(false);
     read_generation(fields, limits, request.echo ? 0 : 1, request.fields);

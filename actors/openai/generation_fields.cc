@@ -1,5 +1,6 @@
 #include "actors/openai/generation_fields.h"
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 #include <tuple>
@@ -15,8 +16,8 @@ namespace json = boost::json;
 
 constexpr std::int64_t kInt32Max = std::numeric_limits<std::int32_t>::max();
 constexpr std::size_t kModelBytesMax = 1024;
-// "Above 0" for the sampler: a normal float, and a logit divided by it is finite.
-constexpr double kAboveZero = 1e-30;
+// A logit divided by it is finite. What is smaller, but above 0, orders the tokens alike.
+constexpr float kRepetitionPenaltyMin = 1e-30F;
 
 void read_lengths(JsonFields& fields, std::uint32_t max_tokens_min, GenerationFields& generation) {
   const auto old_name = fields.integer("max_tokens", max_tokens_min, kInt32Max);
@@ -40,9 +41,10 @@ void read_choices(JsonFields& fields, const RequestLimits& limits, GenerationFie
 // Ranges: runtime/sampling/sampling_params.h.
 void read_sampling(JsonFields& fields, GenerationFields& generation) {
   generation.temperature = fields.number("temperature", {0.0, 100.0});
-  generation.top_p = fields.number("top_p", {kAboveZero, 1.0});
+  generation.top_p = fields.number("top_p", {0.0, 1.0});
   generation.min_p = fields.number("min_p", {0.0, 1.0});
-  generation.repetition_penalty = fields.number("repetition_penalty", {kAboveZero, 100.0});
+  const auto repetition = fields.number("repetition_penalty", {std::numeric_limits<double>::denorm_min(), 100.0});
+  if (repetition) generation.repetition_penalty = std::max(*repetition, kRepetitionPenaltyMin);
   if (const auto top_k = fields.integer("top_k", -1, kInt32Max)) generation.top_k = static_cast<std::int32_t>(*top_k);
   generation.presence_penalty = fields.number("presence_penalty", {-2.0, 2.0}).value_or(0.0F);
   generation.frequency_penalty = fields.number("frequency_penalty", {-2.0, 2.0}).value_or(0.0F);
@@ -134,7 +136,7 @@ void read_stream(JsonFields& fields, GenerationFields& generation) {
   generation.include_usage = members.boolean("include_usage").value_or(false);
   generation.continuous_usage = members.boolean("continuous_usage_stats").value_or(false);
   std::ignore = members.boolean("include_obfuscation");  // padding against traffic analysis: never sent
-  members.refuse_unknown();
+  members.judge_unknown();
 }
 
 void read_priority(JsonFields& fields, const RequestLimits& limits, GenerationFields& generation) {

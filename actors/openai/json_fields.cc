@@ -1,5 +1,6 @@
 #include "actors/openai/json_fields.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -55,6 +56,22 @@ std::string JsonPath::text() const {
   return text.append(key);
 }
 
+std::string JsonPath::field() const {
+  std::string name = parent == nullptr ? std::string() : parent->field();
+  if (key.empty()) name += "[]";
+  else if (!name.empty()) name += '.';
+  for (const char c : key) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte & 0xc0U) == 0x80U) continue;  // the rest of a code point that has its '_'
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+                       c == '.' || c == '-';
+    name += plain ? c : '_';
+    if (name.size() >= kFieldNameMax) break;
+  }
+  if (name.size() > kFieldNameMax) name.resize(kFieldNameMax);
+  return name;
+}
+
 std::string shown_key(std::string_view key) {
   if (key.size() <= kShownKeyBytesMax) return std::string(key);
   std::size_t end = kShownKeyBytesMax;
@@ -71,6 +88,13 @@ void Refusal::add(const JsonPath& path, const std::string& rest) {
 
 void Refusal::add(ApiError error) {
   if (!any()) first_ = std::move(error);
+}
+
+void Refusal::add_unknown(const JsonPath& path) {
+  if (strict_fields_) return add(path, "is not a field of this request");
+  if (any() || ignored_.size() >= kIgnoredFieldsMax) return;
+  std::string name = path.field();
+  if (std::ranges::find(ignored_, name) == ignored_.end()) ignored_.push_back(std::move(name));
 }
 
 void refuse_value(const json::value& value, const JsonPath& path, const std::string& expected, Refusal& refusal) {
@@ -157,12 +181,12 @@ const json::object* JsonFields::object(std::string_view key) {
   return value->if_object();
 }
 
-void JsonFields::refuse_unknown() {
+void JsonFields::judge_unknown() {
   for (std::size_t i = 0; i < known_.size() && !refusal_.any(); ++i) {
-    if (known_[i]) continue;
-    const json::string_view written = (object_.begin() + i)->key();
-    const std::string key = shown_key({written.data(), written.size()});
-    refusal_.add(path_of(key.empty() ? "\"\"" : std::string_view(key)), "is not a field of this request");
+    const auto member = object_.begin() + i;
+    if (known_[i] || member->value().is_null()) continue;
+    const std::string key = shown_key({member->key().data(), member->key().size()});
+    refusal_.add_unknown(path_of(key.empty() ? "\"\"" : std::string_view(key)));
   }
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // JsonFields: the members of one JSON object of a request, read one by one with their types and ranges. null counts as
 // absent. The first wrong member stays in the Refusal; the accessors then give nothing, so a reader runs through all
-// fields and looks once. Whatever nobody asked for is unknown: refuse_unknown().
+// fields and looks once. Whatever nobody asked for is unknown: judge_unknown().
 
 #include <cstdint>
 #include <optional>
@@ -26,21 +26,35 @@ struct JsonPath {
   std::string_view key;   // a member's; empty for an element
   std::size_t index = 0;  // an element's
   [[nodiscard]] std::string text() const;
+  // The field without places and without what headers and logs must not hold: "messages[].content[].x". At most
+  // kFieldNameMax characters of [A-Za-z0-9_.-] and "[]"; '_' stands for every other one.
+  [[nodiscard]] std::string field() const;
 };
+inline constexpr std::size_t kFieldNameMax = 64;
 
 // A key of the client's own for a message: at most 64 bytes of it.
 [[nodiscard]] std::string shown_key(std::string_view key);
 
+// The first wrong member of a body, and the members without effect: those that nobody knows.
 class Refusal {
  public:
+  // `strict_fields`: an unknown member is wrong.
+  explicit Refusal(bool strict_fields = false) : strict_fields_(strict_fields) {}
+
   void add(const JsonPath& path, const std::string& rest);  // 400: "PATH REST"
   void add(ApiError error);
+  void add_unknown(const JsonPath& path);
   [[nodiscard]] bool any() const { return first_.has_value(); }
   [[nodiscard]] ApiError take() { return std::move(*first_); }
+  // JsonPath::field() of unknown members, each once; kIgnoredFieldsMax at most.
+  [[nodiscard]] std::vector<std::string> take_ignored() { return std::move(ignored_); }
 
  private:
+  bool strict_fields_;
   std::optional<ApiError> first_;
+  std::vector<std::string> ignored_;
 };
+inline constexpr std::size_t kIgnoredFieldsMax = 16;
 
 struct NumberRange {  // [low, high]
   double low = 0.0;
@@ -76,7 +90,8 @@ class JsonFields {
   [[nodiscard]] JsonPath path_of(std::string_view key) const { return {path_, key}; }
   [[nodiscard]] Refusal& refusal() { return refusal_; }
   void refuse(std::string_view key, const std::string& rest) { refusal_.add(path_of(key), rest); }
-  void refuse_unknown();
+  // Members that are not null and that no accessor was asked for.
+  void judge_unknown();
 
  private:
   const boost::json::object& object_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 
 #include <boost/json/value.hpp>
 
@@ -17,6 +18,7 @@ constexpr std::array kGenerationFields = {
     NeutralField{"bad_words", kEmptyArray},
     NeutralField{"cache_prompt", kAnyBool},  // llama.cpp's; the prefix cache changes no answer
     NeutralField{"cache_salt", kNullOnly, {}, {}, "is not supported yet; leave it out"},
+    NeutralField{"ec_transfer_params", kEmptyObject},
     NeutralField{"guided_choice"},
     NeutralField{"guided_decoding_backend"},
     NeutralField{"guided_grammar"},
@@ -24,22 +26,39 @@ constexpr std::array kGenerationFields = {
     NeutralField{"guided_json_object"},
     NeutralField{"guided_regex"},
     NeutralField{"guided_whitespace_pattern"},
-    NeutralField{"kv_transfer_params"},
+    NeutralField{"kv_transfer_params", kEmptyObject},
     NeutralField{"length_penalty", kOne},
+    NeutralField{"logprob_token_ids", kEmptyArray},
     NeutralField{"logits_processors", kEmptyArray},
     NeutralField{"metadata", kStringMembers},
+    NeutralField{"mm_payload", kNullOnly, "tensors", "none"},  // how pictures would be told of; there are none
+    NeutralField{"prompt_cache_key", kAnything},  // equal prompts are found without it
+    NeutralField{"prompt_cache_options", kAnything},
+    NeutralField{"prompt_cache_retention", kAnything},
+    NeutralField{"prompt_logprob_token_ids", kEmptyArray},
     NeutralField{"prompt_logprobs"},
+    NeutralField{"repetition_detection"},
     NeutralField{"request_id", kAnyString},  // X-Request-Id is the one that counts
     NeutralField{"response_format", kTextFormat, {}, {}, "is not supported; only {\"type\": \"text\"} is"},
+    NeutralField{"return_mm_kwargs", kAnyBool},
+    NeutralField{"return_token_offsets", kFalse},
     NeutralField{"return_tokens_as_token_ids", kFalse},
+    NeutralField{"return_weight_versions", kFalse},
+    NeutralField{"routed_experts_prompt_start", kZero},
+    NeutralField{"safety_identifier", kAnyString},
     NeutralField{"service_tier", kNullOnly, "auto", "default"},
+    NeutralField{"session_id", kAnything},
     NeutralField{"spaces_between_special_tokens", kTrue},
     NeutralField{"store", kFalse},
+    NeutralField{"stream_interval", kOne},
     NeutralField{"structured_outputs"},
+    NeutralField{"thinking_token_budget"},
     NeutralField{"truncate_prompt_tokens"},
+    NeutralField{"truncation_side", kNullOnly, "left", "right"},  // says where, not whether
     NeutralField{"use_beam_search", kFalse},
     NeutralField{"user", kAnyString},
     NeutralField{"vllm_xargs", kEmptyObject},
+    NeutralField{"watermarking", kFalse},
 };
 
 constexpr std::array kChatFields = {
@@ -51,18 +70,17 @@ constexpr std::array kChatFields = {
     NeutralField{"documents", kEmptyArray},
     NeutralField{"echo", kFalse},
     NeutralField{"function_call", kNullOnly, "none", "auto"},
-    NeutralField{"functions", kEmptyArray},
     NeutralField{"include_reasoning", kAnyBool},
+    NeutralField{"media_io_kwargs", kEmptyObject},
     NeutralField{"mm_processor_kwargs", kEmptyObject},
     NeutralField{"modalities", kTextOnly},
+    NeutralField{"moderation"},
     NeutralField{"parallel_tool_calls", kAnyBool},
     NeutralField{"prediction"},
-    NeutralField{"prompt_cache_key", kAnyString},
-    NeutralField{"reasoning_effort"},
-    NeutralField{"safety_identifier", kAnyString},
+    NeutralField{"reasoning_effort", kNullOnly, "none", "medium"},  // "medium" is OpenAI's default
+    NeutralField{"return_prompt_text", kFalse},
     NeutralField{"tool_choice", kNullOnly, "none", "auto"},
-    NeutralField{"tools", kEmptyArray},
-    NeutralField{"verbosity"},
+    NeutralField{"verbosity", kNullOnly, "medium"},
     NeutralField{"web_search_options"},
 };
 
@@ -75,6 +93,7 @@ constexpr std::array kTokenizeFields = {
     NeutralField{"chat_template", kNullOnly, {}, {}, kTemplateReason},
     NeutralField{"chat_template_kwargs", kEmptyObject},
     NeutralField{"continue_final_message", kFalse},
+    NeutralField{"media_io_kwargs", kEmptyObject},
     NeutralField{"mm_processor_kwargs", kEmptyObject},
     NeutralField{"tools", kEmptyArray},
 };
@@ -87,9 +106,12 @@ constexpr std::array kMessageFields = {
     NeutralField{"name", kAnyString},
     NeutralField{"reasoning", kEmptyString},
     NeutralField{"reasoning_content", kEmptyString},
-    NeutralField{"refusal"},
     NeutralField{"tool_call_id", kAnyString},
     NeutralField{"tool_calls", kEmptyArray, {}, {}, "is not supported yet"},
+};
+
+constexpr std::array kPartFields = {
+    NeutralField{"prompt_cache_breakpoint", kAnything},
 };
 
 std::string_view view(const json::string& text) { return {text.data(), text.size()}; }
@@ -106,12 +128,17 @@ bool passes_string(std::string_view text, const NeutralField& field) {
 
 bool passes_object(const json::object& object, const NeutralField& field) {
   if ((field.accepted & kEmptyObject) != 0U && object.empty()) return true;
-  if ((field.accepted & kTextFormat) != 0U) return object.size() == 1 && is_string(object.if_contains("type"), "text");
+  if ((field.accepted & kTextFormat) != 0U) return is_string(object.if_contains("type"), "text");
   return (field.accepted & kStringMembers) != 0U &&
          std::ranges::all_of(object, [](const auto& member) { return member.value().is_string(); });
 }
 
+bool passes_number(double number, const NeutralField& field) {
+  return ((field.accepted & kOne) != 0U && number == 1.0) || ((field.accepted & kZero) != 0U && number == 0.0);
+}
+
 bool passes(const json::value& value, const NeutralField& field) {
+  if ((field.accepted & kAnything) != 0U) return true;
   switch (value.kind()) {
     case json::kind::bool_: return (field.accepted & (value.get_bool() ? kTrue : kFalse)) != 0U;
     case json::kind::string: return passes_string(view(value.get_string()), field);
@@ -122,7 +149,7 @@ bool passes(const json::value& value, const NeutralField& field) {
     }
     case json::kind::object: return passes_object(value.get_object(), field);
     case json::kind::null: return true;
-    default: return (field.accepted & kOne) != 0U && value.to_number<double>() == 1.0;
+    default: return passes_number(value.to_number<double>(), field);
   }
 }
 
@@ -131,8 +158,20 @@ bool passes(const json::value& value, const NeutralField& field) {
 void read_neutral(JsonFields& fields, std::span<const NeutralField> table) {
   for (const NeutralField& field : table) {
     const json::value* value = fields.find(field.name);
-    if (value != nullptr && !passes(*value, field)) fields.refuse(field.name, std::string(field.reason));
+    if (value == nullptr) continue;
+    if (!passes(*value, field)) fields.refuse(field.name, std::string(field.reason));
+    if ((field.accepted & kTextFormat) == 0U || !value->is_object()) continue;
+    const JsonPath path = fields.path_of(field.name);
+    JsonFields format(value->get_object(), &path, fields.refusal());
+    std::ignore = format.find("type");
+    format.judge_unknown();
   }
+}
+
+void read_uncalled(JsonFields& fields, std::string_view list, std::string_view choice) {
+  const json::array* tools = fields.array(list);
+  if (tools == nullptr || tools->empty() || is_string(fields.find(choice), "none")) return;
+  fields.refuse(list, "is not supported yet; leave it out, or say \"" + std::string(choice) + "\": \"none\"");
 }
 
 std::span<const NeutralField> generation_neutral_fields() { return kGenerationFields; }
@@ -140,5 +179,6 @@ std::span<const NeutralField> chat_neutral_fields() { return kChatFields; }
 std::span<const NeutralField> completion_neutral_fields() { return kCompletionFields; }
 std::span<const NeutralField> tokenize_neutral_fields() { return kTokenizeFields; }
 std::span<const NeutralField> message_neutral_fields() { return kMessageFields; }
+std::span<const NeutralField> part_neutral_fields() { return kPartFields; }
 
 }  // namespace herd::openai

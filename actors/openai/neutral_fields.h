@@ -1,6 +1,7 @@
 #pragma once
-// Fields that clients send and herd does not act on: they pass while they ask for nothing (null, false, empty, the
-// default) and are refused by name otherwise. Mere labels (user, metadata) pass with any value of their type.
+// Fields of the two APIs (OpenAI's and vLLM's) that herd knows and does not act on: they pass while they ask for nothing
+// (null, false, empty, the default) and are refused by name otherwise. Labels (user, metadata) pass with any value of
+// their type, hints that change no answer (prompt_cache_key, session_id) with any value.
 
 #include <span>
 #include <string_view>
@@ -22,6 +23,8 @@ enum NeutralValue : unsigned {
   kTextFormat = 1U << 7U,     // {"type": "text"}
   kTextOnly = 1U << 8U,       // ["text"]
   kStringMembers = 1U << 9U,  // an object whose values are strings
+  kZero = 1U << 10U,          // the number 0
+  kAnything = 1U << 11U,
   kAnyBool = kFalse | kTrue,
 };
 
@@ -34,11 +37,15 @@ struct NeutralField {
 
 void read_neutral(JsonFields& fields, std::span<const NeutralField> table);
 
-// Of completions and chat; of chat alone; of completions alone; of /tokenize; of one chat message.
+// Of completions and chat; of chat alone; of completions alone; of /tokenize; of one chat message; of a part of one.
 [[nodiscard]] std::span<const NeutralField> generation_neutral_fields();
 [[nodiscard]] std::span<const NeutralField> chat_neutral_fields();
 [[nodiscard]] std::span<const NeutralField> completion_neutral_fields();
 [[nodiscard]] std::span<const NeutralField> tokenize_neutral_fields();
 [[nodiscard]] std::span<const NeutralField> message_neutral_fields();
+[[nodiscard]] std::span<const NeutralField> part_neutral_fields();
+
+// `tools` with `tool_choice`, `functions` with `function_call`: a list that must not be called from asks for nothing.
+void read_uncalled(JsonFields& fields, std::string_view list, std::string_view choice);
 
 }  // namespace herd::openai

@@ -1,7 +1,7 @@
 #pragma once
-// JSON bodies of the OpenAI API -> values, every field checked for type and range; null counts as absent. Pure. Unknown
-// fields are refused by name, known ones that herd does not support pass when neutral (neutral_fields.h), else 400.
-// Field names and semantics: OpenAI's API reference; the extra ones are vLLM's.
+// JSON bodies of the OpenAI API -> values, every field checked for type and range; null counts as absent. Pure. Known
+// fields that herd does not support pass when neutral (neutral_fields.h), else 400. Unknown ones pass, as in vLLM, and
+// are named in `ignored_fields`. Field names and semantics: OpenAI's API reference; the extra ones are vLLM's.
 
 #include <cstdint>
 #include <optional>
@@ -29,6 +29,7 @@ struct RequestLimits {
   std::size_t stop_max = 16;
   std::size_t stop_bytes_max = 256;      // of one stop string
   bool priorities = false;               // --scheduling-policy priority; else `priority` must be 0
+  bool strict_fields = false;            // --strict-fields: unknown fields are refused by name
 };
 
 // What completions and chat share. Unset: the server's default, see sampling_of().
@@ -62,6 +63,7 @@ struct CompletionRequest {
   std::variant<std::vector<std::string>, std::vector<std::vector<TokenId>>> prompts;  // at least one, none empty
   bool echo = false;                     // max_tokens 0 is allowed with echo only
   bool add_special_tokens = true;
+  std::vector<std::string> ignored_fields;            // JsonPath::field() of what nobody knows; so in all of these
   bool operator==(const CompletionRequest&) const = default;
 };
 
@@ -69,6 +71,7 @@ struct ChatRequest {
   GenerationFields fields;
   std::vector<tokenizer::ChatMessage> messages;  // text parts joined
   bool add_generation_prompt = true;
+  std::vector<std::string> ignored_fields;
   bool operator==(const ChatRequest&) const = default;
 };
 
@@ -79,12 +82,14 @@ struct TokenizeRequest {
   bool add_special_tokens = true;                  // false with messages: the chat format writes the special tokens
   bool add_generation_prompt = true;
   bool return_token_strs = false;
+  std::vector<std::string> ignored_fields;
   bool operator==(const TokenizeRequest&) const = default;
 };
 
 struct DetokenizeRequest {
   std::string model;
   std::vector<TokenId> tokens;
+  std::vector<std::string> ignored_fields;
   bool operator==(const DetokenizeRequest&) const = default;
 };
 

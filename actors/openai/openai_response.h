@@ -31,7 +31,7 @@ struct TokenReport {
   TokenId token = 0;
   std::optional<float> logprob;                  // absent: the first prompt token of an echo
   std::vector<scheduler::TokenLogprob> top;
-  std::uint32_t text_offset = 0;                 // completions: characters (code points) before it in the choice's text
+  std::uint32_t text_offset = 0;                 // completions: code points of the text that the tokens before it released
 };
 
 // What does not change within one answer.
@@ -42,6 +42,7 @@ struct AnswerHead {
   std::string model;
   std::int32_t logprobs = -1;                    // as GenerationFields.logprobs
   bool return_token_ids = false;
+  bool include_usage = false;                    // every chunk has a usage, null in all but the last
 };
 
 // A choice of a whole (not streamed) answer.
@@ -69,7 +70,7 @@ struct ChunkReport {
   std::string_view finish_reason;                // empty: null
   std::optional<std::string_view> stop_string;
   std::optional<TokenId> stop_token;
-  const Usage* usage = nullptr;                  // so far, when continuous_usage; null: none
+  const Usage* usage = nullptr;                  // so far, when continuous_usage
 };
 
 // Writes the JSON of each chunk; append to a frame "id: …\ndata: " + chunk + "\n\n".
@@ -82,6 +83,8 @@ class ChunkWriter {
   void usage(const Usage& usage, std::string& out) const;  // choices [], usage
 
  private:
+  void append_usage_member(const Usage* usage, std::string& out) const;
+
   AnswerHead head_;
   TokenBytes token_bytes_;
   std::string prefix_;  // {"id":…,"object":…,"created":…,"model":…,"choices":[

@@ -7,20 +7,22 @@
 
 #include "actors/openai/json_document.h"
 #include "actors/openai/json_fields.h"
+#include "actors/openai/openai_request.h"
 
 namespace herd::openai {
 
-// `read(JsonFields&, Request&)` reads all the fields it knows.
+// `read(JsonFields&, Request&)` reads all the fields it knows; what is left is judged by limits.strict_fields.
 template <class Request, class Read>
-ApiExpected<Request> parse_body(std::string_view body, Read read) try {
+ApiExpected<Request> parse_body(std::string_view body, const RequestLimits& limits, Read read) try {
   auto document = JsonDocument::parse(body);
   if (!document) return refuse(std::move(document.error()));
   Request request;
-  Refusal refusal;
+  Refusal refusal(limits.strict_fields);
   JsonFields fields(document->root(), nullptr, refusal);
   read(fields, request);
-  fields.refuse_unknown();
+  fields.judge_unknown();
   if (refusal.any()) return refuse(refusal.take());
+  request.ignored_fields = refusal.take_ignored();
   return request;
 } catch (const std::bad_alloc&) {  // one request more than the memory holds is that request's problem alone
   return refuse(overloaded("out of memory", 1));

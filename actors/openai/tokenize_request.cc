@@ -22,7 +22,7 @@ void read_prompt(JsonFields& fields, const RequestLimits& limits, TokenizeReques
 }  // namespace
 
 ApiExpected<TokenizeRequest> parse_tokenize(std::string_view body, const RequestLimits& limits) {
-  return parse_body<TokenizeRequest>(body, [&limits](JsonFields& fields, TokenizeRequest& request) {
+  return parse_body<TokenizeRequest>(body, limits, [&limits](JsonFields& fields, TokenizeRequest& request) {
     request.model = read_model(fields);
     const bool chat = fields.find("messages") != nullptr;
     if (chat && fields.find("prompt") != nullptr) fields.refuse("prompt", "and messages must not both be given");
@@ -38,7 +38,7 @@ ApiExpected<TokenizeRequest> parse_tokenize(std::string_view body, const Request
 }
 
 ApiExpected<DetokenizeRequest> parse_detokenize(std::string_view body, const RequestLimits& limits) {
-  return parse_body<DetokenizeRequest>(body, [&limits](JsonFields& fields, DetokenizeRequest& request) {
+  return parse_body<DetokenizeRequest>(body, limits, [&limits](JsonFields& fields, DetokenizeRequest& request) {
     request.model = read_model(fields);
     const boost::json::array* tokens = fields.array("tokens");
     if (tokens == nullptr) return fields.refuse("tokens", "is missing");

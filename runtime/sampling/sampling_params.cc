@@ -17,7 +17,7 @@ bool inside(float value, float low, float high) { return value >= low && value <
 Status SamplingParams::validate(std::int32_t vocab_size) const {
   if (!inside(temperature, 0.0F, 100.0F)) return out_of_range("temperature", temperature, "in [0, 100]");
   if (top_k < -1) return out_of_range("top_k", top_k, "-1, 0 (all) or at least 1");
-  if (!(top_p > 0.0F && top_p <= 1.0F)) return out_of_range("top_p", top_p, "in (0, 1]");
+  if (!inside(top_p, 0.0F, 1.0F)) return out_of_range("top_p", top_p, "in [0, 1]");
   if (!inside(min_p, 0.0F, 1.0F)) return out_of_range("min_p", min_p, "in [0, 1]");
   if (!(repetition_penalty > 0.0F && repetition_penalty <= 100.0F))
     return out_of_range("repetition_penalty", repetition_penalty, "in (0, 100]");

@@ -14,7 +14,7 @@ namespace herd::sampling {
 struct SamplingParams {
   float temperature = 0.0F;         // [0, 100]; below 1e-5 is greedy
   std::int32_t top_k = 0;           // 0 or -1: all; 1 = greedy
-  float top_p = 1.0F;               // (0, 1]
+  float top_p = 1.0F;               // [0, 1]; 0: the likeliest token
   float min_p = 0.0F;               // [0, 1]
   float repetition_penalty = 1.0F;  // > 0; prompt and output tokens
   float presence_penalty = 0.0F;    // [-2, 2]; output tokens

@@ -9,7 +9,6 @@ namespace herd::tokenizer {
 
 bool IncrementalDecoder::StopMatcher::advance(char byte) {
   if (text.empty()) return false;
-  if (matched == text.size()) matched = fallback[matched];
   while (matched > 0 && text[matched] != byte) matched = fallback[matched];
   if (text[matched] == byte) ++matched;
   return matched == text.size();
@@ -32,6 +31,7 @@ IncrementalDecoder::IncrementalDecoder(Tokenizer tokenizer, std::vector<std::str
 }
 
 std::string IncrementalDecoder::push(TokenId id) {
+  ++tokens_;
   if (stopped_ || (options_.skip_special && tokenizer_.is_special(id))) return {};
   std::string bytes = std::move(incomplete_);
   incomplete_.clear();
@@ -61,8 +61,13 @@ void IncrementalDecoder::append(std::string_view text) {
   for (const char byte : text) {
     unreleased_.push_back(byte);
     for (std::size_t i = 0; i < stops_.size(); ++i) {
-      if (!stops_[i].advance(byte)) continue;
-      if (!stopped_ || stops_[i].text.size() > stops_[*stopped_].text.size()) stopped_ = i;
+      StopMatcher& stop = stops_[i];
+      if (!stop.advance(byte)) continue;
+      if (tokens_ <= options_.min_tokens) {
+        stop.matched = stop.fallback[stop.matched];
+        continue;
+      }
+      if (!stopped_ || stop.text.size() > stops_[*stopped_].text.size()) stopped_ = i;
     }
     if (stopped_) {
       if (!options_.include_stop) unreleased_.resize(unreleased_.size() - stops_[*stopped_].text.size());

@@ -4,6 +4,7 @@
 // the state is rebuilt by pushing them again.
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@ namespace herd::tokenizer {
 struct DecoderOptions {
   bool skip_special = true;   // special tokens contribute no text
   bool include_stop = false;  // the text ends with the stop string instead of before it
+  std::uint32_t min_tokens = 0;  // a stop string counts when a token behind so many completes it; one before that never
 };
 
 // All pieces plus flush() = Tokenizer::decode() of all ids, cut at the stop string that is complete first (at the
@@ -56,6 +58,7 @@ class IncrementalDecoder {
   std::vector<StopMatcher> stops_;
   std::string incomplete_;  // start of a character, at most 3 bytes
   std::string unreleased_;  // valid text not yet returned
+  std::uint64_t tokens_ = 0;  // pushed
   std::optional<std::size_t> stopped_;
 };
 

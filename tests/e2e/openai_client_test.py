@@ -240,7 +240,8 @@ def extra_fields(checks, server):
     checks.check("include_stop_str_in_output", shown.finish_reason == "stop" and shown.text.endswith("the ")
                  and shown.stop_reason == "the ", shown)
     refusal(checks, "priority without the policy", openai.BadRequestError, lambda: asked(priority=3), 400, "priority")
-    refusal(checks, "an unknown field", openai.BadRequestError, lambda: asked(no_such_field=3), 400, "no_such_field")
+    refusal(checks, "a field herd cannot honour", openai.BadRequestError, lambda: asked(thinking_token_budget=3), 400,
+            "thinking_token_budget")
 
 
 def errors(checks, server):

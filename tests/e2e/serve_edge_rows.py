@@ -33,7 +33,7 @@ COMMON = {
     "n": (STRING, FLAG, LIST, TABLE, 0, -1, 9, 1.5, 1 << 70),
     "best_of": (STRING, FLAG, LIST, TABLE, 0, 2),
     "temperature": (STRING, FLAG, LIST, TABLE, -0.1, 1e300, 101),
-    "top_p": (STRING, FLAG, LIST, TABLE, 0, -1, 1.1),
+    "top_p": (STRING, FLAG, LIST, TABLE, -1, 1.1),
     "min_p": (STRING, FLAG, LIST, TABLE, -0.1, 1.1),
     "repetition_penalty": (STRING, FLAG, LIST, TABLE, 0, -1),
     "top_k": (STRING, FLAG, LIST, TABLE, -2, 1.5, 1 << 40),
@@ -56,7 +56,8 @@ COMMON = {
     "logits_processors": (["x"],), "metadata": (5, {"a": 5}), "prompt_logprobs": (1,), "request_id": (5,),
     "response_format": ({"type": "json_object"}, "text"), "return_tokens_as_token_ids": (True,),
     "service_tier": ("flex", 5), "structured_outputs": ({"choice": ["a"]},), "truncate_prompt_tokens": (5,),
-    "use_beam_search": (True,), "user": (5, LIST), "store": (True,), "no_such_field": (5, STRING),
+    "use_beam_search": (True,), "user": (5, LIST), "store": (True,), "watermarking": (True,), "stream_interval": (2,),
+    "logprob_token_ids": (LIST,), "thinking_token_budget": (5,), "repetition_detection": (TABLE,),
 }
 OWN = {
     CHAT: {
@@ -67,21 +68,20 @@ OWN = {
         "tools": ([{"type": "function"}],), "tool_choice": ("required", TABLE), "functions": ([TABLE],),
         "chat_template": ("{{ x }}",), "continue_final_message": (True,), "documents": ([TABLE],), "echo": (True,),
         "modalities": (["audio"],), "prediction": (TABLE,), "audio": (TABLE,), "reasoning_effort": ("high",),
-        "web_search_options": (TABLE,), "prompt": ("x",), "suffix": ("x",),
+        "web_search_options": (TABLE,), "verbosity": ("low",), "moderation": (TABLE,), "return_prompt_text": (True,),
     },
     COMPLETION: {
         "prompt": (5, FLAG, TABLE, "", []),
         "logprobs": (STRING, FLAG, LIST, TABLE, -1, 21, 1.5),
         "echo": (5, STRING, LIST, TABLE),
         "add_special_tokens": (5, STRING, LIST, TABLE),
-        "suffix": ("x", 5), "prompt_embeds": ("x",), "messages": (HELLO,), "top_logprobs": (1,),
+        "suffix": ("x", 5), "prompt_embeds": ("x",),
     },
     TOKENIZE: {
         "prompt": (5, FLAG, LIST, TABLE), "model": (5, LIST), "add_special_tokens": (5, STRING),
         "return_token_strs": (5, STRING), "add_generation_prompt": (5, STRING), "messages": (5, STRING, []),
-        "no_such_field": (1,),
     },
-    DETOKENIZE: {"tokens": (5, STRING, TABLE), "model": (5, LIST), "no_such_field": (1,)},
+    DETOKENIZE: {"tokens": (5, STRING, TABLE), "model": (5, LIST)},
 }
 
 
@@ -126,9 +126,10 @@ NESTED = (
     chat(user([{"text": "x"}]), "messages[0].content[0].type", "a part without type"),
     chat(user([{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "x"}}]),
          "messages[0].content[1].type", "a picture"),
-    chat(user([{"type": "text", "text": "x", "y": 1}]), "messages[0].content[0].y", "a part with more"),
+    chat(user([{"type": "refusal", "refusal": "x"}]), "messages[0].content[0].type", "a refusal of the user"),
     chat(user([{"type": "text", "text": "x"}] * 65), "messages[0].content", "too many parts"),
-    chat([{"role": "user", "content": "x", "y": 1}], "messages[0].y", "unknown member"),
+    chat([{"role": "user", "content": "x", "refusal": "y"}], "messages[0].refusal", "the user refuses"),
+    chat([{"role": "assistant", "content": [{"type": "refusal"}]}], "messages[0].content[0].refusal", "no refusal"),
     chat([*HELLO, {"role": "assistant", "content": "x", "tool_calls": [{}]}], "messages[1].tool_calls", "tool calls"),
     chat(HELLO * 2049, "messages", "too many"),
     Row("stop[1] is a number", CHAT, {**BASE[CHAT], "stop": ["a", 5]}, "stop[1]"),
@@ -139,7 +140,6 @@ NESTED = (
     Row("logit_bias.5 is 101", COMPLETION, {**BASE[COMPLETION], "logit_bias": {"5": 101}}, "logit_bias.5"),
     Row("stream_options.include_usage is a number", CHAT,
         {**BASE[CHAT], "stream": True, "stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
-    Row("stream_options.x", CHAT, {**BASE[CHAT], "stream": True, "stream_options": {"x": 1}}, "stream_options.x"),
     Row("prompt[1] is a number among texts", COMPLETION, {"prompt": ["a", 5]}, "prompt[1]"),
     Row("prompt[1] is text among ids", COMPLETION, {"prompt": [1, "a"]}, "prompt[1]"),
     Row("prompt[0] is -1", COMPLETION, {"prompt": [-1]}, "prompt[0]"),

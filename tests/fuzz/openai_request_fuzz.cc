@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "actors/openai/json_document.h"
+#include "actors/openai/json_fields.h"
 #include "runtime/tokenizer/utf8.h"
 
 namespace {
@@ -30,6 +31,7 @@ RequestLimits limits_of(std::uint8_t choice) {
   limits.messages_max = 8;
   limits.content_parts_max = 4;
   limits.priorities = (choice & 0x80U) != 0;
+  limits.strict_fields = (choice & 0x20U) != 0;
   return limits;
 }
 
@@ -39,6 +41,15 @@ bool inside_vocabulary(const std::vector<TokenId>& ids, const RequestLimits& lim
 
 void check_name(const std::string& name) {
   require(tokenizer::is_valid_utf8(name) && name.find('\0') == std::string::npos);
+}
+
+// They go into a header and the log.
+void check_ignored(const std::vector<std::string>& names, const RequestLimits& limits) {
+  require(names.size() <= kIgnoredFieldsMax && (names.empty() || !limits.strict_fields));
+  for (const std::string& name : names)
+    require(!name.empty() && name.size() <= kFieldNameMax &&
+            name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-[]") ==
+                std::string::npos);
 }
 
 void check_fields(const GenerationFields& fields, const RequestLimits& limits) {
@@ -113,6 +124,7 @@ template <class Request>
 void check_result(const ApiExpected<Request>& result, std::string_view body, const RequestLimits& limits) {
   if (result) {
     require(JsonDocument::parse(body).has_value());
+    check_ignored(result->ignored_fields, limits);
     return check(*result, limits);
   }
   const std::string told = to_json(result.error());

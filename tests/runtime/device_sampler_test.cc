@@ -232,7 +232,7 @@ Request random_request(Random& random, std::int32_t vocab, int kind) {
   request.output_index = static_cast<std::uint32_t>(random.below(1000));
   params.temperature = one_of(random, {0.0F, 1e-4F, 0.05F, 0.7F, 1.0F, 1.0F, 3.0F, 100.0F});
   params.min_p = one_of(random, {0.0F, 0.0F, 1e-6F, 0.05F, 0.6F, 1.0F});
-  params.top_p = one_of(random, {1.0F, 1.0F, 0.9999F, 0.95F, 0.5F, 1e-6F});
+  params.top_p = one_of(random, {1.0F, 1.0F, 0.9999F, 0.95F, 0.5F, 1e-6F, 0.0F});
   params.top_k = one_of(random, {0, 0, -1, 1, 2, 40, 300, vocab - 1, vocab, vocab + 5});
   params.logprobs = one_of(random, {-1, 0, 5, 20});
   if (random.below(2) == 0) add_edits(random, request, vocab);

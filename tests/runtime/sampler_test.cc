@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 #include <random>
 #include <set>
@@ -180,6 +181,19 @@ TEST(Sampler, FiltersKeepWhatTheirDefinitionsKeep) {
   expect_inside(row, min_p, likely);
 }
 
+TEST(Sampler, ATopPOfNothingKeepsTheLikeliestToken) {
+  auto row = random_row(8, 0.1F);
+  row[200] = row[77] = 1.0F;  // of equals, the lowest id
+  for (const float top_p : {0.0F, std::numeric_limits<float>::denorm_min(), 1e-31F, 1e-30F}) {
+    for (std::uint32_t index = 0; index < 20; ++index) {
+      SamplingParams params = warm(1.5F, 3);
+      params.top_p = top_p;
+      params.min_p = index % 2 == 0 ? 0.0F : 0.01F;
+      EXPECT_EQ(sample(row, params, index).token, 77) << top_p;
+    }
+  }
+}
+
 TEST(Sampler, BiasPenaltiesAndMinTokensChangeTheRowBeforeTheDraw) {
   auto row = random_row(4, 0.1F);
   row[10] = 5.0F;
@@ -291,7 +305,9 @@ TEST(SamplingParams, ValidateNamesTheField) {
   };
   EXPECT_EQ(message([](SamplingParams&) {}), "");
   EXPECT_NE(message([](SamplingParams& p) { p.temperature = std::nanf(""); }).find("temperature"), std::string::npos);
-  EXPECT_NE(message([](SamplingParams& p) { p.top_p = 0.0F; }).find("top_p"), std::string::npos);
+  EXPECT_EQ(message([](SamplingParams& p) { p.top_p = 0.0F; }), "");
+  EXPECT_NE(message([](SamplingParams& p) { p.top_p = -0.1F; }).find("top_p"), std::string::npos);
+  EXPECT_NE(message([](SamplingParams& p) { p.top_p = 1.1F; }).find("top_p"), std::string::npos);
   EXPECT_NE(message([](SamplingParams& p) { p.min_p = 2.0F; }).find("min_p"), std::string::npos);
   EXPECT_NE(message([](SamplingParams& p) { p.top_k = -3; }).find("top_k"), std::string::npos);
   EXPECT_NE(message([](SamplingParams& p) { p.logit_bias = {{100, 1.0F}}; }).find("logit_bias"), std::string::npos);

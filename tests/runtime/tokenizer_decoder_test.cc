@@ -72,6 +72,33 @@ TEST(IncrementalDecoder, FindsStopStringsThatOverlap) {
   EXPECT_EQ(stream("xabc", {"abcd", "ab"}).all, "x");
 }
 
+//   text      minimum   stops    text shown   because
+//   abxab     2         ab       abx          the first is complete within the minimum, the second is not
+//   aab       2         ab       a            completed behind the minimum
+//   aaaa      2         aa       a            its last byte decides, not its first
+//   abcd      4         cd       abcd         nothing comes behind the minimum
+TEST(IncrementalDecoder, StopStringsCountWhenTheyAreCompleteBehindTheMinimum) {
+  const auto shown = [](std::string_view bytes, std::vector<std::string> stops, std::uint32_t minimum) {
+    return stream(bytes, std::move(stops), {.min_tokens = minimum});
+  };
+  EXPECT_EQ(shown("abxab", {"ab"}, 2).all, "abx");
+  EXPECT_EQ(shown("aab", {"ab"}, 2).all, "a");
+  EXPECT_EQ(shown("aaaa", {"aa"}, 2).all, "a");
+  EXPECT_EQ(shown("abcd", {"cd"}, 4).all, "abcd");
+  EXPECT_FALSE(shown("abcd", {"cd"}, 4).stopped);
+  EXPECT_EQ(shown("abcd", {"ab", "abc"}, 2).stopped, 1U);
+  EXPECT_EQ(shown("abx", {"ab", "abc"}, 2).pieces, (Texts{"", "", "abx", ""})) << "abc may still come";
+  EXPECT_EQ(shown("abx", {"ab"}, 2).pieces, (Texts{"", "ab", "x", ""})) << "what did not count is shown at once";
+}
+
+TEST(IncrementalDecoder, SpecialTokensCountForTheMinimum) {
+  IncrementalDecoder decoder(bytes_only(), {"a"}, {.min_tokens = 2});
+  EXPECT_EQ(decoder.push(256), "");
+  EXPECT_EQ(decoder.push('a'), "a");
+  EXPECT_EQ(decoder.push('a'), "");
+  EXPECT_EQ(decoder.stopped(), 0U);
+}
+
 TEST(IncrementalDecoder, EmptyStopStringsNeverMatch) { EXPECT_EQ(stream("ab", {""}).all, "ab"); }
 
 TEST(IncrementalDecoder, SpecialTokensAreShownOnlyWhenAsked) {
@@ -111,13 +138,21 @@ TEST(IncrementalDecoder, EqualsDecodingAtOnceOnRandomStreams) {
       const std::size_t size = 1 + random() % 4;
       while (stop.size() < size) stop += std::vector<std::string>{"a", "b", "\xE2\x82\xAC", "\xEF\xBF\xBD"}[random() % 4];
     }
-    const DecoderOptions options{.skip_special = random() % 2 == 0, .include_stop = random() % 2 == 0};
+    const DecoderOptions options{.skip_special = random() % 2 == 0,
+                                 .include_stop = random() % 2 == 0,
+                                 .min_tokens = random() % 2 == 0 ? 0U : static_cast<std::uint32_t>(random() % 12)};
 
     std::string expected = tokenizer.decode(ids, options.skip_special);
+    IncrementalDecoder first(tokenizer, {}, options);  // bytes that the tokens of the minimum make up
+    std::size_t minimum = 0;
+    for (std::size_t i = 0; i < ids.size() && i < options.min_tokens; ++i) minimum += first.push(ids[i]).size();
+    if (options.min_tokens >= ids.size()) minimum = std::string::npos;
     std::size_t end = std::string::npos;
     std::size_t begin = std::string::npos;
     for (const std::string& stop : stops) {
-      const std::size_t found = expected.find(stop);
+      std::size_t found = expected.find(stop);
+      while (found != std::string::npos && options.min_tokens > 0 && found + stop.size() <= minimum)
+        found = expected.find(stop, found + 1);
       if (found == std::string::npos) continue;
       if (found + stop.size() < end || (found + stop.size() == end && found < begin)) {
         begin = found;

@@ -113,6 +113,36 @@ TEST(ChoiceText, AStopStringInTheLastTokenCountsAsAStop) {
   EXPECT_EQ(choice.stop_string(), "END");
 }
 
+TEST(ChoiceText, AStopStringWithinTheMinimumNeverCounts) {
+  ChoiceText choice(&bytes(), {.stop = {"END"}, .min_tokens = 4});
+  EXPECT_EQ(pieces(choice, "ENDx"), "||END|x|");
+  EXPECT_EQ(choice.finish(), FinishReason::kNone);
+  EXPECT_EQ(pieces(choice, "yEND"), "y||||");
+  EXPECT_EQ(choice.stop_string(), "END");
+}
+
+TEST(ChoiceText, AStopStringThatIsASpecialTokenIsTheReasonWhenItsIdEndsTheSequence) {
+  for (const bool skip : {true, false}) {
+    ChoiceText choice(&bytes(), {.stop = {"no", "<|end|>"}, .skip_special = skip});
+    EXPECT_EQ(pieces(choice, "xn"), "x||");
+    EXPECT_EQ(choice.take(token_delta(1, kEnd, FinishReason::kStop)), "n") << "what was held back comes out";
+    EXPECT_EQ(choice.finish(), FinishReason::kStop);
+    EXPECT_EQ(choice.stop_string(), "<|end|>");
+    EXPECT_FALSE(choice.stop_token());
+    ChoiceText with(&bytes(), {.stop = {"no", "<|end|>"}, .include_stop = true, .skip_special = skip});
+    EXPECT_EQ(pieces(with, "xn"), "x||");
+    EXPECT_EQ(with.take(token_delta(1, kEnd, FinishReason::kStop)), "n<|end|>");
+    EXPECT_EQ(with.stop_string(), "<|end|>");
+    EXPECT_EQ(with.take(token_delta(1, 'z')), "");
+  }
+}
+
+TEST(ChoiceText, TheIdsOfSpecialStopStringsAreTold) {
+  const std::vector<std::string> stop = {"a", "<|end|>", "<|end|>x", "<|other|>"};
+  EXPECT_EQ(special_stop_ids(&bytes(), stop), std::vector<TokenId>{kEnd});
+  EXPECT_TRUE(special_stop_ids(nullptr, stop).empty());
+}
+
 TEST(ChoiceText, WithoutATokenizerThereIsAnEndButNoText) {
   ChoiceText choice(nullptr, {.stop = {"a"}});
   EXPECT_EQ(choice.take(token_delta(1, 'a')), "");

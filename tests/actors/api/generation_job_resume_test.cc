@@ -34,11 +34,12 @@ Script random_script(std::mt19937_64& random) {
   }
   request.echo = !chat && random() % 2 == 0;
   request.fields.n = 1 + random() % 2;
-  request.fields.include_usage = random() % 2 == 0;
+  request.fields.include_usage = request.answer.include_usage = random() % 2 == 0;
   request.fields.continuous_usage = random() % 4 == 0;
   request.fields.return_token_ids = request.answer.return_token_ids = random() % 3 == 0;
   request.fields.logprobs = request.answer.logprobs = random() % 3 == 0 ? 1 : -1;
   if (random() % 2 == 0) request.fields.stop = {"ab"};
+  if (random() % 2 == 0) request.fields.min_tokens = 3;
   for (std::size_t choice = 0; choice < request.choices(); ++choice) {
     const GenerationRequest::Prompt& prompt = request.prompts[choice / request.fields.n];
     std::vector<TokenDelta>& deltas = script.deltas.emplace_back();

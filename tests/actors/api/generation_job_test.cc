@@ -212,7 +212,7 @@ TEST(GenerationJob, AnEchoWithLogprobsReportsPromptAndCompletionInOneRow) {
 
 TEST(GenerationJob, TheUsageChunkStandsBeforeDoneWhenAskedFor) {
   GenerationRequest request = toy_request(Endpoint::kChat, true, 3, 10);
-  request.fields.include_usage = true;
+  request.fields.include_usage = request.answer.include_usage = true;
   Running chat(std::move(request));
   scheduler::TokenDelta first = token_delta(kFirst, 'a');
   first.cached_tokens = 2;
@@ -220,6 +220,7 @@ TEST(GenerationJob, TheUsageChunkStandsBeforeDoneWhenAskedFor) {
   chat.take(token_delta(kFirst, 'b', FinishReason::kLength));
   const std::vector<Frame> frames = chat.responder->frames();
   ASSERT_EQ(frames.size(), 5U);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_TRUE(chat.event(i).at("usage").is_null()) << i;
   const json::object usage = chat.event(3);
   EXPECT_TRUE(usage.at("choices").as_array().empty());
   EXPECT_EQ(usage.at("usage").at("prompt_tokens").to_number<int>(), 3);

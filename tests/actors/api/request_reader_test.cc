@@ -259,7 +259,7 @@ TEST(RequestReader, BadMessagesAreRefusedByTheirName) {
 }
 
 TEST(RequestReader, WhatTheSamplerRefusesNamesItsField) {
-  for (const auto& [field, value] : {std::pair{"temperature", "-1"}, std::pair{"top_p", "0"}, std::pair{"top_p", "1.5"},
+  for (const auto& [field, value] : {std::pair{"temperature", "-1"}, std::pair{"top_p", "-0.1"}, std::pair{"top_p", "1.5"},
                                      std::pair{"min_p", "2"}, std::pair{"repetition_penalty", "0"},
                                      std::pair{"top_k", "-2"}, std::pair{"presence_penalty", "3"},
                                      std::pair{"logprobs", "21"}, std::pair{"stop_token_ids", "[4096]"},
@@ -297,12 +297,12 @@ TEST(RequestReader, WithoutAChatFormatChatIsRefusedAndCompletionsAreNot) {
 TEST(RequestReader, TokenizeAndDetokenizeAreEachOthersInverse) {
   const auto tokens = reader().tokenize(R"({"prompt": "The capital of France is", "add_special_tokens": false})");
   ASSERT_TRUE(tokens) << tokens.error().message;
-  const boost::json::value body = json_of(*tokens);
+  const boost::json::value body = json_of(tokens->body);
   EXPECT_EQ(body.at("count").to_number<std::size_t>(), encoded("The capital of France is", false).size());
   EXPECT_EQ(body.at("max_model_len").to_number<std::int64_t>(), kContext);
   const auto text = reader().detokenize(R"({"tokens": )" + boost::json::serialize(body.at("tokens")) + "}");
   ASSERT_TRUE(text) << text.error().message;
-  EXPECT_EQ(json_of(*text).at("prompt").as_string(), "The capital of France is");
+  EXPECT_EQ(json_of(text->body).at("prompt").as_string(), "The capital of France is");
 }
 
 TEST(RequestReader, TokenizeKnowsChatsAndNamesTokens) {
@@ -310,13 +310,58 @@ TEST(RequestReader, TokenizeKnowsChatsAndNamesTokens) {
   const auto tokens =
       reader().tokenize(R"({"messages": [{"role": "user", "content": "hi"}], "return_token_strs": true})");
   ASSERT_TRUE(tokens) << tokens.error().message;
-  const boost::json::value body = json_of(*tokens);
+  const boost::json::value body = json_of(tokens->body);
   ASSERT_EQ(body.at("tokens").as_array().size(), chat->prompts[0].ids.size());
   for (std::size_t i = 0; i < chat->prompts[0].ids.size(); ++i) {
     EXPECT_EQ(body.at("tokens").as_array()[i].to_number<TokenId>(), chat->prompts[0].ids[i]);
     EXPECT_EQ(body.at("token_strs").as_array()[i].as_string(),
               demo_model().tokenizer->token_bytes(chat->prompts[0].ids[i]));
   }
+}
+
+TEST(RequestReader, UnknownFieldsAreNamedInEveryAnswer) {
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(reader().completion(R"({"prompt": "a", "x": 1})")->ignored_fields, Names{"x"});
+  EXPECT_EQ(reader().chat(R"({"messages": [{"role": "user", "content": "a", "x": 1}]})")->ignored_fields,
+            Names{"messages[].x"});
+  EXPECT_EQ(reader().tokenize(R"({"prompt": "a", "x": 1})")->ignored_fields, Names{"x"});
+  EXPECT_EQ(reader().detokenize(R"({"tokens": [5], "x": 1})")->ignored_fields, Names{"x"});
+}
+
+TEST(RequestReader, AStopStringThatIsASpecialTokenEndsASequenceByItsId) {
+  const auto ids = [](const std::string& more) {
+    const auto request = reader().completion(R"({"prompt": "a", )" + more + "}");
+    EXPECT_TRUE(request) << request.error().message;
+    return request->sampling.stop_token_ids;
+  };
+  const TokenId end = *demo_model().tokenizer->find_special("<|eot_id|>");
+  EXPECT_EQ(ids(R"("stop": "<|eot_id|>")"), std::vector<TokenId>{end});
+  EXPECT_EQ(ids(R"("stop": ["x", "<|eot_id|>"], "stop_token_ids": [7])"), (std::vector<TokenId>{7, end}));
+  EXPECT_EQ(ids(R"("stop": "<|eot_id|>", "stop_token_ids": [)" + std::to_string(end) + "]"), std::vector<TokenId>{end});
+  EXPECT_TRUE(ids(R"("stop": ["<|eot_id|>\n", "<|eot_id", "eot_id"])").empty()) << "looked for in the text";
+  std::string many = "0";
+  for (int i = 1; i < 128; ++i) many += "," + std::to_string(i);
+  EXPECT_EQ(ids(R"("stop": "x", "stop_token_ids": [)" + many + "]").size(), 128U);
+  const auto full = reader().completion(R"({"prompt": "a", "stop": "<|eot_id|>", "stop_token_ids": [)" + many + "]}");
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().param, "stop");
+}
+
+TEST(RequestReader, StopStringsOfAModelWithoutTextAreRefused) {
+  ServedModel model = demo_model();
+  model.tokenizer.reset();
+  const RequestReader bare(std::move(model), limits());
+  const auto refused = bare.completion(R"({"prompt": [5], "stop": "a"})");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().param, "stop");
+  EXPECT_TRUE(bare.completion(R"({"prompt": [5], "stop": []})"));
+}
+
+TEST(RequestReader, ATopPOfNothingIsNoMistake) {
+  model::GenerationConfig generation;
+  generation.top_p = 0.0;
+  EXPECT_EQ(reader_with(generation).completion(R"({"prompt": "a"})")->sampling.top_p, 0.0F);
+  EXPECT_EQ(reader().completion(R"({"prompt": "a", "top_p": 0})")->sampling.top_p, 0.0F);
 }
 
 }  // namespace

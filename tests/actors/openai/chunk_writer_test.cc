@@ -85,6 +85,23 @@ TEST(ChunkWriter, UsageComesWithoutChoices) {
               "prompt_tokens_details": {"cached_tokens": 4}}})"));
 }
 
+TEST(ChunkWriter, WithIncludeUsageEveryChunkButTheLastHasANullUsage) {
+  for (const Endpoint endpoint : {Endpoint::kChat, Endpoint::kCompletion}) {
+    AnswerHead head = head_of(endpoint);
+    head.include_usage = true;
+    const ChunkWriter writer(head, toy_token_bytes);
+    std::string role;
+    writer.role(0, nullptr, role);
+    EXPECT_TRUE(json::parse(role).at("usage").is_null());
+    EXPECT_TRUE(written(writer, {}).at("usage").is_null());
+    const Usage usage{5, 1, 0};
+    ChunkReport chunk;
+    chunk.usage = &usage;
+    EXPECT_EQ(written(writer, chunk).at("usage").at("total_tokens"), 6) << "usage so far is not hidden";
+    EXPECT_FALSE(written(ChunkWriter(head_of(endpoint), toy_token_bytes), {}).as_object().contains("usage"));
+  }
+}
+
 TEST(ChunkWriter, UsageSoFarRidesOnAChunkWhenAskedFor) {
   const Usage usage{5, 1, 0};
   ChunkReport chunk;
@@ -154,6 +171,10 @@ Told random_choice(std::mt19937& random, std::uint32_t index) {
 // Appends what the arrays of `more` hold to those of `sum`, key by key.
 void join_logprobs(json::object& sum, const json::object& more) {
   for (const auto& [key, values] : more) {
+    if (values.is_null()) {  // chat's refusal
+      sum[key] = nullptr;
+      continue;
+    }
     json::array& joined = sum[key].is_null() ? sum[key].emplace_array() : sum[key].as_array();
     for (const json::value& value : values.as_array()) joined.push_back(value);
   }

@@ -81,7 +81,7 @@ TEST(WholeAnswer, ChatLogprobsCarryExactBytes) {
     {"token": "é", "logprob": -0.5, "bytes": [195, 169],
      "top_logprobs": [{"token": "é", "logprob": -0.5, "bytes": [195, 169]},
                       {"token": "\ufffd", "logprob": -1.5, "bytes": [195]}]},
-    {"token": "\"", "logprob": -9999.0, "bytes": [34], "top_logprobs": []}]})"));
+    {"token": "\"", "logprob": -9999.0, "bytes": [34], "top_logprobs": []}], "refusal": null})"));
 }
 
 TEST(WholeAnswer, CompletionLogprobsAreFourLists) {
@@ -102,7 +102,7 @@ TEST(WholeAnswer, NoLogprobsOfNoTokens) {
     return json::parse(whole_answer(head_of(endpoint, 0), {choice_of(0, "")}, {1, 0, 0}, toy_token_bytes))
         .at("choices").at(0).at("logprobs");
   };
-  EXPECT_EQ(logprobs(Endpoint::kChat), json::parse(R"({"content": []})"));
+  EXPECT_EQ(logprobs(Endpoint::kChat), json::parse(R"({"content": [], "refusal": null})"));
   EXPECT_EQ(logprobs(Endpoint::kCompletion),
             json::parse(R"({"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []})"));
 }

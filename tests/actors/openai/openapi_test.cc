@@ -18,13 +18,15 @@ const json::object& schema(const char* name) {
   return kDocument.at("components").at("schemas").at(name).as_object();
 }
 
-// Every optional field that the description names may be null, which the parser then knows as a field. `parse` gets the
-// member "FIELD":null.
+// No field that the description names is one that the parser ignores, whatever it makes of the value; every optional
+// one may be null. `parse` gets the member "FIELD":"?" or "FIELD":null.
 template <class Parse>
 void expect_known(const char* name, Parse parse) {
   const json::array& required = schema(name).at("required").as_array();
   for (const auto& [field, property] : schema(name).at("properties").as_object()) {
     if (std::ranges::find(required, json::value(field)) != required.end()) continue;
+    const auto odd = parse(in_quotes({field.data(), field.size()}) + ":\"?\"");
+    EXPECT_TRUE(!odd || odd->ignored_fields.empty()) << name << "." << field;
     const auto result = parse(in_quotes({field.data(), field.size()}) + ":null");
     EXPECT_TRUE(result) << name << "." << field << ": " << (result ? "" : result.error().message);
   }
@@ -44,9 +46,13 @@ TEST(OpenApi, NamesNoFieldThatAParserRefuses) {
                [](const std::string& more) { return parse_completion(completion_body(more), kLimits); });
   expect_known("DetokenizeRequest",
                [](const std::string& more) { return parse_detokenize(R"({"tokens":[1],)" + more + "}", kLimits); });
-  expect_known("Message", [](const std::string& more) {
-    return parse_chat(R"({"messages":[{"role":"user","content":"a",)" + more + "}]}", kLimits);
-  });
+  for (const char* name : {"Message", "AssistantMessage", "FunctionMessage"}) {
+    expect_known(name, [](const std::string& more) {
+      const bool has_content = more.starts_with(R"("content")");
+      return parse_chat(R"({"messages":[{"role":"function",)" + std::string(has_content ? "" : R"("content":"a",)") +
+                            more + "}]}", kLimits);
+    });
+  }
   expect_known("StreamOptions", [](const std::string& more) {
     return parse_chat(chat_body(R"("stream":true,"stream_options":{)" + more + "}"), kLimits);
   });
@@ -63,13 +69,17 @@ TEST(OpenApi, NamesEveryNeutralField) {
   expect_described("CompletionRequest", completion_neutral_fields());
   expect_described("TokenizePromptRequest", tokenize_neutral_fields());
   expect_described("TokenizeMessagesRequest", tokenize_neutral_fields());
-  expect_described("Message", message_neutral_fields());
+  for (const char* name : {"Message", "AssistantMessage", "FunctionMessage"})
+    expect_described(name, message_neutral_fields());
+  expect_described("TextPart", part_neutral_fields());
 }
 
-TEST(OpenApi, RequestsAndErrorsAreClosed) {
+TEST(OpenApi, RequestsAreOpenAndAnswersAreClosed) {
   for (const char* name : {"ChatCompletionRequest", "CompletionRequest", "TokenizePromptRequest",
-                           "TokenizeMessagesRequest", "DetokenizeRequest", "Message", "TextPart", "StreamOptions",
-                           "Error"})
+                           "TokenizeMessagesRequest", "DetokenizeRequest", "Message", "AssistantMessage",
+                           "FunctionMessage", "TextPart", "RefusalPart", "StreamOptions"})
+    EXPECT_EQ(schema(name).at("additionalProperties"), json::value(true)) << name;
+  for (const char* name : {"ChatCompletion", "ChatCompletionChunk", "Completion", "CompletionChunk", "Error"})
     EXPECT_EQ(schema(name).at("additionalProperties"), json::value(false)) << name;
 }
 

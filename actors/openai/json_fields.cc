@@ -91,7 +91,10 @@ void Refusal::add(ApiError error) {
 }
 
 void Refusal::add_unknown(const JsonPath& path) {
-  if (strict_fields_) return add(path, "is not a field of this request");
+  if (strict_fields_) {
+    const std::string key = shown_key(path.key);
+    return add({path.parent, key, path.index}, "is not a field of this request");
+  }
   if (any() || ignored_.size() >= kIgnoredFieldsMax) return;
   std::string name = path.field();
   if (std::ranges::find(ignored_, name) == ignored_.end()) ignored_.push_back(std::move(name));
@@ -185,8 +188,8 @@ void JsonFields::judge_unknown() {
   for (std::size_t i = 0; i < known_.size() && !refusal_.any(); ++i) {
     const auto member = object_.begin() + i;
     if (known_[i] || member->value().is_null()) continue;
-    const std::string key = shown_key({member->key().data(), member->key().size()});
-    refusal_.add_unknown(path_of(key.empty() ? "\"\"" : std::string_view(key)));
+    const std::string_view key(member->key().data(), member->key().size());
+    refusal_.add_unknown(path_of(key.empty() ? "\"\"" : key));
   }
 }
 

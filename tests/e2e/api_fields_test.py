@@ -14,6 +14,7 @@ answers   whole and streamed, against the package's own models, with the keys th
 import argparse
 import re
 import sys
+import typing
 from pathlib import Path
 
 import openai
@@ -141,8 +142,8 @@ def asked(server, *messages):
 
 
 def messages(checks, server):
-    roles = {name.removeprefix("ChatCompletion").removesuffix("MessageParam").lower(): getattr(chat_types, name)
-             for name in dir(chat_types) if name.endswith("MessageParam") and name != "ChatCompletionMessageParam"}
+    roles = {schema.__name__.removeprefix("ChatCompletion").removesuffix("MessageParam").lower(): schema
+             for schema in typing.get_args(chat_types.ChatCompletionMessageParam)}
     checks.equal("the roles of the schema", sorted(roles),
                  ["assistant", "developer", "function", "system", "tool", "user"])
     for role, schema in roles.items():
@@ -159,6 +160,9 @@ def messages(checks, server):
             if role != "function":
                 parts = [{"type": kind, **PARTS[kind]}, {"type": "text", "text": "b"}]
                 checks.equal(f"{role} with a part of {kind}", asked(server, {**message, "content": parts}).status, 200)
+    parts = (*typing.get_args(chat_types.ChatCompletionContentPartParam), chat_types.ChatCompletionContentPartRefusalParam)
+    checks.equal("the parts of the schema are the ones tried", sorted(set().union(*(one.__annotations__ for one in parts))),
+                 ["file", "image_url", "input_audio", "prompt_cache_breakpoint", "refusal", "text", "type"])
     for kind, members in PARTS.items():
         if kind not in ("text", "refusal"):
             answer = asked(server, {"role": "user", "content": [{"type": kind, **members}]})

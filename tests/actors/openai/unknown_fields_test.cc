@@ -75,6 +75,9 @@ TEST(UnknownFields, HaveNamesThatFitAHeader) {
   EXPECT_EQ(ignored(chat_body(R"("":1)")), Names{"__"});
   EXPECT_EQ(ignored(chat_body(R"("a[0]":1)")), Names{"a_0_"});
   EXPECT_EQ(ignored(chat_body("\"" + std::string(300, 'x') + "\":1")), Names{std::string(kFieldNameMax, 'x')});
+  std::string accents;
+  for (int i = 0; i < 100; ++i) accents += "\xC3\xA9";
+  EXPECT_EQ(ignored(chat_body("\"" + accents + "\":1")), Names{std::string(kFieldNameMax, '_')});
   EXPECT_EQ(ignored(message(R"("content":"b",")" + std::string(60, 'x') + "\":1")),
             Names{"messages[]." + std::string(kFieldNameMax - 11, 'x')});
 }

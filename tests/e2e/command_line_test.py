@@ -79,6 +79,18 @@ def main():
     expect("stop id", stopped["token_ids"] == [first] and stopped["finish_reason"] == "stop")
     biased = json_lines("--prompt", "Hello", "--instruct", "--max-new-tokens", "1", "--logit-bias", f"{first}:-100")[0]
     expect("bias", biased["token_ids"][0] != first)
+    free = json_lines("--prompt", "Once", "--max-new-tokens", "12", "--ignore-eos")[0]
+    held = json_lines("--prompt", "Once", "--max-new-tokens", "12", "--ignore-eos", "--stop", free["text"][:3],
+                      "--min-tokens", "5")[0]
+    expect("a stop string within the minimum does not count", len(held["token_ids"]) > 5)
+    special = json_lines("--prompt", "<|reserved_special_token_0|>", "--max-new-tokens", "1")[0]["prompt_token_ids"][-1]
+    ended = json_lines("--prompt", "Once", "--max-new-tokens", "6", "--logit-bias", f"{special}:100", "--stop",
+                       "<|reserved_special_token_0|>")[0]
+    expect("a special token as a stop string", ended["token_ids"] == [special] and ended["finish_reason"] == "stop"
+           and ended["text"] == "")
+    likeliest = [json_lines("--prompt", "Once", "--max-new-tokens", "12", "--ignore-eos", "--temperature", "1.5", "--top-p",
+                            top_p, "--seed", "7")[0]["token_ids"] for top_p in ("0", "1e-31")]
+    expect("top-p 0 takes the likeliest token", likeliest == [free["token_ids"]] * 2)
 
     # Wrong usage is 2, and says what.
     for arguments, says in (

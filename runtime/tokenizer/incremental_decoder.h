@@ -21,8 +21,8 @@ struct DecoderOptions {
   std::uint32_t min_tokens = 0;  // a stop string counts when a token behind so many completes it; one before that never
 };
 
-// All pieces plus flush() = Tokenizer::decode() of all ids, cut at the stop string that is complete first (at the
-// same byte: the longest). Held back: at most 3 bytes of an incomplete character, and the longest end of the text
+// All pieces plus flush() = Tokenizer::decode() of all ids, cut at the stop string that is complete first behind the
+// tokens of the minimum (at the same byte: the longest). Held back: at most 3 bytes of an incomplete character, and the longest end of the text
 // that begins a stop string. Time per token is linear in its bytes times the number of stop strings.
 class IncrementalDecoder {
  public:

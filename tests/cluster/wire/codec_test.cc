@@ -147,7 +147,7 @@ TEST(StepPlanCodec, RefusesWhatARankCouldNotDo) {
   EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].prompt_tokens = 2; }));
   EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].stop_ids.assign(kStopIdsMax + 1, 1); }));
   EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].sampling.temperature = NAN; }));
-  EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].sampling.top_p = 0.0F; }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].sampling.top_p = -0.1F; }));
   EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].sampling.logit_bias.assign(1025, {1, 0.0F}); }));
 }
 

@@ -31,7 +31,7 @@ sampling::SamplingParams sampling_params(Random& random) {
   if (maybe(random)) return params;
   params.temperature = between(random, 0.0F, 2.0F);
   params.top_k = static_cast<std::int32_t>(below(random, 100)) - 1;
-  params.top_p = between(random, 0.01F, 1.0F);
+  params.top_p = between(random, 0.0F, 1.0F);
   params.min_p = between(random, 0.0F, 1.0F);
   params.repetition_penalty = between(random, 0.5F, 2.0F);
   params.presence_penalty = between(random, -2.0F, 2.0F);

@@ -473,16 +473,31 @@ def service_manager(checks, folder):
     def activated(words):
         return ["sh", "-c", f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&{listener.fileno()}', "sh", *words]
 
-    early = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    early.connect()  # waits in the socket before the server is there
+    def early(path, host="localhost"):
+        """A request that waits in the socket before the server is there: it is answered before the model is."""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", path, headers={"Host": host})
+        return connection
+
+    waiting = {path: early(path) for path in ("/live", "/health", "/ping", "/ready", "/v1/models")}
+    stranger = early("/live", "rebound.example.com")
     with Server(HERD, folder=folder, command=activated, env={"NOTIFY_SOCKET": str(folder / "notify")},
                 pass_fds=(listener.fileno(),), port_flags=(), checks=checks) as server:
         checks.equal("socket activation: the port is the socket's", server.port, port)
-        early.request("GET", "/live")
-        answer = early.getresponse()
-        answer.read()
-        checks.equal("socket activation: who came early is answered", answer.status, 200)
-        early.close()
+        for path, connection in waiting.items():
+            answer = connection.getresponse()
+            body = json.loads(answer.read())
+            wanted = {"/live": (200, "ok"), "/health": (503, "loading"), "/ping": (503, "loading")}.get(path, (503, None))
+            checks.equal(f"while the model is loaded: {path}", (answer.status, body.get("status")), wanted)
+            checks.equal(f"… with Retry-After: {path}", answer.getheader("retry-after"),
+                         None if path == "/live" else "1")
+            connection.request("GET", path)
+            again = connection.getresponse()
+            again.read()
+            checks.equal(f"… and 200 on the same connection when it is there: {path}", again.status, 200)
+            connection.close()
+        checks.equal("while the model is loaded, another host's name is none of ours", stranger.getresponse().status, 421)
+        stranger.close()
         checks.equal("NOTIFY_SOCKET: ready", notify.recv(100), b"READY=1")
         checks.equal("socket activation: a request", server.post(COMPLETION, BASE[COMPLETION]).status, 200)
     checks.equal("NOTIFY_SOCKET: stopping", notify.recv(100), b"STOPPING=1")

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kTimer{50};  // deadlines, keep-alive comments: as coarse as this
 constexpr const char* kShuttingDown = "the server is shutting down";
+constexpr const char* kWaitedTooLong = "the request waited in the queue beyond its time limit";
 
 openai::ApiError error_of(const routing::AdmissionRefusal& refusal) {
   return refusal.quota ? openai::quota(refusal.message, refusal.retry_after_s)
@@ -161,6 +162,11 @@ void JobLoop::on_arrival(Arrival& arrival) {
     abort(job.on_client_gone(at));
     return settle(job.id());
   }
+  // Its time is over before it could wait here: no matter of the machine's load, so no refusal of the admission.
+  if (at >= job.deadline()) {
+    abort(job.fail(openai::timed_out(kWaitedTooLong), at));
+    return settle(job.id());
+  }
   routing::AdmissionRequest request;
   request.id = job.id();
   request.tenant = job.request().tenant;
@@ -237,7 +243,7 @@ void JobLoop::on_timer() {
   for (const auto& [id, job] : jobs_) {
     if (at >= job->deadline()) {
       abort(job->fail(openai::timed_out(job->started() ? "the request did not finish within its time limit"
-                                                       : "the request waited in the queue beyond its time limit"),
+                                                       : kWaitedTooLong),
                       at));
     } else {
       abort(job->on_tick(at));

@@ -45,6 +45,21 @@ TEST(JobLoopFailure, ARequestThatWaitsBeyondItsDeadlineNeverStarts) {
   EXPECT_TRUE(test.await_quiet());
 }
 
+TEST(JobLoopFailure, ARequestWhoseTimeIsOverWhenItArrivesIsA504) {
+  LoopUnderTest test;
+  for (const bool stream : {false, true}) {
+    GenerationRequest request = loop_request(1, 5, stream);
+    request.timeout_s = 1e-9;
+    const Asked asked = test.ask(std::move(request));
+    ASSERT_TRUE(asked.responder->await_end());
+    ASSERT_TRUE(asked.responder->answer());
+    EXPECT_EQ(asked.responder->answer()->status, 504);
+    EXPECT_EQ(*header_of(*asked.responder->answer(), "x-should-retry"), "false");
+  }
+  EXPECT_TRUE(test.await_quiet());
+  EXPECT_EQ(test.loop.admission().accepted, 0U);
+}
+
 TEST(JobLoopFailure, AStreamBeyondItsDeadlineEndsInAnErrorEvent) {
   LoopUnderTest test;
   test.faults->step_us = 20'000;

@@ -38,8 +38,9 @@ skip() {
 }
 
 install_packages ccache curl openssl
-# Debian's prometheus starts a service of its own: only machines that are there for tests get it unasked.
-[ -z "${CI:-}" ] || install_packages prometheus || true
+# Debian's prometheus starts a service of its own, and node is large: only machines that are there for tests get them
+# unasked.
+[ -z "${CI:-}" ] || install_packages prometheus nodejs node-eventsource || true
 # Machine code for one kind of GPU is enough to see it compile; $CUDAARCHS names others.
 [ -z "${CI:-}" ] || export CUDAARCHS=${CUDAARCHS:-90-real}
 build release || { echo "0 passed, 1 failed"; exit 1; }
@@ -76,6 +77,7 @@ if [ $python_ok = 1 ]; then
   run "endpoint: a second client's benchmark" "$python" tests/e2e/second_client_test.py "$herd"
   run "endpoint: fields and shapes of openai's package and vLLM" "$python" tests/e2e/api_fields_test.py "$herd"
   run "endpoint: random requests, a sample" "$python" tests/e2e/random_requests_test.py "$herd" --count 400
+  run "endpoint: client libraries across pauses, errors, large frames" "$python" tests/e2e/stream_clients_test.py "$herd"
   run "endpoint: schemathesis on openapi.json" "$python" tests/e2e/openapi_test.py --herd "$herd"
   if [ $smollm2_ok = 1 ]; then
     run "SmolLM2: greedy tokens of transformers" "$python" tests/e2e/smollm2_parity.py --gguf "$smollm2" --herd "$herd"

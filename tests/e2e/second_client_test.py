@@ -1,56 +1,25 @@
 #!/usr/bin/env python3
 """A second, independent client runs its benchmark against `herd serve` and reports no failed request: llama-benchy
-(PyPI), which streams chats with token ids, prefix-cache phases and several requests at once. Its text comes from a
-local server, its tokenizer from the demo model: nothing leaves this machine.
+(PyPI), which streams chats with token ids, prefix-cache phases and several requests at once.
 
     second_client_test.py HERD_BINARY
 """
-import http.server
 import importlib.metadata
 import json
-import os
-import subprocess
 import sys
-import threading
 
-from serve_process import DEMO_MODEL, Checks, Server, TestFolder
+from llama_benchy_run import run_llama_benchy
+from serve_process import Checks, Server, TestFolder
 
 HERD = sys.argv[1]
-BOOK = " ".join(f"The sum of {a} and {b} is {a + b}. Once upon a time there was a fox who had {a} friends."
-                for a in range(40) for b in range(8))
 PROMPTS, OUTPUTS, DEPTHS, CONCURRENCY, RUNS = (64, 256), (16,), (0, 128), (1, 8), 2
 # Warm-up runs count on the server too. A depth above 0 is asked twice: to load the context and to use it.
 MEASURED = RUNS * sum(CONCURRENCY) * len(PROMPTS) * len(OUTPUTS) * sum(2 if depth else 1 for depth in DEPTHS)
 
 
-class Book(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
-        self.end_headers()
-        self.wfile.write(BOOK.encode())
-
-    def log_message(self, *_):
-        pass
-
-
 def benchmark(server, folder):
-    book = http.server.HTTPServer(("127.0.0.1", 0), Book)
-    threading.Thread(target=book.serve_forever, daemon=True).start()
-    words = [sys.executable, "-m", "llama_benchy", "--base-url", f"{server.url}/v1", "--model", "demo_model",
-             "--tokenizer", str(DEMO_MODEL), "--book-url", f"http://127.0.0.1:{book.server_port}/book.txt",
-             "--pp", *map(str, PROMPTS), "--tg", *map(str, OUTPUTS), "--depth", *map(str, DEPTHS),
-             "--concurrency", *map(str, CONCURRENCY), "--runs", str(RUNS), "--exact-tg", "--enable-prefix-caching",
-             "--extra-body", "skip_special_tokens=false",  # it counts only tokens that have text
-             "--skip-coherence",  # asks for one word, which is beyond a toy model
-             "--exit-on-first-fail", "--format", "json", "--save-result", str(folder / "result.json"),
-             "--emit-progress", str(folder / "progress.jsonl")]
-    environment = {**os.environ, "HOME": str(folder), "HF_HUB_OFFLINE": "1", "NO_PROXY": "127.0.0.1"}
-    try:
-        return subprocess.run(words, capture_output=True, timeout=120, env=environment, stdin=subprocess.DEVNULL)
-    finally:
-        book.shutdown()
-        book.server_close()
+    return run_llama_benchy(sys.executable, server.url, "demo_model", folder, "--pp", *PROMPTS, "--tg", *OUTPUTS, "--depth",
+                            *DEPTHS, "--concurrency", *CONCURRENCY, "--runs", RUNS, "--enable-prefix-caching")
 
 
 def main():

@@ -39,6 +39,10 @@ class ChoiceText {
   // the end.
   [[nodiscard]] std::string take(const scheduler::TokenDelta& delta);
 
+  // Text of the tokens taken that take() has not returned, because a stop string may begin with it. Valid until the next
+  // take().
+  [[nodiscard]] std::string_view held_text() const { return decoder_ ? decoder_->held_text() : std::string_view{}; }
+
   // kNone while it goes on. A stop string ends it before the replica knows: `ended_by_stop_string` then asks the caller to
   // abort the sequence.
   [[nodiscard]] scheduler::FinishReason finish() const { return finish_; }

@@ -165,7 +165,7 @@ void GenerationJob::open_choice(std::size_t index, std::uint32_t cached_tokens) 
     choice.prompt_reports.insert(choice.prompt_reports.begin(), {prompt.ids.front(), std::nullopt, {}, 0});
     place_prompt(choice);
   }
-  if (request_.echo) choice.text_offset = code_points(prompt.text);
+  if (request_.echo) choice.released = choice.text_offset = code_points(prompt.text);
   if (!request_.fields.stream) {
     if (request_.echo) choice.whole_text = prompt.text;
     choice.reports = std::move(choice.prompt_reports);
@@ -216,7 +216,8 @@ void GenerationJob::take_token(std::size_t index, const TokenDelta& delta, const
   const bool ends = choice.text.finish() != FinishReason::kNone;
   openai::TokenReport report;
   if (request_.fields.logprobs >= 0) report = {delta.token.token, delta.token.logprob, delta.token.top, choice.text_offset};
-  choice.text_offset += code_points(text);
+  choice.released += code_points(text);
+  choice.text_offset = choice.released + code_points(choice.text.held_text());
   if (!request_.fields.stream) {
     choice.whole_text += text;
     if (request_.fields.logprobs >= 0) choice.reports.push_back(std::move(report));

@@ -106,7 +106,8 @@ class GenerationJob {
     std::uint32_t events = 0;      // made, sent or skipped
     std::uint32_t events_skip = 0; // of a resumed stream: the client has them
     std::uint32_t tokens = 0;
-    std::uint32_t text_offset = 0; // code points released so far, echo included
+    std::uint32_t released = 0;    // code points of the text so far, echo included
+    std::uint32_t text_offset = 0; // where the next token stands: behind those, and behind what is held back
     Instant last_token{};
     std::string whole_text{};      // when not streamed
     std::vector<openai::TokenReport> reports{};

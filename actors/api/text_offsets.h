@@ -1,5 +1,5 @@
 #pragma once
-// text_offset of completions: where tokens stand in the text that was released. Pure.
+// text_offset of completions: where tokens stand in the text. Pure.
 
 #include <cstdint>
 #include <span>

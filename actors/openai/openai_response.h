@@ -31,7 +31,7 @@ struct TokenReport {
   TokenId token = 0;
   std::optional<float> logprob;                  // absent: the first prompt token of an echo
   std::vector<scheduler::TokenLogprob> top;
-  std::uint32_t text_offset = 0;                 // completions: code points of the text that the tokens before it released
+  std::uint32_t text_offset = 0;                 // completions: code points of the text that the tokens before it make up
 };
 
 // What does not change within one answer.

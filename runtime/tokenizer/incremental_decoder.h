@@ -38,7 +38,10 @@ class IncrementalDecoder {
 
   // Index of the stop string that ended the text.
   [[nodiscard]] std::optional<std::size_t> stopped() const { return stopped_; }
-  // Bytes that push() has taken and neither returned nor dropped.
+  // Whole characters that push() has taken and neither returned nor dropped: the possible beginning of a stop string.
+  // Valid until the next call.
+  [[nodiscard]] std::string_view held_text() const { return unreleased_; }
+  // The same in bytes, with those of an incomplete character.
   [[nodiscard]] std::size_t held_bytes() const { return incomplete_.size() + unreleased_.size(); }
 
  private:

@@ -69,6 +69,7 @@ Status Engine::open(const EngineOptions& options) {
     auto checkpoint = model::open_checkpoint(options.model_path, {options.weight_path, options.layers});
     if (!checkpoint) return checkpoint.error();
     checkpoint_ = std::move(*checkpoint);
+    for (const std::string& warning : checkpoint_->warnings()) options.warn("warning: " + warning);
     description_ = {checkpoint_->config(), checkpoint_->generation(), checkpoint_->text()};
   }
   if (options.compute_nice < 0 || options.compute_nice > 19)

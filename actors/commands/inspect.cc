@@ -44,6 +44,7 @@ const char* chat_format_name(tokenizer::ChatFormat format) {
 Expected<Summary> summarise(const std::string& path) {
   auto checkpoint = model::open_checkpoint(path);
   if (!checkpoint) return fail(checkpoint.error());
+  for (const std::string& warning : (*checkpoint)->warnings()) std::fprintf(stderr, "herd: warning: %s\n", warning.c_str());
   Summary summary;
   summary.config = (*checkpoint)->config();
   summary.encoding = (*checkpoint)->default_encoding();

@@ -318,7 +318,8 @@ Expected<GgufFile> GgufFile::read_header(std::shared_ptr<const files::FileBytes>
   if (!cursor.read(&magic) || magic != 0x46554747u) {
     const std::string_view head(reinterpret_cast<const char*>(result.header_.data()), result.header_.size());
     const files::FileKind kind = files::kind_of(head.substr(0, files::kKindBytes));
-    return refuse(std::string("does not begin with GGUF: it is ") + files::kind_text(kind));
+    const bool is_known = kind != files::FileKind::kUnknown;
+    return refuse("does not begin with GGUF" + (is_known ? std::string(": it is ") + files::kind_text(kind) : ""));
   }
   if (!cursor.read(&result.version_)) return refuse("the file ends in its version");
   if (result.version_ != 0 && (result.version_ & 0xffffu) == 0)

@@ -37,11 +37,12 @@ std::vector<std::string> names_in_model(const std::vector<std::string>& names) {
   const auto base = base_of(names);
   if (!base) return result;
   // The head lies beside the decoder: "a.lm_head.weight" beside "a.model.layers".
-  const std::string beside = base->ends_with(kBase) ? base->substr(0, base->size() - kBase.size()) : *base;
+  std::string head = base->ends_with(kBase) ? base->substr(0, base->size() - kBase.size()) : *base;
+  head += kHead;
   for (std::string& name : result) {
     if (name.starts_with(*base) && is_decoder_name(std::string_view(name).substr(base->size()))) {
       name.replace(0, base->size(), kBase);
-    } else if (name == beside + std::string(kHead)) {
+    } else if (name == head) {
       name = kHead;
     }
   }

@@ -73,14 +73,18 @@ std::vector<std::string> ShardIndex::disagreements(
 Expected<ShardIndex> read_shard_index(const std::string& path) {
   auto text = files::read_text_file(path, kIndexBytesMax);
   if (!text) return fail(text.error());
-  const auto json = JsonObject::parse(*text, path);
+  return parse_shard_index(*text, path);
+}
+
+Expected<ShardIndex> parse_shard_index(std::string_view text, std::string file) {
+  const auto json = JsonObject::parse(text, file);
   if (!json) return fail(json.error());
   const auto weight_map = json->object("weight_map");
   if (!json->status().ok()) return fail(json->status());
   if (!weight_map) return fail(json->problem("weight_map", "is missing"));
 
   ShardIndex index;
-  index.file = path;
+  index.file = std::move(file);
   for (const std::string& tensor : weight_map->keys()) {
     const std::string shard = weight_map->string(tensor).value_or("");
     if (!json->status().ok()) return fail(json->status());

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,7 @@ struct ShardIndex {
 
 // {"weight_map": {tensor: shard}}. A shard is a plain file name: nothing that could lead elsewhere.
 [[nodiscard]] Expected<ShardIndex> read_shard_index(const std::string& path);
+[[nodiscard]] Expected<ShardIndex> parse_shard_index(std::string_view text, std::string file);
 
 // "a, b, c and 4 more".
 [[nodiscard]] std::string some_of(const std::vector<std::string>& names);

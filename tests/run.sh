@@ -68,6 +68,7 @@ if [ $python_ok = 1 ]; then
   python=$python_dir/bin/python
   run "golden logits, hidden states, tokens" "$python" tests/e2e/golden_test.py "$herd"
   run "bad input: files, flags, prompts" "$python" tests/e2e/bad_input_test.py "$herd"
+  run "random checkpoints: logits of transformers" "$python" tests/e2e/random_checkpoints_test.py "$herd"
   run "endpoint: the openai client, curl" "$python" tests/e2e/openai_client_test.py "$herd"
   run "endpoint: HTTP equals generate" "$python" tests/e2e/serve_equality_test.py "$herd"
   run "endpoint: streams resumed at every event" "$python" tests/e2e/resume_test.py "$herd"

@@ -131,6 +131,7 @@ Expected<StoredModel> read_model_directory(const std::string& directory) {
   model.config = std::move(config->config);
   model.tie_word_embeddings = config->tie_word_embeddings;
   model.torch_dtype = config->torch_dtype;
+  model.warnings = std::move(config->warnings);
 
   if (Status status = read_side_files(directory, &model); !status.ok()) return fail(std::move(status));
   if (model.generation.eos_ids.empty()) model.generation.eos_ids = model.config.eos_ids;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -66,6 +67,7 @@ struct ConfigJson {
   LlamaConfig config;  // validated
   std::optional<bool> tie_word_embeddings;
   std::optional<DType> torch_dtype;
+  std::vector<std::string> warnings;  // of what it says and a Llama does not do
 };
 
 // `file` is named in messages. Fields herd cannot honour are refused by name and value, never skipped.

@@ -3,9 +3,11 @@
 // besides nothing is judged.
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <limits>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -47,7 +49,7 @@ void check_architecture(const JsonObject& json) {
   if (!model_type && !has_architectures) json.refuse("architectures", "is missing");
 }
 
-void check_unsupported(const JsonObject& json, int max_position_embeddings) {
+void check_unsupported(const JsonObject& json) {
   if (const auto act = json.string("hidden_act"); act && *act != "silu" && *act != "swish") {
     refuse_unsupported(json, "hidden_act", "silu is");
   }
@@ -57,14 +59,23 @@ void check_unsupported(const JsonObject& json, int max_position_embeddings) {
     refuse_unsupported(json, "quantization_config", "safetensors must be float32, float16 or bfloat16");
   }
   if (!json.boolean("is_causal").value_or(true)) refuse_unsupported(json, "is_causal", "true is");
-  // A window as long as the context never hides a key.
-  const auto window = json.integer("sliding_window", 0, std::numeric_limits<std::int64_t>::max());
-  if (window && *window < max_position_embeddings && json.boolean("use_sliding_window").value_or(true)) {
-    refuse_unsupported(json, "sliding_window", "full attention is");
-  }
   if (json.number("partial_rotary_factor", 0.0, 1.0).value_or(1.0) != 1.0) {
     refuse_unsupported(json, "partial_rotary_factor", "1.0 is");
   }
+}
+
+// A Llama attends to its whole context whatever its config says, in transformers as here: other models' configs that
+// were renamed have a window. One as long as the context would hide nothing.
+void warn_of_window(const JsonObject& json, int max_position_embeddings, std::string_view file,
+                    std::vector<std::string>& warnings) {
+  const std::string text = json.text_of("sliding_window");
+  std::int64_t window = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), window);
+  const bool is_number = error == std::errc() && end == text.data() + text.size();
+  if (!is_number || window <= 0 || window >= max_position_embeddings) return;
+  if (json.text_of("use_sliding_window") == "false") return;
+  warnings.push_back(std::string(file) + ": sliding_window: " + text +
+                     " is not used: a Llama attends to its whole context");
 }
 
 // Lengths are counts, but JSON written by hand may have 8192.0.
@@ -183,7 +194,8 @@ Expected<ConfigJson> parse_config_json(std::string_view text, std::string_view f
   config.eos_ids = read_ids(json, "eos_token_id");
   result.torch_dtype = read_dtype(json);
   config.torch_dtype = result.torch_dtype.value_or(config.torch_dtype);
-  check_unsupported(json, config.max_position_embeddings);
+  check_unsupported(json);
+  warn_of_window(json, config.max_position_embeddings, file, result.warnings);
 
   if (!json.status().ok()) return fail(json.status());
   if (const Status status = config.validate(); !status.ok()) {

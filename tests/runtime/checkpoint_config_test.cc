@@ -179,6 +179,20 @@ TEST(ConfigJson, OtherSpellingsOfOneModel) {
   EXPECT_EQ(error_of(replaced(config_json(""), "silu", "swish")), "");
 }
 
+// Windows are fields of other models; whoever set one should know.
+TEST(ConfigJson, AWindowIsNotUsedAndSaidSo) {
+  const auto parsed = parse_config_json(config_json(R"("sliding_window":4096)"), "m/config.json");
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  EXPECT_EQ(parsed->warnings, (std::vector<std::string>{"m/config.json: sliding_window: 4096 is not used: a Llama "
+                                                        "attends to its whole context"}));
+  for (const char* more : {R"("sliding_window":4096,"use_sliding_window":false)", R"("sliding_window":131072)",
+                           R"("sliding_window":null)", R"("sliding_window":"none")", R"("sliding_window":0)"}) {
+    const auto other = parse_config_json(config_json(more), "c");
+    ASSERT_TRUE(other) << other.error().message();
+    EXPECT_TRUE(other->warnings.empty()) << more;
+  }
+}
+
 TEST(ConfigJson, UnsupportedModelsAreRefusedByFieldAndValue) {
   const std::pair<std::string, std::string> cases[] = {
       {R"("rope_scaling":{"type":"linear","factor":2.0})", R"(rope_scaling.type: "linear" is not supported yet)"},
@@ -193,7 +207,6 @@ TEST(ConfigJson, UnsupportedModelsAreRefusedByFieldAndValue) {
        "rope_parameters.full_attention: {\"rope_type\":\"default\"} is not supported yet"},
       {R"("is_causal":false)", "is_causal: false is not supported yet"},
       {R"("rope_scaling":"llama3")", R"(rope_scaling: "llama3" is not an object)"},
-      {R"("sliding_window":4096)", "sliding_window: 4096 is not supported yet"},
       {R"("quantization_config":{"quant_method":"gptq"})",
        R"(quantization_config.quant_method: "gptq" is not supported yet)"},
       {R"("partial_rotary_factor":0.5)", "partial_rotary_factor: 5E-1 is not supported yet"},

@@ -74,6 +74,10 @@ Status settle_head(TensorMap& tensors, StoredModel& model) {
   }
   const auto head = tensors.find(kHead);
   config.tie_word_embeddings = stated.value_or(head == tensors.end());
+  if (!stated && head == tensors.end() && !model.gguf) {
+    model.warnings.push_back(model.config_file + ": does not say tie_word_embeddings, and there is no lm_head.weight: " +
+                             "the embedding is the head");
+  }
   if (head == tensors.end() || !tensors.contains(kEmbedding) || stated == false) return {};
   const auto same = same_values(head->second, tensors.find(kEmbedding)->second);
   if (!same) return same.error();
@@ -273,6 +277,7 @@ bool is_gguf(const std::string& path) { return files::kind_of_file(path) == file
 
 // The files of a folder count beside GGUF weights as they do beside safetensors; what they leave open the GGUF says.
 void join_folder(StoredModel folder, StoredModel& model) {
+  model.warnings.insert(model.warnings.end(), folder.warnings.begin(), folder.warnings.end());
   if (folder.text.chat_template.empty()) folder.text.chat_template = model.text.chat_template;
   model.text = std::move(folder.text);
   GenerationConfig generation = std::move(folder.generation);

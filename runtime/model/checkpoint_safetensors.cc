@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "runtime/files/file_bytes.h"
 #include "runtime/files/file_kind.h"
@@ -20,6 +21,8 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kConfigBytesMax = std::size_t{1} << 20;
 constexpr std::size_t kTokenizerConfigBytesMax = std::size_t{32} << 20;
+
+constexpr const char* kNoTemplate = " (the model has no chat template then)";
 
 bool is_file(const fs::path& path) {
   std::error_code error;
@@ -52,22 +55,23 @@ Expected<std::string> read_template_key(const fs::path& path) {
   return result;
 }
 
-Expected<TextParts> read_text_parts(const fs::path& directory) {
+// A chat template that cannot be read costs chat, not the model.
+TextParts read_text_parts(const fs::path& directory, std::vector<std::string>& warnings) {
   TextParts text;
   text.tokenizer_json = path_if_file(directory / "tokenizer.json");
   text.tokenizer_model = path_if_file(directory / "tokenizer.model");
   text.tokenizer_config_json = path_if_file(directory / "tokenizer_config.json");
   if (is_file_or_dead_link(directory / "chat_template.jinja")) {
     auto found = files::read_text_file((directory / "chat_template.jinja").string(), kConfigBytesMax);
-    if (!found) return fail(found.error());
-    text.chat_template = std::move(*found);
+    if (!found) warnings.push_back(found.error().message() + kNoTemplate);
+    text.chat_template = found.value_or("");
     return text;
   }
   for (const char* name : {"tokenizer_config.json", "chat_template.json"}) {
     if (!text.chat_template.empty() || !is_file_or_dead_link(directory / name)) continue;
     auto found = read_template_key(directory / name);
-    if (!found) return fail(found.error());
-    text.chat_template = std::move(*found);
+    if (!found) warnings.push_back(found.error().message() + kNoTemplate);
+    text.chat_template = found.value_or("");
   }
   return text;
 }
@@ -154,9 +158,7 @@ Status read_side_files(const std::string& directory, StoredModel* model) {
     }
     model->generation = std::move(*generation);
   }
-  auto parts = read_text_parts(root);
-  if (!parts) return parts.error();
-  model->text = std::move(*parts);
+  model->text = read_text_parts(root, model->warnings);
   return {};
 }
 

@@ -74,13 +74,13 @@ class Transformers:
         try:
             model, info = self.transformers.AutoModelForCausalLM.from_pretrained(
                 folder, dtype=self.torch.float32, attn_implementation="eager", output_loading_info=True)
-        except Exception as error:  # whatever it raises, it does not load this one
+            with self.torch.no_grad():
+                logits = model(self.torch.tensor([prompt])).logits[0].numpy()
+        except Exception as error:  # whatever it raises, it does not run this one
             return None, f"{type(error).__name__}: {error}".replace("\n", " ")[:200]
         made_up = sorted(info["missing_keys"]) + sorted(map(str, info["mismatched_keys"]))
         if made_up:
             return None, f"made up: {', '.join(made_up[:3])}"
-        with self.torch.no_grad():
-            logits = model(self.torch.tensor([prompt])).logits[0].numpy()
         return (logits, "") if np.isfinite(logits).all() else (None, "the logits are not finite")
 
 

@@ -105,6 +105,8 @@ TEST(OpenCheckpoint, TheFileDecidesAboutBiasesAndTheHead) {
   ASSERT_TRUE(checkpoint) << checkpoint.error().message();
   EXPECT_TRUE((*checkpoint)->config().tie_word_embeddings);
   EXPECT_FALSE((*checkpoint)->has("lm_head.weight"));
+  ASSERT_EQ((*checkpoint)->warnings().size(), 1u);
+  expect_contains((*checkpoint)->warnings()[0], "config.json: does not say tie_word_embeddings");
   EXPECT_TRUE((*checkpoint)->config().attention_bias);
   EXPECT_TRUE((*checkpoint)->has("model.layers.1.self_attn.v_proj.bias"));
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "kernels/check.h"
@@ -103,17 +104,29 @@ void settle_biases(const TensorMap& tensors, LlamaConfig& config) {
   }
 }
 
-// A tensor that is nowhere may be in a shard that is not there.
-Status missing_tensor(const Demand& demand, const StoredModel& model, const TensorMap& tensors) {
-  if (model.index && !model.index->absent.empty()) {
-    const auto listed = model.index->shard_of.find(demand.name);
-    auto absent = model.index->absent.begin();
-    if (listed != model.index->shard_of.end()) absent = model.index->absent.find(listed->second);
-    if (absent != model.index->absent.end()) {
-      return missing(absent->second.message() + " (named by " + model.index->file + "; " + demand.name +
-                     " is needed)");
-    }
+// A shard may be absent when nothing of it could be part of the model: no tensor that is needed, no head beside a tied
+// embedding, no bias that the config does not mention.
+Status check_absent_shards(const StoredModel& model) {
+  if (!model.index || model.index->absent.empty()) return {};
+  LlamaConfig all = model.config;
+  all.tie_word_embeddings = false;
+  all.attention_bias = all.attention_output_bias = all.mlp_bias = true;
+  std::set<std::string> parts;
+  for (const Demand& demand : demands_of(all)) parts.insert(demand.name);
+  std::vector<std::string> names;
+  for (const auto& [tensor, shard] : model.index->shard_of) names.push_back(tensor);
+  names = names_in_model(names);
+  auto name = names.begin();
+  for (const auto& [tensor, shard] : model.index->shard_of) {
+    const bool is_part = parts.contains(*name++);
+    const auto absent = model.index->absent.find(shard);
+    if (!is_part || absent == model.index->absent.end()) continue;
+    return missing(absent->second.message() + " (named by " + model.index->file + "; " + tensor + " is needed)");
   }
+  return {};
+}
+
+Status missing_tensor(const Demand& demand, const StoredModel& model, const TensorMap& tensors) {
   const std::string file = model.index || tensors.empty() || model.gguf ? model.config_file
                                                                         : tensors.begin()->second.info.file;
   return bad_input(file + ": " + demand.name + ": tensor is missing, " + shape_text(demand.shape()) + " is needed");
@@ -254,6 +267,7 @@ Expected<std::unique_ptr<Checkpoint>> finish(StoredModel model, const Checkpoint
   TensorMap tensors;
   std::vector<StoredTensor> repeated;
   if (Status status = name_tensors(model, tensors, repeated); !status.ok()) return fail(std::move(status));
+  if (Status status = check_absent_shards(model); !status.ok()) return fail(std::move(status));
   if (Status status = settle_head(tensors, model); !status.ok()) return fail(std::move(status));
   settle_biases(tensors, model.config);
   // Every layer is checked, also those that `layers` leaves out.

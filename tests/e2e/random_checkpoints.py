@@ -329,12 +329,13 @@ def defaults_absent(c, r):
     for key in r.sample(sorted(values), 3):
         if key == "tie_word_embeddings":
             c.tie(False)
-        c.config.pop(key, None)
+        if c.config.get(key) is not True:  # a bias that is stored without its flag herd uses and transformers drops
+            c.config.pop(key, None)
 
 
 def ids_absent(c, r):
     del c.config["bos_token_id"], c.config["eos_token_id"]
-    c.generation = None
+    c.generation = {}
 
 
 def ids_listed(c, r):
@@ -381,7 +382,7 @@ def nested_deep(c, r):
 
 
 def key_twice(c, r):
-    c.text_edits.append(lambda text: '{"vocab_size": 7, "hidden_act": "gelu", ' + text[1:])
+    c.text_edits.append(lambda text: '{"vocab_size": 7, "num_hidden_layers": 9, ' + text[1:])
 
 
 def key_twice_nobody_reads(c, r):
@@ -599,6 +600,10 @@ def lacks_partial_rotary(c, r):
     c.config["partial_rotary_factor"] = 0.5
 
 
+def lacks_activation(c, r):
+    c.config["hidden_act"] = r.choice(["gelu", "relu", "gelu_pytorch_tanh"])
+
+
 def lacks_float64(c, r):
     c.dtypes[r.choice(sorted(c.tensors))] = "F64"
 
@@ -634,5 +639,6 @@ GROUPS = {
     "generation": (1, [generation_absent, generation_sampling, generation_nulls, generation_unread,
                        generation_ids_listed]),
     "places": (1, [linked_blobs, folder_named_as_a_file, other_files_beside]),
-    "lacking": (0.2, [lacks_rope_type, lacks_partial_rotary, lacks_float64, lacks_bidirectional_attention]),
+    "lacking": (0.2, [lacks_rope_type, lacks_partial_rotary, lacks_activation, lacks_float64,
+                      lacks_bidirectional_attention]),
 }

@@ -242,6 +242,10 @@ TEST(OpenCheckpoint, IndexesThatHideANeededTensorAreRefused) {
          s.map[1].second = "model-00003-of-00003.safetensors";
          s.first.erase(s.first.begin() + 1);
        }},
+      {{"model-00003-of-00003.safetensors: cannot open", "model.layers.1.self_attn.v_proj.bias is needed"},
+       [](Shards& s) {
+         s.map.emplace_back("model.layers.1.self_attn.v_proj.bias", "model-00003-of-00003.safetensors");
+       }},
       {{"config.json: model.norm.weight: tensor is missing"}, [](Shards& s) { s.first.erase(s.first.begin() + 1); }},
       {{"model-00002-of-00002.safetensors: model.norm.weight: occurs twice with different values, first in ",
         "model-00001-of-00002.safetensors"},

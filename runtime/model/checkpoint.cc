@@ -345,11 +345,9 @@ Expected<std::string> gguf_weights(const std::string& path) {
   return has_safetensors(path) ? std::string() : only_gguf_in(path);
 }
 
-Expected<StoredModel> read_model(const std::string& path, const CheckpointOverrides& overrides) {
+// A folder that is given as the model.
+Expected<StoredModel> read_model_folder(const std::string& path, const CheckpointOverrides& overrides) {
   std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) return fail(missing(files::absence(path)));
-  if (!fs::is_directory(status)) return read_model_file(path, overrides);
   const std::string weight_path = overrides.weight_path.empty() ? path : overrides.weight_path;
   const auto gguf = gguf_weights(weight_path);
   if (!gguf) return fail(gguf.error());
@@ -359,6 +357,19 @@ Expected<StoredModel> read_model(const std::string& path, const CheckpointOverri
   auto model = read_model_directory(path);
   if (!model) return model;
   if (Status read = read_safetensors(weight_path, &*model); !read.ok()) return fail(std::move(read));
+  return model;
+}
+
+Expected<StoredModel> read_model(const std::string& path, const CheckpointOverrides& overrides) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) return fail(missing(files::absence(path)));
+  if (!fs::is_directory(status)) return read_model_file(path, overrides);
+  auto model = read_model_folder(path, overrides);
+  const fs::path adapter = fs::path(path) / "adapter_config.json";
+  if (model && fs::is_regular_file(adapter, error)) {
+    model->warnings.push_back(adapter.string() + ": the folder holds a LoRA adapter beside the model, which is not used");
+  }
   return model;
 }
 

@@ -90,6 +90,16 @@ TEST(ModelPlaces, SafetensorsUnderAnyNameAreWeights) {
   }
 }
 
+// Who puts an adapter there may mean it.
+TEST(ModelPlaces, AnAdapterBesideAModelIsAWarning) {
+  const ModelDirectory directory(tiny_model(true, false));
+  directory.write("adapter_config.json", "{}");
+  const auto checkpoint = open_checkpoint(directory.path());
+  ASSERT_TRUE(checkpoint) << checkpoint.error().message();
+  ASSERT_EQ((*checkpoint)->warnings().size(), 1u);
+  expect_contains((*checkpoint)->warnings()[0], "adapter_config.json: the folder holds a LoRA adapter beside the model");
+}
+
 // A template that cannot be read leaves everything but chat.
 TEST(ModelPlaces, AnUnreadableTemplateIsAWarning) {
   const auto tensors = tiny_model(true, false);

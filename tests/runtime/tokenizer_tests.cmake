@@ -18,3 +18,7 @@ add_test(NAME tokenizer_tests COMMAND tokenizer_tests)
 # Ids of many texts, for tests/e2e/tokenizer_parity.py.
 add_executable(tokenizer_dump ${CMAKE_CURRENT_LIST_DIR}/tokenizer_dump.cc)
 target_link_libraries(tokenizer_dump PRIVATE herd_tokenizer Boost::json)
+
+# Templates rendered, for tests/e2e/chat_template_test.py.
+add_executable(jinja_dump ${CMAKE_CURRENT_LIST_DIR}/jinja_dump.cc)
+target_link_libraries(jinja_dump PRIVATE herd::jinja Boost::json)

@@ -53,7 +53,7 @@ llama3_ok=1
 fetch_llama3_tokenizer || llama3_ok=0
 
 run "tidy: layers, fences, names" python3 tests/tidy/tidy_test.py
-for binary in kernels tokenizer checkpoint rank scheduler wire cluster observability http openai access load api \
+for binary in kernels jinja tokenizer checkpoint rank scheduler wire cluster observability http openai access load api \
   engine actors sim; do
   [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
 done
@@ -90,7 +90,7 @@ else
 fi
 run "cmake --install gives a working herd" bash tests/e2e/install_test.sh
 if [ $sanitizers = 1 ]; then
-  sanitized_tests=(kernels tokenizer checkpoint rank scheduler wire cluster observability http openai access)
+  sanitized_tests=(kernels jinja tokenizer checkpoint rank scheduler wire cluster observability http openai access)
   if build asan-ubsan "${sanitized_tests[@]/%/_tests}" fuzz_targets; then
     sanitized=$herd_root/build/asan-ubsan/bin
     for binary in "${sanitized_tests[@]}"; do

@@ -9,20 +9,16 @@
 namespace herd::jinja {
 namespace {
 
-// Collects the constants and names of a tree. The parser bounded its depth.
+// Collects the names of a tree. The parser bounded its depth.
 class Survey {
  public:
-  Survey(std::vector<std::string>& literals, std::vector<std::string>& names) : literals_(literals), names_(names) {}
+  explicit Survey(std::vector<std::string>& names) : names_(names) {}
 
   void visit(const Body& body) {
     for (const auto& statement : body) visit(*statement);
   }
 
  private:
-  static void add(std::vector<std::string>& to, const std::string& text) {
-    if (std::ranges::find(to, text) == to.end()) to.push_back(text);
-  }
-
   void visit(const Statement& statement) {
     for (const ExpressionPtr& expression : statement.expressions) visit(expression);
     for (const auto& [condition, body] : statement.branches) {
@@ -35,20 +31,19 @@ class Survey {
 
   void visit(const ExpressionPtr& expression) {
     if (expression == nullptr) return;
-    if (expression->kind == Expression::Kind::kName) add(names_, expression->name);
-    if (expression->constant.is_text()) add(literals_, std::string(expression->constant.view()));
+    const bool is_name = expression->kind == Expression::Kind::kName;
+    if (is_name && std::ranges::find(names_, expression->name) == names_.end()) names_.push_back(expression->name);
     for (const ExpressionPtr& operand : expression->operands) visit(operand);
     for (const auto& [name, operand] : expression->named) visit(operand);
   }
 
-  std::vector<std::string>& literals_;
   std::vector<std::string>& names_;
 };
 
 }  // namespace
 
 Template::Template(Body body, const Limits& limits) : body_(std::make_shared<const Body>(std::move(body))), limits_(limits) {
-  Survey(literals_, names_).visit(*body_);
+  Survey(names_).visit(*body_);
 }
 
 Expected<Template> Template::compile(std::string_view source, const Limits& limits) {

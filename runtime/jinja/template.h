@@ -31,9 +31,7 @@ class Template {
   [[nodiscard]] Expected<std::string> render(const Variables& variables, const std::optional<CivilTime>& now,
                                              const Limits& limits) const;
 
-  // Every text the template spells out, once each, in order: what it may compare its input with.
-  [[nodiscard]] const std::vector<std::string>& literals() const { return literals_; }
-  // Every name it looks up.
+  // Every name the template looks up, once each.
   [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
 
  private:
@@ -41,7 +39,6 @@ class Template {
 
   std::shared_ptr<const Body> body_;
   Limits limits_;
-  std::vector<std::string> literals_;
   std::vector<std::string> names_;
 };
 

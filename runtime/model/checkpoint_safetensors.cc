@@ -12,6 +12,7 @@
 #include "runtime/model/checkpoint_source.h"
 #include "runtime/model/json_object.h"
 #include "runtime/model/mapped_file.h"
+#include "runtime/model/text_parts.h"
 
 namespace herd::model {
 namespace {
@@ -19,53 +20,12 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kConfigBytesMax = std::size_t{1} << 20;
-constexpr std::size_t kTokenizerConfigBytesMax = std::size_t{32} << 20;
 constexpr std::size_t kIndexBytesMax = std::size_t{16} << 20;
 constexpr std::size_t kShardsMax = 4096;
 
 bool is_file(const fs::path& path) {
   std::error_code error;
   return fs::is_regular_file(path, error);
-}
-
-std::string path_if_file(const fs::path& path) { return is_file(path) ? path.string() : std::string(); }
-
-// The text of "chat_template" in a JSON file: one template, or a list of {name, template} with one named default.
-Expected<std::string> read_template_key(const fs::path& path) {
-  auto text = read_text_file(path.string(), kTokenizerConfigBytesMax);
-  if (!text) return fail(text.error());
-  const auto json = JsonObject::parse(*text, path.string());
-  if (!json) return fail(json.error());
-  std::string result;
-  if (json->has("chat_template") && !json->is_string("chat_template")) {
-    for (const JsonObject& entry : json->objects("chat_template")) {
-      if (entry.string("name").value_or("") == "default") result = entry.string("template").value_or("");
-    }
-  } else {
-    result = json->string("chat_template").value_or("");
-  }
-  if (!json->status().ok()) return fail(json->status());
-  return result;
-}
-
-Expected<TextParts> read_text_parts(const fs::path& directory) {
-  TextParts text;
-  text.tokenizer_json = path_if_file(directory / "tokenizer.json");
-  text.tokenizer_model = path_if_file(directory / "tokenizer.model");
-  text.tokenizer_config_json = path_if_file(directory / "tokenizer_config.json");
-  if (is_file(directory / "chat_template.jinja")) {
-    auto found = read_text_file((directory / "chat_template.jinja").string(), kConfigBytesMax);
-    if (!found) return fail(found.error());
-    text.chat_template = std::move(*found);
-    return text;
-  }
-  for (const char* name : {"tokenizer_config.json", "chat_template.json"}) {
-    if (!text.chat_template.empty() || !is_file(directory / name)) continue;
-    auto found = read_template_key(directory / name);
-    if (!found) return fail(found.error());
-    text.chat_template = std::move(*found);
-  }
-  return text;
 }
 
 void add_tensor(const SafetensorsFile& file, const SafetensorsTensor& tensor, StoredModel* model) {
@@ -189,9 +149,7 @@ Expected<StoredModel> read_model_directory(const std::string& directory) {
   if (model.generation.eos_ids.empty()) model.generation.eos_ids = model.config.eos_ids;
   if (!model.generation.bos_id) model.generation.bos_id = model.config.bos_id;
 
-  auto parts = read_text_parts(root);
-  if (!parts) return fail(parts.error());
-  model.text = std::move(*parts);
+  model.text = read_text_parts(directory);
   return model;
 }
 

@@ -121,18 +121,20 @@ Evaluator::Flow Evaluator::execute_for(const Statement& statement, Scope& scope,
     loop->items.push_back(item);
   }
   if (failed()) return Flow::kOn;
-  if (loop->items.empty()) {
-    Scope inner{&scope, {}};
-    return execute(statement.otherwise, inner, out);
-  }
+  // Jinja2's else is for loops no turn of which came to its end: an empty one, and one whose turns all broke off.
+  bool any_ended = false;
   const Value state = Value::of(Value::LoopPtr(loop));
   for (; loop->index < loop->items.size() && evaluation_.spend(); ++loop->index) {
     Scope inner{&scope, {}};
     inner.assign("loop", state);
     assign(statement.target, loop->items[loop->index], inner);
-    if (execute(statement.body, inner, out) == Flow::kBreak) break;
+    const Flow flow = execute(statement.body, inner, out);
+    any_ended = any_ended || flow == Flow::kOn;
+    if (flow == Flow::kBreak) break;
   }
-  return Flow::kOn;
+  if (any_ended || failed()) return Flow::kOn;
+  Scope inner{&scope, {}};
+  return execute(statement.otherwise, inner, out);
 }
 
 void Evaluator::assign(const Target& target, const Value& value, Scope& scope) {

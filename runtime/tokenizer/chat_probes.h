@@ -25,6 +25,6 @@ struct ChatProbe {
 
 // Text for messages: at most `bytes` of it, everything but printable ASCII escaped. shown() puts it in quotes.
 [[nodiscard]] std::string clean(std::string_view text, std::size_t bytes);
-[[nodiscard]] std::string shown(std::string_view text, std::size_t bytes = 48);
+[[nodiscard]] std::string shown(std::string_view text, std::size_t bytes = 72);
 
 }  // namespace herd::tokenizer

@@ -76,7 +76,7 @@ TEST(ChatRenderer, AlmostAFormatIsRefusedWithTheDifference) {
       {replaced(kChatMl, "<|im_end|>\\n", "<|im_end|>"), "it gives"},
       {replaced(kChatMl, "m['content']", "(m['content'] | trim)"), "user \" Hi \" it gives"},
       {replaced(kChatMl, "assistant\\n", "assistant\\n<think>\\n\\n</think>\\n\\n"), "<think>"},
-      {replaced(kChatMl, "m['content']", "m['content'] | upper"), "it gives"},
+      {replaced(kChatMl, "m['content']", "m['content'] | replace('H', 'J')"), "it gives"},
       {replaced(kChatMl, "{% if add_generation_prompt %}", "{% if true %}"), "no generation prompt it gives"},
       {replaced(kLlama31, "December 2023", "June 2024"), "June 2024"},
       {replaced(kLlama31, "date_string", "'26 Jul 2024'"), "01 Feb 2031"},

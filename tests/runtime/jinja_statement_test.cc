@@ -21,6 +21,12 @@ TEST(JinjaStatement, BreakAndContinueLeaveTheInnermostLoop) {
   EXPECT_EQ(render("{% break %}"), "ERROR line 1: {% break %} outside a loop, or where it would leave another block");
 }
 
+TEST(JinjaStatement, ElseIsForLoopsNoTurnOfWhichCameToItsEnd) {
+  EXPECT_EQ(render("{% for x in items %}{{ x }}{% break %}{% else %}none{% endfor %}"), "bnone");
+  EXPECT_EQ(render("{% for x in items %}{{ x }}{% continue %}{% else %}none{% endfor %}"), "bacnone");
+  EXPECT_EQ(render("{% for x in items %}{{ x }}{% if loop.last %}{% break %}{% endif %}{% else %}none{% endfor %}"), "bac");
+}
+
 TEST(JinjaStatement, WhatALoopSetsStaysInIt) {
   EXPECT_EQ(render("{% set n = 0 %}{% for x in items %}{% set n = n + 1 %}{{ n }}{% endfor %}{{ n }}"), "1110");
   EXPECT_EQ(render("{% set ns = namespace(n=0) %}{% for x in items %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}"), "3");

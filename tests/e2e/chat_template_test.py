@@ -131,7 +131,7 @@ ALMOST = {
                               + TEMPLATES["llama 3"].removeprefix("{{ bos_token }}"), "You are Foo"),
     "no trim": (TEMPLATES["llama 3"].replace(" | trim", ""), "Hi <|eot_id|>"),
     "no BOS": (TEMPLATES["llama 3"].removeprefix("{{ bos_token }}"), "where llama3 gives \"<|begin_of_text|>"),
-    "two BOS": ("{{ bos_token }}" + TEMPLATES["llama 3"], "<|begin_of_text|><|begin_of_text|>"),
+    "two BOS": ("{{ bos_token }}" + TEMPLATES["llama 3"], "it gives \"_of_text|><|begin_of_text|>"),
     "one line break": (TEMPLATES["llama 3"].replace("\\n\\n", "\\n"), "where llama3 gives"),
     "an opened thought": (TEMPLATES["llama 3"].replace("assistant<|end_header_id|>\\n\\n", "assistant<|end_header_id|>\\n\\n<think>"), "<think>"),
     "always a prompt": (TEMPLATES["llama 3"].replace("{% if add_generation_prompt %}", "{% if true %}"), "no generation prompt"),

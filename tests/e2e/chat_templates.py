@@ -40,7 +40,7 @@ TEMPLATES = {
              "[{{ c.startswith(' ') }}{{ c.endswith(('i', '\\n')) }}][{{ c.replace('i', 'ii', 1) }}][{{ c[:2] }}{{ c[-2:] }}{{ c[::-1] }}][{{ c | length }}{{ c | first }}{{ c | last }}][{{ c | replace('H', 'J') }}]"
              "[{{ c.find('i') }}{{ c.count('i') }}][{{ c * 2 }}][{{ c ~ 1 ~ none ~ true ~ 1.5 }}][{{ c == 'Hi' }}{{ c < 'a' }}{{ c in 'Hi there' }}]\n{% endfor %}",
     "letters": "{% for m in messages %}{{ m.role | title }} {{ m.role.title() }} {{ m.role | capitalize }} {{ m.role.upper() }} {{ 'aB-c d(e'.title() }} {{ 'aB-c d(e' | title }} {{ 'ABC' | lower }}{% endfor %}",
-    "numbers": "{{ 7 // 2 }} {{ -7 // 2 }} {{ -7 % 3 }} {{ 7 / 2 }} {{ 2 ** 10 }} {{ -2 ** 2 }} {{ 1 + 2 * 3 - 4 }} {{ 1.0 }} {{ 1e0 if false }} {{ 0.1 + 0.2 }} {{ 3 * 1.5 }} {{ 1 < 2 <= 2 != 3 }} {{ true + 1 }} {{ +3 }} {{ -3 | abs }} "
+    "numbers": "{{ 7 // 2 }} {{ -7 // 2 }} {{ -7 % 3 }} {{ 7 / 2 }} {{ 2 ** 10 }} {{ -2 ** 2 }} {{ 1 + 2 * 3 - 4 }} {{ 1.0 }} {{ 0.1 + 0.2 }} {{ 3 * 1.5 }} {{ 1 < 2 <= 2 != 3 }} {{ true + 1 }} {{ +3 }} {{ -3 | abs }} "
                "{{ '12' | int + 1 }} {{ 'x' | int(7) }} {{ '1.5' | float }} {{ 3.9 | int }} {{ messages | length % 2 == 0 }} {{ [1, 2, 3] | sum }} {{ [3, 1, 2] | max }}{{ [3, 1, 2] | min }} {{ 10000000000000000.0 }} {{ 0.00001 }}",
     "lists": "{% set xs = ['b', 'A', 'c'] + ['a'] %}{{ xs }} {{ xs | sort }} {{ xs | sort(case_sensitive=true, reverse=true) }} {{ xs | unique | list }} {{ xs | reverse | list }} {{ xs[1:3] }} {{ xs[-1] }} {{ xs[9] is defined }} {{ xs | join(', ') }} "
              "{{ 'A' in xs }} {{ 'z' not in xs }} {{ xs | map('upper') | join }} {{ messages | map(attribute='role') | unique | join(' ') }} {{ messages | selectattr('role', 'equalto', 'user') | list | length }} "

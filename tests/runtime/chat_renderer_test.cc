@@ -68,11 +68,11 @@ TEST(ChatRenderer, TheFormatIsTheOneThatPrintsTheSame) {
 TEST(ChatRenderer, AlmostAFormatIsRefusedWithTheDifference) {
   const std::pair<std::string, std::string> rows[] = {
       {"{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are Foo.<|im_end|>\n' }}{% endif %}" + std::string(kChatMl),
-       "it gives \"<|im_start|>system\\nYou are Foo."},
-      {replaced(kLlama3, " | trim", ""), "user \" Hi \" it gives \"er_id|>\\n\\n Hi <|eot_id|>"},
+       "it gives \"tem\\nYou are Foo."},
+      {replaced(kLlama3, " | trim", ""), "user \" Hi \" it gives \"eader_id|>\\n\\n Hi <|eot_id|>"},
       {replaced(kLlama3, "{{ bos_token }}", ""), "it gives \"<|start_header_id|>user"},
       {replaced(kLlama3, "\\n\\n", "\\n"), "where llama3 gives"},
-      {"{{ bos_token }}" + std::string(kChatMl), "it gives \"<|begin_of_text|><|im_start|>"},
+      {"{{ bos_token }}" + std::string(kChatMl), "it gives \"_of_text|><|im_start|>"},
       {replaced(kChatMl, "<|im_end|>\\n", "<|im_end|>"), "it gives"},
       {replaced(kChatMl, "m['content']", "(m['content'] | trim)"), "user \" Hi \" it gives"},
       {replaced(kChatMl, "assistant\\n", "assistant\\n<think>\\n\\n</think>\\n\\n"), "<think>"},

@@ -292,8 +292,14 @@ bool is_gguf(const std::string& path) { return files::kind_of_file(path) == file
 // The files of a folder count beside GGUF weights as they do beside safetensors; what they leave open the GGUF says.
 void join_folder(StoredModel folder, StoredModel& model) {
   model.warnings.insert(model.warnings.end(), folder.warnings.begin(), folder.warnings.end());
-  if (folder.text.chat_template.empty()) folder.text.chat_template = model.text.chat_template;
-  model.text = std::move(folder.text);
+  TextParts own = std::exchange(model.text, std::move(folder.text));
+  if (model.text.chat_template.empty()) model.text.chat_template = std::move(own.chat_template);
+  if (model.text.chat_problem.empty()) model.text.chat_problem = std::move(own.chat_problem);
+  for (auto& [name, token] : own.special_tokens) {
+    const bool is_known = std::any_of(model.text.special_tokens.begin(), model.text.special_tokens.end(),
+                                      [&](const auto& known) { return known.first == name; });
+    if (!is_known) model.text.special_tokens.emplace_back(name, std::move(token));
+  }
   GenerationConfig generation = std::move(folder.generation);
   for (const TokenId id : model.generation.eos_ids) {
     if (std::find(generation.eos_ids.begin(), generation.eos_ids.end(), id) == generation.eos_ids.end())

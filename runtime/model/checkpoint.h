@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kernels/dtype.h"
@@ -42,6 +43,9 @@ struct TextParts {
   std::string tokenizer_model;
   std::string tokenizer_config_json;
   std::string chat_template;  // text of the template, empty when there is none
+  std::string chat_problem;   // why the template could not be read; chat is refused with it
+  // What a chat template finds as bos_token, eos_token, unk_token, …
+  std::vector<std::pair<std::string, std::string>> special_tokens;
 };
 
 // What a directory says without weights.

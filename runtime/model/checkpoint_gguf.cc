@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "runtime/model/checkpoint_source.h"
+#include "runtime/model/text_parts.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
 
 namespace herd::model {
@@ -245,9 +246,7 @@ Expected<StoredModel> read_gguf_model(GgufFile opened) {
   auto generation = read_generation(file);
   if (!generation) return fail(generation.error());
   model.generation = std::move(*generation);
-  auto chat_template = file.string("tokenizer.chat_template");
-  if (!chat_template) return fail(chat_template.error());
-  model.text.chat_template = std::string(chat_template->value_or(std::string_view()));
+  read_text_parts(file, model.text);
 
   for (const GgufTensor& tensor : file.tensors()) {
     if (tensor.name == "rope_freqs.weight") continue;  // part of the config now

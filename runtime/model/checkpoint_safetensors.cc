@@ -13,6 +13,7 @@
 #include "runtime/model/json_object.h"
 #include "runtime/model/model_folder.h"
 #include "runtime/model/safetensors_file.h"
+#include "runtime/model/text_parts.h"
 
 namespace herd::model {
 namespace {
@@ -20,9 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kConfigBytesMax = std::size_t{1} << 20;
-constexpr std::size_t kTokenizerConfigBytesMax = std::size_t{32} << 20;
-
-constexpr const char* kNoTemplate = " (the model has no chat template then)";
 
 bool is_file(const fs::path& path) {
   std::error_code error;
@@ -33,47 +31,6 @@ bool is_file(const fs::path& path) {
 bool is_file_or_dead_link(const fs::path& path) {
   std::error_code error;
   return is_file(path) || (fs::is_symlink(path, error) && !fs::exists(path, error));
-}
-
-std::string path_if_file(const fs::path& path) { return is_file_or_dead_link(path) ? path.string() : std::string(); }
-
-// The text of "chat_template" in a JSON file: one template, or a list of {name, template} with one named default.
-Expected<std::string> read_template_key(const fs::path& path) {
-  auto text = files::read_text_file(path.string(), kTokenizerConfigBytesMax);
-  if (!text) return fail(text.error());
-  const auto json = JsonObject::parse(*text, path.string());
-  if (!json) return fail(json.error());
-  std::string result;
-  if (json->has("chat_template") && !json->is_string("chat_template")) {
-    for (const JsonObject& entry : json->objects("chat_template")) {
-      if (entry.string("name").value_or("") == "default") result = entry.string("template").value_or("");
-    }
-  } else {
-    result = json->string("chat_template").value_or("");
-  }
-  if (!json->status().ok()) return fail(json->status());
-  return result;
-}
-
-// A chat template that cannot be read costs chat, not the model.
-TextParts read_text_parts(const fs::path& directory, std::vector<std::string>& warnings) {
-  TextParts text;
-  text.tokenizer_json = path_if_file(directory / "tokenizer.json");
-  text.tokenizer_model = path_if_file(directory / "tokenizer.model");
-  text.tokenizer_config_json = path_if_file(directory / "tokenizer_config.json");
-  if (is_file_or_dead_link(directory / "chat_template.jinja")) {
-    auto found = files::read_text_file((directory / "chat_template.jinja").string(), kConfigBytesMax);
-    if (!found) warnings.push_back(found.error().message() + kNoTemplate);
-    text.chat_template = found.value_or("");
-    return text;
-  }
-  for (const char* name : {"tokenizer_config.json", "chat_template.json"}) {
-    if (!text.chat_template.empty() || !is_file_or_dead_link(directory / name)) continue;
-    auto found = read_template_key(directory / name);
-    if (!found) warnings.push_back(found.error().message() + kNoTemplate);
-    text.chat_template = found.value_or("");
-  }
-  return text;
 }
 
 void add_tensors(const SafetensorsFile& file, StoredModel* model) {
@@ -158,7 +115,7 @@ Status read_side_files(const std::string& directory, StoredModel* model) {
     }
     model->generation = std::move(*generation);
   }
-  model->text = read_text_parts(root, model->warnings);
+  model->text = read_text_parts(directory);
   return {};
 }
 

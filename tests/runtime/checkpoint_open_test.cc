@@ -63,6 +63,7 @@ TEST(OpenCheckpoint, GgufGivesTheSameRowsInHalfSplitOrder) {
     EXPECT_EQ((*checkpoint)->generation().eos_ids, (std::vector<TokenId>{2, 3}));
     EXPECT_FALSE((*checkpoint)->generation().pad_id);
     EXPECT_EQ((*checkpoint)->text().chat_template, "{{ messages }}");
+    EXPECT_EQ((*checkpoint)->text().special_tokens, (std::vector<std::pair<std::string, std::string>>{{"bos_token", "b"}, {"eos_token", "ab"}}));
     ASSERT_NE((*checkpoint)->gguf(), nullptr);
     const auto vocabulary = gguf_vocabulary(*(*checkpoint)->gguf());
     ASSERT_TRUE(vocabulary) << vocabulary.error().message();
@@ -308,6 +309,28 @@ TEST(OpenCheckpoint, TextPartsFindTheChatTemplate) {
   directory.write("generation_config.json", R"({"eos_token_id":[40]})");
   expect_contains(error_of(directory.path()),
                   "generation_config.json: eos_token_id: 40 is beyond the vocabulary of 40");
+}
+
+using Tokens = std::vector<std::pair<std::string, std::string>>;
+
+TEST(OpenCheckpoint, TextPartsFindTheSpecialTokensThatATemplateNames) {
+  const ModelDirectory directory(tiny_model(true, false));
+  directory.write("tokenizer_config.json",
+                  R"({"bos_token":"<s>","eos_token":{"content":"</s>","lstrip":false},"pad_token":null,"model_max_length":1})");
+  directory.write("special_tokens_map.json", R"({"bos_token":"<other>","pad_token":{"content":"<pad>"}})");
+  EXPECT_EQ((*open_checkpoint(directory.path()))->text().special_tokens,
+            (Tokens{{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"pad_token", "<pad>"}}));
+}
+
+// Generation by ids, scores and inspection need no template.
+TEST(OpenCheckpoint, ATemplateThatCannotBeReadStopsChatOnly) {
+  const ModelDirectory directory(tiny_model(true, false));
+  for (const char* broken : {"{", R"({"chat_template":7})", R"({"bos_token":7})"}) {
+    directory.write("tokenizer_config.json", broken);
+    const auto checkpoint = open_checkpoint(directory.path());
+    ASSERT_TRUE(checkpoint) << checkpoint.error().message();
+    expect_contains((*checkpoint)->text().chat_problem, "tokenizer_config.json: ");
+  }
 }
 
 TEST(HasNonFinite, FindsNanAndInfinity) {

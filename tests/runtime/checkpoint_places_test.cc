@@ -100,27 +100,6 @@ TEST(ModelPlaces, AnAdapterBesideAModelIsAWarning) {
   expect_contains((*checkpoint)->warnings()[0], "adapter_config.json: the folder holds a LoRA adapter beside the model");
 }
 
-// A template that cannot be read leaves everything but chat.
-TEST(ModelPlaces, AnUnreadableTemplateIsAWarning) {
-  const auto tensors = tiny_model(true, false);
-  const std::pair<const char*, const char*> cases[] = {
-      {"tokenizer_config.json", "version https://git-lfs.github.com/spec/v1\n"},
-      {"tokenizer_config.json", R"({"chat_template":7})"},
-      {"tokenizer_config.json", R"({"chat_template":[{"name":"default","template":[1]}]})"},
-      {"chat_template.json", "{"},
-  };
-  for (const auto& [name, content] : cases) {
-    const ModelDirectory directory(tensors);
-    directory.write(name, content);
-    const auto checkpoint = open_checkpoint(directory.path());
-    ASSERT_TRUE(checkpoint) << checkpoint.error().message();
-    EXPECT_EQ((*checkpoint)->text().chat_template, "");
-    ASSERT_EQ((*checkpoint)->warnings().size(), 1u) << content;
-    expect_contains((*checkpoint)->warnings()[0], name + std::string(": "));
-    expect_contains((*checkpoint)->warnings()[0], "(the model has no chat template then)");
-  }
-}
-
 // The folder's text side and generation_config count beside GGUF weights; the GGUF says what they leave open.
 TEST(ModelPlaces, TheFolderOfAGgufCounts) {
   const auto tensors = tiny_model(true, false);

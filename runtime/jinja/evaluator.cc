@@ -1,7 +1,6 @@
 #include "runtime/jinja/evaluator.h"
 
 #include <algorithm>
-#include <ranges>
 
 #include "runtime/jinja/evaluator_depth.h"
 #include "runtime/jinja/filters.h"
@@ -103,8 +102,8 @@ Value Evaluator::filtered(const Expression& filter, const Value& text, Scope& sc
   for (; innermost->kind == Expression::Kind::kFilter; innermost = innermost->operands[0].get()) filters.push_back(innermost);
   if (innermost->kind != Expression::Kind::kConstant) return evaluation_.refuse("a block takes filters only");
   Value value = text;
-  for (const Expression* each : filters | std::views::reverse)
-    value = apply_filter(evaluation_, each->name, value, arguments_of(*each, scope));
+  for (auto each = filters.rbegin(); each != filters.rend(); ++each)  // the innermost is applied first
+    value = apply_filter(evaluation_, (*each)->name, value, arguments_of(**each, scope));
   return value;
 }
 

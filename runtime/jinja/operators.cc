@@ -30,6 +30,7 @@ Value not_between(Evaluation& evaluation, Operator how, const Value& left, const
 }
 
 Value power(Evaluation& evaluation, std::int64_t base, std::int64_t exponent) {
+  if (exponent < 0 && base == 0) return evaluation.refuse("division by zero");
   if (exponent < 0) return Value::real(std::pow(static_cast<double>(base), static_cast<double>(exponent)));
   std::int64_t result = 1;
   for (; exponent > 0 && evaluation.spend(); --exponent) {

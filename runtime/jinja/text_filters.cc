@@ -86,6 +86,7 @@ std::optional<double> read_number(Evaluation& evaluation, std::string_view text,
 Value as_integer(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
   const auto given = arguments.bind(evaluation, "int", {"default"});
   const Value otherwise = given[0] ? *given[0] : Value::integer(0);
+  if (value.is_undefined()) return evaluation.refuse("int: of an undefined value");
   if (value.is_integral()) return Value::integer(value.integral());
   std::optional<double> number;
   if (const double* real = value.as<double>()) number = *real;
@@ -108,6 +109,7 @@ Value as_integer(Evaluation& evaluation, const Value& value, const Arguments& ar
 
 Value as_real(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
   const auto given = arguments.bind(evaluation, "float", {"default"});
+  if (value.is_undefined()) return evaluation.refuse("float: of an undefined value");
   if (value.is_number()) return Value::real(value.number());
   bool is_whole = false;
   const auto number = value.is_text() ? read_number(evaluation, value.view(), is_whole) : std::nullopt;
@@ -126,6 +128,7 @@ Value indented(Evaluation& evaluation, const Value& value, const Arguments& argu
   }
   const bool first = given[1] && truth(*given[1]);
   const bool blank = given[2] && truth(*given[2]);
+  if (!value.is_text()) return evaluation.refuse(std::string("indent: of a ") + value.type_name());
   const std::string text = str(evaluation, value) + "\n";
   std::string out;
   const auto lines = lines_of(text);
@@ -152,7 +155,7 @@ Value to_json(Evaluation& evaluation, const Value& value, const Arguments& argum
     } else {
       return evaluation.refuse("tojson: the indent is not supported");
     }
-    style.item_separator = ",";
+    style.item_separator.assign(1, ',');
   }
   if (given[2] && !given[2]->is_none()) {
     const bool pair = given[2]->as<Value::SequencePtr>() != nullptr && given[2]->sequence().items.size() == 2 &&

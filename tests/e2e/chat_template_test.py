@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Chat templates: herd's interpreter against Jinja2 as Hugging Face sets it up, and which templates herd chats with.
 
-    chat_template_test.py HERD JINJA_DUMP [--more FOLDER]
+    chat_template_test.py HERD JINJA_DUMP [--more FOLDER] [--random N] [--seed S]
 
 Same bytes, or both refuse, or herd refuses by name: never another text. FOLDER: more templates (*.jinja), see
 tools/prepare.sh.
@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import jinja2
@@ -24,6 +25,7 @@ from tokenizers import Tokenizer
 
 from chat_template_conversations import TOKENS, conversations, turns
 from chat_templates import TEMPLATES, UNSUPPORTED
+from random_templates import Writer
 from serve_process import Server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,6 +105,20 @@ def compare(dump, templates):
     for reason, count in sorted(reasons.items()):
         print(f"  refused by name, {count} of {len(conversations())}: {reason[:160]}")
     return counts
+
+
+def compare_random(dump, count, seed):
+    """Most random templates are errors in both; what renders must render alike, and what Jinja2 refuses must not."""
+    environment, writer = hugging_face(), Writer(seed)
+    variables = {**TOKENS, "messages": turns(("user", "Hi a "), ("assistant", "b")), "tools": None, "add_generation_prompt": True}
+    templates = [writer.template() for _ in range(count)]
+    counts = collections.Counter()
+    for template, answer in zip(templates, render_all(dump, [(t, variables) for t in templates]), strict=True):
+        want, got = expected(environment, template, variables), answer.get("text")
+        counts["same" if got == want is not None else "both refuse" if got is None and want is None else "herd refuses" if got is None else "wrong"] += 1
+        check(f"random template {template!r}", got in (want, None), f"{got!r}, not {want!r}")
+    print(f"{count} random templates, seed {seed}: {dict(counts)}")
+    check("random templates render", counts["same"] > count // 20, counts)
 
 
 def small_model(folder, template, **fields):
@@ -198,10 +214,13 @@ def served(herd, folder):
 
 
 def main():
+    warnings.simplefilter("ignore", SyntaxWarning)  # Python's, about what Jinja2 made of nonsense
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("herd")
     parser.add_argument("jinja_dump")
     parser.add_argument("--more", type=Path)
+    parser.add_argument("--random", type=int, default=1500, help="random templates")
+    parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     counts = compare(arguments.jinja_dump, TEMPLATES)
     print(f"{len(TEMPLATES)} templates of ours: {dict(counts)}")
@@ -210,6 +229,7 @@ def main():
     refused = render_all(arguments.jinja_dump, [(t, {"messages": turns(("user", "Hi"))}) for t in UNSUPPORTED.values()])
     for name, answer in zip(UNSUPPORTED, refused, strict=True):
         check(f"unsupported: {name}", "line 1: " in answer.get("error", ""), answer)
+    compare_random(arguments.jinja_dump, arguments.random, arguments.seed)
     if arguments.more:
         more = {path.name: path.read_text(encoding="utf-8") for path in sorted(arguments.more.glob("*.jinja"))}
         counts = compare(arguments.jinja_dump, more)

@@ -73,7 +73,7 @@ void Parser::expect_block_end() {
 Expected<Body> Parser::parse() {
   Body body = parse_body({});
   if (!failed() && token().kind != TokenKind::kEnd) refuse("unexpected " + shown(token()));
-  if (safe_filters_ > 0) refuse("the filter \"safe\" elsewhere than at the end of {{ … }} is not supported");
+  if (safe_filters_ > 0) refuse("the filter \"safe\" elsewhere than at the end of an output is not supported");
   if (failed()) return fail(bad_input(error_));
   return body;
 }
@@ -187,7 +187,7 @@ void Parser::parse_for(Statement& statement) {
   if (!skip_name("in")) refuse("expected \"in\", not " + shown(token()));
   statement.expressions.push_back(parse_tuple(false));
   statement.expressions.push_back(skip_name("if") ? parse_expression() : nullptr);
-  if (is_name("recursive")) refuse("{% for … recursive %} is not supported");
+  if (is_name("recursive")) refuse("a recursive {% for %} is not supported");
   expect_block_end();
   const bool breakable = std::exchange(breakable_, true);
   const Place place = std::exchange(place_, Place::kInner);

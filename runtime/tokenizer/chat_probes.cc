@@ -16,8 +16,13 @@ constexpr int kManyTurns = 24;
 
 // Each way a conversation can be asked for.
 void add(std::vector<ChatProbe>& probes, const std::vector<ChatMessage>& messages) {
-  for (const bool prompt : {true, false}) probes.push_back({messages, {.add_generation_prompt = prompt, .date_string = ChatOptions().date_string}});
-  probes.push_back({messages, {.add_generation_prompt = true, .date_string = "01 Feb 2031"}});
+  ChatOptions options;
+  probes.push_back({messages, options});
+  options.add_generation_prompt = false;
+  probes.push_back({messages, options});
+  options = ChatOptions();
+  options.date_string = "01 Feb 2031";
+  probes.push_back({messages, options});
 }
 
 }  // namespace

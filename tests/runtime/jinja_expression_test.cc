@@ -55,7 +55,7 @@ TEST(JinjaExpression, FiltersAreJinjas) {
                {"'a\nb' | indent(2)", "a\n  b"}, {"1 | indent", "ERROR line 1: indent: of a int"}, {"[message] | map(attribute='role') | join", "user"},
                {"[1, 2, 3] | select('odd') | list", "[1, 3]"}, {"[message] | selectattr('role', 'equalto', 'user') | list | length", "1"},
                {"message | dictsort | first | first", "content"}, {"[1, 2] | map('string') | list", "['1', '2']"},
-               {"name | safe", "Ada"}, {"(name | safe) ~ 'x'", "ERROR line 1: the filter \"safe\" elsewhere than at the end of {{ … }} is not supported"}});
+               {"name | safe", "Ada"}, {"(name | safe) ~ 'x'", "ERROR line 1: the filter \"safe\" elsewhere than at the end of an output is not supported"}});
 }
 
 TEST(JinjaExpression, JsonIsHuggingFaces) {

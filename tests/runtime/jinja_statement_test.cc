@@ -62,7 +62,7 @@ TEST(JinjaStatement, FunctionsAreThoseOfHuggingFace) {
 TEST(JinjaStatement, StatementsItDoesNotKnowAreNamed) {
   for (const char* name : {"include", "extends", "import", "block", "call", "autoescape", "do", "endif"})
     EXPECT_EQ(render("{% " + std::string(name) + " x %}"), "ERROR line 1: the statement {% " + std::string(name) + " %} is not supported here");
-  EXPECT_EQ(render("{% for x in y recursive %}{% endfor %}"), "ERROR line 1: {% for … recursive %} is not supported");
+  EXPECT_EQ(render("{% for x in y recursive %}{% endfor %}"), "ERROR line 1: a recursive {% for %} is not supported");
   EXPECT_EQ(render("{% if true %}"), "ERROR line 1: the template ends where {% endif %} is expected");
 }
 

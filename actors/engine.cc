@@ -43,6 +43,28 @@ Expected<std::optional<tokenizer::Tokenizer>> open_tokenizer(const std::string& 
   return std::optional<tokenizer::Tokenizer>{std::move(*loaded)};
 }
 
+Expected<tokenizer::ChatRenderer> open_chat(const model::TextParts& text, const std::optional<tokenizer::Tokenizer>& tokenizer,
+                                            const std::string& format_name,
+                                            const std::function<void(const std::string&)>& warn) {
+  if (!tokenizer) return fail(bad_input("this checkpoint has no tokenizer, so no chat"));
+  if (!format_name.empty() && format_name != "auto") {
+    const auto format = tokenizer::find_chat_format(format_name);
+    if (!format)
+      return fail(usage_error("--chat-format must be auto, " + std::string(tokenizer::kChatFormatNames) + ", not " + format_name));
+    if (text.chat_template.empty()) {
+      warn("chat format " + format_name + ", as --chat-format says: the checkpoint has no chat template");
+    } else {
+      warn("warning: chat format " + format_name + ", as --chat-format says; the checkpoint's own chat template is not asked");
+    }
+    return tokenizer::ChatRenderer::of_format(*format, *tokenizer);
+  }
+  if (!text.chat_problem.empty()) return fail(bad_input(text.chat_problem));
+  if (text.chat_template.empty())
+    return fail(bad_input("this checkpoint has no chat template; --chat-format " + std::string(tokenizer::kChatFormatNames) +
+                          " names a format"));
+  return tokenizer::ChatRenderer::of_template(text.chat_template, text.special_tokens, *tokenizer);
+}
+
 Expected<std::unique_ptr<Engine>> Engine::start(EngineOptions options) {
   if (!options.note) options.note = [](const std::string&) {};
   if (!options.warn) options.warn = options.note;
@@ -69,6 +91,7 @@ Status Engine::open(const EngineOptions& options) {
     auto checkpoint = model::open_checkpoint(options.model_path, {options.weight_path, options.layers});
     if (!checkpoint) return checkpoint.error();
     checkpoint_ = std::move(*checkpoint);
+    for (const std::string& warning : checkpoint_->warnings()) options.warn("warning: " + warning);
     description_ = {checkpoint_->config(), checkpoint_->generation(), checkpoint_->text()};
   }
   if (options.compute_nice < 0 || options.compute_nice > 19)
@@ -85,6 +108,7 @@ Status Engine::open(const EngineOptions& options) {
                                description_.config.vocab_size);
   if (!opened) return opened.error();
   tokenizer_ = std::move(*opened);
+  chat_ = open_chat(description_.text, tokenizer_, options.chat_format, options.warn);
   return {};
 }
 
@@ -284,8 +308,8 @@ Status Engine::place_on_cpus(const EngineOptions& options, InProcessClusterConfi
 }
 
 Expected<tokenizer::ChatFormat> Engine::chat_format() const {
-  if (!tokenizer_) return fail(bad_input("this checkpoint has no tokenizer, so no chat format"));
-  return tokenizer::detect_chat_format(description_.text.chat_template, *tokenizer_);
+  if (!chat_) return fail(chat_.error());
+  return chat_->format();
 }
 
 std::vector<TokenId> Engine::eos_ids() const {

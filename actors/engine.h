@@ -14,7 +14,7 @@
 #include "runtime/model/checkpoint.h"
 #include "runtime/model/llama_weights.h"
 #include "runtime/model/rope_table.h"
-#include "runtime/tokenizer/chat_template.h"
+#include "runtime/tokenizer/chat_renderer.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace herd::actors {
@@ -23,6 +23,7 @@ struct EngineOptions {
   std::string model_path;                  // HF directory, .gguf file
   std::string weight_path;                 // weights elsewhere
   std::string tokenizer_path;              // tokenizer.json or tokenizer.model elsewhere
+  std::string chat_format;                 // "auto" or empty: the checkpoint's; else a name, see chat_template.h
   bool random_weights = false;             // --load-format random: config.json is enough
   std::uint64_t random_weights_seed = 0;
   std::string encoding;                    // empty: the checkpoint's own
@@ -73,6 +74,8 @@ class Engine {
   [[nodiscard]] const EngineFacts& facts() const { return facts_; }
   // Absent for a checkpoint without a tokenizer: token ids still work.
   [[nodiscard]] const std::optional<tokenizer::Tokenizer>& maybe_tokenizer() const { return tokenizer_; }
+  // How conversations become prompts, or why they do not.
+  [[nodiscard]] const Expected<tokenizer::ChatRenderer>& chat() const { return chat_; }
   [[nodiscard]] Expected<tokenizer::ChatFormat> chat_format() const;
   // Ids that end a sequence: generation_config.json, else config.json, else what the tokenizer knows.
   [[nodiscard]] std::vector<TokenId> eos_ids() const;
@@ -107,6 +110,7 @@ class Engine {
   model::ModelDescription description_;
   std::unique_ptr<model::Checkpoint> checkpoint_;  // null with random weights
   std::optional<tokenizer::Tokenizer> tokenizer_;
+  Expected<tokenizer::ChatRenderer> chat_ = fail(bad_input("no model is open"));
   std::string numerics_class_;
   std::string fingerprint_;
   EngineFacts facts_;
@@ -122,5 +126,11 @@ class Engine {
 Expected<std::optional<tokenizer::Tokenizer>> open_tokenizer(const std::string& model, const model::TextParts& text,
                                                              const model::GgufFile* gguf, const std::string& path,
                                                              int vocab_size);
+
+// How a checkpoint's conversations become prompts: as its chat template says, or in the format of this name ("auto" or
+// empty: none is named), which `warn` then hears of. Not an error of the checkpoint: whoever chats shows it.
+Expected<tokenizer::ChatRenderer> open_chat(const model::TextParts& text, const std::optional<tokenizer::Tokenizer>& tokenizer,
+                                            const std::string& format_name,
+                                            const std::function<void(const std::string&)>& warn);
 
 }  // namespace herd::actors

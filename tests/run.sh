@@ -52,9 +52,11 @@ smollm2_ok=1
 fetch_smollm2 || smollm2_ok=0
 llama3_ok=1
 fetch_llama3_tokenizer || llama3_ok=0
+more_templates=()
+if [ $python_ok = 1 ] && fetch_chat_templates; then more_templates=(--more "$chat_templates"); fi
 
 run "tidy: layers, fences, names" python3 tests/tidy/tidy_test.py
-for binary in kernels tokenizer checkpoint rank scheduler wire cluster observability http openai access load api \
+for binary in kernels jinja tokenizer checkpoint rank scheduler wire cluster observability http openai access load api \
   engine actors sim; do
   [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
 done
@@ -69,7 +71,11 @@ run "endpoint: a real Prometheus, vLLM's queries" python3 tests/e2e/prometheus_t
 if [ $python_ok = 1 ]; then
   python=$python_dir/bin/python
   run "golden logits, hidden states, tokens" "$python" tests/e2e/golden_test.py "$herd"
+  run "chat templates: as Jinja2 renders them, or refused by name" "$python" tests/e2e/chat_template_test.py \
+    "$herd" "$release/bin/jinja_dump" "${more_templates[@]}"
+  [ ${#more_templates[@]} -gt 0 ] || skip "chat templates of llama.cpp's tests" "the package could not be fetched"
   run "bad input: files, flags, prompts" "$python" tests/e2e/bad_input_test.py "$herd"
+  run "random checkpoints: logits of transformers" "$python" tests/e2e/random_checkpoints_test.py "$herd"
   run "endpoint: the openai client, curl" "$python" tests/e2e/openai_client_test.py "$herd"
   run "endpoint: HTTP equals generate" "$python" tests/e2e/serve_equality_test.py "$herd"
   run "endpoint: streams resumed at every event" "$python" tests/e2e/resume_test.py "$herd"
@@ -95,7 +101,7 @@ else
 fi
 run "cmake --install gives a working herd" bash tests/e2e/install_test.sh
 if [ $sanitizers = 1 ]; then
-  sanitized_tests=(kernels tokenizer checkpoint rank scheduler wire cluster observability http openai access)
+  sanitized_tests=(kernels jinja tokenizer checkpoint rank scheduler wire cluster observability http openai access)
   if build asan-ubsan "${sanitized_tests[@]/%/_tests}" fuzz_targets; then
     sanitized=$herd_root/build/asan-ubsan/bin
     for binary in "${sanitized_tests[@]}"; do

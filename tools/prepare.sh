@@ -78,4 +78,24 @@ fetch_llama3_tokenizer() {
     82e9d31979e92ab929cd544440f129d9ecd797b69e327f80f17e1c50d5551b55 "$llama3_tokenizer"
 }
 
+chat_templates=$herd_cache/chat_templates
+# The chat templates that llama.cpp's own tests use, out of a source package (75 MB; for tests only, never committed).
+fetch_chat_templates() {
+  local sha=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e folder
+  [ ! -d "$chat_templates" ] || return 0
+  say "fetching chat templates (PyPI llama-cpp-python==0.3.36)"
+  folder=$(mktemp -d)
+  if python_environment >/dev/null 2>&1 &&
+    timeout 180 "$python_dir/bin/pip" download -q --disable-pip-version-check --no-deps --no-binary llama-cpp-python \
+      -d "$folder" llama-cpp-python==0.3.36 && echo "$sha  $(ls "$folder"/*.tar.gz)" | sha256sum -c --status &&
+    tar -xzf "$folder"/*.tar.gz -C "$folder" --wildcards '*/vendor/llama.cpp/models/templates/*.jinja'; then
+    mv "$folder"/*/vendor/llama.cpp/models/templates "$chat_templates"
+    rm -rf "$folder"
+    return 0
+  fi
+  rm -rf "$folder"
+  echo "could not fetch llama-cpp-python==0.3.36, or it has another SHA-256" >&2
+  return 1
+}
+
 mkdir -p "$herd_cache"

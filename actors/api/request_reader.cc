@@ -127,11 +127,11 @@ ApiExpected<GenerationRequest> RequestReader::completion(std::string_view body) 
 
 ApiExpected<std::vector<TokenId>> RequestReader::render(const std::vector<tokenizer::ChatMessage>& messages,
                                                         bool add_generation_prompt) const {
-  if (!model_.tokenizer || !model_.chat_format)
-    return refuse(openai::bad_field("messages", "this model has no chat format herd knows; use /v1/completions"));
+  if (!model_.chat_renderer)
+    return refuse(openai::bad_field("messages", model_.no_chat_reason + "; /v1/completions takes prompts as they are"));
   tokenizer::ChatOptions options = model_.chat;
   options.add_generation_prompt = add_generation_prompt;
-  auto ids = tokenizer::render_chat(messages, *model_.chat_format, options, *model_.tokenizer);
+  auto ids = model_.chat_renderer->render(messages, options);
   if (!ids) return refuse(openai::bad_field("messages", ids.error().message()));
   return std::move(*ids);
 }

@@ -12,7 +12,7 @@
 #include "actors/api/generation_job.h"
 #include "actors/openai/openai_request.h"
 #include "runtime/model/generation_config.h"
-#include "runtime/tokenizer/chat_template.h"
+#include "runtime/tokenizer/chat_renderer.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace herd::api {
@@ -22,7 +22,8 @@ struct ServedModel {
   std::vector<std::string> names;                     // at least one; the first is the default
   std::string root;                                   // where it came from, as /v1/models tells
   std::optional<tokenizer::Tokenizer> tokenizer;      // absent: token ids only
-  std::optional<tokenizer::ChatFormat> chat_format;   // absent: no chat
+  std::optional<tokenizer::ChatRenderer> chat_renderer;  // absent: no chat
+  std::string no_chat_reason;                         // then: why
   tokenizer::ChatOptions chat;
   model::GenerationConfig generation;
   std::int32_t vocab_size = 0;

@@ -142,6 +142,18 @@ Expected<std::vector<TokenId>> parse_token_ids(const std::string& text) {
   return ids;
 }
 
+void add_chat_format(CLI::App& app, std::string& chat_format) {
+  app.add_option("--chat-format", chat_format,
+                 "How conversations become prompts: auto (the checkpoint's chat template, where herd renders it exactly), "
+                 "or in any case llama3, llama3.1, chatml, smollm2")
+      ->capture_default_str()->group("Model");
+}
+
+Status check_chat_format(const std::string& chat_format) {
+  if (chat_format == "auto" || tokenizer::find_chat_format(chat_format)) return {};
+  return usage_error("--chat-format must be auto, " + std::string(tokenizer::kChatFormatNames) + ", not " + chat_format);
+}
+
 void add_model_flags(CLI::App& app, ModelFlags& flags) {
   const std::string model = "Model";
   app.add_option("model", flags.model, "Hugging Face directory or .gguf file (default: the demo model)")->group(model);
@@ -149,6 +161,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--weight-path", flags.weight_path, "Weights elsewhere: safetensors file, index, directory or .gguf")
       ->group(model);
   app.add_option("--tokenizer-path", flags.tokenizer_path, "tokenizer.json or tokenizer.model elsewhere")->group(model);
+  add_chat_format(app, flags.chat_format);
   app.add_option("--quantization-encoding", flags.encoding,
                  "float32, float16, bfloat16, q8_0, q4_0, q4_1 (default: the checkpoint's own; an encoding without "
                  "native compute is widened to bfloat16)")
@@ -211,6 +224,7 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
     return fail(usage_error("the positional model and --model-path name two models"));
   if (flags.load_format != "auto" && flags.load_format != "random")
     return fail(usage_error("--load-format must be auto or random, not " + flags.load_format));
+  if (Status status = check_chat_format(flags.chat_format); !status.ok()) return fail(std::move(status));
   auto in_range = [](const char* flag, std::int64_t value, std::int64_t low, std::int64_t high) -> Status {
     if (value >= low && value <= high) return {};
     return usage_error(std::string(flag) + " must be in [" + std::to_string(low) + ", " + std::to_string(high) +
@@ -235,6 +249,7 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
   }
   options.weight_path = flags.weight_path;
   options.tokenizer_path = flags.tokenizer_path;
+  options.chat_format = flags.chat_format;
   options.random_weights = flags.load_format == "random";
   options.random_weights_seed = flags.weights_seed;
   options.encoding = flags.encoding;

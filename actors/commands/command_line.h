@@ -23,6 +23,7 @@ struct ModelFlags {
   std::string model_path;      // --model-path
   std::string weight_path;
   std::string tokenizer_path;
+  std::string chat_format = "auto";
   std::string encoding;
   std::string load_format = "auto";
   std::vector<std::string> devices;
@@ -54,6 +55,10 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags);
 
 // Where the demo model lies: beside the build, then under the install prefix. kMissing when in neither place.
 Expected<std::string> demo_model_path();
+
+// --chat-format, of every command that may chat.
+void add_chat_format(CLI::App& app, std::string& chat_format);
+Status check_chat_format(const std::string& chat_format);
 
 // "1,2,3" → ids. kUsage names what is not a number.
 Expected<std::vector<TokenId>> parse_token_ids(const std::string& text);

@@ -99,14 +99,13 @@ Expected<std::vector<TokenId>> encode_prompt(const GenerateFlags& flags, const a
   if (!engine.maybe_tokenizer())
     return fail(bad_input("this checkpoint has no tokenizer; give --prompt-token-ids or --tokenizer-path"));
   if (!flags.instruct) return engine.maybe_tokenizer()->encode(text, {.add_bos = true, .parse_special = true});
-  auto format = engine.chat_format();
-  if (!format) return fail(format.error());
+  if (!engine.chat()) return fail(engine.chat().error());
   std::vector<tokenizer::ChatMessage> messages;
   if (!flags.system.empty()) messages.push_back({"system", flags.system});
   messages.push_back({"user", text});
   tokenizer::ChatOptions options;
   if (!flags.date.empty()) options.date_string = flags.date;
-  return tokenizer::render_chat(messages, *format, options, *engine.maybe_tokenizer());
+  return engine.chat()->render(messages, options);
 }
 
 // Every prompt of the command line and the file, as token ids.

@@ -8,6 +8,7 @@
 #include <boost/json.hpp>
 
 #include "actors/commands/command_line.h"
+#include "runtime/tokenizer/chat_probes.h"
 
 namespace herd::commands {
 namespace {
@@ -16,6 +17,7 @@ struct InspectFlags {
   std::string model;
   std::string model_path;
   std::string output = "text";
+  std::string chat_format = "auto";
   bool tensors = false;
 };
 
@@ -28,22 +30,26 @@ struct Summary {
   std::map<std::string, std::pair<int, std::uint64_t>> encodings;  // tensors, bytes
   std::vector<model::TensorInfo> tensors;
   std::string tokenizer;
-  std::string chat_format;
+  std::string chat_format = "none";                     // or its name
+  std::string chat_refused;                             // why there is none
+  std::string chat_sample;
+  std::vector<tokenizer::RefusedRole> chat_refused_roles;
 };
 
-const char* chat_format_name(tokenizer::ChatFormat format) {
-  switch (format) {
-    case tokenizer::ChatFormat::kLlama30: return "llama-3.0";
-    case tokenizer::ChatFormat::kLlama31: return "llama-3.1";
-    case tokenizer::ChatFormat::kChatMl: return "chatml";
-    case tokenizer::ChatFormat::kSmolLm2: return "chatml (SmolLM2)";
-  }
-  return "?";
+// The sample conversation that inspect shows: white space around the text tells trimming formats from others.
+const std::vector<tokenizer::ChatMessage> kSample = {{"system", "Be brief."}, {"user", " Hi "}};
+const std::vector<tokenizer::ChatMessage> kSampleWithoutSystem = {{"user", " Hi "}};
+
+std::string sample_of(const tokenizer::ChatRenderer& chat) {
+  auto text = chat.text(kSample, {});
+  if (!text) text = chat.text(kSampleWithoutSystem, {});
+  return text ? *text : text.error().message();
 }
 
-Expected<Summary> summarise(const std::string& path) {
+Expected<Summary> summarise(const std::string& path, const std::string& chat_format) {
   auto checkpoint = model::open_checkpoint(path);
   if (!checkpoint) return fail(checkpoint.error());
+  for (const std::string& warning : (*checkpoint)->warnings()) std::fprintf(stderr, "herd: warning: %s\n", warning.c_str());
   Summary summary;
   summary.config = (*checkpoint)->config();
   summary.encoding = (*checkpoint)->default_encoding();
@@ -58,10 +64,14 @@ Expected<Summary> summarise(const std::string& path) {
   auto opened = actors::open_tokenizer(path, (*checkpoint)->text(), (*checkpoint)->gguf(), "", summary.config.vocab_size);
   if (!opened) return fail(opened.error());
   summary.tokenizer = *opened ? std::to_string((*opened)->vocab_size()) + " tokens" : "none";
-  summary.chat_format = "none";
-  if (*opened) {
-    const auto format = tokenizer::detect_chat_format((*checkpoint)->text().chat_template, **opened);
-    if (format) summary.chat_format = chat_format_name(*format);
+  const auto warn = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+  const auto chat = actors::open_chat((*checkpoint)->text(), *opened, chat_format, warn);
+  if (chat) {
+    summary.chat_format = tokenizer::chat_format_name(chat->format());
+    summary.chat_sample = sample_of(*chat);
+    summary.chat_refused_roles = chat->refused_roles();
+  } else {
+    summary.chat_refused = chat.error().message();
   }
   return summary;
 }
@@ -78,7 +88,14 @@ void print_text(const Summary& summary, bool tensors) {
               static_cast<double>(summary.bytes) / 1e9, summary.encoding.c_str());
   for (const auto& [encoding, total] : summary.encodings)
     std::printf("  %-10s %5d tensors %10.3f MB\n", encoding.c_str(), total.first, static_cast<double>(total.second) / 1e6);
-  std::printf("tokenizer %s, chat format %s\n", summary.tokenizer.c_str(), summary.chat_format.c_str());
+  std::printf("tokenizer %s\n", summary.tokenizer.c_str());
+  if (summary.chat_refused.empty()) {
+    std::printf("chat format %s, as in %s\n", summary.chat_format.c_str(), tokenizer::shown(summary.chat_sample, 400).c_str());
+  } else {
+    std::printf("no chat: %s\n", summary.chat_refused.c_str());
+  }
+  for (const tokenizer::RefusedRole& refused : summary.chat_refused_roles)
+    std::printf("  role %s: %s\n", refused.role.c_str(), refused.reason.c_str());
   if (!tensors) return;
   for (const model::TensorInfo& tensor : summary.tensors)
     std::printf("%s %s %s%s\n", tensor.name.c_str(), tensor.shape.c_str(), tensor.encoding.c_str(),
@@ -91,6 +108,9 @@ void print_json(const Summary& summary) {
   for (const model::TensorInfo& tensor : summary.tensors)
     tensors.push_back(boost::json::object{{"name", tensor.name}, {"shape", tensor.shape}, {"encoding", tensor.encoding},
                                           {"bytes", tensor.bytes}, {"file", tensor.file}, {"used", tensor.used}});
+  const auto optional_text = [](const std::string& text) { return text.empty() ? boost::json::value() : boost::json::value(text); };
+  boost::json::object roles;
+  for (const tokenizer::RefusedRole& refused : summary.chat_refused_roles) roles[refused.role] = refused.reason;
   const boost::json::object all{{"layers", config.layers},
                                 {"hidden_size", config.hidden_size},
                                 {"heads", config.heads},
@@ -106,6 +126,9 @@ void print_json(const Summary& summary) {
                                 {"encoding", summary.encoding},
                                 {"tokenizer", summary.tokenizer},
                                 {"chat_format", summary.chat_format},
+                                {"chat_refused", optional_text(summary.chat_refused)},
+                                {"chat_sample", optional_text(summary.chat_sample)},
+                                {"chat_refused_roles", std::move(roles)},
                                 {"tensors", std::move(tensors)}};
   std::printf("%s\n", boost::json::serialize(all).c_str());
 }
@@ -113,13 +136,14 @@ void print_json(const Summary& summary) {
 Status inspect(const InspectFlags& flags) {
   if (flags.output != "text" && flags.output != "json")
     return usage_error("--output must be text or json, not " + flags.output);
+  if (Status status = check_chat_format(flags.chat_format); !status.ok()) return status;
   std::string path = flags.model_path.empty() ? flags.model : flags.model_path;
   if (path.empty()) {
     auto demo = demo_model_path();
     if (!demo) return demo.error();
     path = *demo;
   }
-  auto summary = summarise(path);
+  auto summary = summarise(path, flags.chat_format);
   if (!summary) return summary.error();
   if (flags.output == "json") print_json(*summary);
   else print_text(*summary, flags.tensors);
@@ -133,6 +157,7 @@ void add_inspect(CLI::App& app, int* exit_code) {
   CLI::App* command = app.add_subcommand("inspect", "What is in a checkpoint");
   command->add_option("model", flags->model, "Hugging Face directory or .gguf file (default: the demo model)");
   command->add_option("--model-path", flags->model_path, "The same");
+  add_chat_format(*command, flags->chat_format);
   command->add_flag("--tensors", flags->tensors, "List every tensor");
   command->add_option("--output", flags->output, "text or json");
   command->callback([flags, exit_code] { *exit_code = report(inspect(*flags)); });

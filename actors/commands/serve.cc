@@ -244,11 +244,15 @@ class Server {
     model.names = names();
     model.root = names().front();
     model.tokenizer = engine_->maybe_tokenizer();
-    if (auto format = engine_->chat_format()) {
-      model.chat_format = *format;
+    if (const auto& chat = engine_->chat()) {
+      model.chat_renderer = *chat;
+      for (const tokenizer::RefusedRole& refused : chat->refused_roles())
+        log_.write(observability::LogLevel::kInfo, "a role that chats will refuse",
+                   {{"role", refused.role}, {"reason", refused.reason}});
     } else {
+      model.no_chat_reason = chat.error().message();
       log_.write(observability::LogLevel::kWarning, "no chat: /v1/chat/completions will refuse",
-                 {{"reason", format.error().message()}});
+                 {{"reason", model.no_chat_reason}});
     }
     if (!flags_.chat_date.empty()) model.chat.date_string = flags_.chat_date;
     model.generation = engine_->generation();

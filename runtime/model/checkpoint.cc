@@ -6,10 +6,15 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "kernels/check.h"
+#include "runtime/files/file_bytes.h"
+#include "runtime/files/file_kind.h"
 #include "runtime/model/checkpoint_source.h"
+#include "runtime/model/model_folder.h"
+#include "runtime/model/tensor_names.h"
 
 namespace herd::model {
 namespace {
@@ -52,21 +57,42 @@ std::vector<Demand> demands_of(const LlamaConfig& config) {
   return demands;
 }
 
-// "FILE: name: ", with the file's own name where it differs.
-std::string where(const TensorInfo& info) {
-  return info.file + ": " + info.name + (info.source_name == info.name ? "" : " (" + info.source_name + ")") + ": ";
-}
-
-Status not_readable(const TensorInfo& info) {
-  return bad_input(where(info) + "type " + info.encoding + " is not supported yet");
-}
-
 using TensorMap = std::map<std::string, StoredTensor, std::less<>>;
 
-// The tensors settle what the config leaves open. A bias anywhere demands it everywhere.
-void settle_config(const TensorMap& tensors, StoredModel& model) {
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+constexpr const char* kHead = "lm_head.weight";
+
+// Tied names are one tensor, and either may be the stored one. Where both are stored, what they hold decides: equal
+// tensors are one, different ones stay apart whatever the config says.
+Status settle_head(TensorMap& tensors, StoredModel& model) {
   LlamaConfig& config = model.config;
-  config.tie_word_embeddings = model.tie_word_embeddings.value_or(!tensors.contains("lm_head.weight"));
+  const std::optional<bool> stated = model.tie_word_embeddings;
+  if (!tensors.contains(kEmbedding) && tensors.contains(kHead) && stated.value_or(true)) {
+    auto head = tensors.extract(kHead);
+    head.key() = kEmbedding;
+    head.mapped().info.name = kEmbedding;
+    tensors.insert(std::move(head));
+  }
+  const auto head = tensors.find(kHead);
+  config.tie_word_embeddings = stated.value_or(head == tensors.end());
+  if (!stated && head == tensors.end() && !model.gguf) {
+    model.warnings.push_back(model.config_file + ": does not say tie_word_embeddings, and there is no lm_head.weight: " +
+                             "the embedding is the head");
+  }
+  if (head == tensors.end() || !tensors.contains(kEmbedding) || stated == false) return {};
+  const auto same = same_values(head->second, tensors.find(kEmbedding)->second);
+  if (!same) return same.error();
+  config.tie_word_embeddings = *same;
+  if (stated == true && !*same) {
+    model.warnings.push_back(model.config_file + ": tie_word_embeddings is true, but " + head->second.info.file +
+                             " holds a lm_head.weight other than the embedding, which is used; set "
+                             "tie_word_embeddings to false to say so");
+  }
+  return {};
+}
+
+// The tensors settle what the config leaves open. A bias anywhere demands it everywhere.
+void settle_biases(const TensorMap& tensors, LlamaConfig& config) {
   config.attention_output_bias = false;
   for (int layer = 0; layer < config.layers; ++layer) {
     const std::string prefix = "model.layers." + std::to_string(layer) + ".";
@@ -78,20 +104,57 @@ void settle_config(const TensorMap& tensors, StoredModel& model) {
   }
 }
 
+// A shard may be absent when nothing of it could be part of the model: no tensor that is needed, no head beside a tied
+// embedding, no bias that the config does not mention.
+Status check_absent_shards(const StoredModel& model) {
+  if (!model.index || model.index->absent.empty()) return {};
+  LlamaConfig all = model.config;
+  all.tie_word_embeddings = false;
+  all.attention_bias = all.attention_output_bias = all.mlp_bias = true;
+  std::set<std::string> parts;
+  for (const Demand& demand : demands_of(all)) parts.insert(demand.name);
+  std::vector<std::string> names;
+  for (const auto& [tensor, shard] : model.index->shard_of) names.push_back(tensor);
+  names = names_in_model(names);
+  auto name = names.begin();
+  for (const auto& [tensor, shard] : model.index->shard_of) {
+    const bool is_part = parts.contains(*name++);
+    const auto absent = model.index->absent.find(shard);
+    if (!is_part || absent == model.index->absent.end()) continue;
+    return missing(absent->second.message() + " (named by " + model.index->file + "; " + tensor + " is needed)");
+  }
+  return {};
+}
+
+Status missing_tensor(const Demand& demand, const StoredModel& model, const TensorMap& tensors) {
+  const std::string file = model.index || tensors.empty() || model.gguf ? model.config_file
+                                                                        : tensors.begin()->second.info.file;
+  return bad_input(file + ": " + demand.name + ": tensor is missing, " + shape_text(demand.shape()) + " is needed");
+}
+
 Status check_demands(const std::vector<Demand>& demands, const StoredModel& model, TensorMap& tensors) {
   for (const Demand& demand : demands) {
     const auto found = tensors.find(demand.name);
-    if (found == tensors.end()) {
-      const std::string file = model.safetensors.size() == 1 ? model.safetensors.front().file() : model.config_file;
-      return bad_input(file + ": " + demand.name + ": tensor is missing, " + shape_text(demand.shape()) + " is needed");
-    }
+    if (found == tensors.end()) return missing_tensor(demand, model, tensors);
     StoredTensor& tensor = found->second;
     if (tensor.shape != demand.shape()) {
-      return bad_input(where(tensor.info) + "shape " + shape_text(tensor.shape) + ", but " + model.config_file +
-                       " needs " + shape_text(demand.shape()));
+      return bad_input(tensor.where() + "shape " + shape_text(tensor.shape) + ", but " + model.config_file + " needs " +
+                       shape_text(demand.shape()));
     }
-    if (!tensor.encoding) return not_readable(tensor.info);
+    if (!tensor.encoding) return tensor.not_readable();
     tensor.info.used = true;
+  }
+  return {};
+}
+
+// A tensor that is needed may be stored more than once, if it is the same each time.
+Status check_repeated(const std::vector<StoredTensor>& repeated, const TensorMap& tensors) {
+  for (const StoredTensor& again : repeated) {
+    const StoredTensor& first = tensors.find(again.info.name)->second;
+    if (!first.info.used) continue;
+    const auto same = same_values(first, again);
+    if (!same) return same.error();
+    if (!*same) return bad_input(again.where() + "occurs twice with different values, first in " + first.info.file);
   }
   return {};
 }
@@ -136,65 +199,19 @@ class FileCheckpoint final : public Checkpoint {
     return result;
   }
 
+  const std::vector<std::string>& warnings() const override { return model_.warnings; }
+
   Status read_rows(std::string_view name, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
                    std::int64_t col_end, float* out) const override {
     const StoredTensor* tensor = find(name);
     if (tensor == nullptr) return bad_input(model_.config_file + ": no tensor " + std::string(name));
-    if (!tensor->encoding) return not_readable(tensor->info);
-    const TensorInfo& info = tensor->info;
-    HERD_CHECK(0 <= row_begin && row_begin <= row_end && row_end <= info.rows, "rows lie inside the tensor");
-    HERD_CHECK(0 <= col_begin && col_begin <= col_end && col_end <= info.cols, "columns lie inside the tensor");
-    if (tensor->interleaved && tensor->shape.size() == 1) {
-      if (row_begin < row_end) read_interleaved_vector(*tensor, col_begin, col_end, out);
-      return {};
-    }
-    const std::int64_t stride = row_bytes(*tensor->encoding, info.cols);
-    for (std::int64_t row = row_begin; row < row_end; ++row) {
-      const std::int64_t stored = tensor->interleaved ? interleaved_index(row) : row;
-      expand_row(*tensor->encoding, tensor->data + stored * stride, col_begin, col_end, out);
-      out += col_end - col_begin;
-    }
-    return {};
-  }
-
-  const void* mapped(std::string_view name, DType dtype) const override {
-    const StoredTensor* tensor = find(name);
-    if (tensor == nullptr || tensor->interleaved || tensor->encoding != encoding_of(dtype)) return nullptr;
-    const bool aligned = reinterpret_cast<std::uintptr_t>(tensor->data) % dtype_bytes(dtype) == 0;
-    return aligned ? tensor->data : nullptr;
+    return tensor->read_rows(model_.config.head_dim, row_begin, row_end, col_begin, col_end, out);
   }
 
  private:
   [[nodiscard]] const StoredTensor* find(std::string_view name) const {
     const auto found = tensors_.find(name);
     return found == tensors_.end() ? nullptr : &found->second;
-  }
-
-  static RowEncoding encoding_of(DType dtype) {
-    switch (dtype) {
-      case DType::kF32:
-        return RowEncoding::kFloat32;
-      case DType::kBF16:
-        return RowEncoding::kBFloat16;
-      case DType::kF16:
-        return RowEncoding::kFloat16;
-    }
-    return RowEncoding::kFloat32;
-  }
-
-  // Half-split row h·D + i is interleaved row h·D + 2i, row h·D + D/2 + i is row h·D + 2i + 1, for i < D/2.
-  [[nodiscard]] std::int64_t interleaved_index(std::int64_t row) const {
-    const std::int64_t head_dim = model_.config.head_dim;
-    const std::int64_t in_head = row % head_dim;
-    const std::int64_t half = head_dim / 2;
-    return row - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1);
-  }
-
-  void read_interleaved_vector(const StoredTensor& tensor, std::int64_t begin, std::int64_t end, float* out) const {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t stored = interleaved_index(i);
-      expand_row(*tensor.encoding, tensor.data, stored, stored + 1, out++);
-    }
   }
 
   StoredModel model_;
@@ -216,23 +233,47 @@ Status describe_tensor(StoredTensor& tensor) {
   return {};
 }
 
+// From the file's names to the model's. What an index and its shards disagree about becomes a warning.
+Status name_tensors(StoredModel& model, TensorMap& tensors, std::vector<StoredTensor>& repeated) {
+  std::vector<std::string> names;
+  std::vector<std::pair<std::string, std::string>> shards;
+  for (const StoredTensor& tensor : model.tensors) {
+    names.push_back(tensor.info.name);
+    shards.emplace_back(tensor.info.source_name, fs::path(tensor.info.file).filename().string());
+  }
+  if (model.index) {
+    for (std::string& warning : model.index->disagreements(shards)) model.warnings.push_back(std::move(warning));
+  }
+  if (!model.gguf) names = names_in_model(names);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    StoredTensor& tensor = model.tensors[i];
+    tensor.info.name = names[i];
+    if (Status status = describe_tensor(tensor); !status.ok()) return status;
+    if (tensors.contains(names[i])) {
+      repeated.push_back(std::move(tensor));
+    } else {
+      tensors.emplace(names[i], std::move(tensor));
+    }
+  }
+  model.tensors.clear();
+  return {};
+}
+
 Expected<std::unique_ptr<Checkpoint>> finish(StoredModel model, const CheckpointOverrides& overrides) {
   if (overrides.layers > model.config.layers) {
     return fail(usage_error(model.config_file + ": has " + std::to_string(model.config.layers) + " layers, " +
                             std::to_string(overrides.layers) + " were asked for"));
   }
   TensorMap tensors;
-  for (StoredTensor& tensor : model.tensors) {
-    if (Status status = describe_tensor(tensor); !status.ok()) return fail(std::move(status));
-    std::string name = tensor.info.name;
-    const std::string file = tensor.info.file;
-    if (!tensors.emplace(name, std::move(tensor)).second) return fail(bad_input(file + ": " + name + ": occurs twice"));
-  }
-  model.tensors.clear();
-  settle_config(tensors, model);
+  std::vector<StoredTensor> repeated;
+  if (Status status = name_tensors(model, tensors, repeated); !status.ok()) return fail(std::move(status));
+  if (Status status = check_absent_shards(model); !status.ok()) return fail(std::move(status));
+  if (Status status = settle_head(tensors, model); !status.ok()) return fail(std::move(status));
+  settle_biases(tensors, model.config);
   // Every layer is checked, also those that `layers` leaves out.
   if (Status status = check_demands(demands_of(model.config), model, tensors); !status.ok())
     return fail(std::move(status));
+  if (Status status = check_repeated(repeated, tensors); !status.ok()) return fail(std::move(status));
   if (overrides.layers > 0 && overrides.layers < model.config.layers) {
     for (auto& [name, tensor] : tensors) tensor.info.used = false;
     model.config.layers = overrides.layers;
@@ -246,69 +287,94 @@ Expected<std::unique_ptr<Checkpoint>> finish(StoredModel model, const Checkpoint
   return std::make_unique<FileCheckpoint>(std::move(model), std::move(tensors), std::move(encoding));
 }
 
-bool is_gguf_name(std::string_view path) { return path.ends_with(".gguf"); }
+bool is_gguf(const std::string& path) { return files::kind_of_file(path) == files::FileKind::kGguf; }
 
-// The only .gguf file of a directory; empty when there is none.
-Expected<std::string> only_gguf_in(const std::string& directory) {
-  std::string found;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(directory, error)) {
-    if (!is_gguf_name(entry.path().string())) continue;
-    if (!found.empty()) return fail(bad_input(directory + ": has several .gguf files; name one of them"));
-    found = entry.path().string();
+// The files of a folder count beside GGUF weights as they do beside safetensors; what they leave open the GGUF says.
+void join_folder(StoredModel folder, StoredModel& model) {
+  model.warnings.insert(model.warnings.end(), folder.warnings.begin(), folder.warnings.end());
+  TextParts own = std::exchange(model.text, std::move(folder.text));
+  if (model.text.chat_template.empty()) model.text.chat_template = std::move(own.chat_template);
+  if (model.text.chat_problem.empty()) model.text.chat_problem = std::move(own.chat_problem);
+  for (auto& [name, token] : own.special_tokens) {
+    const bool is_known = std::any_of(model.text.special_tokens.begin(), model.text.special_tokens.end(),
+                                      [&](const auto& known) { return known.first == name; });
+    if (!is_known) model.text.special_tokens.emplace_back(name, std::move(token));
   }
-  if (error) return fail(missing(directory + ": cannot be listed: " + error.message()));
-  return found;
+  GenerationConfig generation = std::move(folder.generation);
+  for (const TokenId id : model.generation.eos_ids) {
+    if (std::find(generation.eos_ids.begin(), generation.eos_ids.end(), id) == generation.eos_ids.end())
+      generation.eos_ids.push_back(id);
+  }
+  if (!generation.bos_id) generation.bos_id = model.generation.bos_id;
+  if (!generation.pad_id) generation.pad_id = model.generation.pad_id;
+  model.generation = std::move(generation);
 }
 
-Expected<StoredModel> open_gguf_model(const std::string& path) {
+// `folder`: where the text side and generation_config.json are looked for; empty: nowhere but in the file.
+Expected<StoredModel> open_gguf_model(const std::string& path, const std::string& folder) {
   auto file = GgufFile::open(path);
   if (!file) return fail(file.error());
-  return read_gguf_model(std::move(*file));
+  auto model = read_gguf_model(std::move(*file));
+  if (!model || folder.empty()) return model;
+  std::error_code error;
+  StoredModel beside;
+  beside.config = model->config;
+  if (fs::is_regular_file(fs::path(folder) / "config.json", error)) {
+    auto read = read_model_directory(folder);
+    if (!read) return read;
+    beside = std::move(*read);
+  } else if (Status status = read_side_files(folder, &beside); !status.ok()) {
+    return fail(std::move(status));
+  }
+  join_folder(std::move(beside), *model);
+  return model;
+}
+
+// A file that is given as the model.
+Expected<StoredModel> read_model_file(const std::string& path, const CheckpointOverrides& overrides) {
+  if (!overrides.weight_path.empty() && overrides.weight_path != path) {
+    return fail(usage_error(path + ": is a file; a separate weight path needs a model directory"));
+  }
+  const files::FileKind kind = files::kind_of_file(path);
+  if (kind == files::FileKind::kGguf || path.ends_with(".gguf")) return open_gguf_model(path, "");
+  if (kind == files::FileKind::kSafetensors) {
+    return fail(bad_input(path + ": is a safetensors file, which says nothing about its model: name the folder that " +
+                          "has its config.json (with --weight-path for weights under another name)"));
+  }
+  return fail(bad_input(path + ": is neither a model directory nor a GGUF file; it is " + files::kind_text(kind)));
+}
+
+// Where GGUF weights are; empty: they are safetensors, if anything.
+Expected<std::string> gguf_weights(const std::string& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return path.ends_with(".gguf") || is_gguf(path) ? path : std::string();
+  return has_safetensors(path) ? std::string() : only_gguf_in(path);
+}
+
+// A folder that is given as the model.
+Expected<StoredModel> read_model_folder(const std::string& path, const CheckpointOverrides& overrides) {
+  std::error_code error;
+  const std::string weight_path = overrides.weight_path.empty() ? path : overrides.weight_path;
+  const auto gguf = gguf_weights(weight_path);
+  if (!gguf) return fail(gguf.error());
+  if (!gguf->empty()) return open_gguf_model(*gguf, path);
+  if (const fs::path config = fs::path(path) / "config.json"; !fs::exists(config, error) && !fs::is_symlink(config, error))
+    return fail(no_model_in(path, "neither config.json nor a .gguf file"));
+  auto model = read_model_directory(path);
+  if (!model) return model;
+  if (Status read = read_safetensors(weight_path, &*model); !read.ok()) return fail(std::move(read));
+  return model;
 }
 
 Expected<StoredModel> read_model(const std::string& path, const CheckpointOverrides& overrides) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) return fail(missing(path + ": does not exist"));
-  if (!fs::is_directory(status)) {
-    if (!overrides.weight_path.empty() && overrides.weight_path != path) {
-      return fail(usage_error(path + ": is a file; a separate weight path needs a model directory"));
-    }
-    if (is_gguf_name(path)) return open_gguf_model(path);
-    return fail(bad_input(path + ": is neither a model directory nor a .gguf file"));
-  }
-  const std::string weight_path = overrides.weight_path.empty() ? path : overrides.weight_path;
-  const bool has_config = fs::is_regular_file(fs::path(path) / "config.json", error);
-  if (is_gguf_name(weight_path)) {
-    auto model = open_gguf_model(weight_path);
-    if (model && has_config) {  // the directory's text side; the weights' own hyperparameters
-      auto directory = read_model_directory(path);
-      if (!directory) return fail(directory.error());
-      model->text = std::move(directory->text);
-    }
-    return model;
-  }
-  if (!has_config) {
-    auto gguf = only_gguf_in(path);
-    if (!gguf) return fail(gguf.error());
-    if (!gguf->empty()) return open_gguf_model(*gguf);
-    for (const char* name : {"params.json", "consolidated.00.pth"}) {
-      if (fs::is_regular_file(fs::path(path) / name, error)) {
-        return fail(bad_input((fs::path(path) / name).string() +
-                              ": Meta checkpoints are not supported yet (safetensors and GGUF are)"));
-      }
-    }
-    return fail(missing(path + ": has neither config.json nor a .gguf file"));
-  }
-  auto model = read_model_directory(path);
-  if (!model) return model;
-  if (Status read = read_safetensors(weight_path, &*model); !read.ok()) {
-    // A directory with both a config.json and a .gguf file is common; the safetensors come first.
-    auto gguf =
-        read.code() == StatusCode::kMissing && overrides.weight_path.empty() ? only_gguf_in(path) : std::string();
-    if (gguf && !gguf->empty()) return open_gguf_model(*gguf);
-    return fail(std::move(read));
+  if (!fs::exists(status)) return fail(missing(files::absence(path)));
+  if (!fs::is_directory(status)) return read_model_file(path, overrides);
+  auto model = read_model_folder(path, overrides);
+  const fs::path adapter = fs::path(path) / "adapter_config.json";
+  if (model && fs::is_regular_file(adapter, error)) {
+    model->warnings.push_back(adapter.string() + ": the folder holds a LoRA adapter beside the model, which is not used");
   }
   return model;
 }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "kernels/dtype.h"
@@ -42,6 +43,9 @@ struct TextParts {
   std::string tokenizer_model;
   std::string tokenizer_config_json;
   std::string chat_template;  // text of the template, empty when there is none
+  std::string chat_problem;   // why the template could not be read; chat is refused with it
+  // What a chat template finds as bos_token, eos_token, unk_token, …
+  std::vector<std::pair<std::string, std::string>> special_tokens;
 };
 
 // What a directory says without weights.
@@ -53,7 +57,8 @@ struct ModelDescription {
 
 // Resource; const calls are thread-safe. Names: "model.embed_tokens.weight", "model.layers.3.self_attn.q_proj.weight"
 // (and ".bias"), "model.layers.3.mlp.down_proj.weight", "model.layers.3.input_layernorm.weight",
-// "model.layers.3.post_attention_layernorm.weight", "model.norm.weight", "lm_head.weight" (absent when tied).
+// "model.layers.3.post_attention_layernorm.weight", "model.norm.weight", "lm_head.weight" (absent when tied). Files are
+// read when rows are: one that is cut or written to in between gives an error that names it.
 class Checkpoint {
  public:
   virtual ~Checkpoint() = default;
@@ -74,20 +79,19 @@ class Checkpoint {
   [[nodiscard]] virtual Status read_rows(std::string_view name, std::int64_t row_begin, std::int64_t row_end,
                                          std::int64_t col_begin, std::int64_t col_end, float* out) const = 0;
 
-  // Row-major data in the page cache, when the file holds exactly this dtype in exactly this row order at an aligned
-  // address; else nullptr. Valid as long as the checkpoint.
-  [[nodiscard]] virtual const void* mapped(std::string_view name, DType dtype) const = 0;
-
   // The encoding most weights of the model's matrices have: "float32", "bfloat16", "float16", "q8_0", "q4_0", "q4_1".
   [[nodiscard]] virtual std::string default_encoding() const = 0;
+
+  // What was taken another way than one of the files says, a sentence each that names the file.
+  [[nodiscard]] virtual const std::vector<std::string>& warnings() const = 0;
 };
 
 struct CheckpointOverrides {
-  std::string weight_path;  // weights elsewhere: a .safetensors file, an index, a directory, a .gguf file
+  std::string weight_path;  // weights elsewhere: a safetensors file, an index, a directory, a GGUF file
   int layers = 0;           // > 0: only the first `layers` layers exist
 };
 
-// `path`: a Hugging Face directory, a .gguf file, or a directory with exactly one .gguf file.
+// `path`: a Hugging Face directory, a GGUF file (whatever its name), or a directory with exactly one GGUF file.
 [[nodiscard]] Expected<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path,
                                                                     const CheckpointOverrides& overrides = {});
 

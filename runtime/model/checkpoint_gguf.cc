@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "runtime/model/checkpoint_source.h"
+#include "runtime/model/text_parts.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
 
 namespace herd::model {
@@ -67,10 +69,11 @@ class Metadata {
     return status_.ok() ? std::optional(static_cast<TokenId>(*id)) : std::nullopt;
   }
 
- private:
   void keep(const Status& status) {
     if (status_.ok()) status_ = status;
   }
+
+ private:
   template <class T>
   std::optional<T> take(Expected<std::optional<T>> value) {
     if (value) return *value;
@@ -82,9 +85,10 @@ class Metadata {
   Status status_;
 };
 
-void refuse_unless(Metadata& metadata, const char* key, double neutral) {
+// `other`: a second value that changes nothing.
+void refuse_unless(Metadata& metadata, const char* key, double neutral, double other) {
   const auto value = metadata.number(key);
-  if (value && *value != neutral) metadata.refuse(key, std::to_string(*value) + " is not supported yet");
+  if (value && *value != neutral && *value != other) metadata.refuse(key, std::to_string(*value) + " is not supported yet");
 }
 
 void read_rope(const GgufFile& file, Metadata& metadata, LlamaConfig& config) {
@@ -93,8 +97,8 @@ void read_rope(const GgufFile& file, Metadata& metadata, LlamaConfig& config) {
   if (!scaling.empty() && scaling != "none") {
     metadata.refuse("llama.rope.scaling.type", "\"" + scaling + "\" is not supported yet (none is)");
   }
-  if (scaling != "none") refuse_unless(metadata, "llama.rope.scaling.factor", 1.0);
-  refuse_unless(metadata, "llama.rope.scale_linear", 1.0);
+  if (scaling != "none") refuse_unless(metadata, "llama.rope.scaling.factor", 1.0, 0.0);  // 0: none stated
+  refuse_unless(metadata, "llama.rope.scale_linear", 1.0, 0.0);
   const int dimensions = metadata.size("llama.rope.dimension_count").value_or(config.head_dim);
   if (dimensions != config.head_dim) {
     metadata.refuse("llama.rope.dimension_count", std::to_string(dimensions) + " of a head's " +
@@ -112,9 +116,15 @@ void read_rope(const GgufFile& file, Metadata& metadata, LlamaConfig& config) {
                                              std::to_string(config.head_dim / 2) + "] is needed");
     return;
   }
-  config.rope.frequency_divisors.resize(static_cast<std::size_t>(config.head_dim / 2));
-  expand_row(RowEncoding::kFloat32, file.data(*divisors).data(), 0, config.head_dim / 2,
-             config.rope.frequency_divisors.data());
+  std::vector<float>& values = config.rope.frequency_divisors;
+  values.resize(static_cast<std::size_t>(config.head_dim / 2));
+  metadata.keep(file.bytes()->read(divisors->begin, std::as_writable_bytes(std::span(values))));
+}
+
+// A tied pair may be stored under the head's name.
+const GgufTensor* embedding_of(const GgufFile& file) {
+  const GgufTensor* embedding = file.find("token_embd.weight");
+  return embedding != nullptr ? embedding : file.find("output.weight");
 }
 
 Expected<LlamaConfig> read_config(const GgufFile& file) {
@@ -140,16 +150,19 @@ Expected<LlamaConfig> read_config(const GgufFile& file) {
   const auto epsilon = metadata.number("llama.attention.layer_norm_rms_epsilon");
   if (!epsilon) metadata.refuse("llama.attention.layer_norm_rms_epsilon", "is missing");
   config.rms_norm_eps = static_cast<float>(epsilon.value_or(1e-5));
-  for (const char* key : {"llama.expert_count", "llama.attention.sliding_window"}) refuse_unless(metadata, key, 0.0);
+  for (const char* key : {"llama.expert_count", "llama.attention.sliding_window"}) refuse_unless(metadata, key, 0.0, 0.0);
   for (const char* key : {"llama.logit_scale", "llama.residual_scale", "llama.embedding_scale"}) {
-    refuse_unless(metadata, key, 1.0);
+    refuse_unless(metadata, key, 1.0, 0.0);
+  }
+  if (!metadata.boolean("llama.attention.causal").value_or(true)) {
+    metadata.refuse("llama.attention.causal", "false is not supported yet (an embedding model?)");
   }
   if (metadata.number("llama.attention.scale").value_or(0.0) != 0.0) {
     metadata.refuse("llama.attention.scale", "is not supported yet");
   }
   if (const auto vocab = metadata.size("llama.vocab_size")) {
     config.vocab_size = *vocab;
-  } else if (const GgufTensor* embedding = file.find("token_embd.weight")) {
+  } else if (const GgufTensor* embedding = embedding_of(file)) {
     config.vocab_size = static_cast<int>(std::min(embedding->shape.front(), kIntMax));
   } else {
     metadata.refuse("token_embd.weight", "is missing");
@@ -233,9 +246,7 @@ Expected<StoredModel> read_gguf_model(GgufFile opened) {
   auto generation = read_generation(file);
   if (!generation) return fail(generation.error());
   model.generation = std::move(*generation);
-  auto chat_template = file.string("tokenizer.chat_template");
-  if (!chat_template) return fail(chat_template.error());
-  model.text.chat_template = std::string(chat_template->value_or(std::string_view()));
+  read_text_parts(file, model.text);
 
   for (const GgufTensor& tensor : file.tensors()) {
     if (tensor.name == "rope_freqs.weight") continue;  // part of the config now
@@ -247,7 +258,8 @@ Expected<StoredModel> read_gguf_model(GgufFile opened) {
     stored.info.file = file.file();
     stored.shape = tensor.shape;
     stored.encoding = tensor.encoding();
-    stored.data = stored.encoding ? file.data(tensor).data() : nullptr;
+    stored.bytes = file.bytes();
+    stored.begin = tensor.begin;
     stored.interleaved = is_interleaved(stored.info.name);
   }
   return model;

@@ -1,8 +1,7 @@
 #pragma once
-// What a format's reader hands to checkpoint.cc: the files it keeps open, what they say about the model, and every
-// tensor under its Hugging Face name. Not yet checked against the config. Internal to runtime/model.
+// What a format's reader hands to checkpoint.cc: what the files say about the model, and every tensor under its Hugging
+// Face name. Not yet checked against the config. Internal to runtime/model.
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,19 +10,11 @@
 
 #include "kernels/status.h"
 #include "runtime/model/checkpoint.h"
-#include "runtime/model/gguf_dequantize.h"
 #include "runtime/model/gguf_file.h"
-#include "runtime/model/safetensors_file.h"
+#include "runtime/model/shard_index.h"
+#include "runtime/model/stored_tensor.h"
 
 namespace herd::model {
-
-struct StoredTensor {
-  TensorInfo info;
-  std::vector<std::int64_t> shape;
-  std::optional<RowEncoding> encoding;  // empty: listed, cannot be read
-  const std::byte* data = nullptr;      // rows one after the other
-  bool interleaved = false;             // rows of each head (entries, in a vector) lie in interleaved RoPE order
-};
 
 struct StoredModel {
   std::string config_file;  // what the shapes are checked against, for messages
@@ -32,10 +23,11 @@ struct StoredModel {
   std::optional<DType> torch_dtype;         // absent: the tensors decide
   GenerationConfig generation;
   TextParts text;
-  std::vector<StoredTensor> tensors;
+  std::vector<StoredTensor> tensors;  // shards may hold one name more than once
+  std::optional<ShardIndex> index;
 
-  std::vector<SafetensorsFile> safetensors;
   std::unique_ptr<GgufFile> gguf;
+  std::vector<std::string> warnings;  // what was taken another way than one of the files says
 };
 
 [[nodiscard]] std::string shape_text(const std::vector<std::int64_t>& shape);  // "[576, 1536]"
@@ -43,7 +35,13 @@ struct StoredModel {
 // Directory with config.json; fills everything but the tensors.
 [[nodiscard]] Expected<StoredModel> read_model_directory(const std::string& directory);
 
-// `path`: a directory with model.safetensors or model.safetensors.index.json, or one such file.
+// What else a directory says, with or without config.json: generation_config.json and the text side.
+[[nodiscard]] Status read_side_files(const std::string& directory, StoredModel* model);
+
+// Whether the folder has model.safetensors or model.safetensors.index.json, the two names that are looked for.
+[[nodiscard]] bool has_safetensors(const std::string& folder);
+
+// `path`: a directory with has_safetensors(), or one such file under any name.
 [[nodiscard]] Status read_safetensors(const std::string& path, StoredModel* model);
 
 [[nodiscard]] Expected<StoredModel> read_gguf_model(GgufFile file);

@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include "runtime/files/file_kind.h"
+
 namespace herd::model {
 namespace {
 
@@ -17,6 +19,7 @@ constexpr std::uint64_t kNameBytesMax = 256;
 constexpr std::uint64_t kElementsMax = std::uint64_t{1} << 48;
 constexpr std::uint32_t kDimensionsMax = 4;
 constexpr std::int64_t kAlignmentMax = 4096;
+constexpr std::uint64_t kHeaderBytesFirst = std::uint64_t{1} << 20;
 // The smallest encodings: empty key + type + one byte; empty name + count + one dimension + type + offset.
 constexpr std::uint64_t kEntryBytesMin = 8 + 4 + 1;
 constexpr std::uint64_t kTensorBytesMin = 8 + 4 + 8 + 4 + 8;
@@ -85,40 +88,46 @@ T load(const std::byte* at) {
   return value;
 }
 
-// Reads forward; a read past the end fails and stays failed.
+// Reads forward through the file, of which only the first bytes are there. A read past the end of the file fails, as
+// does one past the bytes that are there, which is_cut() tells apart.
 class Cursor {
  public:
-  explicit Cursor(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  Cursor(std::span<const std::byte> header, std::uint64_t file_bytes) : header_(header), file_bytes_(file_bytes) {}
 
   [[nodiscard]] std::uint64_t position() const { return position_; }
-  [[nodiscard]] std::uint64_t left() const { return bytes_.size() - position_; }
+  [[nodiscard]] std::uint64_t left() const { return file_bytes_ - position_; }
+  [[nodiscard]] bool is_cut() const { return is_cut_; }
 
   template <class T>
   [[nodiscard]] bool read(T* out) {
-    if (left() < sizeof(T)) return false;
-    *out = load<T>(bytes_.data() + position_);
-    position_ += sizeof(T);
+    if (!skip(sizeof(T))) return false;
+    *out = load<T>(header_.data() + position_ - sizeof(T));
     return true;
   }
   [[nodiscard]] bool skip(std::uint64_t n) {
     if (left() < n) return false;
+    if (header_.size() - position_ < n) {
+      is_cut_ = true;
+      return false;
+    }
     position_ += n;
     return true;
   }
   [[nodiscard]] bool read_string(std::string_view* out, std::uint64_t bytes_max) {
     std::uint64_t n = 0;
-    if (!read(&n) || n > bytes_max || n > left()) return false;
-    *out = {reinterpret_cast<const char*>(bytes_.data() + position_), static_cast<std::size_t>(n)};
-    position_ += n;
+    if (!read(&n) || n > bytes_max || !skip(n)) return false;
+    *out = {reinterpret_cast<const char*>(header_.data() + position_ - n), static_cast<std::size_t>(n)};
     return true;
   }
   [[nodiscard]] std::span<const std::byte> since(std::uint64_t begin) const {
-    return bytes_.subspan(begin, position_ - begin);
+    return header_.subspan(begin, position_ - begin);
   }
 
  private:
-  std::span<const std::byte> bytes_;
+  std::span<const std::byte> header_;
+  std::uint64_t file_bytes_;
   std::uint64_t position_ = 0;
+  bool is_cut_ = false;
 };
 
 std::string quoted(std::string_view text) {
@@ -275,20 +284,43 @@ std::string GgufTensor::type_name() const {
 }
 
 Expected<GgufFile> GgufFile::open(const std::string& path) {
-  auto mapping = MappedFile::open(path);
-  if (!mapping) return fail(mapping.error());
-  auto file = parse(mapping->bytes(), path);
-  if (file) file->mapping_ = std::move(*mapping);
-  return file;
+  auto bytes = files::FileBytes::open(path);
+  if (!bytes) return fail(bytes.error());
+  return read(*bytes);
 }
 
 Expected<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, std::string file) {
-  const auto refuse = [&](const std::string& what) { return fail(bad_input(file + ": " + what)); };
+  return read(files::FileBytes::over(bytes, std::move(file)));
+}
+
+// How long a header is shows when it is read: more of the file is taken until it is whole.
+Expected<GgufFile> GgufFile::read(const std::shared_ptr<const files::FileBytes>& bytes) {
+  for (std::uint64_t size = kHeaderBytesFirst;; size *= 2) {
+    std::vector<std::byte> header(std::min(size, bytes->size()));
+    if (Status status = bytes->read(0, header); !status.ok()) return fail(std::move(status));
+    bool cut = false;
+    auto file = read_header(bytes, std::move(header), &cut);
+    if (!cut) return file;
+  }
+}
+
+Expected<GgufFile> GgufFile::read_header(std::shared_ptr<const files::FileBytes> bytes, std::vector<std::byte> header,
+                                         bool* cut) {
   GgufFile result;
-  result.bytes_ = bytes;
-  Cursor cursor(bytes);
+  result.bytes_ = std::move(bytes);
+  result.header_ = std::move(header);
+  Cursor cursor(result.header_, result.bytes_->size());
+  const auto refuse = [&](const std::string& what) {
+    *cut = cursor.is_cut();
+    return fail(bad_input(result.file() + ": " + what));
+  };
   std::uint32_t magic = 0;
-  if (!cursor.read(&magic) || magic != 0x46554747u) return refuse("does not begin with GGUF");
+  if (!cursor.read(&magic) || magic != 0x46554747u) {
+    const std::string_view head(reinterpret_cast<const char*>(result.header_.data()), result.header_.size());
+    const files::FileKind kind = files::kind_of(head.substr(0, files::kKindBytes));
+    const bool is_known = kind != files::FileKind::kUnknown;
+    return refuse("does not begin with GGUF" + (is_known ? std::string(": it is ") + files::kind_text(kind) : ""));
+  }
   if (!cursor.read(&result.version_)) return refuse("the file ends in its version");
   if (result.version_ != 0 && (result.version_ & 0xffffu) == 0)
     return refuse("is a big-endian GGUF file; convert it to little-endian");
@@ -320,7 +352,6 @@ Expected<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, std::string
       return refuse("key " + quoted(result.metadata_[i].key) + ": occurs twice");
     }
   }
-  result.file_ = file;
 
   const auto stated_alignment = result.integer("general.alignment");
   if (!stated_alignment) return fail(stated_alignment.error());
@@ -349,7 +380,7 @@ Expected<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, std::string
   }
   const auto mask = static_cast<std::uint64_t>(alignment) - 1;
   const std::uint64_t data_begin = (cursor.position() + mask) & ~mask;
-  const std::uint64_t data_bytes = data_begin < bytes.size() ? bytes.size() - data_begin : 0;
+  const std::uint64_t data_bytes = data_begin < result.bytes_->size() ? result.bytes_->size() - data_begin : 0;
   if (const std::string problem = check_places(result.tensors_, data_bytes); !problem.empty()) return refuse(problem);
   for (GgufTensor& tensor : result.tensors_) {
     tensor.begin += data_begin;
@@ -371,7 +402,7 @@ const GgufValue* GgufFile::value(std::string_view key) const {
 }
 
 Status GgufFile::wrong_type(const GgufValue& value, const char* wanted) const {
-  return bad_input(file_ + ": " + std::string(value.key) + ": is " + (value.is_array ? "an array of " : "") +
+  return bad_input(file() + ": " + std::string(value.key) + ": is " + (value.is_array ? "an array of " : "") +
                    value_type_name(value.type) + ", expected " + wanted);
 }
 

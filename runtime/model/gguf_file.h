@@ -1,10 +1,11 @@
 #pragma once
-// One mapped GGUF file (version 2 or 3, little-endian): typed metadata and a table of tensors. Opening walks the whole
-// header with every length checked against the bytes that are left, before anything is allocated. Strings are views
-// into the mapping.
+// One GGUF file (version 2 or 3, little-endian): typed metadata and a table of tensors. Opening walks the whole header
+// with every length checked against the bytes that are left, before anything is allocated. Strings are views into the
+// header, which the object keeps in memory; the tensors' data stay in the file.
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,8 +13,8 @@
 #include <vector>
 
 #include "kernels/status.h"
+#include "runtime/files/file_bytes.h"
 #include "runtime/model/gguf_dequantize.h"
-#include "runtime/model/mapped_file.h"
 
 namespace herd::model {
 
@@ -61,14 +62,12 @@ class GgufFile {
   // Over memory that outlives the object; `file` is the name in messages.
   [[nodiscard]] static Expected<GgufFile> parse(std::span<const std::byte> bytes, std::string file);
 
-  [[nodiscard]] const std::string& file() const { return file_; }
+  [[nodiscard]] const std::string& file() const { return bytes_->name(); }
   [[nodiscard]] std::uint32_t version() const { return version_; }
 
   [[nodiscard]] const std::vector<GgufTensor>& tensors() const { return tensors_; }  // sorted by name
   [[nodiscard]] const GgufTensor* find(std::string_view name) const;
-  [[nodiscard]] std::span<const std::byte> data(const GgufTensor& tensor) const {
-    return bytes_.subspan(tensor.begin, tensor.end - tensor.begin);
-  }
+  [[nodiscard]] const std::shared_ptr<const files::FileBytes>& bytes() const { return bytes_; }
 
   [[nodiscard]] const std::vector<GgufValue>& metadata() const { return metadata_; }  // sorted by key
   [[nodiscard]] const GgufValue* value(std::string_view key) const;
@@ -86,11 +85,14 @@ class GgufFile {
 
  private:
   GgufFile() = default;
+  [[nodiscard]] static Expected<GgufFile> read(const std::shared_ptr<const files::FileBytes>& bytes);
+  // `header`: the first bytes of the file. `cut` is set when more of them are needed than there are.
+  [[nodiscard]] static Expected<GgufFile> read_header(std::shared_ptr<const files::FileBytes> bytes,
+                                                      std::vector<std::byte> header, bool* cut);
   [[nodiscard]] Status wrong_type(const GgufValue& value, const char* wanted) const;
 
-  std::string file_;
-  std::optional<MappedFile> mapping_;
-  std::span<const std::byte> bytes_;
+  std::shared_ptr<const files::FileBytes> bytes_;
+  std::vector<std::byte> header_;  // what the views below look into; moving a vector keeps its memory
   std::uint32_t version_ = 0;
   std::vector<GgufValue> metadata_;
   std::vector<GgufTensor> tensors_;

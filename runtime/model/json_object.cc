@@ -1,86 +1,35 @@
 #include "runtime/model/json_object.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <sstream>
-#include <unordered_set>
 #include <utility>
 
-#include <boost/json/basic_parser_impl.hpp>
-#include <boost/json/parse.hpp>
+#include <boost/json/parser.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
+
+#include "runtime/files/file_kind.h"
+#include "runtime/model/python_json.h"
 
 namespace herd::model {
 namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kDepthMax = 32;
+// Far above every file, low enough that walking and freeing a document stays on the stack.
+constexpr std::size_t kDepthMax = 256;
 
-// Keeps the set of keys of every open object; nothing else.
-struct UniqueKeys {
-  static constexpr std::size_t max_array_size = -1;
-  static constexpr std::size_t max_object_size = -1;
-  static constexpr std::size_t max_string_size = -1;
-  static constexpr std::size_t max_key_size = -1;
-
-  std::vector<std::unordered_set<std::string>> open_objects;
-  std::string key;
-  std::optional<std::string> duplicate;
-
-  bool on_document_begin(json::error_code&) { return true; }
-  bool on_document_end(json::error_code&) { return true; }
-  bool on_object_begin(json::error_code&) {
-    open_objects.emplace_back();
-    return true;
+// Puts numbers where strict_json() left strings for NaN and the infinities.
+void restore_literals(json::value& value) {
+  if (json::object* object = value.if_object()) {
+    for (auto& member : *object) restore_literals(member.value());
+  } else if (json::array* array = value.if_array()) {
+    for (json::value& element : *array) restore_literals(element);
+  } else if (const json::string* string = value.if_string()) {
+    if (const auto number = literal_value({string->data(), string->size()})) value = *number;
   }
-  bool on_object_end(std::size_t, json::error_code&) {
-    open_objects.pop_back();
-    return true;
-  }
-  bool on_array_begin(json::error_code&) { return true; }
-  bool on_array_end(std::size_t, json::error_code&) { return true; }
-  bool on_key_part(json::string_view part, std::size_t, json::error_code&) {
-    key.append(part.data(), part.size());
-    return true;
-  }
-  bool on_key(json::string_view part, std::size_t, json::error_code& error) {
-    key.append(part.data(), part.size());
-    if (!open_objects.back().insert(key).second) {
-      duplicate = key;
-      error = json::error::exception;  // any code stops the parser; the message is made from `duplicate`
-      return false;
-    }
-    key.clear();
-    return true;
-  }
-  bool on_string_part(json::string_view, std::size_t, json::error_code&) { return true; }
-  bool on_string(json::string_view, std::size_t, json::error_code&) { return true; }
-  bool on_number_part(json::string_view, json::error_code&) { return true; }
-  bool on_int64(std::int64_t, json::string_view, json::error_code&) { return true; }
-  bool on_uint64(std::uint64_t, json::string_view, json::error_code&) { return true; }
-  bool on_double(double, json::string_view, json::error_code&) { return true; }
-  bool on_bool(bool, json::error_code&) { return true; }
-  bool on_null(json::error_code&) { return true; }
-  bool on_comment_part(json::string_view, json::error_code&) { return true; }
-  bool on_comment(json::string_view, json::error_code&) { return true; }
-};
-
-Status check_syntax(std::string_view text, std::string_view file) {
-  json::parse_options options;
-  options.max_depth = kDepthMax;
-  json::basic_parser<UniqueKeys> parser(options);
-  json::error_code error;
-  const std::size_t read = parser.write_some(false, text.data(), text.size(), error);
-  if (parser.handler().duplicate) {
-    return bad_input(std::string(file) + ": key \"" + *parser.handler().duplicate + "\" occurs twice");
-  }
-  if (!error && read < text.size()) error = json::error::extra_data;
-  if (error) {
-    return bad_input(std::string(file) + ": not valid JSON near byte " + std::to_string(read) + ": " + error.message());
-  }
-  return {};
 }
 
 std::string number_text(double value) {
@@ -94,12 +43,20 @@ json::string_view json_view(std::string_view text) { return {text.data(), text.s
 }  // namespace
 
 Expected<JsonObject> JsonObject::parse(std::string_view text, std::string_view file) {
-  if (Status syntax = check_syntax(text, file); !syntax.ok()) return fail(std::move(syntax));
   json::parse_options options;
   options.max_depth = kDepthMax;
   json::error_code error;
-  auto document = std::make_shared<json::value>(json::parse(json_view(text), error, {}, options));
-  if (error || !document->is_object()) return fail(bad_input(std::string(file) + ": is not a JSON object"));
+  json::parser parser({}, options);
+  const std::string strict = strict_json(text);
+  const std::size_t read = parser.write_some(strict, error);
+  if (!error && read < strict.size()) error = json::error::extra_data;
+  if (error) {
+    return fail(bad_input(std::string(file) + ": not valid JSON near byte " + std::to_string(std::min(read, text.size())) +
+                          ": " + error.message() + files::kind_remark(text)));
+  }
+  auto document = std::make_shared<json::value>(parser.release());
+  if (!document->is_object()) return fail(bad_input(std::string(file) + ": is not a JSON object"));
+  if (strict.size() != text.size()) restore_literals(*document);
   JsonObject result;
   result.object_ = std::shared_ptr<const json::object>(document, &document->get_object());
   result.status_ = std::make_shared<Status>();
@@ -131,6 +88,8 @@ void JsonObject::refuse(std::string_view key, const std::string& what) const {
 std::string JsonObject::text_of(std::string_view key) const {
   const json::value* found = object_->if_contains(json_view(key));
   if (found == nullptr) return "nothing";
+  if (const double* number = found->if_double(); number != nullptr && !std::isfinite(*number))
+    return std::isnan(*number) ? "NaN" : *number > 0 ? "Infinity" : "-Infinity";
   std::string text = json::serialize(*found);
   if (text.size() > 80) text = text.substr(0, 77) + "...";
   return text;

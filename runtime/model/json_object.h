@@ -1,8 +1,8 @@
 #pragma once
-// Read-only view of one JSON object of a configuration file, kept outside the JSON library's headers. Stricter than
-// that library: equal keys in an object are refused (it would silently keep the last). null counts as absent, as in
-// Hugging Face's files. The first problem found by any accessor stays in status(); accessors then give nothing, so a
-// reader can run through all fields and look once.
+// Read-only view of one JSON object of a configuration file, kept outside the JSON library's headers. What Python's json
+// module reads is read (python_json.h): of equal keys the last counts; NaN and the infinities are numbers, which no
+// field that is read may be. null counts as absent, as in Hugging Face's files. The first problem found by any accessor
+// stays in status(); accessors then give nothing, so a reader can run through all fields and look once.
 
 #include <cstdint>
 #include <memory>
@@ -23,7 +23,7 @@ namespace herd::model {
 // Value; copies share the document and the status.
 class JsonObject {
  public:
-  // One well-formed JSON object: UTF-8, nesting at most 32. `file` is named in messages.
+  // One well-formed JSON object: UTF-8, nesting at most 256. `file` is named in messages.
   [[nodiscard]] static Expected<JsonObject> parse(std::string_view text, std::string_view file);
 
   [[nodiscard]] const Status& status() const { return *status_; }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -43,8 +44,7 @@ struct LlamaConfig {
   float rms_norm_eps = 1e-6F;
   RopeConfig rope;
   int max_position_embeddings = 2048;
-  bool tie_word_embeddings =
-      false;                    // true: the head is model.embed_tokens.weight, even when the file has lm_head.weight
+  bool tie_word_embeddings = false;  // true: the head is model.embed_tokens.weight; no lm_head.weight beside it differs
   bool attention_bias = false;  // q, k and v have biases
   bool attention_output_bias = false;  // o has one
   bool mlp_bias = false;               // gate, up and down have biases
@@ -67,6 +67,7 @@ struct ConfigJson {
   LlamaConfig config;  // validated
   std::optional<bool> tie_word_embeddings;
   std::optional<DType> torch_dtype;
+  std::vector<std::string> warnings;  // of what it says and a Llama does not do
 };
 
 // `file` is named in messages. Fields herd cannot honour are refused by name and value, never skipped.

@@ -1,9 +1,15 @@
 // config.json of a Hugging Face checkpoint → LlamaConfig. Accepts what every transformers release since 4.31 writes:
-// rope_theta with rope_scaling (`type` or `rope_type`), or rope_parameters; torch_dtype or dtype; nulls.
+// rope_theta with rope_scaling (`type` or `rope_type`), or rope_parameters; torch_dtype or dtype; nulls. Of what it has
+// besides nothing is judged.
 
+#include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <limits>
 #include <string>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "runtime/model/json_object.h"
 #include "runtime/model/llama_config.h"
@@ -27,18 +33,24 @@ void refuse_unsupported(const JsonObject& json, const char* key, const std::stri
   json.refuse(key, json.text_of(key) + " is not supported yet (" + supported + ")");
 }
 
+// "LLaMA" is how the first conversions wrote it; "LlamaModel" is what the bare decoder is saved as.
+bool is_llama(const std::string& architecture) {
+  return architecture == "LlamaForCausalLM" || architecture == "LLaMAForCausalLM" || architecture == "LlamaModel";
+}
+
 void check_architecture(const JsonObject& json) {
-  const bool has_architectures = json.has("architectures");
-  for (const std::string& architecture : json.strings("architectures")) {
-    if (architecture != "LlamaForCausalLM") refuse_unsupported(json, "architectures", "LlamaForCausalLM is");
+  const std::vector<std::string> architectures = json.strings("architectures");
+  const bool has_architectures = !architectures.empty();
+  if (has_architectures && std::none_of(architectures.begin(), architectures.end(), is_llama)) {
+    refuse_unsupported(json, "architectures", "LlamaForCausalLM is");
   }
   const auto model_type = json.string("model_type");
   if (model_type && *model_type != "llama") refuse_unsupported(json, "model_type", "llama is");
   if (!model_type && !has_architectures) json.refuse("architectures", "is missing");
 }
 
-void check_unsupported(const JsonObject& json, int max_position_embeddings) {
-  if (const auto act = json.string("hidden_act"); act && *act != "silu") {
+void check_unsupported(const JsonObject& json) {
+  if (const auto act = json.string("hidden_act"); act && *act != "silu" && *act != "swish") {
     refuse_unsupported(json, "hidden_act", "silu is");
   }
   if (const auto quantization = json.object("quantization_config")) {
@@ -46,23 +58,45 @@ void check_unsupported(const JsonObject& json, int max_position_embeddings) {
       refuse_unsupported(*quantization, "quant_method", "safetensors must be float32, float16 or bfloat16");
     refuse_unsupported(json, "quantization_config", "safetensors must be float32, float16 or bfloat16");
   }
-  // A window as long as the context never hides a key.
-  const auto window = json.integer("sliding_window", 0, std::numeric_limits<std::int64_t>::max());
-  if (window && *window < max_position_embeddings && json.boolean("use_sliding_window").value_or(true)) {
-    refuse_unsupported(json, "sliding_window", "full attention is");
-  }
+  if (!json.boolean("is_causal").value_or(true)) refuse_unsupported(json, "is_causal", "true is");
   if (json.number("partial_rotary_factor", 0.0, 1.0).value_or(1.0) != 1.0) {
     refuse_unsupported(json, "partial_rotary_factor", "1.0 is");
   }
 }
 
-void read_rope_object(const JsonObject& json, bool type_required, RopeConfig& rope) {
-  const char* key = json.has("rope_type") ? "rope_type" : "type";
-  if (type_required && json.status().ok() && !json.has(key)) json.refuse("rope_type", "is missing");
+// A Llama attends to its whole context whatever its config says, in transformers as here: other models' configs that
+// were renamed have a window. One as long as the context would hide nothing.
+void warn_of_window(const JsonObject& json, int max_position_embeddings, std::string_view file,
+                    std::vector<std::string>& warnings) {
+  const std::string text = json.text_of("sliding_window");
+  std::int64_t window = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), window);
+  const bool is_number = error == std::errc() && end == text.data() + text.size();
+  if (!is_number || window <= 0 || window >= max_position_embeddings) return;
+  if (json.text_of("use_sliding_window") == "false") return;
+  warnings.push_back(std::string(file) + ": sliding_window: " + text +
+                     " is not used: a Llama attends to its whole context");
+}
+
+// Lengths are counts, but JSON written by hand may have 8192.0.
+void read_original_length(const JsonObject& json, RopeConfig& rope) {
+  const auto length = json.number("original_max_position_embeddings", 1.0, kIntMax);
+  if (!length) return;
+  if (*length != std::floor(*length)) json.refuse("original_max_position_embeddings", "is not a whole number");
+  rope.original_max_position_embeddings = static_cast<int>(*length);
+}
+
+// rope_scaling or rope_parameters. Without a type it is the default, unless a factor shows that one was meant.
+void read_rope_object(const JsonObject& json, RopeConfig& rope) {
+  const char* key = json.has("rope_type") || !json.has("type") ? "rope_type" : "type";
+  if (json.status().ok() && !json.has(key) && json.has("factor")) json.refuse(key, "is missing");
   const std::string type = json.string(key).value_or("default");
   rope.theta = json.number("rope_theta", 1.0, 1e12).value_or(rope.theta);
   if (json.number("partial_rotary_factor", 0.0, 1.0).value_or(1.0) != 1.0) {
     refuse_unsupported(json, "partial_rotary_factor", "1.0 is");
+  }
+  for (const char* kind_of_layer : {"full_attention", "sliding_attention"}) {
+    if (json.has(kind_of_layer)) refuse_unsupported(json, kind_of_layer, "one rule for all layers is");
   }
   if (type == "default") return;
   if (type != "llama3") {
@@ -76,29 +110,41 @@ void read_rope_object(const JsonObject& json, bool type_required, RopeConfig& ro
   rope.factor = json.number("factor", 1.0, 1e6).value_or(1.0);
   rope.low_freq_factor = json.number("low_freq_factor", 1e-6, 1e6).value_or(1.0);
   rope.high_freq_factor = json.number("high_freq_factor", 1e-6, 1e6).value_or(4.0);
-  rope.original_max_position_embeddings = required_int(json, "original_max_position_embeddings");
+  read_original_length(json, rope);
 }
 
-RopeConfig read_rope(const JsonObject& json) {
+// An object without any key counts as absent.
+std::optional<JsonObject> filled_object(const JsonObject& json, const char* key) {
+  auto object = json.object(key);
+  return object && !object->keys().empty() ? object : std::nullopt;
+}
+
+// In transformers' order: rope_scaling, the older key, is all that counts where it says anything; rope_theta inside wins
+// over rope_theta beside; original_max_position_embeddings beside wins over the one inside, and the model's own length
+// is meant where there is none.
+RopeConfig read_rope(const JsonObject& json, int max_position_embeddings) {
   RopeConfig rope;
   rope.theta = json.number("rope_theta", 1.0, 1e12).value_or(rope.theta);
-  if (const auto parameters = json.object("rope_parameters")) {
-    read_rope_object(*parameters, false, rope);
-  } else if (const auto scaling = json.object("rope_scaling")) {
-    read_rope_object(*scaling, true, rope);
+  if (const auto scaling = filled_object(json, "rope_scaling")) {
+    read_rope_object(*scaling, rope);
+  } else if (const auto parameters = filled_object(json, "rope_parameters")) {
+    read_rope_object(*parameters, rope);
   }
+  if (rope.type != RopeType::kLlama3) return rope;
+  read_original_length(json, rope);
+  if (rope.original_max_position_embeddings == 0) rope.original_max_position_embeddings = max_position_embeddings;
   return rope;
 }
 
+// What the weights were saved in. The tensors say it themselves: a name that is not one of these is nobody's loss.
 std::optional<DType> read_dtype(const JsonObject& json) {
   const char* key = json.has("dtype") ? "dtype" : "torch_dtype";
-  auto name = json.string(key);
-  if (!name) return {};
-  if (name->starts_with("torch.")) name->erase(0, 6);
+  if (!json.is_string(key)) return {};
+  std::string name = json.string(key).value_or("");
+  if (name.starts_with("torch.")) name.erase(0, 6);
   for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
-    if (*name == dtype_name(dtype)) return dtype;
+    if (name == dtype_name(dtype)) return dtype;
   }
-  refuse_unsupported(json, key, "float32, float16 and bfloat16 are");
   return {};
 }
 
@@ -138,7 +184,7 @@ Expected<ConfigJson> parse_config_json(std::string_view text, std::string_view f
     config.head_dim = config.hidden_size / config.heads;
   }
   config.rms_norm_eps = static_cast<float>(json.number("rms_norm_eps", 1e-30, 1.0).value_or(1e-6));
-  config.rope = read_rope(json);
+  config.rope = read_rope(json, config.max_position_embeddings);
   config.attention_bias = json.boolean("attention_bias").value_or(false);
   config.attention_output_bias = config.attention_bias;
   config.mlp_bias = json.boolean("mlp_bias").value_or(false);
@@ -148,7 +194,8 @@ Expected<ConfigJson> parse_config_json(std::string_view text, std::string_view f
   config.eos_ids = read_ids(json, "eos_token_id");
   result.torch_dtype = read_dtype(json);
   config.torch_dtype = result.torch_dtype.value_or(config.torch_dtype);
-  check_unsupported(json, config.max_position_embeddings);
+  check_unsupported(json);
+  warn_of_window(json, config.max_position_embeddings, file, result.warnings);
 
   if (!json.status().ok()) return fail(json.status());
   if (const Status status = config.validate(); !status.ok()) {

@@ -7,6 +7,8 @@
 
 #include <boost/json/basic_parser_impl.hpp>
 
+#include "runtime/files/file_kind.h"
+
 namespace herd::model {
 namespace {
 
@@ -15,6 +17,7 @@ namespace json = boost::json;
 constexpr std::uint64_t kHeaderBytesMax = 100'000'000;
 constexpr std::size_t kTensorsMax = 1'000'000;
 constexpr std::size_t kDimensionsMax = 8;
+constexpr std::size_t kDepthMax = 128;  // of a field that is skipped
 constexpr std::size_t kNameBytesMax = 1024;
 constexpr std::uint64_t kDimensionMax = std::uint64_t{1} << 48;  // also beside a dimension of 0: strides stay in int64
 
@@ -37,13 +40,14 @@ unsigned dtype_bits(std::string_view dtype) {
 
 // Header JSON straight into tensors, without a document tree: memory stays near the size of the header.
 // {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, "__metadata__": {"format": "pt"}}
+// As the reference reader: __metadata__ may be null, and an entry may have fields of a later version, which are skipped.
 struct HeaderHandler {
   static constexpr std::size_t max_array_size = -1;
   static constexpr std::size_t max_object_size = -1;
   static constexpr std::size_t max_string_size = -1;
   static constexpr std::size_t max_key_size = -1;
 
-  enum class Field { kNone, kDtype, kShape, kOffsets, kMetadata };
+  enum class Field { kNone, kDtype, kShape, kOffsets, kMetadata, kSkipped };
 
   std::vector<SafetensorsTensor> tensors;
   std::string problem;
@@ -51,6 +55,7 @@ struct HeaderHandler {
   int depth = 0;
   bool in_array = false;
   bool in_metadata = false;
+  int skipped_depth = 0;  // open arrays and objects of a skipped field's value
   Field field = Field::kNone;
   bool has_dtype = false, has_shape = false, has_offsets = false;
   std::vector<std::uint64_t> offsets;
@@ -82,12 +87,29 @@ struct HeaderHandler {
 
   bool on_document_begin(json::error_code&) { return true; }
   bool on_document_end(json::error_code&) { return true; }
+  // Inside a field of an entry that is not read; the value is over when nothing of it is open.
+  [[nodiscard]] bool skipping() const { return field == Field::kSkipped; }
+  bool skipped_begins() {
+    ++skipped_depth;
+    return true;
+  }
+  bool skipped_ends() {
+    if (--skipped_depth == 0) field = Field::kNone;
+    return true;
+  }
+  bool skipped_value() {
+    if (skipped_depth == 0) field = Field::kNone;
+    return true;
+  }
+
   bool on_object_begin(json::error_code& error) {
+    if (skipping()) return skipped_begins();
     if (depth == 2 || in_array) return unexpected(error);
     ++depth;
     return true;
   }
   bool on_object_end(std::size_t, json::error_code& error) {
+    if (skipping()) return skipped_ends();
     --depth;
     if (depth != 1) return true;
     if (std::exchange(in_metadata, false)) return true;
@@ -103,22 +125,26 @@ struct HeaderHandler {
     return true;
   }
   bool on_array_begin(json::error_code& error) {
+    if (skipping()) return skipped_begins();
     if (in_array || depth != 2 || (field != Field::kShape && field != Field::kOffsets)) return unexpected(error);
     in_array = true;
     return true;
   }
   bool on_array_end(std::size_t, json::error_code&) {
+    if (skipping()) return skipped_ends();
     in_array = false;
     field = Field::kNone;
     return true;
   }
 
   bool on_key_part(json::string_view part, std::size_t, json::error_code& error) {
+    if (skipping()) return true;
     key.append(part.data(), part.size());
     if (key.size() > kNameBytesMax) return refuse("a name has more than 1024 bytes", error);
     return true;
   }
   bool on_key(json::string_view part, std::size_t n, json::error_code& error) {
+    if (skipping()) return true;
     if (!on_key_part(part, n, error)) return false;
     const std::string name = std::exchange(key, {});
     if (depth == 1) return begin_entry(name, error);
@@ -154,19 +180,22 @@ struct HeaderHandler {
       field = Field::kOffsets;
       seen = &has_offsets;
     } else {
-      return refuse(tensors.back().name + ": key \"" + name + "\" is unknown", error);
+      field = Field::kSkipped;
+      return true;
     }
     if (std::exchange(*seen, true)) return refuse(tensors.back().name + ": key \"" + name + "\" occurs twice", error);
     return true;
   }
 
   bool on_string_part(json::string_view part, std::size_t, json::error_code& error) {
+    if (skipping()) return true;
     if (in_array || depth != 2 || (field != Field::kDtype && field != Field::kMetadata)) return unexpected(error);
     if (field == Field::kDtype) text.append(part.data(), part.size());
     if (text.size() > 32) return refuse(tensors.back().name + ": dtype is unknown", error);
     return true;
   }
   bool on_string(json::string_view part, std::size_t n, json::error_code& error) {
+    if (skipping()) return skipped_value();
     if (!on_string_part(part, n, error)) return false;
     if (field == Field::kDtype) tensors.back().dtype = text;
     text.clear();
@@ -176,6 +205,7 @@ struct HeaderHandler {
 
   bool on_number_part(json::string_view, json::error_code&) { return true; }
   bool on_uint64(std::uint64_t value, json::string_view, json::error_code& error) {
+    if (skipping()) return skipped_value();
     if (!in_array) return unexpected(error);
     if (field == Field::kOffsets) {
       if (offsets.size() == 2) return unexpected(error);
@@ -190,12 +220,17 @@ struct HeaderHandler {
     return true;
   }
   bool on_int64(std::int64_t value, json::string_view digits, json::error_code& error) {
+    if (skipping()) return skipped_value();
     if (value < 0) return unexpected(error);
     return on_uint64(static_cast<std::uint64_t>(value), digits, error);
   }
-  bool on_double(double, json::string_view, json::error_code& error) { return unexpected(error); }
-  bool on_bool(bool, json::error_code& error) { return unexpected(error); }
-  bool on_null(json::error_code& error) { return unexpected(error); }
+  bool on_double(double, json::string_view, json::error_code& error) { return other_value(error); }
+  bool on_bool(bool, json::error_code& error) { return other_value(error); }
+  bool on_null(json::error_code& error) {
+    if (depth == 1 && std::exchange(in_metadata, false)) return true;
+    return other_value(error);
+  }
+  bool other_value(json::error_code& error) { return skipping() ? skipped_value() : unexpected(error); }
   bool on_comment_part(json::string_view, json::error_code&) { return true; }
   bool on_comment(json::string_view, json::error_code&) { return true; }
 };
@@ -248,29 +283,41 @@ std::optional<RowEncoding> SafetensorsTensor::encoding() const {
 }
 
 Expected<SafetensorsFile> SafetensorsFile::open(const std::string& path) {
-  auto mapping = MappedFile::open(path);
-  if (!mapping) return fail(mapping.error());
-  auto file = parse(mapping->bytes(), path);
-  if (file) file->mapping_ = std::move(*mapping);
-  return file;
+  auto bytes = files::FileBytes::open(path);
+  if (!bytes) return fail(bytes.error());
+  return read(std::move(*bytes));
 }
 
 Expected<SafetensorsFile> SafetensorsFile::parse(std::span<const std::byte> bytes, std::string file) {
-  const auto refuse = [&](const std::string& what) { return fail(bad_input(file + ": " + what)); };
-  if (bytes.size() < 8) return refuse("shorter than the 8 bytes of a safetensors header length");
-  std::uint64_t header_bytes = 0;
-  std::memcpy(&header_bytes, bytes.data(), 8);
-  if (header_bytes > kHeaderBytesMax || header_bytes > bytes.size() - 8) {
-    return refuse("the header length " + std::to_string(header_bytes) + " is beyond the end of the file or 100 MB");
+  return read(files::FileBytes::over(bytes, std::move(file)));
+}
+
+Expected<SafetensorsFile> SafetensorsFile::read(std::shared_ptr<const files::FileBytes> bytes) {
+  const auto refuse = [&](const std::string& what) { return fail(bad_input(bytes->name() + ": " + what)); };
+  std::string head(std::min<std::uint64_t>(bytes->size(), files::kKindBytes), '\0');
+  if (Status status = bytes->read(0, std::as_writable_bytes(std::span(head))); !status.ok())
+    return fail(std::move(status));
+  if (bytes->size() < 8) {
+    return refuse("shorter than the 8 bytes of a safetensors header length" + files::kind_remark(head));
   }
-  const auto* header = reinterpret_cast<const char*>(bytes.data() + 8);
-  if (header_bytes == 0 || header[0] != '{') return refuse("the header does not begin with {");
+  std::uint64_t header_bytes = 0;
+  std::memcpy(&header_bytes, head.data(), 8);
+  if (header_bytes > kHeaderBytesMax || header_bytes > bytes->size() - 8) {
+    const std::string remark = files::kind_remark(head);
+    return refuse(!remark.empty() ? "is not a safetensors file" + remark
+                                  : "the header length " + std::to_string(header_bytes) +
+                                        " is beyond the end of the file or 100 MB");
+  }
+  std::string header(header_bytes, '\0');
+  if (Status status = bytes->read(8, std::as_writable_bytes(std::span(header))); !status.ok())
+    return fail(std::move(status));
+  if (!header.starts_with('{')) return refuse("the header does not begin with {");
 
   json::parse_options options;
-  options.max_depth = 4;
+  options.max_depth = kDepthMax;
   json::basic_parser<HeaderHandler> parser(options);
   json::error_code error;
-  const std::size_t read = parser.write_some(false, header, header_bytes, error);
+  const std::size_t read = parser.write_some(false, header.data(), header.size(), error);
   if (!parser.handler().problem.empty()) return refuse(parser.handler().problem);
   if (!error && read < header_bytes) error = json::error::extra_data;
   if (error)
@@ -286,15 +333,14 @@ Expected<SafetensorsFile> SafetensorsFile::parse(std::span<const std::byte> byte
     if (const std::string problem = check_size(tensor); !problem.empty()) return refuse(tensor.name + ": " + problem);
   }
   const std::uint64_t data_begin = 8 + header_bytes;
-  if (const std::string problem = check_coverage(result.tensors_, bytes.size() - data_begin); !problem.empty()) {
+  if (const std::string problem = check_coverage(result.tensors_, bytes->size() - data_begin); !problem.empty()) {
     return refuse(problem);
   }
   for (SafetensorsTensor& tensor : result.tensors_) {
     tensor.begin += data_begin;
     tensor.end += data_begin;
   }
-  result.file_ = std::move(file);
-  result.bytes_ = bytes;
+  result.bytes_ = std::move(bytes);
   return result;
 }
 

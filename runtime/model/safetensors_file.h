@@ -1,9 +1,10 @@
 #pragma once
-// One mapped .safetensors file: u64 header length, JSON header, tensor data. Every rule of the reference reader holds
-// when a file is open: the tensors cover the data without gap or overlap, and shape times dtype is the byte count.
+// One .safetensors file: u64 header length, JSON header, tensor data. Every rule of the reference reader holds when a
+// file is open: the tensors cover the data without gap or overlap, and shape times dtype is the byte count.
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,8 +12,8 @@
 #include <vector>
 
 #include "kernels/status.h"
+#include "runtime/files/file_bytes.h"
 #include "runtime/model/gguf_dequantize.h"
-#include "runtime/model/mapped_file.h"
 
 namespace herd::model {
 
@@ -27,26 +28,23 @@ struct SafetensorsTensor {
   [[nodiscard]] std::optional<RowEncoding> encoding() const;
 };
 
-// Resource, movable.
+// Value: copies share the open file.
 class SafetensorsFile {
  public:
   [[nodiscard]] static Expected<SafetensorsFile> open(const std::string& path);
   // Over memory that outlives the object; `file` is the name in messages.
   [[nodiscard]] static Expected<SafetensorsFile> parse(std::span<const std::byte> bytes, std::string file);
 
-  [[nodiscard]] const std::string& file() const { return file_; }
+  [[nodiscard]] const std::string& file() const { return bytes_->name(); }
   [[nodiscard]] const std::vector<SafetensorsTensor>& tensors() const { return tensors_; }  // sorted by name
   [[nodiscard]] const SafetensorsTensor* find(std::string_view name) const;
-  [[nodiscard]] std::span<const std::byte> data(const SafetensorsTensor& tensor) const {
-    return bytes_.subspan(tensor.begin, tensor.end - tensor.begin);
-  }
+  [[nodiscard]] const std::shared_ptr<const files::FileBytes>& bytes() const { return bytes_; }
 
  private:
   SafetensorsFile() = default;
+  [[nodiscard]] static Expected<SafetensorsFile> read(std::shared_ptr<const files::FileBytes> bytes);
 
-  std::string file_;
-  std::optional<MappedFile> mapping_;
-  std::span<const std::byte> bytes_;
+  std::shared_ptr<const files::FileBytes> bytes_;
   std::vector<SafetensorsTensor> tensors_;
 };
 

@@ -1,7 +1,6 @@
 #include "runtime/tokenizer/chat_template.h"
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include "runtime/tokenizer/utf8.h"
@@ -12,41 +11,26 @@ namespace {
 constexpr std::string_view kSmolLm2System =
     "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
 
-// Collects ids. Text between two control tokens is encoded as one stretch, as a tokenizer sees it in rendered text:
-// "\n\n" and the content after it may share tokens.
+// Collects pieces: text and control tokens as the format says them, nothing of a vocabulary yet.
 class PromptWriter {
  public:
-  explicit PromptWriter(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
-
-  void text(std::string_view part) { stretch_.append(part); }
-
-  void control(std::string_view name) {
-    flush();
-    if (const auto id = tokenizer_.find_special(name)) {
-      ids_.push_back(*id);
-    } else if (missing_.empty()) {
-      missing_ = name;
-    }
+  void text(std::string_view part) {
+    if (pieces_.empty() || pieces_.back().control) pieces_.push_back({false, {}});
+    pieces_.back().text += part;
   }
 
-  [[nodiscard]] Expected<std::vector<TokenId>> finish() {
-    flush();
-    if (!missing_.empty()) return fail(bad_input("chat: the vocabulary has no control token " + missing_));
-    return std::move(ids_);
-  }
+  void control(std::string_view name) { pieces_.push_back({true, std::string(name)}); }
+
+  [[nodiscard]] std::vector<PromptPiece> finish() { return std::move(pieces_); }
 
  private:
-  void flush() {
-    const std::vector<TokenId> more = tokenizer_.encode(stretch_);
-    ids_.insert(ids_.end(), more.begin(), more.end());
-    stretch_.clear();
-  }
-
-  const Tokenizer& tokenizer_;
-  std::string stretch_;
-  std::vector<TokenId> ids_;
-  std::string missing_;
+  std::vector<PromptPiece> pieces_;
 };
+
+constexpr std::pair<std::string_view, ChatFormat> kFormats[] = {{"llama3", ChatFormat::kLlama30},
+                                                                {"llama3.1", ChatFormat::kLlama31},
+                                                                {"chatml", ChatFormat::kChatMl},
+                                                                {"smollm2", ChatFormat::kSmolLm2}};
 
 bool is_role(std::string_view role) {
   return !role.empty() && role.size() <= 64 && std::all_of(role.begin(), role.end(), [](char c) {
@@ -141,42 +125,32 @@ void render_chatml(PromptWriter& prompt, std::span<const ChatMessage> messages, 
   }
 }
 
-bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
-
-std::optional<ChatFormat> format_of_template(std::string_view jinja) {
-  if (contains(jinja, "<|start_header_id|>")) {
-    return contains(jinja, "Cutting Knowledge Date") ? ChatFormat::kLlama31 : ChatFormat::kLlama30;
-  }
-  if (!contains(jinja, "<|im_start|>")) return std::nullopt;
-  if (contains(jinja, kSmolLm2System)) return ChatFormat::kSmolLm2;
-  // A system turn spelled out in the template is a default message we do not know. The line break is a real one in
-  // GGUF and an escape in JSON that was not decoded.
-  if (contains(jinja, "<|im_start|>system")) return std::nullopt;
-  return ChatFormat::kChatMl;
-}
-
 }  // namespace
 
-Expected<ChatFormat> detect_chat_format(std::string_view jinja_template, const Tokenizer& tokenizer) {
-  if (!jinja_template.empty()) {
-    if (const auto format = format_of_template(jinja_template)) return *format;
-    return fail(bad_input("chat template: not one of Llama 3, Llama 3.1 to 3.3, ChatML, SmolLM2"));
+std::string_view chat_format_name(ChatFormat format) {
+  for (const auto& [name, known] : kFormats) {
+    if (known == format) return name;
   }
-  const auto has = [&](std::string_view name) { return tokenizer.find_special(name).has_value(); };
-  if (has("<|start_header_id|>") && has("<|end_header_id|>") && has("<|eot_id|>")) {
-    return has("<|eom_id|>") ? ChatFormat::kLlama31 : ChatFormat::kLlama30;
-  }
-  if (has("<|im_start|>") && has("<|im_end|>")) return ChatFormat::kChatMl;
-  return fail(bad_input("this model has no chat format: no chat template and no control tokens for turns"));
+  return "?";
 }
 
-Expected<std::vector<TokenId>> render_chat(std::span<const ChatMessage> messages, ChatFormat format,
-                                           const ChatOptions& options, const Tokenizer& tokenizer) {
-  if (messages.empty()) return fail(bad_input("messages: empty"));
-  for (std::size_t i = 0; i < messages.size(); ++i) {
-    if (!is_role(messages[i].role)) return fail(bad_input("messages[" + std::to_string(i) + "].role: not a role"));
+std::optional<ChatFormat> find_chat_format(std::string_view name) {
+  for (const auto& [known, format] : kFormats) {
+    if (known == name) return format;
   }
-  PromptWriter prompt(tokenizer);
+  return std::nullopt;
+}
+
+Status check_chat(std::span<const ChatMessage> messages) {
+  if (messages.empty()) return bad_input("messages: empty");
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    if (!is_role(messages[i].role)) return bad_input("messages[" + std::to_string(i) + "].role: not a role");
+  }
+  return {};
+}
+
+std::vector<PromptPiece> chat_pieces(std::span<const ChatMessage> messages, ChatFormat format, const ChatOptions& options) {
+  PromptWriter prompt;
   switch (format) {
     case ChatFormat::kLlama30: render_llama30(prompt, messages, options); break;
     case ChatFormat::kLlama31: render_llama31(prompt, messages, options); break;
@@ -184,6 +158,33 @@ Expected<std::vector<TokenId>> render_chat(std::span<const ChatMessage> messages
     case ChatFormat::kSmolLm2: render_chatml(prompt, messages, options, kSmolLm2System); break;
   }
   return prompt.finish();
+}
+
+std::string prompt_text(std::span<const PromptPiece> pieces) {
+  std::string text;
+  for (const PromptPiece& piece : pieces) text += piece.text;
+  return text;
+}
+
+Expected<std::vector<TokenId>> prompt_ids(std::span<const PromptPiece> pieces, const Tokenizer& tokenizer) {
+  std::vector<TokenId> ids;
+  for (const PromptPiece& piece : pieces) {
+    if (!piece.control) {
+      const std::vector<TokenId> more = tokenizer.encode(piece.text);
+      ids.insert(ids.end(), more.begin(), more.end());
+      continue;
+    }
+    const auto id = tokenizer.find_special(piece.text);
+    if (!id) return fail(bad_input("chat: the vocabulary has no control token " + piece.text));
+    ids.push_back(*id);
+  }
+  return ids;
+}
+
+Expected<std::vector<TokenId>> render_chat(std::span<const ChatMessage> messages, ChatFormat format,
+                                           const ChatOptions& options, const Tokenizer& tokenizer) {
+  if (Status status = check_chat(messages); !status.ok()) return fail(std::move(status));
+  return prompt_ids(chat_pieces(messages, format, options), tokenizer);
 }
 
 }  // namespace herd::tokenizer

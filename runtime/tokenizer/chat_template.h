@@ -1,9 +1,11 @@
 #pragma once
-// Messages -> the token ids of a prompt, in the chat formats of the Llama family. Rendered straight to ids: control
-// tokens by id, what users wrote with control tokens disallowed, so no content can open or close a turn. Equal to the
-// checkpoint's Jinja template wherever the contents spell out no control token. Tools are not rendered yet.
+// Messages -> the token ids of a prompt, in the chat formats of the Llama family. A format is one description of a
+// prompt, in pieces: control tokens by name, and text. Joined they are what a chat template would print; as ids, control
+// tokens go by id and text is encoded with control tokens disallowed, so no content can open or close a turn. Which
+// format a checkpoint has: chat_renderer.h. Tools are not rendered yet.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,12 +36,30 @@ struct ChatOptions {
   std::string date_string = "26 Jul 2024";
 };
 
-// From the checkpoint's template (Jinja text); without one (empty) from the control tokens of its vocabulary, which
-// base models have too: whether a model may chat is then the caller's to know. kBadInput: no format we know.
-[[nodiscard]] Expected<ChatFormat> detect_chat_format(std::string_view jinja_template, const Tokenizer& tokenizer);
+// "llama3", "llama3.1", "chatml", "smollm2".
+[[nodiscard]] std::string_view chat_format_name(ChatFormat format);
+[[nodiscard]] std::optional<ChatFormat> find_chat_format(std::string_view name);
+inline constexpr std::string_view kChatFormatNames = "llama3, llama3.1, chatml or smollm2";
+inline constexpr ChatFormat kChatFormats[] = {ChatFormat::kLlama30, ChatFormat::kLlama31, ChatFormat::kChatMl,
+                                              ChatFormat::kSmolLm2};
 
-// kBadInput: no message, a role that is not a word of lower-case letters, digits, '_' or '-', a vocabulary without
-// the format's control tokens.
+// Text between two control tokens is one piece and is encoded as one stretch, as a tokenizer sees it in rendered text:
+// "\n\n" and the content after it may share tokens.
+struct PromptPiece {
+  bool control = false;
+  std::string text;  // of a control token: its name
+};
+
+// kBadInput: no message, a role that is not a word of lower-case letters, digits, '_' or '-'.
+[[nodiscard]] Status check_chat(std::span<const ChatMessage> messages);
+// Of messages that check_chat() passes.
+[[nodiscard]] std::vector<PromptPiece> chat_pieces(std::span<const ChatMessage> messages, ChatFormat format,
+                                                   const ChatOptions& options);
+[[nodiscard]] std::string prompt_text(std::span<const PromptPiece> pieces);
+// kBadInput: a vocabulary without one of the control tokens.
+[[nodiscard]] Expected<std::vector<TokenId>> prompt_ids(std::span<const PromptPiece> pieces, const Tokenizer& tokenizer);
+
+// All three, one after the other.
 [[nodiscard]] Expected<std::vector<TokenId>> render_chat(std::span<const ChatMessage> messages, ChatFormat format,
                                                          const ChatOptions& options, const Tokenizer& tokenizer);
 

@@ -3,11 +3,17 @@
 #include <fstream>
 #include <system_error>
 
+#include "runtime/files/file_bytes.h"
+#include "runtime/files/file_kind.h"
+
 namespace herd::tokenizer {
 
 Expected<std::string> read_tokenizer_file(const std::filesystem::path& path, std::size_t bytes_max) {
   std::error_code error;
-  if (!std::filesystem::is_regular_file(path, error)) return fail(missing(path.string() + ": no such file"));
+  if (!std::filesystem::is_regular_file(path, error)) {
+    const bool is_link = std::filesystem::is_symlink(path, error);
+    return fail(missing(is_link ? files::absence(path.string()) : path.string() + ": no such file"));
+  }
   std::ifstream file(path, std::ios::binary);
   if (!file) return fail(missing(path.string() + ": cannot be read"));
 
@@ -20,6 +26,7 @@ Expected<std::string> read_tokenizer_file(const std::filesystem::path& path, std
     }
   }
   if (file.bad()) return fail(missing(path.string() + ": cannot be read"));
+  if (const std::string remark = files::kind_remark(content); !remark.empty()) return fail(bad_input(path.string() + remark));
   return content;
 }
 

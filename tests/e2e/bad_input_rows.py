@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Callable
 
 from herd_process import GOLDEN
-from model_files import ARRAY, F32, GGML_Q4_0, STRING, U32, Gguf, Safetensors, byte_tokenizer_json, gguf_of, gguf_string
+from model_files import ARRAY, BOOL, F32, GGML_Q4_0, STRING, U32, Gguf, Safetensors, byte_tokenizer_json, gguf_of, gguf_string
 
 BASE = GOLDEN / "models" / "mha-d32-tied-f32"
 SHARDED = GOLDEN / "models" / "gqa3-9heads-llama3-sharded-f16"
 WEIGHTS, CONFIG, INDEX = "model.safetensors", "config.json", "model.safetensors.index.json"
 SHARD = "model-00002-of-00003.safetensors"
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 7\n"
 NORM, UP, DOWN, Q = ("model.norm.weight", "model.layers.1.mlp.up_proj.weight", "model.layers.0.mlp.down_proj.weight",
                      "model.layers.1.self_attn.q_proj.weight")
 IDS = ("--prompt-token-ids", "5,6,7")
@@ -190,6 +192,91 @@ def llama3(**changes):
     return {key: value for key, value in rope.items() if value is not None}
 
 
+def different_in_shards(index, folder):
+    """As twice_in_shards, with one byte of the second copy changed."""
+    twice_in_shards(index, folder)
+    second = Safetensors(folder / SHARD)
+    second.replace_tensor(NORM, second.tensor(NORM)[:-1] + b"\x41")
+    second.write(folder / SHARD)
+
+
+def needed_in_absent_shard(index, folder):
+    (folder / SHARD).unlink()
+
+
+def with_head(values, **changes):
+    """BASE says tied; a head is stored as well: `values` makes its bytes from the embedding's."""
+    def change(stored):
+        entry, data = stored.header[EMBEDDING], values(stored.tensor(EMBEDDING))
+        stored.header[HEAD] = {**entry, "data_offsets": [len(stored.data), len(stored.data) + len(data)]}
+        stored.data += data
+        if changes.get("only"):
+            stored.remove_tensor(EMBEDDING)
+    return weights(change)
+
+
+def renamed(rename):
+    """Every tensor under another name."""
+    return weights(lambda stored: setattr(stored, "header", {
+        name if name == "__metadata__" else rename(name): entry for name, entry in stored.header.items()}))
+
+
+def gguf_named(name):
+    def build(folder):
+        gguf_of(BASE).write(folder / name)
+        return folder / name
+    return build
+
+
+def folder_named(name):
+    def build(folder):
+        (folder / name).mkdir()
+        return copied(folder / name)
+    return build
+
+
+def beginning(name, text):
+    return file_bytes(name, lambda raw: text)
+
+
+def alone(name, content):
+    """A folder with one file; the file is the model."""
+    def build(folder):
+        (folder / name).write_bytes(content)
+        return folder / name
+    return build
+
+
+def lora(folder):
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base", "r": 8}))
+    shutil.copyfile(BASE / WEIGHTS, folder / "adapter_model.safetensors")
+    return folder
+
+
+def shards_without_index(folder):
+    (copied(folder, SHARDED) / INDEX).unlink()
+    return folder
+
+
+def dangling(name):
+    """A link of a download cache whose file is gone."""
+    def build(folder):
+        (copied(folder) / name).unlink()
+        (folder / name).symlink_to("../blobs/0123abcd")
+        return folder
+    return build
+
+
+def python_json(name, **values):
+    """Values that Python's json module writes and JSON does not have; the file is made where there is none."""
+    def build(folder):
+        path = copied(folder) / name
+        fields = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps({**fields, **values}))
+        return folder
+    return build
+
+
 def raw_header(text, **more):
     return weights(lambda stored: None, header_text=text, **more)
 
@@ -218,6 +305,16 @@ GREEDY_FLAGS = ("--prompt-token-ids", ",".join(map(str, GREEDY["prompt_token_ids
 
 def greedy(text):
     return tokens_of(text) == GREEDY["greedy_token_ids"][:16]
+
+
+SHARDED_GREEDY = json.loads((SHARDED / "golden.json").read_text())
+SHARDED_FLAGS = ("--prompt-token-ids", ",".join(map(str, SHARDED_GREEDY["prompt_token_ids"])), "--max-new-tokens", "16",
+                 "--ignore-eos", "--quantization-encoding", "float32")
+NAN, INFINITY = float("nan"), float("inf")
+
+
+def sharded_greedy(text):
+    return tokens_of(text) == SHARDED_GREEDY["greedy_token_ids"][:16]
 
 
 def replaced(text):
@@ -272,6 +369,22 @@ SAFETENSORS = [
     Row("tensor missing: a layer's query", weights(lambda stored: stored.remove_tensor(Q)), (3,), (WEIGHTS, Q)),
     Row("matrix transposed", entry(DOWN, shape=[57, 64]), (3,), (WEIGHTS, DOWN)),
     Row("matrix as a vector", entry(DOWN, shape=[64 * 57]), (3,), (WEIGHTS, DOWN)),
+    Row("entry with a field of a later version", entry(NORM, quantization={"a": [1, None]}), (0,), flags=GREEDY_FLAGS,
+        stdout=greedy),
+    Row("metadata null", weights(lambda stored: stored.header.update(__metadata__=None)), (0,), flags=GREEDY_FLAGS,
+        stdout=greedy),
+    Row("names without the prefix", renamed(lambda name: name.removeprefix("model.")), (0,), flags=GREEDY_FLAGS,
+        stdout=greedy),
+    Row("names with the prefix twice", renamed(lambda name: "model." + name), (0,), flags=GREEDY_FLAGS, stdout=greedy),
+    Row("tied, an equal head stored as well", with_head(lambda data: data), (0,), flags=GREEDY_FLAGS, stdout=greedy),
+    Row("tied, another head stored as well", with_head(lambda data: data[4:] + data[:4]), (0,),
+        (CONFIG, "tie_word_embeddings", HEAD), flags=GREEDY_FLAGS, once=("tie_word_embeddings is true",),
+        stdout=lambda text: not greedy(text)),
+    Row("tied, stored under the head's name", with_head(lambda data: data, only=True), (0,), flags=GREEDY_FLAGS,
+        stdout=greedy),
+    Row("weights are a Git LFS pointer", beginning(WEIGHTS, LFS), (3,), (WEIGHTS, "Git LFS pointer")),
+    Row("weights are a page of HTML", beginning(WEIGHTS, b"<!DOCTYPE html><html></html>"), (3,), (WEIGHTS, "HTML")),
+    Row("weights are a dead link", dangling(WEIGHTS), (4,), (WEIGHTS, "../blobs/0123abcd")),
     Row("NaN in a weight", weights(nan_at_the_end), (3,), (UP,), once=(UP,)),
 ]
 
@@ -283,12 +396,20 @@ SHARDS = [
     Row("index leads out of the folder", shards(lambda index,
         folder: index["weight_map"].update({NORM: "../x.safetensors"})),
         (3,), (INDEX, NORM)),
-    Row("index names a tensor that no shard has", shards(lambda index,
-        folder: index["weight_map"].update({"model.extra": SHARD})),
-        (3,), (SHARD, "model.extra")),
-    Row("index names the wrong shard", shards(lambda index, folder: index["weight_map"].update({NORM: SHARD})), (3,),
-        ("model-0000", NORM)),
-    Row("tensor in two shards", shards(twice_in_shards), (3,), ("model-0000", NORM)),
+    Row("index names a tensor that no shard has, nor the model needs", shards(lambda index,
+        folder: index["weight_map"].update({"model.extra": SHARD})), (0,), (INDEX, "model.extra"), SHARDED_FLAGS,
+        once=("model.extra",), stdout=sharded_greedy),
+    Row("index names a shard that is not there, for a tensor the model does not need", shards(lambda index,
+        folder: index["weight_map"].update({"model.extra": "absent.safetensors"})), (0,), (INDEX, "absent.safetensors"),
+        SHARDED_FLAGS, stdout=sharded_greedy),
+    Row("index names the wrong shard", shards(lambda index, folder: index["weight_map"].update({NORM: SHARD})), (0,),
+        (INDEX, NORM), SHARDED_FLAGS, stdout=sharded_greedy),
+    Row("index leaves out a tensor that is needed", shards(lambda index, folder: index["weight_map"].pop(NORM)), (0,),
+        (INDEX, NORM), SHARDED_FLAGS, stdout=sharded_greedy),
+    Row("tensor in two shards, the same", shards(twice_in_shards), (0,), (), SHARDED_FLAGS, stdout=sharded_greedy),
+    Row("tensor in two shards, not the same", shards(different_in_shards), (3,), ("model-0000", NORM)),
+    Row("index names a shard that is needed and not there", shards(needed_in_absent_shard), (4,), (SHARD, INDEX)),
+    Row("shards without an index", shards_without_index, (4,), (INDEX, SHARD, "--weight-path")),
 ]
 
 CONFIGS = [
@@ -298,8 +419,30 @@ CONFIGS = [
     Row("config is not UTF-8", config_text(b'{"model_type": "\xff\xfe"}'), (3,), (CONFIG,)),
     Row("config nests 100,000 deep", config_text("[" * 100_000), (3,), (CONFIG,)),
     Row("config of 100 MB", config_text(" " * 100_000_000), (3,), (CONFIG,)),
-    Row("config key twice", file_bytes(CONFIG, lambda raw: raw.rstrip()[:-1] + b', "hidden_size": 32}'), (3,),
-        (CONFIG, "hidden_size")),
+    Row("config key twice: the last counts", file_bytes(CONFIG, lambda raw: raw.rstrip()[:-1]
+        + b', "hidden_size": 32}'), (3,), (CONFIG, "32")),
+    Row("config key twice, good at last", file_bytes(CONFIG, lambda raw: b'{"hidden_size": 32, ' + raw.lstrip()[1:]),
+        (0,), flags=GREEDY_FLAGS, stdout=greedy),
+    Row("config with NaN and infinities nobody reads", python_json(CONFIG, time_step_limit=[0.0, INFINITY, -INFINITY],
+        x={"y": NAN}), (0,), flags=GREEDY_FLAGS, stdout=greedy),
+    Row("generation config with infinity nobody reads", python_json("generation_config.json",
+        length_penalty=-INFINITY), (0,), flags=GREEDY_FLAGS, stdout=greedy),
+    Row("tokenizer config with NaN nobody reads", python_json("tokenizer_config.json", x=NAN), (0,), flags=GREEDY_FLAGS,
+        stdout=greedy),
+    Row("config with half a surrogate pair nobody reads", python_json(CONFIG, x="\ud800"), (0,), flags=GREEDY_FLAGS,
+        stdout=greedy),
+    Row("config with NaN where it is read", python_json(CONFIG, rms_norm_eps=NAN), (3,), (CONFIG, "rms_norm_eps: NaN")),
+    Row("config with infinity where it is read", python_json(CONFIG, hidden_size=INFINITY), (3,), (CONFIG,
+        "hidden_size: Infinity")),
+    Row("config is a Git LFS pointer", beginning(CONFIG, LFS), (3,), (CONFIG, "Git LFS pointer")),
+    Row("config is a dead link", dangling(CONFIG), (4,), (CONFIG, "../blobs/0123abcd")),
+    Row("model of bidirectional attention", config(is_causal=False), (3,), (CONFIG, "is_causal")),
+    Row("other spellings of the architecture", config(architectures=["LLaMAForCausalLM"], hidden_act="swish"), (0,),
+        flags=GREEDY_FLAGS, stdout=greedy),
+    Row("rope_scaling wins over rope_parameters", config(rope_scaling={"rope_type": "default"},
+        rope_parameters=llama3(rope_theta=5e5)), (0,), flags=GREEDY_FLAGS, stdout=greedy),
+    Row("rope_parameters by kind of layer", config(rope_parameters={"full_attention": {"rope_type": "default"}}), (3,),
+        (CONFIG, "full_attention")),
     Row("hidden_size contradicts the tensors", config(hidden_size=80), (3,), (CONFIG, "shape")),
     Row("hidden_size zero", config(hidden_size=0), (3,), (CONFIG, "hidden_size")),
     Row("hidden_size is a string", config(hidden_size="64"), (3,), (CONFIG, "hidden_size")),
@@ -349,6 +492,16 @@ PLACES = [
     Row("config without weights", without(WEIGHTS), (3, 4), (WEIGHTS,)),
     Row("a plain file", plain_file, (3,), ("notes.txt",)),
     Row("config is a named pipe", fifo_config, (3, 4), (CONFIG,)),
+    Row("a file of safetensors as the model", lambda folder: copied(folder) / WEIGHTS, (3,), (WEIGHTS, "config.json")),
+    Row("a GGUF file under a hash", gguf_named("sha256-9f2c"), (0,), flags=GREEDY_FLAGS, stdout=greedy),
+    Row("a GGUF file named .bin", gguf_named("model.bin"), (0,), flags=GREEDY_FLAGS, stdout=greedy),
+    Row("a folder with one .GGUF", lambda folder: gguf_named("m.GGUF")(folder).parent, (0,), flags=GREEDY_FLAGS,
+        stdout=greedy),
+    Row("a folder named .gguf", folder_named("tiny.gguf"), (0,), flags=GREEDY_FLAGS, stdout=greedy),
+    Row("a .gguf that is HTML", alone("m.gguf", b"<html>404</html>"), (3,), ("m.gguf", "HTML")),
+    Row("a model that is a Git LFS pointer", alone("model", LFS), (3,), ("model", "Git LFS pointer")),
+    Row("a model that is a zip archive", alone("model.pth", b"PK\3\4" + bytes(40)), (3,), ("model.pth", "zip")),
+    Row("a LoRA adapter", lora, (3,), ("adapter_config.json", "LoRA", "org/base")),
     Row("pickled weights only", pickled, (3,), ("pytorch_model.bin",)),
     Row("weights elsewhere, nothing there", sound, (3, 4), ("absent.safetensors",), (*IDS, "--weight-path",
         "absent.safetensors")),
@@ -357,6 +510,12 @@ PLACES = [
     Row("tokenizer cut", lambda folder: (with_tokenizer()(folder),
         (folder / "tokenizer.json").write_text('{"model": {'))[0], (3,),
         ("tokenizer.json",)),
+    Row("tokenizer is a Git LFS pointer", lambda folder: (sound(folder),
+        (folder / "tokenizer.json").write_bytes(LFS))[0], (3,), ("tokenizer.json", "Git LFS pointer"),
+        ("--prompt", "a")),
+    Row("tokenizer is a dead link", lambda folder: (with_tokenizer()(folder), (folder / "tokenizer.json").unlink(),
+        (folder / "tokenizer.json").symlink_to("../blobs/0123abcd"))[0], (3, 4), ("tokenizer.json",
+        "../blobs/0123abcd"), ("--prompt", "a")),
     Row("tokenizer without a model", with_tokenizer(lambda fields: fields.pop("model")), (3,), ("tokenizer.json",
         "model")),
     Row("tokenizer with a merge of unknown parts",
@@ -433,6 +592,10 @@ GGUFS = [
         ("model.gguf", "shape")),
     Row("GGUF tensor missing", gguf(lambda model: model.tensors.remove(model.tensor("blk.1.attn_q.weight"))), (3,),
         ("model.gguf", ("blk.1.attn_q.weight", Q))),
+    Row("GGUF of bidirectional attention", gguf_entry("llama.attention.causal", BOOL, False), (3,), ("model.gguf",
+        "llama.attention.causal")),
+    Row("GGUF with the embedding under the head's name", gguf(lambda model: setattr(model.tensor("token_embd.weight"),
+        "name", "output.weight")), (0,), flags=GREEDY_FLAGS, stdout=greedy),
     Row("GGUF in parts", gguf_entry("split.count", U32, 3), (3,), ("model.gguf", "split.count")),
     Row("GGUF vocabulary larger than the model", gguf_entry("tokenizer.ggml.tokens", ARRAY, (STRING,
         [f"t{i}" for i in range(400)])),

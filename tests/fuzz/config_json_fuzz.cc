@@ -1,12 +1,14 @@
-// Any bytes as config.json and as generation_config.json; what is accepted passes its own checks.
+// Any bytes as config.json, generation_config.json and an index of shards; what is accepted passes its own checks.
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "kernels/check.h"
 #include "runtime/model/generation_config.h"
 #include "runtime/model/llama_config.h"
+#include "runtime/model/shard_index.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace herd::model;
@@ -15,5 +17,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (config) HERD_CHECK(config->config.validate().ok(), "an accepted config is valid");
   const auto generation = parse_generation_config(text, "generation_config.json");
   if (generation) HERD_CHECK(generation->temperature.value_or(0.0) >= 0.0, "an accepted temperature is in range");
+  const auto index = parse_shard_index(text, "index.json");
+  if (!index) return 0;
+  for (const std::string& shard : index->shards())
+    HERD_CHECK(shard.find('/') == std::string::npos, "a shard lies beside its index");
+  HERD_CHECK(index->disagreements({}).size() <= 1, "without shards there is one thing to say");
   return 0;
 }

@@ -27,7 +27,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   (void)herd::model::gguf_vocabulary(*file);
   for (const GgufTensor& tensor : file->tensors()) {
     (void)tensor.type_name();
-    const auto bytes = file->data(tensor);
+    std::vector<std::byte> bytes(tensor.end - tensor.begin);
+    HERD_CHECK(file->bytes()->read(tensor.begin, bytes).ok(), "every tensor lies inside the file");
     const auto encoding = tensor.encoding();
     if (!encoding) continue;
     const std::int64_t cols = tensor.shape.back();

@@ -91,6 +91,10 @@ save("safetensors", "empty", safetensors({}))
 save("safetensors", "plain", safetensors({
     "a": ("F32", [2, 2], bytes(range(16))), "b": ("BF16", [3], b"123456"), "c": ("F16", [], b"xy"),
     "d": ("F8_E4M3", [1, 1], b"z"), "e": ("I64", [0, 7], b"")}, {"format": "pt"}))
+later = {"a": {"more": [{"b": [None, -1.5, True]}], "dtype": "F32", "shape": [1], "data_offsets": [0, 4], "new": {}},
+         "__metadata__": None}
+later_text = json.dumps(later).encode()
+save("safetensors", "later_fields", struct.pack("<Q", len(later_text)) + later_text + b"1234")
 save("safetensors", "gap", safetensors({"a": ("F32", [1], b"1234")}) + b"x")
 
 save("gguf", "llama", gguf(llama_entries(), llama_tensors()))
@@ -114,6 +118,11 @@ save("config_json", "rope_parameters", json.dumps(
     LLAMA | {"dtype": "float32", "rope_parameters": LLAMA3 | {"rope_theta": 500000}, "head_dim": None}).encode())
 save("config_json", "yarn", json.dumps(
     LLAMA | {"rope_scaling": {"type": "yarn"}, "sliding_window": 4, "quantization_config": {"quant_method": "x"}}).encode())
+save("config_json", "python", (json.dumps(
+    LLAMA | {"a": [float("nan"), float("inf"), -float("inf")], "b": "\ud800 \ud83d\ude00", "c": 10**40}
+)[:-1] + ', "c": 1, "rope_scaling": {}, "original_max_position_embeddings": NaN }').encode())
+save("config_json", "index", json.dumps({"metadata": {"total_size": 1}, "weight_map": {
+    "a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}).encode())
 save("config_json", "generation", json.dumps(
     {"eos_token_id": [1, 2], "temperature": 0.6, "top_p": 0.9, "top_k": 50, "do_sample": True,
      "repetition_penalty": 1.1, "min_p": 0.05, "max_length": 20, "pad_token_id": -1}).encode())

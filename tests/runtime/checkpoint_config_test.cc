@@ -117,6 +117,82 @@ TEST(ConfigJson, FieldsThatChangeNothingPass) {
             DType::kF16);
 }
 
+// What Python's json module reads, where nobody reads it.
+TEST(ConfigJson, PythonsJsonPassesInFieldsThatNobodyReads) {
+  std::string deep = "1";
+  for (int i = 0; i < 100; ++i) deep = R"({"a":[)" + deep + "]}";
+  const std::string fields[] = {
+      R"("a":NaN)",
+      R"("a":[0.0, Infinity,-Infinity],"b":{"c":NaN })",
+      R"("a":"\ud800","b":"\udc00\ud83d\ude00","\ud800":1)",
+      R"("a":123456789012345678901234567890,"b":1e400,"c":-0)",
+      R"("a":1,"a":"last","b":{"c":1,"c":2})",
+      R"("a":"NaN","b":"\\","c":"\"Infinity")",
+      R"("a":)" + deep,
+      R"("torch_dtype":"auto","initializer_range":"small","use_cache":7,"transformers_version":null)",
+  };
+  for (const std::string& more : fields) EXPECT_EQ(error_of(config_json(more)), "") << more;
+  const std::string twice = replaced(config_json(""), R"("vocab_size":128256)", R"("vocab_size":7,"vocab_size":9)");
+  EXPECT_EQ(parse_config_json(twice, "c")->config.vocab_size, 9);
+}
+
+// The order of transformers 5.
+TEST(ConfigJson, RopeFieldsThatContradictHaveOneOrder) {
+  const std::string llama3 = R"("rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0)";
+  const struct {
+    std::string fields;
+    RopeType type;
+    double theta;
+    int original;
+  } cases[] = {
+      {R"("rope_theta":5e5,"rope_scaling":{)" + llama3 + R"(},"rope_parameters":{"rope_theta":2e4})",
+       RopeType::kLlama3, 5e5, 131072},
+      {R"("rope_scaling":{"rope_theta":3e4},"rope_parameters":{)" + llama3 + "}", RopeType::kDefault, 3e4, 0},
+      {R"("rope_scaling":{},"rope_parameters":{"rope_theta":2e4,)" + llama3 + "}", RopeType::kLlama3, 2e4, 131072},
+      {R"("rope_theta":7e4,"rope_parameters":{"rope_theta":2e4})", RopeType::kDefault, 2e4, 0},
+      {R"("rope_theta":7e4,"rope_parameters":{"rope_type":"default","factor":4.0})", RopeType::kDefault, 7e4, 0},
+      {R"("rope_scaling":{)" + llama3 + R"(,"original_max_position_embeddings":8192.0})", RopeType::kLlama3, 1e4, 8192},
+      {R"("rope_scaling":{)" + llama3 + R"(},"original_max_position_embeddings":4096)", RopeType::kLlama3, 1e4, 4096},
+      {R"("rope_scaling":{)" + llama3 +
+           R"(,"original_max_position_embeddings":8192},"original_max_position_embeddings":4096)",
+       RopeType::kLlama3, 1e4, 4096},
+      {R"("original_max_position_embeddings":"unread")", RopeType::kDefault, 1e4, 0},
+      {R"("rope_scaling":{"type":"linear",)" + llama3 + "}", RopeType::kLlama3, 1e4, 131072},
+  };
+  for (const auto& one : cases) {
+    const auto parsed = parse_config_json(config_json(one.fields), "c");
+    ASSERT_TRUE(parsed) << one.fields << "\n  gave: " << parsed.error().message();
+    EXPECT_EQ(parsed->config.rope.type, one.type) << one.fields;
+    EXPECT_EQ(parsed->config.rope.theta, one.theta) << one.fields;
+    EXPECT_EQ(parsed->config.rope.original_max_position_embeddings, one.original) << one.fields;
+  }
+  EXPECT_NE(error_of(config_json(R"("rope_scaling":{"original_max_position_embeddings":0.5,)" + llama3 + "}"))
+                .find("rope_scaling.original_max_position_embeddings: 5E-1 is not a number in"),
+            std::string::npos);
+}
+
+TEST(ConfigJson, OtherSpellingsOfOneModel) {
+  for (const char* name : {"LLaMAForCausalLM", "LlamaModel"})
+    EXPECT_EQ(error_of(replaced(config_json(""), "LlamaForCausalLM", name)), "") << name;
+  EXPECT_EQ(error_of(replaced(config_json(""), R"(["LlamaForCausalLM"])", R"(["X","LlamaForCausalLM"])")), "");
+  EXPECT_EQ(error_of(replaced(config_json(""), R"(["LlamaForCausalLM"])", "[]")), "");
+  EXPECT_EQ(error_of(replaced(config_json(""), "silu", "swish")), "");
+}
+
+// Windows are fields of other models; whoever set one should know.
+TEST(ConfigJson, AWindowIsNotUsedAndSaidSo) {
+  const auto parsed = parse_config_json(config_json(R"("sliding_window":4096)"), "m/config.json");
+  ASSERT_TRUE(parsed) << parsed.error().message();
+  EXPECT_EQ(parsed->warnings, (std::vector<std::string>{"m/config.json: sliding_window: 4096 is not used: a Llama "
+                                                        "attends to its whole context"}));
+  for (const char* more : {R"("sliding_window":4096,"use_sliding_window":false)", R"("sliding_window":131072)",
+                           R"("sliding_window":null)", R"("sliding_window":"none")", R"("sliding_window":0)"}) {
+    const auto other = parse_config_json(config_json(more), "c");
+    ASSERT_TRUE(other) << other.error().message();
+    EXPECT_TRUE(other->warnings.empty()) << more;
+  }
+}
+
 TEST(ConfigJson, UnsupportedModelsAreRefusedByFieldAndValue) {
   const std::pair<std::string, std::string> cases[] = {
       {R"("rope_scaling":{"type":"linear","factor":2.0})", R"(rope_scaling.type: "linear" is not supported yet)"},
@@ -127,12 +203,13 @@ TEST(ConfigJson, UnsupportedModelsAreRefusedByFieldAndValue) {
        R"(rope_parameters.rope_type: "longrope" is not supported yet)"},
       {R"("rope_scaling":{"factor":2.0})", "rope_scaling.rope_type: is missing"},
       {R"("rope_scaling":{"rope_type":"llama3","factor":8.0})", "rope_scaling.low_freq_factor: is missing"},
+      {R"("rope_parameters":{"full_attention":{"rope_type":"default"}})",
+       "rope_parameters.full_attention: {\"rope_type\":\"default\"} is not supported yet"},
+      {R"("is_causal":false)", "is_causal: false is not supported yet"},
       {R"("rope_scaling":"llama3")", R"(rope_scaling: "llama3" is not an object)"},
-      {R"("sliding_window":4096)", "sliding_window: 4096 is not supported yet"},
       {R"("quantization_config":{"quant_method":"gptq"})",
        R"(quantization_config.quant_method: "gptq" is not supported yet)"},
       {R"("partial_rotary_factor":0.5)", "partial_rotary_factor: 5E-1 is not supported yet"},
-      {R"("torch_dtype":"float8_e4m3fn")", R"(torch_dtype: "float8_e4m3fn" is not supported yet)"},
   };
   for (const auto& [more, expected] : cases) {
     const std::string error = error_of(config_json(more));
@@ -183,8 +260,15 @@ TEST(ConfigJson, NumbersOutsideTheirBoundsAreRefusedByField) {
       {"131072", "1073741824", "max_position_embeddings: 1073741824 is not in"},
       {R"("hidden_act":"silu")", R"("hidden_act":"silu","rope_theta":0.5)", "rope_theta: 5E-1 is not a number in"},
       {R"("hidden_act":"silu")", R"("tie_word_embeddings":1)", "tie_word_embeddings: 1 is not true or false"},
-      {R"("hidden_act":"silu")", R"("vocab_size":1)", "key \"vocab_size\" occurs twice"},
-      {R"("hidden_act":"silu")", R"("a":{"b":1,"b":2})", "key \"b\" occurs twice"},
+      {R"("hidden_act":"silu")", R"("vocab_size":0)", "vocab_size: 0 is not in [1, 4194304]"},  // the last counts
+      {R"("hidden_act":"silu")", R"("rope_theta":Infinity)", "rope_theta: Infinity is not a number in"},
+      {"1e-05", "-Infinity", "rms_norm_eps: -Infinity is not a number in"},
+      {"1e-05", "NaN", "rms_norm_eps: NaN is not a number in"},
+      {R"("hidden_size":2048)", R"("hidden_size":NaN)", "hidden_size: NaN is not an integer"},
+      {R"("hidden_act":"silu")", R"("hidden_act":NaN)", "hidden_act: NaN is not text"},
+      {R"("hidden_act":"silu")", R"("a":NaNs)", "not valid JSON near byte"},
+      {R"("hidden_act":"silu")", R"("a":1NaN)", "not valid JSON near byte"},
+      {R"("hidden_act":"silu")", R"(NaN:1)", "not valid JSON near byte"},
       {R"("hidden_act":"silu"})", R"("hidden_act":"silu"}})", "not valid JSON near byte"},
       {R"("hidden_act":"silu"})", R"("hidden_act":"silu")", "not valid JSON near byte"},
   };

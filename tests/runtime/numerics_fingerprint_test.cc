@@ -60,7 +60,7 @@ class FakeCheckpoint final : public model::Checkpoint {
     }
     return {};
   }
-  const void* mapped(std::string_view, DType) const override { return nullptr; }
+  const std::vector<std::string>& warnings() const override { return warnings_; }
   std::string default_encoding() const override { return "bfloat16"; }
 
   std::map<std::string, FakeTensor> tensors_by_name;
@@ -70,6 +70,7 @@ class FakeCheckpoint final : public model::Checkpoint {
   model::LlamaConfig config_;
   model::GenerationConfig generation_;
   model::TextParts text_;
+  std::vector<std::string> warnings_;
 };
 
 model::LlamaConfig small_config() {

@@ -79,20 +79,14 @@ TEST(ChatTemplate, TheBlankLineAndTheContentAreOneStretch) {
   EXPECT_EQ(vocabulary().token_bytes(ids[5]), "\n\n\n");
 }
 
-TEST(ChatTemplate, FormatFollowsTheTemplateElseTheControlTokens) {
-  const auto detect = [](std::string_view jinja) { return detect_chat_format(jinja, vocabulary()).value(); };
-  EXPECT_EQ(detect("…'<|start_header_id|>' + message['role']…"), ChatFormat::kLlama30);
-  EXPECT_EQ(detect("…<|start_header_id|>…Cutting Knowledge Date: December 2023…"), ChatFormat::kLlama31);
-  EXPECT_EQ(detect("{{'<|im_start|>' + message['role']}}"), ChatFormat::kChatMl);
-  EXPECT_EQ(detect("<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>"),
-            ChatFormat::kSmolLm2);
-  EXPECT_EQ(detect(""), ChatFormat::kLlama31);
-  EXPECT_EQ(detect_chat_format("", small_tokenizer("gpt-2", {}, {"<|im_start|>", "<|im_end|>"})).value(), ChatFormat::kChatMl);
-
-  for (const char* unknown : {"[INST] {{ message }} [/INST]", "<|im_start|>system\nYou are Qwen<|im_end|>"}) {
-    EXPECT_EQ(detect_chat_format(unknown, vocabulary()).error().message().find("chat template: not one of"), 0U);
+TEST(ChatTemplate, PiecesJoinedAreThePromptAndAsIdsToo) {
+  const std::vector<ChatMessage> messages = {{"system", "Be brief."}, {"user", " Hi "}};
+  for (const ChatFormat format : kChatFormats) {
+    const auto pieces = chat_pieces(messages, format, {});
+    EXPECT_EQ(prompt_text(pieces), rendered(messages, format));
+    EXPECT_EQ(find_chat_format(chat_format_name(format)), format);
   }
-  EXPECT_EQ(detect_chat_format("", small_tokenizer()).error().message().find("this model has no chat format"), 0U);
+  EXPECT_EQ(find_chat_format("auto"), std::nullopt);
 }
 
 TEST(ChatTemplate, RefusesWhatItCannotRender) {

@@ -3,7 +3,7 @@
 // stdin: records of a mode byte, a little-endian u32 length and the text. Modes: 'p' plain, 's' parse specials,
 // 'b' add BOS, 'c' a conversation: JSON [template, date, [[role, content], …]], 'd' ids to decode without specials,
 // 'i' the same through IncrementalDecoder. stdout: per record one line of ids, or the decoded text in hexadecimal.
-#include "runtime/tokenizer/chat_template.h"
+#include "runtime/tokenizer/chat_renderer.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
 #include "runtime/tokenizer/incremental_decoder.h"
 #include "runtime/tokenizer/tiktoken_model.h"
@@ -54,9 +54,9 @@ std::vector<TokenId> render(const std::string& text, const Tokenizer& tokenizer)
   }
   ChatOptions options;
   options.date_string = json::value_to<std::string>(fields.at(1));
-  const auto format = detect_chat_format(json::value_to<std::string>(fields.at(0)), tokenizer);
-  if (!format) return {-1};
-  return render_chat(messages, *format, options, tokenizer).value_or(std::vector<TokenId>{-1});
+  const auto chat = ChatRenderer::of_template(json::value_to<std::string>(fields.at(0)), {}, tokenizer);
+  if (!chat) return {-1};
+  return chat->render(messages, options).value_or(std::vector<TokenId>{-1});
 }
 
 std::string hexadecimal(const std::string& text) {

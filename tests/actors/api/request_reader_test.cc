@@ -25,9 +25,9 @@ const ServedModel& demo_model() {
     auto tokenizer = tokenizer::load_tokenizer_json(description->text.tokenizer_json);
     EXPECT_TRUE(tokenizer) << tokenizer.error().message();
     model.tokenizer = *tokenizer;
-    auto format = tokenizer::detect_chat_format(description->text.chat_template, *tokenizer);
-    EXPECT_TRUE(format) << format.error().message();
-    model.chat_format = *format;
+    auto chat = tokenizer::ChatRenderer::of_template(description->text.chat_template, description->text.special_tokens, *tokenizer);
+    EXPECT_TRUE(chat) << chat.error().message();
+    model.chat_renderer = *chat;
     model.generation = description->generation;
     model.vocab_size = description->config.vocab_size;
     model.max_model_len = kContext;
@@ -184,7 +184,7 @@ TEST(RequestReader, AChatWithoutALengthMayUseTheWholeContext) {
   const auto chat = reader().chat(R"({"messages": [{"role": "user", "content": "Are dogs real?"}]})");
   ASSERT_TRUE(chat) << chat.error().message;
   const auto expected = tokenizer::render_chat(std::vector<tokenizer::ChatMessage>{{"user", "Are dogs real?"}},
-                                               *demo_model().chat_format, {}, *demo_model().tokenizer);
+                                               demo_model().chat_renderer->format(), {}, *demo_model().tokenizer);
   EXPECT_EQ(chat->prompts[0].ids, *expected);
   EXPECT_EQ(chat->prompts[0].max_tokens, kContext - static_cast<std::int64_t>(expected->size()));
   EXPECT_EQ(chat->answer.endpoint, openai::Endpoint::kChat);
@@ -275,7 +275,7 @@ TEST(RequestReader, WhatTheSamplerRefusesNamesItsField) {
 TEST(RequestReader, WithoutATokenizerOnlyIdsAreTaken) {
   ServedModel model = demo_model();
   model.tokenizer.reset();
-  model.chat_format.reset();
+  model.chat_renderer.reset();
   const RequestReader bare(std::move(model), limits());
   const auto ids = bare.completion(R"({"prompt": [5, 6], "echo": true})");
   ASSERT_TRUE(ids) << ids.error().message;
@@ -286,12 +286,18 @@ TEST(RequestReader, WithoutATokenizerOnlyIdsAreTaken) {
     EXPECT_EQ(error.status, 400) << error.message;
 }
 
-TEST(RequestReader, WithoutAChatFormatChatIsRefusedAndCompletionsAreNot) {
+TEST(RequestReader, WithoutAChatFormatChatIsRefusedWithItsReasonAndCompletionsAreNot) {
   ServedModel model = demo_model();
-  model.chat_format.reset();
+  model.chat_renderer.reset();
+  model.no_chat_reason = "line 3: a reason of its own";
   const RequestReader bare(std::move(model), limits());
   EXPECT_TRUE(bare.completion(R"({"prompt": "a"})"));
-  EXPECT_EQ(bare.chat(R"({"messages": [{"role": "user", "content": "a"}]})").error().status, 400);
+  const std::string messages = R"({"messages": [{"role": "user", "content": "a"}]})";
+  for (const auto& error : {bare.chat(messages).error(), bare.tokenize(messages).error()}) {
+    EXPECT_EQ(error.status, 400);
+    EXPECT_EQ(error.param, "messages");
+    EXPECT_TRUE(error.message.starts_with("line 3: a reason of its own; ")) << error.message;
+  }
 }
 
 TEST(RequestReader, TokenizeAndDetokenizeAreEachOthersInverse) {

@@ -1,0 +1,111 @@
+#pragma once
+// Values of a template, with Python's meaning. Plain data never changes once made (Hugging Face's sandbox forbids it
+// to templates), so copies share it and no cycle can exist; only a namespace changes, and plain data cannot hold one.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace herd::jinja {
+
+class Value;
+struct Statement;
+
+struct Undefined {
+  std::string name;  // for messages
+};
+struct None {};
+
+// What Python calls them; each prints, counts and repeats in its own way.
+enum class SequenceKind : std::uint8_t {
+  kList,
+  kTuple,
+  kRange,
+  kView,       // dict.items(), .keys(), .values()
+  kGenerator,  // what map, select and their kind give: walked once
+};
+
+struct Sequence {
+  SequenceKind kind = SequenceKind::kList;
+  int depth = 1;                     // 1 + that of the deepest element
+  std::vector<Value> items;
+  mutable bool walked = false;       // of a generator
+};
+
+struct Dict {
+  int depth = 1;
+  std::vector<std::pair<std::string, Value>> entries;  // in the order they were written
+  [[nodiscard]] const Value* find(std::string_view key) const;
+};
+
+struct Namespace {
+  std::map<std::string, Value, std::less<>> attributes;
+};
+
+struct LoopState;  // evaluator.h
+
+struct MacroRef {
+  const Statement* macro = nullptr;  // of the template, which outlives every rendering
+};
+
+enum class Function : std::uint8_t { kRange, kDict, kNamespace, kRaiseException, kStrftimeNow };
+
+struct Method {
+  std::shared_ptr<const Value> self;
+  std::string name;
+};
+
+class Value {
+ public:
+  using Text = std::shared_ptr<const std::string>;
+  using SequencePtr = std::shared_ptr<const Sequence>;
+  using DictPtr = std::shared_ptr<const Dict>;
+  using NamespacePtr = std::shared_ptr<Namespace>;
+  using LoopPtr = std::shared_ptr<const LoopState>;
+
+  Value() = default;
+  static Value undefined(std::string_view name) { return Value(Undefined{std::string(name)}); }
+  static Value none() { return Value(None{}); }
+  static Value boolean(bool value) { return Value(value); }
+  static Value integer(std::int64_t value) { return Value(value); }
+  static Value real(double value) { return Value(value); }
+  static Value text(std::string value) { return Value(std::make_shared<const std::string>(std::move(value))); }
+  template <class T>
+  static Value of(T value) { return Value(std::move(value)); }
+
+  template <class T>
+  [[nodiscard]] const T* as() const { return std::get_if<T>(&data_); }
+  [[nodiscard]] bool is_undefined() const { return as<Undefined>() != nullptr; }
+  [[nodiscard]] bool is_none() const { return as<None>() != nullptr; }
+  [[nodiscard]] bool is_text() const { return as<Text>() != nullptr; }
+  [[nodiscard]] bool is_number() const { return is_integral() || as<double>() != nullptr; }
+  [[nodiscard]] bool is_integral() const { return as<std::int64_t>() != nullptr || as<bool>() != nullptr; }  // bool is an int
+  [[nodiscard]] bool is_sequence(SequenceKind kind) const;
+  // What lists and dicts may hold: neither namespace nor loop, macro, function or method.
+  [[nodiscard]] bool is_data() const { return data_.index() <= 7; }
+
+  [[nodiscard]] std::string_view view() const { return **as<Text>(); }                    // of a text
+  [[nodiscard]] const Sequence& sequence() const { return **as<SequencePtr>(); }          // of a sequence
+  [[nodiscard]] const Dict& dict() const { return **as<DictPtr>(); }                      // of a dict
+  [[nodiscard]] std::int64_t integral() const;                                            // of an integer or boolean
+  [[nodiscard]] double number() const;                                                    // of any number
+  [[nodiscard]] int depth() const;                                                        // 0 for what holds nothing
+
+  [[nodiscard]] const char* type_name() const;  // Python's, for messages
+
+ private:
+  template <class T>
+  explicit Value(T value) : data_(std::move(value)) {}
+
+  // Plain data first: is_data() counts.
+  std::variant<Undefined, None, bool, std::int64_t, double, Text, SequencePtr, DictPtr, NamespacePtr, LoopPtr, MacroRef,
+               Function, Method>
+      data_;
+};
+
+}  // namespace herd::jinja

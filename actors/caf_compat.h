@@ -4,7 +4,10 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
+#include <new>
 #include <utility>
 
 #include <caf/all.hpp>
@@ -46,6 +49,10 @@ void end_process_on_exception(Self* self) {
   self->set_exception_handler([](caf::scheduled_actor*, std::exception_ptr& thrown) -> caf::error {
     try {
       std::rethrow_exception(thrown);
+    } catch (const std::bad_alloc&) {
+      std::fputs("herd: out of memory (or of address space, ulimit -v): lower --kv-cache-memory, --max-model-len, "
+                 "--max-num-batched-tokens or --threads\n", stderr);
+      std::_Exit(4);  // a resource was missing; nothing of ours is broken
     } catch (const std::exception& exception) {
       check_failed(__FILE__, __LINE__, "an actor threw", exception.what());
     } catch (...) {

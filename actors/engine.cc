@@ -2,9 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 
 #include "kernels/local_collective.h"
+#include "kernels/process_limits.h"
+#include "runtime/files/file_bytes.h"
+#include "runtime/model/end_ids.h"
 #include "runtime/model/gguf_file.h"
+#include "runtime/model/json_object.h"
 #include "runtime/shard/numerics_fingerprint.h"
 #include "runtime/shard/replica_sizing.h"
 #include "runtime/shard/shard_executor.h"
@@ -14,33 +19,91 @@
 
 namespace herd::actors {
 
+namespace {
+
+constexpr std::size_t kTokenizerBytesMax = std::size_t{32} << 20;
+constexpr int kClusterThreads = 8;  // CAF's workers, clock and helpers, and what a rank's start needs for a moment
+
+// What a JSON parser refuses was cut or overwritten on its way here.
+bool is_damaged(const std::string& json_file) {
+  const auto text = files::read_text_file(json_file, kTokenizerBytesMax);
+  return !text || !model::JsonObject::parse(*text, json_file);
+}
+
+Expected<tokenizer::Tokenizer> tokenizer_in(const std::string& model, const model::GgufFile& gguf) {
+  auto vocabulary = model::gguf_vocabulary(gguf);
+  if (!vocabulary) return fail(vocabulary.error());
+  auto loaded = tokenizer::tokenizer_from_vocabulary(*vocabulary);
+  if (!loaded) return fail({loaded.error().code(), model + ": " + loaded.error().message()});
+  return loaded;
+}
+
+// Ids of `names` where the tokenizer spells each as one token.
+void add_named(const tokenizer::Tokenizer& tokenizer, const std::vector<std::string>& names, std::vector<TokenId>& ids) {
+  for (const std::string& name : names) {
+    const std::vector<TokenId> spelled = tokenizer.encode(name, {.add_bos = false, .parse_special = true});
+    if (spelled.size() == 1) ids.push_back(spelled.front());
+  }
+}
+
+// Control tokens of GGUF metadata that end something by their name, whether or not herd can use the vocabulary.
+std::vector<TokenId> end_tokens_in(const model::GgufFile& gguf) {
+  constexpr std::int32_t kControl = 3;
+  std::vector<TokenId> ids;
+  const auto vocabulary = model::gguf_vocabulary(gguf);
+  if (!vocabulary || vocabulary->token_types.size() != vocabulary->tokens.size()) return ids;
+  for (std::size_t i = 0; i < vocabulary->tokens.size(); ++i)
+    if (vocabulary->token_types[i] == kControl && tokenizer::is_end_name(vocabulary->tokens[i]))
+      ids.push_back(static_cast<TokenId>(i));
+  return ids;
+}
+
+constexpr const char* kMemoryAdvice =
+    "; lower --kv-cache-memory, --max-model-len, --max-num-batched-tokens or --threads, or raise the limit (a container's "
+    "memory, ulimit -v)";
+constexpr const char* kWeightsAdvice =
+    "; the weights need that much: free memory, raise the limit (a container's memory, ulimit -v), or take a smaller "
+    "model or --quantization-encoding bfloat16";
+
+// A refusal of memory, with what helps.
+Status with_advice(Status status, const char* advice) {
+  if (status.code() != StatusCode::kMissing) return status;
+  return {status.code(), status.message() + advice};
+}
+
+}  // namespace
+
 // `model` names the checkpoint in messages about the vocabulary inside it.
-Expected<std::optional<tokenizer::Tokenizer>> open_tokenizer(const std::string& model, const model::TextParts& text,
-                                                             const model::GgufFile* gguf, const std::string& path,
-                                                             int vocab_size) {
+Expected<OpenedText> open_tokenizer(const std::string& model, const model::TextParts& text, const model::GgufFile* gguf,
+                                    const std::string& path, int vocab_size) {
   const bool tiktoken = path.ends_with(".model");
   const std::string json = path.empty() || tiktoken ? text.tokenizer_json : path;
   const std::string ranks = tiktoken ? path : text.tokenizer_model;
+  const bool from_json = !tiktoken && !json.empty();
   Expected<tokenizer::Tokenizer> loaded = fail(missing(""));
-  if (!path.empty() && !tiktoken) {
-    loaded = tokenizer::load_tokenizer_json(path);
-  } else if (tiktoken || (json.empty() && !ranks.empty())) {
-    loaded = tokenizer::load_tiktoken_model(ranks);
-  } else if (!json.empty()) {
+  if (from_json) {
     loaded = tokenizer::load_tokenizer_json(json);
+  } else if (!ranks.empty()) {
+    loaded = tokenizer::load_tiktoken_model(ranks);
   } else if (gguf != nullptr && gguf->value("tokenizer.ggml.model") != nullptr) {
-    auto vocabulary = model::gguf_vocabulary(*gguf);
-    if (!vocabulary) return fail(vocabulary.error());
-    loaded = tokenizer::tokenizer_from_vocabulary(*vocabulary);
-    if (!loaded) return fail({loaded.error().code(), model + ": " + loaded.error().message()});
+    loaded = tokenizer_in(model, *gguf);
   } else {
-    return std::optional<tokenizer::Tokenizer>{};
+    return OpenedText{};
   }
-  if (!loaded) return fail(loaded.error());
-  if (loaded->vocab_size() > static_cast<std::size_t>(vocab_size))
-    return fail(bad_input(model + ": the tokenizer has " + std::to_string(loaded->vocab_size()) +
-                          " tokens but the model's vocab_size is " + std::to_string(vocab_size)));
-  return std::optional<tokenizer::Tokenizer>{std::move(*loaded)};
+  Status refused = loaded ? Status() : loaded.error();
+  if (loaded && loaded->ordinary_size() > static_cast<std::size_t>(vocab_size))
+    refused = bad_input(model + ": the tokenizer has " + std::to_string(loaded->ordinary_size()) +
+                        " tokens but the model's vocab_size is " + std::to_string(vocab_size));
+  if (refused.ok()) return OpenedText{std::move(*loaded), {}};
+  if (!path.empty() || refused.code() == StatusCode::kMissing || (from_json && is_damaged(json)))
+    return fail(std::move(refused));
+  return OpenedText{std::nullopt, std::move(refused)};
+}
+
+int threads_needed(const EngineOptions& options) {
+  const int ranks = options.tensor_parallel * options.data_parallel;
+  const int computing = options.threads > 0 ? options.threads : usable_cpus();
+  return kClusterThreads + ranks + std::max(computing, ranks);
 }
 
 Expected<tokenizer::ChatRenderer> open_chat(const model::TextParts& text, const std::optional<tokenizer::Tokenizer>& tokenizer,
@@ -69,8 +132,10 @@ Expected<std::unique_ptr<Engine>> Engine::start(EngineOptions options) {
   if (!options.note) options.note = [](const std::string&) {};
   if (!options.warn) options.warn = options.note;
   if (!options.make_device) options.make_device = make_cpu_device;
+  options.note("model: " + options.model_path);
   std::unique_ptr<Engine> engine(new Engine);
   Status status = engine->open(options);
+  if (status.ok()) status = engine->check_threads(options);
   if (status.ok()) status = engine->open_gpus(options);
   if (status.ok()) status = engine->choose_encoding(options);
   if (status.ok()) status = engine->load(options);
@@ -104,13 +169,71 @@ Status Engine::open(const EngineOptions& options) {
     if (!plan) return plan.error();
     plans_.push_back(std::move(*plan));
   }
-  auto opened = open_tokenizer(options.model_path, description_.text, checkpoint_ ? checkpoint_->gguf() : nullptr, options.tokenizer_path,
-                               description_.config.vocab_size);
-  if (!opened) return opened.error();
-  tokenizer_ = std::move(*opened);
-  chat_ = open_chat(description_.text, tokenizer_, options.chat_format, options.warn);
+  for (const std::string& warning : description_.generation.warnings) options.warn("warning: " + warning);
+  if (Status status = open_text(options); !status.ok()) return status;
+  settle_end_ids(options);
   return {};
 }
+
+Status Engine::open_text(const EngineOptions& options) {
+  const int vocab_size = description_.config.vocab_size;
+  auto opened = open_tokenizer(options.model_path, description_.text, checkpoint_ ? checkpoint_->gguf() : nullptr,
+                               options.tokenizer_path, vocab_size);
+  if (!opened) return opened.error();
+  tokenizer_ = std::move(opened->tokenizer);
+  if (tokenizer_) {
+    if (tokenizer_->vocab_size() > static_cast<std::size_t>(vocab_size))
+      options.warn("warning: " + options.model_path + ": the tokenizer has added tokens up to " +
+                   std::to_string(tokenizer_->vocab_size() - 1) + ", the model's vocabulary ends at " +
+                   std::to_string(vocab_size - 1) + "; prompts that hold one are refused");
+    chat_ = open_chat(description_.text, tokenizer_, options.chat_format, options.warn);
+    return {};
+  }
+  no_text_ = opened->refused.ok()
+                 ? bad_input("this checkpoint has no tokenizer; give prompts as token ids, or --tokenizer-path")
+                 : std::move(opened->refused);
+  options.note("no text, token ids only: " + no_text_.message());
+  chat_ = fail(no_text_);
+  return {};
+}
+
+void Engine::settle_end_ids(const EngineOptions& options) {
+  namespace fs = std::filesystem;
+  std::vector<TokenId> named;
+  std::vector<std::string> folders = {options.model_path};
+  if (!options.tokenizer_path.empty()) folders.push_back(fs::path(options.tokenizer_path).parent_path().string());
+  for (const std::string& folder : folders) {
+    const auto declared = model::read_declared_ends(folder);
+    if (!declared) {
+      options.warn("warning: " + declared.error().message() + "; the end tokens it may name are not known");
+      continue;
+    }
+    if (tokenizer_) add_named(*tokenizer_, declared->names, named);
+    for (const auto& [id, name] : declared->special_tokens)
+      if (tokenizer::is_end_name(name) || std::ranges::count(declared->names, name) > 0) named.push_back(id);
+  }
+  if (tokenizer_) named.insert(named.end(), tokenizer_->eos_ids().begin(), tokenizer_->eos_ids().end());
+  if (!tokenizer_ && !description_.text.tokenizer_json.empty()) {
+    for (const auto& [id, name] : model::read_special_tokens(description_.text.tokenizer_json))
+      if (tokenizer::is_end_name(name)) named.push_back(id);
+  }
+  if (!tokenizer_ && checkpoint_ && checkpoint_->gguf() != nullptr) {
+    const std::vector<TokenId> ids = end_tokens_in(*checkpoint_->gguf());
+    named.insert(named.end(), ids.begin(), ids.end());
+  }
+  const model::LlamaConfig& config = description_.config;
+  model::EndIds ends = model::join_end_ids({description_.generation.eos_ids, config.eos_ids, named}, config.vocab_size);
+  eos_ids_ = std::move(ends.ids);
+  for (const TokenId id : ends.dropped)
+    options.warn("warning: " + options.model_path + ": end id " + std::to_string(id) +
+                 " is beyond the model's vocabulary of " + std::to_string(config.vocab_size) + " and ends nothing");
+  if (config.bos_id && *config.bos_id >= config.vocab_size)
+    options.warn("warning: " + options.model_path + ": bos_token_id " + std::to_string(*config.bos_id) +
+                 " is beyond the model's vocabulary of " + std::to_string(config.vocab_size) + " and is not used");
+}
+
+// Before anything starts one: the actors' library ends the process when a thread is refused.
+Status Engine::check_threads(const EngineOptions& options) const { return probe_threads(threads_needed(options)); }
 
 Status Engine::choose_encoding(const EngineOptions& options) {
   const std::string own = checkpoint_ ? checkpoint_->default_encoding() : dtype_name(description_.config.torch_dtype);
@@ -146,7 +269,7 @@ Status Engine::load(const EngineOptions& options) {
     model::LoadReport report;
     auto weights = model::load_weights(description_.config, *source, plans_, facts_.encoding, **device,
                                        options.load_progress, report);
-    if (!weights) return weights.error();
+    if (!weights) return with_advice(weights.error(), kWeightsAdvice);
     weights_ = std::move(*weights);
     numerics_class_ = (*device)->numerics_class();
     warn_of(report, options);
@@ -191,6 +314,12 @@ Status Engine::size_kv(const EngineOptions& options) {
     auto device = make_cpu_device({options.isa, 1});
     if (!device) return device.error();
     wishes.free_bytes = static_cast<std::int64_t>((*device)->free_bytes());
+    // Stacks take address space that no memory is behind.
+    if (const auto left = address_space_left()) {
+      const auto stacks = static_cast<std::int64_t>(thread_stack_bytes()) * threads_needed(options);
+      wishes.free_bytes =
+          std::clamp<std::int64_t>(static_cast<std::int64_t>(*left) - stacks, 0, wishes.free_bytes);
+    }
   } else if (wishes.num_blocks == 0 && wishes.kv_cache_memory == 0) {
     auto memory = measure_kv_memory(options, shard::longest_model_len(wishes));
     if (!memory) return memory.error();
@@ -298,7 +427,7 @@ Status Engine::place_on_cpus(const EngineOptions& options, InProcessClusterConfi
     config.plan = plans[rank];
     auto executor = std::make_unique<shard::ShardExecutor>(config, weights[rank], rope, std::move(*device),
                                                            (*groups)[replica.value][rank]);
-    if (Status status = executor->prepare(); !status.ok()) return fail(std::move(status));
+    if (Status status = executor->prepare(); !status.ok()) return fail(with_advice(std::move(status), kMemoryAdvice));
     return executor;
   };
   cluster.abort_replica = [groups](ReplicaId replica, const Status& why) {
@@ -310,13 +439,6 @@ Status Engine::place_on_cpus(const EngineOptions& options, InProcessClusterConfi
 Expected<tokenizer::ChatFormat> Engine::chat_format() const {
   if (!chat_) return fail(chat_.error());
   return chat_->format();
-}
-
-std::vector<TokenId> Engine::eos_ids() const {
-  if (!description_.generation.eos_ids.empty()) return description_.generation.eos_ids;
-  if (!description_.config.eos_ids.empty()) return description_.config.eos_ids;
-  if (!tokenizer_) return {};
-  return {tokenizer_->eos_ids().begin(), tokenizer_->eos_ids().end()};
 }
 
 }  // namespace herd::actors

@@ -72,13 +72,16 @@ class Engine {
   [[nodiscard]] const model::LlamaConfig& config() const { return description_.config; }
   [[nodiscard]] const model::GenerationConfig& generation() const { return description_.generation; }
   [[nodiscard]] const EngineFacts& facts() const { return facts_; }
-  // Absent for a checkpoint without a tokenizer: token ids still work.
+  // Absent for a checkpoint without a tokenizer, or with one that herd cannot use: token ids still work.
   [[nodiscard]] const std::optional<tokenizer::Tokenizer>& maybe_tokenizer() const { return tokenizer_; }
+  // Why it is absent, for whoever asks for text. Not ok while there is none.
+  [[nodiscard]] const Status& no_text() const { return no_text_; }
   // How conversations become prompts, or why they do not.
   [[nodiscard]] const Expected<tokenizer::ChatRenderer>& chat() const { return chat_; }
   [[nodiscard]] Expected<tokenizer::ChatFormat> chat_format() const;
-  // Ids that end a sequence: generation_config.json, else config.json, else what the tokenizer knows.
-  [[nodiscard]] std::vector<TokenId> eos_ids() const;
+  // Ids that end a sequence, of chats and plain text alike: all that generation_config.json, config.json, GGUF's keys,
+  // tokenizer_config.json or special_tokens_map.json name, and the control tokens of well-known names.
+  [[nodiscard]] const std::vector<TokenId>& eos_ids() const { return eos_ids_; }
   // 32 hexadecimal digits: two processes with the same ones give the same bytes for the same request
   // (runtime/shard/numerics_fingerprint.h).
   [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
@@ -87,6 +90,9 @@ class Engine {
  private:
   Engine() = default;
   Status open(const EngineOptions& options);
+  Status open_text(const EngineOptions& options);
+  void settle_end_ids(const EngineOptions& options);
+  Status check_threads(const EngineOptions& options) const;
   Status choose_encoding(const EngineOptions& options);
   Status load(const EngineOptions& options);
   Status size_kv(const EngineOptions& options);
@@ -111,6 +117,8 @@ class Engine {
   std::unique_ptr<model::Checkpoint> checkpoint_;  // null with random weights
   std::optional<tokenizer::Tokenizer> tokenizer_;
   Expected<tokenizer::ChatRenderer> chat_ = fail(bad_input("no model is open"));
+  Status no_text_;
+  std::vector<TokenId> eos_ids_;
   std::string numerics_class_;
   std::string fingerprint_;
   EngineFacts facts_;
@@ -122,10 +130,20 @@ class Engine {
   std::unique_ptr<InProcessCluster> cluster_;
 };
 
-// The tokenizer a checkpoint (or `path`, when not empty) has; nullopt when there is none. Messages name `model`.
-Expected<std::optional<tokenizer::Tokenizer>> open_tokenizer(const std::string& model, const model::TextParts& text,
-                                                             const model::GgufFile* gguf, const std::string& path,
-                                                             int vocab_size);
+// A checkpoint's text side: a tokenizer, or why there is none.
+struct OpenedText {
+  std::optional<tokenizer::Tokenizer> tokenizer;
+  Status refused;  // what herd cannot use; ok when the checkpoint has no tokenizer at all
+};
+
+// The tokenizer a checkpoint (or `path`, when not empty) has. A definition that herd cannot use costs the text only; a
+// file that cannot be read, or is no JSON at all, is damaged and an error, as is anything wrong with `path`, which was
+// asked for. Messages name `model`.
+Expected<OpenedText> open_tokenizer(const std::string& model, const model::TextParts& text, const model::GgufFile* gguf,
+                                    const std::string& path, int vocab_size);
+
+// Threads that a process of these options runs beside the main one, at the most.
+[[nodiscard]] int threads_needed(const EngineOptions& options);
 
 // How a checkpoint's conversations become prompts: as its chat template says, or in the format of this name ("auto" or
 // empty: none is named), which `warn` then hears of. Not an error of the checkpoint: whoever chats shows it.

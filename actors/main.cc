@@ -1,13 +1,19 @@
 // herd: one binary. Parses the command line and hands over; each subcommand is one file in actors/commands/.
 
-#include <cstdio>
+#include <iostream>
+#include <new>
+#include <sstream>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 
+#include "actors/commands/argument_check.h"
 #include "actors/commands/command_line.h"
+#include "actors/commands/standard_output.h"
 #include "actors/version.h"
+#include "kernels/process_limits.h"
 
 namespace {
 
@@ -23,9 +29,30 @@ std::vector<std::string> arguments(int argc, char** argv) {
   return list;
 }
 
+// The command's exit code. Threads and memory may be refused at any place: what reaches this one is no bug of ours.
+int run(CLI::App& app, int argc, char** argv, const int& exit_code) {
+  try {
+    app.parse(arguments(argc, argv));
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream out;  // of --help and --version, which are not errors; every misuse is exit code 2
+    const int code = app.exit(error, out, std::cerr);
+    herd::commands::print_bytes(out.str());
+    return code == 0 ? 0 : 2;
+  } catch (const std::bad_alloc&) {
+    return herd::commands::report(herd::commands::no_memory());
+  } catch (const std::system_error& error) {
+    return herd::commands::report(error.code() == std::errc::resource_unavailable_try_again
+                                      ? herd::no_thread(error)
+                                      : herd::Status{herd::StatusCode::kInternal, error.what()});
+  }
+  return exit_code;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  herd::commands::hold_standard_descriptors();
+  herd::share_malloc_arenas();
   CLI::App app{"herd: inference cluster for the Llama family"};
   app.set_version_flag("--version", std::string("herd ") + herd::version());
   app.require_subcommand(1);
@@ -35,11 +62,8 @@ int main(int argc, char** argv) {
   herd::commands::add_serve(app, &exit_code);
   herd::commands::add_inspect(app, &exit_code);
   herd::commands::add_bench(app, &exit_code);
-  try {
-    app.parse(arguments(argc, argv));
-  } catch (const CLI::ParseError& error) {
-    // 0 for --help and --version, which are not errors; every misuse is exit code 2.
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  return exit_code;
+  herd::commands::check_arguments(app);
+  const int code = run(app, argc, argv, exit_code);
+  const herd::Status lost = herd::commands::flush_output();
+  return code == 0 && !lost.ok() ? herd::commands::report(lost) : code;
 }

@@ -65,6 +65,8 @@ run "same bits on every axis (P2)" "$release/bin/repeatability" --model demo=con
 run "demo model: test questions are not in the training data" python3 tests/e2e/demo_model_leak_test.py
 run "demo model: 200 questions" python3 tests/e2e/demo_model_test.py "$herd"
 run "command line: flags, exit codes" python3 tests/e2e/command_line_test.py "$herd"
+run "what checkpoints say about ids and defaults" python3 tests/e2e/model_words_test.py "$herd"
+run "few threads, little address space" python3 tests/e2e/process_limits_test.py "$herd"
 run "endpoint: 1,000 streams, clients that leave or do not read" python3 tests/e2e/streams_test.py "$herd"
 run "endpoint: a shared prompt is computed once" python3 tests/e2e/shared_prompt_test.py "$herd"
 run "endpoint: a real Prometheus, vLLM's queries" python3 tests/e2e/prometheus_test.py "$herd"

@@ -277,6 +277,10 @@ void ApiGateway::generate(const Call& call, const HttpRequest& request, RequestI
   generation->request_id = call.request_id;
   generation->headers = call.headers;
   name_ignored(generation->ignored_fields, generation->headers);
+  if (generation->begins_twice && !said_begins_twice_.exchange(true))
+    log_.write(observability::LogLevel::kWarning,
+               "a prompt begins with the token that the tokenizer puts before each (add_special_tokens), so there are two",
+               {{"request_id", call.request_id}});
   if (const auto error = identify(call, request, *generation)) return answer_error(call, *error);
   loop_.arrive({id, std::move(*generation), call.responder, gone, call.begin});
 }

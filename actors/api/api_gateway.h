@@ -128,6 +128,7 @@ class ApiGateway final : public http::HttpHandler {
   observability::StatsSample last_line_;
   observability::StatsSample now_;
   FieldNotices notices_;
+  std::atomic<bool> said_begins_twice_{false};
 
   std::atomic<bool> draining_{false};
   std::atomic<std::uint32_t> serving_replicas_{0};

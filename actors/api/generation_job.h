@@ -48,6 +48,7 @@ struct GenerationRequest {
   std::string request_id;
   std::vector<http::HttpHeader> headers;  // of the answer
   std::vector<std::string> ignored_fields;
+  bool begins_twice = false;              // a prompt spells the token that the tokenizer puts before it
 
   [[nodiscard]] std::size_t choices() const { return prompts.size() * fields.n; }
   [[nodiscard]] std::uint64_t prompt_tokens() const;      // each prompt once

@@ -13,14 +13,21 @@ namespace {
 
 constexpr std::uint32_t kCompletionTokensDefault = 16;  // OpenAI's
 
-ApiError no_tokenizer() {
-  return openai::bad_field("prompt", "this model has no tokenizer; give prompts as token ids to /v1/completions");
-}
-
 }  // namespace
 
 RequestReader::RequestReader(ServedModel model, openai::RequestLimits limits)
     : model_(std::move(model)), limits_(limits) {}
+
+ApiError RequestReader::no_tokenizer(const char* field) const {
+  return openai::bad_field(field, "this model takes no text, give prompts as token ids to /v1/completions" +
+                                      (model_.no_text_reason.empty() ? "" : ": " + model_.no_text_reason));
+}
+
+std::optional<ApiError> RequestReader::check_rows(const std::vector<TokenId>& ids, const char* field) const {
+  const Status status = model_.tokenizer->check_rows(ids, model_.vocab_size);
+  if (status.ok()) return std::nullopt;
+  return openai::bad_field(field, status.message());
+}
 
 ApiExpected<std::string> RequestReader::name_of(const std::string& asked) const {
   if (asked.empty()) return model_.names.front();
@@ -107,10 +114,12 @@ ApiExpected<GenerationRequest> RequestReader::completion(std::string_view body) 
   request->echo = parsed->echo;
   request->ignored_fields = std::move(parsed->ignored_fields);
   if (auto* texts = std::get_if<std::vector<std::string>>(&parsed->prompts)) {
-    if (!model_.tokenizer) return refuse(no_tokenizer());
+    if (!model_.tokenizer) return refuse(no_tokenizer("prompt"));
     for (std::string& text : *texts) {
       auto ids = model_.tokenizer->encode(text, {.add_bos = parsed->add_special_tokens, .parse_special = true});
       if (ids.empty()) return refuse(openai::bad_field("prompt", "the prompt has no tokens"));
+      if (auto error = check_rows(ids, "prompt")) return refuse(std::move(*error));
+      request->begins_twice = request->begins_twice || model_.tokenizer->begins_twice(ids);
       request->prompts.push_back({std::move(ids), std::move(text), true, 0});
     }
   } else {
@@ -127,6 +136,7 @@ ApiExpected<GenerationRequest> RequestReader::completion(std::string_view body) 
 
 ApiExpected<std::vector<TokenId>> RequestReader::render(const std::vector<tokenizer::ChatMessage>& messages,
                                                         bool add_generation_prompt) const {
+  if (!model_.tokenizer) return refuse(no_tokenizer("messages"));
   if (!model_.chat_renderer)
     return refuse(openai::bad_field("messages", model_.no_chat_reason + "; /v1/completions takes prompts as they are"));
   tokenizer::ChatOptions options = model_.chat;
@@ -143,6 +153,7 @@ ApiExpected<GenerationRequest> RequestReader::chat(std::string_view body) const 
   if (!request) return request;
   auto ids = render(parsed->messages, parsed->add_generation_prompt);
   if (!ids) return refuse(ids.error());
+  if (auto error = check_rows(*ids, "messages")) return refuse(std::move(*error));
   request->ignored_fields = std::move(parsed->ignored_fields);
   GenerationRequest::Prompt prompt{std::move(*ids), {}, false, 0};
   const auto most = static_cast<std::uint32_t>(
@@ -157,7 +168,7 @@ ApiExpected<TextAnswer> RequestReader::tokenize(std::string_view body) const {
   auto parsed = openai::parse_tokenize(body, limits_);
   if (!parsed) return refuse(parsed.error());
   if (auto name = name_of(parsed->model); !name) return refuse(name.error());
-  if (!model_.tokenizer) return refuse(no_tokenizer());
+  if (!model_.tokenizer) return refuse(no_tokenizer("prompt"));
   std::vector<TokenId> ids;
   if (parsed->messages.empty()) {
     ids = model_.tokenizer->encode(parsed->prompt, {.add_bos = parsed->add_special_tokens, .parse_special = true});
@@ -175,7 +186,7 @@ ApiExpected<TextAnswer> RequestReader::detokenize(std::string_view body) const {
   auto parsed = openai::parse_detokenize(body, limits_);
   if (!parsed) return refuse(parsed.error());
   if (auto name = name_of(parsed->model); !name) return refuse(name.error());
-  if (!model_.tokenizer) return refuse(no_tokenizer());
+  if (!model_.tokenizer) return refuse(no_tokenizer("tokens"));
   return TextAnswer{openai::detokenize_body(model_.tokenizer->decode(parsed->tokens, false)),
                     std::move(parsed->ignored_fields)};
 }

@@ -22,6 +22,7 @@ struct ServedModel {
   std::vector<std::string> names;                     // at least one; the first is the default
   std::string root;                                   // where it came from, as /v1/models tells
   std::optional<tokenizer::Tokenizer> tokenizer;      // absent: token ids only
+  std::string no_text_reason;                         // why it is absent
   std::optional<tokenizer::ChatRenderer> chat_renderer;  // absent: no chat
   std::string no_chat_reason;                         // then: why
   tokenizer::ChatOptions chat;
@@ -49,6 +50,9 @@ class RequestReader {
   [[nodiscard]] openai::ApiExpected<TextAnswer> detokenize(std::string_view body) const;
 
  private:
+  [[nodiscard]] openai::ApiError no_tokenizer(const char* field) const;
+  // Refuses ids of a text that the model has no row for.
+  [[nodiscard]] std::optional<openai::ApiError> check_rows(const std::vector<TokenId>& ids, const char* field) const;
   [[nodiscard]] openai::ApiExpected<std::string> name_of(const std::string& asked) const;
   [[nodiscard]] openai::ApiExpected<GenerationRequest> begin(const openai::GenerationFields& fields,
                                                              openai::Endpoint endpoint) const;

@@ -13,6 +13,7 @@
 #include "actors/commands/bench_serve.h"
 #include "actors/commands/command_line.h"
 #include "actors/commands/machine_bounds.h"
+#include "actors/commands/standard_output.h"
 #include "actors/load/decode_window.h"
 
 namespace herd::commands {
@@ -41,24 +42,25 @@ void plot(const char* what, const std::vector<double>& values) {
   if (values.size() < 2) return;
   static const char* const kBars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
-  std::printf("%-22s ", what);
+  print("%-22s ", what);
   const std::size_t columns = std::min<std::size_t>(values.size(), 64);
   for (std::size_t i = 0; i < columns; ++i) {
     const double value = values[i * values.size() / columns];
     const double share = *high > *low ? (value - *low) / (*high - *low) : 0.0;
-    std::printf("%s", kBars[std::min(7, static_cast<int>(share * 8))]);
+    print("%s", kBars[std::min(7, static_cast<int>(share * 8))]);
   }
-  std::printf("  %.2f … %.2f ms\n", *low * 1e3, *high * 1e3);
+  print("  %.2f … %.2f ms\n", *low * 1e3, *high * 1e3);
 }
 
 void figure(const char* what, double value, const char* unit, double bound, const char* bound_name) {
-  std::printf("%-22s %12.2f %-10s %5.1f %% of %.2f (%s)\n", what, value, unit, 100.0 * value / bound, bound, bound_name);
+  print("%-22s %12.2f %-10s %5.1f %% of %.2f (%s)\n", what, value, unit, 100.0 * value / bound, bound, bound_name);
 }
 
 Status write_json(const std::string& path, const boost::json::object& result) {
   if (path.empty()) return {};
   std::ofstream file(path);
   file << boost::json::serialize(result) << "\n";
+  file.close();
   return file ? Status{} : missing(path + ": cannot be written");
 }
 
@@ -67,18 +69,18 @@ Status bench_gpus(const BenchFlags& flags, const actors::EngineOptions& options)
   if (!gpus) return gpus.error();
   boost::json::array list;
   for (const MeasuredGpu& gpu : *gpus) {
-    std::printf("gpu-%d %s, compute capability %d.%d, %d multiprocessors, %.2f GB\n", gpu.info.index,
+    print("gpu-%d %s, compute capability %d.%d, %d multiprocessors, %.2f GB\n", gpu.info.index,
                 gpu.info.name.c_str(), gpu.info.major, gpu.info.minor, gpu.info.multiprocessors,
                 static_cast<double>(gpu.info.total_bytes) / 1e9);
-    std::printf("%-22s %12.2f GB/s\n", "memory read", gpu.rates.read_gb_per_s);
+    print("%-22s %12.2f GB/s\n", "memory read", gpu.rates.read_gb_per_s);
     boost::json::value vendor;  // null: not measured
     if (gpu.rates.bf16_tflop_per_s > 0) {
       vendor = gpu.rates.bf16_tflop_per_s;
-      std::printf("%-22s %12.2f TFLOP/s (cuBLASLt)\n", "bf16 peak", gpu.rates.bf16_tflop_per_s);
+      print("%-22s %12.2f TFLOP/s (cuBLASLt)\n", "bf16 peak", gpu.rates.bf16_tflop_per_s);
       figure("ordered products", gpu.rates.ordered_tflop_per_s, "TFLOP/s", gpu.rates.bf16_tflop_per_s, "bf16 peak");
     } else {
-      std::printf("%-22s %12s (cuBLASLt is not installed)\n", "bf16 peak", "-");
-      std::printf("%-22s %12.2f TFLOP/s bf16\n", "ordered products", gpu.rates.ordered_tflop_per_s);
+      print("%-22s %12s (cuBLASLt is not installed)\n", "bf16 peak", "-");
+      print("%-22s %12.2f TFLOP/s bf16\n", "ordered products", gpu.rates.ordered_tflop_per_s);
     }
     list.push_back(boost::json::object{
         {"index", gpu.info.index},
@@ -99,9 +101,9 @@ Status bench_machine(const BenchFlags& flags) {
   if (options->gpu.use) return bench_gpus(flags, *options);
   auto rates = measure_cpus(*options);
   if (!rates) return rates.error();
-  std::printf("%s, %d threads, %s\n", cpu_model().c_str(), rates->threads, rates->isa);
-  std::printf("%-22s %12.2f GB/s (%d streams a thread)\n", "memory read", rates->read_gb_per_s, rates->read_streams);
-  std::printf("%-22s %12.2f GFLOP/s fp32\n", "FMA peak", rates->fma_gflop_per_s);
+  print("%s, %d threads, %s\n", cpu_model().c_str(), rates->threads, rates->isa);
+  print("%-22s %12.2f GB/s (%d streams a thread)\n", "memory read", rates->read_gb_per_s, rates->read_streams);
+  print("%-22s %12.2f GFLOP/s fp32\n", "FMA peak", rates->fma_gflop_per_s);
   return write_json(flags.output_json, {{"cpu", cpu_model()},
                                         {"threads", rates->threads},
                                         {"isa", rates->isa},
@@ -175,7 +177,7 @@ Expected<actors::EngineOptions> bench_options(const BenchFlags& flags, int seque
   if (flags.model.max_num_seqs == 0) options->scheduler.max_num_seqs = static_cast<std::uint32_t>(std::max(1, sequences));
   options->scheduler.max_num_batched_tokens =
       std::max(options->scheduler.max_num_batched_tokens, options->scheduler.max_num_seqs);
-  if (options->max_model_len == 0) options->max_model_len = round_up(flags.input_len + flags.output_len, 512);
+  if (options->max_model_len == 0) options->max_model_len = std::int64_t{flags.input_len} + flags.output_len;
   return options;
 }
 
@@ -207,11 +209,11 @@ Bounds bounds(const actors::Engine& engine, const MachineBounds& machine, int se
 
 void print_machine(const MachineBounds& machine, const actors::Engine& engine) {
   if (machine.gpu) {
-    std::printf("%s (%s), on %s; read %.1f GB/s, %s %.2f TFLOP/s\n", machine.machine.c_str(),
+    print("%s (%s), on %s; read %.1f GB/s, %s %.2f TFLOP/s\n", machine.machine.c_str(),
                 engine.facts().device.c_str(), cpu_model().c_str(), machine.read_gb_per_s, machine.peak_name.c_str(),
                 machine.peak_gflop_per_s / 1e3);
   } else {
-    std::printf("%s, %s; read %.1f GB/s, %s %.1f GFLOP/s\n", machine.machine.c_str(), engine.facts().device.c_str(),
+    print("%s, %s; read %.1f GB/s, %s %.1f GFLOP/s\n", machine.machine.c_str(), engine.facts().device.c_str(),
                 machine.read_gb_per_s, machine.peak_name.c_str(), machine.peak_gflop_per_s);
   }
 }
@@ -261,7 +263,7 @@ Status bench_latency(const BenchFlags& flags) {
   const Bounds bound =
       bounds(**engine, *machine, batch_size, options->data_parallel, flags.input_len + flags.output_len / 2.0);
   print_machine(*machine, **engine);
-  std::printf("batch %d, %d tokens in, %d out, %d runs (medians); decode: %zu steps, all sequences in them\n",
+  print("batch %d, %d tokens in, %d out, %d runs (medians); decode: %zu steps, all sequences in them\n",
               batch_size, flags.input_len, flags.output_len, flags.num_iters, steps);
   figure("prefill", median(prefill), "tokens/s", bound.prefill_tokens_per_s, machine->peak_name.c_str());
   figure("decode", median(decode), "tokens/s", bound.decode_tokens_per_s,
@@ -301,15 +303,15 @@ Status bench_throughput(const BenchFlags& flags) {
   const double least = flags.num_prompts * flags.input_len / bound.prefill_tokens_per_s +
                        static_cast<double>(result->tokens) / bound.decode_tokens_per_s;
   print_machine(*machine, **engine);
-  std::printf("%d prompts of %d tokens, %d out each, all at once\n", flags.num_prompts, flags.input_len, flags.output_len);
+  print("%d prompts of %d tokens, %d out each, all at once\n", flags.num_prompts, flags.input_len, flags.output_len);
   figure("output", output, "tokens/s", static_cast<double>(result->tokens) / least, "bound");
-  std::printf("%-22s %12.2f tokens/s\n", "prompt + output", total);
-  std::printf("%-22s %12.2f ms p50, %.2f ms max\n", "first token", median(result->ttft_s) * 1e3,
+  print("%-22s %12.2f tokens/s\n", "prompt + output", total);
+  print("%-22s %12.2f ms p50, %.2f ms max\n", "first token", median(result->ttft_s) * 1e3,
               *std::max_element(result->ttft_s.begin(), result->ttft_s.end()) * 1e3);
   std::vector<double> gaps = result->token_gap_s;
   std::sort(gaps.begin(), gaps.end());
   if (!gaps.empty())
-    std::printf("%-22s %12.2f ms p50, %.2f ms p99, %.2f ms max\n", "between tokens", gaps[gaps.size() / 2] * 1e3,
+    print("%-22s %12.2f ms p50, %.2f ms p99, %.2f ms max\n", "between tokens", gaps[gaps.size() / 2] * 1e3,
                 gaps[gaps.size() * 99 / 100] * 1e3, gaps.back() * 1e3);
   plot("first tokens", result->ttft_s);
   return write_row(flags, *machine, **engine,

@@ -17,6 +17,7 @@
 #include <CLI/CLI.hpp>
 
 #include "actors/commands/command_line.h"
+#include "actors/commands/standard_output.h"
 #include "actors/load/data_set_json.h"
 #include "actors/load/endpoint_probe.h"
 #include "actors/load/load_report_json.h"
@@ -323,8 +324,8 @@ int bench_serve(const ServeFlags& flags) {
   if (result->unfinished > 0) std::fprintf(stderr, "herd: the run was ended after %.1f s\n", result->duration_s);
   for (const std::string& error : result->first_errors) std::fprintf(stderr, "herd: failed: %s\n", error.c_str());
   load::TableOptions table{set->facts.metrics, flags.arrivals.request_rate, flags.max_concurrency, set->facts.goodput};
-  std::fputs(load::report_table(*result, table).c_str(), stdout);
-  if (!flags.quiet) std::fputs(load::report_plots(*result).c_str(), stdout);
+  print_bytes(load::report_table(*result, table));
+  if (!flags.quiet) print_bytes(load::report_plots(*result));
   return result->failed + result->unfinished > 0 ? 1 : 0;
 }
 

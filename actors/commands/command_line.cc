@@ -110,6 +110,11 @@ int report(const Status& status) {
   return exit_code(status);
 }
 
+Status no_memory() {
+  return missing("out of memory (or of address space, ulimit -v): lower --kv-cache-memory, --max-model-len, "
+                 "--max-num-batched-tokens or --threads, or take a smaller model");
+}
+
 Expected<std::string> demo_model_path() {
   std::error_code error;
   const std::filesystem::path executable = std::filesystem::read_symlink("/proc/self/exe", error);

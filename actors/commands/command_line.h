@@ -17,6 +17,9 @@ namespace herd::commands {
 // Prints "herd: message" on stderr and returns the exit code.
 [[nodiscard]] int report(const Status& status);
 
+// Memory ran out where nothing smaller than the process could give way.
+[[nodiscard]] Status no_memory();
+
 // Flags every command that loads a model has.
 struct ModelFlags {
   std::string model;           // positional

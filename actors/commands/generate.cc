@@ -2,6 +2,7 @@
 // scheduler and ranks as everything else.
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -14,6 +15,7 @@
 #include "actors/api/choice_text.h"
 #include "actors/commands/command_line.h"
 #include "actors/commands/completion_json.h"
+#include "actors/commands/standard_output.h"
 #include "runtime/prompts/prompt_file.h"
 
 namespace herd::commands {
@@ -25,6 +27,7 @@ using scheduler::FinishReason;
 struct GenerateFlags {
   ModelFlags model;
   std::vector<std::string> prompts;
+  std::vector<std::string> prompt_files;
   std::vector<std::string> prompt_token_ids;
   std::string input_prompts;
   std::string system;
@@ -42,7 +45,7 @@ struct GenerateFlags {
   std::vector<std::string> logit_bias;
   std::vector<std::string> stop;
   std::vector<TokenId> stop_token_ids;
-  std::int64_t seed = -1;
+  std::optional<std::uint64_t> seed;
   bool ignore_eos = false;
   int min_tokens = 0;
   int logprobs = -1;
@@ -58,10 +61,21 @@ constexpr std::size_t kOpenTokensMax = std::size_t{1} << 19;
 struct Running {
   Completion completion;
   std::string shown_prompt;
+  std::uint32_t max_tokens = 0;
   std::optional<api::ChoiceText> text;
   Clock::time_point first_token, last_token;
   Status error;
 };
+
+std::optional<std::pair<TokenId, float>> parse_bias(const std::string& entry) {
+  std::pair<TokenId, float> pair;
+  const char* const end = entry.data() + entry.size();
+  const auto id = std::from_chars(entry.data(), end, pair.first);
+  if (id.ec != std::errc{} || id.ptr == end || *id.ptr != ':') return std::nullopt;
+  const auto bias = std::from_chars(id.ptr + 1, end, pair.second);
+  if (bias.ec != std::errc{} || bias.ptr != end) return std::nullopt;
+  return pair;
+}
 
 Expected<sampling::SamplingParams> sampling_params(const GenerateFlags& flags, const actors::Engine& engine) {
   sampling::SamplingParams params;
@@ -78,17 +92,14 @@ Expected<sampling::SamplingParams> sampling_params(const GenerateFlags& flags, c
     return fail(usage_error("--stop needs text, and this checkpoint has no tokenizer; give --stop-token-ids"));
   params.stop_token_ids = flags.stop_token_ids;
   for (const TokenId id : api::special_stop_ids(tokenizer ? &*tokenizer : nullptr, flags.stop))
-    if (std::ranges::count(params.stop_token_ids, id) == 0) params.stop_token_ids.push_back(id);
+    if (id < engine.config().vocab_size && std::ranges::count(params.stop_token_ids, id) == 0) params.stop_token_ids.push_back(id);
   params.ignore_eos = flags.ignore_eos;
   params.min_tokens = static_cast<std::uint32_t>(std::max(0, flags.min_tokens));
   params.logprobs = flags.logprobs;
   for (const std::string& entry : flags.logit_bias) {
-    int token = 0;
-    float bias = 0.0F;
-    char rest = 0;
-    if (std::sscanf(entry.c_str(), "%d:%f%c", &token, &bias, &rest) != 2)
-      return fail(usage_error("--logit-bias must be ID:BIAS, not " + entry));
-    params.logit_bias.emplace_back(token, bias);
+    const auto pair = parse_bias(entry);
+    if (!pair) return fail(usage_error("--logit-bias must be ID:BIAS, not " + entry));
+    params.logit_bias.push_back(*pair);
   }
   if (Status status = params.validate(engine.config().vocab_size); !status.ok()) return fail(std::move(status));
   return params;
@@ -96,8 +107,7 @@ Expected<sampling::SamplingParams> sampling_params(const GenerateFlags& flags, c
 
 Expected<std::vector<TokenId>> encode_prompt(const GenerateFlags& flags, const actors::Engine& engine,
                                              const std::string& text) {
-  if (!engine.maybe_tokenizer())
-    return fail(bad_input("this checkpoint has no tokenizer; give --prompt-token-ids or --tokenizer-path"));
+  if (!engine.maybe_tokenizer()) return fail(engine.no_text());
   if (!flags.instruct) return engine.maybe_tokenizer()->encode(text, {.add_bos = true, .parse_special = true});
   if (!engine.chat()) return fail(engine.chat().error());
   std::vector<tokenizer::ChatMessage> messages;
@@ -108,39 +118,30 @@ Expected<std::vector<TokenId>> encode_prompt(const GenerateFlags& flags, const a
   return engine.chat()->render(messages, options);
 }
 
-// Every prompt of the command line and the file, as token ids.
-Expected<std::vector<Running>> gather_prompts(const GenerateFlags& flags, const actors::Engine& engine) {
-  std::vector<Running> all;
-  auto add = [&](std::vector<TokenId> ids, std::string shown) {
-    Running running;
-    running.completion.prompt_token_ids = std::move(ids);
-    running.shown_prompt = std::move(shown);
-    all.push_back(std::move(running));
-  };
-  std::vector<std::string> texts = flags.prompts;
+// Every text of the command line, of files and of pipes. Read once, before a model is loaded for them.
+Expected<std::vector<std::string>> gather_texts(const GenerateFlags& flags) {
+  std::vector<std::string> texts;
+  for (const std::string& text : flags.prompts) {
+    if (text != "-") {
+      texts.push_back(text);
+      continue;
+    }
+    auto piped = prompts::read_prompt_text("-");
+    if (!piped) return fail(piped.error());
+    texts.push_back(std::move(*piped));
+  }
+  for (const std::string& path : flags.prompt_files) {
+    auto text = prompts::read_prompt_text(path);
+    if (!text) return fail(text.error());
+    texts.push_back(std::move(*text));
+  }
   if (!flags.input_prompts.empty()) {
     auto entries = prompts::read_prompt_file(flags.input_prompts);
     if (!entries) return fail(entries.error());
     for (const prompts::PromptEntry& entry : *entries) texts.push_back(prompts::compose_prompt(entry, flags.instruct));
   }
   if (texts.empty() && flags.prompt_token_ids.empty()) texts.emplace_back("I believe the meaning of life is");
-  for (const std::string& text : texts) {
-    if (text.empty()) return fail(usage_error("--prompt is empty"));
-    auto ids = encode_prompt(flags, engine, text);
-    if (!ids) return fail(ids.error());
-    add(std::move(*ids), text);
-  }
-  for (const std::string& text : flags.prompt_token_ids) {
-    auto ids = parse_token_ids(text);
-    if (!ids) return fail(ids.error());
-    for (const TokenId id : *ids)
-      if (id < 0 || id >= engine.config().vocab_size)
-        return fail(usage_error("--prompt-token-ids: " + std::to_string(id) + " is outside the vocabulary, [0, " +
-                                std::to_string(engine.config().vocab_size) + ")"));
-    std::string shown = engine.maybe_tokenizer() ? engine.maybe_tokenizer()->decode(*ids, true) : text;
-    add(std::move(*ids), std::move(shown));
-  }
-  return all;
+  return texts;
 }
 
 Expected<std::uint32_t> token_limit(const GenerateFlags& flags, const actors::Engine& engine, std::size_t prompt) {
@@ -153,10 +154,54 @@ Expected<std::uint32_t> token_limit(const GenerateFlags& flags, const actors::En
   return static_cast<std::uint32_t>(flags.max_new_tokens >= 0 ? std::min(flags.max_new_tokens, room) : room);
 }
 
+std::string join_ids(const std::vector<TokenId>& ids) {
+  std::string text;
+  for (const TokenId id : ids) text += (text.empty() ? "" : ",") + std::to_string(id);
+  return text;
+}
+
+// Every prompt as token ids, each judged before anything of any of them is shown.
+Expected<std::vector<Running>> judge_prompts(const GenerateFlags& flags, const actors::Engine& engine,
+                                             const std::vector<std::string>& texts) {
+  const auto& tokenizer = engine.maybe_tokenizer();
+  std::vector<Running> all;
+  const auto add = [&](std::vector<TokenId> ids, std::string shown) -> Status {
+    auto limit = token_limit(flags, engine, ids.size());
+    if (!limit) return limit.error();
+    Running running;
+    running.completion.prompt_token_ids = std::move(ids);
+    running.shown_prompt = std::move(shown);
+    running.max_tokens = *limit;
+    all.push_back(std::move(running));
+    return {};
+  };
+  for (const std::string& text : texts) {
+    auto ids = encode_prompt(flags, engine, text);
+    if (!ids) return fail(ids.error());
+    if (Status status = tokenizer->check_rows(*ids, engine.config().vocab_size); !status.ok())
+      return fail(std::move(status));
+    if (!flags.instruct && tokenizer->begins_twice(*ids))
+      std::fprintf(stderr, "warning: the prompt begins with %s, and the tokenizer puts one before it: there are two\n",
+                   std::string(tokenizer->token_bytes(ids->front())).c_str());
+    if (Status status = add(std::move(*ids), text); !status.ok()) return fail(std::move(status));
+  }
+  for (const std::string& text : flags.prompt_token_ids) {
+    auto ids = parse_token_ids(text);
+    if (!ids) return fail(ids.error());
+    for (const TokenId id : *ids)
+      if (id < 0 || id >= engine.config().vocab_size)
+        return fail(usage_error("--prompt-token-ids: " + std::to_string(id) + " is outside the vocabulary, [0, " +
+                                std::to_string(engine.config().vocab_size) + ")"));
+    std::string shown = tokenizer ? tokenizer->decode(*ids, true) : join_ids(*ids);
+    if (Status status = add(std::move(*ids), std::move(shown)); !status.ok()) return fail(std::move(status));
+  }
+  return all;
+}
+
 // Prints the pieces of a single prompt as they come.
-void show(const std::string& piece) {
-  std::fwrite(piece.data(), 1, piece.size(), stdout);
-  std::fflush(stdout);
+Status show(const std::string& piece) {
+  print_bytes(piece);
+  return flush_output();
 }
 
 class Generation {
@@ -174,16 +219,14 @@ class Generation {
     while (submitted < all_.size() || open > 0) {
       while (submitted < all_.size() &&
              (open == 0 || (open < kOpenSequencesMax && open_tokens + prompt_size(submitted) <= kOpenTokensMax))) {
-        auto submission = make_submission(all_[submitted], params, first_id + submitted);
-        if (!submission) return submission.error();
-        engine_.cluster().submit(std::move(*submission), queue);
+        engine_.cluster().submit(make_submission(all_[submitted], params, first_id + submitted), queue);
         open_tokens += prompt_size(submitted++);
         ++open;
       }
       const auto delta = queue->next(std::chrono::milliseconds(1000));
       if (!delta) continue;
       const std::size_t index = delta->sequence.value - first_id;
-      take(all_[index], *delta);
+      if (Status status = take(all_[index], *delta); !status.ok()) return status;
       if (delta->finish == FinishReason::kNone) continue;
       finish(all_[index], *delta, begin);
       open_tokens -= prompt_size(index);
@@ -193,10 +236,7 @@ class Generation {
   }
 
  private:
-  Expected<scheduler::Submission> make_submission(Running& running, const sampling::SamplingParams& params,
-                                                  std::uint64_t id) {
-    auto limit = token_limit(flags_, engine_, running.completion.prompt_token_ids.size());
-    if (!limit) return fail(limit.error());
+  scheduler::Submission make_submission(Running& running, const sampling::SamplingParams& params, std::uint64_t id) {
     const auto& tokenizer = engine_.maybe_tokenizer();
     running.text.emplace(tokenizer ? &*tokenizer : nullptr,
                          api::ChoiceTextOptions{.stop = flags_.stop, .min_tokens = params.min_tokens});
@@ -204,7 +244,7 @@ class Generation {
     submission.sequence = SequenceId{id};
     submission.tokens = running.completion.prompt_token_ids;
     submission.prompt_tokens = static_cast<std::uint32_t>(submission.tokens.size());
-    submission.max_tokens = *limit;
+    submission.max_tokens = running.max_tokens;
     submission.sampling = params;
     submission.eos_ids = engine_.eos_ids();
     return submission;
@@ -212,8 +252,9 @@ class Generation {
 
   [[nodiscard]] std::size_t prompt_size(std::size_t index) const { return all_[index].completion.prompt_token_ids.size(); }
 
-  void take(Running& running, const scheduler::TokenDelta& delta) {
-    if (running.text->finish() != FinishReason::kNone) return;  // a stop string came before
+  // Not ok when what was generated cannot be shown: nobody reads the rest.
+  Status take(Running& running, const scheduler::TokenDelta& delta) {
+    if (running.text->finish() != FinishReason::kNone) return {};  // a stop string came before
     Completion& completion = running.completion;
     if (delta.has_token) {
       running.last_token = Clock::now();
@@ -223,8 +264,10 @@ class Generation {
     }
     const std::string piece = running.text->take(delta);
     completion.text += piece;
-    if (streams_) show(piece);
     if (running.text->ended_by_stop_string() && delta.finish == FinishReason::kNone) engine_.cluster().abort(delta.sequence);
+    if (!streams_) return {};
+    if (engine_.maybe_tokenizer()) return show(piece);
+    return delta.has_token ? show("," + std::to_string(delta.token.token)) : Status();
   }
 
   void finish(Running& running, const scheduler::TokenDelta& delta, Clock::time_point begin) {
@@ -252,10 +295,13 @@ class Generation {
   const bool streams_;
 };
 
-void print_text(const std::vector<Running>& all, bool instruct) {
+// Without a tokenizer, ids stand for the text.
+void print_texts(const std::vector<Running>& all, bool instruct, bool has_text) {
   for (std::size_t i = 0; i < all.size(); ++i) {
-    std::printf("=== prompt %zu\n%s%s%s\n", i + 1, all[i].shown_prompt.c_str(), instruct ? "\n--- answer\n" : "",
-                all[i].completion.text.c_str());
+    const Completion& completion = all[i].completion;
+    const std::string border = instruct ? "\n--- answer\n" : has_text ? "" : ",";
+    print_bytes("=== prompt " + std::to_string(i + 1) + "\n" + all[i].shown_prompt + border +
+                (has_text ? completion.text : join_ids(completion.token_ids)) + "\n");
   }
 }
 
@@ -281,31 +327,43 @@ Status generate(const GenerateFlags& flags) {
   if (flags.max_length < 0) return usage_error("--max-length must be at least 1");
   auto options = engine_options(flags.model);
   if (!options) return options.error();
+  const auto texts = gather_texts(flags);
+  if (!texts) return texts.error();
   auto engine = actors::Engine::start(std::move(*options));
   if (!engine) return engine.error();
   auto params = sampling_params(flags, **engine);
   if (!params) return params.error();
-  params->seed = flags.seed >= 0 ? static_cast<std::uint64_t>(flags.seed) : std::random_device{}();
-  if (!params->greedy() && flags.seed < 0 && !flags.model.quiet)
+  params->seed = flags.seed ? *flags.seed : std::random_device{}();
+  if (!params->greedy() && !flags.seed && !flags.model.quiet)
     std::fprintf(stderr, "seed: %llu\n", static_cast<unsigned long long>(params->seed));
+  auto judged = judge_prompts(flags, **engine, *texts);
+  if (!judged) return judged.error();
 
   for (int batch = 0; batch < flags.repeat_batches; ++batch) {
-    auto all = gather_prompts(flags, **engine);
-    if (!all) return all.error();
+    std::vector<Running> all;
+    for (const Running& prompt : *judged) {
+      Running& running = all.emplace_back();
+      running.completion.prompt_token_ids = prompt.completion.prompt_token_ids;
+      running.shown_prompt = prompt.shown_prompt;
+      running.max_tokens = prompt.max_tokens;
+    }
     const bool text = flags.output == "text";
-    if (text && all->size() == 1 && !flags.instruct) show(all->front().shown_prompt);
-    Generation generation(flags, **engine, *all);
-    const Status status = generation.run(*params, static_cast<std::uint64_t>(batch) * all->size() + 1);
+    Status status;
+    if (text && all.size() == 1 && !flags.instruct) status = show(all.front().shown_prompt);
+    if (!status.ok()) return status;
+    Generation generation(flags, **engine, all);
+    status = generation.run(*params, static_cast<std::uint64_t>(batch) * all.size() + 1);
     if (!status.ok()) return status;
     if (!text) {
-      for (const Running& running : *all) std::printf("%s\n", to_json_line(running.completion).c_str());
-    } else if (all->size() == 1) {
-      std::printf("\n");
+      for (const Running& running : all) print_bytes(to_json_line(running.completion) + "\n");
+    } else if (all.size() == 1) {
+      print_bytes("\n");
     } else {
-      print_text(*all, flags.instruct);
+      print_texts(all, flags.instruct, (*engine)->maybe_tokenizer().has_value());
     }
-    if (!flags.model.quiet) print_timing(*all);
-    for (const Running& running : *all)
+    if (status = flush_output(); !status.ok()) return status;
+    if (!flags.model.quiet) print_timing(all);
+    for (const Running& running : all)
       if (!running.error.ok()) return running.error;
   }
   return {};
@@ -318,9 +376,16 @@ void add_generate(CLI::App& app, int* exit_code) {
   CLI::App* command = app.add_subcommand("generate", "Complete text, without a server");
   add_model_flags(*command, flags->model);
   const std::string prompt = "Prompt";
-  command->add_option("--prompt", flags->prompts, "Text to complete (repeatable)")->group(prompt)->take_all();
+  command->add_option("--prompt", flags->prompts, "Text to complete, or - for standard input, as --prompt-file has it (repeatable)")
+      ->group(prompt)->take_all()->allow_extra_args(false);
+  command->add_option("--prompt-file", flags->prompt_files,
+                      "File or pipe that holds a prompt, - for standard input (repeatable); one line break at its end "
+                      "is not part of it")
+      ->group(prompt)->take_all()->allow_extra_args(false);
   command->add_option("--prompt-token-ids", flags->prompt_token_ids, "1,2,3 (repeatable)")->group(prompt)->take_all();
-  command->add_option("--input-prompts", flags->input_prompts, "JSON file of prompt, context, max_length")->group(prompt);
+  command->add_option("--input-prompts", flags->input_prompts,
+                      "JSON file or pipe of prompt, context, max_length; - for standard input")
+      ->group(prompt);
   command->add_flag("--instruct", flags->instruct, "Wrap prompts in the checkpoint's chat format")->group(prompt);
   command->add_option("--system", flags->system, "System message of --instruct")->group(prompt);
   command->add_option("--date", flags->date, "Date line of the Llama 3.1 chat format")->group(prompt);
@@ -332,7 +397,7 @@ void add_generate(CLI::App& app, int* exit_code) {
   command->add_option("--min-tokens", flags->min_tokens, "No end id, stop id or stop string before so many tokens")
       ->group(limits);
   command->add_option("--stop", flags->stop, "Stop string, also a special token such as <|im_end|> (repeatable)")
-      ->group(limits)->take_all();
+      ->group(limits)->take_all()->allow_extra_args(false);
   command->add_option("--stop-token-ids", flags->stop_token_ids, "Ids that end a sequence")->delimiter(',')->group(limits);
   const std::string sampling = "Sampling (default: greedy)";
   command->add_option("--temperature", flags->temperature, "0: greedy")->group(sampling);
@@ -341,8 +406,7 @@ void add_generate(CLI::App& app, int* exit_code) {
   command->add_option("--top-p", flags->top_p, "Smallest set of this probability")->group(sampling);
   command->add_option("--min-p", flags->min_p, "At least this share of the best token's probability")->group(sampling);
   command->add_option("--seed", flags->seed, "The same seed gives the same tokens (default: drawn, and said)")
-      ->group(sampling)
-      ->check(CLI::NonNegativeNumber);
+      ->group(sampling);
   command->add_option("--repetition-penalty", flags->repetition_penalty, "1: none")->group(sampling);
   command->add_option("--presence-penalty", flags->presence_penalty, "0: none")->group(sampling);
   command->add_option("--frequency-penalty", flags->frequency_penalty, "0: none")->group(sampling);

@@ -8,6 +8,7 @@
 #include <boost/json.hpp>
 
 #include "actors/commands/command_line.h"
+#include "actors/commands/standard_output.h"
 #include "runtime/tokenizer/chat_probes.h"
 
 namespace herd::commands {
@@ -50,6 +51,8 @@ Expected<Summary> summarise(const std::string& path, const std::string& chat_for
   auto checkpoint = model::open_checkpoint(path);
   if (!checkpoint) return fail(checkpoint.error());
   for (const std::string& warning : (*checkpoint)->warnings()) std::fprintf(stderr, "herd: warning: %s\n", warning.c_str());
+  for (const std::string& warning : (*checkpoint)->generation().warnings)
+    std::fprintf(stderr, "herd: warning: %s\n", warning.c_str());
   Summary summary;
   summary.config = (*checkpoint)->config();
   summary.encoding = (*checkpoint)->default_encoding();
@@ -63,9 +66,11 @@ Expected<Summary> summarise(const std::string& path, const std::string& chat_for
   }
   auto opened = actors::open_tokenizer(path, (*checkpoint)->text(), (*checkpoint)->gguf(), "", summary.config.vocab_size);
   if (!opened) return fail(opened.error());
-  summary.tokenizer = *opened ? std::to_string((*opened)->vocab_size()) + " tokens" : "none";
+  const auto& tokenizer = opened->tokenizer;
+  summary.tokenizer = tokenizer ? std::to_string(tokenizer->vocab_size()) + " tokens" : "none";
+  if (!opened->refused.ok()) summary.tokenizer = "not usable: " + opened->refused.message();
   const auto warn = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
-  const auto chat = actors::open_chat((*checkpoint)->text(), *opened, chat_format, warn);
+  const auto chat = actors::open_chat((*checkpoint)->text(), tokenizer, chat_format, warn);
   if (chat) {
     summary.chat_format = tokenizer::chat_format_name(chat->format());
     summary.chat_sample = sample_of(*chat);
@@ -78,27 +83,27 @@ Expected<Summary> summarise(const std::string& path, const std::string& chat_for
 
 void print_text(const Summary& summary, bool tensors) {
   const model::LlamaConfig& config = summary.config;
-  std::printf("layers %d, hidden %d, heads %d (%d KV) of %d, MLP %d, vocabulary %d, %s embeddings\n", config.layers,
+  print("layers %d, hidden %d, heads %d (%d KV) of %d, MLP %d, vocabulary %d, %s embeddings\n", config.layers,
               config.hidden_size, config.heads, config.kv_heads, config.head_dim, config.intermediate_size,
               config.vocab_size, config.tie_word_embeddings ? "tied" : "untied");
-  std::printf("positions %d, rope theta %g%s, norm eps %g\n", config.max_position_embeddings, config.rope.theta,
+  print("positions %d, rope theta %g%s, norm eps %g\n", config.max_position_embeddings, config.rope.theta,
               config.rope.type == model::RopeType::kLlama3 || !config.rope.frequency_divisors.empty() ? " (scaled)" : "",
               static_cast<double>(config.rms_norm_eps));
-  std::printf("parameters %lld, %.3f GB, encoding %s\n", static_cast<long long>(summary.parameters),
+  print("parameters %lld, %.3f GB, encoding %s\n", static_cast<long long>(summary.parameters),
               static_cast<double>(summary.bytes) / 1e9, summary.encoding.c_str());
   for (const auto& [encoding, total] : summary.encodings)
-    std::printf("  %-10s %5d tensors %10.3f MB\n", encoding.c_str(), total.first, static_cast<double>(total.second) / 1e6);
-  std::printf("tokenizer %s\n", summary.tokenizer.c_str());
+    print("  %-10s %5d tensors %10.3f MB\n", encoding.c_str(), total.first, static_cast<double>(total.second) / 1e6);
+  print("tokenizer %s\n", summary.tokenizer.c_str());
   if (summary.chat_refused.empty()) {
-    std::printf("chat format %s, as in %s\n", summary.chat_format.c_str(), tokenizer::shown(summary.chat_sample, 400).c_str());
+    print("chat format %s, as in %s\n", summary.chat_format.c_str(), tokenizer::shown(summary.chat_sample, 400).c_str());
   } else {
-    std::printf("no chat: %s\n", summary.chat_refused.c_str());
+    print("no chat: %s\n", summary.chat_refused.c_str());
   }
   for (const tokenizer::RefusedRole& refused : summary.chat_refused_roles)
-    std::printf("  role %s: %s\n", refused.role.c_str(), refused.reason.c_str());
+    print("  role %s: %s\n", refused.role.c_str(), refused.reason.c_str());
   if (!tensors) return;
   for (const model::TensorInfo& tensor : summary.tensors)
-    std::printf("%s %s %s%s\n", tensor.name.c_str(), tensor.shape.c_str(), tensor.encoding.c_str(),
+    print("%s %s %s%s\n", tensor.name.c_str(), tensor.shape.c_str(), tensor.encoding.c_str(),
                 tensor.used ? "" : " (not used)");
 }
 
@@ -130,13 +135,15 @@ void print_json(const Summary& summary) {
                                 {"chat_sample", optional_text(summary.chat_sample)},
                                 {"chat_refused_roles", std::move(roles)},
                                 {"tensors", std::move(tensors)}};
-  std::printf("%s\n", boost::json::serialize(all).c_str());
+  print_bytes(boost::json::serialize(all) + "\n");
 }
 
 Status inspect(const InspectFlags& flags) {
   if (flags.output != "text" && flags.output != "json")
     return usage_error("--output must be text or json, not " + flags.output);
   if (Status status = check_chat_format(flags.chat_format); !status.ok()) return status;
+  if (!flags.model.empty() && !flags.model_path.empty() && flags.model != flags.model_path)
+    return usage_error("the positional model and --model-path name two models");
   std::string path = flags.model_path.empty() ? flags.model : flags.model_path;
   if (path.empty()) {
     auto demo = demo_model_path();

@@ -1,6 +1,7 @@
 #include "actors/commands/npy_file.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 
 namespace herd::commands {
@@ -20,7 +21,9 @@ Status write_npy(const std::string& path, const std::vector<std::int64_t>& shape
   file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
   file.close();
   if (file) return {};
-  std::remove(path.c_str());
+  // Half a file is none; what was there before, such as a device or a pipe, is not ours to remove.
+  std::error_code error;
+  if (std::filesystem::is_regular_file(path, error)) std::remove(path.c_str());
   return missing(path + ": cannot be written");
 }
 

@@ -9,6 +9,7 @@
 #include "actors/commands/command_line.h"
 #include "actors/commands/npy_file.h"
 #include "actors/commands/score_json.h"
+#include "actors/commands/standard_output.h"
 
 namespace herd::commands {
 namespace {
@@ -88,7 +89,7 @@ Status check(const ScoreFlags& flags) {
   if (flags.return_logits != "last_token" && flags.return_logits != "all" && flags.return_logits != "variable")
     return usage_error("--return-logits must be last_token, all or variable, not " + flags.return_logits);
   if (flags.return_n_logits < 1) return usage_error("--return-n-logits must be at least 1");
-  if (flags.output != "json" && !flags.output.starts_with("npy:"))
+  if (flags.output != "json" && (!flags.output.starts_with("npy:") || flags.output == "npy:"))
     return usage_error("--output must be json or npy:FILE, not " + flags.output);
   if (flags.return_hidden_states != "none" && flags.hidden_states_output.empty())
     return usage_error("--return-hidden-states needs --hidden-states-output FILE.npy");
@@ -142,7 +143,7 @@ Status score(const ScoreFlags& flags) {
   if (flags.return_logits == "last_token") kept = 1;
   values.erase(values.begin(), values.end() - static_cast<std::ptrdiff_t>(kept * logits->width));
   if (flags.output.starts_with("npy:")) return write_npy(flags.output.substr(4), {kept, logits->width}, values);
-  std::printf("%s\n", score_json(*ids, kept, logits->width, values).c_str());
+  print_bytes(score_json(*ids, kept, logits->width, values) + "\n");
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <thread>
@@ -25,6 +26,7 @@
 #include "actors/commands/systemd_service.h"
 #include "actors/version.h"
 #include "kernels/check.h"
+#include "kernels/process_limits.h"
 
 namespace herd::commands {
 namespace {
@@ -140,7 +142,13 @@ class Server {
     // On a thread of its own: loading and measuring leave the kernels' float mode behind, which threads started later
     // would inherit.
     Status started;
-    std::thread([&] { started = start_engine(); }).join();
+    std::thread([&] {
+      try {
+        started = start_engine();
+      } catch (const std::bad_alloc&) {
+        started = no_memory();
+      }
+    }).join();
     if (!started.ok()) return started;
     if (Status status = make_gateway(); !status.ok()) return status;
     open_doors();
@@ -244,6 +252,11 @@ class Server {
     model.names = names();
     model.root = names().front();
     model.tokenizer = engine_->maybe_tokenizer();
+    if (!model.tokenizer) {
+      model.no_text_reason = engine_->no_text().message();
+      log_.write(observability::LogLevel::kWarning, "no text: prompts as token ids only",
+                 {{"reason", model.no_text_reason}});
+    }
     if (const auto& chat = engine_->chat()) {
       model.chat_renderer = *chat;
       for (const tokenizer::RefusedRole& refused : chat->refused_roles())
@@ -414,6 +427,11 @@ Status serve(const ServeFlags& flags) {
   if (Status status = check(flags); !status.ok()) return status;
   raise_descriptor_limit();
   const sigset_t signals = own_signals();
+  auto options = engine_options(flags.model);
+  if (!options) return options.error();
+  // Beside the model's: connections and text, requests, the log, the start's own.
+  const int own = flags.http.threads + flags.text_threads + (flags.metrics_port >= 0 ? 1 : 0) + 4;
+  if (Status status = probe_threads(actors::threads_needed(*options) + own); !status.ok()) return status;
   Server server(flags);
   if (Status status = server.start(); !status.ok()) return status;
   return server.run(signals);

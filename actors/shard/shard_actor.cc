@@ -1,6 +1,7 @@
 #include "actors/shard/shard_actor.h"
 
 #include <exception>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -18,6 +19,9 @@ Status make_steps(ShardState& state, const RankFactory& make_rank, ReplicaId rep
     if (!made) return made.error();
     state.steps = std::make_unique<RankSteps>(std::move(*made), rank, std::move(report));
     return {};
+  } catch (const std::bad_alloc&) {
+    return missing("making the rank: out of memory (or of address space, ulimit -v); lower --kv-cache-memory, "
+                   "--max-model-len, --max-num-batched-tokens or --threads");
   } catch (const std::exception& exception) {
     return {StatusCode::kInternal, std::string("making the rank: ") + exception.what()};
   }

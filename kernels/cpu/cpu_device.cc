@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 #include "kernels/cpu/ops_cpu.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/device.h"
+#include "kernels/process_limits.h"
 #include "kernels/reference/ops_reference.h"
 
 namespace herd {
@@ -99,8 +101,11 @@ Expected<std::unique_ptr<Device>> make_cpu_device(const CpuDeviceConfig& config)
   if (isa == CpuIsa::kAvx2 && !features.avx2) {
     return fail(usage_error("cpu isa avx2: this CPU lacks " + features.missing_for_avx2));
   }
-  return std::make_unique<CpuDevice>(isa, config.threads == 0 ? usable_cpus() : config.threads,
-                                     config.nice);
+  try {
+    return std::make_unique<CpuDevice>(isa, config.threads == 0 ? usable_cpus() : config.threads, config.nice);
+  } catch (const std::system_error& refused) {
+    return fail(no_thread(refused));
+  }
 }
 
 }  // namespace herd

@@ -15,6 +15,7 @@
 #endif
 
 #include "kernels/device.h"
+#include "kernels/process_limits.h"
 
 namespace herd {
 namespace {
@@ -136,7 +137,7 @@ std::optional<std::uint64_t> cgroup_memory_left(const std::string& root) {
 
 std::uint64_t available_memory_bytes(const std::string& root) {
   const std::uint64_t available = read_keyed_count(root + "/proc/meminfo", "MemAvailable:").value_or(0) * 1024;
-  return std::min(available, cgroup_memory_left(root).value_or(available));
+  return std::min({available, cgroup_memory_left(root).value_or(available), address_space_left(root).value_or(available)});
 }
 
 int usable_cpus() {

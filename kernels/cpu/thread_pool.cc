@@ -2,6 +2,8 @@
 
 #include <sys/resource.h>
 
+#include <system_error>
+
 #include "kernels/check.h"
 #include "kernels/device.h"
 #include "kernels/futex.h"
@@ -34,10 +36,17 @@ ThreadPool::ThreadPool(int threads, int nice) : threads_(threads), nice_(nice) {
   HERD_CHECK(threads >= 1, "a thread pool has at least the caller");
   pool_threads_total += threads_;
   workers_.reserve(static_cast<std::size_t>(threads_ - 1));
-  for (int thread = 1; thread < threads_; thread++) workers_.emplace_back([this, thread] { work(thread); });
+  try {
+    for (int thread = 1; thread < threads_; thread++) workers_.emplace_back([this, thread] { work(thread); });
+  } catch (const std::system_error&) {
+    end_workers();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { end_workers(); }
+
+void ThreadPool::end_workers() {
   stop_ = true;
   epoch_.fetch_add(1);
   futex_wake_all(epoch_);

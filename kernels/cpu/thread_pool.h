@@ -16,7 +16,8 @@ class ThreadPool {
   using RunBody = void (*)(void* context, int thread);
   using RangeBody = void (*)(void* context, std::int64_t begin, std::int64_t end, int thread);
 
-  // `nice`, [0, 19]: of the workers, see lower_thread_priority; the caller's own is the caller's business.
+  // `nice`, [0, 19]: of the workers, see lower_thread_priority; the caller's own is the caller's business. Throws
+  // std::system_error, with no thread left behind, when the system refuses one.
   explicit ThreadPool(int threads, int nice = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -47,6 +48,7 @@ class ThreadPool {
 
  private:
   void work(int thread);
+  void end_workers();
 
   const int threads_;
   const int nice_;

@@ -95,7 +95,10 @@ Expected<StoredModel> read_model_directory(const std::string& directory) {
   model.warnings = std::move(config->warnings);
 
   if (Status status = read_side_files(directory, &model); !status.ok()) return fail(std::move(status));
-  if (model.generation.eos_ids.empty()) model.generation.eos_ids = model.config.eos_ids;
+  for (const TokenId id : model.config.eos_ids) {
+    if (std::find(model.generation.eos_ids.begin(), model.generation.eos_ids.end(), id) == model.generation.eos_ids.end())
+      model.generation.eos_ids.push_back(id);
+  }
   if (!model.generation.bos_id) model.generation.bos_id = model.config.bos_id;
   return model;
 }
@@ -107,12 +110,6 @@ Status read_side_files(const std::string& directory, StoredModel* model) {
     if (!generation_text) return generation_text.error();
     auto generation = parse_generation_config(*generation_text, path.string());
     if (!generation) return generation.error();
-    for (const TokenId id : generation->eos_ids) {
-      if (id >= model->config.vocab_size) {
-        return bad_input(path.string() + ": eos_token_id: " + std::to_string(id) + " is beyond the vocabulary of " +
-                         std::to_string(model->config.vocab_size));
-      }
-    }
     model->generation = std::move(*generation);
   }
   model->text = read_text_parts(directory);

@@ -84,12 +84,6 @@ Status LlamaConfig::validate() const {
   if (!(rms_norm_eps > 0.0F && rms_norm_eps <= 1.0F)) {
     return bad_input("rms_norm_eps: " + std::to_string(rms_norm_eps) + " is not in (0, 1]");
   }
-  if (bos_id) {
-    if (Status status = check_range("bos_token_id", *bos_id, 0, vocab_size - 1); !status.ok()) return status;
-  }
-  for (const TokenId id : eos_ids) {
-    if (Status status = check_range("eos_token_id", id, 0, vocab_size - 1); !status.ok()) return status;
-  }
   return validate_rope(rope, head_dim);
 }
 

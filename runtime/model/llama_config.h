@@ -48,14 +48,14 @@ struct LlamaConfig {
   bool attention_bias = false;  // q, k and v have biases
   bool attention_output_bias = false;  // o has one
   bool mlp_bias = false;               // gate, up and down have biases
-  std::optional<TokenId> bos_id;
-  std::vector<TokenId> eos_ids;      // may be empty; see GenerationConfig, which wins
+  std::optional<TokenId> bos_id;     // this and the next may lie beyond the vocabulary: such ids never come
+  std::vector<TokenId> eos_ids;      // may be empty; see end_ids.h
   DType torch_dtype = DType::kBF16;  // what the checkpoint was trained or saved in; the tensors may differ
 
   [[nodiscard]] int query_size() const { return heads * head_dim; }
   [[nodiscard]] int kv_size() const { return kv_heads * head_dim; }
 
-  // Every number inside its bound, heads a multiple of kv_heads, head_dim even. The message names the field and the
+  // Every number but the ids inside its bound, heads a multiple of kv_heads, head_dim even. The message names the field and the
   // value, not the file.
   [[nodiscard]] Status validate() const;
 

@@ -1,24 +1,39 @@
 #include "runtime/prompts/prompt_file.h"
 
-#include <filesystem>
-#include <fstream>
-#include <sstream>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <boost/json.hpp>
 
 namespace herd::prompts {
 namespace {
 
+// Up to the end, whatever kind of file it is: a pipe tells no size before.
 Expected<std::string> read_text(const std::string& path, const std::string& what) {
-  std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
-  if (error || !std::filesystem::is_regular_file(path, error)) return fail(missing(what + path + ": no such file"));
-  if (size > kPromptFileBytesMax) return fail(bad_input(what + path + ": larger than 64 MiB"));
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  if (!file) return fail(missing(what + path + ": cannot be read"));
-  return text.str();
+  const bool standard_input = path == "-";
+  const std::string name = what + (standard_input ? "standard input" : path);
+  const int descriptor = standard_input ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return fail(missing(name + ": " + std::strerror(errno)));
+  std::string text;
+  Status status;
+  const auto chunk = std::make_unique<char[]>(std::size_t{1} << 16);
+  while (status.ok()) {
+    const ssize_t size = ::read(descriptor, chunk.get(), std::size_t{1} << 16);
+    if (size == 0) break;
+    if (size > 0) {
+      text.append(chunk.get(), static_cast<std::size_t>(size));
+      if (text.size() > kPromptFileBytesMax) status = bad_input(name + ": larger than 64 MiB");
+    } else if (errno != EINTR) {
+      status = missing(name + ": cannot be read: " + std::strerror(errno));
+    }
+  }
+  if (!standard_input) ::close(descriptor);
+  if (!status.ok()) return fail(std::move(status));
+  return text;
 }
 
 // The first `characters` code points; a cut never splits one.
@@ -66,18 +81,30 @@ Expected<PromptEntry> parse_entry(const boost::json::value& value, const std::st
 
 }  // namespace
 
+Expected<std::string> read_prompt_text(const std::string& path) {
+  auto text = read_text(path, "");
+  if (!text) return text;
+  if (text->ends_with('\n')) {
+    text->pop_back();
+    if (text->ends_with('\r')) text->pop_back();
+  }
+  if (text->empty()) return fail(bad_input((path == "-" ? "standard input" : path) + ": is empty"));
+  return text;
+}
+
 Expected<std::vector<PromptEntry>> read_prompt_file(const std::string& path) {
   auto text = read_text(path, "");
   if (!text) return fail(text.error());
+  const std::string name = path == "-" ? "standard input" : path;
   boost::json::error_code error;
   const boost::json::value parsed = boost::json::parse(*text, error);
-  if (error) return fail(bad_input(path + ": not JSON: " + error.message()));
+  if (error) return fail(bad_input(name + ": not JSON: " + error.message()));
   const auto* array = parsed.if_array();
   if (array == nullptr || array->empty() || array->size() > kPromptEntriesMax)
-    return fail(bad_input(path + ": must be an array of 1 to 100000 prompts"));
+    return fail(bad_input(name + ": must be an array of 1 to 100000 prompts"));
   std::vector<PromptEntry> entries;
   for (std::size_t i = 0; i < array->size(); ++i) {
-    auto entry = parse_entry((*array)[i], path + ": entry " + std::to_string(i));
+    auto entry = parse_entry((*array)[i], name + ": entry " + std::to_string(i));
     if (!entry) return fail(entry.error());
     entries.push_back(std::move(*entry));
   }

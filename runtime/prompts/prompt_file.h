@@ -1,6 +1,6 @@
 #pragma once
-// A file of prompts: JSON array of {"prompt": text, "context": local path, "max_length": characters}. The context's
-// text (cut after max_length characters) stands before the prompt.
+// Prompts from a file or a pipe: plain text, or a JSON array of {"prompt": text, "context": local path, "max_length":
+// characters}. The context's text (cut after max_length characters) stands before the prompt.
 
 #include <string>
 #include <string_view>
@@ -17,6 +17,11 @@ struct PromptEntry {
 
 inline constexpr std::size_t kPromptFileBytesMax = std::size_t{64} << 20;
 inline constexpr std::size_t kPromptEntriesMax = 100'000;
+
+// Both: `path` may be a pipe, such as /dev/stdin or <(command), and "-" is standard input.
+
+// The text, without one line break at its end, which editors and echo add. kBadInput when it is empty.
+Expected<std::string> read_prompt_text(const std::string& path);
 
 // kBadInput names file, entry and field; kMissing when a file is not there. URLs are refused: herd fetches nothing.
 Expected<std::vector<PromptEntry>> read_prompt_file(const std::string& path);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <unordered_map>
 #include <utility>
 
@@ -18,8 +19,10 @@ constexpr TokenId kNoToken = -1;
 constexpr std::size_t kSliceCharacters = 400'000;
 constexpr std::size_t kSliceRun = 25'000;
 
-constexpr std::array<std::string_view, 6> kEndNames = {"<|end_of_text|>", "<|eom_id|>",    "<|eot_id|>",
-                                                       "<|im_end|>",      "<|endoftext|>", "</s>"};
+constexpr std::array<std::string_view, 16> kEndNames = {
+    "<|end_of_text|>", "<|eom_id|>",    "<|eot_id|>",      "<|im_end|>",    "<|endoftext|>", "</s>",
+    "<|end|>",         "<end_of_turn>", "<|end_of_turn|>", "<|eot|>",       "<|eom|>",       "<eos>",
+    "<|eos|>",         "<EOT>",         "<|return|>",      "<|endofturn|>"};
 
 template <class Use>
 void for_each_meta_slice(std::string_view text, Use use) {
@@ -100,11 +103,9 @@ Status check_definition(const TokenizerDefinition& definition) {
   }
   std::vector<TokenId> named = definition.prefix;
   named.insert(named.end(), definition.suffix.begin(), definition.suffix.end());
-  named.insert(named.end(), definition.eos.begin(), definition.eos.end());
-  if (definition.bos) named.push_back(*definition.bos);
   if (definition.unknown) named.push_back(*definition.unknown);
   for (const TokenId id : named) {
-    if (!known(id)) return bad_input("bos, eos or unknown token " + std::to_string(id) + ": outside the vocabulary");
+    if (!known(id)) return bad_input("prefix, suffix or unknown token " + std::to_string(id) + ": outside the vocabulary");
   }
   return {};
 }
@@ -159,9 +160,11 @@ Expected<Tokenizer> Tokenizer::build(TokenizerDefinition definition) {
   for (std::size_t pass = 0; pass < added.size(); ++pass) tables->added[pass] = AddedTokenMatcher(std::move(added[pass]));
 
   tables->pre_tokenizer = PreTokenizer(kept.pre_tokenizer);
-  tables->bos = kept.bos;
+  const auto has_token = [&](TokenId id) { return id >= 0 && static_cast<std::size_t>(id) < kept.tokens.size(); };
+  // Ids without a token never come; a file may declare them all the same.
+  if (kept.bos && has_token(*kept.bos)) tables->bos = kept.bos;
   if (!tables->bos && !kept.prefix.empty()) tables->bos = kept.prefix.front();
-  tables->eos = kept.eos;
+  std::copy_if(kept.eos.begin(), kept.eos.end(), std::back_inserter(tables->eos), has_token);
   for (const std::string_view name : kEndNames) {
     if (const auto found = tables->special.find(name); found != tables->special.end()) tables->eos.push_back(found->second);
   }
@@ -281,8 +284,34 @@ std::optional<TokenId> Tokenizer::find_token(std::string_view bytes) const {
 }
 
 std::size_t Tokenizer::vocab_size() const { return tables_->definition.tokens.size(); }
+std::size_t Tokenizer::ordinary_size() const {
+  const std::vector<VocabularyToken>& tokens = tables_->definition.tokens;
+  std::size_t size = tokens.size();
+  while (size > 0 && tokens[size - 1].kind != TokenKind::kOrdinary) --size;
+  return size;
+}
+
+bool Tokenizer::begins_twice(std::span<const TokenId> ids) const {
+  const std::vector<TokenId>& prefix = tables_->definition.prefix;
+  return !prefix.empty() && ids.size() > prefix.size() && ids[prefix.size() - 1] == prefix.back() &&
+         ids[prefix.size()] == prefix.back();
+}
+
+Status Tokenizer::check_rows(std::span<const TokenId> ids, int vocab_size) const {
+  for (const TokenId id : ids) {
+    if (id < vocab_size) continue;
+    return usage_error("the prompt holds " + std::string(token_bytes(id)) + " (token " + std::to_string(id) +
+                       "), which the model has no row for: its vocabulary ends at " + std::to_string(vocab_size - 1));
+  }
+  return {};
+}
+
 std::optional<TokenId> Tokenizer::bos_id() const { return tables_->bos; }
 std::span<const TokenId> Tokenizer::eos_ids() const { return tables_->eos; }
 bool Tokenizer::valid_utf8(std::string_view text) { return is_valid_utf8(text); }
+
+bool is_end_name(std::string_view name) {
+  return std::find(kEndNames.begin(), kEndNames.end(), name) != kEndNames.end();
+}
 
 }  // namespace herd::tokenizer

@@ -44,9 +44,16 @@ class Tokenizer {
 
   [[nodiscard]] std::size_t vocab_size() const;  // ids are [0, vocab_size)
   [[nodiscard]] std::optional<TokenId> bos_id() const;
-  // Ids that end a turn or a text, ascending: what the file declares and well-known names (<|eot_id|>, <|im_end|>,
-  // …). A hint: a checkpoint's generation_config wins.
+  // 1 + the greatest id of a token that is not added: the rows a model of this vocabulary has at least.
+  [[nodiscard]] std::size_t ordinary_size() const;
+  // Ids that end a turn or a text, ascending: what the file declares, and control tokens of well-known names
+  // (is_end_name).
   [[nodiscard]] std::span<const TokenId> eos_ids() const;
+
+  // Whether `ids` begin with the token twice that this tokenizer puts before a text: nearly always a mistake.
+  [[nodiscard]] bool begins_twice(std::span<const TokenId> ids) const;
+  // kUsage names the first id that the model has no row for, as the text that became it spells it.
+  [[nodiscard]] Status check_rows(std::span<const TokenId> ids, int vocab_size) const;
 
   [[nodiscard]] static bool valid_utf8(std::string_view text);
 
@@ -58,5 +65,8 @@ class Tokenizer {
 
   std::shared_ptr<const Tables> tables_;
 };
+
+// Whether a control token of this name ends a turn or a text: <|eot_id|>, <|im_end|>, </s>, …
+[[nodiscard]] bool is_end_name(std::string_view name);
 
 }  // namespace herd::tokenizer

@@ -479,8 +479,8 @@ CONFIGS = [
     Row("epsilon negative", config(rms_norm_eps=-1e-5), (3,), (CONFIG, "rms_norm_eps")),
     Row("quantised by another library", config(quantization_config={"quant_method": "gptq", "bits": 4}), (3,),
         (CONFIG, "quant")),
-    Row("eos_token_id beyond the vocabulary", config(eos_token_id=257), (3,), ((CONFIG, "generation_config.json"),
-        "eos_token_id")),
+    Row("eos_token_id beyond the vocabulary", config(eos_token_id=257), (0,), ("end id 257",), GREEDY_FLAGS,
+        stdout=greedy),
     Row("longest position 2^27", config(max_position_embeddings=2**27), (0, 3, 4)),
     Row("generation config cut", file_bytes("generation_config.json", lambda raw: raw[:20]), (3,),
         ("generation_config.json",)),
@@ -517,14 +517,21 @@ PLACES = [
         (folder / "tokenizer.json").symlink_to("../blobs/0123abcd"))[0], (3, 4), ("tokenizer.json",
         "../blobs/0123abcd"), ("--prompt", "a")),
     Row("tokenizer without a model", with_tokenizer(lambda fields: fields.pop("model")), (3,), ("tokenizer.json",
-        "model")),
+        "model"), ("--prompt", "a")),
+    Row("tokenizer without a model nobody asks for", with_tokenizer(lambda fields: fields.pop("model")), (0,),
+        flags=GREEDY_FLAGS, stdout=greedy),
     Row("tokenizer with a merge of unknown parts",
         with_tokenizer(lambda fields: fields["model"].update(merges=["zzz yyy"])), (3,),
-        ("tokenizer.json",)),
-    Row("tokenizer larger than the vocabulary", with_tokenizer(
+        ("tokenizer.json",), ("--prompt", "a")),
+    Row("added token beyond the vocabulary", with_tokenizer(
         lambda fields: fields["added_tokens"].append({**fields["added_tokens"][0], "id": 257,
-            "content": "<|more|>"})), (3,),
-        ("tokenizer", "257")),
+            "content": "<|more|>"})), (0,), ("tokenizer", "257"), GREEDY_FLAGS, stdout=greedy),
+    Row("prompt that spells it", with_tokenizer(
+        lambda fields: fields["added_tokens"].append({**fields["added_tokens"][0], "id": 257,
+            "content": "<|more|>"})), (2,), ("<|more|>", "257"), ("--prompt", "a<|more|>")),
+    Row("tokenizer of a larger model", with_tokenizer(
+        lambda fields: fields["model"]["vocab"].update({"\u0100\u0100": 300})), (3,), ("tokenizer", "301", "257"),
+        ("--prompt", "a")),
     Row("text prompt without a tokenizer", sound, (3,), ("tokenizer",), ("--prompt", "hello")),
 ]
 
@@ -599,7 +606,7 @@ GGUFS = [
     Row("GGUF in parts", gguf_entry("split.count", U32, 3), (3,), ("model.gguf", "split.count")),
     Row("GGUF vocabulary larger than the model", gguf_entry("tokenizer.ggml.tokens", ARRAY, (STRING,
         [f"t{i}" for i in range(400)])),
-        (3,), ("token",)),
+        (3,), ("token",), ("--prompt", "a")),
 ]
 
 

@@ -5,8 +5,10 @@
 """
 import json
 import os
+import stat
 import subprocess
 import sys
+import tempfile
 
 HERD = sys.argv[1]
 failures = []
@@ -28,6 +30,121 @@ def expect(what, condition):
 def json_lines(*arguments):
     out, _ = herd("generate", "--quiet", "--output", "json", *arguments)
     return [json.loads(line) for line in out.splitlines()]
+
+
+def numbers():
+    """A number is taken as it is written, or refused: never clamped, never read in another base."""
+    ask = ("--prompt", "Once upon a time", "--max-new-tokens", "12", "--temperature", "1.5")
+    tokens = [json_lines(*ask, "--seed", seed)[0]["token_ids"]
+              for seed in ("9223372036854775807", "9223372036854775808", "18446744073709551615", "8", "08", "+8")]
+    expect(f"four large or small seeds, four streams: {tokens}", len({str(each) for each in tokens[:4]}) == 4)
+    expect("a leading 0 or + is decimal", tokens[3] == tokens[4] == tokens[5])
+    for flag, value in (("--seed", "18446744073709551616"), ("--seed", "36893488147419103232"), ("--seed", "-1"),
+                        ("--seed", "1.5"), ("--seed", "0x10"), ("--seed", ""), ("--seed", "1 "),
+                        ("--max-new-tokens", "9223372036854775808"), ("--max-length", "-9223372036854775809"),
+                        ("--max-model-len", "99999999999999999999"), ("--threads", "4294967297"), ("--top-k", "4294967297"),
+                        ("--min-tokens", "99999999999"), ("--logprobs", "18446744073709551617"), ("--layers", "1e2"),
+                        ("--random-weights-seed", "18446744073709551616"), ("--num-blocks", "0x7"),
+                        ("--temperature", "1e999"), ("--temperature", "1e39"), ("--temperature", "1.0.0"),
+                        ("--top-p", "0x1p-1"), ("--min-p", ".5e"), ("--repetition-penalty", "-1e999"),
+                        ("--gpu-memory-utilization", "1e999"), ("--stop-token-ids", "5,99999999999999999999"),
+                        ("--logit-bias", "99999999999999:1"), ("--logit-bias", "5:1e99"), ("--logit-bias", "5:1x"),
+                        ("--prompt-token-ids", "4294967297"), ("--kv-cache-memory", "9223372036854775808"),
+                        ("--kv-cache-memory", "99999999999GiB"), ("--devices", "gpu-99999999999")):
+        _, err = herd("generate", flag, value, code=2)
+        expect(f"{flag} {value!r} is named in few words: {err}", flag in err and len(err) < 400)
+    for command in (["serve", "--port", "65536"], ["serve", "--port", "-1"], ["serve", "--metrics-port", "99999999999"],
+                    ["serve", "--request-timeout", "1e999"], ["serve", "--max-num-queued-tokens", "18446744073709551616"],
+                    ["score", "--prompt-token-ids", "1", "--return-n-logits", "9223372036854775808"],
+                    ["bench", "latency", "--input-len", "4294967297"], ["bench", "serve", "--seed", "99999999999999999999"]):
+        _, err = herd(*command, code=2)
+        expect(f"{command} is refused in few words: {err}", command[-2] in err and len(err) < 400)
+
+
+def empty_values():
+    """An unset shell variable is no model, and no other value either."""
+    for command in (["generate", ""], ["serve", ""], ["inspect", ""], ["score", "", "--prompt-token-ids", "1"],
+                    ["bench", "latency", ""], ["generate", "--model-path", ""], ["generate", "--weight-path", ""],
+                    ["generate", "--tokenizer-path", ""], ["generate", "--input-prompts", ""], ["generate", "--stop", ""],
+                    ["generate", "--prompt-file", ""], ["generate", "--kv-cache-memory", ""],
+                    ["generate", "--quantization-encoding", ""], ["serve", "--served-model-name", ""],
+                    ["serve", "--api-key-file", ""], ["serve", "--host", ""], ["bench", "latency", "--output-json", ""]):
+        _, err = herd(*command, code=2)
+        expect(f"{command} says what is empty: {err}", "empty" in err)
+    _, err = herd("generate", "--max-new-tokens", "1")
+    expect(f"notes name the model that runs: {err}", "model: " in err and "demo_model" in err)
+    # A value in brackets is a value.
+    line = json_lines("--prompt", "[INST] Hi [/INST]", "--stop", "[a, b]", "--max-new-tokens", "1")
+    expect("brackets make no list", len(line) == 1)
+
+
+def lost_output():
+    """Output that nobody can read is an error, whatever made it; a reader that leaves ends the program as always."""
+    commands = (["--help"], ["--version"], ["generate", "--help"],
+                ["generate", "-q", "--prompt", "The capital of France is", "--max-new-tokens", "5"],
+                ["generate", "-q", "--prompt", "a", "--prompt", "b", "--max-new-tokens", "2"],
+                ["generate", "-q", "--prompt", "x", "--max-new-tokens", "2", "--output", "json"],
+                ["inspect"], ["inspect", "--output", "json", "--tensors"], ["score", "-q", "--prompt-token-ids", "1,2"],
+                ["bench", "latency", "-q", "--input-len", "8", "--output-len", "4", "--num-iters", "1"])
+    for command in commands:
+        with open("/dev/full", "wb") as full:
+            run = subprocess.run([HERD, *command], stdout=full, stderr=subprocess.PIPE, timeout=120)
+        expect(f"{command} on a full disk: exit {run.returncode}, {run.stderr.decode()}", run.returncode == 4 and
+               run.stderr.decode().endswith("herd: standard output: No space left on device\n"))
+        run = subprocess.run([HERD, *command], preexec_fn=lambda: os.close(1), stderr=subprocess.PIPE, timeout=120)
+        expect(f"{command} on a closed output: exit {run.returncode}, {run.stderr.decode()}", run.returncode == 4 and
+               run.stderr.decode().endswith("herd: standard output: Bad file descriptor\n"))
+    for command, to in ((["score", "-q", "--prompt-token-ids", "1,2", "--output"], "npy:/dev/full"),
+                        (["bench", "latency", "-q", "--input-len", "8", "--output-len", "4", "--num-iters", "1",
+                          "--output-json"], "/dev/full")):
+        _, err = herd(*command, to, code=4)
+        expect(f"{to} of {command[0]}: {err}", "/dev/full: cannot be written" in err)
+        expect("a device stays one", stat.S_ISCHR(os.stat("/dev/full").st_mode))
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = subprocess.run([HERD, *commands[3]], stdout=writer, stderr=subprocess.PIPE, timeout=120,
+                         restore_signals=True)
+    os.close(writer)
+    expect(f"SIGPIPE ends it: {run.returncode}", run.returncode == -13)
+
+
+def piped_prompts():
+    def asked(*arguments, text=b"", code=0):
+        run = subprocess.run([HERD, "generate", "-q", "--output", "json", "--max-new-tokens", "3", *arguments], input=text,
+                             capture_output=True, timeout=60)
+        expect(f"{arguments}: exit {run.returncode}: {run.stderr.decode()}", run.returncode == code)
+        return [json.loads(line)["prompt_token_ids"] for line in run.stdout.splitlines()] or run.stderr.decode()
+
+    text = "The capital of France is"
+    want = asked("--prompt", text)
+    for arguments in (("--prompt", "-"), ("--prompt-file", "-"), ("--prompt-file", "/dev/stdin")):
+        expect(f"{arguments} reads standard input", asked(*arguments, text=f"{text}\n".encode()) == want)
+    entries = json.dumps([{"prompt": text}]).encode()
+    for path in ("-", "/dev/stdin"):
+        expect(f"--input-prompts {path}", asked("--input-prompts", path, text=entries) == want)
+    with tempfile.TemporaryDirectory() as folder:
+        fifo = os.path.join(folder, "prompts")
+        os.mkfifo(fifo)
+        writer = subprocess.Popen(["sh", "-c", 'printf %s "$1" > "$2"', "sh", entries.decode(), fifo])
+        expect("--input-prompts takes a named pipe", asked("--input-prompts", fifo) == want)
+        writer.wait()
+        plain = os.path.join(folder, "plain.txt")
+        with open(plain, "w") as file:
+            file.write(text)
+        expect("--prompt-file takes a file", asked("--prompt-file", plain, "--prompt-file", plain) == want * 2)
+        expect("a folder is no prompt", "directory" in asked("--prompt-file", folder, code=4))
+    expect("nothing is no prompt", "standard input: is empty" in asked("--prompt", "-", code=3))
+    expect("more than fits", "larger than 64 MiB" in asked("--prompt", "-", text=b"a" * ((64 << 20) + 1), code=3))
+
+
+def judged_before_shown():
+    """A refused prompt leaves nothing on standard output, also when it is not the first."""
+    short = ("--prompt", "a", "--prompt", "The capital of France is Paris, as everybody knows", "--max-length", "5")
+    for arguments in (("--prompt", "The capital of France is", "--max-length", "3"), short, (*short, "--output", "json"),
+                      ("--prompt-token-ids", "1,2,3", "--max-length", "2"),
+                      ("--prompt", "a", "--prompt-token-ids", "999999")):
+        out, err = herd("generate", "-q", *arguments, code=2)
+        expect(f"{arguments} shows nothing: {out!r}", out == "" and err.startswith("herd: "))
 
 
 def main():
@@ -137,6 +254,12 @@ def main():
     expect("missing model is named", "/no/such/model" in err)
     _, err = herd("generate", "--num-blocks", "2", "--max-model-len", "512", code=4)
     expect("KV refusal names the fix", "--num-blocks" in err and "--max-model-len" in err)
+
+    numbers()
+    empty_values()
+    lost_output()
+    piped_prompts()
+    judged_before_shown()
 
     # Invalid UTF-8 on the command line becomes U+FFFD.
     run = subprocess.run([HERD.encode(), b"generate", b"--quiet", b"--prompt", b"a\xff\xfeb", b"--max-new-tokens", b"1"],

@@ -117,21 +117,56 @@ def byte_alphabet():
     return [chr(byte if byte in printable else next(others)) for byte in range(256)]
 
 
-def byte_tokenizer_json():
-    """tokenizer.json of a vocabulary of 257: one token a byte, and <|end|>."""
+def byte_tokenizer_json(special=("<|end|>",)):
+    """tokenizer.json of one token a byte, and the special ones from 256 on."""
     vocabulary = {token: byte for byte, token in enumerate(byte_alphabet())}
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-    end = {"id": 256, "content": "<|end|>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
-           "special": True}
+    added = [{"id": 256 + i, "content": name, "single_word": False, "lstrip": False, "rstrip": False,
+              "normalized": False, "special": True} for i, name in enumerate(special)]
     model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
              "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
              "vocab": vocabulary, "merges": []}
-    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [end], "normalizer": None,
+    return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None,
             "pre_tokenizer": level, "post_processor": None, "decoder": level, "model": model}
 
 
+def write_script(folder, vocabulary, following):
+    """A checkpoint whose every token decides the next one alone: following[i] comes after i, itself where none is given.
+
+    Embedding i is the unit vector of dimension i and the layer adds nothing, so that the head's row of what follows
+    alone sees it. Writes config.json and model.safetensors, returns the config.
+    """
+    hidden, ffn = -(-vocabulary // 64) * 64, 32
+    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": hidden,
+              "intermediate_size": ffn, "num_hidden_layers": 1, "num_attention_heads": hidden // 64,
+              "num_key_value_heads": hidden // 64, "vocab_size": vocabulary, "max_position_embeddings": 256,
+              "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": False,
+              "torch_dtype": "float32"}
+    square, layer = (hidden, hidden), "model.layers.0."
+    shapes = {"model.embed_tokens.weight": (vocabulary, hidden), "model.norm.weight": (hidden,),
+              "lm_head.weight": (vocabulary, hidden),
+              layer + "input_layernorm.weight": (hidden,), layer + "post_attention_layernorm.weight": (hidden,),
+              layer + "mlp.gate_proj.weight": (ffn, hidden), layer + "mlp.up_proj.weight": (ffn, hidden),
+              layer + "mlp.down_proj.weight": (hidden, ffn),
+              **{f"{layer}self_attn.{part}_proj.weight": square for part in "qkvo"}}
+    header, data = {}, b""
+    for name, shape in shapes.items():
+        count = shape[0] * (shape[1] if len(shape) == 2 else 1)
+        values = bytearray(struct.pack("<f", 1.0) * count if len(shape) == 1 else bytes(4 * count))
+        for token in range(vocabulary):
+            row = {"model.embed_tokens.weight": token, "lm_head.weight": following.get(token, token)}.get(name)
+            if row is not None:
+                struct.pack_into("<f", values, 4 * (row * hidden + token), 1.0)
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [len(data), len(data) + len(values)]}
+        data += values
+    text = json.dumps(header).encode()
+    Path(folder, "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+    Path(folder, "config.json").write_text(json.dumps(config))
+    return config
+
+
 def gguf_of(directory):
-    """A sound GGUF with the float32 weights of a Hugging Face directory (default RoPE, tied, no biases)."""
+    """A sound GGUF with the float32 weights of a Hugging Face directory (default RoPE, no biases)."""
     config = json.loads((Path(directory) / "config.json").read_text())
     weights = Safetensors(Path(directory) / "model.safetensors")
     heads = config["num_attention_heads"]
@@ -159,6 +194,8 @@ def gguf_of(directory):
              "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "post_attention_layernorm": "ffn_norm",
              "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}
     names = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight"}
+    if "lm_head.weight" in weights.header:
+        names["lm_head.weight"] = "output.weight"
     for layer in range(config["num_hidden_layers"]):
         for part, short in parts.items():
             names[f"model.layers.{layer}.{part}.weight"] = f"blk.{layer}.{short}.weight"

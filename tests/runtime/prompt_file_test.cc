@@ -1,8 +1,13 @@
 // Files of prompts: what is taken, and what is refused with file and field.
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <cstdio>
+#include <cstring>
 #include <fstream>
+#include <thread>
+#include <utility>
 
 #include "runtime/prompts/prompt_file.h"
 
@@ -44,13 +49,44 @@ TEST_F(PromptFile, RefusesWithFileAndField) {
   EXPECT_NE(message(R"([{"promt": "x"}])").find("unknown field \"promt\""), std::string::npos);
   EXPECT_NE(message(R"([{"prompt": "x", "max_length": -1}])").find("max_length"), std::string::npos);
   EXPECT_NE(message(R"([{"prompt": "x", "context": "https://a/b"}])").find("URL"), std::string::npos);
-  EXPECT_NE(message(R"([{"prompt": "x", "context": "/no/such/file"}])").find("no such file"), std::string::npos);
+  EXPECT_NE(message(R"([{"prompt": "x", "context": "/no/such/file"}])").find("No such file"), std::string::npos);
 }
 
 TEST_F(PromptFile, MissingFileIsAMissingResource) {
   const auto entries = read_prompt_file("/no/such/prompts.json");
   ASSERT_FALSE(entries);
   EXPECT_EQ(entries.error().code(), StatusCode::kMissing);
+}
+
+// A pipe has no size, and its writer may come later.
+TEST_F(PromptFile, PipesAreReadToTheirEnd) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  std::thread writer([&] {
+    for (const char* part : {"[{\"prompt\": ", "\"from a pipe\"}]"}) EXPECT_GT(::write(ends[1], part, std::strlen(part)), 0);
+    ::close(ends[1]);
+  });
+  const auto entries = read_prompt_file("/dev/fd/" + std::to_string(ends[0]));
+  writer.join();
+  ::close(ends[0]);
+  ASSERT_TRUE(entries) << entries.error().message();
+  EXPECT_EQ(entries->front().prompt, "from a pipe");
+}
+
+TEST_F(PromptFile, PlainTextLosesOneLineBreakAtItsEnd) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"one line\n", "one line"}, {"two\n\n", "two\n"}, {"dos\r\n", "dos"}, {"bare", "bare"}, {" kept \r", " kept \r"}};
+  for (const auto& [content, expected] : cases) {
+    const auto text = read_prompt_text(write("plain.txt", content));
+    ASSERT_TRUE(text) << text.error().message();
+    EXPECT_EQ(*text, expected);
+  }
+  for (const char* empty : {"", "\n"}) {
+    const auto text = read_prompt_text(write("empty.txt", empty));
+    ASSERT_FALSE(text);
+    EXPECT_NE(text.error().message().find("empty.txt: is empty"), std::string::npos);
+  }
+  EXPECT_NE(read_prompt_text(::testing::TempDir()).error().message().find("directory"), std::string::npos);
 }
 
 }  // namespace

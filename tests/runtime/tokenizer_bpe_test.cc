@@ -171,6 +171,40 @@ TEST(Tokenizer, ManyThreadsEncodeAtOnce) {
   EXPECT_EQ(wrong, std::vector<int>(4, 0));
 }
 
+// A declaration about ids that no token has hurts nobody.
+TEST(TokenizerBuild, DeclaredIdsWithoutATokenNeverCome) {
+  TokenizerDefinition definition;
+  for (int byte = 0; byte < 256; ++byte)
+    definition.tokens.push_back({std::string(1, static_cast<char>(byte)), TokenKind::kOrdinary});
+  definition.tokens.push_back({"<|eot_id|>", TokenKind::kSpecial});
+  definition.tokens.push_back({"</s>", TokenKind::kAdded});
+  definition.added = {{256, "<|eot_id|>", true, false, false, false}, {257, "</s>", false, false, false, false}};
+  definition.bos = 9999;
+  definition.eos = {7, 9999, -1};
+  const auto built = Tokenizer::build(definition);
+  ASSERT_TRUE(built) << built.error().message();
+  EXPECT_FALSE(built->bos_id());
+  // </s> is no control token here: text may hold it.
+  EXPECT_EQ(std::vector<TokenId>(built->eos_ids().begin(), built->eos_ids().end()), (std::vector<TokenId>{7, 256}));
+  EXPECT_EQ(built->ordinary_size(), 256U);
+  EXPECT_EQ(built->vocab_size(), 258U);
+  EXPECT_TRUE(built->check_rows(built->encode("hi"), 256).ok());
+  const auto refused = built->check_rows(built->encode("a<|eot_id|>", {.add_bos = false, .parse_special = true}), 256);
+  EXPECT_EQ(refused.code(), StatusCode::kUsage);
+  EXPECT_NE(refused.message().find("<|eot_id|> (token 256)"), std::string::npos) << refused.message();
+}
+
+TEST(Tokenizer, SeesItsOwnPrefixTwice) {
+  GgufVocabulary vocabulary = small_vocabulary("llama-bpe", {}, {"<|begin|>"});
+  vocabulary.bos_id = 256;
+  const Tokenizer tokenizer = build_small(vocabulary);
+  const auto ids = [&](std::string_view text) { return tokenizer.encode(text, {.add_bos = true, .parse_special = true}); };
+  EXPECT_TRUE(tokenizer.begins_twice(ids("<|begin|>Hi")));
+  EXPECT_FALSE(tokenizer.begins_twice(ids("Hi<|begin|>")));
+  EXPECT_FALSE(tokenizer.begins_twice(ids("")));
+  EXPECT_FALSE(tokenizer.begins_twice(tokenizer.encode("<|begin|>Hi", {.add_bos = false, .parse_special = true})));
+}
+
 TEST(TokenizerBuild, RefusesDefinitionsThatContradictThemselves) {
   const auto error = [](const TokenizerDefinition& definition) {
     const auto built = Tokenizer::build(definition);

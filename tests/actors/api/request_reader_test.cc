@@ -286,6 +286,55 @@ TEST(RequestReader, WithoutATokenizerOnlyIdsAreTaken) {
     EXPECT_EQ(error.status, 400) << error.message;
 }
 
+TEST(RequestReader, WhyThereIsNoTextIsSaid) {
+  ServedModel model = demo_model();
+  model.tokenizer.reset();
+  model.no_text_reason = "tokenizer.json: model.byte_fallback is not supported";
+  const RequestReader bare(std::move(model), limits());
+  EXPECT_TRUE(bare.completion(R"({"prompt": [5, 6]})"));
+  const std::pair<const char*, openai::ApiError> errors[] = {
+      {"prompt", bare.completion(R"({"prompt": "a"})").error()},
+      {"messages", bare.chat(R"({"messages": [{"role": "user", "content": "a"}]})").error()},
+      {"prompt", bare.tokenize(R"({"prompt": "a"})").error()},
+      {"tokens", bare.detokenize(R"({"tokens": [5]})").error()}};
+  for (const auto& [field, error] : errors) {
+    EXPECT_EQ(error.status, 400);
+    EXPECT_EQ(error.param, field);
+    EXPECT_NE(error.message.find("model.byte_fallback is not supported"), std::string::npos) << error.message;
+  }
+}
+
+// A model with fewer rows than its tokenizer has tokens.
+TEST(RequestReader, TextsThatHoldATokenBeyondTheModelAreRefusedByName) {
+  ServedModel model = demo_model();
+  model.vocab_size = kBos;
+  const RequestReader small(std::move(model), limits());
+  EXPECT_TRUE(small.completion(R"({"prompt": "hi", "add_special_tokens": false})"));
+  for (const auto& error : {small.completion(R"({"prompt": "hi"})").error(),
+                            small.chat(R"({"messages": [{"role": "user", "content": "a"}]})").error()}) {
+    EXPECT_EQ(error.status, 400);
+    EXPECT_NE(error.message.find("token " + std::to_string(kBos)), std::string::npos) << error.message;
+  }
+}
+
+TEST(RequestReader, AModelThatDoesNotSampleIsGreedyUnlessARequestSaysATemperature) {
+  const RequestReader greedy =
+      reader_with(*model::parse_generation_config(R"({"do_sample":false,"temperature":5.0})", "g"));
+  EXPECT_TRUE(greedy.completion(R"({"prompt": "a"})")->sampling.greedy());
+  EXPECT_TRUE(greedy.chat(R"({"messages": [{"role": "user", "content": "a"}]})")->sampling.greedy());
+  EXPECT_FLOAT_EQ(greedy.completion(R"({"prompt": "a", "temperature": 0.5})")->sampling.temperature, 0.5F);
+}
+
+TEST(RequestReader, APromptThatSpellsTheFirstTokenItselfIsKeptAndMarked) {
+  const std::string bos(demo_model().tokenizer->token_bytes(kBos));
+  const auto twice = reader().completion(R"({"prompt": ["a", ")" + bos + R"(b"]})");
+  ASSERT_TRUE(twice) << twice.error().message;
+  EXPECT_TRUE(twice->begins_twice);
+  EXPECT_EQ(twice->prompts[1].ids, encoded(bos + "b"));
+  EXPECT_FALSE(reader().completion(R"({"prompt": "a"})")->begins_twice);
+  EXPECT_FALSE(reader().completion(R"({"prompt": ")" + bos + R"(b", "add_special_tokens": false})")->begins_twice);
+}
+
 TEST(RequestReader, WithoutAChatFormatChatIsRefusedWithItsReasonAndCompletionsAreNot) {
   ServedModel model = demo_model();
   model.chat_renderer.reset();

@@ -1,0 +1,27 @@
+#pragma once
+// What the system lets this process have besides memory that exists: threads, and address space.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include "kernels/status.h"
+
+namespace herd {
+
+// Whether `count` more threads can run at one time, found out by starting them: a library that starts threads of its own
+// ends the process when one is refused. kMissing says how many there were, and which limits there are.
+[[nodiscard]] Status probe_threads(int count);
+// The same words for one thread that was refused.
+[[nodiscard]] Status no_thread(const std::system_error& refused);
+
+// Address space (and data segment) that `ulimit -v` (`ulimit -d`) still leaves; none when there is no such limit. `root`
+// is "" outside tests.
+[[nodiscard]] std::optional<std::uint64_t> address_space_left(const std::string& root = "");
+// Of one thread's stack.
+[[nodiscard]] std::uint64_t thread_stack_bytes();
+// A limit of address space leaves no room for the 64 MiB that malloc sets aside for each thread.
+void share_malloc_arenas();
+
+}  // namespace herd

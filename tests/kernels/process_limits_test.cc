@@ -1,0 +1,111 @@
+// Limits of threads and of address space, in a child process that takes them on itself.
+
+#include "kernels/process_limits.h"
+
+#include <gtest/gtest.h>
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+
+#include "kernels/cpu/cpu_info.h"
+#include "kernels/device.h"
+
+namespace herd {
+namespace {
+
+// What the child wrote, or how it ended.
+std::string in_child(const std::function<std::string()>& body) {
+  int ends[2];
+  EXPECT_EQ(::pipe(ends), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const std::string text = body();
+    (void)!::write(ends[1], text.data(), text.size());
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  std::string text(4096, '\0');
+  const ssize_t size = ::read(ends[0], text.data(), text.size());
+  text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+  ::close(ends[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? text : "signal " + std::to_string(WTERMSIG(status));
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kLimitsHold = false;  // its shadow takes more address space than any limit
+#else
+constexpr bool kLimitsHold = true;
+#endif
+
+// Room for two more stacks or so: a limit that holds for root, too.
+void leave_room_for_two_threads() {
+  const std::uint64_t unlimited = address_space_left().value_or(std::uint64_t{1} << 40);
+  rlimit limit{std::uint64_t{1} << 40, std::uint64_t{1} << 40};
+  (void)::setrlimit(RLIMIT_AS, &limit);
+  const std::uint64_t used = (std::uint64_t{1} << 40) - address_space_left().value_or(unlimited);
+  limit = {used + 2 * thread_stack_bytes() + (std::uint64_t{2} << 20), std::uint64_t{1} << 40};
+  (void)::setrlimit(RLIMIT_AS, &limit);
+}
+
+TEST(ProcessLimits, ThreadsThatCanBeHadLeaveNothingBehind) {
+  EXPECT_TRUE(probe_threads(0).ok());
+  for (int round = 0; round < 3; ++round) EXPECT_TRUE(probe_threads(20).ok());
+}
+
+TEST(ProcessLimits, RefusedThreadsAreAStatusThatNamesTheLimits) {
+  if (!kLimitsHold) GTEST_SKIP() << "address space cannot be limited under AddressSanitizer";
+  const std::string message = in_child([] {
+    leave_room_for_two_threads();
+    const Status status = probe_threads(64);
+    return std::string(status.code() == StatusCode::kMissing ? "missing " : "other ") + status.message();
+  });
+  EXPECT_EQ(message.find("missing only "), 0U) << message;
+  for (const char* part : {" of 64 threads", "ulimit -u", "pids limit", "--threads"})
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+}
+
+TEST(ProcessLimits, ADeviceWhoseThreadsAreRefusedIsAnErrorWithoutAThreadLeftBehind) {
+  if (!kLimitsHold) GTEST_SKIP() << "address space cannot be limited under AddressSanitizer";
+  const std::string message = in_child([] {
+    leave_room_for_two_threads();
+    const auto device = make_cpu_device({CpuIsa::kReference, 64});
+    return device ? std::string("made") : device.error().message();
+  });
+  EXPECT_NE(message.find("thread"), std::string::npos) << message;
+  EXPECT_NE(message.find("ulimit -u"), std::string::npos) << message;
+}
+
+TEST(ProcessLimits, TheTighterOfBothLimitsCounts) {
+  namespace fs = std::filesystem;
+  const fs::path root = fs::temp_directory_path() / ("herd_process_limits_" + std::to_string(::getpid()));
+  fs::create_directories(root / "proc/self");
+  const auto write = [&](const char* name, const std::string& text) { std::ofstream(root / "proc" / name) << text; };
+  write("meminfo", "MemAvailable:    1000000 kB\n");
+  write("self/status", "VmPeak:\t     900 kB\nVmSize:\t     300 kB\nVmData:\t     100 kB\n");
+  EXPECT_FALSE(address_space_left(root.string()));
+  write("self/limits", "Max data size             unlimited            unlimited            bytes\n"
+                       "Max address space         unlimited            unlimited            bytes\n");
+  EXPECT_FALSE(address_space_left(root.string()));
+  EXPECT_EQ(available_memory_bytes(root.string()), 1000000U * 1024);
+  write("self/limits", "Max data size             unlimited            unlimited            bytes\n"
+                       "Max address space         1024000              unlimited            bytes\n");
+  EXPECT_EQ(address_space_left(root.string()), 700U * 1024);
+  EXPECT_EQ(available_memory_bytes(root.string()), 700U * 1024);
+  write("self/limits", "Max data size             512000               unlimited            bytes\n"
+                       "Max address space         1024000              unlimited            bytes\n");
+  EXPECT_EQ(address_space_left(root.string()), 400U * 1024);
+  write("self/limits", "Max address space         2048                 unlimited            bytes\n");
+  EXPECT_EQ(address_space_left(root.string()), 0U);
+  fs::remove_all(root);
+}
+
+}  // namespace
+}  // namespace herd

@@ -1,0 +1,87 @@
+// Which ids end a sequence: every source counts, what lies beyond the vocabulary does not.
+
+#include "runtime/model/end_ids.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/runtime/checkpoint_bytes.h"
+
+namespace herd::model {
+namespace {
+
+using testing::TempDirectory;
+using Ids = std::vector<TokenId>;
+using Names = std::vector<std::string>;
+
+TEST(EndIds, EverySourceCountsAndEachIdOnce) {
+  const Ids generation = {7, 3};
+  const Ids config = {3, 9};
+  const Ids vocabulary = {9, 1};
+  const EndIds ends = join_end_ids({generation, config, vocabulary}, 10);
+  EXPECT_EQ(ends.ids, (Ids{7, 3, 9, 1}));
+  EXPECT_TRUE(ends.dropped.empty());
+}
+
+TEST(EndIds, IdsBeyondTheVocabularyAreDroppedAndTold) {
+  const Ids generation = {7, 10};
+  const Ids config = {9999, 10};
+  const EndIds ends = join_end_ids({generation, config}, 10);
+  EXPECT_EQ(ends.ids, (Ids{7}));
+  EXPECT_EQ(ends.dropped, (Ids{10, 9999}));
+}
+
+TEST(DeclaredEnds, EverySpellingOfEosToken) {
+  const std::pair<const char*, Names> cases[] = {
+      {R"({"eos_token":"<|eot_id|>"})", {"<|eot_id|>"}},
+      {R"({"eos_token":{"__type":"AddedToken","content":"</s>","lstrip":false}})", {"</s>"}},
+      {R"({"eos_token":["<a>","<b>"]})", {"<a>", "<b>"}},
+      {R"({"eos_token":[{"content":"<a>"},{"content":"<b>"}]})", {"<a>", "<b>"}},
+      {R"({"eos_token":null})", {}},
+      {R"({"eos_token":""})", {}},
+      {R"({"eos_token":7})", {}},
+      {R"({"bos_token":"<s>"})", {}},
+  };
+  for (const char* file : {"tokenizer_config.json", "special_tokens_map.json"}) {
+    for (const auto& [text, expected] : cases) {
+      const TempDirectory folder;
+      folder.write(file, text);
+      const auto declared = read_declared_ends(folder.path());
+      ASSERT_TRUE(declared) << declared.error().message();
+      EXPECT_EQ(declared->names, expected) << file << " " << text;
+    }
+  }
+}
+
+TEST(DeclaredEnds, SpecialTokensOfTheDecoderHaveTheirIds) {
+  const TempDirectory folder;
+  folder.write("tokenizer_config.json", R"({"added_tokens_decoder":{"5":{"content":"<|eot_id|>","special":true},)"
+                                        R"("6":{"content":"word","special":false},"x":{"content":"y","special":true}}})");
+  const auto declared = read_declared_ends(folder.path());
+  ASSERT_TRUE(declared) << declared.error().message();
+  using Tokens = std::vector<std::pair<TokenId, std::string>>;
+  EXPECT_EQ(declared->special_tokens, (Tokens{{5, "<|eot_id|>"}}));
+}
+
+TEST(DeclaredEnds, ATokenizerThatCannotBeUsedStillNamesItsTokens) {
+  const TempDirectory folder;
+  const std::string path = folder.write("tokenizer.json", R"({"model":{"type":"Unigram"},"added_tokens":[)"
+                                        R"({"id":2,"content":"</s>","special":true},{"id":3,"content":"w","special":false}]})");
+  using Tokens = std::vector<std::pair<TokenId, std::string>>;
+  EXPECT_EQ(read_special_tokens(path), (Tokens{{2, "</s>"}}));
+  EXPECT_TRUE(read_special_tokens(folder.write("cut.json", R"({"added_tokens":[)")).empty());
+  EXPECT_TRUE(read_special_tokens(folder.write("other.json", R"({"added_tokens":{"id":2}})")).empty());
+}
+
+TEST(DeclaredEnds, NoFilesSayNothingAndABrokenOneIsNamed) {
+  const TempDirectory folder;
+  const auto none = read_declared_ends(folder.path());
+  ASSERT_TRUE(none);
+  EXPECT_TRUE(none->names.empty());
+  folder.write("special_tokens_map.json", "{");
+  const auto broken = read_declared_ends(folder.path());
+  ASSERT_FALSE(broken);
+  EXPECT_NE(broken.error().message().find("special_tokens_map.json"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace herd::model

@@ -103,7 +103,7 @@ else
 fi
 run "cmake --install gives a working herd" bash tests/e2e/install_test.sh
 if [ $sanitizers = 1 ]; then
-  sanitized_tests=(kernels jinja tokenizer checkpoint rank scheduler wire cluster observability http openai access)
+  sanitized_tests=(kernels tokenizer checkpoint rank scheduler wire cluster observability http openai access)
   if build asan-ubsan "${sanitized_tests[@]/%/_tests}" fuzz_targets; then
     sanitized=$herd_root/build/asan-ubsan/bin
     for binary in "${sanitized_tests[@]}"; do

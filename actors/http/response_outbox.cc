@@ -92,6 +92,7 @@ bool ResponseOutbox::send(std::string frame, bool asked) {
         bytes_.append(frame);
       }
       ++frames_;
+      asked_ = asked_ || asked;
       if (counts) {
         late_bytes_ += bytes_.size() - before;
         ++late_frames_;
@@ -155,8 +156,10 @@ void ResponseOutbox::take(Batch& batch, bool busy) {
   batch.bytes.swap(bytes_);
   batch.head.swap(head_);
   batch.frames = std::exchange(frames_, 0);
-  credits_ = std::max({credits_min_, times(batch.bytes.size(), bytes_max_), times(batch.frames, frames_max_)});
-  full_ = false;
+  const std::size_t in_hand = std::max(times(batch.bytes.size(), bytes_max_), times(batch.frames, frames_max_));
+  const bool only_late = late_frames_ > 0 && !asked_;
+  credits_ = std::max(credits_min_, only_late ? std::min(in_hand, credits_) : in_hand);
+  asked_ = full_ = false;
   late_bytes_ = late_frames_ = 0;
 }
 

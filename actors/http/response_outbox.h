@@ -7,10 +7,11 @@
 // Credit measures what the reader has not taken, not what was made at one time. Frames count only while the socket has
 // refused a part of the batch in hand, those alone that come after it did, and not those that were asked for
 // (send_asked): what one step makes together, or what the I/O thread has not yet tried, is nobody's lateness. The
-// reader is late when more waits behind the batch in hand than the bounds, or than that batch where it is longer: it
-// reads more slowly than the answer is made, however long the frames are that it asked for. The bounds are for 32 choices;
-// a stream of more has them as many times, because one step makes a frame for each. So a reader that does not read costs
-// twice its bounds, and twice what its request made long; a whole answer to it would take as much.
+// reader is late when more waits behind the batch in hand than the bounds, or than that batch where frames that were asked
+// for made it longer: it reads more slowly than the answer is made. A batch that only lateness made long gives no more
+// credit than the one before it had, or a slow reader's batches would grow from one to the next. The bounds are for 32
+// choices; a stream of more has them as many times, because one step makes a frame for each. So a reader that does not
+// read costs twice its bounds, and twice what its request made long; a whole answer to it would take as much.
 
 #include <cstddef>
 #include <memory>
@@ -98,10 +99,11 @@ class ResponseOutbox : public std::enable_shared_from_this<ResponseOutbox> {
   bool wake_pending_ = true;  // whoever hands the request out takes right after, without a wake-up
   std::optional<HttpResponse> head_;
   std::string bytes_;
-  std::size_t frames_ = 0;  // in bytes_
+  std::size_t frames_ = 0;       // in bytes_
   std::size_t credits_min_ = 1;  // for its voices
-  std::size_t credits_ = 1;      // how many times the bounds may wait: those, or the batch in hand holds more
-  bool full_ = false;        // the socket refused a part of it
+  std::size_t credits_ = 1;      // how many times the bounds may wait behind the batch in hand
+  bool asked_ = false;           // a frame in bytes_ was asked for
+  bool full_ = false;            // the socket refused a part of the batch in hand
   std::size_t late_bytes_ = 0, late_frames_ = 0;  // that came since
 };
 

@@ -136,5 +136,18 @@ TEST(ResponseOutbox, AReaderIsCutForItsPaceNotForItsLoad) {
   }
 }
 
+// What comes before the socket refuses makes a batch longer than the bound; that is no reason for more to wait.
+TEST(ResponseOutbox, BatchesOfASlowReaderDoNotGrow) {
+  const auto outbox = open_outbox();
+  EXPECT_TRUE(send(*outbox, 20));
+  for (int round = 0; round < 3; ++round) {
+    take(*outbox);
+    EXPECT_TRUE(send(*outbox, 20));
+    outbox->on_full();
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(send(*outbox, 20)) << round << " " << i;
+  }
+  EXPECT_FALSE(send(*outbox, 20));
+}
+
 }  // namespace
 }  // namespace herd::http

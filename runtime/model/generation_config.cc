@@ -67,7 +67,7 @@ class Reader {
   // Nothing here depends on them: they are not judged. Negative stands for "none" in some old files.
   std::optional<TokenId> id(const char* key) {
     const auto value = number_in(json_.text_of(key));
-    if (!value || *value < 0 || *value > kIntMax || *value != static_cast<TokenId>(*value)) return {};
+    if (!value || !(*value >= 0 && *value <= kIntMax) || *value != static_cast<TokenId>(*value)) return {};
     return static_cast<TokenId>(*value);
   }
 

@@ -39,8 +39,8 @@ std::string in_child(const std::function<std::string()>& body) {
   return WIFEXITED(status) ? text : "signal " + std::to_string(WTERMSIG(status));
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kLimitsHold = false;  // its shadow takes more address space than any limit
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kLimitsHold = false;  // the shadow takes more address space than any limit
 #else
 constexpr bool kLimitsHold = true;
 #endif
@@ -61,7 +61,7 @@ TEST(ProcessLimits, ThreadsThatCanBeHadLeaveNothingBehind) {
 }
 
 TEST(ProcessLimits, RefusedThreadsAreAStatusThatNamesTheLimits) {
-  if (!kLimitsHold) GTEST_SKIP() << "address space cannot be limited under AddressSanitizer";
+  if (!kLimitsHold) GTEST_SKIP() << "address space cannot be limited under sanitizers";
   const std::string message = in_child([] {
     leave_room_for_two_threads();
     const Status status = probe_threads(64);
@@ -73,7 +73,7 @@ TEST(ProcessLimits, RefusedThreadsAreAStatusThatNamesTheLimits) {
 }
 
 TEST(ProcessLimits, ADeviceWhoseThreadsAreRefusedIsAnErrorWithoutAThreadLeftBehind) {
-  if (!kLimitsHold) GTEST_SKIP() << "address space cannot be limited under AddressSanitizer";
+  if (!kLimitsHold) GTEST_SKIP() << "address space cannot be limited under sanitizers";
   const std::string message = in_child([] {
     leave_room_for_two_threads();
     const auto device = make_cpu_device({CpuIsa::kReference, 64});

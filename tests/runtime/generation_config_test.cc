@@ -83,7 +83,8 @@ TEST(GenerationConfigJson, WhatIsNotAppliedIsNamedUnlessItChangesNothing) {
 
 // Nothing depends on these two, so that nothing about them refuses a model.
 TEST(GenerationConfigJson, BosAndPadAreNotJudged) {
-  for (const char* text : {R"({"pad_token_id":-1})", R"({"pad_token_id":"<pad>"})", R"({"bos_token_id":[1,2]})"})
+  for (const char* text : {R"({"pad_token_id":-1})", R"({"pad_token_id":"<pad>"})", R"({"bos_token_id":[1,2]})",
+                           R"({"pad_token_id":NaN})", R"({"pad_token_id":1e99})"})
     EXPECT_EQ(parsed_of(text), GenerationConfig{}) << text;
   EXPECT_EQ(parsed_of(R"({"pad_token_id":999999})").pad_id, 999999);
 }

@@ -39,6 +39,9 @@ FENCES = {
 CLOCK = re.compile(r"std::random_device|getenv\(|system_clock::now|\brand\(\)")
 CLOCK_FILES = re.compile(r"actors/(main|commands/.*|in_process_cluster)\.cc$|kernels/gpu_backend\.cc$")
 PURE = re.compile(r"(runtime/(kv/(?!kv_storage)|scheduler/|sampling/sampling_params|parallel/)|cluster/routing/).*")
+# What a command prints is written by one file, which looks whether it arrived.
+PRINTS = re.compile(r"std::(printf|puts|putchar|cout)\b|\bstdout\b|STDOUT_FILENO")
+PRINTS_FILES = re.compile(r"actors/commands/standard_output\.cc$")
 STEADY = re.compile(r"steady_clock::now|std::thread|std::mutex")
 
 problems = []
@@ -78,6 +81,8 @@ def check_file(path, text):
             problem(path, 0, f"{len(lines)} lines; look for the seam at {LINES_MAX}")
         if CLOCK.search(text) and not CLOCK_FILES.match(path):
             problem(path, 0, "wall clock, random device or environment outside main and the commands")
+        if PRINTS.search(text) and not PRINTS_FILES.match(path):
+            problem(path, 0, "writes to standard output: actors/commands/standard_output.h does, and checks it")
         if PURE.match(path) and STEADY.search(text):
             problem(path, 0, "a pure machine has no clock, thread or lock")
         if path.endswith(".h") and not path.endswith("-inl.h") and "#pragma once" not in text:  # -inl.h: once per ISA

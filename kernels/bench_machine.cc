@@ -84,7 +84,8 @@ Expected<MachineRates> measure_machine(ThreadPool& pool, const MachineBenchConfi
       bytes > free ? MAP_FAILED : ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (buffer == MAP_FAILED) {
     return fail(missing("bandwidth measurement: needs " + std::to_string(bytes >> 20) + " MiB of memory, " +
-                        std::to_string(free >> 20) + " MiB are free"));
+                        std::to_string(free >> 20) + " MiB are free: free some, or raise the limit (a container's "
+                        "memory, ulimit -v)"));
   }
   ::madvise(buffer, bytes, MADV_HUGEPAGE);
   // Written by the thread that reads it: committed, near its core, and not the kernel's shared zero page.

@@ -305,6 +305,8 @@ void join_folder(StoredModel folder, StoredModel& model) {
     if (std::find(generation.eos_ids.begin(), generation.eos_ids.end(), id) == generation.eos_ids.end())
       generation.eos_ids.push_back(id);
   }
+  generation.warnings.insert(generation.warnings.end(), model.generation.warnings.begin(),
+                             model.generation.warnings.end());
   if (!generation.bos_id) generation.bos_id = model.generation.bos_id;
   if (!generation.pad_id) generation.pad_id = model.generation.pad_id;
   model.generation = std::move(generation);

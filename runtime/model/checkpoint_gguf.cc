@@ -188,6 +188,11 @@ Expected<GenerationConfig> read_generation(const GgufFile& file) {
     auto& ids = generation.eos_ids;
     if (id && std::find(ids.begin(), ids.end(), *id) == ids.end()) ids.push_back(*id);
   }
+  // Sampling defaults of newer converters, which are those of generation_config.json under names of their own.
+  for (const char* key : {"general.sampling.temp", "general.sampling.top_k", "general.sampling.top_p",
+                          "general.sampling.min_p", "general.sampling.penalty_repeat"}) {
+    if (file.value(key) != nullptr) generation.warnings.push_back(file.file() + ": " + key + " is not applied");
+  }
   if (!metadata.status().ok()) return fail(metadata.status());
   return generation;
 }

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from model_files import ARRAY, STRING, U32, byte_alphabet, byte_tokenizer_json, gguf_of, write_script
+from model_files import ARRAY, F32, STRING, U32, byte_alphabet, byte_tokenizer_json, gguf_of, write_script
 from serve_process import Checks, Server, TestFolder
 
 HERD = sys.argv[1]
@@ -49,6 +49,7 @@ def gguf_file(source, path, **keys):
     model.remove("tokenizer.ggml.eos_token_id")
     for key, value in keys.items():
         model.set(f"tokenizer.ggml.{key}", U32, value)
+    model.set("general.sampling.temp", F32, 0.7)
     model.write(path)
     return path
 
@@ -116,6 +117,8 @@ def beyond(root):
     out, _ = herd("inspect", model)
     checks.check("inspect shows it", f"tokenizer {ROWS + 1} tokens" in out, out)
     file = gguf_file(folder_of(root, "whole"), Path(root, "ids.gguf"), eos_token_id=9999, bos_token_id=8888)
+    _, said = herd("generate", file, "--prompt", "a", "--max-new-tokens", "1")
+    checks.check("a GGUF's sampling defaults are named as not applied", "general.sampling.temp is not applied" in said, said)
     checks.equal("a GGUF with such ids runs", generate(file, "--prompt", "\n", "--max-new-tokens", "2")[0]["text"], "AB")
 
 

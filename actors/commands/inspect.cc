@@ -72,7 +72,7 @@ Expected<Summary> summarise(const std::string& path, const std::string& chat_for
   const auto warn = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
   const auto chat = actors::open_chat((*checkpoint)->text(), tokenizer, chat_format, warn);
   if (chat) {
-    summary.chat_format = tokenizer::chat_format_name(chat->format());
+    summary.chat_format = std::string(tokenizer::chat_format_name(chat->format())) + (chat->begin_of_text() ? "" : " without BOS");
     summary.chat_sample = sample_of(*chat);
     summary.chat_refused_roles = chat->refused_roles();
   } else {

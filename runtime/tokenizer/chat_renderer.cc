@@ -9,6 +9,14 @@ namespace herd::tokenizer {
 namespace {
 
 constexpr std::string_view kUnknownTokens[] = {"additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens"};
+
+// What a template may stand for.
+struct Candidate {
+  ChatFormat format = ChatFormat::kLlama30;
+  bool begin_of_text = true;
+};
+constexpr Candidate kCandidates[] = {{ChatFormat::kLlama30}, {ChatFormat::kLlama30, false}, {ChatFormat::kLlama31},
+                                     {ChatFormat::kLlama31, false}, {ChatFormat::kChatMl}, {ChatFormat::kSmolLm2}};
 constexpr std::string_view kOptionalRoles[] = {"system", "tool", "ipython"};
 
 // A conversation costs what its text costs, on top of what a template may cost at all.
@@ -20,6 +28,11 @@ jinja::Limits limits_for(std::span<const ChatMessage> messages) {
   limits.value_bytes_max += 64 * bytes;
   limits.output_bytes_max += 8 * bytes;
   return limits;
+}
+
+std::vector<PromptPiece> pieces_of(std::span<const ChatMessage> messages, const Candidate& candidate, ChatOptions options) {
+  options.begin_of_text = candidate.begin_of_text;
+  return chat_pieces(messages, candidate.format, options);
 }
 
 // What the template prints, given the variables that Hugging Face gives it.
@@ -62,13 +75,13 @@ struct Mismatch {
   std::string what;  // empty: none
 };
 
-Mismatch compare(const std::vector<ChatProbe>& probes, const std::vector<std::string>& printed, ChatFormat format) {
+Mismatch compare(const std::vector<ChatProbe>& probes, const std::vector<std::string>& printed, const Candidate& candidate) {
   Mismatch result;
   for (std::size_t i = 0; i < probes.size(); ++i, ++result.probes_equal) {
-    const std::string text = prompt_text(chat_pieces(probes[i].messages, format, probes[i].options));
+    const std::string text = prompt_text(pieces_of(probes[i].messages, candidate, probes[i].options));
     if (text == printed[i]) continue;
     result.prefix = common_prefix(printed[i], text);
-    result.what = "for " + describe(probes[i]) + " " + difference(printed[i], text, format);
+    result.what = "for " + describe(probes[i]) + " " + difference(printed[i], text, candidate.format);
     break;
   }
   return result;
@@ -80,26 +93,27 @@ std::string advice(std::string_view format) {
 
 // Its text must be the prompt for a tokenizer too: control tokens that take white space with them, or are no control
 // tokens here, would give other ids.
-Status check_ids(const std::vector<ChatProbe>& probes, ChatFormat format, const Tokenizer& tokenizer) {
+Status check_ids(const std::vector<ChatProbe>& probes, const Candidate& candidate, const Tokenizer& tokenizer) {
   for (const ChatProbe& probe : probes) {
-    const std::vector<PromptPiece> pieces = chat_pieces(probe.messages, format, probe.options);
+    const std::vector<PromptPiece> pieces = pieces_of(probe.messages, candidate, probe.options);
     const auto ids = prompt_ids(pieces, tokenizer);
     if (!ids) return ids.error();
     if (*ids != tokenizer.encode(prompt_text(pieces), {.add_bos = false, .parse_special = true}))
       return bad_input("chat template: for " + describe(probe) + " this vocabulary gives other ids than " +
-                       std::string(chat_format_name(format)) + advice(chat_format_name(format)));
+                       std::string(chat_format_name(candidate.format)) + advice(chat_format_name(candidate.format)));
   }
   return {};
 }
 
-std::string reason_against(const jinja::Template& chat_template, const SpecialTokens& special_tokens, ChatFormat format,
-                           std::string_view role) {
+std::string reason_against(const jinja::Template& chat_template, const SpecialTokens& special_tokens,
+                           const Candidate& candidate, std::string_view role) {
   for (const ChatProbe& probe : role_probes(role)) {
     const auto printed = print(chat_template, special_tokens, probe.messages, probe.options);
     if (!printed) return "the chat template refuses it: " + clean(printed.error().message(), 200);
-    const std::string text = prompt_text(chat_pieces(probe.messages, format, probe.options));
+    const std::string text = prompt_text(pieces_of(probe.messages, candidate, probe.options));
     if (text != *printed)
-      return "the chat template renders it in its own way: for " + describe(probe) + " " + difference(*printed, text, format);
+      return "the chat template renders it in its own way: for " + describe(probe) + " " +
+             difference(*printed, text, candidate.format);
   }
   return {};
 }
@@ -125,14 +139,15 @@ Expected<ChatRenderer> ChatRenderer::of_template(std::string_view jinja, const S
     printed.push_back(std::move(*text));
   }
   Mismatch nearest;
-  ChatFormat nearest_format = kChatFormats[0];
-  for (const ChatFormat format : kChatFormats) {
-    const Mismatch found = compare(probes, printed, format);
+  ChatFormat nearest_format = kCandidates[0].format;
+  for (const Candidate& candidate : kCandidates) {
+    const Mismatch found = compare(probes, printed, candidate);
     if (found.what.empty()) {
-      if (Status status = check_ids(probes, format, tokenizer); !status.ok()) return fail(std::move(status));
-      ChatRenderer renderer(format, tokenizer);
+      if (Status status = check_ids(probes, candidate, tokenizer); !status.ok()) return fail(std::move(status));
+      ChatRenderer renderer(candidate.format, tokenizer);
+      renderer.begin_of_text_ = candidate.begin_of_text;
       for (const std::string_view role : kOptionalRoles) {
-        std::string reason = reason_against(*compiled, special_tokens, format, role);
+        std::string reason = reason_against(*compiled, special_tokens, candidate, role);
         if (!reason.empty()) renderer.refused_roles_.push_back({std::string(role), std::move(reason)});
       }
       renderer.template_ = std::make_shared<const jinja::Template>(std::move(*compiled));
@@ -141,7 +156,7 @@ Expected<ChatRenderer> ChatRenderer::of_template(std::string_view jinja, const S
     }
     if (nearest.what.empty() || std::pair(found.probes_equal, found.prefix) > std::pair(nearest.probes_equal, nearest.prefix)) {
       nearest = found;
-      nearest_format = format;
+      nearest_format = candidate.format;
     }
   }
   return refused("not one that herd renders exactly (" + std::string(kChatFormatNames) + "); " + nearest.what,
@@ -154,8 +169,9 @@ Expected<ChatRenderer> ChatRenderer::of_format(ChatFormat format, const Tokenize
   return ChatRenderer(format, tokenizer);
 }
 
-Expected<std::vector<PromptPiece>> ChatRenderer::pieces(std::span<const ChatMessage> messages, const ChatOptions& options) const {
+Expected<std::vector<PromptPiece>> ChatRenderer::pieces(std::span<const ChatMessage> messages, ChatOptions options) const {
   if (Status status = check_chat(messages); !status.ok()) return fail(std::move(status));
+  options.begin_of_text = begin_of_text_;
   std::vector<PromptPiece> pieces = chat_pieces(messages, format_, options);
   if (template_ == nullptr) return pieces;
   for (std::size_t i = 0; i < messages.size(); ++i) {

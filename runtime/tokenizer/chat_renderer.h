@@ -39,6 +39,8 @@ class ChatRenderer {
   [[nodiscard]] static Expected<ChatRenderer> of_format(ChatFormat format, const Tokenizer& tokenizer);
 
   [[nodiscard]] ChatFormat format() const { return format_; }
+  // False: the template begins without the BOS that the format has.
+  [[nodiscard]] bool begin_of_text() const { return begin_of_text_; }
   // Roles that the template refuses or renders otherwise where they usually stand.
   [[nodiscard]] const std::vector<RefusedRole>& refused_roles() const { return refused_roles_; }
 
@@ -49,9 +51,10 @@ class ChatRenderer {
 
  private:
   ChatRenderer(ChatFormat format, Tokenizer tokenizer) : format_(format), tokenizer_(std::move(tokenizer)) {}
-  [[nodiscard]] Expected<std::vector<PromptPiece>> pieces(std::span<const ChatMessage> messages, const ChatOptions& options) const;
+  [[nodiscard]] Expected<std::vector<PromptPiece>> pieces(std::span<const ChatMessage> messages, ChatOptions options) const;
 
   ChatFormat format_;
+  bool begin_of_text_ = true;
   Tokenizer tokenizer_;
   std::shared_ptr<const jinja::Template> template_;  // null: a format that was named
   SpecialTokens special_tokens_;

@@ -78,7 +78,7 @@ void llama_turn(PromptWriter& prompt, std::string_view role, std::string_view co
 }
 
 void render_llama30(PromptWriter& prompt, std::span<const ChatMessage> messages, const ChatOptions& options) {
-  prompt.control("<|begin_of_text|>");
+  if (options.begin_of_text) prompt.control("<|begin_of_text|>");
   for (const ChatMessage& message : messages) llama_turn(prompt, message.role, strip(message.content));
   if (options.add_generation_prompt) llama_header(prompt, "assistant");
 }
@@ -89,7 +89,7 @@ void render_llama31(PromptWriter& prompt, std::span<const ChatMessage> messages,
     system = strip(messages.front().content);
     messages = messages.subspan(1);
   }
-  prompt.control("<|begin_of_text|>");
+  if (options.begin_of_text) prompt.control("<|begin_of_text|>");
   llama_header(prompt, "system");
   prompt.text("Cutting Knowledge Date: December 2023\nToday Date: ");
   prompt.text(options.date_string);

@@ -34,6 +34,9 @@ struct ChatOptions {
   bool add_generation_prompt = true;        // open the assistant's turn at the end
   // Llama 3.1 only. Fixed, so that a prompt does not change over night; Llama 3.2's own template takes today's date.
   std::string date_string = "26 Jul 2024";
+  // Llama formats only: <|begin_of_text|> first. Their templates write the checkpoint's BOS there, and some checkpoints
+  // declare none.
+  bool begin_of_text = true;
 };
 
 // "llama3", "llama3.1", "chatml", "smollm2".

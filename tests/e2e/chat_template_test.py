@@ -148,7 +148,6 @@ ALMOST = {
     "a default system turn": ("{% if messages[0].role != 'system' %}{{ '<|start_header_id|>system<|end_header_id|>\n\nYou are Foo.<|eot_id|>' }}{% endif %}"
                               + TEMPLATES["llama 3"].removeprefix("{{ bos_token }}"), "You are Foo"),
     "no trim": (TEMPLATES["llama 3"].replace(" | trim", ""), "Hi <|eot_id|>"),
-    "no BOS": (TEMPLATES["llama 3"].removeprefix("{{ bos_token }}"), "where llama3 gives \"<|begin_of_text|>"),
     "two BOS": ("{{ bos_token }}" + TEMPLATES["llama 3"], "it gives \"_of_text|><|begin_of_text|>"),
     "one line break": (TEMPLATES["llama 3"].replace("\\n\\n", "\\n"), "where llama3 gives"),
     "an opened thought": (TEMPLATES["llama 3"].replace("assistant<|end_header_id|>\\n\\n", "assistant<|end_header_id|>\\n\\n<think>"), "<think>"),
@@ -190,7 +189,9 @@ def named(herd, folder):
     ids, done = generate(herd, model, "Hi", "--chat-format", "llama3")
     own, _ = generate(herd, ROOT / "config/demo_model", "Hi")
     check("a named format", ids == own and "as --chat-format says" in done.stderr, done.stderr)
-    ids, done = generate(herd, small_model(folder, ALMOST["no BOS"][0]), "Hi", "--chat-format", "llama3")
+    without_bos, _ = generate(herd, small_model(folder, TEMPLATES["llama 3"].removeprefix("{{ bos_token }}")), "Hi")
+    check("a template without BOS", without_bos == own[1:], without_bos)
+    ids, done = generate(herd, small_model(folder, ALMOST["no trim"][0]), "Hi", "--chat-format", "llama3")
     check("a named format against a template", ids == own and "warning: chat format llama3" in done.stderr, done.stderr)
     ids, done = generate(herd, model, "Hi", "--chat-format", "chatml")
     check("a format the vocabulary lacks", done.returncode == 3 and "no control token <|im_start|>" in done.stderr, done.stderr)

@@ -70,7 +70,6 @@ TEST(ChatRenderer, AlmostAFormatIsRefusedWithTheDifference) {
       {"{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are Foo.<|im_end|>\n' }}{% endif %}" + std::string(kChatMl),
        "it gives \"tem\\nYou are Foo."},
       {replaced(kLlama3, " | trim", ""), "user \" Hi \" it gives \"eader_id|>\\n\\n Hi <|eot_id|>"},
-      {replaced(kLlama3, "{{ bos_token }}", ""), "it gives \"<|start_header_id|>user"},
       {replaced(kLlama3, "\\n\\n", "\\n"), "where llama3 gives"},
       {"{{ bos_token }}" + std::string(kChatMl), "it gives \"_of_text|><|im_start|>"},
       {replaced(kChatMl, "<|im_end|>\\n", "<|im_end|>"), "it gives"},
@@ -100,8 +99,24 @@ TEST(ChatRenderer, WhatIsNotUnderstoodIsRefusedByName) {
   EXPECT_TRUE(contains(refusal("[INST] {{ messages[0].content }} [/INST]"), "not one that herd renders exactly"));
 }
 
+// A template without BOS, and one that writes the BOS of a checkpoint that declares none.
+TEST(ChatRenderer, ALlamaTemplateMayBeginWithoutBos) {
+  const std::vector<ChatMessage> hi = {{"user", "Hi"}};
+  const auto same_but_bos = [&](const Expected<ChatRenderer>& chat, std::string_view jinja) {
+    const auto whole = ChatRenderer::of_template(jinja, kTokens, vocabulary());
+    ASSERT_TRUE(chat && whole);
+    EXPECT_EQ(chat->format(), whole->format());
+    EXPECT_TRUE(whole->begin_of_text());
+    EXPECT_FALSE(chat->begin_of_text());
+    EXPECT_EQ("<|begin_of_text|>" + chat->text(hi, {}).value(), whole->text(hi, {}).value());
+    EXPECT_EQ(chat->render(hi, {}).value().size() + 1, whole->render(hi, {}).value().size());
+  };
+  same_but_bos(ChatRenderer::of_template(kLlama3, {}, vocabulary()), kLlama3);
+  same_but_bos(ChatRenderer::of_template(replaced(kLlama3, "{{ bos_token }}", ""), kTokens, vocabulary()), kLlama3);
+  same_but_bos(ChatRenderer::of_template(replaced(kLlama31, "bos_token + ", ""), kTokens, vocabulary()), kLlama31);
+}
+
 TEST(ChatRenderer, SpecialTokensComeFromTheCheckpoint) {
-  EXPECT_TRUE(contains(refusal(kLlama3, {}), "it gives \"<|start_header_id|>user"));
   EXPECT_TRUE(contains(refusal(kLlama3, {{"bos_token", "<s>"}}), "it gives \"<s>"));
 }
 

@@ -61,14 +61,11 @@ std::vector<TokenId> end_tokens_in(const model::GgufFile& gguf) {
 constexpr const char* kMemoryAdvice =
     "; lower --kv-cache-memory, --max-model-len, --max-num-batched-tokens or --threads, or raise the limit (a container's "
     "memory, ulimit -v)";
-constexpr const char* kWeightsAdvice =
-    "; the weights need that much: free memory, raise the limit (a container's memory, ulimit -v), or take a smaller "
-    "model or --quantization-encoding bfloat16";
 
-// A refusal of memory, with what helps.
-Status with_advice(Status status, const char* advice) {
+// A refusal of memory by a rank that is being prepared, with what helps.
+Status with_advice(Status status) {
   if (status.code() != StatusCode::kMissing) return status;
-  return {status.code(), status.message() + advice};
+  return {status.code(), status.message() + kMemoryAdvice};
 }
 
 }  // namespace
@@ -269,7 +266,7 @@ Status Engine::load(const EngineOptions& options) {
     model::LoadReport report;
     auto weights = model::load_weights(description_.config, *source, plans_, facts_.encoding, **device,
                                        options.load_progress, report);
-    if (!weights) return with_advice(weights.error(), kWeightsAdvice);
+    if (!weights) return weights.error();
     weights_ = std::move(*weights);
     numerics_class_ = (*device)->numerics_class();
     warn_of(report, options);
@@ -427,7 +424,7 @@ Status Engine::place_on_cpus(const EngineOptions& options, InProcessClusterConfi
     config.plan = plans[rank];
     auto executor = std::make_unique<shard::ShardExecutor>(config, weights[rank], rope, std::move(*device),
                                                            (*groups)[replica.value][rank]);
-    if (Status status = executor->prepare(); !status.ok()) return fail(with_advice(std::move(status), kMemoryAdvice));
+    if (Status status = executor->prepare(); !status.ok()) return fail(with_advice(std::move(status)));
     return executor;
   };
   cluster.abort_replica = [groups](ReplicaId replica, const Status& why) {

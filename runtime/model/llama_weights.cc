@@ -9,6 +9,12 @@
 namespace herd::model {
 namespace {
 
+// A refusal of memory, with what helps.
+Status no_room(const Status& refused) {
+  return {refused.code(), refused.message() + "; free memory, raise its limit (a container's, ulimit -v), or take a smaller "
+                                              "model or --quantization-encoding bfloat16"};
+}
+
 // Rows [row_begin, row_end) × columns [col_begin, col_end) of one source tensor, stacked with others in one matrix.
 struct Segment {
   std::string name;
@@ -94,7 +100,7 @@ class Loader {
       packed.leaf_chunk[1] = static_cast<std::int32_t>(packed.k_padded() / kChunkK);
     }
     auto buffer = device_.allocate(static_cast<std::size_t>(packed.bytes()), "weights");
-    if (!buffer) return fail(buffer.error());
+    if (!buffer) return fail(no_room(buffer.error()));
     packed.data = (*buffer)->data();
     weights.memory.emplace_back(std::move(*buffer));
     if (Status status = fill(packed, segments, col_begin); !status.ok()) return fail(std::move(status));
@@ -106,7 +112,7 @@ class Loader {
     std::int64_t count = 0;
     for (const Segment& segment : segments) count += segment.row_end - segment.row_begin;
     auto buffer = device_.allocate(static_cast<std::size_t>(round_up(count, kPanelOutputs)) * sizeof(float), "weights");
-    if (!buffer) return fail(buffer.error());
+    if (!buffer) return fail(no_room(buffer.error()));
     auto* const data = static_cast<float*>((*buffer)->data());
     weights.memory.emplace_back(std::move(*buffer));
     std::vector<float> values(static_cast<std::size_t>(count));
@@ -144,7 +150,7 @@ class Loader {
   Status reserve_staging(std::size_t bytes) {
     if (bytes <= staging_bytes_) return {};
     auto buffer = device_.allocate_staged(bytes, "rows of weights on their way");
-    if (!buffer) return buffer.error();
+    if (!buffer) return no_room(buffer.error());
     staging_ = std::move(*buffer);
     staging_bytes_ = bytes;
     return {};

@@ -40,6 +40,7 @@ Expected<std::int64_t> blocks_from_memory(const KvWishes& wishes, std::int64_t b
 
 std::string gigabytes(double bytes) {
   char text[32];
+  if (bytes < 1e6) return number(static_cast<std::int64_t>(bytes)) + " bytes";
   std::snprintf(text, sizeof text, bytes >= 1e8 ? "%.2f GB" : "%.4f GB", bytes / 1e9);
   return text;
 }

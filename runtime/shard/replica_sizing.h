@@ -72,7 +72,7 @@ enum class StepSpeed {
 [[nodiscard]] std::chrono::milliseconds step_timeout(const model::LlamaConfig& config, std::int64_t rows,
                                                      StepSpeed speed);
 
-// "1.25 GB", small ones with more digits.
+// "1.25 GB", small ones with more digits, below a megabyte "4096 bytes".
 [[nodiscard]] std::string gigabytes(double bytes);
 
 }  // namespace herd::shard

@@ -134,6 +134,17 @@ def piped_prompts():
     want = asked("--prompt", text)
     for arguments in (("--prompt", "-"), ("--prompt-file", "-"), ("--prompt-file", "/dev/stdin")):
         expect(f"{arguments} reads standard input", asked(*arguments, text=f"{text}\n".encode()) == want)
+    reader, writer = os.pipe()  # one that its owner made non-blocking: empty is not yet its end
+    os.set_blocking(reader, False)
+    process = subprocess.Popen([HERD, "generate", "-q", "--output", "json", "--max-new-tokens", "3", "--prompt", "-"],
+                               stdin=reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.close(reader)
+    time.sleep(0.5)  # meanwhile it finds the pipe empty
+    os.write(writer, text.encode())
+    os.close(writer)
+    out, err = process.communicate(timeout=60)
+    expect(f"a non-blocking pipe is waited for: exit {process.returncode}: {err.decode()}", process.returncode == 0 and
+           json.loads(out)["prompt_token_ids"] == want[0])
     entries = json.dumps([{"prompt": text}]).encode()
     for path in ("-", "/dev/stdin"):
         expect(f"--input-prompts {path}", asked("--input-prompts", path, text=entries) == want)

@@ -433,9 +433,4 @@ Status Engine::place_on_cpus(const EngineOptions& options, InProcessClusterConfi
   return {};
 }
 
-Expected<tokenizer::ChatFormat> Engine::chat_format() const {
-  if (!chat_) return fail(chat_.error());
-  return chat_->format();
-}
-
 }  // namespace herd::actors

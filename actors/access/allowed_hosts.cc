@@ -9,6 +9,13 @@
 namespace herd::access {
 namespace {
 
+std::string lower(std::string_view text) {
+  std::string letters(text);
+  std::ranges::transform(letters, letters.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return letters;
+}
+
 // Of HOST or HOST:PORT, in lower case, without brackets and the dot that may end a name; empty when it is neither.
 std::string name_of(std::string_view host) {
   const std::size_t bracket = host.starts_with('[') ? host.find(']') : 0;
@@ -24,10 +31,7 @@ std::string name_of(std::string_view host) {
   } else if (name.ends_with('.')) {
     name.remove_suffix(1);
   }
-  std::string lower(name);
-  std::ranges::transform(lower, lower.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-  return lower;
+  return lower(name);
 }
 
 enum class Address { kNone, kLoopback, kUnspecified, kOther };
@@ -52,7 +56,7 @@ Address address_of(const std::string& name) {
 }
 
 // As an operator writes it: an IPv6 address may stand without its brackets.
-std::string name_of_flag(const std::string& text) { return address_of(text) == Address::kNone ? name_of(text) : text; }
+std::string name_of_flag(const std::string& text) { return address_of(text) == Address::kNone ? name_of(text) : lower(text); }
 
 }  // namespace
 

@@ -142,7 +142,8 @@ std::optional<HttpResponse> ApiGateway::on_head(const HttpRequestHead& head) {
   metrics_.on_http_response(path, error->status, 0.0, head.method);
   std::vector<HttpHeader> headers = headers_.of(head);
   if (const auto* wrong = std::get_if<WrongMethod>(&found)) headers.push_back({"Allow", wrong->allowed});
-  if (error->status == 415) headers.push_back({"Accept-Encoding", "identity"});  // RFC 9110, 15.5.16
+  // RFC 9110, 12.5.3: with a 415 that the coding is to blame for, and with no other.
+  if (error->status == 415 && is_json(head.header("content-type"))) headers.push_back({"Accept-Encoding", "identity"});
   return error_answer(*error, std::move(headers));
 }
 

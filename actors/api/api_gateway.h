@@ -67,7 +67,7 @@ class ApiGateway final : public http::HttpHandler {
   // Whose counters /metrics shows; null again before that server goes.
   void set_server(const http::HttpServer* server);
 
-  // About once a second: what the replicas are doing, for /ready, /load and the stats line.
+  // About once a second: what the replicas are doing, for the health routes, /load and the stats line.
   void tick();
   // The line for people, with rates since the last one.
   [[nodiscard]] std::string stats_line();

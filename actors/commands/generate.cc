@@ -47,7 +47,7 @@ struct GenerateFlags {
   std::vector<TokenId> stop_token_ids;
   std::optional<std::uint64_t> seed;
   bool ignore_eos = false;
-  int min_tokens = 0;
+  std::uint32_t min_tokens = 0;
   int logprobs = -1;
   int repeat_batches = 1;
   std::string output = "text";
@@ -94,7 +94,7 @@ Expected<sampling::SamplingParams> sampling_params(const GenerateFlags& flags, c
   for (const TokenId id : api::special_stop_ids(tokenizer ? &*tokenizer : nullptr, flags.stop))
     if (id < engine.config().vocab_size && std::ranges::count(params.stop_token_ids, id) == 0) params.stop_token_ids.push_back(id);
   params.ignore_eos = flags.ignore_eos;
-  params.min_tokens = static_cast<std::uint32_t>(std::max(0, flags.min_tokens));
+  params.min_tokens = flags.min_tokens;
   params.logprobs = flags.logprobs;
   for (const std::string& entry : flags.logit_bias) {
     const auto pair = parse_bias(entry);

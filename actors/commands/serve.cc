@@ -12,6 +12,7 @@
 #include <new>
 #include <optional>
 #include <span>
+#include <system_error>
 #include <thread>
 
 #include <CLI/CLI.hpp>
@@ -37,7 +38,7 @@ struct ServeFlags {
   std::vector<std::string> served_names;
   std::vector<std::string> api_keys;
   std::string api_key_file;
-  int metrics_port = -1;
+  std::optional<std::uint16_t> metrics_port;
   std::string metrics_host;
   std::vector<std::string> allowed_origins;
   std::vector<std::string> allowed_hosts;
@@ -95,7 +96,6 @@ Status check(const ServeFlags& flags) {
     return usage_error("--log-format must be text or json, not " + flags.log_format);
   if (flags.compute_nice < 0 || flags.compute_nice > 19) return usage_error("--compute-nice must be in [0, 19]");
   if (flags.text_threads < 1 || flags.text_threads > 64) return usage_error("--text-threads must be in [1, 64]");
-  if (flags.metrics_port > 65535) return usage_error("--metrics-port must be in [0, 65535]");
   if (!flags.api_keys.empty() && !flags.api_key_file.empty())
     return usage_error("--api-key and --api-key-file cannot be given together");
   if (flags.shutdown_timeout < 0) return usage_error("--shutdown-timeout must not be negative");
@@ -147,6 +147,8 @@ class Server {
         started = start_engine();
       } catch (const std::bad_alloc&) {
         started = no_memory();
+      } catch (const std::system_error& error) {  // somebody else took the threads that were counted
+        started = no_thread(error);
       }
     }).join();
     if (!started.ok()) return started;
@@ -348,11 +350,11 @@ class Server {
     auto server = http::HttpServer::start(main, *door_);
     if (!server) return server.error();
     server_ = std::move(*server);
-    if (flags_.metrics_port < 0) return {};
+    if (!flags_.metrics_port) return {};
     http::HttpServerConfig metrics;
     metrics.unix_seconds = unix_time;
     metrics.host = metrics_host();
-    metrics.port = static_cast<std::uint16_t>(flags_.metrics_port);
+    metrics.port = *flags_.metrics_port;
     if (given.size() > 1) metrics.listen_fd = given[1];
     if (Status status = make_door(metrics_door_, metrics.host); !status.ok()) return status;
     auto opened = http::HttpServer::start(metrics, *metrics_door_);
@@ -430,7 +432,7 @@ Status serve(const ServeFlags& flags) {
   auto options = engine_options(flags.model);
   if (!options) return options.error();
   // Beside the model's: connections and text, requests, the log, the start's own.
-  const int own = flags.http.threads + flags.text_threads + (flags.metrics_port >= 0 ? 1 : 0) + 4;
+  const int own = flags.http.threads + flags.text_threads + (flags.metrics_port ? 1 : 0) + 4;
   if (Status status = probe_threads(actors::threads_needed(*options) + own); !status.ok()) return status;
   Server server(flags);
   if (Status status = server.start(); !status.ok()) return status;

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <boost/json.hpp>
@@ -27,6 +28,9 @@ Expected<std::string> read_text(const std::string& path, const std::string& what
     if (size > 0) {
       text.append(chunk.get(), static_cast<std::size_t>(size));
       if (text.size() > kPromptFileBytesMax) status = bad_input(name + ": larger than 64 MiB");
+    } else if (errno == EAGAIN) {  // a pipe that its other owner made non-blocking: nothing is there yet
+      pollfd more{.fd = descriptor, .events = POLLIN, .revents = 0};
+      (void)::poll(&more, 1, -1);
     } else if (errno != EINTR) {
       status = missing(name + ": cannot be read: " + std::strerror(errno));
     }

@@ -1,13 +1,17 @@
 #include "runtime/sampling/sampling_params.h"
 
-#include <cmath>
+#include <array>
+#include <charconv>
 #include <unordered_set>
 
 namespace herd::sampling {
 namespace {
 
-Status out_of_range(const char* field, double value, const char* range) {
-  return usage_error(std::string(field) + " must be " + range + ", not " + std::to_string(value));
+template <class Number>
+Status out_of_range(const char* field, Number value, const char* range) {
+  std::array<char, 32> text;
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  return usage_error(std::string(field) + " must be " + range + ", not " + std::string(text.data(), end));
 }
 
 bool inside(float value, float low, float high) { return value >= low && value <= high; }  // false for NaN
@@ -25,7 +29,7 @@ Status SamplingParams::validate(std::int32_t vocab_size) const {
   if (!inside(frequency_penalty, -2.0F, 2.0F))
     return out_of_range("frequency_penalty", frequency_penalty, "in [-2, 2]");
   if (logit_bias.size() > kLogitBiasMax)
-    return out_of_range("logit_bias", static_cast<double>(logit_bias.size()), "of at most 1024 entries");
+    return out_of_range("logit_bias", logit_bias.size(), "of at most 1024 entries");
   std::unordered_set<TokenId> biased;
   for (const auto& [token, bias] : logit_bias) {
     if (token < 0 || token >= vocab_size) return out_of_range("logit_bias: token id", token, "inside the vocabulary");
@@ -34,7 +38,7 @@ Status SamplingParams::validate(std::int32_t vocab_size) const {
       return usage_error("logit_bias names token id " + std::to_string(token) + " twice");
   }
   if (stop_token_ids.size() > kStopTokensMax)
-    return out_of_range("stop_token_ids", static_cast<double>(stop_token_ids.size()), "of at most 128 ids");
+    return out_of_range("stop_token_ids", stop_token_ids.size(), "of at most 128 ids");
   for (const TokenId token : stop_token_ids)
     if (token < 0 || token >= vocab_size) return out_of_range("stop_token_ids", token, "inside the vocabulary");
   if (logprobs < -1 || logprobs > kLogprobsMax) return out_of_range("logprobs", logprobs, "in [0, 20]");

@@ -3,12 +3,14 @@
 
     command_line_test.py HERD_BINARY
 """
+import fcntl
 import json
 import os
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 
 HERD = sys.argv[1]
 failures = []
@@ -43,7 +45,7 @@ def numbers():
                         ("--seed", "1.5"), ("--seed", "0x10"), ("--seed", ""), ("--seed", "1 "),
                         ("--max-new-tokens", "9223372036854775808"), ("--max-length", "-9223372036854775809"),
                         ("--max-model-len", "99999999999999999999"), ("--threads", "4294967297"), ("--top-k", "4294967297"),
-                        ("--min-tokens", "99999999999"), ("--logprobs", "18446744073709551617"), ("--layers", "1e2"),
+                        ("--min-tokens", "99999999999"), ("--min-tokens", "-1"), ("--logprobs", "18446744073709551617"), ("--layers", "1e2"),
                         ("--random-weights-seed", "18446744073709551616"), ("--num-blocks", "0x7"),
                         ("--temperature", "1e999"), ("--temperature", "1e39"), ("--temperature", "1.0.0"),
                         ("--top-p", "0x1p-1"), ("--min-p", ".5e"), ("--repetition-penalty", "-1e999"),
@@ -54,6 +56,7 @@ def numbers():
         _, err = herd("generate", flag, value, code=2)
         expect(f"{flag} {value!r} is named in few words: {err}", flag in err and len(err) < 400)
     for command in (["serve", "--port", "65536"], ["serve", "--port", "-1"], ["serve", "--metrics-port", "99999999999"],
+                    ["serve", "--metrics-port", "65536"], ["serve", "--metrics-port", "-1"],
                     ["serve", "--request-timeout", "1e999"], ["serve", "--max-num-queued-tokens", "18446744073709551616"],
                     ["score", "--prompt-token-ids", "1", "--return-n-logits", "9223372036854775808"],
                     ["bench", "latency", "--input-len", "4294967297"], ["bench", "serve", "--seed", "99999999999999999999"]):
@@ -99,6 +102,19 @@ def lost_output():
         _, err = herd(*command, to, code=4)
         expect(f"{to} of {command[0]}: {err}", "/dev/full: cannot be written" in err)
         expect("a device stays one", stat.S_ISCHR(os.stat("/dev/full").st_mode))
+    # A pipe that its owner made non-blocking is full until it is read, which loses nothing.
+    whole, _ = herd("inspect", "--output", "json", "--tensors")
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, False)
+    process = subprocess.Popen([HERD, "inspect", "--output", "json", "--tensors"], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    time.sleep(0.5)  # meanwhile it fills the pipe
+    with open(reader, "rb") as pipe:
+        piped = pipe.read().decode()
+    _, err = process.communicate(timeout=120)
+    expect(f"a non-blocking pipe: exit {process.returncode}, {len(piped)} bytes, {err.decode()}",
+           process.returncode == 0 and piped == whole and len(whole) > 4096)
     reader, writer = os.pipe()
     os.close(reader)
     run = subprocess.run([HERD, *commands[3]], stdout=writer, stderr=subprocess.PIPE, timeout=120,
@@ -118,6 +134,17 @@ def piped_prompts():
     want = asked("--prompt", text)
     for arguments in (("--prompt", "-"), ("--prompt-file", "-"), ("--prompt-file", "/dev/stdin")):
         expect(f"{arguments} reads standard input", asked(*arguments, text=f"{text}\n".encode()) == want)
+    reader, writer = os.pipe()  # one that its owner made non-blocking: empty is not yet its end
+    os.set_blocking(reader, False)
+    process = subprocess.Popen([HERD, "generate", "-q", "--output", "json", "--max-new-tokens", "3", "--prompt", "-"],
+                               stdin=reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.close(reader)
+    time.sleep(0.5)  # meanwhile it finds the pipe empty
+    os.write(writer, text.encode())
+    os.close(writer)
+    out, err = process.communicate(timeout=60)
+    expect(f"a non-blocking pipe is waited for: exit {process.returncode}: {err.decode()}", process.returncode == 0 and
+           json.loads(out)["prompt_token_ids"] == want[0])
     entries = json.dumps([{"prompt": text}]).encode()
     for path in ("-", "/dev/stdin"):
         expect(f"--input-prompts {path}", asked("--input-prompts", path, text=entries) == want)

@@ -309,7 +309,8 @@ TEST(SamplingParams, ValidateNamesTheField) {
   EXPECT_NE(message([](SamplingParams& p) { p.top_p = -0.1F; }).find("top_p"), std::string::npos);
   EXPECT_NE(message([](SamplingParams& p) { p.top_p = 1.1F; }).find("top_p"), std::string::npos);
   EXPECT_NE(message([](SamplingParams& p) { p.min_p = 2.0F; }).find("min_p"), std::string::npos);
-  EXPECT_NE(message([](SamplingParams& p) { p.top_k = -3; }).find("top_k"), std::string::npos);
+  EXPECT_EQ(message([](SamplingParams& p) { p.top_k = -3; }), "top_k must be -1, 0 (all) or at least 1, not -3");
+  EXPECT_EQ(message([](SamplingParams& p) { p.temperature = 100.5F; }), "temperature must be in [0, 100], not 100.5");
   EXPECT_NE(message([](SamplingParams& p) { p.logit_bias = {{100, 1.0F}}; }).find("logit_bias"), std::string::npos);
   EXPECT_EQ(message([](SamplingParams& p) { p.logit_bias = {{7, 1.0F}, {8, 1.0F}, {7, 2.0F}}; }),
             "logit_bias names token id 7 twice");

@@ -34,9 +34,9 @@ TEST(AllowedHosts, TheBoundAddressAndTheServersOwnNameToo) {
 }
 
 TEST(AllowedHosts, WhatIsListedWithoutItsPort) {
-  const AllowedHosts hosts = made({"herd.example.com", "GPU-1:9000", "10.1.2.3", "fd00::5", "[fd00::6]:80"});
+  const AllowedHosts hosts = made({"herd.example.com", "GPU-1:9000", "10.1.2.3", "FD00::5", "[fd00::6]:80"});
   for (const char* host : {"herd.example.com", "HERD.example.com:1", "herd.example.com.", "gpu-1:8000", "10.1.2.3:8000",
-                           "[fd00::5]:8000", "[fd00::6]"})
+                           "[fd00::5]:8000", "[FD00::5]", "[fd00::6]"})
     EXPECT_TRUE(hosts.allow(host, "127.0.0.1:8000")) << host;
   for (const char* host : {"a.herd.example.com", "example.com", "gpu-2", "10.1.2.4", "[fd00::7]"})
     EXPECT_FALSE(hosts.allow(host, "127.0.0.1:8000")) << host;

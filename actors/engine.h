@@ -78,7 +78,6 @@ class Engine {
   [[nodiscard]] const Status& no_text() const { return no_text_; }
   // How conversations become prompts, or why they do not.
   [[nodiscard]] const Expected<tokenizer::ChatRenderer>& chat() const { return chat_; }
-  [[nodiscard]] Expected<tokenizer::ChatFormat> chat_format() const;
   // Ids that end a sequence, of chats and plain text alike: all that generation_config.json, config.json, GGUF's keys,
   // tokenizer_config.json or special_tokens_map.json name, and the control tokens of well-known names.
   [[nodiscard]] const std::vector<TokenId>& eos_ids() const { return eos_ids_; }

@@ -3,6 +3,7 @@
 
     command_line_test.py HERD_BINARY
 """
+import fcntl
 import json
 import os
 import stat
@@ -99,6 +100,21 @@ def lost_output():
         _, err = herd(*command, to, code=4)
         expect(f"{to} of {command[0]}: {err}", "/dev/full: cannot be written" in err)
         expect("a device stays one", stat.S_ISCHR(os.stat("/dev/full").st_mode))
+    # A pipe that is full for a while, and that somebody made non-blocking, loses nothing.
+    long = ["inspect", "--output", "json", "--tensors"]
+    whole, _ = herd(*long)
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, False)
+    run = subprocess.Popen([HERD, *long], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    got = b""
+    with open(reader, "rb", buffering=0) as pipe:
+        while part := pipe.read(512):
+            got += part
+    _, err = run.communicate(timeout=60)
+    expect(f"a full pipe is waited for: exit {run.returncode}, {err.decode()}", run.returncode == 0 and got.decode() == whole)
+    expect("it was full", len(whole) > 4096)
     reader, writer = os.pipe()
     os.close(reader)
     run = subprocess.run([HERD, *commands[3]], stdout=writer, stderr=subprocess.PIPE, timeout=120,

@@ -200,6 +200,9 @@ def beginnings(root):
     out, said = herd("generate", model, "-q", "--output", "json", "--prompt", NAMES[0] + "\n", "--max-new-tokens", "1")
     checks.equal("two beginnings stay as asked", json.loads(out)["prompt_token_ids"], [BOS, BOS, BREAK])
     checks.check("and are warned about", "there are two" in said, said)
+    many = [word for _ in range(4) for word in ("--prompt", NAMES[0] + "\n")]
+    _, said = herd("generate", model, "-q", *many, "--max-new-tokens", "1")
+    checks.equal("of many prompts the first is", said.splitlines()[1:], ["warning: so do 3 more prompts"])
     _, said = herd("generate", model, "-q", "--prompt", "\n", "--max-new-tokens", "1")
     checks.check("one is not", said == "", said)
     with TestFolder() as work, Server(HERD, folder=work, model=(model,), checks=checks) as server:

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 
+#include "cluster/wire/generate_codec.h"
 #include "kernels/local_collective.h"
 #include "kernels/process_limits.h"
 #include "runtime/files/file_bytes.h"
@@ -170,8 +171,7 @@ Status Engine::open(const EngineOptions& options) {
   }
   for (const std::string& warning : description_.generation.warnings) options.warn("warning: " + warning);
   if (Status status = open_text(options); !status.ok()) return status;
-  settle_end_ids(options);
-  return {};
+  return settle_end_ids(options);
 }
 
 Status Engine::open_text(const EngineOptions& options) {
@@ -196,7 +196,7 @@ Status Engine::open_text(const EngineOptions& options) {
   return {};
 }
 
-void Engine::settle_end_ids(const EngineOptions& options) {
+Status Engine::settle_end_ids(const EngineOptions& options) {
   namespace fs = std::filesystem;
   std::vector<TokenId> named;
   std::vector<std::string> folders = {options.model_path};
@@ -223,6 +223,9 @@ void Engine::settle_end_ids(const EngineOptions& options) {
   }
   const model::LlamaConfig& config = description_.config;
   model::EndIds ends = model::join_end_ids({description_.generation.eos_ids, config.eos_ids, named}, config.vocab_size);
+  if (ends.ids.size() > wire::kEosIdsMax)
+    return bad_input(options.model_path + ": names " + std::to_string(ends.ids.size()) + " end ids; at most " +
+                     std::to_string(wire::kEosIdsMax) + " are supported");
   eos_ids_ = std::move(ends.ids);
   std::vector<std::string> dropped;
   for (const TokenId id : ends.dropped) dropped.push_back(std::to_string(id));
@@ -232,6 +235,7 @@ void Engine::settle_end_ids(const EngineOptions& options) {
   if (config.bos_id && *config.bos_id >= config.vocab_size)
     options.warn("warning: " + options.model_path + ": bos_token_id " + std::to_string(*config.bos_id) +
                  " is beyond the model's vocabulary of " + std::to_string(config.vocab_size) + " and is not used");
+  return {};
 }
 
 // Before anything starts one: the actors' library ends the process when a thread is refused.

@@ -3,13 +3,16 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <set>
 
+#include "cluster/wire/generate_codec.h"
 #include "kernels/local_collective.h"
 #include "kernels/process_limits.h"
 #include "runtime/files/file_bytes.h"
 #include "runtime/model/end_ids.h"
 #include "runtime/model/gguf_file.h"
 #include "runtime/model/json_object.h"
+#include "runtime/model/shard_index.h"
 #include "runtime/shard/numerics_fingerprint.h"
 #include "runtime/shard/replica_sizing.h"
 #include "runtime/shard/shard_executor.h"
@@ -39,7 +42,7 @@ Expected<tokenizer::Tokenizer> tokenizer_in(const std::string& model, const mode
 }
 
 // Ids of `names` where the tokenizer spells each as one token.
-void add_named(const tokenizer::Tokenizer& tokenizer, const std::vector<std::string>& names, std::vector<TokenId>& ids) {
+void add_named(const tokenizer::Tokenizer& tokenizer, const std::set<std::string>& names, std::vector<TokenId>& ids) {
   for (const std::string& name : names) {
     const std::vector<TokenId> spelled = tokenizer.encode(name, {.add_bos = false, .parse_special = true});
     if (spelled.size() == 1) ids.push_back(spelled.front());
@@ -168,8 +171,7 @@ Status Engine::open(const EngineOptions& options) {
   }
   for (const std::string& warning : description_.generation.warnings) options.warn("warning: " + warning);
   if (Status status = open_text(options); !status.ok()) return status;
-  settle_end_ids(options);
-  return {};
+  return settle_end_ids(options);
 }
 
 Status Engine::open_text(const EngineOptions& options) {
@@ -194,7 +196,7 @@ Status Engine::open_text(const EngineOptions& options) {
   return {};
 }
 
-void Engine::settle_end_ids(const EngineOptions& options) {
+Status Engine::settle_end_ids(const EngineOptions& options) {
   namespace fs = std::filesystem;
   std::vector<TokenId> named;
   std::vector<std::string> folders = {options.model_path};
@@ -205,9 +207,10 @@ void Engine::settle_end_ids(const EngineOptions& options) {
       options.warn("warning: " + declared.error().message() + "; the end tokens it may name are not known");
       continue;
     }
-    if (tokenizer_) add_named(*tokenizer_, declared->names, named);
+    const std::set<std::string> names(declared->names.begin(), declared->names.end());
+    if (tokenizer_) add_named(*tokenizer_, names, named);
     for (const auto& [id, name] : declared->special_tokens)
-      if (tokenizer::is_end_name(name) || std::ranges::count(declared->names, name) > 0) named.push_back(id);
+      if (tokenizer::is_end_name(name) || names.contains(name)) named.push_back(id);
   }
   if (tokenizer_) named.insert(named.end(), tokenizer_->eos_ids().begin(), tokenizer_->eos_ids().end());
   if (!tokenizer_ && !description_.text.tokenizer_json.empty()) {
@@ -220,13 +223,19 @@ void Engine::settle_end_ids(const EngineOptions& options) {
   }
   const model::LlamaConfig& config = description_.config;
   model::EndIds ends = model::join_end_ids({description_.generation.eos_ids, config.eos_ids, named}, config.vocab_size);
+  if (ends.ids.size() > wire::kEosIdsMax)
+    return bad_input(options.model_path + ": names " + std::to_string(ends.ids.size()) + " end ids; at most " +
+                     std::to_string(wire::kEosIdsMax) + " are supported");
   eos_ids_ = std::move(ends.ids);
-  for (const TokenId id : ends.dropped)
-    options.warn("warning: " + options.model_path + ": end id " + std::to_string(id) +
+  std::vector<std::string> dropped;
+  for (const TokenId id : ends.dropped) dropped.push_back(std::to_string(id));
+  if (!dropped.empty())
+    options.warn("warning: " + options.model_path + ": end id " + model::some_of(dropped) +
                  " is beyond the model's vocabulary of " + std::to_string(config.vocab_size) + " and ends nothing");
   if (config.bos_id && *config.bos_id >= config.vocab_size)
     options.warn("warning: " + options.model_path + ": bos_token_id " + std::to_string(*config.bos_id) +
                  " is beyond the model's vocabulary of " + std::to_string(config.vocab_size) + " and is not used");
+  return {};
 }
 
 // Before anything starts one: the actors' library ends the process when a thread is refused.

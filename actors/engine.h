@@ -90,7 +90,7 @@ class Engine {
   Engine() = default;
   Status open(const EngineOptions& options);
   Status open_text(const EngineOptions& options);
-  void settle_end_ids(const EngineOptions& options);
+  Status settle_end_ids(const EngineOptions& options);
   Status check_threads(const EngineOptions& options) const;
   Status choose_encoding(const EngineOptions& options);
   Status load(const EngineOptions& options);

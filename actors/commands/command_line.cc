@@ -230,6 +230,9 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
   if (flags.load_format != "auto" && flags.load_format != "random")
     return fail(usage_error("--load-format must be auto or random, not " + flags.load_format));
   if (Status status = check_chat_format(flags.chat_format); !status.ok()) return fail(std::move(status));
+  const int ranks = flags.tensor_parallel;  // judged before anyone counts threads by it
+  if (ranks != 1 && ranks != 2 && ranks != 4 && ranks != 8)
+    return fail(usage_error("--tensor-parallel-size must be 1, 2, 4 or 8, not " + std::to_string(ranks)));
   auto in_range = [](const char* flag, std::int64_t value, std::int64_t low, std::int64_t high) -> Status {
     if (value >= low && value <= high) return {};
     return usage_error(std::string(flag) + " must be in [" + std::to_string(low) + ", " + std::to_string(high) +

@@ -165,6 +165,7 @@ Expected<std::vector<Running>> judge_prompts(const GenerateFlags& flags, const a
                                              const std::vector<std::string>& texts) {
   const auto& tokenizer = engine.maybe_tokenizer();
   std::vector<Running> all;
+  std::size_t begun_twice = 0;
   const auto add = [&](std::vector<TokenId> ids, std::string shown) -> Status {
     auto limit = token_limit(flags, engine, ids.size());
     if (!limit) return limit.error();
@@ -180,11 +181,12 @@ Expected<std::vector<Running>> judge_prompts(const GenerateFlags& flags, const a
     if (!ids) return fail(ids.error());
     if (Status status = tokenizer->check_rows(*ids, engine.config().vocab_size); !status.ok())
       return fail(std::move(status));
-    if (!flags.instruct && tokenizer->begins_twice(*ids))
+    if (!flags.instruct && tokenizer->begins_twice(*ids) && ++begun_twice == 1)
       std::fprintf(stderr, "warning: the prompt begins with %s, and the tokenizer puts one before it: there are two\n",
                    std::string(tokenizer->token_bytes(ids->front())).c_str());
     if (Status status = add(std::move(*ids), text); !status.ok()) return fail(std::move(status));
   }
+  if (begun_twice > 1) std::fprintf(stderr, "warning: so do %zu more prompts\n", begun_twice - 1);
   for (const std::string& text : flags.prompt_token_ids) {
     auto ids = parse_token_ids(text);
     if (!ids) return fail(ids.error());

@@ -50,9 +50,9 @@ std::string sample_of(const tokenizer::ChatRenderer& chat) {
 Expected<Summary> summarise(const std::string& path, const std::string& chat_format) {
   auto checkpoint = model::open_checkpoint(path);
   if (!checkpoint) return fail(checkpoint.error());
-  for (const std::string& warning : (*checkpoint)->warnings()) std::fprintf(stderr, "herd: warning: %s\n", warning.c_str());
+  for (const std::string& warning : (*checkpoint)->warnings()) std::fprintf(stderr, "warning: %s\n", warning.c_str());
   for (const std::string& warning : (*checkpoint)->generation().warnings)
-    std::fprintf(stderr, "herd: warning: %s\n", warning.c_str());
+    std::fprintf(stderr, "warning: %s\n", warning.c_str());
   Summary summary;
   summary.config = (*checkpoint)->config();
   summary.encoding = (*checkpoint)->default_encoding();

@@ -64,7 +64,10 @@ Value bound_method(const Value& value, std::string_view name) {
 }
 
 bool begins_or_ends(Evaluation& evaluation, std::string_view text, const Value& with, bool begins) {
-  if (with.is_text()) return begins ? text.starts_with(with.view()) : text.ends_with(with.view());
+  if (with.is_text()) {
+    if (!evaluation.spend_bytes(with.view().size())) return false;
+    return begins ? text.starts_with(with.view()) : text.ends_with(with.view());
+  }
   if (!with.is_sequence(SequenceKind::kTuple)) return evaluation.refuse("startswith, endswith: needs a text"), false;
   return std::ranges::any_of(with.sequence().items, [&](const Value& part) {
     return part.is_text() ? begins_or_ends(evaluation, text, part, begins)
@@ -112,12 +115,12 @@ Value call_text(Evaluation& evaluation, std::string_view text, const std::string
     if (evaluation.failed() || !given[0]->is_text() || given[0]->view().empty())
       return evaluation.refuse(name + ": needs a text that is not empty");
     const std::string_view part = given[0]->view();
-    std::size_t at = text.find(part);
+    std::size_t at = find_text(text, part);
     if (name == "find")
       return at == std::string_view::npos ? Value::integer(-1)
                                           : Value::integer(length(evaluation, Value::text(std::string(text.substr(0, at)))));
     std::int64_t found = 0;
-    for (; at != std::string_view::npos && evaluation.spend(); at = text.find(part, at + part.size())) ++found;
+    for (; at != std::string_view::npos && evaluation.spend(); at = find_text(text, part, at + part.size())) ++found;
     return Value::integer(found);
   }
   return evaluation.refuse("the method " + name + " of a text is not supported");

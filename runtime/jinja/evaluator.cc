@@ -10,16 +10,6 @@
 
 namespace herd::jinja {
 
-void Evaluator::Scope::assign(std::string_view name, Value value) {
-  for (auto& [known, held] : names) {
-    if (known == name) {
-      held = std::move(value);
-      return;
-    }
-  }
-  names.emplace_back(name, std::move(value));
-}
-
 Evaluator::Evaluator(const Limits& limits, const std::optional<CivilTime>& now,
                      const std::vector<std::pair<std::string, Value>>& variables)
     : limits_(limits), now_(now), evaluation_(limits), variables_{nullptr, variables}, top_{&variables_, {}} {}
@@ -63,13 +53,13 @@ Evaluator::Flow Evaluator::execute(const Statement& statement, Scope& scope, std
       return Flow::kOn;
     case Statement::Kind::kFor: return execute_for(statement, scope, out);
     case Statement::Kind::kSet: assign(statement.target, evaluate(*statement.expressions[0], scope), scope); return Flow::kOn;
-    case Statement::Kind::kMacro: scope.assign(statement.text, Value::of(MacroRef{&statement})); return Flow::kOn;
+    case Statement::Kind::kMacro: name_value(statement.text, Value::of(MacroRef{&statement}), scope); return Flow::kOn;
     case Statement::Kind::kBreak: return Flow::kBreak;
     case Statement::Kind::kContinue: return Flow::kContinue;
     case Statement::Kind::kWith: {
       Scope inner{&scope, {}};
       for (std::size_t i = 0; i < statement.with_names.size(); ++i)
-        inner.assign(statement.with_names[i], evaluate(*statement.expressions[i], scope));
+        name_value(statement.with_names[i], evaluate(*statement.expressions[i], scope), inner);
       return execute(statement.body, inner, out);
     }
     case Statement::Kind::kSetBlock:
@@ -125,7 +115,7 @@ Evaluator::Flow Evaluator::execute_for(const Statement& statement, Scope& scope,
   const Value state = Value::of(Value::LoopPtr(loop));
   for (; loop->index < loop->items.size() && evaluation_.spend(); ++loop->index) {
     Scope inner{&scope, {}};
-    inner.assign("loop", state);
+    name_value("loop", state, inner);
     assign(statement.target, loop->items[loop->index], inner);
     const Flow flow = execute(statement.body, inner, out);
     any_ended = any_ended || flow == Flow::kOn;
@@ -139,7 +129,7 @@ Evaluator::Flow Evaluator::execute_for(const Statement& statement, Scope& scope,
 void Evaluator::assign(const Target& target, const Value& value, Scope& scope) {
   if (failed()) return;
   if (target.unpacks) return unpack(target, value, scope);
-  if (target.attribute.empty()) return scope.assign(target.names[0], value);
+  if (target.attribute.empty()) return name_value(target.names[0], value, scope);
   const Value space = lookup(target.names[0], scope);
   const auto* held = space.as<Value::NamespacePtr>();
   if (held == nullptr) {
@@ -151,6 +141,17 @@ void Evaluator::assign(const Target& target, const Value& value, Scope& scope) {
   }
 }
 
+void Evaluator::name_value(std::string_view name, Value value, Scope& scope) {
+  if (!evaluation_.spend(scope.names.size() / 16 + 1)) return;
+  for (auto& [known, held] : scope.names) {
+    if (known == name) {
+      held = std::move(value);
+      return;
+    }
+  }
+  scope.names.emplace_back(name, std::move(value));
+}
+
 void Evaluator::unpack(const Target& target, const Value& value, Scope& scope) {
   const std::vector<Value> items = evaluation_.items_of(value);
   if (failed()) return;
@@ -159,7 +160,7 @@ void Evaluator::unpack(const Target& target, const Value& value, Scope& scope) {
                        std::to_string(target.names.size()) + " names");
     return;
   }
-  for (std::size_t i = 0; i < items.size(); ++i) scope.assign(target.names[i], items[i]);
+  for (std::size_t i = 0; i < items.size(); ++i) name_value(target.names[i], items[i], scope);
 }
 
 Value Evaluator::call_macro(const Statement& macro, const Arguments& arguments) {
@@ -168,20 +169,22 @@ Value Evaluator::call_macro(const Statement& macro, const Arguments& arguments) 
   if (arguments.positional.size() > parameters.size()) return evaluation_.refuse("macro " + macro.text + ": too many arguments");
   Scope scope{&top_, {}};
   const std::size_t first_default = parameters.size() - macro.expressions.size();
-  for (std::size_t i = 0; i < parameters.size() && !failed(); ++i) {
+  const std::size_t searched = arguments.named.size() / 16 + 1;  // of the names, for each parameter; the other way round below
+  for (std::size_t i = 0; i < parameters.size() && evaluation_.spend(searched); ++i) {
     const auto named = std::ranges::find(arguments.named, parameters[i], [](const auto& entry) { return entry.first; });
     if (i < arguments.positional.size()) {
       if (named != arguments.named.end()) evaluation_.refuse("macro " + macro.text + ": " + parameters[i] + " is given twice");
-      scope.assign(parameters[i], arguments.positional[i]);
+      name_value(parameters[i], arguments.positional[i], scope);
     } else if (named != arguments.named.end()) {
-      scope.assign(parameters[i], named->second);
+      name_value(parameters[i], named->second, scope);
     } else {
-      scope.assign(parameters[i], i >= first_default ? evaluate(*macro.expressions[i - first_default], scope)
-                                                     : Value::undefined(parameters[i]));
+      name_value(parameters[i],
+                 i >= first_default ? evaluate(*macro.expressions[i - first_default], scope) : Value::undefined(parameters[i]),
+                 scope);
     }
   }
   for (const auto& [name, value] : arguments.named) {
-    if (std::ranges::find(parameters, name) == parameters.end())
+    if (evaluation_.spend(parameters.size() / 16 + 1) && std::ranges::find(parameters, name) == parameters.end())
       evaluation_.refuse("macro " + macro.text + ": there is no parameter " + name.substr(0, 40));
   }
   std::string out;

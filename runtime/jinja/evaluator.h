@@ -29,7 +29,6 @@ class Evaluator {
   struct Scope {
     const Scope* outer = nullptr;
     std::vector<std::pair<std::string, Value>> names;
-    void assign(std::string_view name, Value value);
   };
   enum class Flow : std::uint8_t { kOn, kBreak, kContinue };
   class Depth;  // counts a level while it lives
@@ -40,6 +39,7 @@ class Evaluator {
   Flow execute_for(const Statement& statement, Scope& scope, std::string& out);
   void execute_inner(const Statement& statement, Scope& scope, std::string& out);
   void assign(const Target& target, const Value& value, Scope& scope);
+  void name_value(std::string_view name, Value value, Scope& scope);
   void unpack(const Target& target, const Value& value, Scope& scope);
   void print(std::string_view text, std::string& out);
   Value filtered(const Expression& filter, const Value& text, Scope& scope);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "runtime/jinja/text_operations.h"
 #include "runtime/tokenizer/utf8.h"
 
 namespace herd::jinja {
@@ -180,7 +181,7 @@ bool contains(Evaluation& evaluation, const Value& container, const Value& value
   if (evaluation.failed() || container.is_undefined()) return false;
   if (container.is_text() && value.is_text()) {
     if (!evaluation.spend_bytes(container.view().size())) return false;
-    return container.view().find(value.view()) != std::string_view::npos;
+    return find_text(container.view(), value.view()) != std::string_view::npos;
   }
   if (container.as<Value::DictPtr>() != nullptr) {
     if (value.as<Value::SequencePtr>() != nullptr || value.as<Value::DictPtr>() != nullptr)

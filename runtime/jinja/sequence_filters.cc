@@ -12,6 +12,8 @@
 namespace herd::jinja {
 namespace {
 
+constexpr std::size_t kMapArgumentsMax = 8;  // each may be a map inside the one before
+
 // An attribute by a dotted path: "function.name".
 Value path_of(Evaluation& evaluation, const Value& value, const Value& path) {
   if (path.is_integral()) return subscript(evaluation, value, path);
@@ -177,6 +179,7 @@ Value mapped(Evaluation& evaluation, const Value& value, const Arguments& argume
     }
     return evaluation.sequence(SequenceKind::kGenerator, std::move(out));
   }
+  if (arguments.positional.size() > kMapArgumentsMax) return evaluation.refuse("map: too many arguments");
   Arguments rest = arguments;
   const Value name = rest.positional.front();
   rest.positional.erase(rest.positional.begin());

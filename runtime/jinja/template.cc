@@ -1,6 +1,7 @@
 #include "runtime/jinja/template.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "runtime/jinja/evaluator.h"
 #include "runtime/jinja/lexer.h"
@@ -32,12 +33,13 @@ class Survey {
   void visit(const ExpressionPtr& expression) {
     if (expression == nullptr) return;
     const bool is_name = expression->kind == Expression::Kind::kName;
-    if (is_name && std::ranges::find(names_, expression->name) == names_.end()) names_.push_back(expression->name);
+    if (is_name && known_.insert(expression->name).second) names_.push_back(expression->name);
     for (const ExpressionPtr& operand : expression->operands) visit(operand);
     for (const auto& [name, operand] : expression->named) visit(operand);
   }
 
   std::vector<std::string>& names_;
+  std::unordered_set<std::string> known_;
 };
 
 }  // namespace

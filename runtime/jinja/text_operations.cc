@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <string.h>
+
 #include "runtime/jinja/value_text.h"
 #include "runtime/tokenizer/utf8.h"
 
@@ -53,6 +55,13 @@ std::vector<std::string_view> words(std::string_view text, std::int64_t count) {
 
 }  // namespace
 
+std::size_t find_text(std::string_view text, std::string_view part, std::size_t from) {
+  if (from > text.size()) return std::string_view::npos;
+  const void* found = ::memmem(text.data() + from, text.size() - from, part.data(), part.size());
+  return found == nullptr ? std::string_view::npos
+                          : static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
+}
+
 Value change_case(Evaluation& evaluation, std::string_view text, Case how) {
   if (!evaluation.spend_bytes(text.size())) return {};
   if (std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) >= 0x80; }))
@@ -74,15 +83,16 @@ Value change_case(Evaluation& evaluation, std::string_view text, Case how) {
 Value strip(Evaluation& evaluation, std::string_view text, const Value& characters, Ends ends) {
   if (!characters.is_none() && !characters.is_text()) return evaluation.refuse("strip: the characters must be a text");
   if (!evaluation.spend_bytes(text.size())) return {};
+  const std::size_t cost = characters.is_text() ? characters.view().size() : 0;  // of asking about one character
   const auto taken = [&](std::string_view character) {
     return characters.is_none() ? is_python_space(first_code_point(character).value) : holds(characters.view(), character);
   };
-  while (ends != Ends::kRight && !text.empty() && evaluation.spend()) {
+  while (ends != Ends::kRight && !text.empty() && evaluation.spend_bytes(cost)) {
     const std::string_view first = text.substr(0, first_code_point(text).size);
     if (!taken(first)) break;
     text.remove_prefix(first.size());
   }
-  while (ends != Ends::kLeft && !text.empty() && evaluation.spend()) {
+  while (ends != Ends::kLeft && !text.empty() && evaluation.spend_bytes(cost)) {
     const std::string_view last = last_character(text);
     if (!taken(last)) break;
     text.remove_suffix(last.size());
@@ -96,7 +106,7 @@ Value replace(Evaluation& evaluation, std::string_view text, std::string_view ol
   const auto room = [&] { return evaluation.claim(fresh.size()); };
   std::size_t at = 0;
   for (std::int64_t done = 0; count < 0 || done < count; ++done) {
-    const std::size_t found = text.find(old, at);
+    const std::size_t found = find_text(text, old, at);
     if (found == std::string_view::npos || (old.empty() && at >= text.size() && done > 0)) break;
     if (!room()) return {};
     out.append(text.substr(at, found - at)).append(fresh);
@@ -126,7 +136,7 @@ Value split(Evaluation& evaluation, std::string_view text, const Value& separato
     const std::string_view between = separator.view();
     std::size_t at = 0;
     for (std::size_t found = 0; count < 0 || static_cast<std::int64_t>(parts.size()) < count; at = found + between.size()) {
-      found = text.find(between, at);
+      found = find_text(text, between, at);
       if (found == std::string_view::npos) break;
       parts.push_back(text.substr(at, found - at));
     }

@@ -12,6 +12,8 @@ namespace herd::jinja {
 
 enum class Case : std::uint8_t { kUpper, kLower, kTitle, kTitleFilter, kCapitalize };  // the filter title cuts words otherwise
 
+// Where `part` first is in `text`, not before `from`; npos. In linear time, unlike std::string_view::find.
+[[nodiscard]] std::size_t find_text(std::string_view text, std::string_view part, std::size_t from = 0);
 [[nodiscard]] Value change_case(Evaluation& evaluation, std::string_view text, Case how);
 enum class Ends : std::uint8_t { kBoth, kLeft, kRight };
 // `characters` none: white space.

@@ -109,7 +109,7 @@ class JsonWriter {
   void group(char open, char close, std::size_t count, int level, const WriteItem& write_item) {
     out_ += open;
     for (std::size_t i = 0; i < count && evaluation_.spend(); ++i) {
-      if (i > 0) out_ += style_.item_separator;
+      if (i > 0 && evaluation_.claim(style_.item_separator.size())) out_ += style_.item_separator;
       break_line(level + 1);
       write_item(i);
     }
@@ -130,6 +130,7 @@ class JsonWriter {
     if (style_.sort_keys)
       std::ranges::stable_sort(entries, {}, [](const auto* entry) -> const std::string& { return entry->first; });
     group('{', '}', entries.size(), level, [&](std::size_t i) {
+      if (!evaluation_.claim(entries[i]->first.size() + style_.key_separator.size())) return;
       out_ += json_text(entries[i]->first, style_.ensure_ascii) + style_.key_separator;
       write(entries[i]->second, level + 1);
     });

@@ -72,13 +72,16 @@ Status settle_head(TensorMap& tensors, StoredModel& model) {
     head.key() = kEmbedding;
     head.mapped().info.name = kEmbedding;
     tensors.insert(std::move(head));
-  }
-  const auto head = tensors.find(kHead);
-  config.tie_word_embeddings = stated.value_or(head == tensors.end());
-  if (!stated && head == tensors.end() && !model.gguf) {
+    if (!stated && !model.gguf) {
+      model.warnings.push_back(model.config_file + ": does not say tie_word_embeddings, and there is no " + kEmbedding +
+                               ": lm_head.weight is the embedding as well");
+    }
+  } else if (!stated && !tensors.contains(kHead) && !model.gguf) {
     model.warnings.push_back(model.config_file + ": does not say tie_word_embeddings, and there is no lm_head.weight: " +
                              "the embedding is the head");
   }
+  const auto head = tensors.find(kHead);
+  config.tie_word_embeddings = stated.value_or(head == tensors.end());
   if (head == tensors.end() || !tensors.contains(kEmbedding) || stated == false) return {};
   const auto same = same_values(head->second, tensors.find(kEmbedding)->second);
   if (!same) return same.error();
@@ -291,7 +294,6 @@ bool is_gguf(const std::string& path) { return files::kind_of_file(path) == file
 
 // The files of a folder count beside GGUF weights as they do beside safetensors; what they leave open the GGUF says.
 void join_folder(StoredModel folder, StoredModel& model) {
-  model.warnings.insert(model.warnings.end(), folder.warnings.begin(), folder.warnings.end());
   TextParts own = std::exchange(model.text, std::move(folder.text));
   if (model.text.chat_template.empty()) model.text.chat_template = std::move(own.chat_template);
   if (model.text.chat_problem.empty()) model.text.chat_problem = std::move(own.chat_problem);
@@ -312,22 +314,14 @@ void join_folder(StoredModel folder, StoredModel& model) {
   model.generation = std::move(generation);
 }
 
-// `folder`: where the text side and generation_config.json are looked for; empty: nowhere but in the file.
+// `folder`: where the text side, generation_config.json and the ids of config.json are looked for; empty: nowhere but in the file.
 Expected<StoredModel> open_gguf_model(const std::string& path, const std::string& folder) {
   auto file = GgufFile::open(path);
   if (!file) return fail(file.error());
   auto model = read_gguf_model(std::move(*file));
   if (!model || folder.empty()) return model;
-  std::error_code error;
   StoredModel beside;
-  beside.config = model->config;
-  if (fs::is_regular_file(fs::path(folder) / "config.json", error)) {
-    auto read = read_model_directory(folder);
-    if (!read) return read;
-    beside = std::move(*read);
-  } else if (Status status = read_side_files(folder, &beside); !status.ok()) {
-    return fail(std::move(status));
-  }
+  if (Status status = read_side_files(folder, &beside); !status.ok()) return fail(std::move(status));
   join_folder(std::move(beside), *model);
   return model;
 }

@@ -41,7 +41,6 @@ struct TensorInfo {
 struct TextParts {
   std::string tokenizer_json;
   std::string tokenizer_model;
-  std::string tokenizer_config_json;
   std::string chat_template;  // text of the template, empty when there is none
   std::string chat_problem;   // why the template could not be read; chat is refused with it
   // What a chat template finds as bos_token, eos_token, unk_token, …

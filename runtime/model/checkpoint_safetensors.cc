@@ -79,6 +79,28 @@ Status read_single(const std::string& path, StoredModel* model) {
   return {};
 }
 
+// generation_config.json comes first, config.json says what it leaves open.
+void add_ids(const ConfigIds& config, GenerationConfig& generation) {
+  for (const TokenId id : config.eos_ids) {
+    if (std::find(generation.eos_ids.begin(), generation.eos_ids.end(), id) == generation.eos_ids.end())
+      generation.eos_ids.push_back(id);
+  }
+  if (!generation.bos_id) generation.bos_id = config.bos_id;
+}
+
+Status read_generation_and_text(const std::string& directory, StoredModel* model) {
+  const fs::path path = fs::path(directory) / "generation_config.json";
+  if (is_file_or_dead_link(path)) {
+    auto generation_text = files::read_text_file(path.string(), kConfigBytesMax);
+    if (!generation_text) return generation_text.error();
+    auto generation = parse_generation_config(*generation_text, path.string());
+    if (!generation) return generation.error();
+    model->generation = std::move(*generation);
+  }
+  model->text = read_text_parts(directory);
+  return {};
+}
+
 }  // namespace
 
 Expected<StoredModel> read_model_directory(const std::string& directory) {
@@ -94,25 +116,20 @@ Expected<StoredModel> read_model_directory(const std::string& directory) {
   model.torch_dtype = config->torch_dtype;
   model.warnings = std::move(config->warnings);
 
-  if (Status status = read_side_files(directory, &model); !status.ok()) return fail(std::move(status));
-  for (const TokenId id : model.config.eos_ids) {
-    if (std::find(model.generation.eos_ids.begin(), model.generation.eos_ids.end(), id) == model.generation.eos_ids.end())
-      model.generation.eos_ids.push_back(id);
-  }
-  if (!model.generation.bos_id) model.generation.bos_id = model.config.bos_id;
+  if (Status status = read_generation_and_text(directory, &model); !status.ok()) return fail(std::move(status));
+  add_ids({model.config.bos_id, model.config.eos_ids}, model.generation);
   return model;
 }
 
 Status read_side_files(const std::string& directory, StoredModel* model) {
-  const fs::path root(directory);
-  if (const fs::path path = root / "generation_config.json"; is_file_or_dead_link(path)) {
-    auto generation_text = files::read_text_file(path.string(), kConfigBytesMax);
-    if (!generation_text) return generation_text.error();
-    auto generation = parse_generation_config(*generation_text, path.string());
-    if (!generation) return generation.error();
-    model->generation = std::move(*generation);
-  }
-  model->text = read_text_parts(directory);
+  if (Status status = read_generation_and_text(directory, model); !status.ok()) return status;
+  const std::string path = (fs::path(directory) / "config.json").string();
+  if (!is_file(path)) return {};
+  const auto text = files::read_text_file(path, kConfigBytesMax);
+  if (!text) return text.error();
+  const auto ids = parse_config_ids(*text, path);
+  if (!ids) return ids.error();
+  add_ids(*ids, model->generation);
   return {};
 }
 

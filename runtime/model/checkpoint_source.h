@@ -35,7 +35,8 @@ struct StoredModel {
 // Directory with config.json; fills everything but the tensors.
 [[nodiscard]] Expected<StoredModel> read_model_directory(const std::string& directory);
 
-// What else a directory says, with or without config.json: generation_config.json and the text side.
+// What a directory says beside weights that describe their model themselves: generation_config.json, the ids of
+// config.json, the text side.
 [[nodiscard]] Status read_side_files(const std::string& directory, StoredModel* model);
 
 // Whether the folder has model.safetensors or model.safetensors.index.json, the two names that are looked for.

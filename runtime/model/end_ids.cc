@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <limits>
 #include <system_error>
+#include <unordered_set>
 #include <utility>
 
 #include "runtime/files/file_bytes.h"
@@ -16,10 +17,6 @@ namespace {
 
 constexpr std::size_t kFileBytesMax = std::size_t{32} << 20;
 constexpr const char* kEnd = "eos_token";
-
-void add(std::vector<TokenId>& ids, TokenId id) {
-  if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
-}
 
 void add_names(const JsonObject& json, std::vector<std::string>& names) {
   if (!json.has(kEnd)) return;
@@ -53,8 +50,12 @@ void add_special_tokens(const JsonObject& json, DeclaredEnds& declared) {
 
 EndIds join_end_ids(std::initializer_list<std::span<const TokenId>> sources, int vocab_size) {
   EndIds ends;
-  for (const std::span<const TokenId> source : sources)
-    for (const TokenId id : source) add(id < vocab_size ? ends.ids : ends.dropped, id);
+  std::unordered_set<TokenId> seen;
+  for (const std::span<const TokenId> source : sources) {
+    for (const TokenId id : source) {
+      if (seen.insert(id).second) (id < vocab_size ? ends.ids : ends.dropped).push_back(id);
+    }
+  }
   return ends;
 }
 

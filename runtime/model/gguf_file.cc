@@ -20,6 +20,7 @@ constexpr std::uint64_t kElementsMax = std::uint64_t{1} << 48;
 constexpr std::uint32_t kDimensionsMax = 4;
 constexpr std::int64_t kAlignmentMax = 4096;
 constexpr std::uint64_t kHeaderBytesFirst = std::uint64_t{1} << 20;
+constexpr std::uint64_t kHeaderBytesMax = std::uint64_t{512} << 20;  // the most metadata and tensors together fit in it
 // The smallest encodings: empty key + type + one byte; empty name + count + one dimension + type + offset.
 constexpr std::uint64_t kEntryBytesMin = 8 + 4 + 1;
 constexpr std::uint64_t kTensorBytesMin = 8 + 4 + 8 + 4 + 8;
@@ -293,7 +294,7 @@ Expected<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, std::string
   return read(files::FileBytes::over(bytes, std::move(file)));
 }
 
-// How long a header is shows when it is read: more of the file is taken until it is whole.
+// How long a header is shows when it is read: more of the file is taken until it is whole, or longer than any is.
 Expected<GgufFile> GgufFile::read(const std::shared_ptr<const files::FileBytes>& bytes) {
   for (std::uint64_t size = kHeaderBytesFirst;; size *= 2) {
     std::vector<std::byte> header(std::min(size, bytes->size()));
@@ -301,6 +302,7 @@ Expected<GgufFile> GgufFile::read(const std::shared_ptr<const files::FileBytes>&
     bool cut = false;
     auto file = read_header(bytes, std::move(header), &cut);
     if (!cut) return file;
+    if (size >= kHeaderBytesMax) return fail(bad_input(bytes->name() + ": has more than 512 MiB before the tensors' data"));
   }
 }
 

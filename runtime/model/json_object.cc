@@ -91,8 +91,10 @@ std::string JsonObject::text_of(std::string_view key) const {
   if (const double* number = found->if_double(); number != nullptr && !std::isfinite(*number))
     return std::isnan(*number) ? "NaN" : *number > 0 ? "Infinity" : "-Infinity";
   std::string text = json::serialize(*found);
-  if (text.size() > 80) text = text.substr(0, 77) + "...";
-  return text;
+  if (text.size() <= 80) return text;
+  std::size_t end = 77;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;  // a character stays whole
+  return text.substr(0, end) + "...";
 }
 
 std::vector<std::int64_t> JsonObject::integers(std::string_view key, std::int64_t min, std::int64_t max) const {

@@ -73,4 +73,12 @@ struct ConfigJson {
 // `file` is named in messages. Fields herd cannot honour are refused by name and value, never skipped.
 [[nodiscard]] Expected<ConfigJson> parse_config_json(std::string_view text, std::string_view file);
 
+// What counts of a config.json beside weights that describe their model themselves; everything else there may be as it
+// likes, of another model or not there at all.
+struct ConfigIds {
+  std::optional<TokenId> bos_id;
+  std::vector<TokenId> eos_ids;
+};
+[[nodiscard]] Expected<ConfigIds> parse_config_ids(std::string_view text, std::string_view file);
+
 }  // namespace herd::model

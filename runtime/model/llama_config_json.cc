@@ -18,6 +18,7 @@ namespace herd::model {
 namespace {
 
 constexpr int kIntMax = std::numeric_limits<int>::max();
+constexpr std::size_t kIdsMax = 1024;
 
 // Values are bounded by LlamaConfig::validate(); here they only have to fit.
 int required_int(const JsonObject& json, const char* key) {
@@ -154,6 +155,14 @@ std::vector<TokenId> read_ids(const JsonObject& json, const char* key) {
   for (const std::int64_t id : json.integers(key, -1, kIntMax)) {
     if (id >= 0) ids.push_back(static_cast<TokenId>(id));
   }
+  if (ids.size() > kIdsMax) json.refuse(key, "has more than 1024 ids");
+  return ids;
+}
+
+ConfigIds read_config_ids(const JsonObject& json) {
+  ConfigIds ids;
+  if (const auto bos = read_ids(json, "bos_token_id"); !bos.empty()) ids.bos_id = bos.front();
+  ids.eos_ids = read_ids(json, "eos_token_id");
   return ids;
 }
 
@@ -190,8 +199,9 @@ Expected<ConfigJson> parse_config_json(std::string_view text, std::string_view f
   config.mlp_bias = json.boolean("mlp_bias").value_or(false);
   result.tie_word_embeddings = json.boolean("tie_word_embeddings");
   config.tie_word_embeddings = result.tie_word_embeddings.value_or(false);
-  if (const auto bos = read_ids(json, "bos_token_id"); !bos.empty()) config.bos_id = bos.front();
-  config.eos_ids = read_ids(json, "eos_token_id");
+  ConfigIds ids = read_config_ids(json);
+  config.bos_id = ids.bos_id;
+  config.eos_ids = std::move(ids.eos_ids);
   result.torch_dtype = read_dtype(json);
   config.torch_dtype = result.torch_dtype.value_or(config.torch_dtype);
   check_unsupported(json);
@@ -202,6 +212,14 @@ Expected<ConfigJson> parse_config_json(std::string_view text, std::string_view f
     return fail(bad_input(std::string(file) + ": " + status.message()));
   }
   return result;
+}
+
+Expected<ConfigIds> parse_config_ids(std::string_view text, std::string_view file) {
+  const auto json = JsonObject::parse(text, file);
+  if (!json) return fail(json.error());
+  ConfigIds ids = read_config_ids(*json);
+  if (!json->status().ok()) return fail(json->status());
+  return ids;
 }
 
 }  // namespace herd::model

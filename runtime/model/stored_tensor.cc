@@ -123,12 +123,15 @@ Expected<bool> same_values(const StoredTensor& a, const StoredTensor& b) {
     return true;
   }
   if (!a.encoding || !b.encoding) return false;
+  StoredTensor first = a;  // both lie in one order of heads, and the rows are compared as they lie
+  StoredTensor second = b;
+  first.interleaved = second.interleaved = false;
   const auto count = static_cast<std::size_t>(a.info.cols);
   std::vector<float> ours(count);
   std::vector<float> theirs(count);
-  for (std::int64_t row = 0; row < a.info.rows; ++row) {  // the order of heads is the same in both
-    Status status = a.read_rows(1, row, row + 1, 0, a.info.cols, ours.data());
-    if (status.ok()) status = b.read_rows(1, row, row + 1, 0, b.info.cols, theirs.data());
+  for (std::int64_t row = 0; row < a.info.rows; ++row) {
+    Status status = first.read_rows(1, row, row + 1, 0, a.info.cols, ours.data());
+    if (status.ok()) status = second.read_rows(1, row, row + 1, 0, b.info.cols, theirs.data());
     if (!status.ok()) return fail(std::move(status));
     if (std::memcmp(ours.data(), theirs.data(), count * sizeof(float)) != 0) return false;
   }

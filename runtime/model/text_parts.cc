@@ -74,7 +74,6 @@ TextParts read_text_parts(const std::string& directory) {
   TextParts text;
   text.tokenizer_json = path_if_file(root / "tokenizer.json");
   text.tokenizer_model = path_if_file(root / "tokenizer.model");
-  text.tokenizer_config_json = path_if_file(root / "tokenizer_config.json");
   if (is_file(root / "chat_template.jinja")) {
     auto found = files::read_text_file((root / "chat_template.jinja").string(), kTemplateBytesMax);
     if (found) text.chat_template = std::move(*found);

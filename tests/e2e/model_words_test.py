@@ -116,6 +116,9 @@ def beyond(root):
     herd("generate", model, "--prompt-token-ids", ROWS, code=2)
     out, _ = herd("inspect", model)
     checks.check("inspect shows it", f"tokenizer {ROWS + 1} tokens" in out, out)
+    many = folder_of(root, "many ends", generation_config={"eos_token_id": list(range(129))})
+    _, said = herd("generate", many, "-q", "--prompt-token-ids", "1", code=3)
+    checks.check("more ends than a request may have are refused at the start", "names 132 end ids" in said, said)
     file = gguf_file(folder_of(root, "whole"), Path(root, "ids.gguf"), eos_token_id=9999, bos_token_id=8888)
     _, said = herd("generate", file, "--prompt", "a", "--max-new-tokens", "1")
     checks.check("a GGUF's sampling defaults are named as not applied", "general.sampling.temp is not applied" in said, said)
@@ -200,6 +203,9 @@ def beginnings(root):
     out, said = herd("generate", model, "-q", "--output", "json", "--prompt", NAMES[0] + "\n", "--max-new-tokens", "1")
     checks.equal("two beginnings stay as asked", json.loads(out)["prompt_token_ids"], [BOS, BOS, BREAK])
     checks.check("and are warned about", "there are two" in said, said)
+    many = [word for _ in range(4) for word in ("--prompt", NAMES[0] + "\n")]
+    _, said = herd("generate", model, "-q", *many, "--max-new-tokens", "1")
+    checks.equal("of many prompts the first is", said.splitlines()[1:], ["warning: so do 3 more prompts"])
     _, said = herd("generate", model, "-q", "--prompt", "\n", "--max-new-tokens", "1")
     checks.check("one is not", said == "", said)
     with TestFolder() as work, Server(HERD, folder=work, model=(model,), checks=checks) as server:

@@ -283,11 +283,12 @@ TEST(ConfigJson, HostileListsEndQuickly) {
   std::string ids = "\"eos_token_id\":[";
   for (int i = 0; i < 200'000; ++i) ids += "\"x\",";
   EXPECT_NE(error_of(config_json(ids + "1]")).find("eos_token_id: "), std::string::npos);
-  ids = "{\"eos_token_id\":[";
+  ids = "\"eos_token_id\":[";
   for (int i = 0; i < 150'000; ++i) ids += std::to_string(i) + ",";
-  const auto generation = parse_generation_config(ids + "1]}", "g");
+  const auto generation = parse_generation_config("{" + ids + "1]}", "g");
   ASSERT_FALSE(generation);
   EXPECT_NE(generation.error().message().find("more than 1024 ids"), std::string::npos);
+  EXPECT_NE(error_of(config_json(ids + "1]")).find("eos_token_id: has more than 1024 ids"), std::string::npos);
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
 }
 

@@ -119,6 +119,28 @@ TEST(ModelPlaces, TheFolderOfAGgufCounts) {
   }
 }
 
+// The GGUF describes its model: of a config.json beside it only the ids count, whatever else it says or leaves out.
+TEST(ModelPlaces, TheConfigBesideAGgufGivesIdsOnly) {
+  const std::string gguf = tiny_gguf(tiny_model(true, false)).bytes();
+  for (const char* config : {R"({"model_type":"llama","eos_token_id":7})",
+                             R"({"architectures":["OtherModel"],"hidden_size":-1,"eos_token_id":[7]})",
+                             R"({"quantization_config":{"quant_method":"gguf"},"sliding_window":4,"eos_token_id":7})"}) {
+    const TempDirectory directory;
+    directory.write("m.gguf", gguf);
+    directory.write("config.json", config);
+    const auto checkpoint = open_checkpoint(directory.path());
+    ASSERT_TRUE(checkpoint) << checkpoint.error().message();
+    EXPECT_EQ((*checkpoint)->generation().eos_ids, (std::vector<TokenId>{7, 2, 3})) << config;
+    EXPECT_TRUE((*checkpoint)->warnings().empty()) << config;
+  }
+  for (const char* config : {"{", R"({"eos_token_id":"seven"})"}) {
+    const TempDirectory directory;
+    directory.write("m.gguf", gguf);
+    directory.write("config.json", config);
+    expect_contains(error_of(directory.path()), "config.json: ");
+  }
+}
+
 TEST(ModelPlaces, FoldersWithoutAModelSayWhatIsThere) {
   const struct {
     std::function<void(const TempDirectory&)> fill;

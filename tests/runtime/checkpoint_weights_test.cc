@@ -124,6 +124,9 @@ TEST(StoredHead, ATiedPairMayLieUnderTheHeadsName) {
     EXPECT_EQ((*checkpoint)->config().vocab_size, kVocab);
     EXPECT_EQ(values_of(**checkpoint, "model.embed_tokens.weight"), embedding);
     EXPECT_FALSE((*checkpoint)->has("lm_head.weight"));
+    ASSERT_EQ((*checkpoint)->warnings().size(), path == open.path() ? 1u : 0u);
+    if (path == open.path())
+      expect_contains((*checkpoint)->warnings()[0], "there is no model.embed_tokens.weight: lm_head.weight is the embedding");
   }
   expect_contains(error_of(ModelDirectory(tensors, "F32", kUntied).path()),
                   "model.embed_tokens.weight: tensor is missing");
@@ -203,6 +206,26 @@ TEST(ShardIndexes, WhatTheModelDoesNotNeedIsAWarning) {
                           }),
               one.expected != nullptr)
         << (one.expected == nullptr ? "" : one.expected) << "\n  gave: " << (warnings.empty() ? "" : warnings[0]);
+  }
+}
+
+// A GGUF may hold one tensor under ggml's name and Hugging Face's, in two encodings and the order of heads of GGUF.
+TEST(RepeatedTensors, OfHeadsAreComparedAsTheyLie) {
+  const auto tensors = tiny_model(true, true);
+  for (const char* name : {"model.layers.1.self_attn.q_proj.weight", "model.layers.0.self_attn.k_proj.bias"}) {
+    for (const bool same : {true, false}) {
+      GgufWriter writer = tiny_gguf(tensors);
+      auto source = tensors;
+      FloatTensor again = interleave(find(source, name));
+      if (!same) again.values.back() += 0.5F;
+      const std::vector<std::uint64_t> dims(again.shape.rbegin(), again.shape.rend());
+      constexpr std::uint32_t kBf16 = 30;
+      writer.tensors.push_back({name, dims, kBf16, pack(again.values, "BF16")});
+      const TempDirectory directory;
+      const std::string error = error_of(directory.write("m.gguf", writer.bytes()));
+      if (same) EXPECT_EQ(error, "") << name;
+      else expect_contains(error, std::string(name) + ": occurs twice with different values");
+    }
   }
 }
 

@@ -30,6 +30,15 @@ TEST(EndIds, IdsBeyondTheVocabularyAreDroppedAndTold) {
   EXPECT_EQ(ends.dropped, (Ids{10, 9999}));
 }
 
+// A million of them cost no more than reading them: a file may list what it likes.
+TEST(EndIds, ManyIdsAreJoinedInOnePass) {
+  Ids many(1'000'000);
+  for (std::size_t i = 0; i < many.size(); ++i) many[i] = static_cast<TokenId>(i);
+  const EndIds ends = join_end_ids({many, many}, 10);
+  EXPECT_EQ(ends.ids.size(), 10u);
+  EXPECT_EQ(ends.dropped.size(), many.size() - 10);
+}
+
 TEST(DeclaredEnds, EverySpellingOfEosToken) {
   const std::pair<const char*, Names> cases[] = {
       {R"({"eos_token":"<|eot_id|>"})", {"<|eot_id|>"}},

@@ -81,6 +81,16 @@ TEST(GenerationConfigJson, WhatIsNotAppliedIsNamedUnlessItChangesNothing) {
                   .warnings.empty());
 }
 
+TEST(GenerationConfigJson, LongTextsAreCutBetweenCharacters) {
+  std::string text;
+  for (int i = 0; i < 60; ++i) text += "\u00e4";
+  for (const char* before : {"", "x"}) {
+    const Lines warnings = parsed_of(std::string(R"({"stop_strings":[")") + before + text + R"("]})").warnings;
+    ASSERT_EQ(warnings.size(), 1u);
+    EXPECT_NE(warnings[0].find("\u00e4... is not applied"), std::string::npos) << warnings[0];
+  }
+}
+
 // Nothing depends on these two, so that nothing about them refuses a model.
 TEST(GenerationConfigJson, BosAndPadAreNotJudged) {
   for (const char* text : {R"({"pad_token_id":-1})", R"({"pad_token_id":"<pad>"})", R"({"bos_token_id":[1,2]})",

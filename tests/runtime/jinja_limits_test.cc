@@ -32,6 +32,38 @@ TEST(JinjaLimits, TextThatGrowsRunsOutOfBytes) {
   ends_with_error("{{ {'a': ['x'] * 1000} | tojson(indent=1000) }}{{ ('\n' * 100000) | indent(1000, blank=true) }}", "more than");
 }
 
+// Each of these took minutes or gigabytes when its cost was not counted.
+TEST(JinjaLimits, SearchingTextsTakesTheTimeOfReadingThem) {
+  const std::string long_texts = "{% set a = 'a' * 2000000 %}";
+  EXPECT_EQ(render(long_texts + "{{ (a + 'b') in (a + a) }}"), "False");
+  EXPECT_EQ(render(long_texts + "{{ (a + a).find(a + 'b') }}"), "-1");
+  EXPECT_EQ(render(long_texts + "{{ (a + a).count(a + 'b') }}"), "0");
+  EXPECT_EQ(render(long_texts + "{{ (a + a) | replace(a + 'b', '') | length }}"), "4000000");
+  EXPECT_EQ(render(long_texts + "{{ (a + a).split(a + 'b') | length }}"), "1");
+  ends_with_error(long_texts + "{{ a.strip('b' * 3000000 + 'a') }}", "steps");
+  ends_with_error("{% set a = 'a' * 1000000 %}{{ (a + 'c').startswith((a + 'b',) * 90000) }}", "steps");
+}
+
+TEST(JinjaLimits, RepeatedKeysAndSeparatorsRunOutOfBytes) {
+  ends_with_error("{% set d = {('k' * 1000000): 1} %}{{ ([d] * 100000) | tojson }}", "more than");
+  ends_with_error("{{ ([1] * 100000) | tojson(separators=('x' * 1000000, ':')) }}", "more than");
+  ends_with_error("{% set d = dict(a=1, b=2) %}{{ ([d] * 50000) | tojson(separators=(',', 'x' * 1000000)) }}", "more than");
+}
+
+TEST(JinjaLimits, ManyNamesRunOutOfSteps) {
+  std::string names = "a0", sets;
+  for (int i = 1; i < 60000; ++i) names += ",a" + std::to_string(i);
+  for (int i = 0; i < 50000; ++i) sets += "{%set a" + std::to_string(i) + "=1%}";
+  EXPECT_EQ(render("{% if false %}{{ [" + names + "] }}{% endif %}"), "");
+  ends_with_error("{% macro m(" + names + ") %}{% endmacro %}{{ m() }}", "more than");
+  ends_with_error(sets, "more than");
+}
+
+TEST(JinjaLimits, MapsInsideMapsAreFew) {
+  ends_with_error("{{ 'a' | map('map'" + times(20000, ", 'map'") + ") | list }}", "map: too many arguments");
+  EXPECT_EQ(render("{{ [['a', 'b'], ['c']] | map('map', 'upper') | map('join', '+') | join(' ') }}"), "A+B C");
+}
+
 TEST(JinjaLimits, RecursionRunsOutOfDepth) {
   ends_with_error("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "nests too deeply");
   ends_with_error("{% set ns = namespace(l=[]) %}{% for i in range(1000) %}{% set ns.l = [ns.l] %}{% endfor %}", "nested too deeply");

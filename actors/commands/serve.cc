@@ -32,6 +32,13 @@
 namespace herd::commands {
 namespace {
 
+// A reason that begins with a file, as clients may see it: they learn the file's name, not where it lies.
+std::string without_folders(const std::string& reason) {
+  const std::size_t colon = reason.find(": ");
+  const std::size_t slash = colon == std::string::npos ? colon : reason.rfind('/', colon);
+  return slash == std::string::npos ? reason : reason.substr(slash + 1);
+}
+
 struct ServeFlags {
   ModelFlags model;
   http::HttpServerConfig http;
@@ -255,9 +262,9 @@ class Server {
     model.root = names().front();
     model.tokenizer = engine_->maybe_tokenizer();
     if (!model.tokenizer) {
-      model.no_text_reason = engine_->no_text().message();
-      log_.write(observability::LogLevel::kWarning, "no text: prompts as token ids only",
-                 {{"reason", model.no_text_reason}});
+      const std::string& reason = engine_->no_text().message();
+      log_.write(observability::LogLevel::kWarning, "no text: prompts as token ids only", {{"reason", reason}});
+      model.no_text_reason = without_folders(reason);
     }
     if (const auto& chat = engine_->chat()) {
       model.chat_renderer = *chat;
@@ -265,9 +272,9 @@ class Server {
         log_.write(observability::LogLevel::kInfo, "a role that chats will refuse",
                    {{"role", refused.role}, {"reason", refused.reason}});
     } else {
-      model.no_chat_reason = chat.error().message();
-      log_.write(observability::LogLevel::kWarning, "no chat: /v1/chat/completions will refuse",
-                 {{"reason", model.no_chat_reason}});
+      const std::string& reason = chat.error().message();
+      log_.write(observability::LogLevel::kWarning, "no chat: /v1/chat/completions will refuse", {{"reason", reason}});
+      model.no_chat_reason = without_folders(reason);
     }
     if (!flags_.chat_date.empty()) model.chat.date_string = flags_.chat_date;
     model.generation = engine_->generation();

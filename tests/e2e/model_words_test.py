@@ -164,6 +164,7 @@ def unusable(root):
             answer = server.post(path, body)
             checks.check(f"{path} refuses text with the reason",
                          answer.status == 400 and "byte_fallback" in answer.error().get("message", ""), answer.body)
+            checks.check(f"{path} does not tell where the file lies", str(root) not in answer.body.decode(), answer.body)
         checks.check("the log says so at the start", "no text" in server.stderr(), server.stderr())
 
 

@@ -85,7 +85,8 @@ if [ $python_ok = 1 ]; then
   run "endpoint: a second client's benchmark" "$python" tests/e2e/second_client_test.py "$herd"
   run "endpoint: fields and shapes of openai's package and vLLM" "$python" tests/e2e/api_fields_test.py "$herd"
   run "endpoint: random requests, a sample" "$python" tests/e2e/random_requests_test.py "$herd" --count 400
-  run "endpoint: client libraries across pauses, errors, large frames" "$python" tests/e2e/stream_clients_test.py "$herd"
+  run "endpoint: client libraries across pauses, errors, large frames" "$python" tests/e2e/stream_clients_test.py "$herd" \
+    --pause 1.5
   run "endpoint: schemathesis on openapi.json" "$python" tests/e2e/openapi_test.py --herd "$herd"
   if [ $smollm2_ok = 1 ]; then
     run "SmolLM2: greedy tokens of transformers" "$python" tests/e2e/smollm2_parity.py --gguf "$smollm2" --herd "$herd"

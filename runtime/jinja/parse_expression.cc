@@ -10,12 +10,13 @@
 #include "runtime/jinja/value_tests.h"
 
 namespace herd::jinja {
-namespace {
 
 struct Spelling {
   std::string_view text;
   Operator meaning;
 };
+
+namespace {
 
 constexpr Spelling kComparisons[] = {{"==", Operator::kEqual},     {"!=", Operator::kUnequal}, {"<=", Operator::kLessEqual},
                                      {">=", Operator::kGreaterEqual}, {"<", Operator::kLess},  {">", Operator::kGreater}};
@@ -135,17 +136,21 @@ ExpressionPtr Parser::parse_compare() {
   return finish(std::move(node));
 }
 
-ExpressionPtr Parser::parse_sum() {
-  ExpressionPtr left = parse_concatenation();
-  while (const Spelling* spelling = failed() ? nullptr : find(kSums, token())) {
+ExpressionPtr Parser::parse_left_to_right(std::span<const Spelling> operators, ExpressionPtr (*tighter)(Parser&)) {
+  ExpressionPtr left = tighter(*this);
+  while (const Spelling* spelling = failed() ? nullptr : find(operators, token())) {
     auto node = make(Expression::Kind::kArithmetic);
     next();
     node->operators.push_back(spelling->meaning);
     node->operands.push_back(std::move(left));
-    node->operands.push_back(parse_concatenation());
+    node->operands.push_back(tighter(*this));
     left = finish(std::move(node));
   }
   return left;
+}
+
+ExpressionPtr Parser::parse_sum() {
+  return parse_left_to_right(kSums, [](Parser& parser) { return parser.parse_concatenation(); });
 }
 
 ExpressionPtr Parser::parse_concatenation() {
@@ -157,29 +162,11 @@ ExpressionPtr Parser::parse_concatenation() {
 }
 
 ExpressionPtr Parser::parse_product() {
-  ExpressionPtr left = parse_power();
-  while (const Spelling* spelling = failed() ? nullptr : find(kProducts, token())) {
-    auto node = make(Expression::Kind::kArithmetic);
-    next();
-    node->operators.push_back(spelling->meaning);
-    node->operands.push_back(std::move(left));
-    node->operands.push_back(parse_power());
-    left = finish(std::move(node));
-  }
-  return left;
+  return parse_left_to_right(kProducts, [](Parser& parser) { return parser.parse_power(); });
 }
 
 ExpressionPtr Parser::parse_power() {
-  ExpressionPtr left = parse_unary(true);
-  while (const Spelling* spelling = failed() ? nullptr : find(kPowers, token())) {
-    auto node = make(Expression::Kind::kArithmetic);
-    next();
-    node->operators.push_back(spelling->meaning);
-    node->operands.push_back(std::move(left));
-    node->operands.push_back(parse_unary(true));
-    left = finish(std::move(node));
-  }
-  return left;
+  return parse_left_to_right(kPowers, [](Parser& parser) { return parser.parse_unary(true); });
 }
 
 ExpressionPtr Parser::parse_unary(bool filters) {

@@ -2,6 +2,7 @@
 // Tokens -> tree. What it does not know it refuses by name. Grammar and precedence are Jinja2's.
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "runtime/jinja/syntax.h"
 
 namespace herd::jinja {
+
+struct Spelling;  // of an operator
 
 // The first error stays; what is parsed after it is thrown away.
 class Parser {
@@ -55,6 +58,8 @@ class Parser {
   ExpressionPtr parse_and();
   ExpressionPtr parse_not();
   ExpressionPtr parse_compare();
+  // Operators of one level; `tighter` parses what stands between them.
+  ExpressionPtr parse_left_to_right(std::span<const Spelling> operators, ExpressionPtr (*tighter)(Parser&));
   ExpressionPtr parse_sum();
   ExpressionPtr parse_concatenation();
   ExpressionPtr parse_product();

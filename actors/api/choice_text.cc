@@ -6,12 +6,12 @@ namespace herd::api {
 
 using scheduler::FinishReason;
 
-std::vector<TokenId> special_stop_ids(const tokenizer::Tokenizer* tokenizer, std::span<const std::string> stop) {
-  std::vector<TokenId> ids;
-  if (tokenizer == nullptr) return ids;
-  for (const std::string& text : stop)
-    if (const auto id = tokenizer->find_special(text)) ids.push_back(*id);
-  return ids;
+void add_special_stops(const tokenizer::Tokenizer& tokenizer, std::span<const std::string> stop, std::int64_t vocab_size,
+                       std::vector<TokenId>& ids) {
+  for (const std::string& text : stop) {
+    const auto id = tokenizer.find_special(text);
+    if (id && *id < vocab_size && std::ranges::count(ids, *id) == 0) ids.push_back(*id);
+  }
 }
 
 ChoiceText::ChoiceText(const tokenizer::Tokenizer* tokenizer, const ChoiceTextOptions& options)

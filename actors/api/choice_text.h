@@ -4,7 +4,7 @@
 // pieces, so replaying them rebuilds it.
 //
 // Stop strings are looked for in the text that is shown. One that is a special token's text would never be found where
-// special tokens are skipped: the sequence is made to end by that id, special_stop_ids(), and the string is the reason.
+// special tokens are skipped: the sequence is made to end by that id, add_special_stops(), and the string is the reason.
 
 #include <cstdint>
 #include <memory>
@@ -26,9 +26,10 @@ struct ChoiceTextOptions {
   std::uint32_t min_tokens = 0;  // stop strings count behind so many tokens
 };
 
-// Ids of the stop strings that are one special token each. They belong to SamplingParams.stop_token_ids.
-[[nodiscard]] std::vector<TokenId> special_stop_ids(const tokenizer::Tokenizer* tokenizer,
-                                                    std::span<const std::string> stop);
+// Adds to `ids`, SamplingParams.stop_token_ids, those of the stop strings that are one special token each. An id beyond
+// the model's `vocab_size` rows never comes, and stays out.
+void add_special_stops(const tokenizer::Tokenizer& tokenizer, std::span<const std::string> stop, std::int64_t vocab_size,
+                       std::vector<TokenId>& ids);
 
 class ChoiceText {
  public:

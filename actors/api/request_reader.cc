@@ -75,8 +75,7 @@ std::optional<ApiError> RequestReader::set_stops(GenerationRequest& request) con
   if (!model_.tokenizer)
     return openai::bad_field("stop", "stop needs text, and this model has no tokenizer; use stop_token_ids");
   std::vector<TokenId>& ids = request.sampling.stop_token_ids;
-  for (const TokenId id : special_stop_ids(&*model_.tokenizer, stop))
-    if (id < model_.vocab_size && std::ranges::count(ids, id) == 0) ids.push_back(id);
+  add_special_stops(*model_.tokenizer, stop, model_.vocab_size, ids);
   if (ids.size() > sampling::kStopTokensMax)
     return openai::bad_field("stop", "stop holds special tokens, which count as stop_token_ids; together they may be "
                                      "at most " + std::to_string(sampling::kStopTokensMax));

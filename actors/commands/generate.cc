@@ -91,8 +91,7 @@ Expected<sampling::SamplingParams> sampling_params(const GenerateFlags& flags, c
   if (!flags.stop.empty() && !tokenizer)
     return fail(usage_error("--stop needs text, and this checkpoint has no tokenizer; give --stop-token-ids"));
   params.stop_token_ids = flags.stop_token_ids;
-  for (const TokenId id : api::special_stop_ids(tokenizer ? &*tokenizer : nullptr, flags.stop))
-    if (id < engine.config().vocab_size && std::ranges::count(params.stop_token_ids, id) == 0) params.stop_token_ids.push_back(id);
+  if (tokenizer) api::add_special_stops(*tokenizer, flags.stop, engine.config().vocab_size, params.stop_token_ids);
   params.ignore_eos = flags.ignore_eos;
   params.min_tokens = flags.min_tokens;
   params.logprobs = flags.logprobs;

@@ -137,10 +137,16 @@ TEST(ChoiceText, AStopStringThatIsASpecialTokenIsTheReasonWhenItsIdEndsTheSequen
   }
 }
 
-TEST(ChoiceText, TheIdsOfSpecialStopStringsAreTold) {
+TEST(ChoiceText, SpecialStopStringsAreStopIds) {
   const std::vector<std::string> stop = {"a", "<|end|>", "<|end|>x", "<|other|>"};
-  EXPECT_EQ(special_stop_ids(&bytes(), stop), std::vector<TokenId>{kEnd});
-  EXPECT_TRUE(special_stop_ids(nullptr, stop).empty());
+  std::vector<TokenId> ids = {7};
+  for (int time = 0; time < 2; ++time) {  // once each
+    add_special_stops(bytes(), stop, kEnd + 1, ids);
+    EXPECT_EQ(ids, (std::vector<TokenId>{7, kEnd}));
+  }
+  std::vector<TokenId> none;
+  add_special_stops(bytes(), stop, kEnd, none);
+  EXPECT_TRUE(none.empty()) << "the model has no such row";
 }
 
 TEST(ChoiceText, WithoutATokenizerThereIsAnEndButNoText) {

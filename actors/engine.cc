@@ -9,10 +9,10 @@
 #include "kernels/local_collective.h"
 #include "kernels/process_limits.h"
 #include "runtime/files/file_bytes.h"
-#include "runtime/model/end_ids.h"
-#include "runtime/model/gguf_file.h"
-#include "runtime/model/json_object.h"
-#include "runtime/model/shard_index.h"
+#include "runtime/checkpoint/end_ids.h"
+#include "runtime/checkpoint/gguf_file.h"
+#include "runtime/checkpoint/json_object.h"
+#include "runtime/checkpoint/shard_index.h"
 #include "runtime/shard/numerics_fingerprint.h"
 #include "runtime/shard/replica_sizing.h"
 #include "runtime/shard/shard_executor.h"
@@ -165,7 +165,7 @@ Status Engine::open(const EngineOptions& options) {
   if (options.tensor_parallel < 1)
     return usage_error("--tensor-parallel-size must be 1, 2, 4 or 8, not " + std::to_string(options.tensor_parallel));
   for (int rank = 0; rank < options.tensor_parallel; ++rank) {
-    auto plan = parallel::plan_shard(description_.config, options.tensor_parallel, rank);
+    auto plan = model::plan_shard(description_.config, options.tensor_parallel, rank);
     if (!plan) return plan.error();
     plans_.push_back(std::move(*plan));
   }
@@ -265,15 +265,16 @@ Status Engine::choose_encoding(const EngineOptions& options) {
 
 Status Engine::load(const EngineOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
-  const auto source = checkpoint_ ? model::checkpoint_source(*checkpoint_)
-                                  : model::random_source(description_.config, options.random_weights_seed);
+  std::unique_ptr<model::WeightSource> random;
+  if (!checkpoint_) random = model::random_source(description_.config, options.random_weights_seed);
+  const model::WeightSource& source = checkpoint_ ? static_cast<const model::WeightSource&>(*checkpoint_) : *random;
   if (gpus_ != nullptr) {
-    if (Status status = load_on_gpus(options, *source); !status.ok()) return status;
+    if (Status status = load_on_gpus(options, source); !status.ok()) return status;
   } else {
     auto device = make_cpu_device({options.isa, options.threads});
     if (!device) return device.error();
     model::LoadReport report;
-    auto weights = model::load_weights(description_.config, *source, plans_, facts_.encoding, **device,
+    auto weights = model::load_weights(description_.config, source, plans_, facts_.encoding, **device,
                                        options.load_progress, report);
     if (!weights) return weights.error();
     weights_ = std::move(*weights);

@@ -11,7 +11,7 @@
 #include "actors/gpu_ranks.h"
 #include "actors/in_process_cluster.h"
 #include "kernels/device.h"
-#include "runtime/model/checkpoint.h"
+#include "runtime/checkpoint/checkpoint.h"
 #include "runtime/model/llama_weights.h"
 #include "runtime/model/rope_table.h"
 #include "runtime/tokenizer/chat_renderer.h"
@@ -41,7 +41,7 @@ struct EngineOptions {
   scheduler::SchedulerConfig scheduler;    // block_size, num_blocks, max_model_len are filled in here
   bool hash_logits = false;
   bool wire_roundtrip = false;
-  OnStep on_step;                          // see actors/rank_factory.h; may be empty
+  OnStep on_step;                          // see actors/messages/rank_factory.h; may be empty
   // Where ranks compute that are not on GPUs; empty: make_cpu_device. Called on each rank's own thread.
   std::function<Expected<std::unique_ptr<Device>>(const CpuDeviceConfig&)> make_device;
   // What a person should know, a line each; may be empty. Warnings are not silenced with the notes.
@@ -105,7 +105,7 @@ class Engine {
 
   // engine_gpu.cc
   Status open_gpus(const EngineOptions& options);
-  Status load_on_gpus(const EngineOptions& options, model::WeightSource& source);
+  Status load_on_gpus(const EngineOptions& options, const model::WeightSource& source);
   Expected<std::int64_t> measure_kv_memory(const EngineOptions& options, std::int64_t longest);  // bytes of a replica
   void note_gpus(const EngineOptions& options) const;
   [[nodiscard]] MakeGpuRank gpu_rank(const shard::ShardConfig& config,
@@ -121,7 +121,7 @@ class Engine {
   std::string numerics_class_;
   std::string fingerprint_;
   EngineFacts facts_;
-  std::vector<parallel::ShardPlan> plans_;
+  std::vector<model::ShardPlan> plans_;
   std::shared_ptr<GpuRanks> gpus_;                                   // null on CPUs; outlives the weights
   std::vector<std::int64_t> gpu_step_bytes_;                         // a place each, where it was measured
   std::vector<std::shared_ptr<const model::LlamaWeights>> weights_;  // a rank each, shared by replicas; GPUs: a place

@@ -37,7 +37,7 @@ Status Engine::open_gpus(const EngineOptions& options) {
   return {};
 }
 
-Status Engine::load_on_gpus(const EngineOptions& options, model::WeightSource& source) {
+Status Engine::load_on_gpus(const EngineOptions& options, const model::WeightSource& source) {
   model::LoadReport report;  // names each tensor once, whatever rank met it
   for (std::size_t place = 0; place < gpus_->places(); ++place) {
     Device& device = gpus_->loader(place);

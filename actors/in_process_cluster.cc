@@ -7,11 +7,11 @@
 #include <string>
 #include <utility>
 
-#include "actors/caf_compat.h"
-#include "actors/coordinator/coordinator_actor.h"
-#include "actors/gateway/gateway_actor.h"
-#include "actors/replica/replica_actor.h"
-#include "actors/type_ids.h"
+#include "actors/messages/caf_compat.h"
+#include "actors/roles/coordinator_actor.h"
+#include "actors/roles/gateway_actor.h"
+#include "actors/roles/replica_actor.h"
+#include "actors/messages/type_ids.h"
 
 namespace herd::actors {
 namespace {
@@ -34,10 +34,10 @@ Status check(const InProcessClusterConfig& config) {
   return config.scheduler.validate();
 }
 
-void refuse(const scheduler::Submission& submission, DeltaSink& sink, StatusCode code, std::string why) {
-  scheduler::TokenDelta refused;
+void refuse(const step::Submission& submission, DeltaSink& sink, StatusCode code, std::string why) {
+  step::TokenDelta refused;
   refused.sequence = submission.sequence;
-  refused.finish = scheduler::FinishReason::kRefused;
+  refused.finish = step::FinishReason::kRefused;
   refused.error = {code, std::move(why)};
   sink.push(refused);
 }
@@ -90,7 +90,7 @@ struct InProcessCluster::Impl {
   void ask_stats(InProcessClusterStats& stats) {
     caf::scoped_actor asking(*system);
     asking->request(gateway, kStatsTimeout, AskGatewayStats{})
-        .receive([&](const routing::RequestLedgerStats& answer) { stats.gateway = answer; }, [](const caf::error&) {});
+        .receive([&](const gateway::RequestLedgerStats& answer) { stats.gateway = answer; }, [](const caf::error&) {});
     for (std::uint32_t replica = 0; replica < replicas.size(); ++replica) {
       InProcessClusterStats::Replica& one = stats.replicas.emplace_back();
       one.replica = ReplicaId(replica);
@@ -130,7 +130,7 @@ Expected<std::unique_ptr<InProcessCluster>> InProcessCluster::start(InProcessClu
   return cluster;
 }
 
-void InProcessCluster::submit(scheduler::Submission submission, std::shared_ptr<DeltaSink> sink) {
+void InProcessCluster::submit(step::Submission submission, std::shared_ptr<DeltaSink> sink) {
   const std::shared_lock lock(impl_->mutex);
   if (impl_->stopped) return refuse(submission, *sink, StatusCode::kAborted, "the cluster is shut down");
   if (submission.attempt != 0) return refuse(submission, *sink, StatusCode::kBadInput, "attempt must be 0");

@@ -10,14 +10,14 @@
 #include <string>
 #include <vector>
 
-#include "actors/gateway/delta_sink.h"
-#include "actors/rank_factory.h"
-#include "cluster/routing/request_ledger.h"
+#include "actors/messages/delta_sink.h"
+#include "actors/messages/rank_factory.h"
+#include "cluster/gateway/request_ledger.h"
 #include "kernels/status.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
 #include "runtime/scheduler/scheduler.h"
-#include "runtime/scheduler/submission.h"
+#include "runtime/step/submission.h"
 
 namespace herd::actors {
 
@@ -31,7 +31,7 @@ struct InProcessClusterConfig {
   // After every step of a replica; may be empty. On that replica's actor thread, which waits for it; those of several
   // replicas may run at the same time.
   OnStep on_step;
-  routing::RequestLedgerConfig ledger;
+  gateway::RequestLedgerConfig ledger;
   // start() gives up when not every rank is made by then.
   std::chrono::milliseconds start_timeout{600'000};
   // A step without the results of all ranks for so long fails its replica. Far above any honest step.
@@ -42,7 +42,7 @@ struct InProcessClusterConfig {
 };
 
 struct InProcessClusterStats {
-  routing::RequestLedgerStats gateway;
+  gateway::RequestLedgerStats gateway;
   struct Replica {
     ReplicaId replica;
     bool serving = false;
@@ -62,7 +62,7 @@ class InProcessCluster {
 
   // Never waits. Exactly one terminal delta reaches the sink, for refusals too (kRefused with the reason).
   // The caller chooses submission.sequence, never used before; attempt is 0.
-  void submit(scheduler::Submission submission, std::shared_ptr<DeltaSink> sink);
+  void submit(step::Submission submission, std::shared_ptr<DeltaSink> sink);
   // The sequence's terminal delta is kAborted unless another one was faster. Unknown ids are ignored.
   void abort(SequenceId sequence);
   [[nodiscard]] InProcessClusterStats stats();

@@ -81,7 +81,7 @@ struct KvView {
   std::int64_t blocks = 0;
 };
 
-// How a GPU cuts the attention of a step into items (kernels/cuda/attention_work.h fills it; a CPU cuts for itself).
+// How a GPU cuts the attention of a step into items (kernels/plans/attention_work.h fills it; a CPU cuts for itself).
 struct AttentionWork {
   const std::int32_t* split_begin = nullptr;  // [sequences + 1] items of one partition each: short queries
   const std::int32_t* tile_begin = nullptr;   // [sequences + 1] items of one row tile each: long queries

@@ -158,7 +158,7 @@ void ServingMetrics::on_request_end(const RequestRecord& record) {
 
 void ServingMetrics::on_refused(const char* reason) { impl_->families.rejections->at({reason}).Increment(); }
 
-void ServingMetrics::on_step(std::uint32_t replica, const scheduler::StepStats& stats, double step_s) {
+void ServingMetrics::on_step(std::uint32_t replica, const step::StepStats& stats, double step_s) {
   const ReplicaMetrics& m = impl_->replica(replica);
   if (stats.rows == 0) return;  // released sequences, computed nothing
   m.iteration_tokens->Observe(stats.rows);

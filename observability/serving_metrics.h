@@ -11,7 +11,7 @@
 
 #include "runtime/kv/block_manager.h"
 #include "runtime/scheduler/scheduler.h"
-#include "runtime/scheduler/step_plan.h"
+#include "runtime/step/step_plan.h"
 
 namespace herd::observability {
 
@@ -54,9 +54,9 @@ class ServingMetrics {
   void on_token_gap(double itl_s, std::uint32_t engine = 0);     // between two tokens of one choice
   void on_request_end(const RequestRecord& record);
   void on_refused(const char* reason);  // names of refusal_name(), or another fixed word
-  // A step of a replica is done. step_s: its share of the wall clock (OnStep in actors/rank_factory.h), so that steps
+  // A step of a replica is done. step_s: its share of the wall clock (OnStep in actors/messages/rank_factory.h), so that steps
   // in flight together are not counted twice. One without rows is not counted.
-  void on_step(std::uint32_t replica, const scheduler::StepStats& stats, double step_s);
+  void on_step(std::uint32_t replica, const step::StepStats& stats, double step_s);
   // route: the pattern, never the target. method: as the client sent it; empty: no label.
   void on_http_response(const char* route, int status, double seconds, std::string_view method = {});
 

@@ -57,7 +57,7 @@ if [ $python_ok = 1 ] && fetch_chat_templates; then more_templates=(--more "$cha
 
 run "tidy: layers, fences, names" python3 tests/tidy/tidy_test.py
 for binary in kernels jinja tokenizer checkpoint rank scheduler wire cluster observability http openai access load api \
-  engine actors sim; do
+  engine commands actors sim; do
   [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
 done
 run "same bits on every axis (P2)" "$release/bin/repeatability" --model demo=config/demo_model \

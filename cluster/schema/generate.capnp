@@ -64,7 +64,7 @@ enum FinishReason {
 }
 
 struct SamplingParams {
-  # Ranges: runtime/sampling/sampling_params.h. No value may be NaN or infinite.
+  # Ranges: runtime/step/sampling_params.h. No value may be NaN or infinite.
   temperature @0 :Float32;
   topK @1 :Int32;
   topP @2 :Float32;

@@ -9,9 +9,9 @@
 namespace herd::wire {
 namespace {
 
-using scheduler::FinishReason;
-using scheduler::Submission;
-using scheduler::TokenDelta;
+using step::FinishReason;
+using step::Submission;
+using step::TokenDelta;
 
 schema::FinishReason to_schema(FinishReason reason) {
   switch (reason) {
@@ -56,7 +56,7 @@ void check(const TokenDelta& delta) {
     wire::check(delta.token);
     require(delta.token.sequence == delta.sequence, "token of another sequence");
   } else {
-    require(delta.token == scheduler::SampledToken{}, "a token that is not there");
+    require(delta.token == step::SampledToken{}, "a token that is not there");
   }
   require(delta.outputs.size() <= kDeltaOutputsMax, "more than 8 outputs");
   for (const auto& rows : delta.outputs) {

@@ -10,7 +10,7 @@
 #include "cluster/wire/envelope.h"
 #include "kernels/status.h"
 #include "runtime/ids.h"
-#include "runtime/scheduler/submission.h"
+#include "runtime/step/submission.h"
 
 namespace herd::wire {
 
@@ -30,15 +30,15 @@ struct Abort {
 };
 
 // What the messages may hold. A gateway checks a submission before it accepts it.
-[[nodiscard]] Status validate(const scheduler::Submission& submission);
-[[nodiscard]] Status validate(std::span<const scheduler::TokenDelta> deltas);
+[[nodiscard]] Status validate(const step::Submission& submission);
+[[nodiscard]] Status validate(std::span<const step::TokenDelta> deltas);
 
-[[nodiscard]] Frame encode(const scheduler::Submission& submission);
+[[nodiscard]] Frame encode(const step::Submission& submission);
 [[nodiscard]] Frame encode(const Abort& abort);
-[[nodiscard]] Frame encode(std::span<const scheduler::TokenDelta> deltas);
+[[nodiscard]] Frame encode(std::span<const step::TokenDelta> deltas);
 
-[[nodiscard]] Expected<scheduler::Submission> decode_submission(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<step::Submission> decode_submission(std::span<const std::uint64_t> words);
 [[nodiscard]] Expected<Abort> decode_abort(std::span<const std::uint64_t> words);
-[[nodiscard]] Expected<std::vector<scheduler::TokenDelta>> decode_token_deltas(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<std::vector<step::TokenDelta>> decode_token_deltas(std::span<const std::uint64_t> words);
 
 }  // namespace herd::wire

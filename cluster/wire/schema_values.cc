@@ -11,23 +11,23 @@
 namespace herd::wire {
 namespace {
 
-void write_top(capnp::List<schema::TokenLogprob>::Builder to, const std::vector<scheduler::TokenLogprob>& top) {
+void write_top(capnp::List<schema::TokenLogprob>::Builder to, const std::vector<step::TokenLogprob>& top) {
   for (unsigned i = 0; i < to.size(); ++i) {
     to[i].setToken(top[i].token);
     to[i].setLogprob(top[i].logprob);
   }
 }
 
-std::vector<scheduler::TokenLogprob> read_top(capnp::List<schema::TokenLogprob>::Reader from) {
-  require(from.size() <= static_cast<std::size_t>(sampling::kLogprobsMax), "token: more than 20 logprobs");
-  std::vector<scheduler::TokenLogprob> top;
+std::vector<step::TokenLogprob> read_top(capnp::List<schema::TokenLogprob>::Reader from) {
+  require(from.size() <= static_cast<std::size_t>(step::kLogprobsMax), "token: more than 20 logprobs");
+  std::vector<step::TokenLogprob> top;
   top.reserve(from.size());
   for (const auto entry : from) top.push_back({entry.getToken(), entry.getLogprob()});
   return top;
 }
 
-void check_top(const std::vector<scheduler::TokenLogprob>& top, bool finite) {
-  require(top.size() <= static_cast<std::size_t>(sampling::kLogprobsMax), "token: more than 20 logprobs");
+void check_top(const std::vector<step::TokenLogprob>& top, bool finite) {
+  require(top.size() <= static_cast<std::size_t>(step::kLogprobsMax), "token: more than 20 logprobs");
   for (const auto& entry : top) {
     require(entry.token >= 0, "token: negative id among its logprobs");
     require(!finite || !std::isnan(entry.logprob), "token: logprob is NaN");
@@ -104,7 +104,7 @@ Status read_status(schema::Status::Reader from) {
   throw Refusal{bad_input("status: unknown code")};
 }
 
-void write(schema::SamplingParams::Builder to, const sampling::SamplingParams& params) {
+void write(schema::SamplingParams::Builder to, const step::SamplingParams& params) {
   to.setTemperature(params.temperature);
   to.setTopK(params.top_k);
   to.setTopP(params.top_p);
@@ -125,8 +125,8 @@ void write(schema::SamplingParams::Builder to, const sampling::SamplingParams& p
   to.setLogprobs(params.logprobs);
 }
 
-sampling::SamplingParams read_sampling(schema::SamplingParams::Reader from) {
-  sampling::SamplingParams params;
+step::SamplingParams read_sampling(schema::SamplingParams::Reader from) {
+  step::SamplingParams params;
   params.temperature = from.getTemperature();
   params.top_k = from.getTopK();
   params.top_p = from.getTopP();
@@ -137,23 +137,23 @@ sampling::SamplingParams read_sampling(schema::SamplingParams::Reader from) {
   params.seed = from.getSeed();
   params.choice = from.getChoice();
   const auto bias = from.getLogitBias();
-  require(bias.size() <= sampling::kLogitBiasMax, "sampling: more than 1024 logit biases");
+  require(bias.size() <= step::kLogitBiasMax, "sampling: more than 1024 logit biases");
   params.logit_bias.reserve(bias.size());
   for (const auto entry : bias) params.logit_bias.emplace_back(entry.getToken(), entry.getBias());
   params.stop_token_ids =
-      read_numbers<TokenId>(from.getStopTokenIds(), sampling::kStopTokensMax, "sampling: more than 128 stop ids");
+      read_numbers<TokenId>(from.getStopTokenIds(), step::kStopTokensMax, "sampling: more than 128 stop ids");
   params.ignore_eos = from.getIgnoreEos();
   params.min_tokens = from.getTokensMin();
   params.logprobs = from.getLogprobs();
   return params;
 }
 
-void check(const sampling::SamplingParams& params) {
+void check(const step::SamplingParams& params) {
   // The codec does not know the vocabulary; the replica checks against it.
   require(params.validate(std::numeric_limits<std::int32_t>::max()));
 }
 
-void write(schema::SampledToken::Builder to, const scheduler::SampledToken& token) {
+void write(schema::SampledToken::Builder to, const step::SampledToken& token) {
   to.setSequence(token.sequence.value);
   to.setOutputIndex(token.output_index);
   to.setToken(token.token);
@@ -163,8 +163,8 @@ void write(schema::SampledToken::Builder to, const scheduler::SampledToken& toke
   to.setNonFinite(!token.finite);
 }
 
-scheduler::SampledToken read_sampled(schema::SampledToken::Reader from) {
-  scheduler::SampledToken token;
+step::SampledToken read_sampled(schema::SampledToken::Reader from) {
+  step::SampledToken token;
   token.sequence = SequenceId(from.getSequence());
   token.output_index = from.getOutputIndex();
   token.token = from.getToken();
@@ -175,14 +175,14 @@ scheduler::SampledToken read_sampled(schema::SampledToken::Reader from) {
   return token;
 }
 
-void check(const scheduler::SampledToken& token) {
+void check(const step::SampledToken& token) {
   require(token.token >= 0, "token: negative id");
   require(token.output_index < kSequenceTokensMax, "token: index too large");
   require(!token.finite || !std::isnan(token.logprob), "token: logprob is NaN");
   check_top(token.top, token.finite);
 }
 
-void write(schema::OutputRows::Builder to, const scheduler::OutputRows& rows) {
+void write(schema::OutputRows::Builder to, const step::OutputRows& rows) {
   to.setSequence(rows.sequence.value);
   to.setPosition(rows.position);
   to.setRows(rows.rows);
@@ -191,8 +191,8 @@ void write(schema::OutputRows::Builder to, const scheduler::OutputRows& rows) {
   to.setValues(kj::arrayPtr(rows.values.data(), rows.values.size()));
 }
 
-scheduler::OutputRows read_rows(schema::OutputRows::Reader from) {
-  scheduler::OutputRows rows;
+step::OutputRows read_rows(schema::OutputRows::Reader from) {
+  step::OutputRows rows;
   rows.sequence = SequenceId(from.getSequence());
   rows.position = from.getPosition();
   rows.rows = from.getRows();
@@ -202,7 +202,7 @@ scheduler::OutputRows read_rows(schema::OutputRows::Reader from) {
   return rows;
 }
 
-void check(const scheduler::OutputRows& rows) {
+void check(const step::OutputRows& rows) {
   require(rows.rows <= kOutputRowsMax && rows.position <= kSequenceTokensMax - rows.rows, "rows: too many rows");
   require(rows.layers >= 1 && rows.layers <= kOutputLayersMax, "rows: layers outside [1, 1024]");
   require(rows.width <= kOutputWidthMax, "rows: too wide");
@@ -211,20 +211,20 @@ void check(const scheduler::OutputRows& rows) {
           "rows: values are not layers * rows * width");
 }
 
-void write(schema::PromptLogprobs::Builder to, const scheduler::PromptLogprobs& run) {
+void write(schema::PromptLogprobs::Builder to, const step::PromptLogprobs& run) {
   to.setSequence(run.sequence.value);
   to.setPosition(run.position);
   auto tokens = to.initTokens(static_cast<unsigned>(run.tokens.size()));
   for (unsigned i = 0; i < tokens.size(); ++i) {
-    const scheduler::PromptLogprob& entry = run.tokens[i];
+    const step::PromptLogprob& entry = run.tokens[i];
     tokens[i].setToken(entry.token);
     tokens[i].setLogprob(entry.logprob);
     write_top(tokens[i].initTop(static_cast<unsigned>(entry.top.size())), entry.top);
   }
 }
 
-scheduler::PromptLogprobs read_prompt_logprobs(schema::PromptLogprobs::Reader from) {
-  scheduler::PromptLogprobs run;
+step::PromptLogprobs read_prompt_logprobs(schema::PromptLogprobs::Reader from) {
+  step::PromptLogprobs run;
   run.sequence = SequenceId(from.getSequence());
   run.position = from.getPosition();
   const auto tokens = from.getTokens();
@@ -235,7 +235,7 @@ scheduler::PromptLogprobs read_prompt_logprobs(schema::PromptLogprobs::Reader fr
   return run;
 }
 
-void check(const scheduler::PromptLogprobs& run) {
+void check(const step::PromptLogprobs& run) {
   require(run.position >= 1, "prompt logprobs: of the first token");
   require(run.tokens.size() <= kSequenceTokensMax && run.position <= kSequenceTokensMax - run.tokens.size(),
           "prompt logprobs: end beyond 2^20");
@@ -245,48 +245,48 @@ void check(const scheduler::PromptLogprobs& run) {
   }
 }
 
-schema::OutputSelector to_schema(scheduler::OutputSelector selector) {
+schema::OutputSelector to_schema(step::OutputSelector selector) {
   switch (selector) {
-    case scheduler::OutputSelector::kNone:
+    case step::OutputSelector::kNone:
       return schema::OutputSelector::NONE;
-    case scheduler::OutputSelector::kLogitsLast:
+    case step::OutputSelector::kLogitsLast:
       return schema::OutputSelector::LOGITS_LAST;
-    case scheduler::OutputSelector::kLogitsAll:
+    case step::OutputSelector::kLogitsAll:
       return schema::OutputSelector::LOGITS_ALL;
-    case scheduler::OutputSelector::kHiddenLast:
+    case step::OutputSelector::kHiddenLast:
       return schema::OutputSelector::HIDDEN_LAST;
-    case scheduler::OutputSelector::kHiddenAll:
+    case step::OutputSelector::kHiddenAll:
       return schema::OutputSelector::HIDDEN_ALL;
-    case scheduler::OutputSelector::kHiddenAllNormalized:
+    case step::OutputSelector::kHiddenAllNormalized:
       return schema::OutputSelector::HIDDEN_ALL_NORMALIZED;
-    case scheduler::OutputSelector::kHiddenAllLayers:
+    case step::OutputSelector::kHiddenAllLayers:
       return schema::OutputSelector::HIDDEN_ALL_LAYERS;
-    case scheduler::OutputSelector::kPromptLogprobs:
+    case step::OutputSelector::kPromptLogprobs:
       return schema::OutputSelector::PROMPT_LOGPROBS;
   }
   return schema::OutputSelector::UNKNOWN;
 }
 
-scheduler::OutputSelector read_selector(schema::OutputSelector selector) {
+step::OutputSelector read_selector(schema::OutputSelector selector) {
   switch (selector) {
     case schema::OutputSelector::UNKNOWN:
       break;
     case schema::OutputSelector::NONE:
-      return scheduler::OutputSelector::kNone;
+      return step::OutputSelector::kNone;
     case schema::OutputSelector::LOGITS_LAST:
-      return scheduler::OutputSelector::kLogitsLast;
+      return step::OutputSelector::kLogitsLast;
     case schema::OutputSelector::LOGITS_ALL:
-      return scheduler::OutputSelector::kLogitsAll;
+      return step::OutputSelector::kLogitsAll;
     case schema::OutputSelector::HIDDEN_LAST:
-      return scheduler::OutputSelector::kHiddenLast;
+      return step::OutputSelector::kHiddenLast;
     case schema::OutputSelector::HIDDEN_ALL:
-      return scheduler::OutputSelector::kHiddenAll;
+      return step::OutputSelector::kHiddenAll;
     case schema::OutputSelector::HIDDEN_ALL_NORMALIZED:
-      return scheduler::OutputSelector::kHiddenAllNormalized;
+      return step::OutputSelector::kHiddenAllNormalized;
     case schema::OutputSelector::HIDDEN_ALL_LAYERS:
-      return scheduler::OutputSelector::kHiddenAllLayers;
+      return step::OutputSelector::kHiddenAllLayers;
     case schema::OutputSelector::PROMPT_LOGPROBS:
-      return scheduler::OutputSelector::kPromptLogprobs;
+      return step::OutputSelector::kPromptLogprobs;
   }
   throw Refusal{bad_input("output selector: unknown")};
 }

@@ -11,8 +11,8 @@
 #include "cluster/schema/ids.capnp.h"
 #include "cluster/wire/flat_message.h"
 #include "kernels/status.h"
-#include "runtime/sampling/sampling_params.h"
-#include "runtime/scheduler/step_plan.h"
+#include "runtime/step/sampling_params.h"
+#include "runtime/step/step_plan.h"
 
 namespace herd::wire {
 
@@ -29,24 +29,24 @@ std::vector<Element> read_numbers(const List& list, std::size_t count_max, const
 void write(schema::Status::Builder to, const Status& status);
 Status read_status(schema::Status::Reader from);
 
-void write(schema::SamplingParams::Builder to, const sampling::SamplingParams& params);
-sampling::SamplingParams read_sampling(schema::SamplingParams::Reader from);
-void check(const sampling::SamplingParams& params);
+void write(schema::SamplingParams::Builder to, const step::SamplingParams& params);
+step::SamplingParams read_sampling(schema::SamplingParams::Reader from);
+void check(const step::SamplingParams& params);
 
-void write(schema::SampledToken::Builder to, const scheduler::SampledToken& token);
-scheduler::SampledToken read_sampled(schema::SampledToken::Reader from);
-void check(const scheduler::SampledToken& token);
+void write(schema::SampledToken::Builder to, const step::SampledToken& token);
+step::SampledToken read_sampled(schema::SampledToken::Reader from);
+void check(const step::SampledToken& token);
 
-void write(schema::OutputRows::Builder to, const scheduler::OutputRows& rows);
-scheduler::OutputRows read_rows(schema::OutputRows::Reader from);
-void check(const scheduler::OutputRows& rows);
+void write(schema::OutputRows::Builder to, const step::OutputRows& rows);
+step::OutputRows read_rows(schema::OutputRows::Reader from);
+void check(const step::OutputRows& rows);
 
-void write(schema::PromptLogprobs::Builder to, const scheduler::PromptLogprobs& run);
-scheduler::PromptLogprobs read_prompt_logprobs(schema::PromptLogprobs::Reader from);
-void check(const scheduler::PromptLogprobs& run);
+void write(schema::PromptLogprobs::Builder to, const step::PromptLogprobs& run);
+step::PromptLogprobs read_prompt_logprobs(schema::PromptLogprobs::Reader from);
+void check(const step::PromptLogprobs& run);
 
-schema::OutputSelector to_schema(scheduler::OutputSelector selector);
-scheduler::OutputSelector read_selector(schema::OutputSelector selector);
+schema::OutputSelector to_schema(step::OutputSelector selector);
+step::OutputSelector read_selector(schema::OutputSelector selector);
 
 void check_token_ids(std::span<const TokenId> tokens, const char* what);
 

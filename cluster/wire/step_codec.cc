@@ -13,10 +13,10 @@
 namespace herd::wire {
 namespace {
 
-using scheduler::SequenceSlice;
-using scheduler::SequenceStart;
-using scheduler::StepPlan;
-using scheduler::StepResult;
+using step::SequenceSlice;
+using step::SequenceStart;
+using step::StepPlan;
+using step::StepResult;
 
 template <class Items>
 void check_each_sequence_once(const Items& items, const char* what) {

@@ -8,7 +8,7 @@
 
 #include "cluster/wire/envelope.h"
 #include "kernels/status.h"
-#include "runtime/scheduler/step_plan.h"
+#include "runtime/step/step_plan.h"
 
 namespace herd::wire {
 
@@ -17,13 +17,13 @@ inline constexpr std::size_t kStopIdsMax = 256;
 inline constexpr std::size_t kSequenceBlocksMax = std::size_t{1} << 20;
 inline constexpr std::uint32_t kRanksMax = 4096;
 
-[[nodiscard]] Status validate(const scheduler::StepPlan& plan);
-[[nodiscard]] Status validate(const scheduler::StepResult& result);
+[[nodiscard]] Status validate(const step::StepPlan& plan);
+[[nodiscard]] Status validate(const step::StepResult& result);
 
-[[nodiscard]] Frame encode(const scheduler::StepPlan& plan);
-[[nodiscard]] Frame encode(const scheduler::StepResult& result);
+[[nodiscard]] Frame encode(const step::StepPlan& plan);
+[[nodiscard]] Frame encode(const step::StepResult& result);
 
-[[nodiscard]] Expected<scheduler::StepPlan> decode_step_plan(std::span<const std::uint64_t> words);
-[[nodiscard]] Expected<scheduler::StepResult> decode_step_result(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<step::StepPlan> decode_step_plan(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<step::StepResult> decode_step_result(std::span<const std::uint64_t> words);
 
 }  // namespace herd::wire

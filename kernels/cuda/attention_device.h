@@ -11,7 +11,7 @@
 
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_kv.h"
-#include "kernels/cuda/attention_work.h"
+#include "kernels/plans/attention_work.h"
 #include "kernels/cuda/instructions.h"
 #include "kernels/cuda/layouts.h"
 #include "kernels/math.h"

@@ -4,7 +4,7 @@
 #include "kernels/cuda/attention_f32.h"
 
 #include "kernels/cuda/attention_kv.h"
-#include "kernels/cuda/attention_work.h"
+#include "kernels/plans/attention_work.h"
 #include "kernels/cuda/instructions.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/math.h"

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "runtime/tokenizer/utf8.h"
+#include "runtime/text/utf8.h"
 
 namespace herd::jinja {
 

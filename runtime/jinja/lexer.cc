@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "runtime/jinja/string_literal.h"
-#include "runtime/tokenizer/utf8.h"
+#include "runtime/text/utf8.h"
 
 namespace herd::jinja {
 namespace {

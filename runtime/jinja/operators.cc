@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "runtime/jinja/text_operations.h"
-#include "runtime/tokenizer/utf8.h"
+#include "runtime/text/utf8.h"
 
 namespace herd::jinja {
 namespace {

@@ -9,7 +9,7 @@
 #include "runtime/jinja/operators.h"
 #include "runtime/jinja/text_operations.h"
 #include "runtime/jinja/value_text.h"
-#include "runtime/tokenizer/utf8.h"
+#include "runtime/text/utf8.h"
 
 namespace herd::jinja {
 namespace {

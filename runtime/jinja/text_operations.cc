@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "runtime/jinja/value_text.h"
-#include "runtime/tokenizer/utf8.h"
+#include "runtime/text/utf8.h"
 
 namespace herd::jinja {
 namespace {

@@ -19,7 +19,7 @@ TensorView columns(const TensorView& view, std::int64_t begin, std::int64_t cols
 
 }  // namespace
 
-Llama::Llama(const LlamaConfig& config, const parallel::ShardPlan& plan, std::shared_ptr<const LlamaWeights> weights,
+Llama::Llama(const LlamaConfig& config, const model::ShardPlan& plan, std::shared_ptr<const LlamaWeights> weights,
              std::shared_ptr<const RopeTable> rope, Encoding encoding, Device& device, Collective& tp)
     : config_(config),
       plan_(plan),
@@ -30,7 +30,7 @@ Llama::Llama(const LlamaConfig& config, const parallel::ShardPlan& plan, std::sh
       device_(device),
       tp_(tp) {}
 
-Expected<std::unique_ptr<Llama>> Llama::make(const LlamaConfig& config, const parallel::ShardPlan& plan,
+Expected<std::unique_ptr<Llama>> Llama::make(const LlamaConfig& config, const model::ShardPlan& plan,
                                              std::shared_ptr<const LlamaWeights> weights,
                                              std::shared_ptr<const RopeTable> rope, Encoding encoding, Device& device,
                                              Collective& tp, std::int64_t rows_max, std::int64_t logit_rows_max) {
@@ -67,7 +67,7 @@ Expected<std::unique_ptr<Llama>> Llama::make(const LlamaConfig& config, const pa
   if (tp.size() > 1)
     llama->gathered_ = static_cast<float*>(buffer(rows_max * tp.size(), hidden, DType::kF32).data);
   llama->selected_ = buffer(logit_rows_max, hidden, act);
-  const std::int64_t slice = parallel::widest_vocab_slice(config.vocab_size, tp.size());
+  const std::int64_t slice = model::widest_vocab_slice(config.vocab_size, tp.size());
   llama->logits_ = buffer(logit_rows_max, plan.vocab.size(), DType::kF32, slice);
   if (tp.size() > 1 && !device.host_memory()) {
     llama->gathered_logits_ = static_cast<float*>(buffer(logit_rows_max * tp.size(), slice, DType::kF32).data);
@@ -180,7 +180,7 @@ const TensorView& Llama::whole_logits() {
   HERD_CHECK(gathered_logits_ != nullptr, "this device's sampler gathers for itself");
   const std::int64_t elements = logits_.rows * logits_.row_stride;
   tp_.all_gather(logits_.data, gathered_logits_, static_cast<std::size_t>(elements) * sizeof(float));
-  const auto leaf = parallel::leaf_borders(config_.vocab_size, kPanelOutputs);
+  const auto leaf = model::leaf_borders(config_.vocab_size, kPanelOutputs);
   std::array<std::int32_t, kLeaves + 1> border{};
   for (int rank = 0; rank <= tp_.size(); ++rank)
     border[static_cast<std::size_t>(rank)] = leaf[static_cast<std::size_t>(rank * kLeaves / tp_.size())];

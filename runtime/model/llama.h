@@ -12,7 +12,7 @@
 #include "runtime/kv/kv_storage.h"
 #include "runtime/model/llama_weights.h"
 #include "runtime/model/rope_table.h"
-#include "runtime/parallel/shard_plan.h"
+#include "runtime/model/shard_plan.h"
 
 namespace herd::model {
 
@@ -28,7 +28,7 @@ struct StepRows {
 // Resource. One per rank; used by one thread. Step buffers are allocated once, at their maximum, at fixed addresses.
 class Llama {
  public:
-  static Expected<std::unique_ptr<Llama>> make(const LlamaConfig& config, const parallel::ShardPlan& plan,
+  static Expected<std::unique_ptr<Llama>> make(const LlamaConfig& config, const model::ShardPlan& plan,
                                                std::shared_ptr<const LlamaWeights> weights,
                                                std::shared_ptr<const RopeTable> rope, Encoding encoding,
                                                Device& device, Collective& tp, std::int64_t rows_max,
@@ -54,7 +54,7 @@ class Llama {
   [[nodiscard]] std::int32_t group_max() const { return group_max_; }  // most query heads of a KV head on this rank
 
  private:
-  Llama(const LlamaConfig& config, const parallel::ShardPlan& plan, std::shared_ptr<const LlamaWeights> weights,
+  Llama(const LlamaConfig& config, const model::ShardPlan& plan, std::shared_ptr<const LlamaWeights> weights,
         std::shared_ptr<const RopeTable> rope, Encoding encoding, Device& device, Collective& tp);
   void decoder_layer(int layer, const StepRows& step, kv::KvStorage& kv);
   // residual = round(residual + (tree of all ranks' partials + bias)); with a norm also normed = rms_norm(residual).
@@ -63,7 +63,7 @@ class Llama {
   void set_rows(std::int64_t rows);
 
   const LlamaConfig config_;
-  const parallel::ShardPlan plan_;
+  const model::ShardPlan plan_;
   std::shared_ptr<const LlamaWeights> weights_;
   std::shared_ptr<const RopeTable> rope_;
   const Encoding encoding_;

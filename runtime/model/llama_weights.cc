@@ -26,18 +26,6 @@ std::string layer_name(int layer, const char* part) {
   return "model.layers." + std::to_string(layer) + "." + part;
 }
 
-class CheckpointSource : public WeightSource {
- public:
-  explicit CheckpointSource(const Checkpoint& checkpoint) : checkpoint_(checkpoint) {}
-  Status read_rows(const std::string& name, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
-                   std::int64_t col_end, float* out) override {
-    return checkpoint_.read_rows(name, row_begin, row_end, col_begin, col_end, out);
-  }
-
- private:
-  const Checkpoint& checkpoint_;
-};
-
 // SplitMix64 (Steele, Lea, Flood 2014) finaliser.
 std::uint64_t mix(std::uint64_t x) {
   x += 0x9e3779b97f4a7c15ULL;
@@ -49,8 +37,8 @@ std::uint64_t mix(std::uint64_t x) {
 class RandomSource : public WeightSource {
  public:
   RandomSource(const LlamaConfig& config, std::uint64_t seed) : config_(config), seed_(seed) {}
-  Status read_rows(const std::string& name, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
-                   std::int64_t col_end, float* out) override {
+  Status read_rows(std::string_view name, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
+                   std::int64_t col_end, float* out) const override {
     const bool norm = name.find("norm") != std::string::npos;
     std::uint64_t stream = mix(seed_);
     for (const char letter : name) stream = mix(stream ^ static_cast<unsigned char>(letter));
@@ -68,7 +56,7 @@ class RandomSource : public WeightSource {
   }
 
  private:
-  std::int64_t full_columns(const std::string& name) const {
+  std::int64_t full_columns(std::string_view name) const {
     if (name.find("o_proj.weight") != std::string::npos) return config_.query_size();
     if (name.find("down_proj.weight") != std::string::npos) return config_.intermediate_size;
     // Unit-sized embeddings; as a tied head they would make every logit row a spike at its own token.
@@ -82,7 +70,7 @@ class RandomSource : public WeightSource {
 // Packs tensors into device memory, counting bytes and watching for non-finite values.
 class Loader {
  public:
-  Loader(WeightSource& source, Device& device, DType dtype, LoadReport& report,
+  Loader(const WeightSource& source, Device& device, DType dtype, LoadReport& report,
          const std::function<void(std::size_t, std::size_t)>& progress, std::size_t total)
       : source_(source), device_(device), dtype_(dtype), report_(report), progress_(progress), total_(total) {}
 
@@ -183,7 +171,7 @@ class Loader {
       report_.non_finite.push_back(name);
   }
 
-  WeightSource& source_;
+  const WeightSource& source_;
   Device& device_;
   DType dtype_;
   LoadReport& report_;
@@ -203,7 +191,7 @@ class Loader {
   } while (false)
 
 Expected<LayerWeights> load_layer(Loader& loader, LlamaWeights& weights, const LlamaConfig& config, int layer,
-                                  const parallel::ShardPlan& plan) {
+                                  const model::ShardPlan& plan) {
   const std::int64_t hidden = config.hidden_size;
   const std::int64_t dim = config.head_dim;
   const std::int64_t q0 = plan.heads.begin * dim, q1 = plan.heads.end * dim;
@@ -237,10 +225,10 @@ Expected<LayerWeights> load_layer(Loader& loader, LlamaWeights& weights, const L
   return w;
 }
 
-std::size_t total_bytes(const LlamaConfig& config, const std::vector<parallel::ShardPlan>& plans, DType dtype) {
+std::size_t total_bytes(const LlamaConfig& config, const std::vector<model::ShardPlan>& plans, DType dtype) {
   const std::int64_t hidden = config.hidden_size;
   std::int64_t elements = std::int64_t{config.vocab_size} * hidden * (config.tie_word_embeddings ? 1 : 2);
-  for (const parallel::ShardPlan& plan : plans) {
+  for (const model::ShardPlan& plan : plans) {
     const std::int64_t attention = (2 * plan.heads.size() + 2 * plan.kv_heads.size()) * std::int64_t{config.head_dim};
     elements += config.layers * hidden * (attention + 3 * std::int64_t{plan.ffn.size()});
   }
@@ -248,7 +236,7 @@ std::size_t total_bytes(const LlamaConfig& config, const std::vector<parallel::S
 }
 
 // The rows of this rank inside the whole packed embedding: panels are contiguous.
-PackedMatrix vocabulary_slice(const PackedMatrix& embedding, const parallel::Range& vocab) {
+PackedMatrix vocabulary_slice(const PackedMatrix& embedding, const model::Range& vocab) {
   PackedMatrix slice = embedding;
   slice.outputs = vocab.size();
   const std::size_t row_bytes = static_cast<std::size_t>(embedding.k_padded()) * dtype_bytes(embedding.dtype);
@@ -271,16 +259,12 @@ std::size_t LlamaWeights::bytes_read_per_token() const {
   return sum;
 }
 
-std::unique_ptr<WeightSource> checkpoint_source(const Checkpoint& checkpoint) {
-  return std::make_unique<CheckpointSource>(checkpoint);
-}
-
 std::unique_ptr<WeightSource> random_source(const LlamaConfig& config, std::uint64_t seed) {
   return std::make_unique<RandomSource>(config, seed);
 }
 
 Expected<std::vector<std::shared_ptr<const LlamaWeights>>> load_weights(
-    const LlamaConfig& config, WeightSource& source, const std::vector<parallel::ShardPlan>& plans, Encoding encoding,
+    const LlamaConfig& config, const WeightSource& source, const std::vector<model::ShardPlan>& plans, Encoding encoding,
     Device& device, const std::function<void(std::size_t, std::size_t)>& progress, LoadReport& report) {
   HERD_CHECK(!plans.empty(), "a replica has at least one rank");
   Loader loader(source, device, encoding.weights, report, progress, total_bytes(config, plans, encoding.weights));
@@ -288,7 +272,7 @@ Expected<std::vector<std::shared_ptr<const LlamaWeights>>> load_weights(
   HERD_TAKE(shared.embedding, loader.matrix(shared, {{"model.embed_tokens.weight", 0, config.vocab_size}}, 0,
                                             config.hidden_size));
   std::vector<std::shared_ptr<const LlamaWeights>> ranks;
-  for (const parallel::ShardPlan& plan : plans) {
+  for (const model::ShardPlan& plan : plans) {
     auto weights = std::make_shared<LlamaWeights>(shared);
     for (int layer = 0; layer < config.layers; ++layer) {
       auto loaded = load_layer(loader, *weights, config, layer, plan);

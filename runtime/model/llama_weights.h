@@ -8,8 +8,9 @@
 #include <vector>
 
 #include "kernels/device.h"
-#include "runtime/model/checkpoint.h"
-#include "runtime/parallel/shard_plan.h"
+#include "runtime/model/llama_config.h"
+#include "runtime/model/shard_plan.h"
+#include "runtime/model/weight_source.h"
 
 namespace herd::model {
 
@@ -45,15 +46,6 @@ struct LlamaWeights {
   [[nodiscard]] std::size_t bytes_read_per_token() const;  // packed matrices a decode step reads once (this rank)
 };
 
-// Source of logical tensors: a checkpoint, or deterministic random numbers of the same shapes.
-class WeightSource {
- public:
-  virtual ~WeightSource() = default;
-  virtual Status read_rows(const std::string& name, std::int64_t row_begin, std::int64_t row_end,
-                           std::int64_t col_begin, std::int64_t col_end, float* out) = 0;
-};
-
-std::unique_ptr<WeightSource> checkpoint_source(const Checkpoint& checkpoint);
 // Uniform in ±sqrt(3 / columns) for matrices (an untied embedding: in ±1), 1 for norms, in ±0.1 for biases; element
 // (name, row, column) has the same value whatever slice is read. `seed` picks another model.
 std::unique_ptr<WeightSource> random_source(const LlamaConfig& config, std::uint64_t seed);
@@ -65,7 +57,7 @@ struct LoadReport {
 // Loads the slices of all ranks of one replica (`plans`, one a rank); the embedding is shared between them.
 // `progress` is called with (bytes done, bytes in all), on the calling thread. kMissing when memory is short.
 Expected<std::vector<std::shared_ptr<const LlamaWeights>>> load_weights(
-    const LlamaConfig& config, WeightSource& source, const std::vector<parallel::ShardPlan>& plans, Encoding encoding,
+    const LlamaConfig& config, const WeightSource& source, const std::vector<model::ShardPlan>& plans, Encoding encoding,
     Device& device, const std::function<void(std::size_t, std::size_t)>& progress, LoadReport& report);
 
 }  // namespace herd::model

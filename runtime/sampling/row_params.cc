@@ -21,7 +21,7 @@ class RowEdits {
   std::unordered_map<TokenId, std::size_t> index_;
 };
 
-void add_penalties(const SamplingParams& params, const TokenCounts& counts, RowEdits& edits) {
+void add_penalties(const step::SamplingParams& params, const TokenCounts& counts, RowEdits& edits) {
   for (const auto& [token, count] : counts.counts()) {
     LogitEdit& edit = edits.at(token);
     edit.flags |= kEditRepetition;
@@ -35,7 +35,7 @@ void add_penalties(const SamplingParams& params, const TokenCounts& counts, RowE
 }  // namespace
 
 SampleRowParams row_params(const SampleRow& row, std::int32_t vocab_size, std::vector<LogitEdit>& edits) {
-  const SamplingParams& params = *row.params;
+  const step::SamplingParams& params = *row.params;
   SampleRowParams out;
   out.active = 1;
   out.seed = params.seed;

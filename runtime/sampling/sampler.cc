@@ -54,7 +54,7 @@ std::uint64_t hash_element(std::uint64_t position, float value) {
 
 }  // namespace
 
-bool penalised(const SamplingParams& params) {
+bool penalised(const step::SamplingParams& params) {
   return params.repetition_penalty != 1.0F || params.presence_penalty != 0.0F || params.frequency_penalty != 0.0F;
 }
 
@@ -62,10 +62,10 @@ bool edits_row(const SampleRow& row) {
   return !row.params->logit_bias.empty() || penalised(*row.params) || row.output_index < row.params->min_tokens;
 }
 
-Sampler::Sampler(const parallel::ShardPlan& plan, std::int32_t vocab_size, Device& device, Collective& tp,
+Sampler::Sampler(const model::ShardPlan& plan, std::int32_t vocab_size, Device& device, Collective& tp,
                  bool hash_logits)
     : plan_(plan), vocab_size_(vocab_size), device_(device), ops_(device.ops()), tp_(tp), hash_logits_(hash_logits) {
-  slice_max_ = parallel::widest_vocab_slice(vocab_size, plan.size);
+  slice_max_ = model::widest_vocab_slice(vocab_size, plan.size);
 }
 
 float Sampler::RowStats::log_sum() const { return normaliser.max + log_f32(normaliser.sum); }
@@ -107,7 +107,7 @@ std::vector<Sampler::RowStats> Sampler::row_stats(const TensorView& logits) {
 
 // bias → penalties → mask, on this rank's slice of the row.
 void Sampler::apply_edits(float* row, const SampleRow& request) const {
-  const SamplingParams& params = *request.params;
+  const step::SamplingParams& params = *request.params;
   auto local = [&](TokenId token) -> float* {
     return token >= plan_.vocab.begin && token < plan_.vocab.end ? row + (token - plan_.vocab.begin) : nullptr;
   };
@@ -163,7 +163,7 @@ std::vector<float> Sampler::gather_row(const float* row) {
   std::copy_n(row, plan_.vocab.size(), mine.begin());
   std::vector<float> all(slice * static_cast<std::size_t>(tp_.size()));
   tp_.all_gather(mine.data(), all.data(), slice * sizeof(float));
-  const auto border = parallel::leaf_borders(vocab_size_, kPanelOutputs);
+  const auto border = model::leaf_borders(vocab_size_, kPanelOutputs);
   std::vector<float> whole(static_cast<std::size_t>(round_up(vocab_size_, kPanelOutputs)), kMinusInfinity);
   for (int rank = 0; rank < tp_.size(); ++rank) {
     const int begin = border[rank * plan_.leaf_count];
@@ -189,7 +189,7 @@ std::vector<float> Sampler::gather_rows(const TensorView& logits) {
 }
 
 Candidate Sampler::draw(const float* row, const SampleRow& request) {
-  const SamplingParams& params = *request.params;
+  const step::SamplingParams& params = *request.params;
   const bool greedy = params.greedy();
   const bool filtered = !greedy && (params.top_p < 1.0F || (params.top_k > 1 && params.top_k < vocab_size_));
   if (filtered) return draw_filtered(row, request);
@@ -210,7 +210,7 @@ Candidate Sampler::draw(const float* row, const SampleRow& request) {
 // min-p → top-k → top-p over the best candidates in descending (logit, id) order, then the same Gumbel draw among
 // those kept. Probabilities are exp(l/T − max): p_i relative to what the filters before left.
 Candidate Sampler::draw_filtered(const float* row, const SampleRow& request) {
-  const SamplingParams& params = *request.params;
+  const step::SamplingParams& params = *request.params;
   const std::int32_t k_max = params.top_k > 0 ? std::min(params.top_k, vocab_size_) : vocab_size_;
   for (std::int32_t fetch = std::min(kTopFirst, k_max);; fetch = std::min(fetch * 16, k_max)) {
     const std::vector<Candidate> top = top_of_ranks(row, fetch);
@@ -263,12 +263,12 @@ std::vector<float> Sampler::raw_logits(std::span<const float* const> raw_rows, s
 }
 
 void Sampler::append_top(const float* raw_row, std::int32_t k, float log_sum,
-                         std::vector<scheduler::TokenLogprob>& out) {
+                         std::vector<step::TokenLogprob>& out) {
   if (k <= 0) return;
   for (const Candidate& candidate : top_of_ranks(raw_row, k)) out.push_back({candidate.id, candidate.logit - log_sum});
 }
 
-std::vector<scheduler::PromptLogprob> Sampler::score(const TensorView& logits, std::span<const TokenId> targets,
+std::vector<step::PromptLogprob> Sampler::score(const TensorView& logits, std::span<const TokenId> targets,
                                                      std::int32_t top) {
   HERD_CHECK(logits.rows == static_cast<std::int64_t>(targets.size()), "one row of logits per target");
   const std::vector<RowStats> stats = row_stats(logits);
@@ -276,7 +276,7 @@ std::vector<scheduler::PromptLogprob> Sampler::score(const TensorView& logits, s
   for (std::int64_t i = 0; i < logits.rows; ++i)
     rows.push_back(static_cast<const float*>(logits.data) + i * logits.row_stride);
   const std::vector<float> target_logits = raw_logits(rows, targets);
-  std::vector<scheduler::PromptLogprob> scored(targets.size());
+  std::vector<step::PromptLogprob> scored(targets.size());
   for (std::size_t i = 0; i < scored.size(); ++i) {
     const float log_sum = stats[i].log_sum();
     scored[i].token = targets[i];
@@ -286,13 +286,13 @@ std::vector<scheduler::PromptLogprob> Sampler::score(const TensorView& logits, s
   return scored;
 }
 
-std::vector<scheduler::SampledToken> Sampler::sample(const TensorView& logits, const std::vector<SampleRow>& rows) {
+std::vector<step::SampledToken> Sampler::sample(const TensorView& logits, const std::vector<SampleRow>& rows) {
   HERD_CHECK(logits.rows == static_cast<std::int64_t>(rows.size()), "one row of logits per draw");
   const std::vector<RowStats> stats = row_stats(logits);
-  std::vector<scheduler::SampledToken> sampled(rows.size());
+  std::vector<step::SampledToken> sampled(rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const SampleRow& request = rows[i];
-    scheduler::SampledToken& out = sampled[i];
+    step::SampledToken& out = sampled[i];
     out.sequence = request.sequence;
     out.output_index = request.output_index;
     out.logits_hash = stats[i].hash;

@@ -15,9 +15,9 @@
 
 #include "kernels/collective.h"
 #include "kernels/device.h"
-#include "runtime/parallel/shard_plan.h"
-#include "runtime/sampling/sampling_params.h"
-#include "runtime/scheduler/step_plan.h"
+#include "runtime/model/shard_plan.h"
+#include "runtime/step/sampling_params.h"
+#include "runtime/step/step_plan.h"
 
 namespace herd::sampling {
 
@@ -37,7 +37,7 @@ class TokenCounts {
 struct SampleRow {
   SequenceId sequence;
   std::uint32_t output_index = 0;
-  const SamplingParams* params = nullptr;
+  const step::SamplingParams* params = nullptr;
   const std::vector<TokenId>* stop_ids = nullptr;  // masked before min_tokens
   const TokenCounts* counts = nullptr;             // may be null when no penalty is set
 };
@@ -45,14 +45,14 @@ struct SampleRow {
 // Resource, one per rank; all ranks of a replica call it with the same rows in the same order.
 class Sampler {
  public:
-  Sampler(const parallel::ShardPlan& plan, std::int32_t vocab_size, Device& device, Collective& tp, bool hash_logits);
+  Sampler(const model::ShardPlan& plan, std::int32_t vocab_size, Device& device, Collective& tp, bool hash_logits);
 
   // logits: f32 [rows.size(), vocab of this rank], changed in place by the stages. Call after Device::wait().
-  std::vector<scheduler::SampledToken> sample(const TensorView& logits, const std::vector<SampleRow>& rows);
+  std::vector<step::SampledToken> sample(const TensorView& logits, const std::vector<SampleRow>& rows);
 
   // How likely each row finds its target (targets.size() rows), from the raw rows with sample()'s arithmetic, and the
   // `top` most likely tokens of each. A row that is not finite has logprob NaN and no top. Changes nothing.
-  std::vector<scheduler::PromptLogprob> score(const TensorView& logits, std::span<const TokenId> targets,
+  std::vector<step::PromptLogprob> score(const TensorView& logits, std::span<const TokenId> targets,
                                               std::int32_t top);
 
   // The whole row: f32 [rows, vocab] from all ranks' slices.
@@ -70,12 +70,12 @@ class Sampler {
   Candidate draw_filtered(const float* row, const SampleRow& request);
   Candidate best_of_ranks(const Candidate& local);
   std::vector<Candidate> top_of_ranks(const float* row, std::int32_t k);
-  void append_top(const float* raw_row, std::int32_t k, float log_sum, std::vector<scheduler::TokenLogprob>& out);
+  void append_top(const float* raw_row, std::int32_t k, float log_sum, std::vector<step::TokenLogprob>& out);
   // raw_rows[i][tokens[i]], wherever it lies.
   std::vector<float> raw_logits(std::span<const float* const> raw_rows, std::span<const TokenId> tokens);
   std::vector<float> gather_row(const float* row);
 
-  const parallel::ShardPlan plan_;
+  const model::ShardPlan plan_;
   const std::int32_t vocab_size_;
   std::int32_t slice_max_ = 0;  // ids on the rank that holds most
   Device& device_;
@@ -85,7 +85,7 @@ class Sampler {
 };
 
 // True when a stage needs to know the tokens so far.
-[[nodiscard]] bool penalised(const SamplingParams& params);
+[[nodiscard]] bool penalised(const step::SamplingParams& params);
 // True when a stage before the draw would change the row.
 [[nodiscard]] bool edits_row(const SampleRow& row);
 

@@ -43,7 +43,7 @@ Scheduler::Scheduler(const SchedulerConfig& config, Epoch epoch)
   if (config_.watermark_blocks == 0) config_.watermark_blocks = config_.num_blocks / 100;
 }
 
-Status Scheduler::on_submit(const Submission& submission, Instant now) {
+Status Scheduler::on_submit(const step::Submission& submission, Instant now) {
   if (lost_) return {StatusCode::kAborted, "the replica is lost"};
   if (Status status = check_submission(submission); !status.ok()) {
     ++counters_.refused_bad_input;
@@ -79,7 +79,7 @@ Status Scheduler::on_submit(const Submission& submission, Instant now) {
   return {};
 }
 
-Status Scheduler::check_submission(const Submission& submission) const {
+Status Scheduler::check_submission(const step::Submission& submission) const {
   const std::uint64_t tokens = submission.tokens.size();
   if (submission.prompt_tokens == 0 || submission.prompt_tokens > tokens) {
     return bad_input("the prompt is empty; give at least one token");
@@ -88,7 +88,7 @@ Status Scheduler::check_submission(const Submission& submission) const {
     return bad_input("sequence " + number(submission.sequence.value) + " is already open on this replica");
   }
   const bool scoring = submission.max_tokens == 0;
-  if (scoring && (submission.output == OutputSelector::kNone || tokens > submission.prompt_tokens)) {
+  if (scoring && (submission.output == step::OutputSelector::kNone || tokens > submission.prompt_tokens)) {
     return bad_input("max_tokens is 0; it must be at least 1 unless outputs of the prompt alone are asked for");
   }
   if (!scoring && tokens - submission.prompt_tokens >= submission.max_tokens) {
@@ -116,11 +116,11 @@ Status Scheduler::check_submission(const Submission& submission) const {
   return {};
 }
 
-std::optional<TokenDelta> Scheduler::on_abort(SequenceId id) {
+std::optional<step::TokenDelta> Scheduler::on_abort(SequenceId id) {
   const auto open = open_.find(id);
   if (open == open_.end()) return std::nullopt;
-  TokenDelta delta;
-  end_sequence(open->second, delta, FinishReason::kAborted, {});
+  step::TokenDelta delta;
+  end_sequence(open->second, delta, step::FinishReason::kAborted, {});
   return delta;
 }
 
@@ -179,7 +179,7 @@ void Scheduler::enqueue(Slot slot) {
   queue_tokens_ += sequence.num_tokens();
 }
 
-void Scheduler::end_sequence(Slot slot, TokenDelta& delta, FinishReason reason, Status error) {
+void Scheduler::end_sequence(Slot slot, step::TokenDelta& delta, step::FinishReason reason, Status error) {
   Sequence& sequence = sequences_[slot];
   delta.sequence = sequence.id;
   delta.attempt = sequence.attempt;
@@ -188,20 +188,20 @@ void Scheduler::end_sequence(Slot slot, TokenDelta& delta, FinishReason reason, 
   report_service(sequence, delta);
   delta.preemptions = sequence.preemptions;
   switch (reason) {
-    case FinishReason::kStop:
+    case step::FinishReason::kStop:
       ++counters_.finished_stop;
       break;
-    case FinishReason::kLength:
+    case step::FinishReason::kLength:
       ++counters_.finished_length;
       break;
-    case FinishReason::kAborted:
+    case step::FinishReason::kAborted:
       ++counters_.aborted;
       break;
-    case FinishReason::kFailed:
+    case step::FinishReason::kFailed:
       ++counters_.failed;
       break;
-    case FinishReason::kNone:
-    case FinishReason::kRefused:
+    case step::FinishReason::kNone:
+    case step::FinishReason::kRefused:
       HERD_CHECK(false, "not an end of an accepted sequence");
   }
   open_.erase(sequence.id);

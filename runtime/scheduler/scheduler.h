@@ -35,8 +35,8 @@
 #include "runtime/ids.h"
 #include "runtime/kv/block_manager.h"
 #include "runtime/scheduler/sequence.h"
-#include "runtime/scheduler/step_plan.h"
-#include "runtime/scheduler/submission.h"
+#include "runtime/step/step_plan.h"
+#include "runtime/step/submission.h"
 
 namespace herd::scheduler {
 
@@ -104,14 +104,14 @@ class Scheduler {
 
   // kBadInput: nothing to compute, too long, can never fit the pool, or an id that is still open.
   // kOverloaded: the queue is full. kAborted: the replica is lost. A refused submission gets no delta.
-  Status on_submit(const Submission& submission, Instant now);
+  Status on_submit(const step::Submission& submission, Instant now);
   // The terminal delta; nullopt when the sequence is unknown or has ended.
-  [[nodiscard]] std::optional<TokenDelta> on_abort(SequenceId id);
+  [[nodiscard]] std::optional<step::TokenDelta> on_abort(SequenceId id);
   // nullopt when there is nothing to do, or nothing before a result arrives.
-  [[nodiscard]] std::optional<StepPlan> plan_step(Instant now);
+  [[nodiscard]] std::optional<step::StepPlan> plan_step(Instant now);
   // Deltas in plan order. A failed status ends every open sequence with kFailed. A result that is not the
   // oldest outstanding step's is counted and dropped.
-  [[nodiscard]] std::vector<TokenDelta> on_step_done(const StepResult& result, Instant now);
+  [[nodiscard]] std::vector<step::TokenDelta> on_step_done(const step::StepResult& result, Instant now);
   // Empties itself for good: no block held, nothing outstanding. Returns the sequences that were open, by
   // arrival; they get no terminal delta from here.
   [[nodiscard]] std::vector<SequenceId> on_replica_lost();
@@ -164,19 +164,19 @@ class Scheduler {
     }
   };
 
-  [[nodiscard]] Status check_submission(const Submission& submission) const;
+  [[nodiscard]] Status check_submission(const step::Submission& submission) const;
   [[nodiscard]] Rank rank_of(Slot slot) const;
   [[nodiscard]] std::size_t num_waiting() const { return waiting_.size() + held_back_.size(); }
   Slot new_slot();
   void enqueue(Slot slot);
 
   void preempt_forced();
-  void plan_decodes(StepPlan& plan, PlanInFlight& record, Budget& budget);
-  void plan_prompts(StepPlan& plan, PlanInFlight& record, Budget& budget, Instant now);
+  void plan_decodes(step::StepPlan& plan, PlanInFlight& record, Budget& budget);
+  void plan_prompts(step::StepPlan& plan, PlanInFlight& record, Budget& budget, Instant now);
   // The first of waiting_ is admitted or held back. False: it stays where it is, and so does who is behind it.
-  bool admit_first(StepPlan& plan, PlanInFlight& record, Budget& budget, Claims& claims, Instant now);
-  void plan_prefill_chunk(Slot slot, StepPlan& plan, PlanInFlight& record, Budget& budget);
-  void add_slice(Slot slot, std::uint32_t rows, bool sample, StepPlan& plan, PlanInFlight& record);
+  bool admit_first(step::StepPlan& plan, PlanInFlight& record, Budget& budget, Claims& claims, Instant now);
+  void plan_prefill_chunk(Slot slot, step::StepPlan& plan, PlanInFlight& record, Budget& budget);
+  void add_slice(Slot slot, std::uint32_t rows, bool sample, step::StepPlan& plan, PlanInFlight& record);
   bool ensure_slot_for_decode(Slot slot, Budget& budget);
   void preempt(std::size_t index);  // of running_
 
@@ -188,13 +188,13 @@ class Scheduler {
   void forget_held_back(Slot slot);
   void check_leaders() const;
 
-  void take_slice(const SliceInFlight& slice, const StepResult& result, Instant now, std::size_t& cursor,
-                  std::vector<TokenDelta>& deltas);
-  void take_token(Slot slot, const SampledToken& sampled, TokenDelta& delta);
-  static void report_service(const Sequence& sequence, TokenDelta& delta);
-  void fail_all(const Status& status, std::vector<TokenDelta>& deltas);
-  void take_outputs(Sequence& sequence, const SliceInFlight& slice, const StepResult& result, TokenDelta& delta);
-  void end_sequence(Slot slot, TokenDelta& delta, FinishReason reason, Status error);
+  void take_slice(const SliceInFlight& slice, const step::StepResult& result, Instant now, std::size_t& cursor,
+                  std::vector<step::TokenDelta>& deltas);
+  void take_token(Slot slot, const step::SampledToken& sampled, step::TokenDelta& delta);
+  static void report_service(const Sequence& sequence, step::TokenDelta& delta);
+  void fail_all(const Status& status, std::vector<step::TokenDelta>& deltas);
+  void take_outputs(Sequence& sequence, const SliceInFlight& slice, const step::StepResult& result, step::TokenDelta& delta);
+  void end_sequence(Slot slot, step::TokenDelta& delta, step::FinishReason reason, Status error);
   // Ends what a state without steps in flight waits for: kPreempting queues, kEnded frees the slot.
   void settle(Slot slot);
   void start_draining(Slot slot);

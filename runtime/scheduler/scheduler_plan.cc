@@ -8,9 +8,9 @@
 
 namespace herd::scheduler {
 
-std::optional<StepPlan> Scheduler::plan_step(Instant now) {
+std::optional<step::StepPlan> Scheduler::plan_step(Instant now) {
   if (lost_ || outstanding_.size() >= config_.steps_ahead) return std::nullopt;
-  StepPlan plan;
+  step::StepPlan plan;
   PlanInFlight record;
   Budget budget{config_.max_num_batched_tokens, config_.max_prefill_seqs, 0};
   preempt_forced();
@@ -41,7 +41,7 @@ void Scheduler::preempt_forced() {
   preempt_next_ = std::min(preempt_next_, config_.max_num_seqs);
 }
 
-void Scheduler::plan_decodes(StepPlan& plan, PlanInFlight& record, Budget& budget) {
+void Scheduler::plan_decodes(step::StepPlan& plan, PlanInFlight& record, Budget& budget) {
   // ensure_slot_for_decode() takes blocks from the back of running_, never from before i.
   for (std::size_t i = 0; i < running_.size(); ++i) {
     const Slot slot = running_[i];
@@ -84,7 +84,7 @@ void Scheduler::preempt(std::size_t index) {
   settle(slot);
 }
 
-void Scheduler::plan_prompts(StepPlan& plan, PlanInFlight& record, Budget& budget, Instant now) {
+void Scheduler::plan_prompts(step::StepPlan& plan, PlanInFlight& record, Budget& budget, Instant now) {
   // In order of service, whoever runs and whoever waits: who was held back is not passed by a later one's long prompt.
   bool admitting = budget.stalled == 0;
   Claims claims{held_back_.begin()};
@@ -104,7 +104,7 @@ void Scheduler::plan_prompts(StepPlan& plan, PlanInFlight& record, Budget& budge
   }
 }
 
-bool Scheduler::admit_first(StepPlan& plan, PlanInFlight& record, Budget& budget, Claims& claims, Instant now) {
+bool Scheduler::admit_first(step::StepPlan& plan, PlanInFlight& record, Budget& budget, Claims& claims, Instant now) {
   // Strictly in order: a head that does not fit yet is not overtaken, so nobody starves within a priority.
   const Rank rank = *waiting_.begin();
   const Slot slot = std::get<Slot>(rank);
@@ -119,10 +119,10 @@ bool Scheduler::admit_first(StepPlan& plan, PlanInFlight& record, Budget& budget
   }
   const bool alone = running_.empty() && num_draining_ == 0;
   // Rows asked for must be computed, so such a sequence does not read the cache.
-  const OutputSelector output = sequence.output_owed();
+  const step::OutputSelector output = sequence.output_owed();
   const std::uint64_t blocks_left = claims.blocks + (alone ? 0 : config_.watermark_blocks);
   const auto admission =
-      blocks_.admit(sequence.table, sequence.tokens, sequence.cache_salt, output == OutputSelector::kNone,
+      blocks_.admit(sequence.table, sequence.tokens, sequence.cache_salt, output == step::OutputSelector::kNone,
                     static_cast<std::uint32_t>(std::min<std::uint64_t>(blocks_left, config_.num_blocks)));
   if (!admission) return false;
   waiting_.erase(waiting_.begin());
@@ -148,7 +148,7 @@ bool Scheduler::admit_first(StepPlan& plan, PlanInFlight& record, Budget& budget
   return true;
 }
 
-void Scheduler::plan_prefill_chunk(Slot slot, StepPlan& plan, PlanInFlight& record, Budget& budget) {
+void Scheduler::plan_prefill_chunk(Slot slot, step::StepPlan& plan, PlanInFlight& record, Budget& budget) {
   const Sequence& sequence = sequences_[slot];
   std::uint32_t rows = std::min(sequence.prefill_target - sequence.planned_tokens, budget.rows);
   if (config_.prefill_chunk_max > 0) rows = std::min(rows, config_.prefill_chunk_max);
@@ -159,7 +159,7 @@ void Scheduler::plan_prefill_chunk(Slot slot, StepPlan& plan, PlanInFlight& reco
   counters_.prefill_rows += rows;
 }
 
-void Scheduler::add_slice(Slot slot, std::uint32_t rows, bool sample, StepPlan& plan, PlanInFlight& record) {
+void Scheduler::add_slice(Slot slot, std::uint32_t rows, bool sample, step::StepPlan& plan, PlanInFlight& record) {
   Sequence& sequence = sequences_[slot];
   const std::uint32_t position = sequence.planned_tokens;
   const std::uint32_t output_index = sample ? position + rows - sequence.prompt_tokens : 0;

@@ -43,7 +43,7 @@ void Scheduler::stop_leading(Slot slot) {
 bool Scheduler::hold_back(Slot slot) {
   Sequence& sequence = sequences_[slot];
   // Who owes rows of the prompt computes them, cached or not.
-  if (leaders_.empty() || sequence.output_owed() != OutputSelector::kNone) return false;
+  if (leaders_.empty() || sequence.output_owed() != step::OutputSelector::kNone) return false;
   const Rank rank = rank_of(slot);
   std::optional<std::uint32_t> cached;
   std::uint32_t end = 0;

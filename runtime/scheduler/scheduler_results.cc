@@ -10,21 +10,21 @@
 #include <utility>
 
 #include "kernels/check.h"
-#include "runtime/scheduler/output_rows.h"
+#include "runtime/step/output_rows.h"
 #include "runtime/scheduler/scheduler.h"
 
 namespace herd::scheduler {
 namespace {
 
 // Results list sampled tokens in plan order; the search beyond the cursor is for ranks that do not.
-const SampledToken* find_sampled(const StepResult& result, SequenceId id, std::size_t& cursor) {
+const step::SampledToken* find_sampled(const step::StepResult& result, SequenceId id, std::size_t& cursor) {
   if (cursor < result.sampled.size() && result.sampled[cursor].sequence == id) return &result.sampled[cursor++];
-  const auto found = std::ranges::find(result.sampled, id, &SampledToken::sequence);
+  const auto found = std::ranges::find(result.sampled, id, &step::SampledToken::sequence);
   return found == result.sampled.end() ? nullptr : &*found;
 }
 
-bool last_row_only(OutputSelector output) {
-  return output == OutputSelector::kLogitsLast || output == OutputSelector::kHiddenLast;
+bool last_row_only(step::OutputSelector output) {
+  return output == step::OutputSelector::kLogitsLast || output == step::OutputSelector::kHiddenLast;
 }
 
 Status not_finite(const char* kind, std::uint32_t index) {
@@ -33,8 +33,8 @@ Status not_finite(const char* kind, std::uint32_t index) {
 }
 
 // Position of the first prompt token whose row was not finite.
-std::optional<std::uint32_t> not_finite_prompt_token(const StepResult& result, SequenceId id) {
-  for (const PromptLogprobs& run : result.prompt_logprobs) {
+std::optional<std::uint32_t> not_finite_prompt_token(const step::StepResult& result, SequenceId id) {
+  for (const step::PromptLogprobs& run : result.prompt_logprobs) {
     if (run.sequence != id) continue;
     const auto found = std::ranges::find_if(run.tokens, [](const auto& entry) { return std::isnan(entry.logprob); });
     if (found != run.tokens.end()) return run.position + static_cast<std::uint32_t>(found - run.tokens.begin());
@@ -44,8 +44,8 @@ std::optional<std::uint32_t> not_finite_prompt_token(const StepResult& result, S
 
 }  // namespace
 
-std::vector<TokenDelta> Scheduler::on_step_done(const StepResult& result, Instant now) {
-  std::vector<TokenDelta> deltas;
+std::vector<step::TokenDelta> Scheduler::on_step_done(const step::StepResult& result, Instant now) {
+  std::vector<step::TokenDelta> deltas;
   if (lost_ || outstanding_.empty() || result.epoch != epoch_ || result.step != outstanding_.front().step) {
     ++counters_.stale_results;
     return deltas;
@@ -67,7 +67,7 @@ std::vector<TokenDelta> Scheduler::on_step_done(const StepResult& result, Instan
   return deltas;
 }
 
-void Scheduler::fail_all(const Status& status, std::vector<TokenDelta>& deltas) {
+void Scheduler::fail_all(const Status& status, std::vector<step::TokenDelta>& deltas) {
   std::vector<std::pair<std::uint64_t, Slot>> open;
   for (Slot slot = 0; slot < sequences_.size(); ++slot) {
     const SequenceState state = sequences_[slot].state;
@@ -75,27 +75,27 @@ void Scheduler::fail_all(const Status& status, std::vector<TokenDelta>& deltas) 
       open.emplace_back(sequences_[slot].arrival, slot);
   }
   std::ranges::sort(open);
-  for (const auto& [arrival, slot] : open) end_sequence(slot, deltas.emplace_back(), FinishReason::kFailed, status);
+  for (const auto& [arrival, slot] : open) end_sequence(slot, deltas.emplace_back(), step::FinishReason::kFailed, status);
 }
 
-void Scheduler::take_slice(const SliceInFlight& slice, const StepResult& result, Instant now, std::size_t& cursor,
-                           std::vector<TokenDelta>& deltas) {
+void Scheduler::take_slice(const SliceInFlight& slice, const step::StepResult& result, Instant now, std::size_t& cursor,
+                           std::vector<step::TokenDelta>& deltas) {
   Sequence& sequence = sequences_[slice.slot];
-  const SampledToken* sampled = find_sampled(result, sequence.id, cursor);
+  const step::SampledToken* sampled = find_sampled(result, sequence.id, cursor);
   if (sequence.state == SequenceState::kEnded) {
     counters_.tokens_discarded += slice.sample ? 1 : 0;
     return;
   }
   sequence.computed_tokens = slice.position + slice.rows;
-  TokenDelta delta;
+  step::TokenDelta delta;
   delta.sequence = sequence.id;
   delta.attempt = sequence.attempt;
   if (sampled != nullptr && !sampled->finite) {
-    end_sequence(slice.slot, delta, FinishReason::kFailed, not_finite("output", sequence.emitted_tokens()));
+    end_sequence(slice.slot, delta, step::FinishReason::kFailed, not_finite("output", sequence.emitted_tokens()));
   } else if (const auto position = not_finite_prompt_token(result, sequence.id)) {
-    end_sequence(slice.slot, delta, FinishReason::kFailed, not_finite("prompt", *position));
+    end_sequence(slice.slot, delta, step::FinishReason::kFailed, not_finite("prompt", *position));
   } else if (slice.sample && (sampled == nullptr || sampled->output_index != slice.output_index)) {
-    end_sequence(slice.slot, delta, FinishReason::kFailed,
+    end_sequence(slice.slot, delta, step::FinishReason::kFailed,
                  {StatusCode::kInternal, "the step's result lacks the token of this sequence"});
   } else {
     take_outputs(sequence, slice, result, delta);
@@ -108,22 +108,22 @@ void Scheduler::take_slice(const SliceInFlight& slice, const StepResult& result,
     if (slice.sample) {
       take_token(slice.slot, *sampled, delta);
     } else if (scored) {
-      end_sequence(slice.slot, delta, FinishReason::kLength, {});
+      end_sequence(slice.slot, delta, step::FinishReason::kLength, {});
     }
   }
-  if (delta.has_token || delta.finish != FinishReason::kNone || !delta.outputs.empty() ||
+  if (delta.has_token || delta.finish != step::FinishReason::kNone || !delta.outputs.empty() ||
       !delta.prompt_logprobs.empty())
     deltas.push_back(std::move(delta));
 }
 
-void Scheduler::report_service(const Sequence& sequence, TokenDelta& delta) {
+void Scheduler::report_service(const Sequence& sequence, step::TokenDelta& delta) {
   if (!sequence.was_admitted) return;
   delta.cached_tokens = sequence.cached_tokens;
   delta.queued_s = static_cast<float>(seconds_between(sequence.submitted_at, sequence.first_planned_at));
   delta.prefill_s = sequence.prefill_s;
 }
 
-void Scheduler::take_token(Slot slot, const SampledToken& sampled, TokenDelta& delta) {
+void Scheduler::take_token(Slot slot, const step::SampledToken& sampled, step::TokenDelta& delta) {
   Sequence& sequence = sequences_[slot];
   HERD_CHECK(sequence.computed_tokens == sequence.num_tokens(), "a token is sampled from the last known row");
   HERD_CHECK(sampled.output_index == sequence.emitted_tokens(), "tokens are taken in order, each once");
@@ -136,22 +136,22 @@ void Scheduler::take_token(Slot slot, const SampledToken& sampled, TokenDelta& d
   delta.token = sampled;
   if (sequence.emitted_tokens() > sequence.params.min_tokens &&
       std::ranges::count(sequence.stop_ids, sampled.token) > 0) {
-    end_sequence(slot, delta, FinishReason::kStop, {});
+    end_sequence(slot, delta, step::FinishReason::kStop, {});
   } else if (sequence.num_tokens() >= sequence.tokens_max) {
-    end_sequence(slot, delta, FinishReason::kLength, {});
+    end_sequence(slot, delta, step::FinishReason::kLength, {});
   }
 }
 
-void Scheduler::take_outputs(Sequence& sequence, const SliceInFlight& slice, const StepResult& result,
-                             TokenDelta& delta) {
-  if (sequence.output == OutputSelector::kNone) return;
+void Scheduler::take_outputs(Sequence& sequence, const SliceInFlight& slice, const step::StepResult& result,
+                             step::TokenDelta& delta) {
+  if (sequence.output == step::OutputSelector::kNone) return;
   // The last row of an inner chunk is an accident of chunking.
   if (last_row_only(sequence.output) && slice.position + slice.rows < sequence.num_tokens()) return;
   const auto of_sequence = [&](const auto& chunk) { return chunk.sequence == sequence.id; };
   std::ranges::copy_if(result.outputs, std::back_inserter(delta.outputs), of_sequence);
   std::ranges::copy_if(result.prompt_logprobs, std::back_inserter(delta.prompt_logprobs), of_sequence);
-  keep_unsent(delta.outputs, sequence.output_rows_sent);
-  keep_unsent(delta.prompt_logprobs, sequence.output_rows_sent);
+  step::keep_unsent(delta.outputs, sequence.output_rows_sent);
+  step::keep_unsent(delta.prompt_logprobs, sequence.output_rows_sent);
 }
 
 }  // namespace herd::scheduler

@@ -9,7 +9,7 @@
 #include "runtime/clock.h"
 #include "runtime/ids.h"
 #include "runtime/kv/block_manager.h"
-#include "runtime/scheduler/submission.h"
+#include "runtime/step/submission.h"
 
 namespace herd::scheduler {
 
@@ -29,12 +29,12 @@ struct Sequence {
   std::uint32_t prompt_tokens = 0;
   std::uint32_t tokens_max = 0;  // tokens.size() at which it ends with kLength
   bool sampling = true;          // false: scoring only, ends when the prompt is computed
-  sampling::SamplingParams params;
+  step::SamplingParams params;
   std::vector<TokenId> stop_ids;  // end of sequence (unless ignored) and stop tokens
   std::int32_t priority = 0;
   std::uint64_t arrival = 0;  // accepted submissions before this one
   std::uint64_t cache_salt = 0;
-  OutputSelector output = OutputSelector::kNone;
+  step::OutputSelector output = step::OutputSelector::kNone;
   Instant submitted_at;
 
   kv::BlockTable table;
@@ -60,9 +60,9 @@ struct Sequence {
   [[nodiscard]] std::uint32_t num_tokens() const { return static_cast<std::uint32_t>(tokens.size()); }
   [[nodiscard]] std::uint32_t emitted_tokens() const { return num_tokens() - prompt_tokens; }
   // What ranks are still to hand back. Log-probabilities of the prompt end with the prompt.
-  [[nodiscard]] OutputSelector output_owed() const {
-    const bool sent = output == OutputSelector::kPromptLogprobs && output_rows_sent >= prompt_tokens;
-    return sent ? OutputSelector::kNone : output;
+  [[nodiscard]] step::OutputSelector output_owed() const {
+    const bool sent = output == step::OutputSelector::kPromptLogprobs && output_rows_sent >= prompt_tokens;
+    return sent ? step::OutputSelector::kNone : output;
   }
   [[nodiscard]] bool prefilling() const { return planned_tokens < prefill_target; }
 };

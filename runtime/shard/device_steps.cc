@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "kernels/check.h"
-#include "kernels/cuda/graph_buckets.h"
-#include "runtime/parallel/shard_plan.h"
+#include "kernels/plans/graph_buckets.h"
+#include "runtime/model/shard_plan.h"
 #include "runtime/sampling/row_params.h"
 
 namespace herd::shard {
@@ -83,7 +83,7 @@ void DeviceSteps::sample_rows(const std::int32_t* rows, std::int64_t count, Samp
   samples.edits = reinterpret_cast<LogitEdit*>(static_cast<std::byte*>(sample_inputs_->device()) +
                                                static_cast<std::size_t>(limits_.logit_rows) * sizeof(SampleRowParams));
   samples.vocab_size = limits_.vocab_size;
-  const auto border = parallel::leaf_borders(limits_.vocab_size, kPanelOutputs);
+  const auto border = model::leaf_borders(limits_.vocab_size, kPanelOutputs);
   std::copy(border.begin(), border.end(), samples.vocab_leaf);
   samples.hash_logits = limits_.hash_logits;
   samples.out = out;

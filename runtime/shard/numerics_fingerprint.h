@@ -9,7 +9,7 @@
 #include <string>
 
 #include "kernels/status.h"
-#include "runtime/model/checkpoint.h"
+#include "runtime/checkpoint/checkpoint.h"
 #include "runtime/model/llama_config.h"
 #include "runtime/model/llama_weights.h"
 

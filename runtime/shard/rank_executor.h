@@ -8,7 +8,7 @@
 #include <memory>
 #include <utility>
 
-#include "runtime/scheduler/step_plan.h"
+#include "runtime/step/step_plan.h"
 
 namespace herd::shard {
 
@@ -19,29 +19,29 @@ class RankExecutor {
  public:
   virtual ~RankExecutor() = default;
   // Starts a step. Fewer than kStepsUnderWay are under way when it is called. A CPU returns when the step is done.
-  virtual void submit(const scheduler::StepPlan& plan) = 0;
+  virtual void submit(const step::StepPlan& plan) = 0;
   // Whether the oldest step under way can be collected without waiting; looks for at most `patience`.
   virtual bool ready(std::chrono::microseconds patience) = 0;
   // Waits for the oldest step under way. A failed step is a result whose status is not ok.
-  virtual scheduler::StepResult collect() = 0;
+  virtual step::StepResult collect() = 0;
 };
 
 // A rank that computes a step in one call: toys, and tests.
 class BlockingRank final : public RankExecutor {
  public:
-  using Execute = std::function<scheduler::StepResult(const scheduler::StepPlan&)>;
+  using Execute = std::function<step::StepResult(const step::StepPlan&)>;
   explicit BlockingRank(Execute execute) : execute_(std::move(execute)) {}
-  void submit(const scheduler::StepPlan& plan) override { results_.push_back(execute_(plan)); }
+  void submit(const step::StepPlan& plan) override { results_.push_back(execute_(plan)); }
   bool ready(std::chrono::microseconds) override { return !results_.empty(); }
-  scheduler::StepResult collect() override {
-    scheduler::StepResult result = std::move(results_.front());
+  step::StepResult collect() override {
+    step::StepResult result = std::move(results_.front());
     results_.pop_front();
     return result;
   }
 
  private:
   const Execute execute_;
-  std::deque<scheduler::StepResult> results_;
+  std::deque<step::StepResult> results_;
 };
 
 }  // namespace herd::shard

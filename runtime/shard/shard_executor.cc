@@ -9,12 +9,12 @@
 
 #include "kernels/check.h"
 #include "kernels/local_collective.h"
-#include "runtime/parallel/shard_plan.h"
+#include "runtime/model/shard_plan.h"
 
 namespace herd::shard {
 namespace {
 
-using scheduler::OutputSelector;
+using step::OutputSelector;
 
 // Rows of an act view, as floats. Waits for the device.
 void append_rows(Device& device, const TensorView& view, std::int64_t row_begin, std::int64_t rows,
@@ -33,10 +33,10 @@ void append_rows(Device& device, const TensorView& view, std::int64_t row_begin,
 }
 
 // FNV-1a over (sequence, token): equal on every rank of a replica.
-std::uint64_t hash_tokens(const std::vector<scheduler::SampledToken>& sampled) {
+std::uint64_t hash_tokens(const std::vector<step::SampledToken>& sampled) {
   std::uint64_t hash = 0xcbf29ce484222325ULL;
   auto add = [&hash](std::uint64_t value) { hash = (hash ^ value) * 0x100000001b3ULL; };
-  for (const scheduler::SampledToken& token : sampled) {
+  for (const step::SampledToken& token : sampled) {
     add(token.sequence.value);
     add(static_cast<std::uint64_t>(static_cast<std::uint32_t>(token.token)) << 1 | (token.finite ? 1U : 0U));
   }
@@ -47,8 +47,8 @@ std::uint64_t hash_tokens(const std::vector<scheduler::SampledToken>& sampled) {
 // a late look delays its tokens a little and the device not at all; spinning would take a core from other work.
 constexpr std::chrono::microseconds kPollEvery{5};
 
-scheduler::SampledToken sampled_token(const SampleTicket& ticket, const SampledRow& row) {
-  scheduler::SampledToken token;
+step::SampledToken sampled_token(const SampleTicket& ticket, const SampledRow& row) {
+  step::SampledToken token;
   token.sequence = ticket.sequence;
   token.output_index = ticket.output_index;
   token.token = row.token;
@@ -121,19 +121,19 @@ Status ShardExecutor::make_sampler() {
   if (!cpu) return cpu.error();
   sampler_device_ = std::move(*cpu);
   sampler_group_ = std::move(make_local_group(1).front());
-  const auto whole = parallel::plan_shard(config_.model, 1, 0);
+  const auto whole = model::plan_shard(config_.model, 1, 0);
   if (!whole) return whole.error();
   sampler_ = std::make_unique<sampling::Sampler>(*whole, config_.model.vocab_size, *sampler_device_, *sampler_group_,
                                                  config_.hash_logits);
   return {};
 }
 
-scheduler::StepResult ShardExecutor::execute(const scheduler::StepPlan& plan) {
+step::StepResult ShardExecutor::execute(const step::StepPlan& plan) {
   submit(plan);
   return collect();
 }
 
-void ShardExecutor::submit(const scheduler::StepPlan& plan) {
+void ShardExecutor::submit(const step::StepPlan& plan) {
   // Penalties count tokens that may not be here yet.
   while (!under_way_.empty() && sequences_.needs_pending(plan)) {
     finish(under_way_.front());
@@ -146,7 +146,7 @@ void ShardExecutor::submit(const scheduler::StepPlan& plan) {
   step.result.step = plan.step;
   step.result.rank = static_cast<std::uint32_t>(config_.plan.rank);
   step.result.status = start(plan, step);
-  scheduler::StepStats& stats = step.result.stats;
+  step::StepStats& stats = step.result.stats;
   stats.rows = static_cast<std::uint32_t>(batch_.token_ids.size());
   stats.sequences = static_cast<std::uint32_t>(plan.slices.size());
   for (const std::int32_t length : batch_.context_length) stats.context_tokens += static_cast<std::uint64_t>(length);
@@ -167,9 +167,9 @@ bool ShardExecutor::ready(std::chrono::microseconds patience) {
   return false;
 }
 
-scheduler::StepResult ShardExecutor::collect() {
+step::StepResult ShardExecutor::collect() {
   if (!done_.empty()) {
-    scheduler::StepResult result = std::move(done_.front());
+    step::StepResult result = std::move(done_.front());
     done_.pop_front();
     return result;
   }
@@ -199,7 +199,7 @@ void ShardExecutor::finish(Step& step) {
 }
 
 void ShardExecutor::complete(Step& step) {
-  scheduler::StepResult& result = step.result;
+  step::StepResult& result = step.result;
   result.token_hash = hash_tokens(result.sampled);
   if (!result.status.ok() || config_.plan.rank != 0) {
     result.sampled.clear();
@@ -211,7 +211,7 @@ void ShardExecutor::complete(Step& step) {
   last_done_ = now;
 }
 
-Status ShardExecutor::start(const scheduler::StepPlan& plan, Step& step) {
+Status ShardExecutor::start(const step::StepPlan& plan, Step& step) {
   if (Status status = sequences_.apply(plan, batch_); !status.ok()) return status;
   if (batch_.token_ids.empty()) return {};
   return steps_ == nullptr ? run_on_host(step) : enqueue(step);
@@ -231,7 +231,7 @@ Status ShardExecutor::run_on_host(Step& step) {
   llama_->forward(rows, *kv_, layer_capture());
   collect_outputs(step.result);
 
-  scheduler::StepResult& result = step.result;
+  step::StepResult& result = step.result;
   for (std::size_t begin = 0; begin < batch_.samples.size(); begin += static_cast<std::size_t>(config_.logit_rows_max)) {
     const std::size_t count = std::min(batch_.samples.size() - begin, static_cast<std::size_t>(config_.logit_rows_max));
     llama_->logits(batch_.sample_row.data() + begin, static_cast<std::int64_t>(count));
@@ -274,7 +274,7 @@ Status ShardExecutor::warm_up() {
   for (std::int64_t block = 0; block * config_.block_size < rows; ++block)
     batch.block_tables.push_back(static_cast<std::uint32_t>(block));
   batch.block_table_begin = {0, static_cast<std::int32_t>(batch.block_tables.size())};
-  const sampling::SamplingParams greedy;
+  const step::SamplingParams greedy;
   batch.samples.push_back({{}, 0, &greedy, nullptr, nullptr});
   batch.sample_row.push_back(static_cast<std::int32_t>(rows - 1));
   steps_->forward(batch, *kv_, false, {});
@@ -299,7 +299,7 @@ void ShardExecutor::capture_layer(int state) {
 }
 
 // Rows that an OutputSelector asked for. Every rank walks the same list (gathering logits is collective).
-void ShardExecutor::collect_outputs(scheduler::StepResult& result) {
+void ShardExecutor::collect_outputs(step::StepResult& result) {
   for (const StepBatch::Output& wanted : batch_.outputs) {
     if (wanted.selector == OutputSelector::kPromptLogprobs) {
       collect_prompt_logprobs(wanted, result);
@@ -309,8 +309,8 @@ void ShardExecutor::collect_outputs(scheduler::StepResult& result) {
   }
 }
 
-void ShardExecutor::collect_prompt_logprobs(const StepBatch::Output& wanted, scheduler::StepResult& result) {
-  scheduler::PromptLogprobs run;
+void ShardExecutor::collect_prompt_logprobs(const StepBatch::Output& wanted, step::StepResult& result) {
+  step::PromptLogprobs run;
   run.sequence = wanted.sequence;
   run.position = wanted.position + 1;
   logits_in_pieces(wanted.row_begin, wanted.rows, [&](std::int64_t done, std::int64_t count) {
@@ -321,10 +321,10 @@ void ShardExecutor::collect_prompt_logprobs(const StepBatch::Output& wanted, sch
   result.prompt_logprobs.push_back(std::move(run));
 }
 
-void ShardExecutor::collect_rows(const StepBatch::Output& wanted, scheduler::StepResult& result) {
+void ShardExecutor::collect_rows(const StepBatch::Output& wanted, step::StepResult& result) {
   const OutputSelector selector = wanted.selector;
   const bool last_only = selector == OutputSelector::kLogitsLast || selector == OutputSelector::kHiddenLast;
-  scheduler::OutputRows out;
+  step::OutputRows out;
   out.sequence = wanted.sequence;
   out.rows = last_only ? 1U : static_cast<std::uint32_t>(wanted.rows);
   out.position = wanted.position + (last_only ? static_cast<std::uint32_t>(wanted.rows) - 1U : 0U);

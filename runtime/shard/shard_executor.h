@@ -14,7 +14,7 @@
 #include "kernels/device.h"
 #include "runtime/model/llama.h"
 #include "runtime/sampling/sampler.h"
-#include "runtime/scheduler/step_plan.h"
+#include "runtime/step/step_plan.h"
 #include "runtime/shard/device_steps.h"
 #include "runtime/shard/rank_executor.h"
 #include "runtime/shard/step_batch.h"
@@ -24,7 +24,7 @@ namespace herd::shard {
 struct ShardConfig {
   model::LlamaConfig model;
   model::Encoding encoding;
-  parallel::ShardPlan plan;
+  model::ShardPlan plan;
   std::int32_t block_size = 16;
   std::int64_t blocks = 0;            // of the KV pool
   std::int64_t rows_max = 512;        // max_num_batched_tokens
@@ -47,19 +47,19 @@ class ShardExecutor final : public RankExecutor {
   // that wait for this rank.
   [[nodiscard]] Status prepare();
 
-  void submit(const scheduler::StepPlan& plan) override;
+  void submit(const step::StepPlan& plan) override;
   bool ready(std::chrono::microseconds patience) override;
-  scheduler::StepResult collect() override;
+  step::StepResult collect() override;
 
   // submit and collect in one, with nothing else under way.
-  scheduler::StepResult execute(const scheduler::StepPlan& plan);
+  step::StepResult execute(const step::StepPlan& plan);
 
   [[nodiscard]] Device& device() { return *device_; }
   [[nodiscard]] Collective& collective() { return *collective_; }
 
  private:
   struct Step {
-    scheduler::StepResult result;
+    step::StepResult result;
     std::vector<SampleTicket> tickets;
     bool under_way = false;               // on the device; else the result is complete
     std::uint64_t mark = 0;               // once it is reached,
@@ -69,7 +69,7 @@ class ShardExecutor final : public RankExecutor {
 
   Status make_sampler();
   Status warm_up();  // leaves garbage in the KV blocks
-  Status start(const scheduler::StepPlan& plan, Step& step);
+  Status start(const step::StepPlan& plan, Step& step);
   Status run_on_host(Step& step);
   Status enqueue(Step& step);
   bool reached(const Step& step);
@@ -77,9 +77,9 @@ class ShardExecutor final : public RankExecutor {
   void complete(Step& step);
   std::function<void(int)> layer_capture();
 
-  void collect_outputs(scheduler::StepResult& result);
-  void collect_prompt_logprobs(const StepBatch::Output& wanted, scheduler::StepResult& result);
-  void collect_rows(const StepBatch::Output& wanted, scheduler::StepResult& result);
+  void collect_outputs(step::StepResult& result);
+  void collect_prompt_logprobs(const StepBatch::Output& wanted, step::StepResult& result);
+  void collect_rows(const StepBatch::Output& wanted, step::StepResult& result);
   template <class Take>
   void logits_in_pieces(std::int32_t row_begin, std::int64_t rows, const Take& take);
   TensorView logits_on_host();
@@ -104,7 +104,7 @@ class ShardExecutor final : public RankExecutor {
   StepBatch batch_;
   std::vector<std::vector<float>> layer_states_;  // [layers + 1] of [rows, hidden], while a slice asks for all layers
   std::deque<Step> under_way_;
-  std::deque<scheduler::StepResult> done_;        // results of steps that had to be finished early
+  std::deque<step::StepResult> done_;        // results of steps that had to be finished early
   std::chrono::steady_clock::time_point last_done_;
 };
 

@@ -21,7 +21,7 @@ Status SequenceTable::extend(SequenceState& state, const std::vector<BlockId>& b
   return {};
 }
 
-Status SequenceTable::start(const scheduler::SequenceStart& start, const std::vector<BlockId>& blocks) {
+Status SequenceTable::start(const step::SequenceStart& start, const std::vector<BlockId>& blocks) {
   if (start.prompt_tokens > start.tokens.size()) return contradiction(start.sequence, "prompt border past the tokens");
   for (const TokenId token : start.tokens)
     if (token < 0 || token >= limits_.vocab_size)
@@ -39,7 +39,7 @@ Status SequenceTable::start(const scheduler::SequenceStart& start, const std::ve
   return extend(state, blocks);
 }
 
-Status SequenceTable::add_slice(const scheduler::SequenceSlice& slice, StepBatch& batch) {
+Status SequenceTable::add_slice(const step::SequenceSlice& slice, StepBatch& batch) {
   const auto found = states_.find(slice.sequence);
   if (found == states_.end()) return contradiction(slice.sequence, "not started");
   SequenceState& state = found->second;
@@ -72,13 +72,13 @@ Status SequenceTable::add_slice(const scheduler::SequenceSlice& slice, StepBatch
   return {};
 }
 
-void SequenceTable::add_output(const SequenceState& state, const scheduler::SequenceSlice& slice,
+void SequenceTable::add_output(const SequenceState& state, const step::SequenceSlice& slice,
                                std::int32_t row_begin, StepBatch& batch) {
-  const scheduler::OutputSelector selector = state.start.output;
-  if (selector == scheduler::OutputSelector::kNone) return;
+  const step::OutputSelector selector = state.start.output;
+  if (selector == step::OutputSelector::kNone) return;
   StepBatch::Output output{slice.sequence, selector, slice.position, row_begin, static_cast<std::int32_t>(slice.rows),
                            {}, 0};
-  if (selector == scheduler::OutputSelector::kPromptLogprobs) {
+  if (selector == step::OutputSelector::kPromptLogprobs) {
     const std::uint32_t end = std::min(slice.position + slice.rows + 1, state.start.prompt_tokens);
     if (end <= slice.position + 1) return;  // past the prompt
     output.targets.assign(state.start.tokens.begin() + slice.position + 1, state.start.tokens.begin() + end);
@@ -88,7 +88,7 @@ void SequenceTable::add_output(const SequenceState& state, const scheduler::Sequ
   batch.outputs.push_back(std::move(output));
 }
 
-Status SequenceTable::apply(const scheduler::StepPlan& plan, StepBatch& batch) {
+Status SequenceTable::apply(const step::StepPlan& plan, StepBatch& batch) {
   for (const SequenceId sequence : plan.released)
     if (states_.erase(sequence) == 0) return contradiction(sequence, "released but not started");
   if (plan.started.size() != plan.started_blocks.size())
@@ -105,7 +105,7 @@ Status SequenceTable::apply(const scheduler::StepPlan& plan, StepBatch& batch) {
   batch.samples.clear();
   batch.outputs.clear();
   batch.prefill_rows = 0;
-  for (const scheduler::SequenceSlice& slice : plan.slices)
+  for (const step::SequenceSlice& slice : plan.slices)
     if (Status status = add_slice(slice, batch); !status.ok()) return status;
   if (static_cast<std::int64_t>(batch.token_ids.size()) > limits_.rows_max)
     return {StatusCode::kInternal, "step plan: " + std::to_string(batch.token_ids.size()) + " rows, at most " +
@@ -113,7 +113,7 @@ Status SequenceTable::apply(const scheduler::StepPlan& plan, StepBatch& batch) {
 
   batch.block_tables.clear();
   batch.block_table_begin.assign(1, 0);
-  for (const scheduler::SequenceSlice& slice : plan.slices) {
+  for (const step::SequenceSlice& slice : plan.slices) {
     const auto& blocks = states_.at(slice.sequence).blocks;
     batch.block_tables.insert(batch.block_tables.end(), blocks.begin(), blocks.end());
     batch.block_table_begin.push_back(static_cast<std::int32_t>(batch.block_tables.size()));
@@ -134,7 +134,7 @@ std::vector<SampleTicket> SequenceTable::expect_samples(const StepBatch& batch) 
 }
 
 void SequenceTable::on_sampled(const std::vector<SampleTicket>& tickets,
-                               const std::vector<scheduler::SampledToken>& sampled) {
+                               const std::vector<step::SampledToken>& sampled) {
   for (std::size_t i = 0; i < tickets.size(); ++i) {
     const auto found = states_.find(tickets[i].sequence);
     if (found == states_.end() || found->second.birth != tickets[i].birth) continue;  // released meanwhile
@@ -147,8 +147,8 @@ void SequenceTable::on_sampled(const std::vector<SampleTicket>& tickets,
   }
 }
 
-bool SequenceTable::needs_pending(const scheduler::StepPlan& plan) const {
-  return std::any_of(plan.slices.begin(), plan.slices.end(), [this](const scheduler::SequenceSlice& slice) {
+bool SequenceTable::needs_pending(const step::StepPlan& plan) const {
+  return std::any_of(plan.slices.begin(), plan.slices.end(), [this](const step::SequenceSlice& slice) {
     const auto found = states_.find(slice.sequence);
     return slice.sample && found != states_.end() && found->second.pending > 0 &&
            sampling::penalised(found->second.start.sampling);

@@ -8,13 +8,13 @@
 
 #include "kernels/status.h"
 #include "runtime/sampling/sampler.h"
-#include "runtime/scheduler/step_plan.h"
+#include "runtime/step/step_plan.h"
 
 namespace herd::shard {
 
 // One admitted sequence as its rank knows it.
 struct SequenceState {
-  scheduler::SequenceStart start;      // `tokens` grows by what is sampled
+  step::SequenceStart start;      // `tokens` grows by what is sampled
   std::vector<std::uint32_t> blocks;   // block table
   sampling::TokenCounts counts;        // kept only when a penalty is set
   std::size_t tokens_at_start = 0;     // rows below are prefill
@@ -44,7 +44,7 @@ struct StepBatch {
   std::vector<sampling::SampleRow> samples;             // parallel to sample_row
   struct Output {                                       // slices with an OutputSelector
     SequenceId sequence;
-    scheduler::OutputSelector selector;
+    step::OutputSelector selector;
     std::uint32_t position = 0;
     std::int32_t row_begin = 0, rows = 0;               // in the step
     // kPromptLogprobs: the next token of each row (the last prompt token's row has none), and how many others to name.
@@ -69,20 +69,20 @@ class SequenceTable {
 
   // Applies released and started, then flattens the slices. A plan that contradicts what this rank knows (unknown
   // sequence, position with no token, block outside the pool) is refused and names it: kInternal.
-  Status apply(const scheduler::StepPlan& plan, StepBatch& batch);
+  Status apply(const step::StepPlan& plan, StepBatch& batch);
   // The step of `batch` is under way: the tokens it samples take their places, as pending ones; the next plan may refer
   // to them. The plan after that one needs on_sampled first.
   std::vector<SampleTicket> expect_samples(const StepBatch& batch);
   // They are known: parallel to the tickets of that step. Steps in order.
-  void on_sampled(const std::vector<SampleTicket>& tickets, const std::vector<scheduler::SampledToken>& sampled);
+  void on_sampled(const std::vector<SampleTicket>& tickets, const std::vector<step::SampledToken>& sampled);
   // Whether the plan can only be prepared by someone who knows all tokens so far (penalties count them).
-  [[nodiscard]] bool needs_pending(const scheduler::StepPlan& plan) const;
+  [[nodiscard]] bool needs_pending(const step::StepPlan& plan) const;
   [[nodiscard]] std::size_t size() const { return states_.size(); }
 
  private:
-  Status start(const scheduler::SequenceStart& start, const std::vector<BlockId>& blocks);
-  Status add_slice(const scheduler::SequenceSlice& slice, StepBatch& batch);
-  static void add_output(const SequenceState& state, const scheduler::SequenceSlice& slice, std::int32_t row_begin,
+  Status start(const step::SequenceStart& start, const std::vector<BlockId>& blocks);
+  Status add_slice(const step::SequenceSlice& slice, StepBatch& batch);
+  static void add_output(const SequenceState& state, const step::SequenceSlice& slice, std::int32_t row_begin,
                          StepBatch& batch);
   Status extend(SequenceState& state, const std::vector<BlockId>& blocks);
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include "kernels/cuda/attention_work.h"
+#include "kernels/plans/attention_work.h"
 
 namespace herd::shard {
 

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <utility>
 
-#include "runtime/tokenizer/utf8.h"
+#include "runtime/text/utf8.h"
 
 namespace herd::tokenizer {
 namespace {

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "runtime/tokenizer/byte_alphabet.h"
-#include "runtime/tokenizer/utf8.h"
+#include "runtime/text/utf8.h"
 
 namespace herd::tokenizer {
 namespace {

@@ -1,7 +1,7 @@
 #include "runtime/tokenizer/pre_tokenizer.h"
 
 #include "kernels/check.h"
-#include "runtime/tokenizer/utf8.h"
+#include "runtime/text/utf8.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>

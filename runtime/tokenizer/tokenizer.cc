@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "kernels/check.h"
-#include "runtime/tokenizer/utf8.h"
+#include "runtime/text/utf8.h"
 
 namespace herd::tokenizer {
 namespace {

@@ -10,15 +10,15 @@
 #include <string>
 #include <vector>
 
-#include "actors/coordinator/coordinator_actor.h"
-#include "actors/gateway/gateway_actor.h"
-#include "actors/replica/replica_actor.h"
+#include "actors/roles/coordinator_actor.h"
+#include "actors/roles/gateway_actor.h"
+#include "actors/roles/replica_actor.h"
 #include "tests/actors/toy_cluster.h"
 
 namespace herd::actors {
 namespace {
 
-using scheduler::FinishReason;
+using step::FinishReason;
 
 struct SingleThreaded : caf::actor_system_config {
   SingleThreaded() { set("scheduler.policy", caf::atom("testing")); }
@@ -27,8 +27,8 @@ struct SingleThreaded : caf::actor_system_config {
 // Reads at once, and keeps every stream's checker.
 class CheckingSink final : public DeltaSink {
  public:
-  explicit CheckingSink(const scheduler::Submission& submission) : stream_(submission, 256, kToyVocabSize) {}
-  bool push(const scheduler::TokenDelta& delta) override {
+  explicit CheckingSink(const step::Submission& submission) : stream_(submission, 256, kToyVocabSize) {}
+  bool push(const step::TokenDelta& delta) override {
     stream_.on_delta(delta);
     if (delta.finish != FinishReason::kNone) error = delta.error;
     return true;

@@ -1,12 +1,12 @@
 #include <gtest/gtest.h>
 
-#include "actors/gateway/delta_sink.h"
+#include "actors/messages/delta_sink.h"
 
 namespace herd::actors {
 namespace {
 
-using scheduler::FinishReason;
-using scheduler::TokenDelta;
+using step::FinishReason;
+using step::TokenDelta;
 
 TokenDelta delta(std::uint64_t sequence, FinishReason finish = FinishReason::kNone) {
   TokenDelta delta;

@@ -17,7 +17,7 @@
 namespace herd::actors {
 namespace {
 
-using scheduler::FinishReason;
+using step::FinishReason;
 
 EngineOptions options() {
   EngineOptions options;
@@ -35,7 +35,7 @@ int own_niceness() { return ::getpriority(PRIO_PROCESS, 0); }
 // Reads one sequence to its end and returns how it ended.
 FinishReason generate(Engine& engine, std::uint64_t sequence) {
   const auto queue = std::make_shared<DeltaQueue>(1024);
-  scheduler::Submission submission;
+  step::Submission submission;
   submission.sequence = SequenceId(sequence);
   submission.tokens.assign(20, static_cast<TokenId>(sequence));
   submission.prompt_tokens = 20;
@@ -83,7 +83,7 @@ TEST(Engine, RefusesANicenessThatThereIsNot) {
 TEST(Engine, TellsRowsAndContextsOfItsSteps) {
   std::atomic<std::uint64_t> rows{0}, prefill_rows{0}, context_tokens{0};
   EngineOptions told = options();
-  told.on_step = [&](ReplicaId, const scheduler::StepStats& stats, double step_s) {
+  told.on_step = [&](ReplicaId, const step::StepStats& stats, double step_s) {
     rows += stats.rows;
     prefill_rows += stats.prefill_rows;
     context_tokens += stats.context_tokens;

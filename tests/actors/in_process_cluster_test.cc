@@ -17,7 +17,7 @@
 namespace herd::actors {
 namespace {
 
-using scheduler::FinishReason;
+using step::FinishReason;
 
 struct Toy {
   explicit Toy(std::uint32_t replicas, std::uint32_t ranks, bool wire = false, std::uint32_t attempts_max = 3)
@@ -99,7 +99,7 @@ TEST_P(InProcessClusterBothWays, TellsEveryStepOfEveryReplica) {
   std::map<ReplicaId, std::uint64_t> steps;
   std::uint64_t prefill_rows = 0, decode_rows = 0, context_tokens = 0;
   double seconds_least = 0.0;
-  config.on_step = [&](ReplicaId replica, const scheduler::StepStats& stats, double step_s) {
+  config.on_step = [&](ReplicaId replica, const step::StepStats& stats, double step_s) {
     const std::scoped_lock lock(mutex);
     ++steps[replica];
     prefill_rows += stats.prefill_rows;

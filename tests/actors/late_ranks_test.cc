@@ -8,7 +8,7 @@
 namespace herd::actors {
 namespace {
 
-using scheduler::FinishReason;
+using step::FinishReason;
 
 struct LateToy {
   LateToy(std::uint32_t replicas, std::uint32_t ranks, std::uint32_t looks,

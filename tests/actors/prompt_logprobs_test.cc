@@ -13,9 +13,9 @@
 namespace herd::actors {
 namespace {
 
-using scheduler::FinishReason;
-using scheduler::OutputSelector;
-using scheduler::PromptLogprob;
+using step::FinishReason;
+using step::OutputSelector;
+using step::PromptLogprob;
 
 constexpr std::uint32_t kPromptTokens = 75;
 constexpr TokenId kVocab = 1003;  // of tests/golden/configs/gqa4_llama3
@@ -31,8 +31,8 @@ EngineOptions options() {
   return options;
 }
 
-scheduler::Submission submission(std::uint64_t sequence, OutputSelector output, std::uint32_t max_tokens) {
-  scheduler::Submission submission;
+step::Submission submission(std::uint64_t sequence, OutputSelector output, std::uint32_t max_tokens) {
+  step::Submission submission;
   submission.sequence = SequenceId(sequence);
   for (std::uint32_t i = 0; i < kPromptTokens; ++i)
     submission.tokens.push_back(static_cast<TokenId>((i * i * 37 + i * 11 + 5) % kVocab));
@@ -46,13 +46,13 @@ scheduler::Submission submission(std::uint64_t sequence, OutputSelector output, 
 
 struct Answer {
   std::vector<PromptLogprob> prompt;  // of positions 1, 2, …
-  std::vector<scheduler::SampledToken> tokens;
+  std::vector<step::SampledToken> tokens;
   std::vector<float> rows;
   FinishReason finish = FinishReason::kNone;
 };
 
 // Runs the submissions at the same time.
-std::vector<Answer> run(Engine& engine, const std::vector<scheduler::Submission>& submissions) {
+std::vector<Answer> run(Engine& engine, const std::vector<step::Submission>& submissions) {
   const auto queue = std::make_shared<DeltaQueue>(std::size_t{1} << 16);
   for (const auto& submission : submissions) engine.cluster().submit(submission, queue);
   std::vector<Answer> answers(submissions.size());
@@ -80,7 +80,7 @@ std::vector<Answer> run(Engine& engine, const std::vector<scheduler::Submission>
   return answers;
 }
 
-Answer run_one(EngineOptions options, const scheduler::Submission& submission) {
+Answer run_one(EngineOptions options, const step::Submission& submission) {
   auto engine = Engine::start(std::move(options));
   EXPECT_TRUE(engine.has_value()) << engine.error().message();
   return run(**engine, {submission}).front();
@@ -162,7 +162,7 @@ TEST(PromptLogprobs, ComeOnceAmongOthersAfterPreemptionsAndCacheHits) {
   changed.scheduler.preempt_every_steps = 3;
   auto engine = Engine::start(std::move(changed));
   ASSERT_TRUE(engine.has_value());
-  std::vector<scheduler::Submission> submissions;
+  std::vector<step::Submission> submissions;
   for (std::uint64_t sequence = 1; sequence <= 6; ++sequence)
     submissions.push_back(
         submission(sequence, sequence % 2 == 0 ? OutputSelector::kNone : OutputSelector::kPromptLogprobs, 6));

@@ -1,6 +1,6 @@
 // Steps of a rank that finish late: submitted ahead, reported in order, failures at their place.
 
-#include "actors/shard/rank_steps.h"
+#include "actors/roles/rank_steps.h"
 
 #include <gtest/gtest.h>
 
@@ -26,7 +26,7 @@ class Scripted final : public shard::RankExecutor {
   };
   explicit Scripted(Script& script) : script_(script) {}
 
-  void submit(const scheduler::StepPlan& plan) override {
+  void submit(const step::StepPlan& plan) override {
     if (plan.step.value == script_.throw_submit) throw std::runtime_error("cannot be started");
     script_.log += std::string("s").append(std::to_string(plan.step.value));
     steps_.push_back(plan.step);
@@ -35,8 +35,8 @@ class Scripted final : public shard::RankExecutor {
     if (script_.throw_ready) throw std::runtime_error("cannot tell");
     return script_.done;
   }
-  scheduler::StepResult collect() override {
-    scheduler::StepResult result;
+  step::StepResult collect() override {
+    step::StepResult result;
     result.step = steps_.at(0);
     steps_.pop_front();
     if (result.step.value == script_.throw_collect) throw std::runtime_error("the device is gone");
@@ -51,14 +51,14 @@ class Scripted final : public shard::RankExecutor {
 
 struct Driven {
   Scripted::Script script;
-  std::vector<scheduler::StepResult> results;
-  RankSteps steps{std::make_unique<Scripted>(script), 3, [this](scheduler::StepResult result) {
+  std::vector<step::StepResult> results;
+  RankSteps steps{std::make_unique<Scripted>(script), 3, [this](step::StepResult result) {
                     script.log += "r";
                     results.push_back(std::move(result));
                   }};
 
   void plan(std::uint64_t step) {
-    auto plan = std::make_shared<scheduler::StepPlan>();
+    auto plan = std::make_shared<step::StepPlan>();
     plan->epoch = Epoch(7);
     plan->step = StepId(step);
     steps.on_plan(std::move(plan));

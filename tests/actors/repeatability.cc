@@ -120,7 +120,7 @@ class BatchDependentDevice final : public Device {
 
 struct Request {
   std::vector<TokenId> prompt;
-  sampling::SamplingParams params;
+  step::SamplingParams params;
 };
 
 // Prompts of many lengths, most sharing a prefix of 40 tokens; deterministic.
@@ -151,7 +151,7 @@ struct Outcome {
   std::uint64_t preemptions = 0;
 };
 
-std::string digest(const std::vector<scheduler::SampledToken>& tokens) {
+std::string digest(const std::vector<step::SampledToken>& tokens) {
   std::uint64_t hash = 0xcbf29ce484222325ULL;
   auto add = [&](std::uint64_t value) {
     for (int byte = 0; byte < 8; ++byte) hash = (hash ^ ((value >> (8 * byte)) & 0xff)) * 0x100000001b3ULL;
@@ -192,14 +192,14 @@ Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, c
         axis.total > 0           ? axis.total
         : axis.requests_max < 100 ? requests.size()
                                   : std::max(requests.size(), static_cast<std::size_t>(axis.batch));
-    std::vector<std::vector<scheduler::SampledToken>> tokens(total);
+    std::vector<std::vector<step::SampledToken>> tokens(total);
     for (std::size_t begin = 0; begin < total; begin += static_cast<std::size_t>(axis.batch)) {
       const std::size_t end = std::min(total, begin + static_cast<std::size_t>(axis.batch));
       auto queue = std::make_shared<actors::DeltaQueue>(1 << 20);
       const std::uint64_t first_id = next_id;
       for (std::size_t i = begin; i < end; ++i) {
         const Request& request = requests[i % requests.size()];
-        scheduler::Submission submission;
+        step::Submission submission;
         submission.sequence = SequenceId{next_id++};
         submission.tokens = request.prompt;
         submission.prompt_tokens = static_cast<std::uint32_t>(request.prompt.size());
@@ -211,8 +211,8 @@ Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, c
         const auto delta = queue->next(std::chrono::milliseconds(1000));
         if (!delta) continue;
         if (delta->has_token) tokens[begin + delta->sequence.value - first_id].push_back(delta->token);
-        if (delta->finish == scheduler::FinishReason::kNone) continue;
-        if (delta->finish != scheduler::FinishReason::kLength) return fail(delta->error);
+        if (delta->finish == step::FinishReason::kNone) continue;
+        if (delta->finish != step::FinishReason::kLength) return fail(delta->error);
         outcome.cached_tokens += delta->cached_tokens;
         --open;
       }

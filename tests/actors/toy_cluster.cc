@@ -22,7 +22,7 @@ scheduler::SchedulerConfig toy_scheduler() {
 
 bool take(std::atomic<std::int64_t>& fault, std::int64_t rank) { return fault.compare_exchange_strong(rank, -1); }
 
-void fail_step(scheduler::StepResult& result) {
+void fail_step(step::StepResult& result) {
   result.sampled.clear();
   result.outputs.clear();
   result.prompt_logprobs.clear();
@@ -35,11 +35,11 @@ class ToyRank {
   ToyRank(std::shared_ptr<ToyFaults> faults, std::int64_t replica, std::uint32_t rank)
       : faults_(std::move(faults)), rank_(rank), name_(replica * 100 + rank) {}
 
-  scheduler::StepResult run(const scheduler::StepPlan& plan) {
+  step::StepResult run(const step::StepPlan& plan) {
     check_thread();
     const std::uint32_t step_us = faults_->step_us;
     if (step_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(step_us));
-    scheduler::StepResult result = shard_.execute(plan);
+    step::StepResult result = shard_.execute(plan);
     if (shard_.violation()) throw std::runtime_error(*shard_.violation());
     result.rank = rank_;
     if (rank_ != 0) {
@@ -70,9 +70,9 @@ class ToyRank {
 [[noreturn]] void lose_device() { throw std::runtime_error("the device is gone"); }
 
 // A CPU: the step is done when submit returns.
-scheduler::StepResult run_at_once(ToyRank& rank, const scheduler::StepPlan& plan) {
+step::StepResult run_at_once(ToyRank& rank, const step::StepPlan& plan) {
   if (rank.throws()) lose_device();
-  scheduler::StepResult result = rank.run(plan);
+  step::StepResult result = rank.run(plan);
   if (rank.hangs()) {
     while (rank.faults().aborted_replicas == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     fail_step(result);
@@ -86,7 +86,7 @@ class LateRank final : public shard::RankExecutor {
   LateRank(std::unique_ptr<ToyRank> rank, std::uint32_t looks) : rank_(std::move(rank)), looks_(looks) {}
   ~LateRank() override { rank_->faults().under_way -= static_cast<std::int64_t>(steps_.size()); }
 
-  void submit(const scheduler::StepPlan& plan) override {
+  void submit(const step::StepPlan& plan) override {
     rank_->check_thread();
     if (steps_.size() >= static_cast<std::size_t>(shard::kStepsUnderWay))
       throw std::logic_error("more steps under way than there may be");
@@ -103,7 +103,7 @@ class LateRank final : public shard::RankExecutor {
     if (patience.count() > 0) std::this_thread::sleep_for(patience);
     return false;
   }
-  scheduler::StepResult collect() override {
+  step::StepResult collect() override {
     rank_->check_thread();
     Step step = std::move(steps_.at(0));
     steps_.pop_front();
@@ -115,7 +115,7 @@ class LateRank final : public shard::RankExecutor {
 
  private:
   struct Step {
-    scheduler::StepResult result;
+    step::StepResult result;
     std::uint32_t looks = 0;  // that still find it unfinished
     bool hangs = false;
     bool throws = false;
@@ -128,7 +128,7 @@ class LateRank final : public shard::RankExecutor {
 std::unique_ptr<shard::RankExecutor> make_rank(std::unique_ptr<ToyRank> rank, std::uint32_t late_looks) {
   if (late_looks > 0) return std::make_unique<LateRank>(std::move(rank), late_looks);
   return std::make_unique<shard::BlockingRank>(
-      [rank = std::shared_ptr<ToyRank>(std::move(rank))](const scheduler::StepPlan& plan) {
+      [rank = std::shared_ptr<ToyRank>(std::move(rank))](const step::StepPlan& plan) {
         return run_at_once(*rank, plan);
       });
 }
@@ -150,8 +150,8 @@ InProcessClusterConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, s
   return config;
 }
 
-scheduler::Submission toy_submission(std::uint64_t sequence, std::uint32_t prompt_tokens, std::uint32_t max_tokens) {
-  scheduler::Submission submission;
+step::Submission toy_submission(std::uint64_t sequence, std::uint32_t prompt_tokens, std::uint32_t max_tokens) {
+  step::Submission submission;
   submission.sequence = SequenceId(sequence);
   for (std::uint32_t i = 0; i < prompt_tokens; ++i)
     submission.tokens.push_back(static_cast<TokenId>((i < prompt_tokens / 2 ? i : i * sequence) % kToyVocabSize));
@@ -163,7 +163,7 @@ scheduler::Submission toy_submission(std::uint64_t sequence, std::uint32_t promp
   return submission;
 }
 
-void ToyClient::submit(const scheduler::Submission& submission) {
+void ToyClient::submit(const step::Submission& submission) {
   streams_.emplace(submission.sequence, sim::StreamChecker(submission, toy_scheduler().max_model_len, kToyVocabSize));
   cluster_.submit(submission, queue_);
 }
@@ -172,7 +172,7 @@ bool ToyClient::read_one(std::chrono::milliseconds timeout) {
   const auto delta = queue_->next(timeout);
   if (!delta) return false;
   streams_.at(delta->sequence).on_delta(*delta);
-  if (delta->finish != scheduler::FinishReason::kNone) errors_[delta->sequence] = delta->error;
+  if (delta->finish != step::FinishReason::kNone) errors_[delta->sequence] = delta->error;
   return true;
 }
 
@@ -191,7 +191,7 @@ bool ToyClient::read_until(SequenceId sequence, std::uint32_t tokens) {
   return stream.tokens() >= tokens;
 }
 
-std::size_t ToyClient::count(scheduler::FinishReason finish) const {
+std::size_t ToyClient::count(step::FinishReason finish) const {
   std::size_t count = 0;
   for (const auto& [sequence, stream] : streams_) count += stream.finish() == finish ? 1 : 0;
   return count;

@@ -36,13 +36,13 @@ struct ToyFaults {
 
 InProcessClusterConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, std::shared_ptr<ToyFaults> faults);
 
-scheduler::Submission toy_submission(std::uint64_t sequence, std::uint32_t prompt_tokens, std::uint32_t max_tokens);
+step::Submission toy_submission(std::uint64_t sequence, std::uint32_t prompt_tokens, std::uint32_t max_tokens);
 
 // Several sequences behind one queue.
 class ToyClient {
  public:
   explicit ToyClient(InProcessCluster& cluster) : cluster_(cluster) {}
-  void submit(const scheduler::Submission& submission);
+  void submit(const step::Submission& submission);
   // Until every sequence has ended, or `timeout` without a delta: then false.
   bool read_all(std::chrono::milliseconds timeout = std::chrono::seconds(20));
   // Until `tokens` of one sequence have come.
@@ -51,7 +51,7 @@ class ToyClient {
   [[nodiscard]] const sim::StreamChecker& stream(std::uint64_t sequence) const {
     return streams_.at(SequenceId(sequence));
   }
-  [[nodiscard]] std::size_t count(scheduler::FinishReason finish) const;
+  [[nodiscard]] std::size_t count(step::FinishReason finish) const;
   // The first broken promise of any stream.
   [[nodiscard]] std::string violation() const;
   [[nodiscard]] const Status& error(std::uint64_t sequence) const { return errors_.at(SequenceId(sequence)); }

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <utility>
 
-#include "kernels/cuda/attention_work.h"
+#include "kernels/plans/attention_work.h"
 
 namespace herd::bench {
 

@@ -30,7 +30,7 @@
 #include <thread>
 #include <vector>
 
-#include "actors/http/http_server.h"
+#include "endpoint/http/http_server.h"
 
 namespace {
 

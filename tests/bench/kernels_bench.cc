@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/bench_machine.h"
+#include "kernels/bounds/bench_machine.h"
 #include "kernels/cpu/bench_kernels.h"
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/device.h"

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "actors/openai/openai_request.h"
-#include "actors/openai/openai_response.h"
+#include "endpoint/openai/openai_request.h"
+#include "endpoint/openai/openai_response.h"
 
 namespace {
 

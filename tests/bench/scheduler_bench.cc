@@ -41,7 +41,7 @@ void bench_steps(std::uint32_t running, std::uint32_t choices, std::uint32_t wai
   scheduler::Scheduler scheduler(config, Epoch{1});
   std::uint64_t next_id = 1;
   const auto submit = [&] {
-    scheduler::Submission submission;
+    step::Submission submission;
     submission.sequence = SequenceId{next_id};
     submission.prompt_tokens = 256;
     const std::uint64_t prompt = next_id / choices;
@@ -57,7 +57,7 @@ void bench_steps(std::uint32_t running, std::uint32_t choices, std::uint32_t wai
     double start = thread_microseconds();
     const auto plan = scheduler.plan_step({});
     const double planned = microseconds_since(start);
-    scheduler::StepResult result;
+    step::StepResult result;
     result.epoch = plan->epoch;
     result.step = plan->step;
     for (const auto& slice : plan->slices) {
@@ -67,7 +67,7 @@ void bench_steps(std::uint32_t running, std::uint32_t choices, std::uint32_t wai
     const auto deltas = scheduler.on_step_done(result, {});
     const double done = microseconds_since(start);
     for (const auto& delta : deltas) {
-      if (delta.finish != scheduler::FinishReason::kNone) submit();
+      if (delta.finish != step::FinishReason::kNone) submit();
     }
     if (step < 2000) continue;
     plan_us.push_back(planned);

@@ -176,7 +176,7 @@ def total(samples, name):
 
 
 def event_progress(event_id):
-    """The counters of an event's id (actors/access/event_id.cc), one a choice: events so far."""
+    """The counters of an event's id (endpoint/access/event_id.cc), one a choice: events so far."""
     raw = base64.urlsafe_b64decode(event_id + "=" * (-len(event_id) % 4))
     at = 1
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from serve_process import Checks, Server
 
 HERE = Path(__file__).resolve().parent
-DESCRIPTION = HERE.parents[1] / "actors/openai/openapi.json"
+DESCRIPTION = HERE.parents[1] / "endpoint/openai/openapi.json"
 RUN_S = 400
 
 CONFIG = """

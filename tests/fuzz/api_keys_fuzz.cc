@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "actors/access/api_keys.h"
+#include "endpoint/access/api_keys.h"
 #include "kernels/check.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -22,7 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   HERD_CHECK(!(*keys)->keys().empty(), "an empty file does not open the door");
   std::set<std::string> names;
-  std::set<herd::routing::TenantId> tenants;
+  std::set<herd::admission::TenantId> tenants;
   for (const ApiKey& key : (*keys)->keys()) {
     HERD_CHECK(names.insert(key.name).second && tenants.insert(key.tenant).second, "names and tenants are unique");
     HERD_CHECK(key.tenant.value != 0, "a key is nobody's anonymous tenant");

@@ -6,9 +6,9 @@
 #include <string_view>
 
 #include "kernels/check.h"
-#include "runtime/model/generation_config.h"
+#include "runtime/checkpoint/generation_config.h"
 #include "runtime/model/llama_config.h"
-#include "runtime/model/shard_index.h"
+#include "runtime/checkpoint/shard_index.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace herd::model;

@@ -11,9 +11,9 @@
 #include <string_view>
 #include <vector>
 
-#include "actors/access/base64url.h"
-#include "actors/access/event_id.h"
-#include "actors/access/hmac_sha256.h"
+#include "endpoint/access/base64url.h"
+#include "endpoint/access/event_id.h"
+#include "endpoint/access/hmac_sha256.h"
 #include "kernels/check.h"
 
 namespace {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "kernels/check.h"
-#include "runtime/model/checkpoint.h"
-#include "runtime/model/gguf_file.h"
+#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/gguf_file.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -14,9 +14,9 @@
 #include <utility>
 #include <vector>
 
-#include "actors/http/chunked_body.h"
-#include "actors/http/http_head.h"
-#include "actors/http/http_session.h"
+#include "endpoint/http/chunked_body.h"
+#include "endpoint/http/http_head.h"
+#include "endpoint/http/http_session.h"
 #include "kernels/check.h"
 
 namespace {

@@ -1,6 +1,6 @@
 // libFuzzer: request bodies of the OpenAI API. The first byte picks the parser. Whatever the bytes: a refusal whose own
 // body is JSON, or a request inside every limit that the engine's own checks accept as well.
-#include "actors/openai/openai_request.h"
+#include "endpoint/openai/openai_request.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -9,9 +9,9 @@
 #include <string>
 #include <string_view>
 
-#include "actors/openai/json_document.h"
-#include "actors/openai/json_fields.h"
-#include "runtime/tokenizer/utf8.h"
+#include "endpoint/openai/json_document.h"
+#include "endpoint/openai/json_fields.h"
+#include "runtime/text/utf8.h"
 
 namespace {
 
@@ -53,7 +53,7 @@ void check_ignored(const std::vector<std::string>& names, const RequestLimits& l
 }
 
 void check_fields(const GenerationFields& fields, const RequestLimits& limits) {
-  sampling::SamplingParams params;
+  step::SamplingParams params;
   params.temperature = fields.temperature.value_or(1.0F);
   params.top_p = fields.top_p.value_or(1.0F);
   params.min_p = fields.min_p.value_or(0.0F);

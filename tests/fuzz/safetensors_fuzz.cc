@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/check.h"
-#include "runtime/model/safetensors_file.h"
+#include "runtime/checkpoint/safetensors_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace herd::model;

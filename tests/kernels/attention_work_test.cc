@@ -1,5 +1,5 @@
 // How the attention of a step is cut into items for a GPU.
-#include "kernels/cuda/attention_work.h"
+#include "kernels/plans/attention_work.h"
 
 #include <gtest/gtest.h>
 

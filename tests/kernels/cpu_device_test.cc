@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/bench_machine.h"
+#include "kernels/bounds/bench_machine.h"
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/device.h"
 

@@ -1,4 +1,4 @@
-#include "kernels/cuda/graph_buckets.h"
+#include "kernels/plans/graph_buckets.h"
 
 #include <gtest/gtest.h>
 

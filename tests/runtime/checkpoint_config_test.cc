@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-#include "runtime/model/generation_config.h"
+#include "runtime/checkpoint/generation_config.h"
 #include "runtime/model/llama_config.h"
 
 namespace herd::model {

@@ -1,7 +1,7 @@
 // Block formats against the Python package `gguf` (bits), against hand-computed vectors, and against themselves when
 // columns are cut anywhere.
 
-#include "runtime/model/gguf_dequantize.h"
+#include "runtime/checkpoint/gguf_dequantize.h"
 
 #include <bit>
 #include <cmath>

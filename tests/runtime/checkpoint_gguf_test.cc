@@ -1,6 +1,6 @@
 // One GGUF file: typed metadata, tensor table, and every way in which a header can lie.
 
-#include "runtime/model/gguf_file.h"
+#include "runtime/checkpoint/gguf_file.h"
 
 #include <chrono>
 #include <functional>

@@ -1,7 +1,7 @@
 // The door: the same tiny model as one safetensors file, in shards, and as GGUF gives the same rows; every
 // contradiction between config and tensors is refused with file, tensor and shapes.
 
-#include "runtime/model/checkpoint.h"
+#include "runtime/checkpoint/checkpoint.h"
 
 #include <algorithm>
 #include <cmath>
@@ -14,7 +14,7 @@
 
 #include <gtest/gtest.h>
 
-#include "runtime/model/gguf_file.h"
+#include "runtime/checkpoint/gguf_file.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
 #include "tests/runtime/tiny_checkpoint.h"
 

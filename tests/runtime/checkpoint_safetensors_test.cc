@@ -1,6 +1,6 @@
 // One safetensors file: what the reference reader accepts is accepted, everything else is refused by name.
 
-#include "runtime/model/safetensors_file.h"
+#include "runtime/checkpoint/safetensors_file.h"
 
 #include <chrono>
 #include <cstddef>

@@ -10,8 +10,8 @@
 
 #include <gtest/gtest.h>
 
-#include "runtime/model/gguf_file.h"
-#include "runtime/model/tensor_names.h"
+#include "runtime/checkpoint/gguf_file.h"
+#include "runtime/checkpoint/tensor_names.h"
 #include "tests/runtime/tiny_checkpoint.h"
 
 namespace herd::model {

@@ -18,7 +18,7 @@ namespace {
 using herd::testing::DeviceArray;
 using herd::testing::Random;
 using herd::testing::same_bits;
-using scheduler::SampledToken;
+using step::SampledToken;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -26,7 +26,7 @@ constexpr float kPoison = 1e30F;  // of columns beyond the row: whoever reads th
 
 // What one row of a batch asks for.
 struct Request {
-  SamplingParams params;
+  step::SamplingParams params;
   std::uint32_t output_index = 0;
   std::vector<TokenId> stop_ids;
   TokenCounts counts;
@@ -37,11 +37,11 @@ struct Request {
 };
 
 struct Answers {
-  std::vector<SampledToken> tokens;  // of the active rows
+  std::vector<step::SampledToken> tokens;  // of the active rows
   std::vector<float> rows;           // of the active rows, after the stages
 };
 
-parallel::ShardPlan whole_plan(std::int32_t vocab) {
+model::ShardPlan whole_plan(std::int32_t vocab) {
   model::LlamaConfig config;
   config.hidden_size = 512;
   config.layers = 1;
@@ -50,7 +50,7 @@ parallel::ShardPlan whole_plan(std::int32_t vocab) {
   config.head_dim = 64;
   config.intermediate_size = 512;
   config.vocab_size = vocab;
-  auto plan = parallel::plan_shard(config, 1, 0);
+  auto plan = model::plan_shard(config, 1, 0);
   EXPECT_TRUE(plan);
   return *plan;
 }
@@ -96,7 +96,7 @@ class DeviceSampler : public herd::testing::CudaTest {
     batch.out = dsampled.data();
     batch.vocab_size = vocab;
     batch.hash_logits = true;
-    const auto border = parallel::leaf_borders(vocab, static_cast<int>(kPanelOutputs));
+    const auto border = model::leaf_borders(vocab, static_cast<int>(kPanelOutputs));
     std::copy(border.begin(), border.end(), batch.vocab_leaf);
     const TensorView view{dlogits.data(), DType::kF32, static_cast<std::int64_t>(requests.size()), vocab,
                           static_cast<std::int64_t>(stride)};
@@ -120,7 +120,7 @@ class DeviceSampler : public herd::testing::CudaTest {
   }
 
  private:
-  static void expect_same_token(const SampledToken& expected, const SampledToken& actual) {
+  static void expect_same_token(const step::SampledToken& expected, const step::SampledToken& actual) {
     EXPECT_EQ(actual.token, expected.token);
     EXPECT_EQ(actual.finite, expected.finite);
     EXPECT_TRUE(same_bits(actual.logprob, expected.logprob)) << actual.logprob << ", not " << expected.logprob;
@@ -146,7 +146,7 @@ class DeviceSampler : public herd::testing::CudaTest {
         EXPECT_EQ(std::memcmp(row, requests[i].logits.data(), requests[i].logits.size() * sizeof(float)), 0);
         continue;
       }
-      SampledToken token;
+      step::SampledToken token;
       token.token = out.token;
       token.logprob = out.logprob;
       token.finite = out.finite != 0;
@@ -205,7 +205,7 @@ T one_of(Random& random, const T (&options)[kCount]) {
 
 void add_edits(Random& random, Request& request, std::int32_t vocab) {
   const auto token = [&] { return static_cast<TokenId>(random.below(vocab)); };
-  SamplingParams& params = request.params;
+  step::SamplingParams& params = request.params;
   if (random.below(3) == 0) {
     TokenId id = token() % 7;  // every token once
     for (; id < vocab && params.logit_bias.size() < 40; id += 1 + token() % 50)
@@ -226,7 +226,7 @@ void add_edits(Random& random, Request& request, std::int32_t vocab) {
 
 Request random_request(Random& random, std::int32_t vocab, int kind) {
   Request request;
-  SamplingParams& params = request.params;
+  step::SamplingParams& params = request.params;
   params.seed = random.next();
   params.choice = static_cast<std::uint32_t>(random.below(4));
   request.output_index = static_cast<std::uint32_t>(random.below(1000));
@@ -330,7 +330,7 @@ TEST_F(DeviceSampler, ARowWhoseTokensAreAllMaskedIsNotFiniteButKeepsItsTop) {
     }
   }
   expect_same(requests, 40);
-  for (const SampledToken& token : sample_on_device(requests, 40).tokens) {
+  for (const step::SampledToken& token : sample_on_device(requests, 40).tokens) {
     EXPECT_FALSE(token.finite);
     EXPECT_EQ(token.top.size(), 3U);
   }
@@ -359,7 +359,7 @@ TEST_F(DeviceSampler, ARecordedStepReadsItsRowsParametersAnew) {
   batch.params = params.data();
   batch.out = out.data();
   batch.vocab_size = kVocab;
-  const auto border = parallel::leaf_borders(kVocab, static_cast<int>(kPanelOutputs));
+  const auto border = model::leaf_borders(kVocab, static_cast<int>(kPanelOutputs));
   std::copy(border.begin(), border.end(), batch.vocab_leaf);
   const TensorView view{row.data(), DType::kF32, 1, kVocab, kVocab};
 

@@ -1,6 +1,6 @@
 // Which ids end a sequence: every source counts, what lies beyond the vocabulary does not.
 
-#include "runtime/model/end_ids.h"
+#include "runtime/checkpoint/end_ids.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // generation_config.json: the defaults a request may have, and what is left out by name.
 
-#include "runtime/model/generation_config.h"
+#include "runtime/checkpoint/generation_config.h"
 
 #include <gtest/gtest.h>
 

@@ -16,7 +16,7 @@ const LogitEdit& edit_of(const std::vector<LogitEdit>& edits, TokenId token) {
 }
 
 TEST(RowParams, AGreedyRowHasNoFiltersAndNoEdits) {
-  SamplingParams params;
+  step::SamplingParams params;
   params.top_p = 0.5F;
   params.min_p = 0.5F;
   params.seed = 7;
@@ -35,7 +35,7 @@ TEST(RowParams, AGreedyRowHasNoFiltersAndNoEdits) {
 }
 
 TEST(RowParams, TopKOutsideTheVocabularyIsOff) {
-  SamplingParams params;
+  step::SamplingParams params;
   params.temperature = 1.0F;
   std::vector<LogitEdit> edits;
   for (const auto& [asked, given] : {std::pair{0, 0}, {-1, 0}, {2, 2}, {99, 99}, {100, 0}, {1000, 0}}) {
@@ -45,7 +45,7 @@ TEST(RowParams, TopKOutsideTheVocabularyIsOff) {
 }
 
 TEST(RowParams, EveryStageOfOneTokenIsInOneEdit) {
-  SamplingParams params;
+  step::SamplingParams params;
   params.logit_bias = {{3, 1.5F}, {8, -2.0F}};
   params.repetition_penalty = 1.25F;
   params.frequency_penalty = 0.5F;
@@ -76,7 +76,7 @@ TEST(RowParams, EveryStageOfOneTokenIsInOneEdit) {
 }
 
 TEST(RowParams, StopTokensAreFreeOnceMinTokensAreOut) {
-  SamplingParams params;
+  step::SamplingParams params;
   params.min_tokens = 4;
   const std::vector<TokenId> stops = {3};
   std::vector<LogitEdit> edits;

@@ -17,11 +17,11 @@
 namespace herd::sampling {
 namespace {
 
-using scheduler::SampledToken;
+using step::SampledToken;
 
 constexpr int kVocab = 331;
 
-parallel::ShardPlan plan_for(int vocab, int tp, int rank) {
+model::ShardPlan plan_for(int vocab, int tp, int rank) {
   model::LlamaConfig config;
   config.hidden_size = 512;
   config.layers = 1;
@@ -30,7 +30,7 @@ parallel::ShardPlan plan_for(int vocab, int tp, int rank) {
   config.head_dim = 64;
   config.intermediate_size = 512;
   config.vocab_size = vocab;
-  auto plan = parallel::plan_shard(config, tp, rank);
+  auto plan = model::plan_shard(config, tp, rank);
   EXPECT_TRUE(plan);
   return *plan;
 }
@@ -72,21 +72,21 @@ auto on_ranks(const std::vector<std::vector<float>>& rows, int tp, const Use& us
   return answers.front();
 }
 
-SampledToken sample(const std::vector<float>& row, SamplingParams params, std::uint32_t index = 0, int tp = 1,
+step::SampledToken sample(const std::vector<float>& row, step::SamplingParams params, std::uint32_t index = 0, int tp = 1,
                     const std::vector<TokenId>& stop_ids = {}, const TokenCounts& counts = {}) {
   return on_ranks({row}, tp, [&](Sampler& sampler, TensorView& view) {
     return sampler.sample(view, {SampleRow{SequenceId{1}, index, &params, &stop_ids, &counts}}).front();
   });
 }
 
-std::vector<scheduler::PromptLogprob> score(const std::vector<std::vector<float>>& rows,
+std::vector<step::PromptLogprob> score(const std::vector<std::vector<float>>& rows,
                                             const std::vector<TokenId>& targets, std::int32_t top, int tp = 1) {
   return on_ranks(rows, tp, [&](Sampler& sampler, TensorView& view) { return sampler.score(view, targets, top); });
 }
 
-SamplingParams greedy() { return {}; }
-SamplingParams warm(float temperature, std::uint64_t seed) {
-  SamplingParams params;
+step::SamplingParams greedy() { return {}; }
+step::SamplingParams warm(float temperature, std::uint64_t seed) {
+  step::SamplingParams params;
   params.temperature = temperature;
   params.seed = seed;
   return params;
@@ -103,13 +103,13 @@ TEST(Sampler, EveryTensorParallelDegreeAnswersAlike) {
   TokenId last = -1;
   for (unsigned seed = 0; seed < 20; ++seed) {
     const auto row = random_row(seed, 2.0F);
-    for (SamplingParams params : {greedy(), warm(1.5F, seed), warm(0.7F, 99)}) {
+    for (step::SamplingParams params : {greedy(), warm(1.5F, seed), warm(0.7F, 99)}) {
       for (int filter = 0; filter < 5; ++filter) {
         params.top_k = filter == 1 || filter == 4 ? 20 : 0;
         params.top_p = filter == 2 || filter == 4 ? 0.8F : 1.0F;
         params.min_p = filter >= 3 ? 0.05F : 0.0F;
         params.logprobs = 3;
-        const SampledToken one = sample(row, params, seed);
+        const step::SampledToken one = sample(row, params, seed);
         for (const int tp : {2, 4}) EXPECT_EQ(sample(row, params, seed, tp), one) << "filter " << filter;
         if (one.token != last) ++distinct;
         last = one.token;
@@ -143,7 +143,7 @@ TEST(Sampler, DrawsFollowTheSoftmax) {
 }
 
 // The set of tokens drawn in 400 tries is inside what the filter allows, and is not a single token.
-void expect_inside(const std::vector<float>& row, const SamplingParams& params, const std::set<TokenId>& allowed) {
+void expect_inside(const std::vector<float>& row, const step::SamplingParams& params, const std::set<TokenId>& allowed) {
   std::set<TokenId> seen;
   for (std::uint32_t index = 0; index < 400; ++index) seen.insert(sample(row, params, index).token);
   EXPECT_GT(seen.size(), 1U);
@@ -158,7 +158,7 @@ TEST(Sampler, FiltersKeepWhatTheirDefinitionsKeep) {
   double total = 0;
   for (const float logit : row) total += std::exp(logit);
 
-  SamplingParams top_k = warm(1.0F, 1);
+  step::SamplingParams top_k = warm(1.0F, 1);
   top_k.top_k = 7;
   expect_inside(row, top_k, {order.begin(), order.begin() + 7});
 
@@ -169,14 +169,14 @@ TEST(Sampler, FiltersKeepWhatTheirDefinitionsKeep) {
     nucleus.insert(token);
     before += std::exp(row[token]);
   }
-  SamplingParams top_p = warm(1.0F, 1);
+  step::SamplingParams top_p = warm(1.0F, 1);
   top_p.top_p = 0.6F;
   expect_inside(row, top_p, nucleus);
 
   std::set<TokenId> likely;
   for (const TokenId token : order)
     if (std::exp(row[token]) >= 0.3 * std::exp(row[order[0]])) likely.insert(token);
-  SamplingParams min_p = warm(1.0F, 1);
+  step::SamplingParams min_p = warm(1.0F, 1);
   min_p.min_p = 0.3F;
   expect_inside(row, min_p, likely);
 }
@@ -186,7 +186,7 @@ TEST(Sampler, ATopPOfNothingKeepsTheLikeliestToken) {
   row[200] = row[77] = 1.0F;  // of equals, the lowest id
   for (const float top_p : {0.0F, std::numeric_limits<float>::denorm_min(), 1e-31F, 1e-30F}) {
     for (std::uint32_t index = 0; index < 20; ++index) {
-      SamplingParams params = warm(1.5F, 3);
+      step::SamplingParams params = warm(1.5F, 3);
       params.top_p = top_p;
       params.min_p = index % 2 == 0 ? 0.0F : 0.01F;
       EXPECT_EQ(sample(row, params, index).token, 77) << top_p;
@@ -199,27 +199,27 @@ TEST(Sampler, BiasPenaltiesAndMinTokensChangeTheRowBeforeTheDraw) {
   row[10] = 5.0F;
   row[20] = 4.0F;
   row[30] = 3.5F;
-  SamplingParams params;
+  step::SamplingParams params;
   params.logit_bias = {{10, -2.0F}};
   EXPECT_EQ(sample(row, params).token, 20);
 
-  SamplingParams repetition;
+  step::SamplingParams repetition;
   repetition.repetition_penalty = 2.0F;
   TokenCounts counts;
   counts.add_prompt(10);
   EXPECT_EQ(sample(row, repetition, 0, 1, {}, counts).token, 20);
 
-  SamplingParams frequency;
+  step::SamplingParams frequency;
   frequency.frequency_penalty = 1.0F;
   EXPECT_EQ(sample(row, frequency, 0, 1, {}, counts).token, 10);  // prompt tokens do not count
   counts.add_emitted(10);
   counts.add_emitted(10);
   EXPECT_EQ(sample(row, frequency, 2, 1, {}, counts).token, 20);
-  SamplingParams presence;
+  step::SamplingParams presence;
   presence.presence_penalty = 2.0F;
   EXPECT_EQ(sample(row, presence, 2, 1, {}, counts).token, 20);
 
-  SamplingParams minimum;
+  step::SamplingParams minimum;
   minimum.min_tokens = 2;
   EXPECT_EQ(sample(row, minimum, 1, 1, {10}).token, 20);
   EXPECT_EQ(sample(row, minimum, 2, 1, {10}).token, 10);
@@ -229,10 +229,10 @@ TEST(Sampler, LogprobsComeFromTheRawRow) {
   auto row = random_row(6, 2.0F);
   double total = 0;
   for (const float logit : row) total += std::exp(static_cast<double>(logit));
-  SamplingParams params = warm(1.3F, 4);
+  step::SamplingParams params = warm(1.3F, 4);
   params.logprobs = 5;
   params.logit_bias = {{12, 3.0F}};
-  const SampledToken token = sample(row, params, 0, 2);
+  const step::SampledToken token = sample(row, params, 0, 2);
   EXPECT_NEAR(token.logprob, row[static_cast<std::size_t>(token.token)] - std::log(total), 1e-5);
   ASSERT_EQ(token.top.size(), 5U);
   const float best = *std::max_element(row.begin(), row.end());
@@ -251,12 +251,12 @@ TEST(Sampler, ScoreOfATokenIsTheLogprobThatADrawOfItReports) {
   const auto scored = score(rows, targets, 20);
   ASSERT_EQ(scored.size(), rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    SamplingParams forced;
+    step::SamplingParams forced;
     forced.logprobs = 20;
     forced.logit_bias = {{targets[i], 100.0F}};
-    const SampledToken drawn = sample(rows[i], forced);
+    const step::SampledToken drawn = sample(rows[i], forced);
     EXPECT_EQ(drawn.token, targets[i]);
-    EXPECT_EQ(scored[i], (scheduler::PromptLogprob{targets[i], drawn.logprob, drawn.top}));
+    EXPECT_EQ(scored[i], (step::PromptLogprob{targets[i], drawn.logprob, drawn.top}));
   }
   for (const int tp : {2, 4, 8}) EXPECT_EQ(score(rows, targets, 20, tp), scored);
   for (const auto& entry : score(rows, targets, -1, 2)) EXPECT_TRUE(entry.top.empty());
@@ -266,7 +266,7 @@ TEST(Sampler, ScoreOfARowWithNaNIsNaNAndSparesTheOthers) {
   std::vector<std::vector<float>> rows{random_row(1, 1.0F), random_row(2, 1.0F), random_row(3, 1.0F)};
   rows[1][170] = std::nanf("");
   const auto scored = score({rows[0], rows[2]}, {5, 300}, 2);
-  const auto finite = [](const scheduler::PromptLogprob& entry) { return !std::isnan(entry.logprob); };
+  const auto finite = [](const step::PromptLogprob& entry) { return !std::isnan(entry.logprob); };
   for (const int tp : {1, 2}) {  // NaN is not equal to itself: the row with it is looked at on its own
     on_ranks(rows, tp, [&](Sampler& sampler, TensorView& view) {
       const auto all = sampler.score(view, std::vector<TokenId>{5, 6, 300}, 2);
@@ -298,25 +298,25 @@ TEST(Sampler, HashSeesEveryElement) {
 }
 
 TEST(SamplingParams, ValidateNamesTheField) {
-  auto message = [](const std::function<void(SamplingParams&)>& change) {
-    SamplingParams params;
+  auto message = [](const std::function<void(step::SamplingParams&)>& change) {
+    step::SamplingParams params;
     change(params);
     return params.validate(100).message();
   };
-  EXPECT_EQ(message([](SamplingParams&) {}), "");
-  EXPECT_NE(message([](SamplingParams& p) { p.temperature = std::nanf(""); }).find("temperature"), std::string::npos);
-  EXPECT_EQ(message([](SamplingParams& p) { p.top_p = 0.0F; }), "");
-  EXPECT_NE(message([](SamplingParams& p) { p.top_p = -0.1F; }).find("top_p"), std::string::npos);
-  EXPECT_NE(message([](SamplingParams& p) { p.top_p = 1.1F; }).find("top_p"), std::string::npos);
-  EXPECT_NE(message([](SamplingParams& p) { p.min_p = 2.0F; }).find("min_p"), std::string::npos);
-  EXPECT_EQ(message([](SamplingParams& p) { p.top_k = -3; }), "top_k must be -1, 0 (all) or at least 1, not -3");
-  EXPECT_EQ(message([](SamplingParams& p) { p.temperature = 100.5F; }), "temperature must be in [0, 100], not 100.5");
-  EXPECT_NE(message([](SamplingParams& p) { p.logit_bias = {{100, 1.0F}}; }).find("logit_bias"), std::string::npos);
-  EXPECT_EQ(message([](SamplingParams& p) { p.logit_bias = {{7, 1.0F}, {8, 1.0F}, {7, 2.0F}}; }),
+  EXPECT_EQ(message([](step::SamplingParams&) {}), "");
+  EXPECT_NE(message([](step::SamplingParams& p) { p.temperature = std::nanf(""); }).find("temperature"), std::string::npos);
+  EXPECT_EQ(message([](step::SamplingParams& p) { p.top_p = 0.0F; }), "");
+  EXPECT_NE(message([](step::SamplingParams& p) { p.top_p = -0.1F; }).find("top_p"), std::string::npos);
+  EXPECT_NE(message([](step::SamplingParams& p) { p.top_p = 1.1F; }).find("top_p"), std::string::npos);
+  EXPECT_NE(message([](step::SamplingParams& p) { p.min_p = 2.0F; }).find("min_p"), std::string::npos);
+  EXPECT_EQ(message([](step::SamplingParams& p) { p.top_k = -3; }), "top_k must be -1, 0 (all) or at least 1, not -3");
+  EXPECT_EQ(message([](step::SamplingParams& p) { p.temperature = 100.5F; }), "temperature must be in [0, 100], not 100.5");
+  EXPECT_NE(message([](step::SamplingParams& p) { p.logit_bias = {{100, 1.0F}}; }).find("logit_bias"), std::string::npos);
+  EXPECT_EQ(message([](step::SamplingParams& p) { p.logit_bias = {{7, 1.0F}, {8, 1.0F}, {7, 2.0F}}; }),
             "logit_bias names token id 7 twice");
-  EXPECT_NE(message([](SamplingParams& p) { p.stop_token_ids = {-1}; }).find("stop_token_ids"), std::string::npos);
-  EXPECT_NE(message([](SamplingParams& p) { p.logprobs = 21; }).find("logprobs"), std::string::npos);
-  EXPECT_NE(message([](SamplingParams& p) { p.repetition_penalty = 0; }).find("repetition_penalty"), std::string::npos);
+  EXPECT_NE(message([](step::SamplingParams& p) { p.stop_token_ids = {-1}; }).find("stop_token_ids"), std::string::npos);
+  EXPECT_NE(message([](step::SamplingParams& p) { p.logprobs = 21; }).find("logprobs"), std::string::npos);
+  EXPECT_NE(message([](step::SamplingParams& p) { p.repetition_penalty = 0; }).find("repetition_penalty"), std::string::npos);
 }
 
 }  // namespace

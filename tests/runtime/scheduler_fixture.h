@@ -22,8 +22,8 @@ inline SchedulerConfig config_of(std::uint32_t num_blocks) {
   return config;
 }
 
-inline Submission submission_of(std::uint64_t id, std::uint32_t prompt_tokens, std::uint32_t max_tokens) {
-  Submission submission;
+inline step::Submission submission_of(std::uint64_t id, std::uint32_t prompt_tokens, std::uint32_t max_tokens) {
+  step::Submission submission;
   submission.sequence = SequenceId{id};
   submission.tokens.resize(prompt_tokens);
   std::iota(submission.tokens.begin(), submission.tokens.end(), static_cast<TokenId>(id * 1000));
@@ -33,11 +33,11 @@ inline Submission submission_of(std::uint64_t id, std::uint32_t prompt_tokens, s
 }
 
 // Answers a plan as a healthy rank would, with the output index as the token.
-inline StepResult result_of(const StepPlan& plan) {
-  StepResult result;
+inline step::StepResult result_of(const step::StepPlan& plan) {
+  step::StepResult result;
   result.epoch = plan.epoch;
   result.step = plan.step;
-  for (const SequenceSlice& slice : plan.slices) {
+  for (const step::SequenceSlice& slice : plan.slices) {
     if (slice.sample)
       result.sampled.push_back(
           {slice.sequence, slice.output_index, static_cast<TokenId>(slice.output_index), 0, {}, 0, true});
@@ -48,20 +48,20 @@ inline StepResult result_of(const StepPlan& plan) {
 class SchedulerTest : public testing::Test {
  protected:
   void start(const SchedulerConfig& config) { scheduler_ = std::make_unique<Scheduler>(config, Epoch{1}); }
-  void submit(const Submission& submission) { ASSERT_TRUE(scheduler_->on_submit(submission, {}).ok()); }
-  StepPlan plan() {
+  void submit(const step::Submission& submission) { ASSERT_TRUE(scheduler_->on_submit(submission, {}).ok()); }
+  step::StepPlan plan() {
     auto plan = scheduler_->plan_step({});
     scheduler_->check_integrity();
     EXPECT_TRUE(plan.has_value());
-    return plan.value_or(StepPlan{});
+    return plan.value_or(step::StepPlan{});
   }
-  std::vector<TokenDelta> done(const StepResult& result) {
+  std::vector<step::TokenDelta> done(const step::StepResult& result) {
     auto deltas = scheduler_->on_step_done(result, {});
     scheduler_->check_integrity();
     return deltas;
   }
-  std::vector<TokenDelta> step() { return done(result_of(plan())); }
-  StatusCode refusal(const Submission& submission) { return scheduler_->on_submit(submission, {}).code(); }
+  std::vector<step::TokenDelta> step() { return done(result_of(plan())); }
+  StatusCode refusal(const step::Submission& submission) { return scheduler_->on_submit(submission, {}).code(); }
 
   std::unique_ptr<Scheduler> scheduler_;
 };

@@ -16,7 +16,7 @@
 
 #include <gtest/gtest.h>
 
-#include "runtime/scheduler/output_rows.h"
+#include "runtime/step/output_rows.h"
 #include "runtime/scheduler/scheduler.h"
 #include "tests/runtime/scheduler_fuzz_options.h"
 #include "tests/sim/plan_checker.h"
@@ -48,7 +48,7 @@ struct Totals {
 
 // One open attempt of a sequence, as the client sees it.
 struct Expected {
-  Submission submission;
+  step::Submission submission;
   sim::ToyStream stream;
   std::uint32_t next = 0;      // output index of the next token
   std::uint32_t next_row = 0;  // of the rows asked for
@@ -137,8 +137,8 @@ class Episode {
     }
   }
 
-  Submission draw_submission() {
-    Submission submission;
+  step::Submission draw_submission() {
+    step::Submission submission;
     submission.sequence = SequenceId{resubmits_ && random_.one_in(10) ? 1 + random_.below(next_id_) : next_id_++};
     submission.attempt = ++attempt_;
     const std::vector<TokenId>& stem = stems_[random_.below(std::size(stems_))];
@@ -157,7 +157,7 @@ class Episode {
     submission.priority = static_cast<std::int32_t>(random_.below(4)) - 2;
     submission.cache_salt = random_.one_in(8) ? 1 : 0;
     if (scoring_ && random_.one_in(6)) {
-      submission.output = static_cast<OutputSelector>(random_.between(1, 7));
+      submission.output = static_cast<step::OutputSelector>(random_.between(1, 7));
       if (random_.one_in(2)) submission.max_tokens = 0;
     }
     return submission;
@@ -165,7 +165,7 @@ class Episode {
 
   // Several sequences of a new, long prompt.
   void submit_choices() {
-    Submission submission = draw_submission();
+    step::Submission submission = draw_submission();
     std::vector<TokenId>& stem = stems_[random_.below(std::size(stems_))];
     draw_stem(stem);
     submission.prompt_tokens = random_.between(config_.max_model_len / 2, config_.max_model_len - 1);
@@ -178,7 +178,7 @@ class Episode {
     }
   }
 
-  void submit(Submission submission) {
+  void submit(step::Submission submission) {
     Expected expected{submission, sim::toy_stream(submission, config_.max_model_len, kVocab), 0, 0, totals_.accepted};
     const auto tokens = static_cast<std::uint32_t>(expected.stream.tokens.size());
     if (resubmits_ && tokens > 1 && random_.one_in(4)) {  // as after a failure elsewhere
@@ -217,7 +217,7 @@ class Episode {
     const auto delta = scheduler_->on_abort(id);
     ASSERT_EQ(delta.has_value(), open_.contains(id));
     if (!delta) return;
-    ASSERT_EQ(delta->finish, FinishReason::kAborted);
+    ASSERT_EQ(delta->finish, step::FinishReason::kAborted);
     ASSERT_FALSE(delta->has_token);
     take(*delta);
     ++totals_.aborts;
@@ -234,21 +234,21 @@ class Episode {
 
   // Whoever starts with much to compute that an open sequence computes too, and is served after that one, should have
   // been held back: see SchedulerConfig::shared_prefix_min.
-  void expect_nothing_computed_twice(const StepPlan& plan) {
+  void expect_nothing_computed_twice(const step::StepPlan& plan) {
     for (const SequenceId id : plan.released) computing_.erase(id);
     std::map<SequenceId, std::uint32_t> end;
-    for (const SequenceSlice& slice : plan.slices) end[slice.sequence] = slice.position + slice.rows;
+    for (const step::SequenceSlice& slice : plan.slices) end[slice.sequence] = slice.position + slice.rows;
     for (auto& [id, computing] : computing_) {
       if (end.contains(id)) computing.planned = end[id];
     }
     const bool shares = config_.prefix_caching && config_.shared_prefix_min > 0 && config_.hash_bits == 64;
     for (std::size_t i = 0; i < plan.started.size(); ++i) {
-      const SequenceStart& start = plan.started[i];
-      const Submission& submission = open_.at(start.sequence).submission;
+      const step::SequenceStart& start = plan.started[i];
+      const step::Submission& submission = open_.at(start.sequence).submission;
       const std::int32_t priority = config_.policy == SchedulingPolicy::kPriority ? submission.priority : 0;
       const std::pair rank{priority, open_.at(start.sequence).arrival};
       for (const auto& [id, other] : computing_) {
-        if (!shares || start.output != OutputSelector::kNone) break;
+        if (!shares || start.output != step::OutputSelector::kNone) break;
         if (other.salt != submission.cache_salt || rank < other.rank) continue;
         const auto equal = std::ranges::mismatch(start.tokens, other.tokens).in1 - start.tokens.begin();
         const auto blocks = std::min<std::size_t>(static_cast<std::size_t>(equal) / config_.block_size,
@@ -266,13 +266,13 @@ class Episode {
 
   void deliver() {
     if (random_.one_in(50)) {  // of an older epoch or out of order
-      StepResult stale;
+      step::StepResult stale;
       stale.epoch = Epoch{random_.one_in(2) ? 6U : 7U};
       stale.step = StepId{1000000};
       ASSERT_TRUE(scheduler_->on_step_done(stale, now()).empty());
     }
     if (plans_.empty()) return;
-    StepResult result = shard_->execute(plans_.front());
+    step::StepResult result = shard_->execute(plans_.front());
     const bool failed = failed_steps_ && random_.one_in(150);
     if (failed) {
       result.sampled.clear();
@@ -281,26 +281,26 @@ class Episode {
       result.status = {StatusCode::kAborted, "a collective was given up"};
     }
     checker_->on_result();
-    const std::vector<TokenDelta> deltas = scheduler_->on_step_done(result, now());
+    const std::vector<step::TokenDelta> deltas = scheduler_->on_step_done(result, now());
     plans_.erase(plans_.begin());
     if (failed) {
       ASSERT_EQ(deltas.size(), open_.size());
     }
-    for (const TokenDelta& delta : deltas) {
-      if (delta.finish == FinishReason::kFailed && !failed) {
+    for (const step::TokenDelta& delta : deltas) {
+      if (delta.finish == step::FinishReason::kFailed && !failed) {
         ASSERT_TRUE(shard_->was_poisoned(delta.sequence)) << "a sequence read another one's NaN";
       }
       take(delta);
     }
   }
 
-  void take(const TokenDelta& delta) {
+  void take(const step::TokenDelta& delta) {
     const auto open = open_.find(delta.sequence);
     ASSERT_NE(open, open_.end()) << "a delta of a sequence that is not open";
     Expected& expected = open->second;
     ASSERT_EQ(delta.attempt, expected.submission.attempt);
-    for (const OutputRows& rows : delta.outputs) take_rows(expected, rows);
-    for (const PromptLogprobs& run : delta.prompt_logprobs) take_prompt_logprobs(expected, run);
+    for (const step::OutputRows& rows : delta.outputs) take_rows(expected, rows);
+    for (const step::PromptLogprobs& run : delta.prompt_logprobs) take_prompt_logprobs(expected, run);
     if (delta.has_token) {
       ASSERT_EQ(delta.token.output_index, expected.next);
       ASSERT_LT(expected.next, expected.stream.tokens.size()) << "a token beyond the end";
@@ -314,25 +314,25 @@ class Episode {
     if (delta.has_token) {
       ASSERT_GT(delta.prefill_s, 0.0F) << "time moves on with every event";
     }
-    if (delta.finish == FinishReason::kNone) {
+    if (delta.finish == step::FinishReason::kNone) {
       ASSERT_TRUE(delta.has_token || !delta.outputs.empty() || !delta.prompt_logprobs.empty());
       ASSERT_LT(expected.next, expected.stream.tokens.size() + (delta.has_token ? 0 : 1)) << "the end is missing";
       return;
     }
     ASSERT_LE(delta.cached_tokens, expected.submission.prompt_tokens);
-    if (delta.finish == FinishReason::kStop || delta.finish == FinishReason::kLength) {
+    if (delta.finish == step::FinishReason::kStop || delta.finish == step::FinishReason::kLength) {
       ASSERT_EQ(delta.finish, expected.stream.finish);
       ASSERT_EQ(expected.next, expected.stream.tokens.size()) << "tokens are missing";
       const auto selector = expected.submission.output;
-      if (selector == OutputSelector::kPromptLogprobs) {
+      if (selector == step::OutputSelector::kPromptLogprobs) {
         ASSERT_EQ(std::max(expected.next_row, 1U), expected.submission.prompt_tokens) << "prompt tokens are missing";
-      } else if (selector != OutputSelector::kNone) {
+      } else if (selector != step::OutputSelector::kNone) {
         ASSERT_EQ(expected.next_row,
                   expected.submission.prompt_tokens + expected.next - (expected.submission.max_tokens > 0 ? 1 : 0))
             << "rows are missing";
       }
-      ++(delta.finish == FinishReason::kStop ? totals_.stops : totals_.lengths);
-    } else if (delta.finish == FinishReason::kFailed) {
+      ++(delta.finish == step::FinishReason::kStop ? totals_.stops : totals_.lengths);
+    } else if (delta.finish == step::FinishReason::kFailed) {
       ASSERT_FALSE(delta.error.ok());
       ++totals_.failures;
     }
@@ -340,9 +340,9 @@ class Episode {
     open_.erase(open);
   }
 
-  void take_rows(Expected& expected, const OutputRows& rows) {
-    const OutputSelector selector = expected.submission.output;
-    const bool last_only = selector == OutputSelector::kLogitsLast || selector == OutputSelector::kHiddenLast;
+  void take_rows(Expected& expected, const step::OutputRows& rows) {
+    const step::OutputSelector selector = expected.submission.output;
+    const bool last_only = selector == step::OutputSelector::kLogitsLast || selector == step::OutputSelector::kHiddenLast;
     if (last_only) {
       ASSERT_EQ(rows.rows, 1U);
       ASSERT_GE(rows.position, expected.submission.tokens.size() - 1);
@@ -362,8 +362,8 @@ class Episode {
     expected.next_row = rows.position + rows.rows;
   }
 
-  void take_prompt_logprobs(Expected& expected, const PromptLogprobs& run) {
-    ASSERT_EQ(expected.submission.output, OutputSelector::kPromptLogprobs);
+  void take_prompt_logprobs(Expected& expected, const step::PromptLogprobs& run) {
+    ASSERT_EQ(expected.submission.output, step::OutputSelector::kPromptLogprobs);
     ASSERT_EQ(run.position, std::max(expected.next_row, 1U)) << "prompt tokens with a gap or a repeat";
     ASSERT_FALSE(run.tokens.empty());
     const std::span<const TokenId> tokens(expected.submission.tokens);
@@ -372,7 +372,7 @@ class Episode {
       ASSERT_EQ(run.tokens[i].token, tokens[run.position + i]);
       ASSERT_EQ(run.tokens[i].logprob, -sim::toy_row(tokens.first(run.position + i), 0));
     }
-    expected.next_row = end_position(run);
+    expected.next_row = step::end_position(run);
     totals_.prompt_logprobs += run.tokens.size();
   }
 
@@ -443,7 +443,7 @@ class Episode {
   std::unique_ptr<sim::ToyShard> shard_;
   std::map<SequenceId, Expected> open_;
   std::map<SequenceId, Computing> computing_;
-  std::vector<StepPlan> plans_;
+  std::vector<step::StepPlan> plans_;
   std::uint64_t next_id_ = 1;
   std::uint32_t attempt_ = 0;
   std::int64_t time_ = 0;

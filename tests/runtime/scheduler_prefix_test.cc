@@ -15,8 +15,8 @@ namespace {
 class SchedulerPrefixTest : public SchedulerTest {
  protected:
   // `shared` tokens that are equal in every such prompt, then `own` ones.
-  static Submission prompt_of(std::uint64_t id, std::uint32_t shared, std::uint32_t own, std::uint32_t max_tokens = 2) {
-    Submission submission = submission_of(0, shared, max_tokens);
+  static step::Submission prompt_of(std::uint64_t id, std::uint32_t shared, std::uint32_t own, std::uint32_t max_tokens = 2) {
+    step::Submission submission = submission_of(0, shared, max_tokens);
     submission.sequence = SequenceId{id};
     for (std::uint32_t i = 0; i < own; ++i) submission.tokens.push_back(static_cast<TokenId>(id * 1000 + i));
     submission.prompt_tokens = shared + own;
@@ -28,15 +28,15 @@ class SchedulerPrefixTest : public SchedulerTest {
     config.max_num_batched_tokens = 512;
     return config;
   }
-  static std::vector<std::uint64_t> started(const StepPlan& plan) {
+  static std::vector<std::uint64_t> started(const step::StepPlan& plan) {
     std::vector<std::uint64_t> ids;
-    for (const SequenceStart& start : plan.started) ids.push_back(start.sequence.value);
+    for (const step::SequenceStart& start : plan.started) ids.push_back(start.sequence.value);
     return ids;
   }
   // To the end, as many plans out as may be. Returns the last delta of each sequence.
-  std::map<std::uint64_t, TokenDelta> run() {
-    std::map<std::uint64_t, TokenDelta> last;
-    std::deque<StepPlan> plans;
+  std::map<std::uint64_t, step::TokenDelta> run() {
+    std::map<std::uint64_t, step::TokenDelta> last;
+    std::deque<step::StepPlan> plans;
     for (int step = 0; !scheduler_->idle(); ++step) {
       while (auto plan = scheduler_->plan_step({})) plans.push_back(std::move(*plan));
       scheduler_->check_integrity();
@@ -44,7 +44,7 @@ class SchedulerPrefixTest : public SchedulerTest {
         ADD_FAILURE() << "no progress";
         break;
       }
-      for (TokenDelta& delta : done(result_of(plans.front()))) last[delta.sequence.value] = std::move(delta);
+      for (step::TokenDelta& delta : done(result_of(plans.front()))) last[delta.sequence.value] = std::move(delta);
       plans.pop_front();
     }
     return last;
@@ -75,8 +75,8 @@ TEST_F(SchedulerPrefixTest, PromptOfSeveralChoicesIsComputedOnce) {
 TEST_F(SchedulerPrefixTest, CommonBeginningIsComputedOnceAndEveryEndByItsOwner) {
   start(config_of(60));
   submit(prompt_of(1, 80, 90));
-  Submission second = prompt_of(2, 80, 70);
-  Submission third = second;
+  step::Submission second = prompt_of(2, 80, 70);
+  step::Submission third = second;
   third.sequence = SequenceId{3};
   third.tokens.push_back(7);
   ++third.prompt_tokens;
@@ -114,8 +114,8 @@ TEST_F(SchedulerPrefixTest, OthersLeaveASeatToWhoIsHeldBack) {
   start(config);
   for (const std::uint64_t id : {1U, 2U}) submit(prompt_of(id, 70, 0, 10));
   submit(submission_of(5, 20, 2));
-  const StepPlan first = plan();
-  const StepPlan second = plan();
+  const step::StepPlan first = plan();
+  const step::StepPlan second = plan();
   EXPECT_EQ(started(first), Ids{1});
   EXPECT_EQ(started(second), Ids{});
   done(result_of(first));
@@ -141,12 +141,12 @@ TEST_F(SchedulerPrefixTest, LongPromptThatPassedDoesNotKeepTheStepsToItself) {
   start(config_of(60));
   for (const std::uint64_t id : {1U, 2U}) submit(prompt_of(id, 70, 0, 10));
   submit(submission_of(5, 250, 2));
-  const StepPlan first = plan();
-  const StepPlan second = plan();
+  const step::StepPlan first = plan();
+  const step::StepPlan second = plan();
   EXPECT_EQ(started(second), Ids{5});
   done(result_of(first));
   done(result_of(second));
-  const StepPlan third = plan();
+  const step::StepPlan third = plan();
   EXPECT_EQ(started(third), Ids{2});
   ASSERT_EQ(third.slices.size(), 3U);
   EXPECT_EQ(third.slices[1].sequence, SequenceId{2});
@@ -164,7 +164,7 @@ TEST_F(SchedulerPrefixTest, WithoutALeaderTheNextOneLeads) {
     config.max_num_batched_tokens = 128;
     start(config);
     for (const std::uint64_t id : {1U, 2U, 3U}) submit(prompt_of(id, 100, 0));
-    StepResult result = result_of(plan());
+    step::StepResult result = result_of(plan());
     if (how == End::kAbort) {
       ASSERT_TRUE(scheduler_->on_abort(SequenceId{1}).has_value());
     } else if (how == End::kNotFinite) {
@@ -174,7 +174,7 @@ TEST_F(SchedulerPrefixTest, WithoutALeaderTheNextOneLeads) {
     }
     done(result);
     EXPECT_EQ(stats().blocks.published_blocks, 0U);
-    const StepPlan next = plan();
+    const step::StepPlan next = plan();
     EXPECT_EQ(started(next), Ids{2});
     EXPECT_TRUE(next.started_blocks[0].empty());
     EXPECT_EQ(stats().num_held_back, 1U);
@@ -201,7 +201,7 @@ TEST_F(SchedulerPrefixTest, WhoIsHeldBackAbortsAsAnybodyWhoWaits) {
   const auto delta = scheduler_->on_abort(SequenceId{2});
   scheduler_->check_integrity();
   ASSERT_TRUE(delta.has_value());
-  EXPECT_EQ(delta->finish, FinishReason::kAborted);
+  EXPECT_EQ(delta->finish, step::FinishReason::kAborted);
   EXPECT_EQ(stats().num_held_back, 1U);
   EXPECT_EQ(stats().queue_tokens, 100U);
   ASSERT_TRUE(scheduler_->on_abort(SequenceId{1}).has_value());
@@ -213,13 +213,13 @@ TEST_F(SchedulerPrefixTest, WhoIsHeldBackAbortsAsAnybodyWhoWaits) {
 TEST_F(SchedulerPrefixTest, FailedStepEndsWhoIsHeldBackToo) {
   start(roomy());
   for (const std::uint64_t id : {1U, 2U}) submit(prompt_of(id, 100, 0));
-  StepResult result = result_of(plan());
+  step::StepResult result = result_of(plan());
   EXPECT_EQ(stats().num_held_back, 1U);
   result.status = {StatusCode::kAborted, "rank 1 is gone"};
   const auto deltas = done(result);
   ASSERT_EQ(deltas.size(), 2U);
   EXPECT_EQ(deltas[1].sequence, SequenceId{2});
-  EXPECT_EQ(deltas[1].finish, FinishReason::kFailed);
+  EXPECT_EQ(deltas[1].finish, step::FinishReason::kFailed);
 }
 
 TEST_F(SchedulerPrefixTest, LostReplicaReturnsWhoIsHeldBackToo) {
@@ -249,7 +249,7 @@ TEST_F(SchedulerPrefixTest, WhoIsHeldBackFillsTheQueueAndIsTheOldestInIt) {
 TEST_F(SchedulerPrefixTest, ChoicesThatBeganElsewhereShareTheirPrompt) {
   start(config_of(60));
   for (const std::uint64_t id : {1U, 2U}) {
-    Submission submission = prompt_of(id, 96, 20, 40);
+    step::Submission submission = prompt_of(id, 96, 20, 40);
     submission.prompt_tokens = 96;
     submission.attempt = 2;
     submit(submission);
@@ -272,7 +272,7 @@ TEST_F(SchedulerPrefixTest, PreemptedLeaderHoldsNobodyBack) {
   for (int i = 0; i < 5; ++i) step();  // in chunks too
   submit(prompt_of(1, 97, 0));
   submit(prompt_of(2, 97, 0));
-  StepPlan next = plan();
+  step::StepPlan next = plan();
   EXPECT_EQ(started(next), Ids{1});
   for (int i = 0; stats().preemptions == 0; ++i) {
     ASSERT_LT(i, 20);
@@ -295,14 +295,14 @@ TEST_F(SchedulerPrefixTest, PreemptedLeaderWhoseTokenIsInFlightStillPublishes) {
   start(config);
   submit(submission_of(5, 16, 40));  // 1 block, then another one with its second token
   step();
-  const StepPlan decode = plan();  // takes the second block
+  const step::StepPlan decode = plan();  // takes the second block
   EXPECT_EQ(decode.slices.size(), 1U);
   submit(prompt_of(1, 112, 0, 5));  // the other seven; its second token needs an eighth
   submit(prompt_of(2, 112, 0, 5));
-  const StepPlan prompt = plan();
+  const step::StepPlan prompt = plan();
   EXPECT_EQ(started(prompt), Ids{1});
   done(result_of(decode));
-  const StepPlan next = plan();
+  const step::StepPlan next = plan();
   EXPECT_EQ(next.released, std::vector{SequenceId{1}});
   EXPECT_EQ(stats().preemptions, 1U);
   EXPECT_EQ(stats().num_held_back, 1U) << "the prompt is about to be published";
@@ -315,7 +315,7 @@ TEST_F(SchedulerPrefixTest, PreemptedLeaderWhoseTokenIsInFlightStillPublishes) {
 // What follows is computed at once, beside the one that computes the same.
 class SchedulerPrefixNotHeldTest : public SchedulerPrefixTest {
  protected:
-  void expect_both_start(const SchedulerConfig& config, const Submission& first, const Submission& second) {
+  void expect_both_start(const SchedulerConfig& config, const step::Submission& first, const step::Submission& second) {
     start(config);
     submit(first);
     submit(second);
@@ -338,12 +338,12 @@ TEST_F(SchedulerPrefixNotHeldTest, LittleInCommonBeyondWhatIsCached) {
   run();
   submit(prompt_of(2, 150, 0));
   submit(prompt_of(3, 150, 0));
-  const StepPlan next = plan();
+  const step::StepPlan next = plan();
   EXPECT_EQ(started(next), (Ids{2, 3})) << "48 tokens each, beside 96 that are cached";
 }
 
 TEST_F(SchedulerPrefixNotHeldTest, OtherSalt) {
-  Submission second = prompt_of(2, 100, 0);
+  step::Submission second = prompt_of(2, 100, 0);
   second.cache_salt = 1;
   expect_both_start(roomy(), prompt_of(1, 100, 0), second);
 }
@@ -361,15 +361,15 @@ TEST_F(SchedulerPrefixNotHeldTest, NeverWhenAskedNotTo) {
 }
 
 TEST_F(SchedulerPrefixNotHeldTest, RowsAskedFor) {
-  Submission second = prompt_of(2, 100, 0);
-  second.output = OutputSelector::kPromptLogprobs;
+  step::Submission second = prompt_of(2, 100, 0);
+  second.output = step::OutputSelector::kPromptLogprobs;
   expect_both_start(roomy(), prompt_of(1, 100, 0), second);
 }
 
 // Scoring publishes nothing, so nobody waits for it; a prompt scored before its first token is published as any other.
 TEST_F(SchedulerPrefixNotHeldTest, LeaderThatOnlyScores) {
-  Submission first = prompt_of(1, 100, 0, 0);
-  first.output = OutputSelector::kPromptLogprobs;
+  step::Submission first = prompt_of(1, 100, 0, 0);
+  first.output = step::OutputSelector::kPromptLogprobs;
   expect_both_start(roomy(), first, prompt_of(2, 100, 0));
   first.max_tokens = 2;
   start(roomy());
@@ -385,10 +385,10 @@ TEST_F(SchedulerPrefixNotHeldTest, MoreUrgentThanWhoComputesIt) {
     start(config);
     submit(prompt_of(1, 100, 0));
     plan();
-    Submission urgent = prompt_of(2, 100, 0);
+    step::Submission urgent = prompt_of(2, 100, 0);
     urgent.priority = -1;
     submit(urgent);
-    const StepPlan next = plan();
+    const step::StepPlan next = plan();
     EXPECT_EQ(started(next), policy == SchedulingPolicy::kPriority ? Ids{2} : Ids{});
     EXPECT_EQ(next.slices.front().sequence, SequenceId{policy == SchedulingPolicy::kPriority ? 2U : 1U});
   }

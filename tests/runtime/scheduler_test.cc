@@ -62,14 +62,14 @@ TEST_F(SchedulerTest, RefusesWhatTheQueueCannotHold) {
 TEST_F(SchedulerTest, LongPromptsPrefillInChunksOfTheBudget) {
   start(config_of(40));
   submit(submission_of(1, 100, 2));
-  const StepPlan first = plan();
+  const step::StepPlan first = plan();
   EXPECT_EQ(first.started.front().tokens.size(), 100U);
   EXPECT_EQ(first.slices.front().rows, 64U);
   EXPECT_EQ(first.slices.front().new_blocks.size(), 7U);
   EXPECT_FALSE(first.slices.front().sample);
-  const StepPlan second = plan();
+  const step::StepPlan second = plan();
   EXPECT_TRUE(second.started.empty());
-  EXPECT_EQ(second.slices.front(), (SequenceSlice{SequenceId{1}, 64, 36, {}, true, 0}));
+  EXPECT_EQ(second.slices.front(), (step::SequenceSlice{SequenceId{1}, 64, 36, {}, true, 0}));
 }
 
 TEST_F(SchedulerTest, DecodesGoBeforePrefills) {
@@ -77,9 +77,9 @@ TEST_F(SchedulerTest, DecodesGoBeforePrefills) {
   submit(submission_of(1, 10, 10));
   step();
   submit(submission_of(2, 100, 2));
-  const StepPlan mixed = plan();
+  const step::StepPlan mixed = plan();
   ASSERT_EQ(mixed.slices.size(), 2U);
-  EXPECT_EQ(mixed.slices[0], (SequenceSlice{SequenceId{1}, 10, 1, {}, true, 1}));
+  EXPECT_EQ(mixed.slices[0], (step::SequenceSlice{SequenceId{1}, 10, 1, {}, true, 1}));
   EXPECT_EQ(mixed.slices[1].rows, 63U);
 }
 
@@ -87,9 +87,9 @@ TEST_F(SchedulerTest, DecodesGoBeforePrefills) {
 TEST_F(SchedulerTest, PlansOneStepAheadOfTheTokensItKnows) {
   start(config_of(40));
   submit(submission_of(1, 10, 10));
-  const StepPlan first = plan();
-  const StepPlan second = plan();
-  EXPECT_EQ(second.slices.front(), (SequenceSlice{SequenceId{1}, 10, 1, {}, true, 1}));
+  const step::StepPlan first = plan();
+  const step::StepPlan second = plan();
+  EXPECT_EQ(second.slices.front(), (step::SequenceSlice{SequenceId{1}, 10, 1, {}, true, 1}));
   EXPECT_FALSE(scheduler_->plan_step({}).has_value()) << "two plans are out";
   EXPECT_EQ(done(result_of(first)).front().token.output_index, 0U);
   EXPECT_EQ(plan().slices.front().position, 11U);
@@ -97,17 +97,17 @@ TEST_F(SchedulerTest, PlansOneStepAheadOfTheTokensItKnows) {
 
 TEST_F(SchedulerTest, DropsTheTokenComputedPastTheEnd) {
   start(config_of(40));
-  Submission submission = submission_of(1, 10, 10);
+  step::Submission submission = submission_of(1, 10, 10);
   submission.eos_ids = {0};  // the first token of result_of
   submit(submission);
-  const StepPlan first = plan();
-  const StepPlan second = plan();
+  const step::StepPlan first = plan();
+  const step::StepPlan second = plan();
   const auto deltas = done(result_of(first));
   ASSERT_EQ(deltas.size(), 1U);
   EXPECT_TRUE(deltas.front().has_token);
-  EXPECT_EQ(deltas.front().finish, FinishReason::kStop);
+  EXPECT_EQ(deltas.front().finish, step::FinishReason::kStop);
   EXPECT_GT(scheduler_->stats().blocks.num_held, 0U) << "the second step still writes to them";
-  const StepPlan third = plan();
+  const step::StepPlan third = plan();
   EXPECT_EQ(third.released, std::vector{SequenceId{1}});
   EXPECT_TRUE(third.slices.empty());
   EXPECT_TRUE(done(result_of(second)).empty());
@@ -120,9 +120,9 @@ TEST_F(SchedulerTest, DropsTheTokenComputedPastTheEnd) {
 TEST_F(SchedulerTest, DoesNotPlanBeyondMaxTokens) {
   start(config_of(40));
   submit(submission_of(1, 10, 1));
-  const StepPlan only = plan();
+  const step::StepPlan only = plan();
   EXPECT_FALSE(scheduler_->plan_step({}).has_value());
-  EXPECT_EQ(done(result_of(only)).front().finish, FinishReason::kLength);
+  EXPECT_EQ(done(result_of(only)).front().finish, step::FinishReason::kLength);
   EXPECT_EQ(scheduler_->stats().tokens_discarded, 0U);
 }
 
@@ -131,60 +131,60 @@ TEST_F(SchedulerTest, EndsWithTheContextOfTheModel) {
   config.max_model_len = 12;
   start(config);
   submit(submission_of(1, 10, 1000));
-  EXPECT_EQ(step().front().finish, FinishReason::kNone);
-  EXPECT_EQ(step().front().finish, FinishReason::kLength);
+  EXPECT_EQ(step().front().finish, step::FinishReason::kNone);
+  EXPECT_EQ(step().front().finish, step::FinishReason::kLength);
 }
 
 TEST_F(SchedulerTest, EndIdsBeforeMinTokensAreOrdinary) {
   start(config_of(40));
-  Submission submission = submission_of(1, 10, 10);
+  step::Submission submission = submission_of(1, 10, 10);
   submission.eos_ids = {0, 1};
   submission.sampling.stop_token_ids = {2};
   submission.sampling.min_tokens = 2;
   submit(submission);
-  EXPECT_EQ(step().front().finish, FinishReason::kNone);
-  EXPECT_EQ(step().front().finish, FinishReason::kNone);
-  EXPECT_EQ(step().front().finish, FinishReason::kStop);
+  EXPECT_EQ(step().front().finish, step::FinishReason::kNone);
+  EXPECT_EQ(step().front().finish, step::FinishReason::kNone);
+  EXPECT_EQ(step().front().finish, step::FinishReason::kStop);
 }
 
 TEST_F(SchedulerTest, IgnoringEosKeepsStopTokens) {
   start(config_of(40));
-  Submission submission = submission_of(1, 10, 10);
+  step::Submission submission = submission_of(1, 10, 10);
   submission.eos_ids = {0};
   submission.sampling.stop_token_ids = {1};
   submission.sampling.ignore_eos = true;
   submit(submission);
-  EXPECT_EQ(step().front().finish, FinishReason::kNone);
-  EXPECT_EQ(step().front().finish, FinishReason::kStop);
+  EXPECT_EQ(step().front().finish, step::FinishReason::kNone);
+  EXPECT_EQ(step().front().finish, step::FinishReason::kStop);
 }
 
 // A retry carries what was emitted elsewhere: it counts towards max_tokens and the output index goes on.
 TEST_F(SchedulerTest, ContinuesAStreamThatBeganElsewhere) {
   start(config_of(40));
-  Submission submission = submission_of(1, 10, 4);
+  step::Submission submission = submission_of(1, 10, 4);
   submission.tokens.insert(submission.tokens.end(), {0, 1, 2});
   submission.attempt = 2;
   submit(submission);
-  const StepPlan first = plan();
+  const step::StepPlan first = plan();
   EXPECT_EQ(first.started.front().prompt_tokens, 10U);
   EXPECT_EQ(first.slices.front().rows, 13U);
   EXPECT_EQ(first.slices.front().output_index, 3U);
   const auto deltas = done(result_of(first));
   EXPECT_EQ(deltas.front().attempt, 2U);
-  EXPECT_EQ(deltas.front().finish, FinishReason::kLength);
+  EXPECT_EQ(deltas.front().finish, step::FinishReason::kLength);
 }
 
 TEST_F(SchedulerTest, ReleasesAnAbortedSequenceInTheNextPlan) {
   start(config_of(40));
   submit(submission_of(1, 10, 10));
   submit(submission_of(2, 10, 10));
-  const StepPlan first = plan();
+  const step::StepPlan first = plan();
   const auto delta = scheduler_->on_abort(SequenceId{1});
   ASSERT_TRUE(delta.has_value());
-  EXPECT_EQ(delta->finish, FinishReason::kAborted);
+  EXPECT_EQ(delta->finish, step::FinishReason::kAborted);
   EXPECT_FALSE(scheduler_->on_abort(SequenceId{1}).has_value()) << "one terminal delta";
   EXPECT_FALSE(scheduler_->on_abort(SequenceId{99}).has_value());
-  const StepPlan second = plan();
+  const step::StepPlan second = plan();
   EXPECT_EQ(second.released, std::vector{SequenceId{1}});
   EXPECT_EQ(second.slices.size(), 1U);
   EXPECT_EQ(done(result_of(first)).size(), 1U) << "the aborted one gets no token";
@@ -193,10 +193,10 @@ TEST_F(SchedulerTest, ReleasesAnAbortedSequenceInTheNextPlan) {
 TEST_F(SchedulerTest, AbortedIdMayComeBackAtOnce) {
   start(config_of(40));
   submit(submission_of(1, 10, 10));
-  const StepPlan first = plan();
+  const step::StepPlan first = plan();
   ASSERT_TRUE(scheduler_->on_abort(SequenceId{1}).has_value());
   submit(submission_of(1, 12, 10));
-  const StepPlan second = plan();
+  const step::StepPlan second = plan();
   EXPECT_EQ(second.released, std::vector{SequenceId{1}});
   EXPECT_EQ(second.started.size(), 1U);
   EXPECT_TRUE(done(result_of(first)).empty()) << "the token belongs to the aborted one";
@@ -221,14 +221,14 @@ TEST_F(SchedulerTest, PreemptsTheLatestAndResumesItWhereItWas) {
   submit(submission_of(2, 31, 20));
   step();
   step();  // both hold 33 tokens now, of which 32 are computed
-  const StepPlan third = plan();
+  const step::StepPlan third = plan();
   EXPECT_EQ(third.released, std::vector{SequenceId{2}});
   ASSERT_EQ(third.slices.size(), 1U);
   EXPECT_EQ(third.slices.front().new_blocks.size(), 1U);
   EXPECT_EQ(scheduler_->stats().preemptions, 1U);
   done(result_of(third));
   ASSERT_TRUE(scheduler_->on_abort(SequenceId{1}).has_value());
-  const StepPlan fourth = plan();
+  const step::StepPlan fourth = plan();
   ASSERT_EQ(fourth.started.size(), 1U);
   EXPECT_EQ(fourth.started.front().tokens.size(), 33U);
   EXPECT_EQ(fourth.started.front().prompt_tokens, 31U);
@@ -240,13 +240,13 @@ TEST_F(SchedulerTest, PreemptedSequenceKeepsItsTokenInFlight) {
   start(config_of(40));
   submit(submission_of(1, 10, 10));
   step();
-  const StepPlan second = plan();
+  const step::StepPlan second = plan();
   scheduler_->force_preempt(1);
-  const StepPlan third = plan();
+  const step::StepPlan third = plan();
   EXPECT_EQ(third.released, std::vector{SequenceId{1}});
   EXPECT_TRUE(third.slices.empty()) << "it waits for the step in flight";
   EXPECT_EQ(done(result_of(second)).front().token.output_index, 1U);
-  const StepPlan fourth = plan();
+  const step::StepPlan fourth = plan();
   ASSERT_EQ(fourth.started.size(), 1U);
   EXPECT_EQ(fourth.started.front().tokens.size(), 12U);
   EXPECT_EQ(fourth.slices.front().output_index, 2U);
@@ -258,7 +258,7 @@ TEST_F(SchedulerTest, ServesByPriorityThenArrival) {
   config.max_num_seqs = 1;
   start(config);
   for (std::uint64_t id = 1; id <= 3; ++id) {
-    Submission submission = submission_of(id, 10, 1);
+    step::Submission submission = submission_of(id, 10, 1);
     submission.priority = id == 3 ? -1 : 0;
     submit(submission);
   }
@@ -269,10 +269,10 @@ TEST_F(SchedulerTest, SecondPromptStartsWithTheCachedPrefixOfTheFirst) {
   start(config_of(40));
   submit(submission_of(1, 40, 1));
   step();
-  Submission again = submission_of(1, 40, 1);
+  step::Submission again = submission_of(1, 40, 1);
   again.sequence = SequenceId{2};
   submit(again);
-  const StepPlan second = plan();
+  const step::StepPlan second = plan();
   EXPECT_EQ(second.started_blocks.front().size(), 2U);
   EXPECT_EQ(second.slices.front().position, 32U);
   EXPECT_EQ(second.slices.front().new_blocks.size(), 1U);
@@ -288,7 +288,7 @@ TEST_F(SchedulerTest, DeltasTellCacheHitsAndWaitingTimesFromTheFirstTokenOn) {
   start(config);
   submit(submission_of(1, 40, 1));
   while (!scheduler_->idle()) step();
-  Submission again = submission_of(1, 40, 3);
+  step::Submission again = submission_of(1, 40, 3);
   again.sequence = SequenceId{2};
   again.tokens.resize(60, 7);
   again.prompt_tokens = 60;
@@ -303,14 +303,14 @@ TEST_F(SchedulerTest, DeltasTellCacheHitsAndWaitingTimesFromTheFirstTokenOn) {
   while (scheduler_->stats().num_running > 0) {
     const auto deltas = step();
     if (deltas.empty()) continue;
-    EXPECT_EQ(deltas.front().finish, FinishReason::kLength);
+    EXPECT_EQ(deltas.front().finish, step::FinishReason::kLength);
     EXPECT_EQ(deltas.front().preemptions, 1U);
     EXPECT_EQ(deltas.front().queued_s, 2.0F);
     EXPECT_EQ(deltas.front().cached_tokens, 32U) << "of the first admission, not of the return from preemption";
   }
-  for (const TokenDelta& delta : {first, second}) {
+  for (const step::TokenDelta& delta : {first, second}) {
     EXPECT_TRUE(delta.has_token);
-    EXPECT_EQ(delta.finish, FinishReason::kNone);
+    EXPECT_EQ(delta.finish, step::FinishReason::kNone);
     EXPECT_EQ(delta.cached_tokens, 32U);
     EXPECT_EQ(delta.queued_s, 2.0F);
     EXPECT_EQ(delta.prefill_s, 0.5F);
@@ -330,37 +330,37 @@ TEST_F(SchedulerTest, NanEndsItsSequenceOnlyAndIsNotCached) {
   start(config_of(40));
   submit(submission_of(1, 40, 5));
   submit(submission_of(2, 20, 5));
-  const StepPlan first = plan();
-  StepResult result = result_of(first);
+  const step::StepPlan first = plan();
+  step::StepResult result = result_of(first);
   result.sampled[0].finite = false;
   const auto deltas = done(result);
   ASSERT_EQ(deltas.size(), 2U);
-  EXPECT_EQ(deltas[0].finish, FinishReason::kFailed);
+  EXPECT_EQ(deltas[0].finish, step::FinishReason::kFailed);
   EXPECT_FALSE(deltas[0].has_token);
   EXPECT_NE(deltas[0].error.message().find("not finite"), std::string::npos);
-  EXPECT_EQ(deltas[1].finish, FinishReason::kNone);
+  EXPECT_EQ(deltas[1].finish, step::FinishReason::kNone);
   EXPECT_EQ(scheduler_->stats().blocks.published_blocks, 1U) << "of the second sequence";
 }
 
 TEST_F(SchedulerTest, ResultWithoutATokenFailsItsSequence) {
   start(config_of(40));
   submit(submission_of(1, 10, 5));
-  StepResult result = result_of(plan());
+  step::StepResult result = result_of(plan());
   result.sampled.clear();
-  EXPECT_EQ(done(result).front().finish, FinishReason::kFailed);
+  EXPECT_EQ(done(result).front().finish, step::FinishReason::kFailed);
 }
 
 TEST_F(SchedulerTest, FailedStepEndsEverySequence) {
   start(config_of(40));
   submit(submission_of(1, 10, 5));
-  const StepPlan first = plan();
+  const step::StepPlan first = plan();
   submit(submission_of(2, 10, 5));
-  StepResult result = result_of(first);
+  step::StepResult result = result_of(first);
   result.status = {StatusCode::kAborted, "rank 1 is gone"};
   const auto deltas = done(result);
   ASSERT_EQ(deltas.size(), 2U);
-  for (const TokenDelta& delta : deltas) {
-    EXPECT_EQ(delta.finish, FinishReason::kFailed);
+  for (const step::TokenDelta& delta : deltas) {
+    EXPECT_EQ(delta.finish, step::FinishReason::kFailed);
     EXPECT_EQ(delta.error.message(), "rank 1 is gone");
   }
   EXPECT_EQ(plan().released, std::vector{SequenceId{1}}) << "ranks never met the second";
@@ -369,7 +369,7 @@ TEST_F(SchedulerTest, FailedStepEndsEverySequence) {
 TEST_F(SchedulerTest, ResultOfAnotherEpochHasNoEffect) {
   start(config_of(40));
   submit(submission_of(1, 10, 5));
-  StepResult result = result_of(plan());
+  step::StepResult result = result_of(plan());
   result.epoch = Epoch{9};
   EXPECT_TRUE(done(result).empty());
   EXPECT_EQ(scheduler_->stats().stale_results, 1U);
@@ -393,32 +393,32 @@ TEST_F(SchedulerTest, ScoringReturnsEveryRowAndNoToken) {
   start(config_of(40));
   submit(submission_of(1, 100, 1));
   while (!scheduler_->idle()) step();
-  Submission scoring = submission_of(1, 100, 0);
+  step::Submission scoring = submission_of(1, 100, 0);
   scoring.sequence = SequenceId{2};
-  scoring.output = OutputSelector::kLogitsAll;
+  scoring.output = step::OutputSelector::kLogitsAll;
   submit(scoring);
   std::uint32_t rows = 0;
   for (const bool last : {false, true}) {
-    const StepPlan chunk = plan();
-    const SequenceSlice& slice = chunk.slices.front();
+    const step::StepPlan chunk = plan();
+    const step::SequenceSlice& slice = chunk.slices.front();
     EXPECT_EQ(slice.position, rows);
     EXPECT_FALSE(slice.sample);
-    StepResult result = result_of(chunk);
+    step::StepResult result = result_of(chunk);
     result.outputs.push_back({slice.sequence, slice.position, slice.rows, 1, 1, std::vector<float>(slice.rows)});
     const auto deltas = done(result);
     ASSERT_EQ(deltas.size(), 1U);
     EXPECT_FALSE(deltas.front().has_token);
-    EXPECT_EQ(deltas.front().finish, last ? FinishReason::kLength : FinishReason::kNone);
+    EXPECT_EQ(deltas.front().finish, last ? step::FinishReason::kLength : step::FinishReason::kNone);
     rows += deltas.front().outputs.front().rows;
   }
   EXPECT_EQ(rows, 100U);
 }
 
 // What a rank says of a slice when prompt log-probabilities are asked for: minus the position.
-StepResult prompt_logprobs_of(const StepPlan& plan, std::uint32_t prompt_tokens) {
-  StepResult result = result_of(plan);
-  for (const SequenceSlice& slice : plan.slices) {
-    PromptLogprobs run{slice.sequence, slice.position + 1, {}};
+step::StepResult prompt_logprobs_of(const step::StepPlan& plan, std::uint32_t prompt_tokens) {
+  step::StepResult result = result_of(plan);
+  for (const step::SequenceSlice& slice : plan.slices) {
+    step::PromptLogprobs run{slice.sequence, slice.position + 1, {}};
     for (std::uint32_t i = slice.position + 1; i < std::min(slice.position + slice.rows + 1, prompt_tokens); ++i)
       run.tokens.push_back({static_cast<TokenId>(i), -static_cast<float>(i), {}});
     if (!run.tokens.empty()) result.prompt_logprobs.push_back(run);
@@ -434,29 +434,29 @@ TEST_F(SchedulerTest, PromptLogprobsOfEachTokenComeOnceInSpiteOfCacheChunksAndPr
   start(config);
   submit(submission_of(1, 100, 1));
   while (!scheduler_->idle()) step();
-  Submission scoring = submission_of(1, 100, 5);
+  step::Submission scoring = submission_of(1, 100, 5);
   scoring.sequence = SequenceId{2};
-  scoring.output = OutputSelector::kPromptLogprobs;
+  scoring.output = step::OutputSelector::kPromptLogprobs;
   submit(scoring);
   std::uint32_t next = 1;
-  const auto take = [&](const std::vector<TokenDelta>& deltas) {
-    for (const TokenDelta& delta : deltas) {
-      for (const PromptLogprobs& run : delta.prompt_logprobs) {
+  const auto take = [&](const std::vector<step::TokenDelta>& deltas) {
+    for (const step::TokenDelta& delta : deltas) {
+      for (const step::PromptLogprobs& run : delta.prompt_logprobs) {
         EXPECT_EQ(run.position, next);
-        for (const PromptLogprob& entry : run.tokens) EXPECT_EQ(entry.logprob, -static_cast<float>(next++));
+        for (const step::PromptLogprob& entry : run.tokens) EXPECT_EQ(entry.logprob, -static_cast<float>(next++));
       }
     }
   };
-  const StepPlan first = plan();
+  const step::StepPlan first = plan();
   EXPECT_TRUE(first.started_blocks.front().empty()) << "rows asked for are computed";
   take(done(prompt_logprobs_of(first, 100)));
   EXPECT_EQ(next, 65U);
   take(done(prompt_logprobs_of(plan(), 100)));
   EXPECT_EQ(next, 100U);
   scheduler_->force_preempt(1);
-  const StepPlan back = plan();
+  const step::StepPlan back = plan();
   ASSERT_EQ(back.started.size(), 1U);
-  EXPECT_EQ(back.started.front().output, OutputSelector::kNone);
+  EXPECT_EQ(back.started.front().output, step::OutputSelector::kNone);
   EXPECT_FALSE(back.started_blocks.front().empty()) << "nothing is owed, so the cache serves";
   take(done(prompt_logprobs_of(back, 100)));
   while (!scheduler_->idle()) take(done(prompt_logprobs_of(plan(), 100)));
@@ -465,12 +465,12 @@ TEST_F(SchedulerTest, PromptLogprobsOfEachTokenComeOnceInSpiteOfCacheChunksAndPr
 
 TEST_F(SchedulerTest, ScoringOfPromptLogprobsAloneEndsWithThePrompt) {
   start(config_of(40));
-  Submission scoring = submission_of(1, 20, 0);
-  scoring.output = OutputSelector::kPromptLogprobs;
+  step::Submission scoring = submission_of(1, 20, 0);
+  scoring.output = step::OutputSelector::kPromptLogprobs;
   submit(scoring);
   const auto deltas = done(prompt_logprobs_of(plan(), 20));
   ASSERT_EQ(deltas.size(), 1U);
-  EXPECT_EQ(deltas[0].finish, FinishReason::kLength);
+  EXPECT_EQ(deltas[0].finish, step::FinishReason::kLength);
   EXPECT_FALSE(deltas[0].has_token);
   ASSERT_EQ(deltas[0].prompt_logprobs.size(), 1U);
   EXPECT_EQ(deltas[0].prompt_logprobs[0].tokens.size(), 19U);
@@ -478,14 +478,14 @@ TEST_F(SchedulerTest, ScoringOfPromptLogprobsAloneEndsWithThePrompt) {
 
 TEST_F(SchedulerTest, PromptTokenWhoseRowIsNotFiniteFailsItsSequence) {
   start(config_of(40));
-  Submission scoring = submission_of(1, 20, 0);
-  scoring.output = OutputSelector::kPromptLogprobs;
+  step::Submission scoring = submission_of(1, 20, 0);
+  scoring.output = step::OutputSelector::kPromptLogprobs;
   submit(scoring);
-  StepResult result = prompt_logprobs_of(plan(), 20);
+  step::StepResult result = prompt_logprobs_of(plan(), 20);
   result.prompt_logprobs[0].tokens[6].logprob = std::numeric_limits<float>::quiet_NaN();
   const auto deltas = done(result);
   ASSERT_EQ(deltas.size(), 1U);
-  EXPECT_EQ(deltas[0].finish, FinishReason::kFailed);
+  EXPECT_EQ(deltas[0].finish, step::FinishReason::kFailed);
   EXPECT_TRUE(deltas[0].prompt_logprobs.empty());
   EXPECT_NE(deltas[0].error.message().find("prompt token 7"), std::string::npos) << deltas[0].error.message();
 }
@@ -505,21 +505,21 @@ TEST(SchedulerStreams, DoNotDependOnPreemptionChunksOrStepsAhead) {
       std::map<SequenceId, std::vector<TokenId>> streams;
       std::map<SequenceId, sim::ToyStream> expected;
       for (std::uint64_t id = 1; id <= 6; ++id) {
-        Submission submission = submission_of(id % 3, static_cast<std::uint32_t>(20 + id * 7), 60);
+        step::Submission submission = submission_of(id % 3, static_cast<std::uint32_t>(20 + id * 7), 60);
         for (TokenId& token : submission.tokens) token %= 64;
         submission.sequence = SequenceId{id};
         submission.sampling.seed = id;
         expected[submission.sequence] = sim::toy_stream(submission, config.max_model_len, 64);
         ASSERT_TRUE(scheduler.on_submit(submission, {}).ok());
       }
-      std::deque<StepPlan> plans;
+      std::deque<step::StepPlan> plans;
       while (!scheduler.idle()) {
         while (auto plan = scheduler.plan_step({})) {
           checker.on_plan(*plan);
           plans.push_back(*plan);
         }
         checker.on_result();
-        for (const TokenDelta& delta : scheduler.on_step_done(shard.execute(plans.front()), {})) {
+        for (const step::TokenDelta& delta : scheduler.on_step_done(shard.execute(plans.front()), {})) {
           if (delta.has_token) streams[delta.sequence].push_back(delta.token.token);
         }
         plans.pop_front();

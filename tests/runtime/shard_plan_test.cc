@@ -1,9 +1,9 @@
 // Which rank holds what (rule 3).
 #include <gtest/gtest.h>
 
-#include "runtime/parallel/shard_plan.h"
+#include "runtime/model/shard_plan.h"
 
-namespace herd::parallel {
+namespace herd::model {
 namespace {
 
 model::LlamaConfig config(int heads, int kv_heads, int head_dim, int ffn, int vocab) {
@@ -86,4 +86,4 @@ TEST(ShardPlan, RefusesDegreesThatAreNotASubtree) {
 }
 
 }  // namespace
-}  // namespace herd::parallel
+}  // namespace herd::model

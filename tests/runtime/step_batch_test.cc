@@ -6,9 +6,9 @@
 namespace herd::shard {
 namespace {
 
-using scheduler::SequenceSlice;
-using scheduler::SequenceStart;
-using scheduler::StepPlan;
+using step::SequenceSlice;
+using step::SequenceStart;
+using step::StepPlan;
 
 const StepLimits kLimits{.vocab_size = 100, .block_size = 16, .blocks = 8, .rows_max = 64, .positions_max = 128};
 
@@ -51,7 +51,7 @@ TEST(SequenceTable, NextPlanMayReferToTheTokenThisRankSampled) {
   next.slices.push_back(slice(SequenceId{1}, 2, 1, {}, true));
   StepBatch refused;
   EXPECT_FALSE(SequenceTable(table).apply(next, refused).ok());  // nothing sampled yet
-  scheduler::SampledToken token;
+  step::SampledToken token;
   token.sequence = SequenceId{1};
   token.token = 42;
   table.on_sampled(table.expect_samples(batch), {token});
@@ -80,7 +80,7 @@ TEST(SequenceTable, ATokenUnderWayIsNamedByItsRowUntilItIsKnown) {
   EXPECT_EQ(batch.token_ids, (std::vector<std::int32_t>{pending_token(1), pending_token(0)}));
   const auto second = table.expect_samples(batch);
 
-  std::vector<scheduler::SampledToken> sampled(2);
+  std::vector<step::SampledToken> sampled(2);
   sampled[0].token = 41;
   sampled[1].token = 42;
   table.on_sampled(first, sampled);
@@ -111,7 +111,7 @@ TEST(SequenceTable, ATokenOfASequenceThatWasReleasedMeanwhileIsForgotten) {
   restart.slices.push_back(slice(SequenceId{1}, 0, 2, {BlockId{0}}, true));
   ASSERT_TRUE(table.apply(restart, batch).ok());
   const auto anew = table.expect_samples(batch);
-  std::vector<scheduler::SampledToken> sampled(1);
+  std::vector<step::SampledToken> sampled(1);
   sampled[0].token = 40;
   table.on_sampled(tickets, sampled);
   StepPlan next;
@@ -137,7 +137,7 @@ TEST(SequenceTable, PenaltiesNeedTheTokensUnderWay) {
     StepPlan next;
     next.slices.push_back(slice(SequenceId{1}, 2, 1, {}, true));
     EXPECT_EQ(table.needs_pending(next), penalised);
-    table.on_sampled(tickets, std::vector<scheduler::SampledToken>(1));
+    table.on_sampled(tickets, std::vector<step::SampledToken>(1));
     EXPECT_FALSE(table.needs_pending(next));
   }
 }
@@ -154,7 +154,7 @@ TEST(SequenceTable, CountsRowsOfTokensKnownAtTheStartAsPrefill) {
   next.slices.push_back(slice(SequenceId{1}, 2, 1, {}, true));
   ASSERT_TRUE(table.apply(next, batch).ok());
   EXPECT_EQ(batch.prefill_rows, 1U);
-  scheduler::SampledToken token;
+  step::SampledToken token;
   token.sequence = SequenceId{1};
   table.on_sampled(table.expect_samples(batch), {token});
   next.slices = {slice(SequenceId{1}, 3, 1, {}, true)};
@@ -167,7 +167,7 @@ TEST(SequenceTable, PromptLogprobsAskEveryRowForTheNextTokenOfThePrompt) {
   SequenceTable table(kLimits);
   StepBatch batch;
   StepPlan plan = start(SequenceId{1}, {4, 5, 6, 7, 8}, 5);
-  plan.started[0].output = scheduler::OutputSelector::kPromptLogprobs;
+  plan.started[0].output = step::OutputSelector::kPromptLogprobs;
   plan.started[0].sampling.logprobs = 3;
   plan.slices.push_back(slice(SequenceId{1}, 0, 2, {BlockId{0}}, false));
   ASSERT_TRUE(table.apply(plan, batch).ok());
@@ -181,7 +181,7 @@ TEST(SequenceTable, PromptLogprobsAskEveryRowForTheNextTokenOfThePrompt) {
   next.slices = {slice(SequenceId{1}, 4, 1, {}, true)};
   ASSERT_TRUE(table.apply(next, batch).ok());
   EXPECT_TRUE(batch.outputs.empty()) << "the last prompt token's row predicts what is sampled";
-  scheduler::SampledToken token;
+  step::SampledToken token;
   token.sequence = SequenceId{1};
   table.on_sampled(table.expect_samples(batch), {token});
   next.slices = {slice(SequenceId{1}, 5, 1, {}, true)};
@@ -194,7 +194,7 @@ TEST(SequenceTable, PromptLogprobsStopAtTheBorderOfThePrompt) {
   SequenceTable table(kLimits);
   StepBatch batch;
   StepPlan plan = start(SequenceId{1}, {4, 5, 6}, 2);
-  plan.started[0].output = scheduler::OutputSelector::kPromptLogprobs;
+  plan.started[0].output = step::OutputSelector::kPromptLogprobs;
   plan.slices.push_back(slice(SequenceId{1}, 0, 3, {BlockId{0}}, true));
   ASSERT_TRUE(table.apply(plan, batch).ok());
   EXPECT_EQ(batch.outputs[0].targets, (std::vector<TokenId>{5}));

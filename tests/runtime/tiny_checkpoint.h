@@ -10,7 +10,7 @@
 
 #include <gtest/gtest.h>
 
-#include "runtime/model/checkpoint.h"
+#include "runtime/checkpoint/checkpoint.h"
 #include "tests/runtime/checkpoint_bytes.h"
 
 namespace herd::model::testing {

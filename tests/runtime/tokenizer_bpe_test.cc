@@ -3,7 +3,7 @@
 #include "runtime/tokenizer/tokenizer.h"
 
 #include "runtime/tokenizer/merge_table.h"
-#include "runtime/tokenizer/utf8.h"
+#include "runtime/text/utf8.h"
 #include "tests/runtime/tokenizer_fixture.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 #include "runtime/tokenizer/incremental_decoder.h"
 
-#include "runtime/tokenizer/utf8.h"
+#include "runtime/text/utf8.h"
 #include "tests/runtime/tokenizer_fixture.h"
 
 #include <gtest/gtest.h>

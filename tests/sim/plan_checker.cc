@@ -8,11 +8,11 @@ namespace herd::sim {
 PlanChecker::PlanChecker(const scheduler::SchedulerConfig& config)
     : config_(config), holders_(config.num_blocks), in_flight_(config.num_blocks) {}
 
-void PlanChecker::violate(const scheduler::StepPlan& plan, const std::string& what) {
+void PlanChecker::violate(const step::StepPlan& plan, const std::string& what) {
   if (!violation_) violation_ = "plan of step " + std::to_string(plan.step.value) + ": " + what;
 }
 
-void PlanChecker::take_new_block(const scheduler::StepPlan& plan, SequenceId id, BlockId block) {
+void PlanChecker::take_new_block(const step::StepPlan& plan, SequenceId id, BlockId block) {
   if (block.value >= config_.num_blocks) return violate(plan, "a block beyond the pool");
   if (holders_[block.value] > 0) violate(plan, "a new block is in another table");
   if (in_flight_[block.value] > 0) violate(plan, "a new block is still used by a plan not acknowledged");
@@ -20,7 +20,7 @@ void PlanChecker::take_new_block(const scheduler::StepPlan& plan, SequenceId id,
   ++holders_[block.value];
 }
 
-void PlanChecker::on_plan(const scheduler::StepPlan& plan) {
+void PlanChecker::on_plan(const step::StepPlan& plan) {
   if (outstanding_.size() >= config_.steps_ahead) violate(plan, "too many plans are out");
   for (const SequenceId id : plan.released) {
     if (!tables_.contains(id)) violate(plan, "releases a sequence that ranks do not know");
@@ -43,7 +43,7 @@ void PlanChecker::on_plan(const scheduler::StepPlan& plan) {
   std::uint32_t prefills = 0;
   std::set<SequenceId> sequences;
   std::vector<BlockId> used;
-  for (const scheduler::SequenceSlice& slice : plan.slices) {
+  for (const step::SequenceSlice& slice : plan.slices) {
     if (!tables_.contains(slice.sequence)) return violate(plan, "a slice of a sequence that ranks do not know");
     if (!sequences.insert(slice.sequence).second) violate(plan, "two slices of one sequence");
     for (const BlockId block : slice.new_blocks) take_new_block(plan, slice.sequence, block);
@@ -56,7 +56,7 @@ void PlanChecker::on_plan(const scheduler::StepPlan& plan) {
     const std::vector<BlockId>& table = tables_[slice.sequence];
     used.insert(used.end(), table.begin(), table.end());
   }
-  for (const scheduler::SequenceStart& start : plan.started) {
+  for (const step::SequenceStart& start : plan.started) {
     if (!sequences.contains(start.sequence)) violate(plan, "starts a sequence without computing it");
   }
   if (rows > config_.max_num_batched_tokens) violate(plan, "more rows than the step's budget");

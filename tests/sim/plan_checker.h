@@ -12,7 +12,7 @@
 
 #include "runtime/ids.h"
 #include "runtime/scheduler/scheduler.h"
-#include "runtime/scheduler/step_plan.h"
+#include "runtime/step/step_plan.h"
 
 namespace herd::sim {
 
@@ -20,7 +20,7 @@ class PlanChecker {
  public:
   explicit PlanChecker(const scheduler::SchedulerConfig& config);
 
-  void on_plan(const scheduler::StepPlan& plan);
+  void on_plan(const step::StepPlan& plan);
   // The oldest plan was acknowledged.
   void on_result();
 
@@ -28,8 +28,8 @@ class PlanChecker {
   [[nodiscard]] std::size_t num_sequences() const { return tables_.size(); }
 
  private:
-  void violate(const scheduler::StepPlan& plan, const std::string& what);
-  void take_new_block(const scheduler::StepPlan& plan, SequenceId id, BlockId block);
+  void violate(const step::StepPlan& plan, const std::string& what);
+  void take_new_block(const step::StepPlan& plan, SequenceId id, BlockId block);
 
   scheduler::SchedulerConfig config_;
   std::map<SequenceId, std::vector<BlockId>> tables_;  // of sequences known to ranks

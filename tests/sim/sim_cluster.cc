@@ -9,11 +9,11 @@ namespace herd::sim {
 namespace {
 
 using routing::ReplicaGeneration;
-using scheduler::FinishReason;
-using scheduler::StepPlan;
-using scheduler::StepResult;
-using scheduler::Submission;
-using scheduler::TokenDelta;
+using step::FinishReason;
+using step::StepPlan;
+using step::StepResult;
+using step::Submission;
+using step::TokenDelta;
 
 constexpr TokenId kVocabSize = 64;
 // A run of the options' largest size takes well below 10^6 events; more is no progress.
@@ -96,7 +96,7 @@ Submission SimCluster::draw_submission(std::uint64_t sequence) {
   submission.eos_ids = {static_cast<TokenId>(below(kVocabSize))};
   submission.sampling.ignore_eos = below(2) == 0;
   submission.sampling.min_tokens = static_cast<std::uint32_t>(below(4));
-  if (below(4) == 0) submission.output = scheduler::OutputSelector::kPromptLogprobs;
+  if (below(4) == 0) submission.output = step::OutputSelector::kPromptLogprobs;
   return submission;
 }
 
@@ -220,7 +220,7 @@ void SimCluster::start_replica(std::uint32_t index, Epoch epoch) {
   replica.generation = {ReplicaId(index), epoch};
   replica.alive = true;
   replica.scheduler = std::make_unique<scheduler::Scheduler>(options_.scheduler, epoch);
-  replica.collector = std::make_unique<actors::StepCollector>(epoch, options_.ranks);
+  replica.collector = std::make_unique<replica::StepCollector>(epoch, options_.ranks);
   replica.plans = std::make_unique<PlanChecker>(options_.scheduler);
   replica.shards.clear();
   for (std::uint32_t rank = 0; rank < options_.ranks; ++rank)

@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "actors/replica/step_collector.h"
-#include "actors/wire_roundtrip.h"
-#include "cluster/routing/request_ledger.h"
+#include "cluster/replica/step_collector.h"
+#include "actors/messages/wire_roundtrip.h"
+#include "cluster/gateway/request_ledger.h"
 #include "cluster/routing/router.h"
 #include "runtime/scheduler/scheduler.h"
 #include "tests/sim/event_loop.h"
@@ -30,7 +30,7 @@ struct SimReport {
   std::uint64_t trace_hash = 0;          // of all that clients saw, with its times
   std::uint64_t events = 0;
   std::uint64_t replicas_lost = 0;
-  routing::RequestLedgerStats ledger;
+  gateway::RequestLedgerStats ledger;
   std::uint64_t preemptions = 0;
   std::uint64_t held_back = 0;
   std::uint64_t prompt_logprobs = 0;  // that clients got
@@ -47,7 +47,7 @@ class SimCluster {
     routing::ReplicaGeneration generation;
     bool alive = false;
     std::unique_ptr<scheduler::Scheduler> scheduler;
-    std::unique_ptr<actors::StepCollector> collector;
+    std::unique_ptr<replica::StepCollector> collector;
     std::unique_ptr<PlanChecker> plans;
     std::vector<std::unique_ptr<ToyShard>> shards;
     std::vector<Link> to_rank, from_rank;
@@ -59,7 +59,7 @@ class SimCluster {
   };
   struct Client {
     std::unique_ptr<StreamChecker> checker;
-    std::deque<scheduler::TokenDelta> unread;
+    std::deque<step::TokenDelta> unread;
     std::size_t credit = 0;
     std::int64_t read_us_max = 0;  // 0: reads at once
     bool refused = false;
@@ -68,29 +68,29 @@ class SimCluster {
   // Load and faults.
   void schedule_arrivals();
   void schedule_faults();
-  scheduler::Submission draw_submission(std::uint64_t sequence);
+  step::Submission draw_submission(std::uint64_t sequence);
   void arrive(std::uint64_t sequence);
 
   // Gateway.
   void ask_route(SequenceId sequence);
   void on_route(SequenceId sequence, std::optional<routing::ReplicaGeneration> route);
-  void on_deltas(routing::ReplicaGeneration from, const std::vector<scheduler::TokenDelta>& deltas);
-  void deliver(const scheduler::TokenDelta& delta);
+  void on_deltas(routing::ReplicaGeneration from, const std::vector<step::TokenDelta>& deltas);
+  void deliver(const step::TokenDelta& delta);
   void abort(SequenceId sequence, const Status& why);
   void on_replica_lost(routing::ReplicaGeneration replica, const Status& why);
 
   // Client.
-  bool push(const scheduler::TokenDelta& delta);
+  bool push(const step::TokenDelta& delta);
   void read(SequenceId sequence);
 
   // Replica.
   void start_replica(std::uint32_t index, Epoch epoch);
   void lose_replica(std::uint32_t index, const Status& why);
-  void run_sequence(std::uint32_t index, const scheduler::Submission& submission);
+  void run_sequence(std::uint32_t index, const step::Submission& submission);
   void pump(std::uint32_t index);
-  void execute(std::uint32_t index, std::uint32_t rank, const scheduler::StepPlan& plan);
-  void on_step_done(std::uint32_t index, const scheduler::StepResult& result);
-  void publish(std::uint32_t index, std::vector<scheduler::TokenDelta> deltas);
+  void execute(std::uint32_t index, std::uint32_t rank, const step::StepPlan& plan);
+  void on_step_done(std::uint32_t index, const step::StepResult& result);
+  void publish(std::uint32_t index, std::vector<step::TokenDelta> deltas);
   // Runs `event` when it arrives, unless the replica is of another generation by then.
   void to_replica(std::uint32_t index, Link& link, std::int64_t us_max, EventLoop::Event event);
 
@@ -103,7 +103,7 @@ class SimCluster {
   std::mt19937_64 random_;
   EventLoop loop_;
   actors::WireRoundtrip through_wire_;
-  routing::RequestLedger ledger_;
+  gateway::RequestLedger ledger_;
   routing::Router router_;
   Link to_coordinator_, from_coordinator_, notices_;
   std::deque<Replica> replicas_;

@@ -4,9 +4,9 @@
 
 namespace herd::sim {
 
-using scheduler::FinishReason;
+using step::FinishReason;
 
-void StreamChecker::on_delta(const scheduler::TokenDelta& delta) {
+void StreamChecker::on_delta(const step::TokenDelta& delta) {
   if (ended()) violate("a delta after the terminal event");
   for (const auto& run : delta.prompt_logprobs) on_prompt_logprobs(run);
   if (delta.has_token) {
@@ -25,14 +25,14 @@ void StreamChecker::on_delta(const scheduler::TokenDelta& delta) {
     violate(std::string("ended with ") + finish_reason_name(finish_) + " after " + std::to_string(tokens_) +
             " tokens, not " + finish_reason_name(expected_.finish) + " after " +
             std::to_string(expected_.tokens.size()));
-  const bool scored = submission_.output == scheduler::OutputSelector::kPromptLogprobs;
+  const bool scored = submission_.output == step::OutputSelector::kPromptLogprobs;
   if (scored && (tokens_ > 0 || complete) && prompt_position_ != submission_.prompt_tokens)
     violate("log-probabilities of the prompt are missing");
   if (finish_ == FinishReason::kRefused && tokens_ > 0) violate("refused after it ran");
 }
 
-void StreamChecker::on_prompt_logprobs(const scheduler::PromptLogprobs& run) {
-  if (submission_.output != scheduler::OutputSelector::kPromptLogprobs) violate("prompt log-probabilities unasked for");
+void StreamChecker::on_prompt_logprobs(const step::PromptLogprobs& run) {
+  if (submission_.output != step::OutputSelector::kPromptLogprobs) violate("prompt log-probabilities unasked for");
   const std::span<const TokenId> tokens(submission_.tokens);
   for (std::uint32_t i = 0; i < run.tokens.size(); ++i, ++prompt_position_) {
     if (run.position + i != prompt_position_ || prompt_position_ >= submission_.prompt_tokens)

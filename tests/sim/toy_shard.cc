@@ -7,7 +7,7 @@
 namespace herd::sim {
 namespace {
 
-using scheduler::OutputSelector;
+using step::OutputSelector;
 
 std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   std::uint64_t x = a * 0x9E3779B97F4A7C15 + b;
@@ -44,17 +44,17 @@ float row_value(std::uint64_t context, std::uint32_t layer) {
 
 }  // namespace
 
-ToyStream toy_stream(const scheduler::Submission& submission, std::uint32_t max_model_len, TokenId vocab_size) {
+ToyStream toy_stream(const step::Submission& submission, std::uint32_t max_model_len, TokenId vocab_size) {
   std::vector<TokenId> stops = submission.sampling.stop_token_ids;
   if (!submission.sampling.ignore_eos) stops.insert(stops.end(), submission.eos_ids.begin(), submission.eos_ids.end());
   ToyStream stream;
   std::uint64_t context = 0;
   std::uint32_t length = 0;
   for (; length < submission.prompt_tokens; ++length) context = extend(context, submission.tokens[length], length);
-  while (stream.finish == scheduler::FinishReason::kNone) {
+  while (stream.finish == step::FinishReason::kNone) {
     const auto index = static_cast<std::uint32_t>(stream.tokens.size());
     if (index >= submission.max_tokens || length >= max_model_len) {
-      stream.finish = scheduler::FinishReason::kLength;
+      stream.finish = step::FinishReason::kLength;
       break;
     }
     const bool masked = index < submission.sampling.min_tokens;
@@ -62,7 +62,7 @@ ToyStream toy_stream(const scheduler::Submission& submission, std::uint32_t max_
                                masked ? std::span<const TokenId>(stops) : std::span<const TokenId>());
     stream.tokens.push_back(token);
     context = extend(context, token, length++);
-    if (!masked && std::ranges::count(stops, token) > 0) stream.finish = scheduler::FinishReason::kStop;
+    if (!masked && std::ranges::count(stops, token) > 0) stream.finish = step::FinishReason::kStop;
   }
   return stream;
 }
@@ -76,37 +76,37 @@ float toy_row(std::span<const TokenId> tokens, std::uint32_t layer) {
 ToyShard::ToyShard(const ToyConfig& config)
     : config_(config), slots_(std::size_t{config.num_blocks} * config.block_size), holders_(config.num_blocks) {}
 
-void ToyShard::violate(const scheduler::StepPlan& plan, SequenceId id, const std::string& what) {
+void ToyShard::violate(const step::StepPlan& plan, SequenceId id, const std::string& what) {
   if (!violation_) {
     violation_ = "step " + std::to_string(plan.step.value) + ", sequence " + std::to_string(id.value) + ": " + what;
   }
 }
 
-scheduler::StepResult ToyShard::execute(const scheduler::StepPlan& plan) {
-  scheduler::StepResult result;
+step::StepResult ToyShard::execute(const step::StepPlan& plan) {
+  step::StepResult result;
   result.epoch = plan.epoch;
   result.step = plan.step;
   if (plan.step.value != last_step_.value + 1) violate(plan, {}, "steps do not follow each other");
   last_step_ = plan.step;
   for (const SequenceId id : plan.released) release(plan, id);
   for (std::size_t i = 0; i < plan.started.size(); ++i) start(plan, i);
-  for (const scheduler::SequenceSlice& slice : plan.slices) compute(plan, slice, result);
-  for (const scheduler::SampledToken& token : result.sampled) {
+  for (const step::SequenceSlice& slice : plan.slices) compute(plan, slice, result);
+  for (const step::SampledToken& token : result.sampled) {
     result.token_hash = mix(mix(result.token_hash, token.sequence.value), static_cast<std::uint32_t>(token.token));
   }
   result.stats.sequences = static_cast<std::uint32_t>(plan.slices.size());
   return result;
 }
 
-void ToyShard::release(const scheduler::StepPlan& plan, SequenceId id) {
+void ToyShard::release(const step::StepPlan& plan, SequenceId id) {
   const auto found = sequences_.find(id);
   if (found == sequences_.end()) return violate(plan, id, "released, but not known");
   for (const BlockId block : found->second.table) --holders_[block.value];
   sequences_.erase(found);
 }
 
-void ToyShard::start(const scheduler::StepPlan& plan, std::size_t index) {
-  const scheduler::SequenceStart& start = plan.started[index];
+void ToyShard::start(const step::StepPlan& plan, std::size_t index) {
+  const step::SequenceStart& start = plan.started[index];
   if (sequences_.contains(start.sequence)) return violate(plan, start.sequence, "started, but known already");
   Resident& resident = sequences_[start.sequence];
   resident.start = start;
@@ -116,7 +116,7 @@ void ToyShard::start(const scheduler::StepPlan& plan, std::size_t index) {
   if (resident.computed >= resident.tokens.size()) violate(plan, start.sequence, "the whole prompt is cached");
 }
 
-void ToyShard::append_block(const scheduler::StepPlan& plan, SequenceId id, Resident& resident, BlockId block) {
+void ToyShard::append_block(const step::StepPlan& plan, SequenceId id, Resident& resident, BlockId block) {
   if (block.value >= config_.num_blocks) return violate(plan, id, "a block beyond the pool");
   resident.table.push_back(block);
   ++holders_[block.value];
@@ -127,8 +127,8 @@ ToyShard::Slot& ToyShard::slot(const Resident& resident, std::uint32_t position)
   return slots_[std::size_t{block.value} * config_.block_size + position % config_.block_size];
 }
 
-void ToyShard::compute(const scheduler::StepPlan& plan, const scheduler::SequenceSlice& slice,
-                       scheduler::StepResult& result) {
+void ToyShard::compute(const step::StepPlan& plan, const step::SequenceSlice& slice,
+                       step::StepResult& result) {
   const auto found = sequences_.find(slice.sequence);
   if (found == sequences_.end()) return violate(plan, slice.sequence, "a slice of an unknown sequence");
   Resident& resident = found->second;
@@ -152,7 +152,7 @@ void ToyShard::compute(const scheduler::StepPlan& plan, const scheduler::Sequenc
   const bool all_rows = resident.start.output == OutputSelector::kLogitsAll ||
                         (resident.start.output >= OutputSelector::kHiddenAll && !prompt_logprobs);
   const bool layers = resident.start.output == OutputSelector::kHiddenAllLayers;
-  scheduler::PromptLogprobs run{slice.sequence, slice.position + 1, {}};
+  step::PromptLogprobs run{slice.sequence, slice.position + 1, {}};
   std::vector<std::uint64_t> contexts;
   for (std::uint32_t i = slice.position; i < end; ++i) {
     if (holders_[resident.table[i / config_.block_size].value] > 1)
@@ -171,7 +171,7 @@ void ToyShard::compute(const scheduler::StepPlan& plan, const scheduler::Sequenc
   if (slice.position < resident.start.tokens.size()) result.stats.prefill_rows += slice.rows;
   if (!run.tokens.empty()) result.prompt_logprobs.push_back(std::move(run));
   if (resident.start.output != OutputSelector::kNone && !prompt_logprobs) {
-    scheduler::OutputRows rows{slice.sequence,
+    step::OutputRows rows{slice.sequence,
                                end - static_cast<std::uint32_t>(contexts.size()),
                                static_cast<std::uint32_t>(contexts.size()),
                                layers ? kToyLayers : 1,
@@ -185,7 +185,7 @@ void ToyShard::compute(const scheduler::StepPlan& plan, const scheduler::Sequenc
   if (!slice.sample) return;
   if (end != resident.tokens.size()) return violate(plan, slice.sequence, "samples before the last known token");
   if (slice.output_index != end - resident.start.prompt_tokens) violate(plan, slice.sequence, "wrong output index");
-  const sampling::SamplingParams& params = resident.start.sampling;
+  const step::SamplingParams& params = resident.start.sampling;
   const bool masked = slice.output_index < params.min_tokens;
   const TokenId token = draw(context, params.seed, params.choice, slice.output_index, config_.vocab_size,
                              masked ? std::span<const TokenId>(resident.start.stop_ids) : std::span<const TokenId>());

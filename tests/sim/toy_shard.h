@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "runtime/ids.h"
-#include "runtime/scheduler/step_plan.h"
-#include "runtime/scheduler/submission.h"
+#include "runtime/step/step_plan.h"
+#include "runtime/step/submission.h"
 
 namespace herd::sim {
 
@@ -28,11 +28,11 @@ struct ToyConfig {
 
 struct ToyStream {
   std::vector<TokenId> tokens;  // all emitted ones, from output index 0
-  scheduler::FinishReason finish = scheduler::FinishReason::kNone;
+  step::FinishReason finish = step::FinishReason::kNone;
 };
 
 // What a submission must yield on any healthy replica. Tokens already emitted are part of it, and are recomputed.
-ToyStream toy_stream(const scheduler::Submission& submission, std::uint32_t max_model_len, TokenId vocab_size);
+ToyStream toy_stream(const step::Submission& submission, std::uint32_t max_model_len, TokenId vocab_size);
 // The row that an OutputSelector asks for at the last of `tokens`: one float a layer.
 float toy_row(std::span<const TokenId> tokens, std::uint32_t layer);
 
@@ -43,7 +43,7 @@ class ToyShard {
  public:
   explicit ToyShard(const ToyConfig& config);
 
-  scheduler::StepResult execute(const scheduler::StepPlan& plan);
+  step::StepResult execute(const step::StepPlan& plan);
 
   // The first broken promise of a plan.
   [[nodiscard]] const std::optional<std::string>& violation() const { return violation_; }
@@ -58,17 +58,17 @@ class ToyShard {
     bool finite = true;
   };
   struct Resident {
-    scheduler::SequenceStart start;
+    step::SequenceStart start;
     std::vector<TokenId> tokens;  // the start's, then those sampled here
     std::vector<BlockId> table;
     std::uint32_t computed = 0;
   };
 
-  void violate(const scheduler::StepPlan& plan, SequenceId id, const std::string& what);
-  void append_block(const scheduler::StepPlan& plan, SequenceId id, Resident& resident, BlockId block);
-  void release(const scheduler::StepPlan& plan, SequenceId id);
-  void start(const scheduler::StepPlan& plan, std::size_t index);
-  void compute(const scheduler::StepPlan& plan, const scheduler::SequenceSlice& slice, scheduler::StepResult& result);
+  void violate(const step::StepPlan& plan, SequenceId id, const std::string& what);
+  void append_block(const step::StepPlan& plan, SequenceId id, Resident& resident, BlockId block);
+  void release(const step::StepPlan& plan, SequenceId id);
+  void start(const step::StepPlan& plan, std::size_t index);
+  void compute(const step::StepPlan& plan, const step::SequenceSlice& slice, step::StepResult& result);
   Slot& slot(const Resident& resident, std::uint32_t position);
 
   ToyConfig config_;

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The rules of the house that a script can read: layers, fences, names, sizes, clocks, README's folder table.
 
-Layers: kernels -> runtime -> cluster -> observability -> actors; a file includes from its own folder or from the left.
-Fences: a third-party header appears only in the files listed here.
+Layers: kernels -> runtime -> cluster -> observability -> actors -> endpoint -> commands; a file includes from its own
+folder or from the left, and inside a layer no two folders include each other, directly or around a circle.
+Fences: a third-party header appears only in the files listed here; kernels/cuda is included by nothing but itself.
 """
 import re
 import subprocess
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LAYERS = ["kernels", "runtime", "cluster", "observability", "actors"]
+LAYERS = ["kernels", "runtime", "cluster", "observability", "actors", "endpoint", "commands"]
 SUFFIXES = {".h", ".cc", ".cu", ".cuh"}
 LINES_MAX = 600
 BANNED_NAMES = re.compile(r"(^|/)[a-z_]*(utils?|common|helpers?|misc|manager)[a-z_]*\.(h|cc|cu|cuh|py)$")
@@ -18,30 +19,31 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 
 # header prefix -> pattern of the files that may include it
 FENCES = {
-    "boost/json": r"runtime/.*\.cc$|actors/openai/.*\.cc$|actors/load/.*json\.cc$|actors/commands/[a-z_]*json\.cc$|actors/commands/(inspect|bench)\.cc$",
-    "boost/": r"runtime/.*\.cc$|actors/(http|openai|load)/.*\.cc$|actors/http/[a-z_]*-inl\.h$|actors/commands/.*\.cc$|actors/link/.*\.cc$",
-    "openssl/": r"actors/http/.*\.cc$|actors/access/.*\.cc$|actors/link/.*\.cc$",
+    "boost/json": r"runtime/.*\.cc$|endpoint/openai/.*\.cc$|commands/load/.*json\.cc$|commands/[a-z_]*json\.cc$|commands/(inspect|bench|prompt_file)\.cc$",
+    "boost/": r"runtime/.*\.cc$|endpoint/(http|openai)/.*\.cc$|endpoint/http/[a-z_]*-inl\.h$|commands/.*\.cc$|actors/link/.*\.cc$",
+    "openssl/": r"endpoint/(http|access)/.*\.cc$|actors/link/.*\.cc$",
     "pcre2.h": r"runtime/tokenizer/.*\.cc$",
     "sentencepiece": r"runtime/tokenizer/.*\.cc$",
-    "CLI/": r"actors/commands/.*\.cc$|actors/main\.cc$",
+    "CLI/": r"commands/[a-z_]*\.cc$",
     "capnp/": r"cluster/wire/.*\.(cc|h)$",
     "kj/": r"cluster/wire/.*\.(cc|h)$",
-    "caf/": r"actors/.*_actor\.(cc|h)$|actors/type_ids\.h$|actors/caf_compat\.h$|actors/in_process_cluster\.cc$|actors/main\.cc$",
+    "caf/": r"actors/.*_actor\.(cc|h)$|actors/messages/(type_ids|caf_compat)\.h$|actors/in_process_cluster\.cc$",
     "gloo/": r"cluster/collectives/.*\.cc$",
     "immintrin.h": r"kernels/.*",
     "cuda": r"kernels/cuda/.*",
+    "kernels/cuda/": r"kernels/cuda/.*",
     "nccl.h": r"kernels/cuda/.*",
     "prometheus/": r"observability/.*\.cc$",
     "spdlog/": r"observability/.*\.cc$",
-    "yaml-cpp/": r"cluster/cluster_config\.cc$",
+    "yaml-cpp/": r"cluster/config/.*\.cc$",
 }
 # Time, randomness and the environment enter through these files only.
 CLOCK = re.compile(r"std::random_device|getenv\(|system_clock::now|\brand\(\)")
-CLOCK_FILES = re.compile(r"actors/(main|commands/.*|in_process_cluster)\.cc$|kernels/gpu_backend\.cc$")
-PURE = re.compile(r"(runtime/(kv/(?!kv_storage)|scheduler/|sampling/sampling_params|parallel/)|cluster/routing/).*")
+CLOCK_FILES = re.compile(r"commands/.*\.cc$|actors/in_process_cluster\.cc$|kernels/gpu_backend\.cc$")
+PURE = re.compile(r"(runtime/(kv/(?!kv_storage)|scheduler/|step/)|cluster/).*|kernels/plans/.*")
 # What a command prints is written by one file, which looks whether it arrived.
 PRINTS = re.compile(r"std::(printf|puts|putchar|cout)\b|\bstdout\b|STDOUT_FILENO")
-PRINTS_FILES = re.compile(r"actors/commands/standard_output\.cc$")
+PRINTS_FILES = re.compile(r"commands/standard_output\.cc$")
 STEADY = re.compile(r"steady_clock::now|std::thread|std::mutex")
 
 problems = []
@@ -82,7 +84,7 @@ def check_file(path, text):
         if CLOCK.search(text) and not CLOCK_FILES.match(path):
             problem(path, 0, "wall clock, random device or environment outside main and the commands")
         if PRINTS.search(text) and not PRINTS_FILES.match(path):
-            problem(path, 0, "writes to standard output: actors/commands/standard_output.h does, and checks it")
+            problem(path, 0, "writes to standard output: commands/standard_output.h does, and checks it")
         if PURE.match(path) and STEADY.search(text):
             problem(path, 0, "a pure machine has no clock, thread or lock")
         if path.endswith(".h") and not path.endswith("-inl.h") and "#pragma once" not in text:  # -inl.h: once per ISA
@@ -94,6 +96,48 @@ def check_file(path, text):
             problem(path, number, "a TODO without a kind")
         if layer in LAYERS and len(line) > 140:
             problem(path, number, f"{len(line)} columns")
+
+
+def folder_circles(edges):
+    """Folders of one layer that reach each other: the circles, each as the list of its folders."""
+    graph = {}
+    for source, target in edges:
+        graph.setdefault(source, set()).add(target)
+    found, state = [], {}
+
+    def visit(folder, path):
+        state[folder] = "open"
+        for target in sorted(graph.get(folder, ())):
+            if state.get(target) == "open":
+                found.append(path[path.index(target):] + [target])
+            elif target not in state:
+                visit(target, path + [target])
+        state[folder] = "done"
+
+    for folder in sorted(graph):
+        if folder not in state:
+            visit(folder, [folder])
+    return found
+
+
+def includes_inside_layer(path, text):
+    """Edges between folders of the file's own layer. The layer's ground floor (its files outside of folders) is one."""
+    layer, folder = path.split("/")[0], str(Path(path).parent)
+    for line in text.splitlines():
+        match = INCLUDE.match(line)
+        if match and match.group(1) == '"' and match.group(2).split("/")[0] == layer:
+            target = str(Path(match.group(2)).parent)
+            if target != folder:
+                yield folder, target
+
+
+def check_circles(files):
+    edges = set()
+    for path in files:
+        if path.split("/")[0] in LAYERS and Path(path).suffix in SUFFIXES:
+            edges.update(includes_inside_layer(path, (ROOT / path).read_text()))
+    for circle in folder_circles(edges):
+        problem(circle[0], 0, "folders of one layer include each other: " + " -> ".join(circle))
 
 
 def check_registered(files):
@@ -114,7 +158,7 @@ def check_readme(files):
     for folder in sorted(folders):
         if f"`{folder}/`" not in readme:
             problem("README.md", 0, f"the folder table lacks `{folder}/`")
-    for name in re.findall(r"`((?:kernels|runtime|cluster|observability|actors|tests|tools|config)/[\w./{},-]+)`", readme):
+    for name in re.findall(r"`((?:kernels|runtime|cluster|observability|actors|endpoint|commands|tests|tools|config)/[\w./{},-]+)`", readme):
         options = [name]
         match = re.match(r"(.*)\{([^}]*)\}(.*)", name)
         if match:
@@ -127,11 +171,17 @@ def check_readme(files):
 def self_test():
     """A rule that finds nothing must be able to find something."""
     check_includes("kernels/x.cc", '#include "runtime/ids.h"\n#include <caf/all.hpp>\n')
+    check_includes("runtime/shard/x.cc", '#include "kernels/cuda/stream.h"\n')
+    check_includes("endpoint/x.cc", '#include "commands/y.h"\n')
     check_file("runtime/kv/x.cc", "int x;\n// TODO fix\nstd::mutex m;\n")
     found = len(problems)
     problems.clear()
-    if found != 5:
-        sys.exit(f"tidy: the self-test found {found} of 5 planted problems")
+    if found != 7:
+        sys.exit(f"tidy: the self-test found {found} of 7 planted problems")
+    edges = set(includes_inside_layer("runtime/a/x.cc", '#include "runtime/b/y.h"\n'))
+    edges |= {("runtime/b", "runtime"), ("runtime", "runtime/a")}
+    if folder_circles(edges) != [["runtime", "runtime/a", "runtime/b", "runtime"]] or folder_circles({("a", "b")}):
+        sys.exit("tidy: the self-test's circle of folders was not found")
 
 
 def main():
@@ -144,6 +194,7 @@ def main():
             text = (ROOT / path).read_text()
             check_includes(path, text)
             check_file(path, text)
+    check_circles(files)
     check_registered(files)
     check_readme(files)
     for line in problems:

@@ -13,10 +13,10 @@
 namespace herd::wire {
 namespace {
 
-using scheduler::StepPlan;
-using scheduler::StepResult;
-using scheduler::Submission;
-using scheduler::TokenDelta;
+using step::StepPlan;
+using step::StepResult;
+using step::Submission;
+using step::TokenDelta;
 
 constexpr int kValues = 500;
 
@@ -225,7 +225,7 @@ TEST(DeltasCodec, RefusesWhatAGatewayCouldNotBelieve) {
 TEST(DeltasCodec, CutsAnErrorMessageThatIsTooLong) {
   TokenDelta delta;
   delta.sequence = SequenceId(1);
-  delta.finish = scheduler::FinishReason::kFailed;
+  delta.finish = step::FinishReason::kFailed;
   delta.error = {StatusCode::kInternal, std::string(10'000, 'e')};
   const auto decoded = decode_token_deltas(encode(std::span(&delta, 1)).words);
   ASSERT_TRUE(decoded.has_value());

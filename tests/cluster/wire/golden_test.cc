@@ -19,18 +19,18 @@
 namespace herd::wire {
 namespace {
 
-using scheduler::StepPlan;
-using scheduler::StepResult;
-using scheduler::Submission;
-using scheduler::TokenDelta;
+using step::StepPlan;
+using step::StepResult;
+using step::Submission;
+using step::TokenDelta;
 
 constexpr const char* kGoldenFolder = "tests/cluster/wire/golden/";
 
 // Which encoder wrote a file: later ones hold all that earlier ones do.
 enum class Encoder { kFirst, kServing };
 
-sampling::SamplingParams golden_sampling() {
-  sampling::SamplingParams params;
+step::SamplingParams golden_sampling() {
+  step::SamplingParams params;
   params.temperature = 0.5F;
   params.top_k = 40;
   params.top_p = 0.75F;
@@ -59,11 +59,11 @@ Submission golden_submission() {
   submission.eos_ids = {128001, 128008};
   submission.priority = -2;
   submission.cache_salt = 0xFEDCBA9876543210;
-  submission.output = scheduler::OutputSelector::kLogitsAll;
+  submission.output = step::OutputSelector::kLogitsAll;
   return submission;
 }
 
-scheduler::SampledToken golden_token() {
+step::SampledToken golden_token() {
   return {.sequence = SequenceId(42),
           .output_index = 1,
           .token = 7438,
@@ -73,11 +73,11 @@ scheduler::SampledToken golden_token() {
           .finite = true};
 }
 
-scheduler::OutputRows golden_rows() {
+step::OutputRows golden_rows() {
   return {.sequence = SequenceId(42), .position = 2, .rows = 1, .layers = 2, .width = 2, .values = {1, -2, 0.5F, 4}};
 }
 
-scheduler::PromptLogprobs golden_prompt_logprobs() {
+step::PromptLogprobs golden_prompt_logprobs() {
   return {SequenceId(42), 1, {{40, -1.5F, {{40, -1.5F}, {41, -2.0F}}}, {4510, -8.0F, {}}}};
 }
 
@@ -90,7 +90,7 @@ std::vector<TokenDelta> golden_deltas(Encoder encoder) {
   token.outputs = {golden_rows()};
   TokenDelta terminal;
   terminal.sequence = SequenceId(43);
-  terminal.finish = scheduler::FinishReason::kFailed;
+  terminal.finish = step::FinishReason::kFailed;
   terminal.error = {StatusCode::kAborted, "rank 1 is gone"};
   terminal.cached_tokens = 16;
   if (encoder >= Encoder::kServing) {
@@ -115,7 +115,7 @@ StepPlan golden_plan(Encoder encoder) {
                    .sampling = golden_sampling(),
                    .stop_ids = {128001, 128009},
                    .adapter_slot = 1,
-                   .output = scheduler::OutputSelector::kHiddenLast}};
+                   .output = step::OutputSelector::kHiddenLast}};
   plan.started_blocks = {{BlockId(5), BlockId(6)}};
   plan.slices = {{.sequence = SequenceId(42),
                   .position = 32,
@@ -123,7 +123,7 @@ StepPlan golden_plan(Encoder encoder) {
                   .new_blocks = {BlockId(8)},
                   .sample = true,
                   .output_index = 2}};
-  if (encoder >= Encoder::kServing) plan.started[0].output = scheduler::OutputSelector::kPromptLogprobs;
+  if (encoder >= Encoder::kServing) plan.started[0].output = step::OutputSelector::kPromptLogprobs;
   return plan;
 }
 

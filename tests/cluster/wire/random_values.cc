@@ -24,10 +24,10 @@ std::vector<BlockId> block_ids(Random& random, std::size_t most) {
   return blocks;
 }
 
-scheduler::OutputSelector selector(Random& random) { return static_cast<scheduler::OutputSelector>(below(random, 8)); }
+step::OutputSelector selector(Random& random) { return static_cast<step::OutputSelector>(below(random, 8)); }
 
-sampling::SamplingParams sampling_params(Random& random) {
-  sampling::SamplingParams params;
+step::SamplingParams sampling_params(Random& random) {
+  step::SamplingParams params;
   if (maybe(random)) return params;
   params.temperature = between(random, 0.0F, 2.0F);
   params.top_k = static_cast<std::int32_t>(below(random, 100)) - 1;
@@ -53,8 +53,8 @@ Status status(Random& random) {
   return {code, std::string(below(random, 100), 'x')};
 }
 
-scheduler::SampledToken sampled(Random& random, SequenceId sequence) {
-  scheduler::SampledToken token;
+step::SampledToken sampled(Random& random, SequenceId sequence) {
+  step::SampledToken token;
   token.sequence = sequence;
   token.output_index = static_cast<std::uint32_t>(below(random, 4096));
   token.token = token_id(random);
@@ -66,8 +66,8 @@ scheduler::SampledToken sampled(Random& random, SequenceId sequence) {
   return token;
 }
 
-scheduler::OutputRows rows(Random& random, SequenceId sequence) {
-  scheduler::OutputRows rows;
+step::OutputRows rows(Random& random, SequenceId sequence) {
+  step::OutputRows rows;
   rows.sequence = sequence;
   rows.position = static_cast<std::uint32_t>(below(random, 1000));
   rows.rows = static_cast<std::uint32_t>(below(random, 4));
@@ -78,10 +78,10 @@ scheduler::OutputRows rows(Random& random, SequenceId sequence) {
   return rows;
 }
 
-scheduler::PromptLogprobs prompt_logprobs(Random& random, SequenceId sequence) {
-  scheduler::PromptLogprobs run{sequence, 1 + static_cast<std::uint32_t>(below(random, 1000)), {}};
+step::PromptLogprobs prompt_logprobs(Random& random, SequenceId sequence) {
+  step::PromptLogprobs run{sequence, 1 + static_cast<std::uint32_t>(below(random, 1000)), {}};
   for (std::size_t left = below(random, 5); left > 0; --left) {
-    scheduler::PromptLogprob& entry = run.tokens.emplace_back();
+    step::PromptLogprob& entry = run.tokens.emplace_back();
     entry = {token_id(random), between(random, -20.0F, 0.0F), {}};
     for (std::size_t others = below(random, 4); others > 0; --others)
       entry.top.push_back({token_id(random), between(random, -20.0F, 0.0F)});
@@ -91,8 +91,8 @@ scheduler::PromptLogprobs prompt_logprobs(Random& random, SequenceId sequence) {
 
 }  // namespace
 
-scheduler::Submission random_submission(Random& random) {
-  scheduler::Submission submission;
+step::Submission random_submission(Random& random) {
+  step::Submission submission;
   submission.sequence = SequenceId(random());
   submission.attempt = static_cast<std::uint32_t>(below(random, 4));
   submission.tokens = token_ids(random, 1, 40);
@@ -106,8 +106,8 @@ scheduler::Submission random_submission(Random& random) {
   return submission;
 }
 
-std::vector<scheduler::TokenDelta> random_deltas(Random& random) {
-  std::vector<scheduler::TokenDelta> deltas(below(random, 6));
+std::vector<step::TokenDelta> random_deltas(Random& random) {
+  std::vector<step::TokenDelta> deltas(below(random, 6));
   for (auto& delta : deltas) {
     delta.sequence = SequenceId(random());
     delta.attempt = static_cast<std::uint32_t>(below(random, 4));
@@ -116,8 +116,8 @@ std::vector<scheduler::TokenDelta> random_deltas(Random& random) {
     for (std::size_t left = below(random, 3); left > 0; --left) delta.outputs.push_back(rows(random, delta.sequence));
     for (std::size_t left = below(random, 3); left > 0; --left)
       delta.prompt_logprobs.push_back(prompt_logprobs(random, delta.sequence));
-    delta.finish = static_cast<scheduler::FinishReason>(below(random, 6));
-    if (delta.finish != scheduler::FinishReason::kNone) delta.error = status(random);
+    delta.finish = static_cast<step::FinishReason>(below(random, 6));
+    if (delta.finish != step::FinishReason::kNone) delta.error = status(random);
     delta.cached_tokens = static_cast<std::uint32_t>(below(random, 1000));
     delta.queued_s = between(random, 0.0F, 30.0F);
     delta.prefill_s = between(random, 0.0F, 3.0F);
@@ -126,14 +126,14 @@ std::vector<scheduler::TokenDelta> random_deltas(Random& random) {
   return deltas;
 }
 
-scheduler::StepPlan random_plan(Random& random) {
-  scheduler::StepPlan plan;
+step::StepPlan random_plan(Random& random) {
+  step::StepPlan plan;
   plan.epoch = Epoch(random());
   plan.step = StepId(1 + below(random, 1'000'000));
   std::uint64_t next_sequence = random() >> 8;  // rising, so that each comes once
   for (std::size_t left = below(random, 4); left > 0; --left) plan.released.push_back(SequenceId(random()));
   for (std::size_t left = below(random, 4); left > 0; --left) {
-    scheduler::SequenceStart start;
+    step::SequenceStart start;
     start.sequence = SequenceId(next_sequence++);
     start.tokens = token_ids(random, 1, 40);
     start.prompt_tokens = static_cast<std::uint32_t>(below(random, start.tokens.size() + 1));
@@ -145,7 +145,7 @@ scheduler::StepPlan random_plan(Random& random) {
     plan.started_blocks.push_back(block_ids(random, 5));
   }
   for (std::size_t left = below(random, 6); left > 0; --left) {
-    scheduler::SequenceSlice slice;
+    step::SequenceSlice slice;
     slice.sequence = SequenceId(next_sequence++);
     slice.position = static_cast<std::uint32_t>(below(random, 100'000));
     slice.rows = 1 + static_cast<std::uint32_t>(below(random, 512));
@@ -157,8 +157,8 @@ scheduler::StepPlan random_plan(Random& random) {
   return plan;
 }
 
-scheduler::StepResult random_result(Random& random) {
-  scheduler::StepResult result;
+step::StepResult random_result(Random& random) {
+  step::StepResult result;
   result.epoch = Epoch(random());
   result.step = StepId(1 + below(random, 1'000'000));
   result.rank = static_cast<std::uint32_t>(below(random, 8));

@@ -12,10 +12,10 @@ namespace herd::wire {
 
 using Random = std::mt19937_64;
 
-scheduler::Submission random_submission(Random& random);
-std::vector<scheduler::TokenDelta> random_deltas(Random& random);
-scheduler::StepPlan random_plan(Random& random);
-scheduler::StepResult random_result(Random& random);
+step::Submission random_submission(Random& random);
+std::vector<step::TokenDelta> random_deltas(Random& random);
+step::StepPlan random_plan(Random& random);
+step::StepResult random_result(Random& random);
 Hello random_hello(Random& random);
 
 }  // namespace herd::wire

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cuda/attention_work.h"
+#include "kernels/plans/attention_work.h"
 #include "kernels/cuda/layouts.h"
 #include "tests/kernels/cuda/cuda_fixture.h"
 

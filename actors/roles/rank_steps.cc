@@ -1,0 +1,57 @@
+#include "actors/roles/rank_steps.h"
+
+#include <exception>
+#include <utility>
+
+namespace herd::actors {
+
+using step::StepPlan;
+using step::StepResult;
+
+void RankSteps::on_plan(std::shared_ptr<const StepPlan> plan) {
+  while (under_way_.size() >= static_cast<std::size_t>(shard::kStepsUnderWay)) collect();
+  try {
+    executor_->submit(*plan);
+  } catch (const std::exception& exception) {
+    while (!under_way_.empty()) collect();  // results keep the order of their steps
+    return report_(failed(*plan, exception.what()));
+  }
+  under_way_.push_back(std::move(plan));
+  while (!under_way_.empty() && ready(std::chrono::microseconds(0))) collect();
+}
+
+void RankSteps::look(std::chrono::microseconds patience) {
+  if (!under_way_.empty() && ready(patience)) collect();
+}
+
+// An executor that cannot even tell has failed: collect() says how.
+bool RankSteps::ready(std::chrono::microseconds patience) {
+  try {
+    return executor_->ready(patience);
+  } catch (const std::exception&) {
+    return true;
+  }
+}
+
+void RankSteps::collect() {
+  const std::shared_ptr<const StepPlan> plan = std::move(under_way_.front());
+  under_way_.pop_front();
+  StepResult result;
+  try {
+    result = executor_->collect();
+  } catch (const std::exception& exception) {
+    result = failed(*plan, exception.what());
+  }
+  report_(std::move(result));
+}
+
+StepResult RankSteps::failed(const StepPlan& plan, const char* why) const {
+  StepResult result;
+  result.epoch = plan.epoch;
+  result.step = plan.step;
+  result.rank = rank_;
+  result.status = {StatusCode::kInternal, why};
+  return result;
+}
+
+}  // namespace herd::actors

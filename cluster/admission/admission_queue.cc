@@ -1,0 +1,312 @@
+#include "cluster/admission/admission_queue.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/check.h"
+
+namespace herd::admission {
+namespace {
+
+constexpr int kRetryAfterMax_s = 600;
+// Costs stay exact as doubles when thousands are summed.
+constexpr double kCostMax = 1e12;
+
+using Reason = AdmissionRefusal::Reason;
+
+// [1, 600].
+int retry_after_s(double seconds) {
+  if (!(seconds < kRetryAfterMax_s)) return kRetryAfterMax_s;
+  return std::max(1, static_cast<int>(std::ceil(seconds)));
+}
+
+AdmissionRefusal refusal(Reason reason, bool quota, double seconds, std::string message) {
+  return {.reason = reason, .quota = quota, .retry_after_s = retry_after_s(seconds), .message = std::move(message)};
+}
+
+// "60", "0.5": limits as their owner wrote them.
+std::string number(double value) {
+  std::string text = std::to_string(value);
+  text.erase(text.find_last_not_of('0') + 1);
+  if (text.back() == '.') text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+Status AdmissionConfig::validate() const {
+  if (queue_requests_max == 0) return usage_error("the queue must hold at least 1 request");
+  if (queue_tokens_max == 0) return usage_error("the queue must hold at least 1 token");
+  if (running_sequences_max == 0) return usage_error("at least 1 sequence must be able to run");
+  return {};
+}
+
+const char* refusal_name(Reason reason) {
+  switch (reason) {
+    case Reason::kQueueRequests:
+      return "queue_requests";
+    case Reason::kQueueTokens:
+      return "queue_tokens";
+    case Reason::kDeadline:
+      return "deadline";
+    case Reason::kRequestRate:
+      return "request_rate";
+    case Reason::kTokenRate:
+      return "token_rate";
+    case Reason::kInFlight:
+      return "in_flight";
+  }
+  return "unknown";
+}
+
+AdmissionQueue::AdmissionQueue(const AdmissionConfig& config) : config_(config) {
+  HERD_CHECK(config.validate().ok(), "an admission queue has room");
+}
+
+void AdmissionQueue::set_tenant(TenantId id, const TenantLimits& limits) {
+  HERD_CHECK(limits.weight > 0 && std::isfinite(limits.weight), "a tenant's weight is positive");
+  const auto entry = tenants_.try_emplace(id).first;
+  entry->second.limits = limits;
+  if (entry->second.in_flight == 0 && limits == TenantLimits{}) tenants_.erase(entry);
+}
+
+const AdmissionQueue::Tenant& AdmissionQueue::tenant(TenantId id) const {
+  static const Tenant kUnknown;
+  const auto found = tenants_.find(id);
+  return found == tenants_.end() ? kUnknown : found->second;
+}
+
+double AdmissionQueue::seconds_for(double tokens) const {
+  const auto rate = meter_.tokens_per_s();
+  return rate ? tokens / *rate : 1.0;
+}
+
+std::optional<AdmissionRefusal> AdmissionQueue::refuse_quota(const Tenant& of, std::uint64_t prompt_tokens,
+                                                             Instant now) const {
+  const TenantLimits& limits = of.limits;
+  if (limits.in_flight_max > 0 && of.in_flight >= limits.in_flight_max) {
+    // One of its requests ends, on the whole, each time this much is done.
+    const double seconds = seconds_for(order_.cost_waiting() / static_cast<double>(of.in_flight));
+    return refusal(Reason::kInFlight, true, seconds,
+                   std::to_string(of.in_flight) + " requests of this key are in flight, the most it may have");
+  }
+  if (const double wait = of.requests.seconds_until(1, limits.requests_per_minute, now); wait > 0)
+    return refusal(Reason::kRequestRate, true, wait,
+                   "this key may send " + number(limits.requests_per_minute) + " requests per minute");
+  if (const double wait =
+          of.prompt_tokens.seconds_until(static_cast<double>(prompt_tokens), limits.prompt_tokens_per_minute, now);
+      wait > 0)
+    return refusal(Reason::kTokenRate, true, wait,
+                   "this key may send " + number(limits.prompt_tokens_per_minute) + " prompt tokens per minute");
+  if (of.output_tokens.level(limits.output_tokens_per_minute, now) <= 0)
+    return refusal(Reason::kTokenRate, true, of.output_tokens.seconds_until(0, limits.output_tokens_per_minute, now),
+                   "this key may get " + number(limits.output_tokens_per_minute) + " output tokens per minute");
+  return std::nullopt;
+}
+
+std::optional<AdmissionRefusal> AdmissionQueue::refuse_full(std::uint64_t prompt_tokens) const {
+  const auto refuse = [this](Reason reason, const std::string& what) {
+    return refusal(reason, false, seconds_for(order_.cost_waiting()), "overloaded: " + what + " are waiting");
+  };
+  if (stats_.waiting >= config_.queue_requests_max)
+    return refuse(Reason::kQueueRequests, std::to_string(stats_.waiting) + " requests");
+  if (stats_.waiting > 0 && (stats_.waiting_tokens >= config_.queue_tokens_max ||
+                             prompt_tokens > config_.queue_tokens_max - stats_.waiting_tokens))
+    return refuse(Reason::kQueueTokens, "requests of " + std::to_string(stats_.waiting_tokens) + " prompt tokens");
+  return std::nullopt;
+}
+
+std::optional<AdmissionRefusal> AdmissionQueue::refuse_late(const AdmissionRequest& request, Instant now) const {
+  const double patience_s = seconds_between(now, request.deadline);
+  if (patience_s <= 0)
+    return refusal(Reason::kDeadline, false, seconds_for(order_.cost_waiting()), "its deadline has passed");
+  const auto rate = meter_.tokens_per_s();
+  if (!rate) return std::nullopt;
+  const double wait_s = order_.cost_ahead(request.tenant, config_.priorities ? request.priority : 0) / *rate;
+  if (wait_s <= patience_s) return std::nullopt;
+  return refusal(Reason::kDeadline, false, wait_s - patience_s,
+                 "overloaded: it would wait about " + std::to_string(retry_after_s(wait_s)) +
+                     " s, and its deadline comes before");
+}
+
+std::optional<AdmissionRefusal> AdmissionQueue::refuses_now(TenantId id, Instant now) const {
+  if (auto quota = refuse_quota(tenant(id), 0, now)) return quota;
+  return refuse_full(0);
+}
+
+std::optional<AdmissionRefusal> AdmissionQueue::on_arrival(const AdmissionRequest& request, Instant now) {
+  HERD_CHECK(request.sequences > 0, "a request has sequences");
+  HERD_CHECK(!entries_.contains(request.id), "a request id is used once");
+  if (auto refused = refuse_quota(tenant(request.tenant), request.prompt_tokens, now)) {
+    ++stats_.refused_quota;
+    return refused;
+  }
+  auto refused = refuse_full(request.prompt_tokens);
+  if (!refused) refused = refuse_late(request, now);
+  if (refused) {
+    ++stats_.refused_capacity;
+    return refused;
+  }
+  Tenant& of = tenants_[request.tenant];
+  ++of.in_flight;
+  of.requests.take(1, of.limits.requests_per_minute, now);
+  of.prompt_tokens.take(static_cast<double>(request.prompt_tokens), of.limits.prompt_tokens_per_minute, now);
+
+  Entry entry{.request = request, .item = {}};
+  entry.prompt_expected = meter_.forecast_prompt(request.prompt_tokens);
+  const double cost = entry.prompt_expected + meter_.forecast_output(request.sequences, request.output_tokens_max);
+  entry.item = {.id = request.id,
+                .tenant = request.tenant,
+                .priority = config_.priorities ? request.priority : 0,
+                .arrival = ++arrivals_,
+                .cost = static_cast<std::uint64_t>(std::clamp(std::ceil(cost), 1.0, kCostMax))};
+  order_.push(entry.item, of.limits.weight);
+  deadlines_.emplace(request.deadline, request.id);
+  ++stats_.accepted;
+  ++stats_.waiting;
+  stats_.waiting_tokens += request.prompt_tokens;
+  entries_.emplace(request.id, std::move(entry));
+  return std::nullopt;
+}
+
+std::vector<RequestId> AdmissionQueue::take_startable(Instant now) {
+  std::vector<RequestId> startable;
+  while (!order_.empty()) {
+    Entry& entry = entries_.at(order_.first().id);
+    const std::size_t sequences = entry.request.sequences;
+    if (stats_.running > 0 && stats_.running_sequences + sequences > config_.running_sequences_max) break;
+    order_.pop();
+    stop_waiting(entry.request);
+    entry.running = true;
+    if (stats_.running == 0) meter_.set_busy(true, now);
+    ++stats_.running;
+    stats_.running_sequences += sequences;
+    startable.push_back(entry.request.id);
+  }
+  return startable;
+}
+
+std::vector<RequestId> AdmissionQueue::take_expired(Instant now) {
+  std::vector<RequestId> expired;
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    const auto entry = entries_.find(deadlines_.begin()->second);
+    expired.push_back(entry->first);
+    order_.erase(entry->second.item);
+    stop_waiting(entry->second.request);
+    forget(entry);
+    ++stats_.expired;
+  }
+  return expired;
+}
+
+void AdmissionQueue::on_output(RequestId id, std::uint64_t tokens, Instant now) {
+  const auto found = entries_.find(id);
+  if (found == entries_.end() || !found->second.running || tokens == 0) return;
+  Entry& entry = found->second;
+  double done = static_cast<double>(tokens);
+  if (entry.output_counted == 0) {
+    entry.prompt_counted = entry.prompt_expected;
+    done += entry.prompt_counted;
+  }
+  entry.output_counted += tokens;
+  meter_.on_tokens(done, now);
+  Tenant& of = tenants_.at(entry.request.tenant);
+  of.output_tokens.take(static_cast<double>(tokens), of.limits.output_tokens_per_minute, now);
+}
+
+void AdmissionQueue::on_finished(RequestId id, std::uint64_t prompt_tokens, std::uint64_t output_tokens, Instant now) {
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) return;
+  const Entry& entry = found->second;
+  if (!entry.running) return on_cancelled(id, now);
+  const std::uint64_t output = std::max(output_tokens, entry.output_counted);
+  const double untold = static_cast<double>(output - entry.output_counted);
+  meter_.on_tokens(static_cast<double>(prompt_tokens) - entry.prompt_counted + untold, now);
+  // Neither computed nor made anything: it failed, and says nothing about the next one.
+  if (prompt_tokens + output > 0)
+    meter_.on_request(entry.request.prompt_tokens, prompt_tokens, entry.request.sequences, output);
+  if (untold > 0) {
+    Tenant& of = tenants_.at(entry.request.tenant);
+    of.output_tokens.take(untold, of.limits.output_tokens_per_minute, now);
+  }
+  stop_running(entry, static_cast<double>(prompt_tokens) + static_cast<double>(output), now);
+  forget(found);
+}
+
+void AdmissionQueue::on_cancelled(RequestId id, Instant now) {
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) return;
+  const Entry& entry = found->second;
+  if (entry.running) {
+    stop_running(entry, entry.prompt_expected + static_cast<double>(entry.output_counted), now);
+  } else {
+    order_.erase(entry.item);
+    stop_waiting(entry.request);
+  }
+  forget(found);
+}
+
+void AdmissionQueue::stop_waiting(const AdmissionRequest& request) {
+  deadlines_.erase({request.deadline, request.id});
+  --stats_.waiting;
+  stats_.waiting_tokens -= request.prompt_tokens;
+}
+
+void AdmissionQueue::stop_running(const Entry& entry, double used, Instant now) {
+  const auto cost = static_cast<std::int64_t>(std::min(std::ceil(used), kCostMax));
+  order_.on_served(entry.item, cost - static_cast<std::int64_t>(entry.item.cost));
+  --stats_.running;
+  stats_.running_sequences -= entry.request.sequences;
+  if (stats_.running == 0) meter_.set_busy(false, now);
+}
+
+void AdmissionQueue::forget(Entries::iterator entry) {
+  const auto of = tenants_.find(entry->second.request.tenant);
+  --of->second.in_flight;
+  if (of->second.in_flight == 0 && of->second.limits == TenantLimits{}) tenants_.erase(of);
+  entries_.erase(entry);
+}
+
+AdmissionStats AdmissionQueue::stats() const {
+  AdmissionStats stats = stats_;
+  stats.tokens_per_s = meter_.tokens_per_s().value_or(0);
+  return stats;
+}
+
+void AdmissionQueue::check_integrity() const {
+  AdmissionStats seen;
+  double cost = 0;
+  std::map<TenantId, std::size_t> in_flight;
+  for (const auto& [id, entry] : entries_) {
+    HERD_CHECK(entry.request.id == id && entry.item.id == id, "entries are filed under their id");
+    ++in_flight[entry.request.tenant];
+    if (entry.running) {
+      ++seen.running;
+      seen.running_sequences += entry.request.sequences;
+      continue;
+    }
+    ++seen.waiting;
+    seen.waiting_tokens += entry.request.prompt_tokens;
+    cost += static_cast<double>(entry.item.cost);
+    HERD_CHECK(deadlines_.contains({entry.request.deadline, id}), "what waits can expire");
+  }
+  HERD_CHECK(seen.waiting == stats_.waiting && seen.waiting_tokens == stats_.waiting_tokens, "what waits is counted");
+  HERD_CHECK(seen.running == stats_.running && seen.running_sequences == stats_.running_sequences,
+             "what runs is counted");
+  HERD_CHECK(seen.running <= 1 || seen.running_sequences <= config_.running_sequences_max,
+             "a larger request runs alone");
+  HERD_CHECK(stats_.waiting <= config_.queue_requests_max, "the queue is bounded in requests");
+  HERD_CHECK(stats_.waiting <= 1 || stats_.waiting_tokens <= config_.queue_tokens_max,
+             "the queue is bounded in tokens");
+  HERD_CHECK(deadlines_.size() == stats_.waiting, "only what waits can expire");
+  HERD_CHECK(cost == order_.cost_waiting(), "the order holds what waits");
+  for (const auto& [id, of] : tenants_) {
+    HERD_CHECK(of.in_flight == in_flight[id], "a tenant's requests are counted");
+    HERD_CHECK(of.in_flight > 0 || of.limits != TenantLimits{}, "a tenant without requests and limits is forgotten");
+  }
+  for (const auto& [id, requests] : in_flight) HERD_CHECK(tenants_.contains(id), "a request has a tenant");
+  order_.check_integrity();
+}
+
+}  // namespace herd::admission

@@ -1,0 +1,152 @@
+#pragma once
+// AdmissionQueue: which requests a gateway takes, in which order they start, and how long a refused one should wait.
+// Pure: no clock, no I/O, no lock.
+//
+//   on_arrival ── refused (overloaded, quota) with Retry-After
+//        └────── waiting ──take_startable──> running ──on_finished──> gone
+//                    └─ take_expired / on_cancelled ──> gone
+//
+// The queue is bounded in requests and in prompt tokens; one request is taken into an empty queue however long it is.
+// Between tenants the order is start-time fair queueing (fair_queue.h) by expected tokens over weight, within a tenant
+// by arrival; with priorities a smaller value always goes first. The first in order starts or nobody does: neither a
+// tenant nor a large request is starved. Every operation takes O(log n), n the requests and tenants there are.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cluster/admission/fair_queue.h"
+#include "cluster/admission/token_bucket.h"
+#include "cluster/admission/work_meter.h"
+#include "kernels/status.h"
+#include "runtime/clock.h"
+#include "runtime/ids.h"
+
+namespace herd::admission {
+
+struct AdmissionConfig {
+  std::size_t queue_requests_max = 1024;        // waiting; --max-num-queued-reqs
+  std::uint64_t queue_tokens_max = 1ULL << 20;  // prompt tokens of waiting requests; --max-num-queued-tokens
+  std::size_t running_sequences_max = 72;       // handed to replicas at one time; a larger request runs alone
+  bool priorities = false;
+  [[nodiscard]] Status validate() const;
+};
+
+// Of one tenant (API key). 0: no limit.
+struct TenantLimits {
+  double requests_per_minute = 0;  // token buckets, each holding one minute
+  double prompt_tokens_per_minute = 0;
+  double output_tokens_per_minute = 0;  // charged as they come; a tenant in debt is refused
+  std::uint32_t in_flight_max = 64;     // waiting + running requests
+  double weight = 1.0;                  // share of the machine among tenants that wait; > 0
+  bool operator==(const TenantLimits&) const = default;
+};
+
+struct AdmissionRequest {
+  RequestId id;
+  TenantId tenant;
+  std::uint32_t sequences = 1;
+  std::uint64_t prompt_tokens = 0;      // of all its prompts
+  std::uint64_t output_tokens_max = 0;  // of all its sequences
+  std::int32_t priority = 0;
+  Instant deadline;  // waiting beyond it is pointless
+};
+
+struct AdmissionRefusal {
+  enum class Reason : std::uint8_t { kQueueRequests, kQueueTokens, kDeadline, kRequestRate, kTokenRate, kInFlight };
+  Reason reason = Reason::kQueueRequests;
+  bool quota = false;     // of its key (429), not of the machine (503)
+  int retry_after_s = 1;  // [1, 600], from the measured rate
+  std::string message;
+};
+[[nodiscard]] const char* refusal_name(AdmissionRefusal::Reason reason);  // label of metrics: "queue_requests", …
+
+struct AdmissionStats {
+  std::size_t waiting = 0;
+  std::uint64_t waiting_tokens = 0;
+  std::size_t running = 0;  // requests
+  std::size_t running_sequences = 0;
+  std::uint64_t accepted = 0;
+  std::uint64_t refused_capacity = 0;
+  std::uint64_t refused_quota = 0;
+  std::uint64_t expired = 0;
+  double tokens_per_s = 0;  // measured: prompt + output tokens of finished work, moving average
+};
+
+class AdmissionQueue {
+ public:
+  explicit AdmissionQueue(const AdmissionConfig& config);
+
+  // New limits hold from the next arrival on. A tenant never named has TenantLimits{}.
+  void set_tenant(TenantId tenant, const TenantLimits& limits);
+
+  // Would a request be refused whatever it asks for (queue full, in-flight limit, no request or output tokens left)?
+  // Cheap: asked before a body is read. Not counted as a refusal.
+  [[nodiscard]] std::optional<AdmissionRefusal> refuses_now(TenantId tenant, Instant now) const;
+  // Takes it into the queue (nullopt) or refuses it; its id must not be in use. A request whose wait would outlast its
+  // deadline at the measured rate is refused now (kDeadline). A prompt that its tenant's bucket can never hold is taken
+  // when the bucket is full. A refused one uses nothing of its tenant's limits.
+  [[nodiscard]] std::optional<AdmissionRefusal> on_arrival(const AdmissionRequest& request, Instant now);
+  // Requests that may run now, in order; they count as running from here. Call take_expired first: what is overdue
+  // would start.
+  [[nodiscard]] std::vector<RequestId> take_startable(Instant now);
+  // Waiting requests whose deadline has passed; forgotten.
+  [[nodiscard]] std::vector<RequestId> take_expired(Instant now);
+  // A running or waiting one is over; `prompt_tokens` computed and `output_tokens` made in all feed the rate (what
+  // on_output told of them is not counted again). Unknown ids are ignored.
+  void on_finished(RequestId id, std::uint64_t prompt_tokens, std::uint64_t output_tokens, Instant now);
+  // The same when nobody knows what was computed: a running one has used its prompt and the output told of.
+  void on_cancelled(RequestId id, Instant now);
+  // Output tokens of a running request, as they come: the tenant's bucket, the rate.
+  void on_output(RequestId id, std::uint64_t tokens, Instant now);
+
+  [[nodiscard]] AdmissionStats stats() const;
+  void check_integrity() const;
+
+ private:
+  // Known while it has requests or limits of its own.
+  struct Tenant {
+    TenantLimits limits;
+    std::size_t in_flight = 0;
+    TokenBucket requests;
+    TokenBucket prompt_tokens;
+    TokenBucket output_tokens;
+  };
+  struct Entry {
+    AdmissionRequest request;
+    FairQueue::Item item;        // its place in the order
+    double prompt_expected = 0;  // tokens to compute, of the cost of `item`
+    bool running = false;
+    double prompt_counted = 0;  // towards the rate: with the first output, that is when it was computed
+    std::uint64_t output_counted = 0;
+  };
+  using Tenants = std::map<TenantId, Tenant>;
+  using Entries = std::map<RequestId, Entry>;
+
+  [[nodiscard]] const Tenant& tenant(TenantId id) const;
+  // The key's quota: nothing of it is used by asking. `prompt_tokens` 0: whatever the prompt.
+  [[nodiscard]] std::optional<AdmissionRefusal> refuse_quota(const Tenant& tenant, std::uint64_t prompt_tokens,
+                                                             Instant now) const;
+  [[nodiscard]] std::optional<AdmissionRefusal> refuse_full(std::uint64_t prompt_tokens) const;
+  [[nodiscard]] std::optional<AdmissionRefusal> refuse_late(const AdmissionRequest& request, Instant now) const;
+  [[nodiscard]] double seconds_for(double tokens) const;  // at the measured rate; 1 without one
+  void stop_waiting(const AdmissionRequest& request);
+  // The end of a running one that used `used` tokens.
+  void stop_running(const Entry& entry, double used, Instant now);
+  void forget(Entries::iterator entry);
+
+  AdmissionConfig config_;
+  AdmissionStats stats_;  // tokens_per_s apart
+  Tenants tenants_;
+  Entries entries_;
+  FairQueue order_;                                    // of the waiting
+  std::set<std::pair<Instant, RequestId>> deadlines_;  // of the waiting
+  WorkMeter meter_;
+  std::uint64_t arrivals_ = 0;
+};
+
+}  // namespace herd::admission

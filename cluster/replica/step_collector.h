@@ -1,0 +1,57 @@
+#pragma once
+// StepCollector: the results of all ranks, step by step. Pure. A group fails as one: a rank that failed a step, or
+// ranks that sampled different tokens, end it.
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "kernels/status.h"
+#include "runtime/clock.h"
+#include "runtime/ids.h"
+#include "runtime/step/step_plan.h"
+
+namespace herd::replica {
+
+class StepCollector {
+ public:
+  StepCollector(Epoch epoch, std::uint32_t ranks) : epoch_(epoch), ranks_(ranks) {}
+
+  // All ranks got the plan. In step order.
+  void on_plan_sent(StepId step, Instant now);
+
+  struct Done {
+    step::StepResult result;  // rank 0's
+    // From the plan's sending, or from the end of the step before when that came later, to the last rank's result:
+    // steps in flight together are not counted twice.
+    double step_s = 0.0;
+  };
+  // The steps that all ranks have now done, in order. An error: the group has failed; it names the ranks. A result of
+  // another epoch, of a step nobody waits for, or a repeat is dropped.
+  [[nodiscard]] Expected<std::vector<Done>> on_result(step::StepResult result, Instant now);
+
+  // Not ok when the oldest step is out for longer: names the ranks that are missing.
+  [[nodiscard]] Status check_deadline(Instant now, double step_seconds_max) const;
+
+  [[nodiscard]] bool idle() const { return waiting_.empty(); }
+  [[nodiscard]] std::uint64_t steps_done() const { return steps_done_; }
+
+ private:
+  struct Step {
+    StepId step;
+    Instant sent;
+    std::vector<std::optional<step::StepResult>> results;  // by rank
+    std::size_t missing = 0;
+  };
+  [[nodiscard]] Status check_equal_tokens(const Step& step) const;
+
+  Epoch epoch_;
+  std::uint32_t ranks_;
+  std::uint64_t steps_done_ = 0;
+  Instant last_done_;
+  std::deque<Step> waiting_;  // at most the scheduler's steps_ahead
+};
+
+}  // namespace herd::replica

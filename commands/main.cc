@@ -1,0 +1,69 @@
+// herd: one binary. Parses the command line and hands over; each subcommand is one file in commands/.
+
+#include <iostream>
+#include <new>
+#include <sstream>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "commands/argument_check.h"
+#include "commands/command_line.h"
+#include "commands/standard_output.h"
+#include "commands/version.h"
+#include "kernels/process_limits.h"
+
+namespace {
+
+// Communities write -tp 2, -dp 2 and -pp 2; a command line parser reads these as bundled one-letter flags.
+std::vector<std::string> arguments(int argc, char** argv) {
+  std::vector<std::string> list;
+  for (int i = argc - 1; i > 0; --i) {  // CLI11 takes them in reverse
+    std::string argument = argv[i];
+    for (const char* degree : {"-tp", "-dp", "-pp"})
+      if (argument == degree || argument.starts_with(std::string(degree) + "=")) argument.insert(0, "-");
+    list.push_back(std::move(argument));
+  }
+  return list;
+}
+
+// The command's exit code. Threads and memory may be refused at any place: what reaches this one is no bug of ours.
+int run(CLI::App& app, int argc, char** argv, const int& exit_code) {
+  try {
+    app.parse(arguments(argc, argv));
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream out;  // of --help and --version, which are not errors; every misuse is exit code 2
+    const int code = app.exit(error, out, std::cerr);
+    herd::commands::print_bytes(out.str());
+    return code == 0 ? 0 : 2;
+  } catch (const std::bad_alloc&) {
+    return herd::commands::report(herd::commands::no_memory());
+  } catch (const std::system_error& error) {
+    return herd::commands::report(error.code() == std::errc::resource_unavailable_try_again
+                                      ? herd::no_thread(error)
+                                      : herd::Status{herd::StatusCode::kInternal, error.what()});
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  herd::commands::hold_standard_descriptors();
+  herd::share_malloc_arenas();
+  CLI::App app{"herd: inference cluster for the Llama family"};
+  app.set_version_flag("--version", std::string("herd ") + herd::version());
+  app.require_subcommand(1);
+  int exit_code = 0;
+  herd::commands::add_generate(app, &exit_code);
+  herd::commands::add_score(app, &exit_code);
+  herd::commands::add_serve(app, &exit_code);
+  herd::commands::add_inspect(app, &exit_code);
+  herd::commands::add_bench(app, &exit_code);
+  herd::commands::check_arguments(app);
+  const int code = run(app, argc, argv, exit_code);
+  const herd::Status lost = herd::commands::flush_output();
+  return code == 0 && !lost.ok() ? herd::commands::report(lost) : code;
+}

@@ -1,0 +1,65 @@
+#include "endpoint/access/secret_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace herd::access {
+namespace {
+
+Status unreadable(const std::string& path) { return missing(path + ": cannot be read: " + std::strerror(errno)); }
+
+Expected<std::string> read_open(int file, const std::string& path, std::size_t bytes_max) {
+  struct stat about {};
+  if (fstat(file, &about) != 0) return fail(unreadable(path));
+  if (!S_ISREG(about.st_mode)) return fail(bad_input(path + ": is not a file"));
+  if ((about.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+    return fail(bad_input(path + ": others than its owner have rights to it (chmod 600 takes them away)"));
+  std::string text(bytes_max + 1, '\0');
+  std::size_t held = 0;
+  while (held < text.size()) {
+    const ssize_t got = read(file, text.data() + held, text.size() - held);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail(unreadable(path));
+    if (got == 0) break;
+    held += static_cast<std::size_t>(got);
+  }
+  if (held > bytes_max) return fail(bad_input(path + ": longer than " + std::to_string(bytes_max) + " bytes"));
+  text.resize(held);
+  return text;
+}
+
+int nibble(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
+  if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
+  return -1;
+}
+
+}  // namespace
+
+Expected<std::string> read_secret_file(const std::string& path, std::size_t bytes_max) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe without a writer does not hold us
+  if (file < 0) return fail(unreadable(path));
+  auto text = read_open(file, path, bytes_max);
+  close(file);
+  return text;
+}
+
+std::optional<std::vector<std::uint8_t>> hex_bytes(std::string_view digits) {
+  if (digits.size() % 2 != 0) return std::nullopt;
+  std::vector<std::uint8_t> bytes;
+  bytes.reserve(digits.size() / 2);
+  for (std::size_t i = 0; i < digits.size(); i += 2) {
+    const int high = nibble(digits[i]);
+    const int low = nibble(digits[i + 1]);
+    if (high < 0 || low < 0) return std::nullopt;
+    bytes.push_back(static_cast<std::uint8_t>(high << 4 | low));
+  }
+  return bytes;
+}
+
+}  // namespace herd::access

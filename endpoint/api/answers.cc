@@ -1,0 +1,69 @@
+#include "endpoint/api/answers.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace herd::api {
+
+using http::HttpHeader;
+using http::HttpRequestHead;
+using http::HttpResponse;
+
+HttpResponse error_answer(const openai::ApiError& error, std::vector<HttpHeader> headers) {
+  if (error.retry_after_s > 0) headers.push_back({"Retry-After", std::to_string(error.retry_after_s)});
+  if (error.status == 401) headers.push_back({"WWW-Authenticate", "Bearer"});
+  if (openai::repeated_in_vain(error)) headers.push_back({"x-should-retry", "false"});
+  return {error.status, "application/json", std::move(headers), openai::to_json(error)};
+}
+
+HttpResponse health_answer(int status, std::string_view word, std::vector<HttpHeader> headers) {
+  if (status == 503) headers.push_back({"Retry-After", "1"});
+  return {status, "application/json", std::move(headers), "{\"status\":\"" + std::string(word) + "\"}"};
+}
+
+std::string hex(std::span<const std::uint8_t> bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (const std::uint8_t byte : bytes) {
+    text.push_back(kDigits[byte >> 4]);
+    text.push_back(kDigits[byte & 15]);
+  }
+  return text;
+}
+
+std::string AnswerHeaders::request_id(const HttpRequestHead& head) const {
+  if (const std::string* given = head.header("x-request-id")) {
+    const bool printable = std::ranges::all_of(*given, [](char c) { return c > ' ' && c < 0x7f; });
+    if (printable && !given->empty() && given->size() <= 128) return *given;
+  }
+  std::uint8_t bytes[16];
+  random_bytes_(bytes);
+  return hex(bytes);
+}
+
+std::vector<HttpHeader> AnswerHeaders::of(const HttpRequestHead& head, const std::string& request_id) const {
+  std::vector<HttpHeader> headers{{"x-request-id", request_id}};
+  const std::string* origin = head.header("origin");
+  if (origin == nullptr || allowed_origins_.empty()) return headers;
+  const bool any = std::ranges::count(allowed_origins_, "*") > 0;
+  if (!any && std::ranges::count(allowed_origins_, *origin) == 0) return headers;
+  headers.push_back({"Access-Control-Allow-Origin", any ? "*" : *origin});
+  headers.push_back(
+      {"Access-Control-Expose-Headers", "x-request-id, retry-after, x-should-retry, x-herd-ignored-fields"});
+  if (!any) headers.push_back({"Vary", "Origin"});
+  return headers;
+}
+
+HttpResponse AnswerHeaders::preflight(const HttpRequestHead& head) const {
+  HttpResponse response{204, "", of(head), {}};
+  if (response.headers.size() > 1) {
+    response.headers.push_back({"Access-Control-Allow-Methods", "GET, POST, OPTIONS"});
+    const std::string* wanted = head.header("access-control-request-headers");
+    response.headers.push_back({"Access-Control-Allow-Headers",
+                                wanted != nullptr ? *wanted : "authorization, content-type, last-event-id"});
+    response.headers.push_back({"Access-Control-Max-Age", "600"});
+  }
+  return response;
+}
+
+}  // namespace herd::api

@@ -1,0 +1,193 @@
+#include "endpoint/api/request_reader.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace herd::api {
+
+using openai::ApiError;
+using openai::ApiExpected;
+using openai::refuse;
+
+namespace {
+
+constexpr std::uint32_t kCompletionTokensDefault = 16;  // OpenAI's
+
+}  // namespace
+
+RequestReader::RequestReader(ServedModel model, openai::RequestLimits limits)
+    : model_(std::move(model)), limits_(limits) {}
+
+ApiError RequestReader::no_tokenizer(const char* field) const {
+  return openai::bad_field(field, "this model takes no text, give prompts as token ids to /v1/completions" +
+                                      (model_.no_text_reason.empty() ? "" : ": " + model_.no_text_reason));
+}
+
+std::optional<ApiError> RequestReader::check_rows(const std::vector<TokenId>& ids, const char* field) const {
+  const Status status = model_.tokenizer->check_rows(ids, model_.vocab_size);
+  if (status.ok()) return std::nullopt;
+  return openai::bad_field(field, status.message());
+}
+
+ApiExpected<std::string> RequestReader::name_of(const std::string& asked) const {
+  if (asked.empty()) return model_.names.front();
+  if (std::ranges::count(model_.names, asked) > 0) return asked;
+  return refuse(openai::not_found("The model `" + asked + "` does not exist.", "model_not_found"));
+}
+
+ApiExpected<GenerationRequest> RequestReader::begin(const openai::GenerationFields& fields,
+                                                    openai::Endpoint endpoint) const {
+  auto name = name_of(fields.model);
+  if (!name) return refuse(name.error());
+  const model::GenerationConfig& defaults = model_.generation;
+  GenerationRequest request;
+  request.answer.endpoint = endpoint;
+  request.answer.model = std::move(*name);
+  request.answer.logprobs = fields.logprobs;
+  request.answer.return_token_ids = fields.return_token_ids;
+  request.answer.include_usage = fields.include_usage;
+  request.fields = fields;
+  step::SamplingParams& params = request.sampling;
+  auto or_default = [](const auto& asked, const auto& configured, float fallback) {
+    return asked ? *asked : static_cast<float>(configured.value_or(fallback));
+  };
+  params.temperature = or_default(fields.temperature, defaults.temperature, 1.0F);
+  params.top_p = or_default(fields.top_p, defaults.top_p, 1.0F);
+  params.min_p = or_default(fields.min_p, defaults.min_p, 0.0F);
+  params.repetition_penalty = or_default(fields.repetition_penalty, defaults.repetition_penalty, 1.0F);
+  params.top_k = fields.top_k ? *fields.top_k : defaults.top_k.value_or(0);
+  params.presence_penalty = fields.presence_penalty;
+  params.frequency_penalty = fields.frequency_penalty;
+  params.logit_bias = fields.logit_bias;
+  params.stop_token_ids = fields.stop_token_ids;
+  params.ignore_eos = fields.ignore_eos;
+  params.min_tokens = fields.min_tokens;
+  params.logprobs = fields.logprobs;
+  if (const Status status = params.validate(model_.vocab_size); !status.ok())
+    return refuse(openai::bad_field(status.message().substr(0, status.message().find_first_of(" :")), status.message()));
+  if (auto error = set_stops(request)) return refuse(std::move(*error));
+  return request;
+}
+
+std::optional<ApiError> RequestReader::set_stops(GenerationRequest& request) const {
+  const std::vector<std::string>& stop = request.fields.stop;
+  if (stop.empty()) return std::nullopt;
+  if (!model_.tokenizer)
+    return openai::bad_field("stop", "stop needs text, and this model has no tokenizer; use stop_token_ids");
+  std::vector<TokenId>& ids = request.sampling.stop_token_ids;
+  add_special_stops(*model_.tokenizer, stop, model_.vocab_size, ids);
+  if (ids.size() > step::kStopTokensMax)
+    return openai::bad_field("stop", "stop holds special tokens, which count as stop_token_ids; together they may be "
+                                     "at most " + std::to_string(step::kStopTokensMax));
+  return std::nullopt;
+}
+
+std::optional<ApiError> RequestReader::set_length(GenerationRequest::Prompt& prompt,
+                                                  const openai::GenerationFields& fields,
+                                                  std::uint32_t default_tokens) const {
+  const auto prompt_tokens = static_cast<std::int64_t>(prompt.ids.size());
+  const std::int64_t room = model_.max_model_len - prompt_tokens;
+  const std::string context = "This model's maximum context length is " + std::to_string(model_.max_model_len) + " tokens";
+  if (room < (fields.max_tokens == 0U ? 0 : 1))
+    return openai::context_length_exceeded(context + ", the prompt has " + std::to_string(prompt_tokens) +
+                                           "; shorten the prompt.");
+  if (fields.max_tokens && *fields.max_tokens > room)
+    return openai::context_length_exceeded(
+        context + ". However, you requested " + std::to_string(prompt_tokens + *fields.max_tokens) + " tokens (" +
+        std::to_string(prompt_tokens) + " in the prompt, " + std::to_string(*fields.max_tokens) +
+        " for the completion). Please reduce the length of the prompt or max_tokens.");
+  prompt.max_tokens =
+      fields.max_tokens ? *fields.max_tokens : static_cast<std::uint32_t>(std::min<std::int64_t>(default_tokens, room));
+  if (fields.min_tokens > prompt.max_tokens)
+    return openai::bad_field("min_tokens", "min_tokens must be at most max_tokens, " +
+                                               std::to_string(prompt.max_tokens) + ", not " +
+                                               std::to_string(fields.min_tokens));
+  return std::nullopt;
+}
+
+ApiExpected<GenerationRequest> RequestReader::completion(std::string_view body) const {
+  auto parsed = openai::parse_completion(body, limits_);
+  if (!parsed) return refuse(parsed.error());
+  auto request = begin(parsed->fields, openai::Endpoint::kCompletion);
+  if (!request) return request;
+  request->echo = parsed->echo;
+  request->ignored_fields = std::move(parsed->ignored_fields);
+  if (auto* texts = std::get_if<std::vector<std::string>>(&parsed->prompts)) {
+    if (!model_.tokenizer) return refuse(no_tokenizer("prompt"));
+    for (std::string& text : *texts) {
+      auto ids = model_.tokenizer->encode(text, {.add_bos = parsed->add_special_tokens, .parse_special = true});
+      if (ids.empty()) return refuse(openai::bad_field("prompt", "the prompt has no tokens"));
+      if (auto error = check_rows(ids, "prompt")) return refuse(std::move(*error));
+      request->begins_twice = request->begins_twice || model_.tokenizer->begins_twice(ids);
+      request->prompts.push_back({std::move(ids), std::move(text), true, 0});
+    }
+  } else {
+    for (auto& ids : std::get<std::vector<std::vector<TokenId>>>(parsed->prompts)) {
+      std::string text =
+          parsed->echo && model_.tokenizer ? model_.tokenizer->decode(ids, parsed->fields.skip_special_tokens) : "";
+      request->prompts.push_back({std::move(ids), std::move(text), false, 0});
+    }
+  }
+  for (GenerationRequest::Prompt& prompt : request->prompts)
+    if (auto error = set_length(prompt, request->fields, kCompletionTokensDefault)) return refuse(std::move(*error));
+  return request;
+}
+
+ApiExpected<std::vector<TokenId>> RequestReader::render(const std::vector<tokenizer::ChatMessage>& messages,
+                                                        bool add_generation_prompt) const {
+  if (!model_.tokenizer) return refuse(no_tokenizer("messages"));
+  if (!model_.chat_renderer)
+    return refuse(openai::bad_field("messages", model_.no_chat_reason + "; /v1/completions takes prompts as they are"));
+  tokenizer::ChatOptions options = model_.chat;
+  options.add_generation_prompt = add_generation_prompt;
+  auto ids = model_.chat_renderer->render(messages, options);
+  if (!ids) return refuse(openai::bad_field("messages", ids.error().message()));
+  return std::move(*ids);
+}
+
+ApiExpected<GenerationRequest> RequestReader::chat(std::string_view body) const {
+  auto parsed = openai::parse_chat(body, limits_);
+  if (!parsed) return refuse(parsed.error());
+  auto request = begin(parsed->fields, openai::Endpoint::kChat);
+  if (!request) return request;
+  auto ids = render(parsed->messages, parsed->add_generation_prompt);
+  if (!ids) return refuse(ids.error());
+  if (auto error = check_rows(*ids, "messages")) return refuse(std::move(*error));
+  request->ignored_fields = std::move(parsed->ignored_fields);
+  GenerationRequest::Prompt prompt{std::move(*ids), {}, false, 0};
+  const auto most = static_cast<std::uint32_t>(
+      std::clamp<std::int64_t>(model_.generation.max_new_tokens.value_or(0), 0, model_.max_model_len));
+  const std::uint32_t default_tokens = most > 0 ? most : static_cast<std::uint32_t>(model_.max_model_len);
+  if (auto error = set_length(prompt, request->fields, default_tokens)) return refuse(std::move(*error));
+  request->prompts.push_back(std::move(prompt));
+  return request;
+}
+
+ApiExpected<TextAnswer> RequestReader::tokenize(std::string_view body) const {
+  auto parsed = openai::parse_tokenize(body, limits_);
+  if (!parsed) return refuse(parsed.error());
+  if (auto name = name_of(parsed->model); !name) return refuse(name.error());
+  if (!model_.tokenizer) return refuse(no_tokenizer("prompt"));
+  std::vector<TokenId> ids;
+  if (parsed->messages.empty()) {
+    ids = model_.tokenizer->encode(parsed->prompt, {.add_bos = parsed->add_special_tokens, .parse_special = true});
+  } else {
+    auto rendered = render(parsed->messages, parsed->add_generation_prompt);
+    if (!rendered) return refuse(rendered.error());
+    ids = std::move(*rendered);
+  }
+  const openai::TokenBytes bytes = [this](TokenId id) { return model_.tokenizer->token_bytes(id); };
+  return TextAnswer{openai::tokenize_body(ids, model_.max_model_len, parsed->return_token_strs ? &bytes : nullptr),
+                    std::move(parsed->ignored_fields)};
+}
+
+ApiExpected<TextAnswer> RequestReader::detokenize(std::string_view body) const {
+  auto parsed = openai::parse_detokenize(body, limits_);
+  if (!parsed) return refuse(parsed.error());
+  if (auto name = name_of(parsed->model); !name) return refuse(name.error());
+  if (!model_.tokenizer) return refuse(no_tokenizer("tokens"));
+  return TextAnswer{openai::detokenize_body(model_.tokenizer->decode(parsed->tokens, false)),
+                    std::move(parsed->ignored_fields)};
+}
+
+}  // namespace herd::api

@@ -1,0 +1,72 @@
+#pragma once
+// RequestReader: bodies of the API -> what the model shall do: fields parsed, defaults filled in (the request's value, then
+// generation_config.json, then OpenAI's), prompts tokenized, lengths checked. Immutable; any thread (TextPool). No clock and
+// no random numbers: seed, ids and times are the gateway's.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "endpoint/api/generation_job.h"
+#include "endpoint/openai/openai_request.h"
+#include "runtime/checkpoint/generation_config.h"
+#include "runtime/tokenizer/chat_renderer.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace herd::api {
+
+// What is served, and under which names.
+struct ServedModel {
+  std::vector<std::string> names;                     // at least one; the first is the default
+  std::string root;                                   // where it came from, as /v1/models tells
+  std::optional<tokenizer::Tokenizer> tokenizer;      // absent: token ids only
+  std::string no_text_reason;                         // why it is absent
+  std::optional<tokenizer::ChatRenderer> chat_renderer;  // absent: no chat
+  std::string no_chat_reason;                         // then: why
+  tokenizer::ChatOptions chat;
+  model::GenerationConfig generation;
+  std::int32_t vocab_size = 0;
+  std::int64_t max_model_len = 0;                     // prompt + output tokens
+};
+
+// The body of an answer that needs no model.
+struct TextAnswer {
+  std::string body;
+  std::vector<std::string> ignored_fields;
+};
+
+class RequestReader {
+ public:
+  RequestReader(ServedModel model, openai::RequestLimits limits);
+
+  [[nodiscard]] const ServedModel& model() const { return model_; }
+
+  // answer.endpoint, .model, .logprobs, fields, sampling, prompts, echo, ignored_fields are filled in.
+  [[nodiscard]] openai::ApiExpected<GenerationRequest> completion(std::string_view body) const;
+  [[nodiscard]] openai::ApiExpected<GenerationRequest> chat(std::string_view body) const;
+  [[nodiscard]] openai::ApiExpected<TextAnswer> tokenize(std::string_view body) const;
+  [[nodiscard]] openai::ApiExpected<TextAnswer> detokenize(std::string_view body) const;
+
+ private:
+  [[nodiscard]] openai::ApiError no_tokenizer(const char* field) const;
+  // Refuses ids of a text that the model has no row for.
+  [[nodiscard]] std::optional<openai::ApiError> check_rows(const std::vector<TokenId>& ids, const char* field) const;
+  [[nodiscard]] openai::ApiExpected<std::string> name_of(const std::string& asked) const;
+  [[nodiscard]] openai::ApiExpected<GenerationRequest> begin(const openai::GenerationFields& fields,
+                                                             openai::Endpoint endpoint) const;
+  // Adds the special tokens among the stop strings to the ids that end a sequence.
+  [[nodiscard]] std::optional<openai::ApiError> set_stops(GenerationRequest& request) const;
+  // Sets max_tokens of a prompt from what was asked for and what is left of the context.
+  [[nodiscard]] std::optional<openai::ApiError> set_length(GenerationRequest::Prompt& prompt,
+                                                           const openai::GenerationFields& fields,
+                                                           std::uint32_t default_tokens) const;
+  [[nodiscard]] openai::ApiExpected<std::vector<TokenId>> render(const std::vector<tokenizer::ChatMessage>& messages,
+                                                                 bool add_generation_prompt) const;
+
+  const ServedModel model_;
+  const openai::RequestLimits limits_;
+};
+
+}  // namespace herd::api

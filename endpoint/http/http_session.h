@@ -1,0 +1,140 @@
+#pragma once
+// HttpSession: what one connection does with the bytes and the time it is given. Knows HTTP, limits and the handler;
+// knows no socket and no clock, so that the shell around it (http_connection-inl.h) only moves bytes.
+//
+//   opening (TLS) -> head -> body -> answer -> head ...      -> linger -> closed
+//
+// The end of the client's bytes counts as its leaving, also while an answer is under way: no client of this API sends
+// half a connection's end and reads on, and a handler must learn at once that nobody waits.
+// Lingering (RFC 9112, 9.6): after the last answer our side is shut and what still comes is thrown away for a while, so
+// that the client sees the answer, not a reset.
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "endpoint/http/chunked_body.h"
+#include "endpoint/http/http_head.h"
+#include "endpoint/http/http_server.h"
+#include "endpoint/http/response_outbox.h"
+#include "runtime/clock.h"
+
+namespace herd::http {
+
+// HttpServerStats while it is counted. Relaxed: nothing is ordered by it.
+struct HttpCounters {
+  std::atomic<std::uint64_t> connections_open{0}, connections_accepted{0}, connections_refused{0}, requests{0},
+      refused{0}, frames_sent{0}, bytes_sent{0}, streams_cut{0}, clients_gone{0};
+};
+
+constexpr Instant kNever{INT64_MAX};
+constexpr Instant after(Instant from, std::chrono::nanoseconds time) { return {from.ns + time.count()}; }
+
+inline void count(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) {
+  counter.fetch_add(n, std::memory_order_relaxed);
+}
+
+// What all connections of a server share.
+struct SessionShared {
+  HttpHandler* handler = nullptr;
+  HttpLimits limits;
+  std::function<std::int64_t()> unix_seconds;
+  std::string listener;  // HttpRequestHead::listener
+  std::atomic<bool> draining{false};
+  HttpCounters counters;
+};
+
+class HttpSession {
+ public:
+  // What the shell has to do with the connection once output() is empty (kReset: at once).
+  enum class Fate { kOpen, kLinger, kClose, kReset };
+
+  // Refers to `shared` and `owner`. `now` starts the time for opening.
+  HttpSession(SessionShared& shared, std::shared_ptr<OutboxWaker> waker, OutboxOwner& owner, std::string peer,
+              Instant now);
+  ~HttpSession();
+  HttpSession(const HttpSession&) = delete;
+  HttpSession& operator=(const HttpSession&) = delete;
+
+  void on_open(Instant now);        // bytes may come (TLS: the handshake is done)
+  void on_over_limit(Instant now);  // instead of on_open: answers 503
+  void on_bytes(std::string_view bytes, Instant now);
+  void on_end();                // the client's side ended or failed
+  void on_outbox(Instant now);  // the answer has news: takes it, if nothing is being written
+  void on_written(std::size_t bytes, Instant now);
+  void on_full();  // the socket takes no more for now
+  void on_time(Instant now);
+  void on_drain();
+  void on_closed();  // by the shell: nothing more will happen
+
+  [[nodiscard]] bool wants_bytes() const;                        // false: enough is pipelined
+  [[nodiscard]] std::array<std::string_view, 2> output() const;  // to be written in order; either may be empty
+  [[nodiscard]] bool has_output() const { return out_pos_ < out_.size() || out_body_pos_ < out_body_.size(); }
+  [[nodiscard]] Fate fate() const { return fate_; }
+  [[nodiscard]] Instant deadline() const;  // when on_time() is due; may move either way with each call
+
+ private:
+  enum class State { kOpening, kHead, kBody, kAnswer, kLinger, kClosed };
+
+  void advance(Instant now);  // uses up input_; never ends an answer, so it does not nest
+  void advance_pipelined(Instant now);
+  bool advance_head(Instant now);  // false: no more can be done now
+  bool advance_body(Instant now);
+  bool begin_body(Instant now);
+  void begin_answer(Instant now);
+  void begin_head(Instant now);
+  void begin_linger(Instant now);
+  void reset();
+  void leave();  // the client is gone, or is made to be
+
+  void refuse(int status, const char* why, Instant now);
+  HttpResponse refusal_answer(int status, const char* why);
+  void answer(HttpResponse response, bool close, Instant now);  // without the handler
+  void write_head(HttpResponse response, bool stream);
+  void on_output_done(Instant now);
+  void end_answer(Instant now);
+  void note_output(Instant now);
+  [[nodiscard]] Instant body_deadline() const;
+
+  SessionShared& shared_;
+  const std::shared_ptr<OutboxWaker> waker_;
+  OutboxOwner& owner_;
+  const std::string peer_;
+
+  State state_ = State::kOpening;
+  Fate fate_ = Fate::kOpen;
+  Instant deadline_;        // of the state
+  Instant write_deadline_;  // while there is output
+
+  std::string in_;          // received, not used yet
+  std::string_view input_;  // during advance(): what is left of in_ or of the bytes that just came
+  bool head_begun_ = false;
+  bool head_only_ = false;  // HEAD
+  HeadReader head_reader_;
+  bool head_read_ = false;  // parsed_ is the present request's
+  ParsedHead parsed_;
+  std::string body_;
+  std::optional<ChunkedBody> chunked_;
+  Instant body_begun_;
+  std::uint64_t body_received_ = 0;  // as sent, with the framing
+
+  std::shared_ptr<ResponseOutbox> outbox_;  // of the answer; null for our own
+  std::function<void()> on_gone_;
+  bool close_after_ = false;
+  bool discard_input_ = false;  // the connection ends with this answer
+  bool answer_ended_ = false;   // nothing will follow what is in out_
+  ResponseOutbox::Batch batch_;
+  std::string out_;  // being written
+  std::size_t out_pos_ = 0;
+  std::string out_body_;  // behind out_
+  std::size_t out_body_pos_ = 0;
+  std::size_t out_frames_ = 0;
+};
+
+}  // namespace herd::http

@@ -1,0 +1,37 @@
+#pragma once
+// JsonDocument: the body of a request as one JSON object, read strictly: UTF-8 without lone surrogates, no comments, no
+// trailing commas, no key twice in an object, nesting and number of values bounded. The JSON library stays behind the
+// .cc files.
+
+#include <memory>
+#include <string_view>
+
+#include "endpoint/openai/api_error.h"
+
+namespace boost::json {
+class object;
+}
+
+namespace herd::openai {
+
+inline constexpr std::size_t kJsonDepthMax = 32;        // nested arrays and objects
+inline constexpr std::size_t kJsonValuesMax = 200'000;  // of every kind, containers included
+
+// Resource: owns the values that root() hands out.
+class JsonDocument {
+ public:
+  // 400 naming the byte, and the top-level field being read, where the text breaks a rule.
+  [[nodiscard]] static ApiExpected<JsonDocument> parse(std::string_view text);
+  JsonDocument(JsonDocument&&) noexcept;
+  JsonDocument& operator=(JsonDocument&&) noexcept;
+  ~JsonDocument();
+
+  [[nodiscard]] const boost::json::object& root() const;
+
+ private:
+  struct Tree;
+  explicit JsonDocument(std::unique_ptr<Tree> tree);
+  std::unique_ptr<Tree> tree_;
+};
+
+}  // namespace herd::openai

@@ -1,0 +1,144 @@
+// ApiGateway without a socket, in front of a toy cluster: what is refused before a body is read, and what the health
+// routes say through a server's life.
+#include "endpoint/api/api_gateway.h"
+
+#include <gtest/gtest.h>
+
+#include <tuple>
+
+#include "endpoint/access/event_id.h"
+#include "tests/endpoint/api/called_handler.h"
+#include "tests/actors/toy_cluster.h"
+
+namespace herd::api {
+namespace {
+
+class ApiGatewayTest : public testing::Test {
+ protected:
+  static ApiConfig config() {
+    ApiConfig config;
+    config.allowed_origins = {"http://ui"};
+    config.version = "test";
+    config.unix_time = [] { return std::int64_t{1700000000}; };
+    config.random_bytes = [](std::span<std::uint8_t> bytes) { std::ranges::fill(bytes, 7); };
+    return config;
+  }
+  static RequestReader reader() {
+    ServedModel model;
+    model.names = {"toy"};
+    model.root = "toy";
+    model.vocab_size = actors::kToyVocabSize;
+    model.max_model_len = 256;
+    openai::RequestLimits limits;
+    limits.vocab_size = model.vocab_size;
+    limits.prompt_bytes_max = 4096;
+    limits.prompt_tokens_max = 256;
+    return {std::move(model), limits};
+  }
+  ~ApiGatewayTest() override {
+    gateway_.stop();
+    cluster_->shutdown();
+  }
+
+  http::HttpResponse get(const std::string& path) { return call(gateway_, head_of("GET", path)); }
+  http::HttpResponse post(std::vector<http::HttpHeader> headers, const std::string& path = "/v1/completions") {
+    headers.push_back({"Origin", "http://ui"});
+    return call(gateway_, head_of("POST", path, std::move(headers)), R"({"prompt":[5,6],"max_tokens":2})");
+  }
+
+  std::shared_ptr<actors::ToyFaults> faults_ = std::make_shared<actors::ToyFaults>();
+  std::unique_ptr<actors::InProcessCluster> cluster_ =
+      std::move(*actors::InProcessCluster::start(actors::toy_config(1, 2, faults_)));
+  access::EventIdCodec event_ids_{{1, 2, 3}, "test"};
+  observability::ServingMetrics metrics_{
+      observability::ServingMetricsConfig{.model_name = "toy", .max_model_len = 256}};
+  observability::EventLog log_{observability::LogFormat::kText, observability::LogLevel::kError};
+  ApiGateway gateway_{config(), reader(), event_ids_, *cluster_, metrics_, log_};
+};
+
+TEST_F(ApiGatewayTest, HealthFollowsTheModelAndLifeTheProcess) {
+  for (const char* path : {"/health", "/ping", "/live"}) {
+    EXPECT_EQ(get(path).status, 200) << path;
+    EXPECT_EQ(get(path).body, R"({"status":"ok"})") << path;
+  }
+  EXPECT_EQ(get("/ready").status, 200);
+
+  cluster_->kill_rank(ReplicaId(0), 0);  // a lost replica does not come back
+  for (int i = 0; i < 6000 && cluster_->stats().replicas.at(0).serving; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  gateway_.tick();
+  for (const char* path : {"/health", "/ping"}) {
+    const http::HttpResponse answer = get(path);
+    EXPECT_EQ(answer.status, 503) << path;
+    EXPECT_EQ(answer.body, R"({"status":"unavailable"})");
+    EXPECT_EQ(value_of(answer, "retry-after"), "1");
+  }
+  EXPECT_EQ(get("/ready").status, 503);
+  EXPECT_EQ(get("/live").status, 200);
+}
+
+TEST_F(ApiGatewayTest, WhileDrainingItLivesButTakesNothingNew) {
+  gateway_.drain();
+  EXPECT_EQ(get("/live").status, 200);
+  EXPECT_EQ(get("/health").body, R"({"status":"draining"})");
+  for (const char* path : {"/health", "/ping", "/ready"}) EXPECT_EQ(get(path).status, 503) << path;
+  EXPECT_EQ(post({{"Content-Type", "application/json"}}).status, 503);
+}
+
+TEST_F(ApiGatewayTest, ProbesNeedNoKey) {
+  gateway_.set_keys(*access::ApiKeys::from_keys({"sk-one-0123456789"}));
+  for (const char* path : {"/health", "/ping", "/live", "/ready"}) EXPECT_EQ(get(path).status, 200) << path;
+  for (const char* path : {"/load", "/v1/models", "/metrics", "/no/such"}) EXPECT_EQ(get(path).status, 401) << path;
+}
+
+TEST_F(ApiGatewayTest, ABodyMustBePlainJson) {
+  const http::HttpHeader json{"Content-Type", "application/json"};
+  for (const char* coding : {"gzip", "br", "deflate", "zstd", "GZIP", "identity, gzip", "x-unheard-of"}) {
+    const http::HttpResponse answer = post({json, {"Content-Encoding", coding}});
+    EXPECT_EQ(answer.status, 415) << coding;
+    EXPECT_EQ(value_of(answer, "accept-encoding"), "identity") << coding;
+    EXPECT_EQ(value_of(answer, "access-control-allow-origin"), "http://ui");
+    EXPECT_NE(json_of(answer.body).at("error").at("message").as_string().find("Content-Encoding"), std::string::npos);
+  }
+  EXPECT_EQ(post({json, {"Content-Encoding", "identity"}, {"Content-Encoding", "gzip"}}).status, 415);
+  EXPECT_EQ(post({json, {"Content-Encoding", "gzip"}}, "/tokenize").status, 415);
+  for (const char* coding : {"identity", "Identity", "", ", identity ,"})
+    EXPECT_EQ(post({json, {"Content-Encoding", coding}}).status, 200) << coding;
+  // Clients tell by that header whether the coding or the type is wrong.
+  for (const std::vector<http::HttpHeader>& wrong :
+       {std::vector<http::HttpHeader>{}, {{"Content-Type", "text/plain"}},
+        {{"Content-Type", "text/plain"}, {"Content-Encoding", "gzip"}}}) {
+    const http::HttpResponse answer = post(wrong);
+    EXPECT_EQ(answer.status, 415);
+    EXPECT_EQ(value_of(answer, "accept-encoding"), "");
+  }
+}
+
+TEST_F(ApiGatewayTest, ARefusalBelowTheRoutesIsCountedAndReadByBrowsers) {
+  const http::HttpRequestHead head = head_of("POST", "/tokenize", {{"Origin", "http://ui"}, {"x-request-id", "7"}});
+  const http::HttpResponse answer = gateway_.on_refused(413, "the body is too long", &head);
+  EXPECT_EQ(value_of(answer, "x-request-id"), "7");
+  EXPECT_EQ(value_of(answer, "access-control-allow-origin"), "http://ui");
+  EXPECT_NE(gateway_.render_metrics().find(R"(http_requests_total{handler="/tokenize",method="POST",status="4xx"} 1)"),
+            std::string::npos);
+  EXPECT_TRUE(gateway_.on_refused(400, "no head", nullptr).headers.empty());
+}
+
+TEST_F(ApiGatewayTest, TheDoorOfMetricsCarriesTheSame) {
+  MetricsHandler metrics(gateway_);
+  const std::vector<http::HttpHeader> from_ui = {{"Origin", "http://ui"}, {"x-request-id", "7"}};
+  for (const auto& [method, path, status] : {std::tuple{"GET", "/metrics", 200}, std::tuple{"GET", "/health", 404},
+                                             std::tuple{"POST", "/metrics", 405}, std::tuple{"OPTIONS", "/metrics", 204}}) {
+    const http::HttpResponse answer = call(metrics, head_of(method, path, from_ui));
+    EXPECT_EQ(answer.status, status) << method << path;
+    EXPECT_EQ(value_of(answer, "x-request-id"), "7");
+    EXPECT_EQ(value_of(answer, "access-control-allow-origin"), "http://ui");
+  }
+}
+
+TEST_F(ApiGatewayTest, OptionsOfTheServerItselfIsAnswered) {
+  EXPECT_EQ(call(gateway_, head_of("OPTIONS", "*")).status, 204);
+}
+
+}  // namespace
+}  // namespace herd::api

@@ -1,0 +1,195 @@
+// A stream cut anywhere and asked for again goes on with the frames the client does not have, byte for byte.
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "endpoint/api/generation_job.h"
+#include "tests/endpoint/api/api_fixture.h"
+
+namespace herd::api {
+namespace {
+
+using openai::Endpoint;
+using step::FinishReason;
+using step::TokenDelta;
+
+constexpr std::uint64_t kFirst = 1;
+
+// Everything that shall come out of a request: its deltas by choice, each with its end.
+struct Script {
+  GenerationRequest request;
+  std::vector<std::vector<TokenDelta>> deltas;  // [choice]
+};
+
+Script random_script(std::mt19937_64& random) {
+  Script script;
+  const bool chat = random() % 2 == 0;
+  script.request = toy_request(chat ? Endpoint::kChat : Endpoint::kCompletion, true, 1 + random() % 4, 20);
+  GenerationRequest& request = script.request;
+  if (!chat && random() % 2 == 0) {
+    request.prompts.push_back(request.prompts.front());
+    request.prompts[1].ids.push_back('?');
+    request.prompts[1].text += '?';
+  }
+  request.echo = !chat && random() % 2 == 0;
+  request.fields.n = 1 + random() % 2;
+  request.fields.include_usage = request.answer.include_usage = random() % 2 == 0;
+  request.fields.continuous_usage = random() % 4 == 0;
+  request.fields.return_token_ids = request.answer.return_token_ids = random() % 3 == 0;
+  request.fields.logprobs = request.answer.logprobs = random() % 3 == 0 ? 1 : -1;
+  if (random() % 2 == 0) request.fields.stop = {"ab"};
+  if (random() % 2 == 0) request.fields.min_tokens = 3;
+  for (std::size_t choice = 0; choice < request.choices(); ++choice) {
+    const GenerationRequest::Prompt& prompt = request.prompts[choice / request.fields.n];
+    std::vector<TokenDelta>& deltas = script.deltas.emplace_back();
+    const std::size_t tokens = 1 + random() % 8;
+    for (std::size_t i = 0; i < tokens; ++i) {
+      constexpr TokenId kLetters[] = {'a', 'b', 'c', 0xC3, 0xA9, '"'};
+      const bool last = i + 1 == tokens;
+      const bool ends_by_id = last && random() % 2 == 0;
+      TokenDelta delta = token_delta(kFirst + choice, ends_by_id ? JobSurroundings::kEnd : kLetters[random() % 6],
+                                     !last        ? FinishReason::kNone
+                                     : ends_by_id ? FinishReason::kStop
+                                                  : FinishReason::kLength);
+      delta.token.logprob = -static_cast<float>(random() % 100) / 10;
+      delta.token.top = {{delta.token.token, delta.token.logprob}};
+      delta.cached_tokens = static_cast<std::uint32_t>(choice / request.fields.n + 1);
+      if (i == 0 && request.echo && request.fields.logprobs >= 0 && prompt.ids.size() > 1) {
+        step::PromptLogprobs& run = delta.prompt_logprobs.emplace_back();
+        run.position = 1;
+        for (std::size_t k = 1; k < prompt.ids.size(); ++k) run.tokens.push_back({prompt.ids[k], -1.5F, {}});
+      }
+      deltas.push_back(std::move(delta));
+    }
+  }
+  return script;
+}
+
+// Plays all deltas in a random order that keeps each choice's; `frames_max`: where the client goes away.
+std::vector<Frame> play(const Script& script, std::optional<access::EventId> resume, int frames_max,
+                        std::mt19937_64& random, JobSurroundings& surroundings) {
+  GenerationRequest request = script.request;
+  request.resume = std::move(resume);
+  const auto responder = std::make_shared<FakeResponder>(frames_max);
+  GenerationJob job(RequestId(1), std::move(request), responder, surroundings.environment, Instant{1});
+  EXPECT_EQ(job.start(SequenceId(kFirst)).size(), script.deltas.size());
+  std::vector<std::size_t> next(script.deltas.size(), 0);
+  std::vector<bool> aborted(script.deltas.size(), false);
+  for (std::int64_t at = 2; !job.ended(); ++at) {
+    std::vector<std::size_t> open;
+    for (std::size_t choice = 0; choice < next.size(); ++choice)
+      if (!aborted[choice] && next[choice] < script.deltas[choice].size()) open.push_back(choice);
+    if (open.empty()) {
+      ADD_FAILURE() << "every delta was played and the job is still open";
+      break;
+    }
+    const std::size_t choice = open[random() % open.size()];
+    for (const SequenceId id : job.on_delta(script.deltas[choice][next[choice]++], Instant{at}))
+      aborted[id.value - kFirst] = true;
+  }
+  EXPECT_EQ(responder->violation(), "");
+  EXPECT_TRUE(responder->finished() || frames_max >= 0);
+  return responder->frames();
+}
+
+// The data of one choice's events, or (choice == n) of those that belong to none: usage and [DONE].
+std::vector<std::string> events_of(const std::vector<Frame>& frames, std::size_t choice, std::size_t choices) {
+  std::vector<std::string> events;
+  for (const Frame& frame : frames) {
+    std::size_t of = choices;
+    if (frame.data != "[DONE]") {
+      const boost::json::value value = json_of(frame.data);
+      const auto& parts = value.as_object().at("choices").as_array();
+      if (!parts.empty()) of = parts[0].as_object().at("index").to_number<std::size_t>();
+    }
+    if (of == choice) events.push_back(frame.data);
+  }
+  return events;
+}
+
+TEST(GenerationJobResume, TheTwoPartsOfACutStreamJoinedAreTheWhole) {
+  std::mt19937_64 random(5);
+  for (int round = 0; round < 150; ++round) {
+    JobSurroundings surroundings;
+    const Script script = random_script(random);
+    const std::size_t choices = script.deltas.size();
+    const std::vector<Frame> whole = play(script, {}, -1, random, surroundings);
+    for (std::size_t cut = 1; cut <= whole.size(); ++cut) {
+      const std::vector<Frame> had(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(cut));
+      const auto id = surroundings.event_ids.decode(had.back().id, "");
+      ASSERT_TRUE(id);
+      std::vector<Frame> joined = had;
+      if (joined.back().data == "[DONE]") joined.pop_back();  // it is said again: the client asked for more
+      for (Frame& frame : play(script, *id, -1, random, surroundings)) joined.push_back(std::move(frame));
+      for (std::size_t choice = 0; choice <= choices; ++choice)
+        ASSERT_EQ(events_of(joined, choice, choices), events_of(whole, choice, choices))
+            << "round " << round << ", cut after " << cut << ", choice " << choice;
+    }
+  }
+}
+
+// Cut again while it goes on: the ids of a resumed stream are as good as those of the first.
+TEST(GenerationJobResume, AResumedStreamCanBeCutAndResumedAgain) {
+  std::mt19937_64 random(6);
+  for (int round = 0; round < 300; ++round) {
+    JobSurroundings surroundings;
+    const Script script = random_script(random);
+    const std::size_t choices = script.deltas.size();
+    const std::vector<Frame> whole = play(script, {}, -1, random, surroundings);
+    std::vector<Frame> joined;
+    std::optional<access::EventId> last;
+    for (bool over = false; !over;) {
+      const int frames = static_cast<int>(random() % 4);
+      const std::vector<Frame> part = play(script, last, frames > 2 ? -1 : frames, random, surroundings);
+      for (const Frame& frame : part) {
+        joined.push_back(frame);
+        last = surroundings.event_ids.decode(frame.id, "");
+        ASSERT_TRUE(last);
+      }
+      over = !joined.empty() && joined.back().data == "[DONE]";
+    }
+    for (std::size_t choice = 0; choice <= choices; ++choice)
+      ASSERT_EQ(events_of(joined, choice, choices), events_of(whole, choice, choices)) << "round " << round;
+  }
+}
+
+TEST(GenerationJobResume, AfterTheLastEventOnlyDoneIsSaidAgain) {
+  std::mt19937_64 random(7);
+  JobSurroundings surroundings;
+  const Script script = random_script(random);
+  const std::vector<Frame> whole = play(script, {}, -1, random, surroundings);
+  const auto id = surroundings.event_ids.decode(whole.back().id, "");
+  const std::vector<Frame> again = play(script, *id, -1, random, surroundings);
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0], whole.back());
+}
+
+TEST(GenerationJobResume, TheRecordSaysSo) {
+  JobSurroundings surroundings;
+  GenerationRequest request = toy_request(Endpoint::kChat, true, 3, 5);
+  request.resume = access::EventId{.progress = {2}};
+  const GenerationJob job(RequestId(1), std::move(request), std::make_shared<FakeResponder>(), surroundings.environment,
+                          Instant{1});
+  EXPECT_TRUE(job.record(Instant{2}).resumed);
+}
+
+// While it repeats what the client has there is nothing to send, so comments keep the connection alive.
+TEST(GenerationJobResume, SkippedEventsDoNotPutOffComments) {
+  JobSurroundings surroundings(2.0);
+  GenerationRequest request = toy_request(Endpoint::kChat, true, 3, 50);
+  request.resume = access::EventId{.progress = {40}};
+  const auto responder = std::make_shared<FakeResponder>();
+  GenerationJob job(RequestId(1), std::move(request), responder, surroundings.environment, Instant{0});
+  ASSERT_EQ(job.start(SequenceId(kFirst)).size(), 1U);
+  for (std::int64_t second = 1; second <= 5; ++second) {
+    EXPECT_TRUE(job.on_delta(token_delta(kFirst, 'a'), Instant{second * 1'000'000'000}).empty());
+    EXPECT_TRUE(job.on_tick(Instant{second * 1'000'000'000}).empty());
+  }
+  const std::vector<Frame> frames = responder->frames();
+  ASSERT_EQ(frames.size(), 2U);
+  for (const Frame& frame : frames) EXPECT_EQ(frame.comment, "ping");
+}
+
+}  // namespace
+}  // namespace herd::api

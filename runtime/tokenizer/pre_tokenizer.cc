@@ -34,7 +34,7 @@ const char* pcre2_source(SplitPattern pattern) {
     case SplitPattern::kDigits:
       return R"(\p{N}+)";
   }
-  HERD_CHECK(false, "unknown split pattern");
+  HERD_UNREACHABLE("unknown split pattern");
 }
 
 #undef HERD_SPACE
@@ -107,7 +107,7 @@ const PreTokenizer::CompiledPattern& PreTokenizer::compiled(SplitPattern pattern
       return kPattern;
     }
   }
-  HERD_CHECK(false, "unknown split pattern");
+  HERD_UNREACHABLE("unknown split pattern");
 }
 
 PreTokenizer::PreTokenizer(const std::vector<PreTokenizerStage>& stages) {

@@ -1,4 +1,4 @@
-# Flags of every target. Rule 2 of the design: no contraction, no fast math, anywhere.
+# Flags of every target. Rule 2 of docs/numerics.md: no contraction, no fast math, anywhere.
 add_compile_options($<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-Wall> $<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-Wextra>
                     $<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-ffp-contract=off>
                     $<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-fstack-protector-strong>)

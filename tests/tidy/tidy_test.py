@@ -44,6 +44,11 @@ PURE = re.compile(r"(runtime/(kv/(?!kv_storage)|scheduler/|step/)|cluster/).*|ke
 # What a command prints is written by one file, which looks whether it arrived.
 PRINTS = re.compile(r"std::(printf|puts|putchar|cout)\b|\bstdout\b|STDOUT_FILENO")
 PRINTS_FILES = re.compile(r"commands/standard_output\.cc$")
+# Where a reader is sent lies in the repository: no page named "the design", no section of it, no .md that is not here.
+CITATION = re.compile(r"\bdesign(\.md)? ?(§|rule\b|\))|\b(of|by|see) the design\b|(?<!RFC \d{4} )§ ?\d")
+MARKDOWN = re.compile(r"[\w./-]*\w\.md\b")
+CITING = {".h", ".cc", ".cu", ".cuh", ".capnp", ".txt", ".cmake", ".md"}
+RULE = re.compile(r"\b[Rr]ules? (\d+)(?:(?:-| to )(\d+))?")
 STEADY = re.compile(r"steady_clock::now|std::thread|std::mutex")
 
 problems = []
@@ -96,6 +101,21 @@ def check_file(path, text):
             problem(path, number, "a TODO without a kind")
         if layer in LAYERS and len(line) > 140:
             problem(path, number, f"{len(line)} columns")
+
+
+def check_citations(path, text, files, rules):
+    """Pages that are cited are here, and a rule's number is one of docs/numerics.md's (`rules` of them)."""
+    names = {Path(p).name for p in files}
+    for number, line in enumerate(text.splitlines(), 1):
+        cited = line if path.endswith(".md") else line.partition("#" if path.endswith((".txt", ".cmake")) else "//")[2]
+        if CITATION.search(cited):
+            problem(path, number, "cites a page outside the repository")
+        for page in MARKDOWN.findall(cited):
+            if page not in files and page not in names and str(Path(path).parent / page) not in files:
+                problem(path, number, f"names {page}, which is not there")
+        for first, last in RULE.findall(cited):
+            if path.split("/")[0] in LAYERS and not 1 <= int(first) <= int(last or first) <= rules:
+                problem(path, number, f"there is no rule {last or first} in docs/numerics.md")
 
 
 def folder_circles(edges):
@@ -182,12 +202,21 @@ def self_test():
     edges |= {("runtime/b", "runtime"), ("runtime", "runtime/a")}
     if folder_circles(edges) != [["runtime", "runtime/a", "runtime/b", "runtime"]] or folder_circles({("a", "b")}):
         sys.exit("tidy: the self-test's circle of folders was not found")
+    check_citations("kernels/x.h", "// by rule 5 of the design\n// (design §4), see plan.md\n// rules 1 to 9\n", ["a.md"], 8)
+    check_citations("kernels/x.h", "// RFC 9110 §3, a.md, rules 1-8\nint design;\n", ["docs/a.md"], 8)
+    found = len(problems)
+    problems.clear()
+    if found != 4:
+        sys.exit(f"tidy: the self-test found {found} of 4 planted citations")
 
 
 def main():
     self_test()
     files = tracked()
+    rules = len(re.findall(r"^\d+\. \*\*", (ROOT / "docs/numerics.md").read_text(), re.MULTILINE))
     for path in files:
+        if Path(path).suffix in CITING and not path.startswith("config/demo_model"):
+            check_citations(path, (ROOT / path).read_text(), files, rules)
         if BANNED_NAMES.search(path) and "block_manager" not in path:
             problem(path, 0, "the name hides the file's job")
         if Path(path).suffix in SUFFIXES:

@@ -11,6 +11,7 @@
 
 #include "endpoint/openai/json_document.h"
 #include "endpoint/openai/json_fields.h"
+#include "endpoint/openai/sampling_of.h"
 #include "runtime/text/utf8.h"
 
 namespace {
@@ -53,19 +54,7 @@ void check_ignored(const std::vector<std::string>& names, const RequestLimits& l
 }
 
 void check_fields(const GenerationFields& fields, const RequestLimits& limits) {
-  step::SamplingParams params;
-  params.temperature = fields.temperature.value_or(1.0F);
-  params.top_p = fields.top_p.value_or(1.0F);
-  params.min_p = fields.min_p.value_or(0.0F);
-  params.top_k = fields.top_k.value_or(0);
-  params.repetition_penalty = fields.repetition_penalty.value_or(1.0F);
-  params.presence_penalty = fields.presence_penalty;
-  params.frequency_penalty = fields.frequency_penalty;
-  params.logit_bias = fields.logit_bias;
-  params.stop_token_ids = fields.stop_token_ids;
-  params.min_tokens = fields.min_tokens;
-  params.logprobs = fields.logprobs;
-  require(params.validate(limits.vocab_size).ok());
+  require(!sampling_of(fields, {}).validate(limits.vocab_size));
   check_name(fields.model);
   require(fields.n >= 1 && fields.n <= limits.n_max);
   require(!fields.max_tokens || fields.min_tokens <= *fields.max_tokens);

@@ -151,7 +151,7 @@ void PreTokenizer::split_from(std::size_t index, std::string_view text, const Ma
     if (found < 0 ? found != PCRE2_ERROR_NOMATCH : end <= begin) {
       // A limit or an empty match: one code point as a piece, so that each turn moves on.
       begin = position;
-      end = position + first_code_point(text.substr(position)).size;
+      end = position + text::first_code_point(text.substr(position)).size;
     }
     if (begin > position) split_from(index + 1, text.substr(position, begin - position), match, pieces);
     split_from(index + 1, text.substr(begin, end - begin), match, pieces);

@@ -1,6 +1,5 @@
 #pragma once
-// Where Instants come from outside of simulations: the machine's monotonic clock. Whoever calls this is a shell (an
-// actor, a thread of I/O); a pure machine takes `now` as an argument (clock.h).
+// The monotonic clock of a process as Instants. For shells, threads and commands; pure machines are handed `now`.
 
 #include <chrono>
 
@@ -8,8 +7,9 @@
 
 namespace herd {
 
-[[nodiscard]] inline Instant steady_now() {
-  return {std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1)};
+inline Instant steady_now() {
+  return {std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+              .count()};
 }
 
 }  // namespace herd

@@ -2,7 +2,8 @@
 
 A header belongs to the library that lists it, else to the one that compiles the source of its name; one without a source
 belongs to the library whose files in its folder are the only ones to include it, else to the one that compiles most
-sources of its folder. A header of a folder without any source (runtime/ids.h) is everybody's.
+sources of its folder, or of the folder above where its own has none. A header of the ground of a layer that compiles
+nothing there (runtime/ids.h) is everybody's.
 What only a library's own sources can see may stand in PRIVATE_DEPS; what a header shows to others stands in DEPS.
 """
 import re
@@ -93,7 +94,7 @@ def owners(libraries, texts):
     found = dict(owner)
     for path in (p for p in texts if p.endswith(".h")):
         stem = path[:-len(".h")].removesuffix("-inl")
-        folder = folders.get(str(Path(path).parent))
+        folder = folders.get(str(Path(path).parent)) or folders.get(str(Path(path).parent.parent))
         near = {owner.get(p) or owner.get(p[:-2] + ".cc") for p in includers.get(path, ())} - {None}
         if path not in owner and (stem + ".cc" in owner or folder):
             found[path] = owner.get(stem + ".cc") or (near.pop() if len(near) == 1 else folder.most_common(1)[0][0])
@@ -166,12 +167,12 @@ def self_test():
     lists = {"a/CMakeLists.txt": "herd_library(a SRCS a.cc DEPS Boost::json)\n",
              "b/CMakeLists.txt": "herd_library(b SRCS b.cc ../c/d.cc DEPS herd::a)\n"
                                  "target_link_libraries(herd_b PRIVATE herd::e)  # f.h sees it\n",
-             "e/CMakeLists.txt": "herd_library(e SRCS e.cc ../b/listed.h PRIVATE_DEPS spdlog::spdlog herd::a)\n"}
+             "e/CMakeLists.txt": "herd_library(e SRCS e.cc ../b/listed.h PRIVATE_DEPS spdlog::spdlog herd::a CLI11::CLI11)\n"}
     texts = {"a/a.h": "#include <boost/json/value.hpp>\n", "a/a.cc": '#include "a/a.h"\n#include "b/b.h"\n', "a/only.h": "",
              "b/b.h": '#include "a/only.h"\n#include <boost/json.hpp>\n#include "e/e.h"\n', "b/f.h": '#include "e/e.h"\n',
              "b/b.cc": '#include "e/e.h"\n#include "b/f.h"\n#include "b/listed.h"\n', "b/listed.h": "",
              "c/d.h": "#include <spdlog/a.h>\n", "c/d.cc": "#include <caf/all.hpp>\n",
-             "e/e.h": '#include "a/a.h"\n', "e/e.cc": '#include "c/d.h"\n'}
+             "e/e.h": '#include "a/a.h"\n', "e/e.cc": '#include "c/d.h"\n', "e/deep/below.h": "#include <CLI/CLI.hpp>\n"}
     found = []
     check(lists, texts, lambda path, _, text: found.append(f"{path} {text}"))
     expected = ["a/a.cc includes b/b.h", "b/b.h includes e/e.h", "c/d.h includes spdlog/a.h", "c/d.cc includes caf/all.hpp",

@@ -17,9 +17,7 @@ std::string count_of_gpus(std::size_t count) {
 }
 
 Status named_by_flag(const Status& error) {
-  std::string message = error.message();
-  if (message.starts_with("GPU: ")) message.erase(0, 5);
-  return {error.code(), "--devices gpu: " + message};
+  return {error.code(), "--devices gpu: " + error.message()};
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "actors/roles/gateway_actor.h"
 #include "actors/roles/replica_actor.h"
 #include "actors/messages/type_ids.h"
+#include "runtime/steady_clock.h"
 
 namespace herd::actors {
 namespace {
@@ -20,11 +21,6 @@ constexpr std::size_t kActorThreads = 2;  // gateway, coordinator, replicas; ran
 constexpr std::chrono::seconds kStatsTimeout{5};
 constexpr std::uint32_t kReplicasMax = 64;
 constexpr std::uint32_t kRanksMax = 64;
-
-Instant steady_now() {
-  return {std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-              .count()};
-}
 
 Status check(const InProcessClusterConfig& config) {
   if (config.replicas < 1 || config.replicas > kReplicasMax) return usage_error("replicas must be in [1, 64]");

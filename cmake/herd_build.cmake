@@ -1,4 +1,4 @@
-# Flags of every target. Rule 2 of the design: no contraction, no fast math, anywhere.
+# Flags of every target. Rule 2 of docs/numerics.md: no contraction, no fast math, anywhere.
 add_compile_options($<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-Wall> $<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-Wextra>
                     $<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-ffp-contract=off>
                     $<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-fstack-protector-strong>)
@@ -12,13 +12,24 @@ if(HERD_SANITIZE)
   add_link_options(-fsanitize=${HERD_SANITIZE})
 endif()
 
-# One static library per folder or fence, named herd_NAME with the alias herd::NAME.
+# One static library per folder or fence, named herd_NAME with the alias herd::NAME. DEPS are what its headers include,
+# PRIVATE_DEPS what its sources alone do (tests/tidy/libraries.py). The whole of it also links into an empty program with
+# nothing but what it names: a symbol that another library has, and that this one does not name, breaks the build.
 #   herd_library(runtime_model SRCS a.cc b.cc DEPS herd::kernels PRIVATE_DEPS Boost::json)
 function(herd_library name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
   add_library(herd_${name} STATIC ${ARG_SRCS})
   add_library(herd::${name} ALIAS herd_${name})
   target_link_libraries(herd_${name} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+  if(HERD_TESTS)
+    if(NOT TARGET herd_empty_program)
+      add_library(herd_empty_program OBJECT ${PROJECT_SOURCE_DIR}/cmake/empty_program.cc)
+    endif()
+    add_executable(herd_${name}_links $<TARGET_OBJECTS:herd_empty_program>)
+    target_link_libraries(herd_${name}_links PRIVATE $<LINK_LIBRARY:WHOLE_ARCHIVE,herd_${name}>)
+    set_target_properties(herd_${name}_links PROPERTIES LINKER_LANGUAGE CXX
+                          RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/links)
+  endif()
 endfunction()
 
 # One test binary per mirrored folder: herd_test(kernels_tests SRCS a_test.cc DEPS herd::kernels)

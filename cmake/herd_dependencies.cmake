@@ -35,7 +35,7 @@ find_package(prometheus-cpp REQUIRED)
 find_package(spdlog REQUIRED)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 
-# libcaf-dev has neither a CMake config nor a pkg-config file. Core only: the network layer stays out (design).
+# libcaf-dev has neither a CMake config nor a pkg-config file. Core only: the network layer stays out.
 find_path(CAF_INCLUDE_DIR caf/all.hpp REQUIRED)
 find_library(CAF_CORE_LIBRARY caf_core REQUIRED)
 add_library(herd_caf INTERFACE)

@@ -12,7 +12,6 @@
 #include <memory>
 #include <optional>
 
-#include <sys/resource.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
@@ -21,6 +20,7 @@
 #include "commands/load/data_set_json.h"
 #include "commands/load/endpoint_probe.h"
 #include "commands/load/load_report_json.h"
+#include "kernels/process_limits.h"
 #include "observability/progress_bar.h"
 #include "runtime/tokenizer/tokenizer_json.h"
 
@@ -86,14 +86,6 @@ void catch_interrupts() {
   action.sa_flags = SA_RESETHAND;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
-}
-
-// A connection a request: the soft limit of 1,024 files is soon too small.
-void raise_file_limit() {
-  rlimit limit = {};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 void note(const ServeFlags& flags, const std::string& text) {

@@ -1,5 +1,5 @@
 #pragma once
-// One completion of `herd generate`, and its line of JSON (design §4).
+// One completion of `herd generate`, and its line of JSON.
 
 #include <string>
 #include <vector>

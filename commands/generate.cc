@@ -12,11 +12,12 @@
 
 #include <CLI/CLI.hpp>
 
-#include "endpoint/api/choice_text.h"
 #include "commands/command_line.h"
 #include "commands/completion_json.h"
-#include "commands/standard_output.h"
 #include "commands/prompt_file.h"
+#include "commands/standard_output.h"
+#include "endpoint/api/choice_text.h"
+#include "endpoint/openai/sampling_of.h"
 
 namespace herd::commands {
 namespace {
@@ -35,20 +36,8 @@ struct GenerateFlags {
   bool instruct = false;
   std::int64_t max_length = 0;
   std::int64_t max_new_tokens = -1;
-  std::optional<float> temperature;
-  std::optional<int> top_k;
-  std::optional<float> top_p;
-  std::optional<float> min_p;
-  float repetition_penalty = 1.0F;
-  float presence_penalty = 0.0F;
-  float frequency_penalty = 0.0F;
+  openai::GenerationFields fields;  // of the model's text: sampling, stopping
   std::vector<std::string> logit_bias;
-  std::vector<std::string> stop;
-  std::vector<TokenId> stop_token_ids;
-  std::optional<std::uint64_t> seed;
-  bool ignore_eos = false;
-  std::uint32_t min_tokens = 0;
-  int logprobs = -1;
   int repeat_batches = 1;
   std::string output = "text";
 };
@@ -78,29 +67,21 @@ std::optional<std::pair<TokenId, float>> parse_bias(const std::string& entry) {
 }
 
 Expected<step::SamplingParams> sampling_params(const GenerateFlags& flags, const actors::Engine& engine) {
-  step::SamplingParams params;
-  const bool sampled = flags.temperature || flags.top_p || flags.min_p;
-  params.top_k = flags.top_k.value_or(sampled ? 0 : 1);
-  params.temperature = flags.temperature.value_or(params.top_k == 1 ? 0.0F : 1.0F);
-  params.top_p = flags.top_p.value_or(1.0F);
-  params.min_p = flags.min_p.value_or(0.0F);
-  params.repetition_penalty = flags.repetition_penalty;
-  params.presence_penalty = flags.presence_penalty;
-  params.frequency_penalty = flags.frequency_penalty;
+  openai::GenerationFields fields = flags.fields;
   const auto& tokenizer = engine.maybe_tokenizer();
-  if (!flags.stop.empty() && !tokenizer)
+  if (!fields.stop.empty() && !tokenizer)
     return fail(usage_error("--stop needs text, and this checkpoint has no tokenizer; give --stop-token-ids"));
-  params.stop_token_ids = flags.stop_token_ids;
-  if (tokenizer) api::add_special_stops(*tokenizer, flags.stop, engine.config().vocab_size, params.stop_token_ids);
-  params.ignore_eos = flags.ignore_eos;
-  params.min_tokens = flags.min_tokens;
-  params.logprobs = flags.logprobs;
   for (const std::string& entry : flags.logit_bias) {
     const auto pair = parse_bias(entry);
     if (!pair) return fail(usage_error("--logit-bias must be ID:BIAS, not " + entry));
-    params.logit_bias.push_back(*pair);
+    fields.logit_bias.push_back(*pair);
   }
-  if (Status status = params.validate(engine.config().vocab_size); !status.ok()) return fail(std::move(status));
+  model::GenerationConfig defaults;  // greedy, unless a flag asks for a draw
+  if (!fields.temperature && !fields.top_p && !fields.min_p) defaults.top_k = 1;
+  if (fields.top_k.value_or(defaults.top_k.value_or(0)) == 1) defaults.temperature = 0.0;
+  step::SamplingParams params = openai::sampling_of(fields, defaults);
+  if (tokenizer) api::add_special_stops(*tokenizer, fields.stop, engine.config().vocab_size, params.stop_token_ids);
+  if (const auto error = params.validate(engine.config().vocab_size)) return fail(usage_error(error->message));
   return params;
 }
 
@@ -240,7 +221,7 @@ class Generation {
   step::Submission make_submission(Running& running, const step::SamplingParams& params, std::uint64_t id) {
     const auto& tokenizer = engine_.maybe_tokenizer();
     running.text.emplace(tokenizer ? &*tokenizer : nullptr,
-                         api::ChoiceTextOptions{.stop = flags_.stop, .min_tokens = params.min_tokens});
+                         api::ChoiceTextOptions{.stop = flags_.fields.stop, .min_tokens = params.min_tokens});
     step::Submission submission;
     submission.sequence = SequenceId{id};
     submission.tokens = running.completion.prompt_token_ids;
@@ -261,7 +242,7 @@ class Generation {
       running.last_token = Clock::now();
       if (completion.token_ids.empty()) running.first_token = running.last_token;
       completion.token_ids.push_back(delta.token.token);
-      if (flags_.logprobs >= 0) completion.logprobs.push_back(delta.token);
+      if (flags_.fields.logprobs >= 0) completion.logprobs.push_back(delta.token);
     }
     const std::string piece = running.text->take(delta);
     completion.text += piece;
@@ -334,8 +315,8 @@ Status generate(const GenerateFlags& flags) {
   if (!engine) return engine.error();
   auto params = sampling_params(flags, **engine);
   if (!params) return params.error();
-  params->seed = flags.seed ? *flags.seed : std::random_device{}();
-  if (!params->greedy() && !flags.seed && !flags.model.quiet)
+  params->seed = flags.fields.seed ? *flags.fields.seed : std::random_device{}();
+  if (!params->greedy() && !flags.fields.seed && !flags.model.quiet)
     std::fprintf(stderr, "seed: %llu\n", static_cast<unsigned long long>(params->seed));
   auto judged = judge_prompts(flags, **engine, *texts);
   if (!judged) return judged.error();
@@ -393,27 +374,27 @@ void add_generate(CLI::App& app, int* exit_code) {
   const std::string limits = "Length";
   command->add_option("--max-length", flags->max_length, "Prompt + output tokens at most")->group(limits);
   command->add_option("--max-new-tokens", flags->max_new_tokens, "-1: to the end of the context")->group(limits);
-  command->add_flag("--ignore-eos,!--stop-at-eos", flags->ignore_eos, "End-of-sequence ids are ordinary tokens")
+  command->add_flag("--ignore-eos,!--stop-at-eos", flags->fields.ignore_eos, "End-of-sequence ids are ordinary tokens")
       ->group(limits);
-  command->add_option("--min-tokens", flags->min_tokens, "No end id, stop id or stop string before so many tokens")
+  command->add_option("--min-tokens", flags->fields.min_tokens, "No end id, stop id or stop string before so many tokens")
       ->group(limits);
-  command->add_option("--stop", flags->stop, "Stop string, also a special token such as <|im_end|> (repeatable)")
+  command->add_option("--stop", flags->fields.stop, "Stop string, also a special token such as <|im_end|> (repeatable)")
       ->group(limits)->take_all()->allow_extra_args(false);
-  command->add_option("--stop-token-ids", flags->stop_token_ids, "Ids that end a sequence")->delimiter(',')->group(limits);
+  command->add_option("--stop-token-ids", flags->fields.stop_token_ids, "Ids that end a sequence")->delimiter(',')->group(limits);
   const std::string sampling = "Sampling (default: greedy)";
-  command->add_option("--temperature", flags->temperature, "0: greedy")->group(sampling);
-  command->add_option("--top-k", flags->top_k, "Default 1, unless temperature, top-p or min-p is given; 0: all")
+  command->add_option("--temperature", flags->fields.temperature, "0: greedy")->group(sampling);
+  command->add_option("--top-k", flags->fields.top_k, "Default 1, unless temperature, top-p or min-p is given; 0: all")
       ->group(sampling);
-  command->add_option("--top-p", flags->top_p, "Smallest set of this probability")->group(sampling);
-  command->add_option("--min-p", flags->min_p, "At least this share of the best token's probability")->group(sampling);
-  command->add_option("--seed", flags->seed, "The same seed gives the same tokens (default: drawn, and said)")
+  command->add_option("--top-p", flags->fields.top_p, "Smallest set of this probability")->group(sampling);
+  command->add_option("--min-p", flags->fields.min_p, "At least this share of the best token's probability")->group(sampling);
+  command->add_option("--seed", flags->fields.seed, "The same seed gives the same tokens (default: drawn, and said)")
       ->group(sampling);
-  command->add_option("--repetition-penalty", flags->repetition_penalty, "1: none")->group(sampling);
-  command->add_option("--presence-penalty", flags->presence_penalty, "0: none")->group(sampling);
-  command->add_option("--frequency-penalty", flags->frequency_penalty, "0: none")->group(sampling);
+  command->add_option("--repetition-penalty", flags->fields.repetition_penalty, "1: none")->group(sampling);
+  command->add_option("--presence-penalty", flags->fields.presence_penalty, "0: none")->group(sampling);
+  command->add_option("--frequency-penalty", flags->fields.frequency_penalty, "0: none")->group(sampling);
   command->add_option("--logit-bias", flags->logit_bias, "ID:BIAS (repeatable)")->group(sampling)->take_all();
   const std::string output = "Output";
-  command->add_option("--logprobs", flags->logprobs, "Log-probabilities of the token and the N most likely (json)")
+  command->add_option("--logprobs", flags->fields.logprobs, "Log-probabilities of the token and the N most likely (json)")
       ->group(output);
   command->add_option("--output", flags->output, "text, or json: one object a line and prompt")->group(output);
   command->add_option("--repeat-batches", flags->repeat_batches, "Run the whole batch so many times")->group(output);

@@ -18,7 +18,6 @@
 #include <CLI/CLI.hpp>
 #include <pthread.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 
 #include "endpoint/api/api_gateway.h"
 #include "endpoint/api/front_door.h"
@@ -74,14 +73,6 @@ std::int64_t unix_time() {
 
 void random_bytes(std::span<std::uint8_t> bytes) {
   HERD_CHECK(::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()), "getrandom gives bytes");
-}
-
-// Thousands of connections need thousands of descriptors.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  (void)::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // Blocked in every thread from here on: the main thread takes them one by one.
@@ -434,7 +425,7 @@ class Server {
 
 Status serve(const ServeFlags& flags) {
   if (Status status = check(flags); !status.ok()) return status;
-  raise_descriptor_limit();
+  raise_file_limit();
   const sigset_t signals = own_signals();
   auto options = engine_options(flags.model);
   if (!options) return options.error();

@@ -1,5 +1,5 @@
 #pragma once
-// Collective: moves bytes between the ranks of one tensor-parallel group; herd adds, in tree order (rule 8).
+// Collective: moves bytes between the ranks of one tensor-parallel group; herd adds, in tree order (rule 7).
 // Enqueued on the same stream as operations: errors, deadline and abort surface at the executor's wait.
 
 #include <cstddef>

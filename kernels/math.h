@@ -1,5 +1,5 @@
 #pragma once
-// herd's own transcendental functions (rule 2 of the design): the same bits on every machine, because each is one
+// herd's own transcendental functions (rule 2 of docs/numerics.md): the same bits on every machine, because each is one
 // fixed sequence of fp32 (fp64) add, subtract, multiply, divide, fused multiply-add and integer operations. Scalar,
 // branch-light: a SIMD backend transcribes them line by line, `?:` becoming a blend. No libm.
 //

@@ -1,7 +1,7 @@
 #pragma once
 // THE list of operations. All arithmetic of a step goes through here; reference/ is the oracle and portable
-// fallback, cpu/ holds AVX2 and AVX-512, each equal to reference/ bit for bit (design.md §5, rules 1-7); cuda/ is a
-// class of its own where tensor cores add (docs/numerics.md), and equal to reference/ everywhere else.
+// fallback, cpu/ holds AVX2 and AVX-512, each equal to reference/ bit for bit (docs/numerics.md, rules 1-6); cuda/ is a
+// class of its own where tensor cores add, and equal to reference/ everywhere else.
 //
 // Operations enqueue on the device's stream and return no values; only ShardExecutor waits (Device::wait). Every
 // pointer is memory of the device (Device::allocate, StagedBuffer::device). PackedMatrix, KvView, TensorView and
@@ -94,7 +94,7 @@ struct SampleBatch {
   const SampleRowParams* params = nullptr;  // [rows]
   LogitEdit* edits = nullptr;
   std::int32_t vocab_size = 0;
-  std::int32_t vocab_leaf[kLeaves + 1] = {};  // borders of rule 7's leaves, multiples of 16 but the last
+  std::int32_t vocab_leaf[kLeaves + 1] = {};  // borders of rule 6's leaves, multiples of 16 but the last
   bool hash_logits = false;
   SampledRow* out = nullptr;                  // [rows]
 };
@@ -169,7 +169,7 @@ class Ops {
                              const std::int32_t* positions, const float* table, const std::int64_t* slots,
                              const KvView& kv);
 
-  // Paged causal attention, rule 5. Reads nothing of a block but visible tokens (and discards what it computes from
+  // Paged causal attention, rule 4. Reads nothing of a block but visible tokens (and discards what it computes from
   // others): slots never written may hold anything, NaN too. Scores, P, l, o: attention_reference.cc.
   //   q act [tokens, query_heads * head_dim], out the same shape, act
   virtual void attention(const TensorView& q, const KvView& kv, const AttentionBatch& batch, const TensorView& out) = 0;

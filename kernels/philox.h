@@ -1,6 +1,6 @@
 #pragma once
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3") and the Gumbel
-// noise of rule 7 of the design. Counter based: no state, any word of any draw on its own.
+// noise of rule 6 (docs/numerics.md). Counter based: no state, any word of any draw on its own.
 
 #include <cstdint>
 

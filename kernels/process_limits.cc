@@ -10,6 +10,7 @@
 
 #include <malloc.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 namespace herd {
 namespace {
@@ -101,6 +102,13 @@ std::uint64_t thread_stack_bytes() {
 
 void share_malloc_arenas() {
   if (address_space_left()) ::mallopt(M_ARENA_MAX, 1);
+}
+
+void raise_file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 }  // namespace herd

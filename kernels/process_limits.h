@@ -1,5 +1,5 @@
 #pragma once
-// What the system lets this process have besides memory that exists: threads, and address space.
+// What the system lets this process have besides memory that exists: threads, address space, files.
 
 #include <cstdint>
 #include <optional>
@@ -23,5 +23,7 @@ namespace herd {
 [[nodiscard]] std::uint64_t thread_stack_bytes();
 // A limit of address space leaves no room for the 64 MiB that malloc sets aside for each thread.
 void share_malloc_arenas();
+// As many open files as the hard limit allows: a connection is a file, and the soft limit of 1,024 is soon too small.
+void raise_file_limit();
 
 }  // namespace herd

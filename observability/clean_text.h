@@ -9,9 +9,6 @@ namespace herd::observability {
 
 inline constexpr std::size_t kLogValueBytesMax = 2048;  // longer ones are cut and end in "…"
 
-// `text` with each maximal run of bytes that is no UTF-8 replaced by U+FFFD.
-[[nodiscard]] std::string valid_utf8(std::string_view text);
-
 // Appends `text` inside a JSON string, without the quotes: control characters (C0, DEL, C1) escaped, bad UTF-8
 // replaced, cut at kLogValueBytesMax.
 void append_escaped(std::string& out, std::string_view text);

@@ -12,6 +12,7 @@
 
 #include "observability/clean_text.h"
 #include "observability/metric_buckets.h"
+#include "runtime/text/utf8.h"
 
 namespace herd::observability {
 namespace {
@@ -160,7 +161,7 @@ void MetricFamilies::add_labelled() {
   rejections = std::make_unique<LabelledMetrics<Counter>>(kCombinationsMax, [add](const auto& values) -> Counter& {
     // Refused before any replica was chosen; vLLM's dashboards want the label all the same.
     return *add.counter("vllm:admission_rejections_total", "Requests refused at the door, by reason.",
-                        {{"engine", "0"}, {"reason", valid_utf8(values[0])}});
+                        {{"engine", "0"}, {"reason", text::replace_invalid_utf8(values[0])}});
   });
   for (const char* reason : {"queue_requests", "queue_tokens", "deadline", "request_rate", "token_rate", "in_flight"}) {
     rejections->at({reason});
@@ -169,18 +170,18 @@ void MetricFamilies::add_labelled() {
   http_requests =
       std::make_unique<LabelledMetrics<Counter>>(kCombinationsMax, [add_http](const auto& values) -> Counter& {
         return *add_http.counter("http_requests_total", "HTTP responses, by route, method and class of the status.",
-                                 {{"handler", valid_utf8(values[0])}, {"method", values[1]}, {"status", values[2]}});
+                                 {{"handler", text::replace_invalid_utf8(values[0])}, {"method", values[1]}, {"status", values[2]}});
       });
   http_request_time =
       std::make_unique<LabelledMetrics<Histogram>>(kCombinationsMax, [add_http](const auto& values) -> Histogram& {
         return *add_http.histogram("http_request_duration_seconds",
                                    "From a request's first byte to the end of its response, by route and method.",
-                                   http_time_buckets(), {{"handler", valid_utf8(values[0])}, {"method", values[1]}});
+                                   http_time_buckets(), {{"handler", text::replace_invalid_utf8(values[0])}, {"method", values[1]}});
       });
 }
 
 MetricFamilies::MetricFamilies(const ServingMetricsConfig& config)
-    : model_name_(valid_utf8(config.model_name)),
+    : model_name_(text::replace_invalid_utf8(config.model_name)),
       retired_names_(config.retired_names),
       registry_(std::make_unique<prometheus::Registry>()) {
   for (std::uint32_t replica = 0; replica < std::max(config.replicas, 1U); ++replica) add_replica(config, replica);

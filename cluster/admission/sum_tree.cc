@@ -1,17 +1,13 @@
 #include "cluster/admission/sum_tree.h"
 
 #include "kernels/check.h"
+#include "kernels/splitmix64.h"
 
 namespace herd::admission {
 namespace {
 
-// SplitMix64 (Steele, Lea, Flood 2014): a counter becomes what looks drawn.
-std::uint64_t scrambled(std::uint64_t value) {
-  value += 0x9E3779B97F4A7C15ULL;
-  value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9ULL;
-  value = (value ^ (value >> 27)) * 0x94D049BB133111EBULL;
-  return value ^ (value >> 31);
-}
+// A counter becomes what looks drawn.
+std::uint64_t scrambled(std::uint64_t value) { return splitmix64_finish(value + kSplitMix64Step); }
 
 void add(SumTree::Sums& sums, const SumTree::Sums& values) {
   for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += values[i];

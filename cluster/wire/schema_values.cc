@@ -150,7 +150,7 @@ step::SamplingParams read_sampling(schema::SamplingParams::Reader from) {
 
 void check(const step::SamplingParams& params) {
   // The codec does not know the vocabulary; the replica checks against it.
-  require(params.validate(std::numeric_limits<std::int32_t>::max()));
+  if (const auto error = params.validate(std::numeric_limits<std::int32_t>::max())) require(usage_error(error->message));
 }
 
 void write(schema::SampledToken::Builder to, const step::SampledToken& token) {

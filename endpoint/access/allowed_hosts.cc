@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "endpoint/http/host_port.h"
+
 namespace herd::access {
 namespace {
 
@@ -18,19 +20,10 @@ std::string lower(std::string_view text) {
 
 // Of HOST or HOST:PORT, in lower case, without brackets and the dot that may end a name; empty when it is neither.
 std::string name_of(std::string_view host) {
-  const std::size_t bracket = host.starts_with('[') ? host.find(']') : 0;
-  if (bracket == std::string_view::npos) return {};
-  const std::size_t colon = std::min(host.find(':', bracket), host.size());
-  std::string_view name = host.substr(0, colon);
-  const std::string_view port = host.substr(std::min(colon + 1, host.size()));
-  if (!std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; })) return {};
-  if (name.starts_with('[')) {
-    name.remove_prefix(1);
-    if (!name.ends_with(']')) return {};
-    name.remove_suffix(1);
-  } else if (name.ends_with('.')) {
-    name.remove_suffix(1);
-  }
+  const auto parts = http::split_host_port(host);
+  if (!parts) return {};
+  std::string_view name = parts->host;
+  if (!parts->bracketed && name.ends_with('.')) name.remove_suffix(1);
   return lower(name);
 }
 

@@ -1,6 +1,7 @@
 #include "endpoint/access/api_key_lines.h"
 
 #include "endpoint/access/secret_file.h"
+#include "runtime/text/hex.h"
 
 #include <algorithm>
 #include <charconv>
@@ -51,10 +52,10 @@ Status read_number(std::string_view field, std::string_view text, double min, do
 Status read_sha256(std::string_view text, ApiKeyLine& line) {
   const std::size_t colon = text.find(':');
   if (colon == std::string_view::npos) return bad_input("sha256= needs SALT_HEX:HASH_HEX");
-  const auto salt = hex_bytes(text.substr(0, colon));
+  const auto salt = text::hex_bytes(text.substr(0, colon));
   if (!salt || salt->size() < kSaltBytesMin || salt->size() > kSaltBytesMax)
     return bad_input("the salt of sha256= needs 8 to 64 bytes as hexadecimal digits");
-  const auto hash = hex_bytes(text.substr(colon + 1));
+  const auto hash = text::hex_bytes(text.substr(colon + 1));
   if (!hash || hash->size() != line.hash.size()) return bad_input("the hash of sha256= needs 64 hexadecimal digits");
   line.salt.assign(salt->begin(), salt->end());
   std::copy(hash->begin(), hash->end(), line.hash.begin());

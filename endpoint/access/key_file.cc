@@ -2,6 +2,7 @@
 #include "endpoint/access/event_id.h"
 #include "endpoint/access/secret_file.h"
 #include "kernels/check.h"
+#include "runtime/text/hex.h"
 
 #include <fcntl.h>
 #include <sys/random.h>
@@ -25,16 +26,11 @@ Status cannot(const std::string& what, const std::string& path, int error) {
   return missing(path + ": cannot " + what + ": " + std::strerror(error));
 }
 
-std::string as_text(const Key& key) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (const std::uint8_t byte : key) text += {kDigits[byte >> 4], kDigits[byte & 15]};
-  return text + "\n";
-}
+std::string as_text(const Key& key) { return text::hex(key) + "\n"; }
 
 Expected<Key> parse_key(const std::string& text, const std::string& path) {
   const auto bytes = text.size() == kTextBytes && text.back() == '\n'
-                         ? hex_bytes(std::string_view(text).substr(0, kTextBytes - 1))
+                         ? text::hex_bytes(std::string_view(text).substr(0, kTextBytes - 1))
                          : std::nullopt;
   if (!bytes) return fail(bad_input(path + ": not a key of event ids (64 hexadecimal digits and a newline)"));
   Key key{};

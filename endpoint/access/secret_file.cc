@@ -32,13 +32,6 @@ Expected<std::string> read_open(int file, const std::string& path, std::size_t b
   return text;
 }
 
-int nibble(char digit) {
-  if (digit >= '0' && digit <= '9') return digit - '0';
-  if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
-  if (digit >= 'A' && digit <= 'F') return digit - 'A' + 10;
-  return -1;
-}
-
 }  // namespace
 
 Expected<std::string> read_secret_file(const std::string& path, std::size_t bytes_max) {
@@ -47,19 +40,6 @@ Expected<std::string> read_secret_file(const std::string& path, std::size_t byte
   auto text = read_open(file, path, bytes_max);
   close(file);
   return text;
-}
-
-std::optional<std::vector<std::uint8_t>> hex_bytes(std::string_view digits) {
-  if (digits.size() % 2 != 0) return std::nullopt;
-  std::vector<std::uint8_t> bytes;
-  bytes.reserve(digits.size() / 2);
-  for (std::size_t i = 0; i < digits.size(); i += 2) {
-    const int high = nibble(digits[i]);
-    const int low = nibble(digits[i + 1]);
-    if (high < 0 || low < 0) return std::nullopt;
-    bytes.push_back(static_cast<std::uint8_t>(high << 4 | low));
-  }
-  return bytes;
 }
 
 }  // namespace herd::access

@@ -2,11 +2,7 @@
 // Reading what only its owner may read.
 
 #include <cstddef>
-#include <cstdint>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "kernels/status.h"
 
@@ -15,8 +11,5 @@ namespace herd::access {
 // kMissing: cannot be opened or read; kBadInput: not a file, more than `bytes_max`, or group or others have any right
 // to it. Links are followed.
 [[nodiscard]] Expected<std::string> read_secret_file(const std::string& path, std::size_t bytes_max);
-
-// Two digits a byte, of either case. nullopt: anything else.
-[[nodiscard]] std::optional<std::vector<std::uint8_t>> hex_bytes(std::string_view digits);
 
 }  // namespace herd::access

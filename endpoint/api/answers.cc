@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/text/hex.h"
+
 namespace herd::api {
 
 using http::HttpHeader;
@@ -21,16 +23,6 @@ HttpResponse health_answer(int status, std::string_view word, std::vector<HttpHe
   return {status, "application/json", std::move(headers), "{\"status\":\"" + std::string(word) + "\"}"};
 }
 
-std::string hex(std::span<const std::uint8_t> bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (const std::uint8_t byte : bytes) {
-    text.push_back(kDigits[byte >> 4]);
-    text.push_back(kDigits[byte & 15]);
-  }
-  return text;
-}
-
 std::string AnswerHeaders::request_id(const HttpRequestHead& head) const {
   if (const std::string* given = head.header("x-request-id")) {
     const bool printable = std::ranges::all_of(*given, [](char c) { return c > ' ' && c < 0x7f; });
@@ -38,7 +30,7 @@ std::string AnswerHeaders::request_id(const HttpRequestHead& head) const {
   }
   std::uint8_t bytes[16];
   random_bytes_(bytes);
-  return hex(bytes);
+  return text::hex(bytes);
 }
 
 std::vector<HttpHeader> AnswerHeaders::of(const HttpRequestHead& head, const std::string& request_id) const {

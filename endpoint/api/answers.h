@@ -42,7 +42,4 @@ class AnswerHeaders {
   std::function<void(std::span<std::uint8_t>)> random_bytes_;
 };
 
-// 32 digits for 16 bytes.
-[[nodiscard]] std::string hex(std::span<const std::uint8_t> bytes);
-
 }  // namespace herd::api

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "endpoint/openai/openapi.h"
+#include "runtime/text/hex.h"
 
 namespace herd::api {
 
@@ -327,7 +328,7 @@ std::optional<ApiError> ApiGateway::identify(const Call& call, const HttpRequest
   generation.seed = generation.seed_given ? *generation.fields.seed : event.seed;
   generation.answer.created = event.created;
   generation.answer.id =
-      (generation.answer.endpoint == openai::Endpoint::kChat ? "chatcmpl-" : "cmpl-") + hex(event.answer);
+      (generation.answer.endpoint == openai::Endpoint::kChat ? "chatcmpl-" : "cmpl-") + text::hex(event.answer);
   return std::nullopt;
 }
 

@@ -6,6 +6,7 @@
 #include "endpoint/api/answers.h"
 #include "endpoint/api/text_offsets.h"
 #include "kernels/check.h"
+#include "kernels/splitmix64.h"
 
 namespace herd::api {
 
@@ -15,12 +16,9 @@ using step::TokenDelta;
 
 namespace {
 
-// SplitMix64: one drawn seed gives each prompt of the request its own.
+// One drawn seed gives each prompt of the request its own.
 std::uint64_t seed_of_prompt(std::uint64_t seed, std::uint64_t prompt) {
-  std::uint64_t x = seed + (prompt + 1) * 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
+  return splitmix64_finish(seed + (prompt + 1) * kSplitMix64Step);
 }
 
 bool failed(FinishReason finish) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "endpoint/api/answers.h"
+#include "runtime/steady_clock.h"
 
 namespace herd::api {
 namespace {
@@ -46,10 +47,7 @@ JobLoop::JobLoop(JobLoopConfig config, actors::InProcessCluster& cluster, const 
 
 JobLoop::~JobLoop() { stop(); }
 
-Instant JobLoop::now() {
-  return {std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-              .count()};
-}
+Instant JobLoop::now() { return steady_now(); }
 
 bool JobLoop::post(Event event) {
   {

@@ -1,5 +1,7 @@
 #include "endpoint/api/request_reader.h"
 
+#include "endpoint/openai/sampling_of.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -39,7 +41,6 @@ ApiExpected<GenerationRequest> RequestReader::begin(const openai::GenerationFiel
                                                     openai::Endpoint endpoint) const {
   auto name = name_of(fields.model);
   if (!name) return refuse(name.error());
-  const model::GenerationConfig& defaults = model_.generation;
   GenerationRequest request;
   request.answer.endpoint = endpoint;
   request.answer.model = std::move(*name);
@@ -47,24 +48,9 @@ ApiExpected<GenerationRequest> RequestReader::begin(const openai::GenerationFiel
   request.answer.return_token_ids = fields.return_token_ids;
   request.answer.include_usage = fields.include_usage;
   request.fields = fields;
-  step::SamplingParams& params = request.sampling;
-  auto or_default = [](const auto& asked, const auto& configured, float fallback) {
-    return asked ? *asked : static_cast<float>(configured.value_or(fallback));
-  };
-  params.temperature = or_default(fields.temperature, defaults.temperature, 1.0F);
-  params.top_p = or_default(fields.top_p, defaults.top_p, 1.0F);
-  params.min_p = or_default(fields.min_p, defaults.min_p, 0.0F);
-  params.repetition_penalty = or_default(fields.repetition_penalty, defaults.repetition_penalty, 1.0F);
-  params.top_k = fields.top_k ? *fields.top_k : defaults.top_k.value_or(0);
-  params.presence_penalty = fields.presence_penalty;
-  params.frequency_penalty = fields.frequency_penalty;
-  params.logit_bias = fields.logit_bias;
-  params.stop_token_ids = fields.stop_token_ids;
-  params.ignore_eos = fields.ignore_eos;
-  params.min_tokens = fields.min_tokens;
-  params.logprobs = fields.logprobs;
-  if (const Status status = params.validate(model_.vocab_size); !status.ok())
-    return refuse(openai::bad_field(status.message().substr(0, status.message().find_first_of(" :")), status.message()));
+  request.sampling = openai::sampling_of(fields, model_.generation);
+  if (const auto error = request.sampling.validate(model_.vocab_size))
+    return refuse(openai::bad_field(error->field, error->message));
   if (auto error = set_stops(request)) return refuse(std::move(*error));
   return request;
 }

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 
+#include "runtime/text/hex.h"
+
 namespace herd::api {
 namespace {
 
@@ -30,21 +32,17 @@ constexpr Row kRoutes[] = {
 
 constexpr std::string_view kModelPrefix = "/v1/models/";
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 }  // namespace
 
 std::string model_of_path(std::string_view path) {
   path.remove_prefix(kModelPrefix.size());
   std::string name;
   for (std::size_t i = 0; i < path.size(); ++i) {
-    const bool escape = path[i] == '%' && i + 2 < path.size() && hex_digit(path[i + 1]) >= 0 && hex_digit(path[i + 2]) >= 0;
-    name.push_back(escape ? static_cast<char>(hex_digit(path[i + 1]) * 16 + hex_digit(path[i + 2])) : path[i]);
+    const bool room = path[i] == '%' && i + 2 < path.size();
+    const int high = room ? text::hex_value(path[i + 1]) : -1;
+    const int low = room ? text::hex_value(path[i + 2]) : -1;
+    const bool escape = high >= 0 && low >= 0;
+    name.push_back(escape ? static_cast<char>(high * 16 + low) : path[i]);
     if (escape) i += 2;
   }
   return name;

@@ -2,18 +2,13 @@
 
 #include <algorithm>
 
+#include "runtime/text/hex.h"
+
 namespace herd::http {
 namespace {
 
 constexpr int kSizeDigitsMax = 8;
 constexpr std::size_t kOverheadBytesMax = 8 * 1024;  // of a whole body: no work for bytes that carry nothing
-
-int hex_digit(unsigned char byte) {
-  if (byte >= '0' && byte <= '9') return byte - '0';
-  if (byte >= 'a' && byte <= 'f') return byte - 'a' + 10;
-  if (byte >= 'A' && byte <= 'F') return byte - 'A' + 10;
-  return -1;
-}
 
 }  // namespace
 
@@ -76,7 +71,7 @@ void ChunkedBody::on_byte(unsigned char byte) {
 }
 
 void ChunkedBody::on_size_byte(unsigned char byte) {
-  const int digit = hex_digit(byte);
+  const int digit = text::hex_value(static_cast<char>(byte));
   if (digit >= 0) {
     if (++size_digits_ > kSizeDigitsMax) return refuse(400, "a chunk's size has more than 8 digits");
     chunk_left_ = chunk_left_ * 16 + static_cast<std::uint64_t>(digit);

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "endpoint/http/host_port.h"
+
 namespace herd::http {
 namespace {
 
@@ -35,15 +37,10 @@ bool is_plausible_host(std::string_view host) {
   });
 }
 
-// HOST or HOST:PORT. No user, no second colon outside of brackets, digits as a port.
+// A host that is there. No user: '@' is not plausible.
 bool is_authority(std::string_view authority) {
-  const std::size_t bracket = authority.starts_with('[') ? authority.find(']') : 0;
-  if (bracket == std::string_view::npos) return false;
-  const std::size_t colon = authority.find(':', bracket);
-  const std::string_view host = authority.substr(0, colon);
-  const std::string_view port = colon == std::string_view::npos ? std::string_view{} : authority.substr(colon + 1);
-  if (host.starts_with('[') ? host.size() != bracket + 1 : host.find_first_of("[]") != std::string_view::npos) return false;
-  return !host.empty() && host != "[]" && is_plausible_host(host) && std::ranges::all_of(port, is_digit);
+  const auto parts = split_host_port(authority);
+  return parts && !parts->host.empty() && is_plausible_host(parts->host);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "endpoint/http/http_session.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace herd::http {
@@ -23,7 +24,8 @@ HttpSession::HttpSession(SessionShared& shared, std::shared_ptr<OutboxWaker> wak
       owner_(owner),
       peer_(std::move(peer)),
       deadline_(after(now, shared.limits.head_time)),
-      head_reader_(shared.limits) {}
+      head_reader_(shared.limits),
+      body_(shared.limits) {}
 
 HttpSession::~HttpSession() { on_closed(); }
 
@@ -38,7 +40,7 @@ void HttpSession::on_over_limit(Instant now) { refuse(503, "too many connections
 
 void HttpSession::on_bytes(std::string_view bytes, Instant now) {
   if (discard_input_ || state_ == State::kClosed || state_ == State::kOpening) return;
-  if (state_ == State::kBody) body_received_ += bytes.size();
+  if (state_ == State::kBody) body_.on_received(bytes.size());
   if (in_.empty()) {  // the usual case: nothing is copied that is used now
     input_ = bytes;
     advance(now);
@@ -119,52 +121,30 @@ bool HttpSession::begin_body(Instant now) {
     refuse(413, "the body is too long", now);
     return false;
   }
-  body_.clear();
-  body_begun_ = now;
-  body_received_ = input_.size();
-  chunked_.reset();
-  if (parsed_.framing == BodyFraming::kChunked) chunked_.emplace(shared_.limits.body_bytes);
+  body_.begin(parsed_, now);
+  body_.on_received(input_.size());
   if (parsed_.expect_continue && parsed_.has_body() && input_.empty()) {
     out_.append("HTTP/1.1 100 Continue\r\n\r\n");
     note_output(now);
   }
   state_ = State::kBody;
-  deadline_ = body_deadline();
+  deadline_ = body_.deadline();
   return true;
 }
 
 bool HttpSession::advance_body(Instant now) {
-  bool done = false;
-  if (chunked_) {
-    input_.remove_prefix(chunked_->feed(input_, body_));
-    if (chunked_->step() == ReadStep::kRefused) {
-      refuse(chunked_->refusal().status, chunked_->refusal().why, now);
+  switch (body_.read(input_)) {
+    case ReadStep::kMore:
+      deadline_ = body_.deadline();
       return false;
-    }
-    done = chunked_->step() == ReadStep::kDone;
-  } else {
-    const std::size_t size =
-        static_cast<std::size_t>(std::min<std::uint64_t>(input_.size(), parsed_.content_length - body_.size()));
-    body_.append(input_.substr(0, size));
-    input_.remove_prefix(size);
-    done = body_.size() == parsed_.content_length;
+    case ReadStep::kRefused:
+      refuse(body_.refusal().status, body_.refusal().why, now);
+      return false;
+    case ReadStep::kDone:
+      break;
   }
-  if (done) {
-    begin_answer(now);
-    return true;
-  }
-  deadline_ = body_deadline();
-  return false;
-}
-
-// The whole body's time, or the moment at which what has come would be too little: grace + received / rate.
-Instant HttpSession::body_deadline() const {
-  const HttpLimits& limits = shared_.limits;
-  const Instant whole = after(body_begun_, limits.body_time);
-  if (limits.body_bytes_per_s_min == 0) return whole;
-  const double earned_s = static_cast<double>(body_received_) / static_cast<double>(limits.body_bytes_per_s_min);
-  const std::chrono::nanoseconds earned(static_cast<std::int64_t>(std::min(earned_s, 1e6) * 1e9));
-  return std::min(whole, after(body_begun_, limits.body_grace + earned));
+  begin_answer(now);
+  return true;
 }
 
 // --- between requests, and ends ---

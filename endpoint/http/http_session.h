@@ -15,13 +15,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 
-#include "endpoint/http/chunked_body.h"
+#include "endpoint/http/http_handler.h"
 #include "endpoint/http/http_head.h"
-#include "endpoint/http/http_server.h"
+#include "endpoint/http/http_limits.h"
+#include "endpoint/http/request_body.h"
 #include "endpoint/http/response_outbox.h"
 #include "runtime/clock.h"
 
@@ -100,7 +100,6 @@ class HttpSession {
   void on_output_done(Instant now);
   void end_answer(Instant now);
   void note_output(Instant now);
-  [[nodiscard]] Instant body_deadline() const;
 
   SessionShared& shared_;
   const std::shared_ptr<OutboxWaker> waker_;
@@ -119,10 +118,7 @@ class HttpSession {
   HeadReader head_reader_;
   bool head_read_ = false;  // parsed_ is the present request's
   ParsedHead parsed_;
-  std::string body_;
-  std::optional<ChunkedBody> chunked_;
-  Instant body_begun_;
-  std::uint64_t body_received_ = 0;  // as sent, with the framing
+  RequestBody body_;
 
   std::shared_ptr<ResponseOutbox> outbox_;  // of the answer; null for our own
   std::function<void()> on_gone_;

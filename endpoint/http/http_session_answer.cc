@@ -22,7 +22,7 @@ void HttpSession::begin_answer(Instant now) {
   outbox_->owner = &owner_;
   try {
     // A copy of the head: a handler that fails is refused with it.
-    shared_.handler->on_request({parsed_.head, std::exchange(body_, {})}, make_responder(outbox_), on_gone_);
+    shared_.handler->on_request({parsed_.head, body_.take()}, make_responder(outbox_), on_gone_);
   } catch (...) {
     outbox_->drop();  // 500, unless an answer has begun
   }

@@ -16,13 +16,9 @@
 
 #include "endpoint/http/http_session.h"
 #include "endpoint/http/response_outbox.h"
-#include "runtime/clock.h"
+#include "runtime/steady_clock.h"
 
 namespace herd::http {
-
-inline Instant steady_now() {
-  return {std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1)};
-}
 
 // A connection, as its thread sees it.
 class ThreadConnection : public OutboxOwner {

@@ -19,7 +19,7 @@
 #include <optional>
 #include <string>
 
-#include "endpoint/http/http_server.h"
+#include "endpoint/http/http_handler.h"
 
 namespace herd::http {
 

@@ -12,8 +12,8 @@ constexpr float kNoLogprob = -9999.0F;
 
 // A token's bytes as text; "\ufffd" for every part that is not UTF-8.
 void append_token_text(std::string_view bytes, std::string& out) {
-  if (tokenizer::is_valid_utf8(bytes)) append_quoted(bytes, out);
-  else append_quoted(tokenizer::replace_invalid_utf8(bytes), out);
+  if (text::is_valid_utf8(bytes)) append_quoted(bytes, out);
+  else append_quoted(text::replace_invalid_utf8(bytes), out);
 }
 
 // {"text": logprob, …}: the most likely tokens and the chosen one. Different tokens can have the same text; the
@@ -22,7 +22,7 @@ void append_top_object(const TokenReport& report, const TokenBytes& token_bytes,
   std::vector<std::string> written;
   out += '{';
   const auto add = [&](TokenId token, float logprob) {
-    std::string text = tokenizer::replace_invalid_utf8(token_bytes(token));
+    std::string text = text::replace_invalid_utf8(token_bytes(token));
     if (std::ranges::find(written, text) != written.end()) return;
     if (!written.empty()) out += ',';
     append_quoted(text, out);

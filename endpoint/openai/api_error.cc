@@ -114,12 +114,12 @@ ApiError error_of(const Status& status) {
 
 std::string to_json(const ApiError& error) {
   std::string body = R"({"error":{"message":)";
-  append_quoted(tokenizer::replace_invalid_utf8(error.message), body);
+  append_quoted(text::replace_invalid_utf8(error.message), body);
   body += R"(,"type":)";
   append_quoted(error.type, body);
   body += R"(,"param":)";
   if (error.param.empty()) body += "null";
-  else append_quoted(tokenizer::replace_invalid_utf8(error.param), body);
+  else append_quoted(text::replace_invalid_utf8(error.param), body);
   body += R"(,"code":)";
   if (error.code.empty()) append_number(error.status, body);
   else append_quoted(error.code, body);

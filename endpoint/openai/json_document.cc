@@ -1,233 +1,45 @@
 #include "endpoint/openai/json_document.h"
 
-#include <array>
-#include <charconv>
-#include <cstdint>
-#include <optional>
 #include <string>
-#include <system_error>
-#include <unordered_set>
 #include <utility>
-#include <vector>
 
-#include <boost/json/basic_parser_impl.hpp>
-#include <boost/json/monotonic_resource.hpp>
 #include <boost/json/value.hpp>
-#include <boost/json/value_stack.hpp>
 
 #include "endpoint/openai/json_fields.h"
 
 namespace herd::openai {
 namespace {
 
-namespace json = boost::json;
+using herd::json::JsonProblem;
 
-constexpr std::size_t kFirstBufferBytes = 8192;  // a chat body of a few messages fits without a second allocation
+constexpr herd::json::JsonRules kRules{.depth_max = kJsonDepthMax, .values_max = kJsonValuesMax, .unique_keys = true};
 
-json::parse_options strict() {
-  json::parse_options options;
-  options.max_depth = kJsonDepthMax;
-  return options;
-}
-
-// What both handlers below do with an event that does not concern them.
-struct IgnoreEvents {
-  static constexpr std::size_t max_array_size = -1;
-  static constexpr std::size_t max_object_size = -1;
-  static constexpr std::size_t max_string_size = -1;
-  static constexpr std::size_t max_key_size = -1;
-  bool on_document_begin(json::error_code&) { return true; }
-  bool on_document_end(json::error_code&) { return true; }
-  bool on_object_begin(json::error_code&) { return true; }
-  bool on_object_end(std::size_t, json::error_code&) { return true; }
-  bool on_array_begin(json::error_code&) { return true; }
-  bool on_array_end(std::size_t, json::error_code&) { return true; }
-  bool on_string_part(json::string_view, std::size_t, json::error_code&) { return true; }
-  bool on_string(json::string_view, std::size_t, json::error_code&) { return true; }
-  bool on_number_part(json::string_view, json::error_code&) { return true; }
-  bool on_int64(std::int64_t, json::string_view, json::error_code&) { return true; }
-  bool on_uint64(std::uint64_t, json::string_view, json::error_code&) { return true; }
-  bool on_double(double, json::string_view, json::error_code&) { return true; }
-  bool on_bool(bool, json::error_code&) { return true; }
-  bool on_null(json::error_code&) { return true; }
-  bool on_comment_part(json::string_view, json::error_code&) { return true; }
-  bool on_comment(json::string_view, json::error_code&) { return true; }
-};
-
-// Builds the tree; counts values and members, remembers the top-level field it is in.
-struct TreeBuilder : IgnoreEvents {
-  json::value_stack stack;
-  std::size_t values = 0;
-  std::size_t members = 0;
-  std::size_t open_objects = 0;
-  std::size_t open_arrays = 0;
-  bool too_many = false;
-  std::string key_start;  // of a key that comes in parts
-  std::string field;
-
-  explicit TreeBuilder(unsigned char* buffer, std::size_t bytes) : stack(json::storage_ptr(), buffer, bytes) {}
-
-  bool count(json::error_code& error) {
-    if (++values <= kJsonValuesMax) return true;
-    too_many = true;
-    error = json::error::array_too_large;  // any code stops the parser
-    return false;
+ApiError error_of(const JsonProblem& problem) {
+  const std::string field = shown_key(problem.field);
+  switch (problem.kind) {
+    case JsonProblem::Kind::kTooManyValues:
+      return bad_field(field, "the body holds more than 200000 JSON values");
+    case JsonProblem::Kind::kTooDeep:
+      return bad_field(field, "the body is nested deeper than 32 levels");
+    case JsonProblem::Kind::kKeyTwice:
+      return bad_field(field, "the body holds the key " + field + " twice in one object");
+    case JsonProblem::Kind::kNotJson:
+      break;
   }
-  bool on_object_begin(json::error_code& error) {
-    ++open_objects;
-    return count(error);
-  }
-  bool on_object_end(std::size_t size, json::error_code&) {
-    --open_objects;
-    members += size;
-    stack.push_object(size);
-    return true;
-  }
-  bool on_array_begin(json::error_code& error) {
-    ++open_arrays;
-    return count(error);
-  }
-  bool on_array_end(std::size_t size, json::error_code&) {
-    --open_arrays;
-    stack.push_array(size);
-    return true;
-  }
-  bool on_key_part(json::string_view part, std::size_t, json::error_code&) {
-    if (open_objects == 1 && open_arrays == 0) key_start.append(part.data(), part.size());
-    stack.push_chars(part);
-    return true;
-  }
-  bool on_key(json::string_view part, std::size_t, json::error_code&) {
-    if (open_objects == 1 && open_arrays == 0) {
-      field = std::exchange(key_start, {});
-      field.append(part.data(), part.size());
-    }
-    stack.push_key(part);
-    return true;
-  }
-  bool on_string_part(json::string_view part, std::size_t, json::error_code&) {
-    stack.push_chars(part);
-    return true;
-  }
-  bool on_string(json::string_view part, std::size_t, json::error_code& error) {
-    stack.push_string(part);
-    return count(error);
-  }
-  bool on_int64(std::int64_t number, json::string_view, json::error_code& error) {
-    stack.push_int64(number);
-    return count(error);
-  }
-  bool on_uint64(std::uint64_t number, json::string_view, json::error_code& error) {
-    stack.push_uint64(number);
-    return count(error);
-  }
-  // The library's own conversion is an ulp off at times and loses subnormal numbers. Out of range: its infinity or 0.
-  bool on_double(double number, json::string_view text, json::error_code& error) {
-    double exact = 0.0;
-    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), exact);
-    stack.push_double(problem == std::errc() && end == text.data() + text.size() ? exact : number);
-    return count(error);
-  }
-  bool on_bool(bool truth, json::error_code& error) {
-    stack.push_bool(truth);
-    return count(error);
-  }
-  bool on_null(json::error_code& error) {
-    stack.push_null();
-    return count(error);
-  }
-};
-
-// Second reading, only of a text that is known to hold a key twice: which one?
-struct DuplicateFinder : IgnoreEvents {
-  std::vector<std::unordered_set<std::string>> open_objects;
-  std::string key;
-  std::string duplicate;
-
-  bool on_object_begin(json::error_code&) {
-    open_objects.emplace_back();
-    return true;
-  }
-  bool on_object_end(std::size_t, json::error_code&) {
-    open_objects.pop_back();
-    return true;
-  }
-  bool on_key_part(json::string_view part, std::size_t, json::error_code&) {
-    key.append(part.data(), part.size());
-    return true;
-  }
-  bool on_key(json::string_view part, std::size_t, json::error_code& error) {
-    key.append(part.data(), part.size());
-    if (!open_objects.back().insert(key).second) {
-      duplicate = key;
-      error = json::error::exception;  // any code stops the parser
-      return false;
-    }
-    key.clear();
-    return true;
-  }
-};
-
-// Members that are left after equal keys were merged.
-std::size_t count_members(const json::value& value) {
-  std::size_t members = 0;
-  if (const json::object* object = value.if_object()) {
-    members = object->size();
-    for (const auto& [key, member] : *object) members += count_members(member);
-  } else if (const json::array* array = value.if_array()) {
-    for (const json::value& element : *array) members += count_members(element);
-  }
-  return members;
-}
-
-ApiError duplicate_key(std::string_view text) {
-  json::basic_parser<DuplicateFinder> parser(strict());
-  json::error_code error;
-  parser.write_some(false, text.data(), text.size(), error);
-  const std::string key = shown_key(parser.handler().duplicate);
-  return bad_field(key, "the body holds the key " + key + " twice in one object");
-}
-
-ApiError not_json(const TreeBuilder& builder, std::size_t byte, const json::error_code& error) {
-  const std::string field = shown_key(builder.field);
-  if (builder.too_many) return bad_field(field, "the body holds more than 200000 JSON values");
-  if (error == json::error::too_deep) return bad_field(field, "the body is nested deeper than 32 levels");
-  std::string message = "the body is not valid JSON: " + error.message() + " near byte " + std::to_string(byte);
+  std::string message = "the body is not valid JSON: " + problem.reason + " near byte " + std::to_string(problem.byte);
   if (!field.empty()) message += ", in or after the field " + field;
   return bad_field(field, std::move(message));
 }
 
 }  // namespace
 
-struct JsonDocument::Tree {
-  std::array<unsigned char, kFirstBufferBytes> buffer;
-  json::monotonic_resource memory{buffer.data(), buffer.size()};
-  json::value value;
-};
-
-JsonDocument::JsonDocument(std::unique_ptr<Tree> tree) : tree_(std::move(tree)) {}
-JsonDocument::JsonDocument(JsonDocument&&) noexcept = default;
-JsonDocument& JsonDocument::operator=(JsonDocument&&) noexcept = default;
-JsonDocument::~JsonDocument() = default;
-
-const json::object& JsonDocument::root() const { return *tree_->value.if_object(); }
+const boost::json::object& JsonDocument::root() const { return *tree_.root().if_object(); }
 
 ApiExpected<JsonDocument> JsonDocument::parse(std::string_view text) {
-  std::unique_ptr<Tree> tree(new Tree);  // not make_unique: the buffer stays uninitialised
-  std::array<unsigned char, 4096> stack_buffer;
-  json::basic_parser<TreeBuilder> parser(strict(), stack_buffer.data(), stack_buffer.size());
-  TreeBuilder& builder = parser.handler();
-  builder.stack.reset(&tree->memory);
-  json::error_code error;
-  const std::size_t read = parser.write_some(false, text.data(), text.size(), error);
-  if (!error && read < text.size()) error = json::error::extra_data;
-  if (error) return refuse(not_json(builder, read, error));
-  // The value must be made in the tree's own memory: assigning across storages would copy it.
-  std::destroy_at(&tree->value);
-  std::construct_at(&tree->value, builder.stack.release());
-  if (!tree->value.is_object()) return refuse(bad_field("", "the body must be a JSON object"));
-  if (count_members(tree->value) != builder.members) return refuse(duplicate_key(text));
-  return JsonDocument(std::move(tree));
+  auto tree = herd::json::JsonTree::parse(text, kRules);
+  if (!tree) return refuse(error_of(tree.error()));
+  if (!tree->root().is_object()) return refuse(bad_field("", "the body must be a JSON object"));
+  return JsonDocument(std::move(*tree));
 }
 
 }  // namespace herd::openai

@@ -1,12 +1,12 @@
 #pragma once
 // JsonDocument: the body of a request as one JSON object, read strictly: UTF-8 without lone surrogates, no comments, no
-// trailing commas, no key twice in an object, nesting and number of values bounded. The JSON library stays behind the
-// .cc files.
+// trailing commas, no key twice in an object, nesting and number of values bounded (runtime/json/json_tree.h).
 
-#include <memory>
+#include <cstddef>
 #include <string_view>
 
 #include "endpoint/openai/api_error.h"
+#include "runtime/json/json_tree.h"
 
 namespace boost::json {
 class object;
@@ -22,16 +22,12 @@ class JsonDocument {
  public:
   // 400 naming the byte, and the top-level field being read, where the text breaks a rule.
   [[nodiscard]] static ApiExpected<JsonDocument> parse(std::string_view text);
-  JsonDocument(JsonDocument&&) noexcept;
-  JsonDocument& operator=(JsonDocument&&) noexcept;
-  ~JsonDocument();
 
   [[nodiscard]] const boost::json::object& root() const;
 
  private:
-  struct Tree;
-  explicit JsonDocument(std::unique_ptr<Tree> tree);
-  std::unique_ptr<Tree> tree_;
+  explicit JsonDocument(herd::json::JsonTree tree) : tree_(std::move(tree)) {}
+  herd::json::JsonTree tree_;
 };
 
 }  // namespace herd::openai

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "runtime/text/hex.h"
+
 namespace herd::openai {
 namespace {
 
@@ -73,7 +75,6 @@ void append_shortest(Float number, std::string& out) {
 }  // namespace
 
 void append_escaped(std::string_view text, std::string& out) {
-  constexpr std::string_view kHex = "0123456789abcdef";
   while (true) {
     const std::size_t plain = plain_prefix(text);
     out.append(text.data(), plain);
@@ -89,8 +90,7 @@ void append_escaped(std::string_view text, std::string& out) {
     out += letter;
     if (letter == 'u') {
       out += "00";
-      out += kHex[byte >> 4U];
-      out += kHex[byte & 0xfU];
+      text::append_hex(byte, out);
     }
     text.remove_prefix(plain + 1);
   }

@@ -96,7 +96,7 @@ std::string tokenize_body(const std::vector<TokenId>& tokens, std::int64_t max_m
   out += '[';
   for (const TokenId token : tokens) {
     out += comma;
-    append_quoted(tokenizer::replace_invalid_utf8((*token_strs)(token)), out);
+    append_quoted(text::replace_invalid_utf8((*token_strs)(token)), out);
     comma = ",";
   }
   out += "]}";

@@ -1,6 +1,6 @@
 #pragma once
 // What this machine can do at most: bytes read from memory per second, fp32 multiply-adds per second. The bounds
-// beside which every performance figure stands (design §7), measured with the threads that figure was taken with.
+// beside which every performance figure stands, measured with the threads that figure was taken with.
 
 #include <cstddef>
 

@@ -1,4 +1,4 @@
-// Paged causal attention by rule 5, decode and prefill in one: a tile of virtual rows (query rows x the heads that
+// Paged causal attention by rule 4, decode and prefill in one: a tile of virtual rows (query rows x the heads that
 // share a KV head) passes over partitions of 512 positions. Included once per instruction set, after matmul-inl.h.
 //
 //   scores   a K tile of 16 tokens is laid out as a weight panel, lanes are tokens: the tile kernel of matmul

@@ -46,7 +46,7 @@ HERD_INLINE constexpr std::int64_t matmul_scratch_floats(std::int64_t rows, std:
 
 // ---- attention ----
 
-inline constexpr std::int64_t kPartition = 512;  // rule 5: absolute positions
+inline constexpr std::int64_t kPartition = 512;  // rule 4: absolute positions
 
 // Query rows that share one KV head of one sequence. "Virtual row" v = (row v / group of the sequence's rows, head
 // heads[v % group]): the heads of a row side by side, so that one read of K and V serves them all.

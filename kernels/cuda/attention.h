@@ -1,12 +1,12 @@
 #pragma once
 // KV writes and paged attention. Launchers; shapes as in kernels/ops.h.
 //
-// bf16: rule 5 with tensor cores where it multiplies: partitions of 512 absolute positions; score = chain of mma_bf16
+// bf16: rule 4 with tensor cores where it multiplies: partitions of 512 absolute positions; score = chain of mma_bf16
 // over head_dim, times scale; exact maximum over the row's visible keys; P = exp(score - max) rounded to bf16; l = sum
 // of the rounded P in 16 lanes (position mod 16, ascending, fixed tree); o = chain of mma_bf16 over the partition's
 // positions, 16 at a time, ascending, from +0, then + 0 (a -0 becomes +0); partitions are folded in ascending order by
-// rule 5's formula. A row's bits do not depend on the rows beside it, nor on how the work was cut, nor on anything
-// that it does not see, NaN and infinities included. f32: rule 5 itself, the CPU's bits.
+// rule 4's formula. A row's bits do not depend on the rows beside it, nor on how the work was cut, nor on anything
+// that it does not see, NaN and infinities included. f32: rule 4 itself, the CPU's bits.
 //
 // Work (attention_work.h): short queries are cut by partition, their partials folded by a second kernel; long ones by
 // row tile, each tile walking its partitions in order. Launches depend on shapes alone, never on contexts: they may be

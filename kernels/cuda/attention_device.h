@@ -276,7 +276,7 @@ struct LaneSums {
   }
 };
 
-// m and l of rows g and g + 8, of one partition or of all folded so far, and the fold of rule 5.
+// m and l of rows g and g + 8, of one partition or of all folded so far, and the fold of rule 4.
 struct RowSums {
   float max[2];
   float sum[2];

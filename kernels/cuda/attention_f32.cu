@@ -1,4 +1,4 @@
-// Attention of float32: rule 5 itself. A block takes one row and query head: threads are keys for the scores, dims for
+// Attention of float32: rule 4 itself. A block takes one row and query head: threads are keys for the scores, dims for
 // P · V, and every sum is the reference's loop.
 
 #include "kernels/cuda/attention_f32.h"

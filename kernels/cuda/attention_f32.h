@@ -1,5 +1,5 @@
 #pragma once
-// Attention of float32: rule 5 itself, the reference backend's bits. Simple: goldens run it, not crowds.
+// Attention of float32: rule 4 itself, the reference backend's bits. Simple: goldens run it, not crowds.
 
 #include "kernels/cuda/stream.h"
 #include "kernels/ops.h"

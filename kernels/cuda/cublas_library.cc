@@ -1,7 +1,6 @@
 #include "kernels/cuda/cublas_library.h"
 
 #include <cublasLt.h>
-#include <dlfcn.h>
 
 #include <array>
 #include <map>
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include "kernels/cuda/cuda_memory.h"
+#include "kernels/cuda/loaded_functions.h"
 
 #define HERD_TEXT_OF(x) #x
 #define HERD_TEXT(x) HERD_TEXT_OF(x)
@@ -35,30 +35,21 @@ struct Functions {
   decltype(&cublasLtMatmulAlgoGetHeuristic) get_heuristic;
 };
 
-template <class Function>
-bool find(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(::dlsym(library, name));
-  return function != nullptr;
-}
-
 Expected<Functions> load() {
-  void* library = ::dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return fail(missing(std::string("cublaslt cannot be loaded: ") + ::dlerror()));
-  Functions f = {};
-  const bool found = find(library, "cublasLtCreate", f.create) && find(library, "cublasLtDestroy", f.destroy) &&
-                     find(library, "cublasLtGetStatusString", f.get_status_string) &&
-                     find(library, "cublasLtMatmul", f.matmul) &&
-                     find(library, "cublasLtMatmulDescCreate", f.desc_create) &&
-                     find(library, "cublasLtMatmulDescDestroy", f.desc_destroy) &&
-                     find(library, "cublasLtMatmulDescSetAttribute", f.desc_set) &&
-                     find(library, "cublasLtMatrixLayoutCreate", f.layout_create) &&
-                     find(library, "cublasLtMatrixLayoutDestroy", f.layout_destroy) &&
-                     find(library, "cublasLtMatmulPreferenceCreate", f.preference_create) &&
-                     find(library, "cublasLtMatmulPreferenceDestroy", f.preference_destroy) &&
-                     find(library, "cublasLtMatmulPreferenceSetAttribute", f.preference_set) &&
-                     find(library, "cublasLtMatmulAlgoGetHeuristic", f.get_heuristic);
-  if (!found) return fail(missing(std::string(kLibrary) + " lacks a function: " + ::dlerror()));
-  return f;
+  return load_functions<Functions>(
+      kLibrary, "cublaslt cannot be loaded", (std::string(kLibrary) + " lacks a function").c_str(),
+      NamedFunction{"cublasLtCreate", &Functions::create}, NamedFunction{"cublasLtDestroy", &Functions::destroy},
+      NamedFunction{"cublasLtGetStatusString", &Functions::get_status_string},
+      NamedFunction{"cublasLtMatmul", &Functions::matmul},
+      NamedFunction{"cublasLtMatmulDescCreate", &Functions::desc_create},
+      NamedFunction{"cublasLtMatmulDescDestroy", &Functions::desc_destroy},
+      NamedFunction{"cublasLtMatmulDescSetAttribute", &Functions::desc_set},
+      NamedFunction{"cublasLtMatrixLayoutCreate", &Functions::layout_create},
+      NamedFunction{"cublasLtMatrixLayoutDestroy", &Functions::layout_destroy},
+      NamedFunction{"cublasLtMatmulPreferenceCreate", &Functions::preference_create},
+      NamedFunction{"cublasLtMatmulPreferenceDestroy", &Functions::preference_destroy},
+      NamedFunction{"cublasLtMatmulPreferenceSetAttribute", &Functions::preference_set},
+      NamedFunction{"cublasLtMatmulAlgoGetHeuristic", &Functions::get_heuristic});
 }
 
 // What the library wants to know of one shape. It counts columns first: out, read so, is [n, tokens].

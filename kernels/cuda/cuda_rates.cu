@@ -10,6 +10,7 @@
 #include "kernels/cuda/instructions.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/matmul.h"
+#include "kernels/splitmix64.h"
 
 namespace herd::cuda {
 namespace {
@@ -47,10 +48,8 @@ __global__ void __launch_bounds__(kThreads) read_kernel(const uint4* from, std::
 __global__ void __launch_bounds__(kThreads) random_kernel(float* to, std::int64_t count) {
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < count; i += step) {
-    std::uint64_t z = static_cast<std::uint64_t>(i + 1) * 0x9e3779b97f4a7c15ULL;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    to[i] = static_cast<float>(static_cast<std::int64_t>((z ^ (z >> 31)) >> 40) - (1 << 23)) * 0x1p-23F;
+    const std::uint64_t drawn = splitmix64_finish(static_cast<std::uint64_t>(i + 1) * kSplitMix64Step);
+    to[i] = static_cast<float>(static_cast<std::int64_t>(drawn >> 40) - (1 << 23)) * 0x1p-23F;
   }
 }
 

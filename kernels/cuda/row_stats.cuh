@@ -1,5 +1,5 @@
 #pragma once
-// Sums of exponentials over leaves of a row of logits (rule 7), in rule 2's lanes and rule 3's tree.
+// Sums of exponentials over leaves of a row of logits (rule 6), in rule 2's lanes and rule 3's tree.
 
 #include <cstdint>
 

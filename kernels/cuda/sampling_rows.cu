@@ -5,6 +5,7 @@
 #include "kernels/cuda/row_select.cuh"
 #include "kernels/cuda/row_stats.cuh"
 #include "kernels/cuda/sampling.h"
+#include "kernels/splitmix64.h"
 
 namespace herd::cuda {
 namespace {
@@ -13,10 +14,7 @@ static_assert(kLeaves * kLeafThreads == kRowThreads, "all leaves at once");
 
 // SplitMix64's finaliser over (position, bits), as the Sampler has it.
 __device__ __forceinline__ std::uint64_t hash_element(std::uint64_t position, float value) {
-  std::uint64_t x = position * 0x9e3779b97f4a7c15ULL ^ bits_of(value);
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
+  return splitmix64_finish(position * kSplitMix64Step ^ bits_of(value));
 }
 
 __device__ __forceinline__ std::uint64_t hash_of(const float* row, std::int64_t columns, ReduceShared& shared) {

@@ -7,7 +7,7 @@
 
 namespace herd::cuda {
 
-inline constexpr std::int32_t kAttentionPartition = 512;  // positions, absolute (rule 5)
+inline constexpr std::int32_t kAttentionPartition = 512;  // positions, absolute (rule 4)
 inline constexpr std::int32_t kSplitRows = 16;            // virtual rows (row, head of the group) of a split item
 inline constexpr std::int32_t kTileRows = 64;             // virtual rows of a tile item
 

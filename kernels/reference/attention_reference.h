@@ -1,5 +1,5 @@
 #pragma once
-// Paged causal attention by rule 5 of the design, one (row, head) at a time.
+// Paged causal attention by rule 4 (docs/numerics.md), one (row, head) at a time.
 
 #include "kernels/tensor_view.h"
 

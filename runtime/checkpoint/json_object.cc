@@ -6,12 +6,12 @@
 #include <sstream>
 #include <utility>
 
-#include <boost/json/parser.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
-#include "runtime/files/file_kind.h"
 #include "runtime/checkpoint/python_json.h"
+#include "runtime/files/file_kind.h"
+#include "runtime/json/json_tree.h"
 
 namespace herd::model {
 namespace {
@@ -43,22 +43,18 @@ json::string_view json_view(std::string_view text) { return {text.data(), text.s
 }  // namespace
 
 Expected<JsonObject> JsonObject::parse(std::string_view text, std::string_view file) {
-  json::parse_options options;
-  options.max_depth = kDepthMax;
-  json::error_code error;
-  json::parser parser({}, options);
   const std::string strict = strict_json(text);
-  const std::size_t read = parser.write_some(strict, error);
-  if (!error && read < strict.size()) error = json::error::extra_data;
-  if (error) {
-    return fail(bad_input(std::string(file) + ": not valid JSON near byte " + std::to_string(std::min(read, text.size())) +
-                          ": " + error.message() + files::kind_remark(text)));
+  auto parsed = herd::json::JsonTree::parse(strict, {.depth_max = kDepthMax});
+  if (!parsed) {
+    return fail(bad_input(std::string(file) + ": not valid JSON near byte " +
+                          std::to_string(std::min(parsed.error().byte, text.size())) + ": " + parsed.error().reason +
+                          files::kind_remark(text)));
   }
-  auto document = std::make_shared<json::value>(parser.release());
-  if (!document->is_object()) return fail(bad_input(std::string(file) + ": is not a JSON object"));
-  if (strict.size() != text.size()) restore_literals(*document);
+  auto document = std::make_shared<herd::json::JsonTree>(std::move(*parsed));
+  if (!document->root().is_object()) return fail(bad_input(std::string(file) + ": is not a JSON object"));
+  if (strict.size() != text.size()) restore_literals(document->root());
   JsonObject result;
-  result.object_ = std::shared_ptr<const json::object>(document, &document->get_object());
+  result.object_ = std::shared_ptr<const json::object>(document, &document->root().get_object());
   result.status_ = std::make_shared<Status>();
   result.where_ = std::string(file) + ": ";
   return result;
@@ -97,6 +93,17 @@ std::string JsonObject::text_of(std::string_view key) const {
   return text.substr(0, end) + "...";
 }
 
+template <class Use>
+void JsonObject::for_each(std::string_view key, Use use) const {
+  const json::value* found = find(key);
+  if (found == nullptr) return;
+  if (!found->is_array()) return use(*found);
+  for (const json::value& element : found->get_array()) {
+    use(element);
+    if (!status_->ok()) return;  // making the message costs the length of the list
+  }
+}
+
 std::vector<std::int64_t> JsonObject::integers(std::string_view key, std::int64_t min, std::int64_t max) const {
   std::vector<std::int64_t> result;
   const auto add = [&](const json::value& value) {
@@ -107,16 +114,7 @@ std::vector<std::int64_t> JsonObject::integers(std::string_view key, std::int64_
       refuse(key, text_of(key) + " is not an integer in [" + std::to_string(min) + ", " + std::to_string(max) + "]");
     }
   };
-  const json::value* found = find(key);
-  if (found == nullptr) return result;
-  if (!found->is_array()) {
-    add(*found);
-  } else {
-    for (const json::value& element : found->get_array()) {
-      add(element);
-      if (!status_->ok()) break;  // making the message costs the length of the list
-    }
-  }
+  for_each(key, add);
   if (!status_->ok()) result.clear();
   return result;
 }
@@ -165,16 +163,7 @@ std::vector<std::string> JsonObject::strings(std::string_view key) const {
       refuse(key, text_of(key) + " is not text");
     }
   };
-  const json::value* found = find(key);
-  if (found == nullptr) return result;
-  if (!found->is_array()) {
-    add(*found);
-  } else {
-    for (const json::value& element : found->get_array()) {
-      add(element);
-      if (!status_->ok()) break;  // making the message costs the length of the list
-    }
-  }
+  for_each(key, add);
   if (!status_->ok()) result.clear();
   return result;
 }
@@ -201,16 +190,7 @@ std::vector<JsonObject> JsonObject::objects(std::string_view key) const {
     child.object_ = std::shared_ptr<const json::object>(object_, &value.get_object());
     child.where_ = where_ + std::string(key) + ".";
   };
-  const json::value* found = find(key);
-  if (found == nullptr) return result;
-  if (!found->is_array()) {
-    add(*found);
-  } else {
-    for (const json::value& element : found->get_array()) {
-      add(element);
-      if (!status_->ok()) break;  // making the message costs the length of the list
-    }
-  }
+  for_each(key, add);
   if (!status_->ok()) result.clear();
   return result;
 }

@@ -1,6 +1,6 @@
 #pragma once
 // Read-only view of one JSON object of a configuration file, kept outside the JSON library's headers. What Python's json
-// module reads is read (python_json.h): of equal keys the last counts; NaN and the infinities are numbers, which no
+// module reads is read (python_json.h, over runtime/json): of equal keys the last counts; NaN and the infinities are numbers, which no
 // field that is read may be. null counts as absent, as in Hugging Face's files. The first problem found by any accessor
 // stays in status(); accessors then give nothing, so a reader can run through all fields and look once.
 
@@ -51,6 +51,9 @@ class JsonObject {
  private:
   JsonObject() = default;
   [[nodiscard]] const boost::json::value* find(std::string_view key) const;
+  // use(value) for the value of `key`, or for each of the list it is, up to the first problem.
+  template <class Use>
+  void for_each(std::string_view key, Use use) const;
 
   std::shared_ptr<const boost::json::object> object_;
   std::shared_ptr<Status> status_;

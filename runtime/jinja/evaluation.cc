@@ -80,7 +80,7 @@ std::vector<Value> Evaluation::items_of(const Value& value) {
   if (value.is_text()) {
     if (!claim(value.view().size() * (sizeof(Value) + 64))) return items;
     for (std::string_view rest = value.view(); !rest.empty();) {
-      const std::size_t size = tokenizer::first_code_point(rest).size;
+      const std::size_t size = text::first_code_point(rest).size;
       items.push_back(Value::text(std::string(rest.substr(0, size))));
       rest.remove_prefix(size);
     }

@@ -10,8 +10,8 @@
 namespace herd::jinja {
 namespace {
 
-using tokenizer::first_code_point;
-using tokenizer::is_python_space;
+using text::first_code_point;
+using text::is_python_space;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_word(char c) {
@@ -93,11 +93,11 @@ class Lexer {
     if (sign == '+' || is_output) return text;
     const std::size_t line_start = text.rfind('\n') + 1;  // npos + 1 is 0
     if (line_start == 0 && !line_begins_) return text;
-    return tokenizer::strip(text.substr(line_start)).empty() ? text.substr(0, line_start) : text;
+    return text::strip(text.substr(line_start)).empty() ? text.substr(0, line_start) : text;
   }
 
   static std::string_view rstrip(std::string_view text) {
-    const std::string_view stripped = tokenizer::strip(text);
+    const std::string_view stripped = text::strip(text);
     if (stripped.empty()) return {};
     return text.substr(0, static_cast<std::size_t>(stripped.data() - text.data()) + stripped.size());
   }
@@ -291,7 +291,7 @@ class Lexer {
 Expected<std::vector<Token>> tokenize(std::string_view source, const Limits& limits) {
   if (source.size() > limits.template_bytes_max)
     return fail(bad_input("longer than " + std::to_string(limits.template_bytes_max) + " bytes"));
-  if (!tokenizer::is_valid_utf8(source)) return fail(bad_input("not UTF-8"));
+  if (!text::is_valid_utf8(source)) return fail(bad_input("not UTF-8"));
   const std::string normalised = with_line_feeds(source);
   return Lexer(normalised).run();
 }

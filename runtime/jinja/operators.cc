@@ -16,7 +16,7 @@ std::int64_t characters(std::string_view text) {
 // Where the character number `index` of `text` begins.
 std::size_t offset_of(std::string_view text, std::int64_t index) {
   std::size_t at = 0;
-  while (index-- > 0) at += tokenizer::first_code_point(text.substr(at)).size;
+  while (index-- > 0) at += text::first_code_point(text.substr(at)).size;
   return at;
 }
 
@@ -271,7 +271,7 @@ std::optional<Value> item(Evaluation& evaluation, const Value& value, const Valu
   if (at < 0 || at >= size) return std::nullopt;
   if (sequence) return value.sequence().items[static_cast<std::size_t>(at)];
   const std::string_view rest = value.view().substr(offset_of(value.view(), at));
-  return evaluation.text(std::string(rest.substr(0, tokenizer::first_code_point(rest).size)));
+  return evaluation.text(std::string(rest.substr(0, text::first_code_point(rest).size)));
 }
 
 Value slice(Evaluation& evaluation, const Value& value, const Value& begin, const Value& end, const Value& step) {

@@ -35,14 +35,14 @@ const Spelling* find(std::span<const Spelling> spellings, const Token& token) {
 
 }  // namespace
 
-std::unique_ptr<Expression> Parser::make(Expression::Kind kind) const {
+std::unique_ptr<Expression> ExpressionParser::make(Expression::Kind kind) const {
   auto node = std::make_unique<Expression>();
   node->kind = kind;
   node->line = token().line;
   return node;
 }
 
-ExpressionPtr Parser::finish(std::unique_ptr<Expression> node) {
+ExpressionPtr ExpressionParser::finish(std::unique_ptr<Expression> node) {
   for (const ExpressionPtr& operand : node->operands) {
     if (operand) node->depth = std::max(node->depth, operand->depth + 1);
   }
@@ -53,7 +53,7 @@ ExpressionPtr Parser::finish(std::unique_ptr<Expression> node) {
   return node;
 }
 
-ExpressionPtr Parser::parse_expression() {
+ExpressionPtr ExpressionParser::parse_expression() {
   if (++depth_ > limits_.syntax_depth_max) refuse("nested too deeply");
   ExpressionPtr value = failed() ? finish(make(Expression::Kind::kConstant)) : parse_or();
   while (skip_name("if")) {
@@ -68,7 +68,7 @@ ExpressionPtr Parser::parse_expression() {
 }
 
 // One expression, or several with commas between them. Without `conditional`, an "if" is not part of it.
-ExpressionPtr Parser::parse_tuple(bool conditional) {
+ExpressionPtr ExpressionParser::parse_tuple(bool conditional) {
   auto tuple = make(Expression::Kind::kTuple);
   bool comma = false;
   do {
@@ -81,7 +81,7 @@ ExpressionPtr Parser::parse_tuple(bool conditional) {
   return finish(std::move(tuple));
 }
 
-ExpressionPtr Parser::parse_or() {
+ExpressionPtr ExpressionParser::parse_or() {
   ExpressionPtr left = parse_and();
   while (skip_name("or")) {
     auto node = make(Expression::Kind::kOr);
@@ -92,7 +92,7 @@ ExpressionPtr Parser::parse_or() {
   return left;
 }
 
-ExpressionPtr Parser::parse_and() {
+ExpressionPtr ExpressionParser::parse_and() {
   ExpressionPtr left = parse_not();
   while (skip_name("and")) {
     auto node = make(Expression::Kind::kAnd);
@@ -103,7 +103,7 @@ ExpressionPtr Parser::parse_and() {
   return left;
 }
 
-ExpressionPtr Parser::parse_not() {
+ExpressionPtr ExpressionParser::parse_not() {
   if (!is_name("not") || failed()) return parse_compare();
   auto node = make(Expression::Kind::kNot);
   next();
@@ -113,7 +113,7 @@ ExpressionPtr Parser::parse_not() {
   return finish(std::move(node));
 }
 
-ExpressionPtr Parser::parse_compare() {
+ExpressionPtr ExpressionParser::parse_compare() {
   auto node = make(Expression::Kind::kCompare);
   node->operands.push_back(parse_sum());
   while (!failed()) {
@@ -136,7 +136,7 @@ ExpressionPtr Parser::parse_compare() {
   return finish(std::move(node));
 }
 
-ExpressionPtr Parser::parse_left_to_right(std::span<const Spelling> operators, ExpressionPtr (*tighter)(Parser&)) {
+ExpressionPtr ExpressionParser::parse_left_to_right(std::span<const Spelling> operators, ExpressionPtr (*tighter)(ExpressionParser&)) {
   ExpressionPtr left = tighter(*this);
   while (const Spelling* spelling = failed() ? nullptr : find(operators, token())) {
     auto node = make(Expression::Kind::kArithmetic);
@@ -149,11 +149,11 @@ ExpressionPtr Parser::parse_left_to_right(std::span<const Spelling> operators, E
   return left;
 }
 
-ExpressionPtr Parser::parse_sum() {
-  return parse_left_to_right(kSums, [](Parser& parser) { return parser.parse_concatenation(); });
+ExpressionPtr ExpressionParser::parse_sum() {
+  return parse_left_to_right(kSums, [](ExpressionParser& parser) { return parser.parse_concatenation(); });
 }
 
-ExpressionPtr Parser::parse_concatenation() {
+ExpressionPtr ExpressionParser::parse_concatenation() {
   auto node = make(Expression::Kind::kConcatenate);
   node->operands.push_back(parse_product());
   while (skip_operator("~")) node->operands.push_back(parse_product());
@@ -161,15 +161,15 @@ ExpressionPtr Parser::parse_concatenation() {
   return finish(std::move(node));
 }
 
-ExpressionPtr Parser::parse_product() {
-  return parse_left_to_right(kProducts, [](Parser& parser) { return parser.parse_power(); });
+ExpressionPtr ExpressionParser::parse_product() {
+  return parse_left_to_right(kProducts, [](ExpressionParser& parser) { return parser.parse_power(); });
 }
 
-ExpressionPtr Parser::parse_power() {
-  return parse_left_to_right(kPowers, [](Parser& parser) { return parser.parse_unary(true); });
+ExpressionPtr ExpressionParser::parse_power() {
+  return parse_left_to_right(kPowers, [](ExpressionParser& parser) { return parser.parse_unary(true); });
 }
 
-ExpressionPtr Parser::parse_unary(bool filters) {
+ExpressionPtr ExpressionParser::parse_unary(bool filters) {
   ExpressionPtr value;
   if (++depth_ > limits_.syntax_depth_max) refuse("nested too deeply");
   if (!failed() && (is_operator("-") || is_operator("+"))) {
@@ -186,7 +186,7 @@ ExpressionPtr Parser::parse_unary(bool filters) {
   return value;
 }
 
-ExpressionPtr Parser::parse_primary() {
+ExpressionPtr ExpressionParser::parse_primary() {
   auto node = make(Expression::Kind::kConstant);
   if (failed()) return node;
   const Token& first = token();
@@ -225,7 +225,7 @@ ExpressionPtr Parser::parse_primary() {
   return node;
 }
 
-ExpressionPtr Parser::parse_parenthesis() {
+ExpressionPtr ExpressionParser::parse_parenthesis() {
   expect_operator("(");
   if (skip_operator(")")) return finish(make(Expression::Kind::kTuple));
   ExpressionPtr value = parse_tuple(true);
@@ -233,7 +233,7 @@ ExpressionPtr Parser::parse_parenthesis() {
   return value;
 }
 
-ExpressionPtr Parser::parse_list() {
+ExpressionPtr ExpressionParser::parse_list() {
   auto node = make(Expression::Kind::kList);
   expect_operator("[");
   while (!failed() && !is_operator("]")) {
@@ -245,7 +245,7 @@ ExpressionPtr Parser::parse_list() {
   return finish(std::move(node));
 }
 
-ExpressionPtr Parser::parse_dict() {
+ExpressionPtr ExpressionParser::parse_dict() {
   auto node = make(Expression::Kind::kDict);
   expect_operator("{");
   while (!failed() && !is_operator("}")) {
@@ -259,7 +259,7 @@ ExpressionPtr Parser::parse_dict() {
   return finish(std::move(node));
 }
 
-ExpressionPtr Parser::parse_postfix(ExpressionPtr node) {
+ExpressionPtr ExpressionParser::parse_postfix(ExpressionPtr node) {
   while (!failed()) {
     if (is_operator(".") || is_operator("[")) {
       node = parse_subscript(std::move(node));
@@ -275,7 +275,7 @@ ExpressionPtr Parser::parse_postfix(ExpressionPtr node) {
   return node;
 }
 
-ExpressionPtr Parser::parse_subscript(ExpressionPtr node) {
+ExpressionPtr ExpressionParser::parse_subscript(ExpressionPtr node) {
   if (skip_operator(".")) {
     auto attribute = make(Expression::Kind::kAttribute);
     attribute->operands.push_back(std::move(node));
@@ -307,7 +307,7 @@ ExpressionPtr Parser::parse_subscript(ExpressionPtr node) {
   return finish(std::move(item));
 }
 
-ExpressionPtr Parser::parse_filters(ExpressionPtr node) {
+ExpressionPtr ExpressionParser::parse_filters(ExpressionPtr node) {
   while (!failed()) {
     if (skip_operator("|")) {
       node = parse_filter(std::move(node));
@@ -325,7 +325,7 @@ ExpressionPtr Parser::parse_filters(ExpressionPtr node) {
   return node;
 }
 
-ExpressionPtr Parser::parse_filter(ExpressionPtr node) {
+ExpressionPtr ExpressionParser::parse_filter(ExpressionPtr node) {
   auto filter = make(Expression::Kind::kFilter);
   filter->operands.push_back(std::move(node));
   filter->name = expect_name("the name of a filter");
@@ -335,7 +335,7 @@ ExpressionPtr Parser::parse_filter(ExpressionPtr node) {
   return finish(std::move(filter));
 }
 
-ExpressionPtr Parser::parse_test(ExpressionPtr node) {
+ExpressionPtr ExpressionParser::parse_test(ExpressionPtr node) {
   const bool negated = skip_name("not");
   auto test = make(Expression::Kind::kTest);
   test->operands.push_back(std::move(node));
@@ -359,7 +359,7 @@ ExpressionPtr Parser::parse_test(ExpressionPtr node) {
   return finish(std::move(denial));
 }
 
-void Parser::parse_arguments(Expression& call) {
+void ExpressionParser::parse_arguments(Expression& call) {
   expect_operator("(");
   bool first = true;
   while (!failed() && !is_operator(")")) {

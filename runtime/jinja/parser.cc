@@ -24,40 +24,40 @@ std::string shown(const Token& token) {
 
 }  // namespace
 
-const Token& Parser::token(std::size_t ahead) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }
-bool Parser::is(TokenKind kind, std::string_view text, std::size_t ahead) const {
+const Token& TokenCursor::token(std::size_t ahead) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }
+bool TokenCursor::is(TokenKind kind, std::string_view text, std::size_t ahead) const {
   return token(ahead).kind == kind && token(ahead).text == text;
 }
-bool Parser::is_operator(std::string_view text, std::size_t ahead) const { return is(TokenKind::kOperator, text, ahead); }
-bool Parser::is_name(std::string_view text, std::size_t ahead) const { return is(TokenKind::kName, text, ahead); }
+bool TokenCursor::is_operator(std::string_view text, std::size_t ahead) const { return is(TokenKind::kOperator, text, ahead); }
+bool TokenCursor::is_name(std::string_view text, std::size_t ahead) const { return is(TokenKind::kName, text, ahead); }
 
-Token Parser::next() {
+Token TokenCursor::next() {
   Token taken = token();
   if (at_ + 1 < tokens_.size()) ++at_;
   return taken;
 }
 
-bool Parser::skip_operator(std::string_view text) {
+bool TokenCursor::skip_operator(std::string_view text) {
   if (failed() || !is_operator(text)) return false;
   next();
   return true;
 }
 
-bool Parser::skip_name(std::string_view text) {
+bool TokenCursor::skip_name(std::string_view text) {
   if (failed() || !is_name(text)) return false;
   next();
   return true;
 }
 
-void Parser::refuse(const std::string& what) {
+void TokenCursor::refuse(const std::string& what) {
   if (error_.empty()) error_ = "line " + std::to_string(token().line) + ": " + what;
 }
 
-void Parser::expect_operator(std::string_view text) {
+void TokenCursor::expect_operator(std::string_view text) {
   if (!skip_operator(text)) refuse("expected \"" + std::string(text) + "\", not " + shown(token()));
 }
 
-std::string Parser::expect_name(std::string_view what) {
+std::string TokenCursor::expect_name(std::string_view what) {
   if (token().kind != TokenKind::kName) {
     refuse("expected " + std::string(what) + ", not " + shown(token()));
     return {};
@@ -65,7 +65,7 @@ std::string Parser::expect_name(std::string_view what) {
   return next().text;
 }
 
-void Parser::expect_block_end() {
+void TokenCursor::expect_block_end() {
   if (token().kind != TokenKind::kBlockEnd) return refuse("expected the end of the tag, not " + shown(token()));
   next();
 }
@@ -74,7 +74,7 @@ Expected<Body> Parser::parse() {
   Body body = parse_body({});
   if (!failed() && token().kind != TokenKind::kEnd) refuse("unexpected " + shown(token()));
   if (safe_filters_ > 0) refuse("the filter \"safe\" elsewhere than at the end of an output is not supported");
-  if (failed()) return fail(bad_input(error_));
+  if (failed()) return fail(bad_input(error()));
   return body;
 }
 
@@ -158,7 +158,7 @@ std::unique_ptr<Statement> Parser::parse_statement() {
     if (!breakable_) refuse("{% " + name + " %} outside a loop, or where it would leave another block");
     expect_block_end();
   } else if (!failed()) {
-    --at_;
+    step_back();
     refuse("the statement {% " + name.substr(0, 40) + " %} is not supported here");
   }
   return statement;

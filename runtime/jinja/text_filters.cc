@@ -65,7 +65,7 @@ Value absolute(Evaluation& evaluation, const Value& value, const Arguments& argu
 // What int() and float() read in a text: decimal digits, for a float a point too. Other spellings are refused where
 // Python might read them.
 std::optional<double> read_number(Evaluation& evaluation, std::string_view text, bool& is_whole) {
-  text = tokenizer::strip(text);
+  text = text::strip(text);
   std::string_view digits = text;
   if (!digits.empty() && (digits.front() == '-' || digits.front() == '+')) digits.remove_prefix(1);
   if (digits.empty()) return std::nullopt;
@@ -94,7 +94,7 @@ Value as_integer(Evaluation& evaluation, const Value& value, const Arguments& ar
   if (value.is_text()) {
     number = read_number(evaluation, value.view(), is_whole);
     if (number && is_whole) {
-      std::string_view text = tokenizer::strip(value.view());
+      std::string_view text = text::strip(value.view());
       if (text.front() == '+') text.remove_prefix(1);
       std::int64_t whole = 0;
       const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), whole);

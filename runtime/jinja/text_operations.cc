@@ -10,8 +10,8 @@
 namespace herd::jinja {
 namespace {
 
-using tokenizer::first_code_point;
-using tokenizer::is_python_space;
+using text::first_code_point;
+using text::is_python_space;
 
 char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; }
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }

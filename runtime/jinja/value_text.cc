@@ -4,12 +4,12 @@
 #include <charconv>
 #include <cmath>
 
+#include "runtime/text/hex.h"
+#include "runtime/text/json_string.h"
 #include "runtime/text/utf8.h"
 
 namespace herd::jinja {
 namespace {
-
-constexpr char kHex[] = "0123456789abcdef";
 
 // Certain to be printable for every Unicode version that Python had: Latin letters and signs, Greek, Cyrillic, kana,
 // Han, Hangul, common emoji.
@@ -26,7 +26,7 @@ std::string quoted(Evaluation& evaluation, std::string_view text) {
   const char quote = single ? '\'' : '"';
   std::string out(1, quote);
   for (std::string_view rest = text; !rest.empty();) {
-    const auto point = tokenizer::first_code_point(rest);
+    const auto point = text::first_code_point(rest);
     const char c = rest.front();
     if (c == quote || c == '\\') {
       out += '\\';
@@ -35,8 +35,7 @@ std::string quoted(Evaluation& evaluation, std::string_view text) {
       out += c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t";
     } else if (point.value < 0x20 || point.value == 0x7F) {
       out += "\\x";
-      out += kHex[point.value >> 4];
-      out += kHex[point.value & 0xF];
+      text::append_hex(static_cast<std::uint8_t>(point.value), out);
     } else {
       if (point.value >= 0x80 && !surely_printable(point.value))
         evaluation.refuse("a list or dict printed with characters such as these is not supported");
@@ -45,35 +44,6 @@ std::string quoted(Evaluation& evaluation, std::string_view text) {
     rest.remove_prefix(point.size);
   }
   return out + quote;
-}
-
-void json_unit(unsigned unit, std::string& out) {
-  out += "\\u";
-  for (int shift = 12; shift >= 0; shift -= 4) out += kHex[unit >> shift & 0xF];
-}
-
-std::string json_text(std::string_view text, bool ensure_ascii) {
-  std::string out = "\"";
-  for (std::string_view rest = text; !rest.empty();) {
-    const auto point = tokenizer::first_code_point(rest);
-    constexpr std::string_view kNamed = "\"\\\b\f\n\r\t";
-    constexpr std::string_view kNames = "\"\\bfnrt";
-    if (const std::size_t named = kNamed.find(rest.front()); named != std::string_view::npos) {
-      out += '\\';
-      out += kNames[named];
-    } else if (point.value < 0x20) {
-      json_unit(point.value, out);
-    } else if (ensure_ascii && point.value >= 0x10000) {
-      json_unit(0xD800 + ((point.value - 0x10000) >> 10), out);
-      json_unit(0xDC00 + ((point.value - 0x10000) & 0x3FF), out);
-    } else if (ensure_ascii && point.value >= 0x80) {
-      json_unit(point.value, out);
-    } else {
-      out.append(rest.substr(0, point.size));
-    }
-    rest.remove_prefix(point.size);
-  }
-  return out + '"';
 }
 
 class JsonWriter {
@@ -91,7 +61,7 @@ class JsonWriter {
     } else if (const double* real = value.as<double>()) {
       out_ += std::isnan(*real) ? "NaN" : std::isinf(*real) ? (*real > 0 ? "Infinity" : "-Infinity") : float_text(*real);
     } else if (value.is_text()) {
-      if (evaluation_.claim(value.view().size())) out_ += json_text(value.view(), style_.ensure_ascii);
+      if (evaluation_.claim(value.view().size())) out_ += text::json_string(value.view(), style_.ensure_ascii);
     } else if (value.is_sequence(SequenceKind::kList) || value.is_sequence(SequenceKind::kTuple)) {
       const Sequence& sequence = value.sequence();
       group('[', ']', sequence.items.size(), level, [&](std::size_t i) { write(sequence.items[i], level + 1); });
@@ -131,7 +101,7 @@ class JsonWriter {
       std::ranges::stable_sort(entries, {}, [](const auto* entry) -> const std::string& { return entry->first; });
     group('{', '}', entries.size(), level, [&](std::size_t i) {
       if (!evaluation_.claim(entries[i]->first.size() + style_.key_separator.size())) return;
-      out_ += json_text(entries[i]->first, style_.ensure_ascii) + style_.key_separator;
+      out_ += text::json_string(entries[i]->first, style_.ensure_ascii) + style_.key_separator;
       write(entries[i]->second, level + 1);
     });
   }

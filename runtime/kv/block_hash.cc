@@ -2,6 +2,8 @@
 
 #include <cstddef>
 
+#include "kernels/splitmix64.h"
+
 namespace herd::kv {
 namespace {
 
@@ -19,16 +21,9 @@ std::uint64_t fold(std::uint64_t a, std::uint64_t b) {
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
-// Finalizer of splitmix64 (Steele et al. 2014): a bijection in which every input bit reaches every output bit.
-std::uint64_t finish(std::uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-  return x ^ (x >> 31);
-}
-
 }  // namespace
 
-BlockHash root_hash(std::uint64_t salt) { return {finish(salt + kHighKey), finish(salt ^ kLowKey)}; }
+BlockHash root_hash(std::uint64_t salt) { return {splitmix64_finish(salt + kHighKey), splitmix64_finish(salt ^ kLowKey)}; }
 
 BlockHash chain_hash(const BlockHash& parent, std::span<const TokenId> tokens) {
   std::uint64_t high = parent.high ^ kHighKey;
@@ -43,7 +38,7 @@ BlockHash chain_hash(const BlockHash& parent, std::span<const TokenId> tokens) {
     low = fold(word + kLowStep, low ^ kHighStep) + (low << 37 | low >> 27);
   }
   const std::uint64_t length = tokens.size();
-  return {finish(high + length + (low >> 32)), finish(low ^ (length << 48) ^ (high << 17))};
+  return {splitmix64_finish(high + length + (low >> 32)), splitmix64_finish(low ^ (length << 48) ^ (high << 17))};
 }
 
 std::vector<BlockHash> hash_blocks(std::span<const TokenId> tokens, std::uint32_t block_size, std::uint64_t salt) {

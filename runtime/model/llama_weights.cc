@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/check.h"
+#include "kernels/splitmix64.h"
 
 namespace herd::model {
 namespace {
@@ -26,13 +27,7 @@ std::string layer_name(int layer, const char* part) {
   return "model.layers." + std::to_string(layer) + "." + part;
 }
 
-// SplitMix64 (Steele, Lea, Flood 2014) finaliser.
-std::uint64_t mix(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
+std::uint64_t mix(std::uint64_t x) { return splitmix64_finish(x + kSplitMix64Step); }
 
 class RandomSource : public WeightSource {
  public:

@@ -1,5 +1,5 @@
 #pragma once
-// The RoPE table: cos and sin of every position, computed in double, stored as float (design rule 2).
+// The RoPE table: cos and sin of every position, computed in double, stored as float (rule 2 of docs/numerics.md).
 
 #include <cstdint>
 #include <vector>

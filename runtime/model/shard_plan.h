@@ -1,7 +1,7 @@
 #pragma once
 // Which heads, MLP rows and vocabulary a tensor-parallel rank holds. Pure.
 //
-// Rule 3 of the design: a row-parallel product is cut along K into 8 leaves, added as a balanced binary tree; a rank
+// Rule 3 (docs/numerics.md): a row-parallel product is cut along K into 8 leaves, added as a balanced binary tree; a rank
 // owns a whole subtree, so every TP degree in {1, 2, 4, 8} adds in the same order. Units of cutting: 32 elements of the
 // MLP, the fewest whole heads that make a multiple of 32 for attention, 16 ids (a panel) for the vocabulary. Leaf i
 // holds units [floor(i U / 8), floor((i + 1) U / 8)). Slices may be uneven; a KV head needed by two ranks is on both.

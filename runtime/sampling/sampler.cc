@@ -9,6 +9,7 @@
 #include "kernels/check.h"
 #include "kernels/math.h"
 #include "kernels/philox.h"
+#include "kernels/splitmix64.h"
 
 namespace herd::sampling {
 namespace {
@@ -46,10 +47,7 @@ DrawKey draw_key(const SampleRow& row) {
 
 // SplitMix64's finaliser over (position, bits): the sum over a row does not depend on how it is sliced.
 std::uint64_t hash_element(std::uint64_t position, float value) {
-  std::uint64_t x = position * 0x9e3779b97f4a7c15ULL ^ std::bit_cast<std::uint32_t>(value);
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
+  return splitmix64_finish(position * kSplitMix64Step ^ std::bit_cast<std::uint32_t>(value));
 }
 
 }  // namespace

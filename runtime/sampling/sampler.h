@@ -3,7 +3,7 @@
 // the tokens so far (prompt, emitted, the border between them) and the row:
 //   bias → penalties (repetition, presence, frequency) → mask (min_tokens) → temperature → filters (min-p, top-k,
 //   top-p) → draw.
-// The draw is Gumbel-max over counter-based noise (Philox4x32-10 keyed by the seed; rule 7), so a token depends on
+// The draw is Gumbel-max over counter-based noise (Philox4x32-10 keyed by the seed; rule 6), so a token depends on
 // (seed, choice, output index) and the row alone: not on batch, chunking, TP degree, replica or attempt. Ties go to
 // the lowest id. Logprobs come from the raw row, before any stage.
 

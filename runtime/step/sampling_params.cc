@@ -7,18 +7,19 @@
 namespace herd::step {
 namespace {
 
+// `part` names what of the field is meant, where it is not the whole value.
 template <class Number>
-Status out_of_range(const char* field, Number value, const char* range) {
+FieldError out_of_range(const char* field, Number value, const char* range, const char* part = "") {
   std::array<char, 32> text;
   const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
-  return usage_error(std::string(field) + " must be " + range + ", not " + std::string(text.data(), end));
+  return {field, std::string(field) + part + " must be " + range + ", not " + std::string(text.data(), end)};
 }
 
 bool inside(float value, float low, float high) { return value >= low && value <= high; }  // false for NaN
 
 }  // namespace
 
-Status SamplingParams::validate(std::int32_t vocab_size) const {
+std::optional<FieldError> SamplingParams::validate(std::int32_t vocab_size) const {
   if (!inside(temperature, 0.0F, 100.0F)) return out_of_range("temperature", temperature, "in [0, 100]");
   if (top_k < -1) return out_of_range("top_k", top_k, "-1, 0 (all) or at least 1");
   if (!inside(top_p, 0.0F, 1.0F)) return out_of_range("top_p", top_p, "in [0, 1]");
@@ -32,17 +33,17 @@ Status SamplingParams::validate(std::int32_t vocab_size) const {
     return out_of_range("logit_bias", logit_bias.size(), "of at most 1024 entries");
   std::unordered_set<TokenId> biased;
   for (const auto& [token, bias] : logit_bias) {
-    if (token < 0 || token >= vocab_size) return out_of_range("logit_bias: token id", token, "inside the vocabulary");
+    if (token < 0 || token >= vocab_size) return out_of_range("logit_bias", token, "inside the vocabulary", ": token id");
     if (!inside(bias, -100.0F, 100.0F)) return out_of_range("logit_bias", bias, "in [-100, 100]");
     if (!biased.insert(token).second)
-      return usage_error("logit_bias names token id " + std::to_string(token) + " twice");
+      return FieldError{"logit_bias", "logit_bias names token id " + std::to_string(token) + " twice"};
   }
   if (stop_token_ids.size() > kStopTokensMax)
     return out_of_range("stop_token_ids", stop_token_ids.size(), "of at most 128 ids");
   for (const TokenId token : stop_token_ids)
     if (token < 0 || token >= vocab_size) return out_of_range("stop_token_ids", token, "inside the vocabulary");
   if (logprobs < -1 || logprobs > kLogprobsMax) return out_of_range("logprobs", logprobs, "in [0, 20]");
-  return {};
+  return std::nullopt;
 }
 
 }  // namespace herd::step

@@ -2,14 +2,21 @@
 // What a request asked of the sampler. A value; it travels with the submission and does not change.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "kernels/status.h"
 #include "runtime/ids.h"
 
 namespace herd::step {
+
+// A value that a field may not have: which field, and the sentence that says so ("top_p must be in [0, 1], not 2").
+struct FieldError {
+  std::string field;
+  std::string message;
+  bool operator==(const FieldError&) const = default;
+};
 
 struct SamplingParams {
   float temperature = 0.0F;         // [0, 100]; below 1e-5 is greedy
@@ -29,8 +36,8 @@ struct SamplingParams {
   bool operator==(const SamplingParams&) const = default;
 
   [[nodiscard]] bool greedy() const { return temperature < 1e-5F || top_k == 1; }
-  // kUsage with the field's name when a value is out of range or not finite.
-  [[nodiscard]] Status validate(std::int32_t vocab_size) const;
+  // The first field whose value is out of range or not finite; none when all are in order.
+  [[nodiscard]] std::optional<FieldError> validate(std::int32_t vocab_size) const;
 };
 
 inline constexpr std::size_t kLogitBiasMax = 1024;

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace herd::tokenizer {
+namespace herd::text {
 namespace {
 
 // Length of the run of ASCII bytes at the front, eight at a time.
@@ -83,6 +83,24 @@ std::string replace_invalid_utf8(std::string_view text) {
   return out;
 }
 
+void append_utf8(char32_t point, std::string& out) {
+  if (point < 0x80) {
+    out += static_cast<char>(point);
+  } else if (point < 0x800) {
+    out += static_cast<char>(0xC0 | point >> 6);
+    out += static_cast<char>(0x80 | (point & 0x3F));
+  } else if (point < 0x10000) {
+    out += static_cast<char>(0xE0 | point >> 12);
+    out += static_cast<char>(0x80 | (point >> 6 & 0x3F));
+    out += static_cast<char>(0x80 | (point & 0x3F));
+  } else {
+    out += static_cast<char>(0xF0 | point >> 18);
+    out += static_cast<char>(0x80 | (point >> 12 & 0x3F));
+    out += static_cast<char>(0x80 | (point >> 6 & 0x3F));
+    out += static_cast<char>(0x80 | (point & 0x3F));
+  }
+}
+
 bool is_white_space(char32_t value) {
   return (value >= 0x09 && value <= 0x0D) || value == 0x20 || value == 0x85 || value == 0xA0 || value == 0x1680 ||
          (value >= 0x2000 && value <= 0x200A) || value == 0x2028 || value == 0x2029 || value == 0x202F ||
@@ -106,4 +124,4 @@ std::string_view strip(std::string_view text) {
   return text;
 }
 
-}  // namespace herd::tokenizer
+}  // namespace herd::text

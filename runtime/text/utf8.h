@@ -1,5 +1,5 @@
 #pragma once
-// UTF-8 as the tokenizer needs it: is this text valid, which part of it is not, what comes next. Invalid bytes
+// UTF-8 both ways: is this text valid, which part of it is not, what comes next. Invalid bytes
 // become U+FFFD by maximal parts (Unicode 15, section 3.9, "U+FFFD Substitution of Maximal Subparts"), as
 // Python's and the WHATWG decoders do it. No normalisation, no case.
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace herd::tokenizer {
+namespace herd::text {
 
 inline constexpr char32_t kReplacementCharacter = 0xFFFD;
 inline constexpr std::string_view kReplacementUtf8 = "\xEF\xBF\xBD";
@@ -27,6 +27,9 @@ struct CodePoint {
 // A copy in which each maximal invalid part is one U+FFFD.
 [[nodiscard]] std::string replace_invalid_utf8(std::string_view text);
 
+// Appends the UTF-8 of a code point that is not a surrogate.
+void append_utf8(char32_t point, std::string& out);
+
 // Unicode property White_Space, the \s of both reference tokenizers.
 [[nodiscard]] bool is_white_space(char32_t value);
 
@@ -36,4 +39,4 @@ struct CodePoint {
 // Python's str.strip(): `text` (valid UTF-8) without white space at both ends.
 [[nodiscard]] std::string_view strip(std::string_view text);
 
-}  // namespace herd::tokenizer
+}  // namespace herd::text

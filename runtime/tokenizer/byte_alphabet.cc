@@ -33,7 +33,7 @@ std::optional<std::string> bytes_from_alphabet(std::string_view spelled) {
   std::string bytes;
   bytes.reserve(spelled.size());
   while (!spelled.empty()) {
-    const CodePoint next = first_code_point(spelled);
+    const text::CodePoint next = text::first_code_point(spelled);
     if (!next.valid || next.value >= kAlphabet.byte.size() || kAlphabet.byte[next.value] < 0) return std::nullopt;
     bytes.push_back(static_cast<char>(kAlphabet.byte[next.value]));
     spelled.remove_prefix(next.size);
@@ -45,12 +45,7 @@ std::string bytes_to_alphabet(std::string_view bytes) {
   std::string spelled;
   for (const char c : bytes) {
     const unsigned value = kAlphabet.character[static_cast<unsigned char>(c)];
-    if (value < 0x80) {
-      spelled.push_back(static_cast<char>(value));
-    } else {
-      spelled.push_back(static_cast<char>(0xC0 | (value >> 6)));
-      spelled.push_back(static_cast<char>(0x80 | (value & 0x3F)));
-    }
+    text::append_utf8(value, spelled);
   }
   return spelled;
 }

@@ -74,7 +74,7 @@ std::string describe(const ChatProbe& probe) {
 std::string clean(std::string_view text, std::size_t bytes) {
   std::string out;
   for (std::string_view rest = text.substr(0, std::min(text.size(), bytes)); !rest.empty();) {
-    const CodePoint point = first_code_point(rest);
+    const text::CodePoint point = text::first_code_point(rest);
     if (point.value == '\n') {
       out += "\\n";
     } else if (point.value >= 0x20 && point.value < 0x7F) {

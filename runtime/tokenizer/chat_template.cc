@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/text/json_string.h"
 #include "runtime/text/utf8.h"
 
 namespace herd::tokenizer {
@@ -38,32 +39,6 @@ bool is_role(std::string_view role) {
   });
 }
 
-// Python's json.dumps(text, ensure_ascii=False).
-std::string json_string(std::string_view text) {
-  constexpr char kHex[] = "0123456789abcdef";
-  std::string out = "\"";
-  for (const char c : text) {
-    switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\b': out += "\\b"; break;
-      case '\f': out += "\\f"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          out += "\\u00";
-          out += kHex[static_cast<unsigned char>(c) >> 4];
-          out += kHex[static_cast<unsigned char>(c) & 0xF];
-        } else {
-          out += c;
-        }
-    }
-  }
-  return out + '"';
-}
-
 void llama_header(PromptWriter& prompt, std::string_view role) {
   prompt.control("<|start_header_id|>");
   prompt.text(role);
@@ -79,14 +54,14 @@ void llama_turn(PromptWriter& prompt, std::string_view role, std::string_view co
 
 void render_llama30(PromptWriter& prompt, std::span<const ChatMessage> messages, const ChatOptions& options) {
   if (options.begin_of_text) prompt.control("<|begin_of_text|>");
-  for (const ChatMessage& message : messages) llama_turn(prompt, message.role, strip(message.content));
+  for (const ChatMessage& message : messages) llama_turn(prompt, message.role, text::strip(message.content));
   if (options.add_generation_prompt) llama_header(prompt, "assistant");
 }
 
 void render_llama31(PromptWriter& prompt, std::span<const ChatMessage> messages, const ChatOptions& options) {
   std::string_view system;
   if (messages.front().role == "system") {
-    system = strip(messages.front().content);
+    system = text::strip(messages.front().content);
     messages = messages.subspan(1);
   }
   if (options.begin_of_text) prompt.control("<|begin_of_text|>");
@@ -98,9 +73,9 @@ void render_llama31(PromptWriter& prompt, std::span<const ChatMessage> messages,
   prompt.control("<|eot_id|>");
   for (const ChatMessage& message : messages) {
     if (message.role == "tool" || message.role == "ipython") {
-      llama_turn(prompt, "ipython", json_string(message.content));  // the template quotes plain strings too
+      llama_turn(prompt, "ipython", text::json_string(message.content, false));  // the template quotes plain strings too
     } else {
-      llama_turn(prompt, message.role, strip(message.content));
+      llama_turn(prompt, message.role, text::strip(message.content));
     }
   }
   if (options.add_generation_prompt) llama_header(prompt, "assistant");

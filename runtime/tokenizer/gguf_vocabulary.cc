@@ -56,7 +56,7 @@ Status read_tokens(const GgufVocabulary& vocabulary, TokenizerDefinition& defini
       case kUnknown:
       case kControl:
       case kUserDefined: {
-        if (!is_valid_utf8(text)) return bad_input("tokenizer.ggml.tokens[" + std::to_string(i) + "]: not UTF-8");
+        if (!text::is_valid_utf8(text)) return bad_input("tokenizer.ggml.tokens[" + std::to_string(i) + "]: not UTF-8");
         AddedToken added;
         added.id = static_cast<TokenId>(i);
         added.content = text;

@@ -38,12 +38,12 @@ std::string IncrementalDecoder::push(TokenId id) {
   bytes.append(tokenizer_.token_bytes(id));
   std::string_view rest = bytes;
   while (!rest.empty() && !stopped_) {
-    const CodePoint next = first_code_point(rest);
+    const text::CodePoint next = text::first_code_point(rest);
     if (next.incomplete) {
       incomplete_ = rest;
       break;
     }
-    append(next.valid ? rest.substr(0, next.size) : kReplacementUtf8);
+    append(next.valid ? rest.substr(0, next.size) : text::kReplacementUtf8);
     rest.remove_prefix(next.size);
   }
   return release();
@@ -51,7 +51,7 @@ std::string IncrementalDecoder::push(TokenId id) {
 
 std::string IncrementalDecoder::flush() {
   if (stopped_) return {};
-  if (!incomplete_.empty()) append(kReplacementUtf8);
+  if (!incomplete_.empty()) append(text::kReplacementUtf8);
   incomplete_.clear();
   for (StopMatcher& stop : stops_) stop.matched = 0;
   return release();

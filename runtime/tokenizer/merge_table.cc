@@ -5,19 +5,17 @@
 #include <limits>
 
 #include "kernels/check.h"
+#include "kernels/splitmix64.h"
 
 namespace herd::tokenizer {
 namespace {
 
 constexpr TokenId kGone = -1;  // a symbol that became part of its left neighbour
 
-// Finaliser of SplitMix64 (Steele et al. 2014): ids are dense, so the bits must be mixed.
+// Ids are dense, so the bits must be mixed.
 std::uint64_t hash_pair(TokenId left, TokenId right) {
-  std::uint64_t x = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) |
-                    static_cast<std::uint32_t>(right);
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBULL;
-  return x ^ (x >> 31);
+  return splitmix64_finish((static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) |
+                           static_cast<std::uint32_t>(right));
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ const char* pcre2_source(SplitPattern pattern) {
     case SplitPattern::kDigits:
       return R"(\p{N}+)";
   }
-  HERD_CHECK(false, "unknown split pattern");
+  HERD_UNREACHABLE("unknown split pattern");
 }
 
 #undef HERD_SPACE
@@ -107,7 +107,7 @@ const PreTokenizer::CompiledPattern& PreTokenizer::compiled(SplitPattern pattern
       return kPattern;
     }
   }
-  HERD_CHECK(false, "unknown split pattern");
+  HERD_UNREACHABLE("unknown split pattern");
 }
 
 PreTokenizer::PreTokenizer(const std::vector<PreTokenizerStage>& stages) {
@@ -151,7 +151,7 @@ void PreTokenizer::split_from(std::size_t index, std::string_view text, const Ma
     if (found < 0 ? found != PCRE2_ERROR_NOMATCH : end <= begin) {
       // A limit or an empty match: one code point as a piece, so that each turn moves on.
       begin = position;
-      end = position + first_code_point(text.substr(position)).size;
+      end = position + text::first_code_point(text.substr(position)).size;
     }
     if (begin > position) split_from(index + 1, text.substr(position, begin - position), match, pieces);
     split_from(index + 1, text.substr(begin, end - begin), match, pieces);

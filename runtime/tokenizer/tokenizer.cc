@@ -31,8 +31,8 @@ void for_each_meta_slice(std::string_view text, Use use) {
   std::size_t run = 0;
   bool run_is_space = false;
   for (std::size_t i = 0; i < text.size();) {
-    const CodePoint next = first_code_point(text.substr(i));
-    const bool space = is_python_space(next.value);
+    const text::CodePoint next = text::first_code_point(text.substr(i));
+    const bool space = text::is_python_space(next.value);
     if (characters == kSliceCharacters) {
       use(text.substr(begin, i - begin));
       begin = i;
@@ -59,7 +59,7 @@ std::size_t space_at_end(std::string_view text) {
   while (end > 0) {
     std::size_t begin = end - 1;
     while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
-    if (!is_white_space(first_code_point(text.substr(begin)).value)) break;
+    if (!text::is_white_space(text::first_code_point(text.substr(begin)).value)) break;
     end = begin;
   }
   return text.size() - end;
@@ -68,8 +68,8 @@ std::size_t space_at_end(std::string_view text) {
 std::size_t space_at_front(std::string_view text) {
   std::size_t size = 0;
   while (size < text.size()) {
-    const CodePoint next = first_code_point(text.substr(size));
-    if (!is_white_space(next.value)) break;
+    const text::CodePoint next = text::first_code_point(text.substr(size));
+    if (!text::is_white_space(next.value)) break;
     size += next.size;
   }
   return size;
@@ -237,8 +237,8 @@ struct Tokenizer::Encoding {
 std::vector<TokenId> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
   const TokenizerDefinition& definition = tables_->definition;
   std::string repaired;
-  if (!is_valid_utf8(text)) {
-    repaired = replace_invalid_utf8(text);
+  if (!text::is_valid_utf8(text)) {
+    repaired = text::replace_invalid_utf8(text);
     text = repaired;
   }
   Encoding encoding{*tables_, options.parse_special, {}, {}};
@@ -258,7 +258,7 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) c
   for (const TokenId id : ids) {
     if (!skip_special || !is_special(id)) bytes.append(token_bytes(id));
   }
-  return is_valid_utf8(bytes) ? bytes : replace_invalid_utf8(bytes);
+  return text::is_valid_utf8(bytes) ? bytes : text::replace_invalid_utf8(bytes);
 }
 
 std::string_view Tokenizer::token_bytes(TokenId id) const {
@@ -308,7 +308,7 @@ Status Tokenizer::check_rows(std::span<const TokenId> ids, int vocab_size) const
 
 std::optional<TokenId> Tokenizer::bos_id() const { return tables_->bos; }
 std::span<const TokenId> Tokenizer::eos_ids() const { return tables_->eos; }
-bool Tokenizer::valid_utf8(std::string_view text) { return is_valid_utf8(text); }
+bool Tokenizer::valid_utf8(std::string_view text) { return text::is_valid_utf8(text); }
 
 bool is_end_name(std::string_view name) {
   return std::find(kEndNames.begin(), kEndNames.end(), name) != kEndNames.end();

@@ -1,5 +1,5 @@
 // kernels_bench: each kernel's GB/s and GFLOP/s beside what this machine reads and multiplies at most, measured in the
-// same run with the same threads (design §7). Weights and KV rotate through a buffer far beyond the caches.
+// same run with the same threads. Weights and KV rotate through a buffer far beyond the caches.
 //
 //   kernels_bench [--isa avx2|avx512|reference] [--threads N | --cpu-time] [matmul|attention|rows|logits]...
 //

@@ -28,6 +28,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (first.has_value() != second.has_value()) std::abort();
   if (!first) return first.error() == second.error() ? 0 : (std::abort(), 0);
   if (*first != *second || first->size() > limits.output_bytes_max) std::abort();
-  if (!herd::tokenizer::is_valid_utf8(*first)) std::abort();
+  if (!herd::text::is_valid_utf8(*first)) std::abort();
   return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "endpoint/openai/json_document.h"
 #include "endpoint/openai/json_fields.h"
+#include "endpoint/openai/sampling_of.h"
 #include "runtime/text/utf8.h"
 
 namespace {
@@ -40,7 +41,7 @@ bool inside_vocabulary(const std::vector<TokenId>& ids, const RequestLimits& lim
 }
 
 void check_name(const std::string& name) {
-  require(tokenizer::is_valid_utf8(name) && name.find('\0') == std::string::npos);
+  require(text::is_valid_utf8(name) && name.find('\0') == std::string::npos);
 }
 
 // They go into a header and the log.
@@ -53,25 +54,13 @@ void check_ignored(const std::vector<std::string>& names, const RequestLimits& l
 }
 
 void check_fields(const GenerationFields& fields, const RequestLimits& limits) {
-  step::SamplingParams params;
-  params.temperature = fields.temperature.value_or(1.0F);
-  params.top_p = fields.top_p.value_or(1.0F);
-  params.min_p = fields.min_p.value_or(0.0F);
-  params.top_k = fields.top_k.value_or(0);
-  params.repetition_penalty = fields.repetition_penalty.value_or(1.0F);
-  params.presence_penalty = fields.presence_penalty;
-  params.frequency_penalty = fields.frequency_penalty;
-  params.logit_bias = fields.logit_bias;
-  params.stop_token_ids = fields.stop_token_ids;
-  params.min_tokens = fields.min_tokens;
-  params.logprobs = fields.logprobs;
-  require(params.validate(limits.vocab_size).ok());
+  require(!sampling_of(fields, {}).validate(limits.vocab_size));
   check_name(fields.model);
   require(fields.n >= 1 && fields.n <= limits.n_max);
   require(!fields.max_tokens || fields.min_tokens <= *fields.max_tokens);
   require(fields.stop.size() <= limits.stop_max);
   for (const std::string& stop : fields.stop)
-    require(!stop.empty() && stop.size() <= limits.stop_bytes_max && tokenizer::is_valid_utf8(stop));
+    require(!stop.empty() && stop.size() <= limits.stop_bytes_max && text::is_valid_utf8(stop));
   require(limits.priorities || fields.priority == 0);
   require(fields.stream || !(fields.include_usage || fields.continuous_usage));
 }
@@ -81,7 +70,7 @@ void check_messages(const std::vector<tokenizer::ChatMessage>& messages, const R
   std::size_t bytes = 0;
   for (const tokenizer::ChatMessage& message : messages) {
     require(!message.role.empty() && message.role.find_first_not_of("abcdefghijklmnopqrstuvwxyz") == std::string::npos);
-    require(tokenizer::is_valid_utf8(message.content));
+    require(text::is_valid_utf8(message.content));
     bytes += message.content.size();
   }
   require(bytes <= limits.prompt_bytes_max);
@@ -93,7 +82,7 @@ void check(const CompletionRequest& request, const RequestLimits& limits) {
   if (const auto* texts = std::get_if<std::vector<std::string>>(&request.prompts)) {
     require(!texts->empty() && texts->size() <= limits.prompts_max);
     for (const std::string& text : *texts)
-      require(!text.empty() && text.size() <= limits.prompt_bytes_max && tokenizer::is_valid_utf8(text));
+      require(!text.empty() && text.size() <= limits.prompt_bytes_max && text::is_valid_utf8(text));
   } else {
     const auto& lists = std::get<std::vector<std::vector<TokenId>>>(request.prompts);
     require(!lists.empty() && lists.size() <= limits.prompts_max);
@@ -110,7 +99,7 @@ void check(const ChatRequest& request, const RequestLimits& limits) {
 
 void check(const TokenizeRequest& request, const RequestLimits& limits) {
   check_name(request.model);
-  require(request.prompt.size() <= limits.prompt_bytes_max && tokenizer::is_valid_utf8(request.prompt));
+  require(request.prompt.size() <= limits.prompt_bytes_max && text::is_valid_utf8(request.prompt));
   if (!request.messages.empty()) check_messages(request.messages, limits);
   require(request.messages.empty() || (request.prompt.empty() && !request.add_special_tokens));
 }
@@ -129,7 +118,7 @@ void check_result(const ApiExpected<Request>& result, std::string_view body, con
   }
   const std::string told = to_json(result.error());
   require(result.error().status == 400 && !result.error().message.empty());
-  require(tokenizer::is_valid_utf8(told) && JsonDocument::parse(told).has_value());
+  require(text::is_valid_utf8(told) && JsonDocument::parse(told).has_value());
   require(result.error().message.size() < 1024);
 }
 

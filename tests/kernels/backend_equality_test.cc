@@ -528,7 +528,7 @@ TEST(BackendEquality, AttentionOfGroupedHeads) {
   }
 }
 
-// Where rule 5's zeros show: a sum that flushes to -0, then chunks of zeros. P = 1 at positions below 64, ½ from 64 on.
+// Where rule 4's zeros show: a sum that flushes to -0, then chunks of zeros. P = 1 at positions below 64, ½ from 64 on.
 //   context 33: chunk 0 gives 1.5 · 2^-126, chunk 1 -1.625 · 2^-126; their sum is flushed to -0, and nothing more is
 //               added (the chunks up to 512 hold no visible key): -0
 //   context 66: in chunk 2 both chains are flushed to -0 by ½ · -2^-126; then the 30 invisible positions take part as

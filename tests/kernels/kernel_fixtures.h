@@ -13,6 +13,7 @@
 
 #include "kernels/dtype.h"
 #include "kernels/ops.h"
+#include "kernels/splitmix64.h"
 #include "kernels/tensor_view.h"
 
 namespace herd::testing {
@@ -22,10 +23,7 @@ class Random {
  public:
   explicit Random(std::uint64_t seed) : state_(seed) {}
   std::uint64_t next() {
-    std::uint64_t z = state_ += 0x9e3779b97f4a7c15ULL;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31);
+    return splitmix64_finish(state_ += kSplitMix64Step);
   }
   // In [0, bound).
   std::int64_t below(std::int64_t bound) {

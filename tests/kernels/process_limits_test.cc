@@ -107,5 +107,19 @@ TEST(ProcessLimits, TheTighterOfBothLimitsCounts) {
   fs::remove_all(root);
 }
 
+TEST(ProcessLimits, FilesAreRaisedToTheHardLimit) {
+  const std::string limits = in_child([] {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = 10;
+    limit.rlim_max = 20;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    raise_file_limit();
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    return std::to_string(limit.rlim_cur) + " of " + std::to_string(limit.rlim_max);
+  });
+  EXPECT_EQ(limits, "20 of 20");
+}
+
 }  // namespace
 }  // namespace herd

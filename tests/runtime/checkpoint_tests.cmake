@@ -9,5 +9,6 @@ herd_test(checkpoint_tests
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_safetensors_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/end_ids_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/generation_config_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/json_tree_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_weights_test.cc
-  DEPS herd::checkpoint)
+  DEPS herd::checkpoint herd::json Boost::json)

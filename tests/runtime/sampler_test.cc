@@ -298,25 +298,34 @@ TEST(Sampler, HashSeesEveryElement) {
 }
 
 TEST(SamplingParams, ValidateNamesTheField) {
-  auto message = [](const std::function<void(step::SamplingParams&)>& change) {
+  auto error = [](const std::function<void(step::SamplingParams&)>& change) {
     step::SamplingParams params;
     change(params);
-    return params.validate(100).message();
+    return params.validate(100);
   };
-  EXPECT_EQ(message([](step::SamplingParams&) {}), "");
-  EXPECT_NE(message([](step::SamplingParams& p) { p.temperature = std::nanf(""); }).find("temperature"), std::string::npos);
-  EXPECT_EQ(message([](step::SamplingParams& p) { p.top_p = 0.0F; }), "");
-  EXPECT_NE(message([](step::SamplingParams& p) { p.top_p = -0.1F; }).find("top_p"), std::string::npos);
-  EXPECT_NE(message([](step::SamplingParams& p) { p.top_p = 1.1F; }).find("top_p"), std::string::npos);
-  EXPECT_NE(message([](step::SamplingParams& p) { p.min_p = 2.0F; }).find("min_p"), std::string::npos);
-  EXPECT_EQ(message([](step::SamplingParams& p) { p.top_k = -3; }), "top_k must be -1, 0 (all) or at least 1, not -3");
-  EXPECT_EQ(message([](step::SamplingParams& p) { p.temperature = 100.5F; }), "temperature must be in [0, 100], not 100.5");
-  EXPECT_NE(message([](step::SamplingParams& p) { p.logit_bias = {{100, 1.0F}}; }).find("logit_bias"), std::string::npos);
-  EXPECT_EQ(message([](step::SamplingParams& p) { p.logit_bias = {{7, 1.0F}, {8, 1.0F}, {7, 2.0F}}; }),
-            "logit_bias names token id 7 twice");
-  EXPECT_NE(message([](step::SamplingParams& p) { p.stop_token_ids = {-1}; }).find("stop_token_ids"), std::string::npos);
-  EXPECT_NE(message([](step::SamplingParams& p) { p.logprobs = 21; }).find("logprobs"), std::string::npos);
-  EXPECT_NE(message([](step::SamplingParams& p) { p.repetition_penalty = 0; }).find("repetition_penalty"), std::string::npos);
+  auto field = [&](const std::function<void(step::SamplingParams&)>& change) { return error(change)->field; };
+  EXPECT_EQ(error([](step::SamplingParams&) {}), std::nullopt);
+  EXPECT_EQ(error([](step::SamplingParams& p) { p.top_p = 0.0F; }), std::nullopt);
+  EXPECT_EQ(field([](step::SamplingParams& p) { p.temperature = std::nanf(""); }), "temperature");
+  EXPECT_EQ(field([](step::SamplingParams& p) { p.top_p = -0.1F; }), "top_p");
+  EXPECT_EQ(field([](step::SamplingParams& p) { p.top_p = 1.1F; }), "top_p");
+  EXPECT_EQ(field([](step::SamplingParams& p) { p.min_p = 2.0F; }), "min_p");
+  EXPECT_EQ(field([](step::SamplingParams& p) { p.stop_token_ids = {-1}; }), "stop_token_ids");
+  EXPECT_EQ(field([](step::SamplingParams& p) { p.stop_token_ids.resize(129); }), "stop_token_ids");
+  EXPECT_EQ(field([](step::SamplingParams& p) { p.logprobs = 21; }), "logprobs");
+  EXPECT_EQ(field([](step::SamplingParams& p) { p.repetition_penalty = 0; }), "repetition_penalty");
+  EXPECT_EQ(field([](step::SamplingParams& p) { p.presence_penalty = 2.5F; }), "presence_penalty");
+  EXPECT_EQ(field([](step::SamplingParams& p) { p.frequency_penalty = -2.5F; }), "frequency_penalty");
+  EXPECT_EQ(error([](step::SamplingParams& p) { p.top_k = -3; }),
+            (step::FieldError{"top_k", "top_k must be -1, 0 (all) or at least 1, not -3"}));
+  EXPECT_EQ(error([](step::SamplingParams& p) { p.temperature = 100.5F; }),
+            (step::FieldError{"temperature", "temperature must be in [0, 100], not 100.5"}));
+  EXPECT_EQ(error([](step::SamplingParams& p) { p.logit_bias = {{100, 1.0F}}; }),
+            (step::FieldError{"logit_bias", "logit_bias: token id must be inside the vocabulary, not 100"}));
+  EXPECT_EQ(error([](step::SamplingParams& p) { p.logit_bias = {{7, 101.0F}}; }),
+            (step::FieldError{"logit_bias", "logit_bias must be in [-100, 100], not 101"}));
+  EXPECT_EQ(error([](step::SamplingParams& p) { p.logit_bias = {{7, 1.0F}, {8, 1.0F}, {7, 2.0F}}; }),
+            (step::FieldError{"logit_bias", "logit_bias names token id 7 twice"}));
 }
 
 }  // namespace

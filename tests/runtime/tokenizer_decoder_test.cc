@@ -39,7 +39,7 @@ TEST(IncrementalDecoder, ShowsACharacterWithItsLastByte) {
 }
 
 TEST(IncrementalDecoder, ReplacesWhatCanNoLongerBecomeACharacter) {
-  const std::string r(kReplacementUtf8);
+  const std::string r(text::kReplacementUtf8);
   EXPECT_EQ(stream("\xE2\x82" "b").pieces, (Texts{"", "", r + "b", ""}));
   EXPECT_EQ(stream("\xFF\xF0\x9F").pieces, (Texts{r, "", "", r}));
 }
@@ -167,7 +167,7 @@ TEST(IncrementalDecoder, EqualsDecodingAtOnceOnRandomStreams) {
       Texts pieces;
       for (const TokenId id : ids) {
         pieces.push_back(decoder.push(id));
-        EXPECT_TRUE(is_valid_utf8(pieces.back()));
+        EXPECT_TRUE(text::is_valid_utf8(pieces.back()));
         EXPECT_LE(decoder.held_bytes(), 3U + 13U);
       }
       pieces.push_back(decoder.flush());

@@ -2,6 +2,8 @@
 # .cache/herd/llama3/tokenizer.model; without it those tests skip.
 add_executable(tokenizer_tests
   ${CMAKE_CURRENT_LIST_DIR}/chat_renderer_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/text_hex_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/text_json_string_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_bpe_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_chat_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_decoder_test.cc

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <string>
 
 namespace herd::tokenizer {
@@ -24,7 +25,7 @@ namespace {
 //   C0 AF                    ??           (overlong)
 //   41 80 42                 A?B
 TEST(Utf8, MaximalInvalidPartsBecomeReplacementCharacters) {
-  const std::string r(kReplacementUtf8);
+  const std::string r(text::kReplacementUtf8);
   const std::pair<std::string, std::string> cases[] = {
       {"\xFF", r},
       {"\xC3", r},
@@ -41,12 +42,12 @@ TEST(Utf8, MaximalInvalidPartsBecomeReplacementCharacters) {
       {"twelve ASCII\xFF and more ASCII", "twelve ASCII" + r + " and more ASCII"},
   };
   for (const auto& [bytes, text] : cases) {
-    EXPECT_EQ(replace_invalid_utf8(bytes), text);
-    EXPECT_FALSE(is_valid_utf8(bytes));
-    EXPECT_TRUE(is_valid_utf8(text));
-    EXPECT_EQ(replace_invalid_utf8(text), text);
+    EXPECT_EQ(text::replace_invalid_utf8(bytes), text);
+    EXPECT_FALSE(text::is_valid_utf8(bytes));
+    EXPECT_TRUE(text::is_valid_utf8(text));
+    EXPECT_EQ(text::replace_invalid_utf8(text), text);
   }
-  EXPECT_TRUE(is_valid_utf8(""));
+  EXPECT_TRUE(text::is_valid_utf8(""));
 }
 
 std::string by_hand(char32_t c) {
@@ -72,13 +73,13 @@ TEST(Utf8, EveryScalarValueIsValidAndSurrogatesAreNot) {
   for (char32_t c = 1; c <= 0x10FFFF; c += c < 0x3000 ? 1 : 61) {
     const std::string text = by_hand(c);
     const bool surrogate = c >= 0xD800 && c <= 0xDFFF;
-    ASSERT_EQ(is_valid_utf8(text), !surrogate) << std::hex << static_cast<unsigned>(c);
+    ASSERT_EQ(text::is_valid_utf8(text), !surrogate) << std::hex << static_cast<unsigned>(c);
     if (surrogate) continue;
-    const CodePoint point = first_code_point(text);
+    const text::CodePoint point = text::first_code_point(text);
     ASSERT_EQ(point.value, c);
     ASSERT_EQ(point.size, text.size());
     for (std::size_t size = 1; size < text.size(); ++size) {
-      const CodePoint part = first_code_point(std::string_view(text).substr(0, size));
+      const text::CodePoint part = text::first_code_point(std::string_view(text).substr(0, size));
       ASSERT_TRUE(part.incomplete);
       ASSERT_EQ(part.size, size);
     }
@@ -86,10 +87,10 @@ TEST(Utf8, EveryScalarValueIsValidAndSurrogatesAreNot) {
 }
 
 TEST(Utf8, StripTakesPythonWhiteSpaceOnly) {
-  EXPECT_EQ(strip(" \t\r\n a b\xC2\xA0\xE3\x80\x80\x1F"), "a b");
-  EXPECT_EQ(strip("\xE2\x80\x8B" "a"), "\xE2\x80\x8B" "a");  // zero-width space is not white space
-  EXPECT_EQ(strip(" \n "), "");
-  EXPECT_EQ(strip(""), "");
+  EXPECT_EQ(text::strip(" \t\r\n a b\xC2\xA0\xE3\x80\x80\x1F"), "a b");
+  EXPECT_EQ(text::strip("\xE2\x80\x8B" "a"), "\xE2\x80\x8B" "a");  // zero-width space is not white space
+  EXPECT_EQ(text::strip(" \n "), "");
+  EXPECT_EQ(text::strip(""), "");
 }
 
 TEST(ByteAlphabet, SpellsEveryByteAndBack) {
@@ -100,6 +101,17 @@ TEST(ByteAlphabet, SpellsEveryByteAndBack) {
   EXPECT_EQ(bytes_to_alphabet(" the\n\t"), "\xC4\xA0the\xC4\x8A\xC4\x89");
   EXPECT_FALSE(bytes_from_alphabet("a b"));
   EXPECT_FALSE(bytes_from_alphabet("\xE2\x96\x81"));
+}
+
+TEST(Utf8, AppendsWhatTheDecoderReads) {
+  for (const std::uint32_t point : {0x0U, 0x41U, 0x7FU, 0x80U, 0x7FFU, 0x800U, 0xD7FFU, 0xE000U, 0xFFFFU, 0x10000U, 0x10FFFFU}) {
+    std::string out = "x";
+    text::append_utf8(point, out);
+    const text::CodePoint read = text::first_code_point(std::string_view(out).substr(1));
+    EXPECT_TRUE(read.valid) << point;
+    EXPECT_EQ(static_cast<std::uint32_t>(read.value), point);
+    EXPECT_EQ(read.size, out.size() - 1);
+  }
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The rules of the house that a script can read: layers, fences, names, sizes, clocks, README's folder table.
+"""The rules of the house that a script can read: layers, fences, names, sizes, clocks, libraries, README's folder table.
 
 Layers: kernels -> runtime -> cluster -> observability -> actors -> endpoint -> commands; a file includes from its own
 folder or from the left, and inside a layer no two folders include each other, directly or around a circle.
@@ -9,6 +9,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+import class_sizes
+import libraries
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ["kernels", "runtime", "cluster", "observability", "actors", "endpoint", "commands"]
@@ -44,6 +47,23 @@ PURE = re.compile(r"(runtime/(kv/(?!kv_storage)|scheduler/|step/)|cluster/).*|ke
 # What a command prints is written by one file, which looks whether it arrived.
 PRINTS = re.compile(r"std::(printf|puts|putchar|cout)\b|\bstdout\b|STDOUT_FILENO")
 PRINTS_FILES = re.compile(r"commands/standard_output\.cc$")
+# What stands in one place: a pattern of it -> the files that may hold it.
+ONE_PLACE = [
+    (re.compile(r"steady_clock::now\(\)\.time_since_epoch"), r"runtime/steady_clock\.h$", "Instants come from runtime/steady_clock.h"),
+    (re.compile(r"0123456789abcdef", re.IGNORECASE), r"runtime/text/hex\.h$", "hexadecimal digits are runtime/text/hex.h's"),
+    (re.compile(r"0xbf58476d1ce4e5b9", re.IGNORECASE), r"kernels/splitmix64\.h$", "SplitMix64 is kernels/splitmix64.h's"),
+    (re.compile(r"RLIMIT_NOFILE"), r"kernels/process_limits\.cc$", "kernels/process_limits.h raises the limit of files"),
+    (re.compile(r"\bdlsym\("), r"kernels/(gpu_backend\.cc|cuda/loaded_functions\.h)$", "kernels/cuda/loaded_functions.h loads tables"),
+    (re.compile(r"message\(\)\.(substr|find|rfind|starts_with|ends_with)"), r"cluster/wire/schema_values\.cc$",
+     "an error's text is for people; what code needs of it is a member of its own"),
+]
+# Where a reader is sent lies in the repository: no page named "the design", no section of it, no .md that is not here.
+CITATION = re.compile(r"\bdesign(\.md)? ?(§|rule\b|\))|\b(of|by|see) the design\b|(?<!RFC \d{4} )§ ?\d")
+MARKDOWN = re.compile(r"[\w./-]*\w\.md\b")
+CITING = {".h", ".cc", ".cu", ".cuh", ".capnp", ".txt", ".cmake", ".md"}
+RULE = re.compile(r"\b[Rr]ules? (\d+)(?:(?:-| to )(\d+))?")
+# Too large today; each entry goes with the change that cuts it.
+LARGE = {"actors/Engine", "endpoint/api/ApiGateway", "endpoint/api/GenerationJob", "runtime", "runtime/scheduler/Scheduler"}
 STEADY = re.compile(r"steady_clock::now|std::thread|std::mutex")
 
 problems = []
@@ -85,6 +105,9 @@ def check_file(path, text):
             problem(path, 0, "wall clock, random device or environment outside main and the commands")
         if PRINTS.search(text) and not PRINTS_FILES.match(path):
             problem(path, 0, "writes to standard output: commands/standard_output.h does, and checks it")
+        for pattern, allowed, instead in ONE_PLACE:
+            if pattern.search(text) and not re.match(allowed, path):
+                problem(path, 0, instead)
         if PURE.match(path) and STEADY.search(text):
             problem(path, 0, "a pure machine has no clock, thread or lock")
         if path.endswith(".h") and not path.endswith("-inl.h") and "#pragma once" not in text:  # -inl.h: once per ISA
@@ -96,6 +119,21 @@ def check_file(path, text):
             problem(path, number, "a TODO without a kind")
         if layer in LAYERS and len(line) > 140:
             problem(path, number, f"{len(line)} columns")
+
+
+def check_citations(path, text, files, rules):
+    """Pages that are cited are here, and a rule's number is one of docs/numerics.md's (`rules` of them)."""
+    names = {Path(p).name for p in files}
+    for number, line in enumerate(text.splitlines(), 1):
+        cited = line if path.endswith(".md") else line.partition("#" if path.endswith((".txt", ".cmake")) else "//")[2]
+        if CITATION.search(cited):
+            problem(path, number, "cites a page outside the repository")
+        for page in MARKDOWN.findall(cited):
+            if page not in files and page not in names and str(Path(path).parent / page) not in files:
+                problem(path, number, f"names {page}, which is not there")
+        for first, last in RULE.findall(cited):
+            if path.split("/")[0] in LAYERS and not 1 <= int(first) <= int(last or first) <= rules:
+                problem(path, number, f"there is no rule {last or first} in docs/numerics.md")
 
 
 def folder_circles(edges):
@@ -170,24 +208,36 @@ def check_readme(files):
 
 def self_test():
     """A rule that finds nothing must be able to find something."""
+    class_sizes.self_test()
+    libraries.self_test()
     check_includes("kernels/x.cc", '#include "runtime/ids.h"\n#include <caf/all.hpp>\n')
     check_includes("runtime/shard/x.cc", '#include "kernels/cuda/stream.h"\n')
     check_includes("endpoint/x.cc", '#include "commands/y.h"\n')
     check_file("runtime/kv/x.cc", "int x;\n// TODO fix\nstd::mutex m;\n")
+    check_file("actors/x.cc", '// x\nauto digits = "0123456789abcdef";\nif (error.message().starts_with("x")) return;\n')
     found = len(problems)
     problems.clear()
-    if found != 7:
-        sys.exit(f"tidy: the self-test found {found} of 7 planted problems")
+    if found != 9:
+        sys.exit(f"tidy: the self-test found {found} of 9 planted problems")
     edges = set(includes_inside_layer("runtime/a/x.cc", '#include "runtime/b/y.h"\n'))
     edges |= {("runtime/b", "runtime"), ("runtime", "runtime/a")}
     if folder_circles(edges) != [["runtime", "runtime/a", "runtime/b", "runtime"]] or folder_circles({("a", "b")}):
         sys.exit("tidy: the self-test's circle of folders was not found")
+    check_citations("kernels/x.h", "// by rule 5 of the design\n// (design §4), see plan.md\n// rules 1 to 9\n", ["a.md"], 8)
+    check_citations("kernels/x.h", "// RFC 9110 §3, a.md, rules 1-8\nint design;\n", ["docs/a.md"], 8)
+    found = len(problems)
+    problems.clear()
+    if found != 4:
+        sys.exit(f"tidy: the self-test found {found} of 4 planted citations")
 
 
 def main():
     self_test()
     files = tracked()
+    rules = len(re.findall(r"^\d+\. \*\*", (ROOT / "docs/numerics.md").read_text(), re.MULTILINE))
     for path in files:
+        if Path(path).suffix in CITING and not path.startswith("config/demo_model"):
+            check_citations(path, (ROOT / path).read_text(), files, rules)
         if BANNED_NAMES.search(path) and "block_manager" not in path:
             problem(path, 0, "the name hides the file's job")
         if Path(path).suffix in SUFFIXES:
@@ -195,12 +245,16 @@ def main():
             check_includes(path, text)
             check_file(path, text)
     check_circles(files)
+    sources = {p: (ROOT / p).read_text() for p in files if p.split("/")[0] in LAYERS and Path(p).suffix in SUFFIXES}
+    class_sizes.check(sources, problem, LARGE)
+    # The CUDA backend is a module, built with the toolkit or the emulator: kernels/cuda/CMakeLists.txt says with what.
+    libraries.check({p: (ROOT / p).read_text() for p in files if p.split("/")[0] in LAYERS and p.endswith("CMakeLists.txt")},
+                    {p: text for p, text in sources.items() if not p.startswith("kernels/cuda/")}, problem)
     check_registered(files)
     check_readme(files)
     for line in problems:
         print(line)
-    sources = sum(1 for p in files if p.split("/")[0] in LAYERS and Path(p).suffix in SUFFIXES)
-    print(f"{sources} source files, {len(problems)} problems")
+    print(f"{len(sources)} source files, {len(problems)} problems")
     return 1 if problems else 0
 
 

@@ -12,6 +12,7 @@
 
 #include "endpoint/access/hmac_sha256.h"
 #include "endpoint/access/secret_file.h"
+#include "runtime/text/hex.h"
 
 namespace herd::access {
 namespace {
@@ -29,7 +30,7 @@ std::string numbered(std::string text, int number) { return text.append(std::to_
 
 // SALT:HASH as a key file has it.
 std::string salted(const std::string& key, const std::string& salt_hex = "00112233445566778899aabbccddeeff") {
-  const auto salt = *hex_bytes(salt_hex);
+  const auto salt = *text::hex_bytes(salt_hex);
   return salt_hex + ":" + hex(sha256({salt, std::vector<std::uint8_t>(key.begin(), key.end())}));
 }
 

@@ -14,6 +14,7 @@
 #include "endpoint/access/base64url.h"
 #include "endpoint/access/hmac_sha256.h"
 #include "endpoint/access/secret_file.h"
+#include "runtime/text/hex.h"
 
 namespace herd::access {
 namespace {
@@ -101,7 +102,7 @@ TEST(HmacSha256, GivesTheVectorsOfRfc4231) {
       const HmacSha256 hmac(c.key, bytes_of(c.data.substr(0, cut)));
       const auto mac =
           hmac.of({bytes_of(c.data.substr(cut, 3)), bytes_of(c.data.size() > cut + 3 ? c.data.substr(cut + 3) : "")});
-      EXPECT_EQ(std::vector<std::uint8_t>(mac.begin(), mac.end()), hex_bytes(c.mac));
+      EXPECT_EQ(std::vector<std::uint8_t>(mac.begin(), mac.end()), text::hex_bytes(c.mac));
     }
   }
 }
@@ -257,7 +258,7 @@ TEST(EventIdCodec, RefusesSignedFieldsInAnotherSpelling) {
 }
 
 TEST(EventId, HashesBodiesWithSha256) {
-  const auto expected = *hex_bytes("ba7816bf8f01cfea414140de5dae2223");  // FIPS 180-2, "abc"
+  const auto expected = *text::hex_bytes("ba7816bf8f01cfea414140de5dae2223");  // FIPS 180-2, "abc"
   const BodyHash hash = hash_body("abc");
   EXPECT_EQ(std::vector<std::uint8_t>(hash.begin(), hash.end()), expected);
   EXPECT_NE(hash_body(""), hash_body(std::string_view("\0", 1)));

@@ -136,7 +136,7 @@ TEST(ChunkWriter, AFrameIsOneLineWhateverTheText) {
     std::string out;
     writer.token(chunk, out);
     EXPECT_EQ(out.find_first_of("\r\n"), std::string::npos);
-    EXPECT_TRUE(tokenizer::is_valid_utf8(out));
+    EXPECT_TRUE(text::is_valid_utf8(out));
     EXPECT_NO_THROW(std::ignore = json::parse(out));
   }
 }

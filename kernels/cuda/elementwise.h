@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/stream.h"
 #include "kernels/ops.h"
+#include "kernels/row_sampler.h"
 
 namespace herd::cuda {
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/check.h"
+#include "kernels/row_sampler.h"
 
 namespace herd::model {
 namespace {
@@ -185,7 +186,8 @@ const TensorView& Llama::whole_logits() {
   for (int rank = 0; rank <= tp_.size(); ++rank)
     border[static_cast<std::size_t>(rank)] = leaf[static_cast<std::size_t>(rank * kLeaves / tp_.size())];
   whole_logits_.rows = logits_.rows;
-  ops_.join_columns(gathered_logits_, elements, logits_.row_stride, tp_.size(), border.data(), whole_logits_);
+  device_.row_sampler()->join_columns(gathered_logits_, elements, logits_.row_stride, tp_.size(), border.data(),
+                                      whole_logits_);
   return whole_logits_;
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/check.h"
+#include "kernels/staging.h"
 
 namespace herd::model {
 namespace {
@@ -137,7 +138,7 @@ class Loader {
 
   Status reserve_staging(std::size_t bytes) {
     if (bytes <= staging_bytes_) return {};
-    auto buffer = device_.allocate_staged(bytes, "rows of weights on their way");
+    auto buffer = allocate_staged(device_, bytes, "rows of weights on their way");
     if (!buffer) return no_room(buffer.error());
     staging_ = std::move(*buffer);
     staging_bytes_ = bytes;

@@ -30,13 +30,14 @@ Expected<std::unique_ptr<DeviceSteps>> DeviceSteps::make(Device& device, model::
   auto inputs = StepInputs::make(device, limits.inputs);
   if (!inputs) return fail(inputs.error());
   steps->inputs_ = std::move(*inputs);
-  auto sample_inputs = device.allocate_staged(
-      static_cast<std::size_t>(limits.logit_rows) * sizeof(SampleRowParams) + steps->edits_max_ * sizeof(LogitEdit),
+  auto sample_inputs = allocate_staged(
+      device, static_cast<std::size_t>(limits.logit_rows) * sizeof(SampleRowParams) + steps->edits_max_ * sizeof(LogitEdit),
       "sampling inputs");
   if (!sample_inputs) return fail(sample_inputs.error());
   steps->sample_inputs_ = std::move(*sample_inputs);
   auto results =
-      device.allocate_readback(static_cast<std::size_t>(limits.inputs.sequences) * sizeof(SampledRow), "step results");
+      device.staging()->allocate_readback(static_cast<std::size_t>(limits.inputs.sequences) * sizeof(SampledRow),
+                                          "step results");
   if (!results) return fail(results.error());
   steps->results_ = std::move(*results);
   return steps;
@@ -87,7 +88,7 @@ void DeviceSteps::sample_rows(const std::int32_t* rows, std::int64_t count, Samp
   std::copy(border.begin(), border.end(), samples.vocab_leaf);
   samples.hash_logits = limits_.hash_logits;
   samples.out = out;
-  device_.ops().sample_rows(llama_.whole_logits(), samples);
+  device_.row_sampler()->sample_rows(llama_.whole_logits(), samples);
 }
 
 // The batch and the rows described last, both filled up to `rows`.
@@ -95,8 +96,8 @@ void DeviceSteps::run_bucket(const StepBatch& batch, std::int64_t rows, kv::KvSt
   params_.resize(static_cast<std::size_t>(rows));
   upload_samples();
   const model::StepRows placed = inputs_->place(batch, rows, limits_.group_max);
-  device_.run_step(static_cast<std::uint64_t>(rows), [&] {
-    device_.ops().resolve_tokens(inputs_->token_ids(), placed.rows, sampled());
+  device_.step_recorder()->run_step(static_cast<std::uint64_t>(rows), [&] {
+    device_.row_sampler()->resolve_tokens(inputs_->token_ids(), placed.rows, sampled());
     llama_.forward(placed, kv, {});
     sample_rows(inputs_->sample_rows(), placed.rows, sampled());
   });
@@ -110,8 +111,8 @@ bool DeviceSteps::forward(const StepBatch& batch, kv::KvStorage& kv, bool record
     return true;
   }
   const model::StepRows placed = inputs_->place(batch, 0, limits_.group_max);
-  device_.run_step(0, [&] {
-    device_.ops().resolve_tokens(inputs_->token_ids(), placed.rows, sampled());
+  device_.step_recorder()->run_step(0, [&] {
+    device_.row_sampler()->resolve_tokens(inputs_->token_ids(), placed.rows, sampled());
     llama_.forward(placed, kv, on_layer);
   });
   return false;

@@ -1,13 +1,16 @@
 #pragma once
 // Steps on a device that samples for itself: everything from token ids to sampled tokens is enqueued, nothing waits, so
 // the next step can follow before this one's tokens are known to the host. Steps in which every sequence has one row
-// are filled up to a bucket of rows and recorded (Device::run_step).
+// are filled up to a bucket of rows and recorded (StepRecorder::run_step).
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "kernels/device.h"
+#include "kernels/row_sampler.h"
+#include "kernels/staging.h"
+#include "kernels/step_recorder.h"
 #include "runtime/model/llama.h"
 #include "runtime/shard/step_batch.h"
 #include "runtime/shard/step_inputs.h"

@@ -92,8 +92,8 @@ Status ShardExecutor::prepare() {
 }
 
 Status ShardExecutor::make_sampler() {
-  auto indices = device_->allocate_staged(static_cast<std::size_t>(config_.logit_rows_max) * sizeof(std::int32_t),
-                                          "step inputs");
+  auto indices = allocate_staged(*device_, static_cast<std::size_t>(config_.logit_rows_max) * sizeof(std::int32_t),
+                                 "step inputs");
   if (!indices) return indices.error();
   row_indices_ = std::move(*indices);
   if (device_->host_memory()) {
@@ -109,8 +109,7 @@ Status ShardExecutor::make_sampler() {
   limits.vocab_size = config_.model.vocab_size;
   limits.group_max = llama_->group_max();
   limits.hash_logits = config_.hash_logits;
-  if (Status status = device_->ops().reserve({config_.rows_max, sequences, config_.logit_rows_max,
-                                              config_.plan.heads.size(), config_.model.head_dim});
+  if (Status status = device_->step_recorder()->reserve({config_.rows_max, config_.plan.heads.size(), config_.model.head_dim});
       !status.ok())
     return status;
   auto steps = DeviceSteps::make(*device_, *llama_, limits);
@@ -182,7 +181,7 @@ step::StepResult ShardExecutor::collect() {
 
 // Done, or given up: an aborted group does not let the device's stream come to the mark.
 bool ShardExecutor::reached(const Step& step) {
-  return !step.under_way || device_->reached(step.mark) || !collective_->status().ok();
+  return !step.under_way || device_->step_recorder()->reached(step.mark) || !collective_->status().ok();
 }
 
 void ShardExecutor::finish(Step& step) {
@@ -254,7 +253,7 @@ Status ShardExecutor::enqueue(Step& step) {
   }
   step.tickets = sequences_.expect_samples(batch_);
   step.sampled = steps_->read_back(step.tickets.size());
-  step.mark = device_->mark();
+  step.mark = device_->step_recorder()->mark();
   step.under_way = true;
   return {};
 }

@@ -212,7 +212,7 @@ TEST_F(CudaElementwise, NegativeIdsBecomeTheTokensOfTheStepBefore) {
   }
   const DeviceArray<SampledRow> dsampled(device(), sampled);
   const DeviceArray<std::int32_t> dids(device(), ids);
-  ops().resolve_tokens(dids.data(), kRows, dsampled.data());
+  sampler().resolve_tokens(dids.data(), kRows, dsampled.data());
   EXPECT_EQ(dids.host(), expected);
   EXPECT_TRUE(dids.border_intact());
 }
@@ -230,7 +230,7 @@ TEST_F(CudaElementwise, SlicesOfRanksAreJoinedIntoRows) {
     const DeviceTensor dout(device(), out);
     const DeviceArray<float> dparts(device(), parts);
     std::vector<std::int32_t> given = border;
-    ops().join_columns(dparts.data(), kPartStride, kStride, count, given.data(), dout.view);
+    sampler().join_columns(dparts.data(), kPartStride, kStride, count, given.data(), dout.view);
     given.assign(given.size(), 0);  // they were read before the call returned
     for (int part = 0; part < count; part++) {
       const std::int32_t begin = border[static_cast<std::size_t>(part)];

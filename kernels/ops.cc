@@ -37,12 +37,13 @@ void check_leaves(const PackedMatrix& w) {
   }
 }
 
-void check_partials(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride) {
+void check_partials(const TensorView& residual, const PartialSums& partials) {
   check_act(residual);
+  const int count = partials.count;
   HERD_CHECK(count == 1 || count == 2 || count == 4 || count == 8, "1, 2, 4 or 8 ranks");
-  HERD_CHECK(partial_stride >= residual.cols, "rows do not overlap");
+  HERD_CHECK(partials.row_stride >= residual.cols, "rows do not overlap");
   bool any = false;
-  for (int rank = 0; rank < count; rank++) any = any || partials[rank] != nullptr;
+  for (int rank = 0; rank < count; rank++) any = any || partials.of_rank[rank] != nullptr;
   HERD_CHECK(any, "some rank has a partial sum");
 }
 
@@ -127,21 +128,20 @@ class CheckedOps final : public Ops {
     if (x.rows > 0) ops_->matmul(x, w, bias, out);
   }
 
-  void add_partials(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
-                    const float* bias) override {
-    check_partials(residual, partials, count, partial_stride);
+  void add_partials(const TensorView& residual, const PartialSums& partials) override {
+    check_partials(residual, partials);
     set_kernel_float_mode();
-    if (residual.rows > 0) ops_->add_partials(residual, partials, count, partial_stride, bias);
+    if (residual.rows > 0) ops_->add_partials(residual, partials);
   }
 
-  void add_rms_norm(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
-                    const float* bias, const float* weight, float eps, const TensorView& out) override {
-    check_partials(residual, partials, count, partial_stride);
+  void add_rms_norm(const TensorView& residual, const PartialSums& partials, const float* weight, float eps,
+                    const TensorView& out) override {
+    check_partials(residual, partials);
     check_act(out);
     check_same_shape(residual, out);
     HERD_CHECK(weight != nullptr && eps >= 0.0F, "a norm has weights and eps");
     set_kernel_float_mode();
-    if (residual.rows > 0) ops_->add_rms_norm(residual, partials, count, partial_stride, bias, weight, eps, out);
+    if (residual.rows > 0) ops_->add_rms_norm(residual, partials, weight, eps, out);
   }
 
   void rope(const TensorView& x, std::int32_t heads, std::int32_t head_dim, const std::int32_t* positions,
@@ -252,9 +252,9 @@ class CheckedOps final : public Ops {
 
 }  // namespace
 
-void Ops::add_rms_norm(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
-                       const float* bias, const float* weight, float eps, const TensorView& out) {
-  add_partials(residual, partials, count, partial_stride, bias);
+void Ops::add_rms_norm(const TensorView& residual, const PartialSums& partials, const float* weight, float eps,
+                       const TensorView& out) {
+  add_partials(residual, partials);
   rms_norm(residual, weight, eps, out);
 }
 

@@ -41,6 +41,14 @@ struct MaxSum {
   float sum = 0.0F;
 };
 
+// What the ranks computed of one sum [tokens, hidden]: the row-parallel products of attention and MLP.
+struct PartialSums {
+  const float* const* of_rank = nullptr;  // [count] buffers f32 [tokens, hidden]; a null one is an empty subtree, skipped
+  int count = 0;                          // ranks: 1, 2, 4 or 8
+  std::int64_t row_stride = 0;            // of each buffer, in elements
+  const float* bias = nullptr;            // f32 [hidden], added to their sum; or null
+};
+
 class Ops {
  public:
   virtual ~Ops() = default;
@@ -67,15 +75,12 @@ class Ops {
   //   (row_stride >= outputs_padded) and columns beyond outputs are written with unspecified values.
   virtual void matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) = 0;
 
-  // residual = round(residual + (tree(partials) + bias)). partials: `count` buffers f32 [tokens, hidden] of
-  // ranks 0..count-1 (count 1, 2, 4, 8), added as a balanced tree; a null one is an empty subtree, skipped.
-  //   residual act [tokens, hidden], bias f32 [hidden] or null
-  virtual void add_partials(const TensorView& residual, const float* const* partials, int count,
-                            std::int64_t partial_stride, const float* bias) = 0;
+  // residual = round(residual + (tree + bias)); tree: the partials of ranks 0..count-1, added as a balanced tree.
+  //   residual act [tokens, hidden]
+  virtual void add_partials(const TensorView& residual, const PartialSums& partials) = 0;
 
-  // add_partials, then out = rms_norm(residual): one pass over the rows where a backend has it.
-  virtual void add_rms_norm(const TensorView& residual, const float* const* partials, int count,
-                            std::int64_t partial_stride, const float* bias, const float* weight, float eps,
+  // add_partials, then out = rms_norm(residual, weight, eps): one pass over the rows where a backend has it.
+  virtual void add_rms_norm(const TensorView& residual, const PartialSums& partials, const float* weight, float eps,
                             const TensorView& out);
 
   // Rotates q and k in place, half-split pairs (i, i + D/2), fp32 inside, rounded once.

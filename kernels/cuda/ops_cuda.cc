@@ -33,13 +33,12 @@ class CudaOps final : public Ops {
     if (plain(w)) return yardstick_->matmul(x, w, bias, out);
     cuda::matmul(stream(), x, w, bias, out);
   }
-  void add_partials(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
-                    const float* bias) override {
-    cuda::add_partials(stream(), residual, partials, count, partial_stride, bias);
+  void add_partials(const TensorView& residual, const PartialSums& partials) override {
+    cuda::add_partials(stream(), residual, partials);
   }
-  void add_rms_norm(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
-                    const float* bias, const float* weight, float eps, const TensorView& out) override {
-    cuda::add_rms_norm(stream(), residual, partials, count, partial_stride, bias, weight, eps, out);
+  void add_rms_norm(const TensorView& residual, const PartialSums& partials, const float* weight, float eps,
+                    const TensorView& out) override {
+    cuda::add_rms_norm(stream(), residual, partials, weight, eps, out);
   }
   void rope(const TensorView& x, std::int32_t heads, std::int32_t head_dim, const std::int32_t* positions,
             const float* table) override {

@@ -161,10 +161,11 @@ void Llama::reduce_into_residual(const float* bias, const float* norm) {
     tp_.all_gather(partial_.data, gathered_, static_cast<std::size_t>(elements) * sizeof(float));
     for (int rank = 0; rank < tp_.size(); ++rank) parts[rank] = gathered_ + rank * elements;
   }
+  const PartialSums partials{parts, tp_.size(), partial_.row_stride, bias};
   if (norm == nullptr) {
-    ops_.add_partials(residual_, parts, tp_.size(), partial_.row_stride, bias);
+    ops_.add_partials(residual_, partials);
   } else {
-    ops_.add_rms_norm(residual_, parts, tp_.size(), partial_.row_stride, bias, norm, config_.rms_norm_eps, normed_);
+    ops_.add_rms_norm(residual_, partials, norm, config_.rms_norm_eps, normed_);
   }
 }
 

@@ -22,7 +22,7 @@ void bench_rows(Harness& harness, const Shape& shape, std::int64_t rows) {
   add("rms_norm", 2 * bytes_of(x), [&](int) { ops.rms_norm(x, weight, 1e-5F, out); });
   const auto* parts = static_cast<const float*>(partial.data);
   add("add_rms_norm", 3 * bytes_of(x) + bytes_of(partial), [&](int) {
-    ops.add_rms_norm(x, &parts, 1, partial.row_stride, nullptr, weight, 1e-5F, out);
+    ops.add_rms_norm(x, {&parts, 1, partial.row_stride, nullptr}, weight, 1e-5F, out);
   });
   const TensorView gate_up = harness.input(DType::kBF16, rows, 2 * s.ffn);
   const TensorView mlp = harness.output(DType::kBF16, rows, s.ffn);

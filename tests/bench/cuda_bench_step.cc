@@ -107,7 +107,7 @@ class DecodeStep {
 
   void add_partial() {
     const auto* parts = static_cast<const float*>(partial_.data);
-    ops_.add_rms_norm(residual_, &parts, 1, partial_.row_stride, nullptr, norm_, 1e-5F, normed_);
+    ops_.add_rms_norm(residual_, {&parts, 1, partial_.row_stride, nullptr}, norm_, 1e-5F, normed_);
   }
 
   void enqueue_layer() {

@@ -83,8 +83,9 @@ Status ShardExecutor::prepare() {
   auto kv = kv::KvStorage::make(*device_, layout, config_.model.layers, config_.blocks);
   if (!kv) return kv.error();
   kv_ = std::move(*kv);
-  auto llama = model::Llama::make(config_.model, config_.plan, weights_, rope_, config_.encoding, *device_,
-                                  *collective_, config_.rows_max, config_.logit_rows_max);
+  auto llama = model::Llama::make({config_.model, config_.plan, config_.encoding, weights_, rope_, config_.rows_max,
+                                   config_.logit_rows_max},
+                                  *device_, *collective_);
   if (!llama) return llama.error();
   llama_ = std::move(*llama);
   if (Status status = make_sampler(); !status.ok()) return status;

@@ -112,7 +112,8 @@ TEST(DeviceSteps, OutputsAreTheHosts) {
         OutputSelector::kHiddenAllNormalized, OutputSelector::kHiddenAllLayers, OutputSelector::kPromptLogprobs}) {
     step::StepPlan plan = plans.next();
     if (id > 0) plan.released.push_back(SequenceId{id});
-    plan.started.push_back(start_of(++id, prompt(11, static_cast<TokenId>(id))));
+    ++id;
+    plan.started.push_back(start_of(id, prompt(11, static_cast<TokenId>(id))));
     plan.started[0].output = selector;
     plan.started[0].sampling.logprobs = 3;
     plan.slices.push_back(slice_of(id, 0, 11, {BlockId{9}}, true));

@@ -274,8 +274,8 @@ Status Engine::load(const EngineOptions& options) {
     auto device = make_cpu_device({options.isa, options.threads});
     if (!device) return device.error();
     model::LoadReport report;
-    auto weights = model::load_weights(description_.config, source, plans_, facts_.encoding, **device,
-                                       options.load_progress, report);
+    auto weights = model::load_weights(description_.config, source, plans_, **device,
+                                       {facts_.encoding, options.load_progress}, report);
     if (!weights) return weights.error();
     weights_ = std::move(*weights);
     numerics_class_ = (*device)->numerics_class();

@@ -41,8 +41,8 @@ Status Engine::load_on_gpus(const EngineOptions& options, const model::WeightSou
   model::LoadReport report;  // names each tensor once, whatever rank met it
   for (std::size_t place = 0; place < gpus_->places(); ++place) {
     Device& device = gpus_->loader(place);
-    auto weights = model::load_weights(description_.config, source, {plans_[place % plans_.size()]}, facts_.encoding,
-                                       device, options.load_progress, report);
+    auto weights = model::load_weights(description_.config, source, {plans_[place % plans_.size()]}, device,
+                                       {facts_.encoding, options.load_progress}, report);
     if (!weights) return weights.error();
     if (Status status = device.wait(); !status.ok()) return status;  // the ranks read them on other streams
     weights_.push_back(std::move(weights->front()));

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -13,36 +12,16 @@
 
 namespace herd {
 
+class RowSampler;
+class Staging;
+class StepRecorder;
+
 // Memory of a device: 64-byte aligned (huge pages where it pays), zero-filled, freed with the handle.
 class DeviceBuffer {
  public:
   virtual ~DeviceBuffer() = default;
   [[nodiscard]] virtual void* data() const = 0;
   [[nodiscard]] virtual std::size_t bytes() const = 0;
-};
-
-// What the host writes for each step: host memory and its twin at a fixed address of the device. On a CPU they are the
-// same memory.
-class StagedBuffer {
- public:
-  virtual ~StagedBuffer() = default;
-  // Where to write the next contents; all of it is to be written anew. Waits until the device has taken what was
-  // written there before (two sides take turns, so that is the upload before the last).
-  [[nodiscard]] virtual void* host() = 0;
-  [[nodiscard]] virtual void* device() const = 0;
-  // Enqueues: the first `bytes` written since host() are at device() for all operations enqueued from here on.
-  virtual void upload(std::size_t bytes) = 0;
-};
-
-// What the device writes for the host at each step: memory at a fixed address of the device, and where the host finds
-// a copy.
-class ReadbackBuffer {
- public:
-  virtual ~ReadbackBuffer() = default;
-  [[nodiscard]] virtual void* device() const = 0;
-  // Enqueues a copy of the first `bytes`; the host finds it at the pointer returned once a mark set later is reached,
-  // until the second read_back after this one.
-  virtual const void* read_back(std::size_t bytes) = 0;
 };
 
 class Device {
@@ -64,18 +43,12 @@ class Device {
   // filled. A device error surfaces at the next wait.
   virtual void upload(void* device, const void* host, std::size_t bytes);
   virtual void download(void* host, const void* device, std::size_t bytes);
-  [[nodiscard]] virtual Expected<std::unique_ptr<StagedBuffer>> allocate_staged(std::size_t bytes, const char* what);
-  [[nodiscard]] virtual Expected<std::unique_ptr<ReadbackBuffer>> allocate_readback(std::size_t bytes, const char* what);
 
-  // A mark is a point in the order of operations, numbered from 1. reached: everything enqueued before it is done, or
-  // an error has ended the stream (the next wait says which).
-  virtual std::uint64_t mark() { return 0; }
-  [[nodiscard]] virtual bool reached(std::uint64_t) { return true; }
-
-  // Enqueues the operations of `body`. With a key other than 0 the device may record them when it meets the key first
-  // and repeat them as one (a CUDA graph) from then on: all that body enqueues, addresses and shapes included, must
-  // follow from the key. body calls operations and nothing that waits.
-  virtual void run_step(std::uint64_t key, const std::function<void()>& body);
+  // What only some devices can do, in a header of its own each (row_sampler.h, staging.h, step_recorder.h); null where
+  // this one cannot. One that computes while the host goes on has all three. They live as long as the device.
+  [[nodiscard]] virtual RowSampler* row_sampler() { return nullptr; }
+  [[nodiscard]] virtual Staging* staging() { return nullptr; }
+  [[nodiscard]] virtual StepRecorder* step_recorder() { return nullptr; }
 };
 
 enum class CpuIsa { kAuto, kReference, kAvx2, kAvx512 };

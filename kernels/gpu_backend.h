@@ -34,7 +34,7 @@ struct GpuDeviceConfig {
   int gpu = 0;
   int rank = 0;                  // named in errors
   GpuMatmul matmul = GpuMatmul::kOrdered;
-  bool graphs = true;            // record steps and repeat them (Device::run_step)
+  bool graphs = true;            // record steps and repeat them (StepRecorder::run_step)
 };
 
 // What this GPU can do at most, measured: the bounds beside which its figures stand.

@@ -5,18 +5,13 @@
 
 #include "kernels/check.h"
 #include "kernels/device.h"
+#include "kernels/tensor_checks.h"
 
 namespace herd {
 namespace {
 
 bool is_act(DType dtype) { return dtype == DType::kBF16 || dtype == DType::kF32; }
 bool is_aligned(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % 64 == 0; }
-
-void check_view(const TensorView& x) {
-  HERD_CHECK(x.rows >= 0 && x.cols >= 1, "a tensor has columns");
-  HERD_CHECK(x.row_stride >= x.cols, "rows do not overlap");
-  HERD_CHECK(x.data != nullptr || x.rows == 0, "a tensor has memory");
-}
 
 void check_act(const TensorView& x) {
   check_view(x);
@@ -42,12 +37,13 @@ void check_leaves(const PackedMatrix& w) {
   }
 }
 
-void check_partials(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride) {
+void check_partials(const TensorView& residual, const PartialSums& partials) {
   check_act(residual);
+  const int count = partials.count;
   HERD_CHECK(count == 1 || count == 2 || count == 4 || count == 8, "1, 2, 4 or 8 ranks");
-  HERD_CHECK(partial_stride >= residual.cols, "rows do not overlap");
+  HERD_CHECK(partials.row_stride >= residual.cols, "rows do not overlap");
   bool any = false;
-  for (int rank = 0; rank < count; rank++) any = any || partials[rank] != nullptr;
+  for (int rank = 0; rank < count; rank++) any = any || partials.of_rank[rank] != nullptr;
   HERD_CHECK(any, "some rank has a partial sum");
 }
 
@@ -112,17 +108,6 @@ class CheckedOps final : public Ops {
     if (out.rows > 0) ops_->embed(table, ids, out);
   }
 
-  Status reserve(const OpsLimits& limits) override {
-    HERD_CHECK(limits.rows >= 1 && limits.sequences >= 1 && limits.logit_rows >= 1, "a step has rows");
-    HERD_CHECK(limits.query_heads >= 1 && limits.head_dim >= 1, "a step has heads");
-    return ops_->reserve(limits);
-  }
-
-  void resolve_tokens(std::int32_t* ids, std::int64_t rows, const SampledRow* sampled) override {
-    HERD_CHECK(ids != nullptr && rows >= 0 && sampled != nullptr, "ids and what they stand for exist");
-    if (rows > 0) ops_->resolve_tokens(ids, rows, sampled);
-  }
-
   void rms_norm(const TensorView& x, const float* weight, float eps, const TensorView& out) override {
     check_act(x);
     check_act(out);
@@ -143,21 +128,20 @@ class CheckedOps final : public Ops {
     if (x.rows > 0) ops_->matmul(x, w, bias, out);
   }
 
-  void add_partials(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
-                    const float* bias) override {
-    check_partials(residual, partials, count, partial_stride);
+  void add_partials(const TensorView& residual, const PartialSums& partials) override {
+    check_partials(residual, partials);
     set_kernel_float_mode();
-    if (residual.rows > 0) ops_->add_partials(residual, partials, count, partial_stride, bias);
+    if (residual.rows > 0) ops_->add_partials(residual, partials);
   }
 
-  void add_rms_norm(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
-                    const float* bias, const float* weight, float eps, const TensorView& out) override {
-    check_partials(residual, partials, count, partial_stride);
+  void add_rms_norm(const TensorView& residual, const PartialSums& partials, const float* weight, float eps,
+                    const TensorView& out) override {
+    check_partials(residual, partials);
     check_act(out);
     check_same_shape(residual, out);
     HERD_CHECK(weight != nullptr && eps >= 0.0F, "a norm has weights and eps");
     set_kernel_float_mode();
-    if (residual.rows > 0) ops_->add_rms_norm(residual, partials, count, partial_stride, bias, weight, eps, out);
+    if (residual.rows > 0) ops_->add_rms_norm(residual, partials, weight, eps, out);
   }
 
   void rope(const TensorView& x, std::int32_t heads, std::int32_t head_dim, const std::int32_t* positions,
@@ -225,33 +209,6 @@ class CheckedOps final : public Ops {
     if (out.rows > 0) ops_->gather_rows(x, rows, out);
   }
 
-  void join_columns(const float* parts, std::int64_t part_stride, std::int64_t stride, int count,
-                    const std::int32_t* border, const TensorView& out) override {
-    check_view(out);
-    HERD_CHECK(out.dtype == DType::kF32 && parts != nullptr, "logits are f32");
-    HERD_CHECK(count >= 1 && count <= kLeaves && border[0] == 0 && border[count] == out.cols, "parts cover the row");
-    for (int part = 0; part < count; part++) {
-      HERD_CHECK(border[part] <= border[part + 1] && border[part + 1] - border[part] <= stride, "parts fit their rows");
-    }
-    HERD_CHECK(part_stride >= out.rows * stride, "parts do not overlap");
-    if (out.rows > 0) ops_->join_columns(parts, part_stride, stride, count, border, out);
-  }
-
-  bool samples_rows() const override { return ops_->samples_rows(); }
-
-  void sample_rows(const TensorView& logits, const SampleBatch& batch) override {
-    check_view(logits);
-    HERD_CHECK(logits.dtype == DType::kF32 && logits.cols == batch.vocab_size, "logits are f32, whole rows");
-    HERD_CHECK(batch.params != nullptr && batch.out != nullptr, "every row has parameters and a result");
-    HERD_CHECK(batch.vocab_leaf[0] == 0 && batch.vocab_leaf[kLeaves] == batch.vocab_size, "leaves cover the row");
-    for (int leaf = 0; leaf < kLeaves; leaf++) {
-      HERD_CHECK(batch.vocab_leaf[leaf] % 16 == 0 && batch.vocab_leaf[leaf] <= batch.vocab_leaf[leaf + 1],
-                 "leaves ascend in steps of 16");
-    }
-    set_kernel_float_mode();
-    if (logits.rows > 0) ops_->sample_rows(logits, batch);
-  }
-
   void leaf_max_sum(const TensorView& logits, std::int64_t begin, std::int64_t end, MaxSum* out) override {
     check_view(logits);
     HERD_CHECK(logits.dtype == DType::kF32, "logits are f32");
@@ -294,6 +251,20 @@ class CheckedOps final : public Ops {
 };
 
 }  // namespace
+
+void Ops::add_rms_norm(const TensorView& residual, const PartialSums& partials, const float* weight, float eps,
+                       const TensorView& out) {
+  add_partials(residual, partials);
+  rms_norm(residual, weight, eps, out);
+}
+
+void Ops::rope_write_kv(const TensorView& q, const TensorView& k, const TensorView& v, const std::int32_t* positions,
+                        const float* table, const std::int64_t* slots, const KvView& kv) {
+  const std::int32_t dim = kv.layout.head_dim;
+  rope(q, static_cast<std::int32_t>(q.cols / dim), dim, positions, table);
+  rope(k, static_cast<std::int32_t>(k.cols / dim), dim, positions, table);
+  write_kv(k, v, slots, kv);
+}
 
 std::unique_ptr<Ops> make_checked_ops(std::unique_ptr<Ops> ops, bool host_memory) {
   HERD_CHECK(ops != nullptr, "a backend exists");

@@ -8,7 +8,6 @@
 #include "cluster/wire/flat_message.h"
 #include "cluster/wire/generate_codec.h"
 #include "cluster/wire/schema_values.h"
-#include "kernels/check.h"
 
 namespace herd::wire {
 namespace {
@@ -34,6 +33,7 @@ void check(const SequenceStart& start) {
   wire::check(start.sampling);
   require(start.stop_ids.size() <= kStopIdsMax, "start: more than 256 stop ids");
   check_token_ids(start.stop_ids, "start: negative stop id");
+  require(start.prefix_blocks.size() <= kSequenceBlocksMax, "start: more than 2^20 blocks");
 }
 
 void check(const SequenceSlice& slice) {
@@ -48,8 +48,6 @@ void check(const StepPlan& plan) {
   require(plan.released.size() <= kStepSequencesMax, "more than 65536 released");
   require(plan.started.size() <= kStepSequencesMax, "more than 65536 started");
   require(plan.slices.size() <= kStepSequencesMax, "more than 65536 slices");
-  require(plan.started_blocks.size() == plan.started.size(), "prefix blocks are not parallel to the starts");
-  for (const auto& blocks : plan.started_blocks) require(blocks.size() <= kSequenceBlocksMax, "start: too many blocks");
   for (const auto& start : plan.started) check(start);
   for (const auto& slice : plan.slices) check(slice);
   check_each_sequence_once(plan.started, "a sequence starts twice");
@@ -74,7 +72,7 @@ void check(const StepResult& result) {
   require(result.stats.prefill_rows <= result.stats.rows, "more prefill rows than rows");
 }
 
-void write(schema::SequenceStart::Builder to, const SequenceStart& start, const std::vector<BlockId>& blocks) {
+void write(schema::SequenceStart::Builder to, const SequenceStart& start) {
   to.setSequence(start.sequence.value);
   to.setTokens(kj::arrayPtr(start.tokens.data(), start.tokens.size()));
   to.setPromptTokens(start.prompt_tokens);
@@ -82,8 +80,8 @@ void write(schema::SequenceStart::Builder to, const SequenceStart& start, const 
   to.setStopIds(kj::arrayPtr(start.stop_ids.data(), start.stop_ids.size()));
   to.setAdapterSlot(start.adapter_slot);
   to.setOutput(to_schema(start.output));
-  auto prefix = to.initPrefixBlocks(static_cast<unsigned>(blocks.size()));
-  for (unsigned i = 0; i < prefix.size(); ++i) prefix.set(i, blocks[i].value);
+  auto prefix = to.initPrefixBlocks(static_cast<unsigned>(start.prefix_blocks.size()));
+  for (unsigned i = 0; i < prefix.size(); ++i) prefix.set(i, start.prefix_blocks[i].value);
 }
 
 SequenceStart read(schema::SequenceStart::Reader from) {
@@ -95,6 +93,8 @@ SequenceStart read(schema::SequenceStart::Reader from) {
   start.stop_ids = read_numbers<TokenId>(from.getStopIds(), kStopIdsMax, "start: more than 256 stop ids");
   start.adapter_slot = from.getAdapterSlot();
   start.output = read_selector(from.getOutput());
+  start.prefix_blocks =
+      read_numbers<BlockId>(from.getPrefixBlocks(), kSequenceBlocksMax, "start: more than 2^20 blocks");
   return start;
 }
 
@@ -126,11 +126,7 @@ StepPlan read(schema::StepPlan::Reader from) {
   plan.released = read_numbers<SequenceId>(from.getReleased(), kStepSequencesMax, "more than 65536 released");
   const auto started = from.getStarted();
   require(started.size() <= kStepSequencesMax, "more than 65536 started");
-  for (const auto start : started) {
-    plan.started.push_back(read(start));
-    plan.started_blocks.push_back(
-        read_numbers<BlockId>(start.getPrefixBlocks(), kSequenceBlocksMax, "start: more than 2^20 blocks"));
-  }
+  for (const auto start : started) plan.started.push_back(read(start));
   const auto slices = from.getSlices();
   require(slices.size() <= kStepSequencesMax, "more than 65536 slices");
   plan.slices.reserve(slices.size());
@@ -172,7 +168,6 @@ Status validate(const StepResult& result) {
 }
 
 Frame encode(const StepPlan& plan) {
-  HERD_CHECK(plan.started_blocks.size() == plan.started.size(), "prefix blocks parallel to the starts");
   capnp::MallocMessageBuilder message;
   auto to = message.initRoot<schema::StepPlan>();
   to.setEpoch(plan.epoch.value);
@@ -180,7 +175,7 @@ Frame encode(const StepPlan& plan) {
   auto released = to.initReleased(static_cast<unsigned>(plan.released.size()));
   for (unsigned i = 0; i < released.size(); ++i) released.set(i, plan.released[i].value);
   auto started = to.initStarted(static_cast<unsigned>(plan.started.size()));
-  for (unsigned i = 0; i < started.size(); ++i) write(started[i], plan.started[i], plan.started_blocks[i]);
+  for (unsigned i = 0; i < started.size(); ++i) write(started[i], plan.started[i]);
   auto slices = to.initSlices(static_cast<unsigned>(plan.slices.size()));
   for (unsigned i = 0; i < slices.size(); ++i) write(slices[i], plan.slices[i]);
   return {FrameKind::kStepPlan, plan.step.value, to_words(message)};

@@ -127,16 +127,16 @@ void rms_norm(const TensorView& x, const float* weight, float eps, const TensorV
   }
 }
 
-void add_partials(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
-                  const float* bias, std::int64_t begin, std::int64_t end) {
+void add_partials(const TensorView& residual, const PartialSums& partials, std::int64_t begin, std::int64_t end) {
+  const auto [of_rank, count, row_stride, bias] = partials;
   for (std::int64_t t = begin; t < end; t++) {
     for (std::int64_t i = 0; i < residual.cols; i += 16) {
       const std::int64_t left = residual.cols - i;
       V16 node[kLeaves];
       bool present[kLeaves];
       for (int rank = 0; rank < count; rank++) {
-        present[rank] = partials[rank] != nullptr;
-        if (present[rank]) node[rank] = load_f32(partials[rank] + t * partial_stride + i, left);
+        present[rank] = of_rank[rank] != nullptr;
+        if (present[rank]) node[rank] = load_f32(of_rank[rank] + t * row_stride + i, left);
       }
       for (int width = count; width > 1; width /= 2) {  // neighbours: ((0 + 1) + (2 + 3)) + …
         for (int pair = 0; pair < width / 2; pair++) {

@@ -106,8 +106,7 @@ struct KernelTable {
   // Rows [begin, end), or (row, column) ranges where said.
   void (*rms_norm)(const TensorView& x, const float* weight, float eps, const TensorView& out, std::int64_t begin,
                    std::int64_t end);
-  void (*add_partials)(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
-                       const float* bias, std::int64_t begin, std::int64_t end);
+  void (*add_partials)(const TensorView& residual, const PartialSums& partials, std::int64_t begin, std::int64_t end);
   void (*rope)(const TensorView& x, std::int32_t heads, std::int32_t head_dim, const std::int32_t* positions,
                const float* table, std::int64_t begin, std::int64_t end);
   void (*write_kv)(const TensorView& k, const TensorView& v, const std::int64_t* slots, const KvView& kv,

@@ -75,10 +75,9 @@ class CpuOps final : public Ops {
 
   void matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) override;
 
-  void add_partials(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
-                    const float* bias) override {
+  void add_partials(const TensorView& residual, const PartialSums& partials) override {
     for_rows(residual.rows, residual.rows * residual.cols, [&](std::int64_t begin, std::int64_t end) {
-      kernels_.add_partials(residual, partials, count, partial_stride, bias, begin, end);
+      kernels_.add_partials(residual, partials, begin, end);
     });
   }
 

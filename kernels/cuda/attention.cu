@@ -367,18 +367,18 @@ void launch_splits(Stream& stream, const AttentionArgs& args) {
   launch(stream, "attention_fold", attention_fold_kernel, grid, kThreads, 0, args);
 }
 
-std::int64_t item_bytes(const OpsLimits& limits) {
+std::int64_t item_bytes(const ScratchLimits& limits) {
   return std::int64_t{limits.query_heads} * (limits.head_dim + 2) * static_cast<std::int64_t>(sizeof(float));
 }
 
 }  // namespace
 
-std::int64_t attention_scratch_items(const OpsLimits& limits) {
+std::int64_t attention_scratch_items(const ScratchLimits& limits) {
   const std::int64_t fitting = kScratchBytesMax / item_bytes(limits);
   return std::max<std::int64_t>(1, std::min(limits.rows * kScratchPartitions, fitting));
 }
 
-std::size_t attention_scratch_bytes(const OpsLimits& limits) {
+std::size_t attention_scratch_bytes(const ScratchLimits& limits) {
   return static_cast<std::size_t>(attention_scratch_items(limits) * item_bytes(limits));
 }
 

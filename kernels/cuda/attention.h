@@ -18,6 +18,7 @@
 
 #include "kernels/cuda/stream.h"
 #include "kernels/ops.h"
+#include "kernels/step_recorder.h"
 
 namespace herd::cuda {
 
@@ -31,8 +32,8 @@ void rope_write_kv(Stream& stream, const TensorView& q, const TensorView& k, con
 // for 256 partitions of every row, but at most 128 MiB (and at least one item): attention falls back to walking the
 // partitions of a query one after the other when a step has more: same bits.
 //   bytes = items · query_heads · (head_dim + 2) · 4
-[[nodiscard]] std::int64_t attention_scratch_items(const OpsLimits& limits);
-[[nodiscard]] std::size_t attention_scratch_bytes(const OpsLimits& limits);
+[[nodiscard]] std::int64_t attention_scratch_items(const ScratchLimits& limits);
+[[nodiscard]] std::size_t attention_scratch_bytes(const ScratchLimits& limits);
 struct AttentionScratch {
   float* partials = nullptr;  // 16-byte aligned
   std::int64_t items = 0;     // what it has room for, with the query_heads and head_dim of the step

@@ -5,6 +5,7 @@
 #include "kernels/check.h"
 #include "kernels/cuda/cuda_memory.h"
 #include "kernels/cuda/ops_cuda.h"
+#include "kernels/cuda/row_sampler_cuda.h"
 
 namespace herd::cuda {
 namespace {
@@ -16,10 +17,11 @@ constexpr std::size_t kMarksMax = 64;  // under way; a step sets one, and the ho
 Expected<std::unique_ptr<CudaDevice>> CudaDevice::make(const GpuDeviceConfig& config) {
   auto stream = Stream::make(config.gpu, config.rank);
   if (!stream) return fail(stream.error());
-  auto ops = make_cuda_ops(*stream, config.matmul);
+  std::unique_ptr<CudaDevice> device(new CudaDevice(config, *stream));
+  auto ops = make_cuda_ops(*stream, config.matmul, device->scratch_);
   if (!ops) return fail(ops.error());
-  std::unique_ptr<CudaDevice> device(new CudaDevice(config, std::move(*stream)));
   device->ops_ = make_checked_ops(std::move(*ops), false);
+  device->row_sampler_ = make_checked_row_sampler(make_cuda_row_sampler(*stream));
   return device;
 }
 
@@ -75,6 +77,15 @@ Status CudaDevice::wait() {
   if (!marks_.empty()) stream_->wait(marks_.back().event, marks_.back().set);
   while (stream_->ok() && !marks_.empty()) forget_front();
   return stream_->status();
+}
+
+Status CudaDevice::reserve(const ScratchLimits& limits) {
+  HERD_CHECK(limits.rows >= 1 && limits.query_heads >= 1 && limits.head_dim >= 1, "a step has rows and heads");
+  auto memory = allocate(attention_scratch_bytes(limits), "attention partials");
+  if (!memory) return memory.error();
+  scratch_memory_ = std::move(*memory);
+  scratch_ = {static_cast<float*>(scratch_memory_->data()), attention_scratch_items(limits)};
+  return {};
 }
 
 std::uint64_t CudaDevice::mark() {

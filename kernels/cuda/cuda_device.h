@@ -8,13 +8,17 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/step_graphs.h"
 #include "kernels/cuda/stream.h"
 #include "kernels/gpu_backend.h"
+#include "kernels/row_sampler.h"
+#include "kernels/staging.h"
+#include "kernels/step_recorder.h"
 
 namespace herd::cuda {
 
-class CudaDevice final : public Device {
+class CudaDevice final : public Device, public Staging, public StepRecorder {
  public:
   static Expected<std::unique_ptr<CudaDevice>> make(const GpuDeviceConfig& config);
   ~CudaDevice() override;
@@ -29,8 +33,16 @@ class CudaDevice final : public Device {
   Status status() const override { return stream_->status(); }
   void upload(void* device, const void* host, std::size_t bytes) override;
   void download(void* host, const void* device, std::size_t bytes) override;
+  RowSampler* row_sampler() override { return row_sampler_.get(); }
+  Staging* staging() override { return this; }
+  StepRecorder* step_recorder() override { return this; }
+
+  // Staging
   Expected<std::unique_ptr<StagedBuffer>> allocate_staged(std::size_t bytes, const char* what) override;
   Expected<std::unique_ptr<ReadbackBuffer>> allocate_readback(std::size_t bytes, const char* what) override;
+
+  // StepRecorder
+  Status reserve(const ScratchLimits& limits) override;
   std::uint64_t mark() override;
   bool reached(std::uint64_t mark) override;
   void run_step(std::uint64_t key, const std::function<void()>& body) override;
@@ -53,7 +65,10 @@ class CudaDevice final : public Device {
   const GpuMatmul matmul_;
   const bool use_graphs_;
   std::shared_ptr<Stream> stream_;
+  std::unique_ptr<DeviceBuffer> scratch_memory_;
+  AttentionScratch scratch_;
   std::unique_ptr<Ops> ops_;
+  std::unique_ptr<RowSampler> row_sampler_;
   StepGraphs graphs_;
   std::deque<Mark> marks_;           // set and not seen reached, oldest first
   std::vector<cudaEvent_t> events_;  // free ones

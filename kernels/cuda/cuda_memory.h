@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/stream.h"
 #include "kernels/device.h"
+#include "kernels/staging.h"
 
 namespace herd::cuda {
 

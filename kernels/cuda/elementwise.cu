@@ -37,7 +37,7 @@ __device__ __forceinline__ std::int64_t column_of_thread() {
   return static_cast<std::int64_t>(blockIdx.y) * kThreads + threadIdx.x;
 }
 
-// What ranks computed of one sum. Beyond their count: null.
+// PartialSums as a kernel's argument. Beyond their count: null.
 struct Partials {
   const float* of_rank[kLeaves];
   std::int64_t stride;
@@ -196,11 +196,11 @@ dim3 pieces(std::int64_t rows, std::int64_t columns) {
   return {static_cast<unsigned>(rows), static_cast<unsigned>((columns + kThreads - 1) / kThreads), 1};
 }
 
-Partials partials_of(const float* const* partials, int count, std::int64_t stride, const float* bias) {
+Partials argument(const PartialSums& partials) {
   Partials of = {};
-  std::copy_n(partials, count, of.of_rank);
-  of.stride = stride;
-  of.bias = bias;
+  std::copy_n(partials.of_rank, partials.count, of.of_rank);
+  of.stride = partials.row_stride;
+  of.bias = partials.bias;
   return of;
 }
 
@@ -212,19 +212,17 @@ void rms_norm(Stream& stream, const TensorView& x, const float* weight, float ep
          out);
 }
 
-void add_partials(Stream& stream, const TensorView& residual, const float* const* partials, int count,
-                  std::int64_t partial_stride, const float* bias) {
+void add_partials(Stream& stream, const TensorView& residual, const PartialSums& partials) {
   auto* kernel = residual.dtype == DType::kF32 ? add_partials_kernel<float> : add_partials_kernel<BFloat16>;
   launch(stream, "add_partials", kernel, pieces(residual.rows, residual.cols), kThreads, 0, residual,
-         partials_of(partials, count, partial_stride, bias));
+         argument(partials));
 }
 
-void add_rms_norm(Stream& stream, const TensorView& residual, const float* const* partials, int count,
-                  std::int64_t partial_stride, const float* bias, const float* weight, float eps,
-                  const TensorView& out) {
+void add_rms_norm(Stream& stream, const TensorView& residual, const PartialSums& partials, const float* weight,
+                  float eps, const TensorView& out) {
   auto* kernel = residual.dtype == DType::kF32 ? norm_kernel<float, true> : norm_kernel<BFloat16, true>;
   launch(stream, "add_rms_norm", kernel, dim3(static_cast<unsigned>(residual.rows)), kNormThreads, 0, residual,
-         partials_of(partials, count, partial_stride, bias), weight, eps, out);
+         argument(partials), weight, eps, out);
 }
 
 void rope(Stream& stream, const TensorView& x, std::int32_t heads, std::int32_t head_dim, const std::int32_t* positions,

@@ -3,15 +3,14 @@
 
 #include "kernels/cuda/stream.h"
 #include "kernels/ops.h"
+#include "kernels/row_sampler.h"
 
 namespace herd::cuda {
 
 void rms_norm(Stream& stream, const TensorView& x, const float* weight, float eps, const TensorView& out);
-void add_partials(Stream& stream, const TensorView& residual, const float* const* partials, int count,
-                  std::int64_t partial_stride, const float* bias);
-void add_rms_norm(Stream& stream, const TensorView& residual, const float* const* partials, int count,
-                  std::int64_t partial_stride, const float* bias, const float* weight, float eps,
-                  const TensorView& out);
+void add_partials(Stream& stream, const TensorView& residual, const PartialSums& partials);
+void add_rms_norm(Stream& stream, const TensorView& residual, const PartialSums& partials, const float* weight,
+                  float eps, const TensorView& out);
 void rope(Stream& stream, const TensorView& x, std::int32_t heads, std::int32_t head_dim, const std::int32_t* positions,
           const float* table);
 void silu_mul(Stream& stream, const TensorView& gate_up, std::int64_t up_offset, const TensorView& out);

@@ -2,9 +2,7 @@
 
 #include <utility>
 
-#include "kernels/cuda/attention.h"
 #include "kernels/cuda/cublas_matmul.h"
-#include "kernels/cuda/cuda_memory.h"
 #include "kernels/cuda/elementwise.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/sampling.h"
@@ -14,28 +12,16 @@ namespace {
 
 class CudaOps final : public Ops {
  public:
-  CudaOps(std::shared_ptr<Stream> stream, std::unique_ptr<CublasMatmul> yardstick)
-      : stream_(std::move(stream)), yardstick_(std::move(yardstick)) {}
+  CudaOps(std::shared_ptr<Stream> stream, std::unique_ptr<CublasMatmul> yardstick, const AttentionScratch& scratch)
+      : stream_(std::move(stream)), yardstick_(std::move(yardstick)), scratch_(scratch) {}
 
   const char* name() const override { return yardstick_ ? "cuda, cublaslt" : "cuda"; }
-  bool samples_rows() const override { return true; }
 
   void pack_rows(const PackedMatrix& w, std::int64_t row, std::int64_t rows, const float* source) override {
     if (plain(w)) return yardstick_->pack_rows(w, row, rows, source);
     cuda::pack_rows(stream(), w, row, rows, source);
   }
 
-  Status reserve(const OpsLimits& limits) override {
-    auto memory = allocate_device(stream_, attention_scratch_bytes(limits), "attention partials");
-    if (!memory) return memory.error();
-    scratch_memory_ = std::move(*memory);
-    scratch_ = {static_cast<float*>(scratch_memory_->data()), attention_scratch_items(limits)};
-    return {};
-  }
-
-  void resolve_tokens(std::int32_t* ids, std::int64_t rows, const SampledRow* sampled) override {
-    cuda::resolve_tokens(stream(), ids, rows, sampled);
-  }
   void embed(const PackedMatrix& table, const std::int32_t* ids, const TensorView& out) override {
     if (plain(table)) return yardstick_->embed(table, ids, out);
     cuda::embed(stream(), table, ids, out);
@@ -47,13 +33,12 @@ class CudaOps final : public Ops {
     if (plain(w)) return yardstick_->matmul(x, w, bias, out);
     cuda::matmul(stream(), x, w, bias, out);
   }
-  void add_partials(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
-                    const float* bias) override {
-    cuda::add_partials(stream(), residual, partials, count, partial_stride, bias);
+  void add_partials(const TensorView& residual, const PartialSums& partials) override {
+    cuda::add_partials(stream(), residual, partials);
   }
-  void add_rms_norm(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
-                    const float* bias, const float* weight, float eps, const TensorView& out) override {
-    cuda::add_rms_norm(stream(), residual, partials, count, partial_stride, bias, weight, eps, out);
+  void add_rms_norm(const TensorView& residual, const PartialSums& partials, const float* weight, float eps,
+                    const TensorView& out) override {
+    cuda::add_rms_norm(stream(), residual, partials, weight, eps, out);
   }
   void rope(const TensorView& x, std::int32_t heads, std::int32_t head_dim, const std::int32_t* positions,
             const float* table) override {
@@ -74,13 +59,6 @@ class CudaOps final : public Ops {
   }
   void gather_rows(const TensorView& x, const std::int32_t* rows, const TensorView& out) override {
     cuda::gather_rows(stream(), x, rows, out);
-  }
-  void join_columns(const float* parts, std::int64_t part_stride, std::int64_t stride, int count,
-                    const std::int32_t* border, const TensorView& out) override {
-    cuda::join_columns(stream(), parts, part_stride, stride, count, border, out);
-  }
-  void sample_rows(const TensorView& logits, const SampleBatch& batch) override {
-    cuda::sample_rows(stream(), logits, batch);
   }
   void leaf_max_sum(const TensorView& logits, std::int64_t begin, std::int64_t end, MaxSum* out) override {
     cuda::leaf_max_sum(stream(), logits, begin, end, out);
@@ -107,20 +85,20 @@ class CudaOps final : public Ops {
 
   const std::shared_ptr<Stream> stream_;
   const std::unique_ptr<CublasMatmul> yardstick_;  // null: herd's own products
-  std::unique_ptr<DeviceBuffer> scratch_memory_;
-  AttentionScratch scratch_;
+  const AttentionScratch& scratch_;                // the device's, empty until it reserves some
 };
 
 }  // namespace
 
-Expected<std::unique_ptr<Ops>> make_cuda_ops(std::shared_ptr<Stream> stream, GpuMatmul matmul) {
+Expected<std::unique_ptr<Ops>> make_cuda_ops(std::shared_ptr<Stream> stream, GpuMatmul matmul,
+                                             const AttentionScratch& scratch) {
   std::unique_ptr<CublasMatmul> yardstick;
   if (matmul == GpuMatmul::kCublasLt) {
     auto made = CublasMatmul::make(stream);
     if (!made) return fail(made.error());
     yardstick = std::move(*made);
   }
-  return std::make_unique<CudaOps>(std::move(stream), std::move(yardstick));
+  return std::make_unique<CudaOps>(std::move(stream), std::move(yardstick), scratch);
 }
 
 }  // namespace herd::cuda

@@ -1,8 +1,10 @@
 #pragma once
-// Logits to tokens on the device: the bits of runtime/sampling's Sampler. Launchers; shapes as in kernels/ops.h.
+// Logits to tokens on the device: the bits of runtime/sampling's Sampler. Launchers; shapes as in kernels/ops.h
+// and kernels/row_sampler.h.
 
 #include "kernels/cuda/stream.h"
 #include "kernels/ops.h"
+#include "kernels/row_sampler.h"
 
 namespace herd::cuda {
 

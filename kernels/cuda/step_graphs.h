@@ -20,7 +20,7 @@ class StepGraphs {
   StepGraphs(const StepGraphs&) = delete;
   StepGraphs& operator=(const StepGraphs&) = delete;
 
-  // As Device::run_step with a key other than 0. What goes wrong is the stream's error.
+  // As StepRecorder::run_step with a key other than 0. What goes wrong is the stream's error.
   void run(std::uint64_t key, const std::function<void()>& body);
   // Destroys what was recorded. Keys are met for the first time again.
   void clear();

@@ -91,15 +91,14 @@ class ReferenceOps final : public Ops {
   }
 
   // residual = round(residual + (tree + bias)); without a bias residual + tree.
-  void add_partials(const TensorView& residual, const float* const* partials, int count, std::int64_t partial_stride,
-                    const float* bias) override {
+  void add_partials(const TensorView& residual, const PartialSums& partials) override {
     for (std::int64_t t = 0; t < residual.rows; t++) {
       for (std::int64_t i = 0; i < residual.cols; i++) {
-        const auto present = [&](int rank) { return partials[rank] != nullptr; };
-        const auto value = [&](int rank) { return partials[rank][t * partial_stride + i]; };
+        const auto present = [&](int rank) { return partials.of_rank[rank] != nullptr; };
+        const auto value = [&](int rank) { return partials.of_rank[rank][t * partials.row_stride + i]; };
         float sum = 0.0F;
-        reference::tree_sum(0, count, present, value, &sum);
-        if (bias != nullptr) sum = sum + bias[i];
+        reference::tree_sum(0, partials.count, present, value, &sum);
+        if (partials.bias != nullptr) sum = sum + partials.bias[i];
         store(residual, t, i, load(residual, t, i) + sum);
       }
     }

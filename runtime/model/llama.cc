@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/check.h"
+#include "kernels/row_sampler.h"
 
 namespace herd::model {
 namespace {
@@ -19,23 +20,24 @@ TensorView columns(const TensorView& view, std::int64_t begin, std::int64_t cols
 
 }  // namespace
 
-Llama::Llama(const LlamaConfig& config, const model::ShardPlan& plan, std::shared_ptr<const LlamaWeights> weights,
-             std::shared_ptr<const RopeTable> rope, Encoding encoding, Device& device, Collective& tp)
-    : config_(config),
-      plan_(plan),
-      weights_(std::move(weights)),
-      rope_(std::move(rope)),
-      encoding_(encoding),
+Llama::Llama(const LlamaParts& parts, Device& device, Collective& tp)
+    : config_(parts.config),
+      plan_(parts.plan),
+      weights_(parts.weights),
+      rope_(parts.rope),
       ops_(device.ops()),
       device_(device),
       tp_(tp) {}
 
-Expected<std::unique_ptr<Llama>> Llama::make(const LlamaConfig& config, const model::ShardPlan& plan,
-                                             std::shared_ptr<const LlamaWeights> weights,
-                                             std::shared_ptr<const RopeTable> rope, Encoding encoding, Device& device,
-                                             Collective& tp, std::int64_t rows_max, std::int64_t logit_rows_max) {
-  std::unique_ptr<Llama> llama(
-      new Llama(config, plan, std::move(weights), std::move(rope), encoding, device, tp));
+Expected<std::unique_ptr<Llama>> Llama::make(const LlamaParts& parts, Device& device, Collective& tp) {
+  std::unique_ptr<Llama> llama(new Llama(parts, device, tp));
+  Status status = llama->allocate(parts);
+  if (status.ok()) status = llama->copy_tables();
+  if (!status.ok()) return fail(std::move(status));
+  return llama;
+}
+
+Status Llama::allocate(const LlamaParts& parts) {
   Status status;
   auto buffer = [&](std::int64_t rows, std::int64_t cols, DType dtype, std::int64_t stride = 0) {
     TensorView view;
@@ -44,38 +46,36 @@ Expected<std::unique_ptr<Llama>> Llama::make(const LlamaConfig& config, const mo
     view.cols = cols;
     view.row_stride = round_up(std::max(cols, stride), kPanelOutputs);
     if (!status.ok()) return view;
-    auto memory = device.allocate(static_cast<std::size_t>(rows * view.row_stride) * dtype_bytes(dtype), "step buffers");
+    auto memory = device_.allocate(static_cast<std::size_t>(rows * view.row_stride) * dtype_bytes(dtype), "step buffers");
     if (!memory) {
       status = memory.error();
       return view;
     }
     view.data = (*memory)->data();
-    llama->memory_.push_back(std::move(*memory));
+    memory_.push_back(std::move(*memory));
     return view;
   };
-  const DType act = encoding.activations();
-  const std::int64_t hidden = config.hidden_size;
-  const std::int64_t q = std::int64_t{plan.heads.size()} * config.head_dim;
-  const std::int64_t kv = std::int64_t{plan.kv_heads.size()} * config.head_dim;
-  llama->residual_ = buffer(rows_max, hidden, act);
-  llama->normed_ = buffer(rows_max, hidden, act);
-  llama->qkv_ = buffer(rows_max, q + 2 * kv, act);
-  llama->attention_out_ = buffer(rows_max, q, act);
-  llama->gate_up_ = buffer(rows_max, 2 * plan.ffn.size(), act);
-  llama->mlp_ = buffer(rows_max, plan.ffn.size(), act);
-  llama->partial_ = buffer(rows_max, hidden, DType::kF32);
-  if (tp.size() > 1)
-    llama->gathered_ = static_cast<float*>(buffer(rows_max * tp.size(), hidden, DType::kF32).data);
-  llama->selected_ = buffer(logit_rows_max, hidden, act);
-  const std::int64_t slice = model::widest_vocab_slice(config.vocab_size, tp.size());
-  llama->logits_ = buffer(logit_rows_max, plan.vocab.size(), DType::kF32, slice);
-  if (tp.size() > 1 && !device.host_memory()) {
-    llama->gathered_logits_ = static_cast<float*>(buffer(logit_rows_max * tp.size(), slice, DType::kF32).data);
-    llama->whole_logits_ = buffer(logit_rows_max, config.vocab_size, DType::kF32);
+  const DType act = parts.encoding.activations();
+  const std::int64_t rows = parts.rows_max, logit_rows = parts.logit_rows_max;
+  const std::int64_t hidden = config_.hidden_size;
+  const std::int64_t q = std::int64_t{plan_.heads.size()} * config_.head_dim;
+  const std::int64_t kv = std::int64_t{plan_.kv_heads.size()} * config_.head_dim;
+  residual_ = buffer(rows, hidden, act);
+  normed_ = buffer(rows, hidden, act);
+  qkv_ = buffer(rows, q + 2 * kv, act);
+  attention_out_ = buffer(rows, q, act);
+  gate_up_ = buffer(rows, 2 * plan_.ffn.size(), act);
+  mlp_ = buffer(rows, plan_.ffn.size(), act);
+  partial_ = buffer(rows, hidden, DType::kF32);
+  if (tp_.size() > 1) gathered_ = static_cast<float*>(buffer(rows * tp_.size(), hidden, DType::kF32).data);
+  selected_ = buffer(logit_rows, hidden, act);
+  const std::int64_t slice = widest_vocab_slice(config_.vocab_size, tp_.size());
+  logits_ = buffer(logit_rows, plan_.vocab.size(), DType::kF32, slice);
+  if (tp_.size() > 1 && device_.row_sampler() != nullptr) {
+    gathered_logits_ = static_cast<float*>(buffer(logit_rows * tp_.size(), slice, DType::kF32).data);
+    whole_logits_ = buffer(logit_rows, config_.vocab_size, DType::kF32);
   }
-  if (status.ok()) status = llama->copy_tables();
-  if (!status.ok()) return fail(std::move(status));
-  return llama;
+  return status;
 }
 
 // Step inputs that never change. On a device with memory of its own they are copied there.
@@ -160,10 +160,11 @@ void Llama::reduce_into_residual(const float* bias, const float* norm) {
     tp_.all_gather(partial_.data, gathered_, static_cast<std::size_t>(elements) * sizeof(float));
     for (int rank = 0; rank < tp_.size(); ++rank) parts[rank] = gathered_ + rank * elements;
   }
+  const PartialSums partials{parts, tp_.size(), partial_.row_stride, bias};
   if (norm == nullptr) {
-    ops_.add_partials(residual_, parts, tp_.size(), partial_.row_stride, bias);
+    ops_.add_partials(residual_, partials);
   } else {
-    ops_.add_rms_norm(residual_, parts, tp_.size(), partial_.row_stride, bias, norm, config_.rms_norm_eps, normed_);
+    ops_.add_rms_norm(residual_, partials, norm, config_.rms_norm_eps, normed_);
   }
 }
 
@@ -180,12 +181,13 @@ const TensorView& Llama::whole_logits() {
   HERD_CHECK(gathered_logits_ != nullptr, "this device's sampler gathers for itself");
   const std::int64_t elements = logits_.rows * logits_.row_stride;
   tp_.all_gather(logits_.data, gathered_logits_, static_cast<std::size_t>(elements) * sizeof(float));
-  const auto leaf = model::leaf_borders(config_.vocab_size, kPanelOutputs);
+  const auto leaf = leaf_borders(config_.vocab_size, kPanelOutputs);
   std::array<std::int32_t, kLeaves + 1> border{};
   for (int rank = 0; rank <= tp_.size(); ++rank)
     border[static_cast<std::size_t>(rank)] = leaf[static_cast<std::size_t>(rank * kLeaves / tp_.size())];
   whole_logits_.rows = logits_.rows;
-  ops_.join_columns(gathered_logits_, elements, logits_.row_stride, tp_.size(), border.data(), whole_logits_);
+  device_.row_sampler()->join_columns(gathered_logits_, elements, logits_.row_stride, tp_.size(), border.data(),
+                                      whole_logits_);
   return whole_logits_;
 }
 

@@ -25,14 +25,22 @@ struct StepRows {
   AttentionBatch attention;                  // ragged view of the same rows (heads and scale are filled by Llama)
 };
 
+// What one rank's forward pass is made of.
+struct LlamaParts {
+  LlamaConfig config;
+  ShardPlan plan;
+  Encoding encoding;
+  std::shared_ptr<const LlamaWeights> weights;  // loaded for this plan, in this encoding
+  std::shared_ptr<const RopeTable> rope;
+  std::int64_t rows_max = 0;                    // a step has so many at most
+  std::int64_t logit_rows_max = 0;              // a call of logits() has so many at most
+};
+
 // Resource. One per rank; used by one thread. Step buffers are allocated once, at their maximum, at fixed addresses.
 class Llama {
  public:
-  static Expected<std::unique_ptr<Llama>> make(const LlamaConfig& config, const model::ShardPlan& plan,
-                                               std::shared_ptr<const LlamaWeights> weights,
-                                               std::shared_ptr<const RopeTable> rope, Encoding encoding,
-                                               Device& device, Collective& tp, std::int64_t rows_max,
-                                               std::int64_t logit_rows_max);
+  // kMissing when memory is short. `device` and `tp` outlive it.
+  static Expected<std::unique_ptr<Llama>> make(const LlamaParts& parts, Device& device, Collective& tp);
 
   // Runs all layers; leaves the residual stream of the last layer in hidden(). `on_layer` (may be empty) is called
   // before layer 0 and after each layer, for those who want every hidden state.
@@ -46,16 +54,16 @@ class Llama {
   void logits(const std::int32_t* rows, std::int64_t count);
   [[nodiscard]] const TensorView& normalized() const { return selected_; }
   [[nodiscard]] const TensorView& logits() const { return logits_; }
-  // f32 [count, vocab]: the same rows with the slices of all ranks, on every rank. Collective. Only on devices whose
-  // memory is their own (elsewhere the sampler gathers what it needs).
+  // f32 [count, vocab]: the same rows with the slices of all ranks, on every rank. Collective. Only on devices with a row
+  // sampler (elsewhere runtime/sampling's gathers what it needs).
   const TensorView& whole_logits();
 
   [[nodiscard]] std::size_t activation_bytes() const;
   [[nodiscard]] std::int32_t group_max() const { return group_max_; }  // most query heads of a KV head on this rank
 
  private:
-  Llama(const LlamaConfig& config, const model::ShardPlan& plan, std::shared_ptr<const LlamaWeights> weights,
-        std::shared_ptr<const RopeTable> rope, Encoding encoding, Device& device, Collective& tp);
+  Llama(const LlamaParts& parts, Device& device, Collective& tp);
+  Status allocate(const LlamaParts& parts);
   void decoder_layer(int layer, const StepRows& step, kv::KvStorage& kv);
   // residual = round(residual + (tree of all ranks' partials + bias)); with a norm also normed = rms_norm(residual).
   void reduce_into_residual(const float* bias, const float* norm);
@@ -63,10 +71,9 @@ class Llama {
   void set_rows(std::int64_t rows);
 
   const LlamaConfig config_;
-  const model::ShardPlan plan_;
-  std::shared_ptr<const LlamaWeights> weights_;
-  std::shared_ptr<const RopeTable> rope_;
-  const Encoding encoding_;
+  const ShardPlan plan_;
+  const std::shared_ptr<const LlamaWeights> weights_;
+  const std::shared_ptr<const RopeTable> rope_;
   Ops& ops_;
   Device& device_;
   Collective& tp_;

@@ -6,6 +6,7 @@
 
 #include "kernels/check.h"
 #include "kernels/splitmix64.h"
+#include "kernels/staging.h"
 
 namespace herd::model {
 namespace {
@@ -65,9 +66,13 @@ class RandomSource : public WeightSource {
 // Packs tensors into device memory, counting bytes and watching for non-finite values.
 class Loader {
  public:
-  Loader(const WeightSource& source, Device& device, DType dtype, LoadReport& report,
-         const std::function<void(std::size_t, std::size_t)>& progress, std::size_t total)
-      : source_(source), device_(device), dtype_(dtype), report_(report), progress_(progress), total_(total) {}
+  Loader(const WeightSource& source, Device& device, const LoadOptions& options, std::size_t total, LoadReport& report)
+      : source_(source),
+        device_(device),
+        dtype_(options.encoding.weights),
+        progress_(options.progress),
+        total_(total),
+        report_(report) {}
 
   // Stacks the segments' rows; columns [col_begin, col_begin + k) of each.
   Expected<PackedMatrix> matrix(LlamaWeights& weights, const std::vector<Segment>& segments, std::int64_t col_begin,
@@ -132,7 +137,7 @@ class Loader {
 
   Status reserve_staging(std::size_t bytes) {
     if (bytes <= staging_bytes_) return {};
-    auto buffer = device_.allocate_staged(bytes, "rows of weights on their way");
+    auto buffer = allocate_staged(device_, bytes, "rows of weights on their way");
     if (!buffer) return no_room(buffer.error());
     staging_ = std::move(*buffer);
     staging_bytes_ = bytes;
@@ -168,10 +173,10 @@ class Loader {
 
   const WeightSource& source_;
   Device& device_;
-  DType dtype_;
-  LoadReport& report_;
+  const DType dtype_;
   const std::function<void(std::size_t, std::size_t)>& progress_;
-  std::size_t total_ = 0;
+  const std::size_t total_;
+  LoadReport& report_;
   std::size_t done_ = 0;
   std::unique_ptr<StagedBuffer> staging_;
   std::size_t staging_bytes_ = 0;
@@ -259,10 +264,10 @@ std::unique_ptr<WeightSource> random_source(const LlamaConfig& config, std::uint
 }
 
 Expected<std::vector<std::shared_ptr<const LlamaWeights>>> load_weights(
-    const LlamaConfig& config, const WeightSource& source, const std::vector<model::ShardPlan>& plans, Encoding encoding,
-    Device& device, const std::function<void(std::size_t, std::size_t)>& progress, LoadReport& report) {
+    const LlamaConfig& config, const WeightSource& source, const std::vector<ShardPlan>& plans, Device& device,
+    const LoadOptions& options, LoadReport& report) {
   HERD_CHECK(!plans.empty(), "a replica has at least one rank");
-  Loader loader(source, device, encoding.weights, report, progress, total_bytes(config, plans, encoding.weights));
+  Loader loader(source, device, options, total_bytes(config, plans, options.encoding.weights), report);
   LlamaWeights shared;  // the embedding, on every rank
   HERD_TAKE(shared.embedding, loader.matrix(shared, {{"model.embed_tokens.weight", 0, config.vocab_size}}, 0,
                                             config.hidden_size));

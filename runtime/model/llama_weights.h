@@ -54,10 +54,15 @@ struct LoadReport {
   std::vector<std::string> non_finite;  // tensors with a NaN or infinity, each once
 };
 
+struct LoadOptions {
+  Encoding encoding;
+  std::function<void(std::size_t, std::size_t)> progress;  // (bytes done, bytes in all), on the calling thread; or empty
+};
+
 // Loads the slices of all ranks of one replica (`plans`, one a rank); the embedding is shared between them.
-// `progress` is called with (bytes done, bytes in all), on the calling thread. kMissing when memory is short.
+// What is found is added to `report`. kMissing when memory is short.
 Expected<std::vector<std::shared_ptr<const LlamaWeights>>> load_weights(
-    const LlamaConfig& config, const WeightSource& source, const std::vector<model::ShardPlan>& plans, Encoding encoding,
-    Device& device, const std::function<void(std::size_t, std::size_t)>& progress, LoadReport& report);
+    const LlamaConfig& config, const WeightSource& source, const std::vector<ShardPlan>& plans, Device& device,
+    const LoadOptions& options, LoadReport& report);
 
 }  // namespace herd::model

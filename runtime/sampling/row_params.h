@@ -1,10 +1,10 @@
 #pragma once
-// A row's request as a sampler on the device reads it (Ops::sample_rows): the stages before the draw become edits of
+// A row's request as a sampler on the device reads it (RowSampler::sample_rows): the stages before the draw become edits of
 // single logits, the rest numbers. Pure.
 
 #include <vector>
 
-#include "kernels/ops.h"
+#include "kernels/row_sampler.h"
 #include "runtime/sampling/sampler.h"
 
 namespace herd::sampling {

@@ -140,10 +140,9 @@ bool Scheduler::admit_first(step::StepPlan& plan, PlanInFlight& record, Budget& 
   }
   running_.insert(std::ranges::upper_bound(running_, rank, {}, [this](Slot other) { return rank_of(other); }), slot);
   start_leading(slot, admission->cached_blocks);
-  plan.started.push_back(
-      {sequence.id, sequence.tokens, sequence.prompt_tokens, sequence.params, sequence.stop_ids, 0, output});
   const auto first = sequence.table.blocks.begin();
-  plan.started_blocks.emplace_back(first, first + admission->cached_blocks);
+  plan.started.push_back({sequence.id, sequence.tokens, sequence.prompt_tokens, sequence.params, sequence.stop_ids, 0,
+                          output, {first, first + admission->cached_blocks}});
   plan_prefill_chunk(slot, plan, record, budget);
   return true;
 }

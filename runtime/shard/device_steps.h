@@ -1,65 +1,49 @@
 #pragma once
-// Steps on a device that samples for itself: everything from token ids to sampled tokens is enqueued, nothing waits, so
-// the next step can follow before this one's tokens are known to the host. Steps in which every sequence has one row
-// are filled up to a bucket of rows and recorded (Device::run_step).
+// Steps on a device that computes while the host goes on: everything from token ids to sampled tokens is enqueued,
+// nothing waits (but for outputs that a slice asked for), so the next step can follow before this one's tokens are known
+// to the host. Steps in which every sequence has one row are filled up to a bucket of rows and recorded
+// (StepRecorder::run_step).
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
-#include "kernels/device.h"
-#include "runtime/model/llama.h"
-#include "runtime/shard/step_batch.h"
+#include "kernels/step_recorder.h"
+#include "runtime/shard/device_sampling.h"
+#include "runtime/shard/output_collector.h"
 #include "runtime/shard/step_inputs.h"
+#include "runtime/shard/step_runner.h"
 
 namespace herd::shard {
 
-struct DeviceStepLimits {
-  StepInputLimits inputs;
-  std::int64_t logit_rows = 0;    // rows of logits at a time
-  std::int32_t vocab_size = 0;
-  std::int32_t group_max = 0;     // see AttentionBatch
-  bool hash_logits = false;
-};
-
-class DeviceSteps {
+class DeviceSteps final : public StepRunner {
  public:
-  // kMissing when memory is short. `device` and `llama` outlive it.
-  static Expected<std::unique_ptr<DeviceSteps>> make(Device& device, model::Llama& llama,
-                                                     const DeviceStepLimits& limits);
+  // The device has all capabilities of kernels/device.h. Allocates, then runs every bucket and one long chunk, so that
+  // no step is the first of its kind and free_bytes() says what is left. kMissing when memory is short.
+  [[nodiscard]] static Expected<std::unique_ptr<StepRunner>> make(const RankParts& parts);
 
-  [[nodiscard]] Status check(const StepBatch& batch) const { return inputs_->check(batch); }
-
-  // The forward pass of a batch. `recorded`: with the sampling behind it, as one recorded step, when its shape allows;
-  // true when it was.
-  bool forward(const StepBatch& batch, kv::KvStorage& kv, bool recorded, const std::function<void(int)>& on_layer);
-  // Samples the batch's rows, where forward() did not.
-  void sample(const StepBatch& batch);
-  // Enqueues the copy of the results: [samples] once a mark set later is reached, until the second call after this.
-  [[nodiscard]] const SampledRow* read_back(std::size_t samples);
-
-  // Runs every bucket, with rows that write nothing, so that nothing is left to be recorded or loaded later.
-  void warm_up(kv::KvStorage& kv);
+  // Always under way. kInternal when the batch is beyond the limits.
+  Expected<std::unique_ptr<StepUnderWay>> start(const StepBatch& batch, step::StepResult& result) override;
 
  private:
-  DeviceSteps(Device& device, model::Llama& llama, const DeviceStepLimits& limits);
-  std::size_t describe_samples(const StepBatch& batch, std::size_t begin);
-  void upload_samples();
+  explicit DeviceSteps(const RankParts& parts);
+  Status allocate();
+  Status warm_up();
+  // The forward pass of a batch; with the sampling behind it, as one recorded step, when `whole` and its shape allow:
+  // true then.
+  bool forward(const StepBatch& batch, bool whole);
+  void sample(const StepBatch& batch);  // where forward() did not
   [[nodiscard]] std::int64_t bucket_of(const StepBatch& batch) const;
-  void run_bucket(const StepBatch& batch, std::int64_t rows, kv::KvStorage& kv);
-  void sample_rows(const std::int32_t* rows, std::int64_t count, SampledRow* out);
-  [[nodiscard]] SampledRow* sampled() const { return static_cast<SampledRow*>(results_->device()); }
+  void run_bucket(const StepBatch& batch, std::int64_t rows);
 
-  Device& device_;
-  model::Llama& llama_;
-  const DeviceStepLimits limits_;
+  const RankParts parts_;
+  StepRecorder& recorder_;
+  RowSampler& row_sampler_;
+  const std::int64_t sequences_max_;
   const std::vector<std::int64_t> buckets_;
-  std::size_t edits_max_ = 0;
   std::unique_ptr<StepInputs> inputs_;
-  std::unique_ptr<StagedBuffer> sample_inputs_;  // SampleRowParams [logit_rows], then LogitEdit [edits_max_]
-  std::unique_ptr<ReadbackBuffer> results_;      // SampledRow [sequences]
-  std::vector<SampleRowParams> params_;          // of the rows described last
-  std::vector<LogitEdit> edits_;
+  std::unique_ptr<DeviceSampling> sampling_;
+  std::unique_ptr<OutputCollector> outputs_;
 };
 
 }  // namespace herd::shard

@@ -21,7 +21,7 @@ Status SequenceTable::extend(SequenceState& state, const std::vector<BlockId>& b
   return {};
 }
 
-Status SequenceTable::start(const step::SequenceStart& start, const std::vector<BlockId>& blocks) {
+Status SequenceTable::start(const step::SequenceStart& start) {
   if (start.prompt_tokens > start.tokens.size()) return contradiction(start.sequence, "prompt border past the tokens");
   for (const TokenId token : start.tokens)
     if (token < 0 || token >= limits_.vocab_size)
@@ -36,7 +36,7 @@ Status SequenceTable::start(const step::SequenceStart& start, const std::vector<
     for (std::size_t i = 0; i < start.prompt_tokens; ++i) state.counts.add_prompt(start.tokens[i]);
     for (std::size_t i = start.prompt_tokens; i < start.tokens.size(); ++i) state.counts.add_emitted(start.tokens[i]);
   }
-  return extend(state, blocks);
+  return extend(state, start.prefix_blocks);
 }
 
 Status SequenceTable::add_slice(const step::SequenceSlice& slice, StepBatch& batch) {
@@ -91,10 +91,8 @@ void SequenceTable::add_output(const SequenceState& state, const step::SequenceS
 Status SequenceTable::apply(const step::StepPlan& plan, StepBatch& batch) {
   for (const SequenceId sequence : plan.released)
     if (states_.erase(sequence) == 0) return contradiction(sequence, "released but not started");
-  if (plan.started.size() != plan.started_blocks.size())
-    return {StatusCode::kInternal, "step plan: started and started_blocks differ in length"};
-  for (std::size_t i = 0; i < plan.started.size(); ++i)
-    if (Status status = start(plan.started[i], plan.started_blocks[i]); !status.ok()) return status;
+  for (const step::SequenceStart& sequence : plan.started)
+    if (Status status = start(sequence); !status.ok()) return status;
 
   batch.token_ids.clear();
   batch.positions.clear();

@@ -80,7 +80,7 @@ class SequenceTable {
   [[nodiscard]] std::size_t size() const { return states_.size(); }
 
  private:
-  Status start(const step::SequenceStart& start, const std::vector<BlockId>& blocks);
+  Status start(const step::SequenceStart& start);
   Status add_slice(const step::SequenceSlice& slice, StepBatch& batch);
   static void add_output(const SequenceState& state, const step::SequenceSlice& slice, std::int32_t row_begin,
                          StepBatch& batch);

@@ -31,7 +31,7 @@ StepInputs::Layout StepInputs::lay_out(const StepInputLimits& limits) {
 
 Expected<std::unique_ptr<StepInputs>> StepInputs::make(Device& device, const StepInputLimits& limits) {
   const Layout layout = lay_out(limits);
-  auto memory = device.allocate_staged(layout.end, "step inputs");
+  auto memory = allocate_staged(device, layout.end, "step inputs");
   if (!memory) return fail(memory.error());
   return std::unique_ptr<StepInputs>(new StepInputs(limits, layout, std::move(*memory)));
 }

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "kernels/device.h"
+#include "kernels/staging.h"
 #include "runtime/model/llama.h"
 #include "runtime/shard/step_batch.h"
 

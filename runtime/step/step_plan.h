@@ -36,6 +36,7 @@ struct SequenceStart {
   std::vector<TokenId> stop_ids;    // EOS + stop_token_ids as resolved by the gateway (masked before min_tokens)
   std::uint32_t adapter_slot = 0;   // 0: the base model
   OutputSelector output = OutputSelector::kNone;
+  std::vector<BlockId> prefix_blocks;  // the cached prefix, in order: the block table begins with them
   bool operator==(const SequenceStart&) const = default;
 };
 
@@ -54,8 +55,7 @@ struct StepPlan {
   Epoch epoch;
   StepId step;
   std::vector<SequenceId> released;    // first: forget these (finished, aborted, preempted)
-  std::vector<SequenceStart> started;  // then: meet these, with the cached prefix already in their block table
-  std::vector<std::vector<BlockId>> started_blocks;  // parallel to `started`: cached prefix blocks, in order
+  std::vector<SequenceStart> started;  // then: meet these
   std::vector<SequenceSlice> slices;   // at most one per sequence
   bool operator==(const StepPlan&) const = default;
 };

@@ -70,9 +70,7 @@ class BatchDependentOps final : public Ops {
     merged.leaf_chunk[1] = w.leaf_chunk[w.leaf_count];
     real_.matmul(x, merged, bias, out);
   }
-  void add_partials(const TensorView& r, const float* const* p, int n, std::int64_t stride, const float* b) override {
-    real_.add_partials(r, p, n, stride, b);
-  }
+  void add_partials(const TensorView& r, const PartialSums& p) override { real_.add_partials(r, p); }
   void rope(const TensorView& x, std::int32_t heads, std::int32_t dim, const std::int32_t* positions,
             const float* table) override {
     real_.rope(x, heads, dim, positions, table);

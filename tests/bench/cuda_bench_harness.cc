@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kernels/dtype.h"
+#include "kernels/step_recorder.h"
 
 namespace herd::bench {
 namespace {
@@ -123,15 +124,13 @@ Expected<std::unique_ptr<Harness>> Harness::make(const Options& options) {
   harness->kv_ = std::move(*kv);
   harness->inputs_ = std::move(*inputs);
   harness->outputs_ = std::move(*outputs);
-  OpsLimits limits;
+  ScratchLimits limits;
   limits.rows = options.tiny ? 64 : 4096;
-  limits.sequences = options.tiny ? 8 : 256;
-  limits.logit_rows = limits.sequences;
   limits.query_heads = options.tiny ? 4 : 32;
   limits.head_dim = 128;
-  if (Status status = harness->device_->ops().reserve(limits); !status.ok()) return fail(std::move(status));
+  if (Status status = harness->device_->step_recorder()->reserve(limits); !status.ok()) return fail(std::move(status));
   if (harness->vendor_)
-    if (Status status = harness->vendor_->ops().reserve(limits); !status.ok()) return fail(std::move(status));
+    if (Status status = harness->vendor_->step_recorder()->reserve(limits); !status.ok()) return fail(std::move(status));
   harness_at_work = harness.get();
   return harness;
 }
@@ -159,12 +158,13 @@ Timing Harness::time(Device& device, int inner, const std::function<void(int)>& 
     for (int i = 0; i < inner; i++) body(i);
   };
   stop_unless(device_->wait());  // what was uploaded through it
-  device.run_step(0, step);      // unrecorded: code is loaded, attributes are set
+  StepRecorder& recorder = *device.step_recorder();
+  recorder.run_step(0, step);    // unrecorded: code is loaded, attributes are set
   stop_unless(device.wait());
   const std::uint64_t key = ++key_;
   const auto repeat = [&](int times) {
     const double begin = now_s();
-    for (int i = 0; i < times; i++) device.run_step(key, step);
+    for (int i = 0; i < times; i++) recorder.run_step(key, step);
     stop_unless(device.wait());
     return now_s() - begin;
   };

@@ -1,5 +1,6 @@
 // cuda_bench rows, sampling: operations on rows of activations, and the sampler's stages on rows of logits.
 
+#include "kernels/row_sampler.h"
 #include "tests/bench/cuda_bench_shapes.h"
 
 namespace herd::bench {
@@ -21,7 +22,7 @@ void bench_rows(Harness& harness, const Shape& shape, std::int64_t rows) {
   add("rms_norm", 2 * bytes_of(x), [&](int) { ops.rms_norm(x, weight, 1e-5F, out); });
   const auto* parts = static_cast<const float*>(partial.data);
   add("add_rms_norm", 3 * bytes_of(x) + bytes_of(partial), [&](int) {
-    ops.add_rms_norm(x, &parts, 1, partial.row_stride, nullptr, weight, 1e-5F, out);
+    ops.add_rms_norm(x, {&parts, 1, partial.row_stride, nullptr}, weight, 1e-5F, out);
   });
   const TensorView gate_up = harness.input(DType::kBF16, rows, 2 * s.ffn);
   const TensorView mlp = harness.output(DType::kBF16, rows, s.ffn);
@@ -71,8 +72,7 @@ TensorView random_logits(Harness& harness, std::int64_t rows, std::int64_t vocab
 
 void bench_sampling(Harness& harness) {
   const std::int64_t vocab = harness.options().tiny ? 512 : 128256;
-  Ops& ops = harness.device().ops();
-  if (!ops.samples_rows()) return;
+  RowSampler& sampler = *harness.device().row_sampler();
   const std::vector<std::int64_t> counts =
       harness.options().tiny ? std::vector<std::int64_t>{1, 3} : std::vector<std::int64_t>{1, 64, 256};
   struct Kind {
@@ -103,7 +103,7 @@ void bench_sampling(Harness& harness) {
       Row row;
       row.part = "sampling";
       row.what = text("%-13s %4d rows of %d", kind.name, static_cast<int>(rows), static_cast<int>(vocab));
-      row.time = harness.time(harness.device(), 4, [&](int) { ops.sample_rows(logits, batch); });
+      row.time = harness.time(harness.device(), 4, [&](int) { sampler.sample_rows(logits, batch); });
       row.bytes = bytes_of(logits);
       harness.add(row);
     }

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "kernels/row_sampler.h"
+
 namespace herd::bench {
 namespace {
 
@@ -53,7 +55,7 @@ class DecodeStep {
     for (int layer = 0; layer < s_.layers; layer++) enqueue_layer();
     ops_.gather_rows(normed_, sampled_rows_, selected());
     product(4, selected(), logits_);
-    if (ops_.samples_rows()) ops_.sample_rows(logits_, sample_);
+    harness_.device().row_sampler()->sample_rows(logits_, sample_);
   }
 
   // What a step must read, weights and KV, and multiply.
@@ -105,7 +107,7 @@ class DecodeStep {
 
   void add_partial() {
     const auto* parts = static_cast<const float*>(partial_.data);
-    ops_.add_rms_norm(residual_, &parts, 1, partial_.row_stride, nullptr, norm_, 1e-5F, normed_);
+    ops_.add_rms_norm(residual_, {&parts, 1, partial_.row_stride, nullptr}, norm_, 1e-5F, normed_);
   }
 
   void enqueue_layer() {

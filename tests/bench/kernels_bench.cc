@@ -150,7 +150,7 @@ class Bench {
              measure([&](std::int64_t) { device_.ops().rms_norm(x, weight.data(), 1e-5F, out); }), bytes, 0);
       const auto* partial = static_cast<const float*>(x_->data());
       report(format("add_partials %d x 2048", count),
-             measure([&](std::int64_t) { device_.ops().add_partials(out, &partial, 1, 2048, nullptr); }), bytes * 2, 0);
+             measure([&](std::int64_t) { device_.ops().add_partials(out, {&partial, 1, 2048, nullptr}); }), bytes * 2, 0);
       const std::vector<std::int32_t> positions(static_cast<std::size_t>(rows), 7);
       report(format("rope %d x 2048", count),
              measure([&](std::int64_t) { device_.ops().rope(out, 32, 64, positions.data(), weight.data()); }), bytes,

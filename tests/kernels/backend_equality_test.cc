@@ -285,11 +285,11 @@ TEST(BackendEquality, AddPartials) {
           start.fill(random, fill);
           Tensor expected(act, 3, hidden, hidden + 1);
           expected.copy_from(start);
-          reference().add_partials(expected.view, partials.data(), count, hidden + 4, bias_data);
+          reference().add_partials(expected.view, {partials.data(), count, hidden + 4, bias_data});
           on_every_backend([&](Ops& ops) {
             Tensor actual(act, 3, hidden, hidden + 1);
             actual.copy_from(start);
-            ops.add_partials(actual.view, partials.data(), count, hidden + 4, bias_data);
+            ops.add_partials(actual.view, {partials.data(), count, hidden + 4, bias_data});
             EXPECT_EQ(difference(expected, actual), "") << describe(act, fill) << " x " << hidden << " of " << count;
             EXPECT_TRUE(actual.outside_intact(hidden));
           });

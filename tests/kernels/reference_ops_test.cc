@@ -124,7 +124,7 @@ TEST_F(ReferenceOps, AbsentPartialsAreSkippedNotZero) {
   residual.set(0, 0, -0.0F);
   const float negative_zero = -0.0F;
   const float* partials[4] = {nullptr, &negative_zero, nullptr, nullptr};
-  ops->add_partials(residual.view, partials, 4, 1, nullptr);
+  ops->add_partials(residual.view, {partials, 4, 1, nullptr});
   EXPECT_TRUE(same_bits(residual.at(0, 0), -0.0F));  // -0 + (-0); adding a +0 for a missing rank would give +0
 }
 
@@ -134,10 +134,10 @@ TEST_F(ReferenceOps, PartialsAreAddedAsATreeBeforeBiasAndResidual) {
   const float large = 0x1p24F;
   const float one = 1.0F;
   const float* partials[4] = {&large, &one, &one, &one};
-  ops->add_partials(residual.view, partials, 4, 1, nullptr);
+  ops->add_partials(residual.view, {partials, 4, 1, nullptr});
   EXPECT_EQ(residual.at(0, 0), 2.0F);
   residual.set(0, 0, -0x1p24F);
-  ops->add_partials(residual.view, partials, 4, 1, &one);  // (2^24 + 2) + 1 = 2^24 + 4 (tie)
+  ops->add_partials(residual.view, {partials, 4, 1, &one});  // (2^24 + 2) + 1 = 2^24 + 4 (tie)
   EXPECT_EQ(residual.at(0, 0), 4.0F);
 }
 

@@ -100,7 +100,7 @@ class DeviceSampler : public herd::testing::CudaTest {
     std::copy(border.begin(), border.end(), batch.vocab_leaf);
     const TensorView view{dlogits.data(), DType::kF32, static_cast<std::int64_t>(requests.size()), vocab,
                           static_cast<std::int64_t>(stride)};
-    ops().sample_rows(view, batch);
+    sampler().sample_rows(view, batch);
     EXPECT_TRUE(dsampled.border_intact());
     return collect(requests, vocab, stride, dsampled.host(), dlogits.host());
   }
@@ -376,7 +376,7 @@ TEST_F(DeviceSampler, ARecordedStepReadsItsRowsParametersAnew) {
     std::vector<LogitEdit> edits;
     params.upload({row_params(request.row(), kVocab, edits)});
     row.upload(logits);
-    device().run_step(77, [&] { ops().sample_rows(view, batch); });
+    recorder().run_step(77, [&] { sampler().sample_rows(view, batch); });
     const SampledRow sampled = out.host()[0];
     EXPECT_EQ(sampled.token, sample_on_cpu({request}, kVocab, CpuIsa::kReference).tokens[0].token) << "step " << step;
     if (sampled.token != last) ++distinct;

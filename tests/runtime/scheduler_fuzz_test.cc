@@ -242,8 +242,7 @@ class Episode {
       if (end.contains(id)) computing.planned = end[id];
     }
     const bool shares = config_.prefix_caching && config_.shared_prefix_min > 0 && config_.hash_bits == 64;
-    for (std::size_t i = 0; i < plan.started.size(); ++i) {
-      const step::SequenceStart& start = plan.started[i];
+    for (const step::SequenceStart& start : plan.started) {
       const step::Submission& submission = open_.at(start.sequence).submission;
       const std::int32_t priority = config_.policy == SchedulingPolicy::kPriority ? submission.priority : 0;
       const std::pair rank{priority, open_.at(start.sequence).arrival};
@@ -253,7 +252,7 @@ class Episode {
         const auto equal = std::ranges::mismatch(start.tokens, other.tokens).in1 - start.tokens.begin();
         const auto blocks = std::min<std::size_t>(static_cast<std::size_t>(equal) / config_.block_size,
                                                   (start.tokens.size() - 1) / config_.block_size);
-        const std::size_t cached = plan.started_blocks[i].size();
+        const std::size_t cached = start.prefix_blocks.size();
         const std::size_t spared = blocks > cached ? (blocks - cached) * config_.block_size : 0;
         if (config_.prefill_chunk_max > 0 && other.tokens.size() - other.planned > 2 * spared) continue;
         ASSERT_LT(spared, config_.shared_prefix_min)

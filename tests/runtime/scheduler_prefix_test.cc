@@ -176,7 +176,7 @@ TEST_F(SchedulerPrefixTest, WithoutALeaderTheNextOneLeads) {
     EXPECT_EQ(stats().blocks.published_blocks, 0U);
     const step::StepPlan next = plan();
     EXPECT_EQ(started(next), Ids{2});
-    EXPECT_TRUE(next.started_blocks[0].empty());
+    EXPECT_TRUE(next.started[0].prefix_blocks.empty());
     EXPECT_EQ(stats().num_held_back, 1U);
     done(result_of(next));
     run();

@@ -273,7 +273,7 @@ TEST_F(SchedulerTest, SecondPromptStartsWithTheCachedPrefixOfTheFirst) {
   again.sequence = SequenceId{2};
   submit(again);
   const step::StepPlan second = plan();
-  EXPECT_EQ(second.started_blocks.front().size(), 2U);
+  EXPECT_EQ(second.started.front().prefix_blocks.size(), 2U);
   EXPECT_EQ(second.slices.front().position, 32U);
   EXPECT_EQ(second.slices.front().new_blocks.size(), 1U);
   EXPECT_EQ(done(result_of(second)).front().cached_tokens, 32U);
@@ -448,7 +448,7 @@ TEST_F(SchedulerTest, PromptLogprobsOfEachTokenComeOnceInSpiteOfCacheChunksAndPr
     }
   };
   const step::StepPlan first = plan();
-  EXPECT_TRUE(first.started_blocks.front().empty()) << "rows asked for are computed";
+  EXPECT_TRUE(first.started.front().prefix_blocks.empty()) << "rows asked for are computed";
   take(done(prompt_logprobs_of(first, 100)));
   EXPECT_EQ(next, 65U);
   take(done(prompt_logprobs_of(plan(), 100)));
@@ -457,7 +457,7 @@ TEST_F(SchedulerTest, PromptLogprobsOfEachTokenComeOnceInSpiteOfCacheChunksAndPr
   const step::StepPlan back = plan();
   ASSERT_EQ(back.started.size(), 1U);
   EXPECT_EQ(back.started.front().output, step::OutputSelector::kNone);
-  EXPECT_FALSE(back.started_blocks.front().empty()) << "nothing is owed, so the cache serves";
+  EXPECT_FALSE(back.started.front().prefix_blocks.empty()) << "nothing is owed, so the cache serves";
   take(done(prompt_logprobs_of(back, 100)));
   while (!scheduler_->idle()) take(done(prompt_logprobs_of(plan(), 100)));
   EXPECT_EQ(next, 100U);

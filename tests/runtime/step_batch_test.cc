@@ -19,7 +19,6 @@ StepPlan start(SequenceId id, std::vector<TokenId> tokens, std::uint32_t prompt)
   begin.tokens = std::move(tokens);
   begin.prompt_tokens = prompt;
   plan.started.push_back(begin);
-  plan.started_blocks.emplace_back();
   return plan;
 }
 
@@ -39,6 +38,18 @@ TEST(SequenceTable, MapsPositionsToSlotsThroughTheBlockTable) {
   EXPECT_EQ(batch.context_length, (std::vector<std::int32_t>{18}));
   EXPECT_EQ(batch.query_begin, (std::vector<std::int32_t>{0, 18}));
   EXPECT_EQ(batch.sample_row, (std::vector<std::int32_t>{17}));
+}
+
+TEST(SequenceTable, ACachedPrefixIsTheBeginningOfTheBlockTable) {
+  SequenceTable table(kLimits);
+  StepBatch batch;
+  StepPlan plan = start(SequenceId{7}, std::vector<TokenId>(34, 4), 34);
+  plan.started[0].prefix_blocks = {BlockId{6}, BlockId{1}};
+  plan.slices.push_back(slice(SequenceId{7}, 32, 2, {BlockId{3}}, true));
+  ASSERT_TRUE(table.apply(plan, batch).ok());
+  EXPECT_EQ(batch.block_tables, (std::vector<std::uint32_t>{6, 1, 3}));
+  EXPECT_EQ(batch.slots, (std::vector<std::int64_t>{48, 49}));
+  EXPECT_EQ(batch.context_length, (std::vector<std::int32_t>{34}));
 }
 
 TEST(SequenceTable, NextPlanMayReferToTheTokenThisRankSampled) {
@@ -66,7 +77,6 @@ TEST(SequenceTable, ATokenUnderWayIsNamedByItsRowUntilItIsKnown) {
   StepBatch batch;
   StepPlan plan = start(SequenceId{1}, {4, 5}, 2);
   plan.started.push_back(start(SequenceId{2}, {6}, 1).started[0]);
-  plan.started_blocks.emplace_back();
   plan.slices.push_back(slice(SequenceId{1}, 0, 2, {BlockId{0}}, true));
   plan.slices.push_back(slice(SequenceId{2}, 0, 1, {BlockId{1}}, true));
   ASSERT_TRUE(table.apply(plan, batch).ok());
@@ -225,6 +235,9 @@ TEST(SequenceTable, RefusesPlansThatContradictWhatItKnows) {
   StepPlan block = start(SequenceId{1}, {1}, 1);
   block.slices.push_back(slice(SequenceId{1}, 0, 1, {BlockId{8}}, false));
   EXPECT_TRUE(refused(block));
+  StepPlan cached = start(SequenceId{1}, {1}, 1);
+  cached.started[0].prefix_blocks = {BlockId{8}};
+  EXPECT_TRUE(refused(cached));
   StepPlan no_block = start(SequenceId{1}, {1}, 1);
   no_block.slices.push_back(slice(SequenceId{1}, 0, 1, {}, false));
   EXPECT_TRUE(refused(no_block));
@@ -233,7 +246,6 @@ TEST(SequenceTable, RefusesPlansThatContradictWhatItKnows) {
   EXPECT_TRUE(refused(start(SequenceId{1}, {1}, 2)));
   StepPlan twice = start(SequenceId{1}, {1}, 1);
   twice.started.push_back(twice.started.front());
-  twice.started_blocks.emplace_back();
   EXPECT_TRUE(refused(twice));
   StepPlan released;
   released.released.push_back(SequenceId{3});

@@ -28,14 +28,13 @@ void PlanChecker::on_plan(const step::StepPlan& plan) {
     tables_.erase(id);
     known_tokens_.erase(id);
   }
-  if (plan.started.size() != plan.started_blocks.size()) return violate(plan, "started and started_blocks differ");
-  for (std::size_t i = 0; i < plan.started.size(); ++i) {
-    const SequenceId id = plan.started[i].sequence;
+  for (const step::SequenceStart& start : plan.started) {
+    const SequenceId id = start.sequence;
     if (tables_.contains(id)) violate(plan, "starts a sequence that ranks know");
-    tables_[id] = plan.started_blocks[i];
-    known_tokens_[id] = static_cast<std::uint32_t>(plan.started[i].tokens.size());
-    for (const BlockId block : plan.started_blocks[i]) ++holders_[block.value];
-    if (!config_.prefix_caching && !plan.started_blocks[i].empty()) violate(plan, "a cached prefix without a cache");
+    tables_[id] = start.prefix_blocks;
+    known_tokens_[id] = static_cast<std::uint32_t>(start.tokens.size());
+    for (const BlockId block : start.prefix_blocks) ++holders_[block.value];
+    if (!config_.prefix_caching && !start.prefix_blocks.empty()) violate(plan, "a cached prefix without a cache");
   }
   if (tables_.size() > config_.max_num_seqs) violate(plan, "more sequences than ranks can hold");
   if (plan.slices.empty() && plan.released.empty()) violate(plan, "an empty plan");

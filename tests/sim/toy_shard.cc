@@ -89,7 +89,7 @@ step::StepResult ToyShard::execute(const step::StepPlan& plan) {
   if (plan.step.value != last_step_.value + 1) violate(plan, {}, "steps do not follow each other");
   last_step_ = plan.step;
   for (const SequenceId id : plan.released) release(plan, id);
-  for (std::size_t i = 0; i < plan.started.size(); ++i) start(plan, i);
+  for (const step::SequenceStart& sequence : plan.started) start(plan, sequence);
   for (const step::SequenceSlice& slice : plan.slices) compute(plan, slice, result);
   for (const step::SampledToken& token : result.sampled) {
     result.token_hash = mix(mix(result.token_hash, token.sequence.value), static_cast<std::uint32_t>(token.token));
@@ -105,13 +105,12 @@ void ToyShard::release(const step::StepPlan& plan, SequenceId id) {
   sequences_.erase(found);
 }
 
-void ToyShard::start(const step::StepPlan& plan, std::size_t index) {
-  const step::SequenceStart& start = plan.started[index];
+void ToyShard::start(const step::StepPlan& plan, const step::SequenceStart& start) {
   if (sequences_.contains(start.sequence)) return violate(plan, start.sequence, "started, but known already");
   Resident& resident = sequences_[start.sequence];
   resident.start = start;
   resident.tokens = start.tokens;
-  for (const BlockId block : plan.started_blocks[index]) append_block(plan, start.sequence, resident, block);
+  for (const BlockId block : start.prefix_blocks) append_block(plan, start.sequence, resident, block);
   resident.computed = static_cast<std::uint32_t>(resident.table.size()) * config_.block_size;
   if (resident.computed >= resident.tokens.size()) violate(plan, start.sequence, "the whole prompt is cached");
 }

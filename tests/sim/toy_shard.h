@@ -67,7 +67,7 @@ class ToyShard {
   void violate(const step::StepPlan& plan, SequenceId id, const std::string& what);
   void append_block(const step::StepPlan& plan, SequenceId id, Resident& resident, BlockId block);
   void release(const step::StepPlan& plan, SequenceId id);
-  void start(const step::StepPlan& plan, std::size_t index);
+  void start(const step::StepPlan& plan, const step::SequenceStart& start);
   void compute(const step::StepPlan& plan, const step::SequenceSlice& slice, step::StepResult& result);
   Slot& slot(const Resident& resident, std::uint32_t position);
 

@@ -132,8 +132,7 @@ TEST(StepPlanCodec, RefusesWhatARankCouldNotDo) {
     StepPlan plan;
     plan.step = StepId(1);
     plan.slices = {{.sequence = SequenceId(1), .position = 0, .rows = 1, .new_blocks = {}}};
-    plan.started = {{.sequence = SequenceId(1), .tokens = {5}, .prompt_tokens = 1, .sampling = {}, .stop_ids = {}}};
-    plan.started_blocks = {{}};
+    plan.started = {{.sequence = SequenceId(1), .tokens = {5}, .prompt_tokens = 1, .sampling = {}, .stop_ids = {}, .prefix_blocks = {}}};
     EXPECT_TRUE(decode_step_plan(encode(plan).words).has_value());
     spoil(plan);
     return !decode_step_plan(encode(plan).words).has_value();
@@ -146,6 +145,7 @@ TEST(StepPlanCodec, RefusesWhatARankCouldNotDo) {
   EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].tokens[0] = -1; }));
   EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].prompt_tokens = 2; }));
   EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].stop_ids.assign(kStopIdsMax + 1, 1); }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].prefix_blocks.assign(kSequenceBlocksMax + 1, BlockId(1)); }));
   EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].sampling.temperature = NAN; }));
   EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].sampling.top_p = -0.1F; }));
   EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].sampling.logit_bias.assign(1025, {1, 0.0F}); }));

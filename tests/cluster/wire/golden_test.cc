@@ -115,8 +115,8 @@ StepPlan golden_plan(Encoder encoder) {
                    .sampling = golden_sampling(),
                    .stop_ids = {128001, 128009},
                    .adapter_slot = 1,
-                   .output = step::OutputSelector::kHiddenLast}};
-  plan.started_blocks = {{BlockId(5), BlockId(6)}};
+                   .output = step::OutputSelector::kHiddenLast,
+                   .prefix_blocks = {BlockId(5), BlockId(6)}}};
   plan.slices = {{.sequence = SequenceId(42),
                   .position = 32,
                   .rows = 4,

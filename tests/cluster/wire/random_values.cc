@@ -141,8 +141,8 @@ step::StepPlan random_plan(Random& random) {
     start.stop_ids = token_ids(random, 0, 4);
     start.adapter_slot = static_cast<std::uint32_t>(below(random, 4));
     start.output = selector(random);
+    start.prefix_blocks = block_ids(random, 5);
     plan.started.push_back(std::move(start));
-    plan.started_blocks.push_back(block_ids(random, 5));
   }
   for (std::size_t left = below(random, 6); left > 0; --left) {
     step::SequenceSlice slice;

@@ -21,7 +21,7 @@ class CudaAttentionTest : public CudaTest {
   static Device& splits() {
     static const std::unique_ptr<Device> device = [] {
       auto made = make_device();
-      HERD_CHECK(made->ops().reserve({64, 8, 1, 8, 256}).ok(), "there is room for scratch");
+      HERD_CHECK(made->step_recorder()->reserve({.rows = 64, .query_heads = 8, .head_dim = 256}).ok(), "there is room for scratch");
       return made;
     }();
     return *device;
@@ -376,7 +376,7 @@ TEST_F(CudaAttentionTest, ARecordedStepServesOtherContexts) {
     split_begin.upload(step.split_begin);
     tile_begin.upload(step.tile_begin);
     tables.upload(wide(step.tables, 1000));
-    splits().run_step(77, [&] { splits().ops().attention(q.view, context.kv(), batch, out.view); });
+    splits().step_recorder()->run_step(77, [&] { splits().ops().attention(q.view, context.kv(), batch, out.view); });
     ASSERT_TRUE(splits().wait().ok());
     EXPECT_EQ(difference_of_rows(expected, chunks, out.host()), "");
   }

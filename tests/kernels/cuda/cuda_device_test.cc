@@ -40,7 +40,9 @@ TEST_F(CudaDeviceTest, SaysWhatItIs) {
   EXPECT_EQ(device().numerics_class(), "sm" + architecture + "-1");
   EXPECT_FALSE(device().host_memory());
   EXPECT_STREQ(ops().name(), "cuda");
-  EXPECT_TRUE(ops().samples_rows());
+  EXPECT_NE(device().row_sampler(), nullptr);
+  EXPECT_NE(device().staging(), nullptr);
+  EXPECT_NE(device().step_recorder(), nullptr);
   EXPECT_TRUE(device().status().ok());
   EXPECT_EQ(info.index, 0);
   EXPECT_GE(info.major, 8);
@@ -124,7 +126,7 @@ TEST_F(CudaDeviceTest, CopiesAreInOrderWithOperations) {
 TEST_F(CudaDeviceTest, StagedBuffersTakeTurns) {
   constexpr int kSteps = 9;
   RowCopy copy(device());
-  auto staged = device().allocate_staged(kRowBytes, "step inputs");
+  auto staged = device().staging()->allocate_staged(kRowBytes, "step inputs");
   ASSERT_TRUE(staged);
   std::vector<DeviceArray<float>> seen;
   for (int step = 0; step < kSteps; step++) seen.emplace_back(device(), row_of(-1.0F));
@@ -150,7 +152,7 @@ TEST_F(CudaDeviceTest, StagedBuffersTakeTurns) {
 // Step n is read while n + 1 has been enqueued: its results stay where they are until the second read_back after it.
 TEST_F(CudaDeviceTest, ReadbacksStayUntilTheSecondAfterThem) {
   RowCopy copy(device());
-  auto results = device().allocate_readback(kRowBytes, "step results");
+  auto results = device().staging()->allocate_readback(kRowBytes, "step results");
   ASSERT_TRUE(results);
   std::vector<DeviceArray<float>> contents;
   for (int step = 0; step < 6; step++) contents.emplace_back(device(), row_of(static_cast<float>(step)));
@@ -159,9 +161,9 @@ TEST_F(CudaDeviceTest, ReadbacksStayUntilTheSecondAfterThem) {
   for (int step = 0; step < 6; step++) {
     copy(contents[static_cast<std::size_t>(step)].data(), (*results)->device());
     const auto* now = static_cast<const float*>((*results)->read_back(kRowBytes));
-    const std::uint64_t mark = device().mark();
+    const std::uint64_t mark = recorder().mark();
     if (before != nullptr) {
-      while (!device().reached(mark_before)) {
+      while (!recorder().reached(mark_before)) {
       }
       EXPECT_EQ(std::vector<float>(before, before + kFloats), row_of(static_cast<float>(step - 1)));
     }
@@ -176,17 +178,17 @@ TEST_F(CudaDeviceTest, MarksCountUpAndAreReachedInOrder) {
   const auto own = make_device();
   RowCopy copy(*own);
   const DeviceArray<float> from(*own, row_of(1.0F)), to(*own, row_of(0.0F));
-  const std::uint64_t before = own->mark();
+  const std::uint64_t before = own->step_recorder()->mark();
   copy(from.data(), to.data());
-  const std::uint64_t after = own->mark();
+  const std::uint64_t after = own->step_recorder()->mark();
   EXPECT_EQ(after, before + 1);
   if (is_emulated()) {
-    EXPECT_FALSE(own->reached(after));  // work does not run before it is asked for
+    EXPECT_FALSE(own->step_recorder()->reached(after));  // work does not run before it is asked for
   }
-  while (!own->reached(after)) {
+  while (!own->step_recorder()->reached(after)) {
   }
-  EXPECT_TRUE(own->reached(before));
-  EXPECT_TRUE(own->reached(0));
+  EXPECT_TRUE(own->step_recorder()->reached(before));
+  EXPECT_TRUE(own->step_recorder()->reached(0));
 }
 
 TEST_F(CudaDeviceTest, MarksThatNobodyAsksForDoNoHarm) {
@@ -196,18 +198,18 @@ TEST_F(CudaDeviceTest, MarksThatNobodyAsksForDoNoHarm) {
   std::uint64_t last = 0;
   for (int i = 0; i < 300; i++) {
     copy(from.data(), to.data());
-    last = own->mark();
+    last = own->step_recorder()->mark();
   }
-  EXPECT_EQ(last, own->mark() - 1);
+  EXPECT_EQ(last, own->step_recorder()->mark() - 1);
   ASSERT_TRUE(own->wait().ok());
-  EXPECT_TRUE(own->reached(last));
+  EXPECT_TRUE(own->step_recorder()->reached(last));
 }
 
 // A step by key: the host code runs at the first two meetings, the operations at all, with what the buffers hold then.
 TEST_F(CudaDeviceTest, RecordedStepsRunAgainOnNewContents) {
   const auto own = make_device();
   RowCopy copy(*own);
-  auto staged = own->allocate_staged(kRowBytes, "step inputs");
+  auto staged = own->staging()->allocate_staged(kRowBytes, "step inputs");
   ASSERT_TRUE(staged);
   const DeviceArray<float> middle(*own, row_of(-1.0F));
   const DeviceArray<float> out(*own, row_of(-1.0F)), other_out(*own, row_of(-1.0F));
@@ -216,13 +218,13 @@ TEST_F(CudaDeviceTest, RecordedStepsRunAgainOnNewContents) {
     const std::vector<float> contents = row_of(static_cast<float>(step));
     std::memcpy((*staged)->host(), contents.data(), kRowBytes);
     (*staged)->upload(kRowBytes);
-    own->run_step(7, [&] {
+    own->step_recorder()->run_step(7, [&] {
       bodies++;
       copy((*staged)->device(), middle.data());
       copy(middle.data(), out.data());
     });
     if (step % 2 == 1) {
-      own->run_step(8, [&] {
+      own->step_recorder()->run_step(8, [&] {
         other_bodies++;
         copy((*staged)->device(), other_out.data());
       });
@@ -239,7 +241,7 @@ TEST_F(CudaDeviceTest, StepsWithoutAKeyOrWithoutGraphsRunAsTheyAre) {
   for (const bool graphs : {true, false}) {
     const auto own = make_device({.graphs = graphs});
     int bodies = 0;
-    for (int step = 0; step < 4; step++) own->run_step(graphs ? 0 : 7, [&] { bodies++; });
+    for (int step = 0; step < 4; step++) own->step_recorder()->run_step(graphs ? 0 : 7, [&] { bodies++; });
     EXPECT_EQ(bodies, 4);
     EXPECT_TRUE(own->wait().ok());
   }
@@ -253,22 +255,22 @@ TEST_F(CudaDeviceTest, AStepThatWaitsCannotBeRecordedAndEndsTheStream) {
     copy(from.data(), to.data());
     (void)own->wait();
   };
-  own->run_step(1, body);
+  own->step_recorder()->run_step(1, body);
   EXPECT_TRUE(own->wait().ok());  // met first: not recorded
-  own->run_step(1, body);
+  own->step_recorder()->run_step(1, body);
   const Status status = own->wait();
   EXPECT_EQ(status.code(), StatusCode::kInternal);
   EXPECT_EQ(status.message().rfind("gpu 0 (rank 3): cuda", 0), 0U) << status.message();
   EXPECT_EQ(own->status(), status);
   int bodies = 0;
-  own->run_step(0, [&] { bodies++; });
+  own->step_recorder()->run_step(0, [&] { bodies++; });
   EXPECT_EQ(bodies, 0);
-  EXPECT_TRUE(own->reached(own->mark()));  // nothing will come any more: nobody waits for ever
+  EXPECT_TRUE(own->step_recorder()->reached(own->step_recorder()->mark()));  // nothing will come any more: nobody waits for ever
 }
 
 // The tests' own frame: what one test breaks, the next ones have anew.
 TEST_F(CudaDeviceTest, ABrokenDeviceIsMadeAnew) {
-  for (int met = 0; met < 2; met++) device().run_step(1, [] { (void)device().wait(); });
+  for (int met = 0; met < 2; met++) recorder().run_step(1, [] { (void)device().wait(); });
   EXPECT_FALSE(device().wait().ok());
   EXPECT_THROW(DeviceArray<float>(device(), row_of(1.0F)), std::runtime_error);
   remake_broken_device();

@@ -47,26 +47,25 @@ Status work() {
   if (!device) return device.error();
   auto memory = (*device)->allocate(4096, "memory");
   if (!memory) return memory.error();
-  auto staged = (*device)->allocate_staged(4096, "inputs");
+  auto staged = (*device)->staging()->allocate_staged(4096, "inputs");
   if (!staged) return staged.error();
-  auto results = (*device)->allocate_readback(4096, "results");
+  auto results = (*device)->staging()->allocate_readback(4096, "results");
   if (!results) return results.error();
-  const Status reserved = (*device)->ops().reserve(
-      {.rows = 4, .sequences = 4, .logit_rows = 4, .query_heads = 2, .head_dim = 32});
+  const Status reserved = (*device)->step_recorder()->reserve({.rows = 4, .query_heads = 2, .head_dim = 32});
   if (!reserved.ok()) return reserved;
   std::vector<std::int32_t> row(16, 0);
   (*device)->upload((*memory)->data(), row.data(), 64);
   for (int step = 0; step < 4; step++) {
     std::memset((*staged)->host(), step, 4096);
     (*staged)->upload(4096);
-    (*device)->run_step(1, [&] {
+    (*device)->step_recorder()->run_step(1, [&] {
       (*device)->ops().gather_rows({(*staged)->device(), DType::kF32, 1, 1024, 1024},
                                    static_cast<std::int32_t*>((*memory)->data()),
                                    {(*results)->device(), DType::kF32, 1, 1024, 1024});
     });
     const auto* host = static_cast<const unsigned char*>((*results)->read_back(4096));
-    const std::uint64_t mark = (*device)->mark();
-    while (!(*device)->reached(mark)) {
+    const std::uint64_t mark = (*device)->step_recorder()->mark();
+    while (!(*device)->step_recorder()->reached(mark)) {
     }
     if (Status status = (*device)->status(); !status.ok()) return status;
     EXPECT_EQ(host[100], step);
@@ -185,19 +184,18 @@ TEST_F(CudaErrors, MemoryThatIsShortIsMissingAndSaysHowMuch) {
 TEST_F(CudaErrors, PinnedMemoryThatIsShortIsMissing) {
   const auto device = make_device();
   emulated().fail_after(2, cudaErrorMemoryAllocation, "cudaMallocHost");
-  const auto staged = device->allocate_staged(std::size_t{5} << 20, "step inputs");
+  const auto staged = device->staging()->allocate_staged(std::size_t{5} << 20, "step inputs");
   ASSERT_FALSE(staged);
   EXPECT_EQ(staged.error().code(), StatusCode::kMissing);
   EXPECT_EQ(staged.error().message(), "step inputs: needs 5 MiB of pinned host memory for gpu 0, which there is not");
   EXPECT_TRUE(device->wait().ok());
-  EXPECT_TRUE(device->allocate_staged(std::size_t{5} << 20, "step inputs"));
+  EXPECT_TRUE(device->staging()->allocate_staged(std::size_t{5} << 20, "step inputs"));
 }
 
 TEST_F(CudaErrors, ReserveSaysWhatItNeedsMemoryFor) {
   const auto device = make_device();
   emulated().fail_after(1, cudaErrorMemoryAllocation, "cudaMalloc");
-  const Status status = device->ops().reserve(
-      {.rows = 4, .sequences = 4, .logit_rows = 4, .query_heads = 2, .head_dim = 32});
+  const Status status = device->step_recorder()->reserve({.rows = 4, .query_heads = 2, .head_dim = 32});
   EXPECT_EQ(status.code(), StatusCode::kMissing);
   EXPECT_EQ(status.message().rfind("attention partials: needs ", 0), 0U) << status.message();
 }

@@ -27,6 +27,9 @@
 #include "kernels/gpu_backend.h"
 #include "kernels/ops.h"
 #include "kernels/reference/ops_reference.h"
+#include "kernels/row_sampler.h"
+#include "kernels/staging.h"
+#include "kernels/step_recorder.h"
 #include "tests/kernels/kernel_fixtures.h"
 
 namespace herd::testing {
@@ -200,6 +203,8 @@ class CudaTest : public ::testing::Test {
     shared = make_device();
   }
   static Ops& ops() { return device().ops(); }
+  static RowSampler& sampler() { return *device().row_sampler(); }
+  static StepRecorder& recorder() { return *device().step_recorder(); }
   static Ops& reference() {
     static const std::unique_ptr<Ops> ops = make_checked_ops(make_reference_ops());
     return *ops;

@@ -114,10 +114,11 @@ TEST_F(CudaPartials, AreAddedInTheTreesOrder) {
         Tensor residual = random_tensor(random, fill, dtype, shape.rows, shape.cols, shape.cols + 3);
         const DeviceTensor dresidual(device(), residual);
         std::vector<const float*> pointers = partials.on_device;
-        ops().add_partials(dresidual.view, pointers.data(), ranks.count, stride, biased ? dbias.data() : nullptr);
+        ops().add_partials(dresidual.view,
+                           {pointers.data(), ranks.count, stride, biased ? dbias.data() : nullptr});
         pointers.assign(pointers.size(), nullptr);  // they were read before the call returned
-        reference().add_partials(residual.view, partials.host.data(), ranks.count, stride,
-                                 biased ? bias.data() : nullptr);
+        reference().add_partials(residual.view,
+                                 {partials.host.data(), ranks.count, stride, biased ? bias.data() : nullptr});
         expect_same(residual, dresidual);
       }
     }
@@ -136,9 +137,11 @@ TEST_F(CudaPartials, AddedAndNormalisedInOneGoAreTheTwoSteps) {
     Tensor residual = random_tensor(random, fill, dtype, shape.rows, shape.cols, stride);
     Tensor out(dtype, shape.rows, shape.cols, stride);
     const DeviceTensor dresidual(device(), residual), dout(device(), out);
-    ops().add_rms_norm(dresidual.view, partials.on_device.data(), ranks.count, stride, biased ? dbias.data() : nullptr,
+    ops().add_rms_norm(dresidual.view,
+                       {partials.on_device.data(), ranks.count, stride, biased ? dbias.data() : nullptr},
                        dweight.data(), 1e-6F, dout.view);
-    reference().add_rms_norm(residual.view, partials.host.data(), ranks.count, stride, biased ? bias.data() : nullptr,
+    reference().add_rms_norm(residual.view,
+                             {partials.host.data(), ranks.count, stride, biased ? bias.data() : nullptr},
                              weight.data(), 1e-6F, out.view);
     expect_same(residual, dresidual);
     expect_same(out, dout);
@@ -212,7 +215,7 @@ TEST_F(CudaElementwise, NegativeIdsBecomeTheTokensOfTheStepBefore) {
   }
   const DeviceArray<SampledRow> dsampled(device(), sampled);
   const DeviceArray<std::int32_t> dids(device(), ids);
-  ops().resolve_tokens(dids.data(), kRows, dsampled.data());
+  sampler().resolve_tokens(dids.data(), kRows, dsampled.data());
   EXPECT_EQ(dids.host(), expected);
   EXPECT_TRUE(dids.border_intact());
 }
@@ -230,7 +233,7 @@ TEST_F(CudaElementwise, SlicesOfRanksAreJoinedIntoRows) {
     const DeviceTensor dout(device(), out);
     const DeviceArray<float> dparts(device(), parts);
     std::vector<std::int32_t> given = border;
-    ops().join_columns(dparts.data(), kPartStride, kStride, count, given.data(), dout.view);
+    sampler().join_columns(dparts.data(), kPartStride, kStride, count, given.data(), dout.view);
     given.assign(given.size(), 0);  // they were read before the call returned
     for (int part = 0; part < count; part++) {
       const std::int32_t begin = border[static_cast<std::size_t>(part)];

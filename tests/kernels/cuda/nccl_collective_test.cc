@@ -87,7 +87,7 @@ TEST_F(NcclCollectiveTest, IsPartOfRecordedSteps) {
     for (int step = 0; step < 5; step++) {
       const std::vector<float> mine(4, static_cast<float>(step * 10 + rank));
       device.upload(input.data(), mine.data(), 16);
-      device.run_step(1, [&] {
+      device.step_recorder()->run_step(1, [&] {
         copy(input.data(), send.data(), 4);
         group.all_gather(send.data(), receive.data(), 16);
         copy(receive.data(), out.data(), 4 * size_);
@@ -107,7 +107,7 @@ TEST_F(NcclCollectiveTest, IsAbortedWithStepsRecorded) {
   on_all_ranks(kDeadlineMs, [&](int rank, Device& device, Collective& group) {
     const DeviceArray<unsigned char> send(device, bytes_of(rank, 8));
     const DeviceArray<unsigned char> receive(device, 8 * static_cast<std::size_t>(size_));
-    const auto step = [&] { device.run_step(1, [&] { group.all_gather(send.data(), receive.data(), 8); }); };
+    const auto step = [&] { device.step_recorder()->run_step(1, [&] { group.all_gather(send.data(), receive.data(), 8); }); };
     for (int time = 0; time < 3; time++) step();
     EXPECT_TRUE(device.wait().ok());
     members[static_cast<std::size_t>(rank)] = &group;

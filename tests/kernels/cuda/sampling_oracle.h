@@ -1,5 +1,5 @@
 #pragma once
-// What Ops::sample_rows is to answer for one row, as plainly as can be: all candidates sorted, one loop a stage, over
+// What RowSampler::sample_rows is to answer for one row, as plainly as can be: all candidates sorted, one loop a stage, over
 // the reference operations. Knows nothing of runtime/ (tests/runtime/device_sampler_test.cc compares with the Sampler
 // itself), so it goes where only the kernels go. Not a test.
 

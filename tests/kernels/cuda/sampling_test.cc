@@ -233,7 +233,7 @@ void expect_oracle(Device& device, Ops& reference, Batch batch) {
   shape.params = params.data();
   shape.edits = edits.data();
   shape.out = out.data();
-  device.ops().sample_rows({logits.data(), DType::kF32, rows, batch.vocab, batch.stride}, shape);
+  device.row_sampler()->sample_rows({logits.data(), DType::kF32, rows, batch.vocab, batch.stride}, shape);
   const std::vector<SampledRow> actual = out.host();
   const std::vector<float> edited = logits.host();
 
@@ -275,7 +275,6 @@ Batch random_batch(Random& random, std::int32_t vocab, int rows) {
 }
 
 TEST_F(CudaSampling, RowsWithEveryMixOfStagesGiveTheOraclesAnswers) {
-  ASSERT_TRUE(ops().samples_rows());
   Random random(24);
   for (const std::int32_t vocab : {1, 16, 45, 500, 2049, 5003}) {
     expect_oracle(device(), reference(), random_batch(random, vocab, 3 * kRowKinds));
@@ -368,7 +367,7 @@ TEST_F(CudaSampling, ARowsAnswerDoesNotDependOnTheRowsBesideIt) {
     given.params = params.data();
     given.edits = edits.data();
     given.out = out.data();
-    ops().sample_rows({logits.data(), DType::kF32, static_cast<std::int64_t>(count), batch.vocab, batch.stride}, given);
+    sampler().sample_rows({logits.data(), DType::kF32, static_cast<std::int64_t>(count), batch.vocab, batch.stride}, given);
     return out.host();
   };
   const std::vector<SampledRow> together = sample(0, batch.params.size());

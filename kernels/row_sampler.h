@@ -62,7 +62,7 @@ struct SampleBatch {
   const SampleRowParams* params = nullptr;  // [rows]
   LogitEdit* edits = nullptr;
   std::int32_t vocab_size = 0;
-  std::int32_t vocab_leaf[kLeaves + 1] = {};  // borders of rule 7's leaves, multiples of 16 but the last
+  std::int32_t vocab_leaf[kLeaves + 1] = {};  // borders of rule 6's leaves, multiples of 16 but the last
   bool hash_logits = false;
   SampledRow* out = nullptr;                  // [rows]
 };

@@ -164,6 +164,8 @@ RequestLedger::Orphans RequestLedger::on_replica_lost(const routing::ReplicaLoss
 }
 
 void RequestLedger::lose(SequenceId sequence, Entry& entry, const routing::ReplicaLoss& loss, Orphans& orphans) {
+  // It had come back to that generation: one death is not held against it twice.
+  if (entry.left && entry.left->from == loss.replica) entry.left.reset();
   if (entry.on->generation == loss.replica && blames(loss, entry.submission.key())) {
     ++stats_.suspected_kills;
     if (entry.suspect()) {

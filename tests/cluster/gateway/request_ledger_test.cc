@@ -259,6 +259,14 @@ TEST_F(RequestLedgerRunning, ANoticeAfterTheCutLinkMakesASuspectStill) {
   }
 }
 
+TEST_F(RequestLedgerRunning, OneDeathIsNotHeldAgainstItTwice) {
+  (void)ledger.on_unreachable(generation(0), Unreachable::kLinkCut, kCut);
+  (void)route(0);
+  EXPECT_EQ(ledger.on_replica_lost(loss(0, LossCause::kDiedOfItself)).moved.size(), 1U);
+  EXPECT_TRUE(ledger.on_replica_lost(loss(0, LossCause::kDiedOfItself)).condemned.empty());
+  EXPECT_EQ(ledger.stats().suspected_kills, 1U);
+}
+
 TEST_F(RequestLedgerRunning, ANoticeAfterTheCutLinkIsVoidPastTheStepOrForAnotherCause) {
   (void)ledger.on_unreachable(generation(0), Unreachable::kLinkCut, kCut);
   (void)route(1);

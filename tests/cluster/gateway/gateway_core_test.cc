@@ -22,6 +22,19 @@ struct GatewayCoreTest : testing::Test, Gateway {
   using Ended = std::vector<std::pair<std::uint64_t, End>>;
 };
 
+TEST(GatewayConfig, SaysWhatIsWrong) {
+  EXPECT_TRUE(gateway_config().validate().ok());
+  for (const auto& spoil : std::vector<void (*)(GatewayConfig&)>{
+           [](GatewayConfig& config) { config.open_sequences_max = 0; },
+           [](GatewayConfig& config) { config.retry_min_s = 0; },
+           [](GatewayConfig& config) { config.retry_max_s = config.retry_min_s / 2; },
+           [](GatewayConfig& config) { config.admission.running_sequences_max = 0; }}) {
+    auto config = gateway_config();
+    spoil(config);
+    EXPECT_EQ(config.validate().code(), StatusCode::kUsage);
+  }
+}
+
 TEST_F(GatewayCoreTest, ARequestRunsFromItsArrivalToItsLastToken) {
   view({replica(0)});
   ask(1);
@@ -118,6 +131,20 @@ TEST_F(GatewayCoreTest, DeadlinesEndWhatWaitsAndWhatRuns) {
   EXPECT_EQ(busy.ends()[1].end.kind, End::kTimedOut);
   ASSERT_EQ(busy.stops().size(), 1U);
   EXPECT_EQ(busy.stops()[0].attempt, busy.runs()[0].submission.key());
+}
+
+// A shell answers StartRequest while it carries out the list, so a WakeAt behind it would be the last word by mistake.
+TEST_F(GatewayCoreTest, TheTimerIsSetAfterTheStart) {
+  view({replica(0)});
+  hand_over = false;
+  ask(1);
+  EXPECT_EQ(starts().size(), 1U);
+  EXPECT_TRUE(wakes().empty());
+  GatewayEffects made;
+  core.on_started(RequestId(1), {submission()}, now, made);
+  ASSERT_TRUE(std::holds_alternative<WakeAt>(made.back()));
+  EXPECT_EQ(std::get<WakeAt>(made.back()).at, seconds(600));
+  core.check_integrity();
 }
 
 // Credits.

@@ -170,6 +170,19 @@ TEST_F(GatewayRecovery, AFullReplicaSendsTheSequenceElsewhere) {
   EXPECT_EQ(core.ledger().moves, 2U);
 }
 
+TEST_F(GatewayRecovery, AFullReplicaIsLeftAloneForAWhile) {
+  view({replica(0)});
+  ask(1);
+  ask(2);
+  answer(0, refusal(0, StatusCode::kOverloaded));
+  ask(3);
+  EXPECT_EQ(runs().size(), 2U) << "neither the refused one nor a new one";
+  answer(1, token(1, 0));
+  EXPECT_EQ(runs().size(), 2U);
+  answer(1, token(1, 1, FinishReason::kStop));
+  EXPECT_EQ(runs().size(), 4U) << "a place got free";
+}
+
 TEST_F(GatewayRecovery, ABadRequestIsTheClientsOwnFaultOnlyAtFirst) {
   view({replica(0), replica(1)});
   ask(1);

@@ -18,7 +18,10 @@ struct StrongId {
   constexpr auto operator<=>(const StrongId&) const = default;
 };
 
-// One token stream inside a request (n choices = n sequences). Unique within a gateway's life.
+// One life of a gateway process: 64 random bits drawn at its start. A gateway that starts again is another one.
+using GatewayId = StrongId<struct GatewayIdTag, std::uint64_t>;
+// One token stream inside a request (n choices = n sequences). Unique within a gateway's life; between processes it goes
+// with the gateway and the attempt (runtime/step/attempt_key.h).
 using SequenceId = StrongId<struct SequenceIdTag, std::uint64_t>;
 using RequestId = StrongId<struct RequestIdTag, std::uint64_t>;
 // A KV block of one replica's pool: [0, num_blocks).

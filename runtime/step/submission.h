@@ -6,12 +6,14 @@
 
 #include "kernels/status.h"
 #include "runtime/ids.h"
+#include "runtime/step/attempt_key.h"
 #include "runtime/step/step_plan.h"
 
 namespace herd::step {
 
 // One sequence to run. `tokens` holds the prompt and, on a retry after a failure, what was already emitted.
 struct Submission {
+  GatewayId gateway;                   // deltas go back to it
   SequenceId sequence;
   std::uint32_t attempt = 0;           // deltas echo it; the ledger drops those of older attempts
   std::vector<TokenId> tokens;
@@ -22,7 +24,12 @@ struct Submission {
   std::int32_t priority = 0;           // lower runs first (vLLM); FCFS among equals
   std::uint64_t cache_salt = 0;        // starts the block-hash chain (tenant, LoRA id, image digest)
   OutputSelector output = OutputSelector::kNone;
+  // A suspect: a rank died of itself while it computed this sequence. It shares no step with another sequence until it
+  // has emitted more than so many tokens, those in `tokens` included. 0: no suspect.
+  std::uint32_t alone_until = 0;
   bool operator==(const Submission&) const = default;
+
+  [[nodiscard]] AttemptKey key() const { return {gateway, sequence, attempt}; }
 };
 
 enum class FinishReason : std::uint8_t {
@@ -49,6 +56,7 @@ constexpr const char* finish_reason_name(FinishReason reason) {
 // accepted attempt is terminal. A token that ends the sequence by id is carried too (usage counts it), with
 // finish kStop.
 struct TokenDelta {
+  GatewayId gateway;
   SequenceId sequence;
   std::uint32_t attempt = 0;
   bool has_token = false;
@@ -67,6 +75,8 @@ struct TokenDelta {
   std::uint32_t preemptions = 0;       // how often it gave its blocks up; on the terminal delta
   ReplicaId replica;                   // who computed it: the gateway's ledger says so, it does not travel
   bool operator==(const TokenDelta&) const = default;
+
+  [[nodiscard]] AttemptKey key() const { return {gateway, sequence, attempt}; }
 };
 
 }  // namespace herd::step

@@ -1,0 +1,111 @@
+#pragma once
+// GatewayCore: everything a gateway decides. Pure: no clock, no I/O, no lock, no actor library; events in, effects out.
+// Owns each open request from its arrival to its end: admission (AdmissionQueue), what is owed and delivered per choice
+// (RequestLedger), where attempts run or that they are parked (Dispatcher over the last ClusterView), deadlines and credits.
+//
+//   on_request ── EndRequest (refused)
+//        └─ waiting ── StartRequest ── on_started ─> running: RunOn, Deliver … ── EndRequest
+//                                                     │   ^
+//                                     replica lost,   v   │ a replica has room
+//                                     overloaded      parked (until the request's deadline)
+//
+// Accepted = in the ledger: from on_started on, a request ends by its deadline, by a refusal that concerns the request
+// itself (bad input, a suspect's second death), because its caller left or is too slow, or because no replica (of the
+// numerics of its stream) serves and none will. A replica's loss, a silent coordinator, a cut link and a full replica only park it.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "cluster/admission/admission_queue.h"
+#include "cluster/gateway/dispatcher.h"
+#include "cluster/gateway/gateway_effects.h"
+#include "cluster/gateway/open_request.h"
+#include "cluster/gateway/request_ledger.h"
+#include "cluster/routing/cluster_view.h"
+#include "cluster/routing/replica_loss.h"
+
+namespace herd::gateway {
+
+struct GatewayConfig {
+  GatewayId id;                                // this life of the gateway
+  admission::AdmissionConfig admission;
+  std::size_t open_sequences_max = 4096;       // in the ledger, running and parked
+  // A full replica, or a crowd of orphans, is asked again after a random time in [min, max].
+  double retry_min_s = 0.02;
+  double retry_max_s = 0.5;
+  std::uint64_t jitter_seed = 0;
+  [[nodiscard]] Status validate() const;
+};
+
+class GatewayCore {
+ public:
+  explicit GatewayCore(const GatewayConfig& config);
+
+  // From callers.
+  void on_request(const GatewayRequest& request, Instant now, GatewayEffects& effects);
+  // The answer to StartRequest: one submission per choice, in order (ids and attempts are filled in here). Invalid ones end
+  // the request (kFailed, kBadInput); so does a full ledger (kFailed, kOverloaded).
+  void on_started(RequestId request, std::vector<step::Submission> choices, Instant now, GatewayEffects& effects);
+  // `deltas` delivered ones were taken off.
+  void on_consumed(RequestId request, std::size_t deltas);
+  // The caller needs no more of that choice (a stop string): it ends well, without a delta.
+  void on_choice_stopped(RequestId request, std::uint32_t choice, Instant now, GatewayEffects& effects);
+  void on_gone(RequestId request, Instant now, GatewayEffects& effects);
+  void set_tenant(admission::TenantId tenant, const admission::TenantLimits& limits);
+  // Would a request be refused whatever it asks for? Asked before a body is read.
+  [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId tenant, Instant now) const;
+
+  // From replicas and the coordinator. Deltas of a stale attempt, another gateway or an unknown sequence are dropped and
+  // counted.
+  void on_deltas(routing::ReplicaGeneration from, std::span<const step::TokenDelta> deltas, Instant now,
+                 GatewayEffects& effects);
+  void on_view(const routing::ClusterView& view, Instant now, GatewayEffects& effects);
+  // The generation is gone for good.
+  void on_replica_lost(const routing::ReplicaLoss& loss, Instant now, GatewayEffects& effects);
+  // Only the way there is cut: what ran there moves, the generation may be used again.
+  void on_link_lost(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects);
+
+  void on_timer(Instant now, GatewayEffects& effects);
+  // Ends everything (kShutdown).
+  void on_shutdown(Instant now, GatewayEffects& effects);
+
+  [[nodiscard]] const routing::ClusterView& view() const;
+  [[nodiscard]] admission::AdmissionStats admission() const;  // parked sequences count as waiting
+  [[nodiscard]] RequestLedgerStats ledger() const;
+  [[nodiscard]] std::size_t open_requests() const;
+  void check_integrity() const;
+
+ private:
+  using Requests = std::map<RequestId, OpenRequest>;
+  using End = RequestEnd::Kind;
+
+  // After each event: what is overdue or without hope ends, what is parked and what waits runs as far as there is room.
+  void advance(Instant now, GatewayEffects& effects);
+  void end_overdue(Instant now, GatewayEffects& effects);
+  void end_hopeless(Instant now, GatewayEffects& effects);
+  void start_waiting(Instant now, GatewayEffects& effects);
+  void say_wake(Instant now, GatewayEffects& effects);
+  void on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta, Instant now, GatewayEffects& effects);
+  void deliver(Requests::iterator request, RequestLedger::Verdict verdict, Instant now, GatewayEffects& effects);
+  void close_choice(Requests::iterator request, std::uint32_t choice, Instant now, GatewayEffects& effects);
+  void end(const std::vector<Dispatcher::Failure>& failures, Instant now, GatewayEffects& effects);
+  // Stops what runs of it, says how it ended, and forgets it.
+  void end(Requests::iterator request, End kind, Status why, Instant now, GatewayEffects& effects);
+  void refuse(RequestId request, admission::AdmissionRefusal refusal, GatewayEffects& effects) const;
+
+  admission::AdmissionQueue admission_;
+  Dispatcher dispatcher_;
+  Requests requests_;
+  std::set<std::pair<Instant, RequestId>> deadlines_;  // of all of them
+  std::set<RequestId> starting_;                       // StartRequest was said, on_started has not come
+  bool hopes_changed_ = false;                         // what may serve one day is perhaps less than before
+  bool shut_down_ = false;
+  std::optional<Instant> woken_at_;  // the last WakeAt that was said and has not come
+};
+
+}  // namespace herd::gateway

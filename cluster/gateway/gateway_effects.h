@@ -1,0 +1,86 @@
+#pragma once
+// What goes into a GatewayCore and what comes out: requests as the core sees them (no text, no sockets), and its effects,
+// which the shell carries out in order. Values.
+
+#include <cstdint>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "cluster/admission/admission_queue.h"
+#include "cluster/routing/cluster_view.h"
+#include "kernels/status.h"
+#include "runtime/clock.h"
+#include "runtime/ids.h"
+#include "runtime/step/submission.h"
+
+namespace herd::gateway {
+
+// One request of one client: `sequences` choices that need the model, 0 when nothing is to be computed.
+struct GatewayRequest {
+  RequestId id;  // chosen by the caller, never used before in this gateway's life
+  admission::TenantId tenant;
+  std::uint32_t sequences = 1;
+  std::uint64_t prompt_tokens = 0;      // each prompt once
+  std::uint64_t output_tokens_max = 0;  // of all its sequences
+  std::int32_t priority = 0;            // lower runs first
+  Instant deadline;                     // it ends then, whatever happens
+  // Deltas that may be delivered and not yet consumed; with one more the request ends as kSlow. At least 1.
+  std::size_t credit = 1;
+  // The stream that it goes on with was made by these numerics; only replicas of equal ones may. Empty: any.
+  routing::NumericsId numerics;
+};
+
+// How a request ended. It is the last thing that is said about it.
+struct RequestEnd {
+  enum class Kind : std::uint8_t {
+    kFinished,  // every choice ended well
+    kRefused,   // by admission; `refusal` says why
+    kLate,      // its deadline passed before it could start
+    kTimedOut,  // its deadline passed after it had started; parked ones too
+    kFailed,    // `why` says what the replica, or the cluster, said
+    kSlow,      // nobody read
+    kGone,      // the caller said so
+    kShutdown,  // the gateway ends
+  };
+  Kind kind = Kind::kFinished;
+  Status why;  // not ok unless kFinished, kGone
+  std::optional<admission::AdmissionRefusal> refusal{};
+  bool started = false;  // its choices had been handed over
+};
+
+// Its turn has come: the shell hands over its submissions with GatewayCore::on_started, at once. A request of no sequences
+// ends in the same breath (EndRequest follows), and needs no on_started.
+struct StartRequest {
+  RequestId request;
+};
+// Send it there.
+struct RunOn {
+  routing::Route to;
+  step::Submission submission;
+};
+// Tell it to forget that attempt. It may have done so already.
+struct StopOn {
+  routing::Route on;
+  step::AttemptKey attempt;
+};
+// A token, output rows, or the good end (kStop, kLength) of one choice; `choice` counts the submissions handed over. The
+// shell answers with on_consumed, on_choice_stopped, on_gone: at once or later.
+struct Deliver {
+  RequestId request;
+  std::uint32_t choice = 0;
+  step::TokenDelta delta;
+};
+struct EndRequest {
+  RequestId request;
+  RequestEnd end;
+};
+// Call on_timer then. The last one said holds.
+struct WakeAt {
+  Instant at;
+};
+
+using GatewayEffect = std::variant<StartRequest, RunOn, StopOn, Deliver, EndRequest, WakeAt>;
+using GatewayEffects = std::vector<GatewayEffect>;
+
+}  // namespace herd::gateway

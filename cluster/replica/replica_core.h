@@ -1,0 +1,95 @@
+#pragma once
+// ReplicaCore: everything a replica decides beside its scheduler. Pure: no clock, no I/O, no actor library; events in,
+// effects out.
+//
+//   making  --on_rank_made (all)--------> serving (SayServing)
+//   making  --rank failed, lost---------> ended   (SayStartFailed)
+//   serving --on_submission, on_result--> serving
+//   serving --rank failed, lost, late---> ended   (AbortGroup first of all, then SayLost)
+//   any     --on_stop-------------------> stopping --last result--> ended (EndRanks)
+//
+// Sequences of several gateways run side by side: each attempt (gateway, sequence, attempt) gets a sequence id of the
+// replica's own, which scheduler and ranks know; deltas go to the gateway that submitted. An attempt that is already known is
+// refused; a newer attempt of the same sequence replaces the older one.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "cluster/replica/step_collector.h"
+#include "cluster/routing/cluster_view.h"
+#include "cluster/routing/replica_loss.h"
+#include "runtime/scheduler/scheduler.h"
+#include "runtime/step/attempt_key.h"
+#include "runtime/step/submission.h"
+
+namespace herd::replica {
+
+// To every rank.
+struct ExecuteOnRanks {
+  step::StepPlan plan;
+};
+// To one gateway, in the order they were made.
+struct SendDeltas {
+  GatewayId gateway;
+  std::vector<step::TokenDelta> deltas;
+};
+struct SayServing {};                       // to the coordinator
+struct SayStartFailed { Status why; };      // to whoever waits for it to serve
+struct SayLost { routing::ReplicaLoss loss; };  // to coordinator and gateways
+struct AbortGroup { Status why; };          // ranks that wait in a collective return
+struct EndRanks {};                         // the last effect of all
+struct StepFinished {                       // for metrics
+  step::StepStats stats;
+  double step_s = 0.0;
+};
+struct WakeReplicaAt { Instant at; };       // call on_timer then; the last one said holds
+
+using ReplicaEffect = std::variant<ExecuteOnRanks, SendDeltas, SayServing, SayStartFailed, SayLost, AbortGroup, EndRanks,
+                                   StepFinished, WakeReplicaAt>;
+using ReplicaEffects = std::vector<ReplicaEffect>;
+
+struct ReplicaCoreConfig {
+  routing::ReplicaGeneration generation;
+  scheduler::SchedulerConfig scheduler;
+  std::uint32_t ranks = 1;         // at least 1
+  double step_seconds_max = 120;   // a step that is out for longer fails the group
+};
+
+struct ReplicaStats {
+  bool serving = false;
+  std::uint64_t steps = 0;  // finished
+  scheduler::SchedulerStats scheduler;
+};
+
+class ReplicaCore {
+ public:
+  explicit ReplicaCore(const ReplicaCoreConfig& config);
+
+  // From its ranks. A failed status ends the group.
+  void on_rank_made(std::uint32_t rank, const Status& status, ReplicaEffects& effects);
+  void on_result(step::StepResult result, Instant now, ReplicaEffects& effects);
+  void on_rank_lost(std::uint32_t rank, routing::LossCause cause, const Status& why, ReplicaEffects& effects);
+
+  // From gateways. A refusal is a terminal delta (kRefused).
+  void on_submission(step::Submission submission, Instant now, ReplicaEffects& effects);
+  void on_abort(const step::AttemptKey& attempt, Instant now, ReplicaEffects& effects);
+  // That gateway is gone: what it asked for ends, and nobody is told.
+  void on_gateway_gone(GatewayId gateway, Instant now, ReplicaEffects& effects);
+
+  void on_timer(Instant now, ReplicaEffects& effects);
+  void on_stop(Instant now, ReplicaEffects& effects);
+
+  [[nodiscard]] bool serving() const;
+  [[nodiscard]] bool ended() const;
+  [[nodiscard]] ReplicaStats stats() const;
+  void check_integrity() const;
+
+ private:
+  // … the owner of this file fills in what it keeps.
+};
+
+}  // namespace herd::replica

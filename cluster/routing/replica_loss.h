@@ -1,0 +1,31 @@
+#pragma once
+// ReplicaLoss: that one generation of a replica is gone with all it was running, and why. Values.
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "cluster/routing/replica_generation.h"
+#include "kernels/status.h"
+#include "runtime/step/attempt_key.h"
+
+namespace herd::routing {
+
+enum class LossCause : std::uint8_t {
+  kKilled = 0,    // from outside, or nobody knows: SIGKILL, a machine that went away
+  kDiedOfItself,  // a signal of its own, a failed check, a failed step: what it computed may have been fatal
+  kOverdue,       // a step took longer than its deadline
+  kTokensDiffer,  // its ranks sampled different tokens
+  kStopped,       // on purpose: drained, shut down
+};
+
+struct ReplicaLoss {
+  ReplicaGeneration replica;
+  LossCause cause = LossCause::kKilled;
+  Status why;  // not ok; names the replica, and the rank where one is to blame
+  // The attempts in steps that were under way; nullopt when nobody is left to say. Those are suspects of kDiedOfItself.
+  std::optional<std::vector<step::AttemptKey>> in_step;
+  bool operator==(const ReplicaLoss&) const = default;
+};
+
+}  // namespace herd::routing

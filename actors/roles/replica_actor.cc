@@ -64,7 +64,7 @@ void ReplicaState::on_step_done(const StepDone& done) {
   if (phase_ == Phase::kEnded) return;
   const Instant now = config_.clock();
   auto steps = collector_->on_result(done.result, now);
-  if (!steps) return fail_group(steps.error());
+  if (!steps) return fail_group(steps.error().why);
   for (const auto& step : *steps) {
     if (config_.on_step) config_.on_step(config_.generation.replica, step.result.stats, step.step_s);
     publish(scheduler_->on_step_done(step.result, now));

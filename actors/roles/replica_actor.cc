@@ -13,7 +13,7 @@ void ReplicaState::start(ReplicaConfig config, CoordinatorHandle coordinator, Ga
   coordinator_ = std::move(coordinator);
   gateway_ = std::move(gateway);
   through_wire_ = WireRoundtrip(config_.wire_roundtrip);
-  scheduler_.emplace(config_.scheduler, config_.generation.epoch);
+  scheduler_.emplace(config_.scheduler, config_.generation.epoch, config_.scheduler_probe);
   collector_.emplace(config_.generation.epoch, config_.ranks);
   end_process_on_exception(self_);
   on_down(self_, [this](const caf::actor_addr& source) {
@@ -64,7 +64,7 @@ void ReplicaState::on_step_done(const StepDone& done) {
   if (phase_ == Phase::kEnded) return;
   const Instant now = config_.clock();
   auto steps = collector_->on_result(done.result, now);
-  if (!steps) return fail_group(steps.error());
+  if (!steps) return fail_group(steps.error().why);
   for (const auto& step : *steps) {
     if (config_.on_step) config_.on_step(config_.generation.replica, step.result.stats, step.step_s);
     publish(scheduler_->on_step_done(step.result, now));

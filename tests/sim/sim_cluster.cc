@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cluster/wire/generate_codec.h"
+#include "tests/runtime/preemption_probe.h"
 
 namespace herd::sim {
 namespace {
@@ -219,7 +220,8 @@ void SimCluster::start_replica(std::uint32_t index, Epoch epoch) {
   Replica& replica = replicas_[index];
   replica.generation = {ReplicaId(index), epoch};
   replica.alive = true;
-  replica.scheduler = std::make_unique<scheduler::Scheduler>(options_.scheduler, epoch);
+  replica.scheduler = std::make_unique<scheduler::Scheduler>(
+      options_.scheduler, epoch, scheduler::preempting_every(options_.preempt_every_steps));
   replica.collector = std::make_unique<replica::StepCollector>(epoch, options_.ranks);
   replica.plans = std::make_unique<PlanChecker>(options_.scheduler);
   replica.shards.clear();
@@ -326,7 +328,7 @@ void SimCluster::on_step_done(std::uint32_t index, const StepResult& result) {
   Replica& replica = replicas_[index];
   ++replica.answers[result.step];
   const auto results = replica.collector->on_result(result, loop_.now());
-  if (!results) return lose_replica(index, results.error());
+  if (!results) return lose_replica(index, results.error().why);
   for (const auto& [done, step_s] : *results) {
     if (step_s < 0.0) violate("a step that ended before it began");
     if (replica.answers[done.step] != options_.ranks) violate("a step counted before all ranks had done it");

@@ -19,7 +19,7 @@ Status check_vocabulary(const step::Submission& submission, TokenId vocab_size) 
   if (const auto end = std::ranges::find_if(submission.eos_ids, outside); end != submission.eos_ids.end())
     return bad_input("end id " + std::to_string(*end) + " is outside the model's vocabulary of " +
                      std::to_string(vocab_size));
-  if (const Status status = submission.sampling.validate(vocab_size); !status.ok()) return bad_input(status.message());
+  if (const auto refused = submission.sampling.validate(vocab_size)) return bad_input(refused->message);
   return {};
 }
 

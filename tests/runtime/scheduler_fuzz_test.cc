@@ -116,7 +116,7 @@ class Episode {
     loses_ = random_.one_in(8);
     submit_weight_ = random_.between(5, 40);
     choices_ = random_.one_in(2);
-    suspects_one_in_ = random_.one_in(3) ? random_.between(1, 12) : 0;
+    suspects_one_in_ = random_.one_in(6) ? random_.between(1, 12) : 0;
     if (choices_) submit_weight_ = random_.between(1, 10);  // a queue that is full takes nobody's siblings
     for (std::vector<TokenId>& stem : stems_) draw_stem(stem);
   }

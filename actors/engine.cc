@@ -4,6 +4,7 @@
 #include <chrono>
 #include <filesystem>
 #include <set>
+#include <span>
 
 #include "cluster/wire/generate_codec.h"
 #include "kernels/local_collective.h"
@@ -13,7 +14,7 @@
 #include "runtime/checkpoint/gguf_file.h"
 #include "runtime/checkpoint/json_object.h"
 #include "runtime/checkpoint/shard_index.h"
-#include "runtime/shard/numerics_fingerprint.h"
+#include "runtime/shard/numerics_id.h"
 #include "runtime/shard/replica_sizing.h"
 #include "runtime/shard/shard_executor.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
@@ -280,6 +281,7 @@ Status Engine::load(const EngineOptions& options) {
     weights_ = std::move(*weights);
     numerics_class_ = (*device)->numerics_class();
     warn_of(report, options);
+    weight_digests_ = std::move(report.digests);
   }
   facts_.weights_bytes = weights_.front()->bytes();
   for (std::size_t rank = 0; rank < plans_.size(); ++rank) {
@@ -344,14 +346,18 @@ Status Engine::size_kv(const EngineOptions& options) {
 }
 
 Status Engine::name_numerics(const EngineOptions& options) {
-  auto fingerprint = shard::numerics_fingerprint({.numerics_class = numerics_class_,
-                                                  .config = &description_.config,
-                                                  .encoding = facts_.encoding,
-                                                  .tokenizer_vocab_size = tokenizer_ ? tokenizer_->vocab_size() : 0,
-                                                  .checkpoint = checkpoint_.get(),
-                                                  .random_seed = options.random_weights_seed});
-  if (!fingerprint) return fingerprint.error();
-  fingerprint_ = std::move(*fingerprint);
+  // Weights are loaded once a replica on GPUs, else once; every replica of this process has the first one's.
+  for (std::size_t first = 0; first < weight_digests_.size(); first += plans_.size()) {
+    const auto weights = model::join(std::span(weight_digests_).subspan(first, plans_.size()));
+    if (!weights) return weights.error();
+    std::string id = shard::numerics_id({.numerics_class = numerics_class_,
+                                         .config = &description_.config,
+                                         .encoding = facts_.encoding,
+                                         .weights = *weights});
+    if (first == 0) numerics_id_ = id;
+    if (id != numerics_id_)
+      return bad_input(options.model_path + ": read twice, with different values: numerics " + numerics_id_ + " and " + id);
+  }
   return {};
 }
 

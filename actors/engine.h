@@ -82,9 +82,8 @@ class Engine {
   // Ids that end a sequence, of chats and plain text alike: all that generation_config.json, config.json, GGUF's keys,
   // tokenizer_config.json or special_tokens_map.json name, and the control tokens of well-known names.
   [[nodiscard]] const std::vector<TokenId>& eos_ids() const { return eos_ids_; }
-  // 32 hexadecimal digits: two processes with the same ones give the same bytes for the same request
-  // (runtime/shard/numerics_fingerprint.h).
-  [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
+  // Two processes with the same one give the same bytes for the same request (runtime/shard/numerics_id.h).
+  [[nodiscard]] const std::string& numerics_id() const { return numerics_id_; }
   [[nodiscard]] InProcessCluster& cluster() { return *cluster_; }
 
  private:
@@ -120,7 +119,8 @@ class Engine {
   Status no_text_;
   std::vector<TokenId> eos_ids_;
   std::string numerics_class_;
-  std::string fingerprint_;
+  std::vector<model::WeightsDigest> weight_digests_;  // one a rank, as loaded
+  std::string numerics_id_;
   EngineFacts facts_;
   std::vector<model::ShardPlan> plans_;
   std::shared_ptr<GpuRanks> gpus_;                                   // null on CPUs; outlives the weights

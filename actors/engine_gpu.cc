@@ -48,6 +48,7 @@ Status Engine::load_on_gpus(const EngineOptions& options, const model::WeightSou
     weights_.push_back(std::move(weights->front()));
   }
   warn_of(report, options);
+  weight_digests_ = std::move(report.digests);
   return {};
 }
 

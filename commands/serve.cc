@@ -301,6 +301,7 @@ class Server {
     config.text_threads = flags_.text_threads;
     config.log_requests = flags_.log_requests;
     config.version = version();
+    config.numerics_id = engine_->numerics_id();
     config.unix_time = unix_time;
     config.random_bytes = random_bytes;
     gateway_ = std::make_unique<api::ApiGateway>(std::move(config), api::RequestReader(std::move(model), limits),
@@ -323,7 +324,7 @@ class Server {
                    {{"reason", kept.error().message()}});
       }
     }
-    event_ids_ = std::make_unique<access::EventIdCodec>(key, engine_->fingerprint() + "/" + names().front());
+    event_ids_ = std::make_unique<access::EventIdCodec>(key, names().front());
     return {};
   }
 

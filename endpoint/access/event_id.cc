@@ -1,6 +1,6 @@
 // The bytes of an event id, all of fixed length or varints (LEB128, shortest form), so that each has one spelling:
-//   version 1 (1) | created (varint) | answer (12) | seed (8, little endian) | body (16) | cached tokens (varint) |
-//   choices (varint) | progress of each (varint) | usage sent, 0 or 1 (1) | mac (16)
+//   version 2 (1) | created (varint) | answer (12) | seed (8, little endian) | body (16) | numerics (16) |
+//   cached tokens (varint) | choices (varint) | progress of each (varint) | usage sent, 0 or 1 (1) | mac (16)
 // The MAC covers: length of the scope (8) | scope | length of the tenant (8) | tenant | all of the above before it.
 #include "endpoint/access/event_id.h"
 
@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <limits>
 #include <span>
+#include <string>
 
 namespace herd::access {
 namespace {
@@ -20,7 +21,7 @@ namespace {
 using Bytes = std::vector<std::uint8_t>;
 using View = std::span<const std::uint8_t>;
 
-constexpr std::uint8_t kVersion = 1;
+constexpr std::uint8_t kVersion = 2;
 constexpr std::size_t kMacBytes = 16;
 constexpr std::size_t kProgressMax = 4096;
 constexpr std::size_t kTextBytesMax = 32 << 10;  // 4096 choices of 5 bytes and the rest take 27,400
@@ -89,12 +90,13 @@ class Reader {
 
 Bytes serialized(const EventId& id) {
   Bytes bytes;
-  bytes.reserve(80 + id.progress.size() * 5);
+  bytes.reserve(96 + id.progress.size() * 5);
   bytes.push_back(kVersion);
   append_varint(bytes, static_cast<std::uint64_t>(id.created));
   append(bytes, id.answer);
   append(bytes, little_endian(id.seed));
   append(bytes, id.body);
+  append(bytes, id.numerics);
   append_varint(bytes, id.cached_tokens);
   append_varint(bytes, id.progress.size());
   for (const std::uint32_t events : id.progress) append_varint(bytes, events);
@@ -113,6 +115,7 @@ std::optional<EventId> parsed(View bytes) {
   reader.read(seed);
   for (std::size_t i = seed.size(); i-- > 0;) id.seed = id.seed << 8 | seed[i];
   reader.read(id.body);
+  reader.read(id.numerics);
   id.cached_tokens = static_cast<std::uint32_t>(reader.varint(kUint32Max));
   id.progress.resize(reader.varint(kProgressMax));
   for (std::uint32_t& events : id.progress) {
@@ -144,6 +147,27 @@ BodyHash hash_body(std::string_view body) {
   BodyHash cut;
   std::copy_n(digest.begin(), cut.size(), cut.begin());
   return cut;
+}
+
+NumericsDigits numerics_digits(std::string_view numerics_id) {
+  NumericsDigits digits{};
+  if (numerics_id.empty()) return digits;
+  const std::size_t size = 2 * digits.size();
+  HERD_CHECK(numerics_id.size() >= size, "a numerics id ends with 32 digits");
+  const std::string text(numerics_id.substr(numerics_id.size() - size));
+  HERD_CHECK(text.find_first_not_of("0123456789abcdef") == std::string::npos, "a numerics id ends with 32 digits");
+  for (std::size_t i = 0; i < digits.size(); ++i)
+    digits[i] = static_cast<std::uint8_t>(std::stoul(text.substr(2 * i, 2), nullptr, 16));
+  return digits;
+}
+
+std::optional<std::string> refuses_numerics(const NumericsDigits& stream, std::string_view served) {
+  if (stream == numerics_digits(served)) return std::nullopt;
+  std::string digits;
+  for (const std::uint8_t byte : stream)
+    for (const int half : {byte >> 4, byte & 15}) digits += "0123456789abcdef"[half];
+  return "this stream was made under numerics " + digits + ", this server computes under " + std::string(served) +
+         ": other weights or arithmetic would go on with other text; ask anew, without Last-Event-ID";
 }
 
 struct EventIdCodec::Impl {

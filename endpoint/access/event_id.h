@@ -3,7 +3,7 @@
 // event with the same bytes: on any gateway with the same key, after any restart. Not encrypted, but authenticated
 // (HMAC-SHA-256 cut to 128 bits): whoever does not have the key cannot make or change one.
 //
-//   base64url( version 1 | created | answer id | seed | body hash | cached tokens | progress … | mac )
+//   base64url( version 2 | created | answer id | seed | body hash | numerics | cached tokens | progress … | mac )
 
 #include <array>
 #include <cstdint>
@@ -20,11 +20,17 @@ namespace herd::access {
 using BodyHash = std::array<std::uint8_t, 16>;  // SHA-256 of the request's body, cut
 [[nodiscard]] BodyHash hash_body(std::string_view body);
 
+// The 32 hexadecimal digits that a numerics id ends with (runtime/shard/numerics_id.h), as bytes; zeros for an empty id. Every
+// other text is a bug.
+using NumericsDigits = std::array<std::uint8_t, 16>;
+[[nodiscard]] NumericsDigits numerics_digits(std::string_view numerics_id);
+
 struct EventId {
   std::int64_t created = 0;               // Unix seconds, as in the answer
   std::array<std::uint8_t, 12> answer{};  // random part of the answer's id
   std::uint64_t seed = 0;                 // the request's, drawn by the gateway when it gave none
   BodyHash body{};
+  NumericsDigits numerics{};              // the stream's: under others it would go on with other bytes
   std::uint32_t cached_tokens = 0;      // prompt tokens from the prefix cache, as the first run reported them
   std::vector<std::uint32_t> progress;  // events sent so far of each choice, this one included; at most 4096
   bool usage_sent = false;              // the usage chunk is among them
@@ -34,8 +40,7 @@ struct EventId {
 class EventIdCodec {
  public:
   static constexpr std::size_t kKeyBytes = 32;
-  // `scope` names what must be the same for the bytes to be: model, numerics. Ids of another scope or tenant do not
-  // verify.
+  // `scope`: the name of the model. Ids of another scope or tenant do not verify; those of other numerics do, and say so.
   EventIdCodec(std::array<std::uint8_t, kKeyBytes> key, std::string scope);
   ~EventIdCodec();
 
@@ -53,5 +58,8 @@ class EventIdCodec {
 // content, or readable by others; kMissing: cannot be made or read.
 [[nodiscard]] Expected<std::array<std::uint8_t, EventIdCodec::kKeyBytes>> load_or_make_key(const std::string& path);
 [[nodiscard]] std::array<std::uint8_t, EventIdCodec::kKeyBytes> random_key();
+
+// Why a stream made under `stream` cannot go on where `served` is computed, with both; nullopt: it can.
+[[nodiscard]] std::optional<std::string> refuses_numerics(const NumericsDigits& stream, std::string_view served);
 
 }  // namespace herd::access

@@ -306,6 +306,7 @@ std::optional<ApiError> ApiGateway::identify(const Call& call, const HttpRequest
                                              GenerationRequest& generation) const {
   access::EventId& event = generation.event;
   event.body = access::hash_body(request.body);
+  event.numerics = access::numerics_digits(config_.numerics_id);
   if (const std::string* last = request.head.header("last-event-id")) {
     if (!generation.fields.stream)
       return openai::bad_field("Last-Event-ID", "Last-Event-ID goes on with a stream; the body does not ask for one");
@@ -313,6 +314,8 @@ std::optional<ApiError> ApiGateway::identify(const Call& call, const HttpRequest
     if (!resume || resume->body != event.body || resume->progress.size() != generation.choices())
       return openai::bad_field("Last-Event-ID", "Last-Event-ID is no event of this request; send the same body to the "
                                                 "same model with the same key");
+    if (auto why = access::refuses_numerics(resume->numerics, config_.numerics_id))
+      return openai::bad_field("Last-Event-ID", "Last-Event-ID: " + *why);
     event.created = resume->created;
     event.answer = resume->answer;
     event.seed = resume->seed;

@@ -44,6 +44,7 @@ struct ApiConfig {
   std::size_t text_tasks_max = 4096;
   bool log_requests = false;
   std::string version;
+  std::string numerics_id;               // of the model served: streams go on under it and no other
   std::function<std::int64_t()> unix_time;                      // seconds
   std::function<void(std::span<std::uint8_t>)> random_bytes;    // unpredictable
 };

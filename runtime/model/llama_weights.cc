@@ -22,6 +22,7 @@ struct Segment {
   std::string name;
   std::int64_t row_begin = 0;
   std::int64_t row_end = 0;
+  const LeafCut* cut = nullptr;  // null: whole on every rank
 };
 
 std::string layer_name(int layer, const char* part) {
@@ -74,6 +75,9 @@ class Loader {
         total_(total),
         report_(report) {}
 
+  // What is loaded from now on is told to `digester`.
+  void tell(WeightsDigester& digester) { digester_ = &digester; }
+
   // Stacks the segments' rows; columns [col_begin, col_begin + k) of each.
   Expected<PackedMatrix> matrix(LlamaWeights& weights, const std::vector<Segment>& segments, std::int64_t col_begin,
                                 std::int64_t k, int leaf_count = 1, const std::int32_t* leaf_chunk = nullptr) {
@@ -109,7 +113,7 @@ class Loader {
       const std::int64_t n = segment.row_end - segment.row_begin;  // a vector is one row: its elements are columns
       if (Status status = source_.read_rows(segment.name, 0, 1, segment.row_begin, segment.row_end, out); !status.ok())
         return fail(std::move(status));
-      note_non_finite(segment.name, out, n);
+      note(segment, 0, 1, segment.row_begin, n, out);
       out += n;
     }
     device_.upload(data, values.data(), values.size() * sizeof(float));
@@ -157,7 +161,7 @@ class Loader {
         if (Status status = source_.read_rows(segment.name, first, first + end - begin, col_begin, col_begin + k, out);
             !status.ok())
           return status;
-        note_non_finite(segment.name, out, (end - begin) * k);
+        note(segment, first, end - begin, col_begin, k, out);
         out += (end - begin) * k;
       }
       origin += size;
@@ -165,15 +169,19 @@ class Loader {
     return {};
   }
 
-  void note_non_finite(const std::string& name, const float* values, std::int64_t n) {
-    if (!has_non_finite(values, static_cast<std::size_t>(n))) return;
-    if (std::find(report_.non_finite.begin(), report_.non_finite.end(), name) == report_.non_finite.end())
-      report_.non_finite.push_back(name);
+  // While they are in the cache.
+  void note(const Segment& segment, std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols,
+            const float* values) {
+    digester_->add(segment.name, segment.cut, row, rows, col, cols, values);
+    if (!has_non_finite(values, static_cast<std::size_t>(rows * cols))) return;
+    if (std::find(report_.non_finite.begin(), report_.non_finite.end(), segment.name) == report_.non_finite.end())
+      report_.non_finite.push_back(segment.name);
   }
 
   const WeightSource& source_;
   Device& device_;
   const DType dtype_;
+  WeightsDigester* digester_ = nullptr;
   const std::function<void(std::size_t, std::size_t)>& progress_;
   const std::size_t total_;
   LoadReport& report_;
@@ -191,36 +199,38 @@ class Loader {
   } while (false)
 
 Expected<LayerWeights> load_layer(Loader& loader, LlamaWeights& weights, const LlamaConfig& config, int layer,
-                                  const model::ShardPlan& plan) {
+                                  const model::ShardPlan& plan, const LeafCuts& cuts) {
   const std::int64_t hidden = config.hidden_size;
   const std::int64_t dim = config.head_dim;
   const std::int64_t q0 = plan.heads.begin * dim, q1 = plan.heads.end * dim;
   const std::int64_t kv0 = plan.kv_heads.begin * dim, kv1 = plan.kv_heads.end * dim;
-  auto qkv = [&](const char* kind) {
-    return std::vector<Segment>{{layer_name(layer, "self_attn.q_proj.") + kind, q0, q1},
-                                {layer_name(layer, "self_attn.k_proj.") + kind, kv0, kv1},
-                                {layer_name(layer, "self_attn.v_proj.") + kind, kv0, kv1}};
+  auto qkv = [&](const char* kind, const LeafCut& q, const LeafCut& kv) {
+    return std::vector<Segment>{{layer_name(layer, "self_attn.q_proj.") + kind, q0, q1, &q},
+                                {layer_name(layer, "self_attn.k_proj.") + kind, kv0, kv1, &kv},
+                                {layer_name(layer, "self_attn.v_proj.") + kind, kv0, kv1, &kv}};
   };
-  auto gate_up = [&](const char* kind) {
-    return std::vector<Segment>{{layer_name(layer, "mlp.gate_proj.") + kind, plan.ffn.begin, plan.ffn.end},
-                                {layer_name(layer, "mlp.up_proj.") + kind, plan.ffn.begin, plan.ffn.end}};
+  auto gate_up = [&](const char* kind, const LeafCut& cut) {
+    return std::vector<Segment>{{layer_name(layer, "mlp.gate_proj.") + kind, plan.ffn.begin, plan.ffn.end, &cut},
+                                {layer_name(layer, "mlp.up_proj.") + kind, plan.ffn.begin, plan.ffn.end, &cut}};
   };
-  auto whole = [&](const char* name) { return std::vector<Segment>{{layer_name(layer, name), 0, hidden}}; };
+  auto outputs = [&](const char* name, const LeafCut* cut = nullptr) {
+    return std::vector<Segment>{{layer_name(layer, name), 0, hidden, cut}};
+  };
 
   LayerWeights w;
-  HERD_TAKE(w.attention_norm, loader.vector(weights, whole("input_layernorm.weight")));
-  HERD_TAKE(w.qkv, loader.matrix(weights, qkv("weight"), 0, hidden));
-  HERD_TAKE(w.o, loader.matrix(weights, whole("self_attn.o_proj.weight"), q0, q1 - q0, plan.leaf_count,
-                               plan.attention_leaf_chunk.data()));
-  HERD_TAKE(w.mlp_norm, loader.vector(weights, whole("post_attention_layernorm.weight")));
-  HERD_TAKE(w.gate_up, loader.matrix(weights, gate_up("weight"), 0, hidden));
-  HERD_TAKE(w.down, loader.matrix(weights, whole("mlp.down_proj.weight"), plan.ffn.begin, plan.ffn.size(),
-                                  plan.leaf_count, plan.ffn_leaf_chunk.data()));
-  if (config.attention_bias) HERD_TAKE(w.qkv_bias, loader.vector(weights, qkv("bias")));
-  if (config.attention_output_bias) HERD_TAKE(w.o_bias, loader.vector(weights, whole("self_attn.o_proj.bias")));
+  HERD_TAKE(w.attention_norm, loader.vector(weights, outputs("input_layernorm.weight")));
+  HERD_TAKE(w.qkv, loader.matrix(weights, qkv("weight", cuts.heads, cuts.kv_heads), 0, hidden));
+  HERD_TAKE(w.o, loader.matrix(weights, outputs("self_attn.o_proj.weight", &cuts.attention_inputs), q0, q1 - q0,
+                               plan.leaf_count, plan.attention_leaf_chunk.data()));
+  HERD_TAKE(w.mlp_norm, loader.vector(weights, outputs("post_attention_layernorm.weight")));
+  HERD_TAKE(w.gate_up, loader.matrix(weights, gate_up("weight", cuts.ffn), 0, hidden));
+  HERD_TAKE(w.down, loader.matrix(weights, outputs("mlp.down_proj.weight", &cuts.ffn_inputs), plan.ffn.begin,
+                                  plan.ffn.size(), plan.leaf_count, plan.ffn_leaf_chunk.data()));
+  if (config.attention_bias) HERD_TAKE(w.qkv_bias, loader.vector(weights, qkv("bias", cuts.heads_bias, cuts.kv_heads_bias)));
+  if (config.attention_output_bias) HERD_TAKE(w.o_bias, loader.vector(weights, outputs("self_attn.o_proj.bias")));
   if (config.mlp_bias) {
-    HERD_TAKE(w.gate_up_bias, loader.vector(weights, gate_up("bias")));
-    HERD_TAKE(w.down_bias, loader.vector(weights, whole("mlp.down_proj.bias")));
+    HERD_TAKE(w.gate_up_bias, loader.vector(weights, gate_up("bias", cuts.ffn_bias)));
+    HERD_TAKE(w.down_bias, loader.vector(weights, outputs("mlp.down_proj.bias")));
   }
   return w;
 }
@@ -268,14 +278,19 @@ Expected<std::vector<std::shared_ptr<const LlamaWeights>>> load_weights(
     const LoadOptions& options, LoadReport& report) {
   HERD_CHECK(!plans.empty(), "a replica has at least one rank");
   Loader loader(source, device, options, total_bytes(config, plans, options.encoding.weights), report);
+  const LeafCuts cuts = leaf_cuts(config);
   LlamaWeights shared;  // the embedding, on every rank
+  WeightsDigester embedding(plans.front());
+  loader.tell(embedding);
   HERD_TAKE(shared.embedding, loader.matrix(shared, {{"model.embed_tokens.weight", 0, config.vocab_size}}, 0,
                                             config.hidden_size));
   std::vector<std::shared_ptr<const LlamaWeights>> ranks;
   for (const model::ShardPlan& plan : plans) {
     auto weights = std::make_shared<LlamaWeights>(shared);
+    WeightsDigester digester(plan);
+    loader.tell(digester);
     for (int layer = 0; layer < config.layers; ++layer) {
-      auto loaded = load_layer(loader, *weights, config, layer, plan);
+      auto loaded = load_layer(loader, *weights, config, layer, plan, cuts);
       if (!loaded) return fail(std::move(loaded).error());
       weights->layers.push_back(*loaded);
     }
@@ -283,9 +298,12 @@ Expected<std::vector<std::shared_ptr<const LlamaWeights>>> load_weights(
     if (config.tie_word_embeddings) {
       weights->head = vocabulary_slice(weights->embedding, plan.vocab);
     } else {
-      HERD_TAKE(weights->head, loader.matrix(*weights, {{"lm_head.weight", plan.vocab.begin, plan.vocab.end}}, 0,
+      HERD_TAKE(weights->head, loader.matrix(*weights, {{"lm_head.weight", plan.vocab.begin, plan.vocab.end, &cuts.vocab}}, 0,
                                              config.hidden_size));
     }
+    WeightsDigest digest = digester.finish();
+    digest.whole += embedding.finish().whole;
+    report.digests.push_back(digest);
     ranks.push_back(std::move(weights));
   }
   return ranks;

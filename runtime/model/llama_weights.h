@@ -11,6 +11,7 @@
 #include "runtime/model/llama_config.h"
 #include "runtime/model/shard_plan.h"
 #include "runtime/model/weight_source.h"
+#include "runtime/model/weights_digest.h"
 
 namespace herd::model {
 
@@ -52,6 +53,7 @@ std::unique_ptr<WeightSource> random_source(const LlamaConfig& config, std::uint
 
 struct LoadReport {
   std::vector<std::string> non_finite;  // tensors with a NaN or infinity, each once
+  std::vector<WeightsDigest> digests;   // of the ranks loaded, in order
 };
 
 struct LoadOptions {

@@ -40,6 +40,11 @@ Status nothing_left(int rank, int tp, const char* what, int units) {
 
 }  // namespace
 
+std::array<int, kLeaves + 1> attention_leaf_borders(const LlamaConfig& config) {
+  const int heads_per_unit = static_cast<int>(kChunkK / std::gcd<std::int64_t>(kChunkK, config.head_dim));
+  return leaf_borders(config.heads, heads_per_unit);
+}
+
 std::int32_t widest_vocab_slice(int vocab_size, int tp) {
   const auto border = leaf_borders(vocab_size, kPanelOutputs);
   const int leaves = kLeaves / tp;
@@ -63,8 +68,7 @@ Expected<ShardPlan> plan_shard(const model::LlamaConfig& config, int tp, int ran
   const int first = rank * plan.leaf_count;
   const int last = first + plan.leaf_count;
 
-  const int heads_per_unit = static_cast<int>(kChunkK / std::gcd<std::int64_t>(kChunkK, config.head_dim));
-  const auto head_border = leaf_borders(config.heads, heads_per_unit);
+  const auto head_border = attention_leaf_borders(config);
   plan.heads = {head_border[first], head_border[last]};
   if (plan.heads.size() == 0) return fail(nothing_left(rank, tp, "an attention head", config.heads));
   const int group = config.heads / config.kv_heads;

@@ -27,6 +27,9 @@ struct Range {
 // Borders of 8 leaves over `count` elements cut in units of `unit`; leaf i is [border[i], border[i + 1]).
 std::array<int, kLeaves + 1> leaf_borders(int count, int unit);
 
+// Of query heads: units of the fewest whole heads that make a multiple of 32.
+std::array<int, kLeaves + 1> attention_leaf_borders(const LlamaConfig& config);
+
 // Value. All ranges are in the model's global numbering; leaf_chunk arrays are local (chunk 0 = the slice's first).
 struct ShardPlan {
   int rank = 0;

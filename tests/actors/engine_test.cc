@@ -114,20 +114,19 @@ TEST(Engine, HoldsNoBlockWhenIdle) {
   EXPECT_EQ(stats.num_running, 0U);
 }
 
-std::string fingerprint_of(EngineOptions options) {
+std::string numerics_id_of(EngineOptions options) {
   auto engine = Engine::start(std::move(options));
   EXPECT_TRUE(engine.has_value()) << engine.error().message();
-  return (*engine)->fingerprint();
+  return (*engine)->numerics_id();
 }
 
-TEST(EngineFingerprint, NamesWhatChangesBytesAndNothingElse) {
-  const std::string one = fingerprint_of(options());
-  EXPECT_EQ(one.size(), 32U);
-  EXPECT_EQ(one.find_first_not_of("0123456789abcdef"), std::string::npos);
+TEST(EngineNumericsId, NamesWhatChangesBytesAndNothingElse) {
+  const std::string one = numerics_id_of(options());
+  EXPECT_TRUE(one.starts_with("cpu-1/bfloat16/bfloat16/")) << one;
   const auto changed = [](auto change) {
     EngineOptions other = options();
     change(other);
-    return fingerprint_of(std::move(other));
+    return numerics_id_of(std::move(other));
   };
   EXPECT_EQ(changed([](EngineOptions&) {}), one);
   EXPECT_EQ(changed([](EngineOptions& o) { o.tensor_parallel = 2; }), one);

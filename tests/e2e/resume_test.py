@@ -194,6 +194,11 @@ def foreign_ids(checks, server, folder, path, body, whole):
         refused(checks, "a server with another resume key", resumed(stranger, path, body, whole[1].id))
     with Server(HERD, "--served-model-name", "renamed", folder=folder, checks=checks) as renamed:
         refused(checks, "a server of another model name", resumed(renamed, path, body, whole[1].id))
+    with Server(HERD, "--quantization-encoding", "float32", folder=folder, checks=checks) as exact:
+        answer = resumed(exact, path, body, whole[1].id)
+        refused(checks, "a server that computes in another encoding", answer)
+        why = answer.error()["message"] if isinstance(answer, Answer) else ""
+        checks.check("the refusal names both numerics", "made under numerics" in why and "/float32/float32/" in why, why)
 
 
 def tenants(checks, folder):

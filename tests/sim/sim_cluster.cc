@@ -171,7 +171,7 @@ void SimCluster::abort(SequenceId sequence, const Status& why) {
     const std::uint32_t index = aborted->running_on->replica.value;
     if (replicas_[index].generation == *aborted->running_on)
       to_replica(index, replicas_[index].from_gateway, options_.message_us_max,
-                 [this, index, id = through_wire_(wire::Abort{sequence}).sequence] {
+                 [this, index, id = through_wire_(step::AttemptKey{{}, sequence, 0}).sequence] {
                    if (auto terminal = replicas_[index].scheduler->on_abort(id)) publish(index, {std::move(*terminal)});
                    pump(index);
                  });

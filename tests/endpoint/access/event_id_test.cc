@@ -38,6 +38,7 @@ EventId some_id() {
   id.answer = counting<decltype(id.answer)>(0x40);
   id.seed = 0x0123456789ABCDEF;
   id.body = counting<BodyHash>(0x80);
+  id.numerics = counting<NumericsDigits>(0xC0);
   id.cached_tokens = 300;
   id.progress = {7, 0, 128};
   id.usage_sent = true;
@@ -52,6 +53,7 @@ EventId random_id(std::mt19937_64& random) {
   for (std::uint8_t& byte : id.answer) byte = static_cast<std::uint8_t>(random());
   id.seed = random() >> (random() % 64);
   for (std::uint8_t& byte : id.body) byte = static_cast<std::uint8_t>(random());
+  for (std::uint8_t& byte : id.numerics) byte = static_cast<std::uint8_t>(random());
   id.cached_tokens = static_cast<std::uint32_t>(random() >> (32 + random() % 32));
   id.progress.resize(random() % 8 == 0 ? random() % 4097 : random() % 4);
   for (std::uint32_t& events : id.progress) events = static_cast<std::uint32_t>(random() >> (32 + random() % 32));
@@ -109,8 +111,9 @@ TEST(HmacSha256, GivesTheVectorsOfRfc4231) {
 
 // Made by Python's hmac and base64 from the layout in event_id.cc: ids given out by one version hold in the next.
 TEST(EventIdCodec, KeepsItsFormat) {
-  const EventIdCodec codec(kKey, "model demo/numerics 1");
-  const std::string text = "AcCN9tcGQEFCQ0RFRkdISUpL782riWdFIwGAgYKDhIWGh4iJiouMjY6PrAIDBwCAAQFwcwJ1-2NRcWUjrf2B3KS1";
+  const EventIdCodec codec(kKey, "model demo");
+  const std::string text =
+      "AsCN9tcGQEFCQ0RFRkdISUpL782riWdFIwGAgYKDhIWGh4iJiouMjY6PwMHCw8TFxsfIycrLzM3Oz6wCAwcAgAEBwoYh0Nj6lRdjFuTIN3V7_w";
   EXPECT_EQ(codec.encode(some_id(), "alice"), text);
   EXPECT_EQ(codec.decode(text, "alice"), some_id());
 }
@@ -204,6 +207,22 @@ TEST(EventIdCodec, RefusesIdsOfAnotherTenantScopeOrKey) {
   EXPECT_TRUE(EventIdCodec(kKey, "scope").decode(text, "tenant"));
 }
 
+// The same key and the same model name, other weights: the id is ours, and says under which numerics it was made.
+TEST(EventIdCodec, SaysUnderWhichNumericsAStreamWasMade) {
+  const std::string digits = "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf";
+  const std::string served = "cpu-1/bfloat16/bfloat16/00112233445566778899aabbccddeeff";
+  const EventIdCodec codec(kKey, "scope");
+  const auto decoded = codec.decode(codec.encode(some_id(), "tenant"), "tenant");
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(decoded->numerics, numerics_digits("cpu-1/bfloat16/bfloat16/" + digits));
+  EXPECT_FALSE(refuses_numerics(decoded->numerics, "cpu-1/bfloat16/bfloat16/" + digits));
+  const auto why = refuses_numerics(decoded->numerics, served);
+  ASSERT_TRUE(why);
+  EXPECT_NE(why->find(digits), std::string::npos) << *why;
+  EXPECT_NE(why->find(served), std::string::npos) << *why;
+  EXPECT_EQ(numerics_digits(""), NumericsDigits{});
+}
+
 // What ends one of the three cannot begin the next.
 TEST(EventIdCodec, KeepsScopeAndTenantApart) {
   const std::string text = EventIdCodec(kKey, "ab").encode(some_id(), "cd");
@@ -228,10 +247,10 @@ TEST(EventIdCodec, RefusesSignedFieldsInAnotherSpelling) {
     all.insert(all.end(), mac.begin(), mac.begin() + 16);
     return codec.decode(base64url_encode(all), tenant).has_value();
   };
-  const auto fields = [](std::vector<std::uint8_t> created, std::vector<std::uint8_t> rest, std::uint8_t version = 1) {
+  const auto fields = [](std::vector<std::uint8_t> created, std::vector<std::uint8_t> rest, std::uint8_t version = 2) {
     std::vector<std::uint8_t> all = {version};
     all.insert(all.end(), created.begin(), created.end());
-    all.resize(all.size() + 12 + 8 + 16);
+    all.resize(all.size() + 12 + 8 + 16 + 16);
     all.insert(all.end(), rest.begin(), rest.end());
     return all;
   };
@@ -243,7 +262,8 @@ TEST(EventIdCodec, RefusesSignedFieldsInAnotherSpelling) {
   ASSERT_TRUE(decodes(fields({0}, {0, 1, 5, 0})));
   ASSERT_TRUE(decodes(fields(with(kNine, 0x01), {0, 0, 1})));
   EXPECT_FALSE(decodes(fields({0}, {0, 1, 5, 0}, 0))) << "version 0";
-  EXPECT_FALSE(decodes(fields({0}, {0, 1, 5, 0}, 2))) << "version 2";
+  EXPECT_FALSE(decodes(fields({0}, {0, 1, 5, 0}, 1))) << "version 1";
+  EXPECT_FALSE(decodes(fields({0}, {0, 1, 5, 0}, 3))) << "version 3";
   EXPECT_FALSE(decodes(fields({0x80, 0}, {0, 1, 5, 0}))) << "a long zero";
   EXPECT_FALSE(decodes(fields({0x85, 0x80, 0}, {0, 1, 5, 0}))) << "a long five";
   EXPECT_FALSE(decodes(fields(with(kNine, 0x03), {0, 0, 1}))) << "65 bits";
@@ -254,7 +274,7 @@ TEST(EventIdCodec, RefusesSignedFieldsInAnotherSpelling) {
   EXPECT_FALSE(decodes(fields({0}, {0, 1, 5, 2}))) << "usage neither sent nor not";
   EXPECT_FALSE(decodes(fields({0}, {0, 0x81, 0x20}))) << "4097 choices";
   EXPECT_FALSE(decodes({}));
-  EXPECT_FALSE(decodes({1}));
+  EXPECT_FALSE(decodes({2}));
 }
 
 TEST(EventId, HashesBodiesWithSha256) {

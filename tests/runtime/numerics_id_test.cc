@@ -1,0 +1,57 @@
+// What the arithmetic sees is in the numerics id; what it does not see is not.
+
+#include "runtime/shard/numerics_id.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace herd::shard {
+namespace {
+
+std::string id_of(const std::function<void(model::LlamaConfig&, NumericsParts&)>& change) {
+  model::LlamaConfig config;
+  config.hidden_size = 64;
+  config.layers = 2;
+  config.heads = 2;
+  config.kv_heads = 2;
+  config.head_dim = 32;
+  config.intermediate_size = 128;
+  config.vocab_size = 1000;
+  NumericsParts parts{.numerics_class = "cpu-1", .config = &config, .encoding = {}, .weights = {7, 8}};
+  change(config, parts);
+  return numerics_id(parts);
+}
+
+TEST(NumericsId, SeesEveryNumberOfTheModel) {
+  const std::string one = id_of([](auto&, auto&) {});
+  EXPECT_TRUE(one.starts_with("cpu-1/bfloat16/bfloat16/")) << one;
+  EXPECT_EQ(one.size(), std::string("cpu-1/bfloat16/bfloat16/").size() + 32);
+  EXPECT_EQ(id_of([](auto& config, auto&) { config.eos_ids = {7}; }), one);
+  EXPECT_EQ(id_of([](auto& config, auto&) { config.torch_dtype = DType::kF32; }), one);
+  EXPECT_EQ(id_of([](auto& config, auto&) { config.max_position_embeddings = 4096; }), one);
+  std::vector<std::string> others{
+      id_of([](auto& config, auto&) { config.hidden_size = 32; }),
+      id_of([](auto& config, auto&) { config.layers = 1; }),
+      id_of([](auto& config, auto&) { config.kv_heads = 1; }),
+      id_of([](auto& config, auto&) { config.rms_norm_eps = 1e-5F; }),
+      id_of([](auto& config, auto&) { config.tie_word_embeddings = true; }),
+      id_of([](auto& config, auto&) { config.attention_bias = true; }),
+      id_of([](auto& config, auto&) { config.rope.theta = 10001.0; }),
+      id_of([](auto& config, auto&) { config.rope.frequency_divisors.assign(16, 1.0F); }),
+      id_of([](auto&, auto& parts) { parts.numerics_class = "sm90-1"; }),
+      id_of([](auto&, auto& parts) { parts.encoding.weights = DType::kF32; }),
+      id_of([](auto&, auto& parts) { parts.encoding.weights = DType::kF16; }),
+      id_of([](auto&, auto& parts) { parts.weights.high = 9; }),
+      id_of([](auto&, auto& parts) { parts.weights.low = 9; }),
+      one,
+  };
+  std::sort(others.begin(), others.end());
+  EXPECT_EQ(std::adjacent_find(others.begin(), others.end()), others.end());
+}
+
+}  // namespace
+}  // namespace herd::shard

@@ -155,8 +155,8 @@ void add_chat_format(CLI::App& app, std::string& chat_format) {
 }
 
 Status check_chat_format(const std::string& chat_format) {
-  if (chat_format == "auto" || tokenizer::find_chat_format(chat_format)) return {};
-  return usage_error("--chat-format must be auto, " + std::string(tokenizer::kChatFormatNames) + ", not " + chat_format);
+  if (chat_format == "auto" || chat::find_chat_format(chat_format)) return {};
+  return usage_error("--chat-format must be auto, " + std::string(chat::kChatFormatNames) + ", not " + chat_format);
 }
 
 void add_model_flags(CLI::App& app, ModelFlags& flags) {

@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 #include <unistd.h>
 
+#include "kernels/process_limits.h"
 #include "observability/progress_bar.h"
 
 namespace herd::commands {
@@ -111,8 +112,8 @@ int report(const Status& status) {
 }
 
 Status no_memory() {
-  return missing("out of memory (or of address space, ulimit -v): lower --kv-cache-memory, --max-model-len, "
-                 "--max-num-batched-tokens or --threads, or take a smaller model");
+  return missing(std::string("out of memory (or of address space, ulimit -v): ") + kLowerMemoryUse +
+                 ", or take a smaller model");
 }
 
 Expected<std::string> demo_model_path() {

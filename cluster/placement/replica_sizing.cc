@@ -1,10 +1,10 @@
-#include "runtime/shard/replica_sizing.h"
+#include "cluster/placement/replica_sizing.h"
 
 #include <algorithm>
 #include <cstdio>
 #include <limits>
 
-namespace herd::shard {
+namespace herd::placement {
 namespace {
 
 // A config may claim any length; past this the caller must ask for it (the RoPE table grows with it).
@@ -124,4 +124,4 @@ std::chrono::milliseconds step_timeout(const model::LlamaConfig& config, std::in
   return std::chrono::milliseconds(static_cast<std::int64_t>(std::max(kStepSecondsLeast, seconds) * 1e3));
 }
 
-}  // namespace herd::shard
+}  // namespace herd::placement

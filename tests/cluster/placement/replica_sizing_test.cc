@@ -1,10 +1,10 @@
 // KV blocks, lengths and step deadlines: decided from numbers, refused with what to change.
 
-#include "runtime/shard/replica_sizing.h"
+#include "cluster/placement/replica_sizing.h"
 
 #include <gtest/gtest.h>
 
-namespace herd::shard {
+namespace herd::placement {
 namespace {
 
 constexpr std::int64_t kMegabyte = 1'000'000;
@@ -178,4 +178,4 @@ TEST(StepTimeout, FollowsTheModelsSizeAndIsNeverShort) {
 }
 
 }  // namespace
-}  // namespace herd::shard
+}  // namespace herd::placement

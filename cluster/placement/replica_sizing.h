@@ -10,7 +10,7 @@
 #include "kernels/status.h"
 #include "runtime/model/llama_config.h"
 
-namespace herd::shard {
+namespace herd::placement {
 
 // What was asked for and what there is. A 0 in a wish means: decide.
 struct KvWishes {
@@ -75,4 +75,4 @@ enum class StepSpeed {
 // "1.25 GB", small ones with more digits, below a megabyte "4096 bytes".
 [[nodiscard]] std::string gigabytes(double bytes);
 
-}  // namespace herd::shard
+}  // namespace herd::placement

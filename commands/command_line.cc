@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 #include <unistd.h>
 
+#include "kernels/process_limits.h"
 #include "observability/progress_bar.h"
 
 namespace herd::commands {
@@ -111,8 +112,8 @@ int report(const Status& status) {
 }
 
 Status no_memory() {
-  return missing("out of memory (or of address space, ulimit -v): lower --kv-cache-memory, --max-model-len, "
-                 "--max-num-batched-tokens or --threads, or take a smaller model");
+  return missing(std::string("out of memory (or of address space, ulimit -v): ") + kLowerMemoryUse +
+                 ", or take a smaller model");
 }
 
 Expected<std::string> demo_model_path() {
@@ -155,8 +156,8 @@ void add_chat_format(CLI::App& app, std::string& chat_format) {
 }
 
 Status check_chat_format(const std::string& chat_format) {
-  if (chat_format == "auto" || tokenizer::find_chat_format(chat_format)) return {};
-  return usage_error("--chat-format must be auto, " + std::string(tokenizer::kChatFormatNames) + ", not " + chat_format);
+  if (chat_format == "auto" || chat::find_chat_format(chat_format)) return {};
+  return usage_error("--chat-format must be auto, " + std::string(chat::kChatFormatNames) + ", not " + chat_format);
 }
 
 void add_model_flags(CLI::App& app, ModelFlags& flags) {
@@ -249,19 +250,17 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
                                in_range("--num-blocks", flags.num_blocks, 0, many)})
     if (!status.ok()) return fail(status);
 
-  options.model_path = flags.model_path.empty() ? flags.model : flags.model_path;
-  if (options.model_path.empty()) {
+  options.model.path = flags.model_path.empty() ? flags.model : flags.model_path;
+  if (options.model.path.empty()) {
     auto demo = demo_model_path();
     if (!demo) return fail(demo.error());
-    options.model_path = std::move(*demo);
+    options.model.path = std::move(*demo);
   }
-  options.weight_path = flags.weight_path;
-  options.tokenizer_path = flags.tokenizer_path;
-  options.chat_format = flags.chat_format;
-  options.random_weights = flags.load_format == "random";
-  options.random_weights_seed = flags.weights_seed;
+  options.model.weight_path = flags.weight_path;
+  options.model.random_weights = flags.load_format == "random";
+  options.model.random_seed = flags.weights_seed;
+  options.model.layers = flags.layers;
   options.encoding = flags.encoding;
-  options.layers = flags.layers;
   options.tensor_parallel = flags.tensor_parallel;
   options.data_parallel = flags.data_parallel;
   options.threads = flags.threads;
@@ -291,6 +290,10 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
     };
   }
   return options;
+}
+
+served::TextOptions text_options(const ModelFlags& flags) {
+  return {.tokenizer_path = flags.tokenizer_path, .chat_format = flags.chat_format, .note = {}, .warn = {}};
 }
 
 }  // namespace herd::commands

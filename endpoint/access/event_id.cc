@@ -7,6 +7,7 @@
 #include "endpoint/access/base64url.h"
 #include "endpoint/access/hmac_sha256.h"
 #include "kernels/check.h"
+#include "runtime/text/hex.h"
 
 #include <openssl/crypto.h>
 
@@ -154,19 +155,15 @@ NumericsDigits numerics_digits(std::string_view numerics_id) {
   if (numerics_id.empty()) return digits;
   const std::size_t size = 2 * digits.size();
   HERD_CHECK(numerics_id.size() >= size, "a numerics id ends with 32 digits");
-  const std::string text(numerics_id.substr(numerics_id.size() - size));
-  HERD_CHECK(text.find_first_not_of("0123456789abcdef") == std::string::npos, "a numerics id ends with 32 digits");
-  for (std::size_t i = 0; i < digits.size(); ++i)
-    digits[i] = static_cast<std::uint8_t>(std::stoul(text.substr(2 * i, 2), nullptr, 16));
+  const auto bytes = text::hex_bytes(numerics_id.substr(numerics_id.size() - size));
+  HERD_CHECK(bytes.has_value(), "a numerics id ends with 32 digits");
+  std::ranges::copy(*bytes, digits.begin());
   return digits;
 }
 
 std::optional<std::string> refuses_numerics(const NumericsDigits& stream, std::string_view served) {
   if (stream == numerics_digits(served)) return std::nullopt;
-  std::string digits;
-  for (const std::uint8_t byte : stream)
-    for (const int half : {byte >> 4, byte & 15}) digits += "0123456789abcdef"[half];
-  return "this stream was made under numerics " + digits + ", this server computes under " + std::string(served) +
+  return "this stream was made under numerics " + text::hex(stream) + ", this server computes under " + std::string(served) +
          ": other weights or arithmetic would go on with other text; ask anew, without Last-Event-ID";
 }
 

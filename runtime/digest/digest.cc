@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "kernels/splitmix64.h"
+
 namespace herd::digest {
 namespace {
 
@@ -11,15 +13,8 @@ __extension__ using Uint128 = unsigned __int128;
 
 static_assert(std::endian::native == std::endian::little, "words are read as they lie in memory");
 
-constexpr std::uint64_t kFactor = 0x9E3779B97F4A7C15;  // 2^64 / golden ratio: odd, its bits without a pattern
+constexpr std::uint64_t kFactor = kSplitMix64Step;  // odd, its bits without a pattern
 constexpr std::size_t kBlockBytes = 32;                // a word for each lane
-
-// SplitMix64 (Steele, Lea, Flood 2014) finaliser: a bijection in which every bit reaches every bit.
-std::uint64_t mix(std::uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-  return x ^ (x >> 31);
-}
 
 }  // namespace
 
@@ -84,12 +79,12 @@ void Digester::add(double number) { add(std::bit_cast<std::uint64_t>(number)); }
 Digest128 Digester::finish() const {
   Lane sum{kFactor, bytes_};
   for (std::size_t i = 0; i < kLanes; ++i) {
-    const std::uint64_t s0 = mix(lanes_[i].s0 + i);
+    const std::uint64_t s0 = splitmix64_finish(lanes_[i].s0 + i);
     take(sum, s0);
-    take(sum, mix(lanes_[i].s1 ^ s0));
+    take(sum, splitmix64_finish(lanes_[i].s1 ^ s0));
   }
-  const std::uint64_t high = mix(sum.s0 + mix(sum.s1));
-  return {high, mix(sum.s1 ^ high)};
+  const std::uint64_t high = splitmix64_finish(sum.s0 + splitmix64_finish(sum.s1));
+  return {high, splitmix64_finish(sum.s1 ^ high)};
 }
 
 }  // namespace herd::digest

@@ -8,18 +8,13 @@
 #include <vector>
 
 #include "kernels/device.h"
+#include "runtime/model/encoding.h"
 #include "runtime/model/llama_config.h"
 #include "runtime/model/shard_plan.h"
 #include "runtime/model/weight_source.h"
 #include "runtime/model/weights_digest.h"
 
 namespace herd::model {
-
-// Formats a model computes in. Activations and KV are f32 for kF32 weights, else bf16 (rule 5).
-struct Encoding {
-  DType weights = DType::kBF16;
-  [[nodiscard]] DType activations() const { return weights == DType::kF32 ? DType::kF32 : DType::kBF16; }
-};
 
 // `bias` pointers are null when the model has none; they are float vectors of this rank's outputs, except the two
 // that are added after the all-reduce (o, down), which are whole.

@@ -84,7 +84,6 @@ Expected<std::unique_ptr<StepRunner>> DeviceSteps::make(const RankParts& parts) 
              "a device that computes while the host goes on samples for itself");
   std::unique_ptr<DeviceSteps> steps(new DeviceSteps(parts));
   if (Status status = steps->allocate(); !status.ok()) return fail(std::move(status));
-  if (Status status = steps->warm_up(); !status.ok()) return fail(std::move(status));
   return steps;
 }
 

@@ -18,17 +18,18 @@ namespace herd::shard {
 
 class DeviceSteps final : public StepRunner {
  public:
-  // The device has all capabilities of kernels/device.h. Allocates, then runs every bucket and one long chunk, so that
-  // no step is the first of its kind and free_bytes() says what is left. kMissing when memory is short.
+  // The device has all capabilities of kernels/device.h. kMissing when memory is short.
   [[nodiscard]] static Expected<std::unique_ptr<StepRunner>> make(const RankParts& parts);
 
+  // Runs every bucket, with rows that write nothing, and one long chunk, so that no step is the first of its kind and
+  // free_bytes() says what is left.
+  Status warm_up() override;
   // Always under way. kInternal when the batch is beyond the limits.
   Expected<std::unique_ptr<StepUnderWay>> start(const StepBatch& batch, step::StepResult& result) override;
 
  private:
   explicit DeviceSteps(const RankParts& parts);
   Status allocate();
-  Status warm_up();
   // The forward pass of a batch; with the sampling behind it, as one recorded step, when `whole` and its shape allow:
   // true then.
   bool forward(const StepBatch& batch, bool whole);

@@ -15,6 +15,7 @@ class HostSteps final : public StepRunner {
   // kMissing when memory is short.
   [[nodiscard]] static Expected<std::unique_ptr<StepRunner>> make(const RankParts& parts);
 
+  Status warm_up() override { return {}; }  // nothing is recorded, no step differs from the next
   // Never under way: null.
   Expected<std::unique_ptr<StepUnderWay>> start(const StepBatch& batch, step::StepResult& result) override;
 

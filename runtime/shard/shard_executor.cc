@@ -64,7 +64,7 @@ Status ShardExecutor::prepare() {
   auto runner = make_step_runner({config_, rope_->positions, *device_, *collective_, *llama_, *kv_});
   if (!runner) return runner.error();
   runner_ = std::move(*runner);
-  return {};
+  return runner_->warm_up();
 }
 
 step::StepResult ShardExecutor::execute(const step::StepPlan& plan) {

@@ -41,6 +41,10 @@ class StepUnderWay {
 class StepRunner {
  public:
   virtual ~StepRunner() = default;
+  // Before the first step, all ranks of a replica together: computes what can be recorded and one long chunk where steps
+  // are the device's, which leaves garbage in the KV blocks. After a failure, abort the group on all ranks before this
+  // is destroyed: freeing memory may wait for GPUs that wait for this rank.
+  [[nodiscard]] virtual Status warm_up() = 0;
   // Starts the step of a batch that has rows; steps in order, each finished in that order too. `result` gets the rows
   // that slices asked for and, where null is returned (the step is done), the sampled tokens. Not ok: the step failed,
   // `result` holds nothing of use.
@@ -48,9 +52,7 @@ class StepRunner {
                                                                       step::StepResult& result) = 0;
 };
 
-// The runner that the device calls for. Before the first step, all ranks of a replica together: it allocates, and on a
-// device of the second kind computes what can be recorded and one long chunk, which leaves garbage in the KV blocks.
-// kMissing when memory is short.
+// The runner that the device calls for, with all it allocates. Computes nothing yet. kMissing when memory is short.
 [[nodiscard]] Expected<std::unique_ptr<StepRunner>> make_step_runner(const RankParts& parts);
 
 }  // namespace herd::shard

@@ -169,6 +169,16 @@ TEST_F(DeviceRunner, AGroupThatIsGivenUpIsNotWaitedFor) {
   EXPECT_TRUE(rank.device->wait().ok());
 }
 
+// Freeing its memory may wait for ranks that wait for this one: the owner aborts the group first.
+TEST_F(DeviceRunner, AFailedWarmUpLeavesTheRunnerToItsOwner) {
+  auto runner = make_step_runner(rank.parts());
+  ASSERT_TRUE(runner.has_value()) << "nothing is computed yet";
+  rank.group->abort("rank 1 is gone");
+  const std::size_t free_bytes = rank.device->free_bytes();
+  EXPECT_EQ((*runner)->warm_up(), rank.group->status());
+  EXPECT_EQ(rank.device->free_bytes(), free_bytes);
+}
+
 TEST_F(DeviceRunner, ABatchBeyondTheLimitsIsRefusedByName) {
   const auto runner = std::move(*make_step_runner(rank.parts()));
   StepBatch batch;

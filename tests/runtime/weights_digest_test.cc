@@ -145,9 +145,9 @@ std::vector<WeightsDigest> digests(const LlamaConfig& config, const WeightSource
   for (int rank = 0; rank < tp; ++rank) plans.push_back(plan_shard(config, tp, rank).value());
   LoadReport report;
   if (together) {
-    EXPECT_TRUE(load_weights(config, source, plans, {}, *device, {}, report).has_value());
+    EXPECT_TRUE(load_weights(config, source, plans, *device, {}, report).has_value());
   } else {
-    for (const ShardPlan& plan : plans) EXPECT_TRUE(load_weights(config, source, {plan}, {}, *device, {}, report).has_value());
+    for (const ShardPlan& plan : plans) EXPECT_TRUE(load_weights(config, source, {plan}, *device, {}, report).has_value());
   }
   EXPECT_EQ(report.digests.size(), plans.size());
   return report.digests;

@@ -2,64 +2,18 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
-#include <set>
 
-#include "cluster/wire/generate_codec.h"
 #include "kernels/local_collective.h"
 #include "kernels/process_limits.h"
-#include "runtime/files/file_bytes.h"
-#include "runtime/checkpoint/end_ids.h"
-#include "runtime/checkpoint/gguf_file.h"
-#include "runtime/checkpoint/json_object.h"
-#include "runtime/checkpoint/shard_index.h"
 #include "runtime/shard/numerics_fingerprint.h"
 #include "runtime/shard/replica_sizing.h"
 #include "runtime/shard/shard_executor.h"
-#include "runtime/tokenizer/gguf_vocabulary.h"
-#include "runtime/tokenizer/tiktoken_model.h"
-#include "runtime/tokenizer/tokenizer_json.h"
 
 namespace herd::actors {
 
 namespace {
 
-constexpr std::size_t kTokenizerBytesMax = std::size_t{32} << 20;
 constexpr int kClusterThreads = 8;  // CAF's workers, clock and helpers, and what a rank's start needs for a moment
-
-// What a JSON parser refuses was cut or overwritten on its way here.
-bool is_damaged(const std::string& json_file) {
-  const auto text = files::read_text_file(json_file, kTokenizerBytesMax);
-  return !text || !model::JsonObject::parse(*text, json_file);
-}
-
-Expected<tokenizer::Tokenizer> tokenizer_in(const std::string& model, const model::GgufFile& gguf) {
-  auto vocabulary = model::gguf_vocabulary(gguf);
-  if (!vocabulary) return fail(vocabulary.error());
-  auto loaded = tokenizer::tokenizer_from_vocabulary(*vocabulary);
-  if (!loaded) return fail({loaded.error().code(), model + ": " + loaded.error().message()});
-  return loaded;
-}
-
-// Ids of `names` where the tokenizer spells each as one token.
-void add_named(const tokenizer::Tokenizer& tokenizer, const std::set<std::string>& names, std::vector<TokenId>& ids) {
-  for (const std::string& name : names) {
-    const std::vector<TokenId> spelled = tokenizer.encode(name, {.add_bos = false, .parse_special = true});
-    if (spelled.size() == 1) ids.push_back(spelled.front());
-  }
-}
-
-// Control tokens of GGUF metadata that end something by their name, whether or not herd can use the vocabulary.
-std::vector<TokenId> end_tokens_in(const model::GgufFile& gguf) {
-  constexpr std::int32_t kControl = 3;
-  std::vector<TokenId> ids;
-  const auto vocabulary = model::gguf_vocabulary(gguf);
-  if (!vocabulary || vocabulary->token_types.size() != vocabulary->tokens.size()) return ids;
-  for (std::size_t i = 0; i < vocabulary->tokens.size(); ++i)
-    if (vocabulary->token_types[i] == kControl && tokenizer::is_end_name(vocabulary->tokens[i]))
-      ids.push_back(static_cast<TokenId>(i));
-  return ids;
-}
 
 constexpr const char* kMemoryAdvice =
     "; lower --kv-cache-memory, --max-model-len, --max-num-batched-tokens or --threads, or raise the limit (a container's "
@@ -73,69 +27,64 @@ Status with_advice(Status status) {
 
 }  // namespace
 
-// `model` names the checkpoint in messages about the vocabulary inside it.
-Expected<OpenedText> open_tokenizer(const std::string& model, const model::TextParts& text, const model::GgufFile* gguf,
-                                    const std::string& path, int vocab_size) {
-  const bool tiktoken = path.ends_with(".model");
-  const std::string json = path.empty() || tiktoken ? text.tokenizer_json : path;
-  const std::string ranks = tiktoken ? path : text.tokenizer_model;
-  const bool from_json = !tiktoken && !json.empty();
-  Expected<tokenizer::Tokenizer> loaded = fail(missing(""));
-  if (from_json) {
-    loaded = tokenizer::load_tokenizer_json(json);
-  } else if (!ranks.empty()) {
-    loaded = tokenizer::load_tiktoken_model(ranks);
-  } else if (gguf != nullptr && gguf->value("tokenizer.ggml.model") != nullptr) {
-    loaded = tokenizer_in(model, *gguf);
-  } else {
-    return OpenedText{};
-  }
-  Status refused = loaded ? Status() : loaded.error();
-  if (loaded && loaded->ordinary_size() > static_cast<std::size_t>(vocab_size))
-    refused = bad_input(model + ": the tokenizer has " + std::to_string(loaded->ordinary_size()) +
-                        " tokens but the model's vocab_size is " + std::to_string(vocab_size));
-  if (refused.ok()) return OpenedText{std::move(*loaded), {}};
-  if (!path.empty() || refused.code() == StatusCode::kMissing || (from_json && is_damaged(json)))
-    return fail(std::move(refused));
-  return OpenedText{std::nullopt, std::move(refused)};
-}
-
 int threads_needed(const EngineOptions& options) {
   const int ranks = options.tensor_parallel * options.data_parallel;
   const int computing = options.threads > 0 ? options.threads : usable_cpus();
   return kClusterThreads + ranks + std::max(computing, ranks);
 }
 
-Expected<tokenizer::ChatRenderer> open_chat(const model::TextParts& text, const std::optional<tokenizer::Tokenizer>& tokenizer,
-                                            const std::string& format_name,
-                                            const std::function<void(const std::string&)>& warn) {
-  if (!tokenizer) return fail(bad_input("this checkpoint has no tokenizer, so no chat"));
-  if (!format_name.empty() && format_name != "auto") {
-    const auto format = tokenizer::find_chat_format(format_name);
-    if (!format)
-      return fail(usage_error("--chat-format must be auto, " + std::string(tokenizer::kChatFormatNames) + ", not " + format_name));
-    if (text.chat_template.empty()) {
-      warn("chat format " + format_name + ", as --chat-format says: the checkpoint has no chat template");
-    } else {
-      warn("warning: chat format " + format_name + ", as --chat-format says; the checkpoint's own chat template is not asked");
-    }
-    return tokenizer::ChatRenderer::of_format(*format, *tokenizer);
-  }
-  if (!text.chat_problem.empty()) return fail(bad_input(text.chat_problem));
-  if (text.chat_template.empty())
-    return fail(bad_input("this checkpoint has no chat template; --chat-format " + std::string(tokenizer::kChatFormatNames) +
-                          " names a format"));
-  return tokenizer::ChatRenderer::of_template(text.chat_template, text.special_tokens, *tokenizer);
-}
+namespace {
 
-Expected<std::unique_ptr<Engine>> Engine::start(EngineOptions options) {
+void complete(EngineOptions& options) {
   if (!options.note) options.note = [](const std::string&) {};
   if (!options.warn) options.warn = options.note;
   if (!options.make_device) options.make_device = make_cpu_device;
-  options.note("model: " + options.model_path);
+}
+
+// One a rank of a replica.
+Expected<std::vector<model::ShardPlan>> plan_ranks(const model::LlamaConfig& config, int ranks) {
+  if (ranks < 1)
+    return fail(usage_error("--tensor-parallel-size must be 1, 2, 4 or 8, not " + std::to_string(ranks)));
+  std::vector<model::ShardPlan> plans;
+  for (int rank = 0; rank < ranks; ++rank) {
+    auto plan = model::plan_shard(config, ranks, rank);
+    if (!plan) return fail(plan.error());
+    plans.push_back(std::move(*plan));
+  }
+  return plans;
+}
+
+}  // namespace
+
+Expected<model::OpenedModel> Engine::open(const EngineOptions& given) {
+  EngineOptions options = given;
+  complete(options);
+  options.note("model: " + options.model.path);
+  auto model = model::open_model(options.model);
+  if (!model) return fail(model.error());
+  for (const std::string& warning : model->warnings) options.warn("warning: " + warning);
+  if (options.compute_nice < 0 || options.compute_nice > 19)
+    return fail(usage_error("niceness of compute threads: " + std::to_string(options.compute_nice) +
+                            " is not within [0, 19]"));
+  if (auto plans = plan_ranks(model->config(), options.tensor_parallel); !plans) return fail(plans.error());
+  for (const std::string& warning : model->description.generation.warnings) options.warn("warning: " + warning);
+  return model;
+}
+
+Expected<std::unique_ptr<Engine>> Engine::start(EngineOptions options) {
+  auto model = open(options);
+  if (!model) return fail(model.error());
+  return start(std::move(options), std::move(*model));
+}
+
+Expected<std::unique_ptr<Engine>> Engine::start(EngineOptions options, model::OpenedModel model) {
+  complete(options);
   std::unique_ptr<Engine> engine(new Engine);
-  Status status = engine->open(options);
-  if (status.ok()) status = engine->check_threads(options);
+  auto plans = plan_ranks(model.config(), options.tensor_parallel);
+  if (!plans) return fail(plans.error());
+  engine->plans_ = std::move(*plans);
+  engine->model_ = std::move(model);
+  Status status = engine->check_threads(options);
   if (status.ok()) status = engine->open_gpus(options);
   if (status.ok()) status = engine->choose_encoding(options);
   if (status.ok()) status = engine->load(options);
@@ -146,103 +95,11 @@ Expected<std::unique_ptr<Engine>> Engine::start(EngineOptions options) {
   return engine;
 }
 
-Status Engine::open(const EngineOptions& options) {
-  if (options.random_weights) {
-    auto description = model::open_config_only(options.model_path);
-    if (!description) return description.error();
-    description_ = std::move(*description);
-    if (options.layers > 0) description_.config.layers = std::min(options.layers, description_.config.layers);
-  } else {
-    auto checkpoint = model::open_checkpoint(options.model_path, {options.weight_path, options.layers});
-    if (!checkpoint) return checkpoint.error();
-    checkpoint_ = std::move(*checkpoint);
-    for (const std::string& warning : checkpoint_->warnings()) options.warn("warning: " + warning);
-    description_ = {checkpoint_->config(), checkpoint_->generation(), checkpoint_->text()};
-  }
-  if (options.compute_nice < 0 || options.compute_nice > 19)
-    return usage_error("niceness of compute threads: " + std::to_string(options.compute_nice) +
-                       " is not within [0, 19]");
-  if (options.tensor_parallel < 1)
-    return usage_error("--tensor-parallel-size must be 1, 2, 4 or 8, not " + std::to_string(options.tensor_parallel));
-  for (int rank = 0; rank < options.tensor_parallel; ++rank) {
-    auto plan = model::plan_shard(description_.config, options.tensor_parallel, rank);
-    if (!plan) return plan.error();
-    plans_.push_back(std::move(*plan));
-  }
-  for (const std::string& warning : description_.generation.warnings) options.warn("warning: " + warning);
-  if (Status status = open_text(options); !status.ok()) return status;
-  return settle_end_ids(options);
-}
-
-Status Engine::open_text(const EngineOptions& options) {
-  const int vocab_size = description_.config.vocab_size;
-  auto opened = open_tokenizer(options.model_path, description_.text, checkpoint_ ? checkpoint_->gguf() : nullptr,
-                               options.tokenizer_path, vocab_size);
-  if (!opened) return opened.error();
-  tokenizer_ = std::move(opened->tokenizer);
-  if (tokenizer_) {
-    if (tokenizer_->vocab_size() > static_cast<std::size_t>(vocab_size))
-      options.warn("warning: " + options.model_path + ": the tokenizer has added tokens up to " +
-                   std::to_string(tokenizer_->vocab_size() - 1) + ", the model's vocabulary ends at " +
-                   std::to_string(vocab_size - 1) + "; prompts that hold one are refused");
-    chat_ = open_chat(description_.text, tokenizer_, options.chat_format, options.warn);
-    return {};
-  }
-  no_text_ = opened->refused.ok()
-                 ? bad_input("this checkpoint has no tokenizer; give prompts as token ids, or --tokenizer-path")
-                 : std::move(opened->refused);
-  options.note("no text, token ids only: " + no_text_.message());
-  chat_ = fail(no_text_);
-  return {};
-}
-
-Status Engine::settle_end_ids(const EngineOptions& options) {
-  namespace fs = std::filesystem;
-  std::vector<TokenId> named;
-  std::vector<std::string> folders = {options.model_path};
-  if (!options.tokenizer_path.empty()) folders.push_back(fs::path(options.tokenizer_path).parent_path().string());
-  for (const std::string& folder : folders) {
-    const auto declared = model::read_declared_ends(folder);
-    if (!declared) {
-      options.warn("warning: " + declared.error().message() + "; the end tokens it may name are not known");
-      continue;
-    }
-    const std::set<std::string> names(declared->names.begin(), declared->names.end());
-    if (tokenizer_) add_named(*tokenizer_, names, named);
-    for (const auto& [id, name] : declared->special_tokens)
-      if (tokenizer::is_end_name(name) || names.contains(name)) named.push_back(id);
-  }
-  if (tokenizer_) named.insert(named.end(), tokenizer_->eos_ids().begin(), tokenizer_->eos_ids().end());
-  if (!tokenizer_ && !description_.text.tokenizer_json.empty()) {
-    for (const auto& [id, name] : model::read_special_tokens(description_.text.tokenizer_json))
-      if (tokenizer::is_end_name(name)) named.push_back(id);
-  }
-  if (!tokenizer_ && checkpoint_ && checkpoint_->gguf() != nullptr) {
-    const std::vector<TokenId> ids = end_tokens_in(*checkpoint_->gguf());
-    named.insert(named.end(), ids.begin(), ids.end());
-  }
-  const model::LlamaConfig& config = description_.config;
-  model::EndIds ends = model::join_end_ids({description_.generation.eos_ids, config.eos_ids, named}, config.vocab_size);
-  if (ends.ids.size() > wire::kEosIdsMax)
-    return bad_input(options.model_path + ": names " + std::to_string(ends.ids.size()) + " end ids; at most " +
-                     std::to_string(wire::kEosIdsMax) + " are supported");
-  eos_ids_ = std::move(ends.ids);
-  std::vector<std::string> dropped;
-  for (const TokenId id : ends.dropped) dropped.push_back(std::to_string(id));
-  if (!dropped.empty())
-    options.warn("warning: " + options.model_path + ": end id " + model::some_of(dropped) +
-                 " is beyond the model's vocabulary of " + std::to_string(config.vocab_size) + " and ends nothing");
-  if (config.bos_id && *config.bos_id >= config.vocab_size)
-    options.warn("warning: " + options.model_path + ": bos_token_id " + std::to_string(*config.bos_id) +
-                 " is beyond the model's vocabulary of " + std::to_string(config.vocab_size) + " and is not used");
-  return {};
-}
-
 // Before anything starts one: the actors' library ends the process when a thread is refused.
 Status Engine::check_threads(const EngineOptions& options) const { return probe_threads(threads_needed(options)); }
 
 Status Engine::choose_encoding(const EngineOptions& options) {
-  const std::string own = checkpoint_ ? checkpoint_->default_encoding() : dtype_name(description_.config.torch_dtype);
+  const std::string own = model_.own_encoding();
   const std::string wanted = options.encoding.empty() ? own : options.encoding;
   if (wanted == "float32") {
     facts_.encoding.weights = DType::kF32;
@@ -266,15 +123,16 @@ Status Engine::choose_encoding(const EngineOptions& options) {
 Status Engine::load(const EngineOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   std::unique_ptr<model::WeightSource> random;
-  if (!checkpoint_) random = model::random_source(description_.config, options.random_weights_seed);
-  const model::WeightSource& source = checkpoint_ ? static_cast<const model::WeightSource&>(*checkpoint_) : *random;
+  if (!model_.checkpoint) random = model::random_source(model_.config(), options.model.random_seed);
+  const model::WeightSource& source =
+      model_.checkpoint ? static_cast<const model::WeightSource&>(*model_.checkpoint) : *random;
   if (gpus_ != nullptr) {
     if (Status status = load_on_gpus(options, source); !status.ok()) return status;
   } else {
     auto device = make_cpu_device({options.isa, options.threads});
     if (!device) return device.error();
     model::LoadReport report;
-    auto weights = model::load_weights(description_.config, source, plans_, facts_.encoding, **device,
+    auto weights = model::load_weights(model_.config(), source, plans_, facts_.encoding, **device,
                                        options.load_progress, report);
     if (!weights) return weights.error();
     weights_ = std::move(*weights);
@@ -294,19 +152,19 @@ Status Engine::load(const EngineOptions& options) {
 
 void Engine::warn_of(const model::LoadReport& report, const EngineOptions& options) const {
   for (const std::string& tensor : report.non_finite)
-    options.warn("warning: " + options.model_path + ": tensor " + tensor + " holds NaN or infinite values");
+    options.warn("warning: " + options.model.path + ": tensor " + tensor + " holds NaN or infinite values");
 }
 
 // Of a KV block on one rank.
 std::int64_t Engine::block_bytes(const EngineOptions& options, std::size_t rank) const {
-  const model::LlamaConfig& config = description_.config;
+  const model::LlamaConfig& config = model_.config();
   return kv::KvStorage::bytes_per_block(
       {facts_.encoding.activations(), options.block_size, plans_[rank].kv_heads.size(), config.head_dim},
       config.layers);
 }
 
 Status Engine::size_kv(const EngineOptions& options) {
-  const model::LlamaConfig& config = description_.config;
+  const model::LlamaConfig& config = model_.config();
   if (Status status = shard::check_block_size(options.block_size); !status.ok()) return status;
   shard::KvWishes wishes{.block_size = options.block_size,
                          .model_len_max = config.max_position_embeddings,
@@ -345,11 +203,10 @@ Status Engine::size_kv(const EngineOptions& options) {
 
 Status Engine::name_numerics(const EngineOptions& options) {
   auto fingerprint = shard::numerics_fingerprint({.numerics_class = numerics_class_,
-                                                  .config = &description_.config,
+                                                  .config = &model_.config(),
                                                   .encoding = facts_.encoding,
-                                                  .tokenizer_vocab_size = tokenizer_ ? tokenizer_->vocab_size() : 0,
-                                                  .checkpoint = checkpoint_.get(),
-                                                  .random_seed = options.random_weights_seed});
+                                                  .checkpoint = model_.checkpoint.get(),
+                                                  .random_seed = options.model.random_seed});
   if (!fingerprint) return fingerprint.error();
   fingerprint_ = std::move(*fingerprint);
   return {};
@@ -389,12 +246,12 @@ std::chrono::milliseconds Engine::step_timeout(const EngineOptions& options) con
   StepSpeed speed = options.isa == CpuIsa::kReference ? StepSpeed::kCpuReference : StepSpeed::kCpu;
   if (gpus_ != nullptr)
     speed = facts_.encoding.weights == DType::kBF16 ? StepSpeed::kGpuTensorCores : StepSpeed::kGpuOrdinaryCores;
-  return shard::step_timeout(description_.config, options.scheduler.max_num_batched_tokens, speed);
+  return shard::step_timeout(model_.config(), options.scheduler.max_num_batched_tokens, speed);
 }
 
 shard::ShardConfig Engine::shard_config(const EngineOptions& options, std::int64_t blocks) const {
   shard::ShardConfig shard;
-  shard.model = description_.config;
+  shard.model = model_.config();
   shard.encoding = facts_.encoding;
   shard.block_size = options.block_size;
   shard.blocks = blocks;

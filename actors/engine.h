@@ -1,6 +1,7 @@
 #pragma once
-// Engine: a model opened, loaded and started as an in-process cluster, from one struct of options. What every command
-// that computes stands on. Glue only: sizes and choices are made here once and said through `note`.
+// Engine: an opened model loaded and started as an in-process cluster, from one struct of options. What every command
+// that computes stands on; it knows token ids, no text. Glue only: sizes and choices are made here once and said through
+// `note`.
 
 #include <functional>
 #include <memory>
@@ -11,23 +12,15 @@
 #include "actors/gpu_ranks.h"
 #include "actors/in_process_cluster.h"
 #include "kernels/device.h"
-#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/open_model.h"
 #include "runtime/model/llama_weights.h"
 #include "runtime/model/rope_table.h"
-#include "runtime/tokenizer/chat_renderer.h"
-#include "runtime/tokenizer/tokenizer.h"
 
 namespace herd::actors {
 
 struct EngineOptions {
-  std::string model_path;                  // HF directory, .gguf file
-  std::string weight_path;                 // weights elsewhere
-  std::string tokenizer_path;              // tokenizer.json or tokenizer.model elsewhere
-  std::string chat_format;                 // "auto" or empty: the checkpoint's; else a name, see chat_template.h
-  bool random_weights = false;             // --load-format random: config.json is enough
-  std::uint64_t random_weights_seed = 0;
+  model::ModelFiles model;
   std::string encoding;                    // empty: the checkpoint's own
-  int layers = 0;                          // > 0: only the first N layers
   int tensor_parallel = 1;
   int data_parallel = 1;
   int threads = 0;                         // of all ranks together; 0: what this process may use
@@ -67,20 +60,16 @@ struct EngineFacts {
 
 class Engine {
  public:
+  // The first step, apart so that the text side can be opened before weights are loaded: opens the model's files and
+  // judges by them what of the options can be. Warnings of the files are said.
+  static Expected<model::OpenedModel> open(const EngineOptions& options);
+  // The rest. `model` was opened with these options.
+  static Expected<std::unique_ptr<Engine>> start(EngineOptions options, model::OpenedModel model);
+  // Both, for callers without text.
   static Expected<std::unique_ptr<Engine>> start(EngineOptions options);
 
-  [[nodiscard]] const model::LlamaConfig& config() const { return description_.config; }
-  [[nodiscard]] const model::GenerationConfig& generation() const { return description_.generation; }
+  [[nodiscard]] const model::LlamaConfig& config() const { return model_.config(); }
   [[nodiscard]] const EngineFacts& facts() const { return facts_; }
-  // Absent for a checkpoint without a tokenizer, or with one that herd cannot use: token ids still work.
-  [[nodiscard]] const std::optional<tokenizer::Tokenizer>& maybe_tokenizer() const { return tokenizer_; }
-  // Why it is absent, for whoever asks for text. Not ok while there is none.
-  [[nodiscard]] const Status& no_text() const { return no_text_; }
-  // How conversations become prompts, or why they do not.
-  [[nodiscard]] const Expected<tokenizer::ChatRenderer>& chat() const { return chat_; }
-  // Ids that end a sequence, of chats and plain text alike: all that generation_config.json, config.json, GGUF's keys,
-  // tokenizer_config.json or special_tokens_map.json name, and the control tokens of well-known names.
-  [[nodiscard]] const std::vector<TokenId>& eos_ids() const { return eos_ids_; }
   // 32 hexadecimal digits: two processes with the same ones give the same bytes for the same request
   // (runtime/shard/numerics_fingerprint.h).
   [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
@@ -88,9 +77,6 @@ class Engine {
 
  private:
   Engine() = default;
-  Status open(const EngineOptions& options);
-  Status open_text(const EngineOptions& options);
-  Status settle_end_ids(const EngineOptions& options);
   Status check_threads(const EngineOptions& options) const;
   Status choose_encoding(const EngineOptions& options);
   Status load(const EngineOptions& options);
@@ -112,12 +98,7 @@ class Engine {
                                      std::shared_ptr<const model::RopeTable> rope) const;
   Status place_on_gpus(const EngineOptions& options, InProcessClusterConfig& cluster);
 
-  model::ModelDescription description_;
-  std::unique_ptr<model::Checkpoint> checkpoint_;  // null with random weights
-  std::optional<tokenizer::Tokenizer> tokenizer_;
-  Expected<tokenizer::ChatRenderer> chat_ = fail(bad_input("no model is open"));
-  Status no_text_;
-  std::vector<TokenId> eos_ids_;
+  model::OpenedModel model_;
   std::string numerics_class_;
   std::string fingerprint_;
   EngineFacts facts_;
@@ -129,25 +110,7 @@ class Engine {
   std::unique_ptr<InProcessCluster> cluster_;
 };
 
-// A checkpoint's text side: a tokenizer, or why there is none.
-struct OpenedText {
-  std::optional<tokenizer::Tokenizer> tokenizer;
-  Status refused;  // what herd cannot use; ok when the checkpoint has no tokenizer at all
-};
-
-// The tokenizer a checkpoint (or `path`, when not empty) has. A definition that herd cannot use costs the text only; a
-// file that cannot be read, or is no JSON at all, is damaged and an error, as is anything wrong with `path`, which was
-// asked for. Messages name `model`.
-Expected<OpenedText> open_tokenizer(const std::string& model, const model::TextParts& text, const model::GgufFile* gguf,
-                                    const std::string& path, int vocab_size);
-
 // Threads that a process of these options runs beside the main one, at the most.
 [[nodiscard]] int threads_needed(const EngineOptions& options);
-
-// How a checkpoint's conversations become prompts: as its chat template says, or in the format of this name ("auto" or
-// empty: none is named), which `warn` then hears of. Not an error of the checkpoint: whoever chats shows it.
-Expected<tokenizer::ChatRenderer> open_chat(const model::TextParts& text, const std::optional<tokenizer::Tokenizer>& tokenizer,
-                                            const std::string& format_name,
-                                            const std::function<void(const std::string&)>& warn);
 
 }  // namespace herd::actors

@@ -41,7 +41,7 @@ Status Engine::load_on_gpus(const EngineOptions& options, const model::WeightSou
   model::LoadReport report;  // names each tensor once, whatever rank met it
   for (std::size_t place = 0; place < gpus_->places(); ++place) {
     Device& device = gpus_->loader(place);
-    auto weights = model::load_weights(description_.config, source, {plans_[place % plans_.size()]}, facts_.encoding,
+    auto weights = model::load_weights(model_.config(), source, {plans_[place % plans_.size()]}, facts_.encoding,
                                        device, options.load_progress, report);
     if (!weights) return weights.error();
     if (Status status = device.wait(); !status.ok()) return status;  // the ranks read them on other streams
@@ -70,7 +70,7 @@ MakeGpuRank Engine::gpu_rank(const shard::ShardConfig& config, std::shared_ptr<c
 Expected<std::int64_t> Engine::measure_kv_memory(const EngineOptions& options, std::int64_t longest) {
   const std::int64_t rows = std::min<std::int64_t>(options.scheduler.max_num_batched_tokens, longest);
   const std::int64_t blocks = std::max<std::int64_t>(1, (rows + options.block_size - 1) / options.block_size);
-  const model::LlamaConfig& config = description_.config;
+  const model::LlamaConfig& config = model_.config();
   auto rope = std::make_shared<model::RopeTable>(
       model::make_rope_table(config.rope, config.head_dim, static_cast<int>(longest)));
   std::vector<shard::GpuMemory> gpus(gpus_->places());

@@ -14,6 +14,7 @@
 #include "commands/command_line.h"
 #include "commands/machine_bounds.h"
 #include "commands/standard_output.h"
+#include "commands/started_model.h"
 #include "commands/load/decode_window.h"
 
 namespace herd::commands {
@@ -241,14 +242,15 @@ Status bench_latency(const BenchFlags& flags) {
   if (!options) return options.error();
   auto machine = measure_bounds(*options);
   if (!machine) return machine.error();
-  auto engine = actors::Engine::start(*options);
-  if (!engine) return engine.error();
+  auto model = start_model(*options, text_options(flags.model));
+  if (!model) return model.error();
+  actors::Engine& engine = *model->engine;
   std::uint64_t next_id = 1;
-  if (auto warm = run(**engine, batch_size, std::min(flags.input_len, 64), 4, &next_id); !warm) return warm.error();
+  if (auto warm = run(engine, batch_size, std::min(flags.input_len, 64), 4, &next_id); !warm) return warm.error();
   std::vector<double> prefill, decode, gaps;
   std::size_t steps = 0;
   for (int i = 0; i < flags.num_iters; ++i) {
-    auto result = run(**engine, batch_size, flags.input_len, flags.output_len, &next_id);
+    auto result = run(engine, batch_size, flags.input_len, flags.output_len, &next_id);
     if (!result) return result.error();
     prefill.push_back(batch_size * flags.input_len / result->prefill_s);
     const auto together = load::decode_window(result->arrivals);
@@ -261,15 +263,15 @@ Status bench_latency(const BenchFlags& flags) {
   }
   if (Status status = remeasure(*options, *machine); !status.ok()) return status;
   const Bounds bound =
-      bounds(**engine, *machine, batch_size, options->data_parallel, flags.input_len + flags.output_len / 2.0);
-  print_machine(*machine, **engine);
+      bounds(engine, *machine, batch_size, options->data_parallel, flags.input_len + flags.output_len / 2.0);
+  print_machine(*machine, engine);
   print("batch %d, %d tokens in, %d out, %d runs (medians); decode: %zu steps, all sequences in them\n",
               batch_size, flags.input_len, flags.output_len, flags.num_iters, steps);
   figure("prefill", median(prefill), "tokens/s", bound.prefill_tokens_per_s, machine->peak_name.c_str());
   figure("decode", median(decode), "tokens/s", bound.decode_tokens_per_s,
          ("read bandwidth, " + machine->peak_name).c_str());
   plot("time per token", gaps);
-  return write_row(flags, *machine, **engine,
+  return write_row(flags, *machine, engine,
                    {{"batch_size", batch_size},
                     {"input_len", flags.input_len},
                     {"output_len", flags.output_len},
@@ -286,11 +288,12 @@ Status bench_throughput(const BenchFlags& flags) {
   if (!options) return options.error();
   auto machine = measure_bounds(*options);
   if (!machine) return machine.error();
-  auto engine = actors::Engine::start(*options);
-  if (!engine) return engine.error();
+  auto model = start_model(*options, text_options(flags.model));
+  if (!model) return model.error();
+  actors::Engine& engine = *model->engine;
   std::uint64_t next_id = 1;
-  if (auto warm = run(**engine, 1, std::min(flags.input_len, 64), 4, &next_id); !warm) return warm.error();
-  auto result = run(**engine, flags.num_prompts, flags.input_len, flags.output_len, &next_id);
+  if (auto warm = run(engine, 1, std::min(flags.input_len, 64), 4, &next_id); !warm) return warm.error();
+  auto result = run(engine, flags.num_prompts, flags.input_len, flags.output_len, &next_id);
   if (!result) return result.error();
   const double output = static_cast<double>(result->tokens) / result->total_s;
   const double total = output + flags.num_prompts * flags.input_len / result->total_s;
@@ -298,11 +301,11 @@ Status bench_throughput(const BenchFlags& flags) {
   const int together = std::min(flags.num_prompts, static_cast<int>(options->scheduler.max_num_seqs) *
                                                        options->data_parallel);
   const Bounds bound =
-      bounds(**engine, *machine, together, options->data_parallel, flags.input_len + flags.output_len / 2.0);
+      bounds(engine, *machine, together, options->data_parallel, flags.input_len + flags.output_len / 2.0);
   // The time no schedule can beat: all prompt rows at the peak, then all output rows at the decode bound.
   const double least = flags.num_prompts * flags.input_len / bound.prefill_tokens_per_s +
                        static_cast<double>(result->tokens) / bound.decode_tokens_per_s;
-  print_machine(*machine, **engine);
+  print_machine(*machine, engine);
   print("%d prompts of %d tokens, %d out each, all at once\n", flags.num_prompts, flags.input_len, flags.output_len);
   figure("output", output, "tokens/s", static_cast<double>(result->tokens) / least, "bound");
   print("%-22s %12.2f tokens/s\n", "prompt + output", total);
@@ -314,7 +317,7 @@ Status bench_throughput(const BenchFlags& flags) {
     print("%-22s %12.2f ms p50, %.2f ms p99, %.2f ms max\n", "between tokens", gaps[gaps.size() / 2] * 1e3,
                 gaps[gaps.size() * 99 / 100] * 1e3, gaps.back() * 1e3);
   plot("first tokens", result->ttft_s);
-  return write_row(flags, *machine, **engine,
+  return write_row(flags, *machine, engine,
                    {{"num_prompts", flags.num_prompts},
                     {"input_len", flags.input_len},
                     {"output_len", flags.output_len},

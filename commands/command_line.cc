@@ -249,19 +249,17 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
                                in_range("--num-blocks", flags.num_blocks, 0, many)})
     if (!status.ok()) return fail(status);
 
-  options.model_path = flags.model_path.empty() ? flags.model : flags.model_path;
-  if (options.model_path.empty()) {
+  options.model.path = flags.model_path.empty() ? flags.model : flags.model_path;
+  if (options.model.path.empty()) {
     auto demo = demo_model_path();
     if (!demo) return fail(demo.error());
-    options.model_path = std::move(*demo);
+    options.model.path = std::move(*demo);
   }
-  options.weight_path = flags.weight_path;
-  options.tokenizer_path = flags.tokenizer_path;
-  options.chat_format = flags.chat_format;
-  options.random_weights = flags.load_format == "random";
-  options.random_weights_seed = flags.weights_seed;
+  options.model.weight_path = flags.weight_path;
+  options.model.random_weights = flags.load_format == "random";
+  options.model.random_seed = flags.weights_seed;
+  options.model.layers = flags.layers;
   options.encoding = flags.encoding;
-  options.layers = flags.layers;
   options.tensor_parallel = flags.tensor_parallel;
   options.data_parallel = flags.data_parallel;
   options.threads = flags.threads;
@@ -291,6 +289,10 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
     };
   }
   return options;
+}
+
+served::TextOptions text_options(const ModelFlags& flags) {
+  return {.tokenizer_path = flags.tokenizer_path, .chat_format = flags.chat_format, .note = {}, .warn = {}};
 }
 
 }  // namespace herd::commands

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "actors/engine.h"
+#include "endpoint/served/served_text.h"
 
 namespace CLI {
 class App;
@@ -55,6 +56,8 @@ struct ModelFlags {
 void add_model_flags(CLI::App& app, ModelFlags& flags);
 // Checks values that need no file and no device. kUsage.
 Expected<actors::EngineOptions> engine_options(const ModelFlags& flags);
+// Without listeners for notes and warnings: start_model() has those of the engine.
+served::TextOptions text_options(const ModelFlags& flags);
 
 // Where the demo model lies: beside the build, then under the install prefix. kMissing when in neither place.
 Expected<std::string> demo_model_path();

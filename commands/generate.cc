@@ -16,6 +16,7 @@
 #include "commands/command_line.h"
 #include "commands/completion_json.h"
 #include "commands/standard_output.h"
+#include "commands/started_model.h"
 #include "commands/prompt_file.h"
 
 namespace herd::commands {
@@ -77,7 +78,7 @@ std::optional<std::pair<TokenId, float>> parse_bias(const std::string& entry) {
   return pair;
 }
 
-Expected<step::SamplingParams> sampling_params(const GenerateFlags& flags, const actors::Engine& engine) {
+Expected<step::SamplingParams> sampling_params(const GenerateFlags& flags, const served::ServedText& served) {
   step::SamplingParams params;
   const bool sampled = flags.temperature || flags.top_p || flags.min_p;
   params.top_k = flags.top_k.value_or(sampled ? 0 : 1);
@@ -87,11 +88,11 @@ Expected<step::SamplingParams> sampling_params(const GenerateFlags& flags, const
   params.repetition_penalty = flags.repetition_penalty;
   params.presence_penalty = flags.presence_penalty;
   params.frequency_penalty = flags.frequency_penalty;
-  const auto& tokenizer = engine.maybe_tokenizer();
+  const auto& tokenizer = served.tokenizer;
   if (!flags.stop.empty() && !tokenizer)
     return fail(usage_error("--stop needs text, and this checkpoint has no tokenizer; give --stop-token-ids"));
   params.stop_token_ids = flags.stop_token_ids;
-  if (tokenizer) api::add_special_stops(*tokenizer, flags.stop, engine.config().vocab_size, params.stop_token_ids);
+  if (tokenizer) api::add_special_stops(*tokenizer, flags.stop, served.config.vocab_size, params.stop_token_ids);
   params.ignore_eos = flags.ignore_eos;
   params.min_tokens = flags.min_tokens;
   params.logprobs = flags.logprobs;
@@ -100,21 +101,21 @@ Expected<step::SamplingParams> sampling_params(const GenerateFlags& flags, const
     if (!pair) return fail(usage_error("--logit-bias must be ID:BIAS, not " + entry));
     params.logit_bias.push_back(*pair);
   }
-  if (Status status = params.validate(engine.config().vocab_size); !status.ok()) return fail(std::move(status));
+  if (Status status = params.validate(served.config.vocab_size); !status.ok()) return fail(std::move(status));
   return params;
 }
 
-Expected<std::vector<TokenId>> encode_prompt(const GenerateFlags& flags, const actors::Engine& engine,
+Expected<std::vector<TokenId>> encode_prompt(const GenerateFlags& flags, const served::ServedText& served,
                                              const std::string& text) {
-  if (!engine.maybe_tokenizer()) return fail(engine.no_text());
-  if (!flags.instruct) return engine.maybe_tokenizer()->encode(text, {.add_bos = true, .parse_special = true});
-  if (!engine.chat()) return fail(engine.chat().error());
+  if (!served.tokenizer) return fail(served.no_text);
+  if (!flags.instruct) return served.tokenizer->encode(text, {.add_bos = true, .parse_special = true});
+  if (!served.chat) return fail(served.chat.error());
   std::vector<tokenizer::ChatMessage> messages;
   if (!flags.system.empty()) messages.push_back({"system", flags.system});
   messages.push_back({"user", text});
   tokenizer::ChatOptions options;
   if (!flags.date.empty()) options.date_string = flags.date;
-  return engine.chat()->render(messages, options);
+  return served.chat->render(messages, options);
 }
 
 // Every text of the command line, of files and of pipes. Read once, before a model is loaded for them.
@@ -143,9 +144,8 @@ Expected<std::vector<std::string>> gather_texts(const GenerateFlags& flags) {
   return texts;
 }
 
-Expected<std::uint32_t> token_limit(const GenerateFlags& flags, const actors::Engine& engine, std::size_t prompt) {
-  const std::int64_t longest = flags.max_length > 0 ? std::min(flags.max_length, engine.facts().max_model_len)
-                                                    : engine.facts().max_model_len;
+Expected<std::uint32_t> token_limit(const GenerateFlags& flags, std::int64_t max_model_len, std::size_t prompt) {
+  const std::int64_t longest = flags.max_length > 0 ? std::min(flags.max_length, max_model_len) : max_model_len;
   const auto room = longest - static_cast<std::int64_t>(prompt);
   if (room < 1)
     return fail(usage_error("the prompt has " + std::to_string(prompt) + " tokens and leaves no room in " +
@@ -160,13 +160,14 @@ std::string join_ids(const std::vector<TokenId>& ids) {
 }
 
 // Every prompt as token ids, each judged before anything of any of them is shown.
-Expected<std::vector<Running>> judge_prompts(const GenerateFlags& flags, const actors::Engine& engine,
+Expected<std::vector<Running>> judge_prompts(const GenerateFlags& flags, const StartedModel& model,
                                              const std::vector<std::string>& texts) {
-  const auto& tokenizer = engine.maybe_tokenizer();
+  const auto& tokenizer = model.text.tokenizer;
+  const int vocab_size = model.text.config.vocab_size;
   std::vector<Running> all;
   std::size_t begun_twice = 0;
   const auto add = [&](std::vector<TokenId> ids, std::string shown) -> Status {
-    auto limit = token_limit(flags, engine, ids.size());
+    auto limit = token_limit(flags, model.engine->facts().max_model_len, ids.size());
     if (!limit) return limit.error();
     Running running;
     running.completion.prompt_token_ids = std::move(ids);
@@ -176,10 +177,9 @@ Expected<std::vector<Running>> judge_prompts(const GenerateFlags& flags, const a
     return {};
   };
   for (const std::string& text : texts) {
-    auto ids = encode_prompt(flags, engine, text);
+    auto ids = encode_prompt(flags, model.text, text);
     if (!ids) return fail(ids.error());
-    if (Status status = tokenizer->check_rows(*ids, engine.config().vocab_size); !status.ok())
-      return fail(std::move(status));
+    if (Status status = tokenizer->check_rows(*ids, vocab_size); !status.ok()) return fail(std::move(status));
     if (!flags.instruct && tokenizer->begins_twice(*ids) && ++begun_twice == 1)
       std::fprintf(stderr, "warning: the prompt begins with %s, and the tokenizer puts one before it: there are two\n",
                    std::string(tokenizer->token_bytes(ids->front())).c_str());
@@ -190,9 +190,9 @@ Expected<std::vector<Running>> judge_prompts(const GenerateFlags& flags, const a
     auto ids = parse_token_ids(text);
     if (!ids) return fail(ids.error());
     for (const TokenId id : *ids)
-      if (id < 0 || id >= engine.config().vocab_size)
+      if (id < 0 || id >= vocab_size)
         return fail(usage_error("--prompt-token-ids: " + std::to_string(id) + " is outside the vocabulary, [0, " +
-                                std::to_string(engine.config().vocab_size) + ")"));
+                                std::to_string(vocab_size) + ")"));
     std::string shown = tokenizer ? tokenizer->decode(*ids, true) : join_ids(*ids);
     if (Status status = add(std::move(*ids), std::move(shown)); !status.ok()) return fail(std::move(status));
   }
@@ -207,8 +207,8 @@ Status show(const std::string& piece) {
 
 class Generation {
  public:
-  Generation(const GenerateFlags& flags, actors::Engine& engine, std::vector<Running>& all)
-      : flags_(flags), engine_(engine), all_(all), streams_(flags.output == "text" && all.size() == 1) {}
+  Generation(const GenerateFlags& flags, const StartedModel& model, std::vector<Running>& all)
+      : flags_(flags), text_(model.text), engine_(*model.engine), all_(all), streams_(flags.output == "text" && all.size() == 1) {}
 
   Status run(const step::SamplingParams& params, std::uint64_t first_id) {
     // A sequence may have every token waiting: the caller's memory, bounded by its own prompts and limits.
@@ -238,7 +238,7 @@ class Generation {
 
  private:
   step::Submission make_submission(Running& running, const step::SamplingParams& params, std::uint64_t id) {
-    const auto& tokenizer = engine_.maybe_tokenizer();
+    const auto& tokenizer = text_.tokenizer;
     running.text.emplace(tokenizer ? &*tokenizer : nullptr,
                          api::ChoiceTextOptions{.stop = flags_.stop, .min_tokens = params.min_tokens});
     step::Submission submission;
@@ -247,7 +247,7 @@ class Generation {
     submission.prompt_tokens = static_cast<std::uint32_t>(submission.tokens.size());
     submission.max_tokens = running.max_tokens;
     submission.sampling = params;
-    submission.eos_ids = engine_.eos_ids();
+    submission.eos_ids = text_.eos_ids;
     return submission;
   }
 
@@ -267,7 +267,7 @@ class Generation {
     completion.text += piece;
     if (running.text->ended_by_stop_string() && delta.finish == FinishReason::kNone) engine_.cluster().abort(delta.sequence);
     if (!streams_) return {};
-    if (engine_.maybe_tokenizer()) return show(piece);
+    if (text_.tokenizer) return show(piece);
     return delta.has_token ? show("," + std::to_string(delta.token.token)) : Status();
   }
 
@@ -291,6 +291,7 @@ class Generation {
   }
 
   const GenerateFlags& flags_;
+  const served::ServedText& text_;
   actors::Engine& engine_;
   std::vector<Running>& all_;
   const bool streams_;
@@ -330,14 +331,14 @@ Status generate(const GenerateFlags& flags) {
   if (!options) return options.error();
   const auto texts = gather_texts(flags);
   if (!texts) return texts.error();
-  auto engine = actors::Engine::start(std::move(*options));
-  if (!engine) return engine.error();
-  auto params = sampling_params(flags, **engine);
+  auto model = start_model(std::move(*options), text_options(flags.model));
+  if (!model) return model.error();
+  auto params = sampling_params(flags, model->text);
   if (!params) return params.error();
   params->seed = flags.seed ? *flags.seed : std::random_device{}();
   if (!params->greedy() && !flags.seed && !flags.model.quiet)
     std::fprintf(stderr, "seed: %llu\n", static_cast<unsigned long long>(params->seed));
-  auto judged = judge_prompts(flags, **engine, *texts);
+  auto judged = judge_prompts(flags, *model, *texts);
   if (!judged) return judged.error();
 
   for (int batch = 0; batch < flags.repeat_batches; ++batch) {
@@ -352,7 +353,7 @@ Status generate(const GenerateFlags& flags) {
     Status status;
     if (text && all.size() == 1 && !flags.instruct) status = show(all.front().shown_prompt);
     if (!status.ok()) return status;
-    Generation generation(flags, **engine, all);
+    Generation generation(flags, *model, all);
     status = generation.run(*params, static_cast<std::uint64_t>(batch) * all.size() + 1);
     if (!status.ok()) return status;
     if (!text) {
@@ -360,7 +361,7 @@ Status generate(const GenerateFlags& flags) {
     } else if (all.size() == 1) {
       print_bytes("\n");
     } else {
-      print_texts(all, flags.instruct, (*engine)->maybe_tokenizer().has_value());
+      print_texts(all, flags.instruct, model->text.tokenizer.has_value());
     }
     if (status = flush_output(); !status.ok()) return status;
     if (!flags.model.quiet) print_timing(all);

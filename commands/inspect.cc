@@ -9,6 +9,7 @@
 
 #include "commands/command_line.h"
 #include "commands/standard_output.h"
+#include "endpoint/served/model_text.h"
 #include "runtime/tokenizer/chat_probes.h"
 
 namespace herd::commands {
@@ -48,15 +49,17 @@ std::string sample_of(const tokenizer::ChatRenderer& chat) {
 }
 
 Expected<Summary> summarise(const std::string& path, const std::string& chat_format) {
-  auto checkpoint = model::open_checkpoint(path);
-  if (!checkpoint) return fail(checkpoint.error());
-  for (const std::string& warning : (*checkpoint)->warnings()) std::fprintf(stderr, "warning: %s\n", warning.c_str());
-  for (const std::string& warning : (*checkpoint)->generation().warnings)
+  model::ModelFiles files;
+  files.path = path;
+  const auto model = model::open_model(files);
+  if (!model) return fail(model.error());
+  for (const std::string& warning : model->warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  for (const std::string& warning : model->description.generation.warnings)
     std::fprintf(stderr, "warning: %s\n", warning.c_str());
   Summary summary;
-  summary.config = (*checkpoint)->config();
-  summary.encoding = (*checkpoint)->default_encoding();
-  summary.tensors = (*checkpoint)->tensors();
+  summary.config = model->config();
+  summary.encoding = model->own_encoding();
+  summary.tensors = model->checkpoint->tensors();
   for (const model::TensorInfo& tensor : summary.tensors) {
     auto& [count, bytes] = summary.encodings[tensor.encoding];
     ++count;
@@ -64,13 +67,13 @@ Expected<Summary> summarise(const std::string& path, const std::string& chat_for
     summary.bytes += tensor.bytes;
     if (tensor.used) summary.parameters += tensor.rows * tensor.cols;
   }
-  auto opened = actors::open_tokenizer(path, (*checkpoint)->text(), (*checkpoint)->gguf(), "", summary.config.vocab_size);
+  auto opened = served::open_tokenizer(*model, "");
   if (!opened) return fail(opened.error());
   const auto& tokenizer = opened->tokenizer;
   summary.tokenizer = tokenizer ? std::to_string(tokenizer->vocab_size()) + " tokens" : "none";
   if (!opened->refused.ok()) summary.tokenizer = "not usable: " + opened->refused.message();
   const auto warn = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
-  const auto chat = actors::open_chat((*checkpoint)->text(), tokenizer, chat_format, warn);
+  const auto chat = served::open_chat(model->description.text, tokenizer, chat_format, warn);
   if (chat) {
     summary.chat_format = std::string(tokenizer::chat_format_name(chat->format())) + (chat->begin_of_text() ? "" : " without BOS");
     summary.chat_sample = sample_of(*chat);

@@ -10,6 +10,7 @@
 #include "commands/npy_file.h"
 #include "commands/score_json.h"
 #include "commands/standard_output.h"
+#include "commands/started_model.h"
 
 namespace herd::commands {
 namespace {
@@ -110,7 +111,7 @@ Status score(const ScoreFlags& flags) {
   if (!selector) return selector.error();
   auto options = engine_options(flags.model);
   if (!options) return options.error();
-  const auto description = model::open_config_only(options->model_path);
+  const auto description = model::open_config_only(options->model.path);
   // Rows of a step bounded so that what it hands back stays small (a GGUF has no config.json: the widest case).
   const std::int64_t widest = description ? std::max<std::int64_t>(description->config.vocab_size,
                                                                    std::int64_t{description->config.hidden_size} *
@@ -119,22 +120,23 @@ Status score(const ScoreFlags& flags) {
   const std::int64_t rows = std::clamp<std::int64_t>(kOutputBytesPerStep / (4 * widest), 1, 512);
   options->scheduler.max_num_seqs = static_cast<std::uint32_t>(std::min<std::int64_t>(rows, 8));
   options->scheduler.max_num_batched_tokens = static_cast<std::uint32_t>(rows);
-  auto engine = actors::Engine::start(std::move(*options));
-  if (!engine) return engine.error();
+  auto model = start_model(std::move(*options), text_options(flags.model));
+  if (!model) return model.error();
+  actors::Engine& engine = *model->engine;
   for (const TokenId id : *ids)
-    if (id < 0 || id >= (*engine)->config().vocab_size)
+    if (id < 0 || id >= engine.config().vocab_size)
       return usage_error("--prompt-token-ids: " + std::to_string(id) + " is outside the vocabulary, [0, " +
-                         std::to_string((*engine)->config().vocab_size) + ")");
-  if (static_cast<std::int64_t>(ids->size()) > (*engine)->facts().max_model_len)
+                         std::to_string(engine.config().vocab_size) + ")");
+  if (static_cast<std::int64_t>(ids->size()) > engine.facts().max_model_len)
     return usage_error("the prompt has " + std::to_string(ids->size()) + " tokens, the longest sequence is " +
-                       std::to_string((*engine)->facts().max_model_len));
+                       std::to_string(engine.facts().max_model_len));
 
   if (*selector != OutputSelector::kNone) {
-    auto hidden = run(**engine, *ids, *selector, 1);
+    auto hidden = run(engine, *ids, *selector, 1);
     if (!hidden) return hidden.error();
     if (Status status = write_hidden(flags, *hidden); !status.ok()) return status;
   }
-  auto logits = run(**engine, *ids,
+  auto logits = run(engine, *ids,
                     flags.return_logits == "last_token" ? OutputSelector::kLogitsLast : OutputSelector::kLogitsAll, 2);
   if (!logits) return logits.error();
   std::vector<float> values = logits->flat();

@@ -22,8 +22,10 @@
 
 #include "endpoint/api/api_gateway.h"
 #include "endpoint/api/front_door.h"
+#include "endpoint/served/served_model.h"
 #include "commands/command_line.h"
 #include "commands/machine_bounds.h"
+#include "commands/started_model.h"
 #include "commands/systemd_service.h"
 #include "commands/version.h"
 #include "kernels/check.h"
@@ -31,13 +33,6 @@
 
 namespace herd::commands {
 namespace {
-
-// A reason that begins with a file, as clients may see it: they learn the file's name, not where it lies.
-std::string without_folders(const std::string& reason) {
-  const std::size_t colon = reason.find(": ");
-  const std::size_t slash = colon == std::string::npos ? colon : reason.rfind('/', colon);
-  return slash == std::string::npos ? reason : reason.substr(slash + 1);
-}
 
 struct ServeFlags {
   ModelFlags model;
@@ -227,13 +222,14 @@ class Server {
     };
     scheduler_ = options->scheduler;
     replicas_ = static_cast<std::uint32_t>(options->data_parallel);
-    model_path_ = options->model_path;
-    auto engine = actors::Engine::start(std::move(*options));
-    if (!engine) return engine.error();
-    engine_ = std::move(*engine);
+    names_ = served::served_names(flags_.served_names, options->model.path);
+    auto model = start_model(std::move(*options), text_options(flags_.model));
+    if (!model) return model.error();
+    text_ = std::move(model->text);
+    engine_ = std::move(model->engine);
     const actors::EngineFacts& facts = engine_->facts();
     metrics_ = std::make_unique<observability::ServingMetrics>(observability::ServingMetricsConfig{
-        .model_name = names().front(),
+        .model_name = names_.front(),
         .replicas = replicas_,
         .max_model_len = facts.max_model_len,
         .block_size = static_cast<std::uint32_t>(flags_.model.block_size),
@@ -249,43 +245,31 @@ class Server {
     return {};
   }
 
-  [[nodiscard]] std::vector<std::string> names() const {
-    if (!flags_.served_names.empty()) return flags_.served_names;
-    std::string path = model_path_;
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
-    return {path.substr(path.find_last_of('/') + 1)};
+  // What clients will not get, and why.
+  void log_refusals() {
+    using observability::LogLevel;
+    if (!text_.tokenizer)
+      log_.write(LogLevel::kWarning, "no text: prompts as token ids only", {{"reason", text_.no_text.message()}});
+    if (!text_.chat) {
+      log_.write(LogLevel::kWarning, "no chat: /v1/chat/completions will refuse",
+                 {{"reason", text_.chat.error().message()}});
+      return;
+    }
+    for (const tokenizer::RefusedRole& refused : text_.chat->refused_roles())
+      log_.write(LogLevel::kInfo, "a role that chats will refuse", {{"role", refused.role}, {"reason", refused.reason}});
   }
 
-  api::ServedModel served_model() {
-    api::ServedModel model;
-    model.names = names();
-    model.root = names().front();
-    model.tokenizer = engine_->maybe_tokenizer();
-    if (!model.tokenizer) {
-      const std::string& reason = engine_->no_text().message();
-      log_.write(observability::LogLevel::kWarning, "no text: prompts as token ids only", {{"reason", reason}});
-      model.no_text_reason = without_folders(reason);
-    }
-    if (const auto& chat = engine_->chat()) {
-      model.chat_renderer = *chat;
-      for (const tokenizer::RefusedRole& refused : chat->refused_roles())
-        log_.write(observability::LogLevel::kInfo, "a role that chats will refuse",
-                   {{"role", refused.role}, {"reason", refused.reason}});
-    } else {
-      const std::string& reason = chat.error().message();
-      log_.write(observability::LogLevel::kWarning, "no chat: /v1/chat/completions will refuse", {{"reason", reason}});
-      model.no_chat_reason = without_folders(reason);
-    }
+  served::ServedModel served_model() {
+    log_refusals();
+    served::ServedModel model = served::served_model(text_, names_);
     if (!flags_.chat_date.empty()) model.chat.date_string = flags_.chat_date;
-    model.generation = engine_->generation();
-    model.vocab_size = engine_->config().vocab_size;
     model.max_model_len = engine_->facts().max_model_len;
     return model;
   }
 
   Status make_gateway() {
     if (Status status = make_event_ids(); !status.ok()) return status;
-    api::ServedModel model = served_model();
+    served::ServedModel model = served_model();
     openai::RequestLimits limits;
     limits.vocab_size = model.vocab_size;
     // Four bytes a token is common, sixteen is generous: longer texts cannot fit.
@@ -306,7 +290,7 @@ class Server {
     config.stalled_s = flags_.stalled;
     config.keep_alive_s = flags_.keep_alive;
     config.allowed_origins = flags_.allowed_origins;
-    config.eos_ids = engine_->eos_ids();
+    config.eos_ids = text_.eos_ids;
     config.text_threads = flags_.text_threads;
     config.log_requests = flags_.log_requests;
     config.version = version();
@@ -332,7 +316,7 @@ class Server {
                    {{"reason", kept.error().message()}});
       }
     }
-    event_ids_ = std::make_unique<access::EventIdCodec>(key, engine_->fingerprint() + "/" + names().front());
+    event_ids_ = std::make_unique<access::EventIdCodec>(key, engine_->fingerprint() + "/" + names_.front());
     return {};
   }
 
@@ -419,9 +403,10 @@ class Server {
   std::shared_ptr<const access::ApiKeys> keys_;
   scheduler::SchedulerConfig scheduler_;
   std::uint32_t replicas_ = 1;
-  std::string model_path_;
+  std::vector<std::string> names_;
   std::unique_ptr<observability::ServingMetrics> metrics_;
   std::atomic<observability::ServingMetrics*> metrics_ready_{nullptr};
+  served::ServedText text_;
   std::unique_ptr<actors::Engine> engine_;
   std::unique_ptr<access::EventIdCodec> event_ids_;
   std::unique_ptr<api::ApiGateway> gateway_;

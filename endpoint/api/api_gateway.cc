@@ -227,7 +227,7 @@ void ApiGateway::answer_health(const Call& call, int status, const char* word) {
 }
 
 void ApiGateway::answer_small(const Call& call) {
-  const ServedModel& model = reader_.model();
+  const served::ServedModel& model = reader_.model();
   switch (call.route) {
     case Route::kLive:
       return answer_health(call, 200, "ok");

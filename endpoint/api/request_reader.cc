@@ -15,7 +15,7 @@ constexpr std::uint32_t kCompletionTokensDefault = 16;  // OpenAI's
 
 }  // namespace
 
-RequestReader::RequestReader(ServedModel model, openai::RequestLimits limits)
+RequestReader::RequestReader(served::ServedModel model, openai::RequestLimits limits)
     : model_(std::move(model)), limits_(limits) {}
 
 ApiError RequestReader::no_tokenizer(const char* field) const {

@@ -11,25 +11,10 @@
 
 #include "endpoint/api/generation_job.h"
 #include "endpoint/openai/openai_request.h"
-#include "runtime/checkpoint/generation_config.h"
+#include "endpoint/served/served_model.h"
 #include "runtime/tokenizer/chat_renderer.h"
-#include "runtime/tokenizer/tokenizer.h"
 
 namespace herd::api {
-
-// What is served, and under which names.
-struct ServedModel {
-  std::vector<std::string> names;                     // at least one; the first is the default
-  std::string root;                                   // where it came from, as /v1/models tells
-  std::optional<tokenizer::Tokenizer> tokenizer;      // absent: token ids only
-  std::string no_text_reason;                         // why it is absent
-  std::optional<tokenizer::ChatRenderer> chat_renderer;  // absent: no chat
-  std::string no_chat_reason;                         // then: why
-  tokenizer::ChatOptions chat;
-  model::GenerationConfig generation;
-  std::int32_t vocab_size = 0;
-  std::int64_t max_model_len = 0;                     // prompt + output tokens
-};
 
 // The body of an answer that needs no model.
 struct TextAnswer {
@@ -39,9 +24,9 @@ struct TextAnswer {
 
 class RequestReader {
  public:
-  RequestReader(ServedModel model, openai::RequestLimits limits);
+  RequestReader(served::ServedModel model, openai::RequestLimits limits);
 
-  [[nodiscard]] const ServedModel& model() const { return model_; }
+  [[nodiscard]] const served::ServedModel& model() const { return model_; }
 
   // answer.endpoint, .model, .logprobs, fields, sampling, prompts, echo, ignored_fields are filled in.
   [[nodiscard]] openai::ApiExpected<GenerationRequest> completion(std::string_view body) const;
@@ -65,7 +50,7 @@ class RequestReader {
   [[nodiscard]] openai::ApiExpected<std::vector<TokenId>> render(const std::vector<tokenizer::ChatMessage>& messages,
                                                                  bool add_generation_prompt) const;
 
-  const ServedModel model_;
+  const served::ServedModel model_;
   const openai::RequestLimits limits_;
 };
 

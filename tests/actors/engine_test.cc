@@ -21,8 +21,8 @@ using step::FinishReason;
 
 EngineOptions options() {
   EngineOptions options;
-  options.model_path = "tests/golden/configs/gqa4_llama3";
-  options.random_weights = true;
+  options.model.path = "tests/golden/configs/gqa4_llama3";
+  options.model.random_weights = true;
   options.threads = 1;
   options.max_model_len = 256;
   options.scheduler.max_num_seqs = 8;
@@ -134,10 +134,10 @@ TEST(EngineFingerprint, NamesWhatChangesBytesAndNothingElse) {
   EXPECT_EQ(changed([](EngineOptions& o) { o.max_model_len = 2048; }), one);
   EXPECT_EQ(changed([](EngineOptions& o) { o.block_size = 64; }), one);
   EXPECT_EQ(changed([](EngineOptions& o) { o.isa = CpuIsa::kReference; }), one);
-  EXPECT_NE(changed([](EngineOptions& o) { o.random_weights_seed = 1; }), one);
+  EXPECT_NE(changed([](EngineOptions& o) { o.model.random_seed = 1; }), one);
   EXPECT_NE(changed([](EngineOptions& o) { o.encoding = "float32"; }), one);
-  EXPECT_NE(changed([](EngineOptions& o) { o.layers = 2; }), one);
-  EXPECT_NE(changed([](EngineOptions& o) { o.model_path = "config/demo_model"; }), one);
+  EXPECT_NE(changed([](EngineOptions& o) { o.model.layers = 2; }), one);
+  EXPECT_NE(changed([](EngineOptions& o) { o.model.path = "config/demo_model"; }), one);
 }
 
 }  // namespace

@@ -22,8 +22,8 @@ constexpr TokenId kVocab = 1003;  // of tests/golden/configs/gqa4_llama3
 
 EngineOptions options() {
   EngineOptions options;
-  options.model_path = "tests/golden/configs/gqa4_llama3";
-  options.random_weights = true;
+  options.model.path = "tests/golden/configs/gqa4_llama3";
+  options.model.random_weights = true;
   options.threads = 1;
   options.max_model_len = 256;
   options.scheduler.max_num_seqs = 8;

@@ -169,8 +169,8 @@ std::string digest(const std::vector<step::SampledToken>& tokens) {
 Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, const Settings& settings) {
   const int new_tokens = settings.new_tokens > 0 ? settings.new_tokens : settings.full ? 16 : 8;
   EngineOptions options;
-  options.model_path = model.path;
-  options.random_weights = model.random;
+  options.model.path = model.path;
+  options.model.random_weights = model.random;
   options.threads = 1;
   options.hash_logits = true;
   options.max_model_len = 1024;

@@ -24,7 +24,7 @@ class ApiGatewayTest : public testing::Test {
     return config;
   }
   static RequestReader reader() {
-    ServedModel model;
+    served::ServedModel model;
     model.names = {"toy"};
     model.root = "toy";
     model.vocab_size = actors::kToyVocabSize;

@@ -14,10 +14,10 @@ constexpr std::int64_t kContext = 64;
 constexpr TokenId kBos = 4026;
 
 // Once for all tests: the files that ship.
-const ServedModel& demo_model() {
-  static const ServedModel kDemo = [] {
+const served::ServedModel& demo_model() {
+  static const served::ServedModel kDemo = [] {
     const std::string path = "config/demo_model";
-    ServedModel model;
+    served::ServedModel model;
     model.names = {"demo", "also-demo"};
     model.root = "demo";
     auto description = model::open_config_only(path);
@@ -50,7 +50,7 @@ const RequestReader& reader() {
 }
 
 RequestReader reader_with(const model::GenerationConfig& generation) {
-  ServedModel model = demo_model();
+  served::ServedModel model = demo_model();
   model.generation = generation;
   return {std::move(model), limits()};
 }
@@ -273,7 +273,7 @@ TEST(RequestReader, WhatTheSamplerRefusesNamesItsField) {
 }
 
 TEST(RequestReader, WithoutATokenizerOnlyIdsAreTaken) {
-  ServedModel model = demo_model();
+  served::ServedModel model = demo_model();
   model.tokenizer.reset();
   model.chat_renderer.reset();
   const RequestReader bare(std::move(model), limits());
@@ -287,7 +287,7 @@ TEST(RequestReader, WithoutATokenizerOnlyIdsAreTaken) {
 }
 
 TEST(RequestReader, WhyThereIsNoTextIsSaid) {
-  ServedModel model = demo_model();
+  served::ServedModel model = demo_model();
   model.tokenizer.reset();
   model.no_text_reason = "tokenizer.json: model.byte_fallback is not supported";
   const RequestReader bare(std::move(model), limits());
@@ -306,7 +306,7 @@ TEST(RequestReader, WhyThereIsNoTextIsSaid) {
 
 // A model with fewer rows than its tokenizer has tokens.
 TEST(RequestReader, TextsThatHoldATokenBeyondTheModelAreRefusedByName) {
-  ServedModel model = demo_model();
+  served::ServedModel model = demo_model();
   model.vocab_size = kBos;
   const RequestReader small(std::move(model), limits());
   EXPECT_TRUE(small.completion(R"({"prompt": "hi", "add_special_tokens": false})"));
@@ -336,7 +336,7 @@ TEST(RequestReader, APromptThatSpellsTheFirstTokenItselfIsKeptAndMarked) {
 }
 
 TEST(RequestReader, WithoutAChatFormatChatIsRefusedWithItsReasonAndCompletionsAreNot) {
-  ServedModel model = demo_model();
+  served::ServedModel model = demo_model();
   model.chat_renderer.reset();
   model.no_chat_reason = "line 3: a reason of its own";
   const RequestReader bare(std::move(model), limits());
@@ -403,7 +403,7 @@ TEST(RequestReader, AStopStringThatIsASpecialTokenEndsASequenceByItsId) {
 }
 
 TEST(RequestReader, StopStringsOfAModelWithoutTextAreRefused) {
-  ServedModel model = demo_model();
+  served::ServedModel model = demo_model();
   model.tokenizer.reset();
   const RequestReader bare(std::move(model), limits());
   const auto refused = bare.completion(R"({"prompt": [5], "stop": "a"})");

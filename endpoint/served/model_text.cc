@@ -1,0 +1,84 @@
+#include "endpoint/served/model_text.h"
+
+#include <cstddef>
+#include <utility>
+
+#include "runtime/checkpoint/gguf_file.h"
+#include "runtime/checkpoint/json_object.h"
+#include "runtime/files/file_bytes.h"
+#include "runtime/tokenizer/gguf_vocabulary.h"
+#include "runtime/tokenizer/tiktoken_model.h"
+#include "runtime/tokenizer/tokenizer_json.h"
+
+namespace herd::served {
+namespace {
+
+constexpr std::size_t kTokenizerBytesMax = std::size_t{32} << 20;
+
+// What a JSON parser refuses was cut or overwritten on its way here.
+bool is_damaged(const std::string& json_file) {
+  const auto text = files::read_text_file(json_file, kTokenizerBytesMax);
+  return !text || !model::JsonObject::parse(*text, json_file);
+}
+
+Expected<tokenizer::Tokenizer> tokenizer_in(const std::string& model, const model::GgufFile& gguf) {
+  auto vocabulary = model::gguf_vocabulary(gguf);
+  if (!vocabulary) return fail(vocabulary.error());
+  auto loaded = tokenizer::tokenizer_from_vocabulary(*vocabulary);
+  if (!loaded) return fail({loaded.error().code(), model + ": " + loaded.error().message()});
+  return loaded;
+}
+
+}  // namespace
+
+Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const std::string& path) {
+  const model::TextParts& text = model.description.text;
+  const std::string& name = model.files.path;
+  const bool tiktoken = path.ends_with(".model");
+  const std::string json = path.empty() || tiktoken ? text.tokenizer_json : path;
+  const std::string ranks = tiktoken ? path : text.tokenizer_model;
+  const bool from_json = !tiktoken && !json.empty();
+  Expected<tokenizer::Tokenizer> loaded = fail(missing(""));
+  if (from_json) {
+    loaded = tokenizer::load_tokenizer_json(json);
+  } else if (!ranks.empty()) {
+    loaded = tokenizer::load_tiktoken_model(ranks);
+  } else if (model.gguf() != nullptr && model.gguf()->value("tokenizer.ggml.model") != nullptr) {
+    loaded = tokenizer_in(name, *model.gguf());
+  } else {
+    return OpenedTokenizer{};
+  }
+  Status refused = loaded ? Status() : loaded.error();
+  const int vocab_size = model.config().vocab_size;
+  if (loaded && loaded->ordinary_size() > static_cast<std::size_t>(vocab_size))
+    refused = bad_input(name + ": the tokenizer has " + std::to_string(loaded->ordinary_size()) +
+                        " tokens but the model's vocab_size is " + std::to_string(vocab_size));
+  if (refused.ok()) return OpenedTokenizer{std::move(*loaded), {}};
+  if (!path.empty() || refused.code() == StatusCode::kMissing || (from_json && is_damaged(json)))
+    return fail(std::move(refused));
+  return OpenedTokenizer{std::nullopt, std::move(refused)};
+}
+
+Expected<tokenizer::ChatRenderer> open_chat(const model::TextParts& text,
+                                            const std::optional<tokenizer::Tokenizer>& tokenizer,
+                                            const std::string& format_name, const Say& warn) {
+  if (!tokenizer) return fail(bad_input("this checkpoint has no tokenizer, so no chat"));
+  if (!format_name.empty() && format_name != "auto") {
+    const auto format = tokenizer::find_chat_format(format_name);
+    if (!format)
+      return fail(usage_error("--chat-format must be auto, " + std::string(tokenizer::kChatFormatNames) + ", not " + format_name));
+    if (text.chat_template.empty()) {
+      warn("chat format " + format_name + ", as --chat-format says: the checkpoint has no chat template");
+    } else {
+      warn("warning: chat format " + format_name + ", as --chat-format says; the checkpoint's own chat template is not asked");
+    }
+    return tokenizer::ChatRenderer::of_format(*format, *tokenizer);
+  }
+  if (!text.chat_problem.empty()) return fail(bad_input(text.chat_problem));
+  if (text.chat_template.empty())
+    return fail(bad_input("this checkpoint has no chat template; --chat-format " + std::string(tokenizer::kChatFormatNames) +
+                          " names a format"));
+  return tokenizer::ChatRenderer::of_template(text.chat_template, text.special_tokens, *tokenizer);
+}
+
+}  // namespace herd::served

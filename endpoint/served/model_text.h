@@ -1,0 +1,46 @@
+#pragma once
+// The parts of a checkpoint's text side, opened one by one: its tokenizer, how its conversations become prompts, which ids
+// end a sequence. Each can be absent without harm to the others; served_text.h puts them together.
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/status.h"
+#include "runtime/checkpoint/open_model.h"
+#include "runtime/ids.h"
+#include "runtime/tokenizer/chat_renderer.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace herd::served {
+
+// Hears a line for a person.
+using Say = std::function<void(const std::string&)>;
+
+// A checkpoint's tokenizer, or why there is none.
+struct OpenedTokenizer {
+  std::optional<tokenizer::Tokenizer> tokenizer;
+  Status refused;  // what herd cannot use; ok when the checkpoint has no tokenizer at all
+};
+
+// The tokenizer a checkpoint (or `path`, when not empty) has. A definition that herd cannot use costs the text only; a
+// file that cannot be read, or is no JSON at all, is damaged and an error, as is anything wrong with `path`, which was
+// asked for. Messages name the model.
+[[nodiscard]] Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const std::string& path);
+
+// How a checkpoint's conversations become prompts: as its chat template says, or in the format of this name ("auto" or
+// empty: none is named), which `warn` then hears of. Not an error of the checkpoint: whoever chats shows it.
+[[nodiscard]] Expected<tokenizer::ChatRenderer> open_chat(const model::TextParts& text,
+                                                          const std::optional<tokenizer::Tokenizer>& tokenizer,
+                                                          const std::string& format_name, const Say& warn);
+
+// Ids that end a sequence, of chats and plain text alike: all that generation_config.json, config.json, GGUF's keys,
+// tokenizer_config.json or special_tokens_map.json (also those beside `tokenizer_path`) name, and the control tokens of
+// well-known names. `warn` hears of ids beyond the vocabulary and of files that cannot be read. kBadInput: more ids than
+// a submission may carry.
+[[nodiscard]] Expected<std::vector<TokenId>> find_end_ids(const model::OpenedModel& model,
+                                                          const std::optional<tokenizer::Tokenizer>& tokenizer,
+                                                          const std::string& tokenizer_path, const Say& warn);
+
+}  // namespace herd::served

@@ -123,9 +123,8 @@ void ReplicaState::carry_out(replica::WakeReplicaAt& order, Instant now) {
 }
 
 void ReplicaState::on_stop() {
-  if (core_->ended()) return self_->quit();
-  answer_waiting({StatusCode::kAborted, "the replica was stopped"});
   decide([this](replica::ReplicaCore& core, Instant now) { core.on_stop(now, effects_); });
+  if (core_->ended()) self_->quit();  // it had stayed to say why it could not start
 }
 
 caf::typed_response_promise<Status> ReplicaState::on_await_serving() {

@@ -4,9 +4,11 @@
 //
 // Generations: the group epoch of a replica is (cluster epoch << 20) + a counter, so it rises over restarts of the
 // coordinator too. The cluster epoch is given at construction: max(wall clock in ms, every epoch heard of + 1).
+//
+// Every change pushes one view with the next number. Notices may come late, twice or in another order than they were sent:
+// one about an older generation than the last known of its replica changes nothing.
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <variant>
 #include <vector>
@@ -34,19 +36,27 @@ class CoordinatorCore {
   [[nodiscard]] routing::ReplicaGeneration place(ReplicaId replica, const std::string& address,
                                                  const routing::NumericsId& numerics, std::uint32_t sequences_max,
                                                  bool returns, CoordinatorEffects& effects);
-  // A generation that this coordinator did not place but that serves (it is older than the coordinator) is adopted.
+  // A generation that this coordinator did not place but that serves (it is older than the coordinator) is adopted, as
+  // draining when the notice says so. Of a placed one the notice tells route and sequences_max, place() told `returns`.
   void on_serving(const routing::ReplicaView& replica, CoordinatorEffects& effects);
   void on_draining(routing::ReplicaGeneration replica, CoordinatorEffects& effects);
-  // Stale and repeated ones change nothing.
+  // Stale and repeated ones change nothing. The loss is pushed before the view that shows it. A generation nobody has told
+  // of is remembered as lost, so that its serving notice is stale should it come later.
   void on_lost(const routing::ReplicaLoss& loss, CoordinatorEffects& effects);
-  // A lost replica will not come back after all.
+  // A lost replica will not come back after all. One that is not lost stays as it is.
   void on_given_up(ReplicaId replica, CoordinatorEffects& effects);
 
   // What a gateway that joins is told first.
   [[nodiscard]] const routing::ClusterView& view() const;
 
  private:
-  // … the owner of this file fills in what it keeps.
+  // Null: it is unknown.
+  [[nodiscard]] routing::ReplicaView* find(ReplicaId replica);
+  routing::ReplicaView& find_or_add(ReplicaId replica);
+  void push_view(CoordinatorEffects& effects);
+
+  routing::ClusterView view_;
+  std::uint64_t last_epoch_;  // of a generation: the largest placed or adopted
 };
 
 }  // namespace herd::membership

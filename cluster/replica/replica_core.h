@@ -3,24 +3,25 @@
 // effects out.
 //
 //   making  --on_rank_made (all)--------> serving (SayServing)
-//   making  --rank failed, lost---------> ended   (SayStartFailed)
+//   making  --rank failed, lost, on_stop> ended   (AbortGroup unless stopped, SayStartFailed)
 //   serving --on_submission, on_result--> serving
 //   serving --rank failed, lost, late---> ended   (AbortGroup first of all, then SayLost)
-//   any     --on_stop-------------------> stopping --last result--> ended (EndRanks)
+//   serving --on_stop-------------------> stopping --last result--> ended (SayLost as kStopped)
+// Whatever ends it, EndRanks is the last effect; an ended one has no effects beyond refusals.
 //
 // Sequences of several gateways run side by side: each attempt (gateway, sequence, attempt) gets a sequence id of the
-// replica's own, which scheduler and ranks know; deltas go to the gateway that submitted. An attempt that is already known is
-// refused; a newer attempt of the same sequence replaces the older one.
+// replica's own, which scheduler and ranks know; deltas go to the gateway that submitted. An attempt that is already open is
+// refused, and so is one older than it; a newer attempt of the same sequence ends the older one.
 
 #include <cstdint>
-#include <map>
-#include <optional>
+#include <deque>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "cluster/replica/attempt_table.h"
 #include "cluster/replica/step_collector.h"
-#include "cluster/routing/cluster_view.h"
+#include "cluster/routing/replica_generation.h"
 #include "cluster/routing/replica_loss.h"
 #include "runtime/scheduler/scheduler.h"
 #include "runtime/step/attempt_key.h"
@@ -46,7 +47,8 @@ struct StepFinished {                       // for metrics
   step::StepStats stats;
   double step_s = 0.0;
 };
-struct WakeReplicaAt { Instant at; };       // call on_timer then; the last one said holds
+// Call on_timer then; the last one said holds. Not said again for every step: on_timer says when to come back.
+struct WakeReplicaAt { Instant at; };
 
 using ReplicaEffect = std::variant<ExecuteOnRanks, SendDeltas, SayServing, SayStartFailed, SayLost, AbortGroup, EndRanks,
                                    StepFinished, WakeReplicaAt>;
@@ -61,7 +63,8 @@ struct ReplicaCoreConfig {
 
 struct ReplicaStats {
   bool serving = false;
-  std::uint64_t steps = 0;  // finished
+  std::uint64_t steps = 0;          // finished
+  std::uint64_t stale_results = 0;  // of another epoch, step or rank, or a repeat: dropped
   scheduler::SchedulerStats scheduler;
 };
 
@@ -69,7 +72,8 @@ class ReplicaCore {
  public:
   explicit ReplicaCore(const ReplicaCoreConfig& config);
 
-  // From its ranks. A failed status ends the group.
+  // From its ranks. A failed status ends the group; `why` of a lost rank names the rank. A step that a rank gave up
+  // (kAborted: its collective did not come about in time) counts as kOverdue, one that failed otherwise as kDiedOfItself.
   void on_rank_made(std::uint32_t rank, const Status& status, ReplicaEffects& effects);
   void on_result(step::StepResult result, Instant now, ReplicaEffects& effects);
   void on_rank_lost(std::uint32_t rank, routing::LossCause cause, const Status& why, ReplicaEffects& effects);
@@ -89,7 +93,32 @@ class ReplicaCore {
   void check_integrity() const;
 
  private:
-  // … the owner of this file fills in what it keeps.
+  enum class Phase : std::uint8_t { kMaking, kServing, kStopping, kEnded };
+  struct StepOut {
+    StepId step;
+    std::vector<step::AttemptKey> attempts;
+  };
+
+  [[nodiscard]] Status check_attempt(const step::AttemptKey& key) const;
+  void pump(Instant now, ReplicaEffects& effects);
+  void send_plan(step::StepPlan plan, Instant now, ReplicaEffects& effects);
+  void arm_deadline(ReplicaEffects& effects);
+  void end_attempt(SequenceId own, ReplicaEffects& effects);
+  // Each with its gateway, sequence and attempt put back; an attempt that ends is forgotten.
+  void publish(std::vector<step::TokenDelta> deltas, ReplicaEffects& effects);
+  void fail_group(routing::LossCause cause, const Status& why, ReplicaEffects& effects);
+  void end(ReplicaEffects& effects);
+  [[nodiscard]] std::vector<step::AttemptKey> attempts_in_step() const;
+  [[nodiscard]] Status named(const Status& why) const;
+
+  ReplicaCoreConfig config_;
+  Phase phase_ = Phase::kMaking;
+  scheduler::Scheduler scheduler_;
+  StepCollector collector_;
+  AttemptTable attempts_;
+  std::vector<bool> ranks_made_;
+  std::deque<StepOut> steps_out_;  // as the collector waits for them
+  bool deadline_armed_ = false;
 };
 
 }  // namespace herd::replica

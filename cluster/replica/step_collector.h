@@ -8,6 +8,7 @@
 #include <optional>
 #include <vector>
 
+#include "cluster/routing/replica_loss.h"
 #include "kernels/status.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
@@ -28,15 +29,22 @@ class StepCollector {
     // steps in flight together are not counted twice.
     double step_s = 0.0;
   };
-  // The steps that all ranks have now done, in order. An error: the group has failed; it names the ranks. A result of
-  // another epoch, of a step nobody waits for, or a repeat is dropped.
-  [[nodiscard]] Expected<std::vector<Done>> on_result(step::StepResult result, Instant now);
+  struct Failure {
+    routing::LossCause cause;
+    Status why;  // names the ranks
+  };
+  // The steps that all ranks have now done, in order. An error: the group has failed. A result of another epoch, of a
+  // step nobody waits for, or a repeat is dropped and counted.
+  [[nodiscard]] tl::expected<std::vector<Done>, Failure> on_result(step::StepResult result, Instant now);
 
-  // Not ok when the oldest step is out for longer: names the ranks that are missing.
+  // The first instant at which the oldest step is out for longer; nullopt when none is out.
+  [[nodiscard]] std::optional<Instant> overdue_at(double step_seconds_max) const;
+  // Not ok from then on: names the ranks that are missing.
   [[nodiscard]] Status check_deadline(Instant now, double step_seconds_max) const;
 
   [[nodiscard]] bool idle() const { return waiting_.empty(); }
   [[nodiscard]] std::uint64_t steps_done() const { return steps_done_; }
+  [[nodiscard]] std::uint64_t stale_results() const { return stale_results_; }
 
  private:
   struct Step {
@@ -50,6 +58,7 @@ class StepCollector {
   Epoch epoch_;
   std::uint32_t ranks_;
   std::uint64_t steps_done_ = 0;
+  std::uint64_t stale_results_ = 0;
   Instant last_done_;
   std::deque<Step> waiting_;  // at most the scheduler's steps_ahead
 };

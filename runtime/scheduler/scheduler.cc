@@ -15,6 +15,21 @@ kv::BlockManagerConfig block_config(const SchedulerConfig& config) {
 
 std::string number(std::uint64_t value) { return std::to_string(value); }
 
+// What would fail the step at the ranks, and with it the whole group: a gateway of another build or model may ask for it.
+Status check_vocabulary(const step::Submission& submission, TokenId vocab_size) {
+  if (vocab_size == 0) return {};
+  const auto outside = [vocab_size](TokenId token) { return token < 0 || token >= vocab_size; };
+  if (const auto token = std::ranges::find_if(submission.tokens, outside); token != submission.tokens.end())
+    return bad_input("token id " + std::to_string(*token) + " at position " +
+                     number(static_cast<std::uint64_t>(token - submission.tokens.begin())) +
+                     " is outside the model's vocabulary of " + std::to_string(vocab_size));
+  if (const auto end = std::ranges::find_if(submission.eos_ids, outside); end != submission.eos_ids.end())
+    return bad_input("end id " + std::to_string(*end) + " is outside the model's vocabulary of " +
+                     std::to_string(vocab_size));
+  if (const Status status = submission.sampling.validate(vocab_size); !status.ok()) return bad_input(status.message());
+  return {};
+}
+
 }  // namespace
 
 Status SchedulerConfig::validate() const {
@@ -27,6 +42,7 @@ Status SchedulerConfig::validate() const {
     return usage_error("max_ce_batch_size is 0; at least one sequence must be able to prefill");
   if (queue_requests_max == 0) return usage_error("queue_requests_max is 0; nothing could be accepted");
   if (max_model_len == 0) return usage_error("max_model_len is 0");
+  if (vocab_size < 0) return usage_error("vocab_size is negative");
   if (queue_tokens_max < max_model_len) {
     return usage_error("queue_tokens_max (" + number(queue_tokens_max) + ") is below max_model_len (" +
                        number(max_model_len) + "); the longest prompt could never be accepted");
@@ -84,6 +100,7 @@ Status Scheduler::check_submission(const step::Submission& submission) const {
   if (submission.prompt_tokens == 0 || submission.prompt_tokens > tokens) {
     return bad_input("the prompt is empty; give at least one token");
   }
+  if (Status status = check_vocabulary(submission, config_.vocab_size); !status.ok()) return status;
   if (open_.contains(submission.sequence)) {
     return bad_input("sequence " + number(submission.sequence.value) + " is already open on this replica");
   }

@@ -54,6 +54,7 @@ struct SchedulerConfig {
   std::uint32_t queue_requests_max = 1024;      // waiting sequences
   std::uint64_t queue_tokens_max = 1ULL << 20;  // tokens of waiting sequences; at least max_model_len
   std::uint32_t max_model_len = 0;              // prompt + emitted tokens of one sequence
+  TokenId vocab_size = 0;                       // token ids lie below it; 0: not checked
   std::uint32_t block_size = kv::kBlockSizeDefault;
   std::uint32_t num_blocks = 0;
   std::uint32_t watermark_blocks = 0;  // kept available at admission while others run; 0: 1 % of the pool
@@ -102,7 +103,8 @@ class Scheduler {
   // `config` is valid.
   Scheduler(const SchedulerConfig& config, Epoch epoch);
 
-  // kBadInput: nothing to compute, too long, can never fit the pool, or an id that is still open.
+  // kBadInput: nothing to compute, too long, can never fit the pool, an id that is still open, or what would fail the step
+  // at the ranks: a token outside the vocabulary, sampling parameters out of range.
   // kOverloaded: the queue is full. kAborted: the replica is lost. A refused submission gets no delta.
   Status on_submit(const step::Submission& submission, Instant now);
   // The terminal delta; nullopt when the sequence is unknown or has ended.
@@ -119,6 +121,7 @@ class Scheduler {
   // Tests: preempt up to `count` sequences that have sampled since their admission, at the next plan.
   void force_preempt(std::uint32_t count) { preempt_next_ += count; }
 
+  [[nodiscard]] std::size_t num_open() const { return open_.size(); }  // accepted, without a terminal delta
   [[nodiscard]] bool idle() const { return open_.empty() && outstanding_.empty() && released_.empty(); }
   [[nodiscard]] SchedulerStats stats() const;
   [[nodiscard]] const kv::BlockManager& blocks() const { return blocks_; }

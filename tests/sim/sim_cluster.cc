@@ -326,7 +326,7 @@ void SimCluster::on_step_done(std::uint32_t index, const StepResult& result) {
   Replica& replica = replicas_[index];
   ++replica.answers[result.step];
   const auto results = replica.collector->on_result(result, loop_.now());
-  if (!results) return lose_replica(index, results.error());
+  if (!results) return lose_replica(index, results.error().why);
   for (const auto& [done, step_s] : *results) {
     if (step_s < 0.0) violate("a step that ended before it began");
     if (replica.answers[done.step] != options_.ranks) violate("a step counted before all ranks had done it");

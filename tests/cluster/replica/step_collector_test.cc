@@ -65,6 +65,7 @@ TEST_F(StepCollectorOfTwoRanks, DropsRepeatsAndStrangers) {
   StepResult other_epoch = result(1, 1);
   other_epoch.epoch = Epoch(2);
   EXPECT_EQ(done(other_epoch), 0U);
+  EXPECT_EQ(collector.stale_results(), 4U);
   EXPECT_EQ(done(result(1, 1)), 1U);
 }
 
@@ -73,18 +74,27 @@ TEST_F(StepCollectorOfTwoRanks, NamesTheRankThatFailed) {
   failed.status = {StatusCode::kAborted, "collective deadline"};
   const auto results = collector.on_result(failed, now);
   ASSERT_FALSE(results.has_value());
-  EXPECT_EQ(results.error().message(), "rank 1 failed step 1: collective deadline");
+  EXPECT_EQ(results.error().why.message(), "rank 1 failed step 1: collective deadline");
+  EXPECT_EQ(results.error().cause, routing::LossCause::kOverdue);
+}
+
+TEST_F(StepCollectorOfTwoRanks, ARankThatFailsByItselfIsToBlame) {
+  StepResult failed = result(1, 1);
+  failed.status = {StatusCode::kInternal, "no"};
+  EXPECT_EQ(collector.on_result(failed, now).error().cause, routing::LossCause::kDiedOfItself);
 }
 
 TEST_F(StepCollectorOfTwoRanks, NamesTheRankWithOtherTokens) {
   EXPECT_EQ(done(result(1, 0, 7)), 0U);
   const auto results = collector.on_result(result(1, 1, 8), now);
   ASSERT_FALSE(results.has_value());
-  EXPECT_EQ(results.error().message(), "step 1: sampled tokens differ from rank 0's on rank 1");
+  EXPECT_EQ(results.error().why.message(), "step 1: sampled tokens differ from rank 0's on rank 1");
+  EXPECT_EQ(results.error().cause, routing::LossCause::kTokensDiffer);
 }
 
 TEST_F(StepCollectorOfTwoRanks, NamesTheRankThatIsLate) {
   EXPECT_EQ(done(result(1, 0)), 0U);
+  EXPECT_EQ(collector.overdue_at(5.0), Instant{6'000'000'001});
   EXPECT_TRUE(collector.check_deadline(Instant{6'000'000'000}, 5.0).ok());
   EXPECT_EQ(collector.check_deadline(Instant{6'000'000'001}, 5.0).message(), "step 1 is overdue on rank 1");
 }

@@ -1,0 +1,95 @@
+#include "cluster/membership/coordinator_core.h"
+
+#include <algorithm>
+
+namespace herd::membership {
+namespace {
+
+// Places for generations below one cluster epoch. A million lives do not pass within the millisecond after which a later
+// coordinator's epoch would begin, so a carry would do no harm.
+constexpr std::uint32_t kGenerationBits = 20;
+
+routing::ReplicaState serving_state(routing::ReplicaState said) {
+  return said == routing::ReplicaState::kDraining ? said : routing::ReplicaState::kServing;
+}
+
+}  // namespace
+
+CoordinatorCore::CoordinatorCore(Epoch cluster_epoch) : last_epoch_(cluster_epoch.value << kGenerationBits) {
+  view_.cluster_epoch = cluster_epoch;
+}
+
+routing::ReplicaGeneration CoordinatorCore::place(ReplicaId replica, const std::string& address,
+                                                  const routing::NumericsId& numerics, std::uint32_t sequences_max,
+                                                  bool returns, CoordinatorEffects& effects) {
+  const routing::ReplicaGeneration generation{replica, Epoch(++last_epoch_)};
+  find_or_add(replica) = {{generation, address, numerics}, routing::ReplicaState::kMaking, returns, sequences_max};
+  push_view(effects);
+  return generation;
+}
+
+void CoordinatorCore::on_serving(const routing::ReplicaView& replica, CoordinatorEffects& effects) {
+  const routing::ReplicaGeneration generation = replica.route.generation;
+  routing::ReplicaView* known = find(generation.replica);
+  const bool placed = known != nullptr && known->route.generation == generation;
+  if (placed && known->state != routing::ReplicaState::kMaking) return;
+  if (known != nullptr && generation.epoch < known->route.generation.epoch) return;
+  const bool returns = placed ? known->returns : replica.returns;
+  find_or_add(generation.replica) = {replica.route, serving_state(replica.state), returns, replica.sequences_max};
+  last_epoch_ = std::max(last_epoch_, generation.epoch.value);
+  push_view(effects);
+}
+
+void CoordinatorCore::on_draining(routing::ReplicaGeneration replica, CoordinatorEffects& effects) {
+  routing::ReplicaView* known = find(replica.replica);
+  if (known == nullptr || known->route.generation != replica || known->state != routing::ReplicaState::kServing) return;
+  known->state = routing::ReplicaState::kDraining;
+  push_view(effects);
+}
+
+void CoordinatorCore::on_lost(const routing::ReplicaLoss& loss, CoordinatorEffects& effects) {
+  routing::ReplicaView* known = find(loss.replica.replica);
+  if (known != nullptr) {
+    if (loss.replica.epoch < known->route.generation.epoch) return;
+    if (loss.replica == known->route.generation && known->state == routing::ReplicaState::kLost) return;
+  }
+  routing::ReplicaView& lost = find_or_add(loss.replica.replica);
+  if (known == nullptr) lost.returns = false;
+  lost.route.generation = loss.replica;
+  lost.state = routing::ReplicaState::kLost;
+  last_epoch_ = std::max(last_epoch_, loss.replica.epoch.value);
+  effects.emplace_back(PushLoss{loss});
+  push_view(effects);
+}
+
+void CoordinatorCore::on_given_up(ReplicaId replica, CoordinatorEffects& effects) {
+  routing::ReplicaView* known = find(replica);
+  if (known == nullptr || known->state != routing::ReplicaState::kLost || !known->returns) return;
+  known->returns = false;
+  push_view(effects);
+}
+
+const routing::ClusterView& CoordinatorCore::view() const { return view_; }
+
+routing::ReplicaView* CoordinatorCore::find(ReplicaId replica) {
+  const auto found = std::ranges::find(view_.replicas, replica,
+                                       [](const routing::ReplicaView& known) { return known.route.generation.replica; });
+  return found == view_.replicas.end() ? nullptr : &*found;
+}
+
+routing::ReplicaView& CoordinatorCore::find_or_add(ReplicaId replica) {
+  if (routing::ReplicaView* known = find(replica)) return *known;
+  const auto place = std::ranges::lower_bound(view_.replicas, replica, {}, [](const routing::ReplicaView& known) {
+    return known.route.generation.replica;
+  });
+  routing::ReplicaView added;
+  added.route.generation.replica = replica;
+  return *view_.replicas.insert(place, std::move(added));
+}
+
+void CoordinatorCore::push_view(CoordinatorEffects& effects) {
+  ++view_.number;
+  effects.emplace_back(PushView{view_});
+}
+
+}  // namespace herd::membership

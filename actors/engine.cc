@@ -13,7 +13,7 @@ namespace herd::actors {
 
 namespace {
 
-constexpr int kClusterThreads = 8;  // CAF's workers, clock and helpers, and what a rank's start needs for a moment
+constexpr int kClusterThreads = 9;  // CAF's workers, clock and helpers, the gateway, and what a rank's start needs for a moment
 
 constexpr const char* kMemoryAdvice =
     "; lower --kv-cache-memory, --max-model-len, --max-num-batched-tokens or --threads, or raise the limit (a container's "
@@ -213,21 +213,31 @@ Status Engine::name_numerics(const EngineOptions& options) {
 }
 
 Status Engine::start_cluster(const EngineOptions& options) {
-  InProcessClusterConfig cluster;
+  StandaloneConfig cluster;
   cluster.scheduler = options.scheduler;
   cluster.scheduler.block_size = static_cast<std::uint32_t>(options.block_size);
   cluster.scheduler.num_blocks = static_cast<std::uint32_t>(facts_.num_blocks);
   cluster.scheduler.max_model_len = static_cast<std::uint32_t>(facts_.max_model_len);
+  cluster.scheduler.vocab_size = model_.config().vocab_size;
   cluster.scheduler.queue_tokens_max =
       std::max<std::uint64_t>(cluster.scheduler.queue_tokens_max, cluster.scheduler.max_model_len);
   if (Status status = cluster.scheduler.validate(); !status.ok()) return status;
   cluster.replicas = static_cast<std::uint32_t>(options.data_parallel);
   cluster.ranks = static_cast<std::uint32_t>(options.tensor_parallel);
-  cluster.wire_roundtrip = options.wire_roundtrip;
-  cluster.on_step = options.on_step;
+  cluster.numerics = fingerprint_;
+  cluster.gateway = options.gateway;
+  if (options.make_on_step) cluster.on_step = options.make_on_step(facts_);
   cluster.step_timeout = step_timeout(options);
   Status status = gpus_ != nullptr ? place_on_gpus(options, cluster) : place_on_cpus(options, cluster);
   if (!status.ok()) return status;
+  if (options.wrap_rank) {
+    cluster.make_rank = [make = std::move(cluster.make_rank), wrap = options.wrap_rank](
+                            ReplicaId replica, std::uint32_t rank) -> Expected<std::unique_ptr<shard::RankExecutor>> {
+      auto executor = make(replica, rank);
+      if (!executor) return executor;
+      return wrap(std::move(*executor));
+    };
+  }
   options.note(facts_.device + (options.tensor_parallel > 1 ? " a rank, " + std::to_string(options.tensor_parallel) +
                                                                   " tensor-parallel ranks"
                                                             : std::string()) +
@@ -235,7 +245,7 @@ Status Engine::start_cluster(const EngineOptions& options) {
                "; weights " + shard::gigabytes(static_cast<double>(facts_.weights_bytes)) + " " +
                dtype_name(facts_.encoding.weights));
   if (gpus_ != nullptr) note_gpus(options);
-  auto started = InProcessCluster::start(std::move(cluster));
+  auto started = StandaloneCluster::start(std::move(cluster));
   if (!started) return started.error();
   cluster_ = std::move(*started);
   return {};
@@ -262,7 +272,7 @@ shard::ShardConfig Engine::shard_config(const EngineOptions& options, std::int64
   return shard;
 }
 
-Status Engine::place_on_cpus(const EngineOptions& options, InProcessClusterConfig& cluster) {
+Status Engine::place_on_cpus(const EngineOptions& options, StandaloneConfig& cluster) {
   const int ranks = options.tensor_parallel * options.data_parallel;
   const int threads = options.threads > 0 ? options.threads : usable_cpus();
   facts_.threads_per_rank = std::max(1, threads / ranks);

@@ -10,13 +10,15 @@
 #include <vector>
 
 #include "actors/gpu_ranks.h"
-#include "actors/in_process_cluster.h"
+#include "actors/standalone_cluster.h"
 #include "kernels/device.h"
 #include "runtime/checkpoint/open_model.h"
 #include "runtime/model/llama_weights.h"
 #include "runtime/model/rope_table.h"
 
 namespace herd::actors {
+
+struct EngineFacts;
 
 struct EngineOptions {
   model::ModelFiles model;
@@ -33,8 +35,11 @@ struct EngineOptions {
   std::int64_t kv_cache_memory = 0;        // bytes of one replica; 0: from the memory there is
   scheduler::SchedulerConfig scheduler;    // block_size, num_blocks, max_model_len are filled in here
   bool hash_logits = false;
-  bool wire_roundtrip = false;
-  OnStep on_step;                          // see actors/messages/rank_factory.h; may be empty
+  gateway::GatewayConfig gateway = StandaloneConfig::gateway_of_one_caller();
+  // Told of every step (actors/messages/rank_factory.h): made when the facts are known, before a step can run. May be empty.
+  std::function<OnStep(const EngineFacts&)> make_on_step;
+  // Every rank's executor passes through it when it is made, on the rank's own thread; may be empty.
+  std::function<std::unique_ptr<shard::RankExecutor>(std::unique_ptr<shard::RankExecutor>)> wrap_rank;
   // Where ranks compute that are not on GPUs; empty: make_cpu_device. Called on each rank's own thread.
   std::function<Expected<std::unique_ptr<Device>>(const CpuDeviceConfig&)> make_device;
   // What a person should know, a line each; may be empty. Warnings are not silenced with the notes.
@@ -73,7 +78,7 @@ class Engine {
   // 32 hexadecimal digits: two processes with the same ones give the same bytes for the same request
   // (runtime/shard/numerics_fingerprint.h).
   [[nodiscard]] const std::string& fingerprint() const { return fingerprint_; }
-  [[nodiscard]] InProcessCluster& cluster() { return *cluster_; }
+  [[nodiscard]] StandaloneCluster& cluster() { return *cluster_; }
 
  private:
   Engine() = default;
@@ -86,7 +91,7 @@ class Engine {
   [[nodiscard]] shard::ShardConfig shard_config(const EngineOptions& options, std::int64_t blocks) const;
   [[nodiscard]] std::chrono::milliseconds step_timeout(const EngineOptions& options) const;
   [[nodiscard]] std::int64_t block_bytes(const EngineOptions& options, std::size_t rank) const;
-  Status place_on_cpus(const EngineOptions& options, InProcessClusterConfig& cluster);
+  Status place_on_cpus(const EngineOptions& options, StandaloneConfig& cluster);
   void warn_of(const model::LoadReport& report, const EngineOptions& options) const;
 
   // engine_gpu.cc
@@ -96,7 +101,7 @@ class Engine {
   void note_gpus(const EngineOptions& options) const;
   [[nodiscard]] MakeGpuRank gpu_rank(const shard::ShardConfig& config,
                                      std::shared_ptr<const model::RopeTable> rope) const;
-  Status place_on_gpus(const EngineOptions& options, InProcessClusterConfig& cluster);
+  Status place_on_gpus(const EngineOptions& options, StandaloneConfig& cluster);
 
   model::OpenedModel model_;
   std::string numerics_class_;
@@ -107,7 +112,7 @@ class Engine {
   std::vector<std::int64_t> gpu_step_bytes_;                         // a place each, where it was measured
   std::vector<std::shared_ptr<const model::LlamaWeights>> weights_;  // a rank each, shared by replicas; GPUs: a place
   std::shared_ptr<const model::RopeTable> rope_;
-  std::unique_ptr<InProcessCluster> cluster_;
+  std::unique_ptr<StandaloneCluster> cluster_;
 };
 
 // Threads that a process of these options runs beside the main one, at the most.

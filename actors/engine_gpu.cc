@@ -110,7 +110,7 @@ void Engine::note_gpus(const EngineOptions& options) const {
 }
 
 // A rank's thread hands over work and looks whether it is done: it is not made nicer, so that the GPU need not wait.
-Status Engine::place_on_gpus(const EngineOptions& options, InProcessClusterConfig& cluster) {
+Status Engine::place_on_gpus(const EngineOptions& options, StandaloneConfig& cluster) {
   auto round = gpus_->new_round(cluster.step_timeout.count());
   if (!round) return round.error();
   cluster.make_rank = [make = gpu_rank(shard_config(options, facts_.num_blocks), rope_), gpus = gpus_, round = *round](

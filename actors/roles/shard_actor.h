@@ -25,6 +25,7 @@ namespace herd::actors {
 
 struct ShardState {
   static constexpr std::chrono::microseconds kPatience{50};
+  ShardState() = default;
 
   ReplicaHandle replica;             // known from MakeRank on
   std::unique_ptr<RankSteps> steps;  // made and destroyed on this actor's thread

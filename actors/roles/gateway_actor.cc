@@ -27,7 +27,7 @@ void GatewayState::start(std::shared_ptr<SharedGateway> shared, std::shared_ptr<
 }
 
 void GatewayState::on_submit(const SubmitRequest& order) {
-  HERD_CHECK(streams_.emplace(order.request.id, order.stream).second, "each request has an id of its own");
+  HERD_CHECK(open_.emplace(order.request.id, Open{order.stream}).second, "each request has an id of its own");
   decide([&](gateway::GatewayCore& core, Instant now, gateway::GatewayEffects& effects) {
     core.on_request(order.request, now, effects);
   });
@@ -69,8 +69,8 @@ void GatewayState::on_tick() {
   tick_under_way_ = false;
   const Instant now = shared_->now();
   std::vector<RequestId> gone;
-  for (const auto& [id, stream] : streams_) {
-    if (!stream->tick(now)) gone.push_back(id);
+  for (const auto& [id, open] : open_) {
+    if (!open.stream->tick(now)) gone.push_back(id);
   }
   for (const RequestId id : gone) {
     decide([id](gateway::GatewayCore& core, Instant at, gateway::GatewayEffects& effects) {
@@ -78,7 +78,7 @@ void GatewayState::on_tick() {
     });
   }
   if (unpublished_) publish(now);
-  if (!streams_.empty()) tick_later();
+  if (!open_.empty()) tick_later();
 }
 
 void GatewayState::on_stop() {
@@ -86,7 +86,7 @@ void GatewayState::on_stop() {
     core.on_shutdown(now, effects);
     core.check_integrity();
   });
-  HERD_CHECK(streams_.empty(), "a gateway that ends has told every request its end");
+  HERD_CHECK(open_.empty(), "a gateway that ends has told every request its end");
   publish(shared_->now());
   shared_->set_ended();
   self_->quit();
@@ -110,8 +110,10 @@ void GatewayState::carry_out(Instant now) {
 }
 
 void GatewayState::carry_out(gateway::StartRequest& order, Instant now) {
+  Open& open = open_.at(order.request);
+  open.started = true;
   if (started_requests_++ == 0) progress_ = now;
-  auto choices = streams_.at(order.request)->start(now);
+  auto choices = open.stream->start(now);
   decide([&](gateway::GatewayCore& core, Instant at, gateway::GatewayEffects& effects) {
     core.on_started(order.request, std::move(choices), at, effects);
   });
@@ -132,10 +134,10 @@ void GatewayState::carry_out(gateway::StopOn& order, Instant) {
 }
 
 void GatewayState::carry_out(gateway::Deliver& order, Instant now) {
-  const auto stream = streams_.find(order.request);
-  if (stream == streams_.end()) return;  // its reader left while this waited behind other effects
+  const auto open = open_.find(order.request);
+  if (open == open_.end()) return;  // its reader left while this waited behind other effects
   if (order.delta.has_token) progress_ = now;
-  const RequestStream::Taken taken = stream->second->deliver(order.choice, order.delta, now);
+  const RequestStream::Taken taken = open->second.stream->deliver(order.choice, order.delta, now);
   decide([&](gateway::GatewayCore& core, Instant at, gateway::GatewayEffects& effects) {
     if (taken.consumed > 0) core.on_consumed(order.request, taken.consumed);
     if (taken.stop) core.on_choice_stopped(order.request, order.choice, at, effects);
@@ -144,10 +146,10 @@ void GatewayState::carry_out(gateway::Deliver& order, Instant now) {
 }
 
 void GatewayState::carry_out(gateway::EndRequest& order, Instant now) {
-  const auto stream = streams_.extract(order.request);
-  HERD_CHECK(!stream.empty(), "a request ends once");
-  if (order.end.started) --started_requests_;
-  stream.mapped()->end(order.end, now);
+  const auto open = open_.extract(order.request);
+  HERD_CHECK(!open.empty(), "a request ends once");
+  if (open.mapped().started) --started_requests_;
+  open.mapped().stream->end(order.end, now);
 }
 
 void GatewayState::carry_out(gateway::WakeAt& order, Instant now) {

@@ -7,6 +7,7 @@
 #include "actors/roles/gateway_actor.h"
 #include "actors/roles/replica_actor.h"
 #include "actors/roles/shard_actor.h"
+#include "runtime/steady_clock.h"
 
 namespace herd::actors {
 namespace {
@@ -19,7 +20,9 @@ constexpr Epoch kClusterEpoch{1};
 }  // namespace
 
 StandaloneActors::StandaloneActors(StandaloneConfig config)
-    : config_(std::move(config)), system_config_(kActorThreads), system_(std::in_place, system_config_) {}
+    : config_(std::move(config)), system_config_(kActorThreads), system_(std::in_place, system_config_) {
+  if (!config_.clock) config_.clock = steady_now;
+}
 
 Status StandaloneActors::start() {
   membership::CoordinatorCore core(kClusterEpoch);
@@ -84,7 +87,12 @@ Status StandaloneActors::await_serving() {
   const bool known = client_->await_status(
       [this](const ClusterStatus& status) { return status.serving_replicas() == config_.replicas; },
       config_.start_timeout);
-  return known ? Status() : Status(StatusCode::kAborted, "a replica was lost while the others started");
+  if (!known) return {StatusCode::kAborted, "a replica was lost while the others started"};
+  // Without keys everybody is one tenant; its share is the whole machine, bounded by the queue.
+  admission::TenantLimits everybody;
+  everybody.in_flight_max = 0;
+  client_->set_tenant(admission::TenantId{}, everybody);
+  return {};
 }
 
 void StandaloneActors::shutdown() {

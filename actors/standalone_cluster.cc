@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "actors/standalone_actors.h"
-#include "runtime/steady_clock.h"
 
 namespace herd::actors {
 namespace {
@@ -43,13 +42,8 @@ StandaloneCluster::~StandaloneCluster() { shutdown(); }
 
 Expected<std::unique_ptr<StandaloneCluster>> StandaloneCluster::start(StandaloneConfig config) {
   if (Status status = config.validate(); !status.ok()) return fail(std::move(status));
-  if (!config.clock) config.clock = steady_now;
   std::unique_ptr<StandaloneCluster> cluster(new StandaloneCluster(std::make_unique<Impl>(std::move(config))));
   if (Status status = cluster->impl_->actors.start(); !status.ok()) return fail(std::move(status));
-  // Without keys everybody is one tenant; its share is the whole machine, bounded by the queue.
-  admission::TenantLimits everybody;
-  everybody.in_flight_max = 0;
-  cluster->client().set_tenant(admission::TenantId{}, everybody);
   return cluster;
 }
 

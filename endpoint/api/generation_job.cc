@@ -13,6 +13,14 @@ using openai::Endpoint;
 using step::FinishReason;
 using step::TokenDelta;
 
+namespace {
+
+// A job takes each delta at once (what a socket does not take is the responder's matter); what one step makes for all choices
+// of a request is judged together.
+constexpr std::size_t kCredit = std::size_t{1} << 16;
+
+}  // namespace
+
 GenerationJob::GenerationJob(RequestId id, GenerationRequest request, std::shared_ptr<http::HttpResponder> responder,
                              const JobEnvironment& environment, Instant arrived)
     : id_(id),
@@ -40,6 +48,7 @@ gateway::GatewayRequest GenerationJob::gateway_request() const {
   request.prompt_tokens = request_.prompt_tokens();
   request.output_tokens_max = request_.output_tokens_max();
   request.priority = request_.fields.priority;
+  request.credit = kCredit;
   request.deadline = {arrived_.ns + static_cast<std::int64_t>(request_.timeout_s * 1e9)};
   return request;
 }

@@ -1,4 +1,4 @@
-#include "actors/messages/wire_roundtrip.h"
+#include "tests/actors/wire_roundtrip.h"
 
 #include <span>
 
@@ -44,6 +44,57 @@ step::StepPlan WireRoundtrip::operator()(step::StepPlan plan) const {
 step::StepResult WireRoundtrip::operator()(step::StepResult result) const {
   if (!on_) return result;
   return decoded<step::StepResult>(wire::encode(result), wire::decode_step_result);
+}
+
+namespace {
+
+class WireRank final : public shard::RankExecutor {
+ public:
+  explicit WireRank(std::unique_ptr<shard::RankExecutor> rank) : rank_(std::move(rank)) {}
+  void submit(const step::StepPlan& plan) override { rank_->submit(wire_(plan)); }
+  bool ready(std::chrono::microseconds patience) override { return rank_->ready(patience); }
+  step::StepResult collect() override { return wire_(rank_->collect()); }
+
+ private:
+  const WireRoundtrip wire_;
+  const std::unique_ptr<shard::RankExecutor> rank_;
+};
+
+class WireStream final : public RequestStream {
+ public:
+  explicit WireStream(std::shared_ptr<RequestStream> stream) : stream_(std::move(stream)) {}
+  std::vector<step::Submission> start(Instant now) override {
+    std::vector<step::Submission> choices = stream_->start(now);
+    for (step::Submission& choice : choices) choice = carried(std::move(choice));
+    return choices;
+  }
+  Taken deliver(std::uint32_t choice, const step::TokenDelta& delta, Instant now) override {
+    const ReplicaId replica = delta.replica;  // the ledger says it, it does not travel
+    step::TokenDelta arrived = std::move(wire_(std::vector{delta}).front());
+    arrived.replica = replica;
+    return stream_->deliver(choice, arrived, now);
+  }
+  bool tick(Instant now) override { return stream_->tick(now); }
+  void end(const gateway::RequestEnd& end, Instant now) override { stream_->end(end, now); }
+
+ private:
+  // What the codecs refuse, the gateway shall refuse.
+  [[nodiscard]] step::Submission carried(step::Submission choice) const {
+    return wire::validate(choice).ok() ? wire_(std::move(choice)) : choice;
+  }
+
+  const WireRoundtrip wire_;
+  const std::shared_ptr<RequestStream> stream_;
+};
+
+}  // namespace
+
+std::unique_ptr<shard::RankExecutor> through_wire(std::unique_ptr<shard::RankExecutor> rank) {
+  return std::make_unique<WireRank>(std::move(rank));
+}
+
+std::shared_ptr<RequestStream> through_wire(std::shared_ptr<RequestStream> stream) {
+  return std::make_shared<WireStream>(std::move(stream));
 }
 
 }  // namespace herd::actors

@@ -63,7 +63,7 @@ TEST_F(GenerationIntakeTest, AClientThatLeavesWhileItIsHandedOverIsNotForgotten)
   cluster_.client().gone(ticket.id);  // the gateway does not know the request yet
   *ticket.gone = false;
   take(ticket);
-  EXPECT_FALSE(intake_.await_none_open(std::chrono::milliseconds(1)));
+  EXPECT_FALSE(intake_.await_none_open(std::chrono::milliseconds(1))) << responder_->answer()->body;
   intake_.client_gone(ticket);
   EXPECT_TRUE(intake_.await_none_open(std::chrono::minutes(1)));
   EXPECT_FALSE(responder_->ended());

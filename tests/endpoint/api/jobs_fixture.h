@@ -48,7 +48,7 @@ class JobsUnderTest {
 
   // Until nothing is open, known, runs or holds blocks; false when that takes more than a minute.
   bool await_quiet() {
-    return cluster.await([this](const actors::ClusterStatus& status) {
+    return actors::await_status(client, [this](const actors::ClusterStatus& status) {
       if (status.open_requests > 0 || status.silent_since || status.ledger.open > 0) return false;
       for (const actors::ReplicaStatus& replica : status.replicas) {
         const scheduler::SchedulerStats& stats = replica.scheduler;

@@ -55,6 +55,7 @@ void StandaloneActors::spawn_replica(const routing::ReplicaView& view) {
     config.abort_group = [abort = config_.abort_replica, replica](const Status& why) { abort(replica, why); };
   config.on_step = config_.on_step;
   config.clock = config_.clock;
+  config.scheduler_probe = config_.scheduler_probe;
   replicas_.push_back(system_->spawn(replica_actor, std::move(config), ranks, coordinator_));
   addresses_->enter(view.route.address, replicas_.back());
 }

@@ -15,7 +15,7 @@ void ReplicaState::start(ReplicaConfig config, std::vector<ShardHandle> ranks, C
   config_ = std::move(config);
   ranks_ = std::move(ranks);
   coordinator_ = std::move(coordinator);
-  core_.emplace(config_.core);
+  core_.emplace(config_.core, config_.scheduler_probe);
   end_process_on_exception(self_);
   actors::on_down(self_, [this](const caf::actor_addr& source, bool killed) { on_down(source, killed); });
   for (const ShardHandle& rank : ranks_) {

@@ -23,6 +23,7 @@ struct ReplicaConfig {
   std::function<void(const Status& why)> abort_group;
   OnStep on_step{};  // may be empty
   std::function<Instant()> clock;
+  scheduler::SchedulerProbe scheduler_probe{};  // tests
 };
 
 class ReplicaState {

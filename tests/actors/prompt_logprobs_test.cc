@@ -12,6 +12,7 @@
 #include "actors/engine.h"
 #include "tests/actors/toy_cluster.h"
 #include "tests/actors/wire_roundtrip.h"
+#include "tests/runtime/preemption_probe.h"
 
 namespace herd::actors {
 namespace {
@@ -178,7 +179,7 @@ TEST(PromptLogprobs, DoNotDependOnRanksChunksOrTheWire) {
 TEST(PromptLogprobs, ComeOnceAmongOthersAfterPreemptionsAndCacheHits) {
   const Answer alone = baseline();
   EngineOptions changed = options();
-  changed.scheduler.preempt_every_steps = 3;
+  changed.scheduler_probe = scheduler::preempting_every(3);
   auto engine = Engine::start(std::move(changed));
   ASSERT_TRUE(engine.has_value());
   std::vector<step::Submission> submissions;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cluster/wire/generate_codec.h"
+#include "tests/runtime/preemption_probe.h"
 
 namespace herd::sim {
 namespace {
@@ -219,7 +220,8 @@ void SimCluster::start_replica(std::uint32_t index, Epoch epoch) {
   Replica& replica = replicas_[index];
   replica.generation = {ReplicaId(index), epoch};
   replica.alive = true;
-  replica.scheduler = std::make_unique<scheduler::Scheduler>(options_.scheduler, epoch);
+  replica.scheduler = std::make_unique<scheduler::Scheduler>(
+      options_.scheduler, epoch, scheduler::preempting_every(options_.preempt_every_steps));
   replica.collector = std::make_unique<replica::StepCollector>(epoch, options_.ranks);
   replica.plans = std::make_unique<PlanChecker>(options_.scheduler);
   replica.shards.clear();

@@ -34,7 +34,7 @@ SimOptions draw_options(std::uint64_t seed) {
   scheduler.prefix_caching = random() % 4 != 0;
   scheduler.shared_prefix_min = 16;  // prompts are short here
   scheduler.steps_ahead = between(1, 2);
-  scheduler.preempt_every_steps = random() % 4 == 0 ? between(2, 9) : 0;
+  options.preempt_every_steps = random() % 4 == 0 ? between(2, 9) : 0;
   scheduler.queue_tokens_max = std::max<std::uint64_t>(scheduler.queue_tokens_max, scheduler.max_model_len);
 
   options.message_us_max = between(1, 500);

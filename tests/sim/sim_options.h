@@ -13,6 +13,7 @@ struct SimOptions {
   std::uint32_t replicas = 1;
   std::uint32_t ranks = 1;
   scheduler::SchedulerConfig scheduler;
+  std::uint32_t preempt_every_steps = 0;  // 0: only for want of blocks
   bool wire = false;  // every message through its codec
 
   std::uint32_t sequences = 0;

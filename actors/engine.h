@@ -1,20 +1,19 @@
 #pragma once
-// Engine: an opened model loaded and started as an in-process cluster, from one struct of options. What every command
-// that computes stands on; it knows token ids, no text. Glue only: sizes and choices are made here once and said through
-// `note`.
+// Engine: an opened model started as an in-process cluster, from one struct of options. What every command that computes
+// stands on; it knows token ids, no text. Glue only: what is planned is cluster/placement's, where ranks compute is
+// RankHost's; here they meet, and say through `note` what they came to.
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "actors/gpu_ranks.h"
 #include "actors/standalone_cluster.h"
-#include "kernels/device.h"
+#include "actors/ranks/cpu_rank_host.h"
+#include "actors/ranks/gpu_choice.h"
+#include "actors/ranks/rank_host.h"
+#include "cluster/placement/replica_plan.h"
 #include "runtime/checkpoint/open_model.h"
-#include "runtime/model/llama_weights.h"
-#include "runtime/model/rope_table.h"
 
 namespace herd::actors {
 
@@ -41,12 +40,11 @@ struct EngineOptions {
   std::function<OnStep(const EngineFacts&)> make_on_step;
   // Every rank's executor passes through it when it is made, on the rank's own thread; may be empty.
   std::function<std::unique_ptr<shard::RankExecutor>(std::unique_ptr<shard::RankExecutor>)> wrap_rank;
-  // Where ranks compute that are not on GPUs; empty: make_cpu_device. Called on each rank's own thread.
-  std::function<Expected<std::unique_ptr<Device>>(const CpuDeviceConfig&)> make_device;
+  MakeCpuDevice make_device;               // of ranks that are not on GPUs; empty: make_cpu_device
   // What a person should know, a line each; may be empty. Warnings are not silenced with the notes.
   std::function<void(const std::string&)> note;
   std::function<void(const std::string&)> warn;
-  std::function<void(std::size_t, std::size_t)> load_progress;  // bytes done, bytes in all; may be empty
+  LoadProgress load_progress;              // may be empty
 };
 
 // What was decided, for reports.
@@ -83,37 +81,20 @@ class Engine {
 
  private:
   Engine() = default;
-  Status check_threads(const EngineOptions& options) const;
-  Status choose_encoding(const EngineOptions& options);
-  Status load(const EngineOptions& options);
-  Status size_kv(const EngineOptions& options);
-  Status name_numerics(const EngineOptions& options);
-  Status start_cluster(const EngineOptions& options);
-  [[nodiscard]] shard::ShardConfig shard_config(const EngineOptions& options, std::int64_t blocks) const;
-  [[nodiscard]] std::chrono::milliseconds step_timeout(const EngineOptions& options) const;
-  [[nodiscard]] std::int64_t block_bytes(const EngineOptions& options, std::size_t rank) const;
-  Status place_on_cpus(const EngineOptions& options, StandaloneConfig& cluster);
-  void warn_of(const model::LoadReport& report, const EngineOptions& options) const;
-
-  // engine_gpu.cc
-  Status open_gpus(const EngineOptions& options);
-  Status load_on_gpus(const EngineOptions& options, const model::WeightSource& source);
-  Expected<std::int64_t> measure_kv_memory(const EngineOptions& options, std::int64_t longest);  // bytes of a replica
-  void note_gpus(const EngineOptions& options) const;
-  [[nodiscard]] MakeGpuRank gpu_rank(const shard::ShardConfig& config,
-                                     std::shared_ptr<const model::RopeTable> rope) const;
-  Status place_on_gpus(const EngineOptions& options, StandaloneConfig& cluster);
+  Status start_on(const EngineOptions& options);
+  Expected<placement::ShardedModel> shard_model(const EngineOptions& options) const;
+  Status load(const EngineOptions& options, const placement::ShardedModel& sharded);
+  Status name_numerics(const EngineOptions& options, const model::Encoding& encoding);
+  Expected<placement::ReplicaPlan> plan(const EngineOptions& options, const placement::ShardedModel& sharded);
+  void keep_facts(const placement::ReplicaPlan& plan);
+  void note_start(const EngineOptions& options) const;
+  Status start_cluster(const EngineOptions& options, const placement::ReplicaPlan& plan);
 
   model::OpenedModel model_;
-  std::string numerics_class_;
-  std::string fingerprint_;
   EngineFacts facts_;
-  std::vector<model::ShardPlan> plans_;
-  std::shared_ptr<GpuRanks> gpus_;                                   // null on CPUs; outlives the weights
-  std::vector<std::int64_t> gpu_step_bytes_;                         // a place each, where it was measured
-  std::vector<std::shared_ptr<const model::LlamaWeights>> weights_;  // a rank each, shared by replicas; GPUs: a place
-  std::shared_ptr<const model::RopeTable> rope_;
-  std::unique_ptr<StandaloneCluster> cluster_;
+  std::string fingerprint_;
+  std::shared_ptr<RankHost> host_;
+  std::unique_ptr<StandaloneCluster> cluster_;  // its ranks end before their host
 };
 
 // Threads that a process of these options runs beside the main one, at the most.

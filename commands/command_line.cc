@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "commands/random_bytes.h"
+#include "kernels/process_limits.h"
 #include "observability/progress_bar.h"
 
 namespace herd::commands {
@@ -112,8 +113,8 @@ int report(const Status& status) {
 }
 
 Status no_memory() {
-  return missing("out of memory (or of address space, ulimit -v): lower --kv-cache-memory, --max-model-len, "
-                 "--max-num-batched-tokens or --threads, or take a smaller model");
+  return missing(std::string("out of memory (or of address space, ulimit -v): ") + kLowerMemoryUse +
+                 ", or take a smaller model");
 }
 
 Expected<std::string> demo_model_path() {
@@ -156,8 +157,8 @@ void add_chat_format(CLI::App& app, std::string& chat_format) {
 }
 
 Status check_chat_format(const std::string& chat_format) {
-  if (chat_format == "auto" || tokenizer::find_chat_format(chat_format)) return {};
-  return usage_error("--chat-format must be auto, " + std::string(tokenizer::kChatFormatNames) + ", not " + chat_format);
+  if (chat_format == "auto" || chat::find_chat_format(chat_format)) return {};
+  return usage_error("--chat-format must be auto, " + std::string(chat::kChatFormatNames) + ", not " + chat_format);
 }
 
 void add_model_flags(CLI::App& app, ModelFlags& flags) {

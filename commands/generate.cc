@@ -111,10 +111,10 @@ Expected<std::vector<TokenId>> encode_prompt(const GenerateFlags& flags, const s
   if (!served.tokenizer) return fail(served.no_text);
   if (!flags.instruct) return served.tokenizer->encode(text, {.add_bos = true, .parse_special = true});
   if (!served.chat) return fail(served.chat.error());
-  std::vector<tokenizer::ChatMessage> messages;
+  std::vector<chat::ChatMessage> messages;
   if (!flags.system.empty()) messages.push_back({"system", flags.system});
   messages.push_back({"user", text});
-  tokenizer::ChatOptions options;
+  chat::ChatOptions options;
   if (!flags.date.empty()) options.date_string = flags.date;
   return served.chat->render(messages, options);
 }

@@ -10,7 +10,7 @@
 #include "commands/command_line.h"
 #include "commands/standard_output.h"
 #include "endpoint/served/model_text.h"
-#include "runtime/tokenizer/chat_probes.h"
+#include "endpoint/chat/chat_probes.h"
 
 namespace herd::commands {
 namespace {
@@ -35,14 +35,14 @@ struct Summary {
   std::string chat_format = "none";                     // or its name
   std::string chat_refused;                             // why there is none
   std::string chat_sample;
-  std::vector<tokenizer::RefusedRole> chat_refused_roles;
+  std::vector<chat::RefusedRole> chat_refused_roles;
 };
 
 // The sample conversation that inspect shows: white space around the text tells trimming formats from others.
-const std::vector<tokenizer::ChatMessage> kSample = {{"system", "Be brief."}, {"user", " Hi "}};
-const std::vector<tokenizer::ChatMessage> kSampleWithoutSystem = {{"user", " Hi "}};
+const std::vector<chat::ChatMessage> kSample = {{"system", "Be brief."}, {"user", " Hi "}};
+const std::vector<chat::ChatMessage> kSampleWithoutSystem = {{"user", " Hi "}};
 
-std::string sample_of(const tokenizer::ChatRenderer& chat) {
+std::string sample_of(const chat::ChatRenderer& chat) {
   auto text = chat.text(kSample, {});
   if (!text) text = chat.text(kSampleWithoutSystem, {});
   return text ? *text : text.error().message();
@@ -75,7 +75,7 @@ Expected<Summary> summarise(const std::string& path, const std::string& chat_for
   const auto warn = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
   const auto chat = served::open_chat(model->description.text, tokenizer, chat_format, warn);
   if (chat) {
-    summary.chat_format = std::string(tokenizer::chat_format_name(chat->format())) + (chat->begin_of_text() ? "" : " without BOS");
+    summary.chat_format = std::string(chat::chat_format_name(chat->format())) + (chat->begin_of_text() ? "" : " without BOS");
     summary.chat_sample = sample_of(*chat);
     summary.chat_refused_roles = chat->refused_roles();
   } else {
@@ -98,11 +98,11 @@ void print_text(const Summary& summary, bool tensors) {
     print("  %-10s %5d tensors %10.3f MB\n", encoding.c_str(), total.first, static_cast<double>(total.second) / 1e6);
   print("tokenizer %s\n", summary.tokenizer.c_str());
   if (summary.chat_refused.empty()) {
-    print("chat format %s, as in %s\n", summary.chat_format.c_str(), tokenizer::shown(summary.chat_sample, 400).c_str());
+    print("chat format %s, as in %s\n", summary.chat_format.c_str(), chat::shown(summary.chat_sample, 400).c_str());
   } else {
     print("no chat: %s\n", summary.chat_refused.c_str());
   }
-  for (const tokenizer::RefusedRole& refused : summary.chat_refused_roles)
+  for (const chat::RefusedRole& refused : summary.chat_refused_roles)
     print("  role %s: %s\n", refused.role.c_str(), refused.reason.c_str());
   if (!tensors) return;
   for (const model::TensorInfo& tensor : summary.tensors)
@@ -118,7 +118,7 @@ void print_json(const Summary& summary) {
                                           {"bytes", tensor.bytes}, {"file", tensor.file}, {"used", tensor.used}});
   const auto optional_text = [](const std::string& text) { return text.empty() ? boost::json::value() : boost::json::value(text); };
   boost::json::object roles;
-  for (const tokenizer::RefusedRole& refused : summary.chat_refused_roles) roles[refused.role] = refused.reason;
+  for (const chat::RefusedRole& refused : summary.chat_refused_roles) roles[refused.role] = refused.reason;
   const boost::json::object all{{"layers", config.layers},
                                 {"hidden_size", config.hidden_size},
                                 {"heads", config.heads},

@@ -212,7 +212,7 @@ class Server {
                  {{"reason", text_.chat.error().message()}});
       return;
     }
-    for (const tokenizer::RefusedRole& refused : text_.chat->refused_roles())
+    for (const chat::RefusedRole& refused : text_.chat->refused_roles())
       log_.write(LogLevel::kInfo, "a role that chats will refuse", {{"role", refused.role}, {"reason", refused.reason}});
   }
 

@@ -28,16 +28,16 @@ Function* symbol(void* library, const char* name) {
 Expected<GpuBackend*> open_library(void* library, const std::string& path) {
   auto* id = symbol<const char*()>(library, kGpuBuildIdSymbol);
   auto* backend = symbol<GpuBackend*()>(library, kGpuBackendSymbol);
-  if (id == nullptr || backend == nullptr) return fail(missing("GPU: " + path + " is not herd's CUDA backend"));
+  if (id == nullptr || backend == nullptr) return fail(missing(path + " is not herd's CUDA backend"));
   if (std::strcmp(id(), HERD_GPU_BUILD_ID) != 0)
-    return fail(missing("GPU: " + path + " is of another build of herd (its id is " + id() + ", this one's " +
+    return fail(missing(path + " is of another build of herd (its id is " + id() + ", this one's " +
                         HERD_GPU_BUILD_ID + "); install both from one build"));
   return backend();
 }
 
 Expected<GpuBackend*> load_from(const std::string& path) {
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) return fail(missing("GPU: " + path + " cannot be loaded: " + ::dlerror()));
+  if (library == nullptr) return fail(missing(path + " cannot be loaded: " + ::dlerror()));
   return open_library(library, path);
 }
 
@@ -47,7 +47,7 @@ Expected<GpuBackend*> load() {
   const char* named = std::getenv(kPathVariable);
   if (named != nullptr && *named != '\0') {
     if (exists(named)) return load_from(named);
-    return fail(missing(std::string("GPU: ") + named + " does not exist (" + kPathVariable + " names it)"));
+    return fail(missing(std::string(named) + " does not exist (" + kPathVariable + " names it)"));
   }
   const std::string folder = executable_folder();
   std::string looked;
@@ -56,7 +56,7 @@ Expected<GpuBackend*> load() {
     if (exists(path)) return load_from(path);
     looked += (looked.empty() ? "" : ", ") + path;
   }
-  return fail(missing("GPU: there is no CUDA backend: none of " + looked + " exists (herd was built without CUDA, or " +
+  return fail(missing("there is no CUDA backend: none of " + looked + " exists (herd was built without CUDA, or " +
                       kLibrary + " was not installed with it)"));
 }
 

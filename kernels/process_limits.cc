@@ -44,6 +44,12 @@ const char* const kThreadLimits =
 
 }  // namespace
 
+Status with_memory_advice(Status refused) {
+  if (refused.code() != StatusCode::kMissing) return refused;
+  return missing(refused.message() + "; " + kLowerMemoryUse +
+                 ", or raise the limit (a container's memory, ulimit -v)");
+}
+
 Status no_thread(const std::system_error& refused) {
   return missing(std::string("a thread cannot be started: ") + refused.code().message() + kThreadLimits);
 }

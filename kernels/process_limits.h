@@ -10,6 +10,12 @@
 
 namespace herd {
 
+// What a person lowers where memory is short, and which limits of it may be raised: for messages.
+inline constexpr char kLowerMemoryUse[] =
+    "lower --kv-cache-memory, --max-model-len, --max-num-batched-tokens or --threads";
+// A refusal of memory, with both; another status as it is.
+[[nodiscard]] Status with_memory_advice(Status refused);
+
 // Whether `count` more threads can run at one time, found out by starting them: a library that starts threads of its own
 // ends the process when one is refused. kMissing says how many there were, and which limits there are.
 [[nodiscard]] Status probe_threads(int count);

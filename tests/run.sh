@@ -56,7 +56,7 @@ more_templates=()
 if [ $python_ok = 1 ] && fetch_chat_templates; then more_templates=(--more "$chat_templates"); fi
 
 run "tidy: layers, fences, names" python3 tests/tidy/tidy_test.py
-for binary in kernels jinja tokenizer checkpoint rank scheduler wire cluster observability http openai access load api \
+for binary in kernels jinja tokenizer chat checkpoint rank scheduler wire cluster observability http openai access served load api \
   engine commands actors sim; do
   [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
 done
@@ -104,7 +104,7 @@ else
 fi
 run "cmake --install gives a working herd" bash tests/e2e/install_test.sh
 if [ $sanitizers = 1 ]; then
-  sanitized_tests=(kernels tokenizer checkpoint rank scheduler wire cluster observability http openai access)
+  sanitized_tests=(kernels tokenizer chat checkpoint rank scheduler wire cluster observability http openai access served)
   if build asan-ubsan "${sanitized_tests[@]/%/_tests}" fuzz_targets; then
     sanitized=$herd_root/build/asan-ubsan/bin
     for binary in "${sanitized_tests[@]}"; do

@@ -135,12 +135,12 @@ ApiExpected<GenerationRequest> RequestReader::completion(std::string_view body) 
   return request;
 }
 
-ApiExpected<std::vector<TokenId>> RequestReader::render(const std::vector<tokenizer::ChatMessage>& messages,
+ApiExpected<std::vector<TokenId>> RequestReader::render(const std::vector<chat::ChatMessage>& messages,
                                                         bool add_generation_prompt) const {
   if (!model_.tokenizer) return refuse(no_tokenizer("messages"));
   if (!model_.chat_renderer)
     return refuse(openai::bad_field("messages", model_.no_chat_reason + "; /v1/completions takes prompts as they are"));
-  tokenizer::ChatOptions options = model_.chat;
+  chat::ChatOptions options = model_.chat;
   options.add_generation_prompt = add_generation_prompt;
   auto ids = model_.chat_renderer->render(messages, options);
   if (!ids) return refuse(openai::bad_field("messages", ids.error().message()));

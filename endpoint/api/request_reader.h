@@ -12,7 +12,7 @@
 #include "endpoint/api/generation_request.h"
 #include "endpoint/openai/openai_request.h"
 #include "endpoint/served/served_model.h"
-#include "runtime/tokenizer/chat_renderer.h"
+#include "endpoint/chat/chat_renderer.h"
 
 namespace herd::api {
 
@@ -47,7 +47,7 @@ class RequestReader {
   [[nodiscard]] std::optional<openai::ApiError> set_length(GenerationRequest::Prompt& prompt,
                                                            const openai::GenerationFields& fields,
                                                            std::uint32_t default_tokens) const;
-  [[nodiscard]] openai::ApiExpected<std::vector<TokenId>> render(const std::vector<tokenizer::ChatMessage>& messages,
+  [[nodiscard]] openai::ApiExpected<std::vector<TokenId>> render(const std::vector<chat::ChatMessage>& messages,
                                                                  bool add_generation_prompt) const;
 
   const served::ServedModel model_;

@@ -81,7 +81,7 @@ std::string read_text(JsonFields& message, std::string_view role, const RequestL
   return text;
 }
 
-tokenizer::ChatMessage read_message(const json::value& value, const JsonPath& path, const RequestLimits& limits,
+chat::ChatMessage read_message(const json::value& value, const JsonPath& path, const RequestLimits& limits,
                                     Refusal& refusal) {
   const json::object* object = value.if_object();
   if (object == nullptr) {
@@ -89,7 +89,7 @@ tokenizer::ChatMessage read_message(const json::value& value, const JsonPath& pa
     return {};
   }
   JsonFields fields(*object, &path, refusal);
-  tokenizer::ChatMessage message;
+  chat::ChatMessage message;
   message.role = read_role(fields);
   read_neutral(fields, message_neutral_fields());  // before content: null content goes with tool_calls, which say more
   message.content = read_text(fields, message.role, limits);
@@ -99,8 +99,8 @@ tokenizer::ChatMessage read_message(const json::value& value, const JsonPath& pa
 
 }  // namespace
 
-std::vector<tokenizer::ChatMessage> read_messages(JsonFields& fields, const RequestLimits& limits) {
-  std::vector<tokenizer::ChatMessage> messages;
+std::vector<chat::ChatMessage> read_messages(JsonFields& fields, const RequestLimits& limits) {
+  std::vector<chat::ChatMessage> messages;
   const json::array* list = fields.array("messages");
   if (list == nullptr) {
     fields.refuse("messages", "is missing");

@@ -10,6 +10,6 @@
 namespace herd::openai {
 
 // `fields` has an array "messages". Developer messages become system messages.
-[[nodiscard]] std::vector<tokenizer::ChatMessage> read_messages(JsonFields& fields, const RequestLimits& limits);
+[[nodiscard]] std::vector<chat::ChatMessage> read_messages(JsonFields& fields, const RequestLimits& limits);
 
 }  // namespace herd::openai

@@ -13,7 +13,7 @@
 #include "endpoint/openai/api_error.h"
 #include "runtime/ids.h"
 #include "runtime/step/sampling_params.h"
-#include "runtime/tokenizer/chat_template.h"
+#include "endpoint/chat/chat_template.h"
 
 namespace herd::openai {
 
@@ -69,7 +69,7 @@ struct CompletionRequest {
 
 struct ChatRequest {
   GenerationFields fields;
-  std::vector<tokenizer::ChatMessage> messages;  // text parts joined
+  std::vector<chat::ChatMessage> messages;  // text parts joined
   bool add_generation_prompt = true;
   std::vector<std::string> ignored_fields;
   bool operator==(const ChatRequest&) const = default;
@@ -78,7 +78,7 @@ struct ChatRequest {
 struct TokenizeRequest {
   std::string model;
   std::string prompt;                              // when messages is empty
-  std::vector<tokenizer::ChatMessage> messages;
+  std::vector<chat::ChatMessage> messages;
   bool add_special_tokens = true;                  // false with messages: the chat format writes the special tokens
   bool add_generation_prompt = true;
   bool return_token_strs = false;

@@ -32,22 +32,17 @@ void add_end_tokens_in(const model::GgufFile& gguf, std::vector<TokenId>& ids) {
       ids.push_back(static_cast<TokenId>(i));
 }
 
-// What the JSON files beside the model, and beside a tokenizer elsewhere, say.
-void add_declared(const model::OpenedModel& model, const std::optional<tokenizer::Tokenizer>& tokenizer,
-                  const std::string& tokenizer_path, const Say& warn, std::vector<TokenId>& ids) {
-  std::vector<std::string> folders = {model.files.path};
-  if (!tokenizer_path.empty()) folders.push_back(std::filesystem::path(tokenizer_path).parent_path().string());
-  for (const std::string& folder : folders) {
-    const auto declared = model::read_declared_ends(folder);
-    if (!declared) {
-      warn("warning: " + declared.error().message() + "; the end tokens it may name are not known");
-      continue;
-    }
-    const std::set<std::string> names(declared->names.begin(), declared->names.end());
-    if (tokenizer) add_named(*tokenizer, names, ids);
-    for (const auto& [id, name] : declared->special_tokens)
-      if (tokenizer::is_end_name(name) || names.contains(name)) ids.push_back(id);
-  }
+// What JSON files say.
+void add_declared(const model::DeclaredEnds& declared, const std::optional<tokenizer::Tokenizer>& tokenizer,
+                  std::vector<TokenId>& ids) {
+  const std::set<std::string> names(declared.names.begin(), declared.names.end());
+  if (tokenizer) add_named(*tokenizer, names, ids);
+  for (const auto& [id, name] : declared.special_tokens)
+    if (tokenizer::is_end_name(name) || names.contains(name)) ids.push_back(id);
+}
+
+void warn_of_file(const std::string& problem, const Say& warn) {
+  warn("warning: " + problem + "; the end tokens it may name are not known");
 }
 
 // What the tokenizer's own definition says, whether or not herd can use it.
@@ -72,7 +67,14 @@ Expected<std::vector<TokenId>> find_end_ids(const model::OpenedModel& model,
                                             const std::string& tokenizer_path, const Say& warn) {
   const std::string& name = model.files.path;
   std::vector<TokenId> named;
-  add_declared(model, tokenizer, tokenizer_path, warn, named);
+  const model::TextParts& text = model.description.text;
+  if (!text.ends_problem.empty()) warn_of_file(text.ends_problem, warn);
+  add_declared(text.ends, tokenizer, named);
+  if (!tokenizer_path.empty()) {
+    const auto declared = model::read_declared_ends(std::filesystem::path(tokenizer_path).parent_path().string());
+    if (declared) add_declared(*declared, tokenizer, named);
+    else warn_of_file(declared.error().message(), warn);
+  }
   add_well_known(model, tokenizer, named);
   const model::LlamaConfig& config = model.config();
   model::EndIds ends =

@@ -59,26 +59,26 @@ Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const 
   return OpenedTokenizer{std::nullopt, std::move(refused)};
 }
 
-Expected<tokenizer::ChatRenderer> open_chat(const model::TextParts& text,
+Expected<chat::ChatRenderer> open_chat(const model::TextParts& text,
                                             const std::optional<tokenizer::Tokenizer>& tokenizer,
                                             const std::string& format_name, const Say& warn) {
   if (!tokenizer) return fail(bad_input("this checkpoint has no tokenizer, so no chat"));
   if (!format_name.empty() && format_name != "auto") {
-    const auto format = tokenizer::find_chat_format(format_name);
+    const auto format = chat::find_chat_format(format_name);
     if (!format)
-      return fail(usage_error("--chat-format must be auto, " + std::string(tokenizer::kChatFormatNames) + ", not " + format_name));
+      return fail(usage_error("--chat-format must be auto, " + std::string(chat::kChatFormatNames) + ", not " + format_name));
     if (text.chat_template.empty()) {
       warn("chat format " + format_name + ", as --chat-format says: the checkpoint has no chat template");
     } else {
       warn("warning: chat format " + format_name + ", as --chat-format says; the checkpoint's own chat template is not asked");
     }
-    return tokenizer::ChatRenderer::of_format(*format, *tokenizer);
+    return chat::ChatRenderer::of_format(*format, *tokenizer);
   }
   if (!text.chat_problem.empty()) return fail(bad_input(text.chat_problem));
   if (text.chat_template.empty())
-    return fail(bad_input("this checkpoint has no chat template; --chat-format " + std::string(tokenizer::kChatFormatNames) +
+    return fail(bad_input("this checkpoint has no chat template; --chat-format " + std::string(chat::kChatFormatNames) +
                           " names a format"));
-  return tokenizer::ChatRenderer::of_template(text.chat_template, text.special_tokens, *tokenizer);
+  return chat::ChatRenderer::of_template(text.chat_template, text.special_tokens, *tokenizer);
 }
 
 }  // namespace herd::served

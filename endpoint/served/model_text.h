@@ -10,7 +10,7 @@
 #include "kernels/status.h"
 #include "runtime/checkpoint/open_model.h"
 #include "runtime/ids.h"
-#include "runtime/tokenizer/chat_renderer.h"
+#include "endpoint/chat/chat_renderer.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace herd::served {
@@ -31,7 +31,7 @@ struct OpenedTokenizer {
 
 // How a checkpoint's conversations become prompts: as its chat template says, or in the format of this name ("auto" or
 // empty: none is named), which `warn` then hears of. Not an error of the checkpoint: whoever chats shows it.
-[[nodiscard]] Expected<tokenizer::ChatRenderer> open_chat(const model::TextParts& text,
+[[nodiscard]] Expected<chat::ChatRenderer> open_chat(const model::TextParts& text,
                                                           const std::optional<tokenizer::Tokenizer>& tokenizer,
                                                           const std::string& format_name, const Say& warn);
 

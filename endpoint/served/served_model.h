@@ -9,7 +9,7 @@
 
 #include "endpoint/served/served_text.h"
 #include "runtime/checkpoint/generation_config.h"
-#include "runtime/tokenizer/chat_renderer.h"
+#include "endpoint/chat/chat_renderer.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace herd::served {
@@ -20,9 +20,9 @@ struct ServedModel {
   std::string root;                                   // where it came from, as /v1/models tells
   std::optional<tokenizer::Tokenizer> tokenizer;      // absent: token ids only
   std::string no_text_reason;                         // why it is absent
-  std::optional<tokenizer::ChatRenderer> chat_renderer;  // absent: no chat
+  std::optional<chat::ChatRenderer> chat_renderer;  // absent: no chat
   std::string no_chat_reason;                         // then: why
-  tokenizer::ChatOptions chat;
+  chat::ChatOptions chat;
   model::GenerationConfig generation;
   std::int32_t vocab_size = 0;
   std::int64_t max_model_len = 0;                     // prompt + output tokens

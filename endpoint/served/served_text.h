@@ -10,7 +10,7 @@
 #include "kernels/status.h"
 #include "runtime/checkpoint/open_model.h"
 #include "runtime/ids.h"
-#include "runtime/tokenizer/chat_renderer.h"
+#include "endpoint/chat/chat_renderer.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace herd::served {
@@ -31,7 +31,7 @@ struct ServedText {
   std::optional<tokenizer::Tokenizer> tokenizer;
   Status no_text;  // why it is absent, for whoever asks for text; ok while it is there
   // How conversations become prompts, or why they do not.
-  Expected<tokenizer::ChatRenderer> chat = fail(bad_input("no model is open"));
+  Expected<chat::ChatRenderer> chat = fail(bad_input("no model is open"));
   std::vector<TokenId> eos_ids;  // that end a sequence, see find_end_ids()
 };
 

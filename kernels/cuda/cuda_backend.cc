@@ -22,13 +22,13 @@ Status no_devices(cudaError_t error) {
   if (cudaRuntimeGetVersion(&runtime) != cudaSuccess) runtime = 0;
   (void)cudaGetLastError();
   if (error == cudaErrorInsufficientDriver && driver == 0)
-    return missing("GPU: no NVIDIA driver is installed (libcuda.so.1 was not found)");
+    return missing("no NVIDIA driver is installed (libcuda.so.1 was not found)");
   if (error == cudaErrorInsufficientDriver)
-    return missing("GPU: the NVIDIA driver is too old: it knows CUDA " + version_text(driver) +
+    return missing("the NVIDIA driver is too old: it knows CUDA " + version_text(driver) +
                    ", herd was built with CUDA " + version_text(runtime));
   if (error == cudaErrorNoDevice)
-    return missing("GPU: the NVIDIA driver finds no GPU (or CUDA_VISIBLE_DEVICES hides it)");
-  return missing("GPU: cudaGetDeviceCount: " + error_text(error));
+    return missing("the NVIDIA driver finds no GPU (or CUDA_VISIBLE_DEVICES hides it)");
+  return missing("cudaGetDeviceCount: " + error_text(error));
 }
 
 class CudaBackend final : public GpuBackend {

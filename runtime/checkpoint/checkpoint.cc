@@ -12,6 +12,7 @@
 #include "kernels/check.h"
 #include "runtime/files/file_bytes.h"
 #include "runtime/files/file_kind.h"
+#include "runtime/files/presence.h"
 #include "runtime/checkpoint/checkpoint_source.h"
 #include "runtime/checkpoint/model_folder.h"
 #include "runtime/checkpoint/tensor_names.h"
@@ -369,7 +370,7 @@ Expected<StoredModel> read_model(const std::string& path, const CheckpointOverri
   if (!fs::is_directory(status)) return read_model_file(path, overrides);
   auto model = read_model_folder(path, overrides);
   const fs::path adapter = fs::path(path) / "adapter_config.json";
-  if (model && fs::is_regular_file(adapter, error)) {
+  if (model && files::is_file(adapter)) {
     model->warnings.push_back(adapter.string() + ": the folder holds a LoRA adapter beside the model, which is not used");
   }
   return model;

@@ -13,6 +13,7 @@
 
 #include "kernels/dtype.h"
 #include "kernels/status.h"
+#include "runtime/checkpoint/end_ids.h"
 #include "runtime/checkpoint/generation_config.h"
 #include "runtime/model/llama_config.h"
 #include "runtime/model/weight_source.h"
@@ -46,6 +47,9 @@ struct TextParts {
   std::string chat_problem;   // why the template could not be read; chat is refused with it
   // What a chat template finds as bos_token, eos_token, unk_token, …
   std::vector<std::pair<std::string, std::string>> special_tokens;
+  // What the JSON files of the folder say about ends; nothing when one of them cannot be read.
+  DeclaredEnds ends;
+  std::string ends_problem;  // why it cannot, of the first such file; empty when there is none
 };
 
 // What a directory says without weights.

@@ -9,6 +9,7 @@
 
 #include "runtime/files/file_bytes.h"
 #include "runtime/files/file_kind.h"
+#include "runtime/files/presence.h"
 #include "runtime/checkpoint/checkpoint_source.h"
 #include "runtime/checkpoint/json_object.h"
 #include "runtime/checkpoint/model_folder.h"
@@ -21,17 +22,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kConfigBytesMax = std::size_t{1} << 20;
-
-bool is_file(const fs::path& path) {
-  std::error_code error;
-  return fs::is_regular_file(path, error);
-}
-
-// A link that leads nowhere counts as a file: who opens it says so.
-bool is_file_or_dead_link(const fs::path& path) {
-  std::error_code error;
-  return is_file(path) || (fs::is_symlink(path, error) && !fs::exists(path, error));
-}
 
 void add_tensors(const SafetensorsFile& file, StoredModel* model) {
   for (const SafetensorsTensor& tensor : file.tensors()) {
@@ -90,7 +80,7 @@ void add_ids(const ConfigIds& config, GenerationConfig& generation) {
 
 Status read_generation_and_text(const std::string& directory, StoredModel* model) {
   const fs::path path = fs::path(directory) / "generation_config.json";
-  if (is_file_or_dead_link(path)) {
+  if (files::is_file_or_dead_link(path)) {
     auto generation_text = files::read_text_file(path.string(), kConfigBytesMax);
     if (!generation_text) return generation_text.error();
     auto generation = parse_generation_config(*generation_text, path.string());
@@ -124,7 +114,7 @@ Expected<StoredModel> read_model_directory(const std::string& directory) {
 Status read_side_files(const std::string& directory, StoredModel* model) {
   if (Status status = read_generation_and_text(directory, model); !status.ok()) return status;
   const std::string path = (fs::path(directory) / "config.json").string();
-  if (!is_file(path)) return {};
+  if (!files::is_file(path)) return {};
   const auto text = files::read_text_file(path, kConfigBytesMax);
   if (!text) return text.error();
   const auto ids = parse_config_ids(*text, path);
@@ -135,16 +125,16 @@ Status read_side_files(const std::string& directory, StoredModel* model) {
 
 bool has_safetensors(const std::string& folder) {
   const fs::path root(folder);
-  return is_file_or_dead_link(root / "model.safetensors") || is_file_or_dead_link(root / "model.safetensors.index.json");
+  return files::is_file_or_dead_link(root / "model.safetensors") || files::is_file_or_dead_link(root / "model.safetensors.index.json");
 }
 
 Status read_safetensors(const std::string& path, StoredModel* model) {
   std::error_code error;
   if (!fs::is_directory(path, error)) return read_single(path, model);
   const fs::path root(path);
-  if (is_file_or_dead_link(root / "model.safetensors")) return read_single((root / "model.safetensors").string(), model);
+  if (files::is_file_or_dead_link(root / "model.safetensors")) return read_single((root / "model.safetensors").string(), model);
   const fs::path index = root / "model.safetensors.index.json";
-  if (is_file_or_dead_link(index)) return read_sharded(index.string(), model);
+  if (files::is_file_or_dead_link(index)) return read_sharded(index.string(), model);
   return no_model_in(path, "neither model.safetensors nor model.safetensors.index.json");
 }
 

@@ -5,11 +5,11 @@
 #include <cstddef>
 #include <filesystem>
 #include <limits>
-#include <system_error>
 #include <unordered_set>
 #include <utility>
 
 #include "runtime/files/file_bytes.h"
+#include "runtime/files/presence.h"
 #include "runtime/checkpoint/json_object.h"
 
 namespace herd::model {
@@ -59,21 +59,23 @@ EndIds join_end_ids(std::initializer_list<std::span<const TokenId>> sources, int
   return ends;
 }
 
+void add_declared_ends(const JsonObject& json, DeclaredEnds& declared) {
+  add_names(json, declared.names);
+  add_special_tokens(json, declared);
+  std::erase(declared.names, std::string());
+}
+
 Expected<DeclaredEnds> read_declared_ends(const std::string& folder) {
   DeclaredEnds declared;
   for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"}) {
     const std::string path = (std::filesystem::path(folder) / name).string();
-    std::error_code error;
-    if (!std::filesystem::is_regular_file(path, error)) continue;
+    if (!files::is_file(path)) continue;
     const auto text = files::read_text_file(path, kFileBytesMax);
     if (!text) return fail(text.error());
     const auto json = JsonObject::parse(*text, path);
     if (!json) return fail(json.error());
-    // A field of another shape says nothing here; whoever needs it judges it.
-    add_names(*json, declared.names);
-    add_special_tokens(*json, declared);
+    add_declared_ends(*json, declared);
   }
-  std::erase(declared.names, std::string());
   return declared;
 }
 

@@ -18,6 +18,8 @@ struct EndIds {
   std::vector<TokenId> dropped;   // beyond the vocabulary: they never come
 };
 
+class JsonObject;
+
 [[nodiscard]] EndIds join_end_ids(std::initializer_list<std::span<const TokenId>> sources, int vocab_size);
 
 // What tokenizer_config.json and special_tokens_map.json of a folder say about it, or a tokenizer.json.
@@ -26,7 +28,11 @@ struct DeclaredEnds {
   std::vector<std::pair<TokenId, std::string>> special_tokens;  // of added_tokens_decoder, added_tokens
 };
 
-// Nothing where the files are not there. kBadInput names the file that is no JSON object.
+// Adds what one of these files says. A field of another shape says nothing here; who needs it judges it.
+void add_declared_ends(const JsonObject& json, DeclaredEnds& declared);
+
+// Of a folder: nothing where the files are not there. kBadInput names the file that is no JSON object. What lies beside a
+// checkpoint is in its TextParts already.
 [[nodiscard]] Expected<DeclaredEnds> read_declared_ends(const std::string& folder);
 
 // The special tokens of a tokenizer.json that cannot be used as a tokenizer; none where it is no JSON object either.

@@ -11,6 +11,7 @@
 
 #include "runtime/files/file_bytes.h"
 #include "runtime/files/file_kind.h"
+#include "runtime/files/presence.h"
 #include "runtime/checkpoint/json_object.h"
 #include "runtime/checkpoint/shard_index.h"
 
@@ -36,11 +37,6 @@ Expected<std::vector<std::string>> list(const std::string& folder) {
 }
 
 std::string path_of(const std::string& folder, const std::string& name) { return (fs::path(folder) / name).string(); }
-
-bool is_file(const std::string& path) {
-  std::error_code error;
-  return fs::is_regular_file(path, error);
-}
 
 std::string lower(std::string text) {
   for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -76,7 +72,7 @@ Expected<std::string> one_of(const std::string& folder, const std::vector<std::s
 
 std::optional<Status> adapter_in(const std::string& folder) {
   const std::string path = path_of(folder, "adapter_config.json");
-  if (!is_file(path)) return {};
+  if (!files::is_file(path)) return {};
   std::string base;
   if (const auto text = files::read_text_file(path, kAdapterBytesMax)) {
     if (const auto json = JsonObject::parse(*text, path)) base = json->string("base_model_name_or_path").value_or("");
@@ -93,7 +89,7 @@ Expected<std::string> only_gguf_in(const std::string& folder) {
   if (!names) return fail(names.error());
   std::vector<std::string> found;
   for (const std::string& name : *names) {
-    if (lower(name).ends_with(".gguf") && is_file(path_of(folder, name))) found.push_back(name);
+    if (lower(name).ends_with(".gguf") && files::is_file(path_of(folder, name))) found.push_back(name);
   }
   if (found.empty()) {
     for (const std::string& name : *names) {
@@ -111,10 +107,9 @@ Status no_model_in(const std::string& folder, const std::string& wanted) {
   std::vector<std::string> pytorch;
   for (const std::string& name : *names) {
     const std::string path = path_of(folder, name);
-    std::error_code error;
     const std::string low = lower(name);
     const bool weights = low.ends_with(".safetensors") || low.ends_with(".gguf") || low.ends_with(".json");
-    if (weights && fs::is_symlink(path, error) && !fs::exists(path, error)) return missing(files::absence(path));
+    if (weights && files::is_dead_link(path)) return missing(files::absence(path));
     if (low.ends_with(".safetensors")) shards.push_back(name);
     if (low == "params.json" || low == "pytorch_model.bin.index.json" || is_pytorch_name(low)) pytorch.push_back(name);
   }

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
-#include <system_error>
 #include <utility>
 
 #include "runtime/files/file_bytes.h"
+#include "runtime/files/presence.h"
 #include "runtime/checkpoint/gguf_file.h"
 #include "runtime/checkpoint/json_object.h"
 
@@ -20,17 +20,13 @@ constexpr std::size_t kJsonBytesMax = std::size_t{32} << 20;
 constexpr const char* kSpecialTokens[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                           "pad_token", "cls_token", "mask_token"};
 
-// A link that leads nowhere counts as a file: who opens it says so.
-bool is_file(const fs::path& path) {
-  std::error_code error;
-  return fs::is_regular_file(path, error) || (fs::is_symlink(path, error) && !fs::exists(path, error));
+std::string path_if_file(const fs::path& path) {
+  return files::is_file_or_dead_link(path) ? path.string() : std::string();
 }
-
-std::string path_if_file(const fs::path& path) { return is_file(path) ? path.string() : std::string(); }
 
 // Absent when the file is not there; a problem is kept in `text`.
 std::optional<JsonObject> read_json(const fs::path& path, TextParts& text) {
-  if (!is_file(path)) return std::nullopt;
+  if (!files::is_file_or_dead_link(path)) return std::nullopt;
   const auto content = files::read_text_file(path.string(), kJsonBytesMax);
   if (content) {
     auto json = JsonObject::parse(*content, path.string());
@@ -67,6 +63,12 @@ void add_special_tokens(const JsonObject& json, TextParts& text) {
   }
 }
 
+// The ends that a file declares, once the rest of it is read. A link that leads nowhere declares nothing.
+void keep_ends(const std::optional<JsonObject>& json, const fs::path& path, TextParts& text) {
+  if (json) add_declared_ends(*json, text.ends);
+  else if (files::is_file(path) && text.ends_problem.empty()) text.ends_problem = text.chat_problem;
+}
+
 }  // namespace
 
 TextParts read_text_parts(const std::string& directory) {
@@ -74,22 +76,31 @@ TextParts read_text_parts(const std::string& directory) {
   TextParts text;
   text.tokenizer_json = path_if_file(root / "tokenizer.json");
   text.tokenizer_model = path_if_file(root / "tokenizer.model");
-  if (is_file(root / "chat_template.jinja")) {
+  if (files::is_file_or_dead_link(root / "chat_template.jinja")) {
     auto found = files::read_text_file((root / "chat_template.jinja").string(), kTemplateBytesMax);
     if (found) text.chat_template = std::move(*found);
     else text.chat_problem = found.error().message();
   }
-  for (const char* name : {"tokenizer_config.json", "chat_template.json"}) {
-    const auto json = read_json(root / name, text);
-    if (!json) continue;
+  const fs::path config_path = root / "tokenizer_config.json";
+  const auto config = read_json(config_path, text);
+  if (config) {
+    if (text.chat_template.empty()) text.chat_template = template_in(*config);
+    add_special_tokens(*config, text);
+    keep_problem(*config, text);
+  }
+  keep_ends(config, config_path, text);
+  if (const auto json = read_json(root / "chat_template.json", text)) {
     if (text.chat_template.empty()) text.chat_template = template_in(*json);
-    if (std::string_view(name) == "tokenizer_config.json") add_special_tokens(*json, text);
     keep_problem(*json, text);
   }
-  if (const auto map = read_json(root / "special_tokens_map.json", text)) {
+  const fs::path map_path = root / "special_tokens_map.json";
+  const auto map = read_json(map_path, text);
+  if (map) {
     add_special_tokens(*map, text);
     keep_problem(*map, text);
   }
+  keep_ends(map, map_path, text);
+  if (!text.ends_problem.empty()) text.ends = {};
   return text;
 }
 

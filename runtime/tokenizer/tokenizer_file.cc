@@ -5,12 +5,13 @@
 
 #include "runtime/files/file_bytes.h"
 #include "runtime/files/file_kind.h"
+#include "runtime/files/presence.h"
 
 namespace herd::tokenizer {
 
 Expected<std::string> read_tokenizer_file(const std::filesystem::path& path, std::size_t bytes_max) {
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(path, error)) {
+  if (!files::is_file(path)) {
+    std::error_code error;
     const bool is_link = std::filesystem::is_symlink(path, error);
     return fail(missing(is_link ? files::absence(path.string()) : path.string() + ": no such file"));
   }

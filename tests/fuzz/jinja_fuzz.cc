@@ -1,6 +1,6 @@
 // libFuzzer: chat templates. Whatever the bytes: an error with a message, or a template that renders or gives an error,
 // the same one each time, within its limits.
-#include "runtime/jinja/template.h"
+#include "endpoint/jinja/template.h"
 #include "runtime/text/utf8.h"
 
 #include <cstddef>

@@ -76,10 +76,10 @@ void check_fields(const GenerationFields& fields, const RequestLimits& limits) {
   require(fields.stream || !(fields.include_usage || fields.continuous_usage));
 }
 
-void check_messages(const std::vector<tokenizer::ChatMessage>& messages, const RequestLimits& limits) {
+void check_messages(const std::vector<chat::ChatMessage>& messages, const RequestLimits& limits) {
   require(!messages.empty() && messages.size() <= limits.messages_max);
   std::size_t bytes = 0;
-  for (const tokenizer::ChatMessage& message : messages) {
+  for (const chat::ChatMessage& message : messages) {
     require(!message.role.empty() && message.role.find_first_not_of("abcdefghijklmnopqrstuvwxyz") == std::string::npos);
     require(tokenizer::is_valid_utf8(message.content));
     bytes += message.content.size();

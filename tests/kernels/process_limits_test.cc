@@ -107,5 +107,15 @@ TEST(ProcessLimits, TheTighterOfBothLimitsCounts) {
   fs::remove_all(root);
 }
 
+TEST(MemoryAdvice, IsGivenWithARefusalOfMemoryOnly) {
+  const Status advised = with_memory_advice(missing("KV cache: no room"));
+  EXPECT_EQ(advised.code(), StatusCode::kMissing);
+  EXPECT_EQ(advised.message(), std::string("KV cache: no room; ") + kLowerMemoryUse +
+                                   ", or raise the limit (a container's memory, ulimit -v)");
+  const Status other = bad_input("not a model");
+  EXPECT_EQ(with_memory_advice(other), other);
+  EXPECT_TRUE(with_memory_advice({}).ok());
+}
+
 }  // namespace
 }  // namespace herd

@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
+#include "runtime/checkpoint/text_parts.h"
 #include "tests/runtime/checkpoint_bytes.h"
 
 namespace herd::model {
@@ -90,6 +93,38 @@ TEST(DeclaredEnds, NoFilesSayNothingAndABrokenOneIsNamed) {
   const auto broken = read_declared_ends(folder.path());
   ASSERT_FALSE(broken);
   EXPECT_NE(broken.error().message().find("special_tokens_map.json"), std::string::npos);
+}
+
+// The same beside a checkpoint, read once with the rest of the text side.
+TEST(DeclaredEnds, AreAmongTheTextPartsOfAFolder) {
+  const TempDirectory folder;
+  folder.write("tokenizer_config.json", R"({"eos_token":"<a>","added_tokens_decoder":{"5":{"content":"<a>","special":true}}})");
+  folder.write("special_tokens_map.json", R"({"eos_token":"<b>"})");
+  const TextParts text = read_text_parts(folder.path());
+  const auto declared = read_declared_ends(folder.path());
+  ASSERT_TRUE(declared);
+  EXPECT_EQ(text.ends.names, (Names{"<a>", "<b>"}));
+  EXPECT_EQ(text.ends.names, declared->names);
+  EXPECT_EQ(text.ends.special_tokens, declared->special_tokens);
+  EXPECT_EQ(text.ends_problem, "");
+}
+
+TEST(DeclaredEnds, OfAFolderWithABrokenFileAreNoneAndItIsNamed) {
+  const TempDirectory folder;
+  folder.write("tokenizer_config.json", R"({"eos_token":"<a>"})");
+  folder.write("special_tokens_map.json", "{");
+  const TextParts text = read_text_parts(folder.path());
+  EXPECT_TRUE(text.ends.names.empty());
+  EXPECT_EQ(text.ends_problem, read_declared_ends(folder.path()).error().message());
+}
+
+// Chat needs the file; an end that nobody can read is none.
+TEST(DeclaredEnds, ALinkThatLeadsNowhereDeclaresNothing) {
+  const TempDirectory folder;
+  std::filesystem::create_symlink("gone", folder.path() + "/tokenizer_config.json");
+  const TextParts text = read_text_parts(folder.path());
+  EXPECT_EQ(text.ends_problem, "");
+  EXPECT_NE(text.chat_problem, "");
 }
 
 }  // namespace

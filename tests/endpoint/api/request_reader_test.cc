@@ -25,7 +25,7 @@ const served::ServedModel& demo_model() {
     auto tokenizer = tokenizer::load_tokenizer_json(description->text.tokenizer_json);
     EXPECT_TRUE(tokenizer) << tokenizer.error().message();
     model.tokenizer = *tokenizer;
-    auto chat = tokenizer::ChatRenderer::of_template(description->text.chat_template, description->text.special_tokens, *tokenizer);
+    auto chat = chat::ChatRenderer::of_template(description->text.chat_template, description->text.special_tokens, *tokenizer);
     EXPECT_TRUE(chat) << chat.error().message();
     model.chat_renderer = *chat;
     model.generation = description->generation;
@@ -183,7 +183,7 @@ TEST(RequestReader, ADefaultLengthShrinksToWhatIsLeftOfTheContext) {
 TEST(RequestReader, AChatWithoutALengthMayUseTheWholeContext) {
   const auto chat = reader().chat(R"({"messages": [{"role": "user", "content": "Are dogs real?"}]})");
   ASSERT_TRUE(chat) << chat.error().message;
-  const auto expected = tokenizer::render_chat(std::vector<tokenizer::ChatMessage>{{"user", "Are dogs real?"}},
+  const auto expected = chat::render_chat(std::vector<chat::ChatMessage>{{"user", "Are dogs real?"}},
                                                demo_model().chat_renderer->format(), {}, *demo_model().tokenizer);
   EXPECT_EQ(chat->prompts[0].ids, *expected);
   EXPECT_EQ(chat->prompts[0].max_tokens, kContext - static_cast<std::int64_t>(expected->size()));

@@ -183,7 +183,7 @@ TEST(ChatRequest, WhatAnAssistantRefusedWithIsWhatItSaid) {
 TEST(ChatRequest, AFunctionsResultMayBeNothing) {
   const std::string body =
       R"({"messages":[{"role":"function","name":"f","content":"5"},{"role":"function","name":"f","content":null}]})";
-  const std::vector<tokenizer::ChatMessage> expected = {{"function", "5"}, {"function", ""}};
+  const std::vector<chat::ChatMessage> expected = {{"function", "5"}, {"function", ""}};
   EXPECT_EQ(accepted(parse_chat(body, small_limits()), body).messages, expected);
 }
 
@@ -194,7 +194,7 @@ TEST(ChatRequest, MessagesBecomeRolesAndText) {
       R"({"role":"assistant","content":"","refusal":null,"tool_calls":null,"function_call":null,"annotations":[],)"
       R"("audio":null},{"role":"tool","content":"5","tool_call_id":"x"},{"role":"ipython","content":"6"},)"
       R"({"role":"system","content":"s"}]})";
-  const std::vector<tokenizer::ChatMessage> expected = {{"system", "Be brief."}, {"user", std::string("ab\0", 3)},
+  const std::vector<chat::ChatMessage> expected = {{"system", "Be brief."}, {"user", std::string("ab\0", 3)},
                                                         {"assistant", ""},       {"tool", "5"},
                                                         {"ipython", "6"},        {"system", "s"}};
   EXPECT_EQ(accepted(parse_chat(body, small_limits()), body).messages, expected);
@@ -273,7 +273,7 @@ TEST(TokenizeRequest, TakesAPromptOrMessages) {
       R"("tools":[]})",
       small_limits());
   ASSERT_TRUE(chat);
-  EXPECT_EQ(chat->messages, (std::vector<tokenizer::ChatMessage>{{"user", "Hi"}}));
+  EXPECT_EQ(chat->messages, (std::vector<chat::ChatMessage>{{"user", "Hi"}}));
   EXPECT_FALSE(chat->add_generation_prompt || chat->add_special_tokens);
   const std::vector<Refused> kRows = {
       {R"({})", "prompt"},

@@ -1,0 +1,123 @@
+#include "cluster/placement/replica_plan.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace herd::placement {
+namespace {
+
+KvWishes kv_wishes(const ShardedModel& model, const ReplicaWishes& wishes) {
+  return {.block_size = wishes.block_size,
+          .block_bytes = model.block_bytes_of_all_ranks(wishes.block_size),
+          .model_len_max = model.config.max_position_embeddings,
+          .max_model_len = wishes.max_model_len,
+          .num_blocks = wishes.num_blocks,
+          .kv_cache_memory = wishes.kv_cache_memory,
+          .replicas = wishes.data_parallel,
+          .max_num_seqs = wishes.scheduler.max_num_seqs};
+}
+
+RankSpec rank_spec(const ShardedModel& model, const ReplicaWishes& wishes, StepSpeed speed) {
+  RankSpec spec;
+  spec.model = model;
+  spec.block_size = wishes.block_size;
+  spec.rows_max = wishes.scheduler.max_num_batched_tokens;
+  spec.sequences_max = std::min<std::int64_t>(wishes.scheduler.max_num_seqs, spec.rows_max);
+  spec.step_timeout = step_timeout(model.config, spec.rows_max, speed);
+  spec.hash_logits = wishes.hash_logits;
+  return spec;
+}
+
+scheduler::SchedulerConfig scheduler_config(const scheduler::SchedulerConfig& wished, std::int32_t block_size,
+                                            const KvSizes& sizes) {
+  scheduler::SchedulerConfig config = wished;
+  config.block_size = static_cast<std::uint32_t>(block_size);
+  config.num_blocks = static_cast<std::uint32_t>(sizes.num_blocks);
+  config.max_model_len = static_cast<std::uint32_t>(sizes.max_model_len);
+  config.queue_tokens_max = std::max<std::uint64_t>(config.queue_tokens_max, config.max_model_len);
+  return config;
+}
+
+}  // namespace
+
+std::int64_t ShardedModel::block_bytes(std::size_t rank, std::int32_t block_size) const {
+  const KvLayout layout{encoding.activations(), block_size, shards[rank].kv_heads.size(), config.head_dim};
+  return layout.bytes_per_block() * config.layers;
+}
+
+std::int64_t ShardedModel::block_bytes_of_all_ranks(std::int32_t block_size) const {
+  std::int64_t bytes = 0;
+  for (std::size_t rank = 0; rank < shards.size(); ++rank) bytes += block_bytes(rank, block_size);
+  return bytes;
+}
+
+Expected<std::vector<model::ShardPlan>> plan_shards(const model::LlamaConfig& config, int ranks) {
+  if (ranks < 1)
+    return fail(usage_error("--tensor-parallel-size must be 1, 2, 4 or 8, not " + std::to_string(ranks)));
+  std::vector<model::ShardPlan> shards;
+  for (int rank = 0; rank < ranks; ++rank) {
+    auto shard = model::plan_shard(config, ranks, rank);
+    if (!shard) return fail(shard.error());
+    shards.push_back(std::move(*shard));
+  }
+  return shards;
+}
+
+Expected<EncodingChoice> choose_encoding(const std::string& own, const std::string& wanted_or_empty, bool on_gpus) {
+  const std::string& wanted = wanted_or_empty.empty() ? own : wanted_or_empty;
+  EncodingChoice choice;
+  DType& weights = choice.encoding.weights;
+  if (wanted == "float32") {
+    weights = DType::kF32;
+  } else if (wanted == "bfloat16") {
+    weights = DType::kBF16;
+  } else if (wanted == "float16") {
+    weights = DType::kF16;
+  } else if (wanted == own) {
+    weights = DType::kBF16;
+    choice.notes.push_back("encoding: " + own + " weights are widened to bfloat16 (no native " + own + " compute yet)");
+  } else {
+    return fail(usage_error("--quantization-encoding " + wanted + ": not supported yet for this checkpoint (its weights are " +
+                            own + "); float32, float16 and bfloat16 are"));
+  }
+  if (on_gpus && weights != DType::kBF16)
+    choice.notes.push_back(std::string("encoding: a GPU computes ") + dtype_name(weights) +
+                           " weights in the CPU's order, right but slow; --quantization-encoding bfloat16 is fast");
+  return choice;
+}
+
+bool memory_decides(const ReplicaWishes& wishes) { return wishes.num_blocks == 0 && wishes.kv_cache_memory == 0; }
+
+Expected<RankSpec> plan_trial(const ShardedModel& model, const ReplicaWishes& wishes, StepSpeed speed) {
+  if (Status status = check_block_size(wishes.block_size); !status.ok()) return fail(std::move(status));
+  RankSpec spec = rank_spec(model, wishes, speed);
+  spec.positions_max = longest_model_len(kv_wishes(model, wishes));
+  const std::int64_t chunk = std::min(spec.rows_max, spec.positions_max);
+  spec.blocks = std::max<std::int64_t>(1, (chunk + spec.block_size - 1) / spec.block_size);
+  return spec;
+}
+
+Expected<ReplicaPlan> plan_replicas(const ShardedModel& model, const ReplicaWishes& wishes, const DeviceMemory& memory,
+                                    StepSpeed speed) {
+  if (Status status = check_block_size(wishes.block_size); !status.ok()) return fail(std::move(status));
+  KvWishes kv = kv_wishes(model, wishes);
+  kv.free_bytes = memory.free_bytes;
+  if (memory_decides(wishes) && !memory.gpus.empty()) {
+    const auto blocks = kv_blocks_on_gpus(memory.gpus, memory.gpu_utilization);
+    if (!blocks) return fail(blocks.error());
+    kv.kv_cache_memory = *blocks * kv.block_bytes;
+    kv.memory_flags = "--gpu-memory-utilization";
+  }
+  auto sizes = size_kv(kv);
+  if (!sizes) return fail(sizes.error());
+  ReplicaPlan plan;
+  plan.rank = rank_spec(model, wishes, speed);
+  plan.rank.blocks = sizes->num_blocks;
+  plan.rank.positions_max = sizes->max_model_len;
+  plan.scheduler = scheduler_config(wishes.scheduler, wishes.block_size, *sizes);
+  plan.kv_bytes_per_token = kv.block_bytes / wishes.block_size;
+  plan.notes = std::move(sizes->notes);
+  return plan;
+}
+
+}  // namespace herd::placement

@@ -1,0 +1,147 @@
+// Expressions: one case a kind, each as Python computes it.
+
+#include "endpoint/jinja/attributes.h"
+#include "endpoint/jinja/evaluator.h"
+#include "endpoint/jinja/evaluator_depth.h"
+#include "endpoint/jinja/filters.h"
+#include "endpoint/jinja/operators.h"
+#include "endpoint/jinja/value_tests.h"
+#include "endpoint/jinja/value_text.h"
+
+namespace herd::jinja {
+
+Value Evaluator::lookup(const std::string& name, const Scope& scope) {
+  for (const Scope* at = &scope; at != nullptr; at = at->outer) {
+    if (!evaluation_.spend(at->names.size() / 16 + 1)) return {};
+    for (const auto& [known, value] : at->names) {
+      if (known == name) return value;
+    }
+  }
+  if (const auto function = find_function(name)) return Value::of(*function);
+  if (is_unsupported_global(name)) return evaluation_.refuse("the name \"" + name + "\" is not supported");
+  return Value::undefined(name);
+}
+
+Value Evaluator::evaluate(const Expression& expression, const Scope& scope) {
+  const Depth depth(*this);
+  if (!evaluation_.spend()) return {};
+  evaluation_.at_line(expression.line);
+  const auto operand = [&](std::size_t i) { return evaluate(*expression.operands[i], scope); };
+  switch (expression.kind) {
+    case Expression::Kind::kConstant: return expression.constant;
+    case Expression::Kind::kName: return lookup(expression.name, scope);
+    case Expression::Kind::kList: return evaluation_.sequence(SequenceKind::kList, evaluate_all(expression.operands, 0, scope));
+    case Expression::Kind::kTuple: return evaluation_.sequence(SequenceKind::kTuple, evaluate_all(expression.operands, 0, scope));
+    case Expression::Kind::kDict: return evaluate_dict(expression, scope);
+    case Expression::Kind::kAttribute: return attribute(evaluation_, operand(0), expression.name);
+    case Expression::Kind::kItem: {
+      const Value value = operand(0);
+      return subscript(evaluation_, value, operand(1));
+    }
+    case Expression::Kind::kSlice: {
+      const Value value = operand(0);
+      const Value begin = evaluate_part(expression.operands[1], scope);
+      const Value end = evaluate_part(expression.operands[2], scope);
+      return slice(evaluation_, value, begin, end, evaluate_part(expression.operands[3], scope));
+    }
+    case Expression::Kind::kCall: return evaluate_call(expression, scope);
+    case Expression::Kind::kFilter: {
+      const Value value = operand(0);
+      return apply_filter(evaluation_, expression.name, value, arguments_of(expression, scope));
+    }
+    case Expression::Kind::kTest: {
+      const Value value = operand(0);
+      return Value::boolean(apply_test(evaluation_, expression.name, value, arguments_of(expression, scope)));
+    }
+    case Expression::Kind::kNegate: return negate(evaluation_, operand(0));
+    case Expression::Kind::kPlus: {
+      const Value value = operand(0);
+      if (!value.is_number()) return evaluation_.refuse(std::string("\"+\" before ") + value.type_name() + " is not supported");
+      return value.is_integral() ? Value::integer(value.integral()) : value;
+    }
+    case Expression::Kind::kNot: return Value::boolean(!truth(operand(0)));
+    case Expression::Kind::kAnd: {
+      Value left = operand(0);
+      return truth(left) ? operand(1) : left;
+    }
+    case Expression::Kind::kOr: {
+      Value left = operand(0);
+      return truth(left) ? left : operand(1);
+    }
+    case Expression::Kind::kArithmetic: {
+      const Value left = operand(0);
+      return arithmetic(evaluation_, expression.operators[0], left, operand(1));
+    }
+    case Expression::Kind::kCompare: return evaluate_compare(expression, scope);
+    case Expression::Kind::kConcatenate: return evaluate_concatenation(expression, scope);
+    case Expression::Kind::kConditional:
+      if (truth(operand(1))) return operand(0);
+      return expression.operands[2] != nullptr ? operand(2) : Value::undefined("an if without else");
+  }
+  return {};
+}
+
+Value Evaluator::evaluate_part(const ExpressionPtr& part, const Scope& scope) {
+  return part == nullptr ? Value::none() : evaluate(*part, scope);
+}
+
+std::vector<Value> Evaluator::evaluate_all(const std::vector<ExpressionPtr>& expressions, std::size_t from, const Scope& scope) {
+  std::vector<Value> values;
+  for (std::size_t i = from; i < expressions.size(); ++i) values.push_back(evaluate(*expressions[i], scope));
+  return values;
+}
+
+Arguments Evaluator::arguments_of(const Expression& expression, const Scope& scope) {
+  Arguments arguments;
+  arguments.positional = evaluate_all(expression.operands, 1, scope);
+  for (const auto& [name, value] : expression.named) arguments.named.emplace_back(name, evaluate(*value, scope));
+  return arguments;
+}
+
+Value Evaluator::evaluate_compare(const Expression& expression, const Scope& scope) {
+  Value left = evaluate(*expression.operands[0], scope);
+  for (std::size_t i = 0; i < expression.operators.size(); ++i) {
+    Value right = evaluate(*expression.operands[i + 1], scope);
+    if (!compare(evaluation_, expression.operators[i], left, right)) return Value::boolean(false);
+    left = std::move(right);
+  }
+  return Value::boolean(!failed());
+}
+
+Value Evaluator::evaluate_concatenation(const Expression& expression, const Scope& scope) {
+  std::string out;
+  for (const ExpressionPtr& operand : expression.operands) {
+    out += str(evaluation_, evaluate(*operand, scope));
+    if (!evaluation_.spend_bytes(out.size())) return {};
+    if (out.size() > limits_.value_bytes_max) break;  // text() refuses it
+  }
+  return evaluation_.text(std::move(out));
+}
+
+Value Evaluator::evaluate_dict(const Expression& expression, const Scope& scope) {
+  std::vector<std::pair<std::string, Value>> entries;
+  for (std::size_t i = 0; i + 1 < expression.operands.size(); i += 2) {
+    const Value key = evaluate(*expression.operands[i], scope);
+    if (failed()) return {};
+    if (!key.is_text()) return evaluation_.refuse(std::string("a ") + key.type_name() + " as the key of a dict is not supported");
+    entries.emplace_back(std::string(key.view()), evaluate(*expression.operands[i + 1], scope));
+  }
+  return evaluation_.dict(std::move(entries));
+}
+
+Value Evaluator::evaluate_call(const Expression& expression, const Scope& scope) {
+  const Value callee = evaluate(*expression.operands[0], scope);
+  if (failed()) return {};
+  const Arguments arguments = arguments_of(expression, scope);
+  if (failed()) return {};
+  evaluation_.at_line(expression.line);
+  if (const auto* method = callee.as<Method>()) return call_method(evaluation_, *method, arguments);
+  if (const auto* function = callee.as<Function>()) return call_function(evaluation_, *function, arguments, now_);
+  if (const auto* macro = callee.as<MacroRef>()) return call_macro(*macro->macro, arguments);
+  const auto* undefined = callee.as<Undefined>();
+  return evaluation_.refuse((undefined != nullptr && !undefined->name.empty() ? "\"" + undefined->name + "\""
+                                                                              : std::string("a ") + callee.type_name()) +
+                            " cannot be called");
+}
+
+}  // namespace herd::jinja

@@ -1,0 +1,28 @@
+#pragma once
+// What Python's str does, for methods and filters alike. Letters beyond ASCII have no case here: changing the case of
+// a text that holds one is an error.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "endpoint/jinja/evaluation.h"
+
+namespace herd::jinja {
+
+enum class Case : std::uint8_t { kUpper, kLower, kTitle, kTitleFilter, kCapitalize };  // the filter title cuts words otherwise
+
+// Where `part` first is in `text`, not before `from`; npos. In linear time, unlike std::string_view::find.
+[[nodiscard]] std::size_t find_text(std::string_view text, std::string_view part, std::size_t from = 0);
+[[nodiscard]] Value change_case(Evaluation& evaluation, std::string_view text, Case how);
+enum class Ends : std::uint8_t { kBoth, kLeft, kRight };
+// `characters` none: white space.
+[[nodiscard]] Value strip(Evaluation& evaluation, std::string_view text, const Value& characters, Ends ends);
+[[nodiscard]] Value replace(Evaluation& evaluation, std::string_view text, std::string_view old, std::string_view fresh,
+                            std::int64_t count);
+// Separator none: runs of white space. A negative `count` is no limit.
+[[nodiscard]] Value split(Evaluation& evaluation, std::string_view text, const Value& separator, std::int64_t count);
+[[nodiscard]] std::vector<std::string_view> lines_of(std::string_view text);  // str.splitlines()
+[[nodiscard]] Value join(Evaluation& evaluation, std::string_view separator, const std::vector<Value>& items, bool texts_only);
+
+}  // namespace herd::jinja

@@ -1,0 +1,40 @@
+#include "endpoint/jinja/value.h"
+
+namespace herd::jinja {
+
+const Value* Dict::find(std::string_view key) const {
+  for (const auto& [name, value] : entries) {
+    if (name == key) return &value;
+  }
+  return nullptr;
+}
+
+bool Value::is_sequence(SequenceKind kind) const { return as<SequencePtr>() != nullptr && sequence().kind == kind; }
+
+std::int64_t Value::integral() const {
+  if (const bool* truth = as<bool>()) return *truth ? 1 : 0;
+  return *as<std::int64_t>();
+}
+
+double Value::number() const {
+  if (const double* real = as<double>()) return *real;
+  return static_cast<double>(integral());
+}
+
+int Value::depth() const {
+  if (as<SequencePtr>() != nullptr) return sequence().depth;
+  if (as<DictPtr>() != nullptr) return dict().depth;
+  return 0;
+}
+
+const char* Value::type_name() const {
+  if (as<SequencePtr>() != nullptr) {
+    constexpr const char* kNames[] = {"list", "tuple", "range", "dict view", "generator"};
+    return kNames[static_cast<int>(sequence().kind)];
+  }
+  constexpr const char* kNames[] = {"Undefined", "NoneType", "bool",        "int",   "float",    "str",   "",
+                                    "dict",      "Namespace", "LoopContext", "Macro", "function", "method"};
+  return kNames[data_.index()];
+}
+
+}  // namespace herd::jinja

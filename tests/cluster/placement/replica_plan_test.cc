@@ -1,0 +1,186 @@
+// Plans of replicas: from wishes and reports, without a device. Each test changes one thing of a small model.
+
+#include "cluster/placement/replica_plan.h"
+
+#include <gtest/gtest.h>
+
+namespace herd::placement {
+namespace {
+
+constexpr std::int64_t kMegabyte = 1'000'000;
+
+// 2 layers of 8 query heads and 4 KV heads of 32: in bf16 a token takes 2 * 2 * 4 * 32 * 2 bytes = 1 KiB.
+model::LlamaConfig small_model() {
+  model::LlamaConfig config;
+  config.hidden_size = 256;
+  config.layers = 2;
+  config.heads = 8;
+  config.kv_heads = 4;
+  config.head_dim = 32;
+  config.intermediate_size = 512;
+  config.vocab_size = 1024;
+  config.max_position_embeddings = 4096;
+  return config;
+}
+
+ShardedModel sharded(int ranks, DType weights = DType::kBF16) {
+  return {small_model(), {weights}, plan_shards(small_model(), ranks).value()};
+}
+
+ReplicaWishes wishes() {
+  ReplicaWishes wishes;
+  wishes.scheduler.max_num_seqs = 8;
+  wishes.scheduler.max_num_batched_tokens = 128;
+  return wishes;
+}
+
+DeviceMemory machine(std::int64_t free_bytes) { return {free_bytes, {}, 0.9}; }
+
+ReplicaPlan planned(const ShardedModel& model, const ReplicaWishes& wishes, const DeviceMemory& memory) {
+  auto plan = plan_replicas(model, wishes, memory, StepSpeed::kCpu);
+  EXPECT_TRUE(plan.has_value()) << plan.error().message();
+  return plan ? *plan : ReplicaPlan{};
+}
+
+TEST(PlanShards, HasAShardForEachRank) {
+  const auto shards = plan_shards(small_model(), 4);
+  ASSERT_TRUE(shards.has_value());
+  ASSERT_EQ(shards->size(), 4U);
+  for (int rank = 0; rank < 4; ++rank) {
+    EXPECT_EQ((*shards)[static_cast<std::size_t>(rank)].rank, rank);
+    EXPECT_EQ((*shards)[static_cast<std::size_t>(rank)].kv_heads.size(), 1);
+  }
+  for (const int ranks : {-1, 0, 3, 16}) EXPECT_EQ(plan_shards(small_model(), ranks).error().code(), StatusCode::kUsage);
+}
+
+TEST(ShardedModel, ABlockIsSharedByTheRanks) {
+  EXPECT_EQ(sharded(1).block_bytes(0, 16), 16 * 1024);
+  EXPECT_EQ(sharded(2).block_bytes(1, 16), 8 * 1024);
+  EXPECT_EQ(sharded(2).block_bytes_of_all_ranks(16), 16 * 1024);
+  EXPECT_EQ(sharded(8).block_bytes_of_all_ranks(16), 32 * 1024) << "a KV head of two ranks is on both";
+  EXPECT_EQ(sharded(1, DType::kF32).block_bytes(0, 32), 64 * 1024);
+}
+
+TEST(ChooseEncoding, TakesTheCheckpointsOwnUnlessAnotherIsWanted) {
+  EXPECT_EQ(choose_encoding("float16", "", false)->encoding.weights, DType::kF16);
+  EXPECT_EQ(choose_encoding("float16", "float32", false)->encoding.weights, DType::kF32);
+  EXPECT_TRUE(choose_encoding("bfloat16", "", true)->notes.empty());
+}
+
+TEST(ChooseEncoding, WidensWhatItCannotComputeInAndSaysSo) {
+  const auto choice = choose_encoding("q4_1", "", false);
+  ASSERT_TRUE(choice.has_value());
+  EXPECT_EQ(choice->encoding.weights, DType::kBF16);
+  ASSERT_EQ(choice->notes.size(), 1U);
+  EXPECT_EQ(choice->notes[0], "encoding: q4_1 weights are widened to bfloat16 (no native q4_1 compute yet)");
+  EXPECT_EQ(choose_encoding("q4_1", "q8_0", false).error().code(), StatusCode::kUsage);
+}
+
+TEST(ChooseEncoding, WarnsOfWhatIsSlowOnAGpu) {
+  const auto choice = choose_encoding("float32", "", true);
+  ASSERT_EQ(choice->notes.size(), 1U);
+  EXPECT_NE(choice->notes[0].find("float32 weights in the CPU's order"), std::string::npos);
+}
+
+TEST(PlanReplicas, FillsInTheSchedulersLimits) {
+  ReplicaWishes asked = wishes();
+  asked.num_blocks = 100;
+  asked.block_size = 32;
+  asked.scheduler.queue_tokens_max = 10;
+  const ReplicaPlan plan = planned(sharded(2), asked, {});
+  EXPECT_EQ(plan.scheduler.block_size, 32U);
+  EXPECT_EQ(plan.scheduler.num_blocks, 100U);
+  EXPECT_EQ(plan.scheduler.max_model_len, 3200U) << "lowered from 4096 to fit";
+  EXPECT_EQ(plan.scheduler.queue_tokens_max, 3200U) << "a queue that no longest sequence fits in is useless";
+  EXPECT_EQ(plan.scheduler.max_num_seqs, 8U);
+  EXPECT_TRUE(plan.scheduler.validate().ok());
+}
+
+TEST(PlanReplicas, TellsARankAllItNeeds) {
+  ReplicaWishes asked = wishes();
+  asked.num_blocks = 300;
+  asked.hash_logits = true;
+  const ReplicaPlan plan = planned(sharded(2), asked, {});
+  EXPECT_EQ(plan.rank.model.shards, sharded(2).shards);
+  EXPECT_EQ(plan.rank.block_size, 16);
+  EXPECT_EQ(plan.rank.blocks, 300);
+  EXPECT_EQ(plan.rank.positions_max, 4096);
+  EXPECT_EQ(plan.rank.rows_max, 128);
+  EXPECT_EQ(plan.rank.sequences_max, 8);
+  EXPECT_EQ(plan.rank.step_timeout, step_timeout(small_model(), 128, StepSpeed::kCpu));
+  EXPECT_TRUE(plan.rank.hash_logits);
+  EXPECT_EQ(plan.kv_bytes_per_token, 1024);
+  EXPECT_EQ(plan.notes.size(), 1U);
+}
+
+TEST(PlanReplicas, AStepHasNoMoreSequencesThanRows) {
+  ReplicaWishes asked = wishes();
+  asked.num_blocks = 300;
+  asked.scheduler.max_num_batched_tokens = 4;
+  EXPECT_EQ(planned(sharded(1), asked, {}).rank.sequences_max, 4);
+}
+
+// Half of 16 MiB for two replicas: 4 MiB each, 256 blocks of 16 KiB.
+TEST(PlanReplicas, ReplicasShareTheMachine) {
+  ReplicaWishes asked = wishes();
+  asked.data_parallel = 2;
+  EXPECT_TRUE(memory_decides(asked));
+  EXPECT_EQ(planned(sharded(1), asked, machine(std::int64_t{16} << 20)).rank.blocks, 256);
+  EXPECT_EQ(planned(sharded(2), asked, machine(std::int64_t{16} << 20)).rank.blocks, 256);
+}
+
+TEST(PlanReplicas, WhatIsGivenGoesBeforeWhatDevicesReport) {
+  ReplicaWishes asked = wishes();
+  asked.kv_cache_memory = std::int64_t{1} << 20;
+  EXPECT_FALSE(memory_decides(asked));
+  EXPECT_EQ(planned(sharded(1), asked, machine(std::int64_t{16} << 20)).rank.blocks, 64);
+}
+
+GpuMemory gpu(std::int64_t free_megabytes) {
+  return {.name = "gpu-0 toy",
+          .total_bytes = 1000 * kMegabyte,
+          .free_bytes = free_megabytes * kMegabyte,
+          .weight_bytes = kMegabyte,
+          .step_bytes = kMegabyte,
+          .block_bytes = 8 * 1024};
+}
+
+// 1,000 MB, of which 900 may be taken: 10 MB on the fuller GPU are 1,220 blocks of 8 KiB.
+TEST(PlanReplicas, TheFullestGpuDecides) {
+  ReplicaWishes asked = wishes();
+  const DeviceMemory memory{0, {gpu(500), gpu(110)}, 0.9};
+  EXPECT_EQ(planned(sharded(2), asked, memory).rank.blocks, 1'220);
+  asked.scheduler.max_num_seqs = 1;
+  EXPECT_EQ(planned(sharded(2), asked, memory).rank.blocks, 256) << "all that one full sequence needs";
+}
+
+TEST(PlanReplicas, AGpuWithoutRoomIsNamed) {
+  const auto refused = plan_replicas(sharded(2), wishes(), {0, {gpu(500), gpu(90)}, 0.9}, StepSpeed::kGpuTensorCores);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code(), StatusCode::kMissing);
+  EXPECT_NE(refused.error().message().find("gpu-0 toy: no room for a KV cache"), std::string::npos);
+}
+
+TEST(PlanReplicas, RefusesABlockSizeThatAttentionCannotCut) {
+  ReplicaWishes asked = wishes();
+  asked.block_size = 24;
+  EXPECT_EQ(plan_replicas(sharded(1), asked, machine(kMegabyte), StepSpeed::kCpu).error().code(), StatusCode::kUsage);
+  EXPECT_EQ(plan_trial(sharded(1), asked, StepSpeed::kCpu).error().code(), StatusCode::kUsage);
+}
+
+// A trial rank has the buffers of the real one and KV for its longest chunk.
+TEST(PlanTrial, HoldsOneLongChunk) {
+  const auto trial = plan_trial(sharded(2), wishes(), StepSpeed::kGpuTensorCores);
+  ASSERT_TRUE(trial.has_value());
+  EXPECT_EQ(trial->blocks, 8) << "128 rows";
+  EXPECT_EQ(trial->positions_max, 4096);
+  EXPECT_EQ(trial->rows_max, 128);
+  EXPECT_EQ(trial->sequences_max, 8);
+  ReplicaWishes asked = wishes();
+  asked.max_model_len = 100;
+  EXPECT_EQ(plan_trial(sharded(2), asked, StepSpeed::kGpuTensorCores)->blocks, 7) << "no sequence is longer";
+  EXPECT_EQ(plan_trial(sharded(2), asked, StepSpeed::kGpuTensorCores)->positions_max, 100);
+}
+
+}  // namespace
+}  // namespace herd::placement

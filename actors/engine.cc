@@ -12,7 +12,7 @@
 namespace herd::actors {
 namespace {
 
-constexpr int kClusterThreads = 8;  // CAF's workers, clock and helpers, and what a rank's start needs for a moment
+constexpr int kClusterThreads = 9;  // CAF's workers, clock and helpers, the gateway, and what a rank's start needs for a moment
 
 void complete(EngineOptions& options) {
   if (!options.note) options.note = [](const std::string&) {};
@@ -186,17 +186,22 @@ void Engine::note_start(const EngineOptions& options) const {
 }
 
 Status Engine::start_cluster(const EngineOptions& options, const placement::ReplicaPlan& plan) {
-  InProcessClusterConfig cluster;
+  StandaloneConfig cluster;
   cluster.scheduler = plan.scheduler;
-  cluster.scheduler_probe = options.scheduler_probe;
   cluster.replicas = static_cast<std::uint32_t>(options.data_parallel);
   cluster.ranks = static_cast<std::uint32_t>(options.tensor_parallel);
-  cluster.wire_roundtrip = options.wire_roundtrip;
-  cluster.on_step = options.on_step;
+  cluster.scheduler_probe = options.scheduler_probe;
+  cluster.numerics = numerics_id_;
+  cluster.gateway = options.gateway;
+  if (options.make_on_step) cluster.on_step = options.make_on_step(facts_);
   cluster.step_timeout = plan.rank.step_timeout;
-  cluster.make_rank = [host = host_](ReplicaId replica, std::uint32_t rank) { return host->make_rank(replica, rank); };
+  cluster.make_rank = [host = host_, wrap = options.wrap_rank](ReplicaId replica, std::uint32_t rank) {
+    auto executor = host->make_rank(replica, rank);
+    if (executor && wrap) executor = wrap(std::move(*executor));
+    return executor;
+  };
   cluster.abort_replica = [host = host_](ReplicaId replica, const Status& why) { host->abort(replica, why); };
-  auto started = InProcessCluster::start(std::move(cluster));
+  auto started = StandaloneCluster::start(std::move(cluster));
   if (!started) return started.error();
   cluster_ = std::move(*started);
   return {};

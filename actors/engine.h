@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "actors/in_process_cluster.h"
+#include "actors/standalone_cluster.h"
 #include "actors/ranks/cpu_rank_host.h"
 #include "actors/ranks/gpu_choice.h"
 #include "actors/ranks/rank_host.h"
@@ -16,6 +16,8 @@
 #include "runtime/checkpoint/open_model.h"
 
 namespace herd::actors {
+
+struct EngineFacts;
 
 struct EngineOptions {
   model::ModelFiles model;
@@ -33,8 +35,11 @@ struct EngineOptions {
   scheduler::SchedulerConfig scheduler;    // block_size, num_blocks, max_model_len, vocab_size are filled in here
   scheduler::SchedulerProbe scheduler_probe;  // tests
   bool hash_logits = false;
-  bool wire_roundtrip = false;
-  OnStep on_step;                          // see actors/messages/rank_factory.h; may be empty
+  gateway::GatewayConfig gateway = StandaloneConfig::gateway_of_one_caller();
+  // Told of every step (actors/messages/rank_factory.h): made when the facts are known, before a step can run. May be empty.
+  std::function<OnStep(const EngineFacts&)> make_on_step;
+  // Every rank's executor passes through it when it is made, on the rank's own thread; may be empty.
+  std::function<std::unique_ptr<shard::RankExecutor>(std::unique_ptr<shard::RankExecutor>)> wrap_rank;
   MakeCpuDevice make_device;               // of ranks that are not on GPUs; empty: make_cpu_device
   // What a person should know, a line each; may be empty. Warnings are not silenced with the notes.
   std::function<void(const std::string&)> note;
@@ -71,7 +76,7 @@ class Engine {
   [[nodiscard]] const EngineFacts& facts() const { return facts_; }
   // Two processes with the same one give the same bytes for the same request (runtime/shard/numerics_id.h).
   [[nodiscard]] const std::string& numerics_id() const { return numerics_id_; }
-  [[nodiscard]] InProcessCluster& cluster() { return *cluster_; }
+  [[nodiscard]] StandaloneCluster& cluster() { return *cluster_; }
 
  private:
   Engine() = default;
@@ -89,7 +94,7 @@ class Engine {
   std::vector<model::WeightsDigest> weight_digests_;  // one a rank, as loaded
   std::string numerics_id_;
   std::shared_ptr<RankHost> host_;
-  std::unique_ptr<InProcessCluster> cluster_;  // its ranks end before their host
+  std::unique_ptr<StandaloneCluster> cluster_;  // its ranks end before their host
 };
 
 // Threads that a process of these options runs beside the main one, at the most.

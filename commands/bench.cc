@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 
+#include "actors/client/delta_queue.h"
 #include "commands/bench_serve.h"
 #include "commands/command_line.h"
 #include "commands/machine_bounds.h"
@@ -134,26 +135,26 @@ struct Run {
 };
 
 Expected<Run> run(actors::Engine& engine, int sequences, int input_len, int output_len, std::uint64_t* next_id) {
-  auto queue = std::make_shared<actors::DeltaQueue>(std::size_t{1} << 20);
+  actors::DeltaQueue queue(engine.cluster().client(), std::size_t{1} << 20);
   const std::uint64_t first_id = *next_id;
   const Clock::time_point begin = Clock::now();
   for (int i = 0; i < sequences; ++i) {
     step::Submission submission;
-    submission.sequence = SequenceId{(*next_id)++};
-    submission.tokens = random_prompt(input_len, engine.config().vocab_size, submission.sequence.value);
+    const std::uint64_t id = (*next_id)++;
+    submission.tokens = random_prompt(input_len, engine.config().vocab_size, id);
     submission.prompt_tokens = static_cast<std::uint32_t>(input_len);
     submission.max_tokens = static_cast<std::uint32_t>(output_len);
     submission.sampling.ignore_eos = true;
-    engine.cluster().submit(std::move(submission), queue);
+    queue.submit(RequestId{id}, std::move(submission));
   }
   Run result;
   result.arrivals.resize(static_cast<std::size_t>(sequences));
   for (int open = sequences; open > 0;) {
-    const auto delta = queue->next(std::chrono::milliseconds(1000));
-    if (!delta) continue;
+    const auto heard = queue.next(std::chrono::milliseconds(1000));
+    if (!heard) continue;
     const double now = seconds_since(begin);
-    if (delta->has_token) {
-      std::vector<double>& mine = result.arrivals[delta->sequence.value - first_id];
+    if (const step::TokenDelta* delta = heard->delta(); delta != nullptr && delta->has_token) {
+      std::vector<double>& mine = result.arrivals[heard->request.value - first_id];
       if (mine.empty()) {
         result.ttft_s.push_back(now);
         result.prefill_s = now;
@@ -163,8 +164,8 @@ Expected<Run> run(actors::Engine& engine, int sequences, int input_len, int outp
       mine.push_back(now);
       ++result.tokens;
     }
-    if (delta->finish == step::FinishReason::kNone) continue;
-    if (delta->finish != step::FinishReason::kLength) return fail(delta->error);
+    if (heard->end() == nullptr) continue;
+    if (heard->end()->kind != gateway::RequestEnd::Kind::kFinished) return fail(heard->end()->why);
     --open;
   }
   result.total_s = seconds_since(begin);

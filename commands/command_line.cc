@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 #include <unistd.h>
 
+#include "commands/random_bytes.h"
 #include "kernels/process_limits.h"
 #include "observability/progress_bar.h"
 
@@ -222,6 +223,8 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
 
 Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
   actors::EngineOptions options;
+  options.gateway.id = GatewayId{random_number()};
+  options.gateway.jitter_seed = random_number();
   if (Status status = gpu_options(flags, options.gpu); !status.ok()) return fail(std::move(status));
   if (flags.pipeline_parallel != 1)
     return fail(usage_error("--pipeline-parallel-size " + std::to_string(flags.pipeline_parallel) +

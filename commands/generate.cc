@@ -12,6 +12,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "actors/client/delta_queue.h"
 #include "commands/command_line.h"
 #include "commands/completion_json.h"
 #include "commands/prompt_file.h"
@@ -193,7 +194,8 @@ class Generation {
 
   Status run(const step::SamplingParams& params, std::uint64_t first_id) {
     // A sequence may have every token waiting: the caller's memory, bounded by its own prompts and limits.
-    auto queue = std::make_shared<actors::DeltaQueue>(std::size_t{1} << 20);
+    actors::ClusterClient& client = engine_.cluster().client();
+    actors::DeltaQueue queue(client, std::size_t{1} << 20);
     const Clock::time_point begin = Clock::now();
     std::size_t submitted = 0;
     std::size_t open = 0;
@@ -201,16 +203,20 @@ class Generation {
     while (submitted < all_.size() || open > 0) {
       while (submitted < all_.size() &&
              (open == 0 || (open < kOpenSequencesMax && open_tokens + prompt_size(submitted) <= kOpenTokensMax))) {
-        engine_.cluster().submit(make_submission(all_[submitted], params, first_id + submitted), queue);
+        queue.submit(RequestId{first_id + submitted}, make_submission(all_[submitted], params));
         open_tokens += prompt_size(submitted++);
         ++open;
       }
-      const auto delta = queue->next(std::chrono::milliseconds(1000));
-      if (!delta) continue;
-      const std::size_t index = delta->sequence.value - first_id;
-      if (Status status = take(all_[index], *delta); !status.ok()) return status;
-      if (delta->finish == FinishReason::kNone) continue;
-      finish(all_[index], *delta, begin);
+      const auto heard = queue.next(std::chrono::milliseconds(1000));
+      if (!heard) continue;
+      const std::size_t index = heard->request.value - first_id;
+      if (const step::TokenDelta* delta = heard->delta()) {
+        if (Status status = take(all_[index], *delta); !status.ok()) return status;
+        if (all_[index].text->ended_by_stop_string() && delta->finish == FinishReason::kNone)
+          client.stop_choice(heard->request, 0);
+        continue;
+      }
+      finish(all_[index], *heard->end(), begin);
       open_tokens -= prompt_size(index);
       --open;
     }
@@ -218,12 +224,11 @@ class Generation {
   }
 
  private:
-  step::Submission make_submission(Running& running, const step::SamplingParams& params, std::uint64_t id) {
+  step::Submission make_submission(Running& running, const step::SamplingParams& params) {
     const auto& tokenizer = text_.tokenizer;
     running.text.emplace(tokenizer ? &*tokenizer : nullptr,
                          api::ChoiceTextOptions{.stop = flags_.fields.stop, .min_tokens = params.min_tokens});
     step::Submission submission;
-    submission.sequence = SequenceId{id};
     submission.tokens = running.completion.prompt_token_ids;
     submission.prompt_tokens = static_cast<std::uint32_t>(submission.tokens.size());
     submission.max_tokens = running.max_tokens;
@@ -244,21 +249,22 @@ class Generation {
       completion.token_ids.push_back(delta.token.token);
       if (flags_.fields.logprobs >= 0) completion.logprobs.push_back(delta.token);
     }
+    completion.cached_tokens = delta.cached_tokens;
     const std::string piece = running.text->take(delta);
     completion.text += piece;
-    if (running.text->ended_by_stop_string() && delta.finish == FinishReason::kNone) engine_.cluster().abort(delta.sequence);
     if (!streams_) return {};
     if (text_.tokenizer) return show(piece);
     return delta.has_token ? show("," + std::to_string(delta.token.token)) : Status();
   }
 
-  void finish(Running& running, const step::TokenDelta& delta, Clock::time_point begin) {
+  void finish(Running& running, const gateway::RequestEnd& end, Clock::time_point begin) {
     Completion& completion = running.completion;
-    const FinishReason finish = running.text->finish();
-    completion.finish_reason = step::finish_reason_name(finish);
-    completion.cached_tokens = delta.cached_tokens;
-    if (finish != FinishReason::kStop && finish != FinishReason::kLength)
-      running.error = delta.error.ok() ? Status{StatusCode::kInternal, "the sequence was aborted"} : delta.error;
+    completion.finish_reason = step::finish_reason_name(running.text->finish());
+    if (end.kind != gateway::RequestEnd::Kind::kFinished) {
+      running.error = end.why.ok() ? Status{StatusCode::kInternal, "the sequence was aborted"} : end.why;
+      const bool refused = completion.token_ids.empty() && end.why.code() == StatusCode::kBadInput;
+      completion.finish_reason = step::finish_reason_name(refused ? FinishReason::kRefused : FinishReason::kFailed);
+    }
     if (completion.token_ids.empty()) return;
     const double ttft = std::chrono::duration<double>(running.first_token - begin).count();
     const double decode = std::chrono::duration<double>(running.last_token - running.first_token).count();

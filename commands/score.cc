@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "actors/client/delta_queue.h"
 #include "commands/command_line.h"
 #include "commands/npy_file.h"
 #include "commands/score_json.h"
@@ -15,7 +16,6 @@
 namespace herd::commands {
 namespace {
 
-using step::FinishReason;
 using step::OutputSelector;
 
 constexpr std::int64_t kOutputBytesPerStep = std::int64_t{8} << 20;  // of one step result: messages stay small
@@ -57,22 +57,23 @@ struct Collected {
 Expected<Collected> run(actors::Engine& engine, const std::vector<TokenId>& ids, OutputSelector selector,
                         std::uint64_t id) {
   step::Submission submission;
-  submission.sequence = SequenceId{id};
   submission.tokens = ids;
   submission.prompt_tokens = static_cast<std::uint32_t>(ids.size());
   submission.max_tokens = 0;
   submission.output = selector;
-  auto queue = std::make_shared<actors::DeltaQueue>(std::size_t{1} << 16);
-  engine.cluster().submit(std::move(submission), queue);
+  actors::DeltaQueue queue(engine.cluster().client(), std::size_t{1} << 16);
+  queue.submit(RequestId{id}, std::move(submission));
   Collected collected;
   for (;;) {
-    const auto delta = queue->next(std::chrono::milliseconds(1000));
-    if (!delta) continue;
-    for (const step::OutputRows& part : delta->outputs) collected.add(part);
-    if (delta->finish == FinishReason::kNone) continue;
-    if (delta->finish != FinishReason::kLength)
-      return fail(delta->error.ok() ? Status{StatusCode::kInternal, "scoring was aborted"} : delta->error);
-    return collected;
+    const auto heard = queue.next(std::chrono::milliseconds(1000));
+    if (!heard) continue;
+    if (const step::TokenDelta* delta = heard->delta()) {
+      for (const step::OutputRows& part : delta->outputs) collected.add(part);
+      continue;
+    }
+    const gateway::RequestEnd& end = *heard->end();
+    if (end.kind == gateway::RequestEnd::Kind::kFinished) return collected;
+    return fail(end.why.ok() ? Status{StatusCode::kInternal, "scoring was aborted"} : end.why);
   }
 }
 

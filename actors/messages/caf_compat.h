@@ -38,9 +38,12 @@ void watch(Self* self, const Handle& other) {
   self->monitor(other);
 }
 
+// `handler(address, killed)`: killed, or ended by itself.
 template <class Self, class Handler>
 void on_down(Self* self, Handler handler) {
-  self->set_down_handler([handler = std::move(handler)](caf::down_msg& down) { handler(down.source); });
+  self->set_down_handler([handler = std::move(handler)](caf::down_msg& down) {
+    handler(down.source, down.reason == caf::exit_reason::kill);
+  });
 }
 
 // CAF ends an actor that throws, without a word; ours throw only when something is broken.
@@ -67,7 +70,7 @@ bool is_same(const Handle& handle, const caf::actor_addr& address) {
 }
 
 template <class Self, class Message>
-void tell_self_after(Self* self, std::chrono::milliseconds delay, Message message) {
+void tell_self_after(Self* self, std::chrono::nanoseconds delay, Message message) {
   self->delayed_send(self, delay, std::move(message));
 }
 
@@ -75,10 +78,6 @@ void tell_self_after(Self* self, std::chrono::milliseconds delay, Message messag
 template <class Self, class Handle>
 void end(Self* self, const Handle& other) {
   self->send_exit(other, caf::exit_reason::user_shutdown);
-}
-template <class Self, class Handle>
-void kill(Self* self, const Handle& other) {
-  self->send_exit(other, caf::exit_reason::kill);
 }
 
 }  // namespace herd::actors

@@ -6,51 +6,63 @@
 #include <memory>
 #include <vector>
 
-#include "actors/messages/delta_sink.h"
-#include "cluster/routing/replica_generation.h"
-#include "cluster/gateway/request_ledger.h"
+#include "actors/client/request_stream.h"
+#include "cluster/gateway/gateway_effects.h"
+#include "cluster/replica/replica_core.h"
+#include "cluster/routing/cluster_view.h"
+#include "cluster/routing/replica_loss.h"
 #include "kernels/status.h"
 #include "runtime/ids.h"
-#include "runtime/scheduler/scheduler.h"
+#include "runtime/step/attempt_key.h"
 #include "runtime/step/step_plan.h"
 #include "runtime/step/submission.h"
 
 namespace herd::actors {
 
-// To the gateway, from outside.
-struct SubmitSequence {
-  step::Submission submission;
-  std::shared_ptr<DeltaSink> sink;
+// To the gateway, from its client.
+struct SubmitRequest {
+  gateway::GatewayRequest request;
+  std::shared_ptr<RequestStream> stream;
 };
-struct AbortSequence {
-  SequenceId sequence;
+struct DeltasConsumed {
+  RequestId request;
+  std::size_t deltas = 0;
+};
+struct StopChoice {
+  RequestId request;
+  std::uint32_t choice = 0;
+};
+struct ReaderGone {
+  RequestId request;
 };
 struct StopGateway {};
-struct AskGatewayStats {};
 
-// To the gateway, from a replica.
+// To a gateway, from a replica.
 struct DeltasMade {
+  routing::ReplicaGeneration from;
   std::vector<step::TokenDelta> deltas;
 };
+struct ReplicaReported {
+  routing::ReplicaGeneration from;
+  replica::ReplicaStats stats;
+};
 
-// To coordinator and gateway: that generation is gone, with all it was running.
+// To a gateway, from the coordinator.
+struct ViewChanged {
+  routing::ClusterView view;
+};
+
+// To coordinator and gateways: that generation is gone, with all it was running.
 struct ReplicaLost {
-  routing::ReplicaGeneration replica;
-  Status why;
+  routing::ReplicaLoss loss;
 };
 
-// To the coordinator, from a gateway; answered by Route.
-struct AskRoute {
-  SequenceId sequence;
-  std::vector<routing::ReplicaGeneration> excluded;
-};
-
-// To a replica, from the gateway.
+// To a replica, from a gateway.
 struct RunSequence {
   step::Submission submission;
 };
 struct StopSequence {
-  SequenceId sequence;
+  step::AttemptKey attempt;
 };
 
 // To a replica, from its ranks.
@@ -62,29 +74,21 @@ struct StepDone {
   step::StepResult result;
 };
 
-// To a replica, from itself: look whether a step is overdue.
-struct CheckDeadline {};
-
 // To a replica, from whoever started it.
 struct AwaitServing {};  // answered by a Status once all ranks are made, or one is not
 struct StopReplica {};   // finish the steps in flight, then end
-struct KillRank {        // tests
-  std::uint32_t rank = 0;
-};
-struct AskReplicaStats {};
-struct ReplicaStats {
-  bool serving = false;
-  std::uint64_t steps = 0;  // finished
-  scheduler::SchedulerStats scheduler;
-};
 
 // To a rank, from its replica.
-struct MakeRank {};
 struct ExecutePlan {
   std::shared_ptr<const step::StepPlan> plan;  // shared by all ranks
 };
 
 // To a rank, from itself: look whether the oldest step under way is done.
 struct CollectStep {};
+// To a gateway or a replica, from itself: the core's timer, and what is to be said several times a second.
+struct WakeUp {
+  std::uint64_t ticket = 0;
+};
+struct Tick {};
 
 }  // namespace herd::actors

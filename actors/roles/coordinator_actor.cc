@@ -1,43 +1,59 @@
 #include "actors/roles/coordinator_actor.h"
 
-#include <algorithm>
+#include <string>
 #include <utility>
+#include <variant>
 
 namespace herd::actors {
 
-void CoordinatorState::start(routing::Router router) {
-  router_ = std::move(router);
+void CoordinatorState::start(membership::CoordinatorCore core) {
+  core_.emplace(std::move(core));
   end_process_on_exception(self_);
-  on_down(self_, [this](const caf::actor_addr& source) {
-    const auto dead = std::ranges::find_if(replicas_, [&](const auto& known) { return is_same(known.second, source); });
-    if (dead != replicas_.end()) on_lost(dead->first);
-  });
+  actors::on_down(self_, [this](const caf::actor_addr& source, bool) { on_down(source); });
+}
+
+void CoordinatorState::on_gateway_joined(const GatewayJoined& joined) {
+  gateways_.insert_or_assign(joined.id, joined.gateway);
+  watch(self_, joined.gateway);
+  self_->send(joined.gateway, ViewChanged{core_->view()});
 }
 
 void CoordinatorState::on_serving(const ReplicaServing& serving) {
-  replicas_.insert_or_assign(serving.generation, serving.replica);
+  replicas_.insert_or_assign(serving.view.route.generation, serving.replica);
   watch(self_, serving.replica);
-  router_.on_replica_serving(serving.generation);
+  membership::CoordinatorEffects effects;
+  core_->on_serving(serving.view, effects);
+  carry_out(effects);
 }
 
-void CoordinatorState::on_lost(routing::ReplicaGeneration replica) {
-  router_.on_replica_lost(replica);
-  replicas_.erase(replica);
+void CoordinatorState::on_lost(const routing::ReplicaLoss& loss) {
+  replicas_.erase(loss.replica);
+  membership::CoordinatorEffects effects;
+  core_->on_lost(loss, effects);
+  carry_out(effects);
 }
 
-Route CoordinatorState::route(const AskRoute& question) {
-  const auto picked = router_.pick(question.excluded);
-  if (!picked) return {};
-  return {ReplicaServing{*picked, replicas_.at(*picked)}};
+void CoordinatorState::on_down(const caf::actor_addr& source) {
+  std::erase_if(gateways_, [&](const auto& known) { return is_same(known.second, source); });
+  if (const auto lost = replica_that_died(replicas_, source)) on_lost(*lost);
 }
 
-CoordinatorHandle::behavior_type coordinator_actor(CoordinatorState::Self self, routing::Router router) {
+void CoordinatorState::carry_out(const membership::CoordinatorEffects& effects) {
+  for (const membership::CoordinatorEffect& effect : effects) {
+    for (const auto& [id, gateway] : gateways_) {
+      if (const auto* view = std::get_if<membership::PushView>(&effect)) self_->send(gateway, ViewChanged{view->view});
+      if (const auto* loss = std::get_if<membership::PushLoss>(&effect)) self_->send(gateway, ReplicaLost{loss->loss});
+    }
+  }
+}
+
+CoordinatorHandle::behavior_type coordinator_actor(CoordinatorState::Self self, membership::CoordinatorCore core) {
   CoordinatorState& state = self->state;
-  state.start(std::move(router));
+  state.start(std::move(core));
   return {
+      [&state](const GatewayJoined& joined) { state.on_gateway_joined(joined); },
       [&state](const ReplicaServing& serving) { state.on_serving(serving); },
-      [&state](const ReplicaLost& lost) { state.on_lost(lost.replica); },
-      [&state](const AskRoute& question) { return state.route(question); },
+      [&state](const ReplicaLost& lost) { state.on_lost(lost.loss); },
   };
 }
 

@@ -1,11 +1,13 @@
 #pragma once
-// coordinator_actor: knows which replicas serve and answers where an attempt may run. Asked once per attempt, never on
-// the token path. Soft state: it could be rebuilt from what replicas say.
+// coordinator_actor: carries out what a CoordinatorCore says: views and losses go to every gateway that joined. Nobody asks
+// it about a request. Holds no policy; see cluster/membership/coordinator_core.h.
 
 #include <map>
+#include <optional>
 
 #include "actors/messages/type_ids.h"
-#include "cluster/routing/router.h"
+#include "actors/roles/watched_replicas.h"
+#include "cluster/membership/coordinator_core.h"
 
 namespace herd::actors {
 
@@ -13,19 +15,23 @@ class CoordinatorState {
  public:
   using Self = CoordinatorHandle::stateful_pointer<CoordinatorState>;
   explicit CoordinatorState(Self self) : self_(self) {}
-  void start(routing::Router router);
+  void start(membership::CoordinatorCore core);
+
+  void on_gateway_joined(const GatewayJoined& joined);
   void on_serving(const ReplicaServing& serving);
-  void on_lost(routing::ReplicaGeneration replica);
-  [[nodiscard]] Route route(const AskRoute& question);
+  void on_lost(const routing::ReplicaLoss& loss);
 
  private:
+  void on_down(const caf::actor_addr& source);
+  void carry_out(const membership::CoordinatorEffects& effects);
+
   Self self_;
-  routing::Router router_;
-  std::map<routing::ReplicaGeneration, ReplicaHandle> replicas_;
+  std::optional<membership::CoordinatorCore> core_;
+  std::map<GatewayId, GatewayHandle> gateways_;  // watched
+  WatchedReplicas replicas_;
 };
 
-// `router` is what is known at the start, usually nothing. (Not without an argument: spawn of a function that takes
-// none but its actor binds a reference to null in CAF 0.17.6, says UBSan.)
-CoordinatorHandle::behavior_type coordinator_actor(CoordinatorState::Self self, routing::Router router);
+// `core` knows what was placed before it starts.
+CoordinatorHandle::behavior_type coordinator_actor(CoordinatorState::Self self, membership::CoordinatorCore core);
 
 }  // namespace herd::actors

@@ -1,124 +1,240 @@
 #include "actors/roles/gateway_actor.h"
 
-#include <algorithm>
-#include <string>
+#include <cfenv>
 #include <utility>
 
-#include "cluster/wire/generate_codec.h"
 #include "kernels/check.h"
 
 namespace herd::actors {
+namespace {
 
-using step::FinishReason;
-using step::TokenDelta;
+constexpr std::chrono::milliseconds kTick{50};   // keep-alive comments: as coarse as this
+constexpr double kPublishSeconds = 0.05;         // between two statuses of a busy gateway
 
-void GatewayState::start(GatewayConfig config, CoordinatorHandle coordinator) {
-  config_ = std::move(config);
-  coordinator_ = std::move(coordinator);
-  through_wire_ = WireRoundtrip(config_.wire_roundtrip);
-  ledger_.emplace(config_.ledger);
+}  // namespace
+
+void GatewayState::start(std::shared_ptr<SharedGateway> shared, std::shared_ptr<const AddressBook> addresses,
+                         const CoordinatorHandle& coordinator) {
+  // A thread that computed may have started this one and left it the kernels' float mode; text needs the ordinary one.
+  std::fesetenv(FE_DFL_ENV);
+  shared_ = std::move(shared);
+  addresses_ = std::move(addresses);
   end_process_on_exception(self_);
-  on_down(self_, [this](const caf::actor_addr& source) {
-    const auto dead = std::ranges::find_if(replicas_, [&](const auto& known) { return is_same(known.second, source); });
-    if (dead == replicas_.end()) return;  // it said so itself
-    on_replica_lost(
-        {dead->first, {StatusCode::kAborted, "replica " + std::to_string(dead->first.replica.value) + " died"}});
+  on_down(self_, [this](const caf::actor_addr& source, bool) {
+    if (const auto lost = replica_that_died(replicas_, source)) on_lost(*lost);
   });
+  self_->send(coordinator, GatewayJoined{shared_->id(), GatewayHandle(self_)});
 }
 
-void GatewayState::on_submit(const SubmitSequence& order) {
-  --*config_.submissions_waiting;
-  Status status = wire::validate(order.submission);
-  if (status.ok()) status = ledger_->accept(order.submission);
-  if (!status.ok()) {
-    TokenDelta refused;
-    refused.sequence = order.submission.sequence;
-    refused.finish = FinishReason::kRefused;
-    refused.error = std::move(status);
-    order.sink->push(refused);
-    return;
+void GatewayState::on_submit(const SubmitRequest& order) {
+  HERD_CHECK(open_.emplace(order.request.id, Open{order.stream}).second, "each request has an id of its own");
+  decide([&](gateway::GatewayCore& core, Instant now, gateway::GatewayEffects& effects) {
+    core.on_request(order.request, now, effects);
+  });
+  tick_later();
+}
+
+void GatewayState::on_view(const routing::ClusterView& view) {
+  for (const routing::ReplicaView& replica : view.replicas) {
+    if (replica.state != routing::ReplicaState::kLost) (void)reach(replica.route);
   }
-  sinks_.emplace(order.submission.sequence, order.sink);
-  ask_route(order.submission.sequence);
+  decide([&](gateway::GatewayCore& core, Instant now, gateway::GatewayEffects& effects) {
+    core.on_view(view, now, effects);
+  });
+  publish(shared_->now());
 }
 
-void GatewayState::ask_route(SequenceId sequence) {
-  self_->request(coordinator_, config_.route_timeout, AskRoute{sequence, ledger_->failed_generations(sequence)})
-      .then([this, sequence](const Route& route) { on_route(sequence, route); },
-            [this, sequence](const caf::error&) {
-              if (auto terminal =
-                      ledger_->on_unroutable(sequence, {StatusCode::kAborted, "no answer from the coordinator"}))
-                deliver(*terminal);
-            });
+void GatewayState::on_lost(const routing::ReplicaLoss& loss) {
+  replicas_.erase(loss.replica);
+  reports_.erase(loss.replica);
+  decide([&](gateway::GatewayCore& core, Instant now, gateway::GatewayEffects& effects) {
+    core.on_replica_lost(loss, now, effects);
+  });
+  publish(shared_->now());
 }
 
-void GatewayState::on_route(SequenceId sequence, const Route& route) {
-  if (!route.to) {
-    if (auto terminal = ledger_->on_unroutable(sequence, {StatusCode::kAborted, "no replica is serving"}))
-      deliver(*terminal);
-    return;
+void GatewayState::on_reported(const ReplicaReported& reported) {
+  if (replicas_.contains(reported.from)) reports_[reported.from] = reported.stats;
+  publish(shared_->now());
+}
+
+void GatewayState::on_wake_up(const WakeUp& message) {
+  const auto woken = timer_.on_message(message, shared_->now());
+  if (woken.next) tell_self_after(self_, woken.next->delay, woken.next->message);
+  if (!woken.due) return;
+  decide([](gateway::GatewayCore& core, Instant now, gateway::GatewayEffects& effects) { core.on_timer(now, effects); });
+}
+
+void GatewayState::on_tick() {
+  tick_under_way_ = false;
+  const Instant now = shared_->now();
+  std::vector<RequestId> gone;
+  for (const auto& [id, open] : open_) {
+    if (!open.stream->tick(now)) gone.push_back(id);
   }
-  if (auto submission = ledger_->on_routed(sequence, route.to->generation)) {
-    if (replicas_.try_emplace(route.to->generation, route.to->replica).second) watch(self_, route.to->replica);
-    self_->send(route.to->replica, RunSequence{through_wire_(std::move(*submission))});
-  } else if (ledger_->needs_route(sequence)) {
-    ask_route(sequence);  // the replica was lost meanwhile; each ask leaves out one more
+  for (const RequestId id : gone) {
+    decide([id](gateway::GatewayCore& core, Instant at, gateway::GatewayEffects& effects) {
+      core.on_gone(id, at, effects);
+    });
   }
-}
-
-void GatewayState::on_deltas(const DeltasMade& made) {
-  for (const TokenDelta& delta : made.deltas) {
-    if (const auto admitted = ledger_->on_delta(delta)) deliver(*admitted);
-  }
-}
-
-void GatewayState::deliver(const TokenDelta& delta) {
-  const auto sink = sinks_.find(delta.sequence);
-  HERD_CHECK(sink != sinks_.end(), "an open sequence has a sink");
-  const bool taken = sink->second->push(delta);
-  if (delta.finish != FinishReason::kNone) {
-    sinks_.erase(sink);
-  } else if (!taken) {
-    on_abort(delta.sequence, {StatusCode::kOverloaded, "the stream's reader is too slow"});
-  }
-}
-
-void GatewayState::on_abort(SequenceId sequence, const Status& why) {
-  const auto aborted = ledger_->on_abort(sequence, why);
-  if (!aborted) return;
-  if (aborted->running_on) {
-    const auto replica = replicas_.find(*aborted->running_on);
-    HERD_CHECK(replica != replicas_.end(), "a routed sequence runs on a replica that is known");
-    self_->send(replica->second, StopSequence{through_wire_(step::AttemptKey{{}, sequence, 0}).sequence});
-  }
-  deliver(aborted->terminal);
-}
-
-void GatewayState::on_replica_lost(const ReplicaLost& lost) {
-  replicas_.erase(lost.replica);
-  const auto orphans = ledger_->on_replica_lost(lost.replica, lost.why);
-  for (const auto& terminal : orphans.terminal) deliver(terminal);
-  for (const SequenceId sequence : orphans.to_route) ask_route(sequence);
+  if (unpublished_) publish(now);
+  if (!open_.empty()) tick_later();
 }
 
 void GatewayState::on_stop() {
-  for (const SequenceId sequence : ledger_->open_sequences())
-    on_abort(sequence, {StatusCode::kAborted, "shutting down"});
-  ledger_->check_integrity();
+  decide([](gateway::GatewayCore& core, Instant now, gateway::GatewayEffects& effects) {
+    core.on_shutdown(now, effects);
+    core.check_integrity();
+  });
+  HERD_CHECK(open_.empty(), "a gateway that ends has told every request its end");
+  publish(shared_->now());
+  shared_->set_ended();
   self_->quit();
 }
 
-GatewayHandle::behavior_type gateway_actor(GatewayState::Self self, GatewayConfig config,
-                                           CoordinatorHandle coordinator) {
+void GatewayState::carry_out(Instant now) {
+  if (carrying_out_) {
+    unpublished_ = true;
+    return;
+  }
+  carrying_out_ = true;
+  publish_soon(now);
+  // A stream's answer appends effects while this runs.
+  for (std::size_t i = 0; i < effects_.size(); ++i) {
+    gateway::GatewayEffect effect = std::move(effects_[i]);
+    std::visit([&](auto& order) { carry_out(order, now); }, effect);
+  }
+  effects_.clear();
+  carrying_out_ = false;
+  if (unpublished_) publish_soon(now);
+}
+
+void GatewayState::carry_out(gateway::StartRequest& order, Instant now) {
+  Open& open = open_.at(order.request);
+  open.started = true;
+  if (started_requests_++ == 0) progress_ = now;
+  auto choices = open.stream->start(now);
+  decide([&](gateway::GatewayCore& core, Instant at, gateway::GatewayEffects& effects) {
+    core.on_started(order.request, std::move(choices), at, effects);
+  });
+}
+
+void GatewayState::carry_out(gateway::RunOn& order, Instant) {
+  if (const ReplicaHandle* replica = reach(order.to)) {
+    return self_->send(*replica, RunSequence{std::move(order.submission)});
+  }
+  decide([&](gateway::GatewayCore& core, Instant at, gateway::GatewayEffects& effects) {
+    core.on_link_lost(order.to.generation, at, effects);
+  });
+}
+
+void GatewayState::carry_out(gateway::StopOn& order, Instant) {
+  const auto replica = replicas_.find(order.on.generation);
+  if (replica != replicas_.end()) self_->send(replica->second, StopSequence{order.attempt});
+}
+
+void GatewayState::carry_out(gateway::Deliver& order, Instant now) {
+  const auto open = open_.find(order.request);
+  if (open == open_.end()) return;  // its reader left while this waited behind other effects
+  if (order.delta.has_token) progress_ = now;
+  const RequestStream::Taken taken = open->second.stream->deliver(order.choice, order.delta, now);
+  decide([&](gateway::GatewayCore& core, Instant at, gateway::GatewayEffects& effects) {
+    if (taken.consumed > 0) core.on_consumed(order.request, taken.consumed);
+    if (taken.stop) core.on_choice_stopped(order.request, order.choice, at, effects);
+    if (taken.gone) core.on_gone(order.request, at, effects);
+  });
+}
+
+void GatewayState::carry_out(gateway::EndRequest& order, Instant now) {
+  const auto open = open_.extract(order.request);
+  HERD_CHECK(!open.empty(), "a request ends once");
+  if (open.mapped().started) --started_requests_;
+  open.mapped().stream->end(order.end, now);
+}
+
+void GatewayState::carry_out(gateway::WakeAt& order, Instant now) {
+  if (const auto message = timer_.want(order.at, now)) tell_self_after(self_, message->delay, message->message);
+}
+
+const ReplicaHandle* GatewayState::reach(const routing::Route& route) {
+  const auto known = replicas_.find(route.generation);
+  if (known != replicas_.end()) return &known->second;
+  const auto replica = addresses_->resolve(route.address);
+  if (!replica) return nullptr;
+  watch(self_, *replica);
+  self_->send(*replica, GatewayJoined{shared_->id(), GatewayHandle(self_)});
+  return &replicas_.emplace(route.generation, *replica).first->second;
+}
+
+// Before what was decided is carried out: whoever hears the last end of all finds the numbers up to date.
+void GatewayState::publish_soon(Instant now) {
+  const bool idle = shared_->look([](const gateway::GatewayCore& core) { return core.open_requests() == 0; });
+  if (idle || seconds_between(published_, now) >= kPublishSeconds) return publish(now);
+  unpublished_ = true;
+  tick_later();
+}
+
+void GatewayState::publish(Instant now) {
+  auto status = std::make_shared<ClusterStatus>();
+  shared_->look([&](const gateway::GatewayCore& core) {
+    status->view = core.view();
+    status->ledger = core.ledger();
+    status->admission = core.admission();
+    status->open_requests = core.open_requests();
+  });
+  for (const routing::ReplicaView& replica : status->view.replicas) {
+    ReplicaStatus& one = status->replicas.emplace_back();
+    one.replica = replica.route.generation.replica;
+    const auto report = reports_.find(replica.route.generation);
+    one.serving = replica.state == routing::ReplicaState::kServing && report != reports_.end();
+    if (report == reports_.end()) continue;
+    one.steps = report->second.steps;
+    one.scheduler = report->second.scheduler;
+  }
+  if (status->ledger.open > 0) status->silent_since = progress_;
+  shared_->publish(std::move(status));
+  published_ = now;
+  unpublished_ = false;
+}
+
+void GatewayState::tick_later() {
+  if (tick_under_way_) return;
+  tick_under_way_ = true;
+  tell_self_after(self_, kTick, Tick{});
+}
+
+GatewayHandle::behavior_type gateway_actor(GatewayState::Self self, std::shared_ptr<SharedGateway> shared,
+                                           std::shared_ptr<const AddressBook> addresses, CoordinatorHandle coordinator) {
+  using gateway::GatewayCore;
+  using gateway::GatewayEffects;
   GatewayState& state = self->state;
-  state.start(std::move(config), std::move(coordinator));
+  state.start(std::move(shared), std::move(addresses), coordinator);
   return {
-      [&state](const SubmitSequence& order) { state.on_submit(order); },
-      [&state](const AbortSequence& order) { state.on_abort(order.sequence, {}); },
-      [&state](const DeltasMade& made) { state.on_deltas(made); },
-      [&state](const ReplicaLost& lost) { state.on_replica_lost(lost); },
+      [&state](const SubmitRequest& order) { state.on_submit(order); },
+      [&state](const DeltasConsumed& told) {
+        state.decide([&](GatewayCore& core, Instant, GatewayEffects&) { core.on_consumed(told.request, told.deltas); });
+      },
+      [&state](const StopChoice& order) {
+        state.decide([&](GatewayCore& core, Instant now, GatewayEffects& effects) {
+          core.on_choice_stopped(order.request, order.choice, now, effects);
+        });
+      },
+      [&state](const ReaderGone& told) {
+        state.decide([&](GatewayCore& core, Instant now, GatewayEffects& effects) {
+          core.on_gone(told.request, now, effects);
+        });
+      },
+      [&state](const DeltasMade& made) {
+        state.decide([&](GatewayCore& core, Instant now, GatewayEffects& effects) {
+          core.on_deltas(made.from, made.deltas, now, effects);
+        });
+      },
+      [&state](const ReplicaReported& reported) { state.on_reported(reported); },
+      [&state](const ReplicaLost& lost) { state.on_lost(lost.loss); },
+      [&state](const ViewChanged& changed) { state.on_view(changed.view); },
+      [&state](const WakeUp& message) { state.on_wake_up(message); },
+      [&state](const Tick&) { state.on_tick(); },
       [&state](const StopGateway&) { state.on_stop(); },
-      [&state](const AskGatewayStats&) { return state.stats(); },
   };
 }
 

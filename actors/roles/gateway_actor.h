@@ -1,59 +1,82 @@
 #pragma once
-// gateway_actor: takes submissions, finds each a replica, and passes its tokens to its sink. Owns the ledger, which
-// decides what is owed and admitted; see cluster/gateway/request_ledger.h.
-//   serving --SubmitSequence, DeltasMade, ReplicaLost, …--> serving
-//   serving --StopGateway--> ended, every open sequence with a terminal delta
+// gateway_actor: carries out what a GatewayCore says: submissions go to replicas, deltas and ends to the requests' streams.
+// Holds no policy; see cluster/gateway/gateway_core.h. Runs on a thread of its own, because its streams make frames.
+//   serving --SubmitRequest, DeltasMade, ViewChanged, …--> serving
+//   serving --StopGateway--> ended, every open request told its end
 
-#include <atomic>
-#include <chrono>
-#include <cstddef>
 #include <map>
 #include <memory>
 #include <optional>
+#include <vector>
 
-#include "actors/messages/delta_sink.h"
+#include "actors/client/request_stream.h"
 #include "actors/messages/type_ids.h"
-#include "actors/messages/wire_roundtrip.h"
-#include "cluster/gateway/request_ledger.h"
+#include "actors/roles/address_book.h"
+#include "actors/roles/shared_gateway.h"
+#include "actors/roles/wake_timer.h"
+#include "actors/roles/watched_replicas.h"
 
 namespace herd::actors {
-
-struct GatewayConfig {
-  gateway::RequestLedgerConfig ledger{};
-  std::chrono::milliseconds route_timeout{5'000};  // of the coordinator's answer
-  bool wire_roundtrip = false;
-  // Submissions sent and not yet looked at; the sender bounds them (mailboxes do not). Never null.
-  std::shared_ptr<std::atomic<std::size_t>> submissions_waiting = std::make_shared<std::atomic<std::size_t>>(0);
-};
 
 class GatewayState {
  public:
   using Self = GatewayHandle::stateful_pointer<GatewayState>;
   explicit GatewayState(Self self) : self_(self) {}
-  void start(GatewayConfig config, CoordinatorHandle coordinator);
+  void start(std::shared_ptr<SharedGateway> shared, std::shared_ptr<const AddressBook> addresses,
+             const CoordinatorHandle& coordinator);
 
-  void on_submit(const SubmitSequence& order);
-  void on_abort(SequenceId sequence, const Status& why);
-  void on_deltas(const DeltasMade& made);
-  void on_replica_lost(const ReplicaLost& lost);
+  // `ask(core, now, effects)`, then does what the core said. A stream's answer asks the core again: what that says is done
+  // behind what was said before.
+  template <class Ask>
+  void decide(Ask ask) {
+    const Instant now = shared_->now();
+    shared_->decide([&](gateway::GatewayCore& core) { ask(core, now, effects_); });
+    carry_out(now);
+  }
+
+  void on_submit(const SubmitRequest& order);
+  void on_view(const routing::ClusterView& view);
+  void on_lost(const routing::ReplicaLoss& loss);
+  void on_reported(const ReplicaReported& reported);
+  void on_wake_up(const WakeUp& message);
+  void on_tick();
   void on_stop();
-  [[nodiscard]] gateway::RequestLedgerStats stats() const { return ledger_->stats(); }
 
  private:
-  void ask_route(SequenceId sequence);
-  void on_route(SequenceId sequence, const Route& route);
-  void deliver(const step::TokenDelta& delta);
+  void carry_out(Instant now);
+  void carry_out(gateway::StartRequest& order, Instant now);
+  void carry_out(gateway::RunOn& order, Instant now);
+  void carry_out(gateway::StopOn& order, Instant now);
+  void carry_out(gateway::Deliver& order, Instant now);
+  void carry_out(gateway::EndRequest& order, Instant now);
+  void carry_out(gateway::WakeAt& order, Instant now);
+  // Its actor, watched and told of this gateway; null when the address leads nowhere.
+  [[nodiscard]] const ReplicaHandle* reach(const routing::Route& route);
+  void publish_soon(Instant now);
+  void publish(Instant now);
+  void tick_later();
 
   Self self_;
-  GatewayConfig config_;
-  CoordinatorHandle coordinator_;
-  WireRoundtrip through_wire_{false};
-  std::optional<gateway::RequestLedger> ledger_;
-  std::map<SequenceId, std::shared_ptr<DeltaSink>> sinks_;        // of the ledger's open sequences
-  std::map<routing::ReplicaGeneration, ReplicaHandle> replicas_;  // watched
+  std::shared_ptr<SharedGateway> shared_;
+  std::shared_ptr<const AddressBook> addresses_;
+  gateway::GatewayEffects effects_;
+  bool carrying_out_ = false;
+  struct Open {
+    std::shared_ptr<RequestStream> stream;
+    bool started = false;
+  };
+  std::map<RequestId, Open> open_;  // requests
+  WatchedReplicas replicas_;
+  std::map<routing::ReplicaGeneration, replica::ReplicaStats> reports_;  // of replicas that are not lost
+  WakeTimer timer_;
+  bool tick_under_way_ = false;
+  bool unpublished_ = false;
+  Instant published_;
+  Instant progress_;                  // the last token, or when the first of the started requests began
+  std::size_t started_requests_ = 0;  // of those open
 };
 
-GatewayHandle::behavior_type gateway_actor(GatewayState::Self self, GatewayConfig config,
-                                           CoordinatorHandle coordinator);
+GatewayHandle::behavior_type gateway_actor(GatewayState::Self self, std::shared_ptr<SharedGateway> shared,
+                                           std::shared_ptr<const AddressBook> addresses, CoordinatorHandle coordinator);
 
 }  // namespace herd::actors

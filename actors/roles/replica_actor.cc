@@ -1,147 +1,136 @@
 #include "actors/roles/replica_actor.h"
 
-#include <algorithm>
 #include <memory>
+#include <string>
 #include <utility>
 
-#include "actors/roles/shard_actor.h"
-
 namespace herd::actors {
+namespace {
 
-void ReplicaState::start(ReplicaConfig config, CoordinatorHandle coordinator, GatewayHandle gateway) {
+constexpr double kReportSeconds = 0.1;  // between two reports of a busy replica
+
+}  // namespace
+
+void ReplicaState::start(ReplicaConfig config, std::vector<ShardHandle> ranks, CoordinatorHandle coordinator) {
   config_ = std::move(config);
+  ranks_ = std::move(ranks);
   coordinator_ = std::move(coordinator);
-  gateway_ = std::move(gateway);
-  through_wire_ = WireRoundtrip(config_.wire_roundtrip);
-  scheduler_.emplace(config_.scheduler, config_.generation.epoch, config_.scheduler_probe);
-  collector_.emplace(config_.generation.epoch, config_.ranks);
+  core_.emplace(config_.core, config_.scheduler_probe);
   end_process_on_exception(self_);
-  on_down(self_, [this](const caf::actor_addr& source) {
-    for (std::uint32_t rank = 0; rank < ranks_.size(); ++rank) {
-      if (is_same(ranks_[rank], source)) fail_group({StatusCode::kAborted, "rank " + std::to_string(rank) + " died"});
-    }
-  });
-  const ReplicaHandle me(self_);
-  for (std::uint32_t rank = 0; rank < config_.ranks; ++rank) {
-    const ReplicaId replica = config_.generation.replica;
-    ranks_.push_back(config_.own_threads
-                         ? self_->spawn<caf::detached>(shard_actor, me, replica, rank, config_.make_rank, through_wire_)
-                         : self_->spawn(shard_actor, me, replica, rank, config_.make_rank, through_wire_));
-    watch(self_, ranks_.back());
-    self_->send(ranks_.back(), MakeRank{});
+  actors::on_down(self_, [this](const caf::actor_addr& source, bool killed) { on_down(source, killed); });
+  for (const ShardHandle& rank : ranks_) {
+    watch(self_, rank);
+    self_->send(rank, MakeRank{ReplicaHandle(self_)});
   }
 }
 
-void ReplicaState::on_rank_made(const RankMade& made) {
-  if (phase_ != Phase::kMaking) return;
-  if (!made.status.ok()) return fail_group(made.status);
-  if (++ranks_made_ < config_.ranks) return;
-  phase_ = Phase::kServing;
-  self_->send(coordinator_, ReplicaServing{config_.generation, ReplicaHandle(self_)});
+void ReplicaState::on_down(const caf::actor_addr& source, bool killed) {
+  for (std::uint32_t rank = 0; rank < ranks_.size(); ++rank) {
+    if (!is_same(ranks_[rank], source)) continue;
+    const auto cause = killed ? routing::LossCause::kKilled : routing::LossCause::kDiedOfItself;
+    decide([&](replica::ReplicaCore& core, Instant) {
+      core.on_rank_lost(rank, cause, {StatusCode::kAborted, "rank " + std::to_string(rank) + " died"}, effects_);
+    });
+    return;
+  }
+  for (auto known = gateways_.begin(); known != gateways_.end(); ++known) {
+    if (!is_same(known->second, source)) continue;
+    const GatewayId gone = known->first;
+    gateways_.erase(known);
+    decide([&](replica::ReplicaCore& core, Instant now) { core.on_gateway_gone(gone, now, effects_); });
+    return;
+  }
+}
+
+void ReplicaState::on_gateway_joined(const GatewayJoined& joined) {
+  gateways_.insert_or_assign(joined.id, joined.gateway);
+  watch(self_, joined.gateway);
+  self_->send(joined.gateway, ReplicaReported{config_.core.generation, core_->stats()});
+}
+
+void ReplicaState::on_wake_up(const WakeUp& message) {
+  const auto woken = timer_.on_message(message, config_.clock());
+  if (woken.next) tell_self_after(self_, woken.next->delay, woken.next->message);
+  if (woken.due) decide([this](replica::ReplicaCore& core, Instant now) { core.on_timer(now, effects_); });
+}
+
+// At once where nothing runs; a busy replica's numbers a few times a second.
+void ReplicaState::report(Instant now) {
+  const replica::ReplicaStats stats = core_->stats();
+  const bool idle = stats.scheduler.num_running == 0 && stats.scheduler.num_waiting == 0;
+  if (!idle && seconds_between(reported_, now) < kReportSeconds) {
+    if (tick_under_way_) return;
+    tick_under_way_ = true;
+    return tell_self_after(self_, std::chrono::nanoseconds(static_cast<std::int64_t>(kReportSeconds * 1e9)), Tick{});
+  }
+  reported_ = now;
+  for (const auto& [id, gateway] : gateways_) self_->send(gateway, ReplicaReported{config_.core.generation, stats});
+}
+
+void ReplicaState::on_tick() {
+  tick_under_way_ = false;
+  report(config_.clock());
+}
+
+void ReplicaState::carry_out(Instant now) {
+  for (replica::ReplicaEffect& effect : effects_) {
+    std::visit([&](auto& order) { carry_out(order, now); }, effect);
+  }
+  effects_.clear();
+}
+
+void ReplicaState::carry_out(replica::ExecuteOnRanks& order, Instant) {
+  const auto plan = std::make_shared<const step::StepPlan>(std::move(order.plan));
+  for (const ShardHandle& rank : ranks_) self_->send(rank, ExecutePlan{plan});
+}
+
+void ReplicaState::carry_out(replica::SendDeltas& order, Instant) {
+  const auto gateway = gateways_.find(order.gateway);
+  if (gateway == gateways_.end()) return;  // it is gone
+  self_->send(gateway->second, DeltasMade{config_.core.generation, std::move(order.deltas)});
+}
+
+void ReplicaState::carry_out(replica::SayServing&, Instant) {
+  self_->send(coordinator_, ReplicaServing{config_.view, ReplicaHandle(self_)});
   answer_waiting({});
 }
 
-void ReplicaState::on_run(const RunSequence& order) {
-  const Status status = phase_ == Phase::kServing ? scheduler_->on_submit(order.submission, config_.clock())
-                                                  : Status(StatusCode::kAborted, "the replica is stopping");
-  if (!status.ok()) {
-    step::TokenDelta refused;
-    refused.sequence = order.submission.sequence;
-    refused.attempt = order.submission.attempt;
-    refused.finish = step::FinishReason::kRefused;
-    refused.error = status;
-    return publish({std::move(refused)});
-  }
-  pump();
+void ReplicaState::carry_out(replica::SayStartFailed& order, Instant) {
+  start_failure_ = order.why;
+  answer_waiting(order.why);
 }
 
-void ReplicaState::on_stop_sequence(SequenceId sequence) {
-  if (auto terminal = scheduler_->on_abort(sequence)) publish({std::move(*terminal)});
-  pump();
+void ReplicaState::carry_out(replica::SayLost& order, Instant) {
+  for (const auto& [id, gateway] : gateways_) self_->send(gateway, ReplicaLost{order.loss});
+  self_->send(coordinator_, ReplicaLost{std::move(order.loss)});
 }
 
-void ReplicaState::on_step_done(const StepDone& done) {
-  if (phase_ == Phase::kEnded) return;
-  const Instant now = config_.clock();
-  auto steps = collector_->on_result(done.result, now);
-  if (!steps) return fail_group(steps.error().why);
-  for (const auto& step : *steps) {
-    if (config_.on_step) config_.on_step(config_.generation.replica, step.result.stats, step.step_s);
-    publish(scheduler_->on_step_done(step.result, now));
-  }
-  pump();
+void ReplicaState::carry_out(replica::AbortGroup& order, Instant) {
+  if (config_.abort_group) config_.abort_group(order.why);
 }
 
-void ReplicaState::pump() {
-  if (phase_ == Phase::kStopping && collector_->idle()) {
-    scheduler_->check_integrity();  // with nothing open, no block may be held
-    end_ranks();
-    return self_->quit();
-  }
-  if (phase_ != Phase::kServing) return;
-  while (auto planned = scheduler_->plan_step(config_.clock())) {
-    const auto plan = std::make_shared<const step::StepPlan>(through_wire_(std::move(*planned)));
-    collector_->on_plan_sent(plan->step, config_.clock());
-    for (const auto& rank : ranks_) self_->send(rank, ExecutePlan{plan});
-  }
-  if (!collector_->idle() && !deadline_armed_) {
-    deadline_armed_ = true;
-    tell_self_after(self_, std::max(config_.step_timeout / 2, std::chrono::milliseconds(1)), CheckDeadline{});
-  }
+void ReplicaState::carry_out(replica::EndRanks&, Instant) {
+  for (const ShardHandle& rank : ranks_) end(self_, rank);
+  if (start_failure_.ok()) self_->quit();
 }
 
-void ReplicaState::on_check_deadline() {
-  deadline_armed_ = false;
-  if (phase_ == Phase::kEnded) return;
-  const double seconds_max = std::chrono::duration<double>(config_.step_timeout).count();
-  if (Status status = collector_->check_deadline(config_.clock(), seconds_max); !status.ok()) return fail_group(status);
-  if (collector_->idle()) return;
-  deadline_armed_ = true;
-  tell_self_after(self_, std::max(config_.step_timeout / 2, std::chrono::milliseconds(1)), CheckDeadline{});
+void ReplicaState::carry_out(replica::StepFinished& order, Instant) {
+  if (config_.on_step) config_.on_step(config_.core.generation.replica, order.stats, order.step_s);
 }
 
-void ReplicaState::publish(std::vector<step::TokenDelta> deltas) {
-  if (!deltas.empty()) self_->send(gateway_, DeltasMade{through_wire_(std::move(deltas))});
-}
-
-// The gateway's ledger owns what becomes of the sequences: the scheduler only forgets them.
-void ReplicaState::fail_group(const Status& why) {
-  if (phase_ == Phase::kEnded) return;
-  (void)scheduler_->on_replica_lost();
-  // First of all: the other ranks may wait in a collective for one that is gone.
-  if (config_.abort_replica) config_.abort_replica(config_.generation.replica, why);
-  const Status named(why.code(), "replica " + std::to_string(config_.generation.replica.value) + ": " + why.message());
-  if (phase_ == Phase::kMaking) {  // nobody has heard of it but whoever waits for it to serve
-    start_failure_ = named;
-    answer_waiting(named);
-    return end_ranks();
-  }
-  self_->send(coordinator_, ReplicaLost{config_.generation, named});
-  self_->send(gateway_, ReplicaLost{config_.generation, named});
-  end_ranks();
-  self_->quit();
+void ReplicaState::carry_out(replica::WakeReplicaAt& order, Instant now) {
+  if (const auto message = timer_.want(order.at, now)) tell_self_after(self_, message->delay, message->message);
 }
 
 void ReplicaState::on_stop() {
-  if (phase_ == Phase::kEnded) return self_->quit();
-  phase_ = Phase::kStopping;
-  answer_waiting({StatusCode::kAborted, "the replica was stopped"});
-  pump();
-}
-
-void ReplicaState::end_ranks() {
-  phase_ = Phase::kEnded;
-  for (const auto& rank : ranks_) end(self_, rank);
-}
-
-void ReplicaState::on_kill_rank(std::uint32_t rank) {
-  if (rank < ranks_.size()) kill(self_, ranks_[rank]);
+  decide([this](replica::ReplicaCore& core, Instant now) { core.on_stop(now, effects_); });
+  if (core_->ended()) self_->quit();  // it had stayed to say why it could not start
 }
 
 caf::typed_response_promise<Status> ReplicaState::on_await_serving() {
   waiting_for_service_.push_back(self_->make_response_promise<Status>());
   auto promise = waiting_for_service_.back();
-  if (phase_ == Phase::kServing) answer_waiting({});
+  if (core_->serving()) answer_waiting({});
   if (!start_failure_.ok()) answer_waiting(start_failure_);
   return promise;
 }
@@ -151,24 +140,29 @@ void ReplicaState::answer_waiting(const Status& status) {
   waiting_for_service_.clear();
 }
 
-ReplicaStats ReplicaState::stats() const {
-  return {phase_ == Phase::kServing, collector_->steps_done(), scheduler_->stats()};
-}
-
-ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config, CoordinatorHandle coordinator,
-                                           GatewayHandle gateway) {
+ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config, std::vector<ShardHandle> ranks,
+                                           CoordinatorHandle coordinator) {
+  using replica::ReplicaCore;
   ReplicaState& state = self->state;
-  state.start(std::move(config), std::move(coordinator), std::move(gateway));
+  state.start(std::move(config), std::move(ranks), std::move(coordinator));
   return {
-      [&state](const RunSequence& order) { state.on_run(order); },
-      [&state](const StopSequence& order) { state.on_stop_sequence(order.sequence); },
-      [&state](const RankMade& made) { state.on_rank_made(made); },
-      [&state](const StepDone& done) { state.on_step_done(done); },
-      [&state](const CheckDeadline&) { state.on_check_deadline(); },
+      [&state](const GatewayJoined& joined) { state.on_gateway_joined(joined); },
+      [&state](const RunSequence& order) {
+        state.decide([&](ReplicaCore& core, Instant now) { core.on_submission(order.submission, now, state.effects()); });
+      },
+      [&state](const StopSequence& order) {
+        state.decide([&](ReplicaCore& core, Instant now) { core.on_abort(order.attempt, now, state.effects()); });
+      },
+      [&state](const RankMade& made) {
+        state.decide([&](ReplicaCore& core, Instant) { core.on_rank_made(made.rank, made.status, state.effects()); });
+      },
+      [&state](const StepDone& done) {
+        state.decide([&](ReplicaCore& core, Instant now) { core.on_result(done.result, now, state.effects()); });
+      },
+      [&state](const WakeUp& message) { state.on_wake_up(message); },
+      [&state](const Tick&) { state.on_tick(); },
       [&state](const StopReplica&) { state.on_stop(); },
-      [&state](const KillRank& order) { state.on_kill_rank(order.rank); },
       [&state](const AwaitServing&) { return state.on_await_serving(); },
-      [&state](const AskReplicaStats&) { return state.stats(); },
   };
 }
 

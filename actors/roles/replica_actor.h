@@ -1,81 +1,85 @@
 #pragma once
-// replica_actor: drives one Scheduler and the ranks that carry out its plans. Holds no policy; see
-// runtime/scheduler/scheduler.h and step_collector.h.
-//   making  --RankMade (all)-----------> serving (ReplicaServing to the coordinator)
-//   making  --rank failed, died--------> ended   (stays to answer AwaitServing, until StopReplica)
-//   serving --RunSequence, StepDone----> serving
-//   serving --rank failed, died, late--> ended (ReplicaLost to coordinator and gateway)
-//   any     --StopReplica--------------> stopping --last StepDone--> ended
+// replica_actor: carries out what a ReplicaCore says: plans go to its ranks, deltas to the gateways that joined. Holds no
+// policy and no phases; see cluster/replica/replica_core.h. A replica whose ranks could not be made stays, to answer
+// AwaitServing, until StopReplica.
 
-#include <chrono>
-#include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "actors/messages/rank_factory.h"
-#include "cluster/replica/step_collector.h"
 #include "actors/messages/type_ids.h"
-#include "actors/messages/wire_roundtrip.h"
+#include "actors/roles/wake_timer.h"
+#include "cluster/replica/replica_core.h"
 #include "runtime/clock.h"
 
 namespace herd::actors {
 
 struct ReplicaConfig {
-  routing::ReplicaGeneration generation;
-  scheduler::SchedulerConfig scheduler;
-  std::uint32_t ranks = 1;
-  RankFactory make_rank;
-  std::function<void(ReplicaId, const Status& why)> abort_replica;  // may be empty
+  replica::ReplicaCoreConfig core;
+  routing::ReplicaView view;  // as the coordinator is told of it once it serves
+  // Makes ranks that wait in the group's collectives return. May be empty.
+  std::function<void(const Status& why)> abort_group;
   OnStep on_step{};  // may be empty
-  std::chrono::milliseconds step_timeout{120'000};
-  bool wire_roundtrip = false;
   std::function<Instant()> clock;
-  bool own_threads = true;  // of the ranks; off where a test runs every actor on its own thread
-  scheduler::SchedulerProbe scheduler_probe = {};  // tests
+  scheduler::SchedulerProbe scheduler_probe{};  // tests
 };
 
 class ReplicaState {
  public:
   using Self = ReplicaHandle::stateful_pointer<ReplicaState>;
   explicit ReplicaState(Self self) : self_(self) {}
-  void start(ReplicaConfig config, CoordinatorHandle coordinator, GatewayHandle gateway);
+  void start(ReplicaConfig config, std::vector<ShardHandle> ranks, CoordinatorHandle coordinator);
 
-  void on_rank_made(const RankMade& made);
-  void on_run(const RunSequence& order);
-  void on_stop_sequence(SequenceId sequence);
-  void on_step_done(const StepDone& done);
-  void on_check_deadline();
-  void on_stop();
-  void on_kill_rank(std::uint32_t rank);
+  // Asks the core, says how things stand, and does what the core said, in that order: whoever sees the last token of all
+  // finds the numbers up to date.
+  template <class Ask>
+  void decide(Ask ask) {
+    const Instant now = config_.clock();
+    ask(*core_, now);
+    report(now);
+    carry_out(now);
+  }
+  [[nodiscard]] replica::ReplicaEffects& effects() { return effects_; }
+
+  void on_gateway_joined(const GatewayJoined& joined);
+  void on_wake_up(const WakeUp& message);
+  void on_tick();
   caf::typed_response_promise<Status> on_await_serving();
-  [[nodiscard]] ReplicaStats stats() const;
+  void on_stop();
 
  private:
-  enum class Phase { kMaking, kServing, kStopping, kEnded };
-  void pump();
-  void publish(std::vector<step::TokenDelta> deltas);
-  void fail_group(const Status& why);
-  void end_ranks();
+  void on_down(const caf::actor_addr& source, bool killed);
+  void report(Instant now);
+  void carry_out(Instant now);
+  void carry_out(replica::ExecuteOnRanks& order, Instant now);
+  void carry_out(replica::SendDeltas& order, Instant now);
+  void carry_out(replica::SayServing& order, Instant now);
+  void carry_out(replica::SayStartFailed& order, Instant now);
+  void carry_out(replica::SayLost& order, Instant now);
+  void carry_out(replica::AbortGroup& order, Instant now);
+  void carry_out(replica::EndRanks& order, Instant now);
+  void carry_out(replica::StepFinished& order, Instant now);
+  void carry_out(replica::WakeReplicaAt& order, Instant now);
   void answer_waiting(const Status& status);
 
   Self self_;
   ReplicaConfig config_;
-  CoordinatorHandle coordinator_;
-  GatewayHandle gateway_;
-  WireRoundtrip through_wire_{false};
-  Phase phase_ = Phase::kMaking;
-  std::optional<scheduler::Scheduler> scheduler_;
-  std::optional<replica::StepCollector> collector_;
+  std::optional<replica::ReplicaCore> core_;
+  replica::ReplicaEffects effects_;
   std::vector<ShardHandle> ranks_;
-  std::uint32_t ranks_made_ = 0;
-  bool deadline_armed_ = false;
+  CoordinatorHandle coordinator_;
+  std::map<GatewayId, GatewayHandle> gateways_;  // watched
+  WakeTimer timer_;
+  Instant reported_;
+  bool tick_under_way_ = false;
   std::vector<caf::typed_response_promise<Status>> waiting_for_service_;
-  Status start_failure_;  // the replica then stays to say so, until it is stopped
+  Status start_failure_;
 };
 
-ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config, CoordinatorHandle coordinator,
-                                           GatewayHandle gateway);
+// `ranks` are there, their executors are not yet made.
+ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config, std::vector<ShardHandle> ranks,
+                                           CoordinatorHandle coordinator);
 
 }  // namespace herd::actors

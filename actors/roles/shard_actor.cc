@@ -36,26 +36,27 @@ void look_again(Self self) {
 
 }  // namespace
 
-ShardHandle::behavior_type shard_actor(Self self, ReplicaHandle replica, ReplicaId replica_id, std::uint32_t rank,
-                                       RankFactory make_rank, WireRoundtrip through_wire) {
+ShardHandle::behavior_type shard_actor(Self self, ReplicaId replica, std::uint32_t rank, RankFactory make_rank) {
+  ShardState& state = self->state;
   end_process_on_exception(self);
-  watch(self, replica);
-  on_down(self, [self](const caf::actor_addr&) { self->quit(); });  // nobody is left to serve
-  const auto report = [self, replica, through_wire](step::StepResult result) {
-    self->send(replica, StepDone{through_wire(std::move(result))});
+  on_down(self, [self](const caf::actor_addr&, bool) { self->quit(); });  // nobody is left to serve
+  const auto report = [self](step::StepResult result) {
+    self->send(self->state.replica, StepDone{std::move(result)});
   };
   return {
-      [=](const MakeRank&) {
-        self->send(replica, RankMade{rank, make_steps(self->state, make_rank, replica_id, rank, report)});
+      [=, &state](const MakeRank& order) {
+        state.replica = order.replica;
+        watch(self, state.replica);
+        self->send(state.replica, RankMade{rank, make_steps(state, make_rank, replica, rank, report)});
       },
-      [=](const ExecutePlan& order) {
-        HERD_CHECK(self->state.steps != nullptr, "a replica sends plans to ranks that were made");
-        self->state.steps->on_plan(order.plan);
+      [=, &state](const ExecutePlan& order) {
+        HERD_CHECK(state.steps != nullptr, "a replica sends plans to ranks that were made");
+        state.steps->on_plan(order.plan);
         look_again(self);
       },
-      [=](const CollectStep&) {
-        self->state.looking = false;
-        self->state.steps->look(ShardState::kPatience);
+      [=, &state](const CollectStep&) {
+        state.looking = false;
+        state.steps->look(ShardState::kPatience);
         look_again(self);
       },
   };

@@ -18,21 +18,21 @@
 #include <memory>
 
 #include "actors/messages/rank_factory.h"
-#include "actors/roles/rank_steps.h"
 #include "actors/messages/type_ids.h"
-#include "actors/messages/wire_roundtrip.h"
+#include "actors/roles/rank_steps.h"
 
 namespace herd::actors {
 
 struct ShardState {
   static constexpr std::chrono::microseconds kPatience{50};
+  ShardState() = default;
 
+  ReplicaHandle replica;             // known from MakeRank on
   std::unique_ptr<RankSteps> steps;  // made and destroyed on this actor's thread
   bool looking = false;              // a CollectStep is in the mailbox
 };
 
-ShardHandle::behavior_type shard_actor(ShardHandle::stateful_pointer<ShardState> self, ReplicaHandle replica,
-                                       ReplicaId replica_id, std::uint32_t rank, RankFactory make_rank,
-                                       WireRoundtrip through_wire);
+ShardHandle::behavior_type shard_actor(ShardHandle::stateful_pointer<ShardState> self, ReplicaId replica,
+                                       std::uint32_t rank, RankFactory make_rank);
 
 }  // namespace herd::actors

@@ -3,141 +3,128 @@
 #include <algorithm>
 #include <utility>
 
-#include "endpoint/api/answers.h"
 #include "endpoint/api/text_offsets.h"
 #include "kernels/check.h"
-#include "kernels/splitmix64.h"
 
 namespace herd::api {
 
+using gateway::RequestEnd;
 using openai::Endpoint;
 using step::FinishReason;
 using step::TokenDelta;
 
 namespace {
 
-// One drawn seed gives each prompt of the request its own.
-std::uint64_t seed_of_prompt(std::uint64_t seed, std::uint64_t prompt) {
-  return splitmix64_finish(seed + (prompt + 1) * kSplitMix64Step);
-}
-
-bool failed(FinishReason finish) {
-  return finish == FinishReason::kFailed || finish == FinishReason::kRefused || finish == FinishReason::kAborted;
-}
+// A job takes each delta at once (what a socket does not take is the responder's matter); what one step makes for all choices
+// of a request is judged together.
+constexpr std::size_t kCredit = std::size_t{1} << 16;
 
 }  // namespace
-
-std::uint64_t GenerationRequest::prompt_tokens() const {
-  std::uint64_t sum = 0;
-  for (const Prompt& prompt : prompts) sum += prompt.ids.size();
-  return sum;
-}
-
-std::uint64_t GenerationRequest::output_tokens_max() const {
-  std::uint64_t sum = 0;
-  for (const Prompt& prompt : prompts) sum += std::uint64_t{prompt.max_tokens} * fields.n;
-  return sum;
-}
 
 GenerationJob::GenerationJob(RequestId id, GenerationRequest request, std::shared_ptr<http::HttpResponder> responder,
                              const JobEnvironment& environment, Instant arrived)
     : id_(id),
       request_(std::move(request)),
-      responder_(std::move(responder)),
       environment_(environment),
       arrived_(arrived),
       chunks_(request_.answer, environment.token_bytes),
-      event_(request_.event),
-      cached_(request_.prompts.size(), 0),
-      last_sent_(arrived) {
+      answer_(request_, std::move(responder), *environment.event_ids, arrived),
+      cached_(request_.prompts.size(), 0) {
   const ChoiceTextOptions text{request_.fields.stop, request_.fields.include_stop_str_in_output,
                                request_.fields.skip_special_tokens, request_.fields.min_tokens};
   for (std::size_t i = 0; i < request_.choices(); ++i) {
-    Choice choice{.prompt = static_cast<std::uint32_t>(i / request_.fields.n),
-                  .text = ChoiceText(environment_.tokenizer, text)};
-    if (request_.resume) choice.events_skip = request_.resume->progress.at(i);
-    choices_.push_back(std::move(choice));
-  }
-  event_.progress.assign(choices_.size(), 0);
-  if (request_.resume) {
-    event_.progress = request_.resume->progress;
-    event_.cached_tokens = request_.resume->cached_tokens;
-    event_.usage_sent = request_.resume->usage_sent;
+    choices_.push_back({.prompt = static_cast<std::uint32_t>(i / request_.fields.n),
+                        .text = ChoiceText(environment_.tokenizer, text)});
+    if (request_.runs(prompt_of(choices_.back()))) submitted_.push_back(i);
   }
   open_choices_ = choices_.size();
 }
 
-Instant GenerationJob::deadline() const {
-  return {arrived_.ns + static_cast<std::int64_t>(request_.timeout_s * 1e9)};
+gateway::GatewayRequest GenerationJob::gateway_request() const {
+  gateway::GatewayRequest request;
+  request.id = id_;
+  request.tenant = request_.tenant;
+  request.sequences = static_cast<std::uint32_t>(submitted_.size());
+  request.prompt_tokens = request_.prompt_tokens();
+  request.output_tokens_max = request_.output_tokens_max();
+  request.priority = request_.fields.priority;
+  request.credit = kCredit;
+  request.deadline = {arrived_.ns + static_cast<std::int64_t>(request_.timeout_s * 1e9)};
+  return request;
 }
 
-std::vector<step::Submission> GenerationJob::start(SequenceId first) {
-  first_ = first;
+std::vector<step::Submission> GenerationJob::start(Instant now) {
+  started_ = true;
   std::vector<step::Submission> submissions;
+  for (const std::size_t index : submitted_) submissions.push_back(request_.submission(index, environment_.eos_ids));
   for (std::size_t i = 0; i < choices_.size(); ++i) {
-    const bool runs = prompt_of(choices_[i]).max_tokens > 0 || request_.fields.logprobs >= 0;
-    choices_[i].submitted = runs;
-    if (runs) submissions.push_back(submission_of(i, SequenceId{first.value + i}));
+    if (request_.runs(prompt_of(choices_[i]))) continue;  // else an echo of nothing but the prompt
+    open_choice(i, 0, now);
+    finish_choice(i, {}, now);
   }
-  for (std::size_t i = 0; i < choices_.size() && !ended_; ++i) {
-    if (choices_[i].submitted) continue;  // an echo of nothing but the prompt
-    open_choice(i, 0);
-    finish_choice(i, {});
-    if (open_choices_ == 0) finish_job(arrived_);
-  }
+  if (open_choices_ == 0) finish_job(now);
   return submissions;
 }
 
-step::Submission GenerationJob::submission_of(std::size_t index, SequenceId id) const {
-  const GenerationRequest::Prompt& prompt = prompt_of(choices_[index]);
-  step::Submission submission;
-  submission.sequence = id;
-  submission.tokens = prompt.ids;
-  submission.prompt_tokens = static_cast<std::uint32_t>(prompt.ids.size());
-  submission.max_tokens = prompt.max_tokens;
-  submission.sampling = request_.sampling;
-  submission.sampling.seed =
-      request_.seed_given ? request_.seed : seed_of_prompt(request_.seed, choices_[index].prompt);
-  submission.sampling.choice = static_cast<std::uint32_t>(index % request_.fields.n);
-  submission.eos_ids = environment_.eos_ids;
-  submission.priority = request_.fields.priority;
-  submission.cache_salt = request_.cache_salt;
-  if (request_.echo && request_.fields.logprobs >= 0)
-    submission.output = step::OutputSelector::kPromptLogprobs;
-  return submission;
-}
-
-std::vector<SequenceId> GenerationJob::on_delta(const TokenDelta& delta, Instant now) {
-  HERD_CHECK(delta.sequence.value - first_.value < choices_.size(), "a delta belongs to a choice of its job");
-  const std::size_t index = delta.sequence.value - first_.value;
+actors::RequestStream::Taken GenerationJob::deliver(std::uint32_t number, const TokenDelta& delta, Instant now) {
+  const std::size_t index = submitted_.at(number);
   Choice& choice = choices_[index];
   if (ended_ || choice.done) return {};
-  if (failed(delta.finish)) {
-    choice.submitted = false;  // the cluster has closed it
-    Status why = delta.error.ok() ? Status{StatusCode::kAborted, "the request was aborted"} : delta.error;
-    // A request that ran and broke is not the client's fault, whatever the code says.
-    if (delta.finish == FinishReason::kFailed && why.code() == StatusCode::kBadInput)
-      why = {StatusCode::kInternal, why.message()};
-    return fail(openai::error_of(why), now);
-  }
   take_prompt_logprobs(choice, delta);
   if (!delta.has_token && delta.finish == FinishReason::kNone) return {};
-  if (!choice.opened) open_choice(index, delta.cached_tokens);
+  if (!choice.opened) open_choice(index, delta.cached_tokens, now);
   const std::string text = choice.text.take(delta);
   if (delta.has_token) {
     take_token(index, delta, text, now);
   } else {
-    finish_choice(index, text);
+    finish_choice(index, text, now);
   }
-  std::vector<SequenceId> abort;
-  if (choice.text.ended_by_stop_string() && delta.finish == FinishReason::kNone) abort.push_back(delta.sequence);
-  if (delta.finish != FinishReason::kNone || !abort.empty()) choice.submitted = false;
-  if (client_gone_) {
-    for (const SequenceId open : end_all(now)) abort.push_back(open);
+  if (answer_.client_gone()) {
+    leave();
   } else if (open_choices_ == 0) {
     finish_job(now);
   }
-  return abort;
+  return {.stop = choice.text.ended_by_stop_string() && delta.finish == FinishReason::kNone,
+          .gone = answer_.client_gone()};
+}
+
+bool GenerationJob::tick(Instant now) {
+  if (!ended_ && request_.fields.stream) answer_.keep_alive(environment_.keep_alive_s, now);
+  if (answer_.client_gone()) leave();
+  return !answer_.client_gone();
+}
+
+void GenerationJob::end(const RequestEnd& end, Instant now) {
+  if (!ended_ && end.kind == RequestEnd::Kind::kGone) leave();
+  if (!ended_) {
+    if (end.kind == RequestEnd::Kind::kRefused)
+      environment_.metrics->on_refused(admission::refusal_name(end.refusal->reason));
+    answer_.fail(error_of(end));
+    ended_ = true;
+    finish_reason_ = "error";
+  }
+  if (environment_.on_end) environment_.on_end(*this, now);
+}
+
+openai::ApiError GenerationJob::error_of(const RequestEnd& end) const {
+  switch (end.kind) {
+    case RequestEnd::Kind::kRefused:
+      return end.refusal->quota ? openai::quota(end.refusal->message, end.refusal->retry_after_s)
+                                : openai::overloaded(end.refusal->message, end.refusal->retry_after_s);
+    case RequestEnd::Kind::kLate: return openai::timed_out("the request waited in the queue beyond its time limit");
+    case RequestEnd::Kind::kTimedOut: return openai::timed_out("the request did not finish within its time limit");
+    case RequestEnd::Kind::kShutdown: return openai::overloaded("the server is shutting down", 1);
+    default: break;
+  }
+  // A request that ran and broke is not the client's fault, whatever the code says.
+  if (tokens_made_ > 0 && end.why.code() == StatusCode::kBadInput) return openai::internal_error();
+  return openai::error_of(end.why);
+}
+
+// The client has left.
+void GenerationJob::leave() {
+  ended_ = true;
+  if (open_choices_ > 0) finish_reason_ = "abort";
 }
 
 void GenerationJob::take_prompt_logprobs(Choice& choice, const TokenDelta& delta) {
@@ -149,13 +136,13 @@ void GenerationJob::take_prompt_logprobs(Choice& choice, const TokenDelta& delta
 }
 
 // The first event of a choice: chat's role, completion's echo.
-void GenerationJob::open_choice(std::size_t index, std::uint32_t cached_tokens) {
+void GenerationJob::open_choice(std::size_t index, std::uint32_t cached_tokens, Instant now) {
   Choice& choice = choices_[index];
   choice.opened = true;
   // What a prompt's first choice found at first; after a failover the next attempt would tell other facts. A prompt that
   // the client of a resumed stream has heard of is in the id's sum already.
-  if (index % request_.fields.n == 0 && choice.events_skip == 0) cached_[choice.prompt] = cached_tokens;
-  event_.cached_tokens = usage().cached_tokens;
+  if (index % request_.fields.n == 0 && !answer_.resumes(index)) cached_[choice.prompt] = cached_tokens;
+  answer_.set_cached_tokens(usage().cached_tokens);
   const bool chat = request_.answer.endpoint == Endpoint::kChat;
   const GenerationRequest::Prompt& prompt = prompt_of(choice);
   if (request_.echo && request_.fields.logprobs >= 0) {
@@ -174,7 +161,7 @@ void GenerationJob::open_choice(std::size_t index, std::uint32_t cached_tokens) 
   const openai::Usage* usage = request_.fields.continuous_usage ? &so_far : nullptr;
   if (chat) {
     chunks_.role(static_cast<std::uint32_t>(index), usage, scratch_);
-    return emit(index, scratch_, true);
+    return answer_.event(index, scratch_, true, now);
   }
   if (!request_.echo) return;
   openai::ChunkReport chunk;
@@ -183,7 +170,7 @@ void GenerationJob::open_choice(std::size_t index, std::uint32_t cached_tokens) 
   chunk.tokens = choice.prompt_reports;
   chunk.usage = usage;
   chunks_.token(chunk, scratch_);
-  emit(index, scratch_, true);
+  answer_.event(index, scratch_, true, now);
   choice.prompt_reports.clear();
 }
 
@@ -200,6 +187,19 @@ void GenerationJob::place_prompt(Choice& choice) const {
 
 void GenerationJob::take_token(std::size_t index, const TokenDelta& delta, const std::string& text, Instant now) {
   Choice& choice = choices_[index];
+  count_token(choice, delta, now);
+  openai::TokenReport report;
+  if (request_.fields.logprobs >= 0) report = {delta.token.token, delta.token.logprob, delta.token.top, choice.text_offset};
+  choice.released += code_points(text);
+  choice.text_offset = choice.released + code_points(choice.text.held_text());
+  if (request_.fields.stream) return send_token(index, delta, text, std::move(report), now);
+  choice.whole_text += text;
+  if (request_.fields.logprobs >= 0) choice.reports.push_back(std::move(report));
+  if (request_.fields.return_token_ids) choice.token_ids.push_back(delta.token.token);
+  if (choice.text.finish() != FinishReason::kNone) finish_choice(index, {}, now);
+}
+
+void GenerationJob::count_token(Choice& choice, const TokenDelta& delta, Instant now) {
   replica_ = delta.replica.value;
   if (tokens_made_ == 0) {
     first_token_ = now;
@@ -211,19 +211,12 @@ void GenerationJob::take_token(std::size_t index, const TokenDelta& delta, const
   choice.last_token = last_token_ = now;
   ++choice.tokens;
   ++tokens_made_;
-  const bool ends = choice.text.finish() != FinishReason::kNone;
-  openai::TokenReport report;
-  if (request_.fields.logprobs >= 0) report = {delta.token.token, delta.token.logprob, delta.token.top, choice.text_offset};
-  choice.released += code_points(text);
-  choice.text_offset = choice.released + code_points(choice.text.held_text());
-  if (!request_.fields.stream) {
-    choice.whole_text += text;
-    if (request_.fields.logprobs >= 0) choice.reports.push_back(std::move(report));
-    if (request_.fields.return_token_ids) choice.token_ids.push_back(delta.token.token);
-    if (ends) finish_choice(index, {});
-    return;
-  }
-  const bool skipped = choice.events < choice.events_skip;  // the client has this event
+}
+
+void GenerationJob::send_token(std::size_t index, const TokenDelta& delta, const std::string& text,
+                               openai::TokenReport report, Instant now) {
+  Choice& choice = choices_[index];
+  const bool skipped = answer_.has_next(index);
   openai::ChunkReport chunk;
   chunk.index = static_cast<std::uint32_t>(index);
   chunk.text = text;
@@ -232,11 +225,10 @@ void GenerationJob::take_token(std::size_t index, const TokenDelta& delta, const
     chunk.token_ids = {&delta.token.token, 1};
     if (choice.tokens == 1) chunk.prompt_token_ids = &prompt_of(choice).ids;
   }
-  if (ends) {
+  if (choice.text.finish() != FinishReason::kNone) {
     chunk.finish_reason = step::finish_reason_name(choice.text.finish());
     if (choice.text.stop_string()) chunk.stop_string = *choice.text.stop_string();
-    const auto stop_token = choice.text.stop_token();
-    if (stop_token && std::ranges::count(request_.fields.stop_token_ids, *stop_token) > 0) chunk.stop_token = stop_token;
+    chunk.stop_token = named_stop_token(choice.text);
     choice.done = true;
     --open_choices_;
     finish_reason_ = chunk.finish_reason;
@@ -245,11 +237,17 @@ void GenerationJob::take_token(std::size_t index, const TokenDelta& delta, const
   if (request_.fields.continuous_usage) chunk.usage = &so_far;
   scratch_.clear();
   if (!skipped) chunks_.token(chunk, scratch_);
-  emit(index, scratch_, chunk.prompt_token_ids != nullptr);
+  answer_.event(index, scratch_, chunk.prompt_token_ids != nullptr, now);
+}
+
+// The id that ended a choice, when the request had named it.
+std::optional<TokenId> GenerationJob::named_stop_token(const ChoiceText& text) const {
+  const auto token = text.stop_token();
+  return token && std::ranges::count(request_.fields.stop_token_ids, *token) > 0 ? token : std::nullopt;
 }
 
 // Without a token of its own: the prompt alone, or the last part of a whole answer.
-void GenerationJob::finish_choice(std::size_t index, const std::string& text) {
+void GenerationJob::finish_choice(std::size_t index, const std::string& text, Instant now) {
   Choice& choice = choices_[index];
   if (choice.done) return;
   choice.done = true;
@@ -269,71 +267,38 @@ void GenerationJob::finish_choice(std::size_t index, const std::string& text) {
   if (request_.fields.continuous_usage) chunk.usage = &so_far;
   scratch_.clear();
   chunks_.token(chunk, scratch_);
-  emit(index, scratch_, true);
+  answer_.event(index, scratch_, true, now);
 }
 
-void GenerationJob::emit(std::size_t index, const std::string& json, bool asked) {
-  Choice& choice = choices_[index];
-  ++choice.events;
-  if (choice.events <= choice.events_skip || client_gone_) return;
-  event_.progress[index] = choice.events;
-  std::string frame = "id: ";
-  frame += environment_.event_ids->encode(event_, request_.tenant_name);
-  frame += "\ndata: ";
-  frame += json;
-  frame += "\n\n";
-  send(std::move(frame), asked);
-}
-
-void GenerationJob::open_stream() {
-  if (stream_open_) return;
-  stream_open_ = true;
-  status_ = 200;
-  http::HttpResponse head{200, "text/event-stream; charset=utf-8", request_.headers, {}};
-  head.headers.push_back({"Cache-Control", "no-cache"});
-  head.headers.push_back({"X-Accel-Buffering", "no"});  // proxies must not collect frames
-  responder_->open_stream(std::move(head), choices_.size());
-}
-
-void GenerationJob::send(std::string frame, bool asked) {
-  open_stream();
-  const bool taken = asked ? responder_->send_asked(std::move(frame)) : responder_->send(std::move(frame));
-  if (!taken) client_gone_ = true;
-  if (last_token_ > last_sent_) last_sent_ = last_token_;
-}
-
-void GenerationJob::finish_job(Instant /*now*/) {
+void GenerationJob::finish_job(Instant now) {
   if (ended_) return;
   ended_ = true;
   if (request_.fields.stream) {
-    if (request_.fields.include_usage && !event_.usage_sent) {
-      event_.usage_sent = true;
-      std::string frame = "id: " + environment_.event_ids->encode(event_, request_.tenant_name) + "\ndata: ";
-      chunks_.usage(usage(), frame);
-      send(frame + "\n\n", true);
+    if (request_.fields.include_usage) {
+      scratch_.clear();
+      chunks_.usage(usage(), scratch_);
+      answer_.usage(scratch_, now);
     }
-    send("id: " + environment_.event_ids->encode(event_, request_.tenant_name) + "\ndata: [DONE]\n\n", true);
-    responder_->finish_stream();
-    return;
+    return answer_.done(now);
   }
   std::vector<openai::ChoiceReport> reports;
-  for (std::size_t i = 0; i < choices_.size(); ++i) {
-    Choice& choice = choices_[i];
-    openai::ChoiceReport& report = reports.emplace_back();
-    report.index = static_cast<std::uint32_t>(i);
-    report.text = std::move(choice.whole_text);
-    const FinishReason finish = choice.text.finish();
-    report.finish_reason = step::finish_reason_name(finish == FinishReason::kNone ? FinishReason::kLength : finish);
-    report.stop_string = choice.text.stop_string();
-    const auto stop_token = choice.text.stop_token();
-    if (stop_token && std::ranges::count(request_.fields.stop_token_ids, *stop_token) > 0) report.stop_token = stop_token;
-    report.tokens = std::move(choice.reports);
-    report.token_ids = std::move(choice.token_ids);
-    if (request_.fields.return_token_ids) report.prompt_token_ids = prompt_of(choice).ids;
-  }
-  status_ = 200;
-  responder_->respond({200, "application/json", request_.headers,
-                       openai::whole_answer(request_.answer, reports, usage(), environment_.token_bytes)});
+  for (std::size_t i = 0; i < choices_.size(); ++i) reports.push_back(report_of(i));
+  answer_.whole(openai::whole_answer(request_.answer, reports, usage(), environment_.token_bytes));
+}
+
+openai::ChoiceReport GenerationJob::report_of(std::size_t index) {
+  Choice& choice = choices_[index];
+  openai::ChoiceReport report;
+  report.index = static_cast<std::uint32_t>(index);
+  report.text = std::move(choice.whole_text);
+  const FinishReason finish = choice.text.finish();
+  report.finish_reason = step::finish_reason_name(finish == FinishReason::kNone ? FinishReason::kLength : finish);
+  report.stop_string = choice.text.stop_string();
+  report.stop_token = named_stop_token(choice.text);
+  report.tokens = std::move(choice.reports);
+  report.token_ids = std::move(choice.token_ids);
+  if (request_.fields.return_token_ids) report.prompt_token_ids = prompt_of(choice).ids;
+  return report;
 }
 
 openai::Usage GenerationJob::usage() const {
@@ -350,47 +315,6 @@ openai::Usage GenerationJob::usage_so_far(const Choice& choice) const {
   usage.prompt_tokens = static_cast<std::uint32_t>(prompt_of(choice).ids.size());
   usage.completion_tokens = choice.tokens;
   return usage;
-}
-
-std::vector<SequenceId> GenerationJob::end_all(Instant /*now*/) {
-  ended_ = true;
-  if (finish_reason_.empty() || open_choices_ > 0) finish_reason_ = "abort";
-  std::vector<SequenceId> open;
-  for (std::size_t i = 0; i < choices_.size(); ++i) {
-    if (started() && choices_[i].submitted) open.push_back(SequenceId{first_.value + i});
-    choices_[i].submitted = false;
-  }
-  return open;
-}
-
-std::vector<SequenceId> GenerationJob::fail(const openai::ApiError& error, Instant now) {
-  if (ended_) return {};
-  if (!stream_open_) {
-    status_ = error.status;
-    responder_->respond(error_answer(error, request_.headers));
-  } else {
-    (void)responder_->send_asked("data: " + openai::to_json(error) + "\n\n");
-    responder_->cut_stream();
-  }
-  auto open = end_all(now);
-  finish_reason_ = "error";
-  return open;
-}
-
-std::vector<SequenceId> GenerationJob::on_client_gone(Instant now) {
-  if (ended_) return {};
-  client_gone_ = true;
-  return end_all(now);
-}
-
-std::vector<SequenceId> GenerationJob::on_tick(Instant now) {
-  if (ended_ || !request_.fields.stream || seconds_between(last_sent_, now) < environment_.keep_alive_s) return {};
-  last_sent_ = now;
-  open_stream();
-  // One line, no blank line: with an id set, a blank line is an event without data to common parsers.
-  if (responder_->send(": ping\n")) return {};
-  client_gone_ = true;
-  return end_all(now);
 }
 
 observability::RequestRecord GenerationJob::record(Instant now) const {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "endpoint/api/choice_text.h"
+
 namespace herd::api {
 
 using openai::ApiError;

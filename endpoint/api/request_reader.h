@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "endpoint/api/generation_job.h"
+#include "endpoint/api/generation_request.h"
 #include "endpoint/openai/openai_request.h"
 #include "endpoint/served/served_model.h"
 #include "endpoint/chat/chat_renderer.h"

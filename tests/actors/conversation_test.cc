@@ -5,6 +5,7 @@
 #include <caf/scheduler/test_coordinator.hpp>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <random>
 #include <string>
@@ -13,7 +14,9 @@
 #include "actors/roles/coordinator_actor.h"
 #include "actors/roles/gateway_actor.h"
 #include "actors/roles/replica_actor.h"
+#include "actors/roles/shard_actor.h"
 #include "tests/actors/toy_cluster.h"
+#include "tests/actors/wire_roundtrip.h"
 
 namespace herd::actors {
 namespace {
@@ -24,48 +27,57 @@ struct SingleThreaded : caf::actor_system_config {
   SingleThreaded() { set("scheduler.policy", caf::atom("testing")); }
 };
 
-// Reads at once, and keeps every stream's checker.
-class CheckingSink final : public DeltaSink {
+// Reads at once, and checks what it reads.
+class CheckingStream final : public RequestStream {
  public:
-  explicit CheckingSink(const step::Submission& submission) : stream_(submission, 256, kToyVocabSize) {}
-  bool push(const step::TokenDelta& delta) override {
+  explicit CheckingStream(const step::Submission& submission)
+      : submission_(submission), stream_(submission, 256, kToyVocabSize) {}
+  std::vector<step::Submission> start(Instant) override { return {submission_}; }
+  Taken deliver(std::uint32_t, const step::TokenDelta& delta, Instant) override {
     stream_.on_delta(delta);
-    if (delta.finish != FinishReason::kNone) error = delta.error;
-    return true;
+    return {};
+  }
+  bool tick(Instant) override { return true; }
+  void end(const gateway::RequestEnd& how, Instant) override {
+    EXPECT_FALSE(over) << "a request ends once";
+    over = true;
+    error = how.why;
+    if (const auto terminal = terminal_of(how)) stream_.on_delta(*terminal);
   }
   [[nodiscard]] const sim::StreamChecker& stream() const { return stream_; }
   Status error;
+  bool over = false;
 
  private:
+  const step::Submission submission_;
   sim::StreamChecker stream_;
 };
 
-// Gateway, coordinator and replicas of two ranks each, all of them run by the test.
+gateway::GatewayConfig gateway_config() { return StandaloneConfig::gateway_of_one_caller(); }
+
+// Gateway, coordinator and replicas of two ranks each, all of them run by the test; messages to ranks and clients pass
+// through their codecs.
 class Conversation {
  public:
   explicit Conversation(std::uint32_t replicas_count, std::uint64_t seed = 1, std::uint32_t late_looks = 0)
       : system(config), scheduler(dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler())), random_(seed) {
     faults->late_looks = late_looks;
-    coordinator = system.spawn(coordinator_actor, routing::Router());
-    gateway = system.spawn(gateway_actor, GatewayConfig{.submissions_waiting = waiting}, coordinator);
-    for (std::uint32_t replica = 0; replica < replicas_count; ++replica) {
-      const auto toy = toy_config(replicas_count, 2, faults);
-      replicas.push_back(system.spawn(replica_actor,
-                                      ReplicaConfig{.generation = {ReplicaId(replica), Epoch(1)},
-                                                    .scheduler = toy.scheduler,
-                                                    .ranks = 2,
-                                                    .make_rank = toy.make_rank,
-                                                    .abort_replica = toy.abort_replica,
-                                                    .wire_roundtrip = true,
-                                                    .clock = [this] { return now; },
-                                                    .own_threads = false},
-                                      coordinator, gateway));
-    }
+    membership::CoordinatorCore core(Epoch(1));
+    membership::CoordinatorEffects nobody;
+    for (std::uint32_t i = 0; i < replicas_count; ++i)
+      (void)core.place(ReplicaId(i), "replica/" + std::to_string(i), "toy", 64, false, nobody);
+    const routing::ClusterView placed = core.view();
+    coordinator = system.spawn(coordinator_actor, std::move(core));
+    const StandaloneConfig toy = toy_config(replicas_count, 2, faults);
+    for (const routing::ReplicaView& view : placed.replicas) spawn_replica(toy, view);
+    shared = std::make_shared<SharedGateway>(gateway_config(), [this] { return now; });
+    gateway = system.spawn(gateway_actor, shared, std::shared_ptr<const AddressBook>(addresses), coordinator);
   }
   ~Conversation() {
     caf::anon_send(gateway, StopGateway{});
     for (const auto& replica : replicas) caf::anon_send(replica, StopReplica{});
     caf::anon_send_exit(coordinator, caf::exit_reason::user_shutdown);
+    addresses->clear();
     run_all();
   }
 
@@ -81,80 +93,142 @@ class Conversation {
     while (run_one()) {
     }
   }
-  std::shared_ptr<CheckingSink> submit(std::uint64_t sequence, std::uint32_t prompt_tokens, std::uint32_t max_tokens) {
-    const auto submission = toy_submission(sequence, prompt_tokens, max_tokens);
-    const auto sink = std::make_shared<CheckingSink>(submission);
-    ++*waiting;
-    caf::anon_send(gateway, SubmitSequence{submission, sink});
-    return sink;
+  // Lets time pass where only timers are left. False: the streams do not end in a minute.
+  bool run_until_over(const std::vector<std::shared_ptr<CheckingStream>>& streams) {
+    constexpr std::chrono::milliseconds kPass{20};
+    for (int passes = 0; passes < 3'000; ++passes) {
+      run_all();
+      if (std::ranges::all_of(streams, [](const auto& stream) { return stream->over; })) return true;
+      now.ns += std::chrono::nanoseconds(kPass).count();
+      scheduler.advance_time(kPass);
+    }
+    return false;
   }
-  void run_until_tokens(const CheckingSink& sink, std::uint32_t tokens) {
-    while (sink.stream().tokens() < tokens) ASSERT_TRUE(run_one());
+  std::shared_ptr<CheckingStream> submit(std::uint64_t id, std::uint32_t prompt_tokens, std::uint32_t max_tokens) {
+    const auto stream = std::make_shared<CheckingStream>(toy_submission(id, prompt_tokens, max_tokens));
+    gateway::GatewayRequest request;
+    request.id = RequestId(id);
+    request.prompt_tokens = prompt_tokens;
+    request.output_tokens_max = max_tokens;
+    request.deadline = Instant{std::numeric_limits<std::int64_t>::max()};
+    caf::anon_send(gateway, SubmitRequest{request, through_wire(std::shared_ptr<RequestStream>(stream))});
+    return stream;
+  }
+  void run_until_tokens(const CheckingStream& stream, std::uint32_t tokens) {
+    while (stream.stream().tokens() < tokens) ASSERT_TRUE(run_one());
+  }
+  void kill_rank(std::size_t replica, std::size_t rank) {
+    caf::anon_send_exit(ranks.at(replica).at(rank), caf::exit_reason::kill);
   }
 
   SingleThreaded config;
   caf::actor_system system;
   caf::scheduler::test_coordinator& scheduler;
   std::shared_ptr<ToyFaults> faults = std::make_shared<ToyFaults>();
-  std::shared_ptr<std::atomic<std::size_t>> waiting = std::make_shared<std::atomic<std::size_t>>(0);
   Instant now{1};
+  std::shared_ptr<AddressBook> addresses = std::make_shared<AddressBook>();
   CoordinatorHandle coordinator;
+  std::shared_ptr<SharedGateway> shared;
   GatewayHandle gateway;
   std::vector<ReplicaHandle> replicas;
+  std::vector<std::vector<ShardHandle>> ranks;
 
  private:
+  void spawn_replica(const StandaloneConfig& toy, const routing::ReplicaView& view) {
+    const RankFactory make_rank = [make = toy.make_rank](ReplicaId replica, std::uint32_t rank) {
+      return make(replica, rank).map([](auto made) { return through_wire(std::move(made)); });
+    };
+    const ReplicaId replica = view.route.generation.replica;
+    std::vector<ShardHandle>& group = ranks.emplace_back();
+    for (std::uint32_t rank = 0; rank < 2; ++rank)
+      group.push_back(system.spawn(shard_actor, replica, rank, make_rank));
+    ReplicaConfig one{.core = {.generation = view.route.generation, .scheduler = toy.scheduler, .ranks = 2},
+                      .view = view,
+                      .abort_group = [abort = toy.abort_replica, replica](const Status& why) { abort(replica, why); },
+                      .clock = [this] { return now; }};
+    replicas.push_back(system.spawn(replica_actor, std::move(one), group, coordinator));
+    addresses->enter(view.route.address, replicas.back());
+  }
+
   std::mt19937_64 random_;
 };
 
 TEST(Conversation, ASubmissionIsRoutedComputedAndStreamed) {
   Conversation talk(1);
   talk.run_all();
-  const auto sink = talk.submit(1, 20, 30);
+  const auto stream = talk.submit(1, 20, 30);
   talk.run_all();
-  EXPECT_EQ(sink->stream().finish(), FinishReason::kLength);
-  EXPECT_EQ(sink->stream().tokens(), 30U);
-  EXPECT_FALSE(sink->stream().violation()) << *sink->stream().violation();
-  EXPECT_EQ(*talk.waiting, 0U);
+  EXPECT_EQ(stream->stream().finish(), FinishReason::kLength);
+  EXPECT_EQ(stream->stream().tokens(), 30U);
+  EXPECT_FALSE(stream->stream().violation()) << *stream->stream().violation();
+  EXPECT_EQ(talk.shared->status()->ledger.finished, 1U);
 }
 
-TEST(Conversation, WithoutAServingReplicaASequenceFailsAtOnce) {
+TEST(Conversation, WithoutAReplicaARequestIsRefusedAtOnce) {
   Conversation talk(0);
-  const auto sink = talk.submit(1, 20, 30);
   talk.run_all();
-  EXPECT_EQ(sink->stream().finish(), FinishReason::kFailed);
-  EXPECT_EQ(sink->error.message(), "no replica is serving");
+  const auto stream = talk.submit(1, 20, 30);
+  talk.run_all();
+  EXPECT_EQ(stream->stream().finish(), FinishReason::kRefused);
+  EXPECT_TRUE(stream->error.message().starts_with("no replica is serving")) << stream->error.message();
 }
 
-TEST(Conversation, WithoutACoordinatorASequenceFailsAtOnce) {
-  Conversation talk(1);
+// Routes come from the last view: nobody asks the coordinator about a request.
+TEST(Conversation, ACoordinatorThatIsGoneIsNotMissedByNewRequests) {
+  Conversation talk(2);
   talk.run_all();
   caf::anon_send_exit(talk.coordinator, caf::exit_reason::kill);
   talk.run_all();
-  const auto sink = talk.submit(1, 20, 30);
+  const auto stream = talk.submit(1, 20, 30);
   talk.run_all();
-  EXPECT_EQ(sink->stream().finish(), FinishReason::kFailed);
-  EXPECT_EQ(sink->error.message(), "no answer from the coordinator");
+  EXPECT_EQ(stream->stream().finish(), FinishReason::kLength);
+}
+
+TEST(Conversation, AnAddressThatLeadsNowhereIsALinkThatIsCutAndAnotherReplicaIsTaken) {
+  Conversation talk(2);
+  talk.addresses->clear();
+  talk.addresses->enter("replica/1", talk.replicas[1]);
+  talk.run_all();
+  const auto stream = talk.submit(1, 20, 30);
+  ASSERT_TRUE(talk.run_until_over({stream}));
+  EXPECT_EQ(stream->stream().finish(), FinishReason::kLength);
+  EXPECT_FALSE(stream->stream().violation()) << *stream->stream().violation();
+}
+
+// The numbers are up to date before the reader hears the end, however rarely a busy gateway publishes.
+TEST(Conversation, WhoHearsTheLastEndFindsTheNumbersUpToDate) {
+  Conversation talk(1);
+  talk.run_all();
+  const auto stream = talk.submit(1, 20, 30);
+  while (!stream->over) ASSERT_TRUE(talk.run_one());
+  const auto status = talk.shared->status();
+  EXPECT_EQ(status->ledger.finished, 1U);
+  EXPECT_EQ(status->ledger.tokens_delivered, 30U);
+  EXPECT_EQ(status->open_requests, 0U);
+  EXPECT_FALSE(status->silent_since);
+  EXPECT_EQ(status->replicas.at(0).scheduler.tokens_emitted, 30U);
+  EXPECT_EQ(status->replicas.at(0).scheduler.num_running, 0U);
 }
 
 TEST(Conversation, ACoordinatorThatIsGoneDoesNotStopAStream) {
   Conversation talk(1);
   talk.run_all();
-  const auto sink = talk.submit(1, 20, 30);
-  talk.run_until_tokens(*sink, 3);
+  const auto stream = talk.submit(1, 20, 30);
+  talk.run_until_tokens(*stream, 3);
   caf::anon_send_exit(talk.coordinator, caf::exit_reason::kill);
   talk.run_all();
-  EXPECT_EQ(sink->stream().finish(), FinishReason::kLength);
+  EXPECT_EQ(stream->stream().finish(), FinishReason::kLength);
 }
 
 TEST(Conversation, AReplicaThatDiesWithoutAWordIsNoticedByItsMonitor) {
   Conversation talk(2);
   talk.run_all();
-  const auto sink = talk.submit(1, 20, 60);
-  talk.run_until_tokens(*sink, 10);
+  const auto stream = talk.submit(1, 20, 60);
+  talk.run_until_tokens(*stream, 10);
   caf::anon_send_exit(talk.replicas[0], caf::exit_reason::kill);  // the first route was its
-  talk.run_all();
-  EXPECT_EQ(sink->stream().finish(), FinishReason::kLength);
-  EXPECT_FALSE(sink->stream().violation()) << *sink->stream().violation();
+  ASSERT_TRUE(talk.run_until_over({stream}));
+  EXPECT_EQ(stream->stream().finish(), FinishReason::kLength);
+  EXPECT_FALSE(stream->stream().violation()) << *stream->stream().violation();
 }
 
 // Whatever order the messages take, with clients that leave, ranks that die and ranks whose steps finish late: every
@@ -165,22 +239,20 @@ INSTANTIATE_TEST_SUITE_P(LateLooks, ConversationOfRanks, testing::Values(0U, 1U,
 TEST_P(ConversationOfRanks, HoldsInEveryOrderOfMessages) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     std::mt19937_64 random(seed);
-    std::vector<std::shared_ptr<CheckingSink>> sinks;
+    std::vector<std::shared_ptr<CheckingStream>> streams;
     {
       Conversation talk(2, seed, GetParam());
       talk.run_all();
-      for (std::uint64_t sequence = 1; sequence <= 8; ++sequence)
-        sinks.push_back(talk.submit(sequence, 1 + random() % 60, 1 + random() % 40));
+      for (std::uint64_t id = 1; id <= 8; ++id) streams.push_back(talk.submit(id, 1 + random() % 60, 1 + random() % 40));
       const std::uint64_t kill_after = random() % 400;
       for (std::uint64_t messages = 0; talk.run_one(); ++messages) {
-        if (messages == kill_after)
-          caf::anon_send(talk.replicas[random() % 2], KillRank{static_cast<std::uint32_t>(random() % 2)});
-        if (random() % 200 == 0) caf::anon_send(talk.gateway, AbortSequence{SequenceId(1 + random() % 8)});
+        if (messages == kill_after) talk.kill_rank(random() % 2, random() % 2);
+        if (random() % 200 == 0) caf::anon_send(talk.gateway, ReaderGone{RequestId(1 + random() % 8)});
       }
-      for (const auto& sink : sinks) {
-        ASSERT_TRUE(sink->stream().ended()) << "seed " << seed;
-        ASSERT_FALSE(sink->stream().violation()) << "seed " << seed << ": " << *sink->stream().violation();
-        ASSERT_NE(sink->stream().finish(), FinishReason::kFailed) << "seed " << seed << ": " << sink->error.message();
+      ASSERT_TRUE(talk.run_until_over(streams)) << "seed " << seed;
+      for (const auto& stream : streams) {
+        ASSERT_FALSE(stream->stream().violation()) << "seed " << seed << ": " << *stream->stream().violation();
+        ASSERT_NE(stream->stream().finish(), FinishReason::kFailed) << "seed " << seed << ": " << stream->error.message();
       }
     }
   }

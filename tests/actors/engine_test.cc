@@ -12,7 +12,9 @@
 #include <mutex>
 #include <set>
 #include <string>
-#include <thread>
+
+#include "actors/client/delta_queue.h"
+#include "tests/actors/toy_cluster.h"
 
 namespace herd::actors {
 namespace {
@@ -33,19 +35,19 @@ EngineOptions options() {
 int own_niceness() { return ::getpriority(PRIO_PROCESS, 0); }
 
 // Reads one sequence to its end and returns how it ended.
-FinishReason generate(Engine& engine, std::uint64_t sequence) {
-  const auto queue = std::make_shared<DeltaQueue>(1024);
+FinishReason generate(Engine& engine, std::uint64_t id) {
+  DeltaQueue queue(engine.cluster().client(), 1024);
   step::Submission submission;
-  submission.sequence = SequenceId(sequence);
-  submission.tokens.assign(20, static_cast<TokenId>(sequence));
+  submission.tokens.assign(20, static_cast<TokenId>(id));
   submission.prompt_tokens = 20;
   submission.max_tokens = 5;
   submission.sampling.ignore_eos = true;
-  engine.cluster().submit(submission, queue);
+  queue.submit(RequestId(id), submission);
+  FinishReason finish = FinishReason::kNone;
   for (;;) {
-    const auto delta = queue->next(std::chrono::seconds(60));
-    if (!delta) return FinishReason::kNone;
-    if (delta->finish != FinishReason::kNone) return delta->finish;
+    const auto heard = queue.next(std::chrono::seconds(60));
+    if (!heard || heard->end() != nullptr) return finish;
+    finish = heard->delta()->finish;
   }
 }
 
@@ -83,11 +85,14 @@ TEST(Engine, RefusesANicenessThatThereIsNot) {
 TEST(Engine, TellsRowsAndContextsOfItsSteps) {
   std::atomic<std::uint64_t> rows{0}, prefill_rows{0}, context_tokens{0};
   EngineOptions told = options();
-  told.on_step = [&](ReplicaId, const step::StepStats& stats, double step_s) {
-    rows += stats.rows;
-    prefill_rows += stats.prefill_rows;
-    context_tokens += stats.context_tokens;
-    EXPECT_GE(step_s, 0.0);
+  told.make_on_step = [&](const EngineFacts& facts) -> OnStep {
+    EXPECT_GT(facts.num_blocks, 0);
+    return [&](ReplicaId, const step::StepStats& stats, double step_s) {
+      rows += stats.rows;
+      prefill_rows += stats.prefill_rows;
+      context_tokens += stats.context_tokens;
+      EXPECT_GE(step_s, 0.0);
+    };
   };
   auto engine = Engine::start(std::move(told));
   ASSERT_TRUE(engine.has_value());
@@ -104,14 +109,11 @@ TEST(Engine, HoldsNoBlockWhenIdle) {
   ASSERT_TRUE(engine.has_value());
   for (std::uint64_t sequence = 1; sequence <= 5; ++sequence)
     EXPECT_EQ(generate(**engine, sequence), FinishReason::kLength);
-  auto stats = (*engine)->cluster().stats().replicas[0].scheduler;
-  for (int looks = 0; looks < 2000 && stats.plans_outstanding > 0; ++looks) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    stats = (*engine)->cluster().stats().replicas[0].scheduler;
-  }
-  EXPECT_EQ(stats.plans_outstanding, 0U);
-  EXPECT_EQ(stats.blocks.num_held, 0U);
-  EXPECT_EQ(stats.num_running, 0U);
+  EXPECT_TRUE(await_status((*engine)->cluster().client(), [](const ClusterStatus& status) {
+    const scheduler::SchedulerStats& stats = status.replicas.at(0).scheduler;
+    return stats.finished_length == 5 && stats.plans_outstanding == 0 && stats.blocks.num_held == 0 &&
+           stats.num_running == 0;
+  }));
 }
 
 std::string numerics_id_of(EngineOptions options) {

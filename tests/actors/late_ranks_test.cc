@@ -2,7 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "actors/in_process_cluster.h"
+#include <optional>
+
 #include "tests/actors/toy_cluster.h"
 
 namespace herd::actors {
@@ -14,11 +15,9 @@ struct LateToy {
   LateToy(std::uint32_t replicas, std::uint32_t ranks, std::uint32_t looks,
           std::chrono::milliseconds step_timeout = std::chrono::minutes(2)) {
     faults->late_looks = looks;
-    InProcessClusterConfig config = toy_config(replicas, ranks, faults);
+    StandaloneConfig config = toy_config(replicas, ranks, faults);
     config.step_timeout = step_timeout;
-    auto started = InProcessCluster::start(std::move(config));
-    EXPECT_TRUE(started.has_value()) << started.error().message();
-    cluster = std::move(*started);
+    cluster.emplace(std::move(config));
   }
   // Nothing is left under way on any rank once the cluster is gone.
   ~LateToy() {
@@ -26,7 +25,7 @@ struct LateToy {
     EXPECT_EQ(faults->under_way, 0);
   }
   std::shared_ptr<ToyFaults> faults = std::make_shared<ToyFaults>();
-  std::unique_ptr<InProcessCluster> cluster;
+  std::optional<ToyCluster> cluster;
 };
 
 class LateRanks : public testing::TestWithParam<std::uint32_t> {};
@@ -34,7 +33,7 @@ INSTANTIATE_TEST_SUITE_P(Looks, LateRanks, testing::Values(1U, 2U, 20U));
 
 TEST_P(LateRanks, GiveEverySequenceItsStream) {
   LateToy toy(2, 2, GetParam());
-  ToyClient client(*toy.cluster);
+  ToyClient client(toy.cluster->client());
   for (std::uint64_t sequence = 1; sequence <= 100; ++sequence)
     client.submit(toy_submission(sequence, 1 + sequence % 90, 1 + sequence % 40));
   ASSERT_TRUE(client.read_all());
@@ -48,7 +47,7 @@ TEST_P(LateRanks, GiveEverySequenceItsStream) {
 
 TEST_P(LateRanks, EndWithAllThatIsUnderWayWhenTheClusterIsShutDown) {
   LateToy toy(1, 2, GetParam());
-  ToyClient client(*toy.cluster);
+  ToyClient client(toy.cluster->client());
   for (std::uint64_t sequence = 1; sequence <= 20; ++sequence) client.submit(toy_submission(sequence, 30, 200));
   ASSERT_TRUE(client.read_until(SequenceId(1), 3));
   toy.cluster->shutdown();
@@ -59,7 +58,7 @@ TEST_P(LateRanks, EndWithAllThatIsUnderWayWhenTheClusterIsShutDown) {
 // Replica 0 has taken sequence 1 (the first route is its) and has two steps under way.
 struct OneSequenceOnLateReplica0 : LateToy {
   explicit OneSequenceOnLateReplica0(std::chrono::milliseconds step_timeout = std::chrono::minutes(2))
-      : LateToy(2, 2, 5, step_timeout), client(*cluster) {
+      : LateToy(2, 2, 5, step_timeout), client(cluster->client()) {
     client.submit(toy_submission(1, 40, 120));
     EXPECT_TRUE(client.read_until(SequenceId(1), 10));
   }
@@ -67,8 +66,8 @@ struct OneSequenceOnLateReplica0 : LateToy {
     EXPECT_TRUE(client.read_all());
     EXPECT_EQ(client.violation(), "");
     EXPECT_EQ(client.stream(1).finish(), FinishReason::kLength) << client.error(1).message();
-    EXPECT_EQ(cluster->stats().gateway.replayed, 1U);
-    EXPECT_FALSE(cluster->stats().replicas[0].serving);
+    EXPECT_EQ(cluster->status()->ledger.replayed, 1U);
+    EXPECT_FALSE(cluster->status()->replicas[0].serving);
   }
   ToyClient client;
 };

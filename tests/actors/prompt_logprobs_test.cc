@@ -8,7 +8,10 @@
 #include <memory>
 #include <vector>
 
+#include "actors/client/delta_queue.h"
 #include "actors/engine.h"
+#include "tests/actors/toy_cluster.h"
+#include "tests/actors/wire_roundtrip.h"
 #include "tests/runtime/preemption_probe.h"
 
 namespace herd::actors {
@@ -52,33 +55,42 @@ struct Answer {
   FinishReason finish = FinishReason::kNone;
 };
 
-// Runs the submissions at the same time.
-std::vector<Answer> run(Engine& engine, const std::vector<step::Submission>& submissions) {
-  const auto queue = std::make_shared<DeltaQueue>(std::size_t{1} << 16);
-  for (const auto& submission : submissions) engine.cluster().submit(submission, queue);
+// Runs the submissions at the same time. Every call has its own requests.
+std::vector<Answer> run(ClusterClient& client, const std::vector<step::Submission>& submissions) {
+  static std::uint64_t next_request = 1;
+  const std::uint64_t first = next_request;
+  DeltaQueue queue(client, std::size_t{1} << 16);
+  for (const auto& submission : submissions) queue.submit(RequestId(next_request++), submission);
   std::vector<Answer> answers(submissions.size());
   for (std::size_t open = submissions.size(); open > 0;) {
-    const auto delta = queue->next(std::chrono::seconds(60));
-    if (!delta) {
+    const auto heard = queue.next(std::chrono::seconds(60));
+    if (!heard) {
       ADD_FAILURE() << "no answer";
       break;
     }
-    Answer& answer = answers[delta->sequence.value - submissions.front().sequence.value];
-    for (const auto& run : delta->prompt_logprobs) {
+    if (heard->end() != nullptr) {
+      EXPECT_EQ(heard->end()->kind, gateway::RequestEnd::Kind::kFinished) << heard->end()->why.message();
+      --open;
+      continue;
+    }
+    const step::TokenDelta& delta = *heard->delta();
+    Answer& answer = answers[heard->request.value - first];
+    for (const auto& run : delta.prompt_logprobs) {
       EXPECT_EQ(run.position, answer.prompt.size() + 1) << "each position once, in order";
       EXPECT_TRUE(answer.tokens.empty()) << "the prompt's come before or with the first token";
       answer.prompt.insert(answer.prompt.end(), run.tokens.begin(), run.tokens.end());
     }
-    for (const auto& rows : delta->outputs) answer.rows.insert(answer.rows.end(), rows.values.begin(), rows.values.end());
-    if (delta->has_token) {
-      answer.tokens.push_back(delta->token);
+    for (const auto& rows : delta.outputs) answer.rows.insert(answer.rows.end(), rows.values.begin(), rows.values.end());
+    if (delta.has_token) {
+      answer.tokens.push_back(delta.token);
       answer.tokens.back().sequence = {};  // so that answers compare
     }
-    if (delta->finish == FinishReason::kNone) continue;
-    answer.finish = delta->finish;
-    --open;
+    if (delta.finish != FinishReason::kNone) answer.finish = delta.finish;
   }
   return answers;
+}
+std::vector<Answer> run(Engine& engine, const std::vector<step::Submission>& submissions) {
+  return run(engine.cluster().client(), submissions);
 }
 
 Answer run_one(EngineOptions options, const step::Submission& submission) {
@@ -152,9 +164,16 @@ TEST(PromptLogprobs, DoNotDependOnRanksChunksOrTheWire) {
   same("tp 8", [](EngineOptions& o) { o.tensor_parallel = 8; });
   same("chunks of 7", [](EngineOptions& o) { o.scheduler.prefill_chunk_max = 7; });
   same("chunks of 1", [](EngineOptions& o) { o.scheduler.prefill_chunk_max = 1; });
-  same("wire", [](EngineOptions& o) { o.wire_roundtrip = true; });
   same("one step at a time", [](EngineOptions& o) { o.scheduler.steps_ahead = 1; });
   same("one row of logits at a time", [](EngineOptions& o) { o.scheduler.max_num_seqs = 1; });
+  EngineOptions wired = options();
+  wired.wrap_rank = [](std::unique_ptr<shard::RankExecutor> rank) { return through_wire(std::move(rank)); };
+  auto engine = Engine::start(std::move(wired));
+  ASSERT_TRUE(engine.has_value());
+  WireClient client((*engine)->cluster().client());
+  const Answer answer = run(client, {submission(1, OutputSelector::kPromptLogprobs, 6)}).front();
+  EXPECT_EQ(answer.prompt, alone.prompt) << "wire";
+  EXPECT_EQ(answer.tokens, alone.tokens) << "wire";
 }
 
 TEST(PromptLogprobs, ComeOnceAmongOthersAfterPreemptionsAndCacheHits) {
@@ -172,9 +191,10 @@ TEST(PromptLogprobs, ComeOnceAmongOthersAfterPreemptionsAndCacheHits) {
     EXPECT_EQ(answers[i].tokens, alone.tokens);
     EXPECT_EQ(answers[i].prompt, i % 2 == 0 ? alone.prompt : std::vector<PromptLogprob>{});
   }
-  const auto stats = (*engine)->cluster().stats();
-  EXPECT_GT(stats.replicas[0].scheduler.preemptions, 0U);
-  EXPECT_EQ(stats.replicas[0].scheduler.blocks.num_held, 0U);
+  EXPECT_TRUE(await_status((*engine)->cluster().client(), [](const ClusterStatus& status) {
+    const scheduler::SchedulerStats& stats = status.replicas.at(0).scheduler;
+    return stats.preemptions > 0 && stats.blocks.num_held == 0;
+  }));
 }
 
 // Nothing predicts the first token of a prompt.

@@ -18,7 +18,9 @@
 #include <string>
 #include <vector>
 
+#include "actors/client/delta_queue.h"
 #include "actors/engine.h"
+#include "tests/actors/wire_roundtrip.h"
 #include "tests/runtime/preemption_probe.h"
 
 namespace herd {
@@ -50,6 +52,7 @@ struct Axis {
   bool must_differ = false;                     // the planted kernel
   std::size_t requests_max = 100;               // the reference kernels run whole models slowly: few tokens
   std::size_t total = 0;                        // > 0: so many requests, the list over and over
+  bool through_wire = false;                    // messages pass through their codecs
 };
 
 // A kernel that adds rows of large batches in another order: what a split-K or a batch-shaped tile does.
@@ -179,8 +182,12 @@ Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, c
   options.encoding = settings.encoding;
   options.gpu.use = settings.gpu;
   axis.change(options);
+  if (axis.through_wire)
+    options.wrap_rank = [](std::unique_ptr<shard::RankExecutor> rank) { return actors::through_wire(std::move(rank)); };
   auto engine = Engine::start(std::move(options));
   if (!engine) return fail(engine.error());
+  actors::ClusterClient& client = (*engine)->cluster().client();
+  actors::WireClient wire(client);
   auto requests = make_requests((*engine)->config().vocab_size, temperature, settings.full);
   if (requests.size() > axis.requests_max) requests.resize(axis.requests_max);
 
@@ -194,26 +201,28 @@ Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, c
     std::vector<std::vector<step::SampledToken>> tokens(total);
     for (std::size_t begin = 0; begin < total; begin += static_cast<std::size_t>(axis.batch)) {
       const std::size_t end = std::min(total, begin + static_cast<std::size_t>(axis.batch));
-      auto queue = std::make_shared<actors::DeltaQueue>(1 << 20);
+      actors::DeltaQueue queue(axis.through_wire ? wire : client, std::size_t{1} << 20);
       const std::uint64_t first_id = next_id;
       for (std::size_t i = begin; i < end; ++i) {
         const Request& request = requests[i % requests.size()];
         step::Submission submission;
-        submission.sequence = SequenceId{next_id++};
         submission.tokens = request.prompt;
         submission.prompt_tokens = static_cast<std::uint32_t>(request.prompt.size());
         submission.max_tokens = static_cast<std::uint32_t>(new_tokens);
         submission.sampling = request.params;
-        (*engine)->cluster().submit(std::move(submission), queue);
+        queue.submit(RequestId{next_id++}, std::move(submission));
       }
       for (std::size_t open = end - begin; open > 0;) {
-        const auto delta = queue->next(std::chrono::milliseconds(1000));
-        if (!delta) continue;
-        if (delta->has_token) tokens[begin + delta->sequence.value - first_id].push_back(delta->token);
-        if (delta->finish == step::FinishReason::kNone) continue;
-        if (delta->finish != step::FinishReason::kLength) return fail(delta->error);
-        outcome.cached_tokens += delta->cached_tokens;
-        --open;
+        const auto heard = queue.next(std::chrono::milliseconds(1000));
+        if (!heard) continue;
+        if (const gateway::RequestEnd* ended = heard->end()) {
+          if (ended->kind != gateway::RequestEnd::Kind::kFinished) return fail(ended->why);
+          --open;
+          continue;
+        }
+        const step::TokenDelta& delta = *heard->delta();
+        if (delta.has_token) tokens[begin + heard->request.value - first_id].push_back(delta.token);
+        if (delta.finish != step::FinishReason::kNone) outcome.cached_tokens += delta.cached_tokens;
       }
     }
     for (std::size_t i = 0; i < total; ++i) {
@@ -222,7 +231,7 @@ Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, c
       else if (text != outcome.digests[i % requests.size()]) outcome.digests[i % requests.size()] += "!" + text;
     }
   }
-  for (const auto& replica : (*engine)->cluster().stats().replicas) outcome.preemptions += replica.scheduler.preemptions;
+  for (const auto& replica : client.status()->replicas) outcome.preemptions += replica.scheduler.preemptions;
   return outcome;
 }
 
@@ -269,7 +278,7 @@ std::vector<Axis> axes(bool full) {
   list.push_back({"threads 2", 2, [](EngineOptions& o) { o.threads = 2; }});
   for (const int size : {32, 64})
     list.push_back({"block size " + std::to_string(size), 2, [size](EngineOptions& o) { o.block_size = size; }});
-  list.push_back({"codec round trip", 7, [](EngineOptions& o) { o.wire_roundtrip = true; }});
+  list.push_back({.name = "codec round trip", .batch = 7, .through_wire = true});
   list.push_back({"one step ahead off", 7, [](EngineOptions& o) { o.scheduler.steps_ahead = 1; }});
   list.push_back({"isa reference", 5, [](EngineOptions& o) { o.isa = CpuIsa::kReference; }, 1, false, false, 5});
   list.push_back({"isa avx2", 7, [](EngineOptions& o) { o.isa = CpuIsa::kAvx2; }});
@@ -277,12 +286,11 @@ std::vector<Axis> axes(bool full) {
   list.push_back({"all at once", 32, [](EngineOptions& o) {
                     o.tensor_parallel = 2;
                     o.data_parallel = 2;
-                    o.wire_roundtrip = true;
                     o.block_size = 32;
                     o.scheduler.prefix_caching = true;
                     o.scheduler.prefill_chunk_max = 48;
                     o.scheduler_probe = scheduler::preempting_every(5);
-                  }, 2, true});
+                  }, 2, true, false, 100, 0, true});
   list.push_back({"planted: order depends on the batch", 7, [](EngineOptions& o) {
                     o.make_device = [](const CpuDeviceConfig& config) -> Expected<std::unique_ptr<Device>> {
                       auto real = make_cpu_device(config);

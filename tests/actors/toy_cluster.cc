@@ -6,6 +6,8 @@
 #include <thread>
 #include <utility>
 
+#include "actors/standalone_actors.h"
+
 namespace herd::actors {
 namespace {
 
@@ -135,8 +137,8 @@ std::unique_ptr<shard::RankExecutor> make_rank(std::unique_ptr<ToyRank> rank, st
 
 }  // namespace
 
-InProcessClusterConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, std::shared_ptr<ToyFaults> faults) {
-  InProcessClusterConfig config;
+StandaloneConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, std::shared_ptr<ToyFaults> faults) {
+  StandaloneConfig config;
   config.scheduler = toy_scheduler();
   config.replicas = replicas;
   config.ranks = ranks;
@@ -163,16 +165,77 @@ step::Submission toy_submission(std::uint64_t sequence, std::uint32_t prompt_tok
   return submission;
 }
 
+ToyCluster::ToyCluster(StandaloneConfig config) : actors_(std::make_unique<StandaloneActors>(std::move(config))) {
+  const Status status = actors_->start();
+  if (!status.ok()) throw std::runtime_error(status.message());
+}
+ToyCluster::~ToyCluster() = default;
+
+ClusterClient& ToyCluster::client() { return actors_->client(); }
+
+std::unique_ptr<ClusterClient> ToyCluster::join_gateway(GatewayId id) {
+  gateway::GatewayConfig config = StandaloneConfig::gateway_of_one_caller();
+  config.id = id;
+  auto client = actors_->join_gateway(config);
+  const std::size_t serving = status()->serving_replicas();
+  if (!client->await_status([serving](const ClusterStatus& known) { return known.serving_replicas() == serving; },
+                            std::chrono::minutes(1)))
+    throw std::runtime_error("a gateway that joined does not learn of the replicas");
+  admission::TenantLimits everybody;
+  everybody.in_flight_max = 0;
+  client->set_tenant(admission::TenantId{}, everybody);
+  return client;
+}
+
+void ToyCluster::kill_rank(ReplicaId replica, std::uint32_t rank) {
+  caf::anon_send_exit(actors_->rank(replica, rank), caf::exit_reason::kill);
+  forget_actor_system();
+}
+
+bool ToyCluster::await(const std::function<bool(const ClusterStatus&)>& wanted) {
+  return actors_->client().await_status(wanted, std::chrono::minutes(1));
+}
+
+void ToyCluster::shutdown() { actors_->shutdown(); }
+
+bool await_status(const ClusterClient& client, const std::function<bool(const ClusterStatus&)>& wanted) {
+  for (int looks = 0; looks < 12'000; ++looks) {
+    if (wanted(*client.status())) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return false;
+}
+
+std::optional<step::TokenDelta> terminal_of(const gateway::RequestEnd& end) {
+  using Kind = gateway::RequestEnd::Kind;
+  step::TokenDelta terminal;
+  terminal.error = end.why;
+  switch (end.kind) {
+    case Kind::kFinished: return std::nullopt;
+    case Kind::kRefused: terminal.finish = step::FinishReason::kRefused; break;
+    case Kind::kGone:
+    case Kind::kSlow:
+    case Kind::kShutdown: terminal.finish = step::FinishReason::kAborted; break;
+    default: terminal.finish = step::FinishReason::kFailed;
+  }
+  return terminal;
+}
+
 void ToyClient::submit(const step::Submission& submission) {
   streams_.emplace(submission.sequence, sim::StreamChecker(submission, toy_scheduler().max_model_len, kToyVocabSize));
-  cluster_.submit(submission, queue_);
+  queue_.submit(RequestId(submission.sequence.value), submission);
 }
 
 bool ToyClient::read_one(std::chrono::milliseconds timeout) {
-  const auto delta = queue_->next(timeout);
-  if (!delta) return false;
-  streams_.at(delta->sequence).on_delta(*delta);
-  if (delta->finish != step::FinishReason::kNone) errors_[delta->sequence] = delta->error;
+  const auto heard = queue_.next(timeout);
+  if (!heard) return false;
+  const SequenceId sequence(heard->request.value);
+  if (const step::TokenDelta* delta = heard->delta()) {
+    streams_.at(sequence).on_delta(*delta);
+    return true;
+  }
+  if (const auto terminal = terminal_of(*heard->end())) streams_.at(sequence).on_delta(*terminal);
+  errors_[sequence] = heard->end()->why;
   return true;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// An in-process cluster whose ranks are toy shards, and clients that check their streams. Faults are switches that the
+// A cluster in this process whose ranks are toy shards, and clients that check their streams. Faults are switches that the
 // test may turn from any thread.
 
 #include <atomic>
@@ -10,7 +10,8 @@
 #include <optional>
 #include <string>
 
-#include "actors/in_process_cluster.h"
+#include "actors/client/delta_queue.h"
+#include "actors/standalone_cluster.h"
 #include "tests/sim/stream_checker.h"
 #include "tests/sim/toy_shard.h"
 
@@ -34,14 +35,41 @@ struct ToyFaults {
   std::atomic<std::int64_t> under_way{0};           // of all ranks that are there
 };
 
-InProcessClusterConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, std::shared_ptr<ToyFaults> faults);
+StandaloneConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, std::shared_ptr<ToyFaults> faults);
+
+class StandaloneActors;
+
+// The actors of a StandaloneCluster within reach: a rank can be killed, a second gateway can join.
+class ToyCluster {
+ public:
+  explicit ToyCluster(StandaloneConfig config);
+  ~ToyCluster();
+  [[nodiscard]] ClusterClient& client();
+  // Another gateway, once it knows every replica that serves.
+  [[nodiscard]] std::unique_ptr<ClusterClient> join_gateway(GatewayId id);
+  // The actor of one rank dies as if its thread had been killed.
+  void kill_rank(ReplicaId replica, std::uint32_t rank);
+  [[nodiscard]] std::shared_ptr<const ClusterStatus> status() { return client().status(); }
+  // Until the status is like that; false when it does not become so within a minute.
+  bool await(const std::function<bool(const ClusterStatus&)>& wanted);
+  void shutdown();
+
+ private:
+  std::unique_ptr<StandaloneActors> actors_;
+};
+
+// Polls: until the status of a client is like that; false after a minute.
+bool await_status(const ClusterClient& client, const std::function<bool(const ClusterStatus&)>& wanted);
 
 step::Submission toy_submission(std::uint64_t sequence, std::uint32_t prompt_tokens, std::uint32_t max_tokens);
 
-// Several sequences behind one queue.
+// A request's end as the terminal delta of its one sequence; nothing for a good one, whose last delta told it.
+std::optional<step::TokenDelta> terminal_of(const gateway::RequestEnd& end);
+
+// Several requests of one sequence each behind one queue; a sequence's id is its request's.
 class ToyClient {
  public:
-  explicit ToyClient(InProcessCluster& cluster) : cluster_(cluster) {}
+  explicit ToyClient(ClusterClient& client) : queue_(client, std::size_t{1} << 20) {}
   void submit(const step::Submission& submission);
   // Until every sequence has ended, or `timeout` without a delta: then false.
   bool read_all(std::chrono::milliseconds timeout = std::chrono::seconds(20));
@@ -59,8 +87,7 @@ class ToyClient {
  private:
   bool read_one(std::chrono::milliseconds timeout);
 
-  InProcessCluster& cluster_;
-  std::shared_ptr<DeltaQueue> queue_ = std::make_shared<DeltaQueue>(std::size_t{1} << 20);
+  DeltaQueue queue_;
   std::map<SequenceId, sim::StreamChecker> streams_;
   std::map<SequenceId, Status> errors_;
 };

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "endpoint/access/event_id.h"
+#include "endpoint/api/metrics_handler.h"
 #include "tests/endpoint/api/called_handler.h"
 #include "tests/actors/toy_cluster.h"
 
@@ -19,8 +20,8 @@ class ApiGatewayTest : public testing::Test {
     ApiConfig config;
     config.allowed_origins = {"http://ui"};
     config.version = "test";
-    config.unix_time = [] { return std::int64_t{1700000000}; };
-    config.random_bytes = [](std::span<std::uint8_t> bytes) { std::ranges::fill(bytes, 7); };
+    config.intake.unix_time = [] { return std::int64_t{1700000000}; };
+    config.intake.random_bytes = [](std::span<std::uint8_t> bytes) { std::ranges::fill(bytes, 7); };
     return config;
   }
   static RequestReader reader() {
@@ -37,7 +38,7 @@ class ApiGatewayTest : public testing::Test {
   }
   ~ApiGatewayTest() override {
     gateway_.stop();
-    cluster_->shutdown();
+    cluster_.shutdown();
   }
 
   http::HttpResponse get(const std::string& path) { return call(gateway_, head_of("GET", path)); }
@@ -47,13 +48,12 @@ class ApiGatewayTest : public testing::Test {
   }
 
   std::shared_ptr<actors::ToyFaults> faults_ = std::make_shared<actors::ToyFaults>();
-  std::unique_ptr<actors::InProcessCluster> cluster_ =
-      std::move(*actors::InProcessCluster::start(actors::toy_config(1, 2, faults_)));
+  actors::ToyCluster cluster_{actors::toy_config(1, 2, faults_)};
   access::EventIdCodec event_ids_{{1, 2, 3}, "test"};
   observability::ServingMetrics metrics_{
       observability::ServingMetricsConfig{.model_name = "toy", .max_model_len = 256}};
   observability::EventLog log_{observability::LogFormat::kText, observability::LogLevel::kError};
-  ApiGateway gateway_{config(), reader(), event_ids_, *cluster_, metrics_, log_};
+  ApiGateway gateway_{config(), reader(), event_ids_, cluster_.client(), metrics_, log_};
 };
 
 TEST_F(ApiGatewayTest, HealthFollowsTheModelAndLifeTheProcess) {
@@ -63,10 +63,8 @@ TEST_F(ApiGatewayTest, HealthFollowsTheModelAndLifeTheProcess) {
   }
   EXPECT_EQ(get("/ready").status, 200);
 
-  cluster_->kill_rank(ReplicaId(0), 0);  // a lost replica does not come back
-  for (int i = 0; i < 6000 && cluster_->stats().replicas.at(0).serving; ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  gateway_.tick();
+  cluster_.kill_rank(ReplicaId(0), 0);  // a lost replica does not come back
+  ASSERT_TRUE(cluster_.await([](const actors::ClusterStatus& status) { return status.serving_replicas() == 0; }));
   for (const char* path : {"/health", "/ping"}) {
     const http::HttpResponse answer = get(path);
     EXPECT_EQ(answer.status, 503) << path;
@@ -78,7 +76,7 @@ TEST_F(ApiGatewayTest, HealthFollowsTheModelAndLifeTheProcess) {
 }
 
 TEST_F(ApiGatewayTest, WhileDrainingItLivesButTakesNothingNew) {
-  gateway_.drain();
+  gateway_.state().drain();
   EXPECT_EQ(get("/live").status, 200);
   EXPECT_EQ(get("/health").body, R"({"status":"draining"})");
   for (const char* path : {"/health", "/ping", "/ready"}) EXPECT_EQ(get(path).status, 503) << path;
@@ -119,7 +117,7 @@ TEST_F(ApiGatewayTest, ARefusalBelowTheRoutesIsCountedAndReadByBrowsers) {
   const http::HttpResponse answer = gateway_.on_refused(413, "the body is too long", &head);
   EXPECT_EQ(value_of(answer, "x-request-id"), "7");
   EXPECT_EQ(value_of(answer, "access-control-allow-origin"), "http://ui");
-  EXPECT_NE(gateway_.render_metrics().find(R"(http_requests_total{handler="/tokenize",method="POST",status="4xx"} 1)"),
+  EXPECT_NE(gateway_.state().render_metrics().find(R"(http_requests_total{handler="/tokenize",method="POST",status="4xx"} 1)"),
             std::string::npos);
   EXPECT_TRUE(gateway_.on_refused(400, "no head", nullptr).headers.empty());
 }
@@ -134,6 +132,22 @@ TEST_F(ApiGatewayTest, TheDoorOfMetricsCarriesTheSame) {
     EXPECT_EQ(value_of(answer, "x-request-id"), "7");
     EXPECT_EQ(value_of(answer, "access-control-allow-origin"), "http://ui");
   }
+}
+
+TEST_F(ApiGatewayTest, WhenTheLastReplicaIsGoneRequestsAreRefusedBeforeTheirBody) {
+  faults_->fail_rank = 1;
+  (void)post({{"Content-Type", "application/json"}});
+  ASSERT_TRUE(cluster_.await([](const actors::ClusterStatus& status) { return status.serving_replicas() == 0; }));
+  const auto refused = gateway_.on_head(head_of("POST", "/v1/completions", {{"Content-Type", "application/json"}}));
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->status, 503);
+  EXPECT_NE(value_of(*refused, "retry-after"), "");
+}
+
+TEST_F(ApiGatewayTest, ARequestThatWasAnsweredIsOpenNoMore) {
+  EXPECT_EQ(post({{"Content-Type", "application/json"}}).status, 200);
+  EXPECT_TRUE(gateway_.await_drained(std::chrono::minutes(1)));
+  EXPECT_NE(gateway_.state().render_metrics().find("vllm:generation_tokens_total"), std::string::npos);
 }
 
 TEST_F(ApiGatewayTest, OptionsOfTheServerItselfIsAnswered) {

@@ -9,6 +9,7 @@ namespace {
 
 using openai::Endpoint;
 using step::FinishReason;
+using Kind = gateway::RequestEnd::Kind;
 
 TEST(GenerationJobEnd, AFailureBeforeTheFirstFrameIsTheStatusOfTheAnswer) {
   for (const bool stream : {false, true}) {
@@ -16,8 +17,7 @@ TEST(GenerationJobEnd, AFailureBeforeTheFirstFrameIsTheStatusOfTheAnswer) {
     request.fields.n = 2;
     Running chat(std::move(request));
     const Status full{StatusCode::kOverloaded, "full"};
-    EXPECT_EQ(chat.take(end_delta(kFirst, FinishReason::kRefused, full)), ids({kFirst + 1}))
-        << "the others of the request are aborted, the refused one is closed";
+    chat.end(Kind::kFailed, full);
     EXPECT_TRUE(chat.job.ended());
     const auto answer = chat.responder->answer();
     ASSERT_TRUE(answer);
@@ -33,7 +33,7 @@ TEST(GenerationJobEnd, AFailureBeforeTheFirstFrameIsTheStatusOfTheAnswer) {
 TEST(GenerationJobEnd, AFailureOfAStreamIsAnErrorEventAndACut) {
   Running chat(toy_request(Endpoint::kChat, true, 3, 10));
   chat.type("ab");
-  EXPECT_TRUE(chat.take(end_delta(kFirst, FinishReason::kFailed, {StatusCode::kInternal, "secret path"})).empty());
+  chat.end(Kind::kFailed, {StatusCode::kInternal, "secret path"});
   EXPECT_TRUE(chat.job.ended());
   EXPECT_TRUE(chat.responder->cut());
   EXPECT_FALSE(chat.responder->finished());
@@ -48,58 +48,113 @@ TEST(GenerationJobEnd, AFailureOfAStreamIsAnErrorEventAndACut) {
 TEST(GenerationJobEnd, AFailureOfAWholeAnswerShowsNoPartOfIt) {
   Running chat(toy_request(Endpoint::kChat, false, 3, 10));
   chat.type("ab");
-  chat.take(end_delta(kFirst, FinishReason::kFailed, {StatusCode::kInternal, "gone"}));
+  chat.end(Kind::kFailed, {StatusCode::kInternal, "gone"});
   EXPECT_EQ(chat.responder->answer()->status, 500);
   EXPECT_FALSE(chat.body().contains("choices"));
 }
 
-TEST(GenerationJobEnd, FailingItFromOutsideAbortsWhatIsOpenOnce) {
+TEST(GenerationJobEnd, ADeadlineIsA504ThatClientsDoNotRepeat) {
   GenerationRequest request = toy_request(Endpoint::kChat, false, 3, 10);
   request.fields.n = 3;
-  Running chat(std::move(request));
-  chat.take(token_delta(kFirst + 1, 'a', FinishReason::kLength));
-  EXPECT_EQ(chat.job.fail(openai::timed_out("late"), chat.now), ids({kFirst, kFirst + 2}));
-  EXPECT_TRUE(chat.job.fail(openai::timed_out("later"), chat.now).empty());
-  EXPECT_TRUE(chat.job.on_client_gone(chat.now).empty());
-  EXPECT_TRUE(chat.take(token_delta(kFirst, 'a')).empty());
-  EXPECT_EQ(chat.responder->answer()->status, 504);
-  EXPECT_EQ(*header_of(*chat.responder->answer(), "x-should-retry"), "false") << "else clients send it again";
+  for (const auto& [kind, message] : {std::pair{Kind::kTimedOut, "the request did not finish within its time limit"},
+                                      std::pair{Kind::kLate, "the request waited in the queue beyond its time limit"}}) {
+    Running chat(request);
+    chat.take(token_delta(kFirst + 1, 'a', FinishReason::kLength));
+    chat.end(kind, {StatusCode::kAborted, "late"});
+    EXPECT_TRUE(goes_on(chat.take(token_delta(kFirst, 'a')))) << "what comes late changes nothing";
+    EXPECT_EQ(chat.responder->answer()->status, 504);
+    EXPECT_EQ(*header_of(*chat.responder->answer(), "x-should-retry"), "false") << "else clients send it again";
+    EXPECT_EQ(chat.body().at("error").at("message").as_string(), message);
+  }
 }
 
-TEST(GenerationJobEnd, AClientThatLeavesAbortsWhatIsOpen) {
+TEST(GenerationJobEnd, ARefusalSaysWhenToComeBackAndWhoseLimitItWas) {
+  for (const bool quota : {false, true}) {
+    Running chat(toy_request(Endpoint::kChat, true, 3, 10));
+    gateway::RequestEnd end{.kind = Kind::kRefused, .why = {StatusCode::kOverloaded, "come back"}};
+    end.refusal = admission::AdmissionRefusal{
+        .reason = admission::AdmissionRefusal::Reason::kQueueRequests, .quota = quota, .retry_after_s = 7,
+        .message = "come back"};
+    chat.job.end(end, chat.now);
+    EXPECT_EQ(chat.responder->answer()->status, quota ? 429 : 503);
+    EXPECT_EQ(*header_of(*chat.responder->answer(), "retry-after"), "7");
+    EXPECT_NE(chat.surroundings.metrics.render().find("queue_requests"), std::string::npos) << "it is counted";
+  }
+}
+
+TEST(GenerationJobEnd, ABadRequestIsTheClientsFaultOnlyWhileNothingCame) {
+  const Status bad{StatusCode::kBadInput, "too long"};
+  Running refused(toy_request(Endpoint::kChat, false, 3, 10));
+  refused.end(Kind::kFailed, bad);
+  EXPECT_EQ(refused.responder->answer()->status, 400);
+  Running broke(toy_request(Endpoint::kChat, false, 3, 10));
+  broke.type("a");
+  broke.end(Kind::kFailed, bad);
+  EXPECT_EQ(broke.responder->answer()->status, 500);
+}
+
+TEST(GenerationJobEnd, AShutdownAndAReaderThatIsTooSlowAre503) {
+  for (const Kind kind : {Kind::kShutdown, Kind::kSlow}) {
+    Running chat(toy_request(Endpoint::kChat, false, 3, 10));
+    chat.end(kind, {StatusCode::kOverloaded, "the stream's reader is too slow"});
+    EXPECT_EQ(chat.responder->answer()->status, 503);
+    EXPECT_NE(header_of(*chat.responder->answer(), "retry-after"), nullptr);
+  }
+}
+
+TEST(GenerationJobEnd, AClientThatLeavesIsToldNothingMore) {
   GenerationRequest request = toy_request(Endpoint::kChat, true, 3, 10);
   request.fields.n = 2;
   Running chat(std::move(request));
   chat.type("a");
-  EXPECT_EQ(chat.job.on_client_gone(chat.now), ids({kFirst, kFirst + 1}));
+  chat.end(Kind::kGone);
   EXPECT_TRUE(chat.job.ended());
   EXPECT_EQ(chat.job.record(chat.now).finished_reason, "abort");
   EXPECT_EQ(chat.responder->frames().size(), 2U);
   EXPECT_FALSE(chat.responder->finished());
 }
 
-TEST(GenerationJobEnd, AClientThatLeavesBeforeTheStartLeavesNothingToAbort) {
+TEST(GenerationJobEnd, AClientThatLeavesBeforeTheStartGetsNoStatus) {
   JobSurroundings surroundings;
   const auto responder = std::make_shared<FakeResponder>();
   GenerationJob job(RequestId(1), toy_request(Endpoint::kChat, true, 3, 10), responder, surroundings.environment,
                     Instant{5});
-  EXPECT_TRUE(job.on_client_gone(Instant{6}).empty());
+  job.end({.kind = Kind::kGone}, Instant{6});
   EXPECT_TRUE(job.ended());
   EXPECT_EQ(job.status(), 0);
+  EXPECT_FALSE(responder->ended());
 }
 
-// At whichever frame the socket refuses: everything open is aborted, each sequence once, and nothing more is sent.
-TEST(GenerationJobEnd, ASocketThatTakesNoMoreAbortsWhatIsOpen) {
+TEST(GenerationJobEnd, ItsEndIsToldOnceWhateverWasSaidBefore) {
+  int told = 0;
+  JobSurroundings surroundings;
+  surroundings.environment.on_end = [&](const GenerationJob& job, Instant) {
+    ++told;
+    EXPECT_EQ(job.status(), 200);
+  };
+  GenerationJob job(RequestId(1), toy_request(Endpoint::kChat, false, 3, 10), std::make_shared<FakeResponder>(),
+                    surroundings.environment, Instant{5});
+  (void)job.start(Instant{5});
+  EXPECT_TRUE(goes_on(job.deliver(0, token_delta(kFirst, 'a', FinishReason::kLength), Instant{6})));
+  EXPECT_EQ(told, 0);
+  job.end({.kind = Kind::kFinished, .started = true}, Instant{7});
+  EXPECT_EQ(told, 1);
+}
+
+// At whichever frame the socket refuses: the request is over, and nothing more is sent.
+TEST(GenerationJobEnd, ASocketThatTakesNoMoreIsAClientThatLeft) {
   for (int frames_max = 0; frames_max < 6; ++frames_max) {
     GenerationRequest request = toy_request(Endpoint::kChat, true, 3, 10);
     request.fields.n = 2;
     Running chat(std::move(request), std::make_shared<FakeResponder>(frames_max));
-    std::vector<SequenceId> aborted;
-    for (int i = 0; i < 4; ++i)
-      for (const std::uint64_t sequence : {kFirst, kFirst + 1})
-        for (const SequenceId id : chat.type("a", sequence)) aborted.push_back(id);
-    std::ranges::sort(aborted);
-    EXPECT_EQ(aborted, ids({kFirst, kFirst + 1})) << frames_max;
+    int gone = 0;
+    for (int i = 0; i < 4; ++i) {
+      for (const std::uint64_t choice : {kFirst, kFirst + 1}) {
+        if (gone == 0) gone += chat.type("a", choice).gone ? 1 : 0;
+      }
+    }
+    EXPECT_EQ(gone, 1) << frames_max;
+    chat.end(Kind::kGone);
     EXPECT_TRUE(chat.job.ended());
     EXPECT_EQ(std::cmp_equal(chat.responder->frames().size(), frames_max), true);
     EXPECT_EQ(chat.job.record(chat.now).finished_reason, "abort");
@@ -108,23 +163,23 @@ TEST(GenerationJobEnd, ASocketThatTakesNoMoreAbortsWhatIsOpen) {
 
 TEST(GenerationJobEnd, ASilentStreamGetsCommentsAndTokensPutThemOff) {
   Running chat(toy_request(Endpoint::kChat, true, 3, 10), std::make_shared<FakeResponder>(), 2.0);
-  EXPECT_TRUE(chat.pass(1.5).empty());
+  EXPECT_TRUE(chat.pass(1.5));
   EXPECT_TRUE(chat.responder->frames().empty());
-  EXPECT_TRUE(chat.pass(1.0).empty());
+  EXPECT_TRUE(chat.pass(1.0));
   ASSERT_EQ(chat.responder->frames().size(), 1U) << "before the first token too";
   EXPECT_EQ(chat.responder->frames()[0].comment, "ping");
   chat.now.ns += 1'900'000'000;
   chat.type("a");
-  EXPECT_TRUE(chat.pass(1.0).empty());
+  EXPECT_TRUE(chat.pass(1.0));
   EXPECT_EQ(chat.responder->frames().size(), 3U) << "the role and a token, no comment";
-  EXPECT_TRUE(chat.pass(1.1).empty());
+  EXPECT_TRUE(chat.pass(1.1));
   EXPECT_EQ(chat.responder->frames().size(), 4U);
   EXPECT_EQ(chat.responder->frames()[3].comment, "ping");
 }
 
 TEST(GenerationJobEnd, ACommentFindsOutThatTheClientIsGone) {
   Running chat(toy_request(Endpoint::kChat, true, 3, 10), std::make_shared<FakeResponder>(0), 2.0);
-  EXPECT_EQ(chat.pass(3.0), ids({kFirst}));
+  EXPECT_FALSE(chat.pass(3.0));
   EXPECT_TRUE(chat.job.ended());
 }
 
@@ -148,13 +203,13 @@ TEST(GenerationJobEnd, OnlyTokensCountAgainstTheReader) {
   Running completion(std::move(with_ids));
   completion.type("ab");
   EXPECT_EQ(completion.responder->asked(), 2) << "the prompt, and the token that carries its ids";
-  EXPECT_EQ(completion.job.fail(openai::timed_out("late"), completion.now), ids({kFirst}));
+  completion.end(Kind::kTimedOut);
   EXPECT_EQ(completion.responder->asked(), 3) << "the error";
 }
 
 TEST(GenerationJobEnd, AWholeAnswerGetsNoComment) {
   Running chat(toy_request(Endpoint::kChat, false, 3, 10), std::make_shared<FakeResponder>(), 2.0);
-  EXPECT_TRUE(chat.pass(100.0).empty());
+  EXPECT_TRUE(chat.pass(100.0));
   EXPECT_FALSE(chat.responder->head());
   EXPECT_FALSE(chat.responder->ended());
 }
@@ -162,7 +217,7 @@ TEST(GenerationJobEnd, AWholeAnswerGetsNoComment) {
 TEST(GenerationJobEnd, AFailureAfterACommentIsAnErrorEvent) {
   Running chat(toy_request(Endpoint::kChat, true, 3, 10), std::make_shared<FakeResponder>(), 2.0);
   chat.pass(3.0);
-  EXPECT_EQ(chat.job.fail(openai::overloaded("stopping", 1), chat.now), ids({kFirst}));
+  chat.end(Kind::kShutdown);
   EXPECT_FALSE(chat.responder->answer());
   EXPECT_TRUE(chat.responder->cut());
   EXPECT_EQ(chat.job.status(), 200) << "what was sent";
@@ -198,7 +253,7 @@ TEST(GenerationJobEnd, ItsRecordTellsTimesAndTokens) {
 
 TEST(GenerationJobEnd, TheRecordOfOneThatNeverRanHasNoTimes) {
   Running chat(toy_request(Endpoint::kChat, false, 5, 10));
-  EXPECT_EQ(chat.job.fail(openai::timed_out("late"), chat.now), ids({kFirst}));
+  chat.end(Kind::kLate);
   const observability::RequestRecord record = chat.job.record(chat.now);
   EXPECT_LT(record.queue_s, 0);
   EXPECT_LT(record.prefill_s, 0);

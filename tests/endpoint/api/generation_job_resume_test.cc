@@ -73,20 +73,22 @@ std::vector<Frame> play(const Script& script, std::optional<access::EventId> res
   request.resume = std::move(resume);
   const auto responder = std::make_shared<FakeResponder>(frames_max);
   GenerationJob job(RequestId(1), std::move(request), responder, surroundings.environment, Instant{1});
-  EXPECT_EQ(job.start(SequenceId(kFirst)).size(), script.deltas.size());
+  EXPECT_EQ(job.start(Instant{1}).size(), script.deltas.size());
   std::vector<std::size_t> next(script.deltas.size(), 0);
-  std::vector<bool> aborted(script.deltas.size(), false);
+  std::vector<bool> stopped(script.deltas.size(), false);
   for (std::int64_t at = 2; !job.ended(); ++at) {
     std::vector<std::size_t> open;
     for (std::size_t choice = 0; choice < next.size(); ++choice)
-      if (!aborted[choice] && next[choice] < script.deltas[choice].size()) open.push_back(choice);
+      if (!stopped[choice] && next[choice] < script.deltas[choice].size()) open.push_back(choice);
     if (open.empty()) {
       ADD_FAILURE() << "every delta was played and the job is still open";
       break;
     }
     const std::size_t choice = open[random() % open.size()];
-    for (const SequenceId id : job.on_delta(script.deltas[choice][next[choice]++], Instant{at}))
-      aborted[id.value - kFirst] = true;
+    const auto taken =
+        job.deliver(static_cast<std::uint32_t>(choice), script.deltas[choice][next[choice]++], Instant{at});
+    if (taken.stop) stopped[choice] = true;
+    if (taken.gone) break;
   }
   EXPECT_EQ(responder->violation(), "");
   EXPECT_TRUE(responder->finished() || frames_max >= 0);
@@ -181,10 +183,10 @@ TEST(GenerationJobResume, SkippedEventsDoNotPutOffComments) {
   request.resume = access::EventId{.progress = {40}};
   const auto responder = std::make_shared<FakeResponder>();
   GenerationJob job(RequestId(1), std::move(request), responder, surroundings.environment, Instant{0});
-  ASSERT_EQ(job.start(SequenceId(kFirst)).size(), 1U);
+  ASSERT_EQ(job.start(Instant{0}).size(), 1U);
   for (std::int64_t second = 1; second <= 5; ++second) {
-    EXPECT_TRUE(job.on_delta(token_delta(kFirst, 'a'), Instant{second * 1'000'000'000}).empty());
-    EXPECT_TRUE(job.on_tick(Instant{second * 1'000'000'000}).empty());
+    EXPECT_FALSE(job.deliver(0, token_delta(kFirst, 'a'), Instant{second * 1'000'000'000}).gone);
+    EXPECT_TRUE(job.tick(Instant{second * 1'000'000'000}));
   }
   const std::vector<Frame> frames = responder->frames();
   ASSERT_EQ(frames.size(), 2U);

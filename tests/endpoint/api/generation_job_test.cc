@@ -15,8 +15,8 @@ constexpr TokenId kEnd = JobSurroundings::kEnd;
 
 TEST(GenerationJob, AChatStreamIsTheRoleAFrameForEachTokenAndDone) {
   Running chat(toy_request(Endpoint::kChat, true, 3, 10));
-  EXPECT_TRUE(chat.type("hi").empty());
-  EXPECT_TRUE(chat.take(token_delta(kFirst, kEnd, FinishReason::kStop)).empty());
+  EXPECT_TRUE(goes_on(chat.type("hi")));
+  EXPECT_TRUE(goes_on(chat.take(token_delta(kFirst, kEnd, FinishReason::kStop))));
   EXPECT_TRUE(chat.job.ended());
   EXPECT_TRUE(chat.responder->finished());
   EXPECT_EQ(header_of(chat.responder->head().value(), "cache-control") != nullptr, true);
@@ -75,7 +75,6 @@ TEST(GenerationJob, ChoicesAreSubmissionsOfOnePromptWithTheirOwnNumber) {
   ASSERT_EQ(completion.submissions.size(), 6U);
   for (std::size_t i = 0; i < 6; ++i) {
     const step::Submission& submission = completion.submissions[i];
-    EXPECT_EQ(submission.sequence, SequenceId(kFirst + i));
     EXPECT_EQ(submission.tokens.size(), i < 3 ? 3U : 4U);
     EXPECT_EQ(submission.prompt_tokens, submission.tokens.size());
     EXPECT_EQ(submission.sampling.choice, i % 3);
@@ -87,6 +86,27 @@ TEST(GenerationJob, ChoicesAreSubmissionsOfOnePromptWithTheirOwnNumber) {
   }
   EXPECT_NE(completion.submissions[0].sampling.seed, completion.submissions[3].sampling.seed)
       << "a drawn seed gives each prompt its own";
+}
+
+TEST(GenerationJob, AsksTheGatewayForWhatItNeeds) {
+  GenerationRequest request = toy_request(Endpoint::kCompletion, false, 3, 10);
+  request.prompts.push_back(request.prompts.front());
+  request.prompts[1].max_tokens = 0;  // an echo of the prompt alone
+  request.echo = true;
+  request.fields.n = 2;
+  request.fields.priority = -2;
+  request.tenant = admission::TenantId(5);
+  request.timeout_s = 2.5;
+  Running completion(std::move(request));
+  const gateway::GatewayRequest asked = completion.job.gateway_request();
+  EXPECT_EQ(asked.id, RequestId(1));
+  EXPECT_EQ(asked.sequences, 2U) << "those that need the model";
+  EXPECT_EQ(completion.submissions.size(), 2U);
+  EXPECT_EQ(asked.prompt_tokens, 6U);
+  EXPECT_EQ(asked.output_tokens_max, 20U);
+  EXPECT_EQ(asked.priority, -2);
+  EXPECT_EQ(asked.tenant, admission::TenantId(5));
+  EXPECT_EQ(asked.deadline.ns, 1'000'000'000 + 2'500'000'000);
 }
 
 TEST(GenerationJob, AGivenSeedIsTheSeedOfEveryPrompt) {
@@ -250,12 +270,11 @@ TEST(GenerationJob, AStopStringEndsItsChoiceAndAbortsItsSequenceAlone) {
     request.fields.n = 2;
     request.fields.stop = {"END"};
     Running chat(std::move(request));
-    EXPECT_EQ(chat.type("aEND", kFirst), ids({kFirst}));
+    EXPECT_TRUE(chat.type("aEND", kFirst).stop);
     EXPECT_FALSE(chat.job.ended());
-    EXPECT_TRUE(chat.take(token_delta(kFirst, 'q')).empty()) << "what comes late changes nothing";
-    EXPECT_TRUE(chat.take(end_delta(kFirst, FinishReason::kAborted)).empty());
+    EXPECT_TRUE(goes_on(chat.take(token_delta(kFirst, 'q')))) << "what comes late changes nothing";
     chat.type("x", kFirst + 1);
-    EXPECT_TRUE(chat.take(token_delta(kFirst + 1, 'y', FinishReason::kLength)).empty());
+    EXPECT_TRUE(goes_on(chat.take(token_delta(kFirst + 1, 'y', FinishReason::kLength))));
     EXPECT_TRUE(chat.job.ended());
     if (stream) {
       EXPECT_EQ(text_of(chat.responder->frames(), 0), "a");
@@ -306,9 +325,9 @@ TEST(GenerationJob, WithoutATokenizerThereAreFramesWithoutText) {
   request.answer.return_token_ids = true;
   const auto responder = std::make_shared<FakeResponder>();
   GenerationJob job(RequestId(1), std::move(request), responder, surroundings.environment, Instant{1});
-  ASSERT_EQ(job.start(SequenceId(kFirst)).size(), 1U);
-  EXPECT_TRUE(job.on_delta(token_delta(kFirst, 3), Instant{2}).empty());
-  EXPECT_TRUE(job.on_delta(token_delta(kFirst, 4, FinishReason::kLength), Instant{3}).empty());
+  ASSERT_EQ(job.start(Instant{1}).size(), 1U);
+  EXPECT_TRUE(goes_on(job.deliver(0, token_delta(kFirst, 3), Instant{2})));
+  EXPECT_TRUE(goes_on(job.deliver(0, token_delta(kFirst, 4, FinishReason::kLength), Instant{3})));
   const std::vector<Frame> frames = responder->frames();
   ASSERT_EQ(frames.size(), 3U);
   EXPECT_EQ(text_of(frames), "");

@@ -1,5 +1,5 @@
 #pragma once
-// A GenerationJob driven by hand: deltas in, time moved, frames and answers looked at.
+// A GenerationJob driven by hand: deltas in, time moved, ends told, frames and answers looked at.
 
 #include <memory>
 #include <string_view>
@@ -11,9 +11,9 @@
 
 namespace herd::api {
 
-constexpr std::uint64_t kFirst = 40;  // ids of sequences start here
+constexpr std::uint64_t kFirst = 40;  // choices are numbered from here on: what is no choice is none by accident
 
-// A job whose sequences are kFirst, kFirst + 1, …; time moves by hand.
+// A job whose choices are called kFirst, kFirst + 1, …; time moves by hand.
 class Running {
  public:
   explicit Running(GenerationRequest request, std::shared_ptr<FakeResponder> fake = std::make_shared<FakeResponder>(),
@@ -21,24 +21,26 @@ class Running {
       : responder(std::move(fake)),
         surroundings(keep_alive_s),
         job(RequestId(1), std::move(request), responder, surroundings.environment, now) {
-    submissions = job.start(SequenceId(kFirst));
+    submissions = job.start(now);
   }
   ~Running() { EXPECT_EQ(responder->violation(), ""); }
 
-  std::vector<SequenceId> take(const step::TokenDelta& delta) {
+  actors::RequestStream::Taken take(const step::TokenDelta& delta) {
     now.ns += 1'000'000;
-    return job.on_delta(delta, now);
+    return job.deliver(static_cast<std::uint32_t>(delta.sequence.value - kFirst), delta, now);
   }
-  std::vector<SequenceId> type(std::string_view text, std::uint64_t sequence = kFirst) {
-    std::vector<SequenceId> abort;
-    for (const char byte : text)
-      for (const SequenceId id : take(token_delta(sequence, static_cast<std::uint8_t>(byte)))) abort.push_back(id);
-    return abort;
+  // What the last delta meant.
+  actors::RequestStream::Taken type(std::string_view text, std::uint64_t choice = kFirst) {
+    actors::RequestStream::Taken taken;
+    for (const char byte : text) taken = take(token_delta(choice, static_cast<std::uint8_t>(byte)));
+    return taken;
   }
-  std::vector<SequenceId> pass(double seconds) {
+  // The client is still there after so much time.
+  bool pass(double seconds) {
     now.ns += static_cast<std::int64_t>(seconds * 1e9);
-    return job.on_tick(now);
+    return job.tick(now);
   }
+  void end(gateway::RequestEnd::Kind kind, Status why = {}) { job.end({.kind = kind, .why = std::move(why)}, now); }
   [[nodiscard]] boost::json::object event(std::size_t index) const {
     const std::vector<Frame> frames = responder->frames();
     return index < frames.size() ? json_of(frames[index].data).as_object() : boost::json::object();
@@ -55,10 +57,9 @@ class Running {
   std::vector<step::Submission> submissions;
 };
 
-inline std::vector<SequenceId> ids(std::initializer_list<std::uint64_t> values) {
-  std::vector<SequenceId> sequences;
-  for (const std::uint64_t value : values) sequences.emplace_back(value);
-  return sequences;
+// The reader took it and wants more.
+inline bool goes_on(const actors::RequestStream::Taken& taken) {
+  return taken.consumed == 1 && !taken.stop && !taken.gone;
 }
 
 }  // namespace herd::api

@@ -1,0 +1,41 @@
+#pragma once
+// ClusterStatus: what a gateway knows of its cluster and of itself, as numbers. The gateway publishes a new one at every
+// change of the cluster, whenever it becomes idle, and several times a second in between. Values.
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "cluster/admission/admission_queue.h"
+#include "cluster/gateway/request_ledger.h"
+#include "cluster/routing/cluster_view.h"
+#include "runtime/clock.h"
+#include "runtime/scheduler/scheduler.h"
+
+namespace herd::actors {
+
+struct ReplicaStatus {
+  ReplicaId replica;
+  bool serving = false;
+  std::uint64_t steps = 0;              // finished
+  scheduler::SchedulerStats scheduler;  // of a replica that serves, as it said last
+};
+
+struct ClusterStatus {
+  routing::ClusterView view;
+  std::vector<ReplicaStatus> replicas;  // those of the view, rising ids
+  gateway::RequestLedgerStats ledger;
+  admission::AdmissionStats admission;
+  std::size_t open_requests = 0;
+  // While sequences run: when the last token came, or when the first of them began to run.
+  std::optional<Instant> silent_since;
+
+  [[nodiscard]] std::size_t serving_replicas() const {
+    std::size_t serving = 0;
+    for (const ReplicaStatus& replica : replicas) serving += replica.serving ? 1 : 0;
+    return serving;
+  }
+};
+
+}  // namespace herd::actors

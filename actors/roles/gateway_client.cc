@@ -1,0 +1,43 @@
+#include "actors/roles/gateway_client.h"
+
+#include <utility>
+
+namespace herd::actors {
+
+void GatewayClient::submit(const gateway::GatewayRequest& request, std::shared_ptr<RequestStream> stream) {
+  {
+    const std::shared_lock lock(mutex_);
+    if (!stopped_) {
+      caf::anon_send(gateway_, SubmitRequest{request, std::move(stream)});
+      return forget_actor_system();
+    }
+  }
+  gateway::RequestEnd end;
+  end.kind = gateway::RequestEnd::Kind::kShutdown;
+  end.why = {StatusCode::kAborted, "the cluster is shut down"};
+  stream->end(end, shared_->now());
+}
+
+void GatewayClient::set_tenant(admission::TenantId tenant, const admission::TenantLimits& limits) {
+  shared_->decide([&](gateway::GatewayCore& core) { core.set_tenant(tenant, limits); });
+}
+
+std::optional<admission::AdmissionRefusal> GatewayClient::refuses_now(admission::TenantId tenant) const {
+  const Instant now = shared_->now();
+  return shared_->look([&](const gateway::GatewayCore& core) { return core.refuses_now(tenant, now); });
+}
+
+void GatewayClient::stop() {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!stopped_) {
+      stopped_ = true;
+      caf::anon_send(gateway_, StopGateway{});
+      forget_actor_system();
+      gateway_ = nullptr;
+    }
+  }
+  shared_->await_end();
+}
+
+}  // namespace herd::actors

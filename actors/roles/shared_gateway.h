@@ -1,0 +1,60 @@
+#pragma once
+// SharedGateway: what a gateway's actor and its client share. The core stands behind a lock that is held only while it
+// decides: never while a stream is called or a message is sent. So I/O threads ask it (refuses_now) without a mailbox.
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "actors/client/cluster_status.h"
+#include "cluster/gateway/gateway_core.h"
+#include "runtime/clock.h"
+
+namespace herd::actors {
+
+class SharedGateway {
+ public:
+  SharedGateway(const gateway::GatewayConfig& config, std::function<Instant()> clock)
+      : id_(config.id), clock_(std::move(clock)), core_(config), status_(std::make_shared<const ClusterStatus>()) {}
+
+  [[nodiscard]] GatewayId id() const { return id_; }
+  [[nodiscard]] Instant now() const { return clock_(); }
+
+  // `ask(core)`, under the lock.
+  template <class Ask>
+  auto decide(Ask ask) {
+    const std::scoped_lock lock(core_mutex_);
+    return ask(core_);
+  }
+  template <class Ask>
+  auto look(Ask ask) const {
+    const std::scoped_lock lock(core_mutex_);
+    return ask(core_);
+  }
+
+  void publish(std::shared_ptr<const ClusterStatus> status);
+  [[nodiscard]] std::shared_ptr<const ClusterStatus> status() const;  // never null
+  // Waits for a status like that; false when `timeout` passed first.
+  [[nodiscard]] bool await_status(const std::function<bool(const ClusterStatus&)>& wanted,
+                                  std::chrono::milliseconds timeout);
+
+  // The actor has told every stream its end.
+  void set_ended();
+  void await_end();
+
+ private:
+  const GatewayId id_;
+  const std::function<Instant()> clock_;
+  mutable std::mutex core_mutex_;
+  gateway::GatewayCore core_;
+
+  mutable std::mutex mutex_;  // of the below
+  std::condition_variable changed_;
+  std::shared_ptr<const ClusterStatus> status_;
+  bool ended_ = false;
+};
+
+}  // namespace herd::actors

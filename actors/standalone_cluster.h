@@ -1,0 +1,64 @@
+#pragma once
+// StandaloneCluster: gateway, coordinator and dp replicas of tp ranks as actors of this process (`herd generate`, and
+// `herd serve` without a cluster file). A resource; any thread that is not one of its own. No CAF here: the command line's
+// units do not pay for its headers.
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "actors/client/cluster_client.h"
+#include "actors/messages/rank_factory.h"
+#include "cluster/gateway/gateway_core.h"
+#include "kernels/status.h"
+#include "runtime/clock.h"
+#include "runtime/ids.h"
+#include "runtime/scheduler/scheduler.h"
+
+namespace herd::actors {
+
+struct StandaloneConfig {
+  scheduler::SchedulerConfig scheduler;       // of each replica
+  scheduler::SchedulerProbe scheduler_probe;  // tests
+  std::uint32_t replicas = 1;            // dp, [1, 64]
+  std::uint32_t ranks = 1;               // of one replica: tp * pp, [1, 64]
+  routing::NumericsId numerics;          // of all replicas
+  RankFactory make_rank;
+  // Makes ranks that wait in the replica's collectives return (Collective::abort). Any thread; may be empty.
+  std::function<void(ReplicaId, const Status& why)> abort_replica;
+  // After every step of a replica; may be empty. On that replica's actor thread, which waits for it; those of several
+  // replicas may run at the same time.
+  OnStep on_step;
+  gateway::GatewayConfig gateway = gateway_of_one_caller();
+  // start() gives up when not every rank is made by then.
+  std::chrono::milliseconds start_timeout{600'000};
+  // A step without the results of all ranks for so long fails its replica. Far above any honest step.
+  std::chrono::milliseconds step_timeout{120'000};
+  std::function<Instant()> clock;  // empty: the steady clock
+
+  // For a caller that bounds what it asks for itself: nothing waits in the gateway.
+  [[nodiscard]] static gateway::GatewayConfig gateway_of_one_caller();
+  [[nodiscard]] Status validate() const;
+};
+
+class StandaloneCluster {
+ public:
+  // Waits until every replica serves and the gateway knows it; the first rank's refusal otherwise.
+  static Expected<std::unique_ptr<StandaloneCluster>> start(StandaloneConfig config);
+  ~StandaloneCluster();  // shutdown()
+  StandaloneCluster(const StandaloneCluster&) = delete;
+  StandaloneCluster& operator=(const StandaloneCluster&) = delete;
+
+  // Lives as long as the cluster; after shutdown() it refuses.
+  [[nodiscard]] ClusterClient& client();
+  // Stops the client, then ends all actors and threads; a running step is waited for. Repeatable.
+  void shutdown();
+
+ private:
+  struct Impl;
+  explicit StandaloneCluster(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace herd::actors

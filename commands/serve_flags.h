@@ -1,0 +1,47 @@
+#pragma once
+// The flags of `herd serve`.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "commands/command_line.h"
+#include "endpoint/http/http_server.h"
+
+namespace herd::commands {
+
+struct ServeFlags {
+  ModelFlags model;
+  http::HttpServerConfig http;
+  std::vector<std::string> served_names;
+  std::vector<std::string> api_keys;
+  std::string api_key_file;
+  std::optional<std::uint16_t> metrics_port;
+  std::string metrics_host;
+  std::vector<std::string> allowed_origins;
+  std::vector<std::string> allowed_hosts;
+  bool strict_fields = false;
+  double request_timeout = 600;
+  double request_timeout_max = 3600;
+  std::size_t queued_requests_max = 1024;
+  std::uint64_t queued_tokens_max = 1ULL << 20;
+  std::string policy = "fcfs";
+  double shutdown_timeout = 30;
+  int text_threads = 1;
+  int compute_nice = 5;
+  double keep_alive = 10;
+  double stalled = 30;
+  std::string resume_key_file;
+  std::string chat_date;
+  std::string log_format = "text";
+  bool log_requests = false;
+  bool no_stats_line = false;
+  double stats_interval = 10;
+};
+
+void add_serve_flags(CLI::App& command, ServeFlags& flags);
+// Checks values that need no file and no device. kUsage.
+[[nodiscard]] Status check(const ServeFlags& flags);
+
+}  // namespace herd::commands

@@ -1,0 +1,82 @@
+#include "commands/server_doors.h"
+
+#include <chrono>
+#include <cstdio>
+#include <thread>
+#include <utility>
+
+#include "commands/random_bytes.h"
+#include "commands/systemd_service.h"
+#include "commands/wall_clock.h"
+#include "endpoint/access/allowed_hosts.h"
+
+namespace herd::commands {
+
+ServerDoors::ServerDoors(const ServeFlags& flags)
+    : http_(flags.http),
+      metrics_port_(flags.metrics_port),
+      metrics_host_(flags.metrics_host.empty() ? flags.http.host : flags.metrics_host),
+      allowed_origins_(flags.allowed_origins),
+      allowed_hosts_(flags.allowed_hosts) {}
+
+Expected<std::unique_ptr<ServerDoors>> ServerDoors::take(const ServeFlags& flags, bool with_keys) {
+  std::unique_ptr<ServerDoors> doors(new ServerDoors(flags));
+  if (Status status = doors->take_ports(with_keys); !status.ok()) return fail(std::move(status));
+  return doors;
+}
+
+Status ServerDoors::take_ports(bool with_keys) {
+  http::HttpServerConfig main = http_;
+  const std::vector<int> given = inherited_sockets();
+  main.unix_seconds = unix_time;
+  if (!given.empty()) main.listen_fd = given.front();
+  if (Status status = make_door(door_, main.host, with_keys); !status.ok()) return status;
+  auto server = http::HttpServer::start(main, *door_);
+  if (!server) return server.error();
+  server_ = std::move(*server);
+  if (!metrics_port_) return {};
+  http::HttpServerConfig metrics;
+  metrics.unix_seconds = unix_time;
+  metrics.host = metrics_host_;
+  metrics.port = *metrics_port_;
+  if (given.size() > 1) metrics.listen_fd = given[1];
+  if (Status status = make_door(metrics_door_, metrics.host, with_keys); !status.ok()) return status;
+  auto opened = http::HttpServer::start(metrics, *metrics_door_);
+  if (!opened) return opened.error();
+  metrics_server_ = std::move(*opened);
+  return {};
+}
+
+Status ServerDoors::make_door(std::optional<api::FrontDoor>& door, const std::string& host, bool with_keys) const {
+  std::optional<access::AllowedHosts> hosts;
+  if (!with_keys) {
+    auto made = access::AllowedHosts::make(allowed_hosts_, host);
+    if (!made) return made.error();
+    hosts = std::move(*made);
+  }
+  door.emplace(api::AnswerHeaders(allowed_origins_, random_bytes), std::move(hosts));
+  return {};
+}
+
+void ServerDoors::open(http::HttpHandler& api, http::HttpHandler& metrics) {
+  door_->open(api);
+  if (metrics_server_) {
+    metrics_door_->open(metrics);
+    std::fprintf(stderr, "herd: metrics on http://%s:%d/metrics\n", metrics_host_.c_str(), metrics_server_->port());
+  }
+  const char* scheme = http_.tls_certificate.empty() ? "http" : "https";
+  std::fprintf(stderr, "herd: serving on %s://%s:%d\n", scheme, http_.host.c_str(), server_->port());
+}
+
+void ServerDoors::close_gently() {
+  for (int i = 0; i < 100 && server_->stats().connections_open > 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  stop();
+}
+
+void ServerDoors::stop() {
+  if (server_) server_->stop();
+  if (metrics_server_) metrics_server_->stop();
+}
+
+}  // namespace herd::commands

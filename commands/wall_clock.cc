@@ -1,0 +1,11 @@
+#include "commands/wall_clock.h"
+
+#include <chrono>
+
+namespace herd::commands {
+
+std::int64_t unix_time() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace herd::commands

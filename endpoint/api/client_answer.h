@@ -1,0 +1,71 @@
+#pragma once
+// ClientAnswer: what the client of one request is sent: a whole answer, a stream of events with ids that count them, or an
+// error. Knows no tokens. Used by one thread.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "endpoint/access/event_id.h"
+#include "endpoint/api/generation_request.h"
+#include "endpoint/http/http_server.h"
+#include "endpoint/openai/api_error.h"
+#include "runtime/clock.h"
+
+namespace herd::api {
+
+class ClientAnswer {
+ public:
+  // `request` and `event_ids` outlive it.
+  ClientAnswer(const GenerationRequest& request, std::shared_ptr<http::HttpResponder> responder,
+               const access::EventIdCodec& event_ids, Instant arrived);
+
+  // One event of a choice: `json` as a frame with its id, unless the client has it (a resumed stream). `asked`: as long as
+  // the request made it, or once a choice (HttpResponder::send_asked); each token's own event is not.
+  void event(std::size_t choice, const std::string& json, bool asked, Instant now);
+  // The choice's next event is one that the client has.
+  [[nodiscard]] bool has_next(std::size_t choice) const { return events_[choice].made < events_[choice].skip; }
+  // The client has events of the choice from before.
+  [[nodiscard]] bool resumes(std::size_t choice) const { return events_[choice].skip > 0; }
+  // Prompt tokens from the cache, as every later id tells.
+  void set_cached_tokens(std::uint32_t tokens) { event_.cached_tokens = tokens; }
+  // An event of no choice, unless the client has it.
+  void usage(const std::string& json, Instant now);
+  // [DONE] and the end of the stream.
+  void done(Instant now);
+
+  void whole(std::string body);
+  // As the answer's status while nothing was sent, else as an error event and a connection that closes (never a made-up
+  // finish reason).
+  void fail(const openai::ApiError& error);
+  // A comment, when nothing was sent for `silence_s`.
+  void keep_alive(double silence_s, Instant now);
+
+  // Nothing more is sent: the client left, or reads too little.
+  [[nodiscard]] bool client_gone() const { return client_gone_; }
+  // The status sent; 0: none.
+  [[nodiscard]] int status() const { return status_; }
+
+ private:
+  void open();
+  void send(std::string frame, bool asked, Instant now);
+  [[nodiscard]] std::string frame_head() const;  // "id: …\ndata: "
+
+  struct Events {
+    std::uint32_t made = 0;  // sent or skipped
+    std::uint32_t skip = 0;  // of a resumed stream: the client has them
+  };
+  const GenerationRequest& request_;
+  const std::shared_ptr<http::HttpResponder> responder_;
+  const access::EventIdCodec& event_ids_;
+  access::EventId event_;
+  std::vector<Events> events_;  // by choice
+  bool open_ = false;
+  bool client_gone_ = false;
+  int status_ = 0;
+  Instant last_sent_;
+};
+
+}  // namespace herd::api

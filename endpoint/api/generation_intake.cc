@@ -1,0 +1,168 @@
+#include "endpoint/api/generation_intake.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include "runtime/steady_clock.h"
+#include "runtime/text/hex.h"
+
+namespace herd::api {
+
+using http::HttpHeader;
+using http::HttpRequest;
+using http::HttpRequestHead;
+using openai::ApiError;
+
+GenerationIntake::GenerationIntake(IntakeConfig config, const RequestReader& reader,
+                                   const access::EventIdCodec& event_ids, actors::ClusterClient& client,
+                                   observability::ServingMetrics& metrics, observability::EventLog& log)
+    : config_(std::move(config)),
+      reader_(reader),
+      event_ids_(event_ids),
+      client_(client),
+      metrics_(metrics),
+      log_(log),
+      answers_(metrics),
+      environment_{.tokenizer = reader.model().tokenizer ? &*reader.model().tokenizer : nullptr,
+                   .token_bytes =
+                       [&reader](TokenId id) {
+                         return reader.model().tokenizer ? reader.model().tokenizer->token_bytes(id)
+                                                         : std::string_view{};
+                       },
+                   .eos_ids = config_.eos_ids,
+                   .event_ids = &event_ids_,
+                   .metrics = &metrics_,
+                   .keep_alive_s = config_.keep_alive_s,
+                   .on_end = [this](const GenerationJob& job, Instant now) { on_end(job, now); }} {}
+
+void GenerationIntake::client_gone(const Ticket& ticket) {
+  *ticket.gone = true;
+  client_.gone(ticket.id);
+}
+
+void GenerationIntake::intake(const Call& call, const HttpRequest& request, const Ticket& ticket) {
+  if (*ticket.gone) return;
+  auto generation = read(call, request);
+  if (!generation) return answers_.error(call, generation.error());
+  const auto job = std::make_shared<GenerationJob>(ticket.id, std::move(*generation), call.responder, environment_,
+                                                   call.begin);
+  {
+    const std::scoped_lock lock(mutex_);
+    ++open_;
+  }
+  client_.submit(job->gateway_request(), job);
+  // A client that left before was nobody the gateway knew.
+  if (*ticket.gone) client_.gone(ticket.id);
+}
+
+openai::ApiExpected<GenerationRequest> GenerationIntake::read(const Call& call, const HttpRequest& request) {
+  auto generation =
+      call.route == Route::kChatCompletions ? reader_.chat(request.body) : reader_.completion(request.body);
+  if (!generation) return generation;
+  const auto timeout_s = timeout_of(request.head);
+  if (!timeout_s) return openai::refuse(timeout_s.error());
+  generation->timeout_s = *timeout_s;
+  generation->tenant = call.tenant;
+  generation->tenant_name = call.tenant_name;
+  generation->cache_salt = call.tenant.value;  // tenants do not see each other's prefixes, not even by their speed
+  generation->request_id = call.request_id;
+  generation->headers = call.headers;
+  name_ignored(generation->ignored_fields, generation->headers);
+  if (generation->begins_twice && !said_begins_twice_.exchange(true))
+    log_.write(observability::LogLevel::kWarning,
+               "a prompt begins with the token that the tokenizer puts before each (add_special_tokens), so there are two",
+               {{"request_id", call.request_id}});
+  if (auto error = identify(call, request, *generation)) return openai::refuse(std::move(*error));
+  return generation;
+}
+
+void GenerationIntake::name_ignored(const std::vector<std::string>& fields, std::vector<HttpHeader>& headers) {
+  if (fields.empty()) return;
+  headers.push_back({"x-herd-ignored-fields", joined(fields)});
+  std::string fresh;
+  {
+    const std::scoped_lock lock(mutex_);
+    fresh = notices_.first_time(fields);
+  }
+  if (!fresh.empty())
+    log_.write(observability::LogLevel::kInfo, "unknown fields pass without effect; --strict-fields refuses them",
+               {{"fields", fresh}});
+}
+
+std::optional<ApiError> GenerationIntake::identify(const Call& call, const HttpRequest& request,
+                                             GenerationRequest& generation) const {
+  access::EventId& event = generation.event;
+  event.body = access::hash_body(request.body);
+  event.numerics = access::numerics_digits(config_.numerics_id);
+  if (const std::string* last = request.head.header("last-event-id")) {
+    if (!generation.fields.stream)
+      return openai::bad_field("Last-Event-ID", "Last-Event-ID goes on with a stream; the body does not ask for one");
+    auto resume = event_ids_.decode(*last, call.tenant_name);
+    if (!resume || resume->body != event.body || resume->progress.size() != generation.choices())
+      return openai::bad_field("Last-Event-ID", "Last-Event-ID is no event of this request; send the same body to the "
+                                                "same model with the same key");
+    if (auto why = access::refuses_numerics(resume->numerics, config_.numerics_id))
+      return openai::bad_field("Last-Event-ID", "Last-Event-ID: " + *why);
+    event.created = resume->created;
+    event.answer = resume->answer;
+    event.seed = resume->seed;
+    generation.resume = std::move(*resume);
+  } else {
+    event.created = config_.unix_time();
+    config_.random_bytes(event.answer);
+    std::uint8_t drawn[8];
+    config_.random_bytes(drawn);
+    for (const std::uint8_t byte : drawn) event.seed = event.seed << 8 | byte;
+  }
+  generation.seed_given = generation.fields.seed.has_value();
+  generation.seed = generation.seed_given ? *generation.fields.seed : event.seed;
+  generation.answer.created = event.created;
+  generation.answer.id =
+      (generation.answer.endpoint == openai::Endpoint::kChat ? "chatcmpl-" : "cmpl-") + text::hex(event.answer);
+  return std::nullopt;
+}
+
+openai::ApiExpected<double> GenerationIntake::timeout_of(const HttpRequestHead& head) const {
+  const std::string* text = head.header("x-request-timeout");
+  if (text == nullptr) return config_.request_timeout_s;
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seconds);
+  if (error != std::errc{} || end != text->data() + text->size() || !std::isfinite(seconds) || seconds <= 0)
+    return openai::refuse(openai::bad_field("X-Request-Timeout", "X-Request-Timeout must be a number of seconds above 0"));
+  return std::min(seconds, config_.request_timeout_max_s);
+}
+
+void GenerationIntake::on_end(const GenerationJob& job, Instant now) {
+  const observability::RequestRecord record = job.record(now);
+  const bool chat = job.request().answer.endpoint == openai::Endpoint::kChat;
+  const char* const route = route_path(chat ? Route::kChatCompletions : Route::kCompletions);
+  const int status = job.status() == 0 ? 499 : job.status();  // nothing was sent: the client had left
+  if (job.started()) metrics_.on_request_end(record);
+  metrics_.on_http_response(route, status, record.e2e_s, "POST");
+  if (config_.log_requests)
+    log_.write(observability::LogLevel::kInfo, "request finished",
+               {{"request_id", job.request().request_id},
+                {"key", job.request().tenant_name},
+                {"route", route},
+                {"status", std::int64_t{status}},
+                {"finish_reason", record.finished_reason},
+                {"prompt_tokens", std::int64_t{record.prompt_tokens}},
+                {"cached_tokens", std::int64_t{record.cached_tokens}},
+                {"generation_tokens", std::int64_t{record.generation_tokens}},
+                {"queue_s", record.queue_s},
+                {"e2e_s", record.e2e_s}});
+  {
+    const std::scoped_lock lock(mutex_);
+    --open_;
+  }
+  emptied_.notify_all();
+}
+
+bool GenerationIntake::await_none_open(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  return emptied_.wait_for(lock, timeout, [this] { return open_ == 0; });
+}
+
+}  // namespace herd::api

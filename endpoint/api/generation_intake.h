@@ -1,0 +1,85 @@
+#pragma once
+// GenerationIntake: completion and chat requests on their way from their bytes to the cluster: read, given their times and
+// their identity, handed over; and what is written down when they end. intake() runs on the TextPool.
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "actors/client/cluster_client.h"
+#include "endpoint/access/event_id.h"
+#include "endpoint/api/call.h"
+#include "endpoint/api/field_notices.h"
+#include "endpoint/api/generation_job.h"
+#include "endpoint/api/request_reader.h"
+#include "observability/event_log.h"
+
+namespace herd::api {
+
+struct IntakeConfig {
+  double request_timeout_s = 600;  // without X-Request-Timeout
+  double request_timeout_max_s = 3600;
+  double keep_alive_s = 10;        // silence of a stream before a comment
+  std::vector<TokenId> eos_ids;
+  bool log_requests = false;
+  std::string numerics_id;         // of the model served: streams go on under it and no other
+  std::function<std::int64_t()> unix_time;                    // seconds
+  std::function<void(std::span<std::uint8_t>)> random_bytes;  // unpredictable
+};
+
+class GenerationIntake {
+ public:
+  // All references outlive it, and the client's gateway has ended before it goes.
+  GenerationIntake(IntakeConfig config, const RequestReader& reader, const access::EventIdCodec& event_ids,
+                   actors::ClusterClient& client, observability::ServingMetrics& metrics,
+                   observability::EventLog& log);
+
+  // A request that is on its way in, and whether its client has left since. Set on an I/O thread.
+  struct Ticket {
+    RequestId id;
+    std::shared_ptr<std::atomic<bool>> gone = std::make_shared<std::atomic<bool>>(false);
+  };
+  [[nodiscard]] Ticket new_ticket() { return {.id = RequestId(next_request_++)}; }
+  void client_gone(const Ticket& ticket);
+  // Answers what cannot be run; the rest is the cluster's from here on.
+  void intake(const Call& call, const http::HttpRequest& request, const Ticket& ticket);
+
+  // Unknown fields have no effect: the answer says so each time, the log once.
+  void name_ignored(const std::vector<std::string>& fields, std::vector<http::HttpHeader>& headers);
+
+  // Waits until no request is open; false when `timeout` passed first.
+  [[nodiscard]] bool await_none_open(std::chrono::milliseconds timeout);
+
+ private:
+  [[nodiscard]] openai::ApiExpected<GenerationRequest> read(const Call& call, const http::HttpRequest& request);
+  // Who this answer is: fresh, or the one that Last-Event-ID goes on with.
+  [[nodiscard]] std::optional<openai::ApiError> identify(const Call& call, const http::HttpRequest& request,
+                                                         GenerationRequest& generation) const;
+  [[nodiscard]] openai::ApiExpected<double> timeout_of(const http::HttpRequestHead& head) const;
+  void on_end(const GenerationJob& job, Instant now);
+
+  const IntakeConfig config_;
+  const RequestReader& reader_;
+  const access::EventIdCodec& event_ids_;
+  actors::ClusterClient& client_;
+  observability::ServingMetrics& metrics_;
+  observability::EventLog& log_;
+  const CallAnswers answers_;
+  JobEnvironment environment_;
+  std::atomic<std::uint64_t> next_request_{1};
+  std::atomic<bool> said_begins_twice_{false};
+  std::mutex mutex_;  // of the below
+  FieldNotices notices_;
+  std::size_t open_ = 0;
+  std::condition_variable emptied_;
+};
+
+}  // namespace herd::api

@@ -1,0 +1,52 @@
+#pragma once
+// GenerationRequest: a completion or chat request as it runs: parsed, checked, tokenized, every default filled in. Value.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cluster/admission/admission_queue.h"
+#include "endpoint/access/event_id.h"
+#include "endpoint/http/http_message.h"
+#include "endpoint/openai/openai_request.h"
+#include "endpoint/openai/openai_response.h"
+#include "runtime/step/submission.h"
+
+namespace herd::api {
+
+struct GenerationRequest {
+  struct Prompt {
+    std::vector<TokenId> ids;
+    std::string text;              // as echoed
+    bool given_as_text = false;    // else `text` is what the ids stand for
+    std::uint32_t max_tokens = 0;  // 0: the prompt alone (echo)
+  };
+  openai::AnswerHead answer;
+  openai::GenerationFields fields;
+  step::SamplingParams sampling;  // seed and choice are the job's
+  std::vector<Prompt> prompts;        // n choices each
+  bool echo = false;
+  std::uint64_t seed = 0;             // the request's, or drawn
+  bool seed_given = false;            // else each prompt derives its own from `seed`
+  std::string tenant_name;
+  admission::TenantId tenant;
+  std::uint64_t cache_salt = 0;
+  access::EventId event;              // created, answer, seed, body: what every id of this stream says
+  std::optional<access::EventId> resume;
+  double timeout_s = 600;
+  std::string request_id;
+  std::vector<http::HttpHeader> headers;  // of the answer
+  std::vector<std::string> ignored_fields;
+  bool begins_twice = false;              // a prompt spells the token that the tokenizer puts before it
+
+  [[nodiscard]] std::size_t choices() const { return prompts.size() * fields.n; }
+  // Whether choices of that prompt need the model; an echo of the prompt alone does not.
+  [[nodiscard]] bool runs(const Prompt& prompt) const { return prompt.max_tokens > 0 || fields.logprobs >= 0; }
+  // What a choice asks a replica for; [0, choices()).
+  [[nodiscard]] step::Submission submission(std::size_t choice, const std::vector<TokenId>& eos_ids) const;
+  [[nodiscard]] std::uint64_t prompt_tokens() const;      // each prompt once
+  [[nodiscard]] std::uint64_t output_tokens_max() const;  // of all choices
+};
+
+}  // namespace herd::api

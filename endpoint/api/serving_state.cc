@@ -1,0 +1,86 @@
+#include "endpoint/api/serving_state.h"
+
+#include "endpoint/openai/openai_response.h"
+#include "runtime/steady_clock.h"
+
+namespace herd::api {
+namespace {
+
+observability::StatsSample sample_of(const actors::ClusterStatus& status) {
+  observability::StatsSample sample;
+  sample.at_s = static_cast<double>(steady_now().ns) * 1e-9;
+  std::uint64_t held = 0;
+  std::uint64_t blocks = 0;
+  for (const actors::ReplicaStatus& replica : status.replicas) {
+    const scheduler::SchedulerStats& stats = replica.scheduler;
+    sample.prompt_tokens += stats.prefill_rows;
+    sample.generation_tokens += stats.tokens_emitted;
+    sample.running += stats.num_running;
+    sample.waiting += stats.num_waiting;
+    sample.prefix_queries += stats.blocks.query_tokens;
+    sample.prefix_hits += stats.blocks.hit_tokens;
+    held += stats.blocks.num_held;
+    blocks += stats.blocks.num_blocks;
+  }
+  sample.kv_usage = blocks > 0 ? static_cast<double>(held) / static_cast<double>(blocks) : 0.0;
+  sample.waiting += status.admission.waiting;
+  return sample;
+}
+
+}  // namespace
+
+ServingState::ServingState(const actors::ClusterClient& client, const http::HttpServer* server,
+                           observability::ServingMetrics& metrics, double stalled_s)
+    : client_(client), server_(server), metrics_(metrics), stalled_s_(stalled_s),
+      last_line_(sample_of(*client.status())) {}
+
+bool ServingState::ready(Instant now) const {
+  const auto status = client_.status();
+  if (draining_ || status->serving_replicas() == 0) return false;
+  return !status->silent_since || seconds_between(*status->silent_since, now) < stalled_s_;
+}
+
+std::string ServingState::load_body() const {
+  const observability::StatsSample sample = sample_of(*client_.status());
+  return openai::load_body(sample.running, sample.waiting, sample.kv_usage);
+}
+
+observability::ServingMetrics::Snapshot ServingState::snapshot() const {
+  const auto status = client_.status();
+  observability::ServingMetrics::Snapshot snapshot;
+  for (const actors::ReplicaStatus& replica : status->replicas)
+    snapshot.replicas.push_back({replica.serving, replica.scheduler});
+  snapshot.gateway_waiting = status->admission.waiting;
+  snapshot.gateway_waiting_tokens = status->admission.waiting_tokens;
+  snapshot.replayed = status->ledger.replayed;
+  snapshot.tokens_delivered = status->ledger.tokens_delivered;
+  snapshot.capacity_tokens_per_s = status->admission.tokens_per_s;
+  if (server_ != nullptr) {
+    const http::HttpServerStats http = server_->stats();
+    snapshot.connections_open = http.connections_open;
+    snapshot.streams_cut = http.streams_cut;
+  }
+  return snapshot;
+}
+
+std::string ServingState::render_metrics() {
+  metrics_.set_from([this] { return snapshot(); });
+  return metrics_.render();
+}
+
+std::string ServingState::stats_line() {
+  const observability::StatsSample now = sample_of(*client_.status());
+  const std::scoped_lock lock(mutex_);
+  std::string line = observability::stats_line(last_line_, now);
+  last_line_ = now;
+  return line;
+}
+
+bool ServingState::idle() const {
+  const observability::StatsSample now = sample_of(*client_.status());
+  const std::scoped_lock lock(mutex_);
+  return now.generation_tokens == last_line_.generation_tokens && now.prompt_tokens == last_line_.prompt_tokens &&
+         now.running == 0 && now.waiting == 0;
+}
+
+}  // namespace herd::api

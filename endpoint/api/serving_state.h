@@ -1,0 +1,49 @@
+#pragma once
+// ServingState: what the health routes, /load, /metrics and the line for people say of the cluster. Reads the status that
+// the gateway published last; asks nobody. Any thread.
+
+#include <atomic>
+#include <mutex>
+#include <string>
+
+#include "actors/client/cluster_client.h"
+#include "endpoint/http/http_server.h"
+#include "observability/serving_metrics.h"
+#include "observability/stats_line.h"
+#include "runtime/clock.h"
+
+namespace herd::api {
+
+class ServingState {
+ public:
+  static constexpr const char* kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
+
+  // All outlive it; `server` may be null. `stalled_s`: running, but no token for so long: not ready.
+  ServingState(const actors::ClusterClient& client, const http::HttpServer* server,
+               observability::ServingMetrics& metrics, double stalled_s);
+
+  // New generation requests are refused from here on.
+  void drain() { draining_ = true; }
+  [[nodiscard]] bool draining() const { return draining_; }
+  [[nodiscard]] bool serves() const { return client_.status()->serving_replicas() > 0; }
+  // A token came out lately, or nothing keeps one from coming out.
+  [[nodiscard]] bool ready(Instant now) const;
+  [[nodiscard]] std::string load_body() const;
+  [[nodiscard]] std::string render_metrics();
+  // The line for people, with rates since the last one.
+  [[nodiscard]] std::string stats_line();
+  [[nodiscard]] bool idle() const;  // nothing ran since the last stats_line()
+
+ private:
+  [[nodiscard]] observability::ServingMetrics::Snapshot snapshot() const;
+
+  const actors::ClusterClient& client_;
+  const http::HttpServer* const server_;
+  observability::ServingMetrics& metrics_;
+  const double stalled_s_;
+  std::atomic<bool> draining_{false};
+  mutable std::mutex mutex_;  // of last_line_
+  observability::StatsSample last_line_;
+};
+
+}  // namespace herd::api

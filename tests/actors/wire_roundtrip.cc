@@ -1,0 +1,100 @@
+#include "tests/actors/wire_roundtrip.h"
+
+#include <span>
+
+#include "cluster/wire/envelope.h"
+#include "cluster/wire/step_codec.h"
+#include "kernels/check.h"
+
+namespace herd::actors {
+namespace {
+
+template <class Value, class Decode>
+Value decoded(const wire::Frame& frame, Decode decode) {
+  const auto opened = wire::open(wire::seal(frame, Epoch(1), Epoch(1)));
+  HERD_CHECK(opened.has_value(), opened.error().message().c_str());
+  HERD_CHECK(opened->frame == frame, "a frame comes back as it was sealed");
+  Expected<Value> value = decode(opened->frame.words);
+  HERD_CHECK(value.has_value(), value.error().message().c_str());
+  return std::move(*value);
+}
+
+}  // namespace
+
+step::Submission WireRoundtrip::operator()(step::Submission submission) const {
+  if (!on_) return submission;
+  return decoded<step::Submission>(wire::encode(submission), wire::decode_submission);
+}
+
+wire::Abort WireRoundtrip::operator()(wire::Abort abort) const {
+  if (!on_) return abort;
+  return decoded<wire::Abort>(wire::encode(abort), wire::decode_abort);
+}
+
+std::vector<step::TokenDelta> WireRoundtrip::operator()(std::vector<step::TokenDelta> deltas) const {
+  if (!on_) return deltas;
+  return decoded<std::vector<step::TokenDelta>>(wire::encode(deltas), wire::decode_token_deltas);
+}
+
+step::StepPlan WireRoundtrip::operator()(step::StepPlan plan) const {
+  if (!on_) return plan;
+  return decoded<step::StepPlan>(wire::encode(plan), wire::decode_step_plan);
+}
+
+step::StepResult WireRoundtrip::operator()(step::StepResult result) const {
+  if (!on_) return result;
+  return decoded<step::StepResult>(wire::encode(result), wire::decode_step_result);
+}
+
+namespace {
+
+class WireRank final : public shard::RankExecutor {
+ public:
+  explicit WireRank(std::unique_ptr<shard::RankExecutor> rank) : rank_(std::move(rank)) {}
+  void submit(const step::StepPlan& plan) override { rank_->submit(wire_(plan)); }
+  bool ready(std::chrono::microseconds patience) override { return rank_->ready(patience); }
+  step::StepResult collect() override { return wire_(rank_->collect()); }
+
+ private:
+  const WireRoundtrip wire_;
+  const std::unique_ptr<shard::RankExecutor> rank_;
+};
+
+class WireStream final : public RequestStream {
+ public:
+  explicit WireStream(std::shared_ptr<RequestStream> stream) : stream_(std::move(stream)) {}
+  std::vector<step::Submission> start(Instant now) override {
+    std::vector<step::Submission> choices = stream_->start(now);
+    for (step::Submission& choice : choices) choice = carried(std::move(choice));
+    return choices;
+  }
+  Taken deliver(std::uint32_t choice, const step::TokenDelta& delta, Instant now) override {
+    const ReplicaId replica = delta.replica;  // the ledger says it, it does not travel
+    step::TokenDelta arrived = std::move(wire_(std::vector{delta}).front());
+    arrived.replica = replica;
+    return stream_->deliver(choice, arrived, now);
+  }
+  bool tick(Instant now) override { return stream_->tick(now); }
+  void end(const gateway::RequestEnd& end, Instant now) override { stream_->end(end, now); }
+
+ private:
+  // What the codecs refuse, the gateway shall refuse.
+  [[nodiscard]] step::Submission carried(step::Submission choice) const {
+    return wire::validate(choice).ok() ? wire_(std::move(choice)) : choice;
+  }
+
+  const WireRoundtrip wire_;
+  const std::shared_ptr<RequestStream> stream_;
+};
+
+}  // namespace
+
+std::unique_ptr<shard::RankExecutor> through_wire(std::unique_ptr<shard::RankExecutor> rank) {
+  return std::make_unique<WireRank>(std::move(rank));
+}
+
+std::shared_ptr<RequestStream> through_wire(std::shared_ptr<RequestStream> stream) {
+  return std::make_shared<WireStream>(std::move(stream));
+}
+
+}  // namespace herd::actors

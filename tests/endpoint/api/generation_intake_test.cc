@@ -1,0 +1,115 @@
+// GenerationIntake: clients that leave on the way in.
+
+#include "endpoint/api/generation_intake.h"
+
+#include <gtest/gtest.h>
+
+#include "runtime/steady_clock.h"
+#include "tests/actors/toy_cluster.h"
+#include "tests/endpoint/api/called_handler.h"
+
+namespace herd::api {
+namespace {
+
+// The cluster's client, with something that happens before a submission reaches it.
+class HookedClient final : public actors::ClusterClient {
+ public:
+  explicit HookedClient(actors::ClusterClient& client) : client_(client) {}
+  void submit(const gateway::GatewayRequest& request, std::shared_ptr<actors::RequestStream> stream) override {
+    if (before_submit) before_submit();
+    client_.submit(request, std::move(stream));
+  }
+  void consumed(RequestId request, std::size_t deltas) override { client_.consumed(request, deltas); }
+  void stop_choice(RequestId request, std::uint32_t choice) override { client_.stop_choice(request, choice); }
+  void gone(RequestId request) override { client_.gone(request); }
+  [[nodiscard]] std::shared_ptr<const actors::ClusterStatus> status() const override { return client_.status(); }
+  void set_tenant(admission::TenantId tenant, const admission::TenantLimits& limits) override {
+    client_.set_tenant(tenant, limits);
+  }
+  [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId tenant) const override {
+    return client_.refuses_now(tenant);
+  }
+  void stop() override { client_.stop(); }
+
+  std::function<void()> before_submit;
+
+ private:
+  actors::ClusterClient& client_;
+};
+
+class GenerationIntakeTest : public testing::Test {
+ protected:
+  static RequestReader reader() {
+    served::ServedModel model;
+    model.names = {"toy"};
+    model.vocab_size = actors::kToyVocabSize;
+    model.max_model_len = 256;
+    openai::RequestLimits limits;
+    limits.vocab_size = model.vocab_size;
+    limits.prompt_bytes_max = 4096;
+    limits.prompt_tokens_max = 256;
+    return {std::move(model), limits};
+  }
+  static IntakeConfig config() {
+    IntakeConfig config;
+    config.unix_time = [] { return std::int64_t{1700000000}; };
+    config.random_bytes = [](std::span<std::uint8_t> bytes) { std::ranges::fill(bytes, 7); };
+    return config;
+  }
+  ~GenerationIntakeTest() override { cluster_.shutdown(); }
+
+  void take(const GenerationIntake::Ticket& ticket, std::string body = R"({"prompt":[5,6],"max_tokens":200})") {
+    Call call{.route = Route::kCompletions, .begin = steady_now(), .responder = responder_};
+    intake_.intake(call, {head_of("POST", "/v1/completions"), std::move(body)}, ticket);
+  }
+
+  std::shared_ptr<actors::ToyFaults> faults_ = std::make_shared<actors::ToyFaults>();
+  actors::ToyCluster cluster_{actors::toy_config(1, 1, faults_)};
+  access::EventIdCodec event_ids_{{1, 2, 3}, "test"};
+  observability::ServingMetrics metrics_{
+      observability::ServingMetricsConfig{.model_name = "toy", .max_model_len = 256}};
+  observability::EventLog log_{observability::LogFormat::kText, observability::LogLevel::kError};
+  const RequestReader reader_ = reader();
+  std::shared_ptr<FakeResponder> responder_ = std::make_shared<FakeResponder>();
+  HookedClient client_{cluster_.client()};
+  GenerationIntake intake_{config(), reader_, event_ids_, client_, metrics_, log_};
+};
+
+TEST_F(GenerationIntakeTest, AClientThatLeftBeforeItsBodyWasReadCostsNothing) {
+  const auto ticket = intake_.new_ticket();
+  intake_.client_gone(ticket);
+  take(ticket);
+  EXPECT_TRUE(intake_.await_none_open(std::chrono::milliseconds(0)));
+  EXPECT_EQ(cluster_.status()->ledger.accepted, 0U);
+  EXPECT_FALSE(responder_->ended());
+}
+
+TEST_F(GenerationIntakeTest, AClientThatLeavesFreesItsRequest) {
+  faults_->step_us = 2000;
+  const auto ticket = intake_.new_ticket();
+  take(ticket);
+  EXPECT_FALSE(intake_.await_none_open(std::chrono::milliseconds(1)));
+  intake_.client_gone(ticket);
+  EXPECT_TRUE(intake_.await_none_open(std::chrono::minutes(1)));
+  EXPECT_FALSE(responder_->ended());
+}
+
+// The I/O thread's word reaches the gateway before the request does, and means nothing to it.
+TEST_F(GenerationIntakeTest, AClientThatLeavesWhileItsRequestIsHandedOverIsNotForgotten) {
+  faults_->step_us = 2000;
+  const auto ticket = intake_.new_ticket();
+  client_.before_submit = [&] { intake_.client_gone(ticket); };
+  take(ticket);
+  EXPECT_TRUE(intake_.await_none_open(std::chrono::minutes(1)));
+  EXPECT_FALSE(responder_->ended()) << "else it ran to its end";
+}
+
+TEST_F(GenerationIntakeTest, WhatCannotBeReadIsAnsweredHere) {
+  take(intake_.new_ticket(), "{");
+  ASSERT_TRUE(responder_->answer());
+  EXPECT_EQ(responder_->answer()->status, 400);
+  EXPECT_TRUE(intake_.await_none_open(std::chrono::milliseconds(0)));
+}
+
+}  // namespace
+}  // namespace herd::api

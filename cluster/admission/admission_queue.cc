@@ -10,6 +10,8 @@ namespace herd::admission {
 namespace {
 
 constexpr int kRetryAfterMax_s = 600;
+// Somebody has to bring a replica back first; nobody knows when.
+constexpr double kRetryAfterNoReplica_s = 10;
 // Costs stay exact as doubles when thousands are summed.
 constexpr double kCostMax = 1e12;
 
@@ -56,8 +58,14 @@ const char* refusal_name(Reason reason) {
       return "token_rate";
     case Reason::kInFlight:
       return "in_flight";
+    case Reason::kNoReplica:
+      return "no_replica";
   }
   return "unknown";
+}
+
+AdmissionRefusal no_replica_refusal(std::string why) {
+  return refusal(Reason::kNoReplica, false, kRetryAfterNoReplica_s, std::move(why));
 }
 
 AdmissionQueue::AdmissionQueue(const AdmissionConfig& config) : config_(config) {
@@ -109,11 +117,12 @@ std::optional<AdmissionRefusal> AdmissionQueue::refuse_full(std::uint64_t prompt
   const auto refuse = [this](Reason reason, const std::string& what) {
     return refusal(reason, false, seconds_for(order_.cost_waiting()), "overloaded: " + what + " are waiting");
   };
-  if (stats_.waiting >= config_.queue_requests_max)
-    return refuse(Reason::kQueueRequests, std::to_string(stats_.waiting) + " requests");
-  if (stats_.waiting > 0 && (stats_.waiting_tokens >= config_.queue_tokens_max ||
-                             prompt_tokens > config_.queue_tokens_max - stats_.waiting_tokens))
-    return refuse(Reason::kQueueTokens, "requests of " + std::to_string(stats_.waiting_tokens) + " prompt tokens");
+  const std::size_t waiting = stats_.waiting + parked_.requests;
+  const std::uint64_t tokens = stats_.waiting_tokens + parked_.tokens;
+  if (waiting >= config_.queue_requests_max)
+    return refuse(Reason::kQueueRequests, std::to_string(waiting) + " requests");
+  if (waiting > 0 && (tokens >= config_.queue_tokens_max || prompt_tokens > config_.queue_tokens_max - tokens))
+    return refuse(Reason::kQueueTokens, "requests of " + std::to_string(tokens) + " prompt tokens");
   return std::nullopt;
 }
 
@@ -200,6 +209,13 @@ std::vector<RequestId> AdmissionQueue::take_expired(Instant now) {
   return expired;
 }
 
+void AdmissionQueue::set_parked(const ParkedWork& parked) { parked_ = parked; }
+
+AdmissionRefusal AdmissionQueue::refuse_without_replica(std::string why) {
+  ++stats_.refused_capacity;
+  return no_replica_refusal(std::move(why));
+}
+
 void AdmissionQueue::on_output(RequestId id, std::uint64_t tokens, Instant now) {
   const auto found = entries_.find(id);
   if (found == entries_.end() || !found->second.running || tokens == 0) return;
@@ -270,6 +286,10 @@ void AdmissionQueue::forget(Entries::iterator entry) {
 
 AdmissionStats AdmissionQueue::stats() const {
   AdmissionStats stats = stats_;
+  stats.waiting += parked_.requests;
+  stats.waiting_tokens += parked_.tokens;
+  stats.running -= parked_.requests;
+  stats.running_sequences -= parked_.sequences;
   stats.tokens_per_s = meter_.tokens_per_s().value_or(0);
   return stats;
 }
@@ -300,6 +320,9 @@ void AdmissionQueue::check_integrity() const {
   HERD_CHECK(stats_.waiting <= 1 || stats_.waiting_tokens <= config_.queue_tokens_max,
              "the queue is bounded in tokens");
   HERD_CHECK(deadlines_.size() == stats_.waiting, "only what waits can expire");
+  HERD_CHECK(parked_.requests <= stats_.running && parked_.requests <= parked_.sequences &&
+                 parked_.sequences <= stats_.running_sequences,
+             "what is parked had started");
   HERD_CHECK(cost == order_.cost_waiting(), "the order holds what waits");
   for (const auto& [id, of] : tenants_) {
     HERD_CHECK(of.in_flight == in_flight[id], "a tenant's requests are counted");

@@ -57,7 +57,15 @@ struct AdmissionRequest {
 };
 
 struct AdmissionRefusal {
-  enum class Reason : std::uint8_t { kQueueRequests, kQueueTokens, kDeadline, kRequestRate, kTokenRate, kInFlight };
+  enum class Reason : std::uint8_t {
+    kQueueRequests,
+    kQueueTokens,
+    kDeadline,
+    kRequestRate,
+    kTokenRate,
+    kInFlight,
+    kNoReplica,  // none serves that could run it, and none will
+  };
   Reason reason = Reason::kQueueRequests;
   bool quota = false;     // of its key (429), not of the machine (503)
   int retry_after_s = 1;  // [1, 600], from the measured rate
@@ -65,11 +73,22 @@ struct AdmissionRefusal {
 };
 [[nodiscard]] const char* refusal_name(AdmissionRefusal::Reason reason);  // label of metrics: "queue_requests", …
 
+// What had started and has no replica now. It keeps its place among the running, so that nothing else starts instead.
+struct ParkedWork {
+  std::size_t requests = 0;  // with at least one such sequence
+  std::size_t sequences = 0;
+  std::uint64_t tokens = 0;  // to compute again: prompts and what was made of them
+  bool operator==(const ParkedWork&) const = default;
+};
+
+// The refusal of what no replica can run, not counted anywhere.
+[[nodiscard]] AdmissionRefusal no_replica_refusal(std::string why);
+
 struct AdmissionStats {
-  std::size_t waiting = 0;
-  std::uint64_t waiting_tokens = 0;
-  std::size_t running = 0;  // requests
-  std::size_t running_sequences = 0;
+  std::size_t waiting = 0;           // requests, those with parked sequences included
+  std::uint64_t waiting_tokens = 0;  // parked ones included
+  std::size_t running = 0;           // requests, those with parked sequences left out
+  std::size_t running_sequences = 0; // parked ones left out
   std::uint64_t accepted = 0;
   std::uint64_t refused_capacity = 0;
   std::uint64_t refused_quota = 0;
@@ -101,6 +120,10 @@ class AdmissionQueue {
   void on_finished(RequestId id, std::uint64_t prompt_tokens, std::uint64_t output_tokens, Instant now);
   // The same when nobody knows what was computed: a running one has used its prompt and the output told of.
   void on_cancelled(RequestId id, Instant now);
+  // Parked work counts as waiting: against both bounds of the queue, and in stats().
+  void set_parked(const ParkedWork& parked);
+  // The refusal of a request that no replica could run (kNoReplica); `why` is what its client reads. Counted as refused.
+  [[nodiscard]] AdmissionRefusal refuse_without_replica(std::string why);
   // Output tokens of a running request, as they come: the tenant's bucket, the rate.
   void on_output(RequestId id, std::uint64_t tokens, Instant now);
 
@@ -140,7 +163,8 @@ class AdmissionQueue {
   void forget(Entries::iterator entry);
 
   AdmissionConfig config_;
-  AdmissionStats stats_;  // tokens_per_s apart
+  AdmissionStats stats_;  // tokens_per_s and parked work apart
+  ParkedWork parked_;
   Tenants tenants_;
   Entries entries_;
   FairQueue order_;                                    // of the waiting

@@ -1,7 +1,7 @@
 #pragma once
 // GatewayCore: everything a gateway decides. Pure: no clock, no I/O, no lock, no actor library; events in, effects out.
 // Owns each open request from its arrival to its end: admission (AdmissionQueue), what is owed and delivered per choice
-// (RequestLedger), where attempts run (Router over the last ClusterView), deadlines and credits.
+// (RequestLedger), where attempts run or that they are parked (Dispatcher over the last ClusterView), deadlines and credits.
 //
 //   on_request ── EndRequest (refused)
 //        └─ waiting ── StartRequest ── on_started ─> running: RunOn, Deliver … ── EndRequest
@@ -16,15 +16,18 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "cluster/admission/admission_queue.h"
+#include "cluster/gateway/dispatcher.h"
 #include "cluster/gateway/gateway_effects.h"
+#include "cluster/gateway/open_request.h"
 #include "cluster/gateway/request_ledger.h"
 #include "cluster/routing/cluster_view.h"
 #include "cluster/routing/replica_loss.h"
-#include "cluster/routing/router.h"
 
 namespace herd::gateway {
 
@@ -78,7 +81,30 @@ class GatewayCore {
   void check_integrity() const;
 
  private:
-  // … the owner of this file fills in what it keeps.
+  using Requests = std::map<RequestId, OpenRequest>;
+  using End = RequestEnd::Kind;
+
+  // After each event: what is overdue or without hope ends, what is parked and what waits runs as far as there is room.
+  void advance(Instant now, GatewayEffects& effects);
+  void end_overdue(Instant now, GatewayEffects& effects);
+  void end_hopeless(Instant now, GatewayEffects& effects);
+  void start_waiting(Instant now, GatewayEffects& effects);
+  void say_wake(Instant now, GatewayEffects& effects);
+  void on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta, Instant now, GatewayEffects& effects);
+  void deliver(Requests::iterator request, RequestLedger::Verdict verdict, Instant now, GatewayEffects& effects);
+  void close_choice(Requests::iterator request, std::uint32_t choice, Instant now, GatewayEffects& effects);
+  void end(const std::vector<Dispatcher::Failure>& failures, Instant now, GatewayEffects& effects);
+  // Stops what runs of it, says how it ended, and forgets it.
+  void end(Requests::iterator request, End kind, Status why, Instant now, GatewayEffects& effects);
+  void refuse(RequestId request, admission::AdmissionRefusal refusal, GatewayEffects& effects) const;
+
+  admission::AdmissionQueue admission_;
+  Dispatcher dispatcher_;
+  Requests requests_;
+  std::set<std::pair<Instant, RequestId>> deadlines_;  // of all of them
+  bool hopes_changed_ = false;                         // what may serve one day is perhaps less than before
+  bool shut_down_ = false;
+  std::optional<Instant> woken_at_;  // the last WakeAt that was said and has not come
 };
 
 }  // namespace herd::gateway

@@ -8,174 +8,216 @@
 #include "runtime/step/output_rows.h"
 
 namespace herd::gateway {
-namespace {
 
 using step::FinishReason;
 using step::OutputSelector;
 using step::Submission;
 using step::TokenDelta;
 
-std::uint32_t delivered_tokens(const Submission& submission) {
-  return static_cast<std::uint32_t>(submission.tokens.size()) - submission.prompt_tokens;
+namespace {
+
+// A replica that says so has no room, or is about to stop: it did not look at what was asked.
+bool asks_to_try_elsewhere(const TokenDelta& refusal) {
+  return refusal.error.code() == StatusCode::kOverloaded || refusal.error.code() == StatusCode::kAborted;
+}
+
+Status failure(const TokenDelta& terminal, bool nothing_delivered) {
+  Status why = terminal.error.ok() ? Status{StatusCode::kAborted, "the request was aborted"} : terminal.error;
+  // A stream that ran and broke is not its client's fault, whatever the code says.
+  const bool refused_at_first = terminal.finish == FinishReason::kRefused && nothing_delivered;
+  if (why.code() == StatusCode::kBadInput && !refused_at_first) why = {StatusCode::kInternal, why.message()};
+  return why;
 }
 
 }  // namespace
 
-Status RequestLedgerConfig::validate() const {
-  if (open_sequences_max == 0) return usage_error("open_sequences_max must be at least 1");
-  if (attempts_max == 0) return usage_error("attempts_max must be at least 1");
-  return {};
-}
-
-Status RequestLedger::accept(Submission submission) {
-  HERD_CHECK(submission.attempt == 0, "a new sequence begins with attempt 0");
-  const auto refuse = [this](StatusCode code, std::string why) {
+Expected<SequenceId> RequestLedger::accept(RequestId request, std::uint32_t choice, Submission submission,
+                                           const routing::NumericsId& numerics) {
+  if (open_.size() >= open_sequences_max_) {
     ++stats_.refused;
-    return Status(code, std::move(why));
-  };
-  if (open_.contains(submission.sequence))
-    return refuse(StatusCode::kBadInput, "sequence id " + std::to_string(submission.sequence.value) + " is in use");
-  if (open_.size() >= config_.open_sequences_max)
-    return refuse(StatusCode::kOverloaded, std::to_string(open_.size()) + " sequences are open, more are not accepted");
+    return fail({StatusCode::kOverloaded, std::to_string(open_.size()) + " sequences are open, more are not accepted"});
+  }
   ++stats_.accepted;
-  const SequenceId sequence = submission.sequence;
-  open_.emplace(sequence, Entry{.submission = std::move(submission), .replica = {}, .failed = {}, .lost_because = {}});
-  return {};
+  const SequenceId sequence{++last_sequence_};
+  submission.gateway = gateway_;
+  submission.sequence = sequence;
+  submission.attempt = 0;
+  submission.alone_until = 0;
+  open_.emplace(sequence, Entry{.request = request,
+                                .choice = choice,
+                                .submission = std::move(submission),
+                                .numerics = numerics,
+                                .on = {},
+                                .first_death = {},
+                                .lost_because = {}});
+  return sequence;
 }
 
-bool RequestLedger::needs_route(SequenceId sequence) const {
+const RequestLedger::Entry* RequestLedger::find(SequenceId sequence) const {
   const auto entry = open_.find(sequence);
-  return entry != open_.end() && !entry->second.replica;
+  return entry == open_.end() ? nullptr : &entry->second;
 }
 
-std::vector<routing::ReplicaGeneration> RequestLedger::failed_generations(SequenceId sequence) const {
-  const auto entry = open_.find(sequence);
-  return entry == open_.end() ? std::vector<routing::ReplicaGeneration>{} : entry->second.failed;
+Submission RequestLedger::on_routed(SequenceId sequence, const routing::Route& to) {
+  Entry& entry = open_.at(sequence);
+  HERD_CHECK(!entry.on, "a sequence runs in one place");
+  HERD_CHECK(entry.numerics.empty() || entry.numerics == to.numerics, "a stream keeps its numerics");
+  entry.on = to;
+  entry.numerics = to.numerics;
+  if (entry.submission.attempt > 0) ++stats_.replayed;
+  return entry.submission;
 }
 
-bool RequestLedger::is_lost(routing::ReplicaGeneration replica) const {
-  const auto lost = lost_.find(replica.replica);
-  return lost != lost_.end() && replica.epoch <= lost->second;
-}
-
-std::optional<Submission> RequestLedger::on_routed(SequenceId sequence, routing::ReplicaGeneration replica) {
-  const auto entry = open_.find(sequence);
-  if (entry == open_.end() || entry->second.replica) return std::nullopt;
-  if (is_lost(replica)) {
-    if (std::ranges::find(entry->second.failed, replica) == entry->second.failed.end())
-      entry->second.failed.push_back(replica);
-    return std::nullopt;
-  }
-  entry->second.replica = replica;
-  return entry->second.submission;
-}
-
-std::optional<TokenDelta> RequestLedger::on_unroutable(SequenceId sequence, const Status& why) {
-  const auto entry = open_.find(sequence);
-  if (entry == open_.end() || entry->second.replica) return std::nullopt;
-  const Status& lost = entry->second.lost_because;
-  if (lost.ok()) return close(entry, FinishReason::kFailed, why);
-  return close(entry, FinishReason::kFailed, Status(lost.code(), lost.message() + "; " + why.message()));
-}
-
-std::optional<TokenDelta> RequestLedger::on_delta(const TokenDelta& delta) {
-  const auto entry = open_.find(delta.sequence);
-  if (entry == open_.end() || !entry->second.replica || entry->second.submission.attempt != delta.attempt) {
+RequestLedger::Verdict RequestLedger::on_delta(routing::ReplicaGeneration from, const TokenDelta& delta) {
+  const auto found = open_.find(delta.sequence);
+  if (found == open_.end() || !found->second.on || found->second.on->generation != from ||
+      found->second.submission.key() != delta.key()) {
     ++stats_.stale_deltas;
-    return std::nullopt;
+    return {};
   }
-  Submission& submission = entry->second.submission;
-  const std::uint32_t next = delivered_tokens(submission);
+  Entry& entry = found->second;
+  Verdict verdict{.request = entry.request, .choice = entry.choice, .suspect = entry.suspect()};
+  const std::uint32_t next = entry.delivered();
   if (delta.has_token && delta.token.output_index != next) {
     if (delta.token.output_index < next && delta.finish == FinishReason::kNone) {
       ++stats_.duplicate_deltas;
-      return std::nullopt;
+      return verdict;
     }
-    return close(entry, FinishReason::kFailed,
-                 {StatusCode::kInternal, "token " + std::to_string(delta.token.output_index) + " came where token " +
-                                             std::to_string(next) + " was due"});
+    verdict.kind = Verdict::Kind::kFailed;
+    verdict.runs_on = delta.finish == FinishReason::kNone;
+    if (!verdict.runs_on) entry.on.reset();
+    verdict.why = {StatusCode::kInternal, "token " + std::to_string(delta.token.output_index) + " came where token " +
+                                              std::to_string(next) + " was due"};
+    return verdict;
   }
-  TokenDelta admitted = delta;
-  admitted.replica = entry->second.replica->replica;
-  step::keep_unsent(admitted.outputs, entry->second.outputs_end);
-  step::keep_unsent(admitted.prompt_logprobs, entry->second.outputs_end);
-  if (admitted.has_token) {
-    submission.tokens.push_back(admitted.token.token);
+  verdict.delta = delta;
+  verdict.delta.replica = from.replica;
+  step::keep_unsent(verdict.delta.outputs, entry.outputs_end);
+  step::keep_unsent(verdict.delta.prompt_logprobs, entry.outputs_end);
+  if (delta.has_token) {
+    entry.submission.tokens.push_back(delta.token.token);
     ++stats_.tokens_delivered;
+    if (entry.suspect() && entry.delivered() > entry.submission.alone_until) {
+      entry.first_death = {};
+      entry.submission.alone_until = 0;
+      verdict.cleared = true;
+    }
   }
-  if (admitted.finish == FinishReason::kNone) {
-    if (!admitted.has_token && admitted.outputs.empty() && admitted.prompt_logprobs.empty()) return std::nullopt;
-    return admitted;
-  }
-  // "Refused" says that nothing was computed, which only a first attempt can say.
-  if (admitted.finish == FinishReason::kRefused && submission.attempt > 0) admitted.finish = FinishReason::kFailed;
-  return close(entry, std::move(admitted));
+  if (delta.finish != FinishReason::kNone) return on_terminal(found, std::move(verdict));
+  entry.refusals = 0;
+  const bool empty = !delta.has_token && verdict.delta.outputs.empty() && verdict.delta.prompt_logprobs.empty();
+  if (!empty) verdict.kind = Verdict::Kind::kDeliver;
+  return verdict;
 }
 
-std::optional<RequestLedger::Aborted> RequestLedger::on_abort(SequenceId sequence, const Status& why) {
-  const auto entry = open_.find(sequence);
-  if (entry == open_.end()) return std::nullopt;
-  const auto running_on = entry->second.replica;
-  return Aborted{close(entry, FinishReason::kAborted, why), running_on};
+RequestLedger::Verdict RequestLedger::on_terminal(Entries::iterator found, Verdict verdict) {
+  Entry& entry = found->second;
+  const TokenDelta& terminal = verdict.delta;
+  verdict.cleared = false;  // the place is free as a whole
+  if (terminal.finish == FinishReason::kStop || terminal.finish == FinishReason::kLength) {
+    verdict.kind = Verdict::Kind::kFinished;
+    close(found->first, End::kFinished);
+    return verdict;
+  }
+  if (terminal.finish == FinishReason::kRefused && asks_to_try_elsewhere(terminal)) {
+    verdict.kind = Verdict::Kind::kMoved;
+    ++stats_.moves;
+    ++entry.refusals;
+    unroute(entry, terminal.error);
+    return verdict;
+  }
+  verdict.kind = Verdict::Kind::kFailed;
+  verdict.why = failure(terminal, entry.delivered() == 0 && entry.outputs_end == 0);
+  entry.on.reset();
+  return verdict;
 }
 
-RequestLedger::Orphans RequestLedger::on_replica_lost(routing::ReplicaGeneration replica, const Status& why) {
-  Epoch& lost = lost_.try_emplace(replica.replica, replica.epoch).first->second;
-  lost = std::max(lost, replica.epoch);
+void RequestLedger::unroute(Entry& entry, const Status& why) {
+  entry.on.reset();
+  entry.lost_because = why;
+  ++entry.submission.attempt;
+  // Nothing is asked for twice; without it the next attempt may read a cached prefix.
+  if (entry.submission.output == OutputSelector::kPromptLogprobs && entry.delivered() > 0)
+    entry.submission.output = OutputSelector::kNone;
+}
+
+bool RequestLedger::suspects(const routing::ReplicaLoss& loss, const Entry& entry) {
+  if (loss.cause != routing::LossCause::kDiedOfItself || entry.on->generation != loss.replica) return false;
+  return !loss.in_step || std::ranges::find(*loss.in_step, entry.submission.key()) != loss.in_step->end();
+}
+
+RequestLedger::Orphans RequestLedger::on_replica_lost(const routing::ReplicaLoss& loss) {
   Orphans orphans;
-  for (auto entry = open_.begin(); entry != open_.end();) {
-    const auto current = entry++;
-    Entry& open = current->second;
-    // An older generation of the same replica went with it, should its own loss be still on the way.
-    if (!open.replica || open.replica->replica != replica.replica || open.replica->epoch > replica.epoch) continue;
-    open.failed.push_back(*open.replica);
-    open.replica.reset();
-    open.lost_because = why;
-    if (open.submission.attempt + 1 >= config_.attempts_max) {
-      orphans.terminal.push_back(close(current, FinishReason::kFailed, why));
+  const Status why = loss.why.ok()
+                         ? Status{StatusCode::kAborted, "replica " + std::to_string(loss.replica.replica.value) + " is lost"}
+                         : loss.why;
+  for (auto& [sequence, entry] : open_) {
+    if (!entry.on || entry.on->generation.replica != loss.replica.replica ||
+        entry.on->generation.epoch > loss.replica.epoch)
+      continue;
+    const routing::ReplicaGeneration from = entry.on->generation;
+    const bool guilty = suspects(loss, entry);
+    const bool was_suspect = entry.suspect();
+    if (guilty && was_suspect) {
+      ++stats_.suspected_kills;
+      ++stats_.condemned;
+      orphans.condemned.push_back(
+          {sequence, from,
+           {StatusCode::kInternal, "this request is given up: a second replica died while it computed it. First: " +
+                                       entry.first_death.message() + ". Now: " + why.message()}});
+      entry.on.reset();
       continue;
     }
-    ++open.submission.attempt;
-    ++stats_.replayed;
-    // Nothing is asked for twice; without it the next attempt may read a cached prefix.
-    if (open.submission.output == OutputSelector::kPromptLogprobs && delivered_tokens(open.submission) > 0)
-      open.submission.output = OutputSelector::kNone;
-    orphans.to_route.push_back(current->first);
+    if (guilty) {
+      ++stats_.suspected_kills;
+      entry.first_death = why;
+      entry.submission.alone_until = entry.delivered() + 1;
+    } else if (loss.cause == routing::LossCause::kStopped) {
+      ++stats_.moves;
+    } else {
+      ++stats_.losses;
+    }
+    unroute(entry, why);
+    orphans.moved.push_back({sequence, from, was_suspect});
   }
   return orphans;
 }
 
-TokenDelta RequestLedger::close(Entries::iterator entry, TokenDelta terminal) {
-  HERD_CHECK(terminal.finish != FinishReason::kNone, "a sequence ends with a terminal delta");
-  switch (terminal.finish) {
-    case FinishReason::kStop:
-    case FinishReason::kLength:
+RequestLedger::Orphans RequestLedger::on_link_lost(routing::ReplicaGeneration replica, const Status& why) {
+  Orphans orphans;
+  for (auto& [sequence, entry] : open_) {
+    if (!entry.on || entry.on->generation != replica) continue;
+    ++stats_.moves;
+    unroute(entry, why);
+    orphans.moved.push_back({sequence, replica, entry.suspect()});
+  }
+  return orphans;
+}
+
+void RequestLedger::close(SequenceId sequence, End how) {
+  HERD_CHECK(open_.erase(sequence) == 1, "only an open sequence ends");
+  switch (how) {
+    case End::kFinished:
       ++stats_.finished;
       break;
-    case FinishReason::kAborted:
+    case End::kAborted:
       ++stats_.aborted;
       break;
-    default:
+    case End::kFailed:
       ++stats_.failed;
+      break;
   }
-  open_.erase(entry);
-  return terminal;
 }
 
-TokenDelta RequestLedger::close(Entries::iterator entry, FinishReason reason, const Status& why) {
-  TokenDelta terminal;
-  terminal.sequence = entry->first;
-  terminal.attempt = entry->second.submission.attempt;
-  terminal.finish = reason;
-  terminal.error = why;
-  return close(entry, std::move(terminal));
-}
-
-std::vector<SequenceId> RequestLedger::open_sequences() const {
-  std::vector<SequenceId> sequences;
-  sequences.reserve(open_.size());
-  for (const auto& [sequence, entry] : open_) sequences.push_back(sequence);
-  return sequences;
+std::vector<routing::ReplicaGeneration> RequestLedger::in_use() const {
+  std::vector<routing::ReplicaGeneration> generations;
+  for (const auto& [sequence, entry] : open_) {
+    if (entry.on) generations.push_back(entry.on->generation);
+  }
+  std::ranges::sort(generations);
+  const auto repeats = std::ranges::unique(generations);
+  generations.erase(repeats.begin(), repeats.end());
+  return generations;
 }
 
 RequestLedgerStats RequestLedger::stats() const {
@@ -185,13 +227,15 @@ RequestLedgerStats RequestLedger::stats() const {
 }
 
 void RequestLedger::check_integrity() const {
-  HERD_CHECK(open_.size() <= config_.open_sequences_max, "the ledger is bounded");
+  HERD_CHECK(open_.size() <= open_sequences_max_, "the ledger is bounded");
   HERD_CHECK(stats_.accepted == open_.size() + stats_.finished + stats_.aborted + stats_.failed,
              "every accepted sequence is open or has ended once");
   for (const auto& [sequence, entry] : open_) {
-    HERD_CHECK(entry.submission.sequence == sequence, "entries are filed under their id");
-    HERD_CHECK(entry.submission.attempt < config_.attempts_max, "attempts are bounded");
-    HERD_CHECK(!entry.replica || !is_lost(*entry.replica), "nothing runs on a lost generation");
+    HERD_CHECK(entry.submission.sequence == sequence && entry.submission.gateway == gateway_,
+               "entries are filed under their number");
+    HERD_CHECK(entry.suspect() == (entry.submission.alone_until > 0), "a suspect, and nobody else, runs alone");
+    HERD_CHECK(!entry.suspect() || entry.delivered() <= entry.submission.alone_until, "a suspicion ends");
+    HERD_CHECK(!entry.on || entry.on->numerics == entry.numerics, "a stream keeps its numerics");
   }
 }
 

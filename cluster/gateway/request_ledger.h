@@ -1,13 +1,15 @@
 #pragma once
-// RequestLedger: the sequences a gateway owes a terminal event. Pure: no clock, no I/O, no CAF.
+// RequestLedger: the sequences a gateway owes an end. Pure: no clock, no I/O.
 //
-//   accept ──> unrouted ──on_routed──> running ──terminal delta──> closed
+//   accept ──> unrouted ──on_routed──> running ──terminal delta, close──> gone
 //                 ^                       │
-//                 └── on_replica_lost ────┘   attempt + 1, tokens = prompt + delivered
+//                 └── lost, link lost, ───┘   attempt + 1, tokens = prompt + delivered
+//                     refused as full
 //
-// A delta is admitted only when its attempt is the current one and its token is the next one; late and
-// duplicate ones are dropped and counted. Each accepted sequence ends in exactly one terminal delta:
-// every method that can end one returns it, and the entry is gone afterwards.
+// A delta is admitted only when it comes from the replica of the current attempt and its token is the next one; late and
+// duplicate ones are dropped and counted. Any number of losses and moves is survived. Two deaths are not, when each was the
+// rank's own while it computed this sequence: after the first the sequence is a suspect, its next attempt runs alone past the
+// step that was fatal (Submission::alone_until), and the second condemns it. Past that step the suspicion is over.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,28 +17,28 @@
 #include <optional>
 #include <vector>
 
-#include "cluster/routing/replica_generation.h"
+#include "cluster/routing/cluster_view.h"
+#include "cluster/routing/replica_loss.h"
 #include "kernels/status.h"
 #include "runtime/ids.h"
 #include "runtime/step/submission.h"
 
 namespace herd::gateway {
 
-struct RequestLedgerConfig {
-  std::size_t open_sequences_max = 4096;  // more are refused with kOverloaded
-  std::uint32_t attempts_max = 3;         // replicas that may fail one sequence before it fails; at least 1
-  [[nodiscard]] Status validate() const;
-};
-
 struct RequestLedgerStats {
   std::uint64_t accepted = 0;  // = open + finished + aborted + failed
-  std::uint64_t refused = 0;   // never accepted: ledger full, id in use
-  std::uint64_t finished = 0;  // terminal events: stop, length
-  std::uint64_t aborted = 0;
-  std::uint64_t failed = 0;    // also those a replica refused
-  std::uint64_t replayed = 0;  // attempts after the first
+  std::uint64_t refused = 0;   // never accepted: ledger full
+  std::uint64_t finished = 0;  // stop, length, stop string
+  std::uint64_t aborted = 0;   // their request ended for another reason
+  std::uint64_t failed = 0;    // also those a replica refused for what they are
+  // How attempts were cut short; each counts once.
+  std::uint64_t moves = 0;            // drained, refused as full, link cut
+  std::uint64_t losses = 0;           // replica lost, and this sequence not under suspicion
+  std::uint64_t suspected_kills = 0;  // rank died of itself in a step with this sequence
+  std::uint64_t condemned = 0;        // second ones of these
+  std::uint64_t replayed = 0;         // attempts after the first
   std::uint64_t tokens_delivered = 0;
-  std::uint64_t stale_deltas = 0;      // of an older attempt or of no open sequence
+  std::uint64_t stale_deltas = 0;      // of an older attempt, another gateway, or no open sequence
   std::uint64_t duplicate_deltas = 0;  // of the current attempt, token already delivered
   std::size_t open = 0;
   bool operator==(const RequestLedgerStats&) const = default;
@@ -44,64 +46,100 @@ struct RequestLedgerStats {
 
 class RequestLedger {
  public:
-  explicit RequestLedger(const RequestLedgerConfig& config) : config_(config) {}
+  // One sequence that is owed an end.
+  struct Entry {
+    RequestId request;
+    std::uint32_t choice = 0;
+    step::Submission submission;  // tokens: prompt + delivered; attempt: the current one
+    // Who may run it; empty: any, until the first replica takes it.
+    routing::NumericsId numerics;
+    std::optional<routing::Route> on;  // where the current attempt runs
+    Status first_death;                // not ok: a suspect
+    Status lost_because;               // of the last attempt that was cut short
+    std::uint32_t outputs_end = 0;     // outputs of positions below went out
+    std::uint32_t refusals = 0;        // in a row, by replicas without room
 
-  // Opens an entry; from here one terminal event is owed. kOverloaded when full, kBadInput when the id is open.
-  Status accept(step::Submission submission);
-
-  // Open, and no replica has it: ask for a route that leaves failed_generations() out.
-  [[nodiscard]] bool needs_route(SequenceId sequence) const;
-  [[nodiscard]] std::vector<routing::ReplicaGeneration> failed_generations(SequenceId sequence) const;
-
-  // What to send there: prompt + delivered tokens under the current attempt; the entry then belongs to that
-  // replica. Nothing when the sequence needs no route any more, or that generation is known to be lost (it is
-  // then among the failed ones, and the sequence still needs a route).
-  [[nodiscard]] std::optional<step::Submission> on_routed(SequenceId sequence, routing::ReplicaGeneration replica);
-  // No replica can take it: its terminal delta, if it still needs a route. It tells what took the last one.
-  [[nodiscard]] std::optional<step::TokenDelta> on_unroutable(SequenceId sequence, const Status& why);
-
-  // The delta to pass on, or nothing when it is stale or a duplicate. A token out of order ends the sequence.
-  // Cache hits and times are passed on as they come: they are those of the attempt that made the delta.
-  [[nodiscard]] std::optional<step::TokenDelta> on_delta(const step::TokenDelta& delta);
-
-  // The client is gone or too slow (`why` not ok). The terminal delta, and who must be told to stop.
-  struct Aborted {
-    step::TokenDelta terminal;
-    std::optional<routing::ReplicaGeneration> running_on;
+    [[nodiscard]] bool suspect() const { return !first_death.ok(); }
+    [[nodiscard]] std::uint32_t delivered() const {
+      return static_cast<std::uint32_t>(submission.tokens.size()) - submission.prompt_tokens;
+    }
   };
-  [[nodiscard]] std::optional<Aborted> on_abort(SequenceId sequence, const Status& why);
 
-  // Every sequence that generation (or an older one) was running: orphans to route again under attempt + 1, or terminal
-  // deltas when their attempts are spent. Rising ids. A repeat yields nothing.
+  RequestLedger(GatewayId gateway, std::size_t open_sequences_max)
+      : gateway_(gateway), open_sequences_max_(open_sequences_max) {}
+
+  // Opens an entry under the next number (from 1 on) and writes gateway, number and attempt into the submission.
+  // kOverloaded when full.
+  [[nodiscard]] Expected<SequenceId> accept(RequestId request, std::uint32_t choice, step::Submission submission,
+                                            const routing::NumericsId& numerics);
+  [[nodiscard]] const Entry* find(SequenceId sequence) const;  // null: not open
+  // The current attempt of an unrouted sequence runs there now: what to send.
+  [[nodiscard]] step::Submission on_routed(SequenceId sequence, const routing::Route& to);
+
+  // What a delta means.
+  struct Verdict {
+    enum class Kind : std::uint8_t {
+      kDropped,   // stale, duplicate, or empty
+      kDeliver,   // `delta` goes on
+      kFinished,  // the same, and it was the last: the entry is gone
+      kMoved,     // the replica is full: unrouted again under the next attempt
+      kFailed,    // `why`: the sequence cannot go on; the entry is still open, but runs nowhere unless `runs_on`
+    };
+    Kind kind = Kind::kDropped;
+    RequestId request;
+    std::uint32_t choice = 0;
+    step::TokenDelta delta{};
+    Status why{};
+    bool cleared = false;  // the suspicion is over with this delta (kDeliver)
+    bool suspect = false;  // it was one before
+    bool runs_on = false;
+  };
+  [[nodiscard]] Verdict on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta);
+
+  // What ran on a generation that is gone (rising numbers): unrouted again under the next attempt. The condemned stay
+  // open too, for the caller to close, and are not among `moved`. A repeat yields nothing.
   struct Orphans {
-    std::vector<SequenceId> to_route;
-    std::vector<step::TokenDelta> terminal;
+    struct Moved {
+      SequenceId sequence;
+      routing::ReplicaGeneration from;
+      bool was_suspect = false;
+    };
+    struct Condemned {
+      SequenceId sequence;
+      routing::ReplicaGeneration from;
+      Status why;
+    };
+    std::vector<Moved> moved;
+    std::vector<Condemned> condemned;
   };
-  [[nodiscard]] Orphans on_replica_lost(routing::ReplicaGeneration replica, const Status& why);
+  // Older generations of that replica went with it, should their own loss be still on the way.
+  [[nodiscard]] Orphans on_replica_lost(const routing::ReplicaLoss& loss);
+  [[nodiscard]] Orphans on_link_lost(routing::ReplicaGeneration replica, const Status& why);
 
-  [[nodiscard]] std::vector<SequenceId> open_sequences() const;  // rising
+  enum class End : std::uint8_t { kFinished, kAborted, kFailed };
+  // Forgets an open sequence.
+  void close(SequenceId sequence, End how);
+
+  [[nodiscard]] std::vector<routing::ReplicaGeneration> in_use() const;  // something runs there; rising
   [[nodiscard]] RequestLedgerStats stats() const;
+  // The count of open sequences on each generation is compared by the caller.
   void check_integrity() const;
+  [[nodiscard]] const std::map<SequenceId, Entry>& open() const { return open_; }
 
  private:
-  struct Entry {
-    step::Submission submission;          // tokens: prompt + delivered; attempt: the current one
-    std::optional<routing::ReplicaGeneration> replica;  // where the current attempt runs
-    std::vector<routing::ReplicaGeneration> failed;     // at most attempts_max + the replicas there are
-    Status lost_because;                       // of the last attempt, not ok when there was one
-    std::uint32_t outputs_end = 0;             // outputs of positions below went out
-  };
   using Entries = std::map<SequenceId, Entry>;
+  // The attempt was cut short: the next one begins, and needs a route.
+  void unroute(Entry& entry, const Status& why);
+  // Did that loss befall a step with this attempt, through the rank's own fault?
+  [[nodiscard]] static bool suspects(const routing::ReplicaLoss& loss, const Entry& entry);
 
-  [[nodiscard]] bool is_lost(routing::ReplicaGeneration replica) const;
-  // Counts the end, forgets the entry.
-  step::TokenDelta close(Entries::iterator entry, step::TokenDelta terminal);
-  step::TokenDelta close(Entries::iterator entry, step::FinishReason reason, const Status& why);
+  [[nodiscard]] Verdict on_terminal(Entries::iterator entry, Verdict verdict);
 
-  RequestLedgerConfig config_;
+  GatewayId gateway_;
+  std::size_t open_sequences_max_;
   RequestLedgerStats stats_;
   Entries open_;
-  std::map<ReplicaId, Epoch> lost_;  // the last lost epoch of each replica
+  std::uint64_t last_sequence_ = 0;
 };
 
 }  // namespace herd::gateway

@@ -1,40 +1,193 @@
 #include "cluster/routing/router.h"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "kernels/check.h"
 
 namespace herd::routing {
+namespace {
 
-void Router::on_replica_serving(ReplicaGeneration replica) {
-  const auto lost = lost_.find(replica.replica);
-  if (lost != lost_.end() && replica.epoch <= lost->second) return;
-  Epoch& epoch = serving_.try_emplace(replica.replica, replica.epoch).first->second;
-  epoch = std::max(epoch, replica.epoch);
+std::uint32_t free_places(const ReplicaView& view, std::uint32_t running) {
+  return view.sequences_max > running ? view.sequences_max - running : 0;
 }
 
-void Router::on_replica_lost(ReplicaGeneration replica) {
-  Epoch& lost = lost_.try_emplace(replica.replica, replica.epoch).first->second;
-  lost = std::max(lost, replica.epoch);
-  const auto serving = serving_.find(replica.replica);
-  if (serving != serving_.end() && serving->second <= lost) serving_.erase(serving);
-}
+}  // namespace
 
-std::optional<ReplicaGeneration> Router::pick(std::span<const ReplicaGeneration> excluded) {
-  auto candidate = serving_.lower_bound(next_);
-  for (std::size_t tried = 0; tried < serving_.size(); ++tried, ++candidate) {
-    if (candidate == serving_.end()) candidate = serving_.begin();
-    const ReplicaGeneration generation{candidate->first, candidate->second};
-    if (std::ranges::find(excluded, generation) != excluded.end()) continue;
-    next_ = ReplicaId(generation.replica.value + 1);
-    return generation;
+bool Router::on_view(const ClusterView& view) {
+  if (has_view_ &&
+      std::tie(view.cluster_epoch, view.number) <= std::tie(view_.cluster_epoch, view_.number))
+    return false;
+  view_ = view;
+  has_view_ = true;
+  Replicas replicas;
+  for (const ReplicaView& seen : view.replicas) {
+    const ReplicaGeneration generation = seen.route.generation;
+    if (seen.state == ReplicaState::kLost) on_lost(generation);
+    Replica replica;
+    if (const Replica* before = find(generation)) replica = *before;
+    replica.view = seen;
+    // The coordinator reaches it, so this gateway may try again.
+    if (replica.cut && seen.state == ReplicaState::kServing) {
+      replica.cut = false;
+      replica.rests_until = {};
+    }
+    replicas.insert_or_assign(generation.replica, std::move(replica));
   }
-  return std::nullopt;
+  replicas_ = std::move(replicas);
+  return true;
 }
 
-std::vector<ReplicaGeneration> Router::serving() const {
-  std::vector<ReplicaGeneration> replicas;
-  replicas.reserve(serving_.size());
-  for (const auto& [replica, epoch] : serving_) replicas.push_back({replica, epoch});
-  return replicas;
+void Router::on_lost(ReplicaGeneration generation) {
+  Epoch& lost = lost_.try_emplace(generation.replica, generation.epoch).first->second;
+  lost = std::max(lost, generation.epoch);
+}
+
+void Router::on_link_lost(ReplicaGeneration generation, Instant until) { rest(generation, until, true); }
+void Router::on_refused(ReplicaGeneration generation, Instant until) { rest(generation, until, false); }
+
+void Router::rest(ReplicaGeneration generation, Instant until, bool cut) {
+  Replica* replica = find(generation);
+  if (replica == nullptr) return;
+  ++replica->failures;
+  replica->rests_until = std::max(replica->rests_until, until);
+  replica->cut |= cut;
+}
+
+std::uint32_t Router::failures_in_a_row(ReplicaGeneration generation) const {
+  const Replica* replica = find(generation);
+  return replica == nullptr ? 0 : replica->failures;
+}
+
+void Router::on_sent(ReplicaGeneration generation, bool alone) {
+  Replica* replica = find(generation);
+  HERD_CHECK(replica != nullptr, "a sequence is sent to a replica of the view");
+  ++replica->running;
+  if (alone) ++replica->suspects;
+}
+
+void Router::on_ended(ReplicaGeneration generation, bool alone) {
+  on_left(generation, alone);
+  Replica* replica = find(generation);
+  if (replica == nullptr || replica->cut) return;
+  replica->failures = 0;
+  replica->rests_until = {};
+}
+
+void Router::on_left(ReplicaGeneration generation, bool alone) {
+  Replica* replica = find(generation);
+  if (replica == nullptr) return;
+  HERD_CHECK(replica->running > 0, "what leaves a replica had run there");
+  --replica->running;
+  ++replica->crowd_left;
+  if (alone) on_suspicion_cleared(generation);
+}
+
+void Router::on_suspicion_cleared(ReplicaGeneration generation) {
+  Replica* replica = find(generation);
+  if (replica == nullptr) return;
+  HERD_CHECK(replica->suspects > 0, "a suspect had run there");
+  --replica->suspects;
+}
+
+void Router::begin_round() {
+  for (auto& [id, replica] : replicas_)
+    replica.crowd_left = std::max(1U, free_places(replica.view, replica.running) / 2);
+}
+
+std::optional<Route> Router::pick(const RouteQuestion& question, Instant now) {
+  Replica* best = nullptr;
+  const auto consider = [&](Replica& replica) {
+    if (takes(replica, question, now) && (best == nullptr || replica.running < best->running)) best = &replica;
+  };
+  const auto turn = replicas_.lower_bound(next_);
+  for (auto replica = turn; replica != replicas_.end(); ++replica) consider(replica->second);
+  for (auto replica = replicas_.begin(); replica != turn; ++replica) consider(replica->second);
+  if (best == nullptr) return std::nullopt;
+  if (question.orphan) --best->crowd_left;
+  next_ = ReplicaId(best->view.route.generation.replica.value + 1);
+  return best->view.route;
+}
+
+bool Router::serves(const Replica& replica) const {
+  return replica.view.state == ReplicaState::kServing && !is_known_lost(replica.view.route.generation);
+}
+
+bool Router::takes(const Replica& replica, Instant now) const {
+  return serves(replica) && replica.rests_until <= now && free_places(replica.view, replica.running) > 0;
+}
+
+bool Router::takes(const Replica& replica, const RouteQuestion& question, Instant now) const {
+  if (!question.numerics.empty() && replica.view.route.numerics != question.numerics) return false;
+  if (question.alone && replica.suspects > 0) return false;
+  if (question.orphan && replica.crowd_left == 0) return false;
+  return takes(replica, now);
+}
+
+bool Router::takes_next_round(RouteQuestion question, Instant now) const {
+  question.orphan = false;
+  return std::ranges::any_of(replicas_, [&](const auto& entry) { return takes(entry.second, question, now); });
+}
+
+bool Router::has_room(Instant now) const {
+  return std::ranges::any_of(replicas_, [&](const auto& entry) { return takes(entry.second, now); });
+}
+
+bool Router::serves() const {
+  return std::ranges::any_of(replicas_, [&](const auto& entry) { return serves(entry.second); });
+}
+
+bool Router::may_serve(const NumericsId& numerics) const {
+  if (!has_view_) return true;
+  return std::ranges::any_of(view_.replicas, [&](const ReplicaView& replica) {
+    // One that is still being made may not know its numerics yet.
+    const NumericsId& its = replica.route.numerics;
+    if (!numerics.empty() && its != numerics && !(its.empty() && replica.state != ReplicaState::kServing)) return false;
+    const bool lives = !is_known_lost(replica.route.generation) &&
+                       (replica.state == ReplicaState::kServing || replica.state == ReplicaState::kMaking);
+    return lives || replica.returns;
+  });
+}
+
+bool Router::is_known_lost(ReplicaGeneration generation) const {
+  const auto lost = lost_.find(generation.replica);
+  return lost != lost_.end() && generation.epoch <= lost->second;
+}
+
+bool Router::is_alive(ReplicaGeneration generation) const {
+  return find(generation) != nullptr && !is_known_lost(generation);
+}
+
+std::optional<Instant> Router::next_rest_end(Instant now) const {
+  std::optional<Instant> next;
+  for (const auto& [id, replica] : replicas_) {
+    if (!serves(replica) || replica.rests_until <= now) continue;
+    next = next ? std::min(*next, replica.rests_until) : replica.rests_until;
+  }
+  return next;
+}
+
+const Router::Replica* Router::find(ReplicaGeneration generation) const {
+  const auto replica = replicas_.find(generation.replica);
+  if (replica == replicas_.end() || replica->second.view.route.generation != generation) return nullptr;
+  return &replica->second;
+}
+Router::Replica* Router::find(ReplicaGeneration generation) {
+  return const_cast<Replica*>(std::as_const(*this).find(generation));
+}
+
+std::size_t Router::running(ReplicaGeneration generation) const {
+  const Replica* replica = find(generation);
+  return replica == nullptr ? 0 : replica->running;
+}
+
+void Router::check_integrity() const {
+  for (const auto& [id, replica] : replicas_) {
+    HERD_CHECK(replica.view.route.generation.replica == id, "replicas are filed under their id");
+    HERD_CHECK(replica.suspects <= replica.running, "suspects are among the running");
+    HERD_CHECK(replica.running == 0 || !is_known_lost(replica.view.route.generation), "nothing runs on a lost generation");
+  }
 }
 
 }  // namespace herd::routing

@@ -1,33 +1,98 @@
 #pragma once
-// Router: which replica takes the next sequence. Pure. Round robin over the serving ones.
+// Router: which replica takes the next sequence of this gateway. Pure. It knows the last ClusterView, what this gateway
+// runs on each replica, and what happened since that view: generations that were lost, links that were cut, replicas that
+// had no room. Fewest running sequences first, then in turn.
+//
+//   serving ──on_refused──> resting ──a place got free, its rest is over──> serving
+//      │  ──on_link_lost──> resting ──a newer view says serving, its rest is over──> serving
+//      └────on_lost───────> never again; the replica comes back under a later epoch
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <optional>
-#include <span>
-#include <vector>
 
+#include "cluster/routing/cluster_view.h"
 #include "cluster/routing/replica_generation.h"
+#include "runtime/clock.h"
 #include "runtime/ids.h"
 
 namespace herd::routing {
 
+// What one sequence asks of a replica.
+struct RouteQuestion {
+  NumericsId numerics{}; // empty: any
+  bool alone = false;    // a suspect: a replica takes one of them at a time, so that a death names the guilty one
+  bool orphan = false;   // has run elsewhere: its context is computed again
+};
+
 class Router {
  public:
-  // A repeat or an older epoch of a replica changes nothing.
-  void on_replica_serving(ReplicaGeneration replica);
-  // A generation that does not serve changes nothing.
-  void on_replica_lost(ReplicaGeneration replica);
+  // Takes a newer view; false: it is not newer, and nothing changed.
+  [[nodiscard]] bool on_view(const ClusterView& view);
+  // Gone for good, and every older epoch with it.
+  void on_lost(ReplicaGeneration generation);
+  // That generation is not asked before `until`.
+  void on_link_lost(ReplicaGeneration generation, Instant until);
+  void on_refused(ReplicaGeneration generation, Instant until);
+  // Both together, since a sequence ended there.
+  [[nodiscard]] std::uint32_t failures_in_a_row(ReplicaGeneration generation) const;
 
-  // The next serving replica that is not among `excluded`; nullopt when there is none.
-  [[nodiscard]] std::optional<ReplicaGeneration> pick(std::span<const ReplicaGeneration> excluded);
+  // A sequence runs there / has ended there or was stopped / must go elsewhere. Generations that the view does not have
+  // are ignored, but for the first.
+  void on_sent(ReplicaGeneration generation, bool alone);
+  void on_ended(ReplicaGeneration generation, bool alone);
+  void on_left(ReplicaGeneration generation, bool alone);
+  void on_suspicion_cleared(ReplicaGeneration generation);
 
-  [[nodiscard]] std::vector<ReplicaGeneration> serving() const;  // rising
+  // A round of orphans begins: until the next one a replica takes so many for at most half of its free places (at least
+  // one) and for each place that gets free, so that the survivor of a loss is not flooded.
+  void begin_round();
+  // The replica that shall take it; nullopt: none now.
+  [[nodiscard]] std::optional<Route> pick(const RouteQuestion& question, Instant now);
+  // There is one that would take it in the next round.
+  [[nodiscard]] bool takes_next_round(RouteQuestion question, Instant now) const;
+
+  // Some serving replica that does not rest has a free place.
+  [[nodiscard]] bool has_room(Instant now) const;
+  // Some replica serves, whether it has room or not.
+  [[nodiscard]] bool serves() const;
+  // A replica of these numerics (empty: any) serves or may serve one day. True before the first view.
+  [[nodiscard]] bool may_serve(const NumericsId& numerics) const;
+  // Neither lost nor replaced nor absent, as far as is known here.
+  [[nodiscard]] bool is_alive(ReplicaGeneration generation) const;
+  [[nodiscard]] bool is_known_lost(ReplicaGeneration generation) const;
+  // When the first rest ends that is not over at `now`.
+  [[nodiscard]] std::optional<Instant> next_rest_end(Instant now) const;
+
+  [[nodiscard]] const ClusterView& view() const { return view_; }
+  [[nodiscard]] std::size_t running(ReplicaGeneration generation) const;  // of this gateway
+  void check_integrity() const;
 
  private:
-  std::map<ReplicaId, Epoch> serving_;
+  struct Replica {
+    ReplicaView view;
+    std::uint32_t running = 0;
+    std::uint32_t suspects = 0;   // of the running
+    std::uint32_t failures = 0;   // refusals and cut links in a row
+    Instant rests_until;
+    bool cut = false;             // why it rests
+    std::uint32_t crowd_left = 0; // orphans that it takes in this round
+  };
+  using Replicas = std::map<ReplicaId, Replica>;
+
+  [[nodiscard]] const Replica* find(ReplicaGeneration generation) const;
+  [[nodiscard]] Replica* find(ReplicaGeneration generation);
+  [[nodiscard]] bool serves(const Replica& replica) const;
+  [[nodiscard]] bool takes(const Replica& replica, Instant now) const;  // has a free place
+  [[nodiscard]] bool takes(const Replica& replica, const RouteQuestion& question, Instant now) const;
+  void rest(ReplicaGeneration generation, Instant until, bool cut);
+
+  ClusterView view_;
+  bool has_view_ = false;
+  Replicas replicas_;                // of the view
   std::map<ReplicaId, Epoch> lost_;  // the last lost epoch of each replica
-  ReplicaId next_;                   // pick begins here
+  ReplicaId next_;                   // whose turn it is among equals
 };
 
 }  // namespace herd::routing

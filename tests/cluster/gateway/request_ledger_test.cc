@@ -2,40 +2,40 @@
 
 #include <gtest/gtest.h>
 
-#include <map>
-#include <random>
-#include <set>
+#include "gateway_harness.h"
 
 namespace herd::gateway {
 namespace {
 
+using routing::LossCause;
 using step::FinishReason;
 using step::Submission;
 using step::TokenDelta;
+using Kind = RequestLedger::Verdict::Kind;
 
-constexpr routing::ReplicaGeneration generation(std::uint32_t replica, std::uint64_t epoch = 1) {
-  return {ReplicaId(replica), Epoch(epoch)};
-}
-const Status kLost(StatusCode::kAborted, "rank 1 is gone");
+const Status kCut(StatusCode::kAborted, "the link was cut");
 
-Submission submission(std::uint64_t sequence) {
-  Submission submission;
-  submission.sequence = SequenceId(sequence);
-  submission.tokens = {10, 11, 12};
-  submission.prompt_tokens = 3;
-  submission.max_tokens = 8;
-  return submission;
+routing::ReplicaLoss loss(std::uint32_t replica, LossCause cause = LossCause::kKilled, std::uint64_t epoch = 1) {
+  return {.replica = generation(replica, epoch),
+          .cause = cause,
+          .why = {StatusCode::kAborted, "rank 1 is gone"},
+          .in_step = std::nullopt};
 }
 
-TokenDelta token(std::uint64_t sequence, std::uint32_t index, TokenId id, std::uint32_t attempt = 0,
-                 FinishReason finish = FinishReason::kNone) {
+TokenDelta delta(std::uint32_t attempt = 0, FinishReason finish = FinishReason::kNone) {
   TokenDelta delta;
-  delta.sequence = SequenceId(sequence);
+  delta.gateway = kGateway;
+  delta.sequence = SequenceId(1);
   delta.attempt = attempt;
-  delta.has_token = true;
-  delta.token = {.sequence = delta.sequence, .output_index = index, .token = id, .top = {}};
   delta.finish = finish;
   return delta;
+}
+
+TokenDelta token(std::uint32_t index, TokenId id, std::uint32_t attempt = 0, FinishReason finish = FinishReason::kNone) {
+  TokenDelta made = delta(attempt, finish);
+  made.has_token = true;
+  made.token = {.sequence = made.sequence, .output_index = index, .token = id, .top = {}};
+  return made;
 }
 
 TokenDelta from_replica(std::uint32_t replica, TokenDelta delta) {
@@ -44,262 +44,240 @@ TokenDelta from_replica(std::uint32_t replica, TokenDelta delta) {
 }
 
 // Sequence 1 on replica 0, attempt 0.
-struct Running : testing::Test {
-  Running() {
-    EXPECT_TRUE(ledger.accept(submission(1)).ok());
-    EXPECT_TRUE(ledger.on_routed(SequenceId(1), generation(0)).has_value());
+struct RequestLedgerRunning : testing::Test {
+  RequestLedgerRunning() {
+    EXPECT_EQ(ledger.accept(RequestId(7), 2, submission(), {}), SequenceId(1));
+    EXPECT_EQ(route(0).attempt, 0U);
   }
-  ~Running() override { ledger.check_integrity(); }
-  RequestLedger ledger{RequestLedgerConfig{.open_sequences_max = 4, .attempts_max = 3}};
+  ~RequestLedgerRunning() override { ledger.check_integrity(); }
+  Submission route(std::uint32_t on, std::uint64_t epoch = 1) {
+    return ledger.on_routed(SequenceId(1), replica(on, epoch).route);
+  }
+  RequestLedger::Verdict take(const TokenDelta& delta, std::uint32_t from = 0) {
+    return ledger.on_delta(generation(from), delta);
+  }
+  // Lost and routed again.
+  Submission lose(std::uint32_t from, std::uint32_t to, LossCause cause = LossCause::kKilled) {
+    EXPECT_EQ(ledger.on_replica_lost(loss(from, cause)).moved.size(), 1U);
+    return route(to);
+  }
+  RequestLedger ledger{kGateway, 4};
 };
-using RequestLedgerRunning = Running;
-
-TEST_F(RequestLedgerRunning, ADeltaNamesTheReplicaOfItsAttempt) {
-  EXPECT_EQ(ledger.on_delta(token(1, 0, 20))->replica, ReplicaId(0));
-  ASSERT_EQ(ledger.on_replica_lost(generation(0), kLost).to_route.size(), 1U);
-  ASSERT_TRUE(ledger.on_routed(SequenceId(1), generation(3)).has_value());
-  EXPECT_EQ(ledger.on_delta(token(1, 1, 21, 1))->replica, ReplicaId(3));
-  EXPECT_EQ(ledger.on_delta(token(1, 2, 22, 1, FinishReason::kStop))->replica, ReplicaId(3));
-}
 
 TEST(RequestLedger, RefusesWhenFull) {
-  RequestLedger ledger({.open_sequences_max = 2});
-  EXPECT_TRUE(ledger.accept(submission(1)).ok());
-  EXPECT_TRUE(ledger.accept(submission(2)).ok());
-  EXPECT_EQ(ledger.accept(submission(3)).code(), StatusCode::kOverloaded);
+  RequestLedger ledger(kGateway, 2);
+  EXPECT_EQ(ledger.accept(RequestId(1), 0, submission(), {}), SequenceId(1));
+  EXPECT_EQ(ledger.accept(RequestId(1), 1, submission(), {}), SequenceId(2));
+  const auto refused = ledger.accept(RequestId(1), 2, submission(), {});
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code(), StatusCode::kOverloaded);
   EXPECT_EQ(ledger.stats().refused, 1U);
+  ledger.close(SequenceId(1), RequestLedger::End::kAborted);
+  EXPECT_EQ(ledger.accept(RequestId(1), 2, submission(), {}), SequenceId(3)) << "a number is used once";
   ledger.check_integrity();
 }
 
-TEST(RequestLedger, RefusesAnIdThatIsOpen) {
-  RequestLedger ledger({});
-  EXPECT_TRUE(ledger.accept(submission(1)).ok());
-  EXPECT_EQ(ledger.accept(submission(1)).code(), StatusCode::kBadInput);
-}
-
-TEST(RequestLedger, RoutesAnAcceptedSequenceOnce) {
-  RequestLedger ledger({});
-  EXPECT_TRUE(ledger.accept(submission(1)).ok());
-  EXPECT_TRUE(ledger.needs_route(SequenceId(1)));
-  EXPECT_EQ(ledger.on_routed(SequenceId(1), generation(0)), submission(1));
-  EXPECT_FALSE(ledger.needs_route(SequenceId(1)));
-  EXPECT_EQ(ledger.on_routed(SequenceId(1), generation(1)), std::nullopt);
-}
-
-TEST(RequestLedger, WithoutAnyReplicaFailsTheSequence) {
-  RequestLedger ledger({});
-  EXPECT_TRUE(ledger.accept(submission(1)).ok());
-  const auto terminal = ledger.on_unroutable(SequenceId(1), kLost);
-  ASSERT_TRUE(terminal.has_value());
-  EXPECT_EQ(terminal->finish, FinishReason::kFailed);
-  EXPECT_EQ(terminal->error, kLost);
-  EXPECT_EQ(ledger.on_unroutable(SequenceId(1), kLost), std::nullopt);
+TEST_F(RequestLedgerRunning, ADeltaNamesItsRequestAndTheReplicaOfItsAttempt) {
+  const auto verdict = take(token(0, 20));
+  EXPECT_EQ(verdict.kind, Kind::kDeliver);
+  EXPECT_EQ(verdict.request, RequestId(7));
+  EXPECT_EQ(verdict.choice, 2U);
+  EXPECT_EQ(verdict.delta, token(0, 20));
+  lose(0, 3);
+  EXPECT_EQ(take(token(1, 21, 1), 3).delta, from_replica(3, token(1, 21, 1)));
 }
 
 TEST_F(RequestLedgerRunning, PassesTokensInOrderAndClosesWithTheLast) {
-  EXPECT_EQ(ledger.on_delta(token(1, 0, 20)), token(1, 0, 20));
-  const TokenDelta last = token(1, 1, 21, 0, FinishReason::kStop);
-  EXPECT_EQ(ledger.on_delta(last), last);
-  EXPECT_TRUE(ledger.open_sequences().empty());
-  EXPECT_EQ(ledger.on_delta(last), std::nullopt);
+  EXPECT_EQ(take(token(0, 20)).kind, Kind::kDeliver);
+  const TokenDelta last = token(1, 21, 0, FinishReason::kStop);
+  const auto verdict = take(last);
+  EXPECT_EQ(verdict.kind, Kind::kFinished);
+  EXPECT_EQ(verdict.delta, last);
+  EXPECT_EQ(ledger.find(SequenceId(1)), nullptr);
+  EXPECT_EQ(take(last).kind, Kind::kDropped);
   EXPECT_EQ(ledger.stats().stale_deltas, 1U);
   EXPECT_EQ(ledger.stats().finished, 1U);
   EXPECT_EQ(ledger.stats().tokens_delivered, 2U);
 }
 
 TEST_F(RequestLedgerRunning, DropsATokenThatWasDelivered) {
-  EXPECT_TRUE(ledger.on_delta(token(1, 0, 20)).has_value());
-  EXPECT_EQ(ledger.on_delta(token(1, 0, 20)), std::nullopt);
+  EXPECT_EQ(take(token(0, 20)).kind, Kind::kDeliver);
+  EXPECT_EQ(take(token(0, 20)).kind, Kind::kDropped);
+  EXPECT_EQ(take(delta()).kind, Kind::kDropped) << "a delta that says nothing";
   EXPECT_EQ(ledger.stats().duplicate_deltas, 1U);
 }
 
-TEST_F(RequestLedgerRunning, EndsASequenceWithAGapInsteadOfHidingIt) {
-  const auto terminal = ledger.on_delta(token(1, 1, 21));
-  ASSERT_TRUE(terminal.has_value());
-  EXPECT_EQ(terminal->finish, FinishReason::kFailed);
-  EXPECT_FALSE(terminal->has_token);
+TEST_F(RequestLedgerRunning, AGapFailsTheSequenceInsteadOfHidingIt) {
+  const auto verdict = take(token(1, 21));
+  EXPECT_EQ(verdict.kind, Kind::kFailed);
+  EXPECT_EQ(verdict.why.code(), StatusCode::kInternal);
+  EXPECT_TRUE(verdict.runs_on) << "its replica is to be told";
+  EXPECT_EQ(ledger.stats().tokens_delivered, 0U);
 }
 
 TEST_F(RequestLedgerRunning, ReplaysPromptAndDeliveredTokensAfterALoss) {
-  EXPECT_TRUE(ledger.on_delta(token(1, 0, 20)).has_value());
-  EXPECT_TRUE(ledger.on_delta(token(1, 1, 21)).has_value());
-  const auto orphans = ledger.on_replica_lost(generation(0), kLost);
-  EXPECT_EQ(orphans.to_route, std::vector{SequenceId(1)});
-  EXPECT_TRUE(orphans.terminal.empty());
-  EXPECT_EQ(ledger.failed_generations(SequenceId(1)), std::vector{generation(0)});
-
-  const auto retry = ledger.on_routed(SequenceId(1), generation(1));
-  ASSERT_TRUE(retry.has_value());
-  EXPECT_EQ(retry->attempt, 1U);
-  EXPECT_EQ(retry->tokens, (std::vector<TokenId>{10, 11, 12, 20, 21}));
-  EXPECT_EQ(retry->prompt_tokens, 3U);
-  EXPECT_EQ(retry->max_tokens, 8U);
-  EXPECT_TRUE(ledger.on_delta(token(1, 2, 22, 1)).has_value());
+  (void)take(token(0, 20));
+  (void)take(token(1, 21));
+  const Submission retry = lose(0, 1);
+  EXPECT_EQ(retry.attempt, 1U);
+  EXPECT_EQ(retry.tokens, (std::vector<TokenId>{10, 11, 12, 20, 21}));
+  EXPECT_EQ(retry.prompt_tokens, 3U);
+  EXPECT_EQ(retry.max_tokens, 8U);
+  EXPECT_EQ(take(token(2, 22, 1), 1).kind, Kind::kDeliver);
   EXPECT_EQ(ledger.stats().replayed, 1U);
 }
 
 TEST_F(RequestLedgerRunning, DropsALateDeltaOfAnOlderAttempt) {
-  (void)ledger.on_replica_lost(generation(0), kLost);
-  EXPECT_EQ(ledger.on_delta(token(1, 0, 20)), std::nullopt);  // not routed again yet
-  EXPECT_TRUE(ledger.on_routed(SequenceId(1), generation(1)).has_value());
-  EXPECT_EQ(ledger.on_delta(token(1, 0, 20)), std::nullopt);
-  EXPECT_EQ(ledger.on_delta(token(1, 0, 20, 0, FinishReason::kStop)), std::nullopt);
-  EXPECT_EQ(ledger.stats().stale_deltas, 3U);
-  EXPECT_TRUE(ledger.on_delta(token(1, 0, 20, 1)).has_value());
-}
-
-TEST_F(RequestLedgerRunning, FailsWhenItsAttemptsAreSpent) {
-  EXPECT_EQ(ledger.on_replica_lost(generation(0), kLost).to_route.size(), 1U);
-  EXPECT_TRUE(ledger.on_routed(SequenceId(1), generation(1)).has_value());
-  EXPECT_EQ(ledger.on_replica_lost(generation(1), kLost).to_route.size(), 1U);
-  EXPECT_TRUE(ledger.on_routed(SequenceId(1), generation(2)).has_value());
-  const auto orphans = ledger.on_replica_lost(generation(2), kLost);
-  EXPECT_TRUE(orphans.to_route.empty());
-  ASSERT_EQ(orphans.terminal.size(), 1U);
-  EXPECT_EQ(orphans.terminal[0].finish, FinishReason::kFailed);
-  EXPECT_EQ(orphans.terminal[0].error, kLost);
+  (void)ledger.on_replica_lost(loss(0));
+  EXPECT_EQ(take(token(0, 20)).kind, Kind::kDropped) << "not routed again yet";
+  (void)route(1);
+  EXPECT_EQ(take(token(0, 20)).kind, Kind::kDropped);
+  EXPECT_EQ(take(token(0, 20, 0, FinishReason::kStop), 1).kind, Kind::kDropped);
+  EXPECT_EQ(take(token(0, 20, 1), 0).kind, Kind::kDropped) << "from another replica";
+  EXPECT_EQ(ledger.stats().stale_deltas, 4U);
+  EXPECT_EQ(take(token(0, 20, 1), 1).kind, Kind::kDeliver);
 }
 
 TEST_F(RequestLedgerRunning, ARepeatedLossIsNoSecondLoss) {
-  EXPECT_EQ(ledger.on_replica_lost(generation(0), kLost).to_route.size(), 1U);
-  EXPECT_TRUE(ledger.on_replica_lost(generation(0), kLost).to_route.empty());
+  EXPECT_EQ(ledger.on_replica_lost(loss(0)).moved.size(), 1U);
+  EXPECT_TRUE(ledger.on_replica_lost(loss(0)).moved.empty());
+  (void)route(0, 2);
+  EXPECT_TRUE(ledger.on_replica_lost(loss(0)).moved.empty()) << "it runs on a later generation";
+  EXPECT_EQ(ledger.stats().losses, 1U);
 }
 
-// The route was picked before its replica died, and arrives after the gateway heard of that.
-TEST_F(RequestLedgerRunning, DoesNotTakeARouteToALostGeneration) {
-  EXPECT_TRUE(ledger.accept(submission(2)).ok());
-  (void)ledger.on_replica_lost(generation(0), kLost);
-  EXPECT_EQ(ledger.on_routed(SequenceId(2), generation(0)), std::nullopt);
-  EXPECT_TRUE(ledger.needs_route(SequenceId(2)));
-  EXPECT_EQ(ledger.failed_generations(SequenceId(2)), std::vector{generation(0)});
-  EXPECT_TRUE(ledger.on_routed(SequenceId(2), generation(0, 2)).has_value());
+TEST_F(RequestLedgerRunning, ALaterGenerationTakesTheOlderOneAlong) {
+  const auto orphans = ledger.on_replica_lost(loss(0, LossCause::kDiedOfItself, 2));
+  ASSERT_EQ(orphans.moved.size(), 1U);
+  EXPECT_EQ(orphans.moved[0].from, generation(0));
+  EXPECT_EQ(ledger.stats().suspected_kills, 0U) << "it did not run in that generation";
 }
 
-TEST_F(RequestLedgerRunning, AbortEndsTheSequenceAndNamesItsReplica) {
-  const auto aborted = ledger.on_abort(SequenceId(1), {});
-  ASSERT_TRUE(aborted.has_value());
-  EXPECT_EQ(aborted->terminal.finish, FinishReason::kAborted);
-  EXPECT_EQ(aborted->running_on, generation(0));
-  EXPECT_EQ(ledger.on_abort(SequenceId(1), {}), std::nullopt);
-  EXPECT_EQ(ledger.on_delta(token(1, 0, 20)), std::nullopt);
+TEST_F(RequestLedgerRunning, ACutLinkMovesOnlyWhatRanOverIt) {
+  EXPECT_TRUE(ledger.on_link_lost(generation(0, 2), kCut).moved.empty());
+  EXPECT_TRUE(ledger.on_link_lost(generation(1), kCut).moved.empty());
+  EXPECT_EQ(ledger.on_link_lost(generation(0), kCut).moved.size(), 1U);
+  EXPECT_EQ(route(0).attempt, 1U) << "the same generation may take it";
+  EXPECT_EQ(ledger.stats().moves, 1U);
 }
 
-TEST_F(RequestLedgerRunning, ARetryThatIsRefusedHasFailed) {
-  (void)ledger.on_replica_lost(generation(0), kLost);
-  EXPECT_TRUE(ledger.on_routed(SequenceId(1), generation(1)).has_value());
-  TokenDelta refused;
-  refused.sequence = SequenceId(1);
-  refused.attempt = 1;
-  refused.finish = FinishReason::kRefused;
-  EXPECT_EQ(ledger.on_delta(refused)->finish, FinishReason::kFailed);
+// What a replica's last word means for the sequence.
+TEST_F(RequestLedgerRunning, TerminalDeltasByKind) {
+  struct Case {
+    FinishReason finish;
+    StatusCode code;
+    bool after_a_token;
+    Kind kind;
+    StatusCode why;
+  };
+  for (const Case& c : {Case{FinishReason::kStop, StatusCode::kOk, false, Kind::kFinished, StatusCode::kOk},
+                        Case{FinishReason::kLength, StatusCode::kOk, true, Kind::kFinished, StatusCode::kOk},
+                        Case{FinishReason::kRefused, StatusCode::kOverloaded, false, Kind::kMoved, StatusCode::kOk},
+                        Case{FinishReason::kRefused, StatusCode::kOverloaded, true, Kind::kMoved, StatusCode::kOk},
+                        Case{FinishReason::kRefused, StatusCode::kAborted, false, Kind::kMoved, StatusCode::kOk},
+                        Case{FinishReason::kRefused, StatusCode::kBadInput, false, Kind::kFailed, StatusCode::kBadInput},
+                        Case{FinishReason::kRefused, StatusCode::kBadInput, true, Kind::kFailed, StatusCode::kInternal},
+                        Case{FinishReason::kFailed, StatusCode::kBadInput, false, Kind::kFailed, StatusCode::kInternal},
+                        Case{FinishReason::kFailed, StatusCode::kMissing, true, Kind::kFailed, StatusCode::kMissing},
+                        Case{FinishReason::kAborted, StatusCode::kOk, true, Kind::kFailed, StatusCode::kAborted}}) {
+    RequestLedger fresh(kGateway, 1);
+    ASSERT_TRUE(fresh.accept(RequestId(1), 0, submission(), {}).has_value());
+    (void)fresh.on_routed(SequenceId(1), replica(0).route);
+    if (c.after_a_token) (void)fresh.on_delta(generation(0), token(0, 20));
+    TokenDelta last = delta(0, c.finish);
+    if (c.code != StatusCode::kOk) last.error = {c.code, "because"};
+    const auto verdict = fresh.on_delta(generation(0), last);
+    const auto name = std::string(step::finish_reason_name(c.finish)) + " " + std::to_string(static_cast<int>(c.code));
+    EXPECT_EQ(verdict.kind, c.kind) << name;
+    EXPECT_EQ(verdict.why.code(), c.why) << name;
+    EXPECT_FALSE(verdict.runs_on) << name;
+    EXPECT_EQ(fresh.stats().moves, c.kind == Kind::kMoved ? 1U : 0U) << name;
+    if (c.kind == Kind::kMoved) {
+      EXPECT_EQ(fresh.on_routed(SequenceId(1), replica(0).route).attempt, 1U) << name;
+    }
+    fresh.check_integrity();
+  }
+}
+
+TEST_F(RequestLedgerRunning, ASuspectRunsAlonePastTheFatalStepAndIsThenOneOfMany) {
+  (void)take(token(0, 20));
+  EXPECT_EQ(lose(0, 1, LossCause::kDiedOfItself).alone_until, 2U);
+  EXPECT_EQ(lose(1, 2, LossCause::kKilled).alone_until, 2U);
+  EXPECT_EQ(lose(2, 3, LossCause::kOverdue).alone_until, 2U);
+  EXPECT_FALSE(take(token(1, 21, 3), 3).cleared);
+  EXPECT_TRUE(take(token(2, 22, 3), 3).cleared);
+  EXPECT_EQ(lose(3, 4).alone_until, 0U);
+  EXPECT_EQ(ledger.stats().losses, 3U);
+  EXPECT_EQ(ledger.stats().suspected_kills, 1U);
+}
+
+TEST_F(RequestLedgerRunning, TheSecondDeathOfASuspectCondemnsIt) {
+  (void)lose(0, 1, LossCause::kDiedOfItself);
+  auto second = loss(1, LossCause::kDiedOfItself);
+  second.in_step = std::vector<step::AttemptKey>{{kGateway, SequenceId(1), 0}};
+  const auto innocent = ledger.on_replica_lost(second);
+  ASSERT_EQ(innocent.moved.size(), 1U) << "another attempt was in that step";
+  EXPECT_TRUE(innocent.moved[0].was_suspect);
+  (void)route(1, 2);
+  second.replica = generation(1, 2);
+  second.in_step = std::vector<step::AttemptKey>{{kGateway, SequenceId(1), 2}};
+  second.why = {StatusCode::kAborted, "replica 1: rank 0 died"};
+  const auto guilty = ledger.on_replica_lost(second);
+  EXPECT_TRUE(guilty.moved.empty());
+  ASSERT_EQ(guilty.condemned.size(), 1U);
+  EXPECT_EQ(guilty.condemned[0].why.message(),
+            "this request is given up: a second replica died while it computed it. First: rank 1 is gone. Now: replica 1: "
+            "rank 0 died");
+  EXPECT_EQ(ledger.stats().suspected_kills, 2U);
+  EXPECT_EQ(ledger.stats().condemned, 1U);
+  ledger.close(SequenceId(1), RequestLedger::End::kFailed);
 }
 
 // Rows of logits at positions 0..2 went out; the new replica computes 0..4 again in one chunk.
 //   values [layers 2, rows, width 1]: row r of layer l is 10 l + r
 TEST_F(RequestLedgerRunning, PassesRowsOfEachPositionOnce) {
   const auto rows = [](std::uint32_t position, std::uint32_t count, std::uint32_t attempt) {
-    TokenDelta delta;
-    delta.sequence = SequenceId(1);
-    delta.attempt = attempt;
+    TokenDelta made = delta(attempt);
     step::OutputRows out{
         .sequence = SequenceId(1), .position = position, .rows = count, .layers = 2, .width = 1, .values = {}};
     for (std::uint32_t layer = 0; layer < 2; ++layer)
       for (std::uint32_t row = position; row < position + count; ++row)
         out.values.push_back(static_cast<float>(10 * layer + row));
-    delta.outputs = {out};
-    return delta;
+    made.outputs = {out};
+    return made;
   };
-  EXPECT_EQ(ledger.on_delta(rows(0, 3, 0)), rows(0, 3, 0));
-  (void)ledger.on_replica_lost(generation(0), kLost);
-  EXPECT_TRUE(ledger.on_routed(SequenceId(1), generation(1)).has_value());
-  EXPECT_EQ(ledger.on_delta(rows(0, 2, 1)), std::nullopt);
-  EXPECT_EQ(ledger.on_delta(rows(2, 3, 1)), from_replica(1, rows(3, 2, 1)));
+  EXPECT_EQ(take(rows(0, 3, 0)).delta, rows(0, 3, 0));
+  lose(0, 1);
+  EXPECT_EQ(take(rows(0, 2, 1), 1).kind, Kind::kDropped);
+  EXPECT_EQ(take(rows(2, 3, 1), 1).delta, from_replica(1, rows(3, 2, 1)));
 }
 
 // Tokens 1..2 of the prompt went out; the new replica says 1..3 again. With a token delivered nothing is asked twice.
 TEST_F(RequestLedgerRunning, PassesPromptLogprobsOfEachTokenOnce) {
-  Submission scoring = submission(2);
+  RequestLedger scorer(kGateway, 1);
+  Submission scoring = submission();
   scoring.tokens = {10, 11, 12, 13};
   scoring.prompt_tokens = 4;
   scoring.output = step::OutputSelector::kPromptLogprobs;
-  ASSERT_TRUE(ledger.accept(scoring).ok());
-  EXPECT_TRUE(ledger.on_routed(SequenceId(2), generation(0)).has_value());
+  ASSERT_TRUE(scorer.accept(RequestId(1), 0, scoring, {}).has_value());
+  (void)scorer.on_routed(SequenceId(1), replica(0).route);
   const auto run = [](std::uint32_t position, std::uint32_t count, std::uint32_t attempt) {
-    TokenDelta delta;
-    delta.sequence = SequenceId(2);
-    delta.attempt = attempt;
-    step::PromptLogprobs tokens{SequenceId(2), position, {}};
+    TokenDelta made = delta(attempt);
+    step::PromptLogprobs tokens{SequenceId(1), position, {}};
     for (std::uint32_t i = position; i < position + count; ++i)
       tokens.tokens.push_back({static_cast<TokenId>(10 + i), -static_cast<float>(i), {{1, -0.5F}}});
-    delta.prompt_logprobs = {tokens};
-    return delta;
+    made.prompt_logprobs = {tokens};
+    return made;
   };
-  EXPECT_EQ(ledger.on_delta(run(1, 2, 0)), run(1, 2, 0));
-  (void)ledger.on_replica_lost(generation(0), kLost);
-  auto retry = ledger.on_routed(SequenceId(2), generation(1));
-  ASSERT_TRUE(retry.has_value());
-  EXPECT_EQ(retry->output, step::OutputSelector::kPromptLogprobs) << "token 3 is owed";
-  EXPECT_EQ(ledger.on_delta(run(1, 2, 1)), std::nullopt);
-  EXPECT_EQ(ledger.on_delta(run(1, 3, 1)), from_replica(1, run(3, 1, 1)));
-  EXPECT_TRUE(ledger.on_delta(token(2, 0, 50, 1)).has_value());
-  (void)ledger.on_replica_lost(generation(1), kLost);
-  retry = ledger.on_routed(SequenceId(2), generation(2));
-  ASSERT_TRUE(retry.has_value());
-  EXPECT_EQ(retry->output, step::OutputSelector::kNone);
-}
-
-// Random events against what a client may see: indexes without gap, one terminal event, nothing after it.
-TEST(RequestLedger, KeepsItsPromiseUnderRandomEvents) {
-  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
-    std::mt19937_64 random(seed);
-    RequestLedger ledger({.open_sequences_max = 6, .attempts_max = 3});
-    std::map<SequenceId, std::uint32_t> delivered;  // of every accepted sequence
-    std::set<SequenceId> ended;
-    const auto see = [&](const TokenDelta& delta) {
-      ASSERT_FALSE(ended.contains(delta.sequence)) << "seed " << seed;
-      if (delta.has_token) {
-        ASSERT_EQ(delta.token.output_index, delivered[delta.sequence]++) << "seed " << seed;
-      }
-      if (delta.finish != FinishReason::kNone) ended.insert(delta.sequence);
-    };
-    for (int event = 0; event < 400; ++event) {
-      const std::uint64_t sequence = 1 + random() % 12;
-      const auto replica = generation(static_cast<std::uint32_t>(random() % 3), 1 + random() % 4);
-      switch (random() % 8) {
-        case 0:
-          if (!ended.contains(SequenceId(sequence)) && ledger.accept(submission(sequence)).ok())
-            delivered[SequenceId(sequence)] = 0;
-          break;
-        case 1:
-        case 2:
-          (void)ledger.on_routed(SequenceId(sequence), replica);
-          break;
-        case 3:
-          if (random() % 4 == 0) {
-            for (const auto& terminal : ledger.on_replica_lost(replica, kLost).terminal) see(terminal);
-          }
-          break;
-        case 4:
-          if (random() % 8 == 0) {
-            if (const auto aborted = ledger.on_abort(SequenceId(sequence), {})) see(aborted->terminal);
-          }
-          break;
-        default: {
-          const auto next = delivered[SequenceId(sequence)];
-          const auto index = random() % 10 == 0 ? static_cast<std::uint32_t>(random() % 5) : next;
-          const auto finish = random() % 20 == 0 ? FinishReason::kStop : FinishReason::kNone;
-          if (const auto delta =
-                  ledger.on_delta(token(sequence, index, 1, static_cast<std::uint32_t>(random() % 3), finish)))
-            see(*delta);
-        }
-      }
-      ledger.check_integrity();
-    }
-    for (const SequenceId sequence : ledger.open_sequences()) see(ledger.on_abort(sequence, {})->terminal);
-    const auto stats = ledger.stats();
-    EXPECT_EQ(stats.open, 0U);
-    EXPECT_EQ(ended.size(), stats.accepted) << "seed " << seed;
-  }
+  EXPECT_EQ(scorer.on_delta(generation(0), run(1, 2, 0)).delta, run(1, 2, 0));
+  (void)scorer.on_replica_lost(loss(0));
+  EXPECT_EQ(scorer.on_routed(SequenceId(1), replica(1).route).output, step::OutputSelector::kPromptLogprobs)
+      << "token 3 is owed";
+  EXPECT_EQ(scorer.on_delta(generation(1), run(1, 2, 1)).kind, Kind::kDropped);
+  EXPECT_EQ(scorer.on_delta(generation(1), run(1, 3, 1)).delta, from_replica(1, run(3, 1, 1)));
+  EXPECT_EQ(scorer.on_delta(generation(1), token(0, 50, 1)).kind, Kind::kDeliver);
+  (void)scorer.on_replica_lost(loss(1));
+  EXPECT_EQ(scorer.on_routed(SequenceId(1), replica(2).route).output, step::OutputSelector::kNone);
 }
 
 }  // namespace

@@ -1,0 +1,197 @@
+#include "cluster/gateway/dispatcher.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "kernels/check.h"
+
+namespace herd::gateway {
+namespace {
+
+using routing::ReplicaGeneration;
+
+std::optional<Instant> earlier(std::optional<Instant> a, std::optional<Instant> b) {
+  if (!a || !b) return a ? a : b;
+  return std::min(*a, *b);
+}
+
+}  // namespace
+
+Expected<SequenceId> Dispatcher::accept(RequestId request, std::uint32_t choice, step::Submission submission,
+                                        const routing::NumericsId& numerics, Instant now) {
+  auto sequence = ledger_.accept(request, choice, std::move(submission), numerics);
+  if (sequence) park(*sequence, now);
+  return sequence;
+}
+
+void Dispatcher::park(SequenceId sequence, Instant ready_at) {
+  const RequestLedger::Entry& entry = *ledger_.find(sequence);
+  lot_.park(sequence, {.request = entry.request, .tokens = entry.submission.tokens.size(), .ready_at = ready_at});
+  changed_ = true;
+}
+
+void Dispatcher::stop(SequenceId sequence, RequestLedger::End how, GatewayEffects& effects) {
+  const RequestLedger::Entry* entry = ledger_.find(sequence);
+  HERD_CHECK(entry != nullptr, "only an open sequence is stopped");
+  if (entry->on) {
+    effects.emplace_back(StopOn{*entry->on, entry->submission.key()});
+    router_.on_ended(entry->on->generation, entry->suspect());
+    changed_ = true;
+  }
+  lot_.remove(sequence);
+  ledger_.close(sequence, how);
+}
+
+RequestLedger::Verdict Dispatcher::on_delta(ReplicaGeneration from, const step::TokenDelta& delta, Instant now) {
+  using Kind = RequestLedger::Verdict::Kind;
+  auto verdict = ledger_.on_delta(from, delta);
+  switch (verdict.kind) {
+    case Kind::kDropped:
+    case Kind::kDeliver:
+      if (!verdict.cleared) return verdict;
+      router_.on_suspicion_cleared(from);
+      break;
+    case Kind::kFinished:
+      router_.on_ended(from, verdict.suspect);
+      break;
+    case Kind::kFailed:
+      if (!verdict.runs_on) router_.on_ended(from, verdict.suspect);
+      break;
+    case Kind::kMoved: {
+      router_.on_left(from, verdict.suspect);
+      router_.on_refused(from, delay_.after(now, router_.failures_in_a_row(from) + 1));
+      // The first refusal asks another replica at once. The next ones wait on their own too, so that a sequence that fits
+      // nowhere is not tried before all others each time.
+      const std::uint32_t refusals = ledger_.find(delta.sequence)->refusals;
+      park(delta.sequence, refusals == 1 ? now : delay_.after(now, refusals));
+      break;
+    }
+  }
+  changed_ = true;
+  return verdict;
+}
+
+bool Dispatcher::on_view(const routing::ClusterView& view, Instant now) {
+  if (!router_.on_view(view)) return false;
+  changed_ = true;
+  for (const ReplicaGeneration generation : ledger_.in_use()) {
+    if (router_.is_alive(generation)) continue;
+    const std::string name = "replica " + std::to_string(generation.replica.value);
+    // Its own notice would have said more; it was lost, or is late.
+    take_orphans(ledger_.on_replica_lost({.replica = generation,
+                                          .cause = routing::LossCause::kKilled,
+                                          .why = {StatusCode::kAborted, name + " is no longer there"},
+                                          .in_step = std::nullopt}),
+                 now);
+  }
+  return true;
+}
+
+std::vector<Dispatcher::Failure> Dispatcher::on_replica_lost(const routing::ReplicaLoss& loss, Instant now) {
+  router_.on_lost(loss.replica);
+  last_loss_ = loss.why;
+  const auto orphans = ledger_.on_replica_lost(loss);
+  take_orphans(orphans, now);
+  std::vector<Failure> failures;
+  for (const auto& condemned : orphans.condemned) {
+    router_.on_left(condemned.from, true);
+    failures.push_back({ledger_.find(condemned.sequence)->request, condemned.why});
+  }
+  changed_ = true;
+  return failures;
+}
+
+void Dispatcher::on_link_lost(ReplicaGeneration replica, Instant now) {
+  take_orphans(ledger_.on_link_lost(replica, {StatusCode::kAborted, "the link to replica " +
+                                                                       std::to_string(replica.replica.value) + " was cut"}),
+               now);
+  router_.on_link_lost(replica, delay_.after(now, router_.failures_in_a_row(replica) + 1));
+  changed_ = true;
+}
+
+void Dispatcher::take_orphans(const RequestLedger::Orphans& orphans, Instant now) {
+  for (const auto& moved : orphans.moved) {
+    router_.on_left(moved.from, moved.was_suspect);
+    park(moved.sequence, now);
+  }
+}
+
+void Dispatcher::route(Instant now, GatewayEffects& effects) {
+  if (!changed_ && !(retry_at_ && *retry_at_ <= now)) return;
+  changed_ = false;
+  if (!crowd_at_ || *crowd_at_ <= now) {
+    router_.begin_round();
+    crowd_at_.reset();
+  }
+  bool crowd = false;
+  for (auto next = lot_.parked().begin(); next != lot_.parked().end() && router_.has_room(now);) {
+    const auto [sequence, parked] = *next++;
+    if (parked.ready_at > now) continue;
+    const RequestLedger::Entry& entry = *ledger_.find(sequence);
+    const routing::RouteQuestion question{
+        .numerics = entry.numerics, .alone = entry.suspect(), .orphan = entry.submission.attempt > 0};
+    if (const auto to = router_.pick(question, now)) {
+      send(sequence, *to, effects);
+    } else {
+      crowd |= question.orphan && router_.takes_next_round(question, now);
+    }
+  }
+  if (!crowd) {
+    crowd_rounds_ = 0;
+    crowd_at_.reset();
+  } else if (!crowd_at_) {
+    crowd_at_ = delay_.after(now, ++crowd_rounds_);
+  }
+  retry_at_ = crowd_at_;
+  if (lot_.parked().empty()) return;
+  retry_at_ = earlier(retry_at_, earlier(lot_.next_ready(now), router_.next_rest_end(now)));
+}
+
+void Dispatcher::send(SequenceId sequence, const routing::Route& to, GatewayEffects& effects) {
+  lot_.remove(sequence);
+  router_.on_sent(to.generation, ledger_.find(sequence)->suspect());
+  effects.emplace_back(RunOn{to, ledger_.on_routed(sequence, to)});
+}
+
+std::vector<Dispatcher::Failure> Dispatcher::hopeless() const {
+  std::vector<Failure> failures;
+  std::map<routing::NumericsId, bool> may_serve;
+  for (const auto& [sequence, parked] : lot_.parked()) {
+    const RequestLedger::Entry& entry = *ledger_.find(sequence);
+    const auto known = may_serve.find(entry.numerics);
+    const bool hope = known != may_serve.end()
+                          ? known->second
+                          : may_serve.emplace(entry.numerics, router_.may_serve(entry.numerics)).first->second;
+    if (hope) continue;
+    const Status& lost = entry.lost_because.ok() ? last_loss_ : entry.lost_because;
+    const std::string none = entry.numerics.empty() || !router_.may_serve({}) ? "no replica is serving"
+                                                                              : "no replica of its numerics is serving";
+    failures.push_back({entry.request, lost.ok() ? Status{StatusCode::kAborted, none}
+                                                 : Status{lost.code(), lost.message() + "; " + none}});
+  }
+  return failures;
+}
+
+void Dispatcher::check_integrity() const {
+  ledger_.check_integrity();
+  router_.check_integrity();
+  lot_.check_integrity();
+  std::map<ReplicaGeneration, std::size_t> running;
+  for (const auto& [sequence, entry] : ledger_.open()) {
+    HERD_CHECK(entry.on.has_value() != lot_.parked().contains(sequence), "what is owed runs or is parked");
+    if (entry.on) ++running[entry.on->generation];
+  }
+  for (const auto& parked : lot_.parked()) HERD_CHECK(ledger_.find(parked.first) != nullptr, "what is parked is owed");
+  for (const auto& [generation, count] : running) {
+    HERD_CHECK(router_.is_alive(generation), "nothing runs on a generation that is known to be gone");
+    HERD_CHECK(router_.running(generation) == count, "what runs on a replica is counted");
+  }
+  for (const auto& replica : router_.view().replicas) {
+    if (!running.contains(replica.route.generation))
+      HERD_CHECK(router_.running(replica.route.generation) == 0, "nothing is counted that does not run");
+  }
+}
+
+}  // namespace herd::gateway

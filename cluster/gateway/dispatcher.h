@@ -1,0 +1,77 @@
+#pragma once
+// Dispatcher: where each accepted sequence runs, or that it is parked. Pure. Puts together what is owed (RequestLedger),
+// what could run it (Router) and what waits (ParkingLot). Every accepted sequence is in the ledger, and either runs on a
+// replica of the router or is parked.
+//
+//   accept ──> parked ──route()──> running ──terminal delta, stop──> gone
+//                ^                    │
+//                └── loss, cut link, ─┘
+//                    refused as full
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "cluster/gateway/gateway_effects.h"
+#include "cluster/gateway/parking_lot.h"
+#include "cluster/gateway/request_ledger.h"
+#include "cluster/gateway/retry_delay.h"
+#include "cluster/routing/router.h"
+
+namespace herd::gateway {
+
+class Dispatcher {
+ public:
+  Dispatcher(GatewayId gateway, std::size_t open_sequences_max, const RetryDelay& delay)
+      : ledger_(gateway, open_sequences_max), delay_(delay) {}
+
+  // Parks a new sequence; route() finds it a replica. kOverloaded when the ledger is full.
+  [[nodiscard]] Expected<SequenceId> accept(RequestId request, std::uint32_t choice, step::Submission submission,
+                                            const routing::NumericsId& numerics, Instant now);
+  // It is owed no more: says StopOn if it runs, and forgets it.
+  void stop(SequenceId sequence, RequestLedger::End how, GatewayEffects& effects);
+
+  // A sequence that cannot go on. It is still open and runs nowhere: its request is to be ended.
+  struct Failure {
+    RequestId request;
+    Status why;
+  };
+  // One that failed is still open; one that finished is gone.
+  [[nodiscard]] RequestLedger::Verdict on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta,
+                                                Instant now);
+  // What ran on a generation that a newer view does not have is parked. False: not newer.
+  [[nodiscard]] bool on_view(const routing::ClusterView& view, Instant now);
+  [[nodiscard]] std::vector<Failure> on_replica_lost(const routing::ReplicaLoss& loss, Instant now);
+  void on_link_lost(routing::ReplicaGeneration replica, Instant now);
+
+  // Sends what is parked and ready where there is room, oldest first.
+  void route(Instant now, GatewayEffects& effects);
+  // Parked ones that no replica will ever run, as far as the view knows.
+  [[nodiscard]] std::vector<Failure> hopeless() const;
+  // When route() may do more than it did, should nothing else happen before.
+  [[nodiscard]] std::optional<Instant> next_retry() const { return retry_at_; }
+
+  [[nodiscard]] const routing::Router& router() const { return router_; }
+  [[nodiscard]] admission::ParkedWork parked() const { return lot_.work(); }
+  [[nodiscard]] RequestLedgerStats stats() const { return ledger_.stats(); }
+  // Every sequence that is open belongs to a request of the caller; it says which.
+  [[nodiscard]] const RequestLedger& ledger() const { return ledger_; }
+  void check_integrity() const;
+
+ private:
+  void park(SequenceId sequence, Instant ready_at);
+  void take_orphans(const RequestLedger::Orphans& orphans, Instant now);
+  void send(SequenceId sequence, const routing::Route& to, GatewayEffects& effects);
+
+  RequestLedger ledger_;
+  routing::Router router_;
+  ParkingLot lot_;
+  RetryDelay delay_;
+  Status last_loss_;                // not ok once there was one
+  bool changed_ = false;            // route() may find something to do
+  std::uint32_t crowd_rounds_ = 0;  // 0: no orphan waits for the next round
+  std::optional<Instant> crowd_at_; // that begins then
+  std::optional<Instant> retry_at_;
+};
+
+}  // namespace herd::gateway

@@ -1,0 +1,298 @@
+#include "cluster/gateway/gateway_core.h"
+
+#include <algorithm>
+#include <string>
+
+#include "cluster/wire/generate_codec.h"
+#include "kernels/check.h"
+
+namespace herd::gateway {
+namespace {
+
+const Status kShuttingDown(StatusCode::kAborted, "the gateway is shutting down");
+constexpr const char* kNoReplica = "no replica is serving, and none will come back";
+
+admission::AdmissionRequest to_admission(const GatewayRequest& request) {
+  return {.id = request.id,
+          .tenant = request.tenant,
+          .sequences = std::max(1U, request.sequences),
+          .prompt_tokens = request.prompt_tokens,
+          .output_tokens_max = request.output_tokens_max,
+          .priority = request.priority,
+          .deadline = request.deadline};
+}
+
+// The submissions are those that the request announced, and replicas may be sent them.
+Status validate(const GatewayRequest& request, const std::vector<step::Submission>& choices) {
+  if (choices.size() != request.sequences)
+    return bad_input(std::to_string(choices.size()) + " submissions came for a request of " +
+                     std::to_string(request.sequences) + " sequences");
+  for (const step::Submission& choice : choices) {
+    if (auto status = wire::validate(choice); !status.ok()) return status;
+  }
+  return {};
+}
+
+}  // namespace
+
+Status GatewayConfig::validate() const {
+  if (open_sequences_max == 0) return usage_error("open_sequences_max must be at least 1");
+  if (!(retry_min_s > 0) || !(retry_max_s >= retry_min_s))
+    return usage_error("retry_min_s must be positive and at most retry_max_s");
+  return admission.validate();
+}
+
+GatewayCore::GatewayCore(const GatewayConfig& config)
+    : admission_(config.admission),
+      dispatcher_(config.id, config.open_sequences_max,
+                  RetryDelay(config.retry_min_s, config.retry_max_s, config.jitter_seed)) {
+  HERD_CHECK(config.validate().ok(), "a gateway's configuration is checked before");
+}
+
+void GatewayCore::on_request(const GatewayRequest& request, Instant now, GatewayEffects& effects) {
+  if (shut_down_) {
+    effects.emplace_back(EndRequest{request.id, {.kind = End::kShutdown, .why = kShuttingDown}});
+    return;
+  }
+  // No matter of the cluster's load, so no refusal of the admission.
+  if (request.deadline <= now) {
+    effects.emplace_back(EndRequest{
+        request.id, {.kind = End::kLate, .why = {StatusCode::kAborted, "its deadline passed before it arrived"}}});
+    return;
+  }
+  // The bound is of those that must wait: what can run leaves the queue before the next one is judged.
+  advance(now, effects);
+  const bool computes = request.sequences > 0;
+  if (computes && !dispatcher_.router().may_serve(request.numerics))
+    return refuse(request.id, admission_.refuse_without_replica(kNoReplica), effects);
+  if (auto refusal = admission_.on_arrival(to_admission(request), now))
+    return refuse(request.id, std::move(*refusal), effects);
+  const auto open = requests_.emplace(request.id, request).first;
+  deadlines_.emplace(request.deadline, request.id);
+  if (!computes) {
+    effects.emplace_back(StartRequest{request.id});
+    open->second.start();
+    end(open, End::kFinished, {}, now, effects);
+  }
+  advance(now, effects);
+}
+
+void GatewayCore::refuse(RequestId request, admission::AdmissionRefusal refusal, GatewayEffects& effects) const {
+  RequestEnd end{.kind = End::kRefused, .why = {StatusCode::kOverloaded, refusal.message}};
+  end.refusal = std::move(refusal);
+  effects.emplace_back(EndRequest{request, std::move(end)});
+}
+
+void GatewayCore::on_started(RequestId id, std::vector<step::Submission> choices, Instant now, GatewayEffects& effects) {
+  const auto request = requests_.find(id);
+  if (request == requests_.end()) return;
+  HERD_CHECK(!request->second.started(), "a request starts once");
+  Status status = validate(request->second.asked(), choices);
+  for (std::uint32_t i = 0; status.ok() && i < choices.size(); ++i) {
+    const bool first_of_prompt = choices[i].sampling.choice == 0;
+    const auto sequence =
+        dispatcher_.accept(id, i, std::move(choices[i]), request->second.asked().numerics, now);
+    if (sequence) {
+      request->second.add_choice(*sequence, first_of_prompt);
+    } else {
+      status = sequence.error();
+    }
+  }
+  if (status.ok()) {
+    request->second.start();
+    hopes_changed_ |= !dispatcher_.router().may_serve(request->second.asked().numerics);
+  } else {
+    end(request, End::kFailed, std::move(status), now, effects);
+  }
+  advance(now, effects);
+}
+
+void GatewayCore::on_consumed(RequestId request, std::size_t deltas) {
+  if (const auto open = requests_.find(request); open != requests_.end()) open->second.on_consumed(deltas);
+}
+
+void GatewayCore::on_choice_stopped(RequestId id, std::uint32_t choice, Instant now, GatewayEffects& effects) {
+  const auto request = requests_.find(id);
+  if (request == requests_.end()) return;
+  const SequenceId sequence = request->second.sequence_of(choice);
+  if (sequence.value == 0) return;  // it ended by itself meanwhile
+  dispatcher_.stop(sequence, RequestLedger::End::kFinished, effects);
+  close_choice(request, choice, now, effects);
+  advance(now, effects);
+}
+
+void GatewayCore::on_gone(RequestId id, Instant now, GatewayEffects& effects) {
+  const auto request = requests_.find(id);
+  if (request == requests_.end()) return;
+  end(request, End::kGone, {}, now, effects);
+  advance(now, effects);
+}
+
+void GatewayCore::set_tenant(admission::TenantId tenant, const admission::TenantLimits& limits) {
+  admission_.set_tenant(tenant, limits);
+}
+
+std::optional<admission::AdmissionRefusal> GatewayCore::refuses_now(admission::TenantId tenant, Instant now) const {
+  if (!dispatcher_.router().may_serve({})) return admission::no_replica_refusal(kNoReplica);
+  return admission_.refuses_now(tenant, now);
+}
+
+void GatewayCore::on_deltas(routing::ReplicaGeneration from, std::span<const step::TokenDelta> deltas, Instant now,
+                            GatewayEffects& effects) {
+  for (const step::TokenDelta& delta : deltas) on_delta(from, delta, now, effects);
+  advance(now, effects);
+}
+
+void GatewayCore::on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta, Instant now,
+                           GatewayEffects& effects) {
+  using Kind = RequestLedger::Verdict::Kind;
+  auto verdict = dispatcher_.on_delta(from, delta, now);
+  switch (verdict.kind) {
+    case Kind::kDropped:
+      return;
+    case Kind::kMoved:
+      hopes_changed_ = true;
+      return;
+    case Kind::kFailed:
+      return end(requests_.find(verdict.request), End::kFailed, std::move(verdict.why), now, effects);
+    case Kind::kDeliver:
+    case Kind::kFinished:
+      return deliver(requests_.find(verdict.request), std::move(verdict), now, effects);
+  }
+}
+
+void GatewayCore::deliver(Requests::iterator request, RequestLedger::Verdict verdict, Instant now,
+                          GatewayEffects& effects) {
+  OpenRequest& open = request->second;
+  const bool finished = verdict.kind == RequestLedger::Verdict::Kind::kFinished;
+  if (!finished && !open.has_credit())
+    return end(request, End::kSlow, {StatusCode::kOverloaded, "the stream's reader is too slow"}, now, effects);
+  open.on_delivered(verdict.choice, verdict.delta);
+  if (verdict.delta.has_token) admission_.on_output(request->first, 1, now);
+  effects.emplace_back(Deliver{request->first, verdict.choice, std::move(verdict.delta)});
+  if (finished) close_choice(request, verdict.choice, now, effects);
+}
+
+void GatewayCore::close_choice(Requests::iterator request, std::uint32_t choice, Instant now, GatewayEffects& effects) {
+  request->second.close_choice(choice);
+  if (request->second.open_choices() == 0) end(request, End::kFinished, {}, now, effects);
+}
+
+void GatewayCore::on_view(const routing::ClusterView& view, Instant now, GatewayEffects& effects) {
+  if (!dispatcher_.on_view(view, now)) return;
+  hopes_changed_ = true;
+  advance(now, effects);
+}
+
+void GatewayCore::on_replica_lost(const routing::ReplicaLoss& loss, Instant now, GatewayEffects& effects) {
+  hopes_changed_ = true;
+  end(dispatcher_.on_replica_lost(loss, now), now, effects);
+  advance(now, effects);
+}
+
+void GatewayCore::on_link_lost(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects) {
+  hopes_changed_ = true;
+  dispatcher_.on_link_lost(replica, now);
+  advance(now, effects);
+}
+
+void GatewayCore::on_timer(Instant now, GatewayEffects& effects) { advance(now, effects); }
+
+void GatewayCore::on_shutdown(Instant now, GatewayEffects& effects) {
+  shut_down_ = true;
+  while (!requests_.empty()) end(requests_.begin(), End::kShutdown, kShuttingDown, now, effects);
+}
+
+void GatewayCore::advance(Instant now, GatewayEffects& effects) {
+  end_overdue(now, effects);
+  end_hopeless(now, effects);
+  dispatcher_.route(now, effects);
+  admission_.set_parked(dispatcher_.parked());
+  start_waiting(now, effects);
+  say_wake(now, effects);
+}
+
+void GatewayCore::end_overdue(Instant now, GatewayEffects& effects) {
+  const Status late(StatusCode::kAborted, "its deadline passed before it could start");
+  const Status timed_out(StatusCode::kAborted, "its deadline passed before it finished");
+  for (const RequestId waiting : admission_.take_expired(now)) end(requests_.find(waiting), End::kLate, late, now, effects);
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    const auto request = requests_.find(deadlines_.begin()->second);
+    const bool started = request->second.started();
+    end(request, started ? End::kTimedOut : End::kLate, started ? timed_out : late, now, effects);
+  }
+}
+
+void GatewayCore::end_hopeless(Instant now, GatewayEffects& effects) {
+  if (!std::exchange(hopes_changed_, false)) return;
+  end(dispatcher_.hopeless(), now, effects);
+  for (auto next = requests_.begin(); next != requests_.end();) {
+    const auto request = next++;
+    if (request->second.started() || dispatcher_.router().may_serve(request->second.asked().numerics)) continue;
+    admission_.on_cancelled(request->first, now);
+    const RequestId id = request->first;
+    deadlines_.erase({request->second.asked().deadline, id});
+    requests_.erase(request);
+    refuse(id, admission_.refuse_without_replica(kNoReplica), effects);
+  }
+}
+
+void GatewayCore::end(const std::vector<Dispatcher::Failure>& failures, Instant now, GatewayEffects& effects) {
+  for (const auto& failure : failures) {
+    // Another of its sequences may have ended it.
+    if (const auto request = requests_.find(failure.request); request != requests_.end())
+      end(request, End::kFailed, failure.why, now, effects);
+  }
+}
+
+void GatewayCore::end(Requests::iterator request, End kind, Status why, Instant now, GatewayEffects& effects) {
+  const OpenRequest& open = request->second;
+  const auto how = kind == End::kFailed ? RequestLedger::End::kFailed : RequestLedger::End::kAborted;
+  for (const SequenceId sequence : open.open_sequences()) dispatcher_.stop(sequence, how, effects);
+  admission_.set_parked(dispatcher_.parked());
+  admission_.on_finished(request->first, open.computed_prompt_tokens(), open.output_tokens(), now);
+  deadlines_.erase({open.asked().deadline, request->first});
+  effects.emplace_back(
+      EndRequest{request->first, {.kind = kind, .why = std::move(why), .refusal = {}, .started = open.started()}});
+  requests_.erase(request);
+}
+
+void GatewayCore::start_waiting(Instant now, GatewayEffects& effects) {
+  // What waits in the queue keeps its order there, and can still be refused or moved in it by priority; what starts
+  // without a replica would only be parked.
+  if (!dispatcher_.router().serves()) return;
+  for (const RequestId id : admission_.take_startable(now)) effects.emplace_back(StartRequest{id});
+}
+
+void GatewayCore::say_wake(Instant now, GatewayEffects& effects) {
+  if (woken_at_ && *woken_at_ <= now) woken_at_.reset();
+  std::optional<Instant> next = dispatcher_.next_retry();
+  if (!deadlines_.empty() && (!next || deadlines_.begin()->first < *next)) next = deadlines_.begin()->first;
+  if (!next || next == woken_at_) return;
+  woken_at_ = next;
+  effects.emplace_back(WakeAt{*next});
+}
+
+const routing::ClusterView& GatewayCore::view() const { return dispatcher_.router().view(); }
+admission::AdmissionStats GatewayCore::admission() const { return admission_.stats(); }
+RequestLedgerStats GatewayCore::ledger() const { return dispatcher_.stats(); }
+std::size_t GatewayCore::open_requests() const { return requests_.size(); }
+
+void GatewayCore::check_integrity() const {
+  admission_.check_integrity();
+  dispatcher_.check_integrity();
+  std::size_t sequences = 0;
+  for (const auto& [id, request] : requests_) {
+    HERD_CHECK(request.asked().id == id, "requests are filed under their id");
+    HERD_CHECK(deadlines_.contains({request.asked().deadline, id}), "what is open has a deadline");
+    for (const SequenceId sequence : request.open_sequences()) {
+      const RequestLedger::Entry* entry = dispatcher_.ledger().find(sequence);
+      HERD_CHECK(entry != nullptr && entry->request == id, "an open choice is owed");
+      ++sequences;
+    }
+  }
+  HERD_CHECK(deadlines_.size() == requests_.size(), "only what is open has a deadline");
+  HERD_CHECK(sequences == dispatcher_.ledger().open().size(), "what is owed is a choice of an open request");
+}
+
+}  // namespace herd::gateway

@@ -1,0 +1,56 @@
+#include "cluster/gateway/open_request.h"
+
+#include <algorithm>
+
+#include "kernels/check.h"
+
+namespace herd::gateway {
+
+void OpenRequest::add_choice(SequenceId sequence, bool first_of_prompt) {
+  choices_.push_back({.sequence = sequence, .first_of_prompt = first_of_prompt});
+  ++open_choices_;
+}
+
+SequenceId OpenRequest::sequence_of(std::uint32_t choice) const {
+  return choice < choices_.size() ? choices_[choice].sequence : SequenceId{};
+}
+
+std::vector<SequenceId> OpenRequest::open_sequences() const {
+  std::vector<SequenceId> open;
+  for (const Choice& choice : choices_) {
+    if (choice.sequence.value != 0) open.push_back(choice.sequence);
+  }
+  return open;
+}
+
+void OpenRequest::close_choice(std::uint32_t choice) {
+  HERD_CHECK(sequence_of(choice).value != 0, "a choice ends once");
+  choices_[choice].sequence = {};
+  --open_choices_;
+}
+
+bool OpenRequest::has_credit() const { return delivered_ - consumed_ - terminals_.size() < asked_.credit; }
+
+void OpenRequest::on_delivered(std::uint32_t choice, const step::TokenDelta& delta) {
+  ++delivered_;
+  const bool terminal = delta.finish != step::FinishReason::kNone;
+  if (terminal) terminals_.push_back(delivered_);
+  if (delta.has_token) ++output_tokens_;
+  Choice& of = choices_.at(choice);
+  // Rows that go out before the first token say nothing about the cache yet.
+  if (of.delivered || (!delta.has_token && !terminal)) return;
+  of.delivered = true;
+  if (of.first_of_prompt) cached_tokens_ += delta.cached_tokens;
+}
+
+void OpenRequest::on_consumed(std::size_t deltas) {
+  consumed_ = std::min(delivered_, consumed_ + deltas);
+  std::erase_if(terminals_, [this](std::uint64_t delta) { return delta <= consumed_; });
+}
+
+std::uint64_t OpenRequest::computed_prompt_tokens() const {
+  if (output_tokens_ == 0) return 0;
+  return asked_.prompt_tokens - std::min(asked_.prompt_tokens, cached_tokens_);
+}
+
+}  // namespace herd::gateway

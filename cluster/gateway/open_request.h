@@ -1,0 +1,58 @@
+#pragma once
+// OpenRequest: one request between its admission and its end: which of its choices are open, what was delivered and not yet
+// consumed, and what it cost. Pure.
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "cluster/gateway/gateway_effects.h"
+
+namespace herd::gateway {
+
+class OpenRequest {
+ public:
+  explicit OpenRequest(const GatewayRequest& asked) : asked_(asked) {}
+
+  [[nodiscard]] const GatewayRequest& asked() const { return asked_; }
+  // Its choices were handed over.
+  [[nodiscard]] bool started() const { return started_; }
+
+  // Its turn came; add each choice in order.
+  void start() { started_ = true; }
+  void add_choice(SequenceId sequence, bool first_of_prompt);
+  // 0: that choice is over, or there is none.
+  [[nodiscard]] SequenceId sequence_of(std::uint32_t choice) const;
+  [[nodiscard]] std::vector<SequenceId> open_sequences() const;  // in order of the choices
+  [[nodiscard]] std::size_t open_choices() const { return open_choices_; }
+  void close_choice(std::uint32_t choice);
+
+  // May one more delta that ends nothing be delivered?
+  [[nodiscard]] bool has_credit() const;
+  void on_delivered(std::uint32_t choice, const step::TokenDelta& delta);
+  void on_consumed(std::size_t deltas);
+
+  [[nodiscard]] std::uint64_t output_tokens() const { return output_tokens_; }
+  // Prompt tokens that were computed, in so far as replicas told: 0 before the first token. What the prefix cache served
+  // costs nothing; each prompt counts once, as its first choice found it.
+  [[nodiscard]] std::uint64_t computed_prompt_tokens() const;
+
+ private:
+  struct Choice {
+    SequenceId sequence;  // 0: over
+    bool first_of_prompt = false;
+    bool delivered = false;  // something
+  };
+
+  GatewayRequest asked_;
+  bool started_ = false;
+  std::vector<Choice> choices_;
+  std::size_t open_choices_ = 0;
+  std::uint64_t delivered_ = 0;  // deltas
+  std::uint64_t consumed_ = 0;
+  std::vector<std::uint64_t> terminals_;  // which of the delivered ended a choice, counted from 1; not consumed yet
+  std::uint64_t output_tokens_ = 0;
+  std::uint64_t cached_tokens_ = 0;
+};
+
+}  // namespace herd::gateway

@@ -1,0 +1,76 @@
+#include "cluster/gateway/open_request.h"
+
+#include <gtest/gtest.h>
+
+namespace herd::gateway {
+namespace {
+
+using step::FinishReason;
+using step::TokenDelta;
+
+TokenDelta token(std::uint32_t cached = 0, FinishReason finish = FinishReason::kNone) {
+  TokenDelta delta;
+  delta.has_token = true;
+  delta.cached_tokens = cached;
+  delta.finish = finish;
+  return delta;
+}
+
+// Two prompts of 100 tokens with two choices each.
+OpenRequest two_prompts(std::size_t credit = 10) {
+  GatewayRequest asked;
+  asked.sequences = 4;
+  asked.prompt_tokens = 200;
+  asked.credit = credit;
+  OpenRequest request(asked);
+  request.start();
+  for (std::uint64_t i = 0; i < 4; ++i) request.add_choice(SequenceId(10 + i), i % 2 == 0);
+  return request;
+}
+
+TEST(OpenRequest, EachPromptCostsWhatItsFirstChoiceHadToCompute) {
+  OpenRequest request = two_prompts();
+  EXPECT_EQ(request.computed_prompt_tokens(), 0U) << "nothing is known to be computed yet";
+  TokenDelta rows;
+  rows.outputs.resize(1);
+  request.on_delivered(0, rows);
+  request.on_delivered(0, token(60));
+  EXPECT_EQ(request.computed_prompt_tokens(), 140U);
+  request.on_delivered(1, token(96));
+  EXPECT_EQ(request.computed_prompt_tokens(), 140U) << "the second choice found the first one's blocks";
+  request.on_delivered(2, token(10));
+  request.on_delivered(2, token(90));
+  EXPECT_EQ(request.computed_prompt_tokens(), 130U) << "as found at first, not after a failover";
+  EXPECT_EQ(request.output_tokens(), 4U);
+}
+
+TEST(OpenRequest, CreditIsOfDeltasThatEndNothing) {
+  OpenRequest request = two_prompts(2);
+  request.on_delivered(0, token(0, FinishReason::kStop));
+  request.on_delivered(1, token());
+  EXPECT_TRUE(request.has_credit());
+  request.on_delivered(1, token());
+  EXPECT_FALSE(request.has_credit());
+  request.on_consumed(1);
+  EXPECT_FALSE(request.has_credit()) << "that was the terminal one";
+  request.on_consumed(1);
+  EXPECT_TRUE(request.has_credit());
+  request.on_consumed(99);
+  request.on_delivered(1, token());
+  EXPECT_TRUE(request.has_credit());
+  request.on_delivered(1, token());
+  EXPECT_FALSE(request.has_credit()) << "nobody gets credit for what was not delivered";
+}
+
+TEST(OpenRequest, AChoiceIsOpenUntilItIsClosed) {
+  OpenRequest request = two_prompts();
+  EXPECT_EQ(request.sequence_of(1), SequenceId(11));
+  request.close_choice(1);
+  EXPECT_EQ(request.sequence_of(1), SequenceId());
+  EXPECT_EQ(request.sequence_of(4), SequenceId());
+  EXPECT_EQ(request.open_choices(), 3U);
+  EXPECT_EQ(request.open_sequences(), (std::vector{SequenceId(10), SequenceId(12), SequenceId(13)}));
+}
+
+}  // namespace
+}  // namespace herd::gateway

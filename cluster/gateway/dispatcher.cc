@@ -17,6 +17,8 @@ std::optional<Instant> earlier(std::optional<Instant> a, std::optional<Instant> 
   return std::min(*a, *b);
 }
 
+std::string name_of(ReplicaGeneration generation) { return "replica " + std::to_string(generation.replica.value); }
+
 }  // namespace
 
 Expected<SequenceId> Dispatcher::accept(RequestId request, std::uint32_t choice, step::Submission submission,
@@ -78,43 +80,47 @@ bool Dispatcher::on_view(const routing::ClusterView& view, Instant now) {
   changed_ = true;
   for (const ReplicaGeneration generation : ledger_.in_use()) {
     if (router_.is_alive(generation)) continue;
-    const std::string name = "replica " + std::to_string(generation.replica.value);
-    // Its own notice would have said more; it was lost, or is late.
-    take_orphans(ledger_.on_replica_lost({.replica = generation,
-                                          .cause = routing::LossCause::kKilled,
-                                          .why = {StatusCode::kAborted, name + " is no longer there"},
-                                          .in_step = std::nullopt}),
-                 now);
+    take_orphans(ledger_.on_unreachable(generation, RequestLedger::Unreachable::kBuried,
+                                        {StatusCode::kAborted, name_of(generation) + " is no longer there"}),
+                 now, delay_.longest_after(now));
   }
   return true;
 }
 
-std::vector<Dispatcher::Failure> Dispatcher::on_replica_lost(const routing::ReplicaLoss& loss, Instant now) {
+std::vector<Dispatcher::Failure> Dispatcher::on_replica_lost(const routing::ReplicaLoss& loss, Instant now,
+                                                             GatewayEffects& effects) {
   router_.on_lost(loss.replica);
-  last_loss_ = loss.why;
-  const auto orphans = ledger_.on_replica_lost(loss);
-  take_orphans(orphans, now);
+  routing::ReplicaLoss told = loss;
+  if (told.why.ok()) told.why = {StatusCode::kAborted, name_of(loss.replica) + " is lost"};
+  last_loss_ = told.why;
+  changed_ = true;
+  const auto orphans = ledger_.on_replica_lost(told);
+  for (const auto& moved : orphans.moved) {
+    if (moved.runs_on) effects.emplace_back(StopOn{moved.from, moved.attempt});
+  }
+  take_orphans(orphans, now, now);
   std::vector<Failure> failures;
   for (const auto& condemned : orphans.condemned) {
-    router_.on_left(condemned.from, true);
+    if (condemned.from) router_.on_left(*condemned.from, true);
     failures.push_back({ledger_.find(condemned.sequence)->request, condemned.why});
   }
-  changed_ = true;
   return failures;
 }
 
 void Dispatcher::on_link_lost(ReplicaGeneration replica, Instant now) {
-  take_orphans(ledger_.on_link_lost(replica, {StatusCode::kAborted, "the link to replica " +
-                                                                       std::to_string(replica.replica.value) + " was cut"}),
-               now);
+  take_orphans(ledger_.on_unreachable(replica, RequestLedger::Unreachable::kLinkCut,
+                                      {StatusCode::kAborted, "the link to " + name_of(replica) + " was cut"}),
+               now, delay_.longest_after(now));
   router_.on_link_lost(replica, delay_.after(now, router_.failures_in_a_row(replica) + 1));
   changed_ = true;
 }
 
-void Dispatcher::take_orphans(const RequestLedger::Orphans& orphans, Instant now) {
+// Where nobody knows yet why the replica is out of reach, a suspect waits longer: should it have killed a second one, the
+// notice condemns it before it comes to a third.
+void Dispatcher::take_orphans(const RequestLedger::Orphans& orphans, Instant ready_at, Instant suspects_ready_at) {
   for (const auto& moved : orphans.moved) {
-    router_.on_left(moved.from, moved.was_suspect);
-    park(moved.sequence, now);
+    router_.on_left(moved.from.generation, moved.was_suspect);
+    park(moved.sequence, moved.was_suspect ? suspects_ready_at : ready_at);
   }
 }
 

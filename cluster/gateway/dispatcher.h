@@ -31,7 +31,7 @@ class Dispatcher {
   // It is owed no more: says StopOn if it runs, and forgets it.
   void stop(SequenceId sequence, RequestLedger::End how, GatewayEffects& effects);
 
-  // A sequence that cannot go on. It is still open and runs nowhere: its request is to be ended.
+  // A sequence that cannot go on. It is still open: its request is to be ended.
   struct Failure {
     RequestId request;
     Status why;
@@ -41,7 +41,8 @@ class Dispatcher {
                                                 Instant now);
   // What ran on a generation that a newer view does not have is parked. False: not newer.
   [[nodiscard]] bool on_view(const routing::ClusterView& view, Instant now);
-  [[nodiscard]] std::vector<Failure> on_replica_lost(const routing::ReplicaLoss& loss, Instant now);
+  [[nodiscard]] std::vector<Failure> on_replica_lost(const routing::ReplicaLoss& loss, Instant now,
+                                                     GatewayEffects& effects);
   void on_link_lost(routing::ReplicaGeneration replica, Instant now);
 
   // Sends what is parked and ready where there is room, oldest first.
@@ -60,7 +61,7 @@ class Dispatcher {
 
  private:
   void park(SequenceId sequence, Instant ready_at);
-  void take_orphans(const RequestLedger::Orphans& orphans, Instant now);
+  void take_orphans(const RequestLedger::Orphans& orphans, Instant ready_at, Instant suspects_ready_at);
   void send(SequenceId sequence, const routing::Route& to, GatewayEffects& effects);
 
   RequestLedger ledger_;

@@ -10,7 +10,11 @@ namespace herd::gateway {
 namespace {
 
 const Status kShuttingDown(StatusCode::kAborted, "the gateway is shutting down");
-constexpr const char* kNoReplica = "no replica is serving, and none will come back";
+
+std::string no_replica_for(const routing::NumericsId& numerics) {
+  if (numerics.empty()) return "no replica is serving, and none will come back";
+  return "no replica makes the bits of the stream that the request goes on with (numerics " + numerics + ")";
+}
 
 admission::AdmissionRequest to_admission(const GatewayRequest& request) {
   return {.id = request.id,
@@ -64,7 +68,7 @@ void GatewayCore::on_request(const GatewayRequest& request, Instant now, Gateway
   advance(now, effects);
   const bool computes = request.sequences > 0;
   if (computes && !dispatcher_.router().may_serve(request.numerics))
-    return refuse(request.id, admission_.refuse_without_replica(kNoReplica), effects);
+    return refuse(request.id, admission_.refuse_without_replica(no_replica_for(request.numerics)), effects);
   if (auto refusal = admission_.on_arrival(to_admission(request), now))
     return refuse(request.id, std::move(*refusal), effects);
   const auto open = requests_.emplace(request.id, request).first;
@@ -133,7 +137,7 @@ void GatewayCore::set_tenant(admission::TenantId tenant, const admission::Tenant
 }
 
 std::optional<admission::AdmissionRefusal> GatewayCore::refuses_now(admission::TenantId tenant, Instant now) const {
-  if (!dispatcher_.router().may_serve({})) return admission::no_replica_refusal(kNoReplica);
+  if (!dispatcher_.router().may_serve({})) return admission::no_replica_refusal(no_replica_for({}));
   return admission_.refuses_now(tenant, now);
 }
 
@@ -186,7 +190,7 @@ void GatewayCore::on_view(const routing::ClusterView& view, Instant now, Gateway
 
 void GatewayCore::on_replica_lost(const routing::ReplicaLoss& loss, Instant now, GatewayEffects& effects) {
   hopes_changed_ = true;
-  end(dispatcher_.on_replica_lost(loss, now), now, effects);
+  end(dispatcher_.on_replica_lost(loss, now, effects), now, effects);
   advance(now, effects);
 }
 
@@ -229,11 +233,11 @@ void GatewayCore::end_hopeless(Instant now, GatewayEffects& effects) {
   for (auto next = requests_.begin(); next != requests_.end();) {
     const auto request = next++;
     if (request->second.started() || dispatcher_.router().may_serve(request->second.asked().numerics)) continue;
-    admission_.on_cancelled(request->first, now);
-    const RequestId id = request->first;
-    deadlines_.erase({request->second.asked().deadline, id});
+    const GatewayRequest asked = request->second.asked();
+    admission_.on_cancelled(asked.id, now);
+    deadlines_.erase({asked.deadline, asked.id});
     requests_.erase(request);
-    refuse(id, admission_.refuse_without_replica(kNoReplica), effects);
+    refuse(asked.id, admission_.refuse_without_replica(no_replica_for(asked.numerics)), effects);
   }
 }
 

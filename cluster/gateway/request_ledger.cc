@@ -29,6 +29,12 @@ Status failure(const TokenDelta& terminal, bool nothing_delivered) {
   return why;
 }
 
+// Did that loss befall a step with this attempt, through the rank's own fault?
+bool blames(const routing::ReplicaLoss& loss, const step::AttemptKey& attempt) {
+  if (loss.cause != routing::LossCause::kDiedOfItself) return false;
+  return !loss.in_step || std::ranges::find(*loss.in_step, attempt) != loss.in_step->end();
+}
+
 }  // namespace
 
 Expected<SequenceId> RequestLedger::accept(RequestId request, std::uint32_t choice, Submission submission,
@@ -49,7 +55,8 @@ Expected<SequenceId> RequestLedger::accept(RequestId request, std::uint32_t choi
                                 .numerics = numerics,
                                 .on = {},
                                 .first_death = {},
-                                .lost_because = {}});
+                                .lost_because = {},
+                                .left = {}});
   return sequence;
 }
 
@@ -102,6 +109,7 @@ RequestLedger::Verdict RequestLedger::on_delta(routing::ReplicaGeneration from, 
       entry.submission.alone_until = 0;
       verdict.cleared = true;
     }
+    if (entry.left && entry.delivered() > entry.left->delivered + 1) entry.left.reset();
   }
   if (delta.finish != FinishReason::kNone) return on_terminal(found, std::move(verdict));
   entry.refusals = 0;
@@ -141,57 +149,85 @@ void RequestLedger::unroute(Entry& entry, const Status& why) {
     entry.submission.output = OutputSelector::kNone;
 }
 
-bool RequestLedger::suspects(const routing::ReplicaLoss& loss, const Entry& entry) {
-  if (loss.cause != routing::LossCause::kDiedOfItself || entry.on->generation != loss.replica) return false;
-  return !loss.in_step || std::ranges::find(*loss.in_step, entry.submission.key()) != loss.in_step->end();
-}
-
 RequestLedger::Orphans RequestLedger::on_replica_lost(const routing::ReplicaLoss& loss) {
   Orphans orphans;
-  const Status why = loss.why.ok()
-                         ? Status{StatusCode::kAborted, "replica " + std::to_string(loss.replica.replica.value) + " is lost"}
-                         : loss.why;
   for (auto& [sequence, entry] : open_) {
-    if (!entry.on || entry.on->generation.replica != loss.replica.replica ||
-        entry.on->generation.epoch > loss.replica.epoch)
-      continue;
-    const routing::ReplicaGeneration from = entry.on->generation;
-    const bool guilty = suspects(loss, entry);
-    const bool was_suspect = entry.suspect();
-    if (guilty && was_suspect) {
-      ++stats_.suspected_kills;
-      ++stats_.condemned;
-      orphans.condemned.push_back(
-          {sequence, from,
-           {StatusCode::kInternal, "this request is given up: a second replica died while it computed it. First: " +
-                                       entry.first_death.message() + ". Now: " + why.message()}});
-      entry.on.reset();
-      continue;
+    const bool ran_there = entry.on && entry.on->generation.replica == loss.replica.replica &&
+                           entry.on->generation.epoch <= loss.replica.epoch;
+    if (ran_there) {
+      lose(sequence, entry, loss, orphans);
+    } else if (entry.left && entry.left->from == loss.replica && blames(loss, entry.left->attempt)) {
+      lose_after_all(sequence, entry, loss, orphans);
     }
-    if (guilty) {
-      ++stats_.suspected_kills;
-      entry.first_death = why;
-      entry.submission.alone_until = entry.delivered() + 1;
-    } else if (loss.cause == routing::LossCause::kStopped) {
-      ++stats_.moves;
-    } else {
-      ++stats_.losses;
-    }
-    unroute(entry, why);
-    orphans.moved.push_back({sequence, from, was_suspect});
   }
   return orphans;
 }
 
-RequestLedger::Orphans RequestLedger::on_link_lost(routing::ReplicaGeneration replica, const Status& why) {
+void RequestLedger::lose(SequenceId sequence, Entry& entry, const routing::ReplicaLoss& loss, Orphans& orphans) {
+  // It had come back to that generation: one death is not held against it twice.
+  if (entry.left && entry.left->from == loss.replica) entry.left.reset();
+  if (entry.on->generation == loss.replica && blames(loss, entry.submission.key())) {
+    ++stats_.suspected_kills;
+    if (entry.suspect()) {
+      ++stats_.condemned;
+      orphans.condemned.push_back({sequence, entry.on->generation, condemnation(entry, loss.why)});
+      entry.on.reset();
+      return;
+    }
+    orphans.moved.push_back(moved(sequence, entry));
+    entry.first_death = loss.why;
+    entry.submission.alone_until = entry.delivered() + 1;
+  } else {
+    ++(loss.cause == routing::LossCause::kStopped ? stats_.moves : stats_.losses);
+    orphans.moved.push_back(moved(sequence, entry));
+  }
+  unroute(entry, loss.why);
+}
+
+void RequestLedger::lose_after_all(SequenceId sequence, Entry& entry, const routing::ReplicaLoss& loss,
+                                   Orphans& orphans) {
+  const std::uint32_t delivered = entry.left->delivered;
+  entry.left.reset();
+  ++stats_.suspected_kills;
+  if (entry.suspect()) {
+    ++stats_.condemned;
+    orphans.condemned.push_back({sequence, std::nullopt, condemnation(entry, loss.why)});
+    return;
+  }
+  // It runs among others now: it must not take them along.
+  const bool runs = entry.on.has_value();
+  if (runs) orphans.moved.push_back(moved(sequence, entry));
+  entry.first_death = loss.why;
+  entry.submission.alone_until = delivered + 1;
+  if (!runs) return;
+  orphans.moved.back().runs_on = true;
+  unroute(entry, loss.why);
+}
+
+RequestLedger::Orphans RequestLedger::on_unreachable(routing::ReplicaGeneration replica, Unreachable how,
+                                                     const Status& why) {
   Orphans orphans;
   for (auto& [sequence, entry] : open_) {
     if (!entry.on || entry.on->generation != replica) continue;
-    ++stats_.moves;
+    ++(how == Unreachable::kLinkCut ? stats_.moves : stats_.losses);
+    orphans.moved.push_back(moved(sequence, entry));
+    entry.left = {.attempt = entry.submission.key(), .from = replica, .delivered = entry.delivered()};
     unroute(entry, why);
-    orphans.moved.push_back({sequence, replica, entry.suspect()});
   }
   return orphans;
+}
+
+RequestLedger::Orphans::Moved RequestLedger::moved(SequenceId sequence, const Entry& entry) {
+  return {.sequence = sequence,
+          .was_suspect = entry.suspect(),
+          .from = *entry.on,
+          .attempt = entry.submission.key(),
+          .runs_on = false};
+}
+
+Status RequestLedger::condemnation(const Entry& entry, const Status& why) {
+  return {StatusCode::kInternal, "this request is given up: a second replica died while it computed it. First: " +
+                                     entry.first_death.message() + ". Now: " + why.message()};
 }
 
 void RequestLedger::close(SequenceId sequence, End how) {

@@ -10,6 +10,9 @@
 // duplicate ones are dropped and counted. Any number of losses and moves is survived. Two deaths are not, when each was the
 // rank's own while it computed this sequence: after the first the sequence is a suspect, its next attempt runs alone past the
 // step that was fatal (Submission::alone_until), and the second condemns it. Past that step the suspicion is over.
+//
+// A death is often seen as a cut link first, and its cause is told later: an entry remembers the attempt that left so, and
+// the notice makes it a suspect then, wherever it is.
 
 #include <cstddef>
 #include <cstdint>
@@ -31,10 +34,10 @@ struct RequestLedgerStats {
   std::uint64_t finished = 0;  // stop, length, stop string
   std::uint64_t aborted = 0;   // their request ended for another reason
   std::uint64_t failed = 0;    // also those a replica refused for what they are
-  // How attempts were cut short; each counts once.
+  // Why attempts were cut short.
   std::uint64_t moves = 0;            // drained, refused as full, link cut
   std::uint64_t losses = 0;           // replica lost, and this sequence not under suspicion
-  std::uint64_t suspected_kills = 0;  // rank died of itself in a step with this sequence
+  std::uint64_t suspected_kills = 0;  // rank died of itself in a step with this sequence; perhaps told after a move
   std::uint64_t condemned = 0;        // second ones of these
   std::uint64_t replayed = 0;         // attempts after the first
   std::uint64_t tokens_delivered = 0;
@@ -46,6 +49,12 @@ struct RequestLedgerStats {
 
 class RequestLedger {
  public:
+  // An attempt that ended without a notice of its replica's loss, which may still come.
+  struct Left {
+    step::AttemptKey attempt;
+    routing::ReplicaGeneration from;
+    std::uint32_t delivered = 0;  // tokens, then
+  };
   // One sequence that is owed an end.
   struct Entry {
     RequestId request;
@@ -56,6 +65,7 @@ class RequestLedger {
     std::optional<routing::Route> on;  // where the current attempt runs
     Status first_death;                // not ok: a suspect
     Status lost_because;               // of the last attempt that was cut short
+    std::optional<Left> left;          // until it is past the step that could have been fatal
     std::uint32_t outputs_end = 0;     // outputs of positions below went out
     std::uint32_t refusals = 0;        // in a row, by replicas without room
 
@@ -96,25 +106,29 @@ class RequestLedger {
   };
   [[nodiscard]] Verdict on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta);
 
-  // What ran on a generation that is gone (rising numbers): unrouted again under the next attempt. The condemned stay
-  // open too, for the caller to close, and are not among `moved`. A repeat yields nothing.
+  // Sequences whose attempt was cut short (rising numbers): unrouted again under the next attempt. The condemned stay
+  // open, for the caller to close, and are not among `moved`. A repeat yields nothing.
   struct Orphans {
     struct Moved {
       SequenceId sequence;
-      routing::ReplicaGeneration from;
       bool was_suspect = false;
+      routing::Route from;
+      step::AttemptKey attempt;  // the one that ended
+      bool runs_on = false;      // there: it is to be stopped
     };
     struct Condemned {
       SequenceId sequence;
-      routing::ReplicaGeneration from;
+      std::optional<routing::ReplicaGeneration> from;  // it was lost with; nullopt: it runs or waits elsewhere
       Status why;
     };
     std::vector<Moved> moved;
     std::vector<Condemned> condemned;
   };
-  // Older generations of that replica went with it, should their own loss be still on the way.
+  // The notice of a loss; its `why` is not ok. Older generations of that replica went with it, should their own loss be still on the way.
   [[nodiscard]] Orphans on_replica_lost(const routing::ReplicaLoss& loss);
-  [[nodiscard]] Orphans on_link_lost(routing::ReplicaGeneration replica, const Status& why);
+  // Only the link was cut (a move), or a newer view does not have that generation any more (a loss).
+  enum class Unreachable : std::uint8_t { kLinkCut, kBuried };
+  [[nodiscard]] Orphans on_unreachable(routing::ReplicaGeneration replica, Unreachable how, const Status& why);
 
   enum class End : std::uint8_t { kFinished, kAborted, kFailed };
   // Forgets an open sequence.
@@ -130,8 +144,12 @@ class RequestLedger {
   using Entries = std::map<SequenceId, Entry>;
   // The attempt was cut short: the next one begins, and needs a route.
   void unroute(Entry& entry, const Status& why);
-  // Did that loss befall a step with this attempt, through the rank's own fault?
-  [[nodiscard]] static bool suspects(const routing::ReplicaLoss& loss, const Entry& entry);
+  [[nodiscard]] static Orphans::Moved moved(SequenceId sequence, const Entry& entry);
+  // The entry ran on the lost generation, or on an older one.
+  void lose(SequenceId sequence, Entry& entry, const routing::ReplicaLoss& loss, Orphans& orphans);
+  // It had left that generation when nobody knew yet that it had died.
+  void lose_after_all(SequenceId sequence, Entry& entry, const routing::ReplicaLoss& loss, Orphans& orphans);
+  [[nodiscard]] static Status condemnation(const Entry& entry, const Status& why);
 
   [[nodiscard]] Verdict on_terminal(Entries::iterator entry, Verdict verdict);
 

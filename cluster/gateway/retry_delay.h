@@ -20,10 +20,15 @@ class RetryDelay {
     const double most_s = std::min(max_s_, std::ldexp(min_s_, static_cast<int>(std::min(failures, 60U))));
     const double share = std::ldexp(static_cast<double>(random_() >> 11), -53);  // [0, 1)
     const double delay_s = min_s_ + (most_s - min_s_) * share;
+    return later(now, delay_s);
+  }
+  [[nodiscard]] Instant longest_after(Instant now) const { return later(now, max_s_); }
+
+ private:
+  static Instant later(Instant now, double delay_s) {
     return {now.ns + std::max<std::int64_t>(1, static_cast<std::int64_t>(delay_s * 1e9))};
   }
 
- private:
   double min_s_;
   double max_s_;
   std::mt19937_64 random_;

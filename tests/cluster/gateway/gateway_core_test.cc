@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "gateway_harness.h"
+#include "tests/cluster/gateway/gateway_harness.h"
 
 namespace herd::gateway {
 namespace {
@@ -490,6 +490,29 @@ TEST_F(GatewayCoreTest, SuspectsGoToAReplicaOneByOne) {
   ASSERT_EQ(runs().size(), 5U) << "the first one is past its fatal step";
   answer(4, token(4, 0, FinishReason::kStop));
   EXPECT_EQ(runs().size(), 6U);
+}
+
+TEST_F(GatewayCoreTest, ANoticeAfterTheCutLinkTakesTheSuspectFromItsNewNeighbours) {
+  view({replica(0), replica(1)});
+  ask(1);
+  ask(2);
+  cut(generation(0));
+  ASSERT_EQ(runs().size(), 3U);
+  lose(generation(0), LossCause::kDiedOfItself);
+  ASSERT_EQ(stops().size(), 1U);
+  EXPECT_EQ(stops()[0].attempt, runs()[2].submission.key());
+  EXPECT_EQ(stops()[0].on.generation, generation(1));
+  ASSERT_EQ(runs().size(), 4U);
+  EXPECT_EQ(runs()[3].submission.attempt, 2U);
+  EXPECT_EQ(runs()[3].submission.alone_until, 1U);
+  // It kills that one too, and the link is seen to be cut first: it waits for the notice, others do not.
+  view({replica(0, 2), replica(1)});
+  cut(generation(1));
+  ASSERT_EQ(runs().size(), 5U);
+  EXPECT_EQ(runs()[4].submission.sequence, runs()[1].submission.sequence);
+  lose(generation(1), LossCause::kDiedOfItself, std::vector{runs()[3].submission.key()});
+  EXPECT_EQ(ended(), (Ended{{1, End::kFailed}}));
+  EXPECT_EQ(stops().size(), 1U);
 }
 
 // Room.

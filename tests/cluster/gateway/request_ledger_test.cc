@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "gateway_harness.h"
+#include "tests/cluster/gateway/gateway_harness.h"
 
 namespace herd::gateway {
 namespace {
@@ -11,6 +11,7 @@ using routing::LossCause;
 using step::FinishReason;
 using step::Submission;
 using step::TokenDelta;
+using Unreachable = RequestLedger::Unreachable;
 using Kind = RequestLedger::Verdict::Kind;
 
 const Status kCut(StatusCode::kAborted, "the link was cut");
@@ -149,14 +150,14 @@ TEST_F(RequestLedgerRunning, ARepeatedLossIsNoSecondLoss) {
 TEST_F(RequestLedgerRunning, ALaterGenerationTakesTheOlderOneAlong) {
   const auto orphans = ledger.on_replica_lost(loss(0, LossCause::kDiedOfItself, 2));
   ASSERT_EQ(orphans.moved.size(), 1U);
-  EXPECT_EQ(orphans.moved[0].from, generation(0));
+  EXPECT_EQ(orphans.moved[0].from, replica(0).route);
   EXPECT_EQ(ledger.stats().suspected_kills, 0U) << "it did not run in that generation";
 }
 
 TEST_F(RequestLedgerRunning, ACutLinkMovesOnlyWhatRanOverIt) {
-  EXPECT_TRUE(ledger.on_link_lost(generation(0, 2), kCut).moved.empty());
-  EXPECT_TRUE(ledger.on_link_lost(generation(1), kCut).moved.empty());
-  EXPECT_EQ(ledger.on_link_lost(generation(0), kCut).moved.size(), 1U);
+  EXPECT_TRUE(ledger.on_unreachable(generation(0, 2), Unreachable::kLinkCut, kCut).moved.empty());
+  EXPECT_TRUE(ledger.on_unreachable(generation(1), Unreachable::kLinkCut, kCut).moved.empty());
+  EXPECT_EQ(ledger.on_unreachable(generation(0), Unreachable::kLinkCut, kCut).moved.size(), 1U);
   EXPECT_EQ(route(0).attempt, 1U) << "the same generation may take it";
   EXPECT_EQ(ledger.stats().moves, 1U);
 }
@@ -231,6 +232,52 @@ TEST_F(RequestLedgerRunning, TheSecondDeathOfASuspectCondemnsIt) {
   EXPECT_EQ(ledger.stats().suspected_kills, 2U);
   EXPECT_EQ(ledger.stats().condemned, 1U);
   ledger.close(SequenceId(1), RequestLedger::End::kFailed);
+}
+
+// The socket of a dead replica closes before anybody says why it died.
+TEST_F(RequestLedgerRunning, ANoticeAfterTheCutLinkMakesASuspectStill) {
+  for (const bool routed_again : {false, true}) {
+    RequestLedger fresh(kGateway, 1);
+    ASSERT_TRUE(fresh.accept(RequestId(1), 0, submission(), {}).has_value());
+    (void)fresh.on_routed(SequenceId(1), replica(0).route);
+    (void)fresh.on_delta(generation(0), token(0, 20));
+    (void)fresh.on_unreachable(generation(0), Unreachable::kLinkCut, kCut);
+    if (routed_again) (void)fresh.on_routed(SequenceId(1), replica(1).route);
+    const auto orphans = fresh.on_replica_lost(loss(0, LossCause::kDiedOfItself));
+    ASSERT_EQ(orphans.moved.size(), routed_again ? 1U : 0U) << "it must not take its new neighbours along";
+    if (routed_again) {
+      EXPECT_TRUE(orphans.moved[0].runs_on);
+      EXPECT_EQ(orphans.moved[0].from, replica(1).route);
+      EXPECT_EQ(orphans.moved[0].attempt.attempt, 1U);
+    }
+    EXPECT_TRUE(fresh.on_replica_lost(loss(0, LossCause::kDiedOfItself)).moved.empty());
+    EXPECT_EQ(fresh.on_routed(SequenceId(1), replica(1).route).alone_until, 2U);
+    (void)fresh.on_unreachable(generation(1), Unreachable::kBuried, kCut);
+    EXPECT_EQ(fresh.on_replica_lost(loss(1, LossCause::kDiedOfItself)).condemned.size(), 1U);
+    EXPECT_EQ(fresh.stats().suspected_kills, 2U);
+    fresh.check_integrity();
+  }
+}
+
+TEST_F(RequestLedgerRunning, OneDeathIsNotHeldAgainstItTwice) {
+  (void)ledger.on_unreachable(generation(0), Unreachable::kLinkCut, kCut);
+  (void)route(0);
+  EXPECT_EQ(ledger.on_replica_lost(loss(0, LossCause::kDiedOfItself)).moved.size(), 1U);
+  EXPECT_TRUE(ledger.on_replica_lost(loss(0, LossCause::kDiedOfItself)).condemned.empty());
+  EXPECT_EQ(ledger.stats().suspected_kills, 1U);
+}
+
+TEST_F(RequestLedgerRunning, ANoticeAfterTheCutLinkIsVoidPastTheStepOrForAnotherCause) {
+  (void)ledger.on_unreachable(generation(0), Unreachable::kLinkCut, kCut);
+  (void)route(1);
+  EXPECT_TRUE(ledger.on_replica_lost(loss(0, LossCause::kKilled)).moved.empty());
+  auto others = loss(0, LossCause::kDiedOfItself);
+  others.in_step = std::vector<step::AttemptKey>{{kGateway, SequenceId(2), 0}};
+  EXPECT_TRUE(ledger.on_replica_lost(others).moved.empty()) << "it was in no step";
+  (void)take(token(0, 20, 1), 1);
+  (void)take(token(1, 21, 1), 1);
+  EXPECT_TRUE(ledger.on_replica_lost(loss(0, LossCause::kDiedOfItself)).moved.empty()) << "it got past that step";
+  EXPECT_EQ(ledger.stats().suspected_kills, 0U);
 }
 
 // Rows of logits at positions 0..2 went out; the new replica computes 0..4 again in one chunk.

@@ -38,12 +38,15 @@ void GatewayWatch::move_if(Gone gone) {
     const auto running = next++;
     if (!gone(running->second)) continue;
     world_.reach(Reached::kMoves);
-    const SimChoice& choice = *running->second.choice;
-    for (const auto& [id, request] : open_) {
-      if (!request->choices.empty() && request->choices[0].request == choice.request)
-        parked_[{id, choice.number}] = world_.now();
-    }
+    park(*running->second.choice);
     running_.erase(running);
+  }
+}
+
+void GatewayWatch::park(const SimChoice& choice) {
+  for (const auto& [id, request] : open_) {
+    if (!request->choices.empty() && request->choices[0].request == choice.request)
+      parked_[{id, choice.number}] = world_.now();
   }
 }
 
@@ -60,7 +63,7 @@ void GatewayWatch::on_deltas(routing::ReplicaGeneration from, const std::vector<
     if (delta.finish != FinishReason::kNone) just_ended_.insert(delta.key());
     if (delta.finish == FinishReason::kRefused) {
       world_.reach(Reached::kRefusedByReplica);
-      refused_[from.replica] = world_.now();
+      full_[from.replica] = world_.now();
       move_if([&](const Running& of) { return of.attempt == delta.key(); });
     } else if (delta.finish != FinishReason::kNone) {
       running_.erase(running);
@@ -86,13 +89,13 @@ void GatewayWatch::on_view(const routing::ClusterView& taken) {
 
 void GatewayWatch::on_loss(const routing::ReplicaLoss& loss) {
   const routing::ReplicaGeneration lost = loss.replica;
-  for (auto& [sequence, running] : running_) {
-    if (running.on.generation != lost || loss.cause != routing::LossCause::kDiedOfItself) continue;
-    if (loss.in_step && std::ranges::find(*loss.in_step, running.attempt) == loss.in_step->end()) continue;
-    SimChoice& choice = *running.choice;
-    ++choice.own_deaths;
-    choice.alone_at_last = !loss.in_step || loss.in_step->size() == 1;
-    if (loss.in_step && choice.killed.contains(lost)) ++choice.blamed;
+  if (loss.cause == routing::LossCause::kDiedOfItself) {
+    for (const auto& [attempt, choice] : sent_[lost]) {
+      if (loss.in_step && std::ranges::find(*loss.in_step, attempt) == loss.in_step->end()) continue;
+      if (choice->complete() || !choice->own_deaths.insert(lost).second) continue;
+      choice->alone_at_last = !loss.in_step || loss.in_step->size() == 1;
+      if (loss.in_step && choice->killed.contains(lost)) ++choice->blamed;
+    }
   }
   Epoch& last = lost_[lost.replica];
   last = std::max(last, lost.epoch);
@@ -163,6 +166,7 @@ void GatewayWatch::on_run(SimChoice& choice, const gateway::RunOn& effect, const
   choice.numerics = effect.to.numerics;
   sequences_[sent.sequence] = &choice;
   running_[sent.sequence] = {effect.to, sent.key(), &choice};
+  sent_[effect.to.generation][sent.key()] = &choice;
   for (const auto& [id, request] : open_) {
     if (request->choices.empty() || request->choices[0].request != choice.request) continue;
     if (request->state != SimRequest::State::kStarted) violate(name + "sent before its request started");
@@ -173,7 +177,6 @@ void GatewayWatch::on_run(SimChoice& choice, const gateway::RunOn& effect, const
   const auto there = std::ranges::count_if(
       running_, [&](const auto& entry) { return entry.second.on.generation == effect.to.generation; });
   if (there > static_cast<std::ptrdiff_t>(replica->sequences_max)) violate(name + "sent beyond the replica's room");
-  if (there >= static_cast<std::ptrdiff_t>(replica->sequences_max)) refused_[effect.to.generation.replica] = world_.now();
 }
 
 void GatewayWatch::on_stop(const gateway::StopOn& effect) {
@@ -181,6 +184,8 @@ void GatewayWatch::on_stop(const gateway::StopOn& effect) {
   const auto running = running_.find(effect.attempt.sequence);
   if (running == running_.end() || running->second.attempt != effect.attempt || running->second.on != effect.on)
     return violate("stops what does not run there");
+  const SimChoice& choice = *running->second.choice;
+  if (!choice.complete()) park(choice);  // perhaps it goes on elsewhere
   running_.erase(running);
 }
 
@@ -294,7 +299,7 @@ void GatewayWatch::check_failed(const SimRequest& request, const RequestEnd& end
   if (request.bad && request.state == SimRequest::State::kStarted) return;
   for (const SimChoice& choice : request.choices) {
     if (choice.not_finite) return world_.reach(Reached::kNotFinite);
-    if (choice.own_deaths < 2) continue;
+    if (choice.own_deaths.size() < 2) continue;
     if (choice.fatal_from > 0) return world_.reach(Reached::kPoisonCondemned);
     if (choice.alone_at_last) return;
   }
@@ -394,19 +399,26 @@ void GatewayWatch::check() {
 void GatewayWatch::check_parked() {
   const auto pause_us = static_cast<std::int64_t>(2e6 * world_.options.retry_max_s) + 8 * world_.options.message_us_max;
   const std::int64_t patience_us = pause_us * static_cast<std::int64_t>(parked_.size() + 2);
+  if (parked_.empty()) return;
+  const std::uint64_t room = std::uint64_t{world_.options.scheduler.max_num_seqs} + world_.options.scheduler.queue_requests_max;
+  std::map<ReplicaId, std::uint64_t> running;
+  for (const auto& [sequence, of] : running_) {
+    const ReplicaId replica = of.on.generation.replica;
+    if (++running[replica] >= room) full_[replica] = world_.now();
+  }
   for (const auto& [id, since] : parked_) {
     const SimRequest& request = *open_.at(id.first);
     const SimChoice& choice = request.choices[id.second];
-    if (choice.complete() || choice.own_deaths > 0) continue;
+    if (choice.complete() || !choice.own_deaths.empty()) continue;
     if (world_.now().ns - since.ns > 20'000'000) world_.reach(Reached::kParkedLong);
     for (std::uint32_t replica = 0; replica < world_.options.replicas; ++replica) {
       const auto whole = network_.whole_since(slot_, replica);
       const routing::NumericsId numerics = "toy-" + std::to_string(replica % world_.options.numerics_ids);
       if (!whole || (choice.numerics && *choice.numerics != numerics)) continue;
       if (!request.asked.numerics.empty() && request.asked.numerics != numerics) continue;
-      const auto refused = refused_.find(ReplicaId(replica));
+      const auto full = full_.find(ReplicaId(replica));
       Instant from = std::max(since, *whole);
-      if (refused != refused_.end()) from = std::max(from, refused->second);
+      if (full != full_.end()) from = std::max(from, full->second);
       if (from.ns + patience_us * 1000 < world_.now().ns) violate(request, "stays parked beside a replica with room");
     }
   }

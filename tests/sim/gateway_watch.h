@@ -72,6 +72,7 @@ class GatewayWatch {
   using ChoiceId = std::pair<RequestId, std::uint32_t>;
 
   [[nodiscard]] Queue queue() const;  // waiting and parked
+  void park(const SimChoice& choice);
   template <class Gone>
   void move_if(Gone gone);
   void check_end(SimRequest& request, const gateway::RequestEnd& end);
@@ -96,9 +97,10 @@ class GatewayWatch {
   std::map<SequenceId, Running> running_;
   std::map<ChoiceId, Instant> parked_;  // since when
   std::map<SequenceId, SimChoice*> sequences_;  // ever sent
+  std::map<routing::ReplicaGeneration, std::map<step::AttemptKey, SimChoice*>> sent_;
   std::set<step::AttemptKey> just_ended_;  // by the deltas of this event
   std::map<ReplicaId, Epoch> lost_;
-  std::map<ReplicaId, Instant> refused_;  // when it last had no room
+  std::map<ReplicaId, Instant> full_;  // when it last had no room
   std::map<admission::TenantId, TenantUse> tenants_;
 };
 

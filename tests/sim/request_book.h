@@ -37,10 +37,10 @@ struct SimChoice {
   std::optional<routing::NumericsId> numerics;  // of the replica whose tokens came first
   bool not_finite = false;        // a rank made a NaN of it
   // Replicas that died of themselves with it in a step, or where nobody was left to say what was in it.
-  std::uint32_t own_deaths = 0;
+  std::set<routing::ReplicaGeneration> own_deaths;
   bool alone_at_last = false;  // with nothing beside it, the last time, as far as anybody knows
   std::set<routing::ReplicaGeneration> killed;  // by this poison
-  std::uint32_t blamed = 0;  // how often its gateway heard of that while it ran there, as far as it knew
+  std::uint32_t blamed = 0;  // how often its gateway heard of that
   [[nodiscard]] bool complete() const { return stopped || checker.ended(); }
 };
 

@@ -89,7 +89,7 @@ void GatewayState::on_abort(SequenceId sequence, const Status& why) {
   if (aborted->running_on) {
     const auto replica = replicas_.find(*aborted->running_on);
     HERD_CHECK(replica != replicas_.end(), "a routed sequence runs on a replica that is known");
-    self_->send(replica->second, StopSequence{through_wire_(wire::Abort{sequence}).sequence});
+    self_->send(replica->second, StopSequence{through_wire_(step::AttemptKey{{}, sequence, 0}).sequence});
   }
   deliver(aborted->terminal);
 }

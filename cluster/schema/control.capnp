@@ -1,16 +1,97 @@
 @0xd8a99f8d059f588b;
-# control.capnp: how two processes of a cluster meet.
+# control.capnp: how two processes of a cluster meet, and what gateways are told about replicas.
+#
+#   either side                     other side
+#     Hello                   ───>
+#                             <───  Hello
+#   gateway                         coordinator
+#     GatewayJoin             ───>          after Hello; again on each new connection
+#                             <───  ClusterView      the whole view at once, then again whenever it changes
+#                             <───  ReplicaLoss      from the replica too, when somebody is left there to say so
 #
 # Hello is the first frame in both directions of every connection; nothing else is read before it. It is not retried:
-# a mismatch closes the connection with a Status that holds both values, and the supervisor decides what comes next.
+# a refusal (cluster/handshake/hello.h) closes the connection with a Status that holds both values, and the supervisor
+# decides what comes next.
+# A view replaces the one before; one that is not newer is dropped. Lost: anything, when a connection dies; the next
+# GatewayJoin is answered by the view of that moment, in which a loss that was missed shows as a later generation or as
+# the state `lost`. A repeated loss changes nothing.
 
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("herd::schema");
+using Ids = import "ids.capnp";
 
 struct Hello {
-  protocolVersion @0 :UInt32;         # of the sender, at least 1. Additive change: same number. Change of meaning: a new
-                                      # number, and both are understood for one release.
-  buildId @1 :Text;                   # for people; at most 256 bytes
-  model @2 :Text;                     # name of the served model; at most 256 bytes
-  numericsId @3 :Text;                # who may continue whose streams: equal ids only; at most 256 bytes
+  # Every text: at most 256 bytes, no control characters.
+  cluster @0 :Text;                   # name of the cluster; not empty; another name is refused
+  role @1 :Role;
+  node @2 :Text;                      # name of the machine or of the process's place in the config; not empty
+  incarnation @3 :UInt64;             # this life of the process: 64 random bits, not 0; of a gateway: its id
+  # Versions that the sender speaks, [min, max], min at least 1. The lower of the two maxima is spoken. An additive change
+  # keeps the number; a change of meaning takes a new one, and both are understood for one release.
+  protocolMin @4 :UInt32;
+  protocolMax @5 :UInt32;
+  buildId @6 :Text;                   # for people
+  model @7 :Text;                     # name of the served model; a rank has one
+  # Which bits it makes, and how its KV blocks lie in memory: both or neither, and only beside a model. A rank has them once
+  # its weights are loaded. They decide who continues whose streams and who hands whom blocks, never who may connect.
+  numericsId @8 :Text;
+  kvLayoutId @9 :Text;
+  textDigest @10 :Text;               # tokenizer and chat template; empty: none
+  configDigest @11 :Text;             # shown to people when two differ
+}
+
+enum Role {
+  unknown @0;
+  coordinator @1;
+  node @2;
+  gateway @3;
+  rank @4;
+}
+
+struct GatewayJoin {
+  gateway @0 :Ids.GatewayId;
+  # The newest view it has, so that a coordinator that starts again begins beyond it; 0, 0: none.
+  clusterEpoch @1 :Ids.Epoch;
+  viewNumber @2 :UInt64;
+}
+
+struct ClusterView {
+  clusterEpoch @0 :Ids.Epoch;         # of the coordinator that made it
+  number @1 :UInt64;                  # rises within an epoch
+  replicas @2 :List(ReplicaView);     # rising ids, each once; at most 1024
+}
+
+struct ReplicaView {
+  replica @0 :Ids.ReplicaId;
+  epoch @1 :Ids.Epoch;
+  address @2 :Text;                   # of its leader; at most 256 bytes, no control characters
+  numericsId @3 :Text;                # as Hello's
+  state @4 :ReplicaState;
+  returns @5 :Bool;                   # lost: it comes back under a later generation
+  sequencesMax @6 :UInt32;            # what it takes at one time; at least 1
+}
+
+enum ReplicaState {
+  unknown @0;
+  making @1;
+  serving @2;
+  draining @3;
+  lost @4;
+}
+
+struct ReplicaLoss {
+  replica @0 :Ids.ReplicaId;
+  epoch @1 :Ids.Epoch;
+  cause @2 :LossCause;
+  why @3 :Ids.Status;                 # not ok
+  inStep @4 :List(Ids.AttemptKey);    # in steps that were under way; null: nobody is left to say; at most 65536
+}
+
+enum LossCause {
+  unknown @0;
+  killed @1;                          # from outside, or nobody knows
+  diedOfItself @2;                    # what it computed may have been fatal
+  overdue @3;                         # a step took too long
+  tokensDiffer @4;                    # its ranks sampled different tokens
+  stopped @5;                         # on purpose
 }

@@ -9,48 +9,52 @@
 # Order: deltas of one attempt arrive in the order they were made. Lost: anything, when a connection or a replica
 # dies. Retried: never by the sender of a message. The gateway's ledger learns that the replica is gone and submits
 # prompt + delivered tokens to another replica under attempt n + 1; deltas of attempt n that still arrive are dropped.
-# An Abort for a sequence that has ended is no error.
+# An Abort for an attempt that has ended is no error, and one for attempt n leaves attempt n + 1 alone.
 
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("herd::schema");
 using Ids = import "ids.capnp";
 
 struct Submission {
-  sequence @0 :Ids.SequenceId;
-  attempt @1 :UInt32;               # deltas echo it
-  tokens @2 :List(Int32);           # prompt, then what was already delivered; 1 to 2^20
-  promptTokens @3 :UInt32;          # border inside tokens; 1 to the length of tokens
-  tokensMax @4 :UInt32;             # emitted tokens at most, those in tokens included; at most 2^20
-  sampling @5 :SamplingParams;
-  eosIds @6 :List(Int32);           # at most 128
-  priority @7 :Int32;               # lower runs first
-  cacheSalt @8 :UInt64;             # starts the block-hash chain
-  output @9 :OutputSelector;
+  gateway @0 :Ids.GatewayId;        # deltas go to it
+  sequence @1 :Ids.SequenceId;
+  attempt @2 :UInt32;               # deltas echo all three
+  tokens @3 :List(Int32);           # prompt, then what was already delivered; 1 to 2^20
+  promptTokens @4 :UInt32;          # border inside tokens; 1 to the length of tokens
+  tokensMax @5 :UInt32;             # emitted tokens at most, those in tokens included; at most 2^20
+  sampling @6 :SamplingParams;
+  eosIds @7 :List(Int32);           # at most 128
+  priority @8 :Int32;               # lower runs first
+  cacheSalt @9 :UInt64;             # starts the block-hash chain
+  output @10 :OutputSelector;
+  aloneUntil @11 :UInt32;           # a suspect: it shares no step until it has emitted more than so many; at most 2^20
 }
 
 struct Abort {
-  # Ends the sequence's attempt there; one epoch of a replica never sees two attempts of a sequence.
-  sequence @0 :Ids.SequenceId;
+  # Ends that attempt, and no other.
+  attempt @0 :Ids.AttemptKey;
 }
 
 struct TokenDeltas {
-  # What one step gave this gateway; at most one delta per sequence, at most 65536.
+  # What one step gave this gateway, or a part of it: rows that are too many for one frame come in deltas and messages of
+  # their own, before the token or the end that they belong to. At most 65536.
   deltas @0 :List(TokenDelta);
 }
 
 struct TokenDelta {
   # Zero or one token of one sequence, and its end when finish is not `none`.
-  sequence @0 :Ids.SequenceId;
-  attempt @1 :UInt32;
-  token @2 :SampledToken;           # null: no token
-  outputs @3 :List(OutputRows);     # rows asked for by Submission.output; at most 8
-  finish @4 :FinishReason;
-  error @5 :Ids.Status;             # why it ended so; null when there is nothing to say
-  cachedTokens @6 :UInt32;          # prompt tokens served from the prefix cache; from the first token on
-  queuedSeconds @7 :Float32;        # submission to first plan, of this attempt; finite, not negative
-  prefillSeconds @8 :Float32;       # first plan to first token, of this attempt; finite, not negative
-  preemptions @9 :UInt32;           # on the terminal delta
-  promptLogprobs @10 :List(PromptLogprobs);  # asked for by Submission.output; at most 8
+  gateway @0 :Ids.GatewayId;
+  sequence @1 :Ids.SequenceId;
+  attempt @2 :UInt32;
+  token @3 :SampledToken;           # null: no token
+  outputs @4 :List(OutputRows);     # rows asked for by Submission.output; at most 8
+  finish @5 :FinishReason;
+  error @6 :Ids.Status;             # why it ended so; null when there is nothing to say
+  cachedTokens @7 :UInt32;          # prompt tokens served from the prefix cache; from the first token on
+  queuedSeconds @8 :Float32;        # submission to first plan, of this attempt; finite, not negative
+  prefillSeconds @9 :Float32;       # first plan to first token, of this attempt; finite, not negative
+  preemptions @10 :UInt32;          # on the terminal delta
+  promptLogprobs @11 :List(PromptLogprobs);  # asked for by Submission.output; at most 8
 }
 
 enum FinishReason {

@@ -1,8 +1,8 @@
 @0x8c35f1591f038082;
 # ids.capnp: what names what, in every conversation. No messages of its own.
 #
-# Every message travels in one frame: a 40-byte header (cluster/wire/envelope.h) that carries the cluster epoch, the
-# group epoch and the id of the conversation, then one Cap'n Proto message as a flat array of words.
+# Every message travels in one frame: a 40-byte header (cluster/wire/envelope.h) that carries the cluster epoch and the
+# generation of the replica that the message is about, then one Cap'n Proto message as a flat array of words.
 # Conventions of all files here:
 #   Numbers are for ever. A retired member stays as obsoleteName with its reason; nothing is reused or retyped.
 #   Zero means unset: enums start with `unknown @0` and a reader refuses it where a value is needed.
@@ -12,8 +12,12 @@
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("herd::schema");
 
+using GatewayId = UInt64;
+# One life of a gateway: 64 random bits drawn when its process starts.
+
 using SequenceId = UInt64;
-# One token stream of a request, chosen by the gateway, unique within the gateway's life.
+# Between gateway and replica: one token stream of a request, unique within the gateway's life. Between a replica and its
+# ranks: the replica's own number for one attempt, unique within its generation.
 
 using ReplicaId = UInt32;
 # A set of ranks that holds one full model.
@@ -29,6 +33,13 @@ using StepId = UInt64;
 
 using TokenId = Int32;
 # Index into the vocabulary, [0, 2^31).
+
+struct AttemptKey {
+  # What a sequence is called between processes: one replica serves several gateways, each counts for itself.
+  gateway @0 :GatewayId;
+  sequence @1 :SequenceId;
+  attempt @2 :UInt32;               # the first is 0; each replica that takes the sequence gets the next
+}
 
 struct Status {
   # How an expected refusal travels. The message is for people: at most 4096 bytes of UTF-8.

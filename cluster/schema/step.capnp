@@ -4,6 +4,7 @@
 #   replica                         every rank of the replica
 #     StepPlan n              ───>
 #     StepPlan n + 1          ───>          may follow before the results of n
+#                             <───  StepOutputs n …   from rank 0, when the result would be too long for one frame
 #                             <───  StepResult n      from every rank, in step order
 #
 # Order: stepId strictly rises within an epoch and ranks execute plans in that order. A rank drops a plan of another
@@ -57,6 +58,15 @@ struct StepResult {
   tokenHash @6 :UInt64;               # of all (sequence, token): equal on every rank, or the group fails
   stats @7 :StepStats;
   promptLogprobs @8 :List(Generate.PromptLogprobs);  # rank 0; at most 65536
+}
+
+struct StepOutputs {
+  # A part of what rank 0 computed in a step, before its StepResult; the receiver puts the parts together in order.
+  epoch @0 :Ids.Epoch;
+  stepId @1 :Ids.StepId;              # at least 1
+  rank @2 :UInt32;                    # below 4096
+  outputs @3 :List(Generate.OutputRows);    # at most 65536
+  promptLogprobs @4 :List(Generate.PromptLogprobs);  # at most 65536
 }
 
 struct StepStats {

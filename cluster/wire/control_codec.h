@@ -1,32 +1,37 @@
 #pragma once
-// Hello <-> the message of schema/control.capnp, and the one rule of who may talk to whom.
+// Hello, GatewayJoin, ClusterView and ReplicaLoss <-> the messages of schema/control.capnp. Decoding is validation: what
+// comes out of decode passes validate, what goes into encode must.
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
 
+#include "cluster/handshake/hello.h"
+#include "cluster/routing/cluster_view.h"
+#include "cluster/routing/gateway_join.h"
+#include "cluster/routing/replica_loss.h"
 #include "cluster/wire/envelope.h"
 #include "kernels/status.h"
 
 namespace herd::wire {
 
-inline constexpr std::uint32_t kProtocolVersion = 1;
-inline constexpr std::size_t kHelloTextBytesMax = 256;
+inline constexpr std::size_t kReplicasMax = 1024;
+inline constexpr std::size_t kReplicaTextBytesMax = 256;  // address, numerics id
+inline constexpr std::size_t kLostAttemptsMax = 65536;
 
-struct Hello {
-  std::uint32_t protocol_version = kProtocolVersion;
-  std::string build_id;
-  std::string model;
-  std::string numerics_id;
-  bool operator==(const Hello&) const = default;
-};
+// Every GatewayJoin is valid. Hello's rules are handshake::validate.
+[[nodiscard]] Status validate(const routing::GatewayJoin& join);
+[[nodiscard]] Status validate(const routing::ClusterView& view);
+[[nodiscard]] Status validate(const routing::ReplicaLoss& loss);
 
-[[nodiscard]] Status validate(const Hello& hello);
-[[nodiscard]] Frame encode(const Hello& hello);
-[[nodiscard]] Expected<Hello> decode_hello(std::span<const std::uint64_t> words);
+[[nodiscard]] Frame encode(const handshake::Hello& hello);
+[[nodiscard]] Frame encode(const routing::GatewayJoin& join);
+[[nodiscard]] Frame encode(const routing::ClusterView& view);
+[[nodiscard]] Frame encode(const routing::ReplicaLoss& loss);
 
-// Ok, or a refusal that holds both values. The build id is for people and may differ.
-[[nodiscard]] Status check_hello(const Hello& ours, const Hello& theirs);
+[[nodiscard]] Expected<handshake::Hello> decode_hello(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<routing::GatewayJoin> decode_gateway_join(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<routing::ClusterView> decode_cluster_view(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<routing::ReplicaLoss> decode_replica_loss(std::span<const std::uint64_t> words);
 
 }  // namespace herd::wire

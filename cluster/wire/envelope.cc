@@ -5,8 +5,6 @@
 #include <cstring>
 #include <string>
 
-#include "kernels/check.h"
-
 namespace herd::wire {
 namespace {
 
@@ -49,9 +47,19 @@ std::array<std::byte, kFrameHeaderBytes> header_bytes(const FrameHeader& header)
   put(bytes.data() + 8, header.words);
   put(bytes.data() + 12, header.crc32c);
   put(bytes.data() + 16, header.cluster_epoch.value);
-  put(bytes.data() + 24, header.group_epoch.value);
-  put(bytes.data() + 32, header.id);
+  put(bytes.data() + 24, header.replica.epoch.value);
+  put(bytes.data() + 32, header.replica.replica.value);
   return bytes;
+}
+
+// A message too long for its kind is a refusal with both numbers, on either side.
+Status check_length(FrameKind kind, std::size_t words) {
+  const std::uint32_t words_max = frame_words_max(kind);
+  if (words_max == 0) return bad_input("frame: unknown kind " + std::to_string(static_cast<unsigned>(kind)));
+  if (words == 0 || words > words_max)
+    return bad_input("frame of kind " + std::to_string(static_cast<unsigned>(kind)) + ": " + std::to_string(words) +
+                     " words, at least 1 and at most " + std::to_string(words_max));
+  return {};
 }
 
 std::uint32_t checksum(FrameHeader header, std::span<const std::uint64_t> words) {
@@ -85,23 +93,27 @@ std::uint32_t frame_words_max(FrameKind kind) {
     case FrameKind::kAbort:
       return 1U << 4;
     case FrameKind::kTokenDeltas:
-      return 1U << 26;  // 512 MiB: rows of logits
     case FrameKind::kStepPlan:
-      return 1U << 26;
     case FrameKind::kStepResult:
-      return 1U << 26;
+    case FrameKind::kStepOutputs:
+      return 1U << 21;  // 16 MiB: longer outputs are cut (runtime/step/step_outputs.h)
+    case FrameKind::kGatewayJoin:
+      return 1U << 4;
+    case FrameKind::kClusterView:
+      return 1U << 17;  // 1 MiB: 1,024 replicas take two thirds
+    case FrameKind::kReplicaLoss:
+      return 1U << 18;  // 2 MiB: 65,536 attempts take 1.5
   }
   return 0;
 }
 
-std::vector<std::byte> seal(const Frame& frame, Epoch cluster_epoch, Epoch group_epoch) {
-  HERD_CHECK(!frame.words.empty() && frame.words.size() <= frame_words_max(frame.kind), "frame within its limit");
+Expected<std::vector<std::byte>> seal(const Frame& frame, Epoch cluster_epoch, routing::ReplicaGeneration replica) {
+  if (Status status = check_length(frame.kind, frame.words.size()); !status.ok()) return fail(std::move(status));
   FrameHeader header{.kind = frame.kind,
                      .words = static_cast<std::uint32_t>(frame.words.size()),
                      .crc32c = 0,
                      .cluster_epoch = cluster_epoch,
-                     .group_epoch = group_epoch,
-                     .id = frame.id};
+                     .replica = replica};
   header.crc32c = checksum(header, frame.words);
   const auto head = header_bytes(header);
   const auto payload = std::as_bytes(std::span(frame.words));
@@ -122,13 +134,9 @@ Expected<FrameHeader> parse_header(std::span<const std::byte, kFrameHeaderBytes>
                      .words = get<std::uint32_t>(at + 8),
                      .crc32c = get<std::uint32_t>(at + 12),
                      .cluster_epoch = Epoch(get<std::uint64_t>(at + 16)),
-                     .group_epoch = Epoch(get<std::uint64_t>(at + 24)),
-                     .id = get<std::uint64_t>(at + 32)};
-  const std::uint32_t words_max = frame_words_max(header.kind);
-  if (words_max == 0)
-    return fail(bad_input("frame: unknown kind " + std::to_string(static_cast<unsigned>(header.kind))));
-  if (header.words == 0 || header.words > words_max)
-    return fail(bad_input("frame: " + std::to_string(header.words) + " words, at most " + std::to_string(words_max)));
+                     .replica = {ReplicaId(get<std::uint32_t>(at + 32)), Epoch(get<std::uint64_t>(at + 24))}};
+  if (Status status = check_length(header.kind, header.words); !status.ok()) return fail(std::move(status));
+  if (get<std::uint32_t>(at + 36) != 0) return fail(bad_input("frame: its reserved field is not 0"));
   return header;
 }
 
@@ -146,7 +154,7 @@ Expected<OpenedFrame> open(std::span<const std::byte> bytes) {
   if (payload.size() != std::size_t{header->words} * 8)
     return fail(bad_input("frame: payload is not as long as its header says"));
   OpenedFrame opened{.header = *header,
-                     .frame = {.kind = header->kind, .id = header->id, .words = Words(header->words)}};
+                     .frame = {.kind = header->kind, .words = Words(header->words)}};
   std::memcpy(opened.frame.words.data(), payload.data(), payload.size());
   if (Status status = verify(*header, opened.frame.words); !status.ok()) return fail(std::move(status));
   return opened;

@@ -3,9 +3,11 @@
 // anything is allocated for its payload, then the message as a flat array of words.
 //
 //   0 magic u32 | 4 version u16 | 6 kind u16 | 8 words u32 | 12 crc32c u32 | 16 cluster epoch u64
-//   24 group epoch u64 | 32 id u64 | 40 payload          (little-endian)
+//   24 group epoch u64 | 32 replica u32 | 36 zero u32 | 40 payload          (little-endian)
 //
-// The checksum covers header (its own field as zero) and payload.
+// Replica and group epoch are the generation that the message is about, so that several replicas can share a connection
+// and a stale frame is dropped before its payload is decoded; both are 0 in a frame about none. (An epoch that somebody
+// handed out is never 0.) The checksum covers header (its own field as zero) and payload.
 
 #include <array>
 #include <cstddef>
@@ -13,6 +15,7 @@
 #include <span>
 #include <vector>
 
+#include "cluster/routing/replica_generation.h"
 #include "kernels/status.h"
 #include "runtime/ids.h"
 
@@ -27,6 +30,10 @@ enum class FrameKind : std::uint16_t {
   kTokenDeltas = 4,
   kStepPlan = 5,
   kStepResult = 6,
+  kStepOutputs = 7,
+  kGatewayJoin = 8,
+  kClusterView = 9,
+  kReplicaLoss = 10,
 };
 
 inline constexpr std::size_t kFrameHeaderBytes = 40;
@@ -36,10 +43,9 @@ inline constexpr std::uint16_t kFrameVersion = 1;
 // Words of a flat Cap'n Proto message, segment table first. 8-byte aligned by type.
 using Words = std::vector<std::uint64_t>;
 
-// One message, not yet addressed to an epoch. Value.
+// One message, not yet addressed. Value.
 struct Frame {
   FrameKind kind = FrameKind::kUnknown;
-  std::uint64_t id = 0;  // sequence of a conversation about one, step of a plan or result, else 0
   Words words;
   bool operator==(const Frame&) const = default;
 };
@@ -49,18 +55,19 @@ struct FrameHeader {
   std::uint32_t words = 0;
   std::uint32_t crc32c = 0;
   Epoch cluster_epoch;
-  Epoch group_epoch;
-  std::uint64_t id = 0;
+  routing::ReplicaGeneration replica;
   bool operator==(const FrameHeader&) const = default;
 };
 
 // The longest payload of a kind; 0 for a kind that does not exist.
 [[nodiscard]] std::uint32_t frame_words_max(FrameKind kind);
 
-// Header and payload as they travel. The frame's kind exists and its payload is within that kind's limit.
-[[nodiscard]] std::vector<std::byte> seal(const Frame& frame, Epoch cluster_epoch, Epoch group_epoch);
+// Header and payload as they travel. kBadInput: the payload is empty or longer than its kind may be. `replica`: whom the
+// message is about; none by default.
+[[nodiscard]] Expected<std::vector<std::byte>> seal(const Frame& frame, Epoch cluster_epoch,
+                                                    routing::ReplicaGeneration replica = {});
 
-// Magic, version, kind and length are good; `words` may be read now.
+// Magic, version, kind, length and the zeros are good; `words` may be read now.
 [[nodiscard]] Expected<FrameHeader> parse_header(std::span<const std::byte, kFrameHeaderBytes> bytes);
 
 // The payload is the one the header was made for.

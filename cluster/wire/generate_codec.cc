@@ -58,12 +58,12 @@ void check(const TokenDelta& delta) {
   } else {
     require(delta.token == step::SampledToken{}, "a token that is not there");
   }
-  require(delta.outputs.size() <= kDeltaOutputsMax, "more than 8 outputs");
+  require(delta.outputs.size() <= step::kDeltaOutputsMax, "more than 8 outputs");
   for (const auto& rows : delta.outputs) {
     wire::check(rows);
     require(rows.sequence == delta.sequence, "rows of another sequence");
   }
-  require(delta.prompt_logprobs.size() <= kDeltaOutputsMax, "more than 8 runs of prompt logprobs");
+  require(delta.prompt_logprobs.size() <= step::kDeltaOutputsMax, "more than 8 runs of prompt logprobs");
   for (const auto& run : delta.prompt_logprobs) {
     wire::check(run);
     require(run.sequence == delta.sequence, "prompt logprobs of another sequence");
@@ -84,10 +84,12 @@ void check(const Submission& submission) {
   require(submission.max_tokens <= kSequenceTokensMax, "max_tokens above 2^20");
   wire::check(submission.sampling);
   require(submission.eos_ids.size() <= kEosIdsMax, "more than 128 end ids");
+  require(submission.alone_until <= kSequenceTokensMax, "alone for more than 2^20 tokens");
   check_token_ids(submission.eos_ids, "negative end id");
 }
 
 void write(schema::TokenDelta::Builder to, const TokenDelta& delta) {
+  to.setGateway(delta.gateway.value);
   to.setSequence(delta.sequence.value);
   to.setAttempt(delta.attempt);
   if (delta.has_token) wire::write(to.initToken(), delta.token);
@@ -107,15 +109,16 @@ void write(schema::TokenDelta::Builder to, const TokenDelta& delta) {
 
 TokenDelta read(schema::TokenDelta::Reader from) {
   TokenDelta delta;
+  delta.gateway = GatewayId(from.getGateway());
   delta.sequence = SequenceId(from.getSequence());
   delta.attempt = from.getAttempt();
   delta.has_token = from.hasToken();
   if (delta.has_token) delta.token = read_sampled(from.getToken());
   const auto outputs = from.getOutputs();
-  require(outputs.size() <= kDeltaOutputsMax, "more than 8 outputs");
+  require(outputs.size() <= step::kDeltaOutputsMax, "more than 8 outputs");
   for (const auto rows : outputs) delta.outputs.push_back(read_rows(rows));
   const auto runs = from.getPromptLogprobs();
-  require(runs.size() <= kDeltaOutputsMax, "more than 8 runs of prompt logprobs");
+  require(runs.size() <= step::kDeltaOutputsMax, "more than 8 runs of prompt logprobs");
   for (const auto run : runs) delta.prompt_logprobs.push_back(read_prompt_logprobs(run));
   delta.finish = read_finish(from.getFinish());
   if (from.hasError()) delta.error = read_status(from.getError());
@@ -139,9 +142,12 @@ Status validate(std::span<const TokenDelta> deltas) {
   });
 }
 
+Status validate(const step::AttemptKey&) { return {}; }
+
 Frame encode(const Submission& submission) {
   capnp::MallocMessageBuilder message;
   auto to = message.initRoot<schema::Submission>();
+  to.setGateway(submission.gateway.value);
   to.setSequence(submission.sequence.value);
   to.setAttempt(submission.attempt);
   to.setTokens(kj::arrayPtr(submission.tokens.data(), submission.tokens.size()));
@@ -152,26 +158,28 @@ Frame encode(const Submission& submission) {
   to.setPriority(submission.priority);
   to.setCacheSalt(submission.cache_salt);
   to.setOutput(wire::to_schema(submission.output));
-  return {FrameKind::kSubmission, submission.sequence.value, to_words(message)};
+  to.setAloneUntil(submission.alone_until);
+  return {FrameKind::kSubmission, to_words(message)};
 }
 
-Frame encode(const Abort& abort) {
+Frame encode(const step::AttemptKey& aborted) {
   capnp::MallocMessageBuilder message;
-  message.initRoot<schema::Abort>().setSequence(abort.sequence.value);
-  return {FrameKind::kAbort, abort.sequence.value, to_words(message)};
+  wire::write(message.initRoot<schema::Abort>().initAttempt(), aborted);
+  return {FrameKind::kAbort, to_words(message)};
 }
 
 Frame encode(std::span<const TokenDelta> deltas) {
   capnp::MallocMessageBuilder message;
   auto to = message.initRoot<schema::TokenDeltas>().initDeltas(static_cast<unsigned>(deltas.size()));
   for (unsigned i = 0; i < to.size(); ++i) write(to[i], deltas[i]);
-  return {FrameKind::kTokenDeltas, 0, to_words(message)};
+  return {FrameKind::kTokenDeltas, to_words(message)};
 }
 
 Expected<Submission> decode_submission(std::span<const std::uint64_t> words) {
   return read_message<schema::Submission, Submission>(
       FrameKind::kSubmission, "submission", words, [](schema::Submission::Reader from) {
         Submission submission;
+        submission.gateway = GatewayId(from.getGateway());
         submission.sequence = SequenceId(from.getSequence());
         submission.attempt = from.getAttempt();
         submission.tokens = read_numbers<TokenId>(from.getTokens(), kSequenceTokensMax, "more than 2^20 tokens");
@@ -182,14 +190,16 @@ Expected<Submission> decode_submission(std::span<const std::uint64_t> words) {
         submission.priority = from.getPriority();
         submission.cache_salt = from.getCacheSalt();
         submission.output = read_selector(from.getOutput());
+        submission.alone_until = from.getAloneUntil();
         check(submission);
         return submission;
       });
 }
 
-Expected<Abort> decode_abort(std::span<const std::uint64_t> words) {
-  return read_message<schema::Abort, Abort>(FrameKind::kAbort, "abort", words, [](schema::Abort::Reader from) {
-    return Abort{SequenceId(from.getSequence())};
+Expected<step::AttemptKey> decode_abort(std::span<const std::uint64_t> words) {
+  return read_message<schema::Abort, step::AttemptKey>(FrameKind::kAbort, "abort", words, [](schema::Abort::Reader from) {
+    require(from.hasAttempt(), "names no attempt");
+    return read_attempt(from.getAttempt());
   });
 }
 

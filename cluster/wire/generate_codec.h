@@ -9,7 +9,8 @@
 
 #include "cluster/wire/envelope.h"
 #include "kernels/status.h"
-#include "runtime/ids.h"
+#include "runtime/step/attempt_key.h"
+#include "runtime/step/step_outputs.h"
 #include "runtime/step/submission.h"
 
 namespace herd::wire {
@@ -17,28 +18,23 @@ namespace herd::wire {
 inline constexpr std::size_t kSequenceTokensMax = std::size_t{1} << 20;
 inline constexpr std::size_t kEosIdsMax = 128;
 inline constexpr std::size_t kDeltasMax = 65536;
-inline constexpr std::size_t kDeltaOutputsMax = 8;
 inline constexpr std::size_t kErrorMessageBytesMax = 4096;  // longer ones are cut by encode
 inline constexpr std::uint32_t kOutputRowsMax = 1U << 20;
 inline constexpr std::uint32_t kOutputLayersMax = 1024;
 inline constexpr std::uint32_t kOutputWidthMax = 1U << 22;
+inline constexpr std::size_t kOutputValuesMax = std::size_t{1} << 22;  // no frame holds more
 
-// The client went away: end the sequence.
-struct Abort {
-  SequenceId sequence;
-  bool operator==(const Abort&) const = default;
-};
-
-// What the messages may hold. A gateway checks a submission before it accepts it.
+// What the messages may hold. A gateway checks a submission before it accepts it; every attempt may be aborted.
 [[nodiscard]] Status validate(const step::Submission& submission);
 [[nodiscard]] Status validate(std::span<const step::TokenDelta> deltas);
+[[nodiscard]] Status validate(const step::AttemptKey& aborted);
 
 [[nodiscard]] Frame encode(const step::Submission& submission);
-[[nodiscard]] Frame encode(const Abort& abort);
+[[nodiscard]] Frame encode(const step::AttemptKey& aborted);
 [[nodiscard]] Frame encode(std::span<const step::TokenDelta> deltas);
 
 [[nodiscard]] Expected<step::Submission> decode_submission(std::span<const std::uint64_t> words);
-[[nodiscard]] Expected<Abort> decode_abort(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<step::AttemptKey> decode_abort(std::span<const std::uint64_t> words);
 [[nodiscard]] Expected<std::vector<step::TokenDelta>> decode_token_deltas(std::span<const std::uint64_t> words);
 
 }  // namespace herd::wire

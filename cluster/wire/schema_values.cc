@@ -104,6 +104,16 @@ Status read_status(schema::Status::Reader from) {
   throw Refusal{bad_input("status: unknown code")};
 }
 
+void write(schema::AttemptKey::Builder to, const step::AttemptKey& attempt) {
+  to.setGateway(attempt.gateway.value);
+  to.setSequence(attempt.sequence.value);
+  to.setAttempt(attempt.attempt);
+}
+
+step::AttemptKey read_attempt(schema::AttemptKey::Reader from) {
+  return {GatewayId(from.getGateway()), SequenceId(from.getSequence()), from.getAttempt()};
+}
+
 void write(schema::SamplingParams::Builder to, const step::SamplingParams& params) {
   to.setTemperature(params.temperature);
   to.setTopK(params.top_k);
@@ -198,7 +208,7 @@ step::OutputRows read_rows(schema::OutputRows::Reader from) {
   rows.rows = from.getRows();
   rows.layers = from.getLayers();
   rows.width = from.getWidth();
-  rows.values = read_numbers<float>(from.getValues(), std::size_t{1} << 27, "rows: too many values");
+  rows.values = read_numbers<float>(from.getValues(), kOutputValuesMax, "rows: too many values");
   return rows;
 }
 

@@ -11,6 +11,7 @@
 #include "cluster/schema/ids.capnp.h"
 #include "cluster/wire/flat_message.h"
 #include "kernels/status.h"
+#include "runtime/step/attempt_key.h"
 #include "runtime/step/sampling_params.h"
 #include "runtime/step/step_plan.h"
 
@@ -28,6 +29,9 @@ std::vector<Element> read_numbers(const List& list, std::size_t count_max, const
 
 void write(schema::Status::Builder to, const Status& status);
 Status read_status(schema::Status::Reader from);
+
+void write(schema::AttemptKey::Builder to, const step::AttemptKey& attempt);
+step::AttemptKey read_attempt(schema::AttemptKey::Reader from);
 
 void write(schema::SamplingParams::Builder to, const step::SamplingParams& params);
 step::SamplingParams read_sampling(schema::SamplingParams::Reader from);

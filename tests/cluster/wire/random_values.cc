@@ -93,6 +93,7 @@ step::PromptLogprobs prompt_logprobs(Random& random, SequenceId sequence) {
 
 step::Submission random_submission(Random& random) {
   step::Submission submission;
+  submission.gateway = GatewayId(random());
   submission.sequence = SequenceId(random());
   submission.attempt = static_cast<std::uint32_t>(below(random, 4));
   submission.tokens = token_ids(random, 1, 40);
@@ -103,12 +104,14 @@ step::Submission random_submission(Random& random) {
   submission.priority = static_cast<std::int32_t>(random());
   submission.cache_salt = random();
   submission.output = selector(random);
+  submission.alone_until = static_cast<std::uint32_t>(below(random, 100));
   return submission;
 }
 
 std::vector<step::TokenDelta> random_deltas(Random& random) {
   std::vector<step::TokenDelta> deltas(below(random, 6));
   for (auto& delta : deltas) {
+    delta.gateway = GatewayId(random());
     delta.sequence = SequenceId(random());
     delta.attempt = static_cast<std::uint32_t>(below(random, 4));
     delta.has_token = maybe(random);
@@ -179,11 +182,67 @@ step::StepResult random_result(Random& random) {
   return result;
 }
 
-Hello random_hello(Random& random) {
-  return {.protocol_version = 1 + static_cast<std::uint32_t>(below(random, 9)),
-          .build_id = std::string(below(random, 200), 'b'),
-          .model = std::string(below(random, 200), 'm'),
-          .numerics_id = std::string(below(random, 200), 'n')};
+step::StepOutputs random_outputs(Random& random) {
+  step::StepOutputs part{Epoch(random()), StepId(1 + below(random, 1'000'000)), static_cast<std::uint32_t>(below(random, 8)),
+                         {}, {}};
+  std::uint64_t next_sequence = random() >> 8;
+  for (std::size_t left = below(random, 4); left > 0; --left) part.outputs.push_back(rows(random, SequenceId(next_sequence++)));
+  for (std::size_t left = below(random, 4); left > 0; --left)
+    part.prompt_logprobs.push_back(prompt_logprobs(random, SequenceId(next_sequence++)));
+  return part;
+}
+
+step::AttemptKey random_attempt(Random& random) {
+  return {GatewayId(random()), SequenceId(random()), static_cast<std::uint32_t>(below(random, 4))};
+}
+
+handshake::Hello random_hello(Random& random) {
+  const auto text = [&](std::size_t least, char letter) { return std::string(least + below(random, 257 - least), letter); };
+  handshake::Hello hello;
+  hello.cluster = text(1, 'c');
+  hello.role = static_cast<handshake::Role>(below(random, 4));
+  hello.node = text(1, 'n');
+  hello.incarnation = 1 + random() / 2;
+  hello.protocol_min = 1 + static_cast<std::uint32_t>(below(random, 9));
+  hello.protocol_max = hello.protocol_min + static_cast<std::uint32_t>(below(random, 9));
+  hello.build_id = text(0, 'b');
+  if (hello.role == handshake::Role::kRank || maybe(random)) hello.model = text(1, 'm');
+  if (!hello.model.empty() && maybe(random)) {
+    hello.numerics_id = text(1, 'i');
+    hello.kv_layout_id = text(1, 'k');
+  }
+  hello.text_digest = text(0, 't');
+  hello.config_digest = text(0, 'd');
+  return hello;
+}
+
+routing::GatewayJoin random_join(Random& random) { return {GatewayId(random()), Epoch(random()), random()}; }
+
+routing::ClusterView random_view(Random& random) {
+  routing::ClusterView view{Epoch(random()), random(), {}};
+  std::uint32_t id = 0;
+  for (std::size_t left = below(random, 6); left > 0; --left) {
+    routing::ReplicaView& replica = view.replicas.emplace_back();
+    id += 1 + static_cast<std::uint32_t>(below(random, 1000));
+    replica.route = {{ReplicaId(id), Epoch(random())}, std::string(below(random, 257), 'a'),
+                     std::string(below(random, 257), 'n')};
+    replica.state = static_cast<routing::ReplicaState>(below(random, 4));
+    replica.returns = maybe(random);
+    replica.sequences_max = 1 + static_cast<std::uint32_t>(below(random, 1000));
+  }
+  return view;
+}
+
+routing::ReplicaLoss random_loss(Random& random) {
+  routing::ReplicaLoss loss;
+  loss.replica = {ReplicaId(static_cast<std::uint32_t>(random())), Epoch(random())};
+  loss.cause = static_cast<routing::LossCause>(below(random, 5));
+  loss.why = {StatusCode::kAborted, std::string(below(random, 100), 'x')};
+  if (maybe(random)) {
+    loss.in_step.emplace();
+    for (std::size_t left = below(random, 6); left > 0; --left) loss.in_step->push_back(random_attempt(random));
+  }
+  return loss;
 }
 
 }  // namespace herd::wire

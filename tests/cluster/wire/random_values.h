@@ -16,6 +16,11 @@ step::Submission random_submission(Random& random);
 std::vector<step::TokenDelta> random_deltas(Random& random);
 step::StepPlan random_plan(Random& random);
 step::StepResult random_result(Random& random);
-Hello random_hello(Random& random);
+step::StepOutputs random_outputs(Random& random);
+step::AttemptKey random_attempt(Random& random);
+handshake::Hello random_hello(Random& random);
+routing::GatewayJoin random_join(Random& random);
+routing::ClusterView random_view(Random& random);
+routing::ReplicaLoss random_loss(Random& random);
 
 }  // namespace herd::wire

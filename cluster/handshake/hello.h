@@ -1,0 +1,63 @@
+#pragma once
+// Hello: what two processes of a cluster tell each other first, and what follows from it. Pure.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "kernels/status.h"
+
+namespace herd::handshake {
+
+// Versions of the protocol that this build speaks: its own and, for one release, the one before.
+inline constexpr std::uint32_t kProtocolMin = 1;
+inline constexpr std::uint32_t kProtocolMax = 1;
+inline constexpr std::size_t kHelloTextBytesMax = 256;
+
+enum class Role : std::uint8_t { kCoordinator, kNode, kGateway, kRank };
+constexpr const char* role_name(Role role) {
+  switch (role) {
+    case Role::kCoordinator: return "coordinator";
+    case Role::kNode: return "node";
+    case Role::kGateway: return "gateway";
+    case Role::kRank: return "rank";
+  }
+  return "?";
+}
+
+// Each text has at most 256 bytes and no control characters.
+struct Hello {
+  std::string cluster;              // its name; not empty
+  Role role = Role::kGateway;
+  std::string node;                 // who speaks, as the config names it; not empty
+  std::uint64_t incarnation = 0;    // this life of the process: 64 random bits, not 0; of a gateway: its GatewayId
+  std::uint32_t protocol_min = kProtocolMin;  // at least 1
+  std::uint32_t protocol_max = kProtocolMax;
+  std::string build_id;             // for people
+  std::string model;                // name of the served model; a rank has one
+  // Which bits it makes (runtime/shard/numerics_id.h) and how its KV blocks lie (runtime/kv/kv_layout_id.h): both or
+  // neither, and only beside a model. A rank has them once its weights are loaded.
+  std::string numerics_id;
+  std::string kv_layout_id;
+  std::string text_digest;          // tokenizer and chat template; empty: none
+  std::string config_digest;        // shown to people when two differ
+  bool operator==(const Hello&) const = default;
+};
+
+// kBadInput names the field.
+[[nodiscard]] Status validate(const Hello& hello);
+
+// What holds between two processes that may talk. The rest is for routing: equal numerics for attempts after the first,
+// equal layouts for KV blocks.
+struct Agreement {
+  std::uint32_t protocol = 0;       // the lower of the two maxima
+  bool equal_numerics = false;      // both have an id, and it is one
+  bool equal_kv_layout = false;     // likewise
+  bool equal_config = false;        // false: worth a warning, no more
+  bool operator==(const Agreement&) const = default;
+};
+
+// Refusals hold both values: a malformed Hello, another cluster, no protocol version that both speak.
+[[nodiscard]] Expected<Agreement> agree(const Hello& mine, const Hello& theirs);
+
+}  // namespace herd::handshake

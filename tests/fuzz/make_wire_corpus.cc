@@ -1,0 +1,51 @@
+// Writes the seeds of the wire's fuzz targets, valid messages and frames: make_wire_corpus tests/fuzz/corpus
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "tests/cluster/wire/random_values.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using herd::wire::Random;
+
+constexpr int kSeedsOfEach = 3;
+
+void write_file(const fs::path& path, const void* data, std::size_t bytes) {
+  fs::create_directories(path.parent_path());
+  std::ofstream(path, std::ios::binary).write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
+}
+
+// `choice`: the value of the first byte that the target decodes such a message by.
+template <class Draw>
+void write_seeds(const fs::path& corpus, const std::string& target, std::uint8_t choice, Draw draw) {
+  Random random(choice);
+  for (int i = 0; i < kSeedsOfEach; ++i) {
+    const std::string name = "valid_" + std::to_string(choice) + "_" + std::to_string(i);
+    const herd::wire::Frame frame = herd::wire::encode(draw(random));
+    herd::wire::Words words = frame.words;
+    words.insert(words.begin(), choice);
+    write_file(corpus / target / name, words.data(), words.size() * 8);
+    const auto sealed = herd::wire::seal(frame, herd::Epoch(1), {herd::ReplicaId(2), herd::Epoch(3)});
+    if (i == 0) write_file(corpus / "frame" / (target + "_" + std::to_string(choice)), sealed->data(), sealed->size());
+  }
+}
+
+}  // namespace
+
+int main(int, char** argv) {
+  const fs::path corpus = argv[1];
+  write_seeds(corpus, "generate_codec", 0, herd::wire::random_submission);
+  write_seeds(corpus, "generate_codec", 1, herd::wire::random_deltas);
+  write_seeds(corpus, "generate_codec", 2, herd::wire::random_attempt);
+  write_seeds(corpus, "step_codec", 0, herd::wire::random_plan);
+  write_seeds(corpus, "step_codec", 1, herd::wire::random_result);
+  write_seeds(corpus, "step_codec", 2, herd::wire::random_outputs);
+  write_seeds(corpus, "control_codec", 0, herd::wire::random_hello);
+  write_seeds(corpus, "control_codec", 1, herd::wire::random_join);
+  write_seeds(corpus, "control_codec", 2, herd::wire::random_view);
+  write_seeds(corpus, "control_codec", 3, herd::wire::random_loss);
+}

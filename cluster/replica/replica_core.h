@@ -96,7 +96,7 @@ class ReplicaCore {
   enum class Phase : std::uint8_t { kMaking, kServing, kStopping, kEnded };
   struct StepOut {
     StepId step;
-    std::vector<step::AttemptKey> attempts;
+    std::vector<routing::AttemptInStep> attempts;
   };
 
   [[nodiscard]] Status check_attempt(const step::AttemptKey& key) const;
@@ -108,7 +108,7 @@ class ReplicaCore {
   void publish(std::vector<step::TokenDelta> deltas, ReplicaEffects& effects);
   void fail_group(routing::LossCause cause, const Status& why, ReplicaEffects& effects);
   void end(ReplicaEffects& effects);
-  [[nodiscard]] std::vector<step::AttemptKey> attempts_in_step() const;
+  [[nodiscard]] std::vector<routing::AttemptInStep> attempts_in_step() const;
   [[nodiscard]] Status named(const Status& why) const;
 
   ReplicaCoreConfig config_;

@@ -91,10 +91,12 @@ void GatewayWatch::on_loss(const routing::ReplicaLoss& loss) {
   const routing::ReplicaGeneration lost = loss.replica;
   if (loss.cause == routing::LossCause::kDiedOfItself) {
     for (const auto& [attempt, choice] : sent_[lost]) {
-      if (loss.in_step && std::ranges::find(*loss.in_step, attempt) == loss.in_step->end()) continue;
+      if (loss.in_step && std::ranges::count(*loss.in_step, attempt, &routing::AttemptInStep::attempt) == 0) continue;
       if (choice->complete() || !choice->own_deaths.insert(lost).second) continue;
       choice->alone_at_last = !loss.in_step || loss.in_step->size() == 1;
-      if (loss.in_step && choice->killed.contains(lost)) ++choice->blamed;
+      const auto running = running_.find(attempt.sequence);
+      const bool there = running != running_.end() && running->second.attempt == attempt;
+      if (loss.in_step && there && choice->killed.contains(lost)) ++choice->blamed;
     }
   }
   Epoch& last = lost_[lost.replica];

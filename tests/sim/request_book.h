@@ -40,7 +40,7 @@ struct SimChoice {
   std::set<routing::ReplicaGeneration> own_deaths;
   bool alone_at_last = false;  // with nothing beside it, the last time, as far as anybody knows
   std::set<routing::ReplicaGeneration> killed;  // by this poison
-  std::uint32_t blamed = 0;  // how often its gateway heard of that
+  std::uint32_t blamed = 0;  // how often its gateway heard of that before it was told anything else about that replica
   [[nodiscard]] bool complete() const { return stopped || checker.ended(); }
 };
 

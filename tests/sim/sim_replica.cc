@@ -351,8 +351,8 @@ void SimReplica::check_loss(const routing::ReplicaLoss& loss) {
       }
     }
   }
-  for (const step::AttemptKey& key : *loss.in_step) {
-    if (!computed.contains(key)) violate("blames a sequence that was in no step");
+  for (const routing::AttemptInStep& one : *loss.in_step) {
+    if (!computed.contains(one.attempt)) violate("blames a sequence that was in no step");
   }
 }
 

@@ -361,6 +361,8 @@ Status Engine::start_cluster(const EngineOptions& options) {
   cluster.scheduler.block_size = static_cast<std::uint32_t>(options.block_size);
   cluster.scheduler.num_blocks = static_cast<std::uint32_t>(facts_.num_blocks);
   cluster.scheduler.max_model_len = static_cast<std::uint32_t>(facts_.max_model_len);
+  cluster.scheduler.vocab_size = static_cast<TokenId>(description_.config.vocab_size);
+  cluster.scheduler_probe = options.scheduler_probe;
   cluster.scheduler.queue_tokens_max =
       std::max<std::uint64_t>(cluster.scheduler.queue_tokens_max, cluster.scheduler.max_model_len);
   if (Status status = cluster.scheduler.validate(); !status.ok()) return status;

@@ -38,7 +38,8 @@ struct EngineOptions {
   std::int32_t block_size = 16;
   std::int64_t num_blocks = 0;             // of one replica; 0: from the memory there is
   std::int64_t kv_cache_memory = 0;        // bytes of one replica; 0: from the memory there is
-  scheduler::SchedulerConfig scheduler;    // block_size, num_blocks, max_model_len are filled in here
+  scheduler::SchedulerConfig scheduler;    // block_size, num_blocks, max_model_len, vocab_size are filled in here
+  scheduler::SchedulerProbe scheduler_probe;  // tests
   bool hash_logits = false;
   bool wire_roundtrip = false;
   OnStep on_step;                          // see actors/messages/rank_factory.h; may be empty

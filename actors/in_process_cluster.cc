@@ -59,6 +59,7 @@ struct InProcessCluster::Impl {
       replicas.push_back(system->spawn(replica_actor,
                                        ReplicaConfig{.generation = {ReplicaId(replica), Epoch(1)},
                                                      .scheduler = config.scheduler,
+                                                     .scheduler_probe = config.scheduler_probe,
                                                      .ranks = config.ranks,
                                                      .make_rank = config.make_rank,
                                                      .abort_replica = config.abort_replica,

@@ -23,6 +23,7 @@ namespace herd::actors {
 
 struct InProcessClusterConfig {
   scheduler::SchedulerConfig scheduler;  // of each replica
+  scheduler::SchedulerProbe scheduler_probe;  // tests
   std::uint32_t replicas = 1;            // dp, [1, 64]
   std::uint32_t ranks = 1;               // of one replica: tp * pp, [1, 64]
   RankFactory make_rank;

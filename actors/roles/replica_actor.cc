@@ -13,7 +13,7 @@ void ReplicaState::start(ReplicaConfig config, CoordinatorHandle coordinator, Ga
   coordinator_ = std::move(coordinator);
   gateway_ = std::move(gateway);
   through_wire_ = WireRoundtrip(config_.wire_roundtrip);
-  scheduler_.emplace(config_.scheduler, config_.generation.epoch);
+  scheduler_.emplace(config_.scheduler, config_.generation.epoch, config_.scheduler_probe);
   collector_.emplace(config_.generation.epoch, config_.ranks);
   end_process_on_exception(self_);
   on_down(self_, [this](const caf::actor_addr& source) {

@@ -25,6 +25,7 @@ namespace herd::actors {
 struct ReplicaConfig {
   routing::ReplicaGeneration generation;
   scheduler::SchedulerConfig scheduler;
+  scheduler::SchedulerProbe scheduler_probe{};  // tests
   std::uint32_t ranks = 1;
   RankFactory make_rank;
   std::function<void(ReplicaId, const Status& why)> abort_replica;  // may be empty

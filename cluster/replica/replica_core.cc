@@ -30,9 +30,9 @@ SendDeltas refusal(const step::AttemptKey& key, Status why) {
 
 }  // namespace
 
-ReplicaCore::ReplicaCore(const ReplicaCoreConfig& config)
+ReplicaCore::ReplicaCore(const ReplicaCoreConfig& config, const scheduler::SchedulerProbe& probe)
     : config_(config),
-      scheduler_(config.scheduler, config.generation.epoch),
+      scheduler_(config.scheduler, config.generation.epoch, probe),
       collector_(config.generation.epoch, config.ranks),
       ranks_made_(config.ranks) {
   HERD_CHECK(config.ranks >= 1, "a replica has a rank");

@@ -70,7 +70,8 @@ struct ReplicaStats {
 
 class ReplicaCore {
  public:
-  explicit ReplicaCore(const ReplicaCoreConfig& config);
+  // Only tests give a probe.
+  explicit ReplicaCore(const ReplicaCoreConfig& config, const scheduler::SchedulerProbe& probe = {});
 
   // From its ranks. A failed status ends the group; `why` of a lost rank names the rank. A step that a rank gave up
   // (kAborted: its collective did not come about in time) counts as kOverdue, one that failed otherwise as kDiedOfItself.

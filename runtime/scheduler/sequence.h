@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include "runtime/clock.h"
@@ -12,6 +13,10 @@
 #include "runtime/step/submission.h"
 
 namespace herd::scheduler {
+
+using Slot = std::uint32_t;  // of a sequence in the table
+// Position in the total order of service: smaller is served first, the largest is preempted first.
+using Rank = std::tuple<std::int32_t, std::uint64_t, Slot>;
 
 enum class SequenceState : std::uint8_t {
   kFree,        // slot without a sequence
@@ -35,6 +40,7 @@ struct Sequence {
   std::uint64_t arrival = 0;  // accepted submissions before this one
   std::uint64_t cache_salt = 0;
   step::OutputSelector output = step::OutputSelector::kNone;
+  std::uint32_t alone_until = 0;  // step::Submission
   Instant submitted_at;
 
   kv::BlockTable table;
@@ -45,7 +51,7 @@ struct Sequence {
   std::uint32_t samples_in_flight = 0;  // tokens those steps will bring
   std::uint32_t sent_blocks = 0;        // leading blocks of the table that ranks know
   std::uint32_t blocks_returning = 0;   // kPreempting, kEnded: what its free() is expected to bring
-  std::optional<std::uint32_t> held_by;  // kWaiting: the slot of who computes a prefix of it
+  std::optional<Slot> held_by;          // kWaiting: who computes a prefix of it
   std::uint32_t blocks_claimed = 0;      // with held_by: blocks to take when that prefix is cached
   bool sampled_since_admission = false;
   bool was_admitted = false;
@@ -59,6 +65,8 @@ struct Sequence {
 
   [[nodiscard]] std::uint32_t num_tokens() const { return static_cast<std::uint32_t>(tokens.size()); }
   [[nodiscard]] std::uint32_t emitted_tokens() const { return num_tokens() - prompt_tokens; }
+  // A suspect: no other sequence computes in the same step, nor in one that is out at the same time.
+  [[nodiscard]] bool on_probation() const { return alone_until > 0 && emitted_tokens() <= alone_until; }
   // What ranks are still to hand back. Log-probabilities of the prompt end with the prompt.
   [[nodiscard]] step::OutputSelector output_owed() const {
     const bool sent = output == step::OutputSelector::kPromptLogprobs && output_rows_sent >= prompt_tokens;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "actors/engine.h"
+#include "tests/runtime/preemption_probe.h"
 
 namespace herd::actors {
 namespace {
@@ -159,7 +160,7 @@ TEST(PromptLogprobs, DoNotDependOnRanksChunksOrTheWire) {
 TEST(PromptLogprobs, ComeOnceAmongOthersAfterPreemptionsAndCacheHits) {
   const Answer alone = baseline();
   EngineOptions changed = options();
-  changed.scheduler.preempt_every_steps = 3;
+  changed.scheduler_probe = scheduler::preempting_every(3);
   auto engine = Engine::start(std::move(changed));
   ASSERT_TRUE(engine.has_value());
   std::vector<step::Submission> submissions;

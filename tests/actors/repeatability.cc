@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "actors/engine.h"
+#include "tests/runtime/preemption_probe.h"
 
 namespace herd {
 namespace {
@@ -239,7 +240,7 @@ std::vector<Axis> gpu_axes(bool full) {
   if (full)
     list.push_back({"chunk 2048", 2, [](EngineOptions& o) { o.scheduler.max_num_batched_tokens = 2048; }});
   list.push_back({"prefix hit", 1, [](EngineOptions& o) { o.scheduler.prefix_caching = true; }, 2});
-  list.push_back({"preemption", 7, [](EngineOptions& o) { o.scheduler.preempt_every_steps = 3; }, 1, true});
+  list.push_back({"preemption", 7, [](EngineOptions& o) { o.scheduler_probe = scheduler::preempting_every(3); }, 1, true});
   list.push_back({"-tp 2", 2, [](EngineOptions& o) { o.tensor_parallel = 2; }});
   list.push_back({"-dp 2", 7, [](EngineOptions& o) { o.data_parallel = 2; }});
   list.push_back({"block size 64", 2, [](EngineOptions& o) { o.block_size = 64; }});
@@ -249,7 +250,7 @@ std::vector<Axis> gpu_axes(bool full) {
                     o.block_size = 32;
                     o.scheduler.prefix_caching = true;
                     o.scheduler.prefill_chunk_max = 48;
-                    o.scheduler.preempt_every_steps = 5;
+                    o.scheduler_probe = scheduler::preempting_every(5);
                   }, 2, true, false, 100, full ? std::size_t{1000} : 0});
   return list;
 }
@@ -263,7 +264,7 @@ std::vector<Axis> axes(bool full) {
                       o.scheduler.prefill_chunk_max = chunk;
                     }});
   list.push_back({"prefix hit", 1, [](EngineOptions& o) { o.scheduler.prefix_caching = true; }, 2});
-  list.push_back({"preemption", 7, [](EngineOptions& o) { o.scheduler.preempt_every_steps = 3; }, 1, true});
+  list.push_back({"preemption", 7, [](EngineOptions& o) { o.scheduler_probe = scheduler::preempting_every(3); }, 1, true});
   for (const int tp : {2, 4, 8})
     list.push_back({"-tp " + std::to_string(tp), 2, [tp](EngineOptions& o) { o.tensor_parallel = tp; }});
   list.push_back({"-dp 2", 7, [](EngineOptions& o) { o.data_parallel = 2; }});
@@ -282,7 +283,7 @@ std::vector<Axis> axes(bool full) {
                     o.block_size = 32;
                     o.scheduler.prefix_caching = true;
                     o.scheduler.prefill_chunk_max = 48;
-                    o.scheduler.preempt_every_steps = 5;
+                    o.scheduler_probe = scheduler::preempting_every(5);
                   }, 2, true});
   list.push_back({"planted: order depends on the batch", 7, [](EngineOptions& o) {
                     o.make_device = [](const CpuDeviceConfig& config) -> Expected<std::unique_ptr<Device>> {

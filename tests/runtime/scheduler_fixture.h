@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -47,7 +48,13 @@ inline step::StepResult result_of(const step::StepPlan& plan) {
 
 class SchedulerTest : public testing::Test {
  protected:
-  void start(const SchedulerConfig& config) { scheduler_ = std::make_unique<Scheduler>(config, Epoch{1}); }
+  void start(const SchedulerConfig& config) {
+    SchedulerProbe probe;
+    probe.preemptions = [this](std::uint64_t) { return std::exchange(preempt_next_, 0); };
+    scheduler_ = std::make_unique<Scheduler>(config, Epoch{1}, probe);
+  }
+  // At the next plan: one that has sampled since its admission.
+  void force_preemption() { ++preempt_next_; }
   void submit(const step::Submission& submission) { ASSERT_TRUE(scheduler_->on_submit(submission, {}).ok()); }
   step::StepPlan plan() {
     auto plan = scheduler_->plan_step({});
@@ -64,6 +71,7 @@ class SchedulerTest : public testing::Test {
   StatusCode refusal(const step::Submission& submission) { return scheduler_->on_submit(submission, {}).code(); }
 
   std::unique_ptr<Scheduler> scheduler_;
+  std::uint32_t preempt_next_ = 0;
 };
 
 }  // namespace herd::scheduler

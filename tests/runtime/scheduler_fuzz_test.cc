@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <deque>
 #include <iterator>
 #include <map>
 #include <memory>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +20,7 @@
 
 #include "runtime/step/output_rows.h"
 #include "runtime/scheduler/scheduler.h"
+#include "tests/runtime/preemption_probe.h"
 #include "tests/runtime/scheduler_fuzz_options.h"
 #include "tests/sim/plan_checker.h"
 #include "tests/sim/toy_shard.h"
@@ -43,7 +46,7 @@ class Random {
 struct Totals {
   std::uint64_t operations = 0, episodes = 0, accepted = 0, refused = 0, resubmitted = 0, scored = 0, prompt_logprobs = 0;
   std::uint64_t stops = 0, lengths = 0, aborts = 0, failures = 0, lost = 0;
-  std::uint64_t preemptions = 0, evictions = 0, hit_blocks = 0, held_back = 0, tokens = 0, discarded = 0, steps = 0;
+  std::uint64_t preemptions = 0, evictions = 0, hit_blocks = 0, held_back = 0, suspects = 0, alone = 0, tokens = 0, discarded = 0, steps = 0;
 };
 
 // One open attempt of a sequence, as the client sees it.
@@ -67,7 +70,7 @@ class Episode {
  public:
   Episode(std::uint64_t seed, Totals& totals) : random_(seed), totals_(totals) {
     draw_config();
-    scheduler_ = std::make_unique<Scheduler>(config_, kEpoch);
+    scheduler_ = std::make_unique<Scheduler>(config_, kEpoch, probe_);
     checker_ = std::make_unique<sim::PlanChecker>(config_);
     sim::ToyConfig toy{config_.block_size, config_.num_blocks, kVocab, 0, seed};
     if (poison_) toy.poison_per_million = 3000;
@@ -101,9 +104,9 @@ class Episode {
     config_.prefix_caching = !random_.one_in(5);
     config_.policy = random_.one_in(2) ? SchedulingPolicy::kPriority : SchedulingPolicy::kFcfs;
     config_.steps_ahead = random_.one_in(3) ? 1 : 2;
-    if (random_.one_in(4)) config_.preempt_every_steps = random_.between(1, 9);
+    if (random_.one_in(4)) probe_ = preempting_every(random_.between(1, 9));
     if (!random_.one_in(3)) config_.shared_prefix_min = random_.one_in(3) ? 0 : random_.between(1, 60);
-    if (random_.one_in(3)) config_.hash_bits = random_.between(1, 5);  // collisions all the time
+    if (random_.one_in(3)) probe_.hash_bits = random_.between(1, 5);  // collisions all the time
     poison_ = random_.one_in(4);
     scoring_ = random_.one_in(2);
     aborts_ = !random_.one_in(3);
@@ -112,6 +115,7 @@ class Episode {
     loses_ = random_.one_in(8);
     submit_weight_ = random_.between(5, 40);
     choices_ = random_.one_in(2);
+    suspects_one_in_ = random_.one_in(3) ? random_.between(1, 12) : 0;
     if (choices_) submit_weight_ = random_.between(1, 10);  // a queue that is full takes nobody's siblings
     for (std::vector<TokenId>& stem : stems_) draw_stem(stem);
   }
@@ -188,6 +192,9 @@ class Episode {
       expected.submission = submission;
       ++totals_.resubmitted;
     }
+    if (suspects_one_in_ > 0 && random_.one_in(suspects_one_in_))
+      submission.alone_until = expected.next + random_.between(1, 5);
+    expected.submission.alone_until = submission.alone_until;
     const Status status = scheduler_->on_submit(submission, now());
     const bool known = open_.contains(submission.sequence);
     const std::uint64_t length = submission.tokens.size();
@@ -208,6 +215,8 @@ class Episode {
     }
     ++totals_.accepted;
     if (submission.max_tokens == 0) ++totals_.scored;
+    if (submission.alone_until > 0) suspects_.insert(expected.arrival);
+    totals_.suspects += submission.alone_until > 0 ? 1 : 0;
     open_.emplace(submission.sequence, std::move(expected));
   }
 
@@ -229,6 +238,7 @@ class Episode {
     ASSERT_EQ(plan->epoch, kEpoch);
     checker_->on_plan(*plan);
     expect_nothing_computed_twice(*plan);
+    expect_suspects_alone(*plan);
     plans_.push_back(std::move(*plan));
   }
 
@@ -241,7 +251,7 @@ class Episode {
     for (auto& [id, computing] : computing_) {
       if (end.contains(id)) computing.planned = end[id];
     }
-    const bool shares = config_.prefix_caching && config_.shared_prefix_min > 0 && config_.hash_bits == 64;
+    const bool shares = config_.prefix_caching && config_.shared_prefix_min > 0 && probe_.hash_bits == 64;
     for (std::size_t i = 0; i < plan.started.size(); ++i) {
       const step::SequenceStart& start = plan.started[i];
       const step::Submission& submission = open_.at(start.sequence).submission;
@@ -264,6 +274,17 @@ class Episode {
     }
   }
 
+  // While a suspect has a slice in a plan that is out, nobody else has, not even one that was ended meanwhile.
+  void expect_suspects_alone(const step::StepPlan& plan) {
+    std::vector<std::uint64_t>& computing = arrivals_out_.emplace_back();
+    for (const step::SequenceSlice& slice : plan.slices) computing.push_back(open_.at(slice.sequence).arrival);
+    std::set<std::uint64_t> out;
+    for (const auto& of_plan : arrivals_out_) out.insert(of_plan.begin(), of_plan.end());
+    if (std::ranges::none_of(out, [&](std::uint64_t arrival) { return suspects_.contains(arrival); })) return;
+    ASSERT_EQ(out.size(), 1U) << "a suspect is not alone in plan " << plan.step.value;
+    ++totals_.alone;
+  }
+
   void deliver() {
     if (random_.one_in(50)) {  // of an older epoch or out of order
       step::StepResult stale;
@@ -283,6 +304,7 @@ class Episode {
     checker_->on_result();
     const std::vector<step::TokenDelta> deltas = scheduler_->on_step_done(result, now());
     plans_.erase(plans_.begin());
+    arrivals_out_.pop_front();
     if (failed) {
       ASSERT_EQ(deltas.size(), open_.size());
     }
@@ -305,7 +327,7 @@ class Episode {
       ASSERT_EQ(delta.token.output_index, expected.next);
       ASSERT_LT(expected.next, expected.stream.tokens.size()) << "a token beyond the end";
       ASSERT_EQ(delta.token.token, expected.stream.tokens[expected.next]) << "sequence " << delta.sequence.value;
-      ++expected.next;
+      if (++expected.next > expected.submission.alone_until) suspects_.erase(expected.arrival);
       ++totals_.tokens;
       computing_.erase(delta.sequence);
     }
@@ -434,8 +456,10 @@ class Episode {
   Random random_;
   Totals& totals_;
   SchedulerConfig config_;
+  SchedulerProbe probe_;
   bool poison_ = false, scoring_ = false, aborts_ = false, resubmits_ = false, failed_steps_ = false, loses_ = false;
   bool choices_ = false;
+  std::uint32_t suspects_one_in_ = 0;  // 0: none
   std::uint32_t submit_weight_ = 0;
   std::vector<TokenId> stems_[3];
   std::unique_ptr<Scheduler> scheduler_;
@@ -443,7 +467,9 @@ class Episode {
   std::unique_ptr<sim::ToyShard> shard_;
   std::map<SequenceId, Expected> open_;
   std::map<SequenceId, Computing> computing_;
+  std::set<std::uint64_t> suspects_;  // arrivals of those who have not emitted enough; those who ended so stay
   std::vector<step::StepPlan> plans_;
+  std::deque<std::vector<std::uint64_t>> arrivals_out_;  // of those with slices in each of plans_
   std::uint64_t next_id_ = 1;
   std::uint32_t attempt_ = 0;
   std::int64_t time_ = 0;
@@ -481,12 +507,16 @@ TEST(SchedulerFuzz, EveryStreamIsThePureFunctionOfItsSubmission) {
   print("evictions", totals.evictions);
   print("hit blocks", totals.hit_blocks);
   print("held back", totals.held_back);
+  print("suspects", totals.suspects);
+  print("alone", totals.alone);
   if (options.operations < 50000) return;  // too few for the shares below
   const std::uint64_t least = options.operations / 1000;
   EXPECT_GE(totals.preemptions, least);
   EXPECT_GE(totals.evictions, least);
   EXPECT_GE(totals.hit_blocks, least);
   EXPECT_GE(totals.held_back, least);
+  EXPECT_GE(totals.suspects, least);
+  EXPECT_GE(totals.alone, least);
   EXPECT_GE(totals.aborts, least);
   EXPECT_GE(totals.prompt_logprobs, least);
 }

@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/runtime/preemption_probe.h"
 #include "tests/runtime/scheduler_fixture.h"
 #include "tests/sim/plan_checker.h"
 #include "tests/sim/toy_shard.h"
@@ -241,7 +242,7 @@ TEST_F(SchedulerTest, PreemptedSequenceKeepsItsTokenInFlight) {
   submit(submission_of(1, 10, 10));
   step();
   const step::StepPlan second = plan();
-  scheduler_->force_preempt(1);
+  force_preemption();
   const step::StepPlan third = plan();
   EXPECT_EQ(third.released, std::vector{SequenceId{1}});
   EXPECT_TRUE(third.slices.empty()) << "it waits for the step in flight";
@@ -297,7 +298,7 @@ TEST_F(SchedulerTest, DeltasTellCacheHitsAndWaitingTimesFromTheFirstTokenOn) {
   EXPECT_TRUE(scheduler_->on_step_done(result_of(*chunk), Instant{3'250'000'000}).empty());
   const auto last_chunk = scheduler_->plan_step(Instant{3'250'000'000});
   const auto first = scheduler_->on_step_done(result_of(*last_chunk), Instant{3'500'000'000}).front();
-  scheduler_->force_preempt(1);
+  force_preemption();
   const auto second = step().front();
   EXPECT_EQ(scheduler_->stats().preemptions, 1U);
   while (scheduler_->stats().num_running > 0) {
@@ -453,7 +454,7 @@ TEST_F(SchedulerTest, PromptLogprobsOfEachTokenComeOnceInSpiteOfCacheChunksAndPr
   EXPECT_EQ(next, 65U);
   take(done(prompt_logprobs_of(plan(), 100)));
   EXPECT_EQ(next, 100U);
-  scheduler_->force_preempt(1);
+  force_preemption();
   const step::StepPlan back = plan();
   ASSERT_EQ(back.started.size(), 1U);
   EXPECT_EQ(back.started.front().output, step::OutputSelector::kNone);
@@ -495,11 +496,10 @@ TEST(SchedulerStreams, DoNotDependOnPreemptionChunksOrStepsAhead) {
   for (const std::uint32_t every : {0U, 1U, 3U}) {
     for (const std::uint32_t ahead : {1U, 2U}) {
       SchedulerConfig config = config_of(every == 3 ? 9 : 100);
-      config.preempt_every_steps = every;
       config.steps_ahead = ahead;
       config.max_num_batched_tokens = every == 1 ? 17 : 64;
       config.max_model_len = 120;
-      Scheduler scheduler(config, Epoch{1});
+      Scheduler scheduler(config, Epoch{1}, preempting_every(every));
       sim::ToyShard shard({16, config.num_blocks, 64, 0, 0});
       sim::PlanChecker checker(config);
       std::map<SequenceId, std::vector<TokenId>> streams;

@@ -10,6 +10,7 @@ add_executable(scheduler_tests
   ${CMAKE_CURRENT_LIST_DIR}/kv_fuzz_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/scheduler_fuzz_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/scheduler_prefix_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/scheduler_probation_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/scheduler_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/scheduler_tests_main.cc)
 target_link_libraries(scheduler_tests PRIVATE herd_toy_shard GTest::gtest)

@@ -6,6 +6,7 @@
 #include "tests/sim/sim_coordinator.h"
 #include "tests/sim/sim_gateway.h"
 #include "tests/sim/sim_replica.h"
+#include "tests/sim/through_wire.h"
 
 namespace herd::sim {
 
@@ -22,7 +23,7 @@ void Network::submit(std::uint32_t gateway, const routing::Route& to, step::Subm
   ConnectionPtr& way = connection(gateway, replica);
   if (way->deaf_replica) return;
   way->to_replica.send(world_.loop, world_.random, world_.options.message_us_max,
-                       [this, replica, to = to.generation, way, submission = std::move(submission)] {
+                       [this, replica, to = to.generation, way, submission = through_wire(world_.options.wire, std::move(submission))] {
                          if (!way->closed) parts_.replicas[replica]->on_submission(to, submission);
                        });
 }
@@ -32,12 +33,13 @@ void Network::abort(std::uint32_t gateway, const routing::Route& on, const step:
   ConnectionPtr& way = connection(gateway, replica);
   if (way->deaf_replica) return;
   way->to_replica.send(world_.loop, world_.random, world_.options.message_us_max,
-                       [this, replica, on = on.generation, way, attempt] {
+                       [this, replica, on = on.generation, way, attempt = through_wire(world_.options.wire, attempt)] {
                          if (!way->closed) parts_.replicas[replica]->on_abort(on, attempt);
                        });
 }
 
 void Network::deltas(routing::ReplicaGeneration from, GatewayId to, std::vector<step::TokenDelta> deltas) {
+  deltas = through_wire(world_.options.wire, std::move(deltas));
   for (std::uint32_t gateway = 0; gateway < parts_.gateways.size(); ++gateway) {
     if (parts_.gateways[gateway]->id() != to) continue;
     ConnectionPtr& way = connection(gateway, from.replica.value);
@@ -81,11 +83,14 @@ void Network::at_gateway(std::uint32_t gateway, Link& link, std::int64_t us_max,
 }
 
 void Network::view_to(std::uint32_t gateway, Link& link, const routing::ClusterView& view) {
-  at_gateway(gateway, link, world_.options.message_us_max, [view](SimGateway& gateway) { gateway.on_view(view); });
+  at_gateway(gateway, link, world_.options.message_us_max, [view = through_wire(world_.options.wire, view)](SimGateway& gateway) {
+    gateway.on_view(view);
+  });
 }
 
 void Network::loss_to(std::uint32_t gateway, Link& link, const routing::ReplicaLoss& loss) {
-  at_gateway(gateway, link, world_.options.message_us_max, [loss](SimGateway& gateway) { gateway.on_loss(loss); });
+  at_gateway(gateway, link, world_.options.message_us_max,
+             [loss = through_wire(world_.options.wire, loss)](SimGateway& gateway) { gateway.on_loss(loss); });
 }
 
 // Lives and cuts ------------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ void draw_replica(SimOptions& options, Dice& dice) {
   scheduler.prefix_caching = !dice.one_in(4);
   scheduler.shared_prefix_min = 16;  // prompts are short here
   scheduler.steps_ahead = dice.between(1, 2);
-  scheduler.preempt_every_steps = dice.one_in(4) ? dice.between(2, 9) : 0;
+  options.preempt_every_steps = dice.one_in(4) ? dice.between(2, 9) : 0;
   scheduler.queue_requests_max = dice.one_in(3) ? dice.between(1, 6) : 1024;
   scheduler.queue_tokens_max = std::max<std::uint64_t>(
       dice.one_in(6) ? dice.between(1, 400) : scheduler.queue_tokens_max, scheduler.max_model_len);

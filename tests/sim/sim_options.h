@@ -16,6 +16,7 @@ struct SimOptions {
   std::uint32_t ranks = 1;
   std::uint32_t numerics_ids = 1;  // replicas take turns
   scheduler::SchedulerConfig scheduler;
+  std::uint32_t preempt_every_steps = 0;  // one sequence; 0: never
   double step_seconds_max = 1;
   bool wire = false;  // every message through its codec
 

@@ -4,6 +4,7 @@
 #include <utility>
 #include <variant>
 
+#include "tests/runtime/preemption_probe.h"
 #include "tests/sim/sim_coordinator.h"
 #include "tests/sim/through_wire.h"
 
@@ -16,7 +17,8 @@ SimReplica::Life::Life(const World& world, ReplicaGeneration generation)
     : core({.generation = generation,
             .scheduler = world.options.scheduler,
             .ranks = world.options.ranks,
-            .step_seconds_max = world.options.step_seconds_max}),
+            .step_seconds_max = world.options.step_seconds_max},
+           scheduler::preempting_every(world.options.preempt_every_steps)),
       plans(world.options.scheduler),
       ranks(world.options.ranks) {
   for (Rank& rank : ranks)

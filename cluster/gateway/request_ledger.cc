@@ -40,6 +40,12 @@ std::optional<std::uint32_t> blames(const routing::ReplicaLoss& loss, const step
   return std::max(delivered + 1, found->emitted);
 }
 
+// A suspect, in a step before which its replica had not let others to it yet. Its gateway may not have all the tokens that
+// ended its suspicion there.
+bool was_alone(const RequestLedger::Entry& entry, std::uint32_t blamed_until) {
+  return entry.suspect() && blamed_until <= entry.submission.alone_until + 1;
+}
+
 }  // namespace
 
 Expected<SequenceId> RequestLedger::accept(RequestId request, std::uint32_t choice, Submission submission,
@@ -174,7 +180,7 @@ void RequestLedger::lose(SequenceId sequence, Entry& entry, const routing::Repli
   const auto blamed_until = blames(loss, entry.submission.key(), entry.delivered());
   if (entry.on->generation == loss.replica && blamed_until) {
     ++stats_.suspected_kills;
-    if (entry.suspect()) {
+    if (was_alone(entry, *blamed_until)) {
       ++stats_.condemned;
       orphans.condemned.push_back({sequence, entry.on->generation, condemnation(entry, loss.why)});
       entry.on.reset();
@@ -195,7 +201,7 @@ void RequestLedger::lose_after_all(SequenceId sequence, Entry& entry, const rout
   const std::uint32_t blamed_until = *blames(loss, entry.left->attempt, entry.left->delivered);
   entry.left.reset();
   ++stats_.suspected_kills;
-  if (entry.suspect()) {
+  if (was_alone(entry, blamed_until)) {
     ++stats_.condemned;
     orphans.condemned.push_back({sequence, std::nullopt, condemnation(entry, loss.why)});
     return;

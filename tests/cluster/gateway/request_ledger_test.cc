@@ -220,6 +220,20 @@ TEST_F(RequestLedgerRunning, ASuspectRunsAlonePastTheLastStepAlsoWhenItsTokensNe
   EXPECT_EQ(ledger.find(SequenceId(1))->submission.alone_until, 5U);
 }
 
+// Its replica had the tokens that ended the suspicion, the gateway had not: others were in that step too.
+TEST_F(RequestLedgerRunning, ADeathPastTheStepsThatASuspectRanAloneIsAFirstOne) {
+  auto death = loss(0, LossCause::kDiedOfItself);
+  death.in_step = std::vector<routing::AttemptInStep>{{{kGateway, SequenceId(1), 0}, 5}};
+  (void)ledger.on_replica_lost(death);
+  (void)route(1, 1);
+  death.replica = generation(1);
+  death.in_step = std::vector<routing::AttemptInStep>{{{kGateway, SequenceId(1), 1}, 7}};
+  const auto orphans = ledger.on_replica_lost(death);
+  EXPECT_TRUE(orphans.condemned.empty());
+  ASSERT_EQ(orphans.moved.size(), 1U);
+  EXPECT_EQ(ledger.find(SequenceId(1))->submission.alone_until, 7U);
+}
+
 TEST_F(RequestLedgerRunning, TheSecondDeathOfASuspectCondemnsIt) {
   (void)lose(0, 1, LossCause::kDiedOfItself);
   auto second = loss(1, LossCause::kDiedOfItself);

@@ -350,7 +350,8 @@ void GatewayWatch::check_refused(const SimRequest& request, const RequestEnd& en
       break;
     case Reason::kQueueTokens:
       world_.reach(Reached::kRefusedQueue);
-      right = queue.requests > 1 && queue.tokens > config.queue_tokens_max;
+      right = queue.requests > 1 && (queue.tokens > config.queue_tokens_max ||
+                                     queue.tokens - request.asked.prompt_tokens >= config.queue_tokens_max);
       break;
     case Reason::kDeadline:
       world_.reach(Reached::kRefusedDeadline);
@@ -379,7 +380,9 @@ void GatewayWatch::check_refused(const SimRequest& request, const RequestEnd& en
       break;
   }
   if (end.refusal->quota && !quota_used) right = false;
-  if (!right) violate(request, "refused without reason: " + end.refusal->message);
+  if (!right)
+    violate(request, "refused without reason: " + end.refusal->message + "; from outside " + std::to_string(queue.requests) +
+                         " requests with " + std::to_string(queue.tokens) + " tokens wait, this one included");
 }
 
 // After each event ----------------------------------------------------------------------------------------------------

@@ -115,6 +115,12 @@ SimOptions draw_options(std::uint64_t seed) {
   options.detect_us_max = dice.between(1, 20'000);
   options.restart_us_max = dice.between(1, 30'000);
   options.faults_us = options.arrivals_us + dice.between(1, 200'000);
+  if (dice.one_in(6)) {  // a slow model: rates and waits are of seconds
+    options.step_us_max *= 100;
+    options.arrivals_us *= 100;
+    options.faults_us *= 100;
+    options.short_deadline_us_max *= 50;
+  }
   // Far above an honest step, so that only a rank that hangs is late.
   options.step_seconds_max = 8e-6 * static_cast<double>(options.step_us_max + 2 * options.message_us_max);
 

@@ -29,7 +29,7 @@ constexpr std::array kGoals{
     Goal{Reached::kFinished, "requests finished", 10'000},
     Goal{Reached::kRefusedQueue, "refused by a full queue", 300},
     Goal{Reached::kRefusedQuota, "refused by a quota", 300},
-    Goal{Reached::kRefusedDeadline, "refused for their deadline", 1},
+    Goal{Reached::kRefusedDeadline, "refused for their deadline", 10},
     Goal{Reached::kRefusedNowhere, "refused without any replica", 20},
     Goal{Reached::kLate, "late", 100},
     Goal{Reached::kTimedOut, "timed out", 300},

@@ -162,7 +162,8 @@ void MetricFamilies::add_labelled() {
     return *add.counter("vllm:admission_rejections_total", "Requests refused at the door, by reason.",
                         {{"engine", "0"}, {"reason", valid_utf8(values[0])}});
   });
-  for (const char* reason : {"queue_requests", "queue_tokens", "deadline", "request_rate", "token_rate", "in_flight"}) {
+  for (const char* reason :
+       {"queue_requests", "queue_tokens", "deadline", "request_rate", "token_rate", "in_flight", "no_replica"}) {
     rejections->at({reason});
   }
   const Adder add_http{*registry_, {}};

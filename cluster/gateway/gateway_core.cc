@@ -10,6 +10,8 @@ namespace herd::gateway {
 namespace {
 
 const Status kShuttingDown(StatusCode::kAborted, "the gateway is shutting down");
+const Status kLateToStart(StatusCode::kAborted, "its deadline passed before it could start");
+const Status kLateToFinish(StatusCode::kAborted, "its deadline passed before it finished");
 
 std::string no_replica_for(const routing::NumericsId& numerics) {
   if (numerics.empty()) return "no replica is serving, and none will come back";
@@ -60,8 +62,7 @@ void GatewayCore::on_request(const GatewayRequest& request, Instant now, Gateway
   }
   // No matter of the cluster's load, so no refusal of the admission.
   if (request.deadline <= now) {
-    effects.emplace_back(EndRequest{
-        request.id, {.kind = End::kLate, .why = {StatusCode::kAborted, "its deadline passed before it arrived"}}});
+    effects.emplace_back(EndRequest{request.id, {.kind = End::kLate, .why = kLateToStart}});
     return;
   }
   // The bound is of those that must wait: what can run leaves the queue before the next one is judged.
@@ -88,9 +89,8 @@ void GatewayCore::refuse(RequestId request, admission::AdmissionRefusal refusal,
 }
 
 void GatewayCore::on_started(RequestId id, std::vector<step::Submission> choices, Instant now, GatewayEffects& effects) {
+  if (starting_.erase(id) == 0) return;  // it has ended meanwhile
   const auto request = requests_.find(id);
-  if (request == requests_.end()) return;
-  HERD_CHECK(!request->second.started(), "a request starts once");
   Status status = validate(request->second.asked(), choices);
   for (std::uint32_t i = 0; status.ok() && i < choices.size(); ++i) {
     const bool first_of_prompt = choices[i].sampling.choice == 0;
@@ -217,13 +217,12 @@ void GatewayCore::advance(Instant now, GatewayEffects& effects) {
 }
 
 void GatewayCore::end_overdue(Instant now, GatewayEffects& effects) {
-  const Status late(StatusCode::kAborted, "its deadline passed before it could start");
-  const Status timed_out(StatusCode::kAborted, "its deadline passed before it finished");
-  for (const RequestId waiting : admission_.take_expired(now)) end(requests_.find(waiting), End::kLate, late, now, effects);
+  for (const RequestId waiting : admission_.take_expired(now))
+    end(requests_.find(waiting), End::kLate, kLateToStart, now, effects);
   while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
     const auto request = requests_.find(deadlines_.begin()->second);
     const bool started = request->second.started();
-    end(request, started ? End::kTimedOut : End::kLate, started ? timed_out : late, now, effects);
+    end(request, started ? End::kTimedOut : End::kLate, started ? kLateToFinish : kLateToStart, now, effects);
   }
 }
 
@@ -235,6 +234,7 @@ void GatewayCore::end_hopeless(Instant now, GatewayEffects& effects) {
     if (request->second.started() || dispatcher_.router().may_serve(request->second.asked().numerics)) continue;
     const GatewayRequest asked = request->second.asked();
     admission_.on_cancelled(asked.id, now);
+    starting_.erase(asked.id);
     deadlines_.erase({asked.deadline, asked.id});
     requests_.erase(request);
     refuse(asked.id, admission_.refuse_without_replica(no_replica_for(asked.numerics)), effects);
@@ -256,19 +256,25 @@ void GatewayCore::end(Requests::iterator request, End kind, Status why, Instant 
   admission_.set_parked(dispatcher_.parked());
   admission_.on_finished(request->first, open.computed_prompt_tokens(), open.output_tokens(), now);
   deadlines_.erase({open.asked().deadline, request->first});
+  starting_.erase(request->first);
   effects.emplace_back(
       EndRequest{request->first, {.kind = kind, .why = std::move(why), .refusal = {}, .started = open.started()}});
   requests_.erase(request);
 }
 
 void GatewayCore::start_waiting(Instant now, GatewayEffects& effects) {
-  // What waits in the queue keeps its order there, and can still be refused or moved in it by priority; what starts
-  // without a replica would only be parked.
+  // What started without a replica would only be parked, in the order of its arrival; in the queue tenants and priorities
+  // keep theirs.
   if (!dispatcher_.router().serves()) return;
-  for (const RequestId id : admission_.take_startable(now)) effects.emplace_back(StartRequest{id});
+  for (const RequestId id : admission_.take_startable(now)) {
+    effects.emplace_back(StartRequest{id});
+    starting_.insert(id);
+  }
 }
 
 void GatewayCore::say_wake(Instant now, GatewayEffects& effects) {
+  // The shell may call on_started while it carries out this very list: what it is told then has to be the last word.
+  if (!starting_.empty()) return;
   if (woken_at_ && *woken_at_ <= now) woken_at_.reset();
   std::optional<Instant> next = dispatcher_.next_retry();
   if (!deadlines_.empty() && (!next || deadlines_.begin()->first < *next)) next = deadlines_.begin()->first;
@@ -295,6 +301,7 @@ void GatewayCore::check_integrity() const {
       ++sequences;
     }
   }
+  for (const RequestId id : starting_) HERD_CHECK(requests_.contains(id), "what starts is open");
   HERD_CHECK(deadlines_.size() == requests_.size(), "only what is open has a deadline");
   HERD_CHECK(sequences == dispatcher_.ledger().open().size(), "what is owed is a choice of an open request");
 }

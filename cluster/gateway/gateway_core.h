@@ -10,8 +10,8 @@
 //                                     overloaded      parked (until the request's deadline)
 //
 // Accepted = in the ledger: from on_started on, a request ends by its deadline, by a refusal that concerns the request
-// itself (bad input, a suspect's second death), because its caller left or is too slow, or because no replica serves and
-// none will. A replica's loss, a silent coordinator, a cut link and a full replica only park it.
+// itself (bad input, a suspect's second death), because its caller left or is too slow, or because no replica (of the
+// numerics of its stream) serves and none will. A replica's loss, a silent coordinator, a cut link and a full replica only park it.
 
 #include <cstdint>
 #include <map>
@@ -49,7 +49,7 @@ class GatewayCore {
   // From callers.
   void on_request(const GatewayRequest& request, Instant now, GatewayEffects& effects);
   // The answer to StartRequest: one submission per choice, in order (ids and attempts are filled in here). Invalid ones end
-  // the request (kFailed, kBadInput).
+  // the request (kFailed, kBadInput); so does a full ledger (kFailed, kOverloaded).
   void on_started(RequestId request, std::vector<step::Submission> choices, Instant now, GatewayEffects& effects);
   // `deltas` delivered ones were taken off.
   void on_consumed(RequestId request, std::size_t deltas);
@@ -102,6 +102,7 @@ class GatewayCore {
   Dispatcher dispatcher_;
   Requests requests_;
   std::set<std::pair<Instant, RequestId>> deadlines_;  // of all of them
+  std::set<RequestId> starting_;                       // StartRequest was said, on_started has not come
   bool hopes_changed_ = false;                         // what may serve one day is perhaps less than before
   bool shut_down_ = false;
   std::optional<Instant> woken_at_;  // the last WakeAt that was said and has not come

@@ -49,7 +49,8 @@ struct RequestEnd {
   bool started = false;  // its choices had been handed over
 };
 
-// Its turn has come: the shell hands over its submissions with GatewayCore::on_started, at once.
+// Its turn has come: the shell hands over its submissions with GatewayCore::on_started, at once. A request of no sequences
+// ends in the same breath (EndRequest follows), and needs no on_started.
 struct StartRequest {
   RequestId request;
 };

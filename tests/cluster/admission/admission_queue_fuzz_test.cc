@@ -112,9 +112,9 @@ class NaiveAdmission {
     if (t.prompt.seconds_until(static_cast<double>(request.prompt_tokens), t.limits.prompt_tokens_per_minute, now) > 0)
       return Reason::kTokenRate;
     if (t.output.level(t.limits.output_tokens_per_minute, now) <= 0) return Reason::kTokenRate;
-    const auto waiting = static_cast<std::size_t>(count(waits));
+    const auto waiting = static_cast<std::size_t>(count(waits)) + parked.requests;
     if (waiting >= config.queue_requests_max) return Reason::kQueueRequests;
-    if (waiting > 0 && waiting_tokens() + request.prompt_tokens > config.queue_tokens_max) return Reason::kQueueTokens;
+    if (waiting > 0 && waiting_tokens() + parked.tokens + request.prompt_tokens > config.queue_tokens_max) return Reason::kQueueTokens;
     const double patience_s = seconds_between(now, request.deadline);
     if (patience_s <= 0) return Reason::kDeadline;
     const auto rate = meter.tokens_per_s();
@@ -205,6 +205,7 @@ class NaiveAdmission {
   }
 
   AdmissionConfig config;
+  ParkedWork parked;
   std::vector<Request> requests;
   std::map<TenantId, Tenant> tenants;
   std::map<std::pair<std::int32_t, TenantId>, Flow> flows;
@@ -228,12 +229,14 @@ class Comparison {
     for (int i = 0; i < operations && !testing::Test::HasFatalFailure(); ++i) {
       now_.ns += static_cast<std::int64_t>(below(4) == 0 ? below(4'000'000'000) : below(50'000'000));
       step();
+      park();
       compare();
     }
     // Whatever still waits or runs ends too, and then everything is over.
     now_.ns += 1'000'000'000'000;
     expire();
     for (const auto& r : std::vector(model_.requests)) finish(r.request.id);
+    park();
     compare();
     EXPECT_EQ(model_.requests.size(), 0U);
     EXPECT_EQ(accepted_, ended_);
@@ -328,13 +331,25 @@ class Comparison {
     queue_.set_tenant(tenant, limits);
     model_.tenants[tenant].limits = limits;
   }
+  // Some of what runs has lost its replicas, now and then.
+  void park() {
+    model_.parked = {};
+    const std::size_t running = model_.requests.size() - static_cast<std::size_t>(model_.count(NaiveAdmission::waits));
+    if (running > 0 && below(3) == 0) {
+      model_.parked.requests = 1 + below(running);
+      model_.parked.sequences = model_.parked.requests + below(model_.running_sequences() - model_.parked.requests + 1);
+      model_.parked.tokens = below(500);
+    }
+    queue_.set_parked(model_.parked);
+  }
   void compare() {
     queue_.check_integrity();
     const AdmissionStats stats = queue_.stats();
-    ASSERT_EQ(stats.waiting, static_cast<std::size_t>(model_.count(NaiveAdmission::waits)));
-    ASSERT_EQ(stats.waiting_tokens, model_.waiting_tokens());
+    const ParkedWork& parked = model_.parked;
+    ASSERT_EQ(stats.waiting, static_cast<std::size_t>(model_.count(NaiveAdmission::waits)) + parked.requests);
+    ASSERT_EQ(stats.waiting_tokens, model_.waiting_tokens() + parked.tokens);
     ASSERT_EQ(stats.running, model_.requests.size() - stats.waiting);
-    ASSERT_EQ(stats.running_sequences, model_.running_sequences());
+    ASSERT_EQ(stats.running_sequences, model_.running_sequences() - parked.sequences);
     ASSERT_EQ(stats.accepted, accepted_);
     ASSERT_EQ(stats.tokens_per_s, model_.meter.tokens_per_s().value_or(0));
   }

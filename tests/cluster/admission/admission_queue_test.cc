@@ -90,10 +90,10 @@ TEST(AdmissionConfig, RefusesAQueueWithoutRoom) {
 TEST(AdmissionRefusal, HasANameForEachReason) {
   std::set<std::string> names;
   for (const Reason reason : {Reason::kQueueRequests, Reason::kQueueTokens, Reason::kDeadline, Reason::kRequestRate,
-                              Reason::kTokenRate, Reason::kInFlight})
+                              Reason::kTokenRate, Reason::kInFlight, Reason::kNoReplica})
     names.insert(refusal_name(reason));
   EXPECT_EQ(names, (std::set<std::string>{"queue_requests", "queue_tokens", "deadline", "request_rate", "token_rate",
-                                          "in_flight"}));
+                                          "in_flight", "no_replica"}));
 }
 
 // Order
@@ -381,6 +381,49 @@ TEST_F(AdmissionQueueTest, HoldsNewLimitsFromTheNextArrivalOn) {
   EXPECT_TRUE(arrive({}));
   queue.set_tenant(TenantId(1), TenantLimits{});
   EXPECT_FALSE(arrive({}));
+}
+
+// Parked work
+
+TEST_F(AdmissionQueueTest, ParkedWorkWaitsAndKeepsItsPlaceAmongTheRunning) {
+  AdmissionQueue small({.queue_requests_max = 2, .queue_tokens_max = 100, .running_sequences_max = 3});
+  const auto offer = [&](std::uint64_t id, std::uint64_t prompt_tokens) {
+    const auto refused = small.on_arrival({.id = RequestId(id),
+                                           .tenant = TenantId(1),
+                                           .sequences = 3,
+                                           .prompt_tokens = prompt_tokens,
+                                           .output_tokens_max = 0,
+                                           .priority = 0,
+                                           .deadline = kNever},
+                                          at(0));
+    small.check_integrity();
+    return refused ? std::optional(refused->reason) : std::nullopt;
+  };
+  EXPECT_EQ(offer(1, 10), std::nullopt);
+  EXPECT_EQ(small.take_startable(at(0)).size(), 1U);
+  small.set_parked({.requests = 1, .sequences = 2, .tokens = 95});
+  AdmissionStats stats = small.stats();
+  EXPECT_EQ(stats.waiting, 1U);
+  EXPECT_EQ(stats.waiting_tokens, 95U);
+  EXPECT_EQ(stats.running, 0U);
+  EXPECT_EQ(stats.running_sequences, 1U);
+  EXPECT_EQ(offer(2, 10), Reason::kQueueTokens);
+  EXPECT_EQ(offer(3, 5), std::nullopt);
+  EXPECT_EQ(offer(4, 0), Reason::kQueueRequests);
+  EXPECT_TRUE(small.refuses_now(TenantId(1), at(0)).has_value());
+  EXPECT_TRUE(small.take_startable(at(0)).empty()) << "the parked ones need that place again";
+  small.set_parked({});
+  EXPECT_EQ(offer(5, 10), std::nullopt);
+  EXPECT_EQ(small.stats().running, 1U);
+}
+
+TEST_F(AdmissionQueueTest, ARequestWithoutAReplicaIsRefusedByTheMachine) {
+  const auto refusal = queue.refuse_without_replica("nobody serves");
+  EXPECT_EQ(refusal.reason, Reason::kNoReplica);
+  EXPECT_FALSE(refusal.quota);
+  EXPECT_EQ(refusal.message, "nobody serves");
+  EXPECT_TRUE(refusal.retry_after_s >= 1 && refusal.retry_after_s <= 600);
+  EXPECT_EQ(queue.stats().refused_capacity, 1U);
 }
 
 // Ends

@@ -466,7 +466,11 @@ class World {
     for (const auto& [id, request] : observer.requests) core_.on_consumed(id, chance(4));
     const Instant later{now_.ns + 1'000'000LL * chance(60)};
     now_ = observer.wake && *observer.wake > now_ ? std::min(*observer.wake, later) : later;
-    act([&](GatewayEffects& made) { core_.on_timer(now_, made); });
+    // The timer comes when it was asked for, and not before.
+    if (observer.wake && *observer.wake <= now_) {
+      observer.wake.reset();
+      act([&](GatewayEffects& made) { core_.on_timer(now_, made); });
+    }
     for (const auto& [id, request] : observer.requests) {
       ASSERT_TRUE(request.ended || request.asked.deadline > now_) << "nothing outlives its deadline";
     }

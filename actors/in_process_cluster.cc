@@ -59,14 +59,14 @@ struct InProcessCluster::Impl {
       replicas.push_back(system->spawn(replica_actor,
                                        ReplicaConfig{.generation = {ReplicaId(replica), Epoch(1)},
                                                      .scheduler = config.scheduler,
-                                                     .scheduler_probe = config.scheduler_probe,
                                                      .ranks = config.ranks,
                                                      .make_rank = config.make_rank,
                                                      .abort_replica = config.abort_replica,
                                                      .on_step = config.on_step,
                                                      .step_timeout = config.step_timeout,
                                                      .wire_roundtrip = config.wire_roundtrip,
-                                                     .clock = config.clock},
+                                                     .clock = config.clock,
+                                                     .scheduler_probe = config.scheduler_probe},
                                        coordinator, gateway));
     }
   }

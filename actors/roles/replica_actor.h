@@ -25,7 +25,6 @@ namespace herd::actors {
 struct ReplicaConfig {
   routing::ReplicaGeneration generation;
   scheduler::SchedulerConfig scheduler;
-  scheduler::SchedulerProbe scheduler_probe{};  // tests
   std::uint32_t ranks = 1;
   RankFactory make_rank;
   std::function<void(ReplicaId, const Status& why)> abort_replica;  // may be empty
@@ -34,6 +33,7 @@ struct ReplicaConfig {
   bool wire_roundtrip = false;
   std::function<Instant()> clock;
   bool own_threads = true;  // of the ranks; off where a test runs every actor on its own thread
+  scheduler::SchedulerProbe scheduler_probe = {};  // tests
 };
 
 class ReplicaState {

@@ -45,8 +45,9 @@ std::vector<step::TokenDelta> ResultTaker::take() {
   const PlanInFlight record = std::move(state_.outstanding.front());
   state_.outstanding.pop_front();
   for (const SliceInFlight& slice : record.slices) {
-    --state_.sequences[slice.slot].steps_in_flight;
-    state_.sequences[slice.slot].samples_in_flight -= slice.sample ? 1 : 0;
+    Sequence& sequence = state_.sequences[slice.slot];
+    --sequence.steps_in_flight;
+    sequence.samples_in_flight -= slice.sample ? 1 : 0;
   }
   if (result_.status.ok()) {
     deltas_.reserve(record.slices.size());
@@ -82,15 +83,15 @@ void ResultTaker::take_slice(const SliceInFlight& slice) {
     state_.end_sequence(slice.slot, delta, step::FinishReason::kFailed,
                         {StatusCode::kInternal, "the step's result lacks the token of this sequence"});
   } else {
-    take_rows(slice, sampled, delta);
+    take_rows(sequence, slice, sampled, delta);
   }
   if (delta.has_token || delta.finish != step::FinishReason::kNone || !delta.outputs.empty() ||
       !delta.prompt_logprobs.empty())
     deltas_.push_back(std::move(delta));
 }
 
-void ResultTaker::take_rows(const SliceInFlight& slice, const step::SampledToken* sampled, step::TokenDelta& delta) {
-  Sequence& sequence = state_.sequences[slice.slot];
+void ResultTaker::take_rows(Sequence& sequence, const SliceInFlight& slice, const step::SampledToken* sampled,
+                            step::TokenDelta& delta) {
   take_outputs(sequence, slice, delta);
   const bool scored = !sequence.sampling && sequence.computed_tokens == sequence.num_tokens();
   if ((slice.sample || scored) && !sequence.prefilled) {

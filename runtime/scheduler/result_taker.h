@@ -22,7 +22,8 @@ class ResultTaker {
 
  private:
   void take_slice(const SliceInFlight& slice);
-  void take_rows(const SliceInFlight& slice, const step::SampledToken* sampled, step::TokenDelta& delta);
+  void take_rows(Sequence& sequence, const SliceInFlight& slice, const step::SampledToken* sampled,
+                 step::TokenDelta& delta);
   void take_token(Slot slot, const step::SampledToken& sampled, step::TokenDelta& delta);
   void take_outputs(Sequence& sequence, const SliceInFlight& slice, step::TokenDelta& delta);
   void fail_all();

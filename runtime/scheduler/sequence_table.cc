@@ -96,10 +96,8 @@ void SequenceTable::start_draining(Slot slot) {
   ++num_draining_;
 }
 
-void SequenceTable::settle(Slot slot) {
+void SequenceTable::finish_draining(Slot slot) {
   Sequence& sequence = sequences_[slot];
-  if (sequence.state != SequenceState::kPreempting && sequence.state != SequenceState::kEnded) return;
-  if (sequence.steps_in_flight > 0) return;
   blocks_returning_ -= sequence.blocks_returning;
   --num_draining_;
   blocks_.free(sequence.table);

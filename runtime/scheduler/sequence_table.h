@@ -31,7 +31,11 @@ class SequenceTable {
   // Any open state → kEnded, and on to kFree when it has no step in flight.
   void end(Slot slot);
   // Ends what a state without steps in flight waits for: kPreempting queues, kEnded frees the slot.
-  void settle(Slot slot);
+  void settle(Slot slot) {
+    const Sequence& sequence = sequences_[slot];
+    const bool drains = sequence.state == SequenceState::kPreempting || sequence.state == SequenceState::kEnded;
+    if (drains && sequence.steps_in_flight == 0) finish_draining(slot);
+  }
   // From waiting() to held_back().
   void hold_back(Slot slot, Slot leader, std::uint32_t blocks_claimed);
   // Those held back by it wait as everybody does.
@@ -79,6 +83,7 @@ class SequenceTable {
   void free_slot(Slot slot);
   void enqueue(Slot slot);
   void start_draining(Slot slot);
+  void finish_draining(Slot slot);
   void check_sequence(Slot slot, std::uint32_t steps, Sums& sums) const;
   void check_running(const Sequence& sequence, Slot slot) const;
 

@@ -46,7 +46,8 @@ class Random {
 struct Totals {
   std::uint64_t operations = 0, episodes = 0, accepted = 0, refused = 0, resubmitted = 0, scored = 0, prompt_logprobs = 0;
   std::uint64_t stops = 0, lengths = 0, aborts = 0, failures = 0, lost = 0;
-  std::uint64_t preemptions = 0, evictions = 0, hit_blocks = 0, held_back = 0, suspects = 0, alone = 0, tokens = 0, discarded = 0, steps = 0;
+  std::uint64_t preemptions = 0, evictions = 0, hit_blocks = 0, held_back = 0, suspects = 0, alone = 0;
+  std::uint64_t tokens = 0, discarded = 0, steps = 0;
 };
 
 // One open attempt of a sequence, as the client sees it.
@@ -115,7 +116,7 @@ class Episode {
     loses_ = random_.one_in(8);
     submit_weight_ = random_.between(5, 40);
     choices_ = random_.one_in(2);
-    suspects_one_in_ = random_.one_in(3) ? random_.between(1, 12) : 0;
+    suspects_one_in_ = random_.one_in(6) ? random_.between(1, 12) : 0;
     if (choices_) submit_weight_ = random_.between(1, 10);  // a queue that is full takes nobody's siblings
     for (std::vector<TokenId>& stem : stems_) draw_stem(stem);
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
@@ -18,6 +19,15 @@ namespace {
 std::uint64_t first_seed = 1;
 std::uint64_t seeds = 1000;
 std::uint64_t failures_max = 10;
+std::uint64_t running_seed = 0;
+
+// A broken invariant of a core ends the process: at least say where.
+void say_seed(int signal) {
+  std::cerr << "seed " << running_seed << ": a check of a core failed, as told above\n  replay: sim_tests --seed "
+            << running_seed << std::endl;
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
 
 // What the seeds do not reach, they do not test: at least so often in 1,000 of them.
 struct Goal {
@@ -76,7 +86,10 @@ constexpr std::array kGoals{
 };
 static_assert(kGoals.size() == static_cast<std::size_t>(Reached::kCount));
 
-SimReport run_seed(std::uint64_t seed) { return SimCluster(draw_options(seed)).run(); }
+SimReport run_seed(std::uint64_t seed) {
+  running_seed = seed;
+  return SimCluster(draw_options(seed)).run();
+}
 
 TEST(Simulation, EverySeedKeepsItsPromises) {
   World::Coverage total{};
@@ -112,6 +125,7 @@ TEST(Simulation, ASeedIsTheWholeStory) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  std::signal(SIGABRT, herd::sim::say_seed);
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::uint64_t number = std::strtoull(argv[i + 1], nullptr, 10);
     const std::string_view flag = argv[i];

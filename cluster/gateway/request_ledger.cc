@@ -42,8 +42,8 @@ std::optional<std::uint32_t> blames(const routing::ReplicaLoss& loss, const step
 
 // A suspect, in a step before which its replica had not let others to it yet. Its gateway may not have all the tokens that
 // ended its suspicion there.
-bool was_alone(const RequestLedger::Entry& entry, std::uint32_t blamed_until) {
-  return entry.suspect() && blamed_until <= entry.submission.alone_until + 1;
+bool was_alone(std::uint32_t alone_until, std::uint32_t blamed_until) {
+  return alone_until > 0 && blamed_until <= alone_until + 1;
 }
 
 }  // namespace
@@ -180,7 +180,7 @@ void RequestLedger::lose(SequenceId sequence, Entry& entry, const routing::Repli
   const auto blamed_until = blames(loss, entry.submission.key(), entry.delivered());
   if (entry.on->generation == loss.replica && blamed_until) {
     ++stats_.suspected_kills;
-    if (was_alone(entry, *blamed_until)) {
+    if (was_alone(entry.submission.alone_until, *blamed_until)) {
       ++stats_.condemned;
       orphans.condemned.push_back({sequence, entry.on->generation, condemnation(entry, loss.why)});
       entry.on.reset();
@@ -199,13 +199,15 @@ void RequestLedger::lose(SequenceId sequence, Entry& entry, const routing::Repli
 void RequestLedger::lose_after_all(SequenceId sequence, Entry& entry, const routing::ReplicaLoss& loss,
                                    Orphans& orphans) {
   const std::uint32_t blamed_until = *blames(loss, entry.left->attempt, entry.left->delivered);
+  const bool alone = was_alone(entry.left->alone_until, blamed_until);
   entry.left.reset();
   ++stats_.suspected_kills;
-  if (was_alone(entry, blamed_until)) {
+  if (alone) {
     ++stats_.condemned;
     orphans.condemned.push_back({sequence, std::nullopt, condemnation(entry, loss.why)});
     return;
   }
+  if (entry.suspect()) return;  // of a later death, which was told earlier
   // It runs among others now: it must not take them along.
   const bool runs = entry.on.has_value();
   if (runs) orphans.moved.push_back(moved(sequence, entry));
@@ -223,7 +225,8 @@ RequestLedger::Orphans RequestLedger::on_unreachable(routing::ReplicaGeneration 
     if (!entry.on || entry.on->generation != replica) continue;
     ++(how == Unreachable::kLinkCut ? stats_.moves : stats_.losses);
     orphans.moved.push_back(moved(sequence, entry));
-    entry.left = {.attempt = entry.submission.key(), .from = replica, .delivered = entry.delivered()};
+    entry.left = {.attempt = entry.submission.key(), .from = replica, .delivered = entry.delivered(),
+                  .alone_until = entry.submission.alone_until};
     unroute(entry, why);
   }
   return orphans;

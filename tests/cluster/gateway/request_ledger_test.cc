@@ -234,6 +234,20 @@ TEST_F(RequestLedgerRunning, ADeathPastTheStepsThatASuspectRanAloneIsAFirstOne) 
   EXPECT_EQ(ledger.find(SequenceId(1))->submission.alone_until, 7U);
 }
 
+// Two deaths, told in the wrong order: in the one told last the sequence was no suspect yet, and ran among others.
+TEST_F(RequestLedgerRunning, ANoticeThatComesAfterALaterOneCondemnsNobody) {
+  (void)ledger.on_unreachable(generation(0), RequestLedger::Unreachable::kBuried, {StatusCode::kAborted, "gone"});
+  (void)route(1, 1);
+  auto later = loss(1, LossCause::kDiedOfItself);
+  later.in_step = std::vector<routing::AttemptInStep>{{{kGateway, SequenceId(1), 1}, 1}};
+  EXPECT_EQ(ledger.on_replica_lost(later).moved.size(), 1U);
+  auto earlier = loss(0, LossCause::kDiedOfItself);
+  earlier.in_step = std::vector<routing::AttemptInStep>{{{kGateway, SequenceId(1), 0}, 1}};
+  const auto orphans = ledger.on_replica_lost(earlier);
+  EXPECT_TRUE(orphans.condemned.empty());
+  EXPECT_TRUE(ledger.find(SequenceId(1))->suspect());
+}
+
 TEST_F(RequestLedgerRunning, TheSecondDeathOfASuspectCondemnsIt) {
   (void)lose(0, 1, LossCause::kDiedOfItself);
   auto second = loss(1, LossCause::kDiedOfItself);

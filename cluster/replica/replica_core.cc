@@ -139,8 +139,13 @@ void ReplicaCore::send_plan(step::StepPlan plan, Instant now, ReplicaEffects& ef
   collector_.on_plan_sent(plan.step, now);
   StepOut& out = steps_out_.emplace_back(StepOut{plan.step, {}});
   out.attempts.reserve(plan.slices.size());
-  for (const step::SequenceSlice& slice : plan.slices)
-    out.attempts.push_back({attempts_.key_of(slice.sequence), slice.sample ? slice.output_index + 1 : 0});
+  for (const SequenceId own : plan.released) emitted_at_start_.erase(own);
+  for (const step::SequenceStart& start : plan.started)
+    emitted_at_start_[start.sequence] = static_cast<std::uint32_t>(start.tokens.size()) - start.prompt_tokens;
+  for (const step::SequenceSlice& slice : plan.slices) {
+    const std::uint32_t emitted = slice.sample ? slice.output_index + 1 : emitted_at_start_.at(slice.sequence);
+    out.attempts.push_back({attempts_.key_of(slice.sequence), emitted});
+  }
   effects.emplace_back(ExecuteOnRanks{std::move(plan)});
 }
 
@@ -192,6 +197,7 @@ void ReplicaCore::end(ReplicaEffects& effects) {
   phase_ = Phase::kEnded;
   (void)scheduler_.on_replica_lost();
   attempts_.clear();
+  emitted_at_start_.clear();
   steps_out_.clear();
   effects.emplace_back(EndRanks{});
 }

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <string>
 #include <variant>
 #include <vector>
@@ -117,6 +118,7 @@ class ReplicaCore {
   scheduler::Scheduler scheduler_;
   StepCollector collector_;
   AttemptTable attempts_;
+  std::map<SequenceId, std::uint32_t> emitted_at_start_;  // tokens, of the own ids that ranks know
   std::vector<bool> ranks_made_;
   std::deque<StepOut> steps_out_;  // as the collector waits for them
   bool deadline_armed_ = false;

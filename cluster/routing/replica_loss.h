@@ -20,7 +20,7 @@ enum class LossCause : std::uint8_t {
 };
 
 // An attempt in a step that was under way, and how many tokens it will have emitted after that step, those that it began with
-// included; 0: the step emits none. Gateways hear of the last tokens later than of the death, if at all.
+// included. Gateways hear of the last tokens later than of the death, if at all.
 struct AttemptInStep {
   step::AttemptKey attempt;
   std::uint32_t emitted = 0;

@@ -89,7 +89,7 @@ struct ReplicaLoss {
 
 struct AttemptInStep {
   attempt @0 :Ids.AttemptKey;
-  emitted @1 :UInt32;                 # tokens after that step, those that it began with included; 0: the step emits none
+  emitted @1 :UInt32;                 # tokens after that step, those that it began with included
 }
 
 enum LossCause {

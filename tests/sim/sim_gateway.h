@@ -46,6 +46,7 @@ class SimGateway {
     std::map<RequestId, SimRequest*> requests;
     std::uint64_t next_request = 1;
     std::uint64_t wakes = 0;  // the last timer asked for
+    Instant wakes_at;         // by it
   };
 
   EventLoop::Event for_this_life(EventLoop::Event event);

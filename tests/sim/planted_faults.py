@@ -55,9 +55,9 @@ def simulate(tree, seeds, timeout_s):
         return None, "a goal was not reached" if said.returncode else "every seed kept its promises"
     what = found.group(2)
     if "a check of a core failed" in what:
-        check = [line for line in text.splitlines() if "check" in line.lower() and not line.startswith("seed")]
-        what = "check: " + (check[0] if check else "?")
-    return int(found.group(1)), re.sub(r"^at (\d+) us: ", r"", what)
+        check = re.search(r"broken invariant at (.*)", text)
+        what = "broken invariant at " + check.group(1) if check else what
+    return int(found.group(1)), re.sub(r"^at \d+ us: ", "", what)
 
 
 def main():
@@ -98,7 +98,7 @@ def main():
             if patch:
                 run(["git", "apply", "--reverse", str(patch)], cwd=tree, check=True)
             missed += (seed is None) == (patch is not None)
-            print(f"{name:<28} {'seed ' + str(seed) if seed else '-':>9}  {said[:150]}", flush=True)
+            print(f"{name:<34} {'seed ' + str(seed) if seed else '-':>9}  {said[:150]}", flush=True)
         print("every fault was found" if not missed else f"{missed} rows are not as they should be")
         sys.exit(1 if missed else 0)
     finally:

@@ -60,6 +60,7 @@ for binary in kernels jinja tokenizer chat checkpoint rank scheduler wire cluste
   engine commands actors sim; do
   [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
 done
+run "the simulator's planted faults still apply" python3 tests/sim/planted_faults.py --check
 run "same bits on every axis (P2)" "$release/bin/repeatability" --model demo=config/demo_model \
   --random gqa4=tests/golden/configs/gqa4_llama3 --expected tests/golden/repeatability.txt
 run "demo model: test questions are not in the training data" python3 tests/e2e/demo_model_leak_test.py

@@ -29,10 +29,21 @@ Status failure(const TokenDelta& terminal, bool nothing_delivered) {
   return why;
 }
 
-// Did that loss befall a step with this attempt, through the rank's own fault?
-bool blames(const routing::ReplicaLoss& loss, const step::AttemptKey& attempt) {
-  if (loss.cause != routing::LossCause::kDiedOfItself) return false;
-  return !loss.in_step || std::ranges::find(*loss.in_step, attempt) != loss.in_step->end();
+// Did that loss befall a step with this attempt, through the rank's own fault? The tokens that it has emitted past that
+// step: at least one more than were `delivered`, and more when the last ones are still on their way.
+std::optional<std::uint32_t> blames(const routing::ReplicaLoss& loss, const step::AttemptKey& attempt,
+                                    std::uint32_t delivered) {
+  if (loss.cause != routing::LossCause::kDiedOfItself) return std::nullopt;
+  if (!loss.in_step) return delivered + 1;
+  const auto found = std::ranges::find(*loss.in_step, attempt, &routing::AttemptInStep::attempt);
+  if (found == loss.in_step->end()) return std::nullopt;
+  return std::max(delivered + 1, found->emitted);
+}
+
+// A suspect, in a step before which its replica had not let others to it yet. Its gateway may not have all the tokens that
+// ended its suspicion there.
+bool was_alone(std::uint32_t alone_until, std::uint32_t blamed_until) {
+  return alone_until > 0 && blamed_until <= alone_until + 1;
 }
 
 }  // namespace
@@ -156,7 +167,7 @@ RequestLedger::Orphans RequestLedger::on_replica_lost(const routing::ReplicaLoss
                            entry.on->generation.epoch <= loss.replica.epoch;
     if (ran_there) {
       lose(sequence, entry, loss, orphans);
-    } else if (entry.left && entry.left->from == loss.replica && blames(loss, entry.left->attempt)) {
+    } else if (entry.left && entry.left->from == loss.replica && blames(loss, entry.left->attempt, 0)) {
       lose_after_all(sequence, entry, loss, orphans);
     }
   }
@@ -166,9 +177,10 @@ RequestLedger::Orphans RequestLedger::on_replica_lost(const routing::ReplicaLoss
 void RequestLedger::lose(SequenceId sequence, Entry& entry, const routing::ReplicaLoss& loss, Orphans& orphans) {
   // It had come back to that generation: one death is not held against it twice.
   if (entry.left && entry.left->from == loss.replica) entry.left.reset();
-  if (entry.on->generation == loss.replica && blames(loss, entry.submission.key())) {
+  const auto blamed_until = blames(loss, entry.submission.key(), entry.delivered());
+  if (entry.on->generation == loss.replica && blamed_until) {
     ++stats_.suspected_kills;
-    if (entry.suspect()) {
+    if (was_alone(entry.submission.alone_until, *blamed_until)) {
       ++stats_.condemned;
       orphans.condemned.push_back({sequence, entry.on->generation, condemnation(entry, loss.why)});
       entry.on.reset();
@@ -176,7 +188,7 @@ void RequestLedger::lose(SequenceId sequence, Entry& entry, const routing::Repli
     }
     orphans.moved.push_back(moved(sequence, entry));
     entry.first_death = loss.why;
-    entry.submission.alone_until = entry.delivered() + 1;
+    entry.submission.alone_until = *blamed_until;
   } else {
     ++(loss.cause == routing::LossCause::kStopped ? stats_.moves : stats_.losses);
     orphans.moved.push_back(moved(sequence, entry));
@@ -186,19 +198,21 @@ void RequestLedger::lose(SequenceId sequence, Entry& entry, const routing::Repli
 
 void RequestLedger::lose_after_all(SequenceId sequence, Entry& entry, const routing::ReplicaLoss& loss,
                                    Orphans& orphans) {
-  const std::uint32_t delivered = entry.left->delivered;
+  const std::uint32_t blamed_until = *blames(loss, entry.left->attempt, entry.left->delivered);
+  const bool alone = was_alone(entry.left->alone_until, blamed_until);
   entry.left.reset();
   ++stats_.suspected_kills;
-  if (entry.suspect()) {
+  if (alone) {
     ++stats_.condemned;
     orphans.condemned.push_back({sequence, std::nullopt, condemnation(entry, loss.why)});
     return;
   }
+  if (entry.suspect()) return;  // of a later death, which was told earlier
   // It runs among others now: it must not take them along.
   const bool runs = entry.on.has_value();
   if (runs) orphans.moved.push_back(moved(sequence, entry));
   entry.first_death = loss.why;
-  entry.submission.alone_until = delivered + 1;
+  entry.submission.alone_until = blamed_until;
   if (!runs) return;
   orphans.moved.back().runs_on = true;
   unroute(entry, loss.why);
@@ -211,7 +225,8 @@ RequestLedger::Orphans RequestLedger::on_unreachable(routing::ReplicaGeneration 
     if (!entry.on || entry.on->generation != replica) continue;
     ++(how == Unreachable::kLinkCut ? stats_.moves : stats_.losses);
     orphans.moved.push_back(moved(sequence, entry));
-    entry.left = {.attempt = entry.submission.key(), .from = replica, .delivered = entry.delivered()};
+    entry.left = {.attempt = entry.submission.key(), .from = replica, .delivered = entry.delivered(),
+                  .alone_until = entry.submission.alone_until};
     unroute(entry, why);
   }
   return orphans;

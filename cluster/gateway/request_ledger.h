@@ -53,7 +53,8 @@ class RequestLedger {
   struct Left {
     step::AttemptKey attempt;
     routing::ReplicaGeneration from;
-    std::uint32_t delivered = 0;  // tokens, then
+    std::uint32_t delivered = 0;    // tokens, then
+    std::uint32_t alone_until = 0;  // it had been sent with that
   };
   // One sequence that is owed an end.
   struct Entry {

@@ -127,7 +127,7 @@ void ReplicaCore::pump(Instant now, ReplicaEffects& effects) {
   if (phase_ == Phase::kStopping && collector_.idle()) {
     scheduler_.check_integrity();  // with nothing open, no block may be held
     effects.emplace_back(SayLost{{config_.generation, LossCause::kStopped,
-                                  named({StatusCode::kAborted, "stopped"}), std::vector<step::AttemptKey>{}}});
+                                  named({StatusCode::kAborted, "stopped"}), std::vector<routing::AttemptInStep>{}}});
     return end(effects);
   }
   if (phase_ != Phase::kServing) return;
@@ -139,7 +139,13 @@ void ReplicaCore::send_plan(step::StepPlan plan, Instant now, ReplicaEffects& ef
   collector_.on_plan_sent(plan.step, now);
   StepOut& out = steps_out_.emplace_back(StepOut{plan.step, {}});
   out.attempts.reserve(plan.slices.size());
-  for (const step::SequenceSlice& slice : plan.slices) out.attempts.push_back(attempts_.key_of(slice.sequence));
+  for (const SequenceId own : plan.released) emitted_at_start_.erase(own);
+  for (const step::SequenceStart& start : plan.started)
+    emitted_at_start_[start.sequence] = static_cast<std::uint32_t>(start.tokens.size()) - start.prompt_tokens;
+  for (const step::SequenceSlice& slice : plan.slices) {
+    const std::uint32_t emitted = slice.sample ? slice.output_index + 1 : emitted_at_start_.at(slice.sequence);
+    out.attempts.push_back({attempts_.key_of(slice.sequence), emitted});
+  }
   effects.emplace_back(ExecuteOnRanks{std::move(plan)});
 }
 
@@ -191,16 +197,19 @@ void ReplicaCore::end(ReplicaEffects& effects) {
   phase_ = Phase::kEnded;
   (void)scheduler_.on_replica_lost();
   attempts_.clear();
+  emitted_at_start_.clear();
   steps_out_.clear();
   effects.emplace_back(EndRanks{});
 }
 
-std::vector<step::AttemptKey> ReplicaCore::attempts_in_step() const {
-  std::vector<step::AttemptKey> attempts;
+// Each once, with the later of its steps.
+std::vector<routing::AttemptInStep> ReplicaCore::attempts_in_step() const {
+  std::vector<routing::AttemptInStep> attempts;
   for (const StepOut& step : steps_out_) attempts.insert(attempts.end(), step.attempts.begin(), step.attempts.end());
-  std::ranges::sort(attempts);
-  const auto repeats = std::ranges::unique(attempts);
+  std::ranges::sort(attempts, std::ranges::greater());
+  const auto repeats = std::ranges::unique(attempts, {}, &routing::AttemptInStep::attempt);
   attempts.erase(repeats.begin(), repeats.end());
+  std::ranges::reverse(attempts);
   return attempts;
 }
 

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <string>
 #include <variant>
 #include <vector>
@@ -97,7 +98,7 @@ class ReplicaCore {
   enum class Phase : std::uint8_t { kMaking, kServing, kStopping, kEnded };
   struct StepOut {
     StepId step;
-    std::vector<step::AttemptKey> attempts;
+    std::vector<routing::AttemptInStep> attempts;
   };
 
   [[nodiscard]] Status check_attempt(const step::AttemptKey& key) const;
@@ -109,7 +110,7 @@ class ReplicaCore {
   void publish(std::vector<step::TokenDelta> deltas, ReplicaEffects& effects);
   void fail_group(routing::LossCause cause, const Status& why, ReplicaEffects& effects);
   void end(ReplicaEffects& effects);
-  [[nodiscard]] std::vector<step::AttemptKey> attempts_in_step() const;
+  [[nodiscard]] std::vector<routing::AttemptInStep> attempts_in_step() const;
   [[nodiscard]] Status named(const Status& why) const;
 
   ReplicaCoreConfig config_;
@@ -117,6 +118,7 @@ class ReplicaCore {
   scheduler::Scheduler scheduler_;
   StepCollector collector_;
   AttemptTable attempts_;
+  std::map<SequenceId, std::uint32_t> emitted_at_start_;  // tokens, of the own ids that ranks know
   std::vector<bool> ranks_made_;
   std::deque<StepOut> steps_out_;  // as the collector waits for them
   bool deadline_armed_ = false;

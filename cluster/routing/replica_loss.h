@@ -19,12 +19,20 @@ enum class LossCause : std::uint8_t {
   kStopped,       // on purpose: drained, shut down
 };
 
+// An attempt in a step that was under way, and how many tokens it will have emitted after that step, those that it began with
+// included. Gateways hear of the last tokens later than of the death, if at all.
+struct AttemptInStep {
+  step::AttemptKey attempt;
+  std::uint32_t emitted = 0;
+  constexpr auto operator<=>(const AttemptInStep&) const = default;
+};
+
 struct ReplicaLoss {
   ReplicaGeneration replica;
   LossCause cause = LossCause::kKilled;
   Status why;  // not ok; names the replica, and the rank where one is to blame
   // The attempts in steps that were under way; nullopt when nobody is left to say. Those are suspects of kDiedOfItself.
-  std::optional<std::vector<step::AttemptKey>> in_step;
+  std::optional<std::vector<AttemptInStep>> in_step;
   bool operator==(const ReplicaLoss&) const = default;
 };
 

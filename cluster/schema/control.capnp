@@ -84,7 +84,12 @@ struct ReplicaLoss {
   epoch @1 :Ids.Epoch;
   cause @2 :LossCause;
   why @3 :Ids.Status;                 # not ok
-  inStep @4 :List(Ids.AttemptKey);    # in steps that were under way; null: nobody is left to say; at most 65536
+  inStep @4 :List(AttemptInStep);     # in steps that were under way; null: nobody is left to say; at most 65536
+}
+
+struct AttemptInStep {
+  attempt @0 :Ids.AttemptKey;
+  emitted @1 :UInt32;                 # tokens after that step, those that it began with included
 }
 
 enum LossCause {

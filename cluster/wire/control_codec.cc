@@ -241,7 +241,10 @@ Frame encode(const ReplicaLoss& loss) {
   wire::write(to.initWhy(), loss.why);
   if (loss.in_step) {
     auto attempts = to.initInStep(static_cast<unsigned>(loss.in_step->size()));
-    for (unsigned i = 0; i < attempts.size(); ++i) wire::write(attempts[i], (*loss.in_step)[i]);
+    for (unsigned i = 0; i < attempts.size(); ++i) {
+      wire::write(attempts[i].initAttempt(), (*loss.in_step)[i].attempt);
+      attempts[i].setEmitted((*loss.in_step)[i].emitted);
+    }
   }
   return {FrameKind::kReplicaLoss, to_words(message)};
 }
@@ -285,7 +288,10 @@ Expected<ReplicaLoss> decode_replica_loss(std::span<const std::uint64_t> words) 
           require(attempts.size() <= kLostAttemptsMax, "more than 65536 attempts");
           loss.in_step.emplace();
           loss.in_step->reserve(attempts.size());
-          for (const auto attempt : attempts) loss.in_step->push_back(read_attempt(attempt));
+          for (const auto one : attempts) {
+            require(one.hasAttempt(), "an attempt in a step has a name");
+            loss.in_step->push_back({read_attempt(one.getAttempt()), one.getEmitted()});
+          }
         }
         check(loss);
         return loss;

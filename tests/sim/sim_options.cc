@@ -4,51 +4,127 @@
 #include <random>
 
 namespace herd::sim {
+namespace {
+
+class Dice {
+ public:
+  explicit Dice(std::uint64_t seed) : random_(seed) {}
+  std::uint32_t between(std::uint64_t low, std::uint64_t high) {
+    return static_cast<std::uint32_t>(low + random_() % (high - low + 1));
+  }
+  bool one_in(std::uint64_t n) { return random_() % n == 0; }
+  // 1 to high in one of n seeds, else 0.
+  std::uint32_t some(std::uint64_t n, std::uint64_t high) { return one_in(n) ? between(1, high) : 0; }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+void draw_load(SimOptions& options, Dice& dice) {
+  options.prompt_tokens_max = dice.between(1, 150);
+  options.emitted_tokens_max = dice.between(1, 80);
+  const bool large = dice.one_in(2);
+  options.requests = dice.between(1, large ? 150 : 30);
+  options.choices_max = dice.one_in(3) ? dice.between(2, 4) : 1;
+  options.arrivals_us = dice.between(1, large ? 600'000 : 60'000);
+  options.tenants = dice.between(1, 4);
+  options.quotas = dice.one_in(5);
+  options.flood = dice.one_in(6);
+  if (options.flood) {
+    options.prompt_tokens_max = dice.between(1, 3);
+    options.emitted_tokens_max = dice.between(1, 3);
+    options.requests = dice.between(60, 120);
+    options.choices_max = 1;
+    options.tenants = dice.between(2, 3);
+  }
+  if (dice.one_in(2)) options.short_deadline_percent = dice.between(5, 60);
+  options.short_deadline_us_max = dice.between(500, 100'000);
+
+  admission::AdmissionConfig& admission = options.admission;
+  admission.running_sequences_max = dice.one_in(2) ? 72 : dice.between(1, 8);
+  if (dice.one_in(3) && !options.flood) {
+    admission.queue_requests_max = dice.between(1, 8);
+    admission.queue_tokens_max = dice.between(1, 600);
+  }
+  admission.priorities = dice.one_in(5);
+  options.retry_min_s = dice.between(1, 20) * 1e-3;
+  options.retry_max_s = options.retry_min_s + dice.between(0, 200) * 1e-3;
+}
+
+void draw_replica(SimOptions& options, Dice& dice) {
+  options.ranks = dice.between(1, 3);
+  scheduler::SchedulerConfig& scheduler = options.scheduler;
+  scheduler.max_num_seqs = dice.between(1, 16);
+  scheduler.max_num_batched_tokens = scheduler.max_num_seqs + dice.between(0, 100);
+  scheduler.max_prefill_seqs = dice.between(1, 8);
+  scheduler.prefill_chunk_max = dice.one_in(2) ? 0 : dice.between(1, 40);
+  scheduler.max_model_len = options.prompt_tokens_max + options.emitted_tokens_max;
+  scheduler.num_blocks = scheduler.max_model_len / 16 + 2 + dice.between(0, 30);  // biased to too few
+  scheduler.prefix_caching = !dice.one_in(4);
+  scheduler.shared_prefix_min = 16;  // prompts are short here
+  scheduler.steps_ahead = dice.between(1, 2);
+  options.preempt_every_steps = dice.one_in(4) ? dice.between(2, 9) : 0;
+  scheduler.queue_requests_max = dice.one_in(3) ? dice.between(1, 6) : 1024;
+  scheduler.queue_tokens_max = std::max<std::uint64_t>(
+      dice.one_in(6) ? dice.between(1, 400) : scheduler.queue_tokens_max, scheduler.max_model_len);
+}
+
+void draw_faults(SimOptions& options, Dice& dice) {
+  options.kills = dice.some(3, 8);
+  options.rank_kills = dice.some(3, 6);
+  options.rank_deaths = dice.some(6, 4);
+  options.leader_deaths = dice.some(6, 4);
+  options.failed_steps = dice.some(6, 4);
+  if (options.ranks > 1) options.wrong_hashes = dice.some(4, 4);
+  options.hangs = dice.some(5, 4);
+  options.failed_starts = dice.some(6, 4);
+  options.stale_results = dice.some(3, 40);
+  options.poison_requests = dice.some(4, 4);
+  if (dice.one_in(10)) options.not_finite_per_million = 2'000;
+  options.link_cuts = dice.some(3, 12);
+  options.gateway_crashes = dice.some(5, 6);
+  options.gateway_stops = dice.some(8, 4);
+  options.coordinator_silences = dice.some(4, 4);
+  options.coordinator_restarts = dice.some(5, 4);
+  options.rolling_restarts = dice.some(3, 4);
+  options.given_up = dice.one_in(16);
+  options.leaves_percent = dice.some(3, 40);
+  options.slow_percent = dice.some(5, 30);
+  options.stops_percent = dice.some(3, 40);
+  options.duplicates_percent = dice.some(4, 30);
+  options.resumed_percent = dice.some(4, 30);
+  options.bad_percent = dice.some(8, 20);
+}
+
+}  // namespace
 
 SimOptions draw_options(std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  const auto between = [&](std::uint64_t low, std::uint64_t high) {
-    return static_cast<std::uint32_t>(low + random() % (high - low + 1));
-  };
-  const auto maybe = [&] { return random() % 2 == 0; };
-
+  Dice dice(seed);
   SimOptions options;
   options.seed = seed;
-  options.replicas = between(1, 4);
-  options.ranks = between(1, 3);
-  options.wire = random() % 4 == 0;
+  options.gateways = dice.one_in(2) ? 1 : dice.between(2, 3);
+  options.replicas = dice.between(1, 4);
+  options.numerics_ids = dice.one_in(4) ? 2 : 1;
+  options.wire = dice.one_in(8);
+  draw_load(options, dice);
+  draw_replica(options, dice);
 
-  options.prompt_tokens_max = between(1, 150);
-  options.emitted_tokens_max = between(1, 80);
-  options.sequences = between(1, 40);
-  options.arrivals_us = between(1, 60'000);
-  options.open_sequences_max = maybe() ? 4096 : between(4, 20);
+  options.message_us_max = dice.between(1, 500);
+  options.delta_us_max = dice.one_in(2) ? options.message_us_max : dice.between(500, 20'000);
+  options.step_us_max = dice.between(50, 2'000);
+  options.detect_us_max = dice.between(1, 20'000);
+  options.restart_us_max = dice.between(1, 30'000);
+  options.faults_us = options.arrivals_us + dice.between(1, 200'000);
+  if (dice.one_in(6)) {  // a slow model: rates and waits are of seconds
+    options.step_us_max *= 100;
+    options.arrivals_us *= 100;
+    options.faults_us *= 100;
+    options.short_deadline_us_max *= 50;
+  }
+  // Far above an honest step, so that only a rank that hangs is late.
+  options.step_seconds_max = 8e-6 * static_cast<double>(options.step_us_max + 2 * options.message_us_max);
 
-  scheduler::SchedulerConfig& scheduler = options.scheduler;
-  scheduler.max_num_seqs = between(1, 16);
-  scheduler.max_num_batched_tokens = scheduler.max_num_seqs + between(0, 100);
-  scheduler.max_prefill_seqs = between(1, 8);
-  scheduler.prefill_chunk_max = maybe() ? 0 : between(1, 40);
-  scheduler.max_model_len = options.prompt_tokens_max + options.emitted_tokens_max;
-  scheduler.num_blocks = scheduler.max_model_len / 16 + 2 + between(0, 30);  // biased to too few
-  scheduler.prefix_caching = random() % 4 != 0;
-  scheduler.shared_prefix_min = 16;  // prompts are short here
-  scheduler.steps_ahead = between(1, 2);
-  options.preempt_every_steps = random() % 4 == 0 ? between(2, 9) : 0;
-  scheduler.queue_tokens_max = std::max<std::uint64_t>(scheduler.queue_tokens_max, scheduler.max_model_len);
-
-  options.message_us_max = between(1, 500);
-  options.delta_us_max = maybe() ? options.message_us_max : between(500, 20'000);
-  options.step_us_max = between(50, 2'000);
-
-  if (maybe()) options.kills = between(1, 4);
-  if (maybe()) options.failed_steps = between(1, 3);
-  if (options.ranks > 1 && random() % 4 == 0) options.wrong_hashes = between(1, 2);
-  options.restart_us_max = between(1, 30'000);
-  if (maybe()) options.aborts_percent = between(1, 40);
-  if (random() % 4 == 0) options.slow_percent = between(1, 30);
-  if (random() % 4 == 0) options.duplicates_percent = between(1, 30);
-  if (random() % 8 == 0) options.poison_per_million = 2'000;
+  if (!dice.one_in(12)) draw_faults(options, dice);
   return options;
 }
 

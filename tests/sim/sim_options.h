@@ -4,37 +4,70 @@
 
 #include <cstdint>
 
+#include "cluster/admission/admission_queue.h"
 #include "runtime/scheduler/scheduler.h"
 
 namespace herd::sim {
 
 struct SimOptions {
   std::uint64_t seed = 0;
+  std::uint32_t gateways = 1;
   std::uint32_t replicas = 1;
   std::uint32_t ranks = 1;
+  std::uint32_t numerics_ids = 1;  // replicas take turns
   scheduler::SchedulerConfig scheduler;
-  std::uint32_t preempt_every_steps = 0;  // 0: only for want of blocks
+  std::uint32_t preempt_every_steps = 0;  // one sequence; 0: never
+  double step_seconds_max = 1;
   bool wire = false;  // every message through its codec
 
-  std::uint32_t sequences = 0;
+  // Of each gateway.
+  admission::AdmissionConfig admission;
+  std::uint32_t tenants = 1;
+  bool quotas = false;
+  double retry_min_s = 0.02;
+  double retry_max_s = 0.5;
+
+  std::uint32_t requests = 0;
+  std::uint32_t choices_max = 1;
   std::uint32_t prompt_tokens_max = 0;
   std::uint32_t emitted_tokens_max = 0;
-  std::int64_t arrivals_us = 0;        // sequences arrive in [0, arrivals_us)
-  std::size_t open_sequences_max = 0;  // of the ledger
+  std::int64_t arrivals_us = 0;  // requests arrive in [0, arrivals_us)
+  bool flood = false;            // most requests are of one tenant, and come at once
+  std::uint32_t short_deadline_percent = 0;
+  std::int64_t short_deadline_us_max = 0;
 
   std::int64_t message_us_max = 0;  // delays are in [1, max]
   std::int64_t delta_us_max = 0;    // of deltas alone: long ones arrive after their replica is lost
   std::int64_t step_us_max = 0;
+  std::int64_t detect_us_max = 0;   // until somebody notices a death or a cut link
+  std::int64_t restart_us_max = 0;  // until a lost replica is made again; making takes as long
+  std::int64_t faults_us = 0;       // faults come in [0, faults_us); then all heals
 
   // Faults; 0 or false: off.
-  std::uint32_t kills = 0;               // replicas die without a word, at random times
-  std::uint32_t failed_steps = 0;        // a rank answers a step with an error
-  std::uint32_t wrong_hashes = 0;        // a rank answers a step with another token hash
-  std::int64_t restart_us_max = 0;       // a lost replica is back after at most so long
-  std::uint32_t aborts_percent = 0;      // sequences whose client leaves
-  std::uint32_t slow_percent = 0;        // sequences whose client reads too slowly
-  std::uint32_t duplicates_percent = 0;  // deltas that come twice
-  std::uint32_t poison_per_million = 0;  // rows that come out as NaN
+  std::uint32_t kills = 0;                // a replica's process is gone without a word
+  std::uint32_t rank_kills = 0;           // one rank is killed; its leader says so
+  std::uint32_t rank_deaths = 0;          // one rank dies of itself, whatever it computes
+  std::uint32_t leader_deaths = 0;        // the process dies of itself: nobody is left to say what it computed
+  std::uint32_t failed_steps = 0;         // a rank answers a step with an error
+  std::uint32_t wrong_hashes = 0;         // a rank answers a step with another token hash
+  std::uint32_t hangs = 0;                // a rank answers no more
+  std::uint32_t failed_starts = 0;        // a rank cannot be made
+  std::uint32_t stale_results = 0;        // results of an earlier life reach a later one
+  std::uint32_t poison_requests = 0;      // whoever computes past one position of them dies of it
+  std::uint32_t not_finite_per_million = 0;  // rows that come out as NaN
+  std::uint32_t link_cuts = 0;            // between one gateway and one replica, in one direction or both
+  std::uint32_t gateway_crashes = 0;
+  std::uint32_t gateway_stops = 0;
+  std::uint32_t coordinator_silences = 0;
+  std::uint32_t coordinator_restarts = 0;
+  std::uint32_t rolling_restarts = 0;
+  bool given_up = false;                  // at the end of the faults every replica is lost for good
+  std::uint32_t leaves_percent = 0;       // requests whose client leaves
+  std::uint32_t slow_percent = 0;         // requests whose client reads too slowly
+  std::uint32_t stops_percent = 0;        // choices of which the client has enough
+  std::uint32_t duplicates_percent = 0;   // deltas that come twice
+  std::uint32_t resumed_percent = 0;      // requests that only one kind of numerics may serve
+  std::uint32_t bad_percent = 0;          // requests that no replica can take
 };
 
 SimOptions draw_options(std::uint64_t seed);

@@ -57,7 +57,7 @@ class Observer {
     if (loss.cause != LossCause::kDiedOfItself) return;
     for (auto& [id, sequence] : sequences) {
       for (const auto& [attempt, generation] : sequence.ran_on) {
-        const bool in_step = !loss.in_step || std::ranges::find(*loss.in_step, attempt) != loss.in_step->end();
+        const bool in_step = !loss.in_step || std::ranges::count(*loss.in_step, attempt, &routing::AttemptInStep::attempt) > 0;
         if (generation == loss.replica && in_step) sequence.deaths.insert(generation);
       }
     }
@@ -407,7 +407,7 @@ class World {
     if (chance(3) > 0) {
       loss.in_step.emplace();
       for (const auto& [attempt, sequence] : replica.running) {
-        if (chance(2) == 0) loss.in_step->push_back(attempt);
+        if (chance(2) == 0) loss.in_step->push_back({attempt});
       }
     }
     replica.view.state = ReplicaState::kLost;

@@ -105,7 +105,7 @@ struct Gateway {
   void answer(std::size_t run, const step::TokenDelta& delta) { from(runs().at(run).to.generation, delta); }
 
   void lose(routing::ReplicaGeneration replica, routing::LossCause cause,
-            std::optional<std::vector<step::AttemptKey>> in_step = std::nullopt) {
+            std::optional<std::vector<routing::AttemptInStep>> in_step = std::nullopt) {
     GatewayEffects made;
     core.on_replica_lost({.replica = replica,
                           .cause = cause,

@@ -235,7 +235,7 @@ TEST_F(GatewayRecovery, OnlyARankThatDiedOfItselfMakesSuspects) {
 TEST_F(GatewayRecovery, OnlyWhatWasInTheFatalStepIsSuspect) {
   view({replica(0)});
   ask(1, 3);
-  lose(generation(0), LossCause::kDiedOfItself, std::vector{runs()[1].submission.key()});
+  lose(generation(0), LossCause::kDiedOfItself, std::vector{routing::AttemptInStep{runs()[1].submission.key()}});
   view({replica(0, 2)});
   ASSERT_EQ(runs().size(), 6U);
   for (std::size_t i = 3; i < 6; ++i)
@@ -309,7 +309,7 @@ TEST_F(GatewayRecovery, ANoticeAfterTheCutLinkTakesTheSuspectFromItsNewNeighbour
   cut(generation(1));
   ASSERT_EQ(runs().size(), 5U);
   EXPECT_EQ(runs()[4].submission.sequence, runs()[1].submission.sequence);
-  lose(generation(1), LossCause::kDiedOfItself, std::vector{runs()[3].submission.key()});
+  lose(generation(1), LossCause::kDiedOfItself, std::vector{routing::AttemptInStep{runs()[3].submission.key()}});
   EXPECT_EQ(ended(), (Ended{{1, End::kFailed}}));
   EXPECT_EQ(stops().size(), 1U);
 }

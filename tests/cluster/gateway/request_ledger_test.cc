@@ -212,16 +212,52 @@ TEST_F(RequestLedgerRunning, ASuspectRunsAlonePastTheFatalStepAndIsThenOneOfMany
   EXPECT_EQ(ledger.stats().suspected_kills, 1U);
 }
 
+// Tokens that are still on their way, or went down with the replica, count: the suspect must get past all of them again.
+TEST_F(RequestLedgerRunning, ASuspectRunsAlonePastTheLastStepAlsoWhenItsTokensNeverCame) {
+  auto death = loss(0, LossCause::kDiedOfItself);
+  death.in_step = std::vector<routing::AttemptInStep>{{{kGateway, SequenceId(1), 0}, 5}};
+  EXPECT_EQ(ledger.on_replica_lost(death).moved.size(), 1U);
+  EXPECT_EQ(ledger.find(SequenceId(1))->submission.alone_until, 5U);
+}
+
+// Its replica had the tokens that ended the suspicion, the gateway had not: others were in that step too.
+TEST_F(RequestLedgerRunning, ADeathPastTheStepsThatASuspectRanAloneIsAFirstOne) {
+  auto death = loss(0, LossCause::kDiedOfItself);
+  death.in_step = std::vector<routing::AttemptInStep>{{{kGateway, SequenceId(1), 0}, 5}};
+  (void)ledger.on_replica_lost(death);
+  (void)route(1, 1);
+  death.replica = generation(1);
+  death.in_step = std::vector<routing::AttemptInStep>{{{kGateway, SequenceId(1), 1}, 7}};
+  const auto orphans = ledger.on_replica_lost(death);
+  EXPECT_TRUE(orphans.condemned.empty());
+  ASSERT_EQ(orphans.moved.size(), 1U);
+  EXPECT_EQ(ledger.find(SequenceId(1))->submission.alone_until, 7U);
+}
+
+// Two deaths, told in the wrong order: in the one told last the sequence was no suspect yet, and ran among others.
+TEST_F(RequestLedgerRunning, ANoticeThatComesAfterALaterOneCondemnsNobody) {
+  (void)ledger.on_unreachable(generation(0), RequestLedger::Unreachable::kBuried, {StatusCode::kAborted, "gone"});
+  (void)route(1, 1);
+  auto later = loss(1, LossCause::kDiedOfItself);
+  later.in_step = std::vector<routing::AttemptInStep>{{{kGateway, SequenceId(1), 1}, 1}};
+  EXPECT_EQ(ledger.on_replica_lost(later).moved.size(), 1U);
+  auto earlier = loss(0, LossCause::kDiedOfItself);
+  earlier.in_step = std::vector<routing::AttemptInStep>{{{kGateway, SequenceId(1), 0}, 1}};
+  const auto orphans = ledger.on_replica_lost(earlier);
+  EXPECT_TRUE(orphans.condemned.empty());
+  EXPECT_TRUE(ledger.find(SequenceId(1))->suspect());
+}
+
 TEST_F(RequestLedgerRunning, TheSecondDeathOfASuspectCondemnsIt) {
   (void)lose(0, 1, LossCause::kDiedOfItself);
   auto second = loss(1, LossCause::kDiedOfItself);
-  second.in_step = std::vector<step::AttemptKey>{{kGateway, SequenceId(1), 0}};
+  second.in_step = std::vector<routing::AttemptInStep>{{{kGateway, SequenceId(1), 0}}};
   const auto innocent = ledger.on_replica_lost(second);
   ASSERT_EQ(innocent.moved.size(), 1U) << "another attempt was in that step";
   EXPECT_TRUE(innocent.moved[0].was_suspect);
   (void)route(1, 2);
   second.replica = generation(1, 2);
-  second.in_step = std::vector<step::AttemptKey>{{kGateway, SequenceId(1), 2}};
+  second.in_step = std::vector<routing::AttemptInStep>{{{kGateway, SequenceId(1), 2}}};
   second.why = {StatusCode::kAborted, "replica 1: rank 0 died"};
   const auto guilty = ledger.on_replica_lost(second);
   EXPECT_TRUE(guilty.moved.empty());
@@ -272,7 +308,7 @@ TEST_F(RequestLedgerRunning, ANoticeAfterTheCutLinkIsVoidPastTheStepOrForAnother
   (void)route(1);
   EXPECT_TRUE(ledger.on_replica_lost(loss(0, LossCause::kKilled)).moved.empty());
   auto others = loss(0, LossCause::kDiedOfItself);
-  others.in_step = std::vector<step::AttemptKey>{{kGateway, SequenceId(2), 0}};
+  others.in_step = std::vector<routing::AttemptInStep>{{{kGateway, SequenceId(2), 0}}};
   EXPECT_TRUE(ledger.on_replica_lost(others).moved.empty()) << "it was in no step";
   (void)take(token(0, 20, 1), 1);
   (void)take(token(1, 21, 1), 1);

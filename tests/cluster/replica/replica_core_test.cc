@@ -103,7 +103,9 @@ struct ReplicaCoreTest : testing::Test {
     EXPECT_EQ(loss.replica, config_of(1).generation);
     EXPECT_EQ(loss.cause, cause);
     EXPECT_EQ(loss.why.message(), why);
-    EXPECT_EQ(loss.in_step, in_step);
+    std::vector<step::AttemptKey> named;
+    for (const routing::AttemptInStep& one : loss.in_step.value()) named.push_back(one.attempt);
+    EXPECT_EQ(named, in_step);
     EXPECT_TRUE(std::holds_alternative<EndRanks>(effects[2]));
     EXPECT_TRUE(core.ended());
   }
@@ -271,6 +273,18 @@ TEST_F(ServingReplicaCore, AFailedStepBlamesWhatWasUnderWay) {
   failed.status = {StatusCode::kInternal, "no"};
   answer(failed);
   expect_lost(LossCause::kDiedOfItself, "replica 3: rank 0 failed step 1: no", {submission_of(kFirst, 4).key()});
+}
+
+// A gateway may hear of the death before it hears of the tokens that led to it.
+TEST_F(ServingReplicaCore, ALossTellsHowManyTokensItsLastStepsWouldHaveEmitted) {
+  const auto plans = submit(submission_of(kFirst, 4));
+  ASSERT_EQ(plans.size(), 2U) << "one step ahead";
+  effects.clear();
+  core.on_rank_lost(0, LossCause::kDiedOfItself, {StatusCode::kAborted, "rank 0 died"}, effects);
+  const auto in_step = std::get<SayLost>(effects[1]).loss.in_step.value();
+  ASSERT_EQ(in_step.size(), 1U);
+  EXPECT_EQ(in_step[0].attempt, submission_of(kFirst, 4).key());
+  EXPECT_EQ(in_step[0].emitted, 2U);
 }
 
 // Two steps are out; both count, each attempt once.

@@ -240,7 +240,7 @@ routing::ReplicaLoss random_loss(Random& random) {
   loss.why = {StatusCode::kAborted, std::string(below(random, 100), 'x')};
   if (maybe(random)) {
     loss.in_step.emplace();
-    for (std::size_t left = below(random, 6); left > 0; --left) loss.in_step->push_back(random_attempt(random));
+    for (std::size_t left = below(random, 6); left > 0; --left) loss.in_step->push_back({random_attempt(random), static_cast<std::uint32_t>(random())});
   }
   return loss;
 }

@@ -1,0 +1,107 @@
+#pragma once
+// GatewayWatch: stands beside one life of a gateway, is told what the gateway is told, and checks what it says: where
+// attempts go, what is stopped, what starts, and above all how each request ends.
+//
+// A request may end as anything but finished only if
+//   late, timed out: its deadline has come, in this very moment, and no replica that may run it had been whole and within
+//     reach for as long as all the work of the seed would take;
+//   refused: a bound of the queue was reached, a limit of its tenant was used up, its deadline lies nearer than the work of
+//     the seed, or no replica of its numerics is left or will ever be;
+//   failed: no replica can take it by what it asks for, a NaN was planted in it, it was in a step of two ranks that died of
+//     themselves, the second time alone, or no replica of its numerics is left or will ever be;
+//   slow, gone, shut down: its client had left that many deltas unread, its client said so, its gateway was told to stop.
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "cluster/gateway/gateway_core.h"
+#include "tests/sim/network.h"
+#include "tests/sim/request_book.h"
+#include "tests/sim/world.h"
+
+namespace herd::sim {
+
+// What the tenants of a seed may do; the last ones have the larger weight.
+[[nodiscard]] admission::TenantLimits tenant_limits(const SimOptions& options, admission::TenantId tenant);
+
+class GatewayWatch {
+ public:
+  GatewayWatch(World& world, const Network& network, std::uint32_t slot, GatewayId id)
+      : world_(world), network_(network), slot_(slot), id_(id) {}
+
+  // What the gateway is told. All but the first: after it was told, and before its effects are carried out.
+  void before_request(SimRequest& request);
+  void on_deltas(routing::ReplicaGeneration from, const std::vector<step::TokenDelta>& deltas);
+  void on_view(const routing::ClusterView& taken);
+  void on_loss(const routing::ReplicaLoss& loss);
+  void on_link_lost(routing::ReplicaGeneration replica);
+  void on_shutdown() { shut_down_ = true; }
+
+  // What it says.
+  void on_start(SimRequest& request);
+  void on_run(SimChoice& choice, const gateway::RunOn& effect, const routing::ClusterView& view);
+  void on_stop(const gateway::StopOn& effect);
+  void on_deliver(SimRequest& request, SimChoice& choice, const step::TokenDelta& delta);
+  void on_end(SimRequest& request, const gateway::RequestEnd& end);
+  void on_choice_stopped(const SimRequest& request, const SimChoice& choice) {
+    parked_.erase({request.asked.id, choice.number});
+  }
+
+  // After each event.
+  void check();
+  [[nodiscard]] bool idle() const { return open_.empty() && running_.empty(); }
+
+ private:
+  struct Running {
+    routing::Route on;
+    step::AttemptKey attempt;
+    SimChoice* choice;
+  };
+  struct TenantUse {
+    std::uint64_t requests = 0, prompt_tokens = 0, output_tokens = 0, in_flight = 0;
+    // Starts of each tenant since this one waits without a start of its own.
+    std::map<admission::TenantId, std::uint64_t> overtaken_by;
+  };
+  struct Queue {
+    std::size_t requests = 0;
+    std::uint64_t tokens = 0;
+  };
+  using ChoiceId = std::pair<RequestId, std::uint32_t>;
+
+  [[nodiscard]] Queue queue() const;  // waiting and parked
+  void park(const SimChoice& choice);
+  template <class Gone>
+  void move_if(Gone gone);
+  void check_end(SimRequest& request, const gateway::RequestEnd& end);
+  void check_late(const SimRequest& request);
+  void check_failed(const SimRequest& request, const gateway::RequestEnd& end);
+  void check_refused(const SimRequest& request, const gateway::RequestEnd& end);
+  void check_not_running(const SimChoice& choice);
+  void check_parked();
+  void check_fair(const SimRequest& started);
+  [[nodiscard]] bool hopeless(const SimRequest& request) const;
+  // A replica that may run the choice has been whole for so long, up to now.
+  [[nodiscard]] bool had_replica(const SimRequest& request, const SimChoice& choice, std::int64_t us) const;
+  void violate(const std::string& what) { world_.violate("gateway " + std::to_string(slot_) + ": " + what); }
+  void violate(const SimRequest& request, const std::string& what);
+
+  World& world_;
+  const Network& network_;
+  std::uint32_t slot_;
+  GatewayId id_;
+  bool shut_down_ = false;
+  std::map<RequestId, SimRequest*> open_;
+  std::map<SequenceId, Running> running_;
+  std::map<ChoiceId, Instant> parked_;  // since when
+  std::map<SequenceId, SimChoice*> sequences_;  // ever sent
+  std::map<routing::ReplicaGeneration, std::map<step::AttemptKey, SimChoice*>> sent_;
+  std::set<step::AttemptKey> just_ended_;  // by the deltas of this event
+  std::map<ReplicaId, Epoch> lost_;
+  std::map<ReplicaId, Instant> full_;  // when it last had no room
+  std::map<admission::TenantId, TenantUse> tenants_;
+};
+
+}  // namespace herd::sim

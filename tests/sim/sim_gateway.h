@@ -1,0 +1,78 @@
+#pragma once
+// SimGateway: one place where a gateway lives again and again, each time under a new id and counting from 1, and the clients
+// of its present life. Carries out what the core says; GatewayWatch judges it.
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "cluster/gateway/gateway_core.h"
+#include "tests/sim/gateway_watch.h"
+#include "tests/sim/network.h"
+#include "tests/sim/request_book.h"
+#include "tests/sim/world.h"
+
+namespace herd::sim {
+
+class SimGateway {
+ public:
+  SimGateway(World& world, Network& network, SimCoordinator& coordinator, RequestBook& book, std::uint32_t slot);
+
+  [[nodiscard]] GatewayId id() const { return id_; }  // 0 while it is down
+  [[nodiscard]] bool alive() const { return life_ != nullptr; }
+
+  void start();
+  void crash();
+  void stop();  // in order: everything ends, then it goes
+
+  void arrive(SimRequest& request);
+
+  // From the network.
+  void on_deltas(routing::ReplicaGeneration from, const std::vector<step::TokenDelta>& deltas);
+  void on_view(const routing::ClusterView& view);
+  void on_loss(const routing::ReplicaLoss& loss);
+  void on_link_lost(routing::ReplicaGeneration replica);
+
+  void check();
+  void check_drained(const routing::ClusterView& truth);
+
+ private:
+  struct Life {
+    Life(World& world, const Network& network, std::uint32_t slot, GatewayId id);
+    gateway::GatewayCore core;
+    GatewayWatch watch;
+    std::map<RequestId, SimRequest*> requests;
+    std::uint64_t next_request = 1;
+    std::uint64_t wakes = 0;  // the last timer asked for
+    Instant wakes_at;         // by it
+  };
+
+  EventLoop::Event for_this_life(EventLoop::Event event);
+  void end_life();
+  void leave(SimRequest& request);
+  void read(SimRequest& request);
+
+  // Carries out what is said, and what is said in answer to that.
+  void carry_out(gateway::GatewayEffects effects);
+  void carry_out(gateway::StartRequest& effect);
+  void carry_out(gateway::RunOn& effect);
+  void carry_out(gateway::StopOn& effect);
+  void carry_out(gateway::Deliver& effect);
+  void carry_out(gateway::EndRequest& effect);
+  void carry_out(gateway::WakeAt& effect);
+
+  World& world_;
+  Network& network_;
+  SimCoordinator& coordinator_;
+  RequestBook& book_;
+  std::uint32_t slot_;
+  GatewayId id_;
+  std::unique_ptr<Life> life_;
+  std::uint64_t lives_ = 0;
+  std::deque<gateway::GatewayEffect> said_;   // not carried out yet
+  std::vector<std::pair<RequestId, std::uint32_t>> enough_;  // choices to stop once all that was said is done
+};
+
+}  // namespace herd::sim

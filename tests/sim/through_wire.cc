@@ -1,0 +1,67 @@
+#include "tests/sim/through_wire.h"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "cluster/wire/control_codec.h"
+#include "cluster/wire/envelope.h"
+#include "cluster/wire/generate_codec.h"
+#include "cluster/wire/step_codec.h"
+#include "kernels/check.h"
+#include "runtime/step/step_outputs.h"
+
+namespace herd::sim {
+namespace {
+
+template <class Value, class Decode>
+Value decoded(const wire::Frame& frame, Decode decode) {
+  const auto sealed = wire::seal(frame, Epoch(1), {ReplicaId(0), Epoch(1)});
+  HERD_CHECK(sealed.has_value(), sealed.error().message().c_str());
+  const auto opened = wire::open(*sealed);
+  HERD_CHECK(opened.has_value() && opened->frame == frame, "a frame comes back as it was sealed");
+  Expected<Value> value = decode(opened->frame.words);
+  HERD_CHECK(value.has_value(), value.error().message().c_str());
+  return std::move(*value);
+}
+
+}  // namespace
+
+step::StepPlan through_wire(bool on, step::StepPlan plan) {
+  return on ? decoded<step::StepPlan>(wire::encode(plan), wire::decode_step_plan) : plan;
+}
+
+step::StepResult through_wire(bool on, step::StepResult result) {
+  if (!on) return result;
+  step::OutputJoiner joiner;
+  for (const step::StepOutputs& part : step::cut_outputs(result))
+    joiner.add(decoded<step::StepOutputs>(wire::encode(part), wire::decode_step_outputs));
+  return joiner.join(decoded<step::StepResult>(wire::encode(result), wire::decode_step_result));
+}
+
+step::Submission through_wire(bool on, step::Submission submission) {
+  return on ? decoded<step::Submission>(wire::encode(submission), wire::decode_submission) : submission;
+}
+
+step::AttemptKey through_wire(bool on, step::AttemptKey aborted) {
+  return on ? decoded<step::AttemptKey>(wire::encode(aborted), wire::decode_abort) : aborted;
+}
+
+std::vector<step::TokenDelta> through_wire(bool on, std::vector<step::TokenDelta> deltas) {
+  if (!on) return deltas;
+  std::vector<step::TokenDelta> arrived;
+  for (const std::vector<step::TokenDelta>& message : step::cut_deltas(std::move(deltas)))
+    std::ranges::move(decoded<std::vector<step::TokenDelta>>(wire::encode(message), wire::decode_token_deltas),
+                      std::back_inserter(arrived));
+  return arrived;
+}
+
+routing::ClusterView through_wire(bool on, routing::ClusterView view) {
+  return on ? decoded<routing::ClusterView>(wire::encode(view), wire::decode_cluster_view) : view;
+}
+
+routing::ReplicaLoss through_wire(bool on, routing::ReplicaLoss loss) {
+  return on ? decoded<routing::ReplicaLoss>(wire::encode(loss), wire::decode_replica_loss) : loss;
+}
+
+}  // namespace herd::sim

@@ -1,0 +1,22 @@
+#pragma once
+// A message as it comes out of its codec, when that is switched on. These are our own bytes, so a refusal is our bug and ends
+// the process.
+
+#include <vector>
+
+#include "cluster/routing/cluster_view.h"
+#include "cluster/routing/replica_loss.h"
+#include "runtime/step/step_plan.h"
+#include "runtime/step/submission.h"
+
+namespace herd::sim {
+
+step::StepPlan through_wire(bool on, step::StepPlan plan);
+step::StepResult through_wire(bool on, step::StepResult result);
+step::Submission through_wire(bool on, step::Submission submission);
+step::AttemptKey through_wire(bool on, step::AttemptKey aborted);
+std::vector<step::TokenDelta> through_wire(bool on, std::vector<step::TokenDelta> deltas);
+routing::ClusterView through_wire(bool on, routing::ClusterView view);
+routing::ReplicaLoss through_wire(bool on, routing::ReplicaLoss loss);
+
+}  // namespace herd::sim

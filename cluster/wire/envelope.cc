@@ -102,7 +102,7 @@ std::uint32_t frame_words_max(FrameKind kind) {
     case FrameKind::kClusterView:
       return 1U << 17;  // 1 MiB: 1,024 replicas take two thirds
     case FrameKind::kReplicaLoss:
-      return 1U << 18;  // 2 MiB: 65,536 attempts take 1.5
+      return 1U << 19;  // 4 MiB: 65,536 attempts take 2.5
   }
   return 0;
 }

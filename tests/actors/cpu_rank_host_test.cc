@@ -71,7 +71,6 @@ step::StepResult step_of(RankHost& host, std::uint32_t replica, std::uint32_t ra
     plan.started.back().sequence = SequenceId{1};
     plan.started.back().tokens = {1, 2, 3};
     plan.started.back().prompt_tokens = 3;
-    plan.started_blocks.emplace_back();
     plan.slices.emplace_back();
     plan.slices.back().sequence = SequenceId{1};
     plan.slices.back().rows = 3;

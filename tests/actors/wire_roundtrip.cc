@@ -1,17 +1,21 @@
 #include "tests/actors/wire_roundtrip.h"
 
-#include <span>
+#include <algorithm>
+#include <iterator>
 
 #include "cluster/wire/envelope.h"
 #include "cluster/wire/step_codec.h"
 #include "kernels/check.h"
+#include "runtime/step/step_outputs.h"
 
 namespace herd::actors {
 namespace {
 
 template <class Value, class Decode>
 Value decoded(const wire::Frame& frame, Decode decode) {
-  const auto opened = wire::open(wire::seal(frame, Epoch(1), Epoch(1)));
+  const auto sealed = wire::seal(frame, Epoch(1), {ReplicaId(0), Epoch(1)});
+  HERD_CHECK(sealed.has_value(), sealed.error().message().c_str());
+  const auto opened = wire::open(*sealed);
   HERD_CHECK(opened.has_value(), opened.error().message().c_str());
   HERD_CHECK(opened->frame == frame, "a frame comes back as it was sealed");
   Expected<Value> value = decode(opened->frame.words);
@@ -26,14 +30,18 @@ step::Submission WireRoundtrip::operator()(step::Submission submission) const {
   return decoded<step::Submission>(wire::encode(submission), wire::decode_submission);
 }
 
-wire::Abort WireRoundtrip::operator()(wire::Abort abort) const {
-  if (!on_) return abort;
-  return decoded<wire::Abort>(wire::encode(abort), wire::decode_abort);
+step::AttemptKey WireRoundtrip::operator()(step::AttemptKey aborted) const {
+  if (!on_) return aborted;
+  return decoded<step::AttemptKey>(wire::encode(aborted), wire::decode_abort);
 }
 
 std::vector<step::TokenDelta> WireRoundtrip::operator()(std::vector<step::TokenDelta> deltas) const {
   if (!on_) return deltas;
-  return decoded<std::vector<step::TokenDelta>>(wire::encode(deltas), wire::decode_token_deltas);
+  std::vector<step::TokenDelta> arrived;
+  for (const std::vector<step::TokenDelta>& message : step::cut_deltas(std::move(deltas)))
+    std::ranges::move(decoded<std::vector<step::TokenDelta>>(wire::encode(message), wire::decode_token_deltas),
+                      std::back_inserter(arrived));
+  return arrived;
 }
 
 step::StepPlan WireRoundtrip::operator()(step::StepPlan plan) const {
@@ -43,7 +51,10 @@ step::StepPlan WireRoundtrip::operator()(step::StepPlan plan) const {
 
 step::StepResult WireRoundtrip::operator()(step::StepResult result) const {
   if (!on_) return result;
-  return decoded<step::StepResult>(wire::encode(result), wire::decode_step_result);
+  step::OutputJoiner joiner;
+  for (const step::StepOutputs& part : step::cut_outputs(result))
+    joiner.add(decoded<step::StepOutputs>(wire::encode(part), wire::decode_step_outputs));
+  return joiner.join(decoded<step::StepResult>(wire::encode(result), wire::decode_step_result));
 }
 
 namespace {
@@ -70,9 +81,16 @@ class WireStream final : public RequestStream {
   }
   Taken deliver(std::uint32_t choice, const step::TokenDelta& delta, Instant now) override {
     const ReplicaId replica = delta.replica;  // the ledger says it, it does not travel
-    step::TokenDelta arrived = std::move(wire_(std::vector{delta}).front());
-    arrived.replica = replica;
-    return stream_->deliver(choice, arrived, now);
+    Taken taken;
+    taken.consumed = 0;
+    for (step::TokenDelta& arrived : wire_(std::vector{delta})) {  // large outputs come in several
+      arrived.replica = replica;
+      const Taken one = stream_->deliver(choice, arrived, now);
+      taken.consumed += one.consumed;
+      taken.stop |= one.stop;
+      taken.gone |= one.gone;
+    }
+    return taken;
   }
   bool tick(Instant now) override { return stream_->tick(now); }
   void end(const gateway::RequestEnd& end, Instant now) override { stream_->end(end, now); }

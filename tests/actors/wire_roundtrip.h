@@ -10,6 +10,7 @@
 #include "actors/client/cluster_client.h"
 #include "cluster/wire/generate_codec.h"
 #include "runtime/shard/rank_executor.h"
+#include "runtime/step/attempt_key.h"
 #include "runtime/step/step_plan.h"
 #include "runtime/step/submission.h"
 
@@ -19,7 +20,7 @@ class WireRoundtrip {
  public:
   explicit WireRoundtrip(bool on = true) : on_(on) {}
   [[nodiscard]] step::Submission operator()(step::Submission submission) const;
-  [[nodiscard]] wire::Abort operator()(wire::Abort abort) const;
+  [[nodiscard]] step::AttemptKey operator()(step::AttemptKey aborted) const;
   [[nodiscard]] std::vector<step::TokenDelta> operator()(std::vector<step::TokenDelta> deltas) const;
   [[nodiscard]] step::StepPlan operator()(step::StepPlan plan) const;
   [[nodiscard]] step::StepResult operator()(step::StepResult result) const;

@@ -283,7 +283,7 @@ TEST(ControlCodec, SealsTheLargestViewAndLoss) {
   EXPECT_TRUE(seal(encode(view), Epoch(1)).has_value());
   EXPECT_TRUE(decode_cluster_view(encode(view).words).has_value());
   routing::ReplicaLoss loss{{ReplicaId(1), Epoch(2)}, routing::LossCause::kOverdue, {StatusCode::kAborted, "late"},
-                            std::vector<step::AttemptKey>(kLostAttemptsMax)};
+                            std::vector<routing::AttemptInStep>(kLostAttemptsMax)};
   loss.why = {StatusCode::kAborted, std::string(kErrorMessageBytesMax, 'x')};
   ASSERT_TRUE(validate(loss).ok());
   EXPECT_TRUE(seal(encode(loss), Epoch(1)).has_value());

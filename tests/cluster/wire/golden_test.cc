@@ -169,7 +169,7 @@ routing::ReplicaLoss golden_loss() {
   return {{ReplicaId(3), Epoch(8)},
           routing::LossCause::kDiedOfItself,
           {StatusCode::kAborted, "rank 1 of replica 3 died: signal 11"},
-          std::vector<step::AttemptKey>{kGoldenAttempt}};
+          std::vector<routing::AttemptInStep>{{kGoldenAttempt, 12}}};
 }
 
 std::vector<Frame> golden_frames() {

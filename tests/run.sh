@@ -56,8 +56,8 @@ more_templates=()
 if [ $python_ok = 1 ] && fetch_chat_templates; then more_templates=(--more "$chat_templates"); fi
 
 run "tidy: layers, fences, names" python3 tests/tidy/tidy_test.py
-for binary in kernels jinja tokenizer chat checkpoint rank scheduler wire cluster observability http openai access served load api \
-  engine commands actors sim; do
+for binary in kernels jinja tokenizer text_digest chat checkpoint rank scheduler wire cluster observability http openai access \
+  served load api engine commands actors sim; do
   [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
 done
 run "the simulator's planted faults still apply" python3 tests/sim/planted_faults.py --check

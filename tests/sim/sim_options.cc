@@ -120,6 +120,9 @@ SimOptions draw_options(std::uint64_t seed) {
     options.arrivals_us *= 100;
     options.faults_us *= 100;
     options.short_deadline_us_max *= 50;
+    options.retry_min_s *= 20;  // or a full replica is asked thousands of times
+    options.retry_max_s *= 20;
+    options.preempt_every_steps = 0;  // or little else is done
   }
   // Far above an honest step, so that only a rank that hangs is late.
   options.step_seconds_max = 8e-6 * static_cast<double>(options.step_us_max + 2 * options.message_us_max);

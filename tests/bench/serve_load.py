@@ -192,7 +192,7 @@ def event_progress(event_id):
                 return value
 
     varint()  # created
-    at += 12 + 8 + 16
+    at += 12 + 8 + 16 + 16  # answer, seed, body, numerics
     varint()  # cached tokens
     return [varint() for _ in range(varint())]
 

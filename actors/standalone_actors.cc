@@ -1,5 +1,6 @@
 #include "actors/standalone_actors.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -16,6 +17,12 @@ constexpr std::size_t kActorThreads = 2;  // coordinator and replicas; gateways 
 
 // Nothing outlives this process, so no epoch of another coordinator is to be passed.
 constexpr Epoch kClusterEpoch{1};
+
+bool one_is_lost(const ClusterStatus& status) {
+  return std::ranges::any_of(status.view.replicas, [](const routing::ReplicaView& replica) {
+    return replica.state == routing::ReplicaState::kLost;
+  });
+}
 
 }  // namespace
 
@@ -85,10 +92,10 @@ Status StandaloneActors::await_serving() {
   }
   forget_actor_system();
   if (!first.ok()) return first;
-  const bool known = client_->await_status(
-      [this](const ClusterStatus& status) { return status.serving_replicas() == config_.replicas; },
-      config_.start_timeout);
-  if (!known) return {StatusCode::kAborted, "a replica was lost while the others started"};
+  const auto all_serve = [this](const ClusterStatus& status) { return status.serving_replicas() == config_.replicas; };
+  const auto decided = [&](const ClusterStatus& status) { return all_serve(status) || one_is_lost(status); };
+  if (!client_->await_status(decided, config_.start_timeout) || !all_serve(*client_->status()))
+    return {StatusCode::kAborted, "a replica was lost while the others started"};
   // Without keys everybody is one tenant; its share is the whole machine, bounded by the queue.
   admission::TenantLimits everybody;
   everybody.in_flight_max = 0;

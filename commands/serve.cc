@@ -1,6 +1,7 @@
 // herd serve: the OpenAI-compatible endpoint in one process: engine, gateway, HTTP server, metrics. Starts the parts in
 // order, then waits for signals: SIGTERM or SIGINT drains, a second one stops, SIGHUP reads the key file again.
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -162,6 +163,8 @@ class Server {
                                   .queue_tokens_max = flags_.queued_tokens_max,
                                   .running_sequences_max = together + std::max<std::size_t>(1, together / 8),
                                   .priorities = flags_.policy == "priority"};
+    options->gateway.open_sequences_max =
+        std::max(options->gateway.open_sequences_max, options->gateway.admission.running_sequences_max);
     if (Status status = options->gateway.validate(); !status.ok()) return status;
     options->make_on_step = [this, read_bytes_per_s](const actors::EngineFacts& facts) -> actors::OnStep {
       make_metrics(facts, read_bytes_per_s);

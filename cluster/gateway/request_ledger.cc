@@ -23,10 +23,8 @@ bool asks_to_try_elsewhere(const TokenDelta& refusal) {
 
 Status failure(const TokenDelta& terminal, bool nothing_delivered) {
   Status why = terminal.error.ok() ? Status{StatusCode::kAborted, "the request was aborted"} : terminal.error;
-  // A stream that ran and broke is not its client's fault, whatever the code says.
   const bool refused_at_first = terminal.finish == FinishReason::kRefused && nothing_delivered;
-  if (why.code() == StatusCode::kBadInput && !refused_at_first) why = {StatusCode::kInternal, why.message()};
-  return why;
+  return refused_at_first ? why : of_our_making(std::move(why));
 }
 
 // Did that loss befall a step with this attempt, through the rank's own fault? The tokens that it has emitted past that
@@ -47,6 +45,11 @@ bool was_alone(std::uint32_t alone_until, std::uint32_t blamed_until) {
 }
 
 }  // namespace
+
+Status of_our_making(Status why) {
+  const bool blames_caller = why.code() == StatusCode::kBadInput || why.code() == StatusCode::kUsage;
+  return blames_caller ? Status{StatusCode::kInternal, why.message()} : why;
+}
 
 Expected<SequenceId> RequestLedger::accept(RequestId request, std::uint32_t choice, Submission submission,
                                            const routing::NumericsId& numerics) {

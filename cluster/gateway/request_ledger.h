@@ -47,6 +47,9 @@ struct RequestLedgerStats {
   bool operator==(const RequestLedgerStats&) const = default;
 };
 
+// What a replica says of work that it had begun is not the caller's fault: kBadInput and kUsage become kInternal.
+[[nodiscard]] Status of_our_making(Status why);
+
 class RequestLedger {
  public:
   // An attempt that ended without a notice of its replica's loss, which may still come.

@@ -48,11 +48,13 @@ void GenerationIntake::intake(const Call& call, const HttpRequest& request, cons
   if (!generation) return answers_.error(call, generation.error());
   const auto job = std::make_shared<GenerationJob>(ticket.id, std::move(*generation), call.responder, environment_,
                                                    call.begin);
-  {
-    const std::scoped_lock lock(mutex_);
-    ++open_;
+  add_open(1);
+  try {
+    client_.submit(job->gateway_request(), job);
+  } catch (...) {  // memory ran out: nobody else has heard of it
+    add_open(-1);
+    throw;
   }
-  client_.submit(job->gateway_request(), job);
   // A client that left before was nobody the gateway knew.
   if (*ticket.gone) client_.gone(ticket.id);
 }
@@ -153,9 +155,13 @@ void GenerationIntake::on_end(const GenerationJob& job, Instant now) {
                 {"generation_tokens", std::int64_t{record.generation_tokens}},
                 {"queue_s", record.queue_s},
                 {"e2e_s", record.e2e_s}});
+  add_open(-1);
+}
+
+void GenerationIntake::add_open(int requests) {
   {
     const std::scoped_lock lock(mutex_);
-    --open_;
+    open_ += requests;
   }
   emptied_.notify_all();
 }

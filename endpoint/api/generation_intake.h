@@ -65,6 +65,7 @@ class GenerationIntake {
                                                          GenerationRequest& generation) const;
   [[nodiscard]] openai::ApiExpected<double> timeout_of(const http::HttpRequestHead& head) const;
   void on_end(const GenerationJob& job, Instant now);
+  void add_open(int requests);
 
   const IntakeConfig config_;
   const RequestReader& reader_;
@@ -78,7 +79,7 @@ class GenerationIntake {
   std::atomic<bool> said_begins_twice_{false};
   std::mutex mutex_;  // of the below
   FieldNotices notices_;
-  std::size_t open_ = 0;
+  std::int64_t open_ = 0;  // requests
   std::condition_variable emptied_;
 };
 

@@ -19,6 +19,9 @@ namespace {
 // of a request is judged together.
 constexpr std::size_t kCredit = std::size_t{1} << 16;
 
+// More seconds than any request takes, so few that an Instant holds them.
+constexpr double kForever_s = 1e9;
+
 }  // namespace
 
 GenerationJob::GenerationJob(RequestId id, GenerationRequest request, std::shared_ptr<http::HttpResponder> responder,
@@ -49,7 +52,7 @@ gateway::GatewayRequest GenerationJob::gateway_request() const {
   request.output_tokens_max = request_.output_tokens_max();
   request.priority = request_.fields.priority;
   request.credit = kCredit;
-  request.deadline = {arrived_.ns + static_cast<std::int64_t>(request_.timeout_s * 1e9)};
+  request.deadline = {arrived_.ns + static_cast<std::int64_t>(std::min(request_.timeout_s, kForever_s) * 1e9)};
   return request;
 }
 

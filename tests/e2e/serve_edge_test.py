@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from serve_edge_rows import ANY, BASE, CHAT, COMPLETION, RAW, ROWS
 from serve_process import DEMO_MODEL, Answer, Checks, Server, StreamEnd, TestFolder, key_file, metrics, wait_until
@@ -405,6 +406,17 @@ def queue(checks, folder):
     checks.equal("queue: exit code", server.wait(), 0)
 
 
+def many_sequences(checks, folder):
+    """More at one time than the gateway keeps account of by itself: --max-num-seqs says how many."""
+    body = {"prompt": [[5 + i % 50, 6] for i in range(256)], "n": 8, "max_tokens": 3, "ignore_eos": True}
+    with Server(HERD, "--max-num-seqs", 6200, "--max-num-batched-tokens", 6200, "--max-model-len", 64, folder=folder,
+                checks=checks) as server:
+        with ThreadPoolExecutor() as pool:
+            answers_of_all = list(pool.map(lambda _: server.post(COMPLETION, body), range(3)))
+        checks.equal("3 requests of 2,048 sequences run together", [answer.status for answer in answers_of_all],
+                     [200] * 3)
+
+
 def answers(server):
     try:
         return server.get("/health").status == 200
@@ -534,7 +546,7 @@ def main():
             for function in (routes, refused_bodies, accepted, letter, time_limits, clients_that_leave):
                 part(function, server)
             part(not_started, folder, server)
-        for function in (keys, hosts, early_refusals, long_frames, signals, queue, service_manager, logs):
+        for function in (keys, hosts, early_refusals, long_frames, signals, queue, many_sequences, service_manager, logs):
             part(function, folder)
     return checks.finish()
 

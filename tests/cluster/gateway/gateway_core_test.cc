@@ -328,6 +328,21 @@ TEST_F(GatewayCoreTest, WithoutHopeAcceptedOnesEndWithTheReasonOfTheLastLoss) {
   EXPECT_TRUE(ends()[0].end.started);
 }
 
+// A rank may fail a step with any code; to a client those two would say that its request is wrong.
+TEST_F(GatewayCoreTest, WhatAReplicaDiedOfIsNotTheClientsFault) {
+  for (const StatusCode code : {StatusCode::kBadInput, StatusCode::kUsage}) {
+    Gateway gateway;
+    auto only = replica(0);
+    only.returns = false;
+    gateway.view({only});
+    gateway.ask(1);
+    gateway.lose(generation(0), LossCause::kDiedOfItself, std::nullopt, code);
+    ASSERT_EQ(gateway.ends().size(), 1U);
+    EXPECT_EQ(gateway.ends()[0].end.why.code(), StatusCode::kInternal);
+    EXPECT_EQ(gateway.ends()[0].end.why.message(), "replica 0: rank 1 died; no replica is serving");
+  }
+}
+
 TEST_F(GatewayCoreTest, OutputIsChargedToItsTenantAsItComes) {
   view({replica(0)});
   auto asked = request(1);

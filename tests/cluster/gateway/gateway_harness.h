@@ -105,11 +105,12 @@ struct Gateway {
   void answer(std::size_t run, const step::TokenDelta& delta) { from(runs().at(run).to.generation, delta); }
 
   void lose(routing::ReplicaGeneration replica, routing::LossCause cause,
-            std::optional<std::vector<routing::AttemptInStep>> in_step = std::nullopt) {
+            std::optional<std::vector<routing::AttemptInStep>> in_step = std::nullopt,
+            StatusCode code = StatusCode::kAborted) {
     GatewayEffects made;
     core.on_replica_lost({.replica = replica,
                           .cause = cause,
-                          .why = {StatusCode::kAborted, "replica " + std::to_string(replica.replica.value) + ": rank 1 died"},
+                          .why = {code, "replica " + std::to_string(replica.replica.value) + ": rank 1 died"},
                           .in_step = std::move(in_step)},
                          now, made);
     carry_out(std::move(made));

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <new>
+
 #include "runtime/steady_clock.h"
 #include "tests/actors/toy_cluster.h"
 #include "tests/endpoint/api/called_handler.h"
@@ -102,6 +104,12 @@ TEST_F(GenerationIntakeTest, AClientThatLeavesWhileItsRequestIsHandedOverIsNotFo
   take(ticket);
   EXPECT_TRUE(intake_.await_none_open(std::chrono::minutes(1)));
   EXPECT_FALSE(responder_->ended()) << "else it ran to its end";
+}
+
+TEST_F(GenerationIntakeTest, ARequestThatCouldNotBeHandedOverIsNotOpen) {
+  client_.before_submit = [] { throw std::bad_alloc(); };
+  EXPECT_THROW(take(intake_.new_ticket()), std::bad_alloc);
+  EXPECT_TRUE(intake_.await_none_open(std::chrono::milliseconds(0))) << "else a server that drains waits for it in vain";
 }
 
 TEST_F(GenerationIntakeTest, WhatCannotBeReadIsAnsweredHere) {

@@ -109,6 +109,13 @@ TEST(GenerationJob, AsksTheGatewayForWhatItNeeds) {
   EXPECT_EQ(asked.deadline.ns, 1'000'000'000 + 2'500'000'000);
 }
 
+TEST(GenerationJob, ATimeThatNoClockHoldsIsAFarDeadline) {
+  GenerationRequest request = toy_request(Endpoint::kCompletion, true, 4, 5);
+  request.timeout_s = 1e300;
+  Running completion(request);
+  EXPECT_GT(completion.job.gateway_request().deadline, (Instant{std::int64_t{1} << 59}));
+}
+
 TEST(GenerationJob, AGivenSeedIsTheSeedOfEveryPrompt) {
   GenerationRequest request = toy_request(Endpoint::kCompletion, false, 3, 10);
   request.prompts.push_back(request.prompts.front());

@@ -88,7 +88,8 @@ void StepPlanner::plan_decodes() {
   }
 }
 
-void StepPlanner::plan_decode(Slot slot) {
+// Inline: once for each running sequence and step.
+inline void StepPlanner::plan_decode(Slot slot) {
   const Sequence& sequence = sequences_[slot];
   const std::uint32_t tokens = sequence.num_tokens() + sequence.samples_in_flight;
   // Nothing to feed (scoring), or the token in flight is the last one.

@@ -91,7 +91,7 @@ std::vector<Dispatcher::Failure> Dispatcher::on_replica_lost(const routing::Repl
                                                              GatewayEffects& effects) {
   router_.on_lost(loss.replica);
   routing::ReplicaLoss told = loss;
-  told.why = told.why.ok() ? Status{StatusCode::kAborted, name_of(loss.replica) + " is lost"} : of_our_making(told.why);
+  if (told.why.ok()) told.why = {StatusCode::kAborted, name_of(loss.replica) + " is lost"};
   last_loss_ = told.why;
   changed_ = true;
   const auto orphans = ledger_.on_replica_lost(told);

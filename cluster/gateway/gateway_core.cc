@@ -106,7 +106,7 @@ void GatewayCore::on_started(RequestId id, std::vector<step::Submission> choices
     request->second.start();
     hopes_changed_ |= !dispatcher_.router().may_serve(request->second.asked().numerics);
   } else {
-    end(request, End::kFailed, std::move(status), now, effects);
+    end(request, End::kFailed, std::move(status), now, effects, true);
   }
   advance(now, effects);
 }
@@ -158,7 +158,7 @@ void GatewayCore::on_delta(routing::ReplicaGeneration from, const step::TokenDel
       hopes_changed_ = true;
       return;
     case Kind::kFailed:
-      return end(requests_.find(verdict.request), End::kFailed, std::move(verdict.why), now, effects);
+      return end(requests_.find(verdict.request), End::kFailed, std::move(verdict.why), now, effects, verdict.blames_caller);
     case Kind::kDeliver:
     case Kind::kFinished:
       return deliver(requests_.find(verdict.request), std::move(verdict), now, effects);
@@ -249,7 +249,8 @@ void GatewayCore::end(const std::vector<Dispatcher::Failure>& failures, Instant 
   }
 }
 
-void GatewayCore::end(Requests::iterator request, End kind, Status why, Instant now, GatewayEffects& effects) {
+void GatewayCore::end(Requests::iterator request, End kind, Status why, Instant now, GatewayEffects& effects,
+                      bool blames_caller) {
   const OpenRequest& open = request->second;
   const auto how = kind == End::kFailed ? RequestLedger::End::kFailed : RequestLedger::End::kAborted;
   for (const SequenceId sequence : open.open_sequences()) dispatcher_.stop(sequence, how, effects);
@@ -257,8 +258,10 @@ void GatewayCore::end(Requests::iterator request, End kind, Status why, Instant 
   admission_.on_finished(request->first, open.computed_prompt_tokens(), open.output_tokens(), now);
   deadlines_.erase({open.asked().deadline, request->first});
   starting_.erase(request->first);
-  effects.emplace_back(
-      EndRequest{request->first, {.kind = kind, .why = std::move(why), .refusal = {}, .started = open.started()}});
+  RequestEnd end{.kind = kind, .why = std::move(why)};
+  end.started = open.started();
+  end.blames_caller = blames_caller;
+  effects.emplace_back(EndRequest{request->first, std::move(end)});
   requests_.erase(request);
 }
 

@@ -47,6 +47,9 @@ struct RequestEnd {
   Status why;  // not ok unless kFinished, kGone
   std::optional<admission::AdmissionRefusal> refusal{};
   bool started = false;  // its choices had been handed over
+  // kFailed: the request was refused as it was asked, and nothing of it had been computed. What a replica says of work that it
+  // had begun is not the caller's fault, whatever the code of `why`.
+  bool blames_caller = false;
 };
 
 // Its turn has come: the shell hands over its submissions with GatewayCore::on_started, at once. A request of no sequences

@@ -21,12 +21,6 @@ bool asks_to_try_elsewhere(const TokenDelta& refusal) {
   return refusal.error.code() == StatusCode::kOverloaded || refusal.error.code() == StatusCode::kAborted;
 }
 
-Status failure(const TokenDelta& terminal, bool nothing_delivered) {
-  Status why = terminal.error.ok() ? Status{StatusCode::kAborted, "the request was aborted"} : terminal.error;
-  const bool refused_at_first = terminal.finish == FinishReason::kRefused && nothing_delivered;
-  return refused_at_first ? why : of_our_making(std::move(why));
-}
-
 // Did that loss befall a step with this attempt, through the rank's own fault? The tokens that it has emitted past that
 // step: at least one more than were `delivered`, and more when the last ones are still on their way.
 std::optional<std::uint32_t> blames(const routing::ReplicaLoss& loss, const step::AttemptKey& attempt,
@@ -45,11 +39,6 @@ bool was_alone(std::uint32_t alone_until, std::uint32_t blamed_until) {
 }
 
 }  // namespace
-
-Status of_our_making(Status why) {
-  const bool blames_caller = why.code() == StatusCode::kBadInput || why.code() == StatusCode::kUsage;
-  return blames_caller ? Status{StatusCode::kInternal, why.message()} : why;
-}
 
 Expected<SequenceId> RequestLedger::accept(RequestId request, std::uint32_t choice, Submission submission,
                                            const routing::NumericsId& numerics) {
@@ -149,7 +138,9 @@ RequestLedger::Verdict RequestLedger::on_terminal(Entries::iterator found, Verdi
     return verdict;
   }
   verdict.kind = Verdict::Kind::kFailed;
-  verdict.why = failure(terminal, entry.delivered() == 0 && entry.outputs_end == 0);
+  verdict.why = terminal.error.ok() ? Status{StatusCode::kAborted, "the request was aborted"} : terminal.error;
+  verdict.blames_caller =
+      terminal.finish == FinishReason::kRefused && entry.delivered() == 0 && entry.outputs_end == 0;
   entry.on.reset();
   return verdict;
 }

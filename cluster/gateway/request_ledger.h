@@ -47,9 +47,6 @@ struct RequestLedgerStats {
   bool operator==(const RequestLedgerStats&) const = default;
 };
 
-// What a replica says of work that it had begun is not the caller's fault: kBadInput and kUsage become kInternal.
-[[nodiscard]] Status of_our_making(Status why);
-
 class RequestLedger {
  public:
   // An attempt that ended without a notice of its replica's loss, which may still come.
@@ -107,6 +104,7 @@ class RequestLedger {
     bool cleared = false;  // the suspicion is over with this delta (kDeliver)
     bool suspect = false;  // it was one before
     bool runs_on = false;
+    bool blames_caller = false;  // kFailed: refused as it was asked, and nothing of it had been computed
   };
   [[nodiscard]] Verdict on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta);
 

@@ -79,12 +79,26 @@ routing::ReplicaView* CoordinatorCore::find(ReplicaId replica) {
 
 routing::ReplicaView& CoordinatorCore::find_or_add(ReplicaId replica) {
   if (routing::ReplicaView* known = find(replica)) return *known;
+  make_room();
   const auto place = std::ranges::lower_bound(view_.replicas, replica, {}, [](const routing::ReplicaView& known) {
     return known.route.generation.replica;
   });
   routing::ReplicaView added;
   added.route.generation.replica = replica;
   return *view_.replicas.insert(place, std::move(added));
+}
+
+void CoordinatorCore::make_room() {
+  if (view_.replicas.size() < routing::kReplicasMax) return;
+  const auto lost_for_good = [](const routing::ReplicaView& replica) {
+    return replica.state == routing::ReplicaState::kLost && !replica.returns;
+  };
+  auto oldest = view_.replicas.end();
+  for (auto replica = view_.replicas.begin(); replica != view_.replicas.end(); ++replica) {
+    if (!lost_for_good(*replica)) continue;
+    if (oldest == view_.replicas.end() || replica->route.generation.epoch < oldest->route.generation.epoch) oldest = replica;
+  }
+  if (oldest != view_.replicas.end()) view_.replicas.erase(oldest);
 }
 
 void CoordinatorCore::push_view(CoordinatorEffects& effects) {

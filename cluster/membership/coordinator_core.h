@@ -6,7 +6,8 @@
 // coordinator too. The cluster epoch is given at construction: max(wall clock in ms, every epoch heard of + 1).
 //
 // Every change pushes one view with the next number. Notices may come late, twice or in another order than they were sent:
-// one about an older generation than the last known of its replica changes nothing.
+// one about an older generation than the last known of its replica changes nothing. What is lost for good is remembered for
+// that, until its place in the view (routing::kReplicasMax) is needed.
 
 #include <cstdint>
 #include <string>
@@ -53,6 +54,8 @@ class CoordinatorCore {
   // Null: it is unknown.
   [[nodiscard]] routing::ReplicaView* find(ReplicaId replica);
   routing::ReplicaView& find_or_add(ReplicaId replica);
+  // A full view loses the one that was lost for good before all others.
+  void make_room();
   void push_view(CoordinatorEffects& effects);
 
   routing::ClusterView view_;

@@ -66,28 +66,25 @@ void ReplicaCore::on_rank_lost(std::uint32_t rank, LossCause cause, const Status
 
 void ReplicaCore::on_submission(step::Submission submission, Instant now, ReplicaEffects& effects) {
   const step::AttemptKey key = submission.key();
-  if (Status status = check_attempt(key); !status.ok()) {
-    effects.emplace_back(refusal(key, std::move(status)));
+  const auto open = attempts_.open_attempt(key.gateway, key.sequence);
+  // A refusal would carry the name of the attempt that runs, and its gateway would take it for that one's end.
+  if (open && key.attempt <= open->attempt) {
+    ++stale_submissions_;
+    return;
+  }
+  if (phase_ != Phase::kServing) {
+    effects.emplace_back(refusal(key, {StatusCode::kAborted, phase_ == Phase::kMaking ? "the replica does not serve yet"
+                                                                                      : "the replica is stopping"}));
     return;
   }
   // The gateway has given the older attempt up; it learns nothing new from its end.
-  if (const auto older = attempts_.open_attempt(key.gateway, key.sequence))
-    end_attempt(*attempts_.find(*older), effects);
+  if (open) end_attempt(*attempts_.find(*open), effects);
   submission.sequence = attempts_.add(key);
   if (Status status = scheduler_.on_submit(submission, now); !status.ok()) {
     attempts_.remove(submission.sequence);
     effects.emplace_back(refusal(key, std::move(status)));
   }
   pump(now, effects);
-}
-
-Status ReplicaCore::check_attempt(const step::AttemptKey& key) const {
-  if (phase_ == Phase::kMaking) return {StatusCode::kAborted, "the replica does not serve yet"};
-  if (phase_ != Phase::kServing) return {StatusCode::kAborted, "the replica is stopping"};
-  const auto open = attempts_.open_attempt(key.gateway, key.sequence);
-  if (!open || key.attempt > open->attempt) return {};
-  return bad_input("sequence " + std::to_string(key.sequence.value) + ": attempt " + std::to_string(key.attempt) +
-                   " comes when attempt " + std::to_string(open->attempt) + " of it is open on this replica");
 }
 
 void ReplicaCore::on_abort(const step::AttemptKey& attempt, Instant now, ReplicaEffects& effects) {
@@ -222,14 +219,14 @@ bool ReplicaCore::serving() const { return phase_ == Phase::kServing; }
 bool ReplicaCore::ended() const { return phase_ == Phase::kEnded; }
 
 ReplicaStats ReplicaCore::stats() const {
-  return {serving(), collector_.steps_done(), collector_.stale_results(), scheduler_.stats()};
+  return {serving(), collector_.steps_done(), collector_.stale_results(), stale_submissions_, scheduler_.stats()};
 }
 
 void ReplicaCore::check_integrity() const {
   scheduler_.check_integrity();
   HERD_CHECK(attempts_.size() == scheduler_.num_open(), "attempts and the scheduler's sequences differ");
   HERD_CHECK(ended() || steps_out_.size() == scheduler_.stats().plans_outstanding, "steps that are out are miscounted");
-  HERD_CHECK(phase_ != Phase::kServing || collector_.idle() || deadline_armed_, "a step is out without a deadline");
+  HERD_CHECK(ended() || collector_.idle() || deadline_armed_, "a step is out without a deadline");
 }
 
 }  // namespace herd::replica

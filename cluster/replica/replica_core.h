@@ -10,8 +10,8 @@
 // Whatever ends it, EndRanks is the last effect; an ended one has no effects beyond refusals.
 //
 // Sequences of several gateways run side by side: each attempt (gateway, sequence, attempt) gets a sequence id of the
-// replica's own, which scheduler and ranks know; deltas go to the gateway that submitted. An attempt that is already open is
-// refused, and so is one older than it; a newer attempt of the same sequence ends the older one.
+// replica's own, which scheduler and ranks know; deltas go to the gateway that submitted. A newer attempt of a sequence ends
+// the one that is open; the open one's repeat, or one older than it, is dropped and counted.
 
 #include <cstdint>
 #include <deque>
@@ -66,6 +66,7 @@ struct ReplicaStats {
   bool serving = false;
   std::uint64_t steps = 0;          // finished
   std::uint64_t stale_results = 0;  // of another epoch, step or rank, or a repeat: dropped
+  std::uint64_t stale_submissions = 0;  // of an attempt that was open already, or older than the open one: dropped
   scheduler::SchedulerStats scheduler;
 };
 
@@ -101,7 +102,6 @@ class ReplicaCore {
     std::vector<routing::AttemptInStep> attempts;
   };
 
-  [[nodiscard]] Status check_attempt(const step::AttemptKey& key) const;
   void pump(Instant now, ReplicaEffects& effects);
   void send_plan(step::StepPlan plan, Instant now, ReplicaEffects& effects);
   void arm_deadline(ReplicaEffects& effects);
@@ -121,6 +121,7 @@ class ReplicaCore {
   std::map<SequenceId, std::uint32_t> emitted_at_start_;  // tokens, of the own ids that ranks know
   std::vector<bool> ranks_made_;
   std::deque<StepOut> steps_out_;  // as the collector waits for them
+  std::uint64_t stale_submissions_ = 0;
   bool deadline_armed_ = false;
 };
 

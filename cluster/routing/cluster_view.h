@@ -2,6 +2,7 @@
 // ClusterView: what a gateway knows about replicas. The coordinator pushes a new one whenever something changes; a gateway
 // routes from the last one it has, also while the coordinator is silent. Values.
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -39,6 +40,8 @@ struct ReplicaView {
   std::uint32_t sequences_max = 64;
   bool operator==(const ReplicaView&) const = default;
 };
+
+inline constexpr std::size_t kReplicasMax = 1024;  // of a view, those that are lost for good included
 
 struct ClusterView {
   Epoch cluster_epoch;        // of the coordinator that made it; a later coordinator has a larger one

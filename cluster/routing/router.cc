@@ -36,6 +36,7 @@ bool Router::on_view(const ClusterView& view) {
     replicas.insert_or_assign(generation.replica, std::move(replica));
   }
   replicas_ = std::move(replicas);
+  if (lost_.size() > kReplicasMax) std::erase_if(lost_, [&](const auto& lost) { return !replicas_.contains(lost.first); });
   return true;
 }
 

@@ -91,7 +91,7 @@ class Router {
   ClusterView view_;
   bool has_view_ = false;
   Replicas replicas_;                // of the view
-  std::map<ReplicaId, Epoch> lost_;  // the last lost epoch of each replica
+  std::map<ReplicaId, Epoch> lost_;  // the last lost epoch of each replica; when many, only of the view's
   ReplicaId next_;                   // whose turn it is among equals
 };
 

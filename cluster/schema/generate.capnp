@@ -64,7 +64,7 @@ enum FinishReason {
   length @3;                        # tokensMax or the model's context
   aborted @4;                       # the client went away
   failed @5;                        # the replica could not go on
-  refused @6;                       # never ran
+  refused @6;                       # never ran: no token, no outputs
 }
 
 struct SamplingParams {

@@ -15,7 +15,7 @@
 
 namespace herd::wire {
 
-inline constexpr std::size_t kReplicasMax = 1024;
+inline constexpr std::size_t kReplicasMax = routing::kReplicasMax;
 inline constexpr std::size_t kReplicaTextBytesMax = 256;  // address, numerics id
 inline constexpr std::size_t kLostAttemptsMax = 65536;
 

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <string>
 
+#include "runtime/step/plan_size.h"
+
 namespace herd::wire {
 namespace {
 
@@ -92,8 +94,9 @@ std::uint32_t frame_words_max(FrameKind kind) {
       return 1U << 20;  // 2^20 tokens take half of it
     case FrameKind::kAbort:
       return 1U << 4;
-    case FrameKind::kTokenDeltas:
     case FrameKind::kStepPlan:
+      return step::kPlanWordsMax;  // the scheduler starts no more sequences in one plan than fit
+    case FrameKind::kTokenDeltas:
     case FrameKind::kStepResult:
     case FrameKind::kStepOutputs:
       return 1U << 21;  // 16 MiB: longer outputs are cut (runtime/step/step_outputs.h)

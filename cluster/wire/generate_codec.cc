@@ -70,6 +70,10 @@ void check(const TokenDelta& delta) {
     for (const auto& entry : run.tokens) require(!std::isnan(entry.logprob), "prompt logprob is NaN");
   }
   require(delta.finish != FinishReason::kNone || delta.error.ok(), "an error before the end");
+  // What is refused may be tried elsewhere: nothing of it may have been delivered.
+  require(delta.finish != FinishReason::kRefused ||
+              (!delta.has_token && delta.outputs.empty() && delta.prompt_logprobs.empty()),
+          "a refusal with outputs");
   require(delta.cached_tokens <= kSequenceTokensMax, "too many cached tokens");
   for (const float seconds : {delta.queued_s, delta.prefill_s})
     require(std::isfinite(seconds) && seconds >= 0.0F, "seconds not finite or negative");

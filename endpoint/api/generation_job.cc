@@ -119,8 +119,8 @@ openai::ApiError GenerationJob::error_of(const RequestEnd& end) const {
     case RequestEnd::Kind::kShutdown: return openai::overloaded("the server is shutting down", 1);
     default: break;
   }
-  // A request that ran and broke is not the client's fault, whatever the code says.
-  if (tokens_made_ > 0 && end.why.code() == StatusCode::kBadInput) return openai::internal_error();
+  const bool says_so = end.why.code() == StatusCode::kBadInput || end.why.code() == StatusCode::kUsage;
+  if (says_so && !end.blames_caller) return openai::error_of({StatusCode::kInternal, end.why.message()});
   return openai::error_of(end.why);
 }
 

@@ -90,8 +90,9 @@ void ResultTaker::take_slice(const SliceInFlight& slice) {
     deltas_.push_back(std::move(delta));
 }
 
-void ResultTaker::take_rows(Sequence& sequence, const SliceInFlight& slice, const step::SampledToken* sampled,
-                            step::TokenDelta& delta) {
+// Inline: once for each slice.
+inline void ResultTaker::take_rows(Sequence& sequence, const SliceInFlight& slice, const step::SampledToken* sampled,
+                                   step::TokenDelta& delta) {
   take_outputs(sequence, slice, delta);
   const bool scored = !sequence.sampling && sequence.computed_tokens == sequence.num_tokens();
   if ((slice.sample || scored) && !sequence.prefilled) {

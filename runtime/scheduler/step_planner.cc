@@ -5,6 +5,7 @@
 
 #include "kernels/check.h"
 #include "runtime/scheduler/probation.h"
+#include "runtime/step/plan_size.h"
 
 namespace herd::scheduler {
 
@@ -87,7 +88,8 @@ void StepPlanner::plan_decodes() {
   }
 }
 
-void StepPlanner::plan_decode(Slot slot) {
+// Inline: once for each running sequence and step.
+inline void StepPlanner::plan_decode(Slot slot) {
   const Sequence& sequence = sequences_[slot];
   const std::uint32_t tokens = sequence.num_tokens() + sequence.samples_in_flight;
   // Nothing to feed (scoring), or the token in flight is the last one.
@@ -159,6 +161,9 @@ bool StepPlanner::admit_first(Claims& claims) {
     claims.add(sequence);
     return true;
   }
+  // Many long prompts that the cache holds are few rows and a long message. One alone always fits.
+  const std::uint64_t words = budget_.words + words_of(sequence);
+  if (!plan_.started.empty() && words + step::plan_words(config_.max_num_seqs) > step::kPlanWordsMax) return false;
   const bool alone = sequences_.running().empty() && sequences_.num_draining() == 0;
   // Rows asked for must be computed, so such a sequence does not read the cache.
   const bool read_cache = sequence.output_owed() == step::OutputSelector::kNone;
@@ -167,9 +172,15 @@ bool StepPlanner::admit_first(Claims& claims) {
       sequences_.blocks().admit(sequence.table, sequence.tokens, sequence.cache_salt, read_cache,
                                 static_cast<std::uint32_t>(std::min<std::uint64_t>(blocks_left, config_.num_blocks)));
   if (!admission) return false;
+  budget_.words = words;
   start(slot, *admission);
   plan_prefill_chunk(slot);
   return true;
+}
+
+std::uint64_t StepPlanner::words_of(const Sequence& sequence) const {
+  return step::start_words(sequence.tokens.size(), sequences_.blocks().blocks_for(sequence.num_tokens()), sequence.params,
+                           sequence.stop_ids.size());
 }
 
 void StepPlanner::start(Slot slot, const kv::Admission& admission) {

@@ -24,6 +24,7 @@ class StepPlanner {
     std::uint32_t rows = 0;
     std::uint32_t prefills = 0;
     std::uint32_t stalled = 0;  // sequences that wait for blocks to return
+    std::uint64_t words = 0;    // of the plan's message: what its starts take
   };
   // What those held back who are served before a given sequence will take.
   struct Claims {
@@ -44,6 +45,8 @@ class StepPlanner {
   void plan_prompts();
   // The first of those who wait is admitted or held back. False: it stays where it is, and so does who is behind it.
   bool admit_first(Claims& claims);
+  // Of the plan's message.
+  [[nodiscard]] std::uint64_t words_of(const Sequence& sequence) const;
   void start(Slot slot, const kv::Admission& admission);
   void plan_decode(Slot slot);
   void plan_prefill_chunk(Slot slot);

@@ -280,6 +280,30 @@ TEST_F(SchedulerTest, SecondPromptStartsWithTheCachedPrefixOfTheFirst) {
   EXPECT_EQ(done(result_of(second)).front().cached_tokens, 32U);
 }
 
+// 18 prompts of 2^18 - 17 tokens that the cache holds but for the last block: 18 * 15 rows, and 18 MiB of tokens.
+//   expect  as many begin in one plan as its message of 16 MiB holds, the others in the next
+TEST_F(SchedulerTest, StartsNoMoreThanTheMessageOfAPlanHolds) {
+  constexpr std::uint32_t kTokens = (1U << 18) - 17;
+  SchedulerConfig config = config_of(1U << 15);
+  config.max_num_seqs = 32;
+  config.max_num_batched_tokens = 1U << 18;
+  config.max_model_len = 1U << 18;
+  config.queue_tokens_max = std::uint64_t{32} << 18;
+  start(config);
+  submit(submission_of(1, kTokens, 1));
+  step();
+  for (std::uint64_t id = 2; id <= 19; ++id) {
+    step::Submission again = submission_of(1, kTokens, 4);
+    again.sequence = SequenceId{id};
+    submit(again);
+  }
+  const step::StepPlan first = plan();
+  EXPECT_EQ(first.started.size(), 15U);
+  const step::StepPlan second = plan();
+  EXPECT_EQ(second.started.size(), 3U);
+  EXPECT_EQ(second.slices.size(), 18U);
+}
+
 // Submitted at 1 s, planned at 3 s, first token at 3.5 s; preempted once; the cache holds 32 of its tokens.
 //   expect  every delta from the first token on says so, the last one also how often it was preempted
 TEST_F(SchedulerTest, DeltasTellCacheHitsAndWaitingTimesFromTheFirstTokenOn) {

@@ -385,6 +385,42 @@ void GatewayWatch::check_refused(const SimRequest& request, const RequestEnd& en
                          " requests with " + std::to_string(queue.tokens) + " tokens wait, this one included");
 }
 
+// The bounds hold for whatever was let in, this one included.
+void GatewayWatch::check_taken(const SimRequest& request) {
+  const admission::AdmissionConfig& config = world_.options.admission;
+  const Queue queue = this->queue();
+  if (queue.requests > config.queue_requests_max)
+    violate(request, "taken, though " + std::to_string(queue.requests) + " requests wait");
+  if (queue.requests > 1 && queue.tokens > config.queue_tokens_max)
+    violate(request, "taken, though requests of " + std::to_string(queue.tokens) + " tokens wait");
+  check_quota(request);
+}
+
+// A key's buckets are full when its gateway begins, and each holds what one minute may bring.
+void GatewayWatch::check_quota(const SimRequest& taken) {
+  const admission::TenantLimits limits = tenant_limits(world_.options, taken.asked.tenant);
+  const TenantUse& use = tenants_[taken.asked.tenant];
+  if (limits.in_flight_max > 0 && use.in_flight > limits.in_flight_max)
+    violate(taken, "taken as one of " + std::to_string(use.in_flight) + " in flight");
+  std::uint64_t requests = use.requests, prompt_tokens = use.prompt_tokens;
+  for (const auto& [id, other] : open_) {
+    if (other->asked.tenant != taken.asked.tenant) continue;
+    ++requests;
+    if (other != &taken) prompt_tokens += other->asked.prompt_tokens;
+  }
+  const double minutes = seconds_between(began_, world_.now()) / 60;
+  const auto beyond = [&](double used, double per_minute) {
+    return per_minute > 0 && used > per_minute * (1 + minutes) + 1e-6;
+  };
+  if (beyond(static_cast<double>(requests), limits.requests_per_minute)) violate(taken, "taken beyond its key's requests");
+  // A prompt that is longer than the bucket is taken from a full one.
+  const double prompt = std::min(static_cast<double>(taken.asked.prompt_tokens), limits.prompt_tokens_per_minute);
+  if (beyond(static_cast<double>(prompt_tokens) + prompt, limits.prompt_tokens_per_minute))
+    violate(taken, "taken beyond its key's prompt tokens");
+  if (beyond(static_cast<double>(use.output_tokens), limits.output_tokens_per_minute))
+    violate(taken, "taken beyond its key's output tokens");
+}
+
 // After each event ----------------------------------------------------------------------------------------------------
 
 void GatewayWatch::check() {

@@ -30,7 +30,7 @@ namespace herd::sim {
 class GatewayWatch {
  public:
   GatewayWatch(World& world, const Network& network, std::uint32_t slot, GatewayId id)
-      : world_(world), network_(network), slot_(slot), id_(id) {}
+      : world_(world), network_(network), slot_(slot), id_(id), began_(world.now()) {}
 
   // What the gateway is told. All but the first: after it was told, and before its effects are carried out.
   void before_request(SimRequest& request);
@@ -39,6 +39,8 @@ class GatewayWatch {
   void on_loss(const routing::ReplicaLoss& loss);
   void on_link_lost(routing::ReplicaGeneration replica);
   void on_shutdown() { shut_down_ = true; }
+  // It has taken the request that has just arrived.
+  void check_taken(const SimRequest& request);
 
   // What it says.
   void on_start(SimRequest& request);
@@ -79,6 +81,7 @@ class GatewayWatch {
   void check_late(const SimRequest& request);
   void check_failed(const SimRequest& request, const gateway::RequestEnd& end);
   void check_refused(const SimRequest& request, const gateway::RequestEnd& end);
+  void check_quota(const SimRequest& taken);
   void check_not_running(const SimChoice& choice);
   void check_parked();
   void check_fair(const SimRequest& started);
@@ -92,6 +95,7 @@ class GatewayWatch {
   const Network& network_;
   std::uint32_t slot_;
   GatewayId id_;
+  Instant began_;
   bool shut_down_ = false;
   std::map<RequestId, SimRequest*> open_;
   std::map<SequenceId, Running> running_;

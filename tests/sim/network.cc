@@ -22,10 +22,14 @@ void Network::submit(std::uint32_t gateway, const routing::Route& to, step::Subm
   const std::uint32_t replica = to.generation.replica.value;
   ConnectionPtr& way = connection(gateway, replica);
   if (way->deaf_replica) return;
-  way->to_replica.send(world_.loop, world_.random, world_.options.message_us_max,
-                       [this, replica, to = to.generation, way, submission = through_wire(world_.options.wire, std::move(submission))] {
-                         if (!way->closed) parts_.replicas[replica]->on_submission(to, submission);
-                       });
+  submission = through_wire(world_.options.wire, std::move(submission));
+  const bool twice = world_.percent(world_.options.repeats_percent);
+  if (twice) world_.reach(Reached::kSubmissionsRepeated);
+  for (int copy = 0; copy < (twice ? 2 : 1); ++copy)
+    way->to_replica.send(world_.loop, world_.random, world_.options.message_us_max,
+                         [this, replica, to = to.generation, way, submission] {
+                           if (!way->closed) parts_.replicas[replica]->on_submission(to, submission);
+                         });
 }
 
 void Network::abort(std::uint32_t gateway, const routing::Route& on, const step::AttemptKey& attempt) {

@@ -90,6 +90,7 @@ void SimGateway::arrive(SimRequest& request) {
   // What is due in this very moment may make room first.
   if (refusal && !due && request.open() && request.asked.sequences > 0)
     world_.violate("a request was taken that would be refused whatever it asks for: " + refusal->message);
+  if (request.open()) life_->watch.check_taken(request);
   if (request.leaves_after_us && request.open())
     world_.loop.after(*request.leaves_after_us, for_this_life([this, &request] { leave(request); }));
 }

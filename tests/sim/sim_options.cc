@@ -94,6 +94,7 @@ void draw_faults(SimOptions& options, Dice& dice) {
   options.duplicates_percent = dice.some(4, 30);
   options.resumed_percent = dice.some(4, 30);
   options.bad_percent = dice.some(8, 20);
+  options.repeats_percent = dice.some(4, 30);
 }
 
 }  // namespace

@@ -66,6 +66,7 @@ struct SimOptions {
   std::uint32_t slow_percent = 0;         // requests whose client reads too slowly
   std::uint32_t stops_percent = 0;        // choices of which the client has enough
   std::uint32_t duplicates_percent = 0;   // deltas that come twice
+  std::uint32_t repeats_percent = 0;      // submissions that come twice
   std::uint32_t resumed_percent = 0;      // requests that only one kind of numerics may serve
   std::uint32_t bad_percent = 0;          // requests that no replica can take
 };

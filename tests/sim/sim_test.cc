@@ -77,6 +77,7 @@ constexpr std::array kGoals{
     Goal{Reached::kSuspectsAlone, "suspects run alone", 100},
     Goal{Reached::kStaleDeltas, "stale deltas", 1'000},
     Goal{Reached::kDuplicateDeltas, "duplicate deltas", 1'000},
+    Goal{Reached::kSubmissionsRepeated, "submissions repeated", 1'000},
     Goal{Reached::kStaleResults, "stale results", 100},
     Goal{Reached::kStaleViews, "stale views", 1},
     Goal{Reached::kPreemptions, "preemptions", 500},

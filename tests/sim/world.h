@@ -22,7 +22,7 @@ enum class Reached : std::uint8_t {
   kTokensDiffer, kOverdue, kStopped, kFailedStarts, kRestartedUnheard, kPoisonDeaths, kPoisonCondemned, kNotFinite,
   kLinksCut, kGatewaysCrashed, kGatewaysStopped, kCoordinatorSilences, kCoordinatorRestarts, kAdopted, kRollingRestarts,
   kGivenUp, kMoves, kStreamsMovedOften, kParkedLong, kRefusedByReplica, kSuspectsAlone, kStaleDeltas, kDuplicateDeltas,
-  kStaleResults, kStaleViews, kPreemptions, kHeldBack, kOvertaken, kResumed,
+  kSubmissionsRepeated, kStaleResults, kStaleViews, kPreemptions, kHeldBack, kOvertaken, kResumed,
   kCount
 };
 

@@ -233,6 +233,7 @@ TEST_F(GatewayCoreTest, InvalidSubmissionsEndTheirRequest) {
     effects.insert(effects.end(), made.begin(), made.end());
     ASSERT_EQ(ended().back(), (std::pair{id, End::kFailed}));
     EXPECT_EQ(ends().back().end.why.code(), StatusCode::kBadInput);
+    EXPECT_TRUE(ends().back().end.blames_caller);
     EXPECT_FALSE(ends().back().end.started);
   }
   core.check_integrity();
@@ -328,7 +329,7 @@ TEST_F(GatewayCoreTest, WithoutHopeAcceptedOnesEndWithTheReasonOfTheLastLoss) {
   EXPECT_TRUE(ends()[0].end.started);
 }
 
-// A rank may fail a step with any code; to a client those two would say that its request is wrong.
+// A rank may fail a step with any code, also with one that says that the request is wrong.
 TEST_F(GatewayCoreTest, WhatAReplicaDiedOfIsNotTheClientsFault) {
   for (const StatusCode code : {StatusCode::kBadInput, StatusCode::kUsage}) {
     Gateway gateway;
@@ -338,7 +339,8 @@ TEST_F(GatewayCoreTest, WhatAReplicaDiedOfIsNotTheClientsFault) {
     gateway.ask(1);
     gateway.lose(generation(0), LossCause::kDiedOfItself, std::nullopt, code);
     ASSERT_EQ(gateway.ends().size(), 1U);
-    EXPECT_EQ(gateway.ends()[0].end.why.code(), StatusCode::kInternal);
+    EXPECT_FALSE(gateway.ends()[0].end.blames_caller);
+    EXPECT_EQ(gateway.ends()[0].end.why.code(), code);
     EXPECT_EQ(gateway.ends()[0].end.why.message(), "replica 0: rank 1 died; no replica is serving");
   }
 }

@@ -170,15 +170,16 @@ TEST_F(RequestLedgerRunning, TerminalDeltasByKind) {
     bool after_a_token;
     Kind kind;
     StatusCode why;
+    bool blames_caller = false;
   };
   for (const Case& c : {Case{FinishReason::kStop, StatusCode::kOk, false, Kind::kFinished, StatusCode::kOk},
                         Case{FinishReason::kLength, StatusCode::kOk, true, Kind::kFinished, StatusCode::kOk},
                         Case{FinishReason::kRefused, StatusCode::kOverloaded, false, Kind::kMoved, StatusCode::kOk},
                         Case{FinishReason::kRefused, StatusCode::kOverloaded, true, Kind::kMoved, StatusCode::kOk},
                         Case{FinishReason::kRefused, StatusCode::kAborted, false, Kind::kMoved, StatusCode::kOk},
-                        Case{FinishReason::kRefused, StatusCode::kBadInput, false, Kind::kFailed, StatusCode::kBadInput},
-                        Case{FinishReason::kRefused, StatusCode::kBadInput, true, Kind::kFailed, StatusCode::kInternal},
-                        Case{FinishReason::kFailed, StatusCode::kBadInput, false, Kind::kFailed, StatusCode::kInternal},
+                        Case{FinishReason::kRefused, StatusCode::kBadInput, false, Kind::kFailed, StatusCode::kBadInput, true},
+                        Case{FinishReason::kRefused, StatusCode::kBadInput, true, Kind::kFailed, StatusCode::kBadInput},
+                        Case{FinishReason::kFailed, StatusCode::kBadInput, false, Kind::kFailed, StatusCode::kBadInput},
                         Case{FinishReason::kFailed, StatusCode::kMissing, true, Kind::kFailed, StatusCode::kMissing},
                         Case{FinishReason::kAborted, StatusCode::kOk, true, Kind::kFailed, StatusCode::kAborted}}) {
     RequestLedger fresh(kGateway, 1);
@@ -191,6 +192,7 @@ TEST_F(RequestLedgerRunning, TerminalDeltasByKind) {
     const auto name = std::string(step::finish_reason_name(c.finish)) + " " + std::to_string(static_cast<int>(c.code));
     EXPECT_EQ(verdict.kind, c.kind) << name;
     EXPECT_EQ(verdict.why.code(), c.why) << name;
+    EXPECT_EQ(verdict.blames_caller, c.blames_caller) << name;
     EXPECT_FALSE(verdict.runs_on) << name;
     EXPECT_EQ(fresh.stats().moves, c.kind == Kind::kMoved ? 1U : 0U) << name;
     if (c.kind == Kind::kMoved) {

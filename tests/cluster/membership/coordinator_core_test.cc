@@ -160,5 +160,24 @@ TEST_F(CoordinatorCoreTest, TheViewListsReplicasByIdEachOnce) {
   EXPECT_EQ(core.view().cluster_epoch, Epoch(7));
 }
 
+// 2,000 replicas come and go for good, one after the other, beside one that stays and one that will return.
+TEST_F(CoordinatorCoreTest, AViewIsBoundedAndTheOldestThatAreLostForGoodLeaveIt) {
+  const ReplicaGeneration stays = placed_and_serving(100'000);
+  const ReplicaGeneration returns = placed_and_serving(100'001);
+  core.on_lost(loss(returns), effects);
+  for (std::uint32_t id = 0; id < 2000; ++id) {
+    const ReplicaGeneration generation = placed_and_serving(id);
+    core.on_lost(loss(generation), effects);
+    core.on_given_up(ReplicaId(id), effects);
+    ASSERT_LE(core.view().replicas.size(), routing::kReplicasMax);
+    effects.clear();
+  }
+  const auto& replicas = core.view().replicas;
+  ASSERT_EQ(replicas.size(), routing::kReplicasMax);
+  EXPECT_EQ(replicas.front().route.generation.replica, ReplicaId(2000 - routing::kReplicasMax + 2));
+  EXPECT_EQ(replicas.end()[-2].route.generation, stays);
+  EXPECT_EQ(replicas.end()[-1].route.generation, returns);
+}
+
 }  // namespace
 }  // namespace herd::membership

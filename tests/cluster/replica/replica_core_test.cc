@@ -200,12 +200,23 @@ TEST_F(ServingReplicaCore, OutputRowsCarryTheGatewaysNumber) {
   EXPECT_EQ(deltas()[0].finish, FinishReason::kLength);
 }
 
-TEST_F(ServingReplicaCore, AnAttemptThatIsNotNewerIsRefusedAndTheOpenOneGoesOn) {
+TEST_F(ServingReplicaCore, AnAttemptThatIsNotNewerIsDroppedAndTheOpenOneGoesOn) {
   const auto plans = submit(submission_of(kFirst, 1, 2));
-  expect_refused(submission_of(kFirst, 1, 2), StatusCode::kBadInput);
-  expect_refused(submission_of(kFirst, 1, 1), StatusCode::kBadInput);
+  for (const std::uint32_t attempt : {2U, 1U}) {
+    (void)submit(submission_of(kFirst, 1, attempt));
+    EXPECT_TRUE(effects.empty());
+  }
+  EXPECT_EQ(core.stats().stale_submissions, 2U);
   answer(result_of(plans[0]));
   EXPECT_EQ(deltas().at(0).key(), submission_of(kFirst, 1, 2).key());
+  EXPECT_TRUE(deltas()[0].has_token);
+}
+
+TEST_F(ServingReplicaCore, ARepeatThatComesWhileItStopsDoesNotEndTheOpenAttempt) {
+  (void)submit(submission_of(kFirst, 1, 2));
+  core.on_stop(now, effects);
+  (void)submit(submission_of(kFirst, 1, 2));
+  EXPECT_TRUE(effects.empty());
 }
 
 TEST_F(ServingReplicaCore, ANewerAttemptEndsTheOlderOne) {

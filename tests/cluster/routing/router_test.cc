@@ -189,5 +189,17 @@ TEST_F(RouterTest, HopesWhileAReplicaMayComeBack) {
   EXPECT_FALSE(router.may_serve({}));
 }
 
+// Replicas that are lost and never in a view.
+TEST_F(RouterTest, RemembersALossWhileItIsOfTheViewOrThereAreFew) {
+  router.on_lost(generation(0));
+  router.on_lost(generation(1));
+  view({replica(1), replica(2)});
+  EXPECT_TRUE(router.is_known_lost(generation(0)));
+  for (std::uint32_t id = 10; id < 10 + kReplicasMax; ++id) router.on_lost(generation(id));
+  view({replica(1), replica(2)});
+  EXPECT_TRUE(router.is_known_lost(generation(1)));
+  for (const std::uint32_t forgotten : {0U, 10U, 500U}) EXPECT_FALSE(router.is_known_lost(generation(forgotten)));
+}
+
 }  // namespace
 }  // namespace herd::routing

@@ -2,12 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/generate_codec.h"
 #include "cluster/wire/step_codec.h"
+#include "runtime/step/plan_size.h"
 #include "tests/cluster/wire/random_values.h"
 
 namespace herd::wire {
@@ -240,6 +242,46 @@ TEST(DeltasCodec, RefusesWhatAGatewayCouldNotBelieve) {
   EXPECT_TRUE(refused([](TokenDelta& delta) { delta.prompt_logprobs[0].tokens[0].top.resize(21); }));
   EXPECT_TRUE(refused([](TokenDelta& delta) { delta.prompt_logprobs.resize(9, delta.prompt_logprobs[0]); }));
   EXPECT_TRUE(refused([](TokenDelta& delta) { delta.error = {StatusCode::kInternal, "not the end"}; }));
+}
+
+TEST(DeltasCodec, RefusesARefusalOfWhatHasRun) {
+  TokenDelta delta;
+  delta.sequence = SequenceId(1);
+  delta.finish = step::FinishReason::kRefused;
+  delta.error = {StatusCode::kOverloaded, "full"};
+  EXPECT_TRUE(validate(std::span(&delta, 1)).ok());
+  TokenDelta with_token = delta;
+  with_token.has_token = true;
+  with_token.token.sequence = delta.sequence;
+  TokenDelta with_rows = delta;
+  with_rows.outputs.push_back({delta.sequence, 0, 1, 1, 1, {0.5F}});
+  TokenDelta with_logprobs = delta;
+  with_logprobs.prompt_logprobs = {{delta.sequence, 1, {{5, -0.5F, {}}}}};
+  for (const TokenDelta& spoiled : {with_token, with_rows, with_logprobs}) {
+    EXPECT_FALSE(validate(std::span(&spoiled, 1)).ok());
+    EXPECT_FALSE(decode_token_deltas(encode(std::span(&spoiled, 1)).words).has_value());
+  }
+}
+
+// Plans of all sizes, and the longest lists that a start may have.
+TEST(PlanCodec, AMessageIsNoLongerThanForetold) {
+  Random random(5);
+  for (int i = 0; i < 2000; ++i) {
+    step::StepPlan plan = random_plan(random);
+    if (i % 100 == 0 && !plan.started.empty()) {
+      step::SequenceStart& start = plan.started.back();
+      start.tokens.assign(1U << (i / 100), 7);
+      start.sampling.logit_bias.assign(step::kLogitBiasMax, {7, 0.5F});
+      start.sampling.stop_token_ids.assign(step::kStopTokensMax, 7);
+      start.stop_ids.assign(kStopIdsMax, 7);
+      start.prefix_blocks.assign(start.tokens.size() / 16, BlockId(7));
+    }
+    std::uint64_t words = step::plan_words(std::max(plan.slices.size(), plan.released.size()));
+    for (const step::SequenceStart& start : plan.started)
+      words += step::start_words(start.tokens.size(), start.prefix_blocks.size(), start.sampling, start.stop_ids.size());
+    for (step::SequenceSlice& slice : plan.slices) slice.new_blocks.resize(std::min<std::size_t>(1, slice.new_blocks.size()));
+    EXPECT_LE(encode(plan).words.size(), words);
+  }
 }
 
 TEST(DeltasCodec, CutsAnErrorMessageThatIsTooLong) {

@@ -114,12 +114,14 @@ std::vector<step::TokenDelta> random_deltas(Random& random) {
     delta.gateway = GatewayId(random());
     delta.sequence = SequenceId(random());
     delta.attempt = static_cast<std::uint32_t>(below(random, 4));
-    delta.has_token = maybe(random);
-    if (delta.has_token) delta.token = sampled(random, delta.sequence);
-    for (std::size_t left = below(random, 3); left > 0; --left) delta.outputs.push_back(rows(random, delta.sequence));
-    for (std::size_t left = below(random, 3); left > 0; --left)
-      delta.prompt_logprobs.push_back(prompt_logprobs(random, delta.sequence));
     delta.finish = static_cast<step::FinishReason>(below(random, 6));
+    const bool ran = delta.finish != step::FinishReason::kRefused;
+    delta.has_token = ran && maybe(random);
+    if (delta.has_token) delta.token = sampled(random, delta.sequence);
+    for (std::size_t left = ran ? below(random, 3) : 0; left > 0; --left)
+      delta.outputs.push_back(rows(random, delta.sequence));
+    for (std::size_t left = ran ? below(random, 3) : 0; left > 0; --left)
+      delta.prompt_logprobs.push_back(prompt_logprobs(random, delta.sequence));
     if (delta.finish != step::FinishReason::kNone) delta.error = status(random);
     delta.cached_tokens = static_cast<std::uint32_t>(below(random, 1000));
     delta.queued_s = between(random, 0.0F, 30.0F);

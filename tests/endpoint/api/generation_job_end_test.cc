@@ -82,15 +82,16 @@ TEST(GenerationJobEnd, ARefusalSaysWhenToComeBackAndWhoseLimitItWas) {
   }
 }
 
-TEST(GenerationJobEnd, ABadRequestIsTheClientsFaultOnlyWhileNothingCame) {
-  const Status bad{StatusCode::kBadInput, "too long"};
-  Running refused(toy_request(Endpoint::kChat, false, 3, 10));
-  refused.end(Kind::kFailed, bad);
-  EXPECT_EQ(refused.responder->answer()->status, 400);
-  Running broke(toy_request(Endpoint::kChat, false, 3, 10));
-  broke.type("a");
-  broke.end(Kind::kFailed, bad);
-  EXPECT_EQ(broke.responder->answer()->status, 500);
+TEST(GenerationJobEnd, ABadRequestIsTheClientsFaultOnlyWhenItWasRefusedAsItWasAsked) {
+  for (const StatusCode code : {StatusCode::kBadInput, StatusCode::kUsage}) {
+    const Status bad{code, "too long"};
+    Running refused(toy_request(Endpoint::kChat, false, 3, 10));
+    refused.end(Kind::kFailed, bad, true);
+    EXPECT_EQ(refused.responder->answer()->status, 400);
+    Running broke(toy_request(Endpoint::kChat, false, 3, 10));
+    broke.end(Kind::kFailed, bad);
+    EXPECT_EQ(broke.responder->answer()->status, 500);
+  }
 }
 
 TEST(GenerationJobEnd, AShutdownAndAReaderThatIsTooSlowAre503) {

@@ -40,7 +40,11 @@ class Running {
     now.ns += static_cast<std::int64_t>(seconds * 1e9);
     return job.tick(now);
   }
-  void end(gateway::RequestEnd::Kind kind, Status why = {}) { job.end({.kind = kind, .why = std::move(why)}, now); }
+  void end(gateway::RequestEnd::Kind kind, Status why = {}, bool blames_caller = false) {
+    gateway::RequestEnd end{.kind = kind, .why = std::move(why)};
+    end.blames_caller = blames_caller;
+    job.end(end, now);
+  }
   [[nodiscard]] boost::json::object event(std::size_t index) const {
     const std::vector<Frame> frames = responder->frames();
     return index < frames.size() ? json_of(frames[index].data).as_object() : boost::json::object();

@@ -16,7 +16,7 @@ constexpr std::uint32_t kRanksMax = 64;
 gateway::GatewayConfig StandaloneConfig::gateway_of_one_caller() {
   gateway::GatewayConfig config;
   config.id = GatewayId{1};
-  config.admission.queue_requests_max = config.open_sequences_max;
+  config.admission.queue_requests_max = std::size_t{1} << 20;
   config.admission.queue_tokens_max = std::uint64_t{1} << 40;
   config.admission.running_sequences_max = config.open_sequences_max;
   return config;

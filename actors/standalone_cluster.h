@@ -37,7 +37,7 @@ struct StandaloneConfig {
   std::chrono::milliseconds step_timeout{120'000};
   std::function<Instant()> clock;  // empty: the steady clock
 
-  // For a caller that bounds what it asks for itself: nothing waits in the gateway.
+  // For a caller that bounds what it asks for itself, such as a command: its load alone is no reason to refuse.
   [[nodiscard]] static gateway::GatewayConfig gateway_of_one_caller();
   [[nodiscard]] Status validate() const;
 };

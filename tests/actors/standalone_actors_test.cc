@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <future>
 #include <memory>
@@ -33,6 +34,13 @@ TEST(StandaloneActors, ALossWhileOthersAreMadeEndsTheStartAtOnce) {
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   caf::anon_send_exit(actors.rank(ReplicaId(0), 0), caf::exit_reason::kill);
   forget_actor_system();
+  const auto replica_0_is_lost = [&] {
+    const auto status = actors.client().status();
+    return std::ranges::any_of(status->view.replicas, [](const routing::ReplicaView& replica) {
+      return replica.state == routing::ReplicaState::kLost;
+    });
+  };
+  while (!replica_0_is_lost()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   go_on.set_value();
   const Status status = started.get();
   EXPECT_EQ(status.code(), StatusCode::kAborted);

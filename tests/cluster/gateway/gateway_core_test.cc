@@ -41,7 +41,7 @@ TEST_F(GatewayCoreTest, ARequestRunsFromItsArrivalToItsLastToken) {
   ASSERT_EQ(starts(), std::vector{RequestId(1)});
   ASSERT_EQ(runs().size(), 1U);
   EXPECT_EQ(runs()[0].to, replica(0).route);
-  const step::Submission& sent = runs()[0].submission;
+  const step::Submission sent = runs()[0].submission;
   EXPECT_EQ(sent.key(), (step::AttemptKey{kGateway, SequenceId(1), 0}));
   EXPECT_EQ(sent.tokens, submission().tokens);
 

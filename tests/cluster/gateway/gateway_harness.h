@@ -73,7 +73,7 @@ struct Gateway {
 
   // From the replica that runs it, as the attempt that was sent last.
   step::TokenDelta delta(std::size_t run) const {
-    const RunOn& order = runs().at(run);
+    const RunOn order = runs().at(run);
     step::TokenDelta delta;
     delta.gateway = kGateway;
     delta.sequence = order.submission.sequence;

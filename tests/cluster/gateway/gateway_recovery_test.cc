@@ -252,7 +252,7 @@ TEST_F(GatewayRecovery, ASecondDeathCondemnsASuspectByName) {
   const auto second = runs().back().to.generation;
   lose(second, LossCause::kDiedOfItself);
   ASSERT_EQ(ended(), (Ended{{1, End::kFailed}}));
-  const Status& why = ends()[0].end.why;
+  const Status why = ends()[0].end.why;
   EXPECT_EQ(why.code(), StatusCode::kInternal);
   EXPECT_NE(why.message().find("a second replica died"), std::string::npos) << why.message();
   EXPECT_NE(why.message().find("replica 0: rank 1 died"), std::string::npos) << why.message();

@@ -193,6 +193,7 @@ Status Engine::start_cluster(const EngineOptions& options, const placement::Repl
   cluster.scheduler_probe = options.scheduler_probe;
   cluster.numerics = numerics_id_;
   cluster.gateway = options.gateway;
+  cluster.gateway_has_own_thread = options.gateway_has_own_thread;
   if (options.make_on_step) cluster.on_step = options.make_on_step(facts_);
   cluster.step_timeout = plan.rank.step_timeout;
   cluster.make_rank = [host = host_, wrap = options.wrap_rank](ReplicaId replica, std::uint32_t rank) {

@@ -36,6 +36,7 @@ struct EngineOptions {
   scheduler::SchedulerProbe scheduler_probe;  // tests
   bool hash_logits = false;
   gateway::GatewayConfig gateway = StandaloneConfig::gateway_of_one_caller();
+  bool gateway_has_own_thread = false;     // see StandaloneConfig
   // Told of every step (actors/messages/rank_factory.h): made when the facts are known, before a step can run. May be empty.
   std::function<OnStep(const EngineFacts&)> make_on_step;
   // Every rank's executor passes through it when it is made, on the rank's own thread; may be empty.

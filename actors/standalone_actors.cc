@@ -69,8 +69,10 @@ void StandaloneActors::spawn_replica(const routing::ReplicaView& view) {
 
 std::unique_ptr<GatewayClient> StandaloneActors::join_gateway(const gateway::GatewayConfig& config) {
   auto shared = std::make_shared<SharedGateway>(config, config_.clock);
-  GatewayHandle gateway = system_->spawn<caf::detached>(gateway_actor, shared,
-                                                        std::shared_ptr<const AddressBook>(addresses_), coordinator_);
+  const std::shared_ptr<const AddressBook> addresses = addresses_;
+  GatewayHandle gateway = config_.gateway_has_own_thread
+                              ? system_->spawn<caf::detached>(gateway_actor, shared, addresses, coordinator_)
+                              : system_->spawn(gateway_actor, shared, addresses, coordinator_);
   return std::make_unique<GatewayClient>(std::move(shared), std::move(gateway));
 }
 

@@ -31,6 +31,9 @@ struct StandaloneConfig {
   // replicas may run at the same time.
   OnStep on_step;
   gateway::GatewayConfig gateway = gateway_of_one_caller();
+  // For streams that make text and frames of what is delivered. Streams that only hand it on do so on the actors' pool: one
+  // thread less takes turns with those that compute.
+  bool gateway_has_own_thread = false;
   // start() gives up when not every rank is made by then.
   std::chrono::milliseconds start_timeout{600'000};
   // A step without the results of all ranks for so long fails its replica. Far above any honest step.

@@ -155,6 +155,7 @@ class Server {
     options->scheduler.queue_requests_max = 4096;
     options->scheduler.queue_tokens_max = std::uint64_t{1} << 24;
     options->compute_nice = flags_.compute_nice;
+    options->gateway_has_own_thread = true;
     scheduler_ = options->scheduler;
     replicas_ = static_cast<std::uint32_t>(options->data_parallel);
     // A few more than run at one time, so that a step never waits for the gateway to hand over the next.

@@ -1,6 +1,7 @@
 #pragma once
 // gateway_actor: carries out what a GatewayCore says: submissions go to replicas, deltas and ends to the requests' streams.
-// Holds no policy; see cluster/gateway/gateway_core.h. Runs on a thread of its own, because its streams make frames.
+// Holds no policy; see cluster/gateway/gateway_core.h. Its streams are called where it runs: on a thread of its own where
+// they make frames (StandaloneConfig::gateway_has_own_thread), else on the actors' pool.
 //   serving --SubmitRequest, DeltasMade, ViewChanged, …--> serving
 //   serving --StopGateway--> ended, every open request told its end
 

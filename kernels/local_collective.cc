@@ -123,7 +123,7 @@ class LocalCollective final : public Collective {
 
   int rank() const override { return rank_; }
   int size() const override { return group_->size(); }
-  void all_gather(const void* send, void* receive, std::size_t bytes) override {
+  void all_gather(CollectiveName, const void* send, void* receive, std::size_t bytes) override {
     group_->all_gather(rank_, send, receive, bytes);
   }
   void abort(const char* reason) override { group_->abort(reason); }

@@ -145,19 +145,19 @@ void Llama::decoder_layer(int layer, const StepRows& step, kv::KvStorage& kv) {
   attention.scale = 1.0F / std::sqrt(static_cast<float>(dim));
   ops_.attention(q, kv.layer(layer), attention, attention_out_);
   ops_.matmul(attention_out_, w.o, nullptr, partial_);  // [rows, hidden], a sum over this rank's heads
-  reduce_into_residual(w.o_bias, w.mlp_norm);
+  reduce_into_residual(CollectiveName::kAttention, w.o_bias, w.mlp_norm);
 
   ops_.matmul(normed_, w.gate_up, w.gate_up_bias, gate_up_);
   ops_.silu_mul(gate_up_, plan_.ffn.size(), mlp_);
   ops_.matmul(mlp_, w.down, nullptr, partial_);         // [rows, hidden], a sum over this rank's MLP rows
-  reduce_into_residual(w.down_bias, next_norm);
+  reduce_into_residual(CollectiveName::kMlp, w.down_bias, next_norm);
 }
 
-void Llama::reduce_into_residual(const float* bias, const float* norm) {
+void Llama::reduce_into_residual(CollectiveName name, const float* bias, const float* norm) {
   const float* parts[kLeaves] = {static_cast<const float*>(partial_.data)};
   if (tp_.size() > 1) {
     const std::int64_t elements = partial_.rows * partial_.row_stride;
-    tp_.all_gather(partial_.data, gathered_, static_cast<std::size_t>(elements) * sizeof(float));
+    tp_.all_gather(name, partial_.data, gathered_, static_cast<std::size_t>(elements) * sizeof(float));
     for (int rank = 0; rank < tp_.size(); ++rank) parts[rank] = gathered_ + rank * elements;
   }
   const PartialSums partials{parts, tp_.size(), partial_.row_stride, bias};
@@ -180,7 +180,7 @@ const TensorView& Llama::whole_logits() {
   if (tp_.size() == 1) return logits_;
   HERD_CHECK(gathered_logits_ != nullptr, "this device's sampler gathers for itself");
   const std::int64_t elements = logits_.rows * logits_.row_stride;
-  tp_.all_gather(logits_.data, gathered_logits_, static_cast<std::size_t>(elements) * sizeof(float));
+  tp_.all_gather(CollectiveName::kLogits, logits_.data, gathered_logits_, static_cast<std::size_t>(elements) * sizeof(float));
   const auto leaf = leaf_borders(config_.vocab_size, kPanelOutputs);
   std::array<std::int32_t, kLeaves + 1> border{};
   for (int rank = 0; rank <= tp_.size(); ++rank)

@@ -66,7 +66,7 @@ class Llama {
   Status allocate(const LlamaParts& parts);
   void decoder_layer(int layer, const StepRows& step, kv::KvStorage& kv);
   // residual = round(residual + (tree of all ranks' partials + bias)); with a norm also normed = rms_norm(residual).
-  void reduce_into_residual(const float* bias, const float* norm);
+  void reduce_into_residual(CollectiveName name, const float* bias, const float* norm);
   Status copy_tables();
   void set_rows(std::int64_t rows);
 

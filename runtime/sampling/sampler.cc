@@ -90,7 +90,7 @@ std::vector<Sampler::RowStats> Sampler::row_stats(const TensorView& logits) {
   if (tp_.size() == 1) return mine;
 
   std::vector<RowStats> all(rows * static_cast<std::size_t>(tp_.size()));
-  tp_.all_gather(mine.data(), all.data(), rows * sizeof(RowStats));
+  tp_.all_gather(CollectiveName::kSampling, mine.data(), all.data(), rows * sizeof(RowStats));
   for (std::size_t row = 0; row < rows; ++row) {
     MaxSum nodes[kLeaves];
     mine[row].hash = 0;
@@ -128,7 +128,7 @@ void Sampler::apply_edits(float* row, const SampleRow& request) const {
 Candidate Sampler::best_of_ranks(const Candidate& local) {
   if (tp_.size() == 1) return local;
   Candidate all[kLeaves];
-  tp_.all_gather(&local, all, sizeof(Candidate));
+  tp_.all_gather(CollectiveName::kSampling, &local, all, sizeof(Candidate));
   Candidate best;
   for (int rank = 0; rank < tp_.size(); ++rank)
     if (better(all[rank], best)) best = all[rank];
@@ -145,7 +145,7 @@ std::vector<Candidate> Sampler::top_of_ranks(const float* row, std::int32_t k) {
   std::vector<Candidate> all = local;
   if (tp_.size() > 1) {
     all.resize(local.size() * static_cast<std::size_t>(tp_.size()));
-    tp_.all_gather(local.data(), all.data(), local.size() * sizeof(Candidate));
+    tp_.all_gather(CollectiveName::kSampling, local.data(), all.data(), local.size() * sizeof(Candidate));
   }
   std::erase_if(all, [](const Candidate& candidate) { return candidate.id < 0; });
   std::sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
@@ -160,7 +160,7 @@ std::vector<float> Sampler::gather_row(const float* row) {
   std::vector<float> mine(slice, kMinusInfinity);
   std::copy_n(row, plan_.vocab.size(), mine.begin());
   std::vector<float> all(slice * static_cast<std::size_t>(tp_.size()));
-  tp_.all_gather(mine.data(), all.data(), slice * sizeof(float));
+  tp_.all_gather(CollectiveName::kSampling, mine.data(), all.data(), slice * sizeof(float));
   const auto border = model::leaf_borders(vocab_size_, kPanelOutputs);
   std::vector<float> whole(static_cast<std::size_t>(round_up(vocab_size_, kPanelOutputs)), kMinusInfinity);
   for (int rank = 0; rank < tp_.size(); ++rank) {
@@ -252,7 +252,7 @@ std::vector<float> Sampler::raw_logits(std::span<const float* const> raw_rows, s
   }
   if (tp_.size() == 1) return mine;
   std::vector<float> all(count * static_cast<std::size_t>(tp_.size()));
-  tp_.all_gather(mine.data(), all.data(), count * sizeof(float));
+  tp_.all_gather(CollectiveName::kSampling, mine.data(), all.data(), count * sizeof(float));
   for (std::size_t i = 0; i < count; ++i) {
     for (std::size_t rank = 0; rank < static_cast<std::size_t>(tp_.size()); ++rank)
       mine[i] = std::max(mine[i], all[rank * count + i]);

@@ -28,7 +28,7 @@ class ToyMember final : public Collective {
   ~ToyMember() override { fate_.gone = true; }
   int rank() const override { return 0; }
   int size() const override { return 2; }
-  void all_gather(const void*, void*, std::size_t) override {}
+  void all_gather(CollectiveName, const void*, void*, std::size_t) override {}
   void abort(const char* reason) override {
     if (fate_.gone) fate_.aborted_when_gone = true;
     if (++fate_.aborts == 1) fate_.reason = reason;

@@ -27,7 +27,7 @@ TEST(LocalCollective, GathersInRankOrderRoundAfterRound) {
       for (std::int64_t round = 0; round < 300; round++) {
         const std::size_t count = 1 + static_cast<std::size_t>(round) % 100;
         for (std::size_t i = 0; i < count; i++) send[i] = round * 1000 + rank.rank();
-        rank.all_gather(send.data(), receive.data(), count * sizeof(std::int64_t));
+        rank.all_gather(CollectiveName::kTest, send.data(), receive.data(), count * sizeof(std::int64_t));
         for (int from = 0; from < size; from++) {
           for (std::size_t i = 0; i < count; i++) {
             ASSERT_EQ(receive[static_cast<std::size_t>(from) * count + i], round * 1000 + from);
@@ -47,9 +47,9 @@ TEST(LocalCollective, DeadlineEndsTheWaitAndNamesWhoIsMissing) {
   std::thread other([&] {
     int mine = 0;
     int all[3] = {};
-    group[2]->all_gather(&mine, all, sizeof(int));
+    group[2]->all_gather(CollectiveName::kTest, &mine, all, sizeof(int));
   });
-  group[0]->all_gather(&value, receive, sizeof(int));  // rank 1 never comes
+  group[0]->all_gather(CollectiveName::kTest, &value, receive, sizeof(int));  // rank 1 never comes
   other.join();
   for (const auto& rank : group) {
     EXPECT_EQ(rank->status().code(), StatusCode::kAborted);
@@ -63,7 +63,7 @@ TEST(LocalCollective, AbortWakesWaitingRanks) {
   std::thread waiting([&] {
     int value = 0;
     int receive[2] = {};
-    group[0]->all_gather(&value, receive, sizeof(int));
+    group[0]->all_gather(CollectiveName::kTest, &value, receive, sizeof(int));
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(5));
   group[1]->abort("replica lost");
@@ -78,7 +78,7 @@ TEST(LocalCollective, AfterAnAbortCallsDoNothingAndTheFirstReasonStays) {
   group[1]->abort("second");
   int value = 1;
   int receive[2] = {7, 7};
-  group[0]->all_gather(&value, receive, sizeof(int));
+  group[0]->all_gather(CollectiveName::kTest, &value, receive, sizeof(int));
   EXPECT_EQ(receive[0], 7);
   EXPECT_EQ(receive[1], 7);
   EXPECT_EQ(group[1]->status().message(), "first");
@@ -96,7 +96,7 @@ TEST(LocalCollective, AbortDuringTrafficLeavesNobodyBehind) {
       while (rank.status().ok()) {
         const std::vector<char> send(20000, static_cast<char>(rank.rank()));
         std::vector<char> receive(send.size() * 4);
-        rank.all_gather(send.data(), receive.data(), send.size());
+        rank.all_gather(CollectiveName::kTest, send.data(), receive.data(), send.size());
       }
     });
     killer.join();

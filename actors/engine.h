@@ -1,7 +1,7 @@
 #pragma once
 // Engine: an opened model started as an in-process cluster, from one struct of options. What every command that computes
 // stands on; it knows token ids, no text. Glue only: what is planned is cluster/placement's, where ranks compute is
-// RankHost's; here they meet, and say through `note` what they came to.
+// RankSite's; here they meet, and say through `note` what they came to.
 
 #include <functional>
 #include <memory>
@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "actors/standalone_cluster.h"
-#include "actors/ranks/cpu_rank_host.h"
+#include "actors/ranks/cpu_rank_site.h"
 #include "actors/ranks/gpu_choice.h"
-#include "actors/ranks/rank_host.h"
+#include "actors/ranks/rank_site.h"
 #include "cluster/placement/replica_plan.h"
 #include "runtime/checkpoint/open_model.h"
 
@@ -37,10 +37,13 @@ struct EngineOptions {
   bool hash_logits = false;
   gateway::GatewayConfig gateway = StandaloneConfig::gateway_of_one_caller();
   bool gateway_has_own_thread = false;     // see StandaloneConfig
-  // Told of every step (actors/messages/rank_factory.h): made when the facts are known, before a step can run. May be empty.
+  membership::RestartBudget restart_budget;  // of each replica; see StandaloneConfig, also for the next two
+  replica::WatchConfig watch;
+  OnNote on_note;
+  // Told of every step (actors/messages/observers.h): made when the facts are known, before a step can run. May be empty.
   std::function<OnStep(const EngineFacts&)> make_on_step;
-  // Every rank's executor passes through it when it is made, on the rank's own thread; may be empty.
-  std::function<std::unique_ptr<shard::RankExecutor>(std::unique_ptr<shard::RankExecutor>)> wrap_rank;
+  WrapRank wrap_rank;                      // see actors/ranks/rank_site.h; may be empty, as the next
+  WrapGroup wrap_group;
   MakeCpuDevice make_device;               // of ranks that are not on GPUs; empty: make_cpu_device
   // What a person should know, a line each; may be empty. Warnings are not silenced with the notes.
   std::function<void(const std::string&)> note;
@@ -88,14 +91,17 @@ class Engine {
   Expected<placement::ReplicaPlan> plan(const EngineOptions& options, const placement::ShardedModel& sharded);
   void keep_facts(const placement::ReplicaPlan& plan);
   void note_start(const EngineOptions& options) const;
+  [[nodiscard]] placement::RankSpec rank_spec(const EngineOptions& options, const placement::ShardedModel& sharded,
+                                              const placement::RankShape& shape) const;
+  [[nodiscard]] std::shared_ptr<const model::WeightSource> weight_source() const;
   Status start_cluster(const EngineOptions& options, const placement::ReplicaPlan& plan);
 
   model::OpenedModel model_;
   EngineFacts facts_;
   std::vector<model::WeightsDigest> weight_digests_;  // one a rank, as loaded
   std::string numerics_id_;
-  std::shared_ptr<RankHost> host_;
-  std::unique_ptr<StandaloneCluster> cluster_;  // its ranks end before their host
+  std::shared_ptr<RankSite> site_;
+  std::unique_ptr<StandaloneCluster> cluster_;  // its ranks end before their site
 };
 
 // Threads that a process of these options runs beside the main one, at the most.

@@ -66,8 +66,8 @@ Status Llama::allocate(const LlamaParts& parts) {
   attention_out_ = buffer(rows, q, act);
   gate_up_ = buffer(rows, 2 * plan_.ffn.size(), act);
   mlp_ = buffer(rows, plan_.ffn.size(), act);
-  partial_ = buffer(rows, hidden, DType::kF32);
-  if (tp_.size() > 1) gathered_ = static_cast<float*>(buffer(rows * tp_.size(), hidden, DType::kF32).data);
+  partial_ = buffer(rows * tp_.size(), hidden, DType::kF32);
+  gathered_ = static_cast<float*>(partial_.data);
   selected_ = buffer(logit_rows, hidden, act);
   const std::int64_t slice = widest_vocab_slice(config_.vocab_size, tp_.size());
   logits_ = buffer(logit_rows, plan_.vocab.size(), DType::kF32, slice);
@@ -109,6 +109,7 @@ std::size_t Llama::activation_bytes() const {
 void Llama::set_rows(std::int64_t rows) {
   for (TensorView* view : {&residual_, &normed_, &qkv_, &attention_out_, &gate_up_, &mlp_, &partial_})
     view->rows = rows;
+  partial_.data = gathered_ + tp_.rank() * rows * partial_.row_stride;
 }
 
 void Llama::forward(const StepRows& step, kv::KvStorage& kv, const std::function<void(int)>& on_layer) {
@@ -154,12 +155,10 @@ void Llama::decoder_layer(int layer, const StepRows& step, kv::KvStorage& kv) {
 }
 
 void Llama::reduce_into_residual(CollectiveName name, const float* bias, const float* norm) {
-  const float* parts[kLeaves] = {static_cast<const float*>(partial_.data)};
-  if (tp_.size() > 1) {
-    const std::int64_t elements = partial_.rows * partial_.row_stride;
-    tp_.all_gather(name, partial_.data, gathered_, static_cast<std::size_t>(elements) * sizeof(float));
-    for (int rank = 0; rank < tp_.size(); ++rank) parts[rank] = gathered_ + rank * elements;
-  }
+  const float* parts[kLeaves] = {};
+  const std::int64_t elements = partial_.rows * partial_.row_stride;
+  if (tp_.size() > 1) tp_.all_gather(name, partial_.data, gathered_, static_cast<std::size_t>(elements) * sizeof(float));
+  for (int rank = 0; rank < tp_.size(); ++rank) parts[rank] = gathered_ + rank * elements;
   const PartialSums partials{parts, tp_.size(), partial_.row_stride, bias};
   if (norm == nullptr) {
     ops_.add_partials(residual_, partials);

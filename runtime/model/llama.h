@@ -85,8 +85,8 @@ class Llama {
   TensorView attention_out_;  // act [rows, q * head_dim]
   TensorView gate_up_;        // act [rows, 2 * ffn]
   TensorView mlp_;            // act [rows, ffn]
-  TensorView partial_;        // f32 [rows, hidden], this rank's part of the sum
   float* gathered_ = nullptr; // f32 [ranks, rows, hidden]
+  TensorView partial_;        // f32 [rows, hidden], this rank's part of the sum, at its place in gathered_
   TensorView selected_;       // act [logit rows, hidden]
   TensorView logits_;         // f32 [logit rows, vocab of this rank]; rows have room for the widest rank's slice
   float* gathered_logits_ = nullptr;  // f32 [ranks, logit rows, widest slice]

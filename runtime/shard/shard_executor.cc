@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernels/check.h"
+#include "kernels/step_recorder.h"
 
 namespace herd::shard {
 namespace {
@@ -67,6 +68,21 @@ Status ShardExecutor::prepare() {
   return runner_->warm_up();
 }
 
+void ShardExecutor::join(Epoch epoch) {
+  HERD_CHECK(under_way_.empty() && done_.empty(), "no step of another group is under way");
+  fence_.join(epoch);
+}
+
+void ShardExecutor::leave() {
+  fence_.leave();
+  (void)device_->wait();  // the steps under way use memory that the next group's use too
+  under_way_.clear();
+  done_.clear();
+  sequences_.clear();
+  if (StepRecorder* const recorder = device_->step_recorder(); recorder != nullptr) recorder->forget();
+  begin(Operation::kIdle);
+}
+
 step::StepResult ShardExecutor::execute(const step::StepPlan& plan) {
   submit(plan);
   return collect();
@@ -74,20 +90,22 @@ step::StepResult ShardExecutor::execute(const step::StepPlan& plan) {
 
 void ShardExecutor::submit(const step::StepPlan& plan) {
   // Penalties count tokens that may not be here yet.
-  while (!under_way_.empty() && sequences_.needs_pending(plan)) {
-    finish(under_way_.front());
-    done_.push_back(std::move(under_way_.front().result));
-    under_way_.pop_front();
-  }
+  while (!under_way_.empty() && sequences_.needs_pending(plan)) done_.push_back(finish_oldest());
   Step step;
   step.begin = std::chrono::steady_clock::now();
   step.result.epoch = plan.epoch;
   step.result.step = plan.step;
   step.result.rank = static_cast<std::uint32_t>(config_.plan.rank);
-  step.result.status = start(plan, step);
-  step.result.stats = stats_of(plan, batch_);
+  step.result.status = fence_.admit(plan);
+  if (step.result.status.ok()) {
+    if (ProgressWord* const word = device_->progress(); word != nullptr) word->begin_step(plan.epoch.value, plan.step.value);
+    begin(Operation::kPreparing);
+    step.result.status = start(plan, step);
+    step.result.stats = stats_of(plan, batch_);
+  }
   if (step.under_way == nullptr) complete(step);
   under_way_.push_back(std::move(step));
+  begin_wait();
 }
 
 bool ShardExecutor::ready(std::chrono::microseconds patience) {
@@ -109,6 +127,10 @@ step::StepResult ShardExecutor::collect() {
     return result;
   }
   HERD_CHECK(!under_way_.empty(), "a step is under way");
+  return finish_oldest();
+}
+
+step::StepResult ShardExecutor::finish_oldest() {
   Step step = std::move(under_way_.front());
   under_way_.pop_front();
   finish(step);
@@ -136,6 +158,17 @@ void ShardExecutor::finish(Step& step) {
     step.result.status = sampled.error();
   }
   complete(step);
+  begin_wait();
+}
+
+void ShardExecutor::begin(Operation operation) {
+  if (ProgressWord* const word = device_->progress(); word != nullptr) word->begin(operation);
+}
+
+void ShardExecutor::begin_wait() {
+  const bool computes = std::any_of(under_way_.begin(), under_way_.end(),
+                                    [](const Step& step) { return step.under_way != nullptr; });
+  begin(computes ? Operation::kDevice : Operation::kIdle);
 }
 
 void ShardExecutor::complete(Step& step) {

@@ -78,6 +78,7 @@ class SequenceTable {
   // Whether the plan can only be prepared by someone who knows all tokens so far (penalties count them).
   [[nodiscard]] bool needs_pending(const step::StepPlan& plan) const;
   [[nodiscard]] std::size_t size() const { return states_.size(); }
+  void clear() { states_.clear(); }
 
  private:
   Status start(const step::SequenceStart& start);

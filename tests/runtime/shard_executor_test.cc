@@ -16,8 +16,8 @@ using std::chrono::microseconds;
 
 constexpr std::uint32_t kPrompt = 20;
 
-std::unique_ptr<ShardExecutor> ready_executor() {
-  auto executor = make_executor(tiny_shard(), cpu());
+std::unique_ptr<ShardExecutor> ready_executor(std::shared_ptr<ProgressWord> progress = nullptr) {
+  auto executor = make_executor(tiny_shard(), cpu(CpuIsa::kReference, std::move(progress)));
   const Status status = executor->prepare();
   EXPECT_TRUE(status.ok()) << status.message();
   return executor;
@@ -43,17 +43,15 @@ step::StepPlan decode(Plans& plans, std::uint32_t output_index) {
 TEST(ShardExecutor, ResultsComeInTheOrderOfPlansAndNameThem) {
   const auto executor = ready_executor();
   EXPECT_FALSE(executor->ready(microseconds(0)));
-  Plans plans;
-  step::StepPlan first = chunk(plans, 0, kPrompt);
-  first.epoch = Epoch{3};
-  executor->submit(first);
+  Plans plans(Epoch{3});
+  executor->submit(chunk(plans, 0, kPrompt));
   executor->submit(decode(plans, 1));
   for (std::uint64_t step = 1; step <= 2; ++step) {
     EXPECT_TRUE(executor->ready(microseconds(0))) << "a CPU returns when the step is done";
     const step::StepResult result = executor->collect();
     ASSERT_TRUE(result.status.ok()) << result.status.message();
     EXPECT_EQ(result.step, StepId{step});
-    EXPECT_EQ(result.epoch, Epoch{step == 1 ? 3U : 0U});
+    EXPECT_EQ(result.epoch, Epoch{3});
     EXPECT_EQ(result.stats.rows, step == 1 ? kPrompt : 1U);
     EXPECT_EQ(result.stats.prefill_rows, step == 1 ? kPrompt : 0U);
     EXPECT_EQ(result.stats.context_tokens, kPrompt + step - 1);
@@ -128,6 +126,98 @@ TEST(ShardExecutor, AGroupThatIsGivenUpFailsTheStepWithoutOutputs) {
   EXPECT_NE(result.status.message().find("the replica ends"), std::string::npos) << result.status.message();
   EXPECT_TRUE(result.sampled.empty());
   EXPECT_TRUE(result.outputs.empty());
+}
+
+// ---- groups one after the other ----
+
+TEST(ShardExecutor, APlanOfAnotherGroupFailsAndChangesNothing) {
+  const auto executor = ready_executor();
+  executor->join(Epoch{6});
+  Plans plans(Epoch{6}), old(Epoch{5});
+  const step::StepResult stale = executor->execute(chunk(old, 0, kPrompt));
+  EXPECT_EQ(stale.status.message(), "step plan: step 1 of epoch 5, but this rank is in epoch 6");
+  EXPECT_EQ(stale.epoch, Epoch{5});
+  EXPECT_EQ(stale.stats.rows, 0U);
+  EXPECT_TRUE(stale.sampled.empty());
+  EXPECT_EQ(executor->execute(chunk(plans, 0, kPrompt)).sampled.size(), 1U) << "its sequence did not start";
+  Plans twice(Epoch{6});
+  EXPECT_EQ(executor->execute(chunk(twice, 0, kPrompt)).status.message(),
+            "step plan: step 1 of epoch 6, but step 2 comes next");
+  EXPECT_EQ(executor->execute(decode(plans, 1)).sampled.size(), 1U);
+}
+
+// What a rank computes in its next group is what it computed in its first: nothing of that one is left.
+TEST(ShardExecutor, TheNextGroupBeginsAnewWithTheSameBits) {
+  const auto executor = ready_executor();
+  std::vector<std::vector<step::SampledToken>> sampled;
+  for (const std::uint64_t epoch : {1U, 2U}) {
+    executor->join(Epoch{epoch});
+    Plans plans(Epoch{epoch});
+    sampled.push_back(executor->execute(chunk(plans, 0, kPrompt)).sampled);
+    sampled.push_back(executor->execute(decode(plans, 1)).sampled);
+    executor->leave();
+    EXPECT_EQ(executor->execute(decode(plans, 2)).status.message(),
+              "step plan: step 3 of epoch " + std::to_string(epoch) + ", but this rank is in no group");
+  }
+  EXPECT_EQ(sampled[0].size(), 1U);
+  EXPECT_EQ(sampled[2], sampled[0]);
+  EXPECT_EQ(sampled[3], sampled[1]);
+}
+
+TEST(ShardExecutor, ResultsThatNobodyCollectedGoWithTheGroup) {
+  const auto executor = ready_executor();
+  executor->join(Epoch{1});
+  Plans plans(Epoch{1});
+  executor->submit(chunk(plans, 0, kPrompt));
+  executor->leave();
+  EXPECT_FALSE(executor->ready(microseconds(0)));
+  executor->join(Epoch{2});
+  Plans again(Epoch{2});
+  EXPECT_EQ(executor->execute(chunk(again, 0, kPrompt)).step, StepId{1});
+}
+
+// ---- progress ----
+
+constexpr int kBeforeLayers = 3;     // preparing, embedding, norm
+constexpr int kLayerOperations = 9;  // 4 products, 2 sums, rotation and KV, attention, activation
+
+TEST(ShardExecutor, AStepShowsInTheProgressWordAndIdleWhenItIsDone) {
+  const auto word = std::make_shared<ProgressWord>();
+  const auto executor = ready_executor(word);
+  executor->join(Epoch{6});
+  Plans plans(Epoch{6});
+  executor->submit(chunk(plans, 0, kPrompt));
+  const Progress first = word->read();
+  EXPECT_EQ(first.epoch, 6);
+  EXPECT_EQ(first.step, 1U);
+  EXPECT_EQ(first.operation, Operation::kIdle);
+  EXPECT_GT(first.number, kBeforeLayers + 2 * kLayerOperations + 3) << "rows, norm and head, then the sampler's";
+  (void)executor->collect();
+  EXPECT_EQ(word->read().step, 1U);
+  (void)executor->execute(decode(plans, 1));
+  EXPECT_EQ(word->read(), (Progress{6, 2, first.number, Operation::kIdle}));
+  Plans old(Epoch{5});
+  (void)executor->execute(chunk(old, 0, kPrompt));
+  EXPECT_EQ(word->read().epoch, 6) << "a refused plan is no step";
+}
+
+// The other rank never comes: what was given up in the middle of a layer is not computed to the last one.
+TEST(ShardExecutor, TheRestOfAStepIsSkippedWhenTheGroupIsGivenUp) {
+  const auto word = std::make_shared<ProgressWord>();
+  auto group = make_local_group(2);
+  std::thread([&] {
+    const auto executor =
+        make_executor(tiny_shard(2, 0), cpu(CpuIsa::kReference, word), std::shared_ptr<Collective>(std::move(group[0])));
+    ASSERT_TRUE(executor->prepare().ok());
+    executor->join(Epoch{1});
+    std::thread abort([&] { group[1]->abort("rank 1 died"); });
+    Plans plans(Epoch{1});
+    const step::StepResult result = executor->execute(chunk(plans, 0, kPrompt));
+    abort.join();
+    EXPECT_NE(result.status.message().find("rank 1 died"), std::string::npos) << result.status.message();
+    EXPECT_LE(word->read().number, kBeforeLayers + kLayerOperations + 1) << "one layer at most, then idle";
+    EXPECT_EQ(word->read().operation, Operation::kIdle);
+  }).join();
 }
 
 // Rank 0 hands out what one rank alone would; the others a hash of it.

@@ -10,13 +10,19 @@
 namespace herd::shard {
 namespace {
 
-// FNV-1a over (sequence, token): equal on every rank of a replica.
-std::uint64_t hash_tokens(const std::vector<step::SampledToken>& sampled) {
+constexpr std::uint64_t kFailureMark = 1ULL << 40;  // beyond every token
+
+// FNV-1a over (sequence, token), then over who failed: equal on every rank of a replica.
+std::uint64_t hash_tokens(const step::StepResult& result) {
   std::uint64_t hash = 0xcbf29ce484222325ULL;
   auto add = [&hash](std::uint64_t value) { hash = (hash ^ value) * 0x100000001b3ULL; };
-  for (const step::SampledToken& token : sampled) {
+  for (const step::SampledToken& token : result.sampled) {
     add(token.sequence.value);
     add(static_cast<std::uint64_t>(static_cast<std::uint32_t>(token.token)) << 1 | (token.finite ? 1U : 0U));
+  }
+  for (const step::SequenceFailure& failure : result.failed) {
+    add(failure.sequence.value);
+    add(kFailureMark | static_cast<std::uint64_t>(failure.status.code()));
   }
   return hash;
 }
@@ -25,10 +31,10 @@ std::uint64_t hash_tokens(const std::vector<step::SampledToken>& sampled) {
 // a late look delays its tokens a little and the device not at all; spinning would take a core from other work.
 constexpr std::chrono::microseconds kPollEvery{5};
 
-step::StepStats stats_of(const step::StepPlan& plan, const StepBatch& batch) {
+step::StepStats stats_of(const StepBatch& batch) {
   step::StepStats stats;
   stats.rows = static_cast<std::uint32_t>(batch.token_ids.size());
-  stats.sequences = static_cast<std::uint32_t>(plan.slices.size());
+  stats.sequences = static_cast<std::uint32_t>(batch.context_length.size());
   for (const std::int32_t length : batch.context_length) stats.context_tokens += static_cast<std::uint64_t>(length);
   stats.prefill_rows = batch.prefill_rows;
   return stats;
@@ -101,7 +107,7 @@ void ShardExecutor::submit(const step::StepPlan& plan) {
     if (ProgressWord* const word = device_->progress(); word != nullptr) word->begin_step(plan.epoch.value, plan.step.value);
     begin(Operation::kPreparing);
     step.result.status = start(plan, step);
-    step.result.stats = stats_of(plan, batch_);
+    step.result.stats = stats_of(batch_);
   }
   if (step.under_way == nullptr) complete(step);
   under_way_.push_back(std::move(step));
@@ -139,6 +145,7 @@ step::StepResult ShardExecutor::finish_oldest() {
 
 Status ShardExecutor::start(const step::StepPlan& plan, Step& step) {
   if (Status status = sequences_.apply(plan, batch_); !status.ok()) return status;
+  step.result.failed = batch_.failed;
   if (batch_.token_ids.empty()) return {};
   auto under_way = runner_->start(batch_, step.result);
   if (!under_way) return under_way.error();
@@ -173,11 +180,12 @@ void ShardExecutor::begin_wait() {
 
 void ShardExecutor::complete(Step& step) {
   step::StepResult& result = step.result;
-  result.token_hash = hash_tokens(result.sampled);
+  result.token_hash = hash_tokens(result);
   if (!result.status.ok() || config_.plan.rank != 0) {
     result.sampled.clear();
     result.outputs.clear();
     result.prompt_logprobs.clear();
+    result.failed.clear();
   }
   const auto now = std::chrono::steady_clock::now();
   result.stats.compute_seconds = std::chrono::duration<double>(now - std::max(step.begin, last_done_)).count();

@@ -103,17 +103,53 @@ TEST(ShardExecutor, APlanThatOnlyReleasesComputesNothing) {
   EXPECT_TRUE(result.status.ok()) << result.status.message();
   EXPECT_EQ(result.stats.rows, 0U);
   EXPECT_TRUE(result.sampled.empty());
-  EXPECT_FALSE(executor->execute(decode(plans, 1)).status.ok()) << "it is forgotten";
+  EXPECT_EQ(executor->execute(decode(plans, 1)).failed.size(), 1U) << "it is forgotten";
 }
 
-TEST(ShardExecutor, APlanThatContradictsWhatTheRankKnowsFailsAndTheNextGoesOn) {
+TEST(ShardExecutor, APlanThatIsWrongAsAWholeFailsAndTheNextGoesOn) {
   const auto executor = ready_executor();
   Plans plans;
-  const step::StepResult failed = executor->execute(decode(plans, 1));
+  step::StepPlan wrong = plans.next();
+  wrong.released.push_back(SequenceId{1});
+  const step::StepResult failed = executor->execute(wrong);
   EXPECT_EQ(failed.status.code(), StatusCode::kInternal);
-  EXPECT_NE(failed.status.message().find("not started"), std::string::npos) << failed.status.message();
+  EXPECT_NE(failed.status.message().find("released but not started"), std::string::npos) << failed.status.message();
   EXPECT_TRUE(failed.sampled.empty());
   EXPECT_EQ(executor->execute(chunk(plans, 0, kPrompt)).sampled.size(), 1U);
+}
+
+// The step of sequence 1, with one beside it that cannot be computed.
+step::StepPlan with_a_spoilt_one(step::StepPlan plan) {
+  plan.started.push_back(start_of(2, {3, kVocab}));
+  plan.slices.push_back(slice_of(2, 0, 2, {BlockId{3}}, true));
+  return plan;
+}
+
+TEST(ShardExecutor, WhatCannotBeDoneForOneSequenceFailsThatOneAlone) {
+  Plans plans, others;
+  const step::StepResult alone = ready_executor()->execute(chunk(plans, 0, kPrompt));
+  const auto executor = ready_executor();
+  const step::StepResult beside = executor->execute(with_a_spoilt_one(chunk(others, 0, kPrompt)));
+  ASSERT_TRUE(beside.status.ok()) << beside.status.message();
+  EXPECT_EQ(beside.sampled, alone.sampled);
+  EXPECT_EQ(beside.stats.sequences, 1U);
+  EXPECT_EQ(beside.stats.rows, kPrompt);
+  ASSERT_EQ(beside.failed.size(), 1U);
+  EXPECT_EQ(beside.failed[0].sequence, SequenceId{2});
+  EXPECT_EQ(beside.failed[0].status.message(), "step plan: sequence 2: token id 160 outside the vocabulary");
+  EXPECT_NE(beside.token_hash, alone.token_hash) << "ranks agree on who failed, too";
+  step::StepPlan release = others.next();
+  release.released.push_back(SequenceId{2});
+  EXPECT_TRUE(executor->execute(release).status.ok());
+}
+
+TEST(ShardExecutor, AStepOfWhichNothingIsLeftIsDone) {
+  Plans plans;
+  step::StepPlan plan = plans.next();
+  const step::StepResult result = ready_executor()->execute(with_a_spoilt_one(plan));
+  EXPECT_TRUE(result.status.ok()) << result.status.message();
+  EXPECT_EQ(result.stats.rows, 0U);
+  EXPECT_EQ(result.failed.size(), 1U);
 }
 
 TEST(ShardExecutor, AGroupThatIsGivenUpFailsTheStepWithoutOutputs) {
@@ -231,6 +267,8 @@ TEST(ShardExecutor, TwoRanksAnswerAsOne) {
   plan.started[1].output = step::OutputSelector::kLogitsAll;
   plan.slices.push_back(slice_of(1, 0, kPrompt, {BlockId{1}, BlockId{2}}, true));
   plan.slices.push_back(slice_of(2, 0, 9, {BlockId{3}}, true));
+  plan.started.push_back(start_of(3, {kVocab}));
+  plan.slices.push_back(slice_of(3, 0, 1, {BlockId{4}}, true));
   const step::StepResult alone = ready_executor()->execute(plan);
   ASSERT_TRUE(alone.status.ok()) << alone.status.message();
   ASSERT_EQ(alone.sampled.size(), 2U);
@@ -250,10 +288,13 @@ TEST(ShardExecutor, TwoRanksAnswerAsOne) {
   EXPECT_EQ(results[0].sampled, alone.sampled);
   EXPECT_EQ(results[0].outputs, alone.outputs);
   EXPECT_EQ(results[0].prompt_logprobs, alone.prompt_logprobs);
+  EXPECT_EQ(results[0].failed, alone.failed);
+  EXPECT_EQ(alone.failed.size(), 1U);
   EXPECT_TRUE(results[1].status.ok()) << results[1].status.message();
   EXPECT_TRUE(results[1].sampled.empty());
   EXPECT_TRUE(results[1].outputs.empty());
   EXPECT_TRUE(results[1].prompt_logprobs.empty());
+  EXPECT_TRUE(results[1].failed.empty());
   for (const step::StepResult& result : results) EXPECT_EQ(result.token_hash, alone.token_hash);
 }
 

@@ -118,6 +118,7 @@ void Llama::forward(const StepRows& step, kv::KvStorage& kv, const std::function
   if (on_layer) on_layer(0);
   ops_.rms_norm(residual_, weights_->layers.front().attention_norm, config_.rms_norm_eps, normed_);
   for (int layer = 0; layer < config_.layers; ++layer) {
+    if (!tp_.status().ok()) return;
     decoder_layer(layer, step, kv);
     if (on_layer) on_layer(layer + 1);
   }

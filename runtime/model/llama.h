@@ -43,7 +43,8 @@ class Llama {
   static Expected<std::unique_ptr<Llama>> make(const LlamaParts& parts, Device& device, Collective& tp);
 
   // Runs all layers; leaves the residual stream of the last layer in hidden(). `on_layer` (may be empty) is called
-  // before layer 0 and after each layer, for those who want every hidden state.
+  // before layer 0 and after each layer, for those who want every hidden state. Once the group is given up the layers that
+  // are left are skipped: what the pass leaves then means nothing.
   void forward(const StepRows& step, kv::KvStorage& kv, const std::function<void(int)>& on_layer);
 
   // act [rows, hidden]: the residual after the last layer, before the final norm.

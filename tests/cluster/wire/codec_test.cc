@@ -196,6 +196,17 @@ TEST(StepResultCodec, RefusesWhatAReplicaCouldNotBelieve) {
   EXPECT_TRUE(refused([](StepResult& result) { result.prompt_logprobs.resize(2, {SequenceId(1), 1, {}}); }));
   EXPECT_FALSE(refused([](StepResult& result) { result.prompt_logprobs = {{SequenceId(1), 1, {{5, NAN, {}}}}}; }));
   EXPECT_TRUE(refused([](StepResult& result) { result.status = {StatusCode::kAborted, "but there are tokens"}; }));
+  const step::SequenceFailure failure{SequenceId(2), {StatusCode::kInternal, "a block outside the pool"}};
+  EXPECT_FALSE(refused([&](StepResult& result) { result.failed = {failure}; }));
+  EXPECT_TRUE(refused([&](StepResult& result) { result.failed = {failure, failure}; }));
+  EXPECT_TRUE(refused([&](StepResult& result) { result.failed = {{failure.sequence, {}}}; }));
+  EXPECT_TRUE(refused([&](StepResult& result) { result.failed = {{SequenceId(1), failure.status}}; })) << "it has a token";
+  EXPECT_TRUE(refused([&](StepResult& result) {
+    result.sampled.clear();
+    result.outputs.clear();
+    result.status = failure.status;
+    result.failed = {failure};
+  }));
   EXPECT_TRUE(refused([](StepResult& result) { result.stats.compute_seconds = INFINITY; }));
   EXPECT_TRUE(refused([](StepResult& result) { result.stats.prefill_rows = result.stats.rows + 1; }));
   EXPECT_TRUE(refused([](StepResult& result) { result.rank = kRanksMax; }));

@@ -38,6 +38,11 @@ class StepCost {
   [[nodiscard]] double operation_seconds(Operation operation, const StepShape& shape) const;
   // What a step took: moves the prediction towards it, by ratio, slowly.
   void on_step(const StepShape& shape, double seconds);
+
+ private:
+  DeviceRates rates_;
+  double weights_ = 0.0;  // elements of this rank's matrices
+  double ratio_ = 1.0;    // measured to predicted
 };
 
 }  // namespace herd::scheduler

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace herd::membership {
 namespace {
 
@@ -29,6 +31,7 @@ struct GroupSupervisorTest : testing::Test {
   void act(Event event) {
     effects.clear();
     event();
+    for (const WakeSupervisorAt& wake : all_of<WakeSupervisorAt>()) wakes_at = wake.at;
   }
   void ready(std::uint32_t rank, const Status& status = {}) {
     act([&] { supervisor.on_rank_ready(rank, status, now, effects); });
@@ -54,14 +57,15 @@ struct GroupSupervisorTest : testing::Test {
     act([&] { supervisor.on_serving(generation, now, effects); });
   }
   void timer() {
+    wakes_at.reset();
     act([&] { supervisor.on_timer(now, progress, effects); });
   }
   void pass(double seconds) { now.ns += static_cast<std::int64_t>(seconds * 1e9); }
-  // On its timer for so long, or until it says something else than when to wake it. The seconds that took.
+  // On the timer that it asks for, for so long, or until it says something else than when to wake it. The seconds that took.
   double wait(double seconds_max) {
     const Instant begin = now;
-    while (seconds_between(begin, now) < seconds_max) {
-      pass(0.1);
+    while (wakes_at && seconds_between(begin, *wakes_at) <= seconds_max) {
+      now = std::max(now, *wakes_at);
       timer();
       for (const SupervisorEffect& effect : effects)
         if (!std::holds_alternative<WakeSupervisorAt>(effect)) return seconds_between(begin, now);
@@ -126,6 +130,7 @@ struct GroupSupervisorTest : testing::Test {
   GroupSupervisor supervisor;
   std::uint32_t ranks;
   SupervisorEffects effects;
+  std::optional<Instant> wakes_at;  // as asked for last
   routing::ReplicaGeneration generation{kReplica, Epoch(100)};
   std::vector<Progress> progress = std::vector<Progress>(ranks, Progress{101, 12, 7, Operation::kMatmul});
   Instant now{1'000'000'000};

@@ -58,6 +58,11 @@ ShardExecutor::~ShardExecutor() {
 }
 
 Status ShardExecutor::prepare() {
+  if (Status status = allocate(); !status.ok()) return status;
+  return warm_up();
+}
+
+Status ShardExecutor::allocate() {
   const KvLayout layout{config_.encoding.activations(), config_.block_size, config_.plan.kv_heads.size(),
                         config_.model.head_dim};
   auto kv = kv::KvStorage::make(*device_, layout, config_.model.layers, config_.blocks);
@@ -71,8 +76,10 @@ Status ShardExecutor::prepare() {
   auto runner = make_step_runner({config_, rope_->positions, *device_, *collective_, *llama_, *kv_});
   if (!runner) return runner.error();
   runner_ = std::move(*runner);
-  return runner_->warm_up();
+  return {};
 }
+
+Status ShardExecutor::warm_up() { return runner_->warm_up(); }
 
 void ShardExecutor::join(Epoch epoch) {
   HERD_CHECK(under_way_.empty() && done_.empty(), "no step of another group is under way");

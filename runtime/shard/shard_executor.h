@@ -43,6 +43,10 @@ class ShardExecutor final : public RankExecutor {
   // is short. After a failure, abort the group on all ranks before this is destroyed: freeing memory may wait for GPUs
   // that wait for this rank.
   [[nodiscard]] Status prepare();
+  // Its two halves, for ranks that are in one group after another: the memory, once and in no group; what is computed with the
+  // others, again in each group.
+  [[nodiscard]] Status allocate();
+  [[nodiscard]] Status warm_up();
 
   // Enters the group of that epoch, with nothing under way: plans of other epochs and plans out of order become failed
   // results (plan_fence.h). A rank that nobody had join is in the group of its first plan.

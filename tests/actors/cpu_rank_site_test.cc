@@ -166,8 +166,10 @@ TEST(RankHost, ThatWaitsForOneThatNeverComesReturnsWhenItsGroupIsAbortedAndGoesO
   Rendezvous second;
   std::promise<void> is_open;
   const std::shared_future<void> opened = is_open.get_future().share();
+  std::promise<void> waits;
   std::thread supervisor([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    waits.get_future().wait();
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // by then it most likely waits
     two.site->abort_group(ReplicaId{0}, Epoch{1}, {StatusCode::kInternal, "rank 1 died"});
     second = two.open(2);
     is_open.set_value();
@@ -175,6 +177,7 @@ TEST(RankHost, ThatWaitsForOneThatNeverComesReturnsWhenItsGroupIsAbortedAndGoesO
   live(*two.site, false, [&](RankHost& rank, std::uint32_t number) {
     if (number == 0) {
       ASSERT_TRUE(rank.join(Epoch{1}, first).ok());
+      waits.set_value();
       const step::StepResult aborted = run(rank, Epoch{1}, 1);
       EXPECT_NE(aborted.status.message().find("rank 1 died"), std::string::npos) << aborted.status.message();
       rank.leave();

@@ -51,7 +51,7 @@ void ReplicaState::on_gateway_joined(const GatewayJoined& joined) {
 void ReplicaState::on_wake_up(const WakeUp& message) {
   const auto woken = timer_.on_message(message, config_.clock());
   if (woken.next) tell_self_after(self_, woken.next->delay, woken.next->message);
-  if (woken.due) decide([this](replica::ReplicaCore& core, Instant now) { core.on_timer(now, effects_); });
+  if (woken.due) decide([this](replica::ReplicaCore& core, Instant now) { core.on_timer(now, {}, effects_); });
 }
 
 // At once where nothing runs; a busy replica's numbers a few times a second.
@@ -91,16 +91,14 @@ void ReplicaState::carry_out(replica::SendDeltas& order, Instant) {
 }
 
 void ReplicaState::carry_out(replica::SayServing&, Instant) {
+  has_served_ = true;
   self_->send(coordinator_, ReplicaServing{config_.view, ReplicaHandle(self_)});
   answer_waiting({});
 }
 
-void ReplicaState::carry_out(replica::SayStartFailed& order, Instant) {
-  start_failure_ = order.why;
-  answer_waiting(order.why);
-}
-
 void ReplicaState::carry_out(replica::SayLost& order, Instant) {
+  if (!has_served_) start_failure_ = order.loss.why;
+  answer_waiting(order.loss.why);
   for (const auto& [id, gateway] : gateways_) self_->send(gateway, ReplicaLost{order.loss});
   self_->send(coordinator_, ReplicaLost{std::move(order.loss)});
 }
@@ -109,7 +107,7 @@ void ReplicaState::carry_out(replica::AbortGroup& order, Instant) {
   if (config_.abort_group) config_.abort_group(order.why);
 }
 
-void ReplicaState::carry_out(replica::EndRanks&, Instant) {
+void ReplicaState::carry_out(replica::EndGeneration&, Instant) {
   for (const ShardHandle& rank : ranks_) end(self_, rank);
   if (start_failure_.ok()) self_->quit();
 }
@@ -154,7 +152,7 @@ ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfi
         state.decide([&](ReplicaCore& core, Instant now) { core.on_abort(order.attempt, now, state.effects()); });
       },
       [&state](const RankMade& made) {
-        state.decide([&](ReplicaCore& core, Instant) { core.on_rank_made(made.rank, made.status, state.effects()); });
+        state.decide([&](ReplicaCore& core, Instant) { core.on_rank_joined(made.rank, made.status, state.effects()); });
       },
       [&state](const StepDone& done) {
         state.decide([&](ReplicaCore& core, Instant now) { core.on_result(done.result, now, state.effects()); });

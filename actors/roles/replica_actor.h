@@ -56,10 +56,9 @@ class ReplicaState {
   void carry_out(replica::ExecuteOnRanks& order, Instant now);
   void carry_out(replica::SendDeltas& order, Instant now);
   void carry_out(replica::SayServing& order, Instant now);
-  void carry_out(replica::SayStartFailed& order, Instant now);
   void carry_out(replica::SayLost& order, Instant now);
   void carry_out(replica::AbortGroup& order, Instant now);
-  void carry_out(replica::EndRanks& order, Instant now);
+  void carry_out(replica::EndGeneration& order, Instant now);
   void carry_out(replica::StepFinished& order, Instant now);
   void carry_out(replica::WakeReplicaAt& order, Instant now);
   void answer_waiting(const Status& status);
@@ -74,6 +73,7 @@ class ReplicaState {
   WakeTimer timer_;
   Instant reported_;
   bool tick_under_way_ = false;
+  bool has_served_ = false;
   std::vector<caf::typed_response_promise<Status>> waiting_for_service_;
   Status start_failure_;
 };

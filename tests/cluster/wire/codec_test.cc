@@ -337,6 +337,7 @@ TEST(ControlCodec, SealsTheLargestViewAndLoss) {
   EXPECT_TRUE(decode_cluster_view(encode(view).words).has_value());
   routing::ReplicaLoss loss{{ReplicaId(1), Epoch(2)}, routing::LossCause::kOverdue, {StatusCode::kAborted, "late"},
                             std::vector<routing::AttemptInStep>(kLostAttemptsMax)};
+  for (std::uint32_t rank = 0; rank < kBlamedRanksMax; ++rank) loss.blamed.push_back(rank);
   loss.why = {StatusCode::kAborted, std::string(kErrorMessageBytesMax, 'x')};
   ASSERT_TRUE(validate(loss).ok());
   EXPECT_TRUE(seal(encode(loss), Epoch(1)).has_value());
@@ -344,6 +345,12 @@ TEST(ControlCodec, SealsTheLargestViewAndLoss) {
   loss.in_step->emplace_back();
   EXPECT_FALSE(decode_replica_loss(encode(loss).words).has_value());
   loss.in_step.reset();
+  loss.blamed.push_back(kBlamedRanksMax);
+  EXPECT_FALSE(decode_replica_loss(encode(loss).words).has_value());
+  loss.blamed = {2, 2};
+  EXPECT_FALSE(decode_replica_loss(encode(loss).words).has_value());
+  loss.blamed = {1, 2};
+  EXPECT_TRUE(decode_replica_loss(encode(loss).words).has_value());
   loss.why = {};
   EXPECT_FALSE(decode_replica_loss(encode(loss).words).has_value());
 }

@@ -246,6 +246,9 @@ routing::ReplicaLoss random_loss(Random& random) {
     loss.in_step.emplace();
     for (std::size_t left = below(random, 6); left > 0; --left) loss.in_step->push_back({random_attempt(random), static_cast<std::uint32_t>(random())});
   }
+  for (std::uint32_t rank = 0; rank < 8; ++rank) {
+    if (maybe(random)) loss.blamed.push_back(rank);
+  }
   return loss;
 }
 

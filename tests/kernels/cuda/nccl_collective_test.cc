@@ -180,5 +180,42 @@ TEST_F(NcclCollectiveTest, AnAbortOfAnyThreadEndsTheWaitAndItsReasonStays) {
   });
 }
 
+// What a group's abort ended goes on once the group is left: the device keeps its memory and joins the next one.
+TEST_F(NcclCollectiveTest, TheDevicesOfAGroupThatWasGivenUpJoinTheNext) {
+  const auto next = gpu_backend().new_group();
+  ASSERT_TRUE(next) << next.error().message();
+  std::barrier joined(size_);
+  std::vector<std::thread> ranks;
+  for (int rank = 0; rank < size_; rank++) {
+    ranks.emplace_back([&, rank] {
+      const auto device = make_device({.gpu = rank, .rank = rank});
+      const DeviceArray<unsigned char> send(*device, bytes_of(rank, 8));
+      const DeviceArray<unsigned char> receive(*device, 8 * static_cast<std::size_t>(size_));
+      {
+        const auto group = gpu_backend().join_group(id_, {rank, size_, kDeadlineMs, kDeadlineMs, {}}, *device);
+        joined.arrive_and_wait();
+        ASSERT_TRUE(group) << group.error().message();
+        if (rank != 0) (*group)->all_gather(send.data(), receive.data(), 8);  // rank 0 does not come
+        (*group)->abort("rank 0 died");
+        const Status ended = device->wait();
+        EXPECT_TRUE(rank == 0 || !ended.ok()) << "its step waited for rank 0";
+        device->step_recorder()->forget();
+      }
+      EXPECT_TRUE(device->wait().ok()) << device->status().message();
+      const auto group = gpu_backend().join_group(*next, {rank, size_, kDeadlineMs, kDeadlineMs, {}}, *device);
+      ASSERT_TRUE(group) << group.error().message();
+      (*group)->all_gather(send.data(), receive.data(), 8);
+      std::vector<unsigned char> expected;
+      for (int from = 0; from < size_; from++) {
+        const auto bytes = bytes_of(from, 8);
+        expected.insert(expected.end(), bytes.begin(), bytes.end());
+      }
+      EXPECT_EQ(receive.host(), expected);
+      EXPECT_TRUE(device->wait().ok());
+    });
+  }
+  for (std::thread& rank : ranks) rank.join();
+}
+
 }  // namespace
 }  // namespace herd

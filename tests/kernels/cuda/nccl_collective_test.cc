@@ -180,5 +180,18 @@ TEST_F(NcclCollectiveTest, AnAbortOfAnyThreadEndsTheWaitAndItsReasonStays) {
   });
 }
 
+TEST_F(NcclCollectiveTest, WhatItCannotDoGivesTheGroupUpAndSaysSo) {
+  std::barrier ready(size_);
+  on_all_ranks(kDeadlineMs, [this, &ready](int rank, Device& device, Collective& group) {
+    const DeviceArray<unsigned char> send(device, bytes_of(rank, 8 * static_cast<std::size_t>(size_)));
+    const DeviceArray<unsigned char> receive(device, 8 * static_cast<std::size_t>(size_));
+    ready.arrive_and_wait();
+    group.exchange(CollectiveName::kTest, send.data(), receive.data(), 8);
+    EXPECT_EQ(group.status().code(), StatusCode::kAborted);
+    EXPECT_NE(group.status().message().find("this group cannot exchange slices"), std::string::npos);
+    ready.arrive_and_wait();
+  });
+}
+
 }  // namespace
 }  // namespace herd

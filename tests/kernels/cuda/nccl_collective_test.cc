@@ -162,12 +162,13 @@ TEST_F(NcclCollectiveTest, ARankThatDoesNotGatherEndsTheStepOfTheOthers) {
 }
 
 TEST_F(NcclCollectiveTest, AnAbortOfAnyThreadEndsTheWaitAndItsReasonStays) {
-  std::barrier over(size_);  // rank 0 goes when the others have seen an abort of their own
-  on_all_ranks(kDeadlineMs, [this, &over](int rank, Device& device, Collective& group) {
+  std::barrier all(size_);
+  on_all_ranks(kDeadlineMs, [this, &all](int rank, Device& device, Collective& group) {
     const DeviceArray<unsigned char> send(device, bytes_of(rank, 8));
     const DeviceArray<unsigned char> receive(device, 8 * static_cast<std::size_t>(size_));
+    all.arrive_and_wait();  // to here nobody is aborted
     if (rank == 0) {
-      over.arrive_and_wait();
+      all.arrive_and_wait();  // the others have seen an abort of their own
       return group.abort("rank 0 goes");
     }
     group.all_gather(CollectiveName::kTest, send.data(), receive.data(), 8);
@@ -179,7 +180,7 @@ TEST_F(NcclCollectiveTest, AnAbortOfAnyThreadEndsTheWaitAndItsReasonStays) {
                                             "): the peer is gone");
     group.abort("later");
     EXPECT_NE(group.status().message().find("the peer is gone"), std::string::npos);
-    over.arrive_and_wait();
+    all.arrive_and_wait();
   });
 }
 

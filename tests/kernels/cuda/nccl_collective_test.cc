@@ -34,11 +34,12 @@ class NcclCollectiveTest : public ::testing::Test {
       threads.emplace_back([&, rank] {
         const auto device = make_device({.gpu = rank, .rank = rank});
         const auto group = gpu_backend().join_group(id_, {rank, size_, kDeadlineMs, deadline_ms, {}}, *device);
-        all_joined.arrive_and_wait();
+        const bool well = group && (*group)->status().ok();
+        all_joined.arrive_and_wait();  // nobody aborts before
         ASSERT_TRUE(group) << group.error().message();
         EXPECT_EQ((*group)->rank(), rank);
         EXPECT_EQ((*group)->size(), size_);
-        EXPECT_TRUE((*group)->status().ok());
+        EXPECT_TRUE(well);
         body(rank, *device, **group);
       });
     }
@@ -161,11 +162,13 @@ TEST_F(NcclCollectiveTest, ARankThatDoesNotGatherEndsTheStepOfTheOthers) {
 }
 
 TEST_F(NcclCollectiveTest, AnAbortOfAnyThreadEndsTheWaitAndItsReasonStays) {
-  on_all_ranks(kDeadlineMs, [this](int rank, Device& device, Collective& group) {
+  std::barrier all(size_);
+  on_all_ranks(kDeadlineMs, [this, &all](int rank, Device& device, Collective& group) {
     const DeviceArray<unsigned char> send(device, bytes_of(rank, 8));
     const DeviceArray<unsigned char> receive(device, 8 * static_cast<std::size_t>(size_));
+    all.arrive_and_wait();  // to here nobody is aborted
     if (rank == 0) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      all.arrive_and_wait();  // the others have seen an abort of their own
       return group.abort("rank 0 goes");
     }
     group.all_gather(CollectiveName::kTest, send.data(), receive.data(), 8);
@@ -177,6 +180,20 @@ TEST_F(NcclCollectiveTest, AnAbortOfAnyThreadEndsTheWaitAndItsReasonStays) {
                                             "): the peer is gone");
     group.abort("later");
     EXPECT_NE(group.status().message().find("the peer is gone"), std::string::npos);
+    all.arrive_and_wait();
+  });
+}
+
+TEST_F(NcclCollectiveTest, WhatItCannotDoGivesTheGroupUpAndSaysSo) {
+  std::barrier ready(size_);
+  on_all_ranks(kDeadlineMs, [this, &ready](int rank, Device& device, Collective& group) {
+    const DeviceArray<unsigned char> send(device, bytes_of(rank, 8 * static_cast<std::size_t>(size_)));
+    const DeviceArray<unsigned char> receive(device, 8 * static_cast<std::size_t>(size_));
+    ready.arrive_and_wait();
+    group.exchange(CollectiveName::kTest, send.data(), receive.data(), 8);
+    EXPECT_EQ(group.status().code(), StatusCode::kAborted);
+    EXPECT_NE(group.status().message().find("this group cannot exchange slices"), std::string::npos);
+    ready.arrive_and_wait();
   });
 }
 

@@ -77,6 +77,7 @@ void SimReplica::end_process() {
   for (Slot& slot : slots_) {
     slot.rank.reset();
     slot.damaged = false;  // the weights are read again
+    slot.mismatches = 0;
   }
   draining_ = false;
   network_.shake();
@@ -128,6 +129,7 @@ void SimReplica::carry_out(const membership::StartRank& effect) {
   if (effect.read_weights_again) {
     world_.reach(Reached::kWeightsReadAgain);
     slot.damaged = false;
+    slot.mismatches = 0;
   }
   later(world_.us_up_to(world_.options.restart_us_max), [this, rank = effect.rank, start = ++slot.starts] {
     if (slots_[rank].starts == start) on_rank_started(rank);
@@ -149,6 +151,9 @@ void SimReplica::on_rank_started(std::uint32_t rank) {
 
 void SimReplica::carry_out(const membership::FormGroup& /*effect*/) {
   if (alive()) violate("forms a group beside the one it is in");
+  for (const Slot& slot : slots_) {
+    if (slot.mismatches > 1) violate("forms a group of a rank whose tokens differed twice");
+  }
   ++forms_;
   begin();
 }
@@ -258,9 +263,16 @@ void SimReplica::on_life_serving() {
 }
 
 void SimReplica::on_life_lost(const routing::ReplicaLoss& loss) {
-  message([this, loss] {
-    if (loss.cause != LossCause::kStopped) losses_.push_back(world_.now());
+  if (loss.cause == LossCause::kTokensDiffer) {
+    for (const std::uint32_t rank : loss.blamed) ++slots_[rank].mismatches;
+  }
+  const auto tell = [this, loss] {
     decide([&](auto& supervisor, auto& effects) { supervisor.on_generation_lost(loss, world_.now(), effects); });
+  };
+  message([this, loss, tell] {
+    if (loss.cause != LossCause::kStopped) losses_.push_back(world_.now());
+    tell();
+    if (world_.percent(world_.options.repeats_percent)) later(world_.us_up_to(world_.options.restart_us_max), tell);
   });
 }
 

@@ -69,6 +69,7 @@ class SimReplica : private LifeHost, private RankHost {
     Link plans, results;
     std::uint64_t starts = 0;
     bool damaged = false;
+    std::uint32_t mismatches = 0;  // it was blamed for, since it read its weights again
   };
 
   // At the process's next waking moment, if it is the same process.

@@ -11,6 +11,15 @@ void SimRanks::message(EventLoop::Event event) {
   world_.loop.after(world_.us_up_to(world_.options.message_us_max), host_.awake(std::move(event)));
 }
 
+// One after the other, as they were given.
+void SimRanks::order(std::uint32_t rank, std::function<void(SimRank&)> what) {
+  Slot& slot = slots_[rank];
+  slot.orders.send(world_.loop, world_.random, world_.options.message_us_max,
+                   host_.awake([at = std::weak_ptr(slot.rank), what = std::move(what)] {
+                     if (const auto living = at.lock()) what(*living);
+                   }));
+}
+
 std::uint64_t SimRanks::begin_start(std::uint32_t rank, bool read_weights_again) {
   Slot& slot = slots_[rank];
   if (read_weights_again) {
@@ -41,16 +50,12 @@ void SimRanks::join(SimLife& life, Epoch epoch) {
       life.blame(rank);
       how = {world_.percent(50) ? StatusCode::kAborted : StatusCode::kInternal, "cannot join"};
     }
-    message([at = std::weak_ptr(slots_[rank].rank), group = life.group(), epoch, how] {
-      if (const auto living = at.lock()) living->join(group, epoch, how);
-    });
+    order(rank, [group = life.group(), epoch, how](SimRank& living) { living.join(group, epoch, how); });
   }
 }
 
 void SimRanks::leave(std::uint32_t rank) {
-  message([at = std::weak_ptr(slots_[rank].rank)] {
-    if (const auto living = at.lock()) living->leave();
-  });
+  order(rank, [](SimRank& living) { living.leave(); });
 }
 
 void SimRanks::end(std::uint32_t rank) {

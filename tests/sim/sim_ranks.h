@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -65,12 +66,13 @@ class SimRanks : private RankHost {
   struct Slot {
     std::shared_ptr<SimRank> rank;  // null: gone, or being started
     std::unique_ptr<ProgressWord> word = std::make_unique<ProgressWord>();
-    Link plans, results;
+    Link orders, plans, results;
     std::uint64_t starts = 0;
     bool damaged = false;
     std::uint32_t mismatches = 0;  // it was blamed for, since it read its weights again
   };
   void message(EventLoop::Event event);
+  void order(std::uint32_t rank, std::function<void(SimRank&)> what);
   // Null: another generation, or none.
   [[nodiscard]] SimLife* life_of(Epoch epoch) { return epoch == host_.epoch() ? host_.life() : nullptr; }
 

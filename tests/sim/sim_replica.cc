@@ -19,7 +19,7 @@ SimReplica::SimReplica(World& world, Network& network, SimCoordinator& coordinat
       index_(index),
       numerics_("toy-" + std::to_string(index % world.options.numerics_ids)),
       generation_{ReplicaId(index), Epoch(0)},
-      slots_(world.options.ranks) {}
+      ranks_(world, network, static_cast<RanksHost&>(*this)) {}
 
 void SimReplica::violate(const std::string& what) {
   world_.violate("replica " + std::to_string(index_) + ", epoch " + std::to_string(generation_.epoch.value) + ": " + what);
@@ -31,8 +31,7 @@ std::uint32_t SimReplica::sequences_max() const {
 }
 
 bool SimReplica::whole() const {
-  return serving() && !draining_ && !life_->doomed() && paused_until_ <= world_.now() &&
-         std::ranges::none_of(slots_, [](const Slot& slot) { return slot.damaged || !slot.rank || slot.rank->hangs(); });
+  return serving() && !draining_ && !life_->doomed() && paused_until_ <= world_.now() && ranks_.whole();
 }
 
 routing::ReplicaView SimReplica::view() const {
@@ -62,7 +61,7 @@ void SimReplica::start() {
       .budget = options.budget,
       .watch = options.watch()});
   losses_.clear();
-  has_served_ = was_late_ = false;
+  has_served_ = false;
   decide([&](auto& supervisor, auto& effects) { supervisor.on_start(world_.now(), effects); });
 }
 
@@ -74,10 +73,7 @@ void SimReplica::restart() {
 void SimReplica::end_process() {
   ++processes_;
   life_.reset();
-  for (Slot& slot : slots_) {
-    slot.rank.reset();
-    slot.damaged = false;  // the weights are read again
-  }
+  ranks_.renew();
   draining_ = false;
   network_.shake();
 }
@@ -123,14 +119,10 @@ void SimReplica::give_up() {
 // What its supervisor says --------------------------------------------------------------------------------------------
 
 void SimReplica::carry_out(const membership::StartRank& effect) {
-  Slot& slot = slots_[effect.rank];
-  if (slot.rank) violate("starts rank " + std::to_string(effect.rank) + ", which lives");
-  if (effect.read_weights_again) {
-    world_.reach(Reached::kWeightsReadAgain);
-    slot.damaged = false;
-  }
-  later(world_.us_up_to(world_.options.restart_us_max), [this, rank = effect.rank, start = ++slot.starts] {
-    if (slots_[rank].starts == start) on_rank_started(rank);
+  if (ranks_.lives(effect.rank)) violate("starts rank " + std::to_string(effect.rank) + ", which lives");
+  const std::uint64_t start = ranks_.begin_start(effect.rank, effect.read_weights_again);
+  later(world_.us_up_to(world_.options.restart_us_max), [this, rank = effect.rank, start] {
+    if (ranks_.is_last_start(rank, start)) on_rank_started(rank);
   });
 }
 
@@ -142,13 +134,14 @@ void SimReplica::on_rank_started(std::uint32_t rank) {
     status = {StatusCode::kMissing, "injected"};
     losses_.push_back(world_.now());
   } else {
-    slots_[rank].rank = std::make_shared<SimRank>(world_, static_cast<RankHost&>(*this), rank, *slots_[rank].word);
+    ranks_.add(rank);
   }
   decide([&](auto& supervisor, auto& effects) { supervisor.on_rank_ready(rank, status, world_.now(), effects); });
 }
 
 void SimReplica::carry_out(const membership::FormGroup& /*effect*/) {
   if (alive()) violate("forms a group beside the one it is in");
+  if (ranks_.differed_twice()) violate("forms a group of a rank whose tokens differed twice");
   ++forms_;
   begin();
 }
@@ -166,49 +159,19 @@ void SimReplica::begin() {
   network_.on_replica_life(index_);
   decide([&](auto& supervisor, auto& effects) { supervisor.on_formed(generation_, world_.now(), effects); });
   life_->start();
-  for (std::uint32_t rank = 0; rank < world_.options.ranks; ++rank) {
-    const auto there = slots_[rank].rank;
-    if (!there) {  // it died meanwhile, and is watched from now on
-      life_->blame(rank);
-      message([this, rank, epoch = generation.epoch] {
-        if (alive() && generation_.epoch == epoch) life_->on_rank_lost(rank, LossCause::kKilled, "rank is gone");
-      });
-      continue;
-    }
-    Status how;
-    if (joins_to_fail_ > 0) {
-      --joins_to_fail_;
-      world_.reach(Reached::kFailedJoins);
-      life_->blame(rank);
-      how = {world_.percent(50) ? StatusCode::kAborted : StatusCode::kInternal, "cannot join"};
-    }
-    message([at = std::weak_ptr(there), group = life_->group(), epoch = generation.epoch, how] {
-      if (const auto living = at.lock()) living->join(group, epoch, how);
-    });
-  }
+  ranks_.join(*life_, generation.epoch);
 }
 
-void SimReplica::carry_out(const membership::LeaveGroup& effect) {
-  message([at = std::weak_ptr(slots_[effect.rank].rank)] {
-    if (const auto living = at.lock()) living->leave();
-  });
-}
+void SimReplica::carry_out(const membership::LeaveGroup& effect) { ranks_.leave(effect.rank); }
 
-void SimReplica::carry_out(const membership::EndRank& effect) {
-  const auto rank = slots_[effect.rank].rank;
-  if (!rank) return;  // its death is on its way
-  if (rank->hangs() && !world_.options.ranks_are_processes) violate("ends a thread that hangs");
-  slots_[effect.rank].rank.reset();
-  tell_supervisor_of_rank(effect.rank, "ended", world_.options.message_us_max);
-}
+void SimReplica::carry_out(const membership::EndRank& effect) { ranks_.end(effect.rank); }
 
 void SimReplica::carry_out(const membership::GiveUp& effect) {
   if (World::tells) world_.tell("replica " + std::to_string(index_) + " is given up: " + effect.why.message());
-  const bool hangs = std::ranges::any_of(slots_, [](const Slot& slot) { return slot.rank && slot.rank->hangs(); });
   std::erase_if(losses_, [&](Instant at) { return seconds_between(at, world_.now()) > world_.options.budget.window_s; });
   const bool spent = losses_.size() > world_.options.budget.restarts;
   if (alive()) violate("is given up, and lives");
-  if (has_served_ && !spent && !hangs && !was_late_) violate("is given up for nothing: " + effect.why.message());
+  if (has_served_ && !spent && !ranks_.hangs() && !ranks_.was_late()) violate("is given up for nothing: " + effect.why.message());
   world_.reach(Reached::kProcessesEnded);
   message([this] { restart(); });
 }
@@ -217,7 +180,7 @@ void SimReplica::carry_out(const membership::WakeSupervisorAt& effect) {
   if (effect.at < world_.now()) violate("its supervisor asks to be woken in the past");
   world_.loop.at(effect.at, awake([this, wake = ++wakes_] {
     if (wake != wakes_) return;
-    const std::vector<Progress> ranks = read_ranks();
+    const std::vector<Progress> ranks = ranks_.read();
     decide([&](auto& supervisor, auto& effects) { supervisor.on_timer(world_.now(), ranks, effects); });
   }));
 }
@@ -236,19 +199,6 @@ void SimReplica::at_life(Instant when, EventLoop::Event event) {
   }));
 }
 
-void SimReplica::send_plan(const step::StepPlan& plan) {
-  for (Slot& slot : slots_)
-    slot.plans.send(world_.loop, world_.random, world_.options.message_us_max, awake([at = std::weak_ptr(slot.rank), plan] {
-      if (const auto living = at.lock()) living->on_plan(plan);
-    }));
-}
-
-std::vector<Progress> SimReplica::read_ranks() const {
-  std::vector<Progress> ranks;
-  for (const Slot& slot : slots_) ranks.push_back(slot.word->read());
-  return ranks;
-}
-
 void SimReplica::on_life_serving() {
   network_.notify([view = view()](auto& core, auto& effects) { core.on_serving(view, effects); });
   has_served_ = true;
@@ -258,9 +208,14 @@ void SimReplica::on_life_serving() {
 }
 
 void SimReplica::on_life_lost(const routing::ReplicaLoss& loss) {
-  message([this, loss] {
-    if (loss.cause != LossCause::kStopped) losses_.push_back(world_.now());
+  if (loss.cause == LossCause::kTokensDiffer) ranks_.count_mismatches(loss.blamed);
+  const auto tell = [this, loss] {
     decide([&](auto& supervisor, auto& effects) { supervisor.on_generation_lost(loss, world_.now(), effects); });
+  };
+  message([this, loss, tell] {
+    if (loss.cause != LossCause::kStopped) losses_.push_back(world_.now());
+    tell();
+    if (world_.percent(world_.options.repeats_percent)) later(world_.us_up_to(world_.options.restart_us_max), tell);
   });
 }
 
@@ -294,7 +249,7 @@ void SimReplica::befall(RankFault fault) {
 
 void SimReplica::damage_weights() {
   if (world_.options.ranks == 1 || !alive()) return;  // nobody would know
-  slots_[world_.below(world_.options.ranks)].damaged = true;
+  ranks_.damage(static_cast<std::uint32_t>(world_.below(world_.options.ranks)));
   network_.shake();
 }
 
@@ -309,7 +264,8 @@ void SimReplica::pause(std::int64_t us) {
 }
 
 void SimReplica::heal() {
-  starts_to_fail_ = joins_to_fail_ = 0;
+  starts_to_fail_ = 0;
+  ranks_.fail_joins(0);
   if (alive()) life_->forget_planted();
 }
 
@@ -332,8 +288,7 @@ void SimReplica::kill(LossCause cause) {
 
 void SimReplica::kill_ranks(const routing::ReplicaLoss& loss) {
   for (std::uint32_t rank = 0; rank < world_.options.ranks; ++rank) {
-    if (!std::exchange(slots_[rank].rank, nullptr)) continue;
-    tell_supervisor_of_rank(rank, "its process is gone", world_.options.detect_us_max);
+    if (ranks_.take_away(rank)) on_rank_gone(rank, "its process is gone", world_.options.detect_us_max);
   }
   later(world_.us_up_to(world_.options.detect_us_max), [this, loss] {
     losses_.push_back(world_.now());
@@ -343,32 +298,13 @@ void SimReplica::kill_ranks(const routing::ReplicaLoss& loss) {
 
 void SimReplica::lose_rank(LossCause cause) {
   const auto rank = static_cast<std::uint32_t>(world_.below(world_.options.ranks));
-  if (!slots_[rank].rank) return;
+  if (!ranks_.lives(rank)) return;
   world_.reach(cause == LossCause::kKilled ? Reached::kRanksKilled : Reached::kDiedOfThemselves);
   if (!alive()) world_.reach(Reached::kRanksLostBetween);
-  die(rank, cause, "gone", detect_rank_us_max());
+  ranks_.die(rank, cause, "gone", ranks_.detect_us_max());
 }
 
-// Of a thread at once; of a process that is gone with its machine it may be thought longer that it hangs.
-std::int64_t SimReplica::detect_rank_us_max() const {
-  const SimOptions& options = world_.options;
-  return options.ranks_are_processes ? options.detect_us_max : std::min(options.detect_us_max, options.honest_us());
-}
-
-void SimReplica::die(std::uint32_t rank, LossCause cause, const std::string& why, std::int64_t us_max) {
-  slots_[rank].rank.reset();
-  network_.shake();
-  tell_supervisor_of_rank(rank, why, us_max);
-  if (!alive()) return;
-  life_->blame(rank);
-  later(world_.us_up_to(us_max), [this, rank, cause, why, generation = generation_] {
-    if (alive() && generation == generation_) life_->on_rank_lost(rank, cause, "rank " + std::to_string(rank) + ": " + why);
-  });
-  // The others may see it at once, and be heard of first.
-  if (world_.percent(50)) life_->group()->abort({StatusCode::kAborted, "rank " + std::to_string(rank) + " is gone"});
-}
-
-void SimReplica::tell_supervisor_of_rank(std::uint32_t rank, const std::string& why, std::int64_t us_max) {
+void SimReplica::on_rank_gone(std::uint32_t rank, const std::string& why, std::int64_t us_max) {
   later(world_.us_up_to(us_max), [this, rank, why] {
     if (!alive()) losses_.push_back(world_.now());  // at most
     decide([&](auto& supervisor, auto& effects) {
@@ -377,67 +313,8 @@ void SimReplica::tell_supervisor_of_rank(std::uint32_t rank, const std::string& 
   });
 }
 
-void SimReplica::repeat_old_result() {
-  if (!alive() || old_results_.empty()) return;
-  const step::StepResult old = old_results_[world_.below(old_results_.size())];
-  if (old.epoch == generation_.epoch) return;
-  world_.reach(Reached::kStaleResults);
-  life_->on_result(old);
-}
-
-// Ranks ---------------------------------------------------------------------------------------------------------------
-
-void SimReplica::at_rank(std::uint32_t rank, std::int64_t us, EventLoop::Event event) {
-  later(us, [at = std::weak_ptr(slots_[rank].rank), event = std::move(event)] {
-    if (const auto living = at.lock()) event();
-  });
-}
-
-std::optional<RankFault> SimReplica::take_fault(std::uint32_t rank, const step::StepPlan& plan) {
-  if (!alive() || plan.epoch != generation_.epoch) return std::nullopt;
-  const auto fault = life_->take_fault(rank, plan);
-  was_late_ |= fault == RankFault::kLate;
-  return fault;
-}
-
-// One rank of them, so that the others wait for it.
-bool SimReplica::dies_of(std::uint32_t rank, const step::StepPlan& plan) {
-  if (!alive() || plan.epoch != generation_.epoch) return false;
-  SimChoice* poison = life_->poison_in(plan);
-  if (poison == nullptr || poison->asked.sampling.seed % world_.options.ranks != rank) return false;
-  life_->on_killed_by(*poison, plan);
-  die(rank, LossCause::kDiedOfItself, "a signal of its own", world_.options.message_us_max);
-  return true;
-}
-
-void SimReplica::die_in_collective(std::uint32_t rank) {
-  world_.reach(Reached::kDeathsInCollectives);
-  die(rank, world_.percent(50) ? LossCause::kKilled : LossCause::kDiedOfItself, "gone in a collective", detect_rank_us_max());
-}
-
-void SimReplica::on_computed(std::uint32_t rank, const step::StepPlan& plan, const ToyShard& shard, bool spoiled) {
-  if (!alive()) return;
-  if (slots_[rank].damaged) life_->blame(rank);
-  life_->on_computed(plan, shard, spoiled);
-}
-
-void SimReplica::on_answer(std::uint32_t rank, step::StepResult result) {
-  if (world_.options.stale_results > 0 && old_results_.size() < 64) old_results_.push_back(result);
-  slots_[rank].results.send(world_.loop, world_.random, world_.options.message_us_max,
-                            awake([this, result = std::move(result)] { if (alive()) life_->on_result(result); }));
-}
-
-void SimReplica::on_joined(std::uint32_t rank, Epoch epoch, const Status& status) {
-  message([this, rank, epoch, status] {
-    if (alive() && generation_.epoch == epoch) life_->on_joined(rank, status);
-  });
-}
-
-void SimReplica::on_left(std::uint32_t rank, Epoch epoch) {
-  message([this, rank, epoch, start = slots_[rank].starts] {
-    if (start != slots_[rank].starts) return;
-    decide([&](auto& supervisor, auto& effects) { supervisor.on_rank_left(rank, epoch, world_.now(), effects); });
-  });
+void SimReplica::on_rank_left(std::uint32_t rank, Epoch epoch) {
+  decide([&](auto& supervisor, auto& effects) { supervisor.on_rank_left(rank, epoch, world_.now(), effects); });
 }
 
 // Checks --------------------------------------------------------------------------------------------------------------
@@ -450,9 +327,7 @@ void SimReplica::check_drained() {
   if (given_up_) return;
   if (!serving()) return violate("still down after everything healed");
   life_->check_drained();
-  for (const Slot& slot : slots_) {
-    if (slot.rank->shard()->num_sequences() != 0) violate("a rank still knows sequences after the drain");
-  }
+  if (ranks_.know_sequences()) violate("a rank still knows sequences after the drain");
 }
 
 }  // namespace herd::sim

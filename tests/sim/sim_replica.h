@@ -15,12 +15,12 @@
 #include "tests/sim/network.h"
 #include "tests/sim/request_book.h"
 #include "tests/sim/sim_life.h"
-#include "tests/sim/sim_rank.h"
+#include "tests/sim/sim_ranks.h"
 #include "tests/sim/world.h"
 
 namespace herd::sim {
 
-class SimReplica : private LifeHost, private RankHost {
+class SimReplica : private LifeHost, private RanksHost {
  public:
   SimReplica(World& world, Network& network, SimCoordinator& coordinator, RequestBook& book, std::uint32_t index);
 
@@ -54,25 +54,15 @@ class SimReplica : private LifeHost, private RankHost {
   void befall(RankFault fault);              // whichever rank begins the next step
   void damage_weights();                     // of one rank
   void fail_start() { starts_to_fail_ = 1; }
-  void fail_join() { joins_to_fail_ = 1; }
+  void fail_join() { ranks_.fail_joins(1); }
   void pause(std::int64_t us);               // the process does nothing, and does not know
   void heal();                               // what was planted and has not come yet does not come
-  void repeat_old_result();
+  void repeat_old_result() { ranks_.repeat_old_result(); }
 
   void check();
   void check_drained();
 
  private:
-  struct Slot {
-    std::shared_ptr<SimRank> rank;  // null: gone, or being started
-    std::unique_ptr<ProgressWord> word = std::make_unique<ProgressWord>();
-    Link plans, results;
-    std::uint64_t starts = 0;
-    bool damaged = false;
-  };
-
-  // At the process's next waking moment, if it is the same process.
-  EventLoop::Event awake(EventLoop::Event event);
   void later(std::int64_t us, EventLoop::Event event) { world_.loop.after(us, awake(std::move(event))); }
   void message(EventLoop::Event event) { later(world_.us_up_to(world_.options.message_us_max), std::move(event)); }
 
@@ -96,29 +86,21 @@ class SimReplica : private LifeHost, private RankHost {
   void end_process();
   void restart();
   void kill_ranks(const routing::ReplicaLoss& loss);
-  [[nodiscard]] std::int64_t detect_rank_us_max() const;
-  // `us_max`: until somebody hears of it.
-  void die(std::uint32_t rank, routing::LossCause cause, const std::string& why, std::int64_t us_max);
-  void tell_supervisor_of_rank(std::uint32_t rank, const std::string& why, std::int64_t us_max);
 
   // LifeHost
   void at_life(Instant when, EventLoop::Event event) override;
-  void send_plan(const step::StepPlan& plan) override;
-  std::vector<Progress> read_ranks() const override;
+  void send_plan(const step::StepPlan& plan) override { ranks_.send_plan(plan); }
+  std::vector<Progress> read_ranks() const override { return ranks_.read(); }
   void on_life_serving() override;
   void on_life_lost(const routing::ReplicaLoss& loss) override;
   void end_life() override;
-  // RankHost
-  void at_rank(std::uint32_t rank, std::int64_t us, EventLoop::Event event) override;
-  std::uint64_t pauses() const override { return pauses_; }
-  std::optional<RankFault> take_fault(std::uint32_t rank, const step::StepPlan& plan) override;
-  bool dies_of(std::uint32_t rank, const step::StepPlan& plan) override;
-  void die_in_collective(std::uint32_t rank) override;
-  bool tokens_are_wrong(std::uint32_t rank) override { return slots_[rank].damaged; }
-  void on_computed(std::uint32_t rank, const step::StepPlan& plan, const ToyShard& shard, bool spoiled) override;
-  void on_answer(std::uint32_t rank, step::StepResult result) override;
-  void on_joined(std::uint32_t rank, Epoch epoch, const Status& status) override;
-  void on_left(std::uint32_t rank, Epoch epoch) override;
+  // RanksHost
+  EventLoop::Event awake(EventLoop::Event event) override;
+  std::uint64_t pauses_so_far() const override { return pauses_; }
+  SimLife* life() override { return life_.get(); }
+  Epoch epoch() const override { return generation_.epoch; }
+  void on_rank_gone(std::uint32_t rank, const std::string& why, std::int64_t us_max) override;
+  void on_rank_left(std::uint32_t rank, Epoch epoch) override;
 
   void violate(const std::string& what);
 
@@ -132,14 +114,13 @@ class SimReplica : private LifeHost, private RankHost {
   std::optional<routing::ReplicaGeneration> reserved_;  // the next one, named by a coordinator that is new
   std::unique_ptr<membership::GroupSupervisor> supervisor_;
   std::unique_ptr<SimLife> life_, last_life_;
-  std::vector<Slot> slots_;
+  SimRanks ranks_;
   std::uint64_t processes_ = 0, wakes_ = 0, forms_ = 0, pauses_ = 0;
   Instant paused_until_;
   std::deque<Instant> losses_;  // that the supervisor has to count
   bool draining_ = false, given_up_ = false;
-  bool has_served_ = false, was_late_ = false;  // this process
-  std::uint32_t starts_to_fail_ = 0, joins_to_fail_ = 0;
-  std::deque<step::StepResult> old_results_;  // of any life
+  bool has_served_ = false;  // this process
+  std::uint32_t starts_to_fail_ = 0;
 };
 
 }  // namespace herd::sim

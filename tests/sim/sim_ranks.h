@@ -1,0 +1,99 @@
+#pragma once
+// SimRanks: the ranks of one place, life after life, and the links to them. What they say goes to the generation they are in;
+// deaths and departures to their supervisor.
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/sim/sim_life.h"
+#include "tests/sim/sim_rank.h"
+#include "tests/sim/world.h"
+
+namespace herd::sim {
+
+// Their process.
+class RanksHost {
+ public:
+  virtual ~RanksHost() = default;
+  // At its next waking moment, if it is the same process.
+  virtual EventLoop::Event awake(EventLoop::Event event) = 0;
+  [[nodiscard]] virtual std::uint64_t pauses_so_far() const = 0;
+  [[nodiscard]] virtual SimLife* life() = 0;  // null: none
+  [[nodiscard]] virtual Epoch epoch() const = 0;  // of it, or of the last one
+  virtual void on_rank_gone(std::uint32_t rank, const std::string& why, std::int64_t us_max) = 0;
+  virtual void on_rank_left(std::uint32_t rank, Epoch epoch) = 0;
+};
+
+class SimRanks : private RankHost {
+ public:
+  SimRanks(World& world, Network& network, RanksHost& host) : world_(world), network_(network), host_(host), slots_(world.options.ranks) {}
+
+  // As the supervisor says.
+  std::uint64_t begin_start(std::uint32_t rank, bool read_weights_again);  // the number of that start
+  [[nodiscard]] bool is_last_start(std::uint32_t rank, std::uint64_t start) const { return slots_[rank].starts == start; }
+  void add(std::uint32_t rank);
+  void join(SimLife& life, Epoch epoch);  // all of them
+  void leave(std::uint32_t rank);
+  void end(std::uint32_t rank);
+
+  // Faults. False: it was gone before.
+  bool take_away(std::uint32_t rank) { return std::exchange(slots_[rank].rank, nullptr) != nullptr; }
+  // `us_max`: until somebody hears of it.
+  void die(std::uint32_t rank, routing::LossCause cause, const std::string& why, std::int64_t us_max);
+  void damage(std::uint32_t rank) { slots_[rank].damaged = true; }
+  void renew();  // the process is another one
+  void count_mismatches(const std::vector<std::uint32_t>& blamed);
+  void fail_joins(std::uint32_t joins) { joins_to_fail_ = joins; }
+  void repeat_old_result();
+
+  void send_plan(const step::StepPlan& plan);
+  [[nodiscard]] std::vector<Progress> read() const;
+  [[nodiscard]] bool lives(std::uint32_t rank) const { return slots_[rank].rank != nullptr; }
+  [[nodiscard]] bool whole() const;  // all of them are there, and nothing ails them
+  [[nodiscard]] bool hangs() const;  // one does, for ever
+  [[nodiscard]] bool was_late() const { return was_late_; }
+  [[nodiscard]] bool differed_twice() const;
+  [[nodiscard]] bool know_sequences() const;
+  [[nodiscard]] std::int64_t detect_us_max() const;
+
+ private:
+  struct Slot {
+    std::shared_ptr<SimRank> rank;  // null: gone, or being started
+    std::unique_ptr<ProgressWord> word = std::make_unique<ProgressWord>();
+    Link orders, plans, results;
+    std::uint64_t starts = 0;
+    bool damaged = false;
+    std::uint32_t mismatches = 0;  // it was blamed for, since it read its weights again
+  };
+  void message(EventLoop::Event event);
+  void order(std::uint32_t rank, std::function<void(SimRank&)> what);
+  // Null: another generation, or none.
+  [[nodiscard]] SimLife* life_of(Epoch epoch) { return epoch == host_.epoch() ? host_.life() : nullptr; }
+
+  void at_rank(std::uint32_t rank, std::int64_t us, EventLoop::Event event) override;
+  std::uint64_t pauses() const override { return host_.pauses_so_far(); }
+  std::optional<RankFault> take_fault(std::uint32_t rank, const step::StepPlan& plan) override;
+  bool dies_of(std::uint32_t rank, const step::StepPlan& plan) override;
+  void die_in_collective(std::uint32_t rank) override;
+  bool tokens_are_wrong(std::uint32_t rank) override { return slots_[rank].damaged; }
+  void on_computed(std::uint32_t rank, const step::StepPlan& plan, const ToyShard& shard, bool spoiled) override;
+  void on_answer(std::uint32_t rank, step::StepResult result) override;
+  void on_joined(std::uint32_t rank, Epoch epoch, const Status& status) override;
+  void on_left(std::uint32_t rank, Epoch epoch) override;
+
+  World& world_;
+  Network& network_;
+  RanksHost& host_;
+  std::vector<Slot> slots_;
+  std::uint32_t joins_to_fail_ = 0;
+  bool was_late_ = false;                     // one of them, in this process
+  std::deque<step::StepResult> old_results_;  // of any life
+};
+
+}  // namespace herd::sim

@@ -12,24 +12,6 @@ namespace herd::actors {
 
 using membership::GroupSupervisor;
 
-namespace {
-
-// Of the largest step that the scheduler may plan.
-double longest_operation(const scheduler::StepCost& cost, const scheduler::SchedulerConfig& config) {
-  scheduler::StepShape shape;
-  shape.rows = config.max_num_batched_tokens;
-  shape.logit_rows = std::min(config.max_num_seqs, config.max_num_batched_tokens);
-  shape.attended = std::uint64_t{config.max_num_batched_tokens} * config.max_model_len;
-  shape.context_tokens = std::uint64_t{config.num_blocks} * config.block_size;
-  double longest = 0.0;
-  for (auto operation = Operation::kEmbed; operation < Operation::kCollective;
-       operation = static_cast<Operation>(static_cast<int>(operation) + 1))
-    longest = std::max(longest, cost.operation_seconds(operation, shape));
-  return longest;
-}
-
-}  // namespace
-
 std::string replica_address(ReplicaId replica) { return "replica/" + std::to_string(replica.value); }
 
 void SupervisorState::start(SupervisorConfig config, CoordinatorHandle coordinator) {
@@ -49,7 +31,7 @@ void SupervisorState::on_down(const caf::actor_addr& source, bool killed) {
       routing::ReplicaLoss loss;
       loss.replica = *generation_;
       loss.why = {StatusCode::kAborted, replica_address(replica_id()) + " died"};
-      on_lost(loss);
+      on_lost({std::move(loss)});
     }
     if (stopping_) end_ranks();
     return;
@@ -84,7 +66,7 @@ void SupervisorState::on_placed(const ReplicaPlaced& placed) {
   loss.cause = stopping_ ? routing::LossCause::kStopped : routing::LossCause::kDiedOfItself;
   loss.why = status;
   self_->send(coordinator_, ReplicaLost{loss});
-  on_lost(loss);
+  on_lost({std::move(loss)});
 }
 
 Status SupervisorState::form(const routing::ReplicaView& view) {
@@ -98,7 +80,6 @@ Status SupervisorState::form(const routing::ReplicaView& view) {
   auto rendezvous = config_.ground->open_group(view.route.generation.replica, view.route.generation.epoch);
   if (!rendezvous) return rendezvous.error();
   const auto cost = predict();
-  if (cost) core_->expect_operation(longest_operation(*cost, config_.replica.scheduler));
   spawn_replica(view, std::move(*rendezvous), cost);
   return {};
 }
@@ -110,10 +91,11 @@ void SupervisorState::on_serving(const ReplicaServing& serving) {
   answer_waiting({});
 }
 
-void SupervisorState::on_lost(const routing::ReplicaLoss& loss) {
+void SupervisorState::on_lost(const ReplicaLost& lost) {
+  const routing::ReplicaLoss& loss = lost.loss;
   if (generation_ == loss.replica) forget_generation(loss.why);
   lost_ = loss.replica.epoch;
-  decide([&](GroupSupervisor& core, Instant now) { core.on_generation_lost(loss, now, effects_); });
+  decide([&](GroupSupervisor& core, Instant now) { core.on_generation_lost(loss, lost.operation_s, now, effects_); });
 }
 
 // Whoever asks for its address meanwhile is told that it leads nowhere.
@@ -256,7 +238,7 @@ SupervisorHandle::behavior_type supervisor_actor(SupervisorState::Self self, Sup
       [&state](const RankFailed& failed) { state.on_rank_failed(failed); },
       [&state](const ReplicaPlaced& placed) { state.on_placed(placed); },
       [&state](const ReplicaServing& serving) { state.on_serving(serving); },
-      [&state](const ReplicaLost& lost) { state.on_lost(lost.loss); },
+      [&state](const ReplicaLost& lost) { state.on_lost(lost); },
       [&state](const WakeUp& message) { state.on_wake_up(message); },
       [&state](const StopReplica&) { state.on_stop(); },
       [&state](const AwaitServing&) { return state.on_await_serving(); },

@@ -59,7 +59,7 @@ class SupervisorState {
   void on_rank_failed(const RankFailed& failed);
   void on_placed(const ReplicaPlaced& placed);
   void on_serving(const ReplicaServing& serving);
-  void on_lost(const routing::ReplicaLoss& loss);
+  void on_lost(const ReplicaLost& lost);
   void on_wake_up(const WakeUp& message);
   void on_stop();
   caf::typed_response_promise<Status> on_await_serving();

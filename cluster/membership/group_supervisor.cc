@@ -101,12 +101,15 @@ bool GroupSupervisor::is_stale(routing::ReplicaGeneration lost) const {
   return phase_ == Phase::kForming && !is_formed_ ? lost.epoch <= generation_->epoch : lost.epoch != generation_->epoch;
 }
 
-void GroupSupervisor::on_generation_lost(const routing::ReplicaLoss& loss, Instant now, SupervisorEffects& effects) {
+void GroupSupervisor::on_generation_lost(const routing::ReplicaLoss& loss, double operation_s, Instant now,
+                                         SupervisorEffects& effects) {
   if (is_stale(loss.replica)) return;
+  operation_s_ = operation_s;
   generation_ = loss.replica;
   phase_ = Phase::kGathering;
   if (!has_served_ && loss.cause != routing::LossCause::kStopped) return give_up(loss.why, effects);
   if (has_served_ && !lost_at_) lost_at_ = now;
+  if (loss.cause == routing::LossCause::kOverdue) note_suspects(loss, effects);
   note(NoteKind::kGenerationLost, std::nullopt, name() + " stops serving: " + loss.why.message(), effects);
   if (loss.cause != routing::LossCause::kStopped && !spend(loss.why, now, effects)) return;
   if (loss.cause == routing::LossCause::kTokensDiffer) count_mismatches(loss.blamed, effects);
@@ -117,6 +120,15 @@ void GroupSupervisor::on_generation_lost(const routing::ReplicaLoss& loss, Insta
   }
   leaving_watch_.restart(now);
   gather(now, effects);
+}
+
+void GroupSupervisor::note_suspects(const routing::ReplicaLoss& loss, SupervisorEffects& effects) {
+  for (const std::uint32_t rank : loss.blamed) {
+    if (rank >= config_.ranks) continue;
+    ranks_[rank].suspected = true;
+    note(NoteKind::kRankSuspected, rank, loss.why.message(), effects);
+  }
+  if (loss.blamed.empty()) note(NoteKind::kRankSuspected, std::nullopt, loss.why.message(), effects);
 }
 
 void GroupSupervisor::count_mismatches(const std::vector<std::uint32_t>& blamed, SupervisorEffects& effects) {
@@ -142,7 +154,12 @@ void GroupSupervisor::on_timer(Instant now, std::span<const Progress> progress, 
   if (count(RankState::kLeaving) > 0) {
     std::vector<bool> leaving(config_.ranks);
     for (std::uint32_t rank = 0; rank < config_.ranks; ++rank) leaving[rank] = ranks_[rank].state == RankState::kLeaving;
-    const std::vector<double> predicted_s(config_.ranks, operation_s_max_);
+    // Their group is aborted: one that waits in a collective, or for a plan, has nothing to finish.
+    std::vector<double> predicted_s(config_.ranks, operation_s_);
+    for (std::uint32_t rank = 0; rank < config_.ranks && rank < progress.size(); ++rank) {
+      const Operation operation = progress[rank].operation;
+      if (operation == Operation::kIdle || operation == Operation::kCollective) predicted_s[rank] = 0.0;
+    }
     if (const auto hangs = leaving_watch_.look(progress, predicted_s, leaving, now)) on_hang(*hangs, effects);
   }
   gather(now, effects);
@@ -150,6 +167,7 @@ void GroupSupervisor::on_timer(Instant now, std::span<const Progress> progress, 
 
 void GroupSupervisor::on_hang(const replica::Suspicion& suspicion, SupervisorEffects& effects) {
   const std::string text = name() + ": " + replica::describe(suspicion) + " and does not leave its group";
+  if (!ranks_[suspicion.rank].suspected) note(NoteKind::kRankSuspected, suspicion.rank, text, effects);
   note(NoteKind::kRankHangs, suspicion.rank, text, effects);
   if (!config_.ranks_can_be_ended)
     return give_up({StatusCode::kAborted, text + "; a thread cannot be ended, so the replica cannot come back"}, effects);
@@ -181,7 +199,10 @@ void GroupSupervisor::form(SupervisorEffects& effects) {
   if (has_served_) note(NoteKind::kForming, std::nullopt, name() + ": its ranks form a group again", effects);
   phase_ = Phase::kForming;
   is_formed_ = false;
-  for (Rank& rank : ranks_) rank.state = RankState::kInGroup;
+  for (Rank& rank : ranks_) {
+    rank.state = RankState::kInGroup;
+    rank.suspected = false;
+  }
   effects.emplace_back(FormGroup{});
 }
 

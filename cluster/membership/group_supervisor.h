@@ -48,9 +48,10 @@ struct GiveUp { Status why; };  // for good
 struct WakeSupervisorAt { Instant at; };  // call on_timer then; the last one said holds
 
 enum class NoteKind : std::uint8_t {
-  kRankLost,      // its thread or process ended
-  kRankHangs,     // it makes no progress
-  kTokensDiffer,  // `rank` sampled other tokens than most
+  kRankLost,       // its thread or process ended
+  kRankSuspected,  // it makes no progress, its group is given up for that; no rank: it is not known which
+  kRankHangs,      // nor does it leave its group
+  kTokensDiffer,   // `rank` sampled other tokens than most
   kGenerationLost,
   kForming,
   kServing,       // again; pause_s is set
@@ -87,17 +88,14 @@ class GroupSupervisor {
   // FormGroup was carried out: that generation is being made.
   void on_formed(routing::ReplicaGeneration generation, Instant now, SupervisorEffects& effects);
   void on_serving(routing::ReplicaGeneration generation, Instant now, SupervisorEffects& effects);
-  // Of an older generation than the last formed: dropped.
-  void on_generation_lost(const routing::ReplicaLoss& loss, Instant now, SupervisorEffects& effects);
+  // Of an older generation than the last formed: dropped. `operation_s`: the longest that an operation of its last steps was
+  // predicted to take. A rank may be in it when it is to leave, and is not suspected before WatchConfig::factor times that.
+  void on_generation_lost(const routing::ReplicaLoss& loss, double operation_s, Instant now, SupervisorEffects& effects);
   void on_rank_left(std::uint32_t rank, Epoch epoch, Instant now, SupervisorEffects& effects);
   // `progress`: a reading of every rank.
   void on_timer(Instant now, std::span<const Progress> progress, SupervisorEffects& effects);
   // From here on nothing is started again.
   void on_stop(SupervisorEffects& effects);
-
-  // What the longest single operation of any step is predicted to take, once that is known: a rank that leaves its group may be
-  // in it, and is not suspected before WatchConfig::factor times that.
-  void expect_operation(double seconds) { operation_s_max_ = seconds; }
 
   [[nodiscard]] bool serving() const { return phase_ == Phase::kServing; }
   [[nodiscard]] bool given_up() const { return phase_ == Phase::kGivenUp; }
@@ -109,6 +107,7 @@ class GroupSupervisor {
     RankState state = RankState::kGone;
     std::uint32_t mismatches = 0;    // since it last read its weights for that reason
     bool read_weights_again = false;
+    bool suspected = false;          // when its generation was lost
   };
 
   [[nodiscard]] bool over() const { return phase_ == Phase::kGivenUp || phase_ == Phase::kStopped; }
@@ -118,6 +117,7 @@ class GroupSupervisor {
   void form(SupervisorEffects& effects);
   void say_wake(Instant now, SupervisorEffects& effects);
   void count_mismatches(const std::vector<std::uint32_t>& blamed, SupervisorEffects& effects);
+  void note_suspects(const routing::ReplicaLoss& loss, SupervisorEffects& effects);
   void on_hang(const replica::Suspicion& suspicion, SupervisorEffects& effects);
   // Counts against the budget. False: given up.
   bool spend(const Status& why, Instant now, SupervisorEffects& effects);
@@ -131,7 +131,7 @@ class GroupSupervisor {
   std::vector<Rank> ranks_;
   RestartLog restarts_;
   replica::ProgressWatch leaving_watch_;
-  double operation_s_max_ = 0.0;
+  double operation_s_ = 0.0;                              // of the steps of the generation that was lost
   std::optional<routing::ReplicaGeneration> generation_;  // the last formed
   bool is_formed_ = false;                                // kForming: generation_ is the one being formed
   bool has_served_ = false;

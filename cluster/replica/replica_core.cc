@@ -254,7 +254,12 @@ void ReplicaCore::fail_as_given_up(ReplicaEffects& effects) {
 void ReplicaCore::end(const Failure& failure, ReplicaEffects& effects) {
   const Status why{failure.why.code(),
                    "replica " + std::to_string(config_.generation.replica.value) + ": " + failure.why.message()};
-  effects.emplace_back(SayLost{{config_.generation, failure.cause, why, steps_out_.attempts(), failure.blamed}});
+  double operation_s = 0.0;
+  for (const StepsOut::Step& step : steps_out_.steps()) {
+    if (config_.cost) operation_s = std::max(operation_s, config_.cost->longest_operation_seconds(step.shape));
+  }
+  effects.emplace_back(
+      SayLost{{config_.generation, failure.cause, why, steps_out_.attempts(), failure.blamed}, operation_s});
   phase_ = Phase::kEnded;
   (void)scheduler_.on_replica_lost();
   attempts_.clear();

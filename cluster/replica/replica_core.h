@@ -48,7 +48,10 @@ struct SendDeltas {
   std::vector<step::TokenDelta> deltas;
 };
 struct SayServing {};                       // to the coordinator and whoever watches over its generations
-struct SayLost { routing::ReplicaLoss loss; };  // to the same, and to gateways
+struct SayLost {                            // to the same, and to gateways
+  routing::ReplicaLoss loss;
+  double operation_s = 0.0;  // the longest that an operation of the steps under way was predicted to take
+};
 struct AbortGroup { Status why; };          // ranks that wait in a collective return
 struct EndGeneration {};                    // the last effect of all; its ranks may be in another one later
 struct StepFinished {                       // for metrics

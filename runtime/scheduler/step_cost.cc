@@ -99,6 +99,14 @@ double StepCost::operation_seconds(Operation operation, const StepShape& shape) 
   return longest;
 }
 
+double StepCost::longest_operation_seconds(const StepShape& shape) const {
+  double longest = 0.0;
+  for (const Part& part : parts_of(shape)) {
+    if (part.count > 0.0) longest = std::max(longest, seconds_of(part));
+  }
+  return longest;
+}
+
 void StepCost::on_step(const StepShape& shape, double seconds) {
   if (shape.rows == 0 || !std::isfinite(seconds) || seconds <= 0) return;
   double arithmetic = 0.0, memory = 0.0;

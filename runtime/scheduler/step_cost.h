@@ -44,6 +44,8 @@ class StepCost {
   // The longest single operation of that kind in such a step; of kDevice and kCollective the whole step. 0 for what is not in a
   // step.
   [[nodiscard]] double operation_seconds(Operation operation, const StepShape& shape) const;
+  // Whatever it is.
+  [[nodiscard]] double longest_operation_seconds(const StepShape& shape) const;
   // What a step took: moves the rates that made up its prediction, by ratio, slowly; one step, however long it took, by a tenth
   // at most. Rates stay within a factor of kDriftMax of what was measured. A step without rows, or a time that is none, counts
   // for nothing.

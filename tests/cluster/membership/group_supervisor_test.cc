@@ -46,7 +46,7 @@ struct GroupSupervisorTest : testing::Test {
   void lost(LossCause cause = LossCause::kKilled, const Ranks& blamed = {}) { lost(generation, cause, blamed); }
   void lost(routing::ReplicaGeneration of, LossCause cause = LossCause::kKilled, const Ranks& blamed = {}) {
     act([&] {
-      supervisor.on_generation_lost({of, cause, {StatusCode::kAborted, "replica 3: it broke"}, std::nullopt, blamed}, now, effects);
+      supervisor.on_generation_lost({of, cause, {StatusCode::kAborted, "replica 3: it broke"}, std::nullopt, blamed}, operation_s, now, effects);
     });
   }
   void formed() {
@@ -134,6 +134,7 @@ struct GroupSupervisorTest : testing::Test {
   routing::ReplicaGeneration generation{kReplica, Epoch(100)};
   std::vector<Progress> progress = std::vector<Progress>(ranks, Progress{101, 12, 7, Operation::kMatmul});
   Instant now{1'000'000'000};
+  double operation_s = 0.0;  // predicted of the steps of a generation that is lost
 };
 
 // The first start --------------------------------------------------------------------------------------------------------
@@ -509,12 +510,61 @@ TEST_F(GroupSupervisorTest, AThreadThatEndsLateComesBack) {
 }
 
 TEST_F(GroupSupervisorTest, ALongOperationIsGivenItsTime) {
-  supervisor.expect_operation(2.0);
+  operation_s = 2.0;
   serve();
+  progress[1].operation = Operation::kMatmul;
   lost(LossCause::kOverdue, {1});
   left(0);
   EXPECT_NEAR(wait(20), 8.0, 0.2);
   EXPECT_TRUE(supervisor.given_up());
+}
+
+// It has nothing to finish: a plan's long operations are no reason to wait for it.
+TEST_F(GroupSupervisorTest, ARankThatIsIdleOrInACollectiveIsNotGivenAnOperationsTime) {
+  operation_s = 2.0;
+  for (const Operation operation : {Operation::kIdle, Operation::kCollective}) {
+    GroupSupervisor fresh(config_of(2));
+    std::swap(supervisor, fresh);
+    serve();
+    progress[1].operation = operation;
+    lost(LossCause::kOverdue, {1});
+    left(0);
+    EXPECT_NEAR(wait(20), 1.5, 0.2);
+    EXPECT_TRUE(supervisor.given_up());
+  }
+}
+
+TEST_F(GroupSupervisorTest, ASuspicionIsNotedThoughTheRankComesBack) {
+  serve();
+  lost(LossCause::kOverdue, {1});
+  EXPECT_EQ(noted(NoteKind::kRankSuspected)->rank, 1U);
+  EXPECT_EQ(noted(NoteKind::kRankSuspected)->text, "replica 3: it broke");
+  EXPECT_FALSE(noted(NoteKind::kRankHangs));
+  come_back();
+  lost(LossCause::kOverdue, {});
+  EXPECT_TRUE(noted(NoteKind::kRankSuspected)) << "though it is not known which";
+  EXPECT_FALSE(noted(NoteKind::kRankSuspected)->rank);
+  come_back();
+  lost(LossCause::kDiedOfItself, {1});
+  EXPECT_FALSE(noted(NoteKind::kRankSuspected));
+}
+
+// One suspicion, whether its group was given up for it or for another's death.
+TEST_F(GroupSupervisorTest, ARankThatDoesNotLeaveIsSuspectedOnce) {
+  serve();
+  lost(LossCause::kOverdue, {1});
+  left(0);
+  wait(20);
+  EXPECT_TRUE(noted(NoteKind::kRankHangs));
+  EXPECT_FALSE(noted(NoteKind::kRankSuspected)) << "said when its group was lost";
+}
+
+TEST_F(GroupSupervisorTest, ARankThatHangsWhenAnotherDiedIsSuspectedThen) {
+  serve();
+  lost(LossCause::kKilled);
+  left(0);
+  wait(20);
+  EXPECT_EQ(noted(NoteKind::kRankSuspected)->rank, 1U);
 }
 
 TEST_F(GroupSupervisorTest, APauseOfTheWholeProcessIsNobodysFault) {

@@ -212,7 +212,7 @@ TEST_F(NcclCollectiveTest, TheDevicesOfAGroupThatWasGivenUpJoinTheNext) {
         const auto group = gpu_backend().join_group(id_, {rank, size_, kDeadlineMs, kDeadlineMs, {}}, *device);
         joined.arrive_and_wait();
         ASSERT_TRUE(group) << group.error().message();
-        if (rank != 0) (*group)->all_gather(send.data(), receive.data(), 8);  // rank 0 does not come
+        if (rank != 0) (*group)->all_gather(CollectiveName::kTest, send.data(), receive.data(), 8);  // rank 0 does not come
         (*group)->abort("rank 0 died");
         const Status ended = device->wait();
         EXPECT_TRUE(rank == 0 || !ended.ok()) << "its step waited for rank 0";
@@ -221,7 +221,7 @@ TEST_F(NcclCollectiveTest, TheDevicesOfAGroupThatWasGivenUpJoinTheNext) {
       EXPECT_TRUE(device->wait().ok()) << device->status().message();
       const auto group = gpu_backend().join_group(*next, {rank, size_, kDeadlineMs, kDeadlineMs, {}}, *device);
       ASSERT_TRUE(group) << group.error().message();
-      (*group)->all_gather(send.data(), receive.data(), 8);
+      (*group)->all_gather(CollectiveName::kTest, send.data(), receive.data(), 8);
       std::vector<unsigned char> expected;
       for (int from = 0; from < size_; from++) {
         const auto bytes = bytes_of(from, 8);

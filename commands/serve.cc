@@ -11,6 +11,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <stop_token>
 #include <system_error>
 #include <thread>
 
@@ -235,7 +236,6 @@ class Server {
                      .keep_alive_s = flags_.keep_alive,
                      .eos_ids = text_.eos_ids,
                      .log_requests = flags_.log_requests,
-                     .numerics_id = engine_->numerics_id(),
                      .unix_time = unix_time,
                      .random_bytes = random_bytes};
     config.stalled_s = flags_.stalled;
@@ -243,7 +243,8 @@ class Server {
     config.text_threads = flags_.text_threads;
     config.version = version();
     gateway_ = std::make_unique<api::ApiGateway>(std::move(config), api::RequestReader(std::move(model), limits), *event_ids_,
-                                                 engine_->cluster().client(), *metrics_, log_, &doors_->server());
+                                                 numerics_, engine_->cluster().client(), *metrics_, log_,
+                                                 &doors_->server());
     gateway_->set_keys(keys_);
     return {};
   }
@@ -270,6 +271,27 @@ class Server {
     metrics_handler_ = std::make_unique<api::MetricsHandler>(*gateway_);
     doors_->open(*gateway_, *metrics_handler_);
     notify_service_manager("READY=1");
+    naming_ = std::jthread([this](const std::stop_token& stop) { name_numerics(stop); });
+  }
+
+  // Beside serving: every weight is read once more, and only those who go on with a stream wait for it.
+  void name_numerics(const std::stop_token& stop) {
+    lower_thread_priority(19);
+    Status failed;
+    try {
+      const auto id = engine_->numerics_id(stop);
+      if (id) {
+        numerics_.set(*id);
+        return log_.write(observability::LogLevel::kInfo, "streams can be resumed from here on", {{"numerics", *id}});
+      }
+      failed = id.error();
+    } catch (const std::bad_alloc&) {
+      failed = no_memory();
+    }
+    if (stop.stop_requested()) return;
+    numerics_.set_unknowable(failed.message());
+    log_.write(observability::LogLevel::kWarning, "streams cannot be resumed: the weights could not be read again",
+               {{"reason", failed.message()}});
   }
 
   // The first signal: what runs finishes. The second: it does not.
@@ -304,9 +326,11 @@ class Server {
   served::ServedText text_;
   std::unique_ptr<actors::Engine> engine_;
   std::unique_ptr<access::EventIdCodec> event_ids_;
+  access::ServedNumerics numerics_;
   std::unique_ptr<api::ApiGateway> gateway_;
   std::unique_ptr<api::MetricsHandler> metrics_handler_;
-  std::unique_ptr<ServerDoors> doors_;  // last: its threads call the handlers
+  std::unique_ptr<ServerDoors> doors_;  // its threads call the handlers
+  std::jthread naming_;                 // last: it ends before what it reads
 };
 
 Status serve(const ServeFlags& flags) {
@@ -315,8 +339,8 @@ Status serve(const ServeFlags& flags) {
   const sigset_t signals = own_signals();
   auto options = engine_options(flags.model);
   if (!options) return options.error();
-  // Beside the model's: connections and text, the log, the start's own.
-  const int own = flags.http.threads + flags.text_threads + (flags.metrics_port ? 1 : 0) + 3;
+  // Beside the model's: connections and text, the log, the numerics' reader, the start's own.
+  const int own = flags.http.threads + flags.text_threads + (flags.metrics_port ? 1 : 0) + 4;
   if (Status status = probe_threads(actors::threads_needed(*options) + own); !status.ok()) return status;
   Server server(flags);
   if (Status status = server.start(); !status.ok()) return status;

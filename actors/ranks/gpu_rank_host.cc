@@ -60,7 +60,7 @@ class GpuRankHost final : public RankHost {
     for (std::size_t place = 0; place < gpus_->places(); ++place) {
       Device& device = gpus_->loader(place);
       auto weights = model::load_weights(model.config, source, {model.shards[rank_of(place)]}, device,
-                                         {model.encoding, progress}, report);
+                                         {model.encoding, progress, gpus_->places() > 1}, report);
       if (!weights) return weights.error();
       if (Status status = device.wait(); !status.ok()) return status;  // the ranks read them on other streams
       weights_.push_back(std::move(weights->front()));

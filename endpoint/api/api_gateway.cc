@@ -45,8 +45,9 @@ ApiError encoded() {
 }  // namespace
 
 ApiGateway::ApiGateway(ApiConfig config, RequestReader reader, const access::EventIdCodec& event_ids,
-                       actors::ClusterClient& client, observability::ServingMetrics& metrics,
-                       observability::EventLog& log, const http::HttpServer* server)
+                       const access::ServedNumerics& numerics, actors::ClusterClient& client,
+                       observability::ServingMetrics& metrics, observability::EventLog& log,
+                       const http::HttpServer* server)
     : version_(std::move(config.version)),
       reader_(std::move(reader)),
       client_(client),
@@ -55,7 +56,7 @@ ApiGateway::ApiGateway(ApiConfig config, RequestReader reader, const access::Eve
       started_(config.intake.unix_time()),
       state_(client, server, metrics, config.stalled_s),
       answers_(metrics),
-      intake_(std::move(config.intake), reader_, event_ids, client, metrics, log),
+      intake_(std::move(config.intake), reader_, event_ids, numerics, client, metrics, log),
       pool_(config.text_threads, config.text_tasks_max) {}
 
 ApiGateway::~ApiGateway() { stop(); }

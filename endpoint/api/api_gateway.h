@@ -43,7 +43,8 @@ class ApiGateway final : public http::HttpHandler {
   // All references outlive it. `server`: whose counters /metrics shows; may be null. Servers that call this have stopped, and
   // so has the client's gateway, before it goes.
   ApiGateway(ApiConfig config, RequestReader reader, const access::EventIdCodec& event_ids,
-             actors::ClusterClient& client, observability::ServingMetrics& metrics, observability::EventLog& log,
+             const access::ServedNumerics& numerics, actors::ClusterClient& client,
+             observability::ServingMetrics& metrics, observability::EventLog& log,
              const http::HttpServer* server = nullptr);
   ~ApiGateway() override;  // stop()
 

@@ -50,10 +50,11 @@ class ApiGatewayTest : public testing::Test {
   std::shared_ptr<actors::ToyFaults> faults_ = std::make_shared<actors::ToyFaults>();
   actors::ToyCluster cluster_{actors::toy_config(1, 2, faults_)};
   access::EventIdCodec event_ids_{{1, 2, 3}, "test"};
+  access::ServedNumerics numerics_{std::string()};
   observability::ServingMetrics metrics_{
       observability::ServingMetricsConfig{.model_name = "toy", .max_model_len = 256}};
   observability::EventLog log_{observability::LogFormat::kText, observability::LogLevel::kError};
-  ApiGateway gateway_{config(), reader(), event_ids_, cluster_.client(), metrics_, log_};
+  ApiGateway gateway_{config(), reader(), event_ids_, numerics_, cluster_.client(), metrics_, log_};
 };
 
 TEST_F(ApiGatewayTest, HealthFollowsTheModelAndLifeTheProcess) {

@@ -182,15 +182,13 @@ void ApiGateway::answer_small(const Call& call) {
   const served::ServedModel& model = reader_.model();
   switch (call.route) {
     case Route::kLive:
-      return answers_.health(call, 200, "ok");
+      return answers_.health(call, {});
     case Route::kHealth:
     case Route::kPing:
-      if (state_.draining()) return answers_.health(call, 503, "draining");
-      return state_.serves() ? answers_.health(call, 200, "ok") : answers_.health(call, 503, "unavailable");
+      return answers_.health(call, state_.health());
     case Route::kReady:
-      if (state_.ready(steady_now())) return answers_.answer(call, 200, "", "");
-      return answers_.error(call, openai::overloaded(state_.draining() ? "the server is shutting down"
-                                                             : "no replica is making progress", 1));
+      if (const auto why = state_.not_ready(steady_now())) return answers_.error(call, openai::overloaded(*why, 1));
+      return answers_.answer(call, 200, "", "");
     case Route::kLoad:
       return answers_.answer(call, 200, kJson, state_.load_body());
     case Route::kVersion:

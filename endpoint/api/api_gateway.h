@@ -31,7 +31,7 @@ namespace herd::api {
 
 struct ApiConfig {
   IntakeConfig intake;
-  double stalled_s = 30;                     // running, but no token for so long: not ready
+  double stalled_s = 30;                     // work, but no step finished for so long: not ready
   std::vector<std::string> allowed_origins;  // CORS; "*": any. Empty: no CORS headers
   int text_threads = 1;
   std::size_t text_tasks_max = 4096;

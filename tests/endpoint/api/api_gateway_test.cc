@@ -69,7 +69,7 @@ TEST_F(ApiGatewayTest, HealthFollowsTheModelAndLifeTheProcess) {
   for (const char* path : {"/health", "/ping"}) {
     const http::HttpResponse answer = get(path);
     EXPECT_EQ(answer.status, 503) << path;
-    EXPECT_EQ(answer.body, R"({"status":"unavailable"})");
+    EXPECT_EQ(answer.body, R"({"status":"unavailable","reason":"no replica is left and none will come back"})");
     EXPECT_EQ(value_of(answer, "retry-after"), "1");
   }
   EXPECT_EQ(get("/ready").status, 503);
@@ -79,7 +79,7 @@ TEST_F(ApiGatewayTest, HealthFollowsTheModelAndLifeTheProcess) {
 TEST_F(ApiGatewayTest, WhileDrainingItLivesButTakesNothingNew) {
   gateway_.state().drain();
   EXPECT_EQ(get("/live").status, 200);
-  EXPECT_EQ(get("/health").body, R"({"status":"draining"})");
+  EXPECT_EQ(get("/health").body, R"({"status":"draining","reason":"the server is shutting down"})");
   for (const char* path : {"/health", "/ping", "/ready"}) EXPECT_EQ(get(path).status, 503) << path;
   EXPECT_EQ(post({{"Content-Type", "application/json"}}).status, 503);
 }

@@ -203,7 +203,7 @@ Status Engine::start_cluster(const EngineOptions& options, const placement::Repl
   cluster.step_timeout = plan.rank.step_timeout;
   cluster.make_rank = [host = host_, wrap = options.wrap_rank](ReplicaId replica, std::uint32_t rank) {
     auto executor = host->make_rank(replica, rank);
-    if (executor && wrap) executor = wrap(std::move(*executor));
+    if (executor && wrap) executor = wrap(std::move(*executor), replica, rank);
     return executor;
   };
   cluster.abort_replica = [host = host_](ReplicaId replica, const Status& why) { host->abort(replica, why); };

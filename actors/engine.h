@@ -15,12 +15,19 @@
 #include "actors/ranks/cpu_rank_host.h"
 #include "actors/ranks/gpu_choice.h"
 #include "actors/ranks/rank_host.h"
+#include "cluster/membership/group_supervisor.h"
 #include "cluster/placement/replica_plan.h"
+#include "kernels/collective.h"
 #include "runtime/checkpoint/open_model.h"
 
 namespace herd::actors {
 
 struct EngineFacts;
+
+using OnNote = std::function<void(ReplicaId, const membership::Note&)>;
+using WrapRank =
+    std::function<std::unique_ptr<shard::RankExecutor>(std::unique_ptr<shard::RankExecutor>, ReplicaId, std::uint32_t rank)>;
+using WrapGroup = std::function<std::unique_ptr<Collective>(std::unique_ptr<Collective>, ReplicaId, std::uint32_t rank)>;
 
 struct EngineOptions {
   model::ModelFiles model;
@@ -43,7 +50,11 @@ struct EngineOptions {
   // Told of every step (actors/messages/rank_factory.h): made when the facts are known, before a step can run. May be empty.
   std::function<OnStep(const EngineFacts&)> make_on_step;
   // Every rank's executor passes through it when it is made, on the rank's own thread; may be empty.
-  std::function<std::unique_ptr<shard::RankExecutor>(std::unique_ptr<shard::RankExecutor>)> wrap_rank;
+  WrapRank wrap_rank;
+  WrapGroup wrap_group;
+  membership::RestartBudget restart_budget;
+  replica::WatchConfig watch;
+  OnNote on_note;
   MakeCpuDevice make_device;               // of ranks that are not on GPUs; empty: make_cpu_device
   // What a person should know, a line each; may be empty. Warnings are not silenced with the notes.
   std::function<void(const std::string&)> note;

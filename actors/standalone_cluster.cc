@@ -49,9 +49,10 @@ Expected<std::unique_ptr<StandaloneCluster>> StandaloneCluster::start(Standalone
 
 ClusterClient& StandaloneCluster::client() { return impl_->actors.client(); }
 
-void StandaloneCluster::shutdown() {
+bool StandaloneCluster::shutdown(std::chrono::milliseconds) {
   const std::scoped_lock lock(impl_->mutex);
   impl_->actors.shutdown();
+  return true;
 }
 
 }  // namespace herd::actors

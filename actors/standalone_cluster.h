@@ -56,7 +56,7 @@ class StandaloneCluster {
   // Lives as long as the cluster; after shutdown() it refuses.
   [[nodiscard]] ClusterClient& client();
   // Stops the client, then ends all actors and threads; a running step is waited for. Repeatable.
-  void shutdown();
+  bool shutdown(std::chrono::milliseconds patience = std::chrono::minutes(10));
 
  private:
   struct Impl;

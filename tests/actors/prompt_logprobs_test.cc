@@ -167,7 +167,7 @@ TEST(PromptLogprobs, DoNotDependOnRanksChunksOrTheWire) {
   same("one step at a time", [](EngineOptions& o) { o.scheduler.steps_ahead = 1; });
   same("one row of logits at a time", [](EngineOptions& o) { o.scheduler.max_num_seqs = 1; });
   EngineOptions wired = options();
-  wired.wrap_rank = [](std::unique_ptr<shard::RankExecutor> rank) { return through_wire(std::move(rank)); };
+  wired.wrap_rank = [](std::unique_ptr<shard::RankExecutor> rank, ReplicaId, std::uint32_t) { return through_wire(std::move(rank)); };
   auto engine = Engine::start(std::move(wired));
   ASSERT_TRUE(engine.has_value());
   WireClient client((*engine)->cluster().client());

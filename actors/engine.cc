@@ -5,7 +5,7 @@
 #include <span>
 #include <utility>
 
-#include "actors/ranks/gpu_rank_host.h"
+#include "actors/ranks/gpu_rank_site.h"
 #include "kernels/process_limits.h"
 #include "runtime/model/source_digest.h"
 #include "runtime/shard/numerics_id.h"
@@ -31,20 +31,21 @@ placement::ReplicaWishes wishes_of(const EngineOptions& options) {
           .hash_logits = options.hash_logits};
 }
 
-Expected<std::shared_ptr<RankHost>> make_host(const EngineOptions& options) {
+Expected<std::shared_ptr<RankSite>> make_site(const EngineOptions& options) {
   const RankCounts counts{options.data_parallel, options.tensor_parallel};
+  RankHooks hooks{options.wrap_rank, options.wrap_group};
   if (!options.gpu.use)
-    return host_on_cpus({.isa = options.isa,
+    return site_on_cpus({.isa = options.isa,
                          .threads = options.threads,
                          .nice = options.compute_nice,
                          .process_threads = threads_needed(options),
                          .make_device = options.make_device},
-                        counts);
-  auto host = host_on_gpus(options.gpu, counts);
-  if (host && options.gpu.matmul == GpuMatmul::kCublasLt)
+                        counts, std::move(hooks));
+  auto site = site_on_gpus(options.gpu, counts, std::move(hooks));
+  if (site && options.gpu.matmul == GpuMatmul::kCublasLt)
     options.note("--cuda-matmul cublaslt is a yardstick, not repeatable: the same request may give other bytes in "
                  "another batch");
-  return host;
+  return site;
 }
 
 }  // namespace
@@ -88,16 +89,16 @@ Expected<std::unique_ptr<Engine>> Engine::start(EngineOptions options, model::Op
 Status Engine::start_on(const EngineOptions& options) {
   // Before anything starts one: the actors' library ends the process when a thread is refused.
   if (Status status = probe_threads(threads_needed(options)); !status.ok()) return status;
-  auto host = make_host(options);
-  if (!host) return host.error();
-  host_ = std::move(*host);
+  auto site = make_site(options);
+  if (!site) return site.error();
+  site_ = std::move(*site);
   const auto sharded = shard_model(options);
   if (!sharded) return sharded.error();
   if (Status status = load(options, *sharded); !status.ok()) return status;
   const auto planned = plan(options, *sharded);
   if (!planned) return planned.error();
   if (Status status = planned->scheduler.validate(); !status.ok()) return status;
-  if (Status status = host_->open(planned->rank); !status.ok()) return status;
+  if (Status status = site_->open(rank_spec(options, *sharded, planned->rank)); !status.ok()) return status;
   keep_facts(*planned);
   note_start(options);
   return start_cluster(options, *planned);
@@ -115,7 +116,7 @@ Expected<placement::ShardedModel> Engine::shard_model(const EngineOptions& optio
 Status Engine::load(const EngineOptions& options, const placement::ShardedModel& sharded) {
   const auto begin = std::chrono::steady_clock::now();
   model::LoadReport report;  // names each tensor once, whatever rank met it
-  if (Status status = host_->load(sharded, *weight_source(), options.load_progress, report); !status.ok()) return status;
+  if (Status status = site_->load(sharded, weight_source(), options.load_progress, report); !status.ok()) return status;
   for (const std::string& tensor : report.non_finite)
     options.warn("warning: " + options.model.path + ": tensor " + tensor + " holds NaN or infinite values");
   facts_.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -125,6 +126,16 @@ Status Engine::load(const EngineOptions& options, const placement::ShardedModel&
 std::shared_ptr<const model::WeightSource> Engine::weight_source() const {
   if (model_.checkpoint) return model_.checkpoint;
   return model::random_source(config(), model_.files.random_seed);
+}
+
+placement::RankSpec Engine::rank_spec(const EngineOptions& options, const placement::ShardedModel& sharded,
+                                      const placement::RankShape& shape) const {
+  placement::RankSpec spec;
+  spec.ranks = static_cast<std::uint32_t>(options.tensor_parallel);
+  spec.model = model_.files;
+  spec.weights = sharded.encoding.weights;
+  spec.shape = shape;
+  return spec;
 }
 
 Status Engine::compare_readings(std::span<const model::WeightsDigest> ranks, std::size_t ranks_of_replica) {
@@ -143,7 +154,7 @@ Expected<std::string> Engine::numerics_id(const std::stop_token& stop) const {
   Expected<digest::Digest128> weights;
   weights = loaded_weights_ ? *loaded_weights_ : model::digest_source(config(), *weight_source(), stop);
   if (!weights) return fail(weights.error());
-  return shard::numerics_id({.numerics_class = host_->numerics_class(),
+  return shard::numerics_id({.numerics_class = site_->numerics_class(),
                              .config = &config(),
                              .encoding = facts_.encoding,
                              .weights = *weights});
@@ -151,12 +162,12 @@ Expected<std::string> Engine::numerics_id(const std::stop_token& stop) const {
 
 Expected<placement::ReplicaPlan> Engine::plan(const EngineOptions& options, const placement::ShardedModel& sharded) {
   const placement::ReplicaWishes wishes = wishes_of(options);
-  const placement::StepSpeed speed = host_->speed(sharded.encoding);
+  const placement::StepSpeed speed = site_->speed(sharded.encoding);
   const auto trial = placement::plan_trial(sharded, wishes, speed);
   if (!trial) return fail(trial.error());
   placement::DeviceMemory memory;
   if (placement::memory_decides(wishes)) {
-    auto measured = host_->measure(*trial);
+    auto measured = site_->measure(rank_spec(options, sharded, *trial));
     if (!measured) return fail(measured.error());
     memory = std::move(*measured);
   }
@@ -167,18 +178,18 @@ Expected<placement::ReplicaPlan> Engine::plan(const EngineOptions& options, cons
 }
 
 void Engine::keep_facts(const placement::ReplicaPlan& plan) {
-  HostFacts host = host_->facts();
-  const WeightSizes weights = host_->weights();
-  facts_.encoding = plan.rank.model.encoding;
+  SiteFacts site = site_->facts();
+  const WeightSizes weights = site_->weights();
+  facts_.encoding = site_->model().encoding;
   facts_.max_model_len = plan.rank.positions_max;
   facts_.num_blocks = plan.rank.blocks;
   facts_.weights_bytes = weights.bytes;
   facts_.weight_bytes_per_token = weights.read_per_token;
   facts_.kv_bytes_per_token = plan.kv_bytes_per_token;
-  facts_.device = host.devices.front();
-  facts_.devices = std::move(host.devices);
-  facts_.gpus = std::move(host.gpus);
-  facts_.threads_per_rank = host.threads_per_rank;
+  facts_.device = site.devices.front();
+  facts_.devices = std::move(site.devices);
+  facts_.gpus = std::move(site.gpus);
+  facts_.threads_per_rank = site.threads_per_rank;
 }
 
 void Engine::note_start(const EngineOptions& options) const {
@@ -188,7 +199,7 @@ void Engine::note_start(const EngineOptions& options) const {
   if (options.data_parallel > 1) line += ", " + std::to_string(options.data_parallel) + " replicas";
   options.note(line + "; weights " + placement::gigabytes(static_cast<double>(facts_.weights_bytes)) + " " +
                dtype_name(facts_.encoding.weights));
-  for (const std::string& note : host_->memory_notes()) options.note(note);
+  for (const std::string& note : site_->memory_notes()) options.note(note);
 }
 
 Status Engine::start_cluster(const EngineOptions& options, const placement::ReplicaPlan& plan) {
@@ -201,12 +212,14 @@ Status Engine::start_cluster(const EngineOptions& options, const placement::Repl
   cluster.gateway_has_own_thread = options.gateway_has_own_thread;
   if (options.make_on_step) cluster.on_step = options.make_on_step(facts_);
   cluster.step_timeout = plan.rank.step_timeout;
-  cluster.make_rank = [host = host_, wrap = options.wrap_rank](ReplicaId replica, std::uint32_t rank) {
-    auto executor = host->make_rank(replica, rank);
-    if (executor && wrap) executor = wrap(std::move(*executor), replica, rank);
-    return executor;
+  cluster.ground = site_;
+  cluster.restart_budget = options.restart_budget;
+  cluster.watch = options.watch;
+  cluster.on_note = options.on_note;
+  cluster.make_cost = [config = config(), encoding = facts_.encoding,
+                       ranks = options.tensor_parallel](const scheduler::DeviceRates& rates) {
+    return scheduler::StepCost(config, encoding, ranks, rates);
   };
-  cluster.abort_replica = [host = host_](ReplicaId replica, const Status& why) { host->abort(replica, why); };
   auto started = StandaloneCluster::start(std::move(cluster));
   if (!started) return started.error();
   cluster_ = std::move(*started);

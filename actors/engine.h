@@ -1,7 +1,7 @@
 #pragma once
 // Engine: an opened model started as an in-process cluster, from one struct of options. What every command that computes
 // stands on; it knows token ids, no text. Glue only: what is planned is cluster/placement's, where ranks compute is
-// RankHost's; here they meet, and say through `note` what they came to.
+// RankSite's; here they meet, and say through `note` what they came to.
 
 #include <functional>
 #include <memory>
@@ -12,22 +12,15 @@
 #include <vector>
 
 #include "actors/standalone_cluster.h"
-#include "actors/ranks/cpu_rank_host.h"
+#include "actors/ranks/cpu_rank_site.h"
 #include "actors/ranks/gpu_choice.h"
-#include "actors/ranks/rank_host.h"
-#include "cluster/membership/group_supervisor.h"
+#include "actors/ranks/rank_site.h"
 #include "cluster/placement/replica_plan.h"
-#include "kernels/collective.h"
 #include "runtime/checkpoint/open_model.h"
 
 namespace herd::actors {
 
 struct EngineFacts;
-
-using OnNote = std::function<void(ReplicaId, const membership::Note&)>;
-using WrapRank =
-    std::function<std::unique_ptr<shard::RankExecutor>(std::unique_ptr<shard::RankExecutor>, ReplicaId, std::uint32_t rank)>;
-using WrapGroup = std::function<std::unique_ptr<Collective>(std::unique_ptr<Collective>, ReplicaId, std::uint32_t rank)>;
 
 struct EngineOptions {
   model::ModelFiles model;
@@ -47,14 +40,13 @@ struct EngineOptions {
   bool hash_logits = false;
   gateway::GatewayConfig gateway = StandaloneConfig::gateway_of_one_caller();
   bool gateway_has_own_thread = false;     // see StandaloneConfig
-  // Told of every step (actors/messages/rank_factory.h): made when the facts are known, before a step can run. May be empty.
-  std::function<OnStep(const EngineFacts&)> make_on_step;
-  // Every rank's executor passes through it when it is made, on the rank's own thread; may be empty.
-  WrapRank wrap_rank;
-  WrapGroup wrap_group;
-  membership::RestartBudget restart_budget;
+  membership::RestartBudget restart_budget;  // of each replica; see StandaloneConfig, also for the next two
   replica::WatchConfig watch;
   OnNote on_note;
+  // Told of every step (actors/messages/observers.h): made when the facts are known, before a step can run. May be empty.
+  std::function<OnStep(const EngineFacts&)> make_on_step;
+  WrapRank wrap_rank;                      // see actors/ranks/rank_site.h; may be empty, as the next
+  WrapGroup wrap_group;
   MakeCpuDevice make_device;               // of ranks that are not on GPUs; empty: make_cpu_device
   // What a person should know, a line each; may be empty. Warnings are not silenced with the notes.
   std::function<void(const std::string&)> note;
@@ -100,19 +92,21 @@ class Engine {
   Status start_on(const EngineOptions& options);
   Expected<placement::ShardedModel> shard_model(const EngineOptions& options) const;
   Status load(const EngineOptions& options, const placement::ShardedModel& sharded);
-  [[nodiscard]] std::shared_ptr<const model::WeightSource> weight_source() const;
   // Where weights were read more than once (ranks and replicas on GPUs), all readings have to agree. `ranks`: as loaded.
   Status compare_readings(std::span<const model::WeightsDigest> ranks, std::size_t ranks_of_replica);
   Expected<placement::ReplicaPlan> plan(const EngineOptions& options, const placement::ShardedModel& sharded);
   void keep_facts(const placement::ReplicaPlan& plan);
   void note_start(const EngineOptions& options) const;
+  [[nodiscard]] placement::RankSpec rank_spec(const EngineOptions& options, const placement::ShardedModel& sharded,
+                                              const placement::RankShape& shape) const;
+  [[nodiscard]] std::shared_ptr<const model::WeightSource> weight_source() const;
   Status start_cluster(const EngineOptions& options, const placement::ReplicaPlan& plan);
 
   model::OpenedModel model_;
   EngineFacts facts_;
   std::optional<digest::Digest128> loaded_weights_;  // of a replica, where loading digested them
-  std::shared_ptr<RankHost> host_;
-  std::unique_ptr<StandaloneCluster> cluster_;  // its ranks end before their host
+  std::shared_ptr<RankSite> site_;
+  std::unique_ptr<StandaloneCluster> cluster_;  // its ranks end before their site
 };
 
 // Threads that a process of these options runs beside the main one, at the most.

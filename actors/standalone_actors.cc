@@ -6,88 +6,87 @@
 
 #include "actors/roles/coordinator_actor.h"
 #include "actors/roles/gateway_actor.h"
-#include "actors/roles/replica_actor.h"
-#include "actors/roles/shard_actor.h"
+#include "actors/roles/supervisor_actor.h"
 #include "runtime/steady_clock.h"
 
 namespace herd::actors {
 namespace {
 
-constexpr std::size_t kActorThreads = 2;  // coordinator and replicas; gateways and ranks have their own
+constexpr std::size_t kActorThreads = 2;  // coordinator, supervisors and replicas; gateways and ranks have their own
 
 // Nothing outlives this process, so no epoch of another coordinator is to be passed.
 constexpr Epoch kClusterEpoch{1};
 
-bool one_is_lost(const ClusterStatus& status) {
+bool one_is_given_up(const ClusterStatus& status) {
   return std::ranges::any_of(status.view.replicas, [](const routing::ReplicaView& replica) {
-    return replica.state == routing::ReplicaState::kLost;
+    return replica.state == routing::ReplicaState::kLost && !replica.returns;
   });
 }
 
 }  // namespace
 
 StandaloneActors::StandaloneActors(StandaloneConfig config)
-    : config_(std::move(config)), system_config_(kActorThreads), system_(std::in_place, system_config_) {
+    : config_(std::move(config)), system_(std::make_unique<System>(kActorThreads)) {
   if (!config_.clock) config_.clock = steady_now;
 }
 
 Status StandaloneActors::start() {
-  membership::CoordinatorCore core(kClusterEpoch);
-  membership::CoordinatorEffects nobody_to_tell;
-  const std::uint32_t sequences_max = config_.scheduler.max_num_seqs + config_.scheduler.queue_requests_max;
-  for (std::uint32_t i = 0; i < config_.replicas; ++i) {
-    // A replica that is lost does not come back: the process is the unit of restart.
-    (void)core.place(ReplicaId(i), "replica/" + std::to_string(i), config_.numerics, sequences_max, false,
-                     nobody_to_tell);
-  }
-  const routing::ClusterView placed = core.view();
-  coordinator_ = system_->spawn(coordinator_actor, std::move(core));
-  for (const routing::ReplicaView& view : placed.replicas) spawn_replica(view);
+  coordinator_ = system_->actors.spawn(coordinator_actor, membership::CoordinatorCore(kClusterEpoch));
+  for (std::uint32_t i = 0; i < config_.replicas; ++i) spawn_supervisor(ReplicaId(i));
   client_ = join_gateway(config_.gateway);
   return await_serving();
 }
 
-void StandaloneActors::spawn_replica(const routing::ReplicaView& view) {
-  const ReplicaId replica = view.route.generation.replica;
-  std::vector<ShardHandle>& ranks = ranks_.emplace_back();
-  for (std::uint32_t rank = 0; rank < config_.ranks; ++rank)
-    ranks.push_back(system_->spawn<caf::detached>(shard_actor, replica, rank, config_.make_rank));
-  ReplicaConfig config;
-  config.core = {.generation = view.route.generation,
-                 .scheduler = config_.scheduler,
-                 .ranks = config_.ranks,
-                 .step_seconds_max = std::chrono::duration<double>(config_.step_timeout).count()};
-  config.view = view;
-  if (config_.abort_replica)
-    config.abort_group = [abort = config_.abort_replica, replica](const Status& why) { abort(replica, why); };
+void StandaloneActors::spawn_supervisor(ReplicaId replica) {
+  SupervisorConfig config;
+  config.core = {.replica = replica, .ranks = config_.ranks, .ranks_can_be_ended = false,
+                 .budget = config_.restart_budget, .watch = config_.watch};
+  config.replica.scheduler = config_.scheduler;
+  config.replica.step_seconds_max = std::chrono::duration<double>(config_.step_timeout).count();
+  config.numerics = config_.numerics;
+  config.make_cost = config_.make_cost;
+  config.ground = config_.ground;
+  config.addresses = addresses_;
+  config.live = live_ranks_;
   config.on_step = config_.on_step;
+  config.on_note = config_.on_note;
   config.clock = config_.clock;
   config.scheduler_probe = config_.scheduler_probe;
-  replicas_.push_back(system_->spawn(replica_actor, std::move(config), ranks, coordinator_));
-  addresses_->enter(view.route.address, replicas_.back());
+  supervisors_.push_back(system_->actors.spawn(supervisor_actor, std::move(config), coordinator_));
+}
+
+RankHandle StandaloneActors::rank(ReplicaId replica, std::uint32_t rank) {
+  RankHandle found;
+  {
+    caf::scoped_actor asking(system_->actors);
+    asking->request(supervisors_.at(replica.value), caf::infinite, FindRank{rank})
+        .receive([&](const RankHandle& handle) { found = handle; }, [](const caf::error&) {});
+  }
+  forget_actor_system();
+  return found;
 }
 
 std::unique_ptr<GatewayClient> StandaloneActors::join_gateway(const gateway::GatewayConfig& config) {
   auto shared = std::make_shared<SharedGateway>(config, config_.clock);
   const std::shared_ptr<const AddressBook> addresses = addresses_;
   GatewayHandle gateway = config_.gateway_has_own_thread
-                              ? system_->spawn<caf::detached>(gateway_actor, shared, addresses, coordinator_)
-                              : system_->spawn(gateway_actor, shared, addresses, coordinator_);
+                              ? system_->actors.spawn<caf::detached>(gateway_actor, shared, addresses, coordinator_)
+                              : system_->actors.spawn(gateway_actor, shared, addresses, coordinator_);
   return std::make_unique<GatewayClient>(std::move(shared), std::move(gateway));
 }
 
 Status StandaloneActors::await_serving() {
   Status first;
   {
-    caf::scoped_actor waiting(*system_);
-    for (const ReplicaHandle& replica : replicas_) {
-      waiting->request(replica, config_.start_timeout, AwaitServing{})
+    caf::scoped_actor waiting(system_->actors);
+    for (const SupervisorHandle& supervisor : supervisors_) {
+      waiting->request(supervisor, config_.start_timeout, AwaitServing{})
           .receive(
               [&](const Status& status) {
                 if (first.ok()) first = status;
               },
               [&](const caf::error& error) {
-                if (first.ok()) first = {StatusCode::kAborted, "a replica did not start: " + system_->render(error)};
+                if (first.ok()) first = {StatusCode::kAborted, "a replica did not start: " + system_->actors.render(error)};
               });
       if (!first.ok()) break;
     }
@@ -95,7 +94,7 @@ Status StandaloneActors::await_serving() {
   forget_actor_system();
   if (!first.ok()) return first;
   const auto all_serve = [this](const ClusterStatus& status) { return status.serving_replicas() == config_.replicas; };
-  const auto decided = [&](const ClusterStatus& status) { return all_serve(status) || one_is_lost(status); };
+  const auto decided = [&](const ClusterStatus& status) { return all_serve(status) || one_is_given_up(status); };
   if (!client_->await_status(decided, config_.start_timeout) || !all_serve(*client_->status()))
     return {StatusCode::kAborted, "a replica was lost while the others started"};
   // Without keys everybody is one tenant; its share is the whole machine, bounded by the queue.
@@ -105,16 +104,21 @@ Status StandaloneActors::await_serving() {
   return {};
 }
 
-void StandaloneActors::shutdown() {
-  if (!system_) return;
+bool StandaloneActors::shutdown(std::chrono::milliseconds patience) {
+  if (!system_) return !hangs_;
   if (client_) client_->stop();
-  for (const ReplicaHandle& replica : replicas_) caf::anon_send(replica, StopReplica{});
+  for (const SupervisorHandle& supervisor : supervisors_) caf::anon_send(supervisor, StopReplica{});
+  hangs_ = !live_ranks_->await_none(patience);
   if (coordinator_) caf::anon_send_exit(coordinator_, caf::exit_reason::user_shutdown);
   addresses_->clear();
   coordinator_ = nullptr;
-  replicas_.clear();
-  ranks_.clear();
-  system_.reset();  // waits for every actor
+  supervisors_.clear();
+  if (hangs_) {
+    (void)system_.release();  // its destructor would wait for the thread that hangs
+  } else {
+    system_.reset();  // waits for every actor
+  }
+  return !hangs_;
 }
 
 }  // namespace herd::actors

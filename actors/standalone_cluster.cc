@@ -26,6 +26,7 @@ Status StandaloneConfig::validate() const {
   if (replicas < 1 || replicas > kReplicasMax) return usage_error("replicas must be in [1, 64]");
   if (ranks < 1 || ranks > kRanksMax) return usage_error("ranks of a replica must be in [1, 64]");
   if (step_timeout < std::chrono::milliseconds(1)) return usage_error("step_timeout must be at least 1 ms");
+  if (ground == nullptr) return usage_error("ranks have nowhere to be made");
   if (Status status = gateway.validate(); !status.ok()) return status;
   return scheduler.validate();
 }
@@ -38,7 +39,7 @@ struct StandaloneCluster::Impl {
 
 StandaloneCluster::StandaloneCluster(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-StandaloneCluster::~StandaloneCluster() { shutdown(); }
+StandaloneCluster::~StandaloneCluster() { (void)shutdown(); }
 
 Expected<std::unique_ptr<StandaloneCluster>> StandaloneCluster::start(StandaloneConfig config) {
   if (Status status = config.validate(); !status.ok()) return fail(std::move(status));
@@ -49,10 +50,9 @@ Expected<std::unique_ptr<StandaloneCluster>> StandaloneCluster::start(Standalone
 
 ClusterClient& StandaloneCluster::client() { return impl_->actors.client(); }
 
-bool StandaloneCluster::shutdown(std::chrono::milliseconds) {
+bool StandaloneCluster::shutdown(std::chrono::milliseconds patience) {
   const std::scoped_lock lock(impl_->mutex);
-  impl_->actors.shutdown();
-  return true;
+  return impl_->actors.shutdown(patience);
 }
 
 }  // namespace herd::actors

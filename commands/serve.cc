@@ -62,7 +62,6 @@ double quick_read_bandwidth(const actors::EngineOptions& options) {
 Instant after(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(std::min(seconds, 1e9) * 1e9)}; }
 
 constexpr std::chrono::milliseconds kLogFlush{200};
-constexpr std::chrono::milliseconds kThreads{300};  // that compute: for the end of what they are at
 
 class Server {
  public:
@@ -341,7 +340,9 @@ class Server {
   void end(int exit_code) {
     gateway_->stop();
     doors_->close_gently(after(guard_.last_resort(), -StopPlan::kEnding_s / 2));
-    if (!engine_->cluster().shutdown(kThreads)) {
+    // Time is left to say so, and to end.
+    const double patience_s = std::clamp(seconds_between(steady_now(), guard_.last_resort()) - 0.3, 0.1, 600.0);
+    if (!engine_->cluster().shutdown(std::chrono::milliseconds(static_cast<std::int64_t>(patience_s * 1e3)))) {
       log_.write(observability::LogLevel::kError,
                  "a thread that computes does not come back and cannot be ended: the process ends over it");
       log_.flush(kLogFlush);

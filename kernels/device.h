@@ -8,6 +8,7 @@
 #include <string>
 
 #include "kernels/ops.h"
+#include "kernels/progress.h"
 #include "kernels/status.h"
 
 namespace herd {
@@ -44,6 +45,10 @@ class Device {
   virtual void upload(void* device, const void* host, std::size_t bytes);
   virtual void download(void* host, const void* device, std::size_t bytes);
 
+  // Where the operations of this device say what begins; null when nobody was to be told. Who drives the device writes there
+  // too (shard_executor.h), on the same thread.
+  [[nodiscard]] virtual ProgressWord* progress() { return nullptr; }
+
   // What only some devices can do, in a header of its own each (row_sampler.h, staging.h, step_recorder.h); null where
   // this one cannot. One that computes while the host goes on has all three. They live as long as the device.
   [[nodiscard]] virtual RowSampler* row_sampler() { return nullptr; }
@@ -57,6 +62,7 @@ struct CpuDeviceConfig {
   CpuIsa isa = CpuIsa::kAuto;  // kAuto: the best this CPU has
   int threads = 0;             // 0: the CPUs of the affinity mask, lowered to the cgroup quota
   int nice = 0;                // [0, 19]: of the device's own threads, see lower_thread_priority
+  std::shared_ptr<ProgressWord> progress{};  // of the rank that computes on the device; may be null
 };
 
 // kUsage when the ISA is forced and this CPU lacks it (says which flag is missing), or a number is out of range.

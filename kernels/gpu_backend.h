@@ -12,6 +12,7 @@
 
 #include "kernels/collective.h"
 #include "kernels/device.h"
+#include "kernels/progress.h"
 #include "kernels/status.h"
 
 namespace herd {
@@ -35,6 +36,7 @@ struct GpuDeviceConfig {
   int rank = 0;                  // named in errors
   GpuMatmul matmul = GpuMatmul::kOrdered;
   bool graphs = true;            // record steps and repeat them (StepRecorder::run_step)
+  std::shared_ptr<ProgressWord> progress{};  // of the rank that computes on the device; may be null
 };
 
 // What this GPU can do at most, measured: the bounds beside which its figures stand.

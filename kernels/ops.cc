@@ -83,11 +83,13 @@ void check_attention_batch(const TensorView& q, const KvView& kv, const Attentio
 
 class CheckedOps final : public Ops {
  public:
-  CheckedOps(std::unique_ptr<Ops> ops, bool host_memory) : ops_(std::move(ops)), host_memory_(host_memory) {}
+  CheckedOps(std::unique_ptr<Ops> ops, bool host_memory, std::shared_ptr<ProgressWord> progress)
+      : ops_(std::move(ops)), host_memory_(host_memory), progress_(std::move(progress)) {}
 
   const char* name() const override { return ops_->name(); }
 
   void pack_rows(const PackedMatrix& w, std::int64_t row, std::int64_t rows, const float* source) override {
+    show(Operation::kLoading);
     check_matrix(w);
     HERD_CHECK(row >= 0 && rows >= 0 && row + rows <= w.outputs, "rows lie in the matrix");
     HERD_CHECK(row % kPanelOutputs == 0 && (rows % kPanelOutputs == 0 || row + rows == w.outputs),
@@ -98,6 +100,7 @@ class CheckedOps final : public Ops {
   }
 
   void embed(const PackedMatrix& table, const std::int32_t* ids, const TensorView& out) override {
+    show(Operation::kEmbed);
     check_matrix(table);
     check_act(out);
     HERD_CHECK(out.cols == table.k, "out is [tokens, hidden]");
@@ -109,6 +112,7 @@ class CheckedOps final : public Ops {
   }
 
   void rms_norm(const TensorView& x, const float* weight, float eps, const TensorView& out) override {
+    show(Operation::kNorm);
     check_act(x);
     check_act(out);
     check_same_shape(x, out);
@@ -118,6 +122,7 @@ class CheckedOps final : public Ops {
   }
 
   void matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) override {
+    show(Operation::kMatmul);
     check_act(x);
     check_act(out);
     check_matrix(w);
@@ -129,6 +134,7 @@ class CheckedOps final : public Ops {
   }
 
   void add_partials(const TensorView& residual, const PartialSums& partials) override {
+    show(Operation::kAdd);
     check_partials(residual, partials);
     set_kernel_float_mode();
     if (residual.rows > 0) ops_->add_partials(residual, partials);
@@ -136,6 +142,7 @@ class CheckedOps final : public Ops {
 
   void add_rms_norm(const TensorView& residual, const PartialSums& partials, const float* weight, float eps,
                     const TensorView& out) override {
+    show(Operation::kAdd);
     check_partials(residual, partials);
     check_act(out);
     check_same_shape(residual, out);
@@ -146,6 +153,7 @@ class CheckedOps final : public Ops {
 
   void rope(const TensorView& x, std::int32_t heads, std::int32_t head_dim, const std::int32_t* positions,
             const float* table) override {
+    show(Operation::kRope);
     check_act(x);
     HERD_CHECK(heads >= 1 && head_dim >= 2 && head_dim % 2 == 0, "heads have pairs of dims");
     HERD_CHECK(x.cols == std::int64_t{heads} * head_dim, "x is [tokens, heads * head_dim]");
@@ -158,6 +166,7 @@ class CheckedOps final : public Ops {
   }
 
   void write_kv(const TensorView& k, const TensorView& v, const std::int64_t* slots, const KvView& kv) override {
+    show(Operation::kWriteKv);
     check_kv_rows(k, v, slots, kv);
     set_kernel_float_mode();
     if (k.rows > 0) ops_->write_kv(k, v, slots, kv);
@@ -165,6 +174,7 @@ class CheckedOps final : public Ops {
 
   void rope_write_kv(const TensorView& q, const TensorView& k, const TensorView& v, const std::int32_t* positions,
                      const float* table, const std::int64_t* slots, const KvView& kv) override {
+    show(Operation::kWriteKv);
     check_act(q);
     check_kv_rows(k, v, slots, kv);
     HERD_CHECK(q.rows == k.rows && q.dtype == k.dtype, "q and k have one number of rows and one dtype");
@@ -178,6 +188,7 @@ class CheckedOps final : public Ops {
   }
 
   void attention(const TensorView& q, const KvView& kv, const AttentionBatch& batch, const TensorView& out) override {
+    show(Operation::kAttention);
     check_act(q);
     check_act(out);
     check_same_shape(q, out);
@@ -190,6 +201,7 @@ class CheckedOps final : public Ops {
   }
 
   void silu_mul(const TensorView& gate_up, std::int64_t up_offset, const TensorView& out) override {
+    show(Operation::kActivation);
     check_act(gate_up);
     check_act(out);
     HERD_CHECK(gate_up.rows == out.rows && gate_up.dtype == out.dtype, "one row and dtype in and out");
@@ -199,6 +211,7 @@ class CheckedOps final : public Ops {
   }
 
   void gather_rows(const TensorView& x, const std::int32_t* rows, const TensorView& out) override {
+    show(Operation::kGatherRows);
     check_act(x);
     check_act(out);
     HERD_CHECK(x.cols == out.cols && x.dtype == out.dtype, "rows are copied whole");
@@ -210,6 +223,7 @@ class CheckedOps final : public Ops {
   }
 
   void leaf_max_sum(const TensorView& logits, std::int64_t begin, std::int64_t end, MaxSum* out) override {
+    show(Operation::kSample);
     check_view(logits);
     HERD_CHECK(logits.dtype == DType::kF32, "logits are f32");
     HERD_CHECK(begin >= 0 && begin % 16 == 0, "a leaf begins at a multiple of 16");
@@ -220,6 +234,7 @@ class CheckedOps final : public Ops {
 
   void draw(const float* logits, std::int64_t cols, std::int32_t id_base, float temperature, float floor,
             const DrawKey& key, Candidate* out) override {
+    show(Operation::kSample);
     HERD_CHECK(cols >= 0 && id_base >= 0 && (logits != nullptr || cols == 0), "a row has columns and ids");
     HERD_CHECK(temperature == temperature && floor == floor, "temperature and floor are numbers");
     set_kernel_float_mode();
@@ -227,6 +242,7 @@ class CheckedOps final : public Ops {
   }
 
   void top_k(const float* logits, std::int64_t cols, std::int32_t id_base, std::int32_t k, Candidate* out) override {
+    show(Operation::kSample);
     HERD_CHECK(cols >= 0 && id_base >= 0 && (logits != nullptr || cols == 0), "a row has columns and ids");
     HERD_CHECK(k >= 0, "k is a count");
     set_kernel_float_mode();
@@ -234,6 +250,10 @@ class CheckedOps final : public Ops {
   }
 
  private:
+  void show(Operation operation) {
+    if (progress_ != nullptr) progress_->begin(operation);
+  }
+
   void check_kv_rows(const TensorView& k, const TensorView& v, const std::int64_t* slots, const KvView& kv) const {
     check_act(k);
     check_act(v);
@@ -248,6 +268,7 @@ class CheckedOps final : public Ops {
 
   std::unique_ptr<Ops> ops_;
   const bool host_memory_;  // otherwise what arrays hold cannot be looked at here; StepBatch has made sure of it
+  const std::shared_ptr<ProgressWord> progress_;  // may be null
 };
 
 }  // namespace
@@ -266,9 +287,10 @@ void Ops::rope_write_kv(const TensorView& q, const TensorView& k, const TensorVi
   write_kv(k, v, slots, kv);
 }
 
-std::unique_ptr<Ops> make_checked_ops(std::unique_ptr<Ops> ops, bool host_memory) {
+std::unique_ptr<Ops> make_checked_ops(std::unique_ptr<Ops> ops, bool host_memory,
+                                      std::shared_ptr<ProgressWord> progress) {
   HERD_CHECK(ops != nullptr, "a backend exists");
-  return std::make_unique<CheckedOps>(std::move(ops), host_memory);
+  return std::make_unique<CheckedOps>(std::move(ops), host_memory, std::move(progress));
 }
 
 }  // namespace herd

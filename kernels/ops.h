@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "kernels/progress.h"
 #include "kernels/tensor_view.h"
 
 namespace herd {
@@ -128,8 +129,10 @@ class Ops {
   virtual void top_k(const float* logits, std::int64_t cols, std::int32_t id_base, std::int32_t k, Candidate* out) = 0;
 };
 
-// Checks every precondition (HERD_CHECK), puts the calling thread in kernel float mode (rule 2), then calls `ops`.
+// Says in `progress` (may be null) what begins, checks every precondition (HERD_CHECK), puts the calling thread in kernel
+// float mode (rule 2), then calls `ops`.
 // `host_memory`: the device's memory can be read by the host, so what lies in it is checked too (ids, slots, tables).
-std::unique_ptr<Ops> make_checked_ops(std::unique_ptr<Ops> ops, bool host_memory = true);
+std::unique_ptr<Ops> make_checked_ops(std::unique_ptr<Ops> ops, bool host_memory = true,
+                                      std::shared_ptr<ProgressWord> progress = nullptr);
 
 }  // namespace herd

@@ -33,6 +33,9 @@ class StepRecorder {
   // repeat them as one (a CUDA graph) from then on: all that body enqueues, addresses and shapes included, must
   // follow from the key. body calls operations and nothing that waits.
   virtual void run_step(std::uint64_t key, const std::function<void()>& body) = 0;
+  // Before anything goes that recorded steps refer to, a group's communicator say: keys are met for the first time again.
+  // No step is under way.
+  virtual void forget() = 0;
 };
 
 }  // namespace herd

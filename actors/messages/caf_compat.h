@@ -38,6 +38,12 @@ void watch(Self* self, const Handle& other) {
   self->monitor(other);
 }
 
+// No more. To be called for those that live on when oneself ends: they would remember the watcher for as long as they live.
+template <class Self, class Handle>
+void unwatch(Self* self, const Handle& other) {
+  self->demonitor(caf::actor_cast<caf::actor_addr>(other));
+}
+
 // `handler(address, killed)`: killed, or ended by itself.
 template <class Self, class Handler>
 void on_down(Self* self, Handler handler) {
@@ -72,6 +78,12 @@ bool is_same(const Handle& handle, const caf::actor_addr& address) {
 template <class Self, class Message>
 void tell_self_after(Self* self, std::chrono::nanoseconds delay, Message message) {
   self->delayed_send(self, delay, std::move(message));
+}
+
+// Ends oneself as one that is broken.
+template <class Self>
+void end_broken(Self* self) {
+  self->quit(caf::exit_reason::unhandled_exception);
 }
 
 // Ends the other after the message it is working on.

@@ -13,6 +13,7 @@
 #include "cluster/routing/replica_loss.h"
 #include "kernels/status.h"
 #include "runtime/ids.h"
+#include "runtime/scheduler/step_cost.h"
 #include "runtime/step/attempt_key.h"
 #include "runtime/step/step_plan.h"
 #include "runtime/step/submission.h"
@@ -52,7 +53,7 @@ struct ViewChanged {
   routing::ClusterView view;
 };
 
-// To coordinator and gateways: that generation is gone, with all it was running.
+// To coordinator, gateways and its supervisor: that generation is gone, with all it was running.
 struct ReplicaLost {
   routing::ReplicaLoss loss;
 };
@@ -66,7 +67,7 @@ struct StopSequence {
 };
 
 // To a replica, from its ranks.
-struct RankMade {
+struct RankJoined {
   std::uint32_t rank = 0;
   Status status;
 };
@@ -74,9 +75,44 @@ struct StepDone {
   step::StepResult result;
 };
 
-// To a replica, from whoever started it.
-struct AwaitServing {};  // answered by a Status once all ranks are made, or one is not
-struct StopReplica {};   // finish the steps in flight, then end
+// To a supervisor, and from it to the replica of its generation.
+struct StopReplica {};  // finish the steps in flight, then end
+
+// To a supervisor, from whoever started it.
+struct AwaitServing {};  // answered by a Status once it serves for the first time, or will not
+struct FindRank {        // answered by the actor of that rank as it is now; null: it is being started again
+  std::uint32_t rank = 0;
+};
+
+// To a supervisor, from its ranks.
+struct RankReady {  // not ok: it could not be made, and ends
+  std::uint32_t rank = 0;
+  Status status;
+  scheduler::DeviceRates rates;
+};
+struct RankLeft {
+  std::uint32_t rank = 0;
+  Epoch epoch;
+};
+struct RankFailed {  // it is in no known state, and ends
+  std::uint32_t rank = 0;
+  Status why;
+};
+
+// To a supervisor, from the coordinator: what it asked to place, under its new generation.
+struct ReplicaPlaced {
+  routing::ReplicaView view;
+};
+
+// To the coordinator, from a supervisor.
+struct ReplicaGivenUp {
+  ReplicaId replica;
+};
+
+// To a rank, from its supervisor.
+struct LeaveGroup {
+  Epoch epoch;
+};
 
 // To a rank, from its replica.
 struct ExecutePlan {

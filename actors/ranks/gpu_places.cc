@@ -3,8 +3,6 @@
 #include <set>
 #include <utility>
 
-#include "kernels/local_collective.h"
-
 namespace herd::actors {
 
 Expected<std::unique_ptr<GpuPlaces>> GpuPlaces::open(const GpuOptions& options, RankCounts counts) {
@@ -37,48 +35,25 @@ Expected<std::unique_ptr<GpuPlaces>> GpuPlaces::open(const GpuOptions& options, 
   return gpus;
 }
 
-Expected<std::unique_ptr<const GpuPlaces::Round>> GpuPlaces::new_round(std::int64_t deadline_ms) const {
-  std::vector<GpuGroupId> ids;
-  for (int replica = 0; counts_.ranks > 1 && replica < counts_.replicas; ++replica) {
-    auto id = backend_->new_group();
-    if (!id) return fail(id.error());
-    ids.push_back(*id);
-  }
-  return std::make_unique<const Round>(*this, std::move(ids), deadline_ms);
+placement::RankDevice GpuPlaces::device_of(std::size_t place) const {
+  return {.on_gpu = true, .gpu = gpu(place).index, .matmul = options_.matmul, .graphs = options_.graphs};
 }
 
-GpuPlaces::Round::Round(const GpuPlaces& gpus, std::vector<GpuGroupId> ids, std::int64_t deadline_ms)
-    : gpus_(gpus),
-      ids_(std::move(ids)),
-      deadline_ms_(deadline_ms),
-      seats_(std::make_shared<GroupSeats>(gpus.counts_.replicas, gpus.counts_.ranks)) {}
-
-Expected<GpuPlaces::Round::Place> GpuPlaces::Round::enter(int replica, int rank) const {
-  auto place = sit_down(replica, rank);
-  if (!place) return fail(abort(replica, place.error()));
-  return place;
+Expected<std::unique_ptr<Device>> GpuPlaces::make_device(const placement::RankDevice& device, int rank,
+                                                         std::shared_ptr<ProgressWord> progress) const {
+  GpuDeviceConfig config{.gpu = device.gpu, .rank = rank, .matmul = device.matmul, .graphs = device.graphs};
+  config.progress = std::move(progress);
+  return backend_->make_device(config);
 }
 
-Expected<GpuPlaces::Round::Place> GpuPlaces::Round::sit_down(int replica, int rank) const {
-  const GpuOptions& options = gpus_.options_;
-  auto device = gpus_.backend_->make_device({.gpu = gpus_.gpu(gpus_.place(replica, rank)).index,
-                                             .rank = rank,
-                                             .matmul = options.matmul,
-                                             .graphs = options.graphs});
-  if (!device) return fail(device.error());
-  const auto given_up = [this, replica] { return seats_->aborted(replica); };
-  if (Status why = given_up(); !why.ok()) return fail(std::move(why));  // nobody is left to wait for
-  std::unique_ptr<Collective> member;
-  if (gpus_.counts_.ranks == 1) {
-    member = std::move(make_local_group(1, {.deadline_ms = deadline_ms_}).front());
-  } else {
-    auto joined = gpus_.backend_->join_group(ids_[static_cast<std::size_t>(replica)],
-                                             {rank, gpus_.counts_.ranks, deadline_ms_, deadline_ms_, given_up}, **device);
-    if (!joined) return fail(joined.error());
-    member = std::move(*joined);
-  }
-  auto group = seats_->take(replica, rank, std::move(member));
-  return Place{std::move(*device), std::move(group)};
+Expected<RankGroup::MakeMember> GpuPlaces::make_members(std::int64_t deadline_ms) const {
+  if (counts_.ranks == 1) return local_members(1, deadline_ms);
+  const auto id = backend_->new_group();
+  if (!id) return fail(id.error());
+  return [backend = backend_, id = *id, size = counts_.ranks, deadline_ms](int rank, Device& device,
+                                                                           const std::function<Status()>& given_up) {
+    return backend->join_group(id, {rank, size, deadline_ms, deadline_ms, given_up}, device);
+  };
 }
 
 }  // namespace herd::actors

@@ -1,5 +1,5 @@
 #pragma once
-// GpuPlaces: the GPU of every rank, where its weights go, and what it computes with: a Device of its own and its seat in
+// GpuPlaces: the GPU of every rank, where its weights go, and what it computes with: a Device of its own and its member of
 // the replica's group. Places are numbered through the replicas, see RankCounts.
 
 #include <cstddef>
@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "actors/ranks/gpu_choice.h"
-#include "actors/ranks/group_seats.h"
-#include "actors/ranks/rank_host.h"
-#include "kernels/collective.h"
+#include "actors/ranks/rank_groups.h"
+#include "actors/ranks/rank_site.h"
+#include "cluster/placement/rank_spec.h"
 #include "kernels/device.h"
 #include "kernels/gpu_backend.h"
 #include "kernels/status.h"
@@ -35,30 +35,13 @@ class GpuPlaces {
   }
   [[nodiscard]] std::string numerics_class() const { return loaders_.front()->numerics_class(); }
 
-  // One round of all ranks: every place is entered once, from its own thread, by all at the same time.
-  class Round {
-   public:
-    Round(const GpuPlaces& gpus, std::vector<GpuGroupId> ids, std::int64_t deadline_ms);
-    struct Place {
-      std::unique_ptr<Device> device;      // outlives
-      std::shared_ptr<Collective> group;   // this
-    };
-    // Waits for the other ranks of the replica, at most deadline_ms. A failure aborts the replica.
-    [[nodiscard]] Expected<Place> enter(int replica, int rank) const;
-    // Ranks in a collective of this replica return, now and later. Any thread. The first reason counts: it is returned,
-    // and what the ranks then fail of follows from it.
-    Status abort(int replica, Status why) const { return seats_->abort(replica, std::move(why)); }
-
-   private:
-    [[nodiscard]] Expected<Place> sit_down(int replica, int rank) const;
-
-    const GpuPlaces& gpus_;
-    const std::vector<GpuGroupId> ids_;  // a replica each; none for groups of one
-    const std::int64_t deadline_ms_;     // of joining, and of every collective
-    const std::shared_ptr<GroupSeats> seats_;
-  };
-  // Must not outlive this.
-  [[nodiscard]] Expected<std::unique_ptr<const Round>> new_round(std::int64_t deadline_ms) const;
+  // What the rank of that place computes on.
+  [[nodiscard]] placement::RankDevice device_of(std::size_t place) const;
+  // On the rank's own thread.
+  [[nodiscard]] Expected<std::unique_ptr<Device>> make_device(const placement::RankDevice& device, int rank,
+                                                              std::shared_ptr<ProgressWord> progress) const;
+  // Of a new group over the GPUs of one replica's ranks. deadline_ms: of joining, and of every collective.
+  [[nodiscard]] Expected<RankGroup::MakeMember> make_members(std::int64_t deadline_ms) const;
 
  private:
   GpuPlaces() = default;

@@ -6,12 +6,11 @@
 
 namespace herd::actors {
 
-std::shared_ptr<Collective> GroupSeats::take(int replica, int rank, std::unique_ptr<Collective> member) {
-  const auto seat = static_cast<std::size_t>(replica * ranks_ + rank);
+std::shared_ptr<Collective> GroupSeats::take(int rank, std::unique_ptr<Collective> member) {
+  const auto seat = static_cast<std::size_t>(rank);
   const std::scoped_lock lock(mutex_);
-  HERD_CHECK(members_[seat] == nullptr, "one member a rank");
-  const Status& why = reasons_[static_cast<std::size_t>(replica)];
-  if (!why.ok()) member->abort(why.message().c_str());
+  HERD_CHECK(members_.at(seat) == nullptr, "one member a rank");
+  if (!reason_.ok()) member->abort(reason_.message().c_str());
   members_[seat] = member.get();
   return {member.release(), [self = shared_from_this(), seat](Collective* leaving) {
             self->leave(seat);
@@ -24,21 +23,19 @@ void GroupSeats::leave(std::size_t seat) {
   members_[seat] = nullptr;
 }
 
-Status GroupSeats::abort(int replica, Status why) {
+Status GroupSeats::abort(Status why) {
   HERD_CHECK(!why.ok(), "an abort has a reason");
   const std::scoped_lock lock(mutex_);
-  Status& first = reasons_[static_cast<std::size_t>(replica)];
-  if (first.ok()) first = std::move(why);
-  for (int rank = 0; rank < ranks_; ++rank) {
-    if (Collective* member = members_[static_cast<std::size_t>(replica * ranks_ + rank)])
-      member->abort(first.message().c_str());
+  if (reason_.ok()) reason_ = std::move(why);
+  for (Collective* member : members_) {
+    if (member != nullptr) member->abort(reason_.message().c_str());
   }
-  return first;
+  return reason_;
 }
 
-Status GroupSeats::aborted(int replica) const {
+Status GroupSeats::aborted() const {
   const std::scoped_lock lock(mutex_);
-  return reasons_[static_cast<std::size_t>(replica)];
+  return reason_;
 }
 
 }  // namespace herd::actors

@@ -1,5 +1,6 @@
 #pragma once
-// GroupSeats: the ranks that are in a collective now, so that anybody may abort them, and nobody reaches one that is gone.
+// GroupSeats: the ranks of one group that are in its collective now, so that anybody may abort them, and nobody reaches one that
+// is gone. Thread-safe.
 
 #include <cstddef>
 #include <memory>
@@ -11,28 +12,24 @@
 
 namespace herd::actors {
 
-// The ranks of all replicas that are in a collective now, so that anybody may abort those of one replica. Thread-safe.
 class GroupSeats : public std::enable_shared_from_this<GroupSeats> {
  public:
-  GroupSeats(int replicas, int ranks)
-      : ranks_(ranks), members_(static_cast<std::size_t>(replicas * ranks)),
-        reasons_(static_cast<std::size_t>(replicas)) {}
+  explicit GroupSeats(int ranks) : members_(static_cast<std::size_t>(ranks)) {}
 
-  // The member sits there until the last owner lets go of it; abort() no longer reaches it then. A replica that was
-  // aborted before has its new member aborted at once.
-  [[nodiscard]] std::shared_ptr<Collective> take(int replica, int rank, std::unique_ptr<Collective> member);
+  // The member sits there until the last owner lets go of it; abort() no longer reaches it then. In a group that was aborted
+  // before, it is aborted at once.
+  [[nodiscard]] std::shared_ptr<Collective> take(int rank, std::unique_ptr<Collective> member);
   // The first reason counts, and is returned.
-  Status abort(int replica, Status why);
-  // Why the replica was aborted; ok when it was not.
-  [[nodiscard]] Status aborted(int replica) const;
+  Status abort(Status why);
+  // Why the group was aborted; ok when it was not.
+  [[nodiscard]] Status aborted() const;
 
  private:
   void leave(std::size_t seat);
 
-  const int ranks_;
   mutable std::mutex mutex_;  // held while members are aborted, so that none of them is destroyed meanwhile
   std::vector<Collective*> members_;
-  std::vector<Status> reasons_;
+  Status reason_;
 };
 
 }  // namespace herd::actors

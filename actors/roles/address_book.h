@@ -1,6 +1,6 @@
 #pragma once
-// AddressBook: what lies behind the address of a route, in this process: the replica's actor, or whatever stands for it
-// here. Any thread.
+// AddressBook: what lies behind the address of a route, in this process: the actor of the replica's generation that is there now.
+// Any thread.
 
 #include <map>
 #include <mutex>
@@ -13,15 +13,20 @@ namespace herd::actors {
 
 class AddressBook {
  public:
-  void enter(const std::string& address, ReplicaHandle replica) {
+  void enter(const routing::Route& route, ReplicaHandle replica) {
     const std::scoped_lock lock(mutex_);
-    replicas_.insert_or_assign(address, std::move(replica));
+    replicas_.insert_or_assign(route.address, Entry{route.generation, std::move(replica)});
   }
-  // Nothing: the replica cannot be reached from here.
-  [[nodiscard]] std::optional<ReplicaHandle> resolve(const std::string& address) const {
+  void erase(const std::string& address) {
     const std::scoped_lock lock(mutex_);
-    const auto known = replicas_.find(address);
-    return known == replicas_.end() ? std::nullopt : std::optional(known->second);
+    replicas_.erase(address);
+  }
+  // Nothing: that generation cannot be reached from here.
+  [[nodiscard]] std::optional<ReplicaHandle> resolve(const routing::Route& route) const {
+    const std::scoped_lock lock(mutex_);
+    const auto known = replicas_.find(route.address);
+    if (known == replicas_.end() || known->second.generation != route.generation) return std::nullopt;
+    return known->second.replica;
   }
   void clear() {
     const std::scoped_lock lock(mutex_);
@@ -29,8 +34,12 @@ class AddressBook {
   }
 
  private:
+  struct Entry {
+    routing::ReplicaGeneration generation;
+    ReplicaHandle replica;
+  };
   mutable std::mutex mutex_;
-  std::map<std::string, ReplicaHandle> replicas_;
+  std::map<std::string, Entry> replicas_;
 };
 
 }  // namespace herd::actors

@@ -18,6 +18,23 @@ void CoordinatorState::on_gateway_joined(const GatewayJoined& joined) {
   self_->send(joined.gateway, ViewChanged{core_->view()});
 }
 
+void CoordinatorState::on_place(const PlaceReplica& order) {
+  membership::CoordinatorEffects effects;
+  const routing::ReplicaGeneration generation =
+      core_->place(order.replica, order.address, order.numerics, order.sequences_max, true, effects);
+  carry_out(effects);
+  routing::ReplicaView placed;
+  placed.route = {generation, order.address, order.numerics};
+  placed.sequences_max = order.sequences_max;
+  self_->send(order.supervisor, ReplicaPlaced{std::move(placed)});
+}
+
+void CoordinatorState::on_given_up(ReplicaId replica) {
+  membership::CoordinatorEffects effects;
+  core_->on_given_up(replica, effects);
+  carry_out(effects);
+}
+
 void CoordinatorState::on_serving(const ReplicaServing& serving) {
   replicas_.insert_or_assign(serving.view.route.generation, serving.replica);
   watch(self_, serving.replica);
@@ -52,8 +69,10 @@ CoordinatorHandle::behavior_type coordinator_actor(CoordinatorState::Self self, 
   state.start(std::move(core));
   return {
       [&state](const GatewayJoined& joined) { state.on_gateway_joined(joined); },
+      [&state](const PlaceReplica& order) { state.on_place(order); },
       [&state](const ReplicaServing& serving) { state.on_serving(serving); },
       [&state](const ReplicaLost& lost) { state.on_lost(lost.loss); },
+      [&state](const ReplicaGivenUp& given_up) { state.on_given_up(given_up.replica); },
   };
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// coordinator_actor: carries out what a CoordinatorCore says: views and losses go to every gateway that joined. Nobody asks
-// it about a request. Holds no policy; see cluster/membership/coordinator_core.h.
+// coordinator_actor: carries out what a CoordinatorCore says: views and losses go to every gateway that joined. Supervisors ask
+// it for the generations of their replicas; nobody asks it about a request. Holds no policy; see cluster/membership/coordinator_core.h.
 
 #include <map>
 #include <optional>
@@ -18,7 +18,9 @@ class CoordinatorState {
   void start(membership::CoordinatorCore core);
 
   void on_gateway_joined(const GatewayJoined& joined);
+  void on_place(const PlaceReplica& order);
   void on_serving(const ReplicaServing& serving);
+  void on_given_up(ReplicaId replica);
   void on_lost(const routing::ReplicaLoss& loss);
 
  private:
@@ -31,7 +33,6 @@ class CoordinatorState {
   WatchedReplicas replicas_;
 };
 
-// `core` knows what was placed before it starts.
 CoordinatorHandle::behavior_type coordinator_actor(CoordinatorState::Self self, membership::CoordinatorCore core);
 
 }  // namespace herd::actors

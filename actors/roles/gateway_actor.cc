@@ -159,7 +159,7 @@ void GatewayState::carry_out(gateway::WakeAt& order, Instant now) {
 const ReplicaHandle* GatewayState::reach(const routing::Route& route) {
   const auto known = replicas_.find(route.generation);
   if (known != replicas_.end()) return &known->second;
-  const auto replica = addresses_->resolve(route.address);
+  const auto replica = addresses_->resolve(route);
   if (!replica) return nullptr;
   watch(self_, *replica);
   self_->send(*replica, GatewayJoined{shared_->id(), GatewayHandle(self_)});

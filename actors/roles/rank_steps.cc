@@ -1,6 +1,7 @@
 #include "actors/roles/rank_steps.h"
 
 #include <exception>
+#include <string>
 #include <utility>
 
 namespace herd::actors {
@@ -11,7 +12,7 @@ using step::StepResult;
 void RankSteps::on_plan(std::shared_ptr<const StepPlan> plan) {
   while (under_way_.size() >= static_cast<std::size_t>(shard::kStepsUnderWay)) collect();
   try {
-    executor_->submit(*plan);
+    executor_.submit(*plan);
   } catch (const std::exception& exception) {
     while (!under_way_.empty()) collect();  // results keep the order of their steps
     return report_(failed(*plan, exception.what()));
@@ -24,10 +25,14 @@ void RankSteps::look(std::chrono::microseconds patience) {
   if (!under_way_.empty() && ready(patience)) collect();
 }
 
+void RankSteps::finish() {
+  while (!under_way_.empty()) collect();
+}
+
 // An executor that cannot even tell has failed: collect() says how.
 bool RankSteps::ready(std::chrono::microseconds patience) {
   try {
-    return executor_->ready(patience);
+    return executor_.ready(patience);
   } catch (const std::exception&) {
     return true;
   }
@@ -38,19 +43,20 @@ void RankSteps::collect() {
   under_way_.pop_front();
   StepResult result;
   try {
-    result = executor_->collect();
+    result = executor_.collect();
   } catch (const std::exception& exception) {
     result = failed(*plan, exception.what());
   }
   report_(std::move(result));
 }
 
-StepResult RankSteps::failed(const StepPlan& plan, const char* why) const {
+StepResult RankSteps::failed(const StepPlan& plan, const char* why) {
   StepResult result;
   result.epoch = plan.epoch;
   result.step = plan.step;
   result.rank = rank_;
-  result.status = {StatusCode::kInternal, why};
+  result.status = {StatusCode::kInternal, "rank " + std::to_string(rank_) + " threw: " + why};
+  if (broken_.ok()) broken_ = result.status;
   return result;
 }
 

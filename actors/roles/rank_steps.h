@@ -1,12 +1,14 @@
 #pragma once
 // RankSteps: the steps of one rank that are under way, and their results in step order. Pure but for the executor it
-// drives. Whatever an executor throws becomes the failed result of a step, behind the results of the steps before it.
+// drives. Whatever an executor throws becomes the failed result of a step, behind the results of the steps before it; the rank
+// is in no known state then.
 
 #include <chrono>
 #include <deque>
 #include <functional>
 #include <memory>
 
+#include "kernels/status.h"
 #include "runtime/step/step_plan.h"
 #include "runtime/shard/rank_executor.h"
 
@@ -16,9 +18,9 @@ class RankSteps {
  public:
   using Report = std::function<void(step::StepResult)>;
 
-  // Used by one thread from here on, the executor's own. `report` is called with every result as soon as it is there.
-  RankSteps(std::unique_ptr<shard::RankExecutor> executor, std::uint32_t rank, Report report)
-      : executor_(std::move(executor)), rank_(rank), report_(std::move(report)) {}
+  // Used by the executor's own thread; the executor outlives this. `report` is called with every result as soon as it is there.
+  RankSteps(shard::RankExecutor& executor, std::uint32_t rank, Report report)
+      : executor_(executor), rank_(rank), report_(std::move(report)) {}
 
   // Starts the step and reports what is done by then. With shard::kStepsUnderWay under way it waits for the oldest
   // first. A CPU's step is reported before this returns.
@@ -26,17 +28,23 @@ class RankSteps {
   // Reports the oldest step when it is done within `patience`.
   void look(std::chrono::microseconds patience);
 
+  // Reports all that is under way. Where the group was given up, steps end soon.
+  void finish();
+
+  // Why the executor must not be used any more; ok as long as it threw nothing.
+  [[nodiscard]] const Status& broken() const { return broken_; }
   [[nodiscard]] bool idle() const { return under_way_.empty(); }
 
  private:
   bool ready(std::chrono::microseconds patience);
   void collect();  // waits
-  [[nodiscard]] step::StepResult failed(const step::StepPlan& plan, const char* why) const;
+  [[nodiscard]] step::StepResult failed(const step::StepPlan& plan, const char* why);
 
-  std::unique_ptr<shard::RankExecutor> executor_;
+  shard::RankExecutor& executor_;
   const std::uint32_t rank_;
   const Report report_;
   std::deque<std::shared_ptr<const step::StepPlan>> under_way_;  // oldest first
+  Status broken_;
 };
 
 }  // namespace herd::actors

@@ -11,22 +11,23 @@ constexpr double kReportSeconds = 0.1;  // between two reports of a busy replica
 
 }  // namespace
 
-void ReplicaState::start(ReplicaConfig config, std::vector<ShardHandle> ranks, CoordinatorHandle coordinator) {
+void ReplicaState::start(ReplicaConfig config, CoordinatorHandle coordinator, SupervisorHandle supervisor) {
   config_ = std::move(config);
-  ranks_ = std::move(ranks);
   coordinator_ = std::move(coordinator);
+  supervisor_ = std::move(supervisor);
   core_.emplace(config_.core, config_.scheduler_probe);
   end_process_on_exception(self_);
   actors::on_down(self_, [this](const caf::actor_addr& source, bool killed) { on_down(source, killed); });
-  for (const ShardHandle& rank : ranks_) {
-    watch(self_, rank);
-    self_->send(rank, MakeRank{ReplicaHandle(self_)});
+  for (const ReplicaRank& rank : config_.ranks) {
+    watch(self_, rank.handle);
+    self_->send(rank.handle, JoinGroup{config_.core.generation.epoch, config_.rendezvous, ReplicaHandle(self_)});
   }
+  decide([this](replica::ReplicaCore& core, Instant now) { core.on_start(now, effects_); });
 }
 
 void ReplicaState::on_down(const caf::actor_addr& source, bool killed) {
-  for (std::uint32_t rank = 0; rank < ranks_.size(); ++rank) {
-    if (!is_same(ranks_[rank], source)) continue;
+  for (std::uint32_t rank = 0; rank < config_.ranks.size(); ++rank) {
+    if (!is_same(config_.ranks[rank].handle, source)) continue;
     const auto cause = killed ? routing::LossCause::kKilled : routing::LossCause::kDiedOfItself;
     decide([&](replica::ReplicaCore& core, Instant) {
       core.on_rank_lost(rank, cause, {StatusCode::kAborted, "rank " + std::to_string(rank) + " died"}, effects_);
@@ -51,7 +52,10 @@ void ReplicaState::on_gateway_joined(const GatewayJoined& joined) {
 void ReplicaState::on_wake_up(const WakeUp& message) {
   const auto woken = timer_.on_message(message, config_.clock());
   if (woken.next) tell_self_after(self_, woken.next->delay, woken.next->message);
-  if (woken.due) decide([this](replica::ReplicaCore& core, Instant now) { core.on_timer(now, effects_); });
+  if (!woken.due) return;
+  std::vector<Progress> ranks;
+  for (const ReplicaRank& rank : config_.ranks) ranks.push_back(rank.progress->read());
+  decide([&](replica::ReplicaCore& core, Instant now) { core.on_timer(now, ranks, effects_); });
 }
 
 // At once where nothing runs; a busy replica's numbers a few times a second.
@@ -81,7 +85,7 @@ void ReplicaState::carry_out(Instant now) {
 
 void ReplicaState::carry_out(replica::ExecuteOnRanks& order, Instant) {
   const auto plan = std::make_shared<const step::StepPlan>(std::move(order.plan));
-  for (const ShardHandle& rank : ranks_) self_->send(rank, ExecutePlan{plan});
+  for (const ReplicaRank& rank : config_.ranks) self_->send(rank.handle, ExecutePlan{plan});
 }
 
 void ReplicaState::carry_out(replica::SendDeltas& order, Instant) {
@@ -91,27 +95,27 @@ void ReplicaState::carry_out(replica::SendDeltas& order, Instant) {
 }
 
 void ReplicaState::carry_out(replica::SayServing&, Instant) {
-  self_->send(coordinator_, ReplicaServing{config_.view, ReplicaHandle(self_)});
-  answer_waiting({});
+  const ReplicaServing serving{config_.view, ReplicaHandle(self_)};
+  self_->send(coordinator_, serving);
+  self_->send(supervisor_, serving);
 }
 
-void ReplicaState::carry_out(replica::SayStartFailed& order, Instant) {
-  start_failure_ = order.why;
-  answer_waiting(order.why);
-}
-
+// The coordinator before the supervisor, who asks it for the next generation.
 void ReplicaState::carry_out(replica::SayLost& order, Instant) {
   for (const auto& [id, gateway] : gateways_) self_->send(gateway, ReplicaLost{order.loss});
-  self_->send(coordinator_, ReplicaLost{std::move(order.loss)});
+  self_->send(coordinator_, ReplicaLost{order.loss});
+  self_->send(supervisor_, ReplicaLost{std::move(order.loss)});
 }
 
 void ReplicaState::carry_out(replica::AbortGroup& order, Instant) {
-  if (config_.abort_group) config_.abort_group(order.why);
+  config_.ground->abort_group(config_.core.generation.replica, config_.core.generation.epoch, order.why);
 }
 
-void ReplicaState::carry_out(replica::EndRanks&, Instant) {
-  for (const ShardHandle& rank : ranks_) end(self_, rank);
-  if (start_failure_.ok()) self_->quit();
+// Whom it watched lives on.
+void ReplicaState::carry_out(replica::EndGeneration&, Instant) {
+  for (const ReplicaRank& rank : config_.ranks) unwatch(self_, rank.handle);
+  for (const auto& [id, gateway] : gateways_) unwatch(self_, gateway);
+  self_->quit();
 }
 
 void ReplicaState::carry_out(replica::StepFinished& order, Instant) {
@@ -122,29 +126,11 @@ void ReplicaState::carry_out(replica::WakeReplicaAt& order, Instant now) {
   if (const auto message = timer_.want(order.at, now)) tell_self_after(self_, message->delay, message->message);
 }
 
-void ReplicaState::on_stop() {
-  decide([this](replica::ReplicaCore& core, Instant now) { core.on_stop(now, effects_); });
-  if (core_->ended()) self_->quit();  // it had stayed to say why it could not start
-}
-
-caf::typed_response_promise<Status> ReplicaState::on_await_serving() {
-  waiting_for_service_.push_back(self_->make_response_promise<Status>());
-  auto promise = waiting_for_service_.back();
-  if (core_->serving()) answer_waiting({});
-  if (!start_failure_.ok()) answer_waiting(start_failure_);
-  return promise;
-}
-
-void ReplicaState::answer_waiting(const Status& status) {
-  for (auto& promise : waiting_for_service_) promise.deliver(status);
-  waiting_for_service_.clear();
-}
-
-ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config, std::vector<ShardHandle> ranks,
-                                           CoordinatorHandle coordinator) {
+ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config, CoordinatorHandle coordinator,
+                                           SupervisorHandle supervisor) {
   using replica::ReplicaCore;
   ReplicaState& state = self->state;
-  state.start(std::move(config), std::move(ranks), std::move(coordinator));
+  state.start(std::move(config), std::move(coordinator), std::move(supervisor));
   return {
       [&state](const GatewayJoined& joined) { state.on_gateway_joined(joined); },
       [&state](const RunSequence& order) {
@@ -153,16 +139,17 @@ ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfi
       [&state](const StopSequence& order) {
         state.decide([&](ReplicaCore& core, Instant now) { core.on_abort(order.attempt, now, state.effects()); });
       },
-      [&state](const RankMade& made) {
-        state.decide([&](ReplicaCore& core, Instant) { core.on_rank_made(made.rank, made.status, state.effects()); });
+      [&state](const RankJoined& joined) {
+        state.decide([&](ReplicaCore& core, Instant) { core.on_rank_joined(joined.rank, joined.status, state.effects()); });
       },
       [&state](const StepDone& done) {
         state.decide([&](ReplicaCore& core, Instant now) { core.on_result(done.result, now, state.effects()); });
       },
       [&state](const WakeUp& message) { state.on_wake_up(message); },
       [&state](const Tick&) { state.on_tick(); },
-      [&state](const StopReplica&) { state.on_stop(); },
-      [&state](const AwaitServing&) { return state.on_await_serving(); },
+      [&state](const StopReplica&) {
+        state.decide([&](ReplicaCore& core, Instant now) { core.on_stop(now, state.effects()); });
+      },
   };
 }
 

@@ -1,26 +1,33 @@
 #pragma once
-// replica_actor: carries out what a ReplicaCore says: plans go to its ranks, deltas to the gateways that joined. Holds no
-// policy and no phases; see cluster/replica/replica_core.h. A replica whose ranks could not be made stays, to answer
-// AwaitServing, until StopReplica.
+// replica_actor: one generation of a replica. It carries out what a ReplicaCore says: its ranks join a group, plans go to them,
+// deltas to the gateways that joined. Holds no policy and no phases; see cluster/replica/replica_core.h. It ends with its
+// generation; its ranks go on, in the next one.
 
 #include <functional>
 #include <map>
 #include <optional>
 #include <vector>
 
-#include "actors/messages/rank_factory.h"
+#include "actors/messages/observers.h"
 #include "actors/messages/type_ids.h"
+#include "actors/ranks/rank_ground.h"
 #include "actors/roles/wake_timer.h"
 #include "cluster/replica/replica_core.h"
 #include "runtime/clock.h"
 
 namespace herd::actors {
 
+struct ReplicaRank {
+  RankHandle handle;
+  std::shared_ptr<const ProgressWord> progress;
+};
+
 struct ReplicaConfig {
   replica::ReplicaCoreConfig core;
   routing::ReplicaView view;  // as the coordinator is told of it once it serves
-  // Makes ranks that wait in the group's collectives return. May be empty.
-  std::function<void(const Status& why)> abort_group;
+  std::vector<ReplicaRank> ranks;  // prepared, and in no group
+  Rendezvous rendezvous;
+  std::shared_ptr<RankGround> ground;
   OnStep on_step{};  // may be empty
   std::function<Instant()> clock;
   scheduler::SchedulerProbe scheduler_probe{};  // tests
@@ -30,7 +37,7 @@ class ReplicaState {
  public:
   using Self = ReplicaHandle::stateful_pointer<ReplicaState>;
   explicit ReplicaState(Self self) : self_(self) {}
-  void start(ReplicaConfig config, std::vector<ShardHandle> ranks, CoordinatorHandle coordinator);
+  void start(ReplicaConfig config, CoordinatorHandle coordinator, SupervisorHandle supervisor);
 
   // Asks the core, says how things stand, and does what the core said, in that order: whoever sees the last token of all
   // finds the numbers up to date.
@@ -46,8 +53,6 @@ class ReplicaState {
   void on_gateway_joined(const GatewayJoined& joined);
   void on_wake_up(const WakeUp& message);
   void on_tick();
-  caf::typed_response_promise<Status> on_await_serving();
-  void on_stop();
 
  private:
   void on_down(const caf::actor_addr& source, bool killed);
@@ -56,30 +61,25 @@ class ReplicaState {
   void carry_out(replica::ExecuteOnRanks& order, Instant now);
   void carry_out(replica::SendDeltas& order, Instant now);
   void carry_out(replica::SayServing& order, Instant now);
-  void carry_out(replica::SayStartFailed& order, Instant now);
   void carry_out(replica::SayLost& order, Instant now);
   void carry_out(replica::AbortGroup& order, Instant now);
-  void carry_out(replica::EndRanks& order, Instant now);
+  void carry_out(replica::EndGeneration& order, Instant now);
   void carry_out(replica::StepFinished& order, Instant now);
   void carry_out(replica::WakeReplicaAt& order, Instant now);
-  void answer_waiting(const Status& status);
 
   Self self_;
   ReplicaConfig config_;
   std::optional<replica::ReplicaCore> core_;
   replica::ReplicaEffects effects_;
-  std::vector<ShardHandle> ranks_;
   CoordinatorHandle coordinator_;
+  SupervisorHandle supervisor_;
   std::map<GatewayId, GatewayHandle> gateways_;  // watched
   WakeTimer timer_;
   Instant reported_;
   bool tick_under_way_ = false;
-  std::vector<caf::typed_response_promise<Status>> waiting_for_service_;
-  Status start_failure_;
 };
 
-// `ranks` are there, their executors are not yet made.
-ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config, std::vector<ShardHandle> ranks,
-                                           CoordinatorHandle coordinator);
+ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config, CoordinatorHandle coordinator,
+                                           SupervisorHandle supervisor);
 
 }  // namespace herd::actors

@@ -4,16 +4,19 @@
 //
 //   starting --on_rank_ready (all)--> forming (FormGroup) --on_serving--> serving
 //   serving  --on_generation_lost---> leaving (LeaveGroup to the ranks that live) --all left or started again--> forming
-//   any      --no rank can be had---> given up (GiveUp, the last effect but for notes)
+//   any      --no rank can be had---> given up (GiveUp, the last effect)
 // Ranks that live keep weights, KV memory and step buffers; only a rank that died (its thread or process ended), or one whose
-// tokens differ for the second time, is started again and loads. The first start is not repeated: a rank that fails then says
-// why, and everything is given up.
+// tokens differ for the second time, is started again and loads. What ends before it ever served is not started again: whoever
+// waits for it hears why.
+//
+// The budget counts what went wrong: generations that were lost, whatever became of their ranks meanwhile, and ranks that were
+// lost outside of any. One that was stopped on purpose forms again for nothing.
 //
 // A rank that does not leave its group hangs in what it computes: where ranks are processes it is ended and started again, a
 // thread cannot be ended, so its replica is given up.
 
+#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <span>
 #include <string>
@@ -38,7 +41,7 @@ struct FormGroup {};           // get a generation, open what the ranks meet in,
 struct LeaveGroup {            // to a rank: forget the group, answer when no step of it is under way (on_rank_left)
   std::uint32_t rank = 0;
 };
-struct EndRank {               // it does not answer; answered by on_rank_lost
+struct EndRank {               // its thread or process; answered by on_rank_lost. A thread: only one that is in no group
   std::uint32_t rank = 0;
 };
 struct GiveUp { Status why; };  // for good
@@ -79,6 +82,7 @@ class GroupSupervisor {
   void on_start(Instant now, SupervisorEffects& effects);
   // It is loaded and prepared, and in no group. Not ok: it could not be, and is gone.
   void on_rank_ready(std::uint32_t rank, const Status& status, Instant now, SupervisorEffects& effects);
+  // Once for each life of a rank. One that was in a group: its generation's loss is told too, before or after.
   void on_rank_lost(std::uint32_t rank, const Status& why, Instant now, SupervisorEffects& effects);
   // FormGroup was carried out: that generation is being made.
   void on_formed(routing::ReplicaGeneration generation, Instant now, SupervisorEffects& effects);
@@ -90,6 +94,50 @@ class GroupSupervisor {
   void on_timer(Instant now, std::span<const Progress> progress, SupervisorEffects& effects);
   // From here on nothing is started again.
   void on_stop(SupervisorEffects& effects);
+
+  // What the longest single operation of any step is predicted to take, once that is known: a rank that leaves its group may be
+  // in it, and is not suspected before WatchConfig::factor times that.
+  void expect_operation(double seconds) { operation_s_max_ = seconds; }
+
+  [[nodiscard]] bool serving() const { return phase_ == Phase::kServing; }
+  [[nodiscard]] bool given_up() const { return phase_ == Phase::kGivenUp; }
+
+ private:
+  enum class Phase : std::uint8_t { kStarting, kForming, kServing, kGathering, kGivenUp, kStopped };
+  enum class RankState : std::uint8_t { kGone, kStarting, kFree, kInGroup, kLeaving, kEnding };
+  struct Rank {
+    RankState state = RankState::kGone;
+    std::uint32_t mismatches = 0;    // since it last read its weights for that reason
+    bool read_weights_again = false;
+  };
+
+  [[nodiscard]] bool over() const { return phase_ == Phase::kGivenUp || phase_ == Phase::kStopped; }
+  [[nodiscard]] bool is_stale(routing::ReplicaGeneration lost) const;
+  // What was lost is started, what is there forms a group, as far as the time for it has come.
+  void gather(Instant now, SupervisorEffects& effects);
+  void form(SupervisorEffects& effects);
+  void say_wake(Instant now, SupervisorEffects& effects);
+  void count_mismatches(const std::vector<std::uint32_t>& blamed, SupervisorEffects& effects);
+  void on_hang(const replica::Suspicion& suspicion, SupervisorEffects& effects);
+  // Counts against the budget. False: given up.
+  bool spend(const Status& why, Instant now, SupervisorEffects& effects);
+  void give_up(const Status& why, SupervisorEffects& effects);
+  void note(NoteKind kind, std::optional<std::uint32_t> rank, const std::string& text, SupervisorEffects& effects) const;
+  [[nodiscard]] std::size_t count(RankState state) const;
+  [[nodiscard]] std::string name() const;  // "replica 3"
+
+  GroupSupervisorConfig config_;
+  Phase phase_ = Phase::kStarting;
+  std::vector<Rank> ranks_;
+  RestartLog restarts_;
+  replica::ProgressWatch leaving_watch_;
+  double operation_s_max_ = 0.0;
+  std::optional<routing::ReplicaGeneration> generation_;  // the last formed
+  bool is_formed_ = false;                                // kForming: generation_ is the one being formed
+  bool has_served_ = false;
+  std::optional<Instant> lost_at_;     // it serves no more since then
+  std::optional<Instant> waits_until_;  // before that nothing is started
+  std::optional<Instant> wakes_at_;
 };
 
 }  // namespace herd::membership

@@ -1,7 +1,12 @@
 #pragma once
 // RestartBudget: how often something that ends is started again before that is given up, and how long to wait in between.
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <optional>
+
+#include "runtime/clock.h"
 
 namespace herd::membership {
 
@@ -10,6 +15,21 @@ struct RestartBudget {
   double window_s = 60.0;
   double backoff_s = 0.1;         // before the second of a window, doubled for each one after; the first waits for nothing
   double backoff_max_s = 5.0;
+};
+
+// What was spent of it. Pure.
+class RestartLog {
+ public:
+  explicit RestartLog(const RestartBudget& budget) : budget_(budget) {}
+
+  // It has ended: so many seconds to wait before it is started again. nullopt: it is not.
+  [[nodiscard]] std::optional<double> on_ended(Instant now);
+  // Ends within the window, the last one included.
+  [[nodiscard]] std::size_t ends() const { return ends_.size(); }
+
+ private:
+  RestartBudget budget_;
+  std::deque<Instant> ends_;
 };
 
 }  // namespace herd::membership

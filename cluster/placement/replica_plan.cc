@@ -17,15 +17,14 @@ KvWishes kv_wishes(const ShardedModel& model, const ReplicaWishes& wishes) {
           .max_num_seqs = wishes.scheduler.max_num_seqs};
 }
 
-RankSpec rank_spec(const ShardedModel& model, const ReplicaWishes& wishes, StepSpeed speed) {
-  RankSpec spec;
-  spec.model = model;
-  spec.block_size = wishes.block_size;
-  spec.rows_max = wishes.scheduler.max_num_batched_tokens;
-  spec.sequences_max = std::min<std::int64_t>(wishes.scheduler.max_num_seqs, spec.rows_max);
-  spec.step_timeout = step_timeout(model.config, spec.rows_max, speed);
-  spec.hash_logits = wishes.hash_logits;
-  return spec;
+RankShape rank_shape(const ShardedModel& model, const ReplicaWishes& wishes, StepSpeed speed) {
+  RankShape shape;
+  shape.block_size = wishes.block_size;
+  shape.rows_max = wishes.scheduler.max_num_batched_tokens;
+  shape.sequences_max = std::min<std::int64_t>(wishes.scheduler.max_num_seqs, shape.rows_max);
+  shape.step_timeout = step_timeout(model.config, shape.rows_max, speed);
+  shape.hash_logits = wishes.hash_logits;
+  return shape;
 }
 
 scheduler::SchedulerConfig scheduler_config(const scheduler::SchedulerConfig& wished, std::int32_t block_size,
@@ -89,13 +88,13 @@ Expected<EncodingChoice> choose_encoding(const std::string& own, const std::stri
 
 bool memory_decides(const ReplicaWishes& wishes) { return wishes.num_blocks == 0 && wishes.kv_cache_memory == 0; }
 
-Expected<RankSpec> plan_trial(const ShardedModel& model, const ReplicaWishes& wishes, StepSpeed speed) {
+Expected<RankShape> plan_trial(const ShardedModel& model, const ReplicaWishes& wishes, StepSpeed speed) {
   if (Status status = check_block_size(wishes.block_size); !status.ok()) return fail(std::move(status));
-  RankSpec spec = rank_spec(model, wishes, speed);
-  spec.positions_max = longest_model_len(kv_wishes(model, wishes));
-  const std::int64_t chunk = std::min(spec.rows_max, spec.positions_max);
-  spec.blocks = std::max<std::int64_t>(1, (chunk + spec.block_size - 1) / spec.block_size);
-  return spec;
+  RankShape shape = rank_shape(model, wishes, speed);
+  shape.positions_max = longest_model_len(kv_wishes(model, wishes));
+  const std::int64_t chunk = std::min(shape.rows_max, shape.positions_max);
+  shape.blocks = std::max<std::int64_t>(1, (chunk + shape.block_size - 1) / shape.block_size);
+  return shape;
 }
 
 Expected<ReplicaPlan> plan_replicas(const ShardedModel& model, const ReplicaWishes& wishes, const DeviceMemory& memory,
@@ -112,7 +111,7 @@ Expected<ReplicaPlan> plan_replicas(const ShardedModel& model, const ReplicaWish
   auto sizes = size_kv(kv);
   if (!sizes) return fail(sizes.error());
   ReplicaPlan plan;
-  plan.rank = rank_spec(model, wishes, speed);
+  plan.rank = rank_shape(model, wishes, speed);
   plan.rank.blocks = sizes->num_blocks;
   plan.rank.positions_max = sizes->max_model_len;
   plan.scheduler = scheduler_config(wishes.scheduler, wishes.block_size, model.config.vocab_size, *sizes);

@@ -5,11 +5,11 @@
 //
 //   plan_shards → choose_encoding → (ranks load weights) → plan_trial → (devices report) → plan_replicas
 
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "cluster/placement/rank_spec.h"
 #include "cluster/placement/replica_sizing.h"
 #include "kernels/status.h"
 #include "runtime/model/llama_config.h"
@@ -41,20 +41,8 @@ struct ShardedModel {
   [[nodiscard]] std::int64_t block_bytes_of_all_ranks(std::int32_t block_size) const;
 };
 
-// What a rank is made of beside its weights; the same for all ranks but their shard. No pointer: it may cross a wire.
-struct RankSpec {
-  ShardedModel model;
-  std::int32_t block_size = 16;
-  std::int64_t blocks = 0;               // of the KV pool
-  std::int64_t positions_max = 0;        // of a sequence
-  std::int64_t rows_max = 0;             // of a step
-  std::int64_t sequences_max = 0;        // of a step
-  std::chrono::milliseconds step_timeout{0};  // of a step, of every collective in it, and of joining a group
-  bool hash_logits = false;
-};
-
 struct ReplicaPlan {
-  RankSpec rank;
+  RankShape rank;
   scheduler::SchedulerConfig scheduler;  // complete, not validated
   std::int64_t kv_bytes_per_token = 0;   // all ranks
   std::vector<std::string> notes;        // a line each, for a person
@@ -82,7 +70,7 @@ struct EncodingChoice {
 [[nodiscard]] bool memory_decides(const ReplicaWishes& wishes);
 
 // Ranks as they will be, but with KV for one long chunk only: GPUs are measured with it. kUsage: the block size.
-[[nodiscard]] Expected<RankSpec> plan_trial(const ShardedModel& model, const ReplicaWishes& wishes, StepSpeed speed);
+[[nodiscard]] Expected<RankShape> plan_trial(const ShardedModel& model, const ReplicaWishes& wishes, StepSpeed speed);
 
 // kUsage and kMissing as size_kv(), kMissing as kv_blocks_on_gpus().
 [[nodiscard]] Expected<ReplicaPlan> plan_replicas(const ShardedModel& model, const ReplicaWishes& wishes,

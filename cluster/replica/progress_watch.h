@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "kernels/progress.h"
@@ -23,20 +24,45 @@ struct WatchConfig {
 struct Suspicion {
   std::uint32_t rank = 0;
   Progress at;               // what it was doing
-  double silent_s = 0.0;     // for so long
+  double silent_s = 0.0;     // for so long; of a rank that others wait for: they do
 };
+// "rank 1 has made no progress for 1.6 s in matmul (operation 17 of step 12)"
+[[nodiscard]] std::string describe(const Suspicion& suspicion);
 
 class ProgressWatch {
  public:
-  ProgressWatch(const WatchConfig& config, std::uint32_t ranks);
+  enum class Judge : std::uint8_t {
+    kAsGroup,    // a rank in kCollective waits for others: it is the victim of those that do not come
+    kEachAlone,  // their group was aborted: nobody waits for anybody
+  };
+  ProgressWatch(const WatchConfig& config, std::uint32_t ranks, Judge judge = Judge::kAsGroup);
 
   // Everything that happened before does not count.
   void restart(Instant now);
   // One reading of every rank, with the seconds that the operation each is in was predicted to take. A rank in kCollective waits
   // for others: it is suspected only when no rank computes, and then after those that came furthest behind. Ranks not `watched`
-  // (they owe nothing) are not suspected.
+  // (they owe nothing) are not suspected, but for one that is through with its steps while all others wait in a collective.
   [[nodiscard]] std::optional<Suspicion> look(std::span<const Progress> progress, std::span<const double> predicted_s,
                                               const std::vector<bool>& watched, Instant now);
+  // The last look came so late that it started every rank anew: time did not pass for them either.
+  [[nodiscard]] bool saw_gap() const { return saw_gap_; }
+
+ private:
+  struct Rank {
+    Progress at;
+    Instant since;  // it is there, and watched
+    bool watched = false;
+    double silent_max_s = 0.0;
+  };
+  [[nodiscard]] std::optional<Suspicion> longest_overdue(Instant now) const;
+  [[nodiscard]] std::optional<Suspicion> missing_in_collective(Instant now) const;
+  [[nodiscard]] bool waits(const Rank& rank) const;
+
+  WatchConfig config_;
+  Judge judge_;
+  std::vector<Rank> ranks_;
+  std::optional<Instant> last_look_;
+  bool saw_gap_ = false;
 };
 
 }  // namespace herd::replica

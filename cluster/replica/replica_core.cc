@@ -1,6 +1,7 @@
 #include "cluster/replica/replica_core.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "kernels/check.h"
@@ -28,41 +29,81 @@ SendDeltas refusal(const step::AttemptKey& key, Status why) {
   return {key.gateway, {std::move(delta)}};
 }
 
+// In the order they were made, those of one gateway together.
+std::vector<SendDeltas> by_gateway(std::vector<step::TokenDelta> deltas) {
+  std::vector<SendDeltas> sends;
+  for (step::TokenDelta& delta : deltas) {
+    auto to_gateway = std::ranges::find(sends, delta.gateway, &SendDeltas::gateway);
+    if (to_gateway == sends.end()) to_gateway = sends.insert(to_gateway, {delta.gateway, {}});
+    to_gateway->deltas.push_back(std::move(delta));
+  }
+  return sends;
+}
+
+Instant after(Instant now, double seconds) { return {now.ns + std::llround(seconds * 1e9)}; }
+
 }  // namespace
 
 ReplicaCore::ReplicaCore(const ReplicaCoreConfig& config, const scheduler::SchedulerProbe& probe)
     : config_(config),
       scheduler_(config.scheduler, config.generation.epoch, probe),
       collector_(config.generation.epoch, config.ranks),
-      ranks_made_(config.ranks) {
+      watch_(config.watch, config.ranks),
+      ranks_joined_(config.ranks) {
   HERD_CHECK(config.ranks >= 1, "a replica has a rank");
 }
 
-void ReplicaCore::on_rank_made(std::uint32_t rank, const Status& status, ReplicaEffects& effects) {
+// From ranks ----------------------------------------------------------------------------------------------------------
+
+void ReplicaCore::on_start(Instant now, ReplicaEffects& effects) {
+  if (phase_ != Phase::kMaking) return;
+  phase_ends_at_ = after(now, config_.step_seconds_max);
+  arm_timer(now, effects);
+}
+
+void ReplicaCore::on_rank_joined(std::uint32_t rank, const Status& status, ReplicaEffects& effects) {
   if (phase_ != Phase::kMaking || rank >= config_.ranks) return;
-  if (!status.ok()) return fail_group(LossCause::kDiedOfItself, status, effects);
-  ranks_made_[rank] = true;
-  if (std::ranges::count(ranks_made_, false) > 0) return;
+  if (!status.ok()) {
+    if (status.code() == StatusCode::kAborted) return fail_group({LossCause::kOverdue, status, {}}, effects);
+    return fail_group({LossCause::kDiedOfItself, status, {rank}}, effects);
+  }
+  ranks_joined_[rank] = true;
+  if (std::ranges::count(ranks_joined_, false) > 0) return;
   phase_ = Phase::kServing;
+  phase_ends_at_.reset();
   effects.emplace_back(SayServing{});
 }
 
 void ReplicaCore::on_result(step::StepResult result, Instant now, ReplicaEffects& effects) {
   if (phase_ == Phase::kEnded) return;
   auto steps = collector_.on_result(std::move(result), now);
-  if (!steps) return fail_group(steps.error().cause, steps.error().why, effects);
+  if (!steps) return on_failure(std::move(steps.error()), now, effects);
   for (const StepCollector::Done& step : *steps) {
-    HERD_CHECK(steps_out_.front().step == step.result.step, "steps end in the order in which they were sent");
-    steps_out_.pop_front();
+    const StepsOut::Step done = steps_out_.pop(step.result.step);
+    if (config_.cost) config_.cost->on_step(done.shape, step.step_s);
     effects.emplace_back(StepFinished{step.result.stats, step.step_s});
     publish(scheduler_.on_step_done(step.result, now), effects);
   }
   pump(now, effects);
 }
 
-void ReplicaCore::on_rank_lost(std::uint32_t rank, LossCause cause, const Status& why, ReplicaEffects& effects) {
-  if (rank < config_.ranks) fail_group(cause, why, effects);
+// A rank that gave its step up tells that another did not come: who that is, the others say.
+void ReplicaCore::on_failure(Failure failure, Instant now, ReplicaEffects& effects) {
+  if (failure.cause != LossCause::kOverdue) return fail_group(failure, effects);
+  if (phase_ != Phase::kAborted) {
+    abort_group(failure.why, effects);
+    phase_ = Phase::kAborted;
+    given_up_because_ = std::move(failure.why);
+    phase_ends_at_ = after(now, config_.watch.least_s);
+  }
+  pump(now, effects);
 }
+
+void ReplicaCore::on_rank_lost(std::uint32_t rank, LossCause cause, const Status& why, ReplicaEffects& effects) {
+  if (rank < config_.ranks) fail_group({cause, why, {rank}}, effects);
+}
+
+// From gateways -------------------------------------------------------------------------------------------------------
 
 void ReplicaCore::on_submission(step::Submission submission, Instant now, ReplicaEffects& effects) {
   const step::AttemptKey key = submission.key();
@@ -102,55 +143,71 @@ void ReplicaCore::on_gateway_gone(GatewayId gateway, Instant now, ReplicaEffects
   pump(now, effects);
 }
 
-void ReplicaCore::on_timer(Instant now, ReplicaEffects& effects) {
+// Time ----------------------------------------------------------------------------------------------------------------
+
+void ReplicaCore::on_timer(Instant now, std::span<const Progress> ranks, ReplicaEffects& effects) {
   if (phase_ == Phase::kEnded) return;
-  deadline_armed_ = false;
-  if (const Status status = collector_.check_deadline(now, config_.step_seconds_max); !status.ok())
-    return fail_group(LossCause::kOverdue, status, effects);
-  arm_deadline(effects);
+  timer_armed_ = false;
+  const bool phase_ends = phase_ends_at_ && *phase_ends_at_ <= now;
+  if (phase_ends && phase_ == Phase::kAborted) return fail_as_given_up(effects);
+  if (phase_ends)
+    return fail_group({LossCause::kOverdue, {StatusCode::kAborted, "its ranks did not form a group in time"}, not_joined()},
+                      effects);
+  if (phase_ == Phase::kServing || phase_ == Phase::kStopping) {
+    if (const auto failure = look(now, ranks)) return fail_group(*failure, effects);
+  }
+  arm_timer(now, effects);
+}
+
+std::optional<StepCollector::Failure> ReplicaCore::look(Instant now, std::span<const Progress> ranks) {
+  if (collector_.idle()) return std::nullopt;
+  if (!ranks.empty()) {
+    std::vector<bool> owes(config_.ranks);
+    std::vector<double> predicted_s(config_.ranks);
+    for (std::uint32_t rank = 0; rank < config_.ranks; ++rank) {
+      owes[rank] = collector_.owes(rank);
+      if (!config_.cost) continue;
+      // Which of the steps it is in does not matter: the longer one.
+      for (const StepsOut::Step& step : steps_out_.steps())
+        predicted_s[rank] = std::max(predicted_s[rank], config_.cost->operation_seconds(ranks[rank].operation, step.shape));
+    }
+    if (const auto hangs = watch_.look(ranks, predicted_s, owes, now))
+      return Failure{LossCause::kOverdue, {StatusCode::kAborted, describe(*hangs)}, {hangs->rank}};
+    if (watch_.saw_gap()) collector_.restart_deadlines(now);
+  }
+  return collector_.overdue(now, config_.step_seconds_max);
+}
+
+void ReplicaCore::arm_timer(Instant now, ReplicaEffects& effects) {
+  if (timer_armed_ || (collector_.idle() && !phase_ends_at_)) return;
+  timer_armed_ = true;
+  effects.emplace_back(WakeReplicaAt{after(now, config_.watch.look_every_s)});
 }
 
 void ReplicaCore::on_stop(Instant now, ReplicaEffects& effects) {
   if (phase_ == Phase::kEnded) return;
-  if (phase_ == Phase::kMaking) {
-    effects.emplace_back(SayStartFailed{{StatusCode::kAborted, "the replica was stopped"}});
-    return end(effects);
-  }
+  if (phase_ == Phase::kAborted) return fail_as_given_up(effects);
+  if (phase_ == Phase::kMaking) return end({LossCause::kStopped, {StatusCode::kAborted, "stopped"}, {}}, effects);
   phase_ = Phase::kStopping;
   pump(now, effects);
 }
 
+// What follows --------------------------------------------------------------------------------------------------------
+
 void ReplicaCore::pump(Instant now, ReplicaEffects& effects) {
+  if (phase_ == Phase::kAborted && collector_.owing().empty()) return fail_as_given_up(effects);
   if (phase_ == Phase::kStopping && collector_.idle()) {
     scheduler_.check_integrity();  // with nothing open, no block may be held
-    effects.emplace_back(SayLost{{config_.generation, LossCause::kStopped,
-                                  named({StatusCode::kAborted, "stopped"}), std::vector<routing::AttemptInStep>{}}});
-    return end(effects);
+    return end({LossCause::kStopped, {StatusCode::kAborted, "stopped"}, {}}, effects);
   }
   if (phase_ != Phase::kServing) return;
-  while (auto plan = scheduler_.plan_step(now)) send_plan(std::move(*plan), now, effects);
-  arm_deadline(effects);
-}
-
-void ReplicaCore::send_plan(step::StepPlan plan, Instant now, ReplicaEffects& effects) {
-  collector_.on_plan_sent(plan.step, now);
-  StepOut& out = steps_out_.emplace_back(StepOut{plan.step, {}});
-  out.attempts.reserve(plan.slices.size());
-  for (const SequenceId own : plan.released) emitted_at_start_.erase(own);
-  for (const step::SequenceStart& start : plan.started)
-    emitted_at_start_[start.sequence] = static_cast<std::uint32_t>(start.tokens.size()) - start.prompt_tokens;
-  for (const step::SequenceSlice& slice : plan.slices) {
-    const std::uint32_t emitted = slice.sample ? slice.output_index + 1 : emitted_at_start_.at(slice.sequence);
-    out.attempts.push_back({attempts_.key_of(slice.sequence), emitted});
+  if (collector_.idle() && !timer_armed_) watch_.restart(now);
+  while (auto plan = scheduler_.plan_step(now)) {
+    collector_.on_plan_sent(plan->step, now);
+    steps_out_.push(*plan, attempts_);
+    effects.emplace_back(ExecuteOnRanks{std::move(*plan)});
   }
-  effects.emplace_back(ExecuteOnRanks{std::move(plan)});
-}
-
-void ReplicaCore::arm_deadline(ReplicaEffects& effects) {
-  const auto overdue_at = collector_.overdue_at(config_.step_seconds_max);
-  if (deadline_armed_ || !overdue_at) return;
-  deadline_armed_ = true;
-  effects.emplace_back(WakeReplicaAt{*overdue_at});
+  arm_timer(now, effects);
 }
 
 void ReplicaCore::end_attempt(SequenceId own, ReplicaEffects& effects) {
@@ -160,58 +217,51 @@ void ReplicaCore::end_attempt(SequenceId own, ReplicaEffects& effects) {
 }
 
 void ReplicaCore::publish(std::vector<step::TokenDelta> deltas, ReplicaEffects& effects) {
-  const std::size_t first = effects.size();
   for (step::TokenDelta& delta : deltas) {
     const SequenceId own = delta.sequence;
     put_back(attempts_.key_of(own), delta);
     if (delta.finish != step::FinishReason::kNone) attempts_.remove(own);
-    const auto to_gateway = std::find_if(effects.begin() + static_cast<std::ptrdiff_t>(first), effects.end(),
-                                         [&](const ReplicaEffect& effect) {
-                                           return std::get<SendDeltas>(effect).gateway == delta.gateway;
-                                         });
-    if (to_gateway == effects.end()) {
-      effects.emplace_back(SendDeltas{delta.gateway, {}});
-      std::get<SendDeltas>(effects.back()).deltas.push_back(std::move(delta));
-    } else {
-      std::get<SendDeltas>(*to_gateway).deltas.push_back(std::move(delta));
-    }
   }
+  for (SendDeltas& send : by_gateway(std::move(deltas))) effects.emplace_back(std::move(send));
+}
+
+// Its end -------------------------------------------------------------------------------------------------------------
+
+void ReplicaCore::abort_group(const Status& why, ReplicaEffects& effects) {
+  if (phase_ != Phase::kAborted) effects.emplace_back(AbortGroup{why});
+}
+
+void ReplicaCore::fail_group(const Failure& failure, ReplicaEffects& effects) {
+  if (phase_ == Phase::kEnded) return;
+  abort_group(failure.why, effects);  // first of all: other ranks may wait in a collective for one that is gone
+  end(failure, effects);
+}
+
+void ReplicaCore::fail_as_given_up(ReplicaEffects& effects) {
+  std::string why = given_up_because_.message();
+  const std::vector<std::uint32_t> silent = collector_.owing();
+  for (const std::uint32_t rank : silent) why += "; rank " + std::to_string(rank) + " says nothing";
+  end({LossCause::kOverdue, {given_up_because_.code(), why}, silent}, effects);
 }
 
 // The gateways' ledgers own what becomes of the sequences: the scheduler only forgets them.
-void ReplicaCore::fail_group(LossCause cause, const Status& why, ReplicaEffects& effects) {
-  if (phase_ == Phase::kEnded) return;
-  effects.emplace_back(AbortGroup{why});  // first of all: other ranks may wait in a collective for one that is gone
-  if (phase_ == Phase::kMaking) {         // nobody has heard of it but whoever waits for it to serve
-    effects.emplace_back(SayStartFailed{named(why)});
-  } else {
-    effects.emplace_back(SayLost{{config_.generation, cause, named(why), attempts_in_step()}});
-  }
-  end(effects);
-}
-
-void ReplicaCore::end(ReplicaEffects& effects) {
+void ReplicaCore::end(const Failure& failure, ReplicaEffects& effects) {
+  const Status why{failure.why.code(),
+                   "replica " + std::to_string(config_.generation.replica.value) + ": " + failure.why.message()};
+  effects.emplace_back(SayLost{{config_.generation, failure.cause, why, steps_out_.attempts(), failure.blamed}});
   phase_ = Phase::kEnded;
   (void)scheduler_.on_replica_lost();
   attempts_.clear();
-  emitted_at_start_.clear();
   steps_out_.clear();
-  effects.emplace_back(EndRanks{});
+  effects.emplace_back(EndGeneration{});
 }
 
-// Each once, with the later of its steps.
-std::vector<routing::AttemptInStep> ReplicaCore::attempts_in_step() const {
-  std::vector<routing::AttemptInStep> attempts;
-  for (const StepOut& step : steps_out_) attempts.insert(attempts.end(), step.attempts.begin(), step.attempts.end());
-  std::ranges::sort(attempts, std::ranges::greater());
-  const auto repeats = std::ranges::unique(attempts, {}, &routing::AttemptInStep::attempt);
-  attempts.erase(repeats.begin(), repeats.end());
-  std::ranges::reverse(attempts);
-  return attempts;
-}
-
-Status ReplicaCore::named(const Status& why) const {
-  return {why.code(), "replica " + std::to_string(config_.generation.replica.value) + ": " + why.message()};
+std::vector<std::uint32_t> ReplicaCore::not_joined() const {
+  std::vector<std::uint32_t> ranks;
+  for (std::uint32_t rank = 0; rank < config_.ranks; ++rank) {
+    if (!ranks_joined_[rank]) ranks.push_back(rank);
+  }
+  return ranks;
 }
 
 bool ReplicaCore::serving() const { return phase_ == Phase::kServing; }
@@ -225,8 +275,8 @@ ReplicaStats ReplicaCore::stats() const {
 void ReplicaCore::check_integrity() const {
   scheduler_.check_integrity();
   HERD_CHECK(attempts_.size() == scheduler_.num_open(), "attempts and the scheduler's sequences differ");
-  HERD_CHECK(ended() || steps_out_.size() == scheduler_.stats().plans_outstanding, "steps that are out are miscounted");
-  HERD_CHECK(ended() || collector_.idle() || deadline_armed_, "a step is out without a deadline");
+  HERD_CHECK(ended() || steps_out_.steps().size() == scheduler_.stats().plans_outstanding, "steps that are out are miscounted");
+  HERD_CHECK(ended() || collector_.idle() || timer_armed_, "a step is out and nobody looks");
 }
 
 }  // namespace herd::replica

@@ -2,29 +2,37 @@
 // ReplicaCore: everything a replica decides beside its scheduler. Pure: no clock, no I/O, no actor library; events in,
 // effects out.
 //
-//   making  --on_rank_made (all)--------> serving (SayServing)
-//   making  --rank failed, lost, on_stop> ended   (AbortGroup unless stopped, SayStartFailed)
+//   making  --on_rank_joined (all)------> serving (SayServing)
+//   making  --rank failed, lost, on_stop> ended
 //   serving --on_submission, on_result--> serving
-//   serving --rank failed, lost, late---> ended   (AbortGroup first of all, then SayLost)
+//   serving --rank failed, lost, hangs--> ended   (AbortGroup first of all, then SayLost)
+//   serving --rank gave its step up-----> aborted (AbortGroup) --it is known why--> ended (SayLost)
 //   serving --on_stop-------------------> stopping --last result--> ended (SayLost as kStopped)
-// Whatever ends it, EndRanks is the last effect; an ended one has no effects beyond refusals.
+// Whatever ends it, SayLost and EndGeneration are the last effects; an ended one has no effects beyond refusals.
+//
+// A rank gives its step up when another does not come to a collective. Who that is, and whether it died of what it computed,
+// may be heard of later: the loss is said when every rank has answered or is gone, or none of them says more.
 //
 // Sequences of several gateways run side by side: each attempt (gateway, sequence, attempt) gets a sequence id of the
 // replica's own, which scheduler and ranks know; deltas go to the gateway that submitted. A newer attempt of a sequence ends
 // the one that is open; the open one's repeat, or one older than it, is dropped and counted.
 
 #include <cstdint>
-#include <deque>
-#include <map>
+#include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "cluster/replica/attempt_table.h"
+#include "cluster/replica/progress_watch.h"
 #include "cluster/replica/step_collector.h"
+#include "cluster/replica/steps_out.h"
 #include "cluster/routing/replica_generation.h"
 #include "cluster/routing/replica_loss.h"
+#include "kernels/progress.h"
 #include "runtime/scheduler/scheduler.h"
+#include "runtime/scheduler/step_cost.h"
 #include "runtime/step/attempt_key.h"
 #include "runtime/step/submission.h"
 
@@ -39,11 +47,10 @@ struct SendDeltas {
   GatewayId gateway;
   std::vector<step::TokenDelta> deltas;
 };
-struct SayServing {};                       // to the coordinator
-struct SayStartFailed { Status why; };      // to whoever waits for it to serve
-struct SayLost { routing::ReplicaLoss loss; };  // to coordinator and gateways
+struct SayServing {};                       // to the coordinator and whoever watches over its generations
+struct SayLost { routing::ReplicaLoss loss; };  // to the same, and to gateways
 struct AbortGroup { Status why; };          // ranks that wait in a collective return
-struct EndRanks {};                         // the last effect of all
+struct EndGeneration {};                    // the last effect of all; its ranks may be in another one later
 struct StepFinished {                       // for metrics
   step::StepStats stats;
   double step_s = 0.0;
@@ -51,15 +58,17 @@ struct StepFinished {                       // for metrics
 // Call on_timer then; the last one said holds. Not said again for every step: on_timer says when to come back.
 struct WakeReplicaAt { Instant at; };
 
-using ReplicaEffect = std::variant<ExecuteOnRanks, SendDeltas, SayServing, SayStartFailed, SayLost, AbortGroup, EndRanks,
-                                   StepFinished, WakeReplicaAt>;
+using ReplicaEffect = std::variant<ExecuteOnRanks, SendDeltas, SayServing, SayLost, AbortGroup, EndGeneration, StepFinished,
+                                   WakeReplicaAt>;
 using ReplicaEffects = std::vector<ReplicaEffect>;
 
 struct ReplicaCoreConfig {
   routing::ReplicaGeneration generation;
   scheduler::SchedulerConfig scheduler;
   std::uint32_t ranks = 1;         // at least 1
-  double step_seconds_max = 120;   // a step that is out for longer fails the group
+  double step_seconds_max = 120;   // a step that is out for longer fails the group; so does joining it
+  WatchConfig watch{};
+  std::optional<scheduler::StepCost> cost{};  // what operations are predicted to take; nullopt: next to nothing
 };
 
 struct ReplicaStats {
@@ -75,9 +84,11 @@ class ReplicaCore {
   // Only tests give a probe.
   explicit ReplicaCore(const ReplicaCoreConfig& config, const scheduler::SchedulerProbe& probe = {});
 
-  // From its ranks. A failed status ends the group; `why` of a lost rank names the rank. A step that a rank gave up
-  // (kAborted: its collective did not come about in time) counts as kOverdue, one that failed otherwise as kDiedOfItself.
-  void on_rank_made(std::uint32_t rank, const Status& status, ReplicaEffects& effects);
+  // Ranks are asked to join the group. Not said: joining takes as long as it takes.
+  void on_start(Instant now, ReplicaEffects& effects);
+  // From its ranks. A failed status ends the group; `why` of a lost rank names the rank. Of a rank that gave up (kAborted:
+  // another did not come) see above; one that failed otherwise died of itself.
+  void on_rank_joined(std::uint32_t rank, const Status& status, ReplicaEffects& effects);
   void on_result(step::StepResult result, Instant now, ReplicaEffects& effects);
   void on_rank_lost(std::uint32_t rank, routing::LossCause cause, const Status& why, ReplicaEffects& effects);
 
@@ -87,7 +98,8 @@ class ReplicaCore {
   // That gateway is gone: what it asked for ends, and nobody is told.
   void on_gateway_gone(GatewayId gateway, Instant now, ReplicaEffects& effects);
 
-  void on_timer(Instant now, ReplicaEffects& effects);
+  // `ranks`: a reading of every rank's progress; empty: nobody can read them, and only step_seconds_max bounds a hang.
+  void on_timer(Instant now, std::span<const Progress> ranks, ReplicaEffects& effects);
   void on_stop(Instant now, ReplicaEffects& effects);
 
   [[nodiscard]] bool serving() const;
@@ -96,33 +108,36 @@ class ReplicaCore {
   void check_integrity() const;
 
  private:
-  enum class Phase : std::uint8_t { kMaking, kServing, kStopping, kEnded };
-  struct StepOut {
-    StepId step;
-    std::vector<routing::AttemptInStep> attempts;
-  };
+  enum class Phase : std::uint8_t { kMaking, kServing, kStopping, kAborted, kEnded };
+  using Failure = StepCollector::Failure;
 
   void pump(Instant now, ReplicaEffects& effects);
-  void send_plan(step::StepPlan plan, Instant now, ReplicaEffects& effects);
-  void arm_deadline(ReplicaEffects& effects);
+  void arm_timer(Instant now, ReplicaEffects& effects);
+  // Who hangs, or which step is overdue.
+  [[nodiscard]] std::optional<Failure> look(Instant now, std::span<const Progress> ranks);
   void end_attempt(SequenceId own, ReplicaEffects& effects);
   // Each with its gateway, sequence and attempt put back; an attempt that ends is forgotten.
   void publish(std::vector<step::TokenDelta> deltas, ReplicaEffects& effects);
-  void fail_group(routing::LossCause cause, const Status& why, ReplicaEffects& effects);
-  void end(ReplicaEffects& effects);
-  [[nodiscard]] std::vector<routing::AttemptInStep> attempts_in_step() const;
-  [[nodiscard]] Status named(const Status& why) const;
+  void on_failure(Failure failure, Instant now, ReplicaEffects& effects);
+  void abort_group(const Status& why, ReplicaEffects& effects);
+  void fail_group(const Failure& failure, ReplicaEffects& effects);
+  // Nobody died of itself as far as is known by now.
+  void fail_as_given_up(ReplicaEffects& effects);
+  void end(const Failure& failure, ReplicaEffects& effects);
+  [[nodiscard]] std::vector<std::uint32_t> not_joined() const;
 
   ReplicaCoreConfig config_;
   Phase phase_ = Phase::kMaking;
   scheduler::Scheduler scheduler_;
   StepCollector collector_;
+  ProgressWatch watch_;
   AttemptTable attempts_;
-  std::map<SequenceId, std::uint32_t> emitted_at_start_;  // tokens, of the own ids that ranks know
-  std::vector<bool> ranks_made_;
-  std::deque<StepOut> steps_out_;  // as the collector waits for them
+  StepsOut steps_out_;  // as the collector waits for them
+  std::vector<bool> ranks_joined_;
+  std::optional<Instant> phase_ends_at_;  // kMaking: joining has failed then; kAborted: what is not known then is not waited for
+  Status given_up_because_;               // kAborted
   std::uint64_t stale_submissions_ = 0;
-  bool deadline_armed_ = false;
+  bool timer_armed_ = false;
 };
 
 }  // namespace herd::replica

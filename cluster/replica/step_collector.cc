@@ -1,7 +1,6 @@
 #include "cluster/replica/step_collector.h"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <utility>
 
@@ -10,36 +9,72 @@
 namespace herd::replica {
 namespace {
 
-StepCollector::Failure failure_of(const step::StepResult& result) {
-  // A rank gives a step up when its collective did not come about in time: it is not the one to blame.
-  const bool given_up = result.status.code() == StatusCode::kAborted;
-  return {given_up ? routing::LossCause::kOverdue : routing::LossCause::kDiedOfItself,
-          {result.status.code(), "rank " + std::to_string(result.rank) + " failed step " +
-                                     std::to_string(result.step.value) + ": " + result.status.message()}};
+using Failure = StepCollector::Failure;
+
+Failure failure_of(std::uint32_t rank, StepId step, const Status& status) {
+  // A rank gives a step up when its collective does not come about: it is not the one to blame.
+  const bool given_up = status.code() == StatusCode::kAborted;
+  const std::string what = "rank " + std::to_string(rank) + " failed step " + std::to_string(step.value) + ": " + status.message();
+  if (given_up) return {routing::LossCause::kOverdue, {status.code(), what}, {}};
+  return {routing::LossCause::kDiedOfItself, {status.code(), what}, {rank}};
+}
+
+std::string list(const std::vector<std::uint32_t>& ranks) {
+  std::string text = ranks.size() == 1 ? " rank" : " ranks";
+  for (const std::uint32_t rank : ranks) text.append(" ").append(std::to_string(rank));
+  return text;
+}
+
+// Those whose tokens are not most ranks'. Without a majority it may be any of them.
+std::vector<std::uint32_t> different(const std::vector<std::uint64_t>& hashes) {
+  std::vector<std::uint32_t> minority;
+  for (const std::uint64_t hash : hashes) {
+    const auto equal = static_cast<std::size_t>(std::ranges::count(hashes, hash));
+    if (2 * equal <= hashes.size()) continue;
+    for (std::uint32_t rank = 0; rank < hashes.size(); ++rank) {
+      if (hashes[rank] != hash) minority.push_back(rank);
+    }
+    return minority;
+  }
+  for (std::uint32_t rank = 0; rank < hashes.size(); ++rank) minority.push_back(rank);
+  return minority;
+}
+
+std::optional<Failure> check_equal_tokens(StepId step, const std::vector<std::uint64_t>& hashes) {
+  const std::vector<std::uint32_t> blamed = different(hashes);
+  if (blamed.empty()) return std::nullopt;
+  const std::string which = blamed.size() == hashes.size() ? " between" : " from most ranks' on";
+  return Failure{routing::LossCause::kTokensDiffer,
+                 {StatusCode::kInternal,
+                  "step " + std::to_string(step.value) + ": sampled tokens differ" + which + list(blamed)},
+                 blamed};
 }
 
 }  // namespace
 
 void StepCollector::on_plan_sent(StepId step, Instant now) {
   HERD_CHECK(waiting_.empty() || waiting_.back().step < step, "plans are sent in step order");
-  waiting_.push_back({step, now, std::vector<std::optional<step::StepResult>>(ranks_), ranks_});
+  waiting_.push_back({step, now, now, std::vector<std::optional<step::StepResult>>(ranks_), ranks_});
 }
 
-tl::expected<std::vector<StepCollector::Done>, StepCollector::Failure> StepCollector::on_result(
-    step::StepResult result, Instant now) {
+tl::expected<std::vector<StepCollector::Done>, Failure> StepCollector::on_result(step::StepResult result, Instant now) {
   std::vector<Done> done;
   const auto step = std::ranges::find(waiting_, result.step, &Step::step);
   if (result.epoch != epoch_ || step == waiting_.end() || result.rank >= ranks_ || step->results[result.rank]) {
     ++stale_results_;
     return done;
   }
-  if (!result.status.ok()) return tl::unexpected(failure_of(result));
   std::optional<step::StepResult>& place = step->results[result.rank];
   place = std::move(result);
   --step->missing;
-  while (!waiting_.empty() && waiting_.front().missing == 0) {
-    if (Status status = check_equal_tokens(waiting_.front()); !status.ok())
-      return tl::unexpected(Failure{routing::LossCause::kTokensDiffer, std::move(status)});
+  if (!place->status.ok()) {
+    step->failed = true;
+    return tl::unexpected(failure_of(place->rank, place->step, place->status));
+  }
+  while (!waiting_.empty() && waiting_.front().missing == 0 && !waiting_.front().failed) {
+    std::vector<std::uint64_t> hashes;
+    for (const auto& of_rank : waiting_.front().results) hashes.push_back(of_rank->token_hash);
+    if (auto failure = check_equal_tokens(waiting_.front().step, hashes)) return tl::unexpected(std::move(*failure));
     const Instant begin = steps_done_ == 0 ? waiting_.front().sent : std::max(waiting_.front().sent, last_done_);
     done.push_back({std::move(*waiting_.front().results[0]), seconds_between(begin, now)});
     last_done_ = now;
@@ -49,30 +84,31 @@ tl::expected<std::vector<StepCollector::Done>, StepCollector::Failure> StepColle
   return done;
 }
 
-Status StepCollector::check_equal_tokens(const Step& step) const {
-  std::string different;
-  for (const auto& result : step.results) {
-    if (result->token_hash != step.results[0]->token_hash) different.append(" ").append(std::to_string(result->rank));
-  }
-  if (different.empty()) return {};
-  return {StatusCode::kInternal,
-          "step " + std::to_string(step.step.value) + ": sampled tokens differ from rank 0's on rank" + different};
-}
-
-std::optional<Instant> StepCollector::overdue_at(double step_seconds_max) const {
-  if (waiting_.empty()) return std::nullopt;
-  return Instant{waiting_.front().sent.ns + std::llround(step_seconds_max * 1e9) + 1};
-}
-
-Status StepCollector::check_deadline(Instant now, double step_seconds_max) const {
-  const auto overdue = overdue_at(step_seconds_max);
-  if (!overdue || now < *overdue) return {};
-  std::string missing;
+std::optional<Failure> StepCollector::overdue(Instant now, double step_seconds_max) const {
+  if (waiting_.empty() || seconds_between(waiting_.front().deadline_from, now) <= step_seconds_max) return std::nullopt;
+  std::vector<std::uint32_t> missing;
   for (std::uint32_t rank = 0; rank < ranks_; ++rank) {
-    if (!waiting_.front().results[rank]) missing.append(" ").append(std::to_string(rank));
+    if (!waiting_.front().results[rank]) missing.push_back(rank);
   }
-  return {StatusCode::kAborted,
-          "step " + std::to_string(waiting_.front().step.value) + " is overdue on rank" + missing};
+  return Failure{routing::LossCause::kOverdue,
+                 {StatusCode::kAborted, "step " + std::to_string(waiting_.front().step.value) + " is overdue on" + list(missing)},
+                 missing};
+}
+
+void StepCollector::restart_deadlines(Instant now) {
+  for (Step& step : waiting_) step.deadline_from = now;
+}
+
+bool StepCollector::owes(std::uint32_t rank) const {
+  return std::ranges::any_of(waiting_, [rank](const Step& step) { return !step.results[rank]; });
+}
+
+std::vector<std::uint32_t> StepCollector::owing() const {
+  std::vector<std::uint32_t> ranks;
+  for (std::uint32_t rank = 0; rank < ranks_; ++rank) {
+    if (owes(rank)) ranks.push_back(rank);
+  }
+  return ranks;
 }
 
 }  // namespace herd::replica

@@ -1,6 +1,6 @@
 #pragma once
 // StepCollector: the results of all ranks, step by step. Pure. A group fails as one: a rank that failed a step, or
-// ranks that sampled different tokens, end it.
+// ranks that sampled different tokens, end it. Results that come after that are still taken, so that it is seen who answers.
 
 #include <cstddef>
 #include <cstdint>
@@ -32,16 +32,21 @@ class StepCollector {
   struct Failure {
     routing::LossCause cause;
     Status why;  // names the ranks
+    std::vector<std::uint32_t> blamed;
   };
-  // The steps that all ranks have now done, in order. An error: the group has failed. A result of another epoch, of a
-  // step nobody waits for, or a repeat is dropped and counted.
+  // The steps that all ranks have now done, in order. An error: the group has failed; kOverdue: that rank gave its step up
+  // (kAborted) because another did not come, and is not to blame. A result of another epoch, of a step nobody waits for, or a
+  // repeat is dropped and counted.
   [[nodiscard]] tl::expected<std::vector<Done>, Failure> on_result(step::StepResult result, Instant now);
 
-  // The first instant at which the oldest step is out for longer; nullopt when none is out.
-  [[nodiscard]] std::optional<Instant> overdue_at(double step_seconds_max) const;
-  // Not ok from then on: names the ranks that are missing.
-  [[nodiscard]] Status check_deadline(Instant now, double step_seconds_max) const;
+  // Set once the oldest step is out for longer: names the ranks that are missing.
+  [[nodiscard]] std::optional<Failure> overdue(Instant now, double step_seconds_max) const;
+  // The steps that are out have all their time again: none of it passed for the ranks.
+  void restart_deadlines(Instant now);
 
+  // Some step waits for that rank's answer.
+  [[nodiscard]] bool owes(std::uint32_t rank) const;
+  [[nodiscard]] std::vector<std::uint32_t> owing() const;  // rising
   [[nodiscard]] bool idle() const { return waiting_.empty(); }
   [[nodiscard]] std::uint64_t steps_done() const { return steps_done_; }
   [[nodiscard]] std::uint64_t stale_results() const { return stale_results_; }
@@ -50,10 +55,11 @@ class StepCollector {
   struct Step {
     StepId step;
     Instant sent;
+    Instant deadline_from;
     std::vector<std::optional<step::StepResult>> results;  // by rank
     std::size_t missing = 0;
+    bool failed = false;  // some rank has
   };
-  [[nodiscard]] Status check_equal_tokens(const Step& step) const;
 
   Epoch epoch_;
   std::uint32_t ranks_;

@@ -14,7 +14,7 @@ namespace herd::routing {
 enum class LossCause : std::uint8_t {
   kKilled = 0,    // from outside, or nobody knows: SIGKILL, a machine that went away
   kDiedOfItself,  // a signal of its own, a failed check, a failed step: what it computed may have been fatal
-  kOverdue,       // a step took longer than its deadline
+  kOverdue,       // a rank hung, a step took too long, or ranks did not come together in a collective
   kTokensDiffer,  // its ranks sampled different tokens
   kStopped,       // on purpose: drained, shut down
 };
@@ -33,6 +33,9 @@ struct ReplicaLoss {
   Status why;  // not ok; names the replica, and the rank where one is to blame
   // The attempts in steps that were under way; nullopt when nobody is left to say. Those are suspects of kDiedOfItself.
   std::optional<std::vector<AttemptInStep>> in_step;
+  // The ranks that died, failed, hang, or whose tokens differ; of two nobody knows which, so both. Rising; empty: none of them
+  // is to blame more than another.
+  std::vector<std::uint32_t> blamed{};
   bool operator==(const ReplicaLoss&) const = default;
 };
 

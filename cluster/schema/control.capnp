@@ -85,6 +85,7 @@ struct ReplicaLoss {
   cause @2 :LossCause;
   why @3 :Ids.Status;                 # not ok
   inStep @4 :List(AttemptInStep);     # in steps that were under way; null: nobody is left to say; at most 65536
+  blamed @5 :List(UInt32);            # ranks, rising; at most 1024; empty: none more than another
 }
 
 struct AttemptInStep {
@@ -96,7 +97,7 @@ enum LossCause {
   unknown @0;
   killed @1;                          # from outside, or nobody knows
   diedOfItself @2;                    # what it computed may have been fatal
-  overdue @3;                         # a step took too long
+  overdue @3;                         # a rank hung, a step took too long
   tokensDiffer @4;                    # its ranks sampled different tokens
   stopped @5;                         # on purpose
 }

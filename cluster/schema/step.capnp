@@ -52,12 +52,19 @@ struct StepResult {
   epoch @0 :Ids.Epoch;
   stepId @1 :Ids.StepId;              # at least 1
   rank @2 :UInt32;                    # below 4096
-  status @3 :Ids.Status;              # not ok: the step failed, no tokens
+  status @3 :Ids.Status;              # not ok: the step failed, no tokens and nobody failed alone
   sampled @4 :List(Generate.SampledToken);  # rank 0; at most 65536
   outputs @5 :List(Generate.OutputRows);    # rank 0; at most 65536
-  tokenHash @6 :UInt64;               # of all (sequence, token): equal on every rank, or the group fails
+  tokenHash @6 :UInt64;               # of all (sequence, token) and of who failed: equal on every rank, or the group fails
   stats @7 :StepStats;
   promptLogprobs @8 :List(Generate.PromptLogprobs);  # rank 0; at most 65536
+  failed @9 :List(SequenceFailure);   # rank 0; at most 65536, each sequence once, none with a token
+}
+
+struct SequenceFailure {
+  # What the ranks could not do for one sequence of the plan: it ends, the others go on.
+  sequence @0 :Ids.SequenceId;
+  status @1 :Ids.Status;              # not ok
 }
 
 struct StepOutputs {

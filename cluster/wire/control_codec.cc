@@ -181,6 +181,8 @@ void check(const ClusterView& view) {
 void check(const ReplicaLoss& loss) {
   require(!loss.why.ok(), "a loss without a reason");
   require(!loss.in_step || loss.in_step->size() <= kLostAttemptsMax, "more than 65536 attempts");
+  require(loss.blamed.size() <= kBlamedRanksMax, "more than 1024 ranks to blame");
+  require(std::ranges::is_sorted(loss.blamed, std::ranges::less_equal()), "ranks to blame: not in rising order, each once");
 }
 
 }  // namespace
@@ -246,6 +248,8 @@ Frame encode(const ReplicaLoss& loss) {
       attempts[i].setEmitted((*loss.in_step)[i].emitted);
     }
   }
+  auto blamed = to.initBlamed(static_cast<unsigned>(loss.blamed.size()));
+  for (unsigned i = 0; i < blamed.size(); ++i) blamed.set(i, loss.blamed[i]);
   return {FrameKind::kReplicaLoss, to_words(message)};
 }
 
@@ -293,6 +297,8 @@ Expected<ReplicaLoss> decode_replica_loss(std::span<const std::uint64_t> words) 
             loss.in_step->push_back({read_attempt(one.getAttempt()), one.getEmitted()});
           }
         }
+        require(from.getBlamed().size() <= kBlamedRanksMax, "more than 1024 ranks to blame");
+        for (const std::uint32_t rank : from.getBlamed()) loss.blamed.push_back(rank);
         check(loss);
         return loss;
       });

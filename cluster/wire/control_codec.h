@@ -18,6 +18,7 @@ namespace herd::wire {
 inline constexpr std::size_t kReplicasMax = routing::kReplicasMax;
 inline constexpr std::size_t kReplicaTextBytesMax = 256;  // address, numerics id
 inline constexpr std::size_t kLostAttemptsMax = 65536;
+inline constexpr std::size_t kBlamedRanksMax = 1024;
 
 // Every GatewayJoin is valid. Hello's rules are handshake::validate.
 [[nodiscard]] Status validate(const routing::GatewayJoin& join);

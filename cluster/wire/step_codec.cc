@@ -69,16 +69,29 @@ void check(const StepOutputs& part) {
   check_outputs(part.outputs, part.prompt_logprobs);
 }
 
+void check_failures(const StepResult& result) {
+  for (const auto& failure : result.failed) require(!failure.status.ok(), "a failure that is none");
+  check_each_sequence_once(result.failed, "a sequence fails twice");
+  if (result.failed.empty()) return;
+  std::vector<SequenceId> failed;
+  for (const auto& failure : result.failed) failed.push_back(failure.sequence);
+  std::ranges::sort(failed);
+  for (const auto& token : result.sampled)
+    require(!std::ranges::binary_search(failed, token.sequence), "a token of a sequence that failed");
+}
+
 void check(const StepResult& result) {
   require(result.step.value >= 1, "step 0");
   require(result.rank < kRanksMax, "rank above 4095");
   require(result.sampled.size() <= kStepSequencesMax, "more than 65536 tokens");
-  require(result.status.ok() ||
-              (result.sampled.empty() && result.outputs.empty() && result.prompt_logprobs.empty()),
+  require(result.failed.size() <= kStepSequencesMax, "more than 65536 failures");
+  require(result.status.ok() || (result.sampled.empty() && result.outputs.empty() && result.prompt_logprobs.empty() &&
+                                 result.failed.empty()),
           "a failed step with tokens");
   for (const auto& token : result.sampled) wire::check(token);
   check_outputs(result.outputs, result.prompt_logprobs);
   check_each_sequence_once(result.sampled, "two tokens of one sequence");
+  check_failures(result);
   require(std::isfinite(result.stats.compute_seconds) && result.stats.compute_seconds >= 0.0, "seconds not finite");
   require(result.stats.prefill_rows <= result.stats.rows, "more prefill rows than rows");
 }
@@ -175,6 +188,15 @@ void write_outputs(Builder& to, const std::vector<step::OutputRows>& outputs,
   for (unsigned i = 0; i < runs.size(); ++i) wire::write(runs[i], prompt_logprobs[i]);
 }
 
+void write_failures(schema::StepResult::Builder& to, const std::vector<step::SequenceFailure>& failed) {
+  if (failed.empty()) return;
+  auto failures = to.initFailed(static_cast<unsigned>(failed.size()));
+  for (unsigned i = 0; i < failures.size(); ++i) {
+    failures[i].setSequence(failed[i].sequence.value);
+    wire::write(failures[i].initStatus(), failed[i].status);
+  }
+}
+
 StepResult read(schema::StepResult::Reader from) {
   StepResult result;
   result.epoch = Epoch(from.getEpoch());
@@ -187,6 +209,10 @@ StepResult read(schema::StepResult::Reader from) {
   for (const auto token : sampled) result.sampled.push_back(read_sampled(token));
   result.outputs = read_outputs(from.getOutputs());
   result.prompt_logprobs = read_runs(from.getPromptLogprobs());
+  const auto failed = from.getFailed();
+  require(failed.size() <= kStepSequencesMax, "more than 65536 failures");
+  for (const auto failure : failed)
+    result.failed.push_back({SequenceId(failure.getSequence()), read_status(failure.getStatus())});
   result.token_hash = from.getTokenHash();
   const auto stats = from.getStats();
   result.stats = {stats.getRows(), stats.getSequences(), stats.getComputeSeconds(), stats.getContextTokens(),
@@ -242,6 +268,7 @@ Frame encode(const StepResult& result) {
   auto sampled = to.initSampled(static_cast<unsigned>(result.sampled.size()));
   for (unsigned i = 0; i < sampled.size(); ++i) wire::write(sampled[i], result.sampled[i]);
   write_outputs(to, result.outputs, result.prompt_logprobs);
+  write_failures(to, result.failed);
   to.setTokenHash(result.token_hash);
   auto stats = to.initStats();
   stats.setRows(result.stats.rows);

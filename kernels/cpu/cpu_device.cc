@@ -45,8 +45,9 @@ class MappedBuffer final : public DeviceBuffer {
 
 class CpuDevice final : public Device {
  public:
-  CpuDevice(CpuIsa isa, int threads, int nice) : pool_(threads, nice) {
-    ops_ = make_checked_ops(isa == CpuIsa::kReference ? make_reference_ops() : make_cpu_ops(isa, pool_));
+  CpuDevice(CpuIsa isa, int threads, int nice, std::shared_ptr<ProgressWord> progress)
+      : progress_(std::move(progress)), pool_(threads, nice) {
+    ops_ = make_checked_ops(isa == CpuIsa::kReference ? make_reference_ops() : make_cpu_ops(isa, pool_), true, progress_);
   }
 
   std::string description() const override {
@@ -75,8 +76,10 @@ class CpuDevice final : public Device {
 
   std::size_t free_bytes() const override { return available_memory_bytes(); }
   Status wait() override { return {}; }
+  ProgressWord* progress() override { return progress_.get(); }
 
  private:
+  const std::shared_ptr<ProgressWord> progress_;
   ThreadPool pool_;  // outlives the operations that run on it
   std::unique_ptr<Ops> ops_;
 };
@@ -102,7 +105,8 @@ Expected<std::unique_ptr<Device>> make_cpu_device(const CpuDeviceConfig& config)
     return fail(usage_error("cpu isa avx2: this CPU lacks " + features.missing_for_avx2));
   }
   try {
-    return std::make_unique<CpuDevice>(isa, config.threads == 0 ? usable_cpus() : config.threads, config.nice);
+    return std::make_unique<CpuDevice>(isa, config.threads == 0 ? usable_cpus() : config.threads, config.nice,
+                                       config.progress);
   } catch (const std::system_error& refused) {
     return fail(no_thread(refused));
   }

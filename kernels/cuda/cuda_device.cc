@@ -20,13 +20,17 @@ Expected<std::unique_ptr<CudaDevice>> CudaDevice::make(const GpuDeviceConfig& co
   std::unique_ptr<CudaDevice> device(new CudaDevice(config, *stream));
   auto ops = make_cuda_ops(*stream, config.matmul, device->scratch_);
   if (!ops) return fail(ops.error());
-  device->ops_ = make_checked_ops(std::move(*ops), false);
+  device->ops_ = make_checked_ops(std::move(*ops), false, config.progress);
   device->row_sampler_ = make_checked_row_sampler(make_cuda_row_sampler(*stream));
   return device;
 }
 
 CudaDevice::CudaDevice(const GpuDeviceConfig& config, std::shared_ptr<Stream> stream)
-    : matmul_(config.matmul), use_graphs_(config.graphs), stream_(std::move(stream)), graphs_(*stream_) {}
+    : matmul_(config.matmul),
+      use_graphs_(config.graphs),
+      progress_(config.progress),
+      stream_(std::move(stream)),
+      graphs_(*stream_) {}
 
 CudaDevice::~CudaDevice() {
   stream_->use();

@@ -31,6 +31,7 @@ class CudaDevice final : public Device, public Staging, public StepRecorder {
   std::size_t free_bytes() const override;
   Status wait() override;
   Status status() const override { return stream_->status(); }
+  ProgressWord* progress() override { return progress_.get(); }
   void upload(void* device, const void* host, std::size_t bytes) override;
   void download(void* host, const void* device, std::size_t bytes) override;
   RowSampler* row_sampler() override { return row_sampler_.get(); }
@@ -46,10 +47,9 @@ class CudaDevice final : public Device, public Staging, public StepRecorder {
   std::uint64_t mark() override;
   bool reached(std::uint64_t mark) override;
   void run_step(std::uint64_t key, const std::function<void()>& body) override;
+  void forget() override { graphs_.clear(); }
 
   [[nodiscard]] Stream& stream() { return *stream_; }
-  // Before anything goes that recorded steps refer to. No step is under way.
-  void forget_recorded() { graphs_.clear(); }
 
  private:
   struct Mark {
@@ -64,6 +64,7 @@ class CudaDevice final : public Device, public Staging, public StepRecorder {
 
   const GpuMatmul matmul_;
   const bool use_graphs_;
+  const std::shared_ptr<ProgressWord> progress_;  // may be null
   std::shared_ptr<Stream> stream_;
   std::unique_ptr<DeviceBuffer> scratch_memory_;
   AttentionScratch scratch_;

@@ -128,7 +128,7 @@ class NcclCollective final : public Collective {
   // A communicator does not end before the last graph that holds one of its collectives.
   ~NcclCollective() override {
     device_.stream().watch(nullptr);
-    device_.forget_recorded();
+    device_.forget();
     device_.stream().use();
   }
   NcclCollective(const NcclCollective&) = delete;
@@ -137,11 +137,12 @@ class NcclCollective final : public Collective {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
 
-  void all_gather(const void* send, void* receive, std::size_t bytes) override {
+  void all_gather(CollectiveName name, const void* send, void* receive, std::size_t bytes) override {
     Stream& stream = device_.stream();
     if (!stream.ok() || bytes == 0) return;
     stream.use();
-    const Status status = communicator_->run("all_gather", deadline_ms_, [&](ncclComm_t& comm) {
+    const CollectiveOperation operation{++operations_, bytes, CollectiveOperation::Kind::kAllGather, name};
+    const Status status = communicator_->run(describe(operation).c_str(), deadline_ms_, [&](ncclComm_t& comm) {
       return nccl_.all_gather(send, receive, bytes, ncclUint8, comm, stream.handle());
     });
     if (!status.ok()) stream.fail(status.message());
@@ -163,6 +164,7 @@ class NcclCollective final : public Collective {
   const int rank_;
   const int size_;
   const std::int64_t deadline_ms_;
+  std::uint64_t operations_ = 0;  // enqueued so far, those of recorded steps once
 };
 
 }  // namespace

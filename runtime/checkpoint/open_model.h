@@ -18,6 +18,7 @@ struct ModelFiles {
   int layers = 0;                  // > 0: only the first N layers
   bool random_weights = false;     // config.json is enough
   std::uint64_t random_seed = 0;   // of random weights
+  bool operator==(const ModelFiles&) const = default;
 };
 
 // Value: copies share the checkpoint.

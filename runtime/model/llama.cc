@@ -66,8 +66,8 @@ Status Llama::allocate(const LlamaParts& parts) {
   attention_out_ = buffer(rows, q, act);
   gate_up_ = buffer(rows, 2 * plan_.ffn.size(), act);
   mlp_ = buffer(rows, plan_.ffn.size(), act);
-  partial_ = buffer(rows, hidden, DType::kF32);
-  if (tp_.size() > 1) gathered_ = static_cast<float*>(buffer(rows * tp_.size(), hidden, DType::kF32).data);
+  partial_ = buffer(rows * tp_.size(), hidden, DType::kF32);
+  gathered_ = static_cast<float*>(partial_.data);
   selected_ = buffer(logit_rows, hidden, act);
   const std::int64_t slice = widest_vocab_slice(config_.vocab_size, tp_.size());
   logits_ = buffer(logit_rows, plan_.vocab.size(), DType::kF32, slice);
@@ -109,6 +109,7 @@ std::size_t Llama::activation_bytes() const {
 void Llama::set_rows(std::int64_t rows) {
   for (TensorView* view : {&residual_, &normed_, &qkv_, &attention_out_, &gate_up_, &mlp_, &partial_})
     view->rows = rows;
+  partial_.data = gathered_ + tp_.rank() * rows * partial_.row_stride;
 }
 
 void Llama::forward(const StepRows& step, kv::KvStorage& kv, const std::function<void(int)>& on_layer) {
@@ -117,6 +118,7 @@ void Llama::forward(const StepRows& step, kv::KvStorage& kv, const std::function
   if (on_layer) on_layer(0);
   ops_.rms_norm(residual_, weights_->layers.front().attention_norm, config_.rms_norm_eps, normed_);
   for (int layer = 0; layer < config_.layers; ++layer) {
+    if (!tp_.status().ok()) return;
     decoder_layer(layer, step, kv);
     if (on_layer) on_layer(layer + 1);
   }
@@ -145,21 +147,19 @@ void Llama::decoder_layer(int layer, const StepRows& step, kv::KvStorage& kv) {
   attention.scale = 1.0F / std::sqrt(static_cast<float>(dim));
   ops_.attention(q, kv.layer(layer), attention, attention_out_);
   ops_.matmul(attention_out_, w.o, nullptr, partial_);  // [rows, hidden], a sum over this rank's heads
-  reduce_into_residual(w.o_bias, w.mlp_norm);
+  reduce_into_residual(CollectiveName::kAttention, w.o_bias, w.mlp_norm);
 
   ops_.matmul(normed_, w.gate_up, w.gate_up_bias, gate_up_);
   ops_.silu_mul(gate_up_, plan_.ffn.size(), mlp_);
   ops_.matmul(mlp_, w.down, nullptr, partial_);         // [rows, hidden], a sum over this rank's MLP rows
-  reduce_into_residual(w.down_bias, next_norm);
+  reduce_into_residual(CollectiveName::kMlp, w.down_bias, next_norm);
 }
 
-void Llama::reduce_into_residual(const float* bias, const float* norm) {
-  const float* parts[kLeaves] = {static_cast<const float*>(partial_.data)};
-  if (tp_.size() > 1) {
-    const std::int64_t elements = partial_.rows * partial_.row_stride;
-    tp_.all_gather(partial_.data, gathered_, static_cast<std::size_t>(elements) * sizeof(float));
-    for (int rank = 0; rank < tp_.size(); ++rank) parts[rank] = gathered_ + rank * elements;
-  }
+void Llama::reduce_into_residual(CollectiveName name, const float* bias, const float* norm) {
+  const float* parts[kLeaves] = {};
+  const std::int64_t elements = partial_.rows * partial_.row_stride;
+  if (tp_.size() > 1) tp_.all_gather(name, partial_.data, gathered_, static_cast<std::size_t>(elements) * sizeof(float));
+  for (int rank = 0; rank < tp_.size(); ++rank) parts[rank] = gathered_ + rank * elements;
   const PartialSums partials{parts, tp_.size(), partial_.row_stride, bias};
   if (norm == nullptr) {
     ops_.add_partials(residual_, partials);
@@ -180,7 +180,7 @@ const TensorView& Llama::whole_logits() {
   if (tp_.size() == 1) return logits_;
   HERD_CHECK(gathered_logits_ != nullptr, "this device's sampler gathers for itself");
   const std::int64_t elements = logits_.rows * logits_.row_stride;
-  tp_.all_gather(logits_.data, gathered_logits_, static_cast<std::size_t>(elements) * sizeof(float));
+  tp_.all_gather(CollectiveName::kLogits, logits_.data, gathered_logits_, static_cast<std::size_t>(elements) * sizeof(float));
   const auto leaf = leaf_borders(config_.vocab_size, kPanelOutputs);
   std::array<std::int32_t, kLeaves + 1> border{};
   for (int rank = 0; rank <= tp_.size(); ++rank)

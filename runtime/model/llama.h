@@ -43,7 +43,8 @@ class Llama {
   static Expected<std::unique_ptr<Llama>> make(const LlamaParts& parts, Device& device, Collective& tp);
 
   // Runs all layers; leaves the residual stream of the last layer in hidden(). `on_layer` (may be empty) is called
-  // before layer 0 and after each layer, for those who want every hidden state.
+  // before layer 0 and after each layer, for those who want every hidden state. Once the group is given up the layers that
+  // are left are skipped: what the pass leaves then means nothing.
   void forward(const StepRows& step, kv::KvStorage& kv, const std::function<void(int)>& on_layer);
 
   // act [rows, hidden]: the residual after the last layer, before the final norm.
@@ -66,7 +67,7 @@ class Llama {
   Status allocate(const LlamaParts& parts);
   void decoder_layer(int layer, const StepRows& step, kv::KvStorage& kv);
   // residual = round(residual + (tree of all ranks' partials + bias)); with a norm also normed = rms_norm(residual).
-  void reduce_into_residual(const float* bias, const float* norm);
+  void reduce_into_residual(CollectiveName name, const float* bias, const float* norm);
   Status copy_tables();
   void set_rows(std::int64_t rows);
 
@@ -85,8 +86,8 @@ class Llama {
   TensorView attention_out_;  // act [rows, q * head_dim]
   TensorView gate_up_;        // act [rows, 2 * ffn]
   TensorView mlp_;            // act [rows, ffn]
-  TensorView partial_;        // f32 [rows, hidden], this rank's part of the sum
   float* gathered_ = nullptr; // f32 [ranks, rows, hidden]
+  TensorView partial_;        // f32 [rows, hidden], this rank's part of the sum, at its place in gathered_
   TensorView selected_;       // act [logit rows, hidden]
   TensorView logits_;         // f32 [logit rows, vocab of this rank]; rows have room for the widest rank's slice
   float* gathered_logits_ = nullptr;  // f32 [ranks, logit rows, widest slice]

@@ -1,53 +1,23 @@
 #include "runtime/sampling/sampler.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
+#include <utility>
 
 #include "kernels/check.h"
 #include "kernels/math.h"
 #include "kernels/philox.h"
-#include "kernels/splitmix64.h"
+#include "runtime/sampling/candidates.h"
 
 namespace herd::sampling {
 namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-constexpr std::int32_t kTopFirst = 256;  // candidates fetched at first when a filter may need many
-
-// Two runs of logits, neighbours in rule 3's tree. An empty one is skipped.
-MaxSum merge(const MaxSum& a, const MaxSum& b) {
-  if (a.max == kMinusInfinity && a.sum == 0.0F) return b;
-  if (b.max == kMinusInfinity && b.sum == 0.0F) return a;
-  const float max = std::max(a.max, b.max);
-  return {max, a.sum * exp_f32(a.max - max) + b.sum * exp_f32(b.max - max)};
-}
-
-// Balanced binary tree over 1, 2, 4 or 8 nodes.
-MaxSum merge_tree(const MaxSum* nodes, int count) {
-  if (count == 1) return nodes[0];
-  return merge(merge_tree(nodes, count / 2), merge_tree(nodes + count / 2, count / 2));
-}
-
-bool better(const Candidate& a, const Candidate& b) {  // a wins over b
-  if (b.id < 0) return a.id >= 0;
-  if (a.id < 0) return false;
-  return a.score > b.score || (a.score == b.score && a.id < b.id);
-}
-
-float gumbel(const DrawKey& key, TokenId token) {
-  return gumbel_of(draw_word(key.seed, key.choice, key.output_index, key.purpose, static_cast<std::uint32_t>(token)));
-}
+constexpr std::size_t kGatherFloats = std::size_t{1} << 20;  // of one rank, where whole rows are gathered
 
 DrawKey draw_key(const SampleRow& row) {
   return {row.params->seed, row.params->choice, row.output_index, kDrawPurposeSample};
-}
-
-// SplitMix64's finaliser over (position, bits): the sum over a row does not depend on how it is sliced.
-std::uint64_t hash_element(std::uint64_t position, float value) {
-  return splitmix64_finish(position * kSplitMix64Step ^ std::bit_cast<std::uint32_t>(value));
 }
 
 }  // namespace
@@ -60,47 +30,93 @@ bool edits_row(const SampleRow& row) {
   return !row.params->logit_bias.empty() || penalised(*row.params) || row.output_index < row.params->min_tokens;
 }
 
+// What is known of a row, and what every rank is asked for in the round under way.
+struct Sampler::Draw {
+  enum class Want {
+    kWinner,   // of the draw
+    kLargest,  // logit, which says where min-p ends
+    kTop,      // so many of the likeliest
+  };
+  const SampleRow* request;
+  float* row;              // this rank's slice
+  std::vector<float> raw;  // before the edits, when the token's log-probability is asked for
+  step::SampledToken* out;
+  std::size_t stats = 0, top = 0;  // parts of the first round
+  bool slice_finite = true;
+  float log_sum = 0.0F;
+  Want want = Want::kWinner;
+  std::int32_t count = 1;        // of candidates in the whole row
+  float floor = kMinusInfinity;  // of logit / temperature
+  std::size_t candidates = 0, raws = 0;  // parts of the round under way
+
+  [[nodiscard]] const step::SamplingParams& params() const { return *request->params; }
+  [[nodiscard]] bool tells_logprob() const { return params().logprobs >= 0; }
+};
+
 Sampler::Sampler(const model::ShardPlan& plan, std::int32_t vocab_size, Device& device, Collective& tp,
-                 bool hash_logits)
-    : plan_(plan), vocab_size_(vocab_size), device_(device), ops_(device.ops()), tp_(tp), hash_logits_(hash_logits) {
+                 bool hash_logits, std::size_t round_bytes)
+    : plan_(plan),
+      vocab_size_(vocab_size),
+      device_(device),
+      ops_(device.ops()),
+      tp_(tp),
+      hash_logits_(hash_logits),
+      round_bytes_(round_bytes) {
   slice_max_ = model::widest_vocab_slice(vocab_size, plan.size);
 }
 
-float Sampler::RowStats::log_sum() const { return normaliser.max + log_f32(normaliser.sum); }
+void Sampler::wait() { HERD_CHECK(device_.wait().ok(), "a CPU device does not fail"); }
 
-// Log-sum-exp over 8 vocabulary leaves, rule 3's tree; the hash when asked for.
-std::vector<Sampler::RowStats> Sampler::row_stats(const TensorView& logits) {
+float* Sampler::slice_row(const TensorView& logits, std::size_t row) const {
+  return static_cast<float*>(logits.data) + static_cast<std::int64_t>(row) * logits.row_stride;
+}
+
+// Of this rank's slice: log-sum-exp over its vocabulary leaves, rule 3's tree; the hash when asked for.
+std::vector<RowStats> Sampler::slice_stats(const TensorView& logits) {
   const auto rows = static_cast<std::size_t>(logits.rows);
   std::vector<MaxSum> leaves(static_cast<std::size_t>(plan_.leaf_count) * rows);  // [leaf, row]
   for (int leaf = 0; leaf < plan_.leaf_count; ++leaf)
     ops_.leaf_max_sum(logits, plan_.vocab_leaf[leaf], plan_.vocab_leaf[leaf + 1],
                       leaves.data() + static_cast<std::size_t>(leaf) * rows);
-  HERD_CHECK(device_.wait().ok(), "a CPU device does not fail");
-
-  std::vector<RowStats> mine(rows);
+  wait();
+  std::vector<RowStats> stats(rows);
   for (std::size_t row = 0; row < rows; ++row) {
     MaxSum nodes[kLeaves];
     for (int leaf = 0; leaf < plan_.leaf_count; ++leaf) nodes[leaf] = leaves[static_cast<std::size_t>(leaf) * rows + row];
-    mine[row].normaliser = merge_tree(nodes, plan_.leaf_count);
-    if (!hash_logits_) continue;
-    const float* values = static_cast<const float*>(logits.data) + static_cast<std::int64_t>(row) * logits.row_stride;
-    for (int id = 0; id < plan_.vocab.size(); ++id)
-      mine[row].hash += hash_element(static_cast<std::uint64_t>(plan_.vocab.begin + id), values[id]);
+    stats[row].normaliser = merge_tree(nodes, plan_.leaf_count);
+    if (hash_logits_)
+      stats[row].hash = hash_elements(static_cast<std::uint64_t>(plan_.vocab.begin),
+                                      {slice_row(logits, row), static_cast<std::size_t>(plan_.vocab.size())});
   }
-  if (tp_.size() == 1) return mine;
+  return stats;
+}
 
-  std::vector<RowStats> all(rows * static_cast<std::size_t>(tp_.size()));
-  tp_.all_gather(mine.data(), all.data(), rows * sizeof(RowStats));
-  for (std::size_t row = 0; row < rows; ++row) {
-    MaxSum nodes[kLeaves];
-    mine[row].hash = 0;
-    for (int rank = 0; rank < tp_.size(); ++rank) {
-      nodes[rank] = all[static_cast<std::size_t>(rank) * rows + row].normaliser;
-      mine[row].hash += all[static_cast<std::size_t>(rank) * rows + row].hash;
-    }
-    mine[row].normaliser = merge_tree(nodes, tp_.size());
+RowStats Sampler::merged_stats(const RankRound& round, std::size_t at) const {
+  RowStats merged;
+  MaxSum nodes[kLeaves];
+  for (int rank = 0; rank < tp_.size(); ++rank) {
+    const RowStats& theirs = *round.of<RowStats>(rank, at);
+    nodes[rank] = theirs.normaliser;
+    merged.hash += theirs.hash;
   }
-  return mine;
+  merged.normaliser = merge_tree(nodes, tp_.size());
+  return merged;
+}
+
+// Of the `count` likeliest of a row, as many as one slice may hold.
+std::size_t Sampler::slice_candidates(std::int32_t count) const {
+  return static_cast<std::size_t>(std::clamp(count, 0, slice_max_));
+}
+
+std::vector<step::TokenLogprob> Sampler::merged_top(const RankRound& round, std::size_t at, std::int32_t count,
+                                                    float log_sum) const {
+  std::vector<Candidate> all;
+  for (int rank = 0; rank < tp_.size(); ++rank)
+    merge_candidates(all, round.of<Candidate>(rank, at), slice_candidates(count));
+  if (all.size() > static_cast<std::size_t>(count)) all.resize(static_cast<std::size_t>(count));
+  std::vector<step::TokenLogprob> top;
+  for (const Candidate& candidate : all) top.push_back({candidate.id, candidate.logit - log_sum});
+  return top;
 }
 
 // bias → penalties → mask, on this rank's slice of the row.
@@ -125,196 +141,222 @@ void Sampler::apply_edits(float* row, const SampleRow& request) const {
       if (float* logit = local(token)) *logit = kMinusInfinity;
 }
 
-Candidate Sampler::best_of_ranks(const Candidate& local) {
-  if (tp_.size() == 1) return local;
-  Candidate all[kLeaves];
-  tp_.all_gather(&local, all, sizeof(Candidate));
-  Candidate best;
-  for (int rank = 0; rank < tp_.size(); ++rank)
-    if (better(all[rank], best)) best = all[rank];
-  return best;
-}
-
-// The k best of the whole row by (logit desc, id asc); fewer when the vocabulary is smaller.
-std::vector<Candidate> Sampler::top_of_ranks(const float* row, std::int32_t k) {
-  k = std::min(k, vocab_size_);
-  const std::int32_t local_k = std::min(k, slice_max_);
-  std::vector<Candidate> local(static_cast<std::size_t>(local_k));
-  ops_.top_k(row, plan_.vocab.size(), plan_.vocab.begin, local_k, local.data());
-  HERD_CHECK(device_.wait().ok(), "a CPU device does not fail");
-  std::vector<Candidate> all = local;
-  if (tp_.size() > 1) {
-    all.resize(local.size() * static_cast<std::size_t>(tp_.size()));
-    tp_.all_gather(local.data(), all.data(), local.size() * sizeof(Candidate));
+// Every row's parts of the first round: statistics, the likeliest of the raw row, and what its draw asks for first.
+std::vector<Sampler::Draw> Sampler::first_draws(const TensorView& logits, const std::vector<SampleRow>& rows,
+                                                RankRound& round) const {
+  std::vector<Draw> draws(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    Draw& draw = draws[i];
+    draw.request = &rows[i];
+    draw.row = slice_row(logits, i);
+    const step::SamplingParams& params = draw.params();
+    draw.stats = round.reserve<RowStats>(1);
+    draw.top = round.reserve<Candidate>(slice_candidates(params.logprobs));
+    if (!params.greedy() && has_filters(params, vocab_size_)) {
+      draw.want = Draw::Want::kTop;
+      draw.count = candidates_first(params, vocab_size_);
+    } else if (!params.greedy() && params.min_p > 0.0F) {
+      draw.want = Draw::Want::kLargest;
+    }
+    reserve(draw, round);
   }
-  std::erase_if(all, [](const Candidate& candidate) { return candidate.id < 0; });
-  std::sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
-    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
-  });
-  if (all.size() > static_cast<std::size_t>(k)) all.resize(static_cast<std::size_t>(k));
-  return all;
+  return draws;
 }
 
-std::vector<float> Sampler::gather_row(const float* row) {
-  const auto slice = static_cast<std::size_t>(slice_max_);
-  std::vector<float> mine(slice, kMinusInfinity);
-  std::copy_n(row, plan_.vocab.size(), mine.begin());
-  std::vector<float> all(slice * static_cast<std::size_t>(tp_.size()));
-  tp_.all_gather(mine.data(), all.data(), slice * sizeof(float));
-  const auto border = model::leaf_borders(vocab_size_, kPanelOutputs);
-  std::vector<float> whole(static_cast<std::size_t>(round_up(vocab_size_, kPanelOutputs)), kMinusInfinity);
-  for (int rank = 0; rank < tp_.size(); ++rank) {
-    const int begin = border[rank * plan_.leaf_count];
-    const int end = border[(rank + 1) * plan_.leaf_count];
-    std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(slice) * rank, end - begin, whole.begin() + begin);
+void Sampler::reserve(Draw& draw, RankRound& round) const {
+  const std::size_t count = slice_candidates(draw.count);
+  draw.candidates = round.reserve<Candidate>(count);
+  if (draw.tells_logprob()) draw.raws = round.reserve<float>(count);
+}
+
+// The likeliest of the raw rows, then the edits.
+void Sampler::fill_first(std::vector<Draw>& draws, RankRound& round) {
+  for (Draw& draw : draws) {
+    const std::size_t top = slice_candidates(draw.params().logprobs);
+    std::fill_n(round.mine<Candidate>(draw.top), top, Candidate{});
+    if (draw.slice_finite)
+      ops_.top_k(draw.row, plan_.vocab.size(), plan_.vocab.begin, static_cast<std::int32_t>(top),
+                 round.mine<Candidate>(draw.top));
   }
-  return whole;
+  wait();
+  for (Draw& draw : draws) {
+    if (!draw.slice_finite || !edits_row(*draw.request)) continue;
+    if (draw.tells_logprob()) draw.raw.assign(draw.row, draw.row + plan_.vocab.size());
+    apply_edits(draw.row, *draw.request);
+  }
 }
 
-std::vector<float> Sampler::gather_rows(const TensorView& logits) {
-  std::vector<float> out;
-  out.reserve(static_cast<std::size_t>(logits.rows) * static_cast<std::size_t>(vocab_size_));
-  for (std::int64_t row = 0; row < logits.rows; ++row) {
-    const float* values = static_cast<const float*>(logits.data) + row * logits.row_stride;
-    if (tp_.size() == 1) {
-      out.insert(out.end(), values, values + vocab_size_);
+// This rank's candidates. A slice that is not finite has none, and the whole row is not sampled.
+void Sampler::fill(std::span<Draw> draws, RankRound& round) {
+  for (Draw& draw : draws) {
+    auto* const candidates = round.mine<Candidate>(draw.candidates);
+    const std::size_t count = slice_candidates(draw.count);
+    std::fill_n(candidates, count, Candidate{});
+    if (!draw.slice_finite) continue;
+    const std::int32_t columns = plan_.vocab.size(), first = plan_.vocab.begin;
+    if (draw.want == Draw::Want::kTop) {
+      ops_.top_k(draw.row, columns, first, static_cast<std::int32_t>(count), candidates);
+    } else if (draw.want == Draw::Want::kLargest || draw.params().greedy()) {
+      ops_.draw(draw.row, columns, first, 0.0F, kMinusInfinity, {}, candidates);
     } else {
-      const std::vector<float> whole = gather_row(values);
-      out.insert(out.end(), whole.begin(), whole.begin() + vocab_size_);
+      ops_.draw(draw.row, columns, first, draw.params().temperature, draw.floor, draw_key(*draw.request), candidates);
     }
   }
-  return out;
-}
-
-Candidate Sampler::draw(const float* row, const SampleRow& request) {
-  const step::SamplingParams& params = *request.params;
-  const bool greedy = params.greedy();
-  const bool filtered = !greedy && (params.top_p < 1.0F || (params.top_k > 1 && params.top_k < vocab_size_));
-  if (filtered) return draw_filtered(row, request);
-
-  Candidate local;
-  float floor = kMinusInfinity;
-  const float temperature = greedy ? 0.0F : params.temperature;
-  if (!greedy && params.min_p > 0.0F) {
-    ops_.draw(row, plan_.vocab.size(), plan_.vocab.begin, 0.0F, kMinusInfinity, {}, &local);
-    HERD_CHECK(device_.wait().ok(), "a CPU device does not fail");
-    floor = best_of_ranks(local).logit / temperature + log_f32(params.min_p);
-  }
-  ops_.draw(row, plan_.vocab.size(), plan_.vocab.begin, temperature, floor, draw_key(request), &local);
-  HERD_CHECK(device_.wait().ok(), "a CPU device does not fail");
-  return best_of_ranks(local);
-}
-
-// min-p → top-k → top-p over the best candidates in descending (logit, id) order, then the same Gumbel draw among
-// those kept. Probabilities are exp(l/T − max): p_i relative to what the filters before left.
-Candidate Sampler::draw_filtered(const float* row, const SampleRow& request) {
-  const step::SamplingParams& params = *request.params;
-  const std::int32_t k_max = params.top_k > 0 ? std::min(params.top_k, vocab_size_) : vocab_size_;
-  for (std::int32_t fetch = std::min(kTopFirst, k_max);; fetch = std::min(fetch * 16, k_max)) {
-    const std::vector<Candidate> top = top_of_ranks(row, fetch);
-    if (top.empty()) return {};
-    const float max = top.front().logit / params.temperature;
-    const float floor = params.min_p > 0.0F ? max + log_f32(params.min_p) : kMinusInfinity;
-    std::vector<float> weight;  // of the candidates min-p keeps
-    for (const Candidate& candidate : top) {
-      const float scaled = candidate.logit / params.temperature;
-      if (scaled < floor) break;
-      weight.push_back(exp_f32(scaled - max));
-    }
-    const bool complete = weight.size() < top.size() || fetch == k_max || weight.back() == 0.0F;
-    std::size_t kept = weight.size();
-    if (params.top_p < 1.0F) {
-      if (!complete) continue;  // the total needs every token that the filters before kept
-      float total = 0.0F;
-      for (const float w : weight) total += w;
-      float before = 0.0F;
-      for (kept = 0; kept < weight.size() && (kept == 0 || before < params.top_p * total); ++kept) before += weight[kept];
-    } else if (!complete) {
-      continue;
-    }
-    Candidate best;
-    const DrawKey key = draw_key(request);
-    for (std::size_t i = 0; i < kept; ++i) {
-      Candidate candidate = top[i];
-      candidate.score = candidate.logit / params.temperature + gumbel(key, candidate.id);
-      if (better(candidate, best)) best = candidate;
-    }
-    return best;
+  wait();
+  for (const Draw& draw : draws) {
+    if (!draw.tells_logprob()) continue;
+    const auto* const candidates = round.mine<Candidate>(draw.candidates);
+    const float* const raw = draw.raw.empty() ? draw.row : draw.raw.data();
+    for (std::size_t i = 0; i < slice_candidates(draw.count); ++i)
+      if (candidates[i].id >= 0) round.mine<float>(draw.raws)[i] = raw[candidates[i].id - plan_.vocab.begin];
   }
 }
 
-std::vector<float> Sampler::raw_logits(std::span<const float* const> raw_rows, std::span<const TokenId> tokens) {
-  const std::size_t count = tokens.size();
-  std::vector<float> mine(count, kMinusInfinity);
-  for (std::size_t i = 0; i < count; ++i) {
-    if (tokens[i] >= plan_.vocab.begin && tokens[i] < plan_.vocab.end)
-      mine[i] = raw_rows[i][tokens[i] - plan_.vocab.begin];
+// True when the row's token is known, or that it has none. False: the draw says what it asks for next.
+bool Sampler::decide(Draw& draw, const RankRound& round) const {
+  const step::SamplingParams& params = draw.params();
+  if (draw.want == Draw::Want::kTop) {
+    std::vector<Candidate> top;
+    for (int rank = 0; rank < tp_.size(); ++rank)
+      merge_candidates(top, round.of<Candidate>(rank, draw.candidates), slice_candidates(draw.count));
+    if (top.size() > static_cast<std::size_t>(draw.count)) top.resize(static_cast<std::size_t>(draw.count));
+    const std::int32_t max = candidates_max(params, vocab_size_);
+    const auto winner = draw_filtered(top, draw.count == max, params, draw_key(*draw.request));
+    if (winner) {
+      finish(draw, *winner, round);
+    } else {
+      draw.count = candidates_next(draw.count, max);
+    }
+    return winner.has_value();
   }
-  if (tp_.size() == 1) return mine;
-  std::vector<float> all(count * static_cast<std::size_t>(tp_.size()));
-  tp_.all_gather(mine.data(), all.data(), count * sizeof(float));
-  for (std::size_t i = 0; i < count; ++i) {
-    for (std::size_t rank = 0; rank < static_cast<std::size_t>(tp_.size()); ++rank)
-      mine[i] = std::max(mine[i], all[rank * count + i]);
+  Candidate best = *round.of<Candidate>(0, draw.candidates);
+  for (int rank = 1; rank < tp_.size(); ++rank)
+    if (const Candidate& theirs = *round.of<Candidate>(rank, draw.candidates); better(theirs, best)) best = theirs;
+  if (draw.want == Draw::Want::kLargest) {
+    draw.want = Draw::Want::kWinner;
+    draw.floor = best.logit / params.temperature + log_f32(params.min_p);
+    return false;
   }
-  return mine;
+  finish(draw, best, round);
+  return true;
 }
 
-void Sampler::append_top(const float* raw_row, std::int32_t k, float log_sum,
-                         std::vector<step::TokenLogprob>& out) {
-  if (k <= 0) return;
-  for (const Candidate& candidate : top_of_ranks(raw_row, k)) out.push_back({candidate.id, candidate.logit - log_sum});
+void Sampler::finish(const Draw& draw, const Candidate& winner, const RankRound& round) const {
+  draw.out->finite = winner.id >= 0;  // every token masked: nothing to draw
+  if (!draw.out->finite) return;
+  draw.out->token = winner.id;
+  if (!draw.tells_logprob()) return;
+  for (int rank = 0; rank < tp_.size(); ++rank) {
+    const auto* const candidates = round.of<Candidate>(rank, draw.candidates);
+    for (std::size_t i = 0; i < slice_candidates(draw.count); ++i)
+      if (candidates[i].id == winner.id) draw.out->logprob = round.of<float>(rank, draw.raws)[i] - draw.log_sum;
+  }
+}
+
+std::vector<step::SampledToken> Sampler::sample(const TensorView& logits, const std::vector<SampleRow>& rows) {
+  HERD_CHECK(logits.rows == static_cast<std::int64_t>(rows.size()), "one row of logits per draw");
+  std::vector<step::SampledToken> sampled(rows.size());
+  const std::vector<RowStats> mine = slice_stats(logits);
+  RankRound round;
+  std::vector<Draw> draws = first_draws(logits, rows, round);
+  round.open(tp_);
+  for (std::size_t i = 0; i < draws.size(); ++i) {
+    *round.mine<RowStats>(draws[i].stats) = mine[i];
+    draws[i].slice_finite = mine[i].finite();
+  }
+  fill_first(draws, round);
+  fill(draws, round);
+  round.gather(tp_, CollectiveName::kSampling);
+
+  for (std::size_t i = 0; i < draws.size(); ++i) {
+    Draw& draw = draws[i];
+    step::SampledToken& out = sampled[i];
+    const RowStats stats = merged_stats(round, draw.stats);
+    out.sequence = rows[i].sequence;
+    out.output_index = rows[i].output_index;
+    out.logits_hash = stats.hash;
+    out.finite = stats.finite();
+    draw.out = &out;
+    draw.log_sum = stats.log_sum();
+    if (out.finite) out.top = merged_top(round, draw.top, draw.params().logprobs, draw.log_sum);
+  }
+  std::erase_if(draws, [&](Draw& draw) { return !draw.out->finite || decide(draw, round); });
+  while (!draws.empty()) decide_more(draws);  // the same rows on every rank
+  return sampled;
+}
+
+// One round for as many rows as there is room for, in practice all.
+void Sampler::decide_more(std::vector<Draw>& draws) {
+  RankRound round;
+  std::size_t asked = 0;
+  while (asked < draws.size() && (asked == 0 || round.bytes() * static_cast<std::size_t>(tp_.size()) <= round_bytes_))
+    reserve(draws[asked++], round);
+  round.open(tp_);
+  fill(std::span(draws).first(asked), round);
+  round.gather(tp_, CollectiveName::kCandidates);
+  std::vector<Draw> left;
+  for (std::size_t i = 0; i < draws.size(); ++i)
+    if (i >= asked || !decide(draws[i], round)) left.push_back(std::move(draws[i]));
+  draws = std::move(left);
 }
 
 std::vector<step::PromptLogprob> Sampler::score(const TensorView& logits, std::span<const TokenId> targets,
                                                      std::int32_t top) {
   HERD_CHECK(logits.rows == static_cast<std::int64_t>(targets.size()), "one row of logits per target");
-  const std::vector<RowStats> stats = row_stats(logits);
-  std::vector<const float*> rows;
-  for (std::int64_t i = 0; i < logits.rows; ++i)
-    rows.push_back(static_cast<const float*>(logits.data) + i * logits.row_stride);
-  const std::vector<float> target_logits = raw_logits(rows, targets);
-  std::vector<step::PromptLogprob> scored(targets.size());
-  for (std::size_t i = 0; i < scored.size(); ++i) {
-    const float log_sum = stats[i].log_sum();
+  const std::size_t rows = targets.size(), top_of_slice = slice_candidates(top);
+  const std::vector<RowStats> mine = slice_stats(logits);
+  RankRound round;
+  const std::size_t stats_at = round.reserve<RowStats>(rows), logits_at = round.reserve<float>(rows);
+  std::vector<std::size_t> top_at;
+  for (std::size_t i = 0; i < rows; ++i) top_at.push_back(round.reserve<Candidate>(top_of_slice));
+  round.open(tp_);
+  for (std::size_t i = 0; i < rows; ++i) {
+    const float* const row = slice_row(logits, i);
+    round.mine<RowStats>(stats_at)[i] = mine[i];
+    const bool here = targets[i] >= plan_.vocab.begin && targets[i] < plan_.vocab.end;
+    round.mine<float>(logits_at)[i] = here ? row[targets[i] - plan_.vocab.begin] : kMinusInfinity;
+    ops_.top_k(row, plan_.vocab.size(), plan_.vocab.begin, static_cast<std::int32_t>(top_of_slice),
+               round.mine<Candidate>(top_at[i]));
+  }
+  wait();
+  round.gather(tp_, CollectiveName::kPromptLogprobs);
+
+  std::vector<step::PromptLogprob> scored(rows);
+  for (std::size_t i = 0; i < rows; ++i) {
+    const RowStats stats = merged_stats(round, stats_at + i * sizeof(RowStats));
+    const float log_sum = stats.log_sum();
+    float logit = round.of<float>(0, logits_at)[i];
+    for (int rank = 1; rank < tp_.size(); ++rank) logit = std::max(logit, round.of<float>(rank, logits_at)[i]);
     scored[i].token = targets[i];
-    scored[i].logprob = target_logits[i] - log_sum;
-    if (!std::isnan(log_sum)) append_top(rows[i], top, log_sum, scored[i].top);  // the same on every rank
+    scored[i].logprob = logit - log_sum;
+    if (stats.finite()) scored[i].top = merged_top(round, top_at[i], top, log_sum);
   }
   return scored;
 }
 
-std::vector<step::SampledToken> Sampler::sample(const TensorView& logits, const std::vector<SampleRow>& rows) {
-  HERD_CHECK(logits.rows == static_cast<std::int64_t>(rows.size()), "one row of logits per draw");
-  const std::vector<RowStats> stats = row_stats(logits);
-  std::vector<step::SampledToken> sampled(rows.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const SampleRow& request = rows[i];
-    step::SampledToken& out = sampled[i];
-    out.sequence = request.sequence;
-    out.output_index = request.output_index;
-    out.logits_hash = stats[i].hash;
-    out.finite = !std::isnan(stats[i].normaliser.sum);
-    if (!out.finite) continue;  // the same on every rank: nobody waits in a collective
-
-    float* row = static_cast<float*>(logits.data) + static_cast<std::int64_t>(i) * logits.row_stride;
-    const std::int32_t logprobs = request.params->logprobs;
-    const float log_sum = stats[i].log_sum();
-    append_top(row, logprobs, log_sum, out.top);
-    std::vector<float> raw;
-    if (edits_row(request)) {
-      if (logprobs >= 0) raw.assign(row, row + plan_.vocab.size());
-      apply_edits(row, request);
+std::vector<float> Sampler::gather_rows(const TensorView& logits) {
+  const auto rows = static_cast<std::size_t>(logits.rows), slice = static_cast<std::size_t>(slice_max_);
+  const auto border = model::leaf_borders(vocab_size_, kPanelOutputs);
+  const std::size_t together = std::max<std::size_t>(1, kGatherFloats / slice);
+  std::vector<float> whole;
+  whole.reserve(rows * static_cast<std::size_t>(vocab_size_));
+  for (std::size_t done = 0; done < rows; done += together) {
+    const std::size_t count = std::min(rows - done, together);
+    RankRound round;
+    const std::size_t at = round.reserve<float>(count * slice);
+    round.open(tp_);
+    for (std::size_t i = 0; i < count; ++i)
+      std::copy_n(slice_row(logits, done + i), plan_.vocab.size(), round.mine<float>(at) + i * slice);
+    round.gather(tp_, CollectiveName::kLogits);
+    for (std::size_t i = 0; i < count; ++i) {
+      for (int rank = 0; rank < tp_.size(); ++rank) {
+        const int ids = border[(rank + 1) * plan_.leaf_count] - border[rank * plan_.leaf_count];
+        const float* const theirs = round.of<float>(rank, at) + i * slice;
+        whole.insert(whole.end(), theirs, theirs + ids);
+      }
     }
-    const Candidate winner = draw(row, request);
-    out.finite = winner.id >= 0;  // every token masked: nothing to draw
-    if (!out.finite) continue;
-    out.token = winner.id;
-    if (logprobs < 0) continue;
-    const float* raw_row = raw.empty() ? row : raw.data();
-    out.logprob = raw_logits({&raw_row, 1}, {&winner.id, 1}).front() - log_sum;
   }
-  return sampled;
+  return whole;
 }
 
 }  // namespace herd::sampling

@@ -16,6 +16,8 @@
 #include "kernels/collective.h"
 #include "kernels/device.h"
 #include "runtime/model/shard_plan.h"
+#include "runtime/sampling/rank_round.h"
+#include "runtime/sampling/row_stats.h"
 #include "runtime/step/sampling_params.h"
 #include "runtime/step/step_plan.h"
 
@@ -42,10 +44,14 @@ struct SampleRow {
   const TokenCounts* counts = nullptr;             // may be null when no penalty is set
 };
 
-// Resource, one per rank; all ranks of a replica call it with the same rows in the same order.
+// Resource, one per rank; all ranks of a replica call it with the same rows in the same order. What ranks must tell each
+// other goes in rounds over all rows (rank_round.h): one for greedy and plain draws, log-probabilities and filters that
+// need few tokens; at most two more for all rows with min-p, top-k or top-p together, unless they need more than
+// `round_bytes` of all ranks: 170 rows of a vocabulary of 128,256, all of which must be sorted.
 class Sampler {
  public:
-  Sampler(const model::ShardPlan& plan, std::int32_t vocab_size, Device& device, Collective& tp, bool hash_logits);
+  Sampler(const model::ShardPlan& plan, std::int32_t vocab_size, Device& device, Collective& tp, bool hash_logits,
+          std::size_t round_bytes = std::size_t{256} << 20);
 
   // logits: f32 [rows.size(), vocab of this rank], changed in place by the stages. Call after Device::wait().
   std::vector<step::SampledToken> sample(const TensorView& logits, const std::vector<SampleRow>& rows);
@@ -59,21 +65,22 @@ class Sampler {
   std::vector<float> gather_rows(const TensorView& logits);
 
  private:
-  struct RowStats {
-    MaxSum normaliser;  // of the raw row, all leaves
-    std::uint64_t hash = 0;
-    [[nodiscard]] float log_sum() const;
-  };
-  std::vector<RowStats> row_stats(const TensorView& logits);
+  struct Draw;  // a row that is not decided yet
+  std::vector<RowStats> slice_stats(const TensorView& logits);
+  RowStats merged_stats(const RankRound& round, std::size_t at) const;
+  [[nodiscard]] std::size_t slice_candidates(std::int32_t count) const;
+  std::vector<step::TokenLogprob> merged_top(const RankRound& round, std::size_t at, std::int32_t count, float log_sum) const;
+  [[nodiscard]] float* slice_row(const TensorView& logits, std::size_t row) const;
+
+  std::vector<Draw> first_draws(const TensorView& logits, const std::vector<SampleRow>& rows, RankRound& round) const;
+  void reserve(Draw& draw, RankRound& round) const;
+  void fill(std::span<Draw> draws, RankRound& round);
+  void decide_more(std::vector<Draw>& draws);
+  void fill_first(std::vector<Draw>& draws, RankRound& round);
+  bool decide(Draw& draw, const RankRound& round) const;
+  void finish(const Draw& draw, const Candidate& winner, const RankRound& round) const;
   void apply_edits(float* row, const SampleRow& request) const;
-  Candidate draw(const float* row, const SampleRow& request);
-  Candidate draw_filtered(const float* row, const SampleRow& request);
-  Candidate best_of_ranks(const Candidate& local);
-  std::vector<Candidate> top_of_ranks(const float* row, std::int32_t k);
-  void append_top(const float* raw_row, std::int32_t k, float log_sum, std::vector<step::TokenLogprob>& out);
-  // raw_rows[i][tokens[i]], wherever it lies.
-  std::vector<float> raw_logits(std::span<const float* const> raw_rows, std::span<const TokenId> tokens);
-  std::vector<float> gather_row(const float* row);
+  void wait();
 
   const model::ShardPlan plan_;
   const std::int32_t vocab_size_;
@@ -82,6 +89,7 @@ class Sampler {
   Ops& ops_;
   Collective& tp_;
   const bool hash_logits_;
+  const std::size_t round_bytes_;
 };
 
 // True when a stage needs to know the tokens so far.

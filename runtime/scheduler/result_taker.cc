@@ -20,6 +20,12 @@ const step::SampledToken* find_sampled(const step::StepResult& result, SequenceI
   return found == result.sampled.end() ? nullptr : &*found;
 }
 
+// What the ranks could not do for this sequence; null almost always.
+const Status* failure_of(const step::StepResult& result, SequenceId id) {
+  const auto found = std::ranges::find(result.failed, id, &step::SequenceFailure::sequence);
+  return found == result.failed.end() ? nullptr : &found->status;
+}
+
 bool last_row_only(step::OutputSelector output) {
   return output == step::OutputSelector::kLogitsLast || output == step::OutputSelector::kHiddenLast;
 }
@@ -71,8 +77,13 @@ void ResultTaker::take_slice(const SliceInFlight& slice) {
     state_.counters.tokens_discarded += slice.sample ? 1 : 0;
     return;
   }
-  sequence.computed_tokens = slice.position + slice.rows;
   step::TokenDelta delta;
+  if (const Status* failure = failure_of(result_, sequence.id)) {
+    state_.end_sequence(slice.slot, delta, step::FinishReason::kFailed, *failure);
+    deltas_.push_back(std::move(delta));
+    return;
+  }
+  sequence.computed_tokens = slice.position + slice.rows;
   delta.sequence = sequence.id;
   delta.attempt = sequence.attempt;
   if (sampled != nullptr && !sampled->finite) {

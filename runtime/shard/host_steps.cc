@@ -41,6 +41,7 @@ Expected<std::unique_ptr<StepRunner>> HostSteps::make(const RankParts& parts) {
 
 Expected<std::unique_ptr<StepUnderWay>> HostSteps::start(const StepBatch& batch, step::StepResult& result) {
   parts_.llama.forward(rows_of(batch), parts_.kv, outputs_->layer_capture(batch));
+  if (Status given_up = parts_.tp.status(); !given_up.ok()) return fail(std::move(given_up));
   outputs_->collect(batch, result);
   Status status = sample(batch, result);
   if (status.ok()) status = parts_.device.wait();

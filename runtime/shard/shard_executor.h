@@ -4,6 +4,10 @@
 //
 // Where host and device share memory a step is done when submit returns. A device of its own computes while the host
 // goes on: submit enqueues a step, tokens of the step before included, and collect waits for it.
+//
+// made --prepare--> in no group --join--> in a group --leave--> in no group --join (next epoch)--> ...
+// The device's progress word (kernels/progress.h) says where it is: the operations of a step, kDevice while the device
+// computes what was enqueued, kIdle when nothing is under way.
 
 #include <chrono>
 #include <deque>
@@ -12,8 +16,11 @@
 
 #include "kernels/collective.h"
 #include "kernels/device.h"
+#include "kernels/progress.h"
+#include "runtime/ids.h"
 #include "runtime/kv/kv_storage.h"
 #include "runtime/model/llama.h"
+#include "runtime/shard/plan_fence.h"
 #include "runtime/shard/rank_executor.h"
 #include "runtime/shard/shard_config.h"
 #include "runtime/shard/step_batch.h"
@@ -24,7 +31,8 @@ namespace herd::shard {
 
 class ShardExecutor final : public RankExecutor {
  public:
-  // `collective` is shared with whoever may abort it.
+  // `collective` is shared with whoever may abort it. It is the same object for all groups: what it forwards to may change
+  // between leave() and join().
   ShardExecutor(const ShardConfig& config, std::shared_ptr<const model::LlamaWeights> weights,
                 std::shared_ptr<const model::RopeTable> rope, std::unique_ptr<Device> device,
                 std::shared_ptr<Collective> collective);
@@ -35,6 +43,17 @@ class ShardExecutor final : public RankExecutor {
   // is short. After a failure, abort the group on all ranks before this is destroyed: freeing memory may wait for GPUs
   // that wait for this rank.
   [[nodiscard]] Status prepare();
+  // Its two halves, for ranks that are in one group after another: the memory, once and in no group; what is computed with the
+  // others, again in each group.
+  [[nodiscard]] Status allocate();
+  [[nodiscard]] Status warm_up();
+
+  // Enters the group of that epoch, with nothing under way: plans of other epochs and plans out of order become failed
+  // results (plan_fence.h). A rank that nobody had join is in the group of its first plan.
+  void join(Epoch epoch);
+  // Forgets the group: steps under way and their results, all sequences, what the device recorded. Keeps weights, KV memory
+  // and step buffers. After an abort of the group it returns soon; otherwise it waits for the device.
+  void leave();
 
   void submit(const step::StepPlan& plan) override;
   bool ready(std::chrono::microseconds patience) override;
@@ -56,8 +75,12 @@ class ShardExecutor final : public RankExecutor {
 
   Status start(const step::StepPlan& plan, Step& step);
   static bool reached(const Step& step) { return step.under_way == nullptr || step.under_way->reached(); }
+  [[nodiscard]] step::StepResult finish_oldest();
   void finish(Step& step);
   void complete(Step& step);
+  void begin(Operation operation);
+  // Between two operations of the host: what it waits for.
+  void begin_wait();
 
   const ShardConfig config_;
   const std::shared_ptr<const model::LlamaWeights> weights_;
@@ -67,6 +90,7 @@ class ShardExecutor final : public RankExecutor {
   std::unique_ptr<kv::KvStorage> kv_;
   std::unique_ptr<model::Llama> llama_;
   std::unique_ptr<StepRunner> runner_;
+  PlanFence fence_;
   SequenceTable sequences_;
   StepBatch batch_;
   std::deque<Step> under_way_;          // oldest first, complete ones among them

@@ -21,14 +21,19 @@ Status SequenceTable::extend(SequenceState& state, const std::vector<BlockId>& b
   return {};
 }
 
-Status SequenceTable::start(const step::SequenceStart& start) {
+Status SequenceTable::check(const step::SequenceStart& start) const {
   if (start.prompt_tokens > start.tokens.size()) return contradiction(start.sequence, "prompt border past the tokens");
   for (const TokenId token : start.tokens)
     if (token < 0 || token >= limits_.vocab_size)
       return contradiction(start.sequence, "token id " + std::to_string(token) + " outside the vocabulary");
+  return {};
+}
+
+void SequenceTable::start(const step::SequenceStart& start) {
   auto [entry, fresh] = states_.try_emplace(start.sequence);
-  if (!fresh) return contradiction(start.sequence, "started twice");
   SequenceState& state = entry->second;
+  state.failure = fresh ? check(start) : contradiction(start.sequence, "started twice");
+  if (!state.failure.ok()) return;
   state.start = start;
   state.birth = ++births_;
   state.tokens_at_start = start.tokens.size();
@@ -36,13 +41,10 @@ Status SequenceTable::start(const step::SequenceStart& start) {
     for (std::size_t i = 0; i < start.prompt_tokens; ++i) state.counts.add_prompt(start.tokens[i]);
     for (std::size_t i = start.prompt_tokens; i < start.tokens.size(); ++i) state.counts.add_emitted(start.tokens[i]);
   }
-  return extend(state, start.prefix_blocks);
+  state.failure = extend(state, start.prefix_blocks);
 }
 
-Status SequenceTable::add_slice(const step::SequenceSlice& slice, StepBatch& batch) {
-  const auto found = states_.find(slice.sequence);
-  if (found == states_.end()) return contradiction(slice.sequence, "not started");
-  SequenceState& state = found->second;
+Status SequenceTable::add_slice(const step::SequenceSlice& slice, SequenceState& state, StepBatch& batch) {
   if (Status status = extend(state, slice.new_blocks); !status.ok()) return status;
   const std::size_t end = std::size_t{slice.position} + slice.rows;
   if (slice.rows == 0 || end > state.start.tokens.size())
@@ -68,6 +70,8 @@ Status SequenceTable::add_slice(const step::SequenceSlice& slice, StepBatch& bat
     batch.samples.push_back(
         {slice.sequence, slice.output_index, &state.start.sampling, &state.start.stop_ids, &state.counts});
   }
+  batch.block_tables.insert(batch.block_tables.end(), state.blocks.begin(), state.blocks.end());
+  batch.block_table_begin.push_back(static_cast<std::int32_t>(batch.block_tables.size()));
   add_output(state, slice, row_begin, batch);
   return {};
 }
@@ -91,8 +95,7 @@ void SequenceTable::add_output(const SequenceState& state, const step::SequenceS
 Status SequenceTable::apply(const step::StepPlan& plan, StepBatch& batch) {
   for (const SequenceId sequence : plan.released)
     if (states_.erase(sequence) == 0) return contradiction(sequence, "released but not started");
-  for (const step::SequenceStart& sequence : plan.started)
-    if (Status status = start(sequence); !status.ok()) return status;
+  for (const step::SequenceStart& sequence : plan.started) start(sequence);
 
   batch.token_ids.clear();
   batch.positions.clear();
@@ -102,20 +105,20 @@ Status SequenceTable::apply(const step::StepPlan& plan, StepBatch& batch) {
   batch.sample_row.clear();
   batch.samples.clear();
   batch.outputs.clear();
+  batch.failed.clear();
+  batch.block_tables.clear();
+  batch.block_table_begin.assign(1, 0);
   batch.prefill_rows = 0;
-  for (const step::SequenceSlice& slice : plan.slices)
-    if (Status status = add_slice(slice, batch); !status.ok()) return status;
+  for (const step::SequenceSlice& slice : plan.slices) {
+    const auto [entry, unknown] = states_.try_emplace(slice.sequence);
+    SequenceState& state = entry->second;
+    if (unknown) state.failure = contradiction(slice.sequence, "not started");
+    if (state.failure.ok()) state.failure = add_slice(slice, state, batch);
+    if (!state.failure.ok()) batch.failed.push_back({slice.sequence, state.failure});
+  }
   if (static_cast<std::int64_t>(batch.token_ids.size()) > limits_.rows_max)
     return {StatusCode::kInternal, "step plan: " + std::to_string(batch.token_ids.size()) + " rows, at most " +
                                        std::to_string(limits_.rows_max) + " fit a step"};
-
-  batch.block_tables.clear();
-  batch.block_table_begin.assign(1, 0);
-  for (const step::SequenceSlice& slice : plan.slices) {
-    const auto& blocks = states_.at(slice.sequence).blocks;
-    batch.block_tables.insert(batch.block_tables.end(), blocks.begin(), blocks.end());
-    batch.block_table_begin.push_back(static_cast<std::int32_t>(batch.block_tables.size()));
-  }
   return {};
 }
 

@@ -1,6 +1,9 @@
 #pragma once
 // StepPlan → flat arrays for the kernels: positions, slots, block tables, ragged offsets, rows to sample. Holds what
 // a rank knows of each admitted sequence between plans (tokens, block table, sampling state). Pure.
+//
+// A sequence that contradicts what the rank knows fails alone: it has no rows from then on, until it is released. All ranks
+// of a replica are told the same and have the same limits, so all of them leave the same rows out.
 
 #include <cstdint>
 #include <unordered_map>
@@ -20,6 +23,7 @@ struct SequenceState {
   std::size_t tokens_at_start = 0;     // rows below are prefill
   std::uint64_t birth = 0;             // a sequence that comes back under its id is another one
   std::uint32_t pending = 0;           // the last so many of start.tokens are not known yet
+  Status failure;                      // not ok: nothing is computed for it any more
 };
 
 // A token that a step under way will sample stands in token lists as the row of that step it comes from.
@@ -52,6 +56,7 @@ struct StepBatch {
     std::int32_t top = 0;
   };
   std::vector<Output> outputs;
+  std::vector<step::SequenceFailure> failed;            // of the plan's slices; they have no rows here
   std::uint32_t prefill_rows = 0;                       // of tokens known at the sequence's start
 };
 
@@ -67,8 +72,9 @@ class SequenceTable {
  public:
   explicit SequenceTable(const StepLimits& limits) : limits_(limits) {}
 
-  // Applies released and started, then flattens the slices. A plan that contradicts what this rank knows (unknown
-  // sequence, position with no token, block outside the pool) is refused and names it: kInternal.
+  // Applies released and started, then flattens the slices. A sequence that contradicts what this rank knows (not started,
+  // a position with no token, a block outside the pool) goes to batch.failed, named, with kInternal. A plan that does so as a
+  // whole (it releases who never started, or has too many rows) is refused.
   Status apply(const step::StepPlan& plan, StepBatch& batch);
   // The step of `batch` is under way: the tokens it samples take their places, as pending ones; the next plan may refer
   // to them. The plan after that one needs on_sampled first.
@@ -78,10 +84,13 @@ class SequenceTable {
   // Whether the plan can only be prepared by someone who knows all tokens so far (penalties count them).
   [[nodiscard]] bool needs_pending(const step::StepPlan& plan) const;
   [[nodiscard]] std::size_t size() const { return states_.size(); }
+  void clear() { states_.clear(); }
 
  private:
-  Status start(const step::SequenceStart& start);
-  Status add_slice(const step::SequenceSlice& slice, StepBatch& batch);
+  void start(const step::SequenceStart& start);
+  [[nodiscard]] Status check(const step::SequenceStart& start) const;
+  // Not ok: the batch is as it was.
+  Status add_slice(const step::SequenceSlice& slice, SequenceState& state, StepBatch& batch);
   static void add_output(const SequenceState& state, const step::SequenceSlice& slice, std::int32_t row_begin,
                          StepBatch& batch);
   Status extend(SequenceState& state, const std::vector<BlockId>& blocks);

@@ -104,6 +104,13 @@ struct PromptLogprobs {
   bool operator==(const PromptLogprobs&) const = default;
 };
 
+// What a rank could not do for one sequence: that one ends with `status`, the others of the step go on.
+struct SequenceFailure {
+  SequenceId sequence;
+  Status status;                     // not ok
+  bool operator==(const SequenceFailure&) const = default;
+};
+
 struct StepStats {
   std::uint32_t rows = 0;            // 0: a plan that only released sequences
   std::uint32_t sequences = 0;
@@ -121,7 +128,8 @@ struct StepResult {
   std::vector<SampledToken> sampled; // rank 0 only; other ranks send the hash
   std::vector<OutputRows> outputs;   // rank 0 only
   std::vector<PromptLogprobs> prompt_logprobs;  // rank 0 only; at most one run a sequence
-  std::uint64_t token_hash = 0;      // of all sampled (sequence, token): equal on every rank, or the group fails
+  std::vector<SequenceFailure> failed;  // rank 0 only; of the plan's slices, each at most once, and no token of theirs
+  std::uint64_t token_hash = 0;      // of all sampled (sequence, token) and of who failed: equal on every rank, or the group fails
   StepStats stats;
   bool operator==(const StepResult&) const = default;
 };

@@ -13,8 +13,7 @@
 
 #include "actors/roles/coordinator_actor.h"
 #include "actors/roles/gateway_actor.h"
-#include "actors/roles/replica_actor.h"
-#include "actors/roles/shard_actor.h"
+#include "actors/roles/supervisor_actor.h"
 #include "tests/actors/toy_cluster.h"
 #include "tests/actors/wire_roundtrip.h"
 
@@ -62,22 +61,19 @@ class Conversation {
   explicit Conversation(std::uint32_t replicas_count, std::uint64_t seed = 1, std::uint32_t late_looks = 0)
       : system(config), scheduler(dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler())), random_(seed) {
     faults->late_looks = late_looks;
-    membership::CoordinatorCore core(Epoch(1));
-    membership::CoordinatorEffects nobody;
-    for (std::uint32_t i = 0; i < replicas_count; ++i)
-      (void)core.place(ReplicaId(i), "replica/" + std::to_string(i), "toy", 64, false, nobody);
-    const routing::ClusterView placed = core.view();
-    coordinator = system.spawn(coordinator_actor, std::move(core));
-    const StandaloneConfig toy = toy_config(replicas_count, 2, faults);
-    for (const routing::ReplicaView& view : placed.replicas) spawn_replica(toy, view);
+    coordinator = system.spawn(coordinator_actor, membership::CoordinatorCore(Epoch(1)));
+    const StandaloneConfig toy = toy_config(replicas_count, 2, faults, [](std::unique_ptr<shard::RankExecutor> rank) {
+      return through_wire(std::move(rank));
+    });
+    for (std::uint32_t i = 0; i < replicas_count; ++i) spawn_supervisor(toy, ReplicaId(i));
     shared = std::make_shared<SharedGateway>(gateway_config(), [this] { return now; });
     gateway = system.spawn(gateway_actor, shared, std::shared_ptr<const AddressBook>(addresses), coordinator);
   }
   ~Conversation() {
     caf::anon_send(gateway, StopGateway{});
-    for (const auto& replica : replicas) caf::anon_send(replica, StopReplica{});
+    for (const auto& supervisor : supervisors) caf::anon_send(supervisor, StopReplica{});
+    run_all();
     caf::anon_send_exit(coordinator, caf::exit_reason::user_shutdown);
-    addresses->clear();
     run_all();
   }
 
@@ -117,8 +113,15 @@ class Conversation {
   void run_until_tokens(const CheckingStream& stream, std::uint32_t tokens) {
     while (stream.stream().tokens() < tokens) ASSERT_TRUE(run_one());
   }
-  void kill_rank(std::size_t replica, std::size_t rank) {
-    caf::anon_send_exit(ranks.at(replica).at(rank), caf::exit_reason::kill);
+  // One that is being started again just now is spared.
+  void kill_rank(std::size_t replica, std::uint32_t rank) {
+    auto* const supervisor = caf::actor_cast<caf::abstract_actor*>(supervisors.at(replica));
+    const RankHandle living = static_cast<SupervisorState::Self>(supervisor)->state.find(rank);
+    if (living) caf::anon_send_exit(living, caf::exit_reason::kill);
+  }
+  // The actor of its generation that serves.
+  [[nodiscard]] ReplicaHandle replica(std::size_t replica) const {
+    return addresses->resolve(shared->status()->view.replicas.at(replica).route).value();
   }
 
   SingleThreaded config;
@@ -130,24 +133,19 @@ class Conversation {
   CoordinatorHandle coordinator;
   std::shared_ptr<SharedGateway> shared;
   GatewayHandle gateway;
-  std::vector<ReplicaHandle> replicas;
-  std::vector<std::vector<ShardHandle>> ranks;
+  std::vector<SupervisorHandle> supervisors;
 
  private:
-  void spawn_replica(const StandaloneConfig& toy, const routing::ReplicaView& view) {
-    const RankFactory make_rank = [make = toy.make_rank](ReplicaId replica, std::uint32_t rank) {
-      return make(replica, rank).map([](auto made) { return through_wire(std::move(made)); });
-    };
-    const ReplicaId replica = view.route.generation.replica;
-    std::vector<ShardHandle>& group = ranks.emplace_back();
-    for (std::uint32_t rank = 0; rank < 2; ++rank)
-      group.push_back(system.spawn(shard_actor, replica, rank, make_rank));
-    ReplicaConfig one{.core = {.generation = view.route.generation, .scheduler = toy.scheduler, .ranks = 2},
-                      .view = view,
-                      .abort_group = [abort = toy.abort_replica, replica](const Status& why) { abort(replica, why); },
-                      .clock = [this] { return now; }};
-    replicas.push_back(system.spawn(replica_actor, std::move(one), group, coordinator));
-    addresses->enter(view.route.address, replicas.back());
+  void spawn_supervisor(const StandaloneConfig& toy, ReplicaId replica) {
+    SupervisorConfig one;
+    one.core = {.replica = replica, .ranks = 2, .ranks_can_be_ended = false, .budget = toy.restart_budget, .watch = toy.watch};
+    one.replica.scheduler = toy.scheduler;
+    one.numerics = "toy";
+    one.ground = toy.ground;
+    one.addresses = addresses;
+    one.clock = [this] { return now; };
+    one.ranks_have_threads = false;
+    supervisors.push_back(system.spawn(supervisor_actor, std::move(one), coordinator));
   }
 
   std::mt19937_64 random_;
@@ -186,9 +184,7 @@ TEST(Conversation, ACoordinatorThatIsGoneIsNotMissedByNewRequests) {
 
 TEST(Conversation, AnAddressThatLeadsNowhereIsALinkThatIsCutAndAnotherReplicaIsTaken) {
   Conversation talk(2);
-  talk.addresses->clear();
-  talk.addresses->enter("replica/1", talk.replicas[1]);
-  talk.run_all();
+  while (talk.run_one()) talk.addresses->erase(replica_address(ReplicaId(0)));
   const auto stream = talk.submit(1, 20, 30);
   ASSERT_TRUE(talk.run_until_over({stream}));
   EXPECT_EQ(stream->stream().finish(), FinishReason::kLength);
@@ -225,7 +221,7 @@ TEST(Conversation, AReplicaThatDiesWithoutAWordIsNoticedByItsMonitor) {
   talk.run_all();
   const auto stream = talk.submit(1, 20, 60);
   talk.run_until_tokens(*stream, 10);
-  caf::anon_send_exit(talk.replicas[0], caf::exit_reason::kill);  // the first route was its
+  caf::anon_send_exit(talk.replica(0), caf::exit_reason::kill);  // the first route was its
   ASSERT_TRUE(talk.run_until_over({stream}));
   EXPECT_EQ(stream->stream().finish(), FinishReason::kLength);
   EXPECT_FALSE(stream->stream().violation()) << *stream->stream().violation();

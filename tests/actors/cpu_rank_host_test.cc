@@ -67,6 +67,7 @@ step::StepResult step_of(RankHost& host, std::uint32_t replica, std::uint32_t ra
     auto executor = host.make_rank(ReplicaId{replica}, rank);
     ASSERT_TRUE(executor.has_value()) << executor.error().message();
     step::StepPlan plan;
+    plan.step = StepId{1};
     plan.started.emplace_back();
     plan.started.back().sequence = SequenceId{1};
     plan.started.back().tokens = {1, 2, 3};

@@ -52,7 +52,8 @@ class Scripted final : public shard::RankExecutor {
 struct Driven {
   Scripted::Script script;
   std::vector<step::StepResult> results;
-  RankSteps steps{std::make_unique<Scripted>(script), 3, [this](step::StepResult result) {
+  Scripted executor{script};
+  RankSteps steps{executor, 3, [this](step::StepResult result) {
                     script.log += "r";
                     results.push_back(std::move(result));
                   }};
@@ -119,7 +120,8 @@ TEST(RankSteps, AStepThatCannotBeStartedFailsBehindTheOnesBeforeIt) {
   EXPECT_EQ(rank.results[1].epoch, Epoch(7));
   EXPECT_EQ(rank.results[1].rank, 3U);
   EXPECT_EQ(rank.results[1].status.code(), StatusCode::kInternal);
-  EXPECT_EQ(rank.results[1].status.message(), "cannot be started");
+  EXPECT_EQ(rank.results[1].status.message(), "rank 3 threw: cannot be started");
+  EXPECT_EQ(rank.steps.broken(), rank.results[1].status);
   EXPECT_TRUE(rank.steps.idle());
 }
 
@@ -133,9 +135,21 @@ TEST(RankSteps, AStepThatThrowsWhenCollectedHasFailedAndTheNextOneIsStillReporte
   rank.steps.look(microseconds(0));
   ASSERT_EQ(rank.results.size(), 2U);
   EXPECT_EQ(rank.results[0].step, StepId(1));
-  EXPECT_EQ(rank.results[0].status.message(), "the device is gone");
+  EXPECT_EQ(rank.results[0].status.message(), "rank 3 threw: the device is gone");
   EXPECT_EQ(rank.results[1].step, StepId(2));
   EXPECT_TRUE(rank.results[1].status.ok());
+  EXPECT_EQ(rank.steps.broken(), rank.results[0].status) << "its rank is in no known state";
+}
+
+// A failed status is an answer: the rank goes on.
+TEST(RankSteps, WithoutAThrowNothingIsBroken) {
+  Driven rank;
+  rank.plan(1);
+  rank.plan(2);
+  rank.steps.finish();
+  EXPECT_EQ(rank.script.log, "s1s2c1rc2r");
+  EXPECT_TRUE(rank.steps.idle());
+  EXPECT_TRUE(rank.steps.broken().ok());
 }
 
 TEST(RankSteps, AnExecutorThatCannotTellIsNotAskedForEver) {

@@ -21,12 +21,9 @@ namespace {
 using step::FinishReason;
 
 StandaloneConfig config_of(std::uint32_t replicas, std::uint32_t ranks, std::shared_ptr<ToyFaults> faults, bool wire) {
-  StandaloneConfig config = toy_config(replicas, ranks, std::move(faults));
-  if (wire)
-    config.make_rank = [make = config.make_rank](ReplicaId replica, std::uint32_t rank) {
-      return make(replica, rank).map([](auto made) { return through_wire(std::move(made)); });
-    };
-  return config;
+  if (!wire) return toy_config(replicas, ranks, std::move(faults));
+  return toy_config(replicas, ranks, std::move(faults),
+                    [](std::unique_ptr<shard::RankExecutor> rank) { return through_wire(std::move(rank)); });
 }
 
 struct Toy {
@@ -47,16 +44,15 @@ struct OneSequenceOnReplica0 : Toy {
     reader.submit(toy_submission(1, 40, 120));
     EXPECT_TRUE(reader.read_until(SequenceId(1), 10));
   }
-  // It went on elsewhere and nobody could tell.
+  // It went on elsewhere and nobody could tell; its replica comes back.
   void expect_continued() {
     EXPECT_TRUE(reader.read_all());
     EXPECT_EQ(reader.violation(), "");
     EXPECT_EQ(reader.stream(1).finish(), FinishReason::kLength) << reader.error(1).message();
     const auto status = cluster.status();
     EXPECT_EQ(status->ledger.replayed, 1U);
-    EXPECT_FALSE(status->replicas[0].serving);
-    EXPECT_TRUE(status->replicas[1].serving);
     EXPECT_GE(faults->aborted_replicas, 1U);
+    EXPECT_TRUE(cluster.await([](const ClusterStatus& known) { return known.serving_replicas() == 2; }));
   }
   ToyClient reader;
 };
@@ -135,7 +131,7 @@ TEST_P(StandaloneClusterBothWays, TellsEveryStepOfEveryReplica) {
 
 TEST(StandaloneCluster, KilledRankCostsAPauseNotAStream) {
   OneSequenceOnReplica0 toy(2);
-  toy.cluster.kill_rank(ReplicaId(0), 1);
+  ASSERT_TRUE(toy.cluster.kill_rank(ReplicaId(0), 1));
   toy.expect_continued();
 }
 
@@ -169,17 +165,7 @@ TEST(StandaloneCluster, RankThatHangsIsOverdueAndItsGroupIsAborted) {
   ASSERT_TRUE(client.read_all());
   EXPECT_EQ(client.violation(), "");
   EXPECT_EQ(client.stream(1).finish(), FinishReason::kLength);
-  EXPECT_EQ(faults->aborted_replicas, 1U);
-}
-
-TEST(StandaloneCluster, WithoutAnotherReplicaALostRankFailsTheSequenceAndIsNamed) {
-  OneSequenceOnReplica0 toy(1);
-  toy.cluster.kill_rank(ReplicaId(0), 1);
-  ASSERT_TRUE(toy.reader.read_all());
-  EXPECT_EQ(toy.reader.violation(), "");
-  EXPECT_EQ(toy.reader.stream(1).finish(), FinishReason::kFailed);
-  EXPECT_NE(toy.reader.error(1).message().find("replica 0: rank 1 died"), std::string::npos)
-      << toy.reader.error(1).message();
+  EXPECT_GE(faults->aborted_replicas, 1U);
 }
 
 TEST(StandaloneCluster, EverySequenceOutlivesTheLossOfTwoOfThreeReplicas) {
@@ -188,9 +174,9 @@ TEST(StandaloneCluster, EverySequenceOutlivesTheLossOfTwoOfThreeReplicas) {
   ToyClient client(toy.client());
   for (std::uint64_t sequence = 1; sequence <= 60; ++sequence) client.submit(toy_submission(sequence, 30, 60));
   ASSERT_TRUE(client.read_until(SequenceId(1), 5));
-  toy.cluster.kill_rank(ReplicaId(0), 0);
+  ASSERT_TRUE(toy.cluster.kill_rank(ReplicaId(0), 0));
   ASSERT_TRUE(client.read_until(SequenceId(2), 20));
-  toy.cluster.kill_rank(ReplicaId(1), 1);
+  ASSERT_TRUE(toy.cluster.kill_rank(ReplicaId(1), 1));
   ASSERT_TRUE(client.read_all());
   EXPECT_EQ(client.violation(), "");
   EXPECT_EQ(client.count(FinishReason::kLength), 60U);

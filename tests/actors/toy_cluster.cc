@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <deque>
+#include <map>
+#include <mutex>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -31,14 +33,46 @@ void fail_step(step::StepResult& result) {
   result.status = {StatusCode::kAborted, "injected"};
 }
 
-// One toy shard with its faults. Every call has to come from the thread it was made on.
+// Which generations were given up: what a "collective" of toys looks at.
+class ToyGroups {
+ public:
+  void abort(ReplicaId replica, Epoch epoch) {
+    const std::scoped_lock lock(mutex_);
+    Epoch& last = aborted_[replica];
+    last = std::max(last, epoch);
+  }
+  [[nodiscard]] bool aborted(ReplicaId replica, Epoch epoch) const {
+    const std::scoped_lock lock(mutex_);
+    const auto last = aborted_.find(replica);
+    return last != aborted_.end() && epoch <= last->second;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<ReplicaId, Epoch> aborted_;
+};
+
+void wait_a_little() { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
+
+// One toy shard with its faults, in one group. Every call has to come from the thread it was made on.
 class ToyRank {
  public:
-  ToyRank(std::shared_ptr<ToyFaults> faults, std::int64_t replica, std::uint32_t rank)
-      : faults_(std::move(faults)), rank_(rank), name_(replica * 100 + rank) {}
+  ToyRank(std::shared_ptr<ToyFaults> faults, std::shared_ptr<const ToyGroups> groups, const RankStart& start, Epoch epoch)
+      : faults_(std::move(faults)),
+        groups_(std::move(groups)),
+        start_(start),
+        epoch_(epoch),
+        rank_(start.rank),
+        name_(std::int64_t{start.replica.value} * 100 + start.rank) {}
 
   step::StepResult run(const step::StepPlan& plan) {
     check_thread();
+    if (plan.epoch != epoch_) throw std::logic_error("a plan of another group");
+    start_.progress->begin_step(plan.epoch.value, plan.step.value);
+    start_.progress->begin(Operation::kMatmul);
+    if (take(faults_->stop_rank, name_)) {
+      while (!faults_->released) wait_a_little();
+    }
     const std::uint32_t step_us = faults_->step_us;
     if (step_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(step_us));
     step::StepResult result = shard_.execute(plan);
@@ -51,8 +85,16 @@ class ToyRank {
     }
     if (take(faults_->other_tokens_rank, name_)) result.token_hash ^= 1;
     if (take(faults_->fail_rank, name_)) fail_step(result);
+    start_.progress->begin(Operation::kIdle);
     return result;
   }
+  // In its "collective", for others that never come.
+  void wait_for_abort() {
+    start_.progress->begin(Operation::kCollective);
+    while (!aborted()) wait_a_little();
+    start_.progress->begin(Operation::kIdle);
+  }
+  [[nodiscard]] bool aborted() const { return groups_->aborted(start_.replica, epoch_); }
   void check_thread() const {
     if (std::this_thread::get_id() != thread_)
       throw std::logic_error("called on another thread than it was made on");
@@ -63,6 +105,9 @@ class ToyRank {
 
  private:
   const std::shared_ptr<ToyFaults> faults_;
+  const std::shared_ptr<const ToyGroups> groups_;
+  const RankStart start_;
+  const Epoch epoch_;
   const std::uint32_t rank_;
   const std::int64_t name_;
   const std::thread::id thread_ = std::this_thread::get_id();
@@ -76,7 +121,7 @@ step::StepResult run_at_once(ToyRank& rank, const step::StepPlan& plan) {
   if (rank.throws()) lose_device();
   step::StepResult result = rank.run(plan);
   if (rank.hangs()) {
-    while (rank.faults().aborted_replicas == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    rank.wait_for_abort();
     fail_step(result);
   }
   return result;
@@ -100,7 +145,7 @@ class LateRank final : public shard::RankExecutor {
   bool ready(std::chrono::microseconds patience) override {
     rank_->check_thread();
     Step& step = steps_.at(0);
-    if (step.hangs ? rank_->faults().aborted_replicas > 0 : step.looks == 0) return true;
+    if (step.hangs ? rank_->aborted() : step.looks == 0) return true;
     if (step.looks > 0) --step.looks;
     if (patience.count() > 0) std::this_thread::sleep_for(patience);
     return false;
@@ -127,7 +172,7 @@ class LateRank final : public shard::RankExecutor {
   std::deque<Step> steps_;
 };
 
-std::unique_ptr<shard::RankExecutor> make_rank(std::unique_ptr<ToyRank> rank, std::uint32_t late_looks) {
+std::unique_ptr<shard::RankExecutor> make_executor(std::unique_ptr<ToyRank> rank, std::uint32_t late_looks) {
   if (late_looks > 0) return std::make_unique<LateRank>(std::move(rank), late_looks);
   return std::make_unique<shard::BlockingRank>(
       [rank = std::shared_ptr<ToyRank>(std::move(rank))](const step::StepPlan& plan) {
@@ -135,20 +180,70 @@ std::unique_ptr<shard::RankExecutor> make_rank(std::unique_ptr<ToyRank> rank, st
       });
 }
 
+// A toy through its lives.
+class ToyLife final : public Rank {
+ public:
+  ToyLife(std::shared_ptr<ToyFaults> faults, std::shared_ptr<const ToyGroups> groups, RankStart start, WrapToy wrap)
+      : faults_(std::move(faults)), groups_(std::move(groups)), start_(std::move(start)), wrap_(std::move(wrap)) {}
+
+  Expected<scheduler::DeviceRates> prepare() override {
+    if (faults_->refuse_rank == std::int64_t{start_.replica.value} * 100 + start_.rank)
+      return fail(missing("no memory for rank " + std::to_string(start_.rank)));
+    ++faults_->made;
+    if (start_.read_weights_again) ++faults_->made_again;
+    return scheduler::DeviceRates{};
+  }
+  Status join(Epoch epoch, const Rendezvous& rendezvous) override {
+    if (executor_ != nullptr) throw std::logic_error("a rank joins a group while it is in another");
+    if (rendezvous != "toys of epoch " + std::to_string(epoch.value)) return {StatusCode::kInternal, "the wrong place"};
+    if (groups_->aborted(start_.replica, epoch)) return {StatusCode::kAborted, "the group was given up"};
+    ++faults_->joined;
+    executor_ = make_executor(std::make_unique<ToyRank>(faults_, groups_, start_, epoch), faults_->late_looks);
+    if (wrap_) executor_ = wrap_(std::move(executor_));
+    return {};
+  }
+  void leave() override { executor_.reset(); }
+  shard::RankExecutor& executor() override { return *executor_; }
+
+ private:
+  const std::shared_ptr<ToyFaults> faults_;
+  const std::shared_ptr<const ToyGroups> groups_;
+  const RankStart start_;
+  const WrapToy wrap_;
+  std::unique_ptr<shard::RankExecutor> executor_;
+};
+
+class ToyGround final : public RankGround {
+ public:
+  ToyGround(std::shared_ptr<ToyFaults> faults, WrapToy wrap) : faults_(std::move(faults)), wrap_(std::move(wrap)) {}
+  Expected<std::unique_ptr<Rank>> make_rank(const RankStart& start) override {
+    return std::make_unique<ToyLife>(faults_, groups_, start, wrap_);
+  }
+  Expected<Rendezvous> open_group(ReplicaId, Epoch epoch) override {
+    return "toys of epoch " + std::to_string(epoch.value);
+  }
+  void abort_group(ReplicaId replica, Epoch epoch, const Status&) override {
+    if (!groups_->aborted(replica, epoch)) ++faults_->aborted_replicas;
+    groups_->abort(replica, epoch);
+  }
+
+ private:
+  const std::shared_ptr<ToyFaults> faults_;
+  const WrapToy wrap_;
+  const std::shared_ptr<ToyGroups> groups_ = std::make_shared<ToyGroups>();
+};
+
 }  // namespace
 
-StandaloneConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, std::shared_ptr<ToyFaults> faults) {
+StandaloneConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, std::shared_ptr<ToyFaults> faults,
+                            const WrapToy& wrap) {
   StandaloneConfig config;
   config.scheduler = toy_scheduler();
   config.replicas = replicas;
   config.ranks = ranks;
-  config.make_rank = [faults](ReplicaId replica,
-                              std::uint32_t rank) -> Expected<std::unique_ptr<shard::RankExecutor>> {
-    if (faults->refuse_rank == static_cast<std::int64_t>(replica.value) * 100 + rank)
-      return fail(missing("no memory for rank " + std::to_string(rank)));
-    return make_rank(std::make_unique<ToyRank>(faults, replica.value, rank), faults->late_looks);
-  };
-  config.abort_replica = [faults](ReplicaId, const Status&) { ++faults->aborted_replicas; };
+  config.ground = std::make_shared<ToyGround>(std::move(faults), wrap);
+  config.restart_budget.restarts = 1'000'000;
+  config.restart_budget.backoff_s = 0.0;
   return config;
 }
 
@@ -187,16 +282,19 @@ std::unique_ptr<ClusterClient> ToyCluster::join_gateway(GatewayId id) {
   return client;
 }
 
-void ToyCluster::kill_rank(ReplicaId replica, std::uint32_t rank) {
-  caf::anon_send_exit(actors_->rank(replica, rank), caf::exit_reason::kill);
+bool ToyCluster::kill_rank(ReplicaId replica, std::uint32_t rank) {
+  const RankHandle living = actors_->rank(replica, rank);
+  if (!living) return false;
+  caf::anon_send_exit(living, caf::exit_reason::kill);
   forget_actor_system();
+  return true;
 }
 
 bool ToyCluster::await(const std::function<bool(const ClusterStatus&)>& wanted) {
   return actors_->client().await_status(wanted, std::chrono::minutes(1));
 }
 
-void ToyCluster::shutdown() { actors_->shutdown(); }
+bool ToyCluster::shutdown(std::chrono::milliseconds patience) { return actors_->shutdown(patience); }
 
 bool await_status(const ClusterClient& client, const std::function<bool(const ClusterStatus&)>& wanted) {
   for (int looks = 0; looks < 12'000; ++looks) {

@@ -25,7 +25,12 @@ struct ToyFaults {
   std::atomic<std::int64_t> throw_rank{-1};         // … throws
   std::atomic<std::int64_t> other_tokens_rank{-1};  // … answers with another token hash
   std::atomic<std::int64_t> hang_rank{-1};          // … waits in its "collective" until the group is aborted
-  std::atomic<std::uint32_t> aborted_replicas{0};   // abort_replica calls
+  std::atomic<std::int64_t> stop_rank{-1};          // … hangs in what it computes, until `released`
+  std::atomic<bool> released{false};
+  std::atomic<std::uint32_t> aborted_replicas{0};   // groups that were given up
+  std::atomic<std::uint32_t> made{0};               // ranks, of all lives
+  std::atomic<std::uint32_t> made_again{0};         // of them, those that were to read their weights again
+  std::atomic<std::uint32_t> joined{0};             // times that a rank entered a group
   std::atomic<std::uint32_t> step_us{0};            // every step takes at least so long
   std::atomic<std::int64_t> refuse_rank{-1};        // cannot be made
   // Ranks made while this is above 0 are devices: a step is under way when submit returns, and so many looks find it
@@ -35,7 +40,12 @@ struct ToyFaults {
   std::atomic<std::int64_t> under_way{0};           // of all ranks that are there
 };
 
-StandaloneConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, std::shared_ptr<ToyFaults> faults);
+// Passes every rank's executor on; may be empty.
+using WrapToy = std::function<std::unique_ptr<shard::RankExecutor>(std::unique_ptr<shard::RankExecutor>)>;
+
+// Deaths do not use up what restarts are allowed.
+StandaloneConfig toy_config(std::uint32_t replicas, std::uint32_t ranks, std::shared_ptr<ToyFaults> faults,
+                            const WrapToy& wrap = {});
 
 class StandaloneActors;
 
@@ -47,12 +57,12 @@ class ToyCluster {
   [[nodiscard]] ClusterClient& client();
   // Another gateway, once it knows every replica that serves.
   [[nodiscard]] std::unique_ptr<ClusterClient> join_gateway(GatewayId id);
-  // The actor of one rank dies as if its thread had been killed.
-  void kill_rank(ReplicaId replica, std::uint32_t rank);
+  // The actor of one rank dies as if its thread had been killed. False: it is being started again just now.
+  bool kill_rank(ReplicaId replica, std::uint32_t rank);
   [[nodiscard]] std::shared_ptr<const ClusterStatus> status() { return client().status(); }
   // Until the status is like that; false when it does not become so within a minute.
   bool await(const std::function<bool(const ClusterStatus&)>& wanted);
-  void shutdown();
+  bool shutdown(std::chrono::milliseconds patience = std::chrono::minutes(1));
 
  private:
   std::unique_ptr<StandaloneActors> actors_;

@@ -13,7 +13,9 @@ namespace {
 
 using namespace testing;  // NOLINT(google-build-using-namespace)
 
-std::unique_ptr<Device> gpu() { return herd::testing::make_device(); }
+std::unique_ptr<Device> gpu(std::shared_ptr<ProgressWord> progress = nullptr) {
+  return herd::testing::make_device({.progress = std::move(progress)});
+}
 
 std::unique_ptr<ShardExecutor> prepared(const ShardConfig& config, std::unique_ptr<Device> device) {
   auto executor = make_executor(config, std::move(device));
@@ -38,8 +40,8 @@ void expect_same(const step::StepResult& cpu, const step::StepResult& gpu) {
 // Four prompts, their requests all different; the last is computed in two chunks, while the others decode already.
 constexpr std::uint32_t kLengths[] = {5, 16, 1, 22};
 
-std::vector<step::StepPlan> conversation(bool penalties, int decodes) {
-  Plans plans;
+std::vector<step::StepPlan> conversation(bool penalties, int decodes, Epoch epoch = Epoch{}) {
+  Plans plans(epoch);
   std::vector<step::StepPlan> all;
   step::StepPlan prefill = plans.next();
   for (std::uint64_t id = 1; id <= 4; ++id) {
@@ -93,6 +95,43 @@ TEST(DeviceSteps, AStepMayFollowBeforeTheTokensOfTheOneBeforeAreKnown) {
     ASSERT_EQ(results.size(), expected.size());
     for (std::size_t i = 0; i < results.size(); ++i) expect_same(expected[i], results[i]);
   }
+}
+
+// The word says kDevice from the time a step was enqueued, goes on when one was reached, and is idle after the last.
+TEST(DeviceSteps, TheProgressWordShowsHowFarTheDeviceIs) {
+  const auto word = std::make_shared<ProgressWord>();
+  const auto executor = prepared(tiny_shard(), gpu(word));
+  executor->join(Epoch{3});
+  const std::vector<step::StepPlan> plans = conversation(false, 2, Epoch{3});
+  executor->submit(plans[0]);
+  EXPECT_EQ(word->read().step, 1U);
+  EXPECT_EQ(word->read().operation, Operation::kDevice);
+  executor->submit(plans[1]);
+  const Progress both = word->read();
+  EXPECT_EQ(both.step, 2U);
+  EXPECT_EQ(both.operation, Operation::kDevice);
+  EXPECT_TRUE(executor->collect().status.ok());
+  EXPECT_EQ(word->read(), (Progress{3, 2, static_cast<std::uint16_t>(both.number + 1), Operation::kDevice}));
+  EXPECT_TRUE(executor->collect().status.ok());
+  EXPECT_EQ(word->read(), (Progress{3, 2, static_cast<std::uint16_t>(both.number + 2), Operation::kIdle}));
+}
+
+// A group is left in the middle of its steps; the next one computes what a fresh rank does, recorded steps included.
+TEST(DeviceSteps, TheNextGroupBeginsAnew) {
+  const auto on_cpu = prepared(tiny_shard(), cpu(CpuIsa::kAuto)), on_gpu = prepared(tiny_shard(), gpu());
+  on_gpu->join(Epoch{1});
+  const std::vector<step::StepPlan> first = conversation(true, 3, Epoch{1});
+  for (std::size_t i = 0; i < 3; ++i) {
+    on_gpu->submit(first[i]);
+    if (i > 0) {
+      EXPECT_TRUE(on_gpu->collect().status.ok());
+    }
+  }
+  on_gpu->leave();
+  EXPECT_FALSE(on_gpu->ready(std::chrono::microseconds(0)));
+  on_gpu->join(Epoch{2});
+  on_cpu->join(Epoch{2});
+  for (const step::StepPlan& plan : conversation(true, 6, Epoch{2})) expect_same(on_cpu->execute(plan), on_gpu->execute(plan));
 }
 
 TEST(DeviceSteps, MoreRowsThanLogitsAreSampledInPieces) {

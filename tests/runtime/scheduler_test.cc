@@ -375,6 +375,51 @@ TEST_F(SchedulerTest, ResultWithoutATokenFailsItsSequence) {
   EXPECT_EQ(done(result).front().finish, step::FinishReason::kFailed);
 }
 
+// The step ahead holds a row of it still; whatever comes of that is dropped. The ranks are told to forget it.
+TEST_F(SchedulerTest, WhatRanksCannotDoForOneSequenceEndsThatOneOnly) {
+  start(config_of(40));
+  submit(submission_of(1, 40, 5));
+  submit(submission_of(2, 20, 5));
+  step::StepResult first = result_of(plan());
+  step::StepResult second = result_of(plan());
+  const Status why = {StatusCode::kInternal, "sequence 1: a block outside the pool"};
+  first.sampled.erase(first.sampled.begin());
+  first.failed = {{SequenceId{1}, why}};
+  second.sampled.erase(second.sampled.begin());
+  second.failed = first.failed;
+  const auto deltas = done(first);
+  ASSERT_EQ(deltas.size(), 2U);
+  EXPECT_EQ(deltas[0].sequence, SequenceId{1});
+  EXPECT_EQ(deltas[0].finish, step::FinishReason::kFailed);
+  EXPECT_EQ(deltas[0].error, why);
+  EXPECT_FALSE(deltas[0].has_token);
+  EXPECT_TRUE(deltas[1].has_token);
+  EXPECT_EQ(deltas[1].finish, step::FinishReason::kNone);
+  EXPECT_EQ(scheduler_->stats().blocks.published_blocks, 1U) << "of the second sequence";
+  EXPECT_EQ(scheduler_->stats().failed, 1U);
+  const step::StepPlan next = plan();
+  EXPECT_EQ(next.released, std::vector{SequenceId{1}});
+  ASSERT_EQ(next.slices.size(), 1U);
+  const auto later = done(second);
+  ASSERT_EQ(later.size(), 1U);
+  EXPECT_EQ(later[0].sequence, SequenceId{2});
+  EXPECT_EQ(scheduler_->stats().tokens_discarded, 1U);
+}
+
+// In the middle of a prompt, where no token was to be sampled.
+TEST_F(SchedulerTest, AChunkThatCouldNotBeComputedEndsItsSequence) {
+  start(config_of(40));
+  submit(submission_of(1, 100, 5));
+  step::StepResult result = result_of(plan());
+  EXPECT_TRUE(result.sampled.empty());
+  result.failed = {{SequenceId{1}, {StatusCode::kInternal, "sequence 1: started twice"}}};
+  const auto deltas = done(result);
+  ASSERT_EQ(deltas.size(), 1U);
+  EXPECT_EQ(deltas[0].finish, step::FinishReason::kFailed);
+  EXPECT_EQ(deltas[0].error.message(), "sequence 1: started twice");
+  EXPECT_EQ(scheduler_->num_open(), 0U);
+}
+
 TEST_F(SchedulerTest, FailedStepEndsEverySequence) {
   start(config_of(40));
   submit(submission_of(1, 10, 5));

@@ -46,7 +46,9 @@ inline ShardConfig tiny_shard(int ranks = 1, int rank = 0) {
   return config;
 }
 
-inline std::unique_ptr<Device> cpu(CpuIsa isa = CpuIsa::kReference) { return std::move(*make_cpu_device({isa, 1})); }
+inline std::unique_ptr<Device> cpu(CpuIsa isa = CpuIsa::kReference, std::shared_ptr<ProgressWord> progress = nullptr) {
+  return std::move(*make_cpu_device({isa, 1, 0, std::move(progress)}));
+}
 
 // A group of one.
 inline std::shared_ptr<Collective> alone() { return std::move(make_local_group(1).front()); }
@@ -106,13 +108,16 @@ inline std::vector<TokenId> prompt(std::size_t tokens, TokenId first) {
 // One plan after the other, with steps counted.
 class Plans {
  public:
+  explicit Plans(Epoch epoch = Epoch{}) : epoch_(epoch) {}
   [[nodiscard]] step::StepPlan next() {
     step::StepPlan plan;
+    plan.epoch = epoch_;
     plan.step = StepId{++step_};
     return plan;
   }
 
  private:
+  const Epoch epoch_;
   std::uint64_t step_ = 0;
 };
 

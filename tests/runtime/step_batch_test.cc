@@ -1,4 +1,6 @@
 // Step plans flattened for the kernels, and plans that contradict what a rank knows.
+#include <string>
+
 #include <gtest/gtest.h>
 
 #include "runtime/shard/step_batch.h"
@@ -60,8 +62,9 @@ TEST(SequenceTable, NextPlanMayReferToTheTokenThisRankSampled) {
   ASSERT_TRUE(table.apply(plan, batch).ok());
   StepPlan next;
   next.slices.push_back(slice(SequenceId{1}, 2, 1, {}, true));
-  StepBatch refused;
-  EXPECT_FALSE(SequenceTable(table).apply(next, refused).ok());  // nothing sampled yet
+  StepBatch early;
+  ASSERT_TRUE(SequenceTable(table).apply(next, early).ok());
+  EXPECT_EQ(early.failed.size(), 1U) << "nothing sampled yet";
   step::SampledToken token;
   token.sequence = SequenceId{1};
   token.token = 42;
@@ -221,35 +224,91 @@ TEST(SequenceTable, ReleasedSequenceIsForgottenBeforeOthersStart) {
   EXPECT_EQ(table.size(), 1U);
 }
 
-TEST(SequenceTable, RefusesPlansThatContradictWhatItKnows) {
-  StepBatch batch;
-  const auto refused = [&](const StepPlan& plan) {
+// ---- plans that contradict what the rank knows ----
+
+// Sequence 2 beside one that is spoilt.
+StepPlan beside(StepPlan plan) {
+  plan.started.push_back(start(SequenceId{2}, {6, 7}, 2).started[0]);
+  plan.slices.push_back(slice(SequenceId{2}, 0, 2, {BlockId{1}}, true));
+  return plan;
+}
+
+void expect_only_sequence_2(const StepBatch& batch) {
+  EXPECT_EQ(batch.token_ids, (std::vector<std::int32_t>{6, 7}));
+  EXPECT_EQ(batch.slots, (std::vector<std::int64_t>{16, 17}));
+  EXPECT_EQ(batch.query_begin, (std::vector<std::int32_t>{0, 2}));
+  EXPECT_EQ(batch.context_length, (std::vector<std::int32_t>{2}));
+  EXPECT_EQ(batch.block_tables, (std::vector<std::uint32_t>{1}));
+  EXPECT_EQ(batch.block_table_begin, (std::vector<std::int32_t>{0, 1}));
+  EXPECT_EQ(batch.sample_row, (std::vector<std::int32_t>{1}));
+  EXPECT_EQ(batch.prefill_rows, 2U);
+}
+
+TEST(SequenceTable, WhoContradictsWhatItKnowsFailsAloneAndSaysWhy) {
+  const auto failure = [](const StepPlan& spoilt) {
     SequenceTable table(kLimits);
-    const Status status = table.apply(plan, batch);
-    EXPECT_EQ(status.code(), StatusCode::kInternal);
-    return !status.ok();
+    StepBatch batch;
+    EXPECT_TRUE(table.apply(beside(spoilt), batch).ok());
+    expect_only_sequence_2(batch);
+    if (batch.failed.size() != 1) return std::to_string(batch.failed.size()) + " failures";
+    EXPECT_EQ(batch.failed[0].sequence, SequenceId{1});
+    EXPECT_EQ(batch.failed[0].status.code(), StatusCode::kInternal);
+    return batch.failed[0].status.message();
   };
-  StepPlan unknown;
-  unknown.slices.push_back(slice(SequenceId{1}, 0, 1, {}, false));
-  EXPECT_TRUE(refused(unknown));
-  StepPlan block = start(SequenceId{1}, {1}, 1);
-  block.slices.push_back(slice(SequenceId{1}, 0, 1, {BlockId{8}}, false));
-  EXPECT_TRUE(refused(block));
+  const auto computed = [](StepPlan plan, std::vector<BlockId> blocks) {
+    plan.slices.push_back(slice(SequenceId{1}, 0, 1, std::move(blocks), true));
+    return plan;
+  };
+  EXPECT_EQ(failure(computed({}, {BlockId{0}})), "step plan: sequence 1: not started");
+  EXPECT_EQ(failure(computed(start(SequenceId{1}, {1}, 1), {BlockId{8}})), "step plan: sequence 1: block 8 outside the pool");
+  EXPECT_EQ(failure(computed(start(SequenceId{1}, {1}, 1), {})), "step plan: sequence 1: position 0 without a block");
+  EXPECT_EQ(failure(computed(start(SequenceId{1}, {100}, 1), {BlockId{0}})),
+            "step plan: sequence 1: token id 100 outside the vocabulary");
+  EXPECT_EQ(failure(computed(start(SequenceId{1}, {-1}, 1), {BlockId{0}})),
+            "step plan: sequence 1: token id -1 outside the vocabulary");
+  EXPECT_EQ(failure(computed(start(SequenceId{1}, {1}, 2), {BlockId{0}})),
+            "step plan: sequence 1: prompt border past the tokens");
   StepPlan cached = start(SequenceId{1}, {1}, 1);
   cached.started[0].prefix_blocks = {BlockId{8}};
-  EXPECT_TRUE(refused(cached));
-  StepPlan no_block = start(SequenceId{1}, {1}, 1);
-  no_block.slices.push_back(slice(SequenceId{1}, 0, 1, {}, false));
-  EXPECT_TRUE(refused(no_block));
-  EXPECT_TRUE(refused(start(SequenceId{1}, {100}, 1)));
-  EXPECT_TRUE(refused(start(SequenceId{1}, {-1}, 1)));
-  EXPECT_TRUE(refused(start(SequenceId{1}, {1}, 2)));
+  EXPECT_EQ(failure(computed(cached, {})), "step plan: sequence 1: block 8 outside the pool");
   StepPlan twice = start(SequenceId{1}, {1}, 1);
   twice.started.push_back(twice.started.front());
-  EXPECT_TRUE(refused(twice));
+  EXPECT_EQ(failure(computed(twice, {BlockId{0}})), "step plan: sequence 1: started twice");
+  StepPlan beyond = start(SequenceId{1}, {1}, 1);
+  beyond.slices.push_back(slice(SequenceId{1}, 1, 1, {BlockId{0}}, true));
+  EXPECT_EQ(failure(beyond), "step plan: sequence 1: rows [1, 2) but 1 tokens known");
+}
+
+// A step ahead may hold it still; then it is released as others are, and may come again.
+TEST(SequenceTable, WhoFailedHasNoRowsUntilItIsReleased) {
+  SequenceTable table(kLimits);
+  StepBatch batch;
+  StepPlan unknown;
+  unknown.slices.push_back(slice(SequenceId{1}, 0, 1, {BlockId{0}}, true));
+  for (int time = 0; time < 2; ++time) {
+    ASSERT_TRUE(table.apply(unknown, batch).ok());
+    EXPECT_TRUE(batch.token_ids.empty());
+    ASSERT_EQ(batch.failed.size(), 1U);
+    EXPECT_EQ(batch.failed[0].status.message(), "step plan: sequence 1: not started");
+  }
+  StepPlan again = start(SequenceId{1}, {4}, 1);
+  again.released.push_back(SequenceId{1});
+  again.slices.push_back(slice(SequenceId{1}, 0, 1, {BlockId{0}}, true));
+  ASSERT_TRUE(table.apply(again, batch).ok());
+  EXPECT_TRUE(batch.failed.empty());
+  EXPECT_EQ(batch.token_ids, (std::vector<std::int32_t>{4}));
+}
+
+TEST(SequenceTable, RefusesPlansThatAreWrongAsAWhole) {
+  SequenceTable table(kLimits);
+  StepBatch batch;
   StepPlan released;
   released.released.push_back(SequenceId{3});
-  EXPECT_TRUE(refused(released));
+  EXPECT_EQ(table.apply(released, batch).message(), "step plan: sequence 3: released but not started");
+  StepPlan large = start(SequenceId{1}, std::vector<TokenId>(65, 3), 65);
+  large.slices.push_back(
+      slice(SequenceId{1}, 0, 65, {BlockId{0}, BlockId{1}, BlockId{2}, BlockId{3}, BlockId{4}}, true));
+  EXPECT_EQ(table.apply(large, batch).message(), "step plan: 65 rows, at most 64 fit a step");
 }
 
 }  // namespace

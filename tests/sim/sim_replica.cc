@@ -17,7 +17,8 @@ SimReplica::Life::Life(const World& world, ReplicaGeneration generation)
     : core({.generation = generation,
             .scheduler = world.options.scheduler,
             .ranks = world.options.ranks,
-            .step_seconds_max = world.options.step_seconds_max},
+            .step_seconds_max = world.options.step_seconds_max,
+            .watch = {}},
            scheduler::preempting_every(world.options.preempt_every_steps)),
       plans(world.options.scheduler),
       ranks(world.options.ranks) {
@@ -85,10 +86,10 @@ void SimReplica::make_rank(std::uint32_t rank) {
   if (starts_to_fail_ > 0) {
     --starts_to_fail_;
     life_->doomed = true;
-    status = {StatusCode::kMissing, "injected"};
+    status = {StatusCode::kMissing, "not made"};
   }
   Effects effects;
-  life_->core.on_rank_made(rank, status, effects);
+  life_->core.on_rank_joined(rank, status, effects);
   carry_out(effects);
 }
 
@@ -298,13 +299,6 @@ void SimReplica::carry_out(replica::SayServing& /*effect*/) {
   network_.notify([view = view()](auto& core, auto& effects) { core.on_serving(view, effects); });
 }
 
-void SimReplica::carry_out(replica::SayStartFailed& /*effect*/) {
-  world_.reach(Reached::kFailedStarts);
-  if (!life_->doomed) violate("its start failed for no reason");
-  network_.notify([loss = routing::ReplicaLoss{generation_, LossCause::kKilled, {StatusCode::kAborted, "not made"}, {}}](
-                      auto& core, auto& effects) { core.on_lost(loss, effects); });
-}
-
 void SimReplica::carry_out(replica::SayLost& effect) {
   check_loss(effect.loss);
   network_.loss_to_gateways(effect.loss);
@@ -313,7 +307,7 @@ void SimReplica::carry_out(replica::SayLost& effect) {
 
 void SimReplica::carry_out(replica::AbortGroup& /*effect*/) { life_->group_aborted = true; }
 
-void SimReplica::carry_out(replica::EndRanks& /*effect*/) {
+void SimReplica::carry_out(replica::EndGeneration& /*effect*/) {
   if (!life_->core.ended()) violate("ends its ranks, but not itself");
   end_life();
   restart();
@@ -329,12 +323,13 @@ void SimReplica::carry_out(replica::WakeReplicaAt& effect) {
   world_.loop.at(effect.at, for_this_life([this, wake = ++life_->wakes] {
     if (wake != life_->wakes) return;
     Effects effects;
-    life_->core.on_timer(world_.now(), effects);
+    life_->core.on_timer(world_.now(), {}, effects);
     carry_out(effects);
   }));
 }
 
 void SimReplica::check_loss(const routing::ReplicaLoss& loss) {
+  if (loss.why.code() == StatusCode::kMissing) world_.reach(Reached::kFailedStarts);
   if (World::tells) world_.tell("replica " + std::to_string(index_) + " says that it is lost: " + loss.why.message());
   if (loss.replica != generation_) violate("says that another generation is lost");
   if (loss.why.ok()) violate("is lost for no reason");

@@ -105,10 +105,9 @@ class SimReplica {
   void carry_out(replica::ExecuteOnRanks& effect);
   void carry_out(replica::SendDeltas& effect);
   void carry_out(replica::SayServing& effect);
-  void carry_out(replica::SayStartFailed& effect);
   void carry_out(replica::SayLost& effect);
   void carry_out(replica::AbortGroup& effect);
-  void carry_out(replica::EndRanks& effect);
+  void carry_out(replica::EndGeneration& effect);
   void carry_out(replica::StepFinished& effect);
   void carry_out(replica::WakeReplicaAt& effect);
 

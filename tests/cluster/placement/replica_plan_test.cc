@@ -101,7 +101,6 @@ TEST(PlanReplicas, TellsARankAllItNeeds) {
   asked.num_blocks = 300;
   asked.hash_logits = true;
   const ReplicaPlan plan = planned(sharded(2), asked, {});
-  EXPECT_EQ(plan.rank.model.shards, sharded(2).shards);
   EXPECT_EQ(plan.rank.block_size, 16);
   EXPECT_EQ(plan.rank.blocks, 300);
   EXPECT_EQ(plan.rank.positions_max, 4096);

@@ -42,7 +42,7 @@ class TwoGateways {
     toy.num_blocks = config_of(ranks).scheduler.num_blocks;
     toy.vocab_size = kVocab;
     for (std::uint32_t rank = 0; rank < ranks; ++rank) shards_.emplace_back(toy);
-    for (std::uint32_t rank = 0; rank < ranks; ++rank) act([&] { core_.on_rank_made(rank, {}, effects_); });
+    for (std::uint32_t rank = 0; rank < ranks; ++rank) act([&] { core_.on_rank_joined(rank, {}, effects_); });
     EXPECT_TRUE(core_.serving());
   }
 

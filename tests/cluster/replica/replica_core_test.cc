@@ -56,11 +56,11 @@ std::vector<Effect> all_of(const ReplicaEffects& effects) {
 
 // Every event's effects are left in `effects`.
 struct ReplicaCoreTest : testing::Test {
-  explicit ReplicaCoreTest(std::uint32_t ranks = 1) : core(config_of(ranks)) {}
+  explicit ReplicaCoreTest(const ReplicaCoreConfig& config = config_of(1)) : core(config) {}
   ~ReplicaCoreTest() override { core.check_integrity(); }
 
   void serve() {
-    for (std::uint32_t rank = 0; rank < config_of(2).ranks; ++rank) core.on_rank_made(rank, {}, effects);
+    for (std::uint32_t rank = 0; rank < config_of(2).ranks; ++rank) core.on_rank_joined(rank, {}, effects);
     effects.clear();
   }
   // The plans that came of it.
@@ -95,19 +95,41 @@ struct ReplicaCoreTest : testing::Test {
     EXPECT_EQ(deltas()[0].error.code(), code) << deltas()[0].error.message();
   }
   // The end that follows whatever fails a group that serves.
-  void expect_lost(LossCause cause, const std::string& why, const std::vector<step::AttemptKey>& in_step) {
+  void expect_lost(LossCause cause, const std::string& why, const std::vector<step::AttemptKey>& in_step,
+                   const std::vector<std::uint32_t>& blamed) {
     ASSERT_EQ(effects.size(), 3U);
     EXPECT_TRUE(std::holds_alternative<AbortGroup>(effects[0]));
-    ASSERT_TRUE(std::holds_alternative<SayLost>(effects[1]));
-    const routing::ReplicaLoss& loss = std::get<SayLost>(effects[1]).loss;
+    expect_loss_said(cause, why, in_step, blamed);
+  }
+  // The same, of a group that was aborted before.
+  void expect_loss_said(LossCause cause, const std::string& why, const std::vector<step::AttemptKey>& in_step,
+                        const std::vector<std::uint32_t>& blamed) {
+    ASSERT_GE(effects.size(), 2U);
+    const std::size_t said = effects.size() - 2;
+    ASSERT_TRUE(std::holds_alternative<SayLost>(effects[said]));
+    const routing::ReplicaLoss& loss = std::get<SayLost>(effects[said]).loss;
+    EXPECT_EQ(loss.blamed, blamed);
     EXPECT_EQ(loss.replica, config_of(1).generation);
     EXPECT_EQ(loss.cause, cause);
     EXPECT_EQ(loss.why.message(), why);
     std::vector<step::AttemptKey> named;
     for (const routing::AttemptInStep& one : loss.in_step.value()) named.push_back(one.attempt);
     EXPECT_EQ(named, in_step);
-    EXPECT_TRUE(std::holds_alternative<EndRanks>(effects[2]));
+    EXPECT_TRUE(std::holds_alternative<EndGeneration>(effects[said + 1]));
     EXPECT_TRUE(core.ended());
+  }
+  [[nodiscard]] Instant after(double seconds) const { return {now.ns + static_cast<std::int64_t>(seconds * 1e9)}; }
+  // Looks at the ranks as often as the core asks for, all the while as they are: until it ends, at most so long. What it said
+  // last is left in `effects`.
+  double look(const std::vector<Progress>& ranks, double seconds_max) {
+    const Instant begin = now;
+    while (!core.ended() && seconds_between(begin, now) < seconds_max) {
+      now = after(0.1);
+      effects.clear();
+      core.on_timer(now, ranks, effects);
+      core.check_integrity();
+    }
+    return seconds_between(begin, now);
   }
 
   ReplicaCore core;
@@ -116,33 +138,56 @@ struct ReplicaCoreTest : testing::Test {
 };
 
 struct ReplicaCoreOfTwoRanks : ReplicaCoreTest {
-  ReplicaCoreOfTwoRanks() : ReplicaCoreTest(2) {}
+  ReplicaCoreOfTwoRanks() : ReplicaCoreTest(config_of(2)) {}
 };
 
-TEST_F(ReplicaCoreOfTwoRanks, ServesWhenAllRanksAreMade) {
-  core.on_rank_made(1, {}, effects);
-  core.on_rank_made(1, {}, effects);
-  core.on_rank_made(2, {}, effects);
+TEST_F(ReplicaCoreOfTwoRanks, ServesWhenAllRanksHaveJoined) {
+  core.on_rank_joined(1, {}, effects);
+  core.on_rank_joined(1, {}, effects);
+  core.on_rank_joined(2, {}, effects);
   EXPECT_TRUE(effects.empty());
   EXPECT_FALSE(core.serving());
-  core.on_rank_made(0, {}, effects);
+  core.on_rank_joined(0, {}, effects);
   ASSERT_EQ(effects.size(), 1U);
   EXPECT_TRUE(std::holds_alternative<SayServing>(effects[0]));
   EXPECT_TRUE(core.serving());
 }
 
-TEST_F(ReplicaCoreOfTwoRanks, ARankThatCannotBeMadeEndsTheStart) {
-  core.on_rank_made(0, {}, effects);
-  core.on_rank_made(1, missing("no memory"), effects);
+TEST_F(ReplicaCoreOfTwoRanks, ARankThatCannotJoinIsALoss) {
+  core.on_rank_joined(0, {}, effects);
+  core.on_rank_joined(1, missing("no memory"), effects);
   ASSERT_EQ(effects.size(), 3U);
   EXPECT_EQ(std::get<AbortGroup>(effects[0]).why, missing("no memory"));
-  EXPECT_EQ(std::get<SayStartFailed>(effects[1]).why, missing("replica 3: no memory"));
-  EXPECT_TRUE(std::holds_alternative<EndRanks>(effects[2]));
+  const routing::ReplicaLoss loss = std::get<SayLost>(effects[1]).loss;
+  EXPECT_EQ(loss.why, missing("replica 3: no memory"));
+  EXPECT_EQ(loss.cause, LossCause::kDiedOfItself);
+  EXPECT_EQ(loss.in_step, std::vector<routing::AttemptInStep>{});
+  EXPECT_EQ(loss.blamed, std::vector<std::uint32_t>{1});
+  EXPECT_TRUE(std::holds_alternative<EndGeneration>(effects[2]));
   effects.clear();
-  core.on_rank_made(1, {}, effects);
+  core.on_rank_joined(1, {}, effects);
   core.on_rank_lost(0, LossCause::kKilled, {StatusCode::kAborted, "rank 0 died"}, effects);
   core.on_stop(now, effects);
   EXPECT_TRUE(effects.empty());
+}
+
+TEST_F(ReplicaCoreOfTwoRanks, ARankWhoseGroupWasGivenUpWhileItJoinedIsNotToBlame) {
+  core.on_rank_joined(1, {StatusCode::kAborted, "rank 0 did not come"}, effects);
+  ASSERT_EQ(effects.size(), 3U);
+  EXPECT_EQ(std::get<SayLost>(effects[1]).loss.cause, LossCause::kOverdue);
+  EXPECT_TRUE(std::get<SayLost>(effects[1]).loss.blamed.empty());
+}
+
+TEST_F(ReplicaCoreOfTwoRanks, RanksThatDoNotJoinInTimeAreALoss) {
+  core.on_start(now, effects);
+  core.on_rank_joined(0, {}, effects);
+  for (Instant at = all_of<WakeReplicaAt>(effects).at(0).at; !core.ended(); at = all_of<WakeReplicaAt>(effects).at(0).at) {
+    ASSERT_LE(at, after(config_of(2).step_seconds_max));
+    effects.clear();
+    core.on_timer(at, {}, effects);
+    if (core.ended()) break;
+  }
+  expect_lost(LossCause::kOverdue, "replica 3: its ranks did not form a group in time", {}, {1});
 }
 
 TEST_F(ReplicaCoreOfTwoRanks, TakesNothingBeforeItServes) { expect_refused(submission_of(kFirst, 1), StatusCode::kAborted); }
@@ -167,7 +212,7 @@ TEST_F(ReplicaCoreOfTwoRanks, SendsPlansToRanksAndTokensToTheGateway) {
 }
 
 struct ServingReplicaCore : ReplicaCoreTest {
-  ServingReplicaCore() { core.on_rank_made(0, {}, effects); }
+  ServingReplicaCore() { core.on_rank_joined(0, {}, effects); }
 };
 
 TEST_F(ServingReplicaCore, EqualNumbersOfTwoGatewaysAreTwoStreams) {
@@ -283,7 +328,7 @@ TEST_F(ServingReplicaCore, AFailedStepBlamesWhatWasUnderWay) {
   step::StepResult failed = result_of(plans[0]);
   failed.status = {StatusCode::kInternal, "no"};
   answer(failed);
-  expect_lost(LossCause::kDiedOfItself, "replica 3: rank 0 failed step 1: no", {submission_of(kFirst, 4).key()});
+  expect_lost(LossCause::kDiedOfItself, "replica 3: rank 0 failed step 1: no", {submission_of(kFirst, 4).key()}, {0});
 }
 
 // A gateway may hear of the death before it hears of the tokens that led to it.
@@ -305,17 +350,17 @@ TEST_F(ServingReplicaCore, AnAttemptThatEndedInAStepUnderWayIsBlamedToo) {
   (void)submit(submission_of(kFirst, 1));
   effects.clear();
   core.on_rank_lost(0, LossCause::kDiedOfItself, {StatusCode::kAborted, "rank 0 died"}, effects);
-  expect_lost(LossCause::kDiedOfItself, "replica 3: rank 0 died", {submission_of(kSecond, 1).key()});
+  expect_lost(LossCause::kDiedOfItself, "replica 3: rank 0 died", {submission_of(kSecond, 1).key()}, {0});
 }
 
 TEST_F(ServingReplicaCore, ALostRankEndsTheGroupForTheCauseGiven) {
   effects.clear();
   core.on_rank_lost(0, LossCause::kKilled, {StatusCode::kAborted, "rank 0 died"}, effects);
-  expect_lost(LossCause::kKilled, "replica 3: rank 0 died", {});
+  expect_lost(LossCause::kKilled, "replica 3: rank 0 died", {}, {0});
   effects.clear();
   core.on_rank_lost(0, LossCause::kDiedOfItself, {StatusCode::kAborted, "rank 0 died"}, effects);
   core.on_stop(now, effects);
-  core.on_timer(now, effects);
+  core.on_timer(now, {}, effects);
   EXPECT_TRUE(effects.empty());
   expect_refused(submission_of(kFirst, 1), StatusCode::kAborted);
 }
@@ -327,35 +372,189 @@ TEST_F(ReplicaCoreOfTwoRanks, DifferentTokensEndTheGroup) {
   step::StepResult other = result_of(plans[0], 1);
   other.token_hash = 1;
   answer(other);
-  expect_lost(LossCause::kTokensDiffer, "replica 3: step 1: sampled tokens differ from rank 0's on rank 1",
-              {submission_of(kFirst, 1).key()});
+  expect_lost(LossCause::kTokensDiffer, "replica 3: step 1: sampled tokens differ between ranks 0 1",
+              {submission_of(kFirst, 1).key()}, {0, 1});
 }
 
+// The last bound: every rank lives and moves, and the step never ends.
 TEST_F(ServingReplicaCore, AnOverdueStepEndsTheGroup) {
   (void)submit(submission_of(kFirst, 1));
-  const auto wakes = all_of<WakeReplicaAt>(effects);
-  ASSERT_EQ(wakes.size(), 1U);
-  effects.clear();
-  core.on_timer(wakes[0].at, effects);
-  expect_lost(LossCause::kOverdue, "replica 3: step 1 is overdue on rank 0", {submission_of(kFirst, 1).key()});
+  ASSERT_EQ(all_of<WakeReplicaAt>(effects).size(), 1U);
+  std::vector<Progress> ranks{{5, 1, 0, Operation::kMatmul}};
+  while (!core.ended() && now < after(10)) {
+    ++ranks[0].number;
+    (void)look(ranks, 0.1);
+  }
+  expect_lost(LossCause::kOverdue, "replica 3: step 1 is overdue on rank 0", {submission_of(kFirst, 1).key()}, {0});
+}
+
+TEST_F(ServingReplicaCore, WithoutReadingsStepsStillHaveTheirDeadline) {
+  (void)submit(submission_of(kFirst, 1));
+  const double took_s = look({}, 10);
+  expect_lost(LossCause::kOverdue, "replica 3: step 1 is overdue on rank 0", {submission_of(kFirst, 1).key()}, {0});
+  EXPECT_NEAR(took_s, 2.05, 0.1);
+}
+
+TEST_F(ServingReplicaCore, ARankThatHangsIsNamedLongBeforeTheStepIsOverdue) {
+  (void)submit(submission_of(kFirst, 1));
+  const double took_s = look({{5, 1, 7, Operation::kMatmul}}, 10);
+  expect_lost(LossCause::kOverdue, "replica 3: rank 0 has made no progress for 1.5 s in matmul (operation 7 of step 1)",
+              {submission_of(kFirst, 1).key()}, {0});
+  EXPECT_NEAR(took_s, 1.6, 0.1);
+}
+
+scheduler::StepCost slow_cost() {
+  model::LlamaConfig model;
+  model.hidden_size = 64;
+  model.layers = 2;
+  model.heads = model.kv_heads = 4;
+  model.head_dim = 16;
+  model.intermediate_size = 128;
+  model.vocab_size = 100;
+  return {model, {}, 1, {.flops_per_s = 2e4, .bytes_per_s = 2e4, .step_overhead_s = 0}};
+}
+
+struct SlowReplicaCore : ReplicaCoreTest {
+  SlowReplicaCore() : ReplicaCoreTest(slow()) { core.on_rank_joined(0, {}, effects); }
+  static ReplicaCoreConfig slow() {
+    ReplicaCoreConfig config = config_of(1);
+    config.step_seconds_max = 1e4;
+    config.cost = slow_cost();
+    return config;
+  }
+};
+
+TEST_F(SlowReplicaCore, GivesARankTheTimeThatItsOperationIsPredictedToTake) {
+  double predicted_s = 0;
+  for (const step::StepPlan& plan : submit(submission_of(kFirst, 1)))
+    predicted_s = std::max(predicted_s, slow_cost().operation_seconds(Operation::kMatmul, scheduler::shape_of(plan)));
+  ASSERT_GT(predicted_s, 1.0);
+  EXPECT_NEAR(look({{5, 1, 7, Operation::kMatmul}}, 1e3), 4 * predicted_s, 0.2);
+  EXPECT_TRUE(core.ended());
+}
+
+TEST_F(ServingReplicaCore, APauseOfTheWholeProcessIsNobodysFault) {
+  (void)submit(submission_of(kFirst, 1));
+  const std::vector<Progress> ranks{{5, 1, 7, Operation::kMatmul}};
+  EXPECT_NEAR(look(ranks, 1.4), 1.4, 0.05);
+  now = after(1000);
+  EXPECT_NEAR(look(ranks, 1.4), 1.4, 0.05);
+  EXPECT_FALSE(core.ended());
+  (void)look(ranks, 1.0);
+  EXPECT_TRUE(core.ended()) << "but it hangs now";
+}
+
+// A rank that owes nothing may be idle as long as it likes; so may all, between requests.
+TEST_F(ServingReplicaCore, ATimeWithoutStepsIsNotSilence) {
+  const auto plans = submit(submission_of(kFirst, 1));
+  const std::vector<Progress> ranks{{5, 2, 9, Operation::kIdle}};
+  (void)look(ranks, 1.4);
+  answer(result_of(plans[0]));
+  const auto third = all_of<ExecuteOnRanks>(effects).at(0).plan;
+  core.on_abort(submission_of(kFirst, 1).key(), now, effects);
+  answer(result_of(plans[1]));
+  const auto last = all_of<ExecuteOnRanks>(effects).at(0).plan;
+  answer(result_of(third));
+  answer(result_of(last));
+  (void)look(ranks, 3.0);
+  ASSERT_FALSE(core.ended());
+  now = after(100);
+  (void)submit(submission_of(kFirst, 2));
+  EXPECT_NEAR(look(ranks, 10), 1.6, 0.2) << "it has not taken the new plan up";
+}
+
+// Who dies takes the others along; it is heard of them first.
+struct AGroupThatWasGivenUp : ReplicaCoreOfTwoRanks {
+  AGroupThatWasGivenUp() {
+    serve();
+    plans = submit(submission_of(kFirst, 1));
+    step::StepResult gave_up = result_of(plans[0], 0);
+    gave_up.status = {StatusCode::kAborted, "rank 1 did not come"};
+    answer(gave_up);
+    EXPECT_EQ(effects.size(), 1U);
+    EXPECT_TRUE(std::holds_alternative<AbortGroup>(effects.at(0))) << "at once, so that the others return";
+    EXPECT_FALSE(core.serving());
+    effects.clear();
+  }
+  void give_up(std::uint32_t rank) {
+    for (const step::StepPlan& plan : plans) {
+      step::StepResult result = result_of(plan, rank);
+      result.status = {StatusCode::kAborted, "rank " + std::to_string(1 - rank) + " did not come"};
+      answer(result);
+    }
+  }
+  std::vector<step::StepPlan> plans;
+};
+
+TEST_F(AGroupThatWasGivenUp, BecauseARankDiedOfItselfTellsSo) {
+  core.on_rank_lost(1, LossCause::kDiedOfItself, {StatusCode::kAborted, "rank 1 died"}, effects);
+  ASSERT_EQ(effects.size(), 2U);
+  expect_loss_said(LossCause::kDiedOfItself, "replica 3: rank 1 died", {submission_of(kFirst, 1).key()}, {1});
+}
+
+TEST_F(AGroupThatWasGivenUp, BecauseARankFailedTellsSo) {
+  step::StepResult failed = result_of(plans[0], 1);
+  failed.status = {StatusCode::kInternal, "no"};
+  answer(failed);
+  ASSERT_EQ(effects.size(), 2U);
+  expect_loss_said(LossCause::kDiedOfItself, "replica 3: rank 1 failed step 1: no", {submission_of(kFirst, 1).key()}, {1});
+}
+
+TEST_F(AGroupThatWasGivenUp, ByAllOfItsRanksHasNobodyToBlame) {
+  give_up(0);
+  EXPECT_FALSE(core.ended());
+  give_up(1);
+  expect_loss_said(LossCause::kOverdue, "replica 3: rank 0 failed step 1: rank 1 did not come", {submission_of(kFirst, 1).key()}, {});
+}
+
+TEST_F(AGroupThatWasGivenUp, ForARankThatSaysNothingNamesIt) {
+  give_up(0);
+  EXPECT_NEAR(look({{5, 1, 7, Operation::kCollective}, {5, 1, 6, Operation::kMatmul}}, 10), 1.5, 0.15);
+  expect_loss_said(LossCause::kOverdue, "replica 3: rank 0 failed step 1: rank 1 did not come; rank 1 says nothing",
+                   {submission_of(kFirst, 1).key()}, {1});
+}
+
+TEST_F(AGroupThatWasGivenUp, TakesNothingNewAndSendsNoPlans) {
+  expect_refused(submission_of(kFirst, 2), StatusCode::kAborted);
+  core.on_abort(submission_of(kFirst, 1).key(), now, effects);
+  EXPECT_TRUE(all_of<ExecuteOnRanks>(effects).empty());
+  core.on_stop(now, effects);
+  EXPECT_TRUE(core.ended());
+}
+
+// Rank 0 was a step ahead: what both did before is done, and is not lost with the group.
+TEST_F(ReplicaCoreOfTwoRanks, AStepThatAllRanksDidCountsThoughTheGroupWasGivenUp) {
+  serve();
+  const auto plans = submit(submission_of(kFirst, 1));
+  answer(result_of(plans[0], 0));
+  step::StepResult gave_up = result_of(plans[1], 0);
+  gave_up.status = {StatusCode::kAborted, "rank 1 did not come"};
+  answer(gave_up);
+  answer(result_of(plans[0], 1));
+  ASSERT_EQ(deltas().size(), 1U);
+  EXPECT_FALSE(core.ended());
+  core.on_rank_lost(1, LossCause::kDiedOfItself, {StatusCode::kAborted, "rank 1 died"}, effects);
+  const auto loss = all_of<SayLost>(effects).at(0).loss;
+  ASSERT_EQ(loss.in_step->size(), 1U);
+  EXPECT_EQ(loss.in_step->at(0).emitted, 2U);
 }
 
 TEST_F(ServingReplicaCore, OneTimerWatchesManySteps) {
   const auto plans = submit(submission_of(kFirst, 1));
-  const Instant first_wake = all_of<WakeReplicaAt>(effects).at(0).at;
-  now = Instant{2'000'000'000};
+  EXPECT_EQ(all_of<WakeReplicaAt>(effects).at(0).at, after(0.1));
   answer(result_of(plans[0]));
   answer(result_of(plans[1]));
   EXPECT_TRUE(all_of<WakeReplicaAt>(effects).empty());
   effects.clear();
-  core.on_timer(first_wake, effects);  // step 3 is out since 2 s
+  now = after(0.1);
+  core.on_timer(now, {}, effects);
   ASSERT_EQ(effects.size(), 1U);
-  EXPECT_EQ(std::get<WakeReplicaAt>(effects[0]).at, Instant{4'000'000'001});
+  EXPECT_EQ(std::get<WakeReplicaAt>(effects[0]).at, after(0.1));
 }
 
 TEST_F(ServingReplicaCore, AnIdleOneNeedsNoTimer) {
   effects.clear();
-  core.on_timer(now, effects);
+  core.on_timer(now, {}, effects);
   EXPECT_TRUE(effects.empty());
 }
 
@@ -386,15 +585,14 @@ TEST_F(ServingReplicaCore, StopsBehindItsLastResult) {
   answer(result_of(plans[1]));
   ASSERT_EQ(effects.size(), 4U);
   EXPECT_EQ(std::get<SayLost>(effects[2]).loss.cause, LossCause::kStopped);
-  EXPECT_TRUE(std::holds_alternative<EndRanks>(effects[3]));
+  EXPECT_TRUE(std::holds_alternative<EndGeneration>(effects[3]));
   EXPECT_TRUE(core.ended());
 }
 
-TEST_F(ReplicaCoreOfTwoRanks, StoppedBeforeItServedTellsWhoWaits) {
+TEST_F(ReplicaCoreOfTwoRanks, StoppedBeforeItServedIsAStopToo) {
   core.on_stop(now, effects);
   ASSERT_EQ(effects.size(), 2U);
-  EXPECT_EQ(std::get<SayStartFailed>(effects[0]).why.message(), "the replica was stopped");
-  EXPECT_TRUE(std::holds_alternative<EndRanks>(effects[1]));
+  expect_loss_said(LossCause::kStopped, "replica 3: stopped", {}, {});
 }
 
 }  // namespace

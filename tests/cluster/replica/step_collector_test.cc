@@ -81,22 +81,82 @@ TEST_F(StepCollectorOfTwoRanks, NamesTheRankThatFailed) {
 TEST_F(StepCollectorOfTwoRanks, ARankThatFailsByItselfIsToBlame) {
   StepResult failed = result(1, 1);
   failed.status = {StatusCode::kInternal, "no"};
-  EXPECT_EQ(collector.on_result(failed, now).error().cause, routing::LossCause::kDiedOfItself);
+  const auto results = collector.on_result(failed, now);
+  EXPECT_EQ(results.error().cause, routing::LossCause::kDiedOfItself);
+  EXPECT_EQ(results.error().blamed, std::vector<std::uint32_t>{1});
 }
 
-TEST_F(StepCollectorOfTwoRanks, NamesTheRankWithOtherTokens) {
+TEST_F(StepCollectorOfTwoRanks, ARankThatGaveUpIsNotToBlame) {
+  StepResult failed = result(1, 1);
+  failed.status = {StatusCode::kAborted, "collective 3: rank 0 did not come"};
+  EXPECT_TRUE(collector.on_result(failed, now).error().blamed.empty());
+}
+
+// What a rank answers after another has failed still counts as an answer, and never makes a step of failed ones done.
+TEST_F(StepCollectorOfTwoRanks, SeesWhoAnswersAfterAFailure) {
+  StepResult failed = result(1, 1);
+  failed.status = {StatusCode::kAborted, "given up"};
+  EXPECT_FALSE(collector.on_result(failed, now).has_value());
+  EXPECT_EQ(collector.owing(), (std::vector<std::uint32_t>{0, 1})) << "step 2 is out too";
+  failed.step = StepId(2);
+  EXPECT_FALSE(collector.on_result(failed, now).has_value());
+  EXPECT_EQ(collector.owing(), std::vector<std::uint32_t>{0});
+  EXPECT_FALSE(collector.owes(1));
+  EXPECT_EQ(done(result(1, 0)), 0U);
+  EXPECT_EQ(done(result(2, 0)), 0U);
+  EXPECT_TRUE(collector.owing().empty());
+  EXPECT_FALSE(collector.idle());
+}
+
+TEST_F(StepCollectorOfTwoRanks, AStepThatAllDidBeforeTheFailureIsDone) {
+  EXPECT_EQ(done(result(1, 0)), 0U);
+  StepResult failed = result(2, 0);
+  failed.status = {StatusCode::kAborted, "given up"};
+  EXPECT_FALSE(collector.on_result(failed, now).has_value());
+  EXPECT_EQ(done(result(1, 1)), 1U);
+}
+
+TEST_F(StepCollectorOfTwoRanks, OfTwoRanksWithOtherTokensNobodyKnowsWhich) {
   EXPECT_EQ(done(result(1, 0, 7)), 0U);
   const auto results = collector.on_result(result(1, 1, 8), now);
   ASSERT_FALSE(results.has_value());
-  EXPECT_EQ(results.error().why.message(), "step 1: sampled tokens differ from rank 0's on rank 1");
+  EXPECT_EQ(results.error().why.message(), "step 1: sampled tokens differ between ranks 0 1");
   EXPECT_EQ(results.error().cause, routing::LossCause::kTokensDiffer);
+  EXPECT_EQ(results.error().blamed, (std::vector<std::uint32_t>{0, 1}));
+}
+
+TEST(StepCollectorOfThreeRanks, TheMajorityIsRight) {
+  StepCollector collector(Epoch(1), 3);
+  collector.on_plan_sent(StepId(1), Instant{1});
+  EXPECT_TRUE(collector.on_result(result(1, 1, 7), Instant{2}).has_value());
+  EXPECT_TRUE(collector.on_result(result(1, 2, 7), Instant{2}).has_value());
+  const auto results = collector.on_result(result(1, 0, 8), Instant{2});
+  ASSERT_FALSE(results.has_value());
+  EXPECT_EQ(results.error().blamed, std::vector<std::uint32_t>{0}) << "rank 0 has no vote of its own";
+  EXPECT_EQ(results.error().why.message(), "step 1: sampled tokens differ from most ranks' on rank 0");
+}
+
+TEST(StepCollectorOfThreeRanks, WithoutAMajorityItMayBeAny) {
+  StepCollector collector(Epoch(1), 3);
+  collector.on_plan_sent(StepId(1), Instant{1});
+  EXPECT_TRUE(collector.on_result(result(1, 0, 1), Instant{2}).has_value());
+  EXPECT_TRUE(collector.on_result(result(1, 1, 2), Instant{2}).has_value());
+  EXPECT_EQ(collector.on_result(result(1, 2, 3), Instant{2}).error().blamed, (std::vector<std::uint32_t>{0, 1, 2}));
 }
 
 TEST_F(StepCollectorOfTwoRanks, NamesTheRankThatIsLate) {
   EXPECT_EQ(done(result(1, 0)), 0U);
-  EXPECT_EQ(collector.overdue_at(5.0), Instant{6'000'000'001});
-  EXPECT_TRUE(collector.check_deadline(Instant{6'000'000'000}, 5.0).ok());
-  EXPECT_EQ(collector.check_deadline(Instant{6'000'000'001}, 5.0).message(), "step 1 is overdue on rank 1");
+  EXPECT_FALSE(collector.overdue(Instant{6'000'000'000}, 5.0));
+  const auto late = collector.overdue(Instant{6'100'000'000}, 5.0);
+  ASSERT_TRUE(late);
+  EXPECT_EQ(late->why.message(), "step 1 is overdue on rank 1");
+  EXPECT_EQ(late->blamed, std::vector<std::uint32_t>{1});
+}
+
+TEST_F(StepCollectorOfTwoRanks, TimeThatDidNotPassForRanksDoesNotMakeThemLate) {
+  collector.restart_deadlines(Instant{100'000'000'000});
+  EXPECT_FALSE(collector.overdue(Instant{105'000'000'000}, 5.0));
+  EXPECT_TRUE(collector.overdue(Instant{105'100'000'000}, 5.0));
 }
 
 }  // namespace

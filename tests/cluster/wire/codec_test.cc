@@ -196,6 +196,17 @@ TEST(StepResultCodec, RefusesWhatAReplicaCouldNotBelieve) {
   EXPECT_TRUE(refused([](StepResult& result) { result.prompt_logprobs.resize(2, {SequenceId(1), 1, {}}); }));
   EXPECT_FALSE(refused([](StepResult& result) { result.prompt_logprobs = {{SequenceId(1), 1, {{5, NAN, {}}}}}; }));
   EXPECT_TRUE(refused([](StepResult& result) { result.status = {StatusCode::kAborted, "but there are tokens"}; }));
+  const step::SequenceFailure failure{SequenceId(2), {StatusCode::kInternal, "a block outside the pool"}};
+  EXPECT_FALSE(refused([&](StepResult& result) { result.failed = {failure}; }));
+  EXPECT_TRUE(refused([&](StepResult& result) { result.failed = {failure, failure}; }));
+  EXPECT_TRUE(refused([&](StepResult& result) { result.failed = {{failure.sequence, {}}}; }));
+  EXPECT_TRUE(refused([&](StepResult& result) { result.failed = {{SequenceId(1), failure.status}}; })) << "it has a token";
+  EXPECT_TRUE(refused([&](StepResult& result) {
+    result.sampled.clear();
+    result.outputs.clear();
+    result.status = failure.status;
+    result.failed = {failure};
+  }));
   EXPECT_TRUE(refused([](StepResult& result) { result.stats.compute_seconds = INFINITY; }));
   EXPECT_TRUE(refused([](StepResult& result) { result.stats.prefill_rows = result.stats.rows + 1; }));
   EXPECT_TRUE(refused([](StepResult& result) { result.rank = kRanksMax; }));
@@ -326,6 +337,7 @@ TEST(ControlCodec, SealsTheLargestViewAndLoss) {
   EXPECT_TRUE(decode_cluster_view(encode(view).words).has_value());
   routing::ReplicaLoss loss{{ReplicaId(1), Epoch(2)}, routing::LossCause::kOverdue, {StatusCode::kAborted, "late"},
                             std::vector<routing::AttemptInStep>(kLostAttemptsMax)};
+  for (std::uint32_t rank = 0; rank < kBlamedRanksMax; ++rank) loss.blamed.push_back(rank);
   loss.why = {StatusCode::kAborted, std::string(kErrorMessageBytesMax, 'x')};
   ASSERT_TRUE(validate(loss).ok());
   EXPECT_TRUE(seal(encode(loss), Epoch(1)).has_value());
@@ -333,6 +345,12 @@ TEST(ControlCodec, SealsTheLargestViewAndLoss) {
   loss.in_step->emplace_back();
   EXPECT_FALSE(decode_replica_loss(encode(loss).words).has_value());
   loss.in_step.reset();
+  loss.blamed.push_back(kBlamedRanksMax);
+  EXPECT_FALSE(decode_replica_loss(encode(loss).words).has_value());
+  loss.blamed = {2, 2};
+  EXPECT_FALSE(decode_replica_loss(encode(loss).words).has_value());
+  loss.blamed = {1, 2};
+  EXPECT_TRUE(decode_replica_loss(encode(loss).words).has_value());
   loss.why = {};
   EXPECT_FALSE(decode_replica_loss(encode(loss).words).has_value());
 }

@@ -176,6 +176,8 @@ step::StepResult random_result(Random& random) {
       result.outputs.push_back(rows(random, SequenceId(next_sequence++)));
     for (std::size_t left = below(random, 3); left > 0; --left)
       result.prompt_logprobs.push_back(prompt_logprobs(random, SequenceId(next_sequence++)));
+    for (std::size_t left = below(random, 3); left > 0; --left)
+      result.failed.push_back({SequenceId(next_sequence++), {StatusCode::kInternal, std::string(below(random, 100), 'x')}});
   }
   result.token_hash = random();
   result.stats = {static_cast<std::uint32_t>(below(random, 4096)), static_cast<std::uint32_t>(below(random, 64)),
@@ -243,6 +245,9 @@ routing::ReplicaLoss random_loss(Random& random) {
   if (maybe(random)) {
     loss.in_step.emplace();
     for (std::size_t left = below(random, 6); left > 0; --left) loss.in_step->push_back({random_attempt(random), static_cast<std::uint32_t>(random())});
+  }
+  for (std::uint32_t rank = 0; rank < 8; ++rank) {
+    if (maybe(random)) loss.blamed.push_back(rank);
   }
   return loss;
 }

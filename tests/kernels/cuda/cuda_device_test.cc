@@ -237,6 +237,38 @@ TEST_F(CudaDeviceTest, RecordedStepsRunAgainOnNewContents) {
   EXPECT_TRUE(own->wait().ok());
 }
 
+TEST_F(CudaDeviceTest, WhatWasForgottenIsMetForTheFirstTimeAgain) {
+  const auto own = make_device();
+  RowCopy copy(*own);
+  const DeviceArray<float> from(*own, row_of(4.0F)), to(*own, row_of(0.0F));
+  int bodies = 0;
+  const auto step = [&] {
+    own->step_recorder()->run_step(7, [&] {
+      bodies++;
+      copy(from.data(), to.data());
+    });
+  };
+  for (int time = 0; time < 4; time++) step();
+  EXPECT_EQ(bodies, 2);
+  EXPECT_TRUE(own->wait().ok());
+  own->step_recorder()->forget();
+  for (int time = 0; time < 4; time++) step();
+  EXPECT_EQ(bodies, 4);
+  EXPECT_EQ(to.host(), row_of(4.0F));
+}
+
+TEST_F(CudaDeviceTest, OperationsShowInTheProgressWordAsTheyAreEnqueued) {
+  const auto word = std::make_shared<ProgressWord>();
+  const auto own = make_device({.progress = word});
+  EXPECT_EQ(own->progress(), word.get());
+  EXPECT_EQ(device().progress(), nullptr);
+  RowCopy copy(*own);
+  const DeviceArray<float> from(*own, row_of(1.0F)), to(*own, row_of(0.0F));
+  copy(from.data(), to.data());
+  EXPECT_EQ(word->read(), (Progress{0, 0, 1, Operation::kGatherRows}));
+  EXPECT_TRUE(own->wait().ok());
+}
+
 TEST_F(CudaDeviceTest, StepsWithoutAKeyOrWithoutGraphsRunAsTheyAre) {
   for (const bool graphs : {true, false}) {
     const auto own = make_device({.graphs = graphs});

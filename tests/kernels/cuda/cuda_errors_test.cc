@@ -244,7 +244,7 @@ TEST_F(CudaErrors, AGroupWhoseCallsFailComesToAnEnd) {
         }
         const DeviceArray<float> send(*device, std::vector<float>(4, 1.0F));
         const DeviceArray<float> receive(*device, 8);
-        (*group)->all_gather(send.data(), receive.data(), 16);
+        (*group)->all_gather(CollectiveName::kTest, send.data(), receive.data(), 16);
         statuses[static_cast<std::size_t>(rank)] = device->wait();
       });
     }

@@ -65,7 +65,7 @@ TEST_F(NcclCollectiveTest, GathersInRankOrder) {
       }
       const DeviceArray<unsigned char> send(device, bytes_of(rank, bytes));
       const DeviceArray<unsigned char> receive(device, bytes * static_cast<std::size_t>(size_));
-      group.all_gather(send.data(), receive.data(), bytes);
+      group.all_gather(CollectiveName::kTest, send.data(), receive.data(), bytes);
       EXPECT_EQ(receive.host(), expected) << bytes << " bytes";
       EXPECT_TRUE(receive.border_intact());
     }
@@ -89,7 +89,7 @@ TEST_F(NcclCollectiveTest, IsPartOfRecordedSteps) {
       device.upload(input.data(), mine.data(), 16);
       device.step_recorder()->run_step(1, [&] {
         copy(input.data(), send.data(), 4);
-        group.all_gather(send.data(), receive.data(), 16);
+        group.all_gather(CollectiveName::kTest, send.data(), receive.data(), 16);
         copy(receive.data(), out.data(), 4 * size_);
       });
       std::vector<float> expected;
@@ -107,7 +107,8 @@ TEST_F(NcclCollectiveTest, IsAbortedWithStepsRecorded) {
   on_all_ranks(kDeadlineMs, [&](int rank, Device& device, Collective& group) {
     const DeviceArray<unsigned char> send(device, bytes_of(rank, 8));
     const DeviceArray<unsigned char> receive(device, 8 * static_cast<std::size_t>(size_));
-    const auto step = [&] { device.step_recorder()->run_step(1, [&] { group.all_gather(send.data(), receive.data(), 8); }); };
+    const auto gather = [&] { group.all_gather(CollectiveName::kTest, send.data(), receive.data(), 8); };
+    const auto step = [&] { device.step_recorder()->run_step(1, gather); };
     for (int time = 0; time < 3; time++) step();
     EXPECT_TRUE(device.wait().ok());
     members[static_cast<std::size_t>(rank)] = &group;
@@ -149,12 +150,12 @@ TEST_F(NcclCollectiveTest, ARankThatDoesNotGatherEndsTheStepOfTheOthers) {
     const DeviceArray<unsigned char> send(device, bytes_of(rank, 8));
     const DeviceArray<unsigned char> receive(device, 8 * static_cast<std::size_t>(size_));
     if (rank == 0) return;
-    group.all_gather(send.data(), receive.data(), 8);
+    group.all_gather(CollectiveName::kTest, send.data(), receive.data(), 8);
     const Status status = device.wait();
     EXPECT_EQ(status.code(), StatusCode::kInternal);
     EXPECT_NE(status.message().find("(rank " + std::to_string(rank) + "): "), std::string::npos) << status.message();
     EXPECT_EQ(group.status().code(), StatusCode::kAborted);
-    group.all_gather(send.data(), receive.data(), 8);  // does nothing
+    group.all_gather(CollectiveName::kTest, send.data(), receive.data(), 8);  // does nothing
     EXPECT_EQ(device.wait(), status);
   });
 }
@@ -167,7 +168,7 @@ TEST_F(NcclCollectiveTest, AnAbortOfAnyThreadEndsTheWaitAndItsReasonStays) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
       return group.abort("rank 0 goes");
     }
-    group.all_gather(send.data(), receive.data(), 8);
+    group.all_gather(CollectiveName::kTest, send.data(), receive.data(), 8);
     std::thread other([&group] { group.abort("the peer is gone"); });
     const Status status = device.wait();
     other.join();

@@ -4,12 +4,13 @@
 #include <memory>
 
 #include "actors/ranks/gpu_choice.h"
-#include "actors/ranks/rank_host.h"
+#include "actors/ranks/rank_site.h"
 #include "kernels/status.h"
 
 namespace herd::actors {
 
 // Takes the GPUs. kMissing: no library, driver or GPU, too few of them, or GPUs that compute differently.
-[[nodiscard]] Expected<std::shared_ptr<RankHost>> host_on_gpus(const GpuOptions& options, RankCounts counts);
+[[nodiscard]] Expected<std::shared_ptr<RankSite>> site_on_gpus(const GpuOptions& options, RankCounts counts,
+                                                               RankHooks hooks = {});
 
 }  // namespace herd::actors

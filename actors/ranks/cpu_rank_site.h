@@ -5,7 +5,7 @@
 #include <functional>
 #include <memory>
 
-#include "actors/ranks/rank_host.h"
+#include "actors/ranks/rank_site.h"
 #include "kernels/device.h"
 
 namespace herd::actors {
@@ -13,7 +13,7 @@ namespace herd::actors {
 // Makes a rank's device, on the rank's own thread.
 using MakeCpuDevice = std::function<Expected<std::unique_ptr<Device>>(const CpuDeviceConfig&)>;
 
-struct CpuHostOptions {
+struct CpuSiteOptions {
   CpuIsa isa = CpuIsa::kAuto;
   int threads = 0;           // that compute, of all ranks together; 0: what this process may use
   int nice = 0;              // of those threads, [0, 19]; see kernels/device.h
@@ -21,6 +21,7 @@ struct CpuHostOptions {
   MakeCpuDevice make_device = make_cpu_device;
 };
 
-[[nodiscard]] std::shared_ptr<RankHost> host_on_cpus(CpuHostOptions options, RankCounts counts);
+[[nodiscard]] std::shared_ptr<RankSite> site_on_cpus(CpuSiteOptions options, RankCounts counts,
+                                                     RankHooks hooks = {});
 
 }  // namespace herd::actors

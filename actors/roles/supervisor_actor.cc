@@ -1,0 +1,267 @@
+#include "actors/roles/supervisor_actor.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "actors/roles/rank_actor.h"
+#include "actors/roles/replica_actor.h"
+#include "kernels/check.h"
+
+namespace herd::actors {
+
+using membership::GroupSupervisor;
+
+namespace {
+
+// Of the largest step that the scheduler may plan.
+double longest_operation(const scheduler::StepCost& cost, const scheduler::SchedulerConfig& config) {
+  scheduler::StepShape shape;
+  shape.rows = config.max_num_batched_tokens;
+  shape.logit_rows = std::min(config.max_num_seqs, config.max_num_batched_tokens);
+  shape.attended = std::uint64_t{config.max_num_batched_tokens} * config.max_model_len;
+  shape.context_tokens = std::uint64_t{config.num_blocks} * config.block_size;
+  double longest = 0.0;
+  for (auto operation = Operation::kEmbed; operation < Operation::kCollective;
+       operation = static_cast<Operation>(static_cast<int>(operation) + 1))
+    longest = std::max(longest, cost.operation_seconds(operation, shape));
+  return longest;
+}
+
+}  // namespace
+
+std::string replica_address(ReplicaId replica) { return "replica/" + std::to_string(replica.value); }
+
+void SupervisorState::start(SupervisorConfig config, CoordinatorHandle coordinator) {
+  config_ = std::move(config);
+  coordinator_ = std::move(coordinator);
+  core_.emplace(config_.core);
+  ranks_.resize(config_.core.ranks);
+  end_process_on_exception(self_);
+  actors::on_down(self_, [this](const caf::actor_addr& source, bool killed) { on_down(source, killed); });
+  decide([this](GroupSupervisor& core, Instant now) { core.on_start(now, effects_); });
+}
+
+void SupervisorState::on_down(const caf::actor_addr& source, bool killed) {
+  if (replica_ && is_same(replica_, source)) {
+    replica_ = nullptr;
+    if (generation_) {  // it could not say so
+      routing::ReplicaLoss loss;
+      loss.replica = *generation_;
+      loss.why = {StatusCode::kAborted, replica_address(replica_id()) + " died"};
+      on_lost(loss);
+    }
+    if (stopping_) end_ranks();
+    return;
+  }
+  const auto dead = std::ranges::find_if(
+      ranks_, [&](const LivingRank& rank) { return rank.handle && is_same(rank.handle, source); });
+  if (dead == ranks_.end()) return;  // it could not be made, and has said so
+  const auto rank = static_cast<std::uint32_t>(dead - ranks_.begin());
+  const Status why = !dead->failure.ok()
+                         ? dead->failure
+                         : Status{StatusCode::kAborted, "rank " + std::to_string(rank) + (killed ? " was killed" : " ended")};
+  *dead = {};
+  decide([&](GroupSupervisor& core, Instant now) { core.on_rank_lost(rank, why, now, effects_); });
+}
+
+void SupervisorState::on_rank_ready(const RankReady& ready) {
+  LivingRank& rank = ranks_.at(ready.rank);
+  rank.rates = ready.rates;
+  if (!ready.status.ok()) rank = {};
+  decide([&](GroupSupervisor& core, Instant now) { core.on_rank_ready(ready.rank, ready.status, now, effects_); });
+}
+
+void SupervisorState::on_rank_failed(const RankFailed& failed) { ranks_.at(failed.rank).failure = failed.why; }
+
+void SupervisorState::on_placed(const ReplicaPlaced& placed) {
+  generation_ = placed.view.route.generation;
+  const Status status = form(placed.view);
+  decide([&](GroupSupervisor& core, Instant now) { core.on_formed(*generation_, now, effects_); });
+  if (status.ok()) return;
+  routing::ReplicaLoss loss;
+  loss.replica = *generation_;
+  loss.cause = stopping_ ? routing::LossCause::kStopped : routing::LossCause::kDiedOfItself;
+  loss.why = status;
+  self_->send(coordinator_, ReplicaLost{loss});
+  on_lost(loss);
+}
+
+Status SupervisorState::form(const routing::ReplicaView& view) {
+  const auto named = [this](const std::string& what) {
+    return Status{StatusCode::kAborted, "replica " + std::to_string(replica_id().value) + ": " + what};
+  };
+  if (stopping_) return named("it was stopped");
+  for (std::size_t rank = 0; rank < ranks_.size(); ++rank) {
+    if (!ranks_[rank].handle) return named("rank " + std::to_string(rank) + " died before it joined its group");
+  }
+  auto rendezvous = config_.ground->open_group(view.route.generation.replica, view.route.generation.epoch);
+  if (!rendezvous) return rendezvous.error();
+  const auto cost = predict();
+  if (cost) core_->expect_operation(longest_operation(*cost, config_.replica.scheduler));
+  spawn_replica(view, std::move(*rendezvous), cost);
+  return {};
+}
+
+void SupervisorState::on_serving(const ReplicaServing& serving) {
+  decide([&](GroupSupervisor& core, Instant now) {
+    core.on_serving(serving.view.route.generation, now, effects_);
+  });
+  answer_waiting({});
+}
+
+void SupervisorState::on_lost(const routing::ReplicaLoss& loss) {
+  if (generation_ == loss.replica) forget_generation(loss.why);
+  lost_ = loss.replica.epoch;
+  decide([&](GroupSupervisor& core, Instant now) { core.on_generation_lost(loss, now, effects_); });
+}
+
+// Whoever asks for its address meanwhile is told that it leads nowhere.
+void SupervisorState::forget_generation(const Status& why) {
+  config_.addresses->erase(replica_address(replica_id()));
+  config_.ground->abort_group(generation_->replica, generation_->epoch, why);
+  generation_.reset();
+}
+
+void SupervisorState::on_wake_up(const WakeUp& message) {
+  const auto woken = timer_.on_message(message, config_.clock());
+  if (woken.next) tell_self_after(self_, woken.next->delay, woken.next->message);
+  if (!woken.due) return;
+  std::vector<Progress> progress;
+  for (const LivingRank& rank : ranks_) progress.push_back(rank.progress ? rank.progress->read() : Progress{});
+  decide([&](GroupSupervisor& core, Instant now) { core.on_timer(now, progress, effects_); });
+}
+
+void SupervisorState::on_stop() {
+  if (stopping_) return;
+  stopping_ = true;
+  decide([this](GroupSupervisor& core, Instant) { core.on_stop(effects_); });
+  answer_waiting({StatusCode::kAborted, replica_address(replica_id()) + " was stopped"});
+  if (replica_) return self_->send(replica_, StopReplica{});
+  end_ranks();
+}
+
+void SupervisorState::end_ranks() {
+  for (const LivingRank& rank : ranks_) {
+    if (rank.handle) end(self_, rank.handle);
+  }
+  if (stopping_) self_->quit();
+}
+
+caf::typed_response_promise<Status> SupervisorState::on_await_serving() {
+  auto promise = self_->make_response_promise<Status>();
+  if (started_) {
+    promise.deliver(*started_);
+  } else {
+    waiting_for_service_.push_back(promise);
+  }
+  return promise;
+}
+
+void SupervisorState::answer_waiting(const Status& status) {
+  if (started_) return;
+  started_ = status;
+  for (auto& promise : waiting_for_service_) promise.deliver(status);
+  waiting_for_service_.clear();
+}
+
+void SupervisorState::carry_out(Instant now) {
+  for (membership::SupervisorEffect& effect : effects_) std::visit([&](auto& order) { carry_out(order, now); }, effect);
+  effects_.clear();
+}
+
+void SupervisorState::carry_out(membership::StartRank& order, Instant) {
+  RankStart start{replica_id(), order.rank, order.read_weights_again, std::make_shared<ProgressWord>()};
+  LivingRank& rank = ranks_.at(order.rank);
+  rank = {};
+  rank.progress = start.progress;
+  rank.handle = config_.ranks_have_threads
+                    ? self_->spawn<caf::detached>(rank_actor, std::move(start), config_.ground, config_.live)
+                    : self_->spawn(rank_actor, std::move(start), config_.ground, config_.live);
+  watch(self_, rank.handle);
+  self_->send(rank.handle, PrepareRank{SupervisorHandle(self_)});
+}
+
+void SupervisorState::carry_out(membership::FormGroup&, Instant) {
+  const scheduler::SchedulerConfig& scheduler = config_.replica.scheduler;
+  self_->send(coordinator_, PlaceReplica{replica_id(), replica_address(replica_id()), config_.numerics,
+                                         scheduler.max_num_seqs + scheduler.queue_requests_max, SupervisorHandle(self_)});
+}
+
+void SupervisorState::spawn_replica(const routing::ReplicaView& view, Rendezvous rendezvous,
+                                    const std::optional<scheduler::StepCost>& cost) {
+  ReplicaConfig config;
+  config.core = config_.replica;
+  config.core.generation = view.route.generation;
+  config.core.ranks = config_.core.ranks;
+  config.core.watch = config_.core.watch;
+  config.core.cost = cost;
+  config.view = view;
+  config.rendezvous = std::move(rendezvous);
+  config.ground = config_.ground;
+  config.on_step = config_.on_step;
+  config.clock = config_.clock;
+  config.scheduler_probe = config_.scheduler_probe;
+  for (const LivingRank& rank : ranks_) config.ranks.push_back({rank.handle, rank.progress});
+  replica_ = self_->spawn(replica_actor, std::move(config), coordinator_, SupervisorHandle(self_));
+  watch(self_, replica_);
+  config_.addresses->enter(view.route, replica_);
+}
+
+std::optional<scheduler::StepCost> SupervisorState::predict() const {
+  if (!config_.make_cost) return std::nullopt;
+  scheduler::DeviceRates slowest = ranks_.front().rates;
+  for (const LivingRank& rank : ranks_) {
+    slowest.flops_per_s = std::min(slowest.flops_per_s, rank.rates.flops_per_s);
+    slowest.bytes_per_s = std::min(slowest.bytes_per_s, rank.rates.bytes_per_s);
+    slowest.step_overhead_s = std::max(slowest.step_overhead_s, rank.rates.step_overhead_s);
+  }
+  return config_.make_cost(slowest);
+}
+
+void SupervisorState::carry_out(membership::LeaveGroup& order, Instant) {
+  const LivingRank& rank = ranks_.at(order.rank);
+  if (rank.handle) self_->send(rank.handle, actors::LeaveGroup{lost_});
+}
+
+void SupervisorState::carry_out(membership::EndRank& order, Instant) {
+  const LivingRank& rank = ranks_.at(order.rank);
+  if (rank.handle) end(self_, rank.handle);
+}
+
+// The threads that can end do so; the process goes on with its other replicas.
+void SupervisorState::carry_out(membership::GiveUp& order, Instant) {
+  self_->send(coordinator_, ReplicaGivenUp{replica_id()});
+  answer_waiting(order.why);
+  end_ranks();
+}
+
+void SupervisorState::carry_out(membership::WakeSupervisorAt& order, Instant now) {
+  if (const auto message = timer_.want(order.at, now)) tell_self_after(self_, message->delay, message->message);
+}
+
+void SupervisorState::carry_out(membership::Note& order, Instant) {
+  if (config_.on_note) config_.on_note(replica_id(), order);
+}
+
+SupervisorHandle::behavior_type supervisor_actor(SupervisorState::Self self, SupervisorConfig config,
+                                                 CoordinatorHandle coordinator) {
+  SupervisorState& state = self->state;
+  state.start(std::move(config), std::move(coordinator));
+  return {
+      [&state](const RankReady& ready) { state.on_rank_ready(ready); },
+      [&state](const RankLeft& left) {
+        state.decide([&](GroupSupervisor& core, Instant now) { core.on_rank_left(left.rank, left.epoch, now, state.effects()); });
+      },
+      [&state](const RankFailed& failed) { state.on_rank_failed(failed); },
+      [&state](const ReplicaPlaced& placed) { state.on_placed(placed); },
+      [&state](const ReplicaServing& serving) { state.on_serving(serving); },
+      [&state](const ReplicaLost& lost) { state.on_lost(lost.loss); },
+      [&state](const WakeUp& message) { state.on_wake_up(message); },
+      [&state](const StopReplica&) { state.on_stop(); },
+      [&state](const AwaitServing&) { return state.on_await_serving(); },
+      [&state](const FindRank& asked) { return state.find(asked.rank); },
+  };
+}
+
+}  // namespace herd::actors

@@ -1,0 +1,17 @@
+#include "cluster/membership/restart_budget.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace herd::membership {
+
+std::optional<double> RestartLog::on_ended(Instant now) {
+  while (!ends_.empty() && seconds_between(ends_.front(), now) > budget_.window_s) ends_.pop_front();
+  ends_.push_back(now);
+  if (ends_.size() > budget_.restarts) return std::nullopt;
+  if (ends_.size() == 1) return 0.0;
+  const int doublings = static_cast<int>(std::min<std::size_t>(ends_.size() - 2, 60));
+  return std::min(std::ldexp(budget_.backoff_s, doublings), budget_.backoff_max_s);
+}
+
+}  // namespace herd::membership

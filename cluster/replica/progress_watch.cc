@@ -1,0 +1,106 @@
+#include "cluster/replica/progress_watch.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "kernels/check.h"
+
+namespace herd::replica {
+namespace {
+
+// -1, 0, 1: which of two numbers that are kept modulo 2^bits came first, when they are less than half of that apart.
+int order(std::uint32_t a, std::uint32_t b, int bits) {
+  const std::uint32_t ahead = (a - b) & ((1U << bits) - 1);
+  if (ahead == 0) return 0;
+  return ahead < (1U << (bits - 1)) ? 1 : -1;
+}
+
+bool is_behind(const Progress& a, const Progress& b) {
+  if (const int epochs = order(a.epoch, b.epoch, 16); epochs != 0) return epochs < 0;
+  if (const int steps = order(a.step, b.step, 24); steps != 0) return steps < 0;
+  return order(a.number, b.number, 16) < 0;
+}
+
+}  // namespace
+
+std::string describe(const Suspicion& suspicion) {
+  std::array<char, 160> text{};
+  if (suspicion.at.operation == Operation::kIdle) {
+    std::snprintf(text.data(), text.size(), "rank %u has made no progress for %.1f s: it is idle after step %u", suspicion.rank,
+                  suspicion.silent_s, suspicion.at.step);
+  } else {
+    std::snprintf(text.data(), text.size(), "rank %u has made no progress for %.1f s in %s (operation %u of step %u)",
+                  suspicion.rank, suspicion.silent_s, operation_name(suspicion.at.operation), suspicion.at.number,
+                  suspicion.at.step);
+  }
+  return text.data();
+}
+
+ProgressWatch::ProgressWatch(const WatchConfig& config, std::uint32_t ranks, Judge judge)
+    : config_(config), judge_(judge), ranks_(ranks) {}
+
+void ProgressWatch::restart(Instant now) {
+  last_look_ = now;
+  for (Rank& rank : ranks_) rank.since = now;
+}
+
+std::optional<Suspicion> ProgressWatch::look(std::span<const Progress> progress, std::span<const double> predicted_s,
+                                             const std::vector<bool>& watched, Instant now) {
+  HERD_CHECK(progress.size() == ranks_.size() && predicted_s.size() == ranks_.size() && watched.size() == ranks_.size(),
+             "a look is at every rank");
+  saw_gap_ = !last_look_ || seconds_between(*last_look_, now) > config_.gap_s;
+  last_look_ = now;
+  for (std::size_t i = 0; i < ranks_.size(); ++i) {
+    Rank& rank = ranks_[i];
+    if (saw_gap_ || rank.at != progress[i] || (watched[i] && !rank.watched)) rank.since = now;
+    rank.at = progress[i];
+    rank.watched = watched[i];
+    rank.silent_max_s = std::max(config_.least_s, config_.factor * predicted_s[i]);
+  }
+  if (saw_gap_) return std::nullopt;
+  if (const auto overdue = longest_overdue(now)) return overdue;
+  return judge_ == Judge::kAsGroup ? missing_in_collective(now) : std::nullopt;
+}
+
+bool ProgressWatch::waits(const Rank& rank) const {
+  return judge_ == Judge::kAsGroup && rank.at.operation == Operation::kCollective;
+}
+
+std::optional<Suspicion> ProgressWatch::longest_overdue(Instant now) const {
+  std::optional<Suspicion> found;
+  for (std::uint32_t i = 0; i < ranks_.size(); ++i) {
+    const Rank& rank = ranks_[i];
+    const double silent_s = seconds_between(rank.since, now);
+    if (!rank.watched || waits(rank) || silent_s < rank.silent_max_s) continue;
+    if (!found || silent_s > found->silent_s) found = {i, rank.at, silent_s};
+  }
+  return found;
+}
+
+// All that are watched wait in collectives. Somebody has not come: one that is through with its steps has left this one out;
+// else one that is behind.
+std::optional<Suspicion> ProgressWatch::missing_in_collective(Instant now) const {
+  std::optional<std::uint32_t> idle, last;
+  std::optional<double> waited_s;
+  for (std::uint32_t i = 0; i < ranks_.size(); ++i) {
+    const Rank& rank = ranks_[i];
+    if (rank.watched) {
+      if (!waits(rank)) return std::nullopt;  // it computes, within its time
+      const double silent_s = seconds_between(rank.since, now);
+      waited_s = std::min(silent_s, waited_s.value_or(silent_s));
+      if (!last || is_behind(rank.at, ranks_[*last].at)) last = i;
+    } else if (!idle && rank.at.operation == Operation::kIdle) {
+      idle = i;
+    }
+  }
+  if (!waited_s) return std::nullopt;
+  if (idle) {
+    if (*waited_s < ranks_[*idle].silent_max_s) return std::nullopt;
+    return Suspicion{*idle, ranks_[*idle].at, *waited_s};
+  }
+  if (*waited_s < ranks_[*last].silent_max_s) return std::nullopt;
+  return Suspicion{*last, ranks_[*last].at, *waited_s};
+}
+
+}  // namespace herd::replica

@@ -1,0 +1,88 @@
+#include "runtime/sampling/candidates.h"
+
+#include <algorithm>
+#include <iterator>
+#include <limits>
+
+#include "kernels/math.h"
+#include "kernels/philox.h"
+
+namespace herd::sampling {
+namespace {
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+// Fetched at first when a filter may need few or many, and when those were too few: little to sort and to send. Beyond
+// them the whole row is.
+constexpr std::int32_t kFirst = 256;
+constexpr std::int32_t kSecond = 4096;
+
+float gumbel(const DrawKey& key, TokenId token) {
+  return gumbel_of(draw_word(key.seed, key.choice, key.output_index, key.purpose, static_cast<std::uint32_t>(token)));
+}
+
+bool likelier(const Candidate& a, const Candidate& b) {
+  return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
+}
+
+}  // namespace
+
+bool better(const Candidate& a, const Candidate& b) {
+  if (b.id < 0) return a.id >= 0;
+  if (a.id < 0) return false;
+  return a.score > b.score || (a.score == b.score && a.id < b.id);
+}
+
+void merge_candidates(std::vector<Candidate>& all, const Candidate* slice, std::size_t count) {
+  const auto middle = static_cast<std::ptrdiff_t>(all.size());
+  std::copy_if(slice, slice + count, std::back_inserter(all), [](const Candidate& candidate) { return candidate.id >= 0; });
+  if (middle > 0) std::inplace_merge(all.begin(), all.begin() + middle, all.end(), likelier);
+}
+
+bool has_filters(const step::SamplingParams& params, std::int32_t vocab_size) {
+  return params.top_p < 1.0F || (params.top_k > 1 && params.top_k < vocab_size);
+}
+
+std::int32_t candidates_max(const step::SamplingParams& params, std::int32_t vocab_size) {
+  return params.top_k > 0 ? std::min(params.top_k, vocab_size) : vocab_size;
+}
+
+// min-p and a low temperature often need few of many; top-k alone needs all that it names.
+std::int32_t candidates_first(const step::SamplingParams& params, std::int32_t vocab_size) {
+  const std::int32_t max = candidates_max(params, vocab_size);
+  return params.min_p > 0.0F || max > kSecond ? std::min(kFirst, max) : max;
+}
+
+std::int32_t candidates_next(std::int32_t fetched, std::int32_t max) {
+  return fetched < kSecond ? std::min(kSecond, max) : max;
+}
+
+std::optional<Candidate> draw_filtered(const std::vector<Candidate>& top, bool complete,
+                                       const step::SamplingParams& params, const DrawKey& key) {
+  if (top.empty()) return Candidate{};
+  const float max = top.front().logit / params.temperature;
+  const float floor = params.min_p > 0.0F ? max + log_f32(params.min_p) : kMinusInfinity;
+  std::vector<float> weight;  // of the candidates min-p keeps
+  for (const Candidate& candidate : top) {
+    const float scaled = candidate.logit / params.temperature;
+    if (scaled < floor) break;
+    weight.push_back(exp_f32(scaled - max));
+  }
+  // top-p's total needs every token that the filters before kept.
+  if (!complete && weight.size() == top.size() && weight.back() != 0.0F) return std::nullopt;
+  std::size_t kept = weight.size();
+  if (params.top_p < 1.0F) {
+    float total = 0.0F;
+    for (const float w : weight) total += w;
+    float before = 0.0F;
+    for (kept = 0; kept < weight.size() && (kept == 0 || before < params.top_p * total); ++kept) before += weight[kept];
+  }
+  Candidate best;
+  for (std::size_t i = 0; i < kept; ++i) {
+    Candidate candidate = top[i];
+    candidate.score = candidate.logit / params.temperature + gumbel(key, candidate.id);
+    if (better(candidate, best)) best = candidate;
+  }
+  return best;
+}
+
+}  // namespace herd::sampling

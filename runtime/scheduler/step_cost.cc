@@ -1,0 +1,119 @@
+#include "runtime/scheduler/step_cost.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/check.h"
+#include "kernels/dtype.h"
+
+namespace herd::scheduler {
+namespace {
+
+// A part that makes up the whole prediction moves by 1/16 of the surprise's logarithm: half of a change is followed within 11
+// steps. A surprise counts as a factor of 4 at most, so one step moves a rate by 4^(1/16) - 1 = 9 %.
+constexpr double kGain = 1.0 / 16;
+constexpr double kSurpriseMax = 4.0;
+
+// Sampling a row looks at each logit for its maximum, its exponential and its noise: Philox and two logarithms, about so many
+// operations.
+constexpr double kSampleFlops = 64.0;
+
+double drifted(double measured, double now, double factor) {
+  return std::clamp(now * factor, measured / StepCost::kDriftMax, measured * StepCost::kDriftMax);
+}
+
+}  // namespace
+
+StepShape shape_of(const step::StepPlan& plan) {
+  StepShape shape;
+  for (const step::SequenceSlice& slice : plan.slices) {
+    const std::uint64_t rows = slice.rows, before = slice.position;
+    shape.rows += slice.rows;
+    shape.logit_rows += slice.sample ? 1 : 0;
+    shape.context_tokens += before + rows;
+    shape.attended += rows * before + rows * (rows + 1) / 2;
+  }
+  return shape;
+}
+
+StepCost::StepCost(const model::LlamaConfig& config, const model::Encoding& encoding, int ranks, const DeviceRates& rates)
+    : layers_(config.layers),
+      hidden_(config.hidden_size),
+      query_(double(config.query_size()) / ranks),
+      key_(std::max(double(config.kv_heads) / ranks, 1.0) * config.head_dim),
+      ffn_(double(config.intermediate_size) / ranks),
+      vocab_(double(config.vocab_size) / ranks),
+      ranks_(ranks),
+      weight_bytes_(double(dtype_bytes(encoding.weights))),
+      act_bytes_(double(dtype_bytes(encoding.activations()))),
+      measured_(rates),
+      rates_(rates) {
+  HERD_CHECK(ranks >= 1, "a model is held by a rank");
+  HERD_CHECK(rates.flops_per_s > 0 && rates.bytes_per_s > 0 && rates.step_overhead_s > 0, "rates are measured");
+}
+
+// The weights once, and the rows in and out.
+StepCost::Part StepCost::product(double count, double rows, double outputs, double inputs) const {
+  if (rows == 0) return {Operation::kMatmul, 0, 0, 0};
+  return {Operation::kMatmul, count, 2 * rows * outputs * inputs,
+          outputs * inputs * weight_bytes_ + rows * (outputs + inputs) * act_bytes_};
+}
+
+std::array<StepCost::Part, StepCost::kParts> StepCost::parts_of(const StepShape& shape) const {
+  const double rows = shape.rows, logit_rows = shape.logit_rows;
+  const auto context = double(shape.context_tokens), attended = double(shape.attended);
+  return {{
+      {Operation::kEmbed, 1, 0, rows * 2 * hidden_ * act_bytes_},
+      {Operation::kNorm, 1, 0, rows * 2 * hidden_ * act_bytes_},
+      product(layers_, rows, query_ + 2 * key_, hidden_),
+      {Operation::kWriteKv, layers_, 0, rows * 2 * (query_ + 2 * key_) * act_bytes_},
+      // A row and a key are multiplied over the head's dims, and so are its weight and the value.
+      {Operation::kAttention, layers_, 4 * attended * query_, context * 2 * key_ * act_bytes_},
+      product(layers_, rows, hidden_, query_),
+      // Every rank's partial sums (float), the residual in and out, the normed rows.
+      {Operation::kAdd, 2 * layers_, 0, rows * hidden_ * (ranks_ * 4 + 3 * act_bytes_)},
+      product(layers_, rows, 2 * ffn_, hidden_),
+      {Operation::kActivation, layers_, 0, rows * 3 * ffn_ * act_bytes_},
+      product(layers_, rows, hidden_, ffn_),
+      {Operation::kGatherRows, 1, 0, logit_rows * 2 * hidden_ * act_bytes_},
+      product(1, logit_rows, vocab_, hidden_),
+      {Operation::kSample, 1, logit_rows * vocab_ * kSampleFlops, logit_rows * vocab_ * 4},
+  }};
+}
+
+double StepCost::seconds_of(const Part& part) const {
+  return std::max(part.flops / rates_.flops_per_s, part.bytes / rates_.bytes_per_s);
+}
+
+double StepCost::step_seconds(const StepShape& shape) const {
+  double seconds = rates_.step_overhead_s;
+  for (const Part& part : parts_of(shape)) seconds += part.count * seconds_of(part);
+  return seconds;
+}
+
+double StepCost::operation_seconds(Operation operation, const StepShape& shape) const {
+  if (operation == Operation::kDevice || operation == Operation::kCollective) return step_seconds(shape);
+  double longest = 0.0;
+  for (const Part& part : parts_of(shape))
+    if (part.operation == operation) longest = std::max(longest, seconds_of(part));
+  return longest;
+}
+
+void StepCost::on_step(const StepShape& shape, double seconds) {
+  if (shape.rows == 0 || !std::isfinite(seconds) || seconds <= 0) return;
+  double arithmetic = 0.0, memory = 0.0;
+  for (const Part& part : parts_of(shape)) {
+    const bool computes = part.flops / rates_.flops_per_s >= part.bytes / rates_.bytes_per_s;
+    (computes ? arithmetic : memory) += part.count * seconds_of(part);
+  }
+  const double predicted = arithmetic + memory + rates_.step_overhead_s;
+  const double surprise = std::clamp(seconds / predicted, 1 / kSurpriseMax, kSurpriseMax);
+  // Each by its share in the prediction.
+  const auto factor = [&](double share) { return std::pow(surprise, kGain * share / predicted); };
+  const double overhead = factor(rates_.step_overhead_s);
+  rates_.flops_per_s = drifted(measured_.flops_per_s, rates_.flops_per_s, 1 / factor(arithmetic));
+  rates_.bytes_per_s = drifted(measured_.bytes_per_s, rates_.bytes_per_s, 1 / factor(memory));
+  rates_.step_overhead_s = drifted(measured_.step_overhead_s, rates_.step_overhead_s, overhead);
+}
+
+}  // namespace herd::scheduler

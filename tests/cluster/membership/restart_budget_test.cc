@@ -1,0 +1,41 @@
+#include "cluster/membership/restart_budget.h"
+
+#include <gtest/gtest.h>
+
+namespace herd::membership {
+namespace {
+
+constexpr Instant at(double seconds) { return {static_cast<std::int64_t>(seconds * 1e9)}; }
+
+TEST(RestartLog, TheFirstWaitsForNothingTheNextOnesLongerAndLonger) {
+  RestartLog log({.restarts = 6, .window_s = 60, .backoff_s = 0.5, .backoff_max_s = 3});
+  EXPECT_EQ(log.on_ended(at(1)), 0.0);
+  EXPECT_EQ(log.on_ended(at(2)), 0.5);
+  EXPECT_EQ(log.on_ended(at(3)), 1.0);
+  EXPECT_EQ(log.on_ended(at(4)), 2.0);
+  EXPECT_EQ(log.on_ended(at(5)), 3.0);
+  EXPECT_EQ(log.on_ended(at(6)), 3.0);
+  EXPECT_EQ(log.on_ended(at(7)), std::nullopt);
+  EXPECT_EQ(log.ends(), 7U);
+}
+
+TEST(RestartLog, ForgetsWhatIsOlderThanTheWindow) {
+  RestartLog log({.restarts = 2, .window_s = 10, .backoff_s = 0.5, .backoff_max_s = 3});
+  EXPECT_EQ(log.on_ended(at(1)), 0.0);
+  EXPECT_EQ(log.on_ended(at(5)), 0.5);
+  EXPECT_EQ(log.on_ended(at(11.5)), 0.5) << "the first is forgotten";
+  EXPECT_EQ(log.on_ended(at(30)), 0.0) << "all are";
+}
+
+TEST(RestartLog, AnEmptyBudgetAllowsNone) {
+  RestartLog log({.restarts = 0});
+  EXPECT_EQ(log.on_ended(at(1)), std::nullopt);
+}
+
+TEST(RestartLog, ManyEndsOverflowNothing) {
+  RestartLog log({.restarts = 100'000, .window_s = 1e9, .backoff_s = 0.1, .backoff_max_s = 5});
+  for (int i = 0; i < 5'000; ++i) ASSERT_LE(log.on_ended(at(i)).value(), 5.0);
+}
+
+}  // namespace
+}  // namespace herd::membership

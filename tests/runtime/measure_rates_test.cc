@@ -1,0 +1,45 @@
+// Rates of a small model's matrices. How large they are is the machine's business.
+#include "runtime/shard/measure_rates.h"
+
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "tests/runtime/shard_fixture.h"
+
+namespace herd::shard {
+namespace {
+
+using namespace testing;  // NOLINT(google-build-using-namespace)
+
+TEST(MeasureRates, AreOnesThatACostCanBeginWith) {
+  for (const DType weights : {DType::kF32, DType::kBF16}) {
+    ShardConfig config = tiny_shard();
+    config.encoding.weights = weights;
+    const auto device = cpu(CpuIsa::kAuto);
+    const auto rates = measure_rates(*device, *tiny_weights(config, *device), config.encoding, config.rows_max);
+    ASSERT_TRUE(rates.has_value()) << rates.error().message();
+    for (const double rate : {rates->flops_per_s, rates->bytes_per_s, rates->step_overhead_s}) {
+      EXPECT_TRUE(std::isfinite(rate));
+      EXPECT_GT(rate, 0.0);
+    }
+    const scheduler::StepCost cost(config.model, config.encoding, 1, *rates);
+    EXPECT_GT(cost.step_seconds({48, 1, 48, 1176}), cost.step_seconds({1, 1, 48, 48}));
+  }
+}
+
+TEST(MeasureRates, AStepOfOneRowIsEnough) {
+  const auto device = cpu();
+  EXPECT_TRUE(measure_rates(*device, *tiny_weights(tiny_shard(), *device), tiny_shard().encoding, 1).has_value());
+}
+
+TEST(MeasureRates, TooLittleMemoryIsMissing) {
+  const auto device = cpu();
+  const auto weights = tiny_weights(tiny_shard(), *device);
+  const auto rates = measure_rates(*device, *weights, tiny_shard().encoding, std::int64_t{1} << 40);
+  ASSERT_FALSE(rates);
+  EXPECT_EQ(rates.error().code(), StatusCode::kMissing);
+}
+
+}  // namespace
+}  // namespace herd::shard

@@ -339,9 +339,9 @@ class Server {
   // What is open ends with an error; what does not end is left to the guard. `exit_code`: the process's when all else ends.
   void end(int exit_code) {
     gateway_->stop();
-    doors_->close_gently(after(guard_.last_resort(), -StopPlan::kEnding_s / 2));
-    // Time is left to say so, and to end.
-    const double patience_s = std::clamp(seconds_between(steady_now(), guard_.last_resort()) - 0.3, 0.1, 600.0);
+    doors_->close_gently(after(guard_.last_resort(), -0.7 * StopPlan::kEnding_s));
+    // Some of the time is left to say what does not end.
+    const double patience_s = std::clamp(seconds_between(steady_now(), guard_.last_resort()) - 0.1, 0.1, 600.0);
     if (!engine_->cluster().shutdown(std::chrono::milliseconds(static_cast<std::int64_t>(patience_s * 1e3)))) {
       log_.write(observability::LogLevel::kError,
                  "a thread that computes does not come back and cannot be ended: the process ends over it");

@@ -125,6 +125,52 @@ def with_a_hung_thread(checks, folder, name, flags, signals, said):
         server.kill()
 
 
+def the_last_replica_hangs(checks, folder):
+    """A thread cannot be ended: its process says so and goes, for somebody to start it again."""
+    server = Server(HERD, "-tp", "2", folder=folder)
+    try:
+        reader = Reader(server)
+        running = reader.await_tokens(5)
+        stopped = StoppedThread(busiest_thread(server.process.pid))
+        code = end_of(server, stopped)
+        checks.check("the last replica hangs: the server ends by itself, with 1", running and code == 1, (running, code))
+        said = server.stderr()
+        checks.check("the last replica hangs: the log says which rank, in what, and what comes of it",
+                     all(words in said for words in ("a rank hangs replica=0 rank=", "has made no progress for",
+                                                     "no replica is left and none can come back: the server ends")), said[-900:])
+        reader.join(30)
+        checks.check("the last replica hangs: the open stream ended with an error",
+                     b'"error"' in reader.received and b"[DONE]" not in reader.received, reader.received[-300:])
+    finally:
+        server.kill()
+
+
+def one_of_two_hangs(checks, folder):
+    server = Server(HERD, "-tp", "2", "-dp", "2", "--shutdown-timeout", "1", folder=folder)
+    try:
+        reader = Reader(server)
+        running = reader.await_tokens(5)
+        stopped = StoppedThread(busiest_thread(server.process.pid))
+        given_up = wait_until(lambda: "a replica is given up" in server.stderr())
+        reader.join(60)
+        checks.check("one of two replicas hangs: it is given up, and its stream ends whole on the other",
+                     running and given_up and b"[DONE]" in reader.received, (running, given_up, reader.received[-300:]))
+        checks.equal("one of two replicas hangs: health, readiness, life",
+                     [server.get(path).status for path in ("/health", "/ready", "/live")], [200, 200, 200])
+        engines = {}
+        for (name, labels), value in server.metrics().items():
+            if name in ("herd_rank_suspicions_total", "herd_replica_given_up"):
+                engines.setdefault(name, []).append(value)
+        checks.equal("one of two replicas hangs: the metrics count it",
+                     {name: sorted(values) for name, values in engines.items()},
+                     {"herd_rank_suspicions_total": [0, 1], "herd_replica_given_up": [0, 1]})
+        server.signal(signal.SIGTERM)
+        checks.equal("one of two replicas hangs: it can be told to stop, and does not say that all is well",
+                     end_of(server, stopped), 1)
+    finally:
+        server.kill()
+
+
 HANGS = ("something hangs and the time to stop is over", "a thread that computes does not come back")
 
 
@@ -136,6 +182,8 @@ def main():
         if not can_trace():
             checks.skip("threads that hang", "this system does not let a process stop threads of its children")
             return checks.finish()
+        the_last_replica_hangs(checks, folder)
+        one_of_two_hangs(checks, folder)
         with_a_hung_thread(checks, folder, "told to stop while a thread hangs", ("--shutdown-timeout", "1"),
                            (signal.SIGTERM,), HANGS)
         with_a_hung_thread(checks, folder, "told twice while a thread hangs", ("--shutdown-timeout", "3600"),

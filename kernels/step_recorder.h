@@ -33,8 +33,8 @@ class StepRecorder {
   // repeat them as one (a CUDA graph) from then on: all that body enqueues, addresses and shapes included, must
   // follow from the key. body calls operations and nothing that waits.
   virtual void run_step(std::uint64_t key, const std::function<void()>& body) = 0;
-  // Before anything goes that recorded steps refer to, a group's communicator say: keys are met for the first time again.
-  // No step is under way.
+  // When a group is left: forgets what was recorded, which refers to its communicator (keys are met for the first time again),
+  // and that an abort of it ended the stream. A device with an error of its own keeps it. No step is waited for any more.
   virtual void forget() = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "kernels/process_limits.h"
+#include "runtime/shard/measure_rates.h"
 
 namespace herd::actors {
 namespace {
@@ -34,23 +35,24 @@ RankHost::RankHost(placement::RankSpec spec, std::shared_ptr<RankSite> site, std
 Expected<scheduler::DeviceRates> RankHost::prepare() {
   if (!spec_.device.on_gpu) lower_thread_priority(spec_.device.nice);  // this thread computes too; with a GPU it only looks on
   progress_->begin_step(0, 0);
-  if (Status status = assemble(); !status.ok()) return fail(std::move(status));
+  progress_->begin(Operation::kLoading);
+  const auto weights = site_->weights_of(spec_, read_weights_again_);
+  if (!weights) return fail(weights.error());
   progress_->begin(Operation::kPreparing);
-  if (Status status = shard_->allocate(); !status.ok())
+  if (Status status = assemble(*weights); !status.ok()) return fail(std::move(status));
+  auto rates = shard::measure_rates(device(), **weights, site_->model().encoding, spec_.shape.rows_max);
+  if (Status status = rates ? shard_->allocate() : rates.error(); !status.ok())
     return fail(spec_.device.on_gpu ? std::move(status) : with_memory_advice(std::move(status)));
   progress_->begin(Operation::kIdle);
-  return scheduler::DeviceRates{};
+  return rates;
 }
 
-Status RankHost::assemble() {
-  progress_->begin(Operation::kLoading);
-  auto weights = site_->weights_of(spec_, read_weights_again_);
-  if (!weights) return weights.error();
+Status RankHost::assemble(std::shared_ptr<const model::LlamaWeights> weights) {
   auto device = site_->make_device(spec_, progress_);
   if (!device) return device.error();
   auto seat = std::make_shared<CollectiveSeat>(static_cast<int>(spec_.rank), static_cast<int>(spec_.ranks), progress_);
   seat_ = seat.get();
-  auto shard = std::make_unique<shard::ShardExecutor>(shard_config(spec_, site_->model()), std::move(*weights), site_->rope(),
+  auto shard = std::make_unique<shard::ShardExecutor>(shard_config(spec_, site_->model()), std::move(weights), site_->rope(),
                                                       std::move(*device), std::move(seat));
   shard_ = shard.get();
   executor_ = std::move(shard);

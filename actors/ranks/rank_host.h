@@ -32,7 +32,8 @@ class RankHost final : public Rank {
   [[nodiscard]] Device& device() { return shard_->device(); }
 
  private:
-  Status assemble();
+  // Its device and executor, without the memory that they need.
+  Status assemble(std::shared_ptr<const model::LlamaWeights> weights);
 
   const placement::RankSpec spec_;
   const std::shared_ptr<RankSite> site_;

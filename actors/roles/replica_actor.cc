@@ -18,6 +18,7 @@ void ReplicaState::start(ReplicaConfig config, CoordinatorHandle coordinator, Su
   core_.emplace(config_.core, config_.scheduler_probe);
   end_process_on_exception(self_);
   actors::on_down(self_, [this](const caf::actor_addr& source, bool killed) { on_down(source, killed); });
+  config_.addresses->enter(config_.view.route, ReplicaHandle(self_));
   for (const ReplicaRank& rank : config_.ranks) {
     watch(self_, rank.handle);
     self_->send(rank.handle, JoinGroup{config_.core.generation.epoch, config_.rendezvous, ReplicaHandle(self_)});

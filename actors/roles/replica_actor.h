@@ -11,6 +11,7 @@
 #include "actors/messages/observers.h"
 #include "actors/messages/type_ids.h"
 #include "actors/ranks/rank_ground.h"
+#include "actors/roles/address_book.h"
 #include "actors/roles/wake_timer.h"
 #include "cluster/replica/replica_core.h"
 #include "runtime/clock.h"
@@ -28,6 +29,7 @@ struct ReplicaConfig {
   std::vector<ReplicaRank> ranks;  // prepared, and in no group
   Rendezvous rendezvous;
   std::shared_ptr<RankGround> ground;
+  std::shared_ptr<AddressBook> addresses;  // it can be reached there before it can serve
   OnStep on_step{};  // may be empty
   std::function<Instant()> clock;
   scheduler::SchedulerProbe scheduler_probe{};  // tests

@@ -199,13 +199,13 @@ void SupervisorState::spawn_replica(const routing::ReplicaView& view, Rendezvous
   config.view = view;
   config.rendezvous = std::move(rendezvous);
   config.ground = config_.ground;
+  config.addresses = config_.addresses;
   config.on_step = config_.on_step;
   config.clock = config_.clock;
   config.scheduler_probe = config_.scheduler_probe;
   for (const LivingRank& rank : ranks_) config.ranks.push_back({rank.handle, rank.progress});
   replica_ = self_->spawn(replica_actor, std::move(config), coordinator_, SupervisorHandle(self_));
   watch(self_, replica_);
-  config_.addresses->enter(view.route, replica_);
 }
 
 std::optional<scheduler::StepCost> SupervisorState::predict() const {

@@ -2,7 +2,7 @@
 // supervisor_actor: one replica through all its generations. It carries out what a GroupSupervisor says: starts ranks, asks the
 // coordinator for a generation, opens what the ranks meet in, and starts a replica_actor for it. Holds no policy; see
 // cluster/membership/group_supervisor.h.
-//   made --FormGroup--> PlaceReplica to the coordinator --ReplicaPlaced--> replica_actor spawned, its address entered
+//   made --FormGroup--> PlaceReplica to the coordinator --ReplicaPlaced--> replica_actor spawned
 //   --ReplicaLost--> group aborted, address gone --LeaveGroup, RankLeft--> made again
 //   any --StopReplica--> its replica stops, then its ranks end, and it does
 

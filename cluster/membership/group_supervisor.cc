@@ -105,8 +105,8 @@ void GroupSupervisor::on_generation_lost(const routing::ReplicaLoss& loss, Insta
   if (is_stale(loss.replica)) return;
   generation_ = loss.replica;
   phase_ = Phase::kGathering;
-  if (!has_served_) return give_up(loss.why, effects);
-  if (!lost_at_) lost_at_ = now;
+  if (!has_served_ && loss.cause != routing::LossCause::kStopped) return give_up(loss.why, effects);
+  if (has_served_ && !lost_at_) lost_at_ = now;
   note(NoteKind::kGenerationLost, std::nullopt, name() + " stops serving: " + loss.why.message(), effects);
   if (loss.cause != routing::LossCause::kStopped && !spend(loss.why, now, effects)) return;
   if (loss.cause == routing::LossCause::kTokensDiffer) count_mismatches(loss.blamed, effects);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdio>
 
 #include "kernels/check.h"
@@ -34,7 +35,7 @@ std::string describe(const Suspicion& suspicion) {
                   suspicion.rank, suspicion.silent_s, operation_name(suspicion.at.operation), suspicion.at.number,
                   suspicion.at.step);
   }
-  return text.data();
+  return std::string(text.data()) + (suspicion.sure ? "" : ", unless it is another that waits with it");
 }
 
 ProgressWatch::ProgressWatch(const WatchConfig& config, std::uint32_t ranks, Judge judge)
@@ -49,16 +50,16 @@ std::optional<Suspicion> ProgressWatch::look(std::span<const Progress> progress,
                                              const std::vector<bool>& watched, Instant now) {
   HERD_CHECK(progress.size() == ranks_.size() && predicted_s.size() == ranks_.size() && watched.size() == ranks_.size(),
              "a look is at every rank");
-  saw_gap_ = !last_look_ || seconds_between(*last_look_, now) > config_.gap_s;
+  const bool gap = !last_look_ || seconds_between(*last_look_, now) > config_.gap_s;
   last_look_ = now;
   for (std::size_t i = 0; i < ranks_.size(); ++i) {
     Rank& rank = ranks_[i];
-    if (saw_gap_ || rank.at != progress[i] || (watched[i] && !rank.watched)) rank.since = now;
+    if (gap || rank.at != progress[i] || (watched[i] && !rank.watched)) rank.since = now;
     rank.at = progress[i];
     rank.watched = watched[i];
     rank.silent_max_s = std::max(config_.least_s, config_.factor * predicted_s[i]);
   }
-  if (saw_gap_) return std::nullopt;
+  if (gap) return std::nullopt;
   if (const auto overdue = longest_overdue(now)) return overdue;
   return judge_ == Judge::kAsGroup ? missing_in_collective(now) : std::nullopt;
 }
@@ -73,34 +74,42 @@ std::optional<Suspicion> ProgressWatch::longest_overdue(Instant now) const {
     const Rank& rank = ranks_[i];
     const double silent_s = seconds_between(rank.since, now);
     if (!rank.watched || waits(rank) || silent_s < rank.silent_max_s) continue;
-    if (!found || silent_s > found->silent_s) found = {i, rank.at, silent_s};
+    if (!found || silent_s > found->silent_s) found = Suspicion{i, rank.at, silent_s};
   }
   return found;
 }
 
-// All that are watched wait in collectives. Somebody has not come: one that is through with its steps has left this one out;
-// else one that is behind.
+// All that are watched wait in collectives. Somebody has not come: one that is through with its steps may have left this one
+// out; else one that is behind.
 std::optional<Suspicion> ProgressWatch::missing_in_collective(Instant now) const {
   std::optional<std::uint32_t> idle, last;
-  std::optional<double> waited_s;
+  std::size_t idle_ranks = 0, waiting_ranks = 0;
+  double waited_s = 0.0;
+  bool is_alone = true;  // behind all others
   for (std::uint32_t i = 0; i < ranks_.size(); ++i) {
     const Rank& rank = ranks_[i];
-    if (rank.watched) {
-      if (!waits(rank)) return std::nullopt;  // it computes, within its time
-      const double silent_s = seconds_between(rank.since, now);
-      waited_s = std::min(silent_s, waited_s.value_or(silent_s));
-      if (!last || is_behind(rank.at, ranks_[*last].at)) last = i;
-    } else if (!idle && rank.at.operation == Operation::kIdle) {
-      idle = i;
+    if (!rank.watched) {
+      if (rank.at.operation != Operation::kIdle) continue;
+      ++idle_ranks;
+      if (!idle) idle = i;
+      continue;
+    }
+    if (!waits(rank)) return std::nullopt;  // it computes, within its time
+    const double silent_s = seconds_between(rank.since, now);
+    waited_s = waiting_ranks++ == 0 ? silent_s : std::min(silent_s, waited_s);
+    if (!last || is_behind(rank.at, ranks_[*last].at)) {
+      is_alone = true;
+      last = i;
+    } else if (!is_behind(ranks_[*last].at, rank.at)) {
+      is_alone = false;
     }
   }
-  if (!waited_s) return std::nullopt;
-  if (idle) {
-    if (*waited_s < ranks_[*idle].silent_max_s) return std::nullopt;
-    return Suspicion{*idle, ranks_[*idle].at, *waited_s};
-  }
-  if (*waited_s < ranks_[*last].silent_max_s) return std::nullopt;
-  return Suspicion{*last, ranks_[*last].at, *waited_s};
+  if (!last) return std::nullopt;
+  const bool blame_idle = idle && idle_ranks <= waiting_ranks;
+  const std::uint32_t suspect = blame_idle ? *idle : *last;
+  if (waited_s < ranks_[suspect].silent_max_s) return std::nullopt;
+  const bool sure = blame_idle ? idle_ranks < waiting_ranks : is_alone && ranks_.size() > 1;
+  return Suspicion{suspect, ranks_[suspect].at, waited_s, sure};
 }
 
 }  // namespace herd::replica

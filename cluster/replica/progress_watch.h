@@ -25,6 +25,7 @@ struct Suspicion {
   std::uint32_t rank = 0;
   Progress at;               // what it was doing
   double silent_s = 0.0;     // for so long; of a rank that others wait for: they do
+  bool sure = true;          // false: it may as well be another rank, of those that have come as far or wait for it
 };
 // "rank 1 has made no progress for 1.6 s in matmul (operation 17 of step 12)"
 [[nodiscard]] std::string describe(const Suspicion& suspicion);
@@ -41,11 +42,10 @@ class ProgressWatch {
   void restart(Instant now);
   // One reading of every rank, with the seconds that the operation each is in was predicted to take. A rank in kCollective waits
   // for others: it is suspected only when no rank computes, and then after those that came furthest behind. Ranks not `watched`
-  // (they owe nothing) are not suspected, but for one that is through with its steps while all others wait in a collective.
+  // (they owe nothing) are not suspected, but for those that are through with their steps while others wait in a collective:
+  // either they left it out, or the others hang there; the fewer are suspected.
   [[nodiscard]] std::optional<Suspicion> look(std::span<const Progress> progress, std::span<const double> predicted_s,
                                               const std::vector<bool>& watched, Instant now);
-  // The last look came so late that it started every rank anew: time did not pass for them either.
-  [[nodiscard]] bool saw_gap() const { return saw_gap_; }
 
  private:
   struct Rank {
@@ -62,7 +62,6 @@ class ProgressWatch {
   Judge judge_;
   std::vector<Rank> ranks_;
   std::optional<Instant> last_look_;
-  bool saw_gap_ = false;
 };
 
 }  // namespace herd::replica

@@ -147,7 +147,11 @@ void ReplicaCore::on_gateway_gone(GatewayId gateway, Instant now, ReplicaEffects
 
 void ReplicaCore::on_timer(Instant now, std::span<const Progress> ranks, ReplicaEffects& effects) {
   if (phase_ == Phase::kEnded) return;
-  timer_armed_ = false;
+  // Time in which nothing ran (the machine was paused) did not pass for the ranks either.
+  const double late_s = wakes_at_ ? std::max(0.0, seconds_between(*wakes_at_, now)) : 0.0;
+  wakes_at_.reset();
+  if (phase_ends_at_) phase_ends_at_ = after(*phase_ends_at_, late_s);
+  if (late_s > config_.watch.gap_s) collector_.restart_deadlines(now);
   const bool phase_ends = phase_ends_at_ && *phase_ends_at_ <= now;
   if (phase_ends && phase_ == Phase::kAborted) return fail_as_given_up(effects);
   if (phase_ends)
@@ -171,17 +175,19 @@ std::optional<StepCollector::Failure> ReplicaCore::look(Instant now, std::span<c
       for (const StepsOut::Step& step : steps_out_.steps())
         predicted_s[rank] = std::max(predicted_s[rank], config_.cost->operation_seconds(ranks[rank].operation, step.shape));
     }
-    if (const auto hangs = watch_.look(ranks, predicted_s, owes, now))
-      return Failure{LossCause::kOverdue, {StatusCode::kAborted, describe(*hangs)}, {hangs->rank}};
-    if (watch_.saw_gap()) collector_.restart_deadlines(now);
+    if (const auto hangs = watch_.look(ranks, predicted_s, owes, now)) {
+      Failure failure{LossCause::kOverdue, {StatusCode::kAborted, describe(*hangs)}, {}};
+      if (hangs->sure) failure.blamed = {hangs->rank};
+      return failure;
+    }
   }
   return collector_.overdue(now, config_.step_seconds_max);
 }
 
 void ReplicaCore::arm_timer(Instant now, ReplicaEffects& effects) {
-  if (timer_armed_ || (collector_.idle() && !phase_ends_at_)) return;
-  timer_armed_ = true;
-  effects.emplace_back(WakeReplicaAt{after(now, config_.watch.look_every_s)});
+  if (wakes_at_ || (collector_.idle() && !phase_ends_at_)) return;
+  wakes_at_ = after(now, config_.watch.look_every_s);
+  effects.emplace_back(WakeReplicaAt{*wakes_at_});
 }
 
 void ReplicaCore::on_stop(Instant now, ReplicaEffects& effects) {
@@ -201,7 +207,7 @@ void ReplicaCore::pump(Instant now, ReplicaEffects& effects) {
     return end({LossCause::kStopped, {StatusCode::kAborted, "stopped"}, {}}, effects);
   }
   if (phase_ != Phase::kServing) return;
-  if (collector_.idle() && !timer_armed_) watch_.restart(now);
+  if (collector_.idle() && !wakes_at_) watch_.restart(now);
   while (auto plan = scheduler_.plan_step(now)) {
     collector_.on_plan_sent(plan->step, now);
     steps_out_.push(*plan, attempts_);
@@ -276,7 +282,7 @@ void ReplicaCore::check_integrity() const {
   scheduler_.check_integrity();
   HERD_CHECK(attempts_.size() == scheduler_.num_open(), "attempts and the scheduler's sequences differ");
   HERD_CHECK(ended() || steps_out_.steps().size() == scheduler_.stats().plans_outstanding, "steps that are out are miscounted");
-  HERD_CHECK(ended() || collector_.idle() || timer_armed_, "a step is out and nobody looks");
+  HERD_CHECK(ended() || collector_.idle() || wakes_at_, "a step is out and nobody looks");
 }
 
 }  // namespace herd::replica

@@ -137,7 +137,7 @@ class ReplicaCore {
   std::optional<Instant> phase_ends_at_;  // kMaking: joining has failed then; kAborted: what is not known then is not waited for
   Status given_up_because_;               // kAborted
   std::uint64_t stale_submissions_ = 0;
-  bool timer_armed_ = false;
+  std::optional<Instant> wakes_at_;
 };
 
 }  // namespace herd::replica

@@ -85,14 +85,19 @@ tl::expected<std::vector<StepCollector::Done>, Failure> StepCollector::on_result
 }
 
 std::optional<Failure> StepCollector::overdue(Instant now, double step_seconds_max) const {
-  if (waiting_.empty() || seconds_between(waiting_.front().deadline_from, now) <= step_seconds_max) return std::nullopt;
+  if (waiting_.empty()) return std::nullopt;
+  // One that was sent ahead has its time from the end of the one before.
+  const Instant from = steps_done_ == 0 ? waiting_.front().deadline_from : std::max(waiting_.front().deadline_from, last_done_);
+  if (seconds_between(from, now) <= step_seconds_max) return std::nullopt;
   std::vector<std::uint32_t> missing;
   for (std::uint32_t rank = 0; rank < ranks_; ++rank) {
     if (!waiting_.front().results[rank]) missing.push_back(rank);
   }
-  return Failure{routing::LossCause::kOverdue,
-                 {StatusCode::kAborted, "step " + std::to_string(waiting_.front().step.value) + " is overdue on" + list(missing)},
-                 missing};
+  Failure failure{routing::LossCause::kOverdue,
+                  {StatusCode::kAborted, "step " + std::to_string(waiting_.front().step.value) + " is overdue on" + list(missing)},
+                  {}};
+  if (missing.size() == 1 || missing.size() < ranks_) failure.blamed = missing;  // else they may wait for each other
+  return failure;
 }
 
 void StepCollector::restart_deadlines(Instant now) {

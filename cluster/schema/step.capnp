@@ -7,10 +7,10 @@
 #                             <───  StepOutputs n …   from rank 0, when the result would be too long for one frame
 #                             <───  StepResult n      from every rank, in step order
 #
-# Order: stepId strictly rises within an epoch and ranks execute plans in that order. A rank drops a plan of another
-# epoch, the replica drops a result of another epoch or of a step it does not wait for. Nothing here is retried or may
-# be lost: a lost message is a lost rank, and a lost rank is a lost group. Bulk tensors never travel here; they use
-# collectives.
+# Order: stepId counts from 1 within an epoch and ranks execute plans in that order. A rank answers a plan of another epoch,
+# or one that is not the next, with a failed result that names both; the replica drops a result of another epoch or of a
+# step it does not wait for. Nothing here is retried or may be lost: a lost message is a lost rank, and a lost rank is a
+# lost group. Bulk tensors never travel here; they use collectives.
 
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("herd::schema");

@@ -104,6 +104,8 @@ std::uint32_t frame_words_max(FrameKind kind) {
       return 1U << 4;
     case FrameKind::kClusterView:
       return 1U << 17;  // 1 MiB: 1,024 replicas take two thirds
+    case FrameKind::kRankSpec:
+      return 1U << 11;  // 16 KiB: two paths of 4 KiB take half of it
     case FrameKind::kReplicaLoss:
       return 1U << 19;  // 4 MiB: 65,536 attempts take 2.5
   }

@@ -34,6 +34,7 @@ enum class FrameKind : std::uint16_t {
   kGatewayJoin = 8,
   kClusterView = 9,
   kReplicaLoss = 10,
+  kRankSpec = 11,
 };
 
 inline constexpr std::size_t kFrameHeaderBytes = 40;

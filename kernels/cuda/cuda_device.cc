@@ -11,6 +11,7 @@ namespace herd::cuda {
 namespace {
 
 constexpr std::size_t kMarksMax = 64;  // under way; a step sets one, and the host is a few steps ahead at most
+constexpr std::int64_t kRecoverMs = 2000;  // NCCL's kernels look at its abort flag all the time
 
 }  // namespace
 
@@ -141,6 +142,12 @@ void CudaDevice::run_step(std::uint64_t key, const std::function<void()>& body) 
   if (!stream_->ok()) return;
   if (key == 0 || !use_graphs_) return body();
   graphs_.run(key, body);
+}
+
+void CudaDevice::forget() {
+  forget_recorded();
+  stream_->recover(kRecoverMs);
+  while (stream_->ok() && !marks_.empty()) forget_front();
 }
 
 }  // namespace herd::cuda

@@ -47,9 +47,11 @@ class CudaDevice final : public Device, public Staging, public StepRecorder {
   std::uint64_t mark() override;
   bool reached(std::uint64_t mark) override;
   void run_step(std::uint64_t key, const std::function<void()>& body) override;
-  void forget() override { graphs_.clear(); }
+  void forget() override;
 
   [[nodiscard]] Stream& stream() { return *stream_; }
+  // Before anything goes that recorded steps refer to. No step is under way.
+  void forget_recorded() { graphs_.clear(); }
 
  private:
   struct Mark {

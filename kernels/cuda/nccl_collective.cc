@@ -128,7 +128,7 @@ class NcclCollective final : public Collective {
   // A communicator does not end before the last graph that holds one of its collectives.
   ~NcclCollective() override {
     device_.stream().watch(nullptr);
-    device_.forget();
+    device_.forget_recorded();
     device_.stream().use();
   }
   NcclCollective(const NcclCollective&) = delete;

@@ -57,11 +57,24 @@ bool Stream::check(cudaError_t result, const char* call) {
   if (result == cudaSuccess) return true;
   (void)cudaGetLastError();  // the thread's own memory of it: the next call is judged by itself
   fail(std::string(call) + ": " + error_text(result));
+  gpu_failed_ = true;
   return false;
 }
 
 void Stream::fail(std::string message) {
   if (ok()) error_ = where() + ": " + std::move(message);
+}
+
+void Stream::recover(std::int64_t wait_ms) {
+  if (ok() || gpu_failed_) return;
+  use();
+  const auto end = Clock::now() + std::chrono::milliseconds(wait_ms);
+  cudaError_t result = cudaStreamQuery(handle_);
+  for (; result == cudaErrorNotReady && Clock::now() < end; result = cudaStreamQuery(handle_))
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  if (result == cudaErrorNotReady) (void)cudaGetLastError();
+  if (result == cudaErrorNotReady || !check(result, "cudaStreamQuery") || gpu_failed_) return;
+  error_.clear();
 }
 
 Status Stream::status() const { return ok() ? Status() : Status{StatusCode::kInternal, error_}; }

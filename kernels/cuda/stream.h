@@ -36,7 +36,10 @@ class Stream {
 
   // False, and remembered, when `result` is an error. `call` names what was called: "cudaMemcpyAsync".
   bool check(cudaError_t result, const char* call);
-  void fail(std::string message);  // an error of something else (NCCL)
+  void fail(std::string message);  // an error of something else (NCCL): the group's, not the GPU's
+  // When a group ended the stream and the GPU has no error: waits until what is under way has returned, which an abort of
+  // the group makes sure of, at most `wait_ms`, and takes work again. Otherwise the stream stays as it is.
+  void recover(std::int64_t wait_ms);
   [[nodiscard]] bool ok() const { return error_.empty(); }
   [[nodiscard]] Status status() const;  // kInternal with the first error
 
@@ -68,6 +71,7 @@ class Stream {
   int multiprocessors_ = 0, major_ = 0, minor_ = 0;
   std::size_t shared_bytes_max_ = 0;
   std::string error_;
+  bool gpu_failed_ = false;  // a call of CUDA did
   Watch watch_;
 };
 

@@ -232,10 +232,11 @@ bool Sampler::decide(Draw& draw, const RankRound& round) const {
   Candidate best = *round.of<Candidate>(0, draw.candidates);
   for (int rank = 1; rank < tp_.size(); ++rank)
     if (const Candidate& theirs = *round.of<Candidate>(rank, draw.candidates); better(theirs, best)) best = theirs;
-  if (draw.want == Draw::Want::kLargest) {
+  if (draw.want == Draw::Want::kLargest && best.id >= 0) {
     draw.want = Draw::Want::kWinner;
     draw.floor = best.logit / params.temperature + log_f32(params.min_p);
-    return false;
+    if (!std::isnan(draw.floor)) return false;
+    best = {};  // from a rank that is not right: no check of ours may fail of it
   }
   finish(draw, best, round);
   return true;

@@ -37,7 +37,7 @@ struct DeviceRates {
 // Value.
 class StepCost {
  public:
-  // Of a rank that holds 1 / ranks of the model. The rates are above 0.
+  // Of a rank that holds 1 / ranks of the model. The rates are above 0, the overhead may be 0.
   StepCost(const model::LlamaConfig& config, const model::Encoding& encoding, int ranks, const DeviceRates& rates);
 
   [[nodiscard]] double step_seconds(const StepShape& shape) const;

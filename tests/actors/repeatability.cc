@@ -183,9 +183,7 @@ Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, c
   options.gpu.use = settings.gpu;
   axis.change(options);
   if (axis.through_wire)
-    options.wrap_rank = [](std::unique_ptr<shard::RankExecutor> rank, ReplicaId, std::uint32_t) {
-      return actors::through_wire(std::move(rank));
-    };
+    options.wrap_rank = [](std::unique_ptr<shard::RankExecutor> rank, ReplicaId, std::uint32_t) { return actors::through_wire(std::move(rank)); };
   auto engine = Engine::start(std::move(options));
   if (!engine) return fail(engine.error());
   actors::ClusterClient& client = (*engine)->cluster().client();

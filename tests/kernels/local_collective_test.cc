@@ -114,6 +114,13 @@ TEST(LocalCollective, AbortDuringTrafficLeavesNobodyBehind) {
   }
 }
 
+TEST(CollectiveOperation, IsDescribedWhateverAPeerPutThere) {
+  using Kind = CollectiveOperation::Kind;
+  EXPECT_EQ(describe({17, 4096, Kind::kAllGather, CollectiveName::kMlp}), "all_gather 17 (mlp, 4096 bytes)");
+  EXPECT_EQ(describe({1, 0, Kind::kReceive, CollectiveName::kPromptLogprobs}), "receive 1 (prompt logprobs, 0 bytes)");
+  EXPECT_EQ(describe({1, 2, static_cast<Kind>(77), static_cast<CollectiveName>(200)}), "? 1 (?, 2 bytes)");
+}
+
 // ---- operations against a model: every byte says who sent it to whom, in which operation, at which place ----
 
 std::uint8_t byte_of(unsigned operation, int from, int to, std::size_t at) {

@@ -25,6 +25,7 @@ SimCluster::SimCluster(const SimOptions& options)
 
 SimReport SimCluster::run() {
   coordinator_.start();
+  for (SimReplica& replica : replicas_) replica.start();
   for (SimGateway& gateway : gateways_) gateway.start();
   for (SimRequest& request : book_.requests())
     world_.loop.at(request.arrives, [this, &request] { gateways_[request.gateway].arrive(request); });
@@ -65,10 +66,16 @@ void SimCluster::schedule_faults() {
   some_time(options.rank_kills, [this] { any_replica().lose_rank(LossCause::kKilled); });
   some_time(options.leader_deaths, [this] { any_replica().kill(LossCause::kDiedOfItself); });
   some_time(options.rank_deaths, [this] { any_replica().lose_rank(LossCause::kDiedOfItself); });
-  some_time(options.failed_steps, [this] { any_replica().fail_step(); });
-  some_time(options.wrong_hashes, [this] { any_replica().spoil_hash(); });
-  some_time(options.hangs, [this] { any_replica().hang(); });
+  some_time(options.failed_steps, [this] { any_replica().befall(RankFault::kFailStep); });
+  some_time(options.wrong_hashes, [this] { any_replica().befall(RankFault::kOtherTokens); });
+  some_time(options.damaged_weights, [this] { any_replica().damage_weights(); });
+  some_time(options.hangs, [this] { any_replica().befall(RankFault::kHang); });
+  some_time(options.late_steps, [this] { any_replica().befall(RankFault::kLate); });
+  some_time(options.deaths_in_collective, [this] { any_replica().befall(RankFault::kDieInCollective); });
+  some_time(options.skipped_collectives, [this] { any_replica().befall(RankFault::kSkipCollective); });
+  some_time(options.pauses, [this] { any_replica().pause(world_.us_up_to(3 * world_.options.hang_us())); });
   some_time(options.failed_starts, [this] { any_replica().fail_start(); });
+  some_time(options.failed_joins, [this] { any_replica().fail_join(); });
   some_time(options.stale_results, [this] { any_replica().repeat_old_result(); });
   some_time(options.link_cuts, [this] {
     network_.cut(static_cast<std::uint32_t>(world_.below(gateways_.size())),

@@ -76,8 +76,14 @@ void draw_faults(SimOptions& options, Dice& dice) {
   options.leader_deaths = dice.some(6, 4);
   options.failed_steps = dice.some(6, 4);
   if (options.ranks > 1) options.wrong_hashes = dice.some(4, 4);
+  if (options.ranks > 1) options.damaged_weights = dice.some(5, 3);
   options.hangs = dice.some(5, 4);
+  options.late_steps = dice.some(5, 4);
+  if (options.ranks > 1) options.deaths_in_collective = dice.some(4, 4);
+  if (options.ranks > 1) options.skipped_collectives = dice.some(4, 4);
+  options.pauses = dice.some(4, 6);
   options.failed_starts = dice.some(6, 4);
+  options.failed_joins = dice.some(6, 4);
   options.stale_results = dice.some(3, 40);
   options.poison_requests = dice.some(4, 4);
   if (dice.one_in(10)) options.not_finite_per_million = 2'000;
@@ -116,6 +122,11 @@ SimOptions draw_options(std::uint64_t seed) {
   options.detect_us_max = dice.between(1, 20'000);
   options.restart_us_max = dice.between(1, 30'000);
   options.faults_us = options.arrivals_us + dice.between(1, 200'000);
+  options.ranks_are_processes = dice.one_in(2);
+  options.budget = {.restarts = dice.one_in(3) ? dice.between(1, 4) : 1000,
+                    .window_s = dice.between(1, 200) * 1e-3,
+                    .backoff_s = dice.between(0, 4) * 1e-3,
+                    .backoff_max_s = 1e-2};
   if (dice.one_in(6)) {  // a slow model: rates and waits are of seconds
     options.step_us_max *= 100;
     options.arrivals_us *= 100;

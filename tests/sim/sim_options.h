@@ -5,6 +5,8 @@
 #include <cstdint>
 
 #include "cluster/admission/admission_queue.h"
+#include "cluster/membership/restart_budget.h"
+#include "cluster/replica/progress_watch.h"
 #include "runtime/scheduler/scheduler.h"
 
 namespace herd::sim {
@@ -18,6 +20,8 @@ struct SimOptions {
   scheduler::SchedulerConfig scheduler;
   std::uint32_t preempt_every_steps = 0;  // one sequence; 0: never
   double step_seconds_max = 1;
+  bool ranks_are_processes = false;  // which can be ended whatever they do; else threads
+  membership::RestartBudget budget;
   bool wire = false;  // every message through its codec
 
   // Of each gateway.
@@ -40,7 +44,7 @@ struct SimOptions {
   std::int64_t delta_us_max = 0;    // of deltas alone: long ones arrive after their replica is lost
   std::int64_t step_us_max = 0;
   std::int64_t detect_us_max = 0;   // until somebody notices a death or a cut link
-  std::int64_t restart_us_max = 0;  // until a lost replica is made again; making takes as long
+  std::int64_t restart_us_max = 0;  // to start a rank, or a process that ended
   std::int64_t faults_us = 0;       // faults come in [0, faults_us); then all heals
 
   // Faults; 0 or false: off.
@@ -50,8 +54,14 @@ struct SimOptions {
   std::uint32_t leader_deaths = 0;        // the process dies of itself: nobody is left to say what it computed
   std::uint32_t failed_steps = 0;         // a rank answers a step with an error
   std::uint32_t wrong_hashes = 0;         // a rank answers a step with another token hash
-  std::uint32_t hangs = 0;                // a rank answers no more
+  std::uint32_t damaged_weights = 0;      // a rank samples other tokens until it reads its weights again
+  std::uint32_t hangs = 0;                // a rank computes for ever
+  std::uint32_t late_steps = 0;           // a rank computes for long
+  std::uint32_t deaths_in_collective = 0;
+  std::uint32_t skipped_collectives = 0;
+  std::uint32_t pauses = 0;               // a replica's process does nothing for a while, its watchers neither
   std::uint32_t failed_starts = 0;        // a rank cannot be made
+  std::uint32_t failed_joins = 0;         // a rank cannot join the group
   std::uint32_t stale_results = 0;        // results of an earlier life reach a later one
   std::uint32_t poison_requests = 0;      // whoever computes past one position of them dies of it
   std::uint32_t not_finite_per_million = 0;  // rows that come out as NaN
@@ -69,6 +79,16 @@ struct SimOptions {
   std::uint32_t repeats_percent = 0;      // submissions that come twice
   std::uint32_t resumed_percent = 0;      // requests that only one kind of numerics may serve
   std::uint32_t bad_percent = 0;          // requests that no replica can take
+
+  // Honest work shows progress at least so often.
+  [[nodiscard]] std::int64_t honest_us() const { return step_us_max + 2 * message_us_max; }
+  [[nodiscard]] std::int64_t hang_us() const { return 4 * honest_us(); }
+  // An honest rank never waits for its peers so long. Before or after its watcher would find that it does.
+  [[nodiscard]] std::int64_t collective_us() const { return (seed % 2 == 0 ? 2 : 6) * honest_us(); }
+  [[nodiscard]] replica::WatchConfig watch() const {
+    const double honest_s = 1e-6 * static_cast<double>(honest_us());
+    return {.look_every_s = honest_s, .least_s = 4 * honest_s, .factor = 4, .gap_s = 1.5 * honest_s};
+  }
 };
 
 SimOptions draw_options(std::uint64_t seed);

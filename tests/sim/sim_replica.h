@@ -1,45 +1,43 @@
 #pragma once
-// SimReplica: one place where a replica lives again and again: its supervisor, which makes it, notices its death and makes it
-// anew, and its present life, a ReplicaCore with toy ranks. Carries out what the core says; watches what it says.
+// SimReplica: one place where a replica lives again and again: its ranks, the product's GroupSupervisor over them, and its
+// present generation. Carries out what the supervisor says, and does to the ranks what the seed asks for. When it is given up,
+// its process ends, and whoever runs it starts it anew.
 
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "cluster/membership/coordinator_core.h"
-#include "cluster/replica/replica_core.h"
+#include "cluster/membership/group_supervisor.h"
 #include "tests/sim/network.h"
-#include "tests/sim/plan_checker.h"
 #include "tests/sim/request_book.h"
-#include "tests/sim/toy_shard.h"
+#include "tests/sim/sim_life.h"
+#include "tests/sim/sim_rank.h"
 #include "tests/sim/world.h"
 
 namespace herd::sim {
 
-class SimReplica {
+class SimReplica : private LifeHost, private RankHost {
  public:
   SimReplica(World& world, Network& network, SimCoordinator& coordinator, RequestBook& book, std::uint32_t index);
 
   [[nodiscard]] routing::ReplicaGeneration generation() const { return generation_; }
   [[nodiscard]] const routing::NumericsId& numerics() const { return numerics_; }
   [[nodiscard]] bool alive() const { return life_ != nullptr; }
-  [[nodiscard]] bool serving() const { return life_ != nullptr && life_->core.serving(); }
+  [[nodiscard]] bool serving() const { return life_ != nullptr && life_->serving(); }
   [[nodiscard]] bool draining() const { return draining_; }
-  // It serves, takes new sequences, and nothing is about to end it.
-  [[nodiscard]] bool whole() const { return serving() && !draining_ && !life_->doomed; }
+  // It serves, takes new sequences, and nothing is about to end or to delay it.
+  [[nodiscard]] bool whole() const;
   [[nodiscard]] bool given_up() const { return given_up_; }
-  [[nodiscard]] bool idle() const;  // nothing runs or waits
+  [[nodiscard]] bool idle() const { return life_->idle(); }
   [[nodiscard]] routing::ReplicaView view() const;
   [[nodiscard]] std::uint32_t sequences_max() const;
 
-  // From its supervisor and operator.
-  void make();                                        // as soon as the coordinator names the next generation
-  void begin(routing::ReplicaGeneration generation);  // a new life, whatever was before
+  // From whoever runs it.
+  void start();
   void on_coordinator_back(membership::CoordinatorCore& core, membership::CoordinatorEffects& effects);
   void drain();
   void stop();
@@ -51,73 +49,77 @@ class SimReplica {
   void on_gateway_gone(GatewayId gateway);
 
   // Faults.
-  void kill(routing::LossCause cause);
+  void kill(routing::LossCause cause);       // the whole process is gone, its ranks with it
   void lose_rank(routing::LossCause cause);
-  void fail_step() { spoil(&Life::steps_to_fail); }
-  void spoil_hash() { spoil(&Life::hashes_to_spoil); }
-  void hang() { spoil(&Life::ranks_to_hang); }
+  void befall(RankFault fault);              // whichever rank begins the next step
+  void damage_weights();                     // of one rank
   void fail_start() { starts_to_fail_ = 1; }
-  void heal();  // what was planted and has not come yet does not come
+  void fail_join() { joins_to_fail_ = 1; }
+  void pause(std::int64_t us);               // the process does nothing, and does not know
+  void heal();                               // what was planted and has not come yet does not come
   void repeat_old_result();
 
   void check();
   void check_drained();
 
  private:
-  struct StepOut {
-    step::StepPlan plan;
-    std::uint32_t answers = 0;  // of ranks
-    bool spoiled = false;       // it must not count
-  };
-  struct Rank {
-    std::unique_ptr<ToyShard> shard;
+  struct Slot {
+    std::shared_ptr<SimRank> rank;  // null: gone, or being started
+    std::unique_ptr<ProgressWord> word = std::make_unique<ProgressWord>();
     Link plans, results;
-    bool silent = false;  // dead or hanging
+    std::uint64_t starts = 0;
+    bool damaged = false;
   };
-  struct Life {
-    Life(const World& world, routing::ReplicaGeneration generation);
-    replica::ReplicaCore core;
-    PlanChecker plans;
-    std::vector<Rank> ranks;
-    std::deque<StepOut> steps_out;           // oldest first
-    std::uint64_t steps_answered = 0;        // by all ranks
-    std::uint64_t steps_finished = 0;        // that the core says
-    std::map<SequenceId, SimChoice*> known;  // by the replica's own ids, ever started
-    std::map<std::uint64_t, step::AttemptKey> attempts;  // the last one submitted, by sampling seed
-    std::map<step::AttemptKey, std::uint64_t> submitted;  // ever, with their sampling seeds
-    std::set<std::uint64_t> ended;  // sampling seeds that were aborted: no plan made later may compute them
-    std::uint64_t wakes = 0;        // the last timer asked for
-    bool doomed = false;            // a fault was planted that will end it
-    std::uint32_t steps_to_fail = 0, hashes_to_spoil = 0, ranks_to_hang = 0;
-    bool group_aborted = false;
-    std::optional<StepId> fatal_step;
-  };
-  using Effects = replica::ReplicaEffects;
 
-  void spoil(std::uint32_t Life::* what);
-  // Runs at this life only.
-  void later(std::int64_t us, EventLoop::Event event);
-  EventLoop::Event for_this_life(EventLoop::Event event);
-  void make_rank(std::uint32_t rank);
+  // At the process's next waking moment, if it is the same process.
+  EventLoop::Event awake(EventLoop::Event event);
+  void later(std::int64_t us, EventLoop::Event event) { world_.loop.after(us, awake(std::move(event))); }
+  void message(EventLoop::Event event) { later(world_.us_up_to(world_.options.message_us_max), std::move(event)); }
 
-  // One for each effect.
-  void carry_out(Effects& effects);
-  void carry_out(replica::ExecuteOnRanks& effect);
-  void carry_out(replica::SendDeltas& effect);
-  void carry_out(replica::SayServing& effect);
-  void carry_out(replica::SayLost& effect);
-  void carry_out(replica::AbortGroup& effect);
-  void carry_out(replica::EndGeneration& effect);
-  void carry_out(replica::StepFinished& effect);
-  void carry_out(replica::WakeReplicaAt& effect);
-
-  void execute(std::uint32_t rank, const step::StepPlan& plan);
-  bool dies_of(std::uint32_t rank, const step::StepPlan& plan);
-  void answer(std::uint32_t rank, step::StepResult result);
-  void on_result(const step::StepResult& result);
-  void end_life();
+  // Asks the supervisor and does what it says.
+  template <class Ask>
+  void decide(Ask ask) {
+    membership::SupervisorEffects effects;
+    ask(*supervisor_, effects);
+    for (const membership::SupervisorEffect& effect : effects)
+      std::visit([this](const auto& what) { carry_out(what); }, effect);
+  }
+  void carry_out(const membership::StartRank& effect);
+  void carry_out(const membership::FormGroup& effect);
+  void carry_out(const membership::LeaveGroup& effect);
+  void carry_out(const membership::EndRank& effect);
+  void carry_out(const membership::GiveUp& effect);
+  void carry_out(const membership::WakeSupervisorAt& effect);
+  void carry_out(const membership::Note& effect);
+  void on_rank_started(std::uint32_t rank);
+  void begin();
+  void end_process();
   void restart();
-  void check_loss(const routing::ReplicaLoss& loss);
+  void kill_ranks(const routing::ReplicaLoss& loss);
+  [[nodiscard]] std::int64_t detect_rank_us_max() const;
+  // `us_max`: until somebody hears of it.
+  void die(std::uint32_t rank, routing::LossCause cause, const std::string& why, std::int64_t us_max);
+  void tell_supervisor_of_rank(std::uint32_t rank, const std::string& why, std::int64_t us_max);
+
+  // LifeHost
+  void at_life(Instant when, EventLoop::Event event) override;
+  void send_plan(const step::StepPlan& plan) override;
+  std::vector<Progress> read_ranks() const override;
+  void on_life_serving() override;
+  void on_life_lost(const routing::ReplicaLoss& loss) override;
+  void end_life() override;
+  // RankHost
+  void at_rank(std::uint32_t rank, std::int64_t us, EventLoop::Event event) override;
+  std::uint64_t pauses() const override { return pauses_; }
+  std::optional<RankFault> take_fault(std::uint32_t rank, const step::StepPlan& plan) override;
+  bool dies_of(std::uint32_t rank, const step::StepPlan& plan) override;
+  void die_in_collective(std::uint32_t rank) override;
+  bool tokens_are_wrong(std::uint32_t rank) override { return slots_[rank].damaged; }
+  void on_computed(std::uint32_t rank, const step::StepPlan& plan, const ToyShard& shard, bool spoiled) override;
+  void on_answer(std::uint32_t rank, step::StepResult result) override;
+  void on_joined(std::uint32_t rank, Epoch epoch, const Status& status) override;
+  void on_left(std::uint32_t rank, Epoch epoch) override;
+
   void violate(const std::string& what);
 
   World& world_;
@@ -127,11 +129,17 @@ class SimReplica {
   std::uint32_t index_;
   routing::NumericsId numerics_;
   routing::ReplicaGeneration generation_;
-  std::unique_ptr<Life> life_;
-  std::uint64_t lives_ = 0;
+  std::optional<routing::ReplicaGeneration> reserved_;  // the next one, named by a coordinator that is new
+  std::unique_ptr<membership::GroupSupervisor> supervisor_;
+  std::unique_ptr<SimLife> life_, last_life_;
+  std::vector<Slot> slots_;
+  std::uint64_t processes_ = 0, wakes_ = 0, forms_ = 0, pauses_ = 0;
+  Instant paused_until_;
+  std::deque<Instant> losses_;  // that the supervisor has to count
   bool draining_ = false, given_up_ = false;
-  std::uint32_t starts_to_fail_ = 0;
-  std::deque<step::StepResult> old_results_;  // of earlier lives
+  bool has_served_ = false, was_late_ = false;  // this process
+  std::uint32_t starts_to_fail_ = 0, joins_to_fail_ = 0;
+  std::deque<step::StepResult> old_results_;  // of any life
 };
 
 }  // namespace herd::sim

@@ -84,6 +84,19 @@ constexpr std::array kGoals{
     Goal{Reached::kHeldBack, "held back for a prefix", 100},
     Goal{Reached::kOvertaken, "starts while another tenant waits", 1'000},
     Goal{Reached::kResumed, "resumed streams finished", 100},
+    Goal{Reached::kHangs, "hangs", 50},
+    Goal{Reached::kLateSteps, "late steps", 50},
+    Goal{Reached::kDeathsInCollectives, "deaths in a collective", 50},
+    Goal{Reached::kSkippedCollectives, "collectives skipped", 50},
+    Goal{Reached::kCollectivesGivenUp, "collectives given up", 20},
+    Goal{Reached::kPauses, "pauses", 100},
+    Goal{Reached::kFailedJoins, "failed joins", 30},
+    Goal{Reached::kRanksLostBetween, "ranks lost between two groups", 30},
+    Goal{Reached::kWeightsReadAgain, "weights read again", 10},
+    Goal{Reached::kRanksDidNotLeave, "ranks that did not leave", 30},
+    Goal{Reached::kLateRankNamed, "late ranks named", 50},
+    Goal{Reached::kFormedAgain, "groups formed again", 1'000},
+    Goal{Reached::kProcessesEnded, "processes ended", 50},
 };
 static_assert(kGoals.size() == static_cast<std::size_t>(Reached::kCount));
 

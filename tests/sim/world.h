@@ -23,6 +23,8 @@ enum class Reached : std::uint8_t {
   kLinksCut, kGatewaysCrashed, kGatewaysStopped, kCoordinatorSilences, kCoordinatorRestarts, kAdopted, kRollingRestarts,
   kGivenUp, kMoves, kStreamsMovedOften, kParkedLong, kRefusedByReplica, kSuspectsAlone, kStaleDeltas, kDuplicateDeltas,
   kSubmissionsRepeated, kStaleResults, kStaleViews, kPreemptions, kHeldBack, kOvertaken, kResumed,
+  kHangs, kLateSteps, kDeathsInCollectives, kSkippedCollectives, kCollectivesGivenUp, kPauses, kFailedJoins, kRanksLostBetween,
+  kWeightsReadAgain, kRanksDidNotLeave, kLateRankNamed, kFormedAgain, kProcessesEnded,
   kCount
 };
 

@@ -177,6 +177,16 @@ TEST_F(GroupSupervisorTest, AGroupThatCannotBeFormedTheFirstTimeSaysWhy) {
   expect_given_up("replica 3: it broke");
 }
 
+TEST_F(GroupSupervisorTest, AFirstGroupThatWasStoppedFormsAgain) {
+  act([&] { supervisor.on_start(now, effects); });
+  ready(0);
+  ready(1);
+  formed();
+  lost(LossCause::kStopped);
+  come_back();
+  EXPECT_FALSE(noted(NoteKind::kServing)) << "it had not served before";
+}
+
 // A loss -----------------------------------------------------------------------------------------------------------------
 
 TEST_F(GroupSupervisorTest, FormsItsGroupAgainOfRanksThatKeepWhatTheyHave) {

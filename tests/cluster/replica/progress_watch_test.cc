@@ -67,7 +67,10 @@ TEST_F(ProgressWatchTest, WhenAllWaitTheOneThatIsBehindIs) {
   ranks[1].number = 3;
   ranks[2].number = 5;
   EXPECT_FALSE(look(1.4));
-  EXPECT_EQ(look(1)->rank, 1U);
+  const auto suspicion = look(1);
+  ASSERT_TRUE(suspicion);
+  EXPECT_EQ(suspicion->rank, 1U);
+  EXPECT_TRUE(suspicion->sure);
 }
 
 TEST_F(ProgressWatchTest, BehindIsMeantModuloTheWidthOfTheNumbers) {
@@ -96,7 +99,43 @@ TEST_F(ProgressWatchTest, ARankThatSkippedACollectiveIs) {
   ranks[1] = {5, 12, 40, Operation::kIdle};
   watched[1] = false;
   EXPECT_FALSE(look(1.4));
-  EXPECT_EQ(look(1)->rank, 1U);
+  const auto suspicion = look(1);
+  ASSERT_TRUE(suspicion);
+  EXPECT_EQ(suspicion->rank, 1U);
+  EXPECT_TRUE(suspicion->sure) << "two against one";
+}
+
+// It hangs in the last collective, which the others got past.
+TEST_F(ProgressWatchTest, ARankThatIsLeftInACollectiveIs) {
+  ranks[0] = ranks[2] = {5, 12, 40, Operation::kIdle};
+  ranks[1].operation = Operation::kCollective;
+  watched[0] = watched[2] = false;
+  const auto suspicion = look(2);
+  ASSERT_TRUE(suspicion);
+  EXPECT_EQ(suspicion->rank, 1U);
+  EXPECT_TRUE(suspicion->sure);
+}
+
+TEST(ProgressWatchOfTwo, WhetherOneLeftACollectiveOutOrTheOtherHangsThereIsOpen) {
+  ProgressWatch watch({}, 2);
+  watch.restart({});
+  const std::vector<Progress> ranks{{5, 12, 40, Operation::kIdle}, {5, 12, 39, Operation::kCollective}};
+  std::optional<Suspicion> suspicion;
+  for (Instant now; !suspicion && now.ns < 3'000'000'000;) {
+    now.ns += 100'000'000;
+    suspicion = watch.look(ranks, std::vector{0.0, 0.0}, {false, true}, now);
+  }
+  ASSERT_TRUE(suspicion);
+  EXPECT_FALSE(suspicion->sure);
+}
+
+TEST_F(ProgressWatchTest, WhenAllWaitInTheSameCollectiveItMayBeAny) {
+  for (Progress& rank : ranks) rank.operation = Operation::kCollective;
+  const auto suspicion = look(2);
+  ASSERT_TRUE(suspicion);
+  EXPECT_FALSE(suspicion->sure);
+  EXPECT_EQ(describe(*suspicion),
+            "rank 0 has made no progress for 1.5 s in collective (operation 1 of step 12), unless it is another that waits with it");
 }
 
 TEST_F(ProgressWatchTest, ARankThatOwesNothingIsNotWhileOthersMove) {
@@ -124,16 +163,14 @@ TEST_F(ProgressWatchTest, AGapInItsOwnTimeStartsEverybodyAnew) {
   EXPECT_FALSE(look(1.4));
   now.ns += 60'000'000'000;
   EXPECT_FALSE(watch.look(ranks, predicted_s, watched, now));
-  EXPECT_TRUE(watch.saw_gap());
   EXPECT_FALSE(look(1.4));
-  EXPECT_FALSE(watch.saw_gap());
   EXPECT_TRUE(look(0.3));
 }
 
 TEST_F(ProgressWatchTest, ItsFirstLookOnlyBegins) {
   ProgressWatch fresh({}, 3);
+  now.ns += 100'000'000'000;
   EXPECT_FALSE(fresh.look(ranks, predicted_s, watched, now));
-  EXPECT_TRUE(fresh.saw_gap());
 }
 
 struct AfterAnAbort : ProgressWatchTest {

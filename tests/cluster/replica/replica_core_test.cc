@@ -433,6 +433,16 @@ TEST_F(SlowReplicaCore, GivesARankTheTimeThatItsOperationIsPredictedToTake) {
   EXPECT_TRUE(core.ended());
 }
 
+TEST_F(ReplicaCoreOfTwoRanks, APauseWhileRanksJoinIsNobodysFault) {
+  core.on_start(now, effects);
+  EXPECT_NEAR(look({}, 1.5), 1.5, 0.05);
+  now = after(1000);
+  EXPECT_NEAR(look({}, 0.3), 0.3, 0.05);
+  EXPECT_FALSE(core.ended());
+  (void)look({}, 1.0);
+  EXPECT_TRUE(core.ended());
+}
+
 TEST_F(ServingReplicaCore, APauseOfTheWholeProcessIsNobodysFault) {
   (void)submit(submission_of(kFirst, 1));
   const std::vector<Progress> ranks{{5, 1, 7, Operation::kMatmul}};
@@ -442,6 +452,16 @@ TEST_F(ServingReplicaCore, APauseOfTheWholeProcessIsNobodysFault) {
   EXPECT_FALSE(core.ended());
   (void)look(ranks, 1.0);
   EXPECT_TRUE(core.ended()) << "but it hangs now";
+}
+
+TEST_F(ServingReplicaCore, APauseDoesNotMakeAStepOverdue) {
+  (void)submit(submission_of(kFirst, 1));
+  EXPECT_NEAR(look({}, 1.5), 1.5, 0.05);
+  now = after(1000);
+  EXPECT_NEAR(look({}, 1.5), 1.5, 0.05);
+  EXPECT_FALSE(core.ended());
+  (void)look({}, 1.0);
+  EXPECT_TRUE(core.ended());
 }
 
 // A rank that owes nothing may be idle as long as it likes; so may all, between requests.
@@ -461,6 +481,15 @@ TEST_F(ServingReplicaCore, ATimeWithoutStepsIsNotSilence) {
   now = after(100);
   (void)submit(submission_of(kFirst, 2));
   EXPECT_NEAR(look(ranks, 10), 1.6, 0.2) << "it has not taken the new plan up";
+}
+
+TEST_F(ReplicaCoreOfTwoRanks, WhenBothWaitInTheSameCollectiveNobodyIsBlamed) {
+  serve();
+  (void)submit(submission_of(kFirst, 1));
+  const Progress waits{5, 1, 6, Operation::kCollective};
+  EXPECT_NEAR(look({waits, waits}, 10), 1.6, 0.1);
+  EXPECT_TRUE(core.ended());
+  EXPECT_TRUE(std::get<SayLost>(effects.at(1)).loss.blamed.empty());
 }
 
 // Who dies takes the others along; it is heard of them first.

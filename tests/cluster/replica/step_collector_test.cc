@@ -153,6 +153,22 @@ TEST_F(StepCollectorOfTwoRanks, NamesTheRankThatIsLate) {
   EXPECT_EQ(late->blamed, std::vector<std::uint32_t>{1});
 }
 
+TEST_F(StepCollectorOfTwoRanks, AStepThatIsLateOnAllRanksHasNobodyToBlame) {
+  const auto late = collector.overdue(Instant{6'100'000'000}, 5.0);
+  ASSERT_TRUE(late);
+  EXPECT_EQ(late->why.message(), "step 1 is overdue on ranks 0 1");
+  EXPECT_TRUE(late->blamed.empty());
+}
+
+// Both steps were sent at once: the second could not begin before the first was done.
+TEST_F(StepCollectorOfTwoRanks, AStepThatWasSentAheadHasItsTimeFromTheEndOfTheOneBefore) {
+  EXPECT_EQ(done(result(1, 0)), 0U);
+  now = Instant{5'900'000'000};
+  EXPECT_EQ(done(result(1, 1)), 1U);
+  EXPECT_FALSE(collector.overdue(Instant{10'800'000'000}, 5.0));
+  EXPECT_TRUE(collector.overdue(Instant{11'000'000'000}, 5.0));
+}
+
 TEST_F(StepCollectorOfTwoRanks, TimeThatDidNotPassForRanksDoesNotMakeThemLate) {
   collector.restart_deadlines(Instant{100'000'000'000});
   EXPECT_FALSE(collector.overdue(Instant{105'000'000'000}, 5.0));

@@ -8,6 +8,7 @@
 
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/generate_codec.h"
+#include "cluster/wire/rank_codec.h"
 #include "cluster/wire/step_codec.h"
 #include "runtime/step/plan_size.h"
 #include "tests/cluster/wire/random_values.h"
@@ -74,10 +75,16 @@ struct HelloCodec {
   static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_hello(words); }
 };
 
+struct RankCodec {
+  using Value = placement::RankSpec;
+  static Value random(Random& random) { return random_rank_spec(random); }
+  static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_rank_spec(words); }
+};
+
 template <class Codec>
 class EveryMessage : public testing::Test {};
 using Codecs = testing::Types<PlanCodec, ResultCodec, OutputsCodec, SubmissionCodec, DeltasCodec, AbortCodec, HelloCodec,
-                              JoinCodec, ViewCodec, LossCodec>;
+                              JoinCodec, ViewCodec, LossCodec, RankCodec>;
 TYPED_TEST_SUITE(EveryMessage, Codecs);
 
 TYPED_TEST(EveryMessage, ComesBackAsItWas) {
@@ -353,6 +360,33 @@ TEST(ControlCodec, SealsTheLargestViewAndLoss) {
   EXPECT_TRUE(decode_replica_loss(encode(loss).words).has_value());
   loss.why = {};
   EXPECT_FALSE(decode_replica_loss(encode(loss).words).has_value());
+}
+
+TEST(RankCodec, KnowsTheBoundsOfARank) {
+  Random random(9);
+  placement::RankSpec good = random_rank_spec(random);
+  good.device = {};
+  ASSERT_TRUE(validate(good).ok()) << validate(good).message();
+  const auto refuses = [&](auto change) {
+    placement::RankSpec bad = good;
+    change(bad);
+    return !validate(bad).ok() && !decode_rank_spec(encode(bad).words).has_value();
+  };
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.ranks = 3; }));
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.rank = s.ranks; }));
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.model.path.clear(); }));
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.model.path = "a\nb"; }));
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.model.weight_path = std::string(4097, 'w'); }));
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.model.layers = -1; }));
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.device.threads = 0; }));
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.device.nice = 20; }));
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.device.on_gpu = true, s.device.gpu = 4096; }));
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.shape.block_size = 24; }));
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.shape.blocks = 0; }));
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.shape.positions_max = (1 << 20) + 1; }));
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.shape.rows_max = 0; }));
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.shape.sequences_max = 65537; }));
+  EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.shape.step_timeout = std::chrono::milliseconds(0); }));
 }
 
 }  // namespace

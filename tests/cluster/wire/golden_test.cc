@@ -2,7 +2,7 @@
 // Each file in tests/cluster/wire/golden/ was written once and never changes; an encoder that adds fields, and every
 // new protocol version, gets a file of its own:
 //   v1.hex           protocol 1, its first encoder
-//   v1_1.hex         a step's result names the sequences that failed alone, a loss the ranks that are to blame
+//   v1_1.hex         a loss names the ranks that are to blame, a step's result the sequences that failed alone
 
 #include <gtest/gtest.h>
 

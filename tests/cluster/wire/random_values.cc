@@ -252,4 +252,35 @@ routing::ReplicaLoss random_loss(Random& random) {
   return loss;
 }
 
+placement::RankSpec random_rank_spec(Random& random) {
+  placement::RankSpec spec;
+  spec.replica = ReplicaId(static_cast<std::uint32_t>(random()));
+  spec.ranks = 1U << below(random, 4);
+  spec.rank = static_cast<std::uint32_t>(below(random, spec.ranks));
+  spec.model.path = std::string(1 + below(random, 4096), 'm');
+  spec.model.weight_path = std::string(below(random, 100), 'w');
+  spec.model.layers = static_cast<int>(below(random, 65537));
+  spec.model.random_weights = maybe(random);
+  spec.model.random_seed = random();
+  spec.weights = static_cast<DType>(below(random, 3));
+  spec.device.on_gpu = maybe(random);
+  if (spec.device.on_gpu) {
+    spec.device.gpu = static_cast<std::int32_t>(below(random, 4096));
+    spec.device.matmul = static_cast<GpuMatmul>(below(random, 2));
+    spec.device.graphs = maybe(random);
+  } else {
+    spec.device.isa = static_cast<CpuIsa>(below(random, 4));
+    spec.device.threads = 1 + static_cast<std::int32_t>(below(random, 4096));
+    spec.device.nice = static_cast<std::int32_t>(below(random, 20));
+  }
+  spec.shape.block_size = 16 << below(random, 6);
+  spec.shape.blocks = 1 + static_cast<std::int64_t>(random() % 0xffffffff);
+  spec.shape.positions_max = 1 + static_cast<std::int64_t>(below(random, 1U << 20));
+  spec.shape.rows_max = 1 + static_cast<std::int64_t>(below(random, 1U << 20));
+  spec.shape.sequences_max = 1 + static_cast<std::int64_t>(below(random, 65536));
+  spec.shape.step_timeout = std::chrono::milliseconds(1 + random() % 0xffffffff);
+  spec.shape.hash_logits = maybe(random);
+  return spec;
+}
+
 }  // namespace herd::wire

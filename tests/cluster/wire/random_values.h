@@ -6,6 +6,7 @@
 
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/generate_codec.h"
+#include "cluster/wire/rank_codec.h"
 #include "cluster/wire/step_codec.h"
 
 namespace herd::wire {
@@ -22,5 +23,6 @@ handshake::Hello random_hello(Random& random);
 routing::GatewayJoin random_join(Random& random);
 routing::ClusterView random_view(Random& random);
 routing::ReplicaLoss random_loss(Random& random);
+placement::RankSpec random_rank_spec(Random& random);
 
 }  // namespace herd::wire

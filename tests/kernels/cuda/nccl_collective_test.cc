@@ -34,11 +34,12 @@ class NcclCollectiveTest : public ::testing::Test {
       threads.emplace_back([&, rank] {
         const auto device = make_device({.gpu = rank, .rank = rank});
         const auto group = gpu_backend().join_group(id_, {rank, size_, kDeadlineMs, deadline_ms, {}}, *device);
-        all_joined.arrive_and_wait();
+        const bool well = group && (*group)->status().ok();
+        all_joined.arrive_and_wait();  // nobody aborts before
         ASSERT_TRUE(group) << group.error().message();
         EXPECT_EQ((*group)->rank(), rank);
         EXPECT_EQ((*group)->size(), size_);
-        EXPECT_TRUE((*group)->status().ok());
+        EXPECT_TRUE(well);
         body(rank, *device, **group);
       });
     }
@@ -161,11 +162,13 @@ TEST_F(NcclCollectiveTest, ARankThatDoesNotGatherEndsTheStepOfTheOthers) {
 }
 
 TEST_F(NcclCollectiveTest, AnAbortOfAnyThreadEndsTheWaitAndItsReasonStays) {
-  on_all_ranks(kDeadlineMs, [this](int rank, Device& device, Collective& group) {
+  std::barrier all(size_);
+  on_all_ranks(kDeadlineMs, [this, &all](int rank, Device& device, Collective& group) {
     const DeviceArray<unsigned char> send(device, bytes_of(rank, 8));
     const DeviceArray<unsigned char> receive(device, 8 * static_cast<std::size_t>(size_));
+    all.arrive_and_wait();  // to here nobody is aborted
     if (rank == 0) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      all.arrive_and_wait();  // the others have seen an abort of their own
       return group.abort("rank 0 goes");
     }
     group.all_gather(CollectiveName::kTest, send.data(), receive.data(), 8);
@@ -177,7 +180,58 @@ TEST_F(NcclCollectiveTest, AnAbortOfAnyThreadEndsTheWaitAndItsReasonStays) {
                                             "): the peer is gone");
     group.abort("later");
     EXPECT_NE(group.status().message().find("the peer is gone"), std::string::npos);
+    all.arrive_and_wait();
   });
+}
+
+TEST_F(NcclCollectiveTest, WhatItCannotDoGivesTheGroupUpAndSaysSo) {
+  std::barrier ready(size_);
+  on_all_ranks(kDeadlineMs, [this, &ready](int rank, Device& device, Collective& group) {
+    const DeviceArray<unsigned char> send(device, bytes_of(rank, 8 * static_cast<std::size_t>(size_)));
+    const DeviceArray<unsigned char> receive(device, 8 * static_cast<std::size_t>(size_));
+    ready.arrive_and_wait();
+    group.exchange(CollectiveName::kTest, send.data(), receive.data(), 8);
+    EXPECT_EQ(group.status().code(), StatusCode::kAborted);
+    EXPECT_NE(group.status().message().find("this group cannot exchange slices"), std::string::npos);
+    ready.arrive_and_wait();
+  });
+}
+
+// What a group's abort ended goes on once the group is left: the device keeps its memory and joins the next one.
+TEST_F(NcclCollectiveTest, TheDevicesOfAGroupThatWasGivenUpJoinTheNext) {
+  const auto next = gpu_backend().new_group();
+  ASSERT_TRUE(next) << next.error().message();
+  std::barrier joined(size_);
+  std::vector<std::thread> ranks;
+  for (int rank = 0; rank < size_; rank++) {
+    ranks.emplace_back([&, rank] {
+      const auto device = make_device({.gpu = rank, .rank = rank});
+      const DeviceArray<unsigned char> send(*device, bytes_of(rank, 8));
+      const DeviceArray<unsigned char> receive(*device, 8 * static_cast<std::size_t>(size_));
+      {
+        const auto group = gpu_backend().join_group(id_, {rank, size_, kDeadlineMs, kDeadlineMs, {}}, *device);
+        joined.arrive_and_wait();
+        ASSERT_TRUE(group) << group.error().message();
+        if (rank != 0) (*group)->all_gather(send.data(), receive.data(), 8);  // rank 0 does not come
+        (*group)->abort("rank 0 died");
+        const Status ended = device->wait();
+        EXPECT_TRUE(rank == 0 || !ended.ok()) << "its step waited for rank 0";
+        device->step_recorder()->forget();
+      }
+      EXPECT_TRUE(device->wait().ok()) << device->status().message();
+      const auto group = gpu_backend().join_group(*next, {rank, size_, kDeadlineMs, kDeadlineMs, {}}, *device);
+      ASSERT_TRUE(group) << group.error().message();
+      (*group)->all_gather(send.data(), receive.data(), 8);
+      std::vector<unsigned char> expected;
+      for (int from = 0; from < size_; from++) {
+        const auto bytes = bytes_of(from, 8);
+        expected.insert(expected.end(), bytes.begin(), bytes.end());
+      }
+      EXPECT_EQ(receive.host(), expected);
+      EXPECT_TRUE(device->wait().ok());
+    });
+  }
+  for (std::thread& rank : ranks) rank.join();
 }
 
 }  // namespace

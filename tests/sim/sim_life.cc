@@ -1,0 +1,285 @@
+#include "tests/sim/sim_life.h"
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+#include "tests/runtime/preemption_probe.h"
+#include "tests/sim/through_wire.h"
+
+namespace herd::sim {
+
+using routing::LossCause;
+
+SimLife::SimLife(World& world, Network& network, RequestBook& book, LifeHost& host, routing::ReplicaGeneration generation)
+    : world_(world),
+      network_(network),
+      book_(book),
+      host_(host),
+      generation_(generation),
+      core_({.generation = generation,
+             .scheduler = world.options.scheduler,
+             .ranks = world.options.ranks,
+             .step_seconds_max = world.options.step_seconds_max,
+             .watch = world.options.watch()},
+            scheduler::preempting_every(world.options.preempt_every_steps)),
+      plans_(world.options.scheduler),
+      group_(std::make_shared<SimCollective>(world.options.ranks)) {}
+
+void SimLife::violate(const std::string& what) {
+  world_.violate("replica " + std::to_string(generation_.replica.value) + ", epoch " + std::to_string(generation_.epoch.value) +
+                 ": " + what);
+}
+
+bool SimLife::idle() const {
+  const auto stats = core_.stats().scheduler;
+  return stats.num_running + stats.num_waiting + stats.plans_outstanding == 0;
+}
+
+// Events --------------------------------------------------------------------------------------------------------------
+
+void SimLife::start() {
+  decide([&](auto& core, Effects& effects) { core.on_start(world_.now(), effects); });
+}
+
+void SimLife::on_joined(std::uint32_t rank, const Status& status) {
+  decide([&](auto& core, Effects& effects) { core.on_rank_joined(rank, status, effects); });
+}
+
+void SimLife::on_rank_lost(std::uint32_t rank, LossCause cause, const std::string& why) {
+  decide([&](auto& core, Effects& effects) { core.on_rank_lost(rank, cause, {StatusCode::kAborted, why}, effects); });
+}
+
+void SimLife::stop() {
+  doomed_ = true;
+  decide([&](auto& core, Effects& effects) { core.on_stop(world_.now(), effects); });
+}
+
+void SimLife::on_result(const step::StepResult& result) {
+  const bool ours = result.epoch == generation_.epoch && result.status.ok();
+  const std::uint64_t finished = steps_finished_;
+  for (StepOut& step : steps_out_) step.answers += ours && step.plan.step == result.step ? 1 : 0;
+  while (!steps_out_.empty() && steps_out_.front().answers == world_.options.ranks && !steps_out_.front().spoiled) {
+    if (late_step_ == steps_out_.front().plan.step) {
+      late_step_.reset();
+      network_.shake();
+    }
+    steps_out_.pop_front();
+    plans_.on_result();
+    ++steps_answered_;
+  }
+  decide([&](auto& core, Effects& effects) { core.on_result(result, world_.now(), effects); });
+  if (result.epoch != generation_.epoch && (over_ || steps_finished_ != finished)) violate("a result of another epoch counted");
+  if (!over_ && !core_.ended() && steps_finished_ != steps_answered_) violate("a step that all ranks had done did not count");
+}
+
+void SimLife::on_submission(const step::Submission& submission) {
+  const SimChoice* choice = book_.choice_of(submission.sampling.seed);
+  if (choice == nullptr) return violate("a submission that nobody made");
+  attempts_[submission.sampling.seed] = submission.key();
+  submitted_[submission.key()] = submission.sampling.seed;
+  ended_.erase(submission.sampling.seed);
+  if (submission.alone_until > 0) world_.reach(Reached::kSuspectsAlone);
+  decide([&](auto& core, Effects& effects) { core.on_submission(submission, world_.now(), effects); });
+}
+
+void SimLife::on_abort(const step::AttemptKey& attempt) {
+  for (const auto& [seed, key] : attempts_) {
+    if (key == attempt) ended_.insert(seed);
+  }
+  decide([&](auto& core, Effects& effects) { core.on_abort(attempt, world_.now(), effects); });
+}
+
+void SimLife::on_gateway_gone(GatewayId gateway) {
+  for (const auto& [seed, key] : attempts_) {
+    if (key.gateway == gateway) ended_.insert(seed);
+  }
+  decide([&](auto& core, Effects& effects) {
+    core.on_gateway_gone(gateway, world_.now(), effects);
+    for (const auto& effect : effects) {
+      const auto* deltas = std::get_if<replica::SendDeltas>(&effect);
+      if (deltas != nullptr && deltas->gateway == gateway) violate("a gateway that is gone is told of its sequences");
+    }
+  });
+}
+
+// What befalls ranks --------------------------------------------------------------------------------------------------
+
+std::optional<RankFault> SimLife::take_fault(std::uint32_t rank, const step::StepPlan& plan) {
+  if (planted_.empty() || over_) return std::nullopt;
+  const RankFault fault = planted_.front();
+  planted_.pop_front();
+  guilty_.insert(rank);
+  network_.shake();
+  if (fault == RankFault::kLate) {
+    late_step_ = std::max(plan.step, late_step_.value_or(plan.step));
+    world_.reach(Reached::kLateSteps);
+  } else {
+    doomed_ = true;
+  }
+  if (fault == RankFault::kFailStep) world_.reach(Reached::kFailedSteps);
+  if (fault == RankFault::kHang) world_.reach(Reached::kHangs);
+  if (fault == RankFault::kSkipCollective) world_.reach(Reached::kSkippedCollectives);
+  return fault;
+}
+
+SimChoice* SimLife::poison_in(const step::StepPlan& plan) {
+  for (const step::SequenceSlice& slice : plan.slices) {
+    const auto choice = known_.find(slice.sequence);
+    if (choice == known_.end() || choice->second->fatal_from == 0) continue;
+    if (slice.position + slice.rows > choice->second->fatal_from) return choice->second;
+  }
+  return nullptr;
+}
+
+void SimLife::on_killed_by(SimChoice& choice, const step::StepPlan& plan) {
+  if (fatal_step_) return;
+  choice.killed.insert(generation_);
+  world_.reach(Reached::kPoisonDeaths);
+  if (World::tells)
+    world_.tell("replica " + std::to_string(generation_.replica.value) + " computes position " + std::to_string(choice.fatal_from) +
+                " of poison " + std::to_string(choice.asked.sampling.seed & 0xFFFFF) + " in step " + std::to_string(plan.step.value));
+  fatal_step_ = plan.step;
+}
+
+void SimLife::on_computed(const step::StepPlan& plan, const ToyShard& shard, bool spoiled) {
+  if (plan.epoch != generation_.epoch) return;
+  for (const step::SequenceSlice& slice : plan.slices) {
+    if (world_.options.not_finite_per_million > 0 && shard.was_poisoned(slice.sequence)) known_.at(slice.sequence)->not_finite = true;
+  }
+  const auto out = std::ranges::find(steps_out_, plan.step, [](const StepOut& step) { return step.plan.step; });
+  if (spoiled && out != steps_out_.end()) {
+    out->spoiled = true;
+    doomed_ = true;
+  }
+  if (shard.violation()) violate("a rank: " + *shard.violation());
+}
+
+// Effects -------------------------------------------------------------------------------------------------------------
+
+void SimLife::carry_out(Effects& effects) {
+  for (replica::ReplicaEffect& effect : effects) {
+    if (over_) return violate("effects after the last one");
+    std::visit([this](auto& what) { carry_out(what); }, effect);
+  }
+}
+
+void SimLife::carry_out(replica::ExecuteOnRanks& effect) {
+  if (!core_.serving()) violate("a plan of a replica that does not serve");
+  plans_.on_plan(effect.plan);
+  if (effect.plan.epoch != generation_.epoch) violate("a plan of another epoch");
+  const step::StepPlan plan = through_wire(world_.options.wire, std::move(effect.plan));
+  for (const step::SequenceStart& start : plan.started) {
+    SimChoice* choice = book_.choice_of(start.sampling.seed);
+    if (choice == nullptr) return violate("a plan computes what nobody asked for");
+    known_[start.sequence] = choice;
+  }
+  for (const step::SequenceSlice& slice : plan.slices) {
+    const auto choice = known_.find(slice.sequence);
+    if (choice == known_.end()) return violate("a slice of a sequence that was never started");
+    if (ended_.contains(choice->second->asked.sampling.seed)) violate("a plan computes what was aborted before");
+  }
+  steps_out_.push_back({plan, 0, false});
+  host_.send_plan(plan);
+}
+
+void SimLife::carry_out(replica::SendDeltas& effect) {
+  for (const step::TokenDelta& delta : effect.deltas) {
+    if (delta.gateway != effect.gateway) violate("a delta goes to another gateway than asked for it");
+    if (!submitted_.contains(delta.key())) violate("a delta of an attempt that was never submitted");
+  }
+  network_.deltas(generation_, effect.gateway, std::move(effect.deltas));
+}
+
+void SimLife::carry_out(replica::SayServing& /*effect*/) {
+  if (!core_.serving()) violate("says that it serves, and does not");
+  has_served_ = true;
+  network_.shake();
+  host_.on_life_serving();
+}
+
+void SimLife::carry_out(replica::SayLost& effect) {
+  check_loss(effect.loss);
+  network_.loss_to_gateways(effect.loss);
+  network_.notify([loss = effect.loss](auto& core, auto& effects) { core.on_lost(loss, effects); });
+  host_.on_life_lost(effect.loss);
+}
+
+void SimLife::carry_out(replica::AbortGroup& effect) { group_->abort(effect.why); }
+
+void SimLife::carry_out(replica::EndGeneration& /*effect*/) {
+  if (!core_.ended()) violate("ends, and does not");
+  over_ = true;
+  host_.end_life();
+}
+
+void SimLife::carry_out(replica::StepFinished& effect) {
+  if (effect.step_s < 0.0) violate("a step that ended before it began");
+  if (++steps_finished_ > steps_answered_) violate("a step counted before all ranks had done it");
+}
+
+void SimLife::carry_out(replica::WakeReplicaAt& effect) {
+  if (effect.at < world_.now()) violate("asks to be woken in the past");
+  host_.at_life(effect.at, [this, wake = ++wakes_] {
+    if (wake != wakes_) return;
+    const std::vector<Progress> ranks = host_.read_ranks();
+    decide([&](auto& core, Effects& effects) { core.on_timer(world_.now(), ranks, effects); });
+  });
+}
+
+// Checks --------------------------------------------------------------------------------------------------------------
+
+void SimLife::check_loss(const routing::ReplicaLoss& loss) {
+  if (World::tells)
+    world_.tell("replica " + std::to_string(generation_.replica.value) + " says that it is lost: " + loss.why.message());
+  if (loss.replica != generation_) violate("says that another generation is lost");
+  if (loss.why.ok()) violate("is lost for no reason");
+  if (!doomed()) violate("is lost, but nothing ailed it: " + loss.why.message());
+  if (group_->status().ok() && loss.cause != LossCause::kStopped) violate("is lost before its ranks could return");
+  if (loss.cause == LossCause::kOverdue) world_.reach(Reached::kOverdue);
+  if (loss.cause == LossCause::kTokensDiffer) world_.reach(Reached::kTokensDiffer);
+  if (loss.cause == LossCause::kStopped) world_.reach(Reached::kStopped);
+  check_blame(loss);
+  if (loss.cause != LossCause::kDiedOfItself || !loss.in_step) return;
+  std::set<step::AttemptKey> computed;
+  for (const StepOut& step : steps_out_) {
+    for (const step::SequenceSlice& slice : step.plan.slices) {
+      const SimChoice& choice = *known_.at(slice.sequence);
+      for (const auto& [key, seed] : submitted_) {
+        if (seed == choice.asked.sampling.seed) computed.insert(key);
+      }
+    }
+  }
+  for (const routing::AttemptInStep& one : *loss.in_step) {
+    if (!computed.contains(one.attempt)) violate("blames a sequence that was in no step");
+  }
+}
+
+// Only ranks that something befell, unless nobody can know which: tokens without a majority; several that did not come.
+void SimLife::check_blame(const routing::ReplicaLoss& loss) {
+  const bool anyone = (loss.cause == LossCause::kTokensDiffer && loss.blamed.size() == world_.options.ranks) ||
+                      (loss.cause == LossCause::kOverdue && guilty_.size() > 1);
+  for (const std::uint32_t rank : loss.blamed) {
+    if (!anyone && !guilty_.contains(rank)) violate("blames rank " + std::to_string(rank) + " for nothing: " + loss.why.message());
+  }
+  if (loss.cause == LossCause::kOverdue && loss.blamed.size() == 1) world_.reach(Reached::kLateRankNamed);
+  if (loss.cause == LossCause::kDiedOfItself && guilty_.empty()) violate("died of itself, though no rank did");
+}
+
+void SimLife::check(std::uint32_t sequences_max) {
+  core_.check_integrity();
+  if (plans_.violation()) violate(*plans_.violation());
+  const auto stats = core_.stats().scheduler;
+  if (stats.num_running > world_.options.scheduler.max_num_seqs) violate("runs more than it has room for");
+  if (stats.num_waiting > sequences_max) violate("keeps more waiting than it has room for");
+}
+
+void SimLife::check_drained() {
+  const auto stats = core_.stats().scheduler;
+  world_.reach(Reached::kPreemptions, stats.preemptions);
+  world_.reach(Reached::kHeldBack, stats.held_back);
+  if (stats.num_running + stats.num_waiting + stats.num_draining + stats.plans_outstanding > 0) violate("is not idle");
+  if (stats.blocks.num_held != 0) violate("holds blocks after the drain");
+}
+
+}  // namespace herd::sim

@@ -7,6 +7,7 @@
 
 #include "actors/ranks/gpu_rank_site.h"
 #include "kernels/process_limits.h"
+#include "runtime/model/source_digest.h"
 #include "runtime/shard/numerics_id.h"
 
 namespace herd::actors {
@@ -94,7 +95,6 @@ Status Engine::start_on(const EngineOptions& options) {
   const auto sharded = shard_model(options);
   if (!sharded) return sharded.error();
   if (Status status = load(options, *sharded); !status.ok()) return status;
-  if (Status status = name_numerics(options, *sharded); !status.ok()) return status;
   const auto planned = plan(options, *sharded);
   if (!planned) return planned.error();
   if (Status status = planned->scheduler.validate(); !status.ok()) return status;
@@ -119,9 +119,8 @@ Status Engine::load(const EngineOptions& options, const placement::ShardedModel&
   if (Status status = site_->load(sharded, weight_source(), options.load_progress, report); !status.ok()) return status;
   for (const std::string& tensor : report.non_finite)
     options.warn("warning: " + options.model.path + ": tensor " + tensor + " holds NaN or infinite values");
-  weight_digests_ = std::move(report.digests);
   facts_.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  return {};
+  return compare_readings(report.digests, sharded.shards.size());
 }
 
 std::shared_ptr<const model::WeightSource> Engine::weight_source() const {
@@ -139,21 +138,26 @@ placement::RankSpec Engine::rank_spec(const EngineOptions& options, const placem
   return spec;
 }
 
-Status Engine::name_numerics(const EngineOptions& options, const placement::ShardedModel& sharded) {
-  // Weights are loaded once a replica on GPUs, else once; every replica of this process has the first one's.
-  const std::size_t ranks = sharded.shards.size();
-  for (std::size_t first = 0; first < weight_digests_.size(); first += ranks) {
-    const auto weights = model::join(std::span(weight_digests_).subspan(first, ranks));
+Status Engine::compare_readings(std::span<const model::WeightsDigest> ranks, std::size_t ranks_of_replica) {
+  for (std::size_t first = 0; first < ranks.size(); first += ranks_of_replica) {
+    const auto weights = model::join(ranks.subspan(first, ranks_of_replica));
     if (!weights) return weights.error();
-    std::string id = shard::numerics_id({.numerics_class = site_->numerics_class(),
-                                         .config = &config(),
-                                         .encoding = sharded.encoding,
-                                         .weights = *weights});
-    if (first == 0) numerics_id_ = id;
-    if (id != numerics_id_)
-      return bad_input(options.model.path + ": read twice, with different values: numerics " + numerics_id_ + " and " + id);
+    if (!loaded_weights_) loaded_weights_ = *weights;
+    if (*weights != *loaded_weights_)
+      return bad_input(model_.files.path + ": read twice, with different values: weights " + digest::hex(*loaded_weights_) +
+                       " and " + digest::hex(*weights));
   }
   return {};
+}
+
+Expected<std::string> Engine::numerics_id(const std::stop_token& stop) const {
+  Expected<digest::Digest128> weights;
+  weights = loaded_weights_ ? *loaded_weights_ : model::digest_source(config(), *weight_source(), stop);
+  if (!weights) return fail(weights.error());
+  return shard::numerics_id({.numerics_class = site_->numerics_class(),
+                             .config = &config(),
+                             .encoding = facts_.encoding,
+                             .weights = *weights});
 }
 
 Expected<placement::ReplicaPlan> Engine::plan(const EngineOptions& options, const placement::ShardedModel& sharded) {
@@ -204,7 +208,6 @@ Status Engine::start_cluster(const EngineOptions& options, const placement::Repl
   cluster.replicas = static_cast<std::uint32_t>(options.data_parallel);
   cluster.ranks = static_cast<std::uint32_t>(options.tensor_parallel);
   cluster.scheduler_probe = options.scheduler_probe;
-  cluster.numerics = numerics_id_;
   cluster.gateway = options.gateway;
   cluster.gateway_has_own_thread = options.gateway_has_own_thread;
   if (options.make_on_step) cluster.on_step = options.make_on_step(facts_);

@@ -5,6 +5,9 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -78,8 +81,10 @@ class Engine {
 
   [[nodiscard]] const model::LlamaConfig& config() const { return model_.config(); }
   [[nodiscard]] const EngineFacts& facts() const { return facts_; }
-  // Two processes with the same one give the same bytes for the same request (runtime/shard/numerics_id.h).
-  [[nodiscard]] const std::string& numerics_id() const { return numerics_id_; }
+  // Two processes with the same one give the same bytes for the same request (runtime/shard/numerics_id.h). Reads every weight
+  // of the model (about a second a GB), so that no start waits for it: for a thread of the caller's, beside those that compute.
+  // kAborted: `stop` was requested; else the error of a file that can no longer be read.
+  [[nodiscard]] Expected<std::string> numerics_id(const std::stop_token& stop = {}) const;
   [[nodiscard]] StandaloneCluster& cluster() { return *cluster_; }
 
  private:
@@ -87,7 +92,8 @@ class Engine {
   Status start_on(const EngineOptions& options);
   Expected<placement::ShardedModel> shard_model(const EngineOptions& options) const;
   Status load(const EngineOptions& options, const placement::ShardedModel& sharded);
-  Status name_numerics(const EngineOptions& options, const placement::ShardedModel& sharded);
+  // Where weights were read more than once (ranks and replicas on GPUs), all readings have to agree. `ranks`: as loaded.
+  Status compare_readings(std::span<const model::WeightsDigest> ranks, std::size_t ranks_of_replica);
   Expected<placement::ReplicaPlan> plan(const EngineOptions& options, const placement::ShardedModel& sharded);
   void keep_facts(const placement::ReplicaPlan& plan);
   void note_start(const EngineOptions& options) const;
@@ -98,8 +104,7 @@ class Engine {
 
   model::OpenedModel model_;
   EngineFacts facts_;
-  std::vector<model::WeightsDigest> weight_digests_;  // one a rank, as loaded
-  std::string numerics_id_;
+  std::optional<digest::Digest128> loaded_weights_;  // of a replica, where loading digested them
   std::shared_ptr<RankSite> site_;
   std::unique_ptr<StandaloneCluster> cluster_;  // its ranks end before their site
 };

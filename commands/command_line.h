@@ -74,6 +74,5 @@ void add_generate(CLI::App& app, int* exit_code);
 void add_score(CLI::App& app, int* exit_code);
 void add_inspect(CLI::App& app, int* exit_code);
 void add_bench(CLI::App& app, int* exit_code);
-void add_serve(CLI::App& app, int* exit_code);
 
 }  // namespace herd::commands

@@ -1,27 +1,27 @@
 // herd serve: the OpenAI-compatible endpoint in one process: engine, gateway, HTTP server, metrics. Starts the parts in
-// order, then waits for signals: SIGTERM or SIGINT drains, a second one stops, SIGHUP reads the key file again.
+// order, then waits for what its guard says: SIGTERM or SIGINT drains, a second one stops, SIGHUP reads the key file again; and
+// when no replica can come back it ends, so that whoever started it may start it again.
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <csignal>
-#include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <new>
 #include <optional>
+#include <stop_token>
 #include <system_error>
 #include <thread>
 
 #include <CLI/CLI.hpp>
-#include <pthread.h>
 
 #include "commands/machine_bounds.h"
 #include "commands/random_bytes.h"
+#include "commands/serve.h"
 #include "commands/serve_flags.h"
 #include "commands/server_doors.h"
 #include "commands/started_model.h"
+#include "commands/stop_guard.h"
+#include "commands/supervision.h"
 #include "commands/systemd_service.h"
 #include "commands/version.h"
 #include "commands/wall_clock.h"
@@ -29,19 +29,10 @@
 #include "endpoint/api/metrics_handler.h"
 #include "endpoint/served/served_model.h"
 #include "kernels/process_limits.h"
+#include "runtime/steady_clock.h"
 
 namespace herd::commands {
 namespace {
-
-// Blocked in every thread from here on: the main thread takes them one by one.
-sigset_t own_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
-  return signals;
-}
 
 // Where the key of resumable streams is kept when nobody says: with the user's other state.
 std::string default_resume_key_file() {
@@ -68,12 +59,19 @@ double quick_read_bandwidth(const actors::EngineOptions& options) {
   return gb_per_s * 1e9;
 }
 
+Instant after(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(std::min(seconds, 1e9) * 1e9)}; }
+
+constexpr std::chrono::milliseconds kLogFlush{200};
+
 class Server {
  public:
-  explicit Server(const ServeFlags& flags)
+  // All outlive it.
+  Server(const ServeFlags& flags, const EngineHooks& hooks, observability::EventLog& log, StopGuard& guard)
       : flags_(flags),
-        log_(flags.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText,
-             flags.model.quiet ? observability::LogLevel::kWarning : observability::LogLevel::kInfo) {}
+        hooks_(hooks),
+        log_(log),
+        guard_(guard),
+        supervision_(log, static_cast<std::uint32_t>(flags.model.data_parallel), [&guard] { guard.wake(); }) {}
 
   Status start() {
     if (Status status = load_keys(); !status.ok()) return status;
@@ -81,9 +79,9 @@ class Server {
     if (!doors) return doors.error();
     doors_ = std::move(*doors);
     // On a thread of its own: loading and measuring leave the kernels' float mode behind, which threads started later
-    // would inherit.
+    // would inherit. And whoever wants the process to stop does not wait until the model is loaded.
     Status started;
-    std::thread([&] {
+    std::thread starter([&] {
       try {
         started = start_engine();
       } catch (const std::bad_alloc&) {
@@ -91,34 +89,45 @@ class Server {
       } catch (const std::system_error& error) {  // somebody else took the threads that were counted
         started = no_thread(error);
       }
-    }).join();
+      guard_.wake();
+    });
+    bool reload = false;
+    for (auto event = StopGuard::Event::kNothing; event != StopGuard::Event::kWoken;) {
+      event = guard_.wait_until(after(steady_now(), 1e6));
+      reload |= event == StopGuard::Event::kReload;
+      end_if_told();
+    }
+    starter.join();
     if (!started.ok()) return started;
     if (Status status = make_gateway(); !status.ok()) return status;
+    if (reload) reload_keys();
     open_doors();
     return {};
   }
 
-  // Until a signal says so; the exit status.
-  Status run(const sigset_t& signals) {
-    using Clock = std::chrono::steady_clock;
-    auto next_line = Clock::now() + std::chrono::duration<double>(flags_.stats_interval);
-    for (;;) {
-      const int signal = next_signal(signals);
-      if (signal == SIGHUP) reload_keys();
-      if (signal == SIGTERM || signal == SIGINT) break;
-      if (flags_.no_stats_line || Clock::now() < next_line) continue;
-      next_line += std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(flags_.stats_interval));
+  // Until it is told to stop, or no replica is left that could come back; the exit status.
+  Status run() {
+    const double interval_s = flags_.no_stats_line ? 1e9 : flags_.stats_interval;
+    Instant next_line = after(steady_now(), interval_s);
+    // What was given up while the doors opened woke the guard once, for the start.
+    while (!supervision_.none_left()) {
+      const StopGuard::Event event = guard_.wait_until(next_line);
+      if (event == StopGuard::Event::kStop) return drain();
+      if (event == StopGuard::Event::kReload) reload_keys();
+      if (event != StopGuard::Event::kNothing) continue;
+      next_line = after(next_line, interval_s);
       if (!gateway_->state().idle()) log_.write(observability::LogLevel::kInfo, gateway_->state().stats_line());
     }
-    drain(signals);
-    return {};
+    return give_up(*supervision_.none_left());
   }
 
  private:
-  static int next_signal(const sigset_t& signals) {
-    const timespec second{1, 0};
-    const int signal = ::sigtimedwait(&signals, nullptr, &second);
-    return signal > 0 ? signal : 0;
+  // While it starts nobody has been let in, so there is nothing to finish.
+  void end_if_told() {
+    if (!guard_.told()) return;
+    log_.write(observability::LogLevel::kInfo, "stopped while the model was being loaded");
+    log_.flush(kLogFlush);
+    std::_Exit(0);
   }
 
   Status load_keys() {
@@ -155,6 +164,7 @@ class Server {
     options->scheduler.queue_requests_max = 4096;
     options->scheduler.queue_tokens_max = std::uint64_t{1} << 24;
     options->compute_nice = flags_.compute_nice;
+    hooks_.set(*options);
     options->gateway_has_own_thread = true;
     scheduler_ = options->scheduler;
     replicas_ = static_cast<std::uint32_t>(options->data_parallel);
@@ -173,6 +183,10 @@ class Server {
         metrics.on_step(replica.value, stats, step_s);
       };
     };
+    options->on_note = [this](ReplicaId replica, const membership::Note& note) {
+      metrics_->on_note(replica.value, note);
+      supervision_.on_note(replica, note);
+    };
     names_ = served::served_names(flags_.served_names, options->model.path);
     auto model = start_model(std::move(*options), text_options(flags_.model));
     if (!model) return model.error();
@@ -188,6 +202,7 @@ class Server {
     metrics_ = std::make_unique<observability::ServingMetrics>(observability::ServingMetricsConfig{
         .model_name = names_.front(),
         .replicas = replicas_,
+        .ranks = static_cast<std::uint32_t>(flags_.model.tensor_parallel),
         .max_model_len = facts.max_model_len,
         .block_size = static_cast<std::uint32_t>(flags_.model.block_size),
         .num_blocks = static_cast<std::uint64_t>(facts.num_blocks),
@@ -235,7 +250,6 @@ class Server {
                      .keep_alive_s = flags_.keep_alive,
                      .eos_ids = text_.eos_ids,
                      .log_requests = flags_.log_requests,
-                     .numerics_id = engine_->numerics_id(),
                      .unix_time = unix_time,
                      .random_bytes = random_bytes};
     config.stalled_s = flags_.stalled;
@@ -243,7 +257,8 @@ class Server {
     config.text_threads = flags_.text_threads;
     config.version = version();
     gateway_ = std::make_unique<api::ApiGateway>(std::move(config), api::RequestReader(std::move(model), limits), *event_ids_,
-                                                 engine_->cluster().client(), *metrics_, log_, &doors_->server());
+                                                 numerics_, engine_->cluster().client(), *metrics_, log_,
+                                                 &doors_->server());
     gateway_->set_keys(keys_);
     return {};
   }
@@ -270,32 +285,77 @@ class Server {
     metrics_handler_ = std::make_unique<api::MetricsHandler>(*gateway_);
     doors_->open(*gateway_, *metrics_handler_);
     notify_service_manager("READY=1");
+    naming_ = std::jthread([this](const std::stop_token& stop) { name_numerics(stop); });
+  }
+
+  // Beside serving: every weight is read once more, and only those who go on with a stream wait for it.
+  void name_numerics(const std::stop_token& stop) {
+    lower_thread_priority(19);
+    Status failed;
+    try {
+      const auto id = engine_->numerics_id(stop);
+      if (id) {
+        numerics_.set(*id);
+        return log_.write(observability::LogLevel::kInfo, "streams can be resumed from here on", {{"numerics", *id}});
+      }
+      failed = id.error();
+    } catch (const std::bad_alloc&) {
+      failed = no_memory();
+    }
+    if (stop.stop_requested()) return;
+    numerics_.set_unknowable(failed.message());
+    log_.write(observability::LogLevel::kWarning, "streams cannot be resumed: the weights could not be read again",
+               {{"reason", failed.message()}});
   }
 
   // The first signal: what runs finishes. The second: it does not.
-  void drain(const sigset_t& signals) {
+  Status drain() {
     notify_service_manager("STOPPING=1");
     gateway_->state().drain();
     doors_->drain();
-    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(flags_.shutdown_timeout);
     log_.write(observability::LogLevel::kInfo, "draining; a second signal stops at once");
     while (!gateway_->await_drained(std::chrono::milliseconds(50))) {
-      if (std::chrono::steady_clock::now() >= end) {
-        log_.write(observability::LogLevel::kWarning, "the shutdown timeout is over; open requests end with an error");
-        break;
-      }
-      const timespec now{0, 0};
-      const int signal = ::sigtimedwait(&signals, nullptr, &now);
-      if (signal == SIGTERM || signal == SIGINT) break;
+      if (guard_.drains()) continue;
+      log_.write(observability::LogLevel::kWarning, "the time to drain is over; open requests end with an error");
+      break;
     }
-    gateway_->stop();
-    doors_->close_gently();
-    engine_->cluster().shutdown();
+    end(0);
     log_.write(observability::LogLevel::kInfo, "stopped");
+    return {};
+  }
+
+  // Nothing can be served any more, and nothing here changes that: whoever watches this process starts it again.
+  Status give_up(const std::string& why) {
+    log_.write(observability::LogLevel::kError, "no replica is left and none can come back: the server ends",
+               {{"reason", why}});
+    guard_.on_fault();
+    notify_service_manager("STOPPING=1");
+    gateway_->state().drain();
+    doors_->drain();
+    end(1);
+    return {StatusCode::kInternal, "no replica is left and none can come back: " + why};
+  }
+
+  // What is open ends with an error; what does not end is left to the guard. `exit_code`: the process's when all else ends.
+  void end(int exit_code) {
+    gateway_->stop();
+    doors_->close_gently(after(guard_.last_resort(), -0.7 * StopPlan::kEnding_s));
+    // Some of the time is left to say what does not end.
+    const double patience_s = std::clamp(seconds_between(steady_now(), guard_.last_resort()) - 0.1, 0.1, 600.0);
+    if (!engine_->cluster().shutdown(std::chrono::milliseconds(static_cast<std::int64_t>(patience_s * 1e3)))) {
+      log_.write(observability::LogLevel::kError,
+                 "a thread that computes does not come back and cannot be ended: the process ends over it");
+      log_.flush(kLogFlush);
+      std::_Exit(1);
+    }
+    guard_.ended(exit_code);
   }
 
   const ServeFlags& flags_;
-  observability::EventLog log_;
+  const EngineHooks& hooks_;
+  observability::EventLog& log_;
+  StopGuard& guard_;
+  Supervision supervision_;
   std::shared_ptr<const access::ApiKeys> keys_;
   scheduler::SchedulerConfig scheduler_;
   std::uint32_t replicas_ = 1;
@@ -304,32 +364,49 @@ class Server {
   served::ServedText text_;
   std::unique_ptr<actors::Engine> engine_;
   std::unique_ptr<access::EventIdCodec> event_ids_;
+  access::ServedNumerics numerics_;
   std::unique_ptr<api::ApiGateway> gateway_;
   std::unique_ptr<api::MetricsHandler> metrics_handler_;
-  std::unique_ptr<ServerDoors> doors_;  // last: its threads call the handlers
+  std::unique_ptr<ServerDoors> doors_;  // its threads call the handlers
+  std::jthread naming_;                 // last: it ends before what it reads
 };
 
-Status serve(const ServeFlags& flags) {
+Status serve(const ServeFlags& flags, const EngineHooks& hooks) {
   if (Status status = check(flags); !status.ok()) return status;
   raise_file_limit();
-  const sigset_t signals = own_signals();
+  using observability::LogLevel;
+  observability::EventLog log(
+      flags.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText,
+      flags.model.quiet ? LogLevel::kWarning : LogLevel::kInfo);
+  auto guard = StopGuard::start(flags.shutdown_timeout, [&log] {
+    log.write(LogLevel::kError, "something hangs and the time to stop is over: the process ends over it");
+    log.flush(kLogFlush);
+  });
+  if (!guard) return guard.error();
   auto options = engine_options(flags.model);
   if (!options) return options.error();
-  // Beside the model's: connections and text, the log, the start's own.
+  // Beside the model's: connections and text, the numerics' reader, the start's own.
   const int own = flags.http.threads + flags.text_threads + (flags.metrics_port ? 1 : 0) + 3;
   if (Status status = probe_threads(actors::threads_needed(*options) + own); !status.ok()) return status;
-  Server server(flags);
+  Server server(flags, hooks, log, **guard);
   if (Status status = server.start(); !status.ok()) return status;
-  return server.run(signals);
+  return server.run();
 }
 
 }  // namespace
 
-void add_serve(CLI::App& app, int* exit_code) {
+void EngineHooks::set(actors::EngineOptions& options) const {
+  if (wrap_rank) options.wrap_rank = wrap_rank;
+  if (wrap_group) options.wrap_group = wrap_group;
+  if (restart_budget) options.restart_budget = *restart_budget;
+  if (watch) options.watch = *watch;
+}
+
+void add_serve(CLI::App& app, int* exit_code, const EngineHooks& hooks) {
   auto flags = std::make_shared<ServeFlags>();
   CLI::App* command = app.add_subcommand("serve", "The OpenAI-compatible endpoint");
   add_serve_flags(*command, *flags);
-  command->callback([flags, exit_code] { *exit_code = report(serve(*flags)); });
+  command->callback([flags, hooks, exit_code] { *exit_code = report(serve(*flags, hooks)); });
 }
 
 }  // namespace herd::commands

@@ -45,7 +45,8 @@ void add_serve_flags(CLI::App& command, ServeFlags& flags) {
   command.add_option("--metrics-port", flags.metrics_port, "/metrics on a port of its own as well, without a key")
       ->group(server);
   command.add_option("--metrics-host", flags.metrics_host, "Address of that port (default: --host)")->group(server);
-  command.add_option("--shutdown-timeout", flags.shutdown_timeout, "Seconds that open requests get after SIGTERM")
+  command.add_option("--shutdown-timeout", flags.shutdown_timeout,
+                      "Seconds that open requests get after SIGTERM; a second later the process is gone, whatever hangs")
       ->capture_default_str()->group(server);
   command.add_option("--resume-key-file", flags.resume_key_file,
                       "Key of event ids, made when missing (default: ~/.local/state/herd/resume.key)")
@@ -80,7 +81,7 @@ void add_serve_flags(CLI::App& command, ServeFlags& flags) {
       ->capture_default_str()->group(limits);
   command.add_option("--max-body-bytes", flags.http.limits.body_bytes, "Of one request")
       ->capture_default_str()->group(limits)->check(CLI::Range(1024, 32 << 20));
-  command.add_option("--ready-stall", flags.stalled, "/ready fails when nothing came out for so many seconds")
+  command.add_option("--ready-stall", flags.stalled, "/ready fails when there is work and no step of it was finished for so many seconds")
       ->capture_default_str()->group(limits);
   const std::string logs = "Logs";
   command.add_option("--log-format", flags.log_format, "text or json")->capture_default_str()->group(logs);

@@ -9,6 +9,7 @@
 #include "commands/systemd_service.h"
 #include "commands/wall_clock.h"
 #include "endpoint/access/allowed_hosts.h"
+#include "runtime/steady_clock.h"
 
 namespace herd::commands {
 
@@ -68,8 +69,8 @@ void ServerDoors::open(http::HttpHandler& api, http::HttpHandler& metrics) {
   std::fprintf(stderr, "herd: serving on %s://%s:%d\n", scheme, http_.host.c_str(), server_->port());
 }
 
-void ServerDoors::close_gently() {
-  for (int i = 0; i < 100 && server_->stats().connections_open > 0; ++i)
+void ServerDoors::close_gently(Instant end) {
+  for (int i = 0; i < 100 && server_->stats().connections_open > 0 && steady_now() < end; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   stop();
 }

@@ -10,6 +10,7 @@
 #include "endpoint/api/front_door.h"
 #include "endpoint/http/http_server.h"
 #include "kernels/status.h"
+#include "runtime/clock.h"
 
 namespace herd::commands {
 
@@ -27,8 +28,8 @@ class ServerDoors {
   void open(http::HttpHandler& api, http::HttpHandler& metrics);
   // The API's port takes nobody new.
   void drain() { server_->drain(); }
-  // Waits a moment for the last frames to reach their sockets, then closes everything.
-  void close_gently();
+  // Waits a moment for the last frames to reach their sockets, not beyond `end`, then closes everything.
+  void close_gently(Instant end);
   void stop();
 
  private:

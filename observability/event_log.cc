@@ -17,6 +17,7 @@
 #include <climits>
 #include <cmath>
 #include <mutex>
+#include <thread>
 
 #include "observability/clean_text.h"
 
@@ -32,9 +33,14 @@ class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
   explicit DescriptorSink(int fd) : fd_(fd) {}
   void close() { closing_ = true; }
   [[nodiscard]] std::uint64_t lost() const { return lost_; }
+  [[nodiscard]] std::uint64_t done() const { return done_; }  // lines, written or lost
 
  private:
   void sink_it_(const spdlog::details::log_msg& message) override {
+    write_line(message);
+    ++done_;
+  }
+  void write_line(const spdlog::details::log_msg& message) {
     spdlog::memory_buf_t line;
     formatter_->format(message, line);
     std::string_view rest(line.data(), line.size());
@@ -70,6 +76,7 @@ class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
   const int fd_;
   std::atomic<bool> closing_{false};
   std::atomic<std::uint64_t> lost_{0};
+  std::atomic<std::uint64_t> done_{0};
   int stalled_polls_ = 0;
 };
 
@@ -159,6 +166,7 @@ struct EventLog::Impl {
   }
 
   void log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+    ++lines;
     logger->log(spdlog::level::info, spdlog::string_view_t(line_of(format, level, event, fields)));
   }
 
@@ -177,6 +185,7 @@ struct EventLog::Impl {
   std::shared_ptr<DescriptorSink> sink;
   std::shared_ptr<spdlog::async_logger> logger;
   std::atomic<std::uint64_t> reported{0};
+  std::atomic<std::uint64_t> lines{0};  // handed to the log's thread
 };
 
 EventLog::EventLog(LogFormat format, LogLevel level, LogTarget target)
@@ -193,6 +202,16 @@ void EventLog::write(LogLevel level, std::string_view event, std::initializer_li
   if (!writes(level)) return;
   impl_->report_dropped();
   impl_->log(level, event, fields);
+}
+
+bool EventLog::flush(std::chrono::milliseconds timeout) {
+  const auto end = std::chrono::steady_clock::now() + timeout;
+  const auto left = [this] { return impl_->sink->done() + impl_->pool->overrun_counter() >= impl_->lines; };
+  while (!left()) {
+    if (std::chrono::steady_clock::now() >= end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
 }
 
 std::uint64_t EventLog::dropped() const { return impl_->pool->overrun_counter() + impl_->sink->lost(); }

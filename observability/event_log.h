@@ -2,6 +2,7 @@
 // EventLog: what happened, a line each, for people (text) or collectors (JSON). spdlog stays in the .cc. Any thread;
 // a slow reader of stderr never stalls a caller (bounded, oldest dropped and counted). Never prompts, outputs, keys.
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -38,6 +39,10 @@ class EventLog {
   //   json: {"time":"2026-11-21T07:00:00.123Z","level":"info","event":"request finished","request_id":…}
   // Values are valid UTF-8 in the line whatever they were, at most 2 KiB; one event is always one line.
   void write(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
+
+  // Waits until what was written so far has left, or is given up; false when `timeout` passed first. For a process that is about
+  // to end without destructors.
+  bool flush(std::chrono::milliseconds timeout);
 
   [[nodiscard]] bool writes(LogLevel level) const { return level >= level_; }
   // Lines lost so far; the log says so itself when there is room again.

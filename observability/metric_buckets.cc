@@ -33,6 +33,9 @@ Buckets step_bytes_buckets() {
   return {1e6, 2e6, 5e6, 1e7, 2e7, 5e7, 1e8, 2e8, 5e8, 1e9, 2e9, 5e9, 1e10, 2e10, 5e10, 1e11, 2e11, 5e11, 1e12};
 }
 
+// A group that forms again takes a tenth of a second, ranks that load a large model minutes.
+Buckets pause_buckets() { return {0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300}; }
+
 Buckets share_buckets() { return {0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.25}; }
 
 // Streams last as long as their answers.

@@ -17,6 +17,7 @@ using Buckets = std::vector<double>;
 [[nodiscard]] Buckets choices_buckets();       // the parameter n
 [[nodiscard]] Buckets step_time_buckets();     // seconds
 [[nodiscard]] Buckets step_bytes_buckets();    // bytes
+[[nodiscard]] Buckets pause_buckets();         // seconds
 [[nodiscard]] Buckets share_buckets();         // of a bound; above 1 the bound was measured too low
 [[nodiscard]] Buckets http_time_buckets();     // seconds
 // 1 2 5 10 20 50 … up to `max` (at least {1}).

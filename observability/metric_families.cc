@@ -89,6 +89,16 @@ ReplicaMetrics gauges_and_counters(const Adder& add) {
   return m;
 }
 
+SupervisionMetrics supervision_metrics(const Adder& add) {
+  return {.restarts = add.counter("herd_rank_restarts_total", "Ranks that ended, were started again and serve."),
+          .suspicions = add.counter("herd_rank_suspicions_total", "Times that a rank made no progress for too long."),
+          .generations = add.counter("herd_replica_generations_total",
+                                     "Times that the replica's ranks formed a group again that serves, after a loss."),
+          .given_up = add.gauge("herd_replica_given_up", "1 when the replica was lost and will not come back."),
+          .pause = add.histogram("herd_replica_pause_seconds",
+                                 "From a replica's loss to the moment that it serves again.", pause_buckets())};
+}
+
 }  // namespace
 
 void MetricFamilies::add_histograms(const ServingMetricsConfig& config, std::uint32_t replica, ReplicaMetrics& m) {
@@ -138,6 +148,7 @@ void MetricFamilies::add_replica(const ServingMetricsConfig& config, std::uint32
   const Adder add{*registry_, {{"model_name", model_name_}, {"engine", std::to_string(replica)}}};
   ReplicaMetrics metrics = gauges_and_counters(add);
   add_histograms(config, replica, metrics);
+  metrics.supervision = supervision_metrics(add);
   replicas.push_back(metrics);
   add.gauge("vllm:cache_config_info", "Always 1; the labels say how the KV cache is configured.",
             {{"block_size", std::to_string(config.block_size)},
@@ -147,7 +158,7 @@ void MetricFamilies::add_replica(const ServingMetricsConfig& config, std::uint32
 }
 
 // Families whose labels come with the event; the usual values exist from the start.
-void MetricFamilies::add_labelled() {
+void MetricFamilies::add_labelled(std::uint32_t ranks) {
   const Adder add{*registry_, {{"model_name", model_name_}}};
   request_success = std::make_unique<LabelledMetrics<Counter>>(kCombinationsMax, [add](const auto& values) -> Counter& {
     return *add.counter("vllm:request_success_total", "Requests that ended, by reason.",
@@ -166,6 +177,14 @@ void MetricFamilies::add_labelled() {
   for (const char* reason :
        {"queue_requests", "queue_tokens", "deadline", "request_rate", "token_rate", "in_flight", "no_replica"}) {
     rejections->at({reason});
+  }
+  token_mismatches = std::make_unique<LabelledMetrics<Counter>>(kCombinationsMax, [add](const auto& values) -> Counter& {
+    return *add.counter("herd_token_mismatches_total", "Steps in which a rank sampled other tokens than most, by rank.",
+                        {{"engine", values[0]}, {"rank", values[1]}});
+  });
+  for (std::uint32_t replica = 0; replica < replicas.size(); ++replica) {
+    for (std::uint32_t rank = 0; rank < ranks; ++rank)
+      token_mismatches->at({std::to_string(replica), std::to_string(rank)});
   }
   const Adder add_http{*registry_, {}};
   http_requests =
@@ -186,7 +205,7 @@ MetricFamilies::MetricFamilies(const ServingMetricsConfig& config)
       retired_names_(config.retired_names),
       registry_(std::make_unique<prometheus::Registry>()) {
   for (std::uint32_t replica = 0; replica < std::max(config.replicas, 1U); ++replica) add_replica(config, replica);
-  add_labelled();
+  add_labelled(config.ranks);
   const Adder add{*registry_, {{"model_name", model_name_}}};
   endpoint.connections_open = add.gauge("herd_connections_open", "Client connections open.");
   endpoint.replicas_serving = add.gauge("herd_replicas_serving", "Replicas that take requests.");

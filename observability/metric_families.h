@@ -21,6 +21,15 @@ struct MetricFamily;
 
 namespace herd::observability {
 
+// What became of a replica's ranks.
+struct SupervisionMetrics {
+  prometheus::Counter* restarts;
+  prometheus::Counter* suspicions;
+  prometheus::Counter* generations;
+  prometheus::Gauge* given_up;
+  prometheus::Histogram* pause;
+};
+
 // Of one replica; owned by the registry, never null but where it is said.
 struct ReplicaMetrics {
   prometheus::Gauge* running;
@@ -58,6 +67,7 @@ struct ReplicaMetrics {
   prometheus::Histogram* step_bytes;
   prometheus::Gauge* bandwidth_ratio;                // null when the bandwidth was not measured
   prometheus::Histogram* bandwidth_ratio_histogram;  // the same
+  SupervisionMetrics supervision;
 };
 
 struct EndpointMetrics {
@@ -81,6 +91,7 @@ class MetricFamilies {
   EndpointMetrics endpoint;
   std::unique_ptr<LabelledMetrics<prometheus::Counter>> request_success;      // engine, finished_reason
   std::unique_ptr<LabelledMetrics<prometheus::Counter>> rejections;           // reason
+  std::unique_ptr<LabelledMetrics<prometheus::Counter>> token_mismatches;     // engine, rank
   std::unique_ptr<LabelledMetrics<prometheus::Counter>> http_requests;        // handler, method, status ("2xx")
   std::unique_ptr<LabelledMetrics<prometheus::Histogram>> http_request_time;  // handler, method
 
@@ -90,7 +101,7 @@ class MetricFamilies {
  private:
   void add_replica(const ServingMetricsConfig& config, std::uint32_t replica);
   void add_histograms(const ServingMetricsConfig& config, std::uint32_t replica, ReplicaMetrics& metrics);
-  void add_labelled();
+  void add_labelled(std::uint32_t ranks);
 
   std::string model_name_;  // valid UTF-8: one bad byte in a label makes Prometheus drop the whole scrape
   bool retired_names_;

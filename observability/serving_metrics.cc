@@ -8,10 +8,12 @@
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <deque>
 #include <mutex>
 #include <string_view>
+#include <vector>
 
 #include "observability/metric_families.h"
 
@@ -97,6 +99,7 @@ struct ServingMetrics::Impl {
       : config(c),
         families(c),
         bandwidth(families.replicas.size()),
+        ranks_lost(families.replicas.size()),
         streams_cut(families.endpoint.streams_cut),
         replayed(families.endpoint.replayed),
         tokens_delivered(families.endpoint.tokens_delivered) {
@@ -113,6 +116,7 @@ struct ServingMetrics::Impl {
   const ServingMetricsConfig config;
   MetricFamilies families;
   std::deque<Bandwidth> bandwidth;  // by replica
+  std::vector<std::atomic<int>> ranks_lost;  // by replica: since it served last
 
   std::mutex take_mutex;  // taken before kept_mutex
   std::mutex kept_mutex;
@@ -175,6 +179,29 @@ void ServingMetrics::on_step(std::uint32_t replica, const step::StepStats& stats
   recent.bytes += kStepWeight * (bytes - recent.bytes);
   recent.seconds += kStepWeight * (seconds - recent.seconds);
   m.bandwidth_ratio->Set(recent.bytes / recent.seconds / impl_->config.read_bytes_per_s);
+}
+
+void ServingMetrics::on_note(std::uint32_t replica, const membership::Note& note) {
+  using membership::NoteKind;
+  const std::size_t engine = std::min<std::size_t>(replica, impl_->families.replicas.size() - 1);
+  const SupervisionMetrics& m = impl_->families.replicas[engine].supervision;
+  std::atomic<int>& lost = impl_->ranks_lost[engine];
+  switch (note.kind) {
+    case NoteKind::kRankLost:
+      ++lost;
+      return;
+    case NoteKind::kServing:
+      m.restarts->Increment(lost.exchange(0));
+      m.generations->Increment();
+      return m.pause->Observe(sane(note.pause_s));
+    case NoteKind::kRankHangs: return m.suspicions->Increment();
+    case NoteKind::kTokensDiffer:
+      return impl_->families.token_mismatches->at({std::to_string(engine), note.rank ? std::to_string(*note.rank) : "unknown"})
+          .Increment();
+    case NoteKind::kGivenUp: return m.given_up->Set(1);
+    case NoteKind::kGenerationLost:
+    case NoteKind::kForming: return;  // one of the above follows
+  }
 }
 
 void ServingMetrics::on_http_response(const char* route, int status, double seconds, std::string_view method) {

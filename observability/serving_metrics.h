@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cluster/membership/group_supervisor.h"
 #include "runtime/kv/block_manager.h"
 #include "runtime/scheduler/scheduler.h"
 #include "runtime/step/step_plan.h"
@@ -18,6 +19,7 @@ namespace herd::observability {
 struct ServingMetricsConfig {
   std::string model_name;
   std::uint32_t replicas = 1;      // label engine: "0", "1", …
+  std::uint32_t ranks = 1;         // of each; label rank
   std::int64_t max_model_len = 0;  // last bucket of the token-count histograms
   std::uint32_t block_size = 0;    // vllm:cache_config_info
   std::uint64_t num_blocks = 0;
@@ -57,6 +59,8 @@ class ServingMetrics {
   // A step of a replica is done. step_s: its share of the wall clock (OnStep in actors/messages/rank_factory.h), so that steps
   // in flight together are not counted twice. One without rows is not counted.
   void on_step(std::uint32_t replica, const step::StepStats& stats, double step_s);
+  // What became of the replica's ranks. Any thread.
+  void on_note(std::uint32_t replica, const membership::Note& note);
   // route: the pattern, never the target. method: as the client sent it; empty: no label.
   void on_http_response(const char* route, int status, double seconds, std::string_view method = {});
 

@@ -83,6 +83,7 @@ if [ $python_ok = 1 ]; then
   run "endpoint: HTTP equals generate" "$python" tests/e2e/serve_equality_test.py "$herd"
   run "endpoint: streams resumed at every event" "$python" tests/e2e/resume_test.py "$herd"
   run "endpoint: bad requests, keys, signals, sockets" "$python" tests/e2e/serve_edge_test.py "$herd"
+  run "endpoint: the end of a server, whatever hangs" "$python" tests/e2e/serve_stop_test.py "$herd"
   run "endpoint: a second client's benchmark" "$python" tests/e2e/second_client_test.py "$herd"
   run "endpoint: fields and shapes of openai's package and vLLM" "$python" tests/e2e/api_fields_test.py "$herd"
   run "endpoint: random requests, a sample" "$python" tests/e2e/random_requests_test.py "$herd" --count 400

@@ -28,13 +28,23 @@ struct ClusterStatus {
   gateway::RequestLedgerStats ledger;
   admission::AdmissionStats admission;
   std::size_t open_requests = 0;
-  // While sequences run: when the last token came, or when the first of them began to run.
+  // While sequences run or wait to: since when no step was finished of the replica that has been silent longest
+  // (gateway::StepProgress).
   std::optional<Instant> silent_since;
 
   [[nodiscard]] std::size_t serving_replicas() const {
     std::size_t serving = 0;
     for (const ReplicaStatus& replica : replicas) serving += replica.serving ? 1 : 0;
     return serving;
+  }
+  // Replicas that do not serve now but are being made, or will be made again.
+  [[nodiscard]] std::size_t returning_replicas() const {
+    std::size_t returning = 0;
+    for (const routing::ReplicaView& replica : view.replicas) {
+      const bool lost = replica.state == routing::ReplicaState::kLost;
+      returning += replica.state == routing::ReplicaState::kMaking || (lost && replica.returns) ? 1 : 0;
+    }
+    return returning;
   }
 };
 

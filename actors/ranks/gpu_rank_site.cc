@@ -113,7 +113,7 @@ class GpuRankSite final : public RankSite {
   Status load_place(std::size_t place, const LoadProgress& progress, model::LoadReport& report) {
     Device& device = gpus_->loader(place);
     auto weights = model::load_weights(model().config, source(), {model().shards[rank_of(place)]}, device,
-                                       {model().encoding, progress}, report);
+                                       {model().encoding, progress, gpus_->places() > 1}, report);
     if (!weights) return weights.error();
     if (Status status = device.wait(); !status.ok()) return status;  // the ranks read them on other streams
     weights_[place] = std::move(weights->front());

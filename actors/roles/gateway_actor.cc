@@ -27,7 +27,7 @@ void GatewayState::start(std::shared_ptr<SharedGateway> shared, std::shared_ptr<
 }
 
 void GatewayState::on_submit(const SubmitRequest& order) {
-  HERD_CHECK(open_.emplace(order.request.id, Open{order.stream}).second, "each request has an id of its own");
+  HERD_CHECK(open_.emplace(order.request.id, order.stream).second, "each request has an id of its own");
   decide([&](gateway::GatewayCore& core, Instant now, gateway::GatewayEffects& effects) {
     core.on_request(order.request, now, effects);
   });
@@ -47,6 +47,7 @@ void GatewayState::on_view(const routing::ClusterView& view) {
 void GatewayState::on_lost(const routing::ReplicaLoss& loss) {
   replicas_.erase(loss.replica);
   reports_.erase(loss.replica);
+  progress_.on_lost(loss.replica);
   decide([&](gateway::GatewayCore& core, Instant now, gateway::GatewayEffects& effects) {
     core.on_replica_lost(loss, now, effects);
   });
@@ -54,8 +55,12 @@ void GatewayState::on_lost(const routing::ReplicaLoss& loss) {
 }
 
 void GatewayState::on_reported(const ReplicaReported& reported) {
-  if (replicas_.contains(reported.from)) reports_[reported.from] = reported.stats;
-  publish(shared_->now());
+  const Instant now = shared_->now();
+  if (replicas_.contains(reported.from)) {
+    const replica::ReplicaStats& stats = reports_[reported.from] = reported.stats;
+    progress_.on_report(reported.from, stats.steps, stats.scheduler.num_running + stats.scheduler.num_waiting > 0, now);
+  }
+  publish(now);
 }
 
 void GatewayState::on_wake_up(const WakeUp& message) {
@@ -69,8 +74,8 @@ void GatewayState::on_tick() {
   tick_under_way_ = false;
   const Instant now = shared_->now();
   std::vector<RequestId> gone;
-  for (const auto& [id, open] : open_) {
-    if (!open.stream->tick(now)) gone.push_back(id);
+  for (const auto& [id, stream] : open_) {
+    if (!stream->tick(now)) gone.push_back(id);
   }
   for (const RequestId id : gone) {
     decide([id](gateway::GatewayCore& core, Instant at, gateway::GatewayEffects& effects) {
@@ -110,10 +115,7 @@ void GatewayState::carry_out(Instant now) {
 }
 
 void GatewayState::carry_out(gateway::StartRequest& order, Instant now) {
-  Open& open = open_.at(order.request);
-  open.started = true;
-  if (started_requests_++ == 0) progress_ = now;
-  auto choices = open.stream->start(now);
+  auto choices = open_.at(order.request)->start(now);
   decide([&](gateway::GatewayCore& core, Instant at, gateway::GatewayEffects& effects) {
     core.on_started(order.request, std::move(choices), at, effects);
   });
@@ -136,8 +138,7 @@ void GatewayState::carry_out(gateway::StopOn& order, Instant) {
 void GatewayState::carry_out(gateway::Deliver& order, Instant now) {
   const auto open = open_.find(order.request);
   if (open == open_.end()) return;  // its reader left while this waited behind other effects
-  if (order.delta.has_token) progress_ = now;
-  const RequestStream::Taken taken = open->second.stream->deliver(order.choice, order.delta, now);
+  const RequestStream::Taken taken = open->second->deliver(order.choice, order.delta, now);
   decide([&](gateway::GatewayCore& core, Instant at, gateway::GatewayEffects& effects) {
     if (taken.consumed > 0) core.on_consumed(order.request, taken.consumed);
     if (taken.stop) core.on_choice_stopped(order.request, order.choice, at, effects);
@@ -148,8 +149,7 @@ void GatewayState::carry_out(gateway::Deliver& order, Instant now) {
 void GatewayState::carry_out(gateway::EndRequest& order, Instant now) {
   const auto open = open_.extract(order.request);
   HERD_CHECK(!open.empty(), "a request ends once");
-  if (open.mapped().started) --started_requests_;
-  open.mapped().stream->end(order.end, now);
+  open.mapped()->end(order.end, now);
 }
 
 void GatewayState::carry_out(gateway::WakeAt& order, Instant now) {
@@ -191,7 +191,8 @@ void GatewayState::publish(Instant now) {
     one.steps = report->second.steps;
     one.scheduler = report->second.scheduler;
   }
-  if (status->ledger.open > 0) status->silent_since = progress_;
+  progress_.on_open(status->ledger.open, now);
+  status->silent_since = progress_.silent_since();
   shared_->publish(std::move(status));
   published_ = now;
   unpublished_ = false;

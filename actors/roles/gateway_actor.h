@@ -16,6 +16,7 @@
 #include "actors/roles/shared_gateway.h"
 #include "actors/roles/wake_timer.h"
 #include "actors/roles/watched_replicas.h"
+#include "cluster/gateway/step_progress.h"
 
 namespace herd::actors {
 
@@ -62,19 +63,14 @@ class GatewayState {
   std::shared_ptr<const AddressBook> addresses_;
   gateway::GatewayEffects effects_;
   bool carrying_out_ = false;
-  struct Open {
-    std::shared_ptr<RequestStream> stream;
-    bool started = false;
-  };
-  std::map<RequestId, Open> open_;  // requests
+  std::map<RequestId, std::shared_ptr<RequestStream>> open_;  // requests
   WatchedReplicas replicas_;
   std::map<routing::ReplicaGeneration, replica::ReplicaStats> reports_;  // of replicas that are not lost
   WakeTimer timer_;
   bool tick_under_way_ = false;
   bool unpublished_ = false;
   Instant published_;
-  Instant progress_;                  // the last token, or when the first of the started requests began
-  std::size_t started_requests_ = 0;  // of those open
+  gateway::StepProgress progress_;
 };
 
 GatewayHandle::behavior_type gateway_actor(GatewayState::Self self, std::shared_ptr<SharedGateway> shared,

@@ -161,12 +161,6 @@ NumericsDigits numerics_digits(std::string_view numerics_id) {
   return digits;
 }
 
-std::optional<std::string> refuses_numerics(const NumericsDigits& stream, std::string_view served) {
-  if (stream == numerics_digits(served)) return std::nullopt;
-  return "this stream was made under numerics " + text::hex(stream) + ", this server computes under " + std::string(served) +
-         ": other weights or arithmetic would go on with other text; ask anew, without Last-Event-ID";
-}
-
 struct EventIdCodec::Impl {
   Impl(const std::array<std::uint8_t, kKeyBytes>& key, std::string_view scope) : hmac(key, with_length(scope)) {}
   HmacSha256 hmac;

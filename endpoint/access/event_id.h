@@ -59,7 +59,4 @@ class EventIdCodec {
 [[nodiscard]] Expected<std::array<std::uint8_t, EventIdCodec::kKeyBytes>> load_or_make_key(const std::string& path);
 [[nodiscard]] std::array<std::uint8_t, EventIdCodec::kKeyBytes> random_key();
 
-// Why a stream made under `stream` cannot go on where `served` is computed, with both; nullopt: it can.
-[[nodiscard]] std::optional<std::string> refuses_numerics(const NumericsDigits& stream, std::string_view served);
-
 }  // namespace herd::access

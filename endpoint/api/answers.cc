@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "endpoint/openai/json_text.h"
 #include "runtime/text/hex.h"
 
 namespace herd::api {
@@ -18,9 +19,14 @@ HttpResponse error_answer(const openai::ApiError& error, std::vector<HttpHeader>
   return {error.status, "application/json", std::move(headers), openai::to_json(error)};
 }
 
-HttpResponse health_answer(int status, std::string_view word, std::vector<HttpHeader> headers) {
-  if (status == 503) headers.push_back({"Retry-After", "1"});
-  return {status, "application/json", std::move(headers), "{\"status\":\"" + std::string(word) + "\"}"};
+HttpResponse health_answer(const Health& health, std::vector<HttpHeader> headers) {
+  if (health.status == 503) headers.push_back({"Retry-After", "1"});
+  std::string body = "{\"status\":\"" + std::string(health.word) + "\"";
+  if (!health.reason.empty()) {
+    body += ",\"reason\":";
+    openai::append_quoted(health.reason, body);
+  }
+  return {health.status, "application/json", std::move(headers), body + "}"};
 }
 
 std::string AnswerHeaders::request_id(const HttpRequestHead& head) const {

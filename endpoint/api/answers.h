@@ -18,8 +18,14 @@ namespace herd::api {
 // themselves that ends the same way again.
 [[nodiscard]] http::HttpResponse error_answer(const openai::ApiError& error, std::vector<http::HttpHeader> headers);
 
-// {"status":"ok"} and the like; a 503 says when to ask again.
-[[nodiscard]] http::HttpResponse health_answer(int status, std::string_view word, std::vector<http::HttpHeader> headers);
+// How the health routes judge the server.
+struct Health {
+  int status = 200;
+  std::string_view word = "ok";
+  std::string reason;  // why it is another word, for a person; empty: nothing to say
+};
+// {"status":"ok"}, {"status":"unavailable","reason":"…"} and the like; a 503 says when to ask again.
+[[nodiscard]] http::HttpResponse health_answer(const Health& health, std::vector<http::HttpHeader> headers);
 
 // x-request-id, and CORS for the origins that are let in.
 class AnswerHeaders {

@@ -45,8 +45,9 @@ ApiError encoded() {
 }  // namespace
 
 ApiGateway::ApiGateway(ApiConfig config, RequestReader reader, const access::EventIdCodec& event_ids,
-                       actors::ClusterClient& client, observability::ServingMetrics& metrics,
-                       observability::EventLog& log, const http::HttpServer* server)
+                       const access::ServedNumerics& numerics, actors::ClusterClient& client,
+                       observability::ServingMetrics& metrics, observability::EventLog& log,
+                       const http::HttpServer* server)
     : version_(std::move(config.version)),
       reader_(std::move(reader)),
       client_(client),
@@ -55,7 +56,7 @@ ApiGateway::ApiGateway(ApiConfig config, RequestReader reader, const access::Eve
       started_(config.intake.unix_time()),
       state_(client, server, metrics, config.stalled_s),
       answers_(metrics),
-      intake_(std::move(config.intake), reader_, event_ids, client, metrics, log),
+      intake_(std::move(config.intake), reader_, event_ids, numerics, client, metrics, log),
       pool_(config.text_threads, config.text_tasks_max) {}
 
 ApiGateway::~ApiGateway() { stop(); }
@@ -181,15 +182,13 @@ void ApiGateway::answer_small(const Call& call) {
   const served::ServedModel& model = reader_.model();
   switch (call.route) {
     case Route::kLive:
-      return answers_.health(call, 200, "ok");
+      return answers_.health(call, {});
     case Route::kHealth:
     case Route::kPing:
-      if (state_.draining()) return answers_.health(call, 503, "draining");
-      return state_.serves() ? answers_.health(call, 200, "ok") : answers_.health(call, 503, "unavailable");
+      return answers_.health(call, state_.health());
     case Route::kReady:
-      if (state_.ready(steady_now())) return answers_.answer(call, 200, "", "");
-      return answers_.error(call, openai::overloaded(state_.draining() ? "the server is shutting down"
-                                                             : "no replica is making progress", 1));
+      if (const auto why = state_.not_ready(steady_now())) return answers_.error(call, openai::overloaded(*why, 1));
+      return answers_.answer(call, 200, "", "");
     case Route::kLoad:
       return answers_.answer(call, 200, kJson, state_.load_body());
     case Route::kVersion:

@@ -31,7 +31,7 @@ namespace herd::api {
 
 struct ApiConfig {
   IntakeConfig intake;
-  double stalled_s = 30;                     // running, but no token for so long: not ready
+  double stalled_s = 30;                     // work, but no step finished for so long: not ready
   std::vector<std::string> allowed_origins;  // CORS; "*": any. Empty: no CORS headers
   int text_threads = 1;
   std::size_t text_tasks_max = 4096;
@@ -43,7 +43,8 @@ class ApiGateway final : public http::HttpHandler {
   // All references outlive it. `server`: whose counters /metrics shows; may be null. Servers that call this have stopped, and
   // so has the client's gateway, before it goes.
   ApiGateway(ApiConfig config, RequestReader reader, const access::EventIdCodec& event_ids,
-             actors::ClusterClient& client, observability::ServingMetrics& metrics, observability::EventLog& log,
+             const access::ServedNumerics& numerics, actors::ClusterClient& client,
+             observability::ServingMetrics& metrics, observability::EventLog& log,
              const http::HttpServer* server = nullptr);
   ~ApiGateway() override;  // stop()
 

@@ -18,8 +18,8 @@ void CallAnswers::error(const Call& call, const openai::ApiError& error) const {
   respond(call, error_answer(error, call.headers));
 }
 
-void CallAnswers::health(const Call& call, int status, const char* word) const {
-  respond(call, health_answer(status, word, call.headers));
+void CallAnswers::health(const Call& call, const Health& health) const {
+  respond(call, health_answer(health, call.headers));
 }
 
 }  // namespace herd::api

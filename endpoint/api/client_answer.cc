@@ -7,10 +7,11 @@
 namespace herd::api {
 
 ClientAnswer::ClientAnswer(const GenerationRequest& request, std::shared_ptr<http::HttpResponder> responder,
-                           const access::EventIdCodec& event_ids, Instant arrived)
+                           const access::EventIdCodec& event_ids, const access::ServedNumerics& numerics, Instant arrived)
     : request_(request),
       responder_(std::move(responder)),
       event_ids_(event_ids),
+      numerics_(numerics),
       event_(request.event),
       events_(request.choices()),
       last_sent_(arrived) {
@@ -22,7 +23,10 @@ ClientAnswer::ClientAnswer(const GenerationRequest& request, std::shared_ptr<htt
   for (std::size_t choice = 0; choice < events_.size(); ++choice) events_[choice].skip = event_.progress.at(choice);
 }
 
-std::string ClientAnswer::frame_head() const {
+std::string ClientAnswer::frame_head() {
+  const access::NumericsDigits* numerics = numerics_.digits();
+  if (numerics == nullptr) return "data: ";
+  event_.numerics = *numerics;
   return "id: " + event_ids_.encode(event_, request_.tenant_name) + "\ndata: ";
 }
 

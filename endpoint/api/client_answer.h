@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "endpoint/access/event_id.h"
+#include "endpoint/access/served_numerics.h"
 #include "endpoint/api/generation_request.h"
 #include "endpoint/http/http_server.h"
 #include "endpoint/openai/api_error.h"
@@ -18,12 +19,13 @@ namespace herd::api {
 
 class ClientAnswer {
  public:
-  // `request` and `event_ids` outlive it.
+  // All references outlive it.
   ClientAnswer(const GenerationRequest& request, std::shared_ptr<http::HttpResponder> responder,
-               const access::EventIdCodec& event_ids, Instant arrived);
+               const access::EventIdCodec& event_ids, const access::ServedNumerics& numerics, Instant arrived);
 
-  // One event of a choice: `json` as a frame with its id, unless the client has it (a resumed stream). `asked`: as long as
-  // the request made it, or once a choice (HttpResponder::send_asked); each token's own event is not.
+  // One event of a choice: `json` as a frame with its id, unless the client has it (a resumed stream). As long as the server's
+  // numerics are not known, frames have no id: from a later one on the stream can be resumed. `asked`: as long as the request made
+  // it, or once a choice (HttpResponder::send_asked); each token's own event is not.
   void event(std::size_t choice, const std::string& json, bool asked, Instant now);
   // The choice's next event is one that the client has.
   [[nodiscard]] bool has_next(std::size_t choice) const { return events_[choice].made < events_[choice].skip; }
@@ -51,7 +53,7 @@ class ClientAnswer {
  private:
   void open();
   void send(std::string frame, bool asked, Instant now);
-  [[nodiscard]] std::string frame_head() const;  // "id: …\ndata: "
+  [[nodiscard]] std::string frame_head();  // "id: …\ndata: ", or "data: "
 
   struct Events {
     std::uint32_t made = 0;  // sent or skipped
@@ -60,6 +62,7 @@ class ClientAnswer {
   const GenerationRequest& request_;
   const std::shared_ptr<http::HttpResponder> responder_;
   const access::EventIdCodec& event_ids_;
+  const access::ServedNumerics& numerics_;
   access::EventId event_;
   std::vector<Events> events_;  // by choice
   bool open_ = false;

@@ -18,9 +18,9 @@ http::HttpResponse FrontDoor::loading(const http::HttpRequestHead& head) const {
   if (head.method == "OPTIONS") return headers_.preflight(head);
   const auto found = find_route(head.method, head.path);
   const Route* route = std::get_if<Route>(&found);
-  if (route != nullptr && *route == Route::kLive) return health_answer(200, "ok", headers_.of(head));
+  if (route != nullptr && *route == Route::kLive) return health_answer({}, headers_.of(head));
   if (route != nullptr && (*route == Route::kHealth || *route == Route::kPing))
-    return health_answer(503, "loading", headers_.of(head));
+    return health_answer({503, "loading", {}}, headers_.of(head));
   return error_answer(openai::overloaded("the model is being loaded", 1), headers_.of(head));
 }
 

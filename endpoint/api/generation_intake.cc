@@ -16,11 +16,13 @@ using http::HttpRequestHead;
 using openai::ApiError;
 
 GenerationIntake::GenerationIntake(IntakeConfig config, const RequestReader& reader,
-                                   const access::EventIdCodec& event_ids, actors::ClusterClient& client,
-                                   observability::ServingMetrics& metrics, observability::EventLog& log)
+                                   const access::EventIdCodec& event_ids, const access::ServedNumerics& numerics,
+                                   actors::ClusterClient& client, observability::ServingMetrics& metrics,
+                                   observability::EventLog& log)
     : config_(std::move(config)),
       reader_(reader),
       event_ids_(event_ids),
+      numerics_(numerics),
       client_(client),
       metrics_(metrics),
       log_(log),
@@ -33,6 +35,7 @@ GenerationIntake::GenerationIntake(IntakeConfig config, const RequestReader& rea
                        },
                    .eos_ids = config_.eos_ids,
                    .event_ids = &event_ids_,
+                   .numerics = &numerics_,
                    .metrics = &metrics_,
                    .keep_alive_s = config_.keep_alive_s,
                    .on_end = [this](const GenerationJob& job, Instant now) { on_end(job, now); }} {}
@@ -97,20 +100,8 @@ std::optional<ApiError> GenerationIntake::identify(const Call& call, const HttpR
                                              GenerationRequest& generation) const {
   access::EventId& event = generation.event;
   event.body = access::hash_body(request.body);
-  event.numerics = access::numerics_digits(config_.numerics_id);
   if (const std::string* last = request.head.header("last-event-id")) {
-    if (!generation.fields.stream)
-      return openai::bad_field("Last-Event-ID", "Last-Event-ID goes on with a stream; the body does not ask for one");
-    auto resume = event_ids_.decode(*last, call.tenant_name);
-    if (!resume || resume->body != event.body || resume->progress.size() != generation.choices())
-      return openai::bad_field("Last-Event-ID", "Last-Event-ID is no event of this request; send the same body to the "
-                                                "same model with the same key");
-    if (auto why = access::refuses_numerics(resume->numerics, config_.numerics_id))
-      return openai::bad_field("Last-Event-ID", "Last-Event-ID: " + *why);
-    event.created = resume->created;
-    event.answer = resume->answer;
-    event.seed = resume->seed;
-    generation.resume = std::move(*resume);
+    if (auto error = resume(call, *last, generation)) return error;
   } else {
     event.created = config_.unix_time();
     config_.random_bytes(event.answer);
@@ -123,6 +114,26 @@ std::optional<ApiError> GenerationIntake::identify(const Call& call, const HttpR
   generation.answer.created = event.created;
   generation.answer.id =
       (generation.answer.endpoint == openai::Endpoint::kChat ? "chatcmpl-" : "cmpl-") + text::hex(event.answer);
+  return std::nullopt;
+}
+
+std::optional<ApiError> GenerationIntake::resume(const Call& call, const std::string& last_event_id,
+                                                 GenerationRequest& generation) const {
+  if (!generation.fields.stream)
+    return openai::bad_field("Last-Event-ID", "Last-Event-ID goes on with a stream; the body does not ask for one");
+  access::EventId& event = generation.event;
+  auto resume = event_ids_.decode(last_event_id, call.tenant_name);
+  if (!resume || resume->body != event.body || resume->progress.size() != generation.choices())
+    return openai::bad_field("Last-Event-ID", "Last-Event-ID is no event of this request; send the same body to the "
+                                              "same model with the same key");
+  if (!numerics_.decided())
+    return openai::overloaded("the server has just started and still reads its weights, to know whether it makes the bytes "
+                              "of this stream; try again later", 1);
+  if (auto why = numerics_.refuses(resume->numerics)) return openai::bad_field("Last-Event-ID", "Last-Event-ID: " + *why);
+  event.created = resume->created;
+  event.answer = resume->answer;
+  event.seed = resume->seed;
+  generation.resume = std::move(*resume);
   return std::nullopt;
 }
 

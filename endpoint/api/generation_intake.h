@@ -30,7 +30,6 @@ struct IntakeConfig {
   double keep_alive_s = 10;        // silence of a stream before a comment
   std::vector<TokenId> eos_ids;
   bool log_requests = false;
-  std::string numerics_id;         // of the model served: streams go on under it and no other
   std::function<std::int64_t()> unix_time;                    // seconds
   std::function<void(std::span<std::uint8_t>)> random_bytes;  // unpredictable
 };
@@ -39,8 +38,8 @@ class GenerationIntake {
  public:
   // All references outlive it, and the client's gateway has ended before it goes.
   GenerationIntake(IntakeConfig config, const RequestReader& reader, const access::EventIdCodec& event_ids,
-                   actors::ClusterClient& client, observability::ServingMetrics& metrics,
-                   observability::EventLog& log);
+                   const access::ServedNumerics& numerics, actors::ClusterClient& client,
+                   observability::ServingMetrics& metrics, observability::EventLog& log);
 
   // A request that is on its way in, and whether its client has left since. Set on an I/O thread.
   struct Ticket {
@@ -63,6 +62,8 @@ class GenerationIntake {
   // Who this answer is: fresh, or the one that Last-Event-ID goes on with.
   [[nodiscard]] std::optional<openai::ApiError> identify(const Call& call, const http::HttpRequest& request,
                                                          GenerationRequest& generation) const;
+  [[nodiscard]] std::optional<openai::ApiError> resume(const Call& call, const std::string& last_event_id,
+                                                       GenerationRequest& generation) const;
   [[nodiscard]] openai::ApiExpected<double> timeout_of(const http::HttpRequestHead& head) const;
   void on_end(const GenerationJob& job, Instant now);
   void add_open(int requests);
@@ -70,6 +71,7 @@ class GenerationIntake {
   const IntakeConfig config_;
   const RequestReader& reader_;
   const access::EventIdCodec& event_ids_;
+  const access::ServedNumerics& numerics_;
   actors::ClusterClient& client_;
   observability::ServingMetrics& metrics_;
   observability::EventLog& log_;

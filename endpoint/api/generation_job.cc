@@ -31,7 +31,7 @@ GenerationJob::GenerationJob(RequestId id, GenerationRequest request, std::share
       environment_(environment),
       arrived_(arrived),
       chunks_(request_.answer, environment.token_bytes),
-      answer_(request_, std::move(responder), *environment.event_ids, arrived),
+      answer_(request_, std::move(responder), *environment.event_ids, *environment.numerics, arrived),
       cached_(request_.prompts.size(), 0) {
   const ChoiceTextOptions text{request_.fields.stop, request_.fields.include_stop_str_in_output,
                                request_.fields.skip_special_tokens, request_.fields.min_tokens};

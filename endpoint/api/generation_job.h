@@ -31,6 +31,7 @@ struct JobEnvironment {
   openai::TokenBytes token_bytes;
   std::vector<TokenId> eos_ids;
   const access::EventIdCodec* event_ids = nullptr;     // never null
+  const access::ServedNumerics* numerics = nullptr;    // never null
   observability::ServingMetrics* metrics = nullptr;    // never null
   double keep_alive_s = 10;                            // of silence, then a comment
   std::function<void(const GenerationJob&, Instant now)> on_end{};  // on the gateway's thread; may be empty

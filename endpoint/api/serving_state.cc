@@ -6,6 +6,12 @@
 namespace herd::api {
 namespace {
 
+constexpr const char* kNoneLeft = "no replica is left and none will come back";
+
+std::string none_serves(const actors::ClusterStatus& status) {
+  return "no replica serves at this moment; " + std::to_string(status.returning_replicas()) + " will again";
+}
+
 observability::StatsSample sample_of(const actors::ClusterStatus& status) {
   observability::StatsSample sample;
   sample.at_s = static_cast<double>(steady_now().ns) * 1e-9;
@@ -34,10 +40,23 @@ ServingState::ServingState(const actors::ClusterClient& client, const http::Http
     : client_(client), server_(server), metrics_(metrics), stalled_s_(stalled_s),
       last_line_(sample_of(*client.status())) {}
 
-bool ServingState::ready(Instant now) const {
+Health ServingState::health() const {
+  if (draining_) return {503, "draining", "the server is shutting down"};
   const auto status = client_.status();
-  if (draining_ || status->serving_replicas() == 0) return false;
-  return !status->silent_since || seconds_between(*status->silent_since, now) < stalled_s_;
+  if (status->serving_replicas() > 0) return {};
+  if (status->returning_replicas() == 0) return {503, "unavailable", kNoneLeft};
+  return {200, "recovering", none_serves(*status)};
+}
+
+std::optional<std::string> ServingState::not_ready(Instant now) const {
+  if (draining_) return "the server is shutting down";
+  const auto status = client_.status();
+  if (status->serving_replicas() == 0) return status->returning_replicas() == 0 ? kNoneLeft : none_serves(*status);
+  if (!status->silent_since) return std::nullopt;
+  const double silent_s = seconds_between(*status->silent_since, now);
+  if (silent_s < stalled_s_) return std::nullopt;
+  return "there is work, but no step of it was finished for " + std::to_string(static_cast<std::int64_t>(silent_s)) +
+         " s (--ready-stall)";
 }
 
 std::string ServingState::load_body() const {

@@ -4,9 +4,11 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "actors/client/cluster_client.h"
+#include "endpoint/api/answers.h"
 #include "endpoint/http/http_server.h"
 #include "observability/serving_metrics.h"
 #include "observability/stats_line.h"
@@ -18,16 +20,17 @@ class ServingState {
  public:
   static constexpr const char* kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
 
-  // All outlive it; `server` may be null. `stalled_s`: running, but no token for so long: not ready.
+  // All outlive it; `server` may be null. `stalled_s`: work, but no step finished for so long: not ready.
   ServingState(const actors::ClusterClient& client, const http::HttpServer* server,
                observability::ServingMetrics& metrics, double stalled_s);
 
   // New generation requests are refused from here on.
   void drain() { draining_ = true; }
   [[nodiscard]] bool draining() const { return draining_; }
-  [[nodiscard]] bool serves() const { return client_.status()->serving_replicas() > 0; }
-  // A token came out lately, or nothing keeps one from coming out.
-  [[nodiscard]] bool ready(Instant now) const;
+  // 200 as long as a replica serves or will serve (again).
+  [[nodiscard]] Health health() const;
+  // nullopt: a replica serves, and every one that has work finished a step lately. Else why not.
+  [[nodiscard]] std::optional<std::string> not_ready(Instant now) const;
   [[nodiscard]] std::string load_body() const;
   [[nodiscard]] std::string render_metrics();
   // The line for people, with rates since the last one.

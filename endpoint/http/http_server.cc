@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <unistd.h>
 
 #include <boost/asio/ssl/stream.hpp>
 #include <csignal>
@@ -25,6 +26,7 @@ constexpr int kThreadsMax = 64;
 constexpr std::size_t kBodyBytesMax = 32 * 1024 * 1024;
 constexpr std::size_t kRefusedMax = 128;  // connections over the limit that are being told so
 constexpr std::chrono::milliseconds kAcceptPause{100};
+constexpr int kAcceptedTogether = 64;  // before others on that thread have their turn
 // Bytes the kernel holds unsent: what waits beyond it waits in the outbox, where it counts as credit.
 constexpr int kKernelUnsentBytes = 64 * 1024;
 
@@ -149,20 +151,36 @@ class Server final : public HttpServer {
   asio::awaitable<void> accept_loop() {
     accept_pause_.emplace(threads_[0]->context);
     while (acceptor_->is_open()) {
-      const std::shared_ptr<IoThread>& thread = threads_[next_thread_];
-      tcp::socket socket(thread->context);
-      tcp::endpoint peer;
       error_code error;
-      co_await acceptor_->async_accept(socket, peer, asio::redirect_error(asio::use_awaitable, error));
-      if (!error) {
-        next_thread_ = (next_thread_ + 1) % threads_.size();
-        admit(thread, std::move(socket), peer);
-      } else if (error != asio::error::connection_aborted && acceptor_->is_open()) {
-        // Out of descriptors or memory: those who connect wait in the backlog meanwhile.
-        accept_pause_->expires_after(kAcceptPause);
-        co_await accept_pause_->async_wait(asio::redirect_error(asio::use_awaitable, error));
-      }
+      co_await acceptor_->async_wait(tcp::acceptor::wait_read, asio::redirect_error(asio::use_awaitable, error));
+      for (int i = 0; !error && i < kAcceptedTogether; ++i) accept_one(error);
+      if (!error || comes_again(error) || !acceptor_->is_open()) continue;
+      // Out of descriptors or memory: those who connect wait in the backlog meanwhile.
+      accept_pause_->expires_after(kAcceptPause);
+      co_await accept_pause_->async_wait(asio::redirect_error(asio::use_awaitable, error));
     }
+  }
+
+  // Nothing to take, or a connection that went before it was taken.
+  static bool comes_again(const error_code& error) {
+    return error == asio::error::would_block || error == asio::error::try_again ||
+           error == asio::error::connection_aborted || error == asio::error::interrupted ||
+           error == boost::system::errc::protocol_error;
+  }
+
+  void accept_one(error_code& error) {
+    tcp::endpoint peer;
+    const int fd = accept_waiting(*acceptor_, peer, error);
+    if (fd < 0) return;
+    const std::shared_ptr<IoThread>& thread = threads_[next_thread_];
+    tcp::socket socket(thread->context);
+    socket.assign(peer.protocol(), fd, error);
+    if (error) {
+      ::close(fd);
+      return;
+    }
+    next_thread_ = (next_thread_ + 1) % threads_.size();
+    admit(thread, std::move(socket), peer);
   }
 
   void admit(const std::shared_ptr<IoThread>& thread, tcp::socket socket, const tcp::endpoint& peer) {

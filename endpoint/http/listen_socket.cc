@@ -1,8 +1,11 @@
 #include "endpoint/http/listen_socket-inl.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <boost/asio/ip/v6_only.hpp>
+#include <cerrno>
 #include <optional>
 #include <string>
 
@@ -52,8 +55,21 @@ Expected<tcp::acceptor> adopt(asio::io_context& context, int fd) {
   tcp::acceptor acceptor(context);
   error_code error;
   acceptor.assign(name.ss_family == AF_INET ? tcp::v4() : tcp::v6(), fd, error);
-  if (error) return fail(missing("descriptor " + std::to_string(fd) + ": " + error.message()));
+  if (!error) acceptor.native_non_blocking(true, error);
+  if (error || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+    return fail(missing("descriptor " + std::to_string(fd) + ": " + error.message()));
   return acceptor;
+}
+
+// As acceptor.open(), close-on-exec from the first moment.
+void open_cloexec(tcp::acceptor& acceptor, const tcp& protocol, error_code& error) {
+  const int fd = socket(protocol.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol.protocol());
+  if (fd < 0) {
+    error.assign(errno, boost::system::system_category());
+    return;
+  }
+  acceptor.assign(protocol, fd, error);
+  if (error) close(fd);
 }
 
 }  // namespace
@@ -70,7 +86,7 @@ Expected<tcp::acceptor> open_listen_socket(asio::io_context& context, const Http
   if (!endpoint) return fail(endpoint.error());
   tcp::acceptor acceptor(context);
   error_code error;
-  acceptor.open(endpoint->protocol(), error);
+  open_cloexec(acceptor, endpoint->protocol(), error);
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
   if (!error && endpoint->address().is_v6() && endpoint->address().is_unspecified()) {
     acceptor.set_option(asio::ip::v6_only(false), error);  // "::" is every address
@@ -82,6 +98,18 @@ Expected<tcp::acceptor> open_listen_socket(asio::io_context& context, const Http
   }
   if (error) return fail(missing("cannot listen on " + address_text(*endpoint) + ": " + error.message()));
   return acceptor;
+}
+
+int accept_waiting(tcp::acceptor& acceptor, tcp::endpoint& peer, error_code& error) {
+  socklen_t size = static_cast<socklen_t>(peer.capacity());
+  const int fd = accept4(acceptor.native_handle(), peer.data(), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) {
+    error.assign(errno, boost::system::system_category());
+    return -1;
+  }
+  peer.resize(size);
+  error = {};
+  return fd;
 }
 
 }  // namespace herd::http

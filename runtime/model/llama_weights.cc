@@ -75,8 +75,8 @@ class Loader {
         total_(total),
         report_(report) {}
 
-  // What is loaded from now on is told to `digester`.
-  void tell(WeightsDigester& digester) { digester_ = &digester; }
+  // What is loaded from now on is told to `digester`; null: to none.
+  void tell(WeightsDigester* digester) { digester_ = digester; }
 
   // Stacks the segments' rows; columns [col_begin, col_begin + k) of each.
   Expected<PackedMatrix> matrix(LlamaWeights& weights, const std::vector<Segment>& segments, std::int64_t col_begin,
@@ -172,7 +172,7 @@ class Loader {
   // While they are in the cache.
   void note(const Segment& segment, std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols,
             const float* values) {
-    digester_->add(segment.name, segment.cut, row, rows, col, cols, values);
+    if (digester_ != nullptr) digester_->add(segment.name, segment.cut, row, rows, col, cols, values);
     if (!has_non_finite(values, static_cast<std::size_t>(rows * cols))) return;
     if (std::find(report_.non_finite.begin(), report_.non_finite.end(), segment.name) == report_.non_finite.end())
       report_.non_finite.push_back(segment.name);
@@ -281,14 +281,14 @@ Expected<std::vector<std::shared_ptr<const LlamaWeights>>> load_weights(
   const LeafCuts cuts = leaf_cuts(config);
   LlamaWeights shared;  // the embedding, on every rank
   WeightsDigester embedding(plans.front());
-  loader.tell(embedding);
+  loader.tell(options.digest ? &embedding : nullptr);
   HERD_TAKE(shared.embedding, loader.matrix(shared, {{"model.embed_tokens.weight", 0, config.vocab_size}}, 0,
                                             config.hidden_size));
   std::vector<std::shared_ptr<const LlamaWeights>> ranks;
   for (const model::ShardPlan& plan : plans) {
     auto weights = std::make_shared<LlamaWeights>(shared);
     WeightsDigester digester(plan);
-    loader.tell(digester);
+    loader.tell(options.digest ? &digester : nullptr);
     for (int layer = 0; layer < config.layers; ++layer) {
       auto loaded = load_layer(loader, *weights, config, layer, plan, cuts);
       if (!loaded) return fail(std::move(loaded).error());
@@ -301,9 +301,10 @@ Expected<std::vector<std::shared_ptr<const LlamaWeights>>> load_weights(
       HERD_TAKE(weights->head, loader.matrix(*weights, {{"lm_head.weight", plan.vocab.begin, plan.vocab.end, &cuts.vocab}}, 0,
                                              config.hidden_size));
     }
-    WeightsDigest digest = digester.finish();
-    digest.whole += embedding.finish().whole;
-    report.digests.push_back(digest);
+    if (options.digest) {
+      WeightsDigest& digest = report.digests.emplace_back(digester.finish());
+      digest.whole += embedding.finish().whole;
+    }
     ranks.push_back(std::move(weights));
   }
   return ranks;

@@ -48,12 +48,15 @@ std::unique_ptr<WeightSource> random_source(const LlamaConfig& config, std::uint
 
 struct LoadReport {
   std::vector<std::string> non_finite;  // tensors with a NaN or infinity, each once
-  std::vector<WeightsDigest> digests;   // of the ranks loaded, in order
+  std::vector<WeightsDigest> digests;   // of the ranks loaded, in order, where LoadOptions asks for them
 };
 
 struct LoadOptions {
   Encoding encoding;
   std::function<void(std::size_t, std::size_t)> progress;  // (bytes done, bytes in all), on the calling thread; or empty
+  // Digests what is read: about a twelfth of the time that loading takes. For callers that read values more than once and
+  // hold one reading against the other; who only wants a model's name reads it beside serving (runtime/model/source_digest.h).
+  bool digest = false;
 };
 
 // Loads the slices of all ranks of one replica (`plans`, one a rank); the embedding is shared between them.

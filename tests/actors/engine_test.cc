@@ -119,7 +119,7 @@ TEST(Engine, HoldsNoBlockWhenIdle) {
 std::string numerics_id_of(EngineOptions options) {
   auto engine = Engine::start(std::move(options));
   EXPECT_TRUE(engine.has_value()) << engine.error().message();
-  return (*engine)->numerics_id();
+  return (*engine)->numerics_id().value();
 }
 
 TEST(EngineNumericsId, NamesWhatChangesBytesAndNothingElse) {
@@ -139,6 +139,16 @@ TEST(EngineNumericsId, NamesWhatChangesBytesAndNothingElse) {
   EXPECT_NE(changed([](EngineOptions& o) { o.encoding = "float32"; }), one);
   EXPECT_NE(changed([](EngineOptions& o) { o.model.layers = 2; }), one);
   EXPECT_NE(changed([](EngineOptions& o) { o.model.path = "config/demo_model"; }), one);
+}
+
+TEST(EngineNumericsId, IsGivenUpWhenNobodyWantsItAnyMore) {
+  auto engine = Engine::start(options());
+  ASSERT_TRUE(engine.has_value());
+  std::stop_source nobody;
+  nobody.request_stop();
+  const auto id = (*engine)->numerics_id(nobody.get_token());
+  ASSERT_FALSE(id.has_value());
+  EXPECT_EQ(id.error().code(), StatusCode::kAborted);
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ import struct
 import sys
 from itertools import zip_longest
 
-from serve_process import Answer, Checks, Server, StreamEnd, TestFolder, key_file, parse_event, wait_until
+from serve_process import Answer, Checks, StreamEnd, TestFolder, key_file, parse_event, wait_until
+from serve_process import Server as AnyServer
 
 HERD = sys.argv[1]
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
@@ -61,6 +62,13 @@ STREAMS = (
     ("completion, two prompts, n = 2, stop strings", COMPLETION,
      {"prompt": [STORY, "One, two, three"], "temperature": 1.3, "seed": 7, "n": 2, "max_tokens": 10, "stop": ["e"]}, 4),
 )
+
+
+class Server(AnyServer):
+    """Whose events all have ids."""
+
+    def __enter__(self):
+        return super().__enter__().await_event_ids()
 
 
 def text_of(body):

@@ -141,6 +141,12 @@ class Server:
                 self.url, self.port = found[1], int(found[2])
                 self.ready.set()
 
+    def await_event_ids(self):
+        """Streams that begin from here on can be resumed after each of their events."""
+        if not wait_until(lambda: "streams can be resumed from here on" in self.stderr()):
+            raise RuntimeError(f"herd serve does not say that streams can be resumed: {self.stderr()[-2000:]}")
+        return self
+
     def stderr(self):
         return "\n".join(self.lines)
 

@@ -207,6 +207,7 @@ def main():
     if soft < 4096:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
     with TestFolder() as folder, Server(sys.argv[1], *SERVER_FLAGS, folder=folder, checks=checks) as server:
+        server.await_event_ids()
         asyncio.run(all_phases(server))
     return checks.finish()
 

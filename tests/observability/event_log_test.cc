@@ -209,6 +209,31 @@ TEST(EventLog, AReaderThatComesBackIsToldWhatItMissed) {
   reader.join();
 }
 
+TEST(EventLog, WhatIsFlushedHasLeft) {
+  const LogFile file;
+  EventLog log(LogFormat::kText, LogLevel::kDebug, {.fd = file.fd()});
+  EXPECT_TRUE(log.flush(std::chrono::milliseconds(0))) << "nothing was written";
+  for (std::size_t lines = 1; lines <= 50; ++lines) {
+    log.write(LogLevel::kInfo, "an event");
+    ASSERT_TRUE(log.flush(std::chrono::minutes(1)));
+    EXPECT_EQ(file.lines().size(), lines);
+  }
+}
+
+TEST(EventLog, AReaderThatStoppedHoldsUpNoFlushForLong) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  {
+    EventLog log(LogFormat::kText, LogLevel::kDebug, {.fd = ends[1]});
+    const std::string long_line(2000, 'x');
+    for (int i = 0; i < 200; ++i) log.write(LogLevel::kInfo, "an event", {{"text", long_line}});
+    EXPECT_FALSE(log.flush(std::chrono::milliseconds(20)));
+    ::close(ends[0]);
+    EXPECT_TRUE(log.flush(std::chrono::minutes(1))) << "given up, as nobody can read them";
+  }
+  ::close(ends[1]);
+}
+
 TEST(EventLog, AClosedReaderIsNoSignal) {
   int pipe[2];
   ASSERT_EQ(::pipe2(pipe, O_CLOEXEC), 0);

@@ -32,14 +32,15 @@ TEST(ServingMetrics, AllFamiliesExistFromTheStart) {
        {"vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:num_requests_waiting_by_reason",
         "vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "vllm:cache_config_info", "herd_step_bandwidth_ratio",
         "herd_connections_open", "herd_replicas_serving", "herd_admission_tokens_per_second", "herd_kv_blocks",
-        "herd_gateway_waiting_requests", "herd_gateway_waiting_tokens"}},
+        "herd_gateway_waiting_requests", "herd_gateway_waiting_tokens", "herd_replica_given_up"}},
       {"counter",
        {"vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:prompt_tokens_cached_total",
         "vllm:num_preemptions_total", "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total",
         "vllm:gpu_prefix_cache_queries_total", "vllm:gpu_prefix_cache_hits_total", "vllm:request_success_total",
         "vllm:admission_rejections_total", "herd_streams_cut_total", "herd_streams_resumed_total",
         "herd_requests_replayed_total", "herd_tokens_delivered_total", "herd_kv_evicted_blocks_total",
-        "herd_scheduler_discarded_tokens_total"}},
+        "herd_scheduler_discarded_tokens_total", "herd_rank_restarts_total", "herd_rank_suspicions_total",
+        "herd_replica_generations_total", "herd_token_mismatches_total"}},
       {"histogram",
        {"vllm:time_to_first_token_seconds", "vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds",
         "vllm:request_time_per_output_token_seconds", "vllm:e2e_request_latency_seconds",
@@ -47,7 +48,7 @@ TEST(ServingMetrics, AllFamiliesExistFromTheStart) {
         "vllm:request_inference_time_seconds", "vllm:iteration_tokens_total", "vllm:request_prompt_tokens",
         "vllm:request_prefill_kv_computed_tokens", "vllm:request_generation_tokens",
         "vllm:request_max_num_generation_tokens", "vllm:request_params_n", "vllm:request_params_max_tokens",
-        "herd_scheduler_step_seconds", "herd_step_bytes", "herd_step_bandwidth_share"}},
+        "herd_scheduler_step_seconds", "herd_step_bytes", "herd_step_bandwidth_share", "herd_replica_pause_seconds"}},
   };
   const Exposition exposition = scraped(ServingMetrics(toy()));
   std::size_t expected = 0;
@@ -65,6 +66,35 @@ TEST(ServingMetrics, AllFamiliesExistFromTheStart) {
     }
   }
   EXPECT_EQ(exposition.families.size(), expected);
+}
+
+// A rank that is lost counts as restarted when its replica serves again, however many were lost meanwhile.
+TEST(ServingMetrics, TellWhatBecameOfRanks) {
+  using membership::Note;
+  using membership::NoteKind;
+  ServingMetricsConfig config = toy(2);
+  config.ranks = 2;
+  ServingMetrics metrics(config);
+  metrics.on_note(1, {.kind = NoteKind::kRankHangs, .rank = 1, .text = "hangs"});
+  metrics.on_note(1, {.kind = NoteKind::kGenerationLost, .rank = std::nullopt, .text = "stops"});
+  for (const std::uint32_t rank : {0U, 1U}) metrics.on_note(1, {.kind = NoteKind::kRankLost, .rank = rank, .text = "lost"});
+  EXPECT_EQ(scraped(metrics).value("herd_rank_restarts_total", engine(1)), 0) << "they are not back";
+  metrics.on_note(1, {.kind = NoteKind::kForming, .rank = std::nullopt, .text = "forms"});
+  metrics.on_note(1, {.kind = NoteKind::kServing, .rank = std::nullopt, .text = "serves", .pause_s = 0.4});
+  metrics.on_note(1, {.kind = NoteKind::kTokensDiffer, .rank = 1, .text = "differs"});
+  metrics.on_note(1, {.kind = NoteKind::kServing, .rank = std::nullopt, .text = "serves", .pause_s = 1.6});
+  metrics.on_note(0, {.kind = NoteKind::kGivenUp, .rank = std::nullopt, .text = "given up"});
+  const Exposition exposition = scraped(metrics);
+  EXPECT_EQ(exposition.value("herd_rank_suspicions_total", engine(1)), 1);
+  EXPECT_EQ(exposition.value("herd_rank_restarts_total", engine(1)), 2);
+  EXPECT_EQ(exposition.value("herd_rank_restarts_total", engine(0)), 0);
+  EXPECT_EQ(exposition.value("herd_replica_generations_total", engine(1)), 2);
+  EXPECT_EQ(exposition.value("herd_replica_pause_seconds_count", engine(1)), 2);
+  EXPECT_EQ(exposition.value("herd_replica_pause_seconds_sum", engine(1)), 2.0);
+  EXPECT_EQ(exposition.value("herd_token_mismatches_total", engine(1, {{"rank", "1"}})), 1);
+  EXPECT_EQ(exposition.value("herd_token_mismatches_total", engine(1, {{"rank", "0"}})), 0);
+  EXPECT_EQ(exposition.value("herd_replica_given_up", engine(0)), 1);
+  EXPECT_EQ(exposition.value("herd_replica_given_up", engine(1)), 0);
 }
 
 TEST(ServingMetrics, EachReplicaIsAnEngine) {

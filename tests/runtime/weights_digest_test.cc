@@ -14,6 +14,7 @@
 
 #include "kernels/device.h"
 #include "runtime/model/llama_weights.h"
+#include "runtime/model/source_digest.h"
 
 namespace herd::model {
 namespace {
@@ -144,10 +145,12 @@ std::vector<WeightsDigest> digests(const LlamaConfig& config, const WeightSource
   std::vector<ShardPlan> plans;
   for (int rank = 0; rank < tp; ++rank) plans.push_back(plan_shard(config, tp, rank).value());
   LoadReport report;
+  LoadOptions options;
+  options.digest = true;
   if (together) {
-    EXPECT_TRUE(load_weights(config, source, plans, *device, {}, report).has_value());
+    EXPECT_TRUE(load_weights(config, source, plans, *device, options, report).has_value());
   } else {
-    for (const ShardPlan& plan : plans) EXPECT_TRUE(load_weights(config, source, {plan}, *device, {}, report).has_value());
+    for (const ShardPlan& plan : plans) EXPECT_TRUE(load_weights(config, source, {plan}, *device, options, report).has_value());
   }
   EXPECT_EQ(report.digests.size(), plans.size());
   return report.digests;
@@ -161,8 +164,48 @@ TEST(WeightsDigest, IsOneForEveryTensorParallelDegree) {
     const auto one = join(digests(config, source, 1, true)).value();
     for (const int tp : {2, 4})
       for (const bool together : {true, false}) EXPECT_EQ(join(digests(config, source, tp, together)).value(), one) << tp;
+    EXPECT_EQ(digest_source(config, source).value(), one) << "read apart from loading";
     EXPECT_NE(join(digests(config, *random_source(config, 6), 1, true)).value(), one);
   }
+}
+
+TEST(WeightsDigest, IsNotMadeWhereNobodyAsksForIt) {
+  const LlamaConfig config = uneven_model();
+  const auto device = make_cpu_device({CpuIsa::kAuto, 1}).value();
+  LoadReport report;
+  ASSERT_TRUE(load_weights(config, Flipped(config), {plan_shard(config, 1, 0).value()}, *device, {}, report).has_value());
+  EXPECT_TRUE(report.digests.empty());
+}
+
+// Larger than what is read at one time, so that pieces meet inside tensors and leaves.
+TEST(WeightsDigest, OfASourceDoesNotDependOnHowItIsReadInPieces) {
+  LlamaConfig config = uneven_model();
+  config.vocab_size = 24'000;
+  config.intermediate_size = 22'016;
+  config.layers = 1;
+  const Flipped source(config);
+  EXPECT_EQ(digest_source(config, source).value(), join(digests(config, source, 2, false)).value());
+}
+
+// Fails from a tensor on.
+class Unreadable final : public WeightSource {
+ public:
+  explicit Unreadable(const LlamaConfig& config) : source_(random_source(config, 5)) {}
+  Status read_rows(std::string_view name, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
+                   std::int64_t col_end, float* out) const override {
+    if (name.find("layers.1.mlp.down_proj") != std::string_view::npos) return missing("gone");
+    return source_->read_rows(name, row_begin, row_end, col_begin, col_end, out);
+  }
+
+ private:
+  std::unique_ptr<WeightSource> source_;
+};
+
+TEST(WeightsDigest, OfASourceThatFailsIsItsError) {
+  const LlamaConfig config = uneven_model();
+  const auto digest = digest_source(config, Unreadable(config));
+  ASSERT_FALSE(digest.has_value());
+  EXPECT_EQ(digest.error(), missing("gone"));
 }
 
 TEST(WeightsDigest, SeesOneFlippedBitInTheMiddleOfAnyTensor) {
@@ -176,7 +219,7 @@ TEST(WeightsDigest, SeesOneFlippedBitInTheMiddleOfAnyTensor) {
     source.tensor = name;
     source.row = vector ? 0 : 57;
     source.col = vector ? 41 : 83;
-    const auto one = join(digests(config, source, 1, true)).value();
+    const auto one = digest_source(config, source).value();
     EXPECT_TRUE(seen.insert(one).second) << name;
     EXPECT_EQ(join(digests(config, source, 2, false)).value(), one) << name;
   }

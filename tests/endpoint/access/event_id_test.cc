@@ -14,6 +14,7 @@
 #include "endpoint/access/base64url.h"
 #include "endpoint/access/hmac_sha256.h"
 #include "endpoint/access/secret_file.h"
+#include "endpoint/access/served_numerics.h"
 #include "runtime/text/hex.h"
 
 namespace herd::access {
@@ -215,12 +216,32 @@ TEST(EventIdCodec, SaysUnderWhichNumericsAStreamWasMade) {
   const auto decoded = codec.decode(codec.encode(some_id(), "tenant"), "tenant");
   ASSERT_TRUE(decoded);
   EXPECT_EQ(decoded->numerics, numerics_digits("cpu-1/bfloat16/bfloat16/" + digits));
-  EXPECT_FALSE(refuses_numerics(decoded->numerics, "cpu-1/bfloat16/bfloat16/" + digits));
-  const auto why = refuses_numerics(decoded->numerics, served);
+  EXPECT_FALSE(ServedNumerics("cpu-1/bfloat16/bfloat16/" + digits).refuses(decoded->numerics));
+  const auto why = ServedNumerics(served).refuses(decoded->numerics);
   ASSERT_TRUE(why);
   EXPECT_NE(why->find(digits), std::string::npos) << *why;
   EXPECT_NE(why->find(served), std::string::npos) << *why;
   EXPECT_EQ(numerics_digits(""), NumericsDigits{});
+}
+
+TEST(ServedNumerics, AreKnownWhenTheyAreToldAndNotBefore) {
+  ServedNumerics numerics;
+  EXPECT_FALSE(numerics.decided());
+  EXPECT_EQ(numerics.digits(), nullptr);
+  numerics.set("cpu-1/bfloat16/bfloat16/c0c1c2c3c4c5c6c7c8c9cacbcccdcecf");
+  EXPECT_TRUE(numerics.decided());
+  ASSERT_NE(numerics.digits(), nullptr);
+  EXPECT_EQ(*numerics.digits(), some_id().numerics);
+}
+
+TEST(ServedNumerics, ThatCannotBeHadRefuseEveryStreamAndSayWhy) {
+  ServedNumerics numerics;
+  numerics.set_unknowable("model.gguf is gone");
+  EXPECT_TRUE(numerics.decided());
+  EXPECT_EQ(numerics.digits(), nullptr);
+  const auto why = numerics.refuses(some_id().numerics);
+  ASSERT_TRUE(why);
+  EXPECT_NE(why->find("model.gguf is gone"), std::string::npos) << *why;
 }
 
 // What ends one of the three cannot begin the next.

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "endpoint/access/event_id.h"
+#include "endpoint/access/served_numerics.h"
 #include "endpoint/api/generation_job.h"
 #include "endpoint/http/http_server.h"
 #include "observability/serving_metrics.h"
@@ -188,12 +189,14 @@ struct JobSurroundings {
     environment.token_bytes = [this](TokenId id) { return tokenizer.token_bytes(id); };
     environment.eos_ids = {kEnd};
     environment.event_ids = &event_ids;
+    environment.numerics = &numerics;
     environment.metrics = &metrics;
     environment.keep_alive_s = keep_alive_s;
   }
 
   tokenizer::Tokenizer tokenizer = tokenizer::small_tokenizer("gpt-2", {}, {"<|end|>"});
   access::EventIdCodec event_ids{{1, 2, 3}, "test"};
+  access::ServedNumerics numerics{std::string()};
   observability::ServingMetrics metrics{observability::ServingMetricsConfig{.model_name = "toy", .max_model_len = 256}};
   JobEnvironment environment;
 };

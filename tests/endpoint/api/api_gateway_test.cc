@@ -36,6 +36,17 @@ class ApiGatewayTest : public testing::Test {
     limits.prompt_tokens_max = 256;
     return {std::move(model), limits};
   }
+  // A replica that is lost does not come back.
+  static actors::StandaloneConfig cluster_config(std::shared_ptr<actors::ToyFaults> faults) {
+    actors::StandaloneConfig config = actors::toy_config(1, 2, std::move(faults));
+    config.restart_budget.restarts = 0;
+    return config;
+  }
+  bool await_none_left() {
+    return cluster_.await([](const actors::ClusterStatus& status) {
+      return status.serving_replicas() + status.returning_replicas() == 0;
+    });
+  }
   ~ApiGatewayTest() override {
     gateway_.stop();
     cluster_.shutdown();
@@ -48,12 +59,13 @@ class ApiGatewayTest : public testing::Test {
   }
 
   std::shared_ptr<actors::ToyFaults> faults_ = std::make_shared<actors::ToyFaults>();
-  actors::ToyCluster cluster_{actors::toy_config(1, 2, faults_)};
+  actors::ToyCluster cluster_{cluster_config(faults_)};
   access::EventIdCodec event_ids_{{1, 2, 3}, "test"};
+  access::ServedNumerics numerics_{std::string()};
   observability::ServingMetrics metrics_{
       observability::ServingMetricsConfig{.model_name = "toy", .max_model_len = 256}};
   observability::EventLog log_{observability::LogFormat::kText, observability::LogLevel::kError};
-  ApiGateway gateway_{config(), reader(), event_ids_, cluster_.client(), metrics_, log_};
+  ApiGateway gateway_{config(), reader(), event_ids_, numerics_, cluster_.client(), metrics_, log_};
 };
 
 TEST_F(ApiGatewayTest, HealthFollowsTheModelAndLifeTheProcess) {
@@ -63,12 +75,12 @@ TEST_F(ApiGatewayTest, HealthFollowsTheModelAndLifeTheProcess) {
   }
   EXPECT_EQ(get("/ready").status, 200);
 
-  cluster_.kill_rank(ReplicaId(0), 0);  // a lost replica does not come back
-  ASSERT_TRUE(cluster_.await([](const actors::ClusterStatus& status) { return status.serving_replicas() == 0; }));
+  cluster_.kill_rank(ReplicaId(0), 0);
+  ASSERT_TRUE(await_none_left());
   for (const char* path : {"/health", "/ping"}) {
     const http::HttpResponse answer = get(path);
     EXPECT_EQ(answer.status, 503) << path;
-    EXPECT_EQ(answer.body, R"({"status":"unavailable"})");
+    EXPECT_EQ(answer.body, R"({"status":"unavailable","reason":"no replica is left and none will come back"})");
     EXPECT_EQ(value_of(answer, "retry-after"), "1");
   }
   EXPECT_EQ(get("/ready").status, 503);
@@ -78,7 +90,7 @@ TEST_F(ApiGatewayTest, HealthFollowsTheModelAndLifeTheProcess) {
 TEST_F(ApiGatewayTest, WhileDrainingItLivesButTakesNothingNew) {
   gateway_.state().drain();
   EXPECT_EQ(get("/live").status, 200);
-  EXPECT_EQ(get("/health").body, R"({"status":"draining"})");
+  EXPECT_EQ(get("/health").body, R"({"status":"draining","reason":"the server is shutting down"})");
   for (const char* path : {"/health", "/ping", "/ready"}) EXPECT_EQ(get(path).status, 503) << path;
   EXPECT_EQ(post({{"Content-Type", "application/json"}}).status, 503);
 }
@@ -137,7 +149,7 @@ TEST_F(ApiGatewayTest, TheDoorOfMetricsCarriesTheSame) {
 TEST_F(ApiGatewayTest, WhenTheLastReplicaIsGoneRequestsAreRefusedBeforeTheirBody) {
   faults_->fail_rank = 1;
   (void)post({{"Content-Type", "application/json"}});
-  ASSERT_TRUE(cluster_.await([](const actors::ClusterStatus& status) { return status.serving_replicas() == 0; }));
+  ASSERT_TRUE(await_none_left());
   const auto refused = gateway_.on_head(head_of("POST", "/v1/completions", {{"Content-Type", "application/json"}}));
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->status, 503);

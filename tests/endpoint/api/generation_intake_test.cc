@@ -60,21 +60,30 @@ class GenerationIntakeTest : public testing::Test {
   }
   ~GenerationIntakeTest() override { cluster_.shutdown(); }
 
-  void take(const GenerationIntake::Ticket& ticket, std::string body = R"({"prompt":[5,6],"max_tokens":200})") {
+  void take(const GenerationIntake::Ticket& ticket, std::string body = R"({"prompt":[5,6],"max_tokens":200})",
+            std::vector<http::HttpHeader> headers = {}) {
     Call call{.route = Route::kCompletions, .begin = steady_now(), .responder = responder_};
-    intake_.intake(call, {head_of("POST", "/v1/completions"), std::move(body)}, ticket);
+    intake_.intake(call, {head_of("POST", "/v1/completions", std::move(headers)), std::move(body)}, ticket);
+  }
+  // The answer to the same body sent again with that event's id.
+  http::HttpResponse resume(const std::string& body, const std::string& id) {
+    responder_ = std::make_shared<FakeResponder>();
+    take(intake_.new_ticket(), body, {{"Last-Event-ID", id}});
+    EXPECT_TRUE(responder_->await_end());
+    return responder_->answer().value_or(http::HttpResponse{});
   }
 
   std::shared_ptr<actors::ToyFaults> faults_ = std::make_shared<actors::ToyFaults>();
   actors::ToyCluster cluster_{actors::toy_config(1, 1, faults_)};
   access::EventIdCodec event_ids_{{1, 2, 3}, "test"};
+  access::ServedNumerics numerics_;  // not known yet
   observability::ServingMetrics metrics_{
       observability::ServingMetricsConfig{.model_name = "toy", .max_model_len = 256}};
   observability::EventLog log_{observability::LogFormat::kText, observability::LogLevel::kError};
   const RequestReader reader_ = reader();
   std::shared_ptr<FakeResponder> responder_ = std::make_shared<FakeResponder>();
   HookedClient client_{cluster_.client()};
-  GenerationIntake intake_{config(), reader_, event_ids_, client_, metrics_, log_};
+  GenerationIntake intake_{config(), reader_, event_ids_, numerics_, client_, metrics_, log_};
 };
 
 TEST_F(GenerationIntakeTest, AClientThatLeftBeforeItsBodyWasReadCostsNothing) {
@@ -110,6 +119,31 @@ TEST_F(GenerationIntakeTest, ARequestThatCouldNotBeHandedOverIsNotOpen) {
   client_.before_submit = [] { throw std::bad_alloc(); };
   EXPECT_THROW(take(intake_.new_ticket()), std::bad_alloc);
   EXPECT_TRUE(intake_.await_none_open(std::chrono::milliseconds(0))) << "else a server that drains waits for it in vain";
+}
+
+constexpr const char* kStream = R"({"prompt":[5,6],"max_tokens":3,"stream":true,"ignore_eos":true})";
+
+// From an id that is nobody's it is a 400, known numerics or not.
+TEST_F(GenerationIntakeTest, AStreamIsResumedOnceTheNumericsAreKnown) {
+  access::EventId event{.created = 1700000000, .body = access::hash_body(kStream), .progress = {1}};
+  const std::string id = event_ids_.encode(event, "");
+  const http::HttpResponse early = resume(kStream, id);
+  EXPECT_EQ(early.status, 503) << early.body;
+  EXPECT_NE(header_of(early, "Retry-After"), nullptr);
+  EXPECT_EQ(resume(kStream, "nobody's").status, 400);
+  numerics_.set("");
+  (void)resume(kStream, id);
+  const std::vector<Frame> rest = responder_->frames();
+  ASSERT_EQ(rest.size(), 3U) << "the second and the third token, and the end";
+  for (const Frame& frame : rest) EXPECT_TRUE(event_ids_.decode(frame.id, "")) << frame.data;
+}
+
+TEST_F(GenerationIntakeTest, NoStreamIsResumedWhereTheNumericsCannotBeHad) {
+  access::EventId event{.created = 1700000000, .body = access::hash_body(kStream), .progress = {1}};
+  numerics_.set_unknowable("model.gguf is gone");
+  const http::HttpResponse refused = resume(kStream, event_ids_.encode(event, ""));
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_NE(refused.body.find("model.gguf is gone"), std::string::npos) << refused.body;
 }
 
 TEST_F(GenerationIntakeTest, WhatCannotBeReadIsAnsweredHere) {

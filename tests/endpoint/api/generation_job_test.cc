@@ -64,6 +64,31 @@ TEST(GenerationJob, EachEventIdCountsTheEventsOfEachChoice) {
   }
 }
 
+// The numerics become known between the second token and the third: from there on the stream can be resumed.
+TEST(GenerationJob, EventsHaveNoIdUntilTheNumericsAreKnown) {
+  const std::string known = "cpu-1/bfloat16/bfloat16/c0c1c2c3c4c5c6c7c8c9cacbcccdcecf";
+  access::ServedNumerics numerics;
+  JobSurroundings surroundings;
+  surroundings.environment.numerics = &numerics;
+  const auto responder = std::make_shared<FakeResponder>();
+  GenerationJob job(RequestId(1), toy_request(Endpoint::kCompletion, true, 3, 4), responder, surroundings.environment, {});
+  (void)job.start({});
+  for (const char token : {'a', 'b'}) (void)job.deliver(0, token_delta(0, token), {});
+  numerics.set(known);
+  (void)job.deliver(0, token_delta(0, 'c'), {});
+  (void)job.deliver(0, token_delta(0, 'd', FinishReason::kLength), {});
+  const std::vector<Frame> frames = responder->frames();
+  ASSERT_EQ(frames.size(), 5U);
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    const auto id = surroundings.event_ids.decode(frames[i].id, "");
+    ASSERT_EQ(id.has_value(), i >= 2) << i << ": " << frames[i].id;
+    if (!id) continue;
+    EXPECT_EQ(id->numerics, access::numerics_digits(known));
+    EXPECT_EQ(id->progress, (std::vector<std::uint32_t>{std::min<std::uint32_t>(static_cast<std::uint32_t>(i) + 1, 4)}));
+  }
+  EXPECT_EQ(text_of(frames), "abcd");
+}
+
 TEST(GenerationJob, ChoicesAreSubmissionsOfOnePromptWithTheirOwnNumber) {
   GenerationRequest request = toy_request(Endpoint::kCompletion, false, 3, 10);
   request.prompts.push_back(request.prompts.front());

@@ -86,8 +86,22 @@ TEST(JobsFailure, AStreamOutlivesItsReplicaByteForByte) {
   EXPECT_TRUE(test.await_quiet());
 }
 
-TEST(JobsFailure, WithoutAnotherReplicaAStreamEndsInAnErrorEventAndAnAnswerInAStatus) {
+TEST(JobsFailure, TheOnlyReplicaComesBackAndEndsItsStreamsWhole) {
   JobsUnderTest test;
+  test.faults->step_us = 1000;
+  const Asked stream = test.ask(job_request(1, 120));
+  const Asked whole = test.ask(job_request(2, 120, false));
+  ASSERT_TRUE(stream.responder->await_frames(10));
+  test.cluster.kill_rank(ReplicaId(0), 1);
+  ASSERT_TRUE(stream.responder->await_end());
+  ASSERT_TRUE(whole.responder->await_end());
+  expect_whole_stream(stream, 120);
+  EXPECT_EQ(whole.responder->answer().value().status, 200);
+  EXPECT_TRUE(test.await_quiet());
+}
+
+TEST(JobsFailure, WithoutAReplicaThatComesBackAStreamEndsInAnErrorEventAndAnAnswerInAStatus) {
+  JobsUnderTest test({}, 1, false);
   test.faults->step_us = 1000;
   const Asked stream = test.ask(job_request(1, 200));
   const Asked whole = test.ask(job_request(2, 200, false));
@@ -105,9 +119,11 @@ TEST(JobsFailure, WithoutAnotherReplicaAStreamEndsInAnErrorEventAndAnAnswerInASt
 
 // Without a replica, and none that comes back, nothing new is taken, not even a body.
 TEST(JobsFailure, AfterTheLastReplicaRequestsAreRefusedAtOnce) {
-  JobsUnderTest test;
+  JobsUnderTest test({}, 1, false);
   test.cluster.kill_rank(ReplicaId(0), 0);
-  ASSERT_TRUE(test.await([](const actors::ClusterStatus& status) { return status.serving_replicas() == 0; }));
+  ASSERT_TRUE(test.await([](const actors::ClusterStatus& status) {
+    return status.serving_replicas() + status.returning_replicas() == 0;
+  }));
   const Asked asked = test.ask(job_request(1, 5));
   ASSERT_TRUE(asked.responder->await_end());
   ASSERT_TRUE(asked.responder->answer());

@@ -28,8 +28,9 @@ struct Asked {
 
 class JobsUnderTest {
  public:
-  explicit JobsUnderTest(admission::AdmissionConfig admission = {}, std::uint32_t replicas = 1)
-      : cluster(config_of(admission, replicas, faults)), client(cluster.client()) {
+  // `return_when_lost`: replicas do, as often as it takes.
+  explicit JobsUnderTest(admission::AdmissionConfig admission = {}, std::uint32_t replicas = 1, bool return_when_lost = true)
+      : cluster(config_of(admission, replicas, return_when_lost, faults)), client(cluster.client()) {
     surroundings.environment.on_end = [this](const GenerationJob& job, Instant now) { note_end(job, now); };
   }
   ~JobsUnderTest() { cluster.shutdown(); }
@@ -70,9 +71,10 @@ class JobsUnderTest {
 
  private:
   static actors::StandaloneConfig config_of(const admission::AdmissionConfig& admission, std::uint32_t replicas,
-                                            std::shared_ptr<actors::ToyFaults> faults) {
+                                            bool return_when_lost, std::shared_ptr<actors::ToyFaults> faults) {
     actors::StandaloneConfig config = actors::toy_config(replicas, 2, std::move(faults));
     config.gateway.admission = admission;
+    if (!return_when_lost) config.restart_budget.restarts = 0;
     return config;
   }
   std::vector<std::string> texts_of(const GenerationRequest& request) {

@@ -2,13 +2,16 @@
 #include "endpoint/http/http_server.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -46,6 +49,37 @@ bool eventually(Condition condition) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return false;
+}
+
+std::set<int> open_descriptors() {
+  std::set<int> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const int fd = std::stoi(entry.path().filename());
+    if (fcntl(fd, F_GETFD) >= 0) found.insert(fd);  // not the listing's own
+  }
+  return found;
+}
+
+// Else it would keep the port and every client's connection open when this process has ended.
+TEST(HttpServer, NothingThatItOpensOutlivesItInAChild) {
+  const std::set<int> before = open_descriptors();
+  ScriptedHandler handler;
+  const auto server = start(handler);
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.emplace_back(server->port());
+    clients.back().send(kGet);
+    ASSERT_TRUE(clients.back().read_answer());
+  }
+  std::set<int> ours;
+  for (const RawClient& client : clients) ours.insert(client.descriptor());
+  int opened = 0;
+  for (const int fd : open_descriptors()) {
+    if (before.contains(fd) || ours.contains(fd)) continue;
+    ++opened;
+    EXPECT_TRUE(fcntl(fd, F_GETFD) & FD_CLOEXEC) << std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd));
+  }
+  EXPECT_GE(opened, 4) << "the port and three connections at least";
 }
 
 TEST(HttpServer, AnswersBadRequestsWithTheirStatusAndCloses) {

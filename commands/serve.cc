@@ -62,6 +62,7 @@ double quick_read_bandwidth(const actors::EngineOptions& options) {
 Instant after(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(std::min(seconds, 1e9) * 1e9)}; }
 
 constexpr std::chrono::milliseconds kLogFlush{200};
+constexpr double kPatienceWithHung_s = 1.0;  // for threads to end where one is known to hang
 
 class Server {
  public:
@@ -341,7 +342,8 @@ class Server {
     gateway_->stop();
     doors_->close_gently(after(guard_.last_resort(), -0.7 * StopPlan::kEnding_s));
     // Some of the time is left to say what does not end.
-    const double patience_s = std::clamp(seconds_between(steady_now(), guard_.last_resort()) - 0.1, 0.1, 600.0);
+    const double left_s = seconds_between(steady_now(), guard_.last_resort()) - 0.1;
+    const double patience_s = std::clamp(left_s, 0.1, supervision_.one_is_given_up() ? kPatienceWithHung_s : 600.0);
     if (!engine_->cluster().shutdown(std::chrono::milliseconds(static_cast<std::int64_t>(patience_s * 1e3)))) {
       log_.write(observability::LogLevel::kError,
                  "a thread that computes does not come back and cannot be ended: the process ends over it");

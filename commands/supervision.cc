@@ -16,6 +16,7 @@ struct Said {
 Said said_of(NoteKind kind) {
   switch (kind) {
     case NoteKind::kRankLost: return {LogLevel::kError, "a rank is lost"};
+    case NoteKind::kRankSuspected: return {LogLevel::kError, "a rank makes no progress"};
     case NoteKind::kRankHangs: return {LogLevel::kError, "a rank hangs"};
     case NoteKind::kTokensDiffer: return {LogLevel::kError, "a rank sampled other tokens"};
     case NoteKind::kGenerationLost: return {LogLevel::kWarning, "a replica stops serving"};
@@ -46,6 +47,11 @@ void Supervision::on_note(ReplicaId replica, const membership::Note& note) {
     if (given_up_.size() != replicas_) return;
   }
   on_none_left_();
+}
+
+bool Supervision::one_is_given_up() const {
+  const std::scoped_lock lock(mutex_);
+  return !given_up_.empty();
 }
 
 std::optional<std::string> Supervision::none_left() const {

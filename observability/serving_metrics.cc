@@ -194,11 +194,12 @@ void ServingMetrics::on_note(std::uint32_t replica, const membership::Note& note
       m.restarts->Increment(lost.exchange(0));
       m.generations->Increment();
       return m.pause->Observe(sane(note.pause_s));
-    case NoteKind::kRankHangs: return m.suspicions->Increment();
+    case NoteKind::kRankSuspected: return m.suspicions->Increment();
     case NoteKind::kTokensDiffer:
       return impl_->families.token_mismatches->at({std::to_string(engine), note.rank ? std::to_string(*note.rank) : "unknown"})
           .Increment();
     case NoteKind::kGivenUp: return m.given_up->Set(1);
+    case NoteKind::kRankHangs:  // it was suspected before
     case NoteKind::kGenerationLost:
     case NoteKind::kForming: return;  // one of the above follows
   }

@@ -75,6 +75,7 @@ TEST(ServingMetrics, TellWhatBecameOfRanks) {
   ServingMetricsConfig config = toy(2);
   config.ranks = 2;
   ServingMetrics metrics(config);
+  metrics.on_note(1, {.kind = NoteKind::kRankSuspected, .rank = 1, .text = "makes no progress"});
   metrics.on_note(1, {.kind = NoteKind::kRankHangs, .rank = 1, .text = "hangs"});
   metrics.on_note(1, {.kind = NoteKind::kGenerationLost, .rank = std::nullopt, .text = "stops"});
   for (const std::uint32_t rank : {0U, 1U}) metrics.on_note(1, {.kind = NoteKind::kRankLost, .rank = rank, .text = "lost"});

@@ -120,6 +120,7 @@ FAULTS = {
     "another token": ("kind=flip_token", AGAIN | {"mismatches": 2}),  # of two ranks nobody knows which one is right
     "another token again": ("kind=flip_token", AGAIN | {"mismatches": 2, "ranks": 2}),  # … and both read their weights anew
     "a late step": ("kind=hang_for,seconds=0.7", {}),
+    "a step that comes too late": ("kind=hang_for,seconds=2", AGAIN | {"suspicions": 1}),
 }
 ALONE = ("a failed step", "a death", "a late step")  # that a rank without another can have
 
@@ -347,7 +348,6 @@ def everything(setting, arrangements):
     timed(debugger, setting, hang_without_another)
     timed(debugger, setting, hang_beside_another)
     timed(terminated_in_a_hang, setting)
-    timed(more_deaths_than_restarts, setting)
     timed(paused_process, setting)
 
 
@@ -368,6 +368,7 @@ def main():
         demo = Setting(flags.herd, flags.faulty_herd, folder, None, demo_requests())
         if flags.full:
             everything(demo, ((2, 1), (2, 2), (1, 1), (1, 2)))
+            timed(more_deaths_than_restarts, demo)
         else:
             sample(demo)
         timed(deaths_in_a_row, demo, flags.deaths or (200 if flags.full else 20))

@@ -37,12 +37,14 @@ struct ClusterStatus {
     for (const ReplicaStatus& replica : replicas) serving += replica.serving ? 1 : 0;
     return serving;
   }
-  // Replicas that do not serve now but are being made, or will be made again.
+  // Replicas that do not serve now but are not lost for good: being made, lost and made again, or about to be heard of (the
+  // view is ahead of what the replica says, or behind it).
   [[nodiscard]] std::size_t returning_replicas() const {
     std::size_t returning = 0;
-    for (const routing::ReplicaView& replica : view.replicas) {
-      const bool lost = replica.state == routing::ReplicaState::kLost;
-      returning += replica.state == routing::ReplicaState::kMaking || (lost && replica.returns) ? 1 : 0;
+    for (std::size_t i = 0; i < replicas.size(); ++i) {
+      const routing::ReplicaView& known = view.replicas[i];
+      const bool lost_for_good = known.state == routing::ReplicaState::kLost && !known.returns;
+      returning += !replicas[i].serving && !lost_for_good ? 1 : 0;
     }
     return returning;
   }

@@ -23,8 +23,9 @@ class StatusOnly final : public actors::ClusterClient {
   [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId) const override { return {}; }
   void stop() override {}
 
-  // A replica each, in that state; one that is lost returns or not.
-  void set(const std::vector<std::pair<ReplicaState, bool>>& replicas, std::optional<Instant> silent_since = {}) {
+  // A replica each, in that state; one that is lost returns or not. `heard`: those that serve have said so themselves.
+  void set(const std::vector<std::pair<ReplicaState, bool>>& replicas, std::optional<Instant> silent_since = {},
+           bool heard = true) {
     auto status = std::make_shared<actors::ClusterStatus>();
     for (const auto& [state, returns] : replicas) {
       const ReplicaId id(static_cast<std::uint32_t>(status->replicas.size()));
@@ -33,7 +34,7 @@ class StatusOnly final : public actors::ClusterClient {
       view.state = state;
       view.returns = returns;
       status->view.replicas.push_back(view);
-      status->replicas.push_back({.replica = id, .serving = state == ReplicaState::kServing, .scheduler = {}});
+      status->replicas.push_back({.replica = id, .serving = heard && state == ReplicaState::kServing, .scheduler = {}});
     }
     status->silent_since = silent_since;
     status_ = std::move(status);
@@ -78,6 +79,14 @@ TEST_F(ServingStateTest, HealthIsLostWithTheLastReplicaThatCouldComeBackAndReadi
     EXPECT_EQ(health.reason.empty(), row.word == "ok") << health.reason;
     EXPECT_EQ(!state_.not_ready({}), row.ready) << row.word;
   }
+}
+
+// Its loss was told and the view that says so was not yet, or the view says that it serves and it has not said anything itself.
+TEST_F(ServingStateTest, AReplicaThatTheViewSaysServesMayBeAboutTo) {
+  client_.set({{ReplicaState::kServing, true}, {ReplicaState::kLost, false}}, std::nullopt, false);
+  EXPECT_EQ(state_.health().status, 200);
+  EXPECT_EQ(state_.health().word, "recovering");
+  EXPECT_TRUE(state_.not_ready({}));
 }
 
 TEST_F(ServingStateTest, IsNotReadyWhenNoStepWasFinishedForLongerThanReadyStall) {

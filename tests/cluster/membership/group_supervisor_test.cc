@@ -541,10 +541,12 @@ TEST_F(GroupSupervisorTest, ASuspicionIsNotedThoughTheRankComesBack) {
   EXPECT_EQ(noted(NoteKind::kRankSuspected)->text, "replica 3: it broke");
   EXPECT_FALSE(noted(NoteKind::kRankHangs));
   come_back();
+  now.ns += 61'000'000'000;  // no backoff
   lost(LossCause::kOverdue, {});
   EXPECT_TRUE(noted(NoteKind::kRankSuspected)) << "though it is not known which";
   EXPECT_FALSE(noted(NoteKind::kRankSuspected)->rank);
   come_back();
+  now.ns += 61'000'000'000;  // no backoff
   lost(LossCause::kDiedOfItself, {1});
   EXPECT_FALSE(noted(NoteKind::kRankSuspected));
 }

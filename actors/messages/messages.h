@@ -56,7 +56,7 @@ struct ViewChanged {
 // To coordinator, gateways and its supervisor: that generation is gone, with all it was running.
 struct ReplicaLost {
   routing::ReplicaLoss loss;
-  double operation_s = 0.0;  // for its supervisor, see replica::SayLost
+  replica::LastSteps last{};  // for its supervisor
 };
 
 // To a replica, from a gateway.

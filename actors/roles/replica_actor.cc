@@ -105,7 +105,7 @@ void ReplicaState::carry_out(replica::SayServing&, Instant) {
 void ReplicaState::carry_out(replica::SayLost& order, Instant) {
   for (const auto& [id, gateway] : gateways_) self_->send(gateway, ReplicaLost{order.loss});
   self_->send(coordinator_, ReplicaLost{order.loss});
-  self_->send(supervisor_, ReplicaLost{std::move(order.loss), order.operation_s});
+  self_->send(supervisor_, ReplicaLost{std::move(order.loss), order.last});
 }
 
 void ReplicaState::carry_out(replica::AbortGroup& order, Instant) {

@@ -95,7 +95,7 @@ void SupervisorState::on_lost(const ReplicaLost& lost) {
   const routing::ReplicaLoss& loss = lost.loss;
   if (generation_ == loss.replica) forget_generation(loss.why);
   lost_ = loss.replica.epoch;
-  decide([&](GroupSupervisor& core, Instant now) { core.on_generation_lost(loss, lost.operation_s, now, effects_); });
+  decide([&](GroupSupervisor& core, Instant now) { core.on_generation_lost(loss, lost.last, now, effects_); });
 }
 
 // Whoever asks for its address meanwhile is told that it leads nowhere.

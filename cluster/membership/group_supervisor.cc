@@ -101,15 +101,15 @@ bool GroupSupervisor::is_stale(routing::ReplicaGeneration lost) const {
   return phase_ == Phase::kForming && !is_formed_ ? lost.epoch <= generation_->epoch : lost.epoch != generation_->epoch;
 }
 
-void GroupSupervisor::on_generation_lost(const routing::ReplicaLoss& loss, double operation_s, Instant now,
+void GroupSupervisor::on_generation_lost(const routing::ReplicaLoss& loss, const replica::LastSteps& last, Instant now,
                                          SupervisorEffects& effects) {
   if (is_stale(loss.replica)) return;
-  operation_s_ = operation_s;
+  operation_s_ = last.operation_s;
   generation_ = loss.replica;
   phase_ = Phase::kGathering;
   if (!has_served_ && loss.cause != routing::LossCause::kStopped) return give_up(loss.why, effects);
   if (has_served_ && !lost_at_) lost_at_ = now;
-  if (loss.cause == routing::LossCause::kOverdue) note_suspects(loss, effects);
+  if (last.no_progress) note_suspects(loss, effects);
   note(NoteKind::kGenerationLost, std::nullopt, name() + " stops serving: " + loss.why.message(), effects);
   if (loss.cause != routing::LossCause::kStopped && !spend(loss.why, now, effects)) return;
   if (loss.cause == routing::LossCause::kTokensDiffer) count_mismatches(loss.blamed, effects);

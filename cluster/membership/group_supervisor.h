@@ -25,6 +25,7 @@
 
 #include "cluster/membership/restart_budget.h"
 #include "cluster/replica/progress_watch.h"
+#include "cluster/replica/replica_core.h"
 #include "cluster/routing/replica_loss.h"
 #include "kernels/progress.h"
 #include "kernels/status.h"
@@ -88,9 +89,9 @@ class GroupSupervisor {
   // FormGroup was carried out: that generation is being made.
   void on_formed(routing::ReplicaGeneration generation, Instant now, SupervisorEffects& effects);
   void on_serving(routing::ReplicaGeneration generation, Instant now, SupervisorEffects& effects);
-  // Of an older generation than the last formed: dropped. `operation_s`: the longest that an operation of its last steps was
-  // predicted to take. A rank may be in it when it is to leave, and is not suspected before WatchConfig::factor times that.
-  void on_generation_lost(const routing::ReplicaLoss& loss, double operation_s, Instant now, SupervisorEffects& effects);
+  // Of an older generation than the last formed: dropped. A rank may be in an operation of `last` when it is to leave, and is not
+  // suspected before WatchConfig::factor times what that was predicted to take.
+  void on_generation_lost(const routing::ReplicaLoss& loss, const replica::LastSteps& last, Instant now, SupervisorEffects& effects);
   void on_rank_left(std::uint32_t rank, Epoch epoch, Instant now, SupervisorEffects& effects);
   // `progress`: a reading of every rank.
   void on_timer(Instant now, std::span<const Progress> progress, SupervisorEffects& effects);

@@ -176,7 +176,7 @@ std::optional<StepCollector::Failure> ReplicaCore::look(Instant now, std::span<c
         predicted_s[rank] = std::max(predicted_s[rank], config_.cost->operation_seconds(ranks[rank].operation, step.shape));
     }
     if (const auto hangs = watch_.look(ranks, predicted_s, owes, now)) {
-      Failure failure{LossCause::kOverdue, {StatusCode::kAborted, describe(*hangs)}, {}};
+      Failure failure{LossCause::kOverdue, {StatusCode::kAborted, describe(*hangs)}, {}, true};
       if (hangs->sure) failure.blamed = {hangs->rank};
       return failure;
     }
@@ -254,12 +254,11 @@ void ReplicaCore::fail_as_given_up(ReplicaEffects& effects) {
 void ReplicaCore::end(const Failure& failure, ReplicaEffects& effects) {
   const Status why{failure.why.code(),
                    "replica " + std::to_string(config_.generation.replica.value) + ": " + failure.why.message()};
-  double operation_s = 0.0;
+  LastSteps last{0.0, failure.no_progress};
   for (const StepsOut::Step& step : steps_out_.steps()) {
-    if (config_.cost) operation_s = std::max(operation_s, config_.cost->longest_operation_seconds(step.shape));
+    if (config_.cost) last.operation_s = std::max(last.operation_s, config_.cost->longest_operation_seconds(step.shape));
   }
-  effects.emplace_back(
-      SayLost{{config_.generation, failure.cause, why, steps_out_.attempts(), failure.blamed}, operation_s});
+  effects.emplace_back(SayLost{{config_.generation, failure.cause, why, steps_out_.attempts(), failure.blamed}, last});
   phase_ = Phase::kEnded;
   (void)scheduler_.on_replica_lost();
   attempts_.clear();

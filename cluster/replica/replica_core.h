@@ -48,9 +48,14 @@ struct SendDeltas {
   std::vector<step::TokenDelta> deltas;
 };
 struct SayServing {};                       // to the coordinator and whoever watches over its generations
+// What a supervisor wants to know of the steps that were under way when a generation was lost.
+struct LastSteps {
+  double operation_s = 0.0;   // the longest that one of their operations was predicted to take
+  bool no_progress = false;   // it was lost because a rank made none
+};
 struct SayLost {                            // to the same, and to gateways
   routing::ReplicaLoss loss;
-  double operation_s = 0.0;  // the longest that an operation of the steps under way was predicted to take
+  LastSteps last{};
 };
 struct AbortGroup { Status why; };          // ranks that wait in a collective return
 struct EndGeneration {};                    // the last effect of all; its ranks may be in another one later

@@ -33,6 +33,7 @@ class StepCollector {
     routing::LossCause cause;
     Status why;  // names the ranks
     std::vector<std::uint32_t> blamed;
+    bool no_progress = false;  // a rank made none
   };
   // The steps that all ranks have now done, in order. An error: the group has failed; kOverdue: that rank gave its step up
   // (kAborted) because another did not come, and is not to blame. A result of another epoch, of a step nobody waits for, or a

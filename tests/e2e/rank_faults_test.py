@@ -117,7 +117,7 @@ FAULTS = {
     "a death": ("kind=die", AGAIN | {"ranks": 1}),
     "a death in a collective": ("kind=die_in_collective,operation=3", AGAIN | {"ranks": 1}),
     # Who of them is right nobody knows: it counts as ranks that did not come together.
-    "a skipped collective": ("kind=skip_collective,operation=2", AGAIN | {"suspicions": 1}),
+    "a skipped collective": ("kind=skip_collective,operation=2", AGAIN),
     "another token": ("kind=flip_token", AGAIN | {"mismatches": 2}),  # of two ranks nobody knows which one is right
     "another token again": ("kind=flip_token", AGAIN | {"mismatches": 2, "ranks": 2}),  # … and both read their weights anew
     "a late step": ("kind=hang_for,seconds=0.7", {}),

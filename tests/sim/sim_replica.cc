@@ -210,7 +210,7 @@ void SimReplica::on_life_serving() {
 void SimReplica::on_life_lost(const routing::ReplicaLoss& loss) {
   if (loss.cause == LossCause::kTokensDiffer) ranks_.count_mismatches(loss.blamed);
   const auto tell = [this, loss] {
-    decide([&](auto& supervisor, auto& effects) { supervisor.on_generation_lost(loss, 0.0, world_.now(), effects); });
+    decide([&](auto& supervisor, auto& effects) { supervisor.on_generation_lost(loss, {}, world_.now(), effects); });
   };
   message([this, loss, tell] {
     if (loss.cause != LossCause::kStopped) losses_.push_back(world_.now());
@@ -292,7 +292,7 @@ void SimReplica::kill_ranks(const routing::ReplicaLoss& loss) {
   }
   later(world_.us_up_to(world_.options.detect_us_max), [this, loss] {
     losses_.push_back(world_.now());
-    decide([&](auto& supervisor, auto& effects) { supervisor.on_generation_lost(loss, 0.0, world_.now(), effects); });
+    decide([&](auto& supervisor, auto& effects) { supervisor.on_generation_lost(loss, {}, world_.now(), effects); });
   });
 }
 

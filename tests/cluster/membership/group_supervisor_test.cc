@@ -46,7 +46,7 @@ struct GroupSupervisorTest : testing::Test {
   void lost(LossCause cause = LossCause::kKilled, const Ranks& blamed = {}) { lost(generation, cause, blamed); }
   void lost(routing::ReplicaGeneration of, LossCause cause = LossCause::kKilled, const Ranks& blamed = {}) {
     act([&] {
-      supervisor.on_generation_lost({of, cause, {StatusCode::kAborted, "replica 3: it broke"}, std::nullopt, blamed}, operation_s, now, effects);
+      supervisor.on_generation_lost({of, cause, {StatusCode::kAborted, "replica 3: it broke"}, std::nullopt, blamed}, {operation_s, cause == LossCause::kOverdue}, now, effects);
     });
   }
   void formed() {

@@ -12,6 +12,7 @@
 namespace herd::actors {
 namespace {
 
+constexpr std::chrono::milliseconds kPatienceWithHung{1'000};
 constexpr std::size_t kActorThreads = 2;  // coordinator, supervisors and replicas; gateways and ranks have their own
 
 // Nothing outlives this process, so no epoch of another coordinator is to be passed.
@@ -107,6 +108,8 @@ Status StandaloneActors::await_serving() {
 bool StandaloneActors::shutdown(std::chrono::milliseconds patience) {
   if (!system_) return !hangs_;
   if (client_) client_->stop();
+  // Of a replica that was given up a thread may hang for good.
+  if (client_ && one_is_given_up(*client_->status())) patience = std::min(patience, kPatienceWithHung);
   for (const SupervisorHandle& supervisor : supervisors_) caf::anon_send(supervisor, StopReplica{});
   hangs_ = !live_ranks_->await_none(patience);
   if (coordinator_) caf::anon_send_exit(coordinator_, caf::exit_reason::user_shutdown);

@@ -3,6 +3,7 @@
 // when no replica can come back it ends, so that whoever started it may start it again.
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
@@ -62,7 +63,6 @@ double quick_read_bandwidth(const actors::EngineOptions& options) {
 Instant after(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(std::min(seconds, 1e9) * 1e9)}; }
 
 constexpr std::chrono::milliseconds kLogFlush{200};
-constexpr double kPatienceWithHung_s = 1.0;  // for threads to end where one is known to hang
 
 class Server {
  public:
@@ -82,6 +82,7 @@ class Server {
     // On a thread of its own: loading and measuring leave the kernels' float mode behind, which threads started later
     // would inherit. And whoever wants the process to stop does not wait until the model is loaded.
     Status started;
+    std::atomic<bool> through = false;
     std::thread starter([&] {
       try {
         started = start_engine();
@@ -90,11 +91,12 @@ class Server {
       } catch (const std::system_error& error) {  // somebody else took the threads that were counted
         started = no_thread(error);
       }
+      through = true;
       guard_.wake();
     });
     bool reload = false;
-    for (auto event = StopGuard::Event::kNothing; event != StopGuard::Event::kWoken;) {
-      event = guard_.wait_until(after(steady_now(), 1e6));
+    while (!through) {  // a replica that is given up wakes the guard too
+      const auto event = guard_.wait_until(after(steady_now(), 1e6));
       reload |= event == StopGuard::Event::kReload;
       end_if_told();
     }
@@ -292,21 +294,20 @@ class Server {
   // Beside serving: every weight is read once more, and only those who go on with a stream wait for it.
   void name_numerics(const std::stop_token& stop) {
     lower_thread_priority(19);
-    Status failed;
+    Expected<std::string> id;
     try {
-      const auto id = engine_->numerics_id(stop);
-      if (id) {
-        numerics_.set(*id);
-        return log_.write(observability::LogLevel::kInfo, "streams can be resumed from here on", {{"numerics", *id}});
-      }
-      failed = id.error();
+      id = engine_->numerics_id(stop);
     } catch (const std::bad_alloc&) {
-      failed = no_memory();
+      id = fail(no_memory());
     }
     if (stop.stop_requested()) return;
-    numerics_.set_unknowable(failed.message());
+    if (id) {
+      numerics_.set(*id);
+      return log_.write(observability::LogLevel::kInfo, "streams can be resumed from here on", {{"numerics", *id}});
+    }
+    numerics_.set_unknowable(id.error().message());
     log_.write(observability::LogLevel::kWarning, "streams cannot be resumed: the weights could not be read again",
-               {{"reason", failed.message()}});
+               {{"reason", id.error().message()}});
   }
 
   // The first signal: what runs finishes. The second: it does not.
@@ -342,8 +343,7 @@ class Server {
     gateway_->stop();
     doors_->close_gently(after(guard_.last_resort(), -0.7 * StopPlan::kEnding_s));
     // Some of the time is left to say what does not end.
-    const double left_s = seconds_between(steady_now(), guard_.last_resort()) - 0.1;
-    const double patience_s = std::clamp(left_s, 0.1, supervision_.one_is_given_up() ? kPatienceWithHung_s : 600.0);
+    const double patience_s = std::clamp(seconds_between(steady_now(), guard_.last_resort()) - 0.1, 0.1, 600.0);
     if (!engine_->cluster().shutdown(std::chrono::milliseconds(static_cast<std::int64_t>(patience_s * 1e3)))) {
       log_.write(observability::LogLevel::kError,
                  "a thread that computes does not come back and cannot be ended: the process ends over it");

@@ -49,11 +49,6 @@ void Supervision::on_note(ReplicaId replica, const membership::Note& note) {
   on_none_left_();
 }
 
-bool Supervision::one_is_given_up() const {
-  const std::scoped_lock lock(mutex_);
-  return !given_up_.empty();
-}
-
 std::optional<std::string> Supervision::none_left() const {
   const std::scoped_lock lock(mutex_);
   return given_up_.size() == replicas_ ? std::optional(why_) : std::nullopt;

@@ -25,8 +25,6 @@ class Supervision {
   void on_note(ReplicaId replica, const membership::Note& note);
   // Why the last replica was given up; nullopt: one is left.
   [[nodiscard]] std::optional<std::string> none_left() const;
-  // Of a replica that was given up a thread may hang for good.
-  [[nodiscard]] bool one_is_given_up() const;
 
  private:
   observability::EventLog& log_;

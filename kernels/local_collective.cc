@@ -16,6 +16,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
+constexpr std::chrono::nanoseconds kSleepMax = std::chrono::milliseconds(500);
 constexpr int kSpinPauses = 2000;  // 20 to 100 us, about what the slowest rank of a small step is late
 constexpr std::size_t kAlignment = 64;
 
@@ -174,7 +175,7 @@ class LocalCollective final : public Collective {
   template <class Done, class Late>
   bool wait(const CollectiveOperation& operation, const Done& done, const Late& late) {
     int pauses = spin_pauses_;
-    steady_clock::time_point deadline{};
+    std::chrono::nanoseconds waited{0};
     for (;;) {
       const std::uint32_t seen = group_.events();
       if ((seen & LocalGroup::kAborted) != 0) return false;
@@ -184,13 +185,16 @@ class LocalCollective final : public Collective {
         pauses--;
       }
       if (pauses > 0) continue;
-      const auto now = steady_clock::now();
-      if (deadline == steady_clock::time_point{}) deadline = now + std::chrono::milliseconds(deadline_ms_);
-      if (now >= deadline) {
+      const std::chrono::nanoseconds left = std::chrono::milliseconds(deadline_ms_) - waited;
+      if (left.count() <= 0) {
         give_up_on(operation, late);
         return false;
       }
-      group_.sleep(seen, std::chrono::nanoseconds(deadline - now).count(), scope_);
+      // In short sleeps, so that a process that was paused for long has not waited for longer than one.
+      const std::chrono::nanoseconds sleep = std::min(left, kSleepMax);
+      const auto begin = steady_clock::now();
+      group_.sleep(seen, sleep.count(), scope_);
+      waited += std::min<std::chrono::nanoseconds>(steady_clock::now() - begin, sleep);
     }
   }
 

@@ -20,7 +20,8 @@ void LocalGroup::sleep(std::uint32_t seen, std::int64_t timeout_ns, FutexScope s
 
 // A reason is complete before it counts, and whoever ends in the middle of writing one holds nobody up.
 void LocalGroup::abort(const char* reason, FutexScope scope) {
-  if (aborted()) return;
+  // Whoever aborted it may have died before it woke anybody.
+  if (aborted()) return futex_wake_all(events_, scope);
   if (const std::uint32_t mine = reasons_.fetch_add(1); mine < kReasonsMax) {
     const std::size_t length = std::min(std::strlen(reason), kReasonBytes - 1);
     std::memcpy(text_[mine], reason, length);

@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::array<const char*, static_cast<std::size_t>(Operation::kCount)> kNames = {
     "idle",       "loading",  "preparing", "embedding",  "norm",        "matmul",   "adding",    "rope",
-    "KV writing", "attention", "activation", "gathering rows", "sampling", "collective", "device step"};
+    "KV writing", "attention", "activation", "gathering rows", "sampling", "host work", "collective", "device step"};
 
 }  // namespace
 

@@ -23,6 +23,7 @@ enum class Operation : std::uint8_t {
   kActivation,
   kGatherRows,
   kSample,
+  kHost,         // the rank's thread, between two operations
   kCollective,   // waits for the other ranks, or moves bytes between them
   kDevice,       // a step that a device computes while the host looks on
   kCount
@@ -31,7 +32,7 @@ enum class Operation : std::uint8_t {
 // "matmul", "collective", …
 [[nodiscard]] const char* operation_name(Operation operation);
 
-// A reading. Numbers are kept modulo their width: readings are compared for equality, never for order.
+// A reading. Numbers are kept modulo their width: which of two readings came first is known while they are near.
 struct Progress {
   std::uint16_t epoch = 0;   // of the group, its low 16 bits
   std::uint32_t step = 0;    // its low 24 bits

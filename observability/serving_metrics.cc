@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <deque>
 #include <mutex>
@@ -116,7 +117,7 @@ struct ServingMetrics::Impl {
   const ServingMetricsConfig config;
   MetricFamilies families;
   std::deque<Bandwidth> bandwidth;  // by replica
-  std::vector<std::atomic<int>> ranks_lost;  // by replica: since it served last
+  std::vector<std::atomic<std::uint64_t>> ranks_lost;  // by replica: a bit for each rank lost since it served last
 
   std::mutex take_mutex;  // taken before kept_mutex
   std::mutex kept_mutex;
@@ -185,13 +186,13 @@ void ServingMetrics::on_note(std::uint32_t replica, const membership::Note& note
   using membership::NoteKind;
   const std::size_t engine = std::min<std::size_t>(replica, impl_->families.replicas.size() - 1);
   const SupervisionMetrics& m = impl_->families.replicas[engine].supervision;
-  std::atomic<int>& lost = impl_->ranks_lost[engine];
+  std::atomic<std::uint64_t>& lost = impl_->ranks_lost[engine];
   switch (note.kind) {
     case NoteKind::kRankLost:
-      ++lost;
+      lost |= std::uint64_t{1} << (note.rank.value_or(0) % 64);
       return;
     case NoteKind::kServing:
-      m.restarts->Increment(lost.exchange(0));
+      m.restarts->Increment(std::popcount(lost.exchange(0)));
       m.generations->Increment();
       return m.pause->Observe(sane(note.pause_s));
     case NoteKind::kRankSuspected: return m.suspicions->Increment();

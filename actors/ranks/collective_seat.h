@@ -1,6 +1,7 @@
 #pragma once
 // CollectiveSeat: the Collective that a rank's model and sampler hold for as long as the rank lives. Behind it sits the rank's
-// member of the group it is in, another one in each generation. It says kCollective in the rank's progress word.
+// member of the group it is in, another one in each generation. It says kCollective in the rank's
+// progress word, and kHost when the member is through.
 
 #include <memory>
 #include <utility>
@@ -30,8 +31,8 @@ class CollectiveSeat final : public Collective {
   [[nodiscard]] Status status() const override;
 
  private:
-  // Null: in no group.
-  [[nodiscard]] Collective* begin();
+  template <class Work>
+  void collective(Work work);
 
   const int rank_;
   const int size_;

@@ -43,6 +43,7 @@ void RankState::on_prepare(const PrepareRank& order) {
     return rates ? Status() : rates.error();
   });
   const bool made = ready.status.ok();
+  if (!made) rank_.reset();  // another is made at once, and may need its memory
   self_->send(supervisor_, std::move(ready));
   if (!made) self_->quit();
 }

@@ -11,6 +11,7 @@ using step::StepResult;
 
 void RankSteps::on_plan(std::shared_ptr<const StepPlan> plan) {
   while (under_way_.size() >= static_cast<std::size_t>(shard::kStepsUnderWay)) collect();
+  if (!broken_.ok()) return report_(failed(*plan, "it is in no known state"));
   try {
     executor_.submit(*plan);
   } catch (const std::exception& exception) {

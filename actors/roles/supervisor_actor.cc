@@ -31,6 +31,7 @@ void SupervisorState::on_down(const caf::actor_addr& source, bool killed) {
       routing::ReplicaLoss loss;
       loss.replica = *generation_;
       loss.why = {StatusCode::kAborted, replica_address(replica_id()) + " died"};
+      self_->send(coordinator_, ReplicaLost{loss});
       on_lost({std::move(loss)});
     }
     if (stopping_) end_ranks();

@@ -68,7 +68,9 @@ void GroupSupervisor::on_rank_left(std::uint32_t rank, Epoch epoch, Instant now,
   if (over() || rank >= config_.ranks || ranks_[rank].state != RankState::kLeaving || epoch != generation_->epoch) return;
   if (ranks_[rank].read_weights_again) {
     ranks_[rank].state = RankState::kEnding;
+    ranks_[rank].due = after(now, config_.end_s_max);
     effects.emplace_back(EndRank{rank});
+    say_wake(now, effects);
     return;
   }
   ranks_[rank].state = RankState::kFree;
@@ -104,15 +106,15 @@ bool GroupSupervisor::is_stale(routing::ReplicaGeneration lost) const {
 void GroupSupervisor::on_generation_lost(const routing::ReplicaLoss& loss, const replica::LastSteps& last, Instant now,
                                          SupervisorEffects& effects) {
   if (is_stale(loss.replica)) return;
-  operation_s_ = last.operation_s;
+  last_ = last;
   generation_ = loss.replica;
   phase_ = Phase::kGathering;
   if (!has_served_ && loss.cause != routing::LossCause::kStopped) return give_up(loss.why, effects);
   if (has_served_ && !lost_at_) lost_at_ = now;
   if (last.no_progress) note_suspects(loss, effects);
   note(NoteKind::kGenerationLost, std::nullopt, name() + " stops serving: " + loss.why.message(), effects);
-  if (loss.cause != routing::LossCause::kStopped && !spend(loss.why, now, effects)) return;
   if (loss.cause == routing::LossCause::kTokensDiffer) count_mismatches(loss.blamed, effects);
+  if (loss.cause != routing::LossCause::kStopped && !spend(loss.why, now, effects)) return;
   for (std::uint32_t rank = 0; rank < config_.ranks; ++rank) {
     if (ranks_[rank].state != RankState::kInGroup) continue;
     ranks_[rank].state = RankState::kLeaving;
@@ -150,28 +152,43 @@ void GroupSupervisor::count_mismatches(const std::vector<std::uint32_t>& blamed,
 
 void GroupSupervisor::on_timer(Instant now, std::span<const Progress> progress, SupervisorEffects& effects) {
   wakes_at_.reset();
-  if (phase_ != Phase::kGathering) return;
+  if (phase_ != Phase::kGathering || give_up_on_late(now, effects)) return;
   if (count(RankState::kLeaving) > 0) {
     std::vector<bool> leaving(config_.ranks);
     for (std::uint32_t rank = 0; rank < config_.ranks; ++rank) leaving[rank] = ranks_[rank].state == RankState::kLeaving;
     // Their group is aborted: one that waits in a collective, or for a plan, has nothing to finish.
-    std::vector<double> predicted_s(config_.ranks, operation_s_);
+    std::vector<double> predicted_s(config_.ranks, last_.operation_s);
     for (std::uint32_t rank = 0; rank < config_.ranks && rank < progress.size(); ++rank) {
       const Operation operation = progress[rank].operation;
       if (operation == Operation::kIdle || operation == Operation::kCollective) predicted_s[rank] = 0.0;
+      if (operation == Operation::kDevice || operation == Operation::kPreparing) predicted_s[rank] = last_.steps_s;
     }
-    if (const auto hangs = leaving_watch_.look(progress, predicted_s, leaving, now)) on_hang(*hangs, effects);
+    if (const auto hangs = leaving_watch_.look(progress, predicted_s, leaving, now)) on_hang(*hangs, now, effects);
   }
   gather(now, effects);
 }
 
-void GroupSupervisor::on_hang(const replica::Suspicion& suspicion, SupervisorEffects& effects) {
+bool GroupSupervisor::give_up_on_late(Instant now, SupervisorEffects& effects) {
+  for (std::uint32_t rank = 0; rank < config_.ranks; ++rank) {
+    const bool starts = ranks_[rank].state == RankState::kStarting;
+    if ((!starts && ranks_[rank].state != RankState::kEnding) || now < ranks_[rank].due) continue;
+    give_up({StatusCode::kAborted, name() + ": " + rank_name(rank) + (starts ? " was started again and is not ready after "
+                                                                             : " was told to end and is still there after ") +
+                                       seconds(starts ? config_.start_s_max : config_.end_s_max)},
+            effects);
+    return true;
+  }
+  return false;
+}
+
+void GroupSupervisor::on_hang(const replica::Suspicion& suspicion, Instant now, SupervisorEffects& effects) {
   const std::string text = name() + ": " + replica::describe(suspicion) + " and does not leave its group";
   if (!ranks_[suspicion.rank].suspected) note(NoteKind::kRankSuspected, suspicion.rank, text, effects);
   note(NoteKind::kRankHangs, suspicion.rank, text, effects);
   if (!config_.ranks_can_be_ended)
     return give_up({StatusCode::kAborted, text + "; a thread cannot be ended, so the replica cannot come back"}, effects);
   ranks_[suspicion.rank].state = RankState::kEnding;
+  ranks_[suspicion.rank].due = after(now, config_.end_s_max);
   effects.emplace_back(EndRank{suspicion.rank});
 }
 
@@ -188,6 +205,7 @@ void GroupSupervisor::gather(Instant now, SupervisorEffects& effects) {
     for (std::uint32_t rank = 0; rank < config_.ranks; ++rank) {
       if (ranks_[rank].state != RankState::kGone) continue;
       ranks_[rank].state = RankState::kStarting;
+      ranks_[rank].due = after(now, config_.start_s_max);
       effects.emplace_back(StartRank{rank, ranks_[rank].read_weights_again});
     }
     if (count(RankState::kFree) == config_.ranks) return form(effects);
@@ -208,6 +226,9 @@ void GroupSupervisor::form(SupervisorEffects& effects) {
 
 void GroupSupervisor::say_wake(Instant now, SupervisorEffects& effects) {
   std::optional<Instant> next = waits_until_;
+  for (const Rank& rank : ranks_) {
+    if (rank.state == RankState::kStarting || rank.state == RankState::kEnding) next = next ? std::min(*next, rank.due) : rank.due;
+  }
   if (count(RankState::kLeaving) > 0) {
     const Instant look = after(now, config_.watch.look_every_s);
     next = next ? std::min(*next, look) : look;

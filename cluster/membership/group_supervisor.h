@@ -75,6 +75,8 @@ struct GroupSupervisorConfig {
   bool ranks_can_be_ended = false;  // processes can, threads cannot
   RestartBudget budget;
   replica::WatchConfig watch;
+  double start_s_max = 600.0;       // for a rank that is started again to load and prepare; its first start is the caller's to bound
+  double end_s_max = 60.0;          // for one that was told to end
 };
 
 class GroupSupervisor {
@@ -109,6 +111,7 @@ class GroupSupervisor {
     std::uint32_t mismatches = 0;    // since it last read its weights for that reason
     bool read_weights_again = false;
     bool suspected = false;          // when its generation was lost
+    Instant due;                     // kStarting, kEnding: it has come so far by then, or never will
   };
 
   [[nodiscard]] bool over() const { return phase_ == Phase::kGivenUp || phase_ == Phase::kStopped; }
@@ -119,7 +122,9 @@ class GroupSupervisor {
   void say_wake(Instant now, SupervisorEffects& effects);
   void count_mismatches(const std::vector<std::uint32_t>& blamed, SupervisorEffects& effects);
   void note_suspects(const routing::ReplicaLoss& loss, SupervisorEffects& effects);
-  void on_hang(const replica::Suspicion& suspicion, SupervisorEffects& effects);
+  // Given up for a rank that neither starts nor ends. False: for none.
+  bool give_up_on_late(Instant now, SupervisorEffects& effects);
+  void on_hang(const replica::Suspicion& suspicion, Instant now, SupervisorEffects& effects);
   // Counts against the budget. False: given up.
   bool spend(const Status& why, Instant now, SupervisorEffects& effects);
   void give_up(const Status& why, SupervisorEffects& effects);
@@ -132,7 +137,7 @@ class GroupSupervisor {
   std::vector<Rank> ranks_;
   RestartLog restarts_;
   replica::ProgressWatch leaving_watch_;
-  double operation_s_ = 0.0;                              // of the steps of the generation that was lost
+  replica::LastSteps last_;                               // of the generation that was lost
   std::optional<routing::ReplicaGeneration> generation_;  // the last formed
   bool is_formed_ = false;                                // kForming: generation_ is the one being formed
   bool has_served_ = false;

@@ -65,7 +65,9 @@ std::optional<Suspicion> ProgressWatch::look(std::span<const Progress> progress,
 }
 
 bool ProgressWatch::waits(const Rank& rank) const {
-  return judge_ == Judge::kAsGroup && rank.at.operation == Operation::kCollective;
+  if (judge_ != Judge::kAsGroup) return false;
+  // A device's step holds its collectives: it may wait in one of them.
+  return rank.at.operation == Operation::kCollective || (rank.at.operation == Operation::kDevice && ranks_.size() > 1);
 }
 
 std::optional<Suspicion> ProgressWatch::longest_overdue(Instant now) const {

@@ -94,7 +94,8 @@ void ReplicaCore::on_failure(Failure failure, Instant now, ReplicaEffects& effec
     abort_group(failure.why, effects);
     phase_ = Phase::kAborted;
     given_up_because_ = std::move(failure.why);
-    phase_ends_at_ = after(now, config_.watch.least_s);
+    // Who computes may be in an honest operation, and says then what became of it.
+    phase_ends_at_ = after(now, std::max(config_.watch.least_s, config_.watch.factor * last_steps().operation_s));
   }
   pump(now, effects);
 }
@@ -250,14 +251,22 @@ void ReplicaCore::fail_as_given_up(ReplicaEffects& effects) {
   end({LossCause::kOverdue, {given_up_because_.code(), why}, silent}, effects);
 }
 
+LastSteps ReplicaCore::last_steps() const {
+  LastSteps last;
+  for (const StepsOut::Step& step : steps_out_.steps()) {
+    if (!config_.cost) continue;
+    last.operation_s = std::max(last.operation_s, config_.cost->longest_operation_seconds(step.shape));
+    last.steps_s += config_.cost->step_seconds(step.shape);
+  }
+  return last;
+}
+
 // The gateways' ledgers own what becomes of the sequences: the scheduler only forgets them.
 void ReplicaCore::end(const Failure& failure, ReplicaEffects& effects) {
   const Status why{failure.why.code(),
                    "replica " + std::to_string(config_.generation.replica.value) + ": " + failure.why.message()};
-  LastSteps last{0.0, failure.no_progress};
-  for (const StepsOut::Step& step : steps_out_.steps()) {
-    if (config_.cost) last.operation_s = std::max(last.operation_s, config_.cost->longest_operation_seconds(step.shape));
-  }
+  LastSteps last = last_steps();
+  last.no_progress = failure.no_progress;
   effects.emplace_back(SayLost{{config_.generation, failure.cause, why, steps_out_.attempts(), failure.blamed}, last});
   phase_ = Phase::kEnded;
   (void)scheduler_.on_replica_lost();

@@ -51,6 +51,7 @@ struct SayServing {};                       // to the coordinator and whoever wa
 // What a supervisor wants to know of the steps that were under way when a generation was lost.
 struct LastSteps {
   double operation_s = 0.0;   // the longest that one of their operations was predicted to take
+  double steps_s = 0.0;       // what all of them together were: a device is in them as a whole
   bool no_progress = false;   // it was lost because a rank made none
 };
 struct SayLost {                            // to the same, and to gateways
@@ -133,6 +134,7 @@ class ReplicaCore {
   void fail_as_given_up(ReplicaEffects& effects);
   void end(const Failure& failure, ReplicaEffects& effects);
   [[nodiscard]] std::vector<std::uint32_t> not_joined() const;
+  [[nodiscard]] LastSteps last_steps() const;
 
   ReplicaCoreConfig config_;
   Phase phase_ = Phase::kMaking;

@@ -11,7 +11,7 @@ namespace herd::cuda {
 namespace {
 
 constexpr std::size_t kMarksMax = 64;  // under way; a step sets one, and the host is a few steps ahead at most
-constexpr std::int64_t kRecoverMs = 2000;  // NCCL's kernels look at its abort flag all the time
+constexpr std::int64_t kRecoverMs = 1000;  // NCCL's kernels look at its abort flag all the time
 
 }  // namespace
 

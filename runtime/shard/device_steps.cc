@@ -34,8 +34,9 @@ class DeviceStep final : public StepUnderWay {
   bool reached() override { return recorder_.reached(mark_) || !tp_.status().ok(); }
 
   Expected<std::vector<step::SampledToken>> finish(const std::vector<SampleTicket>& tickets) override {
-    if (Status status = device_.status(); !status.ok()) return fail(std::move(status));
+    // First of all the group's: one that was given up ends its ranks' streams too.
     if (Status status = tp_.status(); !status.ok()) return fail(std::move(status));
+    if (Status status = device_.status(); !status.ok()) return fail(std::move(status));
     std::vector<step::SampledToken> tokens;
     tokens.reserve(tickets.size());
     for (std::size_t i = 0; i < tickets.size(); ++i) tokens.push_back(sampled_token(tickets[i], sampled_[i]));
@@ -130,6 +131,8 @@ Status DeviceSteps::warm_up() {
 Expected<std::unique_ptr<StepUnderWay>> DeviceSteps::start(const StepBatch& batch, step::StepResult& result) {
   if (Status status = inputs_->check(batch); !status.ok()) return fail(std::move(status));
   if (!forward(batch, batch.outputs.empty())) {
+    // A group that was given up skips layers: there is nothing to collect.
+    if (Status status = parts_.tp.status(); !status.ok()) return fail(std::move(status));
     outputs_->collect(batch, result);
     sample(batch);
   }

@@ -93,10 +93,6 @@ void SequenceTable::add_output(const SequenceState& state, const step::SequenceS
 }
 
 Status SequenceTable::apply(const step::StepPlan& plan, StepBatch& batch) {
-  for (const SequenceId sequence : plan.released)
-    if (states_.erase(sequence) == 0) return contradiction(sequence, "released but not started");
-  for (const step::SequenceStart& sequence : plan.started) start(sequence);
-
   batch.token_ids.clear();
   batch.positions.clear();
   batch.slots.clear();
@@ -109,6 +105,9 @@ Status SequenceTable::apply(const step::StepPlan& plan, StepBatch& batch) {
   batch.block_tables.clear();
   batch.block_table_begin.assign(1, 0);
   batch.prefill_rows = 0;
+  for (const SequenceId sequence : plan.released)
+    if (states_.erase(sequence) == 0) return contradiction(sequence, "released but not started");
+  for (const step::SequenceStart& sequence : plan.started) start(sequence);
   for (const step::SequenceSlice& slice : plan.slices) {
     const auto [entry, unknown] = states_.try_emplace(slice.sequence);
     SequenceState& state = entry->second;

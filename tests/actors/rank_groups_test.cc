@@ -76,14 +76,14 @@ TEST(CollectiveSeat, PassesOnToTheGroupItIsInAndSaysThatItWaits) {
   seat.all_gather(CollectiveName::kTest, &given, &taken, sizeof given);
   EXPECT_EQ(taken, 0.0F) << "in no group";
   EXPECT_EQ(seat.status().code(), StatusCode::kAborted);
-  EXPECT_EQ(progress->read().operation, Operation::kCollective);
+  EXPECT_EQ(progress->read().operation, Operation::kHost);
   const auto device = cpu();
   const RankGroup group(1, local_members(1, 1'000));
   seat.enter(group.join(0, *device, {}).value());
   EXPECT_TRUE(seat.status().ok());
   seat.all_gather(CollectiveName::kTest, &given, &taken, sizeof given);
   EXPECT_EQ(taken, given);
-  EXPECT_EQ(progress->read().number, 2U);
+  EXPECT_EQ(progress->read().number, 4U);
   (void)group.abort(kDied);
   EXPECT_FALSE(seat.status().ok());
   seat.leave();

@@ -78,7 +78,7 @@ TEST(ServingMetrics, TellWhatBecameOfRanks) {
   metrics.on_note(1, {.kind = NoteKind::kRankSuspected, .rank = 1, .text = "makes no progress"});
   metrics.on_note(1, {.kind = NoteKind::kRankHangs, .rank = 1, .text = "hangs"});
   metrics.on_note(1, {.kind = NoteKind::kGenerationLost, .rank = std::nullopt, .text = "stops"});
-  for (const std::uint32_t rank : {0U, 1U}) metrics.on_note(1, {.kind = NoteKind::kRankLost, .rank = rank, .text = "lost"});
+  for (const std::uint32_t rank : {0U, 1U, 1U}) metrics.on_note(1, {.kind = NoteKind::kRankLost, .rank = rank, .text = "lost"});
   EXPECT_EQ(scraped(metrics).value("herd_rank_restarts_total", engine(1)), 0) << "they are not back";
   metrics.on_note(1, {.kind = NoteKind::kForming, .rank = std::nullopt, .text = "forms"});
   metrics.on_note(1, {.kind = NoteKind::kServing, .rank = std::nullopt, .text = "serves", .pause_s = 0.4});

@@ -46,7 +46,8 @@ struct GroupSupervisorTest : testing::Test {
   void lost(LossCause cause = LossCause::kKilled, const Ranks& blamed = {}) { lost(generation, cause, blamed); }
   void lost(routing::ReplicaGeneration of, LossCause cause = LossCause::kKilled, const Ranks& blamed = {}) {
     act([&] {
-      supervisor.on_generation_lost({of, cause, {StatusCode::kAborted, "replica 3: it broke"}, std::nullopt, blamed}, {operation_s, cause == LossCause::kOverdue}, now, effects);
+      supervisor.on_generation_lost({of, cause, {StatusCode::kAborted, "replica 3: it broke"}, std::nullopt, blamed},
+                                    {.operation_s = operation_s, .no_progress = cause == LossCause::kOverdue}, now, effects);
     });
   }
   void formed() {
@@ -567,6 +568,30 @@ TEST_F(GroupSupervisorTest, ARankThatHangsWhenAnotherDiedIsSuspectedThen) {
   left(0);
   wait(20);
   EXPECT_EQ(noted(NoteKind::kRankSuspected)->rank, 1U);
+}
+
+// Nothing else would ever end the wait for it.
+TEST_F(GroupSupervisorTest, ARankThatIsStartedAgainAndNeverReadyIsGivenUp) {
+  serve();
+  rank_lost(1);
+  lost();
+  left(0);
+  EXPECT_NEAR(wait(3600), 600.0, 1.0);
+  expect_given_up("replica 3: rank 1 was started again and is not ready after 600 s");
+}
+
+TEST_F(GroupSupervisorTest, ARankThatIsToldToEndAndDoesNotIsGivenUp) {
+  serve();
+  for (int time = 0; time < 2; ++time) {
+    lost(LossCause::kTokensDiffer, {1});
+    if (time == 0) come_back();
+    now.ns += 61'000'000'000;
+  }
+  left(0);
+  left(1);
+  EXPECT_EQ(to<EndRank>(), Ranks{1});
+  EXPECT_NEAR(wait(3600), 60.0, 1.0);
+  expect_given_up("replica 3: rank 1 was told to end and is still there after 60 s");
 }
 
 TEST_F(GroupSupervisorTest, APauseOfTheWholeProcessIsNobodysFault) {

@@ -43,6 +43,7 @@ const std::vector<std::unique_ptr<Device>>& backends() {
     };
     add(CpuIsa::kAvx2, "avx2", features.missing_for_avx2);
     add(CpuIsa::kAvx512, "avx512", features.missing_for_avx512);
+    add(CpuIsa::kAvx512Bf16, "avx512-bf16", features.missing_for_avx512_bf16);
     return list;
   }();
   return devices;

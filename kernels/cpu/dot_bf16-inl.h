@@ -21,13 +21,14 @@ namespace {
 constexpr int kDotRows = 8;
 constexpr int kDotPanels = 2;
 constexpr std::int64_t kQuadsPerChunk = kChunkK / 4;
+constexpr std::int64_t kPanelChunkBytes = kChunkK * kPanelOutputs * 2;
 
-// (k, k+2) and (k+1, k+3) of dwords that hold (k: low, k+1: high) and (k+2: low, k+3: high).
-HERD_SIMD __m512i even_pairs(__m512i first, __m512i second) {
-  return _mm512_mask_blend_epi16(0x55555555, _mm512_slli_epi32(first, 16), second);
+// (k, k+2) and (k+1, k+3), from 16 dwords that hold (k: low, k+1: high) and 16 of (k+2: low, k+3: high).
+HERD_SIMD __m512i even_pairs(const char* at) {
+  return _mm512_mask_blend_epi16(0x55555555, _mm512_slli_epi32(_mm512_load_si512(at), 16), _mm512_load_si512(at + 64));
 }
-HERD_SIMD __m512i odd_pairs(__m512i first, __m512i second) {
-  return _mm512_mask_blend_epi16(0x55555555, first, _mm512_srli_epi32(second, 16));
+HERD_SIMD __m512i odd_pairs(const char* at) {
+  return _mm512_mask_blend_epi16(0x55555555, _mm512_load_si512(at), _mm512_srli_epi32(_mm512_load_si512(at + 64), 16));
 }
 
 HERD_DOT [[gnu::always_inline]] static inline __m512 dot(__m512 sum, __m512i pairs, const char* x) {
@@ -38,26 +39,31 @@ HERD_DOT [[gnu::always_inline]] static inline __m512 dot(__m512 sum, __m512i pai
 
 // ---- matmul ----
 
-// sums += `chunks` chunks of P panels x R rows, as FmaTiles::multiply. w: [chunks][P][8 quads][2][16] dwords;
-// ahead: packed weights that are asked for meanwhile, of P panels, ahead_bytes apart; may be null.
-using DotKernel = void (*)(const char* w, const char* x, std::int64_t chunks, const TileSums& sums, const char* ahead,
-                           std::int64_t ahead_bytes);
+// Where a tile finds the pairs of its panels. Few tiles share a block: they rearrange it in registers, each for itself
+// (3 % of their time), and ask for the weights to come line by line. Many read what was rearranged once for all of them.
+struct InRegisters {
+  HERD_SIMD const char* panel(const TileBlock& block, int p) { return block.w + p * block.panel_bytes; }
+  HERD_SIMD std::int64_t chunk_bytes(int) { return kPanelChunkBytes; }
+  HERD_SIMD __m512i pairs(const char* at, int parity) { return parity == 0 ? even_pairs(at) : odd_pairs(at); }
+  HERD_SIMD void ask(const char* at) { _mm_prefetch(at, _MM_HINT_T0); }
+};
+struct Rearranged {
+  HERD_SIMD const char* panel(const TileBlock& block, int p) { return block.ready + p * kPanelChunkBytes; }
+  HERD_SIMD std::int64_t chunk_bytes(int panels) { return panels * kPanelChunkBytes; }
+  HERD_SIMD __m512i pairs(const char* at, int parity) { return _mm512_load_si512(at + parity * 64); }
+  HERD_SIMD void ask(const char*) {}
+};
 
-template <int R, int P>
-HERD_DOT void dot_tile(const char* w, const char* x, std::int64_t chunks, const TileSums& sums, const char* ahead,
-                       std::int64_t ahead_bytes) {
-  constexpr std::int64_t kPanelBytes = kChunkK * 32;
+// A block of P panels x R rows. ahead[parity]: with each line it reads, a tile asks for the one so many bytes behind it.
+using DotKernel = void (*)(const TileBlock& block, const char* x, const TileSums& sums, const std::int64_t* ahead);
+
+template <int R, int P, class Pairs>
+HERD_DOT void dot_tile(const TileBlock& block, const char* x, const TileSums& sums, const std::int64_t* ahead) {
   alignas(64) float evens[R * P * 16];
+  const char* panel[P];
+  for (int p = 0; p < P; p++) panel[p] = Pairs::panel(block, p);
   bool fresh = sums.fresh;
-  for (std::int64_t chunk = 0; chunk < chunks; chunk++) {
-    if (ahead != nullptr) {
-      for (int p = 0; p < P; p++) {
-        for (int line = 0; line < kPanelBytes; line += 64) {
-          _mm_prefetch(ahead + p * ahead_bytes + line, _MM_HINT_T0);
-        }
-      }
-      ahead += kPanelBytes;
-    }
+  for (std::int64_t chunk = 0; chunk < block.chunks; chunk++) {
     __m512 sum[R][P];
 #pragma GCC unroll 2
     for (int parity = 0; parity < 2; parity++) {
@@ -70,7 +76,10 @@ HERD_DOT void dot_tile(const char* w, const char* x, std::int64_t chunks, const 
       for (int quad = 0; quad < kQuadsPerChunk; quad++) {
         __m512i pairs[P];
 #pragma GCC unroll 2
-        for (int p = 0; p < P; p++) pairs[p] = _mm512_load_si512(w + p * kPanelBytes + quad * 128 + parity * 64);
+        for (int p = 0; p < P; p++) {
+          pairs[p] = Pairs::pairs(panel[p] + quad * 128, parity);
+          Pairs::ask(panel[p] + quad * 128 + ahead[parity]);
+        }
 #pragma GCC unroll 16
         for (int r = 0; r < R; r++) {
 #pragma GCC unroll 2
@@ -97,18 +106,31 @@ HERD_DOT void dot_tile(const char* w, const char* x, std::int64_t chunks, const 
       }
     }
     fresh = false;
-    w += P * kPanelBytes;
+    for (int p = 0; p < P; p++) panel[p] += Pairs::chunk_bytes(P);
     x += kChunkK / 2 * R * 4;
   }
 }
 
-template <int P>
+template <int P, class Pairs>
 DotKernel dot_kernel(int rows) {
   static constexpr DotKernel kKernels[kDotRows + 1] = {
-      nullptr,        dot_tile<1, P>, dot_tile<2, P>, dot_tile<3, P>, dot_tile<4, P>,
-      dot_tile<5, P>, dot_tile<6, P>, dot_tile<7, P>, dot_tile<8, P>,
+      nullptr,
+      dot_tile<1, P, Pairs>,
+      dot_tile<2, P, Pairs>,
+      dot_tile<3, P, Pairs>,
+      dot_tile<4, P, Pairs>,
+      dot_tile<5, P, Pairs>,
+      dot_tile<6, P, Pairs>,
+      dot_tile<7, P, Pairs>,
+      dot_tile<8, P, Pairs>,
   };
   return kKernels[rows];
+}
+
+template <class Pairs>
+HERD_SIMD void dot_run(const TileBlock& block, int rows, const char* x, const TileSums& sums,
+                       const std::int64_t* ahead) {
+  (block.panels == kDotPanels ? dot_kernel<kDotPanels, Pairs> : dot_kernel<1, Pairs>)(rows)(block, x, sums, ahead);
 }
 
 struct DotTiles {
@@ -117,34 +139,63 @@ struct DotTiles {
   static constexpr int kPanels = kDotPanels;
   static constexpr std::int64_t kXChunkBytes = kChunkK * 2;
   static constexpr std::int64_t kBlockChunks = 8;  // 16 KiB of two panels, half of the smallest L1
-  static_assert(kBlockChunks * kPanels * kChunkK * 32 <= kBlockFloats * 4);
+};
+
+// Up to kDotTilesFew tiles: bound by memory, or nearly.
+struct FewDotTiles : DotTiles {
+  HERD_SIMD const char* prepare(const TileBlock& block, float*) { return block.w; }
+
+  // One tile asks for what it reads itself a little later: 2 KiB are too near for 8 rows (1,230 us for 32 MiB, 4 KiB
+  // 1,000, 8 KiB 1,040). Of several, the first asks for one half of the next block's lines, the second for the other.
+  HERD_SIMD void multiply(const TileBlock& block, int rows, const char* x, const TileSums& sums, std::int64_t tile,
+                          std::int64_t tiles) {
+    const std::int64_t next = block.next - block.w;
+    const std::int64_t one[2] = {4096, 4096 + 64};
+    const std::int64_t several[3][2] = {{next, next}, {next + 64, next + 64}, {0, 0}};
+    dot_run<InRegisters>(block, rows, x, sums, tiles == 1 ? one : several[tile < 2 ? tile : 2]);
+  }
+};
+
+struct ManyDotTiles : DotTiles {
+  static_assert(kBlockChunks * kPanels * kPanelChunkBytes <= kBlockFloats * 4);
 
   HERD_SIMD const char* prepare(const TileBlock& block, float* room) {
     char* out = reinterpret_cast<char*>(room);
     for (std::int64_t chunk = 0; chunk < block.chunks; chunk++) {
       for (int p = 0; p < block.panels; p++) {
-        const char* in = block.w + p * block.panel_bytes + chunk * kChunkK * 32;
+        const char* in = block.w + p * block.panel_bytes + chunk * kPanelChunkBytes;
 #pragma GCC unroll 8
         for (int quad = 0; quad < kQuadsPerChunk; quad++) {
-          const __m512i first = _mm512_load_si512(in + quad * 128);
-          const __m512i second = _mm512_load_si512(in + quad * 128 + 64);
-          _mm512_store_si512(out + quad * 128, even_pairs(first, second));
-          _mm512_store_si512(out + quad * 128 + 64, odd_pairs(first, second));
+          _mm512_store_si512(out + quad * 128, even_pairs(in + quad * 128));
+          _mm512_store_si512(out + quad * 128 + 64, odd_pairs(in + quad * 128));
         }
-        out += kChunkK * 32;
+        out += kPanelChunkBytes;
       }
     }
     return reinterpret_cast<const char*>(room);
   }
 
-  HERD_SIMD void multiply(const TileBlock& block, int rows, const char* x, const TileSums& sums, bool first, bool) {
-    const DotKernel kernel = block.panels == kDotPanels ? dot_kernel<kDotPanels>(rows) : dot_kernel<1>(rows);
-    kernel(block.ready, x, block.chunks, sums, first ? block.next : nullptr, block.panel_bytes);
+  // Each of the first tiles asks for a chunk of the next block.
+  HERD_SIMD void multiply(const TileBlock& block, int rows, const char* x, const TileSums& sums, std::int64_t tile,
+                          std::int64_t) {
+    if (tile < kBlockChunks) {
+      for (int p = 0; p < block.panels; p++) {
+        prefetch(block.next + p * block.panel_bytes + tile * kPanelChunkBytes, kPanelChunkBytes);
+      }
+    }
+    const std::int64_t ahead[2] = {0, 0};
+    dot_run<Rearranged>(block, rows, x, sums, ahead);
   }
 };
 
+constexpr std::int64_t kDotTilesFew = 8;
+
 void dot_multiply(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
-  tile_panels<DotTiles>(args, begin, end, scratch);
+  if (tile_count(args.rows, kDotRows) <= kDotTilesFew) {
+    tile_panels<FewDotTiles>(args, begin, end, scratch);
+  } else {
+    tile_panels<ManyDotTiles>(args, begin, end, scratch);
+  }
 }
 
 // v[i] = 8 words of 64 bits of row i becomes v[i] = word i of 8 rows.
@@ -226,13 +277,11 @@ HERD_DOT void dot_keys(const char* keys, const char* q, std::int64_t chunks, flo
       for (int r = 0; r < R; r++) sum[r] = _mm512_setzero_ps();
 #pragma GCC unroll 8
       for (int quad = 0; quad < kQuadsPerChunk; quad++) {
-        const __m512i first = _mm512_load_si512(keys + quad * 128);
-        const __m512i second = _mm512_load_si512(keys + quad * 128 + 64);
         if (parity == 0) {
           _mm_prefetch(keys + quad * 128 + prefetch, _MM_HINT_T0);
           _mm_prefetch(keys + quad * 128 + 64 + prefetch, _MM_HINT_T0);
         }
-        const __m512i pairs = parity == 0 ? even_pairs(first, second) : odd_pairs(first, second);
+        const __m512i pairs = parity == 0 ? even_pairs(keys + quad * 128) : odd_pairs(keys + quad * 128);
 #pragma GCC unroll 16
         for (int r = 0; r < R; r++) sum[r] = dot(sum[r], pairs, q + ((quad * 2 + parity) * R + r) * 4);
       }

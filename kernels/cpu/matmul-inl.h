@@ -174,7 +174,7 @@ HERD_SIMD void finish(const MatmulArgs& args, std::int64_t row, std::int64_t pan
 //   kRows, kPanels, kXChunkBytes   as in Product
 //   Weights, kBlockChunks          how the panels lie in memory, and how many chunks make a block
 //   prepare                        the block as the tiles read it: where it is, or rearranged in `room`
-//   multiply                       one tile; the sums of panel p, row r are at sums + p * panel_floats + r * 16
+//   multiply                       tile `tile` of `tiles`; the sums of panel p, row r are at sums + p * panel_floats + r * 16
 struct TileBlock {
   const char* w;  // first pair of the first panel; the next panel is panel_bytes behind
   std::int64_t panel_bytes;
@@ -216,9 +216,9 @@ struct FmaTiles {
 
   // Only the first tile finds the weights in memory; it asks for what the next block will read (one tile in all:
   // kStreamPrefetch ahead).
-  HERD_SIMD void multiply(const TileBlock& block, int rows, const char* x, const TileSums& sums, bool first,
-                          bool only) {
-    const char* ahead = Expand || !first ? block.ready : only ? block.w + kStreamPrefetch : block.next;
+  HERD_SIMD void multiply(const TileBlock& block, int rows, const char* x, const TileSums& sums, std::int64_t tile,
+                          std::int64_t tiles) {
+    const char* ahead = Expand || tile > 0 ? block.ready : tiles == 1 ? block.w + kStreamPrefetch : block.next;
     tile_kernel<Tile>(rows)(block.ready, x, block.chunks, sums.data, 16, sums.fresh, ahead);
   }
 };
@@ -259,15 +259,16 @@ void tile_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, f
             const std::int64_t rows = tile_row(args.rows, tiles, t + 1) - row;
             const char* x = args.x + (row * all_chunks + rows * chunk) * Tiles::kXChunkBytes;
             Tiles::multiply(block, static_cast<int>(rows), x,
-                            {sums + row * 16, panel_floats, chunk == w.leaf_chunk[leaf]}, t == 0, tiles == 1);
+                            {sums + row * 16, panel_floats, chunk == w.leaf_chunk[leaf]}, t, tiles);
           }
         }
       }
       close_leaf(&stack, leaf, (group_end - group) * panel_floats);
     }
-    for (std::int64_t panel = group; panel < group_end; panel++) {
-      const float* sums = stack.buffer[0] + (panel - group) * panel_floats;
-      for (std::int64_t row = 0; row < args.rows; row++) finish(args, row, panel, load(sums + row * 16));
+    for (std::int64_t row = 0; row < args.rows; row++) {  // a row's panels lie beside each other
+      for (std::int64_t panel = group; panel < group_end; panel++) {
+        finish(args, row, panel, load(stack.buffer[0] + (panel - group) * panel_floats + row * 16));
+      }
     }
   }
 }

@@ -233,6 +233,7 @@ void tile_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, f
   const std::int64_t panel_floats = args.rows * 16;
   const std::int64_t level_floats = args.group_panels * panel_floats;
   float* room = scratch + kTreeLevels * level_floats;
+  const char* const data = static_cast<const char*>(w.data);
   TileBlock block;
   block.panel_bytes = all_chunks * kChunkBytes;
 
@@ -246,12 +247,13 @@ void tile_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, f
       stack.present[stack.depth] = w.leaf_chunk[leaf] < leaf_end;
       for (std::int64_t chunk = w.leaf_chunk[leaf]; chunk < leaf_end; chunk += Tiles::kBlockChunks) {
         block.chunks = chunk + Tiles::kBlockChunks < leaf_end ? Tiles::kBlockChunks : leaf_end - chunk;
-        const bool last = chunk + block.chunks == all_chunks;
+        const std::int64_t behind = chunk + block.chunks;  // the chunk where these panels take their next turn
+        const char* const turn = behind < all_chunks ? data + group * block.panel_bytes + behind * kChunkBytes
+                                                     : data + group_end * block.panel_bytes;
         for (std::int64_t panel = group; panel < group_end; panel += Tiles::kPanels) {
           block.panels = panel + Tiles::kPanels <= group_end ? Tiles::kPanels : static_cast<int>(group_end - panel);
-          const char* const data = static_cast<const char*>(w.data) + panel * block.panel_bytes;
-          block.w = data + chunk * kChunkBytes;
-          block.next = last ? data + Tiles::kPanels * block.panel_bytes : block.w + block.chunks * kChunkBytes;
+          block.w = data + panel * block.panel_bytes + chunk * kChunkBytes;
+          block.next = panel + Tiles::kPanels < group_end ? block.w + Tiles::kPanels * block.panel_bytes : turn;
           block.ready = Tiles::prepare(block, room);
           float* sums = stack.buffer[stack.depth] + (panel - group) * panel_floats;
           for (std::int64_t t = 0; t < tiles; t++) {

@@ -15,6 +15,19 @@ namespace herd {
 namespace HERD_ISA {
 namespace {
 
+// A tile at work. Virtual row r sees visible[r] positions of the sequence; non-decreasing.
+struct AttentionTile {
+  const AttentionUnit* unit;
+  int rows;
+  std::int64_t visible[kTileRowsMax];
+  char* q;             // packed
+  float* scores;       // [rows][kScoreStride], later P as store_p leaves it
+  const float* zeros;  // a row of V
+  std::int64_t dim;    // head_dim
+  std::int64_t k_dim;  // padded to 32
+  std::int64_t v_dim;  // padded to 16
+};
+
 // o[r * o_stride + d] += one chunk, `values` being its 32 rows of V, p: [R][kScoreStride].
 using ValueKernel = void (*)(const char* const* values, const float* p, float* o, std::int64_t o_stride,
                              std::int64_t v_dim, bool fresh);
@@ -24,10 +37,11 @@ ValueKernel value_kernel(int rows);
 // How K and V are stored, and how q and P are laid out for the kernels that multiply with them.
 template <class W>
 struct KvFma {
-  // Packed q is [k_dim][rows]: the element of row r, dim d, and where it is.
-  using Query = float;
-  HERD_SIMD std::int64_t query_at(std::int64_t rows, std::int64_t r, std::int64_t d) { return d * rows + r; }
-  HERD_SIMD Query query(const TensorView& q, std::int64_t at) { return load1(q, at); }
+  // Row r of packed q: [k_dim][rows] floats; padding of k_dim is +0.
+  HERD_SIMD void pack_query(const TensorView& q, std::int64_t at, const AttentionTile& tile, int r) {
+    float* packed = reinterpret_cast<float*>(tile.q) + r;
+    for (std::int64_t d = 0; d < tile.k_dim; d++) packed[d * tile.rows] = d < tile.dim ? load1(q, at + d) : 0.0F;
+  }
   HERD_SIMD void store_p(float* at, V16 p) { store(at, p); }
   HERD_SIMD TileKernel key_kernel(int rows) { return tile_kernel<W>(rows); }
 };
@@ -42,19 +56,6 @@ struct KvF32 : KvFma<WeightsF32> {
   static constexpr bool kRoundP = false;
   HERD_SIMD V16 load_values(const char* p) { return load(reinterpret_cast<const float*>(p)); }
   HERD_SIMD ValueKernel values_kernel(int rows) { return value_kernel<KvF32>(rows); }
-};
-
-// A tile at work. Virtual row r sees visible[r] positions of the sequence; non-decreasing.
-struct AttentionTile {
-  const AttentionUnit* unit;
-  int rows;
-  std::int64_t visible[kTileRowsMax];
-  char* q;             // packed
-  float* scores;       // [rows][kScoreStride], later P as store_p leaves it
-  const float* zeros;  // a row of V
-  std::int64_t dim;    // head_dim
-  std::int64_t k_dim;  // padded to 32
-  std::int64_t v_dim;  // padded to 16
 };
 
 template <class Kv>
@@ -271,16 +272,13 @@ HERD_SIMD float* begin_tile(const AttentionUnit& unit, std::int64_t begin, std::
   tile->zeros = scratch;
   for (std::int64_t d = 0; d < tile->v_dim; d++) scratch[d] = 0.0F;
   scratch += tile->k_dim;
-  auto* packed = reinterpret_cast<typename Kv::Query*>(scratch);
   tile->q = reinterpret_cast<char*>(scratch);
   for (int r = 0; r < tile->rows; r++) {
     const std::int64_t v = begin + r;
     const std::int64_t row = v / unit.group;
     tile->visible[r] = unit.first_position + row + 1;
     const std::int64_t at = (unit.first_row + row) * unit.q->row_stride + unit.heads[v % unit.group] * tile->dim;
-    for (std::int64_t d = 0; d < tile->k_dim; d++) {
-      packed[Kv::query_at(tile->rows, r, d)] = d < tile->dim ? Kv::query(*unit.q, at + d) : typename Kv::Query{0};
-    }
+    Kv::pack_query(*unit.q, at, *tile, r);
   }
   return scratch + kTileRowsMax * tile->k_dim;
 }

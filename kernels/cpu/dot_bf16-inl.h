@@ -2,13 +2,13 @@
 // does two such products in the time of one multiply-add (Zen 4, Zen 5). Included in kernels_avx512.cc, after these.
 //
 // acc = vdpbf16ps(acc, a, b) is fma(a.low, b.low, fma(a.high, b.high, acc)) with DAZ and FTZ, to nearest even, whatever
-// MXCSR says: two steps of one chain, when a dword holds k in its high half and k + 2 in its low one. Intel and AMD
-// describe it so, one product rounded after the other; dot_check.h tests this CPU before these kernels are used.
+// MXCSR says: two steps of one chain, when a dword holds k in its high half and k + 2 in its low one. No CPU is trusted
+// to do so before dot_check.h has tried it.
 //
 //   x        [k_padded/4][2][rows of the tile] dwords: (k, k+2), then (k+1, k+3)
-//   weights  packed pairs (tensor_view.h) of a K block, rearranged alike in L1, once for all row tiles
-//   tile     8 rows x 2 panels: 10 loads for 16 products. 12 x 1: 13 for 12, and Zen 5 loads twice and multiplies twice a
-//            cycle (440 against 495 GFLOP/s)
+//   weights  packed pairs (tensor_view.h) of a K block, rearranged alike
+//   tile     8 rows x 2 panels: 10 loads for 16 products. 12 x 1 takes 13 for 12, which is too many where a CPU loads and
+//            multiplies twice a cycle (Zen 5: 440 against 495 GFLOP/s)
 //
 // Only the functions that hold the instruction are compiled for it: the others are those of every AVX-512 CPU.
 
@@ -39,8 +39,8 @@ HERD_DOT [[gnu::always_inline]] static inline __m512 dot(__m512 sum, __m512i pai
 
 // ---- matmul ----
 
-// Where a tile finds the pairs of its panels. Few tiles share a block: they rearrange it in registers, each for itself
-// (3 % of their time), and ask for the weights to come line by line. Many read what was rearranged once for all of them.
+// Where a tile finds the pairs of its panels. Few tiles share a block: they rearrange it in registers, each for itself,
+// and ask for the weights to come line by line. Many read what was rearranged once for all (512 rows: 5 % sooner).
 struct InRegisters {
   HERD_SIMD const char* panel(const TileBlock& block, int p) { return block.w + p * block.panel_bytes; }
   HERD_SIMD std::int64_t chunk_bytes(int) { return kPanelChunkBytes; }
@@ -141,7 +141,7 @@ struct DotTiles {
   static constexpr std::int64_t kBlockChunks = 8;  // 16 KiB of two panels, half of the smallest L1
 };
 
-// Up to kDotTilesFew tiles: bound by memory, or nearly.
+// Up to kDotTilesFew tiles. With one or two, memory is the bound.
 struct FewDotTiles : DotTiles {
   HERD_SIMD const char* prepare(const TileBlock& block, float*) { return block.w; }
 
@@ -188,7 +188,7 @@ struct ManyDotTiles : DotTiles {
   }
 };
 
-constexpr std::int64_t kDotTilesFew = 8;
+constexpr std::int64_t kDotTilesFew = 8;  // at 12 both take the same time
 
 void dot_multiply(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
   if (tile_count(args.rows, kDotRows) <= kDotTilesFew) {
@@ -196,6 +196,13 @@ void dot_multiply(const MatmulArgs& args, std::int64_t begin, std::int64_t end, 
   } else {
     tile_panels<ManyDotTiles>(args, begin, end, scratch);
   }
+}
+
+// The dwords (k, k+2), (k+1, k+3), (k+4, k+6) … of a row's chunk; +0 from element `left` on.
+HERD_SIMD __m512i chunk_pairs(const std::uint16_t* in, std::int64_t left) {
+  const __mmask32 there = left >= kChunkK ? 0xffffffffU : (1U << left) - 1U;
+  const __m512i order = _mm512_broadcast_i32x4(_mm_setr_epi8(4, 5, 0, 1, 6, 7, 2, 3, 12, 13, 8, 9, 14, 15, 10, 11));
+  return _mm512_shuffle_epi8(_mm512_maskz_loadu_epi16(there, in), order);
 }
 
 // v[i] = 8 words of 64 bits of row i becomes v[i] = word i of 8 rows.
@@ -221,8 +228,6 @@ HERD_SIMD void transpose8(__m512i v[8]) {
 // A chunk of all rows of a tile at a time; rows that are not there and K's padding are +0.
 void dot_pack_x(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
                 char* packed) {
-  // Of 4 words k … k+3: k+2, k, k+3, k+1. That is the dwords (k, k+2) and (k+1, k+3).
-  const __m512i pair_up = _mm512_broadcast_i32x4(_mm_setr_epi8(4, 5, 0, 1, 6, 7, 2, 3, 12, 13, 8, 9, 14, 15, 10, 11));
   for (std::int64_t t = begin; t < end; t++) {
     const std::int64_t row = tile_row(x.rows, tiles, t);
     const std::int64_t rows = tile_row(x.rows, tiles, t + 1) - row;
@@ -235,13 +240,10 @@ void dot_pack_x(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, 
     __m512i order = _mm512_add_epi32(lanes, lanes);
     order = _mm512_mask_add_epi32(order, is_second, _mm512_add_epi32(second, second), _mm512_set1_epi32(1));
     for (std::int64_t k = 0; k < k_padded; k += kChunkK) {
-      const std::int64_t left = x.cols - k;
-      const __mmask32 there = left >= kChunkK ? 0xffffffffU : (1U << left) - 1U;
       __m512i v[8];
 #pragma GCC unroll 8
       for (int r = 0; r < kDotRows; r++) {
-        v[r] = r < rows ? _mm512_maskz_loadu_epi16(there, in + r * x.row_stride + k) : _mm512_setzero_si512();
-        v[r] = _mm512_shuffle_epi8(v[r], pair_up);
+        v[r] = r < rows ? chunk_pairs(in + r * x.row_stride + k, x.cols - k) : _mm512_setzero_si512();
       }
       transpose8(v);
 #pragma GCC unroll 8
@@ -343,12 +345,16 @@ HERD_DOT void dot_values(const char* const* values, const float* p, float* o, st
 struct KvDot {
   static constexpr std::int64_t kBytes = 2;
   static constexpr bool kRoundP = true;
-  // Packed q is [k_dim/4][2][rows] dwords, as x.
-  using Query = std::uint16_t;
-  HERD_SIMD std::int64_t query_at(std::int64_t rows, std::int64_t r, std::int64_t d) {
-    return ((d / 4 * 2 + d % 2) * rows + r) * 2 + (d % 4 < 2 ? 1 : 0);
+  // Row r of packed q: [k_dim/4][2][rows] dwords, as x.
+  HERD_SIMD void pack_query(const TensorView& q, std::int64_t at, const AttentionTile& tile, int r) {
+    auto* packed = reinterpret_cast<std::uint32_t*>(tile.q) + r;
+    for (std::int64_t d = 0; d < tile.k_dim; d += kChunkK) {
+      alignas(64) std::uint32_t pairs[16];
+      _mm512_store_si512(pairs, chunk_pairs(static_cast<const std::uint16_t*>(q.data) + at + d, tile.dim - d));
+      for (int i = 0; i < 16; i++) packed[i * tile.rows] = pairs[i];
+      packed += 16 * tile.rows;
+    }
   }
-  HERD_SIMD Query query(const TensorView& q, std::int64_t at) { return static_cast<const std::uint16_t*>(q.data)[at]; }
   // Of 4 positions k … k+3: the dwords (k, k+2), (k+1, k+3) and two that nobody reads.
   HERD_SIMD void store_p(float* at, V16 p) {
     const __m512i bits = as_int(p).v;
@@ -371,7 +377,7 @@ struct KvDot {
   }
 };
 
-// Pairs of K and V are rearranged for one tile: from so many rows on that costs less than the multiply-adds saved.
+// Every tile rearranges K and V for itself: with fewer rows that costs more than it saves (4 rows: 20 % slower).
 constexpr std::int64_t kDotAttentionRows = 6;
 HERD_SIMD bool dots(const AttentionUnit& unit, std::int64_t rows) {
   return unit.kv->layout.dtype == DType::kBF16 && rows >= kDotAttentionRows;

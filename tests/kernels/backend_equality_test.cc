@@ -177,6 +177,17 @@ TEST(BackendEquality, MatmulOfOddShapes) {
   }
 }
 
+// Every height of a tile and every number of tiles, K longer than a block and odd, an odd number of panels.
+TEST(BackendEquality, MatmulOfEveryRowCount) {
+  Random random(23);
+  for (std::int64_t tokens = 1; tokens <= 80; tokens++) {
+    for (const Fill fill : kFills) {
+      if (tokens > 28 && fill != kFills[tokens % 6]) continue;
+      check_matmul(random, {DType::kBF16, DType::kBF16, DType::kF32, tokens, 35, 291, {}, false, fill});
+    }
+  }
+}
+
 TEST(BackendEquality, MatmulOfLeaves) {
   Random random(5);
   for (const int leaves : {1, 2, 4, 8}) {

@@ -106,11 +106,17 @@ Status bench_machine(const BenchFlags& flags) {
   print("%s, %d threads, %s\n", cpu_model().c_str(), rates->threads, rates->isa);
   print("%-22s %12.2f GB/s (%d streams a thread)\n", "memory read", rates->read_gb_per_s, rates->read_streams);
   print("%-22s %12.2f GFLOP/s fp32\n", "FMA peak", rates->fma_gflop_per_s);
+  if (rates->bf16_dot_gflop_per_s > 0) {
+    print("%-22s %12.2f GFLOP/s bf16 into fp32%s\n", "bf16 dot peak", rates->bf16_dot_gflop_per_s,
+          rates->bf16_dots ? "" : ", not used");
+  }
   return write_json(flags.output_json, {{"cpu", cpu_model()},
                                         {"threads", rates->threads},
                                         {"isa", rates->isa},
                                         {"read_gb_per_s", rates->read_gb_per_s},
-                                        {"fma_gflop_per_s", rates->fma_gflop_per_s}});
+                                        {"fma_gflop_per_s", rates->fma_gflop_per_s},
+                                        {"bf16_dot_gflop_per_s", rates->bf16_dot_gflop_per_s},
+                                        {"bf16_dots", rates->bf16_dots}});
 }
 
 // Prompts of random ids, the same for the same numbers; no two share a prefix.

@@ -60,7 +60,12 @@ Expected<MachineBounds> measure_bounds(const actors::EngineOptions& options) {
   if (options.gpu.use) return bounds_of_gpus(options);
   const auto rates = measure_cpus(options);
   if (!rates) return fail(rates.error());
-  return MachineBounds{cpu_model(), rates->read_gb_per_s, rates->fma_gflop_per_s, "FMA peak", "fma_gflop_per_s", false};
+  // The best that products use here: those of float16 and float32 weights are multiply-adds.
+  const bool dots = rates->bf16_dots && options.encoding != "float16" && options.encoding != "float32";
+  if (!dots)
+    return MachineBounds{cpu_model(), rates->read_gb_per_s, rates->fma_gflop_per_s, "FMA peak", "fma_gflop_per_s", false};
+  return MachineBounds{cpu_model(),     rates->read_gb_per_s,    rates->bf16_dot_gflop_per_s,
+                       "bf16 dot peak", "bf16_dot_gflop_per_s", false};
 }
 
 Status remeasure(const actors::EngineOptions& options, MachineBounds& bounds) {

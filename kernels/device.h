@@ -56,16 +56,17 @@ class Device {
   [[nodiscard]] virtual StepRecorder* step_recorder() { return nullptr; }
 };
 
-enum class CpuIsa { kAuto, kReference, kAvx2, kAvx512 };
+enum class CpuIsa { kAuto, kReference, kAvx2, kAvx512, kAvx512Bf16 };
 
 struct CpuDeviceConfig {
-  CpuIsa isa = CpuIsa::kAuto;  // kAuto: the best this CPU has
+  CpuIsa isa = CpuIsa::kAuto;  // kAuto: the fastest this CPU has
   int threads = 0;             // 0: the CPUs of the affinity mask, lowered to the cgroup quota
   int nice = 0;                // [0, 19]: of the device's own threads, see lower_thread_priority
   std::shared_ptr<ProgressWord> progress{};  // of the rank that computes on the device; may be null
 };
 
-// kUsage when the ISA is forced and this CPU lacks it (says which flag is missing), or a number is out of range.
+// kUsage when the ISA is forced and this CPU lacks it (says which flag is missing) or computes other bits with it, or a
+// number is out of range.
 Expected<std::unique_ptr<Device>> make_cpu_device(const CpuDeviceConfig& config);
 // CPUs this process may use: affinity mask, then cgroup v1/v2 quota rounded up; at least 1.
 int usable_cpus();

@@ -53,7 +53,7 @@ struct PartialSums {
 class Ops {
  public:
   virtual ~Ops() = default;
-  [[nodiscard]] virtual const char* name() const = 0;  // "reference", "avx2", "avx512"
+  [[nodiscard]] virtual const char* name() const = 0;  // "reference", "avx2", "avx512", "avx512-bf16"
 
   // ---- weights (at load, not on the step) ----
   // Packs rows [row, row + rows) of W, given as float [rows, k] (tight), at the same outputs of `w`. Rounds to

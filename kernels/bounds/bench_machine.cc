@@ -11,6 +11,8 @@
 
 #include "kernels/cpu/bench_kernels.h"
 #include "kernels/cpu/cpu_info.h"
+#include "kernels/cpu/dot_check.h"
+#include "kernels/cpu/isa_choice.h"
 
 namespace herd {
 namespace {
@@ -56,16 +58,17 @@ void measure_read(ThreadPool& pool, const BenchKernels& kernels, const MachineBe
   }
 }
 
-void measure_fma(ThreadPool& pool, const BenchKernels& kernels, const MachineBenchConfig& config, MachineRates& rates) {
+// 10^9 operations per second of all threads in `rounds_of`, a round of which is `flops`.
+double measure_flops(ThreadPool& pool, void (*rounds_of)(std::int64_t), std::int64_t flops,
+                     const MachineBenchConfig& config) {
   std::int64_t rounds = 1 << 16;  // grown until a run is long enough to time
   double seconds = 0;
   for (;; rounds *= 2) {
-    seconds = best_seconds(pool, 1, [&](int) { kernels.multiply_add(rounds); });
+    seconds = best_seconds(pool, 1, [&](int) { rounds_of(rounds); });
     if (seconds >= config.fma_seconds || rounds > (std::int64_t{1} << 40)) break;
   }
-  seconds = std::min(seconds, best_seconds(pool, config.repeats, [&](int) { kernels.multiply_add(rounds); }));
-  const auto flops = static_cast<double>(rounds) * static_cast<double>(kernels.flops_per_round);
-  rates.fma_gflop_per_s = flops * pool.threads() / seconds * 1e-9;
+  seconds = std::min(seconds, best_seconds(pool, config.repeats, [&](int) { rounds_of(rounds); }));
+  return static_cast<double>(rounds) * static_cast<double>(flops) * pool.threads() / seconds * 1e-9;
 }
 
 }  // namespace
@@ -95,7 +98,12 @@ Expected<MachineRates> measure_machine(ThreadPool& pool, const MachineBenchConfi
   });
   measure_read(pool, kernels, config, static_cast<const char*>(buffer), bytes_per_thread, rates);
   ::munmap(buffer, bytes);
-  measure_fma(pool, kernels, config, rates);
+  rates.fma_gflop_per_s = measure_flops(pool, kernels.multiply_add, kernels.flops_per_round, config);
+  if (kernels.dot_bf16 != nullptr && cpu_features().avx512_bf16) {
+    rates.bf16_dot_gflop_per_s = measure_flops(pool, kernels.dot_bf16, kernels.dot_flops_per_round, config);
+    const auto choice = choose_isa(config.isa, cpu_features(), judge_dots);
+    rates.bf16_dots = choice && choice->isa == CpuIsa::kAvx512Bf16;
+  }
   return rates;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// What this machine can do at most: bytes read from memory per second, fp32 multiply-adds per second. The bounds
+// What this machine can do at most: bytes read from memory per second, multiply-adds per second. The bounds
 // beside which every performance figure stands, measured with the threads that figure was taken with.
 
 #include <cstddef>
@@ -13,6 +13,8 @@ struct MachineRates {
   double read_gb_per_s = 0;    // 10^9 bytes; best of stream counts, all threads together
   int read_streams = 0;        // per thread, where it was best
   double fma_gflop_per_s = 0;  // 10^9 operations, an FMA being two; all threads together
+  double bf16_dot_gflop_per_s = 0;  // likewise by dot products of bf16 into fp32; 0: this CPU has none
+  bool bf16_dots = false;           // whether a device with this `isa` multiplies bf16 by them
   int threads = 0;
   const char* isa = "";  // "avx512", "avx2", "portable"
 };

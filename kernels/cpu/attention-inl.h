@@ -15,30 +15,47 @@ namespace herd {
 namespace HERD_ISA {
 namespace {
 
-struct KvBf16 {
-  using Keys = WeightsBf16;
-  static constexpr std::int64_t kBytes = 2;
-  static constexpr bool kRoundP = true;
-  HERD_SIMD V16 load_values(const char* p) { return load_bf16(reinterpret_cast<const std::uint16_t*>(p)); }
-};
-struct KvF32 {
-  using Keys = WeightsF32;
-  static constexpr std::int64_t kBytes = 4;
-  static constexpr bool kRoundP = false;
-  HERD_SIMD V16 load_values(const char* p) { return load(reinterpret_cast<const float*>(p)); }
-};
-
 // A tile at work. Virtual row r sees visible[r] positions of the sequence; non-decreasing.
 struct AttentionTile {
   const AttentionUnit* unit;
   int rows;
   std::int64_t visible[kTileRowsMax];
-  float* q;            // [dim padded to 32][rows]
-  float* scores;       // [rows][kScoreStride], later P
+  char* q;             // packed
+  float* scores;       // [rows][kScoreStride], later P as store_p leaves it
   const float* zeros;  // a row of V
   std::int64_t dim;    // head_dim
   std::int64_t k_dim;  // padded to 32
   std::int64_t v_dim;  // padded to 16
+};
+
+// o[r * o_stride + d] += one chunk, `values` being its 32 rows of V, p: [R][kScoreStride].
+using ValueKernel = void (*)(const char* const* values, const float* p, float* o, std::int64_t o_stride,
+                             std::int64_t v_dim, bool fresh);
+template <class Kv>
+ValueKernel value_kernel(int rows);
+
+// How K and V are stored, and how q and P are laid out for the kernels that multiply with them.
+template <class W>
+struct KvFma {
+  // Row r of packed q: [k_dim][rows] floats; padding of k_dim is +0.
+  HERD_SIMD void pack_query(const TensorView& q, std::int64_t at, const AttentionTile& tile, int r) {
+    float* packed = reinterpret_cast<float*>(tile.q) + r;
+    for (std::int64_t d = 0; d < tile.k_dim; d++) packed[d * tile.rows] = d < tile.dim ? load1(q, at + d) : 0.0F;
+  }
+  HERD_SIMD void store_p(float* at, V16 p) { store(at, p); }
+  HERD_SIMD TileKernel key_kernel(int rows) { return tile_kernel<W>(rows); }
+};
+struct KvBf16 : KvFma<WeightsBf16> {
+  static constexpr std::int64_t kBytes = 2;
+  static constexpr bool kRoundP = true;
+  HERD_SIMD V16 load_values(const char* p) { return load_bf16(reinterpret_cast<const std::uint16_t*>(p)); }
+  HERD_SIMD ValueKernel values_kernel(int rows) { return value_kernel<KvBf16>(rows); }
+};
+struct KvF32 : KvFma<WeightsF32> {
+  static constexpr std::int64_t kBytes = 4;
+  static constexpr bool kRoundP = false;
+  HERD_SIMD V16 load_values(const char* p) { return load(reinterpret_cast<const float*>(p)); }
+  HERD_SIMD ValueKernel values_kernel(int rows) { return value_kernel<KvF32>(rows); }
 };
 
 template <class Kv>
@@ -74,7 +91,7 @@ template <class Kv>
 HERD_SIMD void score_keys(const AttentionTile& tile, std::int64_t base, std::int64_t seen) {
   const std::int64_t tiles = (seen + 15) / 16;
   const std::int64_t chunks = tile.k_dim / kChunkK;
-  const TileKernel kernel = tile_kernel<typename Kv::Keys>(tile.rows);
+  const TileKernel kernel = Kv::key_kernel(tile.rows);
   const bool ahead = tile.rows <= kPrefetchRows;
   for (std::int64_t t = 0; t < tiles; t++) {
     const std::int64_t position = base + t * 16;
@@ -83,7 +100,7 @@ HERD_SIMD void score_keys(const AttentionTile& tile, std::int64_t base, std::int
       prefetch(key_tile<Kv>(tile, position + 16 * kFirstKeysAhead), tile.k_dim * 16 * Kv::kBytes);
     }
     kernel(keys, tile.q, chunks, tile.scores + t * 16, kScoreStride, true,
-           ahead ? value_row<Kv>(tile, position) - keys : 0);
+           ahead ? value_row<Kv>(tile, position) : keys);
   }
 }
 
@@ -115,15 +132,11 @@ HERD_SIMD void softmax(float* scores, std::int64_t seen, float scale, float* max
     if constexpr (Kv::kRoundP) p = as_float(shl<16>(bf16_bits(p)));
     if (i == whole) p = select(visible, p, zero());
     sum = add(sum, p);  // a lane never is -0: adding +0 for what is not visible changes nothing
-    store(scores + i, p);
+    Kv::store_p(scores + i, p);
   }
   *max_out = max;
   *sum_out = tree_sum(sum);
 }
-
-// o[r * o_stride + d] += one chunk, `values` being its 32 rows of V, p: [R][kScoreStride].
-using ValueKernel = void (*)(const char* const* values, const float* p, float* o, std::int64_t o_stride,
-                             std::int64_t v_dim, bool fresh);
 
 template <int R, class Kv>
 void value_chunk(const char* const* values, const float* p, float* o, std::int64_t o_stride, std::int64_t v_dim,
@@ -181,7 +194,7 @@ ValueKernel value_kernel(int rows) {
 template <class Kv>
 HERD_SIMD void weigh_values(const AttentionTile& tile, int first, int rows, std::int64_t base, std::int64_t seen,
                             std::int64_t from, std::int64_t to, float* partials, std::int64_t stride) {
-  const ValueKernel kernel = value_kernel<Kv>(rows);
+  const ValueKernel kernel = Kv::values_kernel(rows);
   const std::int64_t row_bytes = tile.v_dim * Kv::kBytes;
   for (std::int64_t chunk = from; chunk < to; chunk++) {
     const char* values[kChunkK];
@@ -246,6 +259,7 @@ HERD_SIMD void store_row(const AttentionUnit& unit, std::int64_t v, const float*
 }
 
 // Lays out the scratch and packs q. Returns what is left of the scratch.
+template <class Kv>
 HERD_SIMD float* begin_tile(const AttentionUnit& unit, std::int64_t begin, std::int64_t end, float* scratch,
                             AttentionTile* tile) {
   tile->unit = &unit;
@@ -258,15 +272,13 @@ HERD_SIMD float* begin_tile(const AttentionUnit& unit, std::int64_t begin, std::
   tile->zeros = scratch;
   for (std::int64_t d = 0; d < tile->v_dim; d++) scratch[d] = 0.0F;
   scratch += tile->k_dim;
-  tile->q = scratch;
+  tile->q = reinterpret_cast<char*>(scratch);
   for (int r = 0; r < tile->rows; r++) {
     const std::int64_t v = begin + r;
     const std::int64_t row = v / unit.group;
     tile->visible[r] = unit.first_position + row + 1;
     const std::int64_t at = (unit.first_row + row) * unit.q->row_stride + unit.heads[v % unit.group] * tile->dim;
-    for (std::int64_t d = 0; d < tile->k_dim; d++) {
-      tile->q[d * tile->rows + r] = d < tile->dim ? load1(*unit.q, at + d) : 0.0F;
-    }
+    Kv::pack_query(*unit.q, at, *tile, r);
   }
   return scratch + kTileRowsMax * tile->k_dim;
 }
@@ -274,7 +286,7 @@ HERD_SIMD float* begin_tile(const AttentionUnit& unit, std::int64_t begin, std::
 template <class Kv>
 HERD_SIMD void attention_all(const AttentionUnit& unit, std::int64_t begin, std::int64_t end, float* scratch) {
   AttentionTile tile = {};
-  float* totals = begin_tile(unit, begin, end, scratch, &tile);
+  float* totals = begin_tile<Kv>(unit, begin, end, scratch, &tile);
   const std::int64_t stride = partial_floats(tile.dim);
   float* partials = totals + kTileRowsMax * stride;
   attend<Kv>(tile, 0, totals, stride);  // every row sees position 0
@@ -294,14 +306,20 @@ void attention(const AttentionUnit& unit, std::int64_t begin, std::int64_t end, 
   }
 }
 
+template <class Kv>
+HERD_SIMD void attention_one(const AttentionUnit& unit, std::int64_t begin, std::int64_t end, std::int64_t partition,
+                             float* scratch, float* partials, std::int64_t stride) {
+  AttentionTile tile = {};
+  begin_tile<Kv>(unit, begin, end, scratch, &tile);
+  attend<Kv>(tile, partition, partials, stride);
+}
+
 void attention_partition(const AttentionUnit& unit, std::int64_t begin, std::int64_t end, std::int64_t partition,
                          float* scratch, float* partials, std::int64_t stride) {
-  AttentionTile tile = {};
-  begin_tile(unit, begin, end, scratch, &tile);
   if (unit.kv->layout.dtype == DType::kF32) {
-    attend<KvF32>(tile, partition, partials, stride);
+    attention_one<KvF32>(unit, begin, end, partition, scratch, partials, stride);
   } else {
-    attend<KvBf16>(tile, partition, partials, stride);
+    attention_one<KvBf16>(unit, begin, end, partition, scratch, partials, stride);
   }
 }
 

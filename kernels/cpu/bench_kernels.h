@@ -14,6 +14,9 @@ struct BenchKernels {
   // `rounds` rounds of fp32 multiply-add, as many independent chains as the two FMA units have stages.
   void (*multiply_add)(std::int64_t rounds);
   std::int64_t flops_per_round;
+  // The same of bf16 dot products, for CPUs that have them (CpuFeatures::avx512_bf16); null in the other sets.
+  void (*dot_bf16)(std::int64_t rounds);
+  std::int64_t dot_flops_per_round;
 };
 
 extern const BenchKernels kBenchKernelsPortable;

@@ -46,6 +46,6 @@ void multiply_add(std::int64_t rounds) {
 
 }  // namespace
 
-const BenchKernels kBenchKernelsAvx2{"avx2", read, multiply_add, 2 * kChains * sizeof(__m256) / sizeof(float)};
+const BenchKernels kBenchKernelsAvx2{"avx2", read, multiply_add, 2 * kChains * sizeof(__m256) / sizeof(float), nullptr, 0};
 
 }  // namespace herd

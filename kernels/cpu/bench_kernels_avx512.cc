@@ -1,5 +1,5 @@
 // The AVX-512 loops of bench_machine: loads of a cache line and more per stream, 24 chains of fused multiply-adds (two
-// units, four stages: 8 would do, 24 hide the rest). Per-ISA file: intrinsics and plain data only.
+// units, four stages: 8 would do, 24 hide the rest) or of dot products. Per-ISA file: intrinsics and plain data only.
 
 #include <immintrin.h>
 
@@ -44,8 +44,25 @@ void multiply_add(std::int64_t rounds) {
   }
 }
 
+// Two products a lane and instruction.
+[[gnu::target("avx512bf16")]] void dot_bf16(std::int64_t rounds) {
+  const auto halves = reinterpret_cast<__m512bh>(_mm512_set1_epi32(0x3f003f00));
+  __m512 sum[kChains];
+#pragma GCC unroll 32
+  for (int c = 0; c < kChains; c++) sum[c] = _mm512_set1_ps(static_cast<float>(c));
+  for (std::int64_t round = 0; round < rounds; round++) {
+#pragma GCC unroll 32
+    for (int c = 0; c < kChains; c++) {
+      sum[c] = _mm512_dpbf16_ps(sum[c], halves, halves);
+      asm volatile("" : "+v"(sum[c]));
+    }
+  }
+}
+
+constexpr std::int64_t kFlops = 2 * kChains * sizeof(__m512) / sizeof(float);
+
 }  // namespace
 
-const BenchKernels kBenchKernelsAvx512{"avx512", read, multiply_add, 2 * kChains * sizeof(__m512) / sizeof(float)};
+const BenchKernels kBenchKernelsAvx512{"avx512", read, multiply_add, kFlops, dot_bf16, 2 * kFlops};
 
 }  // namespace herd

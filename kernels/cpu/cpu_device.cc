@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "kernels/cpu/cpu_info.h"
+#include "kernels/cpu/dot_check.h"
+#include "kernels/cpu/isa_choice.h"
 #include "kernels/cpu/ops_cpu.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/device.h"
@@ -45,15 +47,16 @@ class MappedBuffer final : public DeviceBuffer {
 
 class CpuDevice final : public Device {
  public:
-  CpuDevice(CpuIsa isa, int threads, int nice, std::shared_ptr<ProgressWord> progress)
-      : progress_(std::move(progress)), pool_(threads, nice) {
+  CpuDevice(IsaChoice choice, int threads, int nice, std::shared_ptr<ProgressWord> progress)
+      : progress_(std::move(progress)), pool_(threads, nice), note_(std::move(choice.note)) {
+    const CpuIsa isa = choice.isa;
     ops_ = make_checked_ops(isa == CpuIsa::kReference ? make_reference_ops() : make_cpu_ops(isa, pool_), true, progress_);
   }
 
   std::string description() const override {
     const int threads = pool_.threads();
-    return std::string("cpu ") + ops_->name() + ", " + std::to_string(threads) +
-           (threads == 1 ? " thread" : " threads");
+    return std::string("cpu ") + ops_->name() + (note_.empty() ? "" : " (" + note_ + ")") + ", " +
+           std::to_string(threads) + (threads == 1 ? " thread" : " threads");
   }
 
   Ops& ops() override { return *ops_; }
@@ -82,6 +85,7 @@ class CpuDevice final : public Device {
   const std::shared_ptr<ProgressWord> progress_;
   ThreadPool pool_;  // outlives the operations that run on it
   std::unique_ptr<Ops> ops_;
+  const std::string note_;  // why not the fastest
 };
 
 }  // namespace
@@ -93,19 +97,10 @@ Expected<std::unique_ptr<Device>> make_cpu_device(const CpuDeviceConfig& config)
   }
   if (config.nice < 0 || config.nice > 19)
     return fail(usage_error("niceness of compute threads: " + std::to_string(config.nice) + " is not within [0, 19]"));
-  const CpuFeatures features = cpu_features();
-  CpuIsa isa = config.isa;
-  if (isa == CpuIsa::kAuto) {
-    isa = features.avx512 ? CpuIsa::kAvx512 : features.avx2 ? CpuIsa::kAvx2 : CpuIsa::kReference;
-  }
-  if (isa == CpuIsa::kAvx512 && !features.avx512) {
-    return fail(usage_error("cpu isa avx512: this CPU lacks " + features.missing_for_avx512));
-  }
-  if (isa == CpuIsa::kAvx2 && !features.avx2) {
-    return fail(usage_error("cpu isa avx2: this CPU lacks " + features.missing_for_avx2));
-  }
+  auto choice = choose_isa(config.isa, cpu_features(), judge_dots);
+  if (!choice) return fail(choice.error());
   try {
-    return std::make_unique<CpuDevice>(isa, config.threads == 0 ? usable_cpus() : config.threads, config.nice,
+    return std::make_unique<CpuDevice>(std::move(*choice), config.threads == 0 ? usable_cpus() : config.threads, config.nice,
                                        config.progress);
   } catch (const std::system_error& refused) {
     return fail(no_thread(refused));

@@ -19,8 +19,10 @@ std::uint64_t available_memory_bytes(const std::string& root = "");
 struct CpuFeatures {
   bool avx2 = false;    // all that *_avx2.cc is compiled for: avx2, fma, f16c; usable: the OS saves the registers
   bool avx512 = false;  // these and avx512f, bw, dq, vl
-  std::string missing_for_avx2;    // "fma, f16c"; empty when avx2
-  std::string missing_for_avx512;  // empty when avx512
+  bool avx512_bf16 = false;  // these and avx512_bf16
+  std::string missing_for_avx2;         // "fma, f16c"; empty when avx2
+  std::string missing_for_avx512;       // empty when avx512
+  std::string missing_for_avx512_bf16;  // empty when avx512_bf16
 };
 CpuFeatures cpu_features();
 

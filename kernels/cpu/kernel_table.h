@@ -17,6 +17,7 @@ namespace herd {
 // ---- matmul ----
 
 inline constexpr int kTileRowsMax = 12;  // rows of a register tile, of the widest instruction set
+inline constexpr int kTilePanelsMax = 2;  // weight panels beside each other in one
 
 // Rows are cut into tiles of nearly equal height, none above `tile_rows`: tile t of `tiles` holds rows
 // [rows * t / tiles, rows * (t + 1) / tiles).
@@ -29,19 +30,31 @@ HERD_INLINE constexpr std::int64_t tile_row(std::int64_t rows, std::int64_t tile
 
 struct MatmulArgs {
   const PackedMatrix* w;
-  const float* x;  // packed by pack_x
+  const char* x;  // packed by the pack_x of the product
   std::int64_t rows;
   const float* bias;  // may be null
   const TensorView* out;
   std::int64_t group_panels;  // panels that take turns on one K block of x (see matmul-inl.h)
 };
 
-// Floats of scratch that one thread needs for matmul: sums of the panels in work, one for each open level of rule
-// 3's tree (8 leaves: at most 3 waiting and 1 in work), and a block of weights expanded to fp32.
+// One way to compute a product. What x becomes for it is its own business: a launcher reserves the memory and hands the
+// packed tiles on, unread.
+struct Product {
+  int tile_rows;               // of a register tile
+  int tile_panels;             // beside each other in one; ranges of panels begin at a multiple where they can
+  std::int64_t x_chunk_bytes;  // of kChunkK elements of one row, packed
+  // Tiles [begin, end). The tile that begins with row r lies at packed + r * (k_padded / kChunkK) * x_chunk_bytes.
+  void (*pack_x)(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
+                 char* packed);
+  void (*multiply)(const MatmulArgs& args, std::int64_t panel_begin, std::int64_t panel_end, float* scratch);
+};
+
+// Floats of scratch that one thread needs for a product: sums of the panels in work, one for each open level of rule
+// 3's tree (8 leaves: at most 3 waiting and 1 in work), and a block of weights as the tiles want them.
 inline constexpr int kTreeLevels = 4;
-inline constexpr std::int64_t kExpandFloats = 4096;
+inline constexpr std::int64_t kBlockFloats = 4096;
 HERD_INLINE constexpr std::int64_t matmul_scratch_floats(std::int64_t rows, std::int64_t group_panels) {
-  return kTreeLevels * group_panels * rows * kPanelOutputs + kExpandFloats + kTileRowsMax * kPanelOutputs;
+  return kTreeLevels * group_panels * rows * kPanelOutputs + kBlockFloats + kTileRowsMax * kPanelOutputs;
 }
 
 // ---- attention ----
@@ -90,7 +103,7 @@ struct DrawArgs {
 
 struct KernelTable {
   const char* name;
-  int tile_rows;  // of a matmul tile and of an attention tile
+  int attention_rows;  // virtual rows of an attention tile
 
   // Weights. Panels [begin, end) of the matrix from source rows (panel * 16 - first_row).
   void (*pack_panels)(const PackedMatrix& w, const float* source, std::int64_t first_row, std::int64_t begin,
@@ -98,10 +111,8 @@ struct KernelTable {
   void (*embed)(const PackedMatrix& table, const std::int32_t* ids, const TensorView& out, std::int64_t begin,
                 std::int64_t end);
 
-  // x as fp32, [tile][k_padded][rows of the tile]; tiles [begin, end).
-  void (*pack_x)(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
-                 float* packed);
-  void (*matmul)(const MatmulArgs& args, std::int64_t panel_begin, std::int64_t panel_end, float* scratch);
+  // The fastest product of x with w here. They differ in speed alone.
+  const Product& (*product)(const TensorView& x, const PackedMatrix& w);
 
   // Rows [begin, end), or (row, column) ranges where said.
   void (*rms_norm)(const TensorView& x, const float* weight, float eps, const TensorView& out, std::int64_t begin,
@@ -115,7 +126,7 @@ struct KernelTable {
   void (*silu_mul)(const TensorView& gate_up, std::int64_t up_offset, const TensorView& out, std::int64_t begin,
                    std::int64_t end, std::int64_t col_begin, std::int64_t col_end);
 
-  // Virtual rows [begin, end) (at most tile_rows) over all their keys, rounded to out.
+  // Virtual rows [begin, end) (at most attention_rows) over all their keys, rounded to out.
   void (*attention)(const AttentionUnit& unit, std::int64_t begin, std::int64_t end, float* scratch);
   // The same over partition `partition` alone: virtual row v's partial goes to partials + (v - begin) * stride. Rows
   // that see nothing of it are left alone.
@@ -141,5 +152,6 @@ struct KernelTable {
 
 extern const KernelTable kKernelsAvx2;
 extern const KernelTable kKernelsAvx512;
+extern const KernelTable kKernelsAvx512Bf16;  // where vdpbf16ps gives the same bits sooner (dot_bf16-inl.h)
 
 }  // namespace herd

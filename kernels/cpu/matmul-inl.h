@@ -50,13 +50,15 @@ constexpr std::int64_t kPairsPerChunk = kChunkK / 2;
 // ---- tile ----
 
 // acc[r * acc_stride ...] += Σ over `chunks` chunks; `fresh`: the sums start at +0.
-//   w: first pair of the panel; x: [k][R]; prefetch: bytes ahead of w that are asked for
-using TileKernel = void (*)(const char* w, const float* x, std::int64_t chunks, float* acc, std::int64_t acc_stride,
-                            bool fresh, std::int64_t prefetch);
+//   w: first pair of the panel; x: [k][R] floats; ahead: what is asked for while w is read, as many bytes
+using TileKernel = void (*)(const char* w, const char* x, std::int64_t chunks, float* acc, std::int64_t acc_stride,
+                            bool fresh, const char* ahead);
 
 template <int R, class W>
-void tile(const char* w, const float* x, std::int64_t chunks, float* acc, std::int64_t acc_stride, bool fresh,
-          std::int64_t prefetch) {
+void tile(const char* w, const char* packed_x, std::int64_t chunks, float* acc, std::int64_t acc_stride, bool fresh,
+          const char* ahead) {
+  const auto* x = reinterpret_cast<const float*>(packed_x);
+  const std::int64_t prefetch = ahead - w;
   alignas(64) float evens[R * 16];
   for (std::int64_t chunk = 0; chunk < chunks; chunk++) {
     V16 sum[R];
@@ -168,33 +170,72 @@ HERD_SIMD void finish(const MatmulArgs& args, std::int64_t row, std::int64_t pan
   }
 }
 
-// K block of one panel as fp32 pairs.
-template <class W>
-HERD_SIMD void expand(const char* panel, std::int64_t pairs, float* out) {
-  for (std::int64_t k = 0; k < pairs; k++) {
-    V16 e;
-    V16 o;
-    W::both(panel + k * W::kPairBytes, &e, &o);
-    _mm_prefetch(panel + k * W::kPairBytes + kStreamPrefetch, _MM_HINT_T0);
-    store(out + k * 32, e);
-    store(out + k * 32 + 16, o);
+// A K block of neighbouring panels. What tile_panels wants of the tiles that pass over it:
+//   kRows, kPanels, kXChunkBytes   as in Product
+//   Weights, kBlockChunks          how the panels lie in memory, and how many chunks make a block
+//   prepare                        the block as the tiles read it: where it is, or rearranged in `room`
+//   multiply                       tile `tile` of `tiles`; the sums of panel p, row r are at sums + p * panel_floats + r * 16
+struct TileBlock {
+  const char* w;  // first pair of the first panel; the next panel is panel_bytes behind
+  std::int64_t panel_bytes;
+  int panels;
+  std::int64_t chunks;
+  const char* next;   // where the block after this one begins
+  const char* ready;  // what prepare gave
+};
+struct TileSums {
+  float* data;
+  std::int64_t panel_floats;
+  bool fresh;  // the sums start at +0
+};
+
+// Tiles of multiply-adds. Expand: of weights turned into fp32, once a block.
+template <class W, bool Expand>
+struct FmaTiles {
+  using Weights = W;
+  using Tile = typename TileWeights<W, Expand>::Type;
+  static constexpr int kRows = kTileRows;
+  static constexpr int kPanels = 1;
+  static constexpr std::int64_t kXChunkBytes = kChunkK * 4;
+  // Weights of a block are 16 KiB, half of L1; the other half is for x, which passes through, and sums.
+  static constexpr std::int64_t kBlockChunks = 16384 / (kPairsPerChunk * Tile::kPairBytes);
+  static_assert(kBlockChunks * kChunkK * 16 <= kBlockFloats || !Expand);
+
+  HERD_SIMD const char* prepare(const TileBlock& block, float* room) {
+    if constexpr (!Expand) return block.w;
+    for (std::int64_t k = 0; k < block.chunks * kPairsPerChunk; k++) {
+      V16 e;
+      V16 o;
+      W::both(block.w + k * W::kPairBytes, &e, &o);
+      _mm_prefetch(block.w + k * W::kPairBytes + kStreamPrefetch, _MM_HINT_T0);
+      store(room + k * 32, e);
+      store(room + k * 32 + 16, o);
+    }
+    return reinterpret_cast<const char*>(room);
   }
-}
+
+  // Only the first tile finds the weights in memory; it asks for what the next block will read (one tile in all:
+  // kStreamPrefetch ahead).
+  HERD_SIMD void multiply(const TileBlock& block, int rows, const char* x, const TileSums& sums, std::int64_t tile,
+                          std::int64_t tiles) {
+    const char* ahead = Expand || tile > 0 ? block.ready : tiles == 1 ? block.w + kStreamPrefetch : block.next;
+    tile_kernel<Tile>(rows)(block.ready, x, block.chunks, sums.data, 16, sums.fresh, ahead);
+  }
+};
 
 // `group_panels` panels take turns on a K block of x, so that x streams through L2 once per group.
-template <class W, bool Expand>
+template <class Tiles>
 void tile_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
-  using Tile = typename TileWeights<W, Expand>::Type;
+  constexpr std::int64_t kChunkBytes = kPairsPerChunk * Tiles::Weights::kPairBytes;
   const PackedMatrix& w = *args.w;
-  const std::int64_t k_padded = w.k_padded();
-  const std::int64_t panel_bytes = k_padded / 2 * W::kPairBytes;
-  const std::int64_t tiles = tile_count(args.rows, kTileRows);
+  const std::int64_t all_chunks = w.k_padded() / kChunkK;
+  const std::int64_t tiles = tile_count(args.rows, Tiles::kRows);
   const std::int64_t panel_floats = args.rows * 16;
   const std::int64_t level_floats = args.group_panels * panel_floats;
-  float* expanded = scratch + kTreeLevels * level_floats;
-  // Weights of a block are 16 KiB, half of L1; the other half is for x, which passes through, and sums.
-  constexpr std::int64_t kBlockChunks = 16384 / (kPairsPerChunk * Tile::kPairBytes);
-  static_assert(kBlockChunks * kChunkK * 16 <= kExpandFloats || !Expand);
+  float* room = scratch + kTreeLevels * level_floats;
+  const char* const data = static_cast<const char*>(w.data);
+  TileBlock block;
+  block.panel_bytes = all_chunks * kChunkBytes;
 
   for (std::int64_t group = begin; group < end; group += args.group_panels) {
     const std::int64_t group_end = group + args.group_panels < end ? group + args.group_panels : end;
@@ -204,34 +245,32 @@ void tile_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, f
     for (int leaf = 0; leaf < w.leaf_count; leaf++) {
       const std::int64_t leaf_end = w.leaf_chunk[leaf + 1];
       stack.present[stack.depth] = w.leaf_chunk[leaf] < leaf_end;
-      for (std::int64_t chunk = w.leaf_chunk[leaf]; chunk < leaf_end; chunk += kBlockChunks) {
-        const std::int64_t chunks = chunk + kBlockChunks < leaf_end ? kBlockChunks : leaf_end - chunk;
-        const bool fresh = chunk == w.leaf_chunk[leaf];
-        for (std::int64_t panel = group; panel < group_end; panel++) {
-          const char* block =
-              static_cast<const char*>(w.data) + panel * panel_bytes + chunk * kPairsPerChunk * W::kPairBytes;
+      for (std::int64_t chunk = w.leaf_chunk[leaf]; chunk < leaf_end; chunk += Tiles::kBlockChunks) {
+        block.chunks = chunk + Tiles::kBlockChunks < leaf_end ? Tiles::kBlockChunks : leaf_end - chunk;
+        const std::int64_t behind = chunk + block.chunks;  // the chunk where these panels take their next turn
+        const char* const turn = behind < all_chunks ? data + group * block.panel_bytes + behind * kChunkBytes
+                                                     : data + group_end * block.panel_bytes;
+        for (std::int64_t panel = group; panel < group_end; panel += Tiles::kPanels) {
+          block.panels = panel + Tiles::kPanels <= group_end ? Tiles::kPanels : static_cast<int>(group_end - panel);
+          block.w = data + panel * block.panel_bytes + chunk * kChunkBytes;
+          block.next = panel + Tiles::kPanels < group_end ? block.w + Tiles::kPanels * block.panel_bytes : turn;
+          block.ready = Tiles::prepare(block, room);
           float* sums = stack.buffer[stack.depth] + (panel - group) * panel_floats;
-          if constexpr (Expand) {
-            expand<W>(block, chunks * kPairsPerChunk, expanded);
-            block = reinterpret_cast<const char*>(expanded);
-          }
-          // Only the first tile finds the weights in memory; it asks for what the next block will read (one tile in
-          // all: kStreamPrefetch ahead).
-          std::int64_t prefetch = Expand ? 0 : tiles == 1 ? kStreamPrefetch : chunks * kPairsPerChunk * W::kPairBytes;
           for (std::int64_t t = 0; t < tiles; t++) {
             const std::int64_t row = tile_row(args.rows, tiles, t);
             const std::int64_t rows = tile_row(args.rows, tiles, t + 1) - row;
-            tile_kernel<Tile>(static_cast<int>(rows))(block, args.x + row * k_padded + chunk * kChunkK * rows, chunks,
-                                                      sums + row * 16, 16, fresh, prefetch);
-            prefetch = 0;
+            const char* x = args.x + (row * all_chunks + rows * chunk) * Tiles::kXChunkBytes;
+            Tiles::multiply(block, static_cast<int>(rows), x,
+                            {sums + row * 16, panel_floats, chunk == w.leaf_chunk[leaf]}, t, tiles);
           }
         }
       }
       close_leaf(&stack, leaf, (group_end - group) * panel_floats);
     }
-    for (std::int64_t panel = group; panel < group_end; panel++) {
-      const float* sums = stack.buffer[0] + (panel - group) * panel_floats;
-      for (std::int64_t row = 0; row < args.rows; row++) finish(args, row, panel, load(sums + row * 16));
+    for (std::int64_t row = 0; row < args.rows; row++) {  // a row's panels lie beside each other
+      for (std::int64_t panel = group; panel < group_end; panel++) {
+        finish(args, row, panel, load(stack.buffer[0] + (panel - group) * panel_floats + row * 16));
+      }
     }
   }
 }
@@ -323,7 +362,8 @@ HERD_SIMD void stream_group(const MatmulArgs& args, const std::int64_t* panels, 
         in_panel[p] =
             static_cast<const char*>(w.data) + panels[p] * panel_bytes + chunk * kPairsPerChunk * W::kPairBytes;
       }
-      stream_leaf<R, P, Split, W>(in_panel, args.x + chunk * kChunkK * R, chunks, stack.buffer[stack.depth]);
+      const auto* x = reinterpret_cast<const float*>(args.x) + chunk * kChunkK * R;
+      stream_leaf<R, P, Split, W>(in_panel, x, chunks, stack.buffer[stack.depth]);
     }
     close_leaf(&stack, leaf, R * P * 16);
   }
@@ -369,14 +409,14 @@ HERD_SIMD void matmul_panels(const MatmulArgs& args, std::int64_t begin, std::in
   }
   if constexpr (kExpandF16 && __is_same(W, WeightsF16)) {
     if (args.rows > 2 * kTileRows) {  // from three tiles on it pays
-      tile_panels<W, true>(args, begin, end, scratch);
+      tile_panels<FmaTiles<W, true>>(args, begin, end, scratch);
       return;
     }
   }
-  tile_panels<W, false>(args, begin, end, scratch);
+  tile_panels<FmaTiles<W, false>>(args, begin, end, scratch);
 }
 
-void matmul(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
+void fma_multiply(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
   switch (args.w->dtype) {
     case DType::kBF16:
       matmul_panels<WeightsBf16>(args, begin, end, scratch);
@@ -402,14 +442,15 @@ HERD_SIMD float load1(const TensorView& x, std::int64_t at) {
   return __builtin_bit_cast(float, std::uint32_t{static_cast<const std::uint16_t*>(x.data)[at]} << 16);
 }
 
-// Turns rows into columns, 4 x 4 at a time: stores of 4 rows side by side. K's padding is +0.
-void pack_x(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
-            float* packed) {
+// To fp32, [k_padded][rows of the tile]. Turns rows into columns, 4 x 4 at a time: stores of 4 rows side by side. K's
+// padding is +0.
+void fma_pack_x(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
+                char* packed) {
   const std::int64_t fours = x.cols / 4 * 4;
   for (std::int64_t t = begin; t < end; t++) {
     const std::int64_t row = tile_row(x.rows, tiles, t);
     const std::int64_t rows = tile_row(x.rows, tiles, t + 1) - row;
-    float* out = packed + row * k_padded;
+    float* out = reinterpret_cast<float*>(packed) + row * k_padded;
     std::int64_t r = 0;
     for (; r + 4 <= rows; r += 4) {
       const std::int64_t at = (row + r) * x.row_stride;
@@ -440,6 +481,10 @@ void pack_x(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, std:
     for (std::int64_t i = x.cols * rows; i < k_padded * rows; i++) out[i] = 0.0F;
   }
 }
+
+constexpr Product kFmaProduct = {kTileRows, 1, kChunkK * 4, fma_pack_x, fma_multiply};
+
+const Product& fma_product(const TensorView&, const PackedMatrix&) { return kFmaProduct; }
 
 }  // namespace
 }  // namespace HERD_ISA

@@ -38,11 +38,11 @@ constexpr std::int64_t kAloneElements = 16384;
 constexpr std::int64_t kAloneExps = 4096;  // the same where each element costs an exp
 // Multiply-adds of a product or an attention that take about 2 us on one thread.
 constexpr std::int64_t kAloneProducts = 131072;
-// Up to here (128 KiB) every thread packs x for itself: cheaper than one more meeting of all threads.
-constexpr std::int64_t kPrivateX = 32768;
-// Packed x beyond half of a 1 MiB L2: panels then take turns on a K block of x, as many as keep their sums in
+// Bytes of packed x up to which every thread packs x for itself: cheaper than one more meeting of all threads.
+constexpr std::int64_t kPrivateX = 131072;
+// Packed x beyond half of a 1 MiB L2: panels then take turns on a K block of x, as many as keep their sums (floats) in
 // a quarter of L2.
-constexpr std::int64_t kResidentX = 131072;
+constexpr std::int64_t kResidentX = 524288;
 constexpr std::int64_t kGroupSums = 65536;
 // A thread's share of a product over many rows is cut further, so that a thread the machine slows down gives work
 // away.
@@ -188,25 +188,31 @@ class CpuOps final : public Ops {
 };
 
 void CpuOps::matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) {
+  const Product& product = kernels_.product(x, w);
   const std::int64_t k_padded = w.k_padded();
-  const std::int64_t tiles = tile_count(x.rows, kernels_.tile_rows);
+  const std::int64_t tiles = tile_count(x.rows, product.tile_rows);
   const std::int64_t panels = w.outputs_padded() / kPanelOutputs;
-  const std::int64_t x_floats = x.rows * k_padded;
-  MatmulArgs args{&w, nullptr, x.rows, bias, &out, 1};
-  if (x_floats > kResidentX) args.group_panels = std::clamp<std::int64_t>(kGroupSums / (x.rows * kPanelOutputs), 1, 16);
+  const std::int64_t x_bytes = x.rows * (k_padded / kChunkK) * product.x_chunk_bytes;
+  const std::int64_t x_floats = (x_bytes + 3) / 4;
+  MatmulArgs args{&w, nullptr, x.rows, bias, &out, product.tile_panels};
+  if (x_bytes > kResidentX) {
+    const std::int64_t fit = std::clamp<std::int64_t>(kGroupSums / (x.rows * kPanelOutputs), 1, 16);
+    args.group_panels = round_up(fit, product.tile_panels);
+  }
   const std::int64_t tile_floats = round_up(matmul_scratch_floats(x.rows, args.group_panels), 16);
 
-  if (x_floats <= kPrivateX) {
-    float* scratch = thread_scratch(x_floats + tile_floats);
-    const std::int64_t stride = round_up(x_floats + tile_floats, 16);
+  if (x_bytes <= kPrivateX) {
+    float* scratch = thread_scratch(tile_floats + x_floats);
+    const std::int64_t stride = round_up(tile_floats + x_floats, 16);
     const auto multiply = [&](std::int64_t begin, std::int64_t end, int thread) {
       float* mine = scratch + thread * stride;
+      char* packed = reinterpret_cast<char*>(mine + tile_floats);
       MatmulArgs own = args;
-      kernels_.pack_x(x, k_padded, tiles, 0, tiles, mine + tile_floats);
-      own.x = mine + tile_floats;
-      kernels_.matmul(own, begin, end, mine);
+      product.pack_x(x, k_padded, tiles, 0, tiles, packed);
+      own.x = packed;
+      product.multiply(own, begin, end, mine);
     };
-    if (x_floats * w.outputs <= kAloneProducts) {
+    if (x.rows * k_padded * w.outputs <= kAloneProducts) {
       multiply(0, panels, 0);
     } else {
       pool_.parallel_for(panels, multiply);
@@ -214,16 +220,17 @@ void CpuOps::matmul(const TensorView& x, const PackedMatrix& w, const float* bia
     return;
   }
 
-  float* packed = x_.floats(x_floats);
+  char* packed = reinterpret_cast<char*>(x_.floats(x_floats));
   args.x = packed;
   float* scratch = thread_scratch(tile_floats);
   pool_.parallel_for(tiles, [&](std::int64_t begin, std::int64_t end, int) {
-    kernels_.pack_x(x, k_padded, tiles, begin, end, packed);
+    product.pack_x(x, k_padded, tiles, begin, end, packed);
   });
-  const std::int64_t task_panels = std::max(args.group_panels, panels / (kTasksPerThread * pool_.threads()));
+  const std::int64_t share = panels / (kTasksPerThread * pool_.threads());
+  const std::int64_t task_panels = std::max(args.group_panels, round_up(share, product.tile_panels));
   for_tasks((panels + task_panels - 1) / task_panels, [&](std::int64_t task, int thread) {
     const std::int64_t begin = task * task_panels;
-    kernels_.matmul(args, begin, std::min(begin + task_panels, panels), scratch + thread * tile_floats);
+    product.multiply(args, begin, std::min(begin + task_panels, panels), scratch + thread * tile_floats);
   });
 }
 
@@ -252,7 +259,7 @@ void CpuOps::list_items(const AttentionBatch& batch, std::int32_t kv_heads) {
     const std::int64_t rows = std::int64_t{batch.query_begin[s + 1]} - batch.query_begin[s];
     for (std::int32_t kv_head = 0; kv_head < kv_heads && rows > 0; kv_head++) {
       const std::int64_t group = heads_begin_[kv_head + 1] - heads_begin_[kv_head];
-      const std::int64_t tiles = tile_count(rows * group, kernels_.tile_rows);
+      const std::int64_t tiles = tile_count(rows * group, kernels_.attention_rows);
       for (std::int64_t t = 0; t < tiles; t++) {
         AttentionItem item{s, kv_head, tile_row(rows * group, tiles, t), tile_row(rows * group, tiles, t + 1), 0, 0, 0};
         item.visible = batch.context_length[s] - rows + (item.end - 1) / group + 1;
@@ -416,8 +423,19 @@ void CpuOps::top_k(const float* logits, std::int64_t cols, std::int32_t id_base,
 }  // namespace
 
 std::unique_ptr<Ops> make_cpu_ops(CpuIsa isa, ThreadPool& pool) {
-  HERD_CHECK(isa == CpuIsa::kAvx2 || isa == CpuIsa::kAvx512, "the device has chosen an instruction set");
-  return std::make_unique<CpuOps>(isa == CpuIsa::kAvx2 ? kKernelsAvx2 : kKernelsAvx512, pool);
+  switch (isa) {
+    case CpuIsa::kAvx2:
+      return std::make_unique<CpuOps>(kKernelsAvx2, pool);
+    case CpuIsa::kAvx512:
+      return std::make_unique<CpuOps>(kKernelsAvx512, pool);
+    case CpuIsa::kAvx512Bf16:
+      return std::make_unique<CpuOps>(kKernelsAvx512Bf16, pool);
+    case CpuIsa::kAuto:
+    case CpuIsa::kReference:
+      break;
+  }
+  HERD_CHECK(false, "the device has chosen an instruction set");
+  return nullptr;
 }
 
 }  // namespace herd

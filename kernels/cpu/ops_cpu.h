@@ -10,7 +10,7 @@
 
 namespace herd {
 
-// kAvx2 or kAvx512, which the caller knows this CPU to have. `pool` outlives the Ops. For one thread at a time.
+// kAvx2, kAvx512 or kAvx512Bf16, which the caller knows this CPU to have. `pool` outlives the Ops. For one thread at a time.
 std::unique_ptr<Ops> make_cpu_ops(CpuIsa isa, ThreadPool& pool);
 
 }  // namespace herd

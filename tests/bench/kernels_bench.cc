@@ -1,7 +1,7 @@
 // kernels_bench: each kernel's GB/s and GFLOP/s beside what this machine reads and multiplies at most, measured in the
 // same run with the same threads. Weights and KV rotate through a buffer far beyond the caches.
 //
-//   kernels_bench [--isa avx2|avx512|reference] [--threads N | --cpu-time] [matmul|attention|rows|logits]...
+//   kernels_bench [--isa avx512-bf16|avx512|avx2|reference] [--threads N | --cpu-time] [matmul|attention|rows|logits]...
 //
 // Two times: the median of the wall clock, which is what a step feels, and the best, which says what the kernel can
 // do when other processes leave it alone. --cpu-time: one thread, and kernels and bounds by its CPU time, for machines
@@ -200,12 +200,14 @@ class Bench {
            measure([&](std::int64_t) { device_.ops().leaf_max_sum(view, 0, kVocabulary, leaf); }), bytes, 0);
   }
 
+  // GFLOP/s beside the best that products of bf16 use on this device.
   void print(const MachineRates& bound) const {
+    const double peak = bound.bf16_dots ? bound.bf16_dot_gflop_per_s : bound.fma_gflop_per_s;
     for (const Result& result : results_) {
       std::printf("%-56s %10.1f us, best %10.1f us", result.name.c_str(), result.seconds.median * 1e6,
                   result.seconds.best * 1e6);
       print_rate("GB/s", result.bytes, result.seconds, bound.read_gb_per_s);
-      if (result.flops > 0) print_rate("GFLOP/s", result.flops, result.seconds, bound.fma_gflop_per_s);
+      if (result.flops > 0) print_rate("GFLOP/s", result.flops, result.seconds, peak);
       std::printf("\n");
     }
   }
@@ -269,6 +271,11 @@ MachineRates thread_rates(Device& device, CpuIsa isa) {
   constexpr std::int64_t kRounds = 100000;
   const Seconds seconds = measure([&](std::int64_t) { kernels.multiply_add(kRounds); });
   rates.fma_gflop_per_s = static_cast<double>(kRounds * kernels.flops_per_round) / seconds.best * 1e-9;
+  rates.bf16_dots = std::strcmp(device.ops().name(), "avx512-bf16") == 0;
+  if (kernels.dot_bf16 != nullptr && features.avx512_bf16) {
+    const Seconds dots = measure([&](std::int64_t) { kernels.dot_bf16(kRounds); });
+    rates.bf16_dot_gflop_per_s = static_cast<double>(kRounds * kernels.dot_flops_per_round) / dots.best * 1e-9;
+  }
   return rates;
 }
 
@@ -288,9 +295,17 @@ MachineRates machine_rates(Device& device, const CpuDeviceConfig& config) {
 
 [[noreturn]] void usage() {
   std::fprintf(stderr,
-               "usage: kernels_bench [--isa avx2|avx512|reference] [--threads N | --cpu-time] "
+               "usage: kernels_bench [--isa avx512-bf16|avx512|avx2|reference] [--threads N | --cpu-time] "
                "[matmul|attention|rows|logits]...\n");
   std::exit(2);
+}
+
+CpuIsa parse_isa(const std::string& name) {
+  if (name == "avx512-bf16") return CpuIsa::kAvx512Bf16;
+  if (name == "avx512") return CpuIsa::kAvx512;
+  if (name == "avx2") return CpuIsa::kAvx2;
+  if (name != "reference") usage();
+  return CpuIsa::kReference;
 }
 
 }  // namespace
@@ -302,8 +317,7 @@ int main(int argc, char** argv) {
     const std::string arg = argv[i];
     const std::string value = i + 1 < argc ? argv[i + 1] : "";
     if (arg == "--isa") {
-      if (value != "avx2" && value != "avx512" && value != "reference") usage();
-      config.isa = value == "avx2" ? CpuIsa::kAvx2 : value == "avx512" ? CpuIsa::kAvx512 : CpuIsa::kReference;
+      config.isa = parse_isa(value);
       i++;
     } else if (arg == "--threads") {
       config.threads = std::atoi(value.c_str());
@@ -335,9 +349,10 @@ int main(int argc, char** argv) {
   const MachineRates after = machine_rates(**device, config);
   bound.read_gb_per_s = std::max(bound.read_gb_per_s, after.read_gb_per_s);
   bound.fma_gflop_per_s = std::max(bound.fma_gflop_per_s, after.fma_gflop_per_s);
-  std::printf("%s; %s; reads %.1f GB/s, multiplies and adds %.1f GFLOP/s%s\n", cpu_model().c_str(),
-              (*device)->description().c_str(), bound.read_gb_per_s, bound.fma_gflop_per_s,
-              cpu_time ? "; CPU time" : "");
+  bound.bf16_dot_gflop_per_s = std::max(bound.bf16_dot_gflop_per_s, after.bf16_dot_gflop_per_s);
+  std::printf("%s; %s; reads %.1f GB/s, multiplies and adds %.1f GFLOP/s, by bf16 dot products %.1f%s\n",
+              cpu_model().c_str(), (*device)->description().c_str(), bound.read_gb_per_s, bound.fma_gflop_per_s,
+              bound.bf16_dot_gflop_per_s, cpu_time ? "; CPU time" : "");
   bench.print(bound);
   return 0;
 }

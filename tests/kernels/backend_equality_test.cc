@@ -43,6 +43,7 @@ const std::vector<std::unique_ptr<Device>>& backends() {
     };
     add(CpuIsa::kAvx2, "avx2", features.missing_for_avx2);
     add(CpuIsa::kAvx512, "avx512", features.missing_for_avx512);
+    add(CpuIsa::kAvx512Bf16, "avx512-bf16", features.missing_for_avx512_bf16);
     return list;
   }();
   return devices;
@@ -172,6 +173,17 @@ TEST(BackendEquality, MatmulOfOddShapes) {
                             {},
                             random.below(2) == 0,
                             kFills[random.below(6)]});
+    }
+  }
+}
+
+// Every height of a tile and every number of tiles, K longer than a block and odd, an odd number of panels.
+TEST(BackendEquality, MatmulOfEveryRowCount) {
+  Random random(23);
+  for (std::int64_t tokens = 1; tokens <= 80; tokens++) {
+    for (const Fill fill : kFills) {
+      if (tokens > 28 && fill != kFills[tokens % 6]) continue;
+      check_matmul(random, {DType::kBF16, DType::kBF16, DType::kF32, tokens, 35, 291, {}, false, fill});
     }
   }
 }

@@ -1,10 +1,14 @@
 #include <cstdint>
+#include <cstdio>
 #include <limits>
+#include <string>
 
 #include <gtest/gtest.h>
 
 #include "kernels/bounds/bench_machine.h"
 #include "kernels/cpu/cpu_info.h"
+#include "kernels/cpu/dot_check.h"
+#include "kernels/cpu/isa_choice.h"
 #include "kernels/device.h"
 
 namespace herd {
@@ -17,26 +21,37 @@ TEST(CpuDevice, SaysWhatItIs) {
   EXPECT_TRUE((*device)->wait().ok());
 }
 
-TEST(CpuDevice, AutoPicksTheBestOfThisCpu) {
+TEST(CpuDevice, AutoPicksWhatTheChoiceSays) {
   const auto device = make_cpu_device({CpuIsa::kAuto, 1});
   ASSERT_TRUE(device);
-  const CpuFeatures features = cpu_features();
-  const char* best = features.avx512 ? "avx512" : features.avx2 ? "avx2" : "reference";
-  EXPECT_STREQ((*device)->ops().name(), best);
+  const auto choice = choose_isa(CpuIsa::kAuto, cpu_features(), judge_dots);
+  ASSERT_TRUE(choice);
+  const auto forced = make_cpu_device({choice->isa, 1});
+  ASSERT_TRUE(forced);
+  EXPECT_STREQ((*device)->ops().name(), (*forced)->ops().name());
+  EXPECT_NE((*device)->description().find(choice->note), std::string::npos);
 }
 
-TEST(CpuDevice, ForcedIsaThatIsMissingIsAUsageError) {
+TEST(CpuDevice, ForcedIsaIsWhatRunsOrAUsageError) {
+  struct Forced {
+    CpuIsa isa;
+    const char* name;
+    std::string missing;
+  };
   const CpuFeatures features = cpu_features();
-  if (!features.avx512) {
-    const auto device = make_cpu_device({CpuIsa::kAvx512, 1});
-    ASSERT_FALSE(device);
-    EXPECT_EQ(device.error().code(), StatusCode::kUsage);
-    EXPECT_NE(device.error().message().find(features.missing_for_avx512), std::string::npos);
-  }
-  if (!features.avx2) {
-    const auto device = make_cpu_device({CpuIsa::kAvx2, 1});
-    ASSERT_FALSE(device);
-    EXPECT_EQ(device.error().code(), StatusCode::kUsage);
+  for (const Forced& forced : {Forced{CpuIsa::kAvx2, "avx2", features.missing_for_avx2},
+                               Forced{CpuIsa::kAvx512, "avx512", features.missing_for_avx512},
+                               Forced{CpuIsa::kAvx512Bf16, "avx512-bf16", features.missing_for_avx512_bf16}}) {
+    const auto device = make_cpu_device({forced.isa, 1});
+    if (forced.missing.empty()) {
+      ASSERT_TRUE(device) << device.error().message();
+      EXPECT_EQ((*device)->description(), std::string("cpu ") + forced.name + ", 1 thread");
+    } else {
+      std::printf("SKIPPED: %s (CPU lacks %s)\n", forced.name, forced.missing.c_str());
+      ASSERT_FALSE(device);
+      EXPECT_EQ(device.error().code(), StatusCode::kUsage);
+      EXPECT_NE(device.error().message().find(forced.missing), std::string::npos);
+    }
   }
 }
 
@@ -85,7 +100,7 @@ TEST(CpuDevice, TooMuchMemoryIsRefusedWithBothNumbers) {
 // Rates are not asserted: a loaded machine is not a broken one.
 TEST(BenchMachine, MeasuresEveryKernelSetOfThisCpu) {
   ThreadPool pool(2);
-  for (const CpuIsa isa : {CpuIsa::kReference, CpuIsa::kAvx2, CpuIsa::kAvx512}) {
+  for (const CpuIsa isa : {CpuIsa::kReference, CpuIsa::kAvx2, CpuIsa::kAvx512, CpuIsa::kAvx512Bf16}) {
     MachineBenchConfig config;
     config.buffer_bytes = std::size_t{1} << 20;
     config.repeats = 1;
@@ -95,6 +110,9 @@ TEST(BenchMachine, MeasuresEveryKernelSetOfThisCpu) {
     ASSERT_TRUE(rates);
     EXPECT_GT(rates->read_gb_per_s, 0.0);
     EXPECT_GT(rates->fma_gflop_per_s, 0.0);
+    const bool there = cpu_features().avx512_bf16 && (isa == CpuIsa::kAvx512 || isa == CpuIsa::kAvx512Bf16);
+    EXPECT_EQ(rates->bf16_dot_gflop_per_s > 0, there);
+    EXPECT_EQ(rates->bf16_dots, there && isa == CpuIsa::kAvx512Bf16);
     EXPECT_GE(rates->read_streams, 1);
     EXPECT_EQ(rates->threads, 2);
   }

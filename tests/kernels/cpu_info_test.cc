@@ -100,8 +100,12 @@ TEST(CpuInfo, ThisMachineHasACpuAndMemory) {
   const CpuFeatures features = cpu_features();
   EXPECT_EQ(features.avx2, features.missing_for_avx2.empty());
   EXPECT_EQ(features.avx512, features.missing_for_avx512.empty());
+  EXPECT_EQ(features.avx512_bf16, features.missing_for_avx512_bf16.empty());
   if (features.avx512) {
     EXPECT_TRUE(features.avx2);
+  }
+  if (features.avx512_bf16) {
+    EXPECT_TRUE(features.avx512);
   }
 }
 

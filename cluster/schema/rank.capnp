@@ -54,6 +54,7 @@ enum CpuIsa {
   reference @2;
   avx2 @3;
   avx512 @4;
+  avx512Bf16 @5;
 }
 
 enum GpuMatmul {

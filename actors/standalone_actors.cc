@@ -13,7 +13,7 @@ namespace herd::actors {
 namespace {
 
 constexpr std::chrono::milliseconds kPatienceWithHung{1'000};
-constexpr std::size_t kActorThreads = 2;  // coordinator, supervisors and replicas; gateways and ranks have their own
+constexpr std::size_t kActorThreads = 2;  // coordinator, supervisors, replicas, gateways without a thread of their own
 
 // Nothing outlives this process, so no epoch of another coordinator is to be passed.
 constexpr Epoch kClusterEpoch{1};

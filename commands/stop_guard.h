@@ -4,7 +4,7 @@
 //
 // The signals are blocked in every thread from the construction on, so that only the guard takes them. A program that this process
 // starts inherits that mask, and could not be stopped by them: whoever spawns one sets an empty mask in the child before exec
-// (POSIX_SPAWN_SETSIGMASK). Descriptors need no such care: all that the process opens are close-on-exec.
+// (POSIX_SPAWN_SETSIGMASK). Descriptors need no such care: all that the process keeps open are close-on-exec.
 
 #include <condition_variable>
 #include <cstdint>

@@ -50,7 +50,7 @@ class CudaDevice final : public Device, public Staging, public StepRecorder {
   void forget() override;
 
   [[nodiscard]] Stream& stream() { return *stream_; }
-  // Before anything goes that recorded steps refer to. No step is under way.
+  // Before anything goes that recorded steps refer to.
   void forget_recorded() { graphs_.clear(); }
 
  private:

@@ -1,10 +1,12 @@
-"""One thread of another process stopped for good, wherever it is, as a debugger stops it. Linux. Standard library only."""
+"""One thread of another process stopped for good, wherever it is, as a debugger stops it, without a word in that process. Linux.
+Standard library only."""
 import ctypes
 import errno
 import os
 import queue
 import threading
 import time
+from pathlib import Path
 
 SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17
 WALL = 0x40000000
@@ -24,6 +26,26 @@ def ptrace(request, thread):
         if code in (errno.EPERM, errno.EACCES, errno.ENOSYS):
             raise NotAllowed(os.strerror(code))
         raise OSError(code, os.strerror(code))
+
+
+def cpu_ticks(process):
+    """Ticks of CPU time that each thread of the process has used."""
+    ticks = {}
+    for stat in Path(f"/proc/{process}/task").glob("*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        ticks[int(stat.parent.name)] = int(fields[11]) + int(fields[12])
+    return ticks
+
+
+def busiest_thread(process, seconds=0.5):
+    """The thread that computes most."""
+    before = cpu_ticks(process)
+    time.sleep(seconds)
+    after = cpu_ticks(process)
+    return max(after, key=lambda thread: after[thread] - before.get(thread, 0))
 
 
 class StoppedThread:

@@ -223,7 +223,9 @@ class Server:
         try:
             connection.request(method, path, body, headers)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # refused before the body was read: the answer is there
+            if connection.sock is None:
+                raise  # there was no connection
+            # Refused before the body was read: the answer is there.
         return connection.getresponse()
 
     def request(self, method, path, body=None, headers=None, connection=None):

@@ -25,7 +25,8 @@ SLOW = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_si
         "num_attention_heads": 16, "num_key_value_heads": 16, "intermediate_size": 2816, "vocab_size": 512,
         "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "torch_dtype": "bfloat16",
         "tie_word_embeddings": True, "hidden_act": "silu"}
-LONG = {"prompt": "Once upon a time", "max_tokens": 1900, "ignore_eos": True, "stream": True}
+LONG = {"prompt": "Once upon a time", "max_tokens": 600, "ignore_eos": True, "stream": True}
+AT_LEISURE = ("--cpu-isa", "reference")  # whose tokens take seconds, so that a thread is stopped while it computes them
 
 
 def free_port():
@@ -104,7 +105,7 @@ def health(port):
 
 
 def with_a_hung_thread(checks, folder, name, flags, signals, said):
-    server = Server(HERD, "-tp", "2", *flags, folder=folder)
+    server = Server(HERD, "-tp", "2", *AT_LEISURE, *flags, folder=folder)
     try:
         reader = Reader(server)
         running = reader.await_tokens(5)
@@ -121,7 +122,7 @@ def with_a_hung_thread(checks, folder, name, flags, signals, said):
 
 def the_last_replica_hangs(checks, folder):
     """A thread cannot be ended: its process says so and goes, for somebody to start it again."""
-    server = Server(HERD, "-tp", "2", folder=folder)
+    server = Server(HERD, "-tp", "2", *AT_LEISURE, folder=folder)
     try:
         reader = Reader(server)
         running = reader.await_tokens(5)
@@ -140,7 +141,7 @@ def the_last_replica_hangs(checks, folder):
 
 
 def one_of_two_hangs(checks, folder):
-    server = Server(HERD, "-tp", "2", "-dp", "2", "--shutdown-timeout", "1", folder=folder)
+    server = Server(HERD, "-tp", "2", "-dp", "2", *AT_LEISURE, "--shutdown-timeout", "1", folder=folder)
     try:
         reader = Reader(server)
         running = reader.await_tokens(5)

@@ -1,0 +1,33 @@
+#pragma once
+// The arithmetic of top-p (nucleus sampling, Holtzman et al. 2020): weights are whole numbers, so their sums have no order, and any
+// number of threads, ranks or blocks of a GPU finds the same border. Rule 6 of docs/numerics.md.
+//
+// Of a row, after the stages before top-p (edits, temperature, min-p, top-k): t = logit / temperature, one fp32 division; max the
+// largest t that they left. Kept: those left in descending order of t, at equal t the lower id first, until the sum of
+// their weights reaches the goal. At least one is kept, and never one whose weight is 0.
+
+#include <cstdint>
+
+#include "kernels/inline.h"
+#include "kernels/math.h"
+
+namespace herd {
+
+inline constexpr float kNucleusOne = 0x1p40F;  // the weight of the likeliest
+
+// exp(t - max) * 2^40, truncated: in [0, 2^40]. 2^22 of them fit into 64 bits. t <= max, neither is NaN; both may be the same
+// infinity.
+HERD_INLINE std::uint64_t nucleus_weight(float t, float max) {
+  return t >= max ? static_cast<std::uint64_t>(kNucleusOne)
+                  : static_cast<std::uint64_t>(exp_f32(t - max) * kNucleusOne);  // times a power of two: exact
+}
+
+// ceil(top_p * total) in fp64, in [1, total].   top_p in [0, 1); total >= 1, the sum of the weights of those left
+HERD_INLINE std::uint64_t nucleus_goal(float top_p, std::uint64_t total) {
+  const double goal = __builtin_ceil(static_cast<double>(top_p) * static_cast<double>(total));
+  if (!(goal >= 1.0)) return 1;
+  if (goal >= static_cast<double>(total)) return total;  // also where `total` rounds up to 2^64
+  return static_cast<std::uint64_t>(goal);
+}
+
+}  // namespace herd

@@ -209,10 +209,15 @@ void SimReplica::at_life(Instant when, EventLoop::Event event) {
   }));
 }
 
+// In the order in which its life says it.
+void SimReplica::tell_supervisor(EventLoop::Event event) {
+  to_supervisor_.send(world_.loop, world_.random, world_.options.message_us_max, awake(std::move(event)));
+}
+
 void SimReplica::on_life_serving() {
   network_.notify([view = view()](auto& core, auto& effects) { core.on_serving(view, effects); });
-  has_served_ = true;
-  message([this, generation = generation_] {
+  tell_supervisor([this, generation = generation_] {
+    has_served_ = true;
     decide([&](auto& supervisor, auto& effects) { supervisor.on_serving(generation, world_.now(), effects); });
   });
 }
@@ -222,7 +227,7 @@ void SimReplica::on_life_lost(const routing::ReplicaLoss& loss) {
   const auto tell = [this, loss] {
     decide([&](auto& supervisor, auto& effects) { supervisor.on_generation_lost(loss, {}, world_.now(), effects); });
   };
-  message([this, loss, tell] {
+  tell_supervisor([this, loss, tell] {
     if (loss.cause != LossCause::kStopped) losses_.push_back(world_.now());
     tell();
     if (world_.percent(world_.options.repeats_percent)) later(world_.us_up_to(world_.options.restart_us_max), tell);

@@ -263,6 +263,16 @@ void AdmissionQueue::on_cancelled(RequestId id, Instant now) {
   forget(found);
 }
 
+void AdmissionQueue::on_refused(RequestId id, Instant now) {
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) return;
+  const AdmissionRequest& request = found->second.request;
+  Tenant& of = tenants_.at(request.tenant);
+  of.requests.give_back(1, of.limits.requests_per_minute, now);
+  of.prompt_tokens.give_back(static_cast<double>(request.prompt_tokens), of.limits.prompt_tokens_per_minute, now);
+  on_cancelled(id, now);
+}
+
 void AdmissionQueue::stop_waiting(const AdmissionRequest& request) {
   deadlines_.erase({request.deadline, request.id});
   --stats_.waiting;

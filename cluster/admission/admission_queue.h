@@ -4,7 +4,7 @@
 //
 //   on_arrival ── refused (overloaded, quota) with Retry-After
 //        └────── waiting ──take_startable──> running ──on_finished──> gone
-//                    └─ take_expired / on_cancelled ──> gone
+//                    └─ take_expired / on_cancelled / on_refused ──> gone
 //
 // The queue is bounded in requests and in prompt tokens; one request is taken into an empty queue however long it is.
 // Between tenants the order is start-time fair queueing (fair_queue.h) by expected tokens over weight, within a tenant
@@ -120,6 +120,8 @@ class AdmissionQueue {
   void on_finished(RequestId id, std::uint64_t prompt_tokens, std::uint64_t output_tokens, Instant now);
   // The same when nobody knows what was computed: a running one has used its prompt and the output told of.
   void on_cancelled(RequestId id, Instant now);
+  // The same of one that had not begun and is refused after all, by no fault of its own: its key is given back what it was charged.
+  void on_refused(RequestId id, Instant now);
   // Parked work counts as waiting: against both bounds of the queue, and in stats().
   void set_parked(const ParkedWork& parked);
   // The refusal of a request that no replica could run (kNoReplica); `why` is what its client reads. Counted as refused.

@@ -25,10 +25,12 @@ void TokenBucket::take(double amount, double per_minute, Instant now) {
     used_ = false;  // should a limit come, it starts full
     return;
   }
-  level_ = level(per_minute, now) - amount;
+  level_ = std::min(capacity(per_minute), level(per_minute, now) - amount);
   at_ = std::max(at_, now);
   used_ = true;
 }
+
+void TokenBucket::give_back(double amount, double per_minute, Instant now) { take(-amount, per_minute, now); }
 
 double TokenBucket::seconds_until(double wanted, double per_minute, Instant now) const {
   if (per_minute <= 0) return 0;

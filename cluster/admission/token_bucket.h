@@ -12,6 +12,7 @@ class TokenBucket {
   // What is there at `now`; infinity without a limit.
   [[nodiscard]] double level(double per_minute, Instant now) const;
   void take(double amount, double per_minute, Instant now);
+  void give_back(double amount, double per_minute, Instant now);  // of what was taken; the bucket holds no more than when it is full
   // Until the level is at least `wanted`; 0 when it is. A `wanted` above what the bucket can hold counts as that.
   [[nodiscard]] double seconds_until(double wanted, double per_minute, Instant now) const;
   // At least 1, so that a limit of less than one request a minute lets one through now and then.

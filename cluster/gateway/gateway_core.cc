@@ -233,7 +233,7 @@ void GatewayCore::end_hopeless(Instant now, GatewayEffects& effects) {
     const auto request = next++;
     if (request->second.started() || dispatcher_.router().may_serve(request->second.asked().numerics)) continue;
     const GatewayRequest asked = request->second.asked();
-    admission_.on_cancelled(asked.id, now);
+    admission_.on_refused(asked.id, now);
     starting_.erase(asked.id);
     deadlines_.erase({asked.deadline, asked.id});
     requests_.erase(request);

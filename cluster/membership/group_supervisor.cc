@@ -13,6 +13,9 @@ namespace {
 // Twice is no coincidence: what the rank computes with is damaged.
 constexpr std::uint32_t kMismatchesMax = 2;
 
+// While a rank starts or ends: a pause of this process is found to within so much.
+constexpr double kLookForPauses_s = 1.0;
+
 Instant after(Instant now, double seconds) { return {now.ns + std::llround(seconds * 1e9)}; }
 
 std::string seconds(double value) {
@@ -151,6 +154,11 @@ void GroupSupervisor::count_mismatches(const std::vector<std::uint32_t>& blamed,
 // Time ----------------------------------------------------------------------------------------------------------------
 
 void GroupSupervisor::on_timer(Instant now, std::span<const Progress> progress, SupervisorEffects& effects) {
+  // It is asked so late only where this whole process did not run: the ranks could do nothing meanwhile either.
+  const double late_s = wakes_at_ ? seconds_between(*wakes_at_, now) : 0.0;
+  if (late_s > config_.watch.gap_s) {
+    for (Rank& rank : ranks_) rank.due = after(rank.due, late_s);
+  }
   wakes_at_.reset();
   if (phase_ != Phase::kGathering || give_up_on_late(now, effects)) return;
   if (count(RankState::kLeaving) > 0) {
@@ -227,7 +235,9 @@ void GroupSupervisor::form(SupervisorEffects& effects) {
 void GroupSupervisor::say_wake(Instant now, SupervisorEffects& effects) {
   std::optional<Instant> next = waits_until_;
   for (const Rank& rank : ranks_) {
-    if (rank.state == RankState::kStarting || rank.state == RankState::kEnding) next = next ? std::min(*next, rank.due) : rank.due;
+    if (rank.state != RankState::kStarting && rank.state != RankState::kEnding) continue;
+    const Instant look = std::min(rank.due, after(now, kLookForPauses_s));
+    next = next ? std::min(*next, look) : look;
   }
   if (count(RankState::kLeaving) > 0) {
     const Instant look = after(now, config_.watch.look_every_s);

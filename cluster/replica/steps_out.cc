@@ -15,8 +15,8 @@ void StepsOut::push(const step::StepPlan& plan, const AttemptTable& attempts) {
   for (const step::SequenceStart& start : plan.started)
     emitted_at_start_[start.sequence] = static_cast<std::uint32_t>(start.tokens.size()) - start.prompt_tokens;
   for (const step::SequenceSlice& slice : plan.slices) {
-    const std::uint32_t emitted = slice.sample ? slice.output_index + 1 : emitted_at_start_.at(slice.sequence);
-    out.attempts.push_back({attempts.key_of(slice.sequence), emitted});
+    const std::uint32_t before = slice.sample ? slice.output_index : emitted_at_start_.at(slice.sequence);
+    out.attempts.push_back({attempts.key_of(slice.sequence), before + 1});
   }
 }
 

@@ -19,8 +19,9 @@ enum class LossCause : std::uint8_t {
   kStopped,       // on purpose: drained, shut down
 };
 
-// An attempt in a step that was under way, and how many tokens it will have emitted after that step, those that it began with
-// included. Gateways hear of the last tokens later than of the death, if at all.
+// An attempt in a step that was under way, and how many tokens it will have emitted after that step, or, where that computes a part
+// of its prompt only, after its next token; those that it began with included. Gateways hear of the last tokens later than of the
+// death, if at all.
 struct AttemptInStep {
   step::AttemptKey attempt;
   std::uint32_t emitted = 0;

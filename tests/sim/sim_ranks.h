@@ -56,6 +56,7 @@ class SimRanks : private RankHost {
   [[nodiscard]] std::vector<Progress> read() const;
   [[nodiscard]] bool lives(std::uint32_t rank) const { return slots_[rank].rank != nullptr; }
   [[nodiscard]] bool whole() const;  // all of them are there, and nothing ails them
+  [[nodiscard]] bool hangs(std::uint32_t rank) const { return slots_[rank].rank && slots_[rank].rank->hangs(); }
   [[nodiscard]] bool hangs() const;  // one does, for ever
   [[nodiscard]] bool was_late() const { return was_late_; }
   [[nodiscard]] bool differed_twice() const;

@@ -44,9 +44,19 @@ routing::ReplicaView SimReplica::view() const {
 EventLoop::Event SimReplica::awake(EventLoop::Event event) {
   return [this, process = processes_, event = std::move(event)] {
     if (process != processes_) return;
-    if (world_.now() < paused_until_) return world_.loop.at(paused_until_, awake(event));
+    if (world_.now() < paused_until_) return asleep_.push_back(awake(event));
     event();
   };
+}
+
+// What came during the pause, in the order in which it came; a pause that was made longer ends once.
+void SimReplica::wake_up() {
+  network_.shake();
+  while (!asleep_.empty() && world_.now() >= paused_until_) {
+    const EventLoop::Event event = std::move(asleep_.front());
+    asleep_.pop_front();
+    event();
+  }
 }
 
 // Processes -----------------------------------------------------------------------------------------------------------
@@ -199,10 +209,15 @@ void SimReplica::at_life(Instant when, EventLoop::Event event) {
   }));
 }
 
+// In the order in which its life says it.
+void SimReplica::tell_supervisor(EventLoop::Event event) {
+  to_supervisor_.send(world_.loop, world_.random, world_.options.message_us_max, awake(std::move(event)));
+}
+
 void SimReplica::on_life_serving() {
   network_.notify([view = view()](auto& core, auto& effects) { core.on_serving(view, effects); });
-  has_served_ = true;
-  message([this, generation = generation_] {
+  tell_supervisor([this, generation = generation_] {
+    has_served_ = true;
     decide([&](auto& supervisor, auto& effects) { supervisor.on_serving(generation, world_.now(), effects); });
   });
 }
@@ -212,7 +227,7 @@ void SimReplica::on_life_lost(const routing::ReplicaLoss& loss) {
   const auto tell = [this, loss] {
     decide([&](auto& supervisor, auto& effects) { supervisor.on_generation_lost(loss, {}, world_.now(), effects); });
   };
-  message([this, loss, tell] {
+  tell_supervisor([this, loss, tell] {
     if (loss.cause != LossCause::kStopped) losses_.push_back(world_.now());
     tell();
     if (world_.percent(world_.options.repeats_percent)) later(world_.us_up_to(world_.options.restart_us_max), tell);
@@ -260,7 +275,7 @@ void SimReplica::pause(std::int64_t us) {
   paused_until_ = std::max(paused_until_, until);
   ++pauses_;
   network_.shake();
-  world_.loop.at(paused_until_, [this] { network_.shake(); });
+  world_.loop.at(paused_until_, [this] { wake_up(); });
 }
 
 void SimReplica::heal() {
@@ -299,6 +314,7 @@ void SimReplica::kill_ranks(const routing::ReplicaLoss& loss) {
 void SimReplica::lose_rank(LossCause cause) {
   const auto rank = static_cast<std::uint32_t>(world_.below(world_.options.ranks));
   if (!ranks_.lives(rank)) return;
+  if (ranks_.hangs(rank) && !world_.options.ranks_are_processes) return;  // such a thread does not end either
   world_.reach(cause == LossCause::kKilled ? Reached::kRanksKilled : Reached::kDiedOfThemselves);
   if (!alive()) world_.reach(Reached::kRanksLostBetween);
   ranks_.die(rank, cause, "gone", ranks_.detect_us_max());

@@ -86,6 +86,8 @@ class SimReplica : private LifeHost, private RanksHost {
   void end_process();
   void restart();
   void kill_ranks(const routing::ReplicaLoss& loss);
+  void wake_up();
+  void tell_supervisor(EventLoop::Event event);
 
   // LifeHost
   void at_life(Instant when, EventLoop::Event event) override;
@@ -117,9 +119,11 @@ class SimReplica : private LifeHost, private RanksHost {
   SimRanks ranks_;
   std::uint64_t processes_ = 0, wakes_ = 0, forms_ = 0, pauses_ = 0;
   Instant paused_until_;
+  std::deque<EventLoop::Event> asleep_;  // what comes meanwhile
   std::deque<Instant> losses_;  // that the supervisor has to count
   bool draining_ = false, given_up_ = false;
-  bool has_served_ = false;  // this process
+  Link to_supervisor_;
+  bool has_served_ = false;  // this process, as far as its supervisor has heard
   std::uint32_t starts_to_fail_ = 0;
 };
 

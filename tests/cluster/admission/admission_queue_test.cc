@@ -372,6 +372,24 @@ TEST_F(AdmissionQueueTest, UsesNothingOfTheLimitsForARefusedRequest) {
   EXPECT_EQ(queue.stats().refused_capacity, 10U);
 }
 
+// It waited, and then there was no replica any more for it.
+TEST_F(AdmissionQueueTest, GivesBackWhatARequestWasChargedThatIsRefusedAfterAll) {
+  TenantLimits limits = unlimited();
+  limits.requests_per_minute = 2;
+  limits.prompt_tokens_per_minute = 100;
+  queue.set_tenant(TenantId(1), limits);
+  EXPECT_FALSE(arrive({.prompt = 60}));
+  EXPECT_FALSE(arrive({.prompt = 40}));
+  EXPECT_EQ(arrive({.prompt = 1})->reason, Reason::kRequestRate);
+  queue.on_refused(RequestId(1), at(0));
+  queue.on_refused(RequestId(1), at(0));  // once
+  queue.on_refused(RequestId(77), at(0));
+  queue.check_integrity();
+  EXPECT_EQ(arrive({.prompt = 61})->reason, Reason::kTokenRate);
+  EXPECT_FALSE(arrive({.prompt = 60}));
+  EXPECT_EQ(arrive({.prompt = 0})->reason, Reason::kRequestRate);
+}
+
 TEST_F(AdmissionQueueTest, HoldsNewLimitsFromTheNextArrivalOn) {
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(arrive({}));
   TenantLimits limits;

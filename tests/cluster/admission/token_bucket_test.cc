@@ -55,6 +55,17 @@ TEST(TokenBucket, IsCutToASmallerLimit) {
   EXPECT_DOUBLE_EQ(bucket.level(60, at(0)), 60);
 }
 
+TEST(TokenBucket, HoldsNoMoreThanWhenFullWhateverIsGivenBack) {
+  TokenBucket bucket;
+  bucket.take(10, 60, at(0));
+  bucket.give_back(4, 60, at(0));
+  EXPECT_EQ(bucket.level(60, at(0)), 54);
+  bucket.give_back(50, 60, at(5));
+  EXPECT_EQ(bucket.level(60, at(5)), 60);
+  bucket.take(60, 60, at(5));
+  EXPECT_EQ(bucket.level(60, at(5)), 0);
+}
+
 TEST(TokenBucket, DoesNotEmptyWhenTimeStandsBack) {
   TokenBucket bucket;
   bucket.take(10, 60, at(10));

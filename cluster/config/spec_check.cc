@@ -68,7 +68,8 @@ class SpecCheck {
   void check_tls() {
     if (spec_.tls.given()) {
       // One path for processes of two names would be one certificate for both.
-      if (spec_.tls.cert_file.find("{name}") == std::string::npos != (spec_.tls.key_file.find("{name}") == std::string::npos))
+      const auto named = [](const std::string& path) { return path.find("{name}") != std::string::npos; };
+      if (named(spec_.tls.cert_file) != named(spec_.tls.key_file))
         refuse("tls.key_file", "and cert_file must both hold {name}, or neither: a key belongs to one certificate");
       return;
     }

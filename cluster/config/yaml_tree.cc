@@ -182,6 +182,7 @@ class TreeBuilder final : public YAML::EventHandler {
       begin_entry(level, made);
     } else {
       level.has_key = false;
+      if (made.kind == YamlNode::Kind::kNothing) made.line = level.key_line;  // the parser is further by then
       if (!level.twice) level.node.entries.push_back({level.key, level.key_line, std::move(made)});
     }
   }
@@ -230,7 +231,8 @@ std::optional<YamlNode> parse_yaml(std::string_view text, ProblemList& problems)
   } catch (const Stop&) {
     return std::nullopt;
   } catch (const YAML::Exception& error) {
-    problems.add(std::max(0, error.mark.line + 1), builder.path(), "is not YAML: " + error.msg);
+    problems.add(std::max(0, error.mark.line + 1), builder.path(),
+                 "is not YAML: " + error.msg + "; look at indentation, colons, quotes and brackets here and just before");
     return std::nullopt;
   } catch (const std::exception& error) {
     problems.add(0, builder.path(), std::string("is not YAML: ") + error.what());

@@ -92,8 +92,10 @@ class SpecReader {
   template <class Owner>
   void read_map(const YamlNode& node, const std::string& prefix, const std::vector<Field<Owner>>& fields, Owner& owner) {
     if (node.kind == YamlNode::Kind::kRefused) return;
-    if (node.kind == YamlNode::Kind::kNothing) return problems_.add(node.line, prefix, "has no keys; give it one or remove it");
-    if (node.kind != YamlNode::Kind::kMap) return problems_.add(node.line, prefix, "must be a map of keys, not " + node_text(node));
+    const bool is_map = node.kind == YamlNode::Kind::kMap;
+    if (node.kind == YamlNode::Kind::kNothing || (is_map && node.entries.empty()))
+      return problems_.add(node.line, prefix, "has no keys; give it one or remove it");
+    if (!is_map) return problems_.add(node.line, prefix, "must be a map of keys, not " + node_text(node));
     for (const YamlEntry& entry : node.entries) {
       const std::string key = below(prefix, entry.key);
       file_.lines[key] = entry.line;

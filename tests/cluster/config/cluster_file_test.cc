@@ -158,6 +158,7 @@ TEST(ClusterFile, ValuesOfAnotherTypeAreNamed) {
       {14, "model_x: 1\nkv: 5", "f:14:model_x: is not known; known here are name, model, parallelism, compute, scheduler, kv, http, limits, "
                                "supervision, metrics, logs, tls, coordinators, gateways, nodes\nf:15:kv: must be a map of keys, not \"5\""},
       {14, "kv:", "f:14:kv: has no keys; give it one or remove it"},
+      {14, "kv: {}", "f:14:kv: has no keys; give it one or remove it"},
       {9, "    port: '8000'", "f:9:gateways[0].port: is a number in quotes, which is a text; write 8000"},
       {9, "    port: 8e3", "f:9:gateways[0].port: must be a whole number in [1, 65535], not \"8e3\""},
       {9, "    port: {a: b}", "f:9:gateways[0].port: must be a whole number in [1, 65535], not a map"},

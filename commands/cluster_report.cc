@@ -119,7 +119,7 @@ class ModelSizes {
 
 void add_problem(ClusterReport& report, const std::string& key, std::string what) {
   const auto line = report.parsed.lines.find(key);
-  report.parsed.problems.push_back({line == report.parsed.lines.end() ? 0 : line->second, key, std::move(what)});
+  report.parsed.problems.push_back({line == report.parsed.lines.end() ? 0 : line->second, key, config::flags_as_keys(std::move(what))});
 }
 
 // The KV cache of every replica; a node with too little memory for one block is a problem of that node.
@@ -134,8 +134,7 @@ void size_kv_of_replicas(const ModelSizes& sizes, ClusterReport& report) {
   }
 }
 
-void place_and_size(ClusterReport& report) {
-  const auto sizes = ModelSizes::read(report);
+void place_and_size(const Expected<ModelSizes>& sizes, ClusterReport& report) {
   std::vector<std::int64_t> rank_bytes;
   if (sizes) {
     report.model = sizes->model();
@@ -163,8 +162,11 @@ void append_rank(const ClusterReport& report, const placement::PlacedReplica& re
   if (rank.threads > 0) text += " (" + counted(static_cast<std::size_t>(rank.threads), "thread") + ")";
   if (report.model) {
     const model::RankMemory& memory = report.model->ranks[rank.rank];
-    text += ": weights " + size(memory.weights) + ", step buffers " + size(memory.step_buffers) + ", RoPE table " +
-            size(memory.rope_table) + ", KV cache ";
+    text += ": weights " + size(memory.weights);
+    // A GPU's buffers are measured when they are there.
+    if (!placement::is_gpu(node.devices[rank.device]))
+      text += ", step buffers " + size(memory.step_buffers) + ", RoPE table " + size(memory.rope_table);
+    text += ", KV cache ";
     const auto& kv = report.kv[replica.replica.value];
     text += kv ? size(kv->num_blocks * report.model->block_bytes[rank.rank]) + " (" + std::to_string(kv->num_blocks) + " blocks)"
                : "from what is free when it starts";
@@ -202,7 +204,9 @@ Expected<ClusterReport> report_cluster(const std::string& path) {
   report.parsed = config::parse_cluster_file(*text);
   if (!report.parsed.problems.empty()) return report;
   report.model_path = beside(path, report.parsed.spec.model.model_path);
-  place_and_size(report);
+  const auto sizes = ModelSizes::read(report);
+  if (!sizes && sizes.error().code() == StatusCode::kInternal) return fail(sizes.error());
+  place_and_size(sizes, report);
   return report;
 }
 

@@ -28,9 +28,10 @@ json::object rank_object(const ClusterReport& report, const placement::PlacedRep
   if (!report.model) return object;
   const model::RankMemory& memory = report.model->ranks[rank.rank];
   const auto& kv = report.kv[replica.replica.value];
+  const bool on_gpu = placement::is_gpu(node.devices[rank.device]);  // whose buffers are measured when they are there
   object["memory"] = json::object{{"weights_bytes", memory.weights},
-                                  {"step_buffer_bytes", memory.step_buffers},
-                                  {"rope_table_bytes", memory.rope_table},
+                                  {"step_buffer_bytes", on_gpu ? json::value() : json::value(memory.step_buffers)},
+                                  {"rope_table_bytes", on_gpu ? json::value() : json::value(memory.rope_table)},
                                   {"kv_bytes", kv ? json::value(kv->num_blocks * report.model->block_bytes[rank.rank]) : json::value()}};
   return object;
 }

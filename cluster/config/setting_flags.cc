@@ -6,9 +6,11 @@
 namespace herd::config {
 namespace {
 
-std::string joined(const std::vector<std::string>& texts, const char* between) {
+// As a list of the file; empty: no list.
+std::string list_text(const std::vector<std::string>& texts) {
   std::string all;
-  for (const std::string& text : texts) all += (all.empty() ? "" : between) + text;
+  for (const std::string& text : texts) all.append(all.empty() ? "[" : ", ").append(text);
+  if (!all.empty()) all.append("]");
   return all;
 }
 
@@ -16,8 +18,7 @@ std::string joined(const std::vector<std::string>& texts, const char* between) {
 std::string value_text(const Setting& setting, const Slot& slot) {
   if (const auto* text = std::get_if<std::string*>(&slot)) return **text;
   if (const auto* yes = std::get_if<bool*>(&slot)) return **yes ? "true" : "false";
-  if (const auto* texts = std::get_if<std::vector<std::string>*>(&slot))
-    return (*texts)->empty() ? std::string() : "[" + joined(**texts, ", ") + "]";
+  if (const auto* texts = std::get_if<std::vector<std::string>*>(&slot)) return list_text(**texts);
   if (const auto* number = std::get_if<double*>(&slot))
     return setting.rule.kind == ValueKind::kDuration ? seconds_text(**number) : number_text(**number);
   if (const auto* number = std::get_if<std::int64_t*>(&slot)) {
@@ -55,7 +56,27 @@ void append_all(const std::vector<Field<Owner>>& fields, Owner owner, std::vecto
     if (!field.setting.flag.empty()) append_flags(field.setting, field.slot(owner), flags);
 }
 
+bool is_of_flag(char letter) { return letter == '-' || (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9'); }
+
+// Every place where the flag stands by itself.
+void replace_flag(const std::string& flag, const std::string& key, std::string& text) {
+  for (std::size_t at = text.find(flag); at != std::string::npos; at = text.find(flag, at)) {
+    const std::size_t end = at + flag.size();
+    const bool alone = (at == 0 || !is_of_flag(text[at - 1])) && (end == text.size() || !is_of_flag(text[end]));
+    if (alone) text.replace(at, flag.size(), key);
+    at += alone ? key.size() : flag.size();
+  }
+}
+
 }  // namespace
+
+std::string flags_as_keys(std::string text) {
+  for (const Section& section : sections())
+    for (const Field<ClusterSpec>& field : section.fields)
+      if (!field.setting.flag.empty())
+        replace_flag(std::string(field.setting.flag), std::string(section.name) + "." + std::string(field.setting.name), text);
+  return text;
+}
 
 std::vector<EffectiveSetting> effective_settings(const ClusterSpec& given) {
   ClusterSpec spec = given;

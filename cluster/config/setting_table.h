@@ -92,6 +92,9 @@ struct EffectiveSetting {
 // Of all sections; the lists of processes are not among them.
 [[nodiscard]] std::vector<EffectiveSetting> effective_settings(const ClusterSpec& spec);
 
+// Words of a part that knows flags, for someone who wrote a file: "--max-model-len" → "scheduler.max_model_len".
+[[nodiscard]] std::string flags_as_keys(std::string text);
+
 // What the file says as flags of `herd serve`, "--name=value" each. Of the gateway and the node when they are not null.
 [[nodiscard]] std::vector<std::string> serve_flags_of(const ClusterSpec& spec, const GatewaySpec* gateway, const NodeSpec* node);
 

@@ -214,5 +214,12 @@ TEST(ServeSettings, EffectiveSettingsSayTheWholeOfIt) {
   EXPECT_EQ(all.at("name").value, "c");
 }
 
+TEST(ServeSettings, WordsAboutFlagsBecomeWordsAboutKeys) {
+  EXPECT_EQ(config::flags_as_keys("lower --max-model-len or raise --kv-cache-memory"),
+            "lower scheduler.max_model_len or raise kv.kv_cache_memory");
+  EXPECT_EQ(config::flags_as_keys("--max-num-seqs, --max-num-seqs-x, --block-size"),
+            "scheduler.max_num_seqs, --max-num-seqs-x, kv.block_size");
+}
+
 }  // namespace
 }  // namespace herd::commands

@@ -252,7 +252,25 @@ def refusals(folder):
     big["parallelism"]["tensor_parallel_size"] = 8
     big["nodes"][0].update(devices=["cpu"] * 8, memory="1GiB")
     _, err = told(json.dumps(big))
-    expect(f"a model that cannot be cut so: {err}", ":1:model: " in err and "would be left without" in err)
+    expect(f"a model that cannot be cut so: {err}", ":1:model: parallelism.tensor_parallel_size 8: rank " in err and
+           "would be left without an attention head" in err)
+    gpus = copy.deepcopy(BASE)
+    gpus["model"]["model_path"] = str(ROOT / "config" / "demo_model")
+    gpus["nodes"][0]["devices"] = ["gpu-1"]
+    text, _ = told(json.dumps(gpus), "inspect", code=0)
+    expect(f"what of a GPU is not known before it starts: {text}",
+           re.search(r"replica 0 on gpu-1: weights [\d.]+ GB, KV cache from what is free when it starts\n", text))
+    short = copy.deepcopy(gpus)
+    short["nodes"][0].update(devices=["cpu"], memory="1GiB")
+    short["scheduler"] = {"max_model_len": 2048}
+    out, _ = told(json.dumps(short), "inspect", "--output", "json", code=0)
+    memory = json.loads(out)["nodes"][0]["ranks"][0]["memory"]
+    least = memory["weights_bytes"] + memory["step_buffer_bytes"] + memory["rope_table_bytes"]
+    short["nodes"][0]["memory"] = f"{least + memory['kv_bytes']}B"  # half of what is left is for KV
+    _, err = told(json.dumps(short), code=0)
+    short["nodes"][0]["memory"] = f"{least + (1 << 20)}B"
+    _, err = told(json.dumps(short))
+    expect(f"no memory for a KV cache is said in keys: {err}", ":1:nodes" in err and "--" not in err)
 
 
 def main():

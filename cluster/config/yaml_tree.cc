@@ -75,7 +75,7 @@ class TreeBuilder final : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ == 0) return;
-    problems_.add(mark.line + 1, "", "a second document begins (---); one file is one cluster");
+    problems_.add(mark.line + 1, "", "a second document begins here; one file is one cluster");
     throw Stop{};
   }
   void OnDocumentEnd() override {}

@@ -284,7 +284,7 @@ TEST(ClusterFile, WhatMakesYamlSurprisingIsRefused) {
        "f:4:model.tokenizer_path: aliases (*name) are not taken; write the value out"},
       {3, "  model_path: !!str /m", "f:3:model.model_path: tags (!name, !!type) are not taken; the key says what the value is"},
       {1, "%YAML 1.1\n---\nname: c", "f:1: directives (% at the beginning of a line) are not taken; remove the line"},
-      {14, "---\nname: d", "f:14: a second document begins (---); one file is one cluster"},
+      {14, "---\nname: d", "f:14: a second document begins here; one file is one cluster"},
       {3, "\tmodel_path: /m", "f:3: a tab indents the line; indent with spaces"},
       {3, "  \tmodel_path: /m", "f:3: a tab indents the line; indent with spaces"},
       {3, "\xC2\xA0 model_path: /m", "f:3: a no-break space (U+00A0) indents the line; indent with spaces"},

@@ -73,6 +73,7 @@ Expected<std::vector<TokenId>> parse_token_ids(const std::string& text);
 void add_generate(CLI::App& app, int* exit_code);
 void add_score(CLI::App& app, int* exit_code);
 void add_inspect(CLI::App& app, int* exit_code);
+void add_check(CLI::App& app, int* exit_code);
 void add_bench(CLI::App& app, int* exit_code);
 
 }  // namespace herd::commands

@@ -1,4 +1,4 @@
-// herd inspect: what is in a checkpoint.
+// herd inspect: what is in a checkpoint, and what a cluster file comes to.
 
 #include <cstdio>
 #include <map>
@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 
+#include "commands/cluster_report.h"
 #include "commands/command_line.h"
 #include "commands/standard_output.h"
 #include "endpoint/served/model_text.h"
@@ -141,6 +142,17 @@ void print_json(const Summary& summary) {
   print_bytes(boost::json::serialize(all) + "\n");
 }
 
+Status inspect_cluster(const std::string& path, const InspectFlags& flags) {
+  const auto report = report_cluster(path);
+  if (!report) return report.error();
+  const auto& problems = report->parsed.problems;
+  for (std::size_t i = 0; i + 1 < problems.size(); ++i)
+    std::fprintf(stderr, "%s\n", config::problem_text(path, problems[i]).c_str());
+  if (!problems.empty()) return bad_input(config::problem_text(path, problems.back()));
+  print_bytes(flags.output == "json" ? report_json(*report) : report_text(*report));
+  return {};
+}
+
 Status inspect(const InspectFlags& flags) {
   if (flags.output != "text" && flags.output != "json")
     return usage_error("--output must be text or json, not " + flags.output);
@@ -153,6 +165,7 @@ Status inspect(const InspectFlags& flags) {
     if (!demo) return demo.error();
     path = *demo;
   }
+  if (is_cluster_file(path)) return inspect_cluster(path, flags);
   auto summary = summarise(path, flags.chat_format);
   if (!summary) return summary.error();
   if (flags.output == "json") print_json(*summary);
@@ -164,8 +177,9 @@ Status inspect(const InspectFlags& flags) {
 
 void add_inspect(CLI::App& app, int* exit_code) {
   auto flags = std::make_shared<InspectFlags>();
-  CLI::App* command = app.add_subcommand("inspect", "What is in a checkpoint");
-  command->add_option("model", flags->model, "Hugging Face directory or .gguf file (default: the demo model)");
+  CLI::App* command = app.add_subcommand("inspect", "What is in a checkpoint, or where a cluster file places what");
+  command->add_option("model", flags->model,
+                      "Hugging Face directory, .gguf file, or a cluster file (.yaml) (default: the demo model)");
   command->add_option("--model-path", flags->model_path, "The same");
   add_chat_format(*command, flags->chat_format);
   command->add_flag("--tensors", flags->tensors, "List every tensor");

@@ -6,6 +6,7 @@ prefix=$(mktemp -d)
 trap 'rm -rf "$prefix"' EXIT
 cmake --install build/release --prefix "$prefix" >/dev/null
 test -f "$prefix/share/herd/demo_model/config.json"
+"$prefix/bin/herd" check "$prefix"/share/herd/cluster/*.yaml
 cd /
 answer=$("$prefix/bin/herd" generate --quiet --instruct --prompt "What is the capital of France?" --max-new-tokens 30)
 echo "$answer"

@@ -26,6 +26,7 @@ THIRD_PARTY = [
     (r"prometheus/", {"prometheus-cpp::core"}),
     (r"spdlog/", {"spdlog::spdlog"}),
     (r"tl/expected", {"tl::expected"}),
+    (r"yaml-cpp/", {"yaml-cpp"}),
     (r"dlfcn\.h", {"${CMAKE_DL_LIBS}"}),
     (r"(thread|mutex|shared_mutex|condition_variable|future|pthread\.h|semaphore\.h)$", {"Threads::Threads"}),
 ]

@@ -1,0 +1,234 @@
+#include "commands/cluster_report.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include "cluster/config/setting_table.h"
+#include "cluster/config/yaml_tree.h"
+#include "cluster/placement/replica_plan.h"
+#include "commands/serve_flags.h"
+#include "runtime/checkpoint/open_model.h"
+#include "runtime/files/file_bytes.h"
+
+namespace herd::commands {
+namespace {
+
+std::string counted(std::size_t count, const std::string& one) { return std::to_string(count) + " " + one + (count == 1 ? "" : "s"); }
+
+// A relative path begins at the cluster file.
+std::string beside(const std::string& file, const std::string& path) {
+  if (path.empty() || path.front() == '/') return path;
+  return (std::filesystem::path(file).parent_path() / path).lexically_normal().string();
+}
+
+// The file's settings as the flags of `herd serve`, judged by the same code.
+Expected<actors::EngineOptions> options_of(const ClusterReport& report) {
+  config::ClusterSpec spec = report.parsed.spec;
+  spec.model.model_path = report.model_path;
+  spec.model.weight_path = beside(report.file, spec.model.weight_path);
+  CLI::App app;
+  ServeFlags flags;
+  add_serve_flags(app, flags);
+  std::vector<std::string> words = config::serve_flags_of(spec, nullptr, nullptr);
+  std::reverse(words.begin(), words.end());  // as CLI11 takes them
+  try {
+    app.parse(words);
+  } catch (const CLI::ParseError& error) {
+    return fail({StatusCode::kInternal, std::string("a setting is no flag: ") + error.what()});
+  }
+  if (Status status = check(flags); !status.ok()) return fail(std::move(status));
+  return engine_options(flags.model);
+}
+
+placement::ReplicaWishes wishes_of(const actors::EngineOptions& options) {
+  return {.data_parallel = options.data_parallel,
+          .max_model_len = options.max_model_len,
+          .block_size = options.block_size,
+          .num_blocks = options.num_blocks,
+          .kv_cache_memory = options.kv_cache_memory,
+          .scheduler = options.scheduler,
+          .hash_logits = false};
+}
+
+// Everything about the report that needs the model.
+class ModelSizes {
+ public:
+  static Expected<ModelSizes> read(const ClusterReport& report) {
+    auto options = options_of(report);
+    if (!options) return fail(options.error());
+    const auto opened = model::open_model(options->model);
+    if (!opened) return fail(opened.error());
+    auto shards = placement::plan_shards(opened->config(), options->tensor_parallel);
+    if (!shards) return fail(shards.error());
+    const auto choice = placement::choose_encoding(opened->own_encoding(), options->encoding, false);
+    if (!choice) return fail(choice.error());
+    ModelSizes sizes;
+    sizes.sharded_ = {opened->config(), choice->encoding, std::move(*shards)};
+    sizes.wishes_ = wishes_of(*options);
+    sizes.notes_ = choice->notes;
+    const auto trial = placement::plan_trial(sizes.sharded_, sizes.wishes_, placement::StepSpeed::kCpu);
+    if (!trial) return fail(trial.error());
+    sizes.model_.encoding = dtype_name(choice->encoding.weights);
+    const model::StepLimits limits{trial->rows_max, trial->sequences_max, trial->positions_max};
+    for (std::size_t rank = 0; rank < sizes.sharded_.shards.size(); ++rank) {
+      sizes.model_.ranks.push_back(
+          model::rank_memory(sizes.sharded_.config, sizes.sharded_.shards[rank], sizes.sharded_.encoding, limits));
+      sizes.model_.block_bytes.push_back(sizes.sharded_.block_bytes(rank, sizes.wishes_.block_size));
+    }
+    return sizes;
+  }
+
+  [[nodiscard]] const ReportedModel& model() const { return model_; }
+  [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+
+  // Of each rank, with the KV cache that was asked for.
+  [[nodiscard]] std::vector<std::int64_t> rank_bytes() const {
+    std::int64_t all = 0;
+    for (const std::int64_t bytes : model_.block_bytes) all += bytes;
+    const std::int64_t blocks = wishes_.num_blocks > 0 ? wishes_.num_blocks : wishes_.kv_cache_memory / all;
+    std::vector<std::int64_t> bytes;
+    for (std::size_t rank = 0; rank < model_.ranks.size(); ++rank)
+      bytes.push_back(model_.ranks[rank].total() + blocks * model_.block_bytes[rank]);
+    return bytes;
+  }
+
+  // Of the replicas on one node, all alike; `memory`: of the node, 0: not said. Nothing: decided when ranks start.
+  [[nodiscard]] Expected<std::optional<ReportedKv>> kv(std::int64_t memory, bool on_gpus, int replicas) const {
+    placement::ReplicaWishes wishes = wishes_;
+    wishes.data_parallel = replicas;
+    if (placement::memory_decides(wishes) && (on_gpus || memory == 0)) return std::nullopt;
+    placement::DeviceMemory free;
+    free.free_bytes = memory;
+    for (const model::RankMemory& rank : model_.ranks) free.free_bytes -= rank.total() * replicas;
+    free.free_bytes = std::max<std::int64_t>(0, free.free_bytes);
+    const auto plan = placement::plan_replicas(sharded_, wishes, free, placement::StepSpeed::kCpu);
+    if (!plan) return fail(plan.error());
+    return ReportedKv{plan->rank.blocks, plan->rank.positions_max};
+  }
+
+ private:
+  placement::ShardedModel sharded_;
+  placement::ReplicaWishes wishes_;
+  ReportedModel model_;
+  std::vector<std::string> notes_;
+};
+
+void add_problem(ClusterReport& report, const std::string& key, std::string what) {
+  const auto line = report.parsed.lines.find(key);
+  report.parsed.problems.push_back({line == report.parsed.lines.end() ? 0 : line->second, key, config::flags_as_keys(std::move(what))});
+}
+
+// The KV cache of every replica; a node with too little memory for one block is a problem of that node.
+void size_kv_of_replicas(const ModelSizes& sizes, ClusterReport& report) {
+  const auto& nodes = report.parsed.spec.nodes;
+  for (const placement::PlacedReplica& replica : report.plan.replicas) {
+    const auto beside_it = std::ranges::count(report.plan.replicas, replica.node, &placement::PlacedReplica::node);
+    const config::NodeSpec& node = nodes[replica.node];
+    auto kv = sizes.kv(node.memory, placement::is_gpu(node.devices.front()), static_cast<int>(beside_it));
+    if (!kv) return add_problem(report, "nodes[" + std::to_string(replica.node) + "]", node.name + ": " + kv.error().message());
+    report.kv.push_back(*kv);
+  }
+}
+
+void place_and_size(const Expected<ModelSizes>& sizes, ClusterReport& report) {
+  std::vector<std::int64_t> rank_bytes;
+  if (sizes) {
+    report.model = sizes->model();
+    report.notes = sizes->notes();
+    rank_bytes = sizes->rank_bytes();
+  } else if (sizes.error().code() == StatusCode::kUsage) {
+    return add_problem(report, "model", sizes.error().message());
+  } else {
+    report.model_unreadable = sizes.error().message();
+  }
+  auto plan = placement::plan_cluster(report.parsed.spec, rank_bytes);
+  if (!plan) return add_problem(report, "nodes", plan.error().message());
+  report.plan = std::move(*plan);
+  report.notes.insert(report.notes.end(), report.plan.notes.begin(), report.plan.notes.end());
+  if (sizes) size_kv_of_replicas(*sizes, report);
+}
+
+std::string size(std::int64_t bytes) { return placement::gigabytes(static_cast<double>(bytes)); }
+
+void append_rank(const ClusterReport& report, const placement::PlacedReplica& replica, const placement::PlacedRank& rank,
+                 std::string& text) {
+  const config::NodeSpec& node = report.parsed.spec.nodes[replica.node];
+  text += "  rank " + std::to_string(rank.rank) + " of replica " + std::to_string(replica.replica.value) + " on " +
+          node.devices[rank.device];
+  if (rank.threads > 0) text += " (" + counted(static_cast<std::size_t>(rank.threads), "thread") + ")";
+  if (report.model) {
+    const model::RankMemory& memory = report.model->ranks[rank.rank];
+    text += ": weights " + size(memory.weights);
+    // A GPU's buffers are measured when they are there.
+    if (!placement::is_gpu(node.devices[rank.device]))
+      text += ", step buffers " + size(memory.step_buffers) + ", RoPE table " + size(memory.rope_table);
+    text += ", KV cache ";
+    const auto& kv = report.kv[replica.replica.value];
+    text += kv ? size(kv->num_blocks * report.model->block_bytes[rank.rank]) + " (" + std::to_string(kv->num_blocks) + " blocks)"
+               : "from what is free when it starts";
+  }
+  text += "\n";
+}
+
+void append_nodes(const ClusterReport& report, std::string& text) {
+  const auto& nodes = report.parsed.spec.nodes;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    text += "node " + nodes[i].name + " at " + nodes[i].address + ", " + counted(nodes[i].devices.size(), "device");
+    if (nodes[i].memory > 0) text += ", memory " + size(nodes[i].memory);
+    text += "\n";
+    for (const placement::PlacedReplica& replica : report.plan.replicas)
+      if (replica.node == i)
+        for (const placement::PlacedRank& rank : replica.ranks) append_rank(report, replica, rank, text);
+  }
+}
+
+void append_settings(const ClusterReport& report, std::string& text) {
+  text += "settings that are not the default:\n";
+  for (const config::EffectiveSetting& setting : config::effective_settings(report.parsed.spec))
+    if (!setting.is_default) text += "  " + setting.key + ": " + setting.value + "\n";
+}
+
+}  // namespace
+
+bool is_cluster_file(const std::string& path) { return path.ends_with(".yaml") || path.ends_with(".yml"); }
+
+Expected<ClusterReport> report_cluster(const std::string& path) {
+  const auto text = files::read_text_file(path, config::kFileBytesMax);
+  if (!text) return fail(text.error());
+  ClusterReport report;
+  report.file = path;
+  report.parsed = config::parse_cluster_file(*text);
+  if (!report.parsed.problems.empty()) return report;
+  report.model_path = beside(path, report.parsed.spec.model.model_path);
+  const auto sizes = ModelSizes::read(report);
+  if (!sizes && sizes.error().code() == StatusCode::kInternal) return fail(sizes.error());
+  place_and_size(sizes, report);
+  return report;
+}
+
+std::string report_text(const ClusterReport& report) {
+  const config::ClusterSpec& spec = report.parsed.spec;
+  std::string text = "cluster " + spec.name + ": " + counted(spec.coordinators.size(), "coordinator") + ", " +
+                     counted(spec.gateways.size(), "gateway") + ", " +
+                     (spec.any_node_with_certificate ? "any node with a certificate" : counted(spec.nodes.size(), "node")) + "; " +
+                     counted(static_cast<std::size_t>(spec.parallelism.data_parallel_size), "replica") + " of " +
+                     counted(static_cast<std::size_t>(spec.parallelism.tensor_parallel_size), "rank") + "\n";
+  text += "model " + report.model_path;
+  text += report.model ? ", computed in " + report.model->encoding + "\n"
+                       : ": cannot be read on this machine, so no memory is shown: " + report.model_unreadable + "\n";
+  for (const config::CoordinatorSpec& coordinator : spec.coordinators)
+    text += "coordinator " + coordinator.name + " at " + coordinator.address + "\n";
+  for (const config::GatewaySpec& gateway : spec.gateways)
+    text += "gateway " + gateway.name + " at " + gateway.host + ":" + std::to_string(gateway.port) +
+            (gateway.node.empty() ? "" : " on the machine of " + gateway.node) + "\n";
+  append_nodes(report, text);
+  append_settings(report, text);
+  for (const std::string& note : report.notes) text += "note: " + note + "\n";
+  return text + "note: " + kNoClusterYet + "\n";
+}
+
+}  // namespace herd::commands

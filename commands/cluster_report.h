@@ -1,0 +1,60 @@
+#pragma once
+// ClusterReport: what a cluster file comes to: all that is wrong with it, or what would run where and how much memory it would take.
+// Sizes come from what `herd serve` sizes its own ranks with.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cluster/config/cluster_file.h"
+#include "cluster/placement/cluster_plan.h"
+#include "kernels/status.h"
+#include "runtime/model/rank_memory.h"
+
+namespace herd::commands {
+
+// Of the model, when its files could be read on this machine.
+struct ReportedModel {
+  std::string encoding;                      // computed in
+  std::vector<model::RankMemory> ranks;      // of a replica, by rank
+  std::vector<std::int64_t> block_bytes;     // of a KV block, by rank
+};
+
+// The KV cache of one replica.
+struct ReportedKv {
+  std::int64_t num_blocks = 0;
+  std::int64_t max_model_len = 0;
+};
+
+struct ClusterReport {
+  std::string file;
+  config::ClusterFile parsed;             // its problems are all there are; the rest counts when there are none
+  placement::ClusterPlan plan;
+  std::string model_path;                 // as this machine would open it
+  std::optional<ReportedModel> model;
+  std::string model_unreadable;           // why there is no model
+  std::vector<std::optional<ReportedKv>> kv;  // by replica; nothing: decided when its ranks start
+  std::vector<std::string> notes;         // a line each, for a person
+};
+
+// What every place says that shows a cluster file.
+inline constexpr const char* kNoClusterYet =
+    "this version of herd does not start a cluster from the file yet; `herd serve` serves a model from one process";
+
+// kMissing and kBadInput: the file itself cannot be read. What is wrong inside it is in the report.
+[[nodiscard]] Expected<ClusterReport> report_cluster(const std::string& path);
+
+// Whether a path names a cluster file and no model.
+[[nodiscard]] bool is_cluster_file(const std::string& path);
+
+// For `herd inspect`.
+[[nodiscard]] std::string report_text(const ClusterReport& report);
+[[nodiscard]] std::string report_json(const ClusterReport& report);  // a line
+// For `herd check`: {"file", "valid", "problems": […], "notes": […]}, a line.
+[[nodiscard]] std::string check_json(const ClusterReport& report);
+
+// The JSON Schema of cluster files, for editors.
+[[nodiscard]] std::string cluster_schema_json();
+
+}  // namespace herd::commands

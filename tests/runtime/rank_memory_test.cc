@@ -1,0 +1,63 @@
+// What a rank is said to take is what it then takes: weights, step buffers and RoPE table of real ranks, of every degree.
+
+#include "runtime/model/rank_memory.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/runtime/shard_fixture.h"
+
+namespace herd::model {
+namespace {
+
+using shard::testing::cpu;
+using shard::testing::tiny_config;
+
+constexpr StepLimits kLimits{.rows_max = 48, .logit_rows_max = 6, .positions_max = 64};
+
+// Loads all ranks of a replica and makes each of them.
+void expect_equal(const LlamaConfig& config, DType dtype, int ranks) {
+  const auto device = cpu();
+  std::vector<ShardPlan> plans;
+  for (int rank = 0; rank < ranks; ++rank) plans.push_back(plan_shard(config, ranks, rank).value());
+  LoadReport report;
+  const auto source = random_source(config, 11);
+  const auto weights = load_weights(config, *source, plans, *device, {{dtype}, {}}, report);
+  ASSERT_TRUE(weights.has_value()) << weights.error().message();
+  const auto group = make_local_group(ranks);
+  const auto rope = std::make_shared<RopeTable>(make_rope_table(config.rope, config.head_dim, 64));
+  for (int rank = 0; rank < ranks; ++rank) {
+    const auto at = static_cast<std::size_t>(rank);
+    const auto llama = Llama::make({config, plans[at], {dtype}, (*weights)[at], rope, kLimits.rows_max, kLimits.logit_rows_max},
+                                   *device, *group[at]);
+    ASSERT_TRUE(llama.has_value());
+    const RankMemory told = rank_memory(config, plans[at], {dtype}, kLimits);
+    const RankMemory taken{.weights = static_cast<std::int64_t>((*weights)[at]->bytes()),
+                           .step_buffers = static_cast<std::int64_t>((*llama)->activation_bytes()),
+                           .rope_table = static_cast<std::int64_t>(rope->values.size() * sizeof(float))};
+    EXPECT_EQ(told.weights, taken.weights) << ranks << " ranks, rank " << rank;
+    EXPECT_EQ(told.step_buffers, taken.step_buffers) << ranks << " ranks, rank " << rank;
+    EXPECT_EQ(told.rope_table, taken.rope_table);
+    EXPECT_EQ(told.total(), taken.total());
+  }
+}
+
+TEST(RankMemory, IsWhatARankTakesAtEveryDegree) {
+  LlamaConfig config = tiny_config();
+  config.heads = 16;  // enough for eight ranks
+  for (const int ranks : {1, 2, 4, 8})
+    for (const DType dtype : {DType::kF32, DType::kBF16}) expect_equal(config, dtype, ranks);
+}
+
+TEST(RankMemory, CountsTiedHeadsBiasesAndUnevenSlices) {
+  LlamaConfig config = tiny_config();
+  config.tie_word_embeddings = true;
+  config.attention_bias = config.attention_output_bias = config.mlp_bias = true;
+  config.heads = 6;
+  config.kv_heads = 3;
+  config.intermediate_size = 200;
+  config.vocab_size = 150;
+  for (const int ranks : {1, 2}) expect_equal(config, DType::kBF16, ranks);
+}
+
+}  // namespace
+}  // namespace herd::model

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <iterator>
 #include <limits>
+#include <numeric>
 
 #include "kernels/math.h"
+#include "kernels/nucleus.h"
 #include "kernels/philox.h"
 
 namespace herd::sampling {
@@ -61,20 +63,18 @@ std::optional<Candidate> draw_filtered(const std::vector<Candidate>& top, bool c
   if (top.empty()) return Candidate{};
   const float max = top.front().logit / params.temperature;
   const float floor = params.min_p > 0.0F ? max + log_f32(params.min_p) : kMinusInfinity;
-  std::vector<float> weight;  // of the candidates min-p keeps
+  std::vector<std::uint64_t> weight;  // of the candidates min-p keeps
   for (const Candidate& candidate : top) {
-    const float scaled = candidate.logit / params.temperature;
-    if (scaled < floor) break;
-    weight.push_back(exp_f32(scaled - max));
+    const float t = candidate.logit / params.temperature;
+    if (t < floor || t == kMinusInfinity) break;
+    weight.push_back(nucleus_weight(t, max));
   }
-  // top-p's total needs every token that the filters before kept.
-  if (!complete && weight.size() == top.size() && weight.back() != 0.0F) return std::nullopt;
+  // top-p's total needs every token that the filters before kept; a weight of zero is followed by none above it.
+  if (!complete && weight.size() == top.size() && weight.back() != 0) return std::nullopt;
   std::size_t kept = weight.size();
-  if (params.top_p < 1.0F) {
-    float total = 0.0F;
-    for (const float w : weight) total += w;
-    float before = 0.0F;
-    for (kept = 0; kept < weight.size() && (kept == 0 || before < params.top_p * total); ++kept) before += weight[kept];
+  if (params.top_p < 1.0F && kept > 0) {
+    std::uint64_t left = nucleus_goal(params.top_p, std::accumulate(weight.begin(), weight.end(), std::uint64_t{0}));
+    for (kept = 0; left > 0; ++kept) left -= std::min(left, weight[kept]);
   }
   Candidate best;
   for (std::size_t i = 0; i < kept; ++i) {

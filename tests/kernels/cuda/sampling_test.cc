@@ -286,17 +286,17 @@ TEST_F(CudaSampling, ManyRowsAtOnceGiveTheOraclesAnswers) {
   expect_oracle(device(), reference(), random_batch(random, 333, 300));
 }
 
-// The winner's weight and those of all before it, in order, against the sum of all: top-p that keeps the winner just so.
+// The least top-p that keeps `winner`, as near as fp32 comes to it: the weights before it and one more, of all.
 float top_p_at(const std::vector<float>& row, std::int32_t winner) {
-  std::vector<float> sorted = row;
-  std::sort(sorted.begin(), sorted.end(), std::greater<>());
-  float total = 0.0F;
-  float before = 0.0F;
-  for (const float logit : sorted) {
-    if (logit > row[static_cast<std::size_t>(winner)]) before += exp_f32(logit - sorted[0]);
-    total += exp_f32(logit - sorted[0]);
+  const float max = *std::max_element(row.begin(), row.end());
+  const float last = row[static_cast<std::size_t>(winner)];
+  std::uint64_t total = 0, before = 1;
+  for (std::size_t id = 0; id < row.size(); id++) {
+    const std::uint64_t weight = nucleus_weight(row[id], max);
+    total += weight;
+    if (row[id] > last || (row[id] == last && id < static_cast<std::size_t>(winner))) before += weight;
   }
-  return before / total;
+  return static_cast<float>(static_cast<double>(before) / static_cast<double>(total));
 }
 
 // Tails whose small weights shift the sum by many ulps: an end of the sum that is a little off shows here.

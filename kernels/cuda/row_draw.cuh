@@ -10,9 +10,13 @@
 #include "kernels/nucleus.h"
 #include "kernels/ops.h"
 #include "kernels/philox.h"
+#include "kernels/row_sampler.h"
 
 namespace herd::cuda {
 
+__device__ __forceinline__ DrawKey draw_key_of(const SampleRowParams& params) {
+  return {params.seed, params.choice, params.output_index, kDrawPurposeSample};
+}
 __device__ __forceinline__ PhiloxBlock noise_of(const DrawKey& key, std::uint32_t quad) {
   return philox4x32(PhiloxBlock{{key.choice, key.output_index, key.purpose, quad}},
                     static_cast<std::uint32_t>(key.seed), static_cast<std::uint32_t>(key.seed >> 32));
@@ -89,42 +93,38 @@ __device__ __forceinline__ std::uint64_t best_score(const float* row, std::int64
 
 // ---- filters (kernels/nucleus.h): each keeps a head of the order, so what is left of a row is a border among its keys ----
 
-struct Filters {
-  float temperature;  // > 0
-  float min_p;        // 0: off
-  float top_p;        // 1: off
-  std::uint32_t k;    // so many candidates at most, in [1, columns]
-};
 inline constexpr std::uint32_t kListed = kRunMax / 2;  // so many candidates are drawn from where they were sorted
 inline constexpr float kNucleusReach = 28.0F;          // exp(-28) * 2^40 < 1: what lies further below the best weighs nothing
 
-__device__ __forceinline__ std::uint64_t min_p_border(const Filters& filters, float max) {
-  return filters.min_p > 0.0F ? lowest_key_at(max + log_f32(filters.min_p), filters.temperature) : kLowestKey;
+__device__ __forceinline__ std::uint64_t min_p_border(const SampleRowParams& params, float max) {
+  return params.min_p > 0.0F ? lowest_key_at(max + log_f32(params.min_p), params.temperature) : kLowestKey;
 }
 
-// The best filters.k columns, kListed at most, sorted; then the other filters and the draw among them.
-__device__ __forceinline__ std::uint64_t best_listed(const float* row, std::int64_t columns, const Filters& filters,
-                                                     const DrawKey& draw, SelectShared& shared) {
-  const std::uint32_t found = next_run(row, columns, ~std::uint64_t{0}, filters.k, shared);
-  const std::uint32_t count = found < filters.k ? found : filters.k;
+// The best k columns, kListed at most, sorted; then the other filters and the draw among them.
+__device__ __forceinline__ std::uint64_t best_listed(const float* row, std::int64_t columns, std::uint32_t k,
+                                                     const SampleRowParams& params, SelectShared& shared) {
+  const std::uint32_t found = next_run(row, columns, ~std::uint64_t{0}, k, shared);
+  const std::uint32_t count = found < k ? found : k;
   if (count == 0) return 0;
-  const float max = value_of_key(shared.keys[0]) / filters.temperature;
-  std::uint64_t border = min_p_border(filters, max);
-  if (filters.top_p < 1.0F) {
+  const float temperature = params.temperature;
+  const float max = value_of_key(shared.keys[0]) / temperature;
+  std::uint64_t border = min_p_border(params, max);
+  if (params.top_p < 1.0F) {
     const auto weight_of = [&](std::uint64_t key) {
-      return key >= border ? nucleus_weight(value_of_key(key) / filters.temperature, max) : 0;
+      return key >= border ? nucleus_weight(value_of_key(key) / temperature, max) : 0;
     };
     std::uint64_t sum = 0;
     for (std::uint32_t i = threadIdx.x; i < count; i += kRowThreads) sum += weight_of(shared.keys[i]);
-    const std::uint64_t goal = nucleus_goal(filters.top_p, row_sum(sum, shared.reduce));
+    const std::uint64_t goal = nucleus_goal(params.top_p, row_sum(sum, shared.reduce));
     const std::uint64_t last = border_in_run({count, 0, goal}, weight_of, border, shared);
     border = last;
   }
+  const DrawKey draw = draw_key_of(params);
   std::uint64_t best = 0;
   for (std::uint32_t i = threadIdx.x; i < count && shared.keys[i] >= border; i += kRowThreads) {
     const std::uint32_t column = column_of_key(shared.keys[i]);
     const std::uint64_t score =
-        score_of(value_of_key(shared.keys[i]), filters.temperature, gumbel_of_id(draw, column), column);
+        score_of(value_of_key(shared.keys[i]), temperature, gumbel_of_id(draw, column), column);
     if (score > best) best = score;
   }
   return row_max(best, shared.reduce);
@@ -133,23 +133,23 @@ __device__ __forceinline__ std::uint64_t best_listed(const float* row, std::int6
 // min-p, then top-k, then top-p, then Gumbel-max among those left. Passes over the row: few candidates, 3 as a rule, all of
 // them next_run's. Else one for the extent, those of a descent for top-k and for top-p (row_select.cuh), one to draw: with
 // top-p alone 4 as a rule, 6 where its border lies among many ties, and 12 for the worst row of 128,256 columns.
-__device__ __forceinline__ std::uint64_t best_filtered(const float* row, std::int64_t columns, const Filters& filters,
-                                                       const DrawKey& draw, SelectShared& shared) {
-  if (filters.k <= kListed) return best_listed(row, columns, filters, draw, shared);
-  const float temperature = filters.temperature;
+__device__ __forceinline__ std::uint64_t best_filtered(const float* row, std::int64_t columns, std::uint32_t k,
+                                                       const SampleRowParams& params, SelectShared& shared) {
+  if (k <= kListed) return best_listed(row, columns, k, params, shared);
+  const float temperature = params.temperature;
   KeyRange kept = extent_of(row, columns, {kLowestKey, ~std::uint64_t{0}}, shared.reduce);
   if (kept.high == 0) return 0;
   const float max = value_of_key(kept.high) / temperature;
   const auto raise = [&](std::uint64_t border) { kept.low = border > kept.low ? border : kept.low; };
-  if (filters.k < columns) raise(border_of_best(row, columns, kept, filters.k, shared));
-  raise(min_p_border(filters, max));
-  if (filters.top_p < 1.0F) {
+  if (k < columns) raise(border_of_best(row, columns, kept, k, shared));
+  raise(min_p_border(params, max));
+  if (params.top_p < 1.0F) {
     raise(border_of(
         row, columns, kept, kNucleusReach * temperature,
         [&](std::uint64_t key) { return nucleus_weight(value_of_key(key) / temperature, max); },
-        [&](std::uint64_t total) { return nucleus_goal(filters.top_p, total); }, shared));
+        [&](std::uint64_t total) { return nucleus_goal(params.top_p, total); }, shared));
   }
-  return best_score(row, columns, 0, temperature, kept.low, draw, shared.reduce);
+  return best_score(row, columns, 0, temperature, kept.low, draw_key_of(params), shared.reduce);
 }
 
 }  // namespace herd::cuda

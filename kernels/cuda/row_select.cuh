@@ -51,9 +51,10 @@ struct KeyRange {
 template <class Each>
 __device__ __forceinline__ void for_each_key(const float* row, std::int64_t columns, const KeyRange& range,
                                              const Each& each) {
+  const auto end = static_cast<std::uint32_t>(columns);
 #pragma unroll 4
-  for (std::int64_t c = threadIdx.x; c < columns; c += kRowThreads) {
-    const std::uint64_t key = key_of(row[c], static_cast<std::uint32_t>(c));
+  for (std::uint32_t c = threadIdx.x; c < end; c += kRowThreads) {
+    const std::uint64_t key = key_of(row[c], c);
     if (range.holds(key)) each(key);
   }
 }
@@ -145,13 +146,12 @@ struct Bins {
   float top = 0.0F;
   float scale = 0.0F;  // > 0: by value, parts of equal width from `top` down, the last one without an end
   std::uint64_t top_rank = 0;  // else by rank
-  std::uint32_t columns = 0;
   int column_bits = 0;
   int shift = 0;
 
-  // A whole number that descends with the key, without the bits that no column has.
+  // The key without the bits that are the same for every column.
   __device__ __forceinline__ std::uint64_t rank_of(std::uint64_t key) const {
-    return key >> 32 << column_bits | (static_cast<std::uint32_t>(key) + columns);  // columns - 1 - column
+    return key >> 32 << column_bits | (key & ((1U << column_bits) - 1));
   }
   __device__ __forceinline__ std::uint32_t of(std::uint64_t key) const {
     if (scale > 0.0F) {
@@ -164,7 +164,6 @@ struct Bins {
 
 __device__ __forceinline__ Bins bins_by_rank(const KeyRange& range, std::int64_t columns) {
   Bins bins;
-  bins.columns = static_cast<std::uint32_t>(columns);
   while (columns > std::int64_t{1} << bins.column_bits) bins.column_bits++;
   bins.top_rank = bins.rank_of(range.high);
   while ((bins.top_rank - bins.rank_of(range.low)) >> bins.shift >= kBins) bins.shift++;

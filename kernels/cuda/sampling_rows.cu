@@ -121,32 +121,27 @@ __device__ __forceinline__ bool apply_edits(float* row, LogitEdit* edits, int be
 
 __device__ __forceinline__ std::uint64_t winner_of(const float* row, std::int64_t columns,
                                                    const SampleRowParams& params, SelectShared& select) {
-  const float temperature = params.temperature;
-  if (!(temperature > 0.0F)) return best_logit(row, columns, select.reduce);
-  const DrawKey draw{params.seed, params.choice, params.output_index, kDrawPurposeSample};
+  if (!(params.temperature > 0.0F)) return best_logit(row, columns, select.reduce);
   const bool top_k = params.top_k > 0 && params.top_k < columns;
   if (!top_k && params.top_p >= 1.0F && !(params.min_p > 0.0F)) {
-    return best_score(row, columns, 0, temperature, kLowestKey, draw, select.reduce);
+    return best_score(row, columns, 0, params.temperature, kLowestKey, draw_key_of(params), select.reduce);
   }
-  const Filters filters{temperature, params.min_p, params.top_p,
-                        static_cast<std::uint32_t>(top_k ? params.top_k : columns)};
-  return best_filtered(row, columns, filters, draw, select);
+  return best_filtered(row, columns, static_cast<std::uint32_t>(top_k ? params.top_k : columns), params, select);
 }
 
 __global__ void __launch_bounds__(kRowThreads, 1) draw_rows_kernel(TensorView logits, SampleBatch batch) {
   __shared__ float raw;
   SelectShared& select = *reinterpret_cast<SelectShared*>(dynamic_shared());
-  const SampleRowParams params = batch.params[blockIdx.x];
+  const SampleRowParams& params = batch.params[blockIdx.x];
   SampledRow& out = batch.out[blockIdx.x];
   if (out.finite == 0) return;  // not active, or not finite before the edits
-  const float log_sum = out.logprob;
 
   float* row = static_cast<float*>(logits.data) + blockIdx.x * logits.row_stride;
   const bool nan = apply_edits(row, batch.edits, params.edit_begin, params.edit_end, select.reduce);
   const std::uint64_t winner = nan ? 0 : winner_of(row, logits.cols, params, select);
   const auto token = static_cast<std::int32_t>(winner == 0 ? 0 : column_of_key(winner));
   if (threadIdx.x == 0) raw = row[token];
-  block_barrier();  // and every thread has log_sum
+  block_barrier();
   for (int i = params.edit_begin + static_cast<int>(threadIdx.x); i < params.edit_end; i += kRowThreads) {
     if (batch.edits[i].token == token) raw = batch.edits[i].raw;
   }
@@ -154,7 +149,7 @@ __global__ void __launch_bounds__(kRowThreads, 1) draw_rows_kernel(TensorView lo
   if (threadIdx.x != 0) return;
   out.token = token;
   out.finite = winner != 0 ? 1 : 0;
-  out.logprob = winner != 0 && params.logprobs >= 0 ? raw - log_sum : 0.0F;
+  out.logprob = winner != 0 && params.logprobs >= 0 ? raw - out.logprob : 0.0F;  // what was there is the log-sum-exp
 }
 
 }  // namespace

@@ -96,8 +96,11 @@ __device__ __forceinline__ std::uint64_t best_score(const float* row, std::int64
 inline constexpr std::uint32_t kListed = kRunMax / 2;  // so many candidates are drawn from where they were sorted
 inline constexpr float kNucleusReach = 28.0F;          // exp(-28) * 2^40 < 1: what lies further below the best weighs nothing
 
-__device__ __forceinline__ std::uint64_t min_p_border(const SampleRowParams& params, float max) {
-  return params.min_p > 0.0F ? lowest_key_at(max + log_f32(params.min_p), params.temperature) : kLowestKey;
+// What min-p keeps; with top-p nothing that weighs nothing.
+__device__ __forceinline__ std::uint64_t quotient_border(const SampleRowParams& params, float max) {
+  float floor = params.min_p > 0.0F ? max + log_f32(params.min_p) : -math::kInf;
+  if (params.top_p < 1.0F && floor < max - kNucleusReach) floor = max - kNucleusReach;
+  return lowest_key_at(floor, params.temperature);
 }
 
 // The best k columns, kListed at most, sorted; then the other filters and the draw among them.
@@ -108,7 +111,7 @@ __device__ __forceinline__ std::uint64_t best_listed(const float* row, std::int6
   if (count == 0) return 0;
   const float temperature = params.temperature;
   const float max = value_of_key(shared.keys[0]) / temperature;
-  std::uint64_t border = min_p_border(params, max);
+  std::uint64_t border = quotient_border(params, max);
   if (params.top_p < 1.0F) {
     const auto weight_of = [&](std::uint64_t key) {
       return key >= border ? nucleus_weight(value_of_key(key) / temperature, max) : 0;
@@ -142,10 +145,10 @@ __device__ __forceinline__ std::uint64_t best_filtered(const float* row, std::in
   const float max = value_of_key(kept.high) / temperature;
   const auto raise = [&](std::uint64_t border) { kept.low = border > kept.low ? border : kept.low; };
   if (k < columns) raise(border_of_best(row, columns, kept, k, shared));
-  raise(min_p_border(params, max));
+  raise(quotient_border(params, max));
   if (params.top_p < 1.0F) {
     raise(border_of(
-        row, columns, kept, kNucleusReach * temperature,
+        row, columns, kept, math::kInf,
         [&](std::uint64_t key) { return nucleus_weight(value_of_key(key) / temperature, max); },
         [&](std::uint64_t total) { return nucleus_goal(params.top_p, total); }, shared));
   }

@@ -112,7 +112,8 @@ void bench_sampling(Harness& harness) {
       row.bytes = bytes_of(logits);
       harness.add(row);
       if (kind.top_k == 0 && kind.top_p < 1 && rows == 64)
-        harness.add(Bar{text("%s: ms for 64 rows of %d", kind.name, static_cast<int>(vocab)), 1e3 * row.time.median_s, 0.1, true});
+        harness.add(Bar{text("%s: ms for 64 rows of %d", kind.name, static_cast<int>(vocab)), 1e3 * row.time.median_s, 0.1,
+                        true, true, {}});
     }
   }
 }

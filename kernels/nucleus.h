@@ -34,4 +34,29 @@ HERD_INLINE std::uint64_t nucleus_goal(float top_p, std::uint64_t total) {
   return static_cast<std::uint64_t>(goal);
 }
 
+// Where a border lies is found by sums over bins, which cut a range of t into equal steps; those of one t share a bin.
+inline constexpr std::int64_t kNucleusColumns = std::int64_t{1} << 22;  // of a row, at most: their weights fit into 64 bits
+inline constexpr std::int32_t kNucleusBins = 1024;
+
+struct NucleusBin {
+  std::uint64_t weight;   // sum over its columns
+  std::uint64_t columns;  // how many
+};
+
+struct NucleusScale {
+  float temperature;  // above 0
+  float max;          // of the weights: the largest t of the row
+  float floor;        // columns whose t is below take no part; above -inf, at most max
+  float top;          // the first bin begins here; no t is above
+  float steps;        // bins for each unit of t, finite
+};
+
+// In [0, kNucleusBins), ascending as t descends.
+HERD_INLINE std::int32_t nucleus_bin(float t, const NucleusScale& scale) {
+  const float last = static_cast<float>(kNucleusBins - 1);
+  const float steps = t >= scale.top ? 0.0F : (scale.top - t) * scale.steps;
+  const float bounded = steps < last ? steps : last;
+  return static_cast<std::int32_t>(bits_of(bounded + 0x1p23F) & 0x7fffffU);  // rounded to a whole number
+}
+
 }  // namespace herd

@@ -13,10 +13,9 @@ namespace herd::sampling {
 namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-// Fetched at first when a filter may need few or many, and when those were too few: little to sort and to send. Beyond
-// them the whole row is.
-constexpr std::int32_t kFirst = 256;
-constexpr std::int32_t kSecond = 4096;
+// Looked at first where min-p may need few or many, and the most that are where top-k names how many: little to sort and to send.
+constexpr std::int32_t kFew = 256;
+constexpr std::int32_t kMany = 1024;
 
 float gumbel(const DrawKey& key, TokenId token) {
   return gumbel_of(draw_word(key.seed, key.choice, key.output_index, key.purpose, static_cast<std::uint32_t>(token)));
@@ -48,14 +47,10 @@ std::int32_t candidates_max(const step::SamplingParams& params, std::int32_t voc
   return params.top_k > 0 ? std::min(params.top_k, vocab_size) : vocab_size;
 }
 
-// min-p and a low temperature often need few of many; top-k alone needs all that it names.
 std::int32_t candidates_first(const step::SamplingParams& params, std::int32_t vocab_size) {
   const std::int32_t max = candidates_max(params, vocab_size);
-  return params.min_p > 0.0F || max > kSecond ? std::min(kFirst, max) : max;
-}
-
-std::int32_t candidates_next(std::int32_t fetched, std::int32_t max) {
-  return fetched < kSecond ? std::min(kSecond, max) : max;
+  if (has_filters(params, vocab_size) && params.min_p > 0.0F) return std::min(kFew, max);
+  return params.top_k > 1 && max <= kMany ? max : 0;
 }
 
 std::optional<Candidate> draw_filtered(const std::vector<Candidate>& top, bool complete,

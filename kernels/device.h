@@ -29,8 +29,8 @@ class Device {
  public:
   virtual ~Device() = default;
   [[nodiscard]] virtual std::string description() const = 0;  // "cpu avx512, 2 threads"
-  // The class of arithmetic (docs/numerics.md): equal ones give equal bits. "cpu-1", "sm90-1".
-  [[nodiscard]] virtual std::string numerics_class() const { return "cpu-1"; }
+  // The class of arithmetic (docs/numerics.md): equal ones give equal bits. "cpu-2", "sm90-2".
+  [[nodiscard]] virtual std::string numerics_class() const { return "cpu-2"; }
   // Whether the host may read and write the device's memory through its pointers.
   [[nodiscard]] virtual bool host_memory() const { return true; }
   [[nodiscard]] virtual Ops& ops() = 0;

@@ -249,9 +249,39 @@ class CheckedOps final : public Ops {
     if (k > 0) ops_->top_k(logits, cols, id_base, k, out);
   }
 
+  void logit_range(const TensorView& logits, LogitRange* out) override {
+    show(Operation::kSample);
+    check_view(logits);
+    HERD_CHECK(logits.dtype == DType::kF32, "logits are f32");
+    set_kernel_float_mode();
+    if (logits.rows > 0) ops_->logit_range(logits, out);
+  }
+
+  void weigh(const float* logits, std::int64_t cols, const NucleusScale& scale, NucleusBin* bins) override {
+    show(Operation::kSample);
+    check_scale(logits, cols, scale);
+    set_kernel_float_mode();
+    ops_->weigh(logits, cols, scale, bins);
+  }
+
+  void select(const float* logits, std::int64_t cols, const NucleusScale& scale, std::int32_t first, std::int32_t last,
+              std::int32_t* columns, float* values) override {
+    show(Operation::kSample);
+    check_scale(logits, cols, scale);
+    HERD_CHECK(first >= 0 && first <= last && last < kNucleusBins, "bins exist");
+    set_kernel_float_mode();
+    ops_->select(logits, cols, scale, first, last, columns, values);
+  }
+
  private:
   void show(Operation operation) {
     if (progress_ != nullptr) progress_->begin(operation);
+  }
+
+  static void check_scale(const float* logits, std::int64_t cols, const NucleusScale& scale) {
+    HERD_CHECK(cols >= 0 && cols <= kNucleusColumns && (logits != nullptr || cols == 0), "a row has columns");
+    HERD_CHECK(scale.temperature > 0.0F && scale.floor > -math::kInf && scale.floor <= scale.max, "some column may take part");
+    HERD_CHECK(scale.top <= scale.max && scale.steps >= 0.0F && scale.steps < math::kInf, "bins cut a range");
   }
 
   void check_kv_rows(const TensorView& k, const TensorView& v, const std::int64_t* slots, const KvView& kv) const {
@@ -277,6 +307,12 @@ void Ops::add_rms_norm(const TensorView& residual, const PartialSums& partials, 
                        const TensorView& out) {
   add_partials(residual, partials);
   rms_norm(residual, weight, eps, out);
+}
+
+void Ops::logit_range(const TensorView&, LogitRange*) { HERD_UNREACHABLE("the host reads the logits"); }
+void Ops::weigh(const float*, std::int64_t, const NucleusScale&, NucleusBin*) { HERD_UNREACHABLE("the host reads the logits"); }
+void Ops::select(const float*, std::int64_t, const NucleusScale&, std::int32_t, std::int32_t, std::int32_t*, float*) {
+  HERD_UNREACHABLE("the host reads the logits");
 }
 
 void Ops::rope_write_kv(const TensorView& q, const TensorView& k, const TensorView& v, const std::int32_t* positions,

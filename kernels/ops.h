@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "kernels/nucleus.h"
 #include "kernels/progress.h"
 #include "kernels/tensor_view.h"
 
@@ -40,6 +41,13 @@ struct Candidate {
 struct MaxSum {
   float max = 0.0F;
   float sum = 0.0F;
+};
+
+// The largest and the least of a run of logits but for those at -inf: {-inf, +inf} when there are no others, {NaN, NaN} when it
+// holds a NaN. A zero is +0.
+struct LogitRange {
+  float max = 0.0F;
+  float min = 0.0F;
 };
 
 // What the ranks computed of one sum [tokens, hidden]: the row-parallel products of attention and MLP.
@@ -127,6 +135,18 @@ class Ops {
   // The k best columns by (logit desc, id asc), sorted; columns at -inf take no part; score = logit. When fewer than
   // k take part the rest is "nobody"; a NaN in the row makes all k "NaN".
   virtual void top_k(const float* logits, std::int64_t cols, std::int32_t id_base, std::int32_t k, Candidate* out) = 0;
+
+  // ---- logits where the host reads them; a device with memory of its own has a RowSampler instead ----
+  // Of columns [0, cols) of each row.   logits f32 [rows, cols], out [rows]
+  virtual void logit_range(const TensorView& logits, LogitRange* out);
+
+  // Sums of one row's columns by bins (kernels/nucleus.h), those below the floor left out.   bins [kNucleusBins], written whole
+  virtual void weigh(const float* logits, std::int64_t cols, const NucleusScale& scale, NucleusBin* bins);
+
+  // The columns that weigh() puts into bins [first, last], ascending, and their logits. The caller knows from the bins how many;
+  // what lies behind them is unspecified.   columns, values [cols]
+  virtual void select(const float* logits, std::int64_t cols, const NucleusScale& scale, std::int32_t first, std::int32_t last,
+                      std::int32_t* columns, float* values);
 };
 
 // Says in `progress` (may be null) what begins, checks every precondition (HERD_CHECK), puts the calling thread in kernel

@@ -148,6 +148,12 @@ struct KernelTable {
   // *next is where to go on. Returns how many; *nan is set when a NaN was met.
   std::int64_t (*select_above)(const float* logits, std::int64_t begin, std::int64_t end, float threshold,
                                std::uint64_t* keys, std::int64_t capacity, std::int64_t* next, bool* nan);
+  // Of columns [begin, end) of one row: the range; sums added to bins; columns in bins [first, last] and their logits, of which
+  // there are as many as is returned. begin is a multiple of 16.
+  void (*logit_range)(const float* logits, std::int64_t begin, std::int64_t end, LogitRange* out);
+  void (*weigh)(const float* logits, const NucleusScale& scale, std::int64_t begin, std::int64_t end, NucleusBin* bins);
+  std::int64_t (*select)(const float* logits, const NucleusScale& scale, std::int32_t first, std::int32_t last,
+                         std::int64_t begin, std::int64_t end, std::int32_t* columns, float* values);
 };
 
 extern const KernelTable kKernelsAvx2;

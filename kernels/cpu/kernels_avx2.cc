@@ -39,6 +39,7 @@ const KernelTable kKernelsAvx2 = {
     avx2::rms_norm, avx2::add_partials, avx2::rope, avx2::write_kv, avx2::silu_mul,
     avx2::attention, avx2::attention_partition, avx2::attention_fold, avx2::leaf_max_sum, avx2::best_logit,
     avx2::best_draw, avx2::draw_score, avx2::select_above,
+    avx2::logit_range, avx2::weigh, avx2::select,
 };
 
 }  // namespace herd

@@ -40,6 +40,7 @@ const KernelTable kKernelsAvx512 = {
     avx512::rms_norm, avx512::add_partials, avx512::rope, avx512::write_kv, avx512::silu_mul,
     avx512::attention, avx512::attention_partition, avx512::attention_fold, avx512::leaf_max_sum, avx512::best_logit,
     avx512::best_draw, avx512::draw_score, avx512::select_above,
+    avx512::logit_range, avx512::weigh, avx512::select,
 };
 
 const KernelTable kKernelsAvx512Bf16 = {
@@ -47,6 +48,7 @@ const KernelTable kKernelsAvx512Bf16 = {
     avx512::rms_norm, avx512::add_partials, avx512::rope, avx512::write_kv, avx512::silu_mul,
     avx512::dot_attention, avx512::dot_attention_partition, avx512::attention_fold, avx512::leaf_max_sum, avx512::best_logit,
     avx512::best_draw, avx512::draw_score, avx512::select_above,
+    avx512::logit_range, avx512::weigh, avx512::select,
 };
 
 }  // namespace herd

@@ -128,6 +128,17 @@ class CpuOps final : public Ops {
             const DrawKey& key, Candidate* out) override;
   void top_k(const float* logits, std::int64_t cols, std::int32_t id_base, std::int32_t k, Candidate* out) override;
 
+  void logit_range(const TensorView& logits, LogitRange* out) override {
+    for_rows(logits.rows, logits.rows * logits.cols, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; row++) {
+        kernels_.logit_range(static_cast<const float*>(logits.data) + row * logits.row_stride, 0, logits.cols, &out[row]);
+      }
+    });
+  }
+  void weigh(const float* logits, std::int64_t cols, const NucleusScale& scale, NucleusBin* bins) override;
+  void select(const float* logits, std::int64_t cols, const NucleusScale& scale, std::int32_t first, std::int32_t last,
+              std::int32_t* columns, float* values) override;
+
  private:
   // Rows of one query tile, or of one partition of it.
   struct AttentionItem {
@@ -167,6 +178,17 @@ class CpuOps final : public Ops {
     }
   }
 
+  // body(piece, begin, end) for pieces of a row's columns, one by one when they are few, else beside each other. Returns how many.
+  template <class Body>
+  std::int64_t for_columns(std::int64_t cols, const Body& body) {
+    const std::int64_t groups = (cols + 63) / 64;
+    const std::int64_t pieces = std::clamp<std::int64_t>(cols / kAloneElements, 1, pool_.threads());
+    for_tasks(pieces, [&](std::int64_t piece, int) {
+      body(piece, groups * piece / pieces * 64, std::min(groups * (piece + 1) / pieces * 64, cols));
+    });
+    return pieces;
+  }
+
   float* thread_scratch(std::int64_t floats) {  // of thread t: + t * round_up(floats, 16)
     return thread_scratch_.floats(round_up(floats, 16) * pool_.threads());
   }
@@ -185,6 +207,8 @@ class CpuOps final : public Ops {
   std::vector<AttentionItem> items_;
   std::vector<Candidate> best_;  // of each thread
   std::vector<std::uint64_t> keys_;
+  std::vector<NucleusBin> bins_;       // of pieces of a row
+  std::vector<std::int64_t> selected_;  // by each piece of a row
 };
 
 void CpuOps::matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) {
@@ -417,6 +441,37 @@ void CpuOps::top_k(const float* logits, std::int64_t cols, std::int32_t id_base,
   for (std::int64_t i = 0; i < found; i++) {
     const std::int64_t column = column_of(keys_[static_cast<std::size_t>(i)]);
     out[i] = Candidate{logits[column], logits[column], static_cast<std::int32_t>(id_base + column)};
+  }
+}
+
+void CpuOps::weigh(const float* logits, std::int64_t cols, const NucleusScale& scale, NucleusBin* bins) {
+  const auto whole = static_cast<std::size_t>(kNucleusBins);
+  bins_.assign(whole * static_cast<std::size_t>(pool_.threads()), NucleusBin{0, 0});
+  const std::int64_t pieces = for_columns(cols, [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
+    kernels_.weigh(logits, scale, begin, end, bins_.data() + static_cast<std::size_t>(piece) * whole);
+  });
+  std::copy_n(bins_.begin(), whole, bins);
+  for (std::size_t i = whole; i < whole * static_cast<std::size_t>(pieces); i++) {
+    bins[i % whole].weight += bins_[i].weight;
+    bins[i % whole].columns += bins_[i].columns;
+  }
+}
+
+// Every piece writes where its columns would lie if all were selected; then the gaps are closed.
+void CpuOps::select(const float* logits, std::int64_t cols, const NucleusScale& scale, std::int32_t first, std::int32_t last,
+                    std::int32_t* columns, float* values) {
+  selected_.assign(2 * static_cast<std::size_t>(pool_.threads()), 0);  // where a piece begins, how many it has
+  const std::int64_t pieces = for_columns(cols, [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
+    const auto at = 2 * static_cast<std::size_t>(piece);
+    selected_[at] = begin;
+    selected_[at + 1] = kernels_.select(logits, scale, first, last, begin, end, columns + begin, values + begin);
+  });
+  std::int64_t next = 0;
+  for (std::size_t at = 0; at < 2 * static_cast<std::size_t>(pieces); at += 2) {
+    const std::int64_t begin = selected_[at], count = selected_[at + 1];
+    std::copy_n(columns + begin, count, columns + next);
+    std::copy_n(values + begin, count, values + next);
+    next += count;
   }
 }
 

@@ -153,6 +153,76 @@ std::int64_t select_above(const float* logits, std::int64_t begin, std::int64_t 
   return count;
 }
 
+void logit_range(const float* logits, std::int64_t begin, std::int64_t end, LogitRange* out) {
+  V16 highest = set1(-math::kInf);
+  V16 lowest = set1(-math::kInf);  // negated
+  M16 nan = mnone();
+  for (std::int64_t c = begin; c < end; c += 16) {
+    const V16 v = load_logits(logits, c, begin, end);
+    highest = max(highest, v);
+    lowest = max(lowest, select(compare<_CMP_GT_OQ>(v, set1(-math::kInf)), neg(v), set1(-math::kInf)));
+    nan = mor(nan, compare<_CMP_UNORD_Q>(v, v));
+  }
+  const bool number = mbits(nan) == 0;
+  out->max = number ? max_lane(highest) + 0.0F : math::kNan;  // -0 becomes +0
+  out->min = number ? 0.0F - max_lane(lowest) : math::kNan;
+}
+
+// nucleus_bin, line by line.
+HERD_SIMD I16 nucleus_bin16(V16 t, const NucleusScale& scale) {
+  const V16 last = set1(static_cast<float>(kNucleusBins - 1));
+  const V16 top = set1(scale.top);
+  const V16 steps = select(compare<_CMP_GE_OQ>(t, top), zero(), mul(sub(top, t), set1(scale.steps)));
+  const V16 bounded = select(compare<_CMP_LT_OQ>(steps, last), steps, last);
+  return iand(as_int(add(bounded, set1(0x1p23F))), iset1(0x7fffff));
+}
+
+// Weights are computed 16 at a time and added one by one: lanes may share a bin.
+void weigh(const float* logits, const NucleusScale& scale, std::int64_t begin, std::int64_t end, NucleusBin* bins) {
+  const V16 one = set1(kNucleusOne);
+  const __m128i column = _mm_set_epi64x(1, 0);
+  for (std::int64_t c = begin; c < end; c += 16) {
+    const V16 t = div(load_logits(logits, c, begin, end), set1(scale.temperature));
+    std::uint32_t part = mbits(compare<_CMP_GE_OQ>(t, set1(scale.floor)));
+    if (part == 0) continue;
+    const V16 below = mul(exp16(sub(t, set1(scale.max))), one);
+    alignas(64) float weight[16];
+    alignas(64) std::int32_t bin[16];
+    store(weight, select(compare<_CMP_GE_OQ>(t, set1(scale.max)), one, below));
+    istore(bin, nucleus_bin16(t, scale));
+    const auto add_lane = [&](int lane) __attribute__((always_inline)) {
+      auto* const sums = reinterpret_cast<__m128i*>(bins + bin[lane]);
+      const __m128i mine = _mm_or_si128(_mm_cvtsi64_si128(static_cast<std::int64_t>(weight[lane])), column);
+      _mm_storeu_si128(sums, _mm_add_epi64(_mm_loadu_si128(sums), mine));
+    };
+    if (part == 0xffff) {
+#pragma GCC unroll 16
+      for (int lane = 0; lane < 16; lane++) add_lane(lane);
+    } else {
+      for (; part != 0; part &= part - 1) add_lane(__builtin_ctz(part));
+    }
+  }
+}
+
+std::int64_t select(const float* logits, const NucleusScale& scale, std::int32_t first, std::int32_t last,
+                    std::int64_t begin, std::int64_t end, std::int32_t* columns, float* values) {
+  std::int64_t count = 0;
+  for (std::int64_t c = begin; c < end; c += 16) {
+    const V16 t = div(load_logits(logits, c, begin, end), set1(scale.temperature));
+    const M16 part = compare<_CMP_GE_OQ>(t, set1(scale.floor));
+    if (mbits(part) == 0) continue;
+    const I16 bin = nucleus_bin16(t, scale);
+    const std::uint32_t outside = mbits(mor(ilt(bin, iset1(first)), ilt(iset1(last), bin)));
+    for (std::uint32_t found = mbits(part) & ~outside; found != 0; found &= found - 1) {
+      const std::int64_t column = c + __builtin_ctz(found);
+      columns[count] = static_cast<std::int32_t>(column);
+      values[count] = logits[column];
+      count++;
+    }
+  }
+  return count;
+}
+
 }  // namespace
 }  // namespace HERD_ISA
 }  // namespace herd

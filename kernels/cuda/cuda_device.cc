@@ -49,7 +49,7 @@ std::string CudaDevice::description() const {
 
 std::string CudaDevice::numerics_class() const {
   return "sm" + std::to_string(stream_->compute_major()) + std::to_string(stream_->compute_minor()) +
-         (matmul_ == GpuMatmul::kCublasLt ? "-cublaslt" : "-1");
+         (matmul_ == GpuMatmul::kCublasLt ? "-cublaslt" : "-2");
 }
 
 Expected<std::unique_ptr<DeviceBuffer>> CudaDevice::allocate(std::size_t bytes, const char* what) {

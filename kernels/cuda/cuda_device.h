@@ -24,7 +24,7 @@ class CudaDevice final : public Device, public Staging, public StepRecorder {
   ~CudaDevice() override;
 
   std::string description() const override;      // "gpu 0 NVIDIA H200, 132 multiprocessors, sm_90"
-  std::string numerics_class() const override;   // "sm90-1"; by cuBLASLt "sm90-cublaslt"
+  std::string numerics_class() const override;   // "sm90-2"; by cuBLASLt "sm90-cublaslt"
   bool host_memory() const override { return false; }
   Ops& ops() override { return *ops_; }
   Expected<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what) override;

@@ -7,11 +7,16 @@
 #include "kernels/cuda/instructions.h"
 #include "kernels/cuda/row_select.cuh"
 #include "kernels/math.h"
+#include "kernels/nucleus.h"
 #include "kernels/ops.h"
 #include "kernels/philox.h"
+#include "kernels/row_sampler.h"
 
 namespace herd::cuda {
 
+__device__ __forceinline__ DrawKey draw_key_of(const SampleRowParams& params) {
+  return {params.seed, params.choice, params.output_index, kDrawPurposeSample};
+}
 __device__ __forceinline__ PhiloxBlock noise_of(const DrawKey& key, std::uint32_t quad) {
   return philox4x32(PhiloxBlock{{key.choice, key.output_index, key.purpose, quad}},
                     static_cast<std::uint32_t>(key.seed), static_cast<std::uint32_t>(key.seed >> 32));
@@ -34,141 +39,120 @@ __device__ __forceinline__ std::uint64_t best_logit(const float* row, std::int64
   return row_max(best, shared);
 }
 
-// Gumbel-max over the columns whose logit / temperature is at least `floor`. A thread takes the four ids of one block
-// of random words.
+// The lowest key whose logit / temperature is at least `floor`; above all keys where there is none. Quotients descend with
+// their logits, so keys alone tell afterwards which columns are in.
+__device__ __forceinline__ std::uint64_t lowest_key_at(float floor, float temperature) {
+  if (floor == -math::kInf) return kLowestKey;
+  auto low = static_cast<std::uint32_t>(kLowestKey >> 32);
+  auto high = static_cast<std::uint32_t>(key_of(math::kInf, 0) >> 32) + 1;
+  while (low < high) {
+    const std::uint32_t middle = low + (high - low) / 2;
+    const bool in = value_of_key(std::uint64_t{middle} << 32) / temperature >= floor;
+    low = in ? low : middle + 1;
+    high = in ? middle : high;
+  }
+  return std::uint64_t{low} << 32;
+}
+
+// The score of a column, 0 where its logit / temperature is -inf.
+__device__ __forceinline__ std::uint64_t score_of(float logit, float temperature, float gumbel, std::uint32_t column) {
+  const float scaled = logit / temperature;
+  return scaled == -math::kInf ? 0 : key_of(scaled + gumbel, column);
+}
+
+// Gumbel-max over the columns with keys from `border` on. A thread takes the four ids of one block of random words.
 __device__ __forceinline__ std::uint64_t best_score(const float* row, std::int64_t columns, std::uint32_t id_base,
-                                                    float temperature, float floor, const DrawKey& draw,
+                                                    float temperature, std::uint64_t border, const DrawKey& draw,
                                                     ReduceShared& shared) {
   std::uint64_t best = 0;
   const std::int64_t skew = id_base & 3U;
   for (std::int64_t first = 4 * std::int64_t{threadIdx.x} - skew; first < columns; first += 4 * kRowThreads) {
-    const PhiloxBlock block = noise_of(draw, static_cast<std::uint32_t>(id_base + first) >> 2);
+    float logit[4];
+    bool in[4];
+    bool any = false;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
       const std::int64_t column = first + i;
-      if (column < 0 || column >= columns) continue;
-      const float scaled = row[column] / temperature;
-      if (scaled == -math::kInf || !(scaled >= floor)) continue;
-      const std::uint64_t key = key_of(scaled + gumbel_of(block.word[i]), static_cast<std::uint32_t>(column));
-      if (key > best) best = key;
+      const bool there = column >= 0 && column < columns;
+      logit[i] = there ? row[column] : -math::kInf;
+      in[i] = there && key_of(logit[i], static_cast<std::uint32_t>(column)) >= border;
+      any = any || in[i];
+    }
+    if (!any) continue;
+    const PhiloxBlock block = noise_of(draw, static_cast<std::uint32_t>(id_base + first) >> 2);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      if (!in[i]) continue;
+      const std::uint64_t score =
+          score_of(logit[i], temperature, gumbel_of(block.word[i]), static_cast<std::uint32_t>(first + i));
+      if (score > best) best = score;
     }
   }
   return row_max(best, shared);
 }
 
-struct Filters {
-  float temperature;  // > 0
-  float min_p;        // 0: off
-  float top_p;        // 1: off
-  std::uint32_t k;    // so many candidates at most, in [1, columns]
-};
+// ---- filters (kernels/nucleus.h): each keeps a head of the order, so what is left of a row is a border among its keys ----
 
-struct FilterShared {
-  RunShared run;
-  float sum;  // of the weights of all runs so far
-  std::uint32_t kept, ended;
-};
+inline constexpr std::uint32_t kListed = kRunMax / 2;  // so many candidates are drawn from where they were sorted
+inline constexpr float kNucleusReach = 28.0F;          // exp(-28) * 2^40 < 1: what lies further below the best weighs nothing
 
-// What one walk over the candidates leaves for the next one.
-struct Walk {
-  float max = 0.0F;          // logit / temperature of the first
-  std::uint32_t runs = 0;
-  std::uint32_t length = 0;  // of the last run: it is still there
-};
-
-// The candidates after `taken` others, the last of which has key `below`: sorted, filters.k in all at most, with
-// their weights exp(l / T - max); -1 for those that min-p drops (and all behind them are dropped).
-__device__ __forceinline__ void weighted_run(const float* row, std::int64_t columns, const Filters& filters,
-                                             std::uint64_t below, std::uint32_t taken, Walk& walk, RunShared& shared) {
-  const std::uint32_t left = filters.k - taken;
-  const std::uint32_t found = next_run(row, columns, below, left < kRunMax / 2 ? left : kRunMax / 2, shared);
-  walk.length = found < left ? found : left;
-  if (walk.length > 0 && taken == 0) walk.max = value_of_key(shared.keys[0]) / filters.temperature;
-  const float floor = filters.min_p > 0.0F ? walk.max + log_f32(filters.min_p) : -math::kInf;
-  for (std::uint32_t i = threadIdx.x; i < walk.length; i += kRowThreads) {
-    const float scaled = value_of_key(shared.keys[i]) / filters.temperature;
-    shared.weights[i] = scaled < floor ? -1.0F : exp_f32(scaled - walk.max);
-  }
-  block_barrier();
+// What min-p keeps; with top-p nothing that weighs nothing.
+__device__ __forceinline__ std::uint64_t quotient_border(const SampleRowParams& params, float max) {
+  float floor = params.min_p > 0.0F ? max + log_f32(params.min_p) : -math::kInf;
+  if (params.top_p < 1.0F && floor < max - kNucleusReach) floor = max - kNucleusReach;
+  return lowest_key_at(floor, params.temperature);
 }
 
-// What ends a walk besides min-p and the number of candidates.
-enum class WalkEnd {
-  kFullSum,  // the sum is what it would be at the last candidate: a weight half as large as it takes to change it is
-             // followed by none twice its size (exp_f32 may put neighbours out of order, by an ulp)
-  kNothing,
-  kEnough,   // the sum has reached a given part of the full one
-};
-
-// By one thread: adds the weights of a run to shared.sum, in order, until the walk ends. The best candidate always
-// stays. Weights of zero end every walk: they add nothing, and their candidates cannot win (they lie more than 87
-// behind the best, and noise spans less than 26).
-__device__ __forceinline__ void add_weights(std::uint32_t count, bool first, WalkEnd end, float enough,
-                                            FilterShared& shared) {
-  float sum = shared.sum;
-  std::uint32_t kept = 0;
-  for (; kept < count; kept++) {
-    const float weight = shared.run.weights[kept];
-    const bool over = weight <= 0.0F || (end == WalkEnd::kFullSum && sum + 2.0F * weight == sum) ||
-                      (end == WalkEnd::kEnough && !(sum < enough));
-    if (over && !(first && kept == 0)) break;
-    sum = sum + weight;
+// The best k columns, kListed at most, sorted; then the other filters and the draw among them.
+__device__ __forceinline__ std::uint64_t best_listed(const float* row, std::int64_t columns, std::uint32_t k,
+                                                     const SampleRowParams& params, SelectShared& shared) {
+  const std::uint32_t found = next_run(row, columns, ~std::uint64_t{0}, k, shared);
+  const std::uint32_t count = found < k ? found : k;
+  if (count == 0) return 0;
+  const float temperature = params.temperature;
+  const float max = value_of_key(shared.keys[0]) / temperature;
+  std::uint64_t border = quotient_border(params, max);
+  if (params.top_p < 1.0F) {
+    const auto weight_of = [&](std::uint64_t key) {
+      return key >= border ? nucleus_weight(value_of_key(key) / temperature, max) : 0;
+    };
+    std::uint64_t sum = 0;
+    for (std::uint32_t i = threadIdx.x; i < count; i += kRowThreads) sum += weight_of(shared.keys[i]);
+    const std::uint64_t goal = nucleus_goal(params.top_p, row_sum(sum, shared.reduce));
+    const std::uint64_t last = border_in_run({count, 0, goal}, weight_of, border, shared);
+    border = last;
   }
-  shared.sum = sum;
-  shared.kept = kept;
-  shared.ended = kept < count ? 1 : 0;
-}
-
-// Run after run until the walk ends: shared.sum is then the sum of the weights it passed; but for kFullSum the thread's
-// best draw among them is returned. `there`: shared.run holds the first run already.
-template <WalkEnd kEnd>
-__device__ __forceinline__ std::uint64_t walk_candidates(const float* row, std::int64_t columns, const Filters& filters,
-                                                         float enough, const DrawKey& draw, bool there, Walk& walk,
-                                                         FilterShared& shared) {
-  std::uint64_t below = ~std::uint64_t{0};
+  const DrawKey draw = draw_key_of(params);
   std::uint64_t best = 0;
-  std::uint32_t taken = 0;
-  walk.runs = 0;
-  block_barrier();
-  if (threadIdx.x == 0) shared.sum = 0.0F;
-  while (taken < filters.k) {
-    if (!there) weighted_run(row, columns, filters, below, taken, walk, shared.run);
-    there = false;
-    walk.runs++;
-    if (walk.length == 0) break;
-    if (threadIdx.x == 0) add_weights(walk.length, taken == 0, kEnd, enough, shared);
-    block_barrier();
-    if constexpr (kEnd != WalkEnd::kFullSum) {
-      for (std::uint32_t i = threadIdx.x; i < shared.kept; i += kRowThreads) {
-        const std::uint64_t key = shared.run.keys[i];
-        const std::uint32_t id = column_of_key(key);
-        const float scaled = value_of_key(key) / filters.temperature;
-        const std::uint64_t score = key_of(scaled + gumbel_of_id(draw, id), id);
-        if (score > best) best = score;
-      }
-    }
-    if (shared.ended != 0) break;
-    taken += walk.length;
-    below = shared.run.keys[walk.length - 1];
+  for (std::uint32_t i = threadIdx.x; i < count && shared.keys[i] >= border; i += kRowThreads) {
+    const std::uint32_t column = column_of_key(shared.keys[i]);
+    const std::uint64_t score =
+        score_of(value_of_key(shared.keys[i]), temperature, gumbel_of_id(draw, column), column);
+    if (score > best) best = score;
   }
-  return best;
+  return row_max(best, shared.reduce);
 }
 
-// min-p, then top-k, then top-p over the columns in descending order, then Gumbel-max among those left. Top-p takes two
-// walks: it needs the sum of what the filters before it leave.
-__device__ __forceinline__ std::uint64_t best_filtered(const float* row, std::int64_t columns, const Filters& filters,
-                                                       const DrawKey& draw, FilterShared& shared,
-                                                       ReduceShared& reduce) {
-  Walk walk;
-  std::uint64_t best = 0;
-  if (filters.top_p < 1.0F) {
-    walk_candidates<WalkEnd::kFullSum>(row, columns, filters, 0.0F, draw, false, walk, shared);
-    const float enough = filters.top_p * shared.sum;
-    best = walk_candidates<WalkEnd::kEnough>(row, columns, filters, enough, draw, walk.runs == 1, walk, shared);
-  } else {
-    best = walk_candidates<WalkEnd::kNothing>(row, columns, filters, 0.0F, draw, false, walk, shared);
+// min-p, then top-k, then top-p, then Gumbel-max among those left. Passes over the row: few candidates, 3 as a rule, all of
+// them next_run's. Else one for the extent, those of a descent for top-k and for top-p (row_select.cuh), one to draw: with
+// top-p alone 4 as a rule, 6 where its border lies among many ties, and 12 for the worst row of 128,256 columns.
+__device__ __forceinline__ std::uint64_t best_filtered(const float* row, std::int64_t columns, std::uint32_t k,
+                                                       const SampleRowParams& params, SelectShared& shared) {
+  if (k <= kListed) return best_listed(row, columns, k, params, shared);
+  const float temperature = params.temperature;
+  KeyRange kept = extent_of(row, columns, {kLowestKey, ~std::uint64_t{0}}, shared.reduce);
+  if (kept.high == 0) return 0;
+  const float max = value_of_key(kept.high) / temperature;
+  const auto raise = [&](std::uint64_t border) { kept.low = border > kept.low ? border : kept.low; };
+  if (k < columns) raise(border_of_best(row, columns, kept, k, shared));
+  raise(quotient_border(params, max));
+  if (params.top_p < 1.0F) {
+    raise(border_of(
+        row, columns, kept, math::kInf,
+        [&](std::uint64_t key) { return nucleus_weight(value_of_key(key) / temperature, max); },
+        [&](std::uint64_t total) { return nucleus_goal(params.top_p, total); }, shared));
   }
-  return row_max(best, reduce);
+  return best_score(row, columns, 0, temperature, kept.low, draw_key_of(params), shared.reduce);
 }
 
 }  // namespace herd::cuda

@@ -36,7 +36,8 @@ __global__ void __launch_bounds__(kRowThreads, 1)
     return;
   }
   const std::uint64_t best = temperature > 0.0F
-                                 ? best_score(logits, columns, id_base, temperature, floor, draw, reduce)
+                                 ? best_score(logits, columns, id_base, temperature,
+                                              lowest_key_at(floor, temperature), draw, reduce)
                                  : best_logit(logits, columns, reduce);
   if (threadIdx.x != 0) return;
   *out = nobody();
@@ -50,9 +51,8 @@ __global__ void __launch_bounds__(kRowThreads, 1)
 
 __global__ void __launch_bounds__(kRowThreads, 1)
     top_k_kernel(const float* logits, std::int64_t columns, std::int32_t id_base, std::uint32_t k, Candidate* out) {
-  __shared__ ReduceShared reduce;
-  RunShared& run = *reinterpret_cast<RunShared*>(dynamic_shared());
-  const bool nan = any_nan(logits, columns, reduce);
+  SelectShared& run = *reinterpret_cast<SelectShared*>(dynamic_shared());
+  const bool nan = any_nan(logits, columns, run.reduce);
   std::uint32_t done = 0;
   for (std::uint64_t below = ~std::uint64_t{0}; !nan && done < k;) {
     const std::uint32_t left = k - done;
@@ -84,7 +84,7 @@ void draw(Stream& stream, const float* logits, std::int64_t cols, std::int32_t i
 
 void top_k(Stream& stream, const float* logits, std::int64_t cols, std::int32_t id_base, std::int32_t k,
            Candidate* out) {
-  launch(stream, "top_k", top_k_kernel, dim3(1), kRowThreads, sizeof(RunShared), logits, cols, id_base,
+  launch(stream, "top_k", top_k_kernel, dim3(1), kRowThreads, sizeof(SelectShared), logits, cols, id_base,
          static_cast<std::uint32_t>(k), out);
 }
 

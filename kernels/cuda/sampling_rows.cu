@@ -57,8 +57,7 @@ __device__ __forceinline__ MaxSum normaliser_of(const float* row, const SampleBa
 // Leaves the row's log-sum-exp in out.logprob for the second kernel.
 __global__ void __launch_bounds__(kRowThreads, 1) row_stats_kernel(TensorView logits, SampleBatch batch) {
   __shared__ StatsShared stats;
-  __shared__ ReduceShared reduce;
-  RunShared& run = *reinterpret_cast<RunShared*>(dynamic_shared());
+  SelectShared& select = *reinterpret_cast<SelectShared*>(dynamic_shared());
   const int thread = static_cast<int>(threadIdx.x);
   const SampleRowParams& params = batch.params[blockIdx.x];
   SampledRow& out = batch.out[blockIdx.x];
@@ -77,17 +76,17 @@ __global__ void __launch_bounds__(kRowThreads, 1) row_stats_kernel(TensorView lo
   const float* row = static_cast<const float*>(logits.data) + blockIdx.x * logits.row_stride;
   const bool with_sum = params.logprobs >= 0;  // otherwise only whether it is a number counts
   const MaxSum normaliser = normaliser_of(row, batch, with_sum, stats);
-  const std::uint64_t hash = batch.hash_logits ? hash_of(row, logits.cols, reduce) : 0;
+  const std::uint64_t hash = batch.hash_logits ? hash_of(row, logits.cols, select.reduce) : 0;
   const bool finite = normaliser.sum == normaliser.sum;
   const float log_sum = normaliser.max + log_f32(normaliser.sum);
   int top = 0;
   if (finite && params.logprobs > 0) {
     const int want = params.logprobs < kTopLogprobsMax ? params.logprobs : kTopLogprobsMax;
     const auto found = static_cast<int>(
-        next_run(row, logits.cols, ~std::uint64_t{0}, static_cast<std::uint32_t>(want), run));
+        next_run(row, logits.cols, ~std::uint64_t{0}, static_cast<std::uint32_t>(want), select));
     top = found < want ? found : want;
     if (thread < top) {
-      const std::uint32_t column = column_of_key(run.keys[thread]);
+      const std::uint32_t column = column_of_key(select.keys[thread]);
       out.top[thread] = TokenScore{static_cast<std::int32_t>(column), row[column] - log_sum};
     }
   }
@@ -121,41 +120,28 @@ __device__ __forceinline__ bool apply_edits(float* row, LogitEdit* edits, int be
 }
 
 __device__ __forceinline__ std::uint64_t winner_of(const float* row, std::int64_t columns,
-                                                   const SampleRowParams& params, FilterShared& filter,
-                                                   ReduceShared& reduce) {
-  const float temperature = params.temperature;
-  if (!(temperature > 0.0F)) return best_logit(row, columns, reduce);
-  const DrawKey draw{params.seed, params.choice, params.output_index, kDrawPurposeSample};
+                                                   const SampleRowParams& params, SelectShared& select) {
+  if (!(params.temperature > 0.0F)) return best_logit(row, columns, select.reduce);
   const bool top_k = params.top_k > 0 && params.top_k < columns;
-  if (top_k || params.top_p < 1.0F) {
-    const Filters filters{temperature, params.min_p, params.top_p,
-                          static_cast<std::uint32_t>(top_k ? params.top_k : columns)};
-    return best_filtered(row, columns, filters, draw, filter, reduce);
+  if (!top_k && params.top_p >= 1.0F && !(params.min_p > 0.0F)) {
+    return best_score(row, columns, 0, params.temperature, kLowestKey, draw_key_of(params), select.reduce);
   }
-  float floor = -math::kInf;
-  if (params.min_p > 0.0F) {
-    const std::uint64_t best = best_logit(row, columns, reduce);
-    if (best == 0) return 0;
-    floor = value_of_key(best) / temperature + log_f32(params.min_p);
-  }
-  return best_score(row, columns, 0, temperature, floor, draw, reduce);
+  return best_filtered(row, columns, static_cast<std::uint32_t>(top_k ? params.top_k : columns), params, select);
 }
 
 __global__ void __launch_bounds__(kRowThreads, 1) draw_rows_kernel(TensorView logits, SampleBatch batch) {
-  __shared__ ReduceShared reduce;
   __shared__ float raw;
-  FilterShared& filter = *reinterpret_cast<FilterShared*>(dynamic_shared());
-  const SampleRowParams params = batch.params[blockIdx.x];
+  SelectShared& select = *reinterpret_cast<SelectShared*>(dynamic_shared());
+  const SampleRowParams& params = batch.params[blockIdx.x];
   SampledRow& out = batch.out[blockIdx.x];
   if (out.finite == 0) return;  // not active, or not finite before the edits
-  const float log_sum = out.logprob;
 
   float* row = static_cast<float*>(logits.data) + blockIdx.x * logits.row_stride;
-  const bool nan = apply_edits(row, batch.edits, params.edit_begin, params.edit_end, reduce);
-  const std::uint64_t winner = nan ? 0 : winner_of(row, logits.cols, params, filter, reduce);
+  const bool nan = apply_edits(row, batch.edits, params.edit_begin, params.edit_end, select.reduce);
+  const std::uint64_t winner = nan ? 0 : winner_of(row, logits.cols, params, select);
   const auto token = static_cast<std::int32_t>(winner == 0 ? 0 : column_of_key(winner));
   if (threadIdx.x == 0) raw = row[token];
-  block_barrier();  // and every thread has log_sum
+  block_barrier();
   for (int i = params.edit_begin + static_cast<int>(threadIdx.x); i < params.edit_end; i += kRowThreads) {
     if (batch.edits[i].token == token) raw = batch.edits[i].raw;
   }
@@ -163,15 +149,15 @@ __global__ void __launch_bounds__(kRowThreads, 1) draw_rows_kernel(TensorView lo
   if (threadIdx.x != 0) return;
   out.token = token;
   out.finite = winner != 0 ? 1 : 0;
-  out.logprob = winner != 0 && params.logprobs >= 0 ? raw - log_sum : 0.0F;
+  out.logprob = winner != 0 && params.logprobs >= 0 ? raw - out.logprob : 0.0F;  // what was there is the log-sum-exp
 }
 
 }  // namespace
 
 void sample_rows(Stream& stream, const TensorView& logits, const SampleBatch& batch) {
   const dim3 rows(static_cast<unsigned>(logits.rows));
-  launch(stream, "sample_rows: statistics", row_stats_kernel, rows, kRowThreads, sizeof(RunShared), logits, batch);
-  launch(stream, "sample_rows: draw", draw_rows_kernel, rows, kRowThreads, sizeof(FilterShared), logits, batch);
+  launch(stream, "sample_rows: statistics", row_stats_kernel, rows, kRowThreads, sizeof(SelectShared), logits, batch);
+  launch(stream, "sample_rows: draw", draw_rows_kernel, rows, kRowThreads, sizeof(SelectShared), logits, batch);
 }
 
 }  // namespace herd::cuda

@@ -199,6 +199,39 @@ class ReferenceOps final : public Ops {
     }
   }
 
+  void logit_range(const TensorView& logits, LogitRange* out) override {
+    for (std::int64_t row = 0; row < logits.rows; row++) {
+      const float* values = static_cast<const float*>(logits.data) + row * logits.row_stride;
+      out[row] = LogitRange{kNegativeInf, math::kInf};
+      for (std::int64_t c = 0; c < logits.cols; c++) {
+        if (values[c] > out[row].max) out[row].max = values[c] + 0.0F;
+        if (values[c] > kNegativeInf && values[c] < out[row].min) out[row].min = values[c] + 0.0F;
+      }
+      if (any_nan(values, 0, logits.cols)) out[row] = LogitRange{math::kNan, math::kNan};
+    }
+  }
+
+  void weigh(const float* logits, std::int64_t cols, const NucleusScale& scale, NucleusBin* bins) override {
+    for (std::int32_t bin = 0; bin < kNucleusBins; bin++) bins[bin] = NucleusBin{0, 0};
+    for (std::int64_t c = 0; c < cols; c++) {
+      const float t = logits[c] / scale.temperature;
+      if (!(t >= scale.floor)) continue;
+      NucleusBin& bin = bins[nucleus_bin(t, scale)];
+      bin.weight += nucleus_weight(t, scale.max);
+      bin.columns++;
+    }
+  }
+
+  void select(const float* logits, std::int64_t cols, const NucleusScale& scale, std::int32_t first, std::int32_t last,
+              std::int32_t* columns, float* values) override {
+    for (std::int64_t c = 0; c < cols; c++) {
+      const float t = logits[c] / scale.temperature;
+      if (!(t >= scale.floor) || nucleus_bin(t, scale) < first || nucleus_bin(t, scale) > last) continue;
+      *columns++ = static_cast<std::int32_t>(c);
+      *values++ = logits[c];
+    }
+  }
+
  private:
   static MaxSum row_max_sum(const float* values, std::int64_t begin, std::int64_t end) {
     if (any_nan(values, begin, end)) return {math::kNan, math::kNan};

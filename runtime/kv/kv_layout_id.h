@@ -1,7 +1,7 @@
 #pragma once
 // The KV layout id: what must be equal for one rank to use another's KV blocks as they lie in memory, as text:
 //
-//   cpu-1/bfloat16/30x16x3x64    numerics class / element / layers x tokens a block x KV heads of this rank x head size
+//   cpu-2/bfloat16/30x16x3x64    numerics class / element / layers x tokens a block x KV heads of this rank x head size
 
 #include <string>
 #include <string_view>

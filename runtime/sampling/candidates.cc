@@ -3,18 +3,19 @@
 #include <algorithm>
 #include <iterator>
 #include <limits>
+#include <numeric>
 
 #include "kernels/math.h"
+#include "kernels/nucleus.h"
 #include "kernels/philox.h"
 
 namespace herd::sampling {
 namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-// Fetched at first when a filter may need few or many, and when those were too few: little to sort and to send. Beyond
-// them the whole row is.
-constexpr std::int32_t kFirst = 256;
-constexpr std::int32_t kSecond = 4096;
+// Looked at first where min-p may need few or many, and the most that are where top-k names how many: little to sort and to send.
+constexpr std::int32_t kFew = 256;
+constexpr std::int32_t kMany = 1024;
 
 float gumbel(const DrawKey& key, TokenId token) {
   return gumbel_of(draw_word(key.seed, key.choice, key.output_index, key.purpose, static_cast<std::uint32_t>(token)));
@@ -46,14 +47,10 @@ std::int32_t candidates_max(const step::SamplingParams& params, std::int32_t voc
   return params.top_k > 0 ? std::min(params.top_k, vocab_size) : vocab_size;
 }
 
-// min-p and a low temperature often need few of many; top-k alone needs all that it names.
 std::int32_t candidates_first(const step::SamplingParams& params, std::int32_t vocab_size) {
   const std::int32_t max = candidates_max(params, vocab_size);
-  return params.min_p > 0.0F || max > kSecond ? std::min(kFirst, max) : max;
-}
-
-std::int32_t candidates_next(std::int32_t fetched, std::int32_t max) {
-  return fetched < kSecond ? std::min(kSecond, max) : max;
+  if (has_filters(params, vocab_size) && params.min_p > 0.0F) return std::min(kFew, max);
+  return params.top_k > 1 && max <= kMany ? max : 0;
 }
 
 std::optional<Candidate> draw_filtered(const std::vector<Candidate>& top, bool complete,
@@ -61,20 +58,18 @@ std::optional<Candidate> draw_filtered(const std::vector<Candidate>& top, bool c
   if (top.empty()) return Candidate{};
   const float max = top.front().logit / params.temperature;
   const float floor = params.min_p > 0.0F ? max + log_f32(params.min_p) : kMinusInfinity;
-  std::vector<float> weight;  // of the candidates min-p keeps
+  std::vector<std::uint64_t> weight;  // of the candidates min-p keeps
   for (const Candidate& candidate : top) {
-    const float scaled = candidate.logit / params.temperature;
-    if (scaled < floor) break;
-    weight.push_back(exp_f32(scaled - max));
+    const float t = candidate.logit / params.temperature;
+    if (t < floor || t == kMinusInfinity) break;
+    weight.push_back(nucleus_weight(t, max));
   }
-  // top-p's total needs every token that the filters before kept.
-  if (!complete && weight.size() == top.size() && weight.back() != 0.0F) return std::nullopt;
+  // top-p's total needs every token that the filters before kept; a weight of zero is followed by none above it.
+  if (!complete && weight.size() == top.size() && weight.back() != 0) return std::nullopt;
   std::size_t kept = weight.size();
-  if (params.top_p < 1.0F) {
-    float total = 0.0F;
-    for (const float w : weight) total += w;
-    float before = 0.0F;
-    for (kept = 0; kept < weight.size() && (kept == 0 || before < params.top_p * total); ++kept) before += weight[kept];
+  if (params.top_p < 1.0F && kept > 0) {
+    std::uint64_t left = nucleus_goal(params.top_p, std::accumulate(weight.begin(), weight.end(), std::uint64_t{0}));
+    for (kept = 0; left > 0; ++kept) left -= std::min(left, weight[kept]);
   }
   Candidate best;
   for (std::size_t i = 0; i < kept; ++i) {

@@ -21,14 +21,12 @@ void merge_candidates(std::vector<Candidate>& all, const Candidate* slice, std::
 [[nodiscard]] bool has_filters(const step::SamplingParams& params, std::int32_t vocab_size);
 // As many of the likeliest as the filters can keep; at least 1.
 [[nodiscard]] std::int32_t candidates_max(const step::SamplingParams& params, std::int32_t vocab_size);
-// How many of them to look at first, and after `fetched` were too few: at most three times in all, the last time the most
-// that there can be.
+// How many of them to look at before the whole row is; 0: none.
 [[nodiscard]] std::int32_t candidates_first(const step::SamplingParams& params, std::int32_t vocab_size);
-[[nodiscard]] std::int32_t candidates_next(std::int32_t fetched, std::int32_t max);
 
 // min-p → top-k → top-p over the likeliest tokens `top`, best first, at most candidates_max of them, then the Gumbel draw
-// among those kept. `complete`: there are no more. None: the filters cannot tell without more of them. "Nobody" when top is empty.
-// Probabilities are exp(l/T − max): p_i relative to what the filters before left.
+// among those kept (kernels/nucleus.h). `complete`: there are no more. None: the filters cannot tell without more of them. "Nobody"
+// when none takes part.
 [[nodiscard]] std::optional<Candidate> draw_filtered(const std::vector<Candidate>& top, bool complete,
                                                      const step::SamplingParams& params, const DrawKey& key);
 

@@ -60,7 +60,7 @@ TEST(CpuRankSite, ReportsFreeMemoryAndItsArithmetic) {
   ASSERT_TRUE(memory.has_value());
   EXPECT_GT(memory->free_bytes, 0);
   EXPECT_TRUE(memory->gpus.empty());
-  EXPECT_EQ(site->numerics_class(), "cpu-1");
+  EXPECT_EQ(site->numerics_class(), "cpu-2");
 }
 
 TEST(CpuRankSite, KnowsThatTheReferenceKernelsAreSlow) {

@@ -124,7 +124,7 @@ std::string numerics_id_of(EngineOptions options) {
 
 TEST(EngineNumericsId, NamesWhatChangesBytesAndNothingElse) {
   const std::string one = numerics_id_of(options());
-  EXPECT_TRUE(one.starts_with("cpu-1/bfloat16/bfloat16/")) << one;
+  EXPECT_TRUE(one.starts_with("cpu-2/bfloat16/bfloat16/")) << one;
   const auto changed = [](auto change) {
     EngineOptions other = options();
     change(other);

@@ -46,8 +46,8 @@ void bench_rows(Harness& harness, const Shape& shape, std::int64_t rows) {
 
 namespace {
 
-// Logits as a model's: a bell of width 3 with a few tokens far above it; others for every row, up to 8.
-TensorView random_logits(Harness& harness, std::int64_t rows, std::int64_t vocab) {
+// Logits as a model's: a bell of width 3 with a few tokens far above it; others for every row, up to 8. Or all equal.
+TensorView random_logits(Harness& harness, std::int64_t rows, std::int64_t vocab, bool equal) {
   const TensorView logits = harness.output(DType::kF32, rows, vocab);
   std::vector<float> values(static_cast<std::size_t>(logits.row_stride));
   std::uint64_t state = 11;
@@ -56,7 +56,7 @@ TensorView random_logits(Harness& harness, std::int64_t rows, std::int64_t vocab
     return static_cast<float>(state >> 40) * 0x1p-24F;
   };
   for (std::int64_t row = 0; row < rows; row++) {
-    if (row < 8) {
+    if (row < 8 && !equal) {
       for (float& value : values) value = (uniform() + uniform() + uniform() + uniform() - 2.0F) * 5.2F;
       for (int peak = 0; peak < 20; peak++)
         values[static_cast<std::size_t>(uniform() * static_cast<float>(vocab - 1))] = 8.0F + 6.0F * uniform();
@@ -77,17 +77,22 @@ void bench_sampling(Harness& harness) {
       harness.options().tiny ? std::vector<std::int64_t>{1, 3} : std::vector<std::int64_t>{1, 64, 256};
   struct Kind {
     const char* name;
-    float temperature, top_p;
+    float temperature, min_p, top_p;
     std::int32_t top_k;
+    bool equal = false;
   };
   for (const std::int64_t rows : counts) {
-    const TensorView logits = random_logits(harness, rows, vocab);
-    for (const Kind kind : {Kind{"greedy", 0, 1, 0}, Kind{"temperature 1", 1, 1, 0}, Kind{"top-k 50", 1, 1, 50},
-                            Kind{"top-p 0.9", 1, 0.9F, 0}}) {
+    const TensorView spread = random_logits(harness, rows, vocab, false), equal = random_logits(harness, rows, vocab, true);
+    for (const Kind kind : {Kind{"greedy", 0, 0, 1, 0}, Kind{"temperature 1", 1, 0, 1, 0}, Kind{"min-p 0.05", 1, 0.05F, 1, 0},
+                            Kind{"top-k 50", 1, 0, 1, 50}, Kind{"k 50, p 0.9", 1, 0, 0.9F, 50},
+                            Kind{"top-k 5000", 1, 0, 1, 5000}, Kind{"top-p 0.9", 1, 0, 0.9F, 0},
+                            Kind{"p 0.9, equal", 1, 0, 0.9F, 0, true}}) {
+      const TensorView& logits = kind.equal ? equal : spread;
       std::vector<SampleRowParams> params(static_cast<std::size_t>(rows));
       for (std::size_t row = 0; row < params.size(); row++) {
         params[row].seed = row + 1;
         params[row].temperature = kind.temperature;
+        params[row].min_p = kind.min_p;
         params[row].top_p = kind.top_p;
         params[row].top_k = kind.top_k;
         params[row].active = 1;
@@ -106,6 +111,9 @@ void bench_sampling(Harness& harness) {
       row.time = harness.time(harness.device(), 4, [&](int) { sampler.sample_rows(logits, batch); });
       row.bytes = bytes_of(logits);
       harness.add(row);
+      if (kind.top_k == 0 && kind.top_p < 1 && rows == 64)
+        harness.add(Bar{text("%s: ms for 64 rows of %d", kind.name, static_cast<int>(vocab)), 1e3 * row.time.median_s, 0.1,
+                        true, true, {}});
     }
   }
 }

@@ -92,6 +92,17 @@ TEST_F(Shown, EveryOperationByName) {
   expect(Operation::kSample);
   ops.top_k(static_cast<const float*>(x.view.data), 32, 0, 1, &best);
   expect(Operation::kSample);
+  LogitRange range;
+  ops.logit_range(x.view, &range);
+  expect(Operation::kSample);
+  const NucleusScale scale{1.0F, 0.0F, 0.0F, 0.0F, 0.0F};
+  std::vector<NucleusBin> bins(kNucleusBins);
+  ops.weigh(static_cast<const float*>(x.view.data), 32, scale, bins.data());
+  expect(Operation::kSample);
+  std::vector<std::int32_t> columns(32);
+  std::vector<float> values(32);
+  ops.select(static_cast<const float*>(x.view.data), 32, scale, 0, 0, columns.data(), values.data());
+  expect(Operation::kSample);
 }
 
 }  // namespace

@@ -230,9 +230,9 @@ Request random_request(Random& random, std::int32_t vocab, int kind) {
   params.seed = random.next();
   params.choice = static_cast<std::uint32_t>(random.below(4));
   request.output_index = static_cast<std::uint32_t>(random.below(1000));
-  params.temperature = one_of(random, {0.0F, 1e-4F, 0.05F, 0.7F, 1.0F, 1.0F, 3.0F, 100.0F});
+  params.temperature = one_of(random, {0.0F, 0x1p-126F, 1e-4F, 0.05F, 0.7F, 1.0F, 1.0F, 3.0F, 100.0F});
   params.min_p = one_of(random, {0.0F, 0.0F, 1e-6F, 0.05F, 0.6F, 1.0F});
-  params.top_p = one_of(random, {1.0F, 1.0F, 0.9999F, 0.95F, 0.5F, 1e-6F, 0.0F});
+  params.top_p = one_of(random, {1.0F, 1.0F, 0x1.fffffep-1F, 0.9999F, 0.95F, 0.5F, 1e-6F, 0.0F});
   params.top_k = one_of(random, {0, 0, -1, 1, 2, 40, 300, vocab - 1, vocab, vocab + 5});
   params.logprobs = one_of(random, {-1, 0, 5, 20});
   if (random.below(2) == 0) add_edits(random, request, vocab);
@@ -277,8 +277,8 @@ TEST_F(DeviceSampler, EveryFilterAloneAndWithEveryOtherGivesTheSamplersBits) {
   expect_same(requests, kVocab);
 }
 
-// 5,000 columns are more than one sorted run holds: filters that keep most of them walk several.
-TEST_F(DeviceSampler, FiltersThatKeepMoreThanASortedRunGiveTheSamplersBits) {
+// 5,000 columns are more than what is sorted at once: the borders of filters that keep most of them are looked for.
+TEST_F(DeviceSampler, FiltersThatKeepMoreThanIsSortedGiveTheSamplersBits) {
   Random random(7);
   constexpr std::int32_t kVocab = 4999;
   std::vector<Request> requests;
@@ -292,16 +292,18 @@ TEST_F(DeviceSampler, FiltersThatKeepMoreThanASortedRunGiveTheSamplersBits) {
     requests.push_back(request);
     request.params.top_k = 4500;
     requests.push_back(request);
+    request.params.min_p = 0.02F;
+    requests.push_back(request);
     request.params.top_p = 1.0F;
     requests.push_back(request);
   }
   expect_same(requests, kVocab);
 }
 
-TEST_F(DeviceSampler, AWholeVocabularyOf128256IsWalkedForTopP) {
+TEST_F(DeviceSampler, TopPOverAWholeVocabularyOf128256GivesTheSamplersBits) {
   Random random(8);
   constexpr std::int32_t kVocab = 128256;
-  std::vector<Request> requests(2);
+  std::vector<Request> requests(3);
   for (Request& request : requests) {
     request.params.seed = random.next();
     request.params.temperature = 1.0F;
@@ -310,6 +312,8 @@ TEST_F(DeviceSampler, AWholeVocabularyOf128256IsWalkedForTopP) {
   }
   requests[0].logits = row_of_kind(random, 0, kVocab);
   requests[1].logits = row_of_kind(random, 2, kVocab);  // all equal: the order is that of the ids alone
+  requests[2].logits = row_of_kind(random, 3, kVocab);  // a few values
+  requests[2].params.min_p = 0.001F;
   expect_same(requests, kVocab, CpuIsa::kAuto);         // the reference's top_k is quadratic
 }
 

@@ -21,7 +21,7 @@ using Counts = herd::testing::CountingCollective::Counts;
 using herd::testing::CountingCollective;
 using Tokens = std::vector<step::SampledToken>;
 
-constexpr std::int32_t kWide = 6000;  // more than the second fetch of candidates
+constexpr std::int32_t kWide = 6000;  // more than the candidates that are looked at first
 
 struct Row {
   step::SamplingParams params;
@@ -129,13 +129,13 @@ TEST(SamplingRounds, GreedyAndPlainDrawsMeetOnce) {
   EXPECT_EQ(counts, (Counts{{CollectiveName::kSampling, 1}}));
 }
 
-TEST(SamplingRounds, AllRowsWithFiltersMeetTwiceMoreTogether) {
+TEST(SamplingRounds, AllRowsWithFiltersMeetThreeTimesMoreTogether) {
   auto rows = filtered_rows();
   const auto plain = plain_rows(8);
   rows.insert(rows.end(), plain.begin(), plain.end());
   Counts counts;
   EXPECT_EQ(sample(rows, 2, counts).size(), rows.size());
-  EXPECT_EQ(counts, (Counts{{CollectiveName::kSampling, 1}, {CollectiveName::kCandidates, 2}}));
+  EXPECT_EQ(counts, (Counts{{CollectiveName::kSampling, 1}, {CollectiveName::kCandidates, 3}}));
 }
 
 TEST(SamplingRounds, AFewCandidatesAreEnoughForTopKAndMinP) {

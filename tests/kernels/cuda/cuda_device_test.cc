@@ -37,7 +37,7 @@ TEST_F(CudaDeviceTest, SaysWhatItIs) {
   const std::string architecture = std::to_string(info.major) + std::to_string(info.minor);
   EXPECT_EQ(device().description(), "gpu 0 " + info.name + ", " + std::to_string(info.multiprocessors) +
                                         " multiprocessors, sm_" + architecture);
-  EXPECT_EQ(device().numerics_class(), "sm" + architecture + "-1");
+  EXPECT_EQ(device().numerics_class(), "sm" + architecture + "-2");
   EXPECT_FALSE(device().host_memory());
   EXPECT_STREQ(ops().name(), "cuda");
   EXPECT_NE(device().row_sampler(), nullptr);

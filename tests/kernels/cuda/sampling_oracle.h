@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "kernels/device.h"
+#include "kernels/nucleus.h"
 #include "kernels/ops.h"
 #include "kernels/philox.h"
 
@@ -44,6 +46,15 @@ inline void edit_logits(float* row, const LogitEdit* edits, std::int32_t begin, 
   }
 }
 
+// How many of the first of these weights top-p keeps.
+inline std::size_t nucleus_size(const std::vector<std::uint64_t>& weight, float top_p) {
+  const std::uint64_t goal = nucleus_goal(top_p, std::accumulate(weight.begin(), weight.end(), std::uint64_t{0}));
+  std::uint64_t sum = 0;
+  std::size_t kept = 0;
+  while (sum < goal) sum += weight[kept++];
+  return kept;
+}
+
 // The token drawn from an edited row; -1: nobody.
 inline std::int32_t drawn_token(Ops& reference, const float* row, std::int32_t vocab, const SampleRowParams& params) {
   std::vector<Candidate> sorted;
@@ -66,22 +77,15 @@ inline std::int32_t drawn_token(Ops& reference, const float* row, std::int32_t v
     reference.draw(row, vocab, 0, temperature, floor, key, &drawn);
     return drawn.id;
   }
-  if (top_k && sorted.size() > static_cast<std::size_t>(params.top_k)) {
-    sorted.resize(static_cast<std::size_t>(params.top_k));
-  }
-  std::vector<float> weight;
-  float total = 0.0F;
+  std::vector<std::uint64_t> weight;
   for (const Candidate& candidate : sorted) {
     const float scaled = candidate.logit / temperature;
-    if (scaled < floor) break;
-    weight.push_back(exp_f32(scaled - max));
-    total += weight.back();
+    if (scaled < floor || scaled == -math::kInf || (top_k && weight.size() == static_cast<std::size_t>(params.top_k))) break;
+    weight.push_back(nucleus_weight(scaled, max));
   }
+  if (params.top_p < 1.0F && !weight.empty()) weight.resize(nucleus_size(weight, params.top_p));
   Candidate best;
-  float before = 0.0F;
   for (std::size_t i = 0; i < weight.size(); i++) {
-    if (i > 0 && params.top_p < 1.0F && !(before < params.top_p * total)) break;
-    before += weight[i];
     const std::int32_t id = sorted[i].id;
     const float score = sorted[i].logit / temperature + gumbel_of(draw_word(key.seed, key.choice, key.output_index,
                                                                             key.purpose, static_cast<std::uint32_t>(id)));

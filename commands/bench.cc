@@ -256,6 +256,7 @@ Status write_row(const BenchFlags& flags, const MachineBounds& machine, const ac
   for (auto& [key, value] : row) all[key] = value;
   all["read_gb_per_s"] = machine.read_gb_per_s;
   all["peak_name"] = machine.peak_name;
+  all["peak_gflop_per_s"] = machine.peak_gflop_per_s;
   all[machine.peak_key] = machine.peak_gflop_per_s;
   if (machine.best_gflop_per_s > 0) {
     all["best_peak_name"] = machine.best_name;

@@ -67,8 +67,8 @@ class Line:
         missed = [kind for kind in self.bars if seen[kind] is not None and not holds(kind, self.bars[kind][0])]
         if missed:
             return "**LOSES**: " + ", ".join(missed)
-        if unknown or not self.bars:
-            return "open" if self.bars else "–"
+        if unknown or not self.herd:
+            return "open"
         goals = [(kind, goal) for kind, (_, goal) in self.bars.items() if goal is not None]
         return "goal" if goals and all(holds(kind, goal) for kind, goal in goals) else "pass"
 
@@ -160,7 +160,7 @@ def words_of(make, *rest):
 
 def add_bound(line, result, key):
     line.bounds.append(result[key])
-    line.bound_name = result["peak_name"] if "prefill" in key else f"the weights' own memory, {result['peak_name']}"
+    line.bound_name = result["peak_name"] if "prefill" in key else f"the weights' own memory and {result['peak_name']}"
     if "prefill" in key and result["best_peak_name"] != result["peak_name"]:
         best = result[key] * result["best_peak_gflop_per_s"] / result["peak_gflop_per_s"]
         line.best = f"{result['best_peak_name']}: {best:.4g}"
@@ -252,15 +252,21 @@ def topp(table):
 
 
 def arriving(table):
-    """herd alone: tests/bench/arriving_prompt.py."""
+    """herd alone: tests/bench/arriving_prompt.py, which has medians and percentiles of its own."""
     model = table.model_1b()
-    gaps = Line("running streams while a 2,000-token prompt arrives: ITL p99 / undisturbed p50", "×", {"limit": [2, 1.5]}, False)
-    first = Line("… that prompt's TTFT / alone", "×", {"limit": [2.5, 2]}, False)
-    words = [sys.executable, str(ROOT / "tests" / "bench" / "arriving_prompt.py"), table.herd.binary, "--model", str(model),
-             "--threads", str(table.threads)]
-    result = Herd.json_of(words)
-    gaps.herd, first.herd = result["itl_ratios"], result["ttft_ratios"]
-    return Measurement([gaps, first], [" ".join(words)])
+    rounds = str(min(table.pairs, 3))
+    words = [sys.executable, str(ROOT / "tests" / "bench" / "arriving_prompt.py"), table.herd.binary, str(model), "--rounds", rounds,
+             "--max-step-ms", "auto"]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "result.json"
+        run([*words, "--json", str(file), "--", "--threads", str(table.threads)])
+        rows = json.loads(file.read_text())["rows"]
+    lines = []
+    for row in rows:
+        beside = f"{row['streams']} stream{'s' if row['streams'] > 1 else ''} beside a 2,000-token prompt"
+        lines += [Line(f"1B bf16, {beside}: ITL p99 / undisturbed p50", "", {"limit": [2, 1.5]}, False, herd=[row["itl_ratio"]]),
+                  Line("… the prompt's TTFT / alone", "", {"limit": [2.5, 2]}, False, herd=[row["ttft_ratio"]])]
+    return Measurement(lines, [" ".join([*words, "--", "--threads", str(table.threads)])])
 
 
 ROWS = {row.__name__: row for row in (prefill, batch, decode, smollm2, topp, arriving, start)}
@@ -307,48 +313,43 @@ def markdown(kept):
     for name in ROWS:
         measured = kept.get(name)
         if measured is None:
-            out.append("| " + " | ".join([ROW_TITLES[name], *["–"] * 6, "open: not measured"]) + " |")
+            out.append("| " + " | ".join([ROW_TITLES[name], *["–"] * 6, "open"]) + " |")
+            opened.append(f"- {ROW_TITLES[name]}: not measured")
             continue
-        machines.setdefault(measured["machine"], []).append(name)
+        machines.setdefault(measured["machine"], []).append(f"{name} {measured['load']:.1f}")
         commands += measured["commands"]
         for line in (Line(**line) for line in measured["lines"]):
             out.append("| " + " | ".join(markdown_line(line)) + " |")
             if line.open:
                 opened.append(f"- {line.title}: {line.open}")
-    head = [machine + ("" if len(machines) == 1 else f" ({', '.join(rows)})") for machine, rows in machines.items()]
+    head = [f"{machine}. Load when a row began: {', '.join(rows)}." for machine, rows in machines.items()]
     text = "\n".join(head) + "\n\n" + "\n".join(out) + "\n"
     if opened:
         text += "\nOpen:\n" + "\n".join(opened) + "\n"
     return text + ("\n```\n" + "\n".join(commands) + "\n```\n" if commands else "")
 
 
-def load_words():
-    """What else ran: a figure beside others' work is no figure."""
-    return f"load {os.getloadavg()[0]:.1f}"
-
-
 def measure_rows(table, names, kept, save):
     failed = 0
     for name in names:
-        say(f"{name} ({load_words()})")
-        before = load_words()
+        load = os.getloadavg()[0]  # what else ran: a figure beside others' work is no figure
+        say(f"{name} (load {load:.1f})")
         try:
             measured = ROWS[name](table)
         except (Failed, KeyError, subprocess.SubprocessError) as error:
             failed += 1
             say(f"  {name}: {error}")
-            kept[name] = {"lines": [asdict(Line(ROW_TITLES[name], "", open=str(error)))], "commands": [], "machine": machine(table, before)}
-        else:
-            kept[name] = {"lines": [asdict(line) for line in measured.lines], "commands": measured.commands,
-                          "machine": machine(table, before)}
+            measured = Measurement([Line(ROW_TITLES[name], "", open=str(error).strip())])
+        kept[name] = {"lines": [asdict(line) for line in measured.lines], "commands": measured.commands,
+                      "machine": machine(table), "load": load}
         if save:
             Path(save).write_text(json.dumps(kept, indent=1) + "\n")
     return failed
 
 
-def machine(table, load):
+def machine(table):
     return (f"{cpu_model()}, {table.threads} threads, {table.herd.version()}, {datetime.date.today()}; medians of {table.pairs} "
-            f"interleaved pairs (lowest-highest); before it began: {load}")
+            f"interleaved pairs (lowest-highest)")
 
 
 def parsed():

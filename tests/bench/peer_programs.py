@@ -13,14 +13,19 @@ class Failed(RuntimeError):
     """A command that gave no figure: what it said."""
 
 
+def plain(words):
+    """A command line without this machine's folders."""
+    return " ".join(word.rsplit("/", 1)[-1] for word in words)
+
+
 def run(words):
     """Its standard output; the command must succeed."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=RUN_S)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failed(f"{' '.join(words)}: {error}") from error
+        raise Failed(f"{plain(words)}: {error}") from error
     if done.returncode != 0:
-        raise Failed(f"{' '.join(words)}: exit code {done.returncode}: {(done.stderr or done.stdout)[-400:]}")
+        raise Failed(f"{plain(words)}: exit code {done.returncode}: {(done.stderr or done.stdout)[-400:]}")
     return done.stdout
 
 
@@ -37,7 +42,7 @@ def seconds_to_output(words, beyond):
         taken = time.perf_counter() - begin
         program.communicate(timeout=RUN_S)
     if program.returncode != 0 or heard.strip() in (b"", beyond):
-        raise Failed(f"{' '.join(words)}: exit code {program.returncode}, no token on standard output")
+        raise Failed(f"{plain(words)}: exit code {program.returncode}, no token on standard output")
     return taken
 
 
@@ -85,7 +90,7 @@ class Llama:
             raise Failed("no folder with llama.cpp's programs was given")
         path = self.folder / name
         if not path.is_file():
-            raise Failed(f"{path} is not there")
+            raise Failed(f"{name} is not there")
         return str(path)
 
     def bench_words(self, model, prompt, output, depth, settings):

@@ -25,7 +25,7 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from peer_programs import Failed, Herd, Llama, best_settings, run, seconds_to_output
+from peer_programs import Failed, Herd, Llama, best_settings, plain, run, seconds_to_output
 from serve_load import cpu_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,7 +88,7 @@ class Table:
         self.llama = Llama(arguments.llama, arguments.threads)
         self.threads = arguments.threads
         self.folder = Path(folder)
-        self.kernels_bench = Path(arguments.herd).resolve().parent / "bin" / "kernels_bench"
+        self.sampling_bench = Path(arguments.herd).resolve().parent / "bin" / "sampling_bench"
         self.smollm2 = Path(arguments.smollm2)
 
     def model_1b(self):
@@ -103,7 +103,7 @@ class Table:
     def model_small(self):
         """The checkpoint, and the same weights in bf16, to which herd widens them, too."""
         if not self.smollm2.is_file():
-            raise Failed(f"{self.smollm2} is not there (--smollm2)")
+            raise Failed(f"{self.smollm2.name} is not there (--smollm2)")
         wide = self.folder / (self.smollm2.stem + ".bf16.gguf")
         if self.llama.folder is not None and not wide.is_file():
             self.llama.widen(self.smollm2, wide)
@@ -153,7 +153,7 @@ def shown(figures):
 def words_of(make, *rest):
     """A command line for the table; what cannot run has none."""
     try:
-        return [" ".join(make(*rest))]
+        return [plain(make(*rest))]
     except Failed:
         return []
 
@@ -176,7 +176,7 @@ def prefill(table):
         line.herd.append(ours["prefill_tokens_per_s"])
         add_bound(line, ours, "prefill_bound_tokens_per_s")
         line.llama += [] if theirs is None else [theirs]
-    return Measurement([line], [" ".join(table.herd.latency_words(model, 512, 2)),
+    return Measurement([line], [plain(table.herd.latency_words(model, 512, 2)),
                                 *words_of(table.llama.bench_words, model, 512, 0, 0, settings)])
 
 
@@ -196,7 +196,7 @@ def batch(table):
         whole.herd.append(ours["total_s"])
         decode.llama += [] if theirs is None else [theirs["decode"]]
         whole.llama += [] if theirs is None else [theirs["whole"]]
-    return Measurement([decode, whole], [" ".join(table.herd.latency_words(model, 64, 33, 32)),
+    return Measurement([decode, whole], [plain(table.herd.latency_words(model, 64, 33, 32)),
                                          *words_of(table.llama.batched_words, model, 32, 64, 32, settings)])
 
 
@@ -209,7 +209,7 @@ def decode_alone(table, title, model, peers_model, output, bars):
         line.herd.append(ours["decode_tokens_per_s"])
         add_bound(line, ours, "decode_bound_tokens_per_s")
         line.llama += [] if theirs is None else [theirs]
-    return Measurement([line], [" ".join(table.herd.latency_words(model, 64, output + 1)),
+    return Measurement([line], [plain(table.herd.latency_words(model, 64, output + 1)),
                                 *words_of(table.llama.bench_words, peers_model, 0, output, 64, settings)])
 
 
@@ -232,23 +232,20 @@ def start(table):
     pairs, line.open = table.in_pairs(lambda: seconds_to_output(ours, b"a"), lambda: measure(settings))
     line.herd = [pair[0] for pair in pairs]
     line.llama = [pair[1] for pair in pairs if pair[1] is not None]
-    return Measurement([line], [" ".join(ours), *words_of(table.llama.first_token_words, model, settings)])
+    return Measurement([line], [plain(ours), *words_of(table.llama.first_token_words, model, settings)])
 
 
 def topp(table):
-    """herd alone: what kernels_bench measures."""
+    """herd alone: what sampling_bench measures, on the flatter of its logits."""
     one = Line("a sampled token with top-p 0.95 at 128,256 ids", "ms", {"limit": [0.6, None]}, higher_is_better=False)
     many = Line("… 32 rows", "ms", {"limit": [12, None]}, higher_is_better=False)
-    words = [str(table.kernels_bench), "--threads", str(table.threads), "logits"]
+    words = [str(table.sampling_bench), "--threads", str(table.threads)]
     for _ in range(table.pairs):
         out = run(words)
         for line, rows in ((one, "1 row"), (many, "32 rows")):
-            found = re.search(rf"^top-p 0\.95 128256 {rows}\b.*?([\d.]+) us", out, re.MULTILINE)
-            if found:
-                line.herd.append(float(found[1]) * 1e-3)
-            else:
-                line.open = "kernels_bench does not measure it"
-    return Measurement([one, many], [" ".join(words)])
+            found = re.findall(rf"^top-p 0\.95, {rows}, spread .*: ([\d.]+) us$", out, re.MULTILINE)
+            line.herd.append(max(float(us) for us in found) * 1e-3)
+    return Measurement([one, many], [plain(words)])
 
 
 def arriving(table):
@@ -266,7 +263,7 @@ def arriving(table):
         beside = f"{row['streams']} stream{'s' if row['streams'] > 1 else ''} beside a 2,000-token prompt"
         lines += [Line(f"1B bf16, {beside}: ITL p99 / undisturbed p50", "", {"limit": [2, 1.5]}, False, herd=[row["itl_ratio"]]),
                   Line("… the prompt's TTFT / alone", "", {"limit": [2.5, 2]}, False, herd=[row["ttft_ratio"]])]
-    return Measurement(lines, [" ".join([*words, "--", "--threads", str(table.threads)])])
+    return Measurement(lines, [plain([*words, "--", "--threads", str(table.threads)])])
 
 
 ROWS = {row.__name__: row for row in (prefill, batch, decode, smollm2, topp, arriving, start)}
@@ -336,7 +333,7 @@ def measure_rows(table, names, kept, save):
         say(f"{name} (load {load:.1f})")
         try:
             measured = ROWS[name](table)
-        except (Failed, KeyError, subprocess.SubprocessError) as error:
+        except (Failed, KeyError, ValueError, subprocess.SubprocessError) as error:
             failed += 1
             say(f"  {name}: {error}")
             measured = Measurement([Line(ROW_TITLES[name], "", open=str(error).strip())])

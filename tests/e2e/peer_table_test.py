@@ -21,6 +21,8 @@ from pathlib import Path
 words = sys.argv[1:]
 if words == ["--version"]:
     print("herd 9.9"); sys.exit()
+if "--help" in words:
+    print("--max-step-ms"); sys.exit()
 if words[0] == "generate":
     print("a"); print("token"); sys.exit()
 count = Path(__file__).with_suffix(".runs")
@@ -91,6 +93,7 @@ def main():
         checks.check("and its bar is open, by name", whole[6] == "open" and "llama-batched-bench is not there" in done.stdout, done.stdout)
         checks.check("a checkpoint that is not there is named", "no.gguf is not there" in done.stdout, done.stdout)
 
+        checks.check("a batch prefills in long chunks", "--max-step-ms 0" in done.stdout, done.stdout)
         limits = [line for line in done.stdout.splitlines() if line.startswith("- ")]
         checks.check("every open row says why", len(limits) >= 4 and all(": " in line for line in limits), done.stdout)
         again, kept = table(folder, "--print-only")

@@ -85,6 +85,9 @@ class Engine {
   // of the model (about a second a GB), so that no start waits for it: for a thread of the caller's, beside those that compute.
   // kAborted: `stop` was requested; else the error of a file that can no longer be read.
   [[nodiscard]] Expected<std::string> numerics_id(const std::stop_token& stop = {}) const;
+  // The weights themselves, for who measures how fast their memory is (kernels/bounds/weight_read.h): what the ranks of a
+  // replica read in a decode step, a rank each; empty on GPUs. They live as long as the engine while no rank is made again.
+  [[nodiscard]] std::vector<std::vector<PackedMatrix>> read_per_token() const { return site_->read_per_token(); }
   [[nodiscard]] StandaloneCluster& cluster() { return *cluster_; }
 
  private:

@@ -97,6 +97,11 @@ Status bench_gpus(const BenchFlags& flags, const actors::EngineOptions& options)
   return write_json(flags.output_json, {{"gpus", list}});
 }
 
+std::string page_words(const ReadRate& rate) {
+  return rate.page_bytes >> 20 > 0 ? std::to_string(rate.page_bytes >> 20) + " MiB pages"
+                                   : std::to_string(rate.page_bytes >> 10) + " KiB pages";
+}
+
 Status bench_machine(const BenchFlags& flags) {
   auto options = engine_options(flags.model);
   if (!options) return options.error();
@@ -104,19 +109,33 @@ Status bench_machine(const BenchFlags& flags) {
   auto rates = measure_cpus(*options);
   if (!rates) return rates.error();
   print("%s, %d threads, %s\n", cpu_model().c_str(), rates->threads, rates->isa);
-  print("%-22s %12.2f GB/s (%d streams a thread)\n", "memory read", rates->read_gb_per_s, rates->read_streams);
-  print("%-22s %12.2f GFLOP/s fp32\n", "FMA peak", rates->fma_gflop_per_s);
-  if (rates->bf16_dot_gflop_per_s > 0) {
-    print("%-22s %12.2f GFLOP/s bf16 into fp32%s\n", "bf16 dot peak", rates->bf16_dot_gflop_per_s,
-          rates->bf16_dots ? "" : ", not used");
+  const ReadRate& best = rates->reads.best();
+  boost::json::object result{{"cpu", cpu_model()},
+                             {"threads", rates->threads},
+                             {"isa", rates->isa},
+                             {"read_gb_per_s", best.gb_per_s},
+                             {"bf16_dots", rates->bf16_dots}};
+  print("%-22s %12.2f GB/s (%s, %d streams a thread)\n", "memory read", best.gb_per_s, page_words(best).c_str(), best.streams);
+  boost::json::array reads;
+  for (const ReadRate& rate : rates->reads.rates) {
+    print("  %-20s %12.2f GB/s, %d streams a thread\n", page_words(rate).c_str(), rate.gb_per_s, rate.streams);
+    reads.push_back(boost::json::object{
+        {"page_bytes", rate.page_bytes}, {"streams", rate.streams}, {"gb_per_s", rate.gb_per_s}});
   }
-  return write_json(flags.output_json, {{"cpu", cpu_model()},
-                                        {"threads", rates->threads},
-                                        {"isa", rates->isa},
-                                        {"read_gb_per_s", rates->read_gb_per_s},
-                                        {"fma_gflop_per_s", rates->fma_gflop_per_s},
-                                        {"bf16_dot_gflop_per_s", rates->bf16_dot_gflop_per_s},
-                                        {"bf16_dots", rates->bf16_dots}});
+  if (rates->reads.huge_share < 0.99)
+    print("  of the memory asked for in pages of 2 MiB, %.0f %% was given so\n", rates->reads.huge_share * 100);
+  result["reads"] = std::move(reads);
+  result["huge_share"] = rates->reads.huge_share;
+  for (const PeakName& name : kPeakNames) {
+    const double rate = rates->peak(name.peak);
+    result[name.key] = rate;
+    if (rate > 0) {
+      print("%-22s %12.2f %s%s\n", name.name, rate, name.unit, name.peak == rates->used_for_bf16() ? ", used for bf16" : "");
+    } else {
+      print("%-22s %12s (not on this CPU)\n", name.name, "-");
+    }
+  }
+  return write_json(flags.output_json, result);
 }
 
 // Prompts of random ids, the same for the same numbers; no two share a prefix.
@@ -221,8 +240,12 @@ void print_machine(const MachineBounds& machine, const actors::Engine& engine) {
                 engine.facts().device.c_str(), cpu_model().c_str(), machine.read_gb_per_s, machine.peak_name.c_str(),
                 machine.peak_gflop_per_s / 1e3);
   } else {
-    print("%s, %s; read %.1f GB/s, %s %.1f GFLOP/s\n", machine.machine.c_str(), engine.facts().device.c_str(),
-                machine.read_gb_per_s, machine.peak_name.c_str(), machine.peak_gflop_per_s);
+    print("%s, %s; read of the weights %.1f GB/s (%.1f … %.1f), %s %.1f GFLOP/s", machine.machine.c_str(),
+                engine.facts().device.c_str(), machine.read_gb_per_s, machine.read_low, machine.read_high,
+                machine.peak_name.c_str(), machine.peak_gflop_per_s);
+    if (machine.best_name != machine.peak_name)
+      print("; not used: %s, %.1f GFLOP/s", machine.best_name.c_str(), machine.best_gflop_per_s);
+    print("\n");
   }
 }
 
@@ -232,7 +255,13 @@ Status write_row(const BenchFlags& flags, const MachineBounds& machine, const ac
   if (machine.gpu) all["gpus"] = machine.machine;
   for (auto& [key, value] : row) all[key] = value;
   all["read_gb_per_s"] = machine.read_gb_per_s;
+  all["peak_name"] = machine.peak_name;
+  all["peak_gflop_per_s"] = machine.peak_gflop_per_s;
   all[machine.peak_key] = machine.peak_gflop_per_s;
+  if (machine.best_gflop_per_s > 0) {
+    all["best_peak_name"] = machine.best_name;
+    all["best_peak_gflop_per_s"] = machine.best_gflop_per_s;
+  }
   return write_json(flags.output_json, all);
 }
 
@@ -247,15 +276,16 @@ Status bench_latency(const BenchFlags& flags) {
   const int batch_size = std::max(1, flags.model.max_num_seqs);  // --batch-size
   auto options = bench_options(flags, batch_size);
   if (!options) return options.error();
-  auto machine = measure_bounds(*options);
-  if (!machine) return machine.error();
+  auto meter = BoundsMeter::open(*options);
+  if (!meter) return meter.error();
   auto model = start_model(*options, text_options(flags.model));
   if (!model) return model.error();
   actors::Engine& engine = *model->engine;
   std::uint64_t next_id = 1;
   if (auto warm = run(engine, batch_size, std::min(flags.input_len, 64), 4, &next_id); !warm) return warm.error();
-  std::vector<double> prefill, decode, gaps;
+  std::vector<double> prefill, decode, whole, gaps;
   std::size_t steps = 0;
+  if (Status status = meter->measure(engine); !status.ok()) return status;
   for (int i = 0; i < flags.num_iters; ++i) {
     auto result = run(engine, batch_size, flags.input_len, flags.output_len, &next_id);
     if (!result) return result.error();
@@ -266,24 +296,27 @@ Status bench_latency(const BenchFlags& flags) {
                          "finished before the last begins; raise --output-len or --max-num-batched-tokens");
     decode.push_back(together->tokens_per_s);
     steps = together->steps;
+    whole.push_back(result->total_s);
     gaps = result->token_gap_s;
+    if (Status status = meter->measure(engine); !status.ok()) return status;
   }
-  if (Status status = remeasure(*options, *machine); !status.ok()) return status;
+  const MachineBounds machine = meter->bounds();
   const Bounds bound =
-      bounds(engine, *machine, batch_size, options->data_parallel, flags.input_len + flags.output_len / 2.0);
-  print_machine(*machine, engine);
+      bounds(engine, machine, batch_size, options->data_parallel, flags.input_len + flags.output_len / 2.0);
+  print_machine(machine, engine);
   print("batch %d, %d tokens in, %d out, %d runs (medians); decode: %zu steps, all sequences in them\n",
               batch_size, flags.input_len, flags.output_len, flags.num_iters, steps);
-  figure("prefill", median(prefill), "tokens/s", bound.prefill_tokens_per_s, machine->peak_name.c_str());
+  figure("prefill", median(prefill), "tokens/s", bound.prefill_tokens_per_s, machine.peak_name.c_str());
   figure("decode", median(decode), "tokens/s", bound.decode_tokens_per_s,
-         ("read bandwidth, " + machine->peak_name).c_str());
+         ("read bandwidth, " + machine.peak_name).c_str());
   plot("time per token", gaps);
-  return write_row(flags, *machine, engine,
+  return write_row(flags, machine, engine,
                    {{"batch_size", batch_size},
                     {"input_len", flags.input_len},
                     {"output_len", flags.output_len},
                     {"prefill_tokens_per_s", median(prefill)},
                     {"prefill_bound_tokens_per_s", bound.prefill_tokens_per_s},
+                    {"total_s", median(whole)},
                     {"decode_steps", steps},
                     {"decode_tokens_per_s", median(decode)},
                     {"decode_bound_tokens_per_s", bound.decode_tokens_per_s}});
@@ -293,26 +326,28 @@ Status bench_throughput(const BenchFlags& flags) {
   if (Status status = check(flags); !status.ok()) return status;
   auto options = bench_options(flags, std::min(flags.num_prompts, 64));
   if (!options) return options.error();
-  auto machine = measure_bounds(*options);
-  if (!machine) return machine.error();
+  auto meter = BoundsMeter::open(*options);
+  if (!meter) return meter.error();
   auto model = start_model(*options, text_options(flags.model));
   if (!model) return model.error();
   actors::Engine& engine = *model->engine;
   std::uint64_t next_id = 1;
   if (auto warm = run(engine, 1, std::min(flags.input_len, 64), 4, &next_id); !warm) return warm.error();
+  if (Status status = meter->measure(engine); !status.ok()) return status;
   auto result = run(engine, flags.num_prompts, flags.input_len, flags.output_len, &next_id);
   if (!result) return result.error();
   const double output = static_cast<double>(result->tokens) / result->total_s;
   const double total = output + flags.num_prompts * flags.input_len / result->total_s;
-  if (Status status = remeasure(*options, *machine); !status.ok()) return status;
+  if (Status status = meter->measure(engine); !status.ok()) return status;
+  const MachineBounds machine = meter->bounds();
   const int together = std::min(flags.num_prompts, static_cast<int>(options->scheduler.max_num_seqs) *
                                                        options->data_parallel);
   const Bounds bound =
-      bounds(engine, *machine, together, options->data_parallel, flags.input_len + flags.output_len / 2.0);
+      bounds(engine, machine, together, options->data_parallel, flags.input_len + flags.output_len / 2.0);
   // The time no schedule can beat: all prompt rows at the peak, then all output rows at the decode bound.
   const double least = flags.num_prompts * flags.input_len / bound.prefill_tokens_per_s +
                        static_cast<double>(result->tokens) / bound.decode_tokens_per_s;
-  print_machine(*machine, engine);
+  print_machine(machine, engine);
   print("%d prompts of %d tokens, %d out each, all at once\n", flags.num_prompts, flags.input_len, flags.output_len);
   figure("output", output, "tokens/s", static_cast<double>(result->tokens) / least, "bound");
   print("%-22s %12.2f tokens/s\n", "prompt + output", total);
@@ -324,7 +359,7 @@ Status bench_throughput(const BenchFlags& flags) {
     print("%-22s %12.2f ms p50, %.2f ms p99, %.2f ms max\n", "between tokens", gaps[gaps.size() / 2] * 1e3,
                 gaps[gaps.size() * 99 / 100] * 1e3, gaps.back() * 1e3);
   plot("first tokens", result->ttft_s);
-  return write_row(flags, *machine, engine,
+  return write_row(flags, machine, engine,
                    {{"num_prompts", flags.num_prompts},
                     {"input_len", flags.input_len},
                     {"output_len", flags.output_len},

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <fstream>
+#include <utility>
+
+#include "kernels/bounds/weight_read.h"
 
 namespace herd::commands {
 
@@ -12,10 +15,24 @@ std::string cpu_model() {
   return "unknown CPU";
 }
 
+namespace {
+
+constexpr MachineBenchConfig kBriefly{.repeats = 2, .fma_seconds = 0.02};
+
+int threads_of(const actors::EngineOptions& options) { return options.threads > 0 ? options.threads : usable_cpus(); }
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return (values[(values.size() - 1) / 2] + values[values.size() / 2]) / 2;
+}
+
+}  // namespace
+
 Expected<MachineRates> measure_cpus(const actors::EngineOptions& options) {
-  ThreadPool pool(options.threads > 0 ? options.threads : usable_cpus());
+  ThreadPool pool(threads_of(options));
   MachineBenchConfig config;
   config.isa = options.isa;
+  config.small_pages = true;
   return measure_machine(pool, config);
 }
 
@@ -56,24 +73,65 @@ Expected<MachineBounds> bounds_of_gpus(const actors::EngineOptions& options) {
 
 }  // namespace
 
-Expected<MachineBounds> measure_bounds(const actors::EngineOptions& options) {
-  if (options.gpu.use) return bounds_of_gpus(options);
-  const auto rates = measure_cpus(options);
-  if (!rates) return fail(rates.error());
-  // The best that products use here: those of float16 and float32 weights are multiply-adds.
-  const bool dots = rates->bf16_dots && options.encoding != "float16" && options.encoding != "float32";
-  if (!dots)
-    return MachineBounds{cpu_model(), rates->read_gb_per_s, rates->fma_gflop_per_s, "FMA peak", "fma_gflop_per_s", false};
-  return MachineBounds{cpu_model(),     rates->read_gb_per_s,    rates->bf16_dot_gflop_per_s,
-                       "bf16 dot peak", "bf16_dot_gflop_per_s", false};
+Expected<BoundsMeter> BoundsMeter::open(const actors::EngineOptions& options) {
+  BoundsMeter meter;
+  meter.options_ = options;
+  if (options.gpu.use) {
+    auto measured = bounds_of_gpus(options);
+    if (!measured) return fail(measured.error());
+    meter.bounds_ = std::move(*measured);
+    return meter;
+  }
+  // Products of float16 and float32 weights are multiply-adds.
+  const bool bf16 = options.encoding != "float16" && options.encoding != "float32";
+  meter.peak_ = bf16 && multiplies_by_dots(options.isa) ? Peak::kBf16Dot : Peak::kFma;
+  MachineBounds& bounds = meter.bounds_;
+  bounds.machine = cpu_model();
+  bounds.peak_name = name_of(meter.peak_).name;
+  bounds.peak_key = name_of(meter.peak_).key;
+  ThreadPool pool(threads_of(options));
+  for (const Peak other : {Peak::kFma, Peak::kBf16Dot, Peak::kAmxBf16}) {
+    if (other != Peak::kFma && !bf16) continue;
+    const double rate = measure_peak(pool, other, kBriefly);
+    if (rate <= bounds.best_gflop_per_s) continue;
+    bounds.best_gflop_per_s = rate;
+    bounds.best_name = name_of(other).name;
+  }
+  return meter;
 }
 
-Status remeasure(const actors::EngineOptions& options, MachineBounds& bounds) {
-  const auto again = measure_bounds(options);
-  if (!again) return bounds.gpu && again.error().code() == StatusCode::kMissing ? Status{} : again.error();
-  bounds.read_gb_per_s = std::max(bounds.read_gb_per_s, again->read_gb_per_s);
-  bounds.peak_gflop_per_s = std::max(bounds.peak_gflop_per_s, again->peak_gflop_per_s);
+Status BoundsMeter::measure(const actors::Engine& engine) {
+  if (options_.gpu.use) return measure_gpus_again();
+  {
+    MachineBenchConfig config = kBriefly;
+    config.isa = options_.isa;
+    ThreadPool pool(threads_of(options_), options_.compute_nice);
+    peaks_.push_back(measure_peak(pool, peak_, config));
+  }
+  // Replicas share the weights.
+  const int threads = engine.facts().threads_per_rank * options_.data_parallel;
+  WeightReader reader(engine.read_per_token(), {.threads_per_rank = threads, .nice = options_.compute_nice});
+  reads_.push_back(reader.read_gb_per_s());
   return {};
+}
+
+Status BoundsMeter::measure_gpus_again() {
+  const auto again = bounds_of_gpus(options_);
+  if (!again) return again.error().code() == StatusCode::kMissing ? Status{} : again.error();
+  bounds_.read_gb_per_s = std::max(bounds_.read_gb_per_s, again->read_gb_per_s);
+  bounds_.peak_gflop_per_s = std::max(bounds_.peak_gflop_per_s, again->peak_gflop_per_s);
+  return {};
+}
+
+MachineBounds BoundsMeter::bounds() const {
+  MachineBounds bounds = bounds_;
+  if (bounds.gpu) return bounds;
+  bounds.read_gb_per_s = median(reads_);
+  bounds.read_low = std::ranges::min(reads_);
+  bounds.read_high = std::ranges::max(reads_);
+  bounds.peak_gflop_per_s = median(peaks_);
+  bounds.best_gflop_per_s = std::max(bounds.best_gflop_per_s, bounds.peak_gflop_per_s);
+  return bounds;
 }
 
 }  // namespace herd::commands

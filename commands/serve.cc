@@ -53,9 +53,8 @@ double quick_read_bandwidth(const actors::EngineOptions& options) {
     for (std::size_t i = 0; gpus && i < gpus->size(); ++i) gb_per_s += (*gpus)[i].rates.read_gb_per_s;
   } else {
     ThreadPool pool(options.threads > 0 ? options.threads : usable_cpus());
-    const auto rates =
-        measure_machine(pool, {.buffer_bytes = std::size_t{256} << 20, .repeats = 2, .fma_seconds = 0.001});
-    if (rates) gb_per_s = rates->read_gb_per_s;
+    const auto reads = measure_reads(pool, {.buffer_bytes = std::size_t{256} << 20, .repeats = 2});
+    if (reads) gb_per_s = reads->best().gb_per_s;
   }
   return gb_per_s * 1e9;
 }

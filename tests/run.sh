@@ -65,6 +65,7 @@ run "same bits on every axis (P2)" "$release/bin/repeatability" --model demo=con
   --random gqa4=tests/golden/configs/gqa4_llama3 --expected tests/golden/repeatability.txt
 run "demo model: test questions are not in the training data" python3 tests/e2e/demo_model_leak_test.py
 run "demo model: 200 questions" python3 tests/e2e/demo_model_test.py "$herd"
+run "the table beside llama.cpp: medians, verdicts, open rows" python3 tests/e2e/peer_table_test.py
 run "command line: flags, exit codes" python3 tests/e2e/command_line_test.py "$herd"
 run "what checkpoints say about ids and defaults" python3 tests/e2e/model_words_test.py "$herd"
 run "few threads, little address space" python3 tests/e2e/process_limits_test.py "$herd"

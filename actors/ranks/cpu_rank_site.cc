@@ -22,6 +22,11 @@ class CpuRankSite final : public RankSite {
   }
 
   WeightSizes weights() const override { return sizes_of(weights_, true); }
+  std::vector<std::vector<PackedMatrix>> read_per_token() const override {
+    std::vector<std::vector<PackedMatrix>> ranks;
+    for (const auto& weights : weights_) ranks.push_back(weights->read_per_token());
+    return ranks;
+  }
   std::string numerics_class() const override { return numerics_class_; }
 
   // The ranks need no trial: their buffers are small beside what is left of the free memory for them.

@@ -73,6 +73,9 @@ class RankSite : public RankGround, public std::enable_shared_from_this<RankSite
 
   // After load:
   [[nodiscard]] virtual WeightSizes weights() const = 0;
+  // What the ranks of one replica read in a decode step (LlamaWeights::read_per_token), a rank each; empty where that is not
+  // memory of this process. It lives as long as the site, unless a rank reads its weights again.
+  [[nodiscard]] virtual std::vector<std::vector<PackedMatrix>> read_per_token() const { return {}; }
   // Device::numerics_class(), the same for all ranks.
   [[nodiscard]] virtual std::string numerics_class() const = 0;
   // The memory there is for KV beside ranks made as `trial` says, which are gone when it returns.

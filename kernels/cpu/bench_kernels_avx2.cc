@@ -44,8 +44,25 @@ void multiply_add(std::int64_t rounds) {
   }
 }
 
+// Four products a lane and instruction.
+[[gnu::target("avxvnni")]] void dot_int8(std::int64_t rounds) {
+  const __m256i ones = _mm256_set1_epi8(1);
+  __m256i sum[kChains];
+#pragma GCC unroll 32
+  for (int c = 0; c < kChains; c++) sum[c] = _mm256_set1_epi32(c);
+  for (std::int64_t round = 0; round < rounds; round++) {
+#pragma GCC unroll 32
+    for (int c = 0; c < kChains; c++) {
+      sum[c] = _mm256_dpbusd_avx_epi32(sum[c], ones, ones);
+      asm volatile("" : "+x"(sum[c]));
+    }
+  }
+}
+
+constexpr std::int64_t kFlops = 2 * kChains * sizeof(__m256) / sizeof(float);
+
 }  // namespace
 
-const BenchKernels kBenchKernelsAvx2{"avx2", read, multiply_add, 2 * kChains * sizeof(__m256) / sizeof(float), nullptr, 0};
+const BenchKernels kBenchKernelsAvx2{"avx2", read, {multiply_add, kFlops}, {}, {dot_int8, 4 * kFlops}};
 
 }  // namespace herd

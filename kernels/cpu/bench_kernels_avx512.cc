@@ -59,10 +59,26 @@ void multiply_add(std::int64_t rounds) {
   }
 }
 
+// Four products a lane and instruction.
+[[gnu::target("avx512vnni")]] void dot_int8(std::int64_t rounds) {
+  const __m512i ones = _mm512_set1_epi8(1);
+  __m512i sum[kChains];
+#pragma GCC unroll 32
+  for (int c = 0; c < kChains; c++) sum[c] = _mm512_set1_epi32(c);
+  for (std::int64_t round = 0; round < rounds; round++) {
+#pragma GCC unroll 32
+    for (int c = 0; c < kChains; c++) {
+      sum[c] = _mm512_dpbusd_epi32(sum[c], ones, ones);
+      asm volatile("" : "+v"(sum[c]));
+    }
+  }
+}
+
 constexpr std::int64_t kFlops = 2 * kChains * sizeof(__m512) / sizeof(float);
 
 }  // namespace
 
-const BenchKernels kBenchKernelsAvx512{"avx512", read, multiply_add, kFlops, dot_bf16, 2 * kFlops};
+const BenchKernels kBenchKernelsAvx512{
+    "avx512", read, {multiply_add, kFlops}, {dot_bf16, 2 * kFlops}, {dot_int8, 4 * kFlops}};
 
 }  // namespace herd

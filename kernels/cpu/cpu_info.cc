@@ -172,6 +172,32 @@ void set_kernel_float_mode() {
 #endif
 }
 
+namespace {
+
+#if defined(__x86_64__)
+// GCC 12 does not know the names of these. Tiles count when the OS saves their registers (XCR0 bits 17 and 18).
+void find_later_features(CpuFeatures& features) {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0) features.avx_vnni = features.avx2 && (eax & (1U << 4)) != 0;
+  const bool osxsave = __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_OSXSAVE) != 0;
+  if (!osxsave || __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return;
+  const bool bf16 = (edx & (1U << 22)) != 0;
+  const bool tile = (edx & (1U << 24)) != 0;
+  const bool int8 = (edx & (1U << 25)) != 0;
+  unsigned low = 0;
+  unsigned high = 0;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  const bool saved = tile && ((low >> 17) & 3U) == 3U;
+  features.amx_bf16 = saved && bf16;
+  features.amx_int8 = saved && int8;
+}
+#endif
+
+}  // namespace
+
 CpuFeatures cpu_features() {
   CpuFeatures features;
 #if defined(__x86_64__)
@@ -199,6 +225,8 @@ CpuFeatures cpu_features() {
   features.avx2 = features.missing_for_avx2.empty();
   features.avx512 = features.missing_for_avx512.empty();
   features.avx512_bf16 = features.missing_for_avx512_bf16.empty();
+  features.avx512_vnni = features.avx512 && __builtin_cpu_supports("avx512vnni") != 0;
+  find_later_features(features);
 #else
   features.missing_for_avx2 = "x86-64";
   features.missing_for_avx512 = "x86-64";

@@ -262,10 +262,17 @@ std::size_t LlamaWeights::bytes() const {
   return sum;
 }
 
-std::size_t LlamaWeights::bytes_read_per_token() const {
-  auto sum = static_cast<std::size_t>(head.bytes());
+std::vector<PackedMatrix> LlamaWeights::read_per_token() const {
+  std::vector<PackedMatrix> matrices;
   for (const LayerWeights& layer : layers)
-    sum += static_cast<std::size_t>(layer.qkv.bytes() + layer.o.bytes() + layer.gate_up.bytes() + layer.down.bytes());
+    for (const PackedMatrix& matrix : {layer.qkv, layer.o, layer.gate_up, layer.down}) matrices.push_back(matrix);
+  matrices.push_back(head);
+  return matrices;
+}
+
+std::size_t LlamaWeights::bytes_read_per_token() const {
+  std::size_t sum = 0;
+  for (const PackedMatrix& matrix : read_per_token()) sum += static_cast<std::size_t>(matrix.bytes());
   return sum;
 }
 

@@ -39,7 +39,9 @@ struct LlamaWeights {
   std::vector<std::shared_ptr<DeviceBuffer>> memory;  // owns everything above
 
   [[nodiscard]] std::size_t bytes() const;            // of `memory`
-  [[nodiscard]] std::size_t bytes_read_per_token() const;  // packed matrices a decode step reads once (this rank)
+  // The packed matrices that a decode step reads once (this rank), in its order, and their bytes.
+  [[nodiscard]] std::vector<PackedMatrix> read_per_token() const;
+  [[nodiscard]] std::size_t bytes_read_per_token() const;
 };
 
 // Uniform in ±sqrt(3 / columns) for matrices (an untied embedding: in ±1), 1 for norms, in ±0.1 for biases; element

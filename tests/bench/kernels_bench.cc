@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "kernels/bounds/bench_machine.h"
-#include "kernels/cpu/bench_kernels.h"
+#include "kernels/bounds/peak_loops.h"
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/device.h"
 
@@ -202,11 +202,11 @@ class Bench {
 
   // GFLOP/s beside the best that products of bf16 use on this device.
   void print(const MachineRates& bound) const {
-    const double peak = bound.bf16_dots ? bound.bf16_dot_gflop_per_s : bound.fma_gflop_per_s;
+    const double peak = bound.peak(bound.used_for_bf16());
     for (const Result& result : results_) {
       std::printf("%-56s %10.1f us, best %10.1f us", result.name.c_str(), result.seconds.median * 1e6,
                   result.seconds.best * 1e6);
-      print_rate("GB/s", result.bytes, result.seconds, bound.read_gb_per_s);
+      print_rate("GB/s", result.bytes, result.seconds, bound.reads.best().gb_per_s);
       if (result.flops > 0) print_rate("GFLOP/s", result.flops, result.seconds, peak);
       std::printf("\n");
     }
@@ -253,11 +253,7 @@ std::string cpu_model() {
 
 // As measure_machine(), by this thread's CPU time.
 MachineRates thread_rates(Device& device, CpuIsa isa) {
-  const CpuFeatures features = cpu_features();
-  const bool wide = features.avx512 && isa != CpuIsa::kAvx2;
-  const BenchKernels& kernels = isa == CpuIsa::kReference || !features.avx2 ? kBenchKernelsPortable
-                                : wide                                      ? kBenchKernelsAvx512
-                                                                            : kBenchKernelsAvx2;
+  const BenchKernels& kernels = bench_kernels(isa);
   MachineRates rates;
   constexpr std::size_t kBytes = kBufferBytes / 4;
   const std::unique_ptr<DeviceBuffer> memory = allocate(device, kBytes);
@@ -265,17 +261,17 @@ MachineRates thread_rates(Device& device, CpuIsa isa) {
   std::uint64_t digest = 0;
   for (const int streams : {1, 2, 4}) {
     const Seconds seconds = measure([&](std::int64_t) { digest ^= kernels.read(memory->data(), kBytes, streams); });
-    rates.read_gb_per_s = std::max(rates.read_gb_per_s, static_cast<double>(kBytes) / seconds.best * 1e-9);
+    rates.reads.rates.push_back({0, streams, static_cast<double>(kBytes) / seconds.best * 1e-9});
   }
   if (digest == 1) std::printf(" ");  // the reads stay
   constexpr std::int64_t kRounds = 100000;
-  const Seconds seconds = measure([&](std::int64_t) { kernels.multiply_add(kRounds); });
-  rates.fma_gflop_per_s = static_cast<double>(kRounds * kernels.flops_per_round) / seconds.best * 1e-9;
-  rates.bf16_dots = std::strcmp(device.ops().name(), "avx512-bf16") == 0;
-  if (kernels.dot_bf16 != nullptr && features.avx512_bf16) {
-    const Seconds dots = measure([&](std::int64_t) { kernels.dot_bf16(kRounds); });
-    rates.bf16_dot_gflop_per_s = static_cast<double>(kRounds * kernels.dot_flops_per_round) / dots.best * 1e-9;
+  for (const PeakName& name : kPeakNames) {
+    const PeakLoop loop = peak_loop(name.peak, isa);
+    if (loop.run == nullptr) continue;
+    const Seconds seconds = measure([&](std::int64_t) { loop.run(kRounds); });
+    rates.peaks[static_cast<std::size_t>(name.peak)] = static_cast<double>(kRounds * loop.operations) / seconds.best * 1e-9;
   }
+  rates.bf16_dots = std::strcmp(device.ops().name(), "avx512-bf16") == 0;
   return rates;
 }
 
@@ -347,12 +343,11 @@ int main(int argc, char** argv) {
     if (part == "logits") bench.logits();
   }
   const MachineRates after = machine_rates(**device, config);
-  bound.read_gb_per_s = std::max(bound.read_gb_per_s, after.read_gb_per_s);
-  bound.fma_gflop_per_s = std::max(bound.fma_gflop_per_s, after.fma_gflop_per_s);
-  bound.bf16_dot_gflop_per_s = std::max(bound.bf16_dot_gflop_per_s, after.bf16_dot_gflop_per_s);
+  for (const ReadRate& rate : after.reads.rates) bound.reads.rates.push_back(rate);
+  for (std::size_t i = 0; i < bound.peaks.size(); i++) bound.peaks[i] = std::max(bound.peaks[i], after.peaks[i]);
   std::printf("%s; %s; reads %.1f GB/s, multiplies and adds %.1f GFLOP/s, by bf16 dot products %.1f%s\n",
-              cpu_model().c_str(), (*device)->description().c_str(), bound.read_gb_per_s, bound.fma_gflop_per_s,
-              bound.bf16_dot_gflop_per_s, cpu_time ? "; CPU time" : "");
+              cpu_model().c_str(), (*device)->description().c_str(), bound.reads.best().gb_per_s, bound.peak(Peak::kFma),
+              bound.peak(Peak::kBf16Dot), cpu_time ? "; CPU time" : "");
   bench.print(bound);
   return 0;
 }

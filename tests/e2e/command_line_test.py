@@ -274,6 +274,9 @@ def main():
             _, err = herd(*command, *devices, code=4, library="/no/such/libherd_cuda.so")
             expect(f"{command} {devices} says what is missing: {err}",
                    "--devices gpu" in err and "/no/such/libherd_cuda.so" in err and "CUDA" in err)
+    out, _ = herd("bench", "latency", "--input-len", "8", "--output-len", "4", "--num-iters", "2")
+    expect(f"figures stand beside what the weights' memory gave, three times: {out}",
+           "read of the weights" in out and "…" in out and out.count(" % of ") == 2)
     # 4,096 prompt rows at 512 a step: the first of 32 sequences has its eight tokens before the last begins.
     _, err = herd("bench", "latency", "--batch-size", "32", "--input-len", "128", "--output-len", "8", "--num-iters", "1",
                   code=2)

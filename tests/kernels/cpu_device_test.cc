@@ -112,12 +112,21 @@ TEST(BenchMachine, MeasuresEveryKernelSetOfThisCpu) {
     config.isa = isa;
     const auto rates = measure_machine(pool, config);
     ASSERT_TRUE(rates);
-    EXPECT_GT(rates->read_gb_per_s, 0.0);
-    EXPECT_GT(rates->fma_gflop_per_s, 0.0);
-    const bool there = cpu_features().avx512_bf16 && (isa == CpuIsa::kAvx512 || isa == CpuIsa::kAvx512Bf16);
-    EXPECT_EQ(rates->bf16_dot_gflop_per_s > 0, there);
-    EXPECT_EQ(rates->bf16_dots, there && isa == CpuIsa::kAvx512Bf16);
-    EXPECT_GE(rates->read_streams, 1);
+    config.small_pages = true;
+    const auto both = measure_reads(pool, config);
+    ASSERT_TRUE(both);
+    EXPECT_EQ(both->rates.size(), 2 * rates->reads.rates.size());
+    EXPECT_NE(both->rates.front().page_bytes, both->rates.back().page_bytes);
+    EXPECT_GT(rates->reads.best().gb_per_s, 0.0);
+    EXPECT_GE(rates->reads.best().streams, 1);
+    const CpuFeatures features = cpu_features();
+    const bool wide = features.avx512 && (isa == CpuIsa::kAvx512 || isa == CpuIsa::kAvx512Bf16);
+    const bool vnni = wide ? features.avx512_vnni : features.avx_vnni && isa != CpuIsa::kReference;
+    EXPECT_GT(rates->peak(Peak::kFma), 0.0);
+    EXPECT_EQ(rates->peak(Peak::kBf16Dot) > 0, wide && features.avx512_bf16);
+    EXPECT_EQ(rates->peak(Peak::kInt8Dot) > 0, vnni);
+    EXPECT_EQ(rates->peak(Peak::kAmxBf16), 0.0);  // of a device that may use anything alone
+    EXPECT_EQ(rates->bf16_dots, wide && features.avx512_bf16 && isa == CpuIsa::kAvx512Bf16);
     EXPECT_EQ(rates->threads, 2);
   }
 }

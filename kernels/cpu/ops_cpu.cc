@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstdlib>
 #include <memory>
 #include <vector>
 
 #include "kernels/check.h"
 #include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/row_logits.h"
 
 namespace herd {
 namespace {
@@ -50,7 +50,7 @@ constexpr std::int64_t kTasksPerThread = 8;
 
 class CpuOps final : public Ops {
  public:
-  CpuOps(const KernelTable& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool) {}
+  CpuOps(const KernelTable& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), logits_(kernels, pool) {}
 
   const char* name() const override { return kernels_.name; }
 
@@ -125,8 +125,12 @@ class CpuOps final : public Ops {
   }
 
   void draw(const float* logits, std::int64_t cols, std::int32_t id_base, float temperature, float floor,
-            const DrawKey& key, Candidate* out) override;
-  void top_k(const float* logits, std::int64_t cols, std::int32_t id_base, std::int32_t k, Candidate* out) override;
+            const DrawKey& key, Candidate* out) override {
+    logits_.draw(logits, cols, id_base, temperature, floor, key, out);
+  }
+  void top_k(const float* logits, std::int64_t cols, std::int32_t id_base, std::int32_t k, Candidate* out) override {
+    logits_.top_k(logits, cols, id_base, k, out);
+  }
 
   void logit_range(const TensorView& logits, LogitRange* out) override {
     for_rows(logits.rows, logits.rows * logits.cols, [&](std::int64_t begin, std::int64_t end) {
@@ -135,9 +139,13 @@ class CpuOps final : public Ops {
       }
     });
   }
-  void weigh(const float* logits, std::int64_t cols, const NucleusScale& scale, NucleusBin* bins) override;
+  void weigh(const float* logits, std::int64_t cols, const NucleusScale& scale, NucleusBin* bins) override {
+    logits_.weigh(logits, cols, scale, bins);
+  }
   void select(const float* logits, std::int64_t cols, const NucleusScale& scale, std::int32_t first, std::int32_t last,
-              std::int32_t* columns, float* values) override;
+              std::int32_t* columns, float* values) override {
+    logits_.select(logits, cols, scale, first, last, columns, values);
+  }
 
  private:
   // Rows of one query tile, or of one partition of it.
@@ -178,17 +186,6 @@ class CpuOps final : public Ops {
     }
   }
 
-  // body(piece, begin, end) for pieces of a row's columns, one by one when they are few, else beside each other. Returns how many.
-  template <class Body>
-  std::int64_t for_columns(std::int64_t cols, const Body& body) {
-    const std::int64_t groups = (cols + 63) / 64;
-    const std::int64_t pieces = std::clamp<std::int64_t>(cols / kAloneElements, 1, pool_.threads());
-    for_tasks(pieces, [&](std::int64_t piece, int) {
-      body(piece, groups * piece / pieces * 64, std::min(groups * (piece + 1) / pieces * 64, cols));
-    });
-    return pieces;
-  }
-
   float* thread_scratch(std::int64_t floats) {  // of thread t: + t * round_up(floats, 16)
     return thread_scratch_.floats(round_up(floats, 16) * pool_.threads());
   }
@@ -205,10 +202,7 @@ class CpuOps final : public Ops {
   std::vector<std::int32_t> heads_;        // query heads by KV head
   std::vector<std::int32_t> heads_begin_;  // [kv_heads + 1]
   std::vector<AttentionItem> items_;
-  std::vector<Candidate> best_;  // of each thread
-  std::vector<std::uint64_t> keys_;
-  std::vector<NucleusBin> bins_;       // of pieces of a row
-  std::vector<std::int64_t> selected_;  // by each piece of a row
+  RowLogits logits_;
 };
 
 void CpuOps::matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) {
@@ -362,116 +356,6 @@ void CpuOps::attention(const TensorView& q, const KvView& kv, const AttentionBat
   for (const AttentionItem& item : items_) {
     const AttentionUnit unit = unit_of(item, q, kv, batch, out);
     kernels_.attention_fold(unit, item.begin, item.end, partials + item.partials * size, item.partitions * size);
-  }
-}
-
-// ---- logits ----
-
-constexpr Candidate kNobody{-INFINITY, -INFINITY, -1};
-constexpr Candidate kNotANumber{NAN, NAN, -1};
-
-// First the best logit: it is the answer when greedy, and its score lets a draw skip most columns.
-void CpuOps::draw(const float* logits, std::int64_t cols, std::int32_t id_base, float temperature, float floor,
-                  const DrawKey& key, Candidate* out) {
-  const auto threads = static_cast<std::size_t>(pool_.threads());
-  best_.assign(threads, kNobody);
-  const auto best_of_threads = [&] {
-    *out = kNobody;
-    for (const Candidate& candidate : best_) {  // ascending columns: of equals the first stays
-      if (candidate.score > out->score) *out = candidate;
-    }
-  };
-  const auto in_ranges = [&](const auto& body) {  // ranges of whole Philox groups of 64 ids
-    if (cols <= kAloneElements) {
-      body(std::int64_t{0}, cols, std::size_t{0});
-      return;
-    }
-    pool_.parallel_for((cols + 63) / 64, [&](std::int64_t begin, std::int64_t end, int thread) {
-      body(begin * 64, std::min(end * 64, cols), static_cast<std::size_t>(thread));
-    });
-  };
-
-  std::atomic<bool> nan{false};
-  in_ranges([&](std::int64_t begin, std::int64_t end, std::size_t thread) {
-    if (!kernels_.best_logit(logits, begin, end, id_base, &best_[thread])) nan = true;
-  });
-  if (nan) {
-    *out = kNotANumber;
-    return;
-  }
-  best_of_threads();
-  if (temperature <= 0.0F || out->id < 0) return;
-
-  DrawArgs args{logits, id_base, temperature, floor, key, 0.0F};
-  args.at_least = kernels_.draw_score(args, out->id - id_base);
-  *out = kNobody;
-  if (args.at_least == -INFINITY) return;  // not even the best logit takes part
-  best_.assign(threads, kNobody);
-  in_ranges([&](std::int64_t begin, std::int64_t end, std::size_t thread) {
-    kernels_.best_draw(args, begin, end, &best_[thread]);
-  });
-  best_of_threads();
-}
-
-// Columns above a rising threshold are collected; whenever the buffer is full, the k best stay and the threshold
-// becomes the lowest of them. Later columns must beat it: of equals the lower id wins.
-void CpuOps::top_k(const float* logits, std::int64_t cols, std::int32_t id_base, std::int32_t k, Candidate* out) {
-  constexpr std::int64_t kRoom = 4096;
-  std::fill(out, out + k, kNobody);
-  const std::int64_t wanted = std::min<std::int64_t>(k, cols);
-  keys_.resize(static_cast<std::size_t>(2 * wanted + kRoom));
-  const auto column_of = [](std::uint64_t key) { return static_cast<std::int64_t>(~static_cast<std::uint32_t>(key)); };
-  float threshold = -INFINITY;
-  std::int64_t count = 0;
-  bool nan = false;
-  for (std::int64_t column = 0; column < cols;) {
-    count += kernels_.select_above(logits, column, cols, threshold, keys_.data() + count,
-                                   static_cast<std::int64_t>(keys_.size()) - count, &column, &nan);
-    if (column == cols || count <= wanted) continue;
-    std::nth_element(keys_.begin(), keys_.begin() + (wanted - 1), keys_.begin() + count, std::greater<>());
-    count = wanted;
-    threshold = logits[column_of(keys_[static_cast<std::size_t>(wanted - 1)])];
-  }
-  if (nan) {
-    std::fill(out, out + k, kNotANumber);
-    return;
-  }
-  const std::int64_t found = std::min(count, wanted);
-  std::partial_sort(keys_.begin(), keys_.begin() + found, keys_.begin() + count, std::greater<>());
-  for (std::int64_t i = 0; i < found; i++) {
-    const std::int64_t column = column_of(keys_[static_cast<std::size_t>(i)]);
-    out[i] = Candidate{logits[column], logits[column], static_cast<std::int32_t>(id_base + column)};
-  }
-}
-
-void CpuOps::weigh(const float* logits, std::int64_t cols, const NucleusScale& scale, NucleusBin* bins) {
-  const auto whole = static_cast<std::size_t>(kNucleusBins);
-  bins_.assign(whole * static_cast<std::size_t>(pool_.threads()), NucleusBin{0, 0});
-  const std::int64_t pieces = for_columns(cols, [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
-    kernels_.weigh(logits, scale, begin, end, bins_.data() + static_cast<std::size_t>(piece) * whole);
-  });
-  std::copy_n(bins_.begin(), whole, bins);
-  for (std::size_t i = whole; i < whole * static_cast<std::size_t>(pieces); i++) {
-    bins[i % whole].weight += bins_[i].weight;
-    bins[i % whole].columns += bins_[i].columns;
-  }
-}
-
-// Every piece writes where its columns would lie if all were selected; then the gaps are closed.
-void CpuOps::select(const float* logits, std::int64_t cols, const NucleusScale& scale, std::int32_t first, std::int32_t last,
-                    std::int32_t* columns, float* values) {
-  selected_.assign(2 * static_cast<std::size_t>(pool_.threads()), 0);  // where a piece begins, how many it has
-  const std::int64_t pieces = for_columns(cols, [&](std::int64_t piece, std::int64_t begin, std::int64_t end) {
-    const auto at = 2 * static_cast<std::size_t>(piece);
-    selected_[at] = begin;
-    selected_[at + 1] = kernels_.select(logits, scale, first, last, begin, end, columns + begin, values + begin);
-  });
-  std::int64_t next = 0;
-  for (std::size_t at = 0; at < 2 * static_cast<std::size_t>(pieces); at += 2) {
-    const std::int64_t begin = selected_[at], count = selected_[at + 1];
-    std::copy_n(columns + begin, count, columns + next);
-    std::copy_n(values + begin, count, values + next);
-    next += count;
   }
 }
 

@@ -177,7 +177,8 @@ HERD_SIMD I16 nucleus_bin16(V16 t, const NucleusScale& scale) {
   return iand(as_int(add(bounded, set1(0x1p23F))), iset1(0x7fffff));
 }
 
-// Weights are computed 16 at a time and added one by one: lanes may share a bin.
+// Weights are computed 16 at a time and added one by one: lanes may share a bin. When all do, as in rows of ties, they are added in
+// a register first: a sum in memory would be waited for 16 times.
 void weigh(const float* logits, const NucleusScale& scale, std::int64_t begin, std::int64_t end, NucleusBin* bins) {
   const V16 one = set1(kNucleusOne);
   const __m128i column = _mm_set_epi64x(1, 0);
@@ -189,13 +190,23 @@ void weigh(const float* logits, const NucleusScale& scale, std::int64_t begin, s
     alignas(64) float weight[16];
     alignas(64) std::int32_t bin[16];
     store(weight, select(compare<_CMP_GE_OQ>(t, set1(scale.max)), one, below));
-    istore(bin, nucleus_bin16(t, scale));
-    const auto add_lane = [&](int lane) __attribute__((always_inline)) {
-      auto* const sums = reinterpret_cast<__m128i*>(bins + bin[lane]);
-      const __m128i mine = _mm_or_si128(_mm_cvtsi64_si128(static_cast<std::int64_t>(weight[lane])), column);
-      _mm_storeu_si128(sums, _mm_add_epi64(_mm_loadu_si128(sums), mine));
+    const I16 bins16 = nucleus_bin16(t, scale);
+    istore(bin, bins16);
+    const auto lane_sum = [&](int lane) __attribute__((always_inline)) {
+      return _mm_or_si128(_mm_cvtsi64_si128(static_cast<std::int64_t>(weight[lane])), column);
     };
-    if (part == 0xffff) {
+    const auto add = [&](int lane, __m128i sum) __attribute__((always_inline)) {
+      auto* const sums = reinterpret_cast<__m128i*>(bins + bin[lane]);
+      _mm_storeu_si128(sums, _mm_add_epi64(_mm_loadu_si128(sums), sum));
+    };
+    const auto add_lane = [&](int lane) __attribute__((always_inline)) { add(lane, lane_sum(lane)); };
+    const I16 first = iset1(bin[0]);
+    if (part == 0xffff && mbits(mor(ilt(bins16, first), ilt(first, bins16))) == 0) {
+      __m128i sum = lane_sum(0);
+#pragma GCC unroll 16
+      for (int lane = 1; lane < 16; lane++) sum = _mm_add_epi64(sum, lane_sum(lane));
+      add(0, sum);
+    } else if (part == 0xffff) {
 #pragma GCC unroll 16
       for (int lane = 0; lane < 16; lane++) add_lane(lane);
     } else {

@@ -76,7 +76,7 @@ bool BorderSearch::weigh(const NucleusBin* bins) {
   return true;
 }
 
-Border BorderSearch::find(Ops& ops, const std::vector<float>& logits) const {
+Border BorderSearch::find(Ops& ops, std::vector<float> logits) const {
   std::uint64_t total = total_;
   Head head;
   if (k_ > 0) {
@@ -85,7 +85,7 @@ Border BorderSearch::find(Ops& ops, const std::vector<float>& logits) const {
   }
   if (top_p_ < 1.0F) {
     const std::uint64_t goal = nucleus_goal(top_p_, std::max<std::uint64_t>(total, 1));
-    head = shortest(ops, logits, Measure::kWeight, goal - std::min(goal, before_.weight));
+    head = shortest(ops, std::move(logits), Measure::kWeight, goal - std::min(goal, before_.weight));
   }
   return head.border;
 }
@@ -94,28 +94,37 @@ Border BorderSearch::find(Ops& ops, const std::vector<float>& logits) const {
 BorderSearch::Head BorderSearch::shortest(Ops& ops, std::vector<float> logits, Measure measure, std::uint64_t goal) const {
   Head head;
   while (logits.size() > kSorted && narrow(ops, logits, measure, goal, head)) continue;
-  if (std::adjacent_find(logits.begin(), logits.end(), std::not_equal_to<>()) != logits.end())
-    std::sort(logits.begin(), logits.end(), std::greater<>());
+  std::sort(logits.begin(), logits.end(), std::greater<>());
   for (std::size_t i = 0, next = 0; i < logits.size() && goal > 0; i = next) {
     next = i + 1;
     while (next < logits.size() && logits[next] == logits[i]) ++next;
-    const std::uint64_t weight = nucleus_weight(logits[i] / scale_.temperature, scale_.max);
-    const std::uint64_t one = measure == Measure::kColumns ? 1 : std::max<std::uint64_t>(weight, 1);
-    const std::uint64_t equals = std::min<std::uint64_t>(next - i, (goal - 1) / one + 1);
-    head.border = {logits[i], equals};
-    head.weight += equals * weight;
-    goal -= std::min(goal, equals * one);
+    take(logits[i], next - i, measure, goal, head);
   }
   return head;
 }
 
-// Leaves of `logits` those in one of finer bins, adds what lies before them to `head` and takes it from `goal`. False: nothing has
-// changed, because no bin parts them.
+// As many of `columns` equal logits as it takes, or all of them.
+void BorderSearch::take(float logit, std::uint64_t columns, Measure measure, std::uint64_t& goal, Head& head) const {
+  const std::uint64_t weight = nucleus_weight(logit / scale_.temperature, scale_.max);
+  const std::uint64_t one = measure == Measure::kColumns ? 1 : std::max<std::uint64_t>(weight, 1);
+  const std::uint64_t equals = goal == 0 ? 0 : std::min(columns, (goal - 1) / one + 1);
+  head.border = {logit, equals};
+  head.weight += equals * weight;
+  goal -= std::min(goal, equals * one);
+}
+
+// Leaves of `logits` those in one of finer bins, adds what lies before them to `head` and takes it from `goal`; none when all are
+// equal. False: nothing has changed, because no bin parts them.
 bool BorderSearch::narrow(Ops& ops, std::vector<float>& logits, Measure measure, std::uint64_t& goal, Head& head) const {
   const auto count = static_cast<std::int64_t>(logits.size());
   LogitRange range;
   ops.logit_range({logits.data(), DType::kF32, 1, count, count}, &range);
-  if (!(range.max > range.min)) return false;
+  if (range.max == range.min) {
+    take(range.max, logits.size(), measure, goal, head);
+    logits.clear();
+    return false;
+  }
+  if (!(range.max > range.min)) return false;  // a rank that is not right
   NucleusScale scale = scale_;
   scale.top = range.max / scale.temperature;
   scale.steps = steps_between(scale.top, range.min / scale.temperature);

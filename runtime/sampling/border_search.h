@@ -35,7 +35,7 @@ class BorderSearch {
   [[nodiscard]] std::int32_t last() const { return last_; }
 
   // logits: those of the whole row in these bins, in any order.
-  [[nodiscard]] Border find(Ops& ops, const std::vector<float>& logits) const;
+  [[nodiscard]] Border find(Ops& ops, std::vector<float> logits) const;
 
  private:
   enum class Measure { kColumns, kWeight };
@@ -44,6 +44,7 @@ class BorderSearch {
     std::uint64_t weight = 0;
   };
   [[nodiscard]] Head shortest(Ops& ops, std::vector<float> logits, Measure measure, std::uint64_t goal) const;
+  void take(float logit, std::uint64_t columns, Measure measure, std::uint64_t& goal, Head& head) const;
   [[nodiscard]] bool narrow(Ops& ops, std::vector<float>& logits, Measure measure, std::uint64_t& goal, Head& head) const;
   void sum_before_first(const NucleusBin* bins);
 

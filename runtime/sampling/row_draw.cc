@@ -200,8 +200,9 @@ bool RowDraw::decide_border(const RankRound& round) {
     const float* const theirs = round.of<float>(static_cast<int>(rank), part_);
     logits.insert(logits.end(), theirs, theirs + border_counts_[rank]);
   }
-  std::erase_if(logits, [&](float logit) { return !(logit / params_.temperature >= floor_); });  // none but of a rank that is not right
-  const Border border = search_->find(slice_.device.ops(), logits);
+  if (slice_.ranks > 1)  // none but of a rank that is not right
+    std::erase_if(logits, [&](float logit) { return !(logit / params_.temperature >= floor_); });
+  const Border border = search_->find(slice_.device.ops(), std::move(logits));
   std::uint64_t equals = border.equals;  // ranks are in the order of their ids
   for (int rank = 0; rank < slice_.rank; ++rank) {
     const float* const theirs = round.of<float>(rank, part_);
@@ -217,12 +218,12 @@ bool RowDraw::decide_border(const RankRound& round) {
 // Of this rank's columns whose quotient is the border's own, or whose logit is.
 void RowDraw::leave_out(const Border& border, std::uint64_t equals) {
   const float floor = border.logit / params_.temperature;
+  const bool shared = std::nextafter(border.logit, kMinusInfinity) / params_.temperature == floor;  // by lesser logits too
   for (const std::int32_t column : columns_) {
     const float logit = row_[column];
-    if (!(logit <= border.logit) || logit / params_.temperature != floor) continue;
     if (logit == border.logit && equals > 0) {
       --equals;
-    } else {
+    } else if (logit == border.logit || (shared && logit < border.logit && logit / params_.temperature == floor)) {
       left_out_.emplace_back(column, logit);
     }
   }

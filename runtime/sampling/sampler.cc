@@ -153,11 +153,12 @@ std::vector<step::SampledToken> Sampler::first_round(const TensorView& logits, c
   return sampled;
 }
 
-// One round for as many rows as there is room for, in practice all.
+// One round for as many rows as there is room for, in practice all. A rank by itself takes a row to its end while it is in the cache.
 void Sampler::next_round(std::vector<RowDraw*>& undecided) {
   RankRound round;
   std::size_t asked = 0;
-  while (asked < undecided.size() && (asked == 0 || round.bytes() * static_cast<std::size_t>(tp_.size()) <= round_bytes_))
+  const std::size_t most = tp_.size() == 1 ? 1 : undecided.size();
+  while (asked < most && (asked == 0 || round.bytes() * static_cast<std::size_t>(tp_.size()) <= round_bytes_))
     undecided[asked++]->reserve(round);
   round.open(tp_);
   for (std::size_t i = 0; i < asked; ++i) undecided[i]->answer(round);

@@ -99,6 +99,14 @@ class BatchDependentOps final : public Ops {
   void top_k(const float* l, std::int64_t cols, std::int32_t base, std::int32_t k, Candidate* out) override {
     real_.top_k(l, cols, base, k, out);
   }
+  void logit_range(const TensorView& l, LogitRange* out) override { real_.logit_range(l, out); }
+  void weigh(const float* l, std::int64_t cols, const NucleusScale& scale, NucleusBin* bins) override {
+    real_.weigh(l, cols, scale, bins);
+  }
+  void select(const float* l, std::int64_t cols, const NucleusScale& scale, std::int32_t first, std::int32_t last,
+              std::int32_t* columns, float* values) override {
+    real_.select(l, cols, scale, first, last, columns, values);
+  }
 
  private:
   Ops& real_;
@@ -120,13 +128,21 @@ class BatchDependentDevice final : public Device {
   BatchDependentOps ops_;
 };
 
+// How every request of a run is sampled.
+struct Draws {
+  const char* name;
+  float temperature;
+  float top_p;
+};
+constexpr Draws kDraws[] = {{"greedy", 0.0F, 1.0F}, {"T=1.5", 1.5F, 1.0F}, {"T=1.5 top-p", 1.5F, 0.9F}};
+
 struct Request {
   std::vector<TokenId> prompt;
   step::SamplingParams params;
 };
 
 // Prompts of many lengths, most sharing a prefix of 40 tokens; deterministic.
-std::vector<Request> make_requests(int vocab, float temperature, bool long_one) {
+std::vector<Request> make_requests(int vocab, const Draws& draws, bool long_one) {
   std::vector<int> lengths{1, 3, 17, 31, 50, 64, 90};
   if (long_one) lengths.push_back(600);  // across an attention partition
   std::vector<Request> requests;
@@ -139,7 +155,8 @@ std::vector<Request> make_requests(int vocab, float temperature, bool long_one) 
     for (int t = 0; t < lengths[i]; ++t)
       request.prompt.push_back(t < 40 && i >= 3 ? prefix[static_cast<std::size_t>(t)]
                                                 : static_cast<TokenId>((next() >> 33) % static_cast<unsigned>(vocab)));
-    request.params.temperature = temperature;
+    request.params.temperature = draws.temperature;
+    request.params.top_p = draws.top_p;
     request.params.seed = 1000 + i;
     request.params.ignore_eos = true;
     requests.push_back(std::move(request));
@@ -168,7 +185,7 @@ std::string digest(const std::vector<step::SampledToken>& tokens) {
 }
 
 // Runs the requests, `batch` open at a time; a batch larger than the list repeats it.
-Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, const Settings& settings) {
+Expected<Outcome> run(const Model& model, const Axis& axis, const Draws& draws, const Settings& settings) {
   const int new_tokens = settings.new_tokens > 0 ? settings.new_tokens : settings.full ? 16 : 8;
   EngineOptions options;
   options.model.path = model.path;
@@ -188,7 +205,7 @@ Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, c
   if (!engine) return fail(engine.error());
   actors::ClusterClient& client = (*engine)->cluster().client();
   actors::WireClient wire(client);
-  auto requests = make_requests((*engine)->config().vocab_size, temperature, settings.full);
+  auto requests = make_requests((*engine)->config().vocab_size, draws, settings.full);
   if (requests.size() > axis.requests_max) requests.resize(axis.requests_max);
 
   Outcome outcome;
@@ -325,12 +342,12 @@ std::string joined(const std::vector<std::string>& digests) {
   return all;
 }
 
-void test_model(const Model& model, float temperature, const Settings& settings,
+void test_model(const Model& model, const Draws& draws, const Settings& settings,
                 std::map<std::string, std::string>& digests, Tally& tally) {
-  const std::string label = model.name + (temperature > 0 ? " T=1.5" : " greedy");
+  const std::string label = model.name + " " + draws.name;
   std::vector<std::string> baseline;
   for (const Axis& axis : settings.gpu ? gpu_axes(settings.full) : axes(settings.full)) {
-    const auto outcome = run(model, axis, temperature, settings);
+    const auto outcome = run(model, axis, draws, settings);
     if (!outcome) {
       const StatusCode code = outcome.error().code();
       const bool not_here = code == StatusCode::kUsage || (settings.gpu && code == StatusCode::kMissing);
@@ -407,9 +424,9 @@ int main(int argc, char** argv) {
   std::map<std::string, std::string> digests;
   herd::Tally tally;
   for (const herd::Model& model : models) {
-    for (const float temperature : {0.0F, 1.5F}) {
+    for (const herd::Draws& draws : herd::kDraws) {
       std::map<std::string, std::string> mine;
-      herd::test_model(model, temperature, settings, mine, tally);
+      herd::test_model(model, draws, settings, mine, tally);
       for (auto& [label, text] : mine) digests[(settings.full ? "full " : "ci ") + label] = text;
     }
   }

@@ -224,6 +224,23 @@ TEST(EventIdCodec, SaysUnderWhichNumericsAStreamWasMade) {
   EXPECT_EQ(numerics_digits(""), NumericsDigits{});
 }
 
+// The ids of one small model before and after the class of the CPUs changed (shard::numerics_id): an event id of the commit before
+// is refused, with the digits it was made under and the whole id of today's.
+TEST(ServedNumerics, RefuseAStreamOfTheClassBeforeByName) {
+  const std::string before = "cpu-1/bfloat16/bfloat16/c595da9a3de00c1d138953bdf45d1f46";
+  const std::string today = "cpu-2/bfloat16/bfloat16/cd82341991f72fa8ec4a5fdb08470b59";
+  EventId id = some_id();
+  id.numerics = numerics_digits(before);
+  const EventIdCodec codec(kKey, "scope");
+  const auto decoded = codec.decode(codec.encode(id, "tenant"), "tenant");
+  ASSERT_TRUE(decoded);
+  const auto why = ServedNumerics(today).refuses(decoded->numerics);
+  ASSERT_TRUE(why);
+  EXPECT_EQ(*why, "this stream was made under numerics " + before.substr(before.size() - 32) + ", this server computes under " + today +
+                      ": other weights or arithmetic would go on with other text; ask anew, without Last-Event-ID");
+  EXPECT_FALSE(ServedNumerics(before).refuses(decoded->numerics));
+}
+
 TEST(ServedNumerics, AreKnownWhenTheyAreToldAndNotBefore) {
   ServedNumerics numerics;
   EXPECT_FALSE(numerics.decided());

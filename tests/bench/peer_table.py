@@ -285,7 +285,7 @@ def spread(values):
 
 
 def bar_words(line):
-    words = {"share": "≥ {:.0%} of the bound", "ratio": "≥ {:.3g} ×", "limit": "≤ {:.3g} " + line.unit}
+    words = {"share": "≥ {:.0%} of the bound", "ratio": "≥ {:.3g} ×", "limit": f"≤ {{:.3g}} {line.unit}".rstrip()}
     parts = []
     for kind, (bar, goal) in line.bars.items():
         parts.append(words[kind].format(bar) + ("" if goal is None else f" (goal {goal:.0%})" if kind == "share" else f" (goal {goal:.3g})"))
@@ -297,7 +297,7 @@ def markdown_line(line):
     if line.bounds:
         bound = f"{spread(line.bounds)} ({line.bound_name}{'; not used: ' + line.best if line.best else ''})"
     share, ratio = line.share(), line.ratio()
-    return [line.title, f"{spread(line.herd)} {line.unit}" if line.herd else "–", bound, "–" if share is None else f"{share:.0%}",
+    return [line.title, f"{spread(line.herd)} {line.unit}".rstrip() if line.herd else "–", bound, "–" if share is None else f"{share:.0%}",
             f"{spread(line.llama)} {line.unit}" if line.llama else "–", "–" if ratio is None else f"{ratio:.2f}",
             bar_words(line), line.verdict()]
 

@@ -293,7 +293,8 @@ def bar_words(line):
     words = {"share": "≥ {:.0%} of the bound", "ratio": "≥ {:.3g} ×", "limit": f"≤ {{:.3g}} {line.unit}".rstrip()}
     parts = []
     for kind, (bar, goal) in line.bars.items():
-        parts.append(words[kind].format(bar) + ("" if goal is None else f" (goal {goal:.0%})" if kind == "share" else f" (goal {goal:.3g})"))
+        wanted = "" if goal is None else f" (goal {goal:.0%})" if kind == "share" else f" (goal {goal:.3g})"
+        parts.append(words[kind].format(bar) + wanted)
     return ", ".join(parts)
 
 
@@ -302,8 +303,8 @@ def markdown_line(line):
     if line.bounds:
         bound = f"{spread(line.bounds)} ({line.bound_name}{'; not used: ' + line.best if line.best else ''})"
     share, ratio = line.share(), line.ratio()
-    return [line.title, f"{spread(line.herd)} {line.unit}".rstrip() if line.herd else "–", bound, "–" if share is None else f"{share:.0%}",
-            f"{spread(line.llama)} {line.unit}" if line.llama else "–", "–" if ratio is None else f"{ratio:.2f}",
+    figure = lambda values: f"{spread(values)} {line.unit}".rstrip() if values else "–"
+    return [line.title, figure(line.herd), bound, "–" if share is None else f"{share:.0%}", figure(line.llama), "–" if ratio is None else f"{ratio:.2f}",
             bar_words(line), line.verdict()]
 
 

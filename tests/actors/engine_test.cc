@@ -51,6 +51,27 @@ FinishReason generate(Engine& engine, std::uint64_t id) {
   }
 }
 
+// What a decode step reads can be measured where it lies: all of it, rank by rank.
+TEST(Engine, ShowsTheWeightsThatADecodeStepReads) {
+  for (const int ranks : {1, 2}) {
+    EngineOptions split = options();
+    split.tensor_parallel = ranks;
+    const auto engine = Engine::start(split);
+    ASSERT_TRUE(engine) << engine.error().message();
+    const auto matrices = (*engine)->read_per_token();
+    ASSERT_EQ(matrices.size(), static_cast<std::size_t>(ranks));
+    std::size_t bytes = 0;
+    std::set<const void*> places;
+    for (const auto& rank : matrices) {
+      for (const PackedMatrix& matrix : rank) {
+        bytes += static_cast<std::size_t>(matrix.bytes());
+        EXPECT_TRUE(places.insert(matrix.data).second) << "no weight is read twice";
+      }
+    }
+    EXPECT_EQ(bytes, (*engine)->facts().weight_bytes_per_token);
+  }
+}
+
 TEST(Engine, RunsItsRanksAsNiceAsAskedAndLeavesItsCallerAsItIs) {
   const int own = own_niceness();
   std::mutex mutex;

@@ -69,6 +69,8 @@ class Line:
             return "**LOSES**: " + ", ".join(missed)
         if unknown or not self.herd:
             return "open"
+        if not self.bars:
+            return "–"
         goals = [(kind, goal) for kind, (_, goal) in self.bars.items() if goal is not None]
         return "goal" if goals and all(holds(kind, goal) for kind, goal in goals) else "pass"
 
@@ -236,16 +238,19 @@ def start(table):
 
 
 def topp(table):
-    """herd alone: what sampling_bench measures, on the flatter of its logits."""
+    """herd alone: what sampling_bench measures, on logits as a model has them and on the kind of row that takes longest."""
     one = Line("a sampled token with top-p 0.95 at 128,256 ids", "ms", {"limit": [0.6, None]}, higher_is_better=False)
     many = Line("… 32 rows", "ms", {"limit": [12, None]}, higher_is_better=False)
+    slowest = [Line("… 1 row of the slowest kind: flat, ties", "ms", higher_is_better=False),
+               Line("… 32 of them", "ms", higher_is_better=False)]
     words = [str(table.sampling_bench), "--threads", str(table.threads)]
     for _ in range(table.pairs):
-        out = run(words)
-        for line, rows in ((one, "1 row"), (many, "32 rows")):
-            found = re.findall(rf"^top-p 0\.95, {rows}, spread .*: ([\d.]+) us$", out, re.MULTILINE)
-            line.herd.append(max(float(us) for us in found) * 1e-3)
-    return Measurement([one, many], [plain(words)])
+        rows = {kind: (int(alone) * 1e-3, int(together) * 1e-3)
+                for kind, alone, together in re.findall(r"^(\w+) +top_p 0\.95 +(\d+) +(\d+)$", run(words), re.MULTILINE)}
+        for line, at in ((one, 0), (many, 1)):
+            line.herd.append(rows["model"][at])
+            slowest[at].herd.append(max(times[at] for times in rows.values()))
+    return Measurement([one, many, *slowest], [plain(words)])
 
 
 def arriving(table):
@@ -285,10 +290,11 @@ def spread(values):
 
 
 def bar_words(line):
-    words = {"share": "≥ {:.0%} of the bound", "ratio": "≥ {:.3g} ×", "limit": "≤ {:.3g} " + line.unit}
+    words = {"share": "≥ {:.0%} of the bound", "ratio": "≥ {:.3g} ×", "limit": f"≤ {{:.3g}} {line.unit}".rstrip()}
     parts = []
     for kind, (bar, goal) in line.bars.items():
-        parts.append(words[kind].format(bar) + ("" if goal is None else f" (goal {goal:.0%})" if kind == "share" else f" (goal {goal:.3g})"))
+        wanted = "" if goal is None else f" (goal {goal:.0%})" if kind == "share" else f" (goal {goal:.3g})"
+        parts.append(words[kind].format(bar) + wanted)
     return ", ".join(parts)
 
 
@@ -297,8 +303,8 @@ def markdown_line(line):
     if line.bounds:
         bound = f"{spread(line.bounds)} ({line.bound_name}{'; not used: ' + line.best if line.best else ''})"
     share, ratio = line.share(), line.ratio()
-    return [line.title, f"{spread(line.herd)} {line.unit}" if line.herd else "–", bound, "–" if share is None else f"{share:.0%}",
-            f"{spread(line.llama)} {line.unit}" if line.llama else "–", "–" if ratio is None else f"{ratio:.2f}",
+    figure = lambda values: f"{spread(values)} {line.unit}".rstrip() if values else "–"
+    return [line.title, figure(line.herd), bound, "–" if share is None else f"{share:.0%}", figure(line.llama), "–" if ratio is None else f"{ratio:.2f}",
             bar_words(line), line.verdict()]
 
 

@@ -42,6 +42,11 @@ if value("--repack") == "0":
 speed = 150 if value("-fa") == "off" and value("-ub", "512") == "512" else 100
 print(json.dumps([{"avg_ts": speed if value("-p") != "0" else speed / 10}]))
 """
+SAMPLING_BENCH = """#!/usr/bin/env python3
+for kind, request, alone, together in (("model", "one read", 9000, 90000), ("model", "top_p 0.95", 512, 12900),
+                                       ("flat", "top_p 0.95", 700, 15000), ("flat", "top_p 0.95, top_k 50", 9000, 90000)):
+    print(f"{kind:<10} {request:<34} {alone:10} {together:12}")
+"""
 
 
 def program(path, text):
@@ -98,6 +103,14 @@ def main():
         checks.check("every open row says why", len(limits) >= 4 and all(": " in line for line in limits), done.stdout)
         again, kept = table(folder, "--print-only")
         checks.equal("--print-only prints the same table", kept, cells)
+        (folder / "bin").mkdir()
+        program(folder / "bin" / "sampling_bench", SAMPLING_BENCH)
+        done, cells = table(folder, "--rows", "topp")
+        alone, together = cells["a sampled token with top-p 0.95 at 128,256 ids"], cells["… 32 rows"]
+        checks.check("what sampling costs, one limit kept", alone[0].startswith("0.512 (") and alone[6] == "pass", alone)
+        checks.check("and one not", together[0].startswith("12.9 (") and together[6] == "**LOSES**: limit", together)
+        slowest = cells["… 1 row of the slowest kind: flat, ties"]
+        checks.check("rows without a bar are shown all the same", slowest[0].startswith("0.7 (") and slowest[6] == "–", slowest)
         done, cells = table(folder, "--rows", "start")
         first = cells["1B bf16, start to first token, file in the page cache"]
         checks.check("a limit that is kept, without llama-completion", first[6] in ("goal", "pass") and first[3] == "–", first)

@@ -9,6 +9,7 @@
 #include "kernels/cpu/dot_check.h"
 #include "kernels/cpu/isa_choice.h"
 #include "kernels/cpu/ops_cpu.h"
+#include "kernels/cpu/row_packer_cpu.h"
 #include "kernels/cpu/slab_memory.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/device.h"
@@ -25,6 +26,7 @@ class CpuDevice final : public Device {
   CpuDevice(IsaChoice choice, int threads, int nice, std::shared_ptr<ProgressWord> progress)
       : progress_(std::move(progress)), pool_(threads, nice), note_(std::move(choice.note)) {
     const CpuIsa isa = choice.isa;
+    if (isa != CpuIsa::kReference) packer_ = make_cpu_row_packer(kernels_of(isa), pool_, *memory_);
     auto ops = isa == CpuIsa::kReference ? make_reference_ops() : make_cpu_ops(isa, pool_, *memory_);
     ops_ = make_checked_ops(std::move(ops), true, progress_);
   }
@@ -43,6 +45,7 @@ class CpuDevice final : public Device {
 
   std::size_t free_bytes() const override { return available_memory_bytes(); }
   Status wait() override { return {}; }
+  RowPacker* row_packer() override { return packer_.get(); }
   ProgressWord* progress() override { return progress_.get(); }
 
  private:
@@ -50,6 +53,7 @@ class CpuDevice final : public Device {
   const std::shared_ptr<SlabMemory> memory_ = SlabMemory::make();
   ThreadPool pool_;  // outlives the operations that run on it
   std::unique_ptr<Ops> ops_;
+  std::unique_ptr<RowPacker> packer_;  // the reference has none: it is to be read, not to be fast
   const std::string note_;  // why not the fastest
 };
 

@@ -425,20 +425,23 @@ void CpuOps::top_k(const float* logits, std::int64_t cols, std::int32_t id_base,
 
 }  // namespace
 
-std::unique_ptr<Ops> make_cpu_ops(CpuIsa isa, ThreadPool& pool, SlabMemory& memory) {
+const KernelTable& kernels_of(CpuIsa isa) {
   switch (isa) {
     case CpuIsa::kAvx2:
-      return std::make_unique<CpuOps>(kKernelsAvx2, pool, memory);
+      return kKernelsAvx2;
     case CpuIsa::kAvx512:
-      return std::make_unique<CpuOps>(kKernelsAvx512, pool, memory);
+      return kKernelsAvx512;
     case CpuIsa::kAvx512Bf16:
-      return std::make_unique<CpuOps>(kKernelsAvx512Bf16, pool, memory);
+      return kKernelsAvx512Bf16;
     case CpuIsa::kAuto:
     case CpuIsa::kReference:
       break;
   }
-  HERD_CHECK(false, "the device has chosen an instruction set");
-  return nullptr;
+  HERD_UNREACHABLE("the device has chosen an instruction set");
+}
+
+std::unique_ptr<Ops> make_cpu_ops(CpuIsa isa, ThreadPool& pool, SlabMemory& memory) {
+  return std::make_unique<CpuOps>(kernels_of(isa), pool, memory);
 }
 
 }  // namespace herd

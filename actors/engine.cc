@@ -8,6 +8,7 @@
 #include "actors/ranks/gpu_rank_site.h"
 #include "kernels/process_limits.h"
 #include "runtime/model/source_digest.h"
+#include "runtime/model/stoppable_source.h"
 #include "runtime/shard/numerics_id.h"
 
 namespace herd::actors {
@@ -116,7 +117,8 @@ Expected<placement::ShardedModel> Engine::shard_model(const EngineOptions& optio
 Status Engine::load(const EngineOptions& options, const placement::ShardedModel& sharded) {
   const auto begin = std::chrono::steady_clock::now();
   model::LoadReport report;  // names each tensor once, whatever rank met it
-  if (Status status = site_->load(sharded, weight_source(), options.load_progress, report); !status.ok()) return status;
+  const auto source = std::make_shared<const model::StoppableSource>(weight_source(), options.stop);
+  if (Status status = site_->load(sharded, source, options.load_progress, report); !status.ok()) return status;
   for (const std::string& tensor : report.non_finite)
     options.warn("warning: " + options.model.path + ": tensor " + tensor + " holds NaN or infinite values");
   facts_.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

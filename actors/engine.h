@@ -52,6 +52,7 @@ struct EngineOptions {
   std::function<void(const std::string&)> note;
   std::function<void(const std::string&)> warn;
   LoadProgress load_progress;              // may be empty
+  std::stop_token stop;                    // weights are not read on once it is requested: kAborted
 };
 
 // What was decided, for reports.

@@ -12,7 +12,10 @@
 #include <thread>
 #include <vector>
 
+#include <sys/mman.h>
 #include <unistd.h>
+
+#include "kernels/commit_memory.h"
 
 namespace herd {
 namespace {
@@ -124,6 +127,34 @@ TEST(SlabMemory, ServesThreadsThatTakeAndGiveBackAtOnce) {
   std::vector<std::thread> threads;
   for (int thread = 1; thread <= 3; ++thread) threads.emplace_back(work, thread);
   for (std::thread& thread : threads) thread.join();
+}
+
+// Pages of the bytes that have memory behind them.
+std::size_t resident_pages(const DeviceBuffer& buffer) {
+  std::vector<unsigned char> pages((buffer.bytes() + kPage - 1) / kPage);
+  EXPECT_EQ(::mincore(buffer.data(), buffer.bytes(), pages.data()), 0);
+  return static_cast<std::size_t>(std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return page & 1; }));
+}
+
+TEST(CommitMemory, BringsEveryPageAndLeavesWhatIsThere) {
+  const auto memory = SlabMemory::make();
+  const auto buffer = buffer_of(*memory, 40 * kMiB);  // a slab of its own, so that it begins with a page
+  auto* const bytes = static_cast<char*>(buffer->data());
+  bytes[5 * kMiB] = 7;
+  EXPECT_LT(resident_pages(*buffer), 40 * kMiB / kPage);
+  EXPECT_TRUE(commit_memory(bytes + 100, 39 * kMiB));
+  EXPECT_GE(resident_pages(*buffer), 39 * kMiB / kPage);
+  EXPECT_TRUE(commit_memory(bytes, 0));
+  EXPECT_EQ(bytes[5 * kMiB], 7);
+  bytes[5 * kMiB] = 0;
+  EXPECT_TRUE(all_zero(*buffer));
+}
+
+TEST(CommitMemory, SaysThatThereIsNoneForAPlaceWithoutMemory) {
+  void* const hole = ::mmap(nullptr, kMiB, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(hole, MAP_FAILED);
+  ::munmap(hole, kMiB);
+  EXPECT_FALSE(commit_memory(hole, kMiB));
 }
 
 }  // namespace

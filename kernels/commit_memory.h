@@ -7,9 +7,9 @@
 
 namespace herd {
 
-// Returns when every page of the bytes, memory of a CPU device, has memory behind it; false: the system has none to give.
-// What they hold stays, whoever reads and writes them meanwhile.
-[[nodiscard]] bool commit_memory(void* begin, std::size_t bytes);
+// Returns when every page of the bytes, memory of a CPU device, has memory behind it. What they hold stays, whoever reads and
+// writes them meanwhile. Where the system has none to give it ends a process, as at any first touch: ask committable_bytes before.
+void commit_memory(void* begin, std::size_t bytes);
 
 // Bytes that may still be committed before the machine or a cgroup of this process is out of memory. Limits of address space do
 // not count: what was allocated has its place there. `root` is "" outside tests.

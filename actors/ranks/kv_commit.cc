@@ -28,9 +28,8 @@ std::string gigabytes(std::uint64_t bytes) {
 void run(const MemorySpans& memory, const model::RopeTable& rope, const KvCommit::Warn& warn, const std::stop_token& stop) {
   lower_thread_priority(kNiceness);
   while (rope.ready() < rope.positions() && !stop.stop_requested()) rope.fill(rope.ready() + 1);
-  const CommitPorts ports{[] { return committable_bytes(); }, [](std::byte* begin, std::size_t bytes) {
-                            return commit_memory(begin, bytes);
-                          }};
+  const CommitPorts ports{[] { return committable_bytes(); },
+                          [](std::byte* begin, std::size_t bytes) { commit_memory(begin, bytes); }};
   const CommitResult result = commit_all(memory, ports, stop);
   if (result.short_of_memory() && warn) warn(commit_warning(result));
 }
@@ -58,7 +57,8 @@ CommitResult commit_all(const MemorySpans& memory, const CommitPorts& ports, con
         looked_at = result.committed;
       }
       result.stopped = stop.stop_requested();
-      if (result.stopped || result.left < keep + kLookBytes || !ports.commit(piece.data(), piece.size())) return result;
+      if (result.stopped || result.left < keep + kLookBytes) return result;
+      ports.commit(piece.data(), piece.size());
       result.committed += piece.size();
     }
   }

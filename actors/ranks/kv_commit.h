@@ -19,8 +19,8 @@ namespace herd::actors {
 using MemorySpans = std::vector<std::span<std::byte>>;  // of one layer each, alike
 
 struct CommitPorts {
-  std::function<std::uint64_t()> left;                      // bytes that the system may still give
-  std::function<bool(std::byte* begin, std::size_t bytes)> commit;  // false: it has none
+  std::function<std::uint64_t()> left;  // bytes that the system may still give
+  std::function<void(std::byte* begin, std::size_t bytes)> commit;
 };
 
 struct CommitResult {

@@ -22,16 +22,13 @@ struct FakeSystem {
   std::vector<std::pair<const std::byte*, std::size_t>> pieces{};
   std::stop_source stop{};
   std::size_t stop_after = 1000;
-  std::size_t refuse_after = 1000;
   std::uint64_t taken_by_another = 0;  // with every piece
 
   CommitResult run(const MemorySpans& memory) {
     const CommitPorts ports{[this] { return left; }, [this](std::byte* begin, std::size_t bytes) {
-                              if (pieces.size() == refuse_after) return false;
                               pieces.emplace_back(begin, bytes);
                               left -= bytes + taken_by_another;
                               if (pieces.size() == stop_after) stop.request_stop();
-                              return true;
                             }};
     return commit_all(memory, ports, stop.get_token());
   }
@@ -79,15 +76,12 @@ TEST(KvCommit, SaysWhatIsThereAndWhichFlagHelps) {
     EXPECT_NE(warning.find(part), std::string::npos) << warning;
 }
 
-TEST(KvCommit, EndsWhenItIsStoppedAndWhenTheSystemRefuses) {
+TEST(KvCommit, EndsWhenItIsStopped) {
   FakeSystem stopped{.left = 10000 * kMiB, .stop_after = 2};
   const CommitResult result = stopped.run(layers(3, 20));
   EXPECT_EQ(stopped.pieces.size(), 2U);
   EXPECT_TRUE(result.stopped);
   EXPECT_FALSE(result.short_of_memory()) << "nobody is to be warned";
-  FakeSystem refusing{.left = 10000 * kMiB, .refuse_after = 4};
-  EXPECT_TRUE(refusing.run(layers(3, 20)).short_of_memory());
-  EXPECT_EQ(refusing.pieces.size(), 4U);
 }
 
 TEST(KvCommit, ChangesNothingThatAStepWritesMeanwhile) {

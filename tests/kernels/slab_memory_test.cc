@@ -142,19 +142,12 @@ TEST(CommitMemory, BringsEveryPageAndLeavesWhatIsThere) {
   auto* const bytes = static_cast<char*>(buffer->data());
   bytes[5 * kMiB] = 7;
   EXPECT_LT(resident_pages(*buffer), 40 * kMiB / kPage);
-  EXPECT_TRUE(commit_memory(bytes + 100, 39 * kMiB));
+  commit_memory(bytes + 100, 39 * kMiB);
   EXPECT_GE(resident_pages(*buffer), 39 * kMiB / kPage);
-  EXPECT_TRUE(commit_memory(bytes, 0));
+  commit_memory(bytes, 0);
   EXPECT_EQ(bytes[5 * kMiB], 7);
   bytes[5 * kMiB] = 0;
   EXPECT_TRUE(all_zero(*buffer));
-}
-
-TEST(CommitMemory, SaysThatThereIsNoneForAPlaceWithoutMemory) {
-  void* const hole = ::mmap(nullptr, kMiB, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  ASSERT_NE(hole, MAP_FAILED);
-  ::munmap(hole, kMiB);
-  EXPECT_FALSE(commit_memory(hole, kMiB));
 }
 
 }  // namespace

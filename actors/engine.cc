@@ -8,6 +8,7 @@
 #include "actors/ranks/gpu_rank_site.h"
 #include "kernels/process_limits.h"
 #include "runtime/model/source_digest.h"
+#include "runtime/model/stoppable_source.h"
 #include "runtime/shard/numerics_id.h"
 
 namespace herd::actors {
@@ -33,7 +34,7 @@ placement::ReplicaWishes wishes_of(const EngineOptions& options) {
 
 Expected<std::shared_ptr<RankSite>> make_site(const EngineOptions& options) {
   const RankCounts counts{options.data_parallel, options.tensor_parallel};
-  RankHooks hooks{options.wrap_rank, options.wrap_group};
+  RankHooks hooks{options.wrap_rank, options.wrap_group, options.warn};
   if (!options.gpu.use)
     return site_on_cpus({.isa = options.isa,
                          .threads = options.threads,
@@ -53,7 +54,7 @@ Expected<std::shared_ptr<RankSite>> make_site(const EngineOptions& options) {
 int threads_needed(const EngineOptions& options) {
   const int ranks = options.tensor_parallel * options.data_parallel;
   const int computing = options.threads > 0 ? options.threads : usable_cpus();
-  return kClusterThreads + ranks + std::max(computing, ranks);
+  return kClusterThreads + 2 * ranks + std::max(computing, ranks);  // each rank's own, and the one that commits its memory
 }
 
 Expected<model::OpenedModel> Engine::open(const EngineOptions& given) {
@@ -116,7 +117,8 @@ Expected<placement::ShardedModel> Engine::shard_model(const EngineOptions& optio
 Status Engine::load(const EngineOptions& options, const placement::ShardedModel& sharded) {
   const auto begin = std::chrono::steady_clock::now();
   model::LoadReport report;  // names each tensor once, whatever rank met it
-  if (Status status = site_->load(sharded, weight_source(), options.load_progress, report); !status.ok()) return status;
+  const auto source = std::make_shared<const model::StoppableSource>(weight_source(), options.stop);
+  if (Status status = site_->load(sharded, source, options.load_progress, report); !status.ok()) return status;
   for (const std::string& tensor : report.non_finite)
     options.warn("warning: " + options.model.path + ": tensor " + tensor + " holds NaN or infinite values");
   facts_.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -166,7 +168,7 @@ Expected<placement::ReplicaPlan> Engine::plan(const EngineOptions& options, cons
   const auto trial = placement::plan_trial(sharded, wishes, speed);
   if (!trial) return fail(trial.error());
   placement::DeviceMemory memory;
-  if (placement::memory_decides(wishes)) {
+  if (placement::memory_decides(wishes) || !options.gpu.use) {  // a look at free memory costs nothing, a trial on GPUs does
     auto measured = site_->measure(rank_spec(options, sharded, *trial));
     if (!measured) return fail(measured.error());
     memory = std::move(*measured);

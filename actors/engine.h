@@ -48,10 +48,11 @@ struct EngineOptions {
   WrapRank wrap_rank;                      // see actors/ranks/rank_site.h; may be empty, as the next
   WrapGroup wrap_group;
   MakeCpuDevice make_device;               // of ranks that are not on GPUs; empty: make_cpu_device
-  // What a person should know, a line each; may be empty. Warnings are not silenced with the notes.
+  // What a person should know, a line each; may be empty. Warnings are not silenced with the notes, and come from any thread.
   std::function<void(const std::string&)> note;
   std::function<void(const std::string&)> warn;
   LoadProgress load_progress;              // may be empty
+  std::stop_token stop;                    // weights are not read on once it is requested: kAborted
 };
 
 // What was decided, for reports.

@@ -15,8 +15,8 @@ struct StartedModel {
   std::unique_ptr<actors::Engine> engine;  // never null
 };
 
-// Opens the model, then its text, then starts its ranks: what is wrong with a file is said before weights are loaded.
-// Notes and warnings go where `options` says, whatever `text` says.
+// Opens the model, then its text while ranks start: what is wrong with a file of either is said at once, as weights that nobody
+// can use are not read on. Notes and warnings go where `options` says, whatever `text` says, in one order: the text's first.
 [[nodiscard]] Expected<StartedModel> start_model(actors::EngineOptions options, served::TextOptions text);
 
 }  // namespace herd::commands

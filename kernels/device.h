@@ -13,6 +13,7 @@
 
 namespace herd {
 
+class RowPacker;
 class RowSampler;
 class Staging;
 class StepRecorder;
@@ -49,8 +50,9 @@ class Device {
   // too (shard_executor.h), on the same thread.
   [[nodiscard]] virtual ProgressWord* progress() { return nullptr; }
 
-  // What only some devices can do, in a header of its own each (row_sampler.h, staging.h, step_recorder.h); null where
-  // this one cannot. One that computes while the host goes on has all three. They live as long as the device.
+  // What only some devices can do, in a header of its own each (row_packer.h, row_sampler.h, staging.h, step_recorder.h); null
+  // where this one cannot. One that computes while the host goes on has the last three. They live as long as the device.
+  [[nodiscard]] virtual RowPacker* row_packer() { return nullptr; }
   [[nodiscard]] virtual RowSampler* row_sampler() { return nullptr; }
   [[nodiscard]] virtual Staging* staging() { return nullptr; }
   [[nodiscard]] virtual StepRecorder* step_recorder() { return nullptr; }

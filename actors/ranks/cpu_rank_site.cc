@@ -34,11 +34,11 @@ class CpuRankSite final : public RankSite {
     auto device = make_cpu_device({options_.isa, 1});
     if (!device) return fail(device.error());
     placement::DeviceMemory memory;
-    memory.free_bytes = static_cast<std::int64_t>((*device)->free_bytes());
+    memory.free_bytes = std::max<std::int64_t>(1, static_cast<std::int64_t>((*device)->free_bytes()));  // 0: not looked at
     // Stacks take address space that no memory is behind.
     if (const auto left = address_space_left()) {
       const auto stacks = static_cast<std::int64_t>(thread_stack_bytes()) * options_.process_threads;
-      memory.free_bytes = std::clamp<std::int64_t>(static_cast<std::int64_t>(*left) - stacks, 0, memory.free_bytes);
+      memory.free_bytes = std::clamp<std::int64_t>(static_cast<std::int64_t>(*left) - stacks, 1, memory.free_bytes);
     }
     return memory;
   }

@@ -1,5 +1,6 @@
 #include "actors/ranks/rank_host.h"
 
+#include <cstddef>
 #include <stdexcept>
 #include <utility>
 
@@ -43,8 +44,19 @@ Expected<scheduler::DeviceRates> RankHost::prepare() {
   auto rates = shard::measure_rates(device(), **weights, shard_config(spec_, site_->model()));
   if (Status status = rates ? shard_->allocate() : rates.error(); !status.ok())
     return fail(spec_.device.on_gpu ? std::move(status) : with_memory_advice(std::move(status)));
+  commit_kv();
   progress_->begin(Operation::kIdle);
   return rates;
+}
+
+void RankHost::commit_kv() {
+  if (!device().host_memory()) return;
+  MemorySpans memory;
+  for (int layer = 0; layer < shard_->kv().layers(); ++layer) {
+    const KvView& kv = shard_->kv().layer(layer);
+    memory.emplace_back(static_cast<std::byte*>(kv.data), static_cast<std::size_t>(kv.layout.bytes_per_block() * kv.blocks));
+  }
+  commit_.emplace(std::move(memory), site_->rope(), site_->hooks().warn);
 }
 
 Status RankHost::assemble(std::shared_ptr<const model::LlamaWeights> weights) {

@@ -4,8 +4,10 @@
 // their RankSite. Used by one thread.
 
 #include <memory>
+#include <optional>
 
 #include "actors/ranks/collective_seat.h"
+#include "actors/ranks/kv_commit.h"
 #include "actors/ranks/rank.h"
 #include "actors/ranks/rank_site.h"
 #include "cluster/placement/rank_spec.h"
@@ -32,6 +34,8 @@ class RankHost final : public Rank {
   [[nodiscard]] Device& device() { return shard_->device(); }
 
  private:
+  // Its KV memory, where that is the host's.
+  void commit_kv();
   // Its device and executor, without the memory that they need.
   Status assemble(std::shared_ptr<const model::LlamaWeights> weights);
 
@@ -42,6 +46,7 @@ class RankHost final : public Rank {
   CollectiveSeat* seat_ = nullptr;         // the executor's, so that a group's member is gone before the device
   shard::ShardExecutor* shard_ = nullptr;  // within executor_
   std::unique_ptr<shard::RankExecutor> executor_;
+  std::optional<KvCommit> commit_;  // of the executor's memory: ends before it
 };
 
 }  // namespace herd::actors

@@ -15,8 +15,8 @@ Status RankSite::load(const placement::ShardedModel& model, std::shared_ptr<cons
 
 Status RankSite::open(const placement::RankSpec& spec) {
   spec_ = spec;
-  rope_ = std::make_shared<model::RopeTable>(model::make_rope_table(model_.config.rope, model_.config.head_dim,
-                                                                    static_cast<int>(spec.shape.positions_max)));
+  rope_ = std::make_shared<const model::RopeTable>(model_.config.rope, model_.config.head_dim,
+                                                   static_cast<int>(spec.shape.positions_max));
   return {};
 }
 

@@ -58,6 +58,8 @@ using WrapGroup = std::function<std::unique_ptr<Collective>(std::unique_ptr<Coll
 struct RankHooks {
   WrapRank wrap_rank;    // may be empty
   WrapGroup wrap_group;  // may be empty
+  // What a person should know of a rank's memory, on any thread; may be empty.
+  std::function<void(const std::string&)> warn;
 };
 
 class RankHost;

@@ -36,6 +36,15 @@ Expected<std::int64_t> blocks_from_memory(const KvWishes& wishes, std::int64_t b
                       "; raise " + wishes.memory_flags + ", or take a smaller model or --block-size"));
 }
 
+// What was asked for is promised to requests: it has to be there.
+Status check_promise(const KvWishes& wishes, std::int64_t blocks) {
+  const double bytes = static_cast<double>(blocks) * static_cast<double>(wishes.block_bytes) * wishes.replicas;
+  if (wishes.free_bytes == 0 || bytes <= static_cast<double>(wishes.free_bytes)) return {};
+  return missing("KV cache: " + gigabytes(bytes) + " are asked for, " + gigabytes(static_cast<double>(wishes.free_bytes)) +
+                 " of memory are free; lower " + wishes.memory_flags +
+                 ", free memory or raise its limit (a container's, ulimit -v)");
+}
+
 }  // namespace
 
 std::string gigabytes(double bytes) {
@@ -67,6 +76,7 @@ Expected<KvSizes> size_kv(const KvWishes& wishes) {
     if (!fitting) return fail(fitting.error());
     blocks = *fitting;
   }
+  if (Status status = check_promise(wishes, blocks); !status.ok()) return fail(std::move(status));
   const auto bytes_of = [&](std::int64_t count) { return gigabytes(static_cast<double>(count * wishes.block_bytes)); };
   const std::int64_t tokens = blocks * wishes.block_size;
   if (tokens < length) {

@@ -20,7 +20,7 @@ struct KvWishes {
   std::int64_t max_model_len = 0;      // wish: prompt + emitted tokens of one sequence
   std::int64_t num_blocks = 0;         // wish
   std::int64_t kv_cache_memory = 0;    // wish: bytes of the replica
-  std::int64_t free_bytes = 0;         // of this machine; read when neither num_blocks nor kv_cache_memory is given
+  std::int64_t free_bytes = 0;         // of this machine, for all replicas; 0: not known, only where a wish decides
   int replicas = 1;                    // that share them
   std::uint32_t max_num_seqs = 64;     // more blocks than so many full sequences need are not made
   std::string memory_flags = "--kv-cache-memory or --num-blocks";  // to raise where memory is short

@@ -14,6 +14,7 @@
 #include <xmmintrin.h>
 #endif
 
+#include "kernels/commit_memory.h"
 #include "kernels/device.h"
 #include "kernels/process_limits.h"
 
@@ -135,9 +136,14 @@ std::optional<std::uint64_t> cgroup_memory_left(const std::string& root) {
   return left;
 }
 
-std::uint64_t available_memory_bytes(const std::string& root) {
+std::uint64_t committable_bytes(const std::string& root) {
   const std::uint64_t available = read_keyed_count(root + "/proc/meminfo", "MemAvailable:").value_or(0) * 1024;
-  return std::min({available, cgroup_memory_left(root).value_or(available), address_space_left(root).value_or(available)});
+  return std::min(available, cgroup_memory_left(root).value_or(available));
+}
+
+std::uint64_t available_memory_bytes(const std::string& root) {
+  const std::uint64_t committable = committable_bytes(root);
+  return std::min(committable, address_space_left(root).value_or(committable));
 }
 
 int usable_cpus() {

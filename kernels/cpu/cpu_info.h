@@ -13,7 +13,7 @@ namespace herd {
 std::optional<double> cgroup_cpu_quota(const std::string& root);
 // Bytes this process's groups may still take: limit minus use, page cache that can be dropped not counted as use.
 std::optional<std::uint64_t> cgroup_memory_left(const std::string& root);
-// MemAvailable of /proc/meminfo, lowered to cgroup_memory_left and address_space_left.
+// MemAvailable of /proc/meminfo, lowered to cgroup_memory_left (committable_bytes) and address_space_left.
 std::uint64_t available_memory_bytes(const std::string& root = "");
 
 struct CpuFeatures {

@@ -34,15 +34,15 @@ HERD_SIMD void to_pairs(DType dtype, V16 v, std::uint32_t* out) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), halves);
 }
 
-// 16 rows x 16 columns at a time: rows become lanes by 4 x 4 transposition.
-HERD_SIMD void store_columns(const std::uint32_t* block, std::int64_t columns, std::uint32_t* out) {
+// 16 rows x 16 columns at a time: rows, `stride` dwords apart, become lanes by 4 x 4 transposition.
+HERD_SIMD void store_columns(const std::uint32_t* block, std::int64_t stride, std::int64_t columns, std::uint32_t* out) {
   for (std::int64_t c = 0; c < columns; c += 4) {
     I16 four[4];  // four[i]: rows 4 j + i, columns c .. c + 3 in 128-bit lane j
     for (int i = 0; i < 4; i++) {
       alignas(64) std::uint32_t gathered[16];
       for (int j = 0; j < 4; j++) {
         _mm_store_si128(reinterpret_cast<__m128i*>(gathered + 4 * j),
-                        _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + (4 * j + i) * 16 + c)));
+                        _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + (4 * j + i) * stride + c)));
       }
       four[i] = iload(gathered);
     }
@@ -72,7 +72,36 @@ void pack_panels(const PackedMatrix& w, const float* source, std::int64_t first_
           to_pairs(w.dtype, v, block + lane * 16);
         }
       }
-      store_columns(block, wide ? 16 : 8, out + k * (wide ? 16 : 8));
+      store_columns(block, 16, wide ? 16 : 8, out + k * (wide ? 16 : 8));
+    }
+  }
+}
+
+// Two neighbours of a row are a pair as they lie.
+void pack_pairs(const PackedMatrix& w, const std::uint16_t* source, std::int64_t first_row, std::int64_t begin,
+                std::int64_t end) {
+  const std::int64_t k_padded = w.k_padded();
+  const std::int64_t whole = w.k % 2 == 0 ? w.k / 16 * 16 : 0;  // an odd row would begin amid a pair
+  alignas(64) std::uint32_t block[16 * 8];
+  for (std::int64_t panel = begin; panel < end; panel++) {
+    auto* out = reinterpret_cast<std::uint32_t*>(static_cast<char*>(const_cast<void*>(w.data)) + panel * 16 * k_padded * 2);
+    const std::uint16_t* rows = source + (panel * 16 - first_row) * w.k;
+    const bool full = panel * 16 + 16 <= w.outputs;
+    for (std::int64_t k = 0; k < k_padded; k += 16) {
+      if (full && k < whole) {
+        store_columns(reinterpret_cast<const std::uint32_t*>(rows + k), w.k / 2, 8, out + k * 8);
+        continue;
+      }
+      for (std::int64_t lane = 0; lane < 16; lane++) {
+        for (std::int64_t pair = 0; pair < 8; pair++) {
+          const std::int64_t at = k + 2 * pair;
+          const bool there = panel * 16 + lane < w.outputs;
+          const std::uint32_t even = there && at < w.k ? rows[lane * w.k + at] : 0;
+          const std::uint32_t odd = there && at + 1 < w.k ? rows[lane * w.k + at + 1] : 0;
+          block[lane * 8 + pair] = even | odd << 16;
+        }
+      }
+      store_columns(block, 8, 8, out + k * 8);
     }
   }
 }

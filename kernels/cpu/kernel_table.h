@@ -108,6 +108,9 @@ struct KernelTable {
   // Weights. Panels [begin, end) of the matrix from source rows (panel * 16 - first_row).
   void (*pack_panels)(const PackedMatrix& w, const float* source, std::int64_t first_row, std::int64_t begin,
                       std::int64_t end);
+  // The same from rows of the matrix's own type, which has 16 bits: bit for bit what the floats they stand for give.
+  void (*pack_pairs)(const PackedMatrix& w, const std::uint16_t* source, std::int64_t first_row, std::int64_t begin,
+                     std::int64_t end);
   void (*embed)(const PackedMatrix& table, const std::int32_t* ids, const TensorView& out, std::int64_t begin,
                 std::int64_t end);
 

@@ -35,7 +35,7 @@ constexpr bool kExpandF16 = true;      // eight instructions expand 16 halves: o
 namespace herd {
 
 const KernelTable kKernelsAvx2 = {
-    "avx2", avx2::kTileRows, avx2::pack_panels, avx2::embed, avx2::fma_product,
+    "avx2", avx2::kTileRows, avx2::pack_panels, avx2::pack_pairs, avx2::embed, avx2::fma_product,
     avx2::rms_norm, avx2::add_partials, avx2::rope, avx2::write_kv, avx2::silu_mul,
     avx2::attention, avx2::attention_partition, avx2::attention_fold, avx2::leaf_max_sum, avx2::best_logit,
     avx2::best_draw, avx2::draw_score, avx2::select_above,

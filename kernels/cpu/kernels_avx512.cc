@@ -36,7 +36,7 @@ constexpr bool kExpandF16 = false;     // two instructions expand 16 halves: che
 namespace herd {
 
 const KernelTable kKernelsAvx512 = {
-    "avx512", avx512::kTileRows, avx512::pack_panels, avx512::embed, avx512::fma_product,
+    "avx512", avx512::kTileRows, avx512::pack_panels, avx512::pack_pairs, avx512::embed, avx512::fma_product,
     avx512::rms_norm, avx512::add_partials, avx512::rope, avx512::write_kv, avx512::silu_mul,
     avx512::attention, avx512::attention_partition, avx512::attention_fold, avx512::leaf_max_sum, avx512::best_logit,
     avx512::best_draw, avx512::draw_score, avx512::select_above,
@@ -44,7 +44,7 @@ const KernelTable kKernelsAvx512 = {
 };
 
 const KernelTable kKernelsAvx512Bf16 = {
-    "avx512-bf16", avx512::kTileRows, avx512::pack_panels, avx512::embed, avx512::dot_product,
+    "avx512-bf16", avx512::kTileRows, avx512::pack_panels, avx512::pack_pairs, avx512::embed, avx512::dot_product,
     avx512::rms_norm, avx512::add_partials, avx512::rope, avx512::write_kv, avx512::silu_mul,
     avx512::dot_attention, avx512::dot_attention_partition, avx512::attention_fold, avx512::leaf_max_sum, avx512::best_logit,
     avx512::best_draw, avx512::draw_score, avx512::select_above,

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "kernels/check.h"
@@ -16,20 +16,22 @@ namespace {
 // Memory that grows to the largest size asked for and stays. 64-byte aligned, contents do not survive growth.
 class Scratch {
  public:
+  explicit Scratch(SlabMemory& memory) : memory_(memory) {}
+
   float* floats(std::int64_t count) {
     if (count > size_) {
       size_ = round_up(count, 16);
-      data_.reset(static_cast<float*>(std::aligned_alloc(64, static_cast<std::size_t>(size_) * sizeof(float))));
-      HERD_CHECK(data_ != nullptr, "memory for scratch");
+      data_.reset();
+      auto grown = memory_.allocate(static_cast<std::size_t>(size_) * sizeof(float), "scratch");
+      HERD_CHECK(grown.has_value(), "memory for scratch");
+      data_ = std::move(*grown);
     }
-    return data_.get();
+    return data_ == nullptr ? nullptr : static_cast<float*>(data_->data());
   }
 
  private:
-  struct Free {
-    void operator()(float* data) const { std::free(data); }
-  };
-  std::unique_ptr<float, Free> data_;
+  SlabMemory& memory_;
+  std::unique_ptr<DeviceBuffer> data_;
   std::int64_t size_ = 0;
 };
 
@@ -50,7 +52,8 @@ constexpr std::int64_t kTasksPerThread = 8;
 
 class CpuOps final : public Ops {
  public:
-  CpuOps(const KernelTable& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), logits_(kernels, pool) {}
+  CpuOps(const KernelTable& kernels, ThreadPool& pool, SlabMemory& memory)
+      : kernels_(kernels), pool_(pool), x_(memory), thread_scratch_(memory), logits_(kernels, pool) {}
 
   const char* name() const override { return kernels_.name; }
 
@@ -361,20 +364,23 @@ void CpuOps::attention(const TensorView& q, const KvView& kv, const AttentionBat
 
 }  // namespace
 
-std::unique_ptr<Ops> make_cpu_ops(CpuIsa isa, ThreadPool& pool) {
+const KernelTable& kernels_of(CpuIsa isa) {
   switch (isa) {
     case CpuIsa::kAvx2:
-      return std::make_unique<CpuOps>(kKernelsAvx2, pool);
+      return kKernelsAvx2;
     case CpuIsa::kAvx512:
-      return std::make_unique<CpuOps>(kKernelsAvx512, pool);
+      return kKernelsAvx512;
     case CpuIsa::kAvx512Bf16:
-      return std::make_unique<CpuOps>(kKernelsAvx512Bf16, pool);
+      return kKernelsAvx512Bf16;
     case CpuIsa::kAuto:
     case CpuIsa::kReference:
       break;
   }
-  HERD_CHECK(false, "the device has chosen an instruction set");
-  return nullptr;
+  HERD_UNREACHABLE("the device has chosen an instruction set");
+}
+
+std::unique_ptr<Ops> make_cpu_ops(CpuIsa isa, ThreadPool& pool, SlabMemory& memory) {
+  return std::make_unique<CpuOps>(kernels_of(isa), pool, memory);
 }
 
 }  // namespace herd

@@ -4,13 +4,17 @@
 
 #include <memory>
 
+#include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/slab_memory.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/device.h"
 #include "kernels/ops.h"
 
 namespace herd {
 
-// kAvx2, kAvx512 or kAvx512Bf16, which the caller knows this CPU to have. `pool` outlives the Ops. For one thread at a time.
-std::unique_ptr<Ops> make_cpu_ops(CpuIsa isa, ThreadPool& pool);
+// `isa` is kAvx2, kAvx512 or kAvx512Bf16, which the caller knows this CPU to have.
+const KernelTable& kernels_of(CpuIsa isa);
+// `pool` and `memory`, of which scratch is cut, outlive the Ops. For one thread at a time.
+std::unique_ptr<Ops> make_cpu_ops(CpuIsa isa, ThreadPool& pool, SlabMemory& memory);
 
 }  // namespace herd

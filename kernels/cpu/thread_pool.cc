@@ -32,7 +32,8 @@ void lower_thread_priority(int nice) {
   if (nice > own) ::setpriority(PRIO_PROCESS, 0, nice);  // downhill, which needs no privilege
 }
 
-ThreadPool::ThreadPool(int threads, int nice) : threads_(threads), nice_(nice) {
+ThreadPool::ThreadPool(int threads, int nice)
+    : threads_(threads), nice_(nice), groups_(std::make_unique<Group[]>(static_cast<std::size_t>(std::max(0, groups())))) {
   HERD_CHECK(threads >= 1, "a thread pool has at least the caller");
   pool_threads_total += threads_;
   workers_.reserve(static_cast<std::size_t>(threads_ - 1));
@@ -62,7 +63,10 @@ void ThreadPool::run(RunBody body, void* context) {
   if (threads_ > 1) {
     body_ = body;
     context_ = context;
-    pending_.store(static_cast<std::uint32_t>(threads_ - 1));
+    for (int group = 0; group < groups(); group++) {
+      groups_[static_cast<std::size_t>(group)].left.store(static_cast<std::uint32_t>(group_size(group)), std::memory_order_relaxed);
+    }
+    pending_.store(static_cast<std::uint32_t>(groups()));
     epoch_.fetch_add(1);
     if (sleepers_.load() != 0) futex_wake_all(epoch_);
   }
@@ -90,6 +94,12 @@ void ThreadPool::parallel_for(std::int64_t count, RangeBody body, void* context)
   run(range);
 }
 
+void ThreadPool::arrive(int thread) {
+  Group& group = groups_[static_cast<std::size_t>((thread - 1) / kGroupThreads)];
+  if (group.left.fetch_sub(1) != 1) return;
+  if (pending_.fetch_sub(1) == 1 && caller_sleeps_.load() != 0) futex_wake_all(pending_);
+}
+
 void ThreadPool::work(int thread) {
   set_kernel_float_mode();
   lower_thread_priority(nice_);
@@ -102,7 +112,7 @@ void ThreadPool::work(int thread) {
     }
     if (stop_) return;
     body_(context_, thread);
-    if (pending_.fetch_sub(1) == 1 && caller_sleeps_.load() != 0) futex_wake_all(pending_);
+    arrive(thread);
   }
 }
 

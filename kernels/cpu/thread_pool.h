@@ -3,8 +3,10 @@
 // threads are done. Between runs workers spin for a moment, then sleep in a futex. Not for per-ISA files: the
 // launchers (ops_cpu.cc) call it and hand the kernels their ranges.
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -56,7 +58,18 @@ class ThreadPool {
   void* context_ = nullptr;
   bool stop_ = false;
   alignas(64) std::atomic<std::uint32_t> epoch_{0};    // moves once per run; workers wait for it
-  alignas(64) std::atomic<std::uint32_t> pending_{0};  // workers still in the body; the caller waits for 0
+  // Workers of a group count down their own word, the last of them the groups: where all of many threads write one word, its
+  // cache line is handed from core to core as often as there are threads.
+  struct alignas(64) Group {
+    std::atomic<std::uint32_t> left{0};
+  };
+  [[nodiscard]] int groups() const { return (threads_ - 1 + kGroupThreads - 1) / kGroupThreads; }
+  [[nodiscard]] int group_size(int group) const { return std::min(kGroupThreads, threads_ - 1 - group * kGroupThreads); }
+  void arrive(int thread);
+
+  static constexpr int kGroupThreads = 8;
+  const std::unique_ptr<Group[]> groups_;
+  alignas(64) std::atomic<std::uint32_t> pending_{0};  // groups with a worker in the body; the caller waits for 0
   alignas(64) std::atomic<std::uint32_t> sleepers_{0};
   std::atomic<std::uint32_t> caller_sleeps_{0};
   std::vector<std::thread> workers_;

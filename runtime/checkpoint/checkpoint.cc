@@ -212,6 +212,16 @@ class FileCheckpoint final : public Checkpoint {
     return tensor->read_rows(model_.config.head_dim, row_begin, row_end, col_begin, col_end, out);
   }
 
+  std::optional<DType> stored_type(std::string_view name) const override {
+    const StoredTensor* tensor = find(name);
+    return tensor == nullptr ? std::nullopt : tensor->stored_type();
+  }
+
+  Status read_stored_rows(std::string_view name, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
+                          std::int64_t col_end, void* out) const override {
+    return find(name)->read_stored_rows(row_begin, row_end, col_begin, col_end, static_cast<std::byte*>(out));
+  }
+
  private:
   [[nodiscard]] const StoredTensor* find(std::string_view name) const {
     const auto found = tensors_.find(name);

@@ -107,6 +107,30 @@ Status StoredTensor::read_rows(int head_dim, std::int64_t row_begin, std::int64_
   return {};
 }
 
+std::optional<DType> StoredTensor::stored_type() const {
+  if (interleaved) return std::nullopt;
+  if (encoding == RowEncoding::kBFloat16) return DType::kBF16;
+  if (encoding == RowEncoding::kFloat16) return DType::kF16;
+  return std::nullopt;
+}
+
+Status StoredTensor::read_stored_rows(std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
+                                      std::int64_t col_end, std::byte* out) const {
+  HERD_CHECK(stored_type().has_value(), "the elements lie in the file as they are asked for");
+  HERD_CHECK(0 <= row_begin && row_begin <= row_end && row_end <= info.rows, "rows lie inside the tensor");
+  HERD_CHECK(0 <= col_begin && col_begin <= col_end && col_end <= info.cols, "columns lie inside the tensor");
+  const std::int64_t stride = row_bytes(*encoding, info.cols);
+  const auto width = static_cast<std::size_t>(row_bytes(*encoding, col_end - col_begin));
+  const std::uint64_t first = begin + static_cast<std::uint64_t>(row_begin * stride + row_bytes(*encoding, col_begin));
+  const auto rows = static_cast<std::size_t>(row_end - row_begin);
+  if (col_begin == 0 && col_end == info.cols) return bytes->read(first, std::span(out, rows * width));
+  for (std::size_t row = 0; row < rows; ++row) {
+    Status status = bytes->read(first + row * static_cast<std::uint64_t>(stride), std::span(out + row * width, width));
+    if (!status.ok()) return status;
+  }
+  return {};
+}
+
 Expected<bool> same_values(const StoredTensor& a, const StoredTensor& b) {
   if (a.shape != b.shape || a.interleaved != b.interleaved) return false;
   if (a.encoding == b.encoding && a.info.encoding == b.info.encoding) {

@@ -2,12 +2,14 @@
 // One tensor as it lies in a file: its bytes are read, expanded to float and brought into Hugging Face's row order when
 // rows of it are asked for. Internal to runtime/model.
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "kernels/dtype.h"
 #include "kernels/status.h"
 #include "runtime/files/file_bytes.h"
 #include "runtime/checkpoint/checkpoint.h"
@@ -31,6 +33,11 @@ struct StoredTensor {
   // Rows [row_begin, row_end) × columns [col_begin, col_end), all inside the tensor, as float.
   [[nodiscard]] Status read_rows(int head_dim, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
                                  std::int64_t col_end, float* out) const;
+
+  // See WeightSource; only of a tensor that has a stored type.
+  [[nodiscard]] std::optional<DType> stored_type() const;
+  [[nodiscard]] Status read_stored_rows(std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
+                                        std::int64_t col_end, std::byte* out) const;
 };
 
 // Whether both hold the same values, in whatever encodings. Reads as far as the first difference.

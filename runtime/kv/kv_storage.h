@@ -17,6 +17,7 @@ class KvStorage {
                                                    std::int64_t blocks);
 
   [[nodiscard]] const KvView& layer(int index) const { return views_[static_cast<std::size_t>(index)]; }
+  [[nodiscard]] int layers() const { return static_cast<int>(views_.size()); }
   [[nodiscard]] std::int64_t blocks() const { return views_.front().blocks; }
   [[nodiscard]] std::int32_t block_size() const { return views_.front().layout.block_size; }
 

@@ -80,7 +80,7 @@ Status Llama::allocate(const LlamaParts& parts) {
 
 // Step inputs that never change. On a device with memory of its own they are copied there.
 Status Llama::copy_tables() {
-  rope_values_ = rope_->values.data();
+  rope_values_ = rope_->values();
   kv_head_of_query_ = plan_.kv_head_of_query.data();
   for (const std::int32_t kv_head : plan_.kv_head_of_query)
     group_max_ = std::max(group_max_, static_cast<std::int32_t>(
@@ -95,7 +95,8 @@ Status Llama::copy_tables() {
     memory_.push_back(std::move(*memory));
     return {};
   };
-  Status status = copy(rope_values_, rope_->values.size());
+  rope_->fill(rope_->positions());
+  Status status = copy(rope_values_, rope_->size());
   if (status.ok()) status = copy(kv_head_of_query_, plan_.kv_head_of_query.size());
   return status;
 }
@@ -114,6 +115,7 @@ void Llama::set_rows(std::int64_t rows) {
 
 void Llama::forward(const StepRows& step, kv::KvStorage& kv, const std::function<void(int)>& on_layer) {
   set_rows(step.rows);
+  if (device_.host_memory() && step.rows > 0) rope_->fill(*std::max_element(step.positions, step.positions + step.rows) + 1);
   ops_.embed(weights_->embedding, step.token_ids, residual_);
   if (on_layer) on_layer(0);
   ops_.rms_norm(residual_, weights_->layers.front().attention_norm, config_.rms_norm_eps, normed_);

@@ -5,8 +5,10 @@
 #include <cstring>
 
 #include "kernels/check.h"
+#include "kernels/row_packer.h"
 #include "kernels/splitmix64.h"
 #include "kernels/staging.h"
+#include "runtime/model/stacked_rows.h"
 
 namespace herd::model {
 namespace {
@@ -16,14 +18,6 @@ Status no_room(const Status& refused) {
   return {refused.code(), refused.message() + "; free memory, raise its limit (a container's, ulimit -v), or take a smaller "
                                               "model or --quantization-encoding bfloat16"};
 }
-
-// Rows [row_begin, row_end) × columns [col_begin, col_end) of one source tensor, stacked with others in one matrix.
-struct Segment {
-  std::string name;
-  std::int64_t row_begin = 0;
-  std::int64_t row_end = 0;
-  const LeafCut* cut = nullptr;  // null: whole on every rank
-};
 
 std::string layer_name(int layer, const char* part) {
   return "model.layers." + std::to_string(layer) + "." + part;
@@ -95,7 +89,9 @@ class Loader {
     if (!buffer) return fail(no_room(buffer.error()));
     packed.data = (*buffer)->data();
     weights.memory.emplace_back(std::move(*buffer));
-    if (Status status = fill(packed, segments, col_begin); !status.ok()) return fail(std::move(status));
+    RowPacker* const packer = digester_ == nullptr ? device_.row_packer() : nullptr;  // a digest takes rows in order
+    Status status = packer != nullptr ? pack(*packer, packed, segments, col_begin) : fill(packed, segments, col_begin);
+    if (!status.ok()) return fail(std::move(status));
     return packed;
   }
 
@@ -121,6 +117,17 @@ class Loader {
   }
 
  private:
+  // All threads of the device read what they pack.
+  Status pack(RowPacker& packer, const PackedMatrix& packed, const std::vector<Segment>& segments, std::int64_t col_begin) {
+    const auto done = [&](std::int64_t rows) { advance(rows * packed.k); };
+    StackedRows rows(source_, segments, col_begin, packed, done);
+    Status status = packer.pack(packed, rows);
+    done(rows.take_untold());
+    for (const std::string& name : rows.non_finite()) note_non_finite(name);
+    return status;
+  }
+
+  // The device takes what this thread stages.
   Status fill(const PackedMatrix& packed, const std::vector<Segment>& segments, std::int64_t col_begin) {
     // Enough rows to keep every thread busy, little enough to stay in the cache: about 4 MiB of floats.
     const std::int64_t step =
@@ -133,8 +140,7 @@ class Loader {
       if (Status status = stage(segments, row, rows, col_begin, packed.k, values); !status.ok()) return status;
       staging_->upload(static_cast<std::size_t>(rows * packed.k) * sizeof(float));
       device_.ops().pack_rows(packed, row, rows, static_cast<const float*>(staging_->device()));
-      done_ += static_cast<std::size_t>(rows * packed.k) * dtype_bytes(dtype_);
-      if (progress_) progress_(std::min(done_, total_), total_);
+      advance(rows * packed.k);
     }
     return device_.wait();
   }
@@ -151,20 +157,11 @@ class Loader {
   // Rows [row, row + rows) of the stacked segments, to `out`.
   Status stage(const std::vector<Segment>& segments, std::int64_t row, std::int64_t rows, std::int64_t col_begin,
                std::int64_t k, float* out) {
-    std::int64_t origin = 0;
-    for (const Segment& segment : segments) {
-      const std::int64_t size = segment.row_end - segment.row_begin;
-      const std::int64_t begin = std::max(row, origin);
-      const std::int64_t end = std::min(row + rows, origin + size);
-      if (begin < end) {
-        const std::int64_t first = segment.row_begin + begin - origin;
-        if (Status status = source_.read_rows(segment.name, first, first + end - begin, col_begin, col_begin + k, out);
-            !status.ok())
-          return status;
-        note(segment, first, end - begin, col_begin, k, out);
-        out += (end - begin) * k;
-      }
-      origin += size;
+    for (const SegmentPart& part : parts_of(segments, row, rows)) {
+      Status status = source_.read_rows(part.segment->name, part.first, part.first + part.rows, col_begin, col_begin + k, out);
+      if (!status.ok()) return status;
+      note(*part.segment, part.first, part.rows, col_begin, k, out);
+      out += part.rows * k;
     }
     return {};
   }
@@ -173,9 +170,17 @@ class Loader {
   void note(const Segment& segment, std::int64_t row, std::int64_t rows, std::int64_t col, std::int64_t cols,
             const float* values) {
     if (digester_ != nullptr) digester_->add(segment.name, segment.cut, row, rows, col, cols, values);
-    if (!has_non_finite(values, static_cast<std::size_t>(rows * cols))) return;
-    if (std::find(report_.non_finite.begin(), report_.non_finite.end(), segment.name) == report_.non_finite.end())
-      report_.non_finite.push_back(segment.name);
+    if (has_non_finite(values, static_cast<std::size_t>(rows * cols))) note_non_finite(segment.name);
+  }
+
+  void note_non_finite(const std::string& name) {
+    if (std::find(report_.non_finite.begin(), report_.non_finite.end(), name) == report_.non_finite.end())
+      report_.non_finite.push_back(name);
+  }
+
+  void advance(std::int64_t elements) {
+    done_ += static_cast<std::size_t>(elements) * dtype_bytes(dtype_);
+    if (progress_) progress_(std::min(done_, total_), total_);
   }
 
   const WeightSource& source_;

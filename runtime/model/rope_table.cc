@@ -1,5 +1,8 @@
 #include "runtime/model/rope_table.h"
 
+#include <algorithm>
+
+#include "kernels/check.h"
 #include "kernels/math.h"
 
 namespace herd::model {
@@ -15,6 +18,18 @@ double llama3_scaled(double frequency, const RopeConfig& rope) {
   if (wavelength > original / rope.low_freq_factor) return frequency / rope.factor;
   const double smooth = (original / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
   return (1.0 - smooth) * frequency / rope.factor + smooth * frequency;
+}
+
+constexpr int kRowsAtOnce = 256;
+
+void fill_row(const std::vector<double>& frequencies, int position, float* values) {
+  const std::size_t half = frequencies.size();
+  float* const row = values + static_cast<std::size_t>(position) * half * 2;
+  for (std::size_t i = 0; i < half; ++i) {
+    const double angle = position * frequencies[i];
+    row[i] = static_cast<float>(cos_f64(angle));
+    row[half + i] = static_cast<float>(sin_f64(angle));
+  }
 }
 
 }  // namespace
@@ -33,20 +48,21 @@ std::vector<double> rope_frequencies(const RopeConfig& rope, int head_dim) {
   return frequencies;
 }
 
-RopeTable make_rope_table(const RopeConfig& rope, int head_dim, int positions) {
-  RopeTable table{positions, head_dim, {}};
-  const std::vector<double> frequencies = rope_frequencies(rope, head_dim);
-  const std::size_t half = frequencies.size();
-  table.values.resize(static_cast<std::size_t>(positions) * half * 2);
-  for (int position = 0; position < positions; ++position) {
-    float* row = table.values.data() + static_cast<std::size_t>(position) * half * 2;
-    for (std::size_t i = 0; i < half; ++i) {
-      const double angle = position * frequencies[i];
-      row[i] = static_cast<float>(cos_f64(angle));
-      row[half + i] = static_cast<float>(sin_f64(angle));
-    }
+RopeTable::RopeTable(const RopeConfig& rope, int head_dim, int positions)
+    : positions_(positions),
+      frequencies_(rope_frequencies(rope, head_dim)),
+      values_(std::make_unique_for_overwrite<float[]>(size())) {}
+
+void RopeTable::fill(int positions) const {
+  HERD_CHECK(positions <= positions_, "the table has a row for every position there is");
+  while (ready() < positions) {
+    const std::scoped_lock lock(mutex_);
+    const int begin = ready();
+    const int end = std::min(begin + kRowsAtOnce, positions_);
+    if (begin >= positions) return;
+    for (int position = begin; position < end; ++position) fill_row(frequencies_, position, values_.get());
+    ready_.store(end, std::memory_order_release);
   }
-  return table;
 }
 
 }  // namespace herd::model

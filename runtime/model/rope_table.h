@@ -1,7 +1,10 @@
 #pragma once
 // The RoPE table: cos and sin of every position, computed in double, stored as float (rule 2 of docs/numerics.md).
 
-#include <cstdint>
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <mutex>
 #include <vector>
 
 #include "runtime/model/llama_config.h"
@@ -11,13 +14,28 @@ namespace herd::model {
 // Frequencies f_i, i in [0, head_dim / 2), after scaling (Llama 3.1: model-card "rope_scaling", type llama3).
 [[nodiscard]] std::vector<double> rope_frequencies(const RopeConfig& rope, int head_dim);
 
-// Value, immutable. [positions, head_dim] floats: cos of D/2 frequencies, then sin.
-struct RopeTable {
-  int positions = 0;
-  int head_dim = 0;
-  std::vector<float> values;
-};
+// [positions, head_dim] floats, at a fixed address: cos of D/2 frequencies, then sin. A row costs about a microsecond, and few
+// requests come near the longest context: rows are computed when they are first asked for, or before by who has the time.
+// Resource; all calls are thread-safe.
+class RopeTable {
+ public:
+  RopeTable(const RopeConfig& rope, int head_dim, int positions);
 
-[[nodiscard]] RopeTable make_rope_table(const RopeConfig& rope, int head_dim, int positions);
+  [[nodiscard]] int positions() const { return positions_; }
+  // The rows that ready() counts hold their values, the others nothing yet.
+  [[nodiscard]] const float* values() const { return values_.get(); }
+  [[nodiscard]] std::size_t size() const { return frequencies_.size() * 2 * static_cast<std::size_t>(positions_); }
+  [[nodiscard]] int ready() const { return ready_.load(std::memory_order_acquire); }
+
+  // Returns when the first `positions` rows are there; at most a fraction of a millisecond's work more is waited for.
+  void fill(int positions) const;
+
+ private:
+  const int positions_;
+  const std::vector<double> frequencies_;
+  const std::unique_ptr<float[]> values_;
+  mutable std::mutex mutex_;  // of who computes rows
+  mutable std::atomic<int> ready_{0};
+};
 
 }  // namespace herd::model

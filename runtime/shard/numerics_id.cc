@@ -30,7 +30,9 @@ void add(const model::LlamaConfig& config, digest::Digester& to) {
   to.add(static_cast<std::uint64_t>(rope.type));
   to.add(static_cast<std::uint64_t>(rope.original_max_position_embeddings));
   add(rope.frequency_divisors, to);
-  add(model::make_rope_table(rope, config.head_dim, std::min(kRopePositions, config.max_position_embeddings)).values, to);
+  const model::RopeTable table(rope, config.head_dim, std::min(kRopePositions, config.max_position_embeddings));
+  table.fill(table.positions());
+  add(std::span(table.values(), table.size()), to);
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ ShardExecutor::ShardExecutor(const ShardConfig& config, std::shared_ptr<const mo
       rope_(std::move(rope)),
       device_(std::move(device)),
       collective_(std::move(collective)),
-      sequences_({config.model.vocab_size, config.block_size, config.blocks, config.rows_max, rope_->positions}) {}
+      sequences_({config.model.vocab_size, config.block_size, config.blocks, config.rows_max, rope_->positions()}) {}
 
 ShardExecutor::~ShardExecutor() {
   // An aborted group's steps may never end; what they still hold is freed when the device lets go of it.
@@ -73,7 +73,7 @@ Status ShardExecutor::allocate() {
                                   *device_, *collective_);
   if (!llama) return llama.error();
   llama_ = std::move(*llama);
-  auto runner = make_step_runner({config_, rope_->positions, *device_, *collective_, *llama_, *kv_});
+  auto runner = make_step_runner({config_, rope_->positions(), *device_, *collective_, *llama_, *kv_});
   if (!runner) return runner.error();
   runner_ = std::move(*runner);
   return {};

@@ -63,6 +63,7 @@ class ShardExecutor final : public RankExecutor {
   step::StepResult execute(const step::StepPlan& plan);
 
   [[nodiscard]] Device& device() { return *device_; }
+  [[nodiscard]] const kv::KvStorage& kv() const { return *kv_; }  // once allocated
   [[nodiscard]] Collective& collective() { return *collective_; }
 
  private:

@@ -6,6 +6,7 @@ which limit it met and which flag helps; it never ends by a signal.
 """
 import os
 import pwd
+import re
 import resource
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from serve_process import Checks
 
 HERD = os.path.abspath(sys.argv[1])
 GENERATE = ("generate", "--prompt", "The capital of France is", "--max-new-tokens", "3", "--threads", "2")
-SERVE = ("serve", "--port", "0", "--threads", "2", "--max-num-seqs", "8")
+SERVE = ("serve", "--port", "0", "--threads", "2")
+FEW = ("--max-num-seqs", "8")
 MIB = 1 << 20
+BLOCK_BYTES = 32768  # of the demo model: 16 tokens, all layers
 checks = Checks()
 
 
@@ -71,7 +74,7 @@ def threads():
         code = None
     if code != 0:
         return checks.skip("limits of threads", "the binary cannot be reached by another user")
-    for words, counts in ((GENERATE, (1, 2, 3, 4, 6, 8, 10, 13, 60)), (SERVE, (1, 3, 6, 9, 12, 16, 20, 60))):
+    for words, counts in ((GENERATE, (1, 2, 3, 4, 6, 8, 10, 13, 60)), ((*SERVE, *FEW), (1, 3, 6, 9, 12, 16, 20, 60))):
         ran = [judge(f"{words[0]} with {count} threads", run(words, {resource.RLIMIT_NPROC: count}, user), "ulimit -u",
                      "pids limit", "--threads") for count in counts]
         checks.check(f"{words[0]} runs from some number of threads on", not ran[0] and ran[-1] and ran == sorted(ran), ran)
@@ -83,12 +86,29 @@ def address_space():
         ran = [judge(f"generate in {mib} MiB of {name}", run(GENERATE, {kind: mib * MIB}), "--")
                for mib in (96, 160, 224, 288, 600, 6000)]
         checks.check(f"it runs from some size of {name} on", ran[-1] and ran == sorted(ran), ran)
-    judge("serve in 200 MiB of address space", run(SERVE, {resource.RLIMIT_AS: 200 * MIB}), "--")
+    judge("serve in 200 MiB of address space", run((*SERVE, *FEW), {resource.RLIMIT_AS: 200 * MIB}), "--")
+
+
+def kv_memory():
+    """KV memory that is asked for is there, or refused at the start with the flag's name."""
+    available = int(re.search(r"MemAvailable:\s+(\d+) kB", open("/proc/meminfo").read())[1]) << 10
+    blocks = int(1.5 * available) // BLOCK_BYTES  # each layer of them would find room by itself
+    for words in (GENERATE, SERVE):
+        for name, asked, limits in (
+                ("the machine has", ("--num-blocks", str(blocks)), {}),
+                ("ulimit -v leaves", ("--kv-cache-memory", "5GiB"), {resource.RLIMIT_AS: 5000 * MIB}),
+                ("ulimit -d leaves", ("--kv-cache-memory", "5GiB"), {resource.RLIMIT_DATA: 5000 * MIB})):
+            code, said = run((*words, "--max-num-seqs", "8192", *asked), limits)
+            checks.check(f"{words[0]}: more KV memory than {name}", code == 4 and "lower --kv-cache-memory" in said,
+                         f"exit {code}: {said[-600:]}")
+    code, said = run((*SERVE, *FEW, "--kv-cache-memory", "512MiB"), {resource.RLIMIT_AS: 5000 * MIB})
+    checks.check("serve: less KV memory than ulimit -v leaves", code == 0, f"exit {code}: {said[-600:]}")
 
 
 def main():
     threads()
     address_space()
+    kv_memory()
     return checks.finish()
 
 

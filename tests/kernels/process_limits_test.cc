@@ -13,6 +13,7 @@
 #include <functional>
 #include <string>
 
+#include "kernels/commit_memory.h"
 #include "kernels/cpu/cpu_info.h"
 #include "kernels/device.h"
 
@@ -99,6 +100,13 @@ TEST(ProcessLimits, TheTighterOfBothLimitsCounts) {
                        "Max address space         1024000              unlimited            bytes\n");
   EXPECT_EQ(address_space_left(root.string()), 700U * 1024);
   EXPECT_EQ(available_memory_bytes(root.string()), 700U * 1024);
+  EXPECT_EQ(committable_bytes(root.string()), 1000000U * 1024) << "what is allocated has its address space";
+  write("self/cgroup", "0::/\n");
+  fs::create_directories(root / "sys/fs/cgroup");
+  std::ofstream(root / "sys/fs/cgroup/memory.max") << 300 * 1024;
+  std::ofstream(root / "sys/fs/cgroup/memory.current") << 100 * 1024;
+  EXPECT_EQ(committable_bytes(root.string()), 200U * 1024);
+  fs::remove_all(root / "sys");
   write("self/limits", "Max data size             512000               unlimited            bytes\n"
                        "Max address space         1024000              unlimited            bytes\n");
   EXPECT_EQ(address_space_left(root.string()), 400U * 1024);

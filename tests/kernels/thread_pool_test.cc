@@ -50,6 +50,17 @@ TEST(ThreadPool, RunCallsEveryThreadOnceAndJoins) {
   }
 }
 
+TEST(ThreadPool, JoinsMoreThreadsThanOneGroupHolds) {
+  for (const int threads : {8, 9, 10, 17, 18, 40}) {
+    ThreadPool pool(threads);
+    std::vector<int> calls(static_cast<std::size_t>(threads));  // not atomic, as above
+    for (int i = 0; i < 50; i++) {
+      pool.run([&](int thread) { calls[static_cast<std::size_t>(thread)]++; });
+      ASSERT_EQ(std::count(calls.begin(), calls.end(), i + 1), threads) << threads << " threads, run " << i;
+    }
+  }
+}
+
 TEST(ThreadPool, WakesAfterSleeping) {
   ThreadPool pool(3);
   std::atomic<int> calls{0};

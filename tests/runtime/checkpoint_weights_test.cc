@@ -93,6 +93,35 @@ TEST(StoredHead, EncodingsAreNotValues) {
   EXPECT_TRUE((*checkpoint)->config().tie_word_embeddings);
 }
 
+TEST(StoredRows, AreTheElementsThatAreExpanded) {
+  for (const std::string dtype : {"BF16", "F32"}) {
+    const ModelDirectory directory(tiny_model(true, false), dtype, kUntied);
+    const auto checkpoint = open_checkpoint(directory.path());
+    ASSERT_TRUE(checkpoint) << checkpoint.error().message();
+    const std::string name = "model.layers.0.mlp.down_proj.weight";
+    const auto type = (*checkpoint)->stored_type(name);
+    EXPECT_FALSE((*checkpoint)->stored_type("no such tensor"));
+    if (dtype == "F32") {
+      EXPECT_FALSE(type);
+      continue;
+    }
+    ASSERT_EQ(type, DType::kBF16);
+    const auto info = *(*checkpoint)->info(name);
+    struct Window {
+      std::int64_t row_begin, row_end, col_begin, col_end;
+    };
+    for (const Window& w : {Window{0, info.rows, 0, info.cols}, {3, 9, 0, info.cols}, {2, 7, 5, info.cols - 3}, {4, 4, 0, 0}}) {
+      const auto count = static_cast<std::size_t>((w.row_end - w.row_begin) * (w.col_end - w.col_begin));
+      std::vector<float> values(count);
+      std::vector<std::uint16_t> stored(count);
+      ASSERT_TRUE((*checkpoint)->read_rows(name, w.row_begin, w.row_end, w.col_begin, w.col_end, values.data()).ok());
+      ASSERT_TRUE((*checkpoint)->read_stored_rows(name, w.row_begin, w.row_end, w.col_begin, w.col_end, stored.data()).ok());
+      for (std::size_t i = 0; i < count; ++i)
+        ASSERT_EQ(to_float(BFloat16{stored[i]}), values[i]);
+    }
+  }
+}
+
 TEST(StoredHead, AHeadOfAnotherShapeIsRefused) {
   auto tensors = tiny_model(true, false);
   find(tensors, "lm_head.weight") = tensor("lm_head.weight", {kVocab + 1, kHidden}, 3);

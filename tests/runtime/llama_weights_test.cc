@@ -1,10 +1,17 @@
 // From the rows of a source to packed weights: what every rank gets, what is counted, what is reported.
 #include "runtime/model/llama_weights.h"
 
+#include <algorithm>
+#include <atomic>
+#include <cstring>
 #include <limits>
+#include <memory>
+#include <optional>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "kernels/row_packer.h"
 #include "tests/runtime/shard_fixture.h"
 
 namespace herd::model {
@@ -111,6 +118,92 @@ TEST(LoadWeights, NonFiniteTensorsAreNamedOnceAndRefusalsPassThrough) {
                                                          "model.layers.1.input_layernorm.weight",
                                                          "model.layers.1.post_attention_layernorm.weight",
                                                          "model.norm.weight"}));
+}
+
+// Another source's rows, rounded to a type in which they are held.
+class Stored final : public WeightSource {
+ public:
+  explicit Stored(DType type) : type_(type) {}
+  Status read_rows(std::string_view name, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
+                   std::int64_t col_end, float* out) const override {
+    Status status = source_->read_rows(name, row_begin, row_end, col_begin, col_end, out);
+    for (std::int64_t i = 0; i < (row_end - row_begin) * (col_end - col_begin); ++i)
+      out[i] = type_ == DType::kBF16 ? to_float(to_bf16(out[i])) : f16_to_float(to_f16_bits(out[i]));
+    if (name.find("k_proj") != std::string_view::npos && row_begin == 0) out[1] = std::numeric_limits<float>::infinity();
+    return status;
+  }
+  std::optional<DType> stored_type(std::string_view name) const override {
+    if (name.find("v_proj") != std::string_view::npos) return std::nullopt;  // one tensor of a matrix is of another type
+    return type_;
+  }
+  Status read_stored_rows(std::string_view name, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
+                          std::int64_t col_end, void* out) const override {
+    ++read_stored;
+    std::vector<float> values(static_cast<std::size_t>((row_end - row_begin) * (col_end - col_begin)));
+    Status status = read_rows(name, row_begin, row_end, col_begin, col_end, values.data());
+    for (std::size_t i = 0; i < values.size(); ++i)
+      static_cast<std::uint16_t*>(out)[i] = type_ == DType::kBF16 ? to_bf16(values[i]).bits : to_f16_bits(values[i]);
+    return status;
+  }
+  mutable std::atomic<int> read_stored{0};
+
+ private:
+  const DType type_;
+  const std::unique_ptr<WeightSource> source_ = random_source(tiny_config(), 5);
+};
+
+void expect_equal(const PackedMatrix& a, const PackedMatrix& b) {
+  ASSERT_EQ(a.bytes(), b.bytes());
+  EXPECT_EQ(std::memcmp(a.data, b.data, static_cast<std::size_t>(a.bytes())), 0);
+}
+
+// However they get there: staged by one thread as floats (reference), or read by all threads, in the matrix's type where it is
+// stored so.
+TEST(LoadWeights, TheSameBytesOnEveryDeviceAndFromEveryType) {
+  const LlamaConfig config = tiny_config();
+  const auto reference = cpu();
+  const auto fast = std::move(*make_cpu_device({CpuIsa::kAuto, 3}));
+  for (const DType stored : {DType::kBF16, DType::kF16}) {
+    for (const DType packed : {DType::kBF16, DType::kF16, DType::kF32}) {
+      const Stored source(stored);
+      LoadReport staged, read;
+      const auto expected = load(config, source, 2, *reference, {{packed}, {}}, staged);
+      EXPECT_EQ(source.read_stored, 0);
+      const auto actual = load(config, source, 2, *fast, {{packed}, {}}, read);
+      EXPECT_EQ(source.read_stored > 0, fast->row_packer() != nullptr && stored == packed);
+      EXPECT_EQ(read.non_finite, staged.non_finite);
+      EXPECT_FALSE(read.non_finite.empty());
+      for (std::size_t rank = 0; rank < 2; ++rank) {
+        expect_equal(expected[rank]->embedding, actual[rank]->embedding);
+        expect_equal(expected[rank]->head, actual[rank]->head);
+        for (std::size_t layer = 0; layer < expected[rank]->layers.size(); ++layer) {
+          expect_equal(expected[rank]->layers[layer].qkv, actual[rank]->layers[layer].qkv);
+          expect_equal(expected[rank]->layers[layer].o, actual[rank]->layers[layer].o);
+          expect_equal(expected[rank]->layers[layer].gate_up, actual[rank]->layers[layer].gate_up);
+          expect_equal(expected[rank]->layers[layer].down, actual[rank]->layers[layer].down);
+        }
+      }
+    }
+  }
+}
+
+TEST(LoadWeights, ErrorsAndProgressAreTheSameWhereAllThreadsRead) {
+  const LlamaConfig config = tiny_config();
+  const auto device = std::move(*make_cpu_device({CpuIsa::kAuto, 3}));
+  LoadReport report;
+  const auto weights = load_weights(config, Spoilt(), plans_of(config, 2), *device, {{DType::kF32}, {}}, report);
+  ASSERT_FALSE(weights);
+  EXPECT_EQ(weights.error().message(), "the file ends here");
+  std::vector<std::size_t> done;
+  std::size_t all = 0;
+  const auto progress = [&](std::size_t now, std::size_t total) {
+    done.push_back(now);
+    all = total;
+  };
+  (void)load(config, *random_source(config, 5), 2, *device, {{DType::kBF16}, progress}, report);
+  ASSERT_FALSE(done.empty());
+  EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
+  EXPECT_EQ(done.back(), all);
 }
 
 }  // namespace

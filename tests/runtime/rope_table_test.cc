@@ -52,14 +52,48 @@ TEST(RopeTable, TensorOfDivisorsGivesTheSameFrequencies) {
 
 TEST(RopeTable, HoldsCosThenSinOfEveryPosition) {
   RopeConfig rope;
-  const RopeTable table = make_rope_table(rope, 64, 5000);
+  const RopeTable table(rope, 64, 5000);
+  table.fill(5000);
   const auto f = rope_frequencies(rope, 64);
   for (const int position : {0, 1, 17, 4999}) {
     for (int i = 0; i < 32; ++i) {
-      EXPECT_NEAR(table.values[position * 64 + i], std::cos(position * f[i]), 6e-8);
-      EXPECT_NEAR(table.values[position * 64 + 32 + i], std::sin(position * f[i]), 6e-8);
+      EXPECT_NEAR(table.values()[position * 64 + i], std::cos(position * f[i]), 6e-8);
+      EXPECT_NEAR(table.values()[position * 64 + 32 + i], std::sin(position * f[i]), 6e-8);
     }
   }
+}
+
+TEST(RopeTable, ComputesRowsWhenTheyAreAskedForAndKeepsThem) {
+  const RopeTable table(RopeConfig{}, 64, 5000);
+  EXPECT_EQ(table.ready(), 0);
+  EXPECT_EQ(table.size(), 5000U * 64);
+  table.fill(0);
+  EXPECT_EQ(table.ready(), 0);
+  table.fill(1);
+  const int first = table.ready();
+  EXPECT_GE(first, 1);
+  EXPECT_LT(first, 5000) << "not all of it: a step waits";
+  const std::vector<float> before(table.values(), table.values() + std::size_t{64} * static_cast<std::size_t>(first));
+  table.fill(5000);
+  EXPECT_EQ(table.ready(), 5000);
+  EXPECT_TRUE(std::equal(before.begin(), before.end(), table.values()));
+}
+
+// Whoever asks finds its rows, and they are those that one thread computes.
+TEST(RopeTable, ThreadsThatAskAtOnceFindTheSameRows) {
+  const RopeTable alone(RopeConfig{}, 64, 20000);
+  alone.fill(20000);
+  const RopeTable shared(RopeConfig{}, 64, 20000);
+  const auto ask = [&](int step) {
+    for (int positions = step; positions <= 20000; positions += step) {
+      shared.fill(positions);
+      const std::size_t row = static_cast<std::size_t>(positions - 1) * 64;
+      ASSERT_TRUE(std::equal(shared.values() + row, shared.values() + row + 64, alone.values() + row)) << positions;
+    }
+  };
+  std::vector<std::thread> threads;
+  for (const int step : {7, 500, 20000}) threads.emplace_back(ask, step);
+  for (std::thread& thread : threads) thread.join();
 }
 
 }  // namespace

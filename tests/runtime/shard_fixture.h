@@ -55,7 +55,7 @@ inline std::shared_ptr<Collective> alone() { return std::move(make_local_group(1
 
 inline std::shared_ptr<const model::RopeTable> tiny_rope() {
   const model::LlamaConfig config = tiny_config();
-  return std::make_shared<model::RopeTable>(model::make_rope_table(config.rope, config.head_dim, kPositions));
+  return std::make_shared<const model::RopeTable>(config.rope, config.head_dim, kPositions);
 }
 
 // The same values on every device and for every rank.

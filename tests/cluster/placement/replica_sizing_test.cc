@@ -56,6 +56,24 @@ TEST(KvSizes, GivenMemoryAndBlocksGoBeforeWhatIsFree) {
   EXPECT_EQ(size_kv(given)->max_model_len, 112);
 }
 
+TEST(KvSizes, AskedForBeyondWhatIsFreeAreRefused) {
+  KvWishes asked = wishes();
+  asked.replicas = 2;
+  asked.kv_cache_memory = 500 * kMegabyte;
+  EXPECT_EQ(size_kv(asked)->num_blocks, 500) << "both replicas take all there is";
+  asked.free_bytes = 999 * kMegabyte;
+  const auto refused = size_kv(asked);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code(), StatusCode::kMissing);
+  for (const char* part : {"KV cache: 1.00 GB are asked for", "are free", "lower --kv-cache-memory", "ulimit -v"})
+    EXPECT_NE(refused.error().message().find(part), std::string::npos) << refused.error().message();
+  asked.kv_cache_memory = 0;
+  asked.num_blocks = 500;
+  EXPECT_FALSE(size_kv(asked).has_value());
+  asked.free_bytes = 0;
+  EXPECT_TRUE(size_kv(asked).has_value()) << "nobody has looked";
+}
+
 TEST(KvSizes, ALengthAskedForIsMetOrRefused) {
   KvWishes long_one = wishes();
   long_one.max_model_len = 5000;

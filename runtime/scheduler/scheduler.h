@@ -22,7 +22,7 @@
 // first of those that wait always goes on. Others pass meanwhile, but leave it a seat and the blocks it will take.
 //
 // While sequences decode, the chunks of a step are so short that its predicted time stays within SchedulerConfig::max_step_ms
-// (chunk_rows.h); the rates of the prediction are those at planning, one step before the last.
+// (chunk_rows.h). With steps ahead the prediction is made before the step before has ended, from what steps took until then.
 //
 // A suspect (step::Submission::alone_until) shares no step with another sequence: probation.h.
 

@@ -79,8 +79,10 @@ class Measurement {
     batch.block_table_begin = table_begin;
     batch.query_heads = config_.plan.heads.size();
     batch.kv_head_of_query = config_.plan.kv_head_of_query.data();
-    for (std::int32_t head = 0; head < config_.plan.kv_heads.size(); ++head)
-      batch.group_max = std::max(batch.group_max, static_cast<std::int32_t>(std::ranges::count(config_.plan.kv_head_of_query, head)));
+    for (std::int32_t head = 0; head < config_.plan.kv_heads.size(); ++head) {
+      const auto group = static_cast<std::int32_t>(std::ranges::count(config_.plan.kv_head_of_query, head));
+      batch.group_max = std::max(batch.group_max, group);
+    }
     batch.scale = 1.0F / std::sqrt(static_cast<float>(config_.model.head_dim));
     TensorView queries = q, attended = out;
     queries.rows = attended.rows = rows;

@@ -115,8 +115,8 @@ class BenchRank {
     // Pages that nobody has written are all one page, which stays in a cache.
     for (int layer = 0; layer < config.model.layers; ++layer)
       std::memset(kv->layer(layer).data, 0x3c, static_cast<std::size_t>(layout.bytes_per_block() * config.blocks));
-    llama = value_of(model::Llama::make({config.model, config.plan, config.encoding, weights, rope, kRowsMax, config.logit_rows_max},
-                                        *device, *group));
+    const model::LlamaParts parts{config.model, config.plan, config.encoding, weights, rope, kRowsMax, config.logit_rows_max};
+    llama = value_of(model::Llama::make(parts, *device, *group));
     runner = value_of(shard::make_step_runner({config, kPositions, *device, *group, *llama, *kv}));
   }
 
@@ -156,16 +156,18 @@ struct Measured {
 };
 
 void print(const scheduler::DeviceRates& rates, const char* when) {
-  std::printf("rates %s: %.0f GFLOP/s, %.1f GB/s, attention %.0f GFLOP/s, %.1f GB/s, overhead %.3f ms\n", when, rates.flops_per_s / 1e9,
-              rates.bytes_per_s / 1e9, rates.attention_flops_per_s / 1e9, rates.attention_bytes_per_s / 1e9,
-              rates.step_overhead_s * 1e3);
+  std::printf("rates %s: %.0f GFLOP/s, %.1f GB/s, attention %.0f GFLOP/s, %.1f GB/s, overhead %.3f ms\n", when,
+              rates.flops_per_s / 1e9, rates.bytes_per_s / 1e9, rates.attention_flops_per_s / 1e9,
+              rates.attention_bytes_per_s / 1e9, rates.step_overhead_s * 1e3);
 }
 
 void run(const model::ModelFiles& files, int threads, bool with_long) {
   const std::vector<Mix> all = mixes(with_long);
   BenchRank rank(files, threads, all);
+  const auto begin = steady_clock::now();
   const auto rates = value_of(shard::measure_rates(*rank.device, *rank.weights, rank.config));
-  std::printf("%s\n", rank.device->description().c_str());
+  std::printf("%s; rates were measured in %.0f ms\n", rank.device->description().c_str(),
+              std::chrono::duration<double>(steady_clock::now() - begin).count() * 1e3);
   print(rates, "measured at start");
   scheduler::StepCost cost(rank.config.model, rank.config.encoding, 1, rates);
   std::vector<Measured> steps;
@@ -178,7 +180,8 @@ void run(const model::ModelFiles& files, int threads, bool with_long) {
   for (int round = 0; round < kRoundsFollowed; ++round)
     for (const Measured& step : steps) cost.on_step(step.shape, step.seconds);
   print(cost.rates(), "after following");
-  std::printf("%7s %7s %5s %8s %10s %18s %18s\n", "decodes", "context", "rows", "position", "step, ms", "predicted, share", "followed, share");
+  std::printf("%7s %7s %5s %8s %10s %18s %18s\n", "decodes", "context", "rows", "position", "step, ms", "predicted, share",
+              "followed, share");
   for (const Measured& step : steps) {
     const double followed_s = cost.step_seconds(step.shape);
     std::printf("%7u %7u %5u %8u %10.2f %11.2f %6.2f %11.2f %6.2f\n", step.mix.decodes, step.mix.context, step.mix.rows,

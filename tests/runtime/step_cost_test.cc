@@ -66,6 +66,25 @@ TEST(StepCost, WhereArithmeticIsFreeAStepIsItsTraffic) {
   EXPECT_DOUBLE_EQ(cost.step_seconds(shape), (weights + product_rows + once + 2 * each_layer) / 1000);
 }
 
+// Rows with keys at one rate, and what is read of the keys at another, one after the other.
+TEST(StepCost, AttentionHasRatesOfItsOwn) {
+  const StepCost cost(small_model(), kF32, 2, {kFree, kFree, kNone, 1000.0, 500.0});
+  const StepShape shape{3, 1, 5, 12};
+  const double attention = 4 * 12 * 64 / 1000.0 + 5 * 2 * 16 * 4 / 500.0;
+  EXPECT_DOUBLE_EQ(cost.operation_seconds(Operation::kAttention, shape), attention);
+  EXPECT_DOUBLE_EQ(cost.longest_operation_seconds(shape), attention);
+  EXPECT_DOUBLE_EQ(cost.step_seconds(shape), 2 * attention);
+}
+
+TEST(StepCost, AGroupIsAsFastAsItsSlowestRankInEverything) {
+  const DeviceRates slower = slower_of({1, 20, 3, 40, 5}, {10, 2, 30, 4, 50});
+  EXPECT_EQ(slower.flops_per_s, 1);
+  EXPECT_EQ(slower.bytes_per_s, 2);
+  EXPECT_EQ(slower.step_overhead_s, 30);
+  EXPECT_EQ(slower.attention_flops_per_s, 4);
+  EXPECT_EQ(slower.attention_bytes_per_s, 5);
+}
+
 // One KV head for four ranks: each has a copy.
 TEST(StepCost, AKvHeadIsNotHalved) {
   const StepCost cost(small_model(), kBF16, 4, {kFree, 1000.0, kNone});
@@ -112,6 +131,25 @@ TEST(StepCost, LearnsArithmeticAndMemoryApart) {
   }
   for (const StepShape& shape : {kDecode, kPrefill})
     EXPECT_NEAR(relative(cost.step_seconds(shape), truth.step_seconds(shape)), 0.0, 0.05) << shape.rows << " rows";
+}
+
+// Attention four times slower than measured: short and long contexts teach it apart from the products.
+TEST(StepCost, LearnsAttentionApart) {
+  constexpr StepShape kLong{32, 1, 20'000, 600'000};
+  const StepCost truth(small_model(), kF32, 1, {1e9, 1e9, 1e-6, 2.5e8, 2.5e8});
+  StepCost cost(small_model(), kF32, 1, kGuess);
+  for (int step = 0; step < 2000; ++step) {
+    const StepShape& shape = step % 2 == 0 ? kLong : kPrefill;
+    cost.on_step(shape, truth.step_seconds(shape));
+  }
+  for (const StepShape& shape : {kLong, kPrefill})
+    EXPECT_NEAR(relative(cost.step_seconds(shape), truth.step_seconds(shape)), 0.0, 0.05) << shape.context_tokens << " tokens";
+}
+
+TEST(StepCost, StepsPredictedToTakeForEverTeachNothing) {
+  StepCost cost(small_model(), kF32, 1, {std::numeric_limits<double>::denorm_min(), 1e9, 0.0});
+  cost.on_step(kPrefill, 1.0);
+  EXPECT_EQ(cost.rates().bytes_per_s, 1e9);
 }
 
 TEST(StepCost, OneStepThatTookForEverMovesItByATenthAtMost) {

@@ -29,6 +29,14 @@ void print_right(const ClusterReport& report) {
   if (!report.model) print("%s: note: memory was not checked: %s\n", report.file.c_str(), report.model_unreadable.c_str());
 }
 
+// A file that could not be read at all, as a report of that.
+ClusterReport unreadable(const std::string& file, const Status& status) {
+  ClusterReport report;
+  report.file = file;
+  report.parsed.problems.push_back({0, "", status.message()});
+  return report;
+}
+
 // Every file is looked at, whatever is wrong with one before it.
 int check(const CheckFlags& flags) {
   if (flags.output != "text" && flags.output != "json")
@@ -43,6 +51,7 @@ int check(const CheckFlags& flags) {
     const auto checked = report_cluster(file);
     if (!checked) {
       code = report(checked.error());
+      if (flags.output == "json") print_bytes(check_json(unreadable(file, checked.error())));
       continue;
     }
     const bool right = checked->parsed.problems.empty();

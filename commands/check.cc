@@ -18,11 +18,6 @@ struct CheckFlags {
   bool schema = false;
 };
 
-void print_problems(const ClusterReport& report) {
-  for (const config::Problem& problem : report.parsed.problems)
-    std::fprintf(stderr, "%s\n", config::problem_text(report.file, problem).c_str());
-}
-
 void print_right(const ClusterReport& report) {
   print("%s: is right\n", report.file.c_str());
   for (const std::string& note : report.notes) print("%s: note: %s\n", report.file.c_str(), note.c_str());
@@ -58,7 +53,7 @@ int check(const CheckFlags& flags) {
     if (!right) code = exit_code(bad_input(""));
     if (flags.output == "json") print_bytes(check_json(*checked));
     else if (right) print_right(*checked);
-    else print_problems(*checked);
+    else std::fputs(problems_text(*checked).c_str(), stderr);
   }
   if (code == 0 && flags.output == "text") std::fprintf(stderr, "note: %s\n", kNoClusterYet);
   return code;

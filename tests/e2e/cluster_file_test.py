@@ -220,8 +220,9 @@ def refusals(folder):
     wrong = right.replace('"name": "gw"', '"name": "gw", "prot": 1, "port": 0')
     for command in ("check", "inspect"):
         out, err = told(wrong, command)
-        expect(f"{command} tells both problems: {err}", f"{path}:1:gateways[0].prot: is not known; port is meant?\n" in err and
-               f"{path}:1:gateways[0].port: must be a whole number in [1, 65535], not \"0\"\n" in err)
+        expect(f"{command} tells both problems and no more: {err}",
+               err == f"{path}:1:gateways[0].prot: is not known; port is meant?\n"
+                      f"{path}:1:gateways[0].port: must be a whole number in [1, 65535], not \"0\"\n")
         expect(f"{command} prints nothing else", out == "")
     out, _ = told(wrong, "check", "--output", "json")
     said = json.loads(out)

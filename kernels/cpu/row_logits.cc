@@ -10,15 +10,17 @@ namespace {
 
 constexpr Candidate kNobody{-INFINITY, -INFINITY, -1};
 constexpr Candidate kNotANumber{NAN, NAN, -1};
-// A piece of a row takes so many columns at least: below, it is done before another thread would have woken up.
-constexpr std::int64_t kPieceColumns = 8192;
+// A piece of a row takes so many columns at least: below, it is done before another thread would have woken up (about 5 us; much
+// longer where other processes have its core).
+constexpr std::int64_t kLookColumns = 131072;  // a look at each
+constexpr std::int64_t kExpColumns = 8192;     // an exponential or noise for each
 
 }  // namespace
 
-// body(piece, begin, end) for ranges of whole Philox groups of 64 ids, a thread each. Returns how many.
+// body(piece, begin, end) for ranges of whole Philox groups of 64 ids, about `least` columns or more, a thread each. Returns how many.
 template <class Body>
-std::int64_t RowLogits::for_pieces(std::int64_t cols, const Body& body) {
-  const std::int64_t pieces = std::clamp<std::int64_t>(cols / kPieceColumns, 1, pool_.threads());
+std::int64_t RowLogits::for_pieces(std::int64_t cols, std::int64_t least, const Body& body) {
+  const std::int64_t pieces = std::clamp<std::int64_t>(cols / least, 1, pool_.threads());
   if (pieces == 1) {
     body(std::size_t{0}, std::int64_t{0}, cols);
     return 1;
@@ -44,7 +46,7 @@ void RowLogits::draw(const float* logits, std::int64_t cols, std::int32_t id_bas
     }
   };
   std::atomic<bool> nan{false};
-  for_pieces(cols, [&](std::size_t piece, std::int64_t begin, std::int64_t end) {
+  for_pieces(cols, kLookColumns, [&](std::size_t piece, std::int64_t begin, std::int64_t end) {
     if (!kernels_.best_logit(logits, begin, end, id_base, &best_[piece])) nan = true;
   });
   if (nan) {
@@ -59,7 +61,7 @@ void RowLogits::draw(const float* logits, std::int64_t cols, std::int32_t id_bas
   *out = kNobody;
   if (args.at_least == -INFINITY) return;  // not even the best logit takes part
   best_.assign(threads, kNobody);
-  for_pieces(cols, [&](std::size_t piece, std::int64_t begin, std::int64_t end) {
+  for_pieces(cols, kExpColumns, [&](std::size_t piece, std::int64_t begin, std::int64_t end) {
     kernels_.best_draw(args, begin, end, &best_[piece]);
   });
   best_of_pieces();
@@ -99,7 +101,7 @@ void RowLogits::top_k(const float* logits, std::int64_t cols, std::int32_t id_ba
 void RowLogits::weigh(const float* logits, std::int64_t cols, const NucleusScale& scale, NucleusBin* bins) {
   const auto whole = static_cast<std::size_t>(kNucleusBins);
   bins_.resize(whole * static_cast<std::size_t>(pool_.threads()));
-  const std::int64_t pieces = for_pieces(cols, [&](std::size_t piece, std::int64_t begin, std::int64_t end) {
+  const std::int64_t pieces = for_pieces(cols, kExpColumns, [&](std::size_t piece, std::int64_t begin, std::int64_t end) {
     NucleusBin* const mine = bins_.data() + piece * whole;
     std::fill_n(mine, whole, NucleusBin{0, 0});
     kernels_.weigh(logits, scale, begin, end, mine);
@@ -115,7 +117,7 @@ void RowLogits::weigh(const float* logits, std::int64_t cols, const NucleusScale
 void RowLogits::select(const float* logits, std::int64_t cols, const NucleusScale& scale, std::int32_t first, std::int32_t last,
                     std::int32_t* columns, float* values) {
   selected_.assign(2 * static_cast<std::size_t>(pool_.threads()), 0);  // where a piece begins, how many it has
-  const std::int64_t pieces = for_pieces(cols, [&](std::size_t piece, std::int64_t begin, std::int64_t end) {
+  const std::int64_t pieces = for_pieces(cols, kLookColumns, [&](std::size_t piece, std::int64_t begin, std::int64_t end) {
     const std::size_t at = 2 * piece;
     selected_[at] = begin;
     selected_[at + 1] = kernels_.select(logits, scale, first, last, begin, end, columns + begin, values + begin);

@@ -22,7 +22,7 @@ class RowLogits {
 
  private:
   template <class Body>
-  std::int64_t for_pieces(std::int64_t cols, const Body& body);
+  std::int64_t for_pieces(std::int64_t cols, std::int64_t least, const Body& body);
 
   const KernelTable& kernels_;
   ThreadPool& pool_;

@@ -77,7 +77,9 @@ struct ReplicaCoreConfig {
   std::uint32_t ranks = 1;         // at least 1
   double step_seconds_max = 120;   // a step that is out for longer fails the group; so does joining it
   WatchConfig watch{};
-  std::optional<scheduler::StepCost> cost{};  // what operations are predicted to take; nullopt: next to nothing
+  // What steps and operations are predicted to take: plans and watch go by it. nullopt: operations take next to nothing, and
+  // chunks are bounded by rows alone.
+  std::optional<scheduler::StepCost> cost{};
 };
 
 struct ReplicaStats {

@@ -256,7 +256,8 @@ Expected<Outcome> run(const Model& model, const Axis& axis, const Draws& draws, 
 void push_step_times(std::vector<Axis>& list) {
   for (const std::uint32_t ms : {1U, 600'000U})
     list.push_back({"steps of " + std::to_string(ms) + " ms", 7, [ms](EngineOptions& o) {
-                      o.scheduler.max_num_batched_tokens = 64;  // so that some decode while others are prompts
+                      // Some decode while others are prompts.
+                      o.scheduler.max_num_batched_tokens = std::min(o.scheduler.max_num_batched_tokens, 64U);
                       o.scheduler.max_step_ms = ms;
                     }});
 }

@@ -93,6 +93,18 @@ Status gpu_options(const ModelFlags& flags, actors::GpuOptions& gpu) {
   return {};
 }
 
+Status step_limit(const std::string& text, std::optional<std::uint32_t>& max_step_ms) {
+  constexpr std::uint32_t kMsMax = 600'000;
+  max_step_ms.reset();
+  if (text == "auto") return {};
+  std::uint32_t ms = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ms);
+  if (error != std::errc{} || end != text.data() + text.size() || ms > kMsMax)
+    return usage_error("--max-step-ms must be auto or milliseconds in [0, " + std::to_string(kMsMax) + "], not " + text);
+  max_step_ms = ms;
+  return {};
+}
+
 }  // namespace
 
 int exit_code(const Status& status) {
@@ -213,7 +225,14 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
                  "Sequences computed together")
       ->group(batch);
   app.add_option("--max-ce-batch-size", flags.max_ce_batch_size, "Sequences that prefill in one step")->group(batch);
-  app.add_option("--max-num-batched-tokens", flags.max_num_batched_tokens, "Rows of one step: the prefill chunk")
+  app.add_option("--max-num-batched-tokens", flags.max_num_batched_tokens,
+                 "Rows of one step: the prefill chunk; while streams run, --max-step-ms shortens it")
+      ->group(batch);
+  app.add_option("--max-step-ms", flags.max_step_ms,
+                 "How long streams that run may wait for a step with a prompt in it, in milliseconds as predicted from measured "
+                 "steps: the prompt's chunk becomes shorter, 16 rows at least; auto: 1.5 times a step without it, 50 ms at least, "
+                 "150 ms longer than that step at most; 0: no bound but --max-num-batched-tokens")
+      ->capture_default_str()
       ->group(batch);
   app.add_option("--block-size,--page-block-size", flags.block_size, "Tokens of a KV block: 16, 32, 64, … 512")->group(batch);
   app.add_option("--num-blocks,--page-max-num-blocks", flags.num_blocks, "KV blocks of a replica")->group(batch);
@@ -254,6 +273,7 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
                                in_range("--num-blocks", flags.num_blocks, 0, many)})
     if (!status.ok()) return fail(status);
 
+  if (Status status = step_limit(flags.max_step_ms, options.scheduler.max_step_ms); !status.ok()) return fail(std::move(status));
   options.model.path = flags.model_path.empty() ? flags.model : flags.model_path;
   if (options.model.path.empty()) {
     auto demo = demo_model_path();

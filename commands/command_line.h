@@ -45,6 +45,7 @@ struct ModelFlags {
   int max_num_seqs = 0;        // 0: the command's default
   int max_ce_batch_size = 32;
   int max_num_batched_tokens = 512;
+  std::string max_step_ms = "0";  // or auto; who serves streams sets that before add_model_flags()
   int block_size = 16;
   std::int64_t num_blocks = 0;
   std::string kv_cache_memory; // "4GiB", "512MB", bytes

@@ -22,6 +22,7 @@ Status check(const ServeFlags& flags) {
 }
 
 void add_serve_flags(CLI::App& command, ServeFlags& flags) {
+  flags.model.max_step_ms = "auto";
   add_model_flags(command, flags.model);
   const std::string server = "Server";
   command.add_option("--host", flags.http.host, "Address to listen on")->capture_default_str()->group(server);

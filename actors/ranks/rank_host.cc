@@ -40,7 +40,7 @@ Expected<scheduler::DeviceRates> RankHost::prepare() {
   if (!weights) return fail(weights.error());
   progress_->begin(Operation::kPreparing);
   if (Status status = assemble(*weights); !status.ok()) return fail(std::move(status));
-  auto rates = shard::measure_rates(device(), **weights, site_->model().encoding, spec_.shape.rows_max);
+  auto rates = shard::measure_rates(device(), **weights, shard_config(spec_, site_->model()));
   if (Status status = rates ? shard_->allocate() : rates.error(); !status.ok())
     return fail(spec_.device.on_gpu ? std::move(status) : with_memory_advice(std::move(status)));
   progress_->begin(Operation::kIdle);

@@ -194,11 +194,7 @@ void SupervisorState::spawn_replica(const routing::ReplicaView& view, Rendezvous
 std::optional<scheduler::StepCost> SupervisorState::predict() const {
   if (!config_.make_cost) return std::nullopt;
   scheduler::DeviceRates slowest = ranks_.front().rates;
-  for (const LivingRank& rank : ranks_) {
-    slowest.flops_per_s = std::min(slowest.flops_per_s, rank.rates.flops_per_s);
-    slowest.bytes_per_s = std::min(slowest.bytes_per_s, rank.rates.bytes_per_s);
-    slowest.step_overhead_s = std::max(slowest.step_overhead_s, rank.rates.step_overhead_s);
-  }
+  for (const LivingRank& rank : ranks_) slowest = scheduler::slower_of(slowest, rank.rates);
   return config_.make_cost(slowest);
 }
 

@@ -209,7 +209,7 @@ void ReplicaCore::pump(Instant now, ReplicaEffects& effects) {
   }
   if (phase_ != Phase::kServing) return;
   if (collector_.idle() && !wakes_at_) watch_.restart(now);
-  while (auto plan = scheduler_.plan_step(now)) {
+  while (auto plan = scheduler_.plan_step(now, config_.cost ? &*config_.cost : nullptr)) {
     collector_.on_plan_sent(plan->step, now);
     steps_out_.push(*plan, attempts_);
     effects.emplace_back(ExecuteOnRanks{std::move(*plan)});

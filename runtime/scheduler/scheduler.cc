@@ -70,9 +70,9 @@ std::optional<step::TokenDelta> Scheduler::on_abort(SequenceId id) {
   return delta;
 }
 
-std::optional<step::StepPlan> Scheduler::plan_step(Instant now) {
+std::optional<step::StepPlan> Scheduler::plan_step(Instant now, const StepCost* cost) {
   if (lost_) return std::nullopt;
-  return StepPlanner(state_, now).plan();
+  return StepPlanner(state_, now, cost).plan();
 }
 
 std::vector<step::TokenDelta> Scheduler::on_step_done(const step::StepResult& result, Instant now) {

@@ -21,6 +21,9 @@
 // blocks are published, or it ends or is preempted without. Nobody is held back by who is served after it, so the
 // first of those that wait always goes on. Others pass meanwhile, but leave it a seat and the blocks it will take.
 //
+// While sequences decode, the chunks of a step are so short that its predicted time stays within SchedulerConfig::max_step_ms
+// (chunk_rows.h); the rates of the prediction are those at planning, one step before the last.
+//
 // A suspect (step::Submission::alone_until) shares no step with another sequence: probation.h.
 
 #include <cstddef>
@@ -33,6 +36,7 @@
 #include "runtime/scheduler/scheduler_config.h"
 #include "runtime/scheduler/scheduler_probe.h"
 #include "runtime/scheduler/scheduler_state.h"
+#include "runtime/scheduler/step_cost.h"
 #include "runtime/step/step_plan.h"
 #include "runtime/step/submission.h"
 
@@ -49,8 +53,9 @@ class Scheduler {
   Status on_submit(const step::Submission& submission, Instant now);
   // The terminal delta; nullopt when the sequence is unknown or has ended.
   [[nodiscard]] std::optional<step::TokenDelta> on_abort(SequenceId id);
-  // nullopt when there is nothing to do, or nothing before a result arrives.
-  [[nodiscard]] std::optional<step::StepPlan> plan_step(Instant now);
+  // nullopt when there is nothing to do, or nothing before a result arrives. `cost`: what steps are predicted to take; null:
+  // nobody knows, and chunks are bounded by rows alone.
+  [[nodiscard]] std::optional<step::StepPlan> plan_step(Instant now, const StepCost* cost = nullptr);
   // Deltas in plan order. A failed status ends every open sequence with kFailed. A result that is not the
   // oldest outstanding step's is counted and dropped.
   [[nodiscard]] std::vector<step::TokenDelta> on_step_done(const step::StepResult& result, Instant now);

@@ -2,6 +2,7 @@
 // What a scheduler is given once, and the numbers it tells. Values.
 
 #include <cstdint>
+#include <optional>
 
 #include "kernels/status.h"
 #include "runtime/clock.h"
@@ -21,6 +22,9 @@ struct SchedulerConfig {
   std::uint32_t max_num_batched_tokens = 512;   // rows of one step; at least max_num_seqs
   std::uint32_t max_prefill_seqs = 32;          // sequences prefilling in one step (--max-ce-batch-size)
   std::uint32_t prefill_chunk_max = 0;          // rows of one sequence's chunk; 0: only the step's budget
+  // Of a step that streams wait for, milliseconds by prediction: bounds its prompts' rows, see chunk_rows.h. 0: no bound;
+  // nullopt: by what the step takes without them.
+  std::optional<std::uint32_t> max_step_ms;
   std::uint32_t queue_requests_max = 1024;      // waiting sequences
   std::uint64_t queue_tokens_max = 1ULL << 20;  // tokens of waiting sequences; at least max_model_len
   std::uint32_t max_model_len = 0;              // prompt + emitted tokens of one sequence

@@ -9,8 +9,8 @@
 namespace herd::scheduler {
 namespace {
 
-// A part that makes up the whole prediction moves by 1/16 of the surprise's logarithm: half of a change is followed within 11
-// steps. A surprise counts as a factor of 4 at most, so one step moves a rate by 4^(1/16) - 1 = 9 %.
+// A prediction moves by 1/16 of the surprise's logarithm, whatever it is made of: half of a change is followed within 11 steps. A
+// surprise counts as a factor of 4 at most, so one step moves a prediction by about 4^(1/16) - 1 = 9 %.
 constexpr double kGain = 1.0 / 16;
 constexpr double kSurpriseMax = 4.0;
 
@@ -22,7 +22,19 @@ double drifted(double measured, double now, double factor) {
   return std::clamp(now * factor, measured / StepCost::kDriftMax, measured * StepCost::kDriftMax);
 }
 
+DeviceRates complete(DeviceRates rates) {
+  if (rates.attention_flops_per_s == 0) rates.attention_flops_per_s = rates.flops_per_s;
+  if (rates.attention_bytes_per_s == 0) rates.attention_bytes_per_s = rates.bytes_per_s;
+  return rates;
+}
+
 }  // namespace
+
+DeviceRates slower_of(const DeviceRates& a, const DeviceRates& b) {
+  return {std::min(a.flops_per_s, b.flops_per_s), std::min(a.bytes_per_s, b.bytes_per_s),
+          std::max(a.step_overhead_s, b.step_overhead_s), std::min(a.attention_flops_per_s, b.attention_flops_per_s),
+          std::min(a.attention_bytes_per_s, b.attention_bytes_per_s)};
+}
 
 StepShape shape_of(const step::StepPlan& plan) {
   StepShape shape;
@@ -46,10 +58,11 @@ StepCost::StepCost(const model::LlamaConfig& config, const model::Encoding& enco
       ranks_(ranks),
       weight_bytes_(double(dtype_bytes(encoding.weights))),
       act_bytes_(double(dtype_bytes(encoding.activations()))),
-      measured_(rates),
-      rates_(rates) {
+      measured_(complete(rates)),
+      rates_(measured_) {
   HERD_CHECK(ranks >= 1, "a model is held by a rank");
-  HERD_CHECK(rates.flops_per_s > 0 && rates.bytes_per_s > 0 && rates.step_overhead_s >= 0, "rates are measured");
+  HERD_CHECK(rates_.flops_per_s > 0 && rates_.bytes_per_s > 0 && rates_.step_overhead_s >= 0, "rates are measured");
+  HERD_CHECK(rates_.attention_flops_per_s > 0 && rates_.attention_bytes_per_s > 0, "attention's rates are measured");
 }
 
 // The weights once, and the rows in and out.
@@ -81,8 +94,13 @@ std::array<StepCost::Part, StepCost::kParts> StepCost::parts_of(const StepShape&
   }};
 }
 
-double StepCost::seconds_of(const Part& part) const {
-  return std::max(part.flops / rates_.flops_per_s, part.bytes / rates_.bytes_per_s);
+StepCost::Time StepCost::time_of(const Part& part) const {
+  if (part.operation == Operation::kAttention) {
+    const double pairs = part.flops / rates_.attention_flops_per_s, keys = part.bytes / rates_.attention_bytes_per_s;
+    return {0.0, 0.0, pairs + keys};
+  }
+  const double arithmetic = part.flops / rates_.flops_per_s, memory = part.bytes / rates_.bytes_per_s;
+  return arithmetic >= memory ? Time{arithmetic, 0.0, 0.0} : Time{0.0, memory, 0.0};
 }
 
 double StepCost::step_seconds(const StepShape& shape) const {
@@ -109,19 +127,31 @@ double StepCost::longest_operation_seconds(const StepShape& shape) const {
 
 void StepCost::on_step(const StepShape& shape, double seconds) {
   if (shape.rows == 0 || !std::isfinite(seconds) || seconds <= 0) return;
-  double arithmetic = 0.0, memory = 0.0;
+  Time time;
   for (const Part& part : parts_of(shape)) {
-    const bool computes = part.flops / rates_.flops_per_s >= part.bytes / rates_.bytes_per_s;
-    (computes ? arithmetic : memory) += part.count * seconds_of(part);
+    const Time one = time_of(part);
+    time.arithmetic += part.count * one.arithmetic;
+    time.memory += part.count * one.memory;
+    time.attention += part.count * one.attention;
   }
-  const double predicted = arithmetic + memory + rates_.step_overhead_s;
+  const double predicted = time.sum() + rates_.step_overhead_s;
+  if (!std::isfinite(predicted) || predicted <= 0) return;
   const double surprise = std::clamp(seconds / predicted, 1 / kSurpriseMax, kSurpriseMax);
-  // Each by its share in the prediction.
-  const auto factor = [&](double share) { return std::pow(surprise, kGain * share / predicted); };
+  // Each by its share in the prediction, and all of them together by kGain (normalised least mean squares, of logarithms).
+  double squares = 0.0;
+  for (const double part : {time.arithmetic, time.memory, time.attention, rates_.step_overhead_s})
+    squares += (part / predicted) * (part / predicted);
+  const auto factor = [&](double part) { return std::pow(surprise, kGain * part / predicted / squares); };
   const double overhead = factor(rates_.step_overhead_s);
-  rates_.flops_per_s = drifted(measured_.flops_per_s, rates_.flops_per_s, 1 / factor(arithmetic));
-  rates_.bytes_per_s = drifted(measured_.bytes_per_s, rates_.bytes_per_s, 1 / factor(memory));
-  rates_.step_overhead_s = drifted(measured_.step_overhead_s, rates_.step_overhead_s, overhead);
+  const auto follow = [&](double DeviceRates::* rate, double by) {
+    rates_.*rate = drifted(measured_.*rate, rates_.*rate, by);
+  };
+  const double attention = 1 / factor(time.attention);
+  follow(&DeviceRates::flops_per_s, 1 / factor(time.arithmetic));
+  follow(&DeviceRates::bytes_per_s, 1 / factor(time.memory));
+  follow(&DeviceRates::attention_flops_per_s, attention);
+  follow(&DeviceRates::attention_bytes_per_s, attention);
+  follow(&DeviceRates::step_overhead_s, overhead);
 }
 
 }  // namespace herd::scheduler

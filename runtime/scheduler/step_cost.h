@@ -4,7 +4,8 @@
 // terms here.
 //
 // An operation takes as long as its arithmetic or its memory traffic, whichever is longer (the roofline of Williams et al.
-// 2009); operations follow one another, so a step is their sum and an overhead.
+// 2009); operations follow one another, so a step is their sum and an overhead. Attention has rates of its own: it computes
+// at a lower one than products do, and what it does once for a key, however many rows see it, comes on top.
 
 #include <array>
 #include <cstdint>
@@ -32,7 +33,12 @@ struct DeviceRates {
   double flops_per_s = 2e9;
   double bytes_per_s = 1e9;
   double step_overhead_s = 1e-4;  // of a step, whatever is in it
+  // Of attention: rows with keys, and KV read for a row or for many. 0: as the two above.
+  double attention_flops_per_s = 0.0;
+  double attention_bytes_per_s = 0.0;
 };
+// Of a group, whose ranks wait for one another.
+[[nodiscard]] DeviceRates slower_of(const DeviceRates& a, const DeviceRates& b);
 
 // Value.
 class StepCost {
@@ -63,11 +69,17 @@ class StepCost {
     double flops = 0.0;  // of one
     double bytes = 0.0;  // of one
   };
+  // Seconds of one part, by what they follow.
+  struct Time {
+    double arithmetic = 0.0, memory = 0.0, attention = 0.0;
+    [[nodiscard]] double sum() const { return arithmetic + memory + attention; }
+  };
   static constexpr std::size_t kParts = 13;
   [[nodiscard]] std::array<Part, kParts> parts_of(const StepShape& shape) const;
   // A product of `rows` rows with a matrix of this rank.
   [[nodiscard]] Part product(double count, double rows, double outputs, double inputs) const;
-  [[nodiscard]] double seconds_of(const Part& part) const;
+  [[nodiscard]] Time time_of(const Part& part) const;
+  [[nodiscard]] double seconds_of(const Part& part) const { return time_of(part).sum(); }
 
   double layers_, hidden_, query_, key_, ffn_, vocab_;  // of this rank, but hidden
   double ranks_;

@@ -9,12 +9,13 @@
 
 namespace herd::scheduler {
 
-StepPlanner::StepPlanner(SchedulerState& state, Instant now)
+StepPlanner::StepPlanner(SchedulerState& state, Instant now, const StepCost* cost)
     : state_(state),
       sequences_(state.sequences),
       config_(state.config),
       now_(now),
-      budget_{config_.max_num_batched_tokens, config_.max_prefill_seqs, 0} {}
+      cost_(cost),
+      budget_{config_.max_num_batched_tokens, config_.max_prefill_seqs} {}
 
 std::optional<step::StepPlan> StepPlanner::plan() {
   if (state_.outstanding.size() >= config_.steps_ahead) return std::nullopt;
@@ -94,6 +95,7 @@ inline void StepPlanner::plan_decode(Slot slot) {
   const std::uint32_t tokens = sequence.num_tokens() + sequence.samples_in_flight;
   // Nothing to feed (scoring), or the token in flight is the last one.
   if (sequence.planned_tokens >= tokens || tokens >= sequence.tokens_max) return;
+  budget_.streams = true;
   if (!ensure_slot_for_decode(slot)) return;
   add_slice(slot, 1, true);
   --budget_.rows;
@@ -129,7 +131,7 @@ void StepPlanner::plan_prompts() {
   bool admitting = budget_.stalled == 0;
   Claims claims{sequences_.held_back().begin()};
   std::size_t next = 0;  // of running
-  while (budget_.rows > 0 && budget_.prefills > 0) {
+  while (budget_.rows > 0 && budget_.prefills > 0 && !(room_ && room_->used_up)) {
     while (next < running.size() && !sequences_[running[next]].prefilling()) ++next;
     const bool all_planned = next == running.size();
     const std::set<Rank>& waiting = sequences_.waiting();
@@ -206,11 +208,27 @@ void StepPlanner::plan_prefill_chunk(Slot slot) {
   const Sequence& sequence = sequences_[slot];
   std::uint32_t rows = std::min(sequence.prefill_target - sequence.planned_tokens, budget_.rows);
   if (config_.prefill_chunk_max > 0) rows = std::min(rows, config_.prefill_chunk_max);
+  rows = take_rows(sequence.planned_tokens, rows);
   const bool last = sequence.planned_tokens + rows == sequence.prefill_target;
   add_slice(slot, rows, last && sequence.sampling);
   budget_.rows -= rows;
   --budget_.prefills;
   state_.counters.prefill_rows += rows;
+}
+
+std::uint32_t StepPlanner::take_rows(std::uint32_t position, std::uint32_t rows_max) {
+  if (cost_ == nullptr || !budget_.streams || config_.max_step_ms == 0U) return rows_max;
+  if (!room_) {
+    const StepShape decodes = shape_of(plan_);
+    room_ = Room{decodes, step_seconds_max(config_.max_step_ms, cost_->step_seconds(decodes))};
+  }
+  // Who was admitted computes in the same plan, so it has a row even where there is no room.
+  const ChunkBounds bounds{std::min(std::max(room_->rows_owed, 1U), rows_max), rows_max};
+  const std::uint32_t rows = chunk_rows(*cost_, room_->step, position, bounds, room_->seconds_max);
+  room_->step = with_chunk(room_->step, position, rows);
+  room_->rows_owed -= std::min(room_->rows_owed, rows);
+  room_->used_up = rows < rows_max || (room_->rows_owed == 0 && cost_->step_seconds(room_->step) > room_->seconds_max);
+  return rows;
 }
 
 void StepPlanner::add_slice(Slot slot, std::uint32_t rows, bool sample) {

@@ -235,6 +235,15 @@ Expected<Outcome> run(const Model& model, const Axis& axis, float temperature, c
   return outcome;
 }
 
+// Chunks beside streams: as short as they get, and as long as the step.
+void push_step_times(std::vector<Axis>& list) {
+  for (const std::uint32_t ms : {1U, 600'000U})
+    list.push_back({"steps of " + std::to_string(ms) + " ms", 7, [ms](EngineOptions& o) {
+                      o.scheduler.max_num_batched_tokens = 64;  // so that some decode while others are prompts
+                      o.scheduler.max_step_ms = ms;
+                    }});
+}
+
 // What must not matter on a GPU; whether there is a second one shows when the rank asks for it.
 std::vector<Axis> gpu_axes(bool full) {
   std::vector<Axis> list{{"alone"}};
@@ -246,6 +255,7 @@ std::vector<Axis> gpu_axes(bool full) {
                     }});
   if (full)
     list.push_back({"chunk 2048", 2, [](EngineOptions& o) { o.scheduler.max_num_batched_tokens = 2048; }});
+  push_step_times(list);
   list.push_back({"prefix hit", 1, [](EngineOptions& o) { o.scheduler.prefix_caching = true; }, 2});
   list.push_back({"preemption", 7, [](EngineOptions& o) { o.scheduler_probe = scheduler::preempting_every(3); }, 1, true});
   list.push_back({"-tp 2", 2, [](EngineOptions& o) { o.tensor_parallel = 2; }});
@@ -270,6 +280,7 @@ std::vector<Axis> axes(bool full) {
     list.push_back({"chunk " + std::to_string(chunk), 2, [chunk](EngineOptions& o) {
                       o.scheduler.prefill_chunk_max = chunk;
                     }});
+  push_step_times(list);
   list.push_back({"prefix hit", 1, [](EngineOptions& o) { o.scheduler.prefix_caching = true; }, 2});
   list.push_back({"preemption", 7, [](EngineOptions& o) { o.scheduler_probe = scheduler::preempting_every(3); }, 1, true});
   for (const int tp : {2, 4, 8})

@@ -52,6 +52,7 @@ def numbers():
                         ("--gpu-memory-utilization", "1e999"), ("--stop-token-ids", "5,99999999999999999999"),
                         ("--logit-bias", "99999999999999:1"), ("--logit-bias", "5:1e99"), ("--logit-bias", "5:1x"),
                         ("--prompt-token-ids", "4294967297"), ("--kv-cache-memory", "9223372036854775808"),
+                        ("--max-step-ms", "600001"), ("--max-step-ms", "-1"), ("--max-step-ms", "1.5"), ("--max-step-ms", "autos"),
                         ("--kv-cache-memory", "99999999999GiB"), ("--devices", "gpu-99999999999")):
         _, err = herd("generate", flag, value, code=2)
         expect(f"{flag} {value!r} is named in few words: {err}", flag in err and len(err) < 400)
@@ -203,7 +204,7 @@ def main():
     # The same tokens whatever the parallelism, batch size or seed-irrelevant flags; other seeds, other tokens.
     base = json_lines("--prompt", "Once upon a time", "--max-new-tokens", "24", "--temperature", "1.2", "--seed", "5")
     for flags in (["-tp", "2"], ["-tp=4"], ["-dp", "2"], ["--cpu-isa", "reference"], ["--block-size", "64"],
-                  ["--max-num-batched-tokens", "2", "--max-num-seqs", "1"]):
+                  ["--max-num-batched-tokens", "2", "--max-num-seqs", "1"], ["--max-step-ms", "1"], ["--max-step-ms", "auto"]):
         other = json_lines("--prompt", "Once upon a time", "--max-new-tokens", "24", "--temperature", "1.2", "--seed", "5", *flags)
         expect(f"{flags} changes nothing", other[0]["token_ids"] == base[0]["token_ids"])
     seeds = {tuple(json_lines("--prompt", "Once upon a time", "--max-new-tokens", "24", "--temperature", "1.2", "--seed",

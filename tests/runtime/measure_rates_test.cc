@@ -17,9 +17,10 @@ TEST(MeasureRates, AreOnesThatACostCanBeginWith) {
     ShardConfig config = tiny_shard();
     config.encoding.weights = weights;
     const auto device = cpu(CpuIsa::kAuto);
-    const auto rates = measure_rates(*device, *tiny_weights(config, *device), config.encoding, config.rows_max);
+    const auto rates = measure_rates(*device, *tiny_weights(config, *device), config);
     ASSERT_TRUE(rates.has_value()) << rates.error().message();
-    for (const double rate : {rates->flops_per_s, rates->bytes_per_s, rates->step_overhead_s}) {
+    for (const double rate : {rates->flops_per_s, rates->bytes_per_s, rates->step_overhead_s, rates->attention_flops_per_s,
+                              rates->attention_bytes_per_s}) {
       EXPECT_TRUE(std::isfinite(rate));
       EXPECT_GT(rate, 0.0);
     }
@@ -30,13 +31,17 @@ TEST(MeasureRates, AreOnesThatACostCanBeginWith) {
 
 TEST(MeasureRates, AStepOfOneRowIsEnough) {
   const auto device = cpu();
-  EXPECT_TRUE(measure_rates(*device, *tiny_weights(tiny_shard(), *device), tiny_shard().encoding, 1).has_value());
+  ShardConfig config = tiny_shard();
+  config.rows_max = 1;
+  EXPECT_TRUE(measure_rates(*device, *tiny_weights(config, *device), config).has_value());
 }
 
 TEST(MeasureRates, TooLittleMemoryIsMissing) {
   const auto device = cpu();
   const auto weights = tiny_weights(tiny_shard(), *device);
-  const auto rates = measure_rates(*device, *weights, tiny_shard().encoding, std::int64_t{1} << 40);
+  ShardConfig config = tiny_shard();
+  config.rows_max = std::int64_t{1} << 40;
+  const auto rates = measure_rates(*device, *weights, config);
   ASSERT_FALSE(rates);
   EXPECT_EQ(rates.error().code(), StatusCode::kMissing);
 }

@@ -10,6 +10,7 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -19,9 +20,11 @@
 #include <gtest/gtest.h>
 
 #include "runtime/step/output_rows.h"
+#include "runtime/scheduler/chunk_rows.h"
 #include "runtime/scheduler/scheduler.h"
 #include "tests/runtime/preemption_probe.h"
 #include "tests/runtime/scheduler_fuzz_options.h"
+#include "tests/runtime/step_cost_fixture.h"
 #include "tests/sim/plan_checker.h"
 #include "tests/sim/toy_shard.h"
 
@@ -47,7 +50,7 @@ struct Totals {
   std::uint64_t operations = 0, episodes = 0, accepted = 0, refused = 0, resubmitted = 0, scored = 0, prompt_logprobs = 0;
   std::uint64_t stops = 0, lengths = 0, aborts = 0, failures = 0, lost = 0;
   std::uint64_t preemptions = 0, evictions = 0, hit_blocks = 0, held_back = 0, suspects = 0, alone = 0;
-  std::uint64_t tokens = 0, discarded = 0, steps = 0;
+  std::uint64_t tokens = 0, discarded = 0, steps = 0, bounded = 0;
 };
 
 // One open attempt of a sequence, as the client sees it.
@@ -117,6 +120,8 @@ class Episode {
     submit_weight_ = random_.between(5, 40);
     choices_ = random_.one_in(2);
     suspects_one_in_ = random_.one_in(6) ? random_.between(1, 12) : 0;
+    if (random_.one_in(2)) cost_ = small_cost({std::pow(10.0, random_.between(5, 11)), 1e9, 1e-4});
+    if (random_.one_in(2)) config_.max_step_ms = random_.below(60);
     if (choices_) submit_weight_ = random_.between(1, 10);  // a queue that is full takes nobody's siblings
     for (std::vector<TokenId>& stem : stems_) draw_stem(stem);
   }
@@ -234,10 +239,11 @@ class Episode {
   }
 
   void plan() {
-    auto plan = scheduler_->plan_step(now());
+    auto plan = scheduler_->plan_step(now(), cost_ ? &*cost_ : nullptr);
     if (!plan) return;
     ASSERT_EQ(plan->epoch, kEpoch);
     checker_->on_plan(*plan);
+    expect_streams_not_kept_waiting(*plan);
     expect_nothing_computed_twice(*plan);
     expect_suspects_alone(*plan);
     plans_.push_back(std::move(*plan));
@@ -272,6 +278,27 @@ class Episode {
       if (submission.max_tokens > 0)
         computing_[start.sequence] = {start.tokens, submission.cache_salt, rank, end.at(start.sequence)};
     }
+  }
+
+  // A step with a decode takes no longer than it may, but for the rows that prompts have in any case: sixteen together, and
+  // one of the last to start.
+  void expect_streams_not_kept_waiting(const step::StepPlan& plan) {
+    if (!cost_) return;
+    step::StepPlan decodes = plan, bounded = plan;
+    const auto prompt = [&](const step::SequenceSlice& slice) { return slice.position < known_at_start_[slice.sequence]; };
+    for (const step::SequenceStart& start : plan.started)
+      known_at_start_[start.sequence] = static_cast<std::uint32_t>(start.tokens.size());
+    std::erase_if(decodes.slices, prompt);
+    std::uint32_t prompt_rows = 0;
+    for (const step::SequenceSlice& slice : plan.slices) prompt_rows += prompt(slice) ? slice.rows : 0;
+    if (!decodes.slices.empty() && prompt_rows > kPromptRowsMin) {
+      if (--bounded.slices.back().rows == 0) bounded.slices.pop_back();
+      const double decode_s = cost_->step_seconds(shape_of(decodes));
+      ASSERT_LE(cost_->step_seconds(shape_of(bounded)), step_seconds_max(config_.max_step_ms, decode_s));
+      ++totals_.bounded;
+    }
+    const double factor = std::pow(4.0, random_.below(9) * 0.25 - 1);  // a quarter to four times as long as predicted
+    cost_->on_step(shape_of(plan), factor * cost_->step_seconds(shape_of(plan)));
   }
 
   // While a suspect has a slice in a plan that is out, nobody else has, not even one that was ended meanwhile.
@@ -467,6 +494,8 @@ class Episode {
   std::unique_ptr<sim::ToyShard> shard_;
   std::map<SequenceId, Expected> open_;
   std::map<SequenceId, Computing> computing_;
+  std::optional<StepCost> cost_;
+  std::map<SequenceId, std::uint32_t> known_at_start_;  // tokens
   std::set<std::uint64_t> suspects_;  // arrivals of those who have not emitted enough; those who ended so stay
   std::vector<step::StepPlan> plans_;
   std::deque<std::vector<std::uint64_t>> arrivals_out_;  // of those with slices in each of plans_
@@ -509,6 +538,7 @@ TEST(SchedulerFuzz, EveryStreamIsThePureFunctionOfItsSubmission) {
   print("held back", totals.held_back);
   print("suspects", totals.suspects);
   print("alone", totals.alone);
+  print("bounded", totals.bounded);
   if (options.operations < 50000) return;  // too few for the shares below
   const std::uint64_t least = options.operations / 1000;
   EXPECT_GE(totals.preemptions, least);
@@ -517,6 +547,7 @@ TEST(SchedulerFuzz, EveryStreamIsThePureFunctionOfItsSubmission) {
   EXPECT_GE(totals.held_back, least);
   EXPECT_GE(totals.suspects, least);
   EXPECT_GE(totals.alone, least);
+  EXPECT_GE(totals.bounded, least);
   EXPECT_GE(totals.aborts, least);
   EXPECT_GE(totals.prompt_logprobs, least);
 }

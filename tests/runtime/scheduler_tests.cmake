@@ -5,12 +5,14 @@ add_library(herd_toy_shard STATIC
 target_link_libraries(herd_toy_shard PUBLIC herd::scheduler)
 
 add_executable(scheduler_tests
+  ${CMAKE_CURRENT_LIST_DIR}/chunk_rows_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/kv_block_hash_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/kv_block_manager_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/kv_fuzz_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/scheduler_fuzz_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/scheduler_prefix_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/scheduler_probation_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/scheduler_step_time_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/scheduler_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/scheduler_tests_main.cc
   ${CMAKE_CURRENT_LIST_DIR}/step_cost_test.cc)

@@ -5,20 +5,11 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/runtime/step_cost_fixture.h"
+
 namespace herd::scheduler {
 namespace {
 
-model::LlamaConfig small() {
-  model::LlamaConfig config;
-  config.hidden_size = 64;
-  config.layers = 2;
-  config.heads = 8;
-  config.kv_heads = 2;
-  config.head_dim = 16;
-  config.intermediate_size = 256;
-  config.vocab_size = 160;
-  return config;
-}
 const model::Encoding kF32{DType::kF32}, kBF16{DType::kBF16};
 
 // So fast that it takes no time.
@@ -44,7 +35,7 @@ TEST(StepShape, CountsRowsAndWhatTheySee) {
 constexpr double kLayerWeights = 34816, kHeadWeights = 5120;
 
 TEST(StepCost, WhereMemoryIsFreeAStepIsItsArithmetic) {
-  const StepCost cost(small(), kF32, 2, {1000.0, kFree, kNone});
+  const StepCost cost(small_model(), kF32, 2, {1000.0, kFree, kNone});
   const StepShape shape{3, 1, 5, 12};
   const double products = 2 * 3 * 2 * kLayerWeights + 2 * kHeadWeights;
   const double attention = 2 * 4 * 12 * 64;  // two layers, 64 dims of queries
@@ -57,7 +48,7 @@ TEST(StepCost, WhereMemoryIsFreeAStepIsItsArithmetic) {
 }
 
 TEST(StepCost, WhereArithmeticIsFreeAStepIsItsTraffic) {
-  const StepCost cost(small(), kBF16, 2, {kFree, 1000.0, kNone});
+  const StepCost cost(small_model(), kBF16, 2, {kFree, 1000.0, kNone});
   const StepShape shape{3, 1, 30, 87};
   EXPECT_DOUBLE_EQ(cost.operation_seconds(Operation::kMatmul, shape), (256 * 64 + 3 * (256 + 64)) * 2 / 1000.0);
   EXPECT_DOUBLE_EQ(cost.operation_seconds(Operation::kAttention, shape), 30 * 2 * 16 * 2 / 1000.0) << "a KV head a rank";
@@ -77,12 +68,12 @@ TEST(StepCost, WhereArithmeticIsFreeAStepIsItsTraffic) {
 
 // One KV head for four ranks: each has a copy.
 TEST(StepCost, AKvHeadIsNotHalved) {
-  const StepCost cost(small(), kBF16, 4, {kFree, 1000.0, kNone});
+  const StepCost cost(small_model(), kBF16, 4, {kFree, 1000.0, kNone});
   EXPECT_DOUBLE_EQ(cost.operation_seconds(Operation::kAttention, {1, 1, 100, 100}), 100 * 2 * 16 * 2 / 1000.0);
 }
 
 TEST(StepCost, OperationsOfTheWholeStepTakeAsLongAsIt) {
-  const StepCost cost(small(), kF32, 1, {});
+  const StepCost cost(small_model(), kF32, 1, {});
   const StepShape shape{5, 5, 100, 100};
   EXPECT_EQ(cost.operation_seconds(Operation::kDevice, shape), cost.step_seconds(shape));
   EXPECT_EQ(cost.operation_seconds(Operation::kCollective, shape), cost.step_seconds(shape));
@@ -91,7 +82,7 @@ TEST(StepCost, OperationsOfTheWholeStepTakeAsLongAsIt) {
 }
 
 TEST(StepCost, APlanWithoutRowsIsTheOverhead) {
-  const StepCost cost(small(), kF32, 1, {1e9, 1e9, 0.25});
+  const StepCost cost(small_model(), kF32, 1, {1e9, 1e9, 0.25});
   EXPECT_EQ(cost.step_seconds({}), 0.25);
 }
 
@@ -104,8 +95,8 @@ double relative(double value, double to) { return value / to - 1; }
 
 TEST(StepCost, ComesToWhatStepsTakeWhateverItBeganWith) {
   for (const double factor : {0.1, 0.5, 3.0, 20.0}) {
-    const StepCost truth(small(), kF32, 1, {1e9 / factor, 1e9 / factor, 1e-6 * factor});
-    StepCost cost(small(), kF32, 1, kGuess);
+    const StepCost truth(small_model(), kF32, 1, {1e9 / factor, 1e9 / factor, 1e-6 * factor});
+    StepCost cost(small_model(), kF32, 1, kGuess);
     for (int step = 0; step < 200; ++step) cost.on_step(kPrefill, truth.step_seconds(kPrefill));
     EXPECT_NEAR(relative(cost.step_seconds(kPrefill), truth.step_seconds(kPrefill)), 0.0, 0.01) << factor;
   }
@@ -113,8 +104,8 @@ TEST(StepCost, ComesToWhatStepsTakeWhateverItBeganWith) {
 
 // Arithmetic three times slower than measured, memory twice as fast: decodes and chunks teach the two apart.
 TEST(StepCost, LearnsArithmeticAndMemoryApart) {
-  const StepCost truth(small(), kF32, 1, {1e9 / 3, 2e9, 1e-6});
-  StepCost cost(small(), kF32, 1, kGuess);
+  const StepCost truth(small_model(), kF32, 1, {1e9 / 3, 2e9, 1e-6});
+  StepCost cost(small_model(), kF32, 1, kGuess);
   for (int step = 0; step < 2000; ++step) {
     const StepShape& shape = step % 2 == 0 ? kDecode : kPrefill;
     cost.on_step(shape, truth.step_seconds(shape));
@@ -124,7 +115,7 @@ TEST(StepCost, LearnsArithmeticAndMemoryApart) {
 }
 
 TEST(StepCost, OneStepThatTookForEverMovesItByATenthAtMost) {
-  StepCost cost(small(), kF32, 1, kGuess);
+  StepCost cost(small_model(), kF32, 1, kGuess);
   const double before = cost.step_seconds(kPrefill);
   cost.on_step(kPrefill, 1e6);
   EXPECT_GT(cost.step_seconds(kPrefill), before);
@@ -135,7 +126,7 @@ TEST(StepCost, OneStepThatTookForEverMovesItByATenthAtMost) {
 
 // A machine that is disturbed every tenth step, for a hundred times as long as the step takes.
 TEST(StepCost, RareOutliersBarelyShow) {
-  const StepCost truth(small(), kF32, 1, kGuess);
+  const StepCost truth(small_model(), kF32, 1, kGuess);
   StepCost cost = truth;
   const double seconds = truth.step_seconds(kPrefill);
   for (int step = 0; step < 1000; ++step) cost.on_step(kPrefill, step % 10 == 0 ? 100 * seconds : seconds);
@@ -144,7 +135,7 @@ TEST(StepCost, RareOutliersBarelyShow) {
 }
 
 TEST(StepCost, NeverDriftsFurtherThanItsBounds) {
-  StepCost slow(small(), kF32, 1, kGuess), fast = slow;
+  StepCost slow(small_model(), kF32, 1, kGuess), fast = slow;
   const double before = slow.step_seconds(kPrefill);
   for (int step = 0; step < 5000; ++step) {
     slow.on_step(kPrefill, 1e9);
@@ -157,7 +148,7 @@ TEST(StepCost, NeverDriftsFurtherThanItsBounds) {
 }
 
 TEST(StepCost, WhatIsNoMeasurementCountsForNothing) {
-  StepCost cost(small(), kF32, 1, kGuess);
+  StepCost cost(small_model(), kF32, 1, kGuess);
   const double before = cost.step_seconds(kDecode);
   for (const double seconds : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()})
     cost.on_step(kDecode, seconds);

@@ -21,7 +21,8 @@ SimLife::SimLife(World& world, Network& network, RequestBook& book, LifeHost& ho
              .scheduler = world.options.scheduler,
              .ranks = world.options.ranks,
              .step_seconds_max = world.options.step_seconds_max,
-             .watch = world.options.watch()},
+             .watch = world.options.watch(),
+             .cost = step_cost(world.options)},
             scheduler::preempting_every(world.options.preempt_every_steps)),
       plans_(world.options.scheduler),
       group_(std::make_shared<SimCollective>(world.options.ranks)) {}

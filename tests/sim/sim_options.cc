@@ -103,6 +103,14 @@ void draw_faults(SimOptions& options, Dice& dice) {
   options.repeats_percent = dice.some(4, 30);
 }
 
+// At first off by orders of magnitude, as rates are that were measured beside other work.
+void draw_prediction(SimOptions& options, Dice& dice) {
+  if (dice.one_in(4)) return;
+  const double rows_per_s = 1e6 / static_cast<double>(options.step_us_max) * dice.between(1, 1000);
+  options.rates = {.flops_per_s = 3e5 * rows_per_s, .bytes_per_s = 1e12, .step_overhead_s = 1e-6};
+  if (!dice.one_in(3)) options.scheduler.max_step_ms = dice.between(0, 4);
+}
+
 }  // namespace
 
 SimOptions draw_options(std::uint64_t seed) {
@@ -140,7 +148,21 @@ SimOptions draw_options(std::uint64_t seed) {
   options.step_seconds_max = 8e-6 * static_cast<double>(options.step_us_max + 2 * options.message_us_max);
 
   if (!dice.one_in(12)) draw_faults(options, dice);
+  draw_prediction(options, dice);
   return options;
+}
+
+std::optional<scheduler::StepCost> step_cost(const SimOptions& options) {
+  if (!options.rates) return std::nullopt;
+  model::LlamaConfig config;
+  config.hidden_size = 64;
+  config.layers = 2;
+  config.heads = 8;
+  config.kv_heads = 2;
+  config.head_dim = 16;
+  config.intermediate_size = 256;
+  config.vocab_size = 160;
+  return scheduler::StepCost(config, {}, 1, *options.rates);
 }
 
 }  // namespace herd::sim

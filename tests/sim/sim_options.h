@@ -19,6 +19,7 @@ struct SimOptions {
   std::uint32_t numerics_ids = 1;  // replicas take turns
   scheduler::SchedulerConfig scheduler;
   std::uint32_t preempt_every_steps = 0;  // one sequence; 0: never
+  std::optional<scheduler::DeviceRates> rates;  // what steps are predicted by, at first; nullopt: by nothing
   double step_seconds_max = 1;
   bool ranks_are_processes = false;  // which can be ended whatever they do; else threads
   membership::RestartBudget budget;
@@ -90,6 +91,9 @@ struct SimOptions {
     return {.look_every_s = honest_s, .least_s = 4 * honest_s, .factor = 4, .gap_s = 1.5 * honest_s};
   }
 };
+
+// Of a small model's steps.
+[[nodiscard]] std::optional<scheduler::StepCost> step_cost(const SimOptions& options);
 
 SimOptions draw_options(std::uint64_t seed);
 

@@ -433,6 +433,22 @@ TEST_F(SlowReplicaCore, GivesARankTheTimeThatItsOperationIsPredictedToTake) {
   EXPECT_TRUE(core.ended());
 }
 
+// Its steps take seconds by prediction: a prompt beside a stream has the rows that it has in any case.
+TEST_F(SlowReplicaCore, PlansChunksByWhatStepsArePredictedToTake) {
+  auto out = submit(submission_of(kFirst, 1));
+  step::Submission prompt = submission_of(kSecond, 1);
+  prompt.tokens.resize(40, 5);
+  prompt.prompt_tokens = 40;
+  (void)submit(prompt);
+  for (const step::StepPlan& plan : out) {
+    answer(result_of(plan));
+    const auto planned = all_of<ExecuteOnRanks>(effects);
+    ASSERT_EQ(planned.size(), 1U);
+    ASSERT_EQ(planned[0].plan.slices.size(), 2U);
+    EXPECT_EQ(planned[0].plan.slices[1].rows, 16U);
+  }
+}
+
 TEST_F(ReplicaCoreOfTwoRanks, APauseWhileRanksJoinIsNobodysFault) {
   core.on_start(now, effects);
   EXPECT_NEAR(look({}, 1.5), 1.5, 0.05);

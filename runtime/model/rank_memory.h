@@ -1,6 +1,6 @@
 #pragma once
 // What a rank will take of a CPU's memory, before it exists: its weights, its step buffers, its RoPE table. Pure: from the model's
-// config and the rank's shard, as load_weights() (llama_weights.h), Llama::make() (llama.h) and make_rope_table() will allocate. KV
+// config and the rank's shard, as load_weights() (llama_weights.h), Llama::make() (llama.h) and the RoPE table (rope_table.h) will allocate. KV
 // blocks are counted elsewhere, and so is the scratch of kernels, which is small.
 
 #include <cstdint>

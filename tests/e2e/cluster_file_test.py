@@ -105,6 +105,8 @@ def with_value(path, value):
 def own_values(schema):
     """Values at the borders of what the schema says."""
     values = list(schema.get("enum", []))
+    for choice in schema.get("anyOf", []):
+        values += own_values(choice)
     for border in ("minimum", "maximum", "exclusiveMinimum"):
         if border in schema:
             values += [schema[border], schema[border] - 1, schema[border] + 1]

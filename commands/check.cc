@@ -18,15 +18,18 @@ struct CheckFlags {
   bool schema = false;
 };
 
-void print_problems(const ClusterReport& report) {
-  for (const config::Problem& problem : report.parsed.problems)
-    std::fprintf(stderr, "%s\n", config::problem_text(report.file, problem).c_str());
-}
-
 void print_right(const ClusterReport& report) {
   print("%s: is right\n", report.file.c_str());
   for (const std::string& note : report.notes) print("%s: note: %s\n", report.file.c_str(), note.c_str());
   if (!report.model) print("%s: note: memory was not checked: %s\n", report.file.c_str(), report.model_unreadable.c_str());
+}
+
+// A file that could not be read at all, as a report of that.
+ClusterReport unreadable(const std::string& file, const Status& status) {
+  ClusterReport report;
+  report.file = file;
+  report.parsed.problems.push_back({0, "", status.message()});
+  return report;
 }
 
 // Every file is looked at, whatever is wrong with one before it.
@@ -43,13 +46,14 @@ int check(const CheckFlags& flags) {
     const auto checked = report_cluster(file);
     if (!checked) {
       code = report(checked.error());
+      if (flags.output == "json") print_bytes(check_json(unreadable(file, checked.error())));
       continue;
     }
     const bool right = checked->parsed.problems.empty();
     if (!right) code = exit_code(bad_input(""));
     if (flags.output == "json") print_bytes(check_json(*checked));
     else if (right) print_right(*checked);
-    else print_problems(*checked);
+    else std::fputs(problems_text(*checked).c_str(), stderr);
   }
   if (code == 0 && flags.output == "text") std::fprintf(stderr, "note: %s\n", kNoClusterYet);
   return code;

@@ -210,6 +210,12 @@ Expected<ClusterReport> report_cluster(const std::string& path) {
   return report;
 }
 
+std::string problems_text(const ClusterReport& report) {
+  std::string text;
+  for (const config::Problem& problem : report.parsed.problems) text += config::problem_text(report.file, problem) + "\n";
+  return text;
+}
+
 std::string report_text(const ClusterReport& report) {
   const config::ClusterSpec& spec = report.parsed.spec;
   std::string text = "cluster " + spec.name + ": " + counted(spec.coordinators.size(), "coordinator") + ", " +

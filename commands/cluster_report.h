@@ -48,6 +48,8 @@ inline constexpr const char* kNoClusterYet =
 // Whether a path names a cluster file and no model.
 [[nodiscard]] bool is_cluster_file(const std::string& path);
 
+// What is wrong, a line each.
+[[nodiscard]] std::string problems_text(const ClusterReport& report);
 // For `herd inspect`.
 [[nodiscard]] std::string report_text(const ClusterReport& report);
 [[nodiscard]] std::string report_json(const ClusterReport& report);  // a line

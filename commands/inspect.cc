@@ -142,35 +142,41 @@ void print_json(const Summary& summary) {
   print_bytes(boost::json::serialize(all) + "\n");
 }
 
-Status inspect_cluster(const std::string& path, const InspectFlags& flags) {
-  const auto report = report_cluster(path);
-  if (!report) return report.error();
-  const auto& problems = report->parsed.problems;
-  for (std::size_t i = 0; i + 1 < problems.size(); ++i)
-    std::fprintf(stderr, "%s\n", config::problem_text(path, problems[i]).c_str());
-  if (!problems.empty()) return bad_input(config::problem_text(path, problems.back()));
-  print_bytes(flags.output == "json" ? report_json(*report) : report_text(*report));
-  return {};
+// The exit code: problems of a cluster file are lines of their own, as `herd check` tells them.
+int inspect_cluster(const std::string& path, const InspectFlags& flags) {
+  const auto cluster = report_cluster(path);
+  if (!cluster) return report(cluster.error());
+  if (!cluster->parsed.problems.empty()) {
+    std::fputs(problems_text(*cluster).c_str(), stderr);
+    return exit_code(bad_input(""));
+  }
+  print_bytes(flags.output == "json" ? report_json(*cluster) : report_text(*cluster));
+  return 0;
 }
 
-Status inspect(const InspectFlags& flags) {
+// What is to be inspected: a model, or a cluster file.
+Expected<std::string> inspected_path(const InspectFlags& flags) {
   if (flags.output != "text" && flags.output != "json")
-    return usage_error("--output must be text or json, not " + flags.output);
-  if (Status status = check_chat_format(flags.chat_format); !status.ok()) return status;
+    return fail(usage_error("--output must be text or json, not " + flags.output));
+  if (Status status = check_chat_format(flags.chat_format); !status.ok()) return fail(std::move(status));
   if (!flags.model.empty() && !flags.model_path.empty() && flags.model != flags.model_path)
-    return usage_error("the positional model and --model-path name two models");
-  std::string path = flags.model_path.empty() ? flags.model : flags.model_path;
-  if (path.empty()) {
-    auto demo = demo_model_path();
-    if (!demo) return demo.error();
-    path = *demo;
-  }
-  if (is_cluster_file(path)) return inspect_cluster(path, flags);
+    return fail(usage_error("the positional model and --model-path name two models"));
+  const std::string& path = flags.model_path.empty() ? flags.model : flags.model_path;
+  return path.empty() ? demo_model_path() : path;
+}
+
+Status inspect_model(const std::string& path, const InspectFlags& flags) {
   auto summary = summarise(path, flags.chat_format);
   if (!summary) return summary.error();
   if (flags.output == "json") print_json(*summary);
   else print_text(*summary, flags.tensors);
   return {};
+}
+
+int inspect(const InspectFlags& flags) {
+  const auto path = inspected_path(flags);
+  if (!path) return report(path.error());
+  return is_cluster_file(*path) ? inspect_cluster(*path, flags) : report(inspect_model(*path, flags));
 }
 
 }  // namespace
@@ -184,7 +190,7 @@ void add_inspect(CLI::App& app, int* exit_code) {
   add_chat_format(*command, flags->chat_format);
   command->add_flag("--tensors", flags->tensors, "List every tensor");
   command->add_option("--output", flags->output, "text or json");
-  command->callback([flags, exit_code] { *exit_code = report(inspect(*flags)); });
+  command->callback([flags, exit_code] { *exit_code = inspect(*flags); });
 }
 
 }  // namespace herd::commands

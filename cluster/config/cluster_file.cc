@@ -64,7 +64,7 @@ class SpecReader {
       if (!section.name.empty()) names.emplace_back(section.name);
     names.insert(names.end(), {"coordinators", "gateways", "nodes"});
     for (const YamlEntry& entry : root.entries) read_top(entry, names);
-    require_all();
+    require_all(root.line);
   }
 
  private:
@@ -137,10 +137,10 @@ class SpecReader {
     problems_.add(entry.line, entry.key, "must be a list of nodes, or " + std::string(kAnyNode) + ", not " + node_text(entry.value));
   }
 
-  // Of the keys at the left margin. What stands there and is wrong has been said.
-  void require_all() {
+  // Of the keys at the left margin, which begin at `line`. What stands there and is wrong has been said.
+  void require_all(int line) {
     const auto demand = [&](const std::string& key, const std::string& help) {
-      if (!file_.lines.contains(key)) problems_.add(0, key, "is missing: " + help);
+      if (!file_.lines.contains(key)) problems_.add(line, key, "is missing: " + help);
     };
     for (const Section& section : sections()) {
       if (!section.required) continue;

@@ -1,7 +1,7 @@
 #pragma once
 // What a rank will take of a CPU's memory, before it exists: its weights, its step buffers, its RoPE table. Pure: from the model's
-// config and the rank's shard, as load_weights() (llama_weights.h), Llama::make() (llama.h) and the RoPE table (rope_table.h) will allocate. KV
-// blocks are counted elsewhere, and so is the scratch of kernels, which is small.
+// config and the rank's shard, as load_weights() (llama_weights.h), Llama::make() (llama.h) and a RopeTable (rope_table.h) will
+// allocate. KV blocks are counted elsewhere, the scratch of kernels, which is small, nowhere.
 
 #include <cstdint>
 

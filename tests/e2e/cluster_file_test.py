@@ -220,8 +220,9 @@ def refusals(folder):
     wrong = right.replace('"name": "gw"', '"name": "gw", "prot": 1, "port": 0')
     for command in ("check", "inspect"):
         out, err = told(wrong, command)
-        expect(f"{command} tells both problems: {err}", f"{path}:1:gateways[0].prot: is not known; port is meant?\n" in err and
-               f"{path}:1:gateways[0].port: must be a whole number in [1, 65535], not \"0\"\n" in err)
+        expect(f"{command} tells both problems and no more: {err}",
+               err == f"{path}:1:gateways[0].prot: is not known; port is meant?\n"
+                      f"{path}:1:gateways[0].port: must be a whole number in [1, 65535], not \"0\"\n")
         expect(f"{command} prints nothing else", out == "")
     out, _ = told(wrong, "check", "--output", "json")
     said = json.loads(out)
@@ -234,6 +235,10 @@ def refusals(folder):
     expect(f"a large file: {err}", "1048576" in err)
     out, err = herd("check", folder / "missing.yaml", EXAMPLES / "one_host.yaml", code=4)
     expect(f"one file that is not there does not hide another: {out} {err}", "missing.yaml: cannot open" in err and "one_host.yaml: is right" in out)
+    out, _ = herd("check", "--output", "json", folder / "missing.yaml", EXAMPLES / "one_host.yaml", code=4)
+    said = [json.loads(line) for line in out.splitlines()]
+    expect(f"as JSON, a line each: {out}", [each["valid"] for each in said] == [False, True] and
+           "cannot open" in said[0]["problems"][0]["what"])
     _, err = herd("check", code=2)
     expect(f"without a file: {err}", "name a cluster file" in err)
     herd("check", "--output", "xml", path, code=2)

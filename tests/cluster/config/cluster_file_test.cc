@@ -311,6 +311,11 @@ TEST(ClusterFile, WhatMakesYamlSurprisingIsRefused) {
       {3, "  model_path: " + std::string(1025, 'y'), "f:3:model.model_path: has 1025 bytes; at most 1024 are taken"},
       {14, " x: y", "f:14: is not YAML: end of map not found; look at indentation, colons, quotes and brackets here and just before"},
   });
+  EXPECT_EQ(problems_of("\nname: c\nmodel: {model_path: m}"),
+            "f:2:coordinators: is missing: The coordinator: membership, placement, epochs. One for now.\n"
+            "f:2:gateways: is missing: Where clients connect: each serves the whole OpenAI API.\n"
+            "f:2:nodes: is missing: The machines that compute; or any-with-certificate: every node that the cluster's CA vouches for may "
+            "join.");
   EXPECT_EQ(problems_of("- a"), "f:1: must be a map of keys, not a list");
   EXPECT_EQ(problems_of(""), "f: is empty; a cluster has a name, a model, a coordinator, gateways and nodes");
   EXPECT_EQ(problems_of(std::string(kFileBytesMax + 1, '#')), "f: is 1048577 bytes; a cluster file has at most 1048576");

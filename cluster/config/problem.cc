@@ -10,6 +10,8 @@ namespace herd::config {
 namespace {
 
 constexpr std::size_t kQuotedBytesMax = 60;
+constexpr std::size_t kKeyBytesMax = 200;
+constexpr std::size_t kWhatBytesMax = 1500;
 constexpr std::size_t kWordBytesMax = 64;  // longer ones are no slip of the keyboard
 
 // Insertions, deletions, replacements and swaps of neighbours that lead from one to the other (optimal string alignment).
@@ -37,6 +39,16 @@ std::string as_key(const std::string& word) {
   return key;
 }
 
+// Fit for a terminal: valid UTF-8 without control characters, cut at `bytes_max`.
+std::string shown(const std::string& text, std::size_t bytes_max) {
+  std::size_t end = std::min(text.size(), bytes_max);
+  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+  std::string clean = text::replace_invalid_utf8(text.substr(0, end));
+  for (char& letter : clean)
+    if (static_cast<unsigned char>(letter) < 0x20 || letter == 0x7F) letter = '?';
+  return end < text.size() ? clean + "…" : clean;
+}
+
 }  // namespace
 
 std::string problem_text(const std::string& file, const Problem& problem) {
@@ -46,8 +58,8 @@ std::string problem_text(const std::string& file, const Problem& problem) {
   return text + " " + problem.what;
 }
 
-void ProblemList::add(int line, std::string key, std::string what) {
-  if (!full()) problems_.push_back({line, std::move(key), std::move(what)});
+void ProblemList::add(int line, const std::string& key, const std::string& what) {
+  if (!full()) problems_.push_back({line, shown(key, kKeyBytesMax), shown(what, kWhatBytesMax)});
 }
 
 std::vector<Problem> ProblemList::sorted() const {
@@ -59,12 +71,8 @@ std::vector<Problem> ProblemList::sorted() const {
 }
 
 std::string quoted(const std::string& text) {
-  std::size_t end = std::min(text.size(), kQuotedBytesMax);
-  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-  std::string shown = text::replace_invalid_utf8(text.substr(0, end));
-  for (char& letter : shown)
-    if (static_cast<unsigned char>(letter) < 0x20 || letter == 0x7F) letter = '?';
-  return "\"" + shown + (end < text.size() ? "…" : "") + "\"";
+  std::string word = "\"";
+  return word.append(shown(text, kQuotedBytesMax)).append("\"");
 }
 
 std::string nearest_word(const std::string& word, const std::vector<std::string>& words) {

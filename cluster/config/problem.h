@@ -22,7 +22,8 @@ class ProblemList {
  public:
   static constexpr std::size_t kMax = 50;
 
-  void add(int line, std::string key, std::string what);
+  // Both texts may hold bytes of the file: what is kept of them is fit for a terminal.
+  void add(int line, const std::string& key, const std::string& what);
   [[nodiscard]] bool empty() const { return problems_.empty(); }
   [[nodiscard]] bool full() const { return problems_.size() > kMax; }
   // By line. When there are more than kMax the last one says so.

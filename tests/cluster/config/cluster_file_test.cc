@@ -305,6 +305,10 @@ TEST(ClusterFile, WhatMakesYamlSurprisingIsRefused) {
       {3, "  model_path: /m\x01", "f:3: holds the character U+0001, which is no text; remove it"},
       {3, "  model_path: /m # \xE2\x80\xA8", "f:3: holds the character U+2028, which is no text; remove it"},
       {3, "  model_path: /m\rx: y", "f:3: a carriage return within the line; lines end with a line feed"},
+      {3, "  model_path: \"\\\xD9\x9E\"", "f:3:model.model_path: is not YAML: unknown escape character: \xEF\xBF\xBD; look at indentation, colons, "
+                                           "quotes and brackets here and just before"},
+      {14, "\"a\\x1b[31m\": b", "f:14:a?[31m: is not known; known here are name, model, parallelism, compute, scheduler, kv, http, "
+                                  "limits, supervision, metrics, logs, tls, coordinators, gateways, nodes"},
       {14, "? [a]\n: b", "f:14:?: a key must be a text, not a list, a map or nothing"},
       {14, "a: [[[[[[[[[x]]]]]]]]]", "f:14:a[0][0][0][0][0][0][0]: lists and maps within each other, more than 8 deep"},
       {14, "x: " + std::string(5000, 'y'), "f:14:x: a text of 5000 bytes; at most 4096 are read"},

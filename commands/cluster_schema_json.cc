@@ -36,6 +36,13 @@ json::object rule_schema(const config::ValueRule& rule) {
   };
   switch (rule.kind) {
     case ValueKind::kInteger: return integer_schema(rule);
+    case ValueKind::kCountOrWord: {
+      json::array words;
+      for (const std::string_view choice : rule.choices) words.emplace_back(choice);
+      config::ValueRule count = rule;
+      count.choices.clear();
+      return {{"anyOf", json::array{integer_schema(count), json::object{{"enum", std::move(words)}}}}};
+    }
     case ValueKind::kNumber: return {{"type", "number"}, {"exclusiveMinimum", rule.min}, {"maximum", rule.max}};
     case ValueKind::kSwitch: return {{"type", "boolean"}};
     case ValueKind::kTexts: return list_of(text_schema(ValueKind::kText));

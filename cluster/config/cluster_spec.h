@@ -47,6 +47,7 @@ struct SchedulerSpec {
   std::int64_t max_num_seqs = 0;
   std::int64_t max_ce_batch_size = 32;
   std::int64_t max_num_batched_tokens = 512;
+  std::string max_step_ms = "auto";
   bool operator==(const SchedulerSpec&) const = default;
 };
 

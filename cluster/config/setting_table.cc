@@ -101,6 +101,10 @@ Fields scheduler_fields() {
        HERD_AT(scheduler.max_ce_batch_size)},
       {{"max_num_batched_tokens", "--max-num-batched-tokens", "Rows of one step: the prefill chunk", count(1, 1048576)},
        HERD_AT(scheduler.max_num_batched_tokens)},
+      {{"max_step_ms", "--max-step-ms",
+        "How many milliseconds streams that run may wait for a step with a prompt in it; auto: by what was measured; 0: no bound",
+        {Kind::kCountOrWord, 0, 600000, {"auto"}}},
+       HERD_AT(scheduler.max_step_ms)},
   };
 }
 
@@ -264,6 +268,7 @@ std::string_view pattern_of(ValueKind kind) {
     case Kind::kText:
     case Kind::kChoice:
     case Kind::kInteger:
+    case Kind::kCountOrWord:
     case Kind::kNumber:
     case Kind::kSwitch:
     case Kind::kTexts: return {};

@@ -19,6 +19,7 @@ enum class ValueKind : std::uint8_t {
   kName,        // of a process or cluster: a DNS label or several
   kChoice,      // one of `choices`
   kInteger,     // within [min, max], or one of `choices`
+  kCountOrWord, // a whole number within [min, max], or one of `choices`: a text either way
   kNumber,      // within (min, max]
   kSwitch,      // true or false
   kBytes,       // "64GiB", within [min, max]

@@ -239,6 +239,19 @@ class ValueReader {
     return allowed ? value : refuse(node, key, "must be " + right + ", not " + quoted(node.text));
   }
 
+  // A word, or else a number, which is kept as it is written.
+  std::optional<std::string> count_or_word(const YamlNode& node, const std::string& key) const {
+    const ValueRule& rule = setting_.rule;
+    if (node.kind == Kind::kText && std::ranges::find(rule.choices, node.text) != rule.choices.end()) return node.text;
+    const std::string right = listed(rule.choices) + " or a whole number in [" + whole_text(rule.min) + ", " + whole_text(rule.max) + "]";
+    if (node.kind != Kind::kText) return refuse(node, key, "must be " + right + ", not " + node_text(node));
+    if (std::string trap = node.plain ? number_trap(node.text) : std::string(); !trap.empty()) return refuse(node, key, std::move(trap));
+    const auto value = whole_number(node.text);
+    if (value && !node.plain) return refuse(node, key, "is a number in quotes, which is a text; write " + node.text);
+    if (value && within(static_cast<double>(*value))) return node.text;
+    return refuse(node, key, "must be " + right + ", not " + quoted(node.text));
+  }
+
   std::optional<double> number(const YamlNode& node, const std::string& key) const {
     const std::string right = "a number above " + number_text(setting_.rule.min) + " and at most " + number_text(setting_.rule.max);
     if (node.kind != Kind::kText) return refuse(node, key, "must be " + right + ", not " + node_text(node));
@@ -366,6 +379,7 @@ void read_value(const Setting& setting, const YamlNode& node, const std::string&
     case ValueKind::kAddress:
     case ValueKind::kCpuSet: return put(slot, reader.text(node, key));
     case ValueKind::kInteger: return put(slot, reader.integer(node, key));
+    case ValueKind::kCountOrWord: return put(slot, reader.count_or_word(node, key));
     case ValueKind::kNumber: return put(slot, reader.number(node, key));
     case ValueKind::kSwitch: return put(slot, reader.yes_or_no(node, key));
     case ValueKind::kBytes: return put(slot, reader.bytes(node, key));

@@ -85,7 +85,7 @@ auto all_of(const ServeFlags& f) {
       std::tuple(m.weight_path, m.tokenizer_path, m.chat_format, m.encoding, m.load_format, m.devices, m.use_gpu,
                  m.gpu_memory_utilization, m.cuda_matmul, m.no_cuda_graphs, m.tensor_parallel, m.data_parallel, m.pipeline_parallel),
       std::tuple(m.threads, m.isa, m.layers, m.max_model_len, m.max_num_seqs, m.max_ce_batch_size, m.max_num_batched_tokens,
-                 m.block_size, m.num_blocks, m.kv_cache_memory, m.weights_seed, m.no_prefix_caching, m.quiet),
+                 m.max_step_ms, m.block_size, m.num_blocks, m.kv_cache_memory, m.weights_seed, m.no_prefix_caching, m.quiet),
       std::tuple(f.http.host, f.http.port, f.http.tls_certificate, f.http.tls_key, f.http.threads, l.connections,
                  l.connections_per_ip, l.body_bytes, f.served_names, f.api_keys, f.api_key_file, f.metrics_port, f.metrics_host),
       std::tuple(f.allowed_origins, f.allowed_hosts, f.strict_fields, f.request_timeout, f.request_timeout_max,
@@ -153,12 +153,14 @@ TEST(ServeSettings, EveryValueThatTheTableAllowsIsOneThatServeTakes) {
         if (auto* text = std::get_if<std::string*>(&slot)) **text = choice;
         else *std::get<std::int64_t*>(slot) = std::stoll(std::string(choice));
       });
-    if (!setting.rule.choices.empty()) return;
+    if (!setting.rule.choices.empty() && setting.rule.kind != ValueKind::kCountOrWord) return;
     for (const double value : {setting.rule.min, setting.rule.max}) {
       const bool open = setting.rule.kind == ValueKind::kNumber && value == setting.rule.min;
       if (open) continue;
       expect_taken([&](config::Slot slot) {
-        if (auto* number = std::get_if<double*>(&slot)) **number = value;
+        auto* text = std::get_if<std::string*>(&slot);
+        if (text != nullptr && setting.rule.kind == ValueKind::kCountOrWord) **text = std::to_string(static_cast<std::int64_t>(value));
+        else if (auto* number = std::get_if<double*>(&slot)) **number = value;
         else if (auto* whole = std::get_if<std::int64_t*>(&slot)) **whole = static_cast<std::int64_t>(value);
         else if (auto* yes = std::get_if<bool*>(&slot)) **yes = value == setting.rule.min ? !**yes : **yes;
       });

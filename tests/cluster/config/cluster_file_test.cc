@@ -100,6 +100,11 @@ TEST(ClusterFile, SizesTimesNumbersAndSwitchesAreReadWithTheirUnits) {
   EXPECT_EQ(spec.tls.cert_file, "{name}.pem");
 }
 
+TEST(ClusterFile, AStepsBoundIsANumberOrAuto) {
+  EXPECT_EQ(spec_of(with(14, "scheduler: {max_step_ms: auto}")).scheduler.max_step_ms, "auto");
+  EXPECT_EQ(spec_of(with(14, "scheduler: {max_step_ms: 20}")).scheduler.max_step_ms, "20");
+}
+
 TEST(ClusterFile, NodesMayJoinUnlistedWhenTheyAreKnownByCertificates) {
   std::string text;
   for (std::size_t i = 0; i < 9; ++i) text += kRight[i] + "\n";
@@ -192,6 +197,13 @@ TEST(ClusterFile, NumbersAreTakenAsTheyAreWrittenOrRefused) {
        "f:14:compute.gpu_memory_utilization: must be a number above 0 and at most 1, not \".5\""},
       {14, "compute: {gpu_memory_utilization: .nan}",
        "f:14:compute.gpu_memory_utilization: must be a number above 0 and at most 1, not \".nan\""},
+      {14, "scheduler: {max_step_ms: fast}",
+       "f:14:scheduler.max_step_ms: must be auto or a whole number in [0, 600000], not \"fast\""},
+      {14, "scheduler: {max_step_ms: 600001}",
+       "f:14:scheduler.max_step_ms: must be auto or a whole number in [0, 600000], not \"600001\""},
+      {14, "scheduler: {max_step_ms: '20'}", "f:14:scheduler.max_step_ms: is a number in quotes, which is a text; write 20"},
+      {14, "scheduler: {max_step_ms: 020}",
+       "f:14:scheduler.max_step_ms: is octal for some readers of YAML (\"020\"); write 20 without the leading zero"},
       {14, "http: {strict_fields: yes}", "f:14:http.strict_fields: must be true or false, not \"yes\"; write true"},
       {14, "http: {strict_fields: 'false'}", "f:14:http.strict_fields: must be true or false, not \"false\"; write false without quotes"},
       {14, "compute: {cpu_isa: avx-512}",

@@ -101,7 +101,10 @@ std::uint32_t frame_words_max(FrameKind kind) {
     case FrameKind::kStepOutputs:
       return 1U << 21;  // 16 MiB: longer outputs are cut (runtime/step/step_outputs.h)
     case FrameKind::kGatewayJoin:
+    case FrameKind::kPing:
       return 1U << 4;
+    case FrameKind::kGoodbye:
+      return 1U << 8;  // 2 KiB: its text takes half of it
     case FrameKind::kClusterView:
       return 1U << 17;  // 1 MiB: 1,024 replicas take two thirds
     case FrameKind::kRankSpec:

@@ -35,6 +35,8 @@ enum class FrameKind : std::uint16_t {
   kClusterView = 9,
   kReplicaLoss = 10,
   kRankSpec = 11,
+  kPing = 12,
+  kGoodbye = 13,
 };
 
 inline constexpr std::size_t kFrameHeaderBytes = 40;

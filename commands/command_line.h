@@ -74,5 +74,6 @@ void add_generate(CLI::App& app, int* exit_code);
 void add_score(CLI::App& app, int* exit_code);
 void add_inspect(CLI::App& app, int* exit_code);
 void add_bench(CLI::App& app, int* exit_code);
+void add_certs(CLI::App& app, int* exit_code);
 
 }  // namespace herd::commands

@@ -84,7 +84,9 @@ class LinkConnection final : public Link, public HostedConnection, public std::e
   }
 
   [[nodiscard]] Status send(const wire::Frame& frame, Epoch cluster_epoch, routing::ReplicaGeneration replica) override {
-    return with_session([&](LinkSession& session) { return session.send(frame, cluster_epoch, replica, steady_now()); });
+    auto sealed = wire::seal(frame, cluster_epoch, replica);  // here, so that nobody waits for a long one
+    if (!sealed) return sealed.error();
+    return with_session([&](LinkSession& session) { return session.send(frame.kind, std::move(*sealed), steady_now()); });
   }
   void consumed(std::size_t bytes) override {
     with_session([&](LinkSession& session) { session.on_consumed(bytes, steady_now()); });

@@ -29,7 +29,8 @@ namespace herd::link {
 class Link {
  public:
   virtual ~Link() = default;
-  // LinkSession::send: kOverloaded for a submission that has to wait, kAborted once the connection has ended.
+  // kBadInput: the frame is longer than its kind may be. kOverloaded: a submission that would have to wait long. kAborted: the
+  // connection has ended.
   [[nodiscard]] virtual Status send(const wire::Frame& frame, Epoch cluster_epoch, routing::ReplicaGeneration replica) = 0;
   // A frame of so many payload bytes is done with: who consumes nothing is given no more after a while.
   virtual void consumed(std::size_t bytes) = 0;

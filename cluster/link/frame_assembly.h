@@ -2,6 +2,7 @@
 // Puts the fragments of one lane together to frames. Memory grows with the bytes that came, never with what was announced.
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 
@@ -24,6 +25,7 @@ class FrameAssembly {
  private:
   std::optional<wire::FrameHeader> header_;
   wire::Words words_;
+  std::uint32_t checksum_ = 0;  // as far as words_ go: a long frame's is not a long wait at its end
 };
 
 }  // namespace herd::link

@@ -30,7 +30,7 @@ bool is_for_the_link(FrameKind kind) { return lane_of(kind) == Lane::kLink; }
 
 LinkSession::LinkSession(LinkRules rules, Instant now)
     : rules_(std::move(rules)), hello_due_(later(now, rules_.limits.hello_s)), heard_(now), moved_(now) {
-  push(wire::encode(rules_.mine), now);
+  push_own(wire::encode(rules_.mine), now);
 }
 
 std::string LinkSession::who() const {
@@ -133,25 +133,29 @@ Status LinkSession::on_goodbye(std::span<const std::uint64_t> words) {
   return {};
 }
 
-void LinkSession::push(const wire::Frame& frame, Instant now, Epoch cluster_epoch, routing::ReplicaGeneration replica) {
-  auto sealed = wire::seal(frame, cluster_epoch, replica);
+void LinkSession::push_own(const wire::Frame& frame, Instant now) {
+  auto sealed = wire::seal(frame, {});
   HERD_CHECK(sealed.has_value(), "a codec makes no frame that is too long");
-  if (!something_waits()) moved_ = now;
-  queue_.push(lane_of(frame.kind), std::move(*sealed));
+  push(lane_of(frame.kind), std::move(*sealed), now);
 }
 
-Status LinkSession::send(const wire::Frame& frame, Epoch cluster_epoch, routing::ReplicaGeneration replica, Instant now) {
+void LinkSession::push(Lane lane, std::vector<std::byte> sealed, Instant now) {
+  if (!something_waits()) moved_ = now;
+  queue_.push(lane, std::move(sealed));
+}
+
+Status LinkSession::send(FrameKind kind, std::vector<std::byte> sealed, Instant now) {
   if (!is_open() || goodbye_) return {StatusCode::kAborted, why_.ok() ? who() + ": not connected" : why_.message()};
-  HERD_CHECK(!is_for_the_link(frame.kind) && may_send(frame.kind, rules_.mine.role, peer_->role), "a frame for that peer");
-  const std::size_t queued = queued_bytes() + frame.words.size() * 8;
+  HERD_CHECK(!is_for_the_link(kind) && may_send(kind, rules_.mine.role, peer_->role), "a frame for that peer");
+  const std::size_t queued = queued_bytes() + sealed.size();
   const std::size_t queued_max = rules_.limits.queued_bytes_max;
-  if (frame.kind == FrameKind::kSubmission && queued > queued_max / 2)
+  if (kind == FrameKind::kSubmission && queued > queued_max / 2)
     return {StatusCode::kOverloaded, who() + ": " + std::to_string(queued_bytes()) + " bytes wait to be sent"};
   if (queued > queued_max) {
     end(Fate::kClosed, "it does not read: " + std::to_string(queued_bytes()) + " bytes wait to be sent");
     return why_;
   }
-  push(frame, now, cluster_epoch, replica);
+  push(lane_of(kind), std::move(sealed), now);
   return {};
 }
 
@@ -177,7 +181,7 @@ std::span<const std::byte> LinkSession::output() {
     record_.clear();
     written_ = 0;
     if (queue_.empty() && fate_ == Fate::kFarewell && goodbye_)
-      push(wire::encode(handshake::Goodbye{*std::exchange(goodbye_, std::nullopt)}), moved_);
+      push_own(wire::encode(handshake::Goodbye{*std::exchange(goodbye_, std::nullopt)}), moved_);
     queue_.fill(record_);
   }
   return std::span(record_).subspan(written_);
@@ -218,7 +222,7 @@ void LinkSession::on_time(Instant now) {
                                   " bytes wait to be sent");
   if (now < ping_due_) return;
   ping_due_ = later(now, limits.ping_s);
-  if (queue_.empty(Lane::kLink)) push(wire::encode(progress_), now);
+  if (queue_.empty(Lane::kLink)) push_own(wire::encode(progress_), now);
 }
 
 }  // namespace herd::link

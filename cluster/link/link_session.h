@@ -63,9 +63,9 @@ class LinkSession {
   void on_end(const std::string& cause);
   void on_time(Instant now);
 
-  // kOverloaded: a submission that finds the queue half full. kAborted: not open, or not any more. What the peer's role has no
-  // use for is our bug.
-  [[nodiscard]] Status send(const wire::Frame& frame, Epoch cluster_epoch, routing::ReplicaGeneration replica, Instant now);
+  // A frame of that kind, sealed (cluster/wire/envelope.h). kOverloaded: a submission that finds the queue half full. kAborted: not
+  // open, or not any more. What the peer's role has no use for is our bug.
+  [[nodiscard]] Status send(wire::FrameKind kind, std::vector<std::byte> sealed, Instant now);
   // Frames of so many payload bytes are done with.
   void on_consumed(std::size_t bytes, Instant now);
   // Travels with the next ping.
@@ -93,7 +93,9 @@ class LinkSession {
   Status on_frame(wire::OpenedFrame opened, Instant now);
   Status on_hello(std::span<const std::uint64_t> words, Instant now);
   Status on_goodbye(std::span<const std::uint64_t> words);
-  void push(const wire::Frame& frame, Instant now, Epoch cluster_epoch = {}, routing::ReplicaGeneration replica = {});
+  // Of the link's own, about no replica.
+  void push_own(const wire::Frame& frame, Instant now);
+  void push(Lane lane, std::vector<std::byte> sealed, Instant now);
   [[nodiscard]] bool something_waits() const { return written_ < record_.size() || !queue_.empty(); }
   [[nodiscard]] std::string who() const;
 

@@ -64,9 +64,8 @@ Status check_length(FrameKind kind, std::size_t words) {
   return {};
 }
 
-std::uint32_t checksum(FrameHeader header, std::span<const std::uint64_t> words) {
-  header.crc32c = 0;
-  return crc32c(std::as_bytes(words), crc32c(header_bytes(header)));
+std::uint32_t checksum(const FrameHeader& header, std::span<const std::uint64_t> words) {
+  return crc32c(std::as_bytes(words), begin_checksum(header));
 }
 
 }  // namespace
@@ -82,6 +81,12 @@ std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t crc) {
   }
   for (; left > 0; ++at, --left) crc = (crc >> 8) ^ kCrcTables[0][(crc ^ std::to_integer<std::uint32_t>(*at)) & 0xFF];
   return ~crc;
+}
+
+std::uint32_t begin_checksum(const FrameHeader& header) {
+  FrameHeader without = header;
+  without.crc32c = 0;
+  return crc32c(header_bytes(without));
 }
 
 std::uint32_t frame_words_max(FrameKind kind) {

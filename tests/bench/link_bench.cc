@@ -58,11 +58,11 @@ std::vector<step::TokenDelta> deltas_of(int streams, int index) {
     auto& delta = deltas[static_cast<std::size_t>(i)];
     delta.gateway = GatewayId(7);
     delta.sequence = SequenceId(static_cast<std::uint64_t>(i + 1));
-    delta.token = step::SampledToken{};
-    delta.token->sequence = delta.sequence;
-    delta.token->output_index = static_cast<std::uint32_t>(index);
-    delta.token->token = 17;
-    delta.token->logprob = -1.0F;
+    delta.has_token = true;
+    delta.token.sequence = delta.sequence;
+    delta.token.output_index = static_cast<std::uint32_t>(index);
+    delta.token.token = 17;
+    delta.token.logprob = -1.0F;
   }
   return deltas;
 }
@@ -77,10 +77,7 @@ class Caller final : public link::LinkOwner {
     on_frame_(*link_, std::move(frame));
   }
   void on_progress(const handshake::Progress&) override {}
-  void on_closed(const Status& why) override {
-    std::printf("closed: %s\n", why.message().c_str());
-    link_.reset();
-  }
+  void on_closed(const Status&) override { link_.reset(); }
 
  private:
   std::shared_ptr<Link> link_;

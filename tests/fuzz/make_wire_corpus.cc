@@ -51,7 +51,7 @@ void write_link_seeds(const fs::path& corpus) {
   const herd::wire::Frame frames[] = {herd::wire::encode(herd::wire::random_attempt(random)),
                                       herd::wire::encode(herd::wire::random_ping(random)),
                                       herd::wire::encode(herd::handshake::Goodbye{herd::bad_input("no")})};
-  (void)open.gateway.send(frames[0], herd::Epoch(1), {}, {});
+  (void)open.gateway.send(frames[0].kind, herd::wire::seal(frames[0], herd::Epoch(1)).value(), {});
   open.gateway.on_time(herd::link::at_seconds(0.5));
   open.gateway.finish({}, herd::link::at_seconds(0.5));
   write("open", 1, herd::link::drain(open.gateway, herd::link::at_seconds(0.5)));

@@ -20,7 +20,7 @@ using Fate = LinkSession::Fate;
 constexpr routing::ReplicaGeneration kReplica{ReplicaId(2), Epoch(7)};
 
 Status send(LinkSession& session, const wire::Frame& frame, Instant now = {}) {
-  return session.send(frame, Epoch(5), kReplica, now);
+  return session.send(frame.kind, wire::seal(frame, Epoch(5), kReplica).value(), now);
 }
 
 // One fragment as a stranger may make it.

@@ -1,9 +1,9 @@
 // link_bench: what a connection between two processes costs, both ends in this process, over loopback with mutual TLS 1.3, beside
 // bare Boost.Asio TLS streams on the same machine.
-//   round trip   a small frame there, a small frame back, one at a time
+//   round trip   a small frame there, a small frame back: at once again, and every 10 ms, when all threads sleep in between
 //   tokens       a step every 10 ms; its tokens for N streams are one frame: encoded, sent, received, decoded. Time from before
 //                encode to after decode; CPU of the whole process per token, and what an idle process takes is left out
-//   prompts      the same while the other side sends a prompt of 4 MB every 100 ms; intervals between steps as they arrive
+//   prompts      the same while a thread of the other side sends a prompt of 4 MB every 100 ms; intervals between steps as they arrive
 //   link_bench [STEPS] [ROUND_TRIPS]
 
 #include <time.h>
@@ -34,7 +34,7 @@ using TlsStream = asio::ssl::stream<tcp::socket>;
 constexpr std::size_t kBareBytes = 200;
 constexpr std::size_t kPromptTokens = 1'000'000;  // 4 MB
 constexpr std::chrono::milliseconds kStep{10};
-constexpr int kStepsPerPrompt = 10;
+constexpr std::chrono::milliseconds kPromptEvery{100};
 
 double process_cpu() {
   timespec time{};
@@ -118,7 +118,7 @@ class Ends {
 constexpr routing::ReplicaGeneration kReplica{ReplicaId(1), Epoch(1)};
 void must(const Status& status) { HERD_CHECK(status.ok(), status.message().c_str()); }
 
-void bench_round_trips(const link::CertificateFolder& folder, int count) {
+void bench_round_trips(const link::CertificateFolder& folder, int count, std::chrono::milliseconds pause) {
   std::binary_semaphore back(0);
   const wire::Frame ask = wire::encode(step::AttemptKey{GatewayId(7), SequenceId(1), 0});
   const wire::Frame answer = wire::encode(deltas_of(1, 0));
@@ -127,17 +127,18 @@ void bench_round_trips(const link::CertificateFolder& folder, int count) {
   std::vector<double> times;
   const double cpu = process_cpu();
   for (int i = 0; i < count; ++i) {
+    std::this_thread::sleep_for(pause);
     const Instant begin = steady_now();
     must(ends.gateway().send(ask, Epoch(1), kReplica));
     back.acquire();
     times.push_back(micros(begin, steady_now()));
   }
-  print_times("round trip, link", std::move(times));
+  print_times(pause.count() > 0 ? "round trip every 10 ms, link" : "round trip, link", std::move(times));
   std::printf("  CPU %.1f us\n", (process_cpu() - cpu) / count * 1e6);
 }
 
 // A thread that sends back what it reads, and one that waits for it.
-void bench_bare_round_trips(const link::CertificateFolder& folder, int count) {
+void bench_bare_round_trips(const link::CertificateFolder& folder, int count, std::chrono::milliseconds pause) {
   asio::io_context accepting, asking;
   const auto context_of = [&](const link::TlsFiles& files) {
     auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tlsv13);
@@ -174,12 +175,13 @@ void bench_bare_round_trips(const link::CertificateFolder& folder, int count) {
   std::vector<double> times;
   const double cpu = process_cpu();
   for (int i = 0; i < count; ++i) {
+    std::this_thread::sleep_for(pause);
     const Instant begin = steady_now();
     asio::write(stream, asio::buffer(bytes));
     asio::read(stream, asio::buffer(bytes));
     times.push_back(micros(begin, steady_now()));
   }
-  print_times("round trip, bare Asio TLS", std::move(times));
+  print_times(pause.count() > 0 ? "round trip every 10 ms, bare Asio TLS" : "round trip, bare Asio TLS", std::move(times));
   std::printf("  CPU %.1f us\n", (process_cpu() - cpu) / count * 1e6);
   stream.next_layer().close();
   echo.join();
@@ -206,16 +208,26 @@ double bench_tokens(const link::CertificateFolder& folder, int streams, int step
   prompt.prompt_tokens = kPromptTokens;
   prompt.max_tokens = 1;
   const wire::Frame prompt_frame = wire::encode(prompt);
+  std::jthread prompter;
+  if (prompts) {
+    prompter = std::jthread([&](const std::stop_token& stop) {
+      for (auto due = std::chrono::steady_clock::now(); !stop.stop_requested(); std::this_thread::sleep_until(due += kPromptEvery))
+        must(ends.gateway().send(prompt_frame, Epoch(1), kReplica));
+    });
+  }
   double cpu = 0;
   auto due = std::chrono::steady_clock::now();
   for (int i = 0; i < steps; ++i) {
     std::this_thread::sleep_until(due += kStep);
-    if (prompts && i % kStepsPerPrompt == 0) must(ends.gateway().send(prompt_frame, Epoch(1), kReplica));
     const double cpu_before = process_cpu();
     sent = steady_now().ns;
     must(ends.leader().send(wire::encode(deltas_of(streams, i)), Epoch(1), kReplica));
     arrived.acquire();
     cpu += process_cpu() - cpu_before;
+  }
+  if (prompter.joinable()) {
+    prompter.request_stop();
+    prompter.join();
   }
   char what[80];
   std::snprintf(what, sizeof what, "%d tokens a step%s", streams, prompts ? ", 4 MB prompts" : "");
@@ -232,8 +244,11 @@ int main(int argc, char** argv) {
   const int steps = argc > 1 ? std::atoi(argv[1]) : 500;
   const int round_trips = argc > 2 ? std::atoi(argv[2]) : 5000;
   const link::CertificateFolder folder;
-  bench_bare_round_trips(folder, round_trips);
-  bench_round_trips(folder, round_trips);
+  for (const auto pause : {std::chrono::milliseconds(0), kStep}) {
+    const int count = pause.count() > 0 ? steps : round_trips;
+    bench_bare_round_trips(folder, count, pause);
+    bench_round_trips(folder, count, pause);
+  }
   for (const int streams : {1, 32, 256}) {
     const double alone = bench_tokens(folder, streams, steps, false);
     const double beside = bench_tokens(folder, streams, steps, true);

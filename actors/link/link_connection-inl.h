@@ -48,6 +48,7 @@ struct HostShared {
   std::atomic<std::uint64_t> accepted{0}, turned_away{0}, opened{0}, refused{0}, lost{0}, half_open{0};
   std::size_t accepted_now = 0;
   bool stopping = false;
+  std::atomic<bool> ended{false};  // nobody runs what is posted any more
 
   void trouble(const Status& status) const {
     if (config.on_trouble) config.on_trouble(status);

@@ -26,7 +26,8 @@ class DialHandle final : public Dial {
   DialHandle(std::shared_ptr<HostShared> shared, std::shared_ptr<Dialer> dialer)
       : shared_(std::move(shared)), dialer_(std::move(dialer)) {}
   ~DialHandle() override {
-    asio::post(shared_->context, [dialer = dialer_] { dialer->stop(); });
+    // A host that has stopped has stopped its dialers.
+    if (!shared_->ended) asio::post(shared_->context, [dialer = dialer_] { dialer->stop(); });
   }
   DialHandle(const DialHandle&) = delete;
   DialHandle& operator=(const DialHandle&) = delete;
@@ -127,6 +128,7 @@ class Host final : public LinkHost {
     });
     guard_.reset();
     thread_.join();
+    shared_->ended = true;
   }
 
  private:

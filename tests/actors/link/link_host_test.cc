@@ -195,7 +195,6 @@ TEST_F(LinkHostTest, AnExpiredCertificateIsRefusedOnBothSides) {
   ASSERT_FALSE(own.has_value());
   EXPECT_NE(own.error().message().find("old.pem has expired"), std::string::npos) << own.error().message();
   listen();
-  const std::string base = folder_.path();
   const std::string command = "openssl s_client -tls1_3 -connect 127.0.0.1:" + std::to_string(port_) + " -cert " + expired.certificate +
                               " -key " + expired.key + " -CAfile " + expired.authority + " </dev/null >/dev/null 2>&1";
   (void)!std::system(command.c_str());
@@ -329,7 +328,7 @@ TEST_F(LinkHostTest, CertificatesRotateWithoutARestart) {
   EXPECT_NE(renamed.message().find("is now that of node \"b\", this process is node \"a\""), std::string::npos) << renamed.message();
 }
 
-TEST_F(LinkHostTest, StopClosesAllAndALinkOutlivesItsHost) {
+TEST_F(LinkHostTest, StopClosesAllAndLinksAndDialsOutliveTheirHost) {
   listen();
   dial();
   ASSERT_TRUE(gateway_.opened() && leader_.opened());
@@ -339,6 +338,9 @@ TEST_F(LinkHostTest, StopClosesAllAndALinkOutlivesItsHost) {
   leader_host_.reset();
   EXPECT_EQ(link->send(frame_of(FrameKind::kTokenDeltas, 9), Epoch(5), kReplica).code(), StatusCode::kAborted);
   link->finish({});
+  gateway_host_->stop();
+  gateway_host_.reset();
+  dial_.reset();  // as does a dial
 }
 
 }  // namespace

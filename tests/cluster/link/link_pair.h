@@ -9,7 +9,6 @@
 
 namespace herd::link {
 
-inline constexpr std::int64_t kSecond = 1'000'000'000;
 inline Instant at_seconds(double seconds) { return {static_cast<std::int64_t>(seconds * 1e9)}; }
 
 inline handshake::Hello hello_of(handshake::Role role, std::string node) {

@@ -57,7 +57,7 @@ if [ $python_ok = 1 ] && fetch_chat_templates; then more_templates=(--more "$cha
 
 run "tidy: layers, fences, names" python3 tests/tidy/tidy_test.py
 for binary in kernels jinja tokenizer text_digest chat checkpoint rank scheduler wire cluster observability http openai access \
-  served load api engine commands faults actors sim; do
+  served load api engine commands faults link link_host actors sim; do
   [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
 done
 run "the simulator's planted faults still apply" python3 tests/sim/planted_faults.py --check
@@ -68,6 +68,7 @@ run "demo model: 200 questions" python3 tests/e2e/demo_model_test.py "$herd"
 run "the table beside llama.cpp: medians, verdicts, open rows" python3 tests/e2e/peer_table_test.py
 run "command line: flags, exit codes" python3 tests/e2e/command_line_test.py "$herd"
 run "what checkpoints say about ids and defaults" python3 tests/e2e/model_words_test.py "$herd"
+run "herd certs" python3 tests/e2e/certs_test.py "$herd"
 run "few threads, little address space" python3 tests/e2e/process_limits_test.py "$herd"
 run "endpoint: 1,000 streams, clients that leave or do not read" python3 tests/e2e/streams_test.py "$herd"
 run "endpoint: ranks that fail, die or hang in the middle of streams" python3 tests/e2e/rank_faults_test.py \
@@ -110,7 +111,7 @@ else
 fi
 run "cmake --install gives a working herd" bash tests/e2e/install_test.sh
 if [ $sanitizers = 1 ]; then
-  sanitized_tests=(kernels tokenizer chat checkpoint rank scheduler wire cluster observability http openai access served)
+  sanitized_tests=(kernels tokenizer chat checkpoint rank scheduler wire link link_host cluster observability http openai access served)
   if build asan-ubsan "${sanitized_tests[@]/%/_tests}" fuzz_targets; then
     sanitized=$herd_root/build/asan-ubsan/bin
     for binary in "${sanitized_tests[@]}"; do

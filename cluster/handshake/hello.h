@@ -14,13 +14,14 @@ inline constexpr std::uint32_t kProtocolMin = 1;
 inline constexpr std::uint32_t kProtocolMax = 1;
 inline constexpr std::size_t kHelloTextBytesMax = 256;
 
-enum class Role : std::uint8_t { kCoordinator, kNode, kGateway, kRank };
+enum class Role : std::uint8_t { kCoordinator, kNode, kGateway, kRank, kOperator };
 constexpr const char* role_name(Role role) {
   switch (role) {
     case Role::kCoordinator: return "coordinator";
     case Role::kNode: return "node";
     case Role::kGateway: return "gateway";
     case Role::kRank: return "rank";
+    case Role::kOperator: return "operator";
   }
   return "?";
 }

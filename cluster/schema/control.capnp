@@ -46,6 +46,7 @@ enum Role {
   node @2;
   gateway @3;
   rank @4;
+  operator @5;                        # a person's command, such as `herd status`
 }
 
 struct GatewayJoin {

@@ -29,6 +29,8 @@ schema::Role to_schema(Role role) {
       return schema::Role::GATEWAY;
     case Role::kRank:
       return schema::Role::RANK;
+    case Role::kOperator:
+      return schema::Role::OPERATOR;
   }
   return schema::Role::UNKNOWN;
 }
@@ -45,6 +47,8 @@ Role read_role(schema::Role role) {
       return Role::kGateway;
     case schema::Role::RANK:
       return Role::kRank;
+    case schema::Role::OPERATOR:
+      return Role::kOperator;
   }
   throw Refusal{bad_input("role: unknown")};
 }

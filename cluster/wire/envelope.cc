@@ -64,9 +64,8 @@ Status check_length(FrameKind kind, std::size_t words) {
   return {};
 }
 
-std::uint32_t checksum(FrameHeader header, std::span<const std::uint64_t> words) {
-  header.crc32c = 0;
-  return crc32c(std::as_bytes(words), crc32c(header_bytes(header)));
+std::uint32_t checksum(const FrameHeader& header, std::span<const std::uint64_t> words) {
+  return crc32c(std::as_bytes(words), begin_checksum(header));
 }
 
 }  // namespace
@@ -82,6 +81,12 @@ std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t crc) {
   }
   for (; left > 0; ++at, --left) crc = (crc >> 8) ^ kCrcTables[0][(crc ^ std::to_integer<std::uint32_t>(*at)) & 0xFF];
   return ~crc;
+}
+
+std::uint32_t begin_checksum(const FrameHeader& header) {
+  FrameHeader without = header;
+  without.crc32c = 0;
+  return crc32c(header_bytes(without));
 }
 
 std::uint32_t frame_words_max(FrameKind kind) {
@@ -101,7 +106,10 @@ std::uint32_t frame_words_max(FrameKind kind) {
     case FrameKind::kStepOutputs:
       return 1U << 21;  // 16 MiB: longer outputs are cut (runtime/step/step_outputs.h)
     case FrameKind::kGatewayJoin:
+    case FrameKind::kPing:
       return 1U << 4;
+    case FrameKind::kGoodbye:
+      return 1U << 8;  // 2 KiB: its text takes half of it
     case FrameKind::kClusterView:
       return 1U << 17;  // 1 MiB: 1,024 replicas take two thirds
     case FrameKind::kRankSpec:

@@ -35,6 +35,8 @@ enum class FrameKind : std::uint16_t {
   kClusterView = 9,
   kReplicaLoss = 10,
   kRankSpec = 11,
+  kPing = 12,
+  kGoodbye = 13,
 };
 
 inline constexpr std::size_t kFrameHeaderBytes = 40;
@@ -70,6 +72,10 @@ struct FrameHeader {
 
 // Magic, version, kind, length and the zeros are good; `words` may be read now.
 [[nodiscard]] Expected<FrameHeader> parse_header(std::span<const std::byte, kFrameHeaderBytes> bytes);
+
+// Where the checksum of a frame begins: crc32c() of its payload, continued from here, is the header's. For payloads that come in
+// pieces.
+[[nodiscard]] std::uint32_t begin_checksum(const FrameHeader& header);
 
 // The payload is the one the header was made for.
 [[nodiscard]] Status verify(const FrameHeader& header, std::span<const std::uint64_t> words);

@@ -109,7 +109,7 @@ class BenchRank {
     model::LoadReport report;
     const auto source = model::random_source(config.model, 1);
     weights = value_of(model::load_weights(config.model, *source, {config.plan}, *device, {config.encoding, {}}, report)).front();
-    rope = std::make_shared<model::RopeTable>(model::make_rope_table(config.model.rope, config.model.head_dim, kPositions));
+    rope = std::make_shared<model::RopeTable>(config.model.rope, config.model.head_dim, kPositions);
     const KvLayout layout{config.encoding.activations(), config.block_size, config.plan.kv_heads.size(), config.model.head_dim};
     kv = value_of(kv::KvStorage::make(*device, layout, config.model.layers, config.blocks));
     // Pages that nobody has written are all one page, which stays in a cache.

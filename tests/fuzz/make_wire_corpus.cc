@@ -5,6 +5,8 @@
 #include <fstream>
 #include <string>
 
+#include "cluster/link/link_session.h"
+#include "tests/cluster/link/link_pair.h"
 #include "tests/cluster/wire/random_values.h"
 
 namespace {
@@ -34,6 +36,33 @@ void write_seeds(const fs::path& corpus, const std::string& target, std::uint8_t
   }
 }
 
+// What the leader of a pair may read: a hello as it comes, and frames behind one, whole and as fragments are cut.
+void write_link_seeds(const fs::path& corpus) {
+  const auto write = [&](const std::string& name, char how, const std::vector<std::byte>& bytes) {
+    std::string seed(1, how);
+    seed.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    write_file(corpus / "link_session" / name, seed.data(), seed.size());
+  };
+  herd::link::LinkPair pair;
+  write("hello", 0, herd::link::drain(pair.gateway, {}));
+  herd::link::LinkPair open;
+  open.open();
+  Random random(1);
+  const herd::wire::Frame frames[] = {herd::wire::encode(herd::wire::random_attempt(random)),
+                                      herd::wire::encode(herd::wire::random_ping(random)),
+                                      herd::wire::encode(herd::handshake::Goodbye{herd::bad_input("no")})};
+  (void)open.gateway.send(frames[0].kind, herd::wire::seal(frames[0], herd::Epoch(1)).value(), {});
+  open.gateway.on_time(herd::link::at_seconds(0.5));
+  open.gateway.finish({}, herd::link::at_seconds(0.5));
+  write("open", 1, herd::link::drain(open.gateway, herd::link::at_seconds(0.5)));
+  for (const herd::wire::Frame& frame : frames) {
+    std::vector<std::byte> bytes = herd::wire::seal(frame, herd::Epoch(1)).value();
+    const auto lane = static_cast<std::byte>(herd::link::lane_of(frame.kind));
+    bytes.insert(bytes.begin(), lane);
+    for (const char how : {2, 3}) write("frame_" + std::to_string(static_cast<int>(frame.kind)) + "_" + std::to_string(how), how, bytes);
+  }
+}
+
 }  // namespace
 
 int main(int, char** argv) {
@@ -48,4 +77,7 @@ int main(int, char** argv) {
   write_seeds(corpus, "control_codec", 1, herd::wire::random_join);
   write_seeds(corpus, "control_codec", 2, herd::wire::random_view);
   write_seeds(corpus, "control_codec", 3, herd::wire::random_loss);
+  write_seeds(corpus, "link_codec", 0, herd::wire::random_ping);
+  write_seeds(corpus, "link_codec", 1, herd::wire::random_goodbye);
+  write_link_seeds(corpus);
 }

@@ -8,6 +8,7 @@
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/envelope.h"
 #include "cluster/wire/generate_codec.h"
+#include "cluster/wire/link_codec.h"
 #include "cluster/wire/step_codec.h"
 #include "kernels/check.h"
 

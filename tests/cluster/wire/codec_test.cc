@@ -81,10 +81,21 @@ struct RankCodec {
   static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_rank_spec(words); }
 };
 
+struct PingCodec {
+  using Value = handshake::Progress;
+  static Value random(Random& random) { return random_ping(random); }
+  static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_ping(words); }
+};
+struct GoodbyeCodec {
+  using Value = handshake::Goodbye;
+  static Value random(Random& random) { return random_goodbye(random); }
+  static Expected<Value> decode(std::span<const std::uint64_t> words) { return decode_goodbye(words); }
+};
+
 template <class Codec>
 class EveryMessage : public testing::Test {};
 using Codecs = testing::Types<PlanCodec, ResultCodec, OutputsCodec, SubmissionCodec, DeltasCodec, AbortCodec, HelloCodec,
-                              JoinCodec, ViewCodec, LossCodec, RankCodec>;
+                              JoinCodec, ViewCodec, LossCodec, RankCodec, PingCodec, GoodbyeCodec>;
 TYPED_TEST_SUITE(EveryMessage, Codecs);
 
 TYPED_TEST(EveryMessage, ComesBackAsItWas) {

@@ -204,7 +204,7 @@ handshake::Hello random_hello(Random& random) {
   const auto text = [&](std::size_t least, char letter) { return std::string(least + below(random, 257 - least), letter); };
   handshake::Hello hello;
   hello.cluster = text(1, 'c');
-  hello.role = static_cast<handshake::Role>(below(random, 4));
+  hello.role = static_cast<handshake::Role>(below(random, 5));
   hello.node = text(1, 'n');
   hello.incarnation = 1 + random() / 2;
   hello.protocol_min = 1 + static_cast<std::uint32_t>(below(random, 9));
@@ -218,6 +218,12 @@ handshake::Hello random_hello(Random& random) {
   hello.text_digest = text(0, 't');
   hello.config_digest = text(0, 'd');
   return hello;
+}
+
+handshake::Progress random_ping(Random& random) { return {random(), static_cast<std::uint32_t>(random())}; }
+
+handshake::Goodbye random_goodbye(Random& random) {
+  return {Status(static_cast<StatusCode>(1 + below(random, 6)), std::string(below(random, kGoodbyeBytesMax + 1), 'g'))};
 }
 
 routing::GatewayJoin random_join(Random& random) { return {GatewayId(random()), Epoch(random()), random()}; }

@@ -6,6 +6,7 @@
 
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/generate_codec.h"
+#include "cluster/wire/link_codec.h"
 #include "cluster/wire/rank_codec.h"
 #include "cluster/wire/step_codec.h"
 
@@ -24,5 +25,7 @@ routing::GatewayJoin random_join(Random& random);
 routing::ClusterView random_view(Random& random);
 routing::ReplicaLoss random_loss(Random& random);
 placement::RankSpec random_rank_spec(Random& random);
+handshake::Progress random_ping(Random& random);
+handshake::Goodbye random_goodbye(Random& random);
 
 }  // namespace herd::wire

@@ -34,7 +34,7 @@ placement::ReplicaWishes wishes_of(const EngineOptions& options) {
 
 Expected<std::shared_ptr<RankSite>> make_site(const EngineOptions& options) {
   const RankCounts counts{options.data_parallel, options.tensor_parallel};
-  RankHooks hooks{options.wrap_rank, options.wrap_group, options.warn};
+  RankHooks hooks{options.wrap_rank, options.wrap_group, options.warn, options.commit_memory};
   if (!options.gpu.use)
     return site_on_cpus({.isa = options.isa,
                          .threads = options.threads,
@@ -54,7 +54,7 @@ Expected<std::shared_ptr<RankSite>> make_site(const EngineOptions& options) {
 int threads_needed(const EngineOptions& options) {
   const int ranks = options.tensor_parallel * options.data_parallel;
   const int computing = options.threads > 0 ? options.threads : usable_cpus();
-  return kClusterThreads + 2 * ranks + std::max(computing, ranks);  // each rank's own, and the one that commits its memory
+  return kClusterThreads + 2 * ranks + std::max(computing, ranks);  // each rank's own, and the one that commits its memory: it can be done without, other threads cannot
 }
 
 Expected<model::OpenedModel> Engine::open(const EngineOptions& given) {

@@ -38,6 +38,9 @@ struct EngineOptions {
   scheduler::SchedulerConfig scheduler;    // block_size, num_blocks, max_model_len, vocab_size are filled in here
   scheduler::SchedulerProbe scheduler_probe;  // tests
   bool hash_logits = false;
+  // KV memory is taken from the system once the engine serves, before requests need it (actors/ranks/kv_commit.h). A command
+  // that ends by itself takes what it uses.
+  bool commit_memory = false;
   gateway::GatewayConfig gateway = StandaloneConfig::gateway_of_one_caller();
   bool gateway_has_own_thread = false;     // see StandaloneConfig
   membership::RestartBudget restart_budget;  // of each replica; see StandaloneConfig, also for the next two

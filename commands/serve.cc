@@ -168,6 +168,7 @@ class Server {
     options->compute_nice = flags_.compute_nice;
     hooks_.set(*options);
     options->gateway_has_own_thread = true;
+    options->commit_memory = true;
     scheduler_ = options->scheduler;
     replicas_ = static_cast<std::uint32_t>(options->data_parallel);
     // A few more than run at one time, so that a step never waits for the gateway to hand over the next.

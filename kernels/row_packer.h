@@ -1,6 +1,6 @@
 #pragma once
 // RowPacker: weights packed by all threads of a device. Each thread reads the rows that it packs, a few at a time, so that they
-// are still in its cache; and it is the first to touch the panels that it will read in a product of few rows.
+// are still in its cache. Panels are parted among the threads as a product of few rows reads them.
 
 #include <cstdint>
 

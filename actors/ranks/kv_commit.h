@@ -1,6 +1,7 @@
 #pragma once
 // KV memory is promised to requests that are accepted, and comes from the system when it is first written. Committing it before
-// that takes the wait for fresh pages off the steps, and finds out in time when another program has taken what was promised.
+// that takes the wait for fresh pages off the steps, and finds out in time when another program has taken what was promised. The
+// RoPE table, which steps find no sooner than they need it, is computed first.
 
 #include <cstddef>
 #include <cstdint>

@@ -44,13 +44,13 @@ Expected<scheduler::DeviceRates> RankHost::prepare() {
   auto rates = shard::measure_rates(device(), **weights, shard_config(spec_, site_->model()));
   if (Status status = rates ? shard_->allocate() : rates.error(); !status.ok())
     return fail(spec_.device.on_gpu ? std::move(status) : with_memory_advice(std::move(status)));
-  commit_kv();
   progress_->begin(Operation::kIdle);
   return rates;
 }
 
+// Not before all ranks have measured what they can do.
 void RankHost::commit_kv() {
-  if (!device().host_memory()) return;
+  if (commit_ || !site_->hooks().commit_memory || !device().host_memory()) return;
   MemorySpans memory;
   for (int layer = 0; layer < shard_->kv().layers(); ++layer) {
     const KvView& kv = shard_->kv().layer(layer);
@@ -86,6 +86,7 @@ Status RankHost::join(Epoch epoch, const Rendezvous& rendezvous) {
     return status;
   }
   shard_->join(epoch);
+  commit_kv();
   progress_->begin(Operation::kIdle);
   return {};
 }

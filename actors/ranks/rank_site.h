@@ -60,6 +60,7 @@ struct RankHooks {
   WrapGroup wrap_group;  // may be empty
   // What a person should know of a rank's memory, on any thread; may be empty.
   std::function<void(const std::string&)> warn;
+  bool commit_memory = false;  // see EngineOptions
 };
 
 class RankHost;

@@ -93,12 +93,15 @@ void lower(std::optional<T>& lowest, T value) {
 }
 
 void lower_memory(std::optional<std::uint64_t>& left, const std::string& folder, const char* limit_file,
-                  const char* use_file, const char* cache_key) {
+                  const char* use_file, const char* cache_prefix) {
   const auto limit = read_count(folder + "/" + limit_file);
   const auto use = read_count(folder + "/" + use_file);
   if (!limit || !use) return;
-  const std::uint64_t cache = std::min(*use, read_keyed_count(folder + "/memory.stat", cache_key).value_or(0));
-  lower(left, *limit - std::min(*limit, *use - cache));
+  // The cache of files counts as used and is given up when it is needed, also what was read twice, as weights are.
+  std::uint64_t cache = 0;
+  for (const char* key : {"inactive_file", "active_file"})
+    cache += read_keyed_count(folder + "/memory.stat", std::string(cache_prefix) + key).value_or(0);
+  lower(left, *limit - std::min(*limit, *use - std::min(*use, cache)));
 }
 
 }  // namespace
@@ -128,10 +131,10 @@ std::optional<double> cgroup_cpu_quota(const std::string& root) {
 std::optional<std::uint64_t> cgroup_memory_left(const std::string& root) {
   std::optional<std::uint64_t> left;
   for (const std::string& folder : group_folders(root, "")) {
-    lower_memory(left, folder, "memory.max", "memory.current", "inactive_file");
+    lower_memory(left, folder, "memory.max", "memory.current", "");
   }
   for (const std::string& folder : group_folders(root, "memory")) {
-    lower_memory(left, folder, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file");
+    lower_memory(left, folder, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_");
   }
   return left;
 }

@@ -22,8 +22,8 @@ class Scratch {
     if (count > size_) {
       size_ = round_up(count, 16);
       data_.reset();
-      auto grown = memory_.allocate(static_cast<std::size_t>(size_) * sizeof(float), "scratch");
-      HERD_CHECK(grown.has_value(), "memory for scratch");
+      auto grown = memory_.allocate(static_cast<std::size_t>(size_) * sizeof(float), "scratch", SlabMemory::Ask::kAddressSpace);
+      HERD_CHECK(grown.has_value(), "address space for what a step computes with");
       data_ = std::move(*grown);
     }
     return data_ == nullptr ? nullptr : static_cast<float*>(data_->data());

@@ -17,6 +17,8 @@ namespace {
 
 // A hundredth of a small model's weights; one huge page of it is wasted at the most, as untouched ones take no memory.
 constexpr std::size_t kSlabBytes = std::size_t{32} << 20;
+// Buffers up to so many bytes share slabs; a larger one has one of its own, which wastes less than a huge page.
+constexpr std::size_t kSharedBytes = std::size_t{4} << 20;
 // A slab is more than its buffer only where so many of them would fit.
 constexpr std::size_t kSlabsToSpare = 8;
 
@@ -69,24 +71,24 @@ class SlabBuffer final : public DeviceBuffer {
 };
 
 std::size_t slab_bytes(std::size_t bytes, std::size_t free, std::size_t page) {
-  const std::size_t roomy = std::max(kSlabBytes, whole(bytes, kHugePageBytes));
+  const std::size_t roomy = bytes <= kSharedBytes ? kSlabBytes : whole(bytes, kHugePageBytes);
   if (free / kSlabsToSpare >= kSlabBytes && roomy <= free) return roomy;
   return std::max(page, whole(bytes, page));
 }
 
 std::shared_ptr<SlabMemory> SlabMemory::make() { return std::shared_ptr<SlabMemory>(new SlabMemory); }
 
-Expected<std::unique_ptr<DeviceBuffer>> SlabMemory::allocate(std::size_t bytes, const char* what) {
+Expected<std::unique_ptr<DeviceBuffer>> SlabMemory::allocate(std::size_t bytes, const char* what, Ask ask) {
   const std::scoped_lock lock(mutex_);
   if (bytes <= kSlabBytes) {
     for (auto slab = slabs_.begin(); slab != slabs_.end(); ++slab)
       if (auto buffer = cut(slab, bytes)) return buffer;
   }
-  return from_new_slab(bytes, what);
+  return from_new_slab(bytes, what, ask);
 }
 
-Expected<std::unique_ptr<DeviceBuffer>> SlabMemory::from_new_slab(std::size_t bytes, const char* what) {
-  const std::size_t free = available_memory_bytes();
+Expected<std::unique_ptr<DeviceBuffer>> SlabMemory::from_new_slab(std::size_t bytes, const char* what, Ask ask) {
+  const std::size_t free = ask == Ask::kWhatIsFree ? available_memory_bytes() : bytes;
   if (bytes > free) {
     return fail(
         missing(std::string(what) + ": needs " + mebibytes(bytes) + " of memory, " + mebibytes(free) + " are free"));

@@ -24,8 +24,11 @@ class SlabMemory : public std::enable_shared_from_this<SlabMemory> {
  public:
   [[nodiscard]] static std::shared_ptr<SlabMemory> make();
 
+  // kAddressSpace: for what a step cannot do without. It is tried whatever seems to be free, since the system may still
+  // have it.
+  enum class Ask { kWhatIsFree, kAddressSpace };
   // 64-byte aligned, zero-filled, committed when first touched. kMissing when there is not that much memory.
-  Expected<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what);
+  Expected<std::unique_ptr<DeviceBuffer>> allocate(std::size_t bytes, const char* what, Ask ask = Ask::kWhatIsFree);
 
  private:
   friend class SlabBuffer;
@@ -38,7 +41,7 @@ class SlabMemory : public std::enable_shared_from_this<SlabMemory> {
   using Slabs = std::list<Slab>;
 
   SlabMemory() = default;
-  Expected<std::unique_ptr<DeviceBuffer>> from_new_slab(std::size_t bytes, const char* what);
+  Expected<std::unique_ptr<DeviceBuffer>> from_new_slab(std::size_t bytes, const char* what, Ask ask);
   // With the lock held; null when it has no room.
   std::unique_ptr<DeviceBuffer> cut(Slabs::iterator slab, std::size_t bytes);
   void give_back(Slabs::iterator slab, std::size_t offset, std::size_t bytes);

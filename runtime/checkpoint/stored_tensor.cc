@@ -82,10 +82,16 @@ Status StoredTensor::read_rows(int head_dim, std::int64_t row_begin, std::int64_
   const std::int64_t rows_at_once = interleaved ? head_dim : std::max<std::int64_t>(1, kBatchBytes / window.bytes);
   std::vector<std::byte> batch(static_cast<std::size_t>(std::min(rows_at_once, info.rows) * window.bytes));
   for (std::int64_t row = row_begin; row < row_end;) {
-    const std::int64_t first = interleaved ? row - row % head_dim : row;
-    const std::int64_t count = std::min(rows_at_once, info.rows - first);
-    const std::int64_t next = std::min(row_end, first + count);
-    const std::int64_t fetched = interleaved ? count : next - first;
+    const std::int64_t next = std::min(row_end, (interleaved ? row - row % head_dim : row) + rows_at_once);
+    std::int64_t first = row, end = next;  // stored rows
+    if (interleaved) {                     // of the two halves of a head in turn
+      first = end = interleaved_index(row, head_dim);
+      for (std::int64_t each = row; each < next; ++each) {
+        first = std::min(first, interleaved_index(each, head_dim));
+        end = std::max(end, interleaved_index(each, head_dim) + 1);
+      }
+    }
+    const std::int64_t fetched = end - first;
     const std::uint64_t at = begin + static_cast<std::uint64_t>(first * stride + window.offset);
     if (window.bytes == stride) {
       Status status = bytes->read(at, std::span(batch).first(static_cast<std::size_t>(fetched * stride)));

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <string>
 
+#include "kernels/nucleus.h"
+
 namespace herd::model {
 namespace {
 
@@ -13,6 +15,7 @@ constexpr std::int64_t kHeadsMax = 4096;
 constexpr std::int64_t kHeadDimMax = 1024;
 constexpr std::int64_t kIntermediateMax = std::int64_t{1} << 22;
 constexpr std::int64_t kVocabMax = std::int64_t{1} << 22;
+static_assert(kVocabMax <= kNucleusColumns, "the weights of a whole row are added up in 64 bits");
 constexpr std::int64_t kPositionsMax = std::int64_t{1} << 27;
 
 Status check_range(const char* field, std::int64_t value, std::int64_t min, std::int64_t max) {

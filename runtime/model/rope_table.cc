@@ -1,6 +1,9 @@
 #include "runtime/model/rope_table.h"
 
 #include <algorithm>
+#include <chrono>
+#include <mutex>
+#include <thread>
 
 #include "kernels/check.h"
 #include "kernels/math.h"
@@ -21,6 +24,7 @@ double llama3_scaled(double frequency, const RopeConfig& rope) {
 }
 
 constexpr int kRowsAtOnce = 256;
+constexpr std::chrono::microseconds kLook{50};
 
 void fill_row(const std::vector<double>& frequencies, int position, float* values) {
   const std::size_t half = frequencies.size();
@@ -56,7 +60,12 @@ RopeTable::RopeTable(const RopeConfig& rope, int head_dim, int positions)
 void RopeTable::fill(int positions) const {
   HERD_CHECK(positions <= positions_, "the table has a row for every position there is");
   while (ready() < positions) {
-    const std::scoped_lock lock(mutex_);
+    // Who waits looks for its rows from time to time: a thread that computes all of them may take the lock again at once.
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) {
+      std::this_thread::sleep_for(kLook);
+      continue;
+    }
     const int begin = ready();
     const int end = std::min(begin + kRowsAtOnce, positions_);
     if (begin >= positions) return;

@@ -201,7 +201,10 @@ bool RowDraw::decide_border(const RankRound& round) {
     logits.insert(logits.end(), theirs, theirs + border_counts_[rank]);
   }
   if (slice_.ranks > 1)  // none but of a rank that is not right
-    std::erase_if(logits, [&](float logit) { return !(logit / params_.temperature >= floor_); });
+    std::erase_if(logits, [&](float logit) {
+      const float quotient = logit / params_.temperature;
+      return !(quotient >= floor_ && quotient <= search_->scale().max);
+    });
   const Border border = search_->find(slice_.device.ops(), std::move(logits));
   std::uint64_t equals = border.equals;  // ranks are in the order of their ids
   for (int rank = 0; rank < slice_.rank; ++rank) {

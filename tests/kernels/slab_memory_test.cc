@@ -52,6 +52,8 @@ std::string mapping_flags(std::uintptr_t where) {
 
 TEST(SlabSize, IsWholeHugePagesWithRoomForOthers) {
   EXPECT_EQ(slab_bytes(1, 1000 * kMiB, kPage), 32 * kMiB);
+  EXPECT_EQ(slab_bytes(4 * kMiB, 1000 * kMiB, kPage), 32 * kMiB);
+  EXPECT_EQ(slab_bytes(4 * kMiB + 1, 1000 * kMiB, kPage), 6 * kMiB) << "many such must not waste what was promised";
   EXPECT_EQ(slab_bytes(32 * kMiB, 1000 * kMiB, kPage), 32 * kMiB);
   EXPECT_EQ(slab_bytes(33 * kMiB, 1000 * kMiB, kPage), 34 * kMiB);
   EXPECT_EQ(slab_bytes(999 * kMiB + 1, 1001 * kMiB, kPage), 1000 * kMiB);

@@ -13,6 +13,7 @@
 #include "commands/random_bytes.h"
 #include "kernels/process_limits.h"
 #include "observability/progress_bar.h"
+#include "runtime/scheduler/chunk_rows.h"
 
 namespace herd::commands {
 namespace {
@@ -300,8 +301,9 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
     options.kv_cache_memory = *bytes;
   }
   if (flags.max_num_seqs > 0) options.scheduler.max_num_seqs = static_cast<std::uint32_t>(flags.max_num_seqs);
+  // Beside as many streams as there may be, a prompt has rows.
   options.scheduler.max_num_batched_tokens = std::max(static_cast<std::uint32_t>(flags.max_num_batched_tokens),
-                                                      options.scheduler.max_num_seqs);
+                                                      options.scheduler.max_num_seqs + scheduler::kPromptRowsMin);
   options.scheduler.max_prefill_seqs = static_cast<std::uint32_t>(flags.max_ce_batch_size);
   options.scheduler.prefix_caching = !flags.no_prefix_caching;
   options.warn = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };

@@ -67,7 +67,7 @@ class Line:
         missed = [kind for kind in self.bars if seen[kind] is not None and not holds(kind, self.bars[kind][0])]
         if missed:
             return "**LOSES**: " + ", ".join(missed)
-        if unknown or not self.herd:
+        if unknown or not self.herd or (self.llama and len(self.llama) < len(self.herd)):
             return "open"
         if not self.bars:
             return "–"
@@ -256,7 +256,7 @@ def topp(table):
 def arriving(table):
     """herd alone: tests/bench/arriving_prompt.py, which has medians and percentiles of its own."""
     model = table.model_1b()
-    rounds = str(min(table.pairs, 3))
+    rounds = str(table.pairs)
     words = [sys.executable, str(ROOT / "tests" / "bench" / "arriving_prompt.py"), table.herd.binary, str(model), "--rounds", rounds,
              "--max-step-ms", "auto"]
     with tempfile.TemporaryDirectory() as folder:

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <fstream>
@@ -150,6 +151,26 @@ TEST(CommitMemory, BringsEveryPageAndLeavesWhatIsThere) {
   EXPECT_EQ(bytes[5 * kMiB], 7);
   bytes[5 * kMiB] = 0;
   EXPECT_TRUE(all_zero(*buffer));
+}
+
+// A store between the read and the write of a plain `*p = *p` would be lost.
+TEST(CommitMemory, LosesNothingThatAnotherThreadWritesMeanwhile) {
+  constexpr std::size_t kPages = 8;
+  const auto memory = SlabMemory::make();
+  const auto buffer = buffer_of(*memory, kPages * kPage);
+  auto* const words = static_cast<volatile std::uint64_t*>(buffer->data());
+  std::atomic<bool> done{false};
+  std::uint64_t lost = 0;
+  std::jthread writer([&] {
+    for (std::uint64_t value = 1; !done; ++value) {
+      for (std::size_t page = 0; page < kPages; ++page) words[page * kPage / 8] = value;
+      for (std::size_t page = 0; page < kPages; ++page) lost += words[page * kPage / 8] != value;
+    }
+  });
+  for (int time = 0; time < 200'000; ++time) commit_memory(buffer->data(), kPages * kPage);
+  done = true;
+  writer.join();
+  EXPECT_EQ(lost, 0U);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "actors/ranks/kv_commit.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <system_error>
 #include <utility>
@@ -18,6 +19,7 @@ constexpr std::size_t kPieceBytes = std::size_t{2} << 20;
 constexpr std::uint64_t kLookBytes = std::uint64_t{8} << 20;
 // Below everything that serves; not the least, with which a busy machine would keep a stop waiting.
 constexpr int kNiceness = 10;
+constexpr std::chrono::milliseconds kRestMax{50};
 
 std::string gigabytes(std::uint64_t bytes) {
   char text[32];
@@ -25,11 +27,25 @@ std::string gigabytes(std::uint64_t bytes) {
   return text;
 }
 
-void run(const MemorySpans& memory, const model::RopeTable& rope, const KvCommit::Warn& warn, const std::stop_token& stop) {
+// Does a piece of work; beside a step it then rests so long that it takes a tenth of a core, which streams hardly feel.
+template <class Piece>
+void beside_steps(const ProgressWord& progress, const Piece& piece) {
+  const auto begin = std::chrono::steady_clock::now();
+  piece();
+  if (progress.read().operation == Operation::kIdle) return;
+  const auto took = std::chrono::steady_clock::now() - begin;
+  std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(9 * took, kRestMax));
+}
+
+void run(const MemorySpans& memory, const model::RopeTable& rope, const ProgressWord& progress, const KvCommit::Warn& warn,
+         const std::stop_token& stop) {
   lower_thread_priority(kNiceness);
-  while (rope.ready() < rope.positions() && !stop.stop_requested()) rope.fill(rope.ready() + 1);
+  while (rope.ready() < rope.positions() && !stop.stop_requested())
+    beside_steps(progress, [&] { rope.fill(rope.ready() + 1); });
   const CommitPorts ports{[] { return committable_bytes(); },
-                          [](std::byte* begin, std::size_t bytes) { commit_memory(begin, bytes); }};
+                          [&](std::byte* begin, std::size_t bytes) {
+                            beside_steps(progress, [&] { commit_memory(begin, bytes); });
+                          }};
   const CommitResult result = commit_all(memory, ports, stop);
   if (result.short_of_memory() && warn) warn(commit_warning(result));
 }
@@ -72,10 +88,11 @@ std::string commit_warning(const CommitResult& result) {
          "more may end this process; lower --kv-cache-memory, free memory or raise its limit";
 }
 
-KvCommit::KvCommit(MemorySpans memory, std::shared_ptr<const model::RopeTable> rope, Warn warn) {
+KvCommit::KvCommit(MemorySpans memory, std::shared_ptr<const model::RopeTable> rope, std::shared_ptr<const ProgressWord> progress,
+                   Warn warn) {
   try {
-    thread_ = std::jthread([memory = std::move(memory), rope = std::move(rope), warn = std::move(warn)](
-                               const std::stop_token& stop) { run(memory, *rope, warn, stop); });
+    thread_ = std::jthread([memory = std::move(memory), rope = std::move(rope), progress = std::move(progress),
+                            warn = std::move(warn)](const std::stop_token& stop) { run(memory, *rope, *progress, warn, stop); });
   } catch (const std::system_error&) {
     return;
   }

@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "kernels/progress.h"
 #include "runtime/model/rope_table.h"
 
 namespace herd::actors {
@@ -47,7 +48,8 @@ struct CommitResult {
 class KvCommit {
  public:
   using Warn = std::function<void(const std::string&)>;  // on that thread
-  KvCommit(MemorySpans memory, std::shared_ptr<const model::RopeTable> rope, Warn warn);
+  // `progress` of the rank whose memory it is: while that computes, this takes little.
+  KvCommit(MemorySpans memory, std::shared_ptr<const model::RopeTable> rope, std::shared_ptr<const ProgressWord> progress, Warn warn);
 
  private:
   std::jthread thread_;

@@ -56,7 +56,7 @@ void RankHost::commit_kv() {
     const KvView& kv = shard_->kv().layer(layer);
     memory.emplace_back(static_cast<std::byte*>(kv.data), static_cast<std::size_t>(kv.layout.bytes_per_block() * kv.blocks));
   }
-  commit_.emplace(std::move(memory), site_->rope(), site_->hooks().warn);
+  commit_.emplace(std::move(memory), site_->rope(), progress_, site_->hooks().warn);
 }
 
 Status RankHost::assemble(std::shared_ptr<const model::LlamaWeights> weights) {

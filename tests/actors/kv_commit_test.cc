@@ -102,7 +102,7 @@ TEST(KvCommit, ComputesTheRopeTableAndCommitsAllInTheBackground) {
   std::vector<std::string> warnings;
   const auto rope = std::make_shared<const model::RopeTable>(model::RopeConfig{}, 64, 3000);
   {
-    const KvCommit commit({{static_cast<std::byte*>(buffer->data()), bytes}}, rope,
+    const KvCommit commit({{static_cast<std::byte*>(buffer->data()), bytes}}, rope, std::make_shared<ProgressWord>(),
                           [&](const std::string& line) { warnings.push_back(line); });
     for (int look = 0; look < 6000 && resident_pages(*buffer) < bytes / 4096; ++look)
       std::this_thread::sleep_for(std::chrono::milliseconds(10));

@@ -21,7 +21,6 @@ struct CheckFlags {
 void print_right(const ClusterReport& report) {
   print("%s: is right\n", report.file.c_str());
   for (const std::string& note : report.notes) print("%s: note: %s\n", report.file.c_str(), note.c_str());
-  if (!report.model) print("%s: note: memory was not checked: %s\n", report.file.c_str(), report.model_unreadable.c_str());
 }
 
 // A file that could not be read at all, as a report of that.

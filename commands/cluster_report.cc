@@ -19,21 +19,12 @@ namespace {
 
 std::string counted(std::size_t count, const std::string& one) { return std::to_string(count) + " " + one + (count == 1 ? "" : "s"); }
 
-// A relative path begins at the cluster file.
-std::string beside(const std::string& file, const std::string& path) {
-  if (path.empty() || path.front() == '/') return path;
-  return (std::filesystem::path(file).parent_path() / path).lexically_normal().string();
-}
-
 // The file's settings as the flags of `herd serve`, judged by the same code.
 Expected<actors::EngineOptions> options_of(const ClusterReport& report) {
-  config::ClusterSpec spec = report.parsed.spec;
-  spec.model.model_path = report.model_path;
-  spec.model.weight_path = beside(report.file, spec.model.weight_path);
   CLI::App app;
   ServeFlags flags;
   add_serve_flags(app, flags);
-  std::vector<std::string> words = config::serve_flags_of(spec, nullptr, nullptr);
+  std::vector<std::string> words = config::serve_flags_of(report.parsed.spec, nullptr, nullptr);
   std::reverse(words.begin(), words.end());  // as CLI11 takes them
   try {
     app.parse(words);
@@ -54,22 +45,44 @@ placement::ReplicaWishes wishes_of(const actors::EngineOptions& options) {
           .hash_logits = false};
 }
 
+// The model where it lies on this machine.
+struct ModelHere {
+  model::OpenedModel opened;
+  std::vector<std::string> notes;
+};
+
+// Where the file says it lies on every machine, else where it lies on the first node whose own place is here too. Its errors are
+// open_model()'s of the first place.
+Expected<ModelHere> open_here(const config::ClusterSpec& spec, model::ModelFiles files) {
+  auto opened = model::open_model(files);
+  if (opened) return ModelHere{std::move(*opened), {}};
+  if (opened.error().code() != StatusCode::kMissing) return fail(opened.error());
+  for (const config::NodeSpec& node : spec.nodes) {
+    files.path = node.model_path;
+    if (files.path.empty()) continue;
+    auto own = model::open_model(files);
+    if (own)
+      return ModelHere{std::move(*own), {"sizes are of the model of " + node.name + ", " + node.model_path +
+                                         "; model.model_path cannot be read on this machine: " + opened.error().message()}};
+  }
+  return fail(opened.error());
+}
+
 // Everything about the report that needs the model.
 class ModelSizes {
  public:
-  static Expected<ModelSizes> read(const ClusterReport& report) {
-    auto options = options_of(report);
-    if (!options) return fail(options.error());
-    const auto opened = model::open_model(options->model);
-    if (!opened) return fail(opened.error());
-    auto shards = placement::plan_shards(opened->config(), options->tensor_parallel);
+  // kUsage: a setting that does not fit the model.
+  static Expected<ModelSizes> read(const actors::EngineOptions& options, const ModelHere& here) {
+    const model::OpenedModel* const opened = &here.opened;
+    auto shards = placement::plan_shards(opened->config(), options.tensor_parallel);
     if (!shards) return fail(shards.error());
-    const auto choice = placement::choose_encoding(opened->own_encoding(), options->encoding, false);
+    const auto choice = placement::choose_encoding(opened->own_encoding(), options.encoding, false);
     if (!choice) return fail(choice.error());
     ModelSizes sizes;
     sizes.sharded_ = {opened->config(), choice->encoding, std::move(*shards)};
-    sizes.wishes_ = wishes_of(*options);
-    sizes.notes_ = choice->notes;
+    sizes.wishes_ = wishes_of(options);
+    sizes.notes_ = here.notes;
+    sizes.notes_.insert(sizes.notes_.end(), choice->notes.begin(), choice->notes.end());
     const auto trial = placement::plan_trial(sizes.sharded_, sizes.wishes_, placement::StepSpeed::kCpu);
     if (!trial) return fail(trial.error());
     sizes.model_.encoding = dtype_name(choice->encoding.weights);
@@ -79,7 +92,7 @@ class ModelSizes {
           model::rank_memory(sizes.sharded_.config, sizes.sharded_.shards[rank], sizes.sharded_.encoding, limits));
       sizes.model_.block_bytes.push_back(sizes.sharded_.block_bytes(rank, sizes.wishes_.block_size));
     }
-    return sizes;
+    return std::move(sizes).with_chosen_blocks();
   }
 
   [[nodiscard]] const ReportedModel& model() const { return model_; }
@@ -87,12 +100,9 @@ class ModelSizes {
 
   // Of each rank, with the KV cache that was asked for.
   [[nodiscard]] std::vector<std::int64_t> rank_bytes() const {
-    std::int64_t all = 0;
-    for (const std::int64_t bytes : model_.block_bytes) all += bytes;
-    const std::int64_t blocks = wishes_.num_blocks > 0 ? wishes_.num_blocks : wishes_.kv_cache_memory / all;
     std::vector<std::int64_t> bytes;
     for (std::size_t rank = 0; rank < model_.ranks.size(); ++rank)
-      bytes.push_back(model_.ranks[rank].total() + blocks * model_.block_bytes[rank]);
+      bytes.push_back(model_.ranks[rank].total() + chosen_blocks_ * model_.block_bytes[rank]);
     return bytes;
   }
 
@@ -100,7 +110,8 @@ class ModelSizes {
   [[nodiscard]] Expected<std::optional<ReportedKv>> kv(std::int64_t memory, bool on_gpus, int replicas) const {
     placement::ReplicaWishes wishes = wishes_;
     wishes.data_parallel = replicas;
-    if (placement::memory_decides(wishes) && (on_gpus || memory == 0)) return std::nullopt;
+    if (on_gpus) memory = 0;  // a GPU's KV cache takes none of the node's
+    if (placement::memory_decides(wishes) && memory == 0) return std::nullopt;
     placement::DeviceMemory free;
     free.free_bytes = memory;
     for (const model::RankMemory& rank : model_.ranks) free.free_bytes -= rank.total() * replicas;
@@ -111,15 +122,55 @@ class ModelSizes {
   }
 
  private:
+  // What the file itself says of lengths and blocks is judged without a node: where memory decides, as if it were enough.
+  Expected<ModelSizes> with_chosen_blocks() && {
+    placement::ReplicaWishes wishes = wishes_;
+    const bool later = placement::memory_decides(wishes);
+    if (later) wishes.num_blocks = wishes.max_model_len + 1;  // a block a token and more
+    const auto plan = placement::plan_replicas(sharded_, wishes, {}, placement::StepSpeed::kCpu);
+    if (!plan) return fail(usage_error(plan.error().message()));
+    if (!later) chosen_blocks_ = plan->rank.blocks;
+    return std::move(*this);
+  }
+
   placement::ShardedModel sharded_;
   placement::ReplicaWishes wishes_;
+  std::int64_t chosen_blocks_ = 0;  // of a replica; 0: memory decides
   ReportedModel model_;
   std::vector<std::string> notes_;
 };
 
-void add_problem(ClusterReport& report, const std::string& key, std::string what) {
+bool is_of_key(char letter) { return letter == '_' || (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9'); }
+
+// Where a key stands by itself in words.
+std::size_t find_key(const std::string& words, const std::string& key) {
+  for (std::size_t at = words.find(key); at != std::string::npos; at = words.find(key, at + 1)) {
+    const std::size_t end = at + key.size();
+    if ((at == 0 || !is_of_key(words[at - 1])) && (end == words.size() || !is_of_key(words[end]))) return at;
+  }
+  return std::string::npos;
+}
+
+void add_problem(ClusterReport& report, const std::string& key, const std::string& what) {
   const auto line = report.parsed.lines.find(key);
-  report.parsed.problems.push_back({line == report.parsed.lines.end() ? 0 : line->second, key, config::flags_as_keys(std::move(what))});
+  report.parsed.problems.push_back({line == report.parsed.lines.end() ? 0 : line->second, key, config::flags_as_keys(what)});
+}
+
+// A setting that does not fit: at the key that the words name first of those that the file has, else at `section`.
+void add_usage_problem(ClusterReport& report, const std::string& section, const std::string& what) {
+  std::string words = config::flags_as_keys(what);
+  std::string named;
+  std::size_t first = std::string::npos;
+  for (const auto& [key, line] : report.parsed.lines) {
+    if (key.find('.') == std::string::npos) continue;  // a section's name is an ordinary word
+    const std::size_t at = find_key(words, key);
+    if (at < first) {
+      first = at;
+      named = key;
+    }
+  }
+  if (first == 0 && words.size() > named.size() + 1) words.erase(0, named.size() + 1);  // the key stands before the words already
+  add_problem(report, named.empty() ? section : named, words);
 }
 
 // The KV cache of every replica; a node with too little memory for one block is a problem of that node.
@@ -134,22 +185,47 @@ void size_kv_of_replicas(const ModelSizes& sizes, ClusterReport& report) {
   }
 }
 
-void place_and_size(const Expected<ModelSizes>& sizes, ClusterReport& report) {
+// `sizes`: null when the model is not on this machine.
+void place_and_size(const ModelSizes* sizes, ClusterReport& report) {
   std::vector<std::int64_t> rank_bytes;
-  if (sizes) {
+  if (sizes != nullptr) {
     report.model = sizes->model();
     report.notes = sizes->notes();
     rank_bytes = sizes->rank_bytes();
-  } else if (sizes.error().code() == StatusCode::kUsage) {
-    return add_problem(report, "model", sizes.error().message());
-  } else {
-    report.model_unreadable = sizes.error().message();
   }
   auto plan = placement::plan_cluster(report.parsed.spec, rank_bytes);
   if (!plan) return add_problem(report, "nodes", plan.error().message());
   report.plan = std::move(*plan);
   report.notes.insert(report.notes.end(), report.plan.notes.begin(), report.plan.notes.end());
-  if (sizes) size_kv_of_replicas(*sizes, report);
+  if (sizes != nullptr) size_kv_of_replicas(*sizes, report);
+}
+
+// What is wrong with the model's files or does not fit them becomes a problem of the report. Only our own faults are errors.
+Status judge(ClusterReport& report) {
+  const auto options = options_of(report);
+  if (!options && options.error().code() != StatusCode::kUsage) return options.error();
+  if (!options) {
+    add_usage_problem(report, "model", options.error().message());
+    return {};
+  }
+  const auto here = open_here(report.parsed.spec, options->model);
+  if (!here && here.error().code() == StatusCode::kMissing) {
+    report.model_unreadable = here.error().message();
+    report.notes.push_back("the model cannot be read on this machine, so whether settings and memory fit it was not checked: " +
+                           report.model_unreadable);
+    place_and_size(nullptr, report);
+    return {};
+  }
+  if (!here && here.error().code() == StatusCode::kInternal) return here.error();
+  if (!here) {
+    if (here.error().code() == StatusCode::kUsage) add_usage_problem(report, "model", here.error().message());
+    else add_problem(report, "model.model_path", here.error().message());
+    return {};
+  }
+  const auto sizes = ModelSizes::read(*options, *here);
+  if (sizes) place_and_size(&*sizes, report);
+  else add_usage_problem(report, "model", sizes.error().message());
+  return {};
 }
 
 std::string size(std::int64_t bytes) { return placement::gigabytes(static_cast<double>(bytes)); }
@@ -179,6 +255,7 @@ void append_nodes(const ClusterReport& report, std::string& text) {
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     text += "node " + nodes[i].name + " at " + nodes[i].address + ", " + counted(nodes[i].devices.size(), "device");
     if (nodes[i].memory > 0) text += ", memory " + size(nodes[i].memory);
+    if (!nodes[i].model_path.empty()) text += ", model " + nodes[i].model_path;
     text += "\n";
     for (const placement::PlacedReplica& replica : report.plan.replicas)
       if (replica.node == i)
@@ -203,10 +280,8 @@ Expected<ClusterReport> report_cluster(const std::string& path) {
   report.file = path;
   report.parsed = config::parse_cluster_file(*text);
   if (!report.parsed.problems.empty()) return report;
-  report.model_path = beside(path, report.parsed.spec.model.model_path);
-  const auto sizes = ModelSizes::read(report);
-  if (!sizes && sizes.error().code() == StatusCode::kInternal) return fail(sizes.error());
-  place_and_size(sizes, report);
+  config::begin_paths_at(std::filesystem::path(path).parent_path().string(), report.parsed.spec);
+  if (Status status = judge(report); !status.ok()) return fail(std::move(status));
   return report;
 }
 
@@ -223,9 +298,9 @@ std::string report_text(const ClusterReport& report) {
                      (spec.any_node_with_certificate ? "any node with a certificate" : counted(spec.nodes.size(), "node")) + "; " +
                      counted(static_cast<std::size_t>(spec.parallelism.data_parallel_size), "replica") + " of " +
                      counted(static_cast<std::size_t>(spec.parallelism.tensor_parallel_size), "rank") + "\n";
-  text += "model " + report.model_path;
+  text += "model " + spec.model.model_path;
   text += report.model ? ", computed in " + report.model->encoding + "\n"
-                       : ": cannot be read on this machine, so no memory is shown: " + report.model_unreadable + "\n";
+                       : ", which cannot be read on this machine, so no memory is shown\n";
   for (const config::CoordinatorSpec& coordinator : spec.coordinators)
     text += "coordinator " + coordinator.name + " at " + coordinator.address + "\n";
   for (const config::GatewaySpec& gateway : spec.gateways)

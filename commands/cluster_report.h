@@ -29,11 +29,11 @@ struct ReportedKv {
 
 struct ClusterReport {
   std::string file;
-  config::ClusterFile parsed;             // its problems are all there are; the rest counts when there are none
+  config::ClusterFile parsed;             // its problems are all there are; the rest counts when there are none. Its relative paths
+                                          // begin at the file
   placement::ClusterPlan plan;
-  std::string model_path;                 // as this machine would open it
   std::optional<ReportedModel> model;
-  std::string model_unreadable;           // why there is no model
+  std::string model_unreadable;           // why there is no model; a note says it too
   std::vector<std::optional<ReportedKv>> kv;  // by replica; nothing: decided when its ranks start
   std::vector<std::string> notes;         // a line each, for a person
 };

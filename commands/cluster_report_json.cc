@@ -50,6 +50,7 @@ json::array nodes_array(const ClusterReport& report) {
                                  {"address", node.address},
                                  {"devices", lines(node.devices)},
                                  {"memory_bytes", number_or_null(node.memory)},
+                                 {"model_path", node.model_path.empty() ? json::value() : json::value(node.model_path)},
                                  {"labels", std::move(labels)},
                                  {"ranks", std::move(ranks)}});
   }
@@ -95,7 +96,7 @@ std::string report_json(const ClusterReport& report) {
   json::object settings;
   for (const config::EffectiveSetting& setting : config::effective_settings(spec))
     settings[setting.key] = setting.value.empty() ? json::value() : json::value(setting.value);
-  json::object model{{"path", report.model_path}, {"encoding", nullptr}, {"unreadable", nullptr}};
+  json::object model{{"path", spec.model.model_path}, {"encoding", nullptr}, {"unreadable", nullptr}};
   if (report.model) model["encoding"] = report.model->encoding;
   else model["unreadable"] = report.model_unreadable;
   return json::serialize(json::object{{"cluster", spec.name},

@@ -58,10 +58,12 @@ json::object rule_schema(const config::ValueRule& rule) {
       return {{"type", "string"}, {"enum", std::move(choices)}};
     }
     case ValueKind::kText:
+    case ValueKind::kPath:
     case ValueKind::kName:
     case ValueKind::kBytes:
     case ValueKind::kDuration:
     case ValueKind::kAddress:
+    case ValueKind::kHost:
     case ValueKind::kCpuSet: return text_schema(rule.kind);
   }
   return {};
@@ -91,7 +93,7 @@ json::object map_schema(const std::vector<config::Field<Owner>>& fields, std::st
   json::array required;
   Owner defaults;
   for (const auto& field : fields) {
-    json::object schema{{"description", field.setting.help}};
+    json::object schema{{"description", config::help_text(field.setting)}};
     for (auto& [key, value] : rule_schema(field.setting.rule)) schema[key] = std::move(value);
     if (json::value value = default_of(field.setting, field.slot(defaults)); !value.is_null()) schema["default"] = std::move(value);
     properties[field.setting.name] = std::move(schema);

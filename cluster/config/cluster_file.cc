@@ -107,7 +107,7 @@ class SpecReader {
     }
     for (const Field<Owner>& field : fields)
       if (const std::string key = below(prefix, std::string(field.setting.name)); field.setting.required && !file_.lines.contains(key))
-        problems_.add(node.line, key, "is missing: " + std::string(field.setting.help));
+        problems_.add(node.line, key, "is missing: " + help_text(field.setting));
   }
 
   template <class Owner>
@@ -146,7 +146,7 @@ class SpecReader {
       if (!section.required) continue;
       if (section.name.empty()) {
         for (const auto& field : section.fields)
-          if (field.setting.required) demand(std::string(field.setting.name), std::string(field.setting.help));
+          if (field.setting.required) demand(std::string(field.setting.name), help_text(field.setting));
       } else {
         demand(std::string(section.name), std::string(section.help));
       }

@@ -1,7 +1,13 @@
 #include "cluster/config/cluster_spec.h"
 
+#include <algorithm>
 #include <bitset>
 #include <charconv>
+#include <string_view>
+
+#include <arpa/inet.h>
+
+#include "runtime/text/hex.h"
 
 namespace herd::config {
 namespace {
@@ -17,25 +23,67 @@ int read_cpu(const char*& at, const char* end) {
   return cpu;
 }
 
+// An IP address in its shortest form; empty: the text is none.
+std::string plain_address(const std::string& text) {
+  in_addr v4{};
+  in6_addr v6{};
+  if (inet_pton(AF_INET, text.c_str(), &v4) == 1) return text;
+  if (inet_pton(AF_INET6, text.c_str(), &v6) != 1) return {};
+  char shortest[INET6_ADDRSTRLEN];
+  std::string plain = inet_ntop(AF_INET6, &v6, shortest, sizeof shortest);
+  const std::string mapped = "::ffff:";  // before an IPv4 address
+  return plain.starts_with(mapped) && plain.find('.') != std::string::npos ? plain.substr(mapped.size()) : plain;
+}
+
+bool is_digit(char letter) { return letter >= '0' && letter <= '9'; }
+
+bool is_label(std::string_view label) {
+  const auto part = [](char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_'; };
+  return !label.empty() && label.size() <= 63 && label.front() != '-' && label.back() != '-' && std::ranges::all_of(label, part);
+}
+
+// What resolvers read as an IPv4 address in parts: "1", "0x7f".
+bool is_number(std::string_view label) {
+  const bool hexadecimal = label.starts_with("0x") || label.starts_with("0X");
+  if (!hexadecimal) return std::ranges::all_of(label, is_digit);
+  return std::ranges::all_of(label.substr(2), [](char c) { return text::hex_value(c) >= 0; });
+}
+
+bool is_dns_name(std::string_view name) {
+  if (name.ends_with('.')) name.remove_suffix(1);
+  if (name.size() > 253) return false;
+  while (true) {
+    const std::size_t dot = std::min(name.find('.'), name.size());
+    const std::string_view label = name.substr(0, dot);
+    if (!is_label(label)) return false;
+    if (dot == name.size()) return !is_number(label);
+    name.remove_prefix(dot + 1);
+  }
+}
+
 }  // namespace
 
-int cpus_in_set(const std::string& set) {
-  std::bitset<kCpusMax> cpus;
+std::vector<int> cpus_of_set(const std::string& set) {
+  std::bitset<kCpusMax> seen;
+  std::vector<int> cpus;
   const char* at = set.data();
   const char* const end = set.data() + set.size();
   while (true) {
     const int first = read_cpu(at, end);
     int last = first;
     if (first >= 0 && at != end && *at == '-') last = read_cpu(++at, end);
-    if (first < 0 || last < first) return 0;
+    if (first < 0 || last < first) return {};
     for (int cpu = first; cpu <= last; ++cpu) {
-      if (cpus[static_cast<std::size_t>(cpu)]) return 0;
-      cpus.set(static_cast<std::size_t>(cpu));
+      if (seen[static_cast<std::size_t>(cpu)]) return {};
+      seen.set(static_cast<std::size_t>(cpu));
+      cpus.push_back(cpu);
     }
-    if (at == end) return static_cast<int>(cpus.count());
-    if (*at++ != ',') return 0;
+    if (at == end) return cpus;
+    if (*at++ != ',') return {};
   }
 }
+
+int cpus_in_set(const std::string& set) { return static_cast<int>(cpus_of_set(set).size()); }
 
 std::string host_of(const std::string& address) {
   const std::size_t colon = address.rfind(':');
@@ -44,10 +92,25 @@ std::string host_of(const std::string& address) {
   return host;
 }
 
-bool is_loopback(const std::string& host) {
-  return host == "localhost" || host == "::1" || (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos);
+bool is_host(const std::string& host) { return !plain_address(host).empty() || is_dns_name(host); }
+
+std::string plain_host(const std::string& host) {
+  if (std::string address = plain_address(host); !address.empty()) return address;
+  std::string name = host;
+  if (name.ends_with('.')) name.pop_back();
+  for (char& letter : name)
+    if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
+  return name == "localhost" ? "127.0.0.1" : name;
 }
 
-bool is_wildcard(const std::string& host) { return host == "0.0.0.0" || host == "::" || host == "*"; }
+bool is_loopback(const std::string& host) {
+  const std::string plain = plain_host(host);
+  return plain == "::1" || (plain.starts_with("127.") && !plain_address(plain).empty());
+}
+
+bool is_wildcard(const std::string& host) {
+  const std::string plain = plain_host(host);
+  return plain == "0.0.0.0" || plain == "::";
+}
 
 }  // namespace herd::config

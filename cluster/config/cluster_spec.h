@@ -168,11 +168,18 @@ struct ClusterSpec {
   bool operator==(const ClusterSpec&) const = default;
 };
 
-// "0-7,16" → how many CPUs; 0 when it is no such set, names one twice, or one beyond 4095.
+// "0-7,16" → its CPUs as they stand there; none when it is no such set, names one twice, or one beyond 4095.
+[[nodiscard]] std::vector<int> cpus_of_set(const std::string& set);
+// How many they are.
 [[nodiscard]] int cpus_in_set(const std::string& set);
 
 // Host of "HOST:PORT", without the brackets of an IPv6 address.
 [[nodiscard]] std::string host_of(const std::string& address);
+// Whether a text is an IP address in full, or a DNS name that no resolver takes for an address ("0", "127.1" and "0x7f.1" are such).
+[[nodiscard]] bool is_host(const std::string& host);
+// A host in the one form of all that mean the same: "[::0]" is "::", "::ffff:10.0.0.1" is "10.0.0.1", "localhost" is "127.0.0.1", and
+// names are in lower case.
+[[nodiscard]] std::string plain_host(const std::string& host);
 // Whether a host never leaves this machine: localhost, 127.0.0.0/8, ::1.
 [[nodiscard]] bool is_loopback(const std::string& host);
 // Whether a host stands for every address of its machine, which nobody can dial: 0.0.0.0, ::.

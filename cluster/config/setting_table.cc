@@ -11,6 +11,8 @@ constexpr double kDay_s = 86400.0;
 constexpr double kBytesMost = 1125899906842624.0;  // 1 PiB
 
 ValueRule text() { return {Kind::kText}; }
+ValueRule path() { return {Kind::kPath}; }
+ValueRule host() { return {Kind::kHost}; }
 ValueRule texts() { return {Kind::kTexts}; }
 ValueRule count(double min, double max) { return {Kind::kInteger, min, max}; }
 ValueRule one_of(std::vector<std::string_view> choices) { return {Kind::kChoice, 0, 0, std::move(choices)}; }
@@ -35,11 +37,11 @@ Fields top_fields() {
 Fields model_fields() {
   return {
       {{"model_path", "--model-path",
-        "Hugging Face directory or .gguf file; a relative path begins at this file. A node may say another place", text(), true},
+        "Hugging Face directory or .gguf file; a node may say another place", path(), true},
        HERD_AT(model.model_path)},
-      {{"weight_path", "--weight-path", "Weights elsewhere: safetensors file, index, directory or .gguf", text()},
+      {{"weight_path", "--weight-path", "Weights elsewhere: safetensors file, index, directory or .gguf", path()},
        HERD_AT(model.weight_path)},
-      {{"tokenizer_path", "--tokenizer-path", "tokenizer.json or tokenizer.model elsewhere", text()},
+      {{"tokenizer_path", "--tokenizer-path", "tokenizer.json or tokenizer.model elsewhere", path()},
        HERD_AT(model.tokenizer_path)},
       {{"served_model_name", "--served-model-name", "Names in the API; without: the model's folder or file", texts()},
        HERD_AT(model.served_model_name)},
@@ -123,11 +125,11 @@ Fields kv_fields() {
 
 Fields http_fields() {
   return {
-      {{"ssl_certfile", "--ssl-certfile", "TLS certificate chain (PEM) of the HTTP endpoint", text()}, HERD_AT(http.ssl_certfile)},
-      {{"ssl_keyfile", "--ssl-keyfile", "TLS private key (PEM) of the HTTP endpoint", text()}, HERD_AT(http.ssl_keyfile)},
-      {{"api_key_file", "--api-key-file", "Keys that may call, a line each; read again on SIGHUP", text()}, HERD_AT(http.api_key_file)},
+      {{"ssl_certfile", "--ssl-certfile", "TLS certificate chain (PEM) of the HTTP endpoint", path()}, HERD_AT(http.ssl_certfile)},
+      {{"ssl_keyfile", "--ssl-keyfile", "TLS private key (PEM) of the HTTP endpoint", path()}, HERD_AT(http.ssl_keyfile)},
+      {{"api_key_file", "--api-key-file", "Keys that may call, a line each; read again on SIGHUP", path()}, HERD_AT(http.api_key_file)},
       {{"resume_key_file", "--resume-key-file", "Key of event ids: the same on every gateway, so that each resumes the others' streams",
-        text()},
+        path()},
        HERD_AT(http.resume_key_file)},
       {{"allowed_hosts", "--allowed-hosts", "Without keys: names of the server in requests, beside localhost and its address, or \"*\"",
         texts()},
@@ -170,7 +172,7 @@ Fields supervision_fields() {
 
 Fields metrics_fields() {
   return {
-      {{"metrics_host", "--metrics-host", "Address of every metrics_port", text()}, HERD_AT(metrics.metrics_host)},
+      {{"metrics_host", "--metrics-host", "Address of every metrics_port", host()}, HERD_AT(metrics.metrics_host)},
       {{"ready_stall", "--ready-stall", "/ready fails when there is work and no step of it was finished for so long",
         seconds(0.001, kDay_s)},
        HERD_AT(metrics.ready_stall)},
@@ -189,9 +191,9 @@ Fields logs_fields() {
 Fields tls_fields() {
   const char* const same = "PEM; {name} in it stands for the process's name";
   return {
-      {{"ca_file", "", "The CA that every process's certificate comes from (PEM)", text(), true}, HERD_AT(tls.ca_file)},
-      {{"cert_file", "", same, text(), true}, HERD_AT(tls.cert_file)},
-      {{"key_file", "", same, text(), true}, HERD_AT(tls.key_file)},
+      {{"ca_file", "", "The CA that every process's certificate comes from (PEM)", path(), true}, HERD_AT(tls.ca_file)},
+      {{"cert_file", "", same, path(), true}, HERD_AT(tls.cert_file)},
+      {{"key_file", "", same, path(), true}, HERD_AT(tls.key_file)},
   };
 }
 
@@ -228,7 +230,7 @@ const std::vector<Field<GatewaySpec>>& gateway_fields() {
   static const std::vector<Field<GatewaySpec>> all{
       {{"name", "", "Its name; its certificate's too", {Kind::kName}, true}, HERD_SLOT(GatewaySpec, name)},
       {{"node", "", "The node on whose machine it runs; without: the machine of host", {Kind::kName}}, HERD_SLOT(GatewaySpec, node)},
-      {{"host", "--host", "Address that clients connect to", text()}, HERD_SLOT(GatewaySpec, host)},
+      {{"host", "--host", "Address that clients connect to", host()}, HERD_SLOT(GatewaySpec, host)},
       {{"port", "--port", "Port that clients connect to", port()}, HERD_SLOT(GatewaySpec, port)},
       {{"metrics_port", "--metrics-port", "/metrics on a port of its own as well, without a key", port()},
        HERD_SLOT(GatewaySpec, metrics_port)},
@@ -249,7 +251,7 @@ const std::vector<Field<NodeSpec>>& node_fields() {
        HERD_SLOT(NodeSpec, threads)},
       {{"memory", "", "Memory that its ranks may take, such as 64GiB; without: what is free when they start", bytes(1048576, kBytesMost)},
        HERD_SLOT(NodeSpec, memory)},
-      {{"model_path", "--model-path", "Where the model lies on this node", text()}, HERD_SLOT(NodeSpec, model_path)},
+      {{"model_path", "--model-path", "Where the model lies on this node", path()}, HERD_SLOT(NodeSpec, model_path)},
       {{"metrics_port", "", "/metrics, /live and /ready", port()}, HERD_SLOT(NodeSpec, metrics_port)},
       {{"labels", "", "Names with texts, for people and dashboards", {Kind::kLabels}}, HERD_SLOT(NodeSpec, labels)},
   };
@@ -261,11 +263,13 @@ std::string_view pattern_of(ValueKind kind) {
     case Kind::kName: return "^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$";
     case Kind::kBytes: return "^[1-9][0-9]{0,15}(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)$";
     case Kind::kDuration: return "^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,6})?(ms|s|m|h)$";
-    case Kind::kAddress: return "^(\\[[0-9a-fA-F:.]{2,45}\\]|[A-Za-z0-9._-]{1,253}):[1-9][0-9]{0,4}$";
+    case Kind::kAddress: return "^(\\[[0-9a-fA-F:.]{2,45}\\]|[A-Za-z0-9._-]{1,254}):[1-9][0-9]{0,4}$";
+    case Kind::kHost: return "^([0-9a-fA-F:.]{2,45}|[A-Za-z0-9._-]{1,254})$";
     case Kind::kCpuSet: return "^[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*$";
     case Kind::kDevices: return "^(cpu|gpu-(0|[1-9][0-9]{0,2}))$";
     case Kind::kLabels: return "^[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?$";  // of a label's name
     case Kind::kText:
+    case Kind::kPath:
     case Kind::kChoice:
     case Kind::kInteger:
     case Kind::kCountOrWord:

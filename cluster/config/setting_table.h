@@ -16,6 +16,7 @@ namespace herd::config {
 
 enum class ValueKind : std::uint8_t {
   kText,        // not empty, no control characters
+  kPath,        // a file or folder; a relative one begins at the cluster file
   kName,        // of a process or cluster: a DNS label or several
   kChoice,      // one of `choices`
   kInteger,     // within [min, max], or one of `choices`
@@ -25,6 +26,7 @@ enum class ValueKind : std::uint8_t {
   kBytes,       // "64GiB", within [min, max]
   kDuration,    // "600s", within [min, max] seconds
   kAddress,     // "HOST:PORT"
+  kHost,        // an IP address in full, or a DNS name
   kCpuSet,      // "0-7,16"
   kTexts,       // a list of texts
   kDevices,     // a list of "cpu" or "gpu-N"
@@ -83,6 +85,12 @@ inline constexpr std::size_t kTextBytesMax = 1024;  // of any value
 // What a text has to look like, as an ECMA-262 expression for editors; empty: anything without control characters. The reader
 // judges the same without one.
 [[nodiscard]] std::string_view pattern_of(ValueKind kind);
+
+// A setting's words for people, with what its kind has to say.
+[[nodiscard]] std::string help_text(const Setting& setting);
+
+// Puts every relative path of the file into `folder`, where the file lies.
+void begin_paths_at(const std::string& folder, ClusterSpec& spec);
 
 // A setting with its whole key and its value as a file would say it; a value that was not given is empty.
 struct EffectiveSetting {

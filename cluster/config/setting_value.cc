@@ -35,11 +35,11 @@ std::string listed(std::span<const std::string_view> words) {
   return text;
 }
 
-// A whole number as JSON has it: no leading zero, no plus. Nothing when it is none or beyond 64 bits.
+// A whole number without a leading zero, a plus, or a minus before 0. Nothing when it is none or beyond 64 bits.
 std::optional<std::int64_t> whole_number(std::string_view text) {
   const std::string_view digits = text.starts_with('-') ? text.substr(1) : text;
   std::int64_t value = 0;
-  if (!all_digits(digits) || (digits.size() > 1 && digits.front() == '0')) return std::nullopt;
+  if (!all_digits(digits) || (text.size() > 1 && digits.front() == '0')) return std::nullopt;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc{} ? std::optional(value) : std::nullopt;
 }
@@ -98,15 +98,20 @@ std::string check_name(const std::string& text) {
   return right ? "" : "must be a name of a-z, 0-9, - and . with at most 63 characters, such as node-a, not " + quoted(text);
 }
 
-// In brackets.
-bool is_ipv6(std::string_view host) {
+// Whether a host may be meant; what it says is judged by is_host().
+bool looks_like_ipv6(std::string_view bracketed) {
   const auto part = [](char c) { return text::hex_value(c) >= 0 || c == ':' || c == '.'; };
-  return host.size() >= 4 && host.size() <= 47 && host.back() == ']' && std::ranges::all_of(host.substr(1, host.size() - 2), part);
+  return bracketed.size() >= 4 && bracketed.size() <= 47 && bracketed.back() == ']' &&
+         std::ranges::all_of(bracketed.substr(1, bracketed.size() - 2), part);
 }
 
-bool is_host_name(std::string_view host) {
+bool looks_like_name(std::string_view host) {
   const auto part = [](char c) { return is_digit(c) || is_letter(c) || c == '.' || c == '-' || c == '_'; };
-  return host.size() <= 253 && std::ranges::all_of(host, part);
+  return host.size() <= 254 && std::ranges::all_of(host, part);
+}
+
+std::string check_host(const std::string& text) {
+  return is_host(text) ? "" : "must be an IP address in full, such as 0.0.0.0 or ::1, or a DNS name, not " + quoted(text);
 }
 
 std::string check_address(const std::string& text) {
@@ -117,9 +122,11 @@ std::string check_address(const std::string& text) {
   const std::string_view digits = std::string_view(text).substr(colon + 1);
   if (!all_digits(digits) || digits.size() > 5 || digits.front() == '0') return example;
   const bool bracketed = host.front() == '[';
-  if (bracketed ? !is_ipv6(host) : !is_host_name(host)) return example;
+  if (bracketed ? !looks_like_ipv6(host) : !looks_like_name(host)) return example;
   const auto port = whole_number(digits);
   if (!port || *port > 65535) return "has the port " + std::string(digits) + "; ports are in [1, 65535]";
+  if (!is_host(host_of(text)) || (bracketed && host.find(':') == std::string_view::npos))
+    return "has the host " + quoted(std::string(host)) + ", which is neither an IP address in full nor a DNS name";
   if (is_wildcard(host_of(text)))
     return "is dialled by the other processes, which cannot dial " + std::string(host) +
            "; give the machine's own address or DNS name";
@@ -129,7 +136,7 @@ std::string check_address(const std::string& text) {
 std::string check_device(const std::string& text) {
   if (text == "cpu") return {};
   const std::string_view number = text.starts_with("gpu-") ? std::string_view(text).substr(4) : std::string_view();
-  if (whole_number(number) && number.size() <= 3) return {};
+  if (all_digits(number) && whole_number(number) && number.size() <= 3) return {};
   if (text == "gpu") return "must say which GPU: gpu-0, gpu-1, …";
   return "must be cpu or a GPU such as gpu-0, not " + quoted(text);
 }
@@ -147,6 +154,7 @@ std::string check_kind(const Setting& setting, const std::string& text) {
   switch (setting.rule.kind) {
     case ValueKind::kName: return check_name(text);
     case ValueKind::kAddress: return check_address(text);
+    case ValueKind::kHost: return check_host(text);
     case ValueKind::kDevices: return check_device(text);
     case ValueKind::kCpuSet:
       return cpus_in_set(text) > 0 ? "" : "must be CPUs below 4096, each once, such as 0-7,16-23, not " + quoted(text);
@@ -374,9 +382,11 @@ void read_value(const Setting& setting, const YamlNode& node, const std::string&
   if (node.kind == Kind::kNothing) return problems.add(node.line, key, "has no value; give it one or remove the key");
   switch (setting.rule.kind) {
     case ValueKind::kText:
+    case ValueKind::kPath:
     case ValueKind::kName:
     case ValueKind::kChoice:
     case ValueKind::kAddress:
+    case ValueKind::kHost:
     case ValueKind::kCpuSet: return put(slot, reader.text(node, key));
     case ValueKind::kInteger: return put(slot, reader.integer(node, key));
     case ValueKind::kCountOrWord: return put(slot, reader.count_or_word(node, key));

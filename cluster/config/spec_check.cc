@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "cluster/config/cluster_file.h"
 #include "cluster/config/setting_table.h"
@@ -10,6 +11,28 @@
 
 namespace herd::config {
 namespace {
+
+std::string entry(const char* list, std::size_t index) { return std::string(list) + "[" + std::to_string(index) + "]"; }
+
+// Whose ports and devices a host's are. What never leaves a machine is of the one machine that a cluster on loopback has.
+std::string machine_of(const std::string& host) { return is_loopback(host) || is_wildcard(host) ? "localhost" : plain_host(host); }
+
+// Who listens where: a port of a host is listened on once, and a wildcard is every host of its machine.
+class Listeners {
+ public:
+  // The key that has the port already; empty: it was free.
+  std::string add(const std::string& machine, const std::string& host, std::int64_t port, const std::string& key) {
+    const std::string plain = plain_host(host);
+    auto& there = taken_[{machine, port}];
+    for (const auto& [other, its_key] : there)
+      if (other == plain || is_wildcard(other) || is_wildcard(plain)) return its_key;
+    there.emplace_back(plain, key);
+    return {};
+  }
+
+ private:
+  std::map<std::pair<std::string, std::int64_t>, std::vector<std::pair<std::string, std::string>>> taken_;  // hosts with keys
+};
 
 class SpecCheck {
  public:
@@ -22,12 +45,11 @@ class SpecCheck {
     if (spec_.coordinators.size() > 1)
       refuse("coordinators[1]", "is a second coordinator; this version uses one, and a standby that does nothing would only look safe. "
                                 "Keep one entry");
-    names("coordinators", spec_.coordinators);
-    names("gateways", spec_.gateways);
-    names("nodes", spec_.nodes);
+    check_names();
     check_addresses();
-    for (std::size_t i = 0; i < spec_.nodes.size(); ++i) check_node(spec_.nodes[i], "nodes[" + std::to_string(i) + "]");
-    for (std::size_t i = 0; i < spec_.gateways.size(); ++i) check_gateway(spec_.gateways[i], "gateways[" + std::to_string(i) + "]");
+    check_shares();
+    for (std::size_t i = 0; i < spec_.nodes.size(); ++i) check_node(spec_.nodes[i], entry("nodes", i));
+    for (std::size_t i = 0; i < spec_.gateways.size(); ++i) check_gateway(spec_.gateways[i], entry("gateways", i));
   }
 
  private:
@@ -67,7 +89,7 @@ class SpecCheck {
 
   void check_tls() {
     if (spec_.tls.given()) {
-      // One path for processes of two names would be one certificate for both.
+      // A key belongs to one certificate: where one path changes with the process's name the other has to.
       const auto named = [](const std::string& path) { return path.find("{name}") != std::string::npos; };
       if (named(spec_.tls.cert_file) != named(spec_.tls.key_file))
         refuse("tls.key_file", "and cert_file must both hold {name}, or neither: a key belongs to one certificate");
@@ -77,62 +99,99 @@ class SpecCheck {
     const std::string why = " is not a loopback address, and between machines the processes talk over TLS only; add the section tls";
     for (std::size_t i = 0; i < spec_.coordinators.size(); ++i)
       if (!is_loopback(host_of(spec_.coordinators[i].address)))
-        refuse("coordinators[" + std::to_string(i) + "].address", spec_.coordinators[i].address + why);
+        refuse(entry("coordinators", i) + ".address", spec_.coordinators[i].address + why);
     for (std::size_t i = 0; i < spec_.nodes.size(); ++i)
-      if (!is_loopback(host_of(spec_.nodes[i].address))) refuse("nodes[" + std::to_string(i) + "].address", spec_.nodes[i].address + why);
+      if (!is_loopback(host_of(spec_.nodes[i].address))) refuse(entry("nodes", i) + ".address", spec_.nodes[i].address + why);
   }
 
+  // Within a list; over all of them where a certificate is found by name.
+  void check_names() {
+    const bool by_name = spec_.tls.cert_file.find("{name}") != std::string::npos;
+    std::map<std::string, std::string> seen;
+    const auto names = [&](const char* list, const auto& owners) {
+      if (!by_name) seen.clear();
+      for (std::size_t i = 0; i < owners.size(); ++i) {
+        const auto [first, fresh] = seen.emplace(owners[i].name, entry(list, i));
+        if (fresh) continue;
+        const bool same_list = first->second.starts_with(list);
+        refuse(entry(list, i) + ".name",
+               owners[i].name + " is the name of " + first->second + " already; " +
+                   (same_list ? "names are unique" : "{name} in tls.cert_file would give both one certificate, and it is of one role"));
+      }
+    };
+    names("coordinators", spec_.coordinators);
+    names("gateways", spec_.gateways);
+    names("nodes", spec_.nodes);
+  }
+
+  void listen(const std::string& machine, const std::string& host, std::int64_t port, const std::string& key) {
+    const std::string other = listeners_.add(machine, host, port, key);
+    const std::string shown = host.find(':') == std::string::npos ? host : "[" + host + "]";
+    if (!other.empty())
+      refuse(key, shown + ":" + std::to_string(port) + " is taken by " + other + "; give one of them another port");
+  }
+
+  // `host`: that the process listens on.
+  void listen_for_metrics(const std::string& machine, const std::string& host, std::int64_t port, const std::string& key) {
+    const std::string& chosen = spec_.metrics.metrics_host;
+    if (port > 0) listen(machine, chosen.empty() ? host : chosen, port, key + ".metrics_port");
+  }
+
+  // Of coordinators and nodes.
   template <class Owner>
-  void names(const std::string& list, const std::vector<Owner>& owners) {
-    std::map<std::string, std::size_t> seen;
+  void listen_as_dialled(const char* list, const std::vector<Owner>& owners) {
     for (std::size_t i = 0; i < owners.size(); ++i) {
-      const auto [first, fresh] = seen.emplace(owners[i].name, i);
-      if (!fresh)
-        refuse(list + "[" + std::to_string(i) + "].name",
-               owners[i].name + " is the name of " + list + "[" + std::to_string(first->second) + "] already; names are unique");
+      const std::string& address = owners[i].address;
+      const std::string host = host_of(address);
+      listen(machine_of(host), host, std::stoi(address.substr(address.rfind(':') + 1)), entry(list, i) + ".address");
+      listen_for_metrics(machine_of(host), host, owners[i].metrics_port, entry(list, i));
     }
-  }
-
-  // A port of a host is listened on once.
-  void listen(const std::string& host, std::int64_t port, const std::string& key) {
-    const std::string at = host + ":" + std::to_string(port);
-    const auto [first, fresh] = listeners_.emplace(at, key);
-    if (!fresh) refuse(key, at + " is taken by " + first->second + "; give one of them another port");
-  }
-  void listen(const std::string& address, const std::string& key) {
-    listen(host_of(address), std::stoi(address.substr(address.rfind(':') + 1)), key);
   }
 
   void check_addresses() {
-    for (std::size_t i = 0; i < spec_.coordinators.size(); ++i) {
-      const std::string key = "coordinators[" + std::to_string(i) + "]";
-      listen(spec_.coordinators[i].address, key + ".address");
-      if (spec_.coordinators[i].metrics_port > 0)
-        listen(host_of(spec_.coordinators[i].address), spec_.coordinators[i].metrics_port, key + ".metrics_port");
-    }
-    for (std::size_t i = 0; i < spec_.nodes.size(); ++i) {
-      const std::string key = "nodes[" + std::to_string(i) + "]";
-      listen(spec_.nodes[i].address, key + ".address");
-      if (spec_.nodes[i].metrics_port > 0)
-        listen(host_of(spec_.nodes[i].address), spec_.nodes[i].metrics_port, key + ".metrics_port");
-    }
+    listen_as_dialled("coordinators", spec_.coordinators);
+    listen_as_dialled("nodes", spec_.nodes);
     for (std::size_t i = 0; i < spec_.gateways.size(); ++i) {
       const GatewaySpec& gateway = spec_.gateways[i];
-      const std::string key = "gateways[" + std::to_string(i) + "]";
-      const std::string host = host_of_gateway(gateway);
-      listen(host, gateway.port, stands(key + ".port") ? key + ".port" : key);
-      if (gateway.metrics_port > 0) listen(host, gateway.metrics_port, key + ".metrics_port");
+      const std::string key = entry("gateways", i);
+      const std::string machine = machine_of_gateway(gateway);
+      listen(machine, gateway.host, gateway.port, stands(key + ".port") ? key + ".port" : key);
+      listen_for_metrics(machine, gateway.host, gateway.metrics_port, key);
     }
   }
 
-  // Which machine's: hosts of two machines may read alike (127.0.0.1), and a wildcard covers the address of its machine.
-  [[nodiscard]] std::string host_of_gateway(const GatewaySpec& gateway) const {
-    for (const NodeSpec& node : spec_.nodes) {
-      if (node.name != gateway.node) continue;
-      const std::string machine = host_of(node.address);
-      return is_wildcard(gateway.host) || gateway.host == machine ? machine : gateway.host + " of " + machine;
+  [[nodiscard]] std::string machine_of_gateway(const GatewaySpec& gateway) const {
+    for (const NodeSpec& node : spec_.nodes)
+      if (node.name == gateway.node) return machine_of(host_of(node.address));
+    return machine_of(gateway.host);
+  }
+
+  // The nodes of one machine share its GPUs and CPUs out between them.
+  void check_shares() {
+    struct Machine {
+      std::map<std::string, std::size_t> gpus;  // with the node that has it
+      std::map<int, std::size_t> cpus;
+    };
+    std::map<std::string, Machine> machines;
+    for (std::size_t i = 0; i < spec_.nodes.size(); ++i) {
+      const std::string machine = machine_of(host_of(spec_.nodes[i].address));
+      Machine& shared = machines[machine];
+      for (const std::string& device : spec_.nodes[i].devices)
+        if (device != "cpu" && !claim(shared.gpus, device, i, "devices", device, machine)) break;
+      for (const int cpu : cpus_of_set(spec_.nodes[i].cpu_set))
+        if (!claim(shared.cpus, cpu, i, "cpu_set", "CPU " + std::to_string(cpu), machine)) break;
     }
-    return gateway.host;
+  }
+
+  // False: another node has it, which was said.
+  template <class What>
+  bool claim(std::map<What, std::size_t>& taken, const What& what, std::size_t node, const char* key, const std::string& called,
+             const std::string& machine) {
+    const std::size_t other = taken.emplace(what, node).first->second;
+    if (other == node) return true;
+    refuse(entry("nodes", node) + "." + key, "names " + called + ", and so does " + entry("nodes", other) + "." + key +
+                                                 " on the same machine (" + machine + "); give it to one of them");
+    return false;
   }
 
   void check_node(const NodeSpec& node, const std::string& key) {
@@ -174,7 +233,7 @@ class SpecCheck {
   const ClusterSpec& spec_;
   const KeyLines& lines_;
   ProblemList& problems_;
-  std::map<std::string, std::string> listeners_;  // "host:port" → key
+  Listeners listeners_;
 };
 
 }  // namespace

@@ -73,7 +73,7 @@ void share_threads(const std::vector<Room>& rooms, ClusterPlan& plan) {
   }
 }
 
-void add_notes(const std::vector<Room>& rooms, ClusterPlan& plan) {
+void add_notes(const std::vector<Room>& rooms, bool sizes_known, ClusterPlan& plan) {
   bool cpus = false, gpus = false;
   for (const PlacedReplica& replica : plan.replicas) (rooms[replica.node].on_gpus() ? gpus : cpus) = true;
   if (cpus && gpus)
@@ -83,6 +83,9 @@ void add_notes(const std::vector<Room>& rooms, ClusterPlan& plan) {
     if (room.devices_left() > 0)
       plan.notes.push_back(room.node->name + ": " + counted(room.devices_left(), "device") +
                            " without a rank, in reserve for replicas that lose theirs");
+  for (const Room& room : rooms)
+    if (sizes_known && !room.on_gpus() && room.node->memory == 0)
+      plan.notes.push_back(room.node->name + ": whether its ranks fit was not checked: the file does not say its memory");
 }
 
 }  // namespace
@@ -106,7 +109,7 @@ Expected<ClusterPlan> plan_cluster(const config::ClusterSpec& spec, std::span<co
     plan.replicas.push_back(rooms[*place].take(ReplicaId{static_cast<std::uint32_t>(replica)}, *place, ranks, bytes));
   }
   share_threads(rooms, plan);
-  add_notes(rooms, plan);
+  add_notes(rooms, !rank_bytes.empty(), plan);
   return plan;
 }
 

@@ -41,8 +41,14 @@ BEYOND_SCHEMA = re.compile("|".join([
     r"is not a loopback address", r"cannot be mixed on one node", r"names gpu-\d+ twice", r"keep one of them",
     r"each needs one of its own", r"each computes on one at least", r"more threads than CPUs", r"counts threads of CPU ranks",
     r"is no name of a node", r"must both hold \{name\}", r"needs the section tls", r"has no place", r"bytes; at most 1024",
-    r"names a node, and nodes: any-with-certificate", r"is the name of",
+    r"names a node, and nodes: any-with-certificate", r"is the name of", r"IP address in full",
 ]))
+# What only a model can say.
+BEYOND_FILE = re.compile("|".join([
+    r"is more than the model's maximum", r"would be left without", r"not supported yet for this checkpoint", r"\d+ were asked for",
+    r"KV cache: ", r"has no place",
+]))
+DEMO_FILES = 50
 
 # Something of every kind; whoever takes one of them does so on purpose.
 ANYTHING = [None, True, False, 0, 1, -1, 8.5, 65536, 10**15, "", "x", "yes", "8", "8GiB", "30s", "4 gb", "-5s", "a:1", "127.0.0.1:65536",
@@ -148,6 +154,39 @@ def random_files(schema, count):
         yield file
 
 
+def with_demo_model(file, devices, memory):
+    """The same file about a model that is there."""
+    file = copy.deepcopy(file)
+    file["model"]["model_path"] = str(ROOT / "config" / "demo_model")
+    node = file["nodes"][0]
+    if devices:
+        node["devices"] = devices
+    if memory:
+        node["memory"] = memory
+    return file
+
+
+def agreement_with_a_model(folder, validator, files):
+    """Files that are right as files: what herd refuses now is what the model cannot do, said at a key that the file has."""
+    right = [file for file in files if validator.is_valid(file) and isinstance(file["nodes"], list)]
+    kinds = {"plain": (None, None), "memory": (None, "1GiB"), "gpus": ([f"gpu-{gpu}" for gpu in range(8)], "1GiB")}
+    drawn = random.Random(SEED).sample(right, DEMO_FILES)
+    counts = {}
+    for kind, (devices, memory) in kinds.items():
+        files = [with_demo_model(file, devices, memory) for file in drawn]
+        for file, answer in zip(files, check_all([json.dumps(file, indent=1) for file in files], folder)):
+            counts.setdefault((kind, answer["valid"]), []).append(file)
+            for problem in answer["problems"]:
+                expect(f"{kind}: what the model cannot do is said in keys: {problem}: {json.dumps(file)[:600]}",
+                       BEYOND_SCHEMA.search(problem["what"]) or BEYOND_FILE.search(problem["what"]))
+                expect(f"{kind}: at a line, without flags: {problem}", problem["line"] and "--" not in problem["what"])
+            plain_cpu = kind == "plain" and answer["valid"] and "memory" not in file["nodes"][0] and "cpu" in file["nodes"][0]["devices"]
+            expect(f"{kind}: memory that was not judged is said: {answer}",
+                   not plain_cpu or any("was not checked" in note for note in answer["notes"]))
+    print("with the demo model:", {key: len(files) for key, files in counts.items()})
+    expect(f"most are right with a model: {counts.keys()}", all(len(counts.get((kind, True), [])) > DEMO_FILES // 2 for kind in kinds))
+
+
 def agreement(folder):
     """Schema and reader, on files that are JSON, which is YAML."""
     schema = json.loads((EXAMPLES / "cluster.schema.json").read_text())
@@ -168,6 +207,7 @@ def agreement(folder):
             failures.append(f"the schema says {right}, herd says {answer['valid']} ({words}): {json.dumps(file)[:600]}")
     print(f"{len(files)} files: {both} right for both, {neither} wrong for both, {len(beyond)} kinds beyond the schema")
     expect(f"both answers are met often: {both}, {neither}", both > 400 and neither > 1500 and len(beyond) >= 12)
+    agreement_with_a_model(folder, validator, files)
 
 
 def schema_is_kept():
@@ -214,7 +254,9 @@ def refusals(folder):
         return herd(*(arguments or ("check",)), path, code=code)
 
     out, err = told(right, code=0)
-    expect(f"a model that is not here is said, and no error: {out}", "memory was not checked: /nowhere" in out)
+    expect(f"a model that is not here is said, and no error: {out}", "fit it was not checked: /nowhere" in out)
+    out, _ = told(right, "check", "--output", "json", code=0)
+    expect(f"as JSON too: {out}", any("was not checked: /nowhere" in note for note in json.loads(out)["notes"]))
     text, _ = told(right, "inspect", code=0)
     expect(f"inspect too: {text}", "cannot be read on this machine" in text and "rank 0 of replica 0 on cpu\n" in text)
     wrong = right.replace('"name": "gw"', '"name": "gw", "prot": 1, "port": 0')
@@ -258,8 +300,10 @@ def refusals(folder):
     big["model"].update(model_path=".", load_format="random")
     big["parallelism"]["tensor_parallel_size"] = 8
     big["nodes"][0].update(devices=["cpu"] * 8, memory="1GiB")
-    _, err = told(json.dumps(big))
-    expect(f"a model that cannot be cut so: {err}", ":1:model: parallelism.tensor_parallel_size 8: rank " in err and
+    text = json.dumps(big, indent=1)
+    _, err = told(text)
+    expect(f"a model that cannot be cut so: {err}",
+           f":{line_of(text, 'tensor_parallel_size')}:parallelism.tensor_parallel_size: 8: rank " in err and
            "would be left without an attention head" in err)
     gpus = copy.deepcopy(BASE)
     gpus["model"]["model_path"] = str(ROOT / "config" / "demo_model")
@@ -280,12 +324,75 @@ def refusals(folder):
     expect(f"no memory for a KV cache is said in keys: {err}", ":1:nodes" in err and "--" not in err)
 
 
+def line_of(text, word):
+    return 1 + [word in line for line in text.splitlines()].index(True)
+
+
+def on_demo_model(**sections):
+    """BASE with one CPU rank of the demo model, and these sections in other words."""
+    file = copy.deepcopy(BASE)
+    file["model"]["model_path"] = str(ROOT / "config" / "demo_model")
+    file["nodes"][0]["devices"] = ["cpu"]
+    for name, section in sections.items():
+        if name == "node":
+            file["nodes"][0].update(section)
+        else:
+            file.setdefault(name, {}).update(section)
+    return file
+
+
+def models(folder):
+    """What a file says about its model, judged with the model at hand."""
+    path = folder / "model.yaml"
+
+    def told(file, *arguments, code=0):
+        path.write_text(json.dumps(file, indent=1))
+        return herd(*(arguments or ("check",)), path, code=code)
+
+    gpu = {"devices": ["gpu-0"], "memory": "100MiB"}
+    told(on_demo_model(node=gpu, kv={"kv_cache_memory": "1GiB"}))  # the GPU's memory, not the node's
+    told(on_demo_model(node=gpu, kv={"num_blocks": 100000}))
+    for memory in ({}, {"memory": "1GiB"}, gpu):
+        long = on_demo_model(node=memory, scheduler={"max_model_len": 100000000})
+        _, err = told(long, code=3)
+        expect(f"longer than the model, {memory}: {err}",
+               err == f"{path}:{line_of(path.read_text(), 'max_model_len')}:scheduler.max_model_len: 100000000 is more than the model's "
+                      "maximum, 2048\n")
+    short = on_demo_model(scheduler={"max_model_len": 2048}, kv={"num_blocks": 1})
+    _, err = told(short, code=3)
+    expect(f"fewer blocks than the length needs: {err}",
+           f":{line_of(path.read_text(), 'max_model_len')}:scheduler.max_model_len: KV cache: room for 16 tokens" in err and
+           "scheduler.max_model_len 2048 needs" in err and "--" not in err)
+    out, _ = told(on_demo_model(kv={"kv_cache_memory": "1000TiB"}))
+    expect(f"memory that no node says: {out}", "n0: whether its ranks fit was not checked: the file does not say its memory" in out)
+    out, _ = told(on_demo_model(node={"memory": "1GiB"}, kv={"kv_cache_memory": "100MiB"}))
+    expect(f"memory that is said and enough: {out}", "not checked" not in out)
+
+    broken = folder / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text("{]")
+    file = on_demo_model(model={"model_path": "broken"})
+    _, err = told(file, code=3)
+    expect(f"a broken model is a problem: {err}", f":{line_of(path.read_text(), 'model_path')}:model.model_path: {broken}/config.json" in err)
+    told(file, "inspect", code=3)
+
+    own = on_demo_model(model={"model_path": "not-here"}, node={"model_path": str(ROOT / "config" / "demo_model")})
+    out, _ = told(own)
+    expect(f"a model of a node is told: {out}", "sizes are of the model of n0, " in out and f"{folder}/not-here" in out)
+    text, _ = told(own, "inspect")
+    expect(f"where it lies on the node: {text}", re.search(r"node n0 at .*, 1 device, model /.*/config/demo_model\n.*: weights ", text))
+    near = on_demo_model(node={"model_path": "beside"})
+    out, _ = told(near, "inspect", "--output", "json")
+    expect(f"beside the file: {out}", json.loads(out)["nodes"][0].get("model_path") == str(folder / "beside"))
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         schema_is_kept()
         examples()
         refusals(folder)
+        models(folder)
         agreement(folder)
     for failure in failures[:40]:
         print(failure)

@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include "cluster/config/setting_table.h"
 #include "cluster/config/yaml_tree.h"
 
 namespace herd::config {
@@ -133,8 +134,8 @@ TEST(ClusterFile, TheShippedExamplesAreRight) {
 TEST(ClusterFile, KeysThatAreNotKnownAreNamedWithTheNearestOrTheirPlace) {
   expect_refused({
       {3, "  model_paht: /m", "f:3:model.model_paht: is not known; model_path is meant?\n"
-                              "f:3:model.model_path: is missing: Hugging Face directory or .gguf file; a relative path begins at this "
-                              "file. A node may say another place"},
+                              "f:3:model.model_path: is missing: Hugging Face directory or .gguf file; a node may say another place; a "
+                              "relative path begins at this file"},
       {14, "limts: {request_timeout: 1s}", "f:14:limts: is not known; limits is meant?"},
       {14, "scheduler: {max-num-seqs: 8}", "f:14:scheduler.max-num-seqs: is not known; max_num_seqs is meant?"},
       {14, "kv: {max_num_seqs: 8}", "f:14:kv.max_num_seqs: does not belong here; it is scheduler.max_num_seqs"},
@@ -172,6 +173,7 @@ TEST(ClusterFile, ValuesOfAnotherTypeAreNamed) {
       {13, "    devices: [cpu, 3]", "f:13:nodes[0].devices[1]: is a number for readers of YAML; write '3' in quotes if the text is meant"},
       {13, "    devices: [gpu]", "f:13:nodes[0].devices[0]: must say which GPU: gpu-0, gpu-1, …"},
       {13, "    devices: [gpu-01]", "f:13:nodes[0].devices[0]: must be cpu or a GPU such as gpu-0, not \"gpu-01\""},
+      {13, "    devices: [gpu--1]", "f:13:nodes[0].devices[0]: must be cpu or a GPU such as gpu-0, not \"gpu--1\""},
       {14, "    labels: [a]", "f:14:nodes[0].labels: must be a map, such as {rack: r1}, not a list"},
       {14, "nodes2: 1", "f:14:nodes2: is not known; nodes is meant?"},
       {7, "gateways: {}\nx:", "f:7:gateways: must be a list, one entry (- name: …) a gateway, not a map\nf:8:x: is not known; known here "
@@ -199,6 +201,8 @@ TEST(ClusterFile, NumbersAreTakenAsTheyAreWrittenOrRefused) {
        "f:14:compute.gpu_memory_utilization: must be a number above 0 and at most 1, not \".nan\""},
       {14, "scheduler: {max_step_ms: fast}",
        "f:14:scheduler.max_step_ms: must be auto or a whole number in [0, 600000], not \"fast\""},
+      {14, "scheduler: {max_step_ms: -0}",
+       "f:14:scheduler.max_step_ms: must be auto or a whole number in [0, 600000], not \"-0\""},
       {14, "scheduler: {max_step_ms: 600001}",
        "f:14:scheduler.max_step_ms: must be auto or a whole number in [0, 600000], not \"600001\""},
       {14, "scheduler: {max_step_ms: '20'}", "f:14:scheduler.max_step_ms: is a number in quotes, which is a text; write 20"},
@@ -237,6 +241,7 @@ TEST(ClusterFile, SizesAndTimesNeedTheirUnit) {
 
 TEST(ClusterFile, AddressesAreOnesThatOthersCanDial) {
   const std::string example = "must be HOST:PORT, such as node-a.example:7100 or [fd00::1]:7100, not ";
+  const std::string no_host = ", which is neither an IP address in full nor a DNS name";
   expect_refused({
       {6, "    address: localhost", "f:6:coordinators[0].address: " + example + "\"localhost\""},
       {6, "    address: a b:1", "f:6:coordinators[0].address: " + example + "\"a b:1\""},
@@ -247,12 +252,108 @@ TEST(ClusterFile, AddressesAreOnesThatOthersCanDial) {
                                        "the machine's own address or DNS name"},
       {6, "    address: '[::]:7100'", "f:6:coordinators[0].address: is dialled by the other processes, which cannot dial [::]; give "
                                       "the machine's own address or DNS name"},
+      {6, "    address: '[::0]:7100'", "f:6:coordinators[0].address: is dialled by the other processes, which cannot dial [::0]; give "
+                                       "the machine's own address or DNS name"},
+      {6, "    address: '[::ffff:0.0.0.0]:7100'", "f:6:coordinators[0].address: is dialled by the other processes, which cannot dial "
+                                                  "[::ffff:0.0.0.0]; give the machine's own address or DNS name"},
+      {6, "    address: 0:7100", "f:6:coordinators[0].address: has the host \"0\"" + no_host},
+      {6, "    address: 127.1:7100", "f:6:coordinators[0].address: has the host \"127.1\"" + no_host},
+      {6, "    address: a.0x7f:7100", "f:6:coordinators[0].address: has the host \"a.0x7f\"" + no_host},
+      {6, "    address: a..b:7100", "f:6:coordinators[0].address: has the host \"a..b\"" + no_host},
+      {6, "    address: a-.b:7100", "f:6:coordinators[0].address: has the host \"a-.b\"" + no_host},
+      {6, "    address: '[::1::]:7100'", "f:6:coordinators[0].address: has the host \"[::1::]\"" + no_host},
+      {6, "    address: '[abc]:7100'", "f:6:coordinators[0].address: has the host \"[abc]\"" + no_host},
       {12, "    address: 10.0.0.2:7101", "f:12:nodes[0].address: 10.0.0.2:7101 is not a loopback address, and between machines the "
                                          "processes talk over TLS only; add the section tls"},
       {12, "    address: 127.0.0.1:7100", "f:12:nodes[0].address: 127.0.0.1:7100 is taken by coordinators[0].address; give one of them "
                                           "another port"},
       {9, "    port: 7101", "f:9:gateways[0].port: 127.0.0.1:7101 is taken by nodes[0].address; give one of them another port"},
   });
+}
+
+TEST(ClusterFile, AddressesOfOneMachineAreKnownInEveryForm) {
+  for (const char* host : {"localhost", "LocalHost", "127.8.9.1", "'[::1]", "'[0:0:0:0:0:0:0:1]", "'[::ffff:127.0.0.1]"}) {
+    const std::string text = std::string("    address: ") + host + ":7101" + (*host == '\'' ? "'" : "");
+    EXPECT_EQ(problems_of(with(12, text)), "") << "loopback needs no TLS: " << text;
+  }
+}
+
+TEST(ClusterFile, HostsThatAreListenedOnAreAddressesOrNames) {
+  const std::string right = "must be an IP address in full, such as 0.0.0.0 or ::1, or a DNS name, not ";
+  for (const char* host : {"0.0.0.0", "'::'", "'::1'", "10.1.2.3", "node-a.example", "Node_A.example."})
+    EXPECT_EQ(problems_of(with(9, std::string("    host: ") + host)), "") << host;
+  expect_refused({
+      {9, "    host: not a host !", "f:9:gateways[0].host: " + right + "\"not a host !\""},
+      {9, "    host: '[::1]'", "f:9:gateways[0].host: " + right + "\"[::1]\""},
+      {9, "    host: 10.0.0", "f:9:gateways[0].host: " + right + "\"10.0.0\""},
+      {9, "    host: 10.0.0.256", "f:9:gateways[0].host: " + right + "\"10.0.0.256\""},
+      {14, "metrics: {metrics_host: '*'}", "f:14:metrics.metrics_host: " + right + "\"*\""},
+  });
+}
+
+TEST(ClusterFile, APortOfAMachineIsListenedOnOnce) {
+  const std::string other = "; give one of them another port";
+  expect_refused({
+      {9, "    port: 7101\n    host: 0.0.0.0", "f:9:gateways[0].port: 0.0.0.0:7101 is taken by nodes[0].address" + other},
+      {9, "    port: 7101\n    host: '::0'", "f:9:gateways[0].port: [::0]:7101 is taken by nodes[0].address" + other},
+      {9, "    port: 7101\n    host: localhost", "f:9:gateways[0].port: localhost:7101 is taken by nodes[0].address" + other},
+      {9, "    host: 0.0.0.0\n    port: 8000\n  - {name: g2, port: 8000}",
+       "f:11:gateways[1].port: 127.0.0.1:8000 is taken by gateways[0].port" + other},
+      {9, "    port: 7101\n    host: 0.0.0.0\n    node: n0", "f:9:gateways[0].port: 0.0.0.0:7101 is taken by nodes[0].address" + other},
+  });
+  // Metrics ports are of metrics_host.
+  const std::string metrics = "    metrics_port: 9000\nmetrics: {metrics_host: 127.0.0.2}\n";
+  EXPECT_EQ(problems_of(with(9, "    port: 9000") + metrics), "");
+  EXPECT_EQ(problems_of(with(9, "    port: 9000\n    host: 127.0.0.2") + metrics),
+            "f:9:gateways[0].port: 127.0.0.2:9000 is taken by nodes[0].metrics_port" + other);
+}
+
+TEST(ClusterFile, NodesOfOneMachineShareOutItsDevices) {
+  expect_refused({
+      {13, "    devices: [gpu-0]\n  - {name: n1, address: localhost:7102, devices: [gpu-1, gpu-0]}",
+       "f:14:nodes[1].devices: names gpu-0, and so does nodes[0].devices on the same machine (localhost); give it to one of them"},
+      {14, "    cpu_set: 0-3\n  - {name: n1, address: 127.0.0.1:7102, devices: [cpu], cpu_set: '6,3-5'}",
+       "f:15:nodes[1].cpu_set: names CPU 3, and so does nodes[0].cpu_set on the same machine (localhost); give it to one of them"},
+  });
+  EXPECT_EQ(problems_of(with(14, "    cpu_set: 0-3\n  - {name: n1, address: 127.0.0.1:7102, devices: [cpu], cpu_set: 4-5}")), "");
+  const std::string tls = "tls: {ca_file: a, cert_file: b, key_file: c}\n";
+  EXPECT_EQ(problems_of(with(13, "    devices: [gpu-0]\n  - {name: n1, address: b.example:7102, devices: [gpu-0]}") + tls), "");
+  EXPECT_EQ(problems_of(with(13, "    devices: [cpu]\n  - {name: n1, address: b.example:7102, devices: [gpu-0]}\n"
+                                 "  - {name: n2, address: B.example:7103, devices: [gpu-0]}") + tls),
+            "f:15:nodes[2].devices: names gpu-0, and so does nodes[1].devices on the same machine (b.example); give it to one of them");
+}
+
+TEST(ClusterFile, CertificatesFoundByNameNeedNamesOfOneProcess) {
+  const std::string shared = with(8, "  - name: co");
+  EXPECT_EQ(problems_of(shared), "");
+  EXPECT_EQ(problems_of(shared + "tls: {ca_file: a, cert_file: b, key_file: c}\n"), "");
+  EXPECT_EQ(problems_of(shared + "tls: {ca_file: a, cert_file: '{name}.pem', key_file: '{name}.key'}\n"),
+            "f:8:gateways[0].name: co is the name of coordinators[0] already; {name} in tls.cert_file would give both one certificate, "
+            "and it is of one role");
+}
+
+TEST(ClusterFile, EveryRelativePathBeginsAtTheFile) {
+  ClusterSpec spec = spec_of(with(14,
+                                  "    model_path: own\n"
+                                  "http: {ssl_certfile: c.pem, ssl_keyfile: ../k.pem, api_key_file: keys, resume_key_file: /r}\n"
+                                  "tls: {ca_file: ca, cert_file: 'x/{name}.pem', key_file: './{name}.key'}"));
+  spec.model.weight_path = "w";
+  spec.model.tokenizer_path = "t";
+  begin_paths_at("/etc/herd", spec);
+  EXPECT_EQ(spec.model.model_path, "/m");
+  EXPECT_EQ(spec.model.weight_path, "/etc/herd/w");
+  EXPECT_EQ(spec.model.tokenizer_path, "/etc/herd/t");
+  EXPECT_EQ(spec.nodes[0].model_path, "/etc/herd/own");
+  EXPECT_EQ(spec.http.ssl_certfile, "/etc/herd/c.pem");
+  EXPECT_EQ(spec.http.ssl_keyfile, "/etc/k.pem");
+  EXPECT_EQ(spec.http.api_key_file, "/etc/herd/keys");
+  EXPECT_EQ(spec.http.resume_key_file, "/r");
+  EXPECT_EQ(spec.tls.ca_file, "/etc/herd/ca");
+  EXPECT_EQ(spec.tls.cert_file, "/etc/herd/x/{name}.pem");
+  EXPECT_EQ(spec.tls.key_file, "/etc/herd/{name}.key");
+  ClusterSpec nothing;
+  begin_paths_at("/etc/herd", nothing);
+  EXPECT_EQ(nothing, ClusterSpec{}) << "what is not given stays so";
 }
 
 TEST(ClusterFile, ContradictionsAreNamed) {
@@ -282,7 +383,8 @@ TEST(ClusterFile, ContradictionsAreNamed) {
       {9, "    node: n1", "f:9:gateways[0].node: n1 is no name of a node; n0 is meant?"},
       {14, "tls: {ca_file: ca, cert_file: '{name}.pem', key_file: key}",
        "f:14:tls.key_file: and cert_file must both hold {name}, or neither: a key belongs to one certificate"},
-      {14, "tls: {ca_file: ca, cert_file: c}", "f:14:tls.key_file: is missing: PEM; {name} in it stands for the process's name"},
+      {14, "tls: {ca_file: ca, cert_file: c}", "f:14:tls.key_file: is missing: PEM; {name} in it stands for the process's name; a relative path "
+                                              "begins at this file"},
   });
 }
 

@@ -96,6 +96,16 @@ TEST(ClusterPlan, SaysWhatIsInReserveAndWhatDoesNotMix) {
   EXPECT_EQ(mixed->notes[1], "a: 1 device without a rank, in reserve for replicas that lose theirs");
 }
 
+TEST(ClusterPlan, SaysWhoseMemoryWasNotChecked) {
+  config::NodeSpec gpus = node("g", 0);
+  gpus.devices = {"gpu-0"};
+  const config::ClusterSpec spec = cluster({node("a", 1), node("b", 1, kMegabyte * 9), gpus}, 1, 3);
+  const std::string not_checked = "a: whether its ranks fit was not checked: the file does not say its memory";
+  EXPECT_EQ(plan_cluster(spec, std::vector<std::int64_t>{kMegabyte})->notes.back(), not_checked);
+  EXPECT_EQ(plan_cluster(spec, std::vector<std::int64_t>{kMegabyte})->notes.size(), 2U);
+  EXPECT_EQ(plan_cluster(spec, {})->notes.size(), 1U) << "without sizes nothing was checked, which is said elsewhere";
+}
+
 TEST(ClusterPlan, NodesThatJoinUnlistedArePlacedAsTheyCome) {
   config::ClusterSpec spec = cluster({}, 8, 4);
   spec.any_node_with_certificate = true;

@@ -54,7 +54,8 @@ Expected<std::shared_ptr<RankSite>> make_site(const EngineOptions& options) {
 int threads_needed(const EngineOptions& options) {
   const int ranks = options.tensor_parallel * options.data_parallel;
   const int computing = options.threads > 0 ? options.threads : usable_cpus();
-  return kClusterThreads + 2 * ranks + std::max(computing, ranks);  // each rank's own, and the one that commits its memory: it can be done without, other threads cannot
+  // Each rank has a thread of its own, and one that commits its memory: that one can be done without, other threads cannot.
+  return kClusterThreads + 2 * ranks + std::max(computing, ranks);
 }
 
 Expected<model::OpenedModel> Engine::open(const EngineOptions& given) {

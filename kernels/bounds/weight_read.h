@@ -26,8 +26,9 @@ class WeightReader {
   [[nodiscard]] std::int64_t bytes() const { return bytes_; }  // of one pass, all ranks
 
   // Reads everything, again and again, on as many threads as compute, all ranks at once, each thread the panels it has in a
-  // decode step, some side by side: one, two, four, the fastest counts. 10^9 bytes per second, all threads together. The threads live as long as the reading:
-  // afterwards they are not in the way of those that compute, which should be idle meanwhile.
+  // decode step, with one, two and four of them side by side; the fastest counts. 10^9 bytes per second, all threads together.
+  // The threads live as long as the reading: afterwards they are not in the way of those that compute, which should be
+  // idle meanwhile.
   [[nodiscard]] double read_gb_per_s();
 
  private:

@@ -17,7 +17,6 @@
 #include "commands/standard_output.h"
 #include "commands/started_model.h"
 #include "commands/load/decode_window.h"
-#include "runtime/scheduler/chunk_rows.h"
 
 namespace herd::commands {
 namespace {
@@ -204,7 +203,7 @@ Expected<actors::EngineOptions> bench_options(const BenchFlags& flags, int seque
   options->scheduler.prefix_caching = false;  // every prompt is computed
   if (flags.model.max_num_seqs == 0) options->scheduler.max_num_seqs = static_cast<std::uint32_t>(std::max(1, sequences));
   options->scheduler.max_num_batched_tokens =
-      std::max(options->scheduler.max_num_batched_tokens, options->scheduler.max_num_seqs + scheduler::kPromptRowsMin);
+      std::max(options->scheduler.max_num_batched_tokens, options->scheduler.max_num_seqs);
   if (options->max_model_len == 0) options->max_model_len = std::int64_t{flags.input_len} + flags.output_len;
   return options;
 }

@@ -13,7 +13,6 @@
 #include "commands/random_bytes.h"
 #include "kernels/process_limits.h"
 #include "observability/progress_bar.h"
-#include "runtime/scheduler/chunk_rows.h"
 
 namespace herd::commands {
 namespace {
@@ -231,8 +230,9 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
       ->group(batch);
   app.add_option("--max-step-ms", flags.max_step_ms,
                  "How long streams that run may wait for a step with a prompt in it, in milliseconds as predicted from measured "
-                 "steps: the prompt's chunk becomes shorter, 16 rows at least; auto: 1.5 times a step without it, 50 ms at least, "
-                 "150 ms longer than that step at most; 0: no bound but --max-num-batched-tokens")
+                 "steps: the prompt's chunk becomes shorter, 16 rows at least if --max-num-batched-tokens has room; auto: 1.5 "
+                 "times a step without it, 50 ms at least, 150 ms longer than that step at most; 0: no bound but "
+                 "--max-num-batched-tokens")
       ->capture_default_str()
       ->group(batch);
   app.add_option("--block-size,--page-block-size", flags.block_size, "Tokens of a KV block: 16, 32, 64, … 512")->group(batch);
@@ -301,9 +301,8 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
     options.kv_cache_memory = *bytes;
   }
   if (flags.max_num_seqs > 0) options.scheduler.max_num_seqs = static_cast<std::uint32_t>(flags.max_num_seqs);
-  // Beside as many streams as there may be, a prompt has rows.
   options.scheduler.max_num_batched_tokens = std::max(static_cast<std::uint32_t>(flags.max_num_batched_tokens),
-                                                      options.scheduler.max_num_seqs + scheduler::kPromptRowsMin);
+                                                      options.scheduler.max_num_seqs);
   options.scheduler.max_prefill_seqs = static_cast<std::uint32_t>(flags.max_ce_batch_size);
   options.scheduler.prefix_caching = !flags.no_prefix_caching;
   options.warn = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };

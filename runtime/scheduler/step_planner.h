@@ -4,9 +4,9 @@
 //
 // While streams wait for the step, its prompts share what its decodes leave of the longest time that it may take: the first
 // in the order of service takes as many rows as fit, and who comes after it what it leaves. All of them together get
-// kPromptRowsMin rows in any case, where max_num_batched_tokens has room. A chunk may end anywhere: blocks are published with the first token, whatever their
-// borders. What is computed again after a preemption or on another replica is a prompt like any other. A suspect's chunks are as
-// long as they like: the streams wait until it is through with all of them.
+// kPromptRowsMin rows in any case, where max_num_batched_tokens has room. A chunk may end anywhere: blocks are published with the
+// first token, whatever their borders. What is computed again after a preemption or on another replica is a prompt like any
+// other. A suspect's chunks are as long as they like: the streams wait until it is through with all of them.
 
 #include <cstdint>
 #include <optional>

@@ -44,7 +44,8 @@ struct CommitResult {
 [[nodiscard]] std::string commit_warning(const CommitResult& result);
 
 // All of the RoPE table, then that, on a thread of its own with low priority, as nobody waits for it. Where no thread can
-// be had, steps find both as they need them. Ends within a piece when destroyed; the memory outlives it.
+// be had, steps find both as they need them. When destroyed it ends after a piece and, beside steps, a
+// rest of 50 ms at most; the memory outlives it.
 class KvCommit {
  public:
   using Warn = std::function<void(const std::string&)>;  // on that thread

@@ -16,8 +16,29 @@ Lane lane_of(FrameKind kind) {
     case FrameKind::kClusterView:
     case FrameKind::kReplicaLoss:
     case FrameKind::kRankSpec:
+    case FrameKind::kNodeJoin:
+    case FrameKind::kAssignment:
+    case FrameKind::kPlaceAsk:
+    case FrameKind::kPlaced:
+    case FrameKind::kServing:
+    case FrameKind::kGivenUp:
+    case FrameKind::kRankLoading:
+    case FrameKind::kRankReady:
+    case FrameKind::kFormReplica:
+    case FrameKind::kJoinGroup:
+    case FrameKind::kRankJoined:
+    case FrameKind::kLeaveGroup:
+    case FrameKind::kRankLeft:
+    case FrameKind::kRankFailed:
+    case FrameKind::kStopReplica:
+    case FrameKind::kRankEnded:
+    case FrameKind::kGenerationEnded:
+    case FrameKind::kProcessReports:
+    case FrameKind::kStatusAsk:
+    case FrameKind::kClusterStatus:
       return Lane::kControl;
     case FrameKind::kTokenDeltas:
+    case FrameKind::kReplicaReport:
     case FrameKind::kStepPlan:
     case FrameKind::kStepResult:
     case FrameKind::kStepOutputs:
@@ -41,20 +62,48 @@ bool may_send(FrameKind kind, Role from, Role to) {
     case FrameKind::kAbort:
       return from == Role::kGateway && to == Role::kRank;
     case FrameKind::kTokenDeltas:
+    case FrameKind::kReplicaReport:
       return from == Role::kRank && to == Role::kGateway;
     case FrameKind::kStepPlan:
     case FrameKind::kStepResult:
     case FrameKind::kStepOutputs:
+    case FrameKind::kJoinGroup:
+    case FrameKind::kRankJoined:
       return from == Role::kRank && to == Role::kRank;
     case FrameKind::kGatewayJoin:
-      return from == Role::kGateway && to == Role::kCoordinator;
+      return from == Role::kGateway && (to == Role::kCoordinator || to == Role::kRank);
     case FrameKind::kClusterView:
       return from == Role::kCoordinator && to == Role::kGateway;
     case FrameKind::kReplicaLoss:
       return (from == Role::kCoordinator && to == Role::kGateway) ||
-             (from == Role::kRank && (to == Role::kGateway || to == Role::kCoordinator));
+             (from == Role::kRank && to == Role::kGateway) || (from == Role::kNode && to == Role::kCoordinator);
     case FrameKind::kRankSpec:
+    case FrameKind::kFormReplica:
+    case FrameKind::kLeaveGroup:
+    case FrameKind::kStopReplica:
+    case FrameKind::kRankEnded:
       return from == Role::kNode && to == Role::kRank;
+    case FrameKind::kRankLoading:
+    case FrameKind::kRankReady:
+    case FrameKind::kRankLeft:
+    case FrameKind::kRankFailed:
+    case FrameKind::kGenerationEnded:
+      return from == Role::kRank && to == Role::kNode;
+    case FrameKind::kServing:
+      return (from == Role::kRank && to == Role::kNode) || (from == Role::kNode && to == Role::kCoordinator);
+    case FrameKind::kNodeJoin:
+    case FrameKind::kPlaceAsk:
+    case FrameKind::kGivenUp:
+      return from == Role::kNode && to == Role::kCoordinator;
+    case FrameKind::kAssignment:
+    case FrameKind::kPlaced:
+      return from == Role::kCoordinator && to == Role::kNode;
+    case FrameKind::kProcessReports:
+      return (from == Role::kNode || from == Role::kGateway) && to == Role::kCoordinator;
+    case FrameKind::kStatusAsk:
+      return from == Role::kOperator && to == Role::kCoordinator;
+    case FrameKind::kClusterStatus:
+      return from == Role::kCoordinator && to == Role::kOperator;
   }
   return false;
 }

@@ -87,6 +87,9 @@ struct ReplicaStats {
   std::uint64_t steps = 0;          // finished
   std::uint64_t stale_results = 0;  // of another epoch, step or rank, or a repeat: dropped
   std::uint64_t stale_submissions = 0;  // of an attempt that was open already, or older than the open one: dropped
+  // What its steps are predicted to take as of now, so that gateways route by load; 0: not known.
+  double decode_step_s = 0.0;   // a step of the sequences that run
+  double prompt_token_s = 0.0;  // a token of a prompt, in a full chunk
   scheduler::SchedulerStats scheduler;
 };
 

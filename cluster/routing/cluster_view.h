@@ -38,6 +38,7 @@ struct ReplicaView {
   bool returns = true;
   // What it takes at one time, running and waiting together; at least 1.
   std::uint32_t sequences_max = 64;
+  std::int64_t max_model_len = 0;  // prompt + emitted tokens of one sequence; 0: not known
   bool operator==(const ReplicaView&) const = default;
 };
 

@@ -114,6 +114,34 @@ std::uint32_t frame_words_max(FrameKind kind) {
       return 1U << 17;  // 1 MiB: 1,024 replicas take two thirds
     case FrameKind::kRankSpec:
       return 1U << 11;  // 16 KiB: two paths of 4 KiB take half of it
+    case FrameKind::kStatusAsk:
+    case FrameKind::kStopReplica:
+    case FrameKind::kLeaveGroup:
+    case FrameKind::kRankLeft:
+    case FrameKind::kRankLoading:
+      return 1U << 4;
+    case FrameKind::kJoinGroup:
+      return 1U << 6;
+    case FrameKind::kAssignment:
+      return 1U << 7;
+    case FrameKind::kPlaceAsk:
+    case FrameKind::kPlaced:
+    case FrameKind::kServing:
+      return 1U << 8;  // 2 KiB: an address and a numerics id of 256 bytes each
+    case FrameKind::kGivenUp:
+    case FrameKind::kRankJoined:
+    case FrameKind::kRankFailed:
+    case FrameKind::kRankEnded:
+    case FrameKind::kReplicaReport:
+    case FrameKind::kRankReady:
+    case FrameKind::kFormReplica:
+      return 1U << 11;  // 16 KiB: a Status of 4 KiB beside some texts
+    case FrameKind::kNodeJoin:
+      return 1U << 13;  // 64 KiB: 64 replicas
+    case FrameKind::kProcessReports:
+    case FrameKind::kClusterStatus:
+      return 1U << 20;  // 8 MiB: 4,096 processes with their texts
+    case FrameKind::kGenerationEnded:
     case FrameKind::kReplicaLoss:
       return 1U << 19;  // 4 MiB: 65,536 attempts take 2.5
   }

@@ -37,6 +37,30 @@ enum class FrameKind : std::uint16_t {
   kRankSpec = 11,
   kPing = 12,
   kGoodbye = 13,
+  // Between a node and the coordinator (membership.capnp):
+  kNodeJoin = 14,
+  kAssignment = 15,
+  kPlaceAsk = 16,
+  kPlaced = 17,
+  kServing = 18,
+  kGivenUp = 19,
+  // Between a node, a leader and its ranks (group.capnp):
+  kRankLoading = 20,
+  kRankReady = 21,
+  kFormReplica = 22,
+  kJoinGroup = 23,
+  kRankJoined = 24,
+  kLeaveGroup = 25,
+  kRankLeft = 26,
+  kRankFailed = 27,
+  kStopReplica = 28,
+  kRankEnded = 29,
+  kGenerationEnded = 30,
+  kReplicaReport = 31,
+  // What processes say of themselves, for operators (report.capnp):
+  kProcessReports = 32,
+  kStatusAsk = 33,
+  kClusterStatus = 34,
 };
 
 inline constexpr std::size_t kFrameHeaderBytes = 40;

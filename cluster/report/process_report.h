@@ -1,0 +1,84 @@
+#pragma once
+// What processes of a cluster say of themselves, and what `herd status` shows of all. Values; they travel as schema/report.capnp
+// says.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cluster/handshake/hello.h"
+#include "cluster/routing/cluster_view.h"
+#include "runtime/ids.h"
+
+namespace herd::report {
+
+inline constexpr std::size_t kProcessesMax = 4096;      // of a cluster
+inline constexpr std::size_t kReportTextBytesMax = 1024;
+
+enum class ProcessState : std::uint8_t { kStarting, kServing, kDraining, kStopped, kFailed };
+[[nodiscard]] constexpr const char* process_state_name(ProcessState state) {
+  switch (state) {
+    case ProcessState::kStarting: return "starting";
+    case ProcessState::kServing: return "serving";
+    case ProcessState::kDraining: return "draining";
+    case ProcessState::kStopped: return "stopped";
+    case ProcessState::kFailed: return "failed";
+  }
+  return "?";
+}
+
+// One process. Its node speaks for a rank.
+struct ProcessReport {
+  handshake::Role role = handshake::Role::kNode;
+  std::string name;               // unique within a role, the same over restarts: "node-a"; of a rank "replica-0/rank-1"
+  std::string node;               // on whose machine it runs; empty: not known
+  std::int64_t pid = 0;           // 0: there is none now
+  bool leader = false;            // the rank that takes its replica's gateways
+  ProcessState state = ProcessState::kStarting;
+  std::uint64_t epoch = 0;        // of its replica's group; of a coordinator the cluster's; else 0
+  std::uint32_t restarts = 0;     // since its supervisor started
+  std::string last_death;         // "killed by signal 9 (SIGKILL)"; empty: it never died
+  std::string endpoint_url;       // of a gateway: "http://127.0.0.1:8000"
+  std::string metrics_url;        // "http://127.0.0.1:9100/metrics"; empty: none
+  std::int32_t loaded_percent = -1;  // of its weights, while they load
+  bool operator==(const ProcessReport&) const = default;
+};
+
+// To the coordinator: all that the sender speaks for. It replaces what it said before.
+struct ProcessReports {
+  std::vector<ProcessReport> processes;
+  bool operator==(const ProcessReports&) const = default;
+};
+
+// To the coordinator, from an operator. Answered by one ClusterReport.
+struct StatusAsk {
+  bool operator==(const StatusAsk&) const = default;
+};
+
+enum class ReplicaCondition : std::uint8_t { kServing, kReforming, kDraining, kLost };
+[[nodiscard]] constexpr const char* replica_condition_name(ReplicaCondition condition) {
+  switch (condition) {
+    case ReplicaCondition::kServing: return "serving";
+    case ReplicaCondition::kReforming: return "re-forming";
+    case ReplicaCondition::kDraining: return "draining";
+    case ReplicaCondition::kLost: return "lost";
+  }
+  return "?";
+}
+struct ReplicaReportLine {
+  ReplicaId replica;
+  ReplicaCondition condition = ReplicaCondition::kReforming;
+  std::string node;          // that holds it; empty: none
+  std::uint64_t epoch = 0;
+  std::string why;           // why it does not serve; empty: it does
+  bool operator==(const ReplicaReportLine&) const = default;
+};
+
+struct ClusterStatusReport {
+  std::string cluster;
+  std::vector<ProcessReport> processes;     // coordinators, nodes, ranks, gateways; by role and name
+  std::vector<ReplicaReportLine> replicas;  // rising
+  bool operator==(const ClusterStatusReport&) const = default;
+};
+
+}  // namespace herd::report

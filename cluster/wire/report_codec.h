@@ -1,0 +1,26 @@
+#pragma once
+// Reports of processes and of the cluster (cluster/report/process_report.h) <-> the messages of schema/report.capnp. Decoding is
+// validation: what comes out of decode passes validate, what goes into encode must.
+
+#include <cstdint>
+#include <span>
+
+#include "cluster/report/process_report.h"
+#include "cluster/wire/envelope.h"
+#include "kernels/status.h"
+
+namespace herd::wire {
+
+[[nodiscard]] Status validate(const report::ProcessReports& reports);
+[[nodiscard]] Status validate(const report::StatusAsk& ask);
+[[nodiscard]] Status validate(const report::ClusterStatusReport& report);
+
+[[nodiscard]] Frame encode(const report::ProcessReports& reports);
+[[nodiscard]] Frame encode(const report::StatusAsk& ask);
+[[nodiscard]] Frame encode(const report::ClusterStatusReport& report);
+
+[[nodiscard]] Expected<report::ProcessReports> decode_process_reports(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<report::StatusAsk> decode_status_ask(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<report::ClusterStatusReport> decode_cluster_status(std::span<const std::uint64_t> words);
+
+}  // namespace herd::wire

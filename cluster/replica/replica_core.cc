@@ -288,7 +288,11 @@ bool ReplicaCore::serving() const { return phase_ == Phase::kServing; }
 bool ReplicaCore::ended() const { return phase_ == Phase::kEnded; }
 
 ReplicaStats ReplicaCore::stats() const {
-  return {serving(), collector_.steps_done(), collector_.stale_results(), stale_submissions_, scheduler_.stats()};
+  return {.serving = serving(),
+          .steps = collector_.steps_done(),
+          .stale_results = collector_.stale_results(),
+          .stale_submissions = stale_submissions_,
+          .scheduler = scheduler_.stats()};
 }
 
 void ReplicaCore::check_integrity() const {

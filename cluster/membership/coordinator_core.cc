@@ -59,14 +59,14 @@ void CoordinatorCore::on_serving(const routing::ReplicaView& replica, Coordinato
 }
 
 void CoordinatorCore::on_draining(routing::ReplicaGeneration replica, CoordinatorEffects& effects) {
-  routing::ReplicaView* known = find(replica.replica);
+  routing::ReplicaView* known = entry(replica.replica);
   if (known == nullptr || known->route.generation != replica || known->state != routing::ReplicaState::kServing) return;
   known->state = routing::ReplicaState::kDraining;
   push_view(effects);
 }
 
 void CoordinatorCore::on_lost(const routing::ReplicaLoss& loss, CoordinatorEffects& effects) {
-  routing::ReplicaView* known = find(loss.replica.replica);
+  routing::ReplicaView* known = entry(loss.replica.replica);
   if (known != nullptr) {
     if (loss.replica.epoch < known->route.generation.epoch) return;
     if (loss.replica == known->route.generation && known->state == routing::ReplicaState::kLost) return;
@@ -81,19 +81,17 @@ void CoordinatorCore::on_lost(const routing::ReplicaLoss& loss, CoordinatorEffec
 }
 
 void CoordinatorCore::on_given_up(ReplicaId replica, CoordinatorEffects& effects) {
-  routing::ReplicaView* known = find(replica);
+  routing::ReplicaView* known = entry(replica);
   if (known == nullptr || known->state != routing::ReplicaState::kLost || !known->returns) return;
   known->returns = false;
   push_view(effects);
 }
 
 void CoordinatorCore::set_returns(ReplicaId replica, bool returns, CoordinatorEffects& effects) {
-  if (find(replica) == nullptr) {
-    find_or_add(replica).state = routing::ReplicaState::kLost;
-  } else if (find(replica)->returns == returns) {
-    return;
-  }
+  const bool is_new = find(replica) == nullptr;
   routing::ReplicaView& known = find_or_add(replica);
+  if (is_new) known.state = routing::ReplicaState::kLost;
+  else if (known.returns == returns) return;
   known.returns = returns;
   if (known.state == routing::ReplicaState::kLost) push_view(effects);
 }
@@ -103,12 +101,12 @@ const routing::ReplicaView* CoordinatorCore::find(ReplicaId replica) const {
                                        [](const routing::ReplicaView& known) { return known.route.generation.replica; });
   return found == view_.replicas.end() ? nullptr : &*found;
 }
-routing::ReplicaView* CoordinatorCore::find(ReplicaId replica) {
-  return const_cast<routing::ReplicaView*>(std::as_const(*this).find(replica));
+routing::ReplicaView* CoordinatorCore::entry(ReplicaId replica) {
+  return const_cast<routing::ReplicaView*>(find(replica));
 }
 
 routing::ReplicaView& CoordinatorCore::find_or_add(ReplicaId replica) {
-  if (routing::ReplicaView* known = find(replica)) return *known;
+  if (routing::ReplicaView* known = entry(replica)) return *known;
   make_room();
   const auto place = std::ranges::lower_bound(view_.replicas, replica, {}, [](const routing::ReplicaView& known) {
     return known.route.generation.replica;

@@ -64,7 +64,7 @@ class CoordinatorCore {
   [[nodiscard]] const routing::ReplicaView* find(ReplicaId replica) const;
 
  private:
-  [[nodiscard]] routing::ReplicaView* find(ReplicaId replica);
+  [[nodiscard]] routing::ReplicaView* entry(ReplicaId replica);  // as find()
   routing::ReplicaView& find_or_add(ReplicaId replica);
   // A full view loses the one that was lost for good before all others.
   void make_room();

@@ -66,6 +66,7 @@ class Coordinator final : public CoordinatorProcess {
  public:
   explicit Coordinator(CoordinatorConfig config)
       : config_(std::move(config)),
+        mine_(config_.mine),
         core_(membership_of(config_.spec), config_.wall_ms, steady_now()),
         table_(listed_processes(config_.spec)) {}
   ~Coordinator() override { stop(); }
@@ -107,6 +108,9 @@ class Coordinator final : public CoordinatorProcess {
   [[nodiscard]] std::uint16_t port() const override { return port_; }
   [[nodiscard]] bool is_settled() const override { return settled_; }
   Status reload() override { return host_->reload(); }
+  void describe(const report::ProcessReport& mine) override {
+    loop_.post([this, mine] { mine_ = mine; });
+  }
 
   CoordinatorFacts facts() override {
     if (!thread_.joinable()) return last_facts_;
@@ -242,7 +246,7 @@ class Coordinator final : public CoordinatorProcess {
   void on_status_ask(PeerId peer, const report::StatusAsk&) { send(peer, wire::encode(status()), {}); }
 
   [[nodiscard]] report::ClusterStatusReport status() const {
-    report::ProcessReport own = config_.mine;
+    report::ProcessReport own = mine_;
     own.role = Role::kCoordinator;
     own.name = config_.name;
     own.state = all_gone_ ? report::ProcessState::kDraining
@@ -285,7 +289,8 @@ class Coordinator final : public CoordinatorProcess {
   }
 
   const CoordinatorConfig config_;
-  membership::MembershipCore core_;   // the loop's, as the next three
+  report::ProcessReport mine_;        // the loop's, as the next four
+  membership::MembershipCore core_;
   report::StatusTable table_;
   std::map<PeerId, std::shared_ptr<link::Link>> links_;
   std::shared_ptr<std::promise<void>> all_gone_;  // it stops: kept when the last connection has ended

@@ -25,8 +25,7 @@ struct CoordinatorConfig {
   std::uint64_t incarnation = 0;        // random bits, not 0
   Epoch wall_ms;                        // the wall clock, by which generations rise over restarts
   std::string build_id;
-  // What only its supervisor and its host know of this process: pid, restarts, last death, URL of its metrics.
-  report::ProcessReport mine;
+  report::ProcessReport mine;           // what describe() says, for as long as it has not been called
   // Any of its threads; must not wait for long.
   std::function<void(const membership::MembershipNote&)> on_note;
 };
@@ -52,6 +51,8 @@ class CoordinatorProcess {
   [[nodiscard]] virtual bool is_settled() const = 0;
   // Any thread, but not while stop() runs. After it: what was known last.
   [[nodiscard]] virtual CoordinatorFacts facts() = 0;
+  // What only its supervisor and its host know of this process: node, pid, restarts, last death, URL of its metrics.
+  virtual void describe(const report::ProcessReport& mine) = 0;
   // Reads the TLS files again, for connections from now on.
   virtual Status reload() = 0;
   // Says goodbye to all who are connected, and closes. Repeatable.

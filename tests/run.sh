@@ -69,6 +69,7 @@ run "the table beside llama.cpp: medians, verdicts, open rows" python3 tests/e2e
 run "command line: flags, exit codes" python3 tests/e2e/command_line_test.py "$herd"
 run "what checkpoints say about ids and defaults" python3 tests/e2e/model_words_test.py "$herd"
 run "herd certs" python3 tests/e2e/certs_test.py "$herd"
+run "herd coordinator, herd status" python3 tests/e2e/coordinator_test.py "$herd"
 run "few threads, little address space" python3 tests/e2e/process_limits_test.py "$herd"
 run "endpoint: 1,000 streams, clients that leave or do not read" python3 tests/e2e/streams_test.py "$herd"
 run "endpoint: ranks that fail, die or hang in the middle of streams" python3 tests/e2e/rank_faults_test.py \

@@ -17,7 +17,7 @@ inline handshake::Hello hello_of(handshake::Role role, std::string node) {
   hello.role = role;
   hello.node = std::move(node);
   hello.incarnation = 7;
-  if (role == handshake::Role::kRank) hello.model = "m";
+  if (role == handshake::Role::kRank) hello.model.assign(1, 'm');
   return hello;
 }
 

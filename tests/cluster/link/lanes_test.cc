@@ -104,12 +104,7 @@ TEST(Lanes, AnOpenSessionTakesWhatThePeersRoleMaySay) {
         mine.on_bytes(drain(theirs, {}), {});
         ASSERT_TRUE(mine.is_open()) << mine.why().message();
         (void)mine.take_events();
-        std::vector<std::byte> bytes(kFragmentHeaderBytes);
-        const auto sealed = wire::seal(frame_of(row.kind, 2), Epoch(1)).value();
-        write_fragment_header(std::span<std::byte, kFragmentHeaderBytes>(bytes.data(), kFragmentHeaderBytes),
-                              {row.lane, static_cast<std::uint32_t>(sealed.size()), 2});
-        bytes.insert(bytes.end(), sealed.begin(), sealed.end());
-        mine.on_bytes(bytes, {});
+        mine.on_bytes(fragment_of(frame_of(row.kind, 2), row.lane, 2), {});
         const bool right = may_send(row.kind, from, to);
         EXPECT_EQ(mine.is_open(), right);
         EXPECT_EQ(frames_of(mine).size(), right ? 1U : 0U);

@@ -53,6 +53,22 @@ inline wire::Frame frame_of(wire::FrameKind kind, std::size_t words, std::uint64
   return {kind, wire::Words(words, fill)};
 }
 
+// One fragment as a stranger may make it.
+inline std::vector<std::byte> fragment_of(std::span<const std::byte> payload, Lane lane, std::uint64_t sequence) {
+  std::vector<std::byte> bytes(kFragmentHeaderBytes);
+  write_fragment_header(std::span<std::byte, kFragmentHeaderBytes>(bytes.data(), kFragmentHeaderBytes),
+                        {lane, static_cast<std::uint32_t>(payload.size()), sequence});
+  bytes.insert(bytes.end(), payload.begin(), payload.end());
+  return bytes;
+}
+inline std::vector<std::byte> fragment_of(const wire::Frame& frame, Lane lane, std::uint64_t sequence) {
+  return fragment_of(wire::seal(frame, Epoch(0)).value(), lane, sequence);
+}
+inline std::vector<std::byte> text_bytes(const std::string& text) {
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
+}
+
 inline std::vector<wire::OpenedFrame> frames_of(LinkSession& session) {
   std::vector<wire::OpenedFrame> frames;
   for (LinkEvent& event : session.take_events())

@@ -32,7 +32,7 @@ class RawPeer {
     constexpr timeval kLongest{30, 0};
     setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &kLongest, sizeof kLongest);
   }
-  ~RawPeer() { hang_up(); }
+  ~RawPeer() { close(fd_); }
   RawPeer(const RawPeer&) = delete;
   RawPeer& operator=(const RawPeer&) = delete;
 
@@ -75,16 +75,8 @@ class RawPeer {
   void say(std::span<const std::byte> bytes) {
     if (SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size())) > 0) flush();
   }
-  // Reads until the other side has closed.
-  void listen_to_the_end() {
-    while (take()) {
-    }
-  }
-  // Nothing more of it is read or written.
-  void hang_up() {
-    if (fd_ >= 0) close(fd_);
-    fd_ = -1;
-  }
+  // The other side finds the end behind all that was said.
+  void hang_up() { shutdown(fd_, SHUT_WR); }
   // All that was ever sent, as it went over the wire.
   [[nodiscard]] const std::vector<std::byte>& sent() const { return sent_; }
 

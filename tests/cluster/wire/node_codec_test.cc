@@ -167,7 +167,10 @@ report::ClusterStatusReport small_status(Random&) {
 
 TEST(ReportCodec, RefusesWhatAnOperatorCouldNotRead) {
   const auto refuses = [](auto spoil) { return refused<small_status, decode_cluster_status>(spoil); };
-  EXPECT_FALSE(refuses([](auto& status) { status.processes[1] = status.processes[0], status.processes[1].role = handshake::Role::kGateway; }));
+  EXPECT_FALSE(refuses([](auto& status) {
+    status.processes[1] = status.processes[0];
+    status.processes[1].role = handshake::Role::kGateway;
+  }));
   EXPECT_TRUE(refuses([](auto& status) { status.processes[1] = status.processes[0]; })) << "a process twice";
   EXPECT_TRUE(refuses([](auto& status) { status.cluster.clear(); }));
   EXPECT_TRUE(refuses([](auto& status) { status.cluster = "lab\x7f"; }));

@@ -16,6 +16,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "actors/children/child_processes.h"
 #include "actors/processes/operator_client.h"
 #include "commands/cluster_report.h"
 #include "commands/command_line.h"
@@ -23,6 +24,7 @@
 #include "commands/random_bytes.h"
 #include "commands/standard_output.h"
 #include "commands/status_output.h"
+#include "commands/systemd_service.h"
 #include "commands/up/line_writer.h"
 #include "commands/up/own_host.h"
 #include "commands/up/readiness.h"
@@ -145,6 +147,7 @@ void print_ready(const UpFlags& flags, const std::string& config, const config::
   print_bytes(flags.output == "json" ? cluster_status_json(config, status)
                                      : up::welcome_text(config, children::own_program(), spec, status));
   (void)flush_output();  // a failure is told at the end
+  notify_service_manager("READY=1");
 }
 
 Expected<int> run_cluster(const UpFlags& flags, const std::string& config, const config::ClusterSpec& spec) {
@@ -153,6 +156,7 @@ Expected<int> run_cluster(const UpFlags& flags, const std::string& config, const
   std::atomic<up::RoleRunner*> told{nullptr};
   auto signals = up::SignalWatch::start([&told] {
     if (up::RoleRunner* runner = told) runner->stop();
+    notify_service_manager("STOPPING=1");
   });
   if (!signals) return fail(signals.error());
   PrefixedLines lines(*here, spec.logs.log_format == "json");

@@ -666,7 +666,10 @@ TEST_F(GroupThatKeepsTrying, ARankThatDiesInTheFirstStartIsStartedAgain) {
   EXPECT_EQ(count<FormGroup>(), 1U);
   formed();
   lost();
-  come_back();
+  left(0);
+  left(1);
+  wait(10);
+  EXPECT_EQ(count<FormGroup>(), 1U) << "a first generation that is lost before it served is formed again";
 }
 
 TEST_F(GroupThatKeepsTrying, TheBudgetCountsFromTheFirstStartOn) {

@@ -35,16 +35,6 @@ Expected<actors::EngineOptions> options_of(const ClusterReport& report) {
   return engine_options(flags.model);
 }
 
-placement::ReplicaWishes wishes_of(const actors::EngineOptions& options) {
-  return {.data_parallel = options.data_parallel,
-          .max_model_len = options.max_model_len,
-          .block_size = options.block_size,
-          .num_blocks = options.num_blocks,
-          .kv_cache_memory = options.kv_cache_memory,
-          .scheduler = options.scheduler,
-          .hash_logits = false};
-}
-
 // The model where it lies on this machine.
 struct ModelHere {
   model::OpenedModel opened;
@@ -73,25 +63,19 @@ class ModelSizes {
  public:
   // kUsage: a setting that does not fit the model.
   static Expected<ModelSizes> read(const actors::EngineOptions& options, const ModelHere& here) {
-    const model::OpenedModel* const opened = &here.opened;
-    auto shards = placement::plan_shards(opened->config(), options.tensor_parallel);
-    if (!shards) return fail(shards.error());
-    const auto choice = placement::choose_encoding(opened->own_encoding(), options.encoding, false);
-    if (!choice) return fail(choice.error());
+    auto cut = placement::cut_model(here.opened.config(), options.tensor_parallel, here.opened.own_encoding(), options.encoding, false);
+    if (!cut) return fail(cut.error());
     ModelSizes sizes;
-    sizes.sharded_ = {opened->config(), choice->encoding, std::move(*shards)};
-    sizes.wishes_ = wishes_of(options);
+    sizes.sharded_ = std::move(cut->model);
+    sizes.wishes_ = actors::wishes_of(options);
     sizes.notes_ = here.notes;
-    sizes.notes_.insert(sizes.notes_.end(), choice->notes.begin(), choice->notes.end());
-    const auto trial = placement::plan_trial(sizes.sharded_, sizes.wishes_, placement::StepSpeed::kCpu);
-    if (!trial) return fail(trial.error());
-    sizes.model_.encoding = dtype_name(choice->encoding.weights);
-    const model::StepLimits limits{trial->rows_max, trial->sequences_max, trial->positions_max};
-    for (std::size_t rank = 0; rank < sizes.sharded_.shards.size(); ++rank) {
-      sizes.model_.ranks.push_back(
-          model::rank_memory(sizes.sharded_.config, sizes.sharded_.shards[rank], sizes.sharded_.encoding, limits));
+    sizes.notes_.insert(sizes.notes_.end(), cut->notes.begin(), cut->notes.end());
+    auto ranks = placement::rank_memories(sizes.sharded_, sizes.wishes_);
+    if (!ranks) return fail(ranks.error());
+    sizes.model_.ranks = std::move(*ranks);
+    sizes.model_.encoding = dtype_name(sizes.sharded_.encoding.weights);
+    for (std::size_t rank = 0; rank < sizes.sharded_.shards.size(); ++rank)
       sizes.model_.block_bytes.push_back(sizes.sharded_.block_bytes(rank, sizes.wishes_.block_size));
-    }
     return std::move(sizes).with_chosen_blocks();
   }
 

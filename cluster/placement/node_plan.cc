@@ -105,8 +105,8 @@ void add_slots(const config::NodeSpec& node, const NodeMachine& machine, const C
     }
     plan.slots.push_back(std::move(places));
   }
-  const std::size_t have = std::max<std::size_t>(1, std::min(cpus.set.size(), static_cast<std::size_t>(machine.usable_cpus)));
-  if (!apart) plan.sharing_cpu = static_cast<int>((all * static_cast<std::size_t>(std::max(1, machine.nodes)) + have - 1) / have);
+  if (apart) return;
+  plan.cpu_sharers = static_cast<int>(all) * (node.cpu_set.empty() ? std::max(1, machine.nodes) : 1);
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ struct ReplicaSlot {
 
 struct NodePlan {
   std::vector<ReplicaSlot> slots;  // at least one: as many replicas as there is room for
-  int sharing_cpu = 1;             // ranks of this node that may run on one and the same CPU, at the most
+  int cpu_sharers = 1;             // ranks that share the CPUs that one of them may run on, those of other nodes included
   ReplicaPlan replica;             // of every one
   std::vector<std::string> notes;  // a line each, for a person
 };

@@ -5,12 +5,10 @@
 #include <filesystem>
 #include <utility>
 
-#include <CLI/CLI.hpp>
-
 #include "cluster/config/setting_table.h"
 #include "cluster/config/yaml_tree.h"
 #include "cluster/placement/replica_plan.h"
-#include "commands/serve_flags.h"
+#include "commands/cluster_options.h"
 #include "runtime/checkpoint/open_model.h"
 #include "runtime/files/file_bytes.h"
 
@@ -18,22 +16,6 @@ namespace herd::commands {
 namespace {
 
 std::string counted(std::size_t count, const std::string& one) { return std::to_string(count) + " " + one + (count == 1 ? "" : "s"); }
-
-// The file's settings as the flags of `herd serve`, judged by the same code.
-Expected<actors::EngineOptions> options_of(const ClusterReport& report) {
-  CLI::App app;
-  ServeFlags flags;
-  add_serve_flags(app, flags);
-  std::vector<std::string> words = config::serve_flags_of(report.parsed.spec, nullptr, nullptr);
-  std::reverse(words.begin(), words.end());  // as CLI11 takes them
-  try {
-    app.parse(words);
-  } catch (const CLI::ParseError& error) {
-    return fail({StatusCode::kInternal, std::string("a setting is no flag: ") + error.what()});
-  }
-  if (Status status = check(flags); !status.ok()) return fail(std::move(status));
-  return engine_options(flags.model);
-}
 
 // The model where it lies on this machine.
 struct ModelHere {
@@ -186,7 +168,7 @@ void place_and_size(const ModelSizes* sizes, ClusterReport& report) {
 
 // What is wrong with the model's files or does not fit them becomes a problem of the report. Only our own faults are errors.
 Status judge(ClusterReport& report) {
-  const auto options = options_of(report);
+  const auto options = engine_options_of(report.parsed.spec);
   if (!options && options.error().code() != StatusCode::kUsage) return options.error();
   if (!options) {
     add_usage_problem(report, "model", options.error().message());

@@ -2,7 +2,7 @@
 
 #include <sched.h>
 
-#include <algorithm>
+#include <array>
 #include <atomic>
 #include <utility>
 
@@ -10,6 +10,7 @@
 #include "actors/remote/child_ground.h"
 #include "actors/remote/coordinator_proxy.h"
 #include "actors/roles/supervisor_actor.h"
+#include "runtime/shard/numerics_id.h"
 #include "runtime/steady_clock.h"
 
 namespace herd::processes {
@@ -46,7 +47,7 @@ Expected<placement::NodeMachine> look_at_machine(const NodeProcessConfig& config
 std::vector<std::string> rank_flags(const NodeProcessConfig& config, std::uint16_t port, int cpu_sharers,
                                     const placement::RankSpec& spec) {
   const auto number = [](auto value) { return std::to_string(value); };
-  const std::string host = config::host_of(config.node.address);
+  const std::string host = config::plain_host(config::host_of(config.node.address));  // numeric, but for a DNS name
   const std::string& metrics_host = config.spec.metrics.metrics_host;
   std::vector<std::string> flags{"--cluster",        config.spec.name,
                                  "--node",           config.node.name,
@@ -151,7 +152,7 @@ class Process final : public NodeProcess {
   Expected<actors::SupervisorHandle> start_replica(ReplicaId replica, std::size_t slot, actors::CoordinatorHandle coordinator) {
     auto launcher = std::make_shared<RankLauncher>(*launcher_);
     launcher->argv = [this, port = port_of_slot(slot)](const placement::RankSpec& spec) {
-      std::vector<std::string> argv = config_.rank_program;
+      std::vector<std::string> argv = config_.rank_program();
       for (std::string& flag : rank_flags(config_, port, plan_.cpu_sharers, spec)) argv.push_back(std::move(flag));
       return argv;
     };
@@ -159,7 +160,7 @@ class Process final : public NodeProcess {
                                      .cpus = {},
                                      .scheduler = plan_.replica.scheduler,
                                      .watch = {},
-                                     .numerics = {static_cast<std::uint32_t>(config_.tensor_parallel), model_.config, model_.encoding},
+                                     .numerics = {static_cast<std::uint32_t>(config_.tensor_parallel), make_id_},
                                      .launcher = std::move(launcher)};
     for (const placement::RankPlace& place : plan_.slots[slot].ranks) {
       ground.specs.push_back(spec_of(replica, static_cast<std::uint32_t>(ground.specs.size()), place));
@@ -197,6 +198,10 @@ class Process final : public NodeProcess {
 
   const NodeProcessConfig config_;
   const placement::ShardedModel model_;
+  const membership::ReplicaNumerics::MakeId make_id_ = [this](const std::string& numerics_class, const digest::Digest128& weights) {
+    return shard::numerics_id(
+        {.numerics_class = numerics_class, .config = &model_.config, .encoding = model_.encoding, .weights = weights});
+  };
   const placement::NodePlan plan_;
   std::atomic<bool> stopping_ = false, over_ = false, hears_ = false;
   const std::shared_ptr<actors::RankRoster> roster_ = std::make_shared<actors::RankRoster>(config_.node.name);
@@ -223,7 +228,8 @@ Expected<std::unique_ptr<NodeProcess>> NodeProcess::start(NodeProcessConfig conf
   if (!plan) return fail(plan.error());
   if (Status status = plan->replica.scheduler.validate(); !status.ok()) return fail(std::move(status));
   if (config.note) {
-    for (const auto* notes : {&opened->warnings, &cut->notes, &plan->notes})
+    const std::array<const std::vector<std::string>*, 3> all{&opened->warnings, &cut->notes, &plan->notes};
+    for (const std::vector<std::string>* notes : all)
       for (const std::string& line : *notes) config.note(line);
   }
   link::LinkHostConfig links;

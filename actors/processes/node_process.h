@@ -39,7 +39,8 @@ struct NodeProcessConfig {
   placement::ReplicaWishes wishes;     // data_parallel: of the cluster
   CpuIsa isa = CpuIsa::kAuto;
   int compute_nice = 0;                // [0, 19]
-  std::vector<std::string> rank_program;  // argv of a rank's process before its flags: the program, "rank"
+  // argv of a rank's process before its flags: the program, "rank". Asked anew before each start.
+  std::function<std::vector<std::string>()> rank_program;
   // What a person should know, a line each; may be empty, as the next three.
   std::function<void(const std::string&)> note;
   actors::OnNote on_note;

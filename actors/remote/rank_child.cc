@@ -72,7 +72,7 @@ RankDeath death_of(std::uint32_t rank, const children::ChildEnd& end) {
 void RankChildState::start(RankChildConfig config) {
   config_ = std::move(config);
   end_process_on_exception(self_);
-  on_end_asked(self_, [this] { on_end_asked(); });
+  actors::on_end_asked(self_, [this] { on_end_asked(); });
 }
 
 void RankChildState::on_prepare(const PrepareRank& order) {

@@ -3,12 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "runtime/shard/numerics_id.h"
-
 namespace herd::membership {
 
-ReplicaNumerics::ReplicaNumerics(std::uint32_t ranks, model::LlamaConfig config, model::Encoding encoding)
-    : config_(std::move(config)), encoding_(encoding), read_(ranks) {}
+ReplicaNumerics::ReplicaNumerics(std::uint32_t ranks, MakeId make_id) : make_id_(std::move(make_id)), read_(ranks) {}
 
 Status ReplicaNumerics::on_ready(std::uint32_t rank, const std::string& numerics_class, const model::WeightsDigest& weights) {
   if (rank >= read_.size()) return bad_input("rank " + std::to_string(rank) + " of " + std::to_string(read_.size()));
@@ -24,7 +21,7 @@ Status ReplicaNumerics::on_ready(std::uint32_t rank, const std::string& numerics
     for (const auto& one : read) all.push_back(*one);
     const auto joined = model::join(all);
     if (!joined) return joined.error();
-    id_ = shard::numerics_id({.numerics_class = numerics_class, .config = &config_, .encoding = encoding_, .weights = *joined});
+    id_ = make_id_(numerics_class, *joined);
   }
   class_ = numerics_class;
   read_ = std::move(read);

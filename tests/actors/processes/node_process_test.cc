@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <thread>
@@ -128,6 +129,8 @@ class NodeProcessTest : public testing::Test {
   ~NodeProcessTest() override {
     stop();
     unsetenv("FAKE_RANK");
+    if (HasFailure())
+      for (const std::string& line : lines_) std::fprintf(stderr, "%s\n", line.c_str());
   }
 
   Status start(const std::function<void(NodeProcessConfig&)>& change = {}) {

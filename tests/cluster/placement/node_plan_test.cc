@@ -147,7 +147,8 @@ TEST(NodePlan, TooFewDevicesForAReplicaAreRefused) {
 // Weights, step buffers and RoPE tables of both ranks.
 std::int64_t replica_bytes() {
   std::int64_t bytes = 0;
-  for (const model::RankMemory& rank : rank_memories(sharded(2), replicas(1)).value()) bytes += rank.total();
+  const auto ranks = rank_memories(sharded(2), replicas(1)).value();
+  for (const model::RankMemory& rank : ranks) bytes += rank.total();
   return bytes;
 }
 

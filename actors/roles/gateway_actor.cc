@@ -58,7 +58,14 @@ void GatewayState::on_reported(const ReplicaReported& reported) {
   const Instant now = shared_->now();
   if (replicas_.contains(reported.from)) {
     const replica::ReplicaStats& stats = reports_[reported.from] = reported.stats;
-    progress_.on_report(reported.from, stats.steps, stats.scheduler.num_running + stats.scheduler.num_waiting > 0, now);
+    const scheduler::SchedulerStats& work = stats.scheduler;
+    const routing::ReplicaLoad load{.running = work.num_running,
+                                    .waiting = work.num_waiting,
+                                    .waiting_tokens = work.queue_tokens,
+                                    .decode_step_s = stats.decode_step_s,
+                                    .prompt_token_s = stats.prompt_token_s};
+    shared_->decide([&](gateway::GatewayCore& core) { core.on_load(reported.from, load); });
+    progress_.on_report(reported.from, stats.steps, work.num_running + work.num_waiting > 0, now);
   }
   publish(now);
 }

@@ -200,6 +200,11 @@ void GatewayCore::on_link_lost(routing::ReplicaGeneration replica, Instant now, 
   advance(now, effects);
 }
 
+void GatewayCore::on_link_open(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects) {
+  dispatcher_.on_link_open(replica);
+  advance(now, effects);
+}
+
 void GatewayCore::on_timer(Instant now, GatewayEffects& effects) { advance(now, effects); }
 
 void GatewayCore::on_shutdown(Instant now, GatewayEffects& effects) {

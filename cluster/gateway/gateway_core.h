@@ -79,6 +79,8 @@ class GatewayCore {
   void on_shutdown(Instant now, GatewayEffects& effects);
 
   [[nodiscard]] const routing::ClusterView& view() const;
+  // The view's route of a generation that is not lost, as far as is known here.
+  [[nodiscard]] std::optional<routing::Route> route_of(routing::ReplicaGeneration replica) const;
   [[nodiscard]] admission::AdmissionStats admission() const;  // parked sequences count as waiting
   [[nodiscard]] RequestLedgerStats ledger() const;
   [[nodiscard]] std::size_t open_requests() const;

@@ -39,6 +39,7 @@ struct RankReadyNote {
   std::string address;            // HOST:PORT where a leader takes gateways; empty of other ranks
   std::string metrics_address;    // HOST:PORT of /live, /ready, /metrics
   std::string device;             // what it computes on, for people
+  bool operator==(const RankReadyNote&) const = default;
 };
 
 // To the leader: be the replica of that generation. Its ranks are prepared and in no group. `rendezvous` names descriptors that
@@ -53,6 +54,7 @@ struct FormReplica {
   bool predicts = true;            // false: nothing is predicted from the rates
   double step_seconds_max = 120;
   WatchConfig watch;
+  bool operator==(const FormReplica&) const = default;
 };
 
 // To a rank, from its leader: enter the group of the generation in the header. The group's memory comes from the node under
@@ -97,11 +99,13 @@ struct RankEnded {
 struct GenerationEnded {
   routing::ReplicaLoss loss;
   LastSteps last{};
+  bool operator==(const GenerationEnded&) const = default;
 };
 
 // From the leader to every gateway that joined: several times a second while it is busy, at once when it becomes idle.
 struct ReplicaReport {
   ReplicaStats stats;  // Instants in it are seconds ago, as clocks differ: the sender's now - value, in ns
+  bool operator==(const ReplicaReport&) const = default;
 };
 
 }  // namespace herd::replica

@@ -18,6 +18,7 @@ struct WatchConfig {
   double least_s = 1.5;       // a rank is never suspected sooner
   double factor = 4.0;        // nor before this many times its operation's predicted time
   double gap_s = 0.75;        // between two readings, that is a gap
+  bool operator==(const WatchConfig&) const = default;
 };
 
 // Who made no progress for too long.

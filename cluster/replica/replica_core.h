@@ -53,6 +53,7 @@ struct LastSteps {
   double operation_s = 0.0;   // the longest that one of their operations was predicted to take
   double steps_s = 0.0;       // what all of them together were: a device is in them as a whole
   bool no_progress = false;   // it was lost because a rank made none
+  bool operator==(const LastSteps&) const = default;
 };
 struct SayLost {                            // to the same, and to gateways
   routing::ReplicaLoss loss;
@@ -91,6 +92,7 @@ struct ReplicaStats {
   double decode_step_s = 0.0;   // a step of the sequences that run
   double prompt_token_s = 0.0;  // a token of a prompt, in a full chunk
   scheduler::SchedulerStats scheduler;
+  bool operator==(const ReplicaStats&) const = default;
 };
 
 class ReplicaCore {

@@ -13,7 +13,8 @@
 namespace herd::report {
 
 inline constexpr std::size_t kProcessesMax = 4096;      // of a cluster
-inline constexpr std::size_t kReportTextBytesMax = 1024;
+inline constexpr std::size_t kReportNameBytesMax = 256;  // of each text but the two below
+inline constexpr std::size_t kReportTextBytesMax = 512;  // last_death, why: longer ones are cut on the wire
 
 enum class ProcessState : std::uint8_t { kStarting, kServing, kDraining, kStopped, kFailed };
 [[nodiscard]] constexpr const char* process_state_name(ProcessState state) {
@@ -50,7 +51,7 @@ struct ProcessReports {
   bool operator==(const ProcessReports&) const = default;
 };
 
-// To the coordinator, from an operator. Answered by one ClusterReport.
+// To the coordinator, from an operator. Answered by one ClusterStatusReport.
 struct StatusAsk {
   bool operator==(const StatusAsk&) const = default;
 };

@@ -70,6 +70,7 @@ struct ReplicaView {
   state @4 :ReplicaState;
   returns @5 :Bool;                   # lost: it comes back under a later generation
   sequencesMax @6 :UInt32;            # what it takes at one time; at least 1
+  modelLenMax @7 :UInt32;             # prompt + emitted tokens of one sequence; at most 2^20; 0: not known
 }
 
 enum ReplicaState {

@@ -2,6 +2,7 @@
 // What a node, a leader and its ranks tell each other (cluster/replica/group_messages.h) <-> the messages of schema/group.capnp.
 // Decoding is validation: what comes out of decode passes validate, what goes into encode must.
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -10,6 +11,10 @@
 #include "kernels/status.h"
 
 namespace herd::wire {
+
+inline constexpr std::size_t kRendezvousBytesMax = 128;  // so that a name made of it is one for a descriptor
+inline constexpr std::size_t kRankTextBytesMax = 256;
+inline constexpr double kGroupSecondsMax = 1e7;
 
 [[nodiscard]] Status validate(const replica::RankLoading& loading);
 [[nodiscard]] Status validate(const replica::RankReadyNote& ready);

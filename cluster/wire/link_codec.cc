@@ -1,30 +1,19 @@
 #include "cluster/wire/link_codec.h"
 
-#include <algorithm>
-#include <string>
-
 #include "cluster/schema/link.capnp.h"
 #include "cluster/wire/flat_message.h"
 #include "cluster/wire/schema_values.h"
 
 namespace herd::wire {
-namespace {
 
 using handshake::Goodbye;
 using handshake::Progress;
-
-// It is shown in logs and terminals, and holds nothing that steers them.
-bool steers(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
-
-}  // namespace
 
 Status validate(const Progress&) { return {}; }
 
 Status validate(const Goodbye& goodbye) {
   if (goodbye.why.ok()) return bad_input("goodbye: without a reason");
-  if (goodbye.why.message().size() > kGoodbyeBytesMax) return bad_input("goodbye: its text is longer than 1024 bytes");
-  if (std::ranges::any_of(goodbye.why.message(), steers)) return bad_input("goodbye: its text holds a control character");
-  return {};
+  return status_of([&] { check_text(goodbye.why.message(), kGoodbyeBytesMax, "goodbye: its text"); });
 }
 
 Frame encode(const Progress& ping) {
@@ -37,10 +26,8 @@ Frame encode(const Progress& ping) {
 
 Frame encode(const Goodbye& goodbye) {
   capnp::MallocMessageBuilder message;
-  std::string text = goodbye.why.message();
-  text.resize(std::min(text.size(), kGoodbyeBytesMax));
-  std::ranges::replace_if(text, steers, ' ');
-  write(message.initRoot<schema::Goodbye>().initWhy(), Status(goodbye.why.code(), std::move(text)));
+  write(message.initRoot<schema::Goodbye>().initWhy(),
+        Status(goodbye.why.code(), clean_text(goodbye.why.message(), kGoodbyeBytesMax)));
   return {FrameKind::kGoodbye, to_words(message)};
 }
 

@@ -1,8 +1,6 @@
 #include "cluster/wire/rank_codec.h"
 
-#include <algorithm>
 #include <limits>
-#include <string>
 
 #include "cluster/placement/replica_sizing.h"
 #include "cluster/schema/rank.capnp.h"
@@ -88,19 +86,8 @@ GpuMatmul read_matmul(schema::GpuMatmul matmul) {
   return matmul == schema::GpuMatmul::ORDERED ? GpuMatmul::kOrdered : GpuMatmul::kCublasLt;
 }
 
-std::string read_path(capnp::Text::Reader from) {
-  require(from.size() <= kPathBytesMax, "a path longer than 4096 bytes");
-  return {from.begin(), from.size()};
-}
-
 // Inside [low, high]; false for what is negative.
 bool is_within(std::int64_t value, std::int64_t low, std::int64_t high) { return low <= value && value <= high; }
-
-void check(const std::string& path) {
-  require(path.size() <= kPathBytesMax, "a path longer than 4096 bytes");
-  require(std::ranges::none_of(path, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }),
-          "a path with a control character");
-}
 
 // What the other kind of device has stays as a value begins: it does not travel.
 void check(const RankDevice& device) {
@@ -128,14 +115,12 @@ void check(const RankSpec& spec) {
   require(spec.ranks == 1 || spec.ranks == 2 || spec.ranks == 4 || spec.ranks == 8, "ranks: not 1, 2, 4 or 8");
   require(spec.rank < spec.ranks, "rank: not below ranks");
   require(!spec.model.path.empty(), "a model without a path");
-  check(spec.model.path);
-  check(spec.model.weight_path);
+  check_text(spec.model.path, kPathBytesMax, "path of the model");
+  check_text(spec.model.weight_path, kPathBytesMax, "path of the weights");
   require(is_within(spec.model.layers, 0, 65536), "layers outside [0, 65536]");
   check(spec.device);
   check(spec.shape);
 }
-
-capnp::Text::Reader text(const std::string& value) { return {value.c_str(), value.size()}; }
 
 RankDevice read_device(schema::RankSpec::Device::Reader from) {
   RankDevice device;
@@ -166,8 +151,8 @@ RankSpec read(schema::RankSpec::Reader from) {
   spec.replica = ReplicaId(from.getReplica());
   spec.rank = from.getRank();
   spec.ranks = from.getRanks();
-  spec.model.path = read_path(from.getModelPath());
-  spec.model.weight_path = read_path(from.getWeightPath());
+  spec.model.path = read_text(from.getModelPath(), kPathBytesMax, "path of the model");
+  spec.model.weight_path = read_text(from.getWeightPath(), kPathBytesMax, "path of the weights");
   spec.model.layers = static_cast<int>(from.getLayers());
   spec.model.random_weights = from.getRandomWeights();
   spec.model.random_seed = from.getRandomSeed();

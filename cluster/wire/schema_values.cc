@@ -34,6 +34,9 @@ void check_top(const std::vector<step::TokenLogprob>& top, bool finite) {
   }
 }
 
+// It steers the terminal or the log that shows it.
+bool steers(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
+
 }  // namespace
 
 Status check_segment_table(std::span<const std::uint64_t> words) {
@@ -51,6 +54,22 @@ Status check_segment_table(std::span<const std::uint64_t> words) {
   for (std::size_t segment = 0; segment < segments; ++segment) total += entry(1 + segment);
   if (total != words.size()) return bad_input("segments do not add up to the message");
   return {};
+}
+
+std::string read_text(capnp::Text::Reader from, std::size_t bytes_max, const char* what) {
+  if (from.size() > bytes_max) throw Refusal{bad_input(std::string(what) + ": longer than " + std::to_string(bytes_max) + " bytes")};
+  return {from.begin(), from.size()};
+}
+
+void check_text(const std::string& value, std::size_t bytes_max, const char* what) {
+  if (value.size() > bytes_max) throw Refusal{bad_input(std::string(what) + ": longer than " + std::to_string(bytes_max) + " bytes")};
+  if (std::ranges::any_of(value, steers)) throw Refusal{bad_input(std::string(what) + ": holds a control character")};
+}
+
+std::string clean_text(const std::string& value, std::size_t bytes_max) {
+  std::string cleaned = value.substr(0, bytes_max);
+  std::ranges::replace_if(cleaned, steers, ' ');
+  return cleaned;
 }
 
 void write(schema::Status::Builder to, const Status& status) {
@@ -103,6 +122,12 @@ Status read_status(schema::Status::Reader from) {
   }
   throw Refusal{bad_input("status: unknown code")};
 }
+
+void write_clean(schema::Status::Builder to, const Status& status) {
+  write(to, Status(status.code(), clean_text(status.message(), kErrorMessageBytesMax)));
+}
+
+void check_clean(const Status& status, const char* what) { check_text(status.message(), kErrorMessageBytesMax, what); }
 
 void write(schema::AttemptKey::Builder to, const step::AttemptKey& attempt) {
   to.setGateway(attempt.gateway.value);

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "cluster/schema/generate.capnp.h"
@@ -27,8 +28,18 @@ std::vector<Element> read_numbers(const List& list, std::size_t count_max, const
   return numbers;
 }
 
+// `what` names the field in a refusal. Texts are shown in logs and terminals: check_text lets nothing through that steers them.
+std::string read_text(capnp::Text::Reader from, std::size_t bytes_max, const char* what);
+void check_text(const std::string& value, std::size_t bytes_max, const char* what);
+inline capnp::Text::Reader text(const std::string& value) { return {value.c_str(), value.size()}; }
+// As check_text lets it through: cut, control characters as spaces. For texts that a process did not write itself.
+std::string clean_text(const std::string& value, std::size_t bytes_max);
+
 void write(schema::Status::Builder to, const Status& status);
 Status read_status(schema::Status::Reader from);
+// The same of a Status that people read: control characters are written as spaces, and refused.
+void write_clean(schema::Status::Builder to, const Status& status);
+void check_clean(const Status& status, const char* what);
 
 void write(schema::AttemptKey::Builder to, const step::AttemptKey& attempt);
 step::AttemptKey read_attempt(schema::AttemptKey::Reader from);

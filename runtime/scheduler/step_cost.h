@@ -36,6 +36,7 @@ struct DeviceRates {
   // Of attention: rows with keys, and KV read for a row or for many. 0: as the two above.
   double attention_flops_per_s = 0.0;
   double attention_bytes_per_s = 0.0;
+  bool operator==(const DeviceRates&) const = default;
 };
 // Of a group, whose ranks wait for one another.
 [[nodiscard]] DeviceRates slower_of(const DeviceRates& a, const DeviceRates& b);

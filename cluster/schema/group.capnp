@@ -1,0 +1,196 @@
+@0x90ba81718ce14d12;
+# group.capnp: what the processes of one replica tell each other while its generations come and go. Steps: step.capnp.
+#
+#   node                            rank
+#     RankSpec                ───>          first; sent once (rank.capnp)
+#                             <───  RankLoading …    several times a second
+#                             <───  RankReady        once; not ok: the process ends
+#     LeaveGroup              ───>
+#                             <───  RankLeft         no step of that epoch is under way
+#                             <───  RankFailed       it is in no known state and ends
+#   node                            leader, the process of rank 0
+#     FormReplica             ───>          a generation; its ranks are in no group
+#                             <───  Serving          it is formed (membership.capnp)
+#     RankEnded               ───>          a process of it has ended
+#     StopReplica             ───>          finish the steps in flight
+#                             <───  GenerationEnded  it is over, once
+#   leader                          rank
+#     JoinGroup               ───>          first on a connection of its own for each generation
+#                             <───  RankJoined
+#   gateway                         leader
+#                             <───  ReplicaReport …  several times a second while it is busy
+#
+# The generation that a message is about stands in its frame's header; one of another generation is dropped. All ends are on one
+# machine but for gateways: a connection that dies is a process that died. Nothing here is retried.
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("herd::schema");
+using Control = import "control.capnp";
+using Ids = import "ids.capnp";
+
+struct RankLoading {
+  doneBytes @0 :UInt64;               # at most allBytes
+  allBytes @1 :UInt64;
+}
+
+struct RankReady {
+  # Every text: at most 256 bytes, no control characters.
+  status @0 :Ids.Status;              # not ok: the rank could not be prepared; no control characters
+  rates @1 :DeviceRates;
+  numericsClass @2 :Text;             # not empty where the status is ok
+  weightsShared @3 :Digest;           # of what this rank read: its leaves
+  weightsWhole @4 :Digest;            # and what is whole on every rank
+  address @5 :Text;                   # HOST:PORT where a leader takes gateways; else empty
+  metricsAddress @6 :Text;            # HOST:PORT
+  device @7 :Text;                    # for people
+}
+
+struct Digest {
+  high @0 :UInt64;
+  low @1 :UInt64;
+}
+
+struct DeviceRates {
+  # All finite.
+  flopsPerSecond @0 :Float64;         # above 0
+  bytesPerSecond @1 :Float64;         # above 0
+  stepOverheadSeconds @2 :Float64;    # not negative
+  attentionFlopsPerSecond @3 :Float64;  # not negative; 0: as flopsPerSecond
+  attentionBytesPerSecond @4 :Float64;  # likewise
+}
+
+struct FormReplica {
+  view @0 :Control.ReplicaView;       # with an epoch, address and numerics id; not lost
+  ranks @1 :UInt32;                   # 1, 2, 4 or 8
+  rendezvous @2 :Text;                # not empty; at most 128 bytes, no control characters
+  scheduler @3 :SchedulerConfig;
+  rates @4 :DeviceRates;              # of the slowest rank
+  predicts @5 :Bool;
+  stepSecondsMax @6 :Float64;         # above 0, at most 10^7
+  watch @7 :WatchConfig;
+}
+
+struct SchedulerConfig {
+  # Ranges: runtime/scheduler/scheduler_config.h.
+  sequencesMax @0 :UInt32;            # at most 65536
+  rowsMax @1 :UInt32;                 # of a step; at most 2^20
+  prefillSequencesMax @2 :UInt32;
+  prefillChunkMax @3 :UInt32;         # 0: only the step's budget
+  stepTime :union {                   # of a step that streams wait for
+    followsDecode @4 :Void;           # by what the step takes without prompts
+    bound @5 :UInt32;                 # milliseconds; 0: none
+  }
+  queueRequestsMax @6 :UInt32;
+  queueTokensMax @7 :UInt64;
+  modelLenMax @8 :UInt32;             # at most 2^20
+  vocabSize @9 :Int32;                # 0: not checked
+  blockSize @10 :UInt32;
+  blocks @11 :UInt32;
+  watermarkBlocks @12 :UInt32;
+  prefixCaching @13 :Bool;
+  sharedPrefixMin @14 :UInt32;
+  policy @15 :SchedulingPolicy;
+  stepsAhead @16 :UInt32;
+}
+
+enum SchedulingPolicy {
+  unknown @0;
+  fcfs @1;                            # by arrival
+  priority @2;                        # lower priority value first, then arrival
+}
+
+struct WatchConfig {
+  # Seconds: not negative, at most 10^7.
+  lookEverySeconds @0 :Float64;       # above 0
+  leastSeconds @1 :Float64;
+  factor @2 :Float64;                 # finite, not negative
+  gapSeconds @3 :Float64;
+}
+
+struct JoinGroup {
+  rendezvous @0 :Text;                # not empty; at most 128 bytes, no control characters
+}
+
+struct RankJoined {
+  status @0 :Ids.Status;              # no control characters
+}
+
+struct LeaveGroup {
+  epoch @0 :Ids.Epoch;                # not 0
+}
+
+struct RankLeft {
+  epoch @0 :Ids.Epoch;                # not 0
+}
+
+struct RankFailed {
+  why @0 :Ids.Status;                 # not ok; no control characters
+}
+
+struct StopReplica {
+}
+
+struct RankEnded {
+  rank @0 :UInt32;                    # below 1024
+  cause @1 :Control.LossCause;
+  why @2 :Ids.Status;                 # not ok; no control characters
+}
+
+struct GenerationEnded {
+  loss @0 :Control.ReplicaLoss;
+  # Of the steps that were under way: finite, not negative.
+  operationSeconds @1 :Float64;       # the longest that one operation was predicted to take
+  stepsSeconds @2 :Float64;           # what all of them together were
+  noProgress @3 :Bool;                # it was lost because a rank made none
+}
+
+struct ReplicaReport {
+  # Numbers of the sender since its generation began; counters rise only.
+  serving @0 :Bool;
+  steps @1 :UInt64;                   # finished
+  staleResults @2 :UInt64;
+  staleSubmissions @3 :UInt64;
+  # By prediction, as of now; finite, not negative; 0: not known.
+  decodeStepSeconds @4 :Float64;      # a step of the sequences that run
+  promptTokenSeconds @5 :Float64;     # a token of a prompt, in a full chunk
+  scheduler @6 :SchedulerStats;
+}
+
+struct SchedulerStats {
+  waiting @0 :UInt32;
+  heldBackNow @1 :UInt32;             # of these, at most all of them
+  queueTokens @2 :UInt64;
+  running @3 :UInt32;
+  draining @4 :UInt32;
+  plansOutstanding @5 :UInt32;
+  oldestWaitingNs @6 :UInt64;         # how long ago it came: clocks differ; 0: none waits; below 2^63
+  accepted @7 :UInt64;
+  refusedOverloaded @8 :UInt64;
+  refusedBadInput @9 :UInt64;
+  finishedStop @10 :UInt64;
+  finishedLength @11 :UInt64;
+  aborted @12 :UInt64;
+  failed @13 :UInt64;
+  preemptions @14 :UInt64;
+  heldBack @15 :UInt64;
+  stepsPlanned @16 :UInt64;
+  prefillRows @17 :UInt64;
+  decodeRows @18 :UInt64;
+  tokensEmitted @19 :UInt64;
+  tokensDiscarded @20 :UInt64;
+  staleResults @21 :UInt64;
+  blocks @22 :BlockStats;
+}
+
+struct BlockStats {
+  blocks @0 :UInt32;                  # free + idle + held
+  free @1 :UInt32;
+  idle @2 :UInt32;
+  held @3 :UInt32;
+  queryTokens @4 :UInt64;
+  hitTokens @5 :UInt64;
+  hitBlocks @6 :UInt64;
+  missBlocks @7 :UInt64;
+  publishedBlocks @8 :UInt64;
+  evictedBlocks @9 :UInt64;
+}

@@ -243,7 +243,10 @@ class Streams:
         return self.outcomes
 
     def open(self):
-        return any(thread.is_alive() for thread in self._threads)
+        return self.open_count() > 0
+
+    def open_count(self):
+        return sum(thread.is_alive() for thread in self._threads)
 
 
 class HealthLog(threading.Thread):

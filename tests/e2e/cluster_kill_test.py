@@ -17,7 +17,7 @@ import time
 from cluster_process import ClusterFile, UpCluster
 from cluster_strikes import ROLES, STRUCK, TOKENS, Setting, kill_all, strike
 from fault_streams import Streams, masked
-from serve_process import Checks, StreamEnd, TestFolder, parse_event, wait_until
+from serve_process import Answer, Checks, StreamEnd, TestFolder, parse_event, wait_until
 
 SAMPLE_INDICES = {1: (0, 13, 40), 2: (5, 24)}  # by replicas; of each role, 25 kills in all
 KILLED_GATEWAY_INDICES = (1, 20, 50)
@@ -106,11 +106,15 @@ def killed_gateway(setting, herd, folder, indices):
 
 
 def rest_of(gateway, request, events):
-    """Bytes of the events behind them."""
-    end = gateway.stream(request.path, {**request.body, "stream": True}, {"Last-Event-ID": events[-1].id})
-    if not isinstance(end, StreamEnd) or not end.whole:
-        return [f"data: [no whole stream: {end}]".encode()]
-    return [event.raw for event in end.events]
+    """Bytes of the events behind them. A gateway that has just started may ask a client to come again."""
+    over = time.monotonic() + GOES_ON_S
+    while True:
+        end = gateway.stream(request.path, {**request.body, "stream": True}, {"Last-Event-ID": events[-1].id})
+        if isinstance(end, StreamEnd) and end.whole:
+            return [event.raw for event in end.events]
+        if not (isinstance(end, Answer) and end.status == 503 and "retry-after" in end.headers) or time.monotonic() > over:
+            return [f"data: no whole stream: {end}".encode()]
+        time.sleep(0.05)
 
 
 def answers(gateway):

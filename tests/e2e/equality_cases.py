@@ -58,6 +58,12 @@ GROUPS = (
 # Of those some that hold most of what a request can ask for, for prompts that take long.
 LONG_GROUPS = ("greedy, logprobs 3", "stop strings", "top-p", "everything")
 
+# The shape of Llama 3.2 1B, for random weights.
+CONFIG_1B = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192,
+             "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 128256,
+             "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "rope_theta": 500000.0, "tie_word_embeddings": True,
+             "torch_dtype": "bfloat16", "bos_token_id": 128000, "eos_token_id": 128001, "hidden_act": "silu"}
+
 
 @dataclass
 class Case:

@@ -174,7 +174,8 @@ def refusals(cluster):
     for each in cluster.status().content["metrics"]:
         if each["role"] in ("coordinator", "rank"):
             text = urllib.request.urlopen(each["url"], timeout=30).read().decode()
-            found += sum(value for (name, _), value in metrics(text).items() if re.search(r"refused|turned_away", name))
+            found += sum(value for (name, labels), value in metrics(text).items()
+                         if name == "herd_links_total" and dict(labels)["outcome"] in ("refused", "turned_away", "lost"))
     return found
 
 

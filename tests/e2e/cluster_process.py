@@ -316,7 +316,7 @@ class UpCluster(Cluster):
             raise NotWhole(f"herd up says nothing on stdout (exit {self.up.process.poll()}): {self.up.stderr(30)}")
         self.told = Snapshot(self.up.said[0])
         self.path = Path(self.told.content["config"])
-        self.name = re.search(r'^\s*"?name"?: *"?([\w.-]+)', self.path.read_text(), re.MULTILINE)[1]
+        self.name = re.search(r'(?:^|[\s{])"?name"?: *"?([\w.-]+)', self.path.read_text())[1]
         for each in self.told.content["endpoints"]:
             host, port = re.fullmatch(r"https?://([^/]+):(\d+)/?", each["url"]).groups()
             self.gateways[each["name"]] = Endpoint(host, int(port))

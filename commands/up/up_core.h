@@ -55,7 +55,7 @@ class UpCore {
  public:
   static constexpr double kLivedEnough_s = 1.0;    // who lived for so long is started again at once
   static constexpr double kGatewayGrace_s = 5.0;   // beyond the drain
-  static constexpr double kNodeGrace_s = 15.0;     // ranks finish a step and give back memory
+  static constexpr double kNodeGrace_s = 25.0;     // ranks finish a step and end; a node ends itself after 21 s
   static constexpr double kCoordinatorGrace_s = 5.0;
   static constexpr double kHurry_s = 2.0;          // after the second on_stop
 

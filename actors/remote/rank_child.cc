@@ -215,7 +215,8 @@ void RankChildState::signal(int number) {
 }
 
 void RankChildState::on_over(const ChildOver& over) {
-  const RankDeath death = death_of(config_.spec.rank, over.end);
+  RankDeath death = death_of(config_.spec.rank, over.end);
+  if (refused_) death.why = *refused_;  // how it ended is how it was ended for that
   report([&](report::ProcessReport& rank) {
     rank.pid = 0;
     rank.state = report::ProcessState::kStopped;
@@ -226,7 +227,7 @@ void RankChildState::on_over(const ChildOver& over) {
   });
   config_.launcher->roster->count_death(children::end_text(over.end));
   config_.on_death(death);
-  leave(refused_ ? *refused_ : death.why);
+  leave(death.why);
 }
 
 void RankChildState::leave(const Status& why) {

@@ -12,6 +12,7 @@
 #include "actors/processes/operator_client.h"
 #include "commands/cluster_spec_file.h"
 #include "commands/command_line.h"
+#include "commands/demo_cluster.h"
 #include "commands/random_bytes.h"
 #include "commands/standard_output.h"
 #include "commands/status_output.h"
@@ -19,7 +20,7 @@
 namespace herd::commands {
 namespace {
 
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kPatience{3};
 constexpr std::chrono::milliseconds kWatchEvery{500};
 
 struct StatusFlags {
@@ -49,7 +50,8 @@ Status watch(const StatusFlags& flags, processes::OperatorClient& client) {
   }
 }
 
-Status status(const StatusFlags& flags) {
+Status status(StatusFlags& flags) {
+  if (flags.config.empty()) flags.config = demo_config_path();
   if (flags.output != "text" && flags.output != "json") return usage_error("--output must be text or json, not " + flags.output);
   const auto spec = read_cluster_spec(flags.config);
   if (!spec) return spec.error();
@@ -68,7 +70,7 @@ void add_status(CLI::App& app, int* exit_code) {
   auto flags = std::make_shared<StatusFlags>();
   CLI::App* command = app.add_subcommand(
       "status", "What the coordinator of a cluster knows of its replicas and processes, asked under the certificate of an operator");
-  command->add_option("--config", flags->config, "The cluster's file (YAML)")->required();
+  command->add_option("--config", flags->config, "The cluster's file (YAML); without: the demo cluster of `herd up`");
   command->add_option("--output", flags->output, "text, or json: one line, as `herd up --output json` prints it");
   command->add_flag("--watch", flags->watch, "Print it again whenever it changes, until interrupted");
   command->callback([flags, exit_code] { *exit_code = report(status(*flags)); });

@@ -20,12 +20,14 @@
 
 namespace herd::sim {
 
-// Its place: ranks, supervisor, coordinator.
+// Its place: ranks, supervisor, gateways.
 class LifeHost {
  public:
   virtual ~LifeHost() = default;
   // Runs it then, if that generation still lives.
   virtual void at_life(Instant when, EventLoop::Event event) = 0;
+  virtual void send_deltas(GatewayId gateway, std::vector<step::TokenDelta> deltas) = 0;
+  virtual void send_loss(const routing::ReplicaLoss& loss) = 0;  // to every gateway that joined
   virtual void send_plan(const step::StepPlan& plan) = 0;  // to every rank
   virtual std::vector<Progress> read_ranks() const = 0;
   virtual void on_life_serving() = 0;

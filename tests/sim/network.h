@@ -48,6 +48,9 @@ class Network {
 
   // Whoever listens at an address; a process that ended still does, and takes nothing.
   void listen(const std::string& address, SimListener listener) { listeners_[address] = std::move(listener); }
+  void listen_no_more(const std::string& address, const SimReplica& replica) {
+    std::erase_if(listeners_, [&](const auto& known) { return known.first == address && known.second.replica == &replica; });
+  }
   [[nodiscard]] std::optional<SimListener> find(const std::string& address) const {
     const auto found = listeners_.find(address);
     return found == listeners_.end() ? std::nullopt : std::optional(found->second);

@@ -92,6 +92,7 @@ void SimReplica::fall(bool silently) {
   gateways_.clear();
   if (life_) last_life_ = std::move(life_);  // it may be in the middle of something
   ranks_.take_away();
+  network_.listen_no_more(address_, *this);
   network_.shake();
   silently ? leader_.vanish() : leader_.end();
   ranks_process_.vanish();
@@ -152,7 +153,7 @@ void SimReplica::on_placed(const routing::ReplicaView& placed) {
   if (!waits_for_place_) return;
   waits_for_place_ = false;
   const ReplicaGeneration generation = placed.route.generation;
-  if (generation.replica != id() || !node_.is_new(generation)) violate("its next epoch is " + std::to_string(generation.epoch.value));
+  if (generation.replica != id() || generation <= generation_ || !node_.is_new(generation)) violate("its next epoch is " + std::to_string(generation.epoch.value));
   form(placed);
 }
 

@@ -56,14 +56,6 @@ bool Truth::is_homeless(ReplicaId replica) const {
          });
 }
 
-bool Truth::is_new(routing::ReplicaGeneration generation) {
-  const auto [last, first] = formed_.try_emplace(generation.replica, generation.epoch);
-  if (first) return true;
-  const bool is_new = last->second < generation.epoch;
-  last->second = std::max(last->second, generation.epoch);
-  return is_new;
-}
-
 void Truth::on_held(ReplicaId replica, std::uint32_t node) {
   const auto [last, first] = held_last_by_.try_emplace(replica, node);
   if (!first && std::exchange(last->second, node) != node) world_.reach(Reached::kPlacedElsewhere);

@@ -32,8 +32,8 @@ class Truth {
   // Of those that are there, none could take it that has not given it up.
   [[nodiscard]] bool is_homeless(ReplicaId replica) const;
 
-  // No earlier generation of that replica was as late. Remembers it.
-  [[nodiscard]] bool is_new(routing::ReplicaGeneration generation);
+  // Nobody has formed that generation before. Remembers it.
+  [[nodiscard]] bool is_new(routing::ReplicaGeneration generation) { return formed_.insert(generation).second; }
   void on_given_up(ReplicaId replica) { given_up_.insert(replica); }
   void on_held(ReplicaId replica, std::uint32_t node);
 
@@ -43,7 +43,7 @@ class Truth {
   const SimCoordinator* coordinator_ = nullptr;
   std::vector<SimGateway*> gateways_;
   std::vector<SimNode*> nodes_;
-  std::map<ReplicaId, Epoch> formed_;
+  std::set<routing::ReplicaGeneration> formed_;
   std::map<ReplicaId, std::uint32_t> held_last_by_;
   std::set<ReplicaId> given_up_;  // ever, by any node
 };

@@ -69,10 +69,10 @@ RankHandle StandaloneActors::rank(ReplicaId replica, std::uint32_t rank) {
 
 std::unique_ptr<GatewayClient> StandaloneActors::join_gateway(const gateway::GatewayConfig& config) {
   auto shared = std::make_shared<SharedGateway>(config, config_.clock);
-  const std::shared_ptr<const AddressBook> addresses = addresses_;
+  const std::shared_ptr<ReplicaDirectory> replicas = addresses_;
   GatewayHandle gateway = config_.gateway_has_own_thread
-                              ? system_->actors.spawn<caf::detached>(gateway_actor, shared, addresses, coordinator_)
-                              : system_->actors.spawn(gateway_actor, shared, addresses, coordinator_);
+                              ? system_->actors.spawn<caf::detached>(gateway_actor, shared, replicas, coordinator_)
+                              : system_->actors.spawn(gateway_actor, shared, replicas, coordinator_);
   return std::make_unique<GatewayClient>(std::move(shared), std::move(gateway));
 }
 

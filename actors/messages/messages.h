@@ -42,6 +42,7 @@ struct StopGateway {};
 struct DeltasMade {
   routing::ReplicaGeneration from;
   std::vector<step::TokenDelta> deltas;
+  std::shared_ptr<const void> held{};  // from another process: its end says that these have been dealt with
 };
 struct ReplicaReported {
   routing::ReplicaGeneration from;

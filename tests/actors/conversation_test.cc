@@ -67,7 +67,7 @@ class Conversation {
     });
     for (std::uint32_t i = 0; i < replicas_count; ++i) spawn_supervisor(toy, ReplicaId(i));
     shared = std::make_shared<SharedGateway>(gateway_config(), [this] { return now; });
-    gateway = system.spawn(gateway_actor, shared, std::shared_ptr<const AddressBook>(addresses), coordinator);
+    gateway = system.spawn(gateway_actor, shared, std::shared_ptr<ReplicaDirectory>(addresses), coordinator);
   }
   ~Conversation() {
     caf::anon_send(gateway, StopGateway{});
@@ -121,7 +121,7 @@ class Conversation {
   }
   // The actor of its generation that serves.
   [[nodiscard]] ReplicaHandle replica(std::size_t replica) const {
-    return addresses->resolve(shared->status()->view.replicas.at(replica).route).value();
+    return addresses->resolve(shared->status()->view.replicas.at(replica).route, {}).value();
   }
 
   SingleThreaded config;

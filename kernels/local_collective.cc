@@ -26,15 +26,15 @@ bool reached(std::uint32_t a, std::uint32_t b) { return static_cast<std::int32_t
 // One rank. What the others may see of it is in the group; all else is its own, its count of operations included.
 class LocalCollective final : public Collective {
  public:
-  LocalCollective(std::shared_ptr<void> memory, int rank, const LocalGroupLayout& layout, std::int64_t deadline_ms,
+  LocalCollective(std::shared_ptr<void> memory, int rank, const LocalGroupLayout& layout, const LocalCollectiveConfig& config,
                   FutexScope scope)
       : memory_(std::move(memory)),
         group_(*static_cast<LocalGroup*>(memory_.get())),
         layout_(layout),
         rank_(rank),
-        deadline_ms_(deadline_ms),
+        deadline_ms_(config.deadline_ms),
         scope_(scope),
-        spin_pauses_(usable_cpus() >= layout.size ? kSpinPauses : 0) {}
+        spin_pauses_(usable_cpus() >= (config.cpu_sharers > 0 ? config.cpu_sharers : layout.size) ? kSpinPauses : 0) {}
 
   int rank() const override { return rank_; }
   int size() const override { return layout_.size; }
@@ -242,7 +242,7 @@ void prepare_local_group(void* memory) { new (memory) LocalGroup; }
 std::unique_ptr<Collective> join_local_group(std::shared_ptr<void> memory, int rank, int size,
                                              const LocalCollectiveConfig& config) {
   HERD_CHECK(rank >= 0 && rank < size, "a rank of the group");
-  return std::make_unique<LocalCollective>(std::move(memory), rank, layout_of(size, config), config.deadline_ms,
+  return std::make_unique<LocalCollective>(std::move(memory), rank, layout_of(size, config), config,
                                            FutexScope::kProcesses);
 }
 
@@ -255,7 +255,7 @@ std::vector<std::unique_ptr<Collective>> make_local_group(int size, const LocalC
   std::vector<std::unique_ptr<Collective>> ranks;
   for (int rank = 0; rank < size; rank++)
     ranks.push_back(
-        std::make_unique<LocalCollective>(memory, rank, layout, config.deadline_ms, FutexScope::kProcess));
+        std::make_unique<LocalCollective>(memory, rank, layout, config, FutexScope::kProcess));
   return ranks;
 }
 

@@ -17,6 +17,9 @@ struct LocalCollectiveConfig {
   std::int64_t deadline_ms = 60'000;
   // A slot stays in the cache; ranks that sleep between pieces still have enough to do in one.
   std::size_t slot_bytes = std::size_t{256} << 10;
+  // How many ranks share the CPUs that this process may use: a rank spins for a moment before it sleeps where each of them has one.
+  // 0: all ranks of the group do, as threads of one process. Each rank's own affair.
+  int cpu_sharers = 0;
 };
 
 // One Collective per rank, in rank order, for threads of this process; 1 to 8. They share a group and may outlive each

@@ -2,6 +2,8 @@
 // Descriptors from one process of a machine to another, each under a name, over a socket pair of their own (SCM_RIGHTS). No CAF.
 
 #include <chrono>
+#include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -46,7 +48,10 @@ class OwnedFd {
 // The other end: takes what comes, on a thread of its own, and keeps it until somebody asks. Any thread.
 class DescriptorInbox {
  public:
-  explicit DescriptorInbox(OwnedFd socket);
+  // Called on the inbox's thread when one of that name has come and can be taken; short, and not the inbox's end.
+  using OnCame = std::function<void(const std::string& name)>;
+
+  explicit DescriptorInbox(OwnedFd socket, OnCame on_came = {});
   ~DescriptorInbox();
   DescriptorInbox(const DescriptorInbox&) = delete;
   DescriptorInbox& operator=(const DescriptorInbox&) = delete;

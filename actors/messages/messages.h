@@ -109,6 +109,7 @@ struct ReplicaPlaced {
 // To the coordinator, from a supervisor.
 struct ReplicaGivenUp {
   ReplicaId replica;
+  Status why;
 };
 
 // To a rank, from its supervisor.

@@ -77,7 +77,7 @@ Status RankHost::join(Epoch epoch, const Rendezvous& rendezvous) {
   if (Status status = device().status(); !status.ok()) return status;
   progress_->begin_step(epoch.value, 0);
   progress_->begin(Operation::kPreparing);
-  auto member = site_->enter_group(spec_, rendezvous, device());
+  auto member = site_->enter_group(spec_, epoch, rendezvous, device());
   if (!member) return member.error();
   seat_->enter(std::move(*member));
   if (Status status = shard_->warm_up(); !status.ok()) {

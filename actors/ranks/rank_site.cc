@@ -43,8 +43,8 @@ Expected<Rendezvous> RankSite::open_group(ReplicaId replica, Epoch epoch) {
 
 void RankSite::abort_group(ReplicaId replica, Epoch epoch, const Status& why) { groups_.abort(replica, epoch, why); }
 
-Expected<std::shared_ptr<Collective>> RankSite::enter_group(const placement::RankSpec& spec, const Rendezvous& rendezvous,
-                                                            Device& device) const {
+Expected<std::shared_ptr<Collective>> RankSite::enter_group(const placement::RankSpec& spec, Epoch, const Rendezvous& rendezvous,
+                                                            Device& device) {
   const auto group = groups_.find(rendezvous);
   if (!group) return fail({StatusCode::kAborted, "the group of " + rendezvous + " was given up"});
   RankGroup::Wrap wrap;

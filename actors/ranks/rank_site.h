@@ -107,8 +107,8 @@ class RankSite : public RankGround, public std::enable_shared_from_this<RankSite
   [[nodiscard]] virtual Expected<std::shared_ptr<const model::LlamaWeights>> weights_of(const placement::RankSpec& spec,
                                                                                         bool read_again) = 0;
   // kAborted: the group was given up.
-  [[nodiscard]] Expected<std::shared_ptr<Collective>> enter_group(const placement::RankSpec& spec, const Rendezvous& rendezvous,
-                                                                  Device& device) const;
+  [[nodiscard]] virtual Expected<std::shared_ptr<Collective>> enter_group(const placement::RankSpec& spec, Epoch epoch,
+                                                                          const Rendezvous& rendezvous, Device& device);
 
  protected:
   RankSite(RankCounts counts, RankHooks hooks) : counts_(counts), hooks_(std::move(hooks)) {}

@@ -72,18 +72,21 @@ void GatewayWatch::on_deltas(routing::ReplicaGeneration from, const std::vector<
 }
 
 void GatewayWatch::on_view(const routing::ClusterView& taken) {
-  for (const routing::ReplicaView& replica : taken.replicas) {
-    const routing::ReplicaGeneration seen = replica.route.generation;
-    move_if([&](const Running& of) {
-      const routing::ReplicaGeneration on = of.on.generation;
-      return on.replica == seen.replica && (on != seen || replica.state == routing::ReplicaState::kLost);
+  const auto seen = [&](routing::ReplicaGeneration on) {
+    return std::ranges::any_of(taken.replicas, [&](const routing::ReplicaView& replica) {
+      return replica.route.generation == on && replica.state != routing::ReplicaState::kLost;
     });
-  }
+  };
   move_if([&](const Running& of) {
-    return std::ranges::none_of(taken.replicas, [&](const routing::ReplicaView& replica) {
-      return replica.route.generation.replica == of.on.generation.replica;
-    });
+    if (seen(of.on.generation)) return false;
+    check_move(of.on.generation);
+    return true;
   });
+}
+
+// A coordinator that starts again first learns what serves: no stream moves for that.
+void GatewayWatch::check_move(routing::ReplicaGeneration from) {
+  if (truth_.is_well(from)) violate("a view takes streams away from replica " + std::to_string(from.replica.value) + ", which serves");
 }
 
 void GatewayWatch::on_loss(const routing::ReplicaLoss& loss) {

@@ -77,6 +77,7 @@ class GatewayWatch {
   void park(const SimChoice& choice);
   template <class Gone>
   void move_if(Gone gone);
+  void check_move(routing::ReplicaGeneration from);
   void check_end(SimRequest& request, const gateway::RequestEnd& end);
   void check_late(const SimRequest& request);
   void check_failed(const SimRequest& request, const gateway::RequestEnd& end);

@@ -26,18 +26,21 @@ void Network::for_each_between(Machine from, Machine to, Do what) {
 void Network::cut(Machine from, Machine to, Instant until) {
   Instant& last = cut_until_[{from, to}];
   last = std::max(last, until);
-  shake();
+  disturb(from);
+  disturb(to);
   for_each_between(from, to, [](SimConnection& connection, SimConnection::End end) { connection.cut(end, true); });
   world_.loop.at(until, [this, from, to] { if (!is_cut(from, to)) restore(from, to); });
 }
 
 void Network::restore(Machine from, Machine to) {
-  shake();
+  disturb(from);
+  disturb(to);
   for_each_between(from, to, [](SimConnection& connection, SimConnection::End end) { connection.cut(end, false); });
 }
 
 void Network::reset(Machine one, Machine other) {
-  shake();
+  disturb(one);
+  disturb(other);
   for_each_between(one, other, [](SimConnection& connection, SimConnection::End) { connection.reset(); });
 }
 

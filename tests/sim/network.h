@@ -58,6 +58,15 @@ class Network {
 
   // Something that may delay or move streams has happened.
   void shake() { shaken_ = world_.now(); }
+  // That machine was out of reach of others, or its process did not do its work.
+  void disturb(Machine machine) {
+    disturbed_[machine] = world_.now();
+    shake();
+  }
+  [[nodiscard]] Instant disturbed(Machine machine) const {
+    const auto last = disturbed_.find(machine);
+    return last == disturbed_.end() ? Instant{} : last->second;
+  }
   [[nodiscard]] Instant shaken() const { return shaken_; }
 
  private:
@@ -73,6 +82,7 @@ class Network {
   std::vector<Line> lines_;
   std::map<std::string, SimListener> listeners_;
   std::map<std::pair<Machine, Machine>, Instant> cut_until_;
+  std::map<Machine, Instant> disturbed_;
   Instant shaken_;
 };
 

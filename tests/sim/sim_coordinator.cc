@@ -13,6 +13,7 @@ using membership::PeerId;
 
 void SimCoordinator::start() {
   process_.begin();
+  started_ = world_.now();
   network_.shake();
   membership::MembershipConfig config;
   config.replicas = world_.options.replicas;
@@ -21,8 +22,9 @@ void SimCoordinator::start() {
     config.gateways.push_back("gateway-" + std::to_string(gateway));
   config.gather_s_max = 1e-6 * static_cast<double>(world_.options.gather_us);
   config.away_s_max = 1e-6 * static_cast<double>(world_.options.away_us);
-  const std::uint64_t wall_ms = 1'000'000 + static_cast<std::uint64_t>(world_.now().ns) / 1'000'000;
-  const std::uint64_t jump_ms = world_.options.clock_jumps ? world_.below(20'000) : 0;
+  // No two lives begin within one of its milliseconds.
+  const std::uint64_t wall_ms = 100'000'000 + static_cast<std::uint64_t>(world_.now().ns) / 1000;
+  const std::uint64_t jump_ms = world_.options.clock_jumps ? world_.below(1'000'000) : 0;
   core_.emplace(config, Epoch(wall_ms - jump_ms), world_.now());
   peers_.clear();
   wakes_at_.reset();
@@ -45,10 +47,10 @@ void SimCoordinator::sleep(std::int64_t us) {
   if (!up() || process_.sleeps()) return;
   world_.reach(Reached::kCoordinatorSilences);
   if (World::tells) world_.tell("the coordinator sleeps for " + std::to_string(us) + " us");
-  network_.shake();
+  network_.disturb(kCoordinatorMachine);
   const Instant until{world_.now().ns + us * 1000};
   process_.sleep(until);
-  world_.loop.at(until, [this] { network_.shake(); });
+  world_.loop.at(until, [this] { network_.disturb(kCoordinatorMachine); });
 }
 
 // Peers ---------------------------------------------------------------------------------------------------------------
@@ -112,11 +114,17 @@ void SimCoordinator::carry_out(membership::SendLoss& effect) {
 }
 
 void SimCoordinator::carry_out(membership::SendAssignment& effect) {
-  tell(effect.node, [assignment = effect.assignment](const Peer& peer) { peer.node->on_assignment(assignment); });
+  if (const auto peer = peers_.find(effect.node); peer != peers_.end()) peer->second.assignment = effect.assignment;
+  tell(effect.node, [assignment = through_wire(world_.options.wire, effect.assignment), epoch = view().cluster_epoch](const Peer& peer) {
+    peer.node->on_assignment(epoch, assignment);
+  });
 }
 
 void SimCoordinator::carry_out(membership::SendPlaced& effect) {
-  tell(effect.node, [placed = effect.placed](const Peer& peer) { peer.node->on_placed(placed); });
+  check_generation(effect.placed.view.route.generation);
+  tell(effect.node, [placed = through_wire(world_.options.wire, effect.placed), epoch = view().cluster_epoch](const Peer& peer) {
+    peer.node->on_placed(epoch, placed);
+  });
 }
 
 void SimCoordinator::carry_out(membership::ClosePeer& effect) {
@@ -131,6 +139,25 @@ void SimCoordinator::carry_out(membership::ClosePeer& effect) {
 void SimCoordinator::carry_out(membership::MembershipNote& effect) {
   if (World::tells) world_.tell("coordinator: " + effect.event + (effect.peer.empty() ? "" : ", " + effect.peer) + ": " + effect.what);
   if (effect.event == "node given up") world_.reach(Reached::kNodesGivenUp);
+}
+
+// Checks --------------------------------------------------------------------------------------------------------------
+
+void SimCoordinator::check_assignments() {
+  std::map<ReplicaId, PeerId> assigned;
+  for (const auto& [id, peer] : peers_) {
+    for (const ReplicaId replica : peer.assignment.replicas) {
+      if (!assigned.try_emplace(replica, id).second) world_.violate("replica " + std::to_string(replica.value) + " is assigned to two nodes");
+    }
+  }
+}
+
+// A clock that was set back is made good by what nodes and gateways have heard of, as far as they can be reached.
+void SimCoordinator::check_generation(routing::ReplicaGeneration placed) {
+  Epoch& last = placed_[placed.replica];
+  if (placed.epoch <= last && !world_.options.clock_jumps)
+    world_.violate("a generation is placed under epoch " + std::to_string(placed.epoch.value) + " after " + std::to_string(last.value));
+  last = std::max(last, placed.epoch);
 }
 
 }  // namespace herd::sim

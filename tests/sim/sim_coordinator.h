@@ -27,7 +27,7 @@ class SimCoordinator {
   [[nodiscard]] const SimProcess& process() const { return process_; }
   [[nodiscard]] bool up() const { return process_.alive(); }
   [[nodiscard]] const routing::ClusterView& view() const { return core_->view(); }
-  [[nodiscard]] bool settled() const { return core_->settled(); }
+  [[nodiscard]] Instant started() const { return started_; }
 
   void start();
   void stop();  // it will start again
@@ -43,6 +43,7 @@ class SimCoordinator {
     membership::MembershipEffects effects;
     ask(*core_, effects);
     for (membership::MembershipEffect& effect : effects) std::visit([this](auto& what) { carry_out(what); }, effect);
+    check_assignments();
     arm();
   }
 
@@ -51,10 +52,13 @@ class SimCoordinator {
     ConnectionPtr connection;
     SimNode* node = nullptr;
     SimGateway* gateway = nullptr;
+    membership::Assignment assignment{};  // that it was sent last
   };
 
   SimConnection::Hooks accept(const ConnectionPtr& connection);
   void arm();
+  void check_assignments();
+  void check_generation(routing::ReplicaGeneration placed);
   template <class Tell>
   void tell(membership::PeerId to, Tell tell);
   void carry_out(membership::SendView& effect);
@@ -71,6 +75,8 @@ class SimCoordinator {
   std::map<membership::PeerId, Peer> peers_;
   std::uint64_t last_peer_ = 0;
   std::optional<Instant> wakes_at_;
+  Instant started_;
+  std::map<ReplicaId, Epoch> placed_;  // last, by any life
 };
 
 }  // namespace herd::sim

@@ -159,13 +159,26 @@ void SimGateway::on_loss(const routing::ReplicaLoss& loss) {
   carry_out(std::move(effects));
 }
 
+void SimGateway::on_report(routing::ReplicaGeneration from, const replica::ReplicaStats& stats) {
+  const scheduler::SchedulerStats& work = stats.scheduler;
+  life_->core.on_load(from, {.running = work.num_running,
+                             .waiting = work.num_waiting,
+                             .waiting_tokens = work.queue_tokens,
+                             .decode_step_s = stats.decode_step_s,
+                             .prompt_token_s = stats.prompt_token_s});
+  if (!life_->core.route_of(from) || !life_->reported.insert(from).second) return;
+  GatewayEffects effects;
+  life_->core.on_link_open(from, world_.now(), effects);
+  carry_out(std::move(effects));
+}
+
 // Connections ---------------------------------------------------------------------------------------------------------
 
 void SimGateway::join(const ConnectionPtr& connection) {
   const routing::ClusterView& view = life_->core.view();
   connection->send(SimConnection::kDialer, world_.options.message_us_max,
                    [this, &coordinator = coordinator_, peer = coordinator_.number_of(*connection),
-                    join = routing::GatewayJoin{id_, view.cluster_epoch, view.number}] {
+                    join = through_wire(world_.options.wire, routing::GatewayJoin{id_, view.cluster_epoch, view.number})] {
                      coordinator.on_gateway_join(peer, *this, join);
                    });
 }
@@ -206,6 +219,7 @@ void SimGateway::on_leader_closed(const std::string& address) {
   const auto leader = life_->leaders.find(address);
   if (leader == life_->leaders.end()) return;
   world_.reach(Reached::kLinksLost);
+  life_->reported.erase(leader->second.generation);
   on_link_lost(leader->second.generation);
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cluster/gateway/gateway_core.h"
+#include "cluster/replica/replica_core.h"
 #include "tests/sim/gateway_watch.h"
 #include "tests/sim/network.h"
 #include "tests/sim/request_book.h"
@@ -40,6 +41,7 @@ class SimGateway {
   void on_deltas(routing::ReplicaGeneration from, const std::vector<step::TokenDelta>& deltas);
   void on_view(const routing::ClusterView& view);
   void on_loss(const routing::ReplicaLoss& loss);
+  void on_report(routing::ReplicaGeneration from, const replica::ReplicaStats& stats);
 
   void check();
   void check_drained(const routing::ClusterView& truth);
@@ -55,6 +57,7 @@ class SimGateway {
     GatewayWatch watch;
     std::shared_ptr<SimDial> coordinator;
     std::map<std::string, Leader> leaders;  // by address
+    std::set<routing::ReplicaGeneration> reported;  // since their connections are open
     std::map<RequestId, SimRequest*> requests;
     std::uint64_t next_request = 1;
     std::uint64_t wakes = 0;  // the last timer asked for

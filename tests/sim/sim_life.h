@@ -64,6 +64,7 @@ class SimLife {
   [[nodiscard]] bool ended() const { return core_.ended(); }
   [[nodiscard]] bool has_served() const { return has_served_; }
   [[nodiscard]] bool idle() const;
+  [[nodiscard]] replica::ReplicaStats stats() const { return core_.stats(); }
   [[nodiscard]] std::uint64_t steps_finished() const { return steps_finished_; }
   [[nodiscard]] const std::shared_ptr<SimCollective>& group() const { return group_; }
   void check(std::uint32_t sequences_max);

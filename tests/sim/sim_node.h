@@ -1,16 +1,19 @@
 #pragma once
-// SimNode: one machine where the process of a node lives again and again, with the replicas it was told to hold. When it ends its
-// ranks end with it; when its machine is gone nobody hears of that. It may sleep alone, while its leaders go on, or with its machine.
+// SimNode: one machine where the process of a node lives again and again: the product's NodeCore, and the replicas that it holds.
+// When it ends its ranks end with it; when its machine is gone nobody hears of that. It may sleep alone, while its leaders go on, or
+// with its machine.
 
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <variant>
 #include <vector>
 
-#include "cluster/membership/node_messages.h"
+#include "cluster/membership/node_core.h"
 #include "tests/sim/network.h"
 #include "tests/sim/request_book.h"
 #include "tests/sim/sim_process.h"
@@ -45,28 +48,41 @@ class SimNode {
   void lose_devices();
   void heal();
 
-  // From the coordinator.
-  void on_assignment(const membership::Assignment& assignment);
-  void on_placed(const membership::Placed& placed);
+  // From the coordinator of that cluster epoch.
+  void on_assignment(Epoch cluster_epoch, const membership::Assignment& assignment);
+  void on_placed(Epoch cluster_epoch, const membership::Placed& placed);
 
   // From its replicas.
-  void ask_place(const SimReplica& replica);
+  void ask_place(const membership::PlaceAsk& ask);
   void say_serving(const routing::ReplicaView& view);
-  void say_draining(const SimReplica& replica);
   void say_lost(const routing::ReplicaLoss& loss);
-  void on_given_up(SimReplica& replica, const Status& why);
+  void on_given_up(ReplicaId replica, const Status& why);
+  void on_ended(ReplicaId replica);
   [[nodiscard]] bool is_new(routing::ReplicaGeneration generation);
 
   void check();
   void check_drained();
 
  private:
-  void join();
-  void hold(ReplicaId replica);
-  void say_given_up(ReplicaId replica, const Status& why);
-  // To the coordinator, if it can be reached.
+  // Asks the core and does what it says.
+  template <class Ask>
+  void decide(Ask ask) {
+    membership::NodeEffects effects;
+    ask(*core_, effects);
+    for (const membership::NodeEffect& effect : effects) std::visit([this](const auto& what) { carry_out(what); }, effect);
+  }
+  void carry_out(const membership::StartReplica& effect);
+  void carry_out(const membership::EndReplica& effect);
+  void carry_out(const membership::Place& effect);
+  void carry_out(const membership::SayToCoordinator& effect);
+  void say(SimConnection& connection, const membership::NodeJoin& join);
+  void say(SimConnection& connection, const membership::PlaceAsk& ask);
+  void say(SimConnection& connection, const membership::Serving& serving);
+  void say(SimConnection& connection, const routing::ReplicaLoss& loss);
+  void say(SimConnection& connection, const membership::GivenUp& given_up);
   template <class Tell>
-  void tell(Tell tell);
+  void tell(SimConnection& connection, Tell tell);
+  void check_absence() const;
 
   World& world_;
   Network& network_;
@@ -77,10 +93,12 @@ class SimNode {
   SimProcess process_;
   std::shared_ptr<SimDial> dial_;
   std::deque<SimReplica> replicas_;          // ever held
+  std::optional<membership::NodeCore> core_;
   std::map<ReplicaId, SimReplica*> held_;
   std::set<ReplicaId> gave_up_;
-  Epoch newest_;                             // cluster epoch that this life has heard of
   bool has_devices_ = true;
+  std::vector<ReplicaId> fell_;  // with the last life
+  Instant ended_;
 };
 
 }  // namespace herd::sim

@@ -129,6 +129,8 @@ void draw_nodes(SimOptions& options, Dice& dice) {
 // One scale for all that waits for a peer, from that of steps to that of the product.
 void draw_patience(SimOptions& options, Dice& dice) {
   options.silence_us = dice.one_in(4) ? 2'000'000 : dice.between(2'000, 100'000);
+  // Whoever is told of a closed connection is connected again before a coordinator has waited long enough.
+  options.silence_us = std::max(options.silence_us, 8 * (options.detect_us_max + options.message_us_max));
   options.redial_us_max = 1 + options.silence_us / dice.between(4, 20);
   options.gather_us = options.silence_us * 3 / 2;
   options.away_us = options.silence_us * 5;

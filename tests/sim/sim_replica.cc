@@ -42,10 +42,6 @@ routing::ReplicaView SimReplica::view() const {
   return view;
 }
 
-membership::PlaceAsk SimReplica::place_ask() const {
-  return {id(), address_, numerics_of(world_.options, id()), world_.options.sequences_max(), world_.options.scheduler.max_model_len};
-}
-
 // Processes -----------------------------------------------------------------------------------------------------------
 
 SimProcess& SimReplica::supervisor_process() const { return node_.process(); }
@@ -70,25 +66,34 @@ void SimReplica::start() {
       .replica = id(),
       .ranks = options.ranks,
       .ranks_can_be_ended = options.ranks_are_processes,
+      .keeps_trying = options.ranks_are_processes,
       .budget = options.budget,
       .watch = options.watch()});
   decide([&](auto& supervisor, auto& effects) { supervisor.on_start(world_.now(), effects); });
 }
 
 void SimReplica::release() {
-  if (!held_) return;
-  held_ = false;
-  waits_for_place_ = false;
-  known_serving_.reset();
+  held_ = waits_for_place_ = false;
+  ending_ = true;
   network_.shake();
   decide([](auto& supervisor, auto& effects) { supervisor.on_stop(effects); });
   if (alive()) return stop();
+  end_ranks();
+}
+
+// Its node hears when none is left.
+void SimReplica::end_ranks() {
+  ending_ = false;
   fall(false);
+  supervisor_process().later(world_.us_up_to(world_.options.detect_us_max), [this] { node_.on_ended(id()); });
+}
+
+void SimReplica::give_up(const Status& why) {
+  later(world_.us_up_to(world_.options.message_us_max), [this, why] { node_.on_given_up(id(), why); });
 }
 
 void SimReplica::fall(bool silently) {
-  held_ = waits_for_place_ = draining_ = false;
-  known_serving_.reset();
+  held_ = ending_ = waits_for_place_ = draining_ = false;
   gateways_.clear();
   if (life_) last_life_ = std::move(life_);  // it may be in the middle of something
   ranks_.take_away();
@@ -107,7 +112,7 @@ void SimReplica::drain() {
   if (!serving() || draining_) return;
   draining_ = true;
   network_.shake();
-  node_.say_draining(*this);
+  message([this, view = view()] { node_.say_serving(view); });
 }
 
 void SimReplica::stop() {
@@ -146,7 +151,8 @@ void SimReplica::carry_out(const membership::FormGroup& /*effect*/) {
   if (alive()) violate("forms a group beside the one it is in");
   if (ranks_.differed_twice()) violate("forms a group of a rank whose tokens differed twice");
   waits_for_place_ = true;
-  node_.ask_place(*this);
+  const SimOptions& options = world_.options;
+  node_.ask_place({id(), address_, numerics_of(options, id()), options.sequences_max(), options.scheduler.max_model_len});
 }
 
 void SimReplica::on_placed(const routing::ReplicaView& placed) {
@@ -181,9 +187,9 @@ void SimReplica::carry_out(const membership::GiveUp& effect) {
   std::erase_if(losses_, [&](Instant at) { return seconds_between(at, world_.now()) > world_.options.budget.window_s; });
   const bool spent = losses_.size() > world_.options.budget.restarts;
   if (alive()) violate("is given up, and lives");
-  if (has_served_ && !spent && !ranks_.hangs() && !ranks_.was_late()) violate("is given up for nothing: " + effect.why.message());
+  if ((has_served_ || world_.options.ranks_are_processes) && !spent && !ranks_.hangs() && !ranks_.was_late()) violate("is given up for nothing: " + effect.why.message());
   world_.reach(Reached::kProcessesEnded);
-  message([this, why = effect.why] { node_.on_given_up(*this, why); });
+  give_up(effect.why);
 }
 
 void SimReplica::carry_out(const membership::WakeSupervisorAt& effect) {
@@ -216,6 +222,7 @@ void SimReplica::send_deltas(GatewayId gateway, std::vector<step::TokenDelta> de
   for (int copy = 0; copy < (twice ? 2 : 1); ++copy)
     joined->second.connection->send(SimConnection::kAcceptor, world_.options.delta_us_max,
                                     [to = joined->second.gateway, from = generation_, deltas] { to->on_deltas(from, deltas); });
+  if (world_.percent(10)) send_load(gateway);
 }
 
 void SimReplica::send_loss(const routing::ReplicaLoss& loss) {
@@ -230,9 +237,9 @@ void SimReplica::tell_supervisor(EventLoop::Event event) {
 }
 
 void SimReplica::on_life_serving() {
+  for (const auto& [gateway, joined] : gateways_) send_load(gateway);
   tell_supervisor([this, view = view()] {
     if (!held_ || view.route.generation != generation_) return;
-    known_serving_ = view;
     node_.say_serving(view);
     has_served_ = true;
     decide([&](auto& supervisor, auto& effects) { supervisor.on_serving(view.route.generation, world_.now(), effects); });
@@ -246,7 +253,6 @@ void SimReplica::on_life_lost(const routing::ReplicaLoss& loss) {
 
 void SimReplica::on_generation_lost(const routing::ReplicaLoss& loss, bool tell_again) {
   node_.say_lost(loss);
-  if (known_serving_ && known_serving_->route.generation == loss.replica) known_serving_.reset();
   if (!held_) return;
   if (loss.cause != LossCause::kStopped) losses_.push_back(world_.now());
   const auto tell = [this, loss] {
@@ -260,7 +266,7 @@ void SimReplica::end_life() {
   last_life_ = std::move(life_);  // it is still in the middle of something
   draining_ = false;
   network_.shake();
-  if (!held_) fall(false);
+  if (ending_) end_ranks();
 }
 
 // From gateways -------------------------------------------------------------------------------------------------------
@@ -286,6 +292,16 @@ void SimReplica::on_gateway_joined(const ConnectionPtr& connection, SimGateway& 
     gateway_gone(id);
   }
   gateways_.insert_or_assign(id, JoinedGateway{connection, &gateway});
+  if (serving()) send_load(id);
+}
+
+void SimReplica::send_load(GatewayId gateway) {
+  const auto joined = gateways_.find(gateway);
+  if (joined == gateways_.end()) return;
+  joined->second.connection->send(SimConnection::kAcceptor, world_.options.delta_us_max,
+                                  [to = joined->second.gateway, from = generation_, stats = life_->stats()] {
+                                    to->on_report(from, stats);
+                                  });
 }
 
 void SimReplica::gateway_gone(GatewayId gateway) {
@@ -351,6 +367,7 @@ void SimReplica::on_leader_gone(LossCause cause, const std::string& why, std::in
   gateways_.clear();
   draining_ = false;
   leader_.end();
+  if (ending_) return end_ranks();
   const bool first = world_.percent(50);
   later(world_.us_up_to(us_max), [this, loss, group, why, first] {
     if (group) group->abort({StatusCode::kAborted, "the leader is gone"});

@@ -48,13 +48,10 @@ class SimReplica : private LifeHost, private RanksHost {
   void on_placed(const routing::ReplicaView& view);
   // Its node is told to hold it no more: what is under way ends first.
   void release();
+  void give_up(const Status& why);
   // With its node, which has just ended.
   void fall(bool silently);
   void sleep(Instant until);  // ranks and leader, with their machine
-  [[nodiscard]] bool waits_for_place() const { return waits_for_place_; }
-  [[nodiscard]] membership::PlaceAsk place_ask() const;
-  // What the node has heard of it; nullopt: it does not serve.
-  [[nodiscard]] const std::optional<routing::ReplicaView>& known_serving() const { return known_serving_; }
 
   // From an operator.
   void drain();
@@ -109,6 +106,8 @@ class SimReplica : private LifeHost, private RanksHost {
   void on_generation_lost(const routing::ReplicaLoss& loss, bool tell_again);
   void tell_supervisor(EventLoop::Event event);
   void gateway_gone(GatewayId gateway);
+  void end_ranks();
+  void send_load(GatewayId gateway);
   SimConnection::Hooks accept(const ConnectionPtr& connection);
 
   // LifeHost
@@ -144,10 +143,9 @@ class SimReplica : private LifeHost, private RanksHost {
   SimRanks ranks_;
   std::map<GatewayId, JoinedGateway> gateways_;  // of the leader's process
   Link to_supervisor_;
-  std::optional<routing::ReplicaView> known_serving_;
   std::deque<Instant> losses_;  // that the supervisor has to count
   std::uint64_t wakes_ = 0;
-  bool held_ = true, waits_for_place_ = false, draining_ = false;
+  bool held_ = true, ending_ = false, waits_for_place_ = false, draining_ = false;
   bool has_served_ = false;  // as far as its supervisor has heard
   std::uint32_t starts_to_fail_ = 0;
 };

@@ -56,7 +56,37 @@ bool Truth::is_homeless(ReplicaId replica) const {
          });
 }
 
+bool Truth::is_held(ReplicaId replica) const {
+  return std::ranges::any_of(nodes_, [&](const SimNode* node) { return node->find(replica) != nullptr; });
+}
+
+bool Truth::is_well(routing::ReplicaGeneration generation) const {
+  for (SimNode* node : nodes_) {
+    const SimReplica* held = node->find(generation.replica);
+    if (held == nullptr || held->generation() != generation || !held->whole()) continue;
+    const Machine there = network_.node_machine(node->index());
+    if (network_.is_cut_between(there, kCoordinatorMachine) || node->process().sleeps()) return false;
+    const Instant last = std::max(network_.disturbed(there), network_.disturbed(kCoordinatorMachine));
+    return last.ns + world_.options.settle_us() * 1000 < world_.now().ns;
+  }
+  return false;
+}
+
+bool Truth::had_room_since(ReplicaId replica, Instant since) const {
+  if (!coordinator_->up() || coordinator_->started() > since || network_.disturbed(kCoordinatorMachine) > since) return false;
+  return std::ranges::any_of(nodes_, [&](SimNode* node) {
+    const Machine there = network_.node_machine(node->index());
+    return node->alive() && !node->is_full() && !node->gave_up().contains(replica) && network_.disturbed(there) < since &&
+           !network_.is_cut_between(there, kCoordinatorMachine) && !node->process().sleeps();
+  });
+}
+
 void Truth::on_held(ReplicaId replica, std::uint32_t node) {
+  for (SimNode* other : nodes_) {
+    const SimReplica* held = other->find(replica);
+    if (held != nullptr && other->index() != node && is_well(held->generation()))
+      world_.violate("replica " + std::to_string(replica.value) + " is placed on another node, though it serves where it is");
+  }
   const auto [last, first] = held_last_by_.try_emplace(replica, node);
   if (!first && std::exchange(last->second, node) != node) world_.reach(Reached::kPlacedElsewhere);
 }

@@ -32,6 +32,12 @@ class Truth {
   // Of those that are there, none could take it that has not given it up.
   [[nodiscard]] bool is_homeless(ReplicaId replica) const;
 
+  [[nodiscard]] bool is_held(ReplicaId replica) const;
+  // It serves, is whole, and neither its node nor what lies between that and the coordinator was disturbed for long.
+  [[nodiscard]] bool is_well(routing::ReplicaGeneration generation) const;
+  // Since then some node could have taken it, and a coordinator could have told it so.
+  [[nodiscard]] bool had_room_since(ReplicaId replica, Instant since) const;
+
   // Nobody has formed that generation before. Remembers it.
   [[nodiscard]] bool is_new(routing::ReplicaGeneration generation) { return formed_.insert(generation).second; }
   void on_given_up(ReplicaId replica) { given_up_.insert(replica); }

@@ -1,0 +1,78 @@
+#pragma once
+// FramePort: one end of a connection for those who send: before it opens, frames wait; after its end they are dropped. No CAF.
+// Any thread.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "actors/link/link_host.h"
+#include "cluster/handshake/link_words.h"
+#include "cluster/routing/replica_generation.h"
+#include "cluster/wire/envelope.h"
+#include "kernels/check.h"
+#include "kernels/status.h"
+
+namespace herd::actors {
+
+class FramePort {
+ public:
+  // The connection has opened: what waits goes out. Once.
+  void open(std::shared_ptr<link::Link> link) {
+    const std::scoped_lock lock(mutex_);
+    link_ = std::move(link);
+    for (const Waiting& frame : std::exchange(waiting_, {})) put(frame.frame, frame.about);
+    if (finished_) link_->finish(*finished_);
+  }
+
+  // About that generation; none by default. A frame that cannot be sent ends the connection, as its receiver would wait for it.
+  void send(const wire::Frame& frame, routing::ReplicaGeneration about = {}) {
+    const std::scoped_lock lock(mutex_);
+    if (finished_) return;
+    if (link_) return put(frame, about);
+    HERD_CHECK(waiting_.size() < kWaitingMax, "little is said before a connection opens");
+    waiting_.push_back({frame, about});
+  }
+
+  // What was sent goes out, then the connection closes.
+  void finish(const Status& why) {
+    const std::scoped_lock lock(mutex_);
+    if (finished_) return;
+    finished_ = why;
+    if (link_) link_->finish(why);
+  }
+
+  // Travels with the pings from here on.
+  void set_progress(const handshake::Progress& progress) {
+    const std::scoped_lock lock(mutex_);
+    if (link_) link_->set_progress(progress);
+  }
+
+  // A frame that came is done with.
+  void consumed(const wire::OpenedFrame& frame) {
+    const std::scoped_lock lock(mutex_);
+    if (link_) link_->consumed(frame.frame.words.size() * sizeof(std::uint64_t));
+  }
+
+ private:
+  static constexpr std::size_t kWaitingMax = 1024;
+  struct Waiting {
+    wire::Frame frame;
+    routing::ReplicaGeneration about;
+  };
+
+  void put(const wire::Frame& frame, routing::ReplicaGeneration about) {
+    if (Status sent = link_->send(frame, Epoch(), about); !sent.ok()) link_->finish(sent);
+  }
+
+  std::mutex mutex_;
+  std::shared_ptr<link::Link> link_;
+  std::vector<Waiting> waiting_;     // before it is open
+  std::optional<Status> finished_;
+};
+
+}  // namespace herd::actors

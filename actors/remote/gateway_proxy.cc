@@ -1,0 +1,187 @@
+#include "actors/remote/gateway_proxy.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cluster/replica/group_messages.h"
+#include "cluster/wire/control_codec.h"
+#include "cluster/wire/generate_codec.h"
+#include "cluster/wire/group_codec.h"
+#include "runtime/step/step_outputs.h"
+
+namespace herd::actors {
+namespace {
+
+// Clocks differ between processes, so a time travels as how long ago it was; 0 stays: there is none.
+replica::ReplicaReport report_of(replica::ReplicaStats stats, Instant now) {
+  Instant& oldest = stats.scheduler.oldest_waiting_since;
+  if (oldest != Instant()) oldest = {now.ns - oldest.ns};
+  return {std::move(stats)};
+}
+
+handshake::Progress progress_of(const replica::ReplicaStats& stats) {
+  return {stats.steps, stats.scheduler.num_running + stats.scheduler.num_waiting};
+}
+
+}  // namespace
+
+GatewayHandle::behavior_type gateway_proxy(GatewayHandle::stateful_pointer<GatewayProxyState> self, std::shared_ptr<FramePort> port,
+                                           std::function<Instant()> clock) {
+  GatewayProxyState& state = self->state;
+  state.port = std::move(port);
+  state.clock = std::move(clock);
+  end_process_on_exception(self);
+  return {
+      [](const SubmitRequest&) {},  // its own clients say so; likewise below
+      [](const DeltasConsumed&) {},
+      [](const StopChoice&) {},
+      [](const ReaderGone&) {},
+      [&state](const DeltasMade& made) {
+        for (const std::vector<step::TokenDelta>& message : step::cut_deltas(made.deltas))
+          state.port->send(wire::encode(message), made.from);
+      },
+      [&state](const ReplicaReported& reported) {
+        state.port->set_progress(progress_of(reported.stats));
+        state.port->send(wire::encode(report_of(reported.stats, state.clock())), reported.from);
+      },
+      [&state](const ReplicaLost& lost) { state.port->send(wire::encode(lost.loss), lost.loss.replica); },
+      [](const ViewChanged&) {},
+      [](const WakeUp&) {},
+      [](const Tick&) {},
+      [](const StopGateway&) {},
+  };
+}
+
+class GatewayDesk::GatewayLink final : public link::LinkOwner {
+ public:
+  GatewayLink(std::shared_ptr<GatewayDesk> desk, std::shared_ptr<FramePort> port) : desk_(std::move(desk)), port_(std::move(port)) {}
+  void on_frame(wire::OpenedFrame frame) override {
+    if (Status status = desk_->take(this, frame); !status.ok()) port_->finish(status);
+    port_->consumed(frame);
+  }
+  void on_progress(const handshake::Progress&) override {}
+  void on_closed(const Status&) override { desk_->leave(this); }
+
+ private:
+  const std::shared_ptr<GatewayDesk> desk_;
+  const std::shared_ptr<FramePort> port_;
+};
+
+link::OpenLink GatewayDesk::opener() {
+  return [self = shared_from_this()](std::shared_ptr<link::Link> link, const link::PeerOpened& opened) {
+    auto port = std::make_shared<FramePort>();
+    port->open(std::move(link));
+    auto owner = std::make_shared<GatewayLink>(self, port);
+    GatewayHandle proxy = self->system_.spawn(gateway_proxy, port, self->clock_);
+    self->enter(owner.get(), {GatewayId(opened.hello.incarnation), std::move(proxy), std::move(port), {}});
+    return owner;
+  };
+}
+
+void GatewayDesk::enter(const GatewayLink* link, Guest guest) {
+  const std::scoped_lock lock(mutex_);
+  guests_.emplace(link, std::move(guest));
+}
+
+void GatewayDesk::leave(const GatewayLink* link) {
+  const std::scoped_lock lock(mutex_);
+  const auto guest = guests_.find(link);
+  if (guest == guests_.end()) return;
+  caf::anon_send_exit(guest->second.proxy, caf::exit_reason::user_shutdown);
+  guests_.erase(guest);
+}
+
+std::size_t GatewayDesk::gateways() const {
+  const std::scoped_lock lock(mutex_);
+  return guests_.size();
+}
+
+Status GatewayDesk::take(const GatewayLink* link, const wire::OpenedFrame& frame) {
+  if (frame.header.kind == wire::FrameKind::kGatewayJoin) return join(link, frame);
+  const ReplicaHandle replica = replica_of(link, frame.header.replica);
+  if (!replica) {
+    ++stale_frames_;
+    return {};
+  }
+  const auto check = [&](GatewayId id) {
+    const std::scoped_lock lock(mutex_);
+    return guests_.at(link).id == id ? Status() : bad_input("a gateway speaks for another one");
+  };
+  if (frame.header.kind == wire::FrameKind::kAbort) {
+    const auto attempt = wire::decode_abort(frame.frame.words);
+    if (!attempt) return attempt.error();
+    if (Status status = check(attempt->gateway); !status.ok()) return status;
+    caf::anon_send(replica, StopSequence{*attempt});
+    return {};
+  }
+  auto submission = wire::decode_submission(frame.frame.words);
+  if (!submission) return submission.error();
+  if (Status status = check(submission->gateway); !status.ok()) return status;
+  caf::anon_send(replica, RunSequence{std::move(*submission)});
+  return {};
+}
+
+Status GatewayDesk::join(const GatewayLink* link, const wire::OpenedFrame& frame) {
+  const auto join = wire::decode_gateway_join(frame.frame.words);
+  if (!join) return join.error();
+  const routing::ReplicaGeneration asked = frame.header.replica;
+  if (asked.replica != replica_)
+    return bad_input("replica " + std::to_string(asked.replica.value) + " is not here, this is the leader of replica " +
+                     std::to_string(replica_.value));
+  const std::scoped_lock lock(mutex_);
+  const auto known = guests_.find(link);
+  if (known == guests_.end()) return {};  // it has joined again on another connection
+  Guest& guest = known->second;
+  if (join->gateway != guest.id) return bad_input("a gateway joins under another id than its hello's");
+  end_older(link, guest.id);
+  guest.asked = asked;
+  if (open_ && open_->generation == asked) {
+    caf::anon_send(open_->replica, GatewayJoined{guest.id, guest.proxy});
+  } else if (last_loss_ && asked <= last_loss_->replica) {
+    routing::ReplicaLoss loss = *last_loss_;
+    loss.replica = asked;
+    guest.port->send(wire::encode(loss), asked);
+  }
+  return {};
+}
+
+// Under the lock: a gateway is at one connection; what it asked for on an older one ends when the replica hears that it joins anew.
+void GatewayDesk::end_older(const GatewayLink* link, GatewayId id) {
+  for (auto guest = guests_.begin(); guest != guests_.end();) {
+    if (guest->first == link || guest->second.id != id) {
+      ++guest;
+      continue;
+    }
+    guest->second.port->finish({StatusCode::kAborted, "the gateway has joined again on another connection"});
+    caf::anon_send_exit(guest->second.proxy, caf::exit_reason::user_shutdown);
+    guest = guests_.erase(guest);
+  }
+}
+
+ReplicaHandle GatewayDesk::replica_of(const GatewayLink* link, routing::ReplicaGeneration about) {
+  const std::scoped_lock lock(mutex_);
+  const auto guest = guests_.find(link);
+  const bool joined = open_ && open_->generation == about && guest != guests_.end() && guest->second.asked == about;
+  return joined ? open_->replica : ReplicaHandle();
+}
+
+void GatewayDesk::open(routing::ReplicaGeneration generation, ReplicaHandle replica) {
+  const std::scoped_lock lock(mutex_);
+  open_ = Place{generation, std::move(replica)};
+  for (const auto& [link, guest] : guests_)
+    if (guest.asked == generation) caf::anon_send(open_->replica, GatewayJoined{guest.id, guest.proxy});
+}
+
+void GatewayDesk::close(const routing::ReplicaLoss& loss) {
+  const std::scoped_lock lock(mutex_);
+  if (open_ && open_->generation == loss.replica) open_.reset();
+  last_loss_ = loss;
+}
+
+void GatewayDesk::finish(const Status& why) {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [link, guest] : guests_) guest.port->finish(why);
+}
+
+}  // namespace herd::actors

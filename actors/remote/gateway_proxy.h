@@ -1,0 +1,81 @@
+#pragma once
+// gateway_proxy: a gateway of another process, as a leader's replica_actor sees it: deltas, reports and losses go out as frames. One a
+// connection; it ends with that, and the replica watches it.
+//
+// GatewayDesk: where a leader's process takes gateways, over all generations of its replica. A gateway says which generation it means
+// (in its frames' headers) and joins it at once, or as soon as it is formed; one that is over is answered with its loss.
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "actors/messages/type_ids.h"
+#include "actors/remote/frame_port.h"
+#include "cluster/routing/replica_generation.h"
+#include "cluster/routing/replica_loss.h"
+#include "runtime/clock.h"
+#include "runtime/ids.h"
+
+namespace herd::actors {
+
+struct GatewayProxyState {
+  std::shared_ptr<FramePort> port;
+  std::function<Instant()> clock;
+};
+GatewayHandle::behavior_type gateway_proxy(GatewayHandle::stateful_pointer<GatewayProxyState> self, std::shared_ptr<FramePort> port,
+                                           std::function<Instant()> clock);
+
+// Any thread.
+class GatewayDesk : public std::enable_shared_from_this<GatewayDesk> {
+ public:
+  GatewayDesk(caf::actor_system& system, ReplicaId replica, std::function<Instant()> clock)
+      : system_(system), replica_(replica), clock_(std::move(clock)) {}
+
+  // For who listens for gateways.
+  [[nodiscard]] link::OpenLink opener();
+  // That generation is there: gateways that wait for it join.
+  void open(routing::ReplicaGeneration generation, ReplicaHandle replica);
+  // It is over; gateways that joined have been told by the replica.
+  void close(const routing::ReplicaLoss& loss);
+  // No generation comes any more: connections end once what was sent has gone out.
+  void finish(const Status& why);
+
+  [[nodiscard]] std::size_t gateways() const;
+  [[nodiscard]] std::uint64_t stale_frames() const { return stale_frames_; }
+
+ private:
+  class GatewayLink;
+  struct Guest {
+    GatewayId id;
+    GatewayHandle proxy;
+    std::shared_ptr<FramePort> port;
+    std::optional<routing::ReplicaGeneration> asked;  // that it joined or waits for
+  };
+  struct Place {
+    routing::ReplicaGeneration generation;
+    ReplicaHandle replica;
+  };
+
+  void enter(const GatewayLink* link, Guest guest);
+  void leave(const GatewayLink* link);
+  Status take(const GatewayLink* link, const wire::OpenedFrame& frame);
+  Status join(const GatewayLink* link, const wire::OpenedFrame& frame);
+  // Where its frames go; null: it has not joined that generation, or that is over.
+  [[nodiscard]] ReplicaHandle replica_of(const GatewayLink* link, routing::ReplicaGeneration about);
+  void end_older(const GatewayLink* link, GatewayId id);
+
+  caf::actor_system& system_;
+  const ReplicaId replica_;
+  const std::function<Instant()> clock_;
+  std::atomic<std::uint64_t> stale_frames_{0};  // of another generation: dropped
+  mutable std::mutex mutex_;                    // of the below
+  std::map<const GatewayLink*, Guest> guests_;
+  std::optional<Place> open_;
+  std::optional<routing::ReplicaLoss> last_loss_;
+};
+
+}  // namespace herd::actors

@@ -17,7 +17,8 @@ void SimCoordinator::start() {
   network_.shake();
   membership::MembershipConfig config;
   config.replicas = world_.options.replicas;
-  for (std::uint32_t node = 0; node < world_.options.nodes; ++node) config.nodes.push_back("node-" + std::to_string(node));
+  config.any_node = world_.options.any_node;
+  for (std::uint32_t node = 0; node < world_.options.nodes && !config.any_node; ++node) config.nodes.push_back("node-" + std::to_string(node));
   for (std::uint32_t gateway = 0; gateway < world_.options.gateways; ++gateway)
     config.gateways.push_back("gateway-" + std::to_string(gateway));
   config.gather_s_max = 1e-6 * static_cast<double>(world_.options.gather_us);

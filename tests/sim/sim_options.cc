@@ -123,6 +123,7 @@ void draw_nodes(SimOptions& options, Dice& dice) {
   options.nodes = options.replicas;
   if (!options.ranks_are_processes) return;
   options.nodes = dice.between(1, 4);
+  options.any_node = dice.one_in(6);
   options.replicas_per_node = (options.replicas + options.nodes - 1) / options.nodes + dice.between(0, 2);
 }
 

@@ -18,6 +18,7 @@ struct SimOptions {
   std::uint32_t nodes = 1;
   std::uint32_t replicas = 1;
   std::uint32_t replicas_per_node = 1;  // that it has room for
+  bool any_node = false;           // the coordinator does not know nodes before they come
   std::uint32_t ranks = 1;
   std::uint32_t numerics_ids = 1;  // replicas take turns
   scheduler::SchedulerConfig scheduler;

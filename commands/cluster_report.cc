@@ -275,7 +275,7 @@ std::string report_text(const ClusterReport& report) {
   append_nodes(report, text);
   append_settings(report, text);
   for (const std::string& note : report.notes) text += "note: " + note + "\n";
-  return text + "note: " + kNoClusterYet + "\n";
+  return text;
 }
 
 }  // namespace herd::commands

@@ -1,12 +1,12 @@
 #pragma once
-// What `herd up --output json` and `herd status --output json` print: one line, the same shape.
+// What `herd up --output json` and `herd status --output json` print: one line, the same shape; and `herd status` for a person.
 //
 //   {"config":FILE,
 //    "endpoints":[{"name","url"}],                                    gateways
 //    "metrics":[{"role","name","url"}],
-//    "processes":[{"role","name","pid","node","leader","state","epoch","restarts","last_death"}],
+//    "processes":[{"role","name","pid","node","leader","state","epoch","restarts","last_death","loaded_percent"}],
 //    "replicas":[{"name","state","node","epoch","why"}]}
-// A pid, node or text that is not known is null.
+// What is not known, or does not apply, is null.
 
 #include <string>
 
@@ -16,7 +16,7 @@ namespace herd::commands {
 
 // With its line feed. `config`: the cluster's file, as whoever asked named it.
 [[nodiscard]] std::string cluster_status_json(const std::string& config, const report::ClusterStatusReport& report);
-// For a person: tables of replicas and processes.
+// Tables of replicas and processes.
 [[nodiscard]] std::string cluster_status_text(const report::ClusterStatusReport& report);
 
 }  // namespace herd::commands

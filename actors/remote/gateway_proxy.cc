@@ -74,7 +74,7 @@ link::OpenLink GatewayDesk::opener() {
     port->open(std::move(link));
     auto owner = std::make_shared<GatewayLink>(self, port);
     GatewayHandle proxy = self->system_.spawn(gateway_proxy, port, self->clock_);
-    self->enter(owner.get(), {GatewayId(opened.hello.incarnation), std::move(proxy), std::move(port), {}});
+    self->enter(owner.get(), {GatewayId(opened.hello.incarnation), std::move(proxy), std::move(port)});
     return owner;
   };
 }
@@ -99,50 +99,61 @@ std::size_t GatewayDesk::gateways() const {
 
 Status GatewayDesk::take(const GatewayLink* link, const wire::OpenedFrame& frame) {
   if (frame.header.kind == wire::FrameKind::kGatewayJoin) return join(link, frame);
-  const ReplicaHandle replica = replica_of(link, frame.header.replica);
+  const ReplicaHandle replica = replica_of(frame.header.replica);
   if (!replica) {
-    ++stale_frames_;
+    on_stale(link, frame);
     return {};
   }
-  const auto check = [&](GatewayId id) {
-    const std::scoped_lock lock(mutex_);
-    return guests_.at(link).id == id ? Status() : bad_input("a gateway speaks for another one");
-  };
   if (frame.header.kind == wire::FrameKind::kAbort) {
     const auto attempt = wire::decode_abort(frame.frame.words);
     if (!attempt) return attempt.error();
-    if (Status status = check(attempt->gateway); !status.ok()) return status;
+    if (Status status = check_speaker(link, attempt->gateway); !status.ok()) return status;
     caf::anon_send(replica, StopSequence{*attempt});
     return {};
   }
   auto submission = wire::decode_submission(frame.frame.words);
   if (!submission) return submission.error();
-  if (Status status = check(submission->gateway); !status.ok()) return status;
+  if (Status status = check_speaker(link, submission->gateway); !status.ok()) return status;
   caf::anon_send(replica, RunSequence{std::move(*submission)});
   return {};
+}
+
+Status GatewayDesk::check_speaker(const GatewayLink* link, GatewayId id) const {
+  const std::scoped_lock lock(mutex_);
+  const auto guest = guests_.find(link);
+  if (guest == guests_.end() || !guest->second.joined) return bad_input("a gateway that has not joined, or joined elsewhere since");
+  return guest->second.id == id ? Status() : bad_input("a gateway speaks for another one");
+}
+
+ReplicaHandle GatewayDesk::replica_of(routing::ReplicaGeneration about) const {
+  const std::scoped_lock lock(mutex_);
+  return open_ && open_->generation == about ? open_->replica : ReplicaHandle();
+}
+
+// A gateway that joined since that generation's end was not told of it.
+void GatewayDesk::on_stale(const GatewayLink* link, const wire::OpenedFrame& frame) {
+  ++stale_frames_;
+  const routing::ReplicaGeneration about = frame.header.replica;
+  const std::scoped_lock lock(mutex_);
+  const auto guest = guests_.find(link);
+  const bool over = last_loss_ && about.replica == replica_ && about.epoch <= last_loss_->replica.epoch;
+  if (!over || guest == guests_.end() || frame.header.kind != wire::FrameKind::kSubmission) return;
+  routing::ReplicaLoss loss = *last_loss_;
+  loss.replica = about;
+  guest->second.port->send(wire::encode(loss), about);
 }
 
 Status GatewayDesk::join(const GatewayLink* link, const wire::OpenedFrame& frame) {
   const auto join = wire::decode_gateway_join(frame.frame.words);
   if (!join) return join.error();
-  const routing::ReplicaGeneration asked = frame.header.replica;
-  if (asked.replica != replica_)
-    return bad_input("replica " + std::to_string(asked.replica.value) + " is not here, this is the leader of replica " +
-                     std::to_string(replica_.value));
   const std::scoped_lock lock(mutex_);
   const auto known = guests_.find(link);
   if (known == guests_.end()) return {};  // it has joined again on another connection
   Guest& guest = known->second;
   if (join->gateway != guest.id) return bad_input("a gateway joins under another id than its hello's");
   end_older(link, guest.id);
-  guest.asked = asked;
-  if (open_ && open_->generation == asked) {
-    caf::anon_send(open_->replica, GatewayJoined{guest.id, guest.proxy});
-  } else if (last_loss_ && asked <= last_loss_->replica) {
-    routing::ReplicaLoss loss = *last_loss_;
-    loss.replica = asked;
-    guest.port->send(wire::encode(loss), asked);
-  }
+  guest.joined = true;
+  if (open_) caf::anon_send(open_->replica, GatewayJoined{guest.id, guest.proxy});
   return {};
 }
 
@@ -159,18 +170,11 @@ void GatewayDesk::end_older(const GatewayLink* link, GatewayId id) {
   }
 }
 
-ReplicaHandle GatewayDesk::replica_of(const GatewayLink* link, routing::ReplicaGeneration about) {
-  const std::scoped_lock lock(mutex_);
-  const auto guest = guests_.find(link);
-  const bool joined = open_ && open_->generation == about && guest != guests_.end() && guest->second.asked == about;
-  return joined ? open_->replica : ReplicaHandle();
-}
-
 void GatewayDesk::open(routing::ReplicaGeneration generation, ReplicaHandle replica) {
   const std::scoped_lock lock(mutex_);
   open_ = Place{generation, std::move(replica)};
   for (const auto& [link, guest] : guests_)
-    if (guest.asked == generation) caf::anon_send(open_->replica, GatewayJoined{guest.id, guest.proxy});
+    if (guest.joined) caf::anon_send(open_->replica, GatewayJoined{guest.id, guest.proxy});
 }
 
 void GatewayDesk::close(const routing::ReplicaLoss& loss) {

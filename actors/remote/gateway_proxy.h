@@ -2,8 +2,9 @@
 // gateway_proxy: a gateway of another process, as a leader's replica_actor sees it: deltas, reports and losses go out as frames. One a
 // connection; it ends with that, and the replica watches it.
 //
-// GatewayDesk: where a leader's process takes gateways, over all generations of its replica. A gateway says which generation it means
-// (in its frames' headers) and joins it at once, or as soon as it is formed; one that is over is answered with its loss.
+// GatewayDesk: where a leader's process takes gateways, over all generations of its replica: one that has joined is in the generation of
+// the moment and in every later one, for as long as its connection lasts. Frames say which generation they mean; a submission to one
+// that is over is answered with its loss.
 
 #include <atomic>
 #include <cstdint>
@@ -37,7 +38,7 @@ class GatewayDesk : public std::enable_shared_from_this<GatewayDesk> {
 
   // For who listens for gateways.
   [[nodiscard]] link::OpenLink opener();
-  // That generation is there: gateways that wait for it join.
+  // That generation is there: gateways that have joined are in it.
   void open(routing::ReplicaGeneration generation, ReplicaHandle replica);
   // It is over; gateways that joined have been told by the replica.
   void close(const routing::ReplicaLoss& loss);
@@ -53,7 +54,7 @@ class GatewayDesk : public std::enable_shared_from_this<GatewayDesk> {
     GatewayId id;
     GatewayHandle proxy;
     std::shared_ptr<FramePort> port;
-    std::optional<routing::ReplicaGeneration> asked;  // that it joined or waits for
+    bool joined = false;
   };
   struct Place {
     routing::ReplicaGeneration generation;
@@ -64,8 +65,10 @@ class GatewayDesk : public std::enable_shared_from_this<GatewayDesk> {
   void leave(const GatewayLink* link);
   Status take(const GatewayLink* link, const wire::OpenedFrame& frame);
   Status join(const GatewayLink* link, const wire::OpenedFrame& frame);
-  // Where its frames go; null: it has not joined that generation, or that is over.
-  [[nodiscard]] ReplicaHandle replica_of(const GatewayLink* link, routing::ReplicaGeneration about);
+  // Where frames about that generation go; null: it is over.
+  [[nodiscard]] ReplicaHandle replica_of(routing::ReplicaGeneration about) const;
+  Status check_speaker(const GatewayLink* link, GatewayId id) const;
+  void on_stale(const GatewayLink* link, const wire::OpenedFrame& frame);
   void end_older(const GatewayLink* link, GatewayId id);
 
   caf::actor_system& system_;

@@ -55,6 +55,10 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
   void keep(const std::set<ReplicaGeneration>& current) {
     const std::scoped_lock lock(mutex_);
     current_ = current;
+    if (early_ && current_.contains(early_->from)) {
+      caf::anon_send(gateway_, *early_);
+      early_.reset();
+    }
     std::erase_if(proxies_, [&](const auto& proxy) {
       if (current.contains(proxy.first)) return false;
       end(proxy.second);
@@ -101,6 +105,7 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
   void on_closed() {
     const std::scoped_lock lock(mutex_);
     link_.reset();
+    early_.reset();
     for (const auto& [generation, proxy] : proxies_) end(proxy);
     proxies_.clear();
   }
@@ -110,25 +115,14 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
   Status on_frame(const wire::OpenedFrame& frame, const std::shared_ptr<link::Link>& link) {
     const auto done = held(link, frame.frame.words.size() * sizeof(std::uint64_t));
     const ReplicaGeneration from = frame.header.replica;
-    {
-      const std::scoped_lock lock(mutex_);
-      if (!current_.contains(from)) {
-        ++*stale_;
-        return {};
-      }
-    }
+    if (frame.header.kind == FrameKind::kReplicaReport) return on_report(frame);
+    if (is_stale(from)) return {};
     switch (frame.header.kind) {
       case FrameKind::kTokenDeltas: {
         auto deltas = wire::decode_token_deltas(frame.frame.words);
         if (!deltas) return deltas.error();
         for (step::TokenDelta& delta : *deltas) delta.replica = from.replica;
         caf::anon_send(gateway_, DeltasMade{from, std::move(*deltas), done});
-        return {};
-      }
-      case FrameKind::kReplicaReport: {
-        auto report = wire::decode_replica_report(frame.frame.words);
-        if (!report) return report.error();
-        caf::anon_send(gateway_, ReplicaReported{from, std::move(report->stats)});
         return {};
       }
       case FrameKind::kReplicaLoss: {
@@ -143,6 +137,27 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
     }
   }
 
+  bool is_stale(ReplicaGeneration from) {
+    const std::scoped_lock lock(mutex_);
+    if (current_.contains(from)) return false;
+    ++*stale_;
+    return true;
+  }
+
+  // A generation may report before the view that has it comes: the report is kept until then, as the next may be long in coming.
+  Status on_report(const wire::OpenedFrame& frame) {
+    auto report = wire::decode_replica_report(frame.frame.words);
+    if (!report) return report.error();
+    ReplicaReported reported{frame.header.replica, std::move(report->stats)};
+    const std::scoped_lock lock(mutex_);
+    if (current_.contains(reported.from)) {
+      caf::anon_send(gateway_, std::move(reported));
+    } else {
+      early_ = std::move(reported);
+    }
+    return {};
+  }
+
   caf::actor_system& system_;
   const GatewayHandle gateway_;
   const std::function<routing::GatewayJoin()> join_;
@@ -151,6 +166,7 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
   std::shared_ptr<link::Link> link_;  // null: it is not open
   std::map<ReplicaGeneration, ReplicaHandle> proxies_;
   std::set<ReplicaGeneration> current_;  // that the view has at this address
+  std::optional<ReplicaReported> early_; // the last one of another generation, on the connection of the moment
 };
 
 LeaderLinks::LeaderLinks(caf::actor_system& system, link::LinkHost& host, std::function<routing::GatewayJoin()> join)

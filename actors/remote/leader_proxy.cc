@@ -27,18 +27,18 @@ ReplicaHandle::behavior_type leader_proxy(ReplicaHandle::stateful_pointer<Leader
   };
 }
 
-LeaderLink::LeaderLink(caf::actor_system& system, std::shared_ptr<link::Link> link, ReplicaId replica, RankHandle rank,
+GroupLink::GroupLink(caf::actor_system& system, std::shared_ptr<link::Link> link, ReplicaId replica, RankHandle rank,
                        std::shared_ptr<RankGround> ground)
     : system_(system), replica_(replica), rank_(std::move(rank)), ground_(std::move(ground)) {
   port_->open(std::move(link));
 }
 
-void LeaderLink::on_frame(wire::OpenedFrame frame) {
+void GroupLink::on_frame(wire::OpenedFrame frame) {
   if (Status status = take(frame); !status.ok()) port_->finish(status);
   port_->consumed(frame);
 }
 
-Status LeaderLink::take(const wire::OpenedFrame& frame) {
+Status GroupLink::take(const wire::OpenedFrame& frame) {
   if (frame.header.kind == wire::FrameKind::kJoinGroup) return join(frame);
   if (generation_.epoch == Epoch() || frame.header.replica != generation_) {
     ++stale_frames_;
@@ -51,7 +51,7 @@ Status LeaderLink::take(const wire::OpenedFrame& frame) {
   return {};
 }
 
-Status LeaderLink::join(const wire::OpenedFrame& frame) {
+Status GroupLink::join(const wire::OpenedFrame& frame) {
   const routing::ReplicaGeneration about = frame.header.replica;
   if (about.replica != replica_ || about.epoch == Epoch())
     return bad_input("a group of replica " + std::to_string(about.replica.value) + " is none of this rank's");
@@ -64,7 +64,7 @@ Status LeaderLink::join(const wire::OpenedFrame& frame) {
   return {};
 }
 
-void LeaderLink::on_closed(const Status& why) {
+void GroupLink::on_closed(const Status& why) {
   if (!proxy_) return;
   ground_->abort_group(generation_.replica, generation_.epoch, {StatusCode::kAborted, "the group's leader is gone: " + why.message()});
   caf::anon_send_exit(proxy_, caf::exit_reason::user_shutdown);

@@ -1,6 +1,6 @@
 #pragma once
 // leader_proxy: the replica of a group, as its ranks in other processes see it: their answers go out as frames of the connection to
-// the leader's process. LeaderLink takes what comes from there. One of both for each generation.
+// the leader's process. GroupLink takes what comes from there. One of both for each generation.
 
 #include <atomic>
 #include <cstdint>
@@ -24,10 +24,10 @@ ReplicaHandle::behavior_type leader_proxy(ReplicaHandle::stateful_pointer<Leader
 
 // Made with the connection, on which the leader says JoinGroup first. When that ends, so does the group: nobody is left to say what
 // is computed.
-class LeaderLink final : public link::LinkOwner {
+class GroupLink final : public link::LinkOwner {
  public:
   // A generation of another replica, or one that is not newer, is not joined.
-  LeaderLink(caf::actor_system& system, std::shared_ptr<link::Link> link, ReplicaId replica, RankHandle rank,
+  GroupLink(caf::actor_system& system, std::shared_ptr<link::Link> link, ReplicaId replica, RankHandle rank,
              std::shared_ptr<RankGround> ground);
 
   void on_frame(wire::OpenedFrame frame) override;

@@ -1,5 +1,6 @@
 #include "actors/roles/rank_actor.h"
 
+#include <algorithm>
 #include <exception>
 #include <new>
 #include <string>
@@ -56,7 +57,11 @@ Expected<scheduler::DeviceRates> RankState::prepare() {
 }
 
 void RankState::on_join(const JoinGroup& order) {
+  // Between processes an order may come when its generation is over already.
+  if (order.epoch <= newest_)
+    return self_->send(order.replica, RankJoined{start_.rank, {StatusCode::kAborted, "the group is over"}});
   HERD_CHECK(rank_ != nullptr && steps_ == nullptr, "a rank that is free joins");
+  newest_ = order.epoch;
   replica_ = order.replica;
   bool threw = true;
   const Status status = status_of("joining of", start_.rank, [&] {
@@ -91,6 +96,7 @@ void RankState::on_collect() {
 
 void RankState::on_leave(const LeaveGroup& order) {
   if (rank_ == nullptr) return;
+  newest_ = std::max(newest_, order.epoch);
   if (steps_ != nullptr) steps_->finish();
   end_if_broken();
   if (rank_ == nullptr) return;

@@ -56,6 +56,7 @@ class RankState {
   std::unique_ptr<Rank> rank_;       // made and destroyed on this actor's thread
   std::unique_ptr<RankSteps> steps_;  // in a group
   Epoch epoch_;                      // of that group
+  Epoch newest_;                     // of the groups that it joined or was told to leave
   bool looking_ = false;             // a CollectStep is in the mailbox
 };
 

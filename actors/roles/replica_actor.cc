@@ -18,7 +18,7 @@ void ReplicaState::start(ReplicaConfig config, CoordinatorHandle coordinator, Su
   core_.emplace(config_.core, config_.scheduler_probe);
   end_process_on_exception(self_);
   actors::on_down(self_, [this](const caf::actor_addr& source, bool killed) { on_down(source, killed); });
-  config_.addresses->enter(config_.view.route, ReplicaHandle(self_));
+  if (config_.addresses) config_.addresses->enter(config_.view.route, ReplicaHandle(self_));
   for (const ReplicaRank& rank : config_.ranks) {
     watch(self_, rank.handle);
     self_->send(rank.handle, JoinGroup{config_.core.generation.epoch, config_.rendezvous, ReplicaHandle(self_)});
@@ -29,10 +29,10 @@ void ReplicaState::start(ReplicaConfig config, CoordinatorHandle coordinator, Su
 void ReplicaState::on_down(const caf::actor_addr& source, bool killed) {
   for (std::uint32_t rank = 0; rank < config_.ranks.size(); ++rank) {
     if (!is_same(config_.ranks[rank].handle, source)) continue;
-    const auto cause = killed ? routing::LossCause::kKilled : routing::LossCause::kDiedOfItself;
-    decide([&](replica::ReplicaCore& core, Instant) {
-      core.on_rank_lost(rank, cause, {StatusCode::kAborted, "rank " + std::to_string(rank) + " died"}, effects_);
-    });
+    RankFate::End end{killed ? routing::LossCause::kKilled : routing::LossCause::kDiedOfItself,
+                      {StatusCode::kAborted, "rank " + std::to_string(rank) + " died"}};
+    if (const auto& fate = config_.ranks[rank].fate) end = fate->end().value_or(std::move(end));
+    decide([&](replica::ReplicaCore& core, Instant) { core.on_rank_lost(rank, end.cause, end.why, effects_); });
     return;
   }
   for (auto known = gateways_.begin(); known != gateways_.end(); ++known) {
@@ -44,9 +44,15 @@ void ReplicaState::on_down(const caf::actor_addr& source, bool killed) {
   }
 }
 
+// A gateway that joins again has a new connection: of what it asked for on the old one it hears no more.
 void ReplicaState::on_gateway_joined(const GatewayJoined& joined) {
-  gateways_.insert_or_assign(joined.id, joined.gateway);
-  watch(self_, joined.gateway);
+  GatewayHandle& known = gateways_[joined.id];
+  if (known && known != joined.gateway) {
+    unwatch(self_, known);
+    decide([&](replica::ReplicaCore& core, Instant now) { core.on_gateway_gone(joined.id, now, effects_); });
+  }
+  if (known != joined.gateway) watch(self_, joined.gateway);
+  known = joined.gateway;
   self_->send(joined.gateway, ReplicaReported{config_.core.generation, core_->stats()});
 }
 

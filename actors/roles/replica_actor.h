@@ -12,6 +12,7 @@
 #include "actors/messages/type_ids.h"
 #include "actors/ranks/rank_ground.h"
 #include "actors/roles/address_book.h"
+#include "actors/roles/rank_fate.h"
 #include "actors/roles/wake_timer.h"
 #include "cluster/replica/replica_core.h"
 #include "runtime/clock.h"
@@ -21,6 +22,7 @@ namespace herd::actors {
 struct ReplicaRank {
   RankHandle handle;
   std::shared_ptr<const ProgressWord> progress;
+  std::shared_ptr<const RankFate> fate{};  // how it ended, when it has; null: its end itself says so
 };
 
 struct ReplicaConfig {
@@ -29,7 +31,7 @@ struct ReplicaConfig {
   std::vector<ReplicaRank> ranks;  // prepared, and in no group
   Rendezvous rendezvous;
   std::shared_ptr<RankGround> ground;
-  std::shared_ptr<AddressBook> addresses;  // it can be reached there before it can serve
+  std::shared_ptr<AddressBook> addresses{};  // it can be reached there before it can serve; null: others take its gateways
   OnStep on_step{};  // may be empty
   std::function<Instant()> clock;
   scheduler::SchedulerProbe scheduler_probe{};  // tests
@@ -39,6 +41,7 @@ class ReplicaState {
  public:
   using Self = ReplicaHandle::stateful_pointer<ReplicaState>;
   explicit ReplicaState(Self self) : self_(self) {}
+  // `coordinator` null: it hears from the supervisor.
   void start(ReplicaConfig config, CoordinatorHandle coordinator, SupervisorHandle supervisor);
 
   // Asks the core, says how things stand, and does what the core said, in that order: whoever sees the last token of all

@@ -53,7 +53,10 @@ class FakeRank {
     explicit Owner(FakeRank& rank) : rank_(rank) {}
     void on_frame(wire::OpenedFrame frame) override { rank_.on_frame(frame); }
     void on_progress(const handshake::Progress&) override {}
-    void on_closed(const Status&) override { rank_.over_.set_value(); }
+    void on_closed(const Status& why) override {
+      std::fprintf(stderr, "its node is gone: %s\n", why.message().c_str());
+      rank_.over_.set_value();
+    }
 
    private:
     FakeRank& rank_;
@@ -94,7 +97,9 @@ class FakeRank {
     bool all = here(order.rendezvous);
     for (std::uint32_t rank = 1; rank < order.ranks; ++rank) all = here(order.rendezvous + "/" + std::to_string(rank)) && all;
     if (!all) std::_Exit(1);
-    say(wire::encode(membership::Serving{order.view}), order.view.route.generation);
+    routing::ReplicaView view = order.view;
+    view.state = routing::ReplicaState::kServing;
+    say(wire::encode(membership::Serving{view}), view.route.generation);
   }
 
   void end(routing::ReplicaGeneration about, routing::LossCause cause, const Status& why) {

@@ -105,13 +105,15 @@ TEST(NodePlan, NodesOfOneMachineShareItUnlessTheFileGivesThemCpus) {
   EXPECT_EQ(planned(own, 2, replicas(2), shared).cpu_sharers, 1);
 }
 
-TEST(NodePlan, AQuotaOrACountOfCpusBoundsThreadsAndPinsNobody) {
+TEST(NodePlan, AQuotaBoundsThreadsAndPinsNobodyAndACountOfCpusBoundsBoth) {
   NodeMachine quota = machine(8);
   quota.usable_cpus = 4;
   EXPECT_EQ(places(planned(node(2), 2, replicas(1), quota)), "*x2 *x2");
   config::NodeSpec counted = node(2);
   counted.cpus = 6;
-  EXPECT_EQ(places(planned(counted, 2, replicas(1), machine(8))), "*x3 *x3");
+  EXPECT_EQ(places(planned(counted, 2, replicas(1), machine(8))), "0,1,2x3 3,4,5x3");
+  counted.cpus = 16;
+  EXPECT_EQ(places(planned(counted, 2, replicas(1), machine(8))), "0,1,2,3x4 4,5,6,7x4");
 }
 
 TEST(NodePlan, ThreadsThatTheFileGivesAreSharedOut) {
@@ -147,7 +149,8 @@ TEST(NodePlan, TooFewDevicesForAReplicaAreRefused) {
 // Weights, step buffers and RoPE tables of both ranks.
 std::int64_t replica_bytes() {
   std::int64_t bytes = 0;
-  for (const model::RankMemory& rank : rank_memories(sharded(2), replicas(1)).value()) bytes += rank.total();
+  const auto ranks = rank_memories(sharded(2), replicas(1)).value();
+  for (const model::RankMemory& rank : ranks) bytes += rank.total();
   return bytes;
 }
 

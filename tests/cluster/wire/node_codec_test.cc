@@ -40,7 +40,7 @@ TEST(NodeJoinCodec, RefusesWhatACoordinatorCouldNotAdopt) {
   EXPECT_TRUE(refuses([](auto& join) { join.held.erase(join.held.begin()); })) << "it serves what it does not hold";
   EXPECT_TRUE(refuses([](auto& join) { std::swap(join.serving[0], join.serving[1]); }));
   EXPECT_TRUE(refuses([](auto& join) { join.serving[1] = join.serving[0]; }));
-  EXPECT_TRUE(refuses([](auto& join) { join.serving[0].state = routing::ReplicaState::kMaking; }));
+  EXPECT_FALSE(refuses([](auto& join) { join.serving[0].state = routing::ReplicaState::kMaking; })) << "as it was placed";
   EXPECT_TRUE(refuses([](auto& join) { join.serving[0].state = routing::ReplicaState::kLost; }));
   EXPECT_TRUE(refuses([](auto& join) { join.serving[0].route.generation.epoch = Epoch(0); }));
   EXPECT_TRUE(refuses([](auto& join) { join.serving[0].route.address.clear(); }));
@@ -74,7 +74,7 @@ TEST(PlaceCodec, RefusesWhatCouldNotBePlaced) {
   EXPECT_TRUE(refuses([](auto& ask) { ask.max_model_len = (1 << 20) + 1; }));
   EXPECT_TRUE((refused<random_placed, decode_placed>([](auto& placed) { placed.view.route.generation.epoch = {}; })));
   EXPECT_TRUE((refused<random_placed, decode_placed>([](auto& placed) { placed.view.state = routing::ReplicaState::kLost; })));
-  EXPECT_TRUE((refused<random_serving, decode_serving>([](auto& said) { said.view.state = routing::ReplicaState::kMaking; })));
+  EXPECT_TRUE((refused<random_serving, decode_serving>([](auto& said) { said.view.state = routing::ReplicaState::kLost; })));
   EXPECT_TRUE((refused<random_given_up, decode_given_up>([](auto& given_up) { given_up.why = {}; })));
 }
 
@@ -167,7 +167,10 @@ report::ClusterStatusReport small_status(Random&) {
 
 TEST(ReportCodec, RefusesWhatAnOperatorCouldNotRead) {
   const auto refuses = [](auto spoil) { return refused<small_status, decode_cluster_status>(spoil); };
-  EXPECT_FALSE(refuses([](auto& status) { status.processes[1] = status.processes[0], status.processes[1].role = handshake::Role::kGateway; }));
+  EXPECT_FALSE(refuses([](auto& status) {
+    status.processes[1] = status.processes[0];
+    status.processes[1].role = handshake::Role::kGateway;
+  }));
   EXPECT_TRUE(refuses([](auto& status) { status.processes[1] = status.processes[0]; })) << "a process twice";
   EXPECT_TRUE(refuses([](auto& status) { status.cluster.clear(); }));
   EXPECT_TRUE(refuses([](auto& status) { status.cluster = "lab\x7f"; }));

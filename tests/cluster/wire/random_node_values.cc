@@ -29,12 +29,6 @@ routing::ReplicaView generation(Random& random, ReplicaId id) {
   return replica;
 }
 
-routing::ReplicaView serving(Random& random, ReplicaId id) {
-  routing::ReplicaView replica = generation(random, id);
-  replica.state = maybe(random) ? routing::ReplicaState::kServing : routing::ReplicaState::kDraining;
-  return replica;
-}
-
 scheduler::DeviceRates rates(Random& random) {
   return {1.0 + seconds(random), 1.0 + seconds(random), seconds(random), seconds(random), seconds(random)};
 }
@@ -114,7 +108,7 @@ std::vector<report::ProcessReport> processes(Random& random) {
 membership::NodeJoin random_node_join(Random& random) {
   membership::NodeJoin join{static_cast<std::uint32_t>(below(random, 65)), Epoch(random()), replica_ids(random, 8), {}};
   for (const ReplicaId id : join.held) {
-    if (maybe(random)) join.serving.push_back(serving(random, id));
+    if (maybe(random)) join.serving.push_back(generation(random, id));
   }
   return join;
 }
@@ -127,7 +121,7 @@ membership::PlaceAsk random_place_ask(Random& random) {
 }
 
 membership::Placed random_placed(Random& random) { return {generation(random, replica_id(random))}; }
-membership::Serving random_serving(Random& random) { return {serving(random, replica_id(random))}; }
+membership::Serving random_serving(Random& random) { return {generation(random, replica_id(random))}; }
 membership::GivenUp random_given_up(Random& random) { return {replica_id(random), failure(random)}; }
 
 replica::RankLoading random_rank_loading(Random& random) {

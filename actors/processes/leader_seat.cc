@@ -1,0 +1,119 @@
+#include "actors/processes/leader_seat.h"
+
+#include <chrono>
+#include <utility>
+
+#include "actors/roles/replica_actor.h"
+#include "runtime/scheduler/step_cost.h"
+
+namespace herd::actors {
+namespace {
+
+// The node sends descriptors before the order that names them, on another socket.
+constexpr std::chrono::seconds kDescriptorPatience{2};
+
+}  // namespace
+
+LeaderSeat::LeaderSeat(LeaderParts parts)
+    : parts_(std::move(parts)), desk_(std::make_shared<GatewayDesk>(*parts_.system, parts_.replica, parts_.clock)) {}
+
+LeaderSeat::~LeaderSeat() {
+  if (replica_) caf::anon_send_exit(replica_, caf::exit_reason::user_shutdown);
+  forget({StatusCode::kAborted, "the replica's leader ends"});
+}
+
+Status LeaderSeat::form(const replica::FormReplica& order) {
+  if (Status status = check(order); !status.ok()) return status;
+  auto connections = take_connections(order);
+  if (!connections) return connections.error();
+  generation_ = order.view.route.generation;
+  newest_ = generation_->epoch;
+  connect(std::move(*connections));
+  spawn_replica(order);
+  desk_->open(*generation_, replica_);
+  return {};
+}
+
+Status LeaderSeat::check(const replica::FormReplica& order) const {
+  const routing::ReplicaGeneration& made = order.view.route.generation;
+  if (made.replica != parts_.replica)
+    return bad_input("replica " + std::to_string(made.replica.value) + " is formed by another rank's process");
+  if (generation_ || made.epoch <= newest_)
+    return {StatusCode::kAborted, "epoch " + std::to_string(made.epoch.value) + " is not newer than " +
+                                      std::to_string(newest_.value) + (generation_ ? ", which has not ended" : "")};
+  if (order.ranks != parts_.site->model().shards.size())
+    return bad_input("a group of " + std::to_string(order.ranks) + " ranks, but the model is cut for " +
+                     std::to_string(parts_.site->model().shards.size()));
+  return order.scheduler.validate();
+}
+
+Expected<std::vector<children::OwnedFd>> LeaderSeat::take_connections(const replica::FormReplica& order) const {
+  std::vector<children::OwnedFd> connections;
+  for (std::uint32_t rank = 1; rank < order.ranks; ++rank) {
+    auto end = parts_.inbox->take(order.rendezvous + "/" + std::to_string(rank), kDescriptorPatience);
+    if (!end) return fail(end.error());
+    connections.push_back(std::move(*end));
+  }
+  return connections;
+}
+
+void LeaderSeat::connect(std::vector<children::OwnedFd> connections) {
+  for (std::uint32_t rank = 1; rank <= connections.size(); ++rank) {
+    auto remote = std::make_shared<RemoteRank>(*generation_, rank);
+    RankProxyHandle proxy = parts_.system->spawn(rank_proxy, remote);
+    const std::vector<link::PeerName> accepts{{handshake::Role::kRank, parts_.node}};
+    if (Status status = parts_.pairs->adopt(connections[rank - 1].release(), accepts, remote->opener()); !status.ok())
+      remote->on_ended({routing::LossCause::kDiedOfItself, std::move(status)});
+    others_.push_back({std::move(remote), std::move(proxy)});
+  }
+}
+
+void LeaderSeat::spawn_replica(const replica::FormReplica& order) {
+  ReplicaConfig config;
+  config.core = {.generation = *generation_,
+                 .scheduler = order.scheduler,
+                 .ranks = order.ranks,
+                 .step_seconds_max = order.step_seconds_max,
+                 .watch = order.watch};
+  const placement::ShardedModel& model = parts_.site->model();
+  if (order.predicts) config.core.cost.emplace(model.config, model.encoding, static_cast<int>(order.ranks), order.rates);
+  config.view = order.view;
+  config.ranks.push_back({parts_.rank, parts_.progress->word(0)});
+  for (std::uint32_t rank = 1; rank < order.ranks; ++rank) {
+    const Other& other = others_.at(rank - 1);
+    config.ranks.push_back({other.proxy, parts_.progress->word(rank), other.remote->fate()});
+  }
+  config.rendezvous = order.rendezvous;
+  config.ground = parts_.site;
+  config.on_step = parts_.on_step;
+  config.clock = parts_.clock;
+  replica_ = parts_.system->spawn(replica_actor, std::move(config), CoordinatorHandle(), parts_.supervisor);
+}
+
+void LeaderSeat::on_rank_ended(const replica::RankEnded& ended) {
+  if (ended.rank >= 1 && ended.rank <= others_.size()) others_[ended.rank - 1].remote->on_ended({ended.cause, ended.why});
+}
+
+bool LeaderSeat::stop() {
+  if (!replica_) return false;
+  caf::anon_send(replica_, StopReplica{});
+  return true;
+}
+
+void LeaderSeat::on_over(const routing::ReplicaLoss& loss) {
+  if (generation_ != loss.replica) return;
+  desk_->close(loss);
+  forget(loss.why);
+}
+
+void LeaderSeat::forget(const Status& why) {
+  for (const Other& other : others_) {
+    other.remote->finish(why);
+    caf::anon_send_exit(other.proxy, caf::exit_reason::user_shutdown);
+  }
+  others_.clear();
+  replica_ = nullptr;
+  generation_.reset();
+}
+
+}  // namespace herd::actors

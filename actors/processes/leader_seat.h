@@ -1,0 +1,76 @@
+#pragma once
+// LeaderSeat: what the process of a replica's first rank has beside that rank: the replica_actor of the generation that is there now,
+// the connections to the other ranks of its group, and the desk where gateways join. Used by the process's main thread.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "actors/children/descriptor_channel.h"
+#include "actors/link/link_host.h"
+#include "actors/messages/observers.h"
+#include "actors/messages/type_ids.h"
+#include "actors/ranks/progress_page.h"
+#include "actors/ranks/single_rank_site.h"
+#include "actors/remote/gateway_proxy.h"
+#include "actors/remote/rank_proxy.h"
+#include "cluster/replica/group_messages.h"
+#include "runtime/clock.h"
+
+namespace herd::actors {
+
+struct LeaderParts {
+  caf::actor_system* system = nullptr;  // never null
+  link::LinkHost* pairs = nullptr;      // takes the ends of socket pairs; never null
+  children::DescriptorInbox* inbox = nullptr;  // never null
+  std::string node;                     // whose ranks these are
+  ReplicaId replica;
+  std::shared_ptr<SingleRankSite> site;
+  std::shared_ptr<ProgressPage> progress;
+  RankHandle rank;                      // rank 0
+  SupervisorHandle supervisor;
+  OnStep on_step;                       // may be empty
+  std::function<Instant()> clock;
+};
+
+class LeaderSeat {
+ public:
+  explicit LeaderSeat(LeaderParts parts);
+  ~LeaderSeat();
+  LeaderSeat(const LeaderSeat&) = delete;
+  LeaderSeat& operator=(const LeaderSeat&) = delete;
+
+  // Its ranks are asked to join; what becomes of it the supervisor hears. Not ok: there is no such generation, and nobody else heard.
+  [[nodiscard]] Status form(const replica::FormReplica& order);
+  void on_rank_ended(const replica::RankEnded& ended);
+  // The generation finishes its steps and ends. False: there is none.
+  bool stop();
+  // It has ended, as the supervisor was told.
+  void on_over(const routing::ReplicaLoss& loss);
+
+  [[nodiscard]] const std::shared_ptr<GatewayDesk>& desk() const { return desk_; }
+  [[nodiscard]] std::optional<routing::ReplicaGeneration> generation() const { return generation_; }
+
+ private:
+  struct Other {
+    std::shared_ptr<RemoteRank> remote;
+    RankProxyHandle proxy;
+  };
+  [[nodiscard]] Status check(const replica::FormReplica& order) const;
+  [[nodiscard]] Expected<std::vector<children::OwnedFd>> take_connections(const replica::FormReplica& order) const;
+  void connect(std::vector<children::OwnedFd> connections);
+  void spawn_replica(const replica::FormReplica& order);
+  void forget(const Status& why);
+
+  const LeaderParts parts_;
+  const std::shared_ptr<GatewayDesk> desk_;
+  Epoch newest_;                                          // of the generations there were
+  std::optional<routing::ReplicaGeneration> generation_;  // that is there now
+  std::vector<Other> others_;                             // its ranks but the first
+  ReplicaHandle replica_;
+};
+
+}  // namespace herd::actors

@@ -1,0 +1,73 @@
+#pragma once
+// RankProcess: a process that is one rank of a replica, as its node started it; the first rank's is the replica's leader beside it.
+// What it is to be it hears on the connection that it was started with (cluster/replica/group_messages.h):
+//
+//   started --RankSpec--> loading (RankLoading …) --> ready (RankReady; a leader takes gateways) --its node goes, stop()--> ended
+//   ready: a leader hears FormReplica, RankEnded, StopReplica; every rank LeaveGroup; another rank JoinGroup from its leader
+// It ends when its node has gone, when it was told to, or when its rank cannot be made or is in no known state.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "actors/link/tls_files.h"
+#include "actors/messages/observers.h"
+#include "kernels/status.h"
+#include "observability/event_log.h"
+#include "runtime/clock.h"
+#include "runtime/ids.h"
+
+namespace herd::actors {
+
+struct RankProcessConfig {
+  std::string cluster;
+  std::string node;                     // whose rank this is
+  ReplicaId replica;
+  std::uint32_t rank = 0;
+  std::string host = "127.0.0.1";       // a leader takes gateways there: a numeric address
+  std::uint16_t port = 0;               // 0: any free one
+  int link_fd = -1;                     // to the node: one end of a socket pair (SOCK_STREAM); this process's from here on
+  int descriptors_fd = -1;              // descriptors from the node (SOCK_SEQPACKET); likewise
+  int progress_fd = -1;                 // the replica's ProgressPage; likewise
+  std::optional<link::TlsFiles> tls;    // of its node, for gateways; none: loopback only
+  int cpu_sharers = 0;                  // see LocalCollectiveConfig
+  std::uint64_t incarnation = 0;        // random bits, not 0
+  std::string build_id;
+  std::string metrics_address;          // HOST:PORT, which the node is told; may be empty
+  observability::EventLog* log = nullptr;  // never null; outlives the process object
+  OnStep on_step;                       // a leader's steps; may be empty
+  std::function<Instant()> clock;       // empty: the system's monotonic one
+};
+
+// For whoever asks whether it lives and what it does. Any thread.
+struct RankProcessState {
+  bool prepared = false;                // weights are there
+  bool serves = false;                  // a leader whose generation serves
+  std::uint64_t epoch = 0;              // a leader's generation; 0: there is none
+  std::int32_t loaded_percent = -1;     // while weights load
+};
+
+class RankProcess {
+ public:
+  // kMissing: threads, descriptors, memory; kUsage, kBadInput: what is wrong with descriptors or TLS files.
+  [[nodiscard]] static Expected<std::unique_ptr<RankProcess>> start(RankProcessConfig config);
+  ~RankProcess();
+  RankProcess(const RankProcess&) = delete;
+  RankProcess& operator=(const RankProcess&) = delete;
+
+  // Until it ends; ok when it was told to or its node has gone. Once. kAborted: its thread hangs, so that the caller ends the
+  // process without waiting for it.
+  [[nodiscard]] Status run();
+  // Any thread: a leader's generation finishes its steps, then run() returns.
+  void stop();
+  [[nodiscard]] RankProcessState state() const;
+
+ private:
+  struct Impl;
+  explicit RankProcess(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace herd::actors

@@ -22,16 +22,6 @@ void complete(EngineOptions& options) {
   if (!options.make_device) options.make_device = make_cpu_device;
 }
 
-placement::ReplicaWishes wishes_of(const EngineOptions& options) {
-  return {.data_parallel = options.data_parallel,
-          .max_model_len = options.max_model_len,
-          .block_size = options.block_size,
-          .num_blocks = options.num_blocks,
-          .kv_cache_memory = options.kv_cache_memory,
-          .scheduler = options.scheduler,
-          .hash_logits = options.hash_logits};
-}
-
 Expected<std::shared_ptr<RankSite>> make_site(const EngineOptions& options) {
   const RankCounts counts{options.data_parallel, options.tensor_parallel};
   RankHooks hooks{options.wrap_rank, options.wrap_group, options.warn, options.commit_memory};
@@ -50,6 +40,16 @@ Expected<std::shared_ptr<RankSite>> make_site(const EngineOptions& options) {
 }
 
 }  // namespace
+
+placement::ReplicaWishes wishes_of(const EngineOptions& options) {
+  return {.data_parallel = options.data_parallel,
+          .max_model_len = options.max_model_len,
+          .block_size = options.block_size,
+          .num_blocks = options.num_blocks,
+          .kv_cache_memory = options.kv_cache_memory,
+          .scheduler = options.scheduler,
+          .hash_logits = options.hash_logits};
+}
 
 int threads_needed(const EngineOptions& options) {
   const int ranks = options.tensor_parallel * options.data_parallel;
@@ -107,12 +107,10 @@ Status Engine::start_on(const EngineOptions& options) {
 }
 
 Expected<placement::ShardedModel> Engine::shard_model(const EngineOptions& options) const {
-  auto shards = placement::plan_shards(config(), options.tensor_parallel);
-  if (!shards) return fail(shards.error());
-  const auto choice = placement::choose_encoding(model_.own_encoding(), options.encoding, options.gpu.use);
-  if (!choice) return fail(choice.error());
-  for (const std::string& note : choice->notes) options.note(note);
-  return placement::ShardedModel{config(), choice->encoding, std::move(*shards)};
+  auto cut = placement::cut_model(config(), options.tensor_parallel, model_.own_encoding(), options.encoding, options.gpu.use);
+  if (!cut) return fail(cut.error());
+  for (const std::string& note : cut->notes) options.note(note);
+  return std::move(cut->model);
 }
 
 Status Engine::load(const EngineOptions& options, const placement::ShardedModel& sharded) {

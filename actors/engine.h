@@ -116,6 +116,9 @@ class Engine {
   std::unique_ptr<StandaloneCluster> cluster_;  // its ranks end before their site
 };
 
+// What is planned by.
+[[nodiscard]] placement::ReplicaWishes wishes_of(const EngineOptions& options);
+
 // Threads that a process of these options runs beside the main one, at the most.
 [[nodiscard]] int threads_needed(const EngineOptions& options);
 

@@ -7,6 +7,7 @@
 #include "actors/roles/coordinator_actor.h"
 #include "actors/roles/gateway_actor.h"
 #include "actors/roles/supervisor_actor.h"
+#include "actors/roles/thread_ground.h"
 #include "runtime/steady_clock.h"
 
 namespace herd::actors {
@@ -39,20 +40,26 @@ Status StandaloneActors::start() {
 }
 
 void StandaloneActors::spawn_supervisor(ReplicaId replica) {
+  ThreadGroundConfig ground;
+  ground.replica = replica;
+  ground.core.scheduler = config_.scheduler;
+  ground.core.ranks = config_.ranks;
+  ground.core.step_seconds_max = std::chrono::duration<double>(config_.step_timeout).count();
+  ground.core.watch = config_.watch;
+  ground.numerics = config_.numerics;
+  ground.make_cost = config_.make_cost;
+  ground.ranks = config_.ground;
+  ground.addresses = addresses_;
+  ground.live = live_ranks_;
+  ground.on_step = config_.on_step;
+  ground.clock = config_.clock;
+  ground.scheduler_probe = config_.scheduler_probe;
   SupervisorConfig config;
   config.core = {.replica = replica, .ranks = config_.ranks, .ranks_can_be_ended = false,
                  .budget = config_.restart_budget, .watch = config_.watch};
-  config.replica.scheduler = config_.scheduler;
-  config.replica.step_seconds_max = std::chrono::duration<double>(config_.step_timeout).count();
-  config.numerics = config_.numerics;
-  config.make_cost = config_.make_cost;
-  config.ground = config_.ground;
-  config.addresses = addresses_;
-  config.live = live_ranks_;
-  config.on_step = config_.on_step;
+  config.ground = ground_of_threads(system_->actors, std::move(ground));
   config.on_note = config_.on_note;
   config.clock = config_.clock;
-  config.scheduler_probe = config_.scheduler_probe;
   supervisors_.push_back(system_->actors.spawn(supervisor_actor, std::move(config), coordinator_));
 }
 
@@ -69,10 +76,10 @@ RankHandle StandaloneActors::rank(ReplicaId replica, std::uint32_t rank) {
 
 std::unique_ptr<GatewayClient> StandaloneActors::join_gateway(const gateway::GatewayConfig& config) {
   auto shared = std::make_shared<SharedGateway>(config, config_.clock);
-  const std::shared_ptr<const AddressBook> addresses = addresses_;
+  const std::shared_ptr<ReplicaDirectory> replicas = addresses_;
   GatewayHandle gateway = config_.gateway_has_own_thread
-                              ? system_->actors.spawn<caf::detached>(gateway_actor, shared, addresses, coordinator_)
-                              : system_->actors.spawn(gateway_actor, shared, addresses, coordinator_);
+                              ? system_->actors.spawn<caf::detached>(gateway_actor, shared, replicas, coordinator_)
+                              : system_->actors.spawn(gateway_actor, shared, replicas, coordinator_);
   return std::make_unique<GatewayClient>(std::move(shared), std::move(gateway));
 }
 

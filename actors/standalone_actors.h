@@ -29,7 +29,7 @@ class StandaloneActors {
   [[nodiscard]] std::unique_ptr<GatewayClient> join_gateway(const gateway::GatewayConfig& config);
   // The actor of that rank as it is now; null while it is being started again.
   [[nodiscard]] RankHandle rank(ReplicaId replica, std::uint32_t rank);
-  [[nodiscard]] std::shared_ptr<const AddressBook> addresses() const { return addresses_; }
+  [[nodiscard]] std::shared_ptr<AddressBook> addresses() const { return addresses_; }
   // As StandaloneCluster::shutdown(). Gateways that joined have been stopped before.
   bool shutdown(std::chrono::milliseconds patience);
 

@@ -54,7 +54,6 @@ int check(const CheckFlags& flags) {
     else if (right) print_right(*checked);
     else std::fputs(problems_text(*checked).c_str(), stderr);
   }
-  if (code == 0 && flags.output == "text") std::fprintf(stderr, "note: %s\n", kNoClusterYet);
   return code;
 }
 

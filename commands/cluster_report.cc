@@ -5,12 +5,10 @@
 #include <filesystem>
 #include <utility>
 
-#include <CLI/CLI.hpp>
-
 #include "cluster/config/setting_table.h"
 #include "cluster/config/yaml_tree.h"
 #include "cluster/placement/replica_plan.h"
-#include "commands/serve_flags.h"
+#include "commands/cluster_options.h"
 #include "runtime/checkpoint/open_model.h"
 #include "runtime/files/file_bytes.h"
 
@@ -18,32 +16,6 @@ namespace herd::commands {
 namespace {
 
 std::string counted(std::size_t count, const std::string& one) { return std::to_string(count) + " " + one + (count == 1 ? "" : "s"); }
-
-// The file's settings as the flags of `herd serve`, judged by the same code.
-Expected<actors::EngineOptions> options_of(const ClusterReport& report) {
-  CLI::App app;
-  ServeFlags flags;
-  add_serve_flags(app, flags);
-  std::vector<std::string> words = config::serve_flags_of(report.parsed.spec, nullptr, nullptr);
-  std::reverse(words.begin(), words.end());  // as CLI11 takes them
-  try {
-    app.parse(words);
-  } catch (const CLI::ParseError& error) {
-    return fail({StatusCode::kInternal, std::string("a setting is no flag: ") + error.what()});
-  }
-  if (Status status = check(flags); !status.ok()) return fail(std::move(status));
-  return engine_options(flags.model);
-}
-
-placement::ReplicaWishes wishes_of(const actors::EngineOptions& options) {
-  return {.data_parallel = options.data_parallel,
-          .max_model_len = options.max_model_len,
-          .block_size = options.block_size,
-          .num_blocks = options.num_blocks,
-          .kv_cache_memory = options.kv_cache_memory,
-          .scheduler = options.scheduler,
-          .hash_logits = false};
-}
 
 // The model where it lies on this machine.
 struct ModelHere {
@@ -73,25 +45,19 @@ class ModelSizes {
  public:
   // kUsage: a setting that does not fit the model.
   static Expected<ModelSizes> read(const actors::EngineOptions& options, const ModelHere& here) {
-    const model::OpenedModel* const opened = &here.opened;
-    auto shards = placement::plan_shards(opened->config(), options.tensor_parallel);
-    if (!shards) return fail(shards.error());
-    const auto choice = placement::choose_encoding(opened->own_encoding(), options.encoding, false);
-    if (!choice) return fail(choice.error());
+    auto cut = placement::cut_model(here.opened.config(), options.tensor_parallel, here.opened.own_encoding(), options.encoding, false);
+    if (!cut) return fail(cut.error());
     ModelSizes sizes;
-    sizes.sharded_ = {opened->config(), choice->encoding, std::move(*shards)};
-    sizes.wishes_ = wishes_of(options);
+    sizes.sharded_ = std::move(cut->model);
+    sizes.wishes_ = actors::wishes_of(options);
     sizes.notes_ = here.notes;
-    sizes.notes_.insert(sizes.notes_.end(), choice->notes.begin(), choice->notes.end());
-    const auto trial = placement::plan_trial(sizes.sharded_, sizes.wishes_, placement::StepSpeed::kCpu);
-    if (!trial) return fail(trial.error());
-    sizes.model_.encoding = dtype_name(choice->encoding.weights);
-    const model::StepLimits limits{trial->rows_max, trial->sequences_max, trial->positions_max};
-    for (std::size_t rank = 0; rank < sizes.sharded_.shards.size(); ++rank) {
-      sizes.model_.ranks.push_back(
-          model::rank_memory(sizes.sharded_.config, sizes.sharded_.shards[rank], sizes.sharded_.encoding, limits));
+    sizes.notes_.insert(sizes.notes_.end(), cut->notes.begin(), cut->notes.end());
+    auto ranks = placement::rank_memories(sizes.sharded_, sizes.wishes_);
+    if (!ranks) return fail(ranks.error());
+    sizes.model_.ranks = std::move(*ranks);
+    sizes.model_.encoding = dtype_name(sizes.sharded_.encoding.weights);
+    for (std::size_t rank = 0; rank < sizes.sharded_.shards.size(); ++rank)
       sizes.model_.block_bytes.push_back(sizes.sharded_.block_bytes(rank, sizes.wishes_.block_size));
-    }
     return std::move(sizes).with_chosen_blocks();
   }
 
@@ -202,7 +168,7 @@ void place_and_size(const ModelSizes* sizes, ClusterReport& report) {
 
 // What is wrong with the model's files or does not fit them becomes a problem of the report. Only our own faults are errors.
 Status judge(ClusterReport& report) {
-  const auto options = options_of(report);
+  const auto options = engine_options_of(report.parsed.spec);
   if (!options && options.error().code() != StatusCode::kUsage) return options.error();
   if (!options) {
     add_usage_problem(report, "model", options.error().message());
@@ -309,7 +275,7 @@ std::string report_text(const ClusterReport& report) {
   append_nodes(report, text);
   append_settings(report, text);
   for (const std::string& note : report.notes) text += "note: " + note + "\n";
-  return text + "note: " + kNoClusterYet + "\n";
+  return text;
 }
 
 }  // namespace herd::commands

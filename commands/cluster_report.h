@@ -38,10 +38,6 @@ struct ClusterReport {
   std::vector<std::string> notes;         // a line each, for a person
 };
 
-// What every place says that shows a cluster file.
-inline constexpr const char* kNoClusterYet =
-    "this version of herd does not start a cluster from the file yet; `herd serve` serves a model from one process";
-
 // kMissing and kBadInput: the file itself cannot be read. What is wrong inside it is in the report.
 [[nodiscard]] Expected<ClusterReport> report_cluster(const std::string& path);
 

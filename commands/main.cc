@@ -65,7 +65,11 @@ int main(int argc, char** argv) {
   herd::commands::add_check(app, &exit_code);
   herd::commands::add_bench(app, &exit_code);
   herd::commands::add_certs(app, &exit_code);
+  herd::commands::add_node(app, &exit_code);
   herd::commands::add_rank(app, &exit_code);
+  herd::commands::add_coordinator(app, &exit_code);
+  herd::commands::add_status(app, &exit_code);
+  herd::commands::add_up(app, &exit_code);
   herd::commands::check_arguments(app);
   const int code = run(app, argc, argv, exit_code);
   const herd::Status lost = herd::commands::flush_output();

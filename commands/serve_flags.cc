@@ -1,5 +1,7 @@
 #include "commands/serve_flags.h"
 
+#include <algorithm>
+
 #include <CLI/CLI.hpp>
 
 namespace herd::commands {
@@ -19,6 +21,15 @@ Status check(const ServeFlags& flags) {
   if (flags.stats_interval <= 0 || flags.keep_alive <= 0 || flags.stalled <= 0)
     return usage_error("--stats-interval, --keep-alive-interval and --ready-stall must be above 0");
   return {};
+}
+
+void set_limits(const ServeFlags& flags, std::size_t together, gateway::GatewayConfig& gateway) {
+  // A few more than run at one time, so that a step never waits for the gateway to hand over the next.
+  gateway.admission = {.queue_requests_max = flags.queued_requests_max,
+                       .queue_tokens_max = flags.queued_tokens_max,
+                       .running_sequences_max = together + std::max<std::size_t>(1, together / 8),
+                       .priorities = flags.policy == "priority"};
+  gateway.open_sequences_max = std::max(gateway.open_sequences_max, gateway.admission.running_sequences_max);
 }
 
 void add_serve_flags(CLI::App& command, ServeFlags& flags) {

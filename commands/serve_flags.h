@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cluster/gateway/gateway_core.h"
 #include "commands/command_line.h"
 #include "endpoint/http/http_server.h"
 
@@ -43,5 +44,7 @@ struct ServeFlags {
 void add_serve_flags(CLI::App& command, ServeFlags& flags);
 // Checks values that need no file and no device. kUsage.
 [[nodiscard]] Status check(const ServeFlags& flags);
+// What a gateway takes before replicas that run `together` sequences at one time.
+void set_limits(const ServeFlags& flags, std::size_t together, gateway::GatewayConfig& gateway);
 
 }  // namespace herd::commands

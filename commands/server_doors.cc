@@ -65,8 +65,12 @@ void ServerDoors::open(http::HttpHandler& api, http::HttpHandler& metrics) {
     metrics_door_->open(metrics);
     std::fprintf(stderr, "herd: metrics on http://%s:%d/metrics\n", metrics_host_.c_str(), metrics_server_->port());
   }
+  std::fprintf(stderr, "herd: serving on %s\n", url().c_str());
+}
+
+std::string ServerDoors::url() const {
   const char* scheme = http_.tls_certificate.empty() ? "http" : "https";
-  std::fprintf(stderr, "herd: serving on %s://%s:%d\n", scheme, http_.host.c_str(), server_->port());
+  return std::string(scheme) + "://" + http_.host + ":" + std::to_string(server_->port());
 }
 
 void ServerDoors::close_gently(Instant end) {

@@ -24,6 +24,8 @@ class ServerDoors {
 
   // Of the API; it is there from the start to the end.
   [[nodiscard]] const http::HttpServer& server() const { return *server_; }
+  // "https://HOST:PORT", where the API is.
+  [[nodiscard]] std::string url() const;
   // Requests reach the handlers from here on. Says where, for people.
   void open(http::HttpHandler& api, http::HttpHandler& metrics);
   // The API's port takes nobody new.

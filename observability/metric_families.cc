@@ -57,6 +57,39 @@ constexpr RetiredName kRetiredNames[] = {
     {"vllm:time_per_output_token_seconds", "vllm:inter_token_latency_seconds"},
 };
 
+// Whose a family is where the cluster has several processes: what is in neither list is a gateway's.
+constexpr std::string_view kOfLeaders[] = {
+    "herd_kv_blocks",
+    "herd_kv_evicted_blocks_total",
+    "herd_scheduler_discarded_tokens_total",
+    "herd_scheduler_step_seconds",
+    "herd_step_bandwidth_ratio",
+    "herd_step_bandwidth_share",
+    "herd_step_bytes",
+    "vllm:cache_config_info",
+    "vllm:generation_tokens_total",
+    "vllm:iteration_tokens_total",
+    "vllm:kv_cache_usage_perc",
+    "vllm:num_preemptions_total",
+    "vllm:num_requests_running",
+    "vllm:num_requests_waiting",
+    "vllm:num_requests_waiting_by_reason",
+    "vllm:prefix_cache_hits_total",
+    "vllm:prefix_cache_queries_total",
+    "vllm:prompt_tokens_cached_total",
+    "vllm:prompt_tokens_total",
+};
+constexpr std::string_view kOfNodes[] = {
+    "herd_rank_restarts_total",       "herd_rank_suspicions_total", "herd_replica_generations_total", "herd_replica_given_up",
+    "herd_replica_pause_seconds", "herd_token_mismatches_total",
+};
+
+MetricPart part_of(std::string_view family) {
+  if (std::ranges::count(kOfLeaders, family) > 0) return MetricPart::kLeader;
+  if (std::ranges::count(kOfNodes, family) > 0) return MetricPart::kNode;
+  return MetricPart::kGateway;
+}
+
 constexpr const char* kWaitingByReason = "vllm:num_requests_waiting_by_reason";
 constexpr const char* kWaitingByReasonHelp =
     "Requests waiting, by reason: capacity (for room in the batch or KV blocks), deferred (for anything else).";
@@ -102,7 +135,7 @@ SupervisionMetrics supervision_metrics(const Adder& add) {
 }  // namespace
 
 void MetricFamilies::add_histograms(const ServingMetricsConfig& config, std::uint32_t replica, ReplicaMetrics& m) {
-  const Adder add{*registry_, {{"model_name", model_name_}, {"engine", std::to_string(replica)}}};
+  const Adder add{*registry_, {{"model_name", model_name_}, {"engine", std::to_string(config.first_engine + replica)}}};
   const Buckets counts = token_count_buckets(config.max_model_len);
   const Buckets times = request_time_buckets();
   m.first_token = add.histogram("vllm:time_to_first_token_seconds", "From a request's arrival to its first token.",
@@ -145,7 +178,7 @@ void MetricFamilies::add_histograms(const ServingMetricsConfig& config, std::uin
 }
 
 void MetricFamilies::add_replica(const ServingMetricsConfig& config, std::uint32_t replica) {
-  const Adder add{*registry_, {{"model_name", model_name_}, {"engine", std::to_string(replica)}}};
+  const Adder add{*registry_, {{"model_name", model_name_}, {"engine", std::to_string(config.first_engine + replica)}}};
   ReplicaMetrics metrics = gauges_and_counters(add);
   add_histograms(config, replica, metrics);
   metrics.supervision = supervision_metrics(add);
@@ -158,7 +191,7 @@ void MetricFamilies::add_replica(const ServingMetricsConfig& config, std::uint32
 }
 
 // Families whose labels come with the event; the usual values exist from the start.
-void MetricFamilies::add_labelled(std::uint32_t ranks) {
+void MetricFamilies::add_labelled(std::uint32_t ranks, std::uint32_t first_engine) {
   const Adder add{*registry_, {{"model_name", model_name_}}};
   request_success = std::make_unique<LabelledMetrics<Counter>>(kCombinationsMax, [add](const auto& values) -> Counter& {
     return *add.counter("vllm:request_success_total", "Requests that ended, by reason.",
@@ -166,7 +199,7 @@ void MetricFamilies::add_labelled(std::uint32_t ranks) {
   });
   for (std::uint32_t replica = 0; replica < replicas.size(); ++replica) {
     for (const char* reason : {"stop", "length", "abort", "error"}) {
-      request_success->at({std::to_string(replica), reason});
+      request_success->at({std::to_string(first_engine + replica), reason});
     }
   }
   rejections = std::make_unique<LabelledMetrics<Counter>>(kCombinationsMax, [add](const auto& values) -> Counter& {
@@ -184,7 +217,7 @@ void MetricFamilies::add_labelled(std::uint32_t ranks) {
   });
   for (std::uint32_t replica = 0; replica < replicas.size(); ++replica) {
     for (std::uint32_t rank = 0; rank < ranks; ++rank)
-      token_mismatches->at({std::to_string(replica), std::to_string(rank)});
+      token_mismatches->at({std::to_string(first_engine + replica), std::to_string(rank)});
   }
   const Adder add_http{*registry_, {}};
   http_requests =
@@ -203,9 +236,10 @@ void MetricFamilies::add_labelled(std::uint32_t ranks) {
 MetricFamilies::MetricFamilies(const ServingMetricsConfig& config)
     : model_name_(text::replace_invalid_utf8(config.model_name)),
       retired_names_(config.retired_names),
+      part_(config.part),
       registry_(std::make_unique<prometheus::Registry>()) {
   for (std::uint32_t replica = 0; replica < std::max(config.replicas, 1U); ++replica) add_replica(config, replica);
-  add_labelled(config.ranks);
+  add_labelled(config.ranks, config.first_engine);
   const Adder add{*registry_, {{"model_name", model_name_}}};
   endpoint.connections_open = add.gauge("herd_connections_open", "Client connections open.");
   endpoint.replicas_serving = add.gauge("herd_replicas_serving", "Replicas that take requests.");
@@ -223,6 +257,7 @@ MetricFamilies::~MetricFamilies() = default;
 
 std::vector<prometheus::MetricFamily> MetricFamilies::collect() const {
   std::vector<prometheus::MetricFamily> families = registry_->Collect();
+  if (part_ != MetricPart::kAll) std::erase_if(families, [this](const auto& family) { return part_of(family.name) != part_; });
   const auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
   std::sort(families.begin(), families.end(), by_name);
   if (!retired_names_) return families;

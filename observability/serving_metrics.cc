@@ -112,6 +112,8 @@ struct ServingMetrics::Impl {
     return families.replicas[std::min<std::size_t>(engine, families.replicas.size() - 1)];
   }
 
+  [[nodiscard]] std::string label(std::size_t engine) const { return std::to_string(config.first_engine + engine); }
+
   void set_replica(std::size_t index, const Snapshot::Replica& from, std::uint64_t waiting_at_gateway);
 
   const ServingMetricsConfig config;
@@ -141,7 +143,7 @@ void ServingMetrics::on_token_gap(double itl_s, std::uint32_t engine) {
 void ServingMetrics::on_request_end(const RequestRecord& record) {
   const std::size_t engine = std::min<std::size_t>(record.engine, impl_->families.replicas.size() - 1);
   const ReplicaMetrics& m = impl_->families.replicas[engine];
-  impl_->families.request_success->at({std::to_string(engine), record.finished_reason}).Increment();
+  impl_->families.request_success->at({impl_->label(engine), record.finished_reason}).Increment();
   if (record.resumed) impl_->families.endpoint.streams_resumed->Increment();
   m.e2e->Observe(sane(record.e2e_s));
   if (record.queue_s >= 0) m.queue_time->Observe(sane(record.queue_s));
@@ -197,7 +199,7 @@ void ServingMetrics::on_note(std::uint32_t replica, const membership::Note& note
       return m.pause->Observe(sane(note.pause_s));
     case NoteKind::kRankSuspected: return m.suspicions->Increment();
     case NoteKind::kTokensDiffer:
-      return impl_->families.token_mismatches->at({std::to_string(engine), note.rank ? std::to_string(*note.rank) : "unknown"})
+      return impl_->families.token_mismatches->at({impl_->label(engine), note.rank ? std::to_string(*note.rank) : "unknown"})
           .Increment();
     case NoteKind::kGivenUp: return m.given_up->Set(1);
     case NoteKind::kRankHangs:  // it was suspected before

@@ -16,9 +16,19 @@
 
 namespace herd::observability {
 
+// Whose metrics a process exports: of a cluster of processes each family is one role's, so that sums over processes are right.
+enum class MetricPart : std::uint8_t {
+  kAll,      // one process is everything
+  kGateway,  // requests, HTTP, admission
+  kLeader,   // one replica's sequences, KV blocks and steps
+  kNode,     // what became of ranks
+};
+
 struct ServingMetricsConfig {
   std::string model_name;
+  MetricPart part = MetricPart::kAll;
   std::uint32_t replicas = 1;      // label engine: "0", "1", …
+  std::uint32_t first_engine = 0;  // of the first of these; calls count from 0 all the same
   std::uint32_t ranks = 1;         // of each; label rank
   std::int64_t max_model_len = 0;  // last bucket of the token-count histograms
   std::uint32_t block_size = 0;    // vllm:cache_config_info

@@ -37,7 +37,7 @@ skip() {
   rows+=("SKIPPED: $1: $2")
 }
 
-install_packages ccache curl openssl
+install_packages ccache curl openssl iproute2
 # Debian's prometheus starts a service of its own, and node is large: only machines that are there for tests get them
 # unasked.
 [ -z "${CI:-}" ] || install_packages prometheus nodejs node-eventsource || true
@@ -74,6 +74,9 @@ run "endpoint: 1,000 streams, clients that leave or do not read" python3 tests/e
 run "endpoint: ranks that fail, die or hang in the middle of streams" python3 tests/e2e/rank_faults_test.py \
   "$release/bin/faulty_herd" "$herd"
 run "endpoint: a shared prompt is computed once" python3 tests/e2e/shared_prompt_test.py "$herd"
+run "cluster: kill -9 of any process in the middle of streams" python3 tests/e2e/cluster_kill_test.py "$herd"
+run "cluster: bad peers, certificates, machines" python3 tests/e2e/cluster_bad_input_test.py "$herd"
+run "cluster: two machines (network namespaces)" python3 tests/e2e/cluster_netns_test.py "$herd"
 run "endpoint: a real Prometheus, vLLM's queries" python3 tests/e2e/prometheus_test.py "$herd"
 if [ $python_ok = 1 ]; then
   python=$python_dir/bin/python
@@ -86,6 +89,7 @@ if [ $python_ok = 1 ]; then
   run "random checkpoints: logits of transformers" "$python" tests/e2e/random_checkpoints_test.py "$herd"
   run "endpoint: the openai client, curl" "$python" tests/e2e/openai_client_test.py "$herd"
   run "endpoint: HTTP equals generate" "$python" tests/e2e/serve_equality_test.py "$herd"
+  run "cluster: equals generate; herd up answers curl and the openai client" "$python" tests/e2e/cluster_equality_test.py "$herd"
   run "endpoint: streams resumed at every event" "$python" tests/e2e/resume_test.py "$herd"
   run "endpoint: bad requests, keys, signals, sockets" "$python" tests/e2e/serve_edge_test.py "$herd"
   run "endpoint: the end of a server, whatever hangs" "$python" tests/e2e/serve_stop_test.py "$herd"

@@ -2,22 +2,19 @@
 // ChildProcesses: programs that this process starts, watches and ends. One thread uses it, and lives as long as the process: a
 // child dies with the thread that started it (PR_SET_PDEATHSIG), so with this process. No CAF.
 //
-// A child is started by fork and exec: every descriptor but the ones it is given is closed, its signal mask and handlers are the
-// default ones, and it is in a process group of its own when asked.
+// A child is started by fork and exec: every descriptor but the ones it is given is closed, its standard input is empty, its signal
+// mask and handlers are the default ones, and it is in a process group of its own when asked.
 
 #include <sys/types.h>
 
 #include <chrono>
 #include <csignal>
 #include <functional>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
-#include <vector>
 
+#include "actors/children/child_spec.h"
 #include "kernels/status.h"
 
 namespace herd::children {
@@ -32,17 +29,6 @@ struct ChildEnd {
 [[nodiscard]] std::string end_text(const ChildEnd& end);
 // Whether somebody or something from outside ended it (SIGKILL, SIGTERM, SIGINT, SIGHUP), rather than what it did itself.
 [[nodiscard]] bool ended_from_outside(const ChildEnd& end);
-
-struct ChildSpec {
-  std::vector<std::string> argv;                        // argv[0]: the program's path; /proc/self/exe of ours: own_program()
-  std::vector<std::pair<std::string, std::string>> environment;  // added to ours
-  std::vector<std::pair<int, int>> descriptors;         // (its number in the child, ours); at least 3; ours stay open here
-  std::vector<int> cpus;                                // that it may run on; empty: as we may
-  int oom_score = 0;                                    // added to ours, [0, 1000]: who is ended first when memory is short
-  bool captures_stdout = false;                         // its lines are given to on_line too; false: it inherits ours
-  bool captures_stderr = true;
-  bool own_group = false;                               // signals of the terminal do not reach it
-};
 
 class ChildProcesses {
  public:
@@ -61,7 +47,8 @@ class ChildProcesses {
   void signal(pid_t child, int number);
   [[nodiscard]] std::size_t running() const;
 
-  // Waits until something happens to a child, wake() is called or `timeout` passes; then tells.
+  // Waits until something happens to a child, wake() is called or `timeout` passes (negative: forever); then tells. Callbacks may
+  // start and signal children.
   void poll(std::chrono::milliseconds timeout);
   // From any thread or signal handler: poll() returns.
   void wake();
@@ -71,7 +58,7 @@ class ChildProcesses {
   std::unique_ptr<Impl> impl_;
 };
 
-// The path of this program, also after its file was replaced: /proc/self/exe.
+// A path that starts the very program that runs here, also when its file was replaced meanwhile: ask anew before each start.
 [[nodiscard]] std::string own_program();
 
 }  // namespace herd::children

@@ -87,9 +87,15 @@ void end_broken(Self* self) {
 }
 
 // Ends the other after the message it is working on.
-template <class Self, class Handle>
-void end(Self* self, const Handle& other) {
-  self->send_exit(other, caf::exit_reason::user_shutdown);
+template <class Handle>
+void end(const Handle& other) {
+  caf::anon_send_exit(other, caf::exit_reason::user_shutdown);
+}
+
+// `handler()` instead of the end that another actor asks for: what this one stands for has to end first.
+template <class Self, class Handler>
+void on_end_asked(Self* self, Handler handler) {
+  self->set_exit_handler([handler = std::move(handler)](caf::exit_msg&) { handler(); });
 }
 
 }  // namespace herd::actors

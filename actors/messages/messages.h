@@ -42,6 +42,7 @@ struct StopGateway {};
 struct DeltasMade {
   routing::ReplicaGeneration from;
   std::vector<step::TokenDelta> deltas;
+  std::shared_ptr<const void> held{};  // from another process: its end says that these have been dealt with
 };
 struct ReplicaReported {
   routing::ReplicaGeneration from;
@@ -108,6 +109,7 @@ struct ReplicaPlaced {
 // To the coordinator, from a supervisor.
 struct ReplicaGivenUp {
   ReplicaId replica;
+  Status why;
 };
 
 // To a rank, from its supervisor.

@@ -59,6 +59,7 @@ struct PlaceReplica {
   std::string address;
   routing::NumericsId numerics;
   std::uint32_t sequences_max = 1;
+  std::int64_t max_model_len = 0;  // prompt + emitted tokens of one sequence
   SupervisorHandle supervisor;
 };
 

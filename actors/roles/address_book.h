@@ -7,11 +7,11 @@
 #include <optional>
 #include <string>
 
-#include "actors/messages/type_ids.h"
+#include "actors/roles/replica_directory.h"
 
 namespace herd::actors {
 
-class AddressBook {
+class AddressBook final : public ReplicaDirectory {
  public:
   void enter(const routing::Route& route, ReplicaHandle replica) {
     const std::scoped_lock lock(mutex_);
@@ -21,8 +21,8 @@ class AddressBook {
     const std::scoped_lock lock(mutex_);
     replicas_.erase(address);
   }
-  // Nothing: that generation cannot be reached from here.
-  [[nodiscard]] std::optional<ReplicaHandle> resolve(const routing::Route& route) const {
+  [[nodiscard]] bool end_is_loss() const override { return true; }
+  [[nodiscard]] std::optional<ReplicaHandle> resolve(const routing::Route& route, const GatewayHandle& /*gateway*/) override {
     const std::scoped_lock lock(mutex_);
     const auto known = replicas_.find(route.address);
     if (known == replicas_.end() || known->second.generation != route.generation) return std::nullopt;

@@ -20,13 +20,14 @@ void CoordinatorState::on_gateway_joined(const GatewayJoined& joined) {
 
 void CoordinatorState::on_place(const PlaceReplica& order) {
   membership::CoordinatorEffects effects;
-  const routing::ReplicaGeneration generation =
-      core_->place(order.replica, order.address, order.numerics, order.sequences_max, true, effects);
+  (void)core_->place({.replica = order.replica,
+                      .address = order.address,
+                      .numerics = order.numerics,
+                      .sequences_max = order.sequences_max,
+                      .max_model_len = 0},
+                     true, effects);
   carry_out(effects);
-  routing::ReplicaView placed;
-  placed.route = {generation, order.address, order.numerics};
-  placed.sequences_max = order.sequences_max;
-  self_->send(order.supervisor, ReplicaPlaced{std::move(placed)});
+  self_->send(order.supervisor, ReplicaPlaced{*core_->find(order.replica)});
 }
 
 void CoordinatorState::on_given_up(ReplicaId replica) {

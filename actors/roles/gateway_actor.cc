@@ -13,17 +13,15 @@ constexpr double kPublishSeconds = 0.05;         // between two statuses of a bu
 
 }  // namespace
 
-void GatewayState::start(std::shared_ptr<SharedGateway> shared, std::shared_ptr<const AddressBook> addresses,
+void GatewayState::start(std::shared_ptr<SharedGateway> shared, std::shared_ptr<ReplicaDirectory> directory,
                          const CoordinatorHandle& coordinator) {
   // A thread that computed may have started this one and left it the kernels' float mode; text needs the ordinary one.
   std::fesetenv(FE_DFL_ENV);
   shared_ = std::move(shared);
-  addresses_ = std::move(addresses);
+  directory_ = std::move(directory);
   end_process_on_exception(self_);
-  on_down(self_, [this](const caf::actor_addr& source, bool) {
-    if (const auto lost = replica_that_died(replicas_, source)) on_lost(*lost);
-  });
-  self_->send(coordinator, GatewayJoined{shared_->id(), GatewayHandle(self_)});
+  on_down(self_, [this](const caf::actor_addr& source, bool) { on_ended(source); });
+  if (coordinator) self_->send(coordinator, GatewayJoined{shared_->id(), GatewayHandle(self_)});
 }
 
 void GatewayState::on_submit(const SubmitRequest& order) {
@@ -34,7 +32,22 @@ void GatewayState::on_submit(const SubmitRequest& order) {
   tick_later();
 }
 
+void GatewayState::on_ended(const caf::actor_addr& source) {
+  const auto lost = replica_that_died(replicas_, source);
+  if (!lost) return;
+  if (directory_->end_is_loss()) return on_lost(*lost);
+  const routing::ReplicaGeneration cut = lost->replica;
+  replicas_.erase(cut);
+  reports_.erase(cut);
+  progress_.on_lost(cut);
+  decide([cut](gateway::GatewayCore& core, Instant now, gateway::GatewayEffects& effects) {
+    core.on_link_lost(cut, now, effects);
+  });
+  publish(shared_->now());
+}
+
 void GatewayState::on_view(const routing::ClusterView& view) {
+  directory_->on_view(view);
   for (const routing::ReplicaView& replica : view.replicas) {
     if (replica.state != routing::ReplicaState::kLost) (void)reach(replica.route);
   }
@@ -56,11 +69,29 @@ void GatewayState::on_lost(const routing::ReplicaLoss& loss) {
 
 void GatewayState::on_reported(const ReplicaReported& reported) {
   const Instant now = shared_->now();
-  if (replicas_.contains(reported.from)) {
+  if (knows(reported.from)) {
     const replica::ReplicaStats& stats = reports_[reported.from] = reported.stats;
-    progress_.on_report(reported.from, stats.steps, stats.scheduler.num_running + stats.scheduler.num_waiting > 0, now);
+    const scheduler::SchedulerStats& work = stats.scheduler;
+    const routing::ReplicaLoad load{.running = work.num_running,
+                                    .waiting = work.num_waiting,
+                                    .waiting_tokens = work.queue_tokens,
+                                    .decode_step_s = stats.decode_step_s,
+                                    .prompt_token_s = stats.prompt_token_s};
+    shared_->decide([&](gateway::GatewayCore& core) { core.on_load(reported.from, load); });
+    progress_.on_report(reported.from, stats.steps, work.num_running + work.num_waiting > 0, now);
   }
   publish(now);
+}
+
+bool GatewayState::knows(routing::ReplicaGeneration from) {
+  if (reports_.contains(from)) return true;
+  const auto route = shared_->look([from](const gateway::GatewayCore& core) { return core.route_of(from); });
+  if (!route || reach(*route) == nullptr) return false;
+  reports_[from];
+  decide([from](gateway::GatewayCore& core, Instant now, gateway::GatewayEffects& effects) {
+    core.on_link_open(from, now, effects);
+  });
+  return true;
 }
 
 void GatewayState::on_wake_up(const WakeUp& message) {
@@ -159,7 +190,7 @@ void GatewayState::carry_out(gateway::WakeAt& order, Instant now) {
 const ReplicaHandle* GatewayState::reach(const routing::Route& route) {
   const auto known = replicas_.find(route.generation);
   if (known != replicas_.end()) return &known->second;
-  const auto replica = addresses_->resolve(route);
+  const auto replica = directory_->resolve(route, GatewayHandle(self_));
   if (!replica) return nullptr;
   watch(self_, *replica);
   self_->send(*replica, GatewayJoined{shared_->id(), GatewayHandle(self_)});
@@ -205,11 +236,11 @@ void GatewayState::tick_later() {
 }
 
 GatewayHandle::behavior_type gateway_actor(GatewayState::Self self, std::shared_ptr<SharedGateway> shared,
-                                           std::shared_ptr<const AddressBook> addresses, CoordinatorHandle coordinator) {
+                                           std::shared_ptr<ReplicaDirectory> directory, CoordinatorHandle coordinator) {
   using gateway::GatewayCore;
   using gateway::GatewayEffects;
   GatewayState& state = self->state;
-  state.start(std::move(shared), std::move(addresses), coordinator);
+  state.start(std::move(shared), std::move(directory), coordinator);
   return {
       [&state](const SubmitRequest& order) { state.on_submit(order); },
       [&state](const DeltasConsumed& told) {

@@ -12,7 +12,7 @@
 
 #include "actors/client/request_stream.h"
 #include "actors/messages/type_ids.h"
-#include "actors/roles/address_book.h"
+#include "actors/roles/replica_directory.h"
 #include "actors/roles/shared_gateway.h"
 #include "actors/roles/wake_timer.h"
 #include "actors/roles/watched_replicas.h"
@@ -24,7 +24,7 @@ class GatewayState {
  public:
   using Self = GatewayHandle::stateful_pointer<GatewayState>;
   explicit GatewayState(Self self) : self_(self) {}
-  void start(std::shared_ptr<SharedGateway> shared, std::shared_ptr<const AddressBook> addresses,
+  void start(std::shared_ptr<SharedGateway> shared, std::shared_ptr<ReplicaDirectory> directory,
              const CoordinatorHandle& coordinator);
 
   // `ask(core, now, effects)`, then does what the core said. A stream's answer asks the core again: what that says is done
@@ -52,6 +52,9 @@ class GatewayState {
   void carry_out(gateway::Deliver& order, Instant now);
   void carry_out(gateway::EndRequest& order, Instant now);
   void carry_out(gateway::WakeAt& order, Instant now);
+  void on_ended(const caf::actor_addr& source);
+  // A report says that the way to a generation of the view is open.
+  [[nodiscard]] bool knows(routing::ReplicaGeneration from);
   // Its actor, watched and told of this gateway; null when the address leads nowhere.
   [[nodiscard]] const ReplicaHandle* reach(const routing::Route& route);
   void publish_soon(Instant now);
@@ -60,7 +63,7 @@ class GatewayState {
 
   Self self_;
   std::shared_ptr<SharedGateway> shared_;
-  std::shared_ptr<const AddressBook> addresses_;
+  std::shared_ptr<ReplicaDirectory> directory_;
   gateway::GatewayEffects effects_;
   bool carrying_out_ = false;
   std::map<RequestId, std::shared_ptr<RequestStream>> open_;  // requests
@@ -73,7 +76,8 @@ class GatewayState {
   gateway::StepProgress progress_;
 };
 
+// `coordinator`: it is told of the gateway, and answers with views; null: somebody else does (actors/remote/view_link.h).
 GatewayHandle::behavior_type gateway_actor(GatewayState::Self self, std::shared_ptr<SharedGateway> shared,
-                                           std::shared_ptr<const AddressBook> addresses, CoordinatorHandle coordinator);
+                                           std::shared_ptr<ReplicaDirectory> directory, CoordinatorHandle coordinator);
 
 }  // namespace herd::actors

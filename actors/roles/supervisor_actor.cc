@@ -4,15 +4,17 @@
 #include <string>
 #include <utility>
 
-#include "actors/roles/rank_actor.h"
-#include "actors/roles/replica_actor.h"
 #include "kernels/check.h"
 
 namespace herd::actors {
 
 using membership::GroupSupervisor;
 
-std::string replica_address(ReplicaId replica) { return "replica/" + std::to_string(replica.value); }
+namespace {
+
+std::string name_of(ReplicaId replica) { return "replica " + std::to_string(replica.value); }
+
+}  // namespace
 
 void SupervisorState::start(SupervisorConfig config, CoordinatorHandle coordinator) {
   config_ = std::move(config);
@@ -30,7 +32,7 @@ void SupervisorState::on_down(const caf::actor_addr& source, bool killed) {
     if (generation_) {  // it could not say so
       routing::ReplicaLoss loss;
       loss.replica = *generation_;
-      loss.why = {StatusCode::kAborted, replica_address(replica_id()) + " died"};
+      loss.why = {StatusCode::kAborted, name_of(replica_id()) + " died"};
       self_->send(coordinator_, ReplicaLost{loss});
       on_lost({std::move(loss)});
     }
@@ -46,6 +48,7 @@ void SupervisorState::on_down(const caf::actor_addr& source, bool killed) {
                          : Status{StatusCode::kAborted, "rank " + std::to_string(rank) + (killed ? " was killed" : " ended")};
   *dead = {};
   decide([&](GroupSupervisor& core, Instant now) { core.on_rank_lost(rank, why, now, effects_); });
+  quit_when_alone();
 }
 
 void SupervisorState::on_rank_ready(const RankReady& ready) {
@@ -53,6 +56,7 @@ void SupervisorState::on_rank_ready(const RankReady& ready) {
   rank.rates = ready.rates;
   if (!ready.status.ok()) rank = {};
   decide([&](GroupSupervisor& core, Instant now) { core.on_rank_ready(ready.rank, ready.status, now, effects_); });
+  quit_when_alone();
 }
 
 void SupervisorState::on_rank_failed(const RankFailed& failed) { ranks_.at(failed.rank).failure = failed.why; }
@@ -71,17 +75,19 @@ void SupervisorState::on_placed(const ReplicaPlaced& placed) {
 }
 
 Status SupervisorState::form(const routing::ReplicaView& view) {
-  const auto named = [this](const std::string& what) {
-    return Status{StatusCode::kAborted, "replica " + std::to_string(replica_id().value) + ": " + what};
-  };
+  const auto named = [this](const std::string& what) { return Status{StatusCode::kAborted, name_of(replica_id()) + ": " + what}; };
   if (stopping_) return named("it was stopped");
+  Formation formation{view, {}, ranks_.front().rates, coordinator_, SupervisorHandle(self_)};
   for (std::size_t rank = 0; rank < ranks_.size(); ++rank) {
-    if (!ranks_[rank].handle) return named("rank " + std::to_string(rank) + " died before it joined its group");
+    const LivingRank& living = ranks_[rank];
+    if (!living.handle) return named("rank " + std::to_string(rank) + " died before it joined its group");
+    formation.ranks.push_back({living.handle, living.progress});
+    formation.rates = scheduler::slower_of(formation.rates, living.rates);
   }
-  auto rendezvous = config_.ground->open_group(view.route.generation.replica, view.route.generation.epoch);
-  if (!rendezvous) return rendezvous.error();
-  const auto cost = predict();
-  spawn_replica(view, std::move(*rendezvous), cost);
+  auto replica = config_.ground->form(std::move(formation));
+  if (!replica) return replica.error();
+  replica_ = std::move(*replica);
+  watch(self_, replica_);
   return {};
 }
 
@@ -99,10 +105,8 @@ void SupervisorState::on_lost(const ReplicaLost& lost) {
   decide([&](GroupSupervisor& core, Instant now) { core.on_generation_lost(loss, lost.last, now, effects_); });
 }
 
-// Whoever asks for its address meanwhile is told that it leads nowhere.
 void SupervisorState::forget_generation(const Status& why) {
-  config_.addresses->erase(replica_address(replica_id()));
-  config_.ground->abort_group(generation_->replica, generation_->epoch, why);
+  config_.ground->abort(*generation_, why);
   generation_.reset();
 }
 
@@ -119,16 +123,20 @@ void SupervisorState::on_stop() {
   if (stopping_) return;
   stopping_ = true;
   decide([this](GroupSupervisor& core, Instant) { core.on_stop(effects_); });
-  answer_waiting({StatusCode::kAborted, replica_address(replica_id()) + " was stopped"});
+  answer_waiting({StatusCode::kAborted, name_of(replica_id()) + " was stopped"});
   if (replica_) return self_->send(replica_, StopReplica{});
   end_ranks();
 }
 
 void SupervisorState::end_ranks() {
   for (const LivingRank& rank : ranks_) {
-    if (rank.handle) end(self_, rank.handle);
+    if (rank.handle) config_.ground->end_rank(rank.handle, RankEnd::kInOrder);
   }
-  if (stopping_) self_->quit();
+  quit_when_alone();
+}
+
+void SupervisorState::quit_when_alone() {
+  if (stopping_ && !replica_ && std::ranges::none_of(ranks_, [](const LivingRank& rank) { return bool(rank.handle); })) self_->quit();
 }
 
 caf::typed_response_promise<Status> SupervisorState::on_await_serving() {
@@ -154,48 +162,19 @@ void SupervisorState::carry_out(Instant now) {
 }
 
 void SupervisorState::carry_out(membership::StartRank& order, Instant) {
-  RankStart start{replica_id(), order.rank, order.read_weights_again, std::make_shared<ProgressWord>()};
+  StartedRank started = config_.ground->start_rank(order.rank, order.read_weights_again);
   LivingRank& rank = ranks_.at(order.rank);
   rank = {};
-  rank.progress = start.progress;
-  rank.handle = config_.ranks_have_threads
-                    ? self_->spawn<caf::detached>(rank_actor, std::move(start), config_.ground, config_.live)
-                    : self_->spawn(rank_actor, std::move(start), config_.ground, config_.live);
+  rank.handle = std::move(started.handle);
+  rank.progress = std::move(started.progress);
   watch(self_, rank.handle);
   self_->send(rank.handle, PrepareRank{SupervisorHandle(self_)});
 }
 
 void SupervisorState::carry_out(membership::FormGroup&, Instant) {
-  const scheduler::SchedulerConfig& scheduler = config_.replica.scheduler;
-  self_->send(coordinator_, PlaceReplica{replica_id(), replica_address(replica_id()), config_.numerics,
-                                         scheduler.max_num_seqs + scheduler.queue_requests_max, SupervisorHandle(self_)});
-}
-
-void SupervisorState::spawn_replica(const routing::ReplicaView& view, Rendezvous rendezvous,
-                                    const std::optional<scheduler::StepCost>& cost) {
-  ReplicaConfig config;
-  config.core = config_.replica;
-  config.core.generation = view.route.generation;
-  config.core.ranks = config_.core.ranks;
-  config.core.watch = config_.core.watch;
-  config.core.cost = cost;
-  config.view = view;
-  config.rendezvous = std::move(rendezvous);
-  config.ground = config_.ground;
-  config.addresses = config_.addresses;
-  config.on_step = config_.on_step;
-  config.clock = config_.clock;
-  config.scheduler_probe = config_.scheduler_probe;
-  for (const LivingRank& rank : ranks_) config.ranks.push_back({rank.handle, rank.progress});
-  replica_ = self_->spawn(replica_actor, std::move(config), coordinator_, SupervisorHandle(self_));
-  watch(self_, replica_);
-}
-
-std::optional<scheduler::StepCost> SupervisorState::predict() const {
-  if (!config_.make_cost) return std::nullopt;
-  scheduler::DeviceRates slowest = ranks_.front().rates;
-  for (const LivingRank& rank : ranks_) slowest = scheduler::slower_of(slowest, rank.rates);
-  return config_.make_cost(slowest);
+  PlaceReplica order = config_.ground->place_order();
+  order.supervisor = SupervisorHandle(self_);
+  self_->send(coordinator_, std::move(order));
 }
 
 void SupervisorState::carry_out(membership::LeaveGroup& order, Instant) {
@@ -205,12 +184,12 @@ void SupervisorState::carry_out(membership::LeaveGroup& order, Instant) {
 
 void SupervisorState::carry_out(membership::EndRank& order, Instant) {
   const LivingRank& rank = ranks_.at(order.rank);
-  if (rank.handle) end(self_, rank.handle);
+  if (rank.handle) config_.ground->end_rank(rank.handle, RankEnd::kAtOnce);
 }
 
-// The threads that can end do so; the process goes on with its other replicas.
+// The ranks that can end do so; the process goes on with its other replicas.
 void SupervisorState::carry_out(membership::GiveUp& order, Instant) {
-  self_->send(coordinator_, ReplicaGivenUp{replica_id()});
+  self_->send(coordinator_, ReplicaGivenUp{replica_id(), order.why});
   answer_waiting(order.why);
   end_ranks();
 }

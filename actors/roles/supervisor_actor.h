@@ -1,43 +1,30 @@
 #pragma once
 // supervisor_actor: one replica through all its generations. It carries out what a GroupSupervisor says: starts ranks, asks the
-// coordinator for a generation, opens what the ranks meet in, and starts a replica_actor for it. Holds no policy; see
-// cluster/membership/group_supervisor.h.
-//   made --FormGroup--> PlaceReplica to the coordinator --ReplicaPlaced--> replica_actor spawned
+// coordinator for a generation, and has it formed. Holds no policy; see cluster/membership/group_supervisor.h. Where ranks run and
+// generations are formed, in this process or in others, is its ReplicaGround's.
+//   made --FormGroup--> PlaceReplica to the coordinator --ReplicaPlaced--> the generation's replica is made
 //   --ReplicaLost--> group aborted, address gone --LeaveGroup, RankLeft--> made again
-//   any --StopReplica--> its replica stops, then its ranks end, and it does
+//   any --StopReplica--> its replica stops, then its ranks end, then it does
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "actors/messages/observers.h"
 #include "actors/messages/type_ids.h"
-#include "actors/ranks/rank_ground.h"
-#include "actors/roles/address_book.h"
-#include "actors/roles/live_ranks.h"
+#include "actors/roles/replica_ground.h"
 #include "actors/roles/wake_timer.h"
 #include "cluster/membership/group_supervisor.h"
-#include "cluster/replica/replica_core.h"
 #include "runtime/clock.h"
 
 namespace herd::actors {
 
 struct SupervisorConfig {
   membership::GroupSupervisorConfig core;
-  replica::ReplicaCoreConfig replica;  // of every generation; which one, and what its operations cost, is filled in
-  routing::NumericsId numerics;
-  // Predicts from what the slowest of the ranks was measured to do; empty: nothing is predicted.
-  std::function<scheduler::StepCost(const scheduler::DeviceRates&)> make_cost;
-  std::shared_ptr<RankGround> ground;
-  std::shared_ptr<AddressBook> addresses;
-  std::shared_ptr<LiveRanks> live = std::make_shared<LiveRanks>();
-  OnStep on_step{};                      // may be empty
-  OnNote on_note{};                      // may be empty
+  std::shared_ptr<ReplicaGround> ground;  // not null; this supervisor's own
+  OnNote on_note{};  // may be empty
   std::function<Instant()> clock;
-  scheduler::SchedulerProbe scheduler_probe{};  // tests
-  bool ranks_have_threads = true;        // false: tests, which run every actor themselves
 };
 
 class SupervisorState {
@@ -68,7 +55,7 @@ class SupervisorState {
  private:
   struct LivingRank {
     RankHandle handle;  // null: there is none
-    std::shared_ptr<ProgressWord> progress;
+    std::shared_ptr<const ProgressWord> progress;
     scheduler::DeviceRates rates;
     Status failure;     // what it said before it ended
   };
@@ -83,11 +70,10 @@ class SupervisorState {
   void carry_out(membership::WakeSupervisorAt& order, Instant now);
   void carry_out(membership::Note& order, Instant now);
   [[nodiscard]] Status form(const routing::ReplicaView& view);
-  void spawn_replica(const routing::ReplicaView& view, Rendezvous rendezvous, const std::optional<scheduler::StepCost>& cost);
   void forget_generation(const Status& why);
   void end_ranks();
+  void quit_when_alone();
   void answer_waiting(const Status& status);
-  [[nodiscard]] std::optional<scheduler::StepCost> predict() const;
   [[nodiscard]] ReplicaId replica_id() const { return config_.core.replica; }
 
   Self self_;
@@ -104,9 +90,6 @@ class SupervisorState {
   std::optional<Status> started_;  // what they are told: it has served, or never will
   bool stopping_ = false;
 };
-
-// A replica's address in its process.
-[[nodiscard]] std::string replica_address(ReplicaId replica);
 
 SupervisorHandle::behavior_type supervisor_actor(SupervisorState::Self self, SupervisorConfig config,
                                                  CoordinatorHandle coordinator);

@@ -92,6 +92,15 @@ std::string host_of(const std::string& address) {
   return host;
 }
 
+std::uint16_t port_of(const std::string& address) {
+  const std::size_t colon = address.rfind(':');
+  std::uint16_t port = 0;
+  if (colon == std::string::npos) return 0;
+  const char* const end = address.data() + address.size();
+  const auto [last, error] = std::from_chars(address.data() + colon + 1, end, port);
+  return error == std::errc{} && last == end ? port : std::uint16_t{0};
+}
+
 bool is_host(const std::string& host) { return !plain_address(host).empty() || is_dns_name(host); }
 
 std::string plain_host(const std::string& host) {

@@ -175,6 +175,8 @@ struct ClusterSpec {
 
 // Host of "HOST:PORT", without the brackets of an IPv6 address.
 [[nodiscard]] std::string host_of(const std::string& address);
+// Its port; 0: it has none, or one that is no number.
+[[nodiscard]] std::uint16_t port_of(const std::string& address);
 // Whether a text is an IP address in full, or a DNS name that no resolver takes for an address ("0", "127.1" and "0x7f.1" are such).
 [[nodiscard]] bool is_host(const std::string& host);
 // A host in the one form of all that mean the same: "[::0]" is "::", "::ffff:10.0.0.1" is "10.0.0.1", "localhost" is "127.0.0.1", and

@@ -30,7 +30,11 @@ Expected<SequenceId> Dispatcher::accept(RequestId request, std::uint32_t choice,
 
 void Dispatcher::park(SequenceId sequence, Instant ready_at) {
   const RequestLedger::Entry& entry = *ledger_.find(sequence);
-  lot_.park(sequence, {.request = entry.request, .tokens = entry.submission.tokens.size(), .ready_at = ready_at});
+  lot_.park(sequence,
+            {.request = entry.request,
+             .tokens = entry.submission.tokens.size(),
+             .ready_at = ready_at,
+             .prefix = routing::PrefixMemory::beginnings_of(entry.submission.tokens, entry.submission.cache_salt)});
   changed_ = true;
 }
 
@@ -115,6 +119,11 @@ void Dispatcher::on_link_lost(ReplicaGeneration replica, Instant now) {
   changed_ = true;
 }
 
+void Dispatcher::on_link_open(ReplicaGeneration replica) {
+  router_.on_link_open(replica);
+  changed_ = true;
+}
+
 // Where nobody knows yet why the replica is out of reach, a suspect waits longer: should it have killed a second one, the
 // notice condemns it before it comes to a third.
 void Dispatcher::take_orphans(const RequestLedger::Orphans& orphans, Instant ready_at, Instant suspects_ready_at) {
@@ -133,13 +142,16 @@ void Dispatcher::route(Instant now, GatewayEffects& effects) {
   }
   bool crowd = false;
   for (auto next = lot_.parked().begin(); next != lot_.parked().end() && router_.has_room(now);) {
-    const auto [sequence, parked] = *next++;
+    const auto& [sequence, parked] = *next++;
     if (parked.ready_at > now) continue;
     const RequestLedger::Entry& entry = *ledger_.find(sequence);
-    const routing::RouteQuestion question{
-        .numerics = entry.numerics, .alone = entry.suspect(), .orphan = entry.submission.attempt > 0};
+    const routing::RouteQuestion question{.numerics = entry.numerics,
+                                          .alone = entry.suspect(),
+                                          .orphan = entry.submission.attempt > 0,
+                                          .tokens = parked.tokens,
+                                          .prefix = parked.prefix};
     if (const auto to = router_.pick(question, now)) {
-      send(sequence, *to, effects);
+      send(sequence, *to, question, effects);
     } else {
       crowd |= question.orphan && router_.takes_next_round(question, now);
     }
@@ -155,9 +167,10 @@ void Dispatcher::route(Instant now, GatewayEffects& effects) {
   retry_at_ = earlier(retry_at_, earlier(lot_.next_ready(now), router_.next_rest_end(now)));
 }
 
-void Dispatcher::send(SequenceId sequence, const routing::Route& to, GatewayEffects& effects) {
+void Dispatcher::send(SequenceId sequence, const routing::Route& to, const routing::RouteQuestion& question,
+                      GatewayEffects& effects) {
+  router_.on_sent(to.generation, question);
   lot_.remove(sequence);
-  router_.on_sent(to.generation, ledger_.find(sequence)->suspect());
   effects.emplace_back(RunOn{to, ledger_.on_routed(sequence, to)});
 }
 

@@ -44,6 +44,8 @@ class Dispatcher {
   [[nodiscard]] std::vector<Failure> on_replica_lost(const routing::ReplicaLoss& loss, Instant now,
                                                      GatewayEffects& effects);
   void on_link_lost(routing::ReplicaGeneration replica, Instant now);
+  void on_link_open(routing::ReplicaGeneration replica);
+  void on_load(routing::ReplicaGeneration replica, const routing::ReplicaLoad& load) { router_.on_load(replica, load); }
 
   // Sends what is parked and ready where there is room, oldest first.
   void route(Instant now, GatewayEffects& effects);
@@ -62,7 +64,7 @@ class Dispatcher {
  private:
   void park(SequenceId sequence, Instant ready_at);
   void take_orphans(const RequestLedger::Orphans& orphans, Instant ready_at, Instant suspects_ready_at);
-  void send(SequenceId sequence, const routing::Route& to, GatewayEffects& effects);
+  void send(SequenceId sequence, const routing::Route& to, const routing::RouteQuestion& question, GatewayEffects& effects);
 
   RequestLedger ledger_;
   routing::Router router_;

@@ -200,6 +200,11 @@ void GatewayCore::on_link_lost(routing::ReplicaGeneration replica, Instant now, 
   advance(now, effects);
 }
 
+void GatewayCore::on_link_open(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects) {
+  dispatcher_.on_link_open(replica);
+  advance(now, effects);
+}
+
 void GatewayCore::on_timer(Instant now, GatewayEffects& effects) { advance(now, effects); }
 
 void GatewayCore::on_shutdown(Instant now, GatewayEffects& effects) {
@@ -287,6 +292,10 @@ void GatewayCore::say_wake(Instant now, GatewayEffects& effects) {
 }
 
 const routing::ClusterView& GatewayCore::view() const { return dispatcher_.router().view(); }
+std::optional<routing::Route> GatewayCore::route_of(routing::ReplicaGeneration replica) const {
+  if (!dispatcher_.router().is_alive(replica)) return std::nullopt;
+  return std::ranges::find(view().replicas, replica, [](const auto& known) { return known.route.generation; })->route;
+}
 admission::AdmissionStats GatewayCore::admission() const { return admission_.stats(); }
 RequestLedgerStats GatewayCore::ledger() const { return dispatcher_.stats(); }
 std::size_t GatewayCore::open_requests() const { return requests_.size(); }

@@ -69,12 +69,18 @@ class GatewayCore {
   void on_replica_lost(const routing::ReplicaLoss& loss, Instant now, GatewayEffects& effects);
   // Only the way there is cut: what ran there moves, the generation may be used again.
   void on_link_lost(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects);
+  // The way there is open (again): it is asked at once, without a newer view.
+  void on_link_open(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects);
+  // What a replica says of its work, for the sequences that are sent from here on.
+  void on_load(routing::ReplicaGeneration replica, const routing::ReplicaLoad& load) { dispatcher_.on_load(replica, load); }
 
   void on_timer(Instant now, GatewayEffects& effects);
   // Ends everything (kShutdown).
   void on_shutdown(Instant now, GatewayEffects& effects);
 
   [[nodiscard]] const routing::ClusterView& view() const;
+  // The view's route of a generation that is not lost, as far as is known here.
+  [[nodiscard]] std::optional<routing::Route> route_of(routing::ReplicaGeneration replica) const;
   [[nodiscard]] admission::AdmissionStats admission() const;  // parked sequences count as waiting
   [[nodiscard]] RequestLedgerStats ledger() const;
   [[nodiscard]] std::size_t open_requests() const;

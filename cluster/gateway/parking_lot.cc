@@ -4,11 +4,11 @@
 
 namespace herd::gateway {
 
-void ParkingLot::park(SequenceId sequence, const Parked& parked) {
-  HERD_CHECK(parked_.emplace(sequence, parked).second, "a sequence is parked once");
+void ParkingLot::park(SequenceId sequence, Parked parked) {
   by_time_.emplace(parked.ready_at, sequence);
   ++by_request_[parked.request];
   tokens_ += parked.tokens;
+  HERD_CHECK(parked_.emplace(sequence, std::move(parked)).second, "a sequence is parked once");
 }
 
 void ParkingLot::remove(SequenceId sequence) {

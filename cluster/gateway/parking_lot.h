@@ -6,10 +6,12 @@
 #include <optional>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "cluster/admission/admission_queue.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
+#include "runtime/kv/block_hash.h"
 
 namespace herd::gateway {
 
@@ -19,9 +21,10 @@ class ParkingLot {
     RequestId request;
     std::uint64_t tokens = 0;  // that a replica has to compute
     Instant ready_at;          // it is not routed before
+    std::vector<kv::BlockHash> prefix{};  // routing::PrefixMemory::beginnings_of() what is to be computed
   };
 
-  void park(SequenceId sequence, const Parked& parked);  // not parked before
+  void park(SequenceId sequence, Parked parked);  // not parked before
   // Forgets one; nothing happens when it is not parked.
   void remove(SequenceId sequence);
 

@@ -1,6 +1,9 @@
 #include "cluster/membership/coordinator_core.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "kernels/check.h"
 
 namespace herd::membership {
 namespace {
@@ -15,40 +18,55 @@ routing::ReplicaState serving_state(routing::ReplicaState said) {
 
 }  // namespace
 
+Epoch cluster_epoch_of(routing::ReplicaGeneration generation) { return Epoch(generation.epoch.value >> kGenerationBits); }
+
 CoordinatorCore::CoordinatorCore(Epoch cluster_epoch) : last_epoch_(cluster_epoch.value << kGenerationBits) {
+  HERD_CHECK(cluster_epoch <= kClusterEpochMax, "a cluster epoch is a time in milliseconds");
   view_.cluster_epoch = cluster_epoch;
 }
 
-routing::ReplicaGeneration CoordinatorCore::place(ReplicaId replica, const std::string& address,
-                                                  const routing::NumericsId& numerics, std::uint32_t sequences_max,
-                                                  bool returns, CoordinatorEffects& effects) {
-  const routing::ReplicaGeneration generation{replica, Epoch(++last_epoch_)};
-  find_or_add(replica) = {{generation, address, numerics}, routing::ReplicaState::kMaking, returns, sequences_max};
+void CoordinatorCore::hear_of(Epoch cluster_epoch, CoordinatorEffects& effects) {
+  if (cluster_epoch < view_.cluster_epoch) return;
+  HERD_CHECK(cluster_epoch < kClusterEpochMax, "a cluster epoch is a time in milliseconds");
+  view_.cluster_epoch = Epoch(cluster_epoch.value + 1);
+  last_epoch_ = std::max(last_epoch_, view_.cluster_epoch.value << kGenerationBits);
+  push_view(effects);
+}
+
+routing::ReplicaGeneration CoordinatorCore::place(const PlaceAsk& ask, bool returns, CoordinatorEffects& effects) {
+  const routing::ReplicaGeneration generation{ask.replica, Epoch(++last_epoch_)};
+  find_or_add(ask.replica) = {.route = {generation, ask.address, ask.numerics},
+                              .state = routing::ReplicaState::kMaking,
+                              .returns = returns,
+                              .sequences_max = ask.sequences_max,
+                              .max_model_len = ask.max_model_len};
   push_view(effects);
   return generation;
 }
 
 void CoordinatorCore::on_serving(const routing::ReplicaView& replica, CoordinatorEffects& effects) {
   const routing::ReplicaGeneration generation = replica.route.generation;
-  routing::ReplicaView* known = find(generation.replica);
+  const routing::ReplicaView* known = find(generation.replica);
   const bool placed = known != nullptr && known->route.generation == generation;
   if (placed && known->state != routing::ReplicaState::kMaking) return;
   if (known != nullptr && generation.epoch < known->route.generation.epoch) return;
-  const bool returns = placed ? known->returns : replica.returns;
-  find_or_add(generation.replica) = {replica.route, serving_state(replica.state), returns, replica.sequences_max};
+  routing::ReplicaView serving = replica;
+  serving.state = serving_state(replica.state);
+  if (placed) serving.returns = known->returns;
+  find_or_add(generation.replica) = std::move(serving);
   last_epoch_ = std::max(last_epoch_, generation.epoch.value);
   push_view(effects);
 }
 
 void CoordinatorCore::on_draining(routing::ReplicaGeneration replica, CoordinatorEffects& effects) {
-  routing::ReplicaView* known = find(replica.replica);
+  routing::ReplicaView* known = entry(replica.replica);
   if (known == nullptr || known->route.generation != replica || known->state != routing::ReplicaState::kServing) return;
   known->state = routing::ReplicaState::kDraining;
   push_view(effects);
 }
 
 void CoordinatorCore::on_lost(const routing::ReplicaLoss& loss, CoordinatorEffects& effects) {
-  routing::ReplicaView* known = find(loss.replica.replica);
+  routing::ReplicaView* known = entry(loss.replica.replica);
   if (known != nullptr) {
     if (loss.replica.epoch < known->route.generation.epoch) return;
     if (loss.replica == known->route.generation && known->state == routing::ReplicaState::kLost) return;
@@ -63,22 +81,32 @@ void CoordinatorCore::on_lost(const routing::ReplicaLoss& loss, CoordinatorEffec
 }
 
 void CoordinatorCore::on_given_up(ReplicaId replica, CoordinatorEffects& effects) {
-  routing::ReplicaView* known = find(replica);
+  routing::ReplicaView* known = entry(replica);
   if (known == nullptr || known->state != routing::ReplicaState::kLost || !known->returns) return;
   known->returns = false;
   push_view(effects);
 }
 
-const routing::ClusterView& CoordinatorCore::view() const { return view_; }
+void CoordinatorCore::set_returns(ReplicaId replica, bool returns, CoordinatorEffects& effects) {
+  const bool is_new = find(replica) == nullptr;
+  routing::ReplicaView& known = find_or_add(replica);
+  if (is_new) known.state = routing::ReplicaState::kLost;
+  else if (known.returns == returns) return;
+  known.returns = returns;
+  if (known.state == routing::ReplicaState::kLost) push_view(effects);
+}
 
-routing::ReplicaView* CoordinatorCore::find(ReplicaId replica) {
+const routing::ReplicaView* CoordinatorCore::find(ReplicaId replica) const {
   const auto found = std::ranges::find(view_.replicas, replica,
                                        [](const routing::ReplicaView& known) { return known.route.generation.replica; });
   return found == view_.replicas.end() ? nullptr : &*found;
 }
+routing::ReplicaView* CoordinatorCore::entry(ReplicaId replica) {
+  return const_cast<routing::ReplicaView*>(find(replica));
+}
 
 routing::ReplicaView& CoordinatorCore::find_or_add(ReplicaId replica) {
-  if (routing::ReplicaView* known = find(replica)) return *known;
+  if (routing::ReplicaView* known = entry(replica)) return *known;
   make_room();
   const auto place = std::ranges::lower_bound(view_.replicas, replica, {}, [](const routing::ReplicaView& known) {
     return known.route.generation.replica;

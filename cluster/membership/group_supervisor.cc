@@ -36,8 +36,12 @@ GroupSupervisor::GroupSupervisor(const GroupSupervisorConfig& config)
   HERD_CHECK(config.ranks >= 1, "a replica has a rank");
 }
 
-void GroupSupervisor::on_start(Instant /*now*/, SupervisorEffects& effects) {
+void GroupSupervisor::on_start(Instant now, SupervisorEffects& effects) {
   if (over()) return;
+  if (config_.keeps_trying) {
+    phase_ = Phase::kGathering;
+    return gather(now, effects);
+  }
   for (std::uint32_t rank = 0; rank < config_.ranks; ++rank) {
     ranks_[rank].state = RankState::kStarting;
     effects.emplace_back(StartRank{rank, false});
@@ -112,7 +116,7 @@ void GroupSupervisor::on_generation_lost(const routing::ReplicaLoss& loss, const
   last_ = last;
   generation_ = loss.replica;
   phase_ = Phase::kGathering;
-  if (!has_served_ && loss.cause != routing::LossCause::kStopped) return give_up(loss.why, effects);
+  if (!has_served_ && !config_.keeps_trying && loss.cause != routing::LossCause::kStopped) return give_up(loss.why, effects);
   if (has_served_ && !lost_at_) lost_at_ = now;
   if (last.no_progress) note_suspects(loss, effects);
   note(NoteKind::kGenerationLost, std::nullopt, name() + " stops serving: " + loss.why.message(), effects);

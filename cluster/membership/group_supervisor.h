@@ -6,8 +6,8 @@
 //   serving  --on_generation_lost---> leaving (LeaveGroup to the ranks that live) --all left or started again--> forming
 //   any      --no rank can be had---> given up (GiveUp, the last effect)
 // Ranks that live keep weights, KV memory and step buffers; only a rank that died (its thread or process ended), or one whose
-// tokens differ for the second time, is started again and loads. What ends before it ever served is not started again: whoever
-// waits for it hears why.
+// tokens differ for the second time, is started again and loads. What ends before it ever served is not started again, as
+// whoever waits for it hears why; unless nobody waits (`keeps_trying`).
 //
 // The budget counts what went wrong: generations that were lost, whatever became of their ranks meanwhile, and ranks that were
 // lost outside of any. One that was stopped on purpose forms again for nothing.
@@ -73,9 +73,11 @@ struct GroupSupervisorConfig {
   ReplicaId replica;
   std::uint32_t ranks = 1;        // at least 1
   bool ranks_can_be_ended = false;  // processes can, threads cannot
+  bool keeps_trying = false;        // what ends before it ever served is started again too, as far as the budget goes
   RestartBudget budget;
   replica::WatchConfig watch;
-  double start_s_max = 600.0;       // for a rank that is started again to load and prepare; its first start is the caller's to bound
+  // For a rank that is started to load and prepare; its first start is the caller's to bound, unless the supervisor keeps trying.
+  double start_s_max = 600.0;
   double end_s_max = 60.0;          // for one that was told to end
 };
 

@@ -17,9 +17,9 @@ inline constexpr std::size_t kReplicasOfNodeMax = 64;
 // coordinator that starts again learns everything from it.
 struct NodeJoin {
   std::uint32_t replicas_max = 0;               // whole replicas that its devices and memory have room for
-  Epoch newest;                                 // the largest epoch it has heard of, so that a coordinator begins beyond it; 0: none
+  Epoch newest;                                 // the largest cluster epoch it has heard of: a coordinator begins beyond it; 0: none
   std::vector<ReplicaId> held;                  // replicas it has ranks of, whatever their state; rising
-  std::vector<routing::ReplicaView> serving;    // generations of these that serve or drain now; rising
+  std::vector<routing::ReplicaView> serving;    // generations of these that serve now, or drain as the state says; rising
   bool operator==(const NodeJoin&) const = default;
 };
 
@@ -46,7 +46,7 @@ struct Placed {
 
 // From a leader to its node, from a node to the coordinator.
 struct Serving {
-  routing::ReplicaView view;  // kServing or kDraining
+  routing::ReplicaView view;  // state: kDraining, or else it serves
   bool operator==(const Serving&) const = default;
 };
 

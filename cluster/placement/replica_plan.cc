@@ -86,6 +86,15 @@ Expected<EncodingChoice> choose_encoding(const std::string& own, const std::stri
   return choice;
 }
 
+Expected<CutModel> cut_model(const model::LlamaConfig& config, int ranks, const std::string& own_encoding,
+                             const std::string& wanted_encoding, bool on_gpus) {
+  auto shards = plan_shards(config, ranks);
+  if (!shards) return fail(shards.error());
+  auto choice = choose_encoding(own_encoding, wanted_encoding, on_gpus);
+  if (!choice) return fail(choice.error());
+  return CutModel{{config, choice->encoding, std::move(*shards)}, std::move(choice->notes)};
+}
+
 bool memory_decides(const ReplicaWishes& wishes) { return wishes.num_blocks == 0 && wishes.kv_cache_memory == 0; }
 
 Expected<RankShape> plan_trial(const ShardedModel& model, const ReplicaWishes& wishes, StepSpeed speed) {
@@ -95,6 +104,16 @@ Expected<RankShape> plan_trial(const ShardedModel& model, const ReplicaWishes& w
   const std::int64_t chunk = std::min(shape.rows_max, shape.positions_max);
   shape.blocks = std::max<std::int64_t>(1, (chunk + shape.block_size - 1) / shape.block_size);
   return shape;
+}
+
+Expected<std::vector<model::RankMemory>> rank_memories(const ShardedModel& model, const ReplicaWishes& wishes) {
+  const auto trial = plan_trial(model, wishes, StepSpeed::kCpu);
+  if (!trial) return fail(trial.error());
+  const model::StepLimits limits{trial->rows_max, trial->sequences_max, trial->positions_max};
+  std::vector<model::RankMemory> ranks;
+  for (const model::ShardPlan& shard : model.shards)
+    ranks.push_back(model::rank_memory(model.config, shard, model.encoding, limits));
+  return ranks;
 }
 
 Expected<ReplicaPlan> plan_replicas(const ShardedModel& model, const ReplicaWishes& wishes, const DeviceMemory& memory,

@@ -14,6 +14,7 @@
 #include "kernels/status.h"
 #include "runtime/model/llama_config.h"
 #include "runtime/model/encoding.h"
+#include "runtime/model/rank_memory.h"
 #include "runtime/model/shard_plan.h"
 #include "runtime/scheduler/scheduler.h"
 
@@ -66,11 +67,22 @@ struct EncodingChoice {
 // kUsage when it cannot be computed in.
 [[nodiscard]] Expected<EncodingChoice> choose_encoding(const std::string& own, const std::string& wanted, bool on_gpus);
 
+// plan_shards() and choose_encoding() in one.
+struct CutModel {
+  ShardedModel model;
+  std::vector<std::string> notes;
+};
+[[nodiscard]] Expected<CutModel> cut_model(const model::LlamaConfig& config, int ranks, const std::string& own_encoding,
+                                           const std::string& wanted_encoding, bool on_gpus);
+
 // Whether the devices have to report at all.
 [[nodiscard]] bool memory_decides(const ReplicaWishes& wishes);
 
 // Ranks as they will be, but with KV for one long chunk only: GPUs are measured with it. kUsage: the block size.
 [[nodiscard]] Expected<RankShape> plan_trial(const ShardedModel& model, const ReplicaWishes& wishes, StepSpeed speed);
+
+// What each rank takes of a CPU's memory beside KV blocks, however many these will be. kUsage: the block size.
+[[nodiscard]] Expected<std::vector<model::RankMemory>> rank_memories(const ShardedModel& model, const ReplicaWishes& wishes);
 
 // kUsage and kMissing as size_kv(), kMissing as kv_blocks_on_gpus().
 [[nodiscard]] Expected<ReplicaPlan> plan_replicas(const ShardedModel& model, const ReplicaWishes& wishes,

@@ -40,6 +40,23 @@ std::vector<SendDeltas> by_gateway(std::vector<step::TokenDelta> deltas) {
   return sends;
 }
 
+// Seconds of a step of those that run (of one, where none does), each with the context that the KV blocks held by all say.
+double decode_step_seconds(const scheduler::StepCost& cost, const scheduler::SchedulerStats& stats, std::uint32_t block_size) {
+  scheduler::StepShape step;
+  step.rows = step.logit_rows = std::max(1U, stats.num_running);
+  step.context_tokens = step.attended = std::uint64_t{stats.blocks.num_held} * block_size;
+  return cost.step_seconds(step);
+}
+
+// Seconds of a token of a prompt that fills a step of so many rows.
+double prompt_token_seconds(const scheduler::StepCost& cost, std::uint32_t rows) {
+  scheduler::StepShape step;
+  step.rows = rows;
+  step.context_tokens = rows;
+  step.attended = std::uint64_t{rows} * (rows + 1) / 2;
+  return cost.step_seconds(step) / rows;
+}
+
 Instant after(Instant now, double seconds) { return {now.ns + std::llround(seconds * 1e9)}; }
 
 }  // namespace
@@ -288,11 +305,16 @@ bool ReplicaCore::serving() const { return phase_ == Phase::kServing; }
 bool ReplicaCore::ended() const { return phase_ == Phase::kEnded; }
 
 ReplicaStats ReplicaCore::stats() const {
-  return {.serving = serving(),
-          .steps = collector_.steps_done(),
-          .stale_results = collector_.stale_results(),
-          .stale_submissions = stale_submissions_,
-          .scheduler = scheduler_.stats()};
+  ReplicaStats stats{.serving = serving(),
+                     .steps = collector_.steps_done(),
+                     .stale_results = collector_.stale_results(),
+                     .stale_submissions = stale_submissions_,
+                     .scheduler = scheduler_.stats()};
+  if (config_.cost) {
+    stats.decode_step_s = decode_step_seconds(*config_.cost, stats.scheduler, config_.scheduler.block_size);
+    stats.prompt_token_s = prompt_token_seconds(*config_.cost, config_.scheduler.max_num_batched_tokens);
+  }
+  return stats;
 }
 
 void ReplicaCore::check_integrity() const {

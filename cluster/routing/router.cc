@@ -9,6 +9,11 @@
 namespace herd::routing {
 namespace {
 
+// Times that differ by less than an eighth are about the same: predictions are no better than that.
+constexpr double kAlike = 1.125;
+// As long as nobody knows times, a cached beginning is worth so many sequences more.
+constexpr std::uint32_t kHolderLead = 4;
+
 std::uint32_t free_places(const ReplicaView& view, std::uint32_t running) {
   return view.sequences_max > running ? view.sequences_max - running : 0;
 }
@@ -48,6 +53,17 @@ void Router::on_lost(ReplicaGeneration generation) {
 void Router::on_link_lost(ReplicaGeneration generation, Instant until) { rest(generation, until, true); }
 void Router::on_refused(ReplicaGeneration generation, Instant until) { rest(generation, until, false); }
 
+void Router::on_link_open(ReplicaGeneration generation) {
+  Replica* replica = find(generation);
+  if (replica == nullptr) return;
+  replica->cut = false;
+  replica->rests_until = {};
+}
+
+void Router::on_load(ReplicaGeneration generation, const ReplicaLoad& load) {
+  if (Replica* replica = find(generation)) replica->load.on_report(load, replica->running);
+}
+
 void Router::rest(ReplicaGeneration generation, Instant until, bool cut) {
   Replica* replica = find(generation);
   if (replica == nullptr) return;
@@ -61,11 +77,13 @@ std::uint32_t Router::failures_in_a_row(ReplicaGeneration generation) const {
   return replica == nullptr ? 0 : replica->failures;
 }
 
-void Router::on_sent(ReplicaGeneration generation, bool alone) {
+void Router::on_sent(ReplicaGeneration generation, const RouteQuestion& question) {
   Replica* replica = find(generation);
   HERD_CHECK(replica != nullptr, "a sequence is sent to a replica of the view");
   ++replica->running;
-  if (alone) ++replica->suspects;
+  if (question.alone) ++replica->suspects;
+  replica->load.on_sent(tokens_for(*replica, question, prefixes_.find(question.prefix)));
+  prefixes_.remember(question.prefix, generation);
 }
 
 void Router::on_ended(ReplicaGeneration generation, bool alone) {
@@ -98,17 +116,43 @@ void Router::begin_round() {
 }
 
 std::optional<Route> Router::pick(const RouteQuestion& question, Instant now) {
-  Replica* best = nullptr;
+  std::vector<Replica*> able;
   const auto consider = [&](Replica& replica) {
-    if (takes(replica, question, now) && (best == nullptr || replica.running < best->running)) best = &replica;
+    if (takes(replica, question, now)) able.push_back(&replica);
   };
   const auto turn = replicas_.lower_bound(next_);
   for (auto replica = turn; replica != replicas_.end(); ++replica) consider(replica->second);
   for (auto replica = replicas_.begin(); replica != turn; ++replica) consider(replica->second);
-  if (best == nullptr) return std::nullopt;
+  if (able.empty()) return std::nullopt;
+  Replica* best = best_of(able, question);
   if (question.orphan) --best->crowd_left;
   next_ = ReplicaId(best->view.route.generation.replica.value + 1);
   return best->view.route;
+}
+
+Router::Replica* Router::best_of(const std::vector<Replica*>& able, const RouteQuestion& question) const {
+  const auto held = prefixes_.find(question.prefix);
+  const auto holds = [&](const Replica* replica) { return held && replica->view.route.generation == held->by; };
+  const auto seconds = [&](const Replica* replica) {
+    return replica->load.seconds_of(tokens_for(*replica, question, held), replica->running);
+  };
+  const bool measured = std::ranges::all_of(able, [](const Replica* replica) { return replica->load.is_measured(); });
+  double soonest = 0.0;
+  if (measured) soonest = seconds(std::ranges::min(able, {}, seconds));
+  const std::uint32_t fewest = std::ranges::min(able, {}, &Replica::sequences)->sequences();
+  Replica* best = nullptr;
+  for (Replica* replica : able) {
+    if (measured && seconds(replica) > soonest * kAlike) continue;
+    if (holds(replica) && (measured || replica->sequences() <= fewest + kHolderLead)) return replica;
+    if (best == nullptr || replica->sequences() < best->sequences()) best = replica;
+  }
+  return best;
+}
+
+std::uint64_t Router::tokens_for(const Replica& replica, const RouteQuestion& question,
+                                 const std::optional<PrefixMemory::Held>& held) {
+  const bool holds = held && replica.view.route.generation == held->by;
+  return question.tokens - (holds ? std::min(held->tokens, question.tokens) : 0);
 }
 
 bool Router::serves(const Replica& replica) const {

@@ -1,19 +1,27 @@
 #pragma once
 // Router: which replica takes the next sequence of this gateway. Pure. It knows the last ClusterView, what this gateway
 // runs on each replica, and what happened since that view: generations that were lost, links that were cut, replicas that
-// had no room. Fewest running sequences first, then in turn.
+// had no room.
+//
+// Among those that have room the one where the sequence would be done first (replica_load.h), a prompt's beginning that its cache
+// probably holds left out; among those about as fast the one that holds it, then the one with the fewest sequences, then in turn.
+// As long as one of them has not said how fast it is, numbers of sequences alone decide.
 //
 //   serving ──on_refused──> resting ──a place got free, its rest is over──> serving
-//      │  ──on_link_lost──> resting ──a newer view says serving, its rest is over──> serving
+//      │  ──on_link_lost──> resting ──on_link_open, a newer view says serving, its rest is over──> serving
 //      └────on_lost───────> never again; the replica comes back under a later epoch
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "cluster/routing/cluster_view.h"
+#include "cluster/routing/prefix_memory.h"
 #include "cluster/routing/replica_generation.h"
+#include "cluster/routing/replica_load.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
 
@@ -24,6 +32,8 @@ struct RouteQuestion {
   NumericsId numerics{}; // empty: any
   bool alone = false;    // a suspect: a replica takes one of them at a time, so that a death names the guilty one
   bool orphan = false;   // has run elsewhere: its context is computed again
+  std::uint64_t tokens = 0;                   // that are computed before its next one
+  std::span<const kv::BlockHash> prefix{};    // PrefixMemory::beginnings_of() these
 };
 
 class Router {
@@ -35,12 +45,16 @@ class Router {
   // That generation is not asked before `until`.
   void on_link_lost(ReplicaGeneration generation, Instant until);
   void on_refused(ReplicaGeneration generation, Instant until);
+  // It can be reached (again): its rest is over.
+  void on_link_open(ReplicaGeneration generation);
+  // What it says of itself.
+  void on_load(ReplicaGeneration generation, const ReplicaLoad& load);
   // Both together, since a sequence ended there.
   [[nodiscard]] std::uint32_t failures_in_a_row(ReplicaGeneration generation) const;
 
   // A sequence runs there / has ended there or was stopped / must go elsewhere. Generations that the view does not have
   // are ignored, but for the first.
-  void on_sent(ReplicaGeneration generation, bool alone);
+  void on_sent(ReplicaGeneration generation, const RouteQuestion& question);
   void on_ended(ReplicaGeneration generation, bool alone);
   void on_left(ReplicaGeneration generation, bool alone);
   void on_suspicion_cleared(ReplicaGeneration generation);
@@ -78,6 +92,8 @@ class Router {
     Instant rests_until;
     bool cut = false;             // why it rests
     std::uint32_t crowd_left = 0; // orphans that it takes in this round
+    LoadEstimate load;
+    [[nodiscard]] std::uint32_t sequences() const { return load.sequences(running); }
   };
   using Replicas = std::map<ReplicaId, Replica>;
 
@@ -87,12 +103,18 @@ class Router {
   [[nodiscard]] bool takes(const Replica& replica, Instant now) const;  // has a free place
   [[nodiscard]] bool takes(const Replica& replica, const RouteQuestion& question, Instant now) const;
   void rest(ReplicaGeneration generation, Instant until, bool cut);
+  // Of those that take it, in turn; not empty.
+  [[nodiscard]] Replica* best_of(const std::vector<Replica*>& able, const RouteQuestion& question) const;
+  // Tokens that the replica would compute for it: without the beginning that its cache probably holds.
+  [[nodiscard]] static std::uint64_t tokens_for(const Replica& replica, const RouteQuestion& question,
+                                                const std::optional<PrefixMemory::Held>& held);
 
   ClusterView view_;
   bool has_view_ = false;
   Replicas replicas_;                // of the view
   std::map<ReplicaId, Epoch> lost_;  // the last lost epoch of each replica; when many, only of the view's
   ReplicaId next_;                   // whose turn it is among equals
+  PrefixMemory prefixes_;
 };
 
 }  // namespace herd::routing

@@ -24,7 +24,7 @@ struct NodeJoin {
   replicasMax @0 :UInt32;             # whole replicas that it has room for; at most 64
   newest @1 :Ids.Epoch;               # the largest epoch that it has heard of; 0: none
   held @2 :List(UInt32);              # replicas that it has ranks of; rising; at most 64
-  serving @3 :List(Control.ReplicaView);  # of these, what serves or drains; rising
+  serving @3 :List(Control.ReplicaView);  # of these, what serves, or drains as the state says; rising
 }
 
 struct Assignment {
@@ -44,7 +44,7 @@ struct Placed {
 }
 
 struct Serving {
-  view @0 :Control.ReplicaView;       # likewise; serving or draining
+  view @0 :Control.ReplicaView;       # likewise; draining, or else it serves
 }
 
 struct GivenUp {

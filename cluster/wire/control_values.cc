@@ -161,11 +161,6 @@ void check_generation(const ReplicaView& replica) {
   require(replica.state != ReplicaState::kLost, "replica: it is lost");
 }
 
-void check_serving(const ReplicaView& replica) {
-  check_generation(replica);
-  require(replica.state != ReplicaState::kMaking, "replica: it neither serves nor drains");
-}
-
 void write(schema::ReplicaLoss::Builder to, const ReplicaLoss& loss) {
   to.setReplica(loss.replica.replica.value);
   to.setEpoch(loss.replica.epoch.value);

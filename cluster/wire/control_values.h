@@ -24,8 +24,6 @@ void check(const routing::ReplicaView& replica);
 void check_rising(std::span<const routing::ReplicaView> replicas);
 // Of a generation that is about to be formed or is there: it has an epoch, an address and a numerics id, and is not lost.
 void check_generation(const routing::ReplicaView& replica);
-// Of one that is formed: it serves or drains.
-void check_serving(const routing::ReplicaView& replica);
 
 void write(schema::ReplicaLoss::Builder to, const routing::ReplicaLoss& loss);
 routing::ReplicaLoss read_loss(schema::ReplicaLoss::Reader from);

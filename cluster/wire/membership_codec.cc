@@ -34,7 +34,7 @@ void check(const NodeJoin& join) {
   check(join.held);
   require(join.serving.size() <= kReplicasOfNodeMax, kTooMany);
   for (const routing::ReplicaView& replica : join.serving) {
-    check_serving(replica);
+    check_generation(replica);
     require(std::ranges::binary_search(join.held, replica.route.generation.replica), "a replica serves that it does not hold");
   }
   check_rising(join.serving);
@@ -83,7 +83,7 @@ Status validate(const Placed& placed) {
 }
 
 Status validate(const Serving& serving) {
-  return status_of([&] { check_serving(serving.view); });
+  return status_of([&] { check_generation(serving.view); });
 }
 
 Status validate(const GivenUp& given_up) {
@@ -183,7 +183,7 @@ Expected<Placed> decode_placed(std::span<const std::uint64_t> words) {
 Expected<Serving> decode_serving(std::span<const std::uint64_t> words) {
   return read_message<schema::Serving, Serving>(FrameKind::kServing, "serving", words, [](schema::Serving::Reader from) {
     Serving serving{read_replica(from.getView())};
-    check_serving(serving.view);
+    check_generation(serving.view);
     return serving;
   });
 }

@@ -54,16 +54,39 @@ struct Rearranged {
   HERD_SIMD void ask(const char*) {}
 };
 
-// A block of P panels x R rows. ahead[parity]: with each line it reads, a tile asks for the one so many bytes behind it.
-using DotKernel = void (*)(const TileBlock& block, const char* x, const TileSums& sums, const std::int64_t* ahead);
+// What a tile asks for while it reads: the lines that lie so many bytes behind those of its chunks first, first + stride, …
+struct DotAhead {
+  std::int64_t bytes;
+  std::int64_t first;
+  std::int64_t stride;
+};
+// A block of P panels x R rows.
+using DotKernel = void (*)(const TileBlock& block, const char* x, const TileSums& sums, const DotAhead& ahead);
 
 template <int R, int P, class Pairs>
-HERD_DOT void dot_tile(const TileBlock& block, const char* x, const TileSums& sums, const std::int64_t* ahead) {
+HERD_DOT void dot_tile(const TileBlock& block, const char* x, const TileSums& sums, const DotAhead& ahead) {
   alignas(64) float evens[R * P * 16];
   const char* panel[P];
-  for (int p = 0; p < P; p++) panel[p] = Pairs::panel(block, p);
+  float* out[P];  // read from `sums` once: for all the compiler knows, the stores below may change it
+#pragma GCC unroll 2
+  for (int p = 0; p < P; p++) {
+    panel[p] = Pairs::panel(block, p);
+    out[p] = sums.data + p * sums.panel_floats;
+  }
+  const std::int64_t chunks = block.chunks;
+  const std::int64_t ahead_bytes = ahead.bytes;
+  const std::int64_t stride = ahead.stride;
+  std::int64_t asks_in = ahead.first;
   bool fresh = sums.fresh;
-  for (std::int64_t chunk = 0; chunk < block.chunks; chunk++) {
+  for (std::int64_t chunk = 0; chunk < chunks; chunk++) {
+    std::int64_t offset = 0;
+    if (chunk == asks_in) {
+      offset = ahead_bytes;
+      asks_in += stride;
+    }
+    const char* asked[P];
+#pragma GCC unroll 2
+    for (int p = 0; p < P; p++) asked[p] = panel[p] + offset;
     __m512 sum[R][P];
 #pragma GCC unroll 2
     for (int parity = 0; parity < 2; parity++) {
@@ -78,7 +101,7 @@ HERD_DOT void dot_tile(const TileBlock& block, const char* x, const TileSums& su
 #pragma GCC unroll 2
         for (int p = 0; p < P; p++) {
           pairs[p] = Pairs::pairs(panel[p] + quad * 128, parity);
-          Pairs::ask(panel[p] + quad * 128 + ahead[parity]);
+          Pairs::ask(asked[p] + quad * 128 + parity * 64);
         }
 #pragma GCC unroll 16
         for (int r = 0; r < R; r++) {
@@ -99,7 +122,7 @@ HERD_DOT void dot_tile(const TileBlock& block, const char* x, const TileSums& su
     for (int r = 0; r < R; r++) {
 #pragma GCC unroll 2
       for (int p = 0; p < P; p++) {
-        float* at = sums.data + p * sums.panel_floats + r * 16;
+        float* at = out[p] + r * 16;
         const __m512 before = fresh ? _mm512_setzero_ps() : _mm512_load_ps(at);
         const __m512 both = _mm512_add_ps(_mm512_load_ps(evens + (r * P + p) * 16), sum[r][p]);
         _mm512_store_ps(at, _mm512_add_ps(before, both));
@@ -129,7 +152,7 @@ DotKernel dot_kernel(int rows) {
 
 template <class Pairs>
 HERD_SIMD void dot_run(const TileBlock& block, int rows, const char* x, const TileSums& sums,
-                       const std::int64_t* ahead) {
+                       const DotAhead& ahead) {
   (block.panels == kDotPanels ? dot_kernel<kDotPanels, Pairs> : dot_kernel<1, Pairs>)(rows)(block, x, sums, ahead);
 }
 
@@ -146,13 +169,10 @@ struct FewDotTiles : DotTiles {
   HERD_SIMD const char* prepare(const TileBlock& block, float*) { return block.w; }
 
   // One tile asks for what it reads itself a little later: 2 KiB are too near for 8 rows (1,230 us for 32 MiB, 4 KiB
-  // 1,000, 8 KiB 1,040). Of several, the first asks for one half of the next block's lines, the second for the other.
+  // 1,000, 8 KiB 1,040). Of several, each asks for its share of the next block's chunks.
   HERD_SIMD void multiply(const TileBlock& block, int rows, const char* x, const TileSums& sums, std::int64_t tile,
                           std::int64_t tiles) {
-    const std::int64_t next = block.next - block.w;
-    const std::int64_t one[2] = {4096, 4096 + 64};
-    const std::int64_t several[3][2] = {{next, next}, {next + 64, next + 64}, {0, 0}};
-    dot_run<InRegisters>(block, rows, x, sums, tiles == 1 ? one : several[tile < 2 ? tile : 2]);
+    dot_run<InRegisters>(block, rows, x, sums, {tiles == 1 ? 4096 : block.next - block.w, tile, tiles});
   }
 };
 
@@ -183,8 +203,7 @@ struct ManyDotTiles : DotTiles {
         prefetch(block.next + p * block.panel_bytes + tile * kPanelChunkBytes, kPanelChunkBytes);
       }
     }
-    const std::int64_t ahead[2] = {0, 0};
-    dot_run<Rearranged>(block, rows, x, sums, ahead);
+    dot_run<Rearranged>(block, rows, x, sums, {0, 0, 1});
   }
 };
 

@@ -14,6 +14,7 @@
 #include "actors/roles/coordinator_actor.h"
 #include "actors/roles/gateway_actor.h"
 #include "actors/roles/supervisor_actor.h"
+#include "actors/roles/thread_ground.h"
 #include "tests/actors/toy_cluster.h"
 #include "tests/actors/wire_roundtrip.h"
 
@@ -67,7 +68,7 @@ class Conversation {
     });
     for (std::uint32_t i = 0; i < replicas_count; ++i) spawn_supervisor(toy, ReplicaId(i));
     shared = std::make_shared<SharedGateway>(gateway_config(), [this] { return now; });
-    gateway = system.spawn(gateway_actor, shared, std::shared_ptr<const AddressBook>(addresses), coordinator);
+    gateway = system.spawn(gateway_actor, shared, std::shared_ptr<ReplicaDirectory>(addresses), coordinator);
   }
   ~Conversation() {
     caf::anon_send(gateway, StopGateway{});
@@ -121,7 +122,7 @@ class Conversation {
   }
   // The actor of its generation that serves.
   [[nodiscard]] ReplicaHandle replica(std::size_t replica) const {
-    return addresses->resolve(shared->status()->view.replicas.at(replica).route).value();
+    return addresses->resolve(shared->status()->view.replicas.at(replica).route, {}).value();
   }
 
   SingleThreaded config;
@@ -137,14 +138,20 @@ class Conversation {
 
  private:
   void spawn_supervisor(const StandaloneConfig& toy, ReplicaId replica) {
+    ThreadGroundConfig ground;
+    ground.replica = replica;
+    ground.core.scheduler = toy.scheduler;
+    ground.core.ranks = 2;
+    ground.core.watch = toy.watch;
+    ground.numerics = "toy";
+    ground.ranks = toy.ground;
+    ground.addresses = addresses;
+    ground.clock = [this] { return now; };
+    ground.ranks_have_threads = false;
     SupervisorConfig one;
     one.core = {.replica = replica, .ranks = 2, .ranks_can_be_ended = false, .budget = toy.restart_budget, .watch = toy.watch};
-    one.replica.scheduler = toy.scheduler;
-    one.numerics = "toy";
-    one.ground = toy.ground;
-    one.addresses = addresses;
+    one.ground = ground_of_threads(system, std::move(ground));
     one.clock = [this] { return now; };
-    one.ranks_have_threads = false;
     supervisors.push_back(system.spawn(supervisor_actor, std::move(one), coordinator));
   }
 

@@ -194,7 +194,8 @@ def is_beginning(request, outcome, reference):
 
 
 class Streams:
-    """All requests at a time, each on a connection and a thread of its own."""
+    """All requests at a time, each on a connection and a thread of its own. on_event(outcome) is called when a stream's event has
+    come, on the stream's thread."""
 
     def __init__(self, server, requests, on_event=None):
         self.requests = requests
@@ -222,6 +223,8 @@ class Streams:
             if not event.done:
                 outcome.chunks.append(event.json())
             self.events += 1
+            if self._on_event:
+                self._on_event(outcome)
 
         end = server.stream(request.path, {**request.body, "stream": True}, on_event=on_event)
         if isinstance(end, Answer):
@@ -240,7 +243,10 @@ class Streams:
         return self.outcomes
 
     def open(self):
-        return any(thread.is_alive() for thread in self._threads)
+        return self.open_count() > 0
+
+    def open_count(self):
+        return sum(thread.is_alive() for thread in self._threads)
 
 
 class HealthLog(threading.Thread):

@@ -4,189 +4,41 @@ at a time and 64 at once in random order, whatever the parallelism and the step 
 
     serve_equality_test.py HERD_BINARY
 """
-import json
-import math
 import random
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
-from serve_process import DEMO_MODEL, Checks, Server, TestFolder, float32
+from equality_cases import cases_of, compare, spell
+from serve_process import Checks, Server, TestFolder
 
 HERD = sys.argv[1]
-PROMPTS = ("The capital of France is", "Once upon a time, in a village by the sea, there lived",
-           "One, two, three, four, five, six, seven,", "Grüße — naïve café, 日本: the opposite of hot is")
-STOP_IDS = [261, 300, 46]
-BYTE_IDS = (127, 162, 94, 95, 96, 97, 98, 99)  # C3, E6, A1 … A6: together UTF-8 at times, at others not
-
-# Flags of `generate`, and the same as fields of a request. Every group runs with every prompt.
-GROUPS = (
-    ("greedy, logprobs 3", ["--temperature", "0", "--logprobs", "3"], {"temperature": 0, "logprobs": 3}),
-    ("greedy, past the end, 48 tokens", ["--temperature", "0", "--ignore-eos", "--max-new-tokens", "48"],
-     {"temperature": 0, "ignore_eos": True, "max_tokens": 48}),
-    ("stop strings", ["--temperature", "0", "--ignore-eos", "--stop", ".", "--stop", "e ", "--logprobs", "0"],
-     {"temperature": 0, "ignore_eos": True, "stop": [".", "e "], "logprobs": 0}),
-    ("stop token ids", ["--temperature", "1", "--seed", "5", "--ignore-eos", "--stop-token-ids",
-                        ",".join(map(str, STOP_IDS))],
-     {"temperature": 1, "seed": 5, "ignore_eos": True, "stop_token_ids": STOP_IDS}),
-    ("temperature", ["--temperature", "0.8", "--seed", "7", "--logprobs", "2"],
-     {"temperature": 0.8, "seed": 7, "logprobs": 2}),
-    ("top-k", ["--temperature", "1.2", "--top-k", "20", "--seed", "11"],
-     {"temperature": 1.2, "top_k": 20, "seed": 11}),
-    ("top-p", ["--temperature", "1", "--top-p", "0.7", "--seed", "3", "--logprobs", "1"],
-     {"temperature": 1, "top_p": 0.7, "seed": 3, "logprobs": 1}),
-    ("min-p", ["--temperature", "1.3", "--min-p", "0.05", "--seed", "4", "--logprobs", "5"],
-     {"temperature": 1.3, "min_p": 0.05, "seed": 4, "logprobs": 5}),
-    ("repetition penalty", ["--temperature", "0.9", "--repetition-penalty", "1.3", "--seed", "1"],
-     {"temperature": 0.9, "repetition_penalty": 1.3, "seed": 1}),
-    ("greedy with repetition penalty", ["--temperature", "0", "--repetition-penalty", "1.2", "--ignore-eos",
-                                        "--logprobs", "2"],
-     {"temperature": 0, "repetition_penalty": 1.2, "ignore_eos": True, "logprobs": 2}),
-    ("presence penalty", ["--temperature", "1", "--presence-penalty", "1.5", "--seed", "8"],
-     {"temperature": 1, "presence_penalty": 1.5, "seed": 8}),
-    ("frequency penalty", ["--temperature", "1", "--frequency-penalty", "0.8", "--seed", "9", "--logprobs", "1"],
-     {"temperature": 1, "frequency_penalty": 0.8, "seed": 9, "logprobs": 1}),
-    ("min tokens", ["--temperature", "0", "--min-tokens", "20"], {"temperature": 0, "min_tokens": 20}),
-    ("logit bias", ["--temperature", "0.7", "--seed", "2", "--logit-bias", "300:5", "--logit-bias", "46:-100"],
-     {"temperature": 0.7, "seed": 2, "logit_bias": {"300": 5, "46": -100}}),
-    ("single bytes, not always UTF-8", ["--temperature", "2", "--seed", "6", "--ignore-eos", "--logprobs", "4",
-                                        *(word for one in BYTE_IDS for word in ("--logit-bias", f"{one}:20"))],
-     {"temperature": 2, "seed": 6, "ignore_eos": True, "logprobs": 4,
-      "logit_bias": {str(one): 20 for one in BYTE_IDS}}),
-    ("everything", ["--temperature", "1.1", "--top-k", "50", "--top-p", "0.9", "--min-p", "0.01", "--seed", "123456789",
-                    "--repetition-penalty", "1.1", "--presence-penalty", "0.3", "--frequency-penalty", "0.2",
-                    "--min-tokens", "5", "--stop", "the", "--logprobs", "2"],
-     {"temperature": 1.1, "top_k": 50, "top_p": 0.9, "min_p": 0.01, "seed": 123456789, "repetition_penalty": 1.1,
-      "presence_penalty": 0.3, "frequency_penalty": 0.2, "min_tokens": 5, "stop": "the", "logprobs": 2}),
-)
-
-
-def generated(flags):
-    """What `generate` says to every prompt."""
-    words = [HERD, "generate", DEMO_MODEL, "--quiet", "--output", "json"]
-    if "--max-new-tokens" not in flags:
-        words += ["--max-new-tokens", "24"]
-    for prompt in PROMPTS:
-        words += ["--prompt", prompt]
-    run = subprocess.run([*words, *flags], capture_output=True, timeout=120, check=True)
-    return [json.loads(line) for line in run.stdout.decode().splitlines()]
-
-
-def bits(logprob):
-    return float32(logprob if math.isfinite(logprob) else -9999.0)
-
-
-class TokenTexts:
-    """Texts of ids, as the server spells them: keys of top_logprobs."""
-
-    def __init__(self, server):
-        self.server, self.known = server, {}
-
-    def __call__(self, token):
-        if token not in self.known:
-            answer = self.server.post("/detokenize", {"tokens": [token]})
-            self.known[token] = answer.json()["prompt"]
-        return self.known[token]
-
-
-def wanted_of(line, texts):
-    """A line of `generate` in the form of outcome_of()."""
-    logprobs = [(bits(entry["logprob"]), top_of(entry, texts)) for entry in line.get("logprobs", [])]
-    return {"prompt": line["prompt_token_ids"], "ids": line["token_ids"], "text": line["text"],
-            "finish": line["finish_reason"], "logprobs": logprobs}
-
-
-def top_of(entry, texts):
-    """{text: bits} of the most likely tokens and the chosen one; of equal texts the likelier one's."""
-    top = {}
-    for token, logprob in [*entry["top"], [entry["token_id"], entry["logprob"]]]:
-        top.setdefault(texts(token), bits(logprob))
-    return top
-
-
-def logprobs_of(choice):
-    if choice["logprobs"] is None:
-        return []
-    parts = choice["logprobs"]
-    assert len(parts["tokens"]) == len(parts["token_logprobs"]) == len(parts["text_offset"])
-    return [(float32(chosen), {text: float32(value) for text, value in top.items()})
-            for chosen, top in zip(parts["token_logprobs"], parts["top_logprobs"])]
-
-
-def asked(server, fields, prompt, streamed):
-    """One request; its outcome, or what went wrong as a string."""
-    body = {"prompt": prompt, "max_tokens": 24, "return_token_ids": True, **fields}
-    if not streamed:
-        answer = server.post("/v1/completions", body)
-        if answer.status != 200:
-            return f"status {answer.status}: {answer.body[:300]}"
-        choice = answer.json()["choices"][0]
-        return {"prompt": choice["prompt_token_ids"], "ids": choice["token_ids"], "text": choice["text"],
-                "finish": choice["finish_reason"], "logprobs": logprobs_of(choice)}
-    end = server.stream("/v1/completions", {**body, "stream": True})
-    if not getattr(end, "whole", False) or not end.events[-1].done:
-        return f"not a whole stream: {end}"[:300]
-    choices = [event.json()["choices"][0] for event in end.events[:-1]]
-    if any(len(choice["token_ids"]) != 1 for choice in choices):
-        return f"a frame without its own token: {[choice['token_ids'] for choice in choices]}"
-    if any(choice["finish_reason"] for choice in choices[:-1]):
-        return "a finish_reason before the end"
-    return {"prompt": choices[0]["prompt_token_ids"], "ids": [choice["token_ids"][0] for choice in choices],
-            "text": "".join(choice["text"] for choice in choices), "finish": choices[-1]["finish_reason"],
-            "logprobs": [one for choice in choices for one in logprobs_of(choice)]}
-
-
-def compare(checks, server, name, wanted, cases, threads, streamed):
-    """All cases at once on so many threads. One line for all that are equal, one for each that is not."""
-    def outcome_of(case):
-        return asked(server, GROUPS[case[0]][2], PROMPTS[case[1]], streamed(case))
-
-    with ThreadPoolExecutor(threads) as pool:
-        outcomes = list(pool.map(outcome_of, cases))
-    wrong = 0
-    for case, outcome in zip(cases, outcomes):
-        if outcome == wanted[case]:
-            continue
-        wrong += 1
-        what = outcome
-        if isinstance(outcome, dict):
-            what = {key: (outcome[key], wanted[case][key]) for key in outcome if outcome[key] != wanted[case][key]}
-        checks.check(f"{name}: {GROUPS[case[0]][0]}, prompt {case[1]}", False, what)
-    checks.check(f"{name}: {len(cases) - wrong} of {len(cases)} equal", wrong == 0)
 
 
 def main():
     checks = Checks()
-    cases = [(group, prompt) for group in range(len(GROUPS)) for prompt in range(len(PROMPTS))]
-    lines = {}
-    for group, (_, flags, _) in enumerate(GROUPS):
-        for prompt, line in enumerate(generated(flags)):
-            lines[group, prompt] = line
-    checks.check(f"generate answered {len(lines)} requests", len(lines) == len(cases) == 64, len(lines))
-    endings = {line["finish_reason"] for line in lines.values()}
+    cases = cases_of(HERD)
+    texts = [case.line["text"] for case in cases]
+    checks.check(f"generate answered {len(cases)} requests", len(cases) == 64, len(cases))
+    endings = {case.line["finish_reason"] for case in cases}
     checks.check("some end at a stop, some at their length", endings == {"stop", "length"}, endings)
-    checks.check("some texts hold what is no UTF-8", any("\ufffd" in line["text"] for line in lines.values()))
-    checks.check("some texts hold letters of several tokens", any("æ" in line["text"] or "á" in line["text"] or
-                                                                  "ã" in line["text"] for line in lines.values()),
-                 [line["text"] for line in lines.values() if "\ufffd" in line["text"]])
+    checks.check("some texts hold what is no UTF-8", any("\ufffd" in text for text in texts))
+    checks.check("some texts hold letters of several tokens", any(letter in text for text in texts for letter in "æáã"),
+                 [text for text in texts if "\ufffd" in text])
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"order of requests: seed {seed}")
-    shuffled = random.Random(seed).sample(cases, len(cases))
-    half = {case: index % 2 == 0 for index, case in enumerate(shuffled)}
+    random.Random(seed).shuffle(cases)
 
     with TestFolder() as folder:
         with Server(HERD, folder=folder, checks=checks) as server:
-            texts = TokenTexts(server)
-            wanted = {case: wanted_of(line, texts) for case, line in lines.items()}
+            spell(cases, server)
             for threads in (1, 64):
                 for streamed in (False, True):
-                    compare(checks, server, f"{'streamed' if streamed else 'whole'}, {threads} at once", wanted,
-                            shuffled, threads, lambda _, streamed=streamed: streamed)
+                    compare(checks, server, f"{'streamed' if streamed else 'whole'}, {threads} at once", cases, threads,
+                            lambda _, streamed=streamed: streamed)
         # 130 blocks hold one whole context and hardly more: sequences are preempted and computed again.
         for flags in (["-tp", "2"], ["--max-num-batched-tokens", "64", "--max-num-seqs", "16"],
                       ["-dp", "2", "--num-blocks", "130"], ["--no-enable-prefix-caching", "--block-size", "64"]):
             with Server(HERD, *flags, folder=folder, checks=checks) as server:
-                compare(checks, server, f"{' '.join(flags)}, 64 at once", wanted, shuffled, 64, half.get)
+                compare(checks, server, f"{' '.join(flags)}, 64 at once", cases, 64, lambda index: index % 2 == 0)
     return checks.finish()
 
 

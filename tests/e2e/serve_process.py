@@ -104,11 +104,98 @@ class StreamEnd:
     whole: bool = False  # the body's end was announced, not just the connection's
 
 
-class Server:
+class Endpoint:
+    """Where an HTTP server of herd listens."""
+
+    def __init__(self, host="127.0.0.1", port=None):
+        self.host, self.port = host, port
+        self.tls = None  # an ssl.SSLContext for request()
+        self.key = None  # sent as bearer when set
+
+    def metrics(self):
+        return metrics(self.get("/metrics").body.decode())
+
+    def open_requests(self):
+        """Sequences that run, in the metrics of this moment, and whatever waits for its turn."""
+        names = ("vllm:num_requests_running", "vllm:num_requests_waiting", "herd_gateway_waiting_requests")
+        return sum(value for (name, _), value in self.metrics().items() if name in names)
+
+    def connect(self, timeout_s=ANSWER_S):
+        if self.tls:
+            return http.client.HTTPSConnection(self.host, self.port, timeout=timeout_s, context=self.tls)
+        return http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
+
+    def _begin(self, connection, method, path, body, headers):
+        headers = dict(headers or {})
+        if self.key and not any(name.lower() == "authorization" for name in headers):
+            headers["Authorization"] = f"Bearer {self.key}"
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+        if isinstance(body, str):
+            body = body.encode()
+        if body is not None and not any(name.lower() == "content-type" for name in headers):
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, path, body, headers)
+        except (BrokenPipeError, ConnectionResetError):
+            if connection.sock is None:
+                raise  # there was no connection
+            # Refused before the body was read: the answer is there.
+        return connection.getresponse()
+
+    def request(self, method, path, body=None, headers=None, connection=None):
+        """One request; on a connection of its own unless one is given."""
+        own = connection is None
+        connection = connection or self.connect()
+        try:
+            answer = self._begin(connection, method, path, body, headers)
+            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        finally:
+            if own:
+                connection.close()
+
+    def get(self, path, headers=None):
+        return self.request("GET", path, None, headers)
+
+    def post(self, path, body, headers=None, connection=None):
+        return self.request("POST", path, body, headers, connection)
+
+    def stream(self, path, body, headers=None, on_event=None):
+        """All events of a streamed answer, as StreamEnd; an Answer when it is refused. Comments are only counted.
+        on_event sees each event as it comes."""
+        connection = self.connect()
+        try:
+            answer = self._begin(connection, "POST", path, body, headers)
+            if answer.status != 200:
+                return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+            end, waiting = StreamEnd(), b""
+            try:
+                while piece := answer.read1(65536):
+                    waiting += piece
+                    *whole, waiting = waiting.split(b"\n\n")
+                    for raw in whole:
+                        while raw.startswith(b":"):  # a comment is one line in front of the next event
+                            end.comments += 1
+                            raw = raw.partition(b"\n")[2]
+                        if not raw:
+                            raise RuntimeError("a blank line behind a comment: to many clients an event without data")
+                        end.events.append(parse_event(raw))
+                        if on_event:
+                            on_event(end.events[-1])
+                end.whole = waiting == b""
+            except (http.client.IncompleteRead, ConnectionError):
+                pass
+            return end
+        finally:
+            connection.close()
+
+
+class Server(Endpoint):
     """`herd serve`, ready to answer. As a context manager it stops the server and checks how it ended."""
 
     def __init__(self, herd, *flags, folder, model=(DEMO_MODEL,), resume_key="resume.key", checks=None, command=None,
                  port_flags=("--host", "127.0.0.1", "--port", "0"), env=None, pass_fds=()):
+        super().__init__()
         self.checks = checks
         self.shown = " ".join(map(str, flags))[:80] or "without flags"
         words = [str(herd), "serve", *map(str, model), *port_flags, "--resume-key-file", str(Path(folder) / resume_key),
@@ -116,9 +203,6 @@ class Server:
         self.command = (command or (lambda plain: plain))(words)
         self.lines = []
         self.url = self.metrics_url = None
-        self.port = None
-        self.tls = None  # an ssl.SSLContext for request()
-        self.key = None  # sent as bearer when set
         self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, env={**os.environ, **(env or {})}, pass_fds=pass_fds)
         self.ready = threading.Event()
@@ -194,85 +278,6 @@ class Server:
     def rss_bytes(self):
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
-
-    def metrics(self):
-        return metrics(self.get("/metrics").body.decode())
-
-    def open_requests(self):
-        """Sequences that run, in the metrics of this moment, and whatever waits for its turn."""
-        names = ("vllm:num_requests_running", "vllm:num_requests_waiting", "herd_gateway_waiting_requests")
-        return sum(value for (name, _), value in self.metrics().items() if name in names)
-
-    # --- HTTP ---
-
-    def connect(self, timeout_s=ANSWER_S):
-        if self.tls:
-            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout_s, context=self.tls)
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
-
-    def _begin(self, connection, method, path, body, headers):
-        headers = dict(headers or {})
-        if self.key and not any(name.lower() == "authorization" for name in headers):
-            headers["Authorization"] = f"Bearer {self.key}"
-        if isinstance(body, (dict, list)):
-            body = json.dumps(body)
-        if isinstance(body, str):
-            body = body.encode()
-        if body is not None and not any(name.lower() == "content-type" for name in headers):
-            headers["Content-Type"] = "application/json"
-        try:
-            connection.request(method, path, body, headers)
-        except (BrokenPipeError, ConnectionResetError):
-            if connection.sock is None:
-                raise  # there was no connection
-            # Refused before the body was read: the answer is there.
-        return connection.getresponse()
-
-    def request(self, method, path, body=None, headers=None, connection=None):
-        """One request; on a connection of its own unless one is given."""
-        own = connection is None
-        connection = connection or self.connect()
-        try:
-            answer = self._begin(connection, method, path, body, headers)
-            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
-        finally:
-            if own:
-                connection.close()
-
-    def get(self, path, headers=None):
-        return self.request("GET", path, None, headers)
-
-    def post(self, path, body, headers=None, connection=None):
-        return self.request("POST", path, body, headers, connection)
-
-    def stream(self, path, body, headers=None, on_event=None):
-        """All events of a streamed answer, as StreamEnd; an Answer when it is refused. Comments are only counted.
-        on_event sees each event as it comes."""
-        connection = self.connect()
-        try:
-            answer = self._begin(connection, "POST", path, body, headers)
-            if answer.status != 200:
-                return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
-            end, waiting = StreamEnd(), b""
-            try:
-                while piece := answer.read1(65536):
-                    waiting += piece
-                    *whole, waiting = waiting.split(b"\n\n")
-                    for raw in whole:
-                        while raw.startswith(b":"):  # a comment is one line in front of the next event
-                            end.comments += 1
-                            raw = raw.partition(b"\n")[2]
-                        if not raw:
-                            raise RuntimeError("a blank line behind a comment: to many clients an event without data")
-                        end.events.append(parse_event(raw))
-                        if on_event:
-                            on_event(end.events[-1])
-                end.whole = waiting == b""
-            except (http.client.IncompleteRead, ConnectionError):
-                pass
-            return end
-        finally:
-            connection.close()
 
 
 class TestFolder:

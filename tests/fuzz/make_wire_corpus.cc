@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
 
 #include "cluster/link/link_session.h"
 #include "tests/cluster/link/link_pair.h"
@@ -33,6 +34,39 @@ void write_seeds(const fs::path& corpus, const std::string& target, std::uint8_t
     write_file(corpus / target / name, words.data(), words.size() * 8);
     const auto sealed = herd::wire::seal(frame, herd::Epoch(1), {herd::ReplicaId(2), herd::Epoch(3)});
     if (i == 0) write_file(corpus / "frame" / (target + "_" + std::to_string(choice)), sealed->data(), sealed->size());
+  }
+}
+
+// One message of each kind that nodes, leaders, ranks, the coordinator and operators send, as a fragment of a connection on which
+// it may be sent: the number of link_session_fuzz.cc's speakers, the frame.
+void write_spoken_seeds(const fs::path& corpus) {
+  using herd::wire::encode;
+  Random random(2);
+  const std::pair<int, herd::wire::Frame> spoken[] = {{1, encode(herd::wire::random_node_join(random))},
+                                                      {1, encode(herd::wire::random_place_ask(random))},
+                                                      {1, encode(herd::wire::random_loss(random))},
+                                                      {1, encode(herd::wire::random_process_reports(random))},
+                                                      {2, encode(herd::wire::random_rank_ready(random))},
+                                                      {2, encode(herd::wire::random_serving(random))},
+                                                      {2, encode(herd::wire::random_generation_ended(random))},
+                                                      {3, encode(herd::wire::random_rank_spec(random))},
+                                                      {3, encode(herd::wire::random_form_replica(random))},
+                                                      {3, encode(herd::wire::random_rank_ended(random))},
+                                                      {4, encode(herd::wire::random_plan(random))},
+                                                      {4, encode(herd::wire::random_result(random))},
+                                                      {5, encode(herd::wire::random_deltas(random))},
+                                                      {5, encode(herd::wire::random_replica_report(random))},
+                                                      {6, encode(herd::wire::random_assignment(random))},
+                                                      {6, encode(herd::wire::random_placed(random))},
+                                                      {7, encode(herd::wire::random_view(random))},
+                                                      {8, encode(herd::wire::random_join(random))},
+                                                      {9, encode(herd::wire::random_status_ask(random))},
+                                                      {10, encode(herd::wire::random_cluster_status(random))}};
+  for (const auto& [speakers, frame] : spoken) {
+    const std::vector<std::byte> bytes = herd::wire::seal(frame, herd::Epoch(1)).value();
+    std::string seed{static_cast<char>(speakers * 4 + 3), static_cast<char>(herd::link::lane_of(frame.kind))};
+    seed.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    write_file(corpus / "link_session" / ("spoken_" + std::to_string(static_cast<int>(frame.kind))), seed.data(), seed.size());
   }
 }
 
@@ -79,5 +113,28 @@ int main(int, char** argv) {
   write_seeds(corpus, "control_codec", 3, herd::wire::random_loss);
   write_seeds(corpus, "link_codec", 0, herd::wire::random_ping);
   write_seeds(corpus, "link_codec", 1, herd::wire::random_goodbye);
+  write_seeds(corpus, "membership_codec", 0, herd::wire::random_node_join);
+  write_seeds(corpus, "membership_codec", 1, herd::wire::random_assignment);
+  write_seeds(corpus, "membership_codec", 2, herd::wire::random_place_ask);
+  write_seeds(corpus, "membership_codec", 3, herd::wire::random_placed);
+  write_seeds(corpus, "membership_codec", 4, herd::wire::random_serving);
+  write_seeds(corpus, "membership_codec", 5, herd::wire::random_given_up);
+  write_seeds(corpus, "group_codec", 0, herd::wire::random_rank_loading);
+  write_seeds(corpus, "group_codec", 1, herd::wire::random_rank_ready);
+  write_seeds(corpus, "group_codec", 2, herd::wire::random_form_replica);
+  write_seeds(corpus, "group_codec", 3, herd::wire::random_join_group);
+  write_seeds(corpus, "group_codec", 4, herd::wire::random_rank_joined);
+  write_seeds(corpus, "group_codec", 5, herd::wire::random_leave_group);
+  write_seeds(corpus, "group_codec", 6, herd::wire::random_rank_left);
+  write_seeds(corpus, "group_codec", 7, herd::wire::random_rank_failed);
+  write_seeds(corpus, "group_codec", 8, herd::wire::random_stop_replica);
+  write_seeds(corpus, "group_codec", 9, herd::wire::random_rank_ended);
+  write_seeds(corpus, "group_codec", 10, herd::wire::random_generation_ended);
+  write_seeds(corpus, "group_codec", 11, herd::wire::random_replica_report);
+  write_seeds(corpus, "report_codec", 0, herd::wire::random_process_reports);
+  write_seeds(corpus, "report_codec", 1, herd::wire::random_status_ask);
+  write_seeds(corpus, "report_codec", 2, herd::wire::random_cluster_status);
+  write_seeds(corpus, "rank_codec", 0, herd::wire::random_rank_spec);
   write_link_seeds(corpus);
+  write_spoken_seeds(corpus);
 }

@@ -8,7 +8,11 @@
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/envelope.h"
 #include "cluster/wire/generate_codec.h"
+#include "cluster/wire/group_codec.h"
 #include "cluster/wire/link_codec.h"
+#include "cluster/wire/membership_codec.h"
+#include "cluster/wire/rank_codec.h"
+#include "cluster/wire/report_codec.h"
 #include "cluster/wire/step_codec.h"
 #include "kernels/check.h"
 
@@ -30,6 +34,80 @@ void try_decode(const Words& words, Decode decode) {
   HERD_CHECK(again.has_value(), "a decoded value can be sent on");
   // Bytes, not values: NaN is not equal to itself.
   HERD_CHECK(encode(*again) == encode(*value), "a round trip changes nothing");
+}
+
+// As the process would that takes a frame of that kind from a connection. The link's own are not among them.
+inline void try_decode_kind(FrameKind kind, const Words& words) {
+  switch (kind) {
+    case FrameKind::kUnknown:
+    case FrameKind::kHello:
+    case FrameKind::kPing:
+    case FrameKind::kGoodbye:
+      HERD_CHECK(false, "the connection keeps it");
+      return;
+    case FrameKind::kSubmission:
+      return try_decode(words, decode_submission);
+    case FrameKind::kAbort:
+      return try_decode(words, decode_abort);
+    case FrameKind::kTokenDeltas:
+      return try_decode(words, decode_token_deltas);
+    case FrameKind::kStepPlan:
+      return try_decode(words, decode_step_plan);
+    case FrameKind::kStepResult:
+      return try_decode(words, decode_step_result);
+    case FrameKind::kStepOutputs:
+      return try_decode(words, decode_step_outputs);
+    case FrameKind::kGatewayJoin:
+      return try_decode(words, decode_gateway_join);
+    case FrameKind::kClusterView:
+      return try_decode(words, decode_cluster_view);
+    case FrameKind::kReplicaLoss:
+      return try_decode(words, decode_replica_loss);
+    case FrameKind::kRankSpec:
+      return try_decode(words, decode_rank_spec);
+    case FrameKind::kNodeJoin:
+      return try_decode(words, decode_node_join);
+    case FrameKind::kAssignment:
+      return try_decode(words, decode_assignment);
+    case FrameKind::kPlaceAsk:
+      return try_decode(words, decode_place_ask);
+    case FrameKind::kPlaced:
+      return try_decode(words, decode_placed);
+    case FrameKind::kServing:
+      return try_decode(words, decode_serving);
+    case FrameKind::kGivenUp:
+      return try_decode(words, decode_given_up);
+    case FrameKind::kRankLoading:
+      return try_decode(words, decode_rank_loading);
+    case FrameKind::kRankReady:
+      return try_decode(words, decode_rank_ready);
+    case FrameKind::kFormReplica:
+      return try_decode(words, decode_form_replica);
+    case FrameKind::kJoinGroup:
+      return try_decode(words, decode_join_group);
+    case FrameKind::kRankJoined:
+      return try_decode(words, decode_rank_joined);
+    case FrameKind::kLeaveGroup:
+      return try_decode(words, decode_leave_group);
+    case FrameKind::kRankLeft:
+      return try_decode(words, decode_rank_left);
+    case FrameKind::kRankFailed:
+      return try_decode(words, decode_rank_failed);
+    case FrameKind::kStopReplica:
+      return try_decode(words, decode_stop_replica);
+    case FrameKind::kRankEnded:
+      return try_decode(words, decode_rank_ended);
+    case FrameKind::kGenerationEnded:
+      return try_decode(words, decode_generation_ended);
+    case FrameKind::kReplicaReport:
+      return try_decode(words, decode_replica_report);
+    case FrameKind::kProcessReports:
+      return try_decode(words, decode_process_reports);
+    case FrameKind::kStatusAsk:
+      return try_decode(words, decode_status_ask);
+    case FrameKind::kClusterStatus:
+      return try_decode(words, decode_cluster_status);
+  }
 }
 
 }  // namespace herd::wire

@@ -36,8 +36,11 @@ void SimCoordinator::be_silent(std::int64_t us) {
 routing::ReplicaGeneration SimCoordinator::place(const SimReplica& replica) {
   membership::CoordinatorEffects effects;
   const routing::ReplicaView view = replica.view();
-  const auto generation = core_->place(view.route.generation.replica, view.route.address, view.route.numerics,
-                                       view.sequences_max, true, effects);
+  const auto generation = core_->place({.replica = view.route.generation.replica,
+                                        .address = view.route.address,
+                                        .numerics = view.route.numerics,
+                                        .sequences_max = view.sequences_max},
+                                       true, effects);
   carry_out(effects);
   return generation;
 }

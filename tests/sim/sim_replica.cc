@@ -95,7 +95,7 @@ void SimReplica::on_coordinator_back(membership::CoordinatorCore& core, membersh
     world_.reach(Reached::kAdopted);
     return core.on_serving(view(), effects);
   }
-  reserved_ = core.place(generation_.replica, view().route.address, numerics_, sequences_max(), true, effects);
+  reserved_ = core.place({generation_.replica, view().route.address, numerics_, sequences_max()}, true, effects);
   if (alive() && !life_->has_served()) life_->stop();  // under a name that nobody knows
 }
 

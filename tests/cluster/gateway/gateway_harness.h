@@ -120,6 +120,11 @@ struct Gateway {
     core.on_link_lost(replica, now, made);
     carry_out(std::move(made));
   }
+  void open_link(routing::ReplicaGeneration replica) {
+    GatewayEffects made;
+    core.on_link_open(replica, now, made);
+    carry_out(std::move(made));
+  }
   void gone(std::uint64_t request) {
     GatewayEffects made;
     core.on_gone(RequestId(request), now, made);

@@ -315,6 +315,41 @@ TEST_F(GatewayRecovery, ANoticeAfterTheCutLinkTakesTheSuspectFromItsNewNeighbour
   EXPECT_EQ(stops().size(), 1U);
 }
 
+TEST_F(GatewayRecovery, WhatACutLinkParkedGoesOnAsSoonAsItIsOpenAgain) {
+  view({replica(0)});
+  ask(1);
+  answer(0, token(0, 0));
+  cut(generation(0));
+  ASSERT_EQ(runs().size(), 1U) << "there is nowhere to go";
+  open_link(generation(0));
+  ASSERT_EQ(runs().size(), 2U) << "without a newer view and at once";
+  EXPECT_EQ(runs()[1].submission.attempt, 1U);
+  EXPECT_EQ(runs()[1].submission.tokens.size(), 4U) << "prompt and what was delivered";
+  answer(0, token(0, 1));  // of the attempt that ran on the old connection
+  answer(1, token(1, 1, FinishReason::kStop));
+  EXPECT_EQ(ended(), (Ended{{1, End::kFinished}}));
+  EXPECT_EQ(delivered().size(), 2U);
+}
+
+TEST_F(GatewayRecovery, AnOpenLinkOfALostGenerationChangesNothing) {
+  view({replica(0)});
+  ask(1);
+  cut(generation(0));
+  lose(generation(0), LossCause::kKilled);
+  open_link(generation(0));
+  EXPECT_EQ(runs().size(), 1U);
+  view({replica(0, 2)});
+  EXPECT_EQ(runs().size(), 2U);
+}
+
+TEST_F(GatewayRecovery, GoesWhereOtherGatewaysHaveLessWork) {
+  view({replica(0), replica(1)});
+  core.on_load(generation(0), {.running = 10});
+  core.on_load(generation(1), {.running = 1});
+  for (std::uint64_t id = 1; id <= 5; ++id) ask(id);
+  for (const RunOn& run : runs()) EXPECT_EQ(run.to.generation, generation(1));
+}
+
 // Room.
 
 TEST_F(GatewayRecovery, SequencesBeyondAReplicasRoomWaitOldestFirst) {

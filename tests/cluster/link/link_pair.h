@@ -17,7 +17,7 @@ inline handshake::Hello hello_of(handshake::Role role, std::string node) {
   hello.role = role;
   hello.node = std::move(node);
   hello.incarnation = 7;
-  if (role == handshake::Role::kRank) hello.model = "m";
+  if (role == handshake::Role::kRank) hello.model.assign(1, 'm');
   return hello;
 }
 
@@ -51,6 +51,22 @@ struct LinkPair {
 // A frame of that kind with so many words; what is in them is no message.
 inline wire::Frame frame_of(wire::FrameKind kind, std::size_t words, std::uint64_t fill = 1) {
   return {kind, wire::Words(words, fill)};
+}
+
+// One fragment as a stranger may make it.
+inline std::vector<std::byte> fragment_of(std::span<const std::byte> payload, Lane lane, std::uint64_t sequence) {
+  std::vector<std::byte> bytes(kFragmentHeaderBytes);
+  write_fragment_header(std::span<std::byte, kFragmentHeaderBytes>(bytes.data(), kFragmentHeaderBytes),
+                        {lane, static_cast<std::uint32_t>(payload.size()), sequence});
+  bytes.insert(bytes.end(), payload.begin(), payload.end());
+  return bytes;
+}
+inline std::vector<std::byte> fragment_of(const wire::Frame& frame, Lane lane, std::uint64_t sequence) {
+  return fragment_of(wire::seal(frame, Epoch(0)).value(), lane, sequence);
+}
+inline std::vector<std::byte> text_bytes(const std::string& text) {
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
 }
 
 inline std::vector<wire::OpenedFrame> frames_of(LinkSession& session) {

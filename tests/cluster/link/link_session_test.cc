@@ -23,18 +23,6 @@ Status send(LinkSession& session, const wire::Frame& frame, Instant now = {}) {
   return session.send(frame.kind, wire::seal(frame, Epoch(5), kReplica).value(), now);
 }
 
-// One fragment as a stranger may make it.
-std::vector<std::byte> fragment_of(std::span<const std::byte> payload, Lane lane, std::uint64_t sequence) {
-  std::vector<std::byte> bytes(kFragmentHeaderBytes);
-  write_fragment_header(std::span<std::byte, kFragmentHeaderBytes>(bytes.data(), kFragmentHeaderBytes),
-                        {lane, static_cast<std::uint32_t>(payload.size()), sequence});
-  bytes.insert(bytes.end(), payload.begin(), payload.end());
-  return bytes;
-}
-std::vector<std::byte> fragment_of(const wire::Frame& frame, Lane lane, std::uint64_t sequence) {
-  return fragment_of(wire::seal(frame, Epoch(0)).value(), lane, sequence);
-}
-
 void expect_closed(const LinkSession& session, const std::string& cause) {
   EXPECT_EQ(session.fate(), Fate::kClosed);
   EXPECT_NE(session.why().message().find(cause), std::string::npos) << session.why().message();
@@ -179,10 +167,6 @@ struct BytesRow {
   const char* cause;
 };
 class RefusedBytes : public testing::TestWithParam<BytesRow> {};
-std::vector<std::byte> text_bytes(const std::string& text) {
-  const auto bytes = std::as_bytes(std::span(text));
-  return {bytes.begin(), bytes.end()};
-}
 INSTANTIATE_TEST_SUITE_P(
     BeforeHello, RefusedBytes,
     testing::Values(

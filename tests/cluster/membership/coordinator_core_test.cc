@@ -13,10 +13,10 @@ using routing::ReplicaView;
 // A coordinator of cluster epoch 7.
 struct CoordinatorCoreTest : testing::Test {
   ReplicaGeneration place(std::uint32_t replica, bool returns = true) {
-    return core.place(ReplicaId(replica), "node-a:" + std::to_string(replica), "cpu-1/x", 8, returns, effects);
+    return core.place({ReplicaId(replica), "node-a:" + std::to_string(replica), "cpu-1/x", 8, 512}, returns, effects);
   }
   static ReplicaView serving(ReplicaGeneration generation) {
-    return {{generation, "node-b:9", "cpu-1/y"}, ReplicaState::kServing, true, 16};
+    return {{generation, "node-b:9", "cpu-1/y"}, ReplicaState::kServing, true, 16, 1024};
   }
   static ReplicaLoss loss(ReplicaGeneration generation) {
     return {generation, routing::LossCause::kKilled, {StatusCode::kAborted, "gone"}, std::nullopt};
@@ -52,7 +52,7 @@ TEST_F(CoordinatorCoreTest, GenerationsRiseAndStartAboveEveryEarlierCoordinators
   EXPECT_EQ(first.epoch, Epoch((7ULL << 20) + 1));
   EXPECT_LT(first.epoch, second.epoch);
   CoordinatorCore later(Epoch(8));
-  EXPECT_LT(second.epoch, later.place(ReplicaId(0), "", "", 1, true, effects).epoch);
+  EXPECT_LT(second.epoch, later.place({ReplicaId(0), "", "", 1, 1}, true, effects).epoch);
 }
 
 TEST_F(CoordinatorCoreTest, EveryChangePushesOneViewWithTheNextNumber) {
@@ -151,6 +151,41 @@ TEST_F(CoordinatorCoreTest, GivingUpOneThatIsNotLostChangesNothing) {
   core.on_given_up(ReplicaId(1), effects);
   EXPECT_TRUE(effects.empty());
   EXPECT_TRUE(replica(0).returns);
+}
+
+TEST_F(CoordinatorCoreTest, BeginsBeyondAnEpochThatItHearsOf) {
+  core.hear_of(Epoch(6), effects);
+  EXPECT_TRUE(effects.empty());
+  core.hear_of(Epoch(7), effects);  // another coordinator began in the same millisecond
+  EXPECT_EQ(core.view().cluster_epoch, Epoch(8));
+  core.hear_of(Epoch(20), effects);
+  EXPECT_EQ(pushed_views(), 2U);
+  EXPECT_EQ(place(0).epoch, Epoch((21ULL << 20) + 1));
+  EXPECT_EQ(cluster_epoch_of(replica(0).route.generation), Epoch(21));
+}
+
+TEST_F(CoordinatorCoreTest, AReplicaThatNobodyMadeYetIsSeenAsLostAndToReturn) {
+  core.set_returns(ReplicaId(4), true, effects);
+  EXPECT_EQ(pushed_views(), 1U);
+  EXPECT_EQ(replica(0).state, ReplicaState::kLost);
+  EXPECT_EQ(replica(0).route.generation, (ReplicaGeneration{ReplicaId(4), Epoch(0)}));
+  EXPECT_TRUE(replica(0).returns);
+  core.set_returns(ReplicaId(4), true, effects);
+  EXPECT_TRUE(effects.empty());
+  core.set_returns(ReplicaId(4), false, effects);
+  EXPECT_EQ(pushed_views(), 1U);
+  core.on_serving(serving({ReplicaId(4), Epoch(3)}), effects);
+  EXPECT_EQ(pushed_views(), 1U);
+  EXPECT_EQ(replica(0).state, ReplicaState::kServing);
+}
+
+TEST_F(CoordinatorCoreTest, WhetherALivingReplicaReturnsIsToldWhenItIsLost) {
+  const ReplicaGeneration generation = placed_and_serving(0);
+  (void)pushed_views();
+  core.set_returns(ReplicaId(0), false, effects);
+  EXPECT_TRUE(effects.empty());
+  core.on_lost(loss(generation), effects);
+  EXPECT_FALSE(replica(0).returns);
 }
 
 TEST_F(CoordinatorCoreTest, TheViewListsReplicasByIdEachOnce) {

@@ -646,6 +646,51 @@ TEST_F(GroupOfProcesses, AProcessThatDoesNotLeaveIsEndedAndStartedAgain) {
   EXPECT_EQ(count<FormGroup>(), 1U);
 }
 
+// Nobody waits for the answer: a rank that is killed while it loads for the first time costs no replica.
+struct GroupThatKeepsTrying : GroupSupervisorTest {
+  GroupThatKeepsTrying() : GroupSupervisorTest(config()) {}
+  static GroupSupervisorConfig config() {
+    GroupSupervisorConfig config = config_of(2, true);
+    config.keeps_trying = true;
+    return config;
+  }
+};
+
+TEST_F(GroupThatKeepsTrying, ARankThatDiesInTheFirstStartIsStartedAgain) {
+  act([&] { supervisor.on_start(now, effects); });
+  EXPECT_EQ(to<StartRank>(), (Ranks{0, 1}));
+  ready(0);
+  rank_lost(1);
+  EXPECT_EQ(to<StartRank>(), Ranks{1});
+  ready(1);
+  EXPECT_EQ(count<FormGroup>(), 1U);
+  formed();
+  lost();
+  left(0);
+  left(1);
+  wait(10);
+  EXPECT_EQ(count<FormGroup>(), 1U) << "a first generation that is lost before it served is formed again";
+}
+
+TEST_F(GroupThatKeepsTrying, TheBudgetCountsFromTheFirstStartOn) {
+  act([&] { supervisor.on_start(now, effects); });
+  ready(0);
+  for (int start = 1; start <= 3; ++start) {
+    ready(1, missing("no memory"));
+    if (start > 1) wait(10);
+    EXPECT_EQ(to<StartRank>(), Ranks{1}) << start;
+  }
+  ready(1, missing("no memory"));
+  expect_given_up("replica 3 is given up: it was lost 4 times within 60 s (3 restarts are allowed). The last time: rank 1: no memory");
+}
+
+TEST_F(GroupThatKeepsTrying, ARankThatIsNeverReadyIsGivenUpInTheFirstStartToo) {
+  act([&] { supervisor.on_start(now, effects); });
+  ready(0);
+  wait(1e6);
+  EXPECT_TRUE(supervisor.given_up());
+}
+
 TEST_F(GroupOfProcesses, AllOfThemMayHang) {
   serve();
   lost(LossCause::kOverdue, {1});

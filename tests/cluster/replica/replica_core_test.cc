@@ -433,6 +433,22 @@ TEST_F(SlowReplicaCore, GivesARankTheTimeThatItsOperationIsPredictedToTake) {
   EXPECT_TRUE(core.ended());
 }
 
+TEST_F(SlowReplicaCore, SaysHowFastItIs) {
+  const double one_s = slow_cost().step_seconds({.rows = 1, .logit_rows = 1, .context_tokens = 0, .attended = 0});
+  EXPECT_EQ(core.stats().decode_step_s, one_s) << "nothing runs yet";
+  const double token_s = core.stats().prompt_token_s;
+  const std::uint32_t rows = config_of(1).scheduler.max_num_batched_tokens;
+  const std::uint64_t pairs = std::uint64_t{rows} * (rows + 1) / 2;  // every row sees itself and those before it
+  EXPECT_DOUBLE_EQ(token_s * rows,
+                   slow_cost().step_seconds({.rows = rows, .logit_rows = 0, .context_tokens = rows, .attended = pairs}));
+  for (std::uint64_t sequence = 1; sequence <= 4; ++sequence) (void)submit(submission_of(kFirst, sequence));
+  EXPECT_GT(core.stats().decode_step_s, one_s);
+  EXPECT_EQ(core.stats().prompt_token_s, token_s);
+  const ReplicaCore unmeasured(config_of(1));
+  EXPECT_EQ(unmeasured.stats().decode_step_s, 0.0);
+  EXPECT_EQ(unmeasured.stats().prompt_token_s, 0.0);
+}
+
 // Its steps take seconds by prediction: a prompt beside a stream has the rows that it has in any case.
 TEST_F(SlowReplicaCore, PlansChunksByWhatStepsArePredictedToTake) {
   auto out = submit(submission_of(kFirst, 1));

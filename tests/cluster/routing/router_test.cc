@@ -35,7 +35,7 @@ struct RouterTest : testing::Test {
   }
   std::optional<ReplicaGeneration> send(const RouteQuestion& question = {}, Instant now = kNow) {
     const auto to = pick(question, now);
-    if (to) router.on_sent(*to, question.alone);
+    if (to) router.on_sent(*to, question);
     return to;
   }
 
@@ -56,9 +56,9 @@ TEST_F(RouterTest, TakesTurnsAmongEquals) {
 
 TEST_F(RouterTest, PrefersTheReplicaThatRunsFewest) {
   view({replica(0), replica(1), replica(2)});
-  router.on_sent(generation(0), false);
-  router.on_sent(generation(2), false);
-  router.on_sent(generation(2), false);
+  router.on_sent(generation(0), {});
+  router.on_sent(generation(2), {});
+  router.on_sent(generation(2), {});
   EXPECT_EQ(send(), generation(1));
   EXPECT_EQ(send(), generation(0));
   EXPECT_EQ(send(), generation(1));
@@ -130,7 +130,7 @@ TEST_F(RouterTest, ACutLinkRestsUntilItsTimeOrANewerView) {
 
 TEST_F(RouterTest, AFullReplicaRestsUntilItsTimeOrAPlaceIsFree) {
   view({replica(0), replica(1)});
-  router.on_sent(generation(0), false);
+  router.on_sent(generation(0), {});
   router.on_refused(generation(0), kLater);
   EXPECT_EQ(send(), generation(1));
   EXPECT_EQ(send(), generation(1)) << "though it runs more";

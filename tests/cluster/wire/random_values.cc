@@ -5,11 +5,6 @@
 namespace herd::wire {
 namespace {
 
-std::uint64_t below(Random& random, std::uint64_t bound) { return random() % bound; }
-bool maybe(Random& random) { return below(random, 2) == 0; }
-float between(Random& random, float low, float high) {
-  return low + (high - low) * static_cast<float>(below(random, 1001)) / 1000.0F;
-}
 TokenId token_id(Random& random) { return static_cast<TokenId>(below(random, 128256)); }
 
 std::vector<TokenId> token_ids(Random& random, std::size_t least, std::size_t most) {
@@ -45,12 +40,6 @@ step::SamplingParams sampling_params(Random& random) {
   params.min_tokens = static_cast<std::uint32_t>(below(random, 100));
   params.logprobs = static_cast<std::int32_t>(below(random, 22)) - 1;
   return params;
-}
-
-Status status(Random& random) {
-  const auto code = static_cast<StatusCode>(below(random, 7));
-  if (code == StatusCode::kOk) return {};
-  return {code, std::string(below(random, 100), 'x')};
 }
 
 step::SampledToken sampled(Random& random, SequenceId sequence) {
@@ -228,17 +217,22 @@ handshake::Goodbye random_goodbye(Random& random) {
 
 routing::GatewayJoin random_join(Random& random) { return {GatewayId(random()), Epoch(random()), random()}; }
 
+routing::ReplicaView random_replica(Random& random, ReplicaId id) {
+  routing::ReplicaView replica;
+  replica.route = {{id, Epoch(random())}, letters(random, 0, 256, 'a'), letters(random, 0, 256, 'n')};
+  replica.state = static_cast<routing::ReplicaState>(below(random, 4));
+  replica.returns = maybe(random);
+  replica.sequences_max = 1 + static_cast<std::uint32_t>(below(random, 1000));
+  replica.max_model_len = static_cast<std::int64_t>(below(random, (1U << 20) + 1));
+  return replica;
+}
+
 routing::ClusterView random_view(Random& random) {
   routing::ClusterView view{Epoch(random()), random(), {}};
   std::uint32_t id = 0;
   for (std::size_t left = below(random, 6); left > 0; --left) {
-    routing::ReplicaView& replica = view.replicas.emplace_back();
     id += 1 + static_cast<std::uint32_t>(below(random, 1000));
-    replica.route = {{ReplicaId(id), Epoch(random())}, std::string(below(random, 257), 'a'),
-                     std::string(below(random, 257), 'n')};
-    replica.state = static_cast<routing::ReplicaState>(below(random, 4));
-    replica.returns = maybe(random);
-    replica.sequences_max = 1 + static_cast<std::uint32_t>(below(random, 1000));
+    view.replicas.push_back(random_replica(random, ReplicaId(id)));
   }
   return view;
 }
@@ -275,7 +269,7 @@ placement::RankSpec random_rank_spec(Random& random) {
     spec.device.matmul = static_cast<GpuMatmul>(below(random, 2));
     spec.device.graphs = maybe(random);
   } else {
-    spec.device.isa = static_cast<CpuIsa>(below(random, 4));
+    spec.device.isa = static_cast<CpuIsa>(below(random, 5));
     spec.device.threads = 1 + static_cast<std::int32_t>(below(random, 4096));
     spec.device.nice = static_cast<std::int32_t>(below(random, 20));
   }

@@ -1,18 +1,19 @@
 #pragma once
 // Valid values of every message, drawn from a seed: for round trips, mutations and fuzz corpora.
 
-#include <random>
 #include <vector>
 
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/generate_codec.h"
+#include "cluster/wire/group_codec.h"
 #include "cluster/wire/link_codec.h"
+#include "cluster/wire/membership_codec.h"
 #include "cluster/wire/rank_codec.h"
+#include "cluster/wire/report_codec.h"
 #include "cluster/wire/step_codec.h"
+#include "tests/cluster/wire/random_draws.h"
 
 namespace herd::wire {
-
-using Random = std::mt19937_64;
 
 step::Submission random_submission(Random& random);
 std::vector<step::TokenDelta> random_deltas(Random& random);
@@ -27,5 +28,29 @@ routing::ReplicaLoss random_loss(Random& random);
 placement::RankSpec random_rank_spec(Random& random);
 handshake::Progress random_ping(Random& random);
 handshake::Goodbye random_goodbye(Random& random);
+
+membership::NodeJoin random_node_join(Random& random);
+membership::Assignment random_assignment(Random& random);
+membership::PlaceAsk random_place_ask(Random& random);
+membership::Placed random_placed(Random& random);
+membership::Serving random_serving(Random& random);
+membership::GivenUp random_given_up(Random& random);
+
+replica::RankLoading random_rank_loading(Random& random);
+replica::RankReadyNote random_rank_ready(Random& random);
+replica::FormReplica random_form_replica(Random& random);
+replica::JoinGroupOrder random_join_group(Random& random);
+replica::RankJoinedNote random_rank_joined(Random& random);
+replica::LeaveGroupOrder random_leave_group(Random& random);
+replica::RankLeftNote random_rank_left(Random& random);
+replica::RankFailedNote random_rank_failed(Random& random);
+replica::StopReplicaOrder random_stop_replica(Random& random);
+replica::RankEnded random_rank_ended(Random& random);
+replica::GenerationEnded random_generation_ended(Random& random);
+replica::ReplicaReport random_replica_report(Random& random);
+
+report::ProcessReports random_process_reports(Random& random);
+report::StatusAsk random_status_ask(Random& random);
+report::ClusterStatusReport random_cluster_status(Random& random);
 
 }  // namespace herd::wire

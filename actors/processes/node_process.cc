@@ -1,0 +1,247 @@
+#include "actors/processes/node_process.h"
+
+#include <sched.h>
+
+#include <array>
+#include <atomic>
+#include <utility>
+
+#include "actors/children/child_keeper.h"
+#include "actors/remote/child_ground.h"
+#include "actors/remote/coordinator_proxy.h"
+#include "actors/roles/supervisor_actor.h"
+#include "runtime/shard/numerics_id.h"
+#include "runtime/steady_clock.h"
+
+namespace herd::processes {
+namespace {
+
+using actors::RankLauncher;
+
+constexpr std::size_t kActorThreads = 2;
+constexpr double kRankStartSecondsMax = 3600.0;  // a large model from a slow disk
+
+// CPUs of this process's affinity mask, rising.
+std::vector<int> cpus_here() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cpus;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+  return cpus;
+}
+
+Expected<placement::NodeMachine> look_at_machine(const NodeProcessConfig& config) {
+  auto device = make_cpu_device({config.isa, 1});
+  if (!device) return fail(device.error());
+  placement::NodeMachine machine;
+  machine.cpus = cpus_here();
+  machine.usable_cpus = usable_cpus();
+  machine.free_bytes = static_cast<std::int64_t>((*device)->free_bytes());
+  machine.nodes = placement::nodes_on_machine_of(config.spec, config.node);
+  return machine;
+}
+
+// The flags of one rank's process.
+std::vector<std::string> rank_flags(const NodeProcessConfig& config, std::uint16_t port, int cpu_sharers,
+                                    const placement::RankSpec& spec) {
+  const auto number = [](auto value) { return std::to_string(value); };
+  const std::string host = config::plain_host(config::host_of(config.node.address));  // numeric, but for a DNS name
+  const std::string& metrics_host = config.spec.metrics.metrics_host;
+  std::vector<std::string> flags{"--cluster",        config.spec.name,
+                                 "--node",           config.node.name,
+                                 "--replica",        number(spec.replica.value),
+                                 "--rank",           number(spec.rank),
+                                 "--host",           host,
+                                 "--port",           number(spec.rank == 0 ? port : 0),
+                                 "--link-fd",        number(RankLauncher::kLinkFd),
+                                 "--descriptors-fd", number(RankLauncher::kDescriptorsFd),
+                                 "--progress-fd",    number(RankLauncher::kProgressFd),
+                                 "--cpu-sharers",    number(cpu_sharers),
+                                 "--metrics-host",   metrics_host.empty() ? host : metrics_host,
+                                 "--metrics-port",   "0",
+                                 "--log-format",     config.spec.logs.log_format};
+  if (config.tls)
+    flags.insert(flags.end(), {"--tls-ca", config.tls->authority, "--tls-cert", config.tls->certificate, "--tls-key", config.tls->key});
+  return flags;
+}
+
+class Process final : public NodeProcess {
+ public:
+  Process(NodeProcessConfig config, placement::ShardedModel model, placement::NodePlan plan, std::unique_ptr<link::LinkHost> host)
+      : config_(std::move(config)), model_(std::move(model)), plan_(std::move(plan)), host_(std::move(host)) {}
+  ~Process() override {
+    dial_.reset();
+    if (proxy_) caf::anon_send_exit(proxy_, caf::exit_reason::user_shutdown);
+    proxy_ = nullptr;
+    host_->stop();  // nobody is told anything any more
+    actors::forget_actor_system();
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  void connect() {
+    proxy_ = system_.spawn(actors::coordinator_proxy, proxy_config());
+    roster_->set_listener([proxy = proxy_] { caf::anon_send(proxy, actors::ReportsChanged{}); });
+    launcher_ = make_launcher();
+    dial_ = host_->dial(config::host_of(config_.coordinator_address), config::port_of(config_.coordinator_address),
+                        {{handshake::Role::kCoordinator, config_.coordinator}}, actors::opener_of(proxy_));
+  }
+
+  void run() override {
+    bool told = false;
+    while (!over_ || keeper_->running() > 0) {
+      if (stopping_ && !std::exchange(told, true)) caf::anon_send(proxy_, actors::StopNode{});
+      keeper_->poll(std::chrono::milliseconds(-1));
+    }
+    actors::forget_actor_system();
+  }
+  void stop() override {
+    stopping_ = true;
+    keeper_->wake();
+  }
+
+  const placement::NodePlan& plan() const override { return plan_; }
+  bool hears_coordinator() const override { return hears_; }
+  std::vector<report::ProcessReport> reports() const override {
+    report::ProcessReport mine = config_.mine;
+    mine.state = stopping_ ? report::ProcessState::kDraining : report::ProcessState::kServing;
+    std::vector<report::ProcessReport> all{std::move(mine)};
+    for (report::ProcessReport& rank : roster_->ranks()) all.push_back(std::move(rank));
+    return all;
+  }
+  std::map<std::string, std::uint64_t> deaths() const override { return roster_->deaths(); }
+  link::LinkHostStats link_stats() const override { return host_->stats(); }
+
+ private:
+  actors::CoordinatorProxyConfig proxy_config() {
+    actors::CoordinatorProxyConfig proxy;
+    proxy.slots = plan_.slots.size();
+    proxy.start_replica = [this](ReplicaId replica, std::size_t slot, actors::CoordinatorHandle coordinator) {
+      return start_replica(replica, slot, std::move(coordinator));
+    };
+    proxy.reports = [this] { return reports(); };
+    proxy.on_over = [this] {
+      over_ = true;
+      keeper_->wake();
+    };
+    proxy.on_link = [this](const Status& status) {
+      hears_ = status.ok();
+      if (config_.on_link) config_.on_link(status);
+    };
+    return proxy;
+  }
+
+  [[nodiscard]] std::shared_ptr<const RankLauncher> make_launcher() const {
+    auto launcher = std::make_shared<RankLauncher>();
+    launcher->node = config_.node.name;
+    launcher->keeper = keeper_;
+    launcher->host = host_.get();
+    launcher->on_line = config_.on_rank_line;
+    launcher->roster = roster_;
+    return launcher;
+  }
+
+  // Leaders of a node whose address has a port take gateways at that port and those behind it.
+  [[nodiscard]] std::uint16_t port_of_slot(std::size_t slot) const {
+    const std::uint16_t first = config::port_of(config_.node.address);
+    return first == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(first + slot);
+  }
+
+  Expected<actors::SupervisorHandle> start_replica(ReplicaId replica, std::size_t slot, actors::CoordinatorHandle coordinator) {
+    auto launcher = std::make_shared<RankLauncher>(*launcher_);
+    launcher->argv = [this, port = port_of_slot(slot)](const placement::RankSpec& spec) {
+      std::vector<std::string> argv = config_.rank_program();
+      for (std::string& flag : rank_flags(config_, port, plan_.cpu_sharers, spec)) argv.push_back(std::move(flag));
+      return argv;
+    };
+    actors::ChildGroundConfig ground{.specs = {},
+                                     .cpus = {},
+                                     .scheduler = plan_.replica.scheduler,
+                                     .watch = {},
+                                     .numerics = {static_cast<std::uint32_t>(config_.tensor_parallel), make_id_},
+                                     .launcher = std::move(launcher)};
+    for (const placement::RankPlace& place : plan_.slots[slot].ranks) {
+      ground.specs.push_back(spec_of(replica, static_cast<std::uint32_t>(ground.specs.size()), place));
+      ground.cpus.push_back(place.cpus);
+    }
+    auto made = actors::ground_of_children(system_, std::move(ground));
+    if (!made) return fail(made.error());
+    actors::SupervisorConfig supervisor;
+    supervisor.core.replica = replica;
+    supervisor.core.ranks = static_cast<std::uint32_t>(config_.tensor_parallel);
+    supervisor.core.ranks_can_be_ended = true;
+    supervisor.core.keeps_trying = true;
+    supervisor.core.budget.restarts = static_cast<std::uint32_t>(config_.spec.supervision.restart_budget);
+    supervisor.core.budget.window_s = config_.spec.supervision.restart_window;
+    supervisor.core.start_s_max = kRankStartSecondsMax;
+    supervisor.ground = std::move(*made);
+    supervisor.on_note = config_.on_note;
+    supervisor.clock = steady_now;
+    return system_.spawn(actors::supervisor_actor, std::move(supervisor), std::move(coordinator));
+  }
+
+  [[nodiscard]] placement::RankSpec spec_of(ReplicaId replica, std::uint32_t rank, const placement::RankPlace& place) const {
+    placement::RankSpec spec;
+    spec.replica = replica;
+    spec.rank = rank;
+    spec.ranks = static_cast<std::uint32_t>(config_.tensor_parallel);
+    spec.model = config_.model;
+    spec.weights = model_.encoding.weights;
+    spec.device.isa = config_.isa;
+    spec.device.threads = place.threads;
+    spec.device.nice = config_.compute_nice;
+    spec.shape = plan_.replica.rank;
+    return spec;
+  }
+
+  const NodeProcessConfig config_;
+  const placement::ShardedModel model_;
+  const membership::ReplicaNumerics::MakeId make_id_ = [this](const std::string& numerics_class, const digest::Digest128& weights) {
+    return shard::numerics_id(
+        {.numerics_class = numerics_class, .config = &model_.config, .encoding = model_.encoding, .weights = weights});
+  };
+  const placement::NodePlan plan_;
+  std::atomic<bool> stopping_ = false, over_ = false, hears_ = false;
+  const std::shared_ptr<actors::RankRoster> roster_ = std::make_shared<actors::RankRoster>(config_.node.name);
+  const std::shared_ptr<children::ChildKeeper> keeper_ = std::make_shared<children::ChildKeeper>();
+  actors::ActorSystemConfig system_config_{kActorThreads};
+  caf::actor_system system_{system_config_};
+  std::unique_ptr<link::LinkHost> host_;
+  std::shared_ptr<const RankLauncher> launcher_;
+  std::unique_ptr<link::Dial> dial_;
+  actors::CoordinatorProxyHandle proxy_;
+};
+
+}  // namespace
+
+Expected<std::unique_ptr<NodeProcess>> NodeProcess::start(NodeProcessConfig config) {
+  const auto opened = model::open_model(config.model);
+  if (!opened) return fail(opened.error());
+  auto cut = placement::cut_model(opened->config(), config.tensor_parallel, opened->own_encoding(), config.encoding, false);
+  if (!cut) return fail(cut.error());
+  const auto machine = look_at_machine(config);
+  if (!machine) return fail(machine.error());
+  const auto speed = config.isa == CpuIsa::kReference ? placement::StepSpeed::kCpuReference : placement::StepSpeed::kCpu;
+  auto plan = placement::plan_node(config.node, cut->model, config.wishes, speed, *machine);
+  if (!plan) return fail(plan.error());
+  if (Status status = plan->replica.scheduler.validate(); !status.ok()) return fail(std::move(status));
+  if (config.note) {
+    const std::array<const std::vector<std::string>*, 3> all{&opened->warnings, &cut->notes, &plan->notes};
+    for (const std::vector<std::string>* notes : all)
+      for (const std::string& line : *notes) config.note(line);
+  }
+  link::LinkHostConfig links;
+  links.mine = config.hello;
+  links.tls = config.tls;
+  links.seed = config.hello.incarnation;
+  links.on_trouble = config.on_link;
+  auto host = link::LinkHost::start(std::move(links));
+  if (!host) return fail(host.error());
+  auto process = std::make_unique<Process>(std::move(config), std::move(cut->model), std::move(*plan), std::move(*host));
+  process->connect();
+  return process;
+}
+
+}  // namespace herd::processes

@@ -1,0 +1,146 @@
+#include "actors/processes/operator_client.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "actors/link/link_host.h"
+#include "actors/processes/cluster_tls.h"
+#include "cluster/wire/report_codec.h"
+
+namespace herd::processes {
+namespace {
+
+using handshake::Role;
+
+constexpr const char* kName = "operator";
+
+// What the host's thread tells and the asking thread waits for.
+class Answers {
+ public:
+  void on_open(std::shared_ptr<link::Link> link) {
+    const std::scoped_lock lock(mutex_);
+    link_ = std::move(link);
+    changed_.notify_all();
+  }
+  void on_closed(const Status& why) {
+    const std::scoped_lock lock(mutex_);
+    link_.reset();
+    trouble_ = why.message();
+    changed_.notify_all();
+  }
+  void on_answer(Expected<report::ClusterStatusReport> answer) {
+    const std::scoped_lock lock(mutex_);
+    if (answer) answer_ = std::move(*answer);
+    else trouble_ = answer.error().message();
+    changed_.notify_all();
+  }
+  void on_trouble(const Status& status) {
+    const std::scoped_lock lock(mutex_);
+    trouble_ = status.message();
+  }
+
+  // Asks on every connection that opens meanwhile.
+  std::optional<report::ClusterStatusReport> ask(std::chrono::milliseconds patience) {
+    const auto until = std::chrono::steady_clock::now() + patience;
+    std::shared_ptr<link::Link> asked;
+    std::unique_lock lock(mutex_);
+    answer_.reset();
+    while (!answer_) {
+      if (link_ && link_ != asked) {
+        asked = link_;
+        lock.unlock();
+        (void)asked->send(wire::encode(report::StatusAsk{}), {}, {});
+        lock.lock();
+        continue;
+      }
+      if (changed_.wait_until(lock, until) == std::cv_status::timeout && !answer_) return std::nullopt;
+    }
+    return std::exchange(answer_, std::nullopt);
+  }
+  [[nodiscard]] std::string trouble() {
+    const std::scoped_lock lock(mutex_);
+    return trouble_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::shared_ptr<link::Link> link_;  // open
+  std::optional<report::ClusterStatusReport> answer_;
+  std::string trouble_ = "it takes no connection";
+};
+
+class AnswerOwner final : public link::LinkOwner {
+ public:
+  AnswerOwner(std::shared_ptr<Answers> answers, std::shared_ptr<link::Link> link)
+      : answers_(std::move(answers)), link_(std::move(link)) {}
+  void on_frame(wire::OpenedFrame opened) override {
+    link_->consumed(opened.frame.words.size() * sizeof(std::uint64_t));
+    answers_->on_answer(wire::decode_cluster_status(opened.frame.words));
+  }
+  void on_progress(const handshake::Progress&) override {}
+  void on_closed(const Status& why) override {
+    answers_->on_closed(why);
+    link_.reset();
+  }
+
+ private:
+  const std::shared_ptr<Answers> answers_;
+  std::shared_ptr<link::Link> link_;
+};
+
+class Client final : public OperatorClient {
+ public:
+  Client(const config::CoordinatorSpec& coordinator, std::shared_ptr<Answers> answers, std::unique_ptr<link::LinkHost> host)
+      : coordinator_(coordinator), answers_(std::move(answers)), host_(std::move(host)) {
+    const std::string& address = coordinator_.address;
+    const auto port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+    dial_ = host_->dial(config::host_of(address), port, {{Role::kCoordinator, coordinator_.name}},
+                        [answers = answers_](std::shared_ptr<link::Link> link, const link::PeerOpened&) {
+                          answers->on_open(link);
+                          return std::make_shared<AnswerOwner>(answers, std::move(link));
+                        });
+  }
+
+  Expected<report::ClusterStatusReport> ask(std::chrono::milliseconds patience) override {
+    if (auto answer = answers_->ask(patience)) return std::move(*answer);
+    return fail(missing("coordinator \"" + coordinator_.name + "\" at " + coordinator_.address + " does not answer: " +
+                        answers_->trouble()));
+  }
+
+ private:
+  const config::CoordinatorSpec coordinator_;
+  const std::shared_ptr<Answers> answers_;
+  const std::unique_ptr<link::LinkHost> host_;
+  std::unique_ptr<link::Dial> dial_;  // before its host
+};
+
+}  // namespace
+
+Expected<std::unique_ptr<OperatorClient>> OperatorClient::start(const config::ClusterSpec& spec, std::uint64_t incarnation) {
+  if (spec.coordinators.empty()) return fail(usage_error("the cluster file names no coordinator"));
+  auto answers = std::make_shared<Answers>();
+  link::LinkHostConfig config;
+  config.mine.cluster = spec.name;
+  config.mine.role = Role::kOperator;
+  config.mine.node = kName;
+  config.mine.incarnation = incarnation;
+  config.tls = tls_files_of(spec.tls, kName);
+  config.seed = incarnation;
+  config.on_trouble = [answers](const Status& status) { answers->on_trouble(status); };
+  auto host = link::LinkHost::start(std::move(config));
+  if (!host) return fail(host.error());
+  return std::make_unique<Client>(spec.coordinators.front(), std::move(answers), std::move(*host));
+}
+
+Expected<report::ClusterStatusReport> ask_status(const config::ClusterSpec& spec, std::uint64_t incarnation,
+                                                 std::chrono::milliseconds patience) {
+  auto client = OperatorClient::start(spec, incarnation);
+  if (!client) return fail(client.error());
+  return (*client)->ask(patience);
+}
+
+}  // namespace herd::processes

@@ -1,0 +1,103 @@
+#include "actors/remote/view_link.h"
+
+#include <mutex>
+#include <utility>
+
+#include "cluster/wire/control_codec.h"
+#include "cluster/wire/report_codec.h"
+
+namespace herd::actors {
+
+using wire::FrameKind;
+
+class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
+ public:
+  Impl(GatewayHandle gateway, std::function<routing::GatewayJoin()> join)
+      : gateway_(std::move(gateway)), join_(std::move(join)) {}
+
+  link::OpenLink opener() {
+    return [self = shared_from_this()](std::shared_ptr<link::Link> opened, const link::PeerOpened&) {
+      return self->on_open(std::move(opened));
+    };
+  }
+  void report(report::ProcessReports reports) {
+    const std::scoped_lock lock(mutex_);
+    reports_ = std::move(reports);
+    if (link_) say_reports();
+  }
+  [[nodiscard]] bool is_open() const {
+    const std::scoped_lock lock(mutex_);
+    return link_ != nullptr;
+  }
+
+ private:
+  class Owner final : public link::LinkOwner {
+   public:
+    Owner(std::shared_ptr<Impl> impl, std::shared_ptr<link::Link> link) : impl_(std::move(impl)), link_(std::move(link)) {}
+    void on_frame(wire::OpenedFrame frame) override {
+      if (Status status = impl_->on_frame(frame); !status.ok()) link_->finish(status);
+      link_->consumed(frame.frame.words.size() * sizeof(std::uint64_t));
+      forget_actor_system();
+    }
+    void on_progress(const handshake::Progress&) override {}
+    void on_closed(const Status&) override {
+      impl_->on_closed();
+      link_.reset();
+    }
+
+   private:
+    const std::shared_ptr<Impl> impl_;
+    std::shared_ptr<link::Link> link_;
+  };
+
+  std::shared_ptr<link::LinkOwner> on_open(std::shared_ptr<link::Link> opened) {
+    const routing::GatewayJoin join = join_();
+    if (!opened->send(wire::encode(join), join.cluster_epoch, {}).ok()) return nullptr;
+    auto owner = std::make_shared<Owner>(shared_from_this(), opened);
+    const std::scoped_lock lock(mutex_);
+    link_ = std::move(opened);
+    say_reports();
+    return owner;
+  }
+  void on_closed() {
+    const std::scoped_lock lock(mutex_);
+    link_.reset();
+  }
+
+  // Whatever becomes of it: the next connection begins with it.
+  void say_reports() {
+    if (!reports_.processes.empty()) (void)link_->send(wire::encode(reports_), {}, {});
+  }
+
+  Status on_frame(const wire::OpenedFrame& frame) {
+    if (frame.header.kind == FrameKind::kClusterView) {
+      auto view = wire::decode_cluster_view(frame.frame.words);
+      if (!view) return view.error();
+      caf::anon_send(gateway_, ViewChanged{std::move(*view)});
+      return {};
+    }
+    if (frame.header.kind != FrameKind::kReplicaLoss) return bad_input("a frame that a coordinator does not send to a gateway");
+    auto loss = wire::decode_replica_loss(frame.frame.words);
+    if (!loss) return loss.error();
+    caf::anon_send(gateway_, ReplicaLost{std::move(*loss)});
+    return {};
+  }
+
+  const GatewayHandle gateway_;
+  const std::function<routing::GatewayJoin()> join_;
+  mutable std::mutex mutex_;  // of the below
+  std::shared_ptr<link::Link> link_;  // null: it is not open
+  report::ProcessReports reports_;
+};
+
+ViewLink::ViewLink(link::LinkHost& host, const std::string& address, std::uint16_t port, const std::string& name,
+                   GatewayHandle gateway, std::function<routing::GatewayJoin()> join)
+    : impl_(std::make_shared<Impl>(std::move(gateway), std::move(join))),
+      dial_(host.dial(address, port, {{handshake::Role::kCoordinator, name}}, impl_->opener())) {}
+
+ViewLink::~ViewLink() = default;
+
+void ViewLink::report(report::ProcessReports reports) { impl_->report(std::move(reports)); }
+bool ViewLink::is_open() const { return impl_->is_open(); }
+
+}  // namespace herd::actors

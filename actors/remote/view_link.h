@@ -1,0 +1,36 @@
+#pragma once
+// ViewLink: a gateway's connection with the coordinator: its views and losses go to the gateway's actor, what the gateway's process
+// says of itself goes there. It is dialled again whenever it ends; in between the gateway routes from its last view.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "actors/link/link_host.h"
+#include "actors/messages/type_ids.h"
+#include "cluster/report/process_report.h"
+#include "cluster/routing/gateway_join.h"
+
+namespace herd::actors {
+
+class ViewLink {
+ public:
+  // Resource. `host` outlives it. `name`: of the coordinator; empty: any. `join`: what is said first on every connection, with the
+  // newest view that the gateway has by then; any thread.
+  ViewLink(link::LinkHost& host, const std::string& address, std::uint16_t port, const std::string& name, GatewayHandle gateway,
+           std::function<routing::GatewayJoin()> join);
+  ~ViewLink();
+  ViewLink(const ViewLink&) = delete;
+  ViewLink& operator=(const ViewLink&) = delete;
+
+  // Said now and on every later connection. Any thread.
+  void report(report::ProcessReports reports);
+  [[nodiscard]] bool is_open() const;
+
+ private:
+  class Impl;
+  const std::shared_ptr<Impl> impl_;
+  const std::unique_ptr<link::Dial> dial_;
+};
+
+}  // namespace herd::actors

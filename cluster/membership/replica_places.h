@@ -1,0 +1,80 @@
+#pragma once
+// ReplicaPlaces: which node holds which replica of the cluster, and who else could. Pure; knows no time and no generation.
+//
+// A replica stays with its node, also while that is away. One without a node, or whose node is given up, goes to the node with room
+// that holds the fewest, of equals the first in the file: as cluster_plan.h plans it for nodes that are all there. A node that
+// refused a replica is not given it again in the same life.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "runtime/ids.h"
+
+namespace herd::membership {
+
+class ReplicaPlaces {
+ public:
+  // `listed`: nodes in the order of the file. `any_node`: others may come.
+  ReplicaPlaces(std::uint32_t replicas, const std::vector<std::string>& listed, bool any_node);
+
+  // It has room for so many. `fresh`: a life of it that has refused nothing yet.
+  void on_here(const std::string& node, std::uint32_t replicas_max, bool fresh);
+  void on_away(const std::string& node);
+  // It stayed away for too long.
+  void on_given_up(const std::string& node);
+  // It cannot hold that replica, which has no place from here on if it was there.
+  void refuse(ReplicaId replica, const std::string& node, const std::string& why);
+  // The node has it. Only one without a place.
+  void adopt(ReplicaId replica, const std::string& node);
+  struct Move {
+    ReplicaId replica;
+    std::string from;  // empty: it had no place
+    std::string to;
+  };
+  // Gives a place to all that need one, as far as there is room.
+  [[nodiscard]] std::vector<Move> fill();
+
+  [[nodiscard]] bool is_known(ReplicaId replica) const { return replica.value < places_.size(); }
+  [[nodiscard]] std::uint32_t replicas() const { return static_cast<std::uint32_t>(places_.size()); }
+  // Empty: it has none. Of a replica of the cluster.
+  [[nodiscard]] const std::string& node_of(ReplicaId replica) const { return places_[replica.value]; }
+  [[nodiscard]] bool is_at(ReplicaId replica, const std::string& node) const {
+    return is_known(replica) && !node.empty() && node_of(replica) == node;
+  }
+  [[nodiscard]] std::vector<ReplicaId> of(const std::string& node) const;  // rising
+  // Listed, or it has come and may come back.
+  [[nodiscard]] bool is_node(const std::string& node) const { return find(node) != nullptr; }
+  [[nodiscard]] bool is_here(const std::string& node) const;
+  [[nodiscard]] bool is_refused(ReplicaId replica, const std::string& node) const;
+  // It has a place, or a node may come that takes it.
+  [[nodiscard]] bool may_return(ReplicaId replica) const;
+  // What each node lacks for that replica.
+  [[nodiscard]] std::string why_no_place(ReplicaId replica) const;
+
+ private:
+  struct Node {
+    std::string name;
+    bool listed = false;
+    bool here = false;
+    bool given_up = false;
+    std::uint32_t replicas_max = 0;            // as it said last
+    std::map<ReplicaId, std::string> refused{};  // and why
+  };
+
+  // Nodes that came unlisted, were given up and hold nothing.
+  void forget_strangers();
+  [[nodiscard]] const Node* find(const std::string& node) const;
+  [[nodiscard]] Node& find_or_add(const std::string& node);
+  [[nodiscard]] std::size_t held(const Node& node) const;
+  [[nodiscard]] bool has_room(const Node& node, ReplicaId replica) const;
+  [[nodiscard]] bool needs_place(ReplicaId replica) const;
+  [[nodiscard]] std::string lacks(const Node& node, ReplicaId replica) const;
+
+  bool any_node_;
+  std::vector<Node> nodes_;          // in the order of preference
+  std::vector<std::string> places_;  // nodes, by replica
+};
+
+}  // namespace herd::membership

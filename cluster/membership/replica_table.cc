@@ -1,0 +1,152 @@
+#include "cluster/membership/replica_table.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace herd::membership {
+namespace {
+
+using routing::ReplicaState;
+
+std::string name_of(ReplicaId replica) { return "replica " + std::to_string(replica.value); }
+
+std::string class_of(const routing::NumericsId& numerics) { return numerics.substr(0, numerics.find('/')); }
+
+const routing::ReplicaView* serving_in(const NodeJoin& join, ReplicaId replica) {
+  const auto found = std::ranges::find(join.serving, replica, [](const auto& view) { return view.route.generation.replica; });
+  return found == join.serving.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+void ReplicaTable::hear_of(Epoch cluster_epoch) {
+  CoordinatorEffects said;
+  core_.hear_of(cluster_epoch, said);
+  take(std::move(said));
+}
+
+bool ReplicaTable::place(const std::string& node, const PlaceAsk& ask) {
+  if (!fits(node, ask.replica, ask.numerics)) return false;
+  CoordinatorEffects said;
+  (void)core_.place(ask, true, said);
+  take(std::move(said));
+  why_[ask.replica.value] = "its ranks form a group";
+  return true;
+}
+
+bool ReplicaTable::serve(const std::string& node, const routing::ReplicaView& view) {
+  if (!fits(node, view.route.generation.replica, view.route.numerics)) return true;
+  CoordinatorEffects said;
+  core_.on_serving(view, said);
+  if (view.state == ReplicaState::kDraining) core_.on_draining(view.route.generation, said);
+  const bool changed = !said.empty();
+  take(std::move(said));
+  return changed;
+}
+
+void ReplicaTable::on_lost(const routing::ReplicaLoss& loss) {
+  CoordinatorEffects said;
+  core_.on_lost(loss, said);
+  if (!said.empty()) why_[loss.replica.replica.value] = loss.why.message();
+  take(std::move(said));
+}
+
+void ReplicaTable::lose(ReplicaId replica, const std::string& why) {
+  if (!is_live(replica)) return;
+  routing::ReplicaLoss loss;
+  loss.replica = find(replica)->route.generation;
+  loss.why = {StatusCode::kAborted, name_of(replica) + ": " + why};
+  on_lost(loss);
+}
+
+void ReplicaTable::give_up(ReplicaId replica, const std::string& node, const std::string& why) {
+  if (places_.is_at(replica, node)) lose(replica, "node " + node + " gave it up: " + why);
+  places_.refuse(replica, node, why);
+  note("replica given up", node, name_of(replica) + ": " + why, true);
+}
+
+void ReplicaTable::adopt(const std::string& node, const std::vector<ReplicaId>& held) {
+  for (const ReplicaId replica : held)
+    if (places_.is_known(replica) && places_.node_of(replica).empty() && !places_.is_refused(replica, node))
+      places_.adopt(replica, node);
+}
+
+std::vector<ReplicaId> ReplicaTable::compare(const std::string& node, const NodeJoin& join, bool fresh) {
+  std::vector<ReplicaId> buried;
+  for (const ReplicaId replica : places_.of(node)) {
+    const routing::ReplicaView* known = find(replica);
+    const routing::ReplicaView* serving = serving_in(join, replica);
+    if (serving != nullptr && known != nullptr && !is_live(replica) && serving->route.generation <= known->route.generation) {
+      buried.push_back(replica);
+      continue;
+    }
+    // What it had been told to make before its connection was cut may still come to serve.
+    const bool may_come = !fresh && known != nullptr && known->state == ReplicaState::kMaking &&
+                          std::ranges::find(join.held, replica) != join.held.end();
+    if (serving != nullptr) (void)serve(node, *serving);
+    else if (!may_come) lose(replica, "node " + node + " joined again without it");
+  }
+  return buried;
+}
+
+std::uint32_t ReplicaTable::fill() {
+  const auto moves = places_.fill();
+  for (const auto& [replica, from, to] : moves) {
+    if (!from.empty()) lose(replica, "node " + from + " stayed away; node " + to + " makes it");
+    note("replica assigned", to, name_of(replica) + (from.empty() ? "" : ", which was on node " + from));
+  }
+  CoordinatorEffects said;
+  for (std::uint32_t i = 0; i < places_.replicas(); ++i) core_.set_returns(ReplicaId(i), places_.may_return(ReplicaId(i)), said);
+  take(std::move(said));
+  return static_cast<std::uint32_t>(moves.size());
+}
+
+bool ReplicaTable::fits(const std::string& node, ReplicaId replica, const routing::NumericsId& numerics) {
+  const routing::NumericsId& others = numerics_.try_emplace(class_of(numerics), numerics).first->second;
+  if (others == numerics) return true;
+  give_up(replica, node,
+          "it would compute " + numerics + " there, the cluster computes " + others +
+              ": give the node the same model files and the same encoding");
+  return false;
+}
+
+bool ReplicaTable::is_live(ReplicaId replica) const {
+  const routing::ReplicaView* known = find(replica);
+  return known != nullptr && known->state != ReplicaState::kLost;
+}
+
+void ReplicaTable::take(CoordinatorEffects said) {
+  for (CoordinatorEffect& effect : said) {
+    if (auto* push = std::get_if<PushLoss>(&effect)) changes_.losses.push_back(std::move(push->loss));
+    else changes_.view = true;
+  }
+}
+
+void ReplicaTable::note(const char* event, const std::string& node, const std::string& what, bool is_warning) {
+  changes_.notes.push_back({is_warning, event, node, what});
+}
+
+report::ReplicaReportLine ReplicaTable::line(ReplicaId replica) const {
+  using report::ReplicaCondition;
+  const routing::ReplicaView& view = *find(replica);
+  report::ReplicaReportLine line{.replica = replica,
+                                 .condition = ReplicaCondition::kReforming,
+                                 .node = places_.node_of(replica),
+                                 .epoch = view.route.generation.epoch.value,
+                                 .why = why_[replica.value]};
+  if (line.node.empty()) {
+    line.condition = ReplicaCondition::kLost;
+    line.why = places_.why_no_place(replica);
+  } else if (view.state == ReplicaState::kServing || view.state == ReplicaState::kDraining) {
+    line.condition = view.state == ReplicaState::kServing ? ReplicaCondition::kServing : ReplicaCondition::kDraining;
+    line.why.clear();
+  } else if (line.why.empty()) {
+    line.why = "its ranks start";
+  }
+  if (!line.node.empty() && !places_.is_here(line.node))
+    line.why += (line.why.empty() ? "node " : "; node ") + line.node + " is out of reach";
+  if (line.why.size() > report::kReportTextBytesMax) line.why.resize(report::kReportTextBytesMax);
+  return line;
+}
+
+}  // namespace herd::membership

@@ -1,0 +1,176 @@
+// herd coordinator: who is in a cluster, which node holds which replica, and what gateways are told. A service of its own: its end
+// changes no stream, and the one that is started next learns everything from nodes and gateways.
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include "actors/processes/coordinator_process.h"
+#include "commands/cluster_spec_file.h"
+#include "commands/command_line.h"
+#include "commands/random_bytes.h"
+#include "commands/role_life.h"
+#include "commands/stop_guard.h"
+#include "commands/version.h"
+#include "commands/wall_clock.h"
+#include "endpoint/admin/admin_server.h"
+#include "kernels/process_limits.h"
+#include "observability/event_log.h"
+#include "observability/role_metrics.h"
+
+namespace herd::commands {
+namespace {
+
+using observability::LogLevel;
+
+constexpr double kDrainSeconds = 1.0;  // for its goodbyes
+constexpr std::chrono::milliseconds kLogFlush{200};
+
+struct CoordinatorFlags {
+  std::string config;
+  std::string name;
+};
+
+// The one of the file that is meant.
+Expected<config::CoordinatorSpec> coordinator_of(const config::ClusterSpec& spec, const std::string& name) {
+  if (name.empty() && spec.coordinators.size() == 1) return spec.coordinators.front();
+  std::string known;
+  for (const config::CoordinatorSpec& coordinator : spec.coordinators) {
+    if (coordinator.name == name) return coordinator;
+    known += (known.empty() ? "" : ", ") + coordinator.name;
+  }
+  return fail(missing("--name " + name + ": the file has no such coordinator; it has " + known));
+}
+
+// The machine that it runs on, where the file has a node there: processes are told apart by it.
+std::string node_beside(const config::ClusterSpec& spec, const config::CoordinatorSpec& coordinator) {
+  const std::string host = config::plain_host(config::host_of(coordinator.address));
+  for (const config::NodeSpec& node : spec.nodes)
+    if (config::plain_host(config::host_of(node.address)) == host) return node.name;
+  return {};
+}
+
+class CoordinatorCommand {
+ public:
+  // `log` outlives it.
+  CoordinatorCommand(config::ClusterSpec spec, config::CoordinatorSpec own, observability::EventLog& log)
+      : spec_(std::move(spec)), own_(std::move(own)), log_(log) {}
+
+  Status start() {
+    processes::CoordinatorConfig config;
+    config.spec = spec_;
+    config.name = own_.name;
+    config.incarnation = std::max<std::uint64_t>(1, random_number());
+    config.wall_ms = Epoch(static_cast<std::uint64_t>(unix_time_ms()));
+    config.build_id = version();
+    config.mine = own_report(handshake::Role::kCoordinator, own_.name, node_beside(spec_, own_));
+    config.on_note = [this](const membership::MembershipNote& note) { write(note); };
+    report::ProcessReport mine = config.mine;
+    auto process = processes::CoordinatorProcess::start(std::move(config));  // first: its port is the lock
+    if (!process) return process.error();
+    process_ = std::move(*process);
+    admin::AdminConfig admin;
+    const std::string host = config::plain_host(config::host_of(own_.address));
+    admin.host = spec_.metrics.metrics_host.empty() ? host : spec_.metrics.metrics_host;
+    admin.port = static_cast<std::uint16_t>(own_.metrics_port);
+    admin.unix_seconds = unix_time;
+    auto served = admin::AdminServer::start(admin);
+    if (!served) return served.error();
+    admin_ = std::move(*served);
+    mine.metrics_url = admin_->metrics_url();
+    process_->describe(mine);
+    admin_->open({.not_ready = [this] { return not_ready(); }, .metrics = [this] { return metrics(); }});
+    log_.write(LogLevel::kInfo, "settings", {{"what", settings_text(spec_)}});
+    log_.write(LogLevel::kInfo, "coordinator started",
+               {{"name", own_.name}, {"address", own_.address}, {"metrics", admin_->metrics_url()}});
+    return {};
+  }
+
+  void run(StopGuard& guard) {
+    for (;;) {
+      const auto event = guard.wait_until({std::numeric_limits<std::int64_t>::max()});
+      if (event == StopGuard::Event::kStop) break;
+      if (event == StopGuard::Event::kReload) reload();
+    }
+    admin_->close();
+    process_->stop();
+    log_.write(LogLevel::kInfo, "coordinator stopped", {{"name", own_.name}});
+  }
+
+ private:
+  void write(const membership::MembershipNote& note) {
+    const LogLevel level = note.is_warning ? LogLevel::kWarning : LogLevel::kInfo;
+    if (note.peer.empty()) log_.write(level, note.event, {{"what", note.what}});
+    else log_.write(level, note.event, {{"peer", note.peer}, {"what", note.what}});
+  }
+
+  void reload() {
+    if (Status status = process_->reload(); !status.ok())
+      log_.write(LogLevel::kError, "certificates not taken, the old ones stay", {{"reason", status.message()}});
+  }
+
+  [[nodiscard]] std::optional<std::string> not_ready() const {
+    if (process_->is_settled()) return std::nullopt;
+    return "it waits for the nodes of the cluster";
+  }
+
+  [[nodiscard]] std::string metrics() const {
+    const processes::CoordinatorFacts facts = process_->facts();
+    observability::MetricsPage page;
+    observability::add_process(page, facts.cluster.processes.front(),
+                               {.accepted = facts.links.accepted,
+                                .turned_away = facts.links.turned_away,
+                                .opened = facts.links.opened,
+                                .refused = facts.links.refused + facts.membership.refusals,
+                                .lost = facts.links.lost,
+                                .stale_frames = facts.membership.stale,
+                                .half_open = facts.links.half_open},
+                               own_wakeups());
+    observability::add_cluster(page, facts.cluster, facts.cluster_epoch.value);
+    return page.text();
+  }
+
+  const config::ClusterSpec spec_;
+  const config::CoordinatorSpec own_;
+  observability::EventLog& log_;
+  std::unique_ptr<processes::CoordinatorProcess> process_;
+  std::unique_ptr<admin::AdminServer> admin_;  // ends first: its pages ask the process
+};
+
+Status coordinator(const CoordinatorFlags& flags) {
+  raise_file_limit();
+  auto spec = read_cluster_spec(flags.config);
+  if (!spec) return spec.error();
+  auto own = coordinator_of(*spec, flags.name);
+  if (!own) return own.error();
+  const auto format = spec->logs.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
+  observability::EventLog log(format, LogLevel::kInfo);
+  auto guard = StopGuard::start(kDrainSeconds, [&log] { log.flush(kLogFlush); });
+  if (!guard) return guard.error();
+  CoordinatorCommand command(std::move(*spec), std::move(*own), log);
+  if (Status status = command.start(); !status.ok()) return status;
+  command.run(**guard);
+  (*guard)->ended(0);
+  log.flush(kLogFlush);
+  return {};
+}
+
+}  // namespace
+
+void add_coordinator(CLI::App& app, int* exit_code) {
+  auto flags = std::make_shared<CoordinatorFlags>();
+  CLI::App* command = app.add_subcommand(
+      "coordinator", "The coordinator of a cluster: places replicas on nodes and tells gateways where they are; never on the way of a "
+                     "token");
+  command->add_option("--config", flags->config, "The cluster's file (YAML)")->required();
+  command->add_option("--name", flags->name, "Which coordinator of the file this is (default: the only one); its certificate's name too");
+  command->callback([flags, exit_code] { *exit_code = report(coordinator(*flags)); });
+}
+
+}  // namespace herd::commands

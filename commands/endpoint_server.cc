@@ -1,0 +1,245 @@
+#include "commands/endpoint_server.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "commands/random_bytes.h"
+#include "commands/systemd_service.h"
+#include "commands/version.h"
+#include "commands/wall_clock.h"
+#include "kernels/process_limits.h"
+#include "runtime/steady_clock.h"
+
+namespace herd::commands {
+namespace {
+
+// Where the key of resumable streams is kept when nobody says: with the user's other state.
+std::string default_resume_key_file() {
+  if (const char* state = std::getenv("XDG_STATE_HOME"); state != nullptr && *state == '/')
+    return std::string(state) + "/herd/resume.key";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/')
+    return std::string(home) + "/.local/state/herd/resume.key";
+  return {};
+}
+
+Instant after(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(std::min(seconds, 1e9) * 1e9)}; }
+
+constexpr std::chrono::milliseconds kLogFlush{200};
+
+}  // namespace
+
+Status EndpointServer::start() {
+  if (Status status = load_keys(); !status.ok()) return status;
+  auto doors = ServerDoors::take(flags_, keys_ != nullptr);
+  if (!doors) return doors.error();
+  doors_ = std::move(*doors);
+  bool reload = false;
+  if (Status status = start_cluster(reload); !status.ok()) return status;
+  if (Status status = make_gateway(); !status.ok()) return status;
+  if (reload) reload_keys();
+  open_doors();
+  return {};
+}
+
+// On a thread of its own: loading and measuring leave the kernels' float mode behind, which threads started later would inherit. And
+// whoever wants the process to stop does not wait until the model is loaded.
+Status EndpointServer::start_cluster(bool& reload) {
+  Status started;
+  std::atomic<bool> through = false;
+  std::thread starter([&] {
+    try {
+      started = cluster_.start(doors_->url());
+    } catch (const std::bad_alloc&) {
+      started = no_memory();
+    } catch (const std::system_error& error) {  // somebody else took the threads that were counted
+      started = no_thread(error);
+    }
+    through = true;
+    guard_.wake();
+  });
+  while (!through) {  // a replica that is given up wakes the guard too
+    const auto event = guard_.wait_until(after(steady_now(), 1e6));
+    reload |= event == StopGuard::Event::kReload;
+    end_if_told();
+  }
+  starter.join();
+  return started;
+}
+
+Status EndpointServer::run() {
+  const double interval_s = flags_.no_stats_line ? 1e9 : flags_.stats_interval;
+  Instant next_line = after(steady_now(), interval_s);
+  // What was given up while the doors opened woke the guard once, for the start.
+  while (!cluster_.none_left()) {
+    const StopGuard::Event event = guard_.wait_until(next_line);
+    if (event == StopGuard::Event::kStop) return drain();
+    if (event == StopGuard::Event::kReload) reload_keys();
+    if (event != StopGuard::Event::kNothing) continue;
+    next_line = after(next_line, interval_s);
+    if (!gateway_->state().idle()) log_.write(observability::LogLevel::kInfo, gateway_->state().stats_line());
+  }
+  return give_up(*cluster_.none_left());
+}
+
+// While it starts nobody has been let in, so there is nothing to finish.
+void EndpointServer::end_if_told() {
+  if (!guard_.told()) return;
+  log_.write(observability::LogLevel::kInfo, "stopped while the model was being loaded");
+  log_.flush(kLogFlush);
+  std::_Exit(0);
+}
+
+Status EndpointServer::load_keys() {
+  if (flags_.api_key_file.empty() && flags_.api_keys.empty()) return {};
+  if (!flags_.api_keys.empty())
+    log_.write(observability::LogLevel::kWarning,
+               "--api-key shows the key to everyone who lists processes; --api-key-file does not");
+  auto keys = flags_.api_keys.empty() ? access::ApiKeys::load(flags_.api_key_file)
+                                      : access::ApiKeys::from_keys(flags_.api_keys);
+  if (!keys) return keys.error();
+  keys_ = std::move(*keys);
+  return {};
+}
+
+void EndpointServer::reload_keys() {
+  if (flags_.api_key_file.empty()) return;
+  auto keys = access::ApiKeys::load(flags_.api_key_file);
+  if (!keys) {
+    log_.write(observability::LogLevel::kError, "key file not taken, the old keys stay",
+               {{"reason", keys.error().message()}});
+    return;
+  }
+  gateway_->set_keys(*keys);
+  log_.write(observability::LogLevel::kInfo, "key file read again",
+             {{"keys", static_cast<std::int64_t>((*keys)->keys().size())}});
+}
+
+// What clients will not get, and why.
+void EndpointServer::log_refusals() {
+  using observability::LogLevel;
+  if (!cluster_.text().tokenizer)
+    log_.write(LogLevel::kWarning, "no text: prompts as token ids only", {{"reason", cluster_.text().no_text.message()}});
+  if (!cluster_.text().chat) {
+    log_.write(LogLevel::kWarning, "no chat: /v1/chat/completions will refuse",
+               {{"reason", cluster_.text().chat.error().message()}});
+    return;
+  }
+  for (const chat::RefusedRole& refused : cluster_.text().chat->refused_roles())
+    log_.write(LogLevel::kInfo, "a role that chats will refuse", {{"role", refused.role}, {"reason", refused.reason}});
+}
+
+served::ServedModel EndpointServer::served_model() {
+  log_refusals();
+  served::ServedModel model = served::served_model(cluster_.text(), cluster_.names());
+  if (!flags_.chat_date.empty()) model.chat.date_string = flags_.chat_date;
+  model.max_model_len = cluster_.max_model_len();
+  return model;
+}
+
+Status EndpointServer::make_gateway() {
+  if (Status status = make_event_ids(); !status.ok()) return status;
+  served::ServedModel model = served_model();
+  openai::RequestLimits limits;
+  limits.vocab_size = model.vocab_size;
+  // Four bytes a token is common, sixteen is generous: longer texts cannot fit.
+  limits.prompt_bytes_max = static_cast<std::size_t>(model.max_model_len) * 16;
+  limits.prompt_tokens_max = static_cast<std::size_t>(model.max_model_len);
+  limits.priorities = flags_.policy == "priority";
+  limits.strict_fields = flags_.strict_fields;
+  api::ApiConfig config;
+  config.intake = {.request_timeout_s = flags_.request_timeout,
+                   .request_timeout_max_s = flags_.request_timeout_max,
+                   .keep_alive_s = flags_.keep_alive,
+                   .eos_ids = cluster_.text().eos_ids,
+                   .log_requests = flags_.log_requests,
+                   .unix_time = unix_time,
+                   .random_bytes = random_bytes};
+  config.stalled_s = flags_.stalled;
+  config.allowed_origins = flags_.allowed_origins;
+  config.text_threads = flags_.text_threads;
+  config.version = version();
+  gateway_ = std::make_unique<api::ApiGateway>(std::move(config), api::RequestReader(std::move(model), limits), *event_ids_,
+                                               cluster_.numerics(), cluster_.client(), cluster_.metrics(), log_,
+                                               &doors_->server());
+  gateway_->set_keys(keys_);
+  return {};
+}
+
+Status EndpointServer::make_event_ids() {
+  const std::string path = flags_.resume_key_file.empty() ? default_resume_key_file() : flags_.resume_key_file;
+  auto key = access::random_key();
+  if (!path.empty()) {
+    auto kept = access::load_or_make_key(path);
+    if (kept) {
+      key = *kept;
+    } else if (!flags_.resume_key_file.empty() || kept.error().code() != StatusCode::kMissing) {
+      return kept.error();
+    } else {
+      log_.write(observability::LogLevel::kWarning, "no key file: streams cannot be resumed after a restart",
+                 {{"reason", kept.error().message()}});
+    }
+  }
+  event_ids_ = std::make_unique<access::EventIdCodec>(key, cluster_.names().front());
+  return {};
+}
+
+void EndpointServer::open_doors() {
+  metrics_handler_ = std::make_unique<api::MetricsHandler>(*gateway_);
+  doors_->open(*gateway_, *metrics_handler_);
+  notify_service_manager("READY=1");
+  cluster_.on_open(*gateway_);
+}
+
+// The first signal: what runs finishes. The second: it does not.
+Status EndpointServer::drain() {
+  notify_service_manager("STOPPING=1");
+  gateway_->state().drain();
+  cluster_.on_drain();
+  doors_->drain();
+  log_.write(observability::LogLevel::kInfo, "draining; a second signal stops at once");
+  while (!gateway_->await_drained(std::chrono::milliseconds(50))) {
+    if (guard_.drains()) continue;
+    log_.write(observability::LogLevel::kWarning, "the time to drain is over; open requests end with an error");
+    break;
+  }
+  end(0);
+  log_.write(observability::LogLevel::kInfo, "stopped");
+  return {};
+}
+
+// Nothing can be served any more, and nothing here changes that: whoever watches this process starts it again.
+Status EndpointServer::give_up(const std::string& why) {
+  log_.write(observability::LogLevel::kError, "no replica is left and none can come back: the server ends",
+             {{"reason", why}});
+  guard_.on_fault();
+  notify_service_manager("STOPPING=1");
+  gateway_->state().drain();
+  cluster_.on_drain();
+  doors_->drain();
+  end(1);
+  return {StatusCode::kInternal, "no replica is left and none can come back: " + why};
+}
+
+// What is open ends with an error; what does not end is left to the guard. `exit_code`: the process's when all else ends.
+void EndpointServer::end(int exit_code) {
+  gateway_->stop();
+  cluster_.on_close();
+  doors_->close_gently(after(guard_.last_resort(), -0.7 * StopPlan::kEnding_s));
+  // Some of the time is left to say what does not end.
+  const double patience_s = std::clamp(seconds_between(steady_now(), guard_.last_resort()) - 0.1, 0.1, 600.0);
+  if (!cluster_.shutdown(std::chrono::milliseconds(static_cast<std::int64_t>(patience_s * 1e3)))) {
+    log_.write(observability::LogLevel::kError,
+               "a thread that computes does not come back and cannot be ended: the process ends over it");
+    log_.flush(kLogFlush);
+    std::_Exit(1);
+  }
+  guard_.ended(exit_code);
+}
+
+}  // namespace herd::commands

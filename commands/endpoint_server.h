@@ -1,0 +1,57 @@
+#pragma once
+// EndpointServer: `herd serve`, whatever computes: keys, doors, event ids, gateway. Starts the parts in order, then waits for what its
+// guard says: SIGTERM or SIGINT drains, a second one stops, SIGHUP reads the key file again; and when nothing can be served any
+// more for good it ends, so that whoever started it may start it again.
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "commands/serve_flags.h"
+#include "commands/served_cluster.h"
+#include "commands/server_doors.h"
+#include "commands/stop_guard.h"
+#include "endpoint/access/api_keys.h"
+#include "endpoint/access/event_id.h"
+#include "endpoint/api/metrics_handler.h"
+#include "endpoint/served/served_model.h"
+#include "observability/event_log.h"
+
+namespace herd::commands {
+
+class EndpointServer {
+ public:
+  // All outlive it.
+  EndpointServer(const ServeFlags& flags, observability::EventLog& log, StopGuard& guard, ServedCluster& cluster)
+      : flags_(flags), log_(log), guard_(guard), cluster_(cluster) {}
+
+  Status start();
+  // Until it is told to stop, or nothing is left that could serve.
+  Status run();
+
+ private:
+  Status start_cluster(bool& reload);
+  void end_if_told();
+  Status load_keys();
+  void reload_keys();
+  void log_refusals();
+  served::ServedModel served_model();
+  Status make_gateway();
+  Status make_event_ids();
+  void open_doors();
+  Status drain();
+  Status give_up(const std::string& why);
+  void end(int exit_code);
+
+  const ServeFlags& flags_;
+  observability::EventLog& log_;
+  StopGuard& guard_;
+  ServedCluster& cluster_;
+  std::shared_ptr<const access::ApiKeys> keys_;
+  std::unique_ptr<access::EventIdCodec> event_ids_;
+  std::unique_ptr<api::ApiGateway> gateway_;
+  std::unique_ptr<api::MetricsHandler> metrics_handler_;
+  std::unique_ptr<ServerDoors> doors_;  // its threads call the handlers
+};
+
+}  // namespace herd::commands

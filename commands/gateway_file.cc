@@ -1,0 +1,77 @@
+#include "commands/gateway_file.h"
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+
+#include <CLI/CLI.hpp>
+
+#include "cluster/config/setting_table.h"
+#include "commands/cluster_spec_file.h"
+
+namespace herd::commands {
+namespace {
+
+template <class Owner>
+bool has_flag(const std::vector<config::Field<Owner>>& fields, std::string_view flag, std::string_view& key) {
+  for (const config::Field<Owner>& field : fields)
+    if (field.setting.flag == flag) return key = field.setting.name, true;
+  return false;
+}
+
+// The key under which the file says it; empty: it does not.
+std::string key_of(std::string_view flag) {
+  if (flag == "model") return "model.model_path";
+  if (flag == "--use-gpu") return "nodes[].devices";
+  std::string_view key;
+  for (const config::Section& section : config::sections())
+    if (has_flag(section.fields, flag, key)) return std::string(section.name) + "." + std::string(key);
+  if (has_flag(config::gateway_fields(), flag, key)) return "gateways[]." + std::string(key);
+  if (has_flag(config::node_fields(), flag, key)) return "nodes[]." + std::string(key);
+  return {};
+}
+
+Expected<config::GatewaySpec> find_gateway(const std::string& path, const config::ClusterSpec& spec, const std::string& name) {
+  std::string names;
+  for (const config::GatewaySpec& gateway : spec.gateways) {
+    if (gateway.name == name || (name.empty() && spec.gateways.size() == 1)) return gateway;
+    names.append(names.empty() ? "" : ", ").append(gateway.name);
+  }
+  if (spec.gateways.empty()) return fail(missing(path + ": no gateway is in the file"));
+  if (name.empty()) return fail(usage_error(path + " has several gateways: say with --name which of " + names + " this is"));
+  return fail(missing(path + ": no gateway is named " + name + "; there is " + names));
+}
+
+// The file's settings, read as `herd serve` reads its flags.
+Status take_settings(const config::ClusterSpec& spec, const config::GatewaySpec& gateway, ServeFlags& flags) {
+  CLI::App app;
+  add_serve_flags(app, flags);
+  std::vector<std::string> words = config::serve_flags_of(spec, &gateway, nullptr);
+  std::reverse(words.begin(), words.end());  // as CLI11 takes them
+  try {
+    app.parse(words);
+  } catch (const CLI::ParseError& error) {
+    return {StatusCode::kInternal, std::string("a setting is no flag: ") + error.what()};
+  }
+  return {};
+}
+
+}  // namespace
+
+Expected<GatewayFile> read_gateway_file(const std::string& path, const std::string& name, const ServeFlags& flags,
+                                        const std::vector<std::string>& given) {
+  for (const std::string& flag : given)
+    if (const std::string key = key_of(flag); !key.empty())
+      return fail(usage_error((flag == "model" ? "a model" : flag) + " cannot be given beside --config: the file says it, under " + key));
+  auto spec = read_cluster_spec(path);
+  if (!spec) return fail(spec.error());
+  auto gateway = find_gateway(path, *spec, name);
+  if (!gateway) return fail(gateway.error());
+  GatewayFile file{path, std::move(*spec), std::move(*gateway), {}};
+  if (Status status = take_settings(file.spec, file.gateway, file.flags); !status.ok()) return fail(std::move(status));
+  file.flags.model.quiet = flags.model.quiet;
+  file.flags.api_keys = flags.api_keys;
+  return file;
+}
+
+}  // namespace herd::commands

@@ -1,0 +1,199 @@
+#include "commands/joined_cluster.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdlib>
+#include <string_view>
+#include <utility>
+
+#include "commands/cluster_spec_file.h"
+#include "commands/command_line.h"
+#include "commands/random_bytes.h"
+#include "commands/version.h"
+#include "commands/wall_clock.h"
+#include "endpoint/served/served_model.h"
+#include "observability/role_metrics.h"
+#include "runtime/checkpoint/open_model.h"
+#include "runtime/steady_clock.h"
+
+namespace herd::commands {
+namespace {
+
+using observability::LogLevel;
+using report::ProcessState;
+
+constexpr std::chrono::seconds kLook{10};  // at the cluster, while it waits for it
+
+// The first that serves and says how long a sequence may be; null: none does.
+const routing::ReplicaView* first_serving(const actors::ClusterStatus& status) {
+  for (std::size_t i = 0; i < status.replicas.size(); ++i)
+    if (status.replicas[i].serving && status.view.replicas[i].max_model_len > 0) return &status.view.replicas[i];
+  return nullptr;
+}
+
+// What its supervisor says of it; see report::ProcessReport.
+std::uint32_t restarts_so_far() {
+  const char* text = std::getenv("HERD_RESTARTS");
+  std::uint32_t restarts = 0;
+  if (text != nullptr) std::from_chars(text, text + std::string_view(text).size(), restarts);
+  return restarts;
+}
+std::string last_death() {
+  const char* text = std::getenv("HERD_LAST_DEATH");
+  return text == nullptr ? "" : std::string(text).substr(0, report::kReportTextBytesMax);
+}
+
+// How often threads of this process gave up a CPU of their own accord.
+std::uint64_t wakeups() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  return static_cast<std::uint64_t>(used.ru_nvcsw);
+}
+
+}  // namespace
+
+Status JoinedCluster::start(const std::string& api_url) {
+  report_.role = handshake::Role::kGateway;
+  report_.name = file_.gateway.name;
+  report_.node = file_.gateway.node;
+  report_.pid = getpid();
+  report_.restarts = restarts_so_far();
+  report_.last_death = last_death();
+  report_.endpoint_url = api_url;
+  if (Status status = open_admin(); !status.ok()) return status;
+  if (Status status = open_text(); !status.ok()) return status;
+  if (Status status = join(); !status.ok()) return status;
+  await_replica();
+  make_metrics();
+  return {};
+}
+
+Status JoinedCluster::open_admin() {
+  admin::AdminConfig config;
+  config.host = file_.spec.metrics.metrics_host.empty() ? file_.gateway.host : file_.spec.metrics.metrics_host;
+  config.port = static_cast<std::uint16_t>(file_.gateway.metrics_port);
+  config.unix_seconds = unix_time;
+  auto admin = admin::AdminServer::start(config);
+  if (!admin) return admin.error();
+  admin_ = std::move(*admin);
+  report_.metrics_url = admin_->metrics_url();
+  log_.write(LogLevel::kInfo, "metrics", {{"url", report_.metrics_url}});
+  return {};
+}
+
+Status JoinedCluster::open_text() {
+  auto options = engine_options(file_.flags.model);
+  if (!options) return options.error();
+  auto model = model::open_model(options->model);
+  if (!model) return model.error();
+  for (const std::string& warning : model->warnings) log_.write(LogLevel::kWarning, warning);
+  served::TextOptions wanted = text_options(file_.flags.model);
+  wanted.note = [this](const std::string& line) { log_.write(LogLevel::kInfo, line); };
+  wanted.warn = [this](const std::string& line) { log_.write(LogLevel::kWarning, line); };
+  auto text = served::open_served_text(*model, wanted);
+  if (!text) return text.error();
+  text_ = std::move(*text);
+  names_ = served::served_names(file_.flags.served_names, options->model.path);
+  return {};
+}
+
+Status JoinedCluster::join() {
+  auto options = engine_options(file_.flags.model);
+  if (!options) return options.error();
+  const config::CoordinatorSpec& coordinator = file_.spec.coordinators.front();
+  processes::GatewayProcessConfig config;
+  config.hello.cluster = file_.spec.name;
+  config.hello.role = handshake::Role::kGateway;
+  config.hello.node = file_.gateway.name;
+  config.hello.incarnation = std::max<std::uint64_t>(1, random_number());
+  config.hello.build_id = version();
+  config.hello.model = names_.front().substr(0, handshake::kHelloTextBytesMax);
+  config.tls = tls_files_of(file_.spec.tls, file_.gateway.name);
+  config.coordinator = coordinator.name;
+  config.coordinator_address = coordinator.address;
+  config.gateway.jitter_seed = random_number();
+  const auto replicas = static_cast<std::size_t>(file_.spec.parallelism.data_parallel_size);
+  set_limits(file_.flags, options->scheduler.max_num_seqs * replicas, config.gateway);
+  config.on_trouble = [this](const Status& status) { on_trouble(status); };
+  auto process = processes::GatewayProcess::start(std::move(config));
+  if (!process) return process.error();
+  process_ = std::move(*process);
+  report(ProcessState::kStarting);
+  admin_->open({[] { return std::optional<std::string>("no replica serves yet"); }, [this] { return metrics_text(nullptr); }});
+  return {};
+}
+
+// Whoever wants it to stop meanwhile ends the process (EndpointServer).
+void JoinedCluster::await_replica() {
+  const auto serves = [](const actors::ClusterStatus& status) { return first_serving(status) != nullptr; };
+  while (!process_->await_status(serves, kLook)) {
+    log_.write(LogLevel::kInfo, process_->hears_coordinator() ? "waits for a replica that serves" : "waits for the coordinator",
+               {{"coordinator", file_.spec.coordinators.front().address}});
+  }
+  const auto status = process_->client().status();
+  const routing::ReplicaView* first = first_serving(*status);
+  if (first == nullptr) return await_replica();  // it was lost in between
+  numerics_.set(first->route.numerics);
+  max_model_len_ = first->max_model_len;
+  for (const routing::ReplicaView& replica : status->view.replicas)
+    if (replica.max_model_len > 0) max_model_len_ = std::min(max_model_len_, replica.max_model_len);
+}
+
+void JoinedCluster::make_metrics() {
+  metrics_ = std::make_unique<observability::ServingMetrics>(observability::ServingMetricsConfig{
+      .model_name = names_.front(),
+      .part = observability::MetricPart::kGateway,
+      .replicas = static_cast<std::uint32_t>(file_.spec.parallelism.data_parallel_size),
+      .ranks = static_cast<std::uint32_t>(file_.spec.parallelism.tensor_parallel_size),
+      .max_model_len = max_model_len_,
+      .block_size = static_cast<std::uint32_t>(file_.spec.kv.block_size)});
+}
+
+void JoinedCluster::on_open(api::ApiGateway& gateway) {
+  admin_->open({[&gateway] { return gateway.state().not_ready(steady_now()); }, [this, &gateway] { return metrics_text(&gateway); }});
+  report(ProcessState::kServing);
+}
+
+void JoinedCluster::on_drain() { report(ProcessState::kDraining); }
+
+bool JoinedCluster::shutdown(std::chrono::milliseconds /*patience*/) {
+  report(ProcessState::kStopped);
+  process_->stop();
+  return true;
+}
+
+void JoinedCluster::report(ProcessState state) {
+  const std::scoped_lock lock(mutex_);
+  report_.state = state;
+  process_->report(report_);
+}
+
+// A dial is tried again and again: one line as long as the cause is the same.
+void JoinedCluster::on_trouble(const Status& status) {
+  if (std::exchange(last_trouble_, status.message()) == status.message()) return;
+  log_.write(LogLevel::kWarning, "a connection did not open", {{"reason", status.message()}});
+}
+
+std::string JoinedCluster::metrics_text(api::ApiGateway* gateway) const {
+  const link::LinkHostStats links = process_->link_stats();
+  observability::MetricsPage page;
+  {
+    const std::scoped_lock lock(mutex_);
+    observability::add_process(page, report_,
+                               {.accepted = links.accepted,
+                                .turned_away = links.turned_away,
+                                .opened = links.opened,
+                                .refused = links.refused,
+                                .lost = links.lost,
+                                .stale_frames = process_->stale_frames(),
+                                .half_open = links.half_open},
+                               wakeups());
+  }
+  return gateway == nullptr ? page.text() : gateway->state().render_metrics() + page.text();
+}
+
+}  // namespace herd::commands

@@ -1,0 +1,62 @@
+#pragma once
+// JoinedCluster: a cluster of other processes behind the doors of `herd serve --config`: this one is a gateway of it. Its metrics port
+// answers from the start; requests come in once a replica serves.
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "actors/processes/gateway_process.h"
+#include "commands/gateway_file.h"
+#include "commands/served_cluster.h"
+#include "endpoint/admin/admin_server.h"
+#include "observability/event_log.h"
+
+namespace herd::commands {
+
+class JoinedCluster final : public ServedCluster {
+ public:
+  // Both outlive it.
+  JoinedCluster(const GatewayFile& file, observability::EventLog& log) : file_(file), log_(log) {}
+
+  Status start(const std::string& api_url) override;
+  const std::vector<std::string>& names() const override { return names_; }
+  const served::ServedText& text() const override { return text_; }
+  std::int64_t max_model_len() const override { return max_model_len_; }
+  actors::ClusterClient& client() override { return process_->client(); }
+  observability::ServingMetrics& metrics() override { return *metrics_; }
+  const access::ServedNumerics& numerics() const override { return numerics_; }
+  void on_open(api::ApiGateway& gateway) override;
+  void on_drain() override;
+  void on_close() override { admin_->close(); }
+  // What is lost here may be placed again elsewhere: that is not for a gateway to know.
+  std::optional<std::string> none_left() const override { return std::nullopt; }
+  bool shutdown(std::chrono::milliseconds patience) override;
+
+ private:
+  Status open_admin();
+  Status open_text();
+  Status join();
+  void await_replica();
+  void make_metrics();
+  void report(report::ProcessState state);
+  void on_trouble(const Status& status);
+  [[nodiscard]] std::string metrics_text(api::ApiGateway* gateway) const;
+
+  const GatewayFile& file_;
+  observability::EventLog& log_;
+  std::vector<std::string> names_;
+  served::ServedText text_;
+  std::int64_t max_model_len_ = 0;
+  access::ServedNumerics numerics_;
+  std::unique_ptr<observability::ServingMetrics> metrics_;
+  std::unique_ptr<processes::GatewayProcess> process_;
+  std::string last_trouble_;             // on the connections' thread
+  mutable std::mutex mutex_;             // of report_
+  report::ProcessReport report_;
+  std::unique_ptr<admin::AdminServer> admin_;  // last: its pages read the above
+};
+
+}  // namespace herd::commands

@@ -1,0 +1,259 @@
+// herd node: a node of a cluster: it holds the replicas that the coordinator gives it, a process for each of their ranks.
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "actors/children/child_processes.h"
+#include "actors/processes/node_process.h"
+#include "cluster/config/setting_table.h"
+#include "cluster/link/peer_name.h"
+#include "commands/cluster_options.h"
+#include "commands/cluster_spec_file.h"
+#include "commands/command_line.h"
+#include "commands/random_bytes.h"
+#include "commands/stop_guard.h"
+#include "commands/supervision.h"
+#include "commands/version.h"
+#include "commands/wall_clock.h"
+#include "endpoint/admin/admin_server.h"
+#include "observability/event_log.h"
+#include "observability/role_metrics.h"
+
+namespace herd::commands {
+namespace {
+
+using observability::LogLevel;
+
+constexpr double kDrainSeconds = 20;  // for its replicas to finish their steps and its ranks to end
+constexpr std::chrono::milliseconds kLogFlush{200};
+
+struct NodeFlags {
+  std::string config;
+  std::string name;
+  // Of a node that the file does not list:
+  std::string address;
+  std::vector<std::string> devices;
+  std::int64_t threads = 0;
+};
+
+// This node as the file has it, or as the flags say where the file takes any.
+Expected<config::NodeSpec> node_of(const config::ClusterSpec& spec, const NodeFlags& flags) {
+  const bool unlisted = !flags.address.empty() || !flags.devices.empty() || flags.threads > 0;
+  if (!spec.any_node_with_certificate) {
+    if (unlisted) return fail(usage_error("--address, --devices and --threads are for clusters of " + std::string(config::kAnyNode) +
+                                          "; this file lists its nodes"));
+    std::string known;
+    for (const config::NodeSpec& node : spec.nodes) {
+      if (node.name == flags.name) return node;
+      known += (known.empty() ? "" : ", ") + node.name;
+    }
+    return fail(missing("--name " + flags.name + ": the file has no such node; it has " + known));
+  }
+  if (flags.address.empty())
+    return fail(usage_error("--address HOST:PORT: a node that the file does not list says where gateways reach its leaders"));
+  config::NodeSpec node;
+  node.name = flags.name;
+  node.address = flags.address;
+  node.devices = flags.devices;
+  node.threads = flags.threads;
+  if (node.devices.empty())
+    node.devices.assign(static_cast<std::size_t>(spec.parallelism.tensor_parallel_size), "cpu");
+  return node;
+}
+
+// What whoever supervises this process knows of its earlier lives.
+void add_earlier_lives(report::ProcessReport& mine) {
+  if (const char* const restarts = std::getenv("HERD_RESTARTS"))
+    (void)std::from_chars(restarts, restarts + std::char_traits<char>::length(restarts), mine.restarts);
+  if (const char* const death = std::getenv("HERD_LAST_DEATH")) mine.last_death = death;
+}
+
+std::uint64_t wakeups() {
+  rusage usage{};
+  return getrusage(RUSAGE_SELF, &usage) == 0 ? static_cast<std::uint64_t>(usage.ru_nvcsw) : 0;
+}
+
+class NodeCommand {
+ public:
+  NodeCommand(config::ClusterSpec spec, config::NodeSpec node, observability::EventLog& log)
+      : spec_(std::move(spec)), node_(std::move(node)), log_(log), supervision_(log, std::numeric_limits<std::uint32_t>::max(), [] {}) {}
+
+  Status start() {
+    admin::AdminConfig admin;
+    admin.host = spec_.metrics.metrics_host.empty() ? config::plain_host(config::host_of(node_.address)) : spec_.metrics.metrics_host;
+    admin.port = static_cast<std::uint16_t>(node_.metrics_port);
+    admin.unix_seconds = unix_time;
+    auto served = admin::AdminServer::start(admin);
+    if (!served) return served.error();
+    admin_ = std::move(*served);
+    auto config = process_config();
+    if (!config) return config.error();
+    auto process = processes::NodeProcess::start(std::move(*config));
+    if (!process) return process.error();
+    process_ = std::move(*process);
+    admin_->open({.not_ready = [this] { return not_ready(); }, .metrics = [this] { return metrics(); }});
+    log_.write(LogLevel::kInfo, "node started",
+               {{"node", node_.name},
+                {"coordinator", spec_.coordinators.front().address},
+                {"replicas_max", static_cast<std::int64_t>(process_->plan().slots.size())},
+                {"metrics", admin_->metrics_url()}});
+    return {};
+  }
+
+  // Ranks die with the thread that starts them: a thread of its own runs the node, this one takes signals.
+  void run(StopGuard& guard) {
+    std::atomic<bool> over = false;
+    std::thread runner([&] {
+      process_->run();
+      over = true;
+      guard.wake();
+    });
+    bool told = false;
+    while (!over) {
+      const auto event = guard.wait_until({std::numeric_limits<std::int64_t>::max()});
+      if (event != StopGuard::Event::kStop || std::exchange(told, true)) continue;
+      log_.write(LogLevel::kInfo, "node stops");
+      process_->stop();
+    }
+    runner.join();
+    admin_->close();
+  }
+
+ private:
+  Expected<processes::NodeProcessConfig> process_config() {
+    config::ClusterSpec spec = spec_;
+    if (!node_.model_path.empty()) spec.model.model_path = node_.model_path;
+    auto options = engine_options_of(spec);
+    if (!options) return fail(options.error());
+    processes::NodeProcessConfig config;
+    config.hello.cluster = spec_.name;
+    config.hello.role = handshake::Role::kNode;
+    config.hello.node = node_.name;
+    config.hello.incarnation = std::max<std::uint64_t>(1, random_number());
+    config.hello.build_id = version();
+    config.tls = tls_files_of(spec_.tls, node_.name);
+    config.coordinator = spec_.coordinators.front().name;
+    config.coordinator_address = spec_.coordinators.front().address;
+    config.model = options->model;
+    config.encoding = options->encoding;
+    config.tensor_parallel = options->tensor_parallel;
+    config.wishes = actors::wishes_of(*options);
+    // Gateways bound what waits; behind them the largest single request (prompts × n) must fit.
+    config.wishes.scheduler.queue_requests_max = 4096;
+    config.wishes.scheduler.queue_tokens_max = std::uint64_t{1} << 24;
+    config.isa = options->isa;
+    config.compute_nice = options->compute_nice;
+    config.rank_program = [] { return std::vector<std::string>{children::own_program(), "rank"}; };
+    config.spec = spec_;
+    config.node = node_;
+    config.note = [this](const std::string& line) { log_.write(LogLevel::kInfo, "note", {{"text", line}}); };
+    config.on_note = [this](ReplicaId replica, const membership::Note& note) { supervision_.on_note(replica, note); };
+    config.on_rank_line = [json = spec_.logs.log_format == "json"](const std::string& rank, std::string_view line) {
+      const int length = static_cast<int>(line.size());
+      if (json) std::fprintf(stderr, "%.*s\n", length, line.data());
+      else std::fprintf(stderr, "%s | %.*s\n", rank.c_str(), length, line.data());
+    };
+    config.on_link = [this](const Status& status) { on_link(status); };
+    config.mine.role = handshake::Role::kNode;
+    config.mine.name = node_.name;
+    config.mine.node = node_.name;
+    config.mine.pid = getpid();
+    config.mine.metrics_url = admin_->metrics_url();
+    add_earlier_lives(config.mine);
+    return config;
+  }
+
+  // A coordinator that is away is tried again and again: each cause is said once.
+  void on_link(const Status& status) {
+    {
+      const std::scoped_lock lock(mutex_);
+      if (status.message() == last_trouble_) return;
+      last_trouble_ = status.message();
+    }
+    if (status.ok()) log_.write(LogLevel::kInfo, "connected with the coordinator");
+    else log_.write(LogLevel::kWarning, "no connection with the coordinator", {{"reason", status.message()}});
+  }
+
+  std::optional<std::string> not_ready() const {
+    if (!process_->hears_coordinator()) return "no connection with the coordinator at " + spec_.coordinators.front().address;
+    for (const report::ProcessReport& process : process_->reports())
+      if (process.state == report::ProcessState::kStarting) return process.name + " is starting";
+    return std::nullopt;
+  }
+
+  std::string metrics() const {
+    observability::MetricsPage page;
+    const link::LinkHostStats links = process_->link_stats();
+    const report::ProcessReports reports{process_->reports()};
+    observability::add_process(page, reports.processes.front(),
+                               {.accepted = links.accepted,
+                                .turned_away = links.turned_away,
+                                .opened = links.opened,
+                                .refused = links.refused,
+                                .lost = links.lost,
+                                .stale_frames = 0,
+                                .half_open = links.half_open},
+                               wakeups());
+    observability::add_ranks(page, reports, process_->deaths());
+    return page.text();
+  }
+
+  const config::ClusterSpec spec_;
+  const config::NodeSpec node_;
+  observability::EventLog& log_;
+  Supervision supervision_;
+  std::mutex mutex_;          // of last_trouble_
+  std::string last_trouble_ = "not connected yet";
+  std::unique_ptr<processes::NodeProcess> process_;
+  std::unique_ptr<admin::AdminServer> admin_;  // ends first: its pages ask the process
+};
+
+Status node(const NodeFlags& flags) {
+  if (Status status = link::check_name(flags.name); !status.ok()) return usage_error("--name: " + status.message());
+  auto spec = read_cluster_spec(flags.config);
+  if (!spec) return spec.error();
+  auto mine = node_of(*spec, flags);
+  if (!mine) return mine.error();
+  const auto format = spec->logs.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
+  observability::EventLog log(format, LogLevel::kInfo);
+  auto guard = StopGuard::start(kDrainSeconds, [&log] { log.flush(kLogFlush); });
+  if (!guard) return guard.error();
+  NodeCommand command(std::move(*spec), std::move(*mine), log);
+  if (Status status = command.start(); !status.ok()) return status;
+  command.run(**guard);
+  (*guard)->ended(0);
+  log.flush(kLogFlush);
+  return {};
+}
+
+}  // namespace
+
+void add_node(CLI::App& app, int* exit_code) {
+  auto flags = std::make_shared<NodeFlags>();
+  CLI::App* command = app.add_subcommand("node", "A node of a cluster: starts and watches a process for each rank it is given");
+  command->add_option("--config", flags->config, "The cluster's file (YAML)")->required();
+  command->add_option("--name", flags->name, "Which node of the file this is; its certificate's name too")->required();
+  command->add_option("--address", flags->address, "HOST:PORT where gateways reach it, of a node that the file does not list");
+  command->add_option("--devices", flags->devices, "Its devices, a rank each: cpu,cpu (default: one replica's), of such a node")->delimiter(',');
+  command->add_option("--threads", flags->threads, "Compute threads of all its ranks (default: one a CPU), of such a node");
+  command->callback([flags, exit_code] { *exit_code = report(node(*flags)); });
+}
+
+}  // namespace herd::commands

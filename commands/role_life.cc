@@ -1,0 +1,38 @@
+#include "commands/role_life.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <string_view>
+
+#include "cluster/config/setting_table.h"
+
+namespace herd::commands {
+
+report::ProcessReport own_report(handshake::Role role, const std::string& name, const std::string& node) {
+  report::ProcessReport own;
+  own.role = role;
+  own.name = name;
+  own.node = node;
+  own.pid = getpid();
+  if (const char* restarts = std::getenv("HERD_RESTARTS"))
+    (void)std::from_chars(restarts, restarts + std::string_view(restarts).size(), own.restarts);
+  if (const char* death = std::getenv("HERD_LAST_DEATH")) own.last_death = std::string(death).substr(0, report::kReportTextBytesMax);
+  return own;
+}
+
+std::uint64_t own_wakeups() {
+  rusage used{};
+  return getrusage(RUSAGE_SELF, &used) == 0 ? static_cast<std::uint64_t>(used.ru_nvcsw) : 0;
+}
+
+std::string settings_text(const config::ClusterSpec& spec) {
+  std::string text;
+  for (const config::EffectiveSetting& setting : config::effective_settings(spec))
+    if (!setting.value.empty()) text += (text.empty() ? "" : " ") + setting.key + "=" + setting.value;
+  return text;
+}
+
+}  // namespace herd::commands

@@ -1,0 +1,21 @@
+#pragma once
+// What a process of a cluster knows of itself, whatever its role.
+
+#include <cstdint>
+#include <string>
+
+#include "cluster/config/cluster_spec.h"
+#include "cluster/report/process_report.h"
+
+namespace herd::commands {
+
+// Of this process: its pid, and what whoever supervises it says of its earlier lives (HERD_RESTARTS, HERD_LAST_DEATH).
+[[nodiscard]] report::ProcessReport own_report(handshake::Role role, const std::string& name, const std::string& node);
+
+// How often threads of this process gave up a CPU of their own accord.
+[[nodiscard]] std::uint64_t own_wakeups();
+
+// The settings that hold, "section.key=value" each, for the log of a start.
+[[nodiscard]] std::string settings_text(const config::ClusterSpec& spec);
+
+}  // namespace herd::commands

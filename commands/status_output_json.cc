@@ -1,0 +1,55 @@
+// The status of a cluster as JSON (status_output.h).
+
+#include <boost/json.hpp>
+
+#include "commands/status_output.h"
+
+namespace herd::commands {
+namespace {
+
+namespace json = boost::json;
+
+json::value text_or_null(const std::string& text) { return text.empty() ? json::value() : json::value(text); }
+
+json::object process_object(const report::ProcessReport& process) {
+  return {{"role", handshake::role_name(process.role)},
+          {"name", process.name},
+          {"pid", process.pid == 0 ? json::value() : json::value(process.pid)},
+          {"node", text_or_null(process.node)},
+          {"leader", process.leader},
+          {"state", report::process_state_name(process.state)},
+          {"epoch", process.epoch},
+          {"restarts", process.restarts},
+          {"last_death", text_or_null(process.last_death)},
+          {"loaded_percent", process.loaded_percent < 0 ? json::value() : json::value(process.loaded_percent)}};
+}
+
+json::object replica_object(const report::ReplicaReportLine& line) {
+  return {{"name", "replica-" + std::to_string(line.replica.value)},
+          {"state", report::replica_condition_name(line.condition)},
+          {"node", text_or_null(line.node)},
+          {"epoch", line.epoch},
+          {"why", text_or_null(line.why)}};
+}
+
+}  // namespace
+
+std::string cluster_status_json(const std::string& config, const report::ClusterStatusReport& report) {
+  json::array endpoints, metrics, processes, replicas;
+  for (const report::ProcessReport& process : report.processes) {
+    if (!process.endpoint_url.empty()) endpoints.push_back(json::object{{"name", process.name}, {"url", process.endpoint_url}});
+    if (!process.metrics_url.empty())
+      metrics.push_back(json::object{
+          {"role", handshake::role_name(process.role)}, {"name", process.name}, {"url", process.metrics_url}});
+    processes.push_back(process_object(process));
+  }
+  for (const report::ReplicaReportLine& line : report.replicas) replicas.push_back(replica_object(line));
+  return json::serialize(json::object{{"config", config},
+                                      {"endpoints", std::move(endpoints)},
+                                      {"metrics", std::move(metrics)},
+                                      {"processes", std::move(processes)},
+                                      {"replicas", std::move(replicas)}}) +
+         "\n";
+}
+
+}  // namespace herd::commands

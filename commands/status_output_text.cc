@@ -1,0 +1,56 @@
+// The status of a cluster for a person (status_output.h).
+
+#include <algorithm>
+#include <vector>
+
+#include "commands/status_output.h"
+
+namespace herd::commands {
+namespace {
+
+using Row = std::vector<std::string>;
+
+// Columns of equal width, but for the last, which is text.
+std::string table_text(const std::vector<Row>& rows) {
+  std::vector<std::size_t> widths(rows.front().size(), 0);
+  for (const Row& row : rows)
+    for (std::size_t i = 0; i + 1 < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  std::string text;
+  for (const Row& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) line += row[i] + std::string(widths[i] > 0 ? widths[i] + 2 - row[i].size() : 0, ' ');
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
+std::string number_or_dash(std::uint64_t number) { return number == 0 ? "-" : std::to_string(number); }
+
+// What is worth a look: how far it has loaded, where it is reached, how it ended last.
+std::string about(const report::ProcessReport& process) {
+  std::string text = process.endpoint_url;
+  const auto add = [&](const std::string& more) { text += (text.empty() ? "" : ", ") + more; };
+  if (process.loaded_percent >= 0) add("loaded " + std::to_string(process.loaded_percent) + " %");
+  if (process.leader) add("leader");
+  if (!process.last_death.empty()) add("last death: " + process.last_death);
+  return text;
+}
+
+}  // namespace
+
+std::string cluster_status_text(const report::ClusterStatusReport& report) {
+  std::vector<Row> replicas{{"REPLICA", "STATE", "NODE", "EPOCH", "WHY"}};
+  for (const report::ReplicaReportLine& line : report.replicas)
+    replicas.push_back({"replica-" + std::to_string(line.replica.value), report::replica_condition_name(line.condition),
+                        or_dash(line.node), number_or_dash(line.epoch), line.why});
+  std::vector<Row> processes{{"ROLE", "NAME", "STATE", "PID", "NODE", "RESTARTS", "ABOUT"}};
+  for (const report::ProcessReport& process : report.processes)
+    processes.push_back({handshake::role_name(process.role), process.name, report::process_state_name(process.state),
+                         number_or_dash(static_cast<std::uint64_t>(process.pid)), or_dash(process.node),
+                         std::to_string(process.restarts), about(process)});
+  return "cluster " + report.cluster + "\n\n" + table_text(replicas) + "\n" + table_text(processes);
+}
+
+}  // namespace herd::commands

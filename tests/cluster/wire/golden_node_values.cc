@@ -1,0 +1,166 @@
+// What nodes, leaders, ranks, the coordinator and operators tell each other.
+
+#include "tests/cluster/wire/golden_values.h"
+
+namespace herd::wire {
+namespace {
+
+routing::ReplicaView golden_replica(routing::ReplicaState state) {
+  return {{{ReplicaId(2), Epoch(7)}, "10.0.0.1:7001", "cpu-1/one"}, state, true, 32, 4096};
+}
+
+scheduler::DeviceRates golden_rates() { return {3e10, 2e10, 0.00025, 1e10, 1.5e10}; }
+
+scheduler::SchedulerConfig golden_scheduler(std::optional<std::uint32_t> max_step_ms) {
+  return {.max_num_seqs = 48,
+          .max_num_batched_tokens = 640,
+          .max_prefill_seqs = 16,
+          .prefill_chunk_max = 128,
+          .max_step_ms = max_step_ms,
+          .queue_requests_max = 512,
+          .queue_tokens_max = 1ULL << 33,
+          .max_model_len = 4096,
+          .vocab_size = 128256,
+          .block_size = 32,
+          .num_blocks = 1000,
+          .watermark_blocks = 12,
+          .prefix_caching = false,
+          .shared_prefix_min = 96,
+          .policy = scheduler::SchedulingPolicy::kPriority,
+          .steps_ahead = 1};
+}
+
+std::vector<report::ProcessReport> golden_processes() {
+  return {{.role = handshake::Role::kRank,
+           .name = "replica-2/rank-0",
+           .node = "node-a",
+           .pid = 4711,
+           .leader = true,
+           .state = report::ProcessState::kServing,
+           .epoch = 7,
+           .restarts = 2,
+           .last_death = "killed by signal 9 (SIGKILL)",
+           .endpoint_url = "",
+           .metrics_url = "http://127.0.0.1:9101/metrics",
+           .loaded_percent = 100},
+          {.role = handshake::Role::kGateway,
+           .name = "gateway-0",
+           .node = "node-b",
+           .pid = 0,
+           .leader = false,
+           .state = report::ProcessState::kStopped,
+           .epoch = 0,
+           .restarts = 0,
+           .last_death = "",
+           .endpoint_url = "http://127.0.0.1:8000",
+           .metrics_url = "",
+           .loaded_percent = -1}};
+}
+
+}  // namespace
+
+membership::NodeJoin golden_node_join() {
+  return {4, Epoch(7), {ReplicaId(2), ReplicaId(5)}, {golden_replica(routing::ReplicaState::kDraining)}};
+}
+
+membership::Assignment golden_assignment() { return {{ReplicaId(2), ReplicaId(6)}}; }
+
+membership::PlaceAsk golden_place_ask() { return {ReplicaId(2), "10.0.0.1:7001", "cpu-1/one", 32, 4096}; }
+
+membership::Placed golden_placed() { return {golden_replica(routing::ReplicaState::kMaking)}; }
+
+membership::Serving golden_serving() { return {golden_replica(routing::ReplicaState::kServing)}; }
+
+membership::GivenUp golden_given_up() { return {ReplicaId(2), {StatusCode::kMissing, "3 restarts in 60 s"}}; }
+
+replica::RankLoading golden_rank_loading() { return {1ULL << 33, 1ULL << 34}; }
+
+replica::RankReadyNote golden_rank_ready() {
+  return {{}, golden_rates(), "cpu-1", {{11, 12}, {13, 14}}, "10.0.0.1:7001", "127.0.0.1:9101", "AVX-512, 6 threads"};
+}
+
+replica::FormReplica golden_form_replica() {
+  return {.view = golden_replica(routing::ReplicaState::kMaking),
+          .ranks = 2,
+          .rendezvous = "replica-2/7",
+          .scheduler = golden_scheduler(40),
+          .rates = golden_rates(),
+          .predicts = true,
+          .step_seconds_max = 90.5,
+          .watch = {0.25, 2.5, 8, 1.25}};
+}
+
+replica::FormReplica golden_form_replica_unbounded() {
+  replica::FormReplica order = golden_form_replica();
+  order.scheduler = golden_scheduler(std::nullopt);
+  order.predicts = false;
+  return order;
+}
+
+replica::JoinGroupOrder golden_join_group() { return {"replica-2/7"}; }
+
+replica::RankJoinedNote golden_rank_joined() { return {{StatusCode::kAborted, "rank 1 did not come"}}; }
+
+replica::LeaveGroupOrder golden_leave_group() { return {Epoch(7)}; }
+
+replica::RankLeftNote golden_rank_left() { return {Epoch(7)}; }
+
+replica::RankFailedNote golden_rank_failed() { return {{StatusCode::kInternal, "step 9: no memory"}}; }
+
+replica::RankEnded golden_rank_ended() {
+  return {1, routing::LossCause::kDiedOfItself, {StatusCode::kAborted, "rank 1 was killed by signal 11 (SIGSEGV)"}};
+}
+
+replica::GenerationEnded golden_generation_ended() { return {golden_loss(), {0.5, 1.5, true}}; }
+
+replica::ReplicaReport golden_replica_report() {
+  return {{.serving = true,
+           .steps = 1,
+           .stale_results = 2,
+           .stale_submissions = 3,
+           .decode_step_s = 0.25,
+           .prompt_token_s = 0.125,
+           .scheduler = {.num_waiting = 5,
+                         .num_held_back = 4,
+                         .queue_tokens = 6,
+                         .num_running = 7,
+                         .num_draining = 8,
+                         .plans_outstanding = 9,
+                         .oldest_waiting_since = {10},
+                         .accepted = 11,
+                         .refused_overloaded = 12,
+                         .refused_bad_input = 13,
+                         .finished_stop = 14,
+                         .finished_length = 15,
+                         .aborted = 16,
+                         .failed = 17,
+                         .preemptions = 18,
+                         .held_back = 19,
+                         .steps_planned = 20,
+                         .prefill_rows = 21,
+                         .decode_rows = 22,
+                         .tokens_emitted = 23,
+                         .tokens_discarded = 24,
+                         .stale_results = 25,
+                         .blocks = {.num_blocks = 81,
+                                    .num_free = 26,
+                                    .num_idle = 27,
+                                    .num_held = 28,
+                                    .query_tokens = 29,
+                                    .hit_tokens = 30,
+                                    .hit_blocks = 31,
+                                    .miss_blocks = 32,
+                                    .published_blocks = 33,
+                                    .evicted_blocks = 34}}}};
+}
+
+report::ProcessReports golden_process_reports() { return {golden_processes()}; }
+
+report::ClusterStatusReport golden_cluster_status() {
+  return {"lab",
+          golden_processes(),
+          {{ReplicaId(2), report::ReplicaCondition::kServing, "node-a", 7, ""},
+           {ReplicaId(3), report::ReplicaCondition::kLost, "", 6, "no node has room for it"}}};
+}
+
+}  // namespace herd::wire

@@ -1,0 +1,82 @@
+#include "commands/status_output.h"
+
+#include <gtest/gtest.h>
+
+namespace herd::commands {
+namespace {
+
+using handshake::Role;
+
+report::ClusterStatusReport small_cluster() {
+  report::ClusterStatusReport cluster;
+  cluster.cluster = "demo";
+  report::ProcessReport coordinator;
+  coordinator.role = Role::kCoordinator;
+  coordinator.name = "coordinator";
+  coordinator.node = "node-a";
+  coordinator.pid = 10;
+  coordinator.state = report::ProcessState::kServing;
+  coordinator.epoch = 1700;
+  coordinator.metrics_url = "http://127.0.0.1:9100/metrics";
+  report::ProcessReport node;
+  node.role = Role::kNode;
+  node.name = "node-b";
+  node.node = "node-b";
+  node.state = report::ProcessState::kStopped;
+  report::ProcessReport rank;
+  rank.role = Role::kRank;
+  rank.name = "replica-0/rank-0";
+  rank.node = "node-a";
+  rank.pid = 12;
+  rank.leader = true;
+  rank.state = report::ProcessState::kStarting;
+  rank.epoch = 99;
+  rank.restarts = 2;
+  rank.last_death = "killed by signal 9 (SIGKILL)";
+  rank.loaded_percent = 40;
+  report::ProcessReport gateway;
+  gateway.role = Role::kGateway;
+  gateway.name = "gateway-1";
+  gateway.pid = 13;
+  gateway.state = report::ProcessState::kServing;
+  gateway.endpoint_url = "http://127.0.0.1:8000";
+  cluster.processes = {coordinator, node, rank, gateway};
+  cluster.replicas = {{ReplicaId(0), report::ReplicaCondition::kReforming, "node-a", 99, "its ranks start"},
+                      {ReplicaId(1), report::ReplicaCondition::kLost, "", 0, "no node has room for it"}};
+  return cluster;
+}
+
+TEST(StatusOutput, JsonIsOneLineOfThePromisedShape) {
+  EXPECT_EQ(cluster_status_json("/etc/herd/c.yaml", small_cluster()),
+            R"({"config":"/etc/herd/c.yaml","endpoints":[{"name":"gateway-1","url":"http://127.0.0.1:8000"}],)"
+            R"("metrics":[{"role":"coordinator","name":"coordinator","url":"http://127.0.0.1:9100/metrics"}],)"
+            R"("processes":[{"role":"coordinator","name":"coordinator","pid":10,"node":"node-a","leader":false,"state":"serving",)"
+            R"("epoch":1700,"restarts":0,"last_death":null,"loaded_percent":null},)"
+            R"({"role":"node","name":"node-b","pid":null,"node":"node-b","leader":false,"state":"stopped","epoch":0,"restarts":0,)"
+            R"("last_death":null,"loaded_percent":null},)"
+            R"({"role":"rank","name":"replica-0/rank-0","pid":12,"node":"node-a","leader":true,"state":"starting","epoch":99,)"
+            R"|("restarts":2,"last_death":"killed by signal 9 (SIGKILL)","loaded_percent":40},)|"
+            R"({"role":"gateway","name":"gateway-1","pid":13,"node":null,"leader":false,"state":"serving","epoch":0,"restarts":0,)"
+            R"("last_death":null,"loaded_percent":null}],)"
+            R"("replicas":[{"name":"replica-0","state":"re-forming","node":"node-a","epoch":99,"why":"its ranks start"},)"
+            R"({"name":"replica-1","state":"lost","node":null,"epoch":0,"why":"no node has room for it"}]})"
+            "\n");
+}
+
+TEST(StatusOutput, TextIsTwoTables) {
+  EXPECT_EQ(cluster_status_text(small_cluster()),
+            "cluster demo\n"
+            "\n"
+            "REPLICA    STATE       NODE    EPOCH  WHY\n"
+            "replica-0  re-forming  node-a  99     its ranks start\n"
+            "replica-1  lost        -       -      no node has room for it\n"
+            "\n"
+            "ROLE         NAME              STATE     PID  NODE    RESTARTS  ABOUT\n"
+            "coordinator  coordinator       serving   10   node-a  0\n"
+            "node         node-b            stopped   -    node-b  0\n"
+            "rank         replica-0/rank-0  starting  12   node-a  2         loaded 40 %, leader, last death: killed by signal 9 (SIGKILL)\n"
+            "gateway      gateway-1         serving   13   -       0         http://127.0.0.1:8000\n");
+}
+
+}  // namespace
+}  // namespace herd::commands

@@ -1,0 +1,56 @@
+// Whose each family is where a cluster is several processes.
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "tests/observability/toy_metrics.h"
+
+namespace herd::observability {
+namespace {
+
+std::set<std::string> names(MetricPart part) {
+  ServingMetricsConfig config = toy();
+  config.part = part;
+  std::set<std::string> found;
+  for (const ExposedFamily& family : scraped(ServingMetrics(config)).families) found.insert(family.name);
+  return found;
+}
+
+TEST(MetricParts, EachFamilyIsOneRoles) {
+  std::set<std::string> together;
+  std::size_t count = 0;
+  for (const MetricPart part : {MetricPart::kGateway, MetricPart::kLeader, MetricPart::kNode}) {
+    const std::set<std::string> mine = names(part);
+    EXPECT_FALSE(mine.empty());
+    count += mine.size();
+    together.insert(mine.begin(), mine.end());
+  }
+  EXPECT_EQ(together, names(MetricPart::kAll));
+  EXPECT_EQ(count, together.size());
+}
+
+TEST(MetricParts, RequestsAreTheGatewaysStepsTheLeadersDeathsTheNodes) {
+  EXPECT_TRUE(names(MetricPart::kGateway).contains("vllm:time_to_first_token_seconds"));
+  EXPECT_TRUE(names(MetricPart::kGateway).contains("vllm:request_success_total"));
+  EXPECT_TRUE(names(MetricPart::kLeader).contains("vllm:num_requests_running"));
+  EXPECT_TRUE(names(MetricPart::kLeader).contains("vllm:gpu_cache_usage_perc")) << "the retired name of a leader's";
+  EXPECT_TRUE(names(MetricPart::kNode).contains("herd_replica_pause_seconds"));
+}
+
+TEST(MetricParts, ALeaderIsTheEngineOfItsReplica) {
+  ServingMetricsConfig config = toy();
+  config.part = MetricPart::kLeader;
+  config.first_engine = 3;
+  ServingMetrics metrics(config);
+  ServingMetrics::Snapshot snapshot = one_replica(5);
+  snapshot.replicas[0].scheduler.num_running = 2;
+  metrics.set(snapshot);
+  metrics.on_step(0, {.rows = 7}, 0.1);
+  const Exposition read = scraped(metrics);
+  EXPECT_EQ(read.value("vllm:num_requests_running", engine(3)), 2);
+  EXPECT_EQ(read.value("vllm:iteration_tokens_total_count", engine(3)), 1);
+  EXPECT_EQ(read.family("vllm:num_requests_running")->samples.size(), 1U);
+}
+
+}  // namespace
+}  // namespace herd::observability

@@ -16,6 +16,7 @@
 #include <CLI/CLI.hpp>
 
 #include "actors/children/child_processes.h"
+#include "actors/processes/cluster_tls.h"
 #include "actors/processes/node_process.h"
 #include "cluster/config/setting_table.h"
 #include "cluster/link/peer_name.h"
@@ -134,7 +135,7 @@ class NodeCommand {
     config.hello.node = node_.name;
     config.hello.incarnation = std::max<std::uint64_t>(1, random_number());
     config.hello.build_id = version();
-    config.tls = tls_files_of(spec_.tls, node_.name);
+    config.tls = processes::tls_files_of(spec_.tls, node_.name);
     config.coordinator = spec_.coordinators.front().name;
     config.coordinator_address = spec_.coordinators.front().address;
     config.model = options->model;

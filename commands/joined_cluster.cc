@@ -1,30 +1,28 @@
 #include "commands/joined_cluster.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <charconv>
 #include <chrono>
-#include <cstdlib>
-#include <string_view>
 #include <utility>
 
-#include "commands/cluster_spec_file.h"
+#include "actors/processes/cluster_tls.h"
 #include "commands/command_line.h"
 #include "commands/random_bytes.h"
+#include "commands/role_life.h"
 #include "commands/version.h"
 #include "commands/wall_clock.h"
 #include "endpoint/served/served_model.h"
 #include "observability/role_metrics.h"
 #include "runtime/checkpoint/open_model.h"
 #include "runtime/steady_clock.h"
+#include "runtime/text/hex.h"
 
 namespace herd::commands {
 namespace {
 
 using observability::LogLevel;
 using report::ProcessState;
+
+constexpr std::size_t kDigits = 32;  // that a numerics id ends with
 
 constexpr std::chrono::seconds kLook{10};  // at the cluster, while it waits for it
 
@@ -35,35 +33,12 @@ const routing::ReplicaView* first_serving(const actors::ClusterStatus& status) {
   return nullptr;
 }
 
-// What its supervisor says of it; see report::ProcessReport.
-std::uint32_t restarts_so_far() {
-  const char* text = std::getenv("HERD_RESTARTS");
-  std::uint32_t restarts = 0;
-  if (text != nullptr) std::from_chars(text, text + std::string_view(text).size(), restarts);
-  return restarts;
-}
-std::string last_death() {
-  const char* text = std::getenv("HERD_LAST_DEATH");
-  return text == nullptr ? "" : std::string(text).substr(0, report::kReportTextBytesMax);
-}
-
-// How often threads of this process gave up a CPU of their own accord.
-std::uint64_t wakeups() {
-  rusage used{};
-  getrusage(RUSAGE_SELF, &used);
-  return static_cast<std::uint64_t>(used.ru_nvcsw);
-}
-
 }  // namespace
 
 Status JoinedCluster::start(const std::string& api_url) {
-  report_.role = handshake::Role::kGateway;
-  report_.name = file_.gateway.name;
-  report_.node = file_.gateway.node;
-  report_.pid = getpid();
-  report_.restarts = restarts_so_far();
-  report_.last_death = last_death();
+  report_ = own_report(handshake::Role::kGateway, file_.gateway.name, file_.gateway.node);
   report_.endpoint_url = api_url;
+  log_.write(LogLevel::kInfo, "settings", {{"what", settings_text(file_.spec)}});
   if (Status status = open_admin(); !status.ok()) return status;
   if (Status status = open_text(); !status.ok()) return status;
   if (Status status = join(); !status.ok()) return status;
@@ -112,7 +87,7 @@ Status JoinedCluster::join() {
   config.hello.incarnation = std::max<std::uint64_t>(1, random_number());
   config.hello.build_id = version();
   config.hello.model = names_.front().substr(0, handshake::kHelloTextBytesMax);
-  config.tls = tls_files_of(file_.spec.tls, file_.gateway.name);
+  config.tls = processes::tls_files_of(file_.spec.tls, file_.gateway.name);
   config.coordinator = coordinator.name;
   config.coordinator_address = coordinator.address;
   config.gateway.jitter_seed = random_number();
@@ -137,10 +112,17 @@ void JoinedCluster::await_replica() {
   const auto status = process_->client().status();
   const routing::ReplicaView* first = first_serving(*status);
   if (first == nullptr) return await_replica();  // it was lost in between
-  numerics_.set(first->route.numerics);
+  name_numerics(first->route.numerics);
   max_model_len_ = first->max_model_len;
   for (const routing::ReplicaView& replica : status->view.replicas)
     if (replica.max_model_len > 0) max_model_len_ = std::min(max_model_len_, replica.max_model_len);
+}
+
+void JoinedCluster::name_numerics(const routing::NumericsId& id) {
+  if (!text::hex_bytes(id.substr(id.size() - std::min(id.size(), kDigits))) || id.size() < kDigits)
+    return numerics_.set_unknowable("'" + id + "', as its replicas say, is no numerics id");
+  numerics_.set(id);
+  log_.write(LogLevel::kInfo, "streams can be resumed from here on", {{"numerics", id}});
 }
 
 void JoinedCluster::make_metrics() {
@@ -191,7 +173,7 @@ std::string JoinedCluster::metrics_text(api::ApiGateway* gateway) const {
                                 .lost = links.lost,
                                 .stale_frames = process_->stale_frames(),
                                 .half_open = links.half_open},
-                               wakeups());
+                               own_wakeups());
   }
   return gateway == nullptr ? page.text() : gateway->state().render_metrics() + page.text();
 }

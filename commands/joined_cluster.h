@@ -40,6 +40,7 @@ class JoinedCluster final : public ServedCluster {
   Status open_text();
   Status join();
   void await_replica();
+  void name_numerics(const routing::NumericsId& id);
   void make_metrics();
   void report(report::ProcessState state);
   void on_trouble(const Status& status);

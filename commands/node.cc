@@ -1,14 +1,9 @@
 // herd node: a node of a cluster: it holds the replicas that the coordinator gives it, a process for each of their ranks.
 
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -21,6 +16,7 @@
 #include <CLI/CLI.hpp>
 
 #include "actors/children/child_processes.h"
+#include "actors/processes/cluster_tls.h"
 #include "actors/processes/node_process.h"
 #include "cluster/config/setting_table.h"
 #include "cluster/link/peer_name.h"
@@ -28,11 +24,13 @@
 #include "commands/cluster_spec_file.h"
 #include "commands/command_line.h"
 #include "commands/random_bytes.h"
+#include "commands/role_life.h"
 #include "commands/stop_guard.h"
 #include "commands/supervision.h"
 #include "commands/version.h"
 #include "commands/wall_clock.h"
 #include "endpoint/admin/admin_server.h"
+#include "kernels/process_limits.h"
 #include "observability/event_log.h"
 #include "observability/role_metrics.h"
 
@@ -78,18 +76,6 @@ Expected<config::NodeSpec> node_of(const config::ClusterSpec& spec, const NodeFl
   return node;
 }
 
-// What whoever supervises this process knows of its earlier lives.
-void add_earlier_lives(report::ProcessReport& mine) {
-  if (const char* const restarts = std::getenv("HERD_RESTARTS"))
-    (void)std::from_chars(restarts, restarts + std::char_traits<char>::length(restarts), mine.restarts);
-  if (const char* const death = std::getenv("HERD_LAST_DEATH")) mine.last_death = death;
-}
-
-std::uint64_t wakeups() {
-  rusage usage{};
-  return getrusage(RUSAGE_SELF, &usage) == 0 ? static_cast<std::uint64_t>(usage.ru_nvcsw) : 0;
-}
-
 class NodeCommand {
  public:
   NodeCommand(config::ClusterSpec spec, config::NodeSpec node, observability::EventLog& log)
@@ -109,6 +95,7 @@ class NodeCommand {
     if (!process) return process.error();
     process_ = std::move(*process);
     admin_->open({.not_ready = [this] { return not_ready(); }, .metrics = [this] { return metrics(); }});
+    log_.write(LogLevel::kInfo, "settings", {{"what", settings_text(spec_)}});
     log_.write(LogLevel::kInfo, "node started",
                {{"node", node_.name},
                 {"coordinator", spec_.coordinators.front().address},
@@ -148,7 +135,7 @@ class NodeCommand {
     config.hello.node = node_.name;
     config.hello.incarnation = std::max<std::uint64_t>(1, random_number());
     config.hello.build_id = version();
-    config.tls = tls_files_of(spec_.tls, node_.name);
+    config.tls = processes::tls_files_of(spec_.tls, node_.name);
     config.coordinator = spec_.coordinators.front().name;
     config.coordinator_address = spec_.coordinators.front().address;
     config.model = options->model;
@@ -171,12 +158,8 @@ class NodeCommand {
       else std::fprintf(stderr, "%s | %.*s\n", rank.c_str(), length, line.data());
     };
     config.on_link = [this](const Status& status) { on_link(status); };
-    config.mine.role = handshake::Role::kNode;
-    config.mine.name = node_.name;
-    config.mine.node = node_.name;
-    config.mine.pid = getpid();
+    config.mine = own_report(handshake::Role::kNode, node_.name, node_.name);
     config.mine.metrics_url = admin_->metrics_url();
-    add_earlier_lives(config.mine);
     return config;
   }
 
@@ -210,7 +193,7 @@ class NodeCommand {
                                 .lost = links.lost,
                                 .stale_frames = 0,
                                 .half_open = links.half_open},
-                               wakeups());
+                               own_wakeups());
     observability::add_ranks(page, reports, process_->deaths());
     return page.text();
   }
@@ -226,6 +209,7 @@ class NodeCommand {
 };
 
 Status node(const NodeFlags& flags) {
+  raise_file_limit();
   if (Status status = link::check_name(flags.name); !status.ok()) return usage_error("--name: " + status.message());
   auto spec = read_cluster_spec(flags.config);
   if (!spec) return spec.error();
@@ -251,7 +235,8 @@ void add_node(CLI::App& app, int* exit_code) {
   command->add_option("--config", flags->config, "The cluster's file (YAML)")->required();
   command->add_option("--name", flags->name, "Which node of the file this is; its certificate's name too")->required();
   command->add_option("--address", flags->address, "HOST:PORT where gateways reach it, of a node that the file does not list");
-  command->add_option("--devices", flags->devices, "Its devices, a rank each: cpu,cpu (default: one replica's), of such a node")->delimiter(',');
+  command->add_option("--devices", flags->devices, "Its devices, a rank each: cpu,cpu (default: one replica's), of such a node")
+      ->delimiter(',');
   command->add_option("--threads", flags->threads, "Compute threads of all its ranks (default: one a CPU), of such a node");
   command->callback([flags, exit_code] { *exit_code = report(node(*flags)); });
 }

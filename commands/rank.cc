@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,13 +19,14 @@
 #include "commands/random_bytes.h"
 #include "commands/stop_guard.h"
 #include "commands/version.h"
-#include "kernels/process_limits.h"
+#include "runtime/steady_clock.h"
 
 namespace herd::commands {
 namespace {
 
 constexpr double kDrainSeconds = 10;  // for the steps that are under way when it is told to stop
 constexpr std::chrono::milliseconds kLogFlush{200};
+constexpr std::int64_t kLookAgainNs = 3'600'000'000'000;  // nothing comes of itself
 
 struct RankFlags {
   actors::RankProcessConfig process;
@@ -59,7 +59,7 @@ Status run(actors::RankProcess& process, StopGuard& guard) {
   });
   bool told = false;
   while (!over) {
-    const auto event = guard.wait_until({std::numeric_limits<std::int64_t>::max()});
+    const auto event = guard.wait_until({steady_now().ns + kLookAgainNs});
     if (event == StopGuard::Event::kStop && !std::exchange(told, true)) process.stop();
   }
   runner.join();

@@ -20,7 +20,7 @@
 namespace herd::commands {
 namespace {
 
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kPatience{3};
 constexpr std::chrono::milliseconds kWatchEvery{500};
 
 struct StatusFlags {

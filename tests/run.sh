@@ -57,7 +57,8 @@ if [ $python_ok = 1 ] && fetch_chat_templates; then more_templates=(--more "$cha
 
 run "tidy: layers, fences, names" python3 tests/tidy/tidy_test.py
 for binary in kernels jinja tokenizer text_digest chat checkpoint rank scheduler wire cluster observability http openai access \
-  served load api engine commands faults link link_host actors sim; do
+  admin served load api engine commands up faults link link_host children coordinator_process node_process rank_process \
+  gateway_process actors sim; do
   [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
 done
 run "the simulator's planted faults still apply" python3 tests/sim/planted_faults.py --check
@@ -69,10 +70,14 @@ run "the table beside llama.cpp: medians, verdicts, open rows" python3 tests/e2e
 run "command line: flags, exit codes" python3 tests/e2e/command_line_test.py "$herd"
 run "what checkpoints say about ids and defaults" python3 tests/e2e/model_words_test.py "$herd"
 run "herd certs" python3 tests/e2e/certs_test.py "$herd"
+run "herd coordinator, herd status" python3 tests/e2e/coordinator_test.py "$herd"
+run "herd up: refusals, two demo clusters, its end" python3 tests/e2e/up_test.py "$herd"
 run "few threads, little address space" python3 tests/e2e/process_limits_test.py "$herd"
 run "endpoint: 1,000 streams, clients that leave or do not read" python3 tests/e2e/streams_test.py "$herd"
 run "endpoint: ranks that fail, die or hang in the middle of streams" python3 tests/e2e/rank_faults_test.py \
   "$release/bin/faulty_herd" "$herd"
+run "endpoint: gateways of a cluster, cut connections, resuming on the other one" python3 tests/e2e/gateway_test.py "$herd" \
+  "$release/bin/played_cluster"
 run "endpoint: a shared prompt is computed once" python3 tests/e2e/shared_prompt_test.py "$herd"
 run "cluster: kill -9 of any process in the middle of streams" python3 tests/e2e/cluster_kill_test.py "$herd"
 run "cluster: bad peers, certificates, machines" python3 tests/e2e/cluster_bad_input_test.py "$herd"

@@ -19,6 +19,9 @@ namespace {
 using actors::RankLauncher;
 
 constexpr std::size_t kActorThreads = 2;
+// A rank's process says hello once its program is loaded, on a machine that may have much to do; one that is stopped is silent.
+constexpr double kRankHelloSeconds = 60.0;
+constexpr double kRankSilenceSeconds = 5.0;
 constexpr double kRankStartSecondsMax = 3600.0;  // a large model from a slow disk
 
 // CPUs of this process's affinity mask, rising.
@@ -69,13 +72,15 @@ std::vector<std::string> rank_flags(const NodeProcessConfig& config, std::uint16
 
 class Process final : public NodeProcess {
  public:
-  Process(NodeProcessConfig config, placement::ShardedModel model, placement::NodePlan plan, std::unique_ptr<link::LinkHost> host)
-      : config_(std::move(config)), model_(std::move(model)), plan_(std::move(plan)), host_(std::move(host)) {}
+  Process(NodeProcessConfig config, placement::ShardedModel model, placement::NodePlan plan, std::unique_ptr<link::LinkHost> host,
+          std::unique_ptr<link::LinkHost> pairs)
+      : config_(std::move(config)), model_(std::move(model)), plan_(std::move(plan)), host_(std::move(host)), pairs_(std::move(pairs)) {}
   ~Process() override {
     dial_.reset();
     if (proxy_) caf::anon_send_exit(proxy_, caf::exit_reason::user_shutdown);
     proxy_ = nullptr;
     host_->stop();  // nobody is told anything any more
+    pairs_->stop();
     actors::forget_actor_system();
   }
   Process(const Process&) = delete;
@@ -137,7 +142,7 @@ class Process final : public NodeProcess {
     auto launcher = std::make_shared<RankLauncher>();
     launcher->node = config_.node.name;
     launcher->keeper = keeper_;
-    launcher->host = host_.get();
+    launcher->host = pairs_.get();
     launcher->on_line = config_.on_rank_line;
     launcher->roster = roster_;
     return launcher;
@@ -208,7 +213,8 @@ class Process final : public NodeProcess {
   const std::shared_ptr<children::ChildKeeper> keeper_ = std::make_shared<children::ChildKeeper>();
   actors::ActorSystemConfig system_config_{kActorThreads};
   caf::actor_system system_{system_config_};
-  std::unique_ptr<link::LinkHost> host_;
+  std::unique_ptr<link::LinkHost> host_;   // to the coordinator
+  std::unique_ptr<link::LinkHost> pairs_;  // to the ranks
   std::shared_ptr<const RankLauncher> launcher_;
   std::unique_ptr<link::Dial> dial_;
   actors::CoordinatorProxyHandle proxy_;
@@ -237,9 +243,18 @@ Expected<std::unique_ptr<NodeProcess>> NodeProcess::start(NodeProcessConfig conf
   links.tls = config.tls;
   links.seed = config.hello.incarnation;
   links.on_trouble = config.on_link;
-  auto host = link::LinkHost::start(std::move(links));
+  auto host = link::LinkHost::start(links);
   if (!host) return fail(host.error());
-  auto process = std::make_unique<Process>(std::move(config), std::move(cut->model), std::move(*plan), std::move(*host));
+  links.tls.reset();
+  links.limits.hello_s = kRankHelloSeconds;
+  links.limits.silence_s = links.limits.stall_s = kRankSilenceSeconds;
+  links.on_trouble = [note = config.note](const Status& status) {
+    if (note) note(status.message());
+  };
+  auto pairs = link::LinkHost::start(std::move(links));
+  if (!pairs) return fail(pairs.error());
+  auto process = std::make_unique<Process>(std::move(config), std::move(cut->model), std::move(*plan), std::move(*host),
+                                           std::move(*pairs));
   process->connect();
   return process;
 }

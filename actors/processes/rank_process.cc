@@ -176,6 +176,7 @@ Status RankProcess::Impl::start() {
   if (!host) return host.error();
   pairs = std::move(*host);
   system = std::make_unique<System>();
+  forget_actor_system();  // this thread may outlive it
   inbox = std::make_unique<children::DescriptorInbox>(std::move(descriptors), [this](const std::string& name) { on_descriptor(name); });
   return pairs->adopt(link_fd.release(), {{handshake::Role::kNode, config.node}},
                       [this](std::shared_ptr<link::Link> link, const link::PeerOpened&) {

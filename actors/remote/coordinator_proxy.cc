@@ -83,7 +83,7 @@ void CoordinatorProxyState::on_closed(const CoordinatorClosed& closed) {
   if (closed.link != link_number_ || !link_) return;
   link_ = nullptr;
   core_->on_disconnected();
-  config_.on_link(closed.why);
+  if (!over_) config_.on_link(closed.why);
 }
 
 void CoordinatorProxyState::on_said(const CoordinatorSaid& said) {

@@ -175,11 +175,13 @@ LeaderLinks::LeaderLinks(caf::actor_system& system, link::LinkHost& host, std::f
 LeaderLinks::~LeaderLinks() = default;
 
 std::optional<ReplicaHandle> LeaderLinks::resolve(const routing::Route& route, const GatewayHandle& gateway) {
+  const std::uint16_t port = port_of(route.address);
+  if (port == 0) return std::nullopt;  // nobody knows yet where it will be
   auto& [link, dial] = leaders_[route.address];
   if (!dial) {
     link = std::make_shared<LeaderLink>(system_, gateway, join_, stale_);
     link->keep({route.generation});
-    dial = host_.dial(config::host_of(route.address), port_of(route.address), kLeaders, link->opener());
+    dial = host_.dial(config::host_of(route.address), port, kLeaders, link->opener());
   }
   return link->proxy_of(route.generation, cluster_epoch_);
 }

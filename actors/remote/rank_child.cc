@@ -62,9 +62,26 @@ class RankLink final : public link::LinkOwner {
   const std::function<void(const replica::GenerationEnded&)> on_ended_;
 };
 
+// The last line that a process wrote, fit to be shown anywhere.
+std::string last_line(std::string_view words) {
+  constexpr std::size_t kBytesMax = 200;
+  while (!words.empty() && words.back() == '\n') words.remove_suffix(1);
+  if (const std::size_t before = words.rfind('\n'); before != std::string_view::npos) words.remove_prefix(before + 1);
+  std::string line(words.substr(0, kBytesMax));
+  std::ranges::replace_if(line, [](char c) { return c < 0x20 || c > 0x7E; }, '?');
+  return line;
+}
+
+// "killed by signal 9 (SIGKILL)"; of one that died of itself with its last words, which say why.
+std::string death_text(const children::ChildEnd& end) {
+  std::string text = children::end_text(end);
+  if (const std::string line = last_line(end.last_words); !children::ended_from_outside(end) && !line.empty()) text += ": " + line;
+  return text;
+}
+
 RankDeath death_of(std::uint32_t rank, const children::ChildEnd& end) {
   return {children::ended_from_outside(end) ? routing::LossCause::kKilled : routing::LossCause::kDiedOfItself,
-          {StatusCode::kAborted, "rank " + std::to_string(rank) + (end.by_signal ? " was " : " ") + children::end_text(end)}};
+          {StatusCode::kAborted, "rank " + std::to_string(rank) + (end.by_signal ? " was " : " ") + death_text(end)}};
 }
 
 }  // namespace
@@ -112,7 +129,8 @@ Status RankChildState::launch() {
                       {RankLauncher::kProgressFd, config_.progress->descriptor()}};
   const auto ends = std::make_shared<std::pair<children::OwnedFd, children::OwnedFd>>(std::move(link->second),
                                                                                      std::move(descriptors->second));
-  const auto on_line = [on_line = launcher.on_line, name = rank_name(config_.spec.replica, config_.spec.rank)](std::string_view line, bool) {
+  const std::string name = rank_name(config_.spec.replica, config_.spec.rank);
+  const auto on_line = [on_line = launcher.on_line, name](std::string_view line, bool) {
     if (on_line) on_line(name, line);
   };
   launcher.keeper->post([me, spec, ends, on_line, page = config_.progress](children::ChildProcesses& children) {
@@ -197,19 +215,19 @@ void RankChildState::signal(int number) {
 }
 
 void RankChildState::on_over(const ChildOver& over) {
-  const RankDeath death = death_of(config_.spec.rank, over.end);
-  const std::string how = children::end_text(over.end);
+  RankDeath death = death_of(config_.spec.rank, over.end);
+  if (refused_) death.why = *refused_;  // how it ended is how it was ended for that
   report([&](report::ProcessReport& rank) {
     rank.pid = 0;
     rank.state = report::ProcessState::kStopped;
     rank.epoch = 0;
     rank.loaded_percent = -1;
     rank.metrics_url.clear();
-    rank.last_death = how;
+    rank.last_death = death_text(over.end);
   });
-  config_.launcher->roster->count_death(how);
+  config_.launcher->roster->count_death(children::end_text(over.end));
   config_.on_death(death);
-  leave(refused_ ? *refused_ : death.why);
+  leave(death.why);
 }
 
 void RankChildState::leave(const Status& why) {

@@ -102,7 +102,8 @@ void ReplicaState::carry_out(replica::SendDeltas& order, Instant) {
 }
 
 void ReplicaState::carry_out(replica::SayServing&, Instant) {
-  const ReplicaServing serving{config_.view, ReplicaHandle(self_)};
+  ReplicaServing serving{config_.view, ReplicaHandle(self_)};
+  serving.view.state = routing::ReplicaState::kServing;
   self_->send(coordinator_, serving);
   self_->send(supervisor_, serving);
 }

@@ -41,13 +41,19 @@ bool ReplicaTable::serve(const std::string& node, const routing::ReplicaView& vi
   if (view.state == ReplicaState::kDraining) core_.on_draining(view.route.generation, said);
   const bool changed = !said.empty();
   take(std::move(said));
+  const char* event = view.state == ReplicaState::kDraining ? "replica drains" : "replica serves";
+  if (changed) note(event, node, name_of(view.route.generation.replica) + " at " + view.route.address);
   return changed;
 }
 
 void ReplicaTable::on_lost(const routing::ReplicaLoss& loss) {
   CoordinatorEffects said;
   core_.on_lost(loss, said);
-  if (!said.empty()) why_[loss.replica.replica.value] = loss.why.message();
+  if (!said.empty()) {
+    const ReplicaId replica = loss.replica.replica;
+    why_[replica.value] = loss.why.message();
+    note("replica lost", places_.node_of(replica), loss.why.message(), true);
+  }
   take(std::move(said));
 }
 
@@ -137,14 +143,15 @@ report::ReplicaReportLine ReplicaTable::line(ReplicaId replica) const {
   if (line.node.empty()) {
     line.condition = ReplicaCondition::kLost;
     line.why = places_.why_no_place(replica);
+  } else if (!places_.is_here(line.node)) {
+    // Most likely it has ended. If not, its leaders need it for nothing.
+    line.why = "node " + line.node + " is out of reach" + (is_live(replica) ? "; streams go on where gateways reach its leader" : "");
   } else if (view.state == ReplicaState::kServing || view.state == ReplicaState::kDraining) {
     line.condition = view.state == ReplicaState::kServing ? ReplicaCondition::kServing : ReplicaCondition::kDraining;
     line.why.clear();
   } else if (line.why.empty()) {
     line.why = "its ranks start";
   }
-  if (!line.node.empty() && !places_.is_here(line.node))
-    line.why += (line.why.empty() ? "node " : "; node ") + line.node + " is out of reach";
   if (line.why.size() > report::kReportTextBytesMax) line.why.resize(report::kReportTextBytesMax);
   return line;
 }

@@ -46,7 +46,9 @@ Expected<Room> find_room(const config::NodeSpec& node, const ShardedModel& model
       continue;
     }
     wishes.data_parallel = static_cast<int>(replicas);
-    auto plan = plan_replicas(model, wishes, {.free_bytes = left}, speed);
+    DeviceMemory free;
+    free.free_bytes = left;
+    auto plan = plan_replicas(model, wishes, free, speed);
     if (plan) return Room{replicas, std::move(*plan)};
     if (plan.error().code() != StatusCode::kMissing) return fail(plan.error());
     why = plan.error();
@@ -62,9 +64,11 @@ struct Cpus {
 
 Expected<Cpus> cpus_of(const config::NodeSpec& node, const NodeMachine& machine) {
   if (node.cpu_set.empty()) {
-    // With a quota, or beside other nodes, nobody knows which CPUs will have time.
-    const bool whole = machine.nodes <= 1 && node.cpus == 0 && static_cast<std::size_t>(machine.usable_cpus) == machine.cpus.size();
-    return Cpus{machine.cpus, whole};
+    // With a quota, or beside other nodes, nobody knows which CPUs will have time; else any are as good as others.
+    const bool own = machine.nodes <= 1 && static_cast<std::size_t>(machine.usable_cpus) == machine.cpus.size();
+    Cpus cpus{machine.cpus, own};
+    if (own && node.cpus > 0) cpus.set.resize(std::min(cpus.set.size(), static_cast<std::size_t>(node.cpus)));
+    return cpus;
   }
   Cpus cpus{config::cpus_of_set(node.cpu_set), true};
   std::ranges::sort(cpus.set);

@@ -16,6 +16,14 @@ std::string state_of(const ProcessReport& process) {
   return text;
 }
 
+std::optional<std::string> why_not_serving(const report::ClusterStatusReport& status, const HostProcess& process) {
+  const auto found = std::ranges::find_if(
+      status.processes, [&process](const ProcessReport& it) { return it.role == process.role && it.name == process.name; });
+  if (found == status.processes.end()) return process.name + ": not in the cluster yet";
+  if (found->state != ProcessState::kServing) return state_of(*found);
+  return std::nullopt;
+}
+
 bool has_node(const std::vector<HostProcess>& here, const std::string& name) {
   return std::ranges::count(here, HostProcess{Role::kNode, name}) > 0;
 }
@@ -30,16 +38,15 @@ std::size_t replicas_wanted(const config::ClusterSpec& spec, const std::vector<H
 
 std::optional<std::string> waits_for(const report::ClusterStatusReport& status, const config::ClusterSpec& spec,
                                      const std::vector<HostProcess>& here) {
-  for (const HostProcess& process : here) {
-    const auto found = std::ranges::find_if(status.processes, [&process](const ProcessReport& it) {
-      return it.role == process.role && it.name == process.name;
-    });
-    if (found == status.processes.end()) return process.name + ": not in the cluster yet";
-    if (found->state != ProcessState::kServing) return state_of(*found);
-  }
+  // Those that others wait for come first: the first that is not there is the cause.
+  for (const HostProcess& process : here)
+    if (process.role != Role::kGateway)
+      if (auto why = why_not_serving(status, process)) return why;
   for (const ProcessReport& process : status.processes)
     if (process.role == Role::kRank && has_node(here, process.node) && process.state != ProcessState::kServing)
       return state_of(process);
+  for (const HostProcess& process : here)
+    if (auto why = why_not_serving(status, process)) return why;
   const auto serving = std::ranges::count(status.replicas, report::ReplicaCondition::kServing, &report::ReplicaReportLine::condition);
   const std::size_t wanted = replicas_wanted(spec, here);
   if (static_cast<std::size_t>(serving) >= wanted) return std::nullopt;

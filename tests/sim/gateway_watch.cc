@@ -72,19 +72,21 @@ void GatewayWatch::on_deltas(routing::ReplicaGeneration from, const std::vector<
 }
 
 void GatewayWatch::on_view(const routing::ClusterView& taken) {
-  for (const routing::ReplicaView& replica : taken.replicas) {
-    const routing::ReplicaGeneration seen = replica.route.generation;
-    move_if([&](const Running& of) {
-      const routing::ReplicaGeneration on = of.on.generation;
-      return on.replica == seen.replica &&
-             (on.epoch < seen.epoch || (on == seen && replica.state == routing::ReplicaState::kLost));
+  const auto seen = [&](routing::ReplicaGeneration on) {
+    return std::ranges::any_of(taken.replicas, [&](const routing::ReplicaView& replica) {
+      return replica.route.generation == on && replica.state != routing::ReplicaState::kLost;
     });
-  }
+  };
   move_if([&](const Running& of) {
-    return std::ranges::none_of(taken.replicas, [&](const routing::ReplicaView& replica) {
-      return replica.route.generation.replica == of.on.generation.replica;
-    });
+    if (seen(of.on.generation)) return false;
+    check_move(of.on.generation);
+    return true;
   });
+}
+
+// A coordinator that starts again first learns what serves: no stream moves for that.
+void GatewayWatch::check_move(routing::ReplicaGeneration from) {
+  if (truth_.is_well(from)) violate("a view takes streams away from replica " + std::to_string(from.replica.value) + ", which serves");
 }
 
 void GatewayWatch::on_loss(const routing::ReplicaLoss& loss) {
@@ -270,9 +272,9 @@ void GatewayWatch::check_end(SimRequest& request, const RequestEnd& end) {
 
 bool GatewayWatch::had_replica(const SimRequest& request, const SimChoice& choice, std::int64_t us) const {
   for (std::uint32_t replica = 0; replica < world_.options.replicas; ++replica) {
-    const auto since = network_.whole_since(slot_, replica);
+    const auto since = truth_.whole_since(slot_, ReplicaId(replica));
     if (!since) continue;
-    const routing::NumericsId numerics = "toy-" + std::to_string(replica % world_.options.numerics_ids);
+    const routing::NumericsId numerics = numerics_of(world_.options, ReplicaId(replica));
     if (choice.numerics && *choice.numerics != numerics) continue;
     if (!request.asked.numerics.empty() && request.asked.numerics != numerics) continue;
     if (std::max(*since, request.arrived).ns + us * 1000 < world_.now().ns) return true;
@@ -289,9 +291,9 @@ void GatewayWatch::check_late(const SimRequest& request) {
 }
 
 bool GatewayWatch::hopeless(const SimRequest& request) const {
-  if (!network_.has_future(request.asked.numerics)) return true;
+  if (!truth_.has_future(request.asked.numerics)) return true;
   return std::ranges::any_of(request.choices, [&](const SimChoice& choice) {
-    return !choice.complete() && choice.numerics && !network_.has_future(*choice.numerics);
+    return !choice.complete() && choice.numerics && !truth_.has_future(*choice.numerics);
   });
 }
 
@@ -441,7 +443,7 @@ void GatewayWatch::check_parked() {
   const auto pause_us = static_cast<std::int64_t>(2e6 * world_.options.retry_max_s) + 8 * world_.options.message_us_max;
   const std::int64_t patience_us = pause_us * static_cast<std::int64_t>(parked_.size() + 2);
   if (parked_.empty()) return;
-  const std::uint64_t room = std::uint64_t{world_.options.scheduler.max_num_seqs} + world_.options.scheduler.queue_requests_max;
+  const std::uint64_t room = world_.options.sequences_max();
   std::map<ReplicaId, std::uint64_t> running;
   for (const auto& [sequence, of] : running_) {
     const ReplicaId replica = of.on.generation.replica;
@@ -453,8 +455,8 @@ void GatewayWatch::check_parked() {
     if (choice.complete() || !choice.own_deaths.empty()) continue;
     if (world_.now().ns - since.ns > 20'000'000) world_.reach(Reached::kParkedLong);
     for (std::uint32_t replica = 0; replica < world_.options.replicas; ++replica) {
-      const auto whole = network_.whole_since(slot_, replica);
-      const routing::NumericsId numerics = "toy-" + std::to_string(replica % world_.options.numerics_ids);
+      const auto whole = truth_.whole_since(slot_, ReplicaId(replica));
+      const routing::NumericsId numerics = numerics_of(world_.options, ReplicaId(replica));
       if (!whole || (choice.numerics && *choice.numerics != numerics)) continue;
       if (!request.asked.numerics.empty() && request.asked.numerics != numerics) continue;
       const auto full = full_.find(ReplicaId(replica));

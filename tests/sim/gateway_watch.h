@@ -18,8 +18,8 @@
 #include <utility>
 
 #include "cluster/gateway/gateway_core.h"
-#include "tests/sim/network.h"
 #include "tests/sim/request_book.h"
+#include "tests/sim/truth.h"
 #include "tests/sim/world.h"
 
 namespace herd::sim {
@@ -29,8 +29,8 @@ namespace herd::sim {
 
 class GatewayWatch {
  public:
-  GatewayWatch(World& world, const Network& network, std::uint32_t slot, GatewayId id)
-      : world_(world), network_(network), slot_(slot), id_(id), began_(world.now()) {}
+  GatewayWatch(World& world, const Truth& truth, std::uint32_t slot, GatewayId id)
+      : world_(world), truth_(truth), slot_(slot), id_(id), began_(world.now()) {}
 
   // What the gateway is told. All but the first: after it was told, and before its effects are carried out.
   void before_request(SimRequest& request);
@@ -77,6 +77,7 @@ class GatewayWatch {
   void park(const SimChoice& choice);
   template <class Gone>
   void move_if(Gone gone);
+  void check_move(routing::ReplicaGeneration from);
   void check_end(SimRequest& request, const gateway::RequestEnd& end);
   void check_late(const SimRequest& request);
   void check_failed(const SimRequest& request, const gateway::RequestEnd& end);
@@ -92,7 +93,7 @@ class GatewayWatch {
   void violate(const SimRequest& request, const std::string& what);
 
   World& world_;
-  const Network& network_;
+  const Truth& truth_;
   std::uint32_t slot_;
   GatewayId id_;
   Instant began_;

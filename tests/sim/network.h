@@ -1,87 +1,123 @@
 #pragma once
-// Network: carries messages between the parts, each after a random time; keeps the order of one connection; cuts
-// connections. What was sent arrives even if its sender dies meanwhile, but only at the life it was sent to.
-//
-// A connection joins one life of a gateway and one of a replica. Once something on it is lost, nothing later that way gets
-// through; when that is noticed the replica hears that the gateway is gone, the gateway that the link is, and a new
-// connection begins.
+// Network: the machines, what is cut between them, and how a process gets connections and gets them again.
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
-#include "cluster/membership/coordinator_core.h"
-#include "cluster/routing/replica_loss.h"
-#include "runtime/step/submission.h"
+#include "tests/sim/sim_connection.h"
+#include "tests/sim/sim_process.h"
 #include "tests/sim/world.h"
 
 namespace herd::sim {
 
-class SimCoordinator;
-class SimGateway;
-class SimReplica;
+// Where a process runs: the coordinator and each gateway and node on a machine of its own.
+using Machine = std::uint32_t;
+inline constexpr Machine kCoordinatorMachine = 0;
 
-struct Parts {
-  SimCoordinator* coordinator = nullptr;
-  std::vector<SimGateway*> gateways;
-  std::vector<SimReplica*> replicas;
+// Takes connections.
+struct SimListener {
+  SimProcess* process = nullptr;
+  Machine machine = 0;
+  std::function<SimConnection::Hooks(const ConnectionPtr&)> accept;
+  SimReplica* replica = nullptr;  // whose leader it is
 };
 
 class Network {
  public:
   explicit Network(World& world) : world_(world) {}
-  void connect(Parts parts);
 
-  // Gateway to replica.
-  void submit(std::uint32_t gateway, const routing::Route& to, step::Submission submission);
-  void abort(std::uint32_t gateway, const routing::Route& on, const step::AttemptKey& attempt);
-  // Replica to gateway.
-  void deltas(routing::ReplicaGeneration from, GatewayId to, std::vector<step::TokenDelta> deltas);
-  void loss_to_gateways(const routing::ReplicaLoss& loss);
-  // To the coordinator, and what it says to a gateway.
-  using Notice = std::function<void(membership::CoordinatorCore&, membership::CoordinatorEffects&)>;
-  void notify(Notice notice);
-  void view_to(std::uint32_t gateway, Link& link, const routing::ClusterView& view);
-  void loss_to(std::uint32_t gateway, Link& link, const routing::ReplicaLoss& loss);
+  [[nodiscard]] Machine gateway_machine(std::uint32_t gateway) const { return 1 + gateway; }
+  [[nodiscard]] Machine node_machine(std::uint32_t node) const { return 1 + world_.options.gateways + node; }
 
-  // Lives begin and end.
-  void on_gateway_life(std::uint32_t gateway);  // a new one
-  void on_gateway_gone(GatewayId gateway);      // every replica hears of it
-  void on_replica_life(std::uint32_t replica);
-  void cut(std::uint32_t gateway, std::uint32_t replica);
+  // Null: it cannot be reached now.
+  ConnectionPtr connect(SimProcess& dialer, Machine from, const handshake::Hello& hello, const SimListener& to);
+
+  // Nothing gets from one machine to the other before `until`.
+  void cut(Machine from, Machine to, Instant until);
+  // Every connection between them ends.
+  void reset(Machine one, Machine other);
+  void heal();
+  [[nodiscard]] bool is_cut(Machine from, Machine to) const;
+  [[nodiscard]] bool is_cut_between(Machine one, Machine other) const { return is_cut(one, other) || is_cut(other, one); }
+
+  // Whoever listens at an address; a process that ended still does, and takes nothing.
+  void listen(const std::string& address, SimListener listener) { listeners_[address] = std::move(listener); }
+  void listen_no_more(const std::string& address, const SimReplica& replica) {
+    std::erase_if(listeners_, [&](const auto& known) { return known.first == address && known.second.replica == &replica; });
+  }
+  [[nodiscard]] std::optional<SimListener> find(const std::string& address) const {
+    const auto found = listeners_.find(address);
+    return found == listeners_.end() ? std::nullopt : std::optional(found->second);
+  }
+
   // Something that may delay or move streams has happened.
   void shake() { shaken_ = world_.now(); }
-
-  // Since when has that replica been whole, and within reach of that gateway? Nullopt: it is not.
-  [[nodiscard]] std::optional<Instant> whole_since(std::uint32_t gateway, std::uint32_t replica) const;
-  // Is there a replica of those numerics (empty: any) that serves or will?
-  [[nodiscard]] bool has_future(const routing::NumericsId& numerics) const;
-  [[nodiscard]] bool serves(const routing::NumericsId& numerics) const;
+  // That machine was out of reach of others, or its process did not do its work.
+  void disturb(Machine machine) {
+    disturbed_[machine] = world_.now();
+    shake();
+  }
+  [[nodiscard]] Instant disturbed(Machine machine) const {
+    const auto last = disturbed_.find(machine);
+    return last == disturbed_.end() ? Instant{} : last->second;
+  }
+  [[nodiscard]] Instant shaken() const { return shaken_; }
 
  private:
-  struct Connection {
-    Link to_replica, to_gateway;
-    bool deaf_replica = false;  // what is sent to it from now on is lost
-    bool deaf_gateway = false;
-    bool closed = false;        // the replica has heard of its end
+  struct Line {
+    Machine from, to;
+    std::weak_ptr<SimConnection> connection;
   };
-  using ConnectionPtr = std::shared_ptr<Connection>;
-
-  ConnectionPtr& connection(std::uint32_t gateway, std::uint32_t replica) {
-    return connections_[gateway * parts_.replicas.size() + replica];
-  }
-  void on_cut_noticed(std::uint32_t gateway, std::uint32_t replica, const ConnectionPtr& of);
-  // Runs at that life of the gateway.
-  void at_gateway(std::uint32_t gateway, Link& link, std::int64_t us_max, std::function<void(SimGateway&)> event);
-  void deliver_notice(std::uint64_t life, const Notice& notice);
+  void restore(Machine from, Machine to);
+  template <class Do>
+  void for_each_between(Machine from, Machine to, Do what);
 
   World& world_;
-  Parts parts_;
-  std::vector<ConnectionPtr> connections_;  // [gateway, replica]
-  Link to_coordinator_;
+  std::vector<Line> lines_;
+  std::map<std::string, SimListener> listeners_;
+  std::map<std::pair<Machine, Machine>, Instant> cut_until_;
+  std::map<Machine, Instant> disturbed_;
   Instant shaken_;
+};
+
+// SimDial: has a connection to whoever listens there, and has another one soon after it ended. Of one life of its process.
+class SimDial : public std::enable_shared_from_this<SimDial> {
+ public:
+  // `on_open`, `on_closed`: in its process; a connection that was never open does not close.
+  struct Owner {
+    std::string address;
+    handshake::Hello hello;
+    std::function<void(const ConnectionPtr&)> on_open;
+    std::function<void(const ConnectionPtr&)> on_closed;
+  };
+  SimDial(World& world, Network& network, SimProcess& process, Machine machine, Owner owner)
+      : world_(world), network_(network), process_(process), machine_(machine), owner_(std::move(owner)) {}
+
+  void start() { attempt(); }
+  // No more of it; its connection closes, and nobody is told.
+  void stop();
+  // Null unless it is open.
+  [[nodiscard]] SimConnection* connection() const {
+    return connection_ && connection_->is_open(SimConnection::kDialer) ? connection_.get() : nullptr;
+  }
+
+ private:
+  void attempt();
+  void again();
+
+  World& world_;
+  Network& network_;
+  SimProcess& process_;
+  Machine machine_;
+  Owner owner_;
+  ConnectionPtr connection_;
+  bool stopped_ = false;
 };
 
 }  // namespace herd::sim

@@ -1,7 +1,8 @@
 #pragma once
-// SimCluster: a whole cluster in one thread under virtual time: the product's own GatewayCore, ReplicaCore and
-// CoordinatorCore, toy ranks, and clients. Everything follows from the options' seed: message delays, every kind of loss,
-// clients that leave or read slowly. In the first part faults come; then all heals, and everything must end.
+// SimCluster: a whole cluster in one thread under virtual time: the product's own GatewayCore, ReplicaCore, GroupSupervisor and
+// MembershipCore in processes that end, sleep and lose each other; toy ranks, and clients. Everything follows from the options'
+// seed: message delays, every kind of loss, clients that leave or read slowly. In the first part faults come; then all heals, and
+// everything must end.
 
 #include <cstdint>
 #include <deque>
@@ -13,8 +14,9 @@
 #include "tests/sim/request_book.h"
 #include "tests/sim/sim_coordinator.h"
 #include "tests/sim/sim_gateway.h"
+#include "tests/sim/sim_node.h"
 #include "tests/sim/sim_options.h"
-#include "tests/sim/sim_replica.h"
+#include "tests/sim/truth.h"
 #include "tests/sim/world.h"
 
 namespace herd::sim {
@@ -40,19 +42,24 @@ class SimCluster {
   // Drains, stops and makes anew one replica after the other.
   void roll(std::uint32_t replica);
   void stop_drained(std::uint32_t replica, routing::ReplicaGeneration generation, Instant until);
+  void cut();
+  void end_node(bool silently);
   [[nodiscard]] bool over() const;  // every request has come and ended
   void check_drained();
-  SimReplica& any_replica() { return replicas_[world_.below(replicas_.size())]; }
+  void check_view(const routing::ReplicaView& known);
+  template <class Do>
+  void any_replica(Do what);
+  SimNode& any_node() { return nodes_[world_.below(nodes_.size())]; }
   SimGateway& any_gateway() { return gateways_[world_.below(gateways_.size())]; }
 
   World world_;
   RequestBook book_;
   Network network_;
+  Truth truth_;
   SimCoordinator coordinator_;
-  std::deque<SimReplica> replicas_;
+  std::deque<SimNode> nodes_;
   std::deque<SimGateway> gateways_;
   Instant last_end_;
-  std::uint32_t rolling_ = 0;  // restarts under way
 };
 
 }  // namespace herd::sim

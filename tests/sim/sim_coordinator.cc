@@ -1,70 +1,164 @@
 #include "tests/sim/sim_coordinator.h"
 
 #include <algorithm>
-#include <variant>
+#include <utility>
 
 #include "tests/sim/sim_gateway.h"
-#include "tests/sim/sim_replica.h"
+#include "tests/sim/sim_node.h"
+#include "tests/sim/through_wire.h"
 
 namespace herd::sim {
 
+using membership::PeerId;
+
 void SimCoordinator::start() {
-  ++lives_;
-  core_ = std::make_unique<membership::CoordinatorCore>(Epoch(lives_));
-  joined_.clear();
+  process_.begin();
+  started_ = world_.now();
   network_.shake();
-  membership::CoordinatorEffects effects;
-  for (SimReplica* replica : parts_.replicas) replica->on_coordinator_back(*core_, effects);
-  carry_out(effects);
-  for (std::uint32_t gateway = 0; gateway < parts_.gateways.size(); ++gateway) join(gateway);
+  membership::MembershipConfig config;
+  config.replicas = world_.options.replicas;
+  config.any_node = world_.options.any_node;
+  for (std::uint32_t node = 0; node < world_.options.nodes && !config.any_node; ++node) config.nodes.push_back("node-" + std::to_string(node));
+  for (std::uint32_t gateway = 0; gateway < world_.options.gateways; ++gateway)
+    config.gateways.push_back("gateway-" + std::to_string(gateway));
+  config.gather_s_max = 1e-6 * static_cast<double>(world_.options.gather_us);
+  config.away_s_max = 1e-6 * static_cast<double>(world_.options.away_us);
+  // No two lives begin within one of its milliseconds.
+  const std::uint64_t wall_ms = 100'000'000 + static_cast<std::uint64_t>(world_.now().ns) / 1000;
+  const std::uint64_t jump_ms = world_.options.clock_jumps ? world_.below(1'000'000) : 0;
+  core_.emplace(config, Epoch(wall_ms - jump_ms), world_.now());
+  peers_.clear();
+  wakes_at_.reset();
+  network_.listen(kCoordinatorAddress, {&process_, kCoordinatorMachine, [this](const ConnectionPtr& connection) {
+                                          return accept(connection);
+                                        }});
+  arm();
 }
 
 void SimCoordinator::stop() {
   if (!up()) return;
   world_.reach(Reached::kCoordinatorRestarts);
-  core_.reset();
+  if (World::tells) world_.tell("the coordinator ends");
+  process_.end();
   network_.shake();
   world_.loop.after(world_.us_up_to(world_.options.restart_us_max), [this] { start(); });
 }
 
-void SimCoordinator::be_silent(std::int64_t us) {
-  if (!answers()) return;
+void SimCoordinator::sleep(std::int64_t us) {
+  if (!up() || process_.sleeps()) return;
   world_.reach(Reached::kCoordinatorSilences);
-  silent_until_ = {world_.now().ns + us * 1000};
+  if (World::tells) world_.tell("the coordinator sleeps for " + std::to_string(us) + " us");
+  network_.disturb(kCoordinatorMachine);
+  const Instant until{world_.now().ns + us * 1000};
+  process_.sleep(until);
+  world_.loop.at(until, [this] { network_.disturb(kCoordinatorMachine); });
 }
 
-routing::ReplicaGeneration SimCoordinator::place(const SimReplica& replica) {
-  membership::CoordinatorEffects effects;
-  const routing::ReplicaView view = replica.view();
-  const auto generation = core_->place({.replica = view.route.generation.replica,
-                                        .address = view.route.address,
-                                        .numerics = view.route.numerics,
-                                        .sequences_max = view.sequences_max},
-                                       true, effects);
-  carry_out(effects);
-  return generation;
+// Peers ---------------------------------------------------------------------------------------------------------------
+
+SimConnection::Hooks SimCoordinator::accept(const ConnectionPtr& connection) {
+  const PeerId peer(++last_peer_);
+  peers_[peer] = {connection};
+  const std::weak_ptr<SimConnection> weak = connection;
+  return {.on_open = [this, peer, weak] {
+            decide([&](auto& core, auto& effects) { core.on_opened(peer, weak.lock()->hello(), world_.now(), effects); });
+          },
+          .on_closed = [this, peer] {
+            peers_.erase(peer);
+            decide([&](auto& core, auto& effects) { core.on_closed(peer, world_.now(), effects); });
+          }};
 }
 
-void SimCoordinator::on_notice(const Network::Notice& notice) {
-  membership::CoordinatorEffects effects;
-  notice(*core_, effects);
-  carry_out(effects);
+PeerId SimCoordinator::number_of(const SimConnection& connection) const {
+  const auto peer = std::ranges::find_if(peers_, [&](const auto& known) { return known.second.connection.get() == &connection; });
+  return peer == peers_.end() ? PeerId{} : peer->first;
 }
 
-void SimCoordinator::join(std::uint32_t gateway) {
-  if (!parts_.gateways[gateway]->alive() || !up()) return;  // whoever comes back later joins then
-  if (!answers()) return world_.loop.at(silent_until_, [this, gateway] { join(gateway); });
-  joined_.erase(gateway);
-  network_.view_to(gateway, joined_[gateway], view());
+void SimCoordinator::on_node_join(PeerId peer, SimNode& node, const membership::NodeJoin& join) {
+  peers_[peer].node = &node;
+  decide([&](auto& core, auto& effects) { core.on_node_join(peer, join, effects); });
 }
 
-void SimCoordinator::carry_out(const membership::CoordinatorEffects& effects) {
-  for (const membership::CoordinatorEffect& effect : effects) {
-    for (auto& [gateway, link] : joined_) {
-      if (const auto* view = std::get_if<membership::PushView>(&effect)) network_.view_to(gateway, link, view->view);
-      if (const auto* loss = std::get_if<membership::PushLoss>(&effect)) network_.loss_to(gateway, link, loss->loss);
+void SimCoordinator::on_gateway_join(PeerId peer, SimGateway& gateway, const routing::GatewayJoin& join) {
+  peers_[peer].gateway = &gateway;
+  decide([&](auto& core, auto& effects) { core.on_gateway_join(peer, join, effects); });
+}
+
+// Effects -------------------------------------------------------------------------------------------------------------
+
+void SimCoordinator::arm() {
+  const auto next = core_->deadline();
+  if (!next || wakes_at_ == next) return;
+  wakes_at_ = next;
+  world_.loop.at(*next, process_.awake([this, at = *next] {
+    if (wakes_at_ == at) wakes_at_.reset();
+    decide([this](auto& core, auto& effects) { core.on_timer(world_.now(), effects); });
+  }));
+}
+
+template <class Tell>
+void SimCoordinator::tell(PeerId to, Tell tell) {
+  const auto peer = peers_.find(to);
+  if (peer == peers_.end()) return;
+  peer->second.connection->send(SimConnection::kAcceptor, world_.options.message_us_max,
+                                [tell, whom = peer->second] { tell(whom); });
+}
+
+void SimCoordinator::carry_out(membership::SendView& effect) {
+  for (const PeerId to : effect.gateways)
+    tell(to, [view = through_wire(world_.options.wire, effect.view)](const Peer& peer) { peer.gateway->on_view(view); });
+}
+
+void SimCoordinator::carry_out(membership::SendLoss& effect) {
+  for (const PeerId to : effect.gateways)
+    tell(to, [loss = through_wire(world_.options.wire, effect.loss)](const Peer& peer) { peer.gateway->on_loss(loss); });
+}
+
+void SimCoordinator::carry_out(membership::SendAssignment& effect) {
+  if (const auto peer = peers_.find(effect.node); peer != peers_.end()) peer->second.assignment = effect.assignment;
+  tell(effect.node, [assignment = through_wire(world_.options.wire, effect.assignment), epoch = view().cluster_epoch](const Peer& peer) {
+    peer.node->on_assignment(epoch, assignment);
+  });
+}
+
+void SimCoordinator::carry_out(membership::SendPlaced& effect) {
+  check_generation(effect.placed.view.route.generation);
+  tell(effect.node, [placed = through_wire(world_.options.wire, effect.placed), epoch = view().cluster_epoch](const Peer& peer) {
+    peer.node->on_placed(epoch, placed);
+  });
+}
+
+void SimCoordinator::carry_out(membership::ClosePeer& effect) {
+  const auto peer = peers_.find(effect.peer);
+  if (peer == peers_.end()) return;
+  world_.reach(Reached::kPeersClosed);
+  const ConnectionPtr connection = peer->second.connection;
+  peers_.erase(peer);
+  connection->close(SimConnection::kAcceptor);
+}
+
+void SimCoordinator::carry_out(membership::MembershipNote& effect) {
+  if (World::tells) world_.tell("coordinator: " + effect.event + (effect.peer.empty() ? "" : ", " + effect.peer) + ": " + effect.what);
+  if (effect.event == "node given up") world_.reach(Reached::kNodesGivenUp);
+}
+
+// Checks --------------------------------------------------------------------------------------------------------------
+
+void SimCoordinator::check_assignments() {
+  std::map<ReplicaId, PeerId> assigned;
+  for (const auto& [id, peer] : peers_) {
+    for (const ReplicaId replica : peer.assignment.replicas) {
+      if (!assigned.try_emplace(replica, id).second) world_.violate("replica " + std::to_string(replica.value) + " is assigned to two nodes");
     }
   }
+}
+
+// A clock that was set back is made good by what nodes and gateways have heard of, as far as they can be reached.
+void SimCoordinator::check_generation(routing::ReplicaGeneration placed) {
+  Epoch& last = placed_[placed.replica];
+  if (placed.epoch <= last && !world_.options.clock_jumps)
+    world_.violate("a generation is placed under epoch " + std::to_string(placed.epoch.value) + " after " + std::to_string(last.value));
+  last = std::max(last, placed.epoch);
 }
 
 }  // namespace herd::sim

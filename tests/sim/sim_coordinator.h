@@ -1,47 +1,82 @@
 #pragma once
-// SimCoordinator: lives of a CoordinatorCore. It may be silent (it hears everything later) or start again, knowing nothing:
-// then what serves is adopted, the rest is placed, and gateways join last.
+// SimCoordinator: a place where a coordinator lives again and again, each time knowing nothing, and the connections that its nodes
+// and gateways have with it. Carries out what the product's MembershipCore says.
 
 #include <cstdint>
 #include <map>
-#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
 
-#include "cluster/membership/coordinator_core.h"
+#include "cluster/membership/membership_core.h"
 #include "tests/sim/network.h"
+#include "tests/sim/sim_process.h"
 #include "tests/sim/world.h"
 
 namespace herd::sim {
 
+class SimGateway;
+class SimNode;
+
+inline constexpr const char* kCoordinatorAddress = "coordinator";
+
 class SimCoordinator {
  public:
-  SimCoordinator(World& world, Network& network) : world_(world), network_(network) {}
-  void connect(Parts parts) { parts_ = std::move(parts); }
+  SimCoordinator(World& world, Network& network) : world_(world), network_(network), process_(world) {}
 
-  [[nodiscard]] std::uint64_t life() const { return lives_; }
-  [[nodiscard]] bool up() const { return core_ != nullptr; }
-  [[nodiscard]] Instant silent_until() const { return silent_until_; }
-  [[nodiscard]] bool answers() const { return up() && silent_until_ <= world_.now(); }
+  [[nodiscard]] const SimProcess& process() const { return process_; }
+  [[nodiscard]] bool up() const { return process_.alive(); }
   [[nodiscard]] const routing::ClusterView& view() const { return core_->view(); }
+  [[nodiscard]] Instant started() const { return started_; }
 
   void start();
   void stop();  // it will start again
-  void be_silent(std::int64_t us);
+  void sleep(std::int64_t us);
 
-  routing::ReplicaGeneration place(const SimReplica& replica);
-  void on_notice(const Network::Notice& notice);
-  // Tells it all there is, as soon as it can.
-  void join(std::uint32_t gateway);
+  // The number of a connection with it.
+  [[nodiscard]] membership::PeerId number_of(const SimConnection& connection) const;
+  void on_node_join(membership::PeerId peer, SimNode& node, const membership::NodeJoin& join);
+  void on_gateway_join(membership::PeerId peer, SimGateway& gateway, const routing::GatewayJoin& join);
+  // Asks the core and does what it says.
+  template <class Ask>
+  void decide(Ask ask) {
+    membership::MembershipEffects effects;
+    ask(*core_, effects);
+    for (membership::MembershipEffect& effect : effects) std::visit([this](auto& what) { carry_out(what); }, effect);
+    check_assignments();
+    arm();
+  }
 
  private:
-  void carry_out(const membership::CoordinatorEffects& effects);
+  struct Peer {
+    ConnectionPtr connection;
+    SimNode* node = nullptr;
+    SimGateway* gateway = nullptr;
+    membership::Assignment assignment{};  // that it was sent last
+  };
+
+  SimConnection::Hooks accept(const ConnectionPtr& connection);
+  void arm();
+  void check_assignments();
+  void check_generation(routing::ReplicaGeneration placed);
+  template <class Tell>
+  void tell(membership::PeerId to, Tell tell);
+  void carry_out(membership::SendView& effect);
+  void carry_out(membership::SendLoss& effect);
+  void carry_out(membership::SendAssignment& effect);
+  void carry_out(membership::SendPlaced& effect);
+  void carry_out(membership::ClosePeer& effect);
+  void carry_out(membership::MembershipNote& effect);
 
   World& world_;
   Network& network_;
-  Parts parts_;
-  std::unique_ptr<membership::CoordinatorCore> core_;
-  std::map<std::uint32_t, Link> joined_;  // gateways
-  std::uint64_t lives_ = 0;
-  Instant silent_until_;
+  SimProcess process_;
+  std::optional<membership::MembershipCore> core_;
+  std::map<membership::PeerId, Peer> peers_;
+  std::uint64_t last_peer_ = 0;
+  std::optional<Instant> wakes_at_;
+  Instant started_;
+  std::map<ReplicaId, Epoch> placed_;  // last, by any life
 };
 
 }  // namespace herd::sim

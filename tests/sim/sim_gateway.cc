@@ -6,33 +6,52 @@
 #include <variant>
 
 #include "tests/sim/sim_coordinator.h"
+#include "tests/sim/sim_replica.h"
+#include "tests/sim/through_wire.h"
 
 namespace herd::sim {
 
 using gateway::GatewayEffects;
 
-SimGateway::Life::Life(World& world, const Network& network, std::uint32_t slot, GatewayId id)
+SimGateway::Life::Life(World& world, const Truth& truth, std::uint32_t slot, GatewayId id)
     : core({.id = id,
             .admission = world.options.admission,
             .retry_min_s = world.options.retry_min_s,
             .retry_max_s = world.options.retry_max_s,
             .jitter_seed = world.random()}),
-      watch(world, network, slot, id) {
+      watch(world, truth, slot, id) {
   for (std::uint64_t tenant = 0; tenant < world.options.tenants; ++tenant)
     core.set_tenant(admission::TenantId(tenant), tenant_limits(world.options, admission::TenantId(tenant)));
 }
 
-SimGateway::SimGateway(World& world, Network& network, SimCoordinator& coordinator, RequestBook& book, std::uint32_t slot)
-    : world_(world), network_(network), coordinator_(coordinator), book_(book), slot_(slot) {}
+SimGateway::SimGateway(World& world, Network& network, const Truth& truth, SimCoordinator& coordinator, RequestBook& book,
+                       std::uint32_t slot)
+    : world_(world), network_(network), truth_(truth), coordinator_(coordinator), book_(book), slot_(slot), process_(world) {}
 
 // Lives ---------------------------------------------------------------------------------------------------------------
 
 void SimGateway::start() {
   ++lives_;
   id_ = GatewayId(world_.random());
-  life_ = std::make_unique<Life>(world_, network_, slot_, id_);
-  network_.on_gateway_life(slot_);
-  coordinator_.join(slot_);
+  process_.begin();
+  network_.shake();
+  life_ = std::make_unique<Life>(world_, truth_, slot_, id_);
+  life_->coordinator = std::make_shared<SimDial>(
+      world_, network_, process_, network_.gateway_machine(slot_),
+      SimDial::Owner{.address = kCoordinatorAddress,
+                     .hello = hello(),
+                     .on_open = [this](const ConnectionPtr& connection) { join(connection); },
+                     .on_closed = [](const ConnectionPtr&) {}});
+  life_->coordinator->start();
+}
+
+handshake::Hello SimGateway::hello() const {
+  handshake::Hello hello;
+  hello.cluster = "sim";
+  hello.role = handshake::Role::kGateway;
+  hello.node = "gateway-" + std::to_string(slot_);
+  hello.incarnation = id_.value;
+  return hello;
 }
 
 void SimGateway::crash() {
@@ -56,13 +75,14 @@ void SimGateway::end_life() {
   for (auto& [id, request] : life_->requests) {
     if (request->open()) request->state = SimRequest::State::kGone;
   }
-  const GatewayId gone = id_;
+  process_.end();
   life_.reset();
   said_.clear();
   enough_.clear();
+  unreachable_.clear();
   ++lives_;
   id_ = {};
-  network_.on_gateway_gone(gone);
+  network_.shake();
   world_.loop.after(world_.us_up_to(world_.options.restart_us_max), [this] { start(); });
 }
 
@@ -127,6 +147,7 @@ void SimGateway::on_view(const routing::ClusterView& view) {
     world_.violate("a gateway takes an old view or leaves a new one");
   if (!newer) world_.reach(Reached::kStaleViews);
   if (newer) life_->watch.on_view(view);
+  dial_leaders();
   carry_out(std::move(effects));
 }
 
@@ -136,6 +157,75 @@ void SimGateway::on_loss(const routing::ReplicaLoss& loss) {
   life_->core.on_replica_lost(loss, world_.now(), effects);
   life_->watch.on_loss(loss);
   carry_out(std::move(effects));
+}
+
+void SimGateway::on_report(routing::ReplicaGeneration from, const replica::ReplicaStats& stats) {
+  const scheduler::SchedulerStats& work = stats.scheduler;
+  life_->core.on_load(from, {.running = work.num_running,
+                             .waiting = work.num_waiting,
+                             .waiting_tokens = work.queue_tokens,
+                             .decode_step_s = stats.decode_step_s,
+                             .prompt_token_s = stats.prompt_token_s});
+  if (!life_->core.route_of(from) || !life_->reported.insert(from).second) return;
+  GatewayEffects effects;
+  life_->core.on_link_open(from, world_.now(), effects);
+  carry_out(std::move(effects));
+}
+
+// Connections ---------------------------------------------------------------------------------------------------------
+
+void SimGateway::join(const ConnectionPtr& connection) {
+  const routing::ClusterView& view = life_->core.view();
+  connection->send(SimConnection::kDialer, world_.options.message_us_max,
+                   [this, &coordinator = coordinator_, peer = coordinator_.number_of(*connection),
+                    join = through_wire(world_.options.wire, routing::GatewayJoin{id_, view.cluster_epoch, view.number})] {
+                     coordinator.on_gateway_join(peer, *this, join);
+                   });
+}
+
+// One to each leader of a replica that is there or is being made.
+void SimGateway::dial_leaders() {
+  std::map<std::string, routing::ReplicaGeneration> wanted;
+  for (const routing::ReplicaView& replica : life_->core.view().replicas) {
+    if (replica.state != routing::ReplicaState::kLost) wanted[replica.route.address] = replica.route.generation;
+  }
+  for (auto next = life_->leaders.begin(); next != life_->leaders.end();) {
+    const auto leader = next++;
+    if (wanted.contains(leader->first)) continue;
+    leader->second.dial->stop();
+    life_->leaders.erase(leader);
+  }
+  for (const auto& [address, generation] : wanted) {
+    Leader& leader = life_->leaders[address];
+    leader.generation = generation;
+    if (leader.dial) continue;
+    leader.dial = std::make_shared<SimDial>(
+        world_, network_, process_, network_.gateway_machine(slot_),
+        SimDial::Owner{.address = address,
+                       .hello = hello(),
+                       .on_open = [this](const ConnectionPtr& connection) { on_leader_open(connection); },
+                       .on_closed = [this, at = address](const ConnectionPtr&) { on_leader_closed(at); }});
+    leader.dial->start();
+  }
+}
+
+void SimGateway::on_leader_open(const ConnectionPtr& connection) {
+  connection->send(SimConnection::kDialer, world_.options.message_us_max, [this, id = id_, weak = std::weak_ptr(connection)] {
+    if (const auto joined = weak.lock()) joined->replica().on_gateway_joined(joined, *this, id);
+  });
+}
+
+void SimGateway::on_leader_closed(const std::string& address) {
+  const auto leader = life_->leaders.find(address);
+  if (leader == life_->leaders.end()) return;
+  world_.reach(Reached::kLinksLost);
+  life_->reported.erase(leader->second.generation);
+  on_link_lost(leader->second.generation);
+}
+
+SimConnection* SimGateway::connection_to(const routing::Route& route) const {
+  const auto leader = life_->leaders.find(route.address);
+  return leader == life_->leaders.end() ? nullptr : leader->second.dial->connection();
 }
 
 void SimGateway::on_link_lost(routing::ReplicaGeneration replica) {
@@ -151,7 +241,15 @@ void SimGateway::on_link_lost(routing::ReplicaGeneration replica) {
 
 void SimGateway::carry_out(GatewayEffects effects) {
   said_.insert(said_.end(), std::make_move_iterator(effects.begin()), std::make_move_iterator(effects.end()));
-  while (!said_.empty() || !enough_.empty()) {
+  while (!said_.empty() || !enough_.empty() || !unreachable_.empty()) {
+    if (said_.empty() && !unreachable_.empty()) {
+      const routing::ReplicaGeneration lost = unreachable_.extract(unreachable_.begin()).value();
+      GatewayEffects more;
+      life_->core.on_link_lost(lost, world_.now(), more);
+      life_->watch.on_link_lost(lost);
+      said_.insert(said_.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+      continue;
+    }
     if (said_.empty()) {
       const auto [id, choice] = enough_.front();
       enough_.erase(enough_.begin());
@@ -192,12 +290,29 @@ void SimGateway::carry_out(gateway::RunOn& effect) {
   SimChoice* choice = book_.choice_of(seed);
   if (choice == nullptr) return world_.violate("a gateway sends what nobody asked for");
   life_->watch.on_run(*choice, effect, life_->core.view());
-  network_.submit(slot_, effect.to, std::move(effect.submission));
+  SimConnection* connection = connection_to(effect.to);
+  if (connection == nullptr) {
+    world_.reach(Reached::kSentNowhere);
+    unreachable_.insert(effect.to.generation);
+    return;
+  }
+  const step::Submission submission = through_wire(world_.options.wire, std::move(effect.submission));
+  const bool twice = world_.percent(world_.options.repeats_percent);
+  if (twice) world_.reach(Reached::kSubmissionsRepeated);
+  for (int copy = 0; copy < (twice ? 2 : 1); ++copy)
+    connection->send(SimConnection::kDialer, world_.options.message_us_max,
+                     [&replica = connection->replica(), to = effect.to.generation, submission] {
+                       replica.on_submission(to, submission);
+                     });
 }
 
 void SimGateway::carry_out(gateway::StopOn& effect) {
   life_->watch.on_stop(effect);
-  network_.abort(slot_, effect.on, effect.attempt);
+  SimConnection* connection = connection_to(effect.on);
+  if (connection == nullptr) return;
+  connection->send(SimConnection::kDialer, world_.options.message_us_max,
+                   [&replica = connection->replica(), on = effect.on.generation,
+                    attempt = through_wire(world_.options.wire, effect.attempt)] { replica.on_abort(on, attempt); });
 }
 
 void SimGateway::carry_out(gateway::Deliver& effect) {
@@ -254,7 +369,11 @@ void SimGateway::check_drained(const routing::ClusterView& truth) {
   if (life_->core.ledger().open != 0) world_.violate("a ledger is not empty after the drain");
   const auto stats = life_->core.admission();
   if (stats.waiting + stats.running + stats.running_sequences != 0) world_.violate("admission counts what is over");
-  if (life_->core.view() != truth) world_.violate("a gateway knows another cluster than the coordinator");
+  const routing::ClusterView& known = life_->core.view();
+  if (known != truth)
+    world_.violate("gateway " + std::to_string(slot_) + " knows another cluster than the coordinator: view " +
+                   std::to_string(known.cluster_epoch.value) + "/" + std::to_string(known.number) + ", not " +
+                   std::to_string(truth.cluster_epoch.value) + "/" + std::to_string(truth.number));
 }
 
 }  // namespace herd::sim

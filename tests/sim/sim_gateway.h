@@ -1,24 +1,32 @@
 #pragma once
 // SimGateway: one place where a gateway lives again and again, each time under a new id and counting from 1, and the clients
-// of its present life. Carries out what the core says; GatewayWatch judges it.
+// of its present life. Carries out what the core says; GatewayWatch judges it. It has a connection with the coordinator, and one with
+// each leader that the last view names.
 
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "cluster/gateway/gateway_core.h"
+#include "cluster/replica/replica_core.h"
 #include "tests/sim/gateway_watch.h"
 #include "tests/sim/network.h"
 #include "tests/sim/request_book.h"
+#include "tests/sim/sim_process.h"
 #include "tests/sim/world.h"
 
 namespace herd::sim {
 
+class SimCoordinator;
+
 class SimGateway {
  public:
-  SimGateway(World& world, Network& network, SimCoordinator& coordinator, RequestBook& book, std::uint32_t slot);
+  SimGateway(World& world, Network& network, const Truth& truth, SimCoordinator& coordinator, RequestBook& book, std::uint32_t slot);
 
   [[nodiscard]] GatewayId id() const { return id_; }  // 0 while it is down
   [[nodiscard]] bool alive() const { return life_ != nullptr; }
@@ -33,16 +41,23 @@ class SimGateway {
   void on_deltas(routing::ReplicaGeneration from, const std::vector<step::TokenDelta>& deltas);
   void on_view(const routing::ClusterView& view);
   void on_loss(const routing::ReplicaLoss& loss);
-  void on_link_lost(routing::ReplicaGeneration replica);
+  void on_report(routing::ReplicaGeneration from, const replica::ReplicaStats& stats);
 
   void check();
   void check_drained(const routing::ClusterView& truth);
 
  private:
+  struct Leader {
+    std::shared_ptr<SimDial> dial;
+    routing::ReplicaGeneration generation;  // that it is, as far as the last view says
+  };
   struct Life {
-    Life(World& world, const Network& network, std::uint32_t slot, GatewayId id);
+    Life(World& world, const Truth& truth, std::uint32_t slot, GatewayId id);
     gateway::GatewayCore core;
     GatewayWatch watch;
+    std::shared_ptr<SimDial> coordinator;
+    std::map<std::string, Leader> leaders;  // by address
+    std::set<routing::ReplicaGeneration> reported;  // since their connections are open
     std::map<RequestId, SimRequest*> requests;
     std::uint64_t next_request = 1;
     std::uint64_t wakes = 0;  // the last timer asked for
@@ -51,6 +66,13 @@ class SimGateway {
 
   EventLoop::Event for_this_life(EventLoop::Event event);
   void end_life();
+  [[nodiscard]] handshake::Hello hello() const;
+  void join(const ConnectionPtr& connection);
+  void dial_leaders();
+  void on_leader_open(const ConnectionPtr& connection);
+  void on_leader_closed(const std::string& address);
+  void on_link_lost(routing::ReplicaGeneration replica);
+  [[nodiscard]] SimConnection* connection_to(const routing::Route& route) const;
   void leave(SimRequest& request);
   void read(SimRequest& request);
 
@@ -65,14 +87,17 @@ class SimGateway {
 
   World& world_;
   Network& network_;
+  const Truth& truth_;
   SimCoordinator& coordinator_;
   RequestBook& book_;
   std::uint32_t slot_;
+  SimProcess process_;
   GatewayId id_;
   std::unique_ptr<Life> life_;
   std::uint64_t lives_ = 0;
   std::deque<gateway::GatewayEffect> said_;   // not carried out yet
   std::vector<std::pair<RequestId, std::uint32_t>> enough_;  // choices to stop once all that was said is done
+  std::set<routing::ReplicaGeneration> unreachable_;         // that something was to be sent to, likewise
 };
 
 }  // namespace herd::sim

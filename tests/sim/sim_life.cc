@@ -189,7 +189,7 @@ void SimLife::carry_out(replica::SendDeltas& effect) {
     if (delta.gateway != effect.gateway) violate("a delta goes to another gateway than asked for it");
     if (!submitted_.contains(delta.key())) violate("a delta of an attempt that was never submitted");
   }
-  network_.deltas(generation_, effect.gateway, std::move(effect.deltas));
+  host_.send_deltas(effect.gateway, std::move(effect.deltas));
 }
 
 void SimLife::carry_out(replica::SayServing& /*effect*/) {
@@ -201,8 +201,7 @@ void SimLife::carry_out(replica::SayServing& /*effect*/) {
 
 void SimLife::carry_out(replica::SayLost& effect) {
   check_loss(effect.loss);
-  network_.loss_to_gateways(effect.loss);
-  network_.notify([loss = effect.loss](auto& core, auto& effects) { core.on_lost(loss, effects); });
+  host_.send_loss(effect.loss);
   host_.on_life_lost(effect.loss);
 }
 

@@ -20,12 +20,14 @@
 
 namespace herd::sim {
 
-// Its place: ranks, supervisor, coordinator.
+// Its place: ranks, supervisor, gateways.
 class LifeHost {
  public:
   virtual ~LifeHost() = default;
   // Runs it then, if that generation still lives.
   virtual void at_life(Instant when, EventLoop::Event event) = 0;
+  virtual void send_deltas(GatewayId gateway, std::vector<step::TokenDelta> deltas) = 0;
+  virtual void send_loss(const routing::ReplicaLoss& loss) = 0;  // to every gateway that joined
   virtual void send_plan(const step::StepPlan& plan) = 0;  // to every rank
   virtual std::vector<Progress> read_ranks() const = 0;
   virtual void on_life_serving() = 0;
@@ -62,6 +64,7 @@ class SimLife {
   [[nodiscard]] bool ended() const { return core_.ended(); }
   [[nodiscard]] bool has_served() const { return has_served_; }
   [[nodiscard]] bool idle() const;
+  [[nodiscard]] replica::ReplicaStats stats() const { return core_.stats(); }
   [[nodiscard]] std::uint64_t steps_finished() const { return steps_finished_; }
   [[nodiscard]] const std::shared_ptr<SimCollective>& group() const { return group_; }
   void check(std::uint32_t sequences_max);

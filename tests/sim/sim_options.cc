@@ -70,7 +70,10 @@ void draw_replica(SimOptions& options, Dice& dice) {
 }
 
 void draw_faults(SimOptions& options, Dice& dice) {
-  options.kills = dice.some(3, 8);
+  options.node_kills = dice.some(3, 4);
+  options.machine_losses = dice.some(4, 3);
+  options.long_absences = dice.one_in(2);
+  options.leader_kills = dice.some(3, 6);
   options.rank_kills = dice.some(3, 6);
   options.rank_deaths = dice.some(6, 4);
   options.leader_deaths = dice.some(6, 4);
@@ -82,16 +85,19 @@ void draw_faults(SimOptions& options, Dice& dice) {
   if (options.ranks > 1) options.deaths_in_collective = dice.some(4, 4);
   if (options.ranks > 1) options.skipped_collectives = dice.some(4, 4);
   options.pauses = dice.some(4, 6);
+  options.node_sleeps = dice.some(4, 4);
   options.failed_starts = dice.some(6, 4);
   options.failed_joins = dice.some(6, 4);
   options.stale_results = dice.some(3, 40);
   options.poison_requests = dice.some(4, 4);
   if (dice.one_in(10)) options.not_finite_per_million = 2'000;
-  options.link_cuts = dice.some(3, 12);
+  options.cuts = dice.some(3, 12);
+  options.resets = dice.some(4, 6);
   options.gateway_crashes = dice.some(5, 6);
   options.gateway_stops = dice.some(8, 4);
   options.coordinator_silences = dice.some(4, 4);
   options.coordinator_restarts = dice.some(5, 4);
+  options.clock_jumps = dice.one_in(4);
   options.rolling_restarts = dice.some(3, 4);
   options.given_up = dice.one_in(16);
   options.leaves_percent = dice.some(3, 40);
@@ -111,7 +117,31 @@ void draw_prediction(SimOptions& options, Dice& dice) {
   if (!dice.one_in(3)) options.scheduler.max_step_ms = dice.between(0, 4);
 }
 
+// Nodes with room for all replicas, most of them with more.
+void draw_nodes(SimOptions& options, Dice& dice) {
+  options.ranks_are_processes = !dice.one_in(3);
+  options.nodes = options.replicas;
+  if (!options.ranks_are_processes) return;
+  options.nodes = dice.between(1, 4);
+  options.any_node = dice.one_in(6);
+  options.replicas_per_node = (options.replicas + options.nodes - 1) / options.nodes + dice.between(0, 2);
+}
+
+// One scale for all that waits for a peer, from that of steps to that of the product.
+void draw_patience(SimOptions& options, Dice& dice) {
+  options.silence_us = dice.one_in(4) ? 2'000'000 : dice.between(2'000, 100'000);
+  // Whoever is told of a closed connection is connected again before a coordinator has waited long enough.
+  options.silence_us = std::max(options.silence_us, 8 * (options.detect_us_max + options.message_us_max));
+  options.redial_us_max = 1 + options.silence_us / dice.between(4, 20);
+  options.gather_us = options.silence_us * 3 / 2;
+  options.away_us = options.silence_us * 5;
+}
+
 }  // namespace
+
+routing::NumericsId numerics_of(const SimOptions& options, ReplicaId replica) {
+  return "toy-" + std::to_string(replica.value % options.numerics_ids);
+}
 
 SimOptions draw_options(std::uint64_t seed) {
   Dice dice(seed);
@@ -119,6 +149,7 @@ SimOptions draw_options(std::uint64_t seed) {
   options.seed = seed;
   options.gateways = dice.one_in(2) ? 1 : dice.between(2, 3);
   options.replicas = dice.between(1, 4);
+  draw_nodes(options, dice);
   options.numerics_ids = dice.one_in(4) ? 2 : 1;
   options.wire = dice.one_in(8);
   draw_load(options, dice);
@@ -130,7 +161,7 @@ SimOptions draw_options(std::uint64_t seed) {
   options.detect_us_max = dice.between(1, 20'000);
   options.restart_us_max = dice.between(1, 30'000);
   options.faults_us = options.arrivals_us + dice.between(1, 200'000);
-  options.ranks_are_processes = dice.one_in(2);
+  draw_patience(options, dice);
   options.budget = {.restarts = dice.one_in(3) ? dice.between(1, 4) : 1000,
                     .window_s = dice.between(1, 200) * 1e-3,
                     .backoff_s = dice.between(0, 4) * 1e-3,

@@ -63,6 +63,7 @@ void SimRanks::end(std::uint32_t rank) {
   if (!living) return;  // its death is on its way
   if (living->hangs() && !world_.options.ranks_are_processes) world_.violate("a thread that hangs is ended");
   slots_[rank].rank.reset();
+  if (host_.leads(rank)) return host_.on_leader_gone(LossCause::kStopped, "ended", world_.options.message_us_max);
   host_.on_rank_gone(rank, "ended", world_.options.message_us_max);
 }
 
@@ -77,6 +78,7 @@ std::int64_t SimRanks::detect_us_max() const {
 void SimRanks::die(std::uint32_t rank, LossCause cause, const std::string& why, std::int64_t us_max) {
   slots_[rank].rank.reset();
   network_.shake();
+  if (host_.leads(rank)) return host_.on_leader_gone(cause, why, us_max);
   host_.on_rank_gone(rank, why, us_max);
   SimLife* life = host_.life();
   if (life == nullptr) return;
@@ -88,13 +90,8 @@ void SimRanks::die(std::uint32_t rank, LossCause cause, const std::string& why, 
   if (world_.percent(50)) life->group()->abort({StatusCode::kAborted, "rank " + std::to_string(rank) + " is gone"});
 }
 
-void SimRanks::renew() {
-  for (Slot& slot : slots_) {
-    slot.rank.reset();
-    slot.damaged = false;  // the weights are read again
-    slot.mismatches = 0;
-  }
-  was_late_ = false;
+void SimRanks::take_away() {
+  for (Slot& slot : slots_) slot.rank.reset();
 }
 
 void SimRanks::count_mismatches(const std::vector<std::uint32_t>& blamed) {

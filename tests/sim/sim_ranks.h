@@ -17,7 +17,7 @@
 
 namespace herd::sim {
 
-// Their process.
+// The machine they are on, and whoever looks after them there.
 class RanksHost {
  public:
   virtual ~RanksHost() = default;
@@ -28,6 +28,10 @@ class RanksHost {
   [[nodiscard]] virtual Epoch epoch() const = 0;  // of it, or of the last one
   virtual void on_rank_gone(std::uint32_t rank, const std::string& why, std::int64_t us_max) = 0;
   virtual void on_rank_left(std::uint32_t rank, Epoch epoch) = 0;
+  // The generation lives in that rank's process.
+  [[nodiscard]] virtual bool leads(std::uint32_t rank) const = 0;
+  // Such a rank is gone, the generation with it.
+  virtual void on_leader_gone(routing::LossCause cause, const std::string& why, std::int64_t us_max) = 0;
 };
 
 class SimRanks : private RankHost {
@@ -42,12 +46,12 @@ class SimRanks : private RankHost {
   void leave(std::uint32_t rank);
   void end(std::uint32_t rank);
 
-  // Faults. False: it was gone before.
-  bool take_away(std::uint32_t rank) { return std::exchange(slots_[rank].rank, nullptr) != nullptr; }
+  // All of them, with their node.
+  void take_away();
+  // Faults.
   // `us_max`: until somebody hears of it.
   void die(std::uint32_t rank, routing::LossCause cause, const std::string& why, std::int64_t us_max);
   void damage(std::uint32_t rank) { slots_[rank].damaged = true; }
-  void renew();  // the process is another one
   void count_mismatches(const std::vector<std::uint32_t>& blamed);
   void fail_joins(std::uint32_t joins) { joins_to_fail_ = joins; }
   void repeat_old_result();

@@ -4,125 +4,122 @@
 #include <utility>
 #include <variant>
 
-#include "tests/sim/sim_coordinator.h"
+#include "tests/sim/sim_gateway.h"
+#include "tests/sim/sim_node.h"
 
 namespace herd::sim {
 
 using routing::LossCause;
 using routing::ReplicaGeneration;
 
-SimReplica::SimReplica(World& world, Network& network, SimCoordinator& coordinator, RequestBook& book, std::uint32_t index)
+SimReplica::SimReplica(World& world, Network& network, RequestBook& book, SimNode& node, ReplicaId replica)
     : world_(world),
       network_(network),
-      coordinator_(coordinator),
       book_(book),
-      index_(index),
-      numerics_("toy-" + std::to_string(index % world.options.numerics_ids)),
-      generation_{ReplicaId(index), Epoch(0)},
+      node_(node),
+      generation_{replica, Epoch(0)},
+      address_("node-" + std::to_string(node.index()) + "/replica-" + std::to_string(replica.value)),
+      leader_(world),
+      ranks_process_(world),
       ranks_(world, network, static_cast<RanksHost&>(*this)) {}
 
 void SimReplica::violate(const std::string& what) {
-  world_.violate("replica " + std::to_string(index_) + ", epoch " + std::to_string(generation_.epoch.value) + ": " + what);
-}
-
-std::uint32_t SimReplica::sequences_max() const {
-  const auto& scheduler = world_.options.scheduler;
-  return scheduler.max_num_seqs + scheduler.queue_requests_max;
+  world_.violate("replica " + std::to_string(id().value) + " on node " + std::to_string(node_.index()) + ", epoch " +
+                 std::to_string(generation_.epoch.value) + ": " + what);
 }
 
 bool SimReplica::whole() const {
-  return serving() && !draining_ && !life_->doomed() && paused_until_ <= world_.now() && ranks_.whole();
+  const SimProcess& leads = world_.options.ranks_are_processes ? leader_ : supervisor_process();
+  return held_ && serving() && !draining_ && !life_->doomed() && !leads.sleeps() && ranks_.whole();
 }
 
 routing::ReplicaView SimReplica::view() const {
-  return {{generation_, "replica-" + std::to_string(index_), numerics_},
-          draining_ ? routing::ReplicaState::kDraining : routing::ReplicaState::kServing,
-          true,
-          sequences_max()};
-}
-
-EventLoop::Event SimReplica::awake(EventLoop::Event event) {
-  return [this, process = processes_, event = std::move(event)] {
-    if (process != processes_) return;
-    if (world_.now() < paused_until_) return asleep_.push_back(awake(event));
-    event();
-  };
-}
-
-// What came during the pause, in the order in which it came; a pause that was made longer ends once.
-void SimReplica::wake_up() {
-  network_.shake();
-  while (!asleep_.empty() && world_.now() >= paused_until_) {
-    const EventLoop::Event event = std::move(asleep_.front());
-    asleep_.pop_front();
-    event();
-  }
+  routing::ReplicaView view;
+  view.route = {generation_, address_, numerics_of(world_.options, id())};
+  view.state = draining_ ? routing::ReplicaState::kDraining : routing::ReplicaState::kServing;
+  view.sequences_max = world_.options.sequences_max();
+  view.max_model_len = world_.options.scheduler.max_model_len;
+  return view;
 }
 
 // Processes -----------------------------------------------------------------------------------------------------------
 
+SimProcess& SimReplica::supervisor_process() const { return node_.process(); }
+SimProcess& SimReplica::leader() { return world_.options.ranks_are_processes ? leader_ : supervisor_process(); }
+SimProcess& SimReplica::ranks_process() { return world_.options.ranks_are_processes ? ranks_process_ : supervisor_process(); }
+
+EventLoop::Event SimReplica::awake(EventLoop::Event event) { return ranks_process().awake(std::move(event)); }
+std::uint64_t SimReplica::pauses_so_far() const {
+  return (world_.options.ranks_are_processes ? ranks_process_ : supervisor_process()).sleeps_so_far();
+}
+
+void SimReplica::later(std::int64_t us, EventLoop::Event event) {
+  supervisor_process().later(us, [this, event = std::move(event)] { if (held_) event(); });
+}
+
 void SimReplica::start() {
-  if (given_up_) return;
   const SimOptions& options = world_.options;
+  if (options.ranks_are_processes) ranks_process_.begin();
+  network_.listen(address_, {&leader(), network_.node_machine(node_.index()),
+                             [this](const ConnectionPtr& connection) { return accept(connection); }, this});
   supervisor_ = std::make_unique<membership::GroupSupervisor>(membership::GroupSupervisorConfig{
-      .replica = ReplicaId(index_),
+      .replica = id(),
       .ranks = options.ranks,
       .ranks_can_be_ended = options.ranks_are_processes,
+      .keeps_trying = options.ranks_are_processes,
       .budget = options.budget,
       .watch = options.watch()});
-  losses_.clear();
-  has_served_ = false;
   decide([&](auto& supervisor, auto& effects) { supervisor.on_start(world_.now(), effects); });
 }
 
-void SimReplica::restart() {
-  end_process();
-  later(world_.us_up_to(world_.options.restart_us_max), [this] { start(); });
-}
-
-void SimReplica::end_process() {
-  ++processes_;
-  life_.reset();
-  ranks_.renew();
-  draining_ = false;
+void SimReplica::release() {
+  held_ = waits_for_place_ = false;
+  ending_ = true;
   network_.shake();
+  decide([](auto& supervisor, auto& effects) { supervisor.on_stop(effects); });
+  if (alive()) return stop();
+  end_ranks();
 }
 
-// The coordinator is a new one: what serves is adopted; for everything else it names the next generation.
-void SimReplica::on_coordinator_back(membership::CoordinatorCore& core, membership::CoordinatorEffects& effects) {
-  if (given_up_) return;
-  if (serving()) {
-    world_.reach(Reached::kAdopted);
-    return core.on_serving(view(), effects);
-  }
-  reserved_ = core.place({generation_.replica, view().route.address, numerics_, sequences_max()}, true, effects);
-  if (alive() && !life_->has_served()) life_->stop();  // under a name that nobody knows
+// Its node hears when none is left.
+void SimReplica::end_ranks() {
+  ending_ = false;
+  fall(false);
+  supervisor_process().later(world_.us_up_to(world_.options.detect_us_max), [this] { node_.on_ended(id()); });
+}
+
+void SimReplica::give_up(const Status& why) {
+  later(world_.us_up_to(world_.options.message_us_max), [this, why] { node_.on_given_up(id(), why); });
+}
+
+void SimReplica::fall(bool silently) {
+  held_ = ending_ = waits_for_place_ = draining_ = false;
+  gateways_.clear();
+  if (life_) last_life_ = std::move(life_);  // it may be in the middle of something
+  ranks_.take_away();
+  network_.listen_no_more(address_, *this);
+  network_.shake();
+  silently ? leader_.vanish() : leader_.end();
+  ranks_process_.vanish();
+}
+
+void SimReplica::sleep(Instant until) {
+  leader_.sleep(until);
+  ranks_process_.sleep(until);
 }
 
 void SimReplica::drain() {
   if (!serving() || draining_) return;
   draining_ = true;
   network_.shake();
-  network_.notify([generation = generation_](auto& core, auto& effects) { core.on_draining(generation, effects); });
+  message([this, view = view()] { node_.say_serving(view); });
 }
 
 void SimReplica::stop() {
-  if (alive()) life_->stop();
-}
-
-void SimReplica::give_up() {
-  given_up_ = true;
-  network_.shake();
-  if (supervisor_) decide([](auto& supervisor, auto& effects) { supervisor.on_stop(effects); });
-  if (alive()) kill(LossCause::kKilled);
-  end_process();
-  world_.reach(Reached::kGivenUp);
-  // The loss has been told by then.
-  world_.loop.after(2 * world_.options.detect_us_max + 2 * world_.options.message_us_max, [this] {
-    network_.notify([this](auto& core, auto& effects) {
-      core.on_lost({generation_, LossCause::kKilled, {StatusCode::kAborted, "given up"}, std::nullopt}, effects);
-      core.on_given_up(generation_.replica, effects);
-    });
+  if (!alive()) return;
+  life_->doom();
+  leader().later(world_.us_up_to(world_.options.message_us_max), [this, of = generation_] {
+    if (alive() && generation_ == of) life_->stop();
   });
 }
 
@@ -144,6 +141,7 @@ void SimReplica::on_rank_started(std::uint32_t rank) {
     status = {StatusCode::kMissing, "injected"};
     losses_.push_back(world_.now());
   } else {
+    if (leads(rank)) leader_.begin();
     ranks_.add(rank);
   }
   decide([&](auto& supervisor, auto& effects) { supervisor.on_rank_ready(rank, status, world_.now(), effects); });
@@ -152,24 +150,32 @@ void SimReplica::on_rank_started(std::uint32_t rank) {
 void SimReplica::carry_out(const membership::FormGroup& /*effect*/) {
   if (alive()) violate("forms a group beside the one it is in");
   if (ranks_.differed_twice()) violate("forms a group of a rank whose tokens differed twice");
-  ++forms_;
-  begin();
+  waits_for_place_ = true;
+  const SimOptions& options = world_.options;
+  node_.ask_place({id(), address_, numerics_of(options, id()), options.sequences_max(), options.scheduler.max_model_len});
 }
 
-void SimReplica::begin() {
-  if (!reserved_ && !coordinator_.answers())
-    return later(world_.us_up_to(1000), [this, form = forms_] { if (form == forms_) begin(); });
-  const ReplicaGeneration generation = reserved_ ? *std::exchange(reserved_, std::nullopt) : coordinator_.place(*this);
-  if (generation.replica != generation_.replica || generation.epoch <= generation_.epoch)
-    violate("its next epoch is " + std::to_string(generation.epoch.value));
-  generation_ = generation;
+void SimReplica::on_placed(const routing::ReplicaView& placed) {
+  if (!waits_for_place_) return;
+  waits_for_place_ = false;
+  const ReplicaGeneration generation = placed.route.generation;
+  if (generation.replica != id() || generation <= generation_ || !node_.is_new(generation)) violate("its next epoch is " + std::to_string(generation.epoch.value));
+  form(placed);
+}
+
+void SimReplica::form(const routing::ReplicaView& placed) {
+  generation_ = placed.route.generation;
   draining_ = false;
+  const bool can = ranks_.lives(0) || !leads(0);
   last_life_.reset();
-  life_ = std::make_unique<SimLife>(world_, network_, book_, static_cast<LifeHost&>(*this), generation);
-  network_.on_replica_life(index_);
+  if (can) life_ = std::make_unique<SimLife>(world_, network_, book_, static_cast<LifeHost&>(*this), generation_);
   decide([&](auto& supervisor, auto& effects) { supervisor.on_formed(generation_, world_.now(), effects); });
+  if (!can) {
+    world_.reach(Reached::kFormedWithoutLeader);
+    return on_generation_lost({generation_, LossCause::kKilled, {StatusCode::kAborted, "its leader is gone"}, std::nullopt, {0}}, false);
+  }
   life_->start();
-  ranks_.join(*life_, generation.epoch);
+  ranks_.join(*life_, generation_.epoch);
 }
 
 void SimReplica::carry_out(const membership::LeaveGroup& effect) { ranks_.leave(effect.rank); }
@@ -177,19 +183,19 @@ void SimReplica::carry_out(const membership::LeaveGroup& effect) { ranks_.leave(
 void SimReplica::carry_out(const membership::EndRank& effect) { ranks_.end(effect.rank); }
 
 void SimReplica::carry_out(const membership::GiveUp& effect) {
-  if (World::tells) world_.tell("replica " + std::to_string(index_) + " is given up: " + effect.why.message());
+  if (World::tells) world_.tell("replica " + std::to_string(id().value) + " is given up: " + effect.why.message());
   std::erase_if(losses_, [&](Instant at) { return seconds_between(at, world_.now()) > world_.options.budget.window_s; });
   const bool spent = losses_.size() > world_.options.budget.restarts;
   if (alive()) violate("is given up, and lives");
-  if (has_served_ && !spent && !ranks_.hangs() && !ranks_.was_late()) violate("is given up for nothing: " + effect.why.message());
+  if ((has_served_ || world_.options.ranks_are_processes) && !spent && !ranks_.hangs() && !ranks_.was_late()) violate("is given up for nothing: " + effect.why.message());
   world_.reach(Reached::kProcessesEnded);
-  message([this] { restart(); });
+  give_up(effect.why);
 }
 
 void SimReplica::carry_out(const membership::WakeSupervisorAt& effect) {
   if (effect.at < world_.now()) violate("its supervisor asks to be woken in the past");
-  world_.loop.at(effect.at, awake([this, wake = ++wakes_] {
-    if (wake != wakes_) return;
+  world_.loop.at(effect.at, supervisor_process().awake([this, wake = ++wakes_] {
+    if (wake != wakes_ || !held_) return;
     const std::vector<Progress> ranks = ranks_.read();
     decide([&](auto& supervisor, auto& effects) { supervisor.on_timer(world_.now(), ranks, effects); });
   }));
@@ -204,54 +210,111 @@ void SimReplica::carry_out(const membership::Note& effect) {
 // What its life says --------------------------------------------------------------------------------------------------
 
 void SimReplica::at_life(Instant when, EventLoop::Event event) {
-  world_.loop.at(when, awake([this, generation = generation_, event = std::move(event)] {
+  world_.loop.at(when, leader().awake([this, generation = generation_, event = std::move(event)] {
     if (alive() && generation == generation_) event();
   }));
 }
 
-// In the order in which its life says it.
+void SimReplica::send_deltas(GatewayId gateway, std::vector<step::TokenDelta> deltas) {
+  const auto joined = gateways_.find(gateway);
+  if (joined == gateways_.end()) return;
+  const bool twice = world_.percent(world_.options.duplicates_percent);
+  for (int copy = 0; copy < (twice ? 2 : 1); ++copy)
+    joined->second.connection->send(SimConnection::kAcceptor, world_.options.delta_us_max,
+                                    [to = joined->second.gateway, from = generation_, deltas] { to->on_deltas(from, deltas); });
+  if (world_.percent(10)) send_load(gateway);
+}
+
+void SimReplica::send_loss(const routing::ReplicaLoss& loss) {
+  for (auto& [id, joined] : gateways_)
+    joined.connection->send(SimConnection::kAcceptor, world_.options.delta_us_max,
+                            [to = joined.gateway, loss] { to->on_loss(loss); });
+}
+
+// In the order in which its life says it; what was said arrives also if that is gone by then.
 void SimReplica::tell_supervisor(EventLoop::Event event) {
-  to_supervisor_.send(world_.loop, world_.random, world_.options.message_us_max, awake(std::move(event)));
+  to_supervisor_.send(world_.loop, world_.random, world_.options.message_us_max, supervisor_process().awake(std::move(event)));
 }
 
 void SimReplica::on_life_serving() {
-  network_.notify([view = view()](auto& core, auto& effects) { core.on_serving(view, effects); });
-  tell_supervisor([this, generation = generation_] {
+  for (const auto& [gateway, joined] : gateways_) send_load(gateway);
+  tell_supervisor([this, view = view()] {
+    if (!held_ || view.route.generation != generation_) return;
+    node_.say_serving(view);
     has_served_ = true;
-    decide([&](auto& supervisor, auto& effects) { supervisor.on_serving(generation, world_.now(), effects); });
+    decide([&](auto& supervisor, auto& effects) { supervisor.on_serving(view.route.generation, world_.now(), effects); });
   });
 }
 
 void SimReplica::on_life_lost(const routing::ReplicaLoss& loss) {
   if (loss.cause == LossCause::kTokensDiffer) ranks_.count_mismatches(loss.blamed);
+  tell_supervisor([this, loss] { on_generation_lost(loss, world_.percent(world_.options.repeats_percent)); });
+}
+
+void SimReplica::on_generation_lost(const routing::ReplicaLoss& loss, bool tell_again) {
+  node_.say_lost(loss);
+  if (!held_) return;
+  if (loss.cause != LossCause::kStopped) losses_.push_back(world_.now());
   const auto tell = [this, loss] {
     decide([&](auto& supervisor, auto& effects) { supervisor.on_generation_lost(loss, {}, world_.now(), effects); });
   };
-  tell_supervisor([this, loss, tell] {
-    if (loss.cause != LossCause::kStopped) losses_.push_back(world_.now());
-    tell();
-    if (world_.percent(world_.options.repeats_percent)) later(world_.us_up_to(world_.options.restart_us_max), tell);
-  });
+  tell();
+  if (tell_again) later(world_.us_up_to(world_.options.restart_us_max), tell);
 }
 
 void SimReplica::end_life() {
   last_life_ = std::move(life_);  // it is still in the middle of something
   draining_ = false;
   network_.shake();
+  if (ending_) end_ranks();
 }
 
 // From gateways -------------------------------------------------------------------------------------------------------
 
+SimConnection::Hooks SimReplica::accept(const ConnectionPtr& connection) {
+  return {.on_open = [] {}, .on_closed = [this, raw = connection.get()] {
+            const auto joined = std::ranges::find_if(gateways_, [&](const auto& known) { return known.second.connection.get() == raw; });
+            if (joined == gateways_.end()) return;
+            const GatewayId id = joined->first;
+            gateways_.erase(joined);
+            gateway_gone(id);
+          }};
+}
+
+// One that comes again before its last connection's end was noticed: what it asked for there ends first.
+void SimReplica::on_gateway_joined(const ConnectionPtr& connection, SimGateway& gateway, GatewayId id) {
+  const auto before = gateways_.find(id);
+  if (before != gateways_.end() && before->second.connection != connection) {
+    world_.reach(Reached::kGatewaysJoinedTwice);
+    const ConnectionPtr old = before->second.connection;
+    gateways_.erase(before);
+    old->close(SimConnection::kAcceptor);
+    gateway_gone(id);
+  }
+  gateways_.insert_or_assign(id, JoinedGateway{connection, &gateway});
+  if (serving()) send_load(id);
+}
+
+void SimReplica::send_load(GatewayId gateway) {
+  const auto joined = gateways_.find(gateway);
+  if (joined == gateways_.end()) return;
+  joined->second.connection->send(SimConnection::kAcceptor, world_.options.delta_us_max,
+                                  [to = joined->second.gateway, from = generation_, stats = life_->stats()] {
+                                    to->on_report(from, stats);
+                                  });
+}
+
+void SimReplica::gateway_gone(GatewayId gateway) {
+  network_.shake();
+  if (alive()) life_->on_gateway_gone(gateway);
+}
+
 void SimReplica::on_submission(ReplicaGeneration to, const step::Submission& submission) {
-  awake([this, to, submission] { if (alive() && to == generation_) life_->on_submission(submission); })();
+  if (alive() && to == generation_) life_->on_submission(submission);
 }
 
 void SimReplica::on_abort(ReplicaGeneration on, const step::AttemptKey& attempt) {
-  awake([this, on, attempt] { if (alive() && on == generation_) life_->on_abort(attempt); })();
-}
-
-void SimReplica::on_gateway_gone(GatewayId gateway) {
-  awake([this, gateway, at = generation_] { if (alive() && at == generation_) life_->on_gateway_gone(gateway); })();
+  if (alive() && on == generation_) life_->on_abort(attempt);
 }
 
 // Faults --------------------------------------------------------------------------------------------------------------
@@ -268,54 +331,20 @@ void SimReplica::damage_weights() {
   network_.shake();
 }
 
-void SimReplica::pause(std::int64_t us) {
-  world_.reach(Reached::kPauses);
-  // Between two instants of everything else, so that what comes meanwhile is done before what comes afterwards.
-  const Instant until{world_.now().ns / 1000 * 1000 + us * 1000 + 500};
-  paused_until_ = std::max(paused_until_, until);
-  ++pauses_;
-  network_.shake();
-  world_.loop.at(paused_until_, [this] { wake_up(); });
-}
-
 void SimReplica::heal() {
   starts_to_fail_ = 0;
   ranks_.fail_joins(0);
   if (alive()) life_->forget_planted();
 }
 
-// Its node notices that the process is gone, and may have made the next one before everybody heard.
-void SimReplica::kill(LossCause cause) {
-  if (!alive()) return;
-  world_.reach(cause == LossCause::kKilled ? Reached::kReplicasKilled : Reached::kDiedOfThemselves);
-  const routing::ReplicaLoss loss{generation_, cause, {StatusCode::kAborted, "its process is gone"}, std::nullopt, {}};
-  end_life();
-  if (world_.options.ranks_are_processes) {
-    kill_ranks(loss);
-  } else {
-    restart();
-  }
-  world_.loop.after(world_.us_up_to(world_.options.detect_us_max), [this, loss] {
-    if (alive()) world_.reach(Reached::kRestartedUnheard);
-    network_.notify([loss](auto& core, auto& effects) { core.on_lost(loss, effects); });
-  });
-}
-
-void SimReplica::kill_ranks(const routing::ReplicaLoss& loss) {
-  for (std::uint32_t rank = 0; rank < world_.options.ranks; ++rank) {
-    if (ranks_.take_away(rank)) on_rank_gone(rank, "its process is gone", world_.options.detect_us_max);
-  }
-  later(world_.us_up_to(world_.options.detect_us_max), [this, loss] {
-    losses_.push_back(world_.now());
-    decide([&](auto& supervisor, auto& effects) { supervisor.on_generation_lost(loss, {}, world_.now(), effects); });
-  });
-}
-
-void SimReplica::lose_rank(LossCause cause) {
-  const auto rank = static_cast<std::uint32_t>(world_.below(world_.options.ranks));
+void SimReplica::lose_rank(std::uint32_t rank, LossCause cause) {
   if (!ranks_.lives(rank)) return;
   if (ranks_.hangs(rank) && !world_.options.ranks_are_processes) return;  // such a thread does not end either
-  world_.reach(cause == LossCause::kKilled ? Reached::kRanksKilled : Reached::kDiedOfThemselves);
+  if (leads(rank) && alive()) {
+    world_.reach(cause == LossCause::kKilled ? Reached::kLeadersKilled : Reached::kDiedOfThemselves);
+  } else {
+    world_.reach(cause == LossCause::kKilled ? Reached::kRanksKilled : Reached::kDiedOfThemselves);
+  }
   if (!alive()) world_.reach(Reached::kRanksLostBetween);
   ranks_.die(rank, cause, "gone", ranks_.detect_us_max());
 }
@@ -329,18 +358,42 @@ void SimReplica::on_rank_gone(std::uint32_t rank, const std::string& why, std::i
   });
 }
 
+// Nobody is left to say what it computed: its node says that the generation is lost, and lets the other ranks return.
+void SimReplica::on_leader_gone(LossCause cause, const std::string& why, std::int64_t us_max) {
+  std::optional<routing::ReplicaLoss> loss;
+  if (life_) loss = {generation_, cause, {StatusCode::kAborted, "its leader is gone: " + why}, std::nullopt, {0}};
+  const auto group = life_ ? life_->group() : nullptr;
+  if (life_) last_life_ = std::move(life_);
+  gateways_.clear();
+  draining_ = false;
+  leader_.end();
+  if (ending_) return end_ranks();
+  const bool first = world_.percent(50);
+  later(world_.us_up_to(us_max), [this, loss, group, why, first] {
+    if (group) group->abort({StatusCode::kAborted, "the leader is gone"});
+    if (loss && first) on_generation_lost(*loss, false);
+    if (!loss) losses_.push_back(world_.now());  // at most
+    decide([&](auto& supervisor, auto& effects) {
+      supervisor.on_rank_lost(0, {StatusCode::kAborted, why}, world_.now(), effects);
+    });
+    if (loss && !first) on_generation_lost(*loss, false);
+  });
+}
+
 void SimReplica::on_rank_left(std::uint32_t rank, Epoch epoch) {
-  decide([&](auto& supervisor, auto& effects) { supervisor.on_rank_left(rank, epoch, world_.now(), effects); });
+  later(0, [this, rank, epoch] {
+    decide([&](auto& supervisor, auto& effects) { supervisor.on_rank_left(rank, epoch, world_.now(), effects); });
+  });
 }
 
 // Checks --------------------------------------------------------------------------------------------------------------
 
 void SimReplica::check() {
-  if (alive()) life_->check(sequences_max());
+  if (alive()) life_->check(world_.options.sequences_max());
 }
 
 void SimReplica::check_drained() {
-  if (given_up_) return;
+  if (!held_) return;
   if (!serving()) return violate("still down after everything healed");
   life_->check_drained();
   if (ranks_.know_sequences()) violate("a rank still knows sequences after the drain");

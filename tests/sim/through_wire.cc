@@ -7,6 +7,7 @@
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/envelope.h"
 #include "cluster/wire/generate_codec.h"
+#include "cluster/wire/membership_codec.h"
 #include "cluster/wire/step_codec.h"
 #include "kernels/check.h"
 #include "runtime/step/step_outputs.h"
@@ -62,6 +63,34 @@ routing::ClusterView through_wire(bool on, routing::ClusterView view) {
 
 routing::ReplicaLoss through_wire(bool on, routing::ReplicaLoss loss) {
   return on ? decoded<routing::ReplicaLoss>(wire::encode(loss), wire::decode_replica_loss) : loss;
+}
+
+routing::GatewayJoin through_wire(bool on, routing::GatewayJoin join) {
+  return on ? decoded<routing::GatewayJoin>(wire::encode(join), wire::decode_gateway_join) : join;
+}
+
+membership::NodeJoin through_wire(bool on, membership::NodeJoin join) {
+  return on ? decoded<membership::NodeJoin>(wire::encode(join), wire::decode_node_join) : join;
+}
+
+membership::Assignment through_wire(bool on, membership::Assignment assignment) {
+  return on ? decoded<membership::Assignment>(wire::encode(assignment), wire::decode_assignment) : assignment;
+}
+
+membership::PlaceAsk through_wire(bool on, membership::PlaceAsk ask) {
+  return on ? decoded<membership::PlaceAsk>(wire::encode(ask), wire::decode_place_ask) : ask;
+}
+
+membership::Placed through_wire(bool on, membership::Placed placed) {
+  return on ? decoded<membership::Placed>(wire::encode(placed), wire::decode_placed) : placed;
+}
+
+membership::Serving through_wire(bool on, membership::Serving serving) {
+  return on ? decoded<membership::Serving>(wire::encode(serving), wire::decode_serving) : serving;
+}
+
+membership::GivenUp through_wire(bool on, membership::GivenUp given_up) {
+  return on ? decoded<membership::GivenUp>(wire::encode(given_up), wire::decode_given_up) : given_up;
 }
 
 }  // namespace herd::sim

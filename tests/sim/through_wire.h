@@ -4,7 +4,9 @@
 
 #include <vector>
 
+#include "cluster/membership/node_messages.h"
 #include "cluster/routing/cluster_view.h"
+#include "cluster/routing/gateway_join.h"
 #include "cluster/routing/replica_loss.h"
 #include "runtime/step/step_plan.h"
 #include "runtime/step/submission.h"
@@ -18,5 +20,12 @@ step::AttemptKey through_wire(bool on, step::AttemptKey aborted);
 std::vector<step::TokenDelta> through_wire(bool on, std::vector<step::TokenDelta> deltas);
 routing::ClusterView through_wire(bool on, routing::ClusterView view);
 routing::ReplicaLoss through_wire(bool on, routing::ReplicaLoss loss);
+routing::GatewayJoin through_wire(bool on, routing::GatewayJoin join);
+membership::NodeJoin through_wire(bool on, membership::NodeJoin join);
+membership::Assignment through_wire(bool on, membership::Assignment assignment);
+membership::PlaceAsk through_wire(bool on, membership::PlaceAsk ask);
+membership::Placed through_wire(bool on, membership::Placed placed);
+membership::Serving through_wire(bool on, membership::Serving serving);
+membership::GivenUp through_wire(bool on, membership::GivenUp given_up);
 
 }  // namespace herd::sim

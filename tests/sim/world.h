@@ -18,13 +18,15 @@ namespace herd::sim {
 // What the seeds must reach; sim_test.cc says how often.
 enum class Reached : std::uint8_t {
   kFinished, kRefusedQueue, kRefusedQuota, kRefusedDeadline, kRefusedNowhere, kLate, kTimedOut, kFailed, kSlow, kGone,
-  kShutdown, kTokens, kPromptLogprobs, kChoicesStopped, kReplicasKilled, kRanksKilled, kDiedOfThemselves, kFailedSteps,
-  kTokensDiffer, kOverdue, kStopped, kFailedStarts, kRestartedUnheard, kPoisonDeaths, kPoisonCondemned, kNotFinite,
-  kLinksCut, kGatewaysCrashed, kGatewaysStopped, kCoordinatorSilences, kCoordinatorRestarts, kAdopted, kRollingRestarts,
+  kShutdown, kTokens, kPromptLogprobs, kChoicesStopped, kLeadersKilled, kRanksKilled, kDiedOfThemselves, kFailedSteps,
+  kTokensDiffer, kOverdue, kStopped, kFailedStarts, kPoisonDeaths, kPoisonCondemned, kNotFinite,
+  kGatewaysCrashed, kGatewaysStopped, kCoordinatorSilences, kCoordinatorRestarts, kRollingRestarts,
   kGivenUp, kMoves, kStreamsMovedOften, kParkedLong, kRefusedByReplica, kSuspectsAlone, kStaleDeltas, kDuplicateDeltas,
   kSubmissionsRepeated, kStaleResults, kStaleViews, kPreemptions, kHeldBack, kOvertaken, kResumed,
   kHangs, kLateSteps, kDeathsInCollectives, kSkippedCollectives, kCollectivesGivenUp, kPauses, kFailedJoins, kRanksLostBetween,
   kWeightsReadAgain, kRanksDidNotLeave, kLateRankNamed, kFormedAgain, kProcessesEnded,
+  kNodesKilled, kMachinesLost, kNodesAsleep, kCutsBoth, kCutsOneWay, kResets, kSilentLinks, kLinksLost, kPeersClosed,
+  kJoinedServing, kGatewaysJoinedTwice, kSentNowhere, kFormedWithoutLeader, kNodesGivenUp, kPlacedElsewhere, kReleased,
   kCount
 };
 

@@ -243,7 +243,8 @@ TEST_F(NodeProcessTest, ALeaderThatDiesOfItselfIsToldAsSuchByItsNode) {
   kill(static_cast<pid_t>(before[0].pid), SIGSEGV);
   const routing::ReplicaLoss loss = coordinator_->loss();
   EXPECT_EQ(loss.cause, routing::LossCause::kDiedOfItself);
-  EXPECT_EQ(loss.why.message(), "replica 0: its leader died: rank 0 was killed by signal 11 (SIGSEGV)");
+  EXPECT_EQ(loss.why.message(), "replica 0: its leader died: rank 0 was killed by signal 11 (SIGSEGV): rank 0 is here")
+      << "with its last words";
   (void)coordinator_->place(6);
   EXPECT_EQ(ranks(6)[1].pid, before[1].pid);
 }

@@ -36,8 +36,8 @@ class PlayedPeer {
   }
 
  public:
-  PlayedPeer(handshake::Role role, const std::string& name, const link::TlsFiles& files, std::uint16_t port = 0) {
-    link::LinkHostConfig config = link::host_config(role, name, files, record_);
+  PlayedPeer(handshake::Role role, const std::string& name, std::optional<link::TlsFiles> files, std::uint16_t port = 0) {
+    link::LinkHostConfig config = link::host_config(role, name, std::move(files), record_);
     host_ = link::LinkHost::start(std::move(config)).value();
     port_ = host_->listen("127.0.0.1", port, link::kGateways, opener()).value();
   }

@@ -163,8 +163,8 @@ TEST_F(MembershipCoreTest, ANodeThatIsAwayForAMomentKeepsWhatItServes) {
   cluster.close(a);
   cluster.pass(9.9);
   EXPECT_EQ(cluster.seen(0).state, ReplicaState::kServing);
-  EXPECT_EQ(cluster.line(0).condition, ReplicaCondition::kServing);
-  EXPECT_EQ(cluster.line(0).why, "node a is out of reach");
+  EXPECT_EQ(cluster.line(0).condition, ReplicaCondition::kReforming);
+  EXPECT_EQ(cluster.line(0).why, "node a is out of reach; streams go on where gateways reach its leader");
   a = cluster.node("a");
   cluster.join(a, 1, {kZero}, {MembershipHarness::serving_view(first)});
   EXPECT_EQ(cluster.assigned(a), "0 ");

@@ -105,13 +105,15 @@ TEST(NodePlan, NodesOfOneMachineShareItUnlessTheFileGivesThemCpus) {
   EXPECT_EQ(planned(own, 2, replicas(2), shared).cpu_sharers, 1);
 }
 
-TEST(NodePlan, AQuotaOrACountOfCpusBoundsThreadsAndPinsNobody) {
+TEST(NodePlan, AQuotaBoundsThreadsAndPinsNobodyAndACountOfCpusBoundsBoth) {
   NodeMachine quota = machine(8);
   quota.usable_cpus = 4;
   EXPECT_EQ(places(planned(node(2), 2, replicas(1), quota)), "*x2 *x2");
   config::NodeSpec counted = node(2);
   counted.cpus = 6;
-  EXPECT_EQ(places(planned(counted, 2, replicas(1), machine(8))), "*x3 *x3");
+  EXPECT_EQ(places(planned(counted, 2, replicas(1), machine(8))), "0,1,2x3 3,4,5x3");
+  counted.cpus = 16;
+  EXPECT_EQ(places(planned(counted, 2, replicas(1), machine(8))), "0,1,2,3x4 4,5,6,7x4");
 }
 
 TEST(NodePlan, ThreadsThatTheFileGivesAreSharedOut) {

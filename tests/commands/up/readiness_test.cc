@@ -50,7 +50,8 @@ TEST(Readiness, ARankThatLoadsIsWaitedFor) {
   Cluster cluster;
   cluster.status.processes[4].state = ProcessState::kStarting;
   cluster.status.processes[4].loaded_percent = 40;
-  EXPECT_EQ(cluster.waits(), "replica-1/rank-0: starting, 40 % loaded");
+  cluster.status.processes.back().state = ProcessState::kStarting;
+  EXPECT_EQ(cluster.waits(), "replica-1/rank-0: starting, 40 % loaded") << "and not the gateway, which waits for it";
 }
 
 TEST(Readiness, EveryReplicaServesWhereAllNodesAreHere) {

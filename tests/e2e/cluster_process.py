@@ -1,7 +1,7 @@
 """Clusters of real processes for the end-to-end tests: a file on free ports, `herd up` or one program a role on it, and who runs as
 what, as `herd up` and `herd status` tell. Standard library only.
 
-Every cluster has a name of its own, by which its processes are found in /proc: none may be left when it has ended.
+What a cluster starts has a word in its environment by which it is found in /proc: nothing of it may be left when it has ended.
 """
 import json
 import os
@@ -19,6 +19,7 @@ from serve_process import CRASH_WORDS, DEMO_MODEL, Endpoint, wait_until
 
 READY_S, STOP_S, STATUS_S = 60, 60, 20  # bounds, no measures
 RESUME_KEY = "resume.key"
+MARK = "HERD_TEST_CLUSTER"
 _ports = random.Random(os.getpid())
 
 
@@ -210,10 +211,14 @@ class Cluster:
     """Of a file; who starts its processes is left to those who inherit. As a context manager it stops them and checks how they
     ended."""
 
+    made = 0
+
     def __init__(self, herd, path, name, tensor_parallel, data_parallel, checks=None):
         self.herd, self.path, self.name = str(herd), path, name
         self.tensor_parallel, self.data_parallel, self.checks = tensor_parallel, data_parallel, checks
         self.gateways = {}  # Endpoints by name
+        Cluster.made += 1
+        self.mark = {MARK: f"{os.getpid()}-{Cluster.made}"}
 
     def programs(self):
         """Those that were started here, the last ones last."""
@@ -221,16 +226,13 @@ class Cluster:
 
     def running(self):
         """Its processes, by pid: their command lines."""
-        found = {}
+        found, mark = {}, f"{MARK}={self.mark[MARK]}".encode()
         for folder in Path("/proc").iterdir():
-            if not folder.name.isdigit():
-                continue
             try:
-                words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                if folder.name.isdigit() and mark in (folder / "environ").read_bytes().split(b"\0"):
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
-                continue
-            if Path(words[0]).name.startswith("herd") and (self.name in words or str(self.path) in words):
-                found[int(folder.name)] = " ".join(words)
+                continue  # it has ended, or is another's
         return found
 
     def status_words(self):
@@ -297,13 +299,13 @@ class Cluster:
 class UpCluster(Cluster):
     """`herd up`, ready. Without a file: the demo cluster that `words` ask for."""
 
-    def __init__(self, herd, file=None, words=(), checks=None, tensor_parallel=2, data_parallel=2, env=None):
+    def __init__(self, herd, file=None, words=(), checks=None, tensor_parallel=2, data_parallel=2):
         if file:
             super().__init__(herd, file.path, file.name, file.tensor_parallel, file.data_parallel, checks)
             words = ["--config", file.path, *words]
         else:
             super().__init__(herd, None, "demo", tensor_parallel, data_parallel, checks)
-        self.up = Program([herd, "up", *words, "--output", "json"], env=env)
+        self.up = Program([herd, "up", *words, "--output", "json"], env=self.mark)
         try:
             self._await_line()
         except BaseException:
@@ -316,7 +318,6 @@ class UpCluster(Cluster):
             raise NotWhole(f"herd up says nothing on stdout (exit {self.up.process.poll()}): {self.up.stderr(30)}")
         self.told = Snapshot(self.up.said[0])
         self.path = Path(self.told.content["config"])
-        self.name = re.search(r'(?:^|[\s{])"?name"?: *"?([\w.-]+)', self.path.read_text())[1]
         for each in self.told.content["endpoints"]:
             host, port = re.fullmatch(r"https?://([^/]+):(\d+)/?", each["url"]).groups()
             self.gateways[each["name"]] = Endpoint(host, int(port))
@@ -344,7 +345,7 @@ class RoleCluster(Cluster):
 
     def start(self, role, name):
         words = [*self.on.get(name, []), self.herd, self.COMMANDS[role], "--config", self.path, "--name", name]
-        self.started[name] = Program(words)
+        self.started[name] = Program(words, env=self.mark)
         return self.started[name]
 
     def programs(self):

@@ -170,11 +170,12 @@ void GatewayDesk::end_older(const GatewayLink* link, GatewayId id) {
   }
 }
 
-void GatewayDesk::open(routing::ReplicaGeneration generation, ReplicaHandle replica) {
+ReplicaHandle GatewayDesk::open(routing::ReplicaGeneration generation, const std::function<ReplicaHandle()>& start) {
   const std::scoped_lock lock(mutex_);
-  open_ = Place{generation, std::move(replica)};
+  open_ = Place{generation, start()};
   for (const auto& [link, guest] : guests_)
     if (guest.joined) caf::anon_send(open_->replica, GatewayJoined{guest.id, guest.proxy});
+  return open_->replica;
 }
 
 void GatewayDesk::close(const routing::ReplicaLoss& loss) {

@@ -38,8 +38,9 @@ class GatewayDesk : public std::enable_shared_from_this<GatewayDesk> {
 
   // For who listens for gateways.
   [[nodiscard]] link::OpenLink opener();
-  // That generation is there: gateways that have joined are in it.
-  void open(routing::ReplicaGeneration generation, ReplicaHandle replica);
+  // That generation is there, as the actor that `start` starts: gateways that have joined are in it. No frame is taken meanwhile, as
+  // the replica may say that it serves before this returns.
+  ReplicaHandle open(routing::ReplicaGeneration generation, const std::function<ReplicaHandle()>& start);
   // It is over; gateways that joined have been told by the replica.
   void close(const routing::ReplicaLoss& loss);
   // No generation comes any more: connections end once what was sent has gone out.

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 
 #include "actors/messages/type_ids.h"
 #include "actors/remote/frame_port.h"
@@ -53,6 +54,7 @@ class GatewayDesk : public std::enable_shared_from_this<GatewayDesk> {
   class GatewayLink;
   struct Guest {
     GatewayId id;
+    std::string name;  // as its certificate says
     GatewayHandle proxy;
     std::shared_ptr<FramePort> port;
     bool joined = false;
@@ -70,7 +72,7 @@ class GatewayDesk : public std::enable_shared_from_this<GatewayDesk> {
   [[nodiscard]] ReplicaHandle replica_of(routing::ReplicaGeneration about) const;
   Status check_speaker(const GatewayLink* link, GatewayId id) const;
   void on_stale(const GatewayLink* link, const wire::OpenedFrame& frame);
-  void end_older(const GatewayLink* link, GatewayId id);
+  [[nodiscard]] Status end_older(const GatewayLink* link, const Guest& guest);
 
   caf::actor_system& system_;
   const ReplicaId replica_;

@@ -73,7 +73,8 @@ bool Truth::is_well(routing::ReplicaGeneration generation) const {
 }
 
 bool Truth::had_room_since(ReplicaId replica, Instant since) const {
-  if (!coordinator_->up() || coordinator_->started() > since || network_.disturbed(kCoordinatorMachine) > since) return false;
+  if (!coordinator_->up() || coordinator_->process().sleeps()) return false;
+  if (coordinator_->started() > since || network_.disturbed(kCoordinatorMachine) > since) return false;
   return std::ranges::any_of(nodes_, [&](SimNode* node) {
     const Machine there = network_.node_machine(node->index());
     return node->alive() && !node->is_full() && !node->gave_up().contains(replica) && network_.disturbed(there) < since &&

@@ -327,17 +327,19 @@ class UpCluster(Cluster):
 
 
 class RoleCluster(Cluster):
-    """One program a role, on the machines (command prefixes) that `on` gives by name; a coordinator first. Nobody restarts them."""
+    """One program a role, behind the command prefixes that `on` gives by name; a coordinator first. Nobody restarts them. `late` ones
+    are started by the test."""
 
     COMMANDS = {"coordinator": "coordinator", "node": "node", "gateway": "serve"}
 
-    def __init__(self, herd, file, checks=None, on=None):
+    def __init__(self, herd, file, checks=None, on=None, late=()):
         super().__init__(herd, file.path, file.name, file.tensor_parallel, file.data_parallel, checks)
         self.file, self.on, self.started = file, on or {}, {}
         try:
             for role, names in (("coordinator", ["coordinator"]), ("node", file.nodes), ("gateway", file.gateways)):
                 for name in names:
-                    self.start(role, name)
+                    if name not in late:
+                        self.start(role, name)
             self.gateways = {name: Endpoint("127.0.0.1", port) for name, port in file.gateway_ports.items()}
         except BaseException:
             self.kill()

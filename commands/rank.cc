@@ -5,7 +5,10 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
+#include <limits>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -17,16 +20,20 @@
 #include "cluster/link/peer_name.h"
 #include "commands/command_line.h"
 #include "commands/random_bytes.h"
+#include "commands/role_life.h"
 #include "commands/stop_guard.h"
 #include "commands/version.h"
-#include "runtime/steady_clock.h"
+#include "commands/wall_clock.h"
+#include "endpoint/admin/admin_server.h"
+#include "observability/metrics_page.h"
+#include "observability/role_metrics.h"
+#include "observability/serving_metrics.h"
 
 namespace herd::commands {
 namespace {
 
 constexpr double kDrainSeconds = 10;  // for the steps that are under way when it is told to stop
 constexpr std::chrono::milliseconds kLogFlush{200};
-constexpr std::int64_t kLookAgainNs = 3'600'000'000'000;  // nothing comes of itself
 
 struct RankFlags {
   actors::RankProcessConfig process;
@@ -48,23 +55,127 @@ Status check(const RankFlags& flags) {
   return {};
 }
 
-// The process's own thread runs it, this one takes signals.
-Status run(actors::RankProcess& process, StopGuard& guard) {
-  Status ended;
-  std::atomic<bool> over = false;
-  std::thread runner([&] {
-    ended = process.run();
-    over = true;
-    guard.wake();
-  });
-  bool told = false;
-  while (!over) {
-    const auto event = guard.wait_until({steady_now().ns + kLookAgainNs});
-    if (event == StopGuard::Event::kStop && !std::exchange(told, true)) process.stop();
-  }
-  runner.join();
-  return ended;
+// As a server names a model that nobody named: after its folder, or its file.
+std::string model_name(const std::string& path) {
+  const std::filesystem::path model = std::filesystem::path(path).lexically_normal();
+  return (model.has_filename() ? model : model.parent_path()).filename().string();
 }
+
+class RankCommand {
+ public:
+  RankCommand(RankFlags& flags, observability::EventLog& log) : flags_(flags), log_(log) {}
+
+  Status start() {
+    admin::AdminConfig admin;
+    admin.host = flags_.metrics_host;
+    admin.port = flags_.metrics_port;
+    admin.unix_seconds = unix_time;
+    auto served = admin::AdminServer::start(admin);
+    if (!served) return served.error();
+    admin_ = std::move(*served);
+    auto process = actors::RankProcess::start(config());
+    if (!process) return process.error();
+    process_ = std::move(*process);
+    admin_->open({.not_ready = [this] { return not_ready(); }, .metrics = [this] { return metrics(); }});
+    return {};
+  }
+
+  // A thread of its own runs the process, this one takes signals.
+  Status run(StopGuard& guard) {
+    Status ended;
+    std::atomic<bool> over = false;
+    std::thread runner([&] {
+      ended = process_->run();
+      over = true;
+      guard.wake();
+    });
+    while (!over) {
+      if (guard.wait_until({std::numeric_limits<std::int64_t>::max()}) != StopGuard::Event::kStop) continue;
+      process_->stop();
+      break;  // a second signal is the guard's
+    }
+    runner.join();
+    admin_->close();
+    return ended;
+  }
+
+ private:
+  [[nodiscard]] bool leads() const { return flags_.process.rank == 0; }
+
+  actors::RankProcessConfig config() {
+    actors::RankProcessConfig config = flags_.process;
+    config.replica = ReplicaId(flags_.replica);
+    if (!flags_.tls_certificate.empty()) config.tls = link::TlsFiles{flags_.tls_certificate, flags_.tls_key, flags_.tls_authority};
+    config.incarnation = std::max<std::uint64_t>(1, random_number());
+    config.build_id = version();
+    config.metrics_address = admin_->address();
+    config.log = &log_;
+    config.on_spec = [this](const placement::RankSpec& spec) { on_spec(spec); };
+    config.on_step = [this](ReplicaId, const step::StepStats& stats, double step_s) {
+      if (const auto metrics = leader_metrics()) metrics->on_step(0, stats, step_s);
+    };
+    return config;
+  }
+
+  void on_spec(const placement::RankSpec& spec) {
+    if (!leads()) return;
+    observability::ServingMetricsConfig config;
+    config.model_name = model_name(spec.model.path);
+    config.part = observability::MetricPart::kLeader;
+    config.first_engine = flags_.replica;
+    config.ranks = spec.ranks;
+    config.max_model_len = spec.shape.positions_max;
+    config.block_size = static_cast<std::uint32_t>(spec.shape.block_size);
+    config.num_blocks = static_cast<std::uint64_t>(spec.shape.blocks);
+    auto made = std::make_shared<observability::ServingMetrics>(config);
+    const std::scoped_lock lock(mutex_);
+    leader_metrics_ = std::move(made);
+  }
+
+  std::shared_ptr<observability::ServingMetrics> leader_metrics() const {
+    const std::scoped_lock lock(mutex_);
+    return leader_metrics_;
+  }
+
+  std::optional<std::string> not_ready() const {
+    const actors::RankProcessState state = process_->state();
+    if (!state.prepared) return "its weights are being loaded";
+    if (leads() && !state.serves) return "its replica does not serve";
+    return std::nullopt;
+  }
+
+  std::string metrics() const {
+    const actors::RankProcessState state = process_->state();
+    const std::string name = "replica-" + std::to_string(flags_.replica) + "/rank-" + std::to_string(flags_.process.rank);
+    report::ProcessReport mine = own_report(handshake::Role::kRank, name, flags_.process.node);
+    mine.leader = leads();
+    mine.epoch = state.epoch;
+    if (!not_ready()) mine.state = report::ProcessState::kServing;
+    observability::MetricsPage page;
+    observability::add_process(page, mine,
+                               {.accepted = state.gateways.accepted,
+                                .turned_away = state.gateways.turned_away,
+                                .opened = state.gateways.opened,
+                                .refused = state.gateways.refused,
+                                .lost = state.gateways.lost,
+                                .stale_frames = state.stale_frames,
+                                .half_open = state.gateways.half_open},
+                               own_wakeups());
+    const auto leader = leader_metrics();
+    if (!leader) return page.text();
+    observability::ServingMetrics::Snapshot snapshot;
+    snapshot.replicas.push_back({state.stats.serving, state.stats.scheduler});
+    leader->set(snapshot);
+    return leader->render() + page.text();
+  }
+
+  RankFlags& flags_;
+  observability::EventLog& log_;
+  mutable std::mutex mutex_;  // of the next
+  std::shared_ptr<observability::ServingMetrics> leader_metrics_;  // once it knows what it is; null: it leads nothing
+  std::unique_ptr<actors::RankProcess> process_;
+  std::unique_ptr<admin::AdminServer> admin_;  // ends first: its pages ask the process
+};
 
 Status rank(RankFlags& flags) {
   if (Status status = check(flags); !status.ok()) return status;
@@ -72,15 +183,9 @@ Status rank(RankFlags& flags) {
   observability::EventLog log(format, observability::LogLevel::kInfo);
   auto guard = StopGuard::start(kDrainSeconds, [&log] { log.flush(kLogFlush); });
   if (!guard) return guard.error();
-  actors::RankProcessConfig& config = flags.process;
-  config.replica = ReplicaId(flags.replica);
-  if (!flags.tls_certificate.empty()) config.tls = link::TlsFiles{flags.tls_certificate, flags.tls_key, flags.tls_authority};
-  config.incarnation = std::max<std::uint64_t>(1, random_number());
-  config.build_id = version();
-  config.log = &log;
-  auto process = actors::RankProcess::start(config);
-  if (!process) return process.error();
-  Status ended = run(**process, **guard);
+  RankCommand command(flags, log);
+  if (Status status = command.start(); !status.ok()) return status;
+  Status ended = command.run(**guard);
   (*guard)->ended(exit_code(ended));
   log.flush(kLogFlush);
   if (ended.code() == StatusCode::kAborted) {  // its thread may be anywhere: nothing is taken apart under it

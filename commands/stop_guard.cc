@@ -63,7 +63,8 @@ StopGuard::~StopGuard() {
 
 StopGuard::Event StopGuard::wait_until(Instant time) {
   std::unique_lock lock(mutex_);
-  const auto left = std::chrono::nanoseconds(std::max<std::int64_t>(0, time.ns - steady_now().ns));
+  constexpr std::int64_t kYears = std::int64_t{1} << 59;  // beside which the clock's own time fits
+  const auto left = std::chrono::nanoseconds(std::clamp<std::int64_t>(time.ns - steady_now().ns, 0, kYears));
   happened_.wait_for(lock, left, [this] { return plan_.told() || reload_ || woken_; });
   if (plan_.told()) return Event::kStop;
   if (std::exchange(woken_, false)) return Event::kWoken;

@@ -86,6 +86,7 @@ void LeaderSeat::spawn_replica(const replica::FormReplica& order) {
   config.rendezvous = order.rendezvous;
   config.ground = parts_.site;
   config.on_step = parts_.on_step;
+  config.on_stats = parts_.on_stats;
   config.clock = parts_.clock;
   replica_ = parts_.system->spawn(replica_actor, std::move(config), CoordinatorHandle(), parts_.supervisor);
 }

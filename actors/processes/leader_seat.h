@@ -33,6 +33,7 @@ struct LeaderParts {
   RankHandle rank;                      // rank 0
   SupervisorHandle supervisor;
   OnStep on_step;                       // may be empty
+  std::function<void(const replica::ReplicaStats&)> on_stats;  // on the actors' threads
   std::function<Instant()> clock;
 };
 

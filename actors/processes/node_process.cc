@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <utility>
@@ -44,6 +45,16 @@ Expected<placement::NodeMachine> look_at_machine(const NodeProcessConfig& config
   machine.free_bytes = static_cast<std::int64_t>((*device)->free_bytes());
   machine.nodes = placement::nodes_on_machine_of(config.spec, config.node);
   return machine;
+}
+
+// Nothing waits for so long that the restarts which are allowed would not fit into their window.
+membership::RestartBudget budget_of(const config::SupervisionSpec& spec) {
+  membership::RestartBudget budget;
+  budget.restarts = static_cast<std::uint32_t>(spec.restart_budget);
+  budget.window_s = spec.restart_window;
+  budget.backoff_max_s = std::min(budget.backoff_max_s, budget.window_s / std::max(1U, budget.restarts));
+  budget.backoff_s = std::min(budget.backoff_s, budget.backoff_max_s);
+  return budget;
 }
 
 // The flags of one rank's process.
@@ -178,8 +189,7 @@ class Process final : public NodeProcess {
     supervisor.core.ranks = static_cast<std::uint32_t>(config_.tensor_parallel);
     supervisor.core.ranks_can_be_ended = true;
     supervisor.core.keeps_trying = true;
-    supervisor.core.budget.restarts = static_cast<std::uint32_t>(config_.spec.supervision.restart_budget);
-    supervisor.core.budget.window_s = config_.spec.supervision.restart_window;
+    supervisor.core.budget = budget_of(config_.spec.supervision);
     supervisor.core.start_s_max = kRankStartSecondsMax;
     supervisor.ground = std::move(*made);
     supervisor.on_note = config_.on_note;

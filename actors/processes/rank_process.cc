@@ -98,6 +98,10 @@ struct RankProcess::Impl {
   void on_loading(std::size_t done, std::size_t all);
   // The actors' threads:
   replica::RankReadyNote note_of(const RankReady& ready);
+  void on_stats(const replica::ReplicaStats& stats) {
+    const std::scoped_lock lock(mutex);
+    state.stats = stats;
+  }
   SupervisorHandle spawn_node();
 
   void say(LogLevel level, const std::string& text) const { log.write(level, text); }
@@ -119,7 +123,6 @@ struct RankProcess::Impl {
   std::unique_ptr<System> system;
   std::shared_ptr<ProgressPage> progress;
   std::unique_ptr<link::LinkHost> pairs;     // to node, leader, other ranks
-  std::unique_ptr<link::LinkHost> network;   // a leader's: to gateways
   std::unique_ptr<children::DescriptorInbox> inbox;
 
   // The main thread's, but for what the mutex guards:
@@ -134,6 +137,8 @@ struct RankProcess::Impl {
   std::condition_variable node_gone;
   bool node_closed = false;
   RankHandle rank;
+  std::unique_ptr<link::LinkHost> network;  // a leader's: to gateways
+  std::shared_ptr<GatewayDesk> desk;        // likewise
   std::string address;  // of a leader, where it takes gateways
   RankProcessState state;
 };
@@ -213,7 +218,13 @@ void RankProcess::Impl::close() {
   const bool hangs = !live->await_none(kRankPatience);
   inbox.reset();
   seat.reset();
-  network.reset();
+  std::unique_ptr<link::LinkHost> last;
+  {
+    const std::scoped_lock lock(mutex);
+    last = std::move(network);
+    desk = nullptr;
+  }
+  last.reset();
   pairs.reset();
   forget_actor_system();
   if (!hangs) return system.reset();
@@ -272,6 +283,7 @@ Status RankProcess::Impl::make_rank(const placement::RankSpec& spec) {
   if (spec.replica != config.replica || spec.rank != config.rank)
     return bad_input("the rank is to be replica " + std::to_string(spec.replica.value) + ", rank " + std::to_string(spec.rank) +
                      ", and was started as another one");
+  if (config.on_spec) config.on_spec(spec);
   if (Status threads = probe_threads(kThreadsBeside + spec.device.threads); !threads.ok()) return threads;
   SingleRankOptions options;
   options.spec = spec;
@@ -294,10 +306,10 @@ Status RankProcess::Impl::make_rank(const placement::RankSpec& spec) {
 Status RankProcess::Impl::listen() {
   auto host = start_host(config.tls, {});
   if (!host) return host.error();
-  network = std::move(*host);
-  const auto port = network->listen(config.host, config.port, {{handshake::Role::kGateway, ""}}, seat->desk()->opener());
+  const auto port = (*host)->listen(config.host, config.port, {{handshake::Role::kGateway, ""}}, seat->desk()->opener());
   if (!port) return port.error();
   const std::scoped_lock lock(mutex);
+  network = std::move(*host);
   address = address_text(config.host, *port);
   return {};
 }
@@ -311,7 +323,7 @@ Status RankProcess::Impl::spawn_rank(const placement::RankSpec& spec) {
     rank = made;
   }
   if (config.rank == 0) {
-    seat = std::make_unique<LeaderSeat>(LeaderParts{.system = &system->actors,
+    auto made_seat = std::make_unique<LeaderSeat>(LeaderParts{.system = &system->actors,
                                                     .pairs = pairs.get(),
                                                     .inbox = inbox.get(),
                                                     .node = config.node,
@@ -321,7 +333,13 @@ Status RankProcess::Impl::spawn_rank(const placement::RankSpec& spec) {
                                                     .rank = made,
                                                     .supervisor = node,
                                                     .on_step = config.on_step,
+                                                    .on_stats = [this](const replica::ReplicaStats& stats) { on_stats(stats); },
                                                     .clock = config.clock});
+    {
+      const std::scoped_lock lock(mutex);
+      desk = made_seat->desk();
+    }
+    seat = std::move(made_seat);
     if (Status listening = listen(); !listening.ok()) return listening;
   }
   caf::anon_send(made, PrepareRank{node});
@@ -334,10 +352,7 @@ SupervisorHandle RankProcess::Impl::spawn_node() {
   node.port = node_port;
   node.note = [this](const RankReady& ready) { return note_of(ready); };
   node.on_rank_over = [this](const Status& why) {
-    tasks.post([this, why] {
-      say(LogLevel::kError, why.message());
-      end(why);
-    });
+    tasks.post([this, why] { end(why); });
   };
   node.on_serving = [this](const routing::ReplicaGeneration&) {
     const std::scoped_lock lock(mutex);
@@ -431,6 +446,7 @@ void RankProcess::Impl::on_lost(const routing::ReplicaLoss& loss) {
     const std::scoped_lock lock(mutex);
     state.serves = false;
     state.epoch = 0;
+    state.stats.serving = false;
   }
   if (stopping) end({});
 }
@@ -460,7 +476,10 @@ void RankProcess::stop() {
 
 RankProcessState RankProcess::state() const {
   const std::scoped_lock lock(impl_->mutex);
-  return impl_->state;
+  RankProcessState state = impl_->state;
+  if (impl_->network) state.gateways = impl_->network->stats();
+  if (impl_->desk) state.stale_frames = impl_->desk->stale_frames();
+  return state;
 }
 
 }  // namespace herd::actors

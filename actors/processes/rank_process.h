@@ -12,8 +12,11 @@
 #include <optional>
 #include <string>
 
+#include "actors/link/link_host.h"
 #include "actors/link/tls_files.h"
 #include "actors/messages/observers.h"
+#include "cluster/placement/rank_spec.h"
+#include "cluster/replica/replica_core.h"
 #include "kernels/status.h"
 #include "observability/event_log.h"
 #include "runtime/clock.h"
@@ -37,6 +40,7 @@ struct RankProcessConfig {
   std::string build_id;
   std::string metrics_address;          // HOST:PORT, which the node is told; may be empty
   observability::EventLog* log = nullptr;  // never null; outlives the process object
+  std::function<void(const placement::RankSpec&)> on_spec;  // told what it is to be, before it computes; may be empty
   OnStep on_step;                       // a leader's steps; may be empty
   std::function<Instant()> clock;       // empty: the system's monotonic one
 };
@@ -47,6 +51,9 @@ struct RankProcessState {
   bool serves = false;                  // a leader whose generation serves
   std::uint64_t epoch = 0;              // a leader's generation; 0: there is none
   std::int32_t loaded_percent = -1;     // while weights load
+  replica::ReplicaStats stats;          // of a leader's generation, as its gateways heard last
+  link::LinkHostStats gateways;         // a leader's connections with them
+  std::uint64_t stale_frames = 0;       // from gateways, about a generation that was over
 };
 
 class RankProcess {

@@ -15,7 +15,7 @@ namespace herd::actors {
 namespace {
 
 constexpr std::chrono::seconds kToEndInOrder{5};
-constexpr std::chrono::milliseconds kToEndWithoutLink{200};
+constexpr std::chrono::seconds kToEndWithoutLink{1};  // a process that was killed gives its memory back first
 
 // The node's end of the connection with a rank's process.
 class RankLink final : public link::LinkOwner {

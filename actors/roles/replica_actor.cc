@@ -75,6 +75,7 @@ void ReplicaState::report(Instant now) {
     return tell_self_after(self_, std::chrono::nanoseconds(static_cast<std::int64_t>(kReportSeconds * 1e9)), Tick{});
   }
   reported_ = now;
+  if (config_.on_stats) config_.on_stats(stats);
   for (const auto& [id, gateway] : gateways_) self_->send(gateway, ReplicaReported{config_.core.generation, stats});
 }
 

@@ -33,6 +33,7 @@ struct ReplicaConfig {
   std::shared_ptr<RankGround> ground;
   std::shared_ptr<AddressBook> addresses{};  // it can be reached there before it can serve; null: others take its gateways
   OnStep on_step{};  // may be empty
+  std::function<void(const replica::ReplicaStats&)> on_stats{};  // as often as gateways hear of them; may be empty
   std::function<Instant()> clock;
   scheduler::SchedulerProbe scheduler_probe{};  // tests
 };

@@ -100,8 +100,19 @@ def gone(pids):
 
 def demo(folder):
     """Two at a time have folders of their own; one that is ended cleans up, one that is killed takes its processes along."""
-    ended, killed = (up("--nodes", 1, "-tp", 1, "--output", "json", temporary=folder) for _ in range(2))
-    told = [json.loads(program.stdout.readline()) for program in (ended, killed)]
+    programs = [up("--nodes", 1, "-tp", 1, "--output", "json", temporary=folder) for _ in range(2)]
+    try:
+        two_demos(*programs)
+    finally:
+        for program in programs:
+            program.kill()
+
+
+def two_demos(ended, killed):
+    lines = [program.stdout.readline() for program in (ended, killed)]
+    if not checks.check("both are ready", all(lines), [program.stderr.read() for program in (ended, killed) if program.poll()]):
+        return
+    told = [json.loads(line) for line in lines]
     checks.check("two demo clusters at a time", told[0]["config"] != told[1]["config"], told)
     folders = [Path(each["config"]).parent for each in told]
     checks.check("their folders are private", all(place.stat().st_mode & 0o77 == 0 for place in folders))

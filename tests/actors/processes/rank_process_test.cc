@@ -3,6 +3,9 @@
 
 #include "actors/processes/rank_process.h"
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -239,6 +242,23 @@ class Reference {
   std::uint64_t requests_ = 0;
 };
 
+// The answer's head and body.
+std::string http_get(const std::string& address, const std::string& path) {
+  const std::size_t colon = address.rfind(':');
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(colon + 1))));
+  EXPECT_EQ(::inet_pton(AF_INET, address.substr(0, colon).c_str(), &to.sin_addr), 1);
+  const children::OwnedFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) return "nobody there";
+  const std::string request = "GET " + path + " HTTP/1.1\r\nHost: " + address + "\r\nConnection: close\r\n\r\n";
+  EXPECT_EQ(::send(socket.get(), request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
+  std::string answer;
+  char bytes[4096];
+  for (ssize_t got; (got = ::recv(socket.get(), bytes, sizeof bytes, 0)) > 0;) answer.append(bytes, static_cast<std::size_t>(got));
+  return answer;
+}
+
 step::Submission continued(step::Submission submission, const std::vector<TokenId>& had) {
   submission.tokens.insert(submission.tokens.end(), had.begin(), had.end());
   ++submission.attempt;
@@ -306,6 +326,23 @@ TEST(RankProcess, AKilledPeerEndsTheGenerationAndTheSurvivorFormsTheNext) {
   node.await_serving(6);
   gateway.submit(continued(asked, tokens), 6);  // on the connection that it has
   EXPECT_EQ(tokens + gateway.read(), reference.tokens(asked));
+}
+
+TEST(RankProcess, SaysOverHttpWhatItIsReadyForAndWhatItDoes) {
+  TestNode node;
+  const auto get = [&](std::uint32_t rank, const char* path) { return http_get(node.ready(rank).metrics_address, path); };
+  EXPECT_NE(get(0, "/ready").find("its replica does not serve"), std::string::npos);
+  EXPECT_TRUE(get(1, "/ready").starts_with("HTTP/1.1 200"));
+  node.form(5);
+  node.await_serving(5);
+  TestGateway gateway(node.ready(0).address);
+  gateway.submit(request(1, 40), 5);
+  EXPECT_EQ(gateway.read().size(), 40U);
+  EXPECT_TRUE(get(0, "/ready").starts_with("HTTP/1.1 200"));
+  EXPECT_TRUE(get(0, "/live").starts_with("HTTP/1.1 200"));
+  const std::string metrics = get(0, "/metrics");
+  EXPECT_NE(metrics.find("vllm:generation_tokens_total{engine=\"3\",model_name=\"demo_model\"} 40"), std::string::npos) << metrics;
+  EXPECT_EQ(get(1, "/metrics").find("vllm:generation_tokens_total"), std::string::npos) << "one process speaks for a replica";
 }
 
 // Nobody but the leader's end of the connection says so.

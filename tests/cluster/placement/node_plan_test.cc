@@ -161,7 +161,7 @@ TEST(NodePlan, MemoryDecidesHowManyReplicasThereAreAndWhatIsLeftIsSharedForKv) {
   EXPECT_EQ(plan.slots.size(), 1U);
   ASSERT_FALSE(plan.notes.empty());
   EXPECT_EQ(plan.notes.back(), "memory for 1 replica, devices for 2");
-  tight.memory = 2 * replica_bytes() + 100 * kMegabyte;
+  tight.memory = 2 * replica_bytes() + 40 * kMegabyte;
   const std::int64_t half = planned(tight, 2, replicas(2), machine(8)).replica.rank.blocks;
   const std::int64_t whole = planned(tight, 2, replicas(1), machine(8)).replica.rank.blocks;
   EXPECT_GT(half, 0);

@@ -45,5 +45,14 @@ TEST(HeldPort, OneInUseIsRefused) {
   EXPECT_EQ(again.error(), missing("port " + std::to_string(held->port()) + " of 127.0.0.1: Address already in use"));
 }
 
+// Neither listens: sockets alone would let both have it.
+TEST(HeldPort, IsHeldOnce) {
+  const auto held = HeldPort::take(0);
+  ASSERT_TRUE(held);
+  const auto again = HeldPort::take(held->port());
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code(), StatusCode::kMissing);
+}
+
 }  // namespace
 }  // namespace herd::up

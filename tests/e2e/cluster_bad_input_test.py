@@ -17,12 +17,11 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 
 from cluster_process import ClusterFile, Program, RoleCluster, UpCluster, make_certificates
 from cluster_strikes import Setting
 from fault_streams import Streams
-from serve_process import DEMO_MODEL, Checks, TestFolder, metrics, wait_until
+from serve_process import DEMO_MODEL, Checks, TestFolder, wait_until
 
 HERD = sys.argv[1]
 CLOSED_S = 10  # a bound for what the other side closes after 3 s at the latest
@@ -133,6 +132,10 @@ def unlisted(content):
     content["nodes"].append({"name": "node-9", "address": "127.0.0.1:19998", "devices": ["cpu", "cpu"]})
 
 
+def without_model(content):
+    content["nodes"][1]["model_path"] = "/no/such/model"
+
+
 # (name, what happens, the line of the cluster's log; None where it has nothing to say)
 ROWS = (
     ("coordinator: noise", lambda g: talk(g.coordinator, LOUD, tls=False), r"127\.0\.0\.1.*TLS"),
@@ -158,6 +161,10 @@ ROWS = (
     ("a name that the file does not have", lambda g: ends(g.program("node", "--name", "node-7"), 2, 4), None),
     ("a second coordinator", lambda g: ends(g.program("coordinator"), 4), None),
     ("a second gateway on the port", lambda g: ends(g.program("serve", "--name", "gateway-1"), 4), None),
+    ("a node without its model", lambda g: ends(g.program("node", "--name", "node-2", change=without_model), 4), None),
+    ("a node without descriptors", lambda g: ends(g.program("node", "--name", "node-2", prefix=("prlimit", "--nofile=14:14", "--")),
+                                                  4), None),
+    ("a gateway without descriptors", lambda g: ends(g.program("serve", prefix=("prlimit", "--nofile=8:8", "--")), 4), None),
     ("a rank by hand", lambda g: ends(Program([HERD, "rank"]), 2), None),
     ("an operator with a gateway's certificate",
      lambda g: ends(g.program("status", change=lambda content: content["tls"].update(
@@ -173,13 +180,10 @@ def new_lines(cluster, seen):
 
 def refusals(cluster):
     """All that the coordinator and the leaders counted."""
-    found = 0
-    for each in cluster.status().content["metrics"]:
-        if each["role"] in ("coordinator", "rank"):
-            text = urllib.request.urlopen(each["url"], timeout=30).read().decode()
-            found += sum(value for (name, labels), value in metrics(text).items()
-                         if name == "herd_links_total" and dict(labels)["outcome"] in ("refused", "turned_away", "lost"))
-    return found
+    status = cluster.status()
+    pages = [status.page(member) for member in status.members if member.role in ("coordinator", "rank")]
+    return sum(value for page in pages for (name, labels), value in page.items()
+               if name == "herd_links_total" and dict(labels)["outcome"] in ("refused", "turned_away"))
 
 
 class Traffic(threading.Thread):
@@ -231,6 +235,7 @@ def full_disk(setting, folder):
 def lame_node(setting, folder, name, cause, prefix=(), model_path=None):
     """Beside a node that serves, one that cannot: the status says why, and the streams are whole."""
     file = ClusterFile(folder, nodes=2, data_parallel=2)
+    del file.content["supervision"]
     if model_path:
         file.content["nodes"][1]["model_path"] = str(model_path)
     with RoleCluster(HERD, file.write(), checks, {"node-2": list(prefix)}, late=("node-2",)) as cluster:
@@ -274,8 +279,7 @@ def main():
             checks.equal("nothing of it raised an epoch", cluster.status().epochs(), before)
         lame_node(setting, folder, "a node with another model", r"would compute \S+ there, the cluster computes \S+",
                   model_path=damaged_copy(folder))
-        lame_node(setting, folder, "a node without a model", r"no-such-model", model_path=folder / "no-such-model")
-        lame_node(setting, folder, "a node without descriptors", r"descriptor|open files", prefix=("prlimit", "--nofile=16:16", "--"))
+        lame_node(setting, folder, "a node without descriptors for its ranks", r"ulimit -n", prefix=("prlimit", "--nofile=26:26", "--"))
         full_disk(setting, folder)
     return checks.finish()
 

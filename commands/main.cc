@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <CLI/CLI.hpp>
+#include <boost/system/system_error.hpp>
 
 #include "commands/argument_check.h"
 #include "commands/command_line.h"
@@ -30,7 +31,15 @@ std::vector<std::string> arguments(int argc, char** argv) {
   return list;
 }
 
-// The command's exit code. Threads and memory may be refused at any place: what reaches this one is no bug of ours.
+// Threads, descriptors and memory may be refused at any place: what reaches this one is no bug of ours.
+herd::Status refused(const std::error_code& code, const std::string& what) {
+  if (code == std::errc::resource_unavailable_try_again) return herd::no_thread(std::system_error(code));
+  if (code == std::errc::too_many_files_open || code == std::errc::too_many_files_open_in_system)
+    return herd::missing("no descriptors: " + what + "; raise ulimit -n");
+  return {herd::StatusCode::kInternal, what};
+}
+
+// The command's exit code.
 int run(CLI::App& app, int argc, char** argv, const int& exit_code) {
   try {
     app.parse(arguments(argc, argv));
@@ -42,9 +51,9 @@ int run(CLI::App& app, int argc, char** argv, const int& exit_code) {
   } catch (const std::bad_alloc&) {
     return herd::commands::report(herd::commands::no_memory());
   } catch (const std::system_error& error) {
-    return herd::commands::report(error.code() == std::errc::resource_unavailable_try_again
-                                      ? herd::no_thread(error)
-                                      : herd::Status{herd::StatusCode::kInternal, error.what()});
+    return herd::commands::report(refused(error.code(), error.what()));
+  } catch (const boost::system::system_error& error) {
+    return herd::commands::report(refused(error.code(), error.what()));
   }
   return exit_code;
 }

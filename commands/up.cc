@@ -128,10 +128,7 @@ class ReadyWatch {
 };
 
 membership::RestartBudget budget_of(const config::SupervisionSpec& supervision) {
-  membership::RestartBudget budget;
-  budget.restarts = static_cast<std::uint32_t>(supervision.restart_budget);
-  budget.window_s = supervision.restart_window;
-  return budget;
+  return membership::budget_of(static_cast<std::uint32_t>(supervision.restart_budget), supervision.restart_window);
 }
 
 Expected<std::vector<up::HostProcess>> processes_of(const UpFlags& flags, const std::string& config, const config::ClusterSpec& spec) {

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -106,6 +107,7 @@ ChildProcesses::ChildProcesses() : impl_(std::make_unique<Impl>()) {
   struct sigaction now {};
   if (::sigaction(SIGCHLD, nullptr, &now) == 0 && now.sa_handler == SIG_IGN) std::signal(SIGCHLD, SIG_DFL);
   impl_->waker = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (impl_->waker < 0) throw std::system_error(errno, std::system_category(), "a descriptor to be woken by");
 }
 
 ChildProcesses::~ChildProcesses() {
@@ -116,7 +118,7 @@ ChildProcesses::~ChildProcesses() {
     close_stream(child->output);
     close_stream(child->errors);
   }
-  if (impl_->waker >= 0) ::close(impl_->waker);
+  ::close(impl_->waker);
 }
 
 Expected<pid_t> ChildProcesses::start(const ChildSpec& spec, OnLine on_line, OnEnd on_end) {
@@ -152,7 +154,7 @@ void ChildProcesses::poll(std::chrono::milliseconds timeout) {
   }
   if (::poll(waiting.data(), waiting.size(), poll_timeout(timeout)) <= 0) return;
   std::uint64_t wakes = 0;
-  if (impl_->waker >= 0) (void)!::read(impl_->waker, &wakes, sizeof wakes);
+  (void)!::read(impl_->waker, &wakes, sizeof wakes);
   for (std::size_t i = 1; i < waiting.size(); ++i) {
     if (waiting[i].revents == 0) continue;
     if (whose[i].second) impl_->end_child(whose[i].first);
@@ -163,7 +165,7 @@ void ChildProcesses::poll(std::chrono::milliseconds timeout) {
 void ChildProcesses::wake() {
   const int before = errno;  // of what a signal handler interrupts
   const std::uint64_t one = 1;
-  if (impl_->waker >= 0) (void)!::write(impl_->waker, &one, sizeof one);
+  (void)!::write(impl_->waker, &one, sizeof one);
   errno = before;
 }
 

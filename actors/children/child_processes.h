@@ -36,7 +36,7 @@ class ChildProcesses {
   using OnLine = std::function<void(std::string_view line, bool from_stderr)>;
   using OnEnd = std::function<void(const ChildEnd& end)>;  // once, after its last line
 
-  ChildProcesses();
+  ChildProcesses();   // std::system_error: no descriptor is left
   ~ChildProcesses();  // kills those that are left, and waits for them
   ChildProcesses(const ChildProcesses&) = delete;
   ChildProcesses& operator=(const ChildProcesses&) = delete;

@@ -74,6 +74,7 @@ class Dialer final : public std::enable_shared_from_this<Dialer> {
     if (stopped_) return;
     if (error) return on_failed(error == asio::error::operation_aborted ? "it takes no connection" : error.message());
     timer_.cancel();
+    connected_at_ = steady_now();
     connection_ = begin_(std::move(socket_), text(), [self = shared_from_this()](bool opened) { self->on_gone(opened); });
   }
 
@@ -84,10 +85,12 @@ class Dialer final : public std::enable_shared_from_this<Dialer> {
     on_gone(false);
   }
 
+  // A peer that opens a connection and closes it at once refuses us in its own words: that is tried ever more rarely, too.
   void on_gone(bool opened) {
     if (stopped_ || shared_->stopping) return;
-    failures_ = opened ? 1 : failures_ + 1;
     const Instant now = steady_now();
+    const bool lasted = opened && seconds_between(connected_at_, now) >= shared_->config.limits.ping_s;
+    failures_ = lasted ? 1 : failures_ + 1;
     wait(seconds_between(now, delay_.after(now, failures_)), [this] { start(); });
   }
 
@@ -110,6 +113,7 @@ class Dialer final : public std::enable_shared_from_this<Dialer> {
   asio::steady_timer timer_;
   gateway::RetryDelay delay_;
   std::uint32_t failures_ = 0;
+  Instant connected_at_{};
   std::weak_ptr<HostedConnection> connection_;
   bool stopped_ = false;
 };

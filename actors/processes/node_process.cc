@@ -47,16 +47,6 @@ Expected<placement::NodeMachine> look_at_machine(const NodeProcessConfig& config
   return machine;
 }
 
-// Nothing waits for so long that the restarts which are allowed would not fit into their window.
-membership::RestartBudget budget_of(const config::SupervisionSpec& spec) {
-  membership::RestartBudget budget;
-  budget.restarts = static_cast<std::uint32_t>(spec.restart_budget);
-  budget.window_s = spec.restart_window;
-  budget.backoff_max_s = std::min(budget.backoff_max_s, budget.window_s / std::max(1U, budget.restarts));
-  budget.backoff_s = std::min(budget.backoff_s, budget.backoff_max_s);
-  return budget;
-}
-
 // The flags of one rank's process.
 std::vector<std::string> rank_flags(const NodeProcessConfig& config, std::uint16_t port, int cpu_sharers,
                                     const placement::RankSpec& spec) {
@@ -189,7 +179,8 @@ class Process final : public NodeProcess {
     supervisor.core.ranks = static_cast<std::uint32_t>(config_.tensor_parallel);
     supervisor.core.ranks_can_be_ended = true;
     supervisor.core.keeps_trying = true;
-    supervisor.core.budget = budget_of(config_.spec.supervision);
+    const config::SupervisionSpec& supervision = config_.spec.supervision;
+    supervisor.core.budget = membership::budget_of(static_cast<std::uint32_t>(supervision.restart_budget), supervision.restart_window);
     supervisor.core.start_s_max = kRankStartSecondsMax;
     supervisor.ground = std::move(*made);
     supervisor.on_note = config_.on_note;

@@ -5,6 +5,15 @@
 
 namespace herd::membership {
 
+RestartBudget budget_of(std::uint32_t restarts, double window_s) {
+  RestartBudget budget;
+  budget.restarts = restarts;
+  budget.window_s = window_s;
+  budget.backoff_max_s = std::min(budget.backoff_max_s, window_s / std::max(1U, restarts));
+  budget.backoff_s = std::min(budget.backoff_s, budget.backoff_max_s);
+  return budget;
+}
+
 std::optional<double> RestartLog::on_ended(Instant now) {
   while (!ends_.empty() && seconds_between(ends_.front(), now) > budget_.window_s) ends_.pop_front();
   ends_.push_back(now);

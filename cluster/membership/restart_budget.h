@@ -17,6 +17,10 @@ struct RestartBudget {
   double backoff_max_s = 5.0;
 };
 
+// Of so many restarts in so many seconds. Nothing waits for so long that the restarts which are allowed would not fit into their
+// window.
+[[nodiscard]] RestartBudget budget_of(std::uint32_t restarts, double window_s);
+
 // What was spent of it. Pure.
 class RestartLog {
  public:

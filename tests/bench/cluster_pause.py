@@ -48,7 +48,7 @@ def rows(setting, flags, folder, replicas):
         calm = [largest_gap(Streams(cluster.gateway(), requests).join(600)) for _ in range(flags.repeats)]
         figure(f"{where}, nothing happens", calm)
         for role in flags.roles.split(","):
-            done = [strike(setting, cluster, role, STRUCK[at % 2], rng.randrange(TOKENS // 2), f"replica-{rng.randrange(replicas)}")
+            done = [strike(setting, cluster, role, STRUCK[at % 2], rng.randrange(TOKENS // 2))
                     for at in range(flags.repeats)]
             done = [each for each in done if each]
             wrong = [found for each in done for found in each.wrong]

@@ -17,15 +17,15 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 
 from cluster_process import ClusterFile, Program, RoleCluster, UpCluster, make_certificates
 from cluster_strikes import Setting
 from fault_streams import Streams
-from serve_process import DEMO_MODEL, Checks, TestFolder, metrics, wait_until
+from serve_process import DEMO_MODEL, Checks, TestFolder, wait_until
 
 HERD = sys.argv[1]
 CLOSED_S = 10  # a bound for what the other side closes after 3 s at the latest
+ASKS_S, ASKS_MAX = 2, 16  # 50 ms, then twice as long each time, with jitter; and what a coordinator says of other things
 CROWD = 150    # connections that say nothing, at a time
 checks = Checks()
 
@@ -111,10 +111,14 @@ def ends(program, *codes):
 
 
 def refused_node(ground, *words, change=None):
-    """A node that the cluster refuses: it goes on asking or ends; its own log, too, names the cause. It is stopped then."""
+    """A node that the cluster refuses asks again, ever more rarely. It is stopped then."""
+    seen = len(ground.cluster.up.lines)
     program = ground.program("node", *words, change=change)
-    time.sleep(1)
+    time.sleep(ASKS_S)
     program.stop()
+    said = len(new_lines(ground.cluster, seen))
+    if said > ASKS_MAX:
+        raise RuntimeError(f"{said} lines of log in {ASKS_S} s: {new_lines(ground.cluster, seen)[-3:]}")
 
 
 LOUD = os.urandom(65536)
@@ -126,6 +130,10 @@ def other_cluster(content):
 
 def unlisted(content):
     content["nodes"].append({"name": "node-9", "address": "127.0.0.1:19998", "devices": ["cpu", "cpu"]})
+
+
+def without_model(content):
+    content["nodes"][1]["model_path"] = "/no/such/model"
 
 
 # (name, what happens, the line of the cluster's log; None where it has nothing to say)
@@ -148,19 +156,21 @@ ROWS = (
     ("leader: an operator's certificate", lambda g: talk(g.leader, LOUD, g.certificate("operator")), r"operator"),
     ("leader: a crowd", lambda g: crowd(g.leader), r"too many|half-open|turned away|hello"),
     ("a node twice", lambda g: refused_node(g, "--name", "node-1"), r"node-1.*(already|twice|another)"),
-    ("a node of another cluster", lambda g: refused_node(g, "--name", "node-2", change=other_cluster), r"cluster \"another\""),
+    ("a node of another cluster", lambda g: refused_node(g, "--name", "node-2", change=other_cluster), r'cluster \W*another\b.*this process to'),
     ("a node that is not listed", lambda g: refused_node(g, "--name", "node-9", change=unlisted), r"node-9"),
     ("a name that the file does not have", lambda g: ends(g.program("node", "--name", "node-7"), 2, 4), None),
     ("a second coordinator", lambda g: ends(g.program("coordinator"), 4), None),
     ("a second gateway on the port", lambda g: ends(g.program("serve", "--name", "gateway-1"), 4), None),
+    ("a node without its model", lambda g: ends(g.program("node", "--name", "node-2", change=without_model), 4), None),
+    ("a node without descriptors", lambda g: ends(g.program("node", "--name", "node-2", prefix=("prlimit", "--nofile=14:14", "--")),
+                                                  4), None),
+    ("a gateway without descriptors", lambda g: ends(g.program("serve", prefix=("prlimit", "--nofile=8:8", "--")), 4), None),
     ("a rank by hand", lambda g: ends(Program([HERD, "rank"]), 2), None),
     ("an operator with a gateway's certificate",
      lambda g: ends(g.program("status", change=lambda content: content["tls"].update(
          cert_file=str(g.tls / "gateway-1.pem"), key_file=str(g.tls / "gateway-1.key"))), 1, 2, 3, 4), None),
     ("an operator at a port where nobody is", lambda g: ends(g.program(
         "status", change=lambda content: content["coordinators"][0].update(address="127.0.0.1:19997")), 4), None),
-    ("a node without descriptors", lambda g: ends(g.program("node", "--name", "node-2", prefix=("prlimit", "--nofile=12:12", "--")),
-                                                  4), None),
 )
 
 
@@ -170,13 +180,10 @@ def new_lines(cluster, seen):
 
 def refusals(cluster):
     """All that the coordinator and the leaders counted."""
-    found = 0
-    for each in cluster.status().content["metrics"]:
-        if each["role"] in ("coordinator", "rank"):
-            text = urllib.request.urlopen(each["url"], timeout=30).read().decode()
-            found += sum(value for (name, labels), value in metrics(text).items()
-                         if name == "herd_links_total" and dict(labels)["outcome"] in ("refused", "turned_away", "lost"))
-    return found
+    status = cluster.status()
+    pages = [status.page(member) for member in status.members if member.role in ("coordinator", "rank")]
+    return sum(value for page in pages for (name, labels), value in page.items()
+               if name == "herd_links_total" and dict(labels)["outcome"] in ("refused", "turned_away"))
 
 
 class Traffic(threading.Thread):
@@ -225,26 +232,34 @@ def full_disk(setting, folder):
         checks.check("a full disk under every log: 8 answers of an undisturbed server", not wrong, wrong[:1])
 
 
-def other_model(folder, setting):
-    """One weight of a node's copy differs in one bit: its replica never serves beside the others, and the status says why."""
+def lame_node(setting, folder, name, cause, prefix=(), model_path=None):
+    """Beside a node that serves, one that cannot: the status says why, and the streams are whole."""
+    file = ClusterFile(folder, nodes=2, data_parallel=2)
+    del file.content["supervision"]
+    if model_path:
+        file.content["nodes"][1]["model_path"] = str(model_path)
+    with RoleCluster(HERD, file.write(), checks, {"node-2": list(prefix)}, late=("node-2",)) as cluster:
+        wait_until(lambda: (status := cluster.status()) and "serving" in status.replicas.values(), 60)
+        cluster.start("node", "node-2")
+
+        def said():
+            status = cluster.status()
+            return status and any(each["state"] == "lost" and re.search(cause, each["why"] or "") for each in status.content["replicas"])
+
+        checks.check(f"{name}: the status says why its replica does not serve", wait_until(said, 30),
+                     cluster.status() and json.dumps(cluster.status().content["replicas"]))
+        wrong = setting.wrong(setting.neighbours, Streams(cluster.gateway(), setting.neighbours).join())
+        checks.check(f"{name}: 8 answers of an undisturbed server", not wrong, wrong[:1])
+
+
+def damaged_copy(folder):
+    """Of the demo model: one bit of one weight differs."""
     copy = folder / "copy"
     shutil.copytree(DEMO_MODEL, copy)
     weights = bytearray((copy / "model.safetensors").read_bytes())
     weights[len(weights) // 2] ^= 1
     (copy / "model.safetensors").write_bytes(weights)
-    file = ClusterFile(folder, nodes=2, data_parallel=2)
-    file.content["nodes"][1]["model_path"] = str(copy)
-    file.write()
-    with RoleCluster(HERD, file, checks) as cluster:
-        def refused():
-            status = cluster.status()
-            return status and any(each["state"] != "serving" and "numerics" in (each["why"] or "")
-                                  for each in status.content["replicas"])
-
-        if checks.check("another model on one node: the status says why its replica does not serve", wait_until(refused, 30),
-                        cluster.status() and json.dumps(cluster.status().content["replicas"])):
-            wrong = setting.wrong(setting.neighbours, Streams(cluster.gateway(), setting.neighbours).join())
-            checks.check("another model on one node: 8 answers of an undisturbed server", not wrong, wrong[:1])
+    return copy
 
 
 def main():
@@ -262,7 +277,9 @@ def main():
             checks.check(f"{len(ROWS)} rows: {8 * traffic.rounds} answers of an undisturbed server", traffic.rounds and not traffic.wrong,
                          f"{len(traffic.wrong)} wrong; {traffic.wrong[:1]}")
             checks.equal("nothing of it raised an epoch", cluster.status().epochs(), before)
-        other_model(folder, setting)
+        lame_node(setting, folder, "a node with another model", r"would compute \S+ there, the cluster computes \S+",
+                  model_path=damaged_copy(folder))
+        lame_node(setting, folder, "a node without descriptors for its ranks", r"ulimit -n", prefix=("prlimit", "--nofile=26:26", "--"))
         full_disk(setting, folder)
     return checks.finish()
 

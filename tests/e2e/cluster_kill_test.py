@@ -27,12 +27,12 @@ checks = Checks()
 
 
 def kills(setting, herd, folder, replicas, roles, indices):
-    """Every role at every index, on one cluster; requests take turns, where not every index is asked for, and replicas do."""
+    """Every role at every index, on one cluster; the two requests take turns where not every index is asked for."""
     file = ClusterFile(folder, nodes=replicas, data_parallel=replicas)
     with UpCluster(herd, file, checks=checks) as cluster:
         for role in roles:
-            rounds = [strike(setting, cluster, role, request, index, f"replica-{(at + turn) % replicas}")
-                      for at, index in enumerate(indices) for turn, request in enumerate(requests_at(at, indices))]
+            rounds = [strike(setting, cluster, role, request, index)
+                      for at, index in enumerate(indices) for request in requests_at(at, indices)]
             judge(f"{replicas} replica{'s' * (replicas > 1)}, kill -9 of {role}", rounds)
 
 

@@ -12,10 +12,11 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from serve_process import CRASH_WORDS, DEMO_MODEL, Endpoint, wait_until
+from serve_process import CRASH_WORDS, DEMO_MODEL, Endpoint, metrics, wait_until
 
 READY_S, STOP_S, STATUS_S = 60, 60, 20  # bounds, no measures
 RESUME_KEY = "resume.key"
@@ -61,7 +62,7 @@ class ClusterFile:
             "model": {"model_path": str(model)},
             "parallelism": {"tensor_parallel_size": tensor_parallel, "data_parallel_size": data_parallel},
             "http": {"resume_key_file": str(Path(folder) / RESUME_KEY), "shutdown_timeout": "10s"},
-            "supervision": {"restart_budget": 1000},
+            "supervision": {"restart_budget": 1000, "restart_window": "1s"},
             "coordinators": [{"name": "coordinator", "address": f"{self.hosts[0]}:{port}"}],
             "gateways": [{"name": name, "host": "127.0.0.1", "port": self.gateway_ports[name], "node": self.nodes[0]}
                          for name in self.gateways],
@@ -190,6 +191,12 @@ class Snapshot:
 
     def leader(self, replica):
         return next(rank for rank in self.ranks(replica) if rank.leader)
+
+    def page(self, member):
+        """A process's own metrics, as serve_process.metrics() reads them."""
+        url = next(each["url"] for each in self.content["metrics"] if (each["role"], each["name"]) == (member.role, member.name))
+        with urllib.request.urlopen(url, timeout=STATUS_S) as page:
+            return metrics(page.read().decode())
 
     def epochs(self):
         """Of each replica and of the coordinator: what rises when one of them is another."""
@@ -327,17 +334,19 @@ class UpCluster(Cluster):
 
 
 class RoleCluster(Cluster):
-    """One program a role, on the machines (command prefixes) that `on` gives by name; a coordinator first. Nobody restarts them."""
+    """One program a role, behind the command prefixes that `on` gives by name; a coordinator first. Nobody restarts them. `late` ones
+    are started by the test."""
 
     COMMANDS = {"coordinator": "coordinator", "node": "node", "gateway": "serve"}
 
-    def __init__(self, herd, file, checks=None, on=None):
+    def __init__(self, herd, file, checks=None, on=None, late=()):
         super().__init__(herd, file.path, file.name, file.tensor_parallel, file.data_parallel, checks)
         self.file, self.on, self.started = file, on or {}, {}
         try:
             for role, names in (("coordinator", ["coordinator"]), ("node", file.nodes), ("gateway", file.gateways)):
                 for name in names:
-                    self.start(role, name)
+                    if name not in late:
+                        self.start(role, name)
             self.gateways = {name: Endpoint("127.0.0.1", port) for name, port in file.gateway_ports.items()}
         except BaseException:
             self.kill()

@@ -101,20 +101,29 @@ def victims_of(snapshot, role, replica):
     return [node.pid, *(rank.pid for rank in theirs if role == "node with its ranks")], lost
 
 
+def busiest(snapshot):
+    """The replica that runs most sequences now, as its leader says."""
+    def running(replica):
+        return sum(value for (name, _), value in snapshot.page(snapshot.leader(replica)).items() if name == "vllm:num_requests_running")
+
+    return max(snapshot.replicas, key=running)
+
+
 def kill_all(pids):
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
 
 
-def strike(setting, cluster, role, request, index, replica="replica-0"):
-    """One round. None when the struck stream had ended before."""
+def strike(setting, cluster, role, request, index, replica=None):
+    """One round, on the replica that has most to do unless one is named. None when the struck stream had ended before."""
     before, attempts = cluster.await_serving(), cluster.attempts()
-    pids, later = victims_of(before, role, replica)
-    done = Strike(role, replica, index, pids, later)
     neighbours = Streams(cluster.gateway(), setting.neighbours)
     started = [outcome for each, outcome in zip(setting.neighbours, neighbours.outcomes) if each.streamed]
     if not wait_until(lambda: all(outcome.chunks for outcome in started), PATIENCE_S):
         raise NotWhole(f"neighbours do not begin: {[outcome.error or outcome.answer[:200] for outcome in started]}")
+    replica = replica or busiest(before)
+    pids, later = victims_of(before, role, replica)
+    done = Strike(role, replica, index, pids, later)
 
     def on_event(outcome):
         if not done.at and events_of(outcome) >= index:

@@ -32,6 +32,17 @@ TEST(RestartLog, AnEmptyBudgetAllowsNone) {
   EXPECT_EQ(log.on_ended(at(1)), std::nullopt);
 }
 
+TEST(RestartBudget, ManyRestartsInAWindowFitIntoIt) {
+  EXPECT_EQ(budget_of(3, 60).backoff_max_s, 5.0);
+  EXPECT_EQ(budget_of(3, 60).backoff_s, 0.1);
+  RestartLog log(budget_of(1000, 60));
+  double waited_s = 0;
+  for (int i = 0; i < 1000; ++i) waited_s += log.on_ended(at(0.01 * i)).value();
+  EXPECT_LE(waited_s, 60.0);
+  EXPECT_GT(waited_s, 50.0);
+  EXPECT_EQ(budget_of(0, 60).restarts, 0U);
+}
+
 TEST(RestartLog, ManyEndsOverflowNothing) {
   RestartLog log({.restarts = 100'000, .window_s = 1e9, .backoff_s = 0.1, .backoff_max_s = 5});
   for (int i = 0; i < 5'000; ++i) ASSERT_LE(log.on_ended(at(i)).value(), 5.0);

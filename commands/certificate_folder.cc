@@ -41,26 +41,22 @@ Expected<std::vector<std::string>> gateway_names(const std::string& text) {
   return names;
 }
 
-// "node-a", "coordinator": the name of its files without what follows the dot.
-std::string file_stem(const PeerName& peer) {
-  const std::string role = handshake::role_name(peer.role);
-  return peer.name == role || peer.name.starts_with(role + "-") ? peer.name : role + "-" + peer.name;
-}
-
 Expected<std::vector<PeerName>> peers_of(const CertificateOrder& order) {
   const auto gateways = gateway_names(order.gateways);
   if (!gateways) return fail(gateways.error());
   std::vector<PeerName> peers{{Role::kCoordinator, "coordinator"}, {Role::kOperator, "operator"}};
   for (const std::string& name : order.nodes) peers.push_back({Role::kNode, name});
   for (const std::string& name : *gateways) peers.push_back({Role::kGateway, name});
-  std::vector<std::string> stems;
+  // Files are called as the process is, since "{name}" in a cluster file stands for that.
+  std::vector<std::string> taken{"ca"};
   for (const PeerName& peer : peers) {
     const char* flag = peer.role == Role::kNode ? "--nodes" : "--gateways";
     if (Status status = link::check_name(peer.name); !status.ok())
       return fail(usage_error(std::string(flag) + ": '" + peer.name + "': " + status.message()));
-    if (std::ranges::find(stems, file_stem(peer)) != stems.end())
-      return fail(usage_error(std::string(flag) + ": '" + peer.name + "' is there twice"));
-    stems.push_back(file_stem(peer));
+    if (std::ranges::find(taken, peer.name) != taken.end())
+      return fail(usage_error(std::string(flag) + ": '" + peer.name + "' is " +
+                              (peer.name == "ca" ? "the authority's files' name" : "there twice")));
+    taken.push_back(peer.name);
   }
   return peers;
 }
@@ -116,7 +112,7 @@ Status plan_files(const CertificateOrder& order, const std::vector<PeerName>& pe
   made.authority = begin + "ca.pem";
   made.authority_key = begin + "ca.key";
   for (const PeerName& peer : peers) {
-    const CertificateFiles files{peer, begin + file_stem(peer) + ".pem", begin + file_stem(peer) + ".key"};
+    const CertificateFiles files{peer, begin + peer.name + ".pem", begin + peer.name + ".key"};
     const bool certificate = is_there(files.certificate), key = is_there(files.key);
     if (certificate && key && (peer.role == Role::kCoordinator || peer.role == Role::kOperator)) continue;
     if (certificate || key)

@@ -86,6 +86,7 @@ Status JoinedCluster::join() {
   config.hello.node = file_.gateway.name;
   config.hello.incarnation = std::max<std::uint64_t>(1, random_number());
   config.hello.build_id = version();
+  config.hello.text_digest = text_.text_digest;
   config.hello.model = names_.front().substr(0, handshake::kHelloTextBytesMax);
   config.tls = processes::tls_files_of(file_.spec.tls, file_.gateway.name);
   config.coordinator = coordinator.name;

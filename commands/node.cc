@@ -30,6 +30,7 @@
 #include "commands/version.h"
 #include "commands/wall_clock.h"
 #include "endpoint/admin/admin_server.h"
+#include "endpoint/served/served_text.h"
 #include "kernels/process_limits.h"
 #include "observability/event_log.h"
 #include "observability/role_metrics.h"
@@ -76,6 +77,18 @@ Expected<config::NodeSpec> node_of(const config::ClusterSpec& spec, const NodeFl
   return node;
 }
 
+// Gateways make ids of words and nodes compute with them, so the coordinator lets in only those whose words are the same.
+Expected<std::string> text_digest_of(const actors::EngineOptions& options, const config::ModelSpec& spec) {
+  auto model = model::open_model(options.model);
+  if (!model) return fail(model.error());
+  served::TextOptions wanted;
+  wanted.tokenizer_path = spec.tokenizer_path;
+  wanted.chat_format = spec.chat_format;
+  auto text = served::open_served_text(*model, wanted);
+  if (!text) return fail(text.error());
+  return std::move(text->text_digest);
+}
+
 class NodeCommand {
  public:
   NodeCommand(config::ClusterSpec spec, config::NodeSpec node, observability::EventLog& log)
@@ -83,7 +96,7 @@ class NodeCommand {
 
   Status start() {
     admin::AdminConfig admin;
-    admin.host = spec_.metrics.metrics_host.empty() ? config::plain_host(config::host_of(node_.address)) : spec_.metrics.metrics_host;
+    admin.host = spec_.metrics.metrics_host.empty() ? config::listen_address(config::host_of(node_.address)) : spec_.metrics.metrics_host;
     admin.port = static_cast<std::uint16_t>(node_.metrics_port);
     admin.unix_seconds = unix_time;
     auto served = admin::AdminServer::start(admin);
@@ -112,12 +125,11 @@ class NodeCommand {
       over = true;
       guard.wake();
     });
-    bool told = false;
     while (!over) {
-      const auto event = guard.wait_until({std::numeric_limits<std::int64_t>::max()});
-      if (event != StopGuard::Event::kStop || std::exchange(told, true)) continue;
+      if (guard.wait_until({std::numeric_limits<std::int64_t>::max()}) != StopGuard::Event::kStop) continue;
       log_.write(LogLevel::kInfo, "node stops");
       process_->stop();
+      break;  // a second signal is the guard's
     }
     runner.join();
     admin_->close();
@@ -135,6 +147,9 @@ class NodeCommand {
     config.hello.node = node_.name;
     config.hello.incarnation = std::max<std::uint64_t>(1, random_number());
     config.hello.build_id = version();
+    auto digest = text_digest_of(*options, spec.model);
+    if (!digest) return fail(digest.error());
+    config.hello.text_digest = std::move(*digest);
     config.tls = processes::tls_files_of(spec_.tls, node_.name);
     config.coordinator = spec_.coordinators.front().name;
     config.coordinator_address = spec_.coordinators.front().address;

@@ -206,7 +206,7 @@ void add_rank(CLI::App& app, int* exit_code) {
   command->add_option("--replica", flags->replica, "Number of its replica")->required();
   command->add_option("--rank", process.rank, "Its number in the replica; the first takes the replica's gateways")
       ->required()->check(CLI::Range(0, 7));
-  command->add_option("--host", process.host, "Numeric address where the first rank takes gateways")->capture_default_str();
+  command->add_option("--host", process.host, "Address where the first rank takes gateways")->capture_default_str();
   command->add_option("--port", process.port, "Likewise; 0: any free one")->capture_default_str();
   command->add_option("--link-fd", process.link_fd, "Descriptor of the connection to its node")->required();
   command->add_option("--descriptors-fd", process.descriptors_fd, "Descriptor that others come over")->required();

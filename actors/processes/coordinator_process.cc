@@ -55,13 +55,6 @@ std::vector<report::ProcessReport> listed_processes(const config::ClusterSpec& s
   return all;
 }
 
-// Where to listen for those who dial `host`. A name may stand for another address there than here, so all are listened on.
-std::string listen_address(const std::string& host) {
-  const std::string plain = config::plain_host(host);
-  const bool numeric = plain.find(':') != std::string::npos || plain.find_first_not_of("0123456789.") == std::string::npos;
-  return numeric ? plain : "0.0.0.0";
-}
-
 class Coordinator final : public CoordinatorProcess {
  public:
   explicit Coordinator(CoordinatorConfig config)
@@ -90,7 +83,7 @@ class Coordinator final : public CoordinatorProcess {
     if (!started) return started.error();
     host_ = std::move(*started);
     const std::uint16_t port = static_cast<std::uint16_t>(std::stoi(own->address.substr(own->address.rfind(':') + 1)));
-    const auto taken = host_->listen(listen_address(config::host_of(own->address)), port,
+    const auto taken = host_->listen(config::listen_address(config::host_of(own->address)), port,
                                      {{Role::kNode, ""}, {Role::kGateway, ""}, {Role::kOperator, ""}},
                                      [this](std::shared_ptr<link::Link> link, const link::PeerOpened& opened) {
                                        return open(std::move(link), opened);

@@ -29,8 +29,7 @@ Status LeaderSeat::form(const replica::FormReplica& order) {
   generation_ = order.view.route.generation;
   newest_ = generation_->epoch;
   connect(std::move(*connections));
-  spawn_replica(order);
-  desk_->open(*generation_, replica_);
+  replica_ = desk_->open(*generation_, [&] { return spawn_replica(order); });
   return {};
 }
 
@@ -68,7 +67,7 @@ void LeaderSeat::connect(std::vector<children::OwnedFd> connections) {
   }
 }
 
-void LeaderSeat::spawn_replica(const replica::FormReplica& order) {
+ReplicaHandle LeaderSeat::spawn_replica(const replica::FormReplica& order) const {
   ReplicaConfig config;
   config.core = {.generation = *generation_,
                  .scheduler = order.scheduler,
@@ -88,7 +87,7 @@ void LeaderSeat::spawn_replica(const replica::FormReplica& order) {
   config.on_step = parts_.on_step;
   config.on_stats = parts_.on_stats;
   config.clock = parts_.clock;
-  replica_ = parts_.system->spawn(replica_actor, std::move(config), CoordinatorHandle(), parts_.supervisor);
+  return parts_.system->spawn(replica_actor, std::move(config), CoordinatorHandle(), parts_.supervisor);
 }
 
 void LeaderSeat::on_rank_ended(const replica::RankEnded& ended) {

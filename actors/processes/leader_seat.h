@@ -63,7 +63,7 @@ class LeaderSeat {
   [[nodiscard]] Status check(const replica::FormReplica& order) const;
   [[nodiscard]] Expected<std::vector<children::OwnedFd>> take_connections(const replica::FormReplica& order) const;
   void connect(std::vector<children::OwnedFd> connections);
-  void spawn_replica(const replica::FormReplica& order);
+  [[nodiscard]] ReplicaHandle spawn_replica(const replica::FormReplica& order) const;
   void forget(const Status& why);
 
   const LeaderParts parts_;

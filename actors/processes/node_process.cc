@@ -51,7 +51,7 @@ Expected<placement::NodeMachine> look_at_machine(const NodeProcessConfig& config
 std::vector<std::string> rank_flags(const NodeProcessConfig& config, std::uint16_t port, int cpu_sharers,
                                     const placement::RankSpec& spec) {
   const auto number = [](auto value) { return std::to_string(value); };
-  const std::string host = config::plain_host(config::host_of(config.node.address));  // numeric, but for a DNS name
+  const std::string host = config::plain_host(config::host_of(config.node.address));
   const std::string& metrics_host = config.spec.metrics.metrics_host;
   std::vector<std::string> flags{"--cluster",        config.spec.name,
                                  "--node",           config.node.name,
@@ -63,7 +63,7 @@ std::vector<std::string> rank_flags(const NodeProcessConfig& config, std::uint16
                                  "--descriptors-fd", number(RankLauncher::kDescriptorsFd),
                                  "--progress-fd",    number(RankLauncher::kProgressFd),
                                  "--cpu-sharers",    number(cpu_sharers),
-                                 "--metrics-host",   metrics_host.empty() ? host : metrics_host,
+                                 "--metrics-host",   metrics_host.empty() ? config::listen_address(host) : metrics_host,
                                  "--metrics-port",   "0",
                                  "--log-format",     config.spec.logs.log_format};
   if (config.tls)

@@ -19,6 +19,7 @@
 #include "actors/remote/node_proxy.h"
 #include "actors/roles/live_ranks.h"
 #include "actors/roles/rank_actor.h"
+#include "cluster/config/cluster_spec.h"
 #include "cluster/wire/group_codec.h"
 #include "cluster/wire/rank_codec.h"
 #include "kernels/process_limits.h"
@@ -36,6 +37,7 @@ constexpr milliseconds kDescriptorPatience{2'000};
 constexpr milliseconds kFarewell{1'000};     // for the last words to its node and gateways
 constexpr milliseconds kRankPatience{2'000};  // with a rank that is told to end
 constexpr double kLoadingSeconds = 0.2;      // between two notes of how far it has come
+constexpr double kPortPatience_s = 3.0;      // with an address that somebody else has
 constexpr char kLeaderEnd[] = "/leader";     // of a connection's name, see group_messages.h
 
 // The peers of socket pairs are processes of this machine: their end is heard of at once, and who is paused for long comes back.
@@ -306,7 +308,13 @@ Status RankProcess::Impl::make_rank(const placement::RankSpec& spec) {
 Status RankProcess::Impl::listen() {
   auto host = start_host(config.tls, {});
   if (!host) return host.error();
-  const auto port = (*host)->listen(config.host, config.port, {{handshake::Role::kGateway, ""}}, seat->desk()->opener());
+  // One that led the replica before may still be on its way out, and has the port until then.
+  Expected<std::uint16_t> port = 0;
+  for (const Instant begin = config.clock();;) {
+    port = (*host)->listen(config::listen_address(config.host), config.port, {{handshake::Role::kGateway, ""}}, seat->desk()->opener());
+    if (port || port.error().code() != StatusCode::kMissing || seconds_between(begin, config.clock()) > kPortPatience_s) break;
+    std::this_thread::sleep_for(milliseconds(20));
+  }
   if (!port) return port.error();
   const std::scoped_lock lock(mutex);
   network = std::move(*host);

@@ -29,7 +29,7 @@ struct RankProcessConfig {
   std::string node;                     // whose rank this is
   ReplicaId replica;
   std::uint32_t rank = 0;
-  std::string host = "127.0.0.1";       // a leader takes gateways there: a numeric address
+  std::string host = "127.0.0.1";       // a leader takes gateways there; of a name, on every address of the machine
   std::uint16_t port = 0;               // 0: any free one
   int link_fd = -1;                     // to the node: one end of a socket pair (SOCK_STREAM); this process's from here on
   int descriptors_fd = -1;              // descriptors from the node (SOCK_SEQPACKET); likewise

@@ -74,7 +74,7 @@ link::OpenLink GatewayDesk::opener() {
     port->open(std::move(link));
     auto owner = std::make_shared<GatewayLink>(self, port);
     GatewayHandle proxy = self->system_.spawn(gateway_proxy, port, self->clock_);
-    self->enter(owner.get(), {GatewayId(opened.hello.incarnation), std::move(proxy), std::move(port)});
+    self->enter(owner.get(), {GatewayId(opened.hello.incarnation), opened.hello.node, std::move(proxy), std::move(port)});
     return owner;
   };
 }
@@ -151,30 +151,35 @@ Status GatewayDesk::join(const GatewayLink* link, const wire::OpenedFrame& frame
   if (known == guests_.end()) return {};  // it has joined again on another connection
   Guest& guest = known->second;
   if (join->gateway != guest.id) return bad_input("a gateway joins under another id than its hello's");
-  end_older(link, guest.id);
+  if (Status status = end_older(link, guest); !status.ok()) return status;
   guest.joined = true;
   if (open_) caf::anon_send(open_->replica, GatewayJoined{guest.id, guest.proxy});
   return {};
 }
 
 // Under the lock: a gateway is at one connection; what it asked for on an older one ends when the replica hears that it joins anew.
-void GatewayDesk::end_older(const GatewayLink* link, GatewayId id) {
-  for (auto guest = guests_.begin(); guest != guests_.end();) {
-    if (guest->first == link || guest->second.id != id) {
-      ++guest;
+// Ids of gateways are no secret, so one that has another name is another one.
+Status GatewayDesk::end_older(const GatewayLink* link, const Guest& guest) {
+  for (auto other = guests_.begin(); other != guests_.end();) {
+    if (other->first == link || other->second.id != guest.id) {
+      ++other;
       continue;
     }
-    guest->second.port->finish({StatusCode::kAborted, "the gateway has joined again on another connection"});
-    caf::anon_send_exit(guest->second.proxy, caf::exit_reason::user_shutdown);
-    guest = guests_.erase(guest);
+    if (other->second.name != guest.name)
+      return bad_input("gateway \"" + guest.name + "\" joins under the id of \"" + other->second.name + "\"");
+    other->second.port->finish({StatusCode::kAborted, "the gateway has joined again on another connection"});
+    caf::anon_send_exit(other->second.proxy, caf::exit_reason::user_shutdown);
+    other = guests_.erase(other);
   }
+  return {};
 }
 
-void GatewayDesk::open(routing::ReplicaGeneration generation, ReplicaHandle replica) {
+ReplicaHandle GatewayDesk::open(routing::ReplicaGeneration generation, const std::function<ReplicaHandle()>& start) {
   const std::scoped_lock lock(mutex_);
-  open_ = Place{generation, std::move(replica)};
+  open_ = Place{generation, start()};
   for (const auto& [link, guest] : guests_)
     if (guest.joined) caf::anon_send(open_->replica, GatewayJoined{guest.id, guest.proxy});
+  return open_->replica;
 }
 
 void GatewayDesk::close(const routing::ReplicaLoss& loss) {

@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 
 #include "actors/messages/type_ids.h"
 #include "actors/remote/frame_port.h"
@@ -38,8 +39,9 @@ class GatewayDesk : public std::enable_shared_from_this<GatewayDesk> {
 
   // For who listens for gateways.
   [[nodiscard]] link::OpenLink opener();
-  // That generation is there: gateways that have joined are in it.
-  void open(routing::ReplicaGeneration generation, ReplicaHandle replica);
+  // That generation is there, as the actor that `start` starts: gateways that have joined are in it. No frame is taken meanwhile, as
+  // the replica may say that it serves before this returns.
+  ReplicaHandle open(routing::ReplicaGeneration generation, const std::function<ReplicaHandle()>& start);
   // It is over; gateways that joined have been told by the replica.
   void close(const routing::ReplicaLoss& loss);
   // No generation comes any more: connections end once what was sent has gone out.
@@ -52,6 +54,7 @@ class GatewayDesk : public std::enable_shared_from_this<GatewayDesk> {
   class GatewayLink;
   struct Guest {
     GatewayId id;
+    std::string name;  // as its certificate says
     GatewayHandle proxy;
     std::shared_ptr<FramePort> port;
     bool joined = false;
@@ -69,7 +72,7 @@ class GatewayDesk : public std::enable_shared_from_this<GatewayDesk> {
   [[nodiscard]] ReplicaHandle replica_of(routing::ReplicaGeneration about) const;
   Status check_speaker(const GatewayLink* link, GatewayId id) const;
   void on_stale(const GatewayLink* link, const wire::OpenedFrame& frame);
-  void end_older(const GatewayLink* link, GatewayId id);
+  [[nodiscard]] Status end_older(const GatewayLink* link, const Guest& guest);
 
   caf::actor_system& system_;
   const ReplicaId replica_;

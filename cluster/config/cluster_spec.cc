@@ -117,6 +117,12 @@ bool is_loopback(const std::string& host) {
   return plain == "::1" || (plain.starts_with("127.") && !plain_address(plain).empty());
 }
 
+std::string listen_address(const std::string& host) {
+  const std::string plain = plain_host(host);
+  const bool numeric = plain.find(':') != std::string::npos || plain.find_first_not_of("0123456789.") == std::string::npos;
+  return numeric ? plain : "0.0.0.0";
+}
+
 bool is_wildcard(const std::string& host) {
   const std::string plain = plain_host(host);
   return plain == "0.0.0.0" || plain == "::";

@@ -184,6 +184,8 @@ struct ClusterSpec {
 [[nodiscard]] std::string plain_host(const std::string& host);
 // Whether a host never leaves this machine: localhost, 127.0.0.0/8, ::1.
 [[nodiscard]] bool is_loopback(const std::string& host);
+// Where to listen for those who dial `host`: a name may stand for another address there than here, so all are listened on.
+[[nodiscard]] std::string listen_address(const std::string& host);
 // Whether a host stands for every address of its machine, which nobody can dial: 0.0.0.0, ::.
 [[nodiscard]] bool is_wildcard(const std::string& host);
 

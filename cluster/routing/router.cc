@@ -30,6 +30,11 @@ bool Router::on_view(const ClusterView& view) {
   for (const ReplicaView& seen : view.replicas) {
     const ReplicaGeneration generation = seen.route.generation;
     if (seen.state == ReplicaState::kLost) on_lost(generation);
+    // A coordinator that came after the loss has found an older generation of that replica, whose node had been away for long.
+    if (const auto lost = lost_.find(generation.replica); lost != lost_.end() && seen.state == ReplicaState::kServing &&
+                                                          generation.epoch < lost->second.epoch &&
+                                                          lost->second.cluster_epoch < view.cluster_epoch)
+      lost_.erase(lost);
     Replica replica;
     if (const Replica* before = find(generation)) replica = *before;
     replica.view = seen;
@@ -46,8 +51,8 @@ bool Router::on_view(const ClusterView& view) {
 }
 
 void Router::on_lost(ReplicaGeneration generation) {
-  Epoch& lost = lost_.try_emplace(generation.replica, generation.epoch).first->second;
-  lost = std::max(lost, generation.epoch);
+  Lost& lost = lost_[generation.replica];
+  if (lost.epoch < generation.epoch) lost = {generation.epoch, view_.cluster_epoch};
 }
 
 void Router::on_link_lost(ReplicaGeneration generation, Instant until) { rest(generation, until, true); }
@@ -197,7 +202,7 @@ bool Router::may_serve(const NumericsId& numerics) const {
 
 bool Router::is_known_lost(ReplicaGeneration generation) const {
   const auto lost = lost_.find(generation.replica);
-  return lost != lost_.end() && generation.epoch <= lost->second;
+  return lost != lost_.end() && generation.epoch <= lost->second.epoch;
 }
 
 bool Router::is_alive(ReplicaGeneration generation) const {

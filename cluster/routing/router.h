@@ -95,6 +95,10 @@ class Router {
     LoadEstimate load;
     [[nodiscard]] std::uint32_t sequences() const { return load.sequences(running); }
   };
+  struct Lost {
+    Epoch epoch;
+    Epoch cluster_epoch;  // of the view that this gateway had
+  };
   using Replicas = std::map<ReplicaId, Replica>;
 
   [[nodiscard]] const Replica* find(ReplicaGeneration generation) const;
@@ -112,7 +116,7 @@ class Router {
   ClusterView view_;
   bool has_view_ = false;
   Replicas replicas_;                // of the view
-  std::map<ReplicaId, Epoch> lost_;  // the last lost epoch of each replica; when many, only of the view's
+  std::map<ReplicaId, Lost> lost_;   // the last of each replica; when many, only of the view's
   ReplicaId next_;                   // whose turn it is among equals
   PrefixMemory prefixes_;
 };

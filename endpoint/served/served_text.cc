@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "runtime/tokenizer/text_digest.h"
+
 namespace herd::served {
 namespace {
 
@@ -29,6 +31,7 @@ Expected<ServedText> open_served_text(const model::OpenedModel& model, const Tex
   if (!opened) return fail(opened.error());
   text.tokenizer = std::move(opened->tokenizer);
   if (text.tokenizer) {
+    text.text_digest = text.tokenizer->digest() + "/" + tokenizer::text_digest({}, model.description.text.chat_template);
     warn_of_added_tokens(*text.tokenizer, model, warn);
     text.chat = open_chat(model.description.text, text.tokenizer, options.chat_format,
                           [&warn](const std::string& line) { say(warn, line); });

@@ -33,6 +33,8 @@ struct ServedText {
   // How conversations become prompts, or why they do not.
   Expected<chat::ChatRenderer> chat = fail(bad_input("no model is open"));
   std::vector<TokenId> eos_ids;  // that end a sequence, see find_end_ids()
+  // Names tokenizer and chat template: two processes with the same one make the same ids of the same words. Empty: no tokenizer.
+  std::string text_digest;
 };
 
 // Not ok only for what is damaged or was asked for and cannot be had; what the checkpoint lacks is kept in the value.

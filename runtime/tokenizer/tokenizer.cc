@@ -8,6 +8,7 @@
 
 #include "kernels/check.h"
 #include "runtime/text/utf8.h"
+#include "runtime/tokenizer/text_digest.h"
 
 namespace herd::tokenizer {
 namespace {
@@ -122,12 +123,14 @@ struct Tokenizer::Tables {
   PreTokenizer pre_tokenizer;
   std::optional<TokenId> bos;
   std::vector<TokenId> eos;
+  std::string digest;
 };
 
 Expected<Tokenizer> Tokenizer::build(TokenizerDefinition definition) {
   if (Status status = check_definition(definition); !status.ok()) return fail(std::move(status));
 
   auto tables = std::make_shared<Tables>();
+  tables->digest = text_digest(definition, {});
   tables->definition = std::move(definition);
   TokenizerDefinition& kept = tables->definition;
   tables->merges = MergeTable(kept.merges);
@@ -307,6 +310,8 @@ Status Tokenizer::check_rows(std::span<const TokenId> ids, int vocab_size) const
 }
 
 std::optional<TokenId> Tokenizer::bos_id() const { return tables_->bos; }
+const std::string& Tokenizer::digest() const { return tables_->digest; }
+
 std::span<const TokenId> Tokenizer::eos_ids() const { return tables_->eos; }
 bool Tokenizer::valid_utf8(std::string_view text) { return text::is_valid_utf8(text); }
 

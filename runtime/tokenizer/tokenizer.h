@@ -50,6 +50,9 @@ class Tokenizer {
   // (is_end_name).
   [[nodiscard]] std::span<const TokenId> eos_ids() const;
 
+  // text_digest() of what it was built from, without a chat template.
+  [[nodiscard]] const std::string& digest() const;
+
   // Whether `ids` begin with the token twice that this tokenizer puts before a text: nearly always a mistake.
   [[nodiscard]] bool begins_twice(std::span<const TokenId> ids) const;
   // kUsage names the first id that the model has no row for, as the text that became it spells it.

@@ -44,27 +44,27 @@ def makes(folder):
     os.umask(0)  # rights are asked for, not left to chance
     out, _ = herd(folder, "--nodes", "a,b.example", "--gateways", "2")
     expect("the folder is private", mode(folder) == 0o700)
-    stems = ["ca", "coordinator", "operator", "node-a", "node-b.example", "gateway-1", "gateway-2"]
+    stems = ["ca", "coordinator", "operator", "a", "b.example", "gateway-1", "gateway-2"]
     expect("a certificate and a key each",
            sorted(bytes_of(folder)) == sorted(stem + end for stem in stems for end in (".key", ".pem")))
     for stem in stems:
         expect(f"{stem}.key is private", mode(folder / f"{stem}.key") == 0o600)
         expect(f"{stem}.key is named or to be kept away", f"{stem}.key" in out)
-    for stem, uri in (("coordinator", "coordinator/coordinator"), ("operator", "operator/operator"), ("node-a", "node/a"),
-                      ("node-b.example", "node/b.example"), ("gateway-2", "gateway/gateway-2")):
+    for stem, uri in (("coordinator", "coordinator/coordinator"), ("operator", "operator/operator"), ("a", "node/a"),
+                      ("b.example", "node/b.example"), ("gateway-2", "gateway/gateway-2")):
         text = openssl("x509", "-in", folder / f"{stem}.pem", "-noout", "-ext", "subjectAltName")
         expect(f"{stem}: {text}", f"URI:herd:{uri}\n" in text)
         for purpose in ("sslserver", "sslclient"):
             said = openssl("verify", "-x509_strict", "-purpose", purpose, "-CAfile", folder / "ca.pem", folder / f"{stem}.pem")
             expect(f"{stem} as {purpose}: {said}", said.strip().endswith(": OK"))
-    said = openssl("verify", "-partial_chain", "-trusted", folder / "node-a.pem", folder / "gateway-1.pem")
+    said = openssl("verify", "-partial_chain", "-trusted", folder / "a.pem", folder / "gateway-1.pem")
     expect("a node signs nobody", "verification failed" in said)
 
 
 def adds(folder):
     before = bytes_of(folder)
     _, err = herd(folder, "--nodes", "a", "--gateways", "0", code=2)
-    expect(f"a file that is there is named: {err}", "node-a.pem is there already" in err)
+    expect(f"a file that is there is named: {err}", "/a.pem is there already" in err)
     expect("and nothing was touched", bytes_of(folder) == before)
     out, _ = herd(folder, "--nodes", "c", "--gateways", "east", "--output", "json")
     said = json.loads(out)
@@ -76,7 +76,7 @@ def adds(folder):
     _, err = herd(folder, "--nodes", "d", "--gateways", "0", code=3)
     expect(f"a key that others may read is refused: {err}", "chmod 600" in err)
     os.chmod(folder / "ca.key", 0o600)
-    (folder / "ca.key").write_bytes((folder / "node-a.key").read_bytes())
+    (folder / "ca.key").write_bytes((folder / "a.key").read_bytes())
     _, err = herd(folder, "--nodes", "d", "--gateways", "0", code=3)
     expect(f"another's key is refused: {err}", "not a pair" in err and "ca.key" in err)
 

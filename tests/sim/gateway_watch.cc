@@ -72,6 +72,14 @@ void GatewayWatch::on_deltas(routing::ReplicaGeneration from, const std::vector<
 }
 
 void GatewayWatch::on_view(const routing::ClusterView& taken) {
+  cluster_epoch_ = taken.cluster_epoch;
+  // A coordinator that came after a loss may have found an older generation, which serves.
+  for (const routing::ReplicaView& replica : taken.replicas) {
+    const routing::ReplicaGeneration generation = replica.route.generation;
+    const auto lost = lost_.find(generation.replica);
+    if (lost == lost_.end() || replica.state != routing::ReplicaState::kServing) continue;
+    if (generation.epoch < lost->second.first && lost->second.second < taken.cluster_epoch) lost_.erase(lost);
+  }
   const auto seen = [&](routing::ReplicaGeneration on) {
     return std::ranges::any_of(taken.replicas, [&](const routing::ReplicaView& replica) {
       return replica.route.generation == on && replica.state != routing::ReplicaState::kLost;
@@ -101,8 +109,8 @@ void GatewayWatch::on_loss(const routing::ReplicaLoss& loss) {
       if (loss.in_step && there && choice->killed.contains(lost)) ++choice->blamed;
     }
   }
-  Epoch& last = lost_[lost.replica];
-  last = std::max(last, lost.epoch);
+  auto& last = lost_[lost.replica];
+  if (last.first < lost.epoch) last = {lost.epoch, cluster_epoch_};
   move_if([&](const Running& of) {
     return of.on.generation.replica == lost.replica && of.on.generation.epoch <= lost.epoch;
   });
@@ -163,7 +171,7 @@ void GatewayWatch::on_run(SimChoice& choice, const gateway::RunOn& effect, const
   if (replica == view.replicas.end() || replica->state != routing::ReplicaState::kServing)
     return violate(name + "sent to a replica that does not serve, as far as the gateway knows");
   if (const auto lost = lost_.find(effect.to.generation.replica);
-      lost != lost_.end() && effect.to.generation.epoch <= lost->second)
+      lost != lost_.end() && effect.to.generation.epoch <= lost->second.first)
     violate(name + "sent to a generation that is lost");
   if (sent.attempt >= 4) world_.reach(Reached::kStreamsMovedOften);
   choice.attempt = sent.attempt;

@@ -104,7 +104,8 @@ class GatewayWatch {
   std::map<SequenceId, SimChoice*> sequences_;  // ever sent
   std::map<routing::ReplicaGeneration, std::map<step::AttemptKey, SimChoice*>> sent_;
   std::set<step::AttemptKey> just_ended_;  // by the deltas of this event
-  std::map<ReplicaId, Epoch> lost_;
+  Epoch cluster_epoch_;  // of its view
+  std::map<ReplicaId, std::pair<Epoch, Epoch>> lost_;  // the last of each replica, and the cluster epoch under which that was heard
   std::map<ReplicaId, Instant> full_;  // when it last had no room
   std::map<admission::TenantId, TenantUse> tenants_;
 };

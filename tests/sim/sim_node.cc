@@ -68,11 +68,11 @@ void SimNode::sleep(std::int64_t us, bool with_its_machine) {
   if (World::tells) world_.tell(name() + " sleeps for " + std::to_string(us) + " us" + (with_its_machine ? " with its machine" : ""));
   const Instant until{world_.now().ns / 1000 * 1000 + us * 1000 + 500};
   network_.disturb(network_.node_machine(index_));
+  world_.loop.at(until, [this] { network_.disturb(network_.node_machine(index_)); });
   if (with_its_machine) {
     for (auto& [id, replica] : held_) replica->sleep(until);
   }
   process_.sleep(until);
-  world_.loop.at(until, [this] { network_.disturb(network_.node_machine(index_)); });
 }
 
 void SimNode::lose_devices() {

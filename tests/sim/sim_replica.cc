@@ -259,7 +259,12 @@ void SimReplica::on_generation_lost(const routing::ReplicaLoss& loss, bool tell_
     decide([&](auto& supervisor, auto& effects) { supervisor.on_generation_lost(loss, {}, world_.now(), effects); });
   };
   tell();
-  if (tell_again) later(world_.us_up_to(world_.options.restart_us_max), tell);
+  // The leader says it, and whoever sees its process end.
+  if (!tell_again) return;
+  later(world_.us_up_to(world_.options.restart_us_max), [this, loss, tell] {
+    node_.say_lost(loss);
+    tell();
+  });
 }
 
 void SimReplica::end_life() {

@@ -73,7 +73,8 @@ bool Truth::is_well(routing::ReplicaGeneration generation) const {
 }
 
 bool Truth::had_room_since(ReplicaId replica, Instant since) const {
-  if (!coordinator_->up() || coordinator_->started() > since || network_.disturbed(kCoordinatorMachine) > since) return false;
+  if (!coordinator_->up() || coordinator_->process().sleeps()) return false;
+  if (coordinator_->started() > since || network_.disturbed(kCoordinatorMachine) > since) return false;
   return std::ranges::any_of(nodes_, [&](SimNode* node) {
     const Machine there = network_.node_machine(node->index());
     return node->alive() && !node->is_full() && !node->gave_up().contains(replica) && network_.disturbed(there) < since &&
@@ -82,9 +83,11 @@ bool Truth::had_room_since(ReplicaId replica, Instant since) const {
 }
 
 void Truth::on_held(ReplicaId replica, std::uint32_t node) {
+  // One that slept may be told what is long over.
+  const bool is_fresh = network_.disturbed(network_.node_machine(node)).ns + world_.options.settle_us() * 1000 < world_.now().ns;
   for (SimNode* other : nodes_) {
     const SimReplica* held = other->find(replica);
-    if (held != nullptr && other->index() != node && is_well(held->generation()))
+    if (is_fresh && held != nullptr && other->index() != node && is_well(held->generation()))
       world_.violate("replica " + std::to_string(replica.value) + " is placed on another node, though it serves where it is");
   }
   const auto [last, first] = held_last_by_.try_emplace(replica, node);

@@ -49,6 +49,17 @@ TEST_F(RouterTest, WithoutAViewPicksNoneButHopes) {
   EXPECT_TRUE(router.may_serve({}));
 }
 
+TEST_F(RouterTest, ALaterCoordinatorMayFindAnOlderGenerationThatServes) {
+  view({replica(0, 2)});
+  router.on_lost(generation(0, 2));
+  view({replica(0, 1)});
+  EXPECT_EQ(pick(), std::nullopt) << "the coordinator that told of the loss knows no better";
+  EXPECT_TRUE(router.on_view({.cluster_epoch = Epoch(2), .number = 1, .replicas = {replica(0, 2)}}));
+  EXPECT_EQ(pick(), std::nullopt) << "what is lost stays so";
+  EXPECT_TRUE(router.on_view({.cluster_epoch = Epoch(2), .number = 2, .replicas = {replica(0, 1)}}));
+  EXPECT_EQ(pick(), generation(0, 1));
+}
+
 TEST_F(RouterTest, TakesTurnsAmongEquals) {
   view({replica(0), replica(1), replica(2)});
   for (const std::uint32_t expected : {0U, 1U, 2U, 0U, 1U}) EXPECT_EQ(pick(), generation(expected));

@@ -24,6 +24,8 @@ using report::ProcessState;
 
 constexpr std::size_t kDigits = 32;  // that a numerics id ends with
 
+constexpr std::size_t kTroublesMax = 64;  // that are remembered
+
 constexpr std::chrono::seconds kLook{10};  // at the cluster, while it waits for it
 
 // The first that serves and says how long a sequence may be; null: none does.
@@ -155,9 +157,10 @@ void JoinedCluster::report(ProcessState state) {
   process_->report(report_);
 }
 
-// A dial is tried again and again: one line as long as the cause is the same.
+// Dials are tried again and again, each with a line that names its peer: one that was said lately is not repeated.
 void JoinedCluster::on_trouble(const Status& status) {
-  if (std::exchange(last_trouble_, status.message()) == status.message()) return;
+  if (troubles_.size() >= kTroublesMax) troubles_.clear();
+  if (!troubles_.insert(status.message()).second) return;
   log_.write(LogLevel::kWarning, "a connection did not open", {{"reason", status.message()}});
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,10 +54,10 @@ class JoinedCluster final : public ServedCluster {
   std::int64_t max_model_len_ = 0;
   access::ServedNumerics numerics_;
   std::unique_ptr<observability::ServingMetrics> metrics_;
-  std::unique_ptr<processes::GatewayProcess> process_;
-  std::string last_trouble_;             // on the connections' thread
   mutable std::mutex mutex_;             // of report_
   report::ProcessReport report_;
+  std::set<std::string> troubles_;       // that were said lately; on the connections' thread
+  std::unique_ptr<processes::GatewayProcess> process_;  // its threads use the above
   std::unique_ptr<admin::AdminServer> admin_;  // last: its pages read the above
 };
 

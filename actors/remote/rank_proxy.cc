@@ -21,7 +21,7 @@ class RemoteRank::Owner final : public link::LinkOwner {
   explicit Owner(std::shared_ptr<RemoteRank> remote) : remote_(std::move(remote)) {}
   void on_frame(wire::OpenedFrame frame) override { remote_->on_frame(frame); }
   void on_progress(const handshake::Progress&) override {}
-  void on_closed(const Status&) override { remote_->on_closed(); }
+  void on_closed(const Status& why) override { remote_->on_closed(why); }
 
  private:
   const std::shared_ptr<RemoteRank> remote_;
@@ -69,7 +69,19 @@ Status RemoteRank::take(const wire::OpenedFrame& frame) {
   }
 }
 
-void RemoteRank::on_closed() { tell({.last = fate_->end().has_value()}); }
+void RemoteRank::on_closed(const Status& why) {
+  {
+    const std::scoped_lock lock(mutex_);
+    closed_why_ = {StatusCode::kAborted, "the connection with rank " + std::to_string(rank_) + " ended: " + why.message()};
+  }
+  tell({.last = fate_->end().has_value()});
+}
+
+// Where nobody saw the process end.
+void RemoteRank::tell_what_is_known() {
+  const std::scoped_lock lock(mutex_);
+  if (!closed_why_.ok()) fate_->tell({routing::LossCause::kKilled, closed_why_});
+}
 
 void RemoteRank::on_ended(const RankFate::End& end) {
   fate_->tell(end);
@@ -109,7 +121,10 @@ void RankProxyState::on_join(const JoinGroup& order) {
 void RankProxyState::on_plan(const ExecutePlan& order) { remote_->port_.send(wire::encode(*order.plan), remote_->generation_); }
 
 void RankProxyState::on_closed(const RankLinkClosed& closed) {
-  if (closed.last) return self_->quit(caf::exit_reason::kill);
+  if (closed.last) {
+    remote_->tell_what_is_known();
+    return self_->quit(caf::exit_reason::kill);
+  }
   tell_self_after(self_, kWordOfNode, RankLinkClosed{.last = true});
 }
 

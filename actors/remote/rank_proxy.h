@@ -43,7 +43,8 @@ class RemoteRank : public std::enable_shared_from_this<RemoteRank> {
   class Owner;
   void on_frame(const wire::OpenedFrame& frame);
   Status take(const wire::OpenedFrame& frame);
-  void on_closed();
+  void on_closed(const Status& why);
+  void tell_what_is_known();
   void tell(const RankLinkClosed& closed);
 
   const routing::ReplicaGeneration generation_;
@@ -55,6 +56,7 @@ class RemoteRank : public std::enable_shared_from_this<RemoteRank> {
   ReplicaHandle replica_;   // known from JoinGroup on
   RankProxyHandle proxy_;   // null: it is not there yet, or not any more
   bool closed_ = false;
+  Status closed_why_;       // of the connection; ok: it has not ended
 };
 
 class RankProxyState {

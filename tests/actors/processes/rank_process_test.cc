@@ -354,6 +354,7 @@ TEST(RankProcess, ALeaderNeedsNoNodeToNoticeADeadPeer) {
   const routing::ReplicaLoss loss = node.await_ended(5);
   EXPECT_EQ(loss.cause, LossCause::kKilled);
   EXPECT_EQ(loss.blamed, std::vector<std::uint32_t>{1});
+  EXPECT_NE(loss.why.message().find("the connection with rank 1 ended: "), std::string::npos) << loss.why.message();
 }
 
 TEST(RankProcess, AKilledLeaderLeavesItsPeerFreeForTheNextEpoch) {

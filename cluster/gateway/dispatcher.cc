@@ -119,6 +119,14 @@ void Dispatcher::on_link_lost(ReplicaGeneration replica, Instant now) {
   changed_ = true;
 }
 
+// Several may be on their way there in one go: that is one failure of the replica.
+void Dispatcher::on_unsent(ReplicaGeneration replica, const step::AttemptKey& attempt, Instant now) {
+  if (!ledger_.on_unsent(replica, attempt)) return;
+  router_.on_left(replica, ledger_.find(attempt.sequence)->suspect());
+  if (!router_.rests(replica, now)) router_.on_link_lost(replica, delay_.after(now, router_.failures_in_a_row(replica) + 1));
+  park(attempt.sequence, now);
+}
+
 void Dispatcher::on_link_open(ReplicaGeneration replica) {
   router_.on_link_open(replica);
   changed_ = true;

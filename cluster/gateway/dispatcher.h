@@ -44,6 +44,8 @@ class Dispatcher {
   [[nodiscard]] std::vector<Failure> on_replica_lost(const routing::ReplicaLoss& loss, Instant now,
                                                      GatewayEffects& effects);
   void on_link_lost(routing::ReplicaGeneration replica, Instant now);
+  // That attempt never left.
+  void on_unsent(routing::ReplicaGeneration replica, const step::AttemptKey& attempt, Instant now);
   void on_link_open(routing::ReplicaGeneration replica);
   void on_load(routing::ReplicaGeneration replica, const routing::ReplicaLoad& load) { router_.on_load(replica, load); }
 

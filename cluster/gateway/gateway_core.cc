@@ -182,10 +182,11 @@ void GatewayCore::close_choice(Requests::iterator request, std::uint32_t choice,
   if (request->second.open_choices() == 0) end(request, End::kFinished, {}, now, effects);
 }
 
-void GatewayCore::on_view(const routing::ClusterView& view, Instant now, GatewayEffects& effects) {
-  if (!dispatcher_.on_view(view, now)) return;
+bool GatewayCore::on_view(const routing::ClusterView& view, Instant now, GatewayEffects& effects) {
+  if (!dispatcher_.on_view(view, now)) return false;
   hopes_changed_ = true;
   advance(now, effects);
+  return true;
 }
 
 void GatewayCore::on_replica_lost(const routing::ReplicaLoss& loss, Instant now, GatewayEffects& effects) {
@@ -197,6 +198,13 @@ void GatewayCore::on_replica_lost(const routing::ReplicaLoss& loss, Instant now,
 void GatewayCore::on_link_lost(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects) {
   hopes_changed_ = true;
   dispatcher_.on_link_lost(replica, now);
+  advance(now, effects);
+}
+
+void GatewayCore::on_unsent(routing::ReplicaGeneration replica, const step::AttemptKey& attempt, Instant now,
+                            GatewayEffects& effects) {
+  hopes_changed_ = true;
+  dispatcher_.on_unsent(replica, attempt, now);
   advance(now, effects);
 }
 

@@ -64,11 +64,14 @@ class GatewayCore {
   // counted.
   void on_deltas(routing::ReplicaGeneration from, std::span<const step::TokenDelta> deltas, Instant now,
                  GatewayEffects& effects);
-  void on_view(const routing::ClusterView& view, Instant now, GatewayEffects& effects);
+  // False: it is not newer than the last one, and nothing changed.
+  bool on_view(const routing::ClusterView& view, Instant now, GatewayEffects& effects);
   // The generation is gone for good.
   void on_replica_lost(const routing::ReplicaLoss& loss, Instant now, GatewayEffects& effects);
   // Only the way there is cut: what ran there moves, the generation may be used again.
   void on_link_lost(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects);
+  // What RunOn said could not be sent: it goes elsewhere, or waits. The replica is left alone for a while; what runs there stays.
+  void on_unsent(routing::ReplicaGeneration replica, const step::AttemptKey& attempt, Instant now, GatewayEffects& effects);
   // The way there is open (again): it is asked at once, without a newer view.
   void on_link_open(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects);
   // What a replica says of its work, for the sequences that are sent from here on.

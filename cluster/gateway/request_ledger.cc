@@ -78,6 +78,15 @@ Submission RequestLedger::on_routed(SequenceId sequence, const routing::Route& t
   return entry.submission;
 }
 
+bool RequestLedger::on_unsent(routing::ReplicaGeneration to, const step::AttemptKey& attempt) {
+  const auto found = open_.find(attempt.sequence);
+  if (found == open_.end() || !found->second.on || found->second.on->generation != to ||
+      found->second.submission.key() != attempt)
+    return false;
+  found->second.on.reset();
+  return true;
+}
+
 RequestLedger::Verdict RequestLedger::on_delta(routing::ReplicaGeneration from, const TokenDelta& delta) {
   const auto found = open_.find(delta.sequence);
   if (found == open_.end() || !found->second.on || found->second.on->generation != from ||

@@ -4,7 +4,7 @@
 //   accept ──> unrouted ──on_routed──> running ──terminal delta, close──> gone
 //                 ^                       │
 //                 └── lost, link lost, ───┘   attempt + 1, tokens = prompt + delivered
-//                     refused as full
+//                     refused as full; could not be sent: the same attempt again
 //
 // A delta is admitted only when it comes from the replica of the current attempt and its token is the next one; late and
 // duplicate ones are dropped and counted. Any number of losses and moves is survived. Two deaths are not, when each was the
@@ -86,6 +86,9 @@ class RequestLedger {
   [[nodiscard]] const Entry* find(SequenceId sequence) const;  // null: not open
   // The current attempt of an unrouted sequence runs there now: what to send.
   [[nodiscard]] step::Submission on_routed(SequenceId sequence, const routing::Route& to);
+
+  // It could not be sent there, so nobody has seen that attempt: unrouted again as it was. False: it does not run there.
+  [[nodiscard]] bool on_unsent(routing::ReplicaGeneration to, const step::AttemptKey& attempt);
 
   // What a delta means.
   struct Verdict {

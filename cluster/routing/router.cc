@@ -209,6 +209,11 @@ bool Router::is_alive(ReplicaGeneration generation) const {
   return find(generation) != nullptr && !is_known_lost(generation);
 }
 
+bool Router::rests(ReplicaGeneration generation, Instant now) const {
+  const Replica* replica = find(generation);
+  return replica != nullptr && replica->rests_until > now;
+}
+
 std::optional<Instant> Router::next_rest_end(Instant now) const {
   std::optional<Instant> next;
   for (const auto& [id, replica] : replicas_) {

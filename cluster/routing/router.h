@@ -76,6 +76,7 @@ class Router {
   // Neither lost nor replaced nor absent, as far as is known here.
   [[nodiscard]] bool is_alive(ReplicaGeneration generation) const;
   [[nodiscard]] bool is_known_lost(ReplicaGeneration generation) const;
+  [[nodiscard]] bool rests(ReplicaGeneration generation, Instant now) const;
   // When the first rest ends that is not over at `now`.
   [[nodiscard]] std::optional<Instant> next_rest_end(Instant now) const;
 

@@ -120,6 +120,17 @@ void GatewayWatch::on_link_lost(routing::ReplicaGeneration replica) {
   move_if([&](const Running& of) { return of.on.generation == replica; });
 }
 
+// Nobody has seen that attempt: it comes again as it was.
+void GatewayWatch::on_unsent(routing::ReplicaGeneration to, const step::AttemptKey& attempt) {
+  const auto running = running_.find(attempt.sequence);
+  if (running == running_.end() || running->second.attempt != attempt || running->second.on.generation != to) return;
+  sent_[to].erase(attempt);
+  SimChoice& choice = *running->second.choice;
+  choice.attempt = attempt.attempt > 0 ? std::optional(attempt.attempt - 1) : std::nullopt;
+  park(choice);
+  running_.erase(running);
+}
+
 // What it says --------------------------------------------------------------------------------------------------------
 
 void GatewayWatch::on_start(SimRequest& request) {

@@ -38,6 +38,8 @@ class GatewayWatch {
   void on_view(const routing::ClusterView& taken);
   void on_loss(const routing::ReplicaLoss& loss);
   void on_link_lost(routing::ReplicaGeneration replica);
+  // It was told to run there, but there was no way.
+  void on_unsent(routing::ReplicaGeneration to, const step::AttemptKey& attempt);
   void on_shutdown() { shut_down_ = true; }
   // It has taken the request that has just arrived.
   void check_taken(const SimRequest& request);

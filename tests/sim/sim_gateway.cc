@@ -79,7 +79,7 @@ void SimGateway::end_life() {
   life_.reset();
   said_.clear();
   enough_.clear();
-  unreachable_.clear();
+  unsent_.clear();
   ++lives_;
   id_ = {};
   network_.shake();
@@ -241,12 +241,13 @@ void SimGateway::on_link_lost(routing::ReplicaGeneration replica) {
 
 void SimGateway::carry_out(GatewayEffects effects) {
   said_.insert(said_.end(), std::make_move_iterator(effects.begin()), std::make_move_iterator(effects.end()));
-  while (!said_.empty() || !enough_.empty() || !unreachable_.empty()) {
-    if (said_.empty() && !unreachable_.empty()) {
-      const routing::ReplicaGeneration lost = unreachable_.extract(unreachable_.begin()).value();
+  while (!said_.empty() || !enough_.empty() || !unsent_.empty()) {
+    if (said_.empty() && !unsent_.empty()) {
+      const auto [to, attempt] = unsent_.front();
+      unsent_.pop_front();
       GatewayEffects more;
-      life_->core.on_link_lost(lost, world_.now(), more);
-      life_->watch.on_link_lost(lost);
+      life_->core.on_unsent(to, attempt, world_.now(), more);
+      life_->watch.on_unsent(to, attempt);
       said_.insert(said_.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
       continue;
     }
@@ -293,7 +294,7 @@ void SimGateway::carry_out(gateway::RunOn& effect) {
   SimConnection* connection = connection_to(effect.to);
   if (connection == nullptr) {
     world_.reach(Reached::kSentNowhere);
-    unreachable_.insert(effect.to.generation);
+    unsent_.emplace_back(effect.to.generation, effect.submission.key());
     return;
   }
   const step::Submission submission = through_wire(world_.options.wire, std::move(effect.submission));

@@ -97,7 +97,7 @@ class SimGateway {
   std::uint64_t lives_ = 0;
   std::deque<gateway::GatewayEffect> said_;   // not carried out yet
   std::vector<std::pair<RequestId, std::uint32_t>> enough_;  // choices to stop once all that was said is done
-  std::set<routing::ReplicaGeneration> unreachable_;         // that something was to be sent to, likewise
+  std::deque<std::pair<routing::ReplicaGeneration, step::AttemptKey>> unsent_;  // to be told, likewise
 };
 
 }  // namespace herd::sim

@@ -120,6 +120,13 @@ struct Gateway {
     core.on_link_lost(replica, now, made);
     carry_out(std::move(made));
   }
+  // What that run said could not be sent.
+  void unsent(std::size_t run) {
+    const RunOn order = runs().at(run);
+    GatewayEffects made;
+    core.on_unsent(order.to.generation, order.submission.key(), now, made);
+    carry_out(std::move(made));
+  }
   void open_link(routing::ReplicaGeneration replica) {
     GatewayEffects made;
     core.on_link_open(replica, now, made);

@@ -331,6 +331,44 @@ TEST_F(GatewayRecovery, WhatACutLinkParkedGoesOnAsSoonAsItIsOpenAgain) {
   EXPECT_EQ(delivered().size(), 2U);
 }
 
+TEST_F(GatewayRecovery, WhatCannotBeSentGoesElsewhereAndNothingElseMoves) {
+  view({replica(0), replica(1)});
+  ask(1);
+  ask(2);
+  ask(3);
+  ASSERT_EQ(runs()[2].to.generation, generation(0));
+  unsent(2);
+  ASSERT_EQ(runs().size(), 4U) << "the first one there runs on";
+  EXPECT_EQ(runs()[3].to.generation, generation(1));
+  EXPECT_EQ(runs()[3].submission.key(), runs()[2].submission.key()) << "nobody has seen that attempt";
+  unsent(2);
+  EXPECT_EQ(runs().size(), 4U) << "it has gone elsewhere since";
+  answer(0, token(0, 0));
+  EXPECT_EQ(delivered().size(), 1U);
+  ask(4);
+  EXPECT_EQ(runs().back().to.generation, generation(1)) << "the other one rests";
+  EXPECT_EQ(core.ledger().moves, 0U);
+  open_link(generation(0));
+  ask(5);
+  EXPECT_EQ(runs().back().to.generation, generation(0));
+}
+
+TEST_F(GatewayRecovery, WhatCouldNotBeSentIsNoSuspectOfADeath) {
+  view({replica(0)});
+  ask(1);
+  unsent(0);
+  EXPECT_EQ(runs().size(), 1U) << "there is nowhere to go";
+  lose(generation(0), LossCause::kDiedOfItself);
+  EXPECT_EQ(core.ledger().suspected_kills, 0U);
+  view({replica(0, 2)});
+  ASSERT_EQ(runs().size(), 2U);
+  EXPECT_EQ(runs()[1].submission.alone_until, 0U);
+  unsent(1);
+  pass_until(seconds(2));
+  ASSERT_EQ(runs().size(), 3U) << "after the retry time";
+  EXPECT_EQ(runs()[2].to.generation, generation(0, 2));
+}
+
 TEST_F(GatewayRecovery, AnOpenLinkOfALostGenerationChangesNothing) {
   view({replica(0)});
   ask(1);

@@ -12,12 +12,12 @@ std::string name_of(ReplicaId replica) { return "replica " + std::to_string(repl
 
 std::string class_of(const routing::NumericsId& numerics) { return numerics.substr(0, numerics.find('/')); }
 
+}  // namespace
+
 const routing::ReplicaView* serving_in(const NodeJoin& join, ReplicaId replica) {
   const auto found = std::ranges::find(join.serving, replica, [](const auto& view) { return view.route.generation.replica; });
   return found == join.serving.end() ? nullptr : &*found;
 }
-
-}  // namespace
 
 void ReplicaTable::hear_of(Epoch cluster_epoch) {
   CoordinatorEffects said;
@@ -65,9 +65,9 @@ void ReplicaTable::lose(ReplicaId replica, const std::string& why) {
   on_lost(loss);
 }
 
-void ReplicaTable::give_up(ReplicaId replica, const std::string& node, const std::string& why) {
+void ReplicaTable::give_up(ReplicaId replica, const std::string& node, const std::string& why, const std::string& numerics_class) {
   if (places_.is_at(replica, node)) lose(replica, "node " + node + " gave it up: " + why);
-  places_.refuse(replica, node, why);
+  places_.refuse(replica, node, {why, numerics_class});
   note("replica given up", node, name_of(replica) + ": " + why, true);
 }
 
@@ -107,13 +107,26 @@ std::uint32_t ReplicaTable::fill() {
   return static_cast<std::uint32_t>(moves.size());
 }
 
+bool ReplicaTable::forget_unused_numerics() {
+  std::erase_if(numerics_, [this](const auto& known) { return !is_used(known.second); });
+  return places_.forget_refusals([this](const std::string& numerics_class) { return !numerics_.contains(numerics_class); });
+}
+
 bool ReplicaTable::fits(const std::string& node, ReplicaId replica, const routing::NumericsId& numerics) {
-  const routing::NumericsId& others = numerics_.try_emplace(class_of(numerics), numerics).first->second;
+  const std::string numerics_class = class_of(numerics);
+  const routing::NumericsId& others = numerics_.try_emplace(numerics_class, numerics).first->second;
   if (others == numerics) return true;
   give_up(replica, node,
           "it would compute " + numerics + " there, the cluster computes " + others +
-              ": give the node the same model files and the same encoding");
+              ": give the node the same model files and the same encoding",
+          numerics_class);
   return false;
+}
+
+bool ReplicaTable::is_used(const routing::NumericsId& numerics) const {
+  return std::ranges::any_of(view().replicas, [&](const routing::ReplicaView& replica) {
+    return replica.state != ReplicaState::kLost && replica.route.numerics == numerics;
+  });
 }
 
 bool ReplicaTable::is_live(ReplicaId replica) const {

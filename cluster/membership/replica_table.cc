@@ -31,11 +31,13 @@ bool ReplicaTable::place(const std::string& node, const PlaceAsk& ask) {
   (void)core_.place(ask, true, said);
   take(std::move(said));
   why_[ask.replica.value] = "its ranks form a group";
+  reforms_[ask.replica.value] = true;
   return true;
 }
 
 bool ReplicaTable::serve(const std::string& node, const routing::ReplicaView& view) {
   if (!fits(node, view.route.generation.replica, view.route.numerics)) return true;
+  reforms_[view.route.generation.replica.value] = true;
   CoordinatorEffects said;
   core_.on_serving(view, said);
   if (view.state == ReplicaState::kDraining) core_.on_draining(view.route.generation, said);
@@ -66,7 +68,10 @@ void ReplicaTable::lose(ReplicaId replica, const std::string& why) {
 }
 
 void ReplicaTable::give_up(ReplicaId replica, const std::string& node, const std::string& why, const std::string& numerics_class) {
-  if (places_.is_at(replica, node)) lose(replica, "node " + node + " gave it up: " + why);
+  if (places_.is_at(replica, node)) {
+    lose(replica, "node " + node + " gave it up: " + why);
+    reforms_[replica.value] = false;
+  }
   places_.refuse(replica, node, {why, numerics_class});
   note("replica given up", node, name_of(replica) + ": " + why, true);
 }
@@ -80,6 +85,7 @@ void ReplicaTable::adopt(const std::string& node, const std::vector<ReplicaId>& 
 std::vector<ReplicaId> ReplicaTable::compare(const std::string& node, const NodeJoin& join, bool fresh) {
   std::vector<ReplicaId> buried;
   for (const ReplicaId replica : places_.of(node)) {
+    if (fresh) reforms_[replica.value] = false;
     const routing::ReplicaView* known = find(replica);
     const routing::ReplicaView* serving = serving_in(join, replica);
     if (serving != nullptr && known != nullptr && !is_live(replica) && serving->route.generation <= known->route.generation) {
@@ -98,6 +104,7 @@ std::vector<ReplicaId> ReplicaTable::compare(const std::string& node, const Node
 std::uint32_t ReplicaTable::fill() {
   const auto moves = places_.fill();
   for (const auto& [replica, from, to] : moves) {
+    reforms_[replica.value] = false;
     if (!from.empty()) lose(replica, "node " + from + " stayed away; node " + to + " makes it");
     note("replica assigned", to, name_of(replica) + (from.empty() ? "" : ", which was on node " + from));
   }
@@ -125,7 +132,9 @@ bool ReplicaTable::fits(const std::string& node, ReplicaId replica, const routin
 
 bool ReplicaTable::is_used(const routing::NumericsId& numerics) const {
   return std::ranges::any_of(view().replicas, [&](const routing::ReplicaView& replica) {
-    return replica.state != ReplicaState::kLost && replica.route.numerics == numerics;
+    const ReplicaId id = replica.route.generation.replica;
+    const bool is_made = replica.state != ReplicaState::kLost || (places_.is_known(id) && reforms_[id.value]);
+    return is_made && replica.route.numerics == numerics;
   });
 }
 

@@ -4,7 +4,7 @@
 //
 // All replicas of a class of numerics (docs/numerics.md; CPUs are one) compute the same bits, or a stream that moves between them
 // would not go on as it began: the first sets the id, and a node that would make another does not get the replica, for as long as
-// some replica is made or serves under that id.
+// some replica is made or serves under that id, or its node forms it again.
 
 #include <cstdint>
 #include <map>
@@ -33,7 +33,7 @@ struct TableChanges {
 
 class ReplicaTable {
  public:
-  ReplicaTable(ReplicaPlaces places, Epoch wall_ms) : core_(wall_ms), places_(std::move(places)), why_(places_.replicas()) {}
+  ReplicaTable(ReplicaPlaces places, Epoch wall_ms) : core_(wall_ms), places_(std::move(places)), why_(places_.replicas()), reforms_(places_.replicas()) {}
 
   [[nodiscard]] ReplicaPlaces& places() { return places_; }
   [[nodiscard]] const ReplicaPlaces& places() const { return places_; }
@@ -60,8 +60,8 @@ class ReplicaTable {
   std::uint32_t fill();
   // Nobody is left who computes anything.
   void forget_numerics() { numerics_.clear(); }
-  // Forgets the ids that no replica has any more which is made, serves or drains, and that nodes were refused because of them. True:
-  // a replica may have a place again that fill() did not find.
+  // Forgets the ids that no replica has any more, and that nodes were refused because of them. True: a replica may have a place again
+  // that fill() did not find.
   bool forget_unused_numerics();
 
   [[nodiscard]] TableChanges take_changes() { return std::exchange(changes_, {}); }
@@ -79,6 +79,7 @@ class ReplicaTable {
   CoordinatorCore core_;
   ReplicaPlaces places_;
   std::vector<std::string> why_;  // by replica: why it does not serve, as it was said last
+  std::vector<bool> reforms_;     // by replica: should it be lost, the node that had it makes the same again
   std::map<std::string, routing::NumericsId> numerics_;  // of the cluster, by class
   TableChanges changes_;
 };

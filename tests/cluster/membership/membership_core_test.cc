@@ -342,13 +342,32 @@ TEST_F(MembershipCoreTest, ARollingRestartOntoOtherNumericsEndsWithAllServing) {
   EXPECT_EQ(cluster.ask(b, 1), ReplicaGeneration{}) << "the new id holds for all";
 }
 
+// Whose ranks form again after a death has streams to go on with.
+TEST_F(MembershipCoreTest, ALossOfTheOnlyReplicaDoesNotLetOtherNumericsIn) {
+  constexpr const char* kOther = "cpu-2/bfloat16/bfloat16/bb";
+  a = cluster.joined("a");
+  b = cluster.joined("b");
+  cluster.joined("c", 0);
+  first = cluster.asked_and_serving(a, 0);
+  EXPECT_EQ(cluster.ask(b, 1, kOther), ReplicaGeneration{});
+  cluster.lose(a, first);
+  EXPECT_EQ(cluster.assigned(b), "");
+  cluster.asked_and_serving(a, 0);
+  // It does not come back.
+  cluster.close(a);
+  cluster.pass(10);
+  EXPECT_EQ(cluster.assigned(b), "0 ");
+  EXPECT_NE(cluster.ask(b, 0, kOther), ReplicaGeneration{});
+}
+
 // What a node cannot hold for another reason stays refused for its life.
 TEST_F(MembershipCoreTest, OnlyRefusalsForNumericsEndWithThem) {
   all_serve();
   cluster.lose(a, first);
   cluster.give_up(a, 0);
   cluster.give_up(c, 0);
-  cluster.lose(b, second);
+  cluster.close(b);
+  b = cluster.joined("b", 1, 2);
   EXPECT_EQ(cluster.assigned(a), "");
   EXPECT_EQ(cluster.assigned(c), "");
   EXPECT_FALSE(cluster.seen(0).returns);

@@ -33,7 +33,8 @@ struct TableChanges {
 
 class ReplicaTable {
  public:
-  ReplicaTable(ReplicaPlaces places, Epoch wall_ms) : core_(wall_ms), places_(std::move(places)), why_(places_.replicas()), reforms_(places_.replicas()) {}
+  ReplicaTable(ReplicaPlaces places, Epoch wall_ms)
+      : core_(wall_ms), places_(std::move(places)), why_(places_.replicas()), reforms_(places_.replicas()) {}
 
   [[nodiscard]] ReplicaPlaces& places() { return places_; }
   [[nodiscard]] const ReplicaPlaces& places() const { return places_; }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "actors/processes/cluster_tls.h"
+#include "cluster/config/setting_table.h"
 #include "commands/command_line.h"
 #include "commands/random_bytes.h"
 #include "commands/role_life.h"
@@ -89,6 +90,7 @@ Status JoinedCluster::join() {
   config.hello.incarnation = std::max<std::uint64_t>(1, random_number());
   config.hello.build_id = version();
   config.hello.text_digest = text_.text_digest;
+  config.hello.config_digest = config::settings_digest(file_.spec);
   config.hello.model = names_.front().substr(0, handshake::kHelloTextBytesMax);
   config.tls = processes::tls_files_of(file_.spec.tls, file_.gateway.name);
   config.coordinator = coordinator.name;

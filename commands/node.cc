@@ -150,6 +150,7 @@ class NodeCommand {
     auto digest = text_digest_of(*options, spec.model);
     if (!digest) return fail(digest.error());
     config.hello.text_digest = std::move(*digest);
+    config.hello.config_digest = config::settings_digest(spec_);
     config.tls = processes::tls_files_of(spec_.tls, node_.name);
     config.coordinator = spec_.coordinators.front().name;
     config.coordinator_address = spec_.coordinators.front().address;

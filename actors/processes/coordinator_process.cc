@@ -11,6 +11,7 @@
 
 #include "actors/processes/cluster_tls.h"
 #include "actors/processes/event_loop.h"
+#include "cluster/config/setting_table.h"
 #include "cluster/report/status_table.h"
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/membership_codec.h"
@@ -76,14 +77,14 @@ class Coordinator final : public CoordinatorProcess {
     host.mine.node = config_.name;
     host.mine.incarnation = config_.incarnation;
     host.mine.build_id = config_.build_id;
+    host.mine.config_digest = config::settings_digest(config_.spec);
     host.tls = tls_files_of(config_.spec.tls, config_.name);
     host.seed = config_.incarnation;
     host.on_trouble = [this](const Status& status) { config_.on_note({true, "connection refused", "", status.message()}); };
     auto started = link::LinkHost::start(std::move(host));
     if (!started) return started.error();
     host_ = std::move(*started);
-    const std::uint16_t port = static_cast<std::uint16_t>(std::stoi(own->address.substr(own->address.rfind(':') + 1)));
-    const auto taken = host_->listen(config::listen_address(config::host_of(own->address)), port,
+    const auto taken = host_->listen(config::listen_address(config::host_of(own->address)), config::port_of(own->address),
                                      {{Role::kNode, ""}, {Role::kGateway, ""}, {Role::kOperator, ""}},
                                      [this](std::shared_ptr<link::Link> link, const link::PeerOpened& opened) {
                                        return open(std::move(link), opened);
@@ -119,6 +120,7 @@ class Coordinator final : public CoordinatorProcess {
     auto gone = std::make_shared<std::promise<void>>();
     auto all_gone = gone->get_future();
     loop_.post([this, gone] {
+      stopping_ = true;
       all_gone_ = gone;
       for (const auto& [peer, link] : links_) link->finish(kStops);
       if (links_.empty()) std::exchange(all_gone_, nullptr)->set_value();
@@ -138,7 +140,9 @@ class Coordinator final : public CoordinatorProcess {
 
     void on_frame(wire::OpenedFrame opened) override {
       const std::size_t bytes = opened.frame.words.size() * sizeof(std::uint64_t);
+      if (refused_) return;
       if (Status status = take(opened.frame); !status.ok()) {
+        refused_ = true;
         coordinator_.config_.on_note({true, "frame refused", name(), status.message()});
         link_->finish(status);
       }
@@ -199,6 +203,7 @@ class Coordinator final : public CoordinatorProcess {
     Coordinator& coordinator_;
     const PeerId peer_;
     std::shared_ptr<link::Link> link_;
+    bool refused_ = false;  // what still comes means nothing
   };
 
   static Instant now() { return steady_now(); }
@@ -212,7 +217,7 @@ class Coordinator final : public CoordinatorProcess {
 
   // All below: the loop's thread.
   void on_opened(PeerId peer, std::shared_ptr<link::Link> link, const link::PeerOpened& opened) {
-    if (all_gone_) return link->finish(kStops);
+    if (stopping_) return link->finish(kStops);
     links_.emplace(peer, std::move(link));
     if (!opened.agreement.equal_config && !opened.hello.config_digest.empty())
       config_.on_note({true, "cluster files differ", opened.hello.node, "its cluster file is another one than the coordinator's"});
@@ -232,8 +237,8 @@ class Coordinator final : public CoordinatorProcess {
   void on_reports(PeerId peer, const report::ProcessReports& reports) {
     const membership::Peer* known = core_.peer(peer);
     if (known == nullptr) return;
-    if (const std::size_t dropped = table_.on_reports(known->role, known->name, reports); dropped > 0)
-      config_.on_note({true, "report refused", known->name, "it speaks for " + std::to_string(dropped) + " processes of others"});
+    if (table_.on_reports(known->role, known->name, reports) == 0) return;
+    tell([&](MembershipEffects& effects) { core_.on_nonsense(peer, bad_input("it reports on processes of others"), effects); });
   }
 
   void on_status_ask(PeerId peer, const report::StatusAsk&) { send(peer, wire::encode(status()), {}); }
@@ -242,7 +247,7 @@ class Coordinator final : public CoordinatorProcess {
     report::ProcessReport own = mine_;
     own.role = Role::kCoordinator;
     own.name = config_.name;
-    own.state = all_gone_ ? report::ProcessState::kDraining
+    own.state = stopping_ ? report::ProcessState::kDraining
                           : core_.settled() ? report::ProcessState::kServing : report::ProcessState::kStarting;
     own.epoch = core_.view().cluster_epoch.value;
     return {config_.spec.name, table_.processes(own), core_.replica_lines()};
@@ -282,11 +287,12 @@ class Coordinator final : public CoordinatorProcess {
   }
 
   const CoordinatorConfig config_;
-  report::ProcessReport mine_;        // the loop's, as the next four
+  report::ProcessReport mine_;        // the loop's, as the next five
   membership::MembershipCore core_;
   report::StatusTable table_;
   std::map<PeerId, std::shared_ptr<link::Link>> links_;
-  std::shared_ptr<std::promise<void>> all_gone_;  // it stops: kept when the last connection has ended
+  bool stopping_ = false;                         // whoever comes from here on is turned away
+  std::shared_ptr<std::promise<void>> all_gone_;  // while it stops: kept when the last connection has ended
   std::atomic<bool> settled_ = false;
   std::uint16_t port_ = 0;
   std::uint64_t last_peer_ = 0;       // the host's thread

@@ -2,6 +2,7 @@
 
 #include "cluster/config/setting_table.h"
 #include "cluster/config/units.h"
+#include "runtime/digest/digest.h"
 
 namespace herd::config {
 namespace {
@@ -91,6 +92,20 @@ std::vector<EffectiveSetting> effective_settings(const ClusterSpec& given) {
     }
   }
   return all;
+}
+
+std::string settings_digest(const ClusterSpec& given) {
+  ClusterSpec spec = given;
+  digest::Digester digester("cluster settings");
+  for (const Section& section : sections()) {
+    for (const Field<ClusterSpec>& field : section.fields) {
+      if (field.setting.rule.kind == ValueKind::kPath) continue;
+      digester.add(section.name);
+      digester.add(field.setting.name);
+      digester.add(value_text(field.setting, field.slot(spec)));
+    }
+  }
+  return digest::hex(digester.finish());
 }
 
 std::vector<std::string> serve_flags_of(const ClusterSpec& given, const GatewaySpec* gateway, const NodeSpec* node) {

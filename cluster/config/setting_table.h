@@ -101,6 +101,10 @@ struct EffectiveSetting {
 // Of all sections; the lists of processes are not among them.
 [[nodiscard]] std::vector<EffectiveSetting> effective_settings(const ClusterSpec& spec);
 
+// A name for what they say, for processes of a cluster that each read a file: paths are left out, which differ between machines.
+// 32 hexadecimal digits.
+[[nodiscard]] std::string settings_digest(const ClusterSpec& spec);
+
 // Words of a part that knows flags, for someone who wrote a file: "--max-model-len" → "scheduler.max_model_len".
 [[nodiscard]] std::string flags_as_keys(std::string text);
 

@@ -96,6 +96,8 @@ void CoordinatorCore::set_returns(ReplicaId replica, bool returns, CoordinatorEf
   if (known.state == routing::ReplicaState::kLost) push_view(effects);
 }
 
+Epoch CoordinatorCore::newest() const { return std::max(view_.cluster_epoch, Epoch(last_epoch_ >> kGenerationBits)); }
+
 const routing::ReplicaView* CoordinatorCore::find(ReplicaId replica) const {
   const auto found = std::ranges::find(view_.replicas, replica,
                                        [](const routing::ReplicaView& known) { return known.route.generation.replica; });

@@ -60,6 +60,8 @@ class CoordinatorCore {
 
   // What a gateway that joins is told first.
   [[nodiscard]] const routing::ClusterView& view() const { return view_; }
+  // The latest cluster epoch of its own and of every generation that it knows.
+  [[nodiscard]] Epoch newest() const;
   // Of the view. Null: it is unknown.
   [[nodiscard]] const routing::ReplicaView* find(ReplicaId replica) const;
 

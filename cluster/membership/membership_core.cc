@@ -11,21 +11,13 @@ using routing::ReplicaState;
 
 Instant after(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(seconds * 1e9)}; }
 
-std::string called(Role role, const std::string& name) { return std::string(handshake::role_name(role)) + " \"" + name + "\""; }
-
 bool holds(const std::vector<ReplicaId>& replicas, ReplicaId replica) {
   return std::ranges::find(replicas, replica) != replicas.end();
 }
 
-const routing::ReplicaView* serving_in(const NodeJoin& join, ReplicaId replica) {
-  const auto found = std::ranges::find(join.serving, replica, [](const auto& view) { return view.route.generation.replica; });
-  return found == join.serving.end() ? nullptr : &*found;
-}
-
-// Whether a coordinator can have made that, so that another may begin beyond it.
-bool is_epoch(Epoch cluster_epoch) { return cluster_epoch < kClusterEpochMax; }
-bool is_generation(routing::ReplicaGeneration generation) { return is_epoch(cluster_epoch_of(generation)); }
-const Status kNoSuchEpoch = bad_input("it speaks of an epoch that no coordinator hands out");
+const Status kNoSuchEpoch = bad_input("it speaks of an epoch more than 400 days beyond the coordinator's clock: one of the two "
+                                      "clocks is wrong, or it is no process of this cluster");
+const Status kJoinedTwice = bad_input("it joins twice over one connection");
 constexpr std::size_t kRefusedMax = 256;
 
 void note(const char* event, const std::string& peer, const std::string& what, MembershipEffects& effects, bool is_warning = false) {
@@ -38,16 +30,19 @@ MembershipCore::MembershipCore(MembershipConfig config, Epoch wall_ms, Instant n
     : config_(std::move(config)),
       peers_(config_.any_node ? std::nullopt : std::optional(config_.nodes), config_.gateways),
       table_(ReplicaPlaces(config_.replicas, config_.nodes, config_.any_node), wall_ms),
+      began_ms_(wall_ms),
+      began_(now),
+      now_(now),
       gathers_until_(after(now, config_.gather_s_max)) {}
 
 void MembershipCore::on_opened(PeerId peer, const handshake::Hello& hello, Instant now, MembershipEffects& effects) {
   const std::string who = called(hello.role, hello.node);
+  now_ = now;
   if (const auto older = peers_.older_of(hello)) {
     effects.emplace_back(ClosePeer{*older, {StatusCode::kAborted, "it has connected again"}});
     leave(*older, now, effects);
   }
   if (Status status = peers_.admit(peer, hello); !status.ok()) return refuse(peer, who, status, effects);
-  refused_.erase(who);
   if (hello.role == Role::kNode) nodes_[hello.node].peer = peer;
 }
 
@@ -62,7 +57,12 @@ void MembershipCore::leave(PeerId peer, Instant now, MembershipEffects& effects)
   const std::string name = known->name;
   const Role role = known->role;
   peers_.remove(peer);
-  if (std::erase(gateways_, peer) > 0) note("gateway left", name, "its connection has ended", effects);
+  const bool was_gateway = std::erase(gateways_, peer) > 0;
+  if (was_gateway) note("gateway left", name, "its connection has ended", effects);
+  // It was let in and stayed out of trouble: whatever it is refused for later is news.
+  const bool had_joined = was_gateway || (role == Role::kNode && nodes_[name].joined);
+  if (const auto refused = refused_.find(called(role, name)); had_joined && refused != refused_.end() && refused->second.peer != peer)
+    refused_.erase(refused);
   if (role != Role::kNode) return;
   Node& node = nodes_[name];
   node.peer = {};
@@ -77,8 +77,9 @@ void MembershipCore::leave(PeerId peer, Instant now, MembershipEffects& effects)
 void MembershipCore::on_node_join(PeerId peer, const NodeJoin& join, MembershipEffects& effects) {
   const auto [name, node] = speaker(peer);
   if (node == nullptr) return;
+  if (node->joined) return refuse(peer, called(Role::kNode, name), kJoinedTwice, effects);
   const bool sane = is_epoch(join.newest) &&
-                    std::ranges::all_of(join.serving, [](const auto& view) { return is_generation(view.route.generation); });
+                    std::ranges::all_of(join.serving, [this](const auto& view) { return is_generation(view.route.generation); });
   if (!sane) return refuse(peer, called(Role::kNode, name), kNoSuchEpoch, effects);
   table_.hear_of(join.newest);
   const std::uint64_t incarnation = peers_.find(peer)->incarnation;
@@ -107,6 +108,7 @@ void MembershipCore::on_gateway_join(PeerId peer, const routing::GatewayJoin& jo
   const Peer* known = peers_.find(peer);
   if (known == nullptr || known->role != Role::kGateway) return;
   const std::string name = known->name;
+  if (std::ranges::find(gateways_, peer) != gateways_.end()) return refuse(peer, called(Role::kGateway, name), kJoinedTwice, effects);
   if (!is_epoch(join.cluster_epoch)) return refuse(peer, called(Role::kGateway, name), kNoSuchEpoch, effects);
   // A view of this coordinator's own is none to begin beyond.
   const bool own = join.cluster_epoch == view().cluster_epoch && join.view_number <= view().number;
@@ -114,7 +116,7 @@ void MembershipCore::on_gateway_join(PeerId peer, const routing::GatewayJoin& jo
   ++stats_.joins;
   note("gateway joined", name, "", effects);
   finish(effects);
-  if (std::ranges::find(gateways_, peer) == gateways_.end()) gateways_.push_back(peer);
+  gateways_.push_back(peer);
   if (settled_) effects.emplace_back(SendView{{peer}, view()});
 }
 
@@ -164,6 +166,10 @@ void MembershipCore::on_given_up(PeerId peer, const GivenUp& given_up, Membershi
   finish(effects);
 }
 
+void MembershipCore::on_nonsense(PeerId peer, const Status& why, MembershipEffects& effects) {
+  if (const Peer* known = peers_.find(peer)) refuse(peer, called(known->role, known->name), why, effects);
+}
+
 void MembershipCore::on_timer(Instant now, MembershipEffects& effects) {
   if (!settled_ && gathers_until_ <= now) settle(effects);
   for (auto& [name, node] : nodes_) {
@@ -202,12 +208,20 @@ MembershipCore::Speaker MembershipCore::speaker_of(ReplicaId replica, PeerId pee
   return {};
 }
 
+bool MembershipCore::is_epoch(Epoch cluster_epoch) const {
+  const auto passed_ms = static_cast<std::uint64_t>(now_.ns - began_.ns) / 1'000'000;
+  const Epoch latest(began_ms_.value + passed_ms + kEpochAheadMax);
+  return cluster_epoch < kClusterEpochMax && cluster_epoch <= std::max(latest, table_.newest_epoch());
+}
+
 void MembershipCore::refuse(PeerId peer, const std::string& who, const Status& why, MembershipEffects& effects) {
   ++stats_.refusals;
   effects.emplace_back(ClosePeer{peer, why});
   // It connects again and again; who and why is said once.
   if (refused_.size() >= kRefusedMax) refused_.clear();
-  if (std::exchange(refused_[who], why.message()) != why.message()) note("peer refused", who, why.message(), effects, true);
+  Refused& refused = refused_[who];
+  refused.peer = peer;
+  if (std::exchange(refused.why, why.message()) != why.message()) note("peer refused", who, why.message(), effects, true);
 }
 
 bool MembershipCore::all_joined() const {
@@ -266,6 +280,13 @@ void MembershipCore::answer(const std::string& name, const Node& node, const Pla
 }
 
 void MembershipCore::finish(MembershipEffects& effects) {
+  // What a node was refused and may hold after all ends there first, and is given to it again then.
+  do place_and_tell_nodes(effects);
+  while (settled_ && table_.forget_unused_numerics());
+  if (settled_ && std::exchange(view_changed_, false) && !gateways_.empty()) effects.emplace_back(SendView{gateways_, view()});
+}
+
+void MembershipCore::place_and_tell_nodes(MembershipEffects& effects) {
   if (settled_) stats_.assigned += table_.fill();
   TableChanges changes = table_.take_changes();
   view_changed_ |= changes.view;
@@ -281,7 +302,6 @@ void MembershipCore::finish(MembershipEffects& effects) {
     node.told = now;
     effects.emplace_back(SendAssignment{node.peer, now});
   }
-  if (std::exchange(view_changed_, false) && !gateways_.empty()) effects.emplace_back(SendView{gateways_, view()});
 }
 
 std::vector<report::ReplicaReportLine> MembershipCore::replica_lines() const {

@@ -39,6 +39,9 @@ struct MembershipConfig {
   double away_s_max = 10.0;
 };
 
+// How far the clock of an earlier coordinator may have been ahead: 400 days, in milliseconds.
+inline constexpr std::uint64_t kEpochAheadMax = 400ULL * 24 * 3600 * 1000;
+
 // Counters rise only.
 struct MembershipStats {
   std::uint64_t joins = 0;        // of nodes and gateways
@@ -51,7 +54,8 @@ struct MembershipStats {
 
 class MembershipCore {
  public:
-  // `wall_ms`: the wall clock, by which generations rise over restarts; at most kClusterEpochMax.
+  // `wall_ms`: the wall clock, by which generations rise over restarts; at most kClusterEpochMax. Peers that speak of epochs more
+  // than kEpochAheadMax beyond it are refused: nobody's clock has shown them, and at the end of all epochs no coordinator could begin.
   MembershipCore(MembershipConfig config, Epoch wall_ms, Instant now);
 
   // A connection of a node, a gateway or an operator. Each id once; one that is refused is told so and closed.
@@ -64,6 +68,8 @@ class MembershipCore {
   void on_serving(PeerId peer, const routing::ReplicaView& view, MembershipEffects& effects);
   void on_lost(PeerId peer, const routing::ReplicaLoss& loss, MembershipEffects& effects);
   void on_given_up(PeerId peer, const GivenUp& given_up, MembershipEffects& effects);
+  // What it said cannot be taken; `why` names no value of its own choice, so that it is logged once.
+  void on_nonsense(PeerId peer, const Status& why, MembershipEffects& effects);
   void on_timer(Instant now, MembershipEffects& effects);
   // Of the next on_timer(); nullopt: nothing waits.
   [[nodiscard]] std::optional<Instant> deadline() const;
@@ -95,6 +101,9 @@ class MembershipCore {
   [[nodiscard]] Speaker speaker(PeerId peer);
   // A node that may speak of that replica: it is placed there, or that is not known yet.
   [[nodiscard]] Speaker speaker_of(ReplicaId replica, PeerId peer);
+  // Whether an earlier coordinator can have made that, or this one has.
+  [[nodiscard]] bool is_epoch(Epoch cluster_epoch) const;
+  [[nodiscard]] bool is_generation(routing::ReplicaGeneration generation) const { return is_epoch(cluster_epoch_of(generation)); }
   void refuse(PeerId peer, const std::string& who, const Status& why, MembershipEffects& effects);
   void leave(PeerId peer, Instant now, MembershipEffects& effects);
   [[nodiscard]] bool all_joined() const;
@@ -105,14 +114,22 @@ class MembershipCore {
   void answer(const std::string& name, const Node& node, const PlaceAsk& ask, MembershipEffects& effects);
   // After each event: replicas get places, nodes and gateways are told what has changed.
   void finish(MembershipEffects& effects);
+  void place_and_tell_nodes(MembershipEffects& effects);
 
   MembershipConfig config_;
   PeerList peers_;
   ReplicaTable table_;
   std::map<std::string, Node> nodes_;           // that joined, by name
   std::vector<PeerId> gateways_;                // that joined
-  std::map<std::string, std::string> refused_;  // whom, and why: so that each is logged once
+  struct Refused {
+    std::string why;
+    PeerId peer;  // its latest connection
+  };
+  std::map<std::string, Refused> refused_;      // by whom it is, so that each is logged once
   MembershipStats stats_;
+  Epoch began_ms_;  // by the wall clock
+  Instant began_;
+  Instant now_;     // when a connection was opened last
   Instant gathers_until_;
   bool settled_ = false;
   bool view_changed_ = false;

@@ -10,9 +10,9 @@ using handshake::Role;
 
 bool holds(const std::vector<std::string>& names, const std::string& name) { return std::ranges::find(names, name) != names.end(); }
 
-std::string called(Role role, const std::string& name) { return std::string(handshake::role_name(role)) + " \"" + name + "\""; }
-
 }  // namespace
+
+std::string called(Role role, const std::string& name) { return std::string(handshake::role_name(role)) + " \"" + name + "\""; }
 
 Status PeerList::admit(PeerId peer, const handshake::Hello& hello) {
   // Several operators may ask at a time, and no text passes through them.

@@ -22,6 +22,9 @@ namespace herd::membership {
 // A connection to the coordinator, as its shell numbers them; never used again. Not 0.
 using PeerId = StrongId<struct PeerIdTag, std::uint64_t>;
 
+// For people: node "a".
+[[nodiscard]] std::string called(handshake::Role role, const std::string& name);
+
 struct Peer {
   handshake::Role role = handshake::Role::kNode;
   std::string name;

@@ -1,6 +1,7 @@
 #include "cluster/membership/replica_places.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/check.h"
 
@@ -26,9 +27,19 @@ void ReplicaPlaces::on_given_up(const std::string& node) {
   forget_strangers();
 }
 
-void ReplicaPlaces::refuse(ReplicaId replica, const std::string& node, const std::string& why) {
-  find_or_add(node).refused[replica] = why;
+void ReplicaPlaces::refuse(ReplicaId replica, const std::string& node, Refusal refusal) {
+  find_or_add(node).refused[replica] = std::move(refusal);
   if (is_at(replica, node)) places_[replica.value].clear();
+}
+
+bool ReplicaPlaces::forget_refusals(const std::function<bool(const std::string& numerics_class)>& is_over) {
+  std::size_t forgotten = 0;
+  for (Node& node : nodes_)
+    forgotten += std::erase_if(node.refused, [&](const auto& refused) {
+      const std::string& numerics_class = refused.second.numerics_class;
+      return !numerics_class.empty() && is_over(numerics_class);
+    });
+  return forgotten > 0;
 }
 
 void ReplicaPlaces::adopt(ReplicaId replica, const std::string& node) {
@@ -109,7 +120,7 @@ bool ReplicaPlaces::needs_place(ReplicaId replica) const {
 
 std::string ReplicaPlaces::lacks(const Node& node, ReplicaId replica) const {
   if (const auto refused = node.refused.find(replica); refused != node.refused.end())
-    return node.name + " cannot have it (" + refused->second + ")";
+    return node.name + " cannot have it (" + refused->second.why + ")";
   if (!node.here) return node.name + " is not there";
   return node.name + " has " + std::to_string(held(node)) + " of the " + std::to_string(node.replicas_max) + " it has room for";
 }

@@ -3,9 +3,10 @@
 //
 // A replica stays with its node, also while that is away. One without a node, or whose node is given up, goes to the node with room
 // that holds the fewest, of equals the first in the file: as cluster_plan.h plans it for nodes that are all there. A node that
-// refused a replica is not given it again in the same life.
+// refused a replica is not given it again in the same life, unless what the cluster computes was all that was against it.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -24,8 +25,14 @@ class ReplicaPlaces {
   void on_away(const std::string& node);
   // It stayed away for too long.
   void on_given_up(const std::string& node);
+  struct Refusal {
+    std::string why;
+    std::string numerics_class;  // in which the cluster computes otherwise; empty: for another reason
+  };
   // It cannot hold that replica, which has no place from here on if it was there.
-  void refuse(ReplicaId replica, const std::string& node, const std::string& why);
+  void refuse(ReplicaId replica, const std::string& node, Refusal refusal);
+  // Forgets the refusals for the numerics of such classes. Whether there were any.
+  bool forget_refusals(const std::function<bool(const std::string& numerics_class)>& is_over);
   // The node has it. Only one without a place.
   void adopt(ReplicaId replica, const std::string& node);
   struct Move {
@@ -59,8 +66,8 @@ class ReplicaPlaces {
     bool listed = false;
     bool here = false;
     bool given_up = false;
-    std::uint32_t replicas_max = 0;            // as it said last
-    std::map<ReplicaId, std::string> refused{};  // and why
+    std::uint32_t replicas_max = 0;  // as it said last
+    std::map<ReplicaId, Refusal> refused{};
   };
 
   // Nodes that came unlisted, were given up and hold nothing.

@@ -12,12 +12,12 @@ std::string name_of(ReplicaId replica) { return "replica " + std::to_string(repl
 
 std::string class_of(const routing::NumericsId& numerics) { return numerics.substr(0, numerics.find('/')); }
 
+}  // namespace
+
 const routing::ReplicaView* serving_in(const NodeJoin& join, ReplicaId replica) {
   const auto found = std::ranges::find(join.serving, replica, [](const auto& view) { return view.route.generation.replica; });
   return found == join.serving.end() ? nullptr : &*found;
 }
-
-}  // namespace
 
 void ReplicaTable::hear_of(Epoch cluster_epoch) {
   CoordinatorEffects said;
@@ -31,11 +31,13 @@ bool ReplicaTable::place(const std::string& node, const PlaceAsk& ask) {
   (void)core_.place(ask, true, said);
   take(std::move(said));
   why_[ask.replica.value] = "its ranks form a group";
+  reforms_[ask.replica.value] = true;
   return true;
 }
 
 bool ReplicaTable::serve(const std::string& node, const routing::ReplicaView& view) {
   if (!fits(node, view.route.generation.replica, view.route.numerics)) return true;
+  reforms_[view.route.generation.replica.value] = true;
   CoordinatorEffects said;
   core_.on_serving(view, said);
   if (view.state == ReplicaState::kDraining) core_.on_draining(view.route.generation, said);
@@ -65,9 +67,12 @@ void ReplicaTable::lose(ReplicaId replica, const std::string& why) {
   on_lost(loss);
 }
 
-void ReplicaTable::give_up(ReplicaId replica, const std::string& node, const std::string& why) {
-  if (places_.is_at(replica, node)) lose(replica, "node " + node + " gave it up: " + why);
-  places_.refuse(replica, node, why);
+void ReplicaTable::give_up(ReplicaId replica, const std::string& node, const std::string& why, const std::string& numerics_class) {
+  if (places_.is_at(replica, node)) {
+    lose(replica, "node " + node + " gave it up: " + why);
+    reforms_[replica.value] = false;
+  }
+  places_.refuse(replica, node, {why, numerics_class});
   note("replica given up", node, name_of(replica) + ": " + why, true);
 }
 
@@ -80,6 +85,7 @@ void ReplicaTable::adopt(const std::string& node, const std::vector<ReplicaId>& 
 std::vector<ReplicaId> ReplicaTable::compare(const std::string& node, const NodeJoin& join, bool fresh) {
   std::vector<ReplicaId> buried;
   for (const ReplicaId replica : places_.of(node)) {
+    if (fresh) reforms_[replica.value] = false;
     const routing::ReplicaView* known = find(replica);
     const routing::ReplicaView* serving = serving_in(join, replica);
     if (serving != nullptr && known != nullptr && !is_live(replica) && serving->route.generation <= known->route.generation) {
@@ -98,6 +104,7 @@ std::vector<ReplicaId> ReplicaTable::compare(const std::string& node, const Node
 std::uint32_t ReplicaTable::fill() {
   const auto moves = places_.fill();
   for (const auto& [replica, from, to] : moves) {
+    reforms_[replica.value] = false;
     if (!from.empty()) lose(replica, "node " + from + " stayed away; node " + to + " makes it");
     note("replica assigned", to, name_of(replica) + (from.empty() ? "" : ", which was on node " + from));
   }
@@ -107,13 +114,28 @@ std::uint32_t ReplicaTable::fill() {
   return static_cast<std::uint32_t>(moves.size());
 }
 
+bool ReplicaTable::forget_unused_numerics() {
+  std::erase_if(numerics_, [this](const auto& known) { return !is_used(known.second); });
+  return places_.forget_refusals([this](const std::string& numerics_class) { return !numerics_.contains(numerics_class); });
+}
+
 bool ReplicaTable::fits(const std::string& node, ReplicaId replica, const routing::NumericsId& numerics) {
-  const routing::NumericsId& others = numerics_.try_emplace(class_of(numerics), numerics).first->second;
+  const std::string numerics_class = class_of(numerics);
+  const routing::NumericsId& others = numerics_.try_emplace(numerics_class, numerics).first->second;
   if (others == numerics) return true;
   give_up(replica, node,
           "it would compute " + numerics + " there, the cluster computes " + others +
-              ": give the node the same model files and the same encoding");
+              ": give the node the same model files and the same encoding",
+          numerics_class);
   return false;
+}
+
+bool ReplicaTable::is_used(const routing::NumericsId& numerics) const {
+  return std::ranges::any_of(view().replicas, [&](const routing::ReplicaView& replica) {
+    const ReplicaId id = replica.route.generation.replica;
+    const bool is_made = replica.state != ReplicaState::kLost || (places_.is_known(id) && reforms_[id.value]);
+    return is_made && replica.route.numerics == numerics;
+  });
 }
 
 bool ReplicaTable::is_live(ReplicaId replica) const {

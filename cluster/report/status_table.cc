@@ -27,6 +27,11 @@ int order_of(Role role) {
   return 5;
 }
 
+// Its pid may be another process's by now.
+void forget_pid_of_ended(ProcessReport& report) {
+  if (report.state == ProcessState::kStopped || report.state == ProcessState::kFailed) report.pid = 0;
+}
+
 // A process with what decides between two that have its name.
 struct Row {
   const ProcessReport* report;
@@ -46,7 +51,7 @@ std::size_t StatusTable::on_reports(Role role, const std::string& name, const Pr
   sender.here = true;
   sender.said.clear();
   for (const ProcessReport& report : said.processes)
-    if (speaks_for(role, name, report)) sender.said.push_back(report);
+    if (speaks_for(role, name, report)) forget_pid_of_ended(sender.said.emplace_back(report));
   return said.processes.size() - sender.said.size();
 }
 
@@ -58,6 +63,7 @@ void StatusTable::on_gone(Role role, const std::string& name) {
     const bool on_purpose = report.state == ProcessState::kDraining || report.state == ProcessState::kStopped;
     report.state = on_purpose ? ProcessState::kStopped : ProcessState::kFailed;
     report.loaded_percent = -1;
+    forget_pid_of_ended(report);
   }
   const auto is_forgettable = [](const auto& entry) { return !entry.second.listed && !entry.second.here; };
   if (static_cast<std::size_t>(std::ranges::count_if(senders_, is_forgettable)) > kUnlistedGoneMax)

@@ -2,7 +2,7 @@
 // StatusTable: all processes of a cluster, as they said of themselves last. Pure.
 //
 // A gateway speaks for itself, a node for itself and its ranks. Whoever has gone is shown as failed, or as stopped when it had said
-// that it stops: what it said last is what is known of it.
+// that it stops: what it said last is what is known of it. Whatever has failed or stopped has no pid.
 
 #include <cstddef>
 #include <map>

@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <mutex>
 #include <thread>
+#include <vector>
 
 #include "actors/processes/operator_client.h"
+#include "cluster/config/setting_table.h"
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/membership_codec.h"
 #include "cluster/wire/report_codec.h"
@@ -57,8 +60,19 @@ struct CoordinatorProcessTest : testing::Test {
     config.incarnation = 5;
     config.wall_ms = Epoch(wall_ms);
     config.mine.pid = 42;
-    config.on_note = [](const membership::MembershipNote&) {};
+    config.on_note = [this](const membership::MembershipNote& note) {
+      const std::scoped_lock lock(mutex);
+      notes.push_back(note);
+    };
     return CoordinatorProcess::start(std::move(config));
+  }
+  // About whom such notes were.
+  std::vector<std::string> noted(const std::string& event) {
+    const std::scoped_lock lock(mutex);
+    std::vector<std::string> peers;
+    for (const auto& note : notes)
+      if (note.event == event) peers.push_back(note.peer);
+    return peers;
   }
   static report::ClusterStatusReport status(config::ClusterSpec spec, std::uint16_t port) {
     spec.coordinators[0].address = "127.0.0.1:" + std::to_string(port);
@@ -85,6 +99,9 @@ struct CoordinatorProcessTest : testing::Test {
     for (;;)
       if (auto seen = view(gateway); seen.replicas.at(0).state == state) return seen;
   }
+
+  std::mutex mutex;
+  std::vector<membership::MembershipNote> notes;
 };
 
 TEST_F(CoordinatorProcessTest, AReplicaIsAssignedPlacedServesAndIsLost) {
@@ -214,6 +231,35 @@ TEST_F(CoordinatorProcessTest, AFrameThatBreaksItsFormatEndsItsConnectionOnly) {
   node.send(wire::encode(membership::NodeJoin{1, {}, {}, {}}));
   (void)node.next(FrameKind::kAssignment);
   (void)view(gateway);
+}
+
+TEST_F(CoordinatorProcessTest, WhoeverReportsOnOthersIsClosedAndLoggedOnce) {
+  const auto coordinator = start(small_cluster());
+  PlayedPeer gateway(Role::kGateway, "g", coordinator->port());
+  report::ProcessReport other;
+  other.role = Role::kGateway;
+  other.name = "h";
+  for (std::size_t connection = 1; connection <= 2; ++connection) {
+    ASSERT_TRUE(gateway.record.opened(connection));
+    for (int i = 0; i < 10 && gateway.record.link()->send(wire::encode(report::ProcessReports{{other}}), {}, {}).ok(); ++i) {}
+    EXPECT_TRUE(gateway.record.told("it reports on processes of others"));
+  }
+  ASSERT_TRUE(gateway.record.opened(3));
+  EXPECT_EQ(noted("peer refused"), std::vector<std::string>{"gateway \"g\""});
+}
+
+TEST_F(CoordinatorProcessTest, AnotherClusterFileIsWorthANote) {
+  const auto spec = small_cluster();
+  auto changed = spec;
+  changed.scheduler.max_num_seqs += 1;
+  const auto coordinator = start(spec);
+  PlayedPeer same(Role::kNode, "a", coordinator->port(), {}, "", 7, config::settings_digest(spec));
+  PlayedPeer other(Role::kGateway, "g", coordinator->port(), {}, "", 8, config::settings_digest(changed));
+  ASSERT_TRUE(same.record.opened());
+  same.send(wire::encode(membership::NodeJoin{1, {}, {}, {}}));
+  (void)same.next(FrameKind::kAssignment);
+  EXPECT_TRUE(eventually([&] { return !noted("cluster files differ").empty(); }));
+  EXPECT_EQ(noted("cluster files differ"), std::vector<std::string>{"g"});
 }
 
 TEST_F(CoordinatorProcessTest, OverTlsEverybodyIsKnownByCertificate) {

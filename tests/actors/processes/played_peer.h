@@ -15,10 +15,11 @@ namespace herd::processes {
 class PlayedPeer {
  public:
   PlayedPeer(handshake::Role role, const std::string& name, std::uint16_t port, std::optional<link::TlsFiles> tls = {},
-             const std::string& text_digest = "", std::uint64_t incarnation = 7) {
+             const std::string& text_digest = "", std::uint64_t incarnation = 7, const std::string& config_digest = "") {
     link::LinkHostConfig config = link::host_config(role, name, std::move(tls), record);
     config.mine.text_digest = text_digest;
     config.mine.incarnation = incarnation;
+    config.mine.config_digest = config_digest;
     host_ = std::move(link::LinkHost::start(std::move(config)).value());
     dial_ = host_->dial("127.0.0.1", port, {{handshake::Role::kCoordinator, ""}}, record.opener());
   }

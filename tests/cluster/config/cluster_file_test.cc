@@ -356,6 +356,15 @@ TEST(ClusterFile, EveryRelativePathBeginsAtTheFile) {
   EXPECT_EQ(nothing, ClusterSpec{}) << "what is not given stays so";
 }
 
+TEST(ClusterFile, FilesThatSayTheSameHaveOneDigestWhereverTheyLie) {
+  const std::string digest = settings_digest(spec_of(with(14, "")));
+  EXPECT_EQ(digest.size(), 32U);
+  EXPECT_EQ(settings_digest(spec_of(with(14, "kv: {block_size: " + std::to_string(ClusterSpec{}.kv.block_size) + "}"))), digest);
+  EXPECT_EQ(settings_digest(spec_of(with(3, "  model_path: /elsewhere/m"))), digest);
+  EXPECT_NE(settings_digest(spec_of(with(1, "name: d"))), digest);
+  EXPECT_NE(settings_digest(spec_of(with(14, "scheduler: {max_num_seqs: 5}"))), digest);
+}
+
 TEST(ClusterFile, ContradictionsAreNamed) {
   expect_refused({
       {14, "limits: {request_timeout: 2h}", "f:14:limits.request_timeout: request_timeout 7200s is more than max_request_timeout 3600s; "

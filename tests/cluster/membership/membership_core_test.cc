@@ -305,6 +305,90 @@ TEST_F(MembershipCoreTest, WhenNoNodeIsLeftAnotherModelMayCome) {
   EXPECT_NE(cluster.ask(a, 0, "cpu-2/bfloat16/bfloat16/bb"), ReplicaGeneration{});
 }
 
+// What its files were before is nobody's numerics any more once it is repaired.
+TEST_F(MembershipCoreTest, AFirstNodeWithOtherNumericsDoesNotKeepTheOthersOutOnceItIsRepaired) {
+  constexpr const char* kWrong = "cpu-2/bfloat16/bfloat16/bb";
+  a = cluster.joined("a");
+  b = cluster.joined("b");
+  cluster.joined("c", 0);
+  EXPECT_NE(cluster.ask(a, 0, kWrong), ReplicaGeneration{});
+  EXPECT_EQ(cluster.ask(b, 1), ReplicaGeneration{});
+  EXPECT_EQ(cluster.assigned(b), "");
+  cluster.close(a);
+  a = cluster.joined("a", 1, 2);
+  EXPECT_EQ(cluster.assigned(b), "1 ");
+  cluster.asked_and_serving(b, 1);
+  cluster.asked_and_serving(a, 0);
+  for (std::uint32_t i = 0; i < 2; ++i) EXPECT_EQ(cluster.line(i).condition, ReplicaCondition::kServing) << cluster.line(i).why;
+}
+
+TEST_F(MembershipCoreTest, ARollingRestartOntoOtherNumericsEndsWithAllServing) {
+  constexpr const char* kNext = "cpu-2/bfloat16/bfloat16/bb";
+  a = cluster.joined("a");
+  b = cluster.joined("b");
+  cluster.joined("c", 0);
+  cluster.asked_and_serving(a, 0);
+  cluster.asked_and_serving(b, 1);
+  cluster.close(a);
+  a = cluster.joined("a", 1, 2);
+  EXPECT_EQ(cluster.ask(a, 0, kNext), ReplicaGeneration{});  // replica 1 still computes as before
+  EXPECT_EQ(cluster.assigned(a), "");
+  cluster.close(b);
+  b = cluster.joined("b", 1, 2);
+  EXPECT_EQ(cluster.assigned(a), "0 ");
+  EXPECT_EQ(cluster.assigned(b), "1 ");
+  EXPECT_NE(cluster.ask(a, 0, kNext), ReplicaGeneration{});
+  EXPECT_NE(cluster.ask(b, 1, kNext), ReplicaGeneration{});
+  EXPECT_EQ(cluster.ask(b, 1), ReplicaGeneration{}) << "the new id holds for all";
+}
+
+// Whose ranks form again after a death has streams to go on with.
+TEST_F(MembershipCoreTest, ALossOfTheOnlyReplicaDoesNotLetOtherNumericsIn) {
+  constexpr const char* kOther = "cpu-2/bfloat16/bfloat16/bb";
+  a = cluster.joined("a");
+  b = cluster.joined("b");
+  cluster.joined("c", 0);
+  first = cluster.asked_and_serving(a, 0);
+  EXPECT_EQ(cluster.ask(b, 1, kOther), ReplicaGeneration{});
+  cluster.lose(a, first);
+  EXPECT_EQ(cluster.assigned(b), "");
+  cluster.asked_and_serving(a, 0);
+  // It does not come back.
+  cluster.close(a);
+  cluster.pass(10);
+  EXPECT_EQ(cluster.assigned(b), "0 ");
+  EXPECT_NE(cluster.ask(b, 0, kOther), ReplicaGeneration{});
+}
+
+// What a node cannot hold for another reason stays refused for its life.
+TEST_F(MembershipCoreTest, OnlyRefusalsForNumericsEndWithThem) {
+  all_serve();
+  cluster.lose(a, first);
+  cluster.give_up(a, 0);
+  cluster.give_up(c, 0);
+  cluster.close(b);
+  b = cluster.joined("b", 1, 2);
+  EXPECT_EQ(cluster.assigned(a), "");
+  EXPECT_EQ(cluster.assigned(c), "");
+  EXPECT_FALSE(cluster.seen(0).returns);
+}
+
+// It ends there first, or the node would go on with what the others know as lost.
+TEST(MembershipCore, WhatANodeIsRefusedEndsThereBeforeItIsGivenBack) {
+  MembershipConfig config;
+  config.nodes = {"a"};
+  MembershipHarness cluster(config);
+  const PeerId a = cluster.joined("a");
+  const ReplicaGeneration first = cluster.asked_and_serving(a, 0);
+  cluster.core.on_serving(a, MembershipHarness::serving_view({kZero, Epoch(first.epoch.value + 1)}, "cpu-2/bfloat16/bfloat16/bb"),
+                          cluster.effects);
+  cluster.pass(0);
+  EXPECT_EQ(cluster.seen(0).state, ReplicaState::kLost);
+  ASSERT_EQ(cluster.assignments[a].size(), 3U);
+  EXPECT_EQ(cluster.assignments[a][1], Assignment{});
+  EXPECT_EQ(cluster.assignments[a][2], Assignment{{kZero}});
+}
+
 TEST_F(MembershipCoreTest, AnotherProcessUnderTheSameNameIsRefusedUntilTheFirstHasGone) {
   all_serve();
   const PeerId twin = cluster.node("a", 2);
@@ -386,6 +470,44 @@ TEST_F(MembershipCoreTest, APeerThatComesAgainAndAgainIsLoggedOnce) {
   EXPECT_EQ(cluster.core.stats().refusals, 5U);
 }
 
+TEST_F(MembershipCoreTest, APeerThatIsLetInAndRefusedAgainAndAgainIsLoggedOnce) {
+  for (int i = 0; i < 5; ++i) {
+    a = cluster.node("a");
+    cluster.join(a, 1, {}, {}, kClusterEpochMax);
+    cluster.close(a);
+    b = cluster.joined("b");
+    cluster.core.on_nonsense(b, bad_input("it reports on processes of others"), cluster.effects);
+    cluster.close(b);
+  }
+  EXPECT_EQ(std::ranges::count(cluster.notes, "peer refused", &MembershipNote::event), 2);
+  EXPECT_EQ(cluster.core.stats().refusals, 10U);
+  // It behaved in between, so this is news.
+  b = cluster.joined("b");
+  cluster.close(b);
+  b = cluster.joined("b");
+  cluster.core.on_nonsense(b, bad_input("it reports on processes of others"), cluster.effects);
+  cluster.close(b);
+  EXPECT_EQ(std::ranges::count(cluster.notes, "peer refused", &MembershipNote::event), 3);
+}
+
+TEST_F(MembershipCoreTest, OneConnectionJoinsOnce) {
+  all_serve();
+  const PeerId gateway = cluster.gateway("g");
+  const auto joins = cluster.core.stats().joins;
+  const auto notes = std::ranges::count(cluster.notes, "node joined", &MembershipNote::event);
+  for (int i = 0; i < 5; ++i) {
+    cluster.join(a, 1);
+    cluster.core.on_gateway_join(gateway, {GatewayId(1), {}, 0}, cluster.effects);
+  }
+  cluster.close(gateway);
+  EXPECT_EQ(cluster.closed.at(a).message(), "it joins twice over one connection");
+  EXPECT_EQ(cluster.closed.at(gateway).message(), "it joins twice over one connection");
+  EXPECT_EQ(cluster.core.stats().joins, joins);
+  EXPECT_EQ(std::ranges::count(cluster.notes, "node joined", &MembershipNote::event), notes);
+  EXPECT_EQ(std::ranges::count(cluster.notes, "peer refused", &MembershipNote::event), 2);
+  EXPECT_EQ(cluster.seen(0).state, ReplicaState::kServing);
+}
+
 TEST_F(MembershipCoreTest, OtherTextIsRefusedWithBothDigests) {
   auto hello = hello_of(Role::kNode, "a");
   hello.text_digest = "t1";
@@ -428,6 +550,58 @@ TEST_F(MembershipCoreTest, AnEpochThatNobodyCanHaveHandedOutIsRefused) {
   EXPECT_TRUE(cluster.closed.contains(b));
   EXPECT_TRUE(cluster.closed.contains(cluster.gateway("g", kNever, 1)));
   EXPECT_EQ(cluster.core.view().cluster_epoch, Epoch(1000));
+}
+
+// With a certificate it could else end the cluster: beyond the last epoch no coordinator begins.
+TEST_F(MembershipCoreTest, OnePeerCannotUseUpTheEpochs) {
+  const Epoch last(kClusterEpochMax.value - 1);
+  const ReplicaGeneration late{kZero, Epoch(last.value << 20)};
+  EXPECT_TRUE(cluster.closed.contains(cluster.gateway("g", last, 1)));
+  a = cluster.node("a");
+  cluster.join(a, 1, {}, {}, last);
+  EXPECT_TRUE(cluster.closed.contains(a));
+  cluster.close(a);
+  a = cluster.node("a");
+  cluster.join(a, 1, {kZero}, {MembershipHarness::serving_view(late)});
+  EXPECT_TRUE(cluster.closed.contains(a));
+  cluster.close(a);
+  all_serve();
+  EXPECT_LT(first.epoch.value, 1001ULL << 20);
+  cluster.serve(a, late);
+  EXPECT_TRUE(cluster.closed.contains(a));
+  cluster.lose(b, {kOne, late.epoch});
+  EXPECT_TRUE(cluster.closed.contains(b));
+  EXPECT_EQ(cluster.seen(0).route.generation, first);
+  EXPECT_EQ(cluster.seen(1).route.generation, second);
+  // Who is honest is heard by this coordinator and by the one after it.
+  MembershipHarness later(three_nodes(), 2000);
+  const PeerId d = later.node("a"), e = later.node("b");
+  later.join(d, 1, {kZero}, {MembershipHarness::serving_view(first)}, cluster.core.view().cluster_epoch);
+  later.join(e, 1, {kOne}, {MembershipHarness::serving_view(second)}, cluster.core.view().cluster_epoch);
+  later.joined("c");
+  EXPECT_TRUE(later.closed.empty());
+  EXPECT_EQ(later.seen(0).state, ReplicaState::kServing);
+  EXPECT_EQ(later.seen(1).state, ReplicaState::kServing);
+}
+
+// The bound goes by the clock, not by what others said, so that nobody gets beyond it in small steps.
+TEST_F(MembershipCoreTest, EpochsMayBeAheadOfTheClockByFourHundredDays) {
+  const Epoch bound(1000 + kEpochAheadMax);
+  cluster.gateway("g", bound, 1);
+  EXPECT_TRUE(cluster.closed.empty());
+  EXPECT_EQ(cluster.core.view().cluster_epoch, Epoch(bound.value + 1));
+  EXPECT_TRUE(cluster.closed.contains(cluster.gateway("h", Epoch(bound.value + 2), 1)));
+  a = cluster.node("a");  // what it was told by this coordinator
+  cluster.join(a, 1, {}, {}, cluster.core.view().cluster_epoch);
+  EXPECT_FALSE(cluster.closed.contains(a));
+  cluster.pass(3);
+  first = cluster.asked_and_serving(a, 0);
+  EXPECT_EQ(cluster.seen(0).state, ReplicaState::kServing);
+  // The clock goes on.
+  cluster.pass(60);
+  b = cluster.node("b");
+  cluster.join(b, 1, {}, {}, Epoch(bound.value + 60'000));
+  EXPECT_FALSE(cluster.closed.contains(b));
 }
 
 TEST(MembershipCore, NodesThatAreNotListedJoinAsTheyCome) {

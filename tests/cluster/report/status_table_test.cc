@@ -58,12 +58,19 @@ TEST_F(StatusTableTest, WhatIsSaidOfOthersIsDropped) {
 TEST_F(StatusTableTest, WhoeverHasGoneHasFailedOrStoppedAsItSaid) {
   (void)table.on_reports(Role::kNode, "a", {{process(Role::kNode, "a"), process(Role::kRank, "replica-0/rank-0", "a", 8)}});
   table.on_gone(Role::kNode, "a");
-  EXPECT_EQ(shown(), "k:serving:7 a:failed:7 replica-0/rank-0:failed:8 g:stopped:0 ");
+  EXPECT_EQ(shown(), "k:serving:7 a:failed:0 replica-0/rank-0:failed:0 g:stopped:0 ");
   ProcessReport draining = process(Role::kGateway, "g");
   draining.state = ProcessState::kDraining;
   (void)table.on_reports(Role::kGateway, "g", {{draining}});
   table.on_gone(Role::kGateway, "g");
-  EXPECT_EQ(shown(), "k:serving:7 a:failed:7 replica-0/rank-0:failed:8 g:stopped:7 ");
+  EXPECT_EQ(shown(), "k:serving:7 a:failed:0 replica-0/rank-0:failed:0 g:stopped:0 ");
+}
+
+TEST_F(StatusTableTest, ARankThatHasFailedHasNoPid) {
+  ProcessReport rank = process(Role::kRank, "replica-0/rank-0", "a", 8);
+  rank.state = ProcessState::kFailed;
+  (void)table.on_reports(Role::kNode, "a", {{process(Role::kNode, "a"), rank}});
+  EXPECT_EQ(shown(), "k:serving:7 a:serving:7 replica-0/rank-0:failed:0 g:stopped:0 ");
 }
 
 TEST_F(StatusTableTest, ARankThatMovedIsShownWhereItIs) {

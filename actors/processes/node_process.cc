@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "actors/children/child_keeper.h"
 #include "actors/remote/child_ground.h"
 #include "actors/remote/coordinator_proxy.h"
 #include "actors/roles/supervisor_actor.h"
+#include "cluster/placement/room_patience.h"
 #include "runtime/shard/numerics_id.h"
 #include "runtime/steady_clock.h"
 
@@ -23,6 +26,7 @@ constexpr std::size_t kActorThreads = 2;
 // A rank's process says hello once its program is loaded, on a machine that may have much to do; one that is stopped is silent.
 constexpr double kRankHelloSeconds = 60.0;
 constexpr double kRankSilenceSeconds = 5.0;
+constexpr std::chrono::milliseconds kLookForRoom{100};
 constexpr double kRankStartSecondsMax = 3600.0;  // a large model from a slow disk
 
 // CPUs of this process's affinity mask, rising.
@@ -45,6 +49,27 @@ Expected<placement::NodeMachine> look_at_machine(const NodeProcessConfig& config
   machine.free_bytes = static_cast<std::int64_t>((*device)->free_bytes());
   machine.nodes = placement::nodes_on_machine_of(config.spec, config.node);
   return machine;
+}
+
+// Whether memory is what it lacks: as many replicas as the cluster has and its devices could take have no room.
+bool lacks_memory(const NodeProcessConfig& config, const Expected<placement::NodePlan>& plan) {
+  const auto most = std::min(config.node.devices.size() / static_cast<std::size_t>(std::max(1, config.tensor_parallel)),
+                             static_cast<std::size_t>(std::max(1, config.wishes.data_parallel)));
+  if (config.node.memory > 0 || most == 0) return false;
+  return plan ? plan->slots.size() < most : plan.error().code() == StatusCode::kMissing;
+}
+
+// One that is started again comes while the ranks of the one before may still give back their memory.
+Expected<placement::NodePlan> plan_with_patience(const NodeProcessConfig& config, const placement::ShardedModel& model) {
+  const auto speed = config.isa == CpuIsa::kReference ? placement::StepSpeed::kCpuReference : placement::StepSpeed::kCpu;
+  placement::RoomPatience patience;
+  for (;;) {
+    const auto machine = look_at_machine(config);
+    if (!machine) return fail(machine.error());
+    auto plan = placement::plan_node(config.node, model, config.wishes, speed, *machine);
+    if (!lacks_memory(config, plan) || !patience.looks_again(machine->free_bytes, steady_now())) return plan;
+    std::this_thread::sleep_for(kLookForRoom);
+  }
 }
 
 // The flags of one rank's process.
@@ -228,10 +253,7 @@ Expected<std::unique_ptr<NodeProcess>> NodeProcess::start(NodeProcessConfig conf
   if (!opened) return fail(opened.error());
   auto cut = placement::cut_model(opened->config(), config.tensor_parallel, opened->own_encoding(), config.encoding, false);
   if (!cut) return fail(cut.error());
-  const auto machine = look_at_machine(config);
-  if (!machine) return fail(machine.error());
-  const auto speed = config.isa == CpuIsa::kReference ? placement::StepSpeed::kCpuReference : placement::StepSpeed::kCpu;
-  auto plan = placement::plan_node(config.node, cut->model, config.wishes, speed, *machine);
+  auto plan = plan_with_patience(config, cut->model);
   if (!plan) return fail(plan.error());
   if (Status status = plan->replica.scheduler.validate(); !status.ok()) return fail(std::move(status));
   if (config.note) {

@@ -46,7 +46,7 @@ struct NodeProcessConfig {
   actors::OnNote on_note;
   // A line that a rank wrote on stderr; on the thread of run().
   std::function<void(const std::string& rank, std::string_view line)> on_rank_line;
-  // The connection with the coordinator opened (ok), ended, or did not come to open. Any thread.
+  // The coordinator has taken this node in (ok), the connection with it ended, or did not come to open. Any thread.
   std::function<void(const Status&)> on_link;
   report::ProcessReport mine;          // what is said of the node itself; its state is filled in
 };
@@ -54,7 +54,8 @@ struct NodeProcessConfig {
 // Resource.
 class NodeProcess {
  public:
-  // Opens the model's files, decides what a replica is, connects; does not wait for anybody. What open_model, plan_node and
+  // Opens the model's files, decides what a replica is, connects; waits for nobody, but some seconds for memory that becomes free while
+  // there is too little. What open_model, plan_node and
   // LinkHost::start refuse.
   static Expected<std::unique_ptr<NodeProcess>> start(NodeProcessConfig config);
   virtual ~NodeProcess() = default;

@@ -6,33 +6,12 @@
 #include <utility>
 
 #include "actors/ranks/shared_group.h"
+#include "actors/remote/led_now.h"
 #include "actors/remote/led_replica.h"
 #include "cluster/wire/group_codec.h"
 
 namespace herd::actors {
 namespace {
-
-// The generation that is there now, for those who hear of its leader. Any thread.
-class LedNow {
- public:
-  void set(LedReplicaHandle replica) {
-    const std::scoped_lock lock(mutex_);
-    replica_ = std::move(replica);
-  }
-  template <class Message>
-  void tell(const Message& message) {
-    const std::scoped_lock lock(mutex_);
-    if (replica_) caf::anon_send(replica_, message);
-  }
-  LedReplicaHandle take() {
-    const std::scoped_lock lock(mutex_);
-    return std::exchange(replica_, nullptr);
-  }
-
- private:
-  std::mutex mutex_;
-  LedReplicaHandle replica_;  // null: there is none
-};
 
 // What the actors of the ranks tell; they may outlive the ground for a moment.
 struct Shared {
@@ -62,6 +41,7 @@ class ChildGround final : public ReplicaGround {
     auto channel = std::make_shared<RankChannel>();
     channels_.at(rank) = channel;
     if (rank == 0) {
+      shared_->led.on_leader_started();
       const std::scoped_lock lock(shared_->mutex);
       shared_->leader = channel;
     }
@@ -139,7 +119,7 @@ class ChildGround final : public ReplicaGround {
 
   // A leader hears how another rank of its group ended.
   static void on_death(Shared& shared, std::uint32_t rank, const RankDeath& death) {
-    if (rank == 0) return shared.led.tell(LeaderDied{death});
+    if (rank == 0) return shared.led.on_leader_died(death);
     const std::scoped_lock lock(shared.mutex);
     if (shared.generation.epoch == Epoch() || !shared.leader) return;
     shared.leader->port.send(wire::encode(replica::RankEnded{rank, death.cause, death.why}), shared.generation);

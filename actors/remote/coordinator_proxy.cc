@@ -74,7 +74,7 @@ void CoordinatorProxyState::start(CoordinatorProxyConfig config) {
 void CoordinatorProxyState::on_opened(const CoordinatorOpened& opened) {
   link_number_ = opened.link;
   link_ = opened.to;
-  config_.on_link({});
+  taken_in_ = false;
   decide([](membership::NodeCore& core, membership::NodeEffects& effects) { core.on_connected(effects); });
   send_reports();
 }
@@ -88,6 +88,7 @@ void CoordinatorProxyState::on_closed(const CoordinatorClosed& closed) {
 
 void CoordinatorProxyState::on_said(const CoordinatorSaid& said) {
   if (said.link != link_number_) return;
+  if (!std::exchange(taken_in_, true)) config_.on_link({});
   core_->on_epoch(said.cluster_epoch);
   decide([&](membership::NodeCore& core, membership::NodeEffects& effects) {
     if (const auto* assignment = std::get_if<membership::Assignment>(&said.message)) core.on_assignment(*assignment, effects);
@@ -116,6 +117,7 @@ void CoordinatorProxyState::on_down(const caf::actor_addr& source) {
 }
 
 void CoordinatorProxyState::on_stop() {
+  send_reports();  // that it drains
   decide([](membership::NodeCore& core, membership::NodeEffects& effects) { core.on_stop(effects); });
   end_when_over();
 }

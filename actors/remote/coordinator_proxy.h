@@ -48,7 +48,7 @@ struct CoordinatorProxyConfig {
   std::function<std::vector<report::ProcessReport>()> reports;  // of all processes that the node speaks for
   // Called once nothing is left of a node that was told to stop.
   std::function<void()> on_over;
-  // A connection has opened (ok) or ended.
+  // The coordinator has taken this node in (ok), as its first frame shows; or a connection has ended, perhaps before that.
   std::function<void(const Status&)> on_link;
 };
 
@@ -87,6 +87,7 @@ class CoordinatorProxyState {
   std::map<ReplicaId, SupervisorHandle> supervisors_;  // watched
   std::uint64_t link_number_ = 0;
   std::shared_ptr<link::Link> link_;  // null: it is away
+  bool taken_in_ = false;             // it has said something on that connection
   bool over_ = false;
 };
 

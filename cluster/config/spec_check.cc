@@ -12,6 +12,8 @@
 namespace herd::config {
 namespace {
 
+constexpr std::int64_t kPortMax = 65535;
+
 std::string entry(const char* list, std::size_t index) { return std::string(list) + "[" + std::to_string(index) + "]"; }
 
 // Whose ports and devices a host's are. What never leaves a machine is of the one machine that a cluster on loopback has.
@@ -137,6 +139,24 @@ class SpecCheck {
     if (port > 0) listen(machine, chosen.empty() ? host : chosen, port, key + ".metrics_port");
   }
 
+  // Leaders of a node take gateways at its port and at those behind it, one for each replica that it may hold.
+  void listen_for_leaders(const NodeSpec& node, const std::string& key) {
+    const auto ranks = static_cast<std::size_t>(std::max<std::int64_t>(1, spec_.parallelism.tensor_parallel_size));
+    const auto most = static_cast<std::size_t>(std::max<std::int64_t>(1, spec_.parallelism.data_parallel_size));
+    const auto leaders = static_cast<std::int64_t>(std::min(node.devices.size() / ranks, most));
+    const std::string host = host_of(node.address);
+    const std::int64_t first = port_of(node.address);
+    const std::int64_t last = first + leaders - 1;
+    const std::string why = "its " + std::to_string(leaders) + " replicas take gateways at ports " + std::to_string(first) + " to " +
+                            std::to_string(last);
+    if (last > kPortMax) return refuse(key, why + ", and there is none beyond " + std::to_string(kPortMax) + "; give it a lower port");
+    for (std::int64_t port = first + 1; port <= last; ++port) {
+      const std::string other = listeners_.add(machine_of(host), host, port, key);
+      if (other.empty()) continue;
+      return refuse(key, why + ", and " + std::to_string(port) + " is taken by " + other + "; give one of them another port");
+    }
+  }
+
   // Of coordinators and nodes.
   template <class Owner>
   void listen_as_dialled(const char* list, const std::vector<Owner>& owners) {
@@ -151,6 +171,7 @@ class SpecCheck {
   void check_addresses() {
     listen_as_dialled("coordinators", spec_.coordinators);
     listen_as_dialled("nodes", spec_.nodes);
+    for (std::size_t i = 0; i < spec_.nodes.size(); ++i) listen_for_leaders(spec_.nodes[i], entry("nodes", i) + ".address");
     for (std::size_t i = 0; i < spec_.gateways.size(); ++i) {
       const GatewaySpec& gateway = spec_.gateways[i];
       const std::string key = entry("gateways", i);

@@ -254,6 +254,12 @@ void GroupSupervisor::say_wake(Instant now, SupervisorEffects& effects) {
 
 bool GroupSupervisor::spend(const Status& why, Instant now, SupervisorEffects& effects) {
   const auto wait_s = restarts_.on_ended(now);
+  if (wait_s && !has_served_ && ++ends_unserved_ > config_.budget.restarts) {
+    give_up({why.code(), name() + " is given up: it ended " + std::to_string(ends_unserved_) + " times before it ever served (" +
+                             std::to_string(config_.budget.restarts) + " restarts are allowed). The last time: " + why.message()},
+            effects);
+    return false;
+  }
   if (!wait_s) {
     give_up({why.code(), name() + " is given up: it was lost " + std::to_string(restarts_.ends()) + " times within " +
                              seconds(config_.budget.window_s) + " (" + std::to_string(config_.budget.restarts) +

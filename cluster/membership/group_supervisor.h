@@ -10,7 +10,8 @@
 // whoever waits for it hears why; unless nobody waits (`keeps_trying`).
 //
 // The budget counts what went wrong: generations that were lost, whatever became of their ranks meanwhile, and ranks that were
-// lost outside of any. One that was stopped on purpose forms again for nothing.
+// lost outside of any. One that was stopped on purpose forms again for nothing. What ends before it ever served counts however long
+// ago it was: who fails slowly would never spend a budget of so many within a window.
 //
 // A rank that does not leave its group hangs in what it computes: where ranks are processes it is ended and started again, a
 // thread cannot be ended, so its replica is given up.
@@ -143,6 +144,7 @@ class GroupSupervisor {
   std::optional<routing::ReplicaGeneration> generation_;  // the last formed
   bool is_formed_ = false;                                // kForming: generation_ is the one being formed
   bool has_served_ = false;
+  std::uint32_t ends_unserved_ = 0;  // before it first served
   std::optional<Instant> lost_at_;     // it serves no more since then
   std::optional<Instant> waits_until_;  // before that nothing is started
   std::optional<Instant> wakes_at_;

@@ -89,6 +89,7 @@ void UpCore::on_stop(Instant now, UpEffects& effects) {
 
 void UpCore::stop_all(int exit_code, Instant now, UpEffects& effects) {
   if (exit_code != 0) exit_code_ = exit_code;
+  stops_ = std::max(stops_, 1);
   for (Process& process : processes_) process.again_at.reset();
   stage_ = 0;
   kill_at_.reset();

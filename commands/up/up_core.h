@@ -5,7 +5,7 @@
 //   a process that ends while running is started again: at once when it had lived for a while, else after a rest that doubles; when
 //   its restarts are used up it stays away. One that ends by itself with a refusal before the cluster was ready (a port in use, a
 //   bad file) ends all: no repetition helps there.
-//   a second on_stop ends all at once, a third kills.
+//   a second on_stop ends all at once, a third kills; where it ends without having been asked to, the first one is the second.
 
 #include <cstddef>
 #include <cstdint>
@@ -95,7 +95,7 @@ class UpCore {
   std::vector<Process> processes_;
   bool ready_ = false;
   bool over_ = false;
-  int stops_ = 0;                     // that were asked for
+  int stops_ = 0;                     // that were asked for; one that nobody asked for counts as the first
   std::optional<std::size_t> stage_;  // of the end: an index of kStages
   std::optional<Instant> kill_at_;    // what runs of the stage (hurried: at all) is killed then
   int exit_code_ = 0;

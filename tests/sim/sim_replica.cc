@@ -59,6 +59,7 @@ void SimReplica::later(std::int64_t us, EventLoop::Event event) {
 
 void SimReplica::start() {
   const SimOptions& options = world_.options;
+  has_served_ = false;
   if (options.ranks_are_processes) ranks_process_.begin();
   network_.listen(address_, {&leader(), network_.node_machine(node_.index()),
                              [this](const ConnectionPtr& connection) { return accept(connection); }, this});
@@ -184,7 +185,9 @@ void SimReplica::carry_out(const membership::EndRank& effect) { ranks_.end(effec
 
 void SimReplica::carry_out(const membership::GiveUp& effect) {
   if (World::tells) world_.tell("replica " + std::to_string(id().value) + " is given up: " + effect.why.message());
-  std::erase_if(losses_, [&](Instant at) { return seconds_between(at, world_.now()) > world_.options.budget.window_s; });
+  // Before it ever served they count however long ago they were.
+  if (has_served_)
+    std::erase_if(losses_, [&](Instant at) { return seconds_between(at, world_.now()) > world_.options.budget.window_s; });
   const bool spent = losses_.size() > world_.options.budget.restarts;
   if (alive()) violate("is given up, and lives");
   if ((has_served_ || world_.options.ranks_are_processes) && !spent && !ranks_.hangs() && !ranks_.was_late()) violate("is given up for nothing: " + effect.why.message());

@@ -58,6 +58,10 @@ class FakeCoordinator {
     const std::scoped_lock lock(mutex_);
     EXPECT_TRUE(link_->send(frame, Epoch(40), {}).ok());
   }
+  void turn_away(const std::string& why) {
+    const std::scoped_lock lock(mutex_);
+    link_->finish({StatusCode::kAborted, why});
+  }
   void assign(std::vector<ReplicaId> replicas) { send(wire::encode(membership::Assignment{std::move(replicas)})); }
 
   // The next frame of that kind that was not taken yet.
@@ -307,6 +311,40 @@ TEST_F(NodeProcessTest, ACoordinatorThatStartsAgainFindsTheReplicaServing) {
   coordinator_->assign({ReplicaId(0)});
   (void)coordinator_->place(6);
   EXPECT_EQ(ranks(6)[0].pid, before[0].pid);
+}
+
+TEST_F(NodeProcessTest, ACoordinatorThatTurnsItAwayIsNotCalledConnected) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<Status> links;
+  ASSERT_TRUE(start([&](NodeProcessConfig& config) {
+                config.on_link = [&](const Status& status) {
+                  const std::scoped_lock lock(mutex);
+                  links.push_back(status);
+                  changed.notify_all();
+                };
+              }).ok());
+  (void)coordinator_->join();
+  coordinator_->turn_away("no room for you");
+  (void)coordinator_->join();  // it tries again
+  std::unique_lock lock(mutex);
+  EXPECT_TRUE(std::ranges::none_of(links, [](const Status& status) { return status.ok(); }));
+  EXPECT_FALSE(node_->hears_coordinator());
+  lock.unlock();
+  coordinator_->assign({});
+  lock.lock();
+  EXPECT_TRUE(changed.wait_for(lock, kLong, [&] { return !links.empty() && links.back().ok(); }));
+  EXPECT_TRUE(node_->hears_coordinator());
+  lock.unlock();
+  stop();
+}
+
+TEST_F(NodeProcessTest, OneThatStopsSaysSo) {
+  serve();
+  (void)ranks(5);
+  node_->stop();
+  const auto reports = coordinator_->reports([](const auto& all) { return all.front().state == report::ProcessState::kDraining; });
+  EXPECT_EQ(reports.front().role, Role::kNode);
 }
 
 TEST_F(NodeProcessTest, AReplicaThatIsTakenAwayEndsAndMakesRoom) {

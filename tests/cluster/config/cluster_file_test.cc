@@ -308,6 +308,24 @@ TEST(ClusterFile, APortOfAMachineIsListenedOnOnce) {
             "f:9:gateways[0].port: 127.0.0.2:9000 is taken by nodes[0].metrics_port" + other);
 }
 
+// A node of several replicas listens at a port for each of them.
+TEST(ClusterFile, PortsOfANodesReplicasAreListenedOnOnce) {
+  const std::string two = "parallelism: {data_parallel_size: 2}\n";
+  const std::string next = "\n  - {name: n1, address: 127.0.0.1:7102, devices: [cpu]}";
+  const std::string devices = "    devices: [cpu, cpu]";
+  EXPECT_EQ(problems_of(with(13, devices + next) + two),
+            "f:12:nodes[0].address: its 2 replicas take gateways at ports 7101 to 7102, and 7102 is taken by nodes[1].address; give one "
+            "of them another port");
+  EXPECT_EQ(problems_of(with(9, "    port: 7102") + two),
+            "f:9:gateways[0].port: 127.0.0.1:7102 is taken by nodes[0].address; give one of them another port");
+  EXPECT_EQ(problems_of(with(12, "    address: 127.0.0.1:65535") + two),
+            "f:12:nodes[0].address: its 2 replicas take gateways at ports 65535 to 65536, and there is none beyond 65535; give it a "
+            "lower port");
+  EXPECT_EQ(problems_of(with(13, devices + next)), "") << "one replica in all";
+  EXPECT_EQ(problems_of(with(13, devices + next) + "parallelism: {data_parallel_size: 2, tensor_parallel_size: 2}\n"), "")
+      << "room for one replica";
+}
+
 TEST(ClusterFile, NodesOfOneMachineShareOutItsDevices) {
   expect_refused({
       {13, "    devices: [gpu-0]\n  - {name: n1, address: localhost:7102, devices: [gpu-1, gpu-0]}",

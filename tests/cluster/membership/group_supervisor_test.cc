@@ -684,6 +684,20 @@ TEST_F(GroupThatKeepsTrying, TheBudgetCountsFromTheFirstStartOn) {
   expect_given_up("replica 3 is given up: it was lost 4 times within 60 s (3 restarts are allowed). The last time: rank 1: no memory");
 }
 
+TEST_F(GroupThatKeepsTrying, ARankThatFailsSlowlyBeforeItEverServedIsGivenUpToo) {
+  act([&] { supervisor.on_start(now, effects); });
+  ready(0);
+  for (int start = 1; start <= 3; ++start) {
+    wait(100);
+    ready(1, missing("no memory"));
+    EXPECT_EQ(to<StartRank>(), Ranks{1}) << start;
+  }
+  wait(100);
+  ready(1, missing("no memory"));
+  expect_given_up("replica 3 is given up: it ended 4 times before it ever served (3 restarts are allowed). The last time: rank 1: no "
+                  "memory");
+}
+
 TEST_F(GroupThatKeepsTrying, ARankThatIsNeverReadyIsGivenUpInTheFirstStartToo) {
   act([&] { supervisor.on_start(now, effects); });
   ready(0);

@@ -115,6 +115,13 @@ TEST(UpCore, ARefusalBeforeItIsReadyEndsAll) {
   EXPECT_EQ(host.ended(kCoordinator, kDrained), Effects{"over 4"});
 }
 
+TEST(UpCore, WhoStopsWhatEndsForARefusalAlreadyEndsAllAtOnce) {
+  Host host;
+  EXPECT_EQ(host.ended(kGateway, {"exited with code 4", 4}), (Effects{"end 1", "end 2"}));
+  EXPECT_EQ(host.stop(), (Effects{"end 0", "end 1", "end 2"}));
+  EXPECT_EQ(host.stop(), (Effects{"kill 0", "kill 1", "kill 2"}));
+}
+
 TEST(UpCore, ARefusalOfOneThatServedBeforeIsTriedAgain) {
   Host host;
   host.core.on_ready();

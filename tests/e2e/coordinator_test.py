@@ -118,7 +118,7 @@ def refusals(config, folder, port):
     checks.equal("a name that the file does not have", unknown.returncode, 4)
     checks.equal("no file", run("status", "--config", folder / "none.yaml").returncode, 4)
     checks.equal("an output that is none", run("status", "--config", config, "--output", "xml").returncode, 2)
-    node = cluster_file(folder, port, free_port(), "node-a")  # a certificate of another role
+    node = cluster_file(folder, port, free_port(), "a")  # a certificate of another role
     asked = run("status", "--config", node)
     checks.equal("an operator under a node's certificate", asked.returncode, 2)
     checks.check("hears both names", 'operator "operator"' in asked.stderr and 'node "a"' in asked.stderr, asked.stderr)

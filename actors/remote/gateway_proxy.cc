@@ -182,6 +182,12 @@ ReplicaHandle GatewayDesk::open(routing::ReplicaGeneration generation, const std
   return open_->replica;
 }
 
+void GatewayDesk::tell(const routing::ReplicaLoss& loss) {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [link, guest] : guests_)
+    if (guest.joined) caf::anon_send(guest.proxy, ReplicaLost{loss});
+}
+
 void GatewayDesk::close(const routing::ReplicaLoss& loss) {
   const std::scoped_lock lock(mutex_);
   if (open_ && open_->generation == loss.replica) open_.reset();

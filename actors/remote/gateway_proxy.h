@@ -42,6 +42,8 @@ class GatewayDesk : public std::enable_shared_from_this<GatewayDesk> {
   // That generation is there, as the actor that `start` starts: gateways that have joined are in it. No frame is taken meanwhile, as
   // the replica may say that it serves before this returns.
   ReplicaHandle open(routing::ReplicaGeneration generation, const std::function<ReplicaHandle()>& start);
+  // To gateways that have joined, of a generation whose replica cannot say so.
+  void tell(const routing::ReplicaLoss& loss);
   // It is over; gateways that joined have been told by the replica.
   void close(const routing::ReplicaLoss& loss);
   // No generation comes any more: connections end once what was sent has gone out.

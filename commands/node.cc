@@ -1,9 +1,10 @@
 // herd node: a node of a cluster: it holds the replicas that the coordinator gives it, a process for each of their ranks.
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstdio>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -23,6 +24,7 @@
 #include "commands/cluster_options.h"
 #include "commands/cluster_spec_file.h"
 #include "commands/command_line.h"
+#include "commands/line_writer.h"
 #include "commands/random_bytes.h"
 #include "commands/role_life.h"
 #include "commands/stop_guard.h"
@@ -168,10 +170,9 @@ class NodeCommand {
     config.node = node_;
     config.note = [this](const std::string& line) { log_.write(LogLevel::kInfo, "note", {{"text", line}}); };
     config.on_note = [this](ReplicaId replica, const membership::Note& note) { supervision_.on_note(replica, note); };
-    config.on_rank_line = [json = spec_.logs.log_format == "json"](const std::string& rank, std::string_view line) {
-      const int length = static_cast<int>(line.size());
-      if (json) std::fprintf(stderr, "%.*s\n", length, line.data());
-      else std::fprintf(stderr, "%s | %.*s\n", rank.c_str(), length, line.data());
+    // On the thread that starts and ends ranks, which waits for nobody who reads slowly.
+    config.on_rank_line = [this, json = spec_.logs.log_format == "json"](const std::string& rank, std::string_view line) {
+      rank_lines_.write(json ? std::string(line) : rank + " | " + std::string(line));
     };
     config.on_link = [this](const Status& status) { on_link(status); };
     config.mine = own_report(handshake::Role::kNode, node_.name, node_.name);
@@ -220,6 +221,7 @@ class NodeCommand {
   Supervision supervision_;
   std::mutex mutex_;          // of last_trouble_
   std::string last_trouble_ = "not connected yet";
+  LineWriter rank_lines_{STDERR_FILENO};
   std::unique_ptr<processes::NodeProcess> process_;
   std::unique_ptr<admin::AdminServer> admin_;  // ends first: its pages ask the process
 };

@@ -21,11 +21,11 @@
 #include "commands/cluster_report.h"
 #include "commands/command_line.h"
 #include "commands/demo_cluster.h"
+#include "commands/line_writer.h"
 #include "commands/random_bytes.h"
 #include "commands/standard_output.h"
 #include "commands/status_output.h"
 #include "commands/systemd_service.h"
-#include "commands/up/line_writer.h"
 #include "commands/up/own_host.h"
 #include "commands/up/readiness.h"
 #include "commands/up/role_runner.h"
@@ -66,7 +66,7 @@ class PrefixedLines {
   const bool as_they_are_;
   const std::string own_ = kOwnName;
   std::size_t width_ = std::string_view(kOwnName).size();
-  up::LineWriter writer_;
+  LineWriter writer_;
 };
 
 // Asks the coordinator until the cluster is ready, on a thread of its own.

@@ -121,7 +121,10 @@ struct DescriptorInbox::Impl {
     thread = std::thread([this] { run(); });
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
-  ~Impl() {
+  ~Impl() { finish(); }
+  void finish() {
+    if (!thread.joinable()) return;
+    end();
     const std::uint64_t one = 1;
     HERD_CHECK(::write(stop.get(), &one, sizeof one) == sizeof one, "an event is counted");
     thread.join();
@@ -170,6 +173,7 @@ struct DescriptorInbox::Impl {
 DescriptorInbox::DescriptorInbox(OwnedFd socket, OnCame on_came)
     : impl_(std::make_unique<Impl>(std::move(socket), std::move(on_came))) {}
 DescriptorInbox::~DescriptorInbox() = default;
+void DescriptorInbox::stop() { impl_->finish(); }
 
 Expected<OwnedFd> DescriptorInbox::take(const std::string& name, std::chrono::milliseconds patience) {
   std::unique_lock lock(impl_->mutex);

@@ -58,6 +58,8 @@ class DescriptorInbox {
 
   // The descriptor of that name, once it is there. kAborted: it did not come in `patience`, or the sender is gone.
   [[nodiscard]] Expected<OwnedFd> take(const std::string& name, std::chrono::milliseconds patience);
+  // Nothing comes any more, OnCame is not called after this returns, and nobody waits for a descriptor. Its owner's thread; repeatable.
+  void stop();
 
  private:
   struct Impl;

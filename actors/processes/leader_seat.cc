@@ -26,6 +26,7 @@ Status LeaderSeat::form(const replica::FormReplica& order) {
   if (Status status = check(order); !status.ok()) return status;
   auto connections = take_connections(order);
   if (!connections) return connections.error();
+  if (generation_) supersede(order.view.route.generation.epoch);
   generation_ = order.view.route.generation;
   newest_ = generation_->epoch;
   connect(std::move(*connections));
@@ -37,9 +38,9 @@ Status LeaderSeat::check(const replica::FormReplica& order) const {
   const routing::ReplicaGeneration& made = order.view.route.generation;
   if (made.replica != parts_.replica)
     return bad_input("replica " + std::to_string(made.replica.value) + " is formed by another rank's process");
-  if (generation_ || made.epoch <= newest_)
-    return {StatusCode::kAborted, "epoch " + std::to_string(made.epoch.value) + " is not newer than " +
-                                      std::to_string(newest_.value) + (generation_ ? ", which has not ended" : "")};
+  if (made.epoch <= newest_)
+    return {StatusCode::kAborted,
+            "epoch " + std::to_string(made.epoch.value) + " is not newer than " + std::to_string(newest_.value)};
   if (order.ranks != parts_.site->model().shards.size())
     return bad_input("a group of " + std::to_string(order.ranks) + " ranks, but the model is cut for " +
                      std::to_string(parts_.site->model().shards.size()));
@@ -104,6 +105,17 @@ void LeaderSeat::on_over(const routing::ReplicaLoss& loss) {
   if (generation_ != loss.replica) return;
   desk_->close(loss);
   forget(loss.why);
+}
+
+// Its replica may wait for a rank that has left: it says nothing more, so that its gateways are told here.
+void LeaderSeat::supersede(Epoch newer) {
+  routing::ReplicaLoss loss;
+  loss.replica = *generation_;
+  loss.cause = routing::LossCause::kOverdue;
+  loss.why = {StatusCode::kAborted, "epoch " + std::to_string(newer.value) + " takes the place of " +
+                                        std::to_string(generation_->epoch.value) + ", which has not ended"};
+  caf::anon_send_exit(replica_, caf::exit_reason::user_shutdown);
+  on_over(loss);
 }
 
 void LeaderSeat::forget(const Status& why) {

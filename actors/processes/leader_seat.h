@@ -44,7 +44,8 @@ class LeaderSeat {
   LeaderSeat(const LeaderSeat&) = delete;
   LeaderSeat& operator=(const LeaderSeat&) = delete;
 
-  // Its ranks are asked to join; what becomes of it the supervisor hears. Not ok: there is no such generation, and nobody else heard.
+  // Its ranks are asked to join; what becomes of it the supervisor hears. Not ok: there is no such generation, and nobody else heard. One
+  // before it that has not ended is over: its node has its ranks back, and no longer asks what became of it.
   [[nodiscard]] Status form(const replica::FormReplica& order);
   void on_rank_ended(const replica::RankEnded& ended);
   // The generation finishes its steps and ends. False: there is none.
@@ -64,6 +65,7 @@ class LeaderSeat {
   [[nodiscard]] Expected<std::vector<children::OwnedFd>> take_connections(const replica::FormReplica& order) const;
   void connect(std::vector<children::OwnedFd> connections);
   [[nodiscard]] ReplicaHandle spawn_replica(const replica::FormReplica& order) const;
+  void supersede(Epoch newer);
   void forget(const Status& why);
 
   const LeaderParts parts_;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <stop_token>
 #include <thread>
 #include <utility>
@@ -36,6 +37,7 @@ constexpr int kThreadsBeside = 12;           // CAF's, connections, descriptors,
 constexpr milliseconds kDescriptorPatience{2'000};
 constexpr milliseconds kFarewell{1'000};     // for the last words to its node and gateways
 constexpr milliseconds kRankPatience{2'000};  // with a rank that is told to end
+constexpr milliseconds kLossPatience{200};   // with a generation whose leader's rank has ended: it says how it was lost
 constexpr double kLoadingSeconds = 0.2;      // between two notes of how far it has come
 constexpr double kPortPatience_s = 3.0;      // with an address that somebody else has
 constexpr char kLeaderEnd[] = "/leader";     // of a connection's name, see group_messages.h
@@ -64,6 +66,8 @@ std::string address_text(const std::string& host, std::uint16_t port) {
   return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
 
+Status out_of_memory() { return missing("out of memory (or of address space, ulimit -v); give the node fewer ranks, or lower num_blocks"); }
+
 }  // namespace
 
 struct RankProcess::Impl {
@@ -88,6 +92,7 @@ struct RankProcess::Impl {
   void on_leave(Epoch epoch);
   void on_rank_ended(const replica::RankEnded& ended, routing::ReplicaGeneration about);
   void on_lost(const routing::ReplicaLoss& loss);
+  void on_rank_over(const Status& why);
   void on_stop();
   void end(Status why);
 
@@ -125,7 +130,7 @@ struct RankProcess::Impl {
   std::unique_ptr<System> system;
   std::shared_ptr<ProgressPage> progress;
   std::unique_ptr<link::LinkHost> pairs;     // to node, leader, other ranks
-  std::unique_ptr<children::DescriptorInbox> inbox;
+  std::shared_ptr<children::DescriptorInbox> inbox;  // the rank's thread waits in it
 
   // The main thread's, but for what the mutex guards:
   Status why_ended;
@@ -184,7 +189,7 @@ Status RankProcess::Impl::start() {
   pairs = std::move(*host);
   system = std::make_unique<System>();
   forget_actor_system();  // this thread may outlive it
-  inbox = std::make_unique<children::DescriptorInbox>(std::move(descriptors), [this](const std::string& name) { on_descriptor(name); });
+  inbox = std::make_shared<children::DescriptorInbox>(std::move(descriptors), [this](const std::string& name) { on_descriptor(name); });
   return pairs->adopt(link_fd.release(), {{handshake::Role::kNode, config.node}},
                       [this](std::shared_ptr<link::Link> link, const link::PeerOpened&) {
                         node_port->open(std::move(link));
@@ -193,13 +198,17 @@ Status RankProcess::Impl::start() {
 }
 
 Status RankProcess::Impl::run() {
-  tasks.run();
+  try {
+    tasks.run();
+  } catch (const std::bad_alloc&) {
+    why_ended = out_of_memory();
+  }
   close();
   return why_ended;
 }
 
 void RankProcess::Impl::end(Status why) {
-  why_ended = std::move(why);
+  if (why_ended.ok()) why_ended = std::move(why);
   tasks.end();
 }
 
@@ -208,6 +217,7 @@ void RankProcess::Impl::close() {
   if (std::exchange(closed, true)) return;
   const Status why = why_ended.ok() ? Status{StatusCode::kAborted, "the rank's process ends"} : why_ended;
   loading.request_stop();
+  if (inbox) inbox->stop();
   if (site) site->abort_group(config.replica, Epoch(UINT64_MAX), why);
   node_port->finish(why);
   if (seat) seat->desk()->finish(why);
@@ -218,7 +228,6 @@ void RankProcess::Impl::close() {
     rank = nullptr;
   }
   const bool hangs = !live->await_none(kRankPatience);
-  inbox.reset();
   seat.reset();
   std::unique_ptr<link::LinkHost> last;
   {
@@ -275,7 +284,12 @@ void RankProcess::Impl::on_node_closed(const Status& why) {
 
 void RankProcess::Impl::on_spec(const placement::RankSpec& spec) {
   if (site) return say(LogLevel::kWarning, "a second RankSpec is passed over");
-  Status status = make_rank(spec);
+  Status status;
+  try {
+    status = make_rank(spec);
+  } catch (const std::bad_alloc&) {
+    status = out_of_memory();
+  }
   if (status.ok()) return;
   node_port->send(wire::encode(note_of({.rank = config.rank, .status = status, .rates = {}})));
   end(std::move(status));
@@ -290,11 +304,11 @@ Status RankProcess::Impl::make_rank(const placement::RankSpec& spec) {
   SingleRankOptions options;
   options.spec = spec;
   options.stop = loading.get_token();
-  options.find_group = [this, ranks = static_cast<int>(spec.ranks),
-                        deadline = spec.shape.step_timeout](const Rendezvous& name) -> Expected<std::shared_ptr<const SharedGroup>> {
+  options.find_group = [inbox = inbox, ranks = static_cast<int>(spec.ranks), deadline = spec.shape.step_timeout,
+                        sharers = config.cpu_sharers](const Rendezvous& name) -> Expected<std::shared_ptr<const SharedGroup>> {
     auto memory = inbox->take(name, kDescriptorPatience);
     if (!memory) return fail(memory.error());
-    return SharedGroup::map(memory->get(), ranks, {.deadline_ms = deadline.count(), .cpu_sharers = config.cpu_sharers});
+    return SharedGroup::map(memory->get(), ranks, {.deadline_ms = deadline.count(), .cpu_sharers = sharers});
   };
   options.load_progress = [this](std::size_t done, std::size_t all) { on_loading(done, all); };
   options.hooks.commit_memory = true;
@@ -360,7 +374,7 @@ SupervisorHandle RankProcess::Impl::spawn_node() {
   node.port = node_port;
   node.note = [this](const RankReady& ready) { return note_of(ready); };
   node.on_rank_over = [this](const Status& why) {
-    tasks.post([this, why] { end(why); });
+    tasks.post([this, why] { on_rank_over(why); });
   };
   node.on_serving = [this](const routing::ReplicaGeneration&) {
     const std::scoped_lock lock(mutex);
@@ -419,7 +433,8 @@ void RankProcess::Impl::on_descriptor(const std::string& name) {
 
 void RankProcess::Impl::on_form(const replica::FormReplica& order) {
   const routing::ReplicaGeneration made = order.view.route.generation;
-  const Status status = seat ? seat->form(order) : bad_input("rank " + std::to_string(config.rank) + " leads no replica");
+  Status status = bad_input("rank " + std::to_string(config.rank) + " leads no replica");
+  if (seat) status = stopping || !why_ended.ok() ? Status{StatusCode::kAborted, "its leader ends"} : seat->form(order);
   if (status.ok()) {
     const std::scoped_lock lock(mutex);
     state.epoch = made.epoch.value;
@@ -452,11 +467,19 @@ void RankProcess::Impl::on_lost(const routing::ReplicaLoss& loss) {
   if (seat) seat->on_over(loss);
   {
     const std::scoped_lock lock(mutex);
+    if (state.epoch != loss.replica.epoch.value) return;  // another one has taken its place
     state.serves = false;
     state.epoch = 0;
     state.stats.serving = false;
   }
-  if (stopping) end({});
+  if (stopping || !why_ended.ok()) end({});
+}
+
+// The generation that it led says first how it was lost: with which steps under way, and who is to blame.
+void RankProcess::Impl::on_rank_over(const Status& why) {
+  if (!seat || !seat->generation()) return end(why);
+  if (why_ended.ok()) why_ended = why;
+  tasks.end_after(kLossPatience);
 }
 
 void RankProcess::Impl::on_stop() {

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -52,6 +53,39 @@ TEST(DescriptorInbox, GivesEachDescriptorUnderItsName) {
   EXPECT_EQ(text_of(*b), "second");
   EXPECT_NE(::fcntl(a->get(), F_GETFD) & FD_CLOEXEC, 0);
   EXPECT_FALSE(inbox.take("a", std::chrono::milliseconds(1)).has_value()) << "taken once";
+}
+
+// Its owner may be about to end, and whoever waits is given up before.
+TEST(DescriptorInbox, AStoppedOneKeepsNobodyWaiting) {
+  Channel channel;
+  DescriptorInbox inbox(std::move(channel.receiver));
+  std::thread waiting([&] { EXPECT_FALSE(inbox.take("never", std::chrono::hours(1)).has_value()); });
+  inbox.stop();
+  waiting.join();
+  inbox.stop();
+  EXPECT_FALSE(inbox.take("never", std::chrono::hours(1)).has_value());
+}
+
+// What is called when one has come may take it, even while the inbox is told to stop.
+TEST(DescriptorInbox, StopsOnlyBetweenTwoThatCome) {
+  Channel channel;
+  std::atomic<bool> came = false, told = false, taken = false;
+  DescriptorInbox* inside = nullptr;
+  std::mutex mutex;
+  std::unique_lock lock(mutex);
+  DescriptorInbox inbox(std::move(channel.receiver), [&](const std::string& name) {
+    const std::scoped_lock ready(mutex);
+    came = true;
+    while (!told) std::this_thread::yield();
+    taken = inside->take(name, std::chrono::milliseconds(0)).has_value();
+  });
+  inside = &inbox;
+  lock.unlock();
+  ASSERT_TRUE(send_descriptor(channel.sender.get(), "a", pipe_with("x").get()).ok());
+  while (!came) std::this_thread::yield();
+  told = true;
+  inbox.stop();
+  EXPECT_TRUE(taken);
 }
 
 TEST(DescriptorInbox, WaitsForWhatHasNotComeYet) {

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <vector>
@@ -442,6 +443,40 @@ TEST(RankProcess, EndsInOrderWhenItIsToldToOrItsNodeGoes) {
   EXPECT_EQ(node.rank(0).exit_code(), 0);
   node.rank(1).record.link()->finish({StatusCode::kAborted, "the node ends"});
   EXPECT_EQ(node.rank(1).exit_code(), 0);
+}
+
+// Memory may end anywhere, not only where a rank computes.
+TEST(RankProcess, OneThatHasNoMemoryIsMissingIt) {
+  link::Record record;
+  const auto host = link::LinkHost::start(link::host_config(handshake::Role::kNode, kTestNode, {}, record)).value();
+  const auto page = ProgressPage::create().value();
+  auto link = children::link_socket_pair().value();
+  auto descriptors = children::descriptor_socket_pair().value();
+  observability::EventLog log(observability::LogFormat::kText, observability::LogLevel::kError);
+  RankProcessConfig config;
+  config.cluster = kTestCluster;
+  config.node = kTestNode;
+  config.replica = ReplicaId(3);
+  config.rank = 1;
+  config.link_fd = link.second.release();
+  config.descriptors_fd = descriptors.second.release();
+  config.progress_fd = ::dup(page->descriptor());
+  config.incarnation = 9;
+  config.log = &log;
+  config.on_spec = [](const placement::RankSpec&) { throw std::bad_alloc(); };
+  const auto process = RankProcess::start(std::move(config)).value();
+  ASSERT_TRUE(host->adopt(link.first.release(), {{handshake::Role::kRank, kTestNode}}, record.opener()).ok());
+  ASSERT_TRUE(record.opened());
+  placement::RankSpec spec;
+  spec.replica = ReplicaId(3);
+  spec.rank = 1;
+  spec.ranks = kRanks;
+  spec.model.path = kModel;
+  spec.shape = plan_model().plan.rank;
+  ASSERT_TRUE(record.link()->send(wire::encode(spec), Epoch(), {}).ok());
+  EXPECT_EQ(process->run().code(), StatusCode::kMissing);
+  ASSERT_TRUE(record.frames(1));
+  EXPECT_EQ(wire::decode_rank_ready(record.frame(0).frame.words).value().status.code(), StatusCode::kMissing);
 }
 
 struct Wrong {

@@ -1,11 +1,11 @@
-#include "commands/up/line_writer.h"
+#include "commands/line_writer.h"
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
 
-namespace herd::up {
+namespace herd::commands {
 namespace {
 
 struct Pipe {
@@ -68,4 +68,4 @@ TEST(LineWriter, SaysHowManyLinesWereLost) {
 }
 
 }  // namespace
-}  // namespace herd::up
+}  // namespace herd::commands

@@ -10,7 +10,7 @@
 #include <string>
 #include <thread>
 
-namespace herd::up {
+namespace herd::commands {
 
 class LineWriter {
  public:
@@ -41,4 +41,4 @@ class LineWriter {
   std::thread thread_;
 };
 
-}  // namespace herd::up
+}  // namespace herd::commands

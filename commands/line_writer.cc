@@ -1,20 +1,28 @@
-#include "commands/up/line_writer.h"
+#include "commands/line_writer.h"
 
 #include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <string_view>
 #include <utility>
 
 #include "runtime/steady_clock.h"
 
-namespace herd::up {
+namespace herd::commands {
 namespace {
 
 constexpr std::size_t kWriteBytes = 4096;  // PIPE_BUF: a pipe that polls as writable takes so much without waiting
 constexpr int kPatience_ms = 50;           // between two looks at whether the end has come
 constexpr std::int64_t kLastWait_ns = 1'000'000'000;
+
+// As many bytes of `text` as are written at once: others who write to the descriptor do so between lines, where lines are not too long.
+std::size_t whole_lines(std::string_view text) {
+  if (text.size() <= kWriteBytes) return text.size();
+  const std::size_t end = text.rfind('\n', kWriteBytes - 1);
+  return end == std::string_view::npos ? kWriteBytes : end + 1;
+}
 
 }  // namespace
 
@@ -71,11 +79,11 @@ bool LineWriter::write_out(const std::string& text) {
     }
     pollfd writable{fd_, POLLOUT, 0};
     if (::poll(&writable, 1, kPatience_ms) <= 0) continue;
-    const ssize_t size = ::write(fd_, text.data() + at, std::min(kWriteBytes, text.size() - at));
+    const ssize_t size = ::write(fd_, text.data() + at, whole_lines(std::string_view(text).substr(at)));
     if (size < 0 && errno != EINTR && errno != EAGAIN) return false;
     if (size > 0) at += static_cast<std::size_t>(size);
   }
   return true;
 }
 
-}  // namespace herd::up
+}  // namespace herd::commands

@@ -1,6 +1,7 @@
 #pragma once
 // What actors tell each other, as plain structs: facts in past tense, orders in the imperative. Those that carry an
-// actor's handle are in type_ids.h.
+// actor's handle are in type_ids.h. `held` is set in messages that came over a connection: its end says that the message has been
+// dealt with, so that a peer that sends faster than that is made to wait.
 
 #include <cstdint>
 #include <memory>
@@ -42,30 +43,35 @@ struct StopGateway {};
 struct DeltasMade {
   routing::ReplicaGeneration from;
   std::vector<step::TokenDelta> deltas;
-  std::shared_ptr<const void> held{};  // from another process: its end says that these have been dealt with
+  std::shared_ptr<const void> held{};
 };
 struct ReplicaReported {
   routing::ReplicaGeneration from;
   replica::ReplicaStats stats;
+  std::shared_ptr<const void> held{};
 };
 
 // To a gateway, from the coordinator.
 struct ViewChanged {
   routing::ClusterView view;
+  std::shared_ptr<const void> held{};
 };
 
 // To coordinator, gateways and its supervisor: that generation is gone, with all it was running.
 struct ReplicaLost {
   routing::ReplicaLoss loss;
   replica::LastSteps last{};  // for its supervisor
+  std::shared_ptr<const void> held{};
 };
 
 // To a replica, from a gateway.
 struct RunSequence {
   step::Submission submission;
+  std::shared_ptr<const void> held{};
 };
 struct StopSequence {
   step::AttemptKey attempt;
+  std::shared_ptr<const void> held{};
 };
 
 // To a replica, from its ranks.

@@ -67,6 +67,7 @@ struct PlaceReplica {
 struct GatewayJoined {
   GatewayId id;
   GatewayHandle gateway;
+  std::shared_ptr<const void> held{};  // messages.h
 };
 
 // To the coordinator and its supervisor, from a replica whose ranks have all joined.

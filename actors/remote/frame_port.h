@@ -19,6 +19,11 @@
 
 namespace herd::actors {
 
+// A frame's bytes are given back to its connection when the last that came of the frame has been dealt with.
+[[nodiscard]] inline std::shared_ptr<const void> held_frame(const std::shared_ptr<link::Link>& link, const wire::OpenedFrame& frame) {
+  return {nullptr, [link, bytes = frame.frame.words.size() * sizeof(std::uint64_t)](const void*) { link->consumed(bytes); }};
+}
+
 class FramePort {
  public:
   // The connection has opened: what waits goes out. Once.
@@ -56,6 +61,11 @@ class FramePort {
   void consumed(const wire::OpenedFrame& frame) {
     const std::scoped_lock lock(mutex_);
     if (link_) link_->consumed(frame.frame.words.size() * sizeof(std::uint64_t));
+  }
+  // The same at the end of what this returns. The connection is open.
+  [[nodiscard]] std::shared_ptr<const void> held(const wire::OpenedFrame& frame) {
+    const std::scoped_lock lock(mutex_);
+    return held_frame(link_, frame);
   }
 
  private:

@@ -24,6 +24,30 @@ handshake::Progress progress_of(const replica::ReplicaStats& stats) {
   return {stats.steps, stats.scheduler.num_running + stats.scheduler.num_waiting};
 }
 
+std::string name_of(routing::ReplicaGeneration generation) {
+  return "epoch " + std::to_string(generation.epoch.value) + " of replica " + std::to_string(generation.replica.value);
+}
+
+// Of an older generation than the last nobody knows any more how it ended: nothing in it is suspected.
+routing::ReplicaLoss long_over(routing::ReplicaGeneration generation) {
+  routing::ReplicaLoss loss;
+  loss.replica = generation;
+  loss.cause = routing::LossCause::kKilled;
+  loss.why = {StatusCode::kAborted, name_of(generation) + " is over"};
+  return loss;
+}
+
+// As a replica that does not serve says it: the attempt is to go elsewhere.
+step::TokenDelta refusal(routing::ReplicaGeneration about, const step::AttemptKey& attempt) {
+  step::TokenDelta delta;
+  delta.gateway = attempt.gateway;
+  delta.sequence = attempt.sequence;
+  delta.attempt = attempt.attempt;
+  delta.finish = step::FinishReason::kRefused;
+  delta.error = {StatusCode::kAborted, "the leader does not have " + name_of(about)};
+  return delta;
+}
+
 }  // namespace
 
 GatewayHandle::behavior_type gateway_proxy(GatewayHandle::stateful_pointer<GatewayProxyState> self, std::shared_ptr<FramePort> port,
@@ -58,10 +82,10 @@ class GatewayDesk::GatewayLink final : public link::LinkOwner {
   GatewayLink(std::shared_ptr<GatewayDesk> desk, std::shared_ptr<FramePort> port) : desk_(std::move(desk)), port_(std::move(port)) {}
   void on_frame(wire::OpenedFrame frame) override {
     if (Status status = desk_->take(this, frame); !status.ok()) port_->finish(status);
-    port_->consumed(frame);
   }
   void on_progress(const handshake::Progress&) override {}
   void on_closed(const Status&) override { desk_->leave(this); }
+  [[nodiscard]] std::shared_ptr<const void> held(const wire::OpenedFrame& frame) const { return port_->held(frame); }
 
  private:
   const std::shared_ptr<GatewayDesk> desk_;
@@ -98,23 +122,27 @@ std::size_t GatewayDesk::gateways() const {
 }
 
 Status GatewayDesk::take(const GatewayLink* link, const wire::OpenedFrame& frame) {
-  if (frame.header.kind == wire::FrameKind::kGatewayJoin) return join(link, frame);
-  const ReplicaHandle replica = replica_of(frame.header.replica);
-  if (!replica) {
-    on_stale(link, frame);
-    return {};
-  }
+  auto held = link->held(frame);
+  if (frame.header.kind == wire::FrameKind::kGatewayJoin) return join(link, frame, std::move(held));
+  const routing::ReplicaGeneration about = frame.header.replica;
+  const ReplicaHandle replica = replica_of(about);
+  if (!replica) ++stale_frames_;
   if (frame.header.kind == wire::FrameKind::kAbort) {
+    if (!replica) return {};
     const auto attempt = wire::decode_abort(frame.frame.words);
     if (!attempt) return attempt.error();
     if (Status status = check_speaker(link, attempt->gateway); !status.ok()) return status;
-    caf::anon_send(replica, StopSequence{*attempt});
+    caf::anon_send(replica, StopSequence{*attempt, std::move(held)});
     return {};
   }
   auto submission = wire::decode_submission(frame.frame.words);
   if (!submission) return submission.error();
   if (Status status = check_speaker(link, submission->gateway); !status.ok()) return status;
-  caf::anon_send(replica, RunSequence{std::move(*submission)});
+  if (replica) {
+    caf::anon_send(replica, RunSequence{std::move(*submission), std::move(held)});
+  } else {
+    on_stale(link, about, submission->key());
+  }
   return {};
 }
 
@@ -130,20 +158,21 @@ ReplicaHandle GatewayDesk::replica_of(routing::ReplicaGeneration about) const {
   return open_ && open_->generation == about ? open_->replica : ReplicaHandle();
 }
 
-// A gateway that joined since that generation's end was not told of it.
-void GatewayDesk::on_stale(const GatewayLink* link, const wire::OpenedFrame& frame) {
-  ++stale_frames_;
-  const routing::ReplicaGeneration about = frame.header.replica;
+// By way of the proxy: behind what the replica has said to it.
+void GatewayDesk::on_stale(const GatewayLink* link, routing::ReplicaGeneration about, const step::AttemptKey& attempt) {
   const std::scoped_lock lock(mutex_);
   const auto guest = guests_.find(link);
-  const bool over = last_loss_ && about.replica == replica_ && about.epoch <= last_loss_->replica.epoch;
-  if (!over || guest == guests_.end() || frame.header.kind != wire::FrameKind::kSubmission) return;
-  routing::ReplicaLoss loss = *last_loss_;
-  loss.replica = about;
-  guest->second.port->send(wire::encode(loss), about);
+  if (guest == guests_.end()) return;
+  if (last_loss_ && last_loss_->replica == about) {
+    caf::anon_send(guest->second.proxy, ReplicaLost{*last_loss_});
+  } else if (last_loss_ && about.replica == replica_ && about.epoch < last_loss_->replica.epoch) {
+    caf::anon_send(guest->second.proxy, ReplicaLost{long_over(about)});
+  } else {
+    caf::anon_send(guest->second.proxy, DeltasMade{about, {refusal(about, attempt)}});
+  }
 }
 
-Status GatewayDesk::join(const GatewayLink* link, const wire::OpenedFrame& frame) {
+Status GatewayDesk::join(const GatewayLink* link, const wire::OpenedFrame& frame, std::shared_ptr<const void> held) {
   const auto join = wire::decode_gateway_join(frame.frame.words);
   if (!join) return join.error();
   const std::scoped_lock lock(mutex_);
@@ -153,15 +182,15 @@ Status GatewayDesk::join(const GatewayLink* link, const wire::OpenedFrame& frame
   if (join->gateway != guest.id) return bad_input("a gateway joins under another id than its hello's");
   if (Status status = end_older(link, guest); !status.ok()) return status;
   guest.joined = true;
-  if (open_) caf::anon_send(open_->replica, GatewayJoined{guest.id, guest.proxy});
+  if (open_) caf::anon_send(open_->replica, GatewayJoined{guest.id, guest.proxy, std::move(held)});
   return {};
 }
 
 // Under the lock: a gateway is at one connection; what it asked for on an older one ends when the replica hears that it joins anew.
-// Ids of gateways are no secret, so one that has another name is another one.
+// Ids of gateways are no secret, so one that has another name is another one, and one that has not joined has no claim to its id.
 Status GatewayDesk::end_older(const GatewayLink* link, const Guest& guest) {
   for (auto other = guests_.begin(); other != guests_.end();) {
-    if (other->first == link || other->second.id != guest.id) {
+    if (other->first == link || other->second.id != guest.id || !other->second.joined) {
       ++other;
       continue;
     }
@@ -186,6 +215,8 @@ void GatewayDesk::close(const routing::ReplicaLoss& loss) {
   const std::scoped_lock lock(mutex_);
   if (open_ && open_->generation == loss.replica) open_.reset();
   last_loss_ = loss;
+  for (const auto& [link, guest] : guests_)
+    if (guest.joined) caf::anon_send(guest.proxy, ReplicaLost{loss});
 }
 
 void GatewayDesk::finish(const Status& why) {

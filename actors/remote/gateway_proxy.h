@@ -4,7 +4,7 @@
 //
 // GatewayDesk: where a leader's process takes gateways, over all generations of its replica: one that has joined is in the generation of
 // the moment and in every later one, for as long as its connection lasts. Frames say which generation they mean; a submission to one
-// that is over is answered with its loss.
+// that is over is answered with its loss, one to any other that is not there is refused, so that it goes elsewhere or comes again.
 
 #include <atomic>
 #include <cstdint>
@@ -21,6 +21,7 @@
 #include "cluster/routing/replica_loss.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
+#include "runtime/step/attempt_key.h"
 
 namespace herd::actors {
 
@@ -42,7 +43,7 @@ class GatewayDesk : public std::enable_shared_from_this<GatewayDesk> {
   // That generation is there, as the actor that `start` starts: gateways that have joined are in it. No frame is taken meanwhile, as
   // the replica may say that it serves before this returns.
   ReplicaHandle open(routing::ReplicaGeneration generation, const std::function<ReplicaHandle()>& start);
-  // It is over; gateways that joined have been told by the replica.
+  // It is over. Gateways that joined have been told by the replica, and are told again: one may have joined behind its end.
   void close(const routing::ReplicaLoss& loss);
   // No generation comes any more: connections end once what was sent has gone out.
   void finish(const Status& why);
@@ -67,11 +68,12 @@ class GatewayDesk : public std::enable_shared_from_this<GatewayDesk> {
   void enter(const GatewayLink* link, Guest guest);
   void leave(const GatewayLink* link);
   Status take(const GatewayLink* link, const wire::OpenedFrame& frame);
-  Status join(const GatewayLink* link, const wire::OpenedFrame& frame);
+  Status join(const GatewayLink* link, const wire::OpenedFrame& frame, std::shared_ptr<const void> held);
   // Where frames about that generation go; null: it is over.
   [[nodiscard]] ReplicaHandle replica_of(routing::ReplicaGeneration about) const;
   Status check_speaker(const GatewayLink* link, GatewayId id) const;
-  void on_stale(const GatewayLink* link, const wire::OpenedFrame& frame);
+  // What is not run is answered: a gateway owes its client an end.
+  void on_stale(const GatewayLink* link, routing::ReplicaGeneration about, const step::AttemptKey& attempt);
   [[nodiscard]] Status end_older(const GatewayLink* link, const Guest& guest);
 
   caf::actor_system& system_;

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "actors/remote/frame_port.h"
 #include "actors/remote/replica_proxy.h"
 #include "cluster/config/cluster_spec.h"
 #include "cluster/wire/control_codec.h"
@@ -42,10 +43,10 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
     };
   }
 
-  // Nothing: the connection is not open.
+  // Nothing: the connection is not open, or the leader has not said on it that it has that generation.
   std::optional<ReplicaHandle> proxy_of(ReplicaGeneration generation, Epoch cluster_epoch) {
     const std::scoped_lock lock(mutex_);
-    if (!link_) return std::nullopt;
+    if (!link_ || !reported_.contains(generation)) return std::nullopt;
     const auto known = proxies_.find(generation);
     if (known != proxies_.end()) return known->second;
     return proxies_.emplace(generation, system_.spawn(replica_proxy, link_, generation, cluster_epoch, gateway_)).first->second;
@@ -55,7 +56,9 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
   void keep(const std::set<ReplicaGeneration>& current) {
     const std::scoped_lock lock(mutex_);
     current_ = current;
+    std::erase_if(reported_, [&](ReplicaGeneration generation) { return !current.contains(generation); });
     if (early_ && current_.contains(early_->from)) {
+      reported_.insert(early_->from);
       caf::anon_send(gateway_, *early_);
       early_.reset();
     }
@@ -87,11 +90,6 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
     std::shared_ptr<link::Link> link_;
   };
 
-  // Gives a frame's bytes back when the last that came of it has been dealt with, so that a gateway that falls behind is sent less.
-  static std::shared_ptr<const void> held(const std::shared_ptr<link::Link>& link, std::size_t bytes) {
-    return {nullptr, [link, bytes](const void*) { link->consumed(bytes); }};
-  }
-
   std::shared_ptr<link::LinkOwner> on_open(std::shared_ptr<link::Link> opened) {
     const routing::GatewayJoin join = join_();
     if (!opened->send(wire::encode(join), join.cluster_epoch, {}).ok()) return nullptr;
@@ -106,6 +104,7 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
     const std::scoped_lock lock(mutex_);
     link_.reset();
     early_.reset();
+    reported_.clear();
     for (const auto& [generation, proxy] : proxies_) end(proxy);
     proxies_.clear();
   }
@@ -113,23 +112,23 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
   static void end(const ReplicaHandle& proxy) { caf::anon_send_exit(proxy, caf::exit_reason::user_shutdown); }
 
   Status on_frame(const wire::OpenedFrame& frame, const std::shared_ptr<link::Link>& link) {
-    const auto done = held(link, frame.frame.words.size() * sizeof(std::uint64_t));
+    const auto held = held_frame(link, frame);
     const ReplicaGeneration from = frame.header.replica;
-    if (frame.header.kind == FrameKind::kReplicaReport) return on_report(frame);
+    if (frame.header.kind == FrameKind::kReplicaReport) return on_report(frame, held);
     if (is_stale(from)) return {};
     switch (frame.header.kind) {
       case FrameKind::kTokenDeltas: {
         auto deltas = wire::decode_token_deltas(frame.frame.words);
         if (!deltas) return deltas.error();
         for (step::TokenDelta& delta : *deltas) delta.replica = from.replica;
-        caf::anon_send(gateway_, DeltasMade{from, std::move(*deltas), done});
+        caf::anon_send(gateway_, DeltasMade{from, std::move(*deltas), held});
         return {};
       }
       case FrameKind::kReplicaLoss: {
         auto loss = wire::decode_replica_loss(frame.frame.words);
         if (!loss) return loss.error();
         if (loss->replica != from) return bad_input("a loss of another generation than its frame is about");
-        caf::anon_send(gateway_, ReplicaLost{std::move(*loss)});
+        caf::anon_send(gateway_, ReplicaLost{std::move(*loss), {}, held});
         return {};
       }
       default:
@@ -145,12 +144,15 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
   }
 
   // A generation may report before the view that has it comes: the report is kept until then, as the next may be long in coming.
-  Status on_report(const wire::OpenedFrame& frame) {
+  // It is one, and so holds no bytes of the connection back.
+  Status on_report(const wire::OpenedFrame& frame, const std::shared_ptr<const void>& held) {
     auto report = wire::decode_replica_report(frame.frame.words);
     if (!report) return report.error();
     ReplicaReported reported{frame.header.replica, std::move(report->stats)};
     const std::scoped_lock lock(mutex_);
     if (current_.contains(reported.from)) {
+      reported_.insert(reported.from);
+      reported.held = held;
       caf::anon_send(gateway_, std::move(reported));
     } else {
       early_ = std::move(reported);
@@ -166,6 +168,7 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
   std::shared_ptr<link::Link> link_;  // null: it is not open
   std::map<ReplicaGeneration, ReplicaHandle> proxies_;
   std::set<ReplicaGeneration> current_;  // that the view has at this address
+  std::set<ReplicaGeneration> reported_; // of these, on the connection of the moment
   std::optional<ReplicaReported> early_; // the last one of another generation, on the connection of the moment
 };
 
@@ -189,8 +192,11 @@ std::optional<ReplicaHandle> LeaderLinks::resolve(const routing::Route& route, c
 void LeaderLinks::on_view(const routing::ClusterView& view) {
   cluster_epoch_ = view.cluster_epoch;
   std::map<std::string, std::set<ReplicaGeneration>> current;
-  for (const routing::ReplicaView& replica : view.replicas)
+  for (const routing::ReplicaView& replica : view.replicas) {
     if (replica.state != routing::ReplicaState::kLost) current[replica.route.address].insert(replica.route.generation);
+    // Its leader may live, and lead the next one.
+    else if (replica.returns) (void)current[replica.route.address];
+  }
   for (auto leader = leaders_.begin(); leader != leaders_.end();) {
     const auto routes = current.find(leader->first);
     leader->second.link->keep(routes == current.end() ? std::set<ReplicaGeneration>{} : routes->second);

@@ -3,6 +3,7 @@
 #include <mutex>
 #include <utility>
 
+#include "actors/remote/frame_port.h"
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/report_codec.h"
 
@@ -35,8 +36,7 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
    public:
     Owner(std::shared_ptr<Impl> impl, std::shared_ptr<link::Link> link) : impl_(std::move(impl)), link_(std::move(link)) {}
     void on_frame(wire::OpenedFrame frame) override {
-      if (Status status = impl_->on_frame(frame); !status.ok()) link_->finish(status);
-      link_->consumed(frame.frame.words.size() * sizeof(std::uint64_t));
+      if (Status status = impl_->on_frame(frame, held_frame(link_, frame)); !status.ok()) link_->finish(status);
       forget_actor_system();
     }
     void on_progress(const handshake::Progress&) override {}
@@ -69,17 +69,17 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
     if (!reports_.processes.empty()) (void)link_->send(wire::encode(reports_), {}, {});
   }
 
-  Status on_frame(const wire::OpenedFrame& frame) {
+  Status on_frame(const wire::OpenedFrame& frame, std::shared_ptr<const void> held) {
     if (frame.header.kind == FrameKind::kClusterView) {
       auto view = wire::decode_cluster_view(frame.frame.words);
       if (!view) return view.error();
-      caf::anon_send(gateway_, ViewChanged{std::move(*view)});
+      caf::anon_send(gateway_, ViewChanged{std::move(*view), std::move(held)});
       return {};
     }
     if (frame.header.kind != FrameKind::kReplicaLoss) return bad_input("a frame that a coordinator does not send to a gateway");
     auto loss = wire::decode_replica_loss(frame.frame.words);
     if (!loss) return loss.error();
-    caf::anon_send(gateway_, ReplicaLost{std::move(*loss)});
+    caf::anon_send(gateway_, ReplicaLost{std::move(*loss), {}, std::move(held)});
     return {};
   }
 

@@ -47,13 +47,16 @@ void GatewayState::on_ended(const caf::actor_addr& source) {
 }
 
 void GatewayState::on_view(const routing::ClusterView& view) {
+  const Instant now = shared_->now();
+  bool newer = false;
+  shared_->decide([&](gateway::GatewayCore& core) { newer = core.on_view(view, now, effects_); });
+  if (!newer) return;
+  // Before anything is sent to where it says.
   directory_->on_view(view);
   for (const routing::ReplicaView& replica : view.replicas) {
     if (replica.state != routing::ReplicaState::kLost) (void)reach(replica.route);
   }
-  decide([&](gateway::GatewayCore& core, Instant now, gateway::GatewayEffects& effects) {
-    core.on_view(view, now, effects);
-  });
+  carry_out(now);
   publish(shared_->now());
 }
 
@@ -157,7 +160,7 @@ void GatewayState::carry_out(gateway::RunOn& order, Instant) {
     return self_->send(*replica, RunSequence{std::move(order.submission)});
   }
   decide([&](gateway::GatewayCore& core, Instant at, gateway::GatewayEffects& effects) {
-    core.on_link_lost(order.to.generation, at, effects);
+    core.on_unsent(order.to.generation, order.submission.key(), at, effects);
   });
 }
 

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <thread>
 
+#include "cluster/membership/membership_core.h"
 #include "tests/actors/remote/played_cluster.h"
 
 namespace herd::actors {
@@ -301,6 +302,94 @@ TEST_F(GatewayProcessTest, AViewWithoutALeaderEndsItsConnection) {
   ASSERT_TRUE(a->await_open(0)) << "its connection has ended";
   step(*b, client, 1, 4);
   EXPECT_EQ(client.violation(), "");
+}
+
+// The generations of one replica, as a coordinator tells of them.
+TEST_F(GatewayProcessTest, ALeaderWhoseReplicaComesBackKeepsItsConnection) {
+  auto leader = make_leader("a");
+  auto gateway = make_gateway("g", 5);
+  membership::MembershipConfig config;
+  config.nodes = {"a"};
+  membership::MembershipCore core(config, Epoch(1000), {});
+  membership::MembershipEffects effects;
+  const membership::PeerId node(1);
+  handshake::Hello hello;
+  hello.cluster = "test";
+  hello.role = Role::kNode;
+  hello.node = "a";
+  hello.incarnation = 1;
+  core.on_opened(node, hello, {}, effects);
+  core.on_node_join(node, {.replicas_max = 1, .newest = {}, .held = {}, .serving = {}}, effects);
+  const auto place = [&] {
+    core.on_place_ask(node, {ReplicaId(0), leader->address(), "cpu-2/bfloat16/bfloat16/aa", 8, 512}, effects);
+    coordinator_->push(core.view());
+    return core.view().replicas.at(0).route.generation;
+  };
+  const auto serve_it = [&](ReplicaGeneration generation) {
+    leader->serve(generation);
+    core.on_serving(node, core.view().replicas.at(0), effects);
+    coordinator_->push(core.view());
+  };
+  ToyClient client(gateway->client());
+  const ReplicaGeneration first = place();
+  serve_it(first);
+  ASSERT_TRUE(await_serving(*gateway, 1));
+  client.submit(toy_submission(1, 9, 6));
+  ASSERT_TRUE(leader->await_open(1));
+  step(*leader, client, 1, 2);
+  core.on_lost(node, {first, routing::LossCause::kKilled, {StatusCode::kAborted, "rank 1 was killed"}, std::nullopt}, effects);
+  ASSERT_EQ(core.view().replicas.at(0).state, ReplicaState::kLost);
+  coordinator_->push(core.view());
+  const auto is_lost = [](const ClusterStatus& status) {
+    return !status.view.replicas.empty() && status.view.replicas.at(0).state == ReplicaState::kLost;
+  };
+  ASSERT_TRUE(gateway->await_status(is_lost, link::kLong));
+  serve_it(place());
+  ASSERT_TRUE(leader->await_open(1));
+  step(*leader, client, 1, 6);
+  EXPECT_EQ(client.violation(), "");
+  EXPECT_EQ(leader->joins(), 1U) << "on the connection that there was";
+}
+
+TEST_F(GatewayProcessTest, AViewThatIsNotNewerCutsNoConnection) {
+  auto leader = make_leader("a");
+  auto gateway = make_gateway("g", 5);
+  const routing::ClusterView older = view_of({});
+  serve({leader.get()});
+  ASSERT_TRUE(await_serving(*gateway, 1));
+  ToyClient client(gateway->client());
+  client.submit(toy_submission(1, 9, 4));
+  ASSERT_TRUE(leader->await_open(1));
+  coordinator_->push(older);
+  auto newer = view_of({leader.get()});
+  newer.replicas.at(0).sequences_max = 63;
+  coordinator_->push(newer);
+  const auto has_newer = [&](const ClusterStatus& status) { return status.view.number == newer.number; };
+  ASSERT_TRUE(gateway->await_status(has_newer, link::kLong));
+  step(*leader, client, 1, 4);
+  ASSERT_TRUE(client.read_all());
+  EXPECT_EQ(client.violation(), "");
+  EXPECT_EQ(leader->joins(), 1U);
+}
+
+// As one whose process is new: the view is of the one before.
+TEST_F(GatewayProcessTest, AGenerationThatItsLeaderHasNotNamedIsSentNothing) {
+  auto a = make_leader("a"), b = make_leader("b");
+  auto gateway = make_gateway("g", 5);
+  b->serve(generation(1));
+  coordinator_->push(view_of({a.get(), b.get()}));
+  ASSERT_TRUE(await_serving(*gateway, 1));
+  ASSERT_TRUE(a->await([&] { return a->joined(); }));
+  ToyClient client(gateway->client());
+  for (std::uint64_t id = 1; id <= 2; ++id) client.submit(toy_submission(id, 9, 4));
+  ASSERT_TRUE(b->await_open(2));
+  for (int i = 0; i < 4; ++i) b->step();
+  ASSERT_TRUE(client.read_all());
+  EXPECT_EQ(client.violation(), "");
+  EXPECT_TRUE(a->submissions().empty());
+  EXPECT_EQ(gateway->client().status()->ledger.moves, 0U);
+  a->serve(generation(0));
+  ASSERT_TRUE(await_serving(*gateway, 2));
 }
 
 TEST(GatewayProcessConfig, ACoordinatorHasAHostAndAPort) {

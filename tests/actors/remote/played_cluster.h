@@ -49,6 +49,8 @@ class PlayedPeer {
   [[nodiscard]] std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
   [[nodiscard]] std::size_t joins() { return look([&] { return joins_.size(); }); }
   [[nodiscard]] routing::GatewayJoin join(std::size_t index) { return look([&] { return joins_.at(index); }); }
+  // Under await()'s lock.
+  [[nodiscard]] bool joined() const { return !joins_.empty(); }
   // Ends every connection of the moment; others may come.
   void cut() {
     for (const auto& link : look([&] { return links_; })) link->finish({StatusCode::kAborted, "cut by the test"});

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """kill -9 of any process of a cluster but the gateway, at any token of a stream with eight neighbours: every answer is the one of an
-undisturbed `herd serve`, to the byte. A killed gateway comes back, and its streams go on with Last-Event-ID. Restarts have a budget,
-and what has none left is placed elsewhere. A `herd up` that dies takes its processes with it. Standard library only.
+undisturbed `herd serve`, to the byte. So it is when one is told to end, or hangs. A killed gateway comes back, and its streams go on
+with Last-Event-ID. Restarts have a budget, and what has none left is placed elsewhere. A `herd up` that dies takes its processes with
+it. Standard library only.
 
     cluster_kill_test.py HERD [--full] [--roles rank,leader,…] [--replicas 1,2] [--indices 0-63] [--only PART]
 
@@ -15,12 +16,17 @@ import sys
 import time
 
 from cluster_process import ClusterFile, UpCluster
-from cluster_strikes import ROLES, STRUCK, TOKENS, Setting, kill_all, strike
+from cluster_strikes import ROLES, STRUCK, TOKENS, Setting, busiest, kill_all, strike, victims_of
 from fault_streams import Streams, masked
 from serve_process import Answer, Checks, StreamEnd, TestFolder, parse_event, wait_until
 
 SAMPLE_INDICES = {1: (0, 13, 40), 2: (5, 24)}  # by replicas; of each role, 25 kills in all
 KILLED_GATEWAY_INDICES = (1, 20, 50)
+# Who is told to end, or made to hang. A sample of it are the first ones.
+SIGNALS = (("SIGTERM to", signal.SIGTERM, "up"), ("SIGTERM to", signal.SIGTERM, "node"), ("SIGSTOP of", signal.SIGSTOP, "rank"),
+           ("SIGTERM to", signal.SIGTERM, "rank"), ("SIGTERM to", signal.SIGTERM, "leader"),
+           ("SIGTERM to", signal.SIGTERM, "coordinator"), ("SIGSTOP of", signal.SIGSTOP, "leader"),
+           ("SIGSTOP of", signal.SIGSTOP, "node"), ("SIGSTOP of", signal.SIGSTOP, "coordinator"))
 GOES_ON_S = 20  # a bound, not a measure
 
 checks = Checks()
@@ -69,6 +75,25 @@ def undisturbed(setting, herd, folder):
         checks.check("kill -9 of herd up: all its processes end", wait_until(lambda: not cluster.running()), cluster.running())
         cluster.up.wait()
         cluster.checks = None  # its exit code is no longer to be judged
+
+
+def signalled(setting, herd, folder, name, number, role):
+    """A process that is told to end, or that hangs, in the middle of streams; "up": all of them are told to end."""
+    requests = [*setting.neighbours, *STRUCK]
+    with UpCluster(herd, ClusterFile(folder, nodes=2, data_parallel=2), checks=checks) as cluster:
+        snapshot = cluster.await_serving()
+        streams = Streams(cluster.gateway(), requests)
+        begun = wait_until(lambda: all(outcome.chunks for request, outcome in zip(requests, streams.outcomes) if request.streamed))
+        pid = cluster.up.pid if role == "up" else victims_of(snapshot, role, busiest(snapshot))[0][0]
+        os.kill(pid, number)
+        checks.check(f"{name} {role}: in the middle of streams", begun and streams.open())
+        wrong = setting.wrong(requests, streams.join())
+        checks.check(f"{name} {role}: {len(requests)} answers of an undisturbed server", not wrong, f"{len(wrong)} wrong; {wrong[:1]}")
+        if role == "up":
+            return
+        if number == signal.SIGSTOP and pid in cluster.running():
+            os.kill(pid, signal.SIGCONT)  # nobody has ended it meanwhile
+        cluster.await_serving()
 
 
 def cut_stream(gateway, request, index, kill):
@@ -151,7 +176,7 @@ def main():
     parser.add_argument("--roles", default=",".join(ROLES))
     parser.add_argument("--replicas", default="1,2")
     parser.add_argument("--indices", type=numbers, help="tokens, such as 0-63, instead of the sample's")
-    parser.add_argument("--only", choices=("kills", "undisturbed", "gateway", "budget"))
+    parser.add_argument("--only", choices=("kills", "undisturbed", "signals", "gateway", "budget"))
     flags = parser.parse_args()
     with TestFolder() as folder:
         setting = Setting(flags.herd, folder, checks)
@@ -160,6 +185,7 @@ def main():
             "kills": lambda: [kills(setting, flags.herd, folder, replicas, flags.roles.split(","),
                                     flags.indices or (range(TOKENS) if flags.full else SAMPLE_INDICES[replicas]))
                               for replicas in map(int, flags.replicas.split(","))],
+            "signals": lambda: [signalled(setting, flags.herd, folder, *each) for each in (SIGNALS if flags.full else SIGNALS[:3])],
             "gateway": lambda: killed_gateway(setting, flags.herd, folder, range(1, TOKENS) if flags.full else KILLED_GATEWAY_INDICES),
             "budget": lambda: spent_budget(setting, flags.herd, folder),
         }

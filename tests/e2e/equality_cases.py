@@ -114,8 +114,8 @@ class TokenTexts:
 
     def __call__(self, token):
         if token not in self.known:
-            answer = self.server.post("/detokenize", {"tokens": [token]})
-            self.known[token] = answer.json()["prompt"]
+            answer = self.server.post("/detokenize", {"tokens": [token]}).json()
+            self.known[token] = answer.get("prompt", "")  # of a model without a tokenizer each is empty
         return self.known[token]
 
 

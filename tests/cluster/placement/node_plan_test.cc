@@ -93,6 +93,15 @@ TEST(NodePlan, MoreRanksThanCpusShareThemAndHaveAThreadEach) {
   EXPECT_EQ(plan.cpu_sharers, 4);
 }
 
+TEST(NodePlan, ARankIsBoundToASingleCpuOnlyWhereTheFileSaysSo) {
+  const NodePlan plan = planned(node(2), 2, replicas(1), machine(2));
+  EXPECT_EQ(places(plan), "*x1 *x1");
+  EXPECT_EQ(plan.cpu_sharers, 1);  // there is one for each
+  config::NodeSpec bound = node(2);
+  bound.cpu_set = "0-1";
+  EXPECT_EQ(places(planned(bound, 2, replicas(1), machine(2))), "0x1 1x1");
+}
+
 TEST(NodePlan, NodesOfOneMachineShareItUnlessTheFileGivesThemCpus) {
   NodeMachine shared = machine(8);
   shared.nodes = 2;

@@ -84,6 +84,8 @@ Expected<std::unique_ptr<GatewayProcess>> GatewayProcess::start(GatewayProcessCo
   if (port == 0) return fail(usage_error("the coordinator's address is to be HOST:PORT, not '" + config.coordinator_address + "'"));
   if (!config.clock) config.clock = steady_now;
   link::LinkHostConfig links;
+  // A leader that died is back within a tenth of a second, and streams wait for it.
+  links.retry_max_s = 0.25;
   links.mine = config.hello;
   links.tls = config.tls;
   links.seed = config.hello.incarnation;

@@ -1,6 +1,5 @@
 #include "actors/processes/gateway_process.h"
 
-#include <charconv>
 #include <utility>
 
 #include "actors/remote/leader_links.h"
@@ -67,20 +66,12 @@ class Process final : public GatewayProcess {
   std::unique_ptr<actors::ViewLink> views_;
 };
 
-// Port of "HOST:PORT"; 0: it has none.
-std::uint16_t port_of(const std::string& address) {
-  const std::size_t colon = address.rfind(':');
-  std::uint16_t port = 0;
-  if (colon != std::string::npos) std::from_chars(address.data() + colon + 1, address.data() + address.size(), port);
-  return port;
-}
-
 }  // namespace
 
 Expected<std::unique_ptr<GatewayProcess>> GatewayProcess::start(GatewayProcessConfig config) {
   config.gateway.id = GatewayId(config.hello.incarnation);
   if (Status status = config.gateway.validate(); !status.ok()) return fail(std::move(status));
-  const std::uint16_t port = port_of(config.coordinator_address);
+  const std::uint16_t port = config::port_of(config.coordinator_address);
   if (port == 0) return fail(usage_error("the coordinator's address is to be HOST:PORT, not '" + config.coordinator_address + "'"));
   if (!config.clock) config.clock = steady_now;
   link::LinkHostConfig links;

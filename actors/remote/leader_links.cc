@@ -1,6 +1,5 @@
 #include "actors/remote/leader_links.h"
 
-#include <charconv>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -19,14 +18,6 @@ using routing::ReplicaGeneration;
 using wire::FrameKind;
 
 const std::vector<link::PeerName> kLeaders{{handshake::Role::kRank, ""}};
-
-// Port of "HOST:PORT"; 0: it has none.
-std::uint16_t port_of(const std::string& address) {
-  const std::size_t colon = address.rfind(':');
-  std::uint16_t port = 0;
-  if (colon != std::string::npos) std::from_chars(address.data() + colon + 1, address.data() + address.size(), port);
-  return port;
-}
 
 }  // namespace
 
@@ -178,7 +169,7 @@ LeaderLinks::LeaderLinks(caf::actor_system& system, link::LinkHost& host, std::f
 LeaderLinks::~LeaderLinks() = default;
 
 std::optional<ReplicaHandle> LeaderLinks::resolve(const routing::Route& route, const GatewayHandle& gateway) {
-  const std::uint16_t port = port_of(route.address);
+  const std::uint16_t port = config::port_of(route.address);
   if (port == 0) return std::nullopt;  // nobody knows yet where it will be
   auto& [link, dial] = leaders_[route.address];
   if (!dial) {

@@ -17,8 +17,8 @@ namespace herd::scheduler {
 inline constexpr std::uint32_t kPromptRowsMin = 16;
 
 // How long a step may take while streams wait for it, in seconds; `decode_s`: what its decodes alone are predicted to take.
-// `max_step_ms` is SchedulerConfig's: 0: as long as it likes (infinity); nullopt: half as long again as the decodes alone, but
-// at least 50 ms, which nobody sees in a text, and at most 150 ms more than the decodes.
+// `max_step_ms` is SchedulerConfig's: 0: as long as it likes (infinity); nullopt: a quarter longer than the decodes alone, but at
+// least 50 ms, which nobody sees in a text, and at most 150 ms more than the decodes.
 [[nodiscard]] double step_seconds_max(std::optional<std::uint32_t> max_step_ms, double decode_s);
 
 // The step with a chunk of `rows` rows behind `position` tokens of its sequence. One of the rows goes through the head.

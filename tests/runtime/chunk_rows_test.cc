@@ -15,9 +15,9 @@ constexpr DeviceRates kRates{1e9, 1e9, 1e-4};
 constexpr StepShape kDecodes{8, 8, 4000, 4000};
 constexpr ChunkBounds kBounds{16, 512};
 
-TEST(StepSecondsMax, IsHalfAsLongAgainAsTheDecodesButNeitherBelow50MsNor150MsMore) {
+TEST(StepSecondsMax, IsAQuarterLongerThanTheDecodesButNeitherBelow50MsNor150MsMore) {
   const struct { double decode_s, expected_s; } rows[] = {
-      {0.0, 0.050}, {0.010, 0.050}, {0.0333, 0.050}, {0.040, 0.060}, {0.100, 0.150}, {0.300, 0.450}, {0.400, 0.550}, {5.0, 5.150}};
+      {0.0, 0.050}, {0.010, 0.050}, {0.040, 0.050}, {0.048, 0.060}, {0.100, 0.125}, {0.400, 0.500}, {0.800, 0.950}, {5.0, 5.150}};
   for (const auto& row : rows) EXPECT_NEAR(step_seconds_max(std::nullopt, row.decode_s), row.expected_s, 1e-9) << row.decode_s;
 }
 

@@ -36,6 +36,15 @@ Lane lane_of(FrameKind kind) {
     case FrameKind::kProcessReports:
     case FrameKind::kStatusAsk:
     case FrameKind::kClusterStatus:
+    case FrameKind::kDrainAsk:
+    case FrameKind::kReloadAsk:
+    case FrameKind::kOrderAnswer:
+    case FrameKind::kReloadPrepare:
+    case FrameKind::kReloadPrepared:
+    case FrameKind::kReloadDecision:
+    case FrameKind::kQuotaDemand:
+    case FrameKind::kQuotaShares:
+    case FrameKind::kNodeLeaving:
       return Lane::kControl;
     case FrameKind::kTokenDeltas:
     case FrameKind::kReplicaReport:
@@ -94,16 +103,28 @@ bool may_send(FrameKind kind, Role from, Role to) {
     case FrameKind::kNodeJoin:
     case FrameKind::kPlaceAsk:
     case FrameKind::kGivenUp:
+    case FrameKind::kNodeLeaving:
       return from == Role::kNode && to == Role::kCoordinator;
     case FrameKind::kAssignment:
     case FrameKind::kPlaced:
       return from == Role::kCoordinator && to == Role::kNode;
     case FrameKind::kProcessReports:
+    case FrameKind::kReloadPrepared:
       return (from == Role::kNode || from == Role::kGateway) && to == Role::kCoordinator;
     case FrameKind::kStatusAsk:
+    case FrameKind::kDrainAsk:
+    case FrameKind::kReloadAsk:
       return from == Role::kOperator && to == Role::kCoordinator;
     case FrameKind::kClusterStatus:
+    case FrameKind::kOrderAnswer:
       return from == Role::kCoordinator && to == Role::kOperator;
+    case FrameKind::kReloadPrepare:
+    case FrameKind::kReloadDecision:
+      return from == Role::kCoordinator && (to == Role::kNode || to == Role::kGateway);
+    case FrameKind::kQuotaDemand:
+      return from == Role::kGateway && to == Role::kCoordinator;
+    case FrameKind::kQuotaShares:
+      return from == Role::kCoordinator && to == Role::kGateway;
   }
   return false;
 }

@@ -20,13 +20,27 @@ struct NodeJoin {
   Epoch newest;                                 // the largest cluster epoch it has heard of: a coordinator begins beyond it; 0: none
   std::vector<ReplicaId> held;                  // replicas it has ranks of, whatever their state; rising
   std::vector<routing::ReplicaView> serving;    // generations of these that serve now, or drain as the state says; rising
+  // The node was told to drain (`herd drain`, SIGTERM): nothing is placed there. It keeps that for a coordinator that starts again.
+  bool drains = false;
+  std::vector<ReplicaId> drained;               // replicas that an operator drained, wherever they were; rising. Likewise
   bool operator==(const NodeJoin&) const = default;
 };
 
 // To a node: the replicas it shall hold from here on. It replaces the one before; what is not in it ends.
 struct Assignment {
   std::vector<ReplicaId> replicas;  // rising
+  // Of these: they take nothing new, and end once they have nothing left, or after drain_s. Rising.
+  std::vector<ReplicaId> draining;
+  double drain_s = 0;                // seconds, [0, 86400]
+  bool node_drains = false;          // an operator drained the node; it says so in NodeJoin from now on, until it is told otherwise
+  std::vector<ReplicaId> drained;    // what an operator drained, of the whole cluster; every node says it in NodeJoin
   bool operator==(const Assignment&) const = default;
+};
+
+// From a node that was told to end (SIGTERM): it takes no more replicas, and ends when those it holds have drained.
+struct NodeLeaving {
+  double drain_s = 0;  // seconds, [0, 86400]
+  bool operator==(const NodeLeaving&) const = default;
 };
 
 // From a node: a generation of that replica is about to be formed. Answered by Placed, at once or when the coordinator knows the

@@ -83,8 +83,10 @@ struct RankFailedNote {
   bool operator==(const RankFailedNote&) const = default;
 };
 
-// To the leader: finish the steps in flight, then end the generation.
+// To the leader: take nothing new, end the generation once no sequence is left; after drain_s at the latest, with the steps that
+// are in flight then finished. A later one replaces the earlier.
 struct StopReplicaOrder {
+  double drain_s = 0;  // seconds, [0, 86400]
   bool operator==(const StopReplicaOrder&) const = default;
 };
 // To the leader, from the node who saw it: that rank's process has ended.
@@ -105,6 +107,9 @@ struct GenerationEnded {
 // From the leader to every gateway that joined: several times a second while it is busy, at once when it becomes idle.
 struct ReplicaReport {
   ReplicaStats stats;  // Instants in it are seconds ago, as clocks differ: the sender's now - value, in ns
+  // It takes nothing new: its sequences move to other replicas where some serve, and finish here where none does. Gateways hear it
+  // from the leader itself, as there may be no coordinator.
+  bool draining = false;
   bool operator==(const ReplicaReport&) const = default;
 };
 

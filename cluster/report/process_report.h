@@ -42,6 +42,9 @@ struct ProcessReport {
   std::string endpoint_url;       // of a gateway: "http://127.0.0.1:8000"
   std::string metrics_url;        // "http://127.0.0.1:9100/metrics"; empty: none
   std::int32_t loaded_percent = -1;  // of its weights, while they load
+  // Of a gateway: what its resume key and its API keys are, as digests that tell nothing but whether two are equal:
+  // "RESUME/KEYS", each 16 hexadecimal digits, or "-" where it has none. Else empty.
+  std::string access_digest;
   bool operator==(const ProcessReport&) const = default;
 };
 
@@ -79,6 +82,8 @@ struct ClusterStatusReport {
   std::string cluster;
   std::vector<ProcessReport> processes;     // coordinators, nodes, ranks, gateways; by role and name
   std::vector<ReplicaReportLine> replicas;  // rising
+  // What an operator should look at, a sentence each: "gateway-2 has another resume key than gateway-1". At most 256.
+  std::vector<std::string> notices;
   bool operator==(const ClusterStatusReport&) const = default;
 };
 

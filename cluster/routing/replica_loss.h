@@ -37,6 +37,9 @@ struct ReplicaLoss {
   // The ranks that died, failed, hang, or whose tokens differ; of two nobody knows which, so both. Rising; empty: none of them
   // is to blame more than another.
   std::vector<std::uint32_t> blamed{};
+  // The attempts that the ranks that died of themselves were working on when they did, as far as their progress words say; of two
+  // ranks perhaps two. Empty: nobody knows. Of kDiedOfItself, and then among in_step. Rising.
+  std::vector<step::AttemptKey> at_work{};
   bool operator==(const ReplicaLoss&) const = default;
 };
 

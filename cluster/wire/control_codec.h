@@ -9,6 +9,7 @@
 #include "cluster/handshake/hello.h"
 #include "cluster/routing/cluster_view.h"
 #include "cluster/routing/gateway_join.h"
+#include "cluster/routing/quota_messages.h"
 #include "cluster/routing/replica_loss.h"
 #include "cluster/wire/envelope.h"
 #include "kernels/status.h"
@@ -34,5 +35,12 @@ inline constexpr std::size_t kBlamedRanksMax = 1024;
 [[nodiscard]] Expected<routing::GatewayJoin> decode_gateway_join(std::span<const std::uint64_t> words);
 [[nodiscard]] Expected<routing::ClusterView> decode_cluster_view(std::span<const std::uint64_t> words);
 [[nodiscard]] Expected<routing::ReplicaLoss> decode_replica_loss(std::span<const std::uint64_t> words);
+
+[[nodiscard]] Status validate(const routing::QuotaDemand& value);
+[[nodiscard]] Status validate(const routing::QuotaShares& value);
+[[nodiscard]] Frame encode(const routing::QuotaDemand& value);
+[[nodiscard]] Frame encode(const routing::QuotaShares& value);
+[[nodiscard]] Expected<routing::QuotaDemand> decode_quota_demand(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<routing::QuotaShares> decode_quota_shares(std::span<const std::uint64_t> words);
 
 }  // namespace herd::wire

@@ -119,11 +119,16 @@ std::uint32_t frame_words_max(FrameKind kind) {
     case FrameKind::kLeaveGroup:
     case FrameKind::kRankLeft:
     case FrameKind::kRankLoading:
+    case FrameKind::kReloadAsk:
+    case FrameKind::kReloadDecision:
+    case FrameKind::kNodeLeaving:
       return 1U << 4;
+    case FrameKind::kDrainAsk:
+    case FrameKind::kReloadPrepare:
     case FrameKind::kJoinGroup:
       return 1U << 6;
     case FrameKind::kAssignment:
-      return 1U << 7;
+      return 1U << 11;  // 16 KiB: 1,024 drained replicas take 4
     case FrameKind::kPlaceAsk:
     case FrameKind::kPlaced:
     case FrameKind::kServing:
@@ -136,6 +141,11 @@ std::uint32_t frame_words_max(FrameKind kind) {
     case FrameKind::kRankReady:
     case FrameKind::kFormReplica:
       return 1U << 11;  // 16 KiB: a Status of 4 KiB beside some texts
+    case FrameKind::kOrderAnswer:
+    case FrameKind::kReloadPrepared:
+    case FrameKind::kQuotaDemand:
+    case FrameKind::kQuotaShares:
+      return 1U << 16;  // 512 KiB: 256 lines of 512 bytes, or 4,096 tenants
     case FrameKind::kNodeJoin:
       return 1U << 13;  // 64 KiB: 64 replicas
     case FrameKind::kProcessReports:

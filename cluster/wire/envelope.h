@@ -61,6 +61,17 @@ enum class FrameKind : std::uint16_t {
   kProcessReports = 32,
   kStatusAsk = 33,
   kClusterStatus = 34,
+  kDrainAsk = 35,
+  kReloadAsk = 36,
+  kOrderAnswer = 37,
+  kReloadPrepare = 38,
+  kReloadPrepared = 39,
+  kReloadDecision = 40,
+  // Between gateways and the coordinator (control.capnp):
+  kQuotaDemand = 41,
+  kQuotaShares = 42,
+  // From a node to the coordinator (membership.capnp):
+  kNodeLeaving = 43,
 };
 
 inline constexpr std::size_t kFrameHeaderBytes = 40;

@@ -32,4 +32,8 @@ namespace herd::wire {
 [[nodiscard]] Expected<membership::Serving> decode_serving(std::span<const std::uint64_t> words);
 [[nodiscard]] Expected<membership::GivenUp> decode_given_up(std::span<const std::uint64_t> words);
 
+[[nodiscard]] Status validate(const membership::NodeLeaving& value);
+[[nodiscard]] Frame encode(const membership::NodeLeaving& value);
+[[nodiscard]] Expected<membership::NodeLeaving> decode_node_leaving(std::span<const std::uint64_t> words);
+
 }  // namespace herd::wire

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "cluster/report/operator_orders.h"
 #include "cluster/report/process_report.h"
 #include "cluster/wire/envelope.h"
 #include "kernels/status.h"
@@ -22,5 +23,24 @@ namespace herd::wire {
 [[nodiscard]] Expected<report::ProcessReports> decode_process_reports(std::span<const std::uint64_t> words);
 [[nodiscard]] Expected<report::StatusAsk> decode_status_ask(std::span<const std::uint64_t> words);
 [[nodiscard]] Expected<report::ClusterStatusReport> decode_cluster_status(std::span<const std::uint64_t> words);
+
+[[nodiscard]] Status validate(const report::DrainAsk& value);
+[[nodiscard]] Status validate(const report::ReloadAsk& value);
+[[nodiscard]] Status validate(const report::OrderAnswer& value);
+[[nodiscard]] Status validate(const report::ReloadPrepare& value);
+[[nodiscard]] Status validate(const report::ReloadPrepared& value);
+[[nodiscard]] Status validate(const report::ReloadDecision& value);
+[[nodiscard]] Frame encode(const report::DrainAsk& value);
+[[nodiscard]] Frame encode(const report::ReloadAsk& value);
+[[nodiscard]] Frame encode(const report::OrderAnswer& value);
+[[nodiscard]] Frame encode(const report::ReloadPrepare& value);
+[[nodiscard]] Frame encode(const report::ReloadPrepared& value);
+[[nodiscard]] Frame encode(const report::ReloadDecision& value);
+[[nodiscard]] Expected<report::DrainAsk> decode_drain_ask(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<report::ReloadAsk> decode_reload_ask(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<report::OrderAnswer> decode_order_answer(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<report::ReloadPrepare> decode_reload_prepare(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<report::ReloadPrepared> decode_reload_prepared(std::span<const std::uint64_t> words);
+[[nodiscard]] Expected<report::ReloadDecision> decode_reload_decision(std::span<const std::uint64_t> words);
 
 }  // namespace herd::wire

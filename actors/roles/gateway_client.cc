@@ -24,7 +24,7 @@ void GatewayClient::set_tenant(admission::TenantId tenant, const admission::Tena
 
 std::optional<admission::AdmissionRefusal> GatewayClient::refuses_now(admission::TenantId tenant) const {
   const Instant now = shared_->now();
-  return shared_->look([&](const gateway::GatewayCore& core) { return core.refuses_now(tenant, now); });
+  return shared_->decide([&](gateway::GatewayCore& core) { return core.refuses_now(tenant, now); });
 }
 
 void GatewayClient::stop() {

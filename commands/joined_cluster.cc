@@ -98,6 +98,7 @@ Status JoinedCluster::join() {
   config.gateway.jitter_seed = random_number();
   const auto replicas = static_cast<std::size_t>(file_.spec.parallelism.data_parallel_size);
   set_limits(file_.flags, options->scheduler.max_num_seqs * replicas, config.gateway);
+  config.gateway.admission.gateways = static_cast<std::uint32_t>(file_.spec.gateways.size());
   config.on_trouble = [this](const Status& status) { on_trouble(status); };
   auto process = processes::GatewayProcess::start(std::move(config));
   if (!process) return process.error();

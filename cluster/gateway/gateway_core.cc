@@ -213,11 +213,6 @@ void GatewayCore::on_link_open(routing::ReplicaGeneration replica, Instant now, 
   advance(now, effects);
 }
 
-void GatewayCore::on_shares(const routing::QuotaShares& shares, Instant now, GatewayEffects& effects) {
-  admission_.quotas().set_shares(shares, now);
-  advance(now, effects);
-}
-
 void GatewayCore::on_timer(Instant now, GatewayEffects& effects) { advance(now, effects); }
 
 void GatewayCore::on_shutdown(Instant now, GatewayEffects& effects) {

@@ -28,7 +28,7 @@ void GatewayClient::set_queue_bounds(std::size_t requests_max, std::uint64_t tok
 
 std::optional<admission::AdmissionRefusal> GatewayClient::refuses_now(admission::TenantId tenant) const {
   const Instant now = shared_->now();
-  return shared_->look([&](const gateway::GatewayCore& core) { return core.refuses_now(tenant, now); });
+  return shared_->decide([&](gateway::GatewayCore& core) { return core.refuses_now(tenant, now); });
 }
 
 void GatewayClient::stop() {

@@ -110,6 +110,12 @@ constexpr std::array kGoals{
     Goal{Reached::kNodesGivenUp, "nodes that stayed away", 50},
     Goal{Reached::kPlacedElsewhere, "replicas placed elsewhere", 50},
     Goal{Reached::kReleased, "replicas taken from a node", 10},
+    Goal{Reached::kPartitions, "partitions", 100},
+    Goal{Reached::kFlaps, "flapping ways", 100},
+    Goal{Reached::kLeadersAsleep, "leaders asleep", 100},
+    Goal{Reached::kGatewaysAsleep, "gateways asleep", 100},
+    Goal{Reached::kTakenUpElsewhere, "requests taken up at another gateway", 300},
+    Goal{Reached::kTakenUpFinished, "of them finished", 100},
 };
 static_assert(kGoals.size() == static_cast<std::size_t>(Reached::kCount));
 
@@ -129,7 +135,7 @@ TEST(Simulation, EverySeedKeepsItsPromises) {
       ++failures;
       ADD_FAILURE() << "seed " << seed << ": " << *report.violation << "\n  replay: sim_tests --seed " << seed;
     }
-    events += report.events;
+    events += report.steps;
     virtual_s += report.virtual_s;
     for (std::size_t i = 0; i < total.size(); ++i) total[i] += report.reached[i];
   }

@@ -36,6 +36,7 @@ class SimCluster {
  public:
   explicit SimCluster(const SimOptions& options);
   SimReport run();
+  [[nodiscard]] const World& world() const { return world_; }
 
  private:
   void heal();

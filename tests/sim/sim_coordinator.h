@@ -65,6 +65,7 @@ class SimCoordinator {
   void carry_out(membership::SendLoss& effect);
   void carry_out(membership::SendAssignment& effect);
   void carry_out(membership::SendPlaced& effect);
+  void carry_out(membership::AnswerOrder& /*effect*/) {}  // nobody asks
   void carry_out(membership::ClosePeer& effect);
   void carry_out(membership::MembershipNote& effect);
 

@@ -199,8 +199,9 @@ class Snapshot:
             return metrics(page.read().decode())
 
     def epochs(self):
-        """Of each replica and of the coordinator: what rises when one of them is another."""
-        return self.replica_epochs | {member.name: member.epoch for member in self.of("coordinator")}
+        """Of each replica and of the coordinator, and how often each gateway was started again: what rises when one of them is another."""
+        return (self.replica_epochs | {member.name: member.epoch for member in self.of("coordinator")} |
+                {member.name: member.restarts for member in self.of("gateway")})
 
     def serves(self, replicas, ranks):
         """So many replicas of so many ranks each, and nobody is missing."""
@@ -273,8 +274,11 @@ class Cluster:
 
     def attempts(self):
         """Attempts that its gateways had to begin anew, since they started."""
-        return sum(value for gateway in self.gateways.values() for (name, _), value in gateway.metrics().items()
-                   if name == "herd_requests_replayed_total")
+        return sum(self.attempts_by_gateway().values())
+
+    def attempts_by_gateway(self):
+        return {name: sum(value for (family, _), value in gateway.metrics().items() if family == "herd_requests_replayed_total")
+                for name, gateway in self.gateways.items()}
 
     def stderr(self, last=None):
         return "\n".join(program.stderr(last) for program in self.programs())

@@ -183,6 +183,9 @@ class Snapshot:
     def of(self, role):
         return [member for member in self.members if member.role == role]
 
+    def named(self, role):
+        return [member.name for member in self.of(role)]
+
     def one(self, role, name):
         return next(member for member in self.of(role) if member.name == name)
 

@@ -5,7 +5,7 @@ became of all nine answers. Shared by the tests of faults and tests/bench/cluste
     leader     its first one, with the scheduler  node with its ranks  all of them at one time
     gateway    the one that the stream runs over; clients go on at another one (gateway_client.py)
     coordinator                     nothing depends on it, so a stop of it alone raises nothing …
-    coordinator and a killed rank   … but one that is stopped when a replica needs a new epoch
+    coordinator and a killed rank   … but one that is stopped when a replica needs a new epoch; and so of a node
 """
 import os
 import signal
@@ -20,7 +20,8 @@ from serve_process import DEMO_MODEL, Server, wait_until
 
 ROLES = ("rank", "leader", "node", "node with its ranks", "coordinator")
 KILLED_ROLES = (*ROLES, "gateway")
-STOPPED_ROLES = ("rank", "leader", "node", "node with its ranks", "coordinator and a killed rank", "gateway")
+AND_A_RANK = " and a killed rank"
+STOPPED_ROLES = ("rank", "leader", "node", "node" + AND_A_RANK, "node with its ranks", "coordinator" + AND_A_RANK, "gateway")
 TOKENS = 64            # of the stream that is struck
 NEIGHBOUR_TOKENS = 200
 PATIENCE_S = 120       # of one round; a bound, not a measure
@@ -149,7 +150,7 @@ def victims_of(snapshot, role, replica, gateway=None):
     if role == "gateway":
         return [snapshot.one("gateway", gateway).pid], [gateway]
     if role.startswith("coordinator"):
-        return [member.pid for member in snapshot.of("coordinator")], [member.name for member in snapshot.of("coordinator")]
+        return [member.pid for member in snapshot.of("coordinator")], snapshot.named("coordinator")
     if role == "rank":
         return [ranks[-1].pid], [replica]
     if role == "leader":
@@ -173,18 +174,18 @@ def kill_all(pids):
 
 
 class Clients:
-    """Whom the nine streams ask: where there are several gateways the neighbours are spread over them, and the struck stream's client
-    leaves a silent one."""
+    """Whom the nine streams ask: where there are several gateways the neighbours are spread over them. Of a gateway that is struck the
+    one stream's client leaves it when it is silent, the neighbours' wait."""
 
-    def __init__(self, cluster, index):
+    def __init__(self, cluster, role, index):
         names = list(cluster.gateways)
         first = index % len(names)
         self.gateway = names[first]  # the struck stream's
         self.of_struck = self.of_neighbours = cluster.gateways[self.gateway]
         if len(names) > 1:
             gateways = cluster.gateways.values()
-            self.of_struck = GatewayClient(gateways, first, silence_s=SILENCE_S)
-            self.of_neighbours = GatewayClient(gateways, in_turn=True)
+            self.of_struck = GatewayClient(gateways, first, SILENCE_S if role == "gateway" else PATIENCE_S)
+            self.of_neighbours = GatewayClient(gateways, silence_s=PATIENCE_S, in_turn=True)
 
     def moves(self):
         return sum(getattr(client, "moves", 0) for client in (self.of_struck, self.of_neighbours))
@@ -194,15 +195,17 @@ def strike(setting, cluster, role, request, index, replica=None, fault=None):
     """One round, on the replica that has most to do unless one is named. None when the struck stream had ended before."""
     fault = fault or Kill()
     before, attempts = cluster.await_serving(), cluster.attempts_by_gateway()
-    clients = Clients(cluster, index)
+    clients = Clients(cluster, role, index)
     neighbours = Streams(clients.of_neighbours, setting.neighbours)
     started = [outcome for each, outcome in zip(setting.neighbours, neighbours.outcomes) if each.streamed]
     if not wait_until(lambda: all(outcome.chunks for outcome in started), PATIENCE_S):
         raise NotWhole(f"neighbours do not begin: {[outcome.error or outcome.answer[:200] for outcome in started]}")
     replica = replica or busiest(before)
     done = Strike(fault, role, replica, index, *victims_of(before, role, replica, clients.gateway))
-    dying = victims_of(before, "rank", replica) if role == "coordinator and a killed rank" else ([], [])
+    dying = victims_of(before, "rank", replica) if role.endswith(AND_A_RANK) else ([], [])
     done.later += dying[1]
+    if role.startswith("node") and isinstance(fault, Stop):
+        done.later += before.named("coordinator")  # the cluster's epoch rises when a node joins again
 
     def happens():
         done.strike(1 + neighbours.open_count())

@@ -45,12 +45,12 @@ class ClusterFile:
     made = 0
 
     def __init__(self, folder, *, model=DEMO_MODEL, tensor_parallel=2, data_parallel=1, nodes=1, devices=None, gateways=1,
-                 hosts=None, certificates=None, more=None):
+                 hosts=None, coordinator_host=None, certificates=None, more=None):
         ClusterFile.made += 1
         self.name = f"test-{os.getpid()}-{ClusterFile.made}"
         self.path = Path(folder) / f"{self.name}.yaml"
         self.tensor_parallel, self.data_parallel = tensor_parallel, data_parallel
-        self.hosts = hosts or ["127.0.0.1"] * nodes  # of each node; the first is the coordinator's and the gateways' machine
+        self.hosts = hosts or ["127.0.0.1"] * nodes  # of each node; the first is the gateways' machine, and the coordinator's
         self.nodes = [f"node-{at + 1}" for at in range(len(self.hosts))]
         self.gateways = [f"gateway-{at + 1}" for at in range(gateways)]
         port, apart = free_ports((len(self.hosts) + 1) * 16), 16
@@ -63,7 +63,7 @@ class ClusterFile:
             "parallelism": {"tensor_parallel_size": tensor_parallel, "data_parallel_size": data_parallel},
             "http": {"resume_key_file": str(Path(folder) / RESUME_KEY), "shutdown_timeout": "10s"},
             "supervision": {"restart_budget": 1000, "restart_window": "1s"},
-            "coordinators": [{"name": "coordinator", "address": f"{self.hosts[0]}:{port}"}],
+            "coordinators": [{"name": "coordinator", "address": f"{coordinator_host or self.hosts[0]}:{port}"}],
             "gateways": [{"name": name, "host": "127.0.0.1", "port": self.gateway_ports[name], "node": self.nodes[0]}
                          for name in self.gateways],
             "nodes": [{"name": name, "address": f"{host}:{self.node_ports[name]}",

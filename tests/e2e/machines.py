@@ -37,15 +37,15 @@ class Machine:
     """A namespace, kept by a process that sleeps in it; "here" is this process's own."""
 
     def __init__(self, name):
-        self.name, self.enter, self._keeper = name, [], None
+        self.name, self.enter, self.keeper = name, [], None
         self.namespace = "/proc/self/ns/net"
         if name != HERE:
             mine = os.readlink(self.namespace)
-            self._keeper = subprocess.Popen(["unshare", "-n", "sleep", "100000"])
-            self.namespace = f"/proc/{self._keeper.pid}/ns/net"
+            self.keeper = subprocess.Popen(["unshare", "-n", "sleep", "100000"])
+            self.namespace = f"/proc/{self.keeper.pid}/ns/net"
             if not wait_until(lambda: os.readlink(self.namespace) != mine, WIRED_S):
                 raise RuntimeError("no second network namespace")
-            self.enter = ["nsenter", "-t", str(self._keeper.pid), "-n", "--"]
+            self.enter = ["nsenter", "-t", str(self.keeper.pid), "-n", "--"]
         self.ip("link", "set", "lo", "up")
 
     def ip(self, *words):
@@ -53,7 +53,7 @@ class Machine:
 
     def on(self, function):
         """What the function returns when a thread on this machine calls it: its sockets belong to the machine, whoever uses them."""
-        if not self._keeper:
+        if not self.keeper:
             return function()
         came = []
 
@@ -77,25 +77,29 @@ class Machine:
         return value
 
     def end(self):
-        if self._keeper:
-            self._keeper.kill()
-            self._keeper.wait()
+        if self.keeper:
+            self.keeper.kill()
+            self.keeper.wait()
 
 
 class Machines:
-    """This process's machine and others by name, all at one switch."""
+    """This process's machine and others by name, all at one switch; each Machines have a switch of their own."""
+
+    made = 0
 
     def __init__(self, *others):
+        Machines.made += 1
+        self.switch = f"switch-{Machines.made}"
         self.by_name = {name: Machine(name) for name in (HERE, *others)}
-        self.addresses = {name: f"10.77.0.{1 + at}" for at, name in enumerate(self.by_name)}
-        ip("link", "add", "switch", "type", "bridge")
-        for name in others:
-            machine = self.by_name[name]
-            ip("link", "add", f"to-{name}", "type", "veth", "peer", "name", "cable", "netns", str(machine._keeper.pid))
-            ip("link", "set", f"to-{name}", "master", "switch", "up")
+        self.addresses = {name: f"10.77.{Machines.made}.{1 + at}" for at, name in enumerate(self.by_name)}
+        ip("link", "add", self.switch, "type", "bridge")
+        for at, name in enumerate(others):
+            port = f"port-{Machines.made}-{at}"
+            ip("link", "add", port, "type", "veth", "peer", "name", "cable", "netns", str(self.by_name[name].keeper.pid))
+            ip("link", "set", port, "master", self.switch, "up")
         for name, machine in self.by_name.items():
-            machine.ip("address", "add", f"{self.addresses[name]}/24", "dev", device_of(name))
-            machine.ip("link", "set", device_of(name), "up")
+            machine.ip("address", "add", f"{self.addresses[name]}/24", "dev", self._device_of(name))
+            machine.ip("link", "set", self._device_of(name), "up")
 
     def enter(self, name):
         """What stands before a command that runs there."""
@@ -107,11 +111,14 @@ class Machines:
 
     def cut(self, sender, receiver):
         """One way: what the one sends to the other is lost, and neither is told."""
-        self.by_name[sender].ip("neighbor", "replace", self.addresses[receiver], "lladdr", NOBODY, "dev", device_of(sender),
-                                "nud", "permanent")
+        self.by_name[sender].ip("neighbor", "replace", self.addresses[receiver], "lladdr", NOBODY, "dev",
+                                self._device_of(sender), "nud", "permanent")
 
     def heal(self, sender, receiver):
-        self.by_name[sender].ip("neighbor", "del", self.addresses[receiver], "dev", device_of(sender))
+        self.by_name[sender].ip("neighbor", "del", self.addresses[receiver], "dev", self._device_of(sender))
+
+    def _device_of(self, name):
+        return self.switch if name == HERE else "cable"
 
     def __enter__(self):
         return self
@@ -119,7 +126,3 @@ class Machines:
     def __exit__(self, *_):
         for machine in self.by_name.values():
             machine.end()
-
-
-def device_of(name):
-    return "switch" if name == HERE else "cable"

@@ -22,6 +22,10 @@ void GatewayClient::set_tenant(admission::TenantId tenant, const admission::Tena
   shared_->decide([&](gateway::GatewayCore& core) { core.set_tenant(tenant, limits); });
 }
 
+void GatewayClient::set_queue_bounds(std::size_t requests_max, std::uint64_t tokens_max) {
+  shared_->decide([&](gateway::GatewayCore& core) { core.set_queue_bounds(requests_max, tokens_max); });
+}
+
 std::optional<admission::AdmissionRefusal> GatewayClient::refuses_now(admission::TenantId tenant) const {
   const Instant now = shared_->now();
   bool is_told = false;

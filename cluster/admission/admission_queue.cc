@@ -31,6 +31,14 @@ AdmissionQueue::AdmissionQueue(const AdmissionConfig& config)
   HERD_CHECK(config.validate().ok(), "an admission queue has room");
 }
 
+void AdmissionQueue::set_bounds(std::size_t queue_requests_max, std::uint64_t queue_tokens_max) {
+  config_.queue_requests_max = queue_requests_max;
+  config_.queue_tokens_max = queue_tokens_max;
+  HERD_CHECK(config_.validate().ok(), "an admission queue has room");
+  kept_requests_ = stats_.waiting;
+  kept_tokens_ = stats_.waiting_tokens;
+}
+
 void AdmissionQueue::set_tenant(TenantId id, const TenantLimits& limits) {
   HERD_CHECK(limits.weight > 0 && std::isfinite(limits.weight), "a tenant's weight is positive");
   quotas_.set_limits(id, limits);
@@ -258,8 +266,8 @@ void AdmissionQueue::check_integrity() const {
              "what runs is counted");
   HERD_CHECK(seen.running <= 1 || seen.running_sequences <= config_.running_sequences_max,
              "a larger request runs alone");
-  HERD_CHECK(stats_.waiting <= config_.queue_requests_max, "the queue is bounded in requests");
-  HERD_CHECK(stats_.waiting <= 1 || stats_.waiting_tokens <= config_.queue_tokens_max,
+  HERD_CHECK(stats_.waiting <= std::max(config_.queue_requests_max, kept_requests_), "the queue is bounded in requests");
+  HERD_CHECK(stats_.waiting <= 1 || stats_.waiting_tokens <= std::max(config_.queue_tokens_max, kept_tokens_),
              "the queue is bounded in tokens");
   HERD_CHECK(deadlines_.size() == stats_.waiting, "only what waits can expire");
   HERD_CHECK(parked_.requests <= stats_.running && parked_.requests <= parked_.sequences &&

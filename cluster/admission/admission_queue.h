@@ -74,6 +74,8 @@ class AdmissionQueue {
  public:
   explicit AdmissionQueue(const AdmissionConfig& config);
 
+  // Both at least 1; from the next arrival on. What waits beyond them keeps its place.
+  void set_bounds(std::size_t queue_requests_max, std::uint64_t queue_tokens_max);
   // New limits hold from the next arrival on. A tenant never named has TenantLimits{}.
   void set_tenant(TenantId tenant, const TenantLimits& limits);
 
@@ -132,6 +134,8 @@ class AdmissionQueue {
   void forget(Entries::iterator entry);
 
   AdmissionConfig config_;
+  std::size_t kept_requests_ = 0;   // that waited when the bounds were set last
+  std::uint64_t kept_tokens_ = 0;   // of these
   AdmissionStats stats_;  // tokens_per_s and parked work apart
   ParkedWork parked_;
   QuotaBook quotas_;

@@ -57,6 +57,8 @@ class GatewayCore {
   void on_choice_stopped(RequestId request, std::uint32_t choice, Instant now, GatewayEffects& effects);
   void on_gone(RequestId request, Instant now, GatewayEffects& effects);
   void set_tenant(admission::TenantId tenant, const admission::TenantLimits& limits);
+  // Of what waits (admission_queue.h).
+  void set_queue_bounds(std::size_t requests_max, std::uint64_t tokens_max) { admission_.set_bounds(requests_max, tokens_max); }
   // Would a request be refused whatever it asks for? Asked before a body is read.
   [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId tenant, Instant now);
 

@@ -258,7 +258,8 @@ class Coordinator final : public CoordinatorProcess {
   }
 
   void say_quota_news() {
-    for (const admission::QuotaBoard::News& news : quotas_.take_news(now())) send(PeerId(news.gateway.value), wire::encode(news.shares), {});
+    for (const admission::QuotaBoard::News& news : quotas_.take_news(now()))
+      send(PeerId(news.gateway.value), wire::encode(news.shares), {});
   }
 
   void on_reports(PeerId peer, const report::ProcessReports& reports) {

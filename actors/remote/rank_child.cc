@@ -28,7 +28,8 @@ class RankLink final : public link::LinkOwner {
     channel_->port.consumed(frame);
   }
   void on_progress(const handshake::Progress&) override {}
-  void on_closed(const Status& why) override { caf::anon_send(rank_, RankLinkLost{why}); }
+  void on_hung() override { hangs_ = true; }
+  void on_closed(const Status& why) override { caf::anon_send(rank_, RankLinkLost{why, hangs_}); }
 
  private:
   Status take(const wire::OpenedFrame& frame) {
@@ -60,6 +61,7 @@ class RankLink final : public link::LinkOwner {
   const std::shared_ptr<RankChannel> channel_;
   const std::function<void(const membership::Serving&)> on_serving_;
   const std::function<void(const replica::GenerationEnded&)> on_ended_;
+  bool hangs_ = false;
 };
 
 // The last line that a process wrote, fit to be shown anywhere.
@@ -187,9 +189,10 @@ void RankChildState::on_said(const replica::RankFailedNote& failed) {
   on_end_asked();
 }
 
-// It may just be ending, which is heard of a moment later.
+// It may just be ending, which is heard of a moment later; not so one that hangs.
 void RankChildState::on_link_lost(const RankLinkLost& lost) {
   link_lost_ = lost.why;
+  if (lost.hangs) return kill();
   tell_self_after(self_, kToEndWithoutLink, KillRank{});
 }
 

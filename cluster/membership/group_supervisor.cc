@@ -74,11 +74,8 @@ void GroupSupervisor::on_rank_lost(std::uint32_t rank, const Status& why, Instan
 void GroupSupervisor::on_rank_left(std::uint32_t rank, Epoch epoch, Instant now, SupervisorEffects& effects) {
   if (over() || rank >= config_.ranks || ranks_[rank].state != RankState::kLeaving || epoch != generation_->epoch) return;
   if (ranks_[rank].read_weights_again) {
-    ranks_[rank].state = RankState::kEnding;
-    ranks_[rank].due = after(now, config_.end_s_max);
-    effects.emplace_back(EndRank{rank});
-    say_wake(now, effects);
-    return;
+    end_rank(rank, now, effects);
+    return say_wake(now, effects);
   }
   ranks_[rank].state = RankState::kFree;
   gather(now, effects);
@@ -124,6 +121,11 @@ void GroupSupervisor::on_generation_lost(const routing::ReplicaLoss& loss, const
   if (loss.cause != routing::LossCause::kStopped && !spend(loss.why, now, effects)) return;
   for (std::uint32_t rank = 0; rank < config_.ranks; ++rank) {
     if (ranks_[rank].state != RankState::kInGroup) continue;
+    if (ranks_[rank].suspected && config_.ranks_can_be_ended) {
+      note(NoteKind::kRankHangs, rank, name() + ": " + rank_name(rank) + " hangs and is ended: " + loss.why.message(), effects);
+      end_rank(rank, now, effects);
+      continue;
+    }
     ranks_[rank].state = RankState::kLeaving;
     effects.emplace_back(LeaveGroup{rank});
   }
@@ -199,9 +201,13 @@ void GroupSupervisor::on_hang(const replica::Suspicion& suspicion, Instant now, 
   note(NoteKind::kRankHangs, suspicion.rank, text, effects);
   if (!config_.ranks_can_be_ended)
     return give_up({StatusCode::kAborted, text + "; a thread cannot be ended, so the replica cannot come back"}, effects);
-  ranks_[suspicion.rank].state = RankState::kEnding;
-  ranks_[suspicion.rank].due = after(now, config_.end_s_max);
-  effects.emplace_back(EndRank{suspicion.rank});
+  end_rank(suspicion.rank, now, effects);
+}
+
+void GroupSupervisor::end_rank(std::uint32_t rank, Instant now, SupervisorEffects& effects) {
+  ranks_[rank].state = RankState::kEnding;
+  ranks_[rank].due = after(now, config_.end_s_max);
+  effects.emplace_back(EndRank{rank});
 }
 
 void GroupSupervisor::on_stop(SupervisorEffects& /*effects*/) {

@@ -14,7 +14,8 @@
 // ago it was: who fails slowly would never spend a budget of so many within a window.
 //
 // A rank that does not leave its group hangs in what it computes: where ranks are processes it is ended and started again, a
-// thread cannot be ended, so its replica is given up.
+// thread cannot be ended, so its replica is given up. A process whose own progress word was found overdue is not waited for: it is
+// ended when its generation is lost.
 
 #include <cstddef>
 #include <cstdint>
@@ -128,6 +129,7 @@ class GroupSupervisor {
   // Given up for a rank that neither starts nor ends. False: for none.
   bool give_up_on_late(Instant now, SupervisorEffects& effects);
   void on_hang(const replica::Suspicion& suspicion, Instant now, SupervisorEffects& effects);
+  void end_rank(std::uint32_t rank, Instant now, SupervisorEffects& effects);
   // Counts against the budget. False: given up.
   bool spend(const Status& why, Instant now, SupervisorEffects& effects);
   void give_up(const Status& why, SupervisorEffects& effects);

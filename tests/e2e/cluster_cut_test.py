@@ -17,62 +17,19 @@ import time
 
 from byte_proxy import BACK, FORTH, ByteProxy
 from cluster_process import ClusterFile, NotWhole, RoleCluster, make_certificates
-from cluster_strikes import PATIENCE_S, STRUCK, Setting, kill_all, risen
-from fault_streams import Streams
+from cluster_strikes import Setting, kill_all
+from cluster_traffic import in_traffic
 from machines import HERE, Machine, Machines, enter_namespace
 from serve_process import Checks, TestFolder, wait_until
 
 THERE, YONDER = "there", "yonder"  # machines of the second node, and of the coordinator; all else is here
+AT_ONCE = 3                        # so many streams that no replica is fast enough to get all of them
 CUT_S = (3, 6)                     # longer than a peer may be silent, shorter than a node may stay away
 FLAPS, FLAPS_MAX, OUT_S, IN_S = 6, 40, (0.2, 2.6), (0.1, 1.5)
 LATE_S, PIECE_BYTES, HELD_S = 0.05, 7, 4
 NOTICED_S = 20                     # a bound, not a measure
 
 checks = Checks()
-
-
-class Traffic:
-    """Ten requests, each of them asked again as soon as it is answered, until end()."""
-
-    def __init__(self, setting, cluster):
-        self.answers, self.wrong, self._over = 0, [], False
-        self._setting, self._gateway = setting, cluster.gateway()
-        self._threads = [threading.Thread(target=self._run, args=(request,), daemon=True) for request in (*setting.neighbours, *STRUCK)]
-        for thread in self._threads:
-            thread.start()
-        if not wait_until(lambda: self.answers >= len(self._threads) or self.wrong, PATIENCE_S):
-            self.wrong.append("no answers")
-
-    def _run(self, request):
-        while not self._over:
-            try:
-                self.wrong += self._setting.wrong([request], Streams(self._gateway, [request]).join(PATIENCE_S))
-            except RuntimeError as error:
-                self.wrong.append(str(error))
-                return
-            self.answers += 1
-
-    def end(self):
-        self._over = True
-        for thread in self._threads:
-            thread.join()
-
-
-def in_traffic(setting, cluster, name, happens):
-    """Something happens while streams run, and is over. What rose, by name."""
-    before, attempts = cluster.await_serving(), cluster.attempts()
-    traffic = Traffic(setting, cluster)
-    try:
-        happens(before)
-        after = cluster.await_serving()
-    finally:
-        traffic.end()
-    checks.check(f"{name}: all answers are those of an undisturbed server", not traffic.wrong,
-                 f"{len(traffic.wrong)} of {traffic.answers} wrong; {traffic.wrong[:2]}")
-    rose = {**risen(before, after), "attempts": int(cluster.attempts() - attempts)}
-    checks.check(f"{name}: an attempt or an epoch rose", any(rose.values()), rose)
-    print(f"note: {name}: {traffic.answers} answers, {', '.join(f'{each} +{by}' for each, by in rose.items() if by)}", flush=True)
-    return rose
 
 
 class Cables:
@@ -169,7 +126,7 @@ def cables(setting, flags, folder, certificates):
         with RoleCluster(flags.herd, file, checks, {"node-2": machines.enter(THERE), "coordinator": machines.enter(YONDER)}) as cluster:
             faults = Cables(machines, cluster, random.Random(flags.seed))
             for name, happens in faults.all() if flags.full else faults.sample():
-                in_traffic(setting, cluster, name, happens)
+                in_traffic(checks, setting, cluster, name, happens, AT_ONCE)
 
 
 class Bytes:
@@ -231,7 +188,7 @@ def harmed_bytes(setting, flags, folder, certificates):
                 ByteProxy(there, here, "127.0.0.1", file.coordinator_port) as coordinator, \
                 RoleCluster(flags.herd, file, checks, {"node-1": there.enter}) as cluster:
             for what, happens in Bytes(cluster, leader, coordinator).all():
-                in_traffic(setting, cluster, f"{name}: {what}", happens)
+                in_traffic(checks, setting, cluster, f"{name}: {what}", happens)
     finally:
         there.end()
 

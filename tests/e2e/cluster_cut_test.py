@@ -24,8 +24,8 @@ from serve_process import Checks, TestFolder, wait_until
 
 THERE, YONDER = "there", "yonder"  # machines of the second node, and of the coordinator; all else is here
 AT_ONCE = 3                        # so many streams that no replica is fast enough to get all of them
-CUT_S = (3, 6)                     # longer than a peer may be silent, shorter than a node may stay away
-FLAPS, FLAPS_MAX, OUT_S, IN_S = 6, 40, (0.2, 2.6), (0.1, 1.5)
+CUT_S = (4, 7)                     # longer than a peer may be silent, shorter than a node may stay away
+FLAPS, FLAPS_MAX, OUT_S, IN_S = 6, 40, (0.2, 3.5), (0.1, 1.5)
 LATE_S, PIECE_BYTES, HELD_S = 0.05, 7, 4
 NOTICED_S = 20                     # a bound, not a measure
 

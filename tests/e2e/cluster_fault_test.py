@@ -180,7 +180,7 @@ def node_slowed(flags, folder):
             checks.check("a node that was slow: its replica has streams again",
                          wait_until(lambda: tokens_made(before, slow) > made + TOKENS, EJECTED_S))
 
-        rose = in_traffic(checks, setting, cluster, f"a node {flags.node_slowed:g} times slower", slowed)
+        rose = in_traffic(checks, setting, cluster, f"a node {flags.node_slowed:g} times slower", slowed, at_once=2)
         checks.check("a slow node: its streams move, and it is not taken for dead", rose["attempts"] and not rose[slow.replica], rose)
 
 

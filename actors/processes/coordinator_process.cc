@@ -174,6 +174,10 @@ class Coordinator final : public CoordinatorProcess {
           return post(wire::decode_replica_loss(words), &MembershipCore::on_lost);
         case FrameKind::kGivenUp:
           return post(wire::decode_given_up(words), &MembershipCore::on_given_up);
+        case FrameKind::kNodeLeaving:
+          return post(wire::decode_node_leaving(words), &MembershipCore::on_leaving);
+        case FrameKind::kDrainAsk:
+          return post(wire::decode_drain_ask(words), &MembershipCore::on_drain_ask);
         case FrameKind::kProcessReports:
           return post_plain(wire::decode_process_reports(words), &Coordinator::on_reports);
         case FrameKind::kStatusAsk:
@@ -271,6 +275,7 @@ class Coordinator final : public CoordinatorProcess {
   void carry_out(const membership::SendPlaced& order) {
     send(order.node, wire::encode(order.placed), order.placed.view.route.generation);
   }
+  void carry_out(const membership::AnswerOrder& order) { send(order.peer, wire::encode(order.answer), {}); }
   void carry_out(const membership::ClosePeer& order) {
     if (const auto link = links_.find(order.peer); link != links_.end()) link->second->finish(order.why);
   }

@@ -11,7 +11,8 @@
 //
 // Accepted = in the ledger: from on_started on, a request ends by its deadline, by a refusal that concerns the request
 // itself (bad input, a suspect's second death), because its caller left or is too slow, or because no replica (of the
-// numerics of its stream) serves and none will. A replica's loss, a silent coordinator, a cut link and a full replica only park it.
+// numerics of its stream) serves and none will. A replica's loss, a silent coordinator, a cut link and a full replica only park it;
+// from a replica that drains it moves.
 
 #include <cstdint>
 #include <map>
@@ -57,8 +58,10 @@ class GatewayCore {
   void on_choice_stopped(RequestId request, std::uint32_t choice, Instant now, GatewayEffects& effects);
   void on_gone(RequestId request, Instant now, GatewayEffects& effects);
   void set_tenant(admission::TenantId tenant, const admission::TenantLimits& limits);
+  // Of what waits (admission_queue.h).
+  void set_queue_bounds(std::size_t requests_max, std::uint64_t tokens_max) { admission_.set_bounds(requests_max, tokens_max); }
   // Would a request be refused whatever it asks for? Asked before a body is read.
-  [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId tenant, Instant now) const;
+  [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId tenant, Instant now);
 
   // From replicas and the coordinator. Deltas of a stale attempt, another gateway or an unknown sequence are dropped and
   // counted.
@@ -74,8 +77,15 @@ class GatewayCore {
   void on_unsent(routing::ReplicaGeneration replica, const step::AttemptKey& attempt, Instant now, GatewayEffects& effects);
   // The way there is open (again): it is asked at once, without a newer view.
   void on_link_open(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects);
+  // It takes nothing new: what runs there moves to others as they have room, and finishes there where none has.
+  void on_draining(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects);
   // What a replica says of its work, for the sequences that are sent from here on.
   void on_load(routing::ReplicaGeneration replica, const routing::ReplicaLoad& load) { dispatcher_.on_load(replica, load); }
+
+  // Limits of tenants over all gateways of the cluster: admission/quota_book.h.
+  [[nodiscard]] admission::QuotaBook& quotas() { return admission_.quotas(); }
+  [[nodiscard]] const admission::QuotaBook& quotas() const { return admission_.quotas(); }
+  void on_shares(const routing::QuotaShares& shares, Instant now, GatewayEffects& effects);
 
   void on_timer(Instant now, GatewayEffects& effects);
   // Ends everything (kShutdown).

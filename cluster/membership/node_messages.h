@@ -20,9 +20,9 @@ struct NodeJoin {
   Epoch newest;                                 // the largest cluster epoch it has heard of: a coordinator begins beyond it; 0: none
   std::vector<ReplicaId> held;                  // replicas it has ranks of, whatever their state; rising
   std::vector<routing::ReplicaView> serving;    // generations of these that serve now, or drain as the state says; rising
-  // The node was told to drain (`herd drain`, SIGTERM): nothing is placed there. It keeps that for a coordinator that starts again.
+  // An operator drained the node: nothing is placed there. It keeps that for a coordinator that starts again.
   bool drains = false;
-  std::vector<ReplicaId> drained;               // replicas that an operator drained, wherever they were; rising. Likewise
+  std::vector<ReplicaId> drained{};             // replicas that an operator drained, wherever they were; rising. Likewise
   bool operator==(const NodeJoin&) const = default;
 };
 
@@ -30,10 +30,10 @@ struct NodeJoin {
 struct Assignment {
   std::vector<ReplicaId> replicas;  // rising
   // Of these: they take nothing new, and end once they have nothing left, or after drain_s. Rising.
-  std::vector<ReplicaId> draining;
+  std::vector<ReplicaId> draining{};
   double drain_s = 0;                // seconds, [0, 86400]
   bool node_drains = false;          // an operator drained the node; it says so in NodeJoin from now on, until it is told otherwise
-  std::vector<ReplicaId> drained;    // what an operator drained, of the whole cluster; every node says it in NodeJoin
+  std::vector<ReplicaId> drained{};  // what an operator drained, of the whole cluster; every node says it in NodeJoin
   bool operator==(const Assignment&) const = default;
 };
 

@@ -83,7 +83,7 @@ struct ClusterStatusReport {
   std::vector<ProcessReport> processes;     // coordinators, nodes, ranks, gateways; by role and name
   std::vector<ReplicaReportLine> replicas;  // rising
   // What an operator should look at, a sentence each: "gateway-2 has another resume key than gateway-1". At most 256.
-  std::vector<std::string> notices;
+  std::vector<std::string> notices{};
   bool operator==(const ClusterStatusReport&) const = default;
 };
 

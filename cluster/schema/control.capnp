@@ -8,13 +8,16 @@
 #     GatewayJoin             ───>          after Hello; again on each new connection
 #                             <───  ClusterView      the whole view at once, then again whenever it changes
 #                             <───  ReplicaLoss      from the replica too, when somebody is left there to say so
+#     QuotaDemand             ───>          several times a second while something is asked of it
+#                             <───  QuotaShares      whenever what the gateways may let through changes
 #
 # Hello is the first frame in both directions of every connection; nothing else is read before it. It is not retried:
 # a refusal (cluster/handshake/hello.h) closes the connection with a Status that holds both values, and the supervisor
 # decides what comes next.
 # A view replaces the one before; one that is not newer is dropped. Lost: anything, when a connection dies; the next
 # GatewayJoin is answered by the view of that moment, in which a loss that was missed shows as a later generation or as
-# the state `lost`. A repeated loss changes nothing.
+# the state `lost`. A repeated loss changes nothing. QuotaShares replace the ones before; a gateway without a coordinator keeps
+# the last it has for a while, and then takes its part of all gateways of each limit.
 
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("herd::schema");
@@ -27,7 +30,7 @@ struct Hello {
   node @2 :Text;                      # name of the machine or of the process's place in the config; not empty
   incarnation @3 :UInt64;             # this life of the process: 64 random bits, not 0; of a gateway: its id
   # Versions that the sender speaks, [min, max], min at least 1. The lower of the two maxima is spoken. An additive change
-  # keeps the number; a change of meaning takes a new one, and both are understood for one release.
+  # keeps the number; a change of meaning takes a new one (cluster/wire/spoken.h), and both are understood for one release.
   protocolMin @4 :UInt32;
   protocolMax @5 :UInt32;
   buildId @6 :Text;                   # for people
@@ -88,6 +91,9 @@ struct ReplicaLoss {
   why @3 :Ids.Status;                 # not ok
   inStep @4 :List(AttemptInStep);     # in steps that were under way; null: nobody is left to say; at most 65536
   blamed @5 :List(UInt32);            # ranks, rising; at most 1024; empty: none more than another
+  # What the ranks that died of themselves were working on; only of diedOfItself, and among inStep where that is told; rising;
+  # at most 1024; empty: nobody knows.
+  atWork @6 :List(Ids.AttemptKey);
 }
 
 struct AttemptInStep {
@@ -102,4 +108,33 @@ enum LossCause {
   overdue @3;                         # a rank hung, a step took too long
   tokensDiffer @4;                    # its ranks sampled different tokens
   stopped @5;                         # on purpose
+}
+
+struct QuotaDemand {
+  seconds @0 :Float64;                # since the sender's last one; above 0, at most 3600
+  tenants @1 :List(TenantDemand);     # rising, each once; at most 4096
+}
+
+struct TenantDemand {
+  # Asked since the last one, let through or not: finite, not negative.
+  tenant @0 :UInt64;                  # the same on every gateway
+  requests @1 :Float64;
+  promptTokens @2 :Float64;
+  outputTokens @3 :Float64;
+  inFlight @4 :UInt32;                # requests that wait or run there now
+  sequences @5 :UInt32;               # of these requests: they want a place on a replica
+  weight @6 :Float64;                 # of the key, as that gateway's file says; finite, above 0
+}
+
+struct QuotaShares {
+  # Shares: 0 to 1.
+  gateways @0 :UInt32;                # that share; at least 1
+  running @1 :Float64;                # of the sequences that all gateways together may have running
+  tenants @2 :List(TenantShare);      # rising, each once; at most 4096; who is not named has 1 / gateways of each limit
+}
+
+struct TenantShare {
+  tenant @0 :UInt64;
+  rate @1 :Float64;                   # of the limits per minute
+  inFlight @2 :Float64;               # of the requests in flight
 }

@@ -12,7 +12,7 @@
 #     FormReplica             ───>          a generation; its ranks are in no group
 #                             <───  Serving          it is formed (membership.capnp)
 #     RankEnded               ───>          a process of it has ended
-#     StopReplica             ───>          finish the steps in flight
+#     StopReplica             ───>          take nothing new, end when nothing is left, or after a while
 #                             <───  GenerationEnded  it is over, once
 #   leader                          rank
 #     JoinGroup               ───>          first on a connection of its own for each generation
@@ -128,6 +128,8 @@ struct RankFailed {
 }
 
 struct StopReplica {
+  # By then the steps in flight are finished and the generation ends, whatever is left; 0 to 86400. A later one replaces it.
+  drainSeconds @0 :Float64;
 }
 
 struct RankEnded {
@@ -154,6 +156,7 @@ struct ReplicaReport {
   decodeStepSeconds @4 :Float64;      # a step of the sequences that run
   promptTokenSeconds @5 :Float64;     # a token of a prompt, in a full chunk
   scheduler @6 :SchedulerStats;
+  draining @7 :Bool;                  # it takes nothing new
 }
 
 struct SchedulerStats {

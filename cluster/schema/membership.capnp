@@ -9,6 +9,7 @@
 #     Serving                 ───>          it is formed
 #     ReplicaLoss             ───>          it is over (control.capnp)
 #     GivenUp                 ───>          the replica cannot be had on that node
+#     NodeLeaving             ───>          it was told to end: it takes no more replicas, and ends when those it holds have drained
 #
 # A leader says Serving to its node, which passes it on. An Assignment replaces the one before, and so does a NodeJoin all that its
 # node said. Lost: anything, when a connection dies; the next NodeJoin says what serves, and PlaceAsk is asked again. A PlaceAsk
@@ -25,10 +26,21 @@ struct NodeJoin {
   newest @1 :Ids.Epoch;               # the largest epoch that it has heard of; 0: none
   held @2 :List(UInt32);              # replicas that it has ranks of; rising; at most 64
   serving @3 :List(Control.ReplicaView);  # of these, what serves, or drains as the state says; rising
+  # What it keeps for a coordinator that starts again:
+  drains @4 :Bool;                    # it was told to drain: nothing is placed there
+  drained @5 :List(UInt32);           # replicas that an operator drained, wherever they were; rising; at most 1024
 }
 
 struct Assignment {
   replicas @0 :List(UInt32);          # that the node shall hold from here on; rising; at most 64
+  draining @1 :List(UInt32);          # of these: they take nothing new, and end when nothing is left; rising
+  drainSeconds @2 :Float64;           # or after that long; 0 to 86400
+  nodeDrains @3 :Bool;                # an operator drained the node: NodeJoin says so from now on
+  drained @4 :List(UInt32);           # what an operator drained, of the whole cluster; rising; at most 1024
+}
+
+struct NodeLeaving {
+  drainSeconds @0 :Float64;           # 0 to 86400
 }
 
 struct PlaceAsk {

@@ -1,13 +1,20 @@
 @0xf8ef36bc02b5e10f;
-# report.capnp: what processes say of themselves, and what an operator is shown of all.
+# report.capnp: what processes say of themselves, what an operator is shown of all, and what an operator orders.
 #
 #   node, gateway                   coordinator
 #     ProcessReports          ───>          after its join, then again whenever it changes; replaces what it said before
 #   operator                        coordinator
 #     StatusAsk               ───>
 #                             <───  ClusterStatus    one for each
+#     DrainAsk, ReloadAsk     ───>
+#                             <───  OrderAnswer      one for each
+#   node, gateway                   coordinator
+#                             <───  ReloadPrepare    read your file again, say what would change, and wait
+#     ReloadPrepared          ───>
+#                             <───  ReloadDecision   take it, or forget it
 #
-# Lost: anything, when a connection dies; the sender says all of it on the next one, and the operator asks again.
+# Lost: anything, when a connection dies; the sender says all of it on the next one, and the operator asks again. A process that
+# prepared a reload and hears of no decision for a while forgets it; its coordinator asks nobody twice.
 
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("herd::schema");
@@ -19,7 +26,7 @@ struct ProcessReports {
 }
 
 struct ProcessReport {
-  # Texts: at most 256 bytes, lastDeath 512; no control characters.
+  # Texts: at most 256 bytes, lastDeath 512, accessDigest 33; no control characters.
   role @0 :Control.Role;              # no operator
   name @1 :Text;                      # not empty; unique within a role, the same over restarts; of a rank "replica-0/rank-1"
   node @2 :Text;                      # on whose machine it runs; empty: not known
@@ -32,6 +39,7 @@ struct ProcessReport {
   endpointUrl @9 :Text;               # of a gateway
   metricsUrl @10 :Text;               # empty: none
   loadedPercent @11 :Int32 = -1;      # of its weights, while they load: 0 to 100; else -1
+  accessDigest @12 :Text;             # of a gateway, else empty: tells whether its keys are those of another, and nothing else
 }
 
 enum ProcessState {
@@ -50,6 +58,7 @@ struct ClusterStatus {
   cluster @0 :Text;                   # not empty; at most 256 bytes, no control characters
   processes @1 :List(ProcessReport);  # each role and name once; at most 4096
   replicas @2 :List(ReplicaLine);     # rising; at most 1024
+  notices @3 :List(Text);             # what an operator should look at; at most 256, each as OrderAnswer's lines
 }
 
 struct ReplicaLine {
@@ -66,4 +75,34 @@ enum ReplicaCondition {
   reforming @2;
   draining @3;
   lost @4;
+}
+
+struct DrainAsk {
+  target @0 :Text;                    # of a node its name, or "replica-0"; not empty; at most 256 bytes, no control characters
+  undo @1 :Bool;                      # it shall take work again
+  drainSeconds @2 :Float64;           # what has not moved or finished by then is parked; 0 to 86400
+}
+
+struct ReloadAsk {
+}
+
+struct OrderAnswer {
+  status @0 :Ids.Status;              # why it was not done; no control characters
+  lines @1 :List(Text);               # what was done or is wrong; at most 256 of at most 512 bytes, no control characters
+}
+
+struct ReloadPrepare {
+  number @0 :UInt64;                  # of this reload; not 0
+  configDigest @1 :Text;              # of the file as the coordinator reads it; at most 256 bytes, no control characters
+}
+
+struct ReloadPrepared {
+  number @0 :UInt64;                  # as it was asked; not 0
+  status @1 :Ids.Status;              # why it cannot be taken; no control characters
+  changed @2 :List(Text);             # keys that would take effect there; as OrderAnswer's lines
+}
+
+struct ReloadDecision {
+  number @0 :UInt64;                  # likewise
+  take @1 :Bool;                      # else: forget it
 }

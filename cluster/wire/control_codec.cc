@@ -1,5 +1,7 @@
 #include "cluster/wire/control_codec.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "cluster/schema/control.capnp.h"
@@ -13,8 +15,16 @@ namespace {
 using handshake::Hello;
 using routing::ClusterView;
 using routing::GatewayJoin;
+using routing::kTenantsInUseMax;
+using routing::QuotaDemand;
+using routing::QuotaShares;
 using routing::ReplicaLoss;
 using routing::ReplicaView;
+using routing::TenantDemand;
+using routing::TenantShare;
+
+constexpr double kDemandSecondsMax = 3600;
+constexpr const char* kTooManyTenants = "more than 4096 tenants";
 
 Hello read(schema::Hello::Reader from) {
   const auto short_text = [](capnp::Text::Reader value) {
@@ -42,6 +52,59 @@ void check(const ClusterView& view) {
   check_rising(view.replicas);
 }
 
+template <class Tenant>
+void check_tenants(const std::vector<Tenant>& tenants) {
+  require(tenants.size() <= kTenantsInUseMax, kTooManyTenants);
+  require(std::ranges::is_sorted(tenants, std::ranges::less_equal(), &Tenant::tenant), "tenants: not in rising order, each once");
+}
+
+void check_asked(double amount) {
+  require(std::isfinite(amount) && amount >= 0, "tenant: asks for an amount that is not finite, or negative");
+}
+
+void check_share(double share) { require(share >= 0 && share <= 1, "a share outside [0, 1]"); }
+
+void check(const QuotaDemand& demand) {
+  require(demand.seconds > 0 && demand.seconds <= kDemandSecondsMax, "seconds outside (0, 3600]");
+  check_tenants(demand.tenants);
+  for (const TenantDemand& tenant : demand.tenants) {
+    check_asked(tenant.requests);
+    check_asked(tenant.prompt_tokens);
+    check_asked(tenant.output_tokens);
+    require(std::isfinite(tenant.weight) && tenant.weight > 0, "tenant: its weight is not finite, or not above 0");
+  }
+}
+
+void check(const QuotaShares& shares) {
+  require(shares.gateways >= 1, "no gateway shares");
+  check_share(shares.running);
+  check_tenants(shares.tenants);
+  for (const TenantShare& tenant : shares.tenants) {
+    check_share(tenant.rate);
+    check_share(tenant.in_flight);
+  }
+}
+
+TenantDemand read(schema::TenantDemand::Reader from) {
+  return {.tenant = from.getTenant(),
+          .requests = from.getRequests(),
+          .prompt_tokens = from.getPromptTokens(),
+          .output_tokens = from.getOutputTokens(),
+          .in_flight = from.getInFlight(),
+          .sequences = from.getSequences(),
+          .weight = from.getWeight()};
+}
+
+void write(schema::TenantDemand::Builder to, const TenantDemand& tenant) {
+  to.setTenant(tenant.tenant);
+  to.setRequests(tenant.requests);
+  to.setPromptTokens(tenant.prompt_tokens);
+  to.setOutputTokens(tenant.output_tokens);
+  to.setInFlight(tenant.in_flight);
+  to.setSequences(tenant.sequences);
+  to.setWeight(tenant.weight);
+}
+
 }  // namespace
 
 Status validate(const GatewayJoin&) { return {}; }
@@ -52,6 +115,14 @@ Status validate(const ClusterView& view) {
 
 Status validate(const ReplicaLoss& loss) {
   return status_of([&] { check(loss); });
+}
+
+Status validate(const QuotaDemand& demand) {
+  return status_of([&] { check(demand); });
+}
+
+Status validate(const QuotaShares& shares) {
+  return status_of([&] { check(shares); });
 }
 
 Frame encode(const Hello& hello) {
@@ -87,14 +158,37 @@ Frame encode(const ClusterView& view) {
   to.setClusterEpoch(view.cluster_epoch.value);
   to.setNumber(view.number);
   auto replicas = to.initReplicas(static_cast<unsigned>(view.replicas.size()));
-  for (unsigned i = 0; i < replicas.size(); ++i) write(replicas[i], view.replicas[i]);
+  for (unsigned i = 0; i < replicas.size(); ++i) wire::write(replicas[i], view.replicas[i]);
   return {FrameKind::kClusterView, to_words(message)};
 }
 
 Frame encode(const ReplicaLoss& loss) {
   capnp::MallocMessageBuilder message;
-  write(message.initRoot<schema::ReplicaLoss>(), loss);
+  wire::write(message.initRoot<schema::ReplicaLoss>(), loss);
   return {FrameKind::kReplicaLoss, to_words(message)};
+}
+
+Frame encode(const QuotaDemand& demand) {
+  capnp::MallocMessageBuilder message;
+  auto to = message.initRoot<schema::QuotaDemand>();
+  to.setSeconds(demand.seconds);
+  auto tenants = to.initTenants(static_cast<unsigned>(demand.tenants.size()));
+  for (unsigned i = 0; i < tenants.size(); ++i) write(tenants[i], demand.tenants[i]);
+  return {FrameKind::kQuotaDemand, to_words(message)};
+}
+
+Frame encode(const QuotaShares& shares) {
+  capnp::MallocMessageBuilder message;
+  auto to = message.initRoot<schema::QuotaShares>();
+  to.setGateways(shares.gateways);
+  to.setRunning(shares.running);
+  auto tenants = to.initTenants(static_cast<unsigned>(shares.tenants.size()));
+  for (unsigned i = 0; i < tenants.size(); ++i) {
+    tenants[i].setTenant(shares.tenants[i].tenant);
+    tenants[i].setRate(shares.tenants[i].rate);
+    tenants[i].setInFlight(shares.tenants[i].in_flight);
+  }
+  return {FrameKind::kQuotaShares, to_words(message)};
 }
 
 Expected<Hello> decode_hello(std::span<const std::uint64_t> words) {
@@ -130,6 +224,30 @@ Expected<ReplicaLoss> decode_replica_loss(std::span<const std::uint64_t> words) 
         ReplicaLoss loss = read_loss(from);
         check(loss);
         return loss;
+      });
+}
+
+Expected<QuotaDemand> decode_quota_demand(std::span<const std::uint64_t> words) {
+  return read_message<schema::QuotaDemand, QuotaDemand>(
+      FrameKind::kQuotaDemand, "demand", words, [](schema::QuotaDemand::Reader from) {
+        QuotaDemand demand{from.getSeconds(), {}};
+        const auto tenants = from.getTenants();
+        require(tenants.size() <= kTenantsInUseMax, kTooManyTenants);
+        for (const auto tenant : tenants) demand.tenants.push_back(read(tenant));
+        check(demand);
+        return demand;
+      });
+}
+
+Expected<QuotaShares> decode_quota_shares(std::span<const std::uint64_t> words) {
+  return read_message<schema::QuotaShares, QuotaShares>(
+      FrameKind::kQuotaShares, "shares", words, [](schema::QuotaShares::Reader from) {
+        QuotaShares shares{from.getGateways(), from.getRunning(), {}};
+        const auto tenants = from.getTenants();
+        require(tenants.size() <= kTenantsInUseMax, kTooManyTenants);
+        for (const auto tenant : tenants) shares.tenants.push_back({tenant.getTenant(), tenant.getRate(), tenant.getInFlight()});
+        check(shares);
+        return shares;
       });
 }
 

@@ -1,6 +1,7 @@
 #include "cluster/wire/control_values.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/flat_message.h"
@@ -17,6 +18,7 @@ using routing::ReplicaView;
 namespace {
 
 constexpr std::int64_t kModelLenMax = std::int64_t{1} << 20;
+constexpr const char* kTooManyAtWork = "more than 1024 attempts at work";
 
 schema::ReplicaState to_schema(ReplicaState state) {
   switch (state) {
@@ -30,6 +32,18 @@ schema::ReplicaState to_schema(ReplicaState state) {
       return schema::ReplicaState::LOST;
   }
   return schema::ReplicaState::UNKNOWN;
+}
+
+// A rank works on at most one attempt at a time.
+void check_at_work(const ReplicaLoss& loss) {
+  require(loss.at_work.size() <= kBlamedRanksMax, kTooManyAtWork);
+  require(std::ranges::is_sorted(loss.at_work, std::ranges::less_equal()), "attempts at work: not in rising order, each once");
+  require(loss.at_work.empty() || loss.cause == LossCause::kDiedOfItself, "attempts at work: no rank died of itself");
+  if (!loss.in_step) return;
+  std::vector<step::AttemptKey> in_step;
+  for (const routing::AttemptInStep& one : *loss.in_step) in_step.push_back(one.attempt);
+  std::ranges::sort(in_step);
+  require(std::ranges::includes(in_step, loss.at_work), "attempts at work: not all of them in a step");
 }
 
 ReplicaState read_state(schema::ReplicaState state) {
@@ -175,6 +189,8 @@ void write(schema::ReplicaLoss::Builder to, const ReplicaLoss& loss) {
   }
   auto blamed = to.initBlamed(static_cast<unsigned>(loss.blamed.size()));
   for (unsigned i = 0; i < blamed.size(); ++i) blamed.set(i, loss.blamed[i]);
+  auto at_work = to.initAtWork(static_cast<unsigned>(loss.at_work.size()));
+  for (unsigned i = 0; i < at_work.size(); ++i) write(at_work[i], loss.at_work[i]);
 }
 
 ReplicaLoss read_loss(schema::ReplicaLoss::Reader from) {
@@ -193,6 +209,9 @@ ReplicaLoss read_loss(schema::ReplicaLoss::Reader from) {
     }
   }
   loss.blamed = read_numbers<std::uint32_t>(from.getBlamed(), kBlamedRanksMax, "more than 1024 ranks to blame");
+  const auto at_work = from.getAtWork();
+  require(at_work.size() <= kBlamedRanksMax, kTooManyAtWork);
+  for (const auto attempt : at_work) loss.at_work.push_back(read_attempt(attempt));
   return loss;
 }
 
@@ -201,6 +220,7 @@ void check(const ReplicaLoss& loss) {
   require(!loss.in_step || loss.in_step->size() <= kLostAttemptsMax, "more than 65536 attempts");
   require(loss.blamed.size() <= kBlamedRanksMax, "more than 1024 ranks to blame");
   require(std::ranges::is_sorted(loss.blamed, std::ranges::less_equal()), "ranks to blame: not in rising order, each once");
+  check_at_work(loss);
 }
 
 }  // namespace herd::wire

@@ -104,7 +104,8 @@ ReplicaReport read(schema::ReplicaReport::Reader from) {
            .stale_submissions = from.getStaleSubmissions(),
            .decode_step_s = from.getDecodeStepSeconds(),
            .prompt_token_s = from.getPromptTokenSeconds(),
-           .scheduler = read_stats(from.getScheduler())}};
+           .scheduler = read_stats(from.getScheduler())},
+          from.getDraining()};
 }
 
 }  // namespace
@@ -141,7 +142,9 @@ Status validate(const RankFailedNote& failed) {
   return status_of([&] { check_reason(failed.why); });
 }
 
-Status validate(const StopReplicaOrder&) { return {}; }
+Status validate(const StopReplicaOrder& order) {
+  return status_of([&] { check_drain_seconds(order.drain_s); });
+}
 
 Status validate(const RankEnded& ended) {
   return status_of([&] { check(ended); });
@@ -221,9 +224,9 @@ Frame encode(const RankFailedNote& failed) {
   return {FrameKind::kRankFailed, to_words(message)};
 }
 
-Frame encode(const StopReplicaOrder&) {
+Frame encode(const StopReplicaOrder& order) {
   capnp::MallocMessageBuilder message;
-  message.initRoot<schema::StopReplica>();
+  message.initRoot<schema::StopReplica>().setDrainSeconds(order.drain_s);
   return {FrameKind::kStopReplica, to_words(message)};
 }
 
@@ -256,6 +259,7 @@ Frame encode(const ReplicaReport& report) {
   to.setDecodeStepSeconds(report.stats.decode_step_s);
   to.setPromptTokenSeconds(report.stats.prompt_token_s);
   write(to.initScheduler(), report.stats.scheduler);
+  to.setDraining(report.draining);
   return {FrameKind::kReplicaReport, to_words(message)};
 }
 
@@ -331,7 +335,10 @@ Expected<RankFailedNote> decode_rank_failed(std::span<const std::uint64_t> words
 
 Expected<StopReplicaOrder> decode_stop_replica(std::span<const std::uint64_t> words) {
   return read_message<schema::StopReplica, StopReplicaOrder>(
-      FrameKind::kStopReplica, "stop", words, [](schema::StopReplica::Reader) { return StopReplicaOrder(); });
+      FrameKind::kStopReplica, "stop", words, [](schema::StopReplica::Reader from) {
+        check_drain_seconds(from.getDrainSeconds());
+        return StopReplicaOrder{from.getDrainSeconds()};
+      });
 }
 
 Expected<RankEnded> decode_rank_ended(std::span<const std::uint64_t> words) {

@@ -17,16 +17,27 @@ using membership::Assignment;
 using membership::GivenUp;
 using membership::kReplicasOfNodeMax;
 using membership::NodeJoin;
+using membership::NodeLeaving;
 using membership::Placed;
 using membership::PlaceAsk;
 using membership::Serving;
 
 constexpr std::int64_t kModelLenMax = std::int64_t{1} << 20;
 constexpr const char* kTooMany = "more than 64 replicas";
+constexpr const char* kTooManyDrained = "more than 1024 drained replicas";
+
+void check_rising(const std::vector<ReplicaId>& replicas) {
+  require(std::ranges::is_sorted(replicas, std::ranges::less_equal()), "replicas: not in rising order, each once");
+}
 
 void check(const std::vector<ReplicaId>& replicas) {
   require(replicas.size() <= kReplicasOfNodeMax, kTooMany);
-  require(std::ranges::is_sorted(replicas, std::ranges::less_equal()), "replicas: not in rising order, each once");
+  check_rising(replicas);
+}
+
+void check_drained(const std::vector<ReplicaId>& drained) {
+  require(drained.size() <= kReplicasMax, kTooManyDrained);
+  check_rising(drained);
 }
 
 void check(const NodeJoin& join) {
@@ -37,7 +48,16 @@ void check(const NodeJoin& join) {
     check_generation(replica);
     require(std::ranges::binary_search(join.held, replica.route.generation.replica), "a replica serves that it does not hold");
   }
-  check_rising(join.serving);
+  wire::check_rising(join.serving);
+  check_drained(join.drained);
+}
+
+void check(const Assignment& assignment) {
+  check(assignment.replicas);
+  check(assignment.draining);
+  require(std::ranges::includes(assignment.replicas, assignment.draining), "a replica drains that is not assigned");
+  check_drain_seconds(assignment.drain_s);
+  check_drained(assignment.drained);
 }
 
 void check(const PlaceAsk& ask) {
@@ -64,6 +84,11 @@ std::vector<ReplicaId> read_replicas(const List& from) {
   return read_numbers<ReplicaId>(from, kReplicasOfNodeMax, kTooMany);
 }
 
+template <class List>
+std::vector<ReplicaId> read_drained(const List& from) {
+  return read_numbers<ReplicaId>(from, kReplicasMax, kTooManyDrained);
+}
+
 }  // namespace
 
 Status validate(const NodeJoin& join) {
@@ -71,7 +96,7 @@ Status validate(const NodeJoin& join) {
 }
 
 Status validate(const Assignment& assignment) {
-  return status_of([&] { check(assignment.replicas); });
+  return status_of([&] { check(assignment); });
 }
 
 Status validate(const PlaceAsk& ask) {
@@ -90,6 +115,10 @@ Status validate(const GivenUp& given_up) {
   return status_of([&] { check(given_up); });
 }
 
+Status validate(const NodeLeaving& leaving) {
+  return status_of([&] { check_drain_seconds(leaving.drain_s); });
+}
+
 Frame encode(const NodeJoin& join) {
   capnp::MallocMessageBuilder message;
   auto to = message.initRoot<schema::NodeJoin>();
@@ -98,6 +127,8 @@ Frame encode(const NodeJoin& join) {
   write(to.initHeld(static_cast<unsigned>(join.held.size())), join.held);
   auto serving = to.initServing(static_cast<unsigned>(join.serving.size()));
   for (unsigned i = 0; i < serving.size(); ++i) wire::write(serving[i], join.serving[i]);
+  to.setDrains(join.drains);
+  write(to.initDrained(static_cast<unsigned>(join.drained.size())), join.drained);
   return {FrameKind::kNodeJoin, to_words(message)};
 }
 
@@ -105,6 +136,10 @@ Frame encode(const Assignment& assignment) {
   capnp::MallocMessageBuilder message;
   auto to = message.initRoot<schema::Assignment>();
   write(to.initReplicas(static_cast<unsigned>(assignment.replicas.size())), assignment.replicas);
+  write(to.initDraining(static_cast<unsigned>(assignment.draining.size())), assignment.draining);
+  to.setDrainSeconds(assignment.drain_s);
+  to.setNodeDrains(assignment.node_drains);
+  write(to.initDrained(static_cast<unsigned>(assignment.drained.size())), assignment.drained);
   return {FrameKind::kAssignment, to_words(message)};
 }
 
@@ -139,9 +174,16 @@ Frame encode(const GivenUp& given_up) {
   return {FrameKind::kGivenUp, to_words(message)};
 }
 
+Frame encode(const NodeLeaving& leaving) {
+  capnp::MallocMessageBuilder message;
+  message.initRoot<schema::NodeLeaving>().setDrainSeconds(leaving.drain_s);
+  return {FrameKind::kNodeLeaving, to_words(message)};
+}
+
 Expected<NodeJoin> decode_node_join(std::span<const std::uint64_t> words) {
   return read_message<schema::NodeJoin, NodeJoin>(FrameKind::kNodeJoin, "node's join", words, [](schema::NodeJoin::Reader from) {
-    NodeJoin join{from.getReplicasMax(), Epoch(from.getNewest()), read_replicas(from.getHeld()), {}};
+    NodeJoin join{from.getReplicasMax(), Epoch(from.getNewest()), read_replicas(from.getHeld()), {},
+                  from.getDrains(),      read_drained(from.getDrained())};
     const auto serving = from.getServing();
     require(serving.size() <= kReplicasOfNodeMax, kTooMany);
     for (const auto replica : serving) join.serving.push_back(read_replica(replica));
@@ -153,8 +195,9 @@ Expected<NodeJoin> decode_node_join(std::span<const std::uint64_t> words) {
 Expected<Assignment> decode_assignment(std::span<const std::uint64_t> words) {
   return read_message<schema::Assignment, Assignment>(
       FrameKind::kAssignment, "assignment", words, [](schema::Assignment::Reader from) {
-        Assignment assignment{read_replicas(from.getReplicas())};
-        check(assignment.replicas);
+        Assignment assignment{read_replicas(from.getReplicas()), read_replicas(from.getDraining()), from.getDrainSeconds(),
+                              from.getNodeDrains(), read_drained(from.getDrained())};
+        check(assignment);
         return assignment;
       });
 }
@@ -194,6 +237,14 @@ Expected<GivenUp> decode_given_up(std::span<const std::uint64_t> words) {
     check(given_up);
     return given_up;
   });
+}
+
+Expected<NodeLeaving> decode_node_leaving(std::span<const std::uint64_t> words) {
+  return read_message<schema::NodeLeaving, NodeLeaving>(
+      FrameKind::kNodeLeaving, "leaving", words, [](schema::NodeLeaving::Reader from) {
+        check_drain_seconds(from.getDrainSeconds());
+        return NodeLeaving{from.getDrainSeconds()};
+      });
 }
 
 }  // namespace herd::wire

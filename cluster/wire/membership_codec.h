@@ -17,6 +17,7 @@ namespace herd::wire {
 [[nodiscard]] Status validate(const membership::Placed& placed);
 [[nodiscard]] Status validate(const membership::Serving& serving);
 [[nodiscard]] Status validate(const membership::GivenUp& given_up);
+[[nodiscard]] Status validate(const membership::NodeLeaving& leaving);
 
 [[nodiscard]] Frame encode(const membership::NodeJoin& join);
 [[nodiscard]] Frame encode(const membership::Assignment& assignment);
@@ -24,6 +25,7 @@ namespace herd::wire {
 [[nodiscard]] Frame encode(const membership::Placed& placed);
 [[nodiscard]] Frame encode(const membership::Serving& serving);
 [[nodiscard]] Frame encode(const membership::GivenUp& given_up);
+[[nodiscard]] Frame encode(const membership::NodeLeaving& leaving);
 
 [[nodiscard]] Expected<membership::NodeJoin> decode_node_join(std::span<const std::uint64_t> words);
 [[nodiscard]] Expected<membership::Assignment> decode_assignment(std::span<const std::uint64_t> words);
@@ -31,9 +33,6 @@ namespace herd::wire {
 [[nodiscard]] Expected<membership::Placed> decode_placed(std::span<const std::uint64_t> words);
 [[nodiscard]] Expected<membership::Serving> decode_serving(std::span<const std::uint64_t> words);
 [[nodiscard]] Expected<membership::GivenUp> decode_given_up(std::span<const std::uint64_t> words);
-
-[[nodiscard]] Status validate(const membership::NodeLeaving& value);
-[[nodiscard]] Frame encode(const membership::NodeLeaving& value);
 [[nodiscard]] Expected<membership::NodeLeaving> decode_node_leaving(std::span<const std::uint64_t> words);
 
 }  // namespace herd::wire

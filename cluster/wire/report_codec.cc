@@ -14,6 +14,7 @@ namespace herd::wire {
 namespace {
 
 using report::ClusterStatusReport;
+using report::kAnswerLinesMax;
 using report::kProcessesMax;
 using report::kReportNameBytesMax;
 using report::kReportTextBytesMax;
@@ -26,6 +27,7 @@ using report::StatusAsk;
 
 constexpr const char* kTooManyProcesses = "more than 4096 processes";
 constexpr const char* kTooManyReplicas = "more than 1024 replicas";
+constexpr const char* kNotices = "notices";
 
 schema::ProcessState to_schema(ProcessState state) {
   switch (state) {
@@ -102,6 +104,7 @@ void check(const ProcessReport& process) {
   check_text(process.endpoint_url, kReportNameBytesMax, "URL of the endpoint");
   check_text(process.metrics_url, kReportNameBytesMax, "URL of the metrics");
   require(process.loaded_percent >= -1 && process.loaded_percent <= 100, "loaded: outside [0, 100] %");
+  check_text(process.access_digest, kAccessDigestBytesMax, "digest of the keys");
 }
 
 void check(const std::vector<ProcessReport>& processes) {
@@ -126,6 +129,7 @@ void check(const ClusterStatusReport& report) {
   }
   require(std::ranges::is_sorted(report.replicas, std::ranges::less_equal(), &ReplicaReportLine::replica),
           "replicas: not in rising order, each once");
+  check_texts(report.notices, kAnswerLinesMax, kReportTextBytesMax, kNotices);
 }
 
 void write(schema::ProcessReport::Builder to, const ProcessReport& process) {
@@ -141,6 +145,7 @@ void write(schema::ProcessReport::Builder to, const ProcessReport& process) {
   to.setEndpointUrl(text(process.endpoint_url));
   to.setMetricsUrl(text(process.metrics_url));
   to.setLoadedPercent(process.loaded_percent);
+  to.setAccessDigest(text(process.access_digest));
 }
 
 ProcessReport read(schema::ProcessReport::Reader from) {
@@ -157,6 +162,7 @@ ProcessReport read(schema::ProcessReport::Reader from) {
   process.endpoint_url = read_text(from.getEndpointUrl(), kReportNameBytesMax, "URL of the endpoint");
   process.metrics_url = read_text(from.getMetricsUrl(), kReportNameBytesMax, "URL of the metrics");
   process.loaded_percent = from.getLoadedPercent();
+  process.access_digest = read_text(from.getAccessDigest(), kAccessDigestBytesMax, "digest of the keys");
   return process;
 }
 
@@ -221,6 +227,7 @@ Frame encode(const ClusterStatusReport& report) {
   write(to.initProcesses(static_cast<unsigned>(report.processes.size())), report.processes);
   auto replicas = to.initReplicas(static_cast<unsigned>(report.replicas.size()));
   for (unsigned i = 0; i < replicas.size(); ++i) write(replicas[i], report.replicas[i]);
+  write_texts(to.initNotices(static_cast<unsigned>(report.notices.size())), report.notices, kReportTextBytesMax);
   return {FrameKind::kClusterStatus, to_words(message)};
 }
 
@@ -241,7 +248,10 @@ Expected<StatusAsk> decode_status_ask(std::span<const std::uint64_t> words) {
 Expected<ClusterStatusReport> decode_cluster_status(std::span<const std::uint64_t> words) {
   return read_message<schema::ClusterStatus, ClusterStatusReport>(
       FrameKind::kClusterStatus, "status", words, [](schema::ClusterStatus::Reader from) {
-        ClusterStatusReport report{read_text(from.getCluster(), kReportNameBytesMax, "cluster"), read(from.getProcesses()), {}};
+        ClusterStatusReport report{read_text(from.getCluster(), kReportNameBytesMax, "cluster"),
+                                   read(from.getProcesses()),
+                                   {},
+                                   read_texts(from.getNotices(), kAnswerLinesMax, kReportTextBytesMax, kNotices)};
         const auto replicas = from.getReplicas();
         require(replicas.size() <= routing::kReplicasMax, kTooManyReplicas);
         for (const auto line : replicas) report.replicas.push_back(read(line));

@@ -2,6 +2,7 @@
 // Reports of processes and of the cluster (cluster/report/process_report.h) <-> the messages of schema/report.capnp. Decoding is
 // validation: what comes out of decode passes validate, what goes into encode must.
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -11,6 +12,8 @@
 #include "kernels/status.h"
 
 namespace herd::wire {
+
+inline constexpr std::size_t kAccessDigestBytesMax = 33;  // two of 16 digits, and a slash
 
 [[nodiscard]] Status validate(const report::ProcessReports& reports);
 [[nodiscard]] Status validate(const report::StatusAsk& ask);
@@ -24,18 +27,21 @@ namespace herd::wire {
 [[nodiscard]] Expected<report::StatusAsk> decode_status_ask(std::span<const std::uint64_t> words);
 [[nodiscard]] Expected<report::ClusterStatusReport> decode_cluster_status(std::span<const std::uint64_t> words);
 
-[[nodiscard]] Status validate(const report::DrainAsk& value);
-[[nodiscard]] Status validate(const report::ReloadAsk& value);
-[[nodiscard]] Status validate(const report::OrderAnswer& value);
-[[nodiscard]] Status validate(const report::ReloadPrepare& value);
-[[nodiscard]] Status validate(const report::ReloadPrepared& value);
-[[nodiscard]] Status validate(const report::ReloadDecision& value);
-[[nodiscard]] Frame encode(const report::DrainAsk& value);
-[[nodiscard]] Frame encode(const report::ReloadAsk& value);
-[[nodiscard]] Frame encode(const report::OrderAnswer& value);
-[[nodiscard]] Frame encode(const report::ReloadPrepare& value);
-[[nodiscard]] Frame encode(const report::ReloadPrepared& value);
-[[nodiscard]] Frame encode(const report::ReloadDecision& value);
+// Orders of an operator, and what comes of them (cluster/report/operator_orders.h). Every ReloadAsk is valid.
+[[nodiscard]] Status validate(const report::DrainAsk& ask);
+[[nodiscard]] Status validate(const report::ReloadAsk& ask);
+[[nodiscard]] Status validate(const report::OrderAnswer& answer);
+[[nodiscard]] Status validate(const report::ReloadPrepare& prepare);
+[[nodiscard]] Status validate(const report::ReloadPrepared& prepared);
+[[nodiscard]] Status validate(const report::ReloadDecision& decision);
+
+[[nodiscard]] Frame encode(const report::DrainAsk& ask);
+[[nodiscard]] Frame encode(const report::ReloadAsk& ask);
+[[nodiscard]] Frame encode(const report::OrderAnswer& answer);
+[[nodiscard]] Frame encode(const report::ReloadPrepare& prepare);
+[[nodiscard]] Frame encode(const report::ReloadPrepared& prepared);
+[[nodiscard]] Frame encode(const report::ReloadDecision& decision);
+
 [[nodiscard]] Expected<report::DrainAsk> decode_drain_ask(std::span<const std::uint64_t> words);
 [[nodiscard]] Expected<report::ReloadAsk> decode_reload_ask(std::span<const std::uint64_t> words);
 [[nodiscard]] Expected<report::OrderAnswer> decode_order_answer(std::span<const std::uint64_t> words);

@@ -34,6 +34,10 @@ void check_top(const std::vector<step::TokenLogprob>& top, bool finite) {
   }
 }
 
+void require_at_most(std::size_t count, std::size_t count_max, const char* what) {
+  if (count > count_max) throw Refusal{bad_input(std::string(what) + ": more than " + std::to_string(count_max))};
+}
+
 // It steers the terminal or the log that shows it.
 bool steers(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }
 
@@ -70,6 +74,28 @@ std::string clean_text(const std::string& value, std::size_t bytes_max) {
   std::string cleaned = value.substr(0, bytes_max);
   std::ranges::replace_if(cleaned, steers, ' ');
   return cleaned;
+}
+
+void write_texts(capnp::List<capnp::Text>::Builder to, const std::vector<std::string>& texts, std::size_t bytes_max) {
+  for (unsigned i = 0; i < to.size(); ++i) to.set(i, text(clean_text(texts[i], bytes_max)));
+}
+
+std::vector<std::string> read_texts(capnp::List<capnp::Text>::Reader from, std::size_t count_max, std::size_t bytes_max, const char* what) {
+  require_at_most(from.size(), count_max, what);
+  std::vector<std::string> texts;
+  texts.reserve(from.size());
+  for (const auto one : from) texts.push_back(read_text(one, bytes_max, what));
+  return texts;
+}
+
+void check_texts(const std::vector<std::string>& texts, std::size_t count_max, std::size_t bytes_max, const char* what) {
+  require_at_most(texts.size(), count_max, what);
+  for (const std::string& one : texts) check_text(one, bytes_max, what);
+}
+
+void check_drain_seconds(double seconds) {
+  constexpr double kDay = 86'400;
+  require(seconds >= 0 && seconds <= kDay, "drains for seconds outside [0, 86400]");
 }
 
 void write(schema::Status::Builder to, const Status& status) {

@@ -35,6 +35,14 @@ inline capnp::Text::Reader text(const std::string& value) { return {value.c_str(
 // As check_text lets it through: cut, control characters as spaces. For texts that a process did not write itself.
 std::string clean_text(const std::string& value, std::size_t bytes_max);
 
+// Sentences for people, at most `count_max` of at most `bytes_max` bytes each. They are written clean.
+void write_texts(capnp::List<capnp::Text>::Builder to, const std::vector<std::string>& texts, std::size_t bytes_max);
+std::vector<std::string> read_texts(capnp::List<capnp::Text>::Reader from, std::size_t count_max, std::size_t bytes_max, const char* what);
+void check_texts(const std::vector<std::string>& texts, std::size_t count_max, std::size_t bytes_max, const char* what);
+
+// How long something may drain: 0 to a day.
+void check_drain_seconds(double seconds);
+
 void write(schema::Status::Builder to, const Status& status);
 Status read_status(schema::Status::Reader from);
 // The same of a Status that people read: control characters are written as spaces, and refused.

@@ -46,6 +46,8 @@ void write_spoken_seeds(const fs::path& corpus) {
                                                       {1, encode(herd::wire::random_place_ask(random))},
                                                       {1, encode(herd::wire::random_loss(random))},
                                                       {1, encode(herd::wire::random_process_reports(random))},
+                                                      {1, encode(herd::wire::random_reload_prepared(random))},
+                                                      {1, encode(herd::wire::random_node_leaving(random))},
                                                       {2, encode(herd::wire::random_rank_ready(random))},
                                                       {2, encode(herd::wire::random_serving(random))},
                                                       {2, encode(herd::wire::random_generation_ended(random))},
@@ -58,10 +60,17 @@ void write_spoken_seeds(const fs::path& corpus) {
                                                       {5, encode(herd::wire::random_replica_report(random))},
                                                       {6, encode(herd::wire::random_assignment(random))},
                                                       {6, encode(herd::wire::random_placed(random))},
+                                                      {6, encode(herd::wire::random_reload_prepare(random))},
                                                       {7, encode(herd::wire::random_view(random))},
+                                                      {7, encode(herd::wire::random_reload_decision(random))},
+                                                      {7, encode(herd::wire::random_quota_shares(random))},
                                                       {8, encode(herd::wire::random_join(random))},
+                                                      {8, encode(herd::wire::random_quota_demand(random))},
                                                       {9, encode(herd::wire::random_status_ask(random))},
-                                                      {10, encode(herd::wire::random_cluster_status(random))}};
+                                                      {9, encode(herd::wire::random_drain_ask(random))},
+                                                      {9, encode(herd::wire::random_reload_ask(random))},
+                                                      {10, encode(herd::wire::random_cluster_status(random))},
+                                                      {10, encode(herd::wire::random_order_answer(random))}};
   for (const auto& [speakers, frame] : spoken) {
     const std::vector<std::byte> bytes = herd::wire::seal(frame, herd::Epoch(1)).value();
     std::string seed{static_cast<char>(speakers * 4 + 3), static_cast<char>(herd::link::lane_of(frame.kind))};
@@ -111,6 +120,8 @@ int main(int, char** argv) {
   write_seeds(corpus, "control_codec", 1, herd::wire::random_join);
   write_seeds(corpus, "control_codec", 2, herd::wire::random_view);
   write_seeds(corpus, "control_codec", 3, herd::wire::random_loss);
+  write_seeds(corpus, "control_codec", 4, herd::wire::random_quota_demand);
+  write_seeds(corpus, "control_codec", 5, herd::wire::random_quota_shares);
   write_seeds(corpus, "link_codec", 0, herd::wire::random_ping);
   write_seeds(corpus, "link_codec", 1, herd::wire::random_goodbye);
   write_seeds(corpus, "membership_codec", 0, herd::wire::random_node_join);
@@ -119,6 +130,7 @@ int main(int, char** argv) {
   write_seeds(corpus, "membership_codec", 3, herd::wire::random_placed);
   write_seeds(corpus, "membership_codec", 4, herd::wire::random_serving);
   write_seeds(corpus, "membership_codec", 5, herd::wire::random_given_up);
+  write_seeds(corpus, "membership_codec", 6, herd::wire::random_node_leaving);
   write_seeds(corpus, "group_codec", 0, herd::wire::random_rank_loading);
   write_seeds(corpus, "group_codec", 1, herd::wire::random_rank_ready);
   write_seeds(corpus, "group_codec", 2, herd::wire::random_form_replica);
@@ -134,6 +146,12 @@ int main(int, char** argv) {
   write_seeds(corpus, "report_codec", 0, herd::wire::random_process_reports);
   write_seeds(corpus, "report_codec", 1, herd::wire::random_status_ask);
   write_seeds(corpus, "report_codec", 2, herd::wire::random_cluster_status);
+  write_seeds(corpus, "report_codec", 3, herd::wire::random_drain_ask);
+  write_seeds(corpus, "report_codec", 4, herd::wire::random_reload_ask);
+  write_seeds(corpus, "report_codec", 5, herd::wire::random_order_answer);
+  write_seeds(corpus, "report_codec", 6, herd::wire::random_reload_prepare);
+  write_seeds(corpus, "report_codec", 7, herd::wire::random_reload_prepared);
+  write_seeds(corpus, "report_codec", 8, herd::wire::random_reload_decision);
   write_seeds(corpus, "rank_codec", 0, herd::wire::random_rank_spec);
   write_link_seeds(corpus);
   write_spoken_seeds(corpus);

@@ -21,8 +21,10 @@ void decode_one(int choice, const herd::wire::Words& words) {
       return herd::wire::try_decode(words, herd::wire::decode_placed);
     case 4:
       return herd::wire::try_decode(words, herd::wire::decode_serving);
-    default:
+    case 5:
       return herd::wire::try_decode(words, herd::wire::decode_given_up);
+    default:
+      return herd::wire::try_decode(words, herd::wire::decode_node_leaving);
   }
 }
 
@@ -31,6 +33,6 @@ void decode_one(int choice, const herd::wire::Words& words) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 8) return 0;
   const herd::wire::Words words = herd::wire::words_of(data, size);
-  decode_one(data[0] % 6, words);
+  decode_one(data[0] % 7, words);
   return 0;
 }

@@ -1,4 +1,4 @@
-// Any bytes as a report of processes: refused, or a value that passes its own checks and survives a round trip.
+// Any bytes as a report of processes or an order of an operator: refused, or a value that passes its own checks and survives a round trip.
 // The first eight bytes choose which, the rest are the message's words.
 
 #include <cstddef>
@@ -15,8 +15,20 @@ void decode_one(int choice, const herd::wire::Words& words) {
       return herd::wire::try_decode(words, herd::wire::decode_process_reports);
     case 1:
       return herd::wire::try_decode(words, herd::wire::decode_status_ask);
-    default:
+    case 2:
       return herd::wire::try_decode(words, herd::wire::decode_cluster_status);
+    case 3:
+      return herd::wire::try_decode(words, herd::wire::decode_drain_ask);
+    case 4:
+      return herd::wire::try_decode(words, herd::wire::decode_reload_ask);
+    case 5:
+      return herd::wire::try_decode(words, herd::wire::decode_order_answer);
+    case 6:
+      return herd::wire::try_decode(words, herd::wire::decode_reload_prepare);
+    case 7:
+      return herd::wire::try_decode(words, herd::wire::decode_reload_prepared);
+    default:
+      return herd::wire::try_decode(words, herd::wire::decode_reload_decision);
   }
 }
 
@@ -25,6 +37,6 @@ void decode_one(int choice, const herd::wire::Words& words) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size < 8) return 0;
   const herd::wire::Words words = herd::wire::words_of(data, size);
-  decode_one(data[0] % 3, words);
+  decode_one(data[0] % 9, words);
   return 0;
 }

@@ -107,6 +107,24 @@ inline void try_decode_kind(FrameKind kind, const Words& words) {
       return try_decode(words, decode_status_ask);
     case FrameKind::kClusterStatus:
       return try_decode(words, decode_cluster_status);
+    case FrameKind::kDrainAsk:
+      return try_decode(words, decode_drain_ask);
+    case FrameKind::kReloadAsk:
+      return try_decode(words, decode_reload_ask);
+    case FrameKind::kOrderAnswer:
+      return try_decode(words, decode_order_answer);
+    case FrameKind::kReloadPrepare:
+      return try_decode(words, decode_reload_prepare);
+    case FrameKind::kReloadPrepared:
+      return try_decode(words, decode_reload_prepared);
+    case FrameKind::kReloadDecision:
+      return try_decode(words, decode_reload_decision);
+    case FrameKind::kQuotaDemand:
+      return try_decode(words, decode_quota_demand);
+    case FrameKind::kQuotaShares:
+      return try_decode(words, decode_quota_shares);
+    case FrameKind::kNodeLeaving:
+      return try_decode(words, decode_node_leaving);
   }
 }
 

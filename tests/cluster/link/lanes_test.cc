@@ -17,7 +17,7 @@ using wire::FrameKind;
 constexpr Role kCoordinator = Role::kCoordinator, kNode = Role::kNode, kGateway = Role::kGateway, kRank = Role::kRank,
                kOperator = Role::kOperator;
 constexpr Role kRoles[] = {kCoordinator, kNode, kGateway, kRank, kOperator};
-constexpr unsigned kKinds = 35;  // the last one's number, and one
+constexpr unsigned kKinds = 44;  // the last one's number, and one
 
 // Every kind with its lane and who says it to whom.
 struct Row {
@@ -42,7 +42,7 @@ const std::vector<Row>& rows() {
       {FrameKind::kRankSpec, Lane::kControl, {{kNode, kRank}}},
       {FrameKind::kFormReplica, Lane::kControl, {{kNode, kRank}}},
       {FrameKind::kLeaveGroup, Lane::kControl, {{kNode, kRank}}},
-      {FrameKind::kStopReplica, Lane::kControl, {{kNode, kRank}}},
+      {FrameKind::kStopReplica, Lane::kControl, {{kNode, kRank}, {kRank, kNode}}},
       {FrameKind::kRankEnded, Lane::kControl, {{kNode, kRank}}},
       {FrameKind::kRankLoading, Lane::kControl, {{kRank, kNode}}},
       {FrameKind::kRankReady, Lane::kControl, {{kRank, kNode}}},
@@ -58,6 +58,15 @@ const std::vector<Row>& rows() {
       {FrameKind::kProcessReports, Lane::kControl, {{kNode, kCoordinator}, {kGateway, kCoordinator}}},
       {FrameKind::kStatusAsk, Lane::kControl, {{kOperator, kCoordinator}}},
       {FrameKind::kClusterStatus, Lane::kControl, {{kCoordinator, kOperator}}},
+      {FrameKind::kDrainAsk, Lane::kControl, {{kOperator, kCoordinator}}},
+      {FrameKind::kReloadAsk, Lane::kControl, {{kOperator, kCoordinator}}},
+      {FrameKind::kOrderAnswer, Lane::kControl, {{kCoordinator, kOperator}}},
+      {FrameKind::kReloadPrepare, Lane::kControl, {{kCoordinator, kNode}, {kCoordinator, kGateway}}},
+      {FrameKind::kReloadPrepared, Lane::kControl, {{kNode, kCoordinator}, {kGateway, kCoordinator}}},
+      {FrameKind::kReloadDecision, Lane::kControl, {{kCoordinator, kNode}, {kCoordinator, kGateway}}},
+      {FrameKind::kQuotaDemand, Lane::kControl, {{kGateway, kCoordinator}}},
+      {FrameKind::kQuotaShares, Lane::kControl, {{kCoordinator, kGateway}}},
+      {FrameKind::kNodeLeaving, Lane::kControl, {{kNode, kCoordinator}}},
   };
   return all;
 }

@@ -223,6 +223,11 @@ TEST(ControlCodec, SealsTheLargestViewAndLoss) {
   routing::ReplicaLoss loss{{ReplicaId(1), Epoch(2)}, routing::LossCause::kOverdue, {StatusCode::kAborted, "late"},
                             std::vector<routing::AttemptInStep>(kLostAttemptsMax)};
   for (std::uint32_t rank = 0; rank < kBlamedRanksMax; ++rank) loss.blamed.push_back(rank);
+  loss.cause = routing::LossCause::kDiedOfItself;
+  for (std::uint64_t i = 0; i < kBlamedRanksMax; ++i) {
+    loss.at_work.push_back({GatewayId(1), SequenceId(i), 0});
+    loss.in_step->at(i).attempt = loss.at_work.back();
+  }
   loss.why = {StatusCode::kAborted, std::string(kErrorMessageBytesMax, 'x')};
   ASSERT_TRUE(validate(loss).ok());
   EXPECT_TRUE(seal(encode(loss), Epoch(1)).has_value());
@@ -238,6 +243,83 @@ TEST(ControlCodec, SealsTheLargestViewAndLoss) {
   EXPECT_TRUE(decode_replica_loss(encode(loss).words).has_value());
   loss.why = {};
   EXPECT_FALSE(decode_replica_loss(encode(loss).words).has_value());
+}
+
+TEST(LossCodec, RefusesWorkThatCouldNotHaveBeenFatal) {
+  const auto attempt = [](std::uint64_t sequence) { return step::AttemptKey{GatewayId(1), SequenceId(sequence), 0}; };
+  const auto refused = [&](auto spoil) {
+    routing::ReplicaLoss loss{{ReplicaId(1), Epoch(2)}, routing::LossCause::kDiedOfItself, {StatusCode::kAborted, "signal 11"},
+                              std::vector<routing::AttemptInStep>{{attempt(7), 1}, {attempt(4), 1}, {attempt(5), 1}}, {0, 1},
+                              {attempt(4), attempt(7)}};
+    EXPECT_TRUE(decode_replica_loss(encode(loss).words).has_value());
+    spoil(loss);
+    EXPECT_EQ(validate(loss).ok(), decode_replica_loss(encode(loss).words).has_value());
+    return !validate(loss).ok();
+  };
+  EXPECT_FALSE(refused([](auto& loss) { loss.at_work.clear(); }));
+  EXPECT_FALSE(refused([](auto& loss) { loss.in_step.reset(); })) << "its leader died, whose node says what it was working on";
+  EXPECT_TRUE(refused([](auto& loss) { loss.in_step->clear(); }));
+  EXPECT_TRUE(refused([](auto& loss) { loss.cause = routing::LossCause::kKilled; }));
+  EXPECT_TRUE(refused([&](auto& loss) { loss.at_work = {attempt(7), attempt(4)}; }));
+  EXPECT_TRUE(refused([&](auto& loss) { loss.at_work = {attempt(4), attempt(4)}; }));
+  EXPECT_TRUE(refused([&](auto& loss) { loss.at_work = {attempt(6)}; })) << "in no step";
+  EXPECT_TRUE(refused([&](auto& loss) {
+    loss.in_step.reset();
+    for (std::uint64_t sequence = 8; loss.at_work.size() <= kBlamedRanksMax; ++sequence) loss.at_work.push_back(attempt(sequence));
+  }));
+}
+
+TEST(QuotaCodec, RefusesWhatCouldNotBeShared) {
+  const auto demand = [](auto spoil) {
+    routing::QuotaDemand value{0.25, {{.tenant = 3, .requests = 1}, {.tenant = 5}}};
+    EXPECT_TRUE(decode_quota_demand(encode(value).words).has_value());
+    spoil(value);
+    EXPECT_EQ(validate(value).ok(), decode_quota_demand(encode(value).words).has_value());
+    return !validate(value).ok();
+  };
+  EXPECT_FALSE(demand([](auto& value) { value.seconds = 3600; }));
+  EXPECT_FALSE(demand([](auto& value) { value.tenants[0].sequences = 8; })) << "a request may be several";
+  EXPECT_TRUE(demand([](auto& value) { value.seconds = 0; }));
+  EXPECT_TRUE(demand([](auto& value) { value.seconds = 3601; }));
+  EXPECT_TRUE(demand([](auto& value) { value.seconds = NAN; }));
+  EXPECT_TRUE(demand([](auto& value) { value.tenants[1].tenant = 3; }));
+  EXPECT_TRUE(demand([](auto& value) { value.tenants[0].requests = -1; }));
+  EXPECT_TRUE(demand([](auto& value) { value.tenants[0].prompt_tokens = NAN; }));
+  EXPECT_TRUE(demand([](auto& value) { value.tenants[0].output_tokens = INFINITY; }));
+  EXPECT_TRUE(demand([](auto& value) { value.tenants[0].weight = 0; }));
+  EXPECT_TRUE(demand([](auto& value) { value.tenants[0].weight = INFINITY; }));
+  const auto shares = [](auto spoil) {
+    routing::QuotaShares value{3, 0.5, {{.tenant = 3, .rate = 0.5, .in_flight = 0.5}, {.tenant = 5}}};
+    EXPECT_TRUE(decode_quota_shares(encode(value).words).has_value());
+    spoil(value);
+    EXPECT_EQ(validate(value).ok(), decode_quota_shares(encode(value).words).has_value());
+    return !validate(value).ok();
+  };
+  EXPECT_FALSE(shares([](auto& value) { value.running = value.tenants[0].rate = value.tenants[0].in_flight = 0; }));
+  EXPECT_FALSE(shares([](auto& value) { value.running = value.tenants[0].rate = value.tenants[0].in_flight = 1; }));
+  EXPECT_TRUE(shares([](auto& value) { value.gateways = 0; }));
+  EXPECT_TRUE(shares([](auto& value) { value.running = 1.01; }));
+  EXPECT_TRUE(shares([](auto& value) { value.running = NAN; }));
+  EXPECT_TRUE(shares([](auto& value) { value.tenants[1].tenant = 2; }));
+  EXPECT_TRUE(shares([](auto& value) { value.tenants[0].rate = -0.01; }));
+  EXPECT_TRUE(shares([](auto& value) { value.tenants[0].in_flight = 1.01; }));
+}
+
+TEST(QuotaCodec, SealsAllTenantsInUse) {
+  routing::QuotaDemand demand{0.25, {}};
+  routing::QuotaShares shares;
+  for (std::uint64_t tenant = 0; tenant < routing::kTenantsInUseMax; ++tenant) {
+    demand.tenants.push_back({.tenant = tenant});
+    shares.tenants.push_back({.tenant = tenant});
+  }
+  EXPECT_TRUE(seal(encode(demand), Epoch(1)).has_value());
+  EXPECT_EQ(decode_quota_demand(encode(demand).words).value(), demand);
+  EXPECT_TRUE(seal(encode(shares), Epoch(1)).has_value());
+  EXPECT_EQ(decode_quota_shares(encode(shares).words).value(), shares);
+  demand.tenants.push_back({.tenant = routing::kTenantsInUseMax});
+  shares.tenants.push_back({.tenant = routing::kTenantsInUseMax});
+  EXPECT_FALSE(decode_quota_demand(encode(demand).words).has_value());
+  EXPECT_FALSE(decode_quota_shares(encode(shares).words).has_value());
 }
 
 TEST(RankCodec, KnowsTheBoundsOfARank) {

@@ -34,7 +34,11 @@ using Codecs = testing::Types<
     Codec<random_stop_replica, decode_stop_replica>, Codec<random_rank_ended, decode_rank_ended>,
     Codec<random_generation_ended, decode_generation_ended>, Codec<random_replica_report, decode_replica_report>,
     Codec<random_process_reports, decode_process_reports>, Codec<random_status_ask, decode_status_ask>,
-    Codec<random_cluster_status, decode_cluster_status>>;
+    Codec<random_cluster_status, decode_cluster_status>, Codec<random_drain_ask, decode_drain_ask>,
+    Codec<random_reload_ask, decode_reload_ask>, Codec<random_order_answer, decode_order_answer>,
+    Codec<random_reload_prepare, decode_reload_prepare>, Codec<random_reload_prepared, decode_reload_prepared>,
+    Codec<random_reload_decision, decode_reload_decision>, Codec<random_node_leaving, decode_node_leaving>,
+    Codec<random_quota_demand, decode_quota_demand>, Codec<random_quota_shares, decode_quota_shares>>;
 TYPED_TEST_SUITE(EveryMessage, Codecs);
 
 TYPED_TEST(EveryMessage, ComesBackAsItWas) {

@@ -54,16 +54,22 @@ std::vector<report::ProcessReport> golden_processes() {
            .last_death = "",
            .endpoint_url = "http://127.0.0.1:8000",
            .metrics_url = "",
-           .loaded_percent = -1}};
+           .loaded_percent = -1,
+           .access_digest = "0123456789abcdef/fedcba9876543210"}};
 }
 
 }  // namespace
 
 membership::NodeJoin golden_node_join() {
-  return {4, Epoch(7), {ReplicaId(2), ReplicaId(5)}, {golden_replica(routing::ReplicaState::kDraining)}};
+  return {4,    Epoch(7),      {ReplicaId(2), ReplicaId(5)}, {golden_replica(routing::ReplicaState::kDraining)},
+          true, {ReplicaId(9)}};
 }
 
-membership::Assignment golden_assignment() { return {{ReplicaId(2), ReplicaId(6)}}; }
+membership::Assignment golden_assignment() {
+  return {{ReplicaId(2), ReplicaId(6)}, {ReplicaId(6)}, 30.5, true, {ReplicaId(6), ReplicaId(9)}};
+}
+
+membership::NodeLeaving golden_node_leaving() { return {12.5}; }
 
 membership::PlaceAsk golden_place_ask() { return {ReplicaId(2), "10.0.0.1:7001", "cpu-1/one", 32, 4096}; }
 
@@ -106,6 +112,8 @@ replica::LeaveGroupOrder golden_leave_group() { return {Epoch(7)}; }
 replica::RankLeftNote golden_rank_left() { return {Epoch(7)}; }
 
 replica::RankFailedNote golden_rank_failed() { return {{StatusCode::kInternal, "step 9: no memory"}}; }
+
+replica::StopReplicaOrder golden_stop_replica() { return {30.5}; }
 
 replica::RankEnded golden_rank_ended() {
   return {1, routing::LossCause::kDiedOfItself, {StatusCode::kAborted, "rank 1 was killed by signal 11 (SIGSEGV)"}};
@@ -151,7 +159,8 @@ replica::ReplicaReport golden_replica_report() {
                                     .hit_blocks = 31,
                                     .miss_blocks = 32,
                                     .published_blocks = 33,
-                                    .evicted_blocks = 34}}}};
+                                    .evicted_blocks = 34}}},
+          true};
 }
 
 report::ProcessReports golden_process_reports() { return {golden_processes()}; }
@@ -160,7 +169,20 @@ report::ClusterStatusReport golden_cluster_status() {
   return {"lab",
           golden_processes(),
           {{ReplicaId(2), report::ReplicaCondition::kServing, "node-a", 7, ""},
-           {ReplicaId(3), report::ReplicaCondition::kLost, "", 6, "no node has room for it"}}};
+           {ReplicaId(3), report::ReplicaCondition::kLost, "", 6, "no node has room for it"}},
+          {"gateway-2 has another resume key than gateway-1"}};
 }
+
+report::DrainAsk golden_drain_ask() { return {"node-a", true, 45.5}; }
+
+report::OrderAnswer golden_order_answer() { return {{StatusCode::kMissing, "node-x: not a node"}, {"nodes: node-a, node-b"}}; }
+
+report::ReloadPrepare golden_reload_prepare() { return {17, "fedcba98"}; }
+
+report::ReloadPrepared golden_reload_prepared() {
+  return {17, {StatusCode::kBadInput, "herd.yaml:3: model.path cannot change"}, {"limits.request_timeout"}};
+}
+
+report::ReloadDecision golden_reload_decision() { return {17, true}; }
 
 }  // namespace herd::wire

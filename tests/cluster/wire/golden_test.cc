@@ -4,6 +4,7 @@
 //   v1.hex           protocol 1, its first encoder
 //   v1_1.hex         a loss names the ranks that are to blame, a step's result the sequences that failed alone
 //   v1_2.hex         a view says how long sequences may be; what nodes, leaders, ranks, the coordinator and operators say
+//   v1_3.hex         what drains, and what a rank was working on; orders of operators, quotas
 
 #include <gtest/gtest.h>
 
@@ -69,34 +70,46 @@ routing::ClusterView view_without_lengths() {
   return view;
 }
 
-TEST(GoldenFrames, OfTheFirstEncoderStillDecode) {
-  const auto frames = open_golden("v1.hex");
-  ASSERT_EQ(frames.size(), 10U) << "run from the repository root";
-  step::StepResult result = golden_result();
-  result.failed.clear();
+routing::ReplicaLoss loss_without_work() {
   routing::ReplicaLoss loss = golden_loss();
-  loss.blamed.clear();
-  expect_first_ten(frames, result, view_without_lengths(), loss);
+  loss.at_work.clear();
+  return loss;
 }
 
-TEST(GoldenFrames, OfTheSecondEncoderStillDecode) {
-  const auto frames = open_golden("v1_1.hex");
-  ASSERT_EQ(frames.size(), 10U);
-  expect_first_ten(frames, golden_result(), view_without_lengths(), golden_loss());
+// What the third encoder and those after it write behind the first ten, without the fields that came later.
+struct NodeValues {
+  membership::NodeJoin join = golden_node_join();
+  membership::Assignment assignment = golden_assignment();
+  replica::StopReplicaOrder stop = golden_stop_replica();
+  replica::GenerationEnded ended = golden_generation_ended();
+  replica::ReplicaReport report = golden_replica_report();
+  report::ProcessReports processes = golden_process_reports();
+  report::ClusterStatusReport status = golden_cluster_status();
+};
+
+NodeValues values_without_drains() {
+  NodeValues values;
+  values.join.drains = false;
+  values.join.drained.clear();
+  values.assignment = {values.assignment.replicas, {}, 0, false, {}};
+  values.stop.drain_s = 0;
+  values.ended.loss = loss_without_work();
+  values.report.draining = false;
+  for (auto* processes : {&values.processes.processes, &values.status.processes})
+    for (report::ProcessReport& process : *processes) process.access_digest.clear();
+  values.status.notices.clear();
+  return values;
 }
 
-TEST(GoldenFrames, OfTheThirdEncoderStillDecode) {
-  const auto frames = open_golden("v1_2.hex");
-  ASSERT_EQ(frames.size(), 36U);
-  expect_first_ten(frames, golden_result(), golden_view(), golden_loss());
+void expect_next_26(const std::vector<Frame>& frames, const NodeValues& values) {
   std::size_t next = 10;
   const auto expect = [&](auto decode, const auto& value) { EXPECT_EQ(decode(frames[next++].words).value(), value); };
   expect(decode_rank_spec, golden_rank_spec());
   expect(decode_rank_spec, golden_gpu_rank_spec());
   expect(decode_ping, golden_ping());
   expect(decode_goodbye, golden_goodbye());
-  expect(decode_node_join, golden_node_join());
-  expect(decode_assignment, golden_assignment());
+  expect(decode_node_join, values.join);
+  expect(decode_assignment, values.assignment);
   expect(decode_place_ask, golden_place_ask());
   expect(decode_placed, golden_placed());
   expect(decode_serving, golden_serving());
@@ -110,13 +123,54 @@ TEST(GoldenFrames, OfTheThirdEncoderStillDecode) {
   expect(decode_leave_group, golden_leave_group());
   expect(decode_rank_left, golden_rank_left());
   expect(decode_rank_failed, golden_rank_failed());
-  expect(decode_stop_replica, replica::StopReplicaOrder());
+  expect(decode_stop_replica, values.stop);
   expect(decode_rank_ended, golden_rank_ended());
-  expect(decode_generation_ended, golden_generation_ended());
-  expect(decode_replica_report, golden_replica_report());
-  expect(decode_process_reports, golden_process_reports());
+  expect(decode_generation_ended, values.ended);
+  expect(decode_replica_report, values.report);
+  expect(decode_process_reports, values.processes);
   expect(decode_status_ask, report::StatusAsk());
-  expect(decode_cluster_status, golden_cluster_status());
+  expect(decode_cluster_status, values.status);
+}
+
+TEST(GoldenFrames, OfTheFirstEncoderStillDecode) {
+  const auto frames = open_golden("v1.hex");
+  ASSERT_EQ(frames.size(), 10U) << "run from the repository root";
+  step::StepResult result = golden_result();
+  result.failed.clear();
+  routing::ReplicaLoss loss = loss_without_work();
+  loss.blamed.clear();
+  expect_first_ten(frames, result, view_without_lengths(), loss);
+}
+
+TEST(GoldenFrames, OfTheSecondEncoderStillDecode) {
+  const auto frames = open_golden("v1_1.hex");
+  ASSERT_EQ(frames.size(), 10U);
+  expect_first_ten(frames, golden_result(), view_without_lengths(), loss_without_work());
+}
+
+TEST(GoldenFrames, OfTheThirdEncoderStillDecode) {
+  const auto frames = open_golden("v1_2.hex");
+  ASSERT_EQ(frames.size(), 36U);
+  expect_first_ten(frames, golden_result(), golden_view(), loss_without_work());
+  expect_next_26(frames, values_without_drains());
+}
+
+TEST(GoldenFrames, OfTheFourthEncoderStillDecode) {
+  const auto frames = open_golden("v1_3.hex");
+  ASSERT_EQ(frames.size(), 45U);
+  expect_first_ten(frames, golden_result(), golden_view(), golden_loss());
+  expect_next_26(frames, {});
+  std::size_t next = 36;
+  const auto expect = [&](auto decode, const auto& value) { EXPECT_EQ(decode(frames[next++].words).value(), value); };
+  expect(decode_drain_ask, golden_drain_ask());
+  expect(decode_reload_ask, report::ReloadAsk());
+  expect(decode_order_answer, golden_order_answer());
+  expect(decode_reload_prepare, golden_reload_prepare());
+  expect(decode_reload_prepared, golden_reload_prepared());
+  expect(decode_reload_decision, golden_reload_decision());
+  expect(decode_quota_demand, golden_quota_demand());
+  expect(decode_quota_shares, golden_quota_shares());
+  expect(decode_node_leaving, golden_node_leaving());
 }
 
 std::vector<Frame> frames_of_today() {
@@ -149,18 +203,27 @@ std::vector<Frame> frames_of_today() {
           encode(golden_leave_group()),
           encode(golden_rank_left()),
           encode(golden_rank_failed()),
-          encode(replica::StopReplicaOrder()),
+          encode(golden_stop_replica()),
           encode(golden_rank_ended()),
           encode(golden_generation_ended()),
           encode(golden_replica_report()),
           encode(golden_process_reports()),
           encode(report::StatusAsk()),
-          encode(golden_cluster_status())};
+          encode(golden_cluster_status()),
+          encode(golden_drain_ask()),
+          encode(report::ReloadAsk()),
+          encode(golden_order_answer()),
+          encode(golden_reload_prepare()),
+          encode(golden_reload_prepared()),
+          encode(golden_reload_decision()),
+          encode(golden_quota_demand()),
+          encode(golden_quota_shares()),
+          encode(golden_node_leaving())};
 }
 
 // Not a promise to peers (a newer encoder may add fields), but a change here wants to be meant.
 TEST(GoldenFrames, OfTheNewestFileAreWhatThisBuildWrites) {
-  const auto golden = read_golden("v1_2.hex");
+  const auto golden = read_golden("v1_3.hex");
   const auto frames = frames_of_today();
   EXPECT_EQ(golden.size(), frames.size());
   for (std::size_t i = 0; i < frames.size(); ++i) {

@@ -151,8 +151,17 @@ routing::ReplicaLoss golden_loss() {
           routing::LossCause::kDiedOfItself,
           {StatusCode::kAborted, "rank 1 of replica 3 died: signal 11"},
           std::vector<routing::AttemptInStep>{{kGoldenAttempt, 12}},
-          {1}};
+          {1},
+          {kGoldenAttempt}};
 }
+
+routing::QuotaDemand golden_quota_demand() {
+  return {0.25,
+          {{.tenant = 21, .requests = 1.5, .prompt_tokens = 100, .output_tokens = 32, .in_flight = 7, .sequences = 5, .weight = 2},
+           {.tenant = 22, .requests = 0, .prompt_tokens = 0, .output_tokens = 8, .in_flight = 1, .sequences = 1, .weight = 0.5}}};
+}
+
+routing::QuotaShares golden_quota_shares() { return {3, 0.5, {{.tenant = 21, .rate = 0.75, .in_flight = 0.25}}}; }
 
 placement::RankSpec golden_rank_spec() {
   placement::RankSpec spec;

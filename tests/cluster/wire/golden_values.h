@@ -25,6 +25,8 @@ step::StepOutputs golden_outputs();
 routing::GatewayJoin golden_join();
 routing::ClusterView golden_view();
 routing::ReplicaLoss golden_loss();
+routing::QuotaDemand golden_quota_demand();
+routing::QuotaShares golden_quota_shares();
 placement::RankSpec golden_rank_spec();
 placement::RankSpec golden_gpu_rank_spec();
 handshake::Progress golden_ping();
@@ -36,6 +38,7 @@ membership::PlaceAsk golden_place_ask();
 membership::Placed golden_placed();
 membership::Serving golden_serving();
 membership::GivenUp golden_given_up();
+membership::NodeLeaving golden_node_leaving();
 
 replica::RankLoading golden_rank_loading();
 replica::RankReadyNote golden_rank_ready();
@@ -46,11 +49,17 @@ replica::RankJoinedNote golden_rank_joined();
 replica::LeaveGroupOrder golden_leave_group();
 replica::RankLeftNote golden_rank_left();
 replica::RankFailedNote golden_rank_failed();
+replica::StopReplicaOrder golden_stop_replica();
 replica::RankEnded golden_rank_ended();
 replica::GenerationEnded golden_generation_ended();
 replica::ReplicaReport golden_replica_report();
 
 report::ProcessReports golden_process_reports();
 report::ClusterStatusReport golden_cluster_status();
+report::DrainAsk golden_drain_ask();
+report::OrderAnswer golden_order_answer();
+report::ReloadPrepare golden_reload_prepare();
+report::ReloadPrepared golden_reload_prepared();
+report::ReloadDecision golden_reload_decision();
 
 }  // namespace herd::wire

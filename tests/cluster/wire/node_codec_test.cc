@@ -51,6 +51,67 @@ TEST(NodeJoinCodec, RefusesWhatACoordinatorCouldNotAdopt) {
     join.held.clear();
     for (std::uint32_t id = 0; id < 65; ++id) join.held.emplace_back(id);
   }));
+  EXPECT_FALSE(refuses([](auto& join) { join.drained = {ReplicaId(3), ReplicaId(99)}; })) << "wherever they were";
+  EXPECT_TRUE(refuses([](auto& join) { join.drained = {ReplicaId(99), ReplicaId(3)}; }));
+  EXPECT_TRUE(refuses([](auto& join) {
+    for (std::uint32_t id = 0; id <= kReplicasMax; ++id) join.drained.emplace_back(id);
+  }));
+}
+
+membership::Assignment one_of_two_drains(Random&) {
+  return {{ReplicaId(1), ReplicaId(4)}, {ReplicaId(4)}, 30, false, {ReplicaId(4), ReplicaId(9)}};
+}
+
+TEST(DrainCodecs, RefuseWhatCouldNotBeDrained) {
+  const auto refuses = [](auto spoil) { return refused<one_of_two_drains, decode_assignment>(spoil); };
+  EXPECT_FALSE(refuses([](auto& assignment) { assignment.draining = assignment.replicas; }));
+  EXPECT_TRUE(refuses([](auto& assignment) { assignment.draining = {ReplicaId(2)}; })) << "not assigned";
+  EXPECT_TRUE(refuses([](auto& assignment) { assignment.draining = {ReplicaId(4), ReplicaId(1)}; }));
+  EXPECT_TRUE(refuses([](auto& assignment) { assignment.drain_s = -1; }));
+  EXPECT_TRUE(refuses([](auto& assignment) { assignment.drain_s = NAN; }));
+  EXPECT_TRUE(refuses([](auto& assignment) { assignment.drained = {ReplicaId(9), ReplicaId(9)}; }));
+  EXPECT_TRUE(refuses([](auto& assignment) {
+    assignment.drained.clear();
+    for (std::uint32_t id = 0; id <= kReplicasMax; ++id) assignment.drained.emplace_back(id);
+  }));
+  const auto leaving = [](double s) { return refused<random_node_leaving, decode_node_leaving>([s](auto& it) { it.drain_s = s; }); };
+  const auto stop = [](double s) { return refused<random_stop_replica, decode_stop_replica>([s](auto& it) { it.drain_s = s; }); };
+  const auto ask = [](double s) { return refused<random_drain_ask, decode_drain_ask>([s](auto& it) { it.drain_s = s; }); };
+  for (const double seconds : {0.0, 86'400.0}) EXPECT_FALSE(leaving(seconds) || stop(seconds) || ask(seconds)) << seconds;
+  for (const double seconds : {-0.1, 86'400.1, double{INFINITY}, double{NAN}})
+    EXPECT_TRUE(leaving(seconds) && stop(seconds) && ask(seconds)) << seconds;
+}
+
+TEST(OrderCodec, RefusesWhatCouldNotBeDone) {
+  const auto ask = [](auto spoil) { return refused<random_drain_ask, decode_drain_ask>(spoil); };
+  EXPECT_TRUE(ask([](auto& it) { it.target.clear(); }));
+  EXPECT_TRUE(ask([](auto& it) { it.target = std::string(257, 't'); }));
+  EXPECT_TRUE(ask([](auto& it) { it.target = "node-a\n"; }));
+  EXPECT_TRUE((refused<random_reload_prepare, decode_reload_prepare>([](auto& it) { it.number = 0; })));
+  EXPECT_TRUE((refused<random_reload_prepare, decode_reload_prepare>([](auto& it) { it.config_digest = "a\tb"; })));
+  EXPECT_TRUE((refused<random_reload_prepared, decode_reload_prepared>([](auto& it) { it.number = 0; })));
+  EXPECT_TRUE((refused<random_reload_prepared, decode_reload_prepared>([](auto& it) { it.changed.resize(257); })));
+  EXPECT_TRUE((refused<random_reload_decision, decode_reload_decision>([](auto& it) { it.number = 0; })));
+  EXPECT_TRUE((refused<random_order_answer, decode_order_answer>([](auto& it) { it.lines.resize(257); })));
+  EXPECT_FALSE((refused<random_order_answer, decode_order_answer>([](auto& it) { it.lines.resize(256); })));
+}
+
+// What they say may come from a file or another process: it is written clean and cut, whatever it holds.
+TEST(OrderCodec, SaysSentencesOfOneLine) {
+  const std::string said = "herd.yaml:3:\x1b[2J" + std::string(10'000, 'x');
+  const std::string heard = "herd.yaml:3: [2J" + std::string(512 - 16, 'x');
+  const report::OrderAnswer answer{{StatusCode::kBadInput, said}, {said, "ok"}};
+  EXPECT_FALSE(validate(answer).ok());
+  const auto answered = decode_order_answer(encode(answer).words);
+  ASSERT_TRUE(answered.has_value()) << answered.error().message();
+  EXPECT_EQ(answered->lines, (std::vector<std::string>{heard, "ok"}));
+  EXPECT_EQ(answered->status.message(), "herd.yaml:3: [2J" + std::string(4096 - 16, 'x'));
+  const auto prepared = decode_reload_prepared(encode(report::ReloadPrepared{1, {}, {said}}).words);
+  ASSERT_TRUE(prepared.has_value()) << prepared.error().message();
+  EXPECT_EQ(prepared->changed, std::vector<std::string>{heard});
+  const auto status = decode_cluster_status(encode(report::ClusterStatusReport{"lab", {}, {}, {said}}).words);
+  ASSERT_TRUE(status.has_value()) << status.error().message();
+  EXPECT_EQ(status->notices, std::vector<std::string>{heard});
 }
 
 TEST(AssignmentCodec, RefusesMoreThanANodeHolds) {
@@ -185,6 +246,10 @@ TEST(ReportCodec, RefusesWhatAnOperatorCouldNotRead) {
   EXPECT_TRUE(refuses([](auto& status) { status.processes[0].loaded_percent = -2; }));
   EXPECT_TRUE(refuses([](auto& status) { status.processes[0].endpoint_url = std::string(257, 'u'); }));
   EXPECT_TRUE(refuses([](auto& status) { status.processes[0].metrics_url = "http://\r\n"; }));
+  EXPECT_TRUE(refuses([](auto& status) { status.processes[0].access_digest = "-/\x1b[2J"; }));
+  EXPECT_TRUE(refuses([](auto& status) { status.processes[0].access_digest = std::string(34, 'k'); }));
+  EXPECT_FALSE(refuses([](auto& status) { status.notices.resize(256); }));
+  EXPECT_TRUE(refuses([](auto& status) { status.notices.resize(257); }));
 }
 
 // What the limits of a kind allow fits into its longest frame.
@@ -204,7 +269,14 @@ TEST(NodeCodecs, SealTheLargest) {
     join.serving.push_back(view);
     join.serving.back().route.generation.replica = ReplicaId(id);
   }
+  for (std::uint32_t id = 0; id < kReplicasMax; ++id) join.drained.emplace_back(id);
   travels(join, decode_node_join);
+  travels(membership::Assignment{join.held, join.held, 86'400, true, join.drained}, decode_assignment);
+  travels(report::DrainAsk{name, true, 86'400}, decode_drain_ask);
+  const std::vector<std::string> lines(256, std::string(512, 'l'));
+  travels(report::OrderAnswer{why, lines}, decode_order_answer);
+  travels(report::ReloadPrepare{1, name}, decode_reload_prepare);
+  travels(report::ReloadPrepared{1, why, lines}, decode_reload_prepared);
   travels(membership::PlaceAsk{ReplicaId(1), name, name, 1, 1}, decode_place_ask);
   travels(membership::Placed{view}, decode_placed);
   travels(membership::Serving{view}, decode_serving);
@@ -232,10 +304,12 @@ TEST(NodeCodecs, SealTheReportOfTheLargestCluster) {
     report::ProcessReport& process = status.processes.emplace_back();
     process.name = std::string(252, 'p') + std::to_string(1000 + i);
     process.node = process.endpoint_url = process.metrics_url = std::string(256, 'n');
+    process.access_digest = std::string(kAccessDigestBytesMax, 'k');
     process.last_death = std::string(512, 'd');
   }
   for (std::uint32_t id = 0; id < routing::kReplicasMax; ++id)
     status.replicas.push_back({ReplicaId(id), report::ReplicaCondition::kLost, std::string(256, 'n'), 1, std::string(512, 'w')});
+  status.notices.assign(256, std::string(512, 's'));
   ASSERT_TRUE(validate(status).ok()) << validate(status).message();
   EXPECT_TRUE(seal(encode(status), Epoch(1)).has_value());
   EXPECT_EQ(decode_cluster_status(encode(status).words).value(), status);

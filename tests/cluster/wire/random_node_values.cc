@@ -1,6 +1,7 @@
 // Random values of membership.capnp, group.capnp and report.capnp.
 
 #include <string>
+#include <vector>
 
 #include "tests/cluster/wire/random_values.h"
 
@@ -31,6 +32,14 @@ routing::ReplicaView generation(Random& random, ReplicaId id) {
 
 scheduler::DeviceRates rates(Random& random) {
   return {1.0 + seconds(random), 1.0 + seconds(random), seconds(random), seconds(random), seconds(random)};
+}
+
+double drain_seconds(Random& random) { return static_cast<double>(below(random, 86'400'001)) * 1e-3; }
+
+std::vector<std::string> sentences(Random& random, char letter) {
+  std::vector<std::string> sentences(below(random, 5));
+  for (std::string& sentence : sentences) sentence = letters(random, 0, 512, letter);
+  return sentences;
 }
 
 digest::Digest128 digest(Random& random) { return {random(), random()}; }
@@ -99,6 +108,7 @@ std::vector<report::ProcessReport> processes(Random& random) {
     process.endpoint_url = letters(random, 0, 256, 'e');
     process.metrics_url = letters(random, 0, 256, 'm');
     process.loaded_percent = static_cast<std::int32_t>(below(random, 102)) - 1;
+    process.access_digest = letters(random, 0, kAccessDigestBytesMax, 'k');
   }
   return processes;
 }
@@ -106,14 +116,21 @@ std::vector<report::ProcessReport> processes(Random& random) {
 }  // namespace
 
 membership::NodeJoin random_node_join(Random& random) {
-  membership::NodeJoin join{static_cast<std::uint32_t>(below(random, 65)), Epoch(random()), replica_ids(random, 8), {}};
+  membership::NodeJoin join{static_cast<std::uint32_t>(below(random, 65)), Epoch(random()), replica_ids(random, 8), {}, maybe(random),
+                            replica_ids(random, 8)};
   for (const ReplicaId id : join.held) {
     if (maybe(random)) join.serving.push_back(generation(random, id));
   }
   return join;
 }
 
-membership::Assignment random_assignment(Random& random) { return {replica_ids(random, 64)}; }
+membership::Assignment random_assignment(Random& random) {
+  membership::Assignment assignment{replica_ids(random, 64), {}, drain_seconds(random), maybe(random), replica_ids(random, 100)};
+  for (const ReplicaId id : assignment.replicas) {
+    if (maybe(random)) assignment.draining.push_back(id);
+  }
+  return assignment;
+}
 
 membership::PlaceAsk random_place_ask(Random& random) {
   return {replica_id(random), letters(random, 1, 256, 'a'), letters(random, 1, 256, 'n'), 1 + number(random) / 2,
@@ -123,6 +140,7 @@ membership::PlaceAsk random_place_ask(Random& random) {
 membership::Placed random_placed(Random& random) { return {generation(random, replica_id(random))}; }
 membership::Serving random_serving(Random& random) { return {generation(random, replica_id(random))}; }
 membership::GivenUp random_given_up(Random& random) { return {replica_id(random), failure(random)}; }
+membership::NodeLeaving random_node_leaving(Random& random) { return {drain_seconds(random)}; }
 
 replica::RankLoading random_rank_loading(Random& random) {
   const std::uint64_t all = random() >> 1;
@@ -156,7 +174,7 @@ replica::RankJoinedNote random_rank_joined(Random& random) { return {status(rand
 replica::LeaveGroupOrder random_leave_group(Random& random) { return {epoch(random)}; }
 replica::RankLeftNote random_rank_left(Random& random) { return {epoch(random)}; }
 replica::RankFailedNote random_rank_failed(Random& random) { return {failure(random)}; }
-replica::StopReplicaOrder random_stop_replica(Random&) { return {}; }
+replica::StopReplicaOrder random_stop_replica(Random& random) { return {drain_seconds(random)}; }
 
 replica::RankEnded random_rank_ended(Random& random) {
   return {static_cast<std::uint32_t>(below(random, 1024)), static_cast<routing::LossCause>(below(random, 5)), failure(random)};
@@ -173,18 +191,26 @@ replica::ReplicaReport random_replica_report(Random& random) {
            .stale_submissions = random(),
            .decode_step_s = seconds(random),
            .prompt_token_s = seconds(random),
-           .scheduler = scheduler_stats(random)}};
+           .scheduler = scheduler_stats(random)},
+          maybe(random)};
 }
 
 report::ProcessReports random_process_reports(Random& random) { return {processes(random)}; }
 report::StatusAsk random_status_ask(Random&) { return {}; }
 
 report::ClusterStatusReport random_cluster_status(Random& random) {
-  report::ClusterStatusReport report{letters(random, 1, 256, 'c'), processes(random), {}};
+  report::ClusterStatusReport report{letters(random, 1, 256, 'c'), processes(random), {}, sentences(random, 's')};
   for (const ReplicaId id : replica_ids(random, 6))
     report.replicas.push_back({id, static_cast<report::ReplicaCondition>(below(random, 4)), letters(random, 0, 256, 'n'),
                                random(), letters(random, 0, 512, 'w')});
   return report;
 }
+
+report::DrainAsk random_drain_ask(Random& random) { return {letters(random, 1, 256, 't'), maybe(random), drain_seconds(random)}; }
+report::ReloadAsk random_reload_ask(Random&) { return {}; }
+report::OrderAnswer random_order_answer(Random& random) { return {status(random), sentences(random, 'l')}; }
+report::ReloadPrepare random_reload_prepare(Random& random) { return {1 + random() / 2, letters(random, 0, 256, 'd')}; }
+report::ReloadPrepared random_reload_prepared(Random& random) { return {1 + random() / 2, status(random), sentences(random, 'k')}; }
+report::ReloadDecision random_reload_decision(Random& random) { return {1 + random() / 2, maybe(random)}; }
 
 }  // namespace herd::wire

@@ -1,5 +1,6 @@
 #include "tests/cluster/wire/random_values.h"
 
+#include <algorithm>
 #include <string>
 
 namespace herd::wire {
@@ -76,6 +77,21 @@ step::PromptLogprobs prompt_logprobs(Random& random, SequenceId sequence) {
       entry.top.push_back({token_id(random), between(random, -20.0F, 0.0F)});
   }
   return run;
+}
+
+// Rising; of those in steps, where that is told.
+std::vector<step::AttemptKey> attempts_at_work(Random& random, const std::optional<std::vector<routing::AttemptInStep>>& in_step) {
+  std::vector<step::AttemptKey> attempts;
+  if (in_step) {
+    for (const routing::AttemptInStep& one : *in_step) {
+      if (maybe(random)) attempts.push_back(one.attempt);
+    }
+  } else {
+    for (std::size_t left = below(random, 3); left > 0; --left) attempts.push_back(random_attempt(random));
+  }
+  std::ranges::sort(attempts);
+  attempts.erase(std::ranges::unique(attempts).begin(), attempts.end());
+  return attempts;
 }
 
 }  // namespace
@@ -249,7 +265,31 @@ routing::ReplicaLoss random_loss(Random& random) {
   for (std::uint32_t rank = 0; rank < 8; ++rank) {
     if (maybe(random)) loss.blamed.push_back(rank);
   }
+  if (loss.cause == routing::LossCause::kDiedOfItself) loss.at_work = attempts_at_work(random, loss.in_step);
   return loss;
+}
+
+routing::QuotaDemand random_quota_demand(Random& random) {
+  routing::QuotaDemand demand{0.001 + static_cast<double>(below(random, 3'599'000)) * 1e-3, {}};
+  std::uint64_t tenant = random() >> 1;
+  for (std::size_t left = below(random, 6); left > 0; --left)
+    demand.tenants.push_back({.tenant = tenant += 1 + below(random, 1000),
+                              .requests = seconds(random),
+                              .prompt_tokens = seconds(random),
+                              .output_tokens = seconds(random),
+                              .in_flight = number(random),
+                              .sequences = number(random),
+                              .weight = 0.001 + seconds(random)});
+  return demand;
+}
+
+routing::QuotaShares random_quota_shares(Random& random) {
+  const auto share = [&] { return static_cast<double>(below(random, 1001)) / 1000; };
+  routing::QuotaShares shares{1 + number(random) / 2, share(), {}};
+  std::uint64_t tenant = random() >> 1;
+  for (std::size_t left = below(random, 6); left > 0; --left)
+    shares.tenants.push_back({.tenant = tenant += 1 + below(random, 1000), .rate = share(), .in_flight = share()});
+  return shares;
 }
 
 placement::RankSpec random_rank_spec(Random& random) {

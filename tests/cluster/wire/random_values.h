@@ -25,6 +25,8 @@ handshake::Hello random_hello(Random& random);
 routing::GatewayJoin random_join(Random& random);
 routing::ClusterView random_view(Random& random);
 routing::ReplicaLoss random_loss(Random& random);
+routing::QuotaDemand random_quota_demand(Random& random);
+routing::QuotaShares random_quota_shares(Random& random);
 placement::RankSpec random_rank_spec(Random& random);
 handshake::Progress random_ping(Random& random);
 handshake::Goodbye random_goodbye(Random& random);
@@ -35,6 +37,7 @@ membership::PlaceAsk random_place_ask(Random& random);
 membership::Placed random_placed(Random& random);
 membership::Serving random_serving(Random& random);
 membership::GivenUp random_given_up(Random& random);
+membership::NodeLeaving random_node_leaving(Random& random);
 
 replica::RankLoading random_rank_loading(Random& random);
 replica::RankReadyNote random_rank_ready(Random& random);
@@ -52,5 +55,11 @@ replica::ReplicaReport random_replica_report(Random& random);
 report::ProcessReports random_process_reports(Random& random);
 report::StatusAsk random_status_ask(Random& random);
 report::ClusterStatusReport random_cluster_status(Random& random);
+report::DrainAsk random_drain_ask(Random& random);
+report::ReloadAsk random_reload_ask(Random& random);
+report::OrderAnswer random_order_answer(Random& random);
+report::ReloadPrepare random_reload_prepare(Random& random);
+report::ReloadPrepared random_reload_prepared(Random& random);
+report::ReloadDecision random_reload_decision(Random& random);
 
 }  // namespace herd::wire

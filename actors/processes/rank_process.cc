@@ -46,7 +46,7 @@ constexpr char kLeaderEnd[] = "/leader";     // of a connection's name, see grou
 link::LinkLimits pair_limits() {
   link::LinkLimits limits;
   limits.hello_s = 60;
-  limits.silence_s = limits.stall_s = 1e8;
+  limits.silence_min_s = limits.silence_max_s = limits.stall_s = 1e8;
   return limits;
 }
 

@@ -12,7 +12,7 @@
 // Accepted = in the ledger: from on_started on, a request ends by its deadline, by a refusal that concerns the request
 // itself (bad input, a suspect's second death), because its caller left or is too slow, or because no replica (of the
 // numerics of its stream) serves and none will. A replica's loss, a silent coordinator, a cut link and a full replica only park it;
-// from a replica that drains it moves.
+// from a replica that drains, or is far slower than another, it moves.
 
 #include <cstdint>
 #include <map>
@@ -95,6 +95,8 @@ class GatewayCore {
   [[nodiscard]] std::optional<routing::Route> route_of(routing::ReplicaGeneration replica) const;
   [[nodiscard]] admission::AdmissionStats admission() const;  // parked sequences count as waiting
   [[nodiscard]] RequestLedgerStats ledger() const;
+  // How often a replica was found to be far slower than another one (routing/slow_replicas.h).
+  [[nodiscard]] std::uint64_t replica_ejections() const { return dispatcher_.router().ejections(); }
   [[nodiscard]] std::size_t open_requests() const;
   void check_integrity() const;
 

@@ -23,6 +23,7 @@
 #include "cluster/config/cluster_spec.h"
 #include "cluster/wire/group_codec.h"
 #include "cluster/wire/rank_codec.h"
+#include "kernels/death_mark.h"
 #include "kernels/process_limits.h"
 #include "runtime/steady_clock.h"
 
@@ -337,6 +338,7 @@ Status RankProcess::Impl::listen() {
 }
 
 Status RankProcess::Impl::spawn_rank(const placement::RankSpec& spec) {
+  mark_deaths(progress->mark(spec.rank));
   const SupervisorHandle node = spawn_node();
   RankStart start{.replica = spec.replica, .rank = spec.rank, .read_weights_again = false, .progress = progress->word(spec.rank)};
   RankHandle made = system->actors.spawn<caf::detached>(rank_actor, std::move(start), site, live);

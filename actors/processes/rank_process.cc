@@ -312,6 +312,7 @@ Status RankProcess::Impl::make_rank(const placement::RankSpec& spec) {
     return SharedGroup::map(memory->get(), ranks, {.deadline_ms = deadline.count(), .cpu_sharers = sharers});
   };
   options.load_progress = [this](std::size_t done, std::size_t all) { on_loading(done, all); };
+  options.hooks.wrap_rank = config.wrap_rank;
   options.hooks.commit_memory = true;
   options.hooks.warn = [this](const std::string& text) { say(LogLevel::kWarning, text); };
   auto opened = SingleRankSite::open_model(std::move(options));

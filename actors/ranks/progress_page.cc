@@ -78,7 +78,8 @@ void ProgressPage::name_attempt(SequenceId own, const step::AttemptKey& attempt)
 std::optional<step::AttemptKey> ProgressPage::attempt_of(SequenceId own) const {
   const NamedAttempt& named = page_of(memory_).attempts[own.value % kAttemptsKept];
   if (own == SequenceId() || named.own.load(std::memory_order_acquire) != own.value) return std::nullopt;
-  return step::AttemptKey{GatewayId(named.gateway.load(std::memory_order_relaxed)), SequenceId(named.sequence.load(std::memory_order_relaxed)),
+  return step::AttemptKey{GatewayId(named.gateway.load(std::memory_order_relaxed)),
+                          SequenceId(named.sequence.load(std::memory_order_relaxed)),
                           static_cast<std::uint32_t>(named.attempt.load(std::memory_order_relaxed))};
 }
 

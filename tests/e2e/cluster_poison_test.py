@@ -75,7 +75,7 @@ def main():
         for replicas in (1, 2):
             poison_round(setting, faulty_herd, herd, folder, replicas, f"token={POISON}", "at its prompt, every rank")
             poison_round(setting, faulty_herd, herd, folder, replicas, f"token={POISON},position=20,rank=1", "at a token, one rank")
-    return checks.summary()
+    return checks.finish()
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@
 #include "cluster/gateway/dispatcher.h"
 #include "cluster/gateway/gateway_effects.h"
 #include "cluster/gateway/open_request.h"
+#include "cluster/gateway/poison_list.h"
 #include "cluster/gateway/request_ledger.h"
 #include "cluster/routing/cluster_view.h"
 #include "cluster/routing/replica_loss.h"
@@ -116,11 +117,12 @@ class GatewayCore {
   void end(const std::vector<Dispatcher::Failure>& failures, Instant now, GatewayEffects& effects);
   // Stops what runs of it, says how it ended, and forgets it.
   void end(Requests::iterator request, End kind, Status why, Instant now, GatewayEffects& effects,
-           bool blames_caller = false);
+           bool blames_caller = false, bool poison = false);
   void refuse(RequestId request, admission::AdmissionRefusal refusal, GatewayEffects& effects) const;
 
   admission::AdmissionQueue admission_;
   Dispatcher dispatcher_;
+  PoisonList poison_;
   Requests requests_;
   std::set<std::pair<Instant, RequestId>> deadlines_;  // of all of them
   std::set<RequestId> starting_;                       // StartRequest was said, on_started has not come

@@ -27,6 +27,7 @@
 #include "commands/line_writer.h"
 #include "commands/random_bytes.h"
 #include "commands/role_life.h"
+#include "commands/roles.h"
 #include "commands/stop_guard.h"
 #include "commands/supervision.h"
 #include "commands/version.h"
@@ -234,7 +235,7 @@ Status node(const NodeFlags& flags) {
   auto mine = node_of(*spec, flags);
   if (!mine) return mine.error();
   const auto format = spec->logs.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
-  observability::EventLog log(format, LogLevel::kInfo);
+  observability::EventLog log(format, observability::log_level_named(spec->logs.log_level).value_or(LogLevel::kInfo));
   auto guard = StopGuard::start(spec->http.shutdown_timeout + kEndSeconds, [&log] { log.flush(kLogFlush); });
   if (!guard) return guard.error();
   NodeCommand command(std::move(*spec), std::move(*mine), log);

@@ -113,6 +113,7 @@ Status RankChildState::launch() {
   if (!link) return link.error();
   auto descriptors = children::descriptor_socket_pair();
   if (!descriptors) return descriptors.error();
+  config_.progress->mark(config_.spec.rank)->leave(0);  // the death of the one before is told
   const RankLauncher& launcher = *config_.launcher;
   config_.channel->descriptors = std::move(descriptors->first);
   const RankChildHandle me(self_);

@@ -110,7 +110,9 @@ std::vector<Dispatcher::Failure> Dispatcher::on_replica_lost(const routing::Repl
   std::vector<Failure> failures;
   for (const auto& condemned : orphans.condemned) {
     if (condemned.from) router_.on_left(*condemned.from, true);
-    failures.push_back({ledger_.find(condemned.sequence)->request, condemned.why});
+    const RequestLedger::Entry& entry = *ledger_.find(condemned.sequence);
+    const std::span prompt = std::span(entry.submission.tokens).first(entry.submission.prompt_tokens);
+    failures.push_back({entry.request, condemned.why, PoisonList::name_of(prompt)});
   }
   return failures;
 }

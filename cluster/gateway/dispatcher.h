@@ -14,6 +14,7 @@
 
 #include "cluster/gateway/gateway_effects.h"
 #include "cluster/gateway/parking_lot.h"
+#include "cluster/gateway/poison_list.h"
 #include "cluster/gateway/request_ledger.h"
 #include "cluster/gateway/retry_delay.h"
 #include "cluster/routing/router.h"
@@ -35,6 +36,7 @@ class Dispatcher {
   struct Failure {
     RequestId request;
     Status why;
+    std::optional<kv::BlockHash> poison{};  // it killed ranks: PoisonList::name_of() its prompt
   };
   // One that failed is still open; one that finished is gone.
   [[nodiscard]] RequestLedger::Verdict on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta,

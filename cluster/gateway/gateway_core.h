@@ -26,6 +26,7 @@
 #include "cluster/gateway/dispatcher.h"
 #include "cluster/gateway/gateway_effects.h"
 #include "cluster/gateway/open_request.h"
+#include "cluster/gateway/poison_list.h"
 #include "cluster/gateway/request_ledger.h"
 #include "cluster/routing/cluster_view.h"
 #include "cluster/routing/replica_loss.h"
@@ -58,8 +59,10 @@ class GatewayCore {
   void on_choice_stopped(RequestId request, std::uint32_t choice, Instant now, GatewayEffects& effects);
   void on_gone(RequestId request, Instant now, GatewayEffects& effects);
   void set_tenant(admission::TenantId tenant, const admission::TenantLimits& limits);
+  // Of what waits (admission_queue.h).
+  void set_queue_bounds(std::size_t requests_max, std::uint64_t tokens_max) { admission_.set_bounds(requests_max, tokens_max); }
   // Would a request be refused whatever it asks for? Asked before a body is read.
-  [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId tenant, Instant now) const;
+  [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId tenant, Instant now);
 
   // From replicas and the coordinator. Deltas of a stale attempt, another gateway or an unknown sequence are dropped and
   // counted.
@@ -79,6 +82,10 @@ class GatewayCore {
   void on_draining(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects);
   // What a replica says of its work, for the sequences that are sent from here on.
   void on_load(routing::ReplicaGeneration replica, const routing::ReplicaLoad& load) { dispatcher_.on_load(replica, load); }
+
+  // Limits of tenants over all gateways of the cluster: admission/quota_book.h. More may run after set_shares: on_timer() starts it.
+  [[nodiscard]] admission::QuotaBook& quotas() { return admission_.quotas(); }
+  [[nodiscard]] const admission::QuotaBook& quotas() const { return admission_.quotas(); }
 
   void on_timer(Instant now, GatewayEffects& effects);
   // Ends everything (kShutdown).
@@ -110,11 +117,12 @@ class GatewayCore {
   void end(const std::vector<Dispatcher::Failure>& failures, Instant now, GatewayEffects& effects);
   // Stops what runs of it, says how it ended, and forgets it.
   void end(Requests::iterator request, End kind, Status why, Instant now, GatewayEffects& effects,
-           bool blames_caller = false);
+           bool blames_caller = false, bool poison = false);
   void refuse(RequestId request, admission::AdmissionRefusal refusal, GatewayEffects& effects) const;
 
   admission::AdmissionQueue admission_;
   Dispatcher dispatcher_;
+  PoisonList poison_;
   Requests requests_;
   std::set<std::pair<Instant, RequestId>> deadlines_;  // of all of them
   std::set<RequestId> starting_;                       // StartRequest was said, on_started has not come

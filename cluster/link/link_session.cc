@@ -6,6 +6,7 @@
 
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/link_codec.h"
+#include "cluster/wire/spoken.h"
 #include "kernels/check.h"
 
 namespace herd::link {
@@ -113,6 +114,7 @@ Status LinkSession::on_frame(wire::OpenedFrame opened, Instant now) {
     case FrameKind::kPing:
       return on_ping(opened.frame.words, now);
     default:
+      if (Status status = wire::as_heard(opened.frame, protocol_); !status.ok()) return status;
       unconsumed_ += opened.frame.words.size() * 8;
       events_.emplace_back(std::move(opened));
       return {};
@@ -131,6 +133,7 @@ Status LinkSession::on_hello(std::span<const std::uint64_t> words, Instant now) 
     return {};
   }
   peer_ = *hello;
+  protocol_ = agreement->protocol;
   ping_due_ = later(now, rules_.limits.ping_s);
   events_.emplace_back(PeerOpened{std::move(*hello), *agreement});
   return {};

@@ -57,7 +57,11 @@ void Router::on_lost(ReplicaGeneration generation) {
   if (lost.epoch < generation.epoch) lost = {generation.epoch, view_.cluster_epoch};
 }
 
-void Router::on_link_lost(ReplicaGeneration generation, Instant until) { rest(generation, until, true); }
+void Router::on_link_lost(ReplicaGeneration generation, Instant until) {
+  // What it said was of work that it has lost since, and at times of a machine in trouble: it shall not be avoided for that.
+  if (Replica* replica = find(generation)) replica->load = {};
+  rest(generation, until, true);
+}
 void Router::on_refused(ReplicaGeneration generation, Instant until) { rest(generation, until, false); }
 
 void Router::on_link_open(ReplicaGeneration generation) {

@@ -101,6 +101,17 @@ TEST_F(SlowReplica, WhereNobodyElseHasRoomItStays) {
   EXPECT_EQ(running_on(kSlow), 3U);
 }
 
+TEST_F(SlowReplica, AnotherKindOfDeviceIsNoMeasure) {
+  auto gpu = replica(1);
+  gpu.route.numerics = "gpu-1";
+  view({replica(0), gpu});
+  for (std::uint64_t id = 1; id <= 4; ++id) ask(long_request(id));
+  ASSERT_EQ(running_on(kSlow), 2U);
+  run(4, 20);
+  EXPECT_EQ(core.replica_ejections(), 0U);
+  EXPECT_EQ(running_on(kSlow), 2U);
+}
+
 TEST_F(SlowReplica, ItServesAloneWhenTheOtherIsLost) {
   view({replica(0), replica(1)});
   for (std::uint64_t id = 1; id <= 4; ++id) ask(long_request(id));

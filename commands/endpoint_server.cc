@@ -13,6 +13,7 @@
 #include "commands/systemd_service.h"
 #include "commands/version.h"
 #include "commands/wall_clock.h"
+#include "endpoint/access/access_digest.h"
 #include "kernels/process_limits.h"
 #include "runtime/steady_clock.h"
 
@@ -116,6 +117,7 @@ void EndpointServer::reload_keys() {
     return;
   }
   gateway_->set_keys(*keys);
+  cluster_.on_access(resume_digest_, keys->get());
   log_.write(observability::LogLevel::kInfo, "key file read again",
              {{"keys", static_cast<std::int64_t>((*keys)->keys().size())}});
 }
@@ -142,6 +144,13 @@ served::ServedModel EndpointServer::served_model() {
   return model;
 }
 
+api::IntakeSettings EndpointServer::intake_settings() const {
+  return {.request_timeout_s = flags_.request_timeout,
+          .request_timeout_max_s = flags_.request_timeout_max,
+          .keep_alive_s = flags_.keep_alive,
+          .log_requests = flags_.log_requests};
+}
+
 Status EndpointServer::make_gateway() {
   if (Status status = make_event_ids(); !status.ok()) return status;
   served::ServedModel model = served_model();
@@ -153,11 +162,8 @@ Status EndpointServer::make_gateway() {
   limits.priorities = flags_.policy == "priority";
   limits.strict_fields = flags_.strict_fields;
   api::ApiConfig config;
-  config.intake = {.request_timeout_s = flags_.request_timeout,
-                   .request_timeout_max_s = flags_.request_timeout_max,
-                   .keep_alive_s = flags_.keep_alive,
+  config.intake = {.settings = intake_settings(),
                    .eos_ids = cluster_.text().eos_ids,
-                   .log_requests = flags_.log_requests,
                    .unix_time = unix_time,
                    .random_bytes = random_bytes};
   config.stalled_s = flags_.stalled;
@@ -186,6 +192,7 @@ Status EndpointServer::make_event_ids() {
     }
   }
   event_ids_ = std::make_unique<access::EventIdCodec>(key, cluster_.names().front());
+  resume_digest_ = access::resume_digest(key);
   return {};
 }
 
@@ -193,6 +200,7 @@ void EndpointServer::open_doors() {
   metrics_handler_ = std::make_unique<api::MetricsHandler>(*gateway_);
   doors_->open(*gateway_, *metrics_handler_);
   notify_service_manager("READY=1");
+  cluster_.on_access(resume_digest_, keys_.get());
   cluster_.on_open(*gateway_);
 }
 

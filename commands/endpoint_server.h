@@ -36,6 +36,7 @@ class EndpointServer {
   void reload_keys();
   void log_refusals();
   served::ServedModel served_model();
+  [[nodiscard]] api::IntakeSettings intake_settings() const;
   Status make_gateway();
   Status make_event_ids();
   void open_doors();
@@ -49,6 +50,7 @@ class EndpointServer {
   ServedCluster& cluster_;
   std::shared_ptr<const access::ApiKeys> keys_;
   std::unique_ptr<access::EventIdCodec> event_ids_;
+  std::string resume_digest_;
   std::unique_ptr<api::ApiGateway> gateway_;
   std::unique_ptr<api::MetricsHandler> metrics_handler_;
   std::unique_ptr<ServerDoors> doors_;  // its threads call the handlers

@@ -25,6 +25,7 @@ class GatewayClient final : public ClusterClient {
   void gone(RequestId request) override { tell(ReaderGone{request}); }
   [[nodiscard]] std::shared_ptr<const ClusterStatus> status() const override { return shared_->status(); }
   void set_tenant(admission::TenantId tenant, const admission::TenantLimits& limits) override;
+  void set_queue_bounds(std::size_t requests_max, std::uint64_t tokens_max) override;
   [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId tenant) const override;
   void stop() override;
 
@@ -36,7 +37,7 @@ class GatewayClient final : public ClusterClient {
 
  private:
   template <class Message>
-  void tell(Message message) {
+  void tell(Message message) const {
     const std::shared_lock lock(mutex_);
     if (stopped_) return;
     caf::anon_send(gateway_, std::move(message));
@@ -45,7 +46,7 @@ class GatewayClient final : public ClusterClient {
 
   const std::shared_ptr<SharedGateway> shared_;
   // Held shared by every call, alone by stop(): the gateway ends what was submitted before.
-  std::shared_mutex mutex_;
+  mutable std::shared_mutex mutex_;
   bool stopped_ = false;
   GatewayHandle gateway_;
 };

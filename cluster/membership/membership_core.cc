@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "cluster/membership/drain_order.h"
+
 namespace herd::membership {
 namespace {
 
@@ -88,6 +90,7 @@ void MembershipCore::on_node_join(PeerId peer, const NodeJoin& join, MembershipE
   node->away_since.reset();
   node->told.reset();
   table_.places().on_here(name, join.replicas_max, fresh);
+  table_.places().drains().on_join(name, join, fresh, config_.replicas);
   ++stats_.joins;
   note("node joined", name,
        "room for " + std::to_string(join.replicas_max) + ", holds " + std::to_string(join.held.size()) + ", serves " +
@@ -121,7 +124,7 @@ void MembershipCore::on_gateway_join(PeerId peer, const routing::GatewayJoin& jo
 }
 
 void MembershipCore::on_place_ask(PeerId peer, const PlaceAsk& ask, MembershipEffects& effects) {
-  const auto [name, node] = speaker_of(ask.replica, peer);
+  const auto [name, node] = speaker_of(ask.replica, peer, true);
   if (node == nullptr) return;
   if (!settled_) {
     node->asks.insert_or_assign(ask.replica, ask);
@@ -157,13 +160,35 @@ void MembershipCore::on_lost(PeerId peer, const routing::ReplicaLoss& loss, Memb
 }
 
 void MembershipCore::on_given_up(PeerId peer, const GivenUp& given_up, MembershipEffects& effects) {
-  const auto [name, node] = speaker_of(given_up.replica, peer);
+  const auto [name, node] = speaker_of(given_up.replica, peer, true);
   if (node == nullptr) return;
   std::erase(node->claims.held, given_up.replica);
   std::erase_if(node->claims.serving, [&](const auto& known) { return known.route.generation.replica == given_up.replica; });
   node->asks.erase(given_up.replica);
   table_.give_up(given_up.replica, name, given_up.why.message());
   finish(effects);
+}
+
+void MembershipCore::on_leaving(PeerId peer, const NodeLeaving& leaving, MembershipEffects& effects) {
+  const auto [name, node] = speaker(peer);
+  if (node == nullptr || !node->joined) return;
+  const bool known = drains().leaves(name);
+  table_.places().drains().on_leaving(name, leaving.drain_s);
+  if (!known) note("node leaves", name, "it was told to end; its replicas go to nodes with room for them", effects);
+  finish(effects);
+}
+
+void MembershipCore::on_drain_ask(PeerId peer, const report::DrainAsk& ask, MembershipEffects& effects) {
+  report::OrderAnswer answer;
+  DrainOrder order(table_.places(), ask);
+  answer.status = order.check();
+  if (answer.status.ok()) {
+    const bool changed = order.carry_out();
+    if (changed) note(ask.undo ? "drain taken back" : "drained", "", ask.target + ", by an operator", effects);
+    finish(effects);
+    answer.lines = order.lines(changed);
+  }
+  effects.emplace_back(AnswerOrder{peer, std::move(answer)});
 }
 
 void MembershipCore::on_nonsense(PeerId peer, const Status& why, MembershipEffects& effects) {
@@ -179,7 +204,9 @@ void MembershipCore::on_timer(Instant now, MembershipEffects& effects) {
     note("node given up", name, "it stayed away for too long; its replicas go to nodes with room for them", effects, true);
   }
   std::erase_if(nodes_, [&](const auto& entry) {
-    return entry.second.peer == PeerId{} && !entry.second.away_since && !table_.places().is_node(entry.first);
+    const bool forgotten = entry.second.peer == PeerId{} && !entry.second.away_since && !table_.places().is_node(entry.first);
+    if (forgotten) table_.places().drains().forget(entry.first);
+    return forgotten;
   });
   finish(effects);
 }
@@ -199,11 +226,12 @@ MembershipCore::Speaker MembershipCore::speaker(PeerId peer) {
   return {known->name, &nodes_[known->name]};
 }
 
-MembershipCore::Speaker MembershipCore::speaker_of(ReplicaId replica, PeerId peer) {
+MembershipCore::Speaker MembershipCore::speaker_of(ReplicaId replica, PeerId peer, bool as_heir) {
   Speaker found = speaker(peer);
   if (found.node == nullptr) return {};
-  const bool may = found.node->joined && table_.places().is_known(replica) && (!settled_ || table_.places().is_at(replica, found.name));
-  if (may) return found;
+  const ReplicaPlaces& places = table_.places();
+  const bool is_its = places.is_at(replica, found.name) || (as_heir && places.is_heir(replica, found.name));
+  if (found.node->joined && places.is_known(replica) && (!settled_ || is_its)) return found;
   ++stats_.stale;
   return {};
 }
@@ -243,7 +271,7 @@ void MembershipCore::settle(MembershipEffects& effects) {
   finish(effects);  // so that a node hears of its replicas before it hears of their generations
   for (auto& [name, node] : nodes_)
     for (const auto& [replica, ask] : std::exchange(node.asks, {}))
-      if (table_.places().is_at(replica, name)) answer(name, node, ask, effects);
+      if (table_.places().is_at(replica, name) || table_.places().is_heir(replica, name)) answer(name, node, ask, effects);
 }
 
 void MembershipCore::adopt_claims() {
@@ -265,8 +293,9 @@ void MembershipCore::adopt_claims() {
 void MembershipCore::take_claims(const std::string& name, Node& node, const NodeJoin& join, bool fresh, MembershipEffects& effects) {
   const std::vector<ReplicaId> buried = table_.compare(name, join, fresh);
   stats_.stale += buried.size();
-  Assignment kept{table_.places().of(name)};
-  std::erase_if(kept.replicas, [&](ReplicaId replica) { return holds(buried, replica); });
+  Assignment kept = table_.places().assignment(name);
+  for (std::vector<ReplicaId>* list : {&kept.replicas, &kept.draining})
+    std::erase_if(*list, [&](ReplicaId replica) { return holds(buried, replica); });
   // What it is given again ends first: the others know what it has of that as lost.
   if (std::ranges::all_of(join.held, [&](ReplicaId replica) { return holds(kept.replicas, replica); })) return;
   node.told = kept;
@@ -297,7 +326,7 @@ void MembershipCore::place_and_tell_nodes(MembershipEffects& effects) {
   }
   if (!settled_) return;
   for (auto& [name, node] : nodes_) {
-    const Assignment now{table_.places().of(name)};
+    const Assignment now = table_.places().assignment(name);
     if (!node.joined || node.told == now) continue;
     node.told = now;
     effects.emplace_back(SendAssignment{node.peer, now});

@@ -11,6 +11,9 @@
 // joins again, what it does not serve any more is lost; when it stays away for away_s_max, its replicas are placed on other nodes,
 // as far as these have room.
 //
+// What is drained (DrainBoard) takes nothing new where it is, and has left once its generation has ended there. A replica of a node
+// that is drained or about to end has an heir where there is room: it is there in the moment in which its heir's ranks are ready.
+//
 // A node may only speak of replicas that are placed on it; anything else is late, or wrong, and changes nothing.
 
 #include <cstdint>
@@ -24,6 +27,7 @@
 #include "cluster/membership/node_messages.h"
 #include "cluster/membership/peer_list.h"
 #include "cluster/membership/replica_table.h"
+#include "cluster/report/operator_orders.h"
 #include "cluster/report/process_report.h"
 #include "cluster/routing/gateway_join.h"
 #include "runtime/clock.h"
@@ -68,6 +72,9 @@ class MembershipCore {
   void on_serving(PeerId peer, const routing::ReplicaView& view, MembershipEffects& effects);
   void on_lost(PeerId peer, const routing::ReplicaLoss& loss, MembershipEffects& effects);
   void on_given_up(PeerId peer, const GivenUp& given_up, MembershipEffects& effects);
+  void on_leaving(PeerId peer, const NodeLeaving& leaving, MembershipEffects& effects);
+  // From an operator, who is answered.
+  void on_drain_ask(PeerId peer, const report::DrainAsk& ask, MembershipEffects& effects);
   // What it said cannot be taken; `why` names no value of its own choice, so that it is logged once.
   void on_nonsense(PeerId peer, const Status& why, MembershipEffects& effects);
   void on_timer(Instant now, MembershipEffects& effects);
@@ -79,6 +86,7 @@ class MembershipCore {
   [[nodiscard]] bool settled() const { return settled_; }
   [[nodiscard]] const routing::ClusterView& view() const { return table_.view(); }
   [[nodiscard]] std::vector<report::ReplicaReportLine> replica_lines() const;
+  [[nodiscard]] const DrainBoard& drains() const { return table_.places().drains(); }
   [[nodiscard]] const MembershipStats& stats() const { return stats_; }
 
  private:
@@ -99,8 +107,8 @@ class MembershipCore {
     Node* node = nullptr;
   };
   [[nodiscard]] Speaker speaker(PeerId peer);
-  // A node that may speak of that replica: it is placed there, or that is not known yet.
-  [[nodiscard]] Speaker speaker_of(ReplicaId replica, PeerId peer);
+  // A node that may speak of that replica: it is placed there, or that is not known yet. `as_heir`: or will be.
+  [[nodiscard]] Speaker speaker_of(ReplicaId replica, PeerId peer, bool as_heir = false);
   // Whether an earlier coordinator can have made that, or this one has.
   [[nodiscard]] bool is_epoch(Epoch cluster_epoch) const;
   [[nodiscard]] bool is_generation(routing::ReplicaGeneration generation) const { return is_epoch(cluster_epoch_of(generation)); }

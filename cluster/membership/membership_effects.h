@@ -8,6 +8,7 @@
 
 #include "cluster/membership/node_messages.h"
 #include "cluster/membership/peer_list.h"
+#include "cluster/report/operator_orders.h"
 #include "cluster/routing/cluster_view.h"
 #include "cluster/routing/replica_loss.h"
 #include "kernels/status.h"
@@ -30,6 +31,11 @@ struct SendPlaced {
   PeerId node;
   Placed placed;
 };
+// To an operator.
+struct AnswerOrder {
+  PeerId peer;
+  report::OrderAnswer answer;
+};
 // Tell it why, and close its connection.
 struct ClosePeer {
   PeerId peer;
@@ -43,7 +49,7 @@ struct MembershipNote {
   std::string what;
 };
 
-using MembershipEffect = std::variant<SendView, SendLoss, SendAssignment, SendPlaced, ClosePeer, MembershipNote>;
+using MembershipEffect = std::variant<SendView, SendLoss, SendAssignment, SendPlaced, AnswerOrder, ClosePeer, MembershipNote>;
 using MembershipEffects = std::vector<MembershipEffect>;
 
 }  // namespace herd::membership

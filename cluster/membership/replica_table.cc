@@ -27,6 +27,7 @@ void ReplicaTable::hear_of(Epoch cluster_epoch) {
 
 bool ReplicaTable::place(const std::string& node, const PlaceAsk& ask) {
   if (!fits(node, ask.replica, ask.numerics)) return false;
+  if (places_.is_heir(ask.replica, node)) leave(ask.replica);
   CoordinatorEffects said;
   (void)core_.place(ask, true, said);
   take(std::move(said));
@@ -59,10 +60,11 @@ void ReplicaTable::on_lost(const routing::ReplicaLoss& loss) {
   take(std::move(said));
 }
 
-void ReplicaTable::lose(ReplicaId replica, const std::string& why) {
+void ReplicaTable::lose(ReplicaId replica, const std::string& why, routing::LossCause cause) {
   if (!is_live(replica)) return;
   routing::ReplicaLoss loss;
   loss.replica = find(replica)->route.generation;
+  loss.cause = cause;
   loss.why = {StatusCode::kAborted, name_of(replica) + ": " + why};
   on_lost(loss);
 }
@@ -102,16 +104,37 @@ std::vector<ReplicaId> ReplicaTable::compare(const std::string& node, const Node
 }
 
 std::uint32_t ReplicaTable::fill() {
+  for (std::uint32_t i = 0; i < places_.replicas(); ++i)
+    if (places_.is_draining(ReplicaId(i))) drain(ReplicaId(i));
   const auto moves = places_.fill();
-  for (const auto& [replica, from, to] : moves) {
-    reforms_[replica.value] = false;
-    if (!from.empty()) lose(replica, "node " + from + " stayed away; node " + to + " makes it");
-    note("replica assigned", to, name_of(replica) + (from.empty() ? "" : ", which was on node " + from));
+  for (const auto& [replica, from, to, as_heir] : moves) {
+    if (!as_heir) reforms_[replica.value] = false;
+    if (!as_heir && !from.empty()) lose(replica, "node " + from + " stayed away; node " + to + " makes it");
+    const std::string before = as_heir ? ", which leaves node " + from : ", which was on node " + from;
+    note("replica assigned", to, name_of(replica) + (from.empty() ? "" : before));
   }
   CoordinatorEffects said;
   for (std::uint32_t i = 0; i < places_.replicas(); ++i) core_.set_returns(ReplicaId(i), places_.may_return(ReplicaId(i)), said);
   take(std::move(said));
   return static_cast<std::uint32_t>(moves.size());
+}
+
+void ReplicaTable::drain(ReplicaId replica) {
+  const routing::ReplicaView* known = find(replica);
+  const bool serves = known != nullptr && (known->state == ReplicaState::kServing || known->state == ReplicaState::kDraining);
+  if (!serves || places_.is_given_up(places_.node_of(replica))) return leave(replica);
+  CoordinatorEffects said;
+  core_.on_draining(known->route.generation, said);
+  if (!said.empty()) note("replica drains", places_.node_of(replica), name_of(replica));
+  take(std::move(said));
+}
+
+void ReplicaTable::leave(ReplicaId replica) {
+  const std::string node = places_.node_of(replica), heir = places_.heir_of(replica);
+  lose(replica, places_.why_it_leaves(replica) + (heir.empty() ? "" : "; node " + heir + " takes it over"), routing::LossCause::kStopped);
+  places_.release(replica);
+  reforms_[replica.value] = false;
+  note("replica left", node, name_of(replica) + (heir.empty() ? "" : ", which is on node " + heir + " now"));
 }
 
 bool ReplicaTable::forget_unused_numerics() {
@@ -154,6 +177,12 @@ void ReplicaTable::note(const char* event, const std::string& node, const std::s
   changes_.notes.push_back({is_warning, event, node, what});
 }
 
+std::string ReplicaTable::why_it_drains(ReplicaId replica) const {
+  const std::string& heir = places_.heir_of(replica);
+  const std::string next = heir.empty() ? "" : "; node " + heir + " makes it ready";
+  return places_.why_it_leaves(replica) + ": its streams move to other replicas, or finish here where none has room" + next;
+}
+
 report::ReplicaReportLine ReplicaTable::line(ReplicaId replica) const {
   using report::ReplicaCondition;
   const routing::ReplicaView& view = *find(replica);
@@ -163,14 +192,14 @@ report::ReplicaReportLine ReplicaTable::line(ReplicaId replica) const {
                                  .epoch = view.route.generation.epoch.value,
                                  .why = why_[replica.value]};
   if (line.node.empty()) {
-    line.condition = ReplicaCondition::kLost;
+    line.condition = places_.drains().is_drained(replica) ? ReplicaCondition::kDraining : ReplicaCondition::kLost;
     line.why = places_.why_no_place(replica);
   } else if (!places_.is_here(line.node)) {
     // Most likely it has ended. If not, its leaders need it for nothing.
     line.why = "node " + line.node + " is out of reach" + (is_live(replica) ? "; streams go on where gateways reach its leader" : "");
   } else if (view.state == ReplicaState::kServing || view.state == ReplicaState::kDraining) {
     line.condition = view.state == ReplicaState::kServing ? ReplicaCondition::kServing : ReplicaCondition::kDraining;
-    line.why.clear();
+    line.why = view.state == ReplicaState::kServing ? "" : why_it_drains(replica);
   } else if (line.why.empty()) {
     line.why = "its ranks start";
   }

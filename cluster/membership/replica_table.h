@@ -43,13 +43,14 @@ class ReplicaTable {
   // Below kClusterEpochMax.
   void hear_of(Epoch cluster_epoch);
   [[nodiscard]] Epoch newest_epoch() const { return core_.newest(); }
-  // Of a replica that is placed on that node. False: it does not fit there, and has no place now.
+  // Of a replica that is placed on that node, or whose heir it is: then it has its place from here on. False: it does not fit there,
+  // and is nothing of it now.
   [[nodiscard]] bool place(const std::string& node, const PlaceAsk& ask);
   // Likewise. False: it changed nothing.
   bool serve(const std::string& node, const routing::ReplicaView& view);
   void on_lost(const routing::ReplicaLoss& loss);
   // Its generation, if it has one that is not lost yet.
-  void lose(ReplicaId replica, const std::string& why);
+  void lose(ReplicaId replica, const std::string& why, routing::LossCause cause = routing::LossCause::kKilled);
   // That node cannot hold it. `numerics_class`: the cluster computes otherwise, in that class; empty: for another reason.
   void give_up(ReplicaId replica, const std::string& node, const std::string& why, const std::string& numerics_class = {});
   // A node came that holds some of them already: those without a place stay with it.
@@ -57,7 +58,8 @@ class ReplicaTable {
   // What the node holds, by `join`, against what is known of its replicas: lost is what it does not serve any more. `fresh`: in
   // an earlier life it held something else. Those that have to end before they form again are returned: the others know them as lost.
   [[nodiscard]] std::vector<ReplicaId> compare(const std::string& node, const NodeJoin& join, bool fresh);
-  // Places what needs a place, and says whether lost ones return. How many were placed.
+  // What is to end where it is takes nothing new, and has left when it does not serve there. Places what needs a place, and says
+  // whether lost ones return. How many were placed.
   std::uint32_t fill();
   // Nobody is left who computes anything.
   void forget_numerics() { numerics_.clear(); }
@@ -73,6 +75,10 @@ class ReplicaTable {
  private:
   [[nodiscard]] bool fits(const std::string& node, ReplicaId replica, const routing::NumericsId& numerics);
   [[nodiscard]] bool is_live(ReplicaId replica) const;
+  void drain(ReplicaId replica);
+  // It is over where it was: its heir has its place, or nobody.
+  void leave(ReplicaId replica);
+  [[nodiscard]] std::string why_it_drains(ReplicaId replica) const;
   [[nodiscard]] bool is_used(const routing::NumericsId& numerics) const;
   void take(CoordinatorEffects said);
   void note(const char* event, const std::string& node, const std::string& what, bool is_warning = false);

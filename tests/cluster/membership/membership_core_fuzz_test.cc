@@ -1,5 +1,6 @@
 // Random lives of nodes and gateways against what must hold whatever happens: no replica is on two nodes, no generation is handed
-// out twice or comes back once it was told as lost, views only go on, and when all is quiet everything has a place.
+// out twice or comes back once it was told as lost, views only go on, what is drained has left once its node has ended it, and when
+// all is quiet and nothing is drained everything has a place.
 
 #include <gtest/gtest.h>
 
@@ -18,6 +19,7 @@ using routing::ReplicaGeneration;
 
 constexpr std::uint32_t kReplicas = 3;
 const std::vector<std::string> kNodes{"a", "b", "c"};
+const std::vector<std::string> kTargets{"a", "b", "c", "replica-0", "replica-1", "replica-2"};
 
 class RandomCluster {
  public:
@@ -26,7 +28,9 @@ class RandomCluster {
   void step() {
     const std::size_t which = below(kNodes.size());
     Node& node = nodes_[which];
-    switch (below(10)) {
+    switch (below(12)) {
+      case 10: return drain(kNodes[which], node);
+      case 11: return end_drained(node);
       case 0: return cut(node);
       case 1: return die(node);
       case 2:
@@ -45,7 +49,13 @@ class RandomCluster {
     for (const Node& node : nodes_) {
       const auto told = cluster_.assignments.find(node.peer);
       if (node.peer == PeerId{} || told == cluster_.assignments.end()) continue;
-      for (const ReplicaId replica : told->second.back().replicas) EXPECT_TRUE(held.insert(replica).second) << "on two nodes";
+      const Assignment& last = told->second.back();
+      // What drains may have an heir elsewhere.
+      for (const ReplicaId replica : last.replicas) {
+        const bool drains = std::ranges::find(last.draining, replica) != last.draining.end();
+        EXPECT_TRUE(drains || held.insert(replica).second) << "on two nodes";
+      }
+      for (const ReplicaId replica : last.draining) EXPECT_TRUE(is_draining(kNodes[which_of(node)], replica)) << "drains for nothing";
     }
     for (const auto& loss : std::exchange(cluster_.losses[gateway_], {})) lost_.insert(loss.replica);
     for (const auto& view : std::exchange(cluster_.views[gateway_], {})) {
@@ -56,8 +66,18 @@ class RandomCluster {
       seen_ = view;
     }
   }
-  // All nodes begin anew and stay.
+  // All that is drained has left, once every node has ended what it was told to end. Then all nodes begin anew and stay.
   void settle() {
+    for (int i = 0; i < 3; ++i)  // an heir may be drained too
+      for (Node& node : nodes_) end_drained(node);
+    for (std::size_t i = 0; i < kNodes.size(); ++i) {
+      if (nodes_[i].peer == PeerId{} || !cluster_.core.settled() || !cluster_.core.drains().takes_nothing(kNodes[i])) continue;
+      for (const auto& line : cluster_.core.replica_lines()) EXPECT_NE(line.node, kNodes[i]) << line.why;
+    }
+    for (const std::string& target : kTargets) {
+      EXPECT_TRUE(cluster_.undo(target).status.ok());
+      check();
+    }
     for (std::size_t i = 0; i < kNodes.size(); ++i) {
       die(nodes_[i]);
       check();
@@ -143,6 +163,31 @@ class RandomCluster {
     const ReplicaId replica = any_replica();
     if (!follows(node, replica) || !node.serves.contains(replica)) return;
     cluster_.lose(node.peer, node.serves.extract(replica).mapped());
+  }
+  void drain(const std::string& name, Node& node) {
+    switch (below(4)) {
+      case 0: return (void)cluster_.drain(kTargets[below(kTargets.size())]);
+      case 1:
+      case 2: return (void)cluster_.undo(kTargets[below(kTargets.size())]);
+      default: break;
+    }
+    if (node.peer == PeerId{}) return;
+    cluster_.leave(node.peer);
+    if (cluster_.assignments.contains(node.peer)) { EXPECT_TRUE(cluster_.core.drains().leaves(name)); }
+  }
+  // What it was told to drain has nothing left there.
+  void end_drained(Node& node) {
+    for (std::uint32_t i = 0; i < kReplicas; ++i) {
+      const ReplicaId replica(i);
+      if (!follows(node, replica) || !node.serves.contains(replica)) continue;
+      const auto& draining = cluster_.assignments.at(node.peer).back().draining;
+      if (std::ranges::find(draining, replica) == draining.end()) continue;
+      cluster_.lose(node.peer, node.serves.extract(replica).mapped());
+    }
+  }
+  [[nodiscard]] std::size_t which_of(const Node& node) const { return static_cast<std::size_t>(&node - nodes_.data()); }
+  [[nodiscard]] bool is_draining(const std::string& name, ReplicaId replica) const {
+    return cluster_.core.drains().seconds(replica, name).has_value();
   }
   void give_up(Node& node) {
     const ReplicaId replica = any_replica();

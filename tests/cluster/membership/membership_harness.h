@@ -47,7 +47,10 @@ class MembershipHarness {
   }
   void join(PeerId peer, std::uint32_t room, std::vector<ReplicaId> held = {}, std::vector<routing::ReplicaView> serving = {},
             Epoch newest = {}) {
-    core.on_node_join(peer, {room, newest, std::move(held), std::move(serving)}, effects);
+    join(peer, {room, newest, std::move(held), std::move(serving)});
+  }
+  void join(PeerId peer, const NodeJoin& said) {
+    core.on_node_join(peer, said, effects);
     hear();
   }
   void close(PeerId peer) {
@@ -87,13 +90,30 @@ class MembershipHarness {
     hear();
   }
 
+  void leave(PeerId peer, double drain_s = 30) {
+    core.on_leaving(peer, {drain_s}, effects);
+    hear();
+  }
+  // As an operator.
+  report::OrderAnswer drain(const std::string& target, double drain_s = 30) { return order({target, false, drain_s}); }
+  report::OrderAnswer undo(const std::string& target) { return order({target, true}); }
+  report::OrderAnswer order(const report::DrainAsk& ask) {
+    const PeerId peer = open(hello_of(handshake::Role::kOperator, "operator"));
+    core.on_drain_ask(peer, ask, effects);
+    hear();
+    close(peer);
+    return answers.at(peer);
+  }
+
+  // What a node was told last to drain, of what it holds; "none": nothing yet.
+  [[nodiscard]] std::string draining(PeerId peer) const {
+    const auto told = assignments.find(peer);
+    return told == assignments.end() ? "none" : numbers(told->second.back().draining);
+  }
   // What a node was told last; "none": nothing yet.
   [[nodiscard]] std::string assigned(PeerId peer) const {
     const auto told = assignments.find(peer);
-    if (told == assignments.end()) return "none";
-    std::string text;
-    for (const ReplicaId replica : told->second.back().replicas) text += std::to_string(replica.value) + " ";
-    return text;
+    return told == assignments.end() ? "none" : numbers(told->second.back().replicas);
   }
   [[nodiscard]] const routing::ReplicaView& seen(std::uint32_t replica) const { return core.view().replicas.at(replica); }
   [[nodiscard]] report::ReplicaReportLine line(std::uint32_t replica) const { return core.replica_lines().at(replica); }
@@ -106,9 +126,15 @@ class MembershipHarness {
   std::map<PeerId, std::vector<routing::ClusterView>> views;
   std::map<PeerId, std::vector<routing::ReplicaLoss>> losses;
   std::map<PeerId, Status> closed;
+  std::map<PeerId, report::OrderAnswer> answers;
   std::vector<MembershipNote> notes;
 
  private:
+  static std::string numbers(const std::vector<ReplicaId>& replicas) {
+    std::string text;
+    for (const ReplicaId replica : replicas) text += std::to_string(replica.value) + " ";
+    return text;
+  }
   PeerId heard(PeerId peer) {
     hear();
     return peer;
@@ -124,6 +150,7 @@ class MembershipHarness {
   }
   void take(SendAssignment& told) { assignments[told.node].push_back(told.assignment); }
   void take(SendPlaced& told) { placed.insert_or_assign(told.node, told.placed.view); }
+  void take(AnswerOrder& told) { answers.emplace(told.peer, told.answer); }
   void take(ClosePeer& told) { closed.emplace(told.peer, told.why); }
   void take(MembershipNote& told) { notes.push_back(told); }
 

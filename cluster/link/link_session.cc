@@ -6,6 +6,7 @@
 
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/link_codec.h"
+#include "cluster/wire/spoken.h"
 #include "kernels/check.h"
 
 namespace herd::link {
@@ -102,6 +103,7 @@ Status LinkSession::on_frame(wire::OpenedFrame opened, Instant now) {
       return {};
     }
     default:
+      if (Status status = wire::as_heard(opened.frame, protocol_); !status.ok()) return status;
       unconsumed_ += opened.frame.words.size() * 8;
       events_.emplace_back(std::move(opened));
       return {};
@@ -120,6 +122,7 @@ Status LinkSession::on_hello(std::span<const std::uint64_t> words, Instant now) 
     return {};
   }
   peer_ = *hello;
+  protocol_ = agreement->protocol;
   ping_due_ = later(now, rules_.limits.ping_s);
   events_.emplace_back(PeerOpened{std::move(*hello), *agreement});
   return {};

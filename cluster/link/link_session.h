@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -102,6 +103,7 @@ class LinkSession {
   LinkRules rules_;
   std::optional<PeerName> certificate_;
   std::optional<handshake::Hello> peer_;  // once accepted
+  std::uint32_t protocol_ = 0;            // then: as both ends agreed
   Fate fate_ = Fate::kOpen;
   Status why_;
 

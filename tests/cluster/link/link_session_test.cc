@@ -41,7 +41,7 @@ TEST(LinkSession, BothSidesOpenOnceTheyHaveHeardEachOther) {
   ASSERT_EQ(events.size(), 1U);
   const auto& opened = std::get<PeerOpened>(events[0]);
   EXPECT_EQ(opened.hello, hello_of(Role::kRank, "a"));
-  EXPECT_EQ(opened.agreement.protocol, handshake::kProtocolMax);
+  EXPECT_EQ(opened.agreement.protocol, handshake::own_protocols().max);
 }
 
 // Every size around the borders of a fragment, in whatever pieces the bytes come.

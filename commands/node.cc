@@ -27,6 +27,7 @@
 #include "commands/line_writer.h"
 #include "commands/random_bytes.h"
 #include "commands/role_life.h"
+#include "commands/roles.h"
 #include "commands/stop_guard.h"
 #include "commands/supervision.h"
 #include "commands/version.h"

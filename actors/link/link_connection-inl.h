@@ -211,7 +211,7 @@ class LinkConnection final : public Link, public HostedConnection, public std::e
     LinkSession::Fate fate;
     Status why;
     Instant deadline;
-    bool wants_bytes;
+    bool wants_bytes, hangs;
     {
       const std::lock_guard lock(mutex_);
       events = session_.take_events();
@@ -220,11 +220,15 @@ class LinkConnection final : public Link, public HostedConnection, public std::e
       why = session_.why();
       deadline = session_.deadline();
       wants_bytes = session_.wants_bytes();
+      hangs = session_.peer_hangs();
     }
     for (LinkEvent& event : events) hand_out(event);
     if (closed_) return;
     polite_ |= fate == LinkSession::Fate::kFarewell;
-    if (fate == LinkSession::Fate::kClosed) return close(why);
+    if (fate == LinkSession::Fate::kClosed) {
+      if (hangs && owner_) owner_->on_hung();
+      return close(why);
+    }
     if (!output.empty()) write(output);
     if (secured_ && !reading_ && wants_bytes) read();
     arm(deadline);

@@ -23,9 +23,8 @@ namespace {
 using actors::RankLauncher;
 
 constexpr std::size_t kActorThreads = 2;
-// A rank's process says hello once its program is loaded, on a machine that may have much to do; one that is stopped is silent.
+// A rank's process says hello once its program is loaded, on a machine that may have much to do.
 constexpr double kRankHelloSeconds = 60.0;
-constexpr double kRankSilenceSeconds = 5.0;
 constexpr std::chrono::milliseconds kLookForRoom{100};
 constexpr double kRankStartSecondsMax = 3600.0;  // a large model from a slow disk
 
@@ -274,7 +273,6 @@ Expected<std::unique_ptr<NodeProcess>> NodeProcess::start(NodeProcessConfig conf
   if (!host) return fail(host.error());
   links.tls.reset();
   links.limits.hello_s = kRankHelloSeconds;
-  links.limits.silence_s = links.limits.stall_s = kRankSilenceSeconds;
   links.on_trouble = [note = config.note](const Status& status) {
     if (note) note(status.message());
   };

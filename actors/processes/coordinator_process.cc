@@ -13,6 +13,8 @@
 #include "actors/processes/event_loop.h"
 #include "cluster/admission/quota_board.h"
 #include "cluster/config/setting_table.h"
+#include "cluster/report/drain_progress.h"
+#include "cluster/report/notices.h"
 #include "cluster/report/status_table.h"
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/membership_codec.h"
@@ -79,7 +81,7 @@ class Coordinator final : public CoordinatorProcess {
     host.mine.node = config_.name;
     host.mine.incarnation = config_.incarnation;
     host.mine.build_id = config_.build_id;
-    host.mine.config_digest = config::settings_digest(config_.spec);
+    host.mine.config_digest = config_digest_;
     host.tls = tls_files_of(config_.spec.tls, config_.name);
     host.seed = config_.incarnation;
     host.on_trouble = [this](const Status& status) { config_.on_note({true, "connection refused", "", status.message()}); };
@@ -229,11 +231,13 @@ class Coordinator final : public CoordinatorProcess {
     links_.emplace(peer, std::move(link));
     if (!opened.agreement.equal_config && !opened.hello.config_digest.empty())
       config_.on_note({true, "cluster files differ", opened.hello.node, "its cluster file is another one than the coordinator's"});
+    copies_[peer] = {membership::called(opened.hello.role, opened.hello.node), opened.hello.config_digest};
     tell([&](MembershipEffects& effects) { core_.on_opened(peer, opened.hello, now(), effects); });
   }
 
   void on_closed(PeerId peer, const Status& why) {
     links_.erase(peer);
+    copies_.erase(peer);
     if (const membership::Peer* known = core_.peer(peer)) {
       if (known->role != Role::kOperator) config_.on_note({false, "connection ended", known->name, why.message()});
       table_.on_gone(known->role, known->name);
@@ -278,7 +282,17 @@ class Coordinator final : public CoordinatorProcess {
     own.state = stopping_ ? report::ProcessState::kDraining
                           : core_.settled() ? report::ProcessState::kServing : report::ProcessState::kStarting;
     own.epoch = core_.view().cluster_epoch.value;
-    return {config_.spec.name, table_.processes(own), core_.replica_lines()};
+    report::ClusterStatusReport status{config_.spec.name, table_.processes(own), core_.replica_lines(), {}};
+    for (report::ProcessReport& process : status.processes)
+      if (process.role == Role::kNode && process.state == report::ProcessState::kServing && core_.drains().takes_nothing(process.name))
+        process.state = report::ProcessState::kDraining;
+    std::vector<report::FileCopy> copies;
+    for (const auto& [peer, copy] : copies_)
+      if (core_.peer(peer) != nullptr) copies.push_back(copy);
+    std::vector<std::string> drained = core_.drains().nodes();
+    for (const ReplicaId replica : core_.drains().replicas()) drained.push_back(report::replica_name(replica));
+    status.notices = report::notices_of(status, config_digest_, copies, drained);
+    return status;
   }
   [[nodiscard]] CoordinatorFacts look() const {
     return {status(), core_.view().cluster_epoch, core_.stats(), host_->stats()};
@@ -316,7 +330,9 @@ class Coordinator final : public CoordinatorProcess {
   }
 
   const CoordinatorConfig config_;
-  report::ProcessReport mine_;        // the loop's, as the next six
+  const std::string config_digest_ = config::settings_digest(config_.spec);
+  report::ProcessReport mine_;        // the loop's, as the next seven
+  std::map<PeerId, report::FileCopy> copies_;
   membership::MembershipCore core_;
   report::StatusTable table_;
   admission::QuotaBoard quotas_;

@@ -150,7 +150,7 @@ Status coordinator(const CoordinatorFlags& flags) {
   auto own = coordinator_of(*spec, flags.name);
   if (!own) return own.error();
   const auto format = spec->logs.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
-  observability::EventLog log(format, LogLevel::kInfo);
+  observability::EventLog log(format, observability::log_level_named(spec->logs.log_level).value_or(LogLevel::kInfo));
   auto guard = StopGuard::start(kDrainSeconds, [&log] { log.flush(kLogFlush); });
   if (!guard) return guard.error();
   CoordinatorCommand command(std::move(*spec), std::move(*own), log);

@@ -142,6 +142,13 @@ served::ServedModel EndpointServer::served_model() {
   return model;
 }
 
+api::IntakeSettings EndpointServer::intake_settings() const {
+  return {.request_timeout_s = flags_.request_timeout,
+          .request_timeout_max_s = flags_.request_timeout_max,
+          .keep_alive_s = flags_.keep_alive,
+          .log_requests = flags_.log_requests};
+}
+
 Status EndpointServer::make_gateway() {
   if (Status status = make_event_ids(); !status.ok()) return status;
   served::ServedModel model = served_model();
@@ -153,11 +160,8 @@ Status EndpointServer::make_gateway() {
   limits.priorities = flags_.policy == "priority";
   limits.strict_fields = flags_.strict_fields;
   api::ApiConfig config;
-  config.intake = {.request_timeout_s = flags_.request_timeout,
-                   .request_timeout_max_s = flags_.request_timeout_max,
-                   .keep_alive_s = flags_.keep_alive,
+  config.intake = {.settings = intake_settings(),
                    .eos_ids = cluster_.text().eos_ids,
-                   .log_requests = flags_.log_requests,
                    .unix_time = unix_time,
                    .random_bytes = random_bytes};
   config.stalled_s = flags_.stalled;

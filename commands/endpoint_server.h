@@ -36,6 +36,7 @@ class EndpointServer {
   void reload_keys();
   void log_refusals();
   served::ServedModel served_model();
+  [[nodiscard]] api::IntakeSettings intake_settings() const;
   Status make_gateway();
   Status make_event_ids();
   void open_doors();

@@ -234,7 +234,7 @@ Status node(const NodeFlags& flags) {
   auto mine = node_of(*spec, flags);
   if (!mine) return mine.error();
   const auto format = spec->logs.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
-  observability::EventLog log(format, LogLevel::kInfo);
+  observability::EventLog log(format, observability::log_level_named(spec->logs.log_level).value_or(LogLevel::kInfo));
   auto guard = StopGuard::start(kDrainSeconds, [&log] { log.flush(kLogFlush); });
   if (!guard) return guard.error();
   NodeCommand command(std::move(*spec), std::move(*mine), log);

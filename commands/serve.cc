@@ -29,8 +29,7 @@ Status serve_under_guard(const ServeFlags& flags,
   raise_file_limit();
   using observability::LogLevel;
   observability::EventLog log(
-      flags.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText,
-      flags.model.quiet ? LogLevel::kWarning : LogLevel::kInfo);
+      flags.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText, log_level(flags));
   auto guard = StopGuard::start(flags.shutdown_timeout, [&log] {
     log.write(LogLevel::kError, "something hangs and the time to stop is over: the process ends over it");
     log.flush(kLogFlush);

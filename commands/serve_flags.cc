@@ -13,6 +13,8 @@ Status check(const ServeFlags& flags) {
     return usage_error("--scheduling-policy must be fcfs or priority, not " + flags.policy);
   if (flags.log_format != "text" && flags.log_format != "json")
     return usage_error("--log-format must be text or json, not " + flags.log_format);
+  if (!observability::log_level_named(flags.log_level) || flags.log_level == "debug")
+    return usage_error("--log-level must be info, warning or error, not " + flags.log_level);
   if (flags.compute_nice < 0 || flags.compute_nice > 19) return usage_error("--compute-nice must be in [0, 19]");
   if (flags.text_threads < 1 || flags.text_threads > 64) return usage_error("--text-threads must be in [1, 64]");
   if (!flags.api_keys.empty() && !flags.api_key_file.empty())
@@ -21,6 +23,12 @@ Status check(const ServeFlags& flags) {
   if (flags.stats_interval <= 0 || flags.keep_alive <= 0 || flags.stalled <= 0)
     return usage_error("--stats-interval, --keep-alive-interval and --ready-stall must be above 0");
   return {};
+}
+
+observability::LogLevel log_level(const ServeFlags& flags) {
+  using observability::LogLevel;
+  return std::max(observability::log_level_named(flags.log_level).value_or(LogLevel::kInfo),
+                  flags.model.quiet ? LogLevel::kWarning : LogLevel::kInfo);
 }
 
 void set_limits(const ServeFlags& flags, std::size_t together, gateway::GatewayConfig& gateway) {
@@ -97,6 +105,8 @@ void add_serve_flags(CLI::App& command, ServeFlags& flags) {
       ->capture_default_str()->group(limits);
   const std::string logs = "Logs";
   command.add_option("--log-format", flags.log_format, "text or json")->capture_default_str()->group(logs);
+  command.add_option("--log-level", flags.log_level, "info, warning or error: the least that is written")
+      ->capture_default_str()->group(logs);
   command.add_flag("--enable-log-requests", flags.log_requests, "A line per finished request")->group(logs);
   command.add_flag("--disable-log-stats", flags.no_stats_line, "No line of throughput every 10 s")->group(logs);
   command.add_option("--stats-interval", flags.stats_interval, "Seconds between those lines")

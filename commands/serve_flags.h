@@ -9,6 +9,7 @@
 #include "cluster/gateway/gateway_core.h"
 #include "commands/command_line.h"
 #include "endpoint/http/http_server.h"
+#include "observability/event_log.h"
 
 namespace herd::commands {
 
@@ -36,6 +37,7 @@ struct ServeFlags {
   std::string resume_key_file;
   std::string chat_date;
   std::string log_format = "text";
+  std::string log_level = "info";
   bool log_requests = false;
   bool no_stats_line = false;
   double stats_interval = 10;
@@ -44,6 +46,8 @@ struct ServeFlags {
 void add_serve_flags(CLI::App& command, ServeFlags& flags);
 // Checks values that need no file and no device. kUsage.
 [[nodiscard]] Status check(const ServeFlags& flags);
+// --log-level, and warnings at least under --quiet.
+[[nodiscard]] observability::LogLevel log_level(const ServeFlags& flags);
 // What a gateway takes before replicas that run `together` sequences at one time.
 void set_limits(const ServeFlags& flags, std::size_t together, gateway::GatewayConfig& gateway);
 

@@ -16,6 +16,7 @@
 #include <charconv>
 #include <climits>
 #include <cmath>
+#include <iterator>
 #include <mutex>
 #include <thread>
 
@@ -187,6 +188,11 @@ struct EventLog::Impl {
   std::atomic<std::uint64_t> reported{0};
   std::atomic<std::uint64_t> lines{0};  // handed to the log's thread
 };
+
+std::optional<LogLevel> log_level_named(std::string_view name) {
+  const auto* const found = std::ranges::find(kJsonNames, name);
+  return found == std::end(kJsonNames) ? std::nullopt : std::optional(static_cast<LogLevel>(found - std::begin(kJsonNames)));
+}
 
 EventLog::EventLog(LogFormat format, LogLevel level, LogTarget target)
     : level_(level), impl_(std::make_unique<Impl>(format, target)) {}

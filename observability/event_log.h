@@ -2,11 +2,13 @@
 // EventLog: what happened, a line each, for people (text) or collectors (JSON). spdlog stays in the .cc. Any thread;
 // a slow reader of stderr never stalls a caller (bounded, oldest dropped and counted). Never prompts, outputs, keys.
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -15,6 +17,8 @@ namespace herd::observability {
 
 enum class LogFormat : std::uint8_t { kText, kJson };
 enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarning, kError };
+// "debug", "info", "warning", "error", as JSON lines call them; nullopt: it is none of these.
+[[nodiscard]] std::optional<LogLevel> log_level_named(std::string_view name);
 
 struct LogField {
   std::string_view name;  // an identifier; "time", "level" and "event" are taken
@@ -45,12 +49,14 @@ class EventLog {
   bool flush(std::chrono::milliseconds timeout);
 
   [[nodiscard]] bool writes(LogLevel level) const { return level >= level_; }
+  // Of lines from now on.
+  void set_level(LogLevel level) { level_ = level; }
   // Lines lost so far; the log says so itself when there is room again.
   [[nodiscard]] std::uint64_t dropped() const;
 
  private:
   struct Impl;
-  LogLevel level_;
+  std::atomic<LogLevel> level_;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -33,6 +33,8 @@ class ClusterClient {
   [[nodiscard]] virtual std::shared_ptr<const ClusterStatus> status() const = 0;
   // New limits hold from the next request on.
   virtual void set_tenant(admission::TenantId tenant, const admission::TenantLimits& limits) = 0;
+  // Of what waits to run, both at least 1; from the next request on.
+  virtual void set_queue_bounds(std::size_t requests_max, std::uint64_t tokens_max) = 0;
   // Would a request be refused whatever it asks for? Cheap; asked before a body is read.
   [[nodiscard]] virtual std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId tenant) const = 0;
 

@@ -22,9 +22,13 @@ void GatewayClient::set_tenant(admission::TenantId tenant, const admission::Tena
   shared_->decide([&](gateway::GatewayCore& core) { core.set_tenant(tenant, limits); });
 }
 
+void GatewayClient::set_queue_bounds(std::size_t requests_max, std::uint64_t tokens_max) {
+  shared_->decide([&](gateway::GatewayCore& core) { core.set_queue_bounds(requests_max, tokens_max); });
+}
+
 std::optional<admission::AdmissionRefusal> GatewayClient::refuses_now(admission::TenantId tenant) const {
   const Instant now = shared_->now();
-  return shared_->look([&](const gateway::GatewayCore& core) { return core.refuses_now(tenant, now); });
+  return shared_->decide([&](gateway::GatewayCore& core) { return core.refuses_now(tenant, now); });
 }
 
 void GatewayClient::stop() {

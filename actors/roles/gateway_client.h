@@ -25,6 +25,7 @@ class GatewayClient final : public ClusterClient {
   void gone(RequestId request) override { tell(ReaderGone{request}); }
   [[nodiscard]] std::shared_ptr<const ClusterStatus> status() const override { return shared_->status(); }
   void set_tenant(admission::TenantId tenant, const admission::TenantLimits& limits) override;
+  void set_queue_bounds(std::size_t requests_max, std::uint64_t tokens_max) override;
   [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId tenant) const override;
   void stop() override;
 

@@ -15,6 +15,9 @@ namespace herd::config {
 // Where keys stand: "nodes[1].devices" → its line. Lists and sections have lines too.
 using KeyLines = std::map<std::string, int>;
 
+// Of the key, else of what it is part of; 0: of neither.
+[[nodiscard]] int line_of(const std::string& key, const KeyLines& lines);
+
 struct ClusterFile {
   ClusterSpec spec;                // complete when there are no problems
   KeyLines lines;

@@ -103,6 +103,7 @@ struct MetricsSpec {
 
 struct LogsSpec {
   std::string log_format = "text";
+  std::string log_level = "info";
   bool enable_log_requests = false;
   bool log_stats = true;
   double stats_interval = 10;

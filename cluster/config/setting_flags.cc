@@ -15,20 +15,6 @@ std::string list_text(const std::vector<std::string>& texts) {
   return all;
 }
 
-// A value as the file says it; empty: not given.
-std::string value_text(const Setting& setting, const Slot& slot) {
-  if (const auto* text = std::get_if<std::string*>(&slot)) return **text;
-  if (const auto* yes = std::get_if<bool*>(&slot)) return **yes ? "true" : "false";
-  if (const auto* texts = std::get_if<std::vector<std::string>*>(&slot)) return list_text(**texts);
-  if (const auto* number = std::get_if<double*>(&slot))
-    return setting.rule.kind == ValueKind::kDuration ? seconds_text(**number) : number_text(**number);
-  if (const auto* number = std::get_if<std::int64_t*>(&slot)) {
-    if (**number == 0 && setting.rule.min > 0) return {};
-    return setting.rule.kind == ValueKind::kBytes ? bytes_text(**number) : std::to_string(**number);
-  }
-  return {};  // labels, which are no setting of a section
-}
-
 void append_flags(const Setting& setting, const Slot& slot, std::vector<std::string>& flags) {
   const std::string flag(setting.flag);
   if (const auto* yes = std::get_if<bool*>(&slot)) {
@@ -70,6 +56,19 @@ void replace_flag(const std::string& flag, const std::string& key, std::string& 
 }
 
 }  // namespace
+
+std::string value_text(const Setting& setting, const Slot& slot) {
+  if (const auto* text = std::get_if<std::string*>(&slot)) return **text;
+  if (const auto* yes = std::get_if<bool*>(&slot)) return **yes ? "true" : "false";
+  if (const auto* texts = std::get_if<std::vector<std::string>*>(&slot)) return list_text(**texts);
+  if (const auto* number = std::get_if<double*>(&slot))
+    return setting.rule.kind == ValueKind::kDuration ? seconds_text(**number) : number_text(**number);
+  if (const auto* number = std::get_if<std::int64_t*>(&slot)) {
+    if (**number == 0 && setting.rule.min > 0) return {};
+    return setting.rule.kind == ValueKind::kBytes ? bytes_text(**number) : std::to_string(**number);
+  }
+  return {};  // labels, which are no setting of a section
+}
 
 std::string flags_as_keys(std::string text) {
   for (const Section& section : sections())

@@ -19,7 +19,8 @@ void begin_at(const std::filesystem::path& folder, const std::vector<Field<Owner
 }  // namespace
 
 std::string help_text(const Setting& setting) {
-  return std::string(setting.help) + (setting.rule.kind == ValueKind::kPath ? "; a relative path begins at this file" : "");
+  return std::string(setting.help) + (setting.rule.kind == ValueKind::kPath ? "; a relative path begins at this file" : "") +
+         (setting.taken_by != TakenBy::kNobody ? "; herd reload takes it" : "");
 }
 
 void begin_paths_at(const std::string& folder, ClusterSpec& spec) {

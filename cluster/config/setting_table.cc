@@ -1,5 +1,7 @@
 #include "cluster/config/setting_table.h"
 
+#include <utility>
+
 namespace herd::config {
 namespace {
 
@@ -23,6 +25,14 @@ ValueRule yes_or_no() { return {Kind::kSwitch}; }
 ValueRule seconds(double min, double max) { return {Kind::kDuration, min, max}; }
 ValueRule bytes(double min, double max) { return {Kind::kBytes, min, max}; }
 ValueRule port() { return count(1, 65535); }
+
+// A key whose other value processes of that kind take while they run.
+Setting taken_by(TakenBy who, Setting setting) {
+  setting.taken_by = who;
+  return setting;
+}
+Setting live_at_gateways(Setting setting) { return taken_by(TakenBy::kGateways, std::move(setting)); }
+Setting live_at_nodes(Setting setting) { return taken_by(TakenBy::kNodes, std::move(setting)); }
 
 // A member of the owner, or of a part of it.
 #define HERD_SLOT(owner, member) [](owner& it) -> Slot { return &it.member; }
@@ -127,7 +137,8 @@ Fields http_fields() {
   return {
       {{"ssl_certfile", "--ssl-certfile", "TLS certificate chain (PEM) of the HTTP endpoint", path()}, HERD_AT(http.ssl_certfile)},
       {{"ssl_keyfile", "--ssl-keyfile", "TLS private key (PEM) of the HTTP endpoint", path()}, HERD_AT(http.ssl_keyfile)},
-      {{"api_key_file", "--api-key-file", "Keys that may call, a line each; read again on SIGHUP", path()}, HERD_AT(http.api_key_file)},
+      {live_at_gateways({"api_key_file", "--api-key-file", "Keys that may call, a line each; read again on SIGHUP", path()}),
+       HERD_AT(http.api_key_file)},
       {{"resume_key_file", "--resume-key-file", "Key of event ids: the same on every gateway, so that each resumes the others' streams",
         path()},
        HERD_AT(http.resume_key_file)},
@@ -138,43 +149,54 @@ Fields http_fields() {
       {{"strict_fields", "--strict-fields", "Refuse fields that no API knows", yes_or_no()}, HERD_AT(http.strict_fields)},
       {{"http_threads", "--http-threads", "I/O threads", count(1, 64)}, HERD_AT(http.http_threads)},
       {{"text_threads", "--text-threads", "Threads that parse and tokenize", count(1, 64)}, HERD_AT(http.text_threads)},
-      {{"keep_alive_interval", "--keep-alive-interval", "Silence before a stream gets a comment", seconds(0.001, kDay_s)},
+      {live_at_gateways({"keep_alive_interval", "--keep-alive-interval", "Silence before a stream gets a comment",
+        seconds(0.001, kDay_s)}),
        HERD_AT(http.keep_alive_interval)},
-      {{"shutdown_timeout", "--shutdown-timeout", "What open requests get after SIGTERM", seconds(0, kDay_s)},
+      {taken_by(TakenBy::kGatewaysAndNodes, {"shutdown_timeout", "--shutdown-timeout", "What open requests get after SIGTERM",
+        seconds(0, kDay_s)}),
        HERD_AT(http.shutdown_timeout)},
   };
 }
 
 Fields limits_fields() {
   return {
-      {{"max_num_queued_reqs", "--max-num-queued-reqs", "Requests that may wait; more get 503", count(1, kMany)},
+      {live_at_gateways({"max_num_queued_reqs", "--max-num-queued-reqs", "Requests that may wait; more get 503", count(1, kMany)}),
        HERD_AT(limits.max_num_queued_reqs)},
-      {{"max_num_queued_tokens", "--max-num-queued-tokens", "Prompt tokens that may wait; more get 503", count(1, kMany)},
+      {live_at_gateways({"max_num_queued_tokens", "--max-num-queued-tokens", "Prompt tokens that may wait; more get 503",
+        count(1, kMany)}),
        HERD_AT(limits.max_num_queued_tokens)},
-      {{"request_timeout", "--request-timeout", "What a request may take (or X-Request-Timeout)", seconds(0.001, kDay_s)},
+      {live_at_gateways({"request_timeout", "--request-timeout", "What a request may take (or X-Request-Timeout)",
+        seconds(0.001, kDay_s)}),
        HERD_AT(limits.request_timeout)},
-      {{"max_request_timeout", "--max-request-timeout", "The most X-Request-Timeout may ask for", seconds(0.001, kDay_s)},
+      {live_at_gateways({"max_request_timeout", "--max-request-timeout", "The most X-Request-Timeout may ask for",
+        seconds(0.001, kDay_s)}),
        HERD_AT(limits.max_request_timeout)},
-      {{"max_connections", "--max-connections", "Open connections", count(1, 1000000)}, HERD_AT(limits.max_connections)},
-      {{"max_connections_per_ip", "--max-connections-per-ip", "Of one address; loopback addresses do not count", count(1, 1000000)},
+      {live_at_gateways({"max_connections", "--max-connections", "Open connections", count(1, 1000000)}),
+       HERD_AT(limits.max_connections)},
+      {live_at_gateways({"max_connections_per_ip", "--max-connections-per-ip", "Of one address; loopback addresses do not count",
+        count(1, 1000000)}),
        HERD_AT(limits.max_connections_per_ip)},
-      {{"max_body_bytes", "--max-body-bytes", "Of one request", bytes(1024, 33554432)}, HERD_AT(limits.max_body_bytes)},
+      {live_at_gateways({"max_body_bytes", "--max-body-bytes", "Of one request", bytes(1024, 33554432)}),
+       HERD_AT(limits.max_body_bytes)},
   };
 }
 
 Fields supervision_fields() {
   return {
-      {{"restart_budget", "", "Restarts of a rank within restart_window before its node gives it up", count(0, 1000)},
+      {live_at_nodes({"restart_budget", "", "Restarts of a rank within restart_window before its node gives it up",
+        count(0, 1000)}),
        HERD_AT(supervision.restart_budget)},
-      {{"restart_window", "", "In which restarts are counted", seconds(1, kDay_s)}, HERD_AT(supervision.restart_window)},
+      {live_at_nodes({"restart_window", "", "In which restarts are counted", seconds(1, kDay_s)}),
+       HERD_AT(supervision.restart_window)},
   };
 }
 
 Fields metrics_fields() {
   return {
       {{"metrics_host", "--metrics-host", "Address of every metrics_port", host()}, HERD_AT(metrics.metrics_host)},
-      {{"ready_stall", "--ready-stall", "/ready fails when there is work and no step of it was finished for so long",
-        seconds(0.001, kDay_s)},
+      {live_at_gateways({"ready_stall", "--ready-stall",
+        "/ready fails when there is work and no step of it was finished for so long",
+        seconds(0.001, kDay_s)}),
        HERD_AT(metrics.ready_stall)},
   };
 }
@@ -182,9 +204,16 @@ Fields metrics_fields() {
 Fields logs_fields() {
   return {
       {{"log_format", "--log-format", "Lines for people, or JSON", one_of({"text", "json"})}, HERD_AT(logs.log_format)},
-      {{"enable_log_requests", "--enable-log-requests", "A line per finished request", yes_or_no()}, HERD_AT(logs.enable_log_requests)},
-      {{"log_stats", "--disable-log-stats", "A line of throughput every stats_interval", yes_or_no()}, HERD_AT(logs.log_stats)},
-      {{"stats_interval", "--stats-interval", "Between those lines", seconds(0.001, kDay_s)}, HERD_AT(logs.stats_interval)},
+      {taken_by(TakenBy::kEverybody, {"log_level", "--log-level",
+        "The least that is written by gateways, nodes and the coordinator",
+        one_of({"info", "warning", "error"})}),
+       HERD_AT(logs.log_level)},
+      {live_at_gateways({"enable_log_requests", "--enable-log-requests", "A line per finished request", yes_or_no()}),
+       HERD_AT(logs.enable_log_requests)},
+      {live_at_gateways({"log_stats", "--disable-log-stats", "A line of throughput every stats_interval", yes_or_no()}),
+       HERD_AT(logs.log_stats)},
+      {live_at_gateways({"stats_interval", "--stats-interval", "Between those lines", seconds(0.001, kDay_s)}),
+       HERD_AT(logs.stats_interval)},
   };
 }
 

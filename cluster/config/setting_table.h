@@ -40,6 +40,9 @@ struct ValueRule {
   std::vector<std::string_view> choices = {};
 };
 
+// Who takes another value of a key while it runs (`herd reload`, SIGHUP). Nobody: what reads it has to be started again for it.
+enum class TakenBy : std::uint8_t { kNobody, kGateways, kNodes, kGatewaysAndNodes, kEverybody };
+
 struct Setting {
   std::string_view name;  // the key's last part; of a flag's first spelling: max_num_seqs for --max-num-seqs
   std::string_view flag;  // of `herd serve`; empty: only a cluster has it. A switch whose flag begins with --no- or --disable- says
@@ -47,6 +50,7 @@ struct Setting {
   std::string_view help;
   ValueRule rule;
   bool required = false;
+  TakenBy taken_by = TakenBy::kNobody;
 };
 
 // Where a value lies.
@@ -86,11 +90,14 @@ inline constexpr std::size_t kTextBytesMax = 1024;  // of any value
 // judges the same without one.
 [[nodiscard]] std::string_view pattern_of(ValueKind kind);
 
-// A setting's words for people, with what its kind has to say.
+// A setting's words for people, with what its kind has to say, and that it may change while the cluster runs.
 [[nodiscard]] std::string help_text(const Setting& setting);
 
 // Puts every relative path of the file into `folder`, where the file lies.
 void begin_paths_at(const std::string& folder, ClusterSpec& spec);
+
+// A value as the file says it; empty: not given. Labels have no such text.
+[[nodiscard]] std::string value_text(const Setting& setting, const Slot& slot);
 
 // A setting with its whole key and its value as a file would say it; a value that was not given is empty.
 struct EffectiveSetting {

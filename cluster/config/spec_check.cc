@@ -57,16 +57,7 @@ class SpecCheck {
  private:
   [[nodiscard]] bool stands(const std::string& key) const { return lines_.contains(key); }
 
-  // At the line of the key, else at that of what it is part of.
-  void refuse(const std::string& key, std::string what) {
-    std::string at = key;
-    auto found = lines_.find(at);
-    while (found == lines_.end() && at.find_last_of(".[") != std::string::npos) {
-      at.resize(at.find_last_of(".["));
-      found = lines_.find(at);
-    }
-    problems_.add(found == lines_.end() ? 0 : found->second, key, std::move(what));
-  }
+  void refuse(const std::string& key, const std::string& what) { problems_.add(line_of(key, lines_), key, what); }
 
   void check_model() {
     if (spec_.model.load_format != "random" && stands("model.random_weights_seed"))
@@ -258,6 +249,16 @@ class SpecCheck {
 };
 
 }  // namespace
+
+int line_of(const std::string& key, const KeyLines& lines) {
+  std::string at = key;
+  auto found = lines.find(at);
+  while (found == lines.end() && at.find_last_of(".[") != std::string::npos) {
+    at.resize(at.find_last_of(".["));
+    found = lines.find(at);
+  }
+  return found == lines.end() ? 0 : found->second;
+}
 
 void check_spec(const ClusterSpec& spec, const KeyLines& lines, ProblemList& problems) { SpecCheck(spec, lines, problems).all(); }
 

@@ -136,7 +136,7 @@ void GatewayCore::set_tenant(admission::TenantId tenant, const admission::Tenant
   admission_.set_tenant(tenant, limits);
 }
 
-std::optional<admission::AdmissionRefusal> GatewayCore::refuses_now(admission::TenantId tenant, Instant now) const {
+std::optional<admission::AdmissionRefusal> GatewayCore::refuses_now(admission::TenantId tenant, Instant now) {
   if (!dispatcher_.router().may_serve({})) return admission::no_replica_refusal(no_replica_for({}));
   return admission_.refuses_now(tenant, now);
 }
@@ -210,6 +210,11 @@ void GatewayCore::on_unsent(routing::ReplicaGeneration replica, const step::Atte
 
 void GatewayCore::on_link_open(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects) {
   dispatcher_.on_link_open(replica);
+  advance(now, effects);
+}
+
+void GatewayCore::on_shares(const routing::QuotaShares& shares, Instant now, GatewayEffects& effects) {
+  admission_.quotas().set_shares(shares, now);
   advance(now, effects);
 }
 

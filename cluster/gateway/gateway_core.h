@@ -57,8 +57,10 @@ class GatewayCore {
   void on_choice_stopped(RequestId request, std::uint32_t choice, Instant now, GatewayEffects& effects);
   void on_gone(RequestId request, Instant now, GatewayEffects& effects);
   void set_tenant(admission::TenantId tenant, const admission::TenantLimits& limits);
+  // Of what waits (admission_queue.h).
+  void set_queue_bounds(std::size_t requests_max, std::uint64_t tokens_max) { admission_.set_bounds(requests_max, tokens_max); }
   // Would a request be refused whatever it asks for? Asked before a body is read.
-  [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId tenant, Instant now) const;
+  [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId tenant, Instant now);
 
   // From replicas and the coordinator. Deltas of a stale attempt, another gateway or an unknown sequence are dropped and
   // counted.
@@ -76,6 +78,11 @@ class GatewayCore {
   void on_link_open(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects);
   // What a replica says of its work, for the sequences that are sent from here on.
   void on_load(routing::ReplicaGeneration replica, const routing::ReplicaLoad& load) { dispatcher_.on_load(replica, load); }
+
+  // Limits of tenants over all gateways of the cluster: admission/quota_book.h.
+  [[nodiscard]] admission::QuotaBook& quotas() { return admission_.quotas(); }
+  [[nodiscard]] const admission::QuotaBook& quotas() const { return admission_.quotas(); }
+  void on_shares(const routing::QuotaShares& shares, Instant now, GatewayEffects& effects);
 
   void on_timer(Instant now, GatewayEffects& effects);
   // Ends everything (kShutdown).

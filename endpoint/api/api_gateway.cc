@@ -61,6 +61,11 @@ ApiGateway::ApiGateway(ApiConfig config, RequestReader reader, const access::Eve
 
 ApiGateway::~ApiGateway() { stop(); }
 
+void ApiGateway::set(const IntakeSettings& settings, double stalled_s) {
+  intake_.set(settings);
+  state_.set_stalled(stalled_s);
+}
+
 void ApiGateway::set_keys(std::shared_ptr<const access::ApiKeys> keys) {
   if (keys)
     for (const access::ApiKey& key : keys->keys()) client_.set_tenant(key.tenant, key.limits);

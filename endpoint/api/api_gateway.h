@@ -56,6 +56,8 @@ class ApiGateway final : public http::HttpHandler {
   [[nodiscard]] const AnswerHeaders& headers() const { return headers_; }
   [[nodiscard]] ServingState& state() { return state_; }
 
+  // What may change while requests are open. Any thread.
+  void set(const IntakeSettings& settings, double stalled_s);
   // Null: no key is asked for.
   void set_keys(std::shared_ptr<const access::ApiKeys> keys);
 

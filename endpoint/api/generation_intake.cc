@@ -37,8 +37,20 @@ GenerationIntake::GenerationIntake(IntakeConfig config, const RequestReader& rea
                    .event_ids = &event_ids_,
                    .numerics = &numerics_,
                    .metrics = &metrics_,
-                   .keep_alive_s = config_.keep_alive_s,
-                   .on_end = [this](const GenerationJob& job, Instant now) { on_end(job, now); }} {}
+                   .on_end = [this](const GenerationJob& job, Instant now) { on_end(job, now); }} {
+  set(config_.settings);
+}
+
+void GenerationIntake::set(const IntakeSettings& settings) {
+  environment_.keep_alive_s = settings.keep_alive_s;
+  const std::scoped_lock lock(mutex_);
+  settings_ = settings;
+}
+
+IntakeSettings GenerationIntake::settings() const {
+  const std::scoped_lock lock(mutex_);
+  return settings_;
+}
 
 void GenerationIntake::client_gone(const Ticket& ticket) {
   *ticket.gone = true;
@@ -139,12 +151,13 @@ std::optional<ApiError> GenerationIntake::resume(const Call& call, const std::st
 
 openai::ApiExpected<double> GenerationIntake::timeout_of(const HttpRequestHead& head) const {
   const std::string* text = head.header("x-request-timeout");
-  if (text == nullptr) return config_.request_timeout_s;
+  const IntakeSettings now = settings();
+  if (text == nullptr) return now.request_timeout_s;
   double seconds = 0;
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), seconds);
   if (error != std::errc{} || end != text->data() + text->size() || !std::isfinite(seconds) || seconds <= 0)
     return openai::refuse(openai::bad_field("X-Request-Timeout", "X-Request-Timeout must be a number of seconds above 0"));
-  return std::min(seconds, config_.request_timeout_max_s);
+  return std::min(seconds, now.request_timeout_max_s);
 }
 
 void GenerationIntake::on_end(const GenerationJob& job, Instant now) {
@@ -154,7 +167,7 @@ void GenerationIntake::on_end(const GenerationJob& job, Instant now) {
   const int status = job.status() == 0 ? 499 : job.status();  // nothing was sent: the client had left
   if (job.started()) metrics_.on_request_end(record);
   metrics_.on_http_response(route, status, record.e2e_s, "POST");
-  if (config_.log_requests)
+  if (settings().log_requests)
     log_.write(observability::LogLevel::kInfo, "request finished",
                {{"request_id", job.request().request_id},
                 {"key", job.request().tenant_name},

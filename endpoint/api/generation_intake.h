@@ -24,12 +24,17 @@
 
 namespace herd::api {
 
-struct IntakeConfig {
+// What may change while requests are open.
+struct IntakeSettings {
   double request_timeout_s = 600;  // without X-Request-Timeout
   double request_timeout_max_s = 3600;
   double keep_alive_s = 10;        // silence of a stream before a comment
-  std::vector<TokenId> eos_ids;
   bool log_requests = false;
+};
+
+struct IntakeConfig {
+  IntakeSettings settings;
+  std::vector<TokenId> eos_ids;
   std::function<std::int64_t()> unix_time;                    // seconds
   std::function<void(std::span<std::uint8_t>)> random_bytes;  // unpredictable
 };
@@ -40,6 +45,9 @@ class GenerationIntake {
   GenerationIntake(IntakeConfig config, const RequestReader& reader, const access::EventIdCodec& event_ids,
                    const access::ServedNumerics& numerics, actors::ClusterClient& client,
                    observability::ServingMetrics& metrics, observability::EventLog& log);
+
+  // Timeouts of requests that come from now on, comments and lines of all. Any thread.
+  void set(const IntakeSettings& settings);
 
   // A request that is on its way in, and whether its client has left since. Set on an I/O thread.
   struct Ticket {
@@ -66,6 +74,7 @@ class GenerationIntake {
                                                        GenerationRequest& generation) const;
   [[nodiscard]] openai::ApiExpected<double> timeout_of(const http::HttpRequestHead& head) const;
   void on_end(const GenerationJob& job, Instant now);
+  [[nodiscard]] IntakeSettings settings() const;
   void add_open(int requests);
 
   const IntakeConfig config_;
@@ -79,7 +88,8 @@ class GenerationIntake {
   JobEnvironment environment_;
   std::atomic<std::uint64_t> next_request_{1};
   std::atomic<bool> said_begins_twice_{false};
-  std::mutex mutex_;  // of the below
+  mutable std::mutex mutex_;  // of the below
+  IntakeSettings settings_;
   FieldNotices notices_;
   std::int64_t open_ = 0;  // requests
   std::condition_variable emptied_;

@@ -5,6 +5,7 @@
 // Events of a choice, in order: chat: the role; completion with echo: the prompt; then one per token, the last one with the
 // finish reason. A resumed stream makes the same events again and sends only those behind its EventId.
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -33,7 +34,7 @@ struct JobEnvironment {
   const access::EventIdCodec* event_ids = nullptr;     // never null
   const access::ServedNumerics* numerics = nullptr;    // never null
   observability::ServingMetrics* metrics = nullptr;    // never null
-  double keep_alive_s = 10;                            // of silence, then a comment
+  std::atomic<double> keep_alive_s = 10;               // of silence, then a comment
   std::function<void(const GenerationJob&, Instant now)> on_end{};  // on the gateway's thread; may be empty
 };
 

@@ -24,6 +24,7 @@ class ServingState {
   ServingState(const actors::ClusterClient& client, const http::HttpServer* server,
                observability::ServingMetrics& metrics, double stalled_s);
 
+  void set_stalled(double stalled_s) { stalled_s_ = stalled_s; }
   // New generation requests are refused from here on.
   void drain() { draining_ = true; }
   [[nodiscard]] bool draining() const { return draining_; }
@@ -43,7 +44,7 @@ class ServingState {
   const actors::ClusterClient& client_;
   const http::HttpServer* const server_;
   observability::ServingMetrics& metrics_;
-  const double stalled_s_;
+  std::atomic<double> stalled_s_;
   std::atomic<bool> draining_{false};
   mutable std::mutex mutex_;  // of last_line_
   observability::StatsSample last_line_;

@@ -2,6 +2,12 @@
 
 namespace herd::http {
 
+void ConnectionCounts::set_limits(std::size_t connections_max, std::size_t per_address_max) {
+  const std::lock_guard lock(mutex_);
+  connections_max_ = connections_max;
+  per_address_max_ = per_address_max;
+}
+
 bool ConnectionCounts::enter(const AddressKey* address) {
   const std::lock_guard lock(mutex_);
   if (connections_ >= connections_max_) return false;

@@ -30,12 +30,7 @@ constexpr int kAcceptedTogether = 64;  // before others on that thread have thei
 // Bytes the kernel holds unsent: what waits beyond it waits in the outbox, where it counts as credit.
 constexpr int kKernelUnsentBytes = 64 * 1024;
 
-Status check_config(const HttpServerConfig& config) {
-  const HttpLimits& limits = config.limits;
-  if (config.threads < 1 || config.threads > kThreadsMax) return usage_error("HTTP threads: 1 to 64");
-  if (config.tls_certificate.empty() != config.tls_key.empty()) {
-    return usage_error("TLS needs both a certificate and a key");
-  }
+Status check_limits(const HttpLimits& limits) {
   if (limits.body_bytes > kBodyBytesMax) return usage_error("the body limit is at most 32 MiB");
   if (limits.request_line_bytes == 0 || limits.head_bytes == 0 || limits.header_bytes == 0 ||
       limits.pipelined_bytes_max == 0 || limits.stream_frames_max == 0 || limits.stream_bytes_max == 0 ||
@@ -46,6 +41,14 @@ Status check_config(const HttpServerConfig& config) {
     if (time.count() <= 0) return usage_error("an HTTP time limit is 0");
   }
   return {};
+}
+
+Status check_config(const HttpServerConfig& config) {
+  if (config.threads < 1 || config.threads > kThreadsMax) return usage_error("HTTP threads: 1 to 64");
+  if (config.tls_certificate.empty() != config.tls_key.empty()) {
+    return usage_error("TLS needs both a certificate and a key");
+  }
+  return check_limits(config.limits);
 }
 
 // Null for loopback.
@@ -121,6 +124,13 @@ class Server final : public HttpServer {
             read(counters.bytes_sent),
             read(counters.streams_cut),
             read(counters.clients_gone)};
+  }
+
+  Status set_limits(const HttpLimits& limits) override {
+    if (Status status = check_limits(limits); !status.ok()) return status;
+    counts_.set_limits(limits.connections, limits.connections_per_ip);
+    shared_.body_bytes_now = limits.body_bytes;
+    return {};
   }
 
   void drain() override {

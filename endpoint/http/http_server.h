@@ -53,6 +53,9 @@ class HttpServer {
 
   [[nodiscard]] virtual std::uint16_t port() const = 0;
   [[nodiscard]] virtual HttpServerStats stats() const = 0;
+  // connections, connections_per_ip and body_bytes of these: for whoever comes, and requests that begin, from now on. Any thread.
+  // kUsage: as at the start; nothing changes.
+  virtual Status set_limits(const HttpLimits& limits) = 0;
   // No new connections; idle ones close, others close after their present answer. Returns at once.
   virtual void drain() = 0;
   // Closes every connection and ends the threads. Repeatable.

@@ -117,11 +117,12 @@ bool HttpSession::begin_body(Instant now) {
     answer(std::move(*refusal), parsed_.has_body(), now);
     return false;
   }
-  if (parsed_.content_length > shared_.limits.body_bytes) {
+  const std::size_t bytes_max = shared_.body_bytes_max();
+  if (parsed_.content_length > bytes_max) {
     refuse(413, "the body is too long", now);
     return false;
   }
-  body_.begin(parsed_, now);
+  body_.begin(parsed_, bytes_max, now);
   body_.on_received(input_.size());
   if (parsed_.expect_continue && parsed_.has_body() && input_.empty()) {
     out_.append("HTTP/1.1 100 Continue\r\n\r\n");

@@ -44,10 +44,16 @@ inline void count(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) {
 struct SessionShared {
   HttpHandler* handler = nullptr;
   HttpLimits limits;
+  std::atomic<std::size_t> body_bytes_now{0};  // of requests from now on, instead of limits.body_bytes; 0: as it stands there
   std::function<std::int64_t()> unix_seconds;
   std::string listener;  // HttpRequestHead::listener
   std::atomic<bool> draining{false};
   HttpCounters counters;
+
+  [[nodiscard]] std::size_t body_bytes_max() const {
+    const std::size_t now = body_bytes_now.load(std::memory_order_relaxed);
+    return now > 0 ? now : limits.body_bytes;
+  }
 };
 
 class HttpSession {

@@ -6,11 +6,11 @@
 
 namespace herd::http {
 
-void RequestBody::begin(const ParsedHead& head, Instant now) {
+void RequestBody::begin(const ParsedHead& head, std::size_t bytes_max, Instant now) {
   bytes_.clear();
   length_ = head.content_length;
   chunked_.reset();
-  if (head.framing == BodyFraming::kChunked) chunked_.emplace(limits_->body_bytes);
+  if (head.framing == BodyFraming::kChunked) chunked_.emplace(bytes_max);
   begun_ = now;
   received_ = 0;
 }

@@ -20,8 +20,8 @@ class RequestBody {
   // Refers to `limits`.
   explicit RequestBody(const HttpLimits& limits) : limits_(&limits) {}
 
-  // A new body, which begins now; `head` announced it.
-  void begin(const ParsedHead& head, Instant now);
+  // A new body of at most `bytes_max`, which begins now; `head` announced it.
+  void begin(const ParsedHead& head, std::size_t bytes_max, Instant now);
   // Bytes that came, as sent: with the framing, used or not.
   void on_received(std::size_t bytes) { received_ += bytes; }
   // Takes what belongs to the body off the front of `input`. kRefused: refusal() says why.

@@ -27,6 +27,7 @@ class FakeClient final : public ClusterClient {
     return std::make_shared<const ClusterStatus>();
   }
   void set_tenant(admission::TenantId, const admission::TenantLimits&) override {}
+  void set_queue_bounds(std::size_t, std::uint64_t) override {}
   [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId) const override {
     return std::nullopt;
   }

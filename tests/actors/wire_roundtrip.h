@@ -47,6 +47,9 @@ class WireClient final : public ClusterClient {
   void set_tenant(admission::TenantId tenant, const admission::TenantLimits& limits) override {
     client_.set_tenant(tenant, limits);
   }
+  void set_queue_bounds(std::size_t requests_max, std::uint64_t tokens_max) override {
+    client_.set_queue_bounds(requests_max, tokens_max);
+  }
   [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId tenant) const override {
     return client_.refuses_now(tenant);
   }

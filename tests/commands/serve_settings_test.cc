@@ -90,7 +90,7 @@ auto all_of(const ServeFlags& f) {
                  l.connections_per_ip, l.body_bytes, f.served_names, f.api_keys, f.api_key_file, f.metrics_port, f.metrics_host),
       std::tuple(f.allowed_origins, f.allowed_hosts, f.strict_fields, f.request_timeout, f.request_timeout_max,
                  f.queued_requests_max, f.queued_tokens_max, f.policy, f.shutdown_timeout, f.text_threads, f.compute_nice),
-      std::tuple(f.keep_alive, f.stalled, f.resume_key_file, f.chat_date, f.log_format, f.log_requests, f.no_stats_line,
+      std::tuple(f.keep_alive, f.stalled, f.resume_key_file, f.chat_date, f.log_format, f.log_level, f.log_requests, f.no_stats_line,
                  f.stats_interval));
 }
 

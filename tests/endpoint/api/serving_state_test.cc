@@ -20,6 +20,7 @@ class StatusOnly final : public actors::ClusterClient {
   void gone(RequestId) override {}
   [[nodiscard]] std::shared_ptr<const actors::ClusterStatus> status() const override { return status_; }
   void set_tenant(admission::TenantId, const admission::TenantLimits&) override {}
+  void set_queue_bounds(std::size_t, std::uint64_t) override {}
   [[nodiscard]] std::optional<admission::AdmissionRefusal> refuses_now(admission::TenantId) const override { return {}; }
   void stop() override {}
 

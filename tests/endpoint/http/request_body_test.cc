@@ -36,7 +36,7 @@ ParsedHead chunked() {
 TEST(RequestBody, TakesItsLengthAndLeavesTheNextRequest) {
   const HttpLimits bounds = limits();
   RequestBody body(bounds);
-  body.begin(of_length(5), {});
+  body.begin(of_length(5), bounds.body_bytes, {});
   std::string_view first = "he";
   EXPECT_EQ(body.read(first), ReadStep::kMore);
   EXPECT_TRUE(first.empty());
@@ -49,7 +49,7 @@ TEST(RequestBody, TakesItsLengthAndLeavesTheNextRequest) {
 TEST(RequestBody, OfNoLengthIsDoneAtOnce) {
   const HttpLimits bounds = limits();
   RequestBody body(bounds);
-  body.begin(of_length(0), {});
+  body.begin(of_length(0), bounds.body_bytes, {});
   std::string_view next = "GET /";
   EXPECT_EQ(body.read(next), ReadStep::kDone);
   EXPECT_EQ(next, "GET /");
@@ -59,12 +59,12 @@ TEST(RequestBody, OfNoLengthIsDoneAtOnce) {
 TEST(RequestBody, JoinsChunksAndSaysWhyItRefuses) {
   const HttpLimits bounds = limits();
   RequestBody body(bounds);
-  body.begin(chunked(), {});
+  body.begin(chunked(), bounds.body_bytes, {});
   std::string_view whole = "5\r\nhello\r\n0\r\n\r\nGET";
   EXPECT_EQ(body.read(whole), ReadStep::kDone);
   EXPECT_EQ(whole, "GET");
   EXPECT_EQ(body.take(), "hello");
-  body.begin(chunked(), {});
+  body.begin(chunked(), bounds.body_bytes, {});
   std::string_view long_one = "41\r\n";  // 65 bytes
   EXPECT_EQ(body.read(long_one), ReadStep::kRefused);
   EXPECT_EQ(body.refusal().status, 413);
@@ -73,10 +73,10 @@ TEST(RequestBody, JoinsChunksAndSaysWhyItRefuses) {
 TEST(RequestBody, ABodyForgetsTheOneBefore) {
   const HttpLimits bounds = limits();
   RequestBody body(bounds);
-  body.begin(chunked(), {});
+  body.begin(chunked(), bounds.body_bytes, {});
   std::string_view half = "5\r\nhel";
   EXPECT_EQ(body.read(half), ReadStep::kMore);
-  body.begin(of_length(2), {});
+  body.begin(of_length(2), bounds.body_bytes, {});
   std::string_view bytes = "ok";
   EXPECT_EQ(body.read(bytes), ReadStep::kDone);
   EXPECT_EQ(body.take(), "ok");
@@ -85,13 +85,13 @@ TEST(RequestBody, ABodyForgetsTheOneBefore) {
 TEST(RequestBody, WhatComesEarnsTimeUpToTheWholeBodys) {
   const HttpLimits bounds = limits();
   RequestBody body(bounds);
-  body.begin(of_length(60), {2 * kSecond});
+  body.begin(of_length(60), bounds.body_bytes, {2 * kSecond});
   EXPECT_EQ(body.deadline(), (Instant{7 * kSecond}));  // the grace
   body.on_received(20);
   EXPECT_EQ(body.deadline(), (Instant{9 * kSecond}));  // 20 bytes at 10 bytes/s
   body.on_received(1000);
   EXPECT_EQ(body.deadline(), (Instant{32 * kSecond}));
-  body.begin(of_length(60), {40 * kSecond});
+  body.begin(of_length(60), bounds.body_bytes, {40 * kSecond});
   EXPECT_EQ(body.deadline(), (Instant{45 * kSecond}));
 }
 
@@ -99,7 +99,7 @@ TEST(RequestBody, WithoutARateOnlyTheWholeTimeCounts) {
   HttpLimits bounds = limits();
   bounds.body_bytes_per_s_min = 0;
   RequestBody body(bounds);
-  body.begin(of_length(60), {kSecond});
+  body.begin(of_length(60), bounds.body_bytes, {kSecond});
   EXPECT_EQ(body.deadline(), (Instant{31 * kSecond}));
 }
 

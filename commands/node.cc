@@ -42,7 +42,7 @@ namespace {
 
 using observability::LogLevel;
 
-constexpr double kDrainSeconds = 20;  // for its replicas to finish their steps and its ranks to end
+constexpr double kEndSeconds = 20;  // for its ranks to end, behind the drain
 constexpr std::chrono::milliseconds kLogFlush{200};
 
 struct NodeFlags {
@@ -129,7 +129,7 @@ class NodeCommand {
     });
     while (!over) {
       if (guard.wait_until({std::numeric_limits<std::int64_t>::max()}) != StopGuard::Event::kStop) continue;
-      log_.write(LogLevel::kInfo, "node stops");
+      log_.write(LogLevel::kInfo, "node drains", {{"seconds", spec_.http.shutdown_timeout}});
       process_->stop();
       break;  // a second signal is the guard's
     }
@@ -235,7 +235,7 @@ Status node(const NodeFlags& flags) {
   if (!mine) return mine.error();
   const auto format = spec->logs.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
   observability::EventLog log(format, observability::log_level_named(spec->logs.log_level).value_or(LogLevel::kInfo));
-  auto guard = StopGuard::start(kDrainSeconds, [&log] { log.flush(kLogFlush); });
+  auto guard = StopGuard::start(spec->http.shutdown_timeout + kEndSeconds, [&log] { log.flush(kLogFlush); });
   if (!guard) return guard.error();
   NodeCommand command(std::move(*spec), std::move(*mine), log);
   if (Status status = command.start(); !status.ok()) return status;

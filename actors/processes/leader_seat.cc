@@ -95,10 +95,8 @@ void LeaderSeat::on_rank_ended(const replica::RankEnded& ended) {
   if (ended.rank >= 1 && ended.rank <= others_.size()) others_[ended.rank - 1].remote->on_ended({ended.cause, ended.why});
 }
 
-bool LeaderSeat::stop() {
-  if (!replica_) return false;
-  caf::anon_send(replica_, StopReplica{});
-  return true;
+void LeaderSeat::stop(double drain_s) {
+  if (replica_) caf::anon_send(replica_, StopReplica{drain_s});
 }
 
 void LeaderSeat::on_over(const routing::ReplicaLoss& loss) {

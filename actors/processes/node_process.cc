@@ -90,6 +90,7 @@ std::vector<std::string> rank_flags(const NodeProcessConfig& config, std::uint16
                                  "--cpu-sharers",    number(cpu_sharers),
                                  "--metrics-host",   metrics_host.empty() ? config::listen_address(host) : metrics_host,
                                  "--metrics-port",   "0",
+                                 "--shutdown-timeout", std::to_string(config.spec.http.shutdown_timeout),
                                  "--log-format",     config.spec.logs.log_format};
   if (config.tls)
     flags.insert(flags.end(), {"--tls-ca", config.tls->authority, "--tls-cert", config.tls->certificate, "--tls-key", config.tls->key});
@@ -123,7 +124,7 @@ class Process final : public NodeProcess {
   void run() override {
     bool told = false;
     while (!over_ || keeper_->running() > 0) {
-      if (stopping_ && !std::exchange(told, true)) caf::anon_send(proxy_, actors::StopNode{});
+      if (stopping_ && !std::exchange(told, true)) caf::anon_send(proxy_, actors::StopNode{drain_s()});
       keeper_->poll(std::chrono::milliseconds(-1));
     }
     actors::forget_actor_system();
@@ -146,6 +147,8 @@ class Process final : public NodeProcess {
   link::LinkHostStats link_stats() const override { return host_->stats(); }
 
  private:
+  [[nodiscard]] double drain_s() const { return config_.spec.http.shutdown_timeout; }
+
   actors::CoordinatorProxyConfig proxy_config() {
     actors::CoordinatorProxyConfig proxy;
     proxy.slots = plan_.slots.size();
@@ -208,6 +211,7 @@ class Process final : public NodeProcess {
     supervisor.core.budget = membership::budget_of(static_cast<std::uint32_t>(supervision.restart_budget), supervision.restart_window);
     supervisor.core.start_s_max = kRankStartSecondsMax;
     supervisor.ground = std::move(*made);
+    supervisor.drain_s = drain_s();
     supervisor.on_note = config_.on_note;
     supervisor.clock = steady_now;
     return system_.spawn(actors::supervisor_actor, std::move(supervisor), std::move(coordinator));

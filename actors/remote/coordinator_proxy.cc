@@ -116,9 +116,9 @@ void CoordinatorProxyState::on_down(const caf::actor_addr& source) {
   }
 }
 
-void CoordinatorProxyState::on_stop() {
+void CoordinatorProxyState::on_stop(const StopNode& order) {
   send_reports();  // that it drains
-  decide([](membership::NodeCore& core, membership::NodeEffects& effects) { core.on_stop(effects); });
+  decide([&](membership::NodeCore& core, membership::NodeEffects& effects) { core.on_stop(order.drain_s, effects); });
   end_when_over();
 }
 
@@ -150,7 +150,7 @@ void CoordinatorProxyState::carry_out(const membership::StartReplica& order) {
 
 void CoordinatorProxyState::carry_out(const membership::EndReplica& order) {
   const auto supervisor = supervisors_.find(order.replica);
-  if (supervisor != supervisors_.end()) return self_->send(supervisor->second, StopReplica{});
+  if (supervisor != supervisors_.end()) return self_->send(supervisor->second, StopReplica{order.drain_s});
   decide([&](membership::NodeCore& core, membership::NodeEffects& effects) { core.on_ended(order.replica, effects); });
 }
 
@@ -188,7 +188,7 @@ CoordinatorProxyHandle::behavior_type coordinator_proxy(CoordinatorProxyState::S
       [&state](const CoordinatorSaid& said) { state.on_said(said); },
       [&state](const CoordinatorClosed& closed) { state.on_closed(closed); },
       [&state](const ReportsChanged&) { state.send_reports(); },
-      [&state](const StopNode&) { state.on_stop(); },
+      [&state](const StopNode& order) { state.on_stop(order); },
   };
 }
 

@@ -33,9 +33,11 @@ struct CoordinatorClosed {
   std::uint64_t link = 0;
   Status why;
 };
-// From the node's process: what it reports has changed; it is to end.
+// From the node's process: what it reports has changed; it is to drain what it holds and end.
 struct ReportsChanged {};
-struct StopNode {};
+struct StopNode {
+  double drain_s = 0;
+};
 
 using CoordinatorProxyHandle =
     CoordinatorHandle::extend<caf::reacts_to<CoordinatorOpened>, caf::reacts_to<CoordinatorSaid>, caf::reacts_to<CoordinatorClosed>,
@@ -67,7 +69,7 @@ class CoordinatorProxyState {
   void on_said(const CoordinatorSaid& said);
   void on_closed(const CoordinatorClosed& closed);
   void on_place(const PlaceReplica& order);
-  void on_stop();
+  void on_stop(const StopNode& order);
   void send_reports();
 
  private:

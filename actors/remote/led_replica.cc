@@ -26,9 +26,23 @@ void on_serves(LedReplicaHandle::stateful_pointer<LedReplicaState> self, const L
     rank.state = report::ProcessState::kServing;
     rank.epoch = state.config.generation.epoch.value;
   });
+  state.serving = serves.view;
   const ReplicaServing serving{serves.view, ReplicaHandle(self)};
   self->send(state.config.coordinator, serving);
   self->send(state.config.supervisor, serving);
+}
+
+// Gateways hear from the leader itself that it drains, as there may be no coordinator; those that come later by the view.
+void on_stop(LedReplicaHandle::stateful_pointer<LedReplicaState> self, const StopReplica& order) {
+  LedReplicaState& state = self->state;
+  if (state.over) return;
+  state.config.roster->update_all(state.config.generation.replica, [](report::ProcessReport& rank) {
+    if (rank.state == report::ProcessState::kServing) rank.state = report::ProcessState::kDraining;
+  });
+  state.config.leader->port.send(wire::encode(replica::StopReplicaOrder{order.drain_s}), state.config.generation);
+  if (!state.serving || order.drain_s == 0) return;
+  state.serving->state = routing::ReplicaState::kDraining;
+  self->send(state.config.coordinator, ReplicaServing{*state.serving, ReplicaHandle(self)});
 }
 
 // Its requests' gateways hear of it by their own connections; what they had in a step nobody is left to say.
@@ -56,12 +70,7 @@ LedReplicaHandle::behavior_type led_replica(LedReplicaHandle::stateful_pointer<L
       [](const StepDone&) {},
       [](const WakeUp&) {},
       [](const Tick&) {},
-      [&state](const StopReplica&) {
-        state.config.roster->update_all(state.config.generation.replica, [](report::ProcessReport& rank) {
-          if (rank.state == report::ProcessState::kServing) rank.state = report::ProcessState::kDraining;
-        });
-        state.config.leader->port.send(wire::encode(replica::StopReplicaOrder{}), state.config.generation);
-      },
+      [self](const StopReplica& order) { on_stop(self, order); },
       [self](const LeaderServes& serves) { on_serves(self, serves); },
       [self](const LeaderEnded& ended) {
         if (ended.ended.loss.replica == self->state.config.generation) say_lost(self, ended.ended.loss, ended.ended.last);

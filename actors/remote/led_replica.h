@@ -3,6 +3,7 @@
 // the generation goes to coordinator and supervisor. It lives until it is told to end, once the generation is over.
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "actors/messages/type_ids.h"
@@ -37,6 +38,7 @@ using LedReplicaHandle =
 struct LedReplicaState {
   LedReplicaConfig config;
   bool over = false;  // its loss was told
+  std::optional<routing::ReplicaView> serving;  // as its leader said
 };
 LedReplicaHandle::behavior_type led_replica(LedReplicaHandle::stateful_pointer<LedReplicaState> self, LedReplicaConfig config);
 

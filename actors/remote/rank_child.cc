@@ -38,6 +38,7 @@ class RankLink final : public link::LinkOwner {
       case wire::FrameKind::kRankReady: return pass_on(wire::decode_rank_ready(words));
       case wire::FrameKind::kRankLeft: return pass_on(wire::decode_rank_left(words));
       case wire::FrameKind::kRankFailed: return pass_on(wire::decode_rank_failed(words));
+      case wire::FrameKind::kStopReplica: return pass_on(wire::decode_stop_replica(words));
       case wire::FrameKind::kServing: return tell(on_serving_, wire::decode_serving(words));
       case wire::FrameKind::kGenerationEnded: return tell(on_ended_, wire::decode_generation_ended(words));
       default: return bad_input("a frame that no rank sends its node");
@@ -187,15 +188,25 @@ void RankChildState::on_said(const replica::RankFailedNote& failed) {
   on_end_asked();
 }
 
+void RankChildState::on_said(const replica::StopReplicaOrder&) {
+  if (!supervisor_ || std::exchange(leaving_, true)) return;
+  report([](report::ProcessReport& rank) { rank.state = report::ProcessState::kDraining; });
+  self_->send(supervisor_, RankLeaving{config_.spec.rank});
+}
+
 // It may just be ending, which is heard of a moment later.
 void RankChildState::on_link_lost(const RankLinkLost& lost) {
   link_lost_ = lost.why;
+  if (told_to_end_) return;  // it has its time
   tell_self_after(self_, kToEndWithoutLink, KillRank{});
 }
 
+// It ends when its node takes leave. A second SIGTERM would hurry one that had the first from somebody else; one that does not hear
+// its node yet ends by the signal.
 void RankChildState::on_end_asked() {
   told_to_end_ = true;
-  signal(SIGTERM);
+  config_.channel->port.finish({StatusCode::kAborted, "its node ends this rank"});
+  if (!leaving_) signal(SIGTERM);
   tell_self_after(self_, kToEndInOrder, KillRank{});
 }
 

@@ -61,6 +61,7 @@ class ReplicaState {
   void on_tick();
 
  private:
+  [[nodiscard]] ReplicaReported reported(const replica::ReplicaStats& stats) const;
   void on_down(const caf::actor_addr& source, bool killed);
   void report(Instant now);
   void carry_out(Instant now);
@@ -83,6 +84,7 @@ class ReplicaState {
   WakeTimer timer_;
   Instant reported_;
   bool tick_under_way_ = false;
+  bool said_draining_ = false;
 };
 
 ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config, CoordinatorHandle coordinator,

@@ -132,6 +132,12 @@ void Dispatcher::on_link_open(ReplicaGeneration replica) {
   changed_ = true;
 }
 
+bool Dispatcher::on_draining(ReplicaGeneration replica) {
+  const bool news = router_.on_draining(replica);
+  changed_ |= news;
+  return news;
+}
+
 // Where nobody knows yet why the replica is out of reach, a suspect waits longer: should it have killed a second one, the
 // notice condemns it before it comes to a third.
 void Dispatcher::take_orphans(const RequestLedger::Orphans& orphans, Instant ready_at, Instant suspects_ready_at) {
@@ -164,6 +170,7 @@ void Dispatcher::route(Instant now, GatewayEffects& effects) {
       crowd |= question.orphan && router_.takes_next_round(question, now);
     }
   }
+  const bool stays = move_off(now, crowd, effects);
   if (!crowd) {
     crowd_rounds_ = 0;
     crowd_at_.reset();
@@ -171,8 +178,34 @@ void Dispatcher::route(Instant now, GatewayEffects& effects) {
     crowd_at_ = delay_.after(now, ++crowd_rounds_);
   }
   retry_at_ = crowd_at_;
-  if (lot_.parked().empty()) return;
+  if (lot_.parked().empty() && !stays) return;
   retry_at_ = earlier(retry_at_, earlier(lot_.next_ready(now), router_.next_rest_end(now)));
+}
+
+// Until there is room for it elsewhere it runs on: nobody waits. The others are not flooded with it, as with what a loss sets free.
+bool Dispatcher::move_off(Instant now, bool& crowd, GatewayEffects& effects) {
+  if (!router_.has_draining()) return false;
+  bool stays = false;
+  for (const auto& [sequence, entry] : ledger_.open()) {
+    if (!entry.on || !router_.drains(entry.on->generation)) continue;
+    routing::RouteQuestion question{.numerics = entry.numerics,
+                                    .alone = entry.suspect(),
+                                    .orphan = true,
+                                    .tokens = entry.submission.tokens.size()};
+    if (!router_.takes(question, now)) {
+      stays = true;
+      crowd |= router_.takes_next_round(question, now);
+      continue;
+    }
+    const auto prefix = routing::PrefixMemory::beginnings_of(entry.submission.tokens, entry.submission.cache_salt);
+    question.prefix = prefix;
+    const routing::Route to = *router_.pick(question, now);
+    const auto left = ledger_.move(sequence, {StatusCode::kAborted, name_of(entry.on->generation) + " drains"});
+    effects.emplace_back(StopOn{left.from, left.attempt});
+    router_.on_left(left.from.generation, left.was_suspect);
+    send(sequence, to, question, effects);
+  }
+  return stays;
 }
 
 void Dispatcher::send(SequenceId sequence, const routing::Route& to, const routing::RouteQuestion& question,

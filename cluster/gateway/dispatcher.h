@@ -4,8 +4,8 @@
 // replica of the router or is parked.
 //
 //   accept ──> parked ──route()──> running ──terminal delta, stop──> gone
-//                ^                    │
-//                └── loss, cut link, ─┘
+//                ^                    │ ^
+//                └── loss, cut link, ─┘ └─ its replica drains, another has room: running there
 //                    refused as full
 
 #include <cstdint>
@@ -47,9 +47,11 @@ class Dispatcher {
   // That attempt never left.
   void on_unsent(routing::ReplicaGeneration replica, const step::AttemptKey& attempt, Instant now);
   void on_link_open(routing::ReplicaGeneration replica);
+  // It takes nothing new, and what runs there moves as others have room. False: it is known already.
+  bool on_draining(routing::ReplicaGeneration replica);
   void on_load(routing::ReplicaGeneration replica, const routing::ReplicaLoad& load) { router_.on_load(replica, load); }
 
-  // Sends what is parked and ready where there is room, oldest first.
+  // Sends what is parked and ready where there is room, oldest first; then what runs on a replica that drains.
   void route(Instant now, GatewayEffects& effects);
   // Parked ones that no replica will ever run, as far as the view knows.
   [[nodiscard]] std::vector<Failure> hopeless() const;
@@ -66,6 +68,8 @@ class Dispatcher {
  private:
   void park(SequenceId sequence, Instant ready_at);
   void take_orphans(const RequestLedger::Orphans& orphans, Instant ready_at, Instant suspects_ready_at);
+  // Whether something is left where it drains; `crowd`: some of that may go in the next round.
+  [[nodiscard]] bool move_off(Instant now, bool& crowd, GatewayEffects& effects);
   void send(SequenceId sequence, const routing::Route& to, const routing::RouteQuestion& question, GatewayEffects& effects);
 
   RequestLedger ledger_;

@@ -218,6 +218,10 @@ void GatewayCore::on_shares(const routing::QuotaShares& shares, Instant now, Gat
   advance(now, effects);
 }
 
+void GatewayCore::on_draining(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects) {
+  if (dispatcher_.on_draining(replica)) advance(now, effects);
+}
+
 void GatewayCore::on_timer(Instant now, GatewayEffects& effects) { advance(now, effects); }
 
 void GatewayCore::on_shutdown(Instant now, GatewayEffects& effects) {

@@ -11,7 +11,8 @@
 //
 // Accepted = in the ledger: from on_started on, a request ends by its deadline, by a refusal that concerns the request
 // itself (bad input, a suspect's second death), because its caller left or is too slow, or because no replica (of the
-// numerics of its stream) serves and none will. A replica's loss, a silent coordinator, a cut link and a full replica only park it.
+// numerics of its stream) serves and none will. A replica's loss, a silent coordinator, a cut link and a full replica only park it;
+// from a replica that drains it moves.
 
 #include <cstdint>
 #include <map>
@@ -76,6 +77,8 @@ class GatewayCore {
   void on_unsent(routing::ReplicaGeneration replica, const step::AttemptKey& attempt, Instant now, GatewayEffects& effects);
   // The way there is open (again): it is asked at once, without a newer view.
   void on_link_open(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects);
+  // It takes nothing new: what runs there moves to others as they have room, and finishes there where none has.
+  void on_draining(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects);
   // What a replica says of its work, for the sequences that are sent from here on.
   void on_load(routing::ReplicaGeneration replica, const routing::ReplicaLoad& load) { dispatcher_.on_load(replica, load); }
 

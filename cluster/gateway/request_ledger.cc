@@ -228,11 +228,29 @@ RequestLedger::Orphans RequestLedger::on_unreachable(routing::ReplicaGeneration 
     if (!entry.on || entry.on->generation != replica) continue;
     ++(how == Unreachable::kLinkCut ? stats_.moves : stats_.losses);
     orphans.moved.push_back(moved(sequence, entry));
-    entry.left = {.attempt = entry.submission.key(), .from = replica, .delivered = entry.delivered(),
-                  .alone_until = entry.submission.alone_until};
+    remember_left(entry);
     unroute(entry, why);
   }
   return orphans;
+}
+
+// Whoever was cut off is more likely to have died than one that drains.
+RequestLedger::Orphans::Moved RequestLedger::move(SequenceId sequence, const Status& why) {
+  Entry& entry = open_.at(sequence);
+  HERD_CHECK(entry.on.has_value(), "what moves runs somewhere");
+  Orphans::Moved left = moved(sequence, entry);
+  left.runs_on = true;
+  ++stats_.moves;
+  if (!entry.left) remember_left(entry);
+  unroute(entry, why);
+  return left;
+}
+
+void RequestLedger::remember_left(Entry& entry) {
+  entry.left = {.attempt = entry.submission.key(),
+                .from = entry.on->generation,
+                .delivered = entry.delivered(),
+                .alone_until = entry.submission.alone_until};
 }
 
 RequestLedger::Orphans::Moved RequestLedger::moved(SequenceId sequence, const Entry& entry) {

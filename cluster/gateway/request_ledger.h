@@ -136,6 +136,9 @@ class RequestLedger {
   [[nodiscard]] Orphans on_unreachable(routing::ReplicaGeneration replica, Unreachable how, const Status& why);
 
   enum class End : std::uint8_t { kFinished, kAborted, kFailed };
+  // A sequence that runs goes on elsewhere, as its replica drains: unrouted under the next attempt. The one that ended there is to be
+  // stopped.
+  [[nodiscard]] Orphans::Moved move(SequenceId sequence, const Status& why);
   // Forgets an open sequence.
   void close(SequenceId sequence, End how);
 
@@ -149,6 +152,8 @@ class RequestLedger {
   using Entries = std::map<SequenceId, Entry>;
   // The attempt was cut short: the next one begins, and needs a route.
   void unroute(Entry& entry, const Status& why);
+  // Its attempt leaves a replica of which nobody knows yet whether it has just died of it.
+  static void remember_left(Entry& entry);
   [[nodiscard]] static Orphans::Moved moved(SequenceId sequence, const Entry& entry);
   // The entry ran on the lost generation, or on an older one.
   void lose(SequenceId sequence, Entry& entry, const routing::ReplicaLoss& loss, Orphans& orphans);

@@ -63,6 +63,7 @@ void GroupSupervisor::on_rank_lost(std::uint32_t rank, const Status& why, Instan
   if (over() || rank >= config_.ranks || ranks_[rank].state == RankState::kGone) return;
   const RankState was = ranks_[rank].state;
   ranks_[rank].state = RankState::kGone;
+  ranks_[rank].leaving = false;
   note(NoteKind::kRankLost, rank, name() + ": " + rank_name(rank) + " is lost: " + why.message(), effects);
   if (phase_ == Phase::kStarting) return give_up({why.code(), name() + ": " + why.message()}, effects);
   if (was == RankState::kInGroup) return;  // the generation's loss says how it goes on
@@ -73,23 +74,34 @@ void GroupSupervisor::on_rank_lost(std::uint32_t rank, const Status& why, Instan
 
 void GroupSupervisor::on_rank_left(std::uint32_t rank, Epoch epoch, Instant now, SupervisorEffects& effects) {
   if (over() || rank >= config_.ranks || ranks_[rank].state != RankState::kLeaving || epoch != generation_->epoch) return;
-  if (ranks_[rank].read_weights_again) {
-    ranks_[rank].state = RankState::kEnding;
-    ranks_[rank].due = after(now, config_.end_s_max);
-    effects.emplace_back(EndRank{rank});
-    say_wake(now, effects);
-    return;
-  }
+  if (ranks_[rank].read_weights_again || ranks_[rank].leaving) return end_rank(rank, now, effects);
   ranks_[rank].state = RankState::kFree;
   gather(now, effects);
 }
 
+void GroupSupervisor::on_rank_leaving(std::uint32_t rank, Instant now, SupervisorEffects& effects) {
+  if (over() || rank >= config_.ranks || ranks_[rank].leaving || ranks_[rank].state == RankState::kGone) return;
+  ranks_[rank].leaving = true;
+  note(NoteKind::kRankLeaves, rank, name() + ": " + rank_name(rank) + " was told to end; it is started again", effects);
+  const RankState state = ranks_[rank].state;
+  if (state == RankState::kStarting || state == RankState::kFree) return end_rank(rank, now, effects);
+  if (state == RankState::kInGroup && is_formed_) effects.emplace_back(DrainGeneration{});
+}
+
+void GroupSupervisor::end_rank(std::uint32_t rank, Instant now, SupervisorEffects& effects) {
+  ranks_[rank].state = RankState::kEnding;
+  ranks_[rank].due = after(now, config_.end_s_max);
+  effects.emplace_back(EndRank{rank, ranks_[rank].leaving});
+  say_wake(now, effects);
+}
+
 // Generations ---------------------------------------------------------------------------------------------------------
 
-void GroupSupervisor::on_formed(routing::ReplicaGeneration generation, Instant /*now*/, SupervisorEffects& /*effects*/) {
+void GroupSupervisor::on_formed(routing::ReplicaGeneration generation, Instant /*now*/, SupervisorEffects& effects) {
   if (phase_ != Phase::kForming || is_formed_) return;
   generation_ = generation;
   is_formed_ = true;
+  if (std::ranges::any_of(ranks_, &Rank::leaving)) effects.emplace_back(DrainGeneration{});
 }
 
 void GroupSupervisor::on_serving(routing::ReplicaGeneration generation, Instant now, SupervisorEffects& effects) {

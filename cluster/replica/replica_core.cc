@@ -131,19 +131,24 @@ void ReplicaCore::on_submission(step::Submission submission, Instant now, Replic
     ++stale_submissions_;
     return;
   }
-  if (phase_ != Phase::kServing) {
-    effects.emplace_back(refusal(key, {StatusCode::kAborted, phase_ == Phase::kMaking ? "the replica does not serve yet"
-                                                                                      : "the replica is stopping"}));
-    return;
-  }
   // The gateway has given the older attempt up; it learns nothing new from its end.
   if (open) end_attempt(*attempts_.find(*open), effects);
+  if (phase_ != Phase::kServing) {
+    effects.emplace_back(refusal(key, why_refused()));
+    return pump(now, effects);
+  }
   submission.sequence = attempts_.add(key);
   if (Status status = scheduler_.on_submit(submission, now); !status.ok()) {
     attempts_.remove(submission.sequence);
     effects.emplace_back(refusal(key, std::move(status)));
   }
   pump(now, effects);
+}
+
+// Gateways take either for no fault of the request, and ask another replica.
+Status ReplicaCore::why_refused() const {
+  if (phase_ == Phase::kDraining) return {StatusCode::kOverloaded, "the replica drains and takes nothing new"};
+  return {StatusCode::kAborted, phase_ == Phase::kMaking ? "the replica does not serve yet" : "the replica is stopping"};
 }
 
 void ReplicaCore::on_abort(const step::AttemptKey& attempt, Instant now, ReplicaEffects& effects) {
@@ -172,10 +177,11 @@ void ReplicaCore::on_timer(Instant now, std::span<const Progress> ranks, Replica
   if (late_s > config_.watch.gap_s) collector_.restart_deadlines(now);
   const bool phase_ends = phase_ends_at_ && *phase_ends_at_ <= now;
   if (phase_ends && phase_ == Phase::kAborted) return fail_as_given_up(effects);
+  if (phase_ends && phase_ == Phase::kDraining) return on_stop(now, effects);
   if (phase_ends)
     return fail_group({LossCause::kOverdue, {StatusCode::kAborted, "its ranks did not form a group in time"}, not_joined()},
                       effects);
-  if (phase_ == Phase::kServing || phase_ == Phase::kStopping) {
+  if (phase_ == Phase::kServing || draining()) {
     if (const auto failure = look(now, ranks)) return fail_group(*failure, effects);
   }
   arm_timer(now, effects);
@@ -208,23 +214,33 @@ void ReplicaCore::arm_timer(Instant now, ReplicaEffects& effects) {
   effects.emplace_back(WakeReplicaAt{*wakes_at_});
 }
 
+void ReplicaCore::on_drain(double drain_s, Instant now, ReplicaEffects& effects) {
+  if ((phase_ != Phase::kServing && phase_ != Phase::kDraining) || drain_s <= 0) return on_stop(now, effects);
+  phase_ = Phase::kDraining;
+  phase_ends_at_ = after(now, drain_s);
+  pump(now, effects);
+}
+
 void ReplicaCore::on_stop(Instant now, ReplicaEffects& effects) {
   if (phase_ == Phase::kEnded) return;
   if (phase_ == Phase::kAborted) return fail_as_given_up(effects);
   if (phase_ == Phase::kMaking) return end({LossCause::kStopped, {StatusCode::kAborted, "stopped"}, {}}, effects);
   phase_ = Phase::kStopping;
+  phase_ends_at_.reset();
   pump(now, effects);
+  if (phase_ == Phase::kStopping) arm_timer(now, effects);
 }
 
 // What follows --------------------------------------------------------------------------------------------------------
 
 void ReplicaCore::pump(Instant now, ReplicaEffects& effects) {
   if (phase_ == Phase::kAborted && collector_.owing().empty()) return fail_as_given_up(effects);
+  if (phase_ == Phase::kDraining && attempts_.size() == 0) phase_ = Phase::kStopping;
   if (phase_ == Phase::kStopping && collector_.idle()) {
     scheduler_.check_integrity();  // with nothing open, no block may be held
     return end({LossCause::kStopped, {StatusCode::kAborted, "stopped"}, {}}, effects);
   }
-  if (phase_ != Phase::kServing) return;
+  if (phase_ != Phase::kServing && phase_ != Phase::kDraining) return;
   if (collector_.idle() && !wakes_at_) watch_.restart(now);
   while (auto plan = scheduler_.plan_step(now, config_.cost ? &*config_.cost : nullptr)) {
     collector_.on_plan_sent(plan->step, now);

@@ -38,6 +38,7 @@ bool Router::on_view(const ClusterView& view) {
     Replica replica;
     if (const Replica* before = find(generation)) replica = *before;
     replica.view = seen;
+    replica.draining |= seen.state == ReplicaState::kDraining;
     // The coordinator reaches it, so this gateway may try again.
     if (replica.cut && seen.state == ReplicaState::kServing) {
       replica.cut = false;
@@ -63,6 +64,11 @@ void Router::on_link_open(ReplicaGeneration generation) {
   if (replica == nullptr) return;
   replica->cut = false;
   replica->rests_until = {};
+}
+
+bool Router::on_draining(ReplicaGeneration generation) {
+  Replica* replica = find(generation);
+  return replica != nullptr && !std::exchange(replica->draining, true);
 }
 
 void Router::on_load(ReplicaGeneration generation, const ReplicaLoad& load) {
@@ -161,7 +167,7 @@ std::uint64_t Router::tokens_for(const Replica& replica, const RouteQuestion& qu
 }
 
 bool Router::serves(const Replica& replica) const {
-  return replica.view.state == ReplicaState::kServing && !is_known_lost(replica.view.route.generation);
+  return replica.view.state == ReplicaState::kServing && !replica.draining && !is_known_lost(replica.view.route.generation);
 }
 
 bool Router::takes(const Replica& replica, Instant now) const {
@@ -175,9 +181,13 @@ bool Router::takes(const Replica& replica, const RouteQuestion& question, Instan
   return takes(replica, now);
 }
 
+bool Router::takes(const RouteQuestion& question, Instant now) const {
+  return std::ranges::any_of(replicas_, [&](const auto& entry) { return takes(entry.second, question, now); });
+}
+
 bool Router::takes_next_round(RouteQuestion question, Instant now) const {
   question.orphan = false;
-  return std::ranges::any_of(replicas_, [&](const auto& entry) { return takes(entry.second, question, now); });
+  return takes(question, now);
 }
 
 bool Router::has_room(Instant now) const {
@@ -198,6 +208,15 @@ bool Router::may_serve(const NumericsId& numerics) const {
                        (replica.state == ReplicaState::kServing || replica.state == ReplicaState::kMaking);
     return lives || replica.returns;
   });
+}
+
+bool Router::drains(ReplicaGeneration generation) const {
+  const Replica* replica = find(generation);
+  return replica != nullptr && replica->draining && !is_known_lost(generation);
+}
+
+bool Router::has_draining() const {
+  return std::ranges::any_of(replicas_, [](const auto& entry) { return entry.second.draining; });
 }
 
 bool Router::is_known_lost(ReplicaGeneration generation) const {

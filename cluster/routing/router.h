@@ -9,6 +9,7 @@
 //
 //   serving ──on_refused──> resting ──a place got free, its rest is over──> serving
 //      │  ──on_link_lost──> resting ──on_link_open, a newer view says serving, its rest is over──> serving
+//      │  ──on_draining, a view says so──> draining: it takes nothing new in this generation
 //      └────on_lost───────> never again; the replica comes back under a later epoch
 
 #include <cstddef>
@@ -47,6 +48,8 @@ class Router {
   void on_refused(ReplicaGeneration generation, Instant until);
   // It can be reached (again): its rest is over.
   void on_link_open(ReplicaGeneration generation);
+  // It takes nothing new. False: that was known, or it is not in the view.
+  bool on_draining(ReplicaGeneration generation);
   // What it says of itself.
   void on_load(ReplicaGeneration generation, const ReplicaLoad& load);
   // Both together, since a sequence ended there.
@@ -64,6 +67,7 @@ class Router {
   void begin_round();
   // The replica that shall take it; nullopt: none now.
   [[nodiscard]] std::optional<Route> pick(const RouteQuestion& question, Instant now);
+  [[nodiscard]] bool takes(const RouteQuestion& question, Instant now) const;  // pick() would find one
   // There is one that would take it in the next round.
   [[nodiscard]] bool takes_next_round(RouteQuestion question, Instant now) const;
 
@@ -73,6 +77,8 @@ class Router {
   [[nodiscard]] bool serves() const;
   // A replica of these numerics (empty: any) serves or may serve one day. True before the first view.
   [[nodiscard]] bool may_serve(const NumericsId& numerics) const;
+  [[nodiscard]] bool drains(ReplicaGeneration generation) const;
+  [[nodiscard]] bool has_draining() const;
   // Neither lost nor replaced nor absent, as far as is known here.
   [[nodiscard]] bool is_alive(ReplicaGeneration generation) const;
   [[nodiscard]] bool is_known_lost(ReplicaGeneration generation) const;
@@ -92,6 +98,7 @@ class Router {
     std::uint32_t failures = 0;   // refusals and cut links in a row
     Instant rests_until;
     bool cut = false;             // why it rests
+    bool draining = false;
     std::uint32_t crowd_left = 0; // orphans that it takes in this round
     LoadEstimate load;
     [[nodiscard]] std::uint32_t sequences() const { return load.sequences(running); }

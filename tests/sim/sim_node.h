@@ -80,6 +80,7 @@ class SimNode {
   void say(SimConnection& connection, const membership::Serving& serving);
   void say(SimConnection& connection, const routing::ReplicaLoss& loss);
   void say(SimConnection& connection, const membership::GivenUp& given_up);
+  void say(SimConnection&, const membership::NodeLeaving&) {}
   template <class Tell>
   void tell(SimConnection& connection, Tell tell);
   void check_absence() const;

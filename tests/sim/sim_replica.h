@@ -98,6 +98,7 @@ class SimReplica : private LifeHost, private RanksHost {
   void carry_out(const membership::StartRank& effect);
   void carry_out(const membership::FormGroup& effect);
   void carry_out(const membership::LeaveGroup& effect);
+  void carry_out(const membership::DrainGeneration&) { stop(); }
   void carry_out(const membership::EndRank& effect);
   void carry_out(const membership::GiveUp& effect);
   void carry_out(const membership::WakeSupervisorAt& effect);

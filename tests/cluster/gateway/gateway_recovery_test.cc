@@ -101,18 +101,6 @@ TEST_F(GatewayRecovery, ANewerViewBuriesWhatItDoesNotHave) {
   EXPECT_EQ(core.ledger().suspected_kills, 0U);
 }
 
-TEST_F(GatewayRecovery, ADrainingReplicaFinishesWhatItHas) {
-  view({replica(0)});
-  ask(1);
-  view({replica(0, 1, ReplicaState::kDraining), replica(1)});
-  EXPECT_EQ(runs().size(), 1U);
-  ask(2);
-  ASSERT_EQ(runs().size(), 2U);
-  EXPECT_EQ(runs()[1].to.generation, generation(1));
-  answer(0, token(0, 0, FinishReason::kStop));
-  EXPECT_EQ(ended(), (Ended{{1, End::kFinished}}));
-}
-
 TEST_F(GatewayRecovery, ACutLinkMovesWithoutBuryingTheReplica) {
   view({replica(0)});
   ask(1);
@@ -410,7 +398,7 @@ TEST_F(GatewayRecovery, ASurvivorIsNotFloodedWithOrphans) {
   view({replica(0, 1, ReplicaState::kServing, 32), replica(1, 1, ReplicaState::kDraining)});
   for (std::uint64_t id = 1; id <= 32; ++id) ask(id);
   ASSERT_EQ(runs().size(), 32U);
-  view({replica(0, 1, ReplicaState::kServing, 32), replica(1, 1, ReplicaState::kServing, 32)});
+  view({replica(0, 1, ReplicaState::kServing, 32), replica(1, 2, ReplicaState::kServing, 32)});
   lose(generation(0), LossCause::kKilled);
   EXPECT_EQ(runs().size(), 48U) << "half of its places";
   EXPECT_EQ(runs()[32].submission.sequence, SequenceId(1)) << "oldest first";

@@ -13,6 +13,7 @@
 #include "commands/systemd_service.h"
 #include "commands/version.h"
 #include "commands/wall_clock.h"
+#include "endpoint/access/access_digest.h"
 #include "kernels/process_limits.h"
 #include "runtime/steady_clock.h"
 
@@ -116,6 +117,7 @@ void EndpointServer::reload_keys() {
     return;
   }
   gateway_->set_keys(*keys);
+  cluster_.on_access(resume_digest_, keys->get());
   log_.write(observability::LogLevel::kInfo, "key file read again",
              {{"keys", static_cast<std::int64_t>((*keys)->keys().size())}});
 }
@@ -190,6 +192,7 @@ Status EndpointServer::make_event_ids() {
     }
   }
   event_ids_ = std::make_unique<access::EventIdCodec>(key, cluster_.names().front());
+  resume_digest_ = access::resume_digest(key);
   return {};
 }
 
@@ -197,6 +200,7 @@ void EndpointServer::open_doors() {
   metrics_handler_ = std::make_unique<api::MetricsHandler>(*gateway_);
   doors_->open(*gateway_, *metrics_handler_);
   notify_service_manager("READY=1");
+  cluster_.on_access(resume_digest_, keys_.get());
   cluster_.on_open(*gateway_);
 }
 

@@ -38,6 +38,8 @@ struct ReaderGone {
   RequestId request;
 };
 struct StopGateway {};
+// From its client, or whoever hears the coordinator: somebody was refused by quota, or shares of quotas are others now.
+struct LookAtQuotas {};
 
 // To a gateway, from a replica.
 struct DeltasMade {

@@ -39,7 +39,7 @@ using GatewayHandle =
     caf::typed_actor<caf::reacts_to<SubmitRequest>, caf::reacts_to<DeltasConsumed>, caf::reacts_to<StopChoice>,
                      caf::reacts_to<ReaderGone>, caf::reacts_to<DeltasMade>, caf::reacts_to<ReplicaReported>,
                      caf::reacts_to<ReplicaLost>, caf::reacts_to<ViewChanged>, caf::reacts_to<WakeUp>,
-                     caf::reacts_to<Tick>, caf::reacts_to<StopGateway>>;
+                     caf::reacts_to<Tick>, caf::reacts_to<LookAtQuotas>, caf::reacts_to<StopGateway>>;
 
 // To a rank, from its supervisor: take weights and memory; what becomes of you is told there.
 struct PrepareRank {
@@ -88,6 +88,7 @@ HERD_LOCAL_MESSAGE(herd::actors::FindRank)
 HERD_LOCAL_MESSAGE(herd::actors::GatewayJoined)
 HERD_LOCAL_MESSAGE(herd::actors::JoinGroup)
 HERD_LOCAL_MESSAGE(herd::actors::LeaveGroup)
+HERD_LOCAL_MESSAGE(herd::actors::LookAtQuotas)
 HERD_LOCAL_MESSAGE(herd::actors::PlaceReplica)
 HERD_LOCAL_MESSAGE(herd::actors::PrepareRank)
 HERD_LOCAL_MESSAGE(herd::actors::RankFailed)

@@ -74,6 +74,7 @@ GatewayHandle::behavior_type gateway_proxy(GatewayHandle::stateful_pointer<Gatew
       [](const ViewChanged&) {},
       [](const WakeUp&) {},
       [](const Tick&) {},
+      [](const LookAtQuotas&) {},
       [](const StopGateway&) {},
   };
 }

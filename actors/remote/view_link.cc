@@ -13,8 +13,8 @@ using wire::FrameKind;
 
 class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
  public:
-  Impl(GatewayHandle gateway, std::function<routing::GatewayJoin()> join)
-      : gateway_(std::move(gateway)), join_(std::move(join)) {}
+  Impl(GatewayHandle gateway, std::shared_ptr<SharedGateway> shared, std::function<routing::GatewayJoin()> join)
+      : gateway_(std::move(gateway)), shared_(std::move(shared)), join_(std::move(join)) {}
 
   link::OpenLink opener() {
     return [self = shared_from_this()](std::shared_ptr<link::Link> opened, const link::PeerOpened&) {
@@ -25,6 +25,11 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
     const std::scoped_lock lock(mutex_);
     reports_ = std::move(reports);
     if (link_) say_reports();
+  }
+  // Whatever becomes of it: a demand that got lost is one that no connection answers, and the next one asks anew.
+  void say(const routing::QuotaDemand& demand) {
+    const std::scoped_lock lock(mutex_);
+    if (link_) (void)link_->send(wire::encode(demand), {}, {});
   }
   [[nodiscard]] bool is_open() const {
     const std::scoped_lock lock(mutex_);
@@ -54,14 +59,29 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
     const routing::GatewayJoin join = join_();
     if (!opened->send(wire::encode(join), join.cluster_epoch, {}).ok()) return nullptr;
     auto owner = std::make_shared<Owner>(shared_from_this(), opened);
-    const std::scoped_lock lock(mutex_);
-    link_ = std::move(opened);
-    say_reports();
+    {
+      const std::scoped_lock lock(mutex_);
+      link_ = std::move(opened);
+      say_reports();
+    }
+    set_coordinator(true);
     return owner;
   }
   void on_closed() {
-    const std::scoped_lock lock(mutex_);
-    link_.reset();
+    {
+      const std::scoped_lock lock(mutex_);
+      link_.reset();
+    }
+    set_coordinator(false);
+  }
+  void set_coordinator(bool is_there) {
+    const Instant now = shared_->now();
+    shared_->decide([&](gateway::GatewayCore& core) { core.quotas().on_coordinator(is_there, now); });
+    look_at_quotas();
+    forget_actor_system();
+  }
+  void look_at_quotas() {
+    if (shared_->wants_look()) caf::anon_send(gateway_, LookAtQuotas{});
   }
 
   // Whatever becomes of it: the next connection begins with it.
@@ -76,6 +96,14 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
       caf::anon_send(gateway_, ViewChanged{std::move(*view), std::move(held)});
       return {};
     }
+    if (frame.header.kind == FrameKind::kQuotaShares) {
+      auto shares = wire::decode_quota_shares(frame.frame.words);
+      if (!shares) return shares.error();
+      const Instant now = shared_->now();
+      shared_->decide([&](gateway::GatewayCore& core) { core.quotas().set_shares(*shares, now); });
+      look_at_quotas();
+      return {};
+    }
     if (frame.header.kind != FrameKind::kReplicaLoss) return bad_input("a frame that a coordinator does not send to a gateway");
     auto loss = wire::decode_replica_loss(frame.frame.words);
     if (!loss) return loss.error();
@@ -84,6 +112,7 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
   }
 
   const GatewayHandle gateway_;
+  const std::shared_ptr<SharedGateway> shared_;
   const std::function<routing::GatewayJoin()> join_;
   mutable std::mutex mutex_;  // of the below
   std::shared_ptr<link::Link> link_;  // null: it is not open
@@ -91,9 +120,13 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
 };
 
 ViewLink::ViewLink(link::LinkHost& host, const std::string& address, std::uint16_t port, const std::string& name,
-                   GatewayHandle gateway, std::function<routing::GatewayJoin()> join)
-    : impl_(std::make_shared<Impl>(std::move(gateway), std::move(join))),
-      dial_(host.dial(address, port, {{handshake::Role::kCoordinator, name}}, impl_->opener())) {}
+                   GatewayHandle gateway, std::shared_ptr<SharedGateway> shared, std::function<routing::GatewayJoin()> join)
+    : impl_(std::make_shared<Impl>(std::move(gateway), shared, std::move(join))) {
+  shared->set_demand_reader([impl = std::weak_ptr<Impl>(impl_)](const routing::QuotaDemand& demand) {
+    if (const auto there = impl.lock()) there->say(demand);
+  });
+  dial_ = host.dial(address, port, {{handshake::Role::kCoordinator, name}}, impl_->opener());
+}
 
 ViewLink::~ViewLink() = default;
 

@@ -213,11 +213,6 @@ void GatewayCore::on_link_open(routing::ReplicaGeneration replica, Instant now, 
   advance(now, effects);
 }
 
-void GatewayCore::on_shares(const routing::QuotaShares& shares, Instant now, GatewayEffects& effects) {
-  admission_.quotas().set_shares(shares, now);
-  advance(now, effects);
-}
-
 void GatewayCore::on_draining(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects) {
   if (dispatcher_.on_draining(replica)) advance(now, effects);
 }

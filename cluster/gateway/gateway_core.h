@@ -82,10 +82,9 @@ class GatewayCore {
   // What a replica says of its work, for the sequences that are sent from here on.
   void on_load(routing::ReplicaGeneration replica, const routing::ReplicaLoad& load) { dispatcher_.on_load(replica, load); }
 
-  // Limits of tenants over all gateways of the cluster: admission/quota_book.h.
+  // Limits of tenants over all gateways of the cluster: admission/quota_book.h. More may run after set_shares: on_timer() starts it.
   [[nodiscard]] admission::QuotaBook& quotas() { return admission_.quotas(); }
   [[nodiscard]] const admission::QuotaBook& quotas() const { return admission_.quotas(); }
-  void on_shares(const routing::QuotaShares& shares, Instant now, GatewayEffects& effects);
 
   void on_timer(Instant now, GatewayEffects& effects);
   // Ends everything (kShutdown).

@@ -58,6 +58,7 @@ void SimCluster::heal() {
   network_.shake();
   network_.heal();
   for (SimNode& node : nodes_) node.heal();
+  faults_.heal();
   if (!world_.options.given_up) return;
   for (SimNode& node : nodes_) node.lose_devices();
 }

@@ -107,6 +107,7 @@ class GatewayWatch {
   GatewayId id_;
   Instant began_;
   Instant awake_from_;
+  std::uint64_t checks_ = 0;
   bool shut_down_ = false;
   std::map<RequestId, SimRequest*> open_;
   std::map<SequenceId, Running> running_;

@@ -80,6 +80,7 @@ void add_certs(CLI::App& app, int* exit_code);
 void add_node(CLI::App& app, int* exit_code);
 void add_rank(CLI::App& app, int* exit_code);
 void add_coordinator(CLI::App& app, int* exit_code);
+void add_reload(CLI::App& app, int* exit_code);
 void add_status(CLI::App& app, int* exit_code);
 void add_up(CLI::App& app, int* exit_code);
 

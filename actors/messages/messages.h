@@ -9,6 +9,7 @@
 
 #include "actors/client/request_stream.h"
 #include "cluster/gateway/gateway_effects.h"
+#include "cluster/membership/restart_budget.h"
 #include "cluster/replica/replica_core.h"
 #include "cluster/routing/cluster_view.h"
 #include "cluster/routing/replica_loss.h"
@@ -85,6 +86,10 @@ struct StepDone {
 
 // To a supervisor, and from it to the replica of its generation.
 struct StopReplica {};  // finish the steps in flight, then end
+// To a supervisor, from its node: the cluster's file has another one now.
+struct SetBudget {
+  membership::RestartBudget budget;
+};
 
 // To a supervisor, from whoever started it.
 struct AwaitServing {};  // answered by a Status once it serves for the first time, or will not

@@ -12,6 +12,7 @@
 #include "actors/processes/cluster_tls.h"
 #include "actors/processes/event_loop.h"
 #include "cluster/config/setting_table.h"
+#include "cluster/reload/reload_core.h"
 #include "cluster/report/status_table.h"
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/membership_codec.h"
@@ -40,6 +41,13 @@ membership::MembershipConfig membership_of(const config::ClusterSpec& spec) {
   return config;
 }
 
+template <class Owner>
+std::vector<std::string> names_of(const std::vector<Owner>& owners) {
+  std::vector<std::string> names;
+  for (const Owner& owner : owners) names.push_back(owner.name);
+  return names;
+}
+
 report::ProcessReport listed(Role role, const std::string& name, const std::string& node) {
   report::ProcessReport report;
   report.role = role;
@@ -62,6 +70,7 @@ class Coordinator final : public CoordinatorProcess {
       : config_(std::move(config)),
         mine_(config_.mine),
         core_(membership_of(config_.spec), config_.wall_ms, steady_now()),
+        reload_(config::settings_digest(config_.spec), config_.wall_ms.value),
         table_(listed_processes(config_.spec)) {}
   ~Coordinator() override { stop(); }
   Coordinator(const Coordinator&) = delete;
@@ -94,14 +103,16 @@ class Coordinator final : public CoordinatorProcess {
                                         "; its port is the lock: another coordinator of this cluster may be running"};
     port_ = *taken;
     thread_ = std::thread([this] {
-      loop_.run([this] { return core_.deadline(); }, [this] { tell([&](MembershipEffects& effects) { core_.on_timer(now(), effects); }); });
+      loop_.run([this] { return deadline(); }, [this] { on_timer(); });
     });
     return {};
   }
 
   [[nodiscard]] std::uint16_t port() const override { return port_; }
   [[nodiscard]] bool is_settled() const override { return settled_; }
-  Status reload() override { return host_->reload(); }
+  void reload() override {
+    loop_.post([this] { ask_reload(std::nullopt); });
+  }
   void describe(const report::ProcessReport& mine) override {
     loop_.post([this, mine] { mine_ = mine; });
   }
@@ -180,6 +191,10 @@ class Coordinator final : public CoordinatorProcess {
           return post(wire::decode_drain_ask(words), &MembershipCore::on_drain_ask);
         case FrameKind::kProcessReports:
           return post_plain(wire::decode_process_reports(words), &Coordinator::on_reports);
+        case FrameKind::kReloadAsk:
+          return post_plain(wire::decode_reload_ask(words), &Coordinator::on_reload_ask);
+        case FrameKind::kReloadPrepared:
+          return post_plain(wire::decode_reload_prepared(words), &Coordinator::on_reload_prepared);
         case FrameKind::kStatusAsk:
           return post_plain(wire::decode_status_ask(words), &Coordinator::on_status_ask);
         default:
@@ -226,6 +241,10 @@ class Coordinator final : public CoordinatorProcess {
     if (!opened.agreement.equal_config && !opened.hello.config_digest.empty())
       config_.on_note({true, "cluster files differ", opened.hello.node, "its cluster file is another one than the coordinator's"});
     tell([&](MembershipEffects& effects) { core_.on_opened(peer, opened.hello, now(), effects); });
+    if (core_.peer(peer) == nullptr || opened.hello.role == Role::kOperator) return;
+    tell_reload([&](reload::ReloadEffects& effects) {
+      reload_.on_opened(peer, membership::called(opened.hello.role, opened.hello.node), opened.hello.config_digest, now(), effects);
+    });
   }
 
   void on_closed(PeerId peer, const Status& why) {
@@ -235,6 +254,7 @@ class Coordinator final : public CoordinatorProcess {
       table_.on_gone(known->role, known->name);
     }
     tell([&](MembershipEffects& effects) { core_.on_closed(peer, now(), effects); });
+    tell_reload([&](reload::ReloadEffects& effects) { reload_.on_closed(peer, now(), effects); });
     if (links_.empty() && all_gone_) std::exchange(all_gone_, nullptr)->set_value();
   }
 
@@ -243,6 +263,29 @@ class Coordinator final : public CoordinatorProcess {
     if (known == nullptr) return;
     if (table_.on_reports(known->role, known->name, reports) == 0) return;
     tell([&](MembershipEffects& effects) { core_.on_nonsense(peer, bad_input("it reports on processes of others"), effects); });
+  }
+
+  [[nodiscard]] std::optional<Instant> deadline() const {
+    const auto next = core_.deadline(), reload = reload_.deadline();
+    return next && reload ? std::min(*next, *reload) : next ? next : reload;
+  }
+  void on_timer() {
+    tell([&](MembershipEffects& effects) { core_.on_timer(now(), effects); });
+    tell_reload([&](reload::ReloadEffects& effects) { reload_.on_timer(now(), effects); });
+  }
+
+  void on_reload_ask(PeerId peer, const report::ReloadAsk&) { ask_reload(peer); }
+  void ask_reload(std::optional<PeerId> asker) {
+    reload::FileReading read;
+    if (!reload_.busy()) {
+      read = config_.read_file ? config_.read_file(spec_) : reload::FileReading{{missing("it has no file to read"), "", {}}, {}};
+      if (read.reading.status.ok()) read.reading.status = core_.check_listed(names_of(read.spec.nodes), names_of(read.spec.gateways));
+      read_ = std::move(read.spec);
+    }
+    tell_reload([&](reload::ReloadEffects& effects) { reload_.on_asked(asker, read.reading, now(), effects); });
+  }
+  void on_reload_prepared(PeerId peer, const report::ReloadPrepared& prepared) {
+    tell_reload([&](reload::ReloadEffects& effects) { reload_.on_prepared(peer, prepared, now(), effects); });
   }
 
   void on_status_ask(PeerId peer, const report::StatusAsk&) { send(peer, wire::encode(status()), {}); }
@@ -258,6 +301,35 @@ class Coordinator final : public CoordinatorProcess {
   }
   [[nodiscard]] CoordinatorFacts look() const {
     return {status(), core_.view().cluster_epoch, core_.stats(), host_->stats()};
+  }
+
+  template <class Event>
+  void tell_reload(Event event) {
+    reload::ReloadEffects effects;
+    event(effects);
+    for (const reload::ReloadEffect& effect : effects) std::visit([this](const auto& order) { carry_out(order); }, effect);
+  }
+  void carry_out(const reload::SayPrepare& order) { send_all(order.peers, wire::encode(order.prepare), {}); }
+  void carry_out(const reload::SayDecision& order) { send_all(order.peers, wire::encode(order.decision), {}); }
+  void carry_out(const reload::TakeOwn&) {
+    spec_ = std::move(read_);
+    tell([&](MembershipEffects& effects) { core_.set_listed(names_of(spec_.nodes), names_of(spec_.gateways), effects); });
+    table_.set_listed(listed_processes(spec_));
+    host_->set_config_digest(reload_.digest());
+    if (Status status = host_->reload(); !status.ok())
+      config_.on_note({true, "certificates not taken, the old ones stay", "", status.message()});
+    if (config_.on_reloaded) config_.on_reloaded(spec_);
+  }
+  void carry_out(const reload::EndReload& order) {
+    if (order.asker) send(*order.asker, wire::encode(order.answer), {});
+    const bool taken = order.answer.status.ok();
+    std::string what = taken ? "" : order.answer.status.message();
+    for (const std::string& line : order.answer.lines) what += (what.empty() ? "" : "; ") + line;
+    config_.on_note({!taken, taken ? "cluster file read again" : "cluster file not taken", "", what.empty() ? "no key has changed" : what});
+  }
+  void carry_out(const reload::ReloadNote& order) {
+    config_.on_note({!order.status.ok(), order.status.ok() ? "cluster file taken after all" : "cluster file not taken", order.who,
+                     order.status.message()});
   }
 
   // An event of the core, and what follows from it.
@@ -292,8 +364,11 @@ class Coordinator final : public CoordinatorProcess {
   }
 
   const CoordinatorConfig config_;
-  report::ProcessReport mine_;        // the loop's, as the next five
+  report::ProcessReport mine_;        // the loop's, as all until stopping_
+  config::ClusterSpec spec_ = config_.spec;  // as it was read last
+  config::ClusterSpec read_;                 // for the reload that is under way
   membership::MembershipCore core_;
+  reload::ReloadCore reload_;
   report::StatusTable table_;
   std::map<PeerId, std::shared_ptr<link::Link>> links_;
   bool stopping_ = false;                         // whoever comes from here on is turned away

@@ -13,8 +13,8 @@ using wire::FrameKind;
 
 class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
  public:
-  Impl(GatewayHandle gateway, std::function<routing::GatewayJoin()> join)
-      : gateway_(std::move(gateway)), join_(std::move(join)) {}
+  Impl(GatewayHandle gateway, std::function<routing::GatewayJoin()> join, std::function<void(const reload::ReloadOrder&)> on_reload)
+      : gateway_(std::move(gateway)), join_(std::move(join)), on_reload_(std::move(on_reload)) {}
 
   link::OpenLink opener() {
     return [self = shared_from_this()](std::shared_ptr<link::Link> opened, const link::PeerOpened&) {
@@ -25,6 +25,10 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
     const std::scoped_lock lock(mutex_);
     reports_ = std::move(reports);
     if (link_) say_reports();
+  }
+  void say(const report::ReloadPrepared& prepared) {
+    const std::scoped_lock lock(mutex_);
+    if (link_) (void)link_->send(wire::encode(prepared), {}, {});
   }
   [[nodiscard]] bool is_open() const {
     const std::scoped_lock lock(mutex_);
@@ -76,6 +80,8 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
       caf::anon_send(gateway_, ViewChanged{std::move(*view), std::move(held)});
       return {};
     }
+    if (frame.header.kind == FrameKind::kReloadPrepare) return on_order(wire::decode_reload_prepare(frame.frame.words));
+    if (frame.header.kind == FrameKind::kReloadDecision) return on_order(wire::decode_reload_decision(frame.frame.words));
     if (frame.header.kind != FrameKind::kReplicaLoss) return bad_input("a frame that a coordinator does not send to a gateway");
     auto loss = wire::decode_replica_loss(frame.frame.words);
     if (!loss) return loss.error();
@@ -83,21 +89,31 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
     return {};
   }
 
+  template <class Order>
+  Status on_order(Expected<Order> order) {
+    if (!order) return order.error();
+    if (on_reload_) on_reload_(std::move(*order));
+    return {};
+  }
+
   const GatewayHandle gateway_;
   const std::function<routing::GatewayJoin()> join_;
+  const std::function<void(const reload::ReloadOrder&)> on_reload_;
   mutable std::mutex mutex_;  // of the below
   std::shared_ptr<link::Link> link_;  // null: it is not open
   report::ProcessReports reports_;
 };
 
 ViewLink::ViewLink(link::LinkHost& host, const std::string& address, std::uint16_t port, const std::string& name,
-                   GatewayHandle gateway, std::function<routing::GatewayJoin()> join)
-    : impl_(std::make_shared<Impl>(std::move(gateway), std::move(join))),
+                   GatewayHandle gateway, std::function<routing::GatewayJoin()> join,
+                   std::function<void(const reload::ReloadOrder&)> on_reload)
+    : impl_(std::make_shared<Impl>(std::move(gateway), std::move(join), std::move(on_reload))),
       dial_(host.dial(address, port, {{handshake::Role::kCoordinator, name}}, impl_->opener())) {}
 
 ViewLink::~ViewLink() = default;
 
 void ViewLink::report(report::ProcessReports reports) { impl_->report(std::move(reports)); }
+void ViewLink::say(const report::ReloadPrepared& prepared) { impl_->say(prepared); }
 bool ViewLink::is_open() const { return impl_->is_open(); }
 
 }  // namespace herd::actors

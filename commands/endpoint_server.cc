@@ -13,6 +13,7 @@
 #include "commands/systemd_service.h"
 #include "commands/version.h"
 #include "commands/wall_clock.h"
+#include "endpoint/access/access_digest.h"
 #include "kernels/process_limits.h"
 #include "runtime/steady_clock.h"
 
@@ -107,6 +108,7 @@ void EndpointServer::take(const ServeFlags& flags, std::shared_ptr<const access:
 void EndpointServer::apply() {
   gateway_->set(intake_settings(), flags_.stalled);
   gateway_->set_keys(keys_);
+  cluster_.on_access(resume_digest_, keys_.get());
   cluster_.client().set_queue_bounds(flags_.queued_requests_max, flags_.queued_tokens_max);
   if (Status status = doors_->set_limits(flags_.http.limits); !status.ok())
     log_.write(observability::LogLevel::kError, "limits of connections not taken", {{"reason", status.message()}});
@@ -141,6 +143,7 @@ void EndpointServer::reload_keys() {
     return;
   }
   gateway_->set_keys(*keys);
+  cluster_.on_access(resume_digest_, keys->get());
   log_.write(observability::LogLevel::kInfo, "key file read again",
              {{"keys", static_cast<std::int64_t>((*keys)->keys().size())}});
 }
@@ -215,6 +218,7 @@ Status EndpointServer::make_event_ids() {
     }
   }
   event_ids_ = std::make_unique<access::EventIdCodec>(key, cluster_.names().front());
+  resume_digest_ = access::resume_digest(key);
   return {};
 }
 
@@ -222,6 +226,7 @@ void EndpointServer::open_doors() {
   metrics_handler_ = std::make_unique<api::MetricsHandler>(*gateway_);
   doors_->open(*gateway_, *metrics_handler_);
   notify_service_manager("READY=1");
+  cluster_.on_access(resume_digest_, keys_.get());
   cluster_.on_open(*gateway_);
 }
 

@@ -66,6 +66,7 @@ class EndpointServer {
   ServedCluster& cluster_;
   std::shared_ptr<const access::ApiKeys> keys_;
   std::unique_ptr<access::EventIdCodec> event_ids_;
+  std::string resume_digest_;
   std::unique_ptr<api::ApiGateway> gateway_;
   std::unique_ptr<api::MetricsHandler> metrics_handler_;
   std::unique_ptr<ServerDoors> doors_;  // its threads call the handlers

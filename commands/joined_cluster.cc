@@ -11,6 +11,7 @@
 #include "commands/role_life.h"
 #include "commands/version.h"
 #include "commands/wall_clock.h"
+#include "endpoint/access/access_digest.h"
 #include "endpoint/served/served_model.h"
 #include "observability/role_metrics.h"
 #include "runtime/checkpoint/open_model.h"
@@ -98,6 +99,7 @@ Status JoinedCluster::join() {
   config.gateway.jitter_seed = random_number();
   const auto replicas = static_cast<std::size_t>(file_.spec.parallelism.data_parallel_size);
   set_limits(file_.flags, options->scheduler.max_num_seqs * replicas, config.gateway);
+  config.gateway.admission.gateways = static_cast<std::uint32_t>(file_.spec.gateways.size());
   config.on_trouble = [this](const Status& status) { on_trouble(status); };
   config.on_reload = [this](const reload::ReloadOrder& order) { on_order(order); };
   auto process = processes::GatewayProcess::start(std::move(config));
@@ -158,6 +160,15 @@ void JoinedCluster::make_metrics() {
       .ranks = static_cast<std::uint32_t>(file_.spec.parallelism.tensor_parallel_size),
       .max_model_len = max_model_len_,
       .block_size = static_cast<std::uint32_t>(file_.spec.kv.block_size)});
+}
+
+// The same on every gateway, or a client's key or event id is good at some of them only: the coordinator is to notice. It is told with
+// the state that follows, or at once when that was said before.
+void JoinedCluster::on_access(const std::string& resume_digest, const access::ApiKeys* keys) {
+  const std::string digest = resume_digest + "/" + access::keys_digest(keys);
+  const std::scoped_lock lock(mutex_);
+  report_.access_digest = digest;
+  if (report_.state == ProcessState::kServing) process_->report(report_);
 }
 
 void JoinedCluster::on_open(api::ApiGateway& gateway) {

@@ -36,6 +36,7 @@ class JoinedCluster final : public ServedCluster {
   actors::ClusterClient& client() override { return process_->client(); }
   observability::ServingMetrics& metrics() override { return *metrics_; }
   const access::ServedNumerics& numerics() const override { return numerics_; }
+  void on_access(const std::string& resume_digest, const access::ApiKeys* keys) override;
   void on_open(api::ApiGateway& gateway) override;
   void on_drain() override;
   void on_close() override { admin_->close(); }

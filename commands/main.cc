@@ -12,6 +12,7 @@
 
 #include "commands/argument_check.h"
 #include "commands/command_line.h"
+#include "commands/roles.h"
 #include "commands/serve.h"
 #include "commands/standard_output.h"
 #include "commands/version.h"

@@ -28,6 +28,7 @@
 #include "commands/line_writer.h"
 #include "commands/random_bytes.h"
 #include "commands/role_life.h"
+#include "commands/roles.h"
 #include "commands/stop_guard.h"
 #include "commands/supervision.h"
 #include "commands/version.h"
@@ -43,7 +44,7 @@ namespace {
 
 using observability::LogLevel;
 
-constexpr double kDrainSeconds = 20;  // for its replicas to finish their steps and its ranks to end
+constexpr double kEndSeconds = 20;  // for its ranks to end, behind the drain
 constexpr std::chrono::milliseconds kLogFlush{200};
 
 struct NodeFlags {
@@ -98,6 +99,7 @@ class NodeCommand {
       : spec_(std::move(spec)),
         node_(std::move(node)),
         log_(log),
+        guard_(guard),
         supervision_(log, std::numeric_limits<std::uint32_t>::max(), [] {}),
         reload_({.path = file,
                  .role = handshake::Role::kNode,
@@ -106,7 +108,7 @@ class NodeCommand {
                  .prepare = {},
                  .take = [this](const config::ClusterSpec& taken) { return take(taken); },
                  .say = [this](const report::ReloadPrepared& prepared) { process_->say(prepared); },
-                 .wake = [&guard] { guard.wake(); }},
+                 .wake = [this] { guard_.wake(); }},
                 log) {}
 
   Status start() {
@@ -146,7 +148,7 @@ class NodeCommand {
       if (event == StopGuard::Event::kWoken) reload_.carry_out();
       if (event != StopGuard::Event::kStop) continue;
       reload_.close();
-      log_.write(LogLevel::kInfo, "node stops");
+      log_.write(LogLevel::kInfo, "node drains", {{"seconds", drain_s_}});
       process_->stop();
       break;  // a second signal is the guard's
     }
@@ -199,6 +201,8 @@ class NodeCommand {
   }
 
   Status take(const config::ClusterSpec& spec) {
+    drain_s_ = spec.http.shutdown_timeout;
+    guard_.set_drain(drain_s_ + kEndSeconds);
     log_.set_level(observability::log_level_named(spec.logs.log_level).value_or(LogLevel::kInfo));
     return process_->on_reloaded(spec);
   }
@@ -241,6 +245,8 @@ class NodeCommand {
   const config::ClusterSpec spec_;  // as it was read at the start
   const config::NodeSpec node_;
   observability::EventLog& log_;
+  StopGuard& guard_;
+  double drain_s_ = spec_.http.shutdown_timeout;  // of what it holds, once it is told to end
   Supervision supervision_;
   std::mutex mutex_;          // of last_trouble_
   std::string last_trouble_ = "not connected yet";
@@ -259,7 +265,7 @@ Status node(const NodeFlags& flags) {
   if (!mine) return mine.error();
   const auto format = spec->logs.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
   observability::EventLog log(format, observability::log_level_named(spec->logs.log_level).value_or(LogLevel::kInfo));
-  auto guard = StopGuard::start(kDrainSeconds, [&log] { log.flush(kLogFlush); });
+  auto guard = StopGuard::start(spec->http.shutdown_timeout + kEndSeconds, [&log] { log.flush(kLogFlush); });
   if (!guard) return guard.error();
   NodeCommand command(flags.config, std::move(*spec), std::move(*mine), log, **guard);
   if (Status status = command.start(); !status.ok()) return status;

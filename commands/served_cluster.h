@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "actors/client/cluster_client.h"
+#include "endpoint/access/api_keys.h"
 #include "endpoint/access/served_numerics.h"
 #include "endpoint/api/api_gateway.h"
 #include "endpoint/served/served_text.h"
@@ -33,6 +34,9 @@ class ServedCluster {
   // Which bits it makes; decided by then, or some time after on_open().
   [[nodiscard]] virtual const access::ServedNumerics& numerics() const = 0;
 
+  // Which keys its clients have, null: none; and the digest of the one that streams are resumed by (endpoint/access/access_digest.h).
+  // Before on_open(), and whenever they are others.
+  virtual void on_access(const std::string& /*resume_digest*/, const access::ApiKeys* /*keys*/) {}
   // Requests come in from here on; `gateway` is there until on_close().
   virtual void on_open(api::ApiGateway& gateway) = 0;
   // New requests are refused from here on.

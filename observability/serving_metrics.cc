@@ -202,6 +202,7 @@ void ServingMetrics::on_note(std::uint32_t replica, const membership::Note& note
       return impl_->families.token_mismatches->at({impl_->label(engine), note.rank ? std::to_string(*note.rank) : "unknown"})
           .Increment();
     case NoteKind::kGivenUp: return m.given_up->Set(1);
+    case NoteKind::kRankLeaves:
     case NoteKind::kRankHangs:  // it was suspected before
     case NoteKind::kGenerationLost:
     case NoteKind::kForming: return;  // one of the above follows

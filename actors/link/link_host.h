@@ -46,6 +46,8 @@ class LinkOwner {
   virtual ~LinkOwner() = default;
   virtual void on_frame(wire::OpenedFrame frame) = 0;
   virtual void on_progress(const handshake::Progress& progress) = 0;
+  // The peer neither speaks nor reads, though nobody has ended the connection: it hangs, or the way there is cut. on_closed() is next.
+  virtual void on_hung() {}
   virtual void on_closed(const Status& why) = 0;
 };
 

@@ -26,8 +26,8 @@ using ReplicaHandle =
                      caf::reacts_to<StopReplica>>;
 
 using SupervisorHandle =
-    caf::typed_actor<caf::reacts_to<RankReady>, caf::reacts_to<RankLeft>, caf::reacts_to<RankFailed>,
-                     caf::reacts_to<ReplicaPlaced>, caf::reacts_to<ReplicaServing>, caf::reacts_to<ReplicaLost>,
+    caf::typed_actor<caf::reacts_to<RankReady>, caf::reacts_to<RankLeft>, caf::reacts_to<RankLeaving>,
+                     caf::reacts_to<RankFailed>, caf::reacts_to<ReplicaPlaced>, caf::reacts_to<ReplicaServing>, caf::reacts_to<ReplicaLost>,
                      caf::reacts_to<WakeUp>, caf::reacts_to<StopReplica>, caf::reacts_to<SetBudget>,
                      caf::replies_to<AwaitServing>::with<Status>,
                      caf::replies_to<FindRank>::with<RankHandle>>;
@@ -40,7 +40,7 @@ using GatewayHandle =
     caf::typed_actor<caf::reacts_to<SubmitRequest>, caf::reacts_to<DeltasConsumed>, caf::reacts_to<StopChoice>,
                      caf::reacts_to<ReaderGone>, caf::reacts_to<DeltasMade>, caf::reacts_to<ReplicaReported>,
                      caf::reacts_to<ReplicaLost>, caf::reacts_to<ViewChanged>, caf::reacts_to<WakeUp>,
-                     caf::reacts_to<Tick>, caf::reacts_to<StopGateway>>;
+                     caf::reacts_to<Tick>, caf::reacts_to<LookAtQuotas>, caf::reacts_to<StopGateway>>;
 
 // To a rank, from its supervisor: take weights and memory; what becomes of you is told there.
 struct PrepareRank {
@@ -89,11 +89,13 @@ HERD_LOCAL_MESSAGE(herd::actors::FindRank)
 HERD_LOCAL_MESSAGE(herd::actors::GatewayJoined)
 HERD_LOCAL_MESSAGE(herd::actors::JoinGroup)
 HERD_LOCAL_MESSAGE(herd::actors::LeaveGroup)
+HERD_LOCAL_MESSAGE(herd::actors::LookAtQuotas)
 HERD_LOCAL_MESSAGE(herd::actors::PlaceReplica)
 HERD_LOCAL_MESSAGE(herd::actors::PrepareRank)
 HERD_LOCAL_MESSAGE(herd::actors::RankFailed)
 HERD_LOCAL_MESSAGE(herd::actors::RankHandle)
 HERD_LOCAL_MESSAGE(herd::actors::RankJoined)
+HERD_LOCAL_MESSAGE(herd::actors::RankLeaving)
 HERD_LOCAL_MESSAGE(herd::actors::RankLeft)
 HERD_LOCAL_MESSAGE(herd::actors::RankReady)
 HERD_LOCAL_MESSAGE(herd::actors::ReaderGone)

@@ -11,6 +11,7 @@
 
 #include "actors/processes/cluster_tls.h"
 #include "actors/processes/event_loop.h"
+#include "cluster/admission/quota_board.h"
 #include "cluster/config/setting_table.h"
 #include "cluster/reload/reload_core.h"
 #include "cluster/report/status_table.h"
@@ -71,7 +72,8 @@ class Coordinator final : public CoordinatorProcess {
         mine_(config_.mine),
         core_(membership_of(config_.spec), config_.wall_ms, steady_now()),
         reload_(config::settings_digest(config_.spec), config_.wall_ms.value),
-        table_(listed_processes(config_.spec)) {}
+        table_(listed_processes(config_.spec)),
+        quotas_(static_cast<std::uint32_t>(config_.spec.gateways.size()), steady_now()) {}
   ~Coordinator() override { stop(); }
   Coordinator(const Coordinator&) = delete;
   Coordinator& operator=(const Coordinator&) = delete;
@@ -175,7 +177,9 @@ class Coordinator final : public CoordinatorProcess {
         case FrameKind::kNodeJoin:
           return post(wire::decode_node_join(words), &MembershipCore::on_node_join);
         case FrameKind::kGatewayJoin:
-          return post(wire::decode_gateway_join(words), &MembershipCore::on_gateway_join);
+          return post_plain(wire::decode_gateway_join(words), &Coordinator::on_gateway_join);
+        case FrameKind::kQuotaDemand:
+          return post_plain(wire::decode_quota_demand(words), &Coordinator::on_quota_demand);
         case FrameKind::kPlaceAsk:
           return post(wire::decode_place_ask(words), &MembershipCore::on_place_ask);
         case FrameKind::kServing:
@@ -253,9 +257,29 @@ class Coordinator final : public CoordinatorProcess {
       if (known->role != Role::kOperator) config_.on_note({false, "connection ended", known->name, why.message()});
       table_.on_gone(known->role, known->name);
     }
+    quotas_.on_gone(admission::QuotaPeer(peer.value), now());
+    say_quota_news();
     tell([&](MembershipEffects& effects) { core_.on_closed(peer, now(), effects); });
     tell_reload([&](reload::ReloadEffects& effects) { reload_.on_closed(peer, now(), effects); });
     if (links_.empty() && all_gone_) std::exchange(all_gone_, nullptr)->set_value();
+  }
+
+  void on_gateway_join(PeerId peer, const routing::GatewayJoin& join) {
+    tell([&](MembershipEffects& effects) { core_.on_gateway_join(peer, join, effects); });
+    if (core_.peer(peer) == nullptr) return;  // it was refused
+    const bool is_fresh = join.cluster_epoch.value == 0;  // it has never had a view
+    quotas_.on_joined(admission::QuotaPeer(peer.value), is_fresh, now());
+    say_quota_news();
+  }
+
+  void on_quota_demand(PeerId peer, const routing::QuotaDemand& demand) {
+    send(peer, wire::encode(quotas_.on_demand(admission::QuotaPeer(peer.value), demand, now())), {});
+    say_quota_news();
+  }
+
+  void say_quota_news() {
+    for (const admission::QuotaBoard::News& news : quotas_.take_news(now()))
+      send(PeerId(news.gateway.value), wire::encode(news.shares), {});
   }
 
   void on_reports(PeerId peer, const report::ProcessReports& reports) {
@@ -370,6 +394,7 @@ class Coordinator final : public CoordinatorProcess {
   membership::MembershipCore core_;
   reload::ReloadCore reload_;
   report::StatusTable table_;
+  admission::QuotaBoard quotas_;
   std::map<PeerId, std::shared_ptr<link::Link>> links_;
   bool stopping_ = false;                         // whoever comes from here on is turned away
   std::shared_ptr<std::promise<void>> all_gone_;  // while it stops: kept when the last connection has ended

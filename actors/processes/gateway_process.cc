@@ -37,7 +37,7 @@ class Process final : public GatewayProcess {
     everybody.in_flight_max = 0;
     client_->set_tenant(admission::TenantId{}, everybody);
     views_ = std::make_unique<actors::ViewLink>(*host_, config::host_of(config.coordinator_address), coordinator_port,
-                                                config.coordinator, std::move(gateway), join, config.on_reload);
+                                                config.coordinator, std::move(gateway), shared_, join, config.on_reload);
   }
   ~Process() override { stop(); }
   Process(const Process&) = delete;

@@ -65,7 +65,8 @@ class NodeProcess {
 
   // On the thread that starts the ranks, which lives as long as the process: until stop() and the end of all that it holds.
   virtual void run() = 0;
-  // Replicas finish the steps that are under way and end, then run() does. From any thread or signal handler. Repeatable.
+  // Replicas take nothing new and end once they have nothing left, after the file's http.shutdown_timeout with the steps that are under
+  // way; then run() returns. From any thread or signal handler. Repeatable.
   virtual void stop() = 0;
 
   // To the coordinator, if there is a connection with it. Any thread.

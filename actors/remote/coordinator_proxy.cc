@@ -119,9 +119,9 @@ void CoordinatorProxyState::on_down(const caf::actor_addr& source) {
   }
 }
 
-void CoordinatorProxyState::on_stop() {
+void CoordinatorProxyState::on_stop(const StopNode& order) {
   send_reports();  // that it drains
-  decide([](membership::NodeCore& core, membership::NodeEffects& effects) { core.on_stop(effects); });
+  decide([&](membership::NodeCore& core, membership::NodeEffects& effects) { core.on_stop(order.drain_s, effects); });
   end_when_over();
 }
 
@@ -161,7 +161,7 @@ void CoordinatorProxyState::carry_out(const membership::StartReplica& order) {
 
 void CoordinatorProxyState::carry_out(const membership::EndReplica& order) {
   const auto supervisor = supervisors_.find(order.replica);
-  if (supervisor != supervisors_.end()) return self_->send(supervisor->second, StopReplica{});
+  if (supervisor != supervisors_.end()) return self_->send(supervisor->second, StopReplica{order.drain_s});
   decide([&](membership::NodeCore& core, membership::NodeEffects& effects) { core.on_ended(order.replica, effects); });
 }
 
@@ -199,7 +199,7 @@ CoordinatorProxyHandle::behavior_type coordinator_proxy(CoordinatorProxyState::S
       [&state](const CoordinatorSaid& said) { state.on_said(said); },
       [&state](const CoordinatorClosed& closed) { state.on_closed(closed); },
       [&state](const ReportsChanged&) { state.send_reports(); },
-      [&state](const StopNode&) { state.on_stop(); },
+      [&state](const StopNode& order) { state.on_stop(order); },
       [&state](const SayPrepared& order) { state.on_prepared(order); },
       [&state](const BudgetChanged& order) { state.on_budget(order); },
   };

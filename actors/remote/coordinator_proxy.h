@@ -35,9 +35,11 @@ struct CoordinatorClosed {
   std::uint64_t link = 0;
   Status why;
 };
-// From the node's process: what it reports has changed; it is to end.
+// From the node's process: what it reports has changed; it is to drain what it holds and end.
 struct ReportsChanged {};
-struct StopNode {};
+struct StopNode {
+  double drain_s = 0;
+};
 // Likewise: what to tell the coordinator of a reload; what every supervisor's budget is now.
 struct SayPrepared {
   report::ReloadPrepared prepared;
@@ -79,7 +81,7 @@ class CoordinatorProxyState {
   void on_said(const CoordinatorSaid& said);
   void on_closed(const CoordinatorClosed& closed);
   void on_place(const PlaceReplica& order);
-  void on_stop();
+  void on_stop(const StopNode& order);
   void on_prepared(const SayPrepared& order);
   void on_budget(const BudgetChanged& order);
   void send_reports();

@@ -13,8 +13,9 @@ using wire::FrameKind;
 
 class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
  public:
-  Impl(GatewayHandle gateway, std::function<routing::GatewayJoin()> join, std::function<void(const reload::ReloadOrder&)> on_reload)
-      : gateway_(std::move(gateway)), join_(std::move(join)), on_reload_(std::move(on_reload)) {}
+  Impl(GatewayHandle gateway, std::shared_ptr<SharedGateway> shared, std::function<routing::GatewayJoin()> join,
+       std::function<void(const reload::ReloadOrder&)> on_reload)
+      : gateway_(std::move(gateway)), shared_(std::move(shared)), join_(std::move(join)), on_reload_(std::move(on_reload)) {}
 
   link::OpenLink opener() {
     return [self = shared_from_this()](std::shared_ptr<link::Link> opened, const link::PeerOpened&) {
@@ -29,6 +30,11 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
   void say(const report::ReloadPrepared& prepared) {
     const std::scoped_lock lock(mutex_);
     if (link_) (void)link_->send(wire::encode(prepared), {}, {});
+  }
+  // Whatever becomes of it: a demand that got lost is one that no connection answers, and the next one asks anew.
+  void say(const routing::QuotaDemand& demand) {
+    const std::scoped_lock lock(mutex_);
+    if (link_) (void)link_->send(wire::encode(demand), {}, {});
   }
   [[nodiscard]] bool is_open() const {
     const std::scoped_lock lock(mutex_);
@@ -58,14 +64,29 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
     const routing::GatewayJoin join = join_();
     if (!opened->send(wire::encode(join), join.cluster_epoch, {}).ok()) return nullptr;
     auto owner = std::make_shared<Owner>(shared_from_this(), opened);
-    const std::scoped_lock lock(mutex_);
-    link_ = std::move(opened);
-    say_reports();
+    {
+      const std::scoped_lock lock(mutex_);
+      link_ = std::move(opened);
+      say_reports();
+    }
+    set_coordinator(true);
     return owner;
   }
   void on_closed() {
-    const std::scoped_lock lock(mutex_);
-    link_.reset();
+    {
+      const std::scoped_lock lock(mutex_);
+      link_.reset();
+    }
+    set_coordinator(false);
+  }
+  void set_coordinator(bool is_there) {
+    const Instant now = shared_->now();
+    shared_->decide([&](gateway::GatewayCore& core) { core.quotas().on_coordinator(is_there, now); });
+    look_at_quotas();
+    forget_actor_system();
+  }
+  void look_at_quotas() {
+    if (shared_->wants_look()) caf::anon_send(gateway_, LookAtQuotas{});
   }
 
   // Whatever becomes of it: the next connection begins with it.
@@ -82,6 +103,14 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
     }
     if (frame.header.kind == FrameKind::kReloadPrepare) return on_order(wire::decode_reload_prepare(frame.frame.words));
     if (frame.header.kind == FrameKind::kReloadDecision) return on_order(wire::decode_reload_decision(frame.frame.words));
+    if (frame.header.kind == FrameKind::kQuotaShares) {
+      auto shares = wire::decode_quota_shares(frame.frame.words);
+      if (!shares) return shares.error();
+      const Instant now = shared_->now();
+      shared_->decide([&](gateway::GatewayCore& core) { core.quotas().set_shares(*shares, now); });
+      look_at_quotas();
+      return {};
+    }
     if (frame.header.kind != FrameKind::kReplicaLoss) return bad_input("a frame that a coordinator does not send to a gateway");
     auto loss = wire::decode_replica_loss(frame.frame.words);
     if (!loss) return loss.error();
@@ -97,6 +126,7 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
   }
 
   const GatewayHandle gateway_;
+  const std::shared_ptr<SharedGateway> shared_;
   const std::function<routing::GatewayJoin()> join_;
   const std::function<void(const reload::ReloadOrder&)> on_reload_;
   mutable std::mutex mutex_;  // of the below
@@ -105,10 +135,14 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
 };
 
 ViewLink::ViewLink(link::LinkHost& host, const std::string& address, std::uint16_t port, const std::string& name,
-                   GatewayHandle gateway, std::function<routing::GatewayJoin()> join,
+                   GatewayHandle gateway, std::shared_ptr<SharedGateway> shared, std::function<routing::GatewayJoin()> join,
                    std::function<void(const reload::ReloadOrder&)> on_reload)
-    : impl_(std::make_shared<Impl>(std::move(gateway), std::move(join), std::move(on_reload))),
-      dial_(host.dial(address, port, {{handshake::Role::kCoordinator, name}}, impl_->opener())) {}
+    : impl_(std::make_shared<Impl>(std::move(gateway), shared, std::move(join), std::move(on_reload))) {
+  shared->set_demand_reader([impl = std::weak_ptr<Impl>(impl_)](const routing::QuotaDemand& demand) {
+    if (const auto there = impl.lock()) there->say(demand);
+  });
+  dial_ = host.dial(address, port, {{handshake::Role::kCoordinator, name}}, impl_->opener());
+}
 
 ViewLink::~ViewLink() = default;
 

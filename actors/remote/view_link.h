@@ -1,6 +1,7 @@
 #pragma once
-// ViewLink: a gateway's connection with the coordinator: its views and losses go to the gateway's actor, what the gateway's process
-// says of itself goes there. It is dialled again whenever it ends; in between the gateway routes from its last view.
+// ViewLink: a gateway's connection with the coordinator: its views and losses go to the gateway's actor, its shares of quotas to the
+// core; what the gateway's process says of itself, and what is asked of quotas, goes there. It is dialled again whenever it ends; in
+// between the gateway routes from its last view.
 
 #include <functional>
 #include <memory>
@@ -8,6 +9,7 @@
 
 #include "actors/link/link_host.h"
 #include "actors/messages/type_ids.h"
+#include "actors/roles/shared_gateway.h"
 #include "cluster/reload/reload_vote.h"
 #include "cluster/report/process_report.h"
 #include "cluster/routing/gateway_join.h"
@@ -16,11 +18,12 @@ namespace herd::actors {
 
 class ViewLink {
  public:
-  // Resource. `host` outlives it. `name`: of the coordinator; empty: any. `join`: what is said first on every connection, with the
-  // newest view that the gateway has by then; any thread. `on_reload`: what the coordinator says of a reload, on the host's thread; may
-  // be empty.
+  // Resource. `host` outlives it. `name`: of the coordinator; empty: any. `shared`: what `gateway` decides with; nothing was asked of
+  // it yet. `join`: what is said first on every connection, with the newest view that the gateway has by then; any thread.
+  // `on_reload`: what the coordinator says of a reload, on the host's thread; may be empty.
   ViewLink(link::LinkHost& host, const std::string& address, std::uint16_t port, const std::string& name, GatewayHandle gateway,
-           std::function<routing::GatewayJoin()> join, std::function<void(const reload::ReloadOrder&)> on_reload);
+           std::shared_ptr<SharedGateway> shared, std::function<routing::GatewayJoin()> join,
+           std::function<void(const reload::ReloadOrder&)> on_reload);
   ~ViewLink();
   ViewLink(const ViewLink&) = delete;
   ViewLink& operator=(const ViewLink&) = delete;
@@ -34,7 +37,7 @@ class ViewLink {
  private:
   class Impl;
   const std::shared_ptr<Impl> impl_;
-  const std::unique_ptr<link::Dial> dial_;
+  std::unique_ptr<link::Dial> dial_;
 };
 
 }  // namespace herd::actors

@@ -81,6 +81,11 @@ void GatewayState::on_reported(const ReplicaReported& reported) {
                                     .decode_step_s = stats.decode_step_s,
                                     .prompt_token_s = stats.prompt_token_s};
     shared_->decide([&](gateway::GatewayCore& core) { core.on_load(reported.from, load); });
+    if (reported.draining) {
+      decide([&](gateway::GatewayCore& core, Instant at, gateway::GatewayEffects& effects) {
+        core.on_draining(reported.from, at, effects);
+      });
+    }
     progress_.on_report(reported.from, stats.steps, work.num_running + work.num_waiting > 0, now);
   }
   publish(now);
@@ -117,7 +122,23 @@ void GatewayState::on_tick() {
     });
   }
   if (unpublished_) publish(now);
-  if (!open_.empty()) tick_later();
+  if (tell_quotas(now) || !open_.empty()) tick_later();
+}
+
+void GatewayState::on_quotas() {
+  shared_->looks();
+  decide([](gateway::GatewayCore& core, Instant now, gateway::GatewayEffects& effects) { core.on_timer(now, effects); });
+  if (tell_quotas(shared_->now())) tick_later();
+}
+
+bool GatewayState::tell_quotas(Instant now) {
+  std::optional<routing::QuotaDemand> demand;
+  const bool goes_on = shared_->decide([&](gateway::GatewayCore& core) {
+    demand = core.quotas().take_demand(now);
+    return core.quotas().has_demand();
+  });
+  if (demand) shared_->tell(*demand);
+  return goes_on;
 }
 
 void GatewayState::on_stop() {
@@ -269,6 +290,7 @@ GatewayHandle::behavior_type gateway_actor(GatewayState::Self self, std::shared_
       [&state](const ViewChanged& changed) { state.on_view(changed.view); },
       [&state](const WakeUp& message) { state.on_wake_up(message); },
       [&state](const Tick&) { state.on_tick(); },
+      [&state](const LookAtQuotas&) { state.on_quotas(); },
       [&state](const StopGateway&) { state.on_stop(); },
   };
 }

@@ -42,6 +42,7 @@ class GatewayState {
   void on_reported(const ReplicaReported& reported);
   void on_wake_up(const WakeUp& message);
   void on_tick();
+  void on_quotas();
   void on_stop();
 
  private:
@@ -57,6 +58,8 @@ class GatewayState {
   [[nodiscard]] bool knows(routing::ReplicaGeneration from);
   // Its actor, watched and told of this gateway; null when the address leads nowhere.
   [[nodiscard]] const ReplicaHandle* reach(const routing::Route& route);
+  // False: the coordinator need not be told of quotas, now or soon.
+  bool tell_quotas(Instant now);
   void publish_soon(Instant now);
   void publish(Instant now);
   void tick_later();

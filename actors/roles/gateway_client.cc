@@ -28,7 +28,14 @@ void GatewayClient::set_queue_bounds(std::size_t requests_max, std::uint64_t tok
 
 std::optional<admission::AdmissionRefusal> GatewayClient::refuses_now(admission::TenantId tenant) const {
   const Instant now = shared_->now();
-  return shared_->look([&](const gateway::GatewayCore& core) { return core.refuses_now(tenant, now); });
+  bool is_told = false;
+  auto refused = shared_->decide([&](gateway::GatewayCore& core) {
+    auto why = core.refuses_now(tenant, now);
+    is_told = why && why->quota && core.quotas().has_demand();
+    return why;
+  });
+  if (is_told && shared_->wants_look()) tell(LookAtQuotas{});
+  return refused;
 }
 
 void GatewayClient::stop() {

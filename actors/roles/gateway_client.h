@@ -37,7 +37,7 @@ class GatewayClient final : public ClusterClient {
 
  private:
   template <class Message>
-  void tell(Message message) {
+  void tell(Message message) const {
     const std::shared_lock lock(mutex_);
     if (stopped_) return;
     caf::anon_send(gateway_, std::move(message));
@@ -46,7 +46,7 @@ class GatewayClient final : public ClusterClient {
 
   const std::shared_ptr<SharedGateway> shared_;
   // Held shared by every call, alone by stop(): the gateway ends what was submitted before.
-  std::shared_mutex mutex_;
+  mutable std::shared_mutex mutex_;
   bool stopped_ = false;
   GatewayHandle gateway_;
 };

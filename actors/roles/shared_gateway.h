@@ -2,6 +2,7 @@
 // SharedGateway: what a gateway's actor and its client share. The core stands behind a lock that is held only while it
 // decides: never while a stream is called or a message is sent. So I/O threads ask it (refuses_now) without a mailbox.
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -41,6 +42,16 @@ class SharedGateway {
   [[nodiscard]] bool await_status(const std::function<bool(const ClusterStatus&)>& wanted,
                                   std::chrono::milliseconds timeout);
 
+  // What the coordinator is to be told of quotas goes to `reader`, on the actor's thread; without one it is told nothing. Once, before
+  // anybody asks for anything.
+  void set_demand_reader(std::function<void(const routing::QuotaDemand&)> reader) { demand_reader_ = std::move(reader); }
+  void tell(const routing::QuotaDemand& demand) const {
+    if (demand_reader_) demand_reader_(demand);
+  }
+  // The actor is to look at the quotas: true for whoever has to send it LookAtQuotas, false when somebody did and it has not come.
+  [[nodiscard]] bool wants_look() { return !look_is_sent_.exchange(true); }
+  void looks() { look_is_sent_ = false; }
+
   // The actor has told every stream its end.
   void set_ended();
   void await_end();
@@ -50,6 +61,8 @@ class SharedGateway {
   const std::function<Instant()> clock_;
   mutable std::mutex core_mutex_;
   gateway::GatewayCore core_;
+  std::function<void(const routing::QuotaDemand&)> demand_reader_;
+  std::atomic<bool> look_is_sent_ = false;
 
   mutable std::mutex mutex_;  // of the below
   std::condition_variable changed_;

@@ -9,31 +9,12 @@
 namespace herd::admission {
 namespace {
 
-constexpr int kRetryAfterMax_s = 600;
-// Somebody has to bring a replica back first; nobody knows when.
-constexpr double kRetryAfterNoReplica_s = 10;
 // Costs stay exact as doubles when thousands are summed.
 constexpr double kCostMax = 1e12;
+// Of a request that has not been read: as much as others made.
+constexpr std::uint64_t kUnknownOutput = std::numeric_limits<std::uint64_t>::max();
 
 using Reason = AdmissionRefusal::Reason;
-
-// [1, 600].
-int retry_after_s(double seconds) {
-  if (!(seconds < kRetryAfterMax_s)) return kRetryAfterMax_s;
-  return std::max(1, static_cast<int>(std::ceil(seconds)));
-}
-
-AdmissionRefusal refusal(Reason reason, bool quota, double seconds, std::string message) {
-  return {.reason = reason, .quota = quota, .retry_after_s = retry_after_s(seconds), .message = std::move(message)};
-}
-
-// "60", "0.5": limits as their owner wrote them.
-std::string number(double value) {
-  std::string text = std::to_string(value);
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.') text.pop_back();
-  return text;
-}
 
 }  // namespace
 
@@ -41,34 +22,12 @@ Status AdmissionConfig::validate() const {
   if (queue_requests_max == 0) return usage_error("the queue must hold at least 1 request");
   if (queue_tokens_max == 0) return usage_error("the queue must hold at least 1 token");
   if (running_sequences_max == 0) return usage_error("at least 1 sequence must be able to run");
+  if (gateways == 0) return usage_error("a cluster has at least 1 gateway");
   return {};
 }
 
-const char* refusal_name(Reason reason) {
-  switch (reason) {
-    case Reason::kQueueRequests:
-      return "queue_requests";
-    case Reason::kQueueTokens:
-      return "queue_tokens";
-    case Reason::kDeadline:
-      return "deadline";
-    case Reason::kRequestRate:
-      return "request_rate";
-    case Reason::kTokenRate:
-      return "token_rate";
-    case Reason::kInFlight:
-      return "in_flight";
-    case Reason::kNoReplica:
-      return "no_replica";
-  }
-  return "unknown";
-}
-
-AdmissionRefusal no_replica_refusal(std::string why) {
-  return refusal(Reason::kNoReplica, false, kRetryAfterNoReplica_s, std::move(why));
-}
-
-AdmissionQueue::AdmissionQueue(const AdmissionConfig& config) : config_(config) {
+AdmissionQueue::AdmissionQueue(const AdmissionConfig& config)
+    : config_(config), quotas_(config.gateways, config.running_sequences_max) {
   HERD_CHECK(config.validate().ok(), "an admission queue has room");
 }
 
@@ -82,15 +41,7 @@ void AdmissionQueue::set_bounds(std::size_t queue_requests_max, std::uint64_t qu
 
 void AdmissionQueue::set_tenant(TenantId id, const TenantLimits& limits) {
   HERD_CHECK(limits.weight > 0 && std::isfinite(limits.weight), "a tenant's weight is positive");
-  const auto entry = tenants_.try_emplace(id).first;
-  entry->second.limits = limits;
-  if (entry->second.in_flight == 0 && limits == TenantLimits{}) tenants_.erase(entry);
-}
-
-const AdmissionQueue::Tenant& AdmissionQueue::tenant(TenantId id) const {
-  static const Tenant kUnknown;
-  const auto found = tenants_.find(id);
-  return found == tenants_.end() ? kUnknown : found->second;
+  quotas_.set_limits(id, limits);
 }
 
 double AdmissionQueue::seconds_for(double tokens) const {
@@ -98,27 +49,14 @@ double AdmissionQueue::seconds_for(double tokens) const {
   return rate ? tokens / *rate : 1.0;
 }
 
-std::optional<AdmissionRefusal> AdmissionQueue::refuse_quota(const Tenant& of, std::uint64_t prompt_tokens,
-                                                             Instant now) const {
-  const TenantLimits& limits = of.limits;
-  if (limits.in_flight_max > 0 && of.in_flight >= limits.in_flight_max) {
-    // One of its requests ends, on the whole, each time this much is done.
-    const double seconds = seconds_for(order_.cost_waiting() / static_cast<double>(of.in_flight));
-    return refusal(Reason::kInFlight, true, seconds,
-                   std::to_string(of.in_flight) + " requests of this key are in flight, the most it may have");
-  }
-  if (const double wait = of.requests.seconds_until(1, limits.requests_per_minute, now); wait > 0)
-    return refusal(Reason::kRequestRate, true, wait,
-                   "this key may send " + number(limits.requests_per_minute) + " requests per minute");
-  if (const double wait =
-          of.prompt_tokens.seconds_until(static_cast<double>(prompt_tokens), limits.prompt_tokens_per_minute, now);
-      wait > 0)
-    return refusal(Reason::kTokenRate, true, wait,
-                   "this key may send " + number(limits.prompt_tokens_per_minute) + " prompt tokens per minute");
-  if (of.output_tokens.level(limits.output_tokens_per_minute, now) <= 0)
-    return refusal(Reason::kTokenRate, true, of.output_tokens.seconds_until(0, limits.output_tokens_per_minute, now),
-                   "this key may get " + number(limits.output_tokens_per_minute) + " output tokens per minute");
-  return std::nullopt;
+std::optional<AdmissionRefusal> AdmissionQueue::refuse_quota(TenantId id, const AskedTokens& asked, Instant now) {
+  quotas_.expire(now);
+  const TenantQuota& of = quotas_.of(id);
+  // One of its requests ends, on the whole, each time this much is done.
+  const double seconds = seconds_for(order_.cost_waiting() / std::max(1U, of.in_flight()));
+  auto refused = of.refuses(asked.prompt, seconds, now);
+  if (refused) quotas_.on_refused(id, *refused, asked);
+  return refused;
 }
 
 std::optional<AdmissionRefusal> AdmissionQueue::refuse_full(std::uint64_t prompt_tokens) const {
@@ -147,15 +85,17 @@ std::optional<AdmissionRefusal> AdmissionQueue::refuse_late(const AdmissionReque
                      " s, and its deadline comes before");
 }
 
-std::optional<AdmissionRefusal> AdmissionQueue::refuses_now(TenantId id, Instant now) const {
-  if (auto quota = refuse_quota(tenant(id), 0, now)) return quota;
+std::optional<AdmissionRefusal> AdmissionQueue::refuses_now(TenantId id, Instant now) {
+  const AskedTokens unread{.prompt = 0, .output = meter_.forecast_output(1, kUnknownOutput)};
+  if (auto quota = refuse_quota(id, unread, now)) return quota;
   return refuse_full(0);
 }
 
 std::optional<AdmissionRefusal> AdmissionQueue::on_arrival(const AdmissionRequest& request, Instant now) {
   HERD_CHECK(request.sequences > 0, "a request has sequences");
   HERD_CHECK(!entries_.contains(request.id), "a request id is used once");
-  if (auto refused = refuse_quota(tenant(request.tenant), request.prompt_tokens, now)) {
+  const double output = meter_.forecast_output(request.sequences, request.output_tokens_max);
+  if (auto refused = refuse_quota(request.tenant, {static_cast<double>(request.prompt_tokens), output}, now)) {
     ++stats_.refused_quota;
     return refused;
   }
@@ -165,20 +105,17 @@ std::optional<AdmissionRefusal> AdmissionQueue::on_arrival(const AdmissionReques
     ++stats_.refused_capacity;
     return refused;
   }
-  Tenant& of = tenants_[request.tenant];
-  ++of.in_flight;
-  of.requests.take(1, of.limits.requests_per_minute, now);
-  of.prompt_tokens.take(static_cast<double>(request.prompt_tokens), of.limits.prompt_tokens_per_minute, now);
+  quotas_.on_taken(request.tenant, request.prompt_tokens, request.sequences, now);
 
   Entry entry{.request = request, .item = {}};
   entry.prompt_expected = meter_.forecast_prompt(request.prompt_tokens);
-  const double cost = entry.prompt_expected + meter_.forecast_output(request.sequences, request.output_tokens_max);
+  const double cost = entry.prompt_expected + output;
   entry.item = {.id = request.id,
                 .tenant = request.tenant,
                 .priority = config_.priorities ? request.priority : 0,
                 .arrival = ++arrivals_,
                 .cost = static_cast<std::uint64_t>(std::clamp(std::ceil(cost), 1.0, kCostMax))};
-  order_.push(entry.item, of.limits.weight);
+  order_.push(entry.item, quotas_.of(request.tenant).weight());
   deadlines_.emplace(request.deadline, request.id);
   ++stats_.accepted;
   ++stats_.waiting;
@@ -188,11 +125,12 @@ std::optional<AdmissionRefusal> AdmissionQueue::on_arrival(const AdmissionReques
 }
 
 std::vector<RequestId> AdmissionQueue::take_startable(Instant now) {
+  const std::size_t running_max = quotas_.running_max();
   std::vector<RequestId> startable;
   while (!order_.empty()) {
     Entry& entry = entries_.at(order_.first().id);
     const std::size_t sequences = entry.request.sequences;
-    if (stats_.running > 0 && stats_.running_sequences + sequences > config_.running_sequences_max) break;
+    if (stats_.running > 0 && stats_.running_sequences + sequences > running_max) break;
     order_.pop();
     stop_waiting(entry.request);
     entry.running = true;
@@ -235,8 +173,7 @@ void AdmissionQueue::on_output(RequestId id, std::uint64_t tokens, Instant now) 
   }
   entry.output_counted += tokens;
   meter_.on_tokens(done, now);
-  Tenant& of = tenants_.at(entry.request.tenant);
-  of.output_tokens.take(static_cast<double>(tokens), of.limits.output_tokens_per_minute, now);
+  quotas_.on_output(entry.request.tenant, static_cast<double>(tokens), now);
 }
 
 void AdmissionQueue::on_finished(RequestId id, std::uint64_t prompt_tokens, std::uint64_t output_tokens, Instant now) {
@@ -250,10 +187,7 @@ void AdmissionQueue::on_finished(RequestId id, std::uint64_t prompt_tokens, std:
   // Neither computed nor made anything: it failed, and says nothing about the next one.
   if (prompt_tokens + output > 0)
     meter_.on_request(entry.request.prompt_tokens, prompt_tokens, entry.request.sequences, output);
-  if (untold > 0) {
-    Tenant& of = tenants_.at(entry.request.tenant);
-    of.output_tokens.take(untold, of.limits.output_tokens_per_minute, now);
-  }
+  if (untold > 0) quotas_.on_output(entry.request.tenant, untold, now);
   stop_running(entry, static_cast<double>(prompt_tokens) + static_cast<double>(output), now);
   forget(found);
 }
@@ -275,9 +209,7 @@ void AdmissionQueue::on_refused(RequestId id, Instant now) {
   const auto found = entries_.find(id);
   if (found == entries_.end()) return;
   const AdmissionRequest& request = found->second.request;
-  Tenant& of = tenants_.at(request.tenant);
-  of.requests.give_back(1, of.limits.requests_per_minute, now);
-  of.prompt_tokens.give_back(static_cast<double>(request.prompt_tokens), of.limits.prompt_tokens_per_minute, now);
+  quotas_.on_given_back(request.tenant, request.prompt_tokens, now);
   on_cancelled(id, now);
 }
 
@@ -296,9 +228,7 @@ void AdmissionQueue::stop_running(const Entry& entry, double used, Instant now) 
 }
 
 void AdmissionQueue::forget(Entries::iterator entry) {
-  const auto of = tenants_.find(entry->second.request.tenant);
-  --of->second.in_flight;
-  if (of->second.in_flight == 0 && of->second.limits == TenantLimits{}) tenants_.erase(of);
+  quotas_.on_ended(entry->second.request.tenant, entry->second.request.sequences);
   entries_.erase(entry);
 }
 
@@ -315,10 +245,12 @@ AdmissionStats AdmissionQueue::stats() const {
 void AdmissionQueue::check_integrity() const {
   AdmissionStats seen;
   double cost = 0;
-  std::map<TenantId, std::size_t> in_flight;
+  std::map<TenantId, std::uint32_t> in_flight;
+  std::map<TenantId, std::uint32_t> sequences;
   for (const auto& [id, entry] : entries_) {
     HERD_CHECK(entry.request.id == id && entry.item.id == id, "entries are filed under their id");
     ++in_flight[entry.request.tenant];
+    sequences[entry.request.tenant] += entry.request.sequences;
     if (entry.running) {
       ++seen.running;
       seen.running_sequences += entry.request.sequences;
@@ -342,11 +274,11 @@ void AdmissionQueue::check_integrity() const {
                  parked_.sequences <= stats_.running_sequences,
              "what is parked had started");
   HERD_CHECK(cost == order_.cost_waiting(), "the order holds what waits");
-  for (const auto& [id, of] : tenants_) {
-    HERD_CHECK(of.in_flight == in_flight[id], "a tenant's requests are counted");
-    HERD_CHECK(of.in_flight > 0 || of.limits != TenantLimits{}, "a tenant without requests and limits is forgotten");
+  for (const auto& [id, of] : quotas_.tenants()) {
+    HERD_CHECK(of.in_flight() == in_flight[id] && of.sequences() == sequences[id], "a tenant's requests are counted");
+    HERD_CHECK(!of.is_forgettable(), "a tenant without requests, limits and a share is forgotten");
   }
-  for (const auto& [id, requests] : in_flight) HERD_CHECK(tenants_.contains(id), "a request has a tenant");
+  for (const auto& [id, requests] : in_flight) HERD_CHECK(quotas_.tenants().contains(id), "a request has a tenant");
   order_.check_integrity();
 }
 

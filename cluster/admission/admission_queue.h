@@ -19,8 +19,9 @@
 #include <utility>
 #include <vector>
 
+#include "cluster/admission/admission_refusal.h"
 #include "cluster/admission/fair_queue.h"
-#include "cluster/admission/token_bucket.h"
+#include "cluster/admission/quota_book.h"
 #include "cluster/admission/work_meter.h"
 #include "kernels/status.h"
 #include "runtime/clock.h"
@@ -33,17 +34,10 @@ struct AdmissionConfig {
   std::uint64_t queue_tokens_max = 1ULL << 20;  // prompt tokens of waiting requests; --max-num-queued-tokens
   std::size_t running_sequences_max = 72;       // handed to replicas at one time; a larger request runs alone
   bool priorities = false;
+  // Of the cluster's file: limits of tenants and running_sequences_max hold over all of them together. Before the coordinator says
+  // more, each has its part of both. At least 1.
+  std::uint32_t gateways = 1;
   [[nodiscard]] Status validate() const;
-};
-
-// Of one tenant (API key). 0: no limit.
-struct TenantLimits {
-  double requests_per_minute = 0;  // token buckets, each holding one minute
-  double prompt_tokens_per_minute = 0;
-  double output_tokens_per_minute = 0;  // charged as they come; a tenant in debt is refused
-  std::uint32_t in_flight_max = 64;     // waiting + running requests
-  double weight = 1.0;                  // share of the machine among tenants that wait; > 0
-  bool operator==(const TenantLimits&) const = default;
 };
 
 struct AdmissionRequest {
@@ -56,23 +50,6 @@ struct AdmissionRequest {
   Instant deadline;  // waiting beyond it is pointless
 };
 
-struct AdmissionRefusal {
-  enum class Reason : std::uint8_t {
-    kQueueRequests,
-    kQueueTokens,
-    kDeadline,
-    kRequestRate,
-    kTokenRate,
-    kInFlight,
-    kNoReplica,  // none serves that could run it, and none will
-  };
-  Reason reason = Reason::kQueueRequests;
-  bool quota = false;     // of its key (429), not of the machine (503)
-  int retry_after_s = 1;  // [1, 600], from the measured rate
-  std::string message;
-};
-[[nodiscard]] const char* refusal_name(AdmissionRefusal::Reason reason);  // label of metrics: "queue_requests", …
-
 // What had started and has no replica now. It keeps its place among the running, so that nothing else starts instead.
 struct ParkedWork {
   std::size_t requests = 0;  // with at least one such sequence
@@ -80,9 +57,6 @@ struct ParkedWork {
   std::uint64_t tokens = 0;  // to compute again: prompts and what was made of them
   bool operator==(const ParkedWork&) const = default;
 };
-
-// The refusal of what no replica can run, not counted anywhere.
-[[nodiscard]] AdmissionRefusal no_replica_refusal(std::string why);
 
 struct AdmissionStats {
   std::size_t waiting = 0;           // requests, those with parked sequences included
@@ -106,8 +80,8 @@ class AdmissionQueue {
   void set_tenant(TenantId tenant, const TenantLimits& limits);
 
   // Would a request be refused whatever it asks for (queue full, in-flight limit, no request or output tokens left)?
-  // Cheap: asked before a body is read. Not counted as a refusal.
-  [[nodiscard]] std::optional<AdmissionRefusal> refuses_now(TenantId tenant, Instant now) const;
+  // Cheap: asked before a body is read. Not counted as a refusal, but as asked of the tenant's quota.
+  [[nodiscard]] std::optional<AdmissionRefusal> refuses_now(TenantId tenant, Instant now);
   // Takes it into the queue (nullopt) or refuses it; its id must not be in use. A request whose wait would outlast its
   // deadline at the measured rate is refused now (kDeadline). A prompt that its tenant's bucket can never hold is taken
   // when the bucket is full. A refused one uses nothing of its tenant's limits.
@@ -131,18 +105,14 @@ class AdmissionQueue {
   // Output tokens of a running request, as they come: the tenant's bucket, the rate.
   void on_output(RequestId id, std::uint64_t tokens, Instant now);
 
+  // What the coordinator is told of quotas, and says of them; quota_book.h.
+  [[nodiscard]] QuotaBook& quotas() { return quotas_; }
+  [[nodiscard]] const QuotaBook& quotas() const { return quotas_; }
+
   [[nodiscard]] AdmissionStats stats() const;
   void check_integrity() const;
 
  private:
-  // Known while it has requests or limits of its own.
-  struct Tenant {
-    TenantLimits limits;
-    std::size_t in_flight = 0;
-    TokenBucket requests;
-    TokenBucket prompt_tokens;
-    TokenBucket output_tokens;
-  };
   struct Entry {
     AdmissionRequest request;
     FairQueue::Item item;        // its place in the order
@@ -151,13 +121,10 @@ class AdmissionQueue {
     double prompt_counted = 0;  // towards the rate: with the first output, that is when it was computed
     std::uint64_t output_counted = 0;
   };
-  using Tenants = std::map<TenantId, Tenant>;
   using Entries = std::map<RequestId, Entry>;
 
-  [[nodiscard]] const Tenant& tenant(TenantId id) const;
-  // The key's quota: nothing of it is used by asking. `prompt_tokens` 0: whatever the prompt.
-  [[nodiscard]] std::optional<AdmissionRefusal> refuse_quota(const Tenant& tenant, std::uint64_t prompt_tokens,
-                                                             Instant now) const;
+  // The key's quota: nothing of it is used by asking. `prompt_tokens` 0: whatever the prompt. A refusal is told to the coordinator.
+  [[nodiscard]] std::optional<AdmissionRefusal> refuse_quota(TenantId tenant, const AskedTokens& asked, Instant now);
   [[nodiscard]] std::optional<AdmissionRefusal> refuse_full(std::uint64_t prompt_tokens) const;
   [[nodiscard]] std::optional<AdmissionRefusal> refuse_late(const AdmissionRequest& request, Instant now) const;
   [[nodiscard]] double seconds_for(double tokens) const;  // at the measured rate; 1 without one
@@ -171,7 +138,7 @@ class AdmissionQueue {
   std::uint64_t kept_tokens_ = 0;   // of these
   AdmissionStats stats_;  // tokens_per_s and parked work apart
   ParkedWork parked_;
-  Tenants tenants_;
+  QuotaBook quotas_;
   Entries entries_;
   FairQueue order_;                                    // of the waiting
   std::set<std::pair<Instant, RequestId>> deadlines_;  // of the waiting

@@ -9,7 +9,7 @@
 #                             <───  ClusterView      the whole view at once, then again whenever it changes
 #                             <───  ReplicaLoss      from the replica too, when somebody is left there to say so
 #     QuotaDemand             ───>          several times a second while something is asked of it
-#                             <───  QuotaShares      whenever what the gateways may let through changes
+#                             <───  QuotaShares      the answer to each, and when others changed what it may let through
 #
 # Hello is the first frame in both directions of every connection; nothing else is read before it. It is not retried:
 # a refusal (cluster/handshake/hello.h) closes the connection with a Status that holds both values, and the supervisor
@@ -30,7 +30,7 @@ struct Hello {
   node @2 :Text;                      # name of the machine or of the process's place in the config; not empty
   incarnation @3 :UInt64;             # this life of the process: 64 random bits, not 0; of a gateway: its id
   # Versions that the sender speaks, [min, max], min at least 1. The lower of the two maxima is spoken. An additive change
-  # keeps the number; a change of meaning takes a new one, and both are understood for one release.
+  # keeps the number; a change of meaning takes a new one (cluster/wire/spoken.h), and both are understood for one release.
   protocolMin @4 :UInt32;
   protocolMax @5 :UInt32;
   buildId @6 :Text;                   # for people
@@ -113,17 +113,25 @@ enum LossCause {
 struct QuotaDemand {
   seconds @0 :Float64;                # since the sender's last one; above 0, at most 3600
   tenants @1 :List(TenantDemand);     # rising, each once; at most 4096
+  number @2 :UInt64;                  # rising on a connection; not 0
+  runningMax @3 :UInt32;              # sequences that all gateways may have running, as the sender's file says; at least 1
+}
+
+struct BucketDemand {
+  asked @0 :Float64;                  # since the last one, let through or not: finite, not negative
+  held @1 :Float64;                   # what the bucket has; finite; negative: more was used than there was
 }
 
 struct TenantDemand {
-  # Asked since the last one, let through or not: finite, not negative.
   tenant @0 :UInt64;                  # the same on every gateway
-  requests @1 :Float64;
-  promptTokens @2 :Float64;
-  outputTokens @3 :Float64;
+  requests @1 :BucketDemand;          # null: nothing was asked
+  promptTokens @2 :BucketDemand;
+  outputTokens @3 :BucketDemand;
   inFlight @4 :UInt32;                # requests that wait or run there now
-  sequences @5 :UInt32;               # of these requests: they want a place on a replica
-  weight @6 :Float64;                 # of the key, as that gateway's file says; finite, above 0
+  inFlightRefused @5 :UInt32;         # since the last one
+  inFlightMax @6 :UInt32;             # of the key, as that gateway's file says; 0: no limit
+  sequences @7 :UInt32;               # of the requests in flight: they have a place on a replica, or want one
+  weight @8 :Float64;                 # of the key, as that gateway's file says; finite, above 0
 }
 
 struct QuotaShares {
@@ -131,10 +139,19 @@ struct QuotaShares {
   gateways @0 :UInt32;                # that share; at least 1
   running @1 :Float64;                # of the sequences that all gateways together may have running
   tenants @2 :List(TenantShare);      # rising, each once; at most 4096; who is not named has 1 / gateways of each limit
+  number @3 :UInt64;                  # of the demand that is answered; 0: none, and then nothing is moved
+}
+
+struct BucketShare {
+  share @0 :Float64;                  # of the limit per minute
+  moved @1 :Float64;                  # to be added to what the bucket has; finite
 }
 
 struct TenantShare {
   tenant @0 :UInt64;
-  rate @1 :Float64;                   # of the limits per minute
-  inFlight @2 :Float64;               # of the requests in flight
+  requests @1 :BucketShare;           # null: nothing of it
+  promptTokens @2 :BucketShare;
+  outputTokens @3 :BucketShare;
+  inFlight @4 :Float64;               # of the requests in flight
+  weight @5 :Float64;                 # of the key's weight
 }

@@ -13,6 +13,8 @@ namespace herd::wire {
 namespace {
 
 using handshake::Hello;
+using routing::BucketDemand;
+using routing::BucketShare;
 using routing::ClusterView;
 using routing::GatewayJoin;
 using routing::kTenantsInUseMax;
@@ -58,19 +60,28 @@ void check_tenants(const std::vector<Tenant>& tenants) {
   require(std::ranges::is_sorted(tenants, std::ranges::less_equal(), &Tenant::tenant), "tenants: not in rising order, each once");
 }
 
-void check_asked(double amount) {
-  require(std::isfinite(amount) && amount >= 0, "tenant: asks for an amount that is not finite, or negative");
+void check(const BucketDemand& bucket) {
+  require(std::isfinite(bucket.asked) && bucket.asked >= 0, "tenant: asks for an amount that is not finite, or negative");
+  require(std::isfinite(bucket.held), "tenant: holds an amount that is not finite");
 }
 
 void check_share(double share) { require(share >= 0 && share <= 1, "a share outside [0, 1]"); }
 
+void check(const BucketShare& bucket, bool is_answer) {
+  check_share(bucket.share);
+  require(std::isfinite(bucket.moved), "a moved amount that is not finite");
+  require(is_answer || bucket.moved == 0, "something is moved, and no demand is answered");
+}
+
 void check(const QuotaDemand& demand) {
+  require(demand.number != 0, "a demand without a number");
   require(demand.seconds > 0 && demand.seconds <= kDemandSecondsMax, "seconds outside (0, 3600]");
+  require(demand.running_max >= 1, "no sequence may be running");
   check_tenants(demand.tenants);
   for (const TenantDemand& tenant : demand.tenants) {
-    check_asked(tenant.requests);
-    check_asked(tenant.prompt_tokens);
-    check_asked(tenant.output_tokens);
+    check(tenant.requests);
+    check(tenant.prompt_tokens);
+    check(tenant.output_tokens);
     require(std::isfinite(tenant.weight) && tenant.weight > 0, "tenant: its weight is not finite, or not above 0");
   }
 }
@@ -80,28 +91,66 @@ void check(const QuotaShares& shares) {
   check_share(shares.running);
   check_tenants(shares.tenants);
   for (const TenantShare& tenant : shares.tenants) {
-    check_share(tenant.rate);
+    for (const BucketShare* bucket : {&tenant.requests, &tenant.prompt_tokens, &tenant.output_tokens})
+      check(*bucket, shares.number != 0);
     check_share(tenant.in_flight);
+    check_share(tenant.weight);
   }
+}
+
+BucketDemand read(schema::BucketDemand::Reader from) { return {from.getAsked(), from.getHeld()}; }
+
+void write(schema::BucketDemand::Builder to, const BucketDemand& bucket) {
+  to.setAsked(bucket.asked);
+  to.setHeld(bucket.held);
+}
+
+BucketShare read(schema::BucketShare::Reader from) { return {from.getShare(), from.getMoved()}; }
+
+void write(schema::BucketShare::Builder to, const BucketShare& bucket) {
+  to.setShare(bucket.share);
+  to.setMoved(bucket.moved);
 }
 
 TenantDemand read(schema::TenantDemand::Reader from) {
   return {.tenant = from.getTenant(),
-          .requests = from.getRequests(),
-          .prompt_tokens = from.getPromptTokens(),
-          .output_tokens = from.getOutputTokens(),
+          .weight = from.getWeight(),
+          .requests = read(from.getRequests()),
+          .prompt_tokens = read(from.getPromptTokens()),
+          .output_tokens = read(from.getOutputTokens()),
           .in_flight = from.getInFlight(),
-          .sequences = from.getSequences(),
-          .weight = from.getWeight()};
+          .in_flight_refused = from.getInFlightRefused(),
+          .in_flight_max = from.getInFlightMax(),
+          .sequences = from.getSequences()};
 }
 
 void write(schema::TenantDemand::Builder to, const TenantDemand& tenant) {
   to.setTenant(tenant.tenant);
-  to.setRequests(tenant.requests);
-  to.setPromptTokens(tenant.prompt_tokens);
-  to.setOutputTokens(tenant.output_tokens);
+  write(to.initRequests(), tenant.requests);
+  write(to.initPromptTokens(), tenant.prompt_tokens);
+  write(to.initOutputTokens(), tenant.output_tokens);
   to.setInFlight(tenant.in_flight);
+  to.setInFlightRefused(tenant.in_flight_refused);
+  to.setInFlightMax(tenant.in_flight_max);
   to.setSequences(tenant.sequences);
+  to.setWeight(tenant.weight);
+}
+
+TenantShare read(schema::TenantShare::Reader from) {
+  return {.tenant = from.getTenant(),
+          .requests = read(from.getRequests()),
+          .prompt_tokens = read(from.getPromptTokens()),
+          .output_tokens = read(from.getOutputTokens()),
+          .in_flight = from.getInFlight(),
+          .weight = from.getWeight()};
+}
+
+void write(schema::TenantShare::Builder to, const TenantShare& tenant) {
+  to.setTenant(tenant.tenant);
+  write(to.initRequests(), tenant.requests);
+  write(to.initPromptTokens(), tenant.prompt_tokens);
+  write(to.initOutputTokens(), tenant.output_tokens);
+  to.setInFlight(tenant.in_flight);
   to.setWeight(tenant.weight);
 }
 
@@ -171,7 +220,9 @@ Frame encode(const ReplicaLoss& loss) {
 Frame encode(const QuotaDemand& demand) {
   capnp::MallocMessageBuilder message;
   auto to = message.initRoot<schema::QuotaDemand>();
+  to.setNumber(demand.number);
   to.setSeconds(demand.seconds);
+  to.setRunningMax(demand.running_max);
   auto tenants = to.initTenants(static_cast<unsigned>(demand.tenants.size()));
   for (unsigned i = 0; i < tenants.size(); ++i) write(tenants[i], demand.tenants[i]);
   return {FrameKind::kQuotaDemand, to_words(message)};
@@ -180,14 +231,11 @@ Frame encode(const QuotaDemand& demand) {
 Frame encode(const QuotaShares& shares) {
   capnp::MallocMessageBuilder message;
   auto to = message.initRoot<schema::QuotaShares>();
+  to.setNumber(shares.number);
   to.setGateways(shares.gateways);
   to.setRunning(shares.running);
   auto tenants = to.initTenants(static_cast<unsigned>(shares.tenants.size()));
-  for (unsigned i = 0; i < tenants.size(); ++i) {
-    tenants[i].setTenant(shares.tenants[i].tenant);
-    tenants[i].setRate(shares.tenants[i].rate);
-    tenants[i].setInFlight(shares.tenants[i].in_flight);
-  }
+  for (unsigned i = 0; i < tenants.size(); ++i) write(tenants[i], shares.tenants[i]);
   return {FrameKind::kQuotaShares, to_words(message)};
 }
 
@@ -230,7 +278,7 @@ Expected<ReplicaLoss> decode_replica_loss(std::span<const std::uint64_t> words) 
 Expected<QuotaDemand> decode_quota_demand(std::span<const std::uint64_t> words) {
   return read_message<schema::QuotaDemand, QuotaDemand>(
       FrameKind::kQuotaDemand, "demand", words, [](schema::QuotaDemand::Reader from) {
-        QuotaDemand demand{from.getSeconds(), {}};
+        QuotaDemand demand{from.getNumber(), from.getSeconds(), from.getRunningMax(), {}};
         const auto tenants = from.getTenants();
         require(tenants.size() <= kTenantsInUseMax, kTooManyTenants);
         for (const auto tenant : tenants) demand.tenants.push_back(read(tenant));
@@ -242,10 +290,10 @@ Expected<QuotaDemand> decode_quota_demand(std::span<const std::uint64_t> words) 
 Expected<QuotaShares> decode_quota_shares(std::span<const std::uint64_t> words) {
   return read_message<schema::QuotaShares, QuotaShares>(
       FrameKind::kQuotaShares, "shares", words, [](schema::QuotaShares::Reader from) {
-        QuotaShares shares{from.getGateways(), from.getRunning(), {}};
+        QuotaShares shares{from.getNumber(), from.getGateways(), from.getRunning(), {}};
         const auto tenants = from.getTenants();
         require(tenants.size() <= kTenantsInUseMax, kTooManyTenants);
-        for (const auto tenant : tenants) shares.tenants.push_back({tenant.getTenant(), tenant.getRate(), tenant.getInFlight()});
+        for (const auto tenant : tenants) shares.tenants.push_back(read(tenant));
         check(shares);
         return shares;
       });

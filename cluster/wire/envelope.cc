@@ -143,9 +143,10 @@ std::uint32_t frame_words_max(FrameKind kind) {
       return 1U << 11;  // 16 KiB: a Status of 4 KiB beside some texts
     case FrameKind::kOrderAnswer:
     case FrameKind::kReloadPrepared:
+      return 1U << 16;  // 512 KiB: 256 lines of 512 bytes
     case FrameKind::kQuotaDemand:
     case FrameKind::kQuotaShares:
-      return 1U << 16;  // 512 KiB: 256 lines of 512 bytes, or 4,096 tenants
+      return 1U << 17;  // 1 MiB: 4,096 tenants
     case FrameKind::kNodeJoin:
       return 1U << 13;  // 64 KiB: 64 replicas
     case FrameKind::kProcessReports:

@@ -41,6 +41,25 @@ std::optional<std::string_view> bearer_key(std::string_view authorization) {
   return authorization;
 }
 
+// Of one line, as it was written; lengths keep its parts apart.
+Sha256 fingerprint_of(const ApiKeyLine& line) {
+  const admission::TenantLimits& limits = line.key.limits;
+  std::string numbers;
+  for (const double number : {limits.requests_per_minute, limits.prompt_tokens_per_minute, limits.output_tokens_per_minute,
+                              static_cast<double>(limits.in_flight_max), limits.weight, static_cast<double>(line.key.name.size()),
+                              static_cast<double>(line.plain.size())})
+    numbers += std::to_string(number) + " ";
+  if (!line.plain.empty()) return sha256({view(numbers), view(line.key.name), view(line.plain)});
+  return sha256({view(numbers), view(line.key.name), view(line.salt), line.hash});
+}
+
+Sha256 fingerprint_of(const std::vector<ApiKeyLine>& lines) {
+  std::vector<Sha256> each;
+  for (const ApiKeyLine& line : lines) each.push_back(fingerprint_of(line));
+  std::sort(each.begin(), each.end());
+  return sha256({View(each.front().data(), each.size() * sizeof(Sha256))});
+}
+
 void wipe(std::string& secret) { OPENSSL_cleanse(secret.data(), secret.size()); }
 
 }  // namespace
@@ -59,6 +78,7 @@ Expected<std::shared_ptr<const ApiKeys>> ApiKeys::from_lines(std::vector<ApiKeyL
     return fail(Status(refusal, source + std::to_string(std::max(line.line, other)) + ": the " + what + " of " +
                                     source + std::to_string(std::min(line.line, other)) + " again"));
   };
+  if (!lines.empty()) made->fingerprint_ = fingerprint_of(lines);
   SeenLines seen;
   std::map<std::string, std::uint32_t> salts;
   const auto drawn = random_key();

@@ -48,6 +48,8 @@ class ApiKeys {
   [[nodiscard]] const std::vector<ApiKey>& keys() const { return keys_; }
   // `authorization`: the header's value, "Bearer KEY". Null: no such key.
   [[nodiscard]] const ApiKey* find(std::string_view authorization) const;
+  // SHA-256 of names, keys and limits, whatever their order: a secret as they are.
+  [[nodiscard]] const std::array<std::uint8_t, 32>& fingerprint() const { return fingerprint_; }
   ~ApiKeys();
 
  private:
@@ -62,6 +64,7 @@ class ApiKeys {
   std::vector<ApiKey> keys_;
   std::vector<Secret> secrets_;     // parallel to keys_
   std::vector<std::string> salts_;  // bytes
+  std::array<std::uint8_t, 32> fingerprint_{};
 };
 
 }  // namespace herd::access

@@ -9,9 +9,7 @@ SmolLM2 with prompts of 600 tokens and a random model of the shape of Llama 3.2 
 """
 import argparse
 import json
-import os
 import random
-import subprocess
 import sys
 import time
 
@@ -19,54 +17,22 @@ from cluster_process import ClusterFile, RoleCluster, make_certificates
 from cluster_strikes import STRUCK, Setting, kill_all, strike
 from equality_cases import CONFIG_1B, LONG_GROUPS, cases_of, compare, random_prompts, spell
 from fault_streams import Streams
+from machines import HERE, Machines, enter_namespace
 from serve_process import DEMO_MODEL, Checks, TestFolder, wait_until
 
-HERE, THERE = "10.77.0.1", "10.77.0.2"
-INSIDE = "HERD_TEST_INSIDE_NAMESPACE"
+THERE = "there"
 CUT_S = 4  # longer than a peer may be silent, shorter than a node may stay away
-WIRED_S = 20
 
 checks = Checks()
-
-
-def ip(*words, within=()):
-    subprocess.run([*within, "ip", *words], check=True, capture_output=True, timeout=30)
-
-
-class Machines:
-    """This process's namespace, and another one behind a cable."""
-
-    def __init__(self):
-        self.other = subprocess.Popen(["unshare", "-n", "sleep", "100000"])
-        mine = os.readlink("/proc/self/ns/net")
-        if not wait_until(lambda: os.readlink(f"/proc/{self.other.pid}/ns/net") != mine, WIRED_S):
-            raise RuntimeError("no second network namespace")
-        self.enter = ["nsenter", "-t", str(self.other.pid), "-n", "--"]
-        ip("link", "set", "lo", "up")
-        ip("link", "add", "here", "type", "veth", "peer", "name", "there", "netns", str(self.other.pid))
-        ip("address", "add", f"{HERE}/24", "dev", "here")
-        ip("link", "set", "here", "up")
-        for words in (("link", "set", "lo", "up"), ("address", "add", f"{THERE}/24", "dev", "there"), ("link", "set", "there", "up")):
-            ip(*words, within=self.enter)
-
-    def cable(self, state):
-        """"down": what is sent is lost, and nobody is told."""
-        ip("link", "set", "there", state, within=self.enter)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.other.kill()
-        self.other.wait()
 
 
 def cluster_on(machines, herd, folder, **options):
     certificates = folder / "certificates"
     if not certificates.exists():
         make_certificates(herd, certificates, 2, 1)
-    file = ClusterFile(folder, data_parallel=2, hosts=[HERE, THERE], certificates=certificates, **options)
-    return RoleCluster(herd, file, checks, {"node-2": machines.enter})
+    file = ClusterFile(folder, data_parallel=2, hosts=[machines.addresses[each] for each in (HERE, THERE)], certificates=certificates,
+                       **options)
+    return RoleCluster(herd, file, checks, {"node-2": machines.enter(THERE)})
 
 
 def equality(machines, herd, folder, name, cases, threads, **options):
@@ -87,9 +53,9 @@ def faults(machines, setting, herd, folder):
             done = strike(setting, cluster, role, STRUCK[1], 12, away)
             checks.check(f"kill -9 of a {role} over there: answers of an undisturbed server", done and done.counts and not done.wrong,
                          done and (done.shown(), done.wrong[:1]))
-        in_the_middle(setting, cluster, "a cable that is cut for a while", lambda: machines.cable("down"))
+        in_the_middle(setting, cluster, "a cable that is cut for a while", lambda: machines.cable(THERE, "down"))
         time.sleep(CUT_S)
-        machines.cable("up")
+        machines.cable(THERE, "up")
         cluster.await_serving()
         in_the_middle(setting, cluster, "the cable is back", lambda: None)
         in_the_middle(setting, cluster, "the machine over there is gone", lambda: kill_machine(cluster))
@@ -117,7 +83,7 @@ def in_the_middle(setting, cluster, name, happens):
 
 
 def inside(flags):
-    with TestFolder() as folder, Machines() as machines:
+    with TestFolder() as folder, Machines(THERE) as machines:
         if flags.smollm2 or flags.random_1b:
             if flags.smollm2:
                 cases = cases_of(flags.herd, random_prompts(4, 600, 49000), (flags.smollm2,), LONG_GROUPS)
@@ -142,12 +108,8 @@ def main():
     parser.add_argument("--smollm2", metavar="GGUF")
     parser.add_argument("--random-1b", action="store_true")
     flags = parser.parse_args()
-    if not os.environ.get(INSIDE):
-        tried = subprocess.run(["unshare", "-Urn", "ip", "link", "set", "lo", "up"], capture_output=True, timeout=30, check=False)
-        if tried.returncode != 0:
-            checks.skip("two network namespaces", f"this machine makes none: {tried.stderr.decode(errors='replace').strip()}")
-            return 0
-        os.execvpe("unshare", ["unshare", "-Urn", sys.executable, *sys.argv], {**os.environ, INSIDE: "1"})
+    if not enter_namespace(checks):
+        return 0
     inside(flags)
     return checks.finish()
 

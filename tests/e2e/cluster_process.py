@@ -45,12 +45,12 @@ class ClusterFile:
     made = 0
 
     def __init__(self, folder, *, model=DEMO_MODEL, tensor_parallel=2, data_parallel=1, nodes=1, devices=None, gateways=1,
-                 hosts=None, certificates=None, more=None):
+                 hosts=None, coordinator_host=None, certificates=None, more=None):
         ClusterFile.made += 1
         self.name = f"test-{os.getpid()}-{ClusterFile.made}"
         self.path = Path(folder) / f"{self.name}.yaml"
         self.tensor_parallel, self.data_parallel = tensor_parallel, data_parallel
-        self.hosts = hosts or ["127.0.0.1"] * nodes  # of each node; the first is the coordinator's and the gateways' machine
+        self.hosts = hosts or ["127.0.0.1"] * nodes  # of each node; the first is the gateways' machine, and the coordinator's
         self.nodes = [f"node-{at + 1}" for at in range(len(self.hosts))]
         self.gateways = [f"gateway-{at + 1}" for at in range(gateways)]
         port, apart = free_ports((len(self.hosts) + 1) * 16), 16
@@ -63,7 +63,7 @@ class ClusterFile:
             "parallelism": {"tensor_parallel_size": tensor_parallel, "data_parallel_size": data_parallel},
             "http": {"resume_key_file": str(Path(folder) / RESUME_KEY), "shutdown_timeout": "10s"},
             "supervision": {"restart_budget": 1000, "restart_window": "1s"},
-            "coordinators": [{"name": "coordinator", "address": f"{self.hosts[0]}:{port}"}],
+            "coordinators": [{"name": "coordinator", "address": f"{coordinator_host or self.hosts[0]}:{port}"}],
             "gateways": [{"name": name, "host": "127.0.0.1", "port": self.gateway_ports[name], "node": self.nodes[0]}
                          for name in self.gateways],
             "nodes": [{"name": name, "address": f"{host}:{self.node_ports[name]}",
@@ -183,6 +183,9 @@ class Snapshot:
     def of(self, role):
         return [member for member in self.members if member.role == role]
 
+    def named(self, role):
+        return [member.name for member in self.of(role)]
+
     def one(self, role, name):
         return next(member for member in self.of(role) if member.name == name)
 
@@ -199,8 +202,9 @@ class Snapshot:
             return metrics(page.read().decode())
 
     def epochs(self):
-        """Of each replica and of the coordinator: what rises when one of them is another."""
-        return self.replica_epochs | {member.name: member.epoch for member in self.of("coordinator")}
+        """Of each replica and of the coordinator, and how often each gateway was started again: what rises when one of them is another."""
+        return (self.replica_epochs | {member.name: member.epoch for member in self.of("coordinator")} |
+                {member.name: member.restarts for member in self.of("gateway")})
 
     def serves(self, replicas, ranks):
         """So many replicas of so many ranks each, and nobody is missing."""
@@ -273,8 +277,11 @@ class Cluster:
 
     def attempts(self):
         """Attempts that its gateways had to begin anew, since they started."""
-        return sum(value for gateway in self.gateways.values() for (name, _), value in gateway.metrics().items()
-                   if name == "herd_requests_replayed_total")
+        return sum(self.attempts_by_gateway().values())
+
+    def attempts_by_gateway(self):
+        return {name: sum(value for (family, _), value in gateway.metrics().items() if family == "herd_requests_replayed_total")
+                for name, gateway in self.gateways.items()}
 
     def stderr(self, last=None):
         return "\n".join(program.stderr(last) for program in self.programs())

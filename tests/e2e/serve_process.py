@@ -160,10 +160,10 @@ class Endpoint:
     def post(self, path, body, headers=None, connection=None):
         return self.request("POST", path, body, headers, connection)
 
-    def stream(self, path, body, headers=None, on_event=None):
+    def stream(self, path, body, headers=None, on_event=None, timeout_s=ANSWER_S):
         """All events of a streamed answer, as StreamEnd; an Answer when it is refused. Comments are only counted.
-        on_event sees each event as it comes."""
-        connection = self.connect()
+        on_event sees each event as it comes; TimeoutError when nothing comes for timeout_s."""
+        connection = self.connect(timeout_s)
         try:
             answer = self._begin(connection, "POST", path, body, headers)
             if answer.status != 200:

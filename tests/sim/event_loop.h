@@ -6,12 +6,12 @@
 #include <functional>
 
 #include <queue>
-#include <random>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "runtime/clock.h"
+#include "tests/sim/chance.h"
 
 namespace herd::sim {
 
@@ -53,9 +53,8 @@ class EventLoop {
 // Delivers in the order of sending, each after a random delay.
 class Link {
  public:
-  void send(EventLoop& loop, std::mt19937_64& random, std::int64_t delay_us_max, EventLoop::Event event) {
-    const std::int64_t delay_us = 1 + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(delay_us_max));
-    last_ = std::max(last_, Instant{loop.now().ns + delay_us * 1000});
+  void send(EventLoop& loop, Chance& chance, std::int64_t delay_us_max, EventLoop::Event event) {
+    last_ = std::max(last_, Instant{loop.now().ns + chance.us_up_to(delay_us_max) * 1000});
     loop.at(last_, std::move(event));
   }
 

@@ -255,13 +255,14 @@ void GatewayWatch::check_end(SimRequest& request, const RequestEnd& end) {
   using Kind = RequestEnd::Kind;
   const bool started = request.state == SimRequest::State::kStarted;
   if (end.started != started) violate(request, "its end tells another story of its start");
-  if (world_.now() > request.asked.deadline) violate(request, "ends after its deadline");
+  if (world_.now() > std::max(request.asked.deadline, awake_from_)) violate(request, "ends after its deadline");
   const bool well = end.kind == Kind::kFinished || end.kind == Kind::kGone;
   if (end.why.ok() != well) violate(request, "its end and its status do not fit");
   switch (end.kind) {
     case Kind::kFinished:
       world_.reach(Reached::kFinished);
       if (!request.asked.numerics.empty()) world_.reach(Reached::kResumed);
+      if (request.taken_up) world_.reach(Reached::kTakenUpFinished);
       for (const SimChoice& choice : request.choices) {
         if (!choice.complete()) violate(request, "finished, but choice " + std::to_string(choice.number) + " is not");
       }
@@ -446,7 +447,7 @@ void GatewayWatch::check_quota(const SimRequest& taken) {
 
 void GatewayWatch::check() {
   for (const auto& [id, request] : open_) {
-    if (request->asked.deadline < world_.now()) violate(*request, "is open after its deadline");
+    if (std::max(request->asked.deadline, awake_from_) < world_.now()) violate(*request, "is open after its deadline");
     for (const SimChoice& choice : request->choices) {
       if (choice.blamed >= 2) violate(*request, "has killed two replicas, and goes on");
     }

@@ -11,6 +11,7 @@
 //     themselves, the second time alone, or no replica of its numerics is left or will ever be;
 //   slow, gone, shut down: its client had left that many deltas unread, its client said so, its gateway was told to stop.
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -41,6 +42,8 @@ class GatewayWatch {
   // It was told to run there, but there was no way.
   void on_unsent(routing::ReplicaGeneration to, const step::AttemptKey& attempt);
   void on_shutdown() { shut_down_ = true; }
+  // It does nothing until then.
+  void on_sleep(Instant until) { awake_from_ = std::max(awake_from_, until); }
   // It has taken the request that has just arrived.
   void check_taken(const SimRequest& request);
 
@@ -99,6 +102,7 @@ class GatewayWatch {
   std::uint32_t slot_;
   GatewayId id_;
   Instant began_;
+  Instant awake_from_;
   bool shut_down_ = false;
   std::map<RequestId, SimRequest*> open_;
   std::map<SequenceId, Running> running_;

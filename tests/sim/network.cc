@@ -4,10 +4,15 @@
 
 namespace herd::sim {
 
-ConnectionPtr Network::connect(SimProcess& dialer, Machine from, const handshake::Hello& hello, const SimListener& to) {
+ConnectionPtr Network::connect(SimProcess& dialer, Machine from, const handshake::Hello& hello, const std::string& address) {
+  const auto listener = listeners_.find(address);
+  if (listener == listeners_.end()) return nullptr;
+  const SimListener& to = listener->second;
   if (!to.process->alive() || to.process->sleeps() || is_cut_between(from, to.machine)) return nullptr;
+  const std::string name = hello.node + " to " + address;
   std::erase_if(lines_, [](const Line& line) { return line.connection.expired() || line.connection.lock()->is_over(); });
-  auto connection = std::make_shared<SimConnection>(world_, dialer, *to.process, hello, to.replica);
+  auto connection = std::make_shared<SimConnection>(world_, dialer, *to.process, hello, to.replica,
+                                                     world_.chance(name + " " + std::to_string(++connected_[name])));
   lines_.push_back({from, to.machine, connection});
   return connection;
 }
@@ -67,13 +72,13 @@ void SimDial::stop() {
 
 void SimDial::again() {
   connection_.reset();
-  process_.later(world_.us_up_to(world_.options.redial_us_max), [self = shared_from_this()] { self->attempt(); });
+  process_.later(chance_.us_up_to(world_.options.redial_us_max), [self = shared_from_this()] { self->attempt(); });
 }
 
 void SimDial::attempt() {
   if (stopped_) return;
   const auto listener = network_.find(owner_.address);
-  connection_ = listener ? network_.connect(process_, machine_, owner_.hello, *listener) : nullptr;
+  connection_ = network_.connect(process_, machine_, owner_.hello, owner_.address);
   if (!connection_) return again();
   const std::weak_ptr<SimDial> weak = weak_from_this();
   connection_->start(

@@ -36,7 +36,7 @@ class Network {
   [[nodiscard]] Machine node_machine(std::uint32_t node) const { return 1 + world_.options.gateways + node; }
 
   // Null: it cannot be reached now.
-  ConnectionPtr connect(SimProcess& dialer, Machine from, const handshake::Hello& hello, const SimListener& to);
+  ConnectionPtr connect(SimProcess& dialer, Machine from, const handshake::Hello& hello, const std::string& address);
 
   // Nothing gets from one machine to the other before `until`.
   void cut(Machine from, Machine to, Instant until);
@@ -80,6 +80,7 @@ class Network {
 
   World& world_;
   std::vector<Line> lines_;
+  std::map<std::string, std::uint64_t> connected_;  // how often, by who and to whom
   std::map<std::string, SimListener> listeners_;
   std::map<std::pair<Machine, Machine>, Instant> cut_until_;
   std::map<Machine, Instant> disturbed_;
@@ -97,7 +98,12 @@ class SimDial : public std::enable_shared_from_this<SimDial> {
     std::function<void(const ConnectionPtr&)> on_closed;
   };
   SimDial(World& world, Network& network, SimProcess& process, Machine machine, Owner owner)
-      : world_(world), network_(network), process_(process), machine_(machine), owner_(std::move(owner)) {}
+      : world_(world),
+        chance_(world.chance(owner.hello.node + " dials " + owner.address)),
+        network_(network),
+        process_(process),
+        machine_(machine),
+        owner_(std::move(owner)) {}
 
   void start() { attempt(); }
   // No more of it; its connection closes, and nobody is told.
@@ -112,6 +118,7 @@ class SimDial : public std::enable_shared_from_this<SimDial> {
   void again();
 
   World& world_;
+  Chance chance_;
   Network& network_;
   SimProcess& process_;
   Machine machine_;

@@ -50,15 +50,20 @@ struct SimRequest {
   std::uint32_t gateway = 0;     // slot
   Instant arrives;
   bool patient = false;          // its deadline lies beyond anything that can happen
+  std::int64_t patience_us = 0;  // of its client, each time it asks
+  bool takes_up = false;         // it asks another gateway when its own is gone
   bool bad = false;              // no replica can take it
   std::int64_t read_us_max = 0;  // 0: reads at once
   std::optional<std::int64_t> leaves_after_us;
 
   enum class State : std::uint8_t { kToCome, kWaiting, kStarted, kEnded, kGone } state = State::kToCome;
   Instant arrived;
+  bool taken_up = false;    // at least once
   bool left = false;        // its client has said so
   std::size_t unread = 0;   // deltas
   [[nodiscard]] bool open() const { return state == State::kWaiting || state == State::kStarted; }
+  // Its client asks for the same once more: from its first token on it is to be what it was.
+  void begin_again(std::uint32_t max_model_len);
 };
 
 class RequestBook {
@@ -74,8 +79,11 @@ class RequestBook {
   SimRequest draw_request(std::uint32_t index);
   step::Submission draw_submission(std::uint32_t index, std::uint32_t choice, bool bad);
   void draw_deadline(SimRequest& request);
+  void take_into_script(SimRequest& request);
+  void draw_poison();
 
   World& world_;
+  Chance chance_;  // of what is being drawn
   std::deque<SimRequest> requests_;
   std::map<std::uint64_t, std::pair<std::uint32_t, std::uint32_t>> by_seed_;
   std::vector<std::vector<TokenId>> prefixes_;  // shared by prompts

@@ -6,13 +6,14 @@
 
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tests/sim/network.h"
 #include "tests/sim/request_book.h"
 #include "tests/sim/sim_coordinator.h"
+#include "tests/sim/sim_faults.h"
 #include "tests/sim/sim_gateway.h"
 #include "tests/sim/sim_node.h"
 #include "tests/sim/sim_options.h"
@@ -24,7 +25,9 @@ namespace herd::sim {
 struct SimReport {
   std::optional<std::string> violation;  // the first broken promise
   std::uint64_t trace_hash = 0;          // of all that clients saw, with its times
-  std::uint64_t events = 0;
+  std::uint64_t steps = 0;               // of the simulation
+  std::vector<Script::Event> events;     // of the script, by their numbers
+  Instant ended;                         // when the first promise was broken, or when nothing was left to do
   double virtual_s = 0;  // until the last stream ended
   World::Coverage reached{};
 };
@@ -33,24 +36,13 @@ class SimCluster {
  public:
   explicit SimCluster(const SimOptions& options);
   SimReport run();
+  [[nodiscard]] const World& world() const { return world_; }
 
  private:
-  void schedule_faults();
-  // At a random time before all heals, so often.
-  void some_time(std::uint32_t times, const std::function<void()>& fault);
   void heal();
-  // Drains, stops and makes anew one replica after the other.
-  void roll(std::uint32_t replica);
-  void stop_drained(std::uint32_t replica, routing::ReplicaGeneration generation, Instant until);
-  void cut();
-  void end_node(bool silently);
   [[nodiscard]] bool over() const;  // every request has come and ended
   void check_drained();
   void check_view(const routing::ReplicaView& known);
-  template <class Do>
-  void any_replica(Do what);
-  SimNode& any_node() { return nodes_[world_.below(nodes_.size())]; }
-  SimGateway& any_gateway() { return gateways_[world_.below(gateways_.size())]; }
 
   World world_;
   RequestBook book_;
@@ -59,6 +51,7 @@ class SimCluster {
   SimCoordinator coordinator_;
   std::deque<SimNode> nodes_;
   std::deque<SimGateway> gateways_;
+  SimFaults faults_;
   Instant last_end_;
 };
 

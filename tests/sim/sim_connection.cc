@@ -4,8 +4,9 @@
 
 namespace herd::sim {
 
-SimConnection::SimConnection(World& world, SimProcess& dialer, SimProcess& acceptor, handshake::Hello hello, SimReplica* replica)
-    : world_(world), hello_(std::move(hello)), replica_(replica), ends_{Side(dialer), Side(acceptor)} {}
+SimConnection::SimConnection(World& world, SimProcess& dialer, SimProcess& acceptor, handshake::Hello hello, SimReplica* replica,
+                             Chance chance)
+    : world_(world), chance_(chance), hello_(std::move(hello)), replica_(replica), ends_{Side(dialer), Side(acceptor)} {}
 
 void SimConnection::start(Hooks dialer, Hooks acceptor) {
   ends_[kDialer].hooks = std::move(dialer);
@@ -30,7 +31,7 @@ void SimConnection::send(End from, std::int64_t us_max, EventLoop::Event event) 
 void SimConnection::transmit(End from, std::int64_t us_max, EventLoop::Event arrive) {
   Side& side = ends_[from];
   auto go = [self = shared_from_this(), from, us_max, arrive = std::move(arrive)] {
-    self->ends_[from].order.send(self->world_.loop, self->world_.random, us_max, [self, arrive] { arrive(); });
+    self->ends_[from].order.send(self->world_.loop, self->chance_, us_max, [self, arrive] { arrive(); });
   };
   if (side.cut) {
     side.held.emplace_back(std::move(go));
@@ -67,8 +68,8 @@ void SimConnection::say_closed(End end) {
   const End to = other(end);
   if (is_over(to)) return;
   const auto arrive = [this, to] { deliver(to, [this, to] { on_closed(to); }); };
-  if (ends_[end].cut || world_.percent(50)) return transmit(end, world_.options.detect_us_max, arrive);
-  world_.loop.after(world_.us_up_to(world_.options.detect_us_max), [self = shared_from_this(), arrive] { arrive(); });
+  if (ends_[end].cut || chance_.percent(50)) return transmit(end, world_.options.detect_us_max, arrive);
+  world_.loop.after(chance_.us_up_to(world_.options.detect_us_max), [self = shared_from_this(), arrive] { arrive(); });
 }
 
 void SimConnection::on_closed(End end) {
@@ -81,7 +82,7 @@ void SimConnection::on_closed(End end) {
 
 void SimConnection::reset() {
   for (const End end : {kDialer, kAcceptor})
-    world_.loop.after(world_.us_up_to(world_.options.detect_us_max), [self = shared_from_this(), end] {
+    world_.loop.after(chance_.us_up_to(world_.options.detect_us_max), [self = shared_from_this(), end] {
       self->deliver(end, [self, end] { self->on_closed(end); });
     });
 }
@@ -116,7 +117,7 @@ void SimConnection::look(End sender) {
 // The last word came at most a ping before.
 void SimConnection::watch_silence(End sender) {
   const SimOptions& options = world_.options;
-  const std::int64_t us = options.silence_us - static_cast<std::int64_t>(world_.below(static_cast<std::uint64_t>(options.silence_us) / 4));
+  const std::int64_t us = options.silence_us - static_cast<std::int64_t>(chance_.below(static_cast<std::uint64_t>(options.silence_us) / 4));
   const Instant due{world_.now().ns + us * 1000};
   world_.loop.at(due, [self = shared_from_this(), sender, silence = ends_[sender].silences, due] {
     self->deliver(other(sender), [self, sender, silence, due] { self->on_silence(sender, silence, due); });

@@ -28,7 +28,7 @@ class SimConnection : public std::enable_shared_from_this<SimConnection> {
     std::function<void()> on_closed;
   };
 
-  SimConnection(World& world, SimProcess& dialer, SimProcess& acceptor, handshake::Hello hello, SimReplica* replica);
+  SimConnection(World& world, SimProcess& dialer, SimProcess& acceptor, handshake::Hello hello, SimReplica* replica, Chance chance);
 
   // The first word goes out in both directions: an end is open once it has heard the other's.
   void start(Hooks dialer, Hooks acceptor);
@@ -78,6 +78,7 @@ class SimConnection : public std::enable_shared_from_this<SimConnection> {
   void on_closed(End end);
 
   World& world_;
+  Chance chance_;
   handshake::Hello hello_;
   SimReplica* replica_;
   std::array<Side, 2> ends_;

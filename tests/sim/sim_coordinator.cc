@@ -25,7 +25,7 @@ void SimCoordinator::start() {
   config.away_s_max = 1e-6 * static_cast<double>(world_.options.away_us);
   // No two lives begin within one of its milliseconds.
   const std::uint64_t wall_ms = 100'000'000 + static_cast<std::uint64_t>(world_.now().ns) / 1000;
-  const std::uint64_t jump_ms = world_.options.clock_jumps ? world_.below(1'000'000) : 0;
+  const std::uint64_t jump_ms = world_.options.clock_jumps ? chance_.below(1'000'000) : 0;
   core_.emplace(config, Epoch(wall_ms - jump_ms), world_.now());
   peers_.clear();
   wakes_at_.reset();
@@ -38,16 +38,14 @@ void SimCoordinator::start() {
 void SimCoordinator::stop() {
   if (!up()) return;
   world_.reach(Reached::kCoordinatorRestarts);
-  if (World::tells) world_.tell("the coordinator ends");
   process_.end();
   network_.shake();
-  world_.loop.after(world_.us_up_to(world_.options.restart_us_max), [this] { start(); });
+  world_.loop.after(chance_.us_up_to(world_.options.restart_us_max), [this] { start(); });
 }
 
 void SimCoordinator::sleep(std::int64_t us) {
   if (!up() || process_.sleeps()) return;
   world_.reach(Reached::kCoordinatorSilences);
-  if (World::tells) world_.tell("the coordinator sleeps for " + std::to_string(us) + " us");
   network_.disturb(kCoordinatorMachine);
   const Instant until{world_.now().ns + us * 1000};
   process_.sleep(until);

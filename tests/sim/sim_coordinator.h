@@ -22,7 +22,7 @@ inline constexpr const char* kCoordinatorAddress = "coordinator";
 
 class SimCoordinator {
  public:
-  SimCoordinator(World& world, Network& network) : world_(world), network_(network), process_(world) {}
+  SimCoordinator(World& world, Network& network) : world_(world), chance_(world.chance("coordinator")), network_(network), process_(world) {}
 
   [[nodiscard]] const SimProcess& process() const { return process_; }
   [[nodiscard]] bool up() const { return process_.alive(); }
@@ -70,6 +70,7 @@ class SimCoordinator {
   void carry_out(membership::MembershipNote& effect);
 
   World& world_;
+  Chance chance_;
   Network& network_;
   SimProcess process_;
   std::optional<membership::MembershipCore> core_;

@@ -13,29 +13,36 @@ namespace herd::sim {
 
 using gateway::GatewayEffects;
 
-SimGateway::Life::Life(World& world, const Truth& truth, std::uint32_t slot, GatewayId id)
+SimGateway::Life::Life(World& world, const Truth& truth, std::uint32_t slot, GatewayId id, std::uint64_t jitter_seed)
     : core({.id = id,
             .admission = world.options.admission,
             .retry_min_s = world.options.retry_min_s,
             .retry_max_s = world.options.retry_max_s,
-            .jitter_seed = world.random()}),
+            .jitter_seed = jitter_seed}),
       watch(world, truth, slot, id) {
   for (std::uint64_t tenant = 0; tenant < world.options.tenants; ++tenant)
     core.set_tenant(admission::TenantId(tenant), tenant_limits(world.options, admission::TenantId(tenant)));
 }
 
 SimGateway::SimGateway(World& world, Network& network, const Truth& truth, SimCoordinator& coordinator, RequestBook& book,
-                       std::uint32_t slot)
-    : world_(world), network_(network), truth_(truth), coordinator_(coordinator), book_(book), slot_(slot), process_(world) {}
+                       std::uint32_t slot, std::function<void(SimRequest&)> arrive_elsewhere)
+    : world_(world),
+      chance_(world.chance("gateway-" + std::to_string(slot))),
+      network_(network),
+      truth_(truth),
+      coordinator_(coordinator),
+      book_(book),
+      slot_(slot),
+      arrive_elsewhere_(std::move(arrive_elsewhere)),
+      process_(world) {}
 
 // Lives ---------------------------------------------------------------------------------------------------------------
 
 void SimGateway::start() {
-  ++lives_;
-  id_ = GatewayId(world_.random());
+  id_ = GatewayId(chance_());
   process_.begin();
   network_.shake();
-  life_ = std::make_unique<Life>(world_, truth_, slot_, id_);
+  life_ = std::make_unique<Life>(world_, truth_, slot_, id_, chance_());
   life_->coordinator = std::make_shared<SimDial>(
       world_, network_, process_, network_.gateway_machine(slot_),
       SimDial::Owner{.address = kCoordinatorAddress,
@@ -49,7 +56,7 @@ handshake::Hello SimGateway::hello() const {
   handshake::Hello hello;
   hello.cluster = "sim";
   hello.role = handshake::Role::kGateway;
-  hello.node = "gateway-" + std::to_string(slot_);
+  hello.node = name();
   hello.incarnation = id_.value;
   return hello;
 }
@@ -72,29 +79,35 @@ void SimGateway::stop() {
 }
 
 void SimGateway::end_life() {
-  for (auto& [id, request] : life_->requests) {
-    if (request->open()) request->state = SimRequest::State::kGone;
-  }
   process_.end();
-  life_.reset();
+  const std::unique_ptr<Life> ended = std::move(life_);
   said_.clear();
   enough_.clear();
   unsent_.clear();
-  ++lives_;
   id_ = {};
   network_.shake();
-  world_.loop.after(world_.us_up_to(world_.options.restart_us_max), [this] { start(); });
+  world_.loop.after(chance_.us_up_to(world_.options.restart_us_max), [this] { start(); });
+  for (auto& [id, request] : ended->requests) {
+    if (request->open()) take_up_elsewhere(*request);
+  }
 }
 
-EventLoop::Event SimGateway::for_this_life(EventLoop::Event event) {
-  return [this, lives = lives_, event = std::move(event)] { if (lives == lives_ && alive()) event(); };
+void SimGateway::sleep(std::int64_t us) {
+  if (!alive()) return;
+  world_.reach(Reached::kGatewaysAsleep);
+  const Instant until{world_.now().ns / 1000 * 1000 + us * 1000 + 500};
+  const Machine machine = network_.gateway_machine(slot_);
+  network_.disturb(machine);
+  world_.loop.at(until, [this, machine] { network_.disturb(machine); });
+  life_->watch.on_sleep(until);
+  process_.sleep(until);
 }
 
 // Clients -------------------------------------------------------------------------------------------------------------
 
 void SimGateway::arrive(SimRequest& request) {
-  if (!alive()) {  // its client tries again
-    world_.loop.after(world_.us_up_to(5000), [this, &request] { arrive(request); });
+  if (!alive() || process_.sleeps()) {  // its client tries again
+    world_.loop.after(chance_.us_up_to(5000), [this, &request] { arrive(request); });
     return;
   }
   request.asked.id = RequestId(life_->next_request++);
@@ -112,7 +125,7 @@ void SimGateway::arrive(SimRequest& request) {
     world_.violate("a request was taken that would be refused whatever it asks for: " + refusal->message);
   if (request.open()) life_->watch.check_taken(request);
   if (request.leaves_after_us && request.open())
-    world_.loop.after(*request.leaves_after_us, for_this_life([this, &request] { leave(request); }));
+    world_.loop.after(*request.leaves_after_us, process_.awake([this, &request] { leave(request); }));
 }
 
 void SimGateway::leave(SimRequest& request) {
@@ -122,6 +135,24 @@ void SimGateway::leave(SimRequest& request) {
   life_->core.on_gone(request.asked.id, world_.now(), effects);
   carry_out(std::move(effects));
   if (request.open()) world_.violate("a request whose client is gone goes on");
+}
+
+// A stream that more than one kind of numerics made cannot be told to go on as it began.
+void SimGateway::take_up_elsewhere(SimRequest& request) {
+  request.state = SimRequest::State::kGone;
+  std::set<routing::NumericsId> made_by;
+  for (const SimChoice& choice : request.choices) {
+    if (!choice.tokens.empty()) made_by.insert(*choice.numerics);
+  }
+  if (!request.takes_up || made_by.size() > 1) return;
+  world_.reach(Reached::kTakenUpElsewhere);
+  if (!made_by.empty()) request.asked.numerics = *made_by.begin();
+  request.begin_again(world_.options.scheduler.max_model_len);
+  request.gateway = static_cast<std::uint32_t>((slot_ + 1 + chance_.below(world_.options.gateways)) % world_.options.gateways);
+  world_.loop.after(chance_.us_up_to(5000), [this, &request] {
+    request.asked.deadline = {world_.now().ns + request.patience_us * 1000};
+    arrive_elsewhere_(request);
+  });
 }
 
 void SimGateway::read(SimRequest& request) {
@@ -298,7 +329,7 @@ void SimGateway::carry_out(gateway::RunOn& effect) {
     return;
   }
   const step::Submission submission = through_wire(world_.options.wire, std::move(effect.submission));
-  const bool twice = world_.percent(world_.options.repeats_percent);
+  const bool twice = chance_.percent(world_.options.repeats_percent);
   if (twice) world_.reach(Reached::kSubmissionsRepeated);
   for (int copy = 0; copy < (twice ? 2 : 1); ++copy)
     connection->send(SimConnection::kDialer, world_.options.message_us_max,
@@ -328,8 +359,8 @@ void SimGateway::carry_out(gateway::Deliver& effect) {
   if (request.read_us_max == 0) {
     read(request);
   } else {
-    world_.loop.after(static_cast<std::int64_t>(world_.below(static_cast<std::uint64_t>(request.read_us_max))),
-                      for_this_life([this, &request] { read(request); }));
+    world_.loop.after(static_cast<std::int64_t>(chance_.below(static_cast<std::uint64_t>(request.read_us_max))),
+                      process_.awake([this, &request] { read(request); }));
   }
   if (choice.enough > 0 && choice.tokens.size() == choice.enough && effect.delta.finish == step::FinishReason::kNone)
     enough_.emplace_back(effect.request, effect.choice);
@@ -343,12 +374,13 @@ void SimGateway::carry_out(gateway::EndRequest& effect) {
   life_->watch.on_end(request, effect.end);
   world_.trace({static_cast<std::uint64_t>(world_.now().ns), slot_, effect.request.value,
                 static_cast<std::uint64_t>(effect.end.kind)});
+  if (effect.end.kind == gateway::RequestEnd::Kind::kShutdown) take_up_elsewhere(request);
 }
 
 void SimGateway::carry_out(gateway::WakeAt& effect) {
   if (effect.at < world_.now()) world_.violate("a gateway asks to be woken in the past");
   life_->wakes_at = effect.at;
-  world_.loop.at(effect.at, for_this_life([this, wake = ++life_->wakes] {
+  world_.loop.at(effect.at, process_.awake([this, wake = ++life_->wakes] {
     if (wake != life_->wakes) return;
     GatewayEffects effects;
     life_->core.on_timer(world_.now(), effects);
@@ -359,7 +391,7 @@ void SimGateway::carry_out(gateway::WakeAt& effect) {
 // Checks --------------------------------------------------------------------------------------------------------------
 
 void SimGateway::check() {
-  if (!alive()) return;
+  if (!alive() || process_.sleeps()) return;
   life_->core.check_integrity();
   life_->watch.check();
 }

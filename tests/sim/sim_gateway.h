@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -26,14 +27,18 @@ class SimCoordinator;
 
 class SimGateway {
  public:
-  SimGateway(World& world, Network& network, const Truth& truth, SimCoordinator& coordinator, RequestBook& book, std::uint32_t slot);
+  SimGateway(World& world, Network& network, const Truth& truth, SimCoordinator& coordinator, RequestBook& book, std::uint32_t slot,
+             std::function<void(SimRequest&)> arrive_elsewhere);
 
+  [[nodiscard]] std::string name() const { return "gateway-" + std::to_string(slot_); }
   [[nodiscard]] GatewayId id() const { return id_; }  // 0 while it is down
   [[nodiscard]] bool alive() const { return life_ != nullptr; }
 
   void start();
   void crash();
   void stop();  // in order: everything ends, then it goes
+  void sleep(std::int64_t us);
+  [[nodiscard]] const SimProcess& process() const { return process_; }
 
   void arrive(SimRequest& request);
 
@@ -52,7 +57,7 @@ class SimGateway {
     routing::ReplicaGeneration generation;  // that it is, as far as the last view says
   };
   struct Life {
-    Life(World& world, const Truth& truth, std::uint32_t slot, GatewayId id);
+    Life(World& world, const Truth& truth, std::uint32_t slot, GatewayId id, std::uint64_t jitter_seed);
     gateway::GatewayCore core;
     GatewayWatch watch;
     std::shared_ptr<SimDial> coordinator;
@@ -64,7 +69,6 @@ class SimGateway {
     Instant wakes_at;         // by it
   };
 
-  EventLoop::Event for_this_life(EventLoop::Event event);
   void end_life();
   [[nodiscard]] handshake::Hello hello() const;
   void join(const ConnectionPtr& connection);
@@ -74,6 +78,8 @@ class SimGateway {
   void on_link_lost(routing::ReplicaGeneration replica);
   [[nodiscard]] SimConnection* connection_to(const routing::Route& route) const;
   void leave(SimRequest& request);
+  // Its client asks for the same again, at another gateway, if it is one who does.
+  void take_up_elsewhere(SimRequest& request);
   void read(SimRequest& request);
 
   // Carries out what is said, and what is said in answer to that.
@@ -86,15 +92,16 @@ class SimGateway {
   void carry_out(gateway::WakeAt& effect);
 
   World& world_;
+  Chance chance_;
   Network& network_;
   const Truth& truth_;
   SimCoordinator& coordinator_;
   RequestBook& book_;
   std::uint32_t slot_;
+  std::function<void(SimRequest&)> arrive_elsewhere_;  // at the gateway that it names
   SimProcess process_;
   GatewayId id_;
   std::unique_ptr<Life> life_;
-  std::uint64_t lives_ = 0;
   std::deque<gateway::GatewayEffect> said_;   // not carried out yet
   std::vector<std::pair<RequestId, std::uint32_t>> enough_;  // choices to stop once all that was said is done
   std::deque<std::pair<routing::ReplicaGeneration, step::AttemptKey>> unsent_;  // to be told, likewise

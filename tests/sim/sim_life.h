@@ -1,6 +1,7 @@
 #pragma once
 // SimLife: one generation of a replica: a ReplicaCore, and what it says carried out and watched.
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -51,6 +52,8 @@ class SimLife {
   // What befalls it, and what befell it. Doomed: something that may end it.
   void doom() { doomed_ = true; }
   void blame(std::uint32_t rank) { guilty_.insert(rank); doomed_ = true; }
+  // Until then it may end because of that rank.
+  void excuse(std::uint32_t rank, Instant until) { guilty_.insert(rank); excused_until_ = std::max(excused_until_, until); }
   void plant(RankFault fault) { planted_.push_back(fault); }
   void forget_planted() { planted_.clear(); }
   std::optional<RankFault> take_fault(std::uint32_t rank, const step::StepPlan& plan);
@@ -59,7 +62,7 @@ class SimLife {
   void on_killed_by(SimChoice& choice, const step::StepPlan& plan);
   void on_computed(const step::StepPlan& plan, const ToyShard& shard, bool spoiled);
 
-  [[nodiscard]] bool doomed() const { return doomed_ || !planted_.empty() || late_step_; }
+  [[nodiscard]] bool doomed() const { return doomed_ || !planted_.empty() || late_step_ || world_.now() < excused_until_; }
   [[nodiscard]] bool serving() const { return core_.serving(); }
   [[nodiscard]] bool ended() const { return core_.ended(); }
   [[nodiscard]] bool has_served() const { return has_served_; }
@@ -118,6 +121,7 @@ class SimLife {
   std::set<std::uint32_t> guilty_;  // ranks that something befell
   std::optional<StepId> late_step_;
   std::optional<StepId> fatal_step_;
+  Instant excused_until_;
   bool doomed_ = false, has_served_ = false, over_ = false;
 };
 

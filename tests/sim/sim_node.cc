@@ -10,16 +10,23 @@
 namespace herd::sim {
 
 SimNode::SimNode(World& world, Network& network, Truth& truth, SimCoordinator& coordinator, RequestBook& book, std::uint32_t index)
-    : world_(world), network_(network), truth_(truth), coordinator_(coordinator), book_(book), index_(index), process_(world) {}
+    : world_(world),
+      chance_(world.chance("node-" + std::to_string(index))),
+      network_(network),
+      truth_(truth),
+      coordinator_(coordinator),
+      book_(book),
+      index_(index),
+      process_(world) {}
 
 SimReplica* SimNode::find(ReplicaId replica) {
   const auto held = held_.find(replica);
   return held == held_.end() ? nullptr : held->second;
 }
 
-SimReplica* SimNode::any_replica() {
+SimReplica* SimNode::any_replica(Chance& chance) {
   if (held_.empty()) return nullptr;
-  return std::next(held_.begin(), static_cast<std::ptrdiff_t>(world_.below(held_.size())))->second;
+  return std::next(held_.begin(), static_cast<std::ptrdiff_t>(chance.below(held_.size())))->second;
 }
 
 // Lives ---------------------------------------------------------------------------------------------------------------
@@ -34,7 +41,7 @@ void SimNode::start() {
   hello.cluster = "sim";
   hello.role = handshake::Role::kNode;
   hello.node = name();
-  hello.incarnation = 1 + world_.random() / 2;
+  hello.incarnation = 1 + chance_() / 2;
   dial_ = std::make_shared<SimDial>(world_, network_, process_, network_.node_machine(index_),
                                     SimDial::Owner{.address = kCoordinatorAddress,
                                                    .hello = hello,
@@ -48,7 +55,6 @@ void SimNode::start() {
 void SimNode::end(bool silently, std::int64_t back_after_us) {
   if (!alive()) return;
   world_.reach(silently ? Reached::kMachinesLost : Reached::kNodesKilled);
-  if (World::tells) world_.tell(name() + (silently ? " is gone with its machine" : " is killed"));
   silently ? process_.vanish() : process_.end();
   fell_.clear();
   ended_ = world_.now();
@@ -65,7 +71,6 @@ void SimNode::end(bool silently, std::int64_t back_after_us) {
 void SimNode::sleep(std::int64_t us, bool with_its_machine) {
   if (!alive()) return;
   world_.reach(with_its_machine ? Reached::kPauses : Reached::kNodesAsleep);
-  if (World::tells) world_.tell(name() + " sleeps for " + std::to_string(us) + " us" + (with_its_machine ? " with its machine" : ""));
   const Instant until{world_.now().ns / 1000 * 1000 + us * 1000 + 500};
   network_.disturb(network_.node_machine(index_));
   world_.loop.at(until, [this] { network_.disturb(network_.node_machine(index_)); });
@@ -151,7 +156,7 @@ void SimNode::carry_out(const membership::StartReplica& effect) {
   if (World::tells) world_.tell(name() + " is to hold replica " + std::to_string(id.value));
   if (held_.contains(id) || is_full()) world_.violate(name() + " is to hold more than it has room for");
   truth_.on_held(id, index_);
-  SimReplica& replica = replicas_.emplace_back(world_, network_, book_, *this, id);
+  SimReplica& replica = replicas_.emplace_back(world_, network_, book_, *this, id, replicas_.size());
   held_[id] = &replica;
   network_.shake();
   replica.start();
@@ -180,7 +185,7 @@ void SimNode::say_lost(const routing::ReplicaLoss& loss) {
 
 // Threads cannot be taken back: whoever runs such a process starts it anew.
 void SimNode::on_given_up(ReplicaId replica, const Status& why) {
-  if (!world_.options.ranks_are_processes && has_devices_) return end(false, world_.us_up_to(world_.options.restart_us_max));
+  if (!world_.options.ranks_are_processes && has_devices_) return end(false, chance_.us_up_to(world_.options.restart_us_max));
   world_.reach(Reached::kGivenUp);
   gave_up_.insert(replica);
   truth_.on_given_up(replica);

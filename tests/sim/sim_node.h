@@ -36,7 +36,7 @@ class SimNode {
   // Null: it does not hold it.
   [[nodiscard]] SimReplica* find(ReplicaId replica);
   [[nodiscard]] const SimReplica* find(ReplicaId replica) const { return const_cast<SimNode*>(this)->find(replica); }
-  [[nodiscard]] SimReplica* any_replica();
+  [[nodiscard]] SimReplica* any_replica(Chance& chance);
   [[nodiscard]] bool is_full() const { return held_.size() >= world_.options.replicas_per_node; }
   [[nodiscard]] const std::set<ReplicaId>& gave_up() const { return gave_up_; }  // in this life
 
@@ -80,11 +80,13 @@ class SimNode {
   void say(SimConnection& connection, const membership::Serving& serving);
   void say(SimConnection& connection, const routing::ReplicaLoss& loss);
   void say(SimConnection& connection, const membership::GivenUp& given_up);
+  void say(SimConnection&, const membership::NodeLeaving&) {}
   template <class Tell>
   void tell(SimConnection& connection, Tell tell);
   void check_absence() const;
 
   World& world_;
+  Chance chance_;
   Network& network_;
   Truth& truth_;
   SimCoordinator& coordinator_;

@@ -93,7 +93,11 @@ void draw_faults(SimOptions& options, Dice& dice) {
   if (dice.one_in(10)) options.not_finite_per_million = 2'000;
   options.cuts = dice.some(3, 12);
   options.resets = dice.some(4, 6);
-  options.gateway_crashes = dice.some(5, 6);
+  options.partitions = dice.some(5, 4);
+  options.flaps = dice.some(6, 3);
+  if (options.ranks_are_processes) options.leader_sleeps = dice.some(4, 4);
+  options.gateway_sleeps = dice.some(5, 4);
+  options.gateway_crashes = dice.some(4, 6);
   options.gateway_stops = dice.some(8, 4);
   options.coordinator_silences = dice.some(4, 4);
   options.coordinator_restarts = dice.some(5, 4);
@@ -101,6 +105,7 @@ void draw_faults(SimOptions& options, Dice& dice) {
   options.rolling_restarts = dice.some(3, 4);
   options.given_up = dice.one_in(16);
   options.leaves_percent = dice.some(3, 40);
+  options.taken_up_percent = dice.one_in(4) ? 0 : 70;
   options.slow_percent = dice.some(5, 30);
   options.stops_percent = dice.some(3, 40);
   options.duplicates_percent = dice.some(4, 30);
@@ -147,7 +152,7 @@ SimOptions draw_options(std::uint64_t seed) {
   Dice dice(seed);
   SimOptions options;
   options.seed = seed;
-  options.gateways = dice.one_in(2) ? 1 : dice.between(2, 3);
+  options.gateways = dice.one_in(3) ? 1 : dice.one_in(2) ? 2 : 3;
   options.replicas = dice.between(1, 4);
   draw_nodes(options, dice);
   options.numerics_ids = dice.one_in(4) ? 2 : 1;

@@ -3,17 +3,27 @@
 // finds more than always using all). Drawn from the seed alone.
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 
 #include "cluster/admission/admission_queue.h"
 #include "cluster/membership/restart_budget.h"
 #include "cluster/replica/progress_watch.h"
 #include "cluster/routing/cluster_view.h"
 #include "runtime/scheduler/scheduler.h"
+#include "tests/sim/reached.h"
+#include "tests/sim/script.h"
 
 namespace herd::sim {
 
 struct SimOptions {
   std::uint64_t seed = 0;
+  // Which run of the seed it is: other delays (salt); some of its events only (null: all). For looking at it, nothing else.
+  std::uint64_t salt = 0;
+  std::shared_ptr<const EventNumbers> only;
+  std::uint64_t steps_max = 5'000'000;  // of the simulation: a run of the largest size takes well below 10^6; more is no progress
+  std::optional<Reached> never;         // a promise made for a test: it does not happen
+
   std::uint32_t gateways = 1;
   std::uint32_t nodes = 1;
   std::uint32_t replicas = 1;
@@ -80,6 +90,10 @@ struct SimOptions {
   std::uint32_t not_finite_per_million = 0;  // rows that come out as NaN
   std::uint32_t cuts = 0;                 // between two machines, in one direction or both, for a while
   std::uint32_t resets = 0;               // of all connections between two machines
+  std::uint32_t partitions = 0;           // some machines from all the others
+  std::uint32_t flaps = 0;                // a way that fails and comes back, again and again
+  std::uint32_t leader_sleeps = 0;        // a leader's process does nothing for a while, while its node and the other ranks go on
+  std::uint32_t gateway_sleeps = 0;
   std::uint32_t gateway_crashes = 0;
   std::uint32_t gateway_stops = 0;
   std::uint32_t coordinator_silences = 0;
@@ -88,6 +102,7 @@ struct SimOptions {
   std::uint32_t rolling_restarts = 0;
   bool given_up = false;                  // at the end of the faults no node can hold anything any more
   std::uint32_t leaves_percent = 0;       // requests whose client leaves
+  std::uint32_t taken_up_percent = 0;     // requests whose client goes on at another gateway when its own is gone
   std::uint32_t slow_percent = 0;         // requests whose client reads too slowly
   std::uint32_t stops_percent = 0;        // choices of which the client has enough
   std::uint32_t duplicates_percent = 0;   // deltas that come twice

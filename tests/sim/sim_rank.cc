@@ -10,12 +10,16 @@
 namespace herd::sim {
 
 SimRank::SimRank(World& world, RankHost& host, std::uint32_t index, ProgressWord& word)
-    : world_(world), host_(host), index_(index), word_(word) {
+    : world_(world),
+      chance_(world.chance("rank " + std::to_string(index) + " of " + host.name())),
+      host_(host),
+      index_(index),
+      word_(word) {
   word_.begin_step(0, 0);
   word_.begin(Operation::kIdle);
 }
 
-std::int64_t SimRank::half_a_step() { return world_.us_up_to(std::max<std::int64_t>(1, world_.options.step_us_max / 2)); }
+std::int64_t SimRank::half_a_step() { return chance_.us_up_to(std::max<std::int64_t>(1, world_.options.step_us_max / 2)); }
 
 void SimRank::later(std::int64_t us, void (SimRank::*what)()) {
   host_.at_rank(index_, us, [this, what] { (this->*what)(); });
@@ -79,7 +83,7 @@ void SimRank::begin() {
     hangs_ = true;
     return;
   }
-  const std::int64_t late_us = fault_ == RankFault::kLate ? world_.us_up_to(3 * world_.options.hang_us()) : 0;
+  const std::int64_t late_us = fault_ == RankFault::kLate ? chance_.us_up_to(3 * world_.options.hang_us()) : 0;
   later(half_a_step() + late_us, &SimRank::meet);
 }
 
@@ -88,7 +92,7 @@ void SimRank::meet() {
   if (world_.options.ranks == 1 || fault_ == RankFault::kSkipCollective) return finish();
   word_.begin(Operation::kCollective);
   if (fault_ == RankFault::kDieInCollective) {
-    if (world_.percent(50)) group_->arrive(index_, plan_.step, [](const Status&) {});
+    if (chance_.percent(50)) group_->arrive(index_, plan_.step, [](const Status&) {});
     return host_.die_in_collective(index_);
   }
   watch_deadline();
@@ -100,9 +104,9 @@ void SimRank::meet() {
 // The rank gives up on its own when the others do not come. A pause of the machine is no reason.
 void SimRank::watch_deadline() {
   host_.at_rank(index_, world_.options.collective_us(),
-                [this, group = group_, step = plan_.step, pauses = host_.pauses()] {
+                [this, group = group_, step = plan_.step, pauses = host_.pauses(index_)] {
                   if (group != group_ || !group->waits(index_, step)) return;
-                  if (pauses != host_.pauses()) return watch_deadline();
+                  if (pauses != host_.pauses(index_)) return watch_deadline();
                   world_.reach(Reached::kCollectivesGivenUp);
                   group->abort({StatusCode::kAborted, "rank " + std::to_string(index_) + " waited in vain"});
                 });

@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "cluster/routing/replica_loss.h"
 #include "kernels/progress.h"
@@ -29,9 +30,10 @@ enum class RankFault : std::uint8_t {
 class RankHost {
  public:
   virtual ~RankHost() = default;
+  [[nodiscard]] virtual std::string name() const = 0;  // of its life
   // Runs it later, at that life of the rank.
   virtual void at_rank(std::uint32_t rank, std::int64_t us, EventLoop::Event event) = 0;
-  virtual std::uint64_t pauses() const = 0;  // of its process so far
+  virtual std::uint64_t pauses(std::uint32_t rank) const = 0;  // of its process so far
   // What is to befall the rank in the step that it begins.
   virtual std::optional<RankFault> take_fault(std::uint32_t rank, const step::StepPlan& plan) = 0;
   // It has died, or is about to: computing this step kills it.
@@ -68,6 +70,7 @@ class SimRank : public std::enable_shared_from_this<SimRank> {
   [[nodiscard]] std::int64_t half_a_step();
 
   World& world_;
+  Chance chance_;
   RankHost& host_;
   std::uint32_t index_;
   ProgressWord& word_;

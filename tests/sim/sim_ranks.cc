@@ -8,14 +8,14 @@ namespace herd::sim {
 using routing::LossCause;
 
 void SimRanks::message(EventLoop::Event event) {
-  world_.loop.after(world_.us_up_to(world_.options.message_us_max), host_.awake(std::move(event)));
+  world_.loop.after(chance_.us_up_to(world_.options.message_us_max), host_.leader_awake(std::move(event)));
 }
 
 // One after the other, as they were given.
 void SimRanks::order(std::uint32_t rank, std::function<void(SimRank&)> what) {
   Slot& slot = slots_[rank];
-  slot.orders.send(world_.loop, world_.random, world_.options.message_us_max,
-                   host_.awake([at = std::weak_ptr(slot.rank), what = std::move(what)] {
+  slot.orders.send(world_.loop, chance_, world_.options.message_us_max,
+                   host_.awake(rank, [at = std::weak_ptr(slot.rank), what = std::move(what)] {
                      if (const auto living = at.lock()) what(*living);
                    }));
 }
@@ -31,6 +31,7 @@ std::uint64_t SimRanks::begin_start(std::uint32_t rank, bool read_weights_again)
 }
 
 void SimRanks::add(std::uint32_t rank) {
+  ++lives_;
   slots_[rank].rank = std::make_shared<SimRank>(world_, static_cast<RankHost&>(*this), rank, *slots_[rank].word);
 }
 
@@ -48,7 +49,7 @@ void SimRanks::join(SimLife& life, Epoch epoch) {
       --joins_to_fail_;
       world_.reach(Reached::kFailedJoins);
       life.blame(rank);
-      how = {world_.percent(50) ? StatusCode::kAborted : StatusCode::kInternal, "cannot join"};
+      how = {chance_.percent(50) ? StatusCode::kAborted : StatusCode::kInternal, "cannot join"};
     }
     order(rank, [group = life.group(), epoch, how](SimRank& living) { living.join(group, epoch, how); });
   }
@@ -83,11 +84,11 @@ void SimRanks::die(std::uint32_t rank, LossCause cause, const std::string& why, 
   SimLife* life = host_.life();
   if (life == nullptr) return;
   life->blame(rank);
-  world_.loop.after(world_.us_up_to(us_max), host_.awake([this, rank, cause, why, epoch = host_.epoch()] {
+  world_.loop.after(chance_.us_up_to(us_max), host_.leader_awake([this, rank, cause, why, epoch = host_.epoch()] {
     if (SimLife* life = life_of(epoch)) life->on_rank_lost(rank, cause, "rank " + std::to_string(rank) + ": " + why);
   }));
   // The others may see it at once, and be heard of first.
-  if (world_.percent(50)) life->group()->abort({StatusCode::kAborted, "rank " + std::to_string(rank) + " is gone"});
+  if (chance_.percent(50)) life->group()->abort({StatusCode::kAborted, "rank " + std::to_string(rank) + " is gone"});
 }
 
 void SimRanks::take_away() {
@@ -101,7 +102,7 @@ void SimRanks::count_mismatches(const std::vector<std::uint32_t>& blamed) {
 void SimRanks::repeat_old_result() {
   SimLife* life = host_.life();
   if (life == nullptr || old_results_.empty()) return;
-  const step::StepResult old = old_results_[world_.below(old_results_.size())];
+  const step::StepResult old = old_results_[chance_.below(old_results_.size())];
   if (old.epoch == host_.epoch()) return;
   world_.reach(Reached::kStaleResults);
   life->on_result(old);
@@ -134,14 +135,16 @@ bool SimRanks::know_sequences() const {
 // Steps ---------------------------------------------------------------------------------------------------------------
 
 void SimRanks::send_plan(const step::StepPlan& plan) {
-  for (Slot& slot : slots_)
-    slot.plans.send(world_.loop, world_.random, world_.options.message_us_max, host_.awake([at = std::weak_ptr(slot.rank), plan] {
+  for (std::uint32_t rank = 0; rank < slots_.size(); ++rank) {
+    Slot& slot = slots_[rank];
+    slot.plans.send(world_.loop, chance_, world_.options.message_us_max, host_.awake(rank, [at = std::weak_ptr(slot.rank), plan] {
       if (const auto living = at.lock()) living->on_plan(plan);
     }));
+  }
 }
 
 void SimRanks::at_rank(std::uint32_t rank, std::int64_t us, EventLoop::Event event) {
-  world_.loop.after(us, host_.awake([at = std::weak_ptr(slots_[rank].rank), event = std::move(event)] {
+  world_.loop.after(us, host_.awake(rank, [at = std::weak_ptr(slots_[rank].rank), event = std::move(event)] {
     if (const auto living = at.lock()) event();
   }));
 }
@@ -167,7 +170,7 @@ bool SimRanks::dies_of(std::uint32_t rank, const step::StepPlan& plan) {
 
 void SimRanks::die_in_collective(std::uint32_t rank) {
   world_.reach(Reached::kDeathsInCollectives);
-  die(rank, world_.percent(50) ? LossCause::kKilled : LossCause::kDiedOfItself, "gone in a collective", detect_us_max());
+  die(rank, chance_.percent(50) ? LossCause::kKilled : LossCause::kDiedOfItself, "gone in a collective", detect_us_max());
 }
 
 void SimRanks::on_computed(std::uint32_t rank, const step::StepPlan& plan, const ToyShard& shard, bool spoiled) {
@@ -179,8 +182,8 @@ void SimRanks::on_computed(std::uint32_t rank, const step::StepPlan& plan, const
 
 void SimRanks::on_answer(std::uint32_t rank, step::StepResult result) {
   if (world_.options.stale_results > 0 && old_results_.size() < 64) old_results_.push_back(result);
-  slots_[rank].results.send(world_.loop, world_.random, world_.options.message_us_max,
-                            host_.awake([this, result = std::move(result)] {
+  slots_[rank].results.send(world_.loop, chance_, world_.options.message_us_max,
+                            host_.leader_awake([this, result = std::move(result)] {
                               if (SimLife* life = host_.life()) life->on_result(result);
                             }));
 }

@@ -21,9 +21,11 @@ namespace herd::sim {
 class RanksHost {
  public:
   virtual ~RanksHost() = default;
-  // At its next waking moment, if it is the same process.
-  virtual EventLoop::Event awake(EventLoop::Event event) = 0;
-  [[nodiscard]] virtual std::uint64_t pauses_so_far() const = 0;
+  [[nodiscard]] virtual std::string name() const = 0;
+  // At the next waking moment of that rank's process, or of whoever leads them, if it is the same process.
+  virtual EventLoop::Event awake(std::uint32_t rank, EventLoop::Event event) = 0;
+  virtual EventLoop::Event leader_awake(EventLoop::Event event) = 0;
+  [[nodiscard]] virtual std::uint64_t pauses_so_far(std::uint32_t rank) const = 0;
   [[nodiscard]] virtual SimLife* life() = 0;  // null: none
   [[nodiscard]] virtual Epoch epoch() const = 0;  // of it, or of the last one
   virtual void on_rank_gone(std::uint32_t rank, const std::string& why, std::int64_t us_max) = 0;
@@ -36,7 +38,8 @@ class RanksHost {
 
 class SimRanks : private RankHost {
  public:
-  SimRanks(World& world, Network& network, RanksHost& host) : world_(world), network_(network), host_(host), slots_(world.options.ranks) {}
+  SimRanks(World& world, Network& network, RanksHost& host)
+      : world_(world), chance_(world.chance("ranks of " + host.name())), network_(network), host_(host), slots_(world.options.ranks) {}
 
   // As the supervisor says.
   std::uint64_t begin_start(std::uint32_t rank, bool read_weights_again);  // the number of that start
@@ -76,13 +79,14 @@ class SimRanks : private RankHost {
     bool damaged = false;
     std::uint32_t mismatches = 0;  // it was blamed for, since it read its weights again
   };
-  void message(EventLoop::Event event);
+  void message(EventLoop::Event event);  // to the leader
   void order(std::uint32_t rank, std::function<void(SimRank&)> what);
   // Null: another generation, or none.
   [[nodiscard]] SimLife* life_of(Epoch epoch) { return epoch == host_.epoch() ? host_.life() : nullptr; }
 
+  std::string name() const override { return host_.name() + ", life " + std::to_string(lives_); }
   void at_rank(std::uint32_t rank, std::int64_t us, EventLoop::Event event) override;
-  std::uint64_t pauses() const override { return host_.pauses_so_far(); }
+  std::uint64_t pauses(std::uint32_t rank) const override { return host_.pauses_so_far(rank); }
   std::optional<RankFault> take_fault(std::uint32_t rank, const step::StepPlan& plan) override;
   bool dies_of(std::uint32_t rank, const step::StepPlan& plan) override;
   void die_in_collective(std::uint32_t rank) override;
@@ -93,9 +97,11 @@ class SimRanks : private RankHost {
   void on_left(std::uint32_t rank, Epoch epoch) override;
 
   World& world_;
+  Chance chance_;
   Network& network_;
   RanksHost& host_;
   std::vector<Slot> slots_;
+  std::uint64_t lives_ = 0;  // of all of them
   std::uint32_t joins_to_fail_ = 0;
   bool was_late_ = false;                     // one of them, in this process
   std::deque<step::StepResult> old_results_;  // of any life

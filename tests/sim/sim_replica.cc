@@ -12,13 +12,15 @@ namespace herd::sim {
 using routing::LossCause;
 using routing::ReplicaGeneration;
 
-SimReplica::SimReplica(World& world, Network& network, RequestBook& book, SimNode& node, ReplicaId replica)
+SimReplica::SimReplica(World& world, Network& network, RequestBook& book, SimNode& node, ReplicaId replica,
+                       std::size_t time)
     : world_(world),
       network_(network),
       book_(book),
       node_(node),
       generation_{replica, Epoch(0)},
       address_("node-" + std::to_string(node.index()) + "/replica-" + std::to_string(replica.value)),
+      chance_(world.chance(address_ + ", held " + std::to_string(time))),
       leader_(world),
       ranks_process_(world),
       ranks_(world, network, static_cast<RanksHost&>(*this)) {}
@@ -46,11 +48,14 @@ routing::ReplicaView SimReplica::view() const {
 
 SimProcess& SimReplica::supervisor_process() const { return node_.process(); }
 SimProcess& SimReplica::leader() { return world_.options.ranks_are_processes ? leader_ : supervisor_process(); }
-SimProcess& SimReplica::ranks_process() { return world_.options.ranks_are_processes ? ranks_process_ : supervisor_process(); }
+SimProcess& SimReplica::process_of(std::uint32_t rank) {
+  if (!world_.options.ranks_are_processes) return supervisor_process();
+  return leads(rank) ? leader_ : ranks_process_;
+}
 
-EventLoop::Event SimReplica::awake(EventLoop::Event event) { return ranks_process().awake(std::move(event)); }
-std::uint64_t SimReplica::pauses_so_far() const {
-  return (world_.options.ranks_are_processes ? ranks_process_ : supervisor_process()).sleeps_so_far();
+EventLoop::Event SimReplica::awake(std::uint32_t rank, EventLoop::Event event) { return process_of(rank).awake(std::move(event)); }
+std::uint64_t SimReplica::pauses_so_far(std::uint32_t rank) const {
+  return const_cast<SimReplica*>(this)->process_of(rank).sleeps_so_far();
 }
 
 void SimReplica::later(std::int64_t us, EventLoop::Event event) {
@@ -86,11 +91,11 @@ void SimReplica::release() {
 void SimReplica::end_ranks() {
   ending_ = false;
   fall(false);
-  supervisor_process().later(world_.us_up_to(world_.options.detect_us_max), [this] { node_.on_ended(id()); });
+  supervisor_process().later(chance_.us_up_to(world_.options.detect_us_max), [this] { node_.on_ended(id()); });
 }
 
 void SimReplica::give_up(const Status& why) {
-  later(world_.us_up_to(world_.options.message_us_max), [this, why] { node_.on_given_up(id(), why); });
+  later(chance_.us_up_to(world_.options.message_us_max), [this, why] { node_.on_given_up(id(), why); });
 }
 
 void SimReplica::fall(bool silently) {
@@ -109,6 +114,19 @@ void SimReplica::sleep(Instant until) {
   ranks_process_.sleep(until);
 }
 
+// The other ranks may wait for it in vain.
+bool SimReplica::sleep_leader(std::int64_t us) {
+  if (!world_.options.ranks_are_processes || !leader_.alive()) return false;
+  world_.reach(Reached::kLeadersAsleep);
+  const Instant until{world_.now().ns / 1000 * 1000 + us * 1000 + 500};
+  const Machine machine = network_.node_machine(node_.index());
+  network_.disturb(machine);
+  world_.loop.at(until, [this, machine] { network_.disturb(machine); });
+  if (alive()) life_->excuse(0, {until.ns + world_.options.settle_us() * 1000});
+  leader_.sleep(until);
+  return true;
+}
+
 void SimReplica::drain() {
   if (!serving() || draining_) return;
   draining_ = true;
@@ -119,7 +137,7 @@ void SimReplica::drain() {
 void SimReplica::stop() {
   if (!alive()) return;
   life_->doom();
-  leader().later(world_.us_up_to(world_.options.message_us_max), [this, of = generation_] {
+  leader().later(chance_.us_up_to(world_.options.message_us_max), [this, of = generation_] {
     if (alive() && generation_ == of) life_->stop();
   });
 }
@@ -129,7 +147,7 @@ void SimReplica::stop() {
 void SimReplica::carry_out(const membership::StartRank& effect) {
   if (ranks_.lives(effect.rank)) violate("starts rank " + std::to_string(effect.rank) + ", which lives");
   const std::uint64_t start = ranks_.begin_start(effect.rank, effect.read_weights_again);
-  later(world_.us_up_to(world_.options.restart_us_max), [this, rank = effect.rank, start] {
+  later(chance_.us_up_to(world_.options.restart_us_max), [this, rank = effect.rank, start] {
     if (ranks_.is_last_start(rank, start)) on_rank_started(rank);
   });
 }
@@ -221,11 +239,11 @@ void SimReplica::at_life(Instant when, EventLoop::Event event) {
 void SimReplica::send_deltas(GatewayId gateway, std::vector<step::TokenDelta> deltas) {
   const auto joined = gateways_.find(gateway);
   if (joined == gateways_.end()) return;
-  const bool twice = world_.percent(world_.options.duplicates_percent);
+  const bool twice = chance_.percent(world_.options.duplicates_percent);
   for (int copy = 0; copy < (twice ? 2 : 1); ++copy)
     joined->second.connection->send(SimConnection::kAcceptor, world_.options.delta_us_max,
                                     [to = joined->second.gateway, from = generation_, deltas] { to->on_deltas(from, deltas); });
-  if (world_.percent(10)) send_load(gateway);
+  if (chance_.percent(10)) send_load(gateway);
 }
 
 void SimReplica::send_loss(const routing::ReplicaLoss& loss) {
@@ -236,7 +254,7 @@ void SimReplica::send_loss(const routing::ReplicaLoss& loss) {
 
 // In the order in which its life says it; what was said arrives also if that is gone by then.
 void SimReplica::tell_supervisor(EventLoop::Event event) {
-  to_supervisor_.send(world_.loop, world_.random, world_.options.message_us_max, supervisor_process().awake(std::move(event)));
+  to_supervisor_.send(world_.loop, chance_, world_.options.message_us_max, supervisor_process().awake(std::move(event)));
 }
 
 void SimReplica::on_life_serving() {
@@ -251,7 +269,7 @@ void SimReplica::on_life_serving() {
 
 void SimReplica::on_life_lost(const routing::ReplicaLoss& loss) {
   if (loss.cause == LossCause::kTokensDiffer) ranks_.count_mismatches(loss.blamed);
-  tell_supervisor([this, loss] { on_generation_lost(loss, world_.percent(world_.options.repeats_percent)); });
+  tell_supervisor([this, loss] { on_generation_lost(loss, chance_.percent(world_.options.repeats_percent)); });
 }
 
 void SimReplica::on_generation_lost(const routing::ReplicaLoss& loss, bool tell_again) {
@@ -264,7 +282,7 @@ void SimReplica::on_generation_lost(const routing::ReplicaLoss& loss, bool tell_
   tell();
   // The leader says it, and whoever sees its process end.
   if (!tell_again) return;
-  later(world_.us_up_to(world_.options.restart_us_max), [this, loss, tell] {
+  later(chance_.us_up_to(world_.options.restart_us_max), [this, loss, tell] {
     node_.say_lost(loss);
     tell();
   });
@@ -335,7 +353,7 @@ void SimReplica::befall(RankFault fault) {
 
 void SimReplica::damage_weights() {
   if (world_.options.ranks == 1 || !alive()) return;  // nobody would know
-  ranks_.damage(static_cast<std::uint32_t>(world_.below(world_.options.ranks)));
+  ranks_.damage(static_cast<std::uint32_t>(chance_.below(world_.options.ranks)));
   network_.shake();
 }
 
@@ -358,7 +376,7 @@ void SimReplica::lose_rank(std::uint32_t rank, LossCause cause) {
 }
 
 void SimReplica::on_rank_gone(std::uint32_t rank, const std::string& why, std::int64_t us_max) {
-  later(world_.us_up_to(us_max), [this, rank, why] {
+  later(chance_.us_up_to(us_max), [this, rank, why] {
     if (!alive()) losses_.push_back(world_.now());  // at most
     decide([&](auto& supervisor, auto& effects) {
       supervisor.on_rank_lost(rank, {StatusCode::kAborted, why}, world_.now(), effects);
@@ -376,8 +394,8 @@ void SimReplica::on_leader_gone(LossCause cause, const std::string& why, std::in
   draining_ = false;
   leader_.end();
   if (ending_) return end_ranks();
-  const bool first = world_.percent(50);
-  later(world_.us_up_to(us_max), [this, loss, group, why, first] {
+  const bool first = chance_.percent(50);
+  later(chance_.us_up_to(us_max), [this, loss, group, why, first] {
     if (group) group->abort({StatusCode::kAborted, "the leader is gone"});
     if (loss && first) on_generation_lost(*loss, false);
     if (!loss) losses_.push_back(world_.now());  // at most

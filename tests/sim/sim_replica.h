@@ -30,7 +30,7 @@ class SimNode;
 
 class SimReplica : private LifeHost, private RanksHost {
  public:
-  SimReplica(World& world, Network& network, RequestBook& book, SimNode& node, ReplicaId replica);
+  SimReplica(World& world, Network& network, RequestBook& book, SimNode& node, ReplicaId replica, std::size_t time);
 
   [[nodiscard]] ReplicaId id() const { return generation_.replica; }
   [[nodiscard]] routing::ReplicaGeneration generation() const { return generation_; }
@@ -52,6 +52,7 @@ class SimReplica : private LifeHost, private RanksHost {
   // With its node, which has just ended.
   void fall(bool silently);
   void sleep(Instant until);  // ranks and leader, with their machine
+  bool sleep_leader(std::int64_t us);  // its process alone, rank 0 with it; false: there is none
 
   // From an operator.
   void drain();
@@ -82,9 +83,9 @@ class SimReplica : private LifeHost, private RanksHost {
 
   [[nodiscard]] SimProcess& supervisor_process() const;
   [[nodiscard]] SimProcess& leader();
-  [[nodiscard]] SimProcess& ranks_process();
+  [[nodiscard]] SimProcess& process_of(std::uint32_t rank);
   void later(std::int64_t us, EventLoop::Event event);  // in the supervisor's process, while the node holds it
-  void message(EventLoop::Event event) { later(world_.us_up_to(world_.options.message_us_max), std::move(event)); }
+  void message(EventLoop::Event event) { later(chance_.us_up_to(world_.options.message_us_max), std::move(event)); }
 
   // Asks the supervisor and does what it says.
   template <class Ask>
@@ -97,6 +98,7 @@ class SimReplica : private LifeHost, private RanksHost {
   void carry_out(const membership::StartRank& effect);
   void carry_out(const membership::FormGroup& effect);
   void carry_out(const membership::LeaveGroup& effect);
+  void carry_out(const membership::DrainGeneration&) { stop(); }
   void carry_out(const membership::EndRank& effect);
   void carry_out(const membership::GiveUp& effect);
   void carry_out(const membership::WakeSupervisorAt& effect);
@@ -120,8 +122,10 @@ class SimReplica : private LifeHost, private RanksHost {
   void on_life_lost(const routing::ReplicaLoss& loss) override;
   void end_life() override;
   // RanksHost
-  EventLoop::Event awake(EventLoop::Event event) override;
-  std::uint64_t pauses_so_far() const override;
+  std::string name() const override { return address_; }
+  EventLoop::Event awake(std::uint32_t rank, EventLoop::Event event) override;
+  EventLoop::Event leader_awake(EventLoop::Event event) override { return leader().awake(std::move(event)); }
+  std::uint64_t pauses_so_far(std::uint32_t rank) const override;
   SimLife* life() override { return life_.get(); }
   Epoch epoch() const override { return generation_.epoch; }
   void on_rank_gone(std::uint32_t rank, const std::string& why, std::int64_t us_max) override;
@@ -137,6 +141,7 @@ class SimReplica : private LifeHost, private RanksHost {
   SimNode& node_;
   routing::ReplicaGeneration generation_;
   std::string address_;
+  Chance chance_;
   std::unique_ptr<membership::GroupSupervisor> supervisor_;
   std::unique_ptr<SimLife> life_, last_life_;
   SimProcess leader_, ranks_process_;  // where ranks are processes

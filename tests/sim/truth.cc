@@ -27,7 +27,7 @@ SimReplica* Truth::serving(ReplicaId replica) const {
 }
 
 std::optional<Instant> Truth::whole_since(std::uint32_t gateway, ReplicaId replica) const {
-  if (!gateways_[gateway]->alive() || !coordinator_->up() || coordinator_->process().sleeps()) return std::nullopt;
+  if (!gateways_[gateway]->alive() || gateways_[gateway]->process().sleeps() || !coordinator_->up() || coordinator_->process().sleeps()) return std::nullopt;
   const Machine at = network_.gateway_machine(gateway);
   if (network_.is_cut_between(at, kCoordinatorMachine)) return std::nullopt;
   for (SimNode* node : nodes_) {

@@ -4,7 +4,7 @@
 
 namespace herd::sim {
 
-World::World(const SimOptions& of_seed) : options(of_seed), random(of_seed.seed ^ 0x5EED) {}
+World::World(const SimOptions& of_seed) : script(of_seed.only), options(script.with_habits(of_seed)) {}
 
 void World::tell(const std::string& what) const {
   std::cerr << loop.now().ns / 1000 << " us: " << what << '\n';

@@ -108,10 +108,10 @@ class NaiveAdmission {
     Tenant& t = tenants[request.tenant];
     const auto in_flight = count([&](const Request& r) { return r.request.tenant == request.tenant; });
     if (t.limits.in_flight_max > 0 && in_flight >= t.limits.in_flight_max) return Reason::kInFlight;
-    if (t.requests.seconds_until(1, t.limits.requests_per_minute, now) > 0) return Reason::kRequestRate;
-    if (t.prompt.seconds_until(static_cast<double>(request.prompt_tokens), t.limits.prompt_tokens_per_minute, now) > 0)
+    if (t.requests.seconds_until(1, {t.limits.requests_per_minute}, now) > 0) return Reason::kRequestRate;
+    if (t.prompt.seconds_until(static_cast<double>(request.prompt_tokens), {t.limits.prompt_tokens_per_minute}, now) > 0)
       return Reason::kTokenRate;
-    if (t.output.level(t.limits.output_tokens_per_minute, now) <= 0) return Reason::kTokenRate;
+    if (t.output.level({t.limits.output_tokens_per_minute}, now) <= 0) return Reason::kTokenRate;
     const auto waiting = static_cast<std::size_t>(count(waits)) + parked.requests;
     if (waiting >= config.queue_requests_max) return Reason::kQueueRequests;
     if (waiting > 0 && waiting_tokens() + parked.tokens + request.prompt_tokens > config.queue_tokens_max) return Reason::kQueueTokens;
@@ -125,8 +125,8 @@ class NaiveAdmission {
   }
   void take(const AdmissionRequest& request, Instant now) {
     Tenant& t = tenants[request.tenant];
-    t.requests.take(1, t.limits.requests_per_minute, now);
-    t.prompt.take(static_cast<double>(request.prompt_tokens), t.limits.prompt_tokens_per_minute, now);
+    t.requests.take(1, {t.limits.requests_per_minute}, now);
+    t.prompt.take(static_cast<double>(request.prompt_tokens), {t.limits.prompt_tokens_per_minute}, now);
     Request r{.request = request, .priority = config.priorities ? request.priority : 0, .arrival = ++arrivals};
     r.prompt_expected = meter.forecast_prompt(request.prompt_tokens);
     r.cost = static_cast<std::uint64_t>(std::max(
@@ -174,7 +174,7 @@ class NaiveAdmission {
     meter.on_tokens(static_cast<double>(tokens) + (r->output_counted == 0 ? r->prompt_counted : 0), now);
     r->output_counted += tokens;
     Tenant& t = tenants[r->request.tenant];
-    t.output.take(static_cast<double>(tokens), t.limits.output_tokens_per_minute, now);
+    t.output.take(static_cast<double>(tokens), {t.limits.output_tokens_per_minute}, now);
   }
   void finish(RequestId id, std::uint64_t prompt, std::uint64_t made, Instant now) {
     const Request* r = find(id);
@@ -184,7 +184,7 @@ class NaiveAdmission {
     meter.on_tokens(static_cast<double>(prompt) - r->prompt_counted + untold, now);
     if (prompt + made > 0) meter.on_request(r->request.prompt_tokens, prompt, r->request.sequences, made);
     Tenant& t = tenants[r->request.tenant];
-    if (untold > 0) t.output.take(untold, t.limits.output_tokens_per_minute, now);
+    if (untold > 0) t.output.take(untold, {t.limits.output_tokens_per_minute}, now);
     remove(id, static_cast<double>(prompt + made), now);
   }
   void cancel(RequestId id, Instant now) {

@@ -271,7 +271,7 @@ TEST(LossCodec, RefusesWorkThatCouldNotHaveBeenFatal) {
 
 TEST(QuotaCodec, RefusesWhatCouldNotBeShared) {
   const auto demand = [](auto spoil) {
-    routing::QuotaDemand value{0.25, {{.tenant = 3, .requests = 1}, {.tenant = 5}}};
+    routing::QuotaDemand value{1, 0.25, 8, {{.tenant = 3, .requests = {1, -1}}, {.tenant = 5}}};
     EXPECT_TRUE(decode_quota_demand(encode(value).words).has_value());
     spoil(value);
     EXPECT_EQ(validate(value).ok(), decode_quota_demand(encode(value).words).has_value());
@@ -279,34 +279,41 @@ TEST(QuotaCodec, RefusesWhatCouldNotBeShared) {
   };
   EXPECT_FALSE(demand([](auto& value) { value.seconds = 3600; }));
   EXPECT_FALSE(demand([](auto& value) { value.tenants[0].sequences = 8; })) << "a request may be several";
+  EXPECT_TRUE(demand([](auto& value) { value.number = 0; }));
+  EXPECT_TRUE(demand([](auto& value) { value.running_max = 0; }));
   EXPECT_TRUE(demand([](auto& value) { value.seconds = 0; }));
   EXPECT_TRUE(demand([](auto& value) { value.seconds = 3601; }));
   EXPECT_TRUE(demand([](auto& value) { value.seconds = NAN; }));
   EXPECT_TRUE(demand([](auto& value) { value.tenants[1].tenant = 3; }));
-  EXPECT_TRUE(demand([](auto& value) { value.tenants[0].requests = -1; }));
-  EXPECT_TRUE(demand([](auto& value) { value.tenants[0].prompt_tokens = NAN; }));
-  EXPECT_TRUE(demand([](auto& value) { value.tenants[0].output_tokens = INFINITY; }));
+  EXPECT_TRUE(demand([](auto& value) { value.tenants[0].requests.asked = -1; }));
+  EXPECT_TRUE(demand([](auto& value) { value.tenants[0].prompt_tokens.asked = NAN; }));
+  EXPECT_TRUE(demand([](auto& value) { value.tenants[0].output_tokens.asked = INFINITY; }));
+  EXPECT_TRUE(demand([](auto& value) { value.tenants[0].output_tokens.held = -INFINITY; }));
   EXPECT_TRUE(demand([](auto& value) { value.tenants[0].weight = 0; }));
   EXPECT_TRUE(demand([](auto& value) { value.tenants[0].weight = INFINITY; }));
   const auto shares = [](auto spoil) {
-    routing::QuotaShares value{3, 0.5, {{.tenant = 3, .rate = 0.5, .in_flight = 0.5}, {.tenant = 5}}};
+    routing::QuotaShares value{1, 3, 0.5, {{.tenant = 3, .requests = {0.5, -2}, .in_flight = 0.5}, {.tenant = 5}}};
     EXPECT_TRUE(decode_quota_shares(encode(value).words).has_value());
     spoil(value);
     EXPECT_EQ(validate(value).ok(), decode_quota_shares(encode(value).words).has_value());
     return !validate(value).ok();
   };
-  EXPECT_FALSE(shares([](auto& value) { value.running = value.tenants[0].rate = value.tenants[0].in_flight = 0; }));
-  EXPECT_FALSE(shares([](auto& value) { value.running = value.tenants[0].rate = value.tenants[0].in_flight = 1; }));
+  EXPECT_FALSE(shares([](auto& value) { value.running = value.tenants[0].requests.share = value.tenants[0].in_flight = 0; }));
+  EXPECT_FALSE(shares([](auto& value) { value.running = value.tenants[0].requests.share = value.tenants[0].in_flight = 1; }));
   EXPECT_TRUE(shares([](auto& value) { value.gateways = 0; }));
   EXPECT_TRUE(shares([](auto& value) { value.running = 1.01; }));
   EXPECT_TRUE(shares([](auto& value) { value.running = NAN; }));
   EXPECT_TRUE(shares([](auto& value) { value.tenants[1].tenant = 2; }));
-  EXPECT_TRUE(shares([](auto& value) { value.tenants[0].rate = -0.01; }));
+  EXPECT_TRUE(shares([](auto& value) { value.number = 0; })) << "something is moved";
+  EXPECT_FALSE(shares([](auto& value) { value.number = value.tenants[0].requests.moved = 0; }));
+  EXPECT_TRUE(shares([](auto& value) { value.tenants[0].prompt_tokens.moved = NAN; }));
+  EXPECT_TRUE(shares([](auto& value) { value.tenants[0].output_tokens.share = -0.01; }));
+  EXPECT_TRUE(shares([](auto& value) { value.tenants[0].weight = 1.01; }));
   EXPECT_TRUE(shares([](auto& value) { value.tenants[0].in_flight = 1.01; }));
 }
 
 TEST(QuotaCodec, SealsAllTenantsInUse) {
-  routing::QuotaDemand demand{0.25, {}};
+  routing::QuotaDemand demand{1, 0.25, 1, {}};
   routing::QuotaShares shares;
   for (std::uint64_t tenant = 0; tenant < routing::kTenantsInUseMax; ++tenant) {
     demand.tenants.push_back({.tenant = tenant});

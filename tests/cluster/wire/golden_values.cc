@@ -156,12 +156,32 @@ routing::ReplicaLoss golden_loss() {
 }
 
 routing::QuotaDemand golden_quota_demand() {
-  return {0.25,
-          {{.tenant = 21, .requests = 1.5, .prompt_tokens = 100, .output_tokens = 32, .in_flight = 7, .sequences = 5, .weight = 2},
-           {.tenant = 22, .requests = 0, .prompt_tokens = 0, .output_tokens = 8, .in_flight = 1, .sequences = 1, .weight = 0.5}}};
+  return {.number = 9,
+          .seconds = 0.25,
+          .running_max = 72,
+          .tenants = {{.tenant = 21,
+                       .weight = 2,
+                       .requests = {1.5, 10},
+                       .prompt_tokens = {100, -3},
+                       .output_tokens = {32, 0.5},
+                       .in_flight = 7,
+                       .in_flight_refused = 2,
+                       .in_flight_max = 8,
+                       .sequences = 5},
+                      {.tenant = 22, .weight = 0.5, .output_tokens = {8, 0}, .in_flight = 1, .sequences = 1}}};
 }
 
-routing::QuotaShares golden_quota_shares() { return {3, 0.5, {{.tenant = 21, .rate = 0.75, .in_flight = 0.25}}}; }
+routing::QuotaShares golden_quota_shares() {
+  return {.number = 9,
+          .gateways = 3,
+          .running = 0.5,
+          .tenants = {{.tenant = 21,
+                       .requests = {0.75, -2},
+                       .prompt_tokens = {0.5, 30},
+                       .output_tokens = {0.25, 0},
+                       .in_flight = 0.25,
+                       .weight = 0.125}}};
+}
 
 placement::RankSpec golden_rank_spec() {
   placement::RankSpec spec;

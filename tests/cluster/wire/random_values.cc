@@ -270,25 +270,34 @@ routing::ReplicaLoss random_loss(Random& random) {
 }
 
 routing::QuotaDemand random_quota_demand(Random& random) {
-  routing::QuotaDemand demand{0.001 + static_cast<double>(below(random, 3'599'000)) * 1e-3, {}};
+  routing::QuotaDemand demand{1 + (random() >> 1), 0.001 + static_cast<double>(below(random, 3'599'000)) * 1e-3, 1 + number(random) / 2, {}};
+  const auto bucket = [&] { return routing::BucketDemand{seconds(random), seconds(random) - seconds(random)}; };
   std::uint64_t tenant = random() >> 1;
   for (std::size_t left = below(random, 6); left > 0; --left)
     demand.tenants.push_back({.tenant = tenant += 1 + below(random, 1000),
-                              .requests = seconds(random),
-                              .prompt_tokens = seconds(random),
-                              .output_tokens = seconds(random),
+                              .weight = 0.001 + seconds(random),
+                              .requests = bucket(),
+                              .prompt_tokens = bucket(),
+                              .output_tokens = bucket(),
                               .in_flight = number(random),
-                              .sequences = number(random),
-                              .weight = 0.001 + seconds(random)});
+                              .in_flight_refused = number(random),
+                              .in_flight_max = number(random),
+                              .sequences = number(random)});
   return demand;
 }
 
 routing::QuotaShares random_quota_shares(Random& random) {
   const auto share = [&] { return static_cast<double>(below(random, 1001)) / 1000; };
-  routing::QuotaShares shares{1 + number(random) / 2, share(), {}};
+  routing::QuotaShares shares{maybe(random) ? 1 + (random() >> 1) : 0, 1 + number(random) / 2, share(), {}};
+  const auto bucket = [&] { return routing::BucketShare{share(), shares.number == 0 ? 0 : seconds(random) - seconds(random)}; };
   std::uint64_t tenant = random() >> 1;
   for (std::size_t left = below(random, 6); left > 0; --left)
-    shares.tenants.push_back({.tenant = tenant += 1 + below(random, 1000), .rate = share(), .in_flight = share()});
+    shares.tenants.push_back({.tenant = tenant += 1 + below(random, 1000),
+                              .requests = bucket(),
+                              .prompt_tokens = bucket(),
+                              .output_tokens = bucket(),
+                              .in_flight = share(),
+                              .weight = share()});
   return shares;
 }
 

@@ -14,6 +14,8 @@
 #include "cluster/admission/quota_board.h"
 #include "cluster/config/setting_table.h"
 #include "cluster/reload/reload_core.h"
+#include "cluster/report/drain_progress.h"
+#include "cluster/report/notices.h"
 #include "cluster/report/status_table.h"
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/membership_codec.h"
@@ -88,7 +90,7 @@ class Coordinator final : public CoordinatorProcess {
     host.mine.node = config_.name;
     host.mine.incarnation = config_.incarnation;
     host.mine.build_id = config_.build_id;
-    host.mine.config_digest = config::settings_digest(config_.spec);
+    host.mine.config_digest = reload_.digest();
     host.tls = tls_files_of(config_.spec.tls, config_.name);
     host.seed = config_.incarnation;
     host.on_trouble = [this](const Status& status) { config_.on_note({true, "connection refused", "", status.message()}); };
@@ -244,6 +246,7 @@ class Coordinator final : public CoordinatorProcess {
     links_.emplace(peer, std::move(link));
     if (!opened.agreement.equal_config && !opened.hello.config_digest.empty())
       config_.on_note({true, "cluster files differ", opened.hello.node, "its cluster file is another one than the coordinator's"});
+    copies_[peer] = {membership::called(opened.hello.role, opened.hello.node), opened.hello.config_digest};
     tell([&](MembershipEffects& effects) { core_.on_opened(peer, opened.hello, now(), effects); });
     if (core_.peer(peer) == nullptr || opened.hello.role == Role::kOperator) return;
     tell_reload([&](reload::ReloadEffects& effects) {
@@ -253,6 +256,7 @@ class Coordinator final : public CoordinatorProcess {
 
   void on_closed(PeerId peer, const Status& why) {
     links_.erase(peer);
+    copies_.erase(peer);
     if (const membership::Peer* known = core_.peer(peer)) {
       if (known->role != Role::kOperator) config_.on_note({false, "connection ended", known->name, why.message()});
       table_.on_gone(known->role, known->name);
@@ -321,7 +325,17 @@ class Coordinator final : public CoordinatorProcess {
     own.state = stopping_ ? report::ProcessState::kDraining
                           : core_.settled() ? report::ProcessState::kServing : report::ProcessState::kStarting;
     own.epoch = core_.view().cluster_epoch.value;
-    return {config_.spec.name, table_.processes(own), core_.replica_lines()};
+    report::ClusterStatusReport status{config_.spec.name, table_.processes(own), core_.replica_lines(), {}};
+    for (report::ProcessReport& process : status.processes)
+      if (process.role == Role::kNode && process.state == report::ProcessState::kServing && core_.drains().takes_nothing(process.name))
+        process.state = report::ProcessState::kDraining;
+    std::vector<report::FileCopy> copies;
+    for (const auto& [peer, copy] : copies_)
+      if (core_.peer(peer) != nullptr) copies.push_back(copy);
+    std::vector<std::string> drained = core_.drains().nodes();
+    for (const ReplicaId replica : core_.drains().replicas()) drained.push_back(report::replica_name(replica));
+    status.notices = report::notices_of(status, reload_.digest(), copies, drained);
+    return status;
   }
   [[nodiscard]] CoordinatorFacts look() const {
     return {status(), core_.view().cluster_epoch, core_.stats(), host_->stats()};
@@ -334,7 +348,12 @@ class Coordinator final : public CoordinatorProcess {
     for (const reload::ReloadEffect& effect : effects) std::visit([this](const auto& order) { carry_out(order); }, effect);
   }
   void carry_out(const reload::SayPrepare& order) { send_all(order.peers, wire::encode(order.prepare), {}); }
-  void carry_out(const reload::SayDecision& order) { send_all(order.peers, wire::encode(order.decision), {}); }
+  void carry_out(const reload::SayDecision& order) {
+    send_all(order.peers, wire::encode(order.decision), {});
+    if (!order.decision.take) return;
+    for (const PeerId peer : order.peers)
+      if (const auto copy = copies_.find(peer); copy != copies_.end()) copy->second.digest = reload_.digest();
+  }
   void carry_out(const reload::TakeOwn&) {
     spec_ = std::move(read_);
     tell([&](MembershipEffects& effects) { core_.set_listed(names_of(spec_.nodes), names_of(spec_.gateways), effects); });
@@ -391,6 +410,7 @@ class Coordinator final : public CoordinatorProcess {
   report::ProcessReport mine_;        // the loop's, as all until stopping_
   config::ClusterSpec spec_ = config_.spec;  // as it was read last
   config::ClusterSpec read_;                 // for the reload that is under way
+  std::map<PeerId, report::FileCopy> copies_;
   membership::MembershipCore core_;
   reload::ReloadCore reload_;
   report::StatusTable table_;

@@ -127,6 +127,9 @@ class Client final : public OperatorClient {
   Expected<report::OrderAnswer> order(const report::ReloadAsk& ask, std::chrono::milliseconds patience) override {
     return answer_to<report::OrderAnswer>(wire::encode(ask), patience);
   }
+  Expected<report::OrderAnswer> order(const report::DrainAsk& ask, std::chrono::milliseconds patience) override {
+    return answer_to<report::OrderAnswer>(wire::encode(ask), patience);
+  }
 
  private:
   template <class Value>

@@ -144,7 +144,7 @@ def logs(it):
     it.statuses()
     checks.check("logs: a line for each request", wait_until(lambda: all("request finished" in it.said(f"gateway-{n}") for n in (1, 2))))
     it.set("logs", "log_level", "error")
-    taken("log level", it.cluster, [r'^logs\.log_level \(coordinator, gateway "gateway-1", gateway "gateway-2", node "node-1" and 1 others\)$'])
+    taken("log level", it.cluster, [r'^logs\.log_level \(coordinator, gateway "gateway-1", gateway "gateway-2", node "node-1" and 1 more\)$'])
     lines = it.said("gateway-1").count("request finished")
     it.statuses()
     checks.equal("log level: no such lines any more", it.said("gateway-1").count("request finished"), lines)

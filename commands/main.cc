@@ -80,6 +80,7 @@ int main(int argc, char** argv) {
   herd::commands::add_coordinator(app, &exit_code);
   herd::commands::add_drain(app, &exit_code);
   herd::commands::add_status(app, &exit_code);
+  herd::commands::add_reload(app, &exit_code);
   herd::commands::add_up(app, &exit_code);
   herd::commands::check_arguments(app);
   const int code = run(app, argc, argv, exit_code);

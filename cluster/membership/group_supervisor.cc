@@ -267,6 +267,11 @@ void GroupSupervisor::say_wake(Instant now, SupervisorEffects& effects) {
   effects.emplace_back(WakeSupervisorAt{*next});
 }
 
+void GroupSupervisor::set_budget(const RestartBudget& budget) {
+  config_.budget = budget;
+  restarts_.set_budget(budget);
+}
+
 bool GroupSupervisor::spend(const Status& why, Instant now, SupervisorEffects& effects) {
   const auto wait_s = restarts_.on_ended(now);
   if (wait_s && !has_served_ && ++ends_unserved_ > config_.budget.restarts) {

@@ -109,6 +109,8 @@ class GroupSupervisor {
   void on_rank_left(std::uint32_t rank, Epoch epoch, Instant now, SupervisorEffects& effects);
   // `progress`: a reading of every rank.
   void on_timer(Instant now, std::span<const Progress> progress, SupervisorEffects& effects);
+  // Another budget, from the next end on; what was spent stays spent.
+  void set_budget(const RestartBudget& budget);
   // From here on nothing is started again.
   void on_stop(SupervisorEffects& effects);
 

@@ -21,6 +21,7 @@
 #include "commands/command_line.h"
 #include "commands/random_bytes.h"
 #include "commands/role_life.h"
+#include "commands/roles.h"
 #include "commands/stop_guard.h"
 #include "commands/version.h"
 #include "commands/wall_clock.h"
@@ -32,7 +33,7 @@
 namespace herd::commands {
 namespace {
 
-constexpr double kDrainSeconds = 10;  // for the steps that are under way when it is told to stop
+constexpr double kEndSeconds = 20;  // for its node to end it, behind the drain
 constexpr std::chrono::milliseconds kLogFlush{200};
 
 struct RankFlags {
@@ -41,6 +42,7 @@ struct RankFlags {
   std::string tls_authority, tls_certificate, tls_key;
   std::string metrics_host = "127.0.0.1";
   std::uint16_t metrics_port = 0;
+  double shutdown_timeout = 0;
   std::string log_format = "text";
 };
 
@@ -181,7 +183,7 @@ Status rank(RankFlags& flags) {
   if (Status status = check(flags); !status.ok()) return status;
   const auto format = flags.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
   observability::EventLog log(format, observability::LogLevel::kInfo);
-  auto guard = StopGuard::start(kDrainSeconds, [&log] { log.flush(kLogFlush); });
+  auto guard = StopGuard::start(flags.shutdown_timeout + kEndSeconds, [&log] { log.flush(kLogFlush); });
   if (!guard) return guard.error();
   RankCommand command(flags, log);
   if (Status status = command.start(); !status.ok()) return status;
@@ -197,8 +199,9 @@ Status rank(RankFlags& flags) {
 
 }  // namespace
 
-void add_rank(CLI::App& app, int* exit_code) {
+void add_rank(CLI::App& app, int* exit_code, const actors::WrapRank& wrap) {
   auto flags = std::make_shared<RankFlags>();
+  flags->process.wrap_rank = wrap;
   actors::RankProcessConfig& process = flags->process;
   CLI::App* command = app.add_subcommand("rank", "One rank of a replica: started by `herd node`, which hands it what it works with");
   command->add_option("--cluster", process.cluster, "Name of the cluster")->required();
@@ -219,6 +222,9 @@ void add_rank(CLI::App& app, int* exit_code) {
   command->add_option("--tls-key", flags->tls_key, "Its key (PEM)");
   command->add_option("--metrics-host", flags->metrics_host, "Address of /live, /ready and /metrics")->capture_default_str();
   command->add_option("--metrics-port", flags->metrics_port, "Their port; 0: any free one")->capture_default_str();
+  command->add_option("--shutdown-timeout", flags->shutdown_timeout,
+                      "Seconds that its node gives the replica when this process is told to end")
+      ->capture_default_str()->check(CLI::Range(0.0, 86400.0));
   command->add_option("--log-format", flags->log_format, "text or json")->capture_default_str();
   command->callback([flags, exit_code] { *exit_code = report(rank(*flags)); });
 }

@@ -16,6 +16,7 @@ struct Said {
 Said said_of(NoteKind kind) {
   switch (kind) {
     case NoteKind::kRankLost: return {LogLevel::kError, "a rank is lost"};
+    case NoteKind::kRankLeaves: return {LogLevel::kInfo, "a rank was told to end"};
     case NoteKind::kRankSuspected: return {LogLevel::kError, "a rank makes no progress"};
     case NoteKind::kRankHangs: return {LogLevel::kError, "a rank hangs"};
     case NoteKind::kTokensDiffer: return {LogLevel::kError, "a rank sampled other tokens"};

@@ -9,6 +9,7 @@
 
 #include "actors/client/request_stream.h"
 #include "cluster/gateway/gateway_effects.h"
+#include "cluster/membership/restart_budget.h"
 #include "cluster/replica/replica_core.h"
 #include "cluster/routing/cluster_view.h"
 #include "cluster/routing/replica_loss.h"
@@ -50,6 +51,7 @@ struct DeltasMade {
 struct ReplicaReported {
   routing::ReplicaGeneration from;
   replica::ReplicaStats stats;
+  bool draining = false;  // it takes nothing new
   std::shared_ptr<const void> held{};
 };
 
@@ -86,7 +88,13 @@ struct StepDone {
 };
 
 // To a supervisor, and from it to the replica of its generation.
-struct StopReplica {};  // finish the steps in flight, then end
+struct StopReplica {     // take nothing new, end once nothing is left, or with the steps that are in flight after that time
+  double drain_s = 0;    // [0, 86400]; a later one replaces the earlier
+};
+// To a supervisor, from its node: the cluster's file has another one now.
+struct SetBudget {
+  membership::RestartBudget budget;
+};
 
 // To a supervisor, from whoever started it.
 struct AwaitServing {};  // answered by a Status once it serves for the first time, or will not
@@ -103,6 +111,9 @@ struct RankReady {  // not ok: it could not be made, and ends
 struct RankLeft {
   std::uint32_t rank = 0;
   Epoch epoch;
+};
+struct RankLeaving {  // its process was told to end
+  std::uint32_t rank = 0;
 };
 struct RankFailed {  // it is in no known state, and ends
   std::uint32_t rank = 0;

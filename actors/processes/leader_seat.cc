@@ -85,6 +85,7 @@ ReplicaHandle LeaderSeat::spawn_replica(const replica::FormReplica& order) const
   }
   config.rendezvous = order.rendezvous;
   config.ground = parts_.site;
+  config.page = parts_.progress;
   config.on_step = parts_.on_step;
   config.on_stats = parts_.on_stats;
   config.clock = parts_.clock;
@@ -95,10 +96,8 @@ void LeaderSeat::on_rank_ended(const replica::RankEnded& ended) {
   if (ended.rank >= 1 && ended.rank <= others_.size()) others_[ended.rank - 1].remote->on_ended({ended.cause, ended.why});
 }
 
-bool LeaderSeat::stop() {
-  if (!replica_) return false;
-  caf::anon_send(replica_, StopReplica{});
-  return true;
+void LeaderSeat::stop(double drain_s) {
+  if (replica_) caf::anon_send(replica_, StopReplica{drain_s});
 }
 
 void LeaderSeat::on_over(const routing::ReplicaLoss& loss) {

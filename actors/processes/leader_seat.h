@@ -48,8 +48,8 @@ class LeaderSeat {
   // before it that has not ended is over: its node has its ranks back, and no longer asks what became of it.
   [[nodiscard]] Status form(const replica::FormReplica& order);
   void on_rank_ended(const replica::RankEnded& ended);
-  // The generation finishes its steps and ends. False: there is none.
-  bool stop();
+  // The generation takes nothing new and ends; see StopReplica.
+  void stop(double drain_s);
   // It has ended, as the supervisor was told.
   void on_over(const routing::ReplicaLoss& loss);
 

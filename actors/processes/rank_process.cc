@@ -23,6 +23,7 @@
 #include "cluster/config/cluster_spec.h"
 #include "cluster/wire/group_codec.h"
 #include "cluster/wire/rank_codec.h"
+#include "kernels/death_mark.h"
 #include "kernels/process_limits.h"
 #include "runtime/steady_clock.h"
 
@@ -46,7 +47,7 @@ constexpr char kLeaderEnd[] = "/leader";     // of a connection's name, see grou
 link::LinkLimits pair_limits() {
   link::LinkLimits limits;
   limits.hello_s = 60;
-  limits.silence_s = limits.stall_s = 1e8;
+  limits.silence_min_s = limits.silence_max_s = limits.stall_s = 1e8;
   return limits;
 }
 
@@ -134,7 +135,7 @@ struct RankProcess::Impl {
 
   // The main thread's, but for what the mutex guards:
   Status why_ended;
-  bool stopping = false;
+  bool leaving = false;  // its node knows
   bool closed = false;
   std::shared_ptr<SingleRankSite> site;
   std::unique_ptr<LeaderSeat> seat;
@@ -262,9 +263,10 @@ Status RankProcess::Impl::on_node_frame(const wire::OpenedFrame& frame) {
       return give(wire::decode_rank_ended(frame.frame.words),
                   [this, about = frame.header.replica](const replica::RankEnded& ended) { on_rank_ended(ended, about); });
     case wire::FrameKind::kStopReplica:
-      return give(wire::decode_stop_replica(frame.frame.words), [this](const replica::StopReplicaOrder&) {
-        if (seat) seat->stop();
-      });
+      return give(wire::decode_stop_replica(frame.frame.words),
+                  [this, about = frame.header.replica](const replica::StopReplicaOrder& order) {
+                    if (seat && seat->generation() == about) seat->stop(order.drain_s);
+                  });
     default:
       return bad_input("frame of kind " + std::to_string(static_cast<unsigned>(frame.header.kind)) + " from a node");
   }
@@ -311,6 +313,7 @@ Status RankProcess::Impl::make_rank(const placement::RankSpec& spec) {
     return SharedGroup::map(memory->get(), ranks, {.deadline_ms = deadline.count(), .cpu_sharers = sharers});
   };
   options.load_progress = [this](std::size_t done, std::size_t all) { on_loading(done, all); };
+  options.hooks.wrap_rank = config.wrap_rank;
   options.hooks.commit_memory = true;
   options.hooks.warn = [this](const std::string& text) { say(LogLevel::kWarning, text); };
   auto opened = SingleRankSite::open_model(std::move(options));
@@ -337,6 +340,7 @@ Status RankProcess::Impl::listen() {
 }
 
 Status RankProcess::Impl::spawn_rank(const placement::RankSpec& spec) {
+  mark_deaths(progress->mark(spec.rank));
   const SupervisorHandle node = spawn_node();
   RankStart start{.replica = spec.replica, .rank = spec.rank, .read_weights_again = false, .progress = progress->word(spec.rank)};
   RankHandle made = system->actors.spawn<caf::detached>(rank_actor, std::move(start), site, live);
@@ -434,7 +438,7 @@ void RankProcess::Impl::on_descriptor(const std::string& name) {
 void RankProcess::Impl::on_form(const replica::FormReplica& order) {
   const routing::ReplicaGeneration made = order.view.route.generation;
   Status status = bad_input("rank " + std::to_string(config.rank) + " leads no replica");
-  if (seat) status = stopping || !why_ended.ok() ? Status{StatusCode::kAborted, "its leader ends"} : seat->form(order);
+  if (seat) status = !why_ended.ok() ? Status{StatusCode::kAborted, "its leader ends"} : seat->form(order);
   if (status.ok()) {
     const std::scoped_lock lock(mutex);
     state.epoch = made.epoch.value;
@@ -456,7 +460,7 @@ void RankProcess::Impl::on_rank_ended(const replica::RankEnded& ended, routing::
 void RankProcess::Impl::on_leave(Epoch epoch) {
   if (!site) return;
   site->abort_group(config.replica, epoch, {StatusCode::kAborted, "its node has ended the group"});
-  if (seat && seat->generation() && seat->generation()->epoch <= epoch) seat->stop();
+  if (seat && seat->generation() && seat->generation()->epoch <= epoch) seat->stop(0);
   const std::scoped_lock lock(mutex);
   caf::anon_send(rank, LeaveGroup{epoch});
 }
@@ -472,7 +476,7 @@ void RankProcess::Impl::on_lost(const routing::ReplicaLoss& loss) {
     state.epoch = 0;
     state.stats.serving = false;
   }
-  if (stopping || !why_ended.ok()) end({});
+  if (!why_ended.ok()) end({});
 }
 
 // The generation that it led says first how it was lost: with which steps under way, and who is to blame.
@@ -482,10 +486,11 @@ void RankProcess::Impl::on_rank_over(const Status& why) {
   tasks.end_after(kLossPatience);
 }
 
+// Its node drains the replica, then takes leave of this rank and starts another one.
 void RankProcess::Impl::on_stop() {
-  loading.request_stop();
-  if (stopping || !seat || !seat->stop()) return end({});
-  stopping = true;
+  if (std::exchange(leaving, true)) return;
+  if (!site) return end({});
+  node_port->send(wire::encode(replica::StopReplicaOrder{}));
 }
 
 // ----------------------------------------------------------------------------------------------------------------------

@@ -2,9 +2,10 @@
 // RankProcess: a process that is one rank of a replica, as its node started it; the first rank's is the replica's leader beside it.
 // What it is to be it hears on the connection that it was started with (cluster/replica/group_messages.h):
 //
-//   started --RankSpec--> loading (RankLoading …) --> ready (RankReady; a leader takes gateways) --its node goes, stop()--> ended
+//   started --RankSpec--> loading (RankLoading …) --> ready (RankReady; a leader takes gateways) --its node goes--> ended
+//   any --stop()--> its node is asked to drain the replica (StopReplica), and ends this rank then
 //   ready: a leader hears FormReplica, RankEnded, StopReplica; every rank LeaveGroup; another rank JoinGroup from its leader
-// It ends when its node has gone, when it was told to, or when its rank cannot be made or is in no known state.
+// It ends when its node has gone or has taken leave of it, or when its rank cannot be made or is in no known state.
 
 #include <cstdint>
 #include <functional>
@@ -15,6 +16,7 @@
 #include "actors/link/link_host.h"
 #include "actors/link/tls_files.h"
 #include "actors/messages/observers.h"
+#include "actors/ranks/rank_site.h"
 #include "cluster/placement/rank_spec.h"
 #include "cluster/replica/replica_core.h"
 #include "kernels/status.h"
@@ -42,6 +44,7 @@ struct RankProcessConfig {
   observability::EventLog* log = nullptr;  // never null; outlives the process object
   std::function<void(const placement::RankSpec&)> on_spec;  // told what it is to be, before it computes; may be empty
   OnStep on_step;                       // a leader's steps; may be empty
+  WrapRank wrap_rank;                   // see actors/ranks/rank_site.h; may be empty
   std::function<Instant()> clock;       // empty: the system's monotonic one
 };
 
@@ -67,7 +70,7 @@ class RankProcess {
   // Until it ends; ok when it was told to or its node has gone. Once. kAborted: its thread hangs, so that the caller ends the
   // process without waiting for it.
   [[nodiscard]] Status run();
-  // Any thread: a leader's generation finishes its steps, then run() returns.
+  // Any thread: run() returns once its node has drained the replica; at once before the node has said what this rank is to be.
   void stop();
   [[nodiscard]] RankProcessState state() const;
 

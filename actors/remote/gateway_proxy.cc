@@ -14,10 +14,11 @@ namespace herd::actors {
 namespace {
 
 // Clocks differ between processes, so a time travels as how long ago it was; 0 stays: there is none.
-replica::ReplicaReport report_of(replica::ReplicaStats stats, Instant now) {
-  Instant& oldest = stats.scheduler.oldest_waiting_since;
+replica::ReplicaReport report_of(const ReplicaReported& reported, Instant now) {
+  replica::ReplicaReport report{reported.stats, reported.draining};
+  Instant& oldest = report.stats.scheduler.oldest_waiting_since;
   if (oldest != Instant()) oldest = {now.ns - oldest.ns};
-  return {std::move(stats)};
+  return report;
 }
 
 handshake::Progress progress_of(const replica::ReplicaStats& stats) {
@@ -67,7 +68,7 @@ GatewayHandle::behavior_type gateway_proxy(GatewayHandle::stateful_pointer<Gatew
       },
       [&state](const ReplicaReported& reported) {
         state.port->set_progress(progress_of(reported.stats));
-        state.port->send(wire::encode(report_of(reported.stats, state.clock())), reported.from);
+        state.port->send(wire::encode(report_of(reported, state.clock())), reported.from);
       },
       [&state](const ReplicaLost& lost) { state.port->send(wire::encode(lost.loss), lost.loss.replica); },
       [](const ViewChanged&) {},

@@ -139,7 +139,7 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
   Status on_report(const wire::OpenedFrame& frame, const std::shared_ptr<const void>& held) {
     auto report = wire::decode_replica_report(frame.frame.words);
     if (!report) return report.error();
-    ReplicaReported reported{frame.header.replica, std::move(report->stats)};
+    ReplicaReported reported{frame.header.replica, std::move(report->stats), report->draining};
     const std::scoped_lock lock(mutex_);
     if (current_.contains(reported.from)) {
       reported_.insert(reported.from);

@@ -1,5 +1,7 @@
 #include "actors/remote/led_replica.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -26,9 +28,36 @@ void on_serves(LedReplicaHandle::stateful_pointer<LedReplicaState> self, const L
     rank.state = report::ProcessState::kServing;
     rank.epoch = state.config.generation.epoch.value;
   });
+  state.serving = serves.view;
   const ReplicaServing serving{serves.view, ReplicaHandle(self)};
   self->send(state.config.coordinator, serving);
   self->send(state.config.supervisor, serving);
+}
+
+// Gateways hear from the leader itself that it drains, as there may be no coordinator; those that come later by the view.
+void on_stop(LedReplicaHandle::stateful_pointer<LedReplicaState> self, const StopReplica& order) {
+  LedReplicaState& state = self->state;
+  if (state.over) return;
+  state.config.roster->update_all(state.config.generation.replica, [](report::ProcessReport& rank) {
+    if (rank.state == report::ProcessState::kServing) rank.state = report::ProcessState::kDraining;
+  });
+  state.config.leader->port.send(wire::encode(replica::StopReplicaOrder{order.drain_s}), state.config.generation);
+  if (!state.serving || order.drain_s == 0) return;
+  state.serving->state = routing::ReplicaState::kDraining;
+  self->send(state.config.coordinator, ReplicaServing{*state.serving, ReplicaHandle(self)});
+}
+
+// What its ranks say they died of. Two that left a mark died, whoever of them was heard of first.
+void add_at_work(const LedReplicaConfig& config, routing::ReplicaLoss& loss) {
+  for (std::uint32_t rank = 0; rank < config.ranks; ++rank) {
+    const auto attempt = config.page->attempt_of(SequenceId(config.page->mark(rank)->sequence()));
+    if (!attempt) continue;
+    if (rank > 0) loss.blamed.push_back(rank);
+    loss.at_work.push_back(*attempt);
+  }
+  std::ranges::sort(loss.at_work);
+  const auto repeats = std::ranges::unique(loss.at_work);
+  loss.at_work.erase(repeats.begin(), repeats.end());
 }
 
 // Its requests' gateways hear of it by their own connections; what they had in a step nobody is left to say.
@@ -39,6 +68,7 @@ void on_died(LedReplicaHandle::stateful_pointer<LedReplicaState> self, const Lea
   loss.why = {died.death.why.code(),
               "replica " + std::to_string(loss.replica.replica.value) + ": its leader died: " + died.death.why.message()};
   loss.blamed = {0};
+  if (loss.cause == routing::LossCause::kDiedOfItself) add_at_work(self->state.config, loss);
   say_lost(self, std::move(loss), {});
 }
 
@@ -56,12 +86,7 @@ LedReplicaHandle::behavior_type led_replica(LedReplicaHandle::stateful_pointer<L
       [](const StepDone&) {},
       [](const WakeUp&) {},
       [](const Tick&) {},
-      [&state](const StopReplica&) {
-        state.config.roster->update_all(state.config.generation.replica, [](report::ProcessReport& rank) {
-          if (rank.state == report::ProcessState::kServing) rank.state = report::ProcessState::kDraining;
-        });
-        state.config.leader->port.send(wire::encode(replica::StopReplicaOrder{}), state.config.generation);
-      },
+      [self](const StopReplica& order) { on_stop(self, order); },
       [self](const LeaderServes& serves) { on_serves(self, serves); },
       [self](const LeaderEnded& ended) {
         if (ended.ended.loss.replica == self->state.config.generation) say_lost(self, ended.ended.loss, ended.ended.last);

@@ -3,9 +3,11 @@
 // the generation goes to coordinator and supervisor. It lives until it is told to end, once the generation is over.
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "actors/messages/type_ids.h"
+#include "actors/ranks/progress_page.h"
 #include "actors/remote/rank_child.h"
 #include "cluster/replica/group_messages.h"
 #include "cluster/routing/replica_loss.h"
@@ -16,6 +18,8 @@ struct LedReplicaConfig {
   routing::ReplicaGeneration generation;
   std::shared_ptr<RankChannel> leader;
   std::shared_ptr<RankRoster> roster;
+  std::shared_ptr<const ProgressPage> page;  // what its ranks died of
+  std::uint32_t ranks = 1;
   CoordinatorHandle coordinator;
   SupervisorHandle supervisor;
 };
@@ -37,6 +41,7 @@ using LedReplicaHandle =
 struct LedReplicaState {
   LedReplicaConfig config;
   bool over = false;  // its loss was told
+  std::optional<routing::ReplicaView> serving;  // as its leader said
 };
 LedReplicaHandle::behavior_type led_replica(LedReplicaHandle::stateful_pointer<LedReplicaState> self, LedReplicaConfig config);
 

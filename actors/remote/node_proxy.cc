@@ -20,6 +20,7 @@ SupervisorHandle::behavior_type node_proxy(SupervisorHandle::stateful_pointer<No
       [&state](const RankLeft& left) {
         state.config.port->send(wire::encode(replica::RankLeftNote{left.epoch}), {state.config.replica, left.epoch});
       },
+      [](const RankLeaving&) {},  // its process says so
       [&state](const RankFailed& failed) {
         state.config.port->send(wire::encode(replica::RankFailedNote{failed.why}));
         state.config.on_rank_over(failed.why);
@@ -35,6 +36,7 @@ SupervisorHandle::behavior_type node_proxy(SupervisorHandle::stateful_pointer<No
       },
       [](const WakeUp&) {},
       [](const StopReplica&) {},
+      [](const SetBudget&) {},
       [](const AwaitServing&) { return Status(StatusCode::kInternal, "a node waits for its replicas"); },
       [](const FindRank&) { return RankHandle(); },
   };

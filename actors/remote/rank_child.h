@@ -4,7 +4,8 @@
 // next one. One for each life of a rank.
 //   made --PrepareRank--> starting --its link opens, RankReadyNote--> prepared (RankReady to the supervisor)
 //   prepared --LeaveGroup--> the rank is told, and answers (RankLeft)
-//   any --told to end--> SIGTERM, later SIGKILL --the process ends--> RankReady (not ok) or RankFailed, with how it ended
+//   any --its process was told to end--> the rank says so (RankLeaving to the supervisor), and goes on until it is told to end
+//   any --told to end--> its link closes, SIGTERM, later SIGKILL --the process ends--> RankReady (not ok) or RankFailed, and why
 // A process whose link is gone is ended: nobody can tell it anything any more.
 
 #include <cstdint>
@@ -77,10 +78,12 @@ struct ChildOver {
   children::ChildEnd end;
 };
 struct RankSaid {
-  std::variant<replica::RankLoading, replica::RankReadyNote, replica::RankLeftNote, replica::RankFailedNote> note;
+  std::variant<replica::RankLoading, replica::RankReadyNote, replica::RankLeftNote, replica::RankFailedNote, replica::StopReplicaOrder>
+      note;
 };
 struct RankLinkLost {
   Status why;
+  bool hangs = false;  // nobody has ended the connection: the process does nothing
 };
 struct KillRank {};  // it was told to end and is still there, or is to end at once
 
@@ -103,6 +106,7 @@ class RankChildState {
   void on_said(const replica::RankReadyNote& ready);
   void on_said(const replica::RankLeftNote& left);
   void on_said(const replica::RankFailedNote& failed);
+  void on_said(const replica::StopReplicaOrder& leaving);
 
  private:
   void on_end_asked();
@@ -121,6 +125,7 @@ class RankChildState {
   std::int64_t pid_ = 0;             // 0: it is not started yet
   bool ready_ = false;               // and its supervisor knows
   bool told_to_end_ = false;
+  bool leaving_ = false;             // by somebody else, as it says
   std::optional<Status> link_lost_;
   std::optional<Status> refused_;    // it said so, or it must not join: known before it ends
 };

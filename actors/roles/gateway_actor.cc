@@ -81,6 +81,11 @@ void GatewayState::on_reported(const ReplicaReported& reported) {
                                     .decode_step_s = stats.decode_step_s,
                                     .prompt_token_s = stats.prompt_token_s};
     shared_->decide([&](gateway::GatewayCore& core) { core.on_load(reported.from, load); });
+    if (reported.draining) {
+      decide([&](gateway::GatewayCore& core, Instant at, gateway::GatewayEffects& effects) {
+        core.on_draining(reported.from, at, effects);
+      });
+    }
     progress_.on_report(reported.from, stats.steps, work.num_running + work.num_waiting > 0, now);
   }
   publish(now);
@@ -231,6 +236,7 @@ void GatewayState::publish(Instant now) {
     status->ledger = core.ledger();
     status->admission = core.admission();
     status->open_requests = core.open_requests();
+    status->replica_ejections = core.replica_ejections();
   });
   for (const routing::ReplicaView& replica : status->view.replicas) {
     ReplicaStatus& one = status->replicas.emplace_back();

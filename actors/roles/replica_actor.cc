@@ -32,7 +32,8 @@ void ReplicaState::on_down(const caf::actor_addr& source, bool killed) {
     RankFate::End end{killed ? routing::LossCause::kKilled : routing::LossCause::kDiedOfItself,
                       {StatusCode::kAborted, "rank " + std::to_string(rank) + " died"}};
     if (const auto& fate = config_.ranks[rank].fate) end = fate->end().value_or(std::move(end));
-    decide([&](replica::ReplicaCore& core, Instant) { core.on_rank_lost(rank, end.cause, end.why, effects_); });
+    const SequenceId at_work(config_.page ? config_.page->mark(rank)->sequence() : 0);
+    decide([&](replica::ReplicaCore& core, Instant) { core.on_rank_lost(rank, end.cause, end.why, effects_, at_work); });
     return;
   }
   for (auto known = gateways_.begin(); known != gateways_.end(); ++known) {
@@ -53,7 +54,11 @@ void ReplicaState::on_gateway_joined(const GatewayJoined& joined) {
   }
   if (known != joined.gateway) watch(self_, joined.gateway);
   known = joined.gateway;
-  self_->send(joined.gateway, ReplicaReported{config_.core.generation, core_->stats()});
+  self_->send(joined.gateway, reported(core_->stats()));
+}
+
+ReplicaReported ReplicaState::reported(const replica::ReplicaStats& stats) const {
+  return {config_.core.generation, stats, core_->draining()};
 }
 
 void ReplicaState::on_wake_up(const WakeUp& message) {
@@ -65,18 +70,19 @@ void ReplicaState::on_wake_up(const WakeUp& message) {
   decide([&](replica::ReplicaCore& core, Instant now) { core.on_timer(now, ranks, effects_); });
 }
 
-// At once where nothing runs; a busy replica's numbers a few times a second.
+// At once where nothing runs, or when it takes nothing new from now on; a busy replica's numbers a few times a second.
 void ReplicaState::report(Instant now) {
   const replica::ReplicaStats stats = core_->stats();
   const bool idle = stats.scheduler.num_running == 0 && stats.scheduler.num_waiting == 0;
-  if (!idle && seconds_between(reported_, now) < kReportSeconds) {
+  const bool news = core_->draining() != std::exchange(said_draining_, core_->draining());
+  if (!idle && !news && seconds_between(reported_, now) < kReportSeconds) {
     if (tick_under_way_) return;
     tick_under_way_ = true;
     return tell_self_after(self_, std::chrono::nanoseconds(static_cast<std::int64_t>(kReportSeconds * 1e9)), Tick{});
   }
   reported_ = now;
   if (config_.on_stats) config_.on_stats(stats);
-  for (const auto& [id, gateway] : gateways_) self_->send(gateway, ReplicaReported{config_.core.generation, stats});
+  for (const auto& [id, gateway] : gateways_) self_->send(gateway, reported(stats));
 }
 
 void ReplicaState::on_tick() {
@@ -92,6 +98,10 @@ void ReplicaState::carry_out(Instant now) {
 }
 
 void ReplicaState::carry_out(replica::ExecuteOnRanks& order, Instant) {
+  for (const step::SequenceStart& started : order.plan.started) {
+    const auto attempt = config_.page ? core_->attempt_of(started.sequence) : std::nullopt;
+    if (attempt) config_.page->name_attempt(started.sequence, *attempt);
+  }
   const auto plan = std::make_shared<const step::StepPlan>(std::move(order.plan));
   for (const ReplicaRank& rank : config_.ranks) self_->send(rank.handle, ExecutePlan{plan});
 }
@@ -156,8 +166,8 @@ ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfi
       },
       [&state](const WakeUp& message) { state.on_wake_up(message); },
       [&state](const Tick&) { state.on_tick(); },
-      [&state](const StopReplica&) {
-        state.decide([&](ReplicaCore& core, Instant now) { core.on_stop(now, state.effects()); });
+      [&state](const StopReplica& order) {
+        state.decide([&](ReplicaCore& core, Instant now) { core.on_drain(order.drain_s, now, state.effects()); });
       },
   };
 }

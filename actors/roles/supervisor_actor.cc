@@ -119,12 +119,14 @@ void SupervisorState::on_wake_up(const WakeUp& message) {
   decide([&](GroupSupervisor& core, Instant now) { core.on_timer(now, progress, effects_); });
 }
 
-void SupervisorState::on_stop() {
-  if (stopping_) return;
-  stopping_ = true;
+void SupervisorState::on_stop(const StopReplica& order) {
+  if (std::exchange(stopping_, true)) {  // its time is another one now
+    if (replica_) self_->send(replica_, order);
+    return;
+  }
   decide([this](GroupSupervisor& core, Instant) { core.on_stop(effects_); });
   answer_waiting({StatusCode::kAborted, name_of(replica_id()) + " was stopped"});
-  if (replica_) return self_->send(replica_, StopReplica{});
+  if (replica_) return self_->send(replica_, order);
   end_ranks();
 }
 
@@ -182,9 +184,13 @@ void SupervisorState::carry_out(membership::LeaveGroup& order, Instant) {
   if (rank.handle) self_->send(rank.handle, actors::LeaveGroup{lost_});
 }
 
+void SupervisorState::carry_out(membership::DrainGeneration&, Instant) {
+  if (replica_) self_->send(replica_, StopReplica{config_.drain_s});
+}
+
 void SupervisorState::carry_out(membership::EndRank& order, Instant) {
   const LivingRank& rank = ranks_.at(order.rank);
-  if (rank.handle) config_.ground->end_rank(rank.handle, RankEnd::kAtOnce);
+  if (rank.handle) config_.ground->end_rank(rank.handle, order.in_order ? RankEnd::kInOrder : RankEnd::kAtOnce);
 }
 
 // The ranks that can end do so; the process goes on with its other replicas.
@@ -211,12 +217,18 @@ SupervisorHandle::behavior_type supervisor_actor(SupervisorState::Self self, Sup
       [&state](const RankLeft& left) {
         state.decide([&](GroupSupervisor& core, Instant now) { core.on_rank_left(left.rank, left.epoch, now, state.effects()); });
       },
+      [&state](const RankLeaving& leaving) {
+        state.decide([&](GroupSupervisor& core, Instant now) { core.on_rank_leaving(leaving.rank, now, state.effects()); });
+      },
       [&state](const RankFailed& failed) { state.on_rank_failed(failed); },
       [&state](const ReplicaPlaced& placed) { state.on_placed(placed); },
       [&state](const ReplicaServing& serving) { state.on_serving(serving); },
       [&state](const ReplicaLost& lost) { state.on_lost(lost); },
       [&state](const WakeUp& message) { state.on_wake_up(message); },
-      [&state](const StopReplica&) { state.on_stop(); },
+      [&state](const StopReplica& order) { state.on_stop(order); },
+      [&state](const SetBudget& order) {
+        state.decide([&](GroupSupervisor& core, Instant) { core.set_budget(order.budget); });
+      },
       [&state](const AwaitServing&) { return state.on_await_serving(); },
       [&state](const FindRank& asked) { return state.find(asked.rank); },
   };

@@ -4,7 +4,7 @@
 // generations are formed, in this process or in others, is its ReplicaGround's.
 //   made --FormGroup--> PlaceReplica to the coordinator --ReplicaPlaced--> the generation's replica is made
 //   --ReplicaLost--> group aborted, address gone --LeaveGroup, RankLeft--> made again
-//   any --StopReplica--> its replica stops, then its ranks end, then it does
+//   any --StopReplica--> its replica drains and stops, then its ranks end, then it does
 
 #include <functional>
 #include <memory>
@@ -23,6 +23,7 @@ namespace herd::actors {
 struct SupervisorConfig {
   membership::GroupSupervisorConfig core;
   std::shared_ptr<ReplicaGround> ground;  // not null; this supervisor's own
+  double drain_s = 0;  // a generation has so long to finish what it has, before a rank of it that was told to end is ended
   OnNote on_note{};  // may be empty
   std::function<Instant()> clock;
 };
@@ -48,7 +49,7 @@ class SupervisorState {
   void on_serving(const ReplicaServing& serving);
   void on_lost(const ReplicaLost& lost);
   void on_wake_up(const WakeUp& message);
-  void on_stop();
+  void on_stop(const StopReplica& order);
   caf::typed_response_promise<Status> on_await_serving();
   [[nodiscard]] RankHandle find(std::uint32_t rank) const { return ranks_.at(rank).handle; }
 
@@ -65,6 +66,7 @@ class SupervisorState {
   void carry_out(membership::StartRank& order, Instant now);
   void carry_out(membership::FormGroup& order, Instant now);
   void carry_out(membership::LeaveGroup& order, Instant now);
+  void carry_out(membership::DrainGeneration& order, Instant now);
   void carry_out(membership::EndRank& order, Instant now);
   void carry_out(membership::GiveUp& order, Instant now);
   void carry_out(membership::WakeSupervisorAt& order, Instant now);

@@ -11,6 +11,9 @@
 // rank's own while it computed this sequence: after the first the sequence is a suspect, its next attempt runs alone past the
 // step that was fatal (Submission::alone_until), and the second condemns it. Past that step the suspicion is over.
 //
+// Where a rank has left word which sequence it was working on (ReplicaLoss::at_work), only that one is a suspect. Its second death is
+// believed wherever it ran; and when two ranks died of the same one at once, these were two deaths.
+//
 // A death is often seen as a cut link first, and its cause is told later: an entry remembers the attempt that left so, and
 // the notice makes it a suspect then, wherever it is.
 
@@ -65,6 +68,7 @@ class RequestLedger {
     routing::NumericsId numerics;
     std::optional<routing::Route> on;  // where the current attempt runs
     Status first_death;                // not ok: a suspect
+    bool was_named = false;            // by the rank that died: it was this one and no other
     Status lost_because;               // of the last attempt that was cut short
     std::optional<Left> left;          // until it is past the step that could have been fatal
     std::uint32_t outputs_end = 0;     // outputs of positions below went out
@@ -136,6 +140,9 @@ class RequestLedger {
   [[nodiscard]] Orphans on_unreachable(routing::ReplicaGeneration replica, Unreachable how, const Status& why);
 
   enum class End : std::uint8_t { kFinished, kAborted, kFailed };
+  // A sequence that runs goes on elsewhere, as its replica drains: unrouted under the next attempt. The one that ended there is to be
+  // stopped.
+  [[nodiscard]] Orphans::Moved move(SequenceId sequence, const Status& why);
   // Forgets an open sequence.
   void close(SequenceId sequence, End how);
 
@@ -149,6 +156,8 @@ class RequestLedger {
   using Entries = std::map<SequenceId, Entry>;
   // The attempt was cut short: the next one begins, and needs a route.
   void unroute(Entry& entry, const Status& why);
+  // Its attempt leaves a replica of which nobody knows yet whether it has just died of it.
+  static void remember_left(Entry& entry);
   [[nodiscard]] static Orphans::Moved moved(SequenceId sequence, const Entry& entry);
   // The entry ran on the lost generation, or on an older one.
   void lose(SequenceId sequence, Entry& entry, const routing::ReplicaLoss& loss, Orphans& orphans);

@@ -89,9 +89,10 @@ bool may_send(FrameKind kind, Role from, Role to) {
     case FrameKind::kRankSpec:
     case FrameKind::kFormReplica:
     case FrameKind::kLeaveGroup:
-    case FrameKind::kStopReplica:
     case FrameKind::kRankEnded:
       return from == Role::kNode && to == Role::kRank;
+    case FrameKind::kStopReplica:
+      return (from == Role::kNode && to == Role::kRank) || (from == Role::kRank && to == Role::kNode);
     case FrameKind::kRankLoading:
     case FrameKind::kRankReady:
     case FrameKind::kRankLeft:

@@ -4,6 +4,7 @@
 //
 //   starting --on_rank_ready (all)--> forming (FormGroup) --on_serving--> serving
 //   serving  --on_generation_lost---> leaving (LeaveGroup to the ranks that live) --all left or started again--> forming
+//   serving  --on_rank_leaving------> serving (DrainGeneration) --on_generation_lost, as stopped--> leaving
 //   any      --no rank can be had---> given up (GiveUp, the last effect)
 // Ranks that live keep weights, KV memory and step buffers; only a rank that died (its thread or process ended), or one whose
 // tokens differ for the second time, is started again and loads. What ends before it ever served is not started again, as
@@ -13,8 +14,11 @@
 // lost outside of any. One that was stopped on purpose forms again for nothing. What ends before it ever served counts however long
 // ago it was: who fails slowly would never spend a budget of so many within a window.
 //
+// A rank whose process was told to end (on_rank_leaving) leaves in order: its generation drains, then it is ended and started again.
+//
 // A rank that does not leave its group hangs in what it computes: where ranks are processes it is ended and started again, a
-// thread cannot be ended, so its replica is given up.
+// thread cannot be ended, so its replica is given up. A process whose own progress word was found overdue is not waited for: it is
+// ended when its generation is lost.
 
 #include <cstddef>
 #include <cstdint>
@@ -43,14 +47,17 @@ struct FormGroup {};           // get a generation, open what the ranks meet in,
 struct LeaveGroup {            // to a rank: forget the group, answer when no step of it is under way (on_rank_left)
   std::uint32_t rank = 0;
 };
+struct DrainGeneration {};     // to the generation that was formed last: take nothing new, stop once nothing is left
 struct EndRank {               // its thread or process; answered by on_rank_lost. A thread: only one that is in no group
   std::uint32_t rank = 0;
+  bool in_order = false;       // it has time for last words; else at once
 };
 struct GiveUp { Status why; };  // for good
 struct WakeSupervisorAt { Instant at; };  // call on_timer then; the last one said holds
 
 enum class NoteKind : std::uint8_t {
   kRankLost,       // its thread or process ended
+  kRankLeaves,     // it was told to end
   kRankSuspected,  // it makes no progress, its group is given up for that; no rank: it is not known which
   kRankHangs,      // nor does it leave its group
   kTokensDiffer,   // `rank` sampled other tokens than most
@@ -67,7 +74,7 @@ struct Note {
   double pause_s = 0.0;
 };
 
-using SupervisorEffect = std::variant<StartRank, FormGroup, LeaveGroup, EndRank, GiveUp, WakeSupervisorAt, Note>;
+using SupervisorEffect = std::variant<StartRank, FormGroup, LeaveGroup, DrainGeneration, EndRank, GiveUp, WakeSupervisorAt, Note>;
 using SupervisorEffects = std::vector<SupervisorEffect>;
 
 struct GroupSupervisorConfig {
@@ -91,6 +98,8 @@ class GroupSupervisor {
   void on_rank_ready(std::uint32_t rank, const Status& status, Instant now, SupervisorEffects& effects);
   // Once for each life of a rank. One that was in a group: its generation's loss is told too, before or after.
   void on_rank_lost(std::uint32_t rank, const Status& why, Instant now, SupervisorEffects& effects);
+  // It was told to end, and says so. Repeatable.
+  void on_rank_leaving(std::uint32_t rank, Instant now, SupervisorEffects& effects);
   // FormGroup was carried out: that generation is being made.
   void on_formed(routing::ReplicaGeneration generation, Instant now, SupervisorEffects& effects);
   void on_serving(routing::ReplicaGeneration generation, Instant now, SupervisorEffects& effects);
@@ -100,6 +109,8 @@ class GroupSupervisor {
   void on_rank_left(std::uint32_t rank, Epoch epoch, Instant now, SupervisorEffects& effects);
   // `progress`: a reading of every rank.
   void on_timer(Instant now, std::span<const Progress> progress, SupervisorEffects& effects);
+  // Another budget, from the next end on; what was spent stays spent.
+  void set_budget(const RestartBudget& budget);
   // From here on nothing is started again.
   void on_stop(SupervisorEffects& effects);
 
@@ -114,6 +125,7 @@ class GroupSupervisor {
     std::uint32_t mismatches = 0;    // since it last read its weights for that reason
     bool read_weights_again = false;
     bool suspected = false;          // when its generation was lost
+    bool leaving = false;            // it is ended once it is in no group
     Instant due;                     // kStarting, kEnding: it has come so far by then, or never will
   };
 
@@ -128,6 +140,7 @@ class GroupSupervisor {
   // Given up for a rank that neither starts nor ends. False: for none.
   bool give_up_on_late(Instant now, SupervisorEffects& effects);
   void on_hang(const replica::Suspicion& suspicion, Instant now, SupervisorEffects& effects);
+  void end_rank(std::uint32_t rank, bool in_order, Instant now, SupervisorEffects& effects);
   // Counts against the budget. False: given up.
   bool spend(const Status& why, Instant now, SupervisorEffects& effects);
   void give_up(const Status& why, SupervisorEffects& effects);

@@ -3,11 +3,12 @@
 // with it and any number of lives of it. Pure; events in, effects out.
 //
 //   assigned --a slot is free--> held (StartReplica) --on_place_ask--> AskPlace --on_placed--> Place --on_serving--> serves
-//   held     --not assigned any more, given up--> ending (EndReplica) --on_ended--> its slot is free
+//   held     --not assigned any more, given up, draining--> ending (EndReplica) --on_ended--> its slot is free
 //
-// An Assignment is the whole list: what is not in it ends. A replica that was given up stays so for as long as it is assigned; a
-// later assignment, after one without it, tries anew. While the coordinator is away nothing ends: what serves goes on serving, and
-// what is to be placed waits. A new connection begins with NodeJoin, which says all that matters of what happened before it; then
+// An Assignment is the whole list: what is not in it ends, and what it says is draining ends once it has nothing left to do. A replica
+// that was given up stays so for as long as it is assigned; a later assignment, after one without it, tries anew. While the coordinator
+// is away nothing ends: what serves goes on serving, and what is to be placed waits. What an operator drained it remembers for a
+// coordinator that starts again. A new connection begins with NodeJoin, which says all that matters of what happened before it; then
 // what is still to be answered is asked again.
 
 #include <cstdint>
@@ -27,11 +28,14 @@ struct StartReplica {
   ReplicaId replica;
   std::size_t slot = 0;
 };
-struct EndReplica { ReplicaId replica; };  // answered by on_ended once none of its ranks is left
+struct EndReplica {  // answered by on_ended once none of its ranks is left. A later one for the same replica replaces the earlier
+  ReplicaId replica;
+  double drain_s = 0;  // it has so long to finish what it has; 0: the steps that are in flight
+};
 struct Place { routing::ReplicaView view; };  // what its supervisor asked for
 // To the coordinator, on the connection of the moment:
 struct SayToCoordinator {
-  std::variant<NodeJoin, PlaceAsk, Serving, routing::ReplicaLoss, GivenUp> message;
+  std::variant<NodeJoin, PlaceAsk, Serving, routing::ReplicaLoss, GivenUp, NodeLeaving> message;
 };
 using NodeEffect = std::variant<StartReplica, EndReplica, Place, SayToCoordinator>;
 using NodeEffects = std::vector<NodeEffect>;
@@ -51,13 +55,13 @@ class NodeCore {
 
   // From the supervisors of its replicas.
   void on_place_ask(const PlaceAsk& ask, NodeEffects& effects);
-  void on_serving(const routing::ReplicaView& view, NodeEffects& effects);
+  void on_serving(const routing::ReplicaView& view, NodeEffects& effects);  // or it drains, as the state says
   void on_lost(const routing::ReplicaLoss& loss, NodeEffects& effects);
   void on_given_up(ReplicaId replica, const Status& why, NodeEffects& effects);
   void on_ended(ReplicaId replica, NodeEffects& effects);
 
-  // From here on nothing is started, and all it holds ends.
-  void on_stop(NodeEffects& effects);
+  // From here on nothing is started, and all it holds drains, for so long at the most; [0, 86400]. A later one replaces the earlier.
+  void on_stop(double drain_s, NodeEffects& effects);
   // Stopped, and nothing is left.
   [[nodiscard]] bool over() const { return stopping_ && held_.empty(); }
   [[nodiscard]] bool holds(ReplicaId replica) const { return held_.contains(replica); }
@@ -67,6 +71,7 @@ class NodeCore {
   struct Held {
     std::size_t slot = 0;
     bool ending = false;
+    double drain_s = 0;                           // ending: as it was told last
     std::optional<PlaceAsk> ask;                  // not answered
     std::optional<routing::ReplicaView> serving;
   };
@@ -74,7 +79,7 @@ class NodeCore {
   [[nodiscard]] NodeJoin join() const;
   [[nodiscard]] std::optional<std::size_t> free_slot() const;
   void say(const decltype(SayToCoordinator::message)& message, NodeEffects& effects) const;
-  void end(ReplicaId replica, Held& held, NodeEffects& effects);
+  void end(ReplicaId replica, Held& held, double drain_s, NodeEffects& effects);
   // What is assigned and not there is started, as far as there is room; of the rest it says that there is none, once no slot is
   // about to become free.
   void fill_slots(NodeEffects& effects);
@@ -82,6 +87,10 @@ class NodeCore {
   const std::size_t slots_;
   bool connected_ = false;
   bool stopping_ = false;
+  double stop_drain_s_ = 0;
+  bool node_drains_ = false;         // as its coordinator said last; likewise the next three
+  std::vector<ReplicaId> drained_;
+  std::vector<ReplicaId> draining_;
   Epoch newest_;
   std::vector<ReplicaId> assigned_;
   std::map<ReplicaId, Held> held_;

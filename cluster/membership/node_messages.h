@@ -20,7 +20,7 @@ struct NodeJoin {
   Epoch newest;                                 // the largest cluster epoch it has heard of: a coordinator begins beyond it; 0: none
   std::vector<ReplicaId> held;                  // replicas it has ranks of, whatever their state; rising
   std::vector<routing::ReplicaView> serving;    // generations of these that serve now, or drain as the state says; rising
-  // The node was told to drain (`herd drain`, SIGTERM): nothing is placed there. It keeps that for a coordinator that starts again.
+  // An operator drained the node: nothing is placed there. It keeps that for a coordinator that starts again.
   bool drains = false;
   std::vector<ReplicaId> drained{};             // replicas that an operator drained, wherever they were; rising. Likewise
   bool operator==(const NodeJoin&) const = default;

@@ -4,6 +4,7 @@
 //
 //   node    <-> rank     RankSpec, then RankLoading, RankReady; LeaveGroup, RankLeft; RankFailed
 //   node    <-> leader   FormReplica, StopReplica, RankEnded; membership::Serving, GenerationEnded
+//   rank     -> node     StopReplica: its process was told to end
 //   leader  <-> rank     JoinGroup, RankJoined; StepPlan, StepResult, StepOutputs
 //   gateway <-> leader   GatewayJoin, Submission, Abort; ReplicaReport, TokenDeltas, ReplicaLoss
 // The leader is the process of rank 0: it holds the replica's scheduler beside its rank.
@@ -85,6 +86,8 @@ struct RankFailedNote {
 
 // To the leader: take nothing new, end the generation once no sequence is left; after drain_s at the latest, with the steps that
 // are in flight then finished. A later one replaces the earlier.
+// From a rank to its node: its process was told to end (SIGTERM). The node drains the replica, ends this rank, and forms it again; how
+// long that may take it decides itself.
 struct StopReplicaOrder {
   double drain_s = 0;  // seconds, [0, 86400]
   bool operator==(const StopReplicaOrder&) const = default;

@@ -10,6 +10,7 @@ namespace herd::replica {
 namespace {
 
 using routing::LossCause;
+using routing::ReplicaLoss;
 
 // To the names that the gateway knows, everywhere in the delta.
 void put_back(const step::AttemptKey& key, step::TokenDelta& delta) {
@@ -117,8 +118,10 @@ void ReplicaCore::on_failure(Failure failure, Instant now, ReplicaEffects& effec
   pump(now, effects);
 }
 
-void ReplicaCore::on_rank_lost(std::uint32_t rank, LossCause cause, const Status& why, ReplicaEffects& effects) {
-  if (rank < config_.ranks) fail_group({cause, why, {rank}}, effects);
+void ReplicaCore::on_rank_lost(std::uint32_t rank, LossCause cause, const Status& why, ReplicaEffects& effects, SequenceId at_work) {
+  if (rank >= config_.ranks || phase_ == Phase::kEnded) return;
+  abort_group(why, effects);
+  end({cause, why, {rank}}, effects, cause == LossCause::kDiedOfItself ? at_work : SequenceId());
 }
 
 // From gateways -------------------------------------------------------------------------------------------------------
@@ -131,19 +134,24 @@ void ReplicaCore::on_submission(step::Submission submission, Instant now, Replic
     ++stale_submissions_;
     return;
   }
-  if (phase_ != Phase::kServing) {
-    effects.emplace_back(refusal(key, {StatusCode::kAborted, phase_ == Phase::kMaking ? "the replica does not serve yet"
-                                                                                      : "the replica is stopping"}));
-    return;
-  }
   // The gateway has given the older attempt up; it learns nothing new from its end.
   if (open) end_attempt(*attempts_.find(*open), effects);
+  if (phase_ != Phase::kServing) {
+    effects.emplace_back(refusal(key, why_refused()));
+    return pump(now, effects);
+  }
   submission.sequence = attempts_.add(key);
   if (Status status = scheduler_.on_submit(submission, now); !status.ok()) {
     attempts_.remove(submission.sequence);
     effects.emplace_back(refusal(key, std::move(status)));
   }
   pump(now, effects);
+}
+
+// Gateways take either for no fault of the request, and ask another replica.
+Status ReplicaCore::why_refused() const {
+  if (phase_ == Phase::kDraining) return {StatusCode::kOverloaded, "the replica drains and takes nothing new"};
+  return {StatusCode::kAborted, phase_ == Phase::kMaking ? "the replica does not serve yet" : "the replica is stopping"};
 }
 
 void ReplicaCore::on_abort(const step::AttemptKey& attempt, Instant now, ReplicaEffects& effects) {
@@ -172,10 +180,11 @@ void ReplicaCore::on_timer(Instant now, std::span<const Progress> ranks, Replica
   if (late_s > config_.watch.gap_s) collector_.restart_deadlines(now);
   const bool phase_ends = phase_ends_at_ && *phase_ends_at_ <= now;
   if (phase_ends && phase_ == Phase::kAborted) return fail_as_given_up(effects);
+  if (phase_ends && phase_ == Phase::kDraining) return on_stop(now, effects);
   if (phase_ends)
     return fail_group({LossCause::kOverdue, {StatusCode::kAborted, "its ranks did not form a group in time"}, not_joined()},
                       effects);
-  if (phase_ == Phase::kServing || phase_ == Phase::kStopping) {
+  if (phase_ == Phase::kServing || draining()) {
     if (const auto failure = look(now, ranks)) return fail_group(*failure, effects);
   }
   arm_timer(now, effects);
@@ -208,23 +217,33 @@ void ReplicaCore::arm_timer(Instant now, ReplicaEffects& effects) {
   effects.emplace_back(WakeReplicaAt{*wakes_at_});
 }
 
+void ReplicaCore::on_drain(double drain_s, Instant now, ReplicaEffects& effects) {
+  if ((phase_ != Phase::kServing && phase_ != Phase::kDraining) || drain_s <= 0) return on_stop(now, effects);
+  phase_ = Phase::kDraining;
+  phase_ends_at_ = after(now, drain_s);
+  pump(now, effects);
+}
+
 void ReplicaCore::on_stop(Instant now, ReplicaEffects& effects) {
   if (phase_ == Phase::kEnded) return;
   if (phase_ == Phase::kAborted) return fail_as_given_up(effects);
   if (phase_ == Phase::kMaking) return end({LossCause::kStopped, {StatusCode::kAborted, "stopped"}, {}}, effects);
   phase_ = Phase::kStopping;
+  phase_ends_at_.reset();
   pump(now, effects);
+  if (phase_ == Phase::kStopping) arm_timer(now, effects);
 }
 
 // What follows --------------------------------------------------------------------------------------------------------
 
 void ReplicaCore::pump(Instant now, ReplicaEffects& effects) {
   if (phase_ == Phase::kAborted && collector_.owing().empty()) return fail_as_given_up(effects);
+  if (phase_ == Phase::kDraining && attempts_.size() == 0) phase_ = Phase::kStopping;
   if (phase_ == Phase::kStopping && collector_.idle()) {
     scheduler_.check_integrity();  // with nothing open, no block may be held
     return end({LossCause::kStopped, {StatusCode::kAborted, "stopped"}, {}}, effects);
   }
-  if (phase_ != Phase::kServing) return;
+  if (phase_ != Phase::kServing && phase_ != Phase::kDraining) return;
   if (collector_.idle() && !wakes_at_) watch_.restart(now);
   while (auto plan = scheduler_.plan_step(now, config_.cost ? &*config_.cost : nullptr)) {
     collector_.on_plan_sent(plan->step, now);
@@ -279,12 +298,15 @@ LastSteps ReplicaCore::last_steps() const {
 }
 
 // The gateways' ledgers own what becomes of the sequences: the scheduler only forgets them.
-void ReplicaCore::end(const Failure& failure, ReplicaEffects& effects) {
+void ReplicaCore::end(const Failure& failure, ReplicaEffects& effects, SequenceId at_work) {
   const Status why{failure.why.code(),
                    "replica " + std::to_string(config_.generation.replica.value) + ": " + failure.why.message()};
   LastSteps last = last_steps();
   last.no_progress = failure.no_progress;
-  effects.emplace_back(SayLost{{config_.generation, failure.cause, why, steps_out_.attempts(), failure.blamed}, last});
+  ReplicaLoss loss{config_.generation, failure.cause, why, steps_out_.attempts(), failure.blamed};
+  const auto guilty = attempts_.attempt_of(at_work);
+  if (guilty && std::ranges::count(*loss.in_step, *guilty, &routing::AttemptInStep::attempt) > 0) loss.at_work = {*guilty};
+  effects.emplace_back(SayLost{std::move(loss), last});
   phase_ = Phase::kEnded;
   (void)scheduler_.on_replica_lost();
   attempts_.clear();

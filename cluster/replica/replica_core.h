@@ -7,7 +7,9 @@
 //   serving --on_submission, on_result--> serving
 //   serving --rank failed, lost, hangs--> ended   (AbortGroup first of all, then SayLost)
 //   serving --rank gave its step up-----> aborted (AbortGroup) --it is known why--> ended (SayLost)
-//   serving --on_stop-------------------> stopping --last result--> ended (SayLost as kStopped)
+//   serving --on_drain------------------> draining --nothing is left, or its time is over--> stopping
+//   serving, draining --on_stop---------> stopping --last result--> ended (SayLost as kStopped)
+// Draining it goes on with what it has and takes nothing new; stopping it finishes the steps that are in flight.
 // Whatever ends it, SayLost and EndGeneration are the last effects; an ended one has no effects beyond refusals.
 //
 // A rank gives its step up when another does not come to a collective. Who that is, and whether it died of what it computed,
@@ -106,7 +108,9 @@ class ReplicaCore {
   // another did not come) see above; one that failed otherwise died of itself.
   void on_rank_joined(std::uint32_t rank, const Status& status, ReplicaEffects& effects);
   void on_result(step::StepResult result, Instant now, ReplicaEffects& effects);
-  void on_rank_lost(std::uint32_t rank, routing::LossCause cause, const Status& why, ReplicaEffects& effects);
+  // `at_work`: own id of the sequence that it was working on when it died of itself; 0: nobody knows.
+  void on_rank_lost(std::uint32_t rank, routing::LossCause cause, const Status& why, ReplicaEffects& effects,
+                    SequenceId at_work = {});
 
   // From gateways. A refusal is a terminal delta (kRefused).
   void on_submission(step::Submission submission, Instant now, ReplicaEffects& effects);
@@ -116,17 +120,24 @@ class ReplicaCore {
 
   // `ranks`: a reading of every rank's progress; empty: nobody can read them, and only step_seconds_max bounds a hang.
   void on_timer(Instant now, std::span<const Progress> ranks, ReplicaEffects& effects);
+  // Take nothing new, and stop once no sequence is left, after `drain_s` at the latest; [0, 86400]. A later one replaces the earlier.
+  void on_drain(double drain_s, Instant now, ReplicaEffects& effects);
   void on_stop(Instant now, ReplicaEffects& effects);
 
-  [[nodiscard]] bool serving() const;
+  [[nodiscard]] bool serving() const;  // it takes sequences
+  // It has taken some and takes no more.
+  [[nodiscard]] bool draining() const { return phase_ == Phase::kDraining || phase_ == Phase::kStopping; }
+  // The open attempt that this id of a plan stands for; nullopt: it is over.
+  [[nodiscard]] std::optional<step::AttemptKey> attempt_of(SequenceId own) const { return attempts_.attempt_of(own); }
   [[nodiscard]] bool ended() const;
   [[nodiscard]] ReplicaStats stats() const;
   void check_integrity() const;
 
  private:
-  enum class Phase : std::uint8_t { kMaking, kServing, kStopping, kAborted, kEnded };
+  enum class Phase : std::uint8_t { kMaking, kServing, kDraining, kStopping, kAborted, kEnded };
   using Failure = StepCollector::Failure;
 
+  [[nodiscard]] Status why_refused() const;  // it does not serve
   void pump(Instant now, ReplicaEffects& effects);
   void arm_timer(Instant now, ReplicaEffects& effects);
   // Who hangs, or which step is overdue.
@@ -139,7 +150,7 @@ class ReplicaCore {
   void fail_group(const Failure& failure, ReplicaEffects& effects);
   // Nobody died of itself as far as is known by now.
   void fail_as_given_up(ReplicaEffects& effects);
-  void end(const Failure& failure, ReplicaEffects& effects);
+  void end(const Failure& failure, ReplicaEffects& effects, SequenceId at_work = {});
   [[nodiscard]] std::vector<std::uint32_t> not_joined() const;
   [[nodiscard]] LastSteps last_steps() const;
 
@@ -151,7 +162,8 @@ class ReplicaCore {
   AttemptTable attempts_;
   StepsOut steps_out_;  // as the collector waits for them
   std::vector<bool> ranks_joined_;
-  std::optional<Instant> phase_ends_at_;  // kMaking: joining has failed then; kAborted: what is not known then is not waited for
+  // kMaking: joining has failed then; kDraining: it stops then; kAborted: what is not known then is not waited for.
+  std::optional<Instant> phase_ends_at_;
   Status given_up_because_;               // kAborted
   std::uint64_t stale_submissions_ = 0;
   std::optional<Instant> wakes_at_;

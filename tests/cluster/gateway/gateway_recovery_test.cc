@@ -101,18 +101,6 @@ TEST_F(GatewayRecovery, ANewerViewBuriesWhatItDoesNotHave) {
   EXPECT_EQ(core.ledger().suspected_kills, 0U);
 }
 
-TEST_F(GatewayRecovery, ADrainingReplicaFinishesWhatItHas) {
-  view({replica(0)});
-  ask(1);
-  view({replica(0, 1, ReplicaState::kDraining), replica(1)});
-  EXPECT_EQ(runs().size(), 1U);
-  ask(2);
-  ASSERT_EQ(runs().size(), 2U);
-  EXPECT_EQ(runs()[1].to.generation, generation(1));
-  answer(0, token(0, 0, FinishReason::kStop));
-  EXPECT_EQ(ended(), (Ended{{1, End::kFinished}}));
-}
-
 TEST_F(GatewayRecovery, ACutLinkMovesWithoutBuryingTheReplica) {
   view({replica(0)});
   ask(1);
@@ -258,6 +246,27 @@ TEST_F(GatewayRecovery, ASecondDeathCondemnsASuspectByName) {
   EXPECT_NE(why.message().find("replica 0: rank 1 died"), std::string::npos) << why.message();
   EXPECT_NE(why.message().find("replica " + std::to_string(second.replica.value) + ": rank 1 died"), std::string::npos);
   EXPECT_EQ(core.ledger().condemned, 1U);
+}
+
+TEST_F(GatewayRecovery, APromptThatKilledTwiceIsNotTriedAgainForTenMinutes) {
+  view({replica(0), replica(1), replica(2)});
+  ask(1);
+  lose(generation(0), LossCause::kDiedOfItself);
+  lose(runs().back().to.generation, LossCause::kDiedOfItself);
+  ASSERT_EQ(ends().size(), 1U);
+  EXPECT_TRUE(ends()[0].end.poison);
+  EXPECT_FALSE(ends()[0].end.blames_caller);
+  const std::size_t sent = runs().size();
+  ask(2);
+  ASSERT_EQ(ends().size(), 2U);
+  EXPECT_TRUE(ends()[1].end.poison);
+  EXPECT_TRUE(ends()[1].end.blames_caller);
+  EXPECT_EQ(runs().size(), sent) << "no replica sees it";
+  now = seconds(601);
+  auto later = request(3);
+  later.deadline = seconds(700);
+  ask(later);
+  EXPECT_EQ(runs().size(), sent + 1);
 }
 
 TEST_F(GatewayRecovery, PastTheFatalStepTheSuspicionIsOver) {
@@ -410,7 +419,7 @@ TEST_F(GatewayRecovery, ASurvivorIsNotFloodedWithOrphans) {
   view({replica(0, 1, ReplicaState::kServing, 32), replica(1, 1, ReplicaState::kDraining)});
   for (std::uint64_t id = 1; id <= 32; ++id) ask(id);
   ASSERT_EQ(runs().size(), 32U);
-  view({replica(0, 1, ReplicaState::kServing, 32), replica(1, 1, ReplicaState::kServing, 32)});
+  view({replica(0, 1, ReplicaState::kServing, 32), replica(1, 2, ReplicaState::kServing, 32)});
   lose(generation(0), LossCause::kKilled);
   EXPECT_EQ(runs().size(), 48U) << "half of its places";
   EXPECT_EQ(runs()[32].submission.sequence, SequenceId(1)) << "oldest first";

@@ -42,7 +42,7 @@ const std::vector<Row>& rows() {
       {FrameKind::kRankSpec, Lane::kControl, {{kNode, kRank}}},
       {FrameKind::kFormReplica, Lane::kControl, {{kNode, kRank}}},
       {FrameKind::kLeaveGroup, Lane::kControl, {{kNode, kRank}}},
-      {FrameKind::kStopReplica, Lane::kControl, {{kNode, kRank}}},
+      {FrameKind::kStopReplica, Lane::kControl, {{kNode, kRank}, {kRank, kNode}}},
       {FrameKind::kRankEnded, Lane::kControl, {{kNode, kRank}}},
       {FrameKind::kRankLoading, Lane::kControl, {{kRank, kNode}}},
       {FrameKind::kRankReady, Lane::kControl, {{kRank, kNode}}},

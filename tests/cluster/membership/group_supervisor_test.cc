@@ -39,6 +39,9 @@ struct GroupSupervisorTest : testing::Test {
   void rank_lost(std::uint32_t rank, const Status& why = kDied) {
     act([&] { supervisor.on_rank_lost(rank, why, now, effects); });
   }
+  void leaving(std::uint32_t rank) {
+    act([&] { supervisor.on_rank_leaving(rank, now, effects); });
+  }
   void left(std::uint32_t rank) { left(rank, generation.epoch); }
   void left(std::uint32_t rank, Epoch epoch) {
     act([&] { supervisor.on_rank_left(rank, epoch, now, effects); });
@@ -346,6 +349,92 @@ TEST_F(GroupSupervisorTest, OneThatWasStoppedFormsAgainForNothing) {
   }
 }
 
+// Ranks that are told to end ----------------------------------------------------------------------------------------------
+
+TEST_F(GroupSupervisorTest, ARankThatIsToldToEndIsStartedAgainBehindItsDrain) {
+  serve();
+  for (int i = 0; i < 10; ++i) {  // it costs nothing of the budget
+    leaving(1);
+    EXPECT_EQ(count<DrainGeneration>(), 1U);
+    EXPECT_EQ(noted(NoteKind::kRankLeaves)->rank, 1U);
+    leaving(1);
+    EXPECT_TRUE(effects.empty()) << "it says so again";
+    EXPECT_TRUE(supervisor.serving());
+    lost(LossCause::kStopped);
+    EXPECT_EQ(to<LeaveGroup>(), (Ranks{0, 1}));
+    left(1);
+    ASSERT_EQ(to<EndRank>(), Ranks{1});
+    EXPECT_TRUE(all_of<EndRank>()[0].in_order);
+    left(0);
+    EXPECT_EQ(count<EndRank>(), 0U);
+    rank_lost(1);
+    EXPECT_EQ(to<StartRank>(), Ranks{1});
+    ready(1);
+    ASSERT_EQ(count<FormGroup>(), 1U);
+    formed();
+    EXPECT_EQ(count<DrainGeneration>(), 0U);
+    serving();
+    ASSERT_TRUE(supervisor.serving());
+  }
+}
+
+TEST_F(GroupSupervisorTest, AllRanksMayBeToldToEndInOneDrain) {
+  serve();
+  leaving(0);
+  leaving(1);
+  lost(LossCause::kStopped);
+  left(0);
+  left(1);
+  rank_lost(1);
+  EXPECT_EQ(to<StartRank>(), Ranks{1});
+  rank_lost(0);
+  EXPECT_EQ(to<StartRank>(), Ranks{0});
+  ready(0);
+  ready(1);
+  EXPECT_EQ(count<FormGroup>(), 1U);
+}
+
+// There is nothing to drain yet: the generation that is being formed drains once it is there.
+TEST_F(GroupSupervisorTest, ARankThatIsToldToEndWhileItsGroupFormsDrainsItThen) {
+  serve();
+  lost();
+  left(0);
+  left(1);
+  ASSERT_EQ(count<FormGroup>(), 1U);
+  leaving(0);
+  EXPECT_EQ(count<DrainGeneration>(), 0U);
+  formed();
+  EXPECT_EQ(count<DrainGeneration>(), 1U);
+}
+
+TEST_F(GroupSupervisorTest, ARankInNoGroupIsEndedAtOnce) {
+  serve();
+  lost();
+  left(0);
+  leaving(0);
+  EXPECT_EQ(to<EndRank>(), Ranks{0});
+  left(1);
+  EXPECT_EQ(count<FormGroup>(), 0U);
+  rank_lost(0);
+  EXPECT_EQ(to<StartRank>(), Ranks{0});
+  leaving(0);
+  EXPECT_EQ(to<EndRank>(), Ranks{0}) << "it loads";
+}
+
+TEST_F(GroupSupervisorTest, ARankThatDiesWhileItDrainsIsADeathAsAnyOther) {
+  serve();
+  leaving(1);
+  rank_lost(1);
+  lost();
+  EXPECT_EQ(to<LeaveGroup>(), Ranks{0});
+  EXPECT_EQ(to<StartRank>(), Ranks{1});
+  ready(1);
+  left(0);
+  ASSERT_EQ(count<FormGroup>(), 1U);
+  formed();
+  EXPECT_EQ(count<DrainGeneration>(), 0U);
+}
+
 TEST_F(GroupSupervisorTest, NothingIsStartedOnceItStops) {
   serve();
   act([&] { supervisor.on_stop(effects); });
@@ -631,9 +720,25 @@ struct GroupOfProcesses : GroupSupervisorTest {
   GroupOfProcesses() : GroupSupervisorTest(config_of(2, true)) {}
 };
 
-TEST_F(GroupOfProcesses, AProcessThatDoesNotLeaveIsEndedAndStartedAgain) {
+TEST_F(GroupOfProcesses, AProcessThatIsOverdueIsEndedAtOnce) {
   serve();
   lost(LossCause::kOverdue, {1});
+  EXPECT_EQ(to<EndRank>(), Ranks{1});
+  EXPECT_EQ(to<LeaveGroup>(), Ranks{0});
+  EXPECT_EQ(noted(NoteKind::kRankHangs)->rank, 1U);
+  left(1);
+  EXPECT_TRUE(effects.empty()) << "too late";
+  left(0);
+  rank_lost(1);
+  EXPECT_EQ(to<StartRank>(), Ranks{1});
+  ready(1);
+  EXPECT_EQ(count<FormGroup>(), 1U);
+}
+
+TEST_F(GroupOfProcesses, AProcessThatDoesNotLeaveIsEndedAndStartedAgain) {
+  serve();
+  lost(LossCause::kOverdue);  // it is not known which of them
+  EXPECT_EQ(to<LeaveGroup>(), (Ranks{0, 1}));
   left(0);
   wait(10);
   EXPECT_TRUE(noted(NoteKind::kRankHangs));
@@ -707,7 +812,7 @@ TEST_F(GroupThatKeepsTrying, ARankThatIsNeverReadyIsGivenUpInTheFirstStartToo) {
 
 TEST_F(GroupOfProcesses, AllOfThemMayHang) {
   serve();
-  lost(LossCause::kOverdue, {1});
+  lost(LossCause::kOverdue);
   wait(10);
   const Ranks first = to<EndRank>();
   wait(10);

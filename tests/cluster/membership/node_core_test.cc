@@ -9,7 +9,8 @@ namespace {
 
 using routing::ReplicaGeneration;
 
-// "start 3 in 0", "end 3", "place 3/7", "> join 2: held 3,4 serving 3/7", "> ask 3", "> serving 3/7", "> lost 3/7", "> given up 3: why"
+// "start 3 in 0", "end 3", "end 3 within 30", "place 3/7", "> join 2: held 3,4 serving 3/7", "> ask 3", "> serving 3/7", "> lost 3/7",
+// "> given up 3: why", "> leaving within 30"
 std::string text_of(const ReplicaGeneration& generation) {
   return std::to_string(generation.replica.value) + "/" + std::to_string(generation.epoch.value);
 }
@@ -17,7 +18,10 @@ struct TextOf {
   std::string operator()(const StartReplica& order) const {
     return "start " + std::to_string(order.replica.value) + " in " + std::to_string(order.slot);
   }
-  std::string operator()(const EndReplica& order) const { return "end " + std::to_string(order.replica.value); }
+  std::string operator()(const EndReplica& order) const {
+    return "end " + std::to_string(order.replica.value) +
+           (order.drain_s > 0 ? " within " + std::to_string(static_cast<int>(order.drain_s)) : "");
+  }
   std::string operator()(const Place& order) const { return "place " + text_of(order.view.route.generation); }
   std::string operator()(const SayToCoordinator& order) const {
     return "> " + std::visit([](const auto& message) { return said(message); }, order.message);
@@ -26,11 +30,17 @@ struct TextOf {
     std::string text = "join " + std::to_string(join.replicas_max) + " newest " + std::to_string(join.newest.value) + ": held";
     for (const ReplicaId replica : join.held) text += " " + std::to_string(replica.value);
     text += ", serving";
-    for (const routing::ReplicaView& view : join.serving) text += " " + text_of(view.route.generation);
+    for (const routing::ReplicaView& view : join.serving)
+      text += (view.state == routing::ReplicaState::kDraining ? " draining " : " ") + text_of(view.route.generation);
+    if (join.drains) text += ", drains";
+    for (const ReplicaId replica : join.drained) text += ", drained " + std::to_string(replica.value);
     return text;
   }
   static std::string said(const PlaceAsk& ask) { return "ask " + std::to_string(ask.replica.value) + " at " + ask.address; }
-  static std::string said(const Serving& serving) { return "serving " + text_of(serving.view.route.generation); }
+  static std::string said(const Serving& serving) {
+    return (serving.view.state == routing::ReplicaState::kDraining ? "draining " : "serving ") + text_of(serving.view.route.generation);
+  }
+  static std::string said(const NodeLeaving& leaving) { return "leaving within " + std::to_string(static_cast<int>(leaving.drain_s)); }
   static std::string said(const routing::ReplicaLoss& loss) { return "lost " + text_of(loss.replica); }
   static std::string said(const GivenUp& given_up) {
     return "given up " + std::to_string(given_up.replica.value) + ": " + given_up.why.message();
@@ -70,6 +80,18 @@ class NodeCoreTest : public testing::Test {
   Lines placed(std::uint32_t replica, std::uint64_t epoch) {
     return on([&](NodeEffects& effects) { core.on_placed({view(replica, epoch)}, effects); });
   }
+  Lines drain(std::initializer_list<std::uint32_t> replicas, std::initializer_list<std::uint32_t> draining, double drain_s) {
+    Assignment assignment;
+    for (const std::uint32_t replica : replicas) assignment.replicas.emplace_back(replica);
+    for (const std::uint32_t replica : draining) assignment.draining.emplace_back(replica);
+    assignment.drain_s = drain_s;
+    return on([&](NodeEffects& effects) { core.on_assignment(assignment, effects); });
+  }
+  Lines draining(std::uint32_t replica, std::uint64_t epoch) {
+    routing::ReplicaView drains = view(replica, epoch);
+    drains.state = routing::ReplicaState::kDraining;
+    return on([&](NodeEffects& effects) { core.on_serving(drains, effects); });
+  }
   Lines serving(std::uint32_t replica, std::uint64_t epoch) {
     return on([&](NodeEffects& effects) { core.on_serving(view(replica, epoch), effects); });
   }
@@ -85,8 +107,8 @@ class NodeCoreTest : public testing::Test {
   Lines ended(std::uint32_t replica) {
     return on([&](NodeEffects& effects) { core.on_ended(ReplicaId(replica), effects); });
   }
-  Lines stop() {
-    return on([&](NodeEffects& effects) { core.on_stop(effects); });
+  Lines stop(double drain_s = 0) {
+    return on([&](NodeEffects& effects) { core.on_stop(drain_s, effects); });
   }
 
   NodeCore core{2};
@@ -188,12 +210,82 @@ TEST_F(NodeCoreTest, WhatEndsIsNotSaidToBeHeld) {
   EXPECT_EQ(connect(), Lines{"> join 2 newest 0: held 1, serving"});
 }
 
+TEST_F(NodeCoreTest, WhatDrainsEndsInItsTimeAndIsNotStartedAgain) {
+  connect();
+  assign({0, 1});
+  serving(0, 7);
+  EXPECT_EQ(drain({0, 1}, {0}, 30), Lines{"end 0 within 30"});
+  EXPECT_EQ(draining(0, 7), Lines{"> draining 0/7"});
+  EXPECT_EQ(drain({0, 1}, {0}, 30), Lines{}) << "said again, its time does not begin anew";
+  EXPECT_EQ(drain({0, 1}, {0}, 5), Lines{"end 0 within 5"}) << "it is hurried";
+  EXPECT_EQ(lost(0, 7), Lines{"> lost 0/7"});
+  EXPECT_EQ(ended(0), Lines{});
+  EXPECT_EQ(drain({0, 1}, {0}, 5), Lines{});
+  EXPECT_EQ(assign({0, 1}), Lines{"start 0 in 0"}) << "it is not to drain any more";
+}
+
+TEST_F(NodeCoreTest, OneThatIsNotToDrainAfterAllComesBackOnceItHasEnded) {
+  connect();
+  assign({0});
+  drain({0}, {0}, 30);
+  EXPECT_EQ(assign({0}), Lines{}) << "its leader takes nothing new in this generation";
+  EXPECT_EQ(ended(0), Lines{"start 0 in 0"});
+}
+
+TEST_F(NodeCoreTest, WhatDrainsEndsAtOnceWhenItIsNotAssignedAnyMoreAndStaysSo) {
+  connect();
+  assign({0});
+  drain({0}, {0}, 30);
+  EXPECT_EQ(assign({}), Lines{"end 0"});
+  EXPECT_EQ(drain({0}, {0}, 30), Lines{});
+}
+
+TEST_F(NodeCoreTest, ACoordinatorThatComesLaterHearsWhatDrains) {
+  connect();
+  assign({0, 1});
+  serving(0, 7);
+  drain({0, 1}, {0}, 30);
+  draining(0, 7);
+  core.on_disconnected();
+  EXPECT_EQ(connect(), Lines{"> join 2 newest 0: held 0 1, serving draining 0/7"});
+}
+
+TEST_F(NodeCoreTest, WhatAnOperatorDrainedIsRememberedForTheNextCoordinator) {
+  connect();
+  Assignment assignment;
+  assignment.node_drains = true;
+  assignment.drained = {ReplicaId(5)};
+  on([&](NodeEffects& effects) { core.on_assignment(assignment, effects); });
+  core.on_disconnected();
+  EXPECT_EQ(connect(), Lines{"> join 2 newest 0: held, serving, drains, drained 5"});
+  assign({});
+  core.on_disconnected();
+  EXPECT_EQ(connect(), Lines{"> join 2 newest 0: held, serving"});
+}
+
+TEST_F(NodeCoreTest, ANodeThatLeavesDrainsWhatItHolds) {
+  connect();
+  assign({0, 1});
+  serving(0, 7);
+  EXPECT_EQ(stop(30), (Lines{"> leaving within 30", "end 0 within 30", "end 1 within 30"}));
+  draining(0, 7);
+  EXPECT_EQ(assign({1, 2}), Lines{});
+  core.on_disconnected();
+  EXPECT_EQ(connect(), (Lines{"> join 2 newest 0: held 0 1, serving draining 0/7", "> leaving within 30"}))
+      << "a coordinator that started meanwhile";
+  ended(1);
+  EXPECT_FALSE(core.over());
+  EXPECT_EQ(stop(0), (Lines{"> leaving within 0", "end 0"})) << "it is hurried";
+  ended(0);
+  EXPECT_TRUE(core.over());
+}
+
 TEST_F(NodeCoreTest, StoppingEndsAllAndStartsNothing) {
   connect();
   assign({0, 1});
   given_up(1);
   EXPECT_FALSE(core.over());
-  EXPECT_EQ(stop(), Lines{"end 0"});
+  EXPECT_EQ(stop(), (Lines{"> leaving within 0", "end 0"}));
   EXPECT_EQ(assign({0, 1}), Lines{});
   ended(0);
   EXPECT_FALSE(core.over());

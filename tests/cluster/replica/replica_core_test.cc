@@ -650,6 +650,89 @@ TEST_F(ServingReplicaCore, StopsBehindItsLastResult) {
   EXPECT_TRUE(core.ended());
 }
 
+TEST_F(ServingReplicaCore, DrainsUntilNothingIsLeft) {
+  auto plans = submit(submission_of(kFirst, 1));
+  core.on_drain(30, now, effects);
+  EXPECT_TRUE(core.draining());
+  EXPECT_FALSE(core.serving());
+  expect_refused(submission_of(kFirst, 2), StatusCode::kOverloaded);
+  std::uint32_t tokens = 0;
+  for (std::size_t step = 0; step < plans.size(); ++step) {
+    ASSERT_FALSE(core.ended());
+    answer(result_of(plans[step]));
+    tokens += static_cast<std::uint32_t>(deltas().size());
+    for (const ExecuteOnRanks& more : all_of<ExecuteOnRanks>(effects)) plans.push_back(more.plan);
+  }
+  EXPECT_EQ(tokens, submission_of(kFirst, 1).max_tokens);
+  expect_loss_said(LossCause::kStopped, "replica 3: stopped", {}, {});
+}
+
+TEST_F(ServingReplicaCore, WithNothingToDoADrainIsOverAtOnce) {
+  core.on_drain(30, now, effects);
+  expect_loss_said(LossCause::kStopped, "replica 3: stopped", {}, {});
+}
+
+TEST_F(ServingReplicaCore, ADrainIsOverWhenItsLastSequenceIsAborted) {
+  const auto plans = submit(submission_of(kFirst, 1));
+  core.on_drain(30, now, effects);
+  effects.clear();
+  core.on_abort(submission_of(kFirst, 1).key(), now, effects);
+  EXPECT_TRUE(all_of<ExecuteOnRanks>(effects).empty());
+  EXPECT_FALSE(core.ended());  // steps are in flight
+  answer(result_of(plans[0]));
+  answer(result_of(plans[1]));
+  EXPECT_TRUE(core.ended());
+}
+
+// What is left goes with the generation; its steps that are in flight are not wasted.
+TEST_F(ServingReplicaCore, ADrainWhoseTimeIsOverFinishesItsSteps) {
+  const auto plans = submit(submission_of(kFirst, 1));
+  core.on_drain(0.45, now, effects);
+  for (int looks = 0; looks < 5; ++looks) {
+    now = after(0.1);
+    core.on_timer(now, {}, effects);
+  }
+  answer(result_of(plans[0]));
+  EXPECT_EQ(deltas().size(), 1U);
+  EXPECT_TRUE(all_of<ExecuteOnRanks>(effects).empty());
+  EXPECT_FALSE(core.ended());
+  answer(result_of(plans[1]));
+  EXPECT_TRUE(core.ended());
+  EXPECT_EQ(all_of<SayLost>(effects).at(0).loss.cause, LossCause::kStopped);
+}
+
+TEST_F(ServingReplicaCore, ALaterDrainReplacesTheEarlier) {
+  const auto plans = submit(submission_of(kFirst, 1));
+  core.on_drain(0.15, now, effects);
+  core.on_drain(30, now, effects);
+  for (int looks = 0; looks < 5; ++looks) {
+    now = after(0.1);
+    core.on_timer(now, {}, effects);
+  }
+  answer(result_of(plans[0]));
+  EXPECT_EQ(all_of<ExecuteOnRanks>(effects).size(), 1U);
+  core.on_drain(0, now, effects);
+  answer(result_of(plans[1]));
+  EXPECT_TRUE(all_of<ExecuteOnRanks>(effects).empty());
+}
+
+TEST_F(ServingReplicaCore, DrainingItStillNoticesAHang) {
+  (void)submit(submission_of(kFirst, 1));
+  core.on_drain(30, now, effects);
+  for (int looks = 0; looks < 30 && !core.ended(); ++looks) {
+    now = after(0.1);
+    core.on_timer(now, {}, effects);
+  }
+  EXPECT_EQ(all_of<SayLost>(effects).at(0).loss.cause, LossCause::kOverdue);
+}
+
+TEST_F(ReplicaCoreOfTwoRanks, DrainedBeforeItServedItIsStopped) {
+  core.on_start(now, effects);
+  effects.clear();
+  core.on_drain(30, now, effects);
+  expect_loss_said(LossCause::kStopped, "replica 3: stopped", {}, {});
+}
+
 TEST_F(ReplicaCoreOfTwoRanks, StoppedBeforeItServedIsAStopToo) {
   core.on_stop(now, effects);
   ASSERT_EQ(effects.size(), 2U);

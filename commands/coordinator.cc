@@ -59,8 +59,8 @@ std::string node_beside(const config::ClusterSpec& spec, const config::Coordinat
 class CoordinatorCommand {
  public:
   // `log` outlives it.
-  CoordinatorCommand(config::ClusterSpec spec, config::CoordinatorSpec own, observability::EventLog& log)
-      : spec_(std::move(spec)), own_(std::move(own)), log_(log) {}
+  CoordinatorCommand(std::string file, config::ClusterSpec spec, config::CoordinatorSpec own, observability::EventLog& log)
+      : file_(std::move(file)), spec_(std::move(spec)), own_(std::move(own)), log_(log) {}
 
   Status start() {
     processes::CoordinatorConfig config;
@@ -71,6 +71,12 @@ class CoordinatorCommand {
     config.build_id = version();
     config.mine = own_report(handshake::Role::kCoordinator, own_.name, node_beside(spec_, own_));
     config.on_note = [this](const membership::MembershipNote& note) { write(note); };
+    config.read_file = [this](const config::ClusterSpec& running) {
+      return read_again(file_, running, handshake::Role::kCoordinator, own_.name);
+    };
+    config.on_reloaded = [this](const config::ClusterSpec& spec) {
+      log_.set_level(observability::log_level_named(spec.logs.log_level).value_or(LogLevel::kInfo));
+    };
     report::ProcessReport mine = config.mine;
     auto process = processes::CoordinatorProcess::start(std::move(config));  // first: its port is the lock
     if (!process) return process.error();
@@ -96,7 +102,7 @@ class CoordinatorCommand {
     for (;;) {
       const auto event = guard.wait_until({std::numeric_limits<std::int64_t>::max()});
       if (event == StopGuard::Event::kStop) break;
-      if (event == StopGuard::Event::kReload) reload();
+      if (event == StopGuard::Event::kReload) process_->reload();
     }
     admin_->close();
     process_->stop();
@@ -108,11 +114,6 @@ class CoordinatorCommand {
     const LogLevel level = note.is_warning ? LogLevel::kWarning : LogLevel::kInfo;
     if (note.peer.empty()) log_.write(level, note.event, {{"what", note.what}});
     else log_.write(level, note.event, {{"peer", note.peer}, {"what", note.what}});
-  }
-
-  void reload() {
-    if (Status status = process_->reload(); !status.ok())
-      log_.write(LogLevel::kError, "certificates not taken, the old ones stay", {{"reason", status.message()}});
   }
 
   [[nodiscard]] std::optional<std::string> not_ready() const {
@@ -136,7 +137,8 @@ class CoordinatorCommand {
     return page.text();
   }
 
-  const config::ClusterSpec spec_;
+  const std::string file_;
+  const config::ClusterSpec spec_;  // as it was read at the start
   const config::CoordinatorSpec own_;
   observability::EventLog& log_;
   std::unique_ptr<processes::CoordinatorProcess> process_;
@@ -153,7 +155,7 @@ Status coordinator(const CoordinatorFlags& flags) {
   observability::EventLog log(format, observability::log_level_named(spec->logs.log_level).value_or(LogLevel::kInfo));
   auto guard = StopGuard::start(kDrainSeconds, [&log] { log.flush(kLogFlush); });
   if (!guard) return guard.error();
-  CoordinatorCommand command(std::move(*spec), std::move(*own), log);
+  CoordinatorCommand command(flags.config, std::move(*spec), std::move(*own), log);
   if (Status status = command.start(); !status.ok()) return status;
   command.run(**guard);
   (*guard)->ended(0);

@@ -43,7 +43,8 @@ Status EndpointServer::start() {
   bool reload = false;
   if (Status status = start_cluster(reload); !status.ok()) return status;
   if (Status status = make_gateway(); !status.ok()) return status;
-  if (reload) reload_keys();
+  if (source_.on_signal) apply();  // what was taken meanwhile
+  if (reload) on_event(StopGuard::Event::kReload);
   open_doors();
   return {};
 }
@@ -67,6 +68,7 @@ Status EndpointServer::start_cluster(bool& reload) {
   while (!through) {  // a replica that is given up wakes the guard too
     const auto event = guard_.wait_until(after(steady_now(), 1e6));
     reload |= event == StopGuard::Event::kReload;
+    if (event == StopGuard::Event::kWoken) on_event(event);
     end_if_told();
   }
   starter.join();
@@ -74,18 +76,42 @@ Status EndpointServer::start_cluster(bool& reload) {
 }
 
 Status EndpointServer::run() {
-  const double interval_s = flags_.no_stats_line ? 1e9 : flags_.stats_interval;
-  Instant next_line = after(steady_now(), interval_s);
+  const auto interval_s = [this] { return flags_.no_stats_line ? 1e9 : flags_.stats_interval; };
+  double waits_s = interval_s();
+  Instant next_line = after(steady_now(), waits_s);
   // What was given up while the doors opened woke the guard once, for the start.
   while (!cluster_.none_left()) {
     const StopGuard::Event event = guard_.wait_until(next_line);
     if (event == StopGuard::Event::kStop) return drain();
-    if (event == StopGuard::Event::kReload) reload_keys();
+    on_event(event);
+    if (std::exchange(waits_s, interval_s()) != interval_s()) next_line = after(steady_now(), waits_s);
     if (event != StopGuard::Event::kNothing) continue;
-    next_line = after(next_line, interval_s);
+    next_line = after(next_line, waits_s);
     if (!gateway_->state().idle()) log_.write(observability::LogLevel::kInfo, gateway_->state().stats_line());
   }
   return give_up(*cluster_.none_left());
+}
+
+void EndpointServer::on_event(StopGuard::Event event) {
+  if (event == StopGuard::Event::kReload) source_.on_signal ? source_.on_signal() : reload_keys();
+  if (event == StopGuard::Event::kWoken && source_.on_woken) source_.on_woken();
+}
+
+void EndpointServer::take(const ServeFlags& flags, std::shared_ptr<const access::ApiKeys> keys) {
+  take_live(flags, flags_);
+  if (keys) keys_ = std::move(keys);
+  log_.set_level(log_level(flags_));
+  guard_.set_drain(flags_.shutdown_timeout);
+  if (gateway_) apply();
+}
+
+void EndpointServer::apply() {
+  gateway_->set(intake_settings(), flags_.stalled);
+  gateway_->set_keys(keys_);
+  cluster_.on_access(resume_digest_, keys_.get());
+  cluster_.client().set_queue_bounds(flags_.queued_requests_max, flags_.queued_tokens_max);
+  if (Status status = doors_->set_limits(flags_.http.limits); !status.ok())
+    log_.write(observability::LogLevel::kError, "limits of connections not taken", {{"reason", status.message()}});
 }
 
 // While it starts nobody has been let in, so there is nothing to finish.
@@ -206,6 +232,7 @@ void EndpointServer::open_doors() {
 
 // The first signal: what runs finishes. The second: it does not.
 Status EndpointServer::drain() {
+  if (source_.on_end) source_.on_end();
   notify_service_manager("STOPPING=1");
   gateway_->state().drain();
   cluster_.on_drain();
@@ -225,6 +252,7 @@ Status EndpointServer::drain() {
 Status EndpointServer::give_up(const std::string& why) {
   log_.write(observability::LogLevel::kError, "no replica is left and none can come back: the server ends",
              {{"reason", why}});
+  if (source_.on_end) source_.on_end();
   guard_.on_fault();
   notify_service_manager("STOPPING=1");
   gateway_->state().drain();

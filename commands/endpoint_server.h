@@ -1,8 +1,9 @@
 #pragma once
 // EndpointServer: `herd serve`, whatever computes: keys, doors, event ids, gateway. Starts the parts in order, then waits for what its
-// guard says: SIGTERM or SIGINT drains, a second one stops, SIGHUP reads the key file again; and when nothing can be served any
-// more for good it ends, so that whoever started it may start it again.
+// guard says: SIGTERM or SIGINT drains, a second one stops, SIGHUP reads the key file again, or the cluster's file; and when nothing can
+// be served any more for good it ends, so that whoever started it may start it again.
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,11 +20,23 @@
 
 namespace herd::commands {
 
+// Where settings come from while a server runs, if not from its key file alone. On its main thread.
+struct SettingsSource {
+  std::function<void()> on_signal;  // SIGHUP
+  std::function<void()> on_woken;   // StopGuard::wake()
+  std::function<void()> on_end;     // it drains from here on
+};
+
 class EndpointServer {
  public:
   // All outlive it.
   EndpointServer(const ServeFlags& flags, observability::EventLog& log, StopGuard& guard, ServedCluster& cluster)
       : flags_(flags), log_(log), guard_(guard), cluster_(cluster) {}
+
+  // Before start().
+  void set_source(SettingsSource source) { source_ = std::move(source); }
+  // Of `flags` what a server takes while it runs (take_live), and these keys; null: those it has. From the source, at any time of it.
+  void take(const ServeFlags& flags, std::shared_ptr<const access::ApiKeys> keys);
 
   Status start();
   // Until it is told to stop, or nothing is left that could serve.
@@ -31,7 +44,9 @@ class EndpointServer {
 
  private:
   Status start_cluster(bool& reload);
+  void on_event(StopGuard::Event event);
   void end_if_told();
+  void apply();
   Status load_keys();
   void reload_keys();
   void log_refusals();
@@ -44,7 +59,8 @@ class EndpointServer {
   Status give_up(const std::string& why);
   void end(int exit_code);
 
-  const ServeFlags& flags_;
+  ServeFlags flags_;
+  SettingsSource source_;
   observability::EventLog& log_;
   StopGuard& guard_;
   ServedCluster& cluster_;

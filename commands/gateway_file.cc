@@ -67,11 +67,17 @@ Expected<GatewayFile> read_gateway_file(const std::string& path, const std::stri
   if (!spec) return fail(spec.error());
   auto gateway = find_gateway(path, *spec, name);
   if (!gateway) return fail(gateway.error());
-  GatewayFile file{path, std::move(*spec), std::move(*gateway), {}};
-  if (Status status = take_settings(file.spec, file.gateway, file.flags); !status.ok()) return fail(std::move(status));
-  file.flags.model.quiet = flags.model.quiet;
-  file.flags.api_keys = flags.api_keys;
-  return file;
+  auto settings = flags_of(*spec, *gateway, flags);
+  if (!settings) return fail(settings.error());
+  return GatewayFile{path, std::move(*spec), std::move(*gateway), std::move(*settings)};
+}
+
+Expected<ServeFlags> flags_of(const config::ClusterSpec& spec, const config::GatewaySpec& gateway, const ServeFlags& beside) {
+  ServeFlags flags;
+  if (Status status = take_settings(spec, gateway, flags); !status.ok()) return fail(std::move(status));
+  flags.model.quiet = beside.model.quiet;
+  flags.api_keys = beside.api_keys;
+  return flags;
 }
 
 }  // namespace herd::commands

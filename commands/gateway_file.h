@@ -24,4 +24,7 @@ struct GatewayFile {
 [[nodiscard]] Expected<GatewayFile> read_gateway_file(const std::string& path, const std::string& name, const ServeFlags& flags,
                                                       const std::vector<std::string>& given);
 
+// The settings of a gateway of that file, as the flags that they are; what can only stand beside the file is as in `beside`.
+[[nodiscard]] Expected<ServeFlags> flags_of(const config::ClusterSpec& spec, const config::GatewaySpec& gateway, const ServeFlags& beside);
+
 }  // namespace herd::commands

@@ -101,13 +101,33 @@ Status JoinedCluster::join() {
   set_limits(file_.flags, options->scheduler.max_num_seqs * replicas, config.gateway);
   config.gateway.admission.gateways = static_cast<std::uint32_t>(file_.spec.gateways.size());
   config.on_trouble = [this](const Status& status) { on_trouble(status); };
+  config.on_reload = [this](const reload::ReloadOrder& order) { on_order(order); };
   auto process = processes::GatewayProcess::start(std::move(config));
   if (!process) return process.error();
   process_ = std::move(*process);
+  std::vector<reload::ReloadOrder> early;
+  {
+    const std::scoped_lock lock(mutex_);
+    joined_ = true;
+    early = std::exchange(early_, {});
+  }
+  for (const reload::ReloadOrder& order : early) on_order(order);
   report(ProcessState::kStarting);
   admin_->open({[] { return std::optional<std::string>("no replica serves yet"); }, [this] { return metrics_text(nullptr); }});
   return {};
 }
+
+void JoinedCluster::on_order(const reload::ReloadOrder& order) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!joined_) return early_.push_back(order);
+  }
+  if (on_reload_) on_reload_(order);
+}
+
+void JoinedCluster::say(const report::ReloadPrepared& prepared) { process_->say(prepared); }
+
+Status JoinedCluster::on_reloaded(const config::ClusterSpec& spec) { return process_->on_reloaded(config::settings_digest(spec)); }
 
 // Whoever wants it to stop meanwhile ends the process (EndpointServer).
 void JoinedCluster::await_replica() {

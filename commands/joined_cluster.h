@@ -2,6 +2,7 @@
 // JoinedCluster: a cluster of other processes behind the doors of `herd serve --config`: this one is a gateway of it. Its metrics port
 // answers from the start; requests come in once a replica serves.
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21,6 +22,12 @@ class JoinedCluster final : public ServedCluster {
  public:
   // Both outlive it.
   JoinedCluster(const GatewayFile& file, observability::EventLog& log) : file_(file), log_(log) {}
+
+  // Before start(): who takes what the coordinator says of a reload. Any thread.
+  void set_on_reload(std::function<void(const reload::ReloadOrder&)> on_reload) { on_reload_ = std::move(on_reload); }
+  // To the coordinator, and what follows from settings that are others now. Once on_reload was called, or after start().
+  void say(const report::ReloadPrepared& prepared);
+  Status on_reloaded(const config::ClusterSpec& spec);
 
   Status start(const std::string& api_url) override;
   const std::vector<std::string>& names() const override { return names_; }
@@ -44,6 +51,7 @@ class JoinedCluster final : public ServedCluster {
   void await_replica();
   void name_numerics(const routing::NumericsId& id);
   void make_metrics();
+  void on_order(const reload::ReloadOrder& order);
   void report(report::ProcessState state);
   void on_trouble(const Status& status);
   [[nodiscard]] std::string metrics_text(api::ApiGateway* gateway) const;
@@ -55,8 +63,11 @@ class JoinedCluster final : public ServedCluster {
   std::int64_t max_model_len_ = 0;
   access::ServedNumerics numerics_;
   std::unique_ptr<observability::ServingMetrics> metrics_;
-  mutable std::mutex mutex_;             // of report_
+  std::function<void(const reload::ReloadOrder&)> on_reload_;
+  mutable std::mutex mutex_;             // of the next three
   report::ProcessReport report_;
+  std::vector<reload::ReloadOrder> early_;  // that came before process_ was there
+  bool joined_ = false;                     // it is
   std::set<std::string> troubles_;       // that were said lately; on the connections' thread
   std::unique_ptr<processes::GatewayProcess> process_;  // its threads use the above
   std::unique_ptr<admin::AdminServer> admin_;  // last: its pages read the above

@@ -12,6 +12,7 @@
 
 #include "commands/argument_check.h"
 #include "commands/command_line.h"
+#include "commands/roles.h"
 #include "commands/serve.h"
 #include "commands/standard_output.h"
 #include "commands/version.h"
@@ -77,7 +78,9 @@ int main(int argc, char** argv) {
   herd::commands::add_node(app, &exit_code);
   herd::commands::add_rank(app, &exit_code);
   herd::commands::add_coordinator(app, &exit_code);
+  herd::commands::add_drain(app, &exit_code);
   herd::commands::add_status(app, &exit_code);
+  herd::commands::add_reload(app, &exit_code);
   herd::commands::add_up(app, &exit_code);
   herd::commands::check_arguments(app);
   const int code = run(app, argc, argv, exit_code);

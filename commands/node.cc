@@ -24,9 +24,11 @@
 #include "commands/cluster_options.h"
 #include "commands/cluster_spec_file.h"
 #include "commands/command_line.h"
+#include "commands/config_reload.h"
 #include "commands/line_writer.h"
 #include "commands/random_bytes.h"
 #include "commands/role_life.h"
+#include "commands/roles.h"
 #include "commands/stop_guard.h"
 #include "commands/supervision.h"
 #include "commands/version.h"
@@ -93,8 +95,21 @@ Expected<std::string> text_digest_of(const actors::EngineOptions& options, const
 
 class NodeCommand {
  public:
-  NodeCommand(config::ClusterSpec spec, config::NodeSpec node, observability::EventLog& log)
-      : spec_(std::move(spec)), node_(std::move(node)), log_(log), supervision_(log, std::numeric_limits<std::uint32_t>::max(), [] {}) {}
+  NodeCommand(const std::string& file, config::ClusterSpec spec, config::NodeSpec node, observability::EventLog& log, StopGuard& guard)
+      : spec_(std::move(spec)),
+        node_(std::move(node)),
+        log_(log),
+        guard_(guard),
+        supervision_(log, std::numeric_limits<std::uint32_t>::max(), [] {}),
+        reload_({.path = file,
+                 .role = handshake::Role::kNode,
+                 .name = node_.name,
+                 .running = spec_,
+                 .prepare = {},
+                 .take = [this](const config::ClusterSpec& taken) { return take(taken); },
+                 .say = [this](const report::ReloadPrepared& prepared) { process_->say(prepared); },
+                 .wake = [this] { guard_.wake(); }},
+                log) {}
 
   Status start() {
     admin::AdminConfig admin;
@@ -128,8 +143,12 @@ class NodeCommand {
       guard.wake();
     });
     while (!over) {
-      if (guard.wait_until({std::numeric_limits<std::int64_t>::max()}) != StopGuard::Event::kStop) continue;
-      log_.write(LogLevel::kInfo, "node drains", {{"seconds", spec_.http.shutdown_timeout}});
+      const auto event = guard.wait_until({std::numeric_limits<std::int64_t>::max()});
+      if (event == StopGuard::Event::kReload) reload_.reload_alone();
+      if (event == StopGuard::Event::kWoken) reload_.carry_out();
+      if (event != StopGuard::Event::kStop) continue;
+      reload_.close();
+      log_.write(LogLevel::kInfo, "node drains", {{"seconds", drain_s_}});
       process_->stop();
       break;  // a second signal is the guard's
     }
@@ -175,9 +194,17 @@ class NodeCommand {
       rank_lines_.write(json ? std::string(line) : rank + " | " + std::string(line));
     };
     config.on_link = [this](const Status& status) { on_link(status); };
+    config.on_reload = [this](const reload::ReloadOrder& order) { reload_.post(order); };
     config.mine = own_report(handshake::Role::kNode, node_.name, node_.name);
     config.mine.metrics_url = admin_->metrics_url();
     return config;
+  }
+
+  Status take(const config::ClusterSpec& spec) {
+    drain_s_ = spec.http.shutdown_timeout;
+    guard_.set_drain(drain_s_ + kEndSeconds);
+    log_.set_level(observability::log_level_named(spec.logs.log_level).value_or(LogLevel::kInfo));
+    return process_->on_reloaded(spec);
   }
 
   // A coordinator that is away is tried again and again: each cause is said once.
@@ -215,13 +242,16 @@ class NodeCommand {
     return page.text();
   }
 
-  const config::ClusterSpec spec_;
+  const config::ClusterSpec spec_;  // as it was read at the start
   const config::NodeSpec node_;
   observability::EventLog& log_;
+  StopGuard& guard_;
+  double drain_s_ = spec_.http.shutdown_timeout;  // of what it holds, once it is told to end
   Supervision supervision_;
   std::mutex mutex_;          // of last_trouble_
   std::string last_trouble_ = "not connected yet";
   LineWriter rank_lines_{STDERR_FILENO};
+  ConfigReload reload_;
   std::unique_ptr<processes::NodeProcess> process_;
   std::unique_ptr<admin::AdminServer> admin_;  // ends first: its pages ask the process
 };
@@ -237,7 +267,7 @@ Status node(const NodeFlags& flags) {
   observability::EventLog log(format, observability::log_level_named(spec->logs.log_level).value_or(LogLevel::kInfo));
   auto guard = StopGuard::start(spec->http.shutdown_timeout + kEndSeconds, [&log] { log.flush(kLogFlush); });
   if (!guard) return guard.error();
-  NodeCommand command(std::move(*spec), std::move(*mine), log);
+  NodeCommand command(flags.config, std::move(*spec), std::move(*mine), log, **guard);
   if (Status status = command.start(); !status.ok()) return status;
   command.run(**guard);
   (*guard)->ended(0);

@@ -21,6 +21,7 @@
 #include "commands/command_line.h"
 #include "commands/random_bytes.h"
 #include "commands/role_life.h"
+#include "commands/roles.h"
 #include "commands/stop_guard.h"
 #include "commands/version.h"
 #include "commands/wall_clock.h"
@@ -198,8 +199,9 @@ Status rank(RankFlags& flags) {
 
 }  // namespace
 
-void add_rank(CLI::App& app, int* exit_code) {
+void add_rank(CLI::App& app, int* exit_code, const actors::WrapRank& wrap) {
   auto flags = std::make_shared<RankFlags>();
+  flags->process.wrap_rank = wrap;
   actors::RankProcessConfig& process = flags->process;
   CLI::App* command = app.add_subcommand("rank", "One rank of a replica: started by `herd node`, which hands it what it works with");
   command->add_option("--cluster", process.cluster, "Name of the cluster")->required();

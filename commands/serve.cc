@@ -10,6 +10,7 @@
 #include "commands/command_line.h"
 #include "commands/endpoint_server.h"
 #include "commands/gateway_file.h"
+#include "commands/gateway_reload.h"
 #include "commands/joined_cluster.h"
 #include "commands/own_cluster.h"
 #include "commands/serve.h"
@@ -38,12 +39,6 @@ Status serve_under_guard(const ServeFlags& flags,
   return serve(log, **guard);
 }
 
-Status run(const ServeFlags& flags, observability::EventLog& log, StopGuard& guard, ServedCluster& cluster) {
-  EndpointServer server(flags, log, guard, cluster);
-  if (Status status = server.start(); !status.ok()) return status;
-  return server.run();
-}
-
 // Beside what computes: connections and text, the numerics' reader or a gateway's connections, the start's own.
 int own_threads(const ServeFlags& flags) {
   return flags.http.threads + flags.text_threads + (flags.metrics_port ? 1 : 0) + 3;
@@ -55,7 +50,9 @@ Status serve_own(const ServeFlags& flags, const EngineHooks& hooks) {
     if (!options) return options.error();
     if (Status status = probe_threads(actors::threads_needed(*options) + own_threads(flags)); !status.ok()) return status;
     OwnCluster cluster(flags, hooks, log, guard);
-    return run(flags, log, guard, cluster);
+    EndpointServer server(flags, log, guard, cluster);
+    if (Status status = server.start(); !status.ok()) return status;
+    return server.run();
   });
 }
 
@@ -67,7 +64,10 @@ Status serve_joined(const GatewayFile& file) {
     // /metrics has a port of its own in any case, with what is to be said of a process of a cluster.
     ServeFlags doors = file.flags;
     doors.metrics_port.reset();
-    return run(doors, log, guard, cluster);
+    EndpointServer server(doors, log, guard, cluster);
+    GatewayReload reload(file, log, guard, cluster, server);
+    if (Status status = server.start(); !status.ok()) return status;
+    return server.run();
   });
 }
 

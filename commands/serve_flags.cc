@@ -25,6 +25,24 @@ Status check(const ServeFlags& flags) {
   return {};
 }
 
+void take_live(const ServeFlags& from, ServeFlags& into) {
+  into.http.limits.connections = from.http.limits.connections;
+  into.http.limits.connections_per_ip = from.http.limits.connections_per_ip;
+  into.http.limits.body_bytes = from.http.limits.body_bytes;
+  into.api_key_file = from.api_key_file;
+  into.request_timeout = from.request_timeout;
+  into.request_timeout_max = from.request_timeout_max;
+  into.queued_requests_max = from.queued_requests_max;
+  into.queued_tokens_max = from.queued_tokens_max;
+  into.shutdown_timeout = from.shutdown_timeout;
+  into.keep_alive = from.keep_alive;
+  into.stalled = from.stalled;
+  into.log_level = from.log_level;
+  into.log_requests = from.log_requests;
+  into.no_stats_line = from.no_stats_line;
+  into.stats_interval = from.stats_interval;
+}
+
 observability::LogLevel log_level(const ServeFlags& flags) {
   using observability::LogLevel;
   return std::max(observability::log_level_named(flags.log_level).value_or(LogLevel::kInfo),

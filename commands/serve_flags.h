@@ -46,6 +46,8 @@ struct ServeFlags {
 void add_serve_flags(CLI::App& command, ServeFlags& flags);
 // Checks values that need no file and no device. kUsage.
 [[nodiscard]] Status check(const ServeFlags& flags);
+// Of `from` what a server takes while it runs.
+void take_live(const ServeFlags& from, ServeFlags& into);
 // --log-level, and warnings at least under --quiet.
 [[nodiscard]] observability::LogLevel log_level(const ServeFlags& flags);
 // What a gateway takes before replicas that run `together` sequences at one time.

@@ -28,6 +28,8 @@ class ServerDoors {
   [[nodiscard]] std::string url() const;
   // Requests reach the handlers from here on. Says where, for people.
   void open(http::HttpHandler& api, http::HttpHandler& metrics);
+  // Of the API's port (HttpServer::set_limits).
+  Status set_limits(const http::HttpLimits& limits) { return server_->set_limits(limits); }
   // The API's port takes nobody new.
   void drain() { server_->drain(); }
   // Waits a moment for the last frames to reach their sockets, not beyond `end`, then closes everything.

@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "cluster/report/drain_progress.h"
 #include "commands/status_output.h"
 
 namespace herd::commands {
@@ -25,7 +26,7 @@ json::object process_object(const report::ProcessReport& process) {
 }
 
 json::object replica_object(const report::ReplicaReportLine& line) {
-  return {{"name", "replica-" + std::to_string(line.replica.value)},
+  return {{"name", report::replica_name(line.replica)},
           {"state", report::replica_condition_name(line.condition)},
           {"node", text_or_null(line.node)},
           {"epoch", line.epoch},
@@ -35,20 +36,29 @@ json::object replica_object(const report::ReplicaReportLine& line) {
 }  // namespace
 
 std::string cluster_status_json(const std::string& config, const report::ClusterStatusReport& report) {
-  json::array endpoints, metrics, processes, replicas;
+  json::array endpoints, metrics, processes, replicas, may_be_stopped;
+  const auto add_drained = [&](const std::string& name) {
+    if (report::may_be_stopped(report, name)) may_be_stopped.emplace_back(name);
+  };
   for (const report::ProcessReport& process : report.processes) {
     if (!process.endpoint_url.empty()) endpoints.push_back(json::object{{"name", process.name}, {"url", process.endpoint_url}});
     if (!process.metrics_url.empty())
       metrics.push_back(json::object{
           {"role", handshake::role_name(process.role)}, {"name", process.name}, {"url", process.metrics_url}});
     processes.push_back(process_object(process));
+    if (process.role == handshake::Role::kNode && process.state == report::ProcessState::kDraining) add_drained(process.name);
   }
-  for (const report::ReplicaReportLine& line : report.replicas) replicas.push_back(replica_object(line));
+  for (const report::ReplicaReportLine& line : report.replicas) {
+    replicas.push_back(replica_object(line));
+    add_drained(report::replica_name(line.replica));
+  }
   return json::serialize(json::object{{"config", config},
                                       {"endpoints", std::move(endpoints)},
                                       {"metrics", std::move(metrics)},
                                       {"processes", std::move(processes)},
-                                      {"replicas", std::move(replicas)}}) +
+                                      {"replicas", std::move(replicas)},
+                                      {"may_be_stopped", std::move(may_be_stopped)},
+                                      {"notices", json::array(report.notices.begin(), report.notices.end())}}) +
          "\n";
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "cluster/report/drain_progress.h"
 #include "commands/status_output.h"
 
 namespace herd::commands {
@@ -29,11 +30,13 @@ std::string or_dash(const std::string& text) { return text.empty() ? "-" : text;
 std::string number_or_dash(std::uint64_t number) { return number == 0 ? "-" : std::to_string(number); }
 
 // What is worth a look: how far it has loaded, where it is reached, how it ended last.
-std::string about(const report::ProcessReport& process) {
+std::string about(const report::ClusterStatusReport& report, const report::ProcessReport& process) {
   std::string text = process.endpoint_url;
   const auto add = [&](const std::string& more) { text += (text.empty() ? "" : ", ") + more; };
   if (process.loaded_percent >= 0) add("loaded " + std::to_string(process.loaded_percent) + " %");
   if (process.leader) add("leader");
+  const bool drains = process.role == handshake::Role::kNode && process.state == report::ProcessState::kDraining;
+  if (drains && report::may_be_stopped(report, process.name)) add("drained: may be stopped");
   if (!process.last_death.empty()) add("last death: " + process.last_death);
   return text;
 }
@@ -43,14 +46,16 @@ std::string about(const report::ProcessReport& process) {
 std::string cluster_status_text(const report::ClusterStatusReport& report) {
   std::vector<Row> replicas{{"REPLICA", "STATE", "NODE", "EPOCH", "WHY"}};
   for (const report::ReplicaReportLine& line : report.replicas)
-    replicas.push_back({"replica-" + std::to_string(line.replica.value), report::replica_condition_name(line.condition),
+    replicas.push_back({report::replica_name(line.replica), report::replica_condition_name(line.condition),
                         or_dash(line.node), number_or_dash(line.epoch), line.why});
   std::vector<Row> processes{{"ROLE", "NAME", "STATE", "PID", "NODE", "RESTARTS", "ABOUT"}};
   for (const report::ProcessReport& process : report.processes)
     processes.push_back({handshake::role_name(process.role), process.name, report::process_state_name(process.state),
                          number_or_dash(static_cast<std::uint64_t>(process.pid)), or_dash(process.node),
-                         std::to_string(process.restarts), about(process)});
-  return "cluster " + report.cluster + "\n\n" + table_text(replicas) + "\n" + table_text(processes);
+                         std::to_string(process.restarts), about(report, process)});
+  std::string notices = report.notices.empty() ? "" : "\n";
+  for (const std::string& notice : report.notices) notices += notice + "\n";
+  return "cluster " + report.cluster + "\n\n" + table_text(replicas) + "\n" + table_text(processes) + notices;
 }
 
 }  // namespace herd::commands

@@ -79,6 +79,11 @@ void StopGuard::wake() {
   happened_.notify_all();
 }
 
+void StopGuard::set_drain(double drain_s) {
+  const std::scoped_lock lock(mutex_);
+  plan_.set_drain(drain_s);
+}
+
 void StopGuard::on_fault() {
   {
     const std::scoped_lock lock(mutex_);

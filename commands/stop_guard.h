@@ -38,6 +38,8 @@ class StopGuard {
   [[nodiscard]] Event wait_until(Instant time);
   // Any thread.
   void wake();
+  // What open requests get once a signal comes, from now on.
+  void set_drain(double drain_s);
   // Nothing can be served any more: the process is to end, soon.
   void on_fault();
   [[nodiscard]] bool told() const;

@@ -19,6 +19,8 @@ class StopPlan {
 
   explicit StopPlan(double drain_s) : drain_s_(std::clamp(drain_s, 0.0, 1e9)) {}
 
+  // For a signal that is still to come.
+  void set_drain(double drain_s) { drain_s_ = std::clamp(drain_s, 0.0, 1e9); }
   void on_signal(Instant now) { end_by(ending_at_ ? now : after(now, drain_s_)); }
   void on_fault(Instant now) { end_by(now); }
 
@@ -33,7 +35,7 @@ class StopPlan {
   static Instant after(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(seconds * 1e9)}; }
   void end_by(Instant at) { ending_at_ = ending_at_ ? std::min(*ending_at_, at) : at; }
 
-  const double drain_s_;
+  double drain_s_;
   std::optional<Instant> ending_at_;
 };
 

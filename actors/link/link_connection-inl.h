@@ -14,8 +14,10 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <unordered_set>
@@ -23,6 +25,7 @@
 
 #include "actors/link/link_host.h"
 #include "actors/link/tls_identity-inl.h"
+#include "cluster/wire/spoken.h"
 #include "runtime/steady_clock.h"
 
 namespace herd::link {
@@ -85,7 +88,8 @@ class LinkConnection final : public Link, public HostedConnection, public std::e
   }
 
   [[nodiscard]] Status send(const wire::Frame& frame, Epoch cluster_epoch, routing::ReplicaGeneration replica) override {
-    auto sealed = wire::seal(frame, cluster_epoch, replica);  // here, so that nobody waits for a long one
+    const std::optional<wire::Frame> spoken = wire::as_spoken(frame, protocol_);
+    auto sealed = wire::seal(spoken ? *spoken : frame, cluster_epoch, replica);  // here, so that nobody waits for a long one
     if (!sealed) return sealed.error();
     return with_session([&](LinkSession& session) { return session.send(frame.kind, std::move(*sealed), steady_now()); });
   }
@@ -207,7 +211,7 @@ class LinkConnection final : public Link, public HostedConnection, public std::e
     LinkSession::Fate fate;
     Status why;
     Instant deadline;
-    bool wants_bytes;
+    bool wants_bytes, hangs;
     {
       const std::lock_guard lock(mutex_);
       events = session_.take_events();
@@ -216,11 +220,15 @@ class LinkConnection final : public Link, public HostedConnection, public std::e
       why = session_.why();
       deadline = session_.deadline();
       wants_bytes = session_.wants_bytes();
+      hangs = session_.peer_hangs();
     }
     for (LinkEvent& event : events) hand_out(event);
     if (closed_) return;
     polite_ |= fate == LinkSession::Fate::kFarewell;
-    if (fate == LinkSession::Fate::kClosed) return close(why);
+    if (fate == LinkSession::Fate::kClosed) {
+      if (hangs && owner_) owner_->on_hung();
+      return close(why);
+    }
     if (!output.empty()) write(output);
     if (secured_ && !reading_ && wants_bytes) read();
     arm(deadline);
@@ -229,6 +237,7 @@ class LinkConnection final : public Link, public HostedConnection, public std::e
   void hand_out(LinkEvent& event) {
     if (auto* opened = std::get_if<PeerOpened>(&event)) {
       opened_ = true;
+      protocol_ = opened->agreement.protocol;
       ++shared_.opened;
       owner_ = std::exchange(open_, nullptr)(this->shared_from_this(), *opened);
       if (!owner_) finish({StatusCode::kAborted, "not wanted"});
@@ -294,6 +303,7 @@ class LinkConnection final : public Link, public HostedConnection, public std::e
   bool pump_posted_ = false;
   bool gone_ = false;  // nothing is posted any more
 
+  std::uint32_t protocol_ = 0;  // as both ends agreed, before anybody can send
   OpenLink open_;
   std::shared_ptr<LinkOwner> owner_;
   std::function<void(bool)> on_gone_;

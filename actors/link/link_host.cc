@@ -108,6 +108,9 @@ class Host final : public LinkHost {
   }
 
   Status reload() override { return identity_ ? identity_->reload() : Status{}; }
+  void set_config_digest(const std::string& digest) override {
+    asio::post(shared_->context, [shared = shared_, digest] { shared->config.mine.config_digest = digest; });
+  }
   [[nodiscard]] std::int64_t certificate_expires_unix_seconds() const override {
     return identity_ ? identity_->expires_unix_seconds() : 0;
   }

@@ -46,6 +46,8 @@ class LinkOwner {
   virtual ~LinkOwner() = default;
   virtual void on_frame(wire::OpenedFrame frame) = 0;
   virtual void on_progress(const handshake::Progress& progress) = 0;
+  // The peer neither speaks nor reads, though nobody has ended the connection: it hangs, or the way there is cut. on_closed() is next.
+  virtual void on_hung() {}
   virtual void on_closed(const Status& why) = 0;
 };
 
@@ -101,6 +103,8 @@ class LinkHost {
 
   // Reads the TLS files again, for connections from now on; those that are open stay. On an error all stays as it was.
   virtual Status reload() = 0;
+  // Hello::config_digest of connections from now on.
+  virtual void set_config_digest(const std::string& digest) = 0;
   [[nodiscard]] virtual std::int64_t certificate_expires_unix_seconds() const = 0;  // 0: no TLS
   [[nodiscard]] virtual LinkHostStats stats() const = 0;
   // Closes every connection, hard; owners hear on_closed(). Repeatable. Not from the host's thread.

@@ -9,6 +9,7 @@
 
 #include "actors/client/request_stream.h"
 #include "cluster/gateway/gateway_effects.h"
+#include "cluster/membership/restart_budget.h"
 #include "cluster/replica/replica_core.h"
 #include "cluster/routing/cluster_view.h"
 #include "cluster/routing/replica_loss.h"
@@ -89,6 +90,10 @@ struct StepDone {
 // To a supervisor, and from it to the replica of its generation.
 struct StopReplica {     // take nothing new, end once nothing is left, or with the steps that are in flight after that time
   double drain_s = 0;    // [0, 86400]; a later one replaces the earlier
+};
+// To a supervisor, from its node: the cluster's file has another one now.
+struct SetBudget {
+  membership::RestartBudget budget;
 };
 
 // To a supervisor, from whoever started it.

@@ -28,7 +28,8 @@ using ReplicaHandle =
 using SupervisorHandle =
     caf::typed_actor<caf::reacts_to<RankReady>, caf::reacts_to<RankLeft>, caf::reacts_to<RankLeaving>,
                      caf::reacts_to<RankFailed>, caf::reacts_to<ReplicaPlaced>, caf::reacts_to<ReplicaServing>, caf::reacts_to<ReplicaLost>,
-                     caf::reacts_to<WakeUp>, caf::reacts_to<StopReplica>, caf::replies_to<AwaitServing>::with<Status>,
+                     caf::reacts_to<WakeUp>, caf::reacts_to<StopReplica>, caf::reacts_to<SetBudget>,
+                     caf::replies_to<AwaitServing>::with<Status>,
                      caf::replies_to<FindRank>::with<RankHandle>>;
 
 using CoordinatorHandle = caf::typed_actor<caf::reacts_to<GatewayJoined>, caf::reacts_to<PlaceReplica>,
@@ -104,6 +105,7 @@ HERD_LOCAL_MESSAGE(herd::actors::ReplicaPlaced)
 HERD_LOCAL_MESSAGE(herd::actors::ReplicaReported)
 HERD_LOCAL_MESSAGE(herd::actors::ReplicaServing)
 HERD_LOCAL_MESSAGE(herd::actors::RunSequence)
+HERD_LOCAL_MESSAGE(herd::actors::SetBudget)
 HERD_LOCAL_MESSAGE(herd::actors::StepDone)
 HERD_LOCAL_MESSAGE(herd::actors::StopChoice)
 HERD_LOCAL_MESSAGE(herd::actors::StopGateway)

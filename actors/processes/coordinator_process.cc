@@ -13,6 +13,9 @@
 #include "actors/processes/event_loop.h"
 #include "cluster/admission/quota_board.h"
 #include "cluster/config/setting_table.h"
+#include "cluster/reload/reload_core.h"
+#include "cluster/report/drain_progress.h"
+#include "cluster/report/notices.h"
 #include "cluster/report/status_table.h"
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/membership_codec.h"
@@ -41,6 +44,13 @@ membership::MembershipConfig membership_of(const config::ClusterSpec& spec) {
   return config;
 }
 
+template <class Owner>
+std::vector<std::string> names_of(const std::vector<Owner>& owners) {
+  std::vector<std::string> names;
+  for (const Owner& owner : owners) names.push_back(owner.name);
+  return names;
+}
+
 report::ProcessReport listed(Role role, const std::string& name, const std::string& node) {
   report::ProcessReport report;
   report.role = role;
@@ -63,6 +73,7 @@ class Coordinator final : public CoordinatorProcess {
       : config_(std::move(config)),
         mine_(config_.mine),
         core_(membership_of(config_.spec), config_.wall_ms, steady_now()),
+        reload_(config::settings_digest(config_.spec), config_.wall_ms.value),
         table_(listed_processes(config_.spec)),
         quotas_(static_cast<std::uint32_t>(config_.spec.gateways.size()), steady_now()) {}
   ~Coordinator() override { stop(); }
@@ -79,7 +90,7 @@ class Coordinator final : public CoordinatorProcess {
     host.mine.node = config_.name;
     host.mine.incarnation = config_.incarnation;
     host.mine.build_id = config_.build_id;
-    host.mine.config_digest = config::settings_digest(config_.spec);
+    host.mine.config_digest = reload_.digest();
     host.tls = tls_files_of(config_.spec.tls, config_.name);
     host.seed = config_.incarnation;
     host.on_trouble = [this](const Status& status) { config_.on_note({true, "connection refused", "", status.message()}); };
@@ -96,14 +107,16 @@ class Coordinator final : public CoordinatorProcess {
                                         "; its port is the lock: another coordinator of this cluster may be running"};
     port_ = *taken;
     thread_ = std::thread([this] {
-      loop_.run([this] { return core_.deadline(); }, [this] { tell([&](MembershipEffects& effects) { core_.on_timer(now(), effects); }); });
+      loop_.run([this] { return deadline(); }, [this] { on_timer(); });
     });
     return {};
   }
 
   [[nodiscard]] std::uint16_t port() const override { return port_; }
   [[nodiscard]] bool is_settled() const override { return settled_; }
-  Status reload() override { return host_->reload(); }
+  void reload() override {
+    loop_.post([this] { ask_reload(std::nullopt); });
+  }
   void describe(const report::ProcessReport& mine) override {
     loop_.post([this, mine] { mine_ = mine; });
   }
@@ -184,6 +197,10 @@ class Coordinator final : public CoordinatorProcess {
           return post(wire::decode_drain_ask(words), &MembershipCore::on_drain_ask);
         case FrameKind::kProcessReports:
           return post_plain(wire::decode_process_reports(words), &Coordinator::on_reports);
+        case FrameKind::kReloadAsk:
+          return post_plain(wire::decode_reload_ask(words), &Coordinator::on_reload_ask);
+        case FrameKind::kReloadPrepared:
+          return post_plain(wire::decode_reload_prepared(words), &Coordinator::on_reload_prepared);
         case FrameKind::kStatusAsk:
           return post_plain(wire::decode_status_ask(words), &Coordinator::on_status_ask);
         default:
@@ -229,11 +246,17 @@ class Coordinator final : public CoordinatorProcess {
     links_.emplace(peer, std::move(link));
     if (!opened.agreement.equal_config && !opened.hello.config_digest.empty())
       config_.on_note({true, "cluster files differ", opened.hello.node, "its cluster file is another one than the coordinator's"});
+    copies_[peer] = {membership::called(opened.hello.role, opened.hello.node), opened.hello.config_digest};
     tell([&](MembershipEffects& effects) { core_.on_opened(peer, opened.hello, now(), effects); });
+    if (core_.peer(peer) == nullptr || opened.hello.role == Role::kOperator) return;
+    tell_reload([&](reload::ReloadEffects& effects) {
+      reload_.on_opened(peer, membership::called(opened.hello.role, opened.hello.node), opened.hello.config_digest, now(), effects);
+    });
   }
 
   void on_closed(PeerId peer, const Status& why) {
     links_.erase(peer);
+    copies_.erase(peer);
     if (const membership::Peer* known = core_.peer(peer)) {
       if (known->role != Role::kOperator) config_.on_note({false, "connection ended", known->name, why.message()});
       table_.on_gone(known->role, known->name);
@@ -241,6 +264,7 @@ class Coordinator final : public CoordinatorProcess {
     quotas_.on_gone(admission::QuotaPeer(peer.value), now());
     say_quota_news();
     tell([&](MembershipEffects& effects) { core_.on_closed(peer, now(), effects); });
+    tell_reload([&](reload::ReloadEffects& effects) { reload_.on_closed(peer, now(), effects); });
     if (links_.empty() && all_gone_) std::exchange(all_gone_, nullptr)->set_value();
   }
 
@@ -269,6 +293,29 @@ class Coordinator final : public CoordinatorProcess {
     tell([&](MembershipEffects& effects) { core_.on_nonsense(peer, bad_input("it reports on processes of others"), effects); });
   }
 
+  [[nodiscard]] std::optional<Instant> deadline() const {
+    const auto next = core_.deadline(), reload = reload_.deadline();
+    return next && reload ? std::min(*next, *reload) : next ? next : reload;
+  }
+  void on_timer() {
+    tell([&](MembershipEffects& effects) { core_.on_timer(now(), effects); });
+    tell_reload([&](reload::ReloadEffects& effects) { reload_.on_timer(now(), effects); });
+  }
+
+  void on_reload_ask(PeerId peer, const report::ReloadAsk&) { ask_reload(peer); }
+  void ask_reload(std::optional<PeerId> asker) {
+    reload::FileReading read;
+    if (!reload_.busy()) {
+      read = config_.read_file ? config_.read_file(spec_) : reload::FileReading{{missing("it has no file to read"), "", {}}, {}};
+      if (read.reading.status.ok()) read.reading.status = core_.check_listed(names_of(read.spec.nodes), names_of(read.spec.gateways));
+      read_ = std::move(read.spec);
+    }
+    tell_reload([&](reload::ReloadEffects& effects) { reload_.on_asked(asker, read.reading, now(), effects); });
+  }
+  void on_reload_prepared(PeerId peer, const report::ReloadPrepared& prepared) {
+    tell_reload([&](reload::ReloadEffects& effects) { reload_.on_prepared(peer, prepared, now(), effects); });
+  }
+
   void on_status_ask(PeerId peer, const report::StatusAsk&) { send(peer, wire::encode(status()), {}); }
 
   [[nodiscard]] report::ClusterStatusReport status() const {
@@ -278,10 +325,54 @@ class Coordinator final : public CoordinatorProcess {
     own.state = stopping_ ? report::ProcessState::kDraining
                           : core_.settled() ? report::ProcessState::kServing : report::ProcessState::kStarting;
     own.epoch = core_.view().cluster_epoch.value;
-    return {config_.spec.name, table_.processes(own), core_.replica_lines()};
+    report::ClusterStatusReport status{config_.spec.name, table_.processes(own), core_.replica_lines(), {}};
+    for (report::ProcessReport& process : status.processes)
+      if (process.role == Role::kNode && process.state == report::ProcessState::kServing && core_.drains().takes_nothing(process.name))
+        process.state = report::ProcessState::kDraining;
+    std::vector<report::FileCopy> copies;
+    for (const auto& [peer, copy] : copies_)
+      if (core_.peer(peer) != nullptr) copies.push_back(copy);
+    std::vector<std::string> drained = core_.drains().nodes();
+    for (const ReplicaId replica : core_.drains().replicas()) drained.push_back(report::replica_name(replica));
+    status.notices = report::notices_of(status, reload_.digest(), copies, drained);
+    return status;
   }
   [[nodiscard]] CoordinatorFacts look() const {
     return {status(), core_.view().cluster_epoch, core_.stats(), host_->stats()};
+  }
+
+  template <class Event>
+  void tell_reload(Event event) {
+    reload::ReloadEffects effects;
+    event(effects);
+    for (const reload::ReloadEffect& effect : effects) std::visit([this](const auto& order) { carry_out(order); }, effect);
+  }
+  void carry_out(const reload::SayPrepare& order) { send_all(order.peers, wire::encode(order.prepare), {}); }
+  void carry_out(const reload::SayDecision& order) {
+    send_all(order.peers, wire::encode(order.decision), {});
+    if (!order.decision.take) return;
+    for (const PeerId peer : order.peers)
+      if (const auto copy = copies_.find(peer); copy != copies_.end()) copy->second.digest = reload_.digest();
+  }
+  void carry_out(const reload::TakeOwn&) {
+    spec_ = std::move(read_);
+    tell([&](MembershipEffects& effects) { core_.set_listed(names_of(spec_.nodes), names_of(spec_.gateways), effects); });
+    table_.set_listed(listed_processes(spec_));
+    host_->set_config_digest(reload_.digest());
+    if (Status status = host_->reload(); !status.ok())
+      config_.on_note({true, "certificates not taken, the old ones stay", "", status.message()});
+    if (config_.on_reloaded) config_.on_reloaded(spec_);
+  }
+  void carry_out(const reload::EndReload& order) {
+    if (order.asker) send(*order.asker, wire::encode(order.answer), {});
+    const bool taken = order.answer.status.ok();
+    std::string what = taken ? "" : order.answer.status.message();
+    for (const std::string& line : order.answer.lines) what += (what.empty() ? "" : "; ") + line;
+    config_.on_note({!taken, taken ? "cluster file read again" : "cluster file not taken", "", what.empty() ? "no key has changed" : what});
+  }
+  void carry_out(const reload::ReloadNote& order) {
+    config_.on_note({!order.status.ok(), order.status.ok() ? "cluster file taken after all" : "cluster file not taken", order.who,
+                     order.status.message()});
   }
 
   // An event of the core, and what follows from it.
@@ -316,8 +407,12 @@ class Coordinator final : public CoordinatorProcess {
   }
 
   const CoordinatorConfig config_;
-  report::ProcessReport mine_;        // the loop's, as the next six
+  report::ProcessReport mine_;        // the loop's, as all until stopping_
+  config::ClusterSpec spec_ = config_.spec;  // as it was read last
+  config::ClusterSpec read_;                 // for the reload that is under way
+  std::map<PeerId, report::FileCopy> copies_;
   membership::MembershipCore core_;
+  reload::ReloadCore reload_;
   report::StatusTable table_;
   admission::QuotaBoard quotas_;
   std::map<PeerId, std::shared_ptr<link::Link>> links_;

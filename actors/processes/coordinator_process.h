@@ -13,6 +13,7 @@
 #include "actors/link/link_host.h"
 #include "cluster/config/cluster_spec.h"
 #include "cluster/membership/membership_core.h"
+#include "cluster/reload/file_reading.h"
 #include "cluster/report/process_report.h"
 #include "kernels/status.h"
 #include "runtime/ids.h"
@@ -28,6 +29,10 @@ struct CoordinatorConfig {
   report::ProcessReport mine;           // what describe() says, for as long as it has not been called
   // Any of its threads; must not wait for long.
   std::function<void(const membership::MembershipNote&)> on_note;
+  // Reads the file again for a reload and compares it with what the coordinator runs. On its thread, which waits for that.
+  std::function<reload::FileReading(const config::ClusterSpec& running)> read_file;
+  // What was read holds everywhere from now on. Likewise.
+  std::function<void(const config::ClusterSpec&)> on_reloaded;
 };
 
 // What a scrape shows. Counters rise only.
@@ -53,8 +58,8 @@ class CoordinatorProcess {
   [[nodiscard]] virtual CoordinatorFacts facts() = 0;
   // What only its supervisor and its host know of this process: node, pid, restarts, last death, URL of its metrics.
   virtual void describe(const report::ProcessReport& mine) = 0;
-  // Reads the TLS files again, for connections from now on.
-  virtual Status reload() = 0;
+  // As an operator who asks for a reload; what comes of it is noted. Any thread.
+  virtual void reload() = 0;
   // Says goodbye to all who are connected, and closes. Repeatable.
   virtual void stop() = 0;
 };

@@ -37,7 +37,7 @@ class Process final : public GatewayProcess {
     everybody.in_flight_max = 0;
     client_->set_tenant(admission::TenantId{}, everybody);
     views_ = std::make_unique<actors::ViewLink>(*host_, config::host_of(config.coordinator_address), coordinator_port,
-                                                config.coordinator, std::move(gateway), shared_, join);
+                                                config.coordinator, std::move(gateway), shared_, join, config.on_reload);
   }
   ~Process() override { stop(); }
   Process(const Process&) = delete;
@@ -49,6 +49,11 @@ class Process final : public GatewayProcess {
   }
   void report(const report::ProcessReport& report) override { views_->report({{report}}); }
   [[nodiscard]] bool hears_coordinator() const override { return views_->is_open(); }
+  void say(const report::ReloadPrepared& prepared) override { views_->say(prepared); }
+  Status on_reloaded(const std::string& config_digest) override {
+    host_->set_config_digest(config_digest);
+    return host_->reload();
+  }
   [[nodiscard]] link::LinkHostStats link_stats() const override { return host_->stats(); }
   [[nodiscard]] std::uint64_t stale_frames() const override { return leaders_->stale_frames(); }
   void stop() override {

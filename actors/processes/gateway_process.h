@@ -11,6 +11,7 @@
 #include "actors/client/cluster_client.h"
 #include "actors/link/link_host.h"
 #include "cluster/gateway/gateway_core.h"
+#include "cluster/reload/reload_vote.h"
 #include "cluster/report/process_report.h"
 #include "kernels/status.h"
 #include "runtime/clock.h"
@@ -26,6 +27,8 @@ struct GatewayProcessConfig {
   std::function<Instant()> clock;      // empty: the steady clock
   // A connection that did not come to open: a line that names peer and cause. A thread of its own; may be empty.
   std::function<void(const Status&)> on_trouble;
+  // What the coordinator says of a reload; a thread of its own, which must not wait. May be empty.
+  std::function<void(const reload::ReloadOrder&)> on_reload;
 };
 
 // Resource.
@@ -43,6 +46,10 @@ class GatewayProcess {
   // What the coordinator is told of this process, now and on every later connection.
   virtual void report(const report::ProcessReport& report) = 0;
   [[nodiscard]] virtual bool hears_coordinator() const = 0;
+  // To the coordinator, if there is a connection with it. Any thread.
+  virtual void say(const report::ReloadPrepared& prepared) = 0;
+  // The settings are others now: connections from now on say so, and TLS files are read again. An error: of these; the old ones stay.
+  virtual Status on_reloaded(const std::string& config_digest) = 0;
 
   [[nodiscard]] virtual link::LinkHostStats link_stats() const = 0;
   [[nodiscard]] virtual std::uint64_t stale_frames() const = 0;  // of generations that are gone: dropped

@@ -85,6 +85,7 @@ ReplicaHandle LeaderSeat::spawn_replica(const replica::FormReplica& order) const
   }
   config.rendezvous = order.rendezvous;
   config.ground = parts_.site;
+  config.page = parts_.progress;
   config.on_step = parts_.on_step;
   config.on_stats = parts_.on_stats;
   config.clock = parts_.clock;

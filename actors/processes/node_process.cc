@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "actors/remote/child_ground.h"
 #include "actors/remote/coordinator_proxy.h"
 #include "actors/roles/supervisor_actor.h"
+#include "cluster/config/setting_table.h"
 #include "cluster/placement/room_patience.h"
 #include "runtime/shard/numerics_id.h"
 #include "runtime/steady_clock.h"
@@ -23,9 +25,8 @@ namespace {
 using actors::RankLauncher;
 
 constexpr std::size_t kActorThreads = 2;
-// A rank's process says hello once its program is loaded, on a machine that may have much to do; one that is stopped is silent.
+// A rank's process says hello once its program is loaded, on a machine that may have much to do.
 constexpr double kRankHelloSeconds = 60.0;
-constexpr double kRankSilenceSeconds = 5.0;
 constexpr std::chrono::milliseconds kLookForRoom{100};
 constexpr double kRankStartSecondsMax = 3600.0;  // a large model from a slow disk
 
@@ -134,6 +135,22 @@ class Process final : public NodeProcess {
     keeper_->wake();
   }
 
+  void say(const report::ReloadPrepared& prepared) override {
+    caf::anon_send(proxy_, actors::SayPrepared{prepared});
+    actors::forget_actor_system();
+  }
+  Status on_reloaded(const config::ClusterSpec& spec) override {
+    {
+      const std::scoped_lock lock(mutex_);
+      supervision_ = spec.supervision;
+      drain_s_ = spec.http.shutdown_timeout;
+    }
+    caf::anon_send(proxy_, actors::BudgetChanged{budget()});
+    actors::forget_actor_system();
+    host_->set_config_digest(config::settings_digest(spec));
+    return host_->reload();
+  }
+
   const placement::NodePlan& plan() const override { return plan_; }
   bool hears_coordinator() const override { return hears_; }
   std::vector<report::ProcessReport> reports() const override {
@@ -147,7 +164,10 @@ class Process final : public NodeProcess {
   link::LinkHostStats link_stats() const override { return host_->stats(); }
 
  private:
-  [[nodiscard]] double drain_s() const { return config_.spec.http.shutdown_timeout; }
+  [[nodiscard]] double drain_s() const {
+    const std::scoped_lock lock(mutex_);
+    return drain_s_;
+  }
 
   actors::CoordinatorProxyConfig proxy_config() {
     actors::CoordinatorProxyConfig proxy;
@@ -156,6 +176,7 @@ class Process final : public NodeProcess {
       return start_replica(replica, slot, std::move(coordinator));
     };
     proxy.reports = [this] { return reports(); };
+    proxy.on_reload = config_.on_reload;
     proxy.on_over = [this] {
       over_ = true;
       keeper_->wake();
@@ -207,14 +228,18 @@ class Process final : public NodeProcess {
     supervisor.core.ranks = static_cast<std::uint32_t>(config_.tensor_parallel);
     supervisor.core.ranks_can_be_ended = true;
     supervisor.core.keeps_trying = true;
-    const config::SupervisionSpec& supervision = config_.spec.supervision;
-    supervisor.core.budget = membership::budget_of(static_cast<std::uint32_t>(supervision.restart_budget), supervision.restart_window);
+    supervisor.core.budget = budget();
     supervisor.core.start_s_max = kRankStartSecondsMax;
     supervisor.ground = std::move(*made);
     supervisor.drain_s = drain_s();
     supervisor.on_note = config_.on_note;
     supervisor.clock = steady_now;
     return system_.spawn(actors::supervisor_actor, std::move(supervisor), std::move(coordinator));
+  }
+
+  [[nodiscard]] membership::RestartBudget budget() const {
+    const std::scoped_lock lock(mutex_);
+    return membership::budget_of(static_cast<std::uint32_t>(supervision_.restart_budget), supervision_.restart_window);
   }
 
   [[nodiscard]] placement::RankSpec spec_of(ReplicaId replica, std::uint32_t rank, const placement::RankPlace& place) const {
@@ -238,6 +263,9 @@ class Process final : public NodeProcess {
         {.numerics_class = numerics_class, .config = &model_.config, .encoding = model_.encoding, .weights = weights});
   };
   const placement::NodePlan plan_;
+  mutable std::mutex mutex_;             // of the next two
+  config::SupervisionSpec supervision_ = config_.spec.supervision;
+  double drain_s_ = config_.spec.http.shutdown_timeout;
   std::atomic<bool> stopping_ = false, over_ = false, hears_ = false;
   const std::shared_ptr<actors::RankRoster> roster_ = std::make_shared<actors::RankRoster>(config_.node.name);
   const std::shared_ptr<children::ChildKeeper> keeper_ = std::make_shared<children::ChildKeeper>();
@@ -274,7 +302,6 @@ Expected<std::unique_ptr<NodeProcess>> NodeProcess::start(NodeProcessConfig conf
   if (!host) return fail(host.error());
   links.tls.reset();
   links.limits.hello_s = kRankHelloSeconds;
-  links.limits.silence_s = links.limits.stall_s = kRankSilenceSeconds;
   links.on_trouble = [note = config.note](const Status& status) {
     if (note) note(status.message());
   };

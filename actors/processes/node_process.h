@@ -18,6 +18,7 @@
 #include "cluster/placement/node_plan.h"
 #include "cluster/placement/rank_spec.h"
 #include "cluster/placement/replica_plan.h"
+#include "cluster/reload/reload_vote.h"
 #include "cluster/report/process_report.h"
 #include "kernels/device.h"
 #include "kernels/status.h"
@@ -48,6 +49,8 @@ struct NodeProcessConfig {
   std::function<void(const std::string& rank, std::string_view line)> on_rank_line;
   // The coordinator has taken this node in (ok), the connection with it ended, or did not come to open. Any thread.
   std::function<void(const Status&)> on_link;
+  // What the coordinator says of a reload. Any thread, which must not wait; may be empty.
+  std::function<void(const reload::ReloadOrder&)> on_reload;
   report::ProcessReport mine;          // what is said of the node itself; its state is filled in
 };
 
@@ -65,6 +68,11 @@ class NodeProcess {
   // Replicas take nothing new and end once they have nothing left, after the file's http.shutdown_timeout with the steps that are under
   // way; then run() returns. From any thread or signal handler. Repeatable.
   virtual void stop() = 0;
+
+  // To the coordinator, if there is a connection with it. Any thread.
+  virtual void say(const report::ReloadPrepared& prepared) = 0;
+  // The settings are these now, as far as a node takes them; TLS files are read again. Any thread. An error: of these; the old ones stay.
+  virtual Status on_reloaded(const config::ClusterSpec& spec) = 0;
 
   // Any thread:
   [[nodiscard]] virtual const placement::NodePlan& plan() const = 0;

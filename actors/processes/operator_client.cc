@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "actors/link/link_host.h"
 #include "actors/processes/cluster_tls.h"
@@ -16,6 +17,19 @@ namespace {
 using handshake::Role;
 
 constexpr const char* kName = "operator";
+
+using Answer = std::variant<report::ClusterStatusReport, report::OrderAnswer>;
+
+template <class Value>
+Expected<Answer> as_answer(Expected<Value> value) {
+  if (!value) return fail(value.error());
+  return Answer(std::move(*value));
+}
+
+Expected<Answer> decode(const wire::Frame& frame) {
+  return frame.kind == wire::FrameKind::kOrderAnswer ? as_answer(wire::decode_order_answer(frame.words))
+                                                     : as_answer(wire::decode_cluster_status(frame.words));
+}
 
 // What the host's thread tells and the asking thread waits for.
 class Answers {
@@ -31,7 +45,7 @@ class Answers {
     trouble_ = why.message();
     changed_.notify_all();
   }
-  void on_answer(Expected<report::ClusterStatusReport> answer) {
+  void on_answer(Expected<Answer> answer) {
     const std::scoped_lock lock(mutex_);
     if (answer) answer_ = std::move(*answer);
     else trouble_ = answer.error().message();
@@ -42,23 +56,25 @@ class Answers {
     trouble_ = status.message();
   }
 
-  // Asks on every connection that opens meanwhile.
-  std::optional<report::ClusterStatusReport> ask(std::chrono::milliseconds patience) {
+  // Asks on every connection that opens meanwhile. An answer of another kind is one to an earlier question.
+  template <class Value>
+  std::optional<Value> ask(const wire::Frame& question, std::chrono::milliseconds patience) {
     const auto until = std::chrono::steady_clock::now() + patience;
     std::shared_ptr<link::Link> asked;
     std::unique_lock lock(mutex_);
     answer_.reset();
-    while (!answer_) {
+    while (!answer_ || !std::holds_alternative<Value>(*answer_)) {
       if (link_ && link_ != asked) {
         asked = link_;
         lock.unlock();
-        (void)asked->send(wire::encode(report::StatusAsk{}), {}, {});
+        (void)asked->send(question, {}, {});
         lock.lock();
         continue;
       }
-      if (changed_.wait_until(lock, until) == std::cv_status::timeout && !answer_) return std::nullopt;
+      if (changed_.wait_until(lock, until) == std::cv_status::timeout && !(answer_ && std::holds_alternative<Value>(*answer_)))
+        return std::nullopt;
     }
-    return std::exchange(answer_, std::nullopt);
+    return std::get<Value>(*std::exchange(answer_, std::nullopt));
   }
   [[nodiscard]] std::string trouble() {
     const std::scoped_lock lock(mutex_);
@@ -69,7 +85,7 @@ class Answers {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::shared_ptr<link::Link> link_;  // open
-  std::optional<report::ClusterStatusReport> answer_;
+  std::optional<Answer> answer_;
   std::string trouble_ = "it takes no connection";
 };
 
@@ -79,7 +95,7 @@ class AnswerOwner final : public link::LinkOwner {
       : answers_(std::move(answers)), link_(std::move(link)) {}
   void on_frame(wire::OpenedFrame opened) override {
     link_->consumed(opened.frame.words.size() * sizeof(std::uint64_t));
-    answers_->on_answer(wire::decode_cluster_status(opened.frame.words));
+    answers_->on_answer(decode(opened.frame));
   }
   void on_progress(const handshake::Progress&) override {}
   void on_closed(const Status& why) override {
@@ -106,12 +122,23 @@ class Client final : public OperatorClient {
   }
 
   Expected<report::ClusterStatusReport> ask(std::chrono::milliseconds patience) override {
-    if (auto answer = answers_->ask(patience)) return std::move(*answer);
+    return answer_to<report::ClusterStatusReport>(wire::encode(report::StatusAsk{}), patience);
+  }
+  Expected<report::OrderAnswer> order(const report::ReloadAsk& ask, std::chrono::milliseconds patience) override {
+    return answer_to<report::OrderAnswer>(wire::encode(ask), patience);
+  }
+  Expected<report::OrderAnswer> order(const report::DrainAsk& ask, std::chrono::milliseconds patience) override {
+    return answer_to<report::OrderAnswer>(wire::encode(ask), patience);
+  }
+
+ private:
+  template <class Value>
+  Expected<Value> answer_to(const wire::Frame& question, std::chrono::milliseconds patience) {
+    if (auto answer = answers_->ask<Value>(question, patience)) return std::move(*answer);
     return fail(missing("coordinator \"" + coordinator_.name + "\" at " + coordinator_.address + " does not answer: " +
                         answers_->trouble()));
   }
 
- private:
   const config::CoordinatorSpec coordinator_;
   const std::shared_ptr<Answers> answers_;
   const std::unique_ptr<link::LinkHost> host_;

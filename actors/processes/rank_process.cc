@@ -23,6 +23,7 @@
 #include "cluster/config/cluster_spec.h"
 #include "cluster/wire/group_codec.h"
 #include "cluster/wire/rank_codec.h"
+#include "kernels/death_mark.h"
 #include "kernels/process_limits.h"
 #include "runtime/steady_clock.h"
 
@@ -46,7 +47,7 @@ constexpr char kLeaderEnd[] = "/leader";     // of a connection's name, see grou
 link::LinkLimits pair_limits() {
   link::LinkLimits limits;
   limits.hello_s = 60;
-  limits.silence_s = limits.stall_s = 1e8;
+  limits.silence_min_s = limits.silence_max_s = limits.stall_s = 1e8;
   return limits;
 }
 
@@ -312,6 +313,7 @@ Status RankProcess::Impl::make_rank(const placement::RankSpec& spec) {
     return SharedGroup::map(memory->get(), ranks, {.deadline_ms = deadline.count(), .cpu_sharers = sharers});
   };
   options.load_progress = [this](std::size_t done, std::size_t all) { on_loading(done, all); };
+  options.hooks.wrap_rank = config.wrap_rank;
   options.hooks.commit_memory = true;
   options.hooks.warn = [this](const std::string& text) { say(LogLevel::kWarning, text); };
   auto opened = SingleRankSite::open_model(std::move(options));
@@ -338,6 +340,7 @@ Status RankProcess::Impl::listen() {
 }
 
 Status RankProcess::Impl::spawn_rank(const placement::RankSpec& spec) {
+  mark_deaths(progress->mark(spec.rank));
   const SupervisorHandle node = spawn_node();
   RankStart start{.replica = spec.replica, .rank = spec.rank, .read_weights_again = false, .progress = progress->word(spec.rank)};
   RankHandle made = system->actors.spawn<caf::detached>(rank_actor, std::move(start), site, live);

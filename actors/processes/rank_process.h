@@ -16,6 +16,7 @@
 #include "actors/link/link_host.h"
 #include "actors/link/tls_files.h"
 #include "actors/messages/observers.h"
+#include "actors/ranks/rank_site.h"
 #include "cluster/placement/rank_spec.h"
 #include "cluster/replica/replica_core.h"
 #include "kernels/status.h"
@@ -43,6 +44,7 @@ struct RankProcessConfig {
   observability::EventLog* log = nullptr;  // never null; outlives the process object
   std::function<void(const placement::RankSpec&)> on_spec;  // told what it is to be, before it computes; may be empty
   OnStep on_step;                       // a leader's steps; may be empty
+  WrapRank wrap_rank;                   // see actors/ranks/rank_site.h; may be empty
   std::function<Instant()> clock;       // empty: the system's monotonic one
 };
 

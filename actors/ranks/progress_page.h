@@ -1,12 +1,17 @@
 #pragma once
-// ProgressPage: the progress words of a replica's ranks (kernels/progress.h) where they are processes: memory of a memfd, which the
-// node, the leader and every rank map. Each rank writes its own word. No CAF.
+// ProgressPage: where the ranks of a replica are in their work (kernels/progress.h) and what they died of (kernels/death_mark.h), where
+// they are processes: memory of a memfd, which the node, the leader and every rank map. Each rank writes its own words. The leader
+// also writes which attempts the ids of its sequences stand for, as nobody could say so after its death. No CAF.
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
+#include "kernels/death_mark.h"
 #include "kernels/progress.h"
 #include "kernels/status.h"
+#include "runtime/ids.h"
+#include "runtime/step/attempt_key.h"
 
 namespace herd::actors {
 
@@ -23,6 +28,13 @@ class ProgressPage {
   [[nodiscard]] int descriptor() const { return fd_; }
   // Keeps the page. `rank` below kGroupRanksMax (8).
   [[nodiscard]] std::shared_ptr<ProgressWord> word(std::uint32_t rank) const;
+  [[nodiscard]] std::shared_ptr<DeathMark> mark(std::uint32_t rank) const;
+
+  // The leader: its sequence of that id (not 0) computes this attempt. It is remembered until kAttemptsKept later ids are.
+  void name_attempt(SequenceId own, const step::AttemptKey& attempt);
+  // nullopt: nobody said so, or it is forgotten.
+  [[nodiscard]] std::optional<step::AttemptKey> attempt_of(SequenceId own) const;
+  static constexpr std::size_t kAttemptsKept = 4096;
 
  private:
   ProgressPage(std::shared_ptr<void> memory, int fd);

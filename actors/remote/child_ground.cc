@@ -81,7 +81,12 @@ class ChildGround final : public ReplicaGround {
     const std::string rendezvous =
         "replica-" + std::to_string(generation.replica.value) + "/epoch-" + std::to_string(generation.epoch.value);
     if (Status status = hand_out_group(rendezvous); !status.ok()) return fail(status);
-    LedReplicaConfig led{generation, channels_.front(), config_.launcher->roster, std::move(formation.coordinator),
+    LedReplicaConfig led{generation,
+                         channels_.front(),
+                         config_.launcher->roster,
+                         progress_,
+                         static_cast<std::uint32_t>(config_.specs.size()),
+                         std::move(formation.coordinator),
                          std::move(formation.supervisor)};
     const LedReplicaHandle replica = system_.spawn(led_replica, std::move(led));
     shared_->led.set(replica);

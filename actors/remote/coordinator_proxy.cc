@@ -37,15 +37,17 @@ class CoordinatorLink final : public link::LinkOwner {
   Status take(const wire::OpenedFrame& frame) {
     const std::span<const std::uint64_t> words = frame.frame.words;
     switch (frame.header.kind) {
-      case wire::FrameKind::kAssignment: return pass_on(frame.header, wire::decode_assignment(words));
-      case wire::FrameKind::kPlaced: return pass_on(frame.header, wire::decode_placed(words));
+      case wire::FrameKind::kAssignment: return pass_on<membership::Assignment>(frame.header, wire::decode_assignment(words));
+      case wire::FrameKind::kPlaced: return pass_on<membership::Placed>(frame.header, wire::decode_placed(words));
+      case wire::FrameKind::kReloadPrepare: return pass_on<reload::ReloadOrder>(frame.header, wire::decode_reload_prepare(words));
+      case wire::FrameKind::kReloadDecision: return pass_on<reload::ReloadOrder>(frame.header, wire::decode_reload_decision(words));
       default: return bad_input("a frame that no coordinator sends a node");
     }
   }
-  template <class Message>
+  template <class As, class Message>
   Status pass_on(const wire::FrameHeader& header, Expected<Message> message) {
     if (!message) return message.error();
-    caf::anon_send(proxy_, CoordinatorSaid{number_, header.cluster_epoch, std::move(*message)});
+    caf::anon_send(proxy_, CoordinatorSaid{number_, header.cluster_epoch, As(std::move(*message))});
     return {};
   }
 
@@ -90,6 +92,7 @@ void CoordinatorProxyState::on_said(const CoordinatorSaid& said) {
   if (said.link != link_number_) return;
   if (!std::exchange(taken_in_, true)) config_.on_link({});
   core_->on_epoch(said.cluster_epoch);
+  if (const auto* order = std::get_if<reload::ReloadOrder>(&said.message); order != nullptr && config_.on_reload) config_.on_reload(*order);
   decide([&](membership::NodeCore& core, membership::NodeEffects& effects) {
     if (const auto* assignment = std::get_if<membership::Assignment>(&said.message)) core.on_assignment(*assignment, effects);
     if (const auto* placed = std::get_if<membership::Placed>(&said.message)) core.on_placed(*placed, effects);
@@ -120,6 +123,14 @@ void CoordinatorProxyState::on_stop(const StopNode& order) {
   send_reports();  // that it drains
   decide([&](membership::NodeCore& core, membership::NodeEffects& effects) { core.on_stop(order.drain_s, effects); });
   end_when_over();
+}
+
+void CoordinatorProxyState::on_prepared(const SayPrepared& order) {
+  if (link_) send(wire::encode(order.prepared));
+}
+
+void CoordinatorProxyState::on_budget(const BudgetChanged& order) {
+  for (const auto& [replica, supervisor] : supervisors_) self_->send(supervisor, SetBudget{order.budget});
 }
 
 void CoordinatorProxyState::end_when_over() {
@@ -189,6 +200,8 @@ CoordinatorProxyHandle::behavior_type coordinator_proxy(CoordinatorProxyState::S
       [&state](const CoordinatorClosed& closed) { state.on_closed(closed); },
       [&state](const ReportsChanged&) { state.send_reports(); },
       [&state](const StopNode& order) { state.on_stop(order); },
+      [&state](const SayPrepared& order) { state.on_prepared(order); },
+      [&state](const BudgetChanged& order) { state.on_budget(order); },
   };
 }
 

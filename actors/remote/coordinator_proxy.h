@@ -15,6 +15,8 @@
 #include "actors/link/link_host.h"
 #include "actors/messages/type_ids.h"
 #include "cluster/membership/node_core.h"
+#include "cluster/membership/restart_budget.h"
+#include "cluster/reload/reload_vote.h"
 #include "cluster/report/process_report.h"
 
 namespace herd::actors {
@@ -27,7 +29,7 @@ struct CoordinatorOpened {
 struct CoordinatorSaid {
   std::uint64_t link = 0;
   Epoch cluster_epoch;
-  std::variant<membership::Assignment, membership::Placed> message;
+  std::variant<membership::Assignment, membership::Placed, reload::ReloadOrder> message;
 };
 struct CoordinatorClosed {
   std::uint64_t link = 0;
@@ -38,16 +40,26 @@ struct ReportsChanged {};
 struct StopNode {
   double drain_s = 0;
 };
+// Likewise: what to tell the coordinator of a reload; what every supervisor's budget is now.
+struct SayPrepared {
+  report::ReloadPrepared prepared;
+};
+struct BudgetChanged {
+  membership::RestartBudget budget;
+};
 
 using CoordinatorProxyHandle =
     CoordinatorHandle::extend<caf::reacts_to<CoordinatorOpened>, caf::reacts_to<CoordinatorSaid>, caf::reacts_to<CoordinatorClosed>,
-                              caf::reacts_to<ReportsChanged>, caf::reacts_to<StopNode>>;
+                              caf::reacts_to<ReportsChanged>, caf::reacts_to<StopNode>, caf::reacts_to<SayPrepared>,
+                              caf::reacts_to<BudgetChanged>>;
 
 struct CoordinatorProxyConfig {
   std::size_t slots = 1;
   // A supervisor of that replica, in that slot; it watches over it until StopReplica. Not ok: it cannot be had here.
   std::function<Expected<SupervisorHandle>(ReplicaId, std::size_t slot, CoordinatorHandle)> start_replica;
   std::function<std::vector<report::ProcessReport>()> reports;  // of all processes that the node speaks for
+  // What the coordinator says of a reload. May be empty.
+  std::function<void(const reload::ReloadOrder&)> on_reload;
   // Called once nothing is left of a node that was told to stop.
   std::function<void()> on_over;
   // The coordinator has taken this node in (ok), as its first frame shows; or a connection has ended, perhaps before that.
@@ -70,6 +82,8 @@ class CoordinatorProxyState {
   void on_closed(const CoordinatorClosed& closed);
   void on_place(const PlaceReplica& order);
   void on_stop(const StopNode& order);
+  void on_prepared(const SayPrepared& order);
+  void on_budget(const BudgetChanged& order);
   void send_reports();
 
  private:
@@ -100,8 +114,10 @@ CoordinatorProxyHandle::behavior_type coordinator_proxy(CoordinatorProxyState::S
 
 }  // namespace herd::actors
 
+HERD_LOCAL_MESSAGE(herd::actors::BudgetChanged)
 HERD_LOCAL_MESSAGE(herd::actors::CoordinatorClosed)
 HERD_LOCAL_MESSAGE(herd::actors::CoordinatorOpened)
 HERD_LOCAL_MESSAGE(herd::actors::CoordinatorSaid)
 HERD_LOCAL_MESSAGE(herd::actors::ReportsChanged)
+HERD_LOCAL_MESSAGE(herd::actors::SayPrepared)
 HERD_LOCAL_MESSAGE(herd::actors::StopNode)

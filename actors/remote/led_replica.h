@@ -7,6 +7,7 @@
 #include <string>
 
 #include "actors/messages/type_ids.h"
+#include "actors/ranks/progress_page.h"
 #include "actors/remote/rank_child.h"
 #include "cluster/replica/group_messages.h"
 #include "cluster/routing/replica_loss.h"
@@ -17,6 +18,8 @@ struct LedReplicaConfig {
   routing::ReplicaGeneration generation;
   std::shared_ptr<RankChannel> leader;
   std::shared_ptr<RankRoster> roster;
+  std::shared_ptr<const ProgressPage> page;  // what its ranks died of
+  std::uint32_t ranks = 1;
   CoordinatorHandle coordinator;
   SupervisorHandle supervisor;
 };

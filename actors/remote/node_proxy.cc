@@ -36,6 +36,7 @@ SupervisorHandle::behavior_type node_proxy(SupervisorHandle::stateful_pointer<No
       },
       [](const WakeUp&) {},
       [](const StopReplica&) {},
+      [](const SetBudget&) {},
       [](const AwaitServing&) { return Status(StatusCode::kInternal, "a node waits for its replicas"); },
       [](const FindRank&) { return RankHandle(); },
   };

@@ -28,7 +28,8 @@ class RankLink final : public link::LinkOwner {
     channel_->port.consumed(frame);
   }
   void on_progress(const handshake::Progress&) override {}
-  void on_closed(const Status& why) override { caf::anon_send(rank_, RankLinkLost{why}); }
+  void on_hung() override { hangs_ = true; }
+  void on_closed(const Status& why) override { caf::anon_send(rank_, RankLinkLost{why, hangs_}); }
 
  private:
   Status take(const wire::OpenedFrame& frame) {
@@ -61,6 +62,7 @@ class RankLink final : public link::LinkOwner {
   const std::shared_ptr<RankChannel> channel_;
   const std::function<void(const membership::Serving&)> on_serving_;
   const std::function<void(const replica::GenerationEnded&)> on_ended_;
+  bool hangs_ = false;
 };
 
 // The last line that a process wrote, fit to be shown anywhere.
@@ -76,7 +78,8 @@ std::string last_line(std::string_view words) {
 // "killed by signal 9 (SIGKILL)"; of one that died of itself with its last words, which say why.
 std::string death_text(const children::ChildEnd& end) {
   std::string text = children::end_text(end);
-  if (const std::string line = last_line(end.last_words); !children::ended_from_outside(end) && !line.empty()) text += ": " + line;
+  const bool of_itself = !children::ended_from_outside(end) && (end.by_signal || end.code != 0);
+  if (const std::string line = last_line(end.last_words); of_itself && !line.empty()) text += ": " + line;
   return text;
 }
 
@@ -111,6 +114,7 @@ Status RankChildState::launch() {
   if (!link) return link.error();
   auto descriptors = children::descriptor_socket_pair();
   if (!descriptors) return descriptors.error();
+  config_.progress->mark(config_.spec.rank)->leave(0);  // the death of the one before is told
   const RankLauncher& launcher = *config_.launcher;
   config_.channel->descriptors = std::move(descriptors->first);
   const RankChildHandle me(self_);
@@ -194,9 +198,10 @@ void RankChildState::on_said(const replica::StopReplicaOrder&) {
   self_->send(supervisor_, RankLeaving{config_.spec.rank});
 }
 
-// It may just be ending, which is heard of a moment later.
+// It may just be ending, which is heard of a moment later; not so one that hangs.
 void RankChildState::on_link_lost(const RankLinkLost& lost) {
   link_lost_ = lost.why;
+  if (lost.hangs) return kill();
   if (told_to_end_) return;  // it has its time
   tell_self_after(self_, kToEndWithoutLink, KillRank{});
 }

@@ -83,6 +83,7 @@ struct RankSaid {
 };
 struct RankLinkLost {
   Status why;
+  bool hangs = false;  // nobody has ended the connection: the process does nothing
 };
 struct KillRank {};  // it was told to end and is still there, or is to end at once
 

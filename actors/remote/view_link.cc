@@ -13,8 +13,9 @@ using wire::FrameKind;
 
 class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
  public:
-  Impl(GatewayHandle gateway, std::shared_ptr<SharedGateway> shared, std::function<routing::GatewayJoin()> join)
-      : gateway_(std::move(gateway)), shared_(std::move(shared)), join_(std::move(join)) {}
+  Impl(GatewayHandle gateway, std::shared_ptr<SharedGateway> shared, std::function<routing::GatewayJoin()> join,
+       std::function<void(const reload::ReloadOrder&)> on_reload)
+      : gateway_(std::move(gateway)), shared_(std::move(shared)), join_(std::move(join)), on_reload_(std::move(on_reload)) {}
 
   link::OpenLink opener() {
     return [self = shared_from_this()](std::shared_ptr<link::Link> opened, const link::PeerOpened&) {
@@ -25,6 +26,10 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
     const std::scoped_lock lock(mutex_);
     reports_ = std::move(reports);
     if (link_) say_reports();
+  }
+  void say(const report::ReloadPrepared& prepared) {
+    const std::scoped_lock lock(mutex_);
+    if (link_) (void)link_->send(wire::encode(prepared), {}, {});
   }
   // Whatever becomes of it: a demand that got lost is one that no connection answers, and the next one asks anew.
   void say(const routing::QuotaDemand& demand) {
@@ -96,6 +101,8 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
       caf::anon_send(gateway_, ViewChanged{std::move(*view), std::move(held)});
       return {};
     }
+    if (frame.header.kind == FrameKind::kReloadPrepare) return on_order(wire::decode_reload_prepare(frame.frame.words));
+    if (frame.header.kind == FrameKind::kReloadDecision) return on_order(wire::decode_reload_decision(frame.frame.words));
     if (frame.header.kind == FrameKind::kQuotaShares) {
       auto shares = wire::decode_quota_shares(frame.frame.words);
       if (!shares) return shares.error();
@@ -111,17 +118,26 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
     return {};
   }
 
+  template <class Order>
+  Status on_order(Expected<Order> order) {
+    if (!order) return order.error();
+    if (on_reload_) on_reload_(std::move(*order));
+    return {};
+  }
+
   const GatewayHandle gateway_;
   const std::shared_ptr<SharedGateway> shared_;
   const std::function<routing::GatewayJoin()> join_;
+  const std::function<void(const reload::ReloadOrder&)> on_reload_;
   mutable std::mutex mutex_;  // of the below
   std::shared_ptr<link::Link> link_;  // null: it is not open
   report::ProcessReports reports_;
 };
 
 ViewLink::ViewLink(link::LinkHost& host, const std::string& address, std::uint16_t port, const std::string& name,
-                   GatewayHandle gateway, std::shared_ptr<SharedGateway> shared, std::function<routing::GatewayJoin()> join)
-    : impl_(std::make_shared<Impl>(std::move(gateway), shared, std::move(join))) {
+                   GatewayHandle gateway, std::shared_ptr<SharedGateway> shared, std::function<routing::GatewayJoin()> join,
+                   std::function<void(const reload::ReloadOrder&)> on_reload)
+    : impl_(std::make_shared<Impl>(std::move(gateway), shared, std::move(join), std::move(on_reload))) {
   shared->set_demand_reader([impl = std::weak_ptr<Impl>(impl_)](const routing::QuotaDemand& demand) {
     if (const auto there = impl.lock()) there->say(demand);
   });
@@ -131,6 +147,7 @@ ViewLink::ViewLink(link::LinkHost& host, const std::string& address, std::uint16
 ViewLink::~ViewLink() = default;
 
 void ViewLink::report(report::ProcessReports reports) { impl_->report(std::move(reports)); }
+void ViewLink::say(const report::ReloadPrepared& prepared) { impl_->say(prepared); }
 bool ViewLink::is_open() const { return impl_->is_open(); }
 
 }  // namespace herd::actors

@@ -10,6 +10,7 @@
 #include "actors/link/link_host.h"
 #include "actors/messages/type_ids.h"
 #include "actors/roles/shared_gateway.h"
+#include "cluster/reload/reload_vote.h"
 #include "cluster/report/process_report.h"
 #include "cluster/routing/gateway_join.h"
 
@@ -19,14 +20,18 @@ class ViewLink {
  public:
   // Resource. `host` outlives it. `name`: of the coordinator; empty: any. `shared`: what `gateway` decides with; nothing was asked of
   // it yet. `join`: what is said first on every connection, with the newest view that the gateway has by then; any thread.
+  // `on_reload`: what the coordinator says of a reload, on the host's thread; may be empty.
   ViewLink(link::LinkHost& host, const std::string& address, std::uint16_t port, const std::string& name, GatewayHandle gateway,
-           std::shared_ptr<SharedGateway> shared, std::function<routing::GatewayJoin()> join);
+           std::shared_ptr<SharedGateway> shared, std::function<routing::GatewayJoin()> join,
+           std::function<void(const reload::ReloadOrder&)> on_reload);
   ~ViewLink();
   ViewLink(const ViewLink&) = delete;
   ViewLink& operator=(const ViewLink&) = delete;
 
   // Said now and on every later connection. Any thread.
   void report(report::ProcessReports reports);
+  // Over the connection of the moment, if there is one. Any thread.
+  void say(const report::ReloadPrepared& prepared);
   [[nodiscard]] bool is_open() const;
 
  private:

@@ -32,7 +32,8 @@ void ReplicaState::on_down(const caf::actor_addr& source, bool killed) {
     RankFate::End end{killed ? routing::LossCause::kKilled : routing::LossCause::kDiedOfItself,
                       {StatusCode::kAborted, "rank " + std::to_string(rank) + " died"}};
     if (const auto& fate = config_.ranks[rank].fate) end = fate->end().value_or(std::move(end));
-    decide([&](replica::ReplicaCore& core, Instant) { core.on_rank_lost(rank, end.cause, end.why, effects_); });
+    const SequenceId at_work(config_.page ? config_.page->mark(rank)->sequence() : 0);
+    decide([&](replica::ReplicaCore& core, Instant) { core.on_rank_lost(rank, end.cause, end.why, effects_, at_work); });
     return;
   }
   for (auto known = gateways_.begin(); known != gateways_.end(); ++known) {
@@ -97,6 +98,10 @@ void ReplicaState::carry_out(Instant now) {
 }
 
 void ReplicaState::carry_out(replica::ExecuteOnRanks& order, Instant) {
+  for (const step::SequenceStart& started : order.plan.started) {
+    const auto attempt = config_.page ? core_->attempt_of(started.sequence) : std::nullopt;
+    if (attempt) config_.page->name_attempt(started.sequence, *attempt);
+  }
   const auto plan = std::make_shared<const step::StepPlan>(std::move(order.plan));
   for (const ReplicaRank& rank : config_.ranks) self_->send(rank.handle, ExecutePlan{plan});
 }

@@ -12,6 +12,7 @@
 #include "actors/messages/type_ids.h"
 #include "actors/ranks/rank_ground.h"
 #include "actors/roles/address_book.h"
+#include "actors/ranks/progress_page.h"
 #include "actors/roles/rank_fate.h"
 #include "actors/roles/wake_timer.h"
 #include "cluster/replica/replica_core.h"
@@ -31,6 +32,7 @@ struct ReplicaConfig {
   std::vector<ReplicaRank> ranks;  // prepared, and in no group
   Rendezvous rendezvous;
   std::shared_ptr<RankGround> ground;
+  std::shared_ptr<ProgressPage> page{};  // of ranks that are processes: what they died of, and whose sequences these are; else null
   std::shared_ptr<AddressBook> addresses{};  // it can be reached there before it can serve; null: others take its gateways
   OnStep on_step{};  // may be empty
   std::function<void(const replica::ReplicaStats&)> on_stats{};  // as often as gateways hear of them; may be empty

@@ -226,6 +226,9 @@ SupervisorHandle::behavior_type supervisor_actor(SupervisorState::Self self, Sup
       [&state](const ReplicaLost& lost) { state.on_lost(lost); },
       [&state](const WakeUp& message) { state.on_wake_up(message); },
       [&state](const StopReplica& order) { state.on_stop(order); },
+      [&state](const SetBudget& order) {
+        state.decide([&](GroupSupervisor& core, Instant) { core.set_budget(order.budget); });
+      },
       [&state](const AwaitServing&) { return state.on_await_serving(); },
       [&state](const FindRank& asked) { return state.find(asked.rank); },
   };

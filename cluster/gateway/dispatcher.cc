@@ -29,6 +29,7 @@ Expected<SequenceId> Dispatcher::accept(RequestId request, std::uint32_t choice,
 }
 
 void Dispatcher::park(SequenceId sequence, Instant ready_at) {
+  router_.on_no_tokens(sequence);
   const RequestLedger::Entry& entry = *ledger_.find(sequence);
   lot_.park(sequence,
             {.request = entry.request,
@@ -47,6 +48,7 @@ void Dispatcher::stop(SequenceId sequence, RequestLedger::End how, GatewayEffect
     changed_ = true;
   }
   lot_.remove(sequence);
+  router_.on_no_tokens(sequence);
   ledger_.close(sequence, how);
 }
 
@@ -55,11 +57,13 @@ RequestLedger::Verdict Dispatcher::on_delta(ReplicaGeneration from, const step::
   auto verdict = ledger_.on_delta(from, delta);
   switch (verdict.kind) {
     case Kind::kDropped:
+      return verdict;
     case Kind::kDeliver:
-      if (!verdict.cleared) return verdict;
-      router_.on_suspicion_cleared(from);
+      if (verdict.cleared) router_.on_suspicion_cleared(from);
+      if (!(delta.has_token && router_.on_token(from, delta.sequence, now)) && !verdict.cleared) return verdict;
       break;
     case Kind::kFinished:
+      router_.on_no_tokens(delta.sequence);
       router_.on_ended(from, verdict.suspect);
       break;
     case Kind::kFailed:
@@ -106,7 +110,9 @@ std::vector<Dispatcher::Failure> Dispatcher::on_replica_lost(const routing::Repl
   std::vector<Failure> failures;
   for (const auto& condemned : orphans.condemned) {
     if (condemned.from) router_.on_left(*condemned.from, true);
-    failures.push_back({ledger_.find(condemned.sequence)->request, condemned.why});
+    const RequestLedger::Entry& entry = *ledger_.find(condemned.sequence);
+    const std::span prompt = std::span(entry.submission.tokens).first(entry.submission.prompt_tokens);
+    failures.push_back({entry.request, condemned.why, PoisonList::name_of(prompt)});
   }
   return failures;
 }
@@ -184,13 +190,16 @@ void Dispatcher::route(Instant now, GatewayEffects& effects) {
 
 // Until there is room for it elsewhere it runs on: nobody waits. The others are not flooded with it, as with what a loss sets free.
 bool Dispatcher::move_off(Instant now, bool& crowd, GatewayEffects& effects) {
-  if (!router_.has_draining()) return false;
+  if (!router_.has_draining() && !router_.has_slow()) return false;
   bool stays = false;
   for (const auto& [sequence, entry] : ledger_.open()) {
-    if (!entry.on || !router_.drains(entry.on->generation)) continue;
+    if (!entry.on) continue;
+    const bool drains = router_.drains(entry.on->generation);
+    if (!drains && !router_.is_slow(entry.on->generation)) continue;
     routing::RouteQuestion question{.numerics = entry.numerics,
                                     .alone = entry.suspect(),
                                     .orphan = true,
+                                    .to_faster = !drains,
                                     .tokens = entry.submission.tokens.size()};
     if (!router_.takes(question, now)) {
       stays = true;
@@ -200,7 +209,7 @@ bool Dispatcher::move_off(Instant now, bool& crowd, GatewayEffects& effects) {
     const auto prefix = routing::PrefixMemory::beginnings_of(entry.submission.tokens, entry.submission.cache_salt);
     question.prefix = prefix;
     const routing::Route to = *router_.pick(question, now);
-    const auto left = ledger_.move(sequence, {StatusCode::kAborted, name_of(entry.on->generation) + " drains"});
+    const auto left = ledger_.move(sequence, {StatusCode::kAborted, name_of(entry.on->generation) + (drains ? " drains" : " is slow")});
     effects.emplace_back(StopOn{left.from, left.attempt});
     router_.on_left(left.from.generation, left.was_suspect);
     send(sequence, to, question, effects);

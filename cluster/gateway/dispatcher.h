@@ -5,7 +5,7 @@
 //
 //   accept ──> parked ──route()──> running ──terminal delta, stop──> gone
 //                ^                    │ ^
-//                └── loss, cut link, ─┘ └─ its replica drains, another has room: running there
+//                └── loss, cut link, ─┘ └─ its replica drains or is slow, another has room: running there
 //                    refused as full
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 
 #include "cluster/gateway/gateway_effects.h"
 #include "cluster/gateway/parking_lot.h"
+#include "cluster/gateway/poison_list.h"
 #include "cluster/gateway/request_ledger.h"
 #include "cluster/gateway/retry_delay.h"
 #include "cluster/routing/router.h"
@@ -35,6 +36,7 @@ class Dispatcher {
   struct Failure {
     RequestId request;
     Status why;
+    std::optional<kv::BlockHash> poison{};  // it killed ranks: PoisonList::name_of() its prompt
   };
   // One that failed is still open; one that finished is gone.
   [[nodiscard]] RequestLedger::Verdict on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta,
@@ -51,7 +53,7 @@ class Dispatcher {
   bool on_draining(routing::ReplicaGeneration replica);
   void on_load(routing::ReplicaGeneration replica, const routing::ReplicaLoad& load) { router_.on_load(replica, load); }
 
-  // Sends what is parked and ready where there is room, oldest first; then what runs on a replica that drains.
+  // Sends what is parked and ready where there is room, oldest first; then what runs on a replica that drains or is slow.
   void route(Instant now, GatewayEffects& effects);
   // Parked ones that no replica will ever run, as far as the view knows.
   [[nodiscard]] std::vector<Failure> hopeless() const;
@@ -68,7 +70,7 @@ class Dispatcher {
  private:
   void park(SequenceId sequence, Instant ready_at);
   void take_orphans(const RequestLedger::Orphans& orphans, Instant ready_at, Instant suspects_ready_at);
-  // Whether something is left where it drains; `crowd`: some of that may go in the next round.
+  // Whether something is left there; `crowd`: some of that may go in the next round.
   [[nodiscard]] bool move_off(Instant now, bool& crowd, GatewayEffects& effects);
   void send(SequenceId sequence, const routing::Route& to, const routing::RouteQuestion& question, GatewayEffects& effects);
 

@@ -12,6 +12,7 @@ namespace {
 const Status kShuttingDown(StatusCode::kAborted, "the gateway is shutting down");
 const Status kLateToStart(StatusCode::kAborted, "its deadline passed before it could start");
 const Status kLateToFinish(StatusCode::kAborted, "its deadline passed before it finished");
+const Status kPoison(StatusCode::kBadInput, "a request with this prompt made ranks die a short while ago: it is not tried again so soon");
 
 std::string no_replica_for(const routing::NumericsId& numerics) {
   if (numerics.empty()) return "no replica is serving, and none will come back";
@@ -92,6 +93,13 @@ void GatewayCore::on_started(RequestId id, std::vector<step::Submission> choices
   if (starting_.erase(id) == 0) return;  // it has ended meanwhile
   const auto request = requests_.find(id);
   Status status = validate(request->second.asked(), choices);
+  const auto killed = [&](const step::Submission& choice) {
+    return poison_.holds(PoisonList::name_of(std::span(choice.tokens).first(choice.prompt_tokens)), now);
+  };
+  if (status.ok() && std::ranges::any_of(choices, killed)) {
+    end(request, End::kFailed, kPoison, now, effects, true, true);
+    return advance(now, effects);
+  }
   for (std::uint32_t i = 0; status.ok() && i < choices.size(); ++i) {
     const bool first_of_prompt = choices[i].sampling.choice == 0;
     const auto sequence =
@@ -260,14 +268,15 @@ void GatewayCore::end_hopeless(Instant now, GatewayEffects& effects) {
 
 void GatewayCore::end(const std::vector<Dispatcher::Failure>& failures, Instant now, GatewayEffects& effects) {
   for (const auto& failure : failures) {
+    if (failure.poison) poison_.add(*failure.poison, now);
     // Another of its sequences may have ended it.
     if (const auto request = requests_.find(failure.request); request != requests_.end())
-      end(request, End::kFailed, failure.why, now, effects);
+      end(request, End::kFailed, failure.why, now, effects, false, failure.poison.has_value());
   }
 }
 
 void GatewayCore::end(Requests::iterator request, End kind, Status why, Instant now, GatewayEffects& effects,
-                      bool blames_caller) {
+                      bool blames_caller, bool poison) {
   const OpenRequest& open = request->second;
   const auto how = kind == End::kFailed ? RequestLedger::End::kFailed : RequestLedger::End::kAborted;
   for (const SequenceId sequence : open.open_sequences()) dispatcher_.stop(sequence, how, effects);
@@ -278,6 +287,7 @@ void GatewayCore::end(Requests::iterator request, End kind, Status why, Instant 
   RequestEnd end{.kind = kind, .why = std::move(why)};
   end.started = open.started();
   end.blames_caller = blames_caller;
+  end.poison = poison;
   effects.emplace_back(EndRequest{request->first, std::move(end)});
   requests_.erase(request);
 }

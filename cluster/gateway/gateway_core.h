@@ -12,7 +12,7 @@
 // Accepted = in the ledger: from on_started on, a request ends by its deadline, by a refusal that concerns the request
 // itself (bad input, a suspect's second death), because its caller left or is too slow, or because no replica (of the
 // numerics of its stream) serves and none will. A replica's loss, a silent coordinator, a cut link and a full replica only park it;
-// from a replica that drains it moves.
+// from a replica that drains, or is far slower than another, it moves.
 
 #include <cstdint>
 #include <map>
@@ -26,6 +26,7 @@
 #include "cluster/gateway/dispatcher.h"
 #include "cluster/gateway/gateway_effects.h"
 #include "cluster/gateway/open_request.h"
+#include "cluster/gateway/poison_list.h"
 #include "cluster/gateway/request_ledger.h"
 #include "cluster/routing/cluster_view.h"
 #include "cluster/routing/replica_loss.h"
@@ -95,6 +96,8 @@ class GatewayCore {
   [[nodiscard]] std::optional<routing::Route> route_of(routing::ReplicaGeneration replica) const;
   [[nodiscard]] admission::AdmissionStats admission() const;  // parked sequences count as waiting
   [[nodiscard]] RequestLedgerStats ledger() const;
+  // How often a replica was found to be far slower than another one (routing/slow_replicas.h).
+  [[nodiscard]] std::uint64_t replica_ejections() const { return dispatcher_.router().ejections(); }
   [[nodiscard]] std::size_t open_requests() const;
   void check_integrity() const;
 
@@ -114,11 +117,12 @@ class GatewayCore {
   void end(const std::vector<Dispatcher::Failure>& failures, Instant now, GatewayEffects& effects);
   // Stops what runs of it, says how it ended, and forgets it.
   void end(Requests::iterator request, End kind, Status why, Instant now, GatewayEffects& effects,
-           bool blames_caller = false);
+           bool blames_caller = false, bool poison = false);
   void refuse(RequestId request, admission::AdmissionRefusal refusal, GatewayEffects& effects) const;
 
   admission::AdmissionQueue admission_;
   Dispatcher dispatcher_;
+  PoisonList poison_;
   Requests requests_;
   std::set<std::pair<Instant, RequestId>> deadlines_;  // of all of them
   std::set<RequestId> starting_;                       // StartRequest was said, on_started has not come

@@ -50,6 +50,8 @@ struct RequestEnd {
   // kFailed: the request was refused as it was asked, and nothing of it had been computed. What a replica says of work that it
   // had begun is not the caller's fault, whatever the code of `why`.
   bool blames_caller = false;
+  // kFailed: ranks died of it (`why` kInternal), or of an earlier request with its prompt, so that it was not tried (kBadInput).
+  bool poison = false;
 };
 
 // Its turn has come: the shell hands over its submissions with GatewayCore::on_started, at once. A request of no sequences

@@ -26,11 +26,15 @@ bool asks_to_try_elsewhere(const TokenDelta& refusal) {
 std::optional<std::uint32_t> blames(const routing::ReplicaLoss& loss, const step::AttemptKey& attempt,
                                     std::uint32_t delivered) {
   if (loss.cause != routing::LossCause::kDiedOfItself) return std::nullopt;
+  if (!loss.at_work.empty() && !std::ranges::binary_search(loss.at_work, attempt)) return std::nullopt;
   if (!loss.in_step) return delivered + 1;
   const auto found = std::ranges::find(*loss.in_step, attempt, &routing::AttemptInStep::attempt);
   if (found == loss.in_step->end()) return std::nullopt;
   return std::max(delivered + 1, found->emitted);
 }
+
+// Two ranks say that they died of this one and no other.
+bool two_died(const routing::ReplicaLoss& loss) { return loss.at_work.size() == 1 && loss.blamed.size() >= 2; }
 
 // A suspect, in a step before which its replica had not let others to it yet. Its gateway may not have all the tokens that
 // ended its suspicion there.
@@ -118,6 +122,7 @@ RequestLedger::Verdict RequestLedger::on_delta(routing::ReplicaGeneration from, 
     ++stats_.tokens_delivered;
     if (entry.suspect() && entry.delivered() > entry.submission.alone_until) {
       entry.first_death = {};
+      entry.was_named = false;
       entry.submission.alone_until = 0;
       verdict.cleared = true;
     }
@@ -183,7 +188,8 @@ void RequestLedger::lose(SequenceId sequence, Entry& entry, const routing::Repli
   const auto blamed_until = blames(loss, entry.submission.key(), entry.delivered());
   if (entry.on->generation == loss.replica && blamed_until) {
     ++stats_.suspected_kills;
-    if (was_alone(entry.submission.alone_until, *blamed_until)) {
+    const bool named = !loss.at_work.empty();
+    if (was_alone(entry.submission.alone_until, *blamed_until) || two_died(loss) || (named && entry.was_named)) {
       ++stats_.condemned;
       orphans.condemned.push_back({sequence, entry.on->generation, condemnation(entry, loss.why)});
       entry.on.reset();
@@ -191,6 +197,7 @@ void RequestLedger::lose(SequenceId sequence, Entry& entry, const routing::Repli
     }
     orphans.moved.push_back(moved(sequence, entry));
     entry.first_death = loss.why;
+    entry.was_named = named;
     entry.submission.alone_until = *blamed_until;
   } else {
     ++(loss.cause == routing::LossCause::kStopped ? stats_.moves : stats_.losses);
@@ -203,9 +210,10 @@ void RequestLedger::lose_after_all(SequenceId sequence, Entry& entry, const rout
                                    Orphans& orphans) {
   const std::uint32_t blamed_until = *blames(loss, entry.left->attempt, entry.left->delivered);
   const bool alone = was_alone(entry.left->alone_until, blamed_until);
+  const bool named = !loss.at_work.empty();
   entry.left.reset();
   ++stats_.suspected_kills;
-  if (alone) {
+  if (alone || two_died(loss) || (named && entry.was_named)) {
     ++stats_.condemned;
     orphans.condemned.push_back({sequence, std::nullopt, condemnation(entry, loss.why)});
     return;
@@ -215,6 +223,7 @@ void RequestLedger::lose_after_all(SequenceId sequence, Entry& entry, const rout
   const bool runs = entry.on.has_value();
   if (runs) orphans.moved.push_back(moved(sequence, entry));
   entry.first_death = loss.why;
+  entry.was_named = named;
   entry.submission.alone_until = blamed_until;
   if (!runs) return;
   orphans.moved.back().runs_on = true;
@@ -262,6 +271,8 @@ RequestLedger::Orphans::Moved RequestLedger::moved(SequenceId sequence, const En
 }
 
 Status RequestLedger::condemnation(const Entry& entry, const Status& why) {
+  if (!entry.suspect())
+    return {StatusCode::kInternal, "this request is given up: two ranks died while they computed it: " + why.message()};
   return {StatusCode::kInternal, "this request is given up: a second replica died while it computed it. First: " +
                                      entry.first_death.message() + ". Now: " + why.message()};
 }

@@ -11,6 +11,9 @@
 // rank's own while it computed this sequence: after the first the sequence is a suspect, its next attempt runs alone past the
 // step that was fatal (Submission::alone_until), and the second condemns it. Past that step the suspicion is over.
 //
+// Where a rank has left word which sequence it was working on (ReplicaLoss::at_work), only that one is a suspect. Its second death is
+// believed wherever it ran; and when two ranks died of the same one at once, these were two deaths.
+//
 // A death is often seen as a cut link first, and its cause is told later: an entry remembers the attempt that left so, and
 // the notice makes it a suspect then, wherever it is.
 
@@ -65,6 +68,7 @@ class RequestLedger {
     routing::NumericsId numerics;
     std::optional<routing::Route> on;  // where the current attempt runs
     Status first_death;                // not ok: a suspect
+    bool was_named = false;            // by the rank that died: it was this one and no other
     Status lost_because;               // of the last attempt that was cut short
     std::optional<Left> left;          // until it is past the step that could have been fatal
     std::uint32_t outputs_end = 0;     // outputs of positions below went out

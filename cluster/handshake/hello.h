@@ -9,9 +9,13 @@
 
 namespace herd::handshake {
 
-// Versions of the protocol that this build speaks: its own and, for one release, the one before.
-inline constexpr std::uint32_t kProtocolMin = 1;
-inline constexpr std::uint32_t kProtocolMax = 1;
+// Versions of the protocol, [min, max]. A build speaks its own and, for one release, the one before: processes of a cluster are
+// replaced one after the other.
+struct ProtocolRange {
+  std::uint32_t min = 0;
+  std::uint32_t max = 0;
+};
+[[nodiscard]] ProtocolRange own_protocols();  // of this build
 inline constexpr std::size_t kHelloTextBytesMax = 256;
 
 enum class Role : std::uint8_t { kCoordinator, kNode, kGateway, kRank, kOperator };
@@ -32,8 +36,8 @@ struct Hello {
   Role role = Role::kGateway;
   std::string node;                 // who speaks, as the config names it; not empty
   std::uint64_t incarnation = 0;    // this life of the process: 64 random bits, not 0; of a gateway: its GatewayId
-  std::uint32_t protocol_min = kProtocolMin;  // at least 1
-  std::uint32_t protocol_max = kProtocolMax;
+  std::uint32_t protocol_min = own_protocols().min;  // at least 1
+  std::uint32_t protocol_max = own_protocols().max;
   std::string build_id;             // for people
   std::string model;                // name of the served model; a rank has one
   // Which bits it makes (runtime/shard/numerics_id.h) and how its KV blocks lie (runtime/kv/kv_layout_id.h): both or

@@ -6,6 +6,7 @@
 
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/link_codec.h"
+#include "cluster/wire/spoken.h"
 #include "kernels/check.h"
 
 namespace herd::link {
@@ -15,12 +16,16 @@ using wire::FrameKind;
 
 // A timer that is so late was not served in time: this process slept, and the peer may have spoken meanwhile.
 constexpr double kSleptSeconds = 0.5;
+// One that is less late may still be served before the bytes that came before it.
+constexpr double kLastLookSeconds = 0.05;
+// The suspicion at which a peer is given up, see PhiDetector.
+constexpr double kPhi = 8.0;
 
 Instant later(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(seconds * 1e9)}; }
 
 std::string seconds_text(double seconds) {
   char text[32];
-  std::snprintf(text, sizeof text, "%g s", seconds);
+  std::snprintf(text, sizeof text, "%.3g s", seconds);
   return text;
 }
 
@@ -29,7 +34,12 @@ bool is_for_the_link(FrameKind kind) { return lane_of(kind) == Lane::kLink; }
 }  // namespace
 
 LinkSession::LinkSession(LinkRules rules, Instant now)
-    : rules_(std::move(rules)), hello_due_(later(now, rules_.limits.hello_s)), heard_(now), moved_(now) {
+    : rules_(std::move(rules)),
+      hello_due_(later(now, rules_.limits.hello_s)),
+      heard_(now),
+      detector_(rules_.limits.ping_s),
+      silence_s_(silence_seconds()),
+      moved_(now) {
   push_own(wire::encode(rules_.mine), now);
 }
 
@@ -47,6 +57,11 @@ void LinkSession::end(Fate fate, const std::string& cause, StatusCode code) {
   fate_ = fate;
 }
 
+void LinkSession::end_as_hung(const std::string& cause) {
+  peer_hangs_ = true;
+  end(Fate::kClosed, cause);
+}
+
 void LinkSession::refuse(const std::string& cause, Instant now) {
   end(Fate::kFarewell, cause, StatusCode::kBadInput);
   queue_.clear();
@@ -60,6 +75,7 @@ void LinkSession::on_bytes(std::span<const std::byte> bytes, Instant now) {
     if (!fragment) return end(Fate::kClosed, fragment.error().message(), StatusCode::kBadInput);
     if (!*fragment) return;
     heard_ = now;
+    last_look_.reset();
     if (Status status = on_fragment(**fragment, now); !status.ok())
       return end(Fate::kClosed, status.message(), status.code());
   }
@@ -95,13 +111,10 @@ Status LinkSession::on_frame(wire::OpenedFrame opened, Instant now) {
       return on_hello(opened.frame.words, now);
     case FrameKind::kGoodbye:
       return on_goodbye(opened.frame.words);
-    case FrameKind::kPing: {
-      const auto progress = wire::decode_ping(opened.frame.words);
-      if (!progress) return progress.error();
-      events_.emplace_back(*progress);
-      return {};
-    }
+    case FrameKind::kPing:
+      return on_ping(opened.frame.words, now);
     default:
+      if (Status status = wire::as_heard(opened.frame, protocol_); !status.ok()) return status;
       unconsumed_ += opened.frame.words.size() * 8;
       events_.emplace_back(std::move(opened));
       return {};
@@ -120,6 +133,7 @@ Status LinkSession::on_hello(std::span<const std::uint64_t> words, Instant now) 
     return {};
   }
   peer_ = *hello;
+  protocol_ = agreement->protocol;
   ping_due_ = later(now, rules_.limits.ping_s);
   events_.emplace_back(PeerOpened{std::move(*hello), *agreement});
   return {};
@@ -131,6 +145,26 @@ Status LinkSession::on_goodbye(std::span<const std::uint64_t> words) {
   end(Fate::kClosed, (peer_ ? "it closed the connection: " : "it refused this process: ") + goodbye->why.message(),
       goodbye->why.code());
   return {};
+}
+
+Status LinkSession::on_ping(std::span<const std::uint64_t> words, Instant now) {
+  const auto progress = wire::decode_ping(words);
+  if (!progress) return progress.error();
+  events_.emplace_back(*progress);
+  if (pinged_) detector_.on_interval(seconds_between(*pinged_, now));
+  silence_s_ = silence_seconds();
+  pinged_ = now;
+  return {};
+}
+
+void LinkSession::hear_anew(Instant now) {
+  heard_ = now;
+  pinged_.reset();
+  last_look_.reset();
+}
+
+double LinkSession::silence_seconds() const {
+  return std::clamp(detector_.silence_of(kPhi), rules_.limits.silence_min_s, rules_.limits.silence_max_s);
 }
 
 void LinkSession::push_own(const wire::Frame& frame, Instant now) {
@@ -163,7 +197,7 @@ void LinkSession::on_consumed(std::size_t bytes, Instant now) {
   HERD_CHECK(bytes <= unconsumed_, "no more is consumed than was handed out");
   const bool stopped = !wants_bytes();
   unconsumed_ -= bytes;
-  if (stopped && wants_bytes()) heard_ = now;  // it could not be heard before
+  if (stopped && wants_bytes()) hear_anew(now);
 }
 
 void LinkSession::finish(const Status& why, Instant now) {
@@ -203,7 +237,7 @@ Instant LinkSession::deadline() const {
   if (fate_ == Fate::kFarewell) return farewell_due_;
   if (!peer_) return hello_due_;
   Instant due = ping_due_;
-  if (wants_bytes()) due = std::min(due, later(heard_, rules_.limits.silence_s));
+  if (wants_bytes()) due = std::min(due, last_look_.value_or(later(heard_, silence_s_)));
   if (something_waits()) due = std::min(due, later(moved_, rules_.limits.stall_s));
   return due;
 }
@@ -214,12 +248,17 @@ void LinkSession::on_time(Instant now) {
   if (fate_ != Fate::kOpen) return;
   const LinkLimits& limits = rules_.limits;
   if (!peer_) return end(Fate::kClosed, "no hello within " + seconds_text(limits.hello_s));
-  if (now > later(deadline(), kSleptSeconds)) heard_ = moved_ = now;
-  if (wants_bytes() && now >= later(heard_, limits.silence_s))
-    return end(Fate::kClosed, "silent for " + seconds_text(limits.silence_s));
+  if (now > later(deadline(), kSleptSeconds)) {
+    hear_anew(now);
+    moved_ = now;
+  }
+  if (wants_bytes() && now >= later(heard_, silence_s_)) {
+    if (last_look_ && now >= *last_look_) return end_as_hung("silent for " + seconds_text(seconds_between(heard_, now)));
+    if (!last_look_) last_look_ = later(now, kLastLookSeconds);
+  }
   if (something_waits() && now >= later(moved_, limits.stall_s))
-    return end(Fate::kClosed, "it has not read for " + seconds_text(limits.stall_s) + ", " + std::to_string(queued_bytes()) +
-                                  " bytes wait to be sent");
+    return end_as_hung("it has not read for " + seconds_text(limits.stall_s) + ", " + std::to_string(queued_bytes()) +
+                       " bytes wait to be sent");
   if (now < ping_due_) return;
   ping_due_ = later(now, limits.ping_s);
   if (queue_.empty(Lane::kLink)) push_own(wire::encode(progress_), now);

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -23,6 +24,7 @@
 #include "cluster/link/frame_assembly.h"
 #include "cluster/link/link_limits.h"
 #include "cluster/link/peer_name.h"
+#include "cluster/link/phi_detector.h"
 #include "cluster/link/send_queue.h"
 #include "cluster/wire/envelope.h"
 #include "kernels/status.h"
@@ -79,13 +81,16 @@ class LinkSession {
   [[nodiscard]] bool wants_bytes() const { return unconsumed_ <= rules_.limits.unconsumed_bytes_max; }
   [[nodiscard]] Instant deadline() const;  // of the next on_time()
   [[nodiscard]] Fate fate() const { return fate_; }
-  // What the connection has come to: "node "a" at 10.0.0.7:4000: silent for 2 s". Ok while it is open.
+  // What the connection has come to: "node "a" at 10.0.0.7:4000: silent for 1.6 s". Ok while it is open.
   [[nodiscard]] const Status& why() const { return why_; }
+  // It was closed as the peer does nothing, though nobody has ended the connection: it hangs, or the way there is cut.
+  [[nodiscard]] bool peer_hangs() const { return peer_hangs_; }
   [[nodiscard]] bool is_open() const { return peer_.has_value() && fate_ == Fate::kOpen; }
   [[nodiscard]] std::size_t queued_bytes() const { return queue_.bytes() + record_.size() - written_; }
 
  private:
   void end(Fate fate, const std::string& cause, StatusCode code = StatusCode::kAborted);
+  void end_as_hung(const std::string& cause);
   // As end(), after the peer was told why.
   void refuse(const std::string& cause, Instant now);
   Status on_fragment(const FragmentReader::Fragment& fragment, Instant now);
@@ -93,6 +98,10 @@ class LinkSession {
   Status on_frame(wire::OpenedFrame opened, Instant now);
   Status on_hello(std::span<const std::uint64_t> words, Instant now);
   Status on_goodbye(std::span<const std::uint64_t> words);
+  Status on_ping(std::span<const std::uint64_t> words, Instant now);
+  // What was not heard up to here is nobody's silence.
+  void hear_anew(Instant now);
+  [[nodiscard]] double silence_seconds() const;
   // Of the link's own, about no replica.
   void push_own(const wire::Frame& frame, Instant now);
   void push(Lane lane, std::vector<std::byte> sealed, Instant now);
@@ -102,6 +111,7 @@ class LinkSession {
   LinkRules rules_;
   std::optional<PeerName> certificate_;
   std::optional<handshake::Hello> peer_;  // once accepted
+  std::uint32_t protocol_ = 0;            // then: as both ends agreed
   Fate fate_ = Fate::kOpen;
   Status why_;
 
@@ -120,6 +130,11 @@ class LinkSession {
   Instant farewell_due_;
   Instant ping_due_;
   Instant heard_;   // the last fragment
+  PhiDetector detector_;
+  double silence_s_;                  // in which it is to be heard again, as the detector says
+  std::optional<Instant> pinged_;     // the last ping that says how regular they are
+  std::optional<Instant> last_look_;  // the peer is suspected: what may lie in the socket is read until then
+  bool peer_hangs_ = false;
   Instant moved_;   // the socket took something, or nothing waited
 };
 

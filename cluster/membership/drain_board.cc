@@ -20,13 +20,6 @@ void DrainBoard::forget(const std::string& node) {
   if (!is_drained(node)) nodes_.erase(node);
 }
 
-std::vector<ReplicaId> DrainBoard::replicas() const {
-  std::vector<ReplicaId> drained;
-  for (const auto& [replica, seconds] : replicas_)
-    if (seconds) drained.push_back(replica);
-  return drained;
-}
-
 std::optional<double> DrainBoard::seconds(ReplicaId replica, const std::string& node) const {
   // A node that ends does not wait for what others were given.
   if (const auto leaving = leaving_.find(node); leaving != leaving_.end()) return leaving->second;

@@ -41,7 +41,9 @@ class DrainBoard {
   [[nodiscard]] bool leaves(const std::string& node) const { return leaving_.contains(node); }
   // For either reason.
   [[nodiscard]] bool takes_nothing(const std::string& node) const { return leaves(node) || is_drained(node); }
-  [[nodiscard]] std::vector<ReplicaId> replicas() const;  // that an operator drained; rising
+  // That an operator drained; rising.
+  [[nodiscard]] std::vector<std::string> nodes() const { return drained_in(nodes_); }
+  [[nodiscard]] std::vector<ReplicaId> replicas() const { return drained_in(replicas_); }
   // How long that replica, which is on that node, may finish what it has; nullopt: it is not to end.
   [[nodiscard]] std::optional<double> seconds(ReplicaId replica, const std::string& node) const;
 
@@ -50,6 +52,13 @@ class DrainBoard {
   template <class Key>
   using Words = std::map<Key, std::optional<double>>;
 
+  template <class Key>
+  [[nodiscard]] static std::vector<Key> drained_in(const Words<Key>& words) {
+    std::vector<Key> drained;
+    for (const auto& [key, seconds] : words)
+      if (seconds) drained.push_back(key);
+    return drained;
+  }
   template <class Key>
   [[nodiscard]] static std::optional<double> seconds_in(const Words<Key>& words, const Key& key) {
     const auto word = words.find(key);

@@ -1,14 +1,18 @@
 #include "cluster/membership/drain_order.h"
 
+#include <algorithm>
 #include <charconv>
 #include <string_view>
+
+#include "cluster/report/drain_progress.h"
+#include "cluster/report/process_report.h"
 
 namespace herd::membership {
 namespace {
 
 constexpr std::string_view kReplicaPrefix = "replica-";
 
-std::string called(ReplicaId replica) { return std::string(kReplicaPrefix) + std::to_string(replica.value); }
+std::string called(ReplicaId replica) { return report::replica_name(replica); }
 
 std::optional<ReplicaId> replica_called(std::string_view name) {
   if (!name.starts_with(kReplicaPrefix)) return std::nullopt;
@@ -28,7 +32,13 @@ DrainOrder::DrainOrder(ReplicaPlaces& places, const report::DrainAsk& ask) : pla
 Status DrainOrder::check() const {
   if (replica_ ? places_.is_known(*replica_) : places_.is_node(ask_.target)) return {};
   std::string nodes;
-  for (const std::string& node : places_.nodes()) nodes += (nodes.empty() ? "" : ", ") + node;
+  for (const std::string& node : places_.nodes()) {
+    nodes += (nodes.empty() ? "" : ", ") + node;
+    if (nodes.size() > report::kReportTextBytesMax) {
+      nodes += ", and more";
+      break;
+    }
+  }
   const std::string last = called(ReplicaId(places_.replicas() - 1));
   return bad_input("no node or replica \"" + ask_.target + "\": the cluster has node" + (nodes.find(',') == nodes.npos ? " " : "s ") +
                    (nodes.empty() ? "(none yet)" : nodes) + " and " + (places_.replicas() == 1 ? last : "replica-0 to " + last) +
@@ -52,6 +62,7 @@ std::vector<std::string> DrainOrder::lines(bool changed) const {
   std::vector<std::string> lines{ask_.target + (changed ? " takes nothing new from here on" : " was drained already")};
   for (const ReplicaId replica : affected_)
     if (lines.size() < report::kAnswerLinesMax) lines.push_back(line_of(replica));
+  for (std::string& line : lines) line.resize(std::min(line.size(), report::kReportTextBytesMax));
   return lines;
 }
 

@@ -74,7 +74,7 @@ void GroupSupervisor::on_rank_lost(std::uint32_t rank, const Status& why, Instan
 
 void GroupSupervisor::on_rank_left(std::uint32_t rank, Epoch epoch, Instant now, SupervisorEffects& effects) {
   if (over() || rank >= config_.ranks || ranks_[rank].state != RankState::kLeaving || epoch != generation_->epoch) return;
-  if (ranks_[rank].read_weights_again || ranks_[rank].leaving) return end_rank(rank, now, effects);
+  if (ranks_[rank].read_weights_again || ranks_[rank].leaving) return end_rank(rank, ranks_[rank].leaving, now, effects);
   ranks_[rank].state = RankState::kFree;
   gather(now, effects);
 }
@@ -84,14 +84,14 @@ void GroupSupervisor::on_rank_leaving(std::uint32_t rank, Instant now, Superviso
   ranks_[rank].leaving = true;
   note(NoteKind::kRankLeaves, rank, name() + ": " + rank_name(rank) + " was told to end; it is started again", effects);
   const RankState state = ranks_[rank].state;
-  if (state == RankState::kStarting || state == RankState::kFree) return end_rank(rank, now, effects);
+  if (state == RankState::kStarting || state == RankState::kFree) return end_rank(rank, true, now, effects);
   if (state == RankState::kInGroup && is_formed_) effects.emplace_back(DrainGeneration{});
 }
 
-void GroupSupervisor::end_rank(std::uint32_t rank, Instant now, SupervisorEffects& effects) {
+void GroupSupervisor::end_rank(std::uint32_t rank, bool in_order, Instant now, SupervisorEffects& effects) {
   ranks_[rank].state = RankState::kEnding;
   ranks_[rank].due = after(now, config_.end_s_max);
-  effects.emplace_back(EndRank{rank, ranks_[rank].leaving});
+  effects.emplace_back(EndRank{rank, in_order});
   say_wake(now, effects);
 }
 
@@ -136,6 +136,11 @@ void GroupSupervisor::on_generation_lost(const routing::ReplicaLoss& loss, const
   if (loss.cause != routing::LossCause::kStopped && !spend(loss.why, now, effects)) return;
   for (std::uint32_t rank = 0; rank < config_.ranks; ++rank) {
     if (ranks_[rank].state != RankState::kInGroup) continue;
+    if (ranks_[rank].suspected && config_.ranks_can_be_ended) {
+      note(NoteKind::kRankHangs, rank, name() + ": " + rank_name(rank) + " hangs and is ended: " + loss.why.message(), effects);
+      end_rank(rank, false, now, effects);
+      continue;
+    }
     ranks_[rank].state = RankState::kLeaving;
     effects.emplace_back(LeaveGroup{rank});
   }
@@ -211,9 +216,7 @@ void GroupSupervisor::on_hang(const replica::Suspicion& suspicion, Instant now, 
   note(NoteKind::kRankHangs, suspicion.rank, text, effects);
   if (!config_.ranks_can_be_ended)
     return give_up({StatusCode::kAborted, text + "; a thread cannot be ended, so the replica cannot come back"}, effects);
-  ranks_[suspicion.rank].state = RankState::kEnding;
-  ranks_[suspicion.rank].due = after(now, config_.end_s_max);
-  effects.emplace_back(EndRank{suspicion.rank});
+  end_rank(suspicion.rank, false, now, effects);
 }
 
 void GroupSupervisor::on_stop(SupervisorEffects& /*effects*/) {
@@ -262,6 +265,11 @@ void GroupSupervisor::say_wake(Instant now, SupervisorEffects& effects) {
   if (!next || (wakes_at_ && *wakes_at_ <= *next)) return;
   wakes_at_ = next;
   effects.emplace_back(WakeSupervisorAt{*next});
+}
+
+void GroupSupervisor::set_budget(const RestartBudget& budget) {
+  config_.budget = budget;
+  restarts_.set_budget(budget);
 }
 
 bool GroupSupervisor::spend(const Status& why, Instant now, SupervisorEffects& effects) {

@@ -17,7 +17,8 @@
 // A rank whose process was told to end (on_rank_leaving) leaves in order: its generation drains, then it is ended and started again.
 //
 // A rank that does not leave its group hangs in what it computes: where ranks are processes it is ended and started again, a
-// thread cannot be ended, so its replica is given up.
+// thread cannot be ended, so its replica is given up. A process whose own progress word was found overdue is not waited for: it is
+// ended when its generation is lost.
 
 #include <cstddef>
 #include <cstdint>
@@ -108,6 +109,8 @@ class GroupSupervisor {
   void on_rank_left(std::uint32_t rank, Epoch epoch, Instant now, SupervisorEffects& effects);
   // `progress`: a reading of every rank.
   void on_timer(Instant now, std::span<const Progress> progress, SupervisorEffects& effects);
+  // Another budget, from the next end on; what was spent stays spent.
+  void set_budget(const RestartBudget& budget);
   // From here on nothing is started again.
   void on_stop(SupervisorEffects& effects);
 
@@ -131,13 +134,13 @@ class GroupSupervisor {
   // What was lost is started, what is there forms a group, as far as the time for it has come.
   void gather(Instant now, SupervisorEffects& effects);
   void form(SupervisorEffects& effects);
-  void end_rank(std::uint32_t rank, Instant now, SupervisorEffects& effects);
   void say_wake(Instant now, SupervisorEffects& effects);
   void count_mismatches(const std::vector<std::uint32_t>& blamed, SupervisorEffects& effects);
   void note_suspects(const routing::ReplicaLoss& loss, SupervisorEffects& effects);
   // Given up for a rank that neither starts nor ends. False: for none.
   bool give_up_on_late(Instant now, SupervisorEffects& effects);
   void on_hang(const replica::Suspicion& suspicion, Instant now, SupervisorEffects& effects);
+  void end_rank(std::uint32_t rank, bool in_order, Instant now, SupervisorEffects& effects);
   // Counts against the budget. False: given up.
   bool spend(const Status& why, Instant now, SupervisorEffects& effects);
   void give_up(const Status& why, SupervisorEffects& effects);

@@ -75,6 +75,9 @@ class MembershipCore {
   void on_leaving(PeerId peer, const NodeLeaving& leaving, MembershipEffects& effects);
   // From an operator, who is answered.
   void on_drain_ask(PeerId peer, const report::DrainAsk& ask, MembershipEffects& effects);
+  // The file lists others now. Not ok: one that it lists no more is here, or may come back; then nothing is to be changed.
+  [[nodiscard]] Status check_listed(const std::vector<std::string>& nodes, const std::vector<std::string>& gateways) const;
+  void set_listed(const std::vector<std::string>& nodes, const std::vector<std::string>& gateways, MembershipEffects& effects);
   // What it said cannot be taken; `why` names no value of its own choice, so that it is logged once.
   void on_nonsense(PeerId peer, const Status& why, MembershipEffects& effects);
   void on_timer(Instant now, MembershipEffects& effects);

@@ -38,6 +38,8 @@ class PeerList {
   PeerList(std::optional<std::vector<std::string>> nodes, std::vector<std::string> gateways)
       : nodes_(std::move(nodes)), gateways_(std::move(gateways)) {}
 
+  // Who is known by name is another list now; whoever is in stays in.
+  void set_listed(std::optional<std::vector<std::string>> nodes, std::vector<std::string> gateways);
   // kBadInput says why it is refused, with both values where two differ. Else it is in the list.
   [[nodiscard]] Status admit(PeerId peer, const handshake::Hello& hello);
   // The connection that the same process has already.
@@ -45,9 +47,10 @@ class PeerList {
   // Null when it is not, or no longer, in the list.
   [[nodiscard]] const Peer* find(PeerId peer) const;
   void remove(PeerId peer) { peers_.erase(peer); }
+  // The connection of that name.
+  [[nodiscard]] std::optional<PeerId> find(handshake::Role role, const std::string& name) const;
 
  private:
-  [[nodiscard]] std::optional<PeerId> find(handshake::Role role, const std::string& name) const;
   [[nodiscard]] Status check_listed(const handshake::Hello& hello) const;
   [[nodiscard]] Status check_text(const handshake::Hello& hello) const;
 

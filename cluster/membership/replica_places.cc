@@ -12,6 +12,13 @@ ReplicaPlaces::ReplicaPlaces(std::uint32_t replicas, const std::vector<std::stri
   for (const std::string& name : listed) nodes_.push_back({.name = name, .listed = true});
 }
 
+void ReplicaPlaces::set_listed(const std::vector<std::string>& listed) {
+  for (const std::string& name : listed) find_or_add(name).listed = true;
+  for (Node& node : nodes_)
+    if (std::exchange(node.listed, std::ranges::count(listed, node.name) > 0) && !node.listed) node.given_up = true;
+  forget_strangers();
+}
+
 void ReplicaPlaces::on_here(const std::string& node, std::uint32_t replicas_max, bool fresh) {
   Node& joined = find_or_add(node);
   joined.here = true;

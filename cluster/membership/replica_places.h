@@ -24,6 +24,8 @@ class ReplicaPlaces {
   // `listed`: nodes in the order of the file. `any_node`: others may come.
   ReplicaPlaces(std::uint32_t replicas, const std::vector<std::string>& listed, bool any_node);
 
+  // The file lists others now. One that is gone from it is forgotten once it holds nothing.
+  void set_listed(const std::vector<std::string>& listed);
   // It has room for so many. `fresh`: a life of it that has refused nothing yet.
   void on_here(const std::string& node, std::uint32_t replicas_max, bool fresh);
   void on_away(const std::string& node);

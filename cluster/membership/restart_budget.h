@@ -26,6 +26,8 @@ class RestartLog {
  public:
   explicit RestartLog(const RestartBudget& budget) : budget_(budget) {}
 
+  // From the next end on.
+  void set_budget(const RestartBudget& budget) { budget_ = budget; }
   // It has ended: so many seconds to wait before it is started again. nullopt: it is not.
   [[nodiscard]] std::optional<double> on_ended(Instant now);
   // Ends within the window, the last one included.

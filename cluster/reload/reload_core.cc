@@ -23,10 +23,11 @@ void add_lines(const std::string& text, const std::string& called, std::map<std:
   }
 }
 
-std::string names_text(const std::vector<std::string>& names) {
+std::string names_text(std::vector<std::string> names) {
+  std::ranges::sort(names);
   std::string text;
   for (std::size_t i = 0; i < std::min(names.size(), kNamedMax); ++i) text += (i == 0 ? "" : ", ") + names[i];
-  return names.size() > kNamedMax ? text + " and " + std::to_string(names.size() - kNamedMax) + " others" : text;
+  return names.size() > kNamedMax ? text + " and " + std::to_string(names.size() - kNamedMax) + " more" : text;
 }
 
 void add(std::string line, std::vector<std::string>& lines) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "cluster/report/operator_orders.h"
@@ -18,6 +19,9 @@ struct Reading {
   std::string digest;                // of its settings, if they are right
   std::vector<std::string> changed;  // keys that this process would take
 };
+
+// What the coordinator says to whoever votes.
+using ReloadOrder = std::variant<report::ReloadPrepare, report::ReloadDecision>;
 
 class ReloadVote {
  public:

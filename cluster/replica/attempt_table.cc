@@ -44,6 +44,11 @@ std::vector<SequenceId> AttemptTable::of_gateway(GatewayId gateway) const {
   return ids;
 }
 
+std::optional<step::AttemptKey> AttemptTable::attempt_of(SequenceId own) const {
+  const auto found = keys_.find(own);
+  return found == keys_.end() ? std::nullopt : std::optional(found->second);
+}
+
 const step::AttemptKey& AttemptTable::key_of(SequenceId own) const {
   const auto found = keys_.find(own);
   HERD_CHECK(found != keys_.end(), "a sequence of the scheduler belongs to an open attempt");

@@ -26,6 +26,7 @@ class AttemptTable {
   // nullopt unless exactly this attempt is open.
   [[nodiscard]] std::optional<SequenceId> find(const step::AttemptKey& key) const;
   [[nodiscard]] std::vector<SequenceId> of_gateway(GatewayId gateway) const;  // by the gateway's numbers, rising
+  [[nodiscard]] std::optional<step::AttemptKey> attempt_of(SequenceId own) const;  // nullopt: not open
   // `own` is open.
   [[nodiscard]] const step::AttemptKey& key_of(SequenceId own) const;
   [[nodiscard]] std::size_t size() const { return own_ids_.size(); }

@@ -10,6 +10,7 @@ namespace herd::replica {
 namespace {
 
 using routing::LossCause;
+using routing::ReplicaLoss;
 
 // To the names that the gateway knows, everywhere in the delta.
 void put_back(const step::AttemptKey& key, step::TokenDelta& delta) {
@@ -117,8 +118,10 @@ void ReplicaCore::on_failure(Failure failure, Instant now, ReplicaEffects& effec
   pump(now, effects);
 }
 
-void ReplicaCore::on_rank_lost(std::uint32_t rank, LossCause cause, const Status& why, ReplicaEffects& effects) {
-  if (rank < config_.ranks) fail_group({cause, why, {rank}}, effects);
+void ReplicaCore::on_rank_lost(std::uint32_t rank, LossCause cause, const Status& why, ReplicaEffects& effects, SequenceId at_work) {
+  if (rank >= config_.ranks || phase_ == Phase::kEnded) return;
+  abort_group(why, effects);
+  end({cause, why, {rank}}, effects, cause == LossCause::kDiedOfItself ? at_work : SequenceId());
 }
 
 // From gateways -------------------------------------------------------------------------------------------------------
@@ -295,12 +298,15 @@ LastSteps ReplicaCore::last_steps() const {
 }
 
 // The gateways' ledgers own what becomes of the sequences: the scheduler only forgets them.
-void ReplicaCore::end(const Failure& failure, ReplicaEffects& effects) {
+void ReplicaCore::end(const Failure& failure, ReplicaEffects& effects, SequenceId at_work) {
   const Status why{failure.why.code(),
                    "replica " + std::to_string(config_.generation.replica.value) + ": " + failure.why.message()};
   LastSteps last = last_steps();
   last.no_progress = failure.no_progress;
-  effects.emplace_back(SayLost{{config_.generation, failure.cause, why, steps_out_.attempts(), failure.blamed}, last});
+  ReplicaLoss loss{config_.generation, failure.cause, why, steps_out_.attempts(), failure.blamed};
+  const auto guilty = attempts_.attempt_of(at_work);
+  if (guilty && std::ranges::count(*loss.in_step, *guilty, &routing::AttemptInStep::attempt) > 0) loss.at_work = {*guilty};
+  effects.emplace_back(SayLost{std::move(loss), last});
   phase_ = Phase::kEnded;
   (void)scheduler_.on_replica_lost();
   attempts_.clear();

@@ -108,7 +108,9 @@ class ReplicaCore {
   // another did not come) see above; one that failed otherwise died of itself.
   void on_rank_joined(std::uint32_t rank, const Status& status, ReplicaEffects& effects);
   void on_result(step::StepResult result, Instant now, ReplicaEffects& effects);
-  void on_rank_lost(std::uint32_t rank, routing::LossCause cause, const Status& why, ReplicaEffects& effects);
+  // `at_work`: own id of the sequence that it was working on when it died of itself; 0: nobody knows.
+  void on_rank_lost(std::uint32_t rank, routing::LossCause cause, const Status& why, ReplicaEffects& effects,
+                    SequenceId at_work = {});
 
   // From gateways. A refusal is a terminal delta (kRefused).
   void on_submission(step::Submission submission, Instant now, ReplicaEffects& effects);
@@ -125,6 +127,8 @@ class ReplicaCore {
   [[nodiscard]] bool serving() const;  // it takes sequences
   // It has taken some and takes no more.
   [[nodiscard]] bool draining() const { return phase_ == Phase::kDraining || phase_ == Phase::kStopping; }
+  // The open attempt that this id of a plan stands for; nullopt: it is over.
+  [[nodiscard]] std::optional<step::AttemptKey> attempt_of(SequenceId own) const { return attempts_.attempt_of(own); }
   [[nodiscard]] bool ended() const;
   [[nodiscard]] ReplicaStats stats() const;
   void check_integrity() const;
@@ -146,7 +150,7 @@ class ReplicaCore {
   void fail_group(const Failure& failure, ReplicaEffects& effects);
   // Nobody died of itself as far as is known by now.
   void fail_as_given_up(ReplicaEffects& effects);
-  void end(const Failure& failure, ReplicaEffects& effects);
+  void end(const Failure& failure, ReplicaEffects& effects, SequenceId at_work = {});
   [[nodiscard]] std::vector<std::uint32_t> not_joined() const;
   [[nodiscard]] LastSteps last_steps() const;
 

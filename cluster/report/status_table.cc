@@ -46,6 +46,16 @@ StatusTable::StatusTable(const std::vector<ProcessReport>& listed) {
   for (const ProcessReport& report : listed) senders_[{report.role, report.name}] = {.listed = true, .here = false, .said = {report}};
 }
 
+void StatusTable::set_listed(const std::vector<ProcessReport>& listed) {
+  for (auto& [name, sender] : senders_) sender.listed = false;
+  for (const ProcessReport& report : listed) {
+    Sender& sender = senders_[{report.role, report.name}];
+    sender.listed = true;
+    if (sender.said.empty()) sender.said = {report};
+  }
+  std::erase_if(senders_, [](const auto& entry) { return !entry.second.listed && !entry.second.here; });
+}
+
 std::size_t StatusTable::on_reports(Role role, const std::string& name, const ProcessReports& said) {
   Sender& sender = senders_[{role, name}];
   sender.here = true;

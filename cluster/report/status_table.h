@@ -20,6 +20,8 @@ class StatusTable {
   // `listed`: the nodes and gateways that the cluster's file has: shown as they are here until they say something.
   explicit StatusTable(const std::vector<ProcessReport>& listed);
 
+  // The file lists others now. One that is gone from it is shown for as long as it is here.
+  void set_listed(const std::vector<ProcessReport>& listed);
   // How many lines were dropped: they spoke for others.
   std::size_t on_reports(handshake::Role role, const std::string& name, const ProcessReports& said);
   void on_gone(handshake::Role role, const std::string& name);

@@ -47,6 +47,7 @@ bool Router::on_view(const ClusterView& view) {
     replicas.insert_or_assign(generation.replica, std::move(replica));
   }
   replicas_ = std::move(replicas);
+  slow_.keep_only([this](ReplicaGeneration generation) { return find(generation) != nullptr; });
   if (lost_.size() > kReplicasMax) std::erase_if(lost_, [&](const auto& lost) { return !replicas_.contains(lost.first); });
   return true;
 }
@@ -56,7 +57,11 @@ void Router::on_lost(ReplicaGeneration generation) {
   if (lost.epoch < generation.epoch) lost = {generation.epoch, view_.cluster_epoch};
 }
 
-void Router::on_link_lost(ReplicaGeneration generation, Instant until) { rest(generation, until, true); }
+void Router::on_link_lost(ReplicaGeneration generation, Instant until) {
+  // What it said was of work that it has lost since, and at times of a machine in trouble: it shall not be avoided for that.
+  if (Replica* replica = find(generation)) replica->load = {};
+  rest(generation, until, true);
+}
 void Router::on_refused(ReplicaGeneration generation, Instant until) { rest(generation, until, false); }
 
 void Router::on_link_open(ReplicaGeneration generation) {
@@ -72,7 +77,23 @@ bool Router::on_draining(ReplicaGeneration generation) {
 }
 
 void Router::on_load(ReplicaGeneration generation, const ReplicaLoad& load) {
-  if (Replica* replica = find(generation)) replica->load.on_report(load, replica->running);
+  Replica* replica = find(generation);
+  if (replica == nullptr) return;
+  replica->load.on_report(load, replica->running);
+  slow_.on_load(generation, load);
+}
+
+bool Router::on_token(ReplicaGeneration from, SequenceId sequence, Instant now) {
+  if (!slow_.on_token(from, sequence, now)) return false;
+  const Replica* judged = find(from);
+  if (judged == nullptr) return false;
+  std::vector<ReplicaGeneration> others;
+  for (const auto& [id, replica] : replicas_) {
+    // Of other numerics is another kind of device, and no stream could go on there.
+    if (replica.view.route.numerics != judged->view.route.numerics) continue;
+    if (serves(replica) && replica.rests_until <= now) others.push_back(replica.view.route.generation);
+  }
+  return slow_.judge(from, others, now);
 }
 
 void Router::rest(ReplicaGeneration generation, Instant until, bool cut) {
@@ -128,14 +149,21 @@ void Router::begin_round() {
 
 std::optional<Route> Router::pick(const RouteQuestion& question, Instant now) {
   std::vector<Replica*> able;
+  const bool spared = slow_are_spared(question, now);
   const auto consider = [&](Replica& replica) {
-    if (takes(replica, question, now)) able.push_back(&replica);
+    if (may_have(replica, question, spared, now)) able.push_back(&replica);
   };
   const auto turn = replicas_.lower_bound(next_);
   for (auto replica = turn; replica != replicas_.end(); ++replica) consider(replica->second);
   for (auto replica = replicas_.begin(); replica != turn; ++replica) consider(replica->second);
   if (able.empty()) return std::nullopt;
   Replica* best = best_of(able, question);
+  for (Replica* replica : able) {
+    if (!spared || !slow_.is_marked(replica->view.route.generation)) continue;
+    best = replica;  // its rest is over
+    slow_.on_trial(replica->view.route.generation);
+    break;
+  }
   if (question.orphan) --best->crowd_left;
   next_ = ReplicaId(best->view.route.generation.replica.value + 1);
   return best->view.route;
@@ -178,10 +206,26 @@ bool Router::takes(const Replica& replica, const RouteQuestion& question, Instan
   if (!question.numerics.empty() && replica.view.route.numerics != question.numerics) return false;
   if (question.alone && replica.suspects > 0) return false;
   if (question.orphan && replica.crowd_left == 0) return false;
+  if (question.to_faster && slow_.is_marked(replica.view.route.generation)) return false;
   return takes(replica, now);
 }
 
 bool Router::takes(const RouteQuestion& question, Instant now) const {
+  const bool spared = slow_are_spared(question, now);
+  return std::ranges::any_of(replicas_, [&](const auto& entry) { return may_have(entry.second, question, spared, now); });
+}
+
+bool Router::may_have(const Replica& replica, const RouteQuestion& question, bool spared, Instant now) const {
+  if (!takes(replica, question, now)) return false;
+  const ReplicaGeneration generation = replica.view.route.generation;
+  if (!spared || !slow_.is_marked(generation)) return true;
+  return !question.orphan && !question.alone && !slow_.is_spared(generation, replica.running, now);
+}
+
+bool Router::slow_are_spared(RouteQuestion question, Instant now) const {
+  if (slow_.empty()) return false;
+  question.orphan = false;
+  question.to_faster = true;
   return std::ranges::any_of(replicas_, [&](const auto& entry) { return takes(entry.second, question, now); });
 }
 

@@ -10,6 +10,7 @@
 //   serving ──on_refused──> resting ──a place got free, its rest is over──> serving
 //      │  ──on_link_lost──> resting ──on_link_open, a newer view says serving, its rest is over──> serving
 //      │  ──on_draining, a view says so──> draining: it takes nothing new in this generation
+//      │  ──on_token────> slow, as others are far faster (slow_replicas.h)
 //      └────on_lost───────> never again; the replica comes back under a later epoch
 
 #include <cstddef>
@@ -23,6 +24,7 @@
 #include "cluster/routing/prefix_memory.h"
 #include "cluster/routing/replica_generation.h"
 #include "cluster/routing/replica_load.h"
+#include "cluster/routing/slow_replicas.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
 
@@ -33,6 +35,7 @@ struct RouteQuestion {
   NumericsId numerics{}; // empty: any
   bool alone = false;    // a suspect: a replica takes one of them at a time, so that a death names the guilty one
   bool orphan = false;   // has run elsewhere: its context is computed again
+  bool to_faster = false;  // it leaves a replica that is slow: for none that is
   std::uint64_t tokens = 0;                   // that are computed before its next one
   std::span<const kv::BlockHash> prefix{};    // PrefixMemory::beginnings_of() these
 };
@@ -52,6 +55,10 @@ class Router {
   bool on_draining(ReplicaGeneration generation);
   // What it says of itself.
   void on_load(ReplicaGeneration generation, const ReplicaLoad& load);
+  // A token of that sequence came from there. True: the replica is slow, and what runs there is to go on elsewhere.
+  [[nodiscard]] bool on_token(ReplicaGeneration from, SequenceId sequence, Instant now);
+  // It has ended, or waits for another replica.
+  void on_no_tokens(SequenceId sequence) { slow_.on_left(sequence); }
   // Both together, since a sequence ended there.
   [[nodiscard]] std::uint32_t failures_in_a_row(ReplicaGeneration generation) const;
 
@@ -79,6 +86,9 @@ class Router {
   [[nodiscard]] bool may_serve(const NumericsId& numerics) const;
   [[nodiscard]] bool drains(ReplicaGeneration generation) const;
   [[nodiscard]] bool has_draining() const;
+  [[nodiscard]] bool is_slow(ReplicaGeneration generation) const { return slow_.is_slow(generation); }
+  [[nodiscard]] bool has_slow() const { return !slow_.empty(); }
+  [[nodiscard]] std::uint64_t ejections() const { return slow_.ejections(); }  // replicas that were found slow
   // Neither lost nor replaced nor absent, as far as is known here.
   [[nodiscard]] bool is_alive(ReplicaGeneration generation) const;
   [[nodiscard]] bool is_known_lost(ReplicaGeneration generation) const;
@@ -114,6 +124,10 @@ class Router {
   [[nodiscard]] bool serves(const Replica& replica) const;
   [[nodiscard]] bool takes(const Replica& replica, Instant now) const;  // has a free place
   [[nodiscard]] bool takes(const Replica& replica, const RouteQuestion& question, Instant now) const;
+  // As takes(), but for those that are left alone as others are faster.
+  [[nodiscard]] bool may_have(const Replica& replica, const RouteQuestion& question, bool slow_are_spared, Instant now) const;
+  // One that is not slow has room for it, in this round or the next.
+  [[nodiscard]] bool slow_are_spared(RouteQuestion question, Instant now) const;
   void rest(ReplicaGeneration generation, Instant until, bool cut);
   // Of those that take it, in turn; not empty.
   [[nodiscard]] Replica* best_of(const std::vector<Replica*>& able, const RouteQuestion& question) const;
@@ -127,6 +141,7 @@ class Router {
   std::map<ReplicaId, Lost> lost_;   // the last of each replica; when many, only of the view's
   ReplicaId next_;                   // whose turn it is among equals
   PrefixMemory prefixes_;
+  SlowReplicas slow_;
 };
 
 }  // namespace herd::routing

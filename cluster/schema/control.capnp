@@ -30,7 +30,7 @@ struct Hello {
   node @2 :Text;                      # name of the machine or of the process's place in the config; not empty
   incarnation @3 :UInt64;             # this life of the process: 64 random bits, not 0; of a gateway: its id
   # Versions that the sender speaks, [min, max], min at least 1. The lower of the two maxima is spoken. An additive change
-  # keeps the number; a change of meaning takes a new one, and both are understood for one release.
+  # keeps the number; a change of meaning takes a new one (cluster/wire/spoken.h), and both are understood for one release.
   protocolMin @4 :UInt32;
   protocolMax @5 :UInt32;
   buildId @6 :Text;                   # for people

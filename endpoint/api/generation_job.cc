@@ -119,6 +119,10 @@ openai::ApiError GenerationJob::error_of(const RequestEnd& end) const {
     case RequestEnd::Kind::kShutdown: return openai::overloaded("the server is shutting down", 1);
     default: break;
   }
+  // The rest of `why` is for the log.
+  if (end.poison && end.why.code() == StatusCode::kInternal)
+    return openai::poison_request(500, "this request made the ranks that computed it die twice; it is not tried again");
+  if (end.poison) return openai::poison_request(422, end.why.message());
   const bool says_so = end.why.code() == StatusCode::kBadInput || end.why.code() == StatusCode::kUsage;
   if (says_so && !end.blames_caller) return openai::error_of({StatusCode::kInternal, end.why.message()});
   return openai::error_of(end.why);

@@ -65,6 +65,14 @@ ApiError overloaded(std::string message, int retry_after_s) {
           .repeat_helps = true};
 }
 
+ApiError poison_request(int status, std::string message) {
+  return {.status = status,
+          .type = status == 500 ? "InternalServerError" : "UnprocessableEntityError",
+          .message = std::move(message),
+          .param = {},
+          .code = "poison_request"};
+}
+
 ApiError internal_error() {
   return {.status = 500,
           .type = "InternalServerError",

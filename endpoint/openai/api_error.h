@@ -35,6 +35,8 @@ inline tl::unexpected<ApiError> refuse(ApiError error) { return tl::unexpected<A
 [[nodiscard]] ApiError timed_out(std::string message);
 [[nodiscard]] ApiError quota(std::string message, int retry_after_s);                // 429, code rate_limit_exceeded
 [[nodiscard]] ApiError overloaded(std::string message, int retry_after_s);           // 503
+// Ranks died of the request (500), or of one with its prompt (422); code poison_request.
+[[nodiscard]] ApiError poison_request(int status, std::string message);
 [[nodiscard]] ApiError internal_error();                                             // 500, fixed text
 // Bytes that are no acceptable request: of that status, with the type of its kind.
 [[nodiscard]] ApiError refused(int status, std::string why);

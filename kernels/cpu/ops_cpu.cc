@@ -9,6 +9,7 @@
 #include "kernels/check.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/row_logits.h"
+#include "kernels/death_mark.h"
 
 namespace herd {
 namespace {
@@ -329,6 +330,7 @@ void CpuOps::attention(const TensorView& q, const KvView& kv, const AttentionBat
   if (alone || items >= evenly) {
     const auto attend = [&](std::int64_t i, int thread) {
       const AttentionItem& item = items_[static_cast<std::size_t>(i)];
+      const WorkMark mark(item.sequence);
       const AttentionUnit unit = unit_of(item, q, kv, batch, out);
       kernels_.attention(unit, item.begin, item.end, scratch + thread * scratch_floats);
     };
@@ -352,6 +354,7 @@ void CpuOps::attention(const TensorView& q, const KvView& kv, const AttentionBat
     std::size_t i = 0;
     while (task >= items_[i].partitions) task -= items_[i++].partitions;
     const AttentionItem& item = items_[i];
+    const WorkMark mark(item.sequence);
     const AttentionUnit unit = unit_of(item, q, kv, batch, out);
     kernels_.attention_partition(unit, item.begin, item.end, task, scratch + thread * scratch_floats,
                                  partials + (item.partials + task) * size, item.partitions * size);

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/death_mark.h"
 #include "kernels/reference/reference_math.h"
 
 namespace herd::reference {
@@ -90,6 +91,7 @@ void attention(const TensorView& q, const KvView& kv, const AttentionBatch& batc
   const std::int64_t head_dim = kv.layout.head_dim;
   const bool round_p = q.dtype != DType::kF32;
   for (std::int32_t s = 0; s < batch.sequences; s++) {
+    const WorkMark mark(s);
     for (std::int64_t row = batch.query_begin[s]; row < batch.query_begin[s + 1]; row++) {
       const std::int64_t visible = batch.context_length[s] - batch.query_begin[s + 1] + row + 1;
       for (std::int32_t head = 0; head < batch.query_heads; head++) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernels/check.h"
+#include "kernels/death_mark.h"
 #include "kernels/step_recorder.h"
 
 namespace herd::shard {
@@ -154,6 +155,7 @@ Status ShardExecutor::start(const step::StepPlan& plan, Step& step) {
   if (Status status = sequences_.apply(plan, batch_); !status.ok()) return status;
   step.result.failed = batch_.failed;
   if (batch_.token_ids.empty()) return {};
+  const StepSequences sequences(batch_.sequence_ids);
   auto under_way = runner_->start(batch_, step.result);
   if (!under_way) return under_way.error();
   step.tickets = sequences_.expect_samples(batch_);

@@ -63,6 +63,7 @@ Status SequenceTable::add_slice(const step::SequenceSlice& slice, SequenceState&
   }
   batch.query_begin.push_back(static_cast<std::int32_t>(batch.token_ids.size()));
   batch.context_length.push_back(static_cast<std::int32_t>(end));
+  batch.sequence_ids.push_back(slice.sequence.value);
   if (slice.position < state.tokens_at_start)
     batch.prefill_rows += static_cast<std::uint32_t>(std::min(end, state.tokens_at_start) - slice.position);
   if (slice.sample) {
@@ -98,6 +99,7 @@ Status SequenceTable::apply(const step::StepPlan& plan, StepBatch& batch) {
   batch.slots.clear();
   batch.query_begin.assign(1, 0);
   batch.context_length.clear();
+  batch.sequence_ids.clear();
   batch.sample_row.clear();
   batch.samples.clear();
   batch.outputs.clear();

@@ -41,6 +41,7 @@ struct SampleTicket {
 struct StepBatch {
   std::vector<std::int32_t> token_ids, positions;       // [rows]; ids may be pending_token(row of the step before)
   std::vector<std::int64_t> slots;                      // [rows]
+  std::vector<std::uint64_t> sequence_ids;              // [sequences]
   std::vector<std::int32_t> query_begin, context_length;  // [sequences + 1], [sequences]
   std::vector<std::uint32_t> block_tables;              // one after the other
   std::vector<std::int32_t> block_table_begin;          // [sequences + 1]

@@ -110,6 +110,26 @@ TEST(ProgressPage, OneProcessReadsWhatAnotherWrites) {
   EXPECT_EQ(page->word(2)->read(), Progress{});
 }
 
+TEST(ProgressPage, AttemptsAreKnownAfterTheirLeadersDeath) {
+  const auto page = ProgressPage::create().value();
+  const step::AttemptKey key{GatewayId(0xfeedULL << 48), SequenceId(7), 3};
+  const pid_t leader = ::fork();
+  if (leader == 0) {
+    const auto mapped = ProgressPage::map(page->descriptor());
+    if (!mapped) ::_exit(1);
+    (*mapped)->name_attempt(SequenceId(5), key);
+    (*mapped)->mark(1)->leave(5);
+    ::_exit(0);
+  }
+  ASSERT_EQ(exit_code(leader), 0);
+  EXPECT_EQ(page->attempt_of(SequenceId(page->mark(1)->sequence())), key);
+  EXPECT_EQ(page->mark(0)->sequence(), 0U);
+  EXPECT_EQ(page->attempt_of(SequenceId(0)), std::nullopt);
+  EXPECT_EQ(page->attempt_of(SequenceId(6)), std::nullopt);
+  page->name_attempt(SequenceId(5 + ProgressPage::kAttemptsKept), key);
+  EXPECT_EQ(page->attempt_of(SequenceId(5)), std::nullopt) << "a later one has its place";
+}
+
 TEST(ProgressPage, TakesNothingElse) {
   const auto group = SharedGroup::create(2, kPatient).value();
   EXPECT_EQ(ProgressPage::map(group->descriptor()).error().code(), StatusCode::kBadInput);

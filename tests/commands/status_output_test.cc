@@ -59,8 +59,32 @@ TEST(StatusOutput, JsonIsOneLineOfThePromisedShape) {
             R"({"role":"gateway","name":"gateway-1","pid":13,"node":null,"leader":false,"state":"serving","epoch":0,"restarts":0,)"
             R"("last_death":null,"loaded_percent":null}],)"
             R"("replicas":[{"name":"replica-0","state":"re-forming","node":"node-a","epoch":99,"why":"its ranks start"},)"
-            R"({"name":"replica-1","state":"lost","node":null,"epoch":0,"why":"no node has room for it"}]})"
+            R"({"name":"replica-1","state":"lost","node":null,"epoch":0,"why":"no node has room for it"}],)"
+            R"("may_be_stopped":[],"notices":[]})"
             "\n");
+}
+
+// node-b has drained, node-a is about to; replica 1 has drained.
+TEST(StatusOutput, WhatHasDrainedSaysThatItMayBeStopped) {
+  report::ClusterStatusReport cluster = small_cluster();
+  report::ProcessReport node;
+  node.role = Role::kNode;
+  node.name = node.node = "node-a";
+  node.pid = 11;
+  node.state = report::ProcessState::kDraining;
+  cluster.processes[1].pid = 14;
+  cluster.processes[1].state = report::ProcessState::kDraining;
+  cluster.processes.insert(cluster.processes.begin() + 1, node);
+  cluster.replicas[1] = {ReplicaId(1), report::ReplicaCondition::kDraining, "", 7, "it is drained"};
+  cluster.notices = {"gateway-2 has no resume key, gateway-1 does"};
+  const std::string json = cluster_status_json("", cluster);
+  EXPECT_NE(json.find(R"("may_be_stopped":["node-b","replica-1"],"notices":["gateway-2 has no resume key, gateway-1 does"])"),
+            std::string::npos)
+      << json;
+  const std::string text = cluster_status_text(cluster);
+  EXPECT_NE(text.find("node         node-a            draining  11   node-a  0\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("node         node-b            draining  14   node-b  0         drained: may be stopped\n"), std::string::npos) << text;
+  EXPECT_TRUE(text.ends_with("\n\ngateway-2 has no resume key, gateway-1 does\n")) << text;
 }
 
 TEST(StatusOutput, TextIsTwoTables) {

@@ -58,5 +58,14 @@ TEST(StopPlan, TakesAnyNumberOfSeconds) {
   EXPECT_EQ(negative.ending_at(), Instant{kSecond});
 }
 
+TEST(StopPlan, AnotherTimeToDrainIsForASignalThatIsStillToCome) {
+  StopPlan plan(30);
+  plan.set_drain(5);
+  plan.on_signal({kSecond});
+  EXPECT_EQ(plan.ending_at(), Instant{6 * kSecond});
+  plan.set_drain(60);
+  EXPECT_EQ(plan.ending_at(), Instant{6 * kSecond});
+}
+
 }  // namespace
 }  // namespace herd::commands

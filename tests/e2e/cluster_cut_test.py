@@ -6,8 +6,8 @@ standard library only.
 
     cluster_cut_test.py HERD [--full] [--repeats 1] [--seed N] [--only PART]
 
-A sample of the faults, or with --full all; the parts side by side. Each fault must raise an attempt or an epoch, or it would not have been one. Where only the coordinator is not heard nothing depends on
-it, so a rank is killed meanwhile, whose replica needs an epoch.
+A sample of the faults, or with --full all; the parts side by side. Each fault must raise an attempt or an epoch, or it would not have
+been one. Where only the coordinator is not heard nothing depends on it, so a rank is killed meanwhile, whose replica needs an epoch.
 """
 import argparse
 import random
@@ -17,62 +17,19 @@ import time
 
 from byte_proxy import BACK, FORTH, ByteProxy
 from cluster_process import ClusterFile, NotWhole, RoleCluster, make_certificates
-from cluster_strikes import PATIENCE_S, STRUCK, Setting, kill_all, risen
-from fault_streams import Streams
+from cluster_strikes import Setting, kill_all
+from cluster_traffic import in_traffic
 from machines import HERE, Machine, Machines, enter_namespace
 from serve_process import Checks, TestFolder, wait_until
 
 THERE, YONDER = "there", "yonder"  # machines of the second node, and of the coordinator; all else is here
-CUT_S = (3, 6)                     # longer than a peer may be silent, shorter than a node may stay away
-FLAPS, FLAPS_MAX, OUT_S, IN_S = 6, 40, (0.2, 2.6), (0.1, 1.5)
+AT_ONCE = 3                        # so many streams that no replica is fast enough to get all of them
+CUT_S = (4, 7)                     # longer than a peer may be silent, shorter than a node may stay away
+FLAPS, FLAPS_MAX, OUT_S, IN_S = 4, 40, (0.2, 3.5), (0.1, 1.5)
 LATE_S, PIECE_BYTES, HELD_S = 0.05, 7, 4
 NOTICED_S = 20                     # a bound, not a measure
 
 checks = Checks()
-
-
-class Traffic:
-    """Ten requests, each of them asked again as soon as it is answered, until end()."""
-
-    def __init__(self, setting, cluster):
-        self.answers, self.wrong, self._over = 0, [], False
-        self._setting, self._gateway = setting, cluster.gateway()
-        self._threads = [threading.Thread(target=self._run, args=(request,), daemon=True) for request in (*setting.neighbours, *STRUCK)]
-        for thread in self._threads:
-            thread.start()
-        if not wait_until(lambda: self.answers >= len(self._threads) or self.wrong, PATIENCE_S):
-            self.wrong.append("no answers")
-
-    def _run(self, request):
-        while not self._over:
-            try:
-                self.wrong += self._setting.wrong([request], Streams(self._gateway, [request]).join(PATIENCE_S))
-            except RuntimeError as error:
-                self.wrong.append(str(error))
-                return
-            self.answers += 1
-
-    def end(self):
-        self._over = True
-        for thread in self._threads:
-            thread.join()
-
-
-def in_traffic(setting, cluster, name, happens):
-    """Something happens while streams run, and is over. What rose, by name."""
-    before, attempts = cluster.await_serving(), cluster.attempts()
-    traffic = Traffic(setting, cluster)
-    try:
-        happens(before)
-        after = cluster.await_serving()
-    finally:
-        traffic.end()
-    checks.check(f"{name}: all answers are those of an undisturbed server", not traffic.wrong,
-                 f"{len(traffic.wrong)} of {traffic.answers} wrong; {traffic.wrong[:2]}")
-    rose = {**risen(before, after), "attempts": int(cluster.attempts() - attempts)}
-    checks.check(f"{name}: an attempt or an epoch rose", any(rose.values()), rose)
-    print(f"note: {name}: {traffic.answers} answers, {', '.join(f'{each} +{by}' for each, by in rose.items() if by)}", flush=True)
-    return rose
 
 
 class Cables:
@@ -109,11 +66,15 @@ class Cables:
             self.cluster.start("node", "node-2")
         return "a machine loses its power while its cable is out", happens
 
+    def loose(self):
+        return self.flapping("a cable comes and goes", lambda: self.machines.cable(THERE, "down"),
+                             lambda: self.machines.cable(THERE, "up"))
+
     def flapping(self, name, cut, heal):
         """Until something was lost by it, and often enough."""
         def happens(_):
             attempts = self.cluster.attempts()
-            for flap in range(FLAPS_MAX):
+            for flap in range(1, FLAPS_MAX):
                 cut()
                 time.sleep(self.rng.uniform(*OUT_S))
                 heal()
@@ -143,8 +104,7 @@ class Cables:
         yield from self.coordinators()
         yield self.out()
         yield self.half_open()
-        yield self.flapping("a cable comes and goes", lambda: self.machines.cable(THERE, "down"),
-                            lambda: self.machines.cable(THERE, "up"))
+        yield self.loose()
         yield self.flapping(f"{HERE} hears {THERE} now and then", lambda: self.machines.cut(THERE, HERE),
                             lambda: self.machines.heal(THERE, HERE))
         yield self.away()
@@ -158,8 +118,7 @@ class Cables:
         yield self.one_way(THERE, HERE)
         yield self.rng.choice(self.coordinators())
         yield self.half_open()
-        yield self.flapping("a cable comes and goes", lambda: self.machines.cable(THERE, "down"),
-                            lambda: self.machines.cable(THERE, "up"))
+        yield self.loose()
 
 
 def cables(setting, flags, folder, certificates):
@@ -169,7 +128,7 @@ def cables(setting, flags, folder, certificates):
         with RoleCluster(flags.herd, file, checks, {"node-2": machines.enter(THERE), "coordinator": machines.enter(YONDER)}) as cluster:
             faults = Cables(machines, cluster, random.Random(flags.seed))
             for name, happens in faults.all() if flags.full else faults.sample():
-                in_traffic(setting, cluster, name, happens)
+                in_traffic(checks, setting, cluster, name, happens, AT_ONCE)
 
 
 class Bytes:
@@ -231,7 +190,7 @@ def harmed_bytes(setting, flags, folder, certificates):
                 ByteProxy(there, here, "127.0.0.1", file.coordinator_port) as coordinator, \
                 RoleCluster(flags.herd, file, checks, {"node-1": there.enter}) as cluster:
             for what, happens in Bytes(cluster, leader, coordinator).all():
-                in_traffic(setting, cluster, f"{name}: {what}", happens)
+                in_traffic(checks, setting, cluster, f"{name}: {what}", happens)
     finally:
         there.end()
 

@@ -120,8 +120,8 @@ class Strike:
 
     @property
     def counts(self):
-        """Something was lost by it: an attempt began anew, or an epoch rose."""
-        return any(self.rose.values())
+        """Something was lost by it: an attempt began anew, or an epoch rose; and by a killed gateway what clients did not have yet."""
+        return any(self.rose.values()) and (self.moves > 0 or self.role != "gateway" or not isinstance(self.fault, Kill))
 
     @property
     def beside(self):

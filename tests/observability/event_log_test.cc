@@ -242,5 +242,20 @@ TEST(EventLog, AClosedReaderIsNoSignal) {
   ::close(pipe[1]);
 }
 
+TEST(EventLog, AnotherLevelIsOfLinesFromThenOn) {
+  const LogFile file;
+  {
+    EventLog log(LogFormat::kText, *log_level_named("warning"), {.fd = file.fd()});
+    log.write(LogLevel::kInfo, "first");
+    log.set_level(*log_level_named("info"));
+    log.write(LogLevel::kInfo, "second");
+    log.set_level(*log_level_named("error"));
+    log.write(LogLevel::kWarning, "third");
+  }
+  ASSERT_EQ(file.lines().size(), 1U);
+  EXPECT_NE(file.lines()[0].find("second"), std::string::npos);
+  EXPECT_FALSE(log_level_named("loud"));
+}
+
 }  // namespace
 }  // namespace herd::observability

@@ -97,6 +97,10 @@ class Record {
     const auto holds = [&](const std::string& line) { return line.find(text) != std::string::npos; };
     return wait([&] { return std::ranges::any_of(troubles_, holds) || std::ranges::any_of(ends_, holds); });
   }
+  [[nodiscard]] std::size_t hung() {
+    const std::lock_guard lock(mutex_);
+    return hung_;
+  }
   std::string lines() {
     const std::lock_guard lock(mutex_);
     std::string all;
@@ -123,6 +127,10 @@ class Record {
       record_.note(record_.frames_, std::move(frame));
     }
     void on_progress(const handshake::Progress& progress) override { record_.note(record_.progress_, progress); }
+    void on_hung() override {
+      const std::lock_guard lock(record_.mutex_);
+      ++record_.hung_;
+    }
     void on_closed(const Status& why) override {
       record_.note(record_.ends_, why.message());
       link_.reset();
@@ -147,6 +155,7 @@ class Record {
   std::vector<wire::OpenedFrame> frames_;
   std::vector<handshake::Progress> progress_;
   std::vector<std::string> ends_;
+  std::size_t hung_ = 0;
   std::vector<std::string> troubles_;
 };
 

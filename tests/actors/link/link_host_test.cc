@@ -259,12 +259,14 @@ TEST_F(LinkHostTest, ARoleThatIsNotExpectedIsRefused) {
 
 TEST_F(LinkHostTest, ASilentPeerIsCutOffHard) {
   // One end pings every ten seconds only, so that the other takes it for dead.
-  listen([](LinkHostConfig& config) { config.limits.silence_s = 0.5; });
+  listen([](LinkHostConfig& config) { config.limits.silence_min_s = config.limits.silence_max_s = 0.5; });
   dial(folder_.make("g", {Role::kGateway, "g"}), "g", [](LinkHostConfig& config) { config.limits.ping_s = 10; });
   ASSERT_TRUE(leader_.opened());
   EXPECT_TRUE(leader_.told("gateway \"g\" at 127.0.0.1:")) << leader_.lines();
-  EXPECT_TRUE(leader_.told("silent for 0.5 s"));
+  EXPECT_TRUE(leader_.told("silent for 0."));
+  EXPECT_EQ(leader_.hung(), 1U);
   EXPECT_TRUE(gateway_.told("the connection is lost: Connection reset by peer")) << gateway_.lines();
+  EXPECT_EQ(gateway_.hung(), 0U);
 }
 
 TEST_F(LinkHostTest, APeerThatDoesNotReadCostsBoundedMemory) {

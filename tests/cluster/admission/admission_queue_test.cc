@@ -496,5 +496,20 @@ TEST_F(AdmissionQueueTest, ChargesACancelledRunningRequestForItsPromptAndOutput)
   EXPECT_EQ(std::find(order.begin(), order.end(), 2U) - order.begin(), 15);  // tags 0 … 140 of tenant 2 come before 145
 }
 
+TEST(AdmissionQueueBounds, OthersHoldFromTheNextArrivalOnAndWhatWaitsKeepsItsPlace) {
+  Driver driver({.queue_requests_max = 4, .queue_tokens_max = 1000, .running_sequences_max = 1});
+  for (int i = 0; i < 4; ++i) EXPECT_FALSE(driver.arrive({.prompt = 100}));
+  ASSERT_TRUE(driver.arrive({}));
+  driver.queue.set_bounds(2, 250);
+  driver.queue.check_integrity();
+  EXPECT_EQ(driver.arrive({})->reason, Reason::kQueueRequests);
+  EXPECT_EQ(driver.start(), Ids{1});
+  EXPECT_EQ(driver.arrive({})->reason, Reason::kQueueRequests) << "three wait";
+  driver.queue.set_bounds(8, 310);
+  EXPECT_FALSE(driver.arrive({.prompt = 10}));
+  EXPECT_EQ(driver.arrive({.prompt = 10})->reason, Reason::kQueueTokens);
+  EXPECT_EQ(driver.run_all().size(), 4U);
+}
+
 }  // namespace
 }  // namespace herd::admission

@@ -248,6 +248,27 @@ TEST_F(GatewayRecovery, ASecondDeathCondemnsASuspectByName) {
   EXPECT_EQ(core.ledger().condemned, 1U);
 }
 
+TEST_F(GatewayRecovery, APromptThatKilledTwiceIsNotTriedAgainForTenMinutes) {
+  view({replica(0), replica(1), replica(2)});
+  ask(1);
+  lose(generation(0), LossCause::kDiedOfItself);
+  lose(runs().back().to.generation, LossCause::kDiedOfItself);
+  ASSERT_EQ(ends().size(), 1U);
+  EXPECT_TRUE(ends()[0].end.poison);
+  EXPECT_FALSE(ends()[0].end.blames_caller);
+  const std::size_t sent = runs().size();
+  ask(2);
+  ASSERT_EQ(ends().size(), 2U);
+  EXPECT_TRUE(ends()[1].end.poison);
+  EXPECT_TRUE(ends()[1].end.blames_caller);
+  EXPECT_EQ(runs().size(), sent) << "no replica sees it";
+  now = seconds(601);
+  auto later = request(3);
+  later.deadline = seconds(700);
+  ask(later);
+  EXPECT_EQ(runs().size(), sent + 1);
+}
+
 TEST_F(GatewayRecovery, PastTheFatalStepTheSuspicionIsOver) {
   view({replica(0), replica(1), replica(2)});
   ask(1);

@@ -365,5 +365,44 @@ TEST_F(RequestLedgerRunning, PassesPromptLogprobsOfEachTokenOnce) {
   EXPECT_EQ(scorer.on_routed(SequenceId(1), replica(2).route).output, step::OutputSelector::kNone);
 }
 
+// A rank that died of itself and left word what it was working on.
+routing::ReplicaLoss named(std::uint32_t replica, std::uint32_t attempt, std::uint64_t sequence = 1) {
+  auto told = loss(replica, LossCause::kDiedOfItself);
+  told.at_work = {{kGateway, SequenceId(sequence), attempt}};
+  told.blamed = {1};
+  return told;
+}
+
+TEST_F(RequestLedgerRunning, OnlyTheOneThatARankNamesIsASuspect) {
+  EXPECT_EQ(ledger.on_replica_lost(named(0, 0, 2)).moved.size(), 1U);
+  EXPECT_FALSE(ledger.find(SequenceId(1))->suspect()) << "another was named";
+  (void)route(1);
+  EXPECT_EQ(ledger.on_replica_lost(named(1, 1)).moved.size(), 1U);
+  EXPECT_TRUE(ledger.find(SequenceId(1))->suspect());
+  EXPECT_EQ(ledger.stats().suspected_kills, 1U);
+}
+
+TEST_F(RequestLedgerRunning, NamedTwiceItIsCondemnedWhereverItRan) {
+  (void)take(token(0, 100));
+  // The link is seen to be cut first, so that it goes on among others; then it is named, and named again there.
+  EXPECT_EQ(ledger.on_unreachable(generation(0), Unreachable::kLinkCut, kCut).moved.size(), 1U);
+  (void)route(1);
+  EXPECT_EQ(ledger.on_replica_lost(named(0, 0)).moved.size(), 1U);
+  (void)route(2);
+  for (std::uint32_t index = 1; index < 2; ++index) (void)take(token(index, 100, 2), 2);
+  ASSERT_TRUE(ledger.find(SequenceId(1))->suspect());
+  auto later = named(2, 2);
+  later.in_step = {{{kGateway, SequenceId(1), 2}, 9}};  // far beyond the step that it was to run alone to
+  EXPECT_EQ(ledger.on_replica_lost(later).condemned.size(), 1U);
+}
+
+TEST_F(RequestLedgerRunning, TwoRanksThatNameItWereTwoDeaths) {
+  auto both = named(0, 0);
+  both.blamed = {0, 1};
+  const auto orphans = ledger.on_replica_lost(both);
+  ASSERT_EQ(orphans.condemned.size(), 1U);
+  EXPECT_NE(orphans.condemned[0].why.message().find("two ranks died"), std::string::npos) << orphans.condemned[0].why.message();
+}
+
 }  // namespace
 }  // namespace herd::gateway

@@ -41,7 +41,7 @@ TEST(LinkSession, BothSidesOpenOnceTheyHaveHeardEachOther) {
   ASSERT_EQ(events.size(), 1U);
   const auto& opened = std::get<PeerOpened>(events[0]);
   EXPECT_EQ(opened.hello, hello_of(Role::kRank, "a"));
-  EXPECT_EQ(opened.agreement.protocol, handshake::kProtocolMax);
+  EXPECT_EQ(opened.agreement.protocol, handshake::own_protocols().max);
 }
 
 // Every size around the borders of a fragment, in whatever pieces the bytes come.
@@ -250,6 +250,17 @@ TEST(LinkSession, WhoSaysNoHelloInTimeIsCutOff) {
   expect_closed(pair.leader, "somebody at 10.0.0.7:4000: no hello within 3 s");
 }
 
+// On its timer from `now` on, for as long as it stays open: the seconds.
+double wait_for_end(LinkSession& session, double now) {
+  const double begin = now;
+  while (session.is_open()) {
+    now = std::max(now, static_cast<double>(session.deadline().ns) * 1e-9);
+    session.on_time(at_seconds(now));
+    (void)drain(session, at_seconds(now));
+  }
+  return now - begin;
+}
+
 TEST(LinkSession, PingsCarryProgressAndSilenceEndsTheConnection) {
   LinkPair pair;
   pair.open();
@@ -260,13 +271,57 @@ TEST(LinkSession, PingsCarryProgressAndSilenceEndsTheConnection) {
   const auto events = pair.gateway.take_events();
   ASSERT_EQ(events.size(), 1U);
   EXPECT_EQ(std::get<handshake::Progress>(events[0]), (handshake::Progress{41, 2}));
-  for (double now = 0.5; now < 2.5; now += 0.25) {
+  const double silent_s = wait_for_end(pair.gateway, 0.5);
+  expect_closed(pair.gateway, "rank \"a\" at 10.0.0.7:4000: silent for 1.");
+  EXPECT_TRUE(pair.gateway.peer_hangs());
+  EXPECT_GE(silent_s, 1.5);
+  EXPECT_LE(silent_s, 2.0);
+}
+
+// Pings that come every half second, then none.
+double silence_after(const std::vector<double>& intervals) {
+  LinkPair pair;
+  pair.open();
+  double now = 0;
+  for (const double interval : intervals) {
+    for (const double next = now + interval; now < next; now = std::min(next, now + 0.1)) {
+      pair.gateway.on_time(at_seconds(now));
+      pair.leader.on_bytes(drain(pair.gateway, at_seconds(now)), at_seconds(now));
+    }
+    pair.leader.on_time(at_seconds(now));
+    pair.gateway.on_bytes(drain(pair.leader, at_seconds(now)), at_seconds(now));
+    EXPECT_TRUE(pair.gateway.is_open()) << now;
+  }
+  return wait_for_end(pair.gateway, now);
+}
+
+TEST(LinkSession, APeerThatPingsRegularlyIsGivenUpSooner) {
+  std::vector<double> late(40, 0.55);
+  const double regular_s = silence_after(late);
+  EXPECT_NEAR(regular_s, 1.55, 1e-6);  // the least there is, and the last look
+  for (const std::size_t at : {8U, 17U, 23U, 31U}) late[at] = 1.4;
+  const double sometimes_late_s = silence_after(late);
+  EXPECT_GT(sometimes_late_s, regular_s + 0.2);
+  for (std::size_t at = 0; at < late.size(); at += 2) late[at] = 1.4;
+  EXPECT_NEAR(silence_after(late), 3.05, 1e-6);  // the most
+}
+
+// A timer may be served before the bytes that have come: the peer has spoken in time.
+TEST(LinkSession, WhatLiesUnreadIsReadBeforeAPeerIsGivenUp) {
+  LinkPair pair;
+  pair.open();
+  pair.leader.on_time(at_seconds(0.5));
+  const auto ping = drain(pair.leader, at_seconds(0.5));
+  double now = 0;
+  while (pair.gateway.is_open() && now < 1.95) {
+    now += 0.05;
     pair.gateway.on_time(at_seconds(now));
     (void)drain(pair.gateway, at_seconds(now));
-    ASSERT_EQ(pair.gateway.fate(), Fate::kOpen) << now;
   }
-  pair.gateway.on_time(at_seconds(2.5));
-  expect_closed(pair.gateway, "rank \"a\" at 10.0.0.7:4000: silent for 2 s");
+  ASSERT_TRUE(pair.gateway.is_open());
+  pair.gateway.on_bytes(ping, at_seconds(now));
+  pair.gateway.on_time(at_seconds(now + 0.1));
+  EXPECT_TRUE(pair.gateway.is_open());
 }
 
 // A process that was stopped for a minute finds late timers and a full socket: the peer is not to blame.
@@ -275,12 +330,8 @@ TEST(LinkSession, WhoSleptDoesNotTakeThePeerForSilent) {
   pair.open();
   pair.gateway.on_time(at_seconds(60));
   EXPECT_TRUE(pair.gateway.is_open());
-  for (double now = 60; now < 62; now += 0.25) {
-    pair.gateway.on_time(at_seconds(now));
-    (void)drain(pair.gateway, at_seconds(now));
-  }
-  pair.gateway.on_time(at_seconds(62));
-  expect_closed(pair.gateway, "silent for 2 s");
+  EXPECT_GE(wait_for_end(pair.gateway, 60), 1.5);
+  expect_closed(pair.gateway, "silent for ");
 }
 
 TEST(LinkSession, APeerThatDoesNotReadIsCutOff) {
@@ -295,6 +346,7 @@ TEST(LinkSession, APeerThatDoesNotReadIsCutOff) {
   }
   pair.leader.on_time(at_seconds(3));
   expect_closed(pair.leader, "it has not read for 2 s");
+  EXPECT_TRUE(pair.leader.peer_hangs());
 }
 
 TEST(LinkSession, APeerThatDoesNotReadCostsBoundedMemory) {
@@ -377,6 +429,7 @@ TEST(LinkSession, ALostConnectionNamesThePeer) {
   LinkPair other;
   other.open();
   other.gateway.on_end("reset");
+  EXPECT_FALSE(other.gateway.peer_hangs());
   expect_closed(other.gateway, "rank \"a\" at 10.0.0.7:4000: the connection is lost: reset");
 }
 

@@ -720,9 +720,25 @@ struct GroupOfProcesses : GroupSupervisorTest {
   GroupOfProcesses() : GroupSupervisorTest(config_of(2, true)) {}
 };
 
-TEST_F(GroupOfProcesses, AProcessThatDoesNotLeaveIsEndedAndStartedAgain) {
+TEST_F(GroupOfProcesses, AProcessThatIsOverdueIsEndedAtOnce) {
   serve();
   lost(LossCause::kOverdue, {1});
+  EXPECT_EQ(to<EndRank>(), Ranks{1});
+  EXPECT_EQ(to<LeaveGroup>(), Ranks{0});
+  EXPECT_EQ(noted(NoteKind::kRankHangs)->rank, 1U);
+  left(1);
+  EXPECT_TRUE(effects.empty()) << "too late";
+  left(0);
+  rank_lost(1);
+  EXPECT_EQ(to<StartRank>(), Ranks{1});
+  ready(1);
+  EXPECT_EQ(count<FormGroup>(), 1U);
+}
+
+TEST_F(GroupOfProcesses, AProcessThatDoesNotLeaveIsEndedAndStartedAgain) {
+  serve();
+  lost(LossCause::kOverdue);  // it is not known which of them
+  EXPECT_EQ(to<LeaveGroup>(), (Ranks{0, 1}));
   left(0);
   wait(10);
   EXPECT_TRUE(noted(NoteKind::kRankHangs));
@@ -796,7 +812,7 @@ TEST_F(GroupThatKeepsTrying, ARankThatIsNeverReadyIsGivenUpInTheFirstStartToo) {
 
 TEST_F(GroupOfProcesses, AllOfThemMayHang) {
   serve();
-  lost(LossCause::kOverdue, {1});
+  lost(LossCause::kOverdue);
   wait(10);
   const Ranks first = to<EndRank>();
   wait(10);

@@ -48,5 +48,15 @@ TEST(RestartLog, ManyEndsOverflowNothing) {
   for (int i = 0; i < 5'000; ++i) ASSERT_LE(log.on_ended(at(i)).value(), 5.0);
 }
 
+TEST(RestartLog, AnotherBudgetHoldsFromTheNextEndOnAndWhatWasSpentStaysSpent) {
+  RestartLog log({.restarts = 5, .window_s = 60});
+  EXPECT_TRUE(log.on_ended(at(0)));
+  EXPECT_TRUE(log.on_ended(at(1)));
+  log.set_budget({.restarts = 2, .window_s = 60});
+  EXPECT_FALSE(log.on_ended(at(2)));
+  log.set_budget({.restarts = 1, .window_s = 5});
+  EXPECT_TRUE(log.on_ended(at(20)));
+}
+
 }  // namespace
 }  // namespace herd::membership

@@ -89,5 +89,18 @@ TEST_F(StatusTableTest, UnlistedNodesThatHaveGoneAreForgottenWhenTheyAreMany) {
   }
 }
 
+TEST_F(StatusTableTest, OtherProcessesAreListedFromNowOn) {
+  ProcessReport added = process(Role::kNode, "b", "b", 0);
+  added.state = ProcessState::kStopped;
+  ProcessReport gateway = process(Role::kGateway, "g", "a", 0);
+  gateway.state = ProcessState::kStopped;
+  (void)table.on_reports(Role::kNode, "a", {{process(Role::kNode, "a")}});
+  table.set_listed({added, gateway});
+  EXPECT_EQ(shown(), "k:serving:7 a:serving:7 b:stopped:0 g:stopped:0 ") << "a is still here";
+  table.on_gone(Role::kNode, "a");
+  table.set_listed({added});
+  EXPECT_EQ(shown(), "k:serving:7 b:stopped:0 ");
+}
+
 }  // namespace
 }  // namespace herd::report

@@ -69,6 +69,16 @@ TEST_F(RouterLoadTest, WhatEndedSinceTheReportIsNotThereAnyMore) {
   EXPECT_EQ(send(), 0U);
 }
 
+TEST_F(RouterLoadTest, WhatAReplicaSaidBeforeItsLinkWasCutIsForgotten) {
+  view(2);
+  router.on_load(generation(0), load());
+  router.on_load(generation(1), load(8, 1, 5000, 4));
+  EXPECT_EQ(send(), 0U);
+  router.on_link_lost(generation(1), kNow);
+  router.on_link_open(generation(1));
+  EXPECT_EQ(send(), 1U) << "it has fewer sequences, and its work from before is gone";
+}
+
 TEST_F(RouterLoadTest, QueuedPromptsAreWaitedForAtTheMeasuredRate) {
   view(2);
   router.on_load(generation(0), load(4, 1, 5000));  // 5 s of prompts

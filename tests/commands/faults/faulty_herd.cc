@@ -1,6 +1,7 @@
-// faulty_herd: `herd serve` whose ranks fail as a test wants it.
+// faulty_herd: `herd serve` whose ranks fail as a test wants it, and `herd node` whose ranks die of certain prompts.
 //
 //   HERD_TEST_FAULTS="kind=die,rank=1,step=37" faulty_herd serve MODEL --tp 2 …
+//   HERD_TEST_POISON="token=7,position=40" faulty_herd node --config FILE --name node-1      (poisoned_rank.h)
 // HERD_TEST_FAULTS: faults that are planted at the start (planted_fault.h). HERD_TEST_FAULT_PIPE: a file descriptor; each line that
 // comes out of it plants more, and is answered with a line on stderr. HERD_TEST_RESTARTS: so many restarts a minute, at once each.
 // Degrees are written --tp and --dp here.
@@ -17,11 +18,13 @@
 #include <pthread.h>
 
 #include "commands/command_line.h"
+#include "commands/roles.h"
 #include "commands/serve.h"
 #include "kernels/process_limits.h"
 #include "tests/commands/faults/fault_schedule.h"
 #include "tests/commands/faults/faulty_collective.h"
 #include "tests/commands/faults/faulty_rank.h"
+#include "tests/commands/faults/poisoned_rank.h"
 
 namespace herd::faults {
 namespace {
@@ -74,6 +77,18 @@ commands::EngineHooks hooks(const std::shared_ptr<FaultSchedule>& schedule) {
   return hooks;
 }
 
+Expected<actors::WrapRank> poison() {
+  const std::string text = from_environment("HERD_TEST_POISON");
+  if (text.empty()) return actors::WrapRank();
+  const auto poison = parse_poison(text);
+  if (!poison) return fail(poison.error());
+  return actors::WrapRank([poison = *poison](std::unique_ptr<shard::RankExecutor> executor, ReplicaId, std::uint32_t rank)
+                              -> std::unique_ptr<shard::RankExecutor> {
+    if (poison.rank.value_or(rank) != rank) return executor;
+    return std::make_unique<PoisonedRank>(std::move(executor), poison);
+  });
+}
+
 int run(int argc, char** argv) {
   const auto schedule = std::make_shared<FaultSchedule>();
   if (Status status = plant(schedule); !status.ok()) return commands::report(status);
@@ -81,6 +96,10 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   int exit_code = 0;
   commands::add_serve(app, &exit_code, hooks(schedule));
+  const auto poisoned = poison();
+  if (!poisoned) return commands::report(poisoned.error());
+  commands::add_node(app, &exit_code);
+  commands::add_rank(app, &exit_code, *poisoned);
   CLI11_PARSE(app, argc, argv);
   return exit_code;
 }

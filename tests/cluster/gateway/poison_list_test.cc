@@ -1,0 +1,34 @@
+#include "cluster/gateway/poison_list.h"
+
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace herd::gateway {
+namespace {
+
+constexpr Instant at(double seconds) { return {static_cast<std::int64_t>(seconds * 1e9)}; }
+kv::BlockHash prompt(TokenId token) { return PoisonList::name_of(std::vector<TokenId>{1, token}); }
+
+TEST(PoisonList, HoldsAPromptForTenMinutes) {
+  PoisonList list;
+  list.add(prompt(7), at(1));
+  EXPECT_TRUE(list.holds(prompt(7), at(600.9)));
+  EXPECT_FALSE(list.holds(prompt(8), at(1))) << "another one";
+  EXPECT_FALSE(list.holds(prompt(7), at(601)));
+}
+
+TEST(PoisonList, ForgetsTheOldestWhenThereAreTooMany) {
+  PoisonList list;
+  for (TokenId token = 0; token <= static_cast<TokenId>(PoisonList::kPromptsMax); ++token) list.add(prompt(token), at(1));
+  EXPECT_FALSE(list.holds(prompt(0), at(1)));
+  EXPECT_TRUE(list.holds(prompt(1), at(1)));
+}
+
+TEST(PoisonList, NamesAPromptByAllOfIt) {
+  EXPECT_NE(PoisonList::name_of(std::vector<TokenId>{1, 2}), PoisonList::name_of(std::vector<TokenId>{1, 2, 3}));
+  EXPECT_NE(PoisonList::name_of(std::vector<TokenId>{1, 2}), PoisonList::name_of(std::vector<TokenId>{2, 1}));
+}
+
+}  // namespace
+}  // namespace herd::gateway

@@ -250,6 +250,9 @@ MetricFamilies::MetricFamilies(const ServingMetricsConfig& config)
   endpoint.streams_cut = add.counter("herd_streams_cut_total", "Streams ended because their client read too slowly.");
   endpoint.streams_resumed = add.counter("herd_streams_resumed_total", "Streams taken up again by Last-Event-ID.");
   endpoint.replayed = add.counter("herd_requests_replayed_total", "Attempts after the first: their replica was lost.");
+  endpoint.stale_deltas = add.counter("herd_stale_deltas_total", "Pieces of streams that came from attempts that were over: dropped.");
+  endpoint.ejections = add.counter("herd_replica_ejections_total",
+                                   "Times that a replica was left alone, as it was 8 times slower than another one.");
   endpoint.tokens_delivered = add.counter("herd_tokens_delivered_total", "Tokens handed to clients, each once.");
 }
 

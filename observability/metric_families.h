@@ -79,6 +79,8 @@ struct EndpointMetrics {
   prometheus::Counter* streams_cut;
   prometheus::Counter* streams_resumed;
   prometheus::Counter* replayed;
+  prometheus::Counter* stale_deltas;
+  prometheus::Counter* ejections;
   prometheus::Counter* tokens_delivered;
 };
 

@@ -103,6 +103,8 @@ struct ServingMetrics::Impl {
         ranks_lost(families.replicas.size()),
         streams_cut(families.endpoint.streams_cut),
         replayed(families.endpoint.replayed),
+        stale_deltas(families.endpoint.stale_deltas),
+        ejections(families.endpoint.ejections),
         tokens_delivered(families.endpoint.tokens_delivered) {
     for (const ReplicaMetrics& metrics : families.replicas) kept.emplace_back(metrics);
   }
@@ -126,6 +128,8 @@ struct ServingMetrics::Impl {
   std::vector<KeptReplicaCounters> kept;  // by replica
   KeptCounter streams_cut;
   KeptCounter replayed;
+  KeptCounter stale_deltas;
+  KeptCounter ejections;
   KeptCounter tokens_delivered;
 };
 
@@ -252,6 +256,8 @@ void ServingMetrics::set(const Snapshot& snapshot) {
   endpoint.gateway_waiting_tokens->Set(static_cast<double>(snapshot.gateway_waiting_tokens));
   impl_->streams_cut.set(snapshot.streams_cut);
   impl_->replayed.set(snapshot.replayed);
+  impl_->stale_deltas.set(snapshot.stale_deltas);
+  impl_->ejections.set(snapshot.ejections);
   impl_->tokens_delivered.set(snapshot.tokens_delivered);
 }
 

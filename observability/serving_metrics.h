@@ -86,6 +86,8 @@ class ServingMetrics {
     std::uint64_t connections_open = 0;
     std::uint64_t streams_cut = 0;
     std::uint64_t replayed = 0;  // attempts after the first
+    std::uint64_t stale_deltas = 0;  // of attempts that were over: dropped
+    std::uint64_t ejections = 0;     // times that a replica was found far slower than another
     std::uint64_t tokens_delivered = 0;
     double capacity_tokens_per_s = 0;  // the admission's measured rate
   };

@@ -28,6 +28,7 @@ struct ClusterStatus {
   gateway::RequestLedgerStats ledger;
   admission::AdmissionStats admission;
   std::size_t open_requests = 0;
+  std::uint64_t replica_ejections = 0;  // GatewayCore::replica_ejections()
   // While sequences run or wait to: since when no step was finished of the replica that has been silent longest
   // (gateway::StepProgress).
   std::optional<Instant> silent_since;

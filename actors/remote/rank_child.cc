@@ -78,7 +78,8 @@ std::string last_line(std::string_view words) {
 // "killed by signal 9 (SIGKILL)"; of one that died of itself with its last words, which say why.
 std::string death_text(const children::ChildEnd& end) {
   std::string text = children::end_text(end);
-  if (const std::string line = last_line(end.last_words); !children::ended_from_outside(end) && !line.empty()) text += ": " + line;
+  const bool of_itself = !children::ended_from_outside(end) && (end.by_signal || end.code != 0);
+  if (const std::string line = last_line(end.last_words); of_itself && !line.empty()) text += ": " + line;
   return text;
 }
 

@@ -236,6 +236,7 @@ void GatewayState::publish(Instant now) {
     status->ledger = core.ledger();
     status->admission = core.admission();
     status->open_requests = core.open_requests();
+    status->replica_ejections = core.replica_ejections();
   });
   for (const routing::ReplicaView& replica : status->view.replicas) {
     ReplicaStatus& one = status->replicas.emplace_back();

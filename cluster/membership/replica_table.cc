@@ -94,6 +94,14 @@ std::vector<ReplicaId> ReplicaTable::compare(const std::string& node, const Node
       buried.push_back(replica);
       continue;
     }
+    // It was to drain, but never heard so, and that was taken back: gateways leave that generation alone for good.
+    const bool was_to_drain = serving != nullptr && known != nullptr && known->state == ReplicaState::kDraining &&
+                              serving->state == ReplicaState::kServing && serving->route.generation == known->route.generation;
+    if (was_to_drain && !places_.is_draining(replica)) {
+      lose(replica, "it was to drain, and is to serve again", routing::LossCause::kStopped);
+      buried.push_back(replica);
+      continue;
+    }
     // What it had been told to make before its connection was cut may still come to serve.
     const bool may_come = !fresh && known != nullptr && known->state == ReplicaState::kMaking &&
                           std::ranges::find(join.held, replica) != join.held.end();

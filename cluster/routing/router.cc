@@ -85,8 +85,12 @@ void Router::on_load(ReplicaGeneration generation, const ReplicaLoad& load) {
 
 bool Router::on_token(ReplicaGeneration from, SequenceId sequence, Instant now) {
   if (!slow_.on_token(from, sequence, now)) return false;
+  const Replica* judged = find(from);
+  if (judged == nullptr) return false;
   std::vector<ReplicaGeneration> others;
   for (const auto& [id, replica] : replicas_) {
+    // Of other numerics is another kind of device, and no stream could go on there.
+    if (replica.view.route.numerics != judged->view.route.numerics) continue;
     if (serves(replica) && replica.rests_until <= now) others.push_back(replica.view.route.generation);
   }
   return slow_.judge(from, others, now);

@@ -72,6 +72,8 @@ observability::ServingMetrics::Snapshot ServingState::snapshot() const {
   snapshot.gateway_waiting = status->admission.waiting;
   snapshot.gateway_waiting_tokens = status->admission.waiting_tokens;
   snapshot.replayed = status->ledger.replayed;
+  snapshot.stale_deltas = status->ledger.stale_deltas;
+  snapshot.ejections = status->replica_ejections;
   snapshot.tokens_delivered = status->ledger.tokens_delivered;
   snapshot.capacity_tokens_per_s = status->admission.tokens_per_s;
   if (server_ != nullptr) {

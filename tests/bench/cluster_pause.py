@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""How long clients wait when a process of a cluster is killed: the largest gap between two events of any of nine streams, by role, with
-one replica and with two, beside that of streams that nothing happened to; and until everybody serves again. TP 2, demo model. Each
-figure stands beside its bar.
+"""How long clients wait when a process of a cluster is killed, or stopped for 1 to 8 s: the largest gap between two events of any of nine
+streams, by role, with one replica and with two, beside that of streams that nothing happened to; and until everybody serves again. TP 2,
+demo model. Each figure stands beside its bar.
 
-    cluster_pause.py HERD [--roles rank,leader,…] [--replicas 1,2] [--repeats 30] [--model PATH] [--output-json FILE]
+    cluster_pause.py HERD [--signal KILL] [--roles rank,leader,…] [--replicas 1,2] [--repeats 30] [--model PATH] [--output-json FILE]
 
-The client runs on the cores of the cluster.
+The client runs on the cores of the cluster. Where nobody else has what was stopped (a gateway whose clients stay; all ranks of the only
+replica) the figure is what clients waited beyond the stop.
 """
 import argparse
 import json
@@ -16,12 +17,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
 from cluster_process import ClusterFile, UpCluster
-from cluster_strikes import ROLES, STRUCK, TOKENS, Setting, strike
+from cluster_strikes import ROLES, STRUCK, TOKENS, Kill, Setting, Stop, strike
 from fault_streams import Streams, largest_gap
 from serve_load import cpu_model, percentile
 from serve_process import DEMO_MODEL, Checks, TestFolder
 
-BAR_S = 1.0  # p99, demo model
+BARS_S = {"KILL": 1.0, "STOP": 3.5}  # p99, demo model
+STOPPED_S = (1, 8)
+STOPPED_ROLES = (*ROLES, "gateway")
 
 checks = Checks()
 figures = []
@@ -41,29 +44,35 @@ def figure(name, values, bar=None):
 def rows(setting, flags, folder, replicas):
     rng = random.Random(replicas)
     where = f"{replicas} replica{'s' * (replicas > 1)}"
-    bar = BAR_S if flags.model == DEMO_MODEL else None
-    with UpCluster(flags.herd, ClusterFile(folder, model=flags.model, nodes=replicas, data_parallel=replicas), checks=checks) as cluster:
+    bar = BARS_S[flags.signal] if flags.model == DEMO_MODEL else None
+    stops = flags.signal == "STOP"
+    file = ClusterFile(folder, model=flags.model, nodes=replicas, data_parallel=replicas)
+    with UpCluster(flags.herd, file, checks=checks) as cluster:
         cluster.await_serving()
         requests = [*setting.neighbours, STRUCK[0]]
         calm = [largest_gap(Streams(cluster.gateway(), requests).join(600)) for _ in range(flags.repeats)]
         figure(f"{where}, nothing happens", calm)
-        for role in flags.roles.split(","):
-            done = [strike(setting, cluster, role, STRUCK[at % 2], rng.randrange(TOKENS // 2))
-                    for at in range(flags.repeats)]
+        for role in flags.roles.split(",") if flags.roles else STOPPED_ROLES if stops else ROLES:
+            name = f"{where}, {'SIGSTOP' if stops else 'kill -9'} of {role}"
+            done = [strike(setting, cluster, role, STRUCK[at % 2], rng.randrange(TOKENS // 2),
+                           fault=Stop(rng.uniform(*STOPPED_S)) if stops else Kill()) for at in range(flags.repeats)]
             done = [each for each in done if each]
             wrong = [found for each in done for found in each.wrong]
-            checks.check(f"{where}, kill -9 of {role}: {len(done)} times 9 answers of an undisturbed server", done and not wrong,
+            checks.check(f"{name}: {len(done)} times 9 answers of an undisturbed server", done and not wrong,
                          f"{len(wrong)} wrong; {wrong[:1]}")
-            counted = [each for each in done if each.counts]
+            counted = [each for each in done if stops or each.counts]  # a stop that nobody noticed was waited for
             if counted:
-                figure(f"{where}, kill -9 of {role}", [each.pause_s for each in counted], bar)
-                figure(f"{where}, kill -9 of {role}, until all serve again", [each.back_s for each in counted])
+                waits = stops and (role == "gateway" or (role == "node with its ranks" and replicas == 1))
+                pauses = [max(0.0, each.pause_s - each.fault.seconds) if waits else each.pause_s for each in counted]
+                figure(name + ", beyond the stop" * waits, pauses, bar)
+                figure(f"{name}, until all serve again", [each.back_s for each in counted])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("herd")
-    parser.add_argument("--roles", default=",".join(ROLES))
+    parser.add_argument("--signal", choices=BARS_S, default="KILL")
+    parser.add_argument("--roles", help="all of them, unless named")
     parser.add_argument("--replicas", default="1,2")
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--model", type=Path, default=DEMO_MODEL, help="another one has no bar")

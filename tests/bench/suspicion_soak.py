@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Nobody is suspected who works: prompts in steps of 512 rows on a random model of 1.2 billion weights, beside a compiler
-that takes the same cores, for ten minutes. Each operation takes long and, with others on its cores, longer.
+that takes the same cores, for ten minutes. Each operation takes long and, with others on its cores, longer. With --cluster: the ten
+processes of the demo cluster, asked by as many clients as its replicas run sequences.
 
-    suspicion_soak.py HERD_BINARY [--minutes 10] [--beside COMMAND] [--tp 2]
+    suspicion_soak.py HERD_BINARY [--cluster] [--minutes 10] [--beside COMMAND] [--tp 2]
 
-Fails when a rank was suspected or a replica formed its group again. --beside: a shell command, run again and again, twice at a time; the
-default compiles a source of this repository. Standard library only.
+Fails when a rank was suspected or a replica formed its group again; of a cluster also when an attempt began anew, a replica was found
+slow, or an epoch rose. --beside: a shell command, run again and again, twice at a time; the default compiles a source of this
+repository. Standard library only.
 """
 import argparse
 import json
@@ -21,8 +23,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
+from cluster_process import UpCluster
 from serve_load import cpu_model
-from serve_process import Checks, Server, TestFolder
+from serve_process import DEMO_MODEL, Checks, Server, TestFolder
 
 CONFIG = {  # the shape of Llama 3.2 1B
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "bfloat16", "hidden_size": 2048,
@@ -84,6 +87,47 @@ def client(server, seed, end, answers):
             connection.close()
 
 
+CLUSTER_CLIENTS = 64
+CLUSTER_PROMPT, CLUSTER_TOKENS = 200, 400
+
+
+def cluster_client(gateway, seed, end, answers):
+    """Prompts of all lengths up to that of the demo model's window, answers as long."""
+    rng = random.Random(seed)
+    while time.monotonic() < end:
+        prompt = [rng.randrange(10, 250) for _ in range(rng.randrange(1, CLUSTER_PROMPT))]
+        body = {"prompt": prompt, "max_tokens": rng.randrange(1, CLUSTER_TOKENS), "ignore_eos": True, "temperature": 1, "seed": seed}
+        connection = gateway.connect(ANSWER_PATIENCE_S)
+        try:
+            answers.append(gateway.post("/v1/completions", body, connection=connection).status)
+        except OSError as error:
+            answers.append(str(error))
+        finally:
+            connection.close()
+
+
+def soak_cluster(cluster, minutes, beside):
+    before, gateway = cluster.await_serving(), cluster.gateway()
+    end, answers = time.monotonic() + 60 * minutes, []
+    clients = [threading.Thread(target=cluster_client, args=(gateway, seed, end, answers), daemon=True)
+               for seed in range(CLUSTER_CLIENTS)]
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join(60 * minutes + ANSWER_PATIENCE_S)
+    after = cluster.await_serving()
+    others = [member for member in after.members if member.role != "coordinator"]  # whom `herd status` asks and leaves
+    lost = sum(value for member in others for (name, labels), value in after.page(member).items()
+               if name == "herd_links_total" and "lost" in str(labels))
+    print(f"note: {minutes:g} minutes, {len(answers)} answers, {beside.runs} runs of {beside.command}", flush=True)
+    checks.check("the command beside it ran", beside.runs > 0, beside.command)
+    checks.check("every prompt is answered", bool(answers) and set(answers) == {200}, answers[:20])
+    checks.equal("attempts that began anew", counted(gateway, "herd_requests_replayed_total"), 0)
+    checks.equal("replicas found slow", counted(gateway, "herd_replica_ejections_total"), 0)
+    checks.equal("connections lost", lost, 0)
+    checks.equal("epochs", after.epochs(), before.epochs())
+
+
 def counted(server, name):
     return sum(value for (found, _), value in server.metrics().items() if found == name)
 
@@ -110,16 +154,24 @@ def soak(server, minutes, beside):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("herd")
+    parser.add_argument("--cluster", action="store_true")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--beside", default=COMPILE)
     parser.add_argument("--tp", type=int, default=2)
     flags = parser.parse_args()
     print(cpu_model(), flush=True)
+    beside = Beside(flags.beside)
+    if flags.cluster:
+        try:
+            with UpCluster(flags.herd, words=[DEMO_MODEL], checks=checks) as cluster:
+                soak_cluster(cluster, flags.minutes, beside)
+        finally:
+            beside.stop()
+        return checks.finish()
     with TestFolder() as folder:
         (folder / "config.json").write_text(json.dumps(CONFIG))
         words = ["--load-format", "random", "-tp", flags.tp, "--max-num-batched-tokens", ROWS, "--max-num-seqs", 4,
                  "--max-model-len", 2048, "--kv-cache-memory", "512MiB"]
-        beside = Beside(flags.beside)
         try:
             with Server(flags.herd, *words, folder=folder, model=(folder,), checks=checks) as server:
                 soak(server, flags.minutes, beside)

@@ -22,7 +22,7 @@ PER_MINUTE = 240
 IN_FLIGHT = 6
 TOKENS_AT_ONCE = 8      # sequences that the replica runs
 FAIR_TOKENS = 24        # of each request of those who compete
-STREAM_TOKENS = 48
+STREAM_TOKENS = 160
 GOES_ON_S = 20          # a bound, not a measure
 KEYS = {name: f"sk-{name}-0123456789" for name in ("plain", "minute", "flight", "one", "three")}
 

@@ -61,6 +61,8 @@ TEST(ServingSnapshot, ASnapshotSetsEveryFamilyItFeeds) {
   snapshot.connections_open = 12;
   snapshot.streams_cut = 2;
   snapshot.replayed = 6;
+  snapshot.stale_deltas = 4;
+  snapshot.ejections = 3;
   snapshot.tokens_delivered = 77;
   snapshot.capacity_tokens_per_s = 123.5;
   metrics.set(snapshot);
@@ -95,6 +97,8 @@ TEST(ServingSnapshot, ASnapshotSetsEveryFamilyItFeeds) {
       {"herd_replicas_serving", 1, {{"model_name", "toy"}}},
       {"herd_streams_cut_total", 2, {{"model_name", "toy"}}},
       {"herd_requests_replayed_total", 6, {{"model_name", "toy"}}},
+      {"herd_stale_deltas_total", 4, {{"model_name", "toy"}}},
+      {"herd_replica_ejections_total", 3, {{"model_name", "toy"}}},
       {"herd_tokens_delivered_total", 77, {{"model_name", "toy"}}},
       {"herd_admission_tokens_per_second", 123.5, {{"model_name", "toy"}}},
   };

@@ -80,6 +80,9 @@ void GatewayWatch::on_view(const routing::ClusterView& taken) {
     if (lost == lost_.end() || replica.state != routing::ReplicaState::kServing) continue;
     if (generation.epoch < lost->second.first && lost->second.second < taken.cluster_epoch) lost_.erase(lost);
   }
+  for (const routing::ReplicaView& replica : taken.replicas) {
+    if (replica.state == routing::ReplicaState::kDraining) on_draining(replica.route.generation);
+  }
   const auto seen = [&](routing::ReplicaGeneration on) {
     return std::ranges::any_of(taken.replicas, [&](const routing::ReplicaView& replica) {
       return replica.route.generation == on && replica.state != routing::ReplicaState::kLost;
@@ -184,6 +187,7 @@ void GatewayWatch::on_run(SimChoice& choice, const gateway::RunOn& effect, const
   if (const auto lost = lost_.find(effect.to.generation.replica);
       lost != lost_.end() && effect.to.generation.epoch <= lost->second.first)
     violate(name + "sent to a generation that is lost");
+  if (draining_.contains(effect.to.generation)) violate(name + "sent to a replica that takes nothing new");
   if (sent.attempt >= 4) world_.reach(Reached::kStreamsMovedOften);
   choice.attempt = sent.attempt;
   choice.numerics = effect.to.numerics;
@@ -209,6 +213,7 @@ void GatewayWatch::on_stop(const gateway::StopOn& effect) {
     return violate("stops what does not run there");
   const SimChoice& choice = *running->second.choice;
   if (!choice.complete()) park(choice);  // perhaps it goes on elsewhere
+  if (!choice.complete() && draining_.contains(effect.on.generation)) world_.reach(Reached::kMovedOff);
   running_.erase(running);
 }
 
@@ -455,13 +460,42 @@ void GatewayWatch::check() {
   for (const auto& [sequence, running] : running_) {
     if (running.choice->stopped) check_not_running(*running.choice);
   }
+  // What waits for too long still does a few events later.
+  if (++checks_ % 8 != 0) return;
   check_parked();
+  check_moved_off();
+}
+
+bool GatewayWatch::was_free(const SimRequest& request, const SimChoice& choice, ReplicaId replica, Instant since, std::size_t crowd) const {
+  const auto pause_us = static_cast<std::int64_t>(2e6 * world_.options.retry_max_s) + 8 * world_.options.message_us_max;
+  const auto whole = truth_.whole_since(slot_, replica);
+  const routing::NumericsId numerics = numerics_of(world_.options, replica);
+  if (!whole || (choice.numerics && *choice.numerics != numerics)) return false;
+  if (!request.asked.numerics.empty() && request.asked.numerics != numerics) return false;
+  const auto full = full_.find(replica);
+  Instant from = std::max(since, *whole);
+  if (full != full_.end()) from = std::max(from, full->second);
+  return from.ns + pause_us * static_cast<std::int64_t>(crowd + 2) * 1000 < world_.now().ns;
+}
+
+// What runs on a replica that drains goes to one that has room, one after the other.
+void GatewayWatch::check_moved_off() {
+  if (draining_.empty()) return;
+  for (const auto& [sequence, of] : running_) {
+    const auto drains = draining_.find(of.on.generation);
+    if (drains == draining_.end() || !of.choice->own_deaths.empty()) continue;
+    for (const auto& [id, request] : open_) {
+      if (request->choices.empty() || request->choices[0].request != of.choice->request) continue;
+      for (std::uint32_t replica = 0; replica < world_.options.replicas; ++replica) {
+        if (was_free(*request, *of.choice, ReplicaId(replica), drains->second, parked_.size() + running_.size()))
+          violate(*request, "stays where a replica drains beside one with room");
+      }
+    }
+  }
 }
 
 // A replica that is whole and has room is asked after the longest pause there is, once for each that waits before.
 void GatewayWatch::check_parked() {
-  const auto pause_us = static_cast<std::int64_t>(2e6 * world_.options.retry_max_s) + 8 * world_.options.message_us_max;
-  const std::int64_t patience_us = pause_us * static_cast<std::int64_t>(parked_.size() + 2);
   if (parked_.empty()) return;
   const std::uint64_t room = world_.options.sequences_max();
   std::map<ReplicaId, std::uint64_t> running;
@@ -475,14 +509,7 @@ void GatewayWatch::check_parked() {
     if (choice.complete() || !choice.own_deaths.empty()) continue;
     if (world_.now().ns - since.ns > 20'000'000) world_.reach(Reached::kParkedLong);
     for (std::uint32_t replica = 0; replica < world_.options.replicas; ++replica) {
-      const auto whole = truth_.whole_since(slot_, ReplicaId(replica));
-      const routing::NumericsId numerics = numerics_of(world_.options, ReplicaId(replica));
-      if (!whole || (choice.numerics && *choice.numerics != numerics)) continue;
-      if (!request.asked.numerics.empty() && request.asked.numerics != numerics) continue;
-      const auto full = full_.find(ReplicaId(replica));
-      Instant from = std::max(since, *whole);
-      if (full != full_.end()) from = std::max(from, full->second);
-      if (from.ns + patience_us * 1000 < world_.now().ns) violate(request, "stays parked beside a replica with room");
+      if (was_free(request, choice, ReplicaId(replica), since, parked_.size())) violate(request, "stays parked beside a replica with room");
     }
   }
 }

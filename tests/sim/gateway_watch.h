@@ -39,6 +39,7 @@ class GatewayWatch {
   void on_view(const routing::ClusterView& taken);
   void on_loss(const routing::ReplicaLoss& loss);
   void on_link_lost(routing::ReplicaGeneration replica);
+  void on_draining(routing::ReplicaGeneration replica) { draining_.try_emplace(replica, world_.now()); }
   // It was told to run there, but there was no way.
   void on_unsent(routing::ReplicaGeneration to, const step::AttemptKey& attempt);
   void on_shutdown() { shut_down_ = true; }
@@ -90,6 +91,9 @@ class GatewayWatch {
   void check_quota(const SimRequest& taken);
   void check_not_running(const SimChoice& choice);
   void check_parked();
+  void check_moved_off();
+  // A replica takes the choice, as far as this gateway can know, and has taken it for longer than anybody waits.
+  [[nodiscard]] bool was_free(const SimRequest& request, const SimChoice& choice, ReplicaId replica, Instant since, std::size_t crowd) const;
   void check_fair(const SimRequest& started);
   [[nodiscard]] bool hopeless(const SimRequest& request) const;
   // A replica that may run the choice has been whole for so long, up to now.
@@ -103,6 +107,7 @@ class GatewayWatch {
   GatewayId id_;
   Instant began_;
   Instant awake_from_;
+  std::uint64_t checks_ = 0;
   bool shut_down_ = false;
   std::map<RequestId, SimRequest*> open_;
   std::map<SequenceId, Running> running_;
@@ -113,6 +118,7 @@ class GatewayWatch {
   Epoch cluster_epoch_;  // of its view
   std::map<ReplicaId, std::pair<Epoch, Epoch>> lost_;  // the last of each replica, and the cluster epoch under which that was heard
   std::map<ReplicaId, Instant> full_;  // when it last had no room
+  std::map<routing::ReplicaGeneration, Instant> draining_;  // since when that is known here
   std::map<admission::TenantId, TenantUse> tenants_;
 };
 

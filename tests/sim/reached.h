@@ -16,6 +16,7 @@ enum class Reached : std::uint8_t {
   kWeightsReadAgain, kRanksDidNotLeave, kLateRankNamed, kFormedAgain, kProcessesEnded,
   kNodesKilled, kMachinesLost, kNodesAsleep, kCutsBoth, kCutsOneWay, kResets, kSilentLinks, kLinksLost, kPeersClosed,
   kJoinedServing, kGatewaysJoinedTwice, kSentNowhere, kFormedWithoutLeader, kNodesGivenUp, kPlacedElsewhere, kReleased,
+  kDrains, kDrainsUndone, kRanksToldToEnd, kNodesToldToEnd, kNodesEndedInOrder, kMovedOff, kFinishedWhileDraining, kDrainsCutShort, kHeirs,
   kPartitions, kFlaps, kLeadersAsleep, kGatewaysAsleep, kTakenUpElsewhere, kTakenUpFinished,
   kCount
 };

@@ -46,10 +46,15 @@ SimReport SimCluster::run() {
   return report;
 }
 
-bool SimCluster::over() const {
-  return std::ranges::all_of(const_cast<SimCluster*>(this)->book_.requests(), [](const SimRequest& request) {
+bool SimCluster::over() {
+  const auto is_over = [](const SimRequest& request) {
     return request.state == SimRequest::State::kEnded || request.state == SimRequest::State::kGone;
-  });
+  };
+  auto& requests = book_.requests();
+  if (open_request_ < requests.size() && !is_over(requests[open_request_])) return false;  // as it was last time
+  const auto open = std::ranges::find_if_not(requests, is_over);
+  open_request_ = static_cast<std::size_t>(open - requests.begin());
+  return open == requests.end();
 }
 
 void SimCluster::heal() {
@@ -58,6 +63,7 @@ void SimCluster::heal() {
   network_.shake();
   network_.heal();
   for (SimNode& node : nodes_) node.heal();
+  faults_.heal();
   if (!world_.options.given_up) return;
   for (SimNode& node : nodes_) node.lose_devices();
 }

@@ -4,6 +4,7 @@
 // seed: message delays, every kind of loss, clients that leave or read slowly. In the first part faults come; then all heals, and
 // everything must end.
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -40,7 +41,7 @@ class SimCluster {
 
  private:
   void heal();
-  [[nodiscard]] bool over() const;  // every request has come and ended
+  [[nodiscard]] bool over();  // every request has come and ended
   void check_drained();
   void check_view(const routing::ReplicaView& known);
 
@@ -53,6 +54,7 @@ class SimCluster {
   std::deque<SimGateway> gateways_;
   SimFaults faults_;
   Instant last_end_;
+  std::size_t open_request_ = 0;  // that was open when over() looked last
 };
 
 }  // namespace herd::sim

@@ -28,6 +28,7 @@ void SimCoordinator::start() {
   const std::uint64_t jump_ms = world_.options.clock_jumps ? chance_.below(1'000'000) : 0;
   core_.emplace(config, Epoch(wall_ms - jump_ms), world_.now());
   peers_.clear();
+  drained_.clear();
   wakes_at_.reset();
   network_.listen(kCoordinatorAddress, {&process_, kCoordinatorMachine, [this](const ConnectionPtr& connection) {
                                           return accept(connection);
@@ -50,6 +51,17 @@ void SimCoordinator::sleep(std::int64_t us) {
   const Instant until{world_.now().ns + us * 1000};
   process_.sleep(until);
   world_.loop.at(until, [this] { network_.disturb(kCoordinatorMachine); });
+}
+
+bool SimCoordinator::order(const report::DrainAsk& ask) {
+  if (!up() || process_.sleeps()) return false;
+  order_taken_ = false;
+  network_.shake();
+  if (ask.undo) drained_.erase(ask.target);
+  const report::DrainAsk asked = through_wire(world_.options.wire, ask);
+  decide([&](auto& core, auto& effects) { core.on_drain_ask(PeerId{}, asked, effects); });
+  if (order_taken_ && !ask.undo) drained_.insert(ask.target);
+  return order_taken_;
 }
 
 // Peers ---------------------------------------------------------------------------------------------------------------
@@ -112,8 +124,15 @@ void SimCoordinator::carry_out(membership::SendLoss& effect) {
     tell(to, [loss = through_wire(world_.options.wire, effect.loss)](const Peer& peer) { peer.gateway->on_loss(loss); });
 }
 
+void SimCoordinator::carry_out(membership::AnswerOrder& effect) {
+  order_taken_ = through_wire(world_.options.wire, effect.answer).status.ok();
+}
+
 void SimCoordinator::carry_out(membership::SendAssignment& effect) {
-  if (const auto peer = peers_.find(effect.node); peer != peers_.end()) peer->second.assignment = effect.assignment;
+  if (const auto peer = peers_.find(effect.node); peer != peers_.end()) {
+    check_drained(peer->second, effect.assignment);
+    peer->second.assignment = effect.assignment;
+  }
   tell(effect.node, [assignment = through_wire(world_.options.wire, effect.assignment), epoch = view().cluster_epoch](const Peer& peer) {
     peer.node->on_assignment(epoch, assignment);
   });
@@ -146,8 +165,19 @@ void SimCoordinator::check_assignments() {
   std::map<ReplicaId, PeerId> assigned;
   for (const auto& [id, peer] : peers_) {
     for (const ReplicaId replica : peer.assignment.replicas) {
+      if (std::ranges::count(peer.assignment.draining, replica) > 0) continue;  // it is made ready elsewhere meanwhile
       if (!assigned.try_emplace(replica, id).second) world_.violate("replica " + std::to_string(replica.value) + " is assigned to two nodes");
     }
+  }
+}
+
+// What is drained takes nothing new.
+void SimCoordinator::check_drained(const Peer& peer, const membership::Assignment& now) const {
+  for (const ReplicaId replica : now.replicas) {
+    if (std::ranges::count(peer.assignment.replicas, replica) > 0 || peer.node->find(replica) != nullptr) continue;
+    const std::string name = "replica-" + std::to_string(replica.value);
+    if (drained_.contains(peer.node->name())) world_.violate(peer.node->name() + " is drained, and is given " + name);
+    if (drained_.contains(name)) world_.violate(name + " is drained, and is given to " + peer.node->name());
   }
 }
 

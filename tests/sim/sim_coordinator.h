@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <variant>
 
 #include "cluster/membership/membership_core.h"
+#include "cluster/report/operator_orders.h"
 #include "tests/sim/network.h"
 #include "tests/sim/sim_process.h"
 #include "tests/sim/world.h"
@@ -32,6 +34,8 @@ class SimCoordinator {
   void start();
   void stop();  // it will start again
   void sleep(std::int64_t us);
+  // An operator's word. False: nobody took it.
+  bool order(const report::DrainAsk& ask);
 
   // The number of a connection with it.
   [[nodiscard]] membership::PeerId number_of(const SimConnection& connection) const;
@@ -58,6 +62,7 @@ class SimCoordinator {
   SimConnection::Hooks accept(const ConnectionPtr& connection);
   void arm();
   void check_assignments();
+  void check_drained(const Peer& peer, const membership::Assignment& now) const;
   void check_generation(routing::ReplicaGeneration placed);
   template <class Tell>
   void tell(membership::PeerId to, Tell tell);
@@ -65,7 +70,7 @@ class SimCoordinator {
   void carry_out(membership::SendLoss& effect);
   void carry_out(membership::SendAssignment& effect);
   void carry_out(membership::SendPlaced& effect);
-  void carry_out(membership::AnswerOrder& /*effect*/) {}  // nobody asks
+  void carry_out(membership::AnswerOrder& effect);
   void carry_out(membership::ClosePeer& effect);
   void carry_out(membership::MembershipNote& effect);
 
@@ -77,6 +82,8 @@ class SimCoordinator {
   std::map<membership::PeerId, Peer> peers_;
   std::uint64_t last_peer_ = 0;
   std::optional<Instant> wakes_at_;
+  std::set<std::string> drained_;  // as operators told this life
+  bool order_taken_ = false;
   Instant started_;
   std::map<ReplicaId, Epoch> placed_;  // last, by any life
 };

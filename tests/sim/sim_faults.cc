@@ -1,6 +1,8 @@
 #include "tests/sim/sim_faults.h"
 
+#include <algorithm>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "tests/sim/sim_replica.h"
@@ -14,11 +16,7 @@ void SimFaults::schedule() {
   schedule_rank_faults();
   schedule_sleeps();
   schedule_cuts();
-  some_time(world_.options.rolling_restarts, "rolling restart", [this](Chance& chance) {
-    world_.reach(Reached::kRollingRestarts);
-    roll(0, chance);
-    return std::string("one replica after the other is drained and restarted");
-  });
+  schedule_operators();
 }
 
 void SimFaults::some_time(std::uint32_t times, const std::string& what, const Fault& fault) {
@@ -223,28 +221,77 @@ void SimFaults::flap(Machine one, Machine other, std::uint32_t times, Chance cha
 
 // Operators -----------------------------------------------------------------------------------------------------------
 
-void SimFaults::roll(std::uint32_t index, Chance chance) {
-  if (index == world_.options.replicas || world_.healed) return;
-  SimReplica* replica = truth_.serving(ReplicaId(index));
-  const std::int64_t pause_us = chance.us_up_to(2000);
-  if (replica == nullptr || replica->draining())
-    return world_.loop.after(pause_us, [this, index, chance] { roll(index, chance); });
-  replica->drain();
-  const bool patient = chance.below(2) == 0;
-  stop_drained(index, replica->generation(), in(patient ? 1'000'000'000 : chance.us_up_to(20'000)), chance);
+void SimFaults::schedule_operators() {
+  const SimOptions& options = world_.options;
+  some_time(options.drains, "drain", [this](Chance& chance) { return drain(chance); });
+  some_time(options.node_stops, "node told to end", [this](Chance& chance) {
+    SimNode& node = any_node(chance);
+    return node.tell_to_end(drain_seconds(chance)) ? node.name() + " is told to end" : std::string();
+  });
+  to_a_replica(options.rank_stops, "rank told to end", [this](SimReplica& replica, Chance& chance) {
+    const auto rank = static_cast<std::uint32_t>(chance.below(world_.options.ranks));
+    if (!replica.tell_to_end(rank)) return std::string();
+    return "rank " + std::to_string(rank) + " of " + replica.address() + " is told to end";
+  });
+  some_time(options.rolling_restarts, "rolling restart", [this](Chance& chance) {
+    world_.reach(Reached::kRollingRestarts);
+    const bool leaders = !world_.options.ranks_are_processes || chance.percent(50);
+    leaders ? roll_leaders(0, chance) : roll_nodes(0, chance);
+    return std::string(leaders ? "one leader" : "one node") + " after the other is told to end";
+  });
 }
 
-// Stops it once nothing runs there any more, or it took too long; goes on when that life is over.
-void SimFaults::stop_drained(std::uint32_t index, routing::ReplicaGeneration generation, Instant until, Chance chance) {
+// Long enough for anything, or so short that work is left.
+double SimFaults::drain_seconds(Chance& chance) const {
+  return chance.percent(50) ? 1000 : 1e-6 * static_cast<double>(chance.us_up_to(20'000));
+}
+
+void SimFaults::roll_leaders(std::uint32_t index, Chance chance) {
+  if (index == world_.options.replicas || world_.healed) return;
   SimReplica* replica = truth_.serving(ReplicaId(index));
-  if (replica == nullptr || replica->generation() != generation) return roll(index + 1, chance);
-  if (replica->idle() || world_.now() >= until) {
-    replica->stop();
-    return roll(index + 1, chance);
+  if (replica != nullptr && replica->tell_to_end(0)) ++index;
+  world_.loop.after(chance.us_up_to(world_.options.restart_us_max + 2000), [this, index, chance] { roll_leaders(index, chance); });
+}
+
+void SimFaults::roll_nodes(std::uint32_t index, Chance chance) {
+  if (index == nodes_.size() || world_.healed) return;
+  const bool others_are_back = std::ranges::all_of(nodes_, [](const SimNode& node) { return node.alive() && !node.leaving(); });
+  if (others_are_back && nodes_[index].tell_to_end(drain_seconds(chance))) ++index;
+  world_.loop.after(chance.us_up_to(world_.options.restart_us_max + 2000), [this, index, chance] { roll_nodes(index, chance); });
+}
+
+std::string SimFaults::drain(Chance& chance) {
+  const bool node = chance.percent(60);
+  const std::string target = node ? any_node(chance).name() : "replica-" + std::to_string(chance.below(world_.options.replicas));
+  const report::DrainAsk ask{.target = target, .drain_s = drain_seconds(chance)};
+  world_.reach(Reached::kDrains);
+  truth_.on_drain(target);
+  drained_.insert(target);
+  ever_drained_.insert(target);
+  order(ask, chance);
+  if (chance.percent(50))
+    world_.loop.after(chance.us_up_to(world_.options.faults_us), [this, target, chance] {
+      if (drained_.erase(target) > 0) order({.target = target, .undo = true}, chance);
+    });
+  return target + " is drained";
+}
+
+void SimFaults::order(const report::DrainAsk& ask, Chance chance) {
+  if (ask.undo == drained_.contains(ask.target)) return;  // the operator has changed their mind
+  if (ask.undo) truth_.on_undo(ask.target);
+  if (coordinator_.order(ask)) return ask.undo ? world_.reach(Reached::kDrainsUndone) : void();
+  world_.loop.after(chance.us_up_to(2000), [this, ask, chance] { order(ask, chance); });
+}
+
+// A coordinator that came after the last word may hear an older one from a node: it is told once more when all have joined.
+void SimFaults::heal() {
+  std::uint32_t number = 0;
+  drained_.clear();
+  for (const std::string& target : ever_drained_) {
+    const Chance chance = world_.script_chance("undo " + std::to_string(number++));
+    for (const std::int64_t us : {std::int64_t{1}, world_.options.settle_us()})
+      world_.loop.after(us, [this, target, chance] { order({.target = target, .undo = true}, chance); });
   }
-  world_.loop.after(chance.us_up_to(2000), [this, index, generation, until, chance]() mutable {
-    stop_drained(index, generation, until, chance);
-  });
 }
 
 }  // namespace herd::sim

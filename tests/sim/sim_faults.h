@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <set>
 #include <string>
 
 #include "tests/sim/network.h"
@@ -18,12 +19,14 @@ namespace herd::sim {
 
 class SimFaults {
  public:
-  SimFaults(World& world, Network& network, const Truth& truth, SimCoordinator& coordinator, std::deque<SimNode>& nodes,
+  SimFaults(World& world, Network& network, Truth& truth, SimCoordinator& coordinator, std::deque<SimNode>& nodes,
             std::deque<SimGateway>& gateways)
       : world_(world), network_(network), truth_(truth), coordinator_(coordinator), nodes_(nodes), gateways_(gateways) {}
 
   // Between now and the moment in which all heals.
   void schedule();
+  // In that moment: whatever is drained takes work again.
+  void heal();
 
  private:
   // What it did; empty: there was nothing to do it to.
@@ -36,14 +39,19 @@ class SimFaults {
   void schedule_rank_faults();
   void schedule_sleeps();
   void schedule_cuts();
+  void schedule_operators();
   std::string end_node(Chance& chance, bool silently);
   std::string cut(Chance& chance);
   std::string part(Chance& chance);
   std::string flap(Chance& chance);
   void flap(Machine one, Machine other, std::uint32_t times, Chance chance);
-  // Drains, stops and makes anew one replica after the other.
-  void roll(std::uint32_t replica, Chance chance);
-  void stop_drained(std::uint32_t replica, routing::ReplicaGeneration generation, Instant until, Chance chance);
+  // Tells the leader of one replica after the other to end, or one node after the other; goes on when that is back.
+  void roll_leaders(std::uint32_t replica, Chance chance);
+  void roll_nodes(std::uint32_t node, Chance chance);
+  std::string drain(Chance& chance);
+  [[nodiscard]] double drain_seconds(Chance& chance) const;
+  // Until somebody takes it.
+  void order(const report::DrainAsk& ask, Chance chance);
 
   [[nodiscard]] std::uint64_t machines() const { return 1 + gateways_.size() + nodes_.size(); }
   [[nodiscard]] std::string name_of(Machine machine) const;
@@ -54,10 +62,12 @@ class SimFaults {
 
   World& world_;
   Network& network_;
-  const Truth& truth_;
+  Truth& truth_;
   SimCoordinator& coordinator_;
   std::deque<SimNode>& nodes_;
   std::deque<SimGateway>& gateways_;
+  std::set<std::string> drained_;       // and not taken back
+  std::set<std::string> ever_drained_;
 };
 
 }  // namespace herd::sim

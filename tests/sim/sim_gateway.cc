@@ -190,13 +190,19 @@ void SimGateway::on_loss(const routing::ReplicaLoss& loss) {
   carry_out(std::move(effects));
 }
 
-void SimGateway::on_report(routing::ReplicaGeneration from, const replica::ReplicaStats& stats) {
+void SimGateway::on_report(routing::ReplicaGeneration from, const replica::ReplicaStats& stats, bool draining) {
   const scheduler::SchedulerStats& work = stats.scheduler;
   life_->core.on_load(from, {.running = work.num_running,
                              .waiting = work.num_waiting,
                              .waiting_tokens = work.queue_tokens,
                              .decode_step_s = stats.decode_step_s,
                              .prompt_token_s = stats.prompt_token_s});
+  if (draining && life_->core.route_of(from)) {
+    GatewayEffects effects;
+    life_->core.on_draining(from, world_.now(), effects);
+    life_->watch.on_draining(from);
+    carry_out(std::move(effects));
+  }
   if (!life_->core.route_of(from) || !life_->reported.insert(from).second) return;
   GatewayEffects effects;
   life_->core.on_link_open(from, world_.now(), effects);

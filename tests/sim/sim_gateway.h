@@ -46,7 +46,7 @@ class SimGateway {
   void on_deltas(routing::ReplicaGeneration from, const std::vector<step::TokenDelta>& deltas);
   void on_view(const routing::ClusterView& view);
   void on_loss(const routing::ReplicaLoss& loss);
-  void on_report(routing::ReplicaGeneration from, const replica::ReplicaStats& stats);
+  void on_report(routing::ReplicaGeneration from, const replica::ReplicaStats& stats, bool draining);
 
   void check();
   void check_drained(const routing::ClusterView& truth);

@@ -51,9 +51,10 @@ void SimLife::on_rank_lost(std::uint32_t rank, LossCause cause, const std::strin
   decide([&](auto& core, Effects& effects) { core.on_rank_lost(rank, cause, {StatusCode::kAborted, why}, effects); });
 }
 
-void SimLife::stop() {
+void SimLife::drain(double drain_s) {
   doomed_ = true;
-  decide([&](auto& core, Effects& effects) { core.on_stop(world_.now(), effects); });
+  stops_by_ = Instant{world_.now().ns + static_cast<std::int64_t>(drain_s * 1e9)};
+  decide([&](auto& core, Effects& effects) { core.on_drain(drain_s, world_.now(), effects); });
 }
 
 void SimLife::on_result(const step::StepResult& result) {
@@ -81,13 +82,25 @@ void SimLife::on_submission(const step::Submission& submission) {
   submitted_[submission.key()] = submission.sampling.seed;
   ended_.erase(submission.sampling.seed);
   if (submission.alone_until > 0) world_.reach(Reached::kSuspectsAlone);
+  const bool was_open = open_.contains(submission.key());
+  open(submission.key());
   decide([&](auto& core, Effects& effects) { core.on_submission(submission, world_.now(), effects); });
+  if (stops_by_ && !was_open && open_.contains(submission.key())) violate("takes a sequence while it drains");
+}
+
+// A newer attempt of a sequence ends the older one; an older one counts for nothing.
+void SimLife::open(const step::AttemptKey& attempt) {
+  const auto same = [&](const step::AttemptKey& other) { return other.gateway == attempt.gateway && other.sequence == attempt.sequence; };
+  if (std::ranges::any_of(open_, [&](const auto& other) { return same(other) && other.attempt > attempt.attempt; })) return;
+  std::erase_if(open_, same);
+  open_.insert(attempt);
 }
 
 void SimLife::on_abort(const step::AttemptKey& attempt) {
   for (const auto& [seed, key] : attempts_) {
     if (key == attempt) ended_.insert(seed);
   }
+  open_.erase(attempt);
   decide([&](auto& core, Effects& effects) { core.on_abort(attempt, world_.now(), effects); });
 }
 
@@ -95,6 +108,7 @@ void SimLife::on_gateway_gone(GatewayId gateway) {
   for (const auto& [seed, key] : attempts_) {
     if (key.gateway == gateway) ended_.insert(seed);
   }
+  std::erase_if(open_, [gateway](const auto& attempt) { return attempt.gateway == gateway; });
   decide([&](auto& core, Effects& effects) {
     core.on_gateway_gone(gateway, world_.now(), effects);
     for (const auto& effect : effects) {
@@ -166,7 +180,7 @@ void SimLife::carry_out(Effects& effects) {
 }
 
 void SimLife::carry_out(replica::ExecuteOnRanks& effect) {
-  if (!core_.serving()) violate("a plan of a replica that does not serve");
+  if (!core_.serving() && !core_.draining()) violate("a plan of a replica that does not serve");
   plans_.on_plan(effect.plan);
   if (effect.plan.epoch != generation_.epoch) violate("a plan of another epoch");
   const step::StepPlan plan = through_wire(world_.options.wire, std::move(effect.plan));
@@ -188,6 +202,10 @@ void SimLife::carry_out(replica::SendDeltas& effect) {
   for (const step::TokenDelta& delta : effect.deltas) {
     if (delta.gateway != effect.gateway) violate("a delta goes to another gateway than asked for it");
     if (!submitted_.contains(delta.key())) violate("a delta of an attempt that was never submitted");
+    if (delta.finish == step::FinishReason::kNone) continue;
+    open_.erase(delta.key());
+    const bool done = delta.finish == step::FinishReason::kStop || delta.finish == step::FinishReason::kLength;
+    if (done && stops_by_) world_.reach(Reached::kFinishedWhileDraining);
   }
   host_.send_deltas(effect.gateway, std::move(effect.deltas));
 }
@@ -238,7 +256,7 @@ void SimLife::check_loss(const routing::ReplicaLoss& loss) {
   if (group_->status().ok() && loss.cause != LossCause::kStopped) violate("is lost before its ranks could return");
   if (loss.cause == LossCause::kOverdue) world_.reach(Reached::kOverdue);
   if (loss.cause == LossCause::kTokensDiffer) world_.reach(Reached::kTokensDiffer);
-  if (loss.cause == LossCause::kStopped) world_.reach(Reached::kStopped);
+  if (loss.cause == LossCause::kStopped) check_stop();
   check_blame(loss);
   if (loss.cause != LossCause::kDiedOfItself || !loss.in_step) return;
   std::set<step::AttemptKey> computed;
@@ -255,10 +273,20 @@ void SimLife::check_loss(const routing::ReplicaLoss& loss) {
   }
 }
 
-// Only ranks that something befell, unless nobody can know which: tokens without a majority; several that did not come.
+// In its own time, and not before what it has is done.
+void SimLife::check_stop() {
+  world_.reach(Reached::kStopped);
+  if (!stops_by_) return violate("is stopped, though nobody said so");
+  if (open_.empty()) return;
+  world_.reach(Reached::kDrainsCutShort);
+  if (world_.now() < *stops_by_ && has_served_) violate("stops before its time with " + std::to_string(open_.size()) + " sequences left");
+}
+
+// Only ranks that something befell, unless nobody can know which: tokens without a majority; several that did not come; some that
+// have said nothing yet when it is told to stop.
 void SimLife::check_blame(const routing::ReplicaLoss& loss) {
   const bool anyone = (loss.cause == LossCause::kTokensDiffer && loss.blamed.size() == world_.options.ranks) ||
-                      (loss.cause == LossCause::kOverdue && guilty_.size() > 1);
+                      (loss.cause == LossCause::kOverdue && (guilty_.size() > 1 || stops_by_));
   for (const std::uint32_t rank : loss.blamed) {
     if (!anyone && !guilty_.contains(rank)) violate("blames rank " + std::to_string(rank) + " for nothing: " + loss.why.message());
   }

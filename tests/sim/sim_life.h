@@ -44,7 +44,8 @@ class SimLife {
   void on_joined(std::uint32_t rank, const Status& status);
   void on_result(const step::StepResult& result);
   void on_rank_lost(std::uint32_t rank, routing::LossCause cause, const std::string& why);
-  void stop();
+  // It takes nothing new, and stops once nothing is left or that time is over.
+  void drain(double drain_s);
   void on_submission(const step::Submission& submission);
   void on_abort(const step::AttemptKey& attempt);
   void on_gateway_gone(GatewayId gateway);
@@ -64,6 +65,9 @@ class SimLife {
 
   [[nodiscard]] bool doomed() const { return doomed_ || !planted_.empty() || late_step_ || world_.now() < excused_until_; }
   [[nodiscard]] bool serving() const { return core_.serving(); }
+  [[nodiscard]] bool draining() const { return core_.draining(); }
+  // When it is to have stopped; nullopt: it does not drain.
+  [[nodiscard]] std::optional<Instant> stops_by() const { return stops_by_; }
   [[nodiscard]] bool ended() const { return core_.ended(); }
   [[nodiscard]] bool has_served() const { return has_served_; }
   [[nodiscard]] bool idle() const;
@@ -99,6 +103,8 @@ class SimLife {
   void carry_out(replica::WakeReplicaAt& effect);
   void check_loss(const routing::ReplicaLoss& loss);
   void check_blame(const routing::ReplicaLoss& loss);
+  void check_stop();
+  void open(const step::AttemptKey& attempt);
   void violate(const std::string& what);
 
   World& world_;
@@ -116,6 +122,8 @@ class SimLife {
   std::map<std::uint64_t, step::AttemptKey> attempts_;   // the last one submitted, by sampling seed
   std::map<step::AttemptKey, std::uint64_t> submitted_;  // ever, with their sampling seeds
   std::set<std::uint64_t> ended_;  // sampling seeds that were aborted: no plan made later may compute them
+  std::set<step::AttemptKey> open_;  // that nobody has ended
+  std::optional<Instant> stops_by_;
   std::uint64_t wakes_ = 0;        // the last timer asked for
   std::deque<RankFault> planted_;
   std::set<std::uint32_t> guilty_;  // ranks that something befell

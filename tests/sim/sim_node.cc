@@ -36,6 +36,8 @@ void SimNode::start() {
   process_.begin();
   network_.disturb(network_.node_machine(index_));
   gave_up_.clear();
+  leaving_ = false;
+  told_ = {};
   core_.emplace(world_.options.replicas_per_node);
   handshake::Hello hello;
   hello.cluster = "sim";
@@ -78,6 +80,24 @@ void SimNode::sleep(std::int64_t us, bool with_its_machine) {
     for (auto& [id, replica] : held_) replica->sleep(until);
   }
   process_.sleep(until);
+}
+
+bool SimNode::tell_to_end(double drain_s) {
+  if (!alive() || leaving_) return false;
+  world_.reach(Reached::kNodesToldToEnd);
+  leaving_ = true;
+  network_.disturb(network_.node_machine(index_));
+  process_.later(1, [this, drain_s] {
+    decide([&](auto& core, auto& effects) { core.on_stop(drain_s, effects); });
+    end_in_order();
+  });
+  return true;
+}
+
+void SimNode::end_in_order() {
+  if (!core_->over()) return;
+  world_.reach(Reached::kNodesEndedInOrder);
+  end(false, chance_.us_up_to(world_.options.restart_us_max));
 }
 
 void SimNode::lose_devices() {
@@ -137,9 +157,17 @@ void SimNode::say(SimConnection& connection, const membership::GivenUp& given_up
   });
 }
 
+void SimNode::say(SimConnection& connection, const membership::NodeLeaving& leaving) {
+  tell(connection, [leaving = through_wire(world_.options.wire, leaving)](SimCoordinator& coordinator, membership::PeerId peer) {
+    coordinator.decide([&](auto& core, auto& effects) { core.on_leaving(peer, leaving, effects); });
+  });
+}
+
 // From the coordinator ------------------------------------------------------------------------------------------------
 
 void SimNode::on_assignment(Epoch cluster_epoch, const membership::Assignment& assignment) {
+  check_drained(assignment);
+  told_ = assignment;
   core_->on_epoch(cluster_epoch);
   decide([&](auto& core, auto& effects) { core.on_assignment(assignment, effects); });
 }
@@ -166,7 +194,7 @@ void SimNode::carry_out(const membership::StartReplica& effect) {
 void SimNode::carry_out(const membership::EndReplica& effect) {
   if (World::tells) world_.tell(name() + " holds replica " + std::to_string(effect.replica.value) + " no more");
   world_.reach(Reached::kReleased);
-  held_.at(effect.replica)->release();
+  held_.at(effect.replica)->release(effect.drain_s);
 }
 
 void SimNode::carry_out(const membership::Place& effect) { held_.at(effect.view.route.generation.replica)->on_placed(effect.view); }
@@ -195,6 +223,7 @@ void SimNode::on_given_up(ReplicaId replica, const Status& why) {
 void SimNode::on_ended(ReplicaId replica) {
   held_.erase(replica);
   decide([&](auto& core, auto& effects) { core.on_ended(replica, effects); });
+  end_in_order();
 }
 
 bool SimNode::is_new(routing::ReplicaGeneration generation) { return truth_.is_new(generation); }
@@ -207,7 +236,19 @@ void SimNode::check() {
 
 void SimNode::check_drained() {
   if (!alive()) return world_.violate(name() + " is still down");
+  if (leaving_) world_.violate(name() + " was told to end, and did not");
   for (auto& [id, replica] : held_) replica->check_drained();
+}
+
+// It tells every coordinator what it was told of drains, so that none gives it what it is not to have.
+void SimNode::check_drained(const membership::Assignment& now) const {
+  for (const ReplicaId replica : now.replicas) {
+    const std::string replica_name = "replica-" + std::to_string(replica.value);
+    const bool knows = (told_.node_drains && truth_.is_drained(name())) ||
+                       (std::ranges::count(told_.drained, replica) > 0 && truth_.is_drained(replica_name));
+    if (knows && std::ranges::count(told_.replicas, replica) == 0 && find(replica) == nullptr)
+      world_.violate(name() + " is given " + replica_name + " by a coordinator that has forgotten a drain");
+  }
 }
 
 // It was away for so long that another node should have what it held, if one had room all the time.

@@ -44,6 +44,9 @@ class SimNode {
   // It comes back after so long.
   void end(bool silently, std::int64_t back_after_us);
   void sleep(std::int64_t us, bool with_its_machine);
+  // Its process is told to end: what it holds drains, for so long at the most; then it ends, and comes back. False: it is not there.
+  bool tell_to_end(double drain_s);
+  [[nodiscard]] bool leaving() const { return leaving_; }
   // From here on it can hold nothing.
   void lose_devices();
   void heal();
@@ -80,10 +83,12 @@ class SimNode {
   void say(SimConnection& connection, const membership::Serving& serving);
   void say(SimConnection& connection, const routing::ReplicaLoss& loss);
   void say(SimConnection& connection, const membership::GivenUp& given_up);
-  void say(SimConnection&, const membership::NodeLeaving&) {}
+  void say(SimConnection& connection, const membership::NodeLeaving& leaving);
+  void end_in_order();
   template <class Tell>
   void tell(SimConnection& connection, Tell tell);
   void check_absence() const;
+  void check_drained(const membership::Assignment& now) const;
 
   World& world_;
   Chance chance_;
@@ -98,7 +103,9 @@ class SimNode {
   std::optional<membership::NodeCore> core_;
   std::map<ReplicaId, SimReplica*> held_;
   std::set<ReplicaId> gave_up_;
+  membership::Assignment told_;  // last, in this life
   bool has_devices_ = true;
+  bool leaving_ = false;
   std::vector<ReplicaId> fell_;  // with the last life
   Instant ended_;
 };

@@ -102,7 +102,10 @@ void draw_faults(SimOptions& options, Dice& dice) {
   options.coordinator_silences = dice.some(4, 4);
   options.coordinator_restarts = dice.some(5, 4);
   options.clock_jumps = dice.one_in(4);
-  options.rolling_restarts = dice.some(3, 4);
+  if (options.ranks_are_processes) options.drains = dice.some(3, 4);
+  if (options.ranks_are_processes) options.node_stops = dice.some(4, 4);
+  options.rank_stops = dice.some(4, 4);
+  options.rolling_restarts = dice.some(3, 2);
   options.given_up = dice.one_in(16);
   options.leaves_percent = dice.some(3, 40);
   options.taken_up_percent = dice.one_in(4) ? 0 : 70;

@@ -99,6 +99,9 @@ struct SimOptions {
   std::uint32_t coordinator_silences = 0;
   std::uint32_t coordinator_restarts = 0;
   bool clock_jumps = false;               // the wall clock of a coordinator that starts again may show an earlier time
+  std::uint32_t drains = 0;               // an operator drains a node or a replica, and takes that back later
+  std::uint32_t node_stops = 0;           // the process of a node is told to end
+  std::uint32_t rank_stops = 0;           // likewise that of a rank
   std::uint32_t rolling_restarts = 0;
   bool given_up = false;                  // at the end of the faults no node can hold anything any more
   std::uint32_t leaves_percent = 0;       // requests whose client leaves

@@ -43,6 +43,7 @@ class SimRanks : private RankHost {
 
   // As the supervisor says.
   std::uint64_t begin_start(std::uint32_t rank, bool read_weights_again);  // the number of that start
+  [[nodiscard]] std::uint64_t starts(std::uint32_t rank) const { return slots_[rank].starts; }
   [[nodiscard]] bool is_last_start(std::uint32_t rank, std::uint64_t start) const { return slots_[rank].starts == start; }
   void add(std::uint32_t rank);
   void join(SimLife& life, Epoch epoch);  // all of them

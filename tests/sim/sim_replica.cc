@@ -78,13 +78,14 @@ void SimReplica::start() {
   decide([&](auto& supervisor, auto& effects) { supervisor.on_start(world_.now(), effects); });
 }
 
-void SimReplica::release() {
-  held_ = waits_for_place_ = false;
-  ending_ = true;
+void SimReplica::release(double drain_s) {
   network_.shake();
-  decide([](auto& supervisor, auto& effects) { supervisor.on_stop(effects); });
-  if (alive()) return stop();
-  end_ranks();
+  if (!std::exchange(ending_, true)) {
+    held_ = waits_for_place_ = false;
+    decide([](auto& supervisor, auto& effects) { supervisor.on_stop(effects); });
+    if (!alive()) return end_ranks();
+  }
+  drain_generation(drain_s);
 }
 
 // Its node hears when none is left.
@@ -127,18 +128,40 @@ bool SimReplica::sleep_leader(std::int64_t us) {
   return true;
 }
 
-void SimReplica::drain() {
-  if (!serving() || draining_) return;
-  draining_ = true;
+bool SimReplica::tell_to_end(std::uint32_t rank) {
+  if (!held_ || !ranks_.lives(rank)) return false;
+  if (!world_.options.ranks_are_processes) {  // a thread is told nothing; its generation can be
+    if (alive()) carry_out(membership::DrainGeneration{});
+    return alive();
+  }
+  world_.reach(Reached::kRanksToldToEnd);
+  told_to_end_[rank] = ranks_.starts(rank);
   network_.shake();
-  message([this, view = view()] { node_.say_serving(view); });
+  message([this, rank, start = ranks_.starts(rank)] {
+    if (!ranks_.lives(rank) || ranks_.starts(rank) != start) return;
+    decide([&](auto& supervisor, auto& effects) { supervisor.on_rank_leaving(rank, world_.now(), effects); });
+  });
+  return true;
 }
 
-void SimReplica::stop() {
+void SimReplica::drain_generation(double drain_s) {
   if (!alive()) return;
   life_->doom();
-  leader().later(chance_.us_up_to(world_.options.message_us_max), [this, of = generation_] {
-    if (alive() && generation_ == of) life_->stop();
+  leader().later(chance_.us_up_to(world_.options.message_us_max), [this, of = generation_, drain_s] {
+    if (alive() && generation_ == of) begin_drain(drain_s);
+  });
+}
+
+// Gateways hear of it from the leader, as there may be no coordinator.
+void SimReplica::begin_drain(double drain_s) {
+  const bool served = serving();
+  draining_ |= served;
+  network_.shake();
+  life_->drain(drain_s);
+  if (!served || !alive()) return;
+  for (const auto& [gateway, joined] : gateways_) send_load(gateway);
+  tell_supervisor([this, view = view()] {
+    if ((held_ || ending_) && view.route.generation == generation_) node_.say_serving(view);
   });
 }
 
@@ -199,7 +222,14 @@ void SimReplica::form(const routing::ReplicaView& placed) {
 
 void SimReplica::carry_out(const membership::LeaveGroup& effect) { ranks_.leave(effect.rank); }
 
-void SimReplica::carry_out(const membership::EndRank& effect) { ranks_.end(effect.rank); }
+void SimReplica::carry_out(const membership::DrainGeneration& /*effect*/) {
+  drain_generation(chance_.percent(50) ? 1000 : 1e-6 * static_cast<double>(chance_.us_up_to(20'000)));
+}
+
+void SimReplica::carry_out(const membership::EndRank& effect) {
+  if (alive() && serving()) violate("ends rank " + std::to_string(effect.rank) + " of a group that serves");
+  ranks_.end(effect.rank);
+}
 
 void SimReplica::carry_out(const membership::GiveUp& effect) {
   if (World::tells) world_.tell("replica " + std::to_string(id().value) + " is given up: " + effect.why.message());
@@ -318,15 +348,15 @@ void SimReplica::on_gateway_joined(const ConnectionPtr& connection, SimGateway& 
     gateway_gone(id);
   }
   gateways_.insert_or_assign(id, JoinedGateway{connection, &gateway});
-  if (serving()) send_load(id);
+  if (serving() || draining_) send_load(id);
 }
 
 void SimReplica::send_load(GatewayId gateway) {
   const auto joined = gateways_.find(gateway);
   if (joined == gateways_.end()) return;
   joined->second.connection->send(SimConnection::kAcceptor, world_.options.delta_us_max,
-                                  [to = joined->second.gateway, from = generation_, stats = life_->stats()] {
-                                    to->on_report(from, stats);
+                                  [to = joined->second.gateway, from = generation_, stats = life_->stats(), draining = draining_] {
+                                    to->on_report(from, stats, draining);
                                   });
 }
 
@@ -415,13 +445,20 @@ void SimReplica::on_rank_left(std::uint32_t rank, Epoch epoch) {
 // Checks --------------------------------------------------------------------------------------------------------------
 
 void SimReplica::check() {
-  if (alive()) life_->check(world_.options.sequences_max());
+  if (!alive()) return;
+  life_->check(world_.options.sequences_max());
+  if (!life_->stops_by() || leader().sleeps()) return;
+  const Instant since = std::max(*life_->stops_by(), network_.disturbed(network_.node_machine(node_.index())));
+  if (since.ns + 10 * world_.options.hang_us() * 1000 < world_.now().ns) violate("goes on after the time that it had to drain");
 }
 
 void SimReplica::check_drained() {
   if (!held_) return;
   if (!serving()) return violate("still down after everything healed");
   life_->check_drained();
+  for (const auto& [rank, start] : told_to_end_) {
+    if (ranks_.starts(rank) == start) violate("rank " + std::to_string(rank) + " was told to end, and did not");
+  }
   if (ranks_.know_sequences()) violate("a rank still knows sequences after the drain");
 }
 

@@ -40,23 +40,22 @@ class SimReplica : private LifeHost, private RanksHost {
   [[nodiscard]] bool draining() const { return draining_; }
   // It serves, takes new sequences, and nothing is about to end or to delay it.
   [[nodiscard]] bool whole() const;
-  [[nodiscard]] bool idle() const { return life_->idle(); }
   [[nodiscard]] routing::ReplicaView view() const;
 
   // From its node.
   void start();
   void on_placed(const routing::ReplicaView& view);
-  // Its node is told to hold it no more: what is under way ends first.
-  void release();
+  // Its node is told to hold it no more: what it has ends first, for so long at the most. A later word replaces the earlier.
+  void release(double drain_s);
   void give_up(const Status& why);
   // With its node, which has just ended.
   void fall(bool silently);
   void sleep(Instant until);  // ranks and leader, with their machine
   bool sleep_leader(std::int64_t us);  // its process alone, rank 0 with it; false: there is none
 
-  // From an operator.
-  void drain();
-  void stop();
+  // From an operator: that process of it is told to end. False: it is not there, or cannot be told.
+  bool tell_to_end(std::uint32_t rank);
+  [[nodiscard]] std::uint64_t starts_of(std::uint32_t rank) const { return ranks_.starts(rank); }
 
   // From gateways; what is meant for another life is dropped.
   void on_gateway_joined(const ConnectionPtr& connection, SimGateway& gateway, GatewayId id);
@@ -98,7 +97,7 @@ class SimReplica : private LifeHost, private RanksHost {
   void carry_out(const membership::StartRank& effect);
   void carry_out(const membership::FormGroup& effect);
   void carry_out(const membership::LeaveGroup& effect);
-  void carry_out(const membership::DrainGeneration&) { stop(); }
+  void carry_out(const membership::DrainGeneration& effect);
   void carry_out(const membership::EndRank& effect);
   void carry_out(const membership::GiveUp& effect);
   void carry_out(const membership::WakeSupervisorAt& effect);
@@ -109,6 +108,8 @@ class SimReplica : private LifeHost, private RanksHost {
   void tell_supervisor(EventLoop::Event event);
   void gateway_gone(GatewayId gateway);
   void end_ranks();
+  void drain_generation(double drain_s);
+  void begin_drain(double drain_s);
   void send_load(GatewayId gateway);
   SimConnection::Hooks accept(const ConnectionPtr& connection);
 
@@ -153,6 +154,7 @@ class SimReplica : private LifeHost, private RanksHost {
   bool held_ = true, ending_ = false, waits_for_place_ = false, draining_ = false;
   bool has_served_ = false;  // as far as its supervisor has heard
   std::uint32_t starts_to_fail_ = 0;
+  std::map<std::uint32_t, std::uint64_t> told_to_end_;  // ranks, in which of their lives
 };
 
 }  // namespace herd::sim

@@ -8,6 +8,7 @@
 #include "cluster/wire/envelope.h"
 #include "cluster/wire/generate_codec.h"
 #include "cluster/wire/membership_codec.h"
+#include "cluster/wire/report_codec.h"
 #include "cluster/wire/step_codec.h"
 #include "kernels/check.h"
 #include "runtime/step/step_outputs.h"
@@ -91,6 +92,18 @@ membership::Serving through_wire(bool on, membership::Serving serving) {
 
 membership::GivenUp through_wire(bool on, membership::GivenUp given_up) {
   return on ? decoded<membership::GivenUp>(wire::encode(given_up), wire::decode_given_up) : given_up;
+}
+
+membership::NodeLeaving through_wire(bool on, membership::NodeLeaving leaving) {
+  return on ? decoded<membership::NodeLeaving>(wire::encode(leaving), wire::decode_node_leaving) : leaving;
+}
+
+report::DrainAsk through_wire(bool on, report::DrainAsk ask) {
+  return on ? decoded<report::DrainAsk>(wire::encode(ask), wire::decode_drain_ask) : ask;
+}
+
+report::OrderAnswer through_wire(bool on, report::OrderAnswer answer) {
+  return on ? decoded<report::OrderAnswer>(wire::encode(answer), wire::decode_order_answer) : answer;
 }
 
 }  // namespace herd::sim

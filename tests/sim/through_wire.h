@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cluster/membership/node_messages.h"
+#include "cluster/report/operator_orders.h"
 #include "cluster/routing/cluster_view.h"
 #include "cluster/routing/gateway_join.h"
 #include "cluster/routing/replica_loss.h"
@@ -27,5 +28,8 @@ membership::PlaceAsk through_wire(bool on, membership::PlaceAsk ask);
 membership::Placed through_wire(bool on, membership::Placed placed);
 membership::Serving through_wire(bool on, membership::Serving serving);
 membership::GivenUp through_wire(bool on, membership::GivenUp given_up);
+membership::NodeLeaving through_wire(bool on, membership::NodeLeaving leaving);
+report::DrainAsk through_wire(bool on, report::DrainAsk ask);
+report::OrderAnswer through_wire(bool on, report::OrderAnswer answer);
 
 }  // namespace herd::sim

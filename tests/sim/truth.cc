@@ -63,7 +63,7 @@ bool Truth::is_held(ReplicaId replica) const {
 bool Truth::is_well(routing::ReplicaGeneration generation) const {
   for (SimNode* node : nodes_) {
     const SimReplica* held = node->find(generation.replica);
-    if (held == nullptr || held->generation() != generation || !held->whole()) continue;
+    if (held == nullptr || held->generation() != generation || !held->whole() || leaves(*node, generation.replica)) continue;
     const Machine there = network_.node_machine(node->index());
     if (network_.is_cut_between(there, kCoordinatorMachine) || node->process().sleeps()) return false;
     const Instant last = std::max(network_.disturbed(there), network_.disturbed(kCoordinatorMachine));
@@ -72,12 +72,17 @@ bool Truth::is_well(routing::ReplicaGeneration generation) const {
   return false;
 }
 
+// Or it was to, ever.
+bool Truth::leaves(const SimNode& node, ReplicaId replica) const {
+  return node.leaving() || drained_.contains(node.name()) || drained_.contains("replica-" + std::to_string(replica.value));
+}
+
 bool Truth::had_room_since(ReplicaId replica, Instant since) const {
   if (!coordinator_->up() || coordinator_->process().sleeps()) return false;
   if (coordinator_->started() > since || network_.disturbed(kCoordinatorMachine) > since) return false;
   return std::ranges::any_of(nodes_, [&](SimNode* node) {
     const Machine there = network_.node_machine(node->index());
-    return node->alive() && !node->is_full() && !node->gave_up().contains(replica) && network_.disturbed(there) < since &&
+    return node->alive() && !node->is_full() && !leaves(*node, replica) && !node->gave_up().contains(replica) && network_.disturbed(there) < since &&
            !network_.is_cut_between(there, kCoordinatorMachine) && !node->process().sleeps();
   });
 }
@@ -90,6 +95,8 @@ void Truth::on_held(ReplicaId replica, std::uint32_t node) {
     if (is_fresh && held != nullptr && other->index() != node && is_well(held->generation()))
       world_.violate("replica " + std::to_string(replica.value) + " is placed on another node, though it serves where it is");
   }
+  const bool elsewhere = std::ranges::any_of(nodes_, [&](SimNode* other) { return other->index() != node && other->find(replica) != nullptr; });
+  if (elsewhere) world_.reach(Reached::kHeirs);
   const auto [last, first] = held_last_by_.try_emplace(replica, node);
   if (!first && std::exchange(last->second, node) != node) world_.reach(Reached::kPlacedElsewhere);
 }

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "cluster/routing/replica_generation.h"
@@ -42,8 +43,15 @@ class Truth {
   [[nodiscard]] bool is_new(routing::ReplicaGeneration generation) { return formed_.insert(generation).second; }
   void on_given_up(ReplicaId replica) { given_up_.insert(replica); }
   void on_held(ReplicaId replica, std::uint32_t node);
+  // An operator says that of a node or a replica, now or soon; or takes it back.
+  void on_drain(const std::string& target) { drained_.insert(target); }
+  void on_undo(const std::string& target) { undone_.insert(target); }
+  // It was drained, and nobody has ever taken that back.
+  [[nodiscard]] bool is_drained(const std::string& target) const { return drained_.contains(target) && !undone_.contains(target); }
 
  private:
+  [[nodiscard]] bool leaves(const SimNode& node, ReplicaId replica) const;
+
   World& world_;
   const Network& network_;
   const SimCoordinator* coordinator_ = nullptr;
@@ -52,6 +60,7 @@ class Truth {
   std::set<routing::ReplicaGeneration> formed_;
   std::map<ReplicaId, std::uint32_t> held_last_by_;
   std::set<ReplicaId> given_up_;  // ever, by any node
+  std::set<std::string> drained_, undone_;  // ever
 };
 
 }  // namespace herd::sim

@@ -163,6 +163,43 @@ TEST_F(CoordinatorProcessTest, TheStatusShowsWhatProcessesSayOfThemselves) {
   EXPECT_EQ(status(spec, coordinator->port()).processes[2].state, report::ProcessState::kFailed);
 }
 
+TEST_F(CoordinatorProcessTest, GatewaysShareALimit) {
+  auto spec = small_cluster();
+  spec.gateways.push_back(spec.gateways.back());
+  spec.gateways.back().name = "h";
+  const auto coordinator = start(spec);
+  const auto shares_of = [](PlayedPeer& gateway) {
+    return wire::decode_quota_shares(gateway.next(FrameKind::kQuotaShares).frame.words).value();
+  };
+  PlayedPeer first(Role::kGateway, "g", coordinator->port());
+  first.send(wire::encode(routing::GatewayJoin{GatewayId(7), {}, 0}));
+  EXPECT_EQ(shares_of(first), (routing::QuotaShares{.number = 0, .gateways = 2, .running = 0.5})) << "the other one may come";
+  PlayedPeer second(Role::kGateway, "h", coordinator->port());
+  second.send(wire::encode(routing::GatewayJoin{GatewayId(8), {}, 0}));
+  EXPECT_EQ(shares_of(second).gateways, 2U);
+
+  // What the second has and is not asked for goes to the first.
+  const auto demand = [](std::uint64_t number, double asked, double held) {
+    return routing::QuotaDemand{number, 1, 8, {{.tenant = 3, .requests = {asked, held}, .in_flight_max = 4}}};
+  };
+  first.send(wire::encode(demand(1, 50, 0)));
+  while (shares_of(first).number != 1) {
+  }
+  const routing::QuotaShares news = shares_of(second);
+  ASSERT_EQ(news.tenants.size(), 1U);
+  EXPECT_EQ(news.tenants[0].requests, (routing::BucketShare{0.5, 0}));
+  second.send(wire::encode(demand(1, 0, 30)));
+  routing::QuotaShares given = shares_of(second);
+  while (given.number != 1) given = shares_of(second);
+  EXPECT_LT(given.tenants[0].requests.moved, -20);
+  first.send(wire::encode(demand(2, 50, 0)));
+  routing::QuotaShares taken = shares_of(first);
+  while (taken.number != 2) taken = shares_of(first);
+  EXPECT_GT(taken.tenants[0].requests.moved, 20);
+  EXPECT_LE(taken.tenants[0].requests.moved, -given.tenants[0].requests.moved);
+  EXPECT_GT(taken.tenants[0].requests.share, 0.5);
+}
+
 TEST_F(CoordinatorProcessTest, ItsPortIsTheLock) {
   const auto first = start(small_cluster());
   const auto second = try_start(small_cluster(first->port()));

@@ -1,13 +1,17 @@
 // A rank's process that computes nothing: it says what a rank says, takes what it is handed, and dies as it is told. The variable
-// FAKE_RANK says how it behaves: "refuses" cannot be made, "changes" reads other weights in each life.
+// FAKE_RANK says how it behaves: "refuses" cannot be made, "changes" reads other weights in each life, "busy" never finishes
+// what it drains where it has more than a minute for it.
 
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <future>
 #include <map>
+#include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "actors/children/descriptor_channel.h"
@@ -29,6 +33,11 @@ class FakeRank {
   }
 
   void run() {
+    // Before there is another thread.
+    sigset_t term;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &term, nullptr);
     link::LinkHostConfig config;
     config.mine.cluster = flags_.at("--cluster");
     config.mine.role = handshake::Role::kRank;
@@ -38,12 +47,16 @@ class FakeRank {
     config.on_trouble = [](const Status& status) { std::fprintf(stderr, "%s\n", status.message().c_str()); };
     host_ = link::LinkHost::start(std::move(config)).value();
     const auto open = [this](std::shared_ptr<link::Link> link, const link::PeerOpened&) {
+      const std::scoped_lock lock(mutex_);
       link_ = std::move(link);
       return std::make_shared<Owner>(*this);
     };
     const Status adopted = host_->adopt(number("--link-fd"), {{handshake::Role::kNode, flags_.at("--node")}}, open);
     if (!adopted.ok()) std::fprintf(stderr, "%s\n", adopted.message().c_str());
     std::fprintf(stderr, "rank %d is here\n", number("--rank"));
+    std::thread([this, term] {
+      for (int number = 0; sigwait(&term, &number) == 0;) say(wire::encode(replica::StopReplicaOrder{}));
+    }).detach();
     over_.get_future().wait();
   }
 
@@ -63,7 +76,11 @@ class FakeRank {
   };
 
   [[nodiscard]] int number(const char* flag) const { return std::atoi(flags_.at(flag).c_str()); }
-  void say(const wire::Frame& frame, routing::ReplicaGeneration about = {}) { (void)link_->send(frame, Epoch(), about); }
+  void say(const wire::Frame& frame, routing::ReplicaGeneration about = {}) {
+    const std::scoped_lock lock(mutex_);
+    if (!link_) std::_Exit(0);  // it was told to end before anybody heard of it
+    (void)link_->send(frame, Epoch(), about);
+  }
 
   void on_frame(const wire::OpenedFrame& frame) {
     const auto& words = frame.frame.words;
@@ -72,7 +89,9 @@ class FakeRank {
       case FrameKind::kRankSpec: return prepare(*wire::decode_rank_spec(words));
       case FrameKind::kFormReplica: return form(*wire::decode_form_replica(words));
       case FrameKind::kRankEnded: return end(about, routing::LossCause::kKilled, wire::decode_rank_ended(words)->why);
-      case FrameKind::kStopReplica: return end(about, routing::LossCause::kStopped, {StatusCode::kAborted, "it was stopped"});
+      case FrameKind::kStopReplica:
+        if (behaviour_ == "busy" && wire::decode_stop_replica(words)->drain_s > 60) return;
+        return end(about, routing::LossCause::kStopped, {StatusCode::kAborted, "it was stopped"});
       case FrameKind::kLeaveGroup:
         return say(wire::encode(replica::RankLeftNote{wire::decode_leave_group(words)->epoch}), about);
       default: std::_Exit(1);
@@ -114,6 +133,7 @@ class FakeRank {
   std::string behaviour_;
   std::promise<void> over_;
   children::DescriptorInbox inbox_;
+  std::mutex mutex_;  // of the next
   std::shared_ptr<link::Link> link_;
   std::unique_ptr<link::LinkHost> host_;
 };
@@ -124,6 +144,7 @@ class FakeRank {
 int main(int argc, char** argv) {
   std::map<std::string, std::string> flags;
   for (int i = 1; i + 1 < argc; i += 2) flags[argv[i]] = argv[i + 1];
-  herd::actors::FakeRank(std::move(flags)).run();
-  return 0;
+  herd::actors::FakeRank rank(std::move(flags));
+  rank.run();
+  std::_Exit(0);  // the thread that takes signals goes on until then
 }

@@ -62,7 +62,18 @@ class FakeCoordinator {
     const std::scoped_lock lock(mutex_);
     link_->finish({StatusCode::kAborted, why});
   }
-  void assign(std::vector<ReplicaId> replicas) { send(wire::encode(membership::Assignment{std::move(replicas)})); }
+  void assign(std::vector<ReplicaId> replicas) {
+    membership::Assignment assignment;
+    assignment.replicas = std::move(replicas);
+    send(wire::encode(assignment));
+  }
+  // It holds that replica, which is to drain.
+  void drain(ReplicaId replica, double seconds) {
+    membership::Assignment assignment;
+    assignment.replicas = assignment.draining = {replica};
+    assignment.drain_s = seconds;
+    send(wire::encode(assignment));
+  }
 
   // The next frame of that kind that was not taken yet.
   template <class Message>
@@ -80,6 +91,12 @@ class FakeCoordinator {
   membership::GivenUp given_up() { return next(FrameKind::kGivenUp, wire::decode_given_up); }
   routing::ReplicaLoss loss() { return next(FrameKind::kReplicaLoss, wire::decode_replica_loss); }
   routing::ReplicaGeneration serving() { return next(FrameKind::kServing, wire::decode_serving).view.route.generation; }
+  // The next that is said of a generation: it drains.
+  routing::ReplicaGeneration draining() {
+    const routing::ReplicaView view = next(FrameKind::kServing, wire::decode_serving).view;
+    EXPECT_EQ(view.state, routing::ReplicaState::kDraining);
+    return view.route.generation;
+  }
   // What was asked is placed under that epoch, and serves.
   membership::PlaceAsk place(std::uint64_t epoch) {
     membership::PlaceAsk asked = ask();
@@ -173,8 +190,8 @@ class NodeProcessTest : public testing::Test {
     node_.reset();
   }
   // Replica 0 serves under epoch 5.
-  void serve() {
-    ASSERT_TRUE(start().ok());
+  void serve(const std::function<void(NodeProcessConfig&)>& change = {}) {
+    ASSERT_TRUE(start(change).ok());
     (void)coordinator_->join();
     coordinator_->assign({ReplicaId(0)});
     (void)coordinator_->place(5);
@@ -345,6 +362,55 @@ TEST_F(NodeProcessTest, OneThatStopsSaysSo) {
   node_->stop();
   const auto reports = coordinator_->reports([](const auto& all) { return all.front().state == report::ProcessState::kDraining; });
   EXPECT_EQ(reports.front().role, Role::kNode);
+}
+
+TEST_F(NodeProcessTest, AReplicaThatDrainsSaysSoAndEndsWhenItIsHurried) {
+  setenv("FAKE_RANK", "busy", 1);
+  serve();
+  const auto before = ranks(5);
+  coordinator_->drain(ReplicaId(0), 3600);
+  EXPECT_EQ(coordinator_->draining().epoch, Epoch(5));
+  coordinator_->reports([](const auto& all) { return all.back().state == report::ProcessState::kDraining && all.size() == 3; });
+  EXPECT_TRUE(lives(before[0].pid) && lives(before[1].pid));
+  coordinator_->drain(ReplicaId(0), 0);
+  EXPECT_EQ(coordinator_->loss().cause, routing::LossCause::kStopped);
+  coordinator_->reports([](const auto& all) { return all.size() == 1; });  // its ranks are gone
+  EXPECT_FALSE(coordinator_->heard(FrameKind::kPlaceAsk)) << "it is not started again";
+  coordinator_->assign({ReplicaId(0)});
+  (void)coordinator_->place(6);
+}
+
+// A leader that dies while it drains is not started again either.
+TEST_F(NodeProcessTest, OneThatStopsLetsItsReplicasDrainAndTellsTheCoordinator) {
+  setenv("FAKE_RANK", "busy", 1);
+  serve([](NodeProcessConfig& config) { config.spec.http.shutdown_timeout = 3600; });
+  const auto before = ranks(5);
+  node_->stop();
+  EXPECT_EQ(coordinator_->next(FrameKind::kNodeLeaving, wire::decode_node_leaving).drain_s, 3600);
+  EXPECT_EQ(coordinator_->draining().epoch, Epoch(5));
+  EXPECT_TRUE(lives(before[0].pid) && lives(before[1].pid));
+  kill(static_cast<pid_t>(before[0].pid), SIGKILL);
+  stop();
+  EXPECT_FALSE(lives(before[1].pid));
+  EXPECT_FALSE(coordinator_->heard(FrameKind::kPlaceAsk));
+}
+
+// More often than deaths would be let pass.
+TEST_F(NodeProcessTest, ARankThatIsToldToEndIsStartedAgainBehindADrainAndForNothing) {
+  serve();
+  auto before = ranks(5);
+  for (std::uint64_t epoch = 5; epoch < 10; ++epoch) {
+    const std::size_t told = epoch % 2;
+    kill(static_cast<pid_t>(before[told].pid), SIGTERM);
+    EXPECT_EQ(coordinator_->draining().epoch, Epoch(epoch));
+    EXPECT_EQ(coordinator_->loss().cause, routing::LossCause::kStopped);
+    (void)coordinator_->place(epoch + 1);
+    const auto after = ranks(epoch + 1);
+    EXPECT_EQ(after[1 - told].pid, before[1 - told].pid);
+    EXPECT_NE(after[told].pid, before[told].pid);
+    EXPECT_EQ(after[told].last_death, "exited with code 0");
+    before = after;
+  }
 }
 
 TEST_F(NodeProcessTest, AReplicaThatIsTakenAwayEndsAndMakesRoom) {

@@ -239,6 +239,22 @@ TEST_F(MembershipDrain, ANodeThatWasAwayWhenItWasTakenBackDoesNotDrainItAgain) {
   EXPECT_TRUE(cluster.assignments[a].back().drained.empty());
 }
 
+// Gateways have seen that it drains, and leave that generation alone for good.
+TEST_F(MembershipDrain, ANodeThatNeverHeardThatItWasToDrainMakesTheReplicaAgain) {
+  cluster.close(a);
+  cluster.drain("replica-0");
+  cluster.undo("replica-0");
+  EXPECT_EQ(cluster.seen(0).state, ReplicaState::kDraining);
+  a = cluster.node("a");
+  cluster.join(a, {1, {}, {kZero}, {MembershipHarness::serving_view(first)}});
+  EXPECT_EQ(cluster.seen(0).state, ReplicaState::kLost);
+  ASSERT_EQ(cluster.assignments[a].size(), 2U);
+  EXPECT_TRUE(cluster.assignments[a].front().replicas.empty()) << "it ends what it has";
+  EXPECT_EQ(cluster.assigned(a), "0 ");
+  EXPECT_LT(first.epoch, cluster.asked_and_serving(a, 0).epoch);
+  EXPECT_EQ(cluster.seen(0).state, ReplicaState::kServing);
+}
+
 TEST_F(MembershipDrain, NobodyIsDrainedForAWrongName) {
   const auto view = cluster.core.view();
   const report::OrderAnswer answer = cluster.drain("replica-7");

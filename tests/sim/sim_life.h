@@ -105,6 +105,7 @@ class SimLife {
   void check_blame(const routing::ReplicaLoss& loss);
   void check_stop();
   void open(const step::AttemptKey& attempt);
+  [[nodiscard]] bool is_open(std::uint64_t seed) const;
   void violate(const std::string& what);
 
   World& world_;
@@ -123,7 +124,8 @@ class SimLife {
   std::map<step::AttemptKey, std::uint64_t> submitted_;  // ever, with their sampling seeds
   std::set<std::uint64_t> ended_;  // sampling seeds that were aborted: no plan made later may compute them
   std::set<step::AttemptKey> open_;  // that nobody has ended
-  std::optional<Instant> stops_by_;
+  std::optional<Instant> stops_by_;       // as it was told last
+  std::optional<Instant> may_stop_from_;  // with work left
   std::uint64_t wakes_ = 0;        // the last timer asked for
   std::deque<RankFault> planted_;
   std::set<std::uint32_t> guilty_;  // ranks that something befell

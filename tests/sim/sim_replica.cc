@@ -80,6 +80,7 @@ void SimReplica::start() {
 
 void SimReplica::release(double drain_s) {
   network_.shake();
+  if (ended_) return;  // its node is about to hear so
   if (!std::exchange(ending_, true)) {
     held_ = waits_for_place_ = false;
     decide([](auto& supervisor, auto& effects) { supervisor.on_stop(effects); });
@@ -91,6 +92,7 @@ void SimReplica::release(double drain_s) {
 // Its node hears when none is left.
 void SimReplica::end_ranks() {
   ending_ = false;
+  ended_ = true;
   fall(false);
   supervisor_process().later(chance_.us_up_to(world_.options.detect_us_max), [this] { node_.on_ended(id()); });
 }

@@ -151,7 +151,7 @@ class SimReplica : private LifeHost, private RanksHost {
   Link to_supervisor_;
   std::deque<Instant> losses_;  // that the supervisor has to count
   std::uint64_t wakes_ = 0;
-  bool held_ = true, ending_ = false, waits_for_place_ = false, draining_ = false;
+  bool held_ = true, ending_ = false, ended_ = false, waits_for_place_ = false, draining_ = false;
   bool has_served_ = false;  // as far as its supervisor has heard
   std::uint32_t starts_to_fail_ = 0;
   std::map<std::uint32_t, std::uint64_t> told_to_end_;  // ranks, in which of their lives

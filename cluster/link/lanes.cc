@@ -59,6 +59,10 @@ Lane lane_of(FrameKind kind) {
   return Lane::kLink;
 }
 
+Lane lane_of(FrameKind kind, Role from) {
+  return kind == FrameKind::kReplicaLoss && from == Role::kRank ? Lane::kTokens : lane_of(kind);
+}
+
 bool may_send(FrameKind kind, Role from, Role to) {
   switch (kind) {
     case FrameKind::kUnknown:

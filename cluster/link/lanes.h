@@ -20,6 +20,8 @@ inline constexpr std::size_t kLanes = 4;
 
 // Of an existing kind.
 [[nodiscard]] Lane lane_of(wire::FrameKind kind);
+// As a process of that role sends it: the loss that a leader tells its gateways does not overtake the tokens it made before.
+[[nodiscard]] Lane lane_of(wire::FrameKind kind, handshake::Role from);
 
 // Whether a process of role `from` has anything of that kind to say to one of role `to`.
 [[nodiscard]] bool may_send(wire::FrameKind kind, handshake::Role from, handshake::Role to);

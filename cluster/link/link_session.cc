@@ -95,7 +95,8 @@ Status LinkSession::on_fragment(const FragmentReader::Fragment& fragment, Instan
 
 Status LinkSession::check_kind(FrameKind kind, Lane lane) const {
   const std::string what = "frame of kind " + std::to_string(static_cast<unsigned>(kind));
-  if (lane != lane_of(kind)) return bad_input(what + " in lane " + std::to_string(static_cast<unsigned>(lane)));
+  const Lane its = peer_ ? lane_of(kind, peer_->role) : lane_of(kind);
+  if (lane != its) return bad_input(what + " in lane " + std::to_string(static_cast<unsigned>(lane)));
   if (kind == FrameKind::kGoodbye) return {};
   if (!peer_) return kind == FrameKind::kHello ? Status{} : bad_input(what + " before its hello");
   if (kind == FrameKind::kHello) return bad_input("a second hello");
@@ -189,7 +190,7 @@ Status LinkSession::send(FrameKind kind, std::vector<std::byte> sealed, Instant 
     end(Fate::kClosed, "it does not read: " + std::to_string(queued_bytes()) + " bytes wait to be sent");
     return why_;
   }
-  push(lane_of(kind), std::move(sealed), now);
+  push(lane_of(kind, rules_.mine.role), std::move(sealed), now);
   return {};
 }
 

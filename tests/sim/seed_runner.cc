@@ -17,7 +17,8 @@
 namespace herd::sim {
 namespace {
 
-constexpr std::uint64_t kSaltsMax = 8;
+constexpr std::uint64_t kSaltsMax = 64;
+constexpr std::uint64_t kStepsMax = 1'000'000;  // of a run that may have no end
 const SimCluster* running = nullptr;  // in the process that runs it
 
 // One line each: what was broken and when; then every event.
@@ -104,6 +105,7 @@ class Search {
     const RunOutcome whole = run_apart(options_);
     if (whole.violation.empty()) return std::nullopt;
     kind_ = kind_of(whole.violation);
+    options_.steps_max = std::min(options_.steps_max, kStepsMax);
     salt_ = options_.salt;
     EventNumbers events, later;
     for (std::uint32_t number = 0; number < whole.events.size(); ++number) {

@@ -180,7 +180,10 @@ class TestGateway {
       }
       const wire::OpenedFrame frame = record_.frame(heard_++);
       if (frame.header.kind == FrameKind::kTokenDeltas) deltas_ = wire::decode_token_deltas(frame.frame.words).value();
-      if (frame.header.kind == FrameKind::kReplicaReport) ++reports_;
+      if (frame.header.kind == FrameKind::kReplicaReport) {
+        ++reports_;
+        draining_ |= wire::decode_replica_report(frame.frame.words).value().draining;
+      }
       if (frame.header.kind == FrameKind::kReplicaLoss) {
         const auto loss = wire::decode_replica_loss(frame.frame.words).value();
         if (loss_ == loss) continue;  // who joined behind the end would have heard it only now
@@ -204,6 +207,7 @@ class TestGateway {
   [[nodiscard]] step::FinishReason finish() const { return finish_; }
   [[nodiscard]] const std::optional<routing::ReplicaLoss>& loss() const { return loss_; }
   [[nodiscard]] int reports() const { return reports_; }
+  [[nodiscard]] bool draining() const { return draining_; }  // as the leader has said
   link::Record& record() { return record_; }
 
  private:
@@ -215,6 +219,7 @@ class TestGateway {
   step::FinishReason finish_ = step::FinishReason::kNone;
   std::optional<routing::ReplicaLoss> loss_;
   int reports_ = 0;
+  bool draining_ = false;
 };
 
 // What one process with one rank makes of it.
@@ -433,18 +438,58 @@ TEST(RankProcess, AGatewayThatJoinsAgainHasTheNewConnectionOnly) {
   EXPECT_EQ(again.read(), reference.tokens(request(1, 40)));
 }
 
-TEST(RankProcess, EndsInOrderWhenItIsToldToOrItsNodeGoes) {
+// Either of them asks its node, which has the leader drain: what runs there finishes, and it takes nothing new.
+TEST(RankProcess, ToldToEndItAsksItsNodeToDrainAndStreamsFinish) {
+  Reference reference;
+  for (std::uint32_t told = 0; told < kRanks; ++told) {
+    TestNode node;
+    node.form(5);
+    node.await_serving(5);
+    TestGateway gateway(node.ready(0).address);
+    gateway.submit(request(1, 200), 5);
+    std::vector<TokenId> tokens = gateway.read(3);
+    node.rank(told).signal(SIGTERM);
+    (void)node.rank(told).hear(FrameKind::kStopReplica);
+    node.rank(0).say(wire::encode(replica::StopReplicaOrder{3600}), TestNode::generation(5));
+    while (!gateway.draining() && gateway.finish() == step::FinishReason::kNone) tokens = tokens + gateway.read(1);
+    TestGateway late(node.ready(0).address, GatewayId(78));
+    step::Submission refused = request(2, 5);
+    refused.gateway = GatewayId(78);
+    late.submit(refused, 5);
+    (void)late.read();
+    EXPECT_TRUE(late.draining() || late.loss()) << "it is told as soon as it joins";
+    EXPECT_TRUE(late.finish() == step::FinishReason::kRefused || late.loss());
+    tokens = tokens + gateway.read();
+    EXPECT_EQ(tokens, reference.tokens(request(1, 200)));
+    EXPECT_EQ(node.await_ended(5).cause, LossCause::kStopped);
+    for (std::uint32_t rank = 0; rank < kRanks; ++rank) node.leave(rank, 5);
+    for (std::uint32_t rank = 0; rank < kRanks; ++rank) {
+      node.rank(rank).record.link()->finish({StatusCode::kAborted, "the node ends this rank"});
+      EXPECT_EQ(node.rank(rank).exit_code(), 0);
+    }
+  }
+}
+
+TEST(RankProcess, WhatHasNotFinishedWhenTheDrainIsOverGoesWithTheGeneration) {
+  Reference reference;
   TestNode node;
   node.form(5);
   node.await_serving(5);
   TestGateway gateway(node.ready(0).address);
-  gateway.submit(request(1, 400), 5);
-  (void)gateway.read(3);
-  node.rank(0).signal(SIGTERM);
-  EXPECT_EQ(node.await_ended(5).cause, LossCause::kStopped);
-  EXPECT_EQ(node.rank(0).exit_code(), 0);
-  node.rank(1).record.link()->finish({StatusCode::kAborted, "the node ends"});
-  EXPECT_EQ(node.rank(1).exit_code(), 0);
+  const step::Submission asked = request(1, 400);
+  gateway.submit(asked, 5);
+  std::vector<TokenId> tokens = gateway.read(3);
+  node.rank(0).say(wire::encode(replica::StopReplicaOrder{3600}), TestNode::generation(5));
+  node.rank(0).say(wire::encode(replica::StopReplicaOrder{0}), TestNode::generation(5));
+  tokens = tokens + gateway.read();
+  ASSERT_TRUE(gateway.loss().has_value());
+  EXPECT_EQ(gateway.loss()->cause, LossCause::kStopped);
+  EXPECT_LT(tokens.size(), 400U);
+  for (std::uint32_t rank = 0; rank < kRanks; ++rank) node.leave(rank, 5);
+  node.form(6);
+  node.await_serving(6);
+  gateway.submit(continued(asked, tokens), 6);
+  EXPECT_EQ(tokens + gateway.read(), reference.tokens(asked));
 }
 
 // Memory may end anywhere, not only where a rank computes.

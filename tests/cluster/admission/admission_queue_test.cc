@@ -508,6 +508,7 @@ TEST(AdmissionQueueBounds, OthersHoldFromTheNextArrivalOnAndWhatWaitsKeepsItsPla
   driver.queue.set_bounds(8, 310);
   EXPECT_FALSE(driver.arrive({.prompt = 10}));
   EXPECT_EQ(driver.arrive({.prompt = 10})->reason, Reason::kQueueTokens);
+  driver.queue.on_finished(RequestId(1), 100, 0, at(0));
   EXPECT_EQ(driver.run_all().size(), 4U);
 }
 

@@ -90,6 +90,9 @@ TEST(Lanes, EachKindHasOneAndASender) {
         EXPECT_EQ(may_send(row.kind, from, to), std::ranges::find(row.says, std::pair(from, to)) != row.says.end())
             << static_cast<unsigned>(row.kind) << " from " << handshake::role_name(from) << " to " << handshake::role_name(to);
   }
+  EXPECT_EQ(lane_of(FrameKind::kReplicaLoss, kRank), lane_of(FrameKind::kTokenDeltas)) << "it would overtake the last tokens";
+  EXPECT_EQ(lane_of(FrameKind::kReplicaLoss, kNode), lane_of(FrameKind::kPlaceAsk)) << "it would come behind the next generation";
+  EXPECT_EQ(lane_of(FrameKind::kReplicaLoss, kCoordinator), lane_of(FrameKind::kClusterView)) << "likewise";
   for (const FrameKind kind : {FrameKind::kHello, FrameKind::kPing, FrameKind::kGoodbye}) {
     EXPECT_EQ(lane_of(kind), Lane::kLink);
     EXPECT_TRUE(may_send(kind, kOperator, kRank));
@@ -113,7 +116,7 @@ TEST(Lanes, AnOpenSessionTakesWhatThePeersRoleMaySay) {
         mine.on_bytes(drain(theirs, {}), {});
         ASSERT_TRUE(mine.is_open()) << mine.why().message();
         (void)mine.take_events();
-        mine.on_bytes(fragment_of(frame_of(row.kind, 2), row.lane, 2), {});
+        mine.on_bytes(fragment_of(frame_of(row.kind, 2), lane_of(row.kind, from), 2), {});
         const bool right = may_send(row.kind, from, to);
         EXPECT_EQ(mine.is_open(), right);
         EXPECT_EQ(frames_of(mine).size(), right ? 1U : 0U);

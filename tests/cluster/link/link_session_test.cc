@@ -220,6 +220,17 @@ TEST(LinkSession, AnOpenConnectionRefusesWhatThePeersRoleHasNoRightTo) {
   }
 }
 
+TEST(LinkSession, ALeadersLossComesBehindTheTokensItMadeBefore) {
+  LinkPair pair;
+  pair.open();
+  for (const FrameKind kind : {FrameKind::kTokenDeltas, FrameKind::kTokenDeltas, FrameKind::kReplicaLoss})
+    ASSERT_TRUE(send(pair.leader, frame_of(kind, 4)).ok());
+  pair.gateway.on_bytes(drain(pair.leader, {}), {});
+  std::vector<FrameKind> kinds;
+  for (const auto& frame : frames_of(pair.gateway)) kinds.push_back(frame.header.kind);
+  EXPECT_EQ(kinds, (std::vector{FrameKind::kTokenDeltas, FrameKind::kTokenDeltas, FrameKind::kReplicaLoss}));
+}
+
 TEST(LinkSession, ARepeatedOrReorderedFragmentEndsTheConnection) {
   LinkPair pair;
   pair.open();

@@ -259,7 +259,8 @@ void GatewayWatch::check_not_running(const SimChoice& choice) {
 void GatewayWatch::check_end(SimRequest& request, const RequestEnd& end) {
   using Kind = RequestEnd::Kind;
   const bool started = request.state == SimRequest::State::kStarted;
-  if (end.started != started) violate(request, "its end tells another story of its start");
+  const bool known_poison = end.poison && !end.started && started;  // its turn had come, and it was refused then
+  if (end.started != started && !known_poison) violate(request, "its end tells another story of its start");
   if (world_.now() > std::max(request.asked.deadline, awake_from_)) violate(request, "ends after its deadline");
   const bool well = end.kind == Kind::kFinished || end.kind == Kind::kGone;
   if (end.why.ok() != well) violate(request, "its end and its status do not fit");
@@ -280,7 +281,7 @@ void GatewayWatch::check_end(SimRequest& request, const RequestEnd& end) {
     case Kind::kRefused:
       return check_refused(request, end);
     case Kind::kFailed:
-      return check_failed(request, end);
+      return known_poison ? check_known_poison(request) : check_failed(request, end);
     case Kind::kSlow:
       world_.reach(Reached::kSlow);
       if (request.unread < request.asked.credit) violate(request, "called slow with " + std::to_string(request.unread) + " unread");
@@ -322,8 +323,22 @@ bool GatewayWatch::hopeless(const SimRequest& request) const {
   });
 }
 
+std::vector<TokenId> GatewayWatch::prompt_of(const SimChoice& choice) {
+  return {choice.asked.tokens.begin(), choice.asked.tokens.begin() + choice.asked.prompt_tokens};
+}
+
+// Another request with one of its prompts was given up for the ranks that died of it.
+void GatewayWatch::check_known_poison(const SimRequest& request) {
+  world_.reach(Reached::kPoisonKnown);
+  const bool known = std::ranges::any_of(request.choices, [this](const SimChoice& choice) { return poison_.contains(prompt_of(choice)); });
+  if (!known) violate(request, "refused as poison, though nobody died of its prompt");
+}
+
 void GatewayWatch::check_failed(const SimRequest& request, const RequestEnd& end) {
   world_.reach(Reached::kFailed);
+  for (const SimChoice& choice : request.choices) {
+    if (end.poison && !choice.own_deaths.empty()) poison_.insert(prompt_of(choice));
+  }
   if (hopeless(request)) return;
   if (request.bad && request.state == SimRequest::State::kStarted) return;
   for (const SimChoice& choice : request.choices) {

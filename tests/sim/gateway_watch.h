@@ -17,6 +17,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "cluster/gateway/gateway_core.h"
 #include "tests/sim/request_book.h"
@@ -87,6 +88,8 @@ class GatewayWatch {
   void check_end(SimRequest& request, const gateway::RequestEnd& end);
   void check_late(const SimRequest& request);
   void check_failed(const SimRequest& request, const gateway::RequestEnd& end);
+  void check_known_poison(const SimRequest& request);
+  [[nodiscard]] static std::vector<TokenId> prompt_of(const SimChoice& choice);
   void check_refused(const SimRequest& request, const gateway::RequestEnd& end);
   void check_quota(const SimRequest& taken);
   void check_not_running(const SimChoice& choice);
@@ -120,6 +123,7 @@ class GatewayWatch {
   std::map<ReplicaId, Instant> full_;  // when it last had no room
   std::map<routing::ReplicaGeneration, Instant> draining_;  // since when that is known here
   std::map<admission::TenantId, TenantUse> tenants_;
+  std::set<std::vector<TokenId>> poison_;  // prompts of which two replicas died
 };
 
 }  // namespace herd::sim

@@ -8,7 +8,7 @@ namespace herd::sim {
 enum class Reached : std::uint8_t {
   kFinished, kRefusedQueue, kRefusedQuota, kRefusedDeadline, kRefusedNowhere, kLate, kTimedOut, kFailed, kSlow, kGone,
   kShutdown, kTokens, kPromptLogprobs, kChoicesStopped, kLeadersKilled, kRanksKilled, kDiedOfThemselves, kFailedSteps,
-  kTokensDiffer, kOverdue, kStopped, kFailedStarts, kPoisonDeaths, kPoisonCondemned, kNotFinite,
+  kTokensDiffer, kOverdue, kStopped, kFailedStarts, kPoisonDeaths, kPoisonCondemned, kPoisonKnown, kNotFinite,
   kGatewaysCrashed, kGatewaysStopped, kCoordinatorSilences, kCoordinatorRestarts, kRollingRestarts,
   kGivenUp, kMoves, kStreamsMovedOften, kParkedLong, kRefusedByReplica, kSuspectsAlone, kStaleDeltas, kDuplicateDeltas,
   kSubmissionsRepeated, kStaleResults, kStaleViews, kPreemptions, kHeldBack, kOvertaken, kResumed,

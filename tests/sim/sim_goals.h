@@ -39,6 +39,7 @@ inline constexpr std::array kGoals{
     Goal{Reached::kFailedStarts, "failed starts", 50},
     Goal{Reached::kPoisonDeaths, "deaths by poison", 100},
     Goal{Reached::kPoisonCondemned, "poison condemned", 50},
+    Goal{Reached::kPoisonKnown, "refused as known poison", 1},
     Goal{Reached::kNotFinite, "ended by a NaN", 30},
     Goal{Reached::kGatewaysCrashed, "gateways crashed", 200},
     Goal{Reached::kGatewaysStopped, "gateways stopped", 50},

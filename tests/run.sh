@@ -58,7 +58,7 @@ if [ $python_ok = 1 ] && fetch_chat_templates; then more_templates=(--more "$cha
 run "tidy: layers, fences, names" python3 tests/tidy/tidy_test.py
 for binary in kernels jinja tokenizer text_digest chat checkpoint rank scheduler wire cluster observability http openai access \
   admin served load api engine commands up faults link link_host children coordinator_process node_process rank_process \
-  gateway_process actors sim; do
+  gateway_process next_protocol actors sim; do
   [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
 done
 run "the simulator's planted faults still apply" python3 tests/sim/planted_faults.py --check
@@ -79,7 +79,14 @@ run "endpoint: ranks that fail, die or hang in the middle of streams" python3 te
 run "endpoint: gateways of a cluster, cut connections, resuming on the other one" python3 tests/e2e/gateway_test.py "$herd" \
   "$release/bin/played_cluster"
 run "endpoint: a shared prompt is computed once" python3 tests/e2e/shared_prompt_test.py "$herd"
-run "cluster: kill -9 of any process in the middle of streams" python3 tests/e2e/cluster_kill_test.py "$herd"
+run "cluster: kill -9 and SIGSTOP of every role in the middle of streams" python3 tests/e2e/cluster_fault_test.py "$herd"
+run "cluster: signals, killed gateways, the restart budget" python3 tests/e2e/cluster_kill_test.py "$herd"
+run "cluster: requests that ranks die of" python3 tests/e2e/cluster_poison_test.py "$release/bin/faulty_herd" "$herd"
+run "cluster: cut cables, harmed bytes (network namespaces)" python3 tests/e2e/cluster_cut_test.py "$herd"
+run "cluster: drained, restarted, grown under 32 streams" python3 tests/e2e/cluster_drain_test.py "$herd"
+run "cluster: the file is read again" python3 tests/e2e/cluster_reload_test.py "$herd"
+run "cluster: three gateways, shared quotas" python3 tests/e2e/cluster_gateways_test.py "$herd"
+run "cluster: upgraded and taken back under 32 streams" python3 tests/e2e/cluster_upgrade_test.py "$herd" "$release/bin/herd_next"
 run "cluster: bad peers, certificates, machines" python3 tests/e2e/cluster_bad_input_test.py "$herd"
 run "cluster: two machines (network namespaces)" python3 tests/e2e/cluster_netns_test.py "$herd"
 run "endpoint: a real Prometheus, vLLM's queries" python3 tests/e2e/prometheus_test.py "$herd"

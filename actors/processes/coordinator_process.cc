@@ -272,7 +272,7 @@ class Coordinator final : public CoordinatorProcess {
     tell([&](MembershipEffects& effects) { core_.on_gateway_join(peer, join, effects); });
     if (core_.peer(peer) == nullptr) return;  // it was refused
     const bool is_fresh = join.cluster_epoch.value == 0;  // it has never had a view
-    quotas_.on_joined(admission::QuotaPeer(peer.value), is_fresh, now());
+    quotas_.on_joined(admission::QuotaPeer(peer.value), join.gateway, is_fresh, now());
     say_quota_news();
   }
 

@@ -17,6 +17,7 @@ constexpr double kAskedLately = 0.1;  // per second: once in the last two second
 constexpr double kEvenPart = 0.2;
 // A bucket fills in a minute; a key that nobody asked for so long, and that owes nothing, is as good as one never seen.
 constexpr double kIdleSeconds = 60;
+constexpr std::size_t kEstatesMax = 64;  // of a key: gateways that may come back
 constexpr double kRounding = 1e-6;  // of a place: what sums of fractions lose
 
 const routing::BucketDemand& bucket_of(const routing::TenantDemand& said, std::size_t which) {
@@ -40,27 +41,47 @@ double needed_next(double rate) { return rate < kAskedLately ? 0 : std::max(1.0,
 }  // namespace
 
 QuotaBoard::QuotaBoard(std::uint32_t listed, Instant now)
-    : listed_(std::max(1U, listed)), gathers_until_{now.ns + static_cast<std::int64_t>(kGatherSeconds * 1e9)} {}
+    : awaited_(std::max(1U, listed)), gathers_until_{now.ns + static_cast<std::int64_t>(kGatherSeconds * 1e9)} {}
 
 std::uint32_t QuotaBoard::gateways(Instant now) const {
-  return std::max(static_cast<std::uint32_t>(gateways_.size()), now < gathers_until_ ? listed_ : 1U);
+  return std::max(static_cast<std::uint32_t>(gateways_.size()), now < gathers_until_ ? awaited_ : 1U);
 }
 
 void QuotaBoard::all_behind_but(QuotaPeer gateway) {
   for (auto& [peer, other] : gateways_) other.is_behind |= peer != gateway;
 }
 
-void QuotaBoard::on_joined(QuotaPeer peer, bool is_fresh, Instant now) {
+void QuotaBoard::on_joined(QuotaPeer peer, GatewayId id, bool is_fresh, Instant now) {
   Gateway& gateway = gateways_[peer];
-  gateway = {.is_fresh = is_fresh, .joined = ++joins_};
+  gateway = {.id = id, .is_fresh = is_fresh, .joined = ++joins_};
   gateway.running = 1.0 / gateways(now);
   all_behind_but(peer);
 }
 
 void QuotaBoard::on_gone(QuotaPeer peer, Instant) {
-  if (gateways_.erase(peer) == 0) return;
-  for (auto& [id, tenant] : tenants_) tenant.parts.erase(peer);
+  const auto gateway = gateways_.extract(peer);
+  if (gateway.empty()) return;
+  awaited_ = std::max(2U, awaited_) - 1;
+  for (auto& [id, tenant] : tenants_)
+    if (const auto part = tenant.parts.extract(peer)) inherit(tenant, gateway.mapped().id, part.mapped());
   all_behind_but(peer);
+}
+
+void QuotaBoard::inherit(Tenant& tenant, GatewayId of, const Part& part) {
+  Tenant::Estate& estate = tenant.estates.emplace_back();
+  estate.of = of;
+  for (std::size_t i = 0; i < kBuckets; ++i) {
+    estate.held[i] = part.buckets[i].held;
+    tenant.pool[i] += estate.held[i];
+  }
+  if (tenant.estates.size() > kEstatesMax) tenant.estates.pop_front();
+}
+
+void QuotaBoard::return_estate(Tenant& tenant, GatewayId of) {
+  const auto estate = std::ranges::find(tenant.estates, of, &Tenant::Estate::of);
+  if (estate == tenant.estates.end()) return;
+  for (std::size_t i = 0; i < kBuckets; ++i) tenant.pool[i] -= estate->held[i];
+  tenant.estates.erase(estate);
 }
 
 routing::QuotaShares QuotaBoard::on_demand(QuotaPeer peer, const routing::QuotaDemand& demand, Instant now) {
@@ -95,6 +116,7 @@ std::optional<QuotaBoard::Moved> QuotaBoard::take(QuotaPeer peer, const routing:
   Tenant& tenant = tenants_.at(id);
   const Gateway& gateway = gateways_.at(peer);
   const auto [entry, is_first] = tenant.parts.try_emplace(peer);
+  if (is_first) return_estate(tenant, gateway.id);
   Part& part = entry->second;
   // A new process begins with full buckets; what is left of the key others hold.
   const bool counts_for_nothing = is_first && gateway.is_fresh && tenant.since < gateway.joined;

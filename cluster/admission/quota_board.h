@@ -13,6 +13,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <vector>
@@ -34,7 +35,8 @@ class QuotaBoard {
   QuotaBoard(std::uint32_t listed, Instant now);
 
   // `is_fresh`: its process has just started: what its buckets hold is not what is left of a key that is used already.
-  void on_joined(QuotaPeer gateway, bool is_fresh, Instant now);
+  void on_joined(QuotaPeer gateway, GatewayId id, bool is_fresh, Instant now);
+  // What it held, as far as it said, goes to the others; should the same process join again, it had that all the time.
   void on_gone(QuotaPeer gateway, Instant now);
   // The answer. Of a gateway that has not joined: 1 / gateways of everything.
   [[nodiscard]] routing::QuotaShares on_demand(QuotaPeer gateway, const routing::QuotaDemand& demand, Instant now);
@@ -72,8 +74,14 @@ class QuotaBoard {
     Instant asked_at;        // last
     std::uint64_t since = 0; // in joins
     std::map<QuotaPeer, Part> parts;
+    struct Estate {
+      GatewayId of;
+      std::array<double, kBuckets> held{};
+    };
+    std::deque<Estate> estates;  // of gateways that have gone: what went to the pool
   };
   struct Gateway {
+    GatewayId id;
     bool is_fresh = false;
     std::uint64_t joined = 0;  // the how manieth join
     bool is_behind = true;     // others know of something that it was not told
@@ -88,6 +96,9 @@ class QuotaBoard {
   // Takes what that gateway says of a tenant, and says what is moved. Null: there is no room for another tenant.
   [[nodiscard]] std::optional<Moved> take(QuotaPeer peer, const routing::QuotaDemand& demand, const routing::TenantDemand& said,
                                           Instant now);
+  // What a gateway held that has gone, and its taking back when the same process is there again.
+  static void inherit(Tenant& tenant, GatewayId of, const Part& part);
+  static void return_estate(Tenant& tenant, GatewayId of);
   // Of the tenant's limits that much is with those that told of it: [0, 1].
   [[nodiscard]] double share_of_parts(const Tenant& tenant, Instant now) const;
   // What is moved to that gateway's bucket, after it has got its share.
@@ -99,7 +110,7 @@ class QuotaBoard {
   // As it was told last; nothing moves.
   [[nodiscard]] routing::QuotaShares told(QuotaPeer peer, const Gateway& gateway, Instant now) const;
 
-  std::uint32_t listed_;
+  std::uint32_t awaited_;  // of those listed: that have not gone again; at least 1
   Instant gathers_until_;
   std::map<QuotaPeer, Gateway> gateways_;
   Tenants tenants_;  // in use

@@ -1,7 +1,9 @@
 #include "cluster/gateway/dispatcher.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -11,6 +13,8 @@ namespace herd::gateway {
 namespace {
 
 using routing::ReplicaGeneration;
+
+constexpr std::int64_t kWordOfLossNs = 50'000'000;
 
 std::optional<Instant> earlier(std::optional<Instant> a, std::optional<Instant> b) {
   if (!a || !b) return a ? a : b;
@@ -107,6 +111,7 @@ std::vector<Dispatcher::Failure> Dispatcher::on_replica_lost(const routing::Repl
     if (moved.runs_on) effects.emplace_back(StopOn{moved.from, moved.attempt});
   }
   take_orphans(orphans, now, now);
+  end_wait_for(loss.replica, now);
   std::vector<Failure> failures;
   for (const auto& condemned : orphans.condemned) {
     if (condemned.from) router_.on_left(*condemned.from, true);
@@ -117,10 +122,12 @@ std::vector<Dispatcher::Failure> Dispatcher::on_replica_lost(const routing::Repl
   return failures;
 }
 
+// A leader that died is a cut link first. What it died of comes by way of its node a moment later: what ran there waits for that
+// word, so that a sequence that killed one replica is not sent to the next one before it is known.
 void Dispatcher::on_link_lost(ReplicaGeneration replica, Instant now) {
   take_orphans(ledger_.on_unreachable(replica, RequestLedger::Unreachable::kLinkCut,
                                       {StatusCode::kAborted, "the link to " + name_of(replica) + " was cut"}),
-               now, delay_.longest_after(now));
+               {now.ns + kWordOfLossNs}, delay_.longest_after(now));
   router_.on_link_lost(replica, delay_.after(now, router_.failures_in_a_row(replica) + 1));
   changed_ = true;
 }
@@ -146,6 +153,14 @@ bool Dispatcher::on_draining(ReplicaGeneration replica) {
 
 // Where nobody knows yet why the replica is out of reach, a suspect waits longer: should it have killed a second one, the
 // notice condemns it before it comes to a third.
+void Dispatcher::end_wait_for(ReplicaGeneration lost, Instant now) {
+  for (const auto& [sequence, entry] : ledger_.open()) {
+    if (!entry.left || entry.left->from != lost || entry.on) continue;
+    lot_.remove(sequence);
+    park(sequence, now);
+  }
+}
+
 void Dispatcher::take_orphans(const RequestLedger::Orphans& orphans, Instant ready_at, Instant suspects_ready_at) {
   for (const auto& moved : orphans.moved) {
     router_.on_left(moved.from.generation, moved.was_suspect);

@@ -69,6 +69,8 @@ class Dispatcher {
 
  private:
   void park(SequenceId sequence, Instant ready_at);
+  // The word of that loss has come: what left it on a cut link and is parked waits no longer.
+  void end_wait_for(routing::ReplicaGeneration lost, Instant now);
   void take_orphans(const RequestLedger::Orphans& orphans, Instant ready_at, Instant suspects_ready_at);
   // Whether something is left there; `crowd`: some of that may go in the next round.
   [[nodiscard]] bool move_off(Instant now, bool& crowd, GatewayEffects& effects);

@@ -67,7 +67,7 @@ TEST(DeathMark, NamesNobodyWhereAllAreWorkedOn) {
 
 TEST(DeathMark, NamesTheOnlySequenceOfAStepWhateverIsComputed) {
   const Death death = death_of([] {
-    const StepSequences sequences(std::span(kIds).first(1));
+    const StepSequences sequences(std::span<const std::uint64_t>(kIds).first(1));
     std::abort();
   });
   EXPECT_EQ(death.sequence, 11U);

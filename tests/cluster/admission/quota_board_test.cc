@@ -32,6 +32,7 @@ class Cluster {
   struct Gateway {
     std::unique_ptr<QuotaBook> book;
     QuotaPeer peer;
+    GatewayId id;
     double owed = 0;  // requests, fractions of them
     double taken = 0;
     double refused = 0;
@@ -53,6 +54,7 @@ class Cluster {
     gateway.book = std::make_unique<QuotaBook>(static_cast<std::uint32_t>(all.size()), running_max_);
     gateway.book->set_limits(kKey, limits_);
     gateway.open.clear();
+    gateway.id = GatewayId(++lives_);
     connect(gateway, true);
   }
   void kill(Gateway& gateway) {
@@ -62,7 +64,7 @@ class Cluster {
   void connect(Gateway& gateway, bool is_fresh) {
     gateway.peer = QuotaPeer(++peers_);
     gateway.book->on_coordinator(true, at());
-    board_.on_joined(gateway.peer, is_fresh, at());
+    board_.on_joined(gateway.peer, gateway.id, is_fresh, at());
     tell_news();
   }
   void disconnect(Gateway& gateway) {
@@ -174,6 +176,7 @@ class Cluster {
   QuotaBoard board_;
   std::deque<Sent> wire_;
   std::uint64_t peers_ = 0;
+  std::uint64_t lives_ = 0;
 };
 
 constexpr double kRate = 600;  // a minute: a bucket of 600, and ten a second
@@ -265,6 +268,30 @@ TEST(QuotaBoard, AGatewayThatDiesFreesItsShare) {
   const double taken = cluster.taken();
   cluster.run(60, {40, 40});
   EXPECT_NEAR(cluster.taken() - taken, kRate, kRate * 0.02);
+}
+
+TEST(QuotaBoard, WhatADeadGatewayHeldIsLeft) {
+  for (const bool starts_again : {false, true}) {
+    Cluster cluster(3, kRequests);
+    cluster.run(1, {10, 10, 10});  // each tells of the key, and holds nearly a third
+    cluster.kill(cluster.all[0]);
+    if (starts_again) cluster.start(cluster.all[0]);
+    cluster.run(59, {0, 60, 40});
+    EXPECT_NEAR(cluster.taken(), allowed(60), allowed(60) * 0.02) << starts_again;
+  }
+}
+
+TEST(QuotaBoard, AConnectionThatComesAndGoesMakesNothing) {
+  Cluster cluster(3, kRequests);
+  cluster.run(5, {5, 5, 5});
+  for (int flap = 0; flap < 50; ++flap) {
+    cluster.disconnect(cluster.all[0]);
+    cluster.run(0.1, {20, 20, 20});
+    cluster.connect(cluster.all[0], false);
+    cluster.run(1, {20, 20, 20});
+  }
+  EXPECT_LE(cluster.taken(), allowed(60) * 1.05);
+  EXPECT_GE(cluster.taken(), allowed(60) * 0.95);
 }
 
 TEST(QuotaBoard, GatewaysThatStartAgainBringNothing) {
@@ -393,7 +420,7 @@ TEST(QuotaBoard, IsSilentOnceNobodyHasAskedForAMinute) {
 
 TEST(QuotaBoard, AStrangerHasAPartAndChangesNothing) {
   QuotaBoard board(4, {});
-  board.on_joined(QuotaPeer(1), true, {});
+  board.on_joined(QuotaPeer(1), GatewayId(1), true, {});
   const auto answer = board.on_demand(QuotaPeer(9), {.number = 3, .seconds = 1, .running_max = 8, .tenants = {{.tenant = 5}}}, {});
   EXPECT_EQ(answer, (routing::QuotaShares{.number = 3, .gateways = 4, .running = 0.25, .tenants = {}}));
   EXPECT_EQ(board.tenants(), 0u);

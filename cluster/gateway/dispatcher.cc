@@ -140,8 +140,9 @@ void Dispatcher::on_unsent(ReplicaGeneration replica, const step::AttemptKey& at
   park(attempt.sequence, now);
 }
 
-void Dispatcher::on_link_open(ReplicaGeneration replica) {
+void Dispatcher::on_link_open(ReplicaGeneration replica, Instant now) {
   router_.on_link_open(replica);
+  end_wait_for(replica, now);  // it lives
   changed_ = true;
 }
 
@@ -153,9 +154,9 @@ bool Dispatcher::on_draining(ReplicaGeneration replica) {
 
 // Where nobody knows yet why the replica is out of reach, a suspect waits longer: should it have killed a second one, the
 // notice condemns it before it comes to a third.
-void Dispatcher::end_wait_for(ReplicaGeneration lost, Instant now) {
+void Dispatcher::end_wait_for(ReplicaGeneration replica, Instant now) {
   for (const auto& [sequence, entry] : ledger_.open()) {
-    if (!entry.left || entry.left->from != lost || entry.on) continue;
+    if (!entry.left || entry.left->from != replica || entry.on) continue;
     lot_.remove(sequence);
     park(sequence, now);
   }

@@ -48,7 +48,7 @@ class Dispatcher {
   void on_link_lost(routing::ReplicaGeneration replica, Instant now);
   // That attempt never left.
   void on_unsent(routing::ReplicaGeneration replica, const step::AttemptKey& attempt, Instant now);
-  void on_link_open(routing::ReplicaGeneration replica);
+  void on_link_open(routing::ReplicaGeneration replica, Instant now);
   // It takes nothing new, and what runs there moves as others have room. False: it is known already.
   bool on_draining(routing::ReplicaGeneration replica);
   void on_load(routing::ReplicaGeneration replica, const routing::ReplicaLoad& load) { router_.on_load(replica, load); }
@@ -69,8 +69,8 @@ class Dispatcher {
 
  private:
   void park(SequenceId sequence, Instant ready_at);
-  // The word of that loss has come: what left it on a cut link and is parked waits no longer.
-  void end_wait_for(routing::ReplicaGeneration lost, Instant now);
+  // It is known what became of that generation: what left it on a cut link and is parked waits no longer.
+  void end_wait_for(routing::ReplicaGeneration replica, Instant now);
   void take_orphans(const RequestLedger::Orphans& orphans, Instant ready_at, Instant suspects_ready_at);
   // Whether something is left there; `crowd`: some of that may go in the next round.
   [[nodiscard]] bool move_off(Instant now, bool& crowd, GatewayEffects& effects);

@@ -217,7 +217,7 @@ void GatewayCore::on_unsent(routing::ReplicaGeneration replica, const step::Atte
 }
 
 void GatewayCore::on_link_open(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects) {
-  dispatcher_.on_link_open(replica);
+  dispatcher_.on_link_open(replica, now);
   advance(now, effects);
 }
 

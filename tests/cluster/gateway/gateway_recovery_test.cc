@@ -20,6 +20,8 @@ struct GatewayRecovery : testing::Test, Gateway {
     return found;
   }
   using Ended = std::vector<std::pair<std::uint64_t, End>>;
+  // For what a leader died of, after its link was seen to be cut.
+  void wait_for_word() { pass_until({now.ns + 60'000'000}); }
 };
 
 // Losses and moves.
@@ -115,6 +117,7 @@ TEST_F(GatewayRecovery, ACutLinkMovesWithoutBuryingTheReplica) {
   EXPECT_EQ(runs()[1].submission.attempt, 1U);
   cut(generation(0));
   view({replica(0)});
+  wait_for_word();
   EXPECT_EQ(runs().size(), 3U) << "a newer view says that it serves";
   EXPECT_TRUE(ends().empty());
 }
@@ -306,7 +309,8 @@ TEST_F(GatewayRecovery, ANoticeAfterTheCutLinkTakesTheSuspectFromItsNewNeighbour
   ask(1);
   ask(2);
   cut(generation(0));
-  ASSERT_EQ(runs().size(), 3U);
+  wait_for_word();
+  ASSERT_EQ(runs().size(), 3U) << "no word came";
   lose(generation(0), LossCause::kDiedOfItself);
   ASSERT_EQ(stops().size(), 1U);
   EXPECT_EQ(stops()[0].attempt, runs()[2].submission.key());
@@ -317,11 +321,26 @@ TEST_F(GatewayRecovery, ANoticeAfterTheCutLinkTakesTheSuspectFromItsNewNeighbour
   // It kills that one too, and the link is seen to be cut first: it waits for the notice, others do not.
   view({replica(0, 2), replica(1)});
   cut(generation(1));
+  wait_for_word();
   ASSERT_EQ(runs().size(), 5U);
   EXPECT_EQ(runs()[4].submission.sequence, runs()[1].submission.sequence);
   lose(generation(1), LossCause::kDiedOfItself, std::vector{routing::AttemptInStep{runs()[3].submission.key()}});
   EXPECT_EQ(ended(), (Ended{{1, End::kFailed}}));
   EXPECT_EQ(stops().size(), 1U);
+}
+
+TEST_F(GatewayRecovery, WhatKilledALeaderIsKnownBeforeItRunsElsewhere) {
+  view({replica(0), replica(1)});
+  ask(1);
+  ask(3);
+  ask(2);
+  ASSERT_EQ(runs()[2].to.generation, generation(0));
+  cut(generation(0));
+  ASSERT_EQ(runs().size(), 3U) << "what its leader died of is about to be told";
+  lose(generation(0), LossCause::kDiedOfItself, std::vector{routing::AttemptInStep{runs()[0].submission.key()}});
+  ASSERT_EQ(runs().size(), 5U) << "the word has come";
+  for (std::size_t i = 3; i < 5; ++i)
+    EXPECT_EQ(runs()[i].submission.alone_until > 0, runs()[i].submission.sequence == runs()[0].submission.sequence);
 }
 
 TEST_F(GatewayRecovery, WhatACutLinkParkedGoesOnAsSoonAsItIsOpenAgain) {

@@ -128,7 +128,8 @@ void Dispatcher::on_link_lost(ReplicaGeneration replica, Instant now) {
   take_orphans(ledger_.on_unreachable(replica, RequestLedger::Unreachable::kLinkCut,
                                       {StatusCode::kAborted, "the link to " + name_of(replica) + " was cut"}),
                {now.ns + kWordOfLossNs}, delay_.longest_after(now));
-  router_.on_link_lost(replica, delay_.after(now, router_.failures_in_a_row(replica) + 1));
+  const Instant retry_at = delay_.after(now, router_.failures_in_a_row(replica) + 1);
+  router_.on_link_lost(replica, std::max(retry_at, Instant{now.ns + 2 * kWordOfLossNs}));  // others first
   changed_ = true;
 }
 

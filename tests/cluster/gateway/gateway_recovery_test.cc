@@ -338,7 +338,9 @@ TEST_F(GatewayRecovery, WhatKilledALeaderIsKnownBeforeItRunsElsewhere) {
   cut(generation(0));
   ASSERT_EQ(runs().size(), 3U) << "what its leader died of is about to be told";
   lose(generation(0), LossCause::kDiedOfItself, std::vector{routing::AttemptInStep{runs()[0].submission.key()}});
-  ASSERT_EQ(runs().size(), 5U) << "the word has come";
+  ASSERT_GT(runs().size(), 3U) << "the word has come";
+  pass_until({now.ns + 1'000'000'000});  // of a crowd a replica takes some at a time
+  ASSERT_EQ(runs().size(), 5U);
   for (std::size_t i = 3; i < 5; ++i)
     EXPECT_EQ(runs()[i].submission.alone_until > 0, runs()[i].submission.sequence == runs()[0].submission.sequence);
 }

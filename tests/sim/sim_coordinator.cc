@@ -171,10 +171,11 @@ void SimCoordinator::check_assignments() {
   }
 }
 
-// What is drained takes nothing new.
+// What is drained takes nothing new; it may end what it had when it joined.
 void SimCoordinator::check_drained(const Peer& peer, const membership::Assignment& now) const {
   for (const ReplicaId replica : now.replicas) {
     if (std::ranges::count(peer.assignment.replicas, replica) > 0 || peer.node->find(replica) != nullptr) continue;
+    if (std::ranges::count(now.draining, replica) > 0) continue;
     const std::string name = "replica-" + std::to_string(replica.value);
     if (drained_.contains(peer.node->name())) world_.violate(peer.node->name() + " is drained, and is given " + name);
     if (drained_.contains(name)) world_.violate(name + " is drained, and is given to " + peer.node->name());

@@ -246,7 +246,7 @@ void SimNode::check_drained(const membership::Assignment& now) const {
     const std::string replica_name = "replica-" + std::to_string(replica.value);
     const bool knows = (told_.node_drains && truth_.is_drained(name())) ||
                        (std::ranges::count(told_.drained, replica) > 0 && truth_.is_drained(replica_name));
-    if (knows && std::ranges::count(told_.replicas, replica) == 0 && find(replica) == nullptr)
+    if (knows && std::ranges::count(now.draining, replica) == 0 && std::ranges::count(told_.replicas, replica) == 0 && find(replica) == nullptr)
       world_.violate(name() + " is given " + replica_name + " by a coordinator that has forgotten a drain");
   }
 }

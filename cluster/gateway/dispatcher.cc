@@ -14,7 +14,7 @@ namespace {
 
 using routing::ReplicaGeneration;
 
-constexpr std::int64_t kWordOfLossNs = 50'000'000;
+constexpr std::int64_t kWordOfLossNs = 50'000'000;  // from a leader's death to its node's word of it, with time to spare
 
 std::optional<Instant> earlier(std::optional<Instant> a, std::optional<Instant> b) {
   if (!a || !b) return a ? a : b;
@@ -153,8 +153,6 @@ bool Dispatcher::on_draining(ReplicaGeneration replica) {
   return news;
 }
 
-// Where nobody knows yet why the replica is out of reach, a suspect waits longer: should it have killed a second one, the
-// notice condemns it before it comes to a third.
 void Dispatcher::end_wait_for(ReplicaGeneration replica, Instant now) {
   for (const auto& [sequence, entry] : ledger_.open()) {
     if (!entry.left || entry.left->from != replica || entry.on) continue;
@@ -163,6 +161,8 @@ void Dispatcher::end_wait_for(ReplicaGeneration replica, Instant now) {
   }
 }
 
+// Where nobody knows yet why the replica is out of reach, a suspect waits longer: should it have killed a second one, the
+// notice condemns it before it comes to a third.
 void Dispatcher::take_orphans(const RequestLedger::Orphans& orphans, Instant ready_at, Instant suspects_ready_at) {
   for (const auto& moved : orphans.moved) {
     router_.on_left(moved.from.generation, moved.was_suspect);

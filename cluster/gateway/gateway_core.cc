@@ -94,10 +94,10 @@ void GatewayCore::on_started(RequestId id, std::vector<step::Submission> choices
   const auto request = requests_.find(id);
   Status status = validate(request->second.asked(), choices);
   const auto killed = [&](const step::Submission& choice) {
-    return poison_.holds(PoisonList::name_of(std::span(choice.tokens).first(choice.prompt_tokens)), now);
+    return poison_.holds(std::span(choice.tokens).first(choice.prompt_tokens), now);
   };
   if (status.ok() && std::ranges::any_of(choices, killed)) {
-    end(request, End::kFailed, kPoison, now, effects, true, true);
+    end(request, {.kind = End::kFailed, .why = kPoison, .blames_caller = true, .poison = true}, now, effects);
     return advance(now, effects);
   }
   for (std::uint32_t i = 0; status.ok() && i < choices.size(); ++i) {
@@ -114,7 +114,7 @@ void GatewayCore::on_started(RequestId id, std::vector<step::Submission> choices
     request->second.start();
     hopes_changed_ |= !dispatcher_.router().may_serve(request->second.asked().numerics);
   } else {
-    end(request, End::kFailed, std::move(status), now, effects, true);
+    end(request, {.kind = End::kFailed, .why = std::move(status), .blames_caller = true}, now, effects);
   }
   advance(now, effects);
 }
@@ -166,7 +166,8 @@ void GatewayCore::on_delta(routing::ReplicaGeneration from, const step::TokenDel
       hopes_changed_ = true;
       return;
     case Kind::kFailed:
-      return end(requests_.find(verdict.request), End::kFailed, std::move(verdict.why), now, effects, verdict.blames_caller);
+      return end(requests_.find(verdict.request),
+                 {.kind = End::kFailed, .why = std::move(verdict.why), .blames_caller = verdict.blames_caller}, now, effects);
     case Kind::kDeliver:
     case Kind::kFinished:
       return deliver(requests_.find(verdict.request), std::move(verdict), now, effects);
@@ -271,24 +272,24 @@ void GatewayCore::end(const std::vector<Dispatcher::Failure>& failures, Instant 
     if (failure.poison) poison_.add(*failure.poison, now);
     // Another of its sequences may have ended it.
     if (const auto request = requests_.find(failure.request); request != requests_.end())
-      end(request, End::kFailed, failure.why, now, effects, false, failure.poison.has_value());
+      end(request, {.kind = End::kFailed, .why = failure.why, .poison = failure.poison.has_value()}, now, effects);
   }
 }
 
-void GatewayCore::end(Requests::iterator request, End kind, Status why, Instant now, GatewayEffects& effects,
-                      bool blames_caller, bool poison) {
+void GatewayCore::end(Requests::iterator request, End kind, Status why, Instant now, GatewayEffects& effects) {
+  end(request, {.kind = kind, .why = std::move(why)}, now, effects);
+}
+
+void GatewayCore::end(Requests::iterator request, RequestEnd how, Instant now, GatewayEffects& effects) {
   const OpenRequest& open = request->second;
-  const auto how = kind == End::kFailed ? RequestLedger::End::kFailed : RequestLedger::End::kAborted;
-  for (const SequenceId sequence : open.open_sequences()) dispatcher_.stop(sequence, how, effects);
+  const auto rest = how.kind == End::kFailed ? RequestLedger::End::kFailed : RequestLedger::End::kAborted;
+  for (const SequenceId sequence : open.open_sequences()) dispatcher_.stop(sequence, rest, effects);
   admission_.set_parked(dispatcher_.parked());
   admission_.on_finished(request->first, open.computed_prompt_tokens(), open.output_tokens(), now);
   deadlines_.erase({open.asked().deadline, request->first});
   starting_.erase(request->first);
-  RequestEnd end{.kind = kind, .why = std::move(why)};
-  end.started = open.started();
-  end.blames_caller = blames_caller;
-  end.poison = poison;
-  effects.emplace_back(EndRequest{request->first, std::move(end)});
+  how.started = open.started();
+  effects.emplace_back(EndRequest{request->first, std::move(how)});
   requests_.erase(request);
 }
 

@@ -116,8 +116,8 @@ class GatewayCore {
   void close_choice(Requests::iterator request, std::uint32_t choice, Instant now, GatewayEffects& effects);
   void end(const std::vector<Dispatcher::Failure>& failures, Instant now, GatewayEffects& effects);
   // Stops what runs of it, says how it ended, and forgets it.
-  void end(Requests::iterator request, End kind, Status why, Instant now, GatewayEffects& effects,
-           bool blames_caller = false, bool poison = false);
+  void end(Requests::iterator request, End kind, Status why, Instant now, GatewayEffects& effects);
+  void end(Requests::iterator request, RequestEnd how, Instant now, GatewayEffects& effects);
   void refuse(RequestId request, admission::AdmissionRefusal refusal, GatewayEffects& effects) const;
 
   admission::AdmissionQueue admission_;

@@ -21,13 +21,15 @@ class PoisonList {
   [[nodiscard]] static kv::BlockHash name_of(std::span<const TokenId> prompt);
 
   void add(const kv::BlockHash& prompt, Instant now);
-  [[nodiscard]] bool holds(const kv::BlockHash& prompt, Instant now);
+  // While the list is empty, which is as good as always, no prompt is read for it.
+  [[nodiscard]] bool holds(std::span<const TokenId> prompt, Instant now);
 
  private:
   struct Entry {
     kv::BlockHash prompt;
     Instant until;
   };
+  [[nodiscard]] bool holds(const kv::BlockHash& prompt) const;
   void forget(Instant now);
   std::deque<Entry> entries_;  // oldest first
 };

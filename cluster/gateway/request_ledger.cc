@@ -42,6 +42,18 @@ bool was_alone(std::uint32_t alone_until, std::uint32_t blamed_until) {
   return alone_until > 0 && blamed_until <= alone_until + 1;
 }
 
+// It died once too often. `alone_until`: as the attempt that is blamed had been sent.
+bool condemns(const routing::ReplicaLoss& loss, const RequestLedger::Entry& entry, std::uint32_t alone_until, std::uint32_t blamed_until) {
+  const bool named_again = entry.was_named && !loss.at_work.empty();
+  return named_again || two_died(loss) || was_alone(alone_until, blamed_until);
+}
+
+void suspect(RequestLedger::Entry& entry, const routing::ReplicaLoss& loss, std::uint32_t blamed_until) {
+  entry.first_death = loss.why;
+  entry.was_named = !loss.at_work.empty();
+  entry.submission.alone_until = blamed_until;
+}
+
 }  // namespace
 
 Expected<SequenceId> RequestLedger::accept(RequestId request, std::uint32_t choice, Submission submission,
@@ -188,17 +200,14 @@ void RequestLedger::lose(SequenceId sequence, Entry& entry, const routing::Repli
   const auto blamed_until = blames(loss, entry.submission.key(), entry.delivered());
   if (entry.on->generation == loss.replica && blamed_until) {
     ++stats_.suspected_kills;
-    const bool named = !loss.at_work.empty();
-    if (was_alone(entry.submission.alone_until, *blamed_until) || two_died(loss) || (named && entry.was_named)) {
+    if (condemns(loss, entry, entry.submission.alone_until, *blamed_until)) {
       ++stats_.condemned;
       orphans.condemned.push_back({sequence, entry.on->generation, condemnation(entry, loss.why)});
       entry.on.reset();
       return;
     }
     orphans.moved.push_back(moved(sequence, entry));
-    entry.first_death = loss.why;
-    entry.was_named = named;
-    entry.submission.alone_until = *blamed_until;
+    suspect(entry, loss, *blamed_until);
   } else {
     ++(loss.cause == routing::LossCause::kStopped ? stats_.moves : stats_.losses);
     orphans.moved.push_back(moved(sequence, entry));
@@ -209,11 +218,10 @@ void RequestLedger::lose(SequenceId sequence, Entry& entry, const routing::Repli
 void RequestLedger::lose_after_all(SequenceId sequence, Entry& entry, const routing::ReplicaLoss& loss,
                                    Orphans& orphans) {
   const std::uint32_t blamed_until = *blames(loss, entry.left->attempt, entry.left->delivered);
-  const bool alone = was_alone(entry.left->alone_until, blamed_until);
-  const bool named = !loss.at_work.empty();
+  const bool condemned = condemns(loss, entry, entry.left->alone_until, blamed_until);
   entry.left.reset();
   ++stats_.suspected_kills;
-  if (alone || two_died(loss) || (named && entry.was_named)) {
+  if (condemned) {
     ++stats_.condemned;
     orphans.condemned.push_back({sequence, std::nullopt, condemnation(entry, loss.why)});
     return;
@@ -222,9 +230,7 @@ void RequestLedger::lose_after_all(SequenceId sequence, Entry& entry, const rout
   // It runs among others now: it must not take them along.
   const bool runs = entry.on.has_value();
   if (runs) orphans.moved.push_back(moved(sequence, entry));
-  entry.first_death = loss.why;
-  entry.was_named = named;
-  entry.submission.alone_until = blamed_until;
+  suspect(entry, loss, blamed_until);
   if (!runs) return;
   orphans.moved.back().runs_on = true;
   unroute(entry, loss.why);

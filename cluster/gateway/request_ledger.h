@@ -139,10 +139,11 @@ class RequestLedger {
   enum class Unreachable : std::uint8_t { kLinkCut, kBuried };
   [[nodiscard]] Orphans on_unreachable(routing::ReplicaGeneration replica, Unreachable how, const Status& why);
 
-  enum class End : std::uint8_t { kFinished, kAborted, kFailed };
-  // A sequence that runs goes on elsewhere, as its replica drains: unrouted under the next attempt. The one that ended there is to be
-  // stopped.
+  // A sequence that runs goes on elsewhere, as its replica drains or is slow: unrouted under the next attempt. The one that ended there
+  // is to be stopped.
   [[nodiscard]] Orphans::Moved move(SequenceId sequence, const Status& why);
+
+  enum class End : std::uint8_t { kFinished, kAborted, kFailed };
   // Forgets an open sequence.
   void close(SequenceId sequence, End how);
 

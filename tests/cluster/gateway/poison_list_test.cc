@@ -8,11 +8,11 @@ namespace herd::gateway {
 namespace {
 
 constexpr Instant at(double seconds) { return {static_cast<std::int64_t>(seconds * 1e9)}; }
-kv::BlockHash prompt(TokenId token) { return PoisonList::name_of(std::vector<TokenId>{1, token}); }
+std::vector<TokenId> prompt(TokenId token) { return {1, token}; }
 
 TEST(PoisonList, HoldsAPromptForTenMinutes) {
   PoisonList list;
-  list.add(prompt(7), at(1));
+  list.add(PoisonList::name_of(prompt(7)), at(1));
   EXPECT_TRUE(list.holds(prompt(7), at(600.9)));
   EXPECT_FALSE(list.holds(prompt(8), at(1))) << "another one";
   EXPECT_FALSE(list.holds(prompt(7), at(601)));
@@ -20,7 +20,7 @@ TEST(PoisonList, HoldsAPromptForTenMinutes) {
 
 TEST(PoisonList, ForgetsTheOldestWhenThereAreTooMany) {
   PoisonList list;
-  for (TokenId token = 0; token <= static_cast<TokenId>(PoisonList::kPromptsMax); ++token) list.add(prompt(token), at(1));
+  for (TokenId token = 0; token <= static_cast<TokenId>(PoisonList::kPromptsMax); ++token) list.add(PoisonList::name_of(prompt(token)), at(1));
   EXPECT_FALSE(list.holds(prompt(0), at(1)));
   EXPECT_TRUE(list.holds(prompt(1), at(1)));
 }

@@ -12,6 +12,7 @@
 
 #include "kernels/status.h"
 #include "runtime/ids.h"
+#include "runtime/text/marked_text.h"
 #include "runtime/tokenizer/tokenizer_definition.h"
 
 namespace herd::tokenizer {
@@ -19,6 +20,8 @@ namespace herd::tokenizer {
 struct EncodeOptions {
   bool add_bos = false;        // add what this tokenizer puts around a text: BOS for Llama 3, nothing for SmolLM2
   bool parse_special = false;  // control tokens spelled out in the text become their ids. Never for text of a user
+  // Ascending and disjoint bytes of the text that no control token may be spelled with, whatever parse_special says.
+  std::span<const text::ByteRange> foreign = {};
 };
 
 // Immutable and cheap to copy (a shared pointer); every method may run on any number of threads.

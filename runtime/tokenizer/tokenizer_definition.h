@@ -2,6 +2,7 @@
 // What a tokenizer file says, in one form for all file formats. Loaders fill it, Tokenizer::build() checks it and
 // makes the tables. A value; nothing here encodes.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -27,16 +28,48 @@ enum class TokenKind : std::uint8_t {
   kSpecial,   // control token
 };
 
-struct VocabularyToken {
-  std::string bytes;  // what it stands for; added and special tokens: their text
-  TokenKind kind = TokenKind::kUnused;
+// How the pieces of a text become tokens.
+enum class ModelKind : std::uint8_t {
+  kByteBpe,       // byte-level BPE: symbols are bytes, merges have ranks (GPT-2, Llama 3)
+  kCharacterBpe,  // symbols are characters, merges have ranks (tokenizer.json of Llama 2, Mistral v0.1)
+  kScoredBpe,     // symbols are characters, the pair whose joined token scores highest merges (SentencePiece, GGUF "llama")
+  kUnigram,       // the most likely segmentation by token scores (SentencePiece)
 };
+
+struct VocabularyToken {
+  std::string bytes;     // what it decodes to; added and special tokens: their text
+  TokenKind kind = TokenKind::kUnused;
+  float score = 0.0F;    // of kScoredBpe and kUnigram
+  std::string spelling;  // how normalized text spells it ("\u2581the"); empty: as `bytes`
+};
+
+// One step of what happens to a text before it is cut into pieces, in the order of the file.
+struct NormalizerStep {
+  enum class Kind : std::uint8_t { kNfc, kNfd, kNfkc, kNfkd, kLowercase, kPrepend, kReplace, kStrip, kPrecompiled };
+  Kind kind = Kind::kNfc;
+  std::string pattern;       // kReplace: what is replaced; kPrecompiled: SentencePiece's map of characters, its bytes
+  bool is_regex = false;     // kReplace: `pattern` is a regular expression
+  std::string content;       // kPrepend, kReplace: the new text
+  bool left = false;         // kStrip
+  bool right = false;        // kStrip
+};
+
+inline constexpr TokenId kNoByteToken = -1;
+[[nodiscard]] constexpr std::array<TokenId, 256> no_byte_tokens() {
+  std::array<TokenId, 256> none{};
+  none.fill(kNoByteToken);
+  return none;
+}
 
 struct TokenizerDefinition {
   std::vector<VocabularyToken> tokens;  // by id
   std::vector<Merge> merges;
   std::vector<AddedToken> added;        // exactly the tokens of kind kAdded and kSpecial that text may contain
   std::vector<PreTokenizerStage> pre_tokenizer;
+  ModelKind model = ModelKind::kByteBpe;
+  std::vector<NormalizerStep> normalizer;
+  std::array<TokenId, 256> byte_tokens = no_byte_tokens();  // <0x00> … <0xFF>: what a character without a token becomes
+  bool drops_leading_space = false;  // a whole text is decoded without its first space (what the normalizer put there)
 
   bool whole_piece_first = false;  // a piece that is a token needs no merging ("ignore_merges")
   std::optional<TokenId> unknown;  // for a byte without a token; absent: the byte is dropped, as HF does

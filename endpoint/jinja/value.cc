@@ -4,9 +4,15 @@ namespace herd::jinja {
 
 const Value* Dict::find(std::string_view key) const {
   for (const auto& [name, value] : entries) {
-    if (name == key) return &value;
+    if (name.view() == key) return &value;
   }
   return nullptr;
+}
+
+Value Value::foreign_text(std::string value) {
+  text::MarkedText marked{std::move(value), {}};
+  if (!marked.bytes.empty()) marked.foreign.push_back({0, marked.bytes.size()});
+  return text(std::move(marked));
 }
 
 bool Value::is_sequence(SequenceKind kind) const { return as<SequencePtr>() != nullptr && sequence().kind == kind; }

@@ -101,6 +101,7 @@ void Evaluator::unpack_starred(const Expression& expression, const Scope& scope,
     return;
   }
   for (const auto& [name, value] : names.dict().entries) {
+    if (!name.is_text()) return void(evaluation_.refuse("** needs texts as keys"));
     const auto same = [&name](const auto& entry) { return entry.first == name.view(); };
     if (!evaluation_.claim(name.view().size() + 2 * sizeof(Value)) || !evaluation_.spend(arguments.named.size() / 8 + 1)) return;
     if (std::ranges::any_of(arguments.named, same)) evaluation_.refuse("an argument is given twice");
@@ -136,7 +137,7 @@ Value Evaluator::evaluate_dict(const Expression& expression, const Scope& scope)
   for (std::size_t i = 0; i + 1 < expression.operands.size(); i += 2) {
     const Value key = evaluate(*expression.operands[i], scope);
     if (failed()) return {};
-    if (!key.is_text()) return evaluation_.refuse(std::string("a ") + key.type_name() + " as the key of a dict is not supported");
+    if (!key.is_key()) return evaluation_.refuse(std::string("a ") + key.type_name() + " as the key of a dict is not supported");
     entries.emplace_back(key, evaluate(*expression.operands[i + 1], scope));
   }
   return evaluation_.dict(std::move(entries));

@@ -79,7 +79,7 @@ Value Evaluation::dict(std::vector<std::pair<Value, Value>> entries) {
     made.depth = std::max(made.depth, value.depth() + 1);
     bytes += 2 * sizeof(Value);
     if (!spend(made.entries.size() / 8 + 1)) return {};
-    if (const Value* known = made.find(name.view())) {
+    if (const Value* known = made.find(name)) {
       *const_cast<Value*>(known) = std::move(value);  // the last of equal keys counts, in the place of the first
     } else {
       made.entries.emplace_back(std::move(name), std::move(value));

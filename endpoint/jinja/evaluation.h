@@ -37,7 +37,7 @@ class Evaluation {
   // The same text, or list of texts, as Markup or as str.
   Value as_markup(const Value& value, bool is_markup);
   Value sequence(SequenceKind kind, std::vector<Value> items);
-  Value dict(std::vector<std::pair<Value, Value>> entries);  // keys are texts
+  Value dict(std::vector<std::pair<Value, Value>> entries);  // each key is_key()
 
   // The elements, as Python's iter() gives them: characters of a text, keys of a dict. An error when there are none.
   [[nodiscard]] std::vector<Value> items_of(const Value& value);

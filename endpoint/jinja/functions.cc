@@ -45,7 +45,10 @@ Value make_namespace(Evaluation& evaluation, const Arguments& arguments) {
   const Value initial = dict(evaluation, arguments);
   if (evaluation.failed()) return {};
   auto made = std::make_shared<Namespace>();
-  for (const auto& [name, value] : initial.dict().entries) made->attributes.insert_or_assign(std::string(name.view()), value);
+  for (const auto& [name, value] : initial.dict().entries) {
+    if (!name.is_text()) return evaluation.refuse("namespace: needs texts as keys");
+    made->attributes.insert_or_assign(std::string(name.view()), value);
+  }
   return Value::of(std::move(made));
 }
 

@@ -31,7 +31,7 @@ std::string with_line_feeds(std::string_view source) {
 
 class Lexer {
  public:
-  explicit Lexer(std::string_view source) : source_(source) {}
+  Lexer(std::string_view source, const Limits& limits) : source_(source), limits_(limits) {}
 
   Expected<std::vector<Token>> run() {
     while (!at_end() && error_.empty()) text();
@@ -52,6 +52,7 @@ class Lexer {
   [[nodiscard]] char here() const { return source_[place_.at]; }
   void add(TokenKind kind, std::string text) { add(kind, place_, std::move(text)); }
   void add(TokenKind kind, const Place& begin, std::string text) {
+    if (tokens_.size() >= limits_.tokens_max) refuse("more than " + std::to_string(limits_.tokens_max) + " words and signs", begin);
     tokens_.push_back({kind, begin.line, begin.column, std::move(text)});
   }
   void refuse(std::string what, const Place& where) {
@@ -308,6 +309,7 @@ class Lexer {
   }
 
   std::string_view source_;
+  const Limits& limits_;
   Place place_;
   bool line_begins_ = true;  // what was taken last ended a line
   std::vector<Token> tokens_;
@@ -326,7 +328,7 @@ Expected<std::vector<Token>> tokenize(std::string_view source, const Limits& lim
     return fail(bad_input("longer than " + std::to_string(limits.template_bytes_max) + " bytes"));
   if (!text::is_valid_utf8(source)) return fail(bad_input("not UTF-8"));
   const std::string normalised = with_line_feeds(source);
-  return Lexer(normalised).run();
+  return Lexer(normalised, limits).run();
 }
 
 }  // namespace herd::jinja

@@ -195,7 +195,7 @@ bool equal(Evaluation& evaluation, const Value& left, const Value& right) {
     const Dict& b = right.dict();
     if (a.entries.size() != b.entries.size()) return false;
     for (const auto& [name, value] : a.entries) {
-      const Value* other = evaluation.spend(b.entries.size() / 8 + 1) ? b.find(name.view()) : nullptr;
+      const Value* other = evaluation.spend(b.entries.size() / 8 + 1) ? b.find(name) : nullptr;
       if (other == nullptr || !equal(evaluation, value, *other)) return false;
     }
     return true;
@@ -230,10 +230,9 @@ bool contains(Evaluation& evaluation, const Value& container, const Value& value
     return find_text(container.view(), value.view()) != std::string_view::npos;
   }
   if (container.as<Value::DictPtr>() != nullptr) {
-    if (value.as<Value::SequencePtr>() != nullptr || value.as<Value::DictPtr>() != nullptr)
-      return evaluation.refuse("a list or dict as a key is not supported"), false;
-    return value.is_text() && evaluation.spend(container.dict().entries.size() / 8 + 1) &&
-           container.dict().find(value.view()) != nullptr;
+    if (!value.is_key() && !value.is_undefined())
+      return evaluation.refuse(std::string("a ") + value.type_name() + " as a key is not supported"), false;
+    return evaluation.spend(container.dict().entries.size() / 8 + 1) && container.dict().find(value) != nullptr;
   }
   if (container.as<Value::SequencePtr>() != nullptr) {
     if (container.is_sequence(SequenceKind::kGenerator))
@@ -315,9 +314,8 @@ std::int64_t length(Evaluation& evaluation, const Value& value) {
 std::optional<Value> item(Evaluation& evaluation, const Value& value, const Value& index) {
   if (!evaluation.spend()) return std::nullopt;
   if (value.as<Value::DictPtr>() != nullptr) {
-    if (!index.is_text()) return std::nullopt;
-    if (!evaluation.spend(value.dict().entries.size() / 8 + 1)) return std::nullopt;
-    const Value* found = value.dict().find(index.view());
+    if (!index.is_key() || !evaluation.spend(value.dict().entries.size() / 8 + 1)) return std::nullopt;
+    const Value* found = value.dict().find(index);
     return found == nullptr ? std::nullopt : std::optional<Value>(*found);
   }
   if (!index.is_integral()) return std::nullopt;

@@ -48,6 +48,7 @@ Value end_of(Evaluation& evaluation, const Value& value, const Arguments& argume
   if (!kFirst && value.is_sequence(SequenceKind::kGenerator)) return evaluation.refuse("last: a generator has no last");
   const std::vector<Value> items = evaluation.items_of(value);
   if (items.empty()) return Value::undefined("No first or last item, sequence was empty.");
+  if (value.is_text()) return kFirst ? items.front() : evaluation.as_markup(items.back(), value.is_markup());  // as Python walks Markup
   return kFirst ? items.front() : items.back();
 }
 
@@ -192,11 +193,16 @@ Value extreme(Evaluation& evaluation, const Value& value, const Arguments& argum
   return items[best];
 }
 
+// What Jinja2 finds nothing in without walking it: none, 0, an empty list.
+std::vector<Value> items_if_true(Evaluation& evaluation, const Value& value) {
+  return truth(value) ? evaluation.items_of(value) : std::vector<Value>();
+}
+
 Value mapped(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
   std::vector<Value> out;
   if (arguments.positional.empty()) {
     const auto given = arguments.bind(evaluation, "map", {"attribute", "default"}, 1);
-    for (const Value& item : evaluation.items_of(value)) {
+    for (const Value& item : items_if_true(evaluation, value)) {
       if (evaluation.failed() || !given[0]) return {};
       const Value found = path_of(evaluation, item, *given[0]);
       out.push_back(found.is_undefined() && given[1] ? *given[1] : found);
@@ -208,7 +214,7 @@ Value mapped(Evaluation& evaluation, const Value& value, const Arguments& argume
   const Value name = rest.positional.front();
   rest.positional.erase(rest.positional.begin());
   if (!name.is_text()) return evaluation.refuse("map: the name of a filter must be a text");
-  for (const Value& item : evaluation.items_of(value)) {
+  for (const Value& item : items_if_true(evaluation, value)) {
     if (evaluation.failed()) return {};
     out.push_back(apply_filter(evaluation, name.view(), item, rest));
   }
@@ -231,7 +237,7 @@ Value chosen(Evaluation& evaluation, const Value& value, const Arguments& argume
   if (tests && !test.is_text()) return evaluation.refuse("the name of a test must be a text");
   if (!tests && !rest.named.empty()) return evaluation.refuse("select: named arguments without a test");
   std::vector<Value> items;
-  for (const Value& item : evaluation.items_of(value)) {
+  for (const Value& item : items_if_true(evaluation, value)) {
     const Value judged = kAttribute ? path_of(evaluation, item, attribute) : item;
     const bool holds = tests ? apply_test(evaluation, test.view(), judged, rest) : truth(judged);
     if (evaluation.failed()) return {};

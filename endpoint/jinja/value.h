@@ -43,8 +43,9 @@ struct Sequence {
 
 struct Dict {
   int depth = 1;
-  std::vector<std::pair<Value, Value>> entries;  // in the order they were written; keys are texts
+  std::vector<std::pair<Value, Value>> entries;  // in the order they were written; see is_key()
   [[nodiscard]] const Value* find(std::string_view key) const;
+  [[nodiscard]] const Value* find(const Value& key) const;
 };
 
 struct Namespace {
@@ -102,6 +103,8 @@ class Value {
   [[nodiscard]] bool is_number() const { return is_integral() || as<double>() != nullptr; }
   [[nodiscard]] bool is_integral() const { return as<std::int64_t>() != nullptr || as<bool>() != nullptr; }  // bool is an int
   [[nodiscard]] bool is_sequence(SequenceKind kind) const;
+  // What a dict may have as a key here: texts, numbers, truth values and None. 1, 1.0 and True are one key.
+  [[nodiscard]] bool is_key() const { return is_text() || is_number() || is_none(); }
   // What lists and dicts may hold: neither namespace nor loop, macro, function or method.
   [[nodiscard]] bool is_data() const { return data_.index() <= 7; }
 

@@ -73,12 +73,14 @@ bool of_case(Evaluation& evaluation, const Value& value, const Value& /*argument
 }
 
 bool is_filter_name(Evaluation& evaluation, const Value& value, const Value& /*argument*/) {
+  if (!value.is_text() && !value.is_key()) return evaluation.refuse("filter: needs the name of one"), false;
   if (!value.is_text()) return false;
   if (is_unsupported_filter(value.view())) evaluation.refuse("the filter \"" + std::string(value.view()) + "\" is not supported");
   return is_filter(value.view());
 }
 
-bool is_test_name(Evaluation& /*evaluation*/, const Value& value, const Value& /*argument*/) {
+bool is_test_name(Evaluation& evaluation, const Value& value, const Value& /*argument*/) {
+  if (!value.is_key()) return evaluation.refuse("test: needs the name of one"), false;
   return value.is_text() && is_value_test(value.view());
 }
 

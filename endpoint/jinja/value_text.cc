@@ -179,13 +179,25 @@ class JsonWriter {
     own("\"");
   }
 
+  void write_key(const Value& key) {
+    if (key.is_text()) return write_text(key.marked());
+    own("\"");
+    write(key, 0);
+    own("\"");
+  }
+
   void write_dict(const Dict& dict, int level) {
     std::vector<const std::pair<Value, Value>*> entries;
     for (const auto& entry : dict.entries) entries.push_back(&entry);
+    const bool texts = std::ranges::all_of(dict.entries, [](const auto& entry) { return entry.first.is_text(); });
+    if (style_.sort_keys && !texts) {
+      evaluation_.refuse("tojson: sorted keys have to be texts");
+      return;
+    }
     if (style_.sort_keys)
       std::ranges::stable_sort(entries, {}, [](const auto* entry) { return entry->first.view(); });
     group('{', '}', entries.size(), level, [&](std::size_t i) {
-      write_text(entries[i]->first.marked());
+      write_key(entries[i]->first);
       write_style(style_.key_separator);
       write(entries[i]->second, level + 1);
     });

@@ -39,6 +39,11 @@ TEST(JinjaExpression, SubscriptsAndAttributesFallBackOnEachOther) {
                {"name.__class__", "ERROR line 1: attributes that begin with an underscore are not allowed"}});
 }
 
+TEST(JinjaExpression, KeysAreTextsNumbersAndNone) {
+  expect_rows({{"{1: 'a', none: 'b', 'c': 2, true: 'd'}", "{1: 'd', None: 'b', 'c': 2}"}, {"{1: 'a'}[1.0] ~ {none: 'b'}[none]", "ab"}, {"{1: 'a'}['1'] is defined", "False"},
+               {"1 in {1: 2}", "True"}, {"{1: 2, none: 3, true: 4, 0.5: 5} | tojson", R"({"1": 4, "null": 3, "0.5": 5})"}, {"{2: 1, 10: 2} | dictsort", "[(2, 1), (10, 2)]"}});
+}
+
 TEST(JinjaExpression, MethodsAreThoseThatChangeNothing) {
   expect_rows({{"' a '.strip()", "a"}, {"'xax'.strip('x')", "a"}, {"'a,b,c'.split(',', 1)", "['a', 'b,c']"}, {"' a  b '.split()", "['a', 'b']"},
                {"'ab'.startswith('a')", "True"}, {"'ab'.endswith(('x', 'b'))", "True"}, {"'aXa'.replace('a', 'b')", "bXb"},
@@ -60,7 +65,7 @@ TEST(JinjaExpression, FiltersAreJinjas) {
                {"[1, 2, 3] | select('odd') | list", "[1, 3]"}, {"[message] | selectattr('role', 'equalto', 'user') | list | length", "1"},
                {"message | dictsort | first | first", "content"}, {"[1, 2] | map('string') | list", "['1', '2']"},
                {"name | safe", "Ada"}, {"[3, 1, 2] | batch(2) | list", "[[3, 1], [2]]"}, {"'a b-c' | wordcount", "3"}, {"2.5 | round", "2.0"},
-               {"{'b': 1, 'a': 2} | dictsort(by='value')", "[('b', 1), ('a', 2)]"}, {"message | attr('role') is defined", "False"}});
+               {"{'b': 1, 'a': 2} | dictsort(by='value')", "[('b', 1), ('a', 2)]"}, {"message | attr('role') is defined", "False"}, {"none | map('upper') | list", "[]"}});
 }
 
 TEST(JinjaExpression, FormatsArePythons) {
@@ -97,7 +102,7 @@ TEST(JinjaExpression, TestsAreJinjas) {
 
 TEST(JinjaExpression, WhatItDoesNotKnowIsNamed) {
   expect_rows({{"name | shuffle", "ERROR line 1, column 11: the filter \"shuffle\" is not supported"}, {"cycler('a')", "ERROR line 1: the name \"cycler\" is not supported"},
-               {"missing()", "ERROR line 1: \"missing\" cannot be called"}, {"f(**name, 1)", "ERROR line 1, column 14: an argument behind **"}, {"{1: 2}", "ERROR line 1: a int as the key of a dict is not supported"},
+               {"missing()", "ERROR line 1: \"missing\" cannot be called"}, {"f(**name, 1)", "ERROR line 1, column 14: an argument behind **"}, {"{(1, 2): 2}", "ERROR line 1: a tuple as the key of a dict is not supported"},
                {"range(200000)", "ERROR line 1: range: more than 100000 numbers"}, {"1 +", "ERROR line 1, column 8: an expression is missing"}});
 }
 

@@ -5,6 +5,7 @@ herd_test(checkpoint_tests
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_dequantize_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_gguf_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_open_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/checkpoint_parts_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_places_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_safetensors_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/end_ids_test.cc

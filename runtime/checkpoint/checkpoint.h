@@ -40,14 +40,6 @@ struct TensorInfo {
   bool used = false;  // false: present, not part of the model; never read by the loader
 };
 
-// Tokens that files beside the tokenizer's own declare, in the order in which they join it. One whose text is not among its
-// added tokens takes the id that the vocabulary has for the text, else the next one; `id` is what the file says, -1 where
-// it says none.
-struct DeclaredAddedTokens {
-  std::vector<tokenizer::AddedToken> tokens;  // each text once, none empty
-  bool restate = false;  // those with an id also say how the tokenizer's own added tokens of the same text are found
-};
-
 // Where the text side of the model lives. Paths are empty when there is no such file.
 struct TextParts {
   std::string tokenizer_json;
@@ -58,7 +50,7 @@ struct TextParts {
   std::string chat_problem;  // why the template could not be read; chat is refused with it
   // What a chat template finds as bos_token, eos_token, unk_token, … and as the model's own, image_token for one.
   std::vector<std::pair<std::string, std::string>> special_tokens;
-  DeclaredAddedTokens added_tokens;  // for a GGUF vocabulary they mean nothing
+  tokenizer::DeclaredAddedTokens added_tokens;  // of files beside tokenizer.json; a GGUF vocabulary is whole
   // What the JSON files of the folder say about ends; nothing when one of them cannot be read.
   DeclaredEnds ends;
   std::string ends_problem;  // why it cannot, of the first such file; empty when there is none

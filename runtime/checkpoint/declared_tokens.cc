@@ -41,6 +41,7 @@ AddedToken token_of(const JsonObject& json, bool is_special) {
   token.strip_left = json.boolean("lstrip").value_or(false);
   token.strip_right = json.boolean("rstrip").value_or(false);
   token.normalized = json.boolean("normalized").value_or(!token.special);
+  token.single_word = json.boolean("single_word").value_or(false);
   return token;
 }
 

@@ -6,15 +6,15 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/checkpoint/checkpoint.h"
 #include "runtime/checkpoint/json_object.h"
+#include "runtime/tokenizer/added_tokens.h"
 
 namespace herd::model {
 
-// Value. See TextParts for both.
+// Value.
 struct DeclaredTokens {
-  std::vector<std::pair<std::string, std::string>> special_tokens;
-  DeclaredAddedTokens added_tokens;
+  std::vector<std::pair<std::string, std::string>> special_tokens;  // see TextParts
+  tokenizer::DeclaredAddedTokens added_tokens;
 };
 
 // The three files, null where one is not there. What has another shape than its field should have is refused in the

@@ -153,11 +153,11 @@ DeclaredTokens declared(const char* config, const char* special_map, const char*
 TEST(DeclaredTokens, ADecoderOfAddedTokensSaysAll) {
   const DeclaredTokens tokens = declared(
       R"({"bos_token":"<b>","unk_token":"<u>","additional_special_tokens":["<x>","<b>","<i>"],"image_token":"<i>",)"
-      R"("added_tokens_decoder":{"12":{"content":"<y>","lstrip":true,"rstrip":true,"normalized":false,"special":false},)"
+      R"("added_tokens_decoder":{"12":{"content":"<y>","lstrip":true,"rstrip":true,"single_word":true,"normalized":false,"special":false},)"
       R"("3":{"content":"<b>","special":true},"11":{"content":"word"}}})",
       R"({"pad_token":"<pad>"})", R"({"<late>":99})");
   AddedToken stripping = plain(12, "<y>");
-  stripping.strip_left = stripping.strip_right = true;
+  stripping.strip_left = stripping.strip_right = stripping.single_word = true;
   stripping.normalized = false;
   EXPECT_EQ(tokens.added_tokens.tokens, (std::vector<AddedToken>{special(3, "<b>"), plain(11, "word"), stripping, special(-1, "<u>"),
                                                           special(-1, "<i>"), special(-1, "<x>")}));

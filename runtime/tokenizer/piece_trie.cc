@@ -1,6 +1,7 @@
 #include "runtime/tokenizer/piece_trie.h"
 
 #include <algorithm>
+#include <deque>
 
 namespace herd::tokenizer {
 
@@ -13,7 +14,7 @@ PieceTrie::PieceTrie(std::vector<Entry> entries) {
     std::size_t end = 0;
     std::size_t depth = 0;  // bytes that all of them share
   };
-  std::vector<Range> ranges;  // by node
+  std::deque<Range> ranges;  // of the nodes whose children are still to be made
   const auto add_children = [&](Range range) {
     for (std::size_t i = range.begin; i < range.end;) {
       const char label = entries[i].text[range.depth];
@@ -28,7 +29,8 @@ PieceTrie::PieceTrie(std::vector<Entry> entries) {
   add_children({0, entries.size(), 0});
   for (std::uint32_t node = 0; node < nodes_.size(); ++node) first_[static_cast<unsigned char>(labels_[node])] = node;
   for (std::size_t node = 0; node < nodes_.size(); ++node) {
-    Range range = ranges[node];
+    Range range = ranges.front();
+    ranges.pop_front();
     if (entries[range.begin].text.size() == range.depth) nodes_[node].id = entries[range.begin++].id;
     const std::size_t children = nodes_.size();
     add_children(range);

@@ -50,7 +50,7 @@ class ScoredBpe {
 
   [[nodiscard]] Status collect(const TokenizerDefinition& definition, std::vector<Piece>& pieces);
   void name_characters(const std::vector<Piece>& pieces, Symbols& symbols);
-  [[nodiscard]] Expected<std::vector<Merge>> merges_of(const std::vector<Piece>& pieces, const Symbols& symbols);
+  [[nodiscard]] static Expected<std::vector<Merge>> merges_of(const std::vector<Piece>& pieces, const Symbols& symbols);
   void split_unused(const std::vector<Piece>& pieces, const std::vector<Merge>& merges);
   [[nodiscard]] bool is_cut(TokenId before, char32_t character) const;
   void merge_stretch(ScoredBpeScratch& scratch, bool& after_unknown, std::vector<TokenId>& out) const;

@@ -17,7 +17,7 @@ inline constexpr std::string_view kSpaceSymbol = "\xE2\x96\x81";  // U+2581, how
 
 // Value. The names in brackets are those of a model file.
 struct SentencePieceRules {
-  std::string charsmap;               // its bytes; empty: characters stay as they are (precompiled_charsmap)
+  std::string charsmap = {};          // its bytes; empty: characters stay as they are (precompiled_charsmap)
   bool dummy_prefix = true;           // a space is put before a text that is not empty (add_dummy_prefix) …
   bool prefix_every_stretch = true;   // … and before what follows a token that was cut out of it
   bool remove_extra_spaces = false;   // at both ends, and all but one of a run (remove_extra_whitespaces)

@@ -55,7 +55,7 @@ double Unigram::score(TokenId id, std::size_t size) const {
   const auto index = static_cast<std::size_t>(id);
   if (!user_defined_[index]) return scores_[index];
   // SentencePiece's bonus: hardly below zero, so no sum of other tokens is greater.
-  return static_cast<double>(static_cast<float>(size) * score_max_) - 0.1;
+  return static_cast<double>(static_cast<float>(size) * score_max_ - 0.1F);
 }
 
 // Adds the tokens that begin at the place `at` of the stretch, which is the front of `text`.
@@ -63,17 +63,18 @@ void Unigram::extend(std::string_view text, std::size_t at, UnigramScratch& scra
   const std::string_view rest = text.substr(at);
   const std::size_t character = text::first_code_point(rest).size;
   const double so_far = scratch.ends[at].sum;
-  const auto offer = [&](std::size_t size, double sum, TokenId id) {
+  const auto offer = [&](std::size_t size, double score, TokenId id) {
     if (at + size >= scratch.ends.size()) scratch.ends.resize(at + size + 1);
     UnigramScratch::End& end = scratch.ends[at + size];
-    if (end.begin == UnigramScratch::kNowhere || sum > end.sum) end = {rounded(sum), at, id};
+    const double sum = rounded(score + so_far);
+    if (end.begin == UnigramScratch::kNowhere || sum > end.sum) end = {sum, at, id};
   };
   bool has_character = false;
   pieces_.for_each_prefix(rest, [&](std::size_t size, TokenId id) {
-    offer(size, score(id, size) + so_far, id);
+    offer(size, score(id, size), id);
     has_character = has_character || size == character;
   });
-  if (!has_character) offer(character, rounded(unknown_score_ + so_far), UnigramScratch::kUnknown);
+  if (!has_character) offer(character, unknown_score_, UnigramScratch::kUnknown);
 }
 
 void Unigram::encode_piece(std::string_view text, UnigramScratch& scratch, std::vector<TokenId>& out) const {

@@ -98,7 +98,8 @@ Status read_scored_tokens(const GgufVocabulary& vocabulary, TokenizerDefinition&
     if (type == kByte) {
       const auto byte = byte_of_piece(text);
       if (!byte) return bad_input(entry("tokens", i) + "'" + text + "' is not <0x00> … <0xFF>, the spelling of a byte");
-      token = {std::string(1, static_cast<char>(*byte)), TokenKind::kByte};
+      token = {};
+      token.bytes = std::string(1, static_cast<char>(*byte));
       definition.byte_tokens[*byte] = static_cast<TokenId>(i);
     } else if (type == kUnusedType) {
       token.kind = TokenKind::kUnused;

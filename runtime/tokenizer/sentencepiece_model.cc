@@ -1,7 +1,7 @@
 #include "runtime/tokenizer/sentencepiece_model.h"
 
-#include <algorithm>
 #include <string>
+#include <unordered_map>
 #include <utility>
 
 #include "runtime/text/hex.h"
@@ -32,7 +32,6 @@ Status add_piece(const SentencePieceFile& file, SentencePiece& piece, TokenizerD
       const auto byte = byte_of_piece(piece.text);
       if (!byte) return bad_input(where + "not <0x00> … <0xFF>, the spelling of a byte");
       if (!file.byte_fallback) return bad_input(where + "a byte, although the model says that it has none (byte_fallback)");
-      token.kind = TokenKind::kByte;
       token.bytes = std::string(1, static_cast<char>(*byte));
       definition.byte_tokens[*byte] = id;
       break;
@@ -73,29 +72,33 @@ Status check_whole(const SentencePieceFile& file, const TokenizerDefinition& def
   return {};
 }
 
-// A token of the vocabulary that is also found in the text, or one behind the vocabulary.
-Status add_declared(AddedToken added, TokenizerDefinition& definition) {
-  added.normalized = false;
-  const std::string where = "added token '" + added.content + "': ";
-  if (added.id < 0 || static_cast<std::size_t>(added.id) >= kVocabularySizeMax) return bad_input(where + "its id is no token's");
-  const auto index = static_cast<std::size_t>(added.id);
-  if (index >= definition.tokens.size()) definition.tokens.resize(index + 1);
-  VocabularyToken& token = definition.tokens[index];
-  const bool is_new = token.kind == TokenKind::kUnused && token.bytes.empty();
-  if (!is_new && token.spelling != added.content && token.bytes != added.content) {
-    return bad_input(where + "the vocabulary has '" + token.bytes + "' there");
+// Tokens that are also, or only, found in the text: of the vocabulary, by their spelling, or behind it.
+Status add_declared(const std::vector<AddedToken>& declared, TokenizerDefinition& definition) {
+  if (declared.empty()) return {};
+  std::unordered_map<std::string, std::size_t> places;  // in definition.added, by text
+  for (std::size_t i = 0; i < definition.added.size(); ++i) places.emplace(definition.added[i].content, i);
+  std::unordered_map<std::string, TokenId> spelled;
+  for (std::size_t i = 0; i < definition.tokens.size(); ++i) spelled.emplace(spelling_of(definition.tokens[i]), static_cast<TokenId>(i));
+  for (AddedToken added : declared) {
+    if (definition.tokens.size() == kVocabularySizeMax) return bad_input("more than " + std::to_string(kVocabularySizeMax) + " tokens");
+    added.normalized = false;
+    if (const auto place = places.find(added.content); place != places.end()) {
+      AddedToken& known = definition.added[place->second];
+      added.id = known.id;
+      added.special = added.special || known.special;
+      known = std::move(added);
+      continue;
+    }
+    const auto [entry, is_new] = spelled.emplace(added.content, static_cast<TokenId>(definition.tokens.size()));
+    if (is_new) definition.tokens.emplace_back();
+    added.id = entry->second;
+    VocabularyToken& token = definition.tokens[static_cast<std::size_t>(added.id)];
+    token = {};
+    token.bytes = added.content;
+    token.kind = added.special ? TokenKind::kSpecial : TokenKind::kAdded;
+    places.emplace(added.content, definition.added.size());
+    definition.added.push_back(std::move(added));
   }
-  const auto known = std::find_if(definition.added.begin(), definition.added.end(),
-                                  [&](const AddedToken& other) { return other.id == added.id; });
-  if (known != definition.added.end()) {
-    added.special = known->special || added.special;
-    *known = std::move(added);
-    return {};
-  }
-  token = {};
-  token.bytes = added.content;
-  token.kind = added.special ? TokenKind::kSpecial : TokenKind::kAdded;
-  definition.added.push_back(std::move(added));
   return {};
 }
 
@@ -119,9 +122,7 @@ Expected<TokenizerDefinition> sentencepiece_definition(std::string_view content,
     if (const Status status = add_piece(*file, piece, definition); !status.ok()) return refuse(status);
   }
   if (const Status status = check_whole(*file, definition); !status.ok()) return refuse(status);
-  for (const AddedToken& token : options.added) {
-    if (const Status status = add_declared(token, definition); !status.ok()) return refuse(status);
-  }
+  if (const Status status = add_declared(options.added, definition); !status.ok()) return refuse(status);
 
   definition.model = file->model == SentencePieceFile::Model::kBpe ? ModelKind::kScoredBpe : ModelKind::kUnigram;
   definition.fuse_unknown = true;

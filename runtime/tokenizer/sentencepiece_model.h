@@ -22,8 +22,8 @@ struct SentencePieceOptions {
   // A space is also put before the text behind a control token, as SentencePiece does when it is asked for each stretch
   // alone. False: before the whole text only.
   bool legacy = true;
-  // Tokens that other files beside it add or name, in the vocabulary or behind it. Their texts are looked for in the text
-  // as it is, whether they say `normalized` or not.
+  // Tokens that other files beside it declare, in the order in which they join it: the vocabulary's token of their text,
+  // else the next id, whatever `id` says. Looked for in the text as it is, even where they say `normalized`.
   std::vector<AddedToken> added = {};
   bool operator==(const SentencePieceOptions&) const = default;
 };

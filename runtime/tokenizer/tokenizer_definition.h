@@ -27,8 +27,7 @@ enum class TokenKind : std::uint8_t {
   kOrdinary,  // a byte string that merging can reach
   kAdded,     // found in the text before merging, visible when decoded
   kSpecial,   // control token
-  kByte,      // one byte of a character that has no token (byte_tokens); no text becomes it otherwise
-  kUserDefined,  // in normalized text always this one token, part of no merge (SentencePiece)
+  kUserDefined,  // where normalized text spells it, always this one token, part of no merge (SentencePiece)
 };
 
 // How the pieces of a text become tokens.

@@ -61,7 +61,7 @@ TEST(ScoredBpe, ACharacterWithoutATokenBecomesItsBytesElseOneUnknownForARunOfThe
   EXPECT_EQ(encode(definition, "xé\xE2\x96\x81" "aéa"), (Ids{0, 1, 0, 1}));
   for (int byte = 0; byte < 256; ++byte) {
     definition.byte_tokens[static_cast<std::size_t>(byte)] = static_cast<TokenId>(definition.tokens.size());
-    definition.tokens.push_back({std::string(1, static_cast<char>(byte)), TokenKind::kByte});
+    definition.tokens.push_back({std::string(1, static_cast<char>(byte))});
   }
   EXPECT_EQ(encode(definition, "aéx"), (Ids{1, 2 + 0xC3, 2 + 0xA9, 2 + 'x'}));
 }

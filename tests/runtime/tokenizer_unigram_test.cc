@@ -59,7 +59,7 @@ TEST(Unigram, ACharacterWithoutATokenBecomesItsBytesElseOneUnknownForARunOfThem)
   EXPECT_EQ(encode(definition, "éya" "éx"), (Ids{0, 1, 2}));
   for (int byte = 0; byte < 256; ++byte) {
     definition.byte_tokens[static_cast<std::size_t>(byte)] = static_cast<TokenId>(definition.tokens.size());
-    definition.tokens.push_back({std::string(1, static_cast<char>(byte)), TokenKind::kByte});
+    definition.tokens.push_back({std::string(1, static_cast<char>(byte))});
   }
   EXPECT_EQ(encode(definition, "aéa"), (Ids{1, 3 + 0xC3, 3 + 0xA9, 1}));
 }

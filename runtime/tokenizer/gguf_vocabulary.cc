@@ -6,6 +6,7 @@
 
 #include "runtime/text/utf8.h"
 #include "runtime/tokenizer/byte_alphabet.h"
+#include "runtime/tokenizer/byte_spelling.h"
 #include "runtime/tokenizer/gguf_pre_tokenizers.h"
 #include "runtime/tokenizer/sentencepiece_model.h"
 
@@ -49,10 +50,7 @@ Expected<bool> add_found_token(const GgufVocabulary& vocabulary, std::size_t ind
 // A text that occurs twice becomes the later of the two tokens, as in llama.cpp; both decode.
 void drop_earlier_twins(TokenizerDefinition& definition) {
   std::unordered_map<std::string_view, std::size_t> last;
-  const auto text = [&](std::size_t id) -> std::string_view {
-    const VocabularyToken& token = definition.tokens[id];
-    return token.spelling.empty() ? token.bytes : token.spelling;
-  };
+  const auto text = [&](std::size_t id) { return spelling_of(definition.tokens[id]); };
   for (std::size_t id = 0; id < definition.tokens.size(); ++id) {
     if (definition.tokens[id].kind != TokenKind::kOrdinary) continue;
     const auto [twin, is_first] = last.emplace(text(id), id);
@@ -96,7 +94,7 @@ Status read_scored_tokens(const GgufVocabulary& vocabulary, TokenizerDefinition&
     token.spelling = text;
     const std::int32_t type = type_of(vocabulary, i);
     if (type == kByte) {
-      const auto byte = byte_of_piece(text);
+      const auto byte = byte_of_spelling(text);
       if (!byte) return bad_input(entry("tokens", i) + "'" + text + "' is not <0x00> … <0xFF>, the spelling of a byte");
       token = {};
       token.bytes = std::string(1, static_cast<char>(*byte));

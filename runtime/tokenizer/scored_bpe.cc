@@ -60,7 +60,7 @@ Status ScoredBpe::collect(const TokenizerDefinition& definition, std::vector<Pie
     const bool unused = token.kind == TokenKind::kUnused && !token.spelling.empty();
     const bool whole = token.kind == TokenKind::kUserDefined;
     if (token.kind != TokenKind::kOrdinary && !unused && !whole) continue;
-    const std::string_view spelling = token.spelling.empty() ? token.bytes : token.spelling;
+    const std::string_view spelling = spelling_of(token);
     const std::string where = "vocabulary: token " + std::to_string(i) + ": ";
     if (spelling.empty()) return bad_input(where + "empty");
     if (!text::is_valid_utf8(spelling)) return bad_input(where + "not UTF-8");

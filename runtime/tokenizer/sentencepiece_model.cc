@@ -4,7 +4,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "runtime/text/hex.h"
+#include "runtime/tokenizer/byte_spelling.h"
 
 namespace herd::tokenizer {
 namespace {
@@ -29,7 +29,7 @@ Status add_piece(const SentencePieceFile& file, SentencePiece& piece, TokenizerD
       token.spelling = std::move(piece.text);
       break;
     case Type::kByte: {
-      const auto byte = byte_of_piece(piece.text);
+      const auto byte = byte_of_spelling(piece.text);
       if (!byte) return bad_input(where + "not <0x00> … <0xFF>, the spelling of a byte");
       if (!file.byte_fallback) return bad_input(where + "a byte, although the model says that it has none (byte_fallback)");
       token.bytes = std::string(1, static_cast<char>(*byte));
@@ -146,14 +146,6 @@ Expected<Tokenizer> parse_sentencepiece_model(std::string_view content, std::str
   auto built = Tokenizer::build(std::move(*definition));
   if (!built) return fail(bad_input(std::string(name) + ": " + built.error().message()));
   return built;
-}
-
-std::optional<unsigned char> byte_of_piece(std::string_view piece) {
-  if (piece.size() != 6 || !piece.starts_with("<0x") || piece.back() != '>') return std::nullopt;
-  const int high = text::hex_value(piece[3]);
-  const int low = text::hex_value(piece[4]);
-  if (high < 0 || low < 0) return std::nullopt;
-  return static_cast<unsigned char>(high * 16 + low);
 }
 
 std::string text_of_piece(std::string_view piece) {

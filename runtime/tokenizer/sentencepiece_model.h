@@ -37,8 +37,6 @@ struct SentencePieceOptions {
 [[nodiscard]] Expected<TokenizerDefinition> sentencepiece_definition(std::string_view content, std::string_view name,
                                                                      const SentencePieceOptions& options = {});
 
-// The byte that a piece "<0x00>" … "<0xFF>" stands for.
-[[nodiscard]] std::optional<unsigned char> byte_of_piece(std::string_view piece);
 // What a piece decodes to: each U+2581 is a space.
 [[nodiscard]] std::string text_of_piece(std::string_view piece);
 

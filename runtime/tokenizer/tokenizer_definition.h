@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/ids.h"
@@ -42,8 +43,12 @@ struct VocabularyToken {
   std::string bytes;     // what it decodes to; added and special tokens: their text
   TokenKind kind = TokenKind::kUnused;
   double score = 0.0;    // of kScoredBpe and kUnigram
-  std::string spelling;  // how normalized text spells it ("\u2581the"); empty: as `bytes`
+  std::string spelling = {};  // how normalized text spells it ("\u2581the"); empty: as `bytes`
 };
+
+[[nodiscard]] inline std::string_view spelling_of(const VocabularyToken& token) {
+  return token.spelling.empty() ? token.bytes : token.spelling;
+}
 
 // One step of what happens to a text before it is cut into pieces, in the order of the file.
 struct NormalizerStep {
@@ -66,7 +71,8 @@ inline constexpr TokenId kNoByteToken = -1;
 struct TokenizerDefinition {
   std::vector<VocabularyToken> tokens;  // by id
   std::vector<Merge> merges;
-  std::vector<AddedToken> added;        // exactly the tokens of kind kAdded and kSpecial that text may contain
+  std::vector<AddedToken> added;        // those of kind kAdded and kSpecial that text may contain, and of kind kOrdinary
+                                        // those that are cut out of it before merging as well
   std::vector<PreTokenizerStage> pre_tokenizer;
   ModelKind model = ModelKind::kByteBpe;
   std::vector<NormalizerStep> normalizer;
@@ -74,6 +80,7 @@ struct TokenizerDefinition {
   std::optional<SentencePieceRules> sentencepiece;  // how text is normalized instead of by `normalizer`
   bool sums_in_double = false;  // of kUnigram: HF tokenizers adds scores so, SentencePiece in float
   bool drops_leading_space = false;  // a whole text is decoded without its first space (what the normalizer put there)
+  std::string first_token_drops;     // a whole text is decoded without this anywhere in the spelling of its first token
 
   bool whole_piece_first = false;  // a piece that is a token needs no merging ("ignore_merges")
   std::optional<TokenId> unknown;  // for a byte without a token; absent: the byte is dropped, as HF does

@@ -32,7 +32,7 @@ Expected<Unigram> Unigram::build(const TokenizerDefinition& definition) {
     const VocabularyToken& token = definition.tokens[i];
     const bool user_defined = token.kind == TokenKind::kUserDefined;
     if (token.kind != TokenKind::kOrdinary && !user_defined) continue;
-    const std::string_view spelling = token.spelling.empty() ? token.bytes : token.spelling;
+    const std::string_view spelling = spelling_of(token);
     const std::string where = "vocabulary: token " + std::to_string(i) + ": ";
     if (spelling.empty()) return fail(bad_input(where + "empty"));
     if (!text::is_valid_utf8(spelling)) return fail(bad_input(where + "not UTF-8"));

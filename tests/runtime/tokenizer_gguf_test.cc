@@ -1,12 +1,11 @@
 #include "runtime/tokenizer/gguf_vocabulary.h"
 
+#include "runtime/tokenizer/byte_spelling.h"
 #include "runtime/tokenizer/gguf_pre_tokenizers.h"
 #include "runtime/tokenizer/sentencepiece_normalizer.h"
 #include "tests/runtime/tokenizer_fixture.h"
 
 #include <gtest/gtest.h>
-
-#include <cstdio>
 
 namespace herd::tokenizer {
 namespace {
@@ -112,9 +111,7 @@ GgufVocabulary scored_vocabulary(const std::vector<std::string>& pieces) {
   vocabulary.tokens = {"<unk>", "<s>", "</s>"};
   vocabulary.token_types = {2, 3, 3};
   for (int byte = 0; byte < 256; ++byte) {
-    char spelling[8];
-    std::snprintf(spelling, sizeof spelling, "<0x%02X>", byte);
-    vocabulary.tokens.emplace_back(spelling);
+    vocabulary.tokens.push_back(spelling_of_byte(static_cast<std::uint8_t>(byte)));
     vocabulary.token_types.push_back(6);
   }
   for (const std::string& piece : pieces) {

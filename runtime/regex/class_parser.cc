@@ -19,13 +19,14 @@ ClassItem single(char32_t point) { return {CodePointSet({{point, point}}), point
 ClassItem set_of(CodePointSet set, bool negative = false) { return {negative ? set.complement() : std::move(set), std::nullopt}; }
 
 // \p{name}, \p{^name}, \P{name}; the cursor stands at the brace.
-Expected<ClassItem> parse_property(Cursor& cursor, bool negative) {
+Expected<ClassItem> parse_property(Cursor& cursor, bool negative, bool in_class) {
   if (!cursor.take("{")) return fail(cursor.error("a property is written \\p{name}"));
   if (cursor.take("^")) negative = !negative;
   const auto name = cursor.take_until("}");
   if (!name) return fail(cursor.error("\\p{ without }"));
   auto set = unicode::property(*name);
   if (!set) return fail(cursor.error("property '" + std::string(*name) + "' is not known"));
+  if (!in_class && *set == unicode::words()) set = words_outside_classes();
   return set_of(std::move(*set), negative);
 }
 
@@ -65,13 +66,13 @@ std::optional<char32_t> control_escape(char c) {
   }
 }
 
-std::optional<CodePointSet> set_escape(char c) {
+std::optional<CodePointSet> set_escape(char c, bool in_class) {
   const CodePointSet hex({{'0', '9'}, {'A', 'F'}, {'a', 'f'}});
   switch (c) {
     case 'd': return unicode::decimal_digits();
     case 'D': return unicode::decimal_digits().complement();
-    case 'w': return unicode::words();
-    case 'W': return unicode::words().complement();
+    case 'w': return in_class ? unicode::words() : words_outside_classes();
+    case 'W': return (in_class ? unicode::words() : words_outside_classes()).complement();
     case 's': return unicode::white_space();
     case 'S': return unicode::white_space().complement();
     case 'h': return hex;
@@ -92,6 +93,7 @@ Expected<std::optional<ClassItem>> parse_posix(Cursor& cursor) {
   if (!name) return std::optional<ClassItem>();
   auto set = unicode::property(*name);
   if (!set) return fail(cursor.error("bracket '[:" + std::string(*name) + ":]' is not known"));
+  if (*name == "punct") set->unite(*unicode::property("S"));
   cursor = ahead;
   return std::optional(set_of(std::move(*set), negative));
 }
@@ -151,7 +153,7 @@ class ClassParser {
     }
     if (!cursor_.take("\\")) return single(cursor_.take_point());
     if (cursor_.take("b")) return single(U'\b');
-    auto escape = parse_set_escape(cursor_);
+    auto escape = parse_set_escape(cursor_, true);
     if (!escape) return fail(escape.error());
     if (!*escape) return fail(cursor_.error("escape without meaning in a class"));
     return std::move(**escape);
@@ -187,7 +189,13 @@ Status Cursor::error(const std::string& what) const {
   return bad_input("regular expression, byte " + std::to_string(position_) + ": " + what);
 }
 
-Expected<std::optional<ClassItem>> parse_set_escape(Cursor& cursor) {
+CodePointSet words_outside_classes() {
+  CodePointSet set = unicode::words();
+  set.unite(CodePointSet({{0xB2, 0xB3}, {0xB9, 0xB9}, {0xBC, 0xBE}}));
+  return set;
+}
+
+Expected<std::optional<ClassItem>> parse_set_escape(Cursor& cursor, bool in_class) {
   if (cursor.at_end()) return fail(cursor.error("\\ at the end"));
   const char c = cursor.peek();
   const auto known = [](Expected<ClassItem> item) -> Expected<std::optional<ClassItem>> {
@@ -198,12 +206,12 @@ Expected<std::optional<ClassItem>> parse_set_escape(Cursor& cursor) {
     (void)cursor.take_point();
     return std::optional(single(*point));
   }
-  if (auto set = set_escape(c)) {
+  if (auto set = set_escape(c, in_class)) {
     (void)cursor.take_point();
     return std::optional(set_of(std::move(*set)));
   }
-  if (cursor.take("p")) return known(parse_property(cursor, false));
-  if (cursor.take("P")) return known(parse_property(cursor, true));
+  if (cursor.take("p")) return known(parse_property(cursor, false, in_class));
+  if (cursor.take("P")) return known(parse_property(cursor, true, in_class));
   if (cursor.take("x")) return known(parse_x(cursor));
   if (cursor.take("u")) return known(parse_hex(cursor, 4, 4, 0xFFFF));
   const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');

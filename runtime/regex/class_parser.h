@@ -39,7 +39,10 @@ struct ClassItem {
 };
 
 // The cursor stands behind the backslash. Nothing: this escape stands for no code points (\b, \A), and nothing was taken.
-[[nodiscard]] Expected<std::optional<ClassItem>> parse_set_escape(Cursor& cursor);
+[[nodiscard]] Expected<std::optional<ClassItem>> parse_set_escape(Cursor& cursor, bool in_class);
+
+// \w as it stands outside a class: Oniguruma then takes the powers and fractions of Latin-1 (² ½) for word characters too.
+[[nodiscard]] unicode::CodePointSet words_outside_classes();
 
 // The cursor stands behind the '['. `ignore_case`: as if both cases of every letter were listed.
 [[nodiscard]] Expected<unicode::CodePointSet> parse_class(Cursor& cursor, bool ignore_case);

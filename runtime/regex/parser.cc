@@ -6,7 +6,6 @@
 
 #include "runtime/regex/class_parser.h"
 #include "runtime/text/utf8.h"
-#include "runtime/unicode/properties.h"
 
 namespace herd::regex {
 namespace {
@@ -79,9 +78,10 @@ Node last_line_end() {
 
 // A word character on one side and none on the other; `negative`: on both sides or on none.
 Node word_border(bool negative) {
+  const CodePointSet words = words_outside_classes();
   const auto side = [&](bool before, bool after) {
-    return with_children(Node::Kind::kSequence, list(look(Node::Kind::kLookBehind, !before, of_set(unicode::words())),
-                                                     look(Node::Kind::kLookAhead, !after, of_set(unicode::words()))));
+    return with_children(Node::Kind::kSequence, list(look(Node::Kind::kLookBehind, !before, of_set(words)),
+                                                     look(Node::Kind::kLookAhead, !after, of_set(words))));
   };
   return with_children(Node::Kind::kAlternatives, list(side(true, negative), side(false, !negative)));
 }
@@ -222,7 +222,7 @@ Expected<Node> Parser::parse_literal(Options options) {
 
 Expected<Node> Parser::parse_escape(Options options) {
   (void)cursor_.take("\\");
-  auto escape = parse_set_escape(cursor_);
+  auto escape = parse_set_escape(cursor_, false);
   if (!escape) return fail(escape.error());
   if (*escape) {
     last_literal_.reset();

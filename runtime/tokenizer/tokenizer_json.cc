@@ -17,6 +17,7 @@
 #include "runtime/tokenizer/json_normalizer.h"
 #include "runtime/tokenizer/json_post_processor.h"
 #include "runtime/tokenizer/json_pre_tokenizer.h"
+#include "runtime/tokenizer/normalizer.h"
 #include "runtime/tokenizer/token_map.h"
 #include "runtime/tokenizer/tokenizer_file.h"
 
@@ -66,6 +67,7 @@ class Reader {
   }
 
   TokenizerDefinition definition_;
+  Normalizer normalizer_;
   JsonDecoder decoder_;
   TokenMap spelled_;  // vocabulary as written -> id; views into the document
   std::vector<bool> taken_;                // ids that have a token
@@ -93,6 +95,9 @@ Status Reader::read_stages(const json::object& root) {
     auto steps = read_json_normalizer(*normalizer);
     if (!steps) return steps.error();
     definition_.normalizer = std::move(*steps);
+    auto built = Normalizer::build(definition_.normalizer);
+    if (!built) return built.error();
+    normalizer_ = std::move(*built);
   }
   if (const json::value* value = json_member(root, "pre_tokenizer")) {
     auto pre_tokenizer = read_json_pre_tokenizer(*value);
@@ -291,7 +296,14 @@ Status Reader::add(AddedToken token, const std::string& where) {
   if (in_vocabulary ? known != token.id : taken_[index]) {
     return bad_input(where + ": '" + token.content + "' and model.vocab disagree about id " + std::to_string(token.id));
   }
-  if (!in_vocabulary) entry.bytes = decoder_.bytes_of(token.content);
+  // The reference shows a normalized token as its normalized text.
+  if (token.normalized && !normalizer_.empty()) {
+    const std::string text = normalizer_.apply({token.content, {}}).bytes;
+    if (entry.spelling.empty() && entry.kind == TokenKind::kOrdinary) entry.spelling = entry.bytes;
+    entry.bytes = decoder_.bytes_of(text);
+  } else if (!in_vocabulary) {
+    entry.bytes = decoder_.bytes_of(token.content);
+  }
   if (token.special) {
     entry.kind = TokenKind::kSpecial;
   } else if (entry.kind != TokenKind::kOrdinary) {

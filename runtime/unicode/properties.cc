@@ -93,7 +93,7 @@ std::string fold_name(std::string_view name) {
   return folded;
 }
 
-// POSIX brackets as Oniguruma has them for Unicode.
+// POSIX brackets as Oniguruma has them for Unicode, and properties of other kinds.
 std::optional<CodePointSet> posix(std::string_view name) {
   if (name == "alpha" || name == "alphabetic") return alphabetic();
   if (name == "alnum") return united(alphabetic(), {decimal_digits()});
@@ -105,9 +105,9 @@ std::optional<CodePointSet> posix(std::string_view name) {
   if (name == "xdigit") return CodePointSet({{'0', '9'}, {'A', 'F'}, {'a', 'f'}});
   if (name == "ascii") return CodePointSet({{0, 0x7F}});
   if (name == "any") return CodePointSet({{0, kCodePointMax}});
-  if (name == "punct") {  // with the ASCII symbols, as in POSIX
-    return united(punctuation(), {CodePointSet({{'$', '$'}, {'+', '+'}, {'<', '>'}, {'^', '^'}, {'`', '`'}, {'|', '|'}, {'~', '~'}})});
-  }
+  if (name == "punct") return punctuation();
+  if (name == "assigned") return of_category("cn").complement();
+  if (name == "lc") return united(of_category("lu"), {of_category("ll"), of_category("lt")});
   const auto invisible = [] {
     return united(white_space(), {of_category("cc"), of_category("cn"), of_category("cs")});
   };

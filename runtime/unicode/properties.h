@@ -12,8 +12,8 @@ namespace herd::unicode {
 inline constexpr std::string_view kUnicodeVersion = "16.0.0";
 
 // By name, as \p{…} and [:…:] spell it; case, spaces, '_' and '-' do not matter: general categories (L, Lu, Letter,
-// Uppercase_Letter), scripts (Han, Hani), POSIX brackets (Alpha, Alnum, Blank, Cntrl, Digit, Graph, Lower, Print, Punct,
-// Space, Upper, XDigit, Word, ASCII), Alphabetic, White_Space, Any. Nothing for a name that is none of these.
+// Uppercase_Letter, LC), scripts (Han, Hani), POSIX brackets (Alpha, Alnum, Blank, Cntrl, Digit, Graph, Print, Punct, Space,
+// XDigit, Word, ASCII), Alphabetic, White_Space, Any, Assigned. Nothing for a name that is none of these.
 [[nodiscard]] std::optional<CodePointSet> property(std::string_view name);
 
 [[nodiscard]] const CodePointSet& letters();       // \p{L}

@@ -19,19 +19,32 @@ import struct
 import subprocess
 import sys
 import tempfile
+import unicodedata
 
 import jinja2
 import tiktoken
 import tokenizers
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import tokenizer_definitions
 from tokenizer_definitions import LLAMA3 as LLAMA3_PATTERN
 
 
+# Numbers and cased letters of Unicode 17: Oniguruma, which reads the patterns, has 16, and Rust's own tables have 17.
+NEWER = {0xA7CE, 0xA7D2, 0xA7D4, *range(0x11DE0, 0x11DEA), *range(0x16EA0, 0x16ED4), *range(0x16FF4, 0x16FF7)}
+
+
 def unicode_alphabet():
     """Every code point, assigned or not, but surrogates, private ones and planes without any character."""
-    return [chr(code) for code in [*range(0xD800), *range(0xF900, 0x324B0), *range(0xE0000, 0xE0200)]]
+    codes = [*range(0xD800), *range(0xF900, 0x324B0), *range(0xE0000, 0xE0200)]
+    return [chr(code) for code in codes if code not in NEWER]
+
+
+def newer_than_decompositions():
+    """Characters that came after the tables with which `tokenizers` decomposes (Unicode 12)."""
+    nfkd = normalizers.NFKD()
+    return {c for c in unicode_alphabet() if unicodedata.category(c) == "Cn" or
+            nfkd.normalize_str(c) != unicodedata.normalize("NFKD", c)}
 
 
 WORDS = """the of and to in a is that for it as was with be by on not he I his from at this but had her she you don't
@@ -133,6 +146,8 @@ class Comparison:
             if line.split() != expected.split() and shown < 5:
                 shown += 1
                 print(f"  mode {mode} {text[:200]!r}\n    herd {line[:300]}\n    want {expected[:300]}")
+                first = next((i for i, (a, b) in enumerate(zip(line.split(), expected.split())) if a != b), -1)
+                print(f"    first difference at item {first}")
         self.failed += len(cases) - equal
 
 
@@ -166,6 +181,7 @@ def compare_definitions(comparison, texts, folder):
     corpus = training_corpus(texts[::7])
     rng = random.Random(3)
     pool = [text for text in texts if len(text) < 2000]
+    newer = newer_than_decompositions()
     spelled = ["<l>", "<r>", " <lr> ", "<n>", "<l><r>", "\n\n", "two words", "norm", "NORM", "<UP>", "<up>", "<nfd>é", "<unk>",
                "word", "the", "The", "of", "is", "  ", "\t", "▁", "_", " ", "x", "é", "e\u0301", "ﬁ", "½", "가", "각", "\u0344"]
     for name, definition in tokenizer_definitions.definitions(corpus).items():
@@ -177,7 +193,11 @@ def compare_definitions(comparison, texts, folder):
             comparison.refused(name, path, refusal)
             continue
         oracle = Tokenizer.from_file(path)
-        sample = rng.sample(pool, comparison.definition_texts * 2 // 3)
+        if any(form in json.dumps(definition["normalizer"]) for form in ("NFD", "NFKC", "NFKD")):
+            sources = [text for text in pool if newer.isdisjoint(text)]
+        else:
+            sources = pool
+        sample = rng.sample(sources, comparison.definition_texts * 2 // 3)
         sample += ["".join(rng.choice(spelled) for _ in range(rng.randrange(1, 9))) for _ in range(comparison.definition_texts // 3)]
         comparison.run(name, "json", path, definition_cases(oracle, sample))
 

@@ -100,6 +100,10 @@ TEST(Pattern, PropertiesAreUnicodes) {
   EXPECT_EQ(marked(R"(\P{L}+)", "ab12c"), "ab[12]c");
   EXPECT_EQ(marked(R"(\p{^L}+)", "ab12c"), "ab[12]c");
   EXPECT_EQ(marked(R"(\w+)", "e\u0301_1-\u2167"), "[e\u0301_1]-[\u2167]") << "letter numbers are alphabetic";
+  EXPECT_EQ(marked(R"(\w|\b.)", "½"), "[½]") << "outside a class Latin-1's fractions are words …";
+  EXPECT_EQ(marked(R"([\w])", "½"), "½") << "… and inside they are not";
+  EXPECT_EQ(marked(R"([[:punct:]]|\p{Punct})", "-+"), "[-][+]");
+  EXPECT_EQ(marked(R"(\p{Punct})", "-+"), "[-]+");
   EXPECT_EQ(marked(R"(\d+)", "12\u0663\u00BD"), "[12\u0663]\u00BD");
   EXPECT_EQ(marked(R"(\s+)", "a\u0085\u3000\u180Eb"), "a[\u0085\u3000]\u180Eb");
   EXPECT_EQ(marked(R"(\p{L})", "\U00010D4A\U00031350"), "[\U00010D4A][\U00031350]") << "letters of Unicode 15 and 16";

@@ -171,8 +171,8 @@ TEST(TokenizerJson, NormalizesWhatStandsBetweenAddedTokens) {
   Parts parts;
   parts.normalizer = R"({"type":"Sequence","normalizers":[{"type":"Lowercase"},{"type":"Replace","pattern":{"Regex":"b+"},"content":"c"}]})";
   parts.added = R"([{"id":300,"content":"<E>","special":true},{"id":301,"content":"AA","normalized":true}])";
-  EXPECT_EQ(texts(parse(parts), "ABB<E>Baab", {.add_bos = false, .parse_special = true}), (Texts{"a", "c", "<E>", "c", "AA", "c"}))
-      << "AA is found as aa in the normalized text, <E> in the text as it is";
+  EXPECT_EQ(texts(parse(parts), "ABB<E>Baab", {.add_bos = false, .parse_special = true}), (Texts{"a", "c", "<E>", "c", "aa", "c"}))
+      << "AA is found, and shown, as aa in the normalized text, <E> in the text as it is";
 }
 
 // Characters, byte fallback, U+2581 for spaces: as Llama 2's file says it.

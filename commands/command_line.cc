@@ -184,7 +184,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   add_chat_format(app, flags.chat_format);
   app.add_option("--quantization-encoding", flags.encoding,
                  "float32, float16, bfloat16, q8_0, q4_0, q4_1 (default: the checkpoint's own; an encoding without "
-                 "native compute is widened to bfloat16)")
+                 "native compute is widened to bfloat16); of a folder's GGUF models it chooses one")
       ->group(model);
   app.add_option("--load-format", flags.load_format, "auto, or random: weights from a seed, config.json is enough")
       ->group(model);

@@ -83,7 +83,7 @@ Expected<config::NodeSpec> node_of(const config::ClusterSpec& spec, const NodeFl
 
 // Gateways make ids of words and nodes compute with them, so the coordinator lets in only those whose words are the same.
 Expected<std::string> text_digest_of(const actors::EngineOptions& options, const config::ModelSpec& spec) {
-  auto model = model::open_model(options.model);
+  auto model = model::open_model(options.model, options.encoding);
   if (!model) return fail(model.error());
   served::TextOptions wanted;
   wanted.tokenizer_path = spec.tokenizer_path;

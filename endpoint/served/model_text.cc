@@ -1,10 +1,12 @@
 #include "endpoint/served/model_text.h"
 
 #include <cstddef>
+#include <filesystem>
 #include <utility>
 
 #include "runtime/checkpoint/gguf_file.h"
 #include "runtime/checkpoint/json_object.h"
+#include "runtime/checkpoint/text_parts.h"
 #include "runtime/files/file_bytes.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
 #include "runtime/tokenizer/tiktoken_model.h"
@@ -19,6 +21,11 @@ constexpr std::size_t kTokenizerBytesMax = std::size_t{32} << 20;
 bool is_damaged(const std::string& json_file) {
   const auto text = files::read_text_file(json_file, kTokenizerBytesMax);
   return !text || !model::JsonObject::parse(*text, json_file);
+}
+
+// The added tokens that other files in the folder of a tokenizer.json declare.
+tokenizer::DeclaredAddedTokens declared_beside(const std::string& json_file) {
+  return model::read_text_parts(std::filesystem::path(json_file).parent_path().string()).added_tokens;
 }
 
 Expected<tokenizer::Tokenizer> tokenizer_in(const std::string& model, const model::GgufFile& gguf) {
@@ -40,7 +47,7 @@ Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const 
   const bool from_json = !tiktoken && !json.empty();
   Expected<tokenizer::Tokenizer> loaded = fail(missing(""));
   if (from_json) {
-    loaded = tokenizer::load_tokenizer_json(json);
+    loaded = tokenizer::load_tokenizer_json(json, path.empty() ? text.added_tokens : declared_beside(path));
   } else if (!ranks.empty()) {
     loaded = tokenizer::load_tiktoken_model(ranks);
   } else if (model.gguf() != nullptr && model.gguf()->value("tokenizer.ggml.model") != nullptr) {

@@ -50,10 +50,7 @@ struct TextParts {
   std::string chat_problem;  // why the template could not be read; chat is refused with it
   // What a chat template finds as bos_token, eos_token, unk_token, … and as the model's own, image_token for one.
   std::vector<std::pair<std::string, std::string>> special_tokens;
-  // Tokens that files beside the tokenizer's own declare, in the order in which they join it: most are among its own
-  // already. A new one takes the id that the vocabulary has for its text, else the next one; `id` is what the file says,
-  // -1 where it says none. For a GGUF vocabulary they mean nothing.
-  std::vector<tokenizer::AddedToken> added_tokens;
+  tokenizer::DeclaredAddedTokens added_tokens;  // of files beside tokenizer.json; a GGUF vocabulary is whole
   // What the JSON files of the folder say about ends; nothing when one of them cannot be read.
   DeclaredEnds ends;
   std::string ends_problem;  // why it cannot, of the first such file; empty when there is none

@@ -6,7 +6,7 @@
 #include <array>
 #include <optional>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -46,7 +46,7 @@ std::optional<std::pair<std::string_view, std::string_view>> merged_pair(const j
 // One file being read. Each step returns ok or a message that begins with the field; parse() adds the file's name.
 class Reader {
  public:
-  Expected<Tokenizer> parse(const json::object& root, std::span<const AddedToken> more);
+  Expected<Tokenizer> parse(const json::object& root, const DeclaredAddedTokens& declared);
 
  private:
   Status read_stages(const json::object& root);
@@ -59,6 +59,9 @@ class Reader {
   Status read_added_tokens(const json::object& root);
   Status read_added_token(const json::object& token, const std::string& where);
   Status add(AddedToken token, const std::string& where);
+  Status join(const DeclaredAddedTokens& declared);
+  void restate(const AddedToken& declared, AddedToken& own);
+  [[nodiscard]] TokenId next_added_id() const;
   [[nodiscard]] bool every_byte_has_a_token() const;
   void make_room(std::size_t index) {
     if (index < taken_.size()) return;
@@ -69,23 +72,21 @@ class Reader {
   TokenizerDefinition definition_;
   Normalizer normalizer_;
   JsonDecoder decoder_;
+  std::size_t vocabulary_size_ = 0;
   TokenMap spelled_;  // vocabulary as written -> id; views into the document
   std::vector<bool> taken_;                // ids that have a token
-  std::unordered_set<std::string> added_;  // texts of added tokens
+  std::unordered_map<std::string, std::size_t> added_;  // text of an added token -> its place in the definition
   bool byte_level_ = false;
 };
 
-Expected<Tokenizer> Reader::parse(const json::object& root, std::span<const AddedToken> more) {
+Expected<Tokenizer> Reader::parse(const json::object& root, const DeclaredAddedTokens& declared) {
   const json::value* model = json_member(root, "model");
   if (model == nullptr || !model->is_object()) return fail(bad_input("model: missing"));
   if (Status status = refuse_what_changes_merging(model->get_object()); !status.ok()) return fail(std::move(status));
   if (Status status = read_stages(root); !status.ok()) return fail(std::move(status));
   if (Status status = read_model(model->get_object()); !status.ok()) return fail(std::move(status));
   if (Status status = read_added_tokens(root); !status.ok()) return fail(std::move(status));
-  for (const AddedToken& token : more) {
-    if (added_.contains(token.content)) continue;
-    if (Status status = add(token, "added token"); !status.ok()) return fail(std::move(status));
-  }
+  if (Status status = join(declared); !status.ok()) return fail(std::move(status));
   if (Status status = read_unknown(model->get_object()); !status.ok()) return fail(std::move(status));
   return Tokenizer::build(std::move(definition_));
 }
@@ -164,7 +165,8 @@ Status Reader::read_vocabulary(const json::object& vocabulary) {
   if (vocabulary.size() > kVocabularySizeMax) {
     return bad_input("model.vocab: more than " + std::to_string(kVocabularySizeMax) + " tokens");
   }
-  spelled_ = TokenMap(vocabulary.size());
+  vocabulary_size_ = vocabulary.size();
+  spelled_ = TokenMap(vocabulary_size_);
   for (const auto& [key, value] : vocabulary) {
     const std::string_view spelling(key.data(), key.size());
     const auto id = json_token_id(value);
@@ -310,14 +312,45 @@ Status Reader::add(AddedToken token, const std::string& where) {
     entry.kind = TokenKind::kAdded;
   }
   taken_[index] = true;
-  added_.insert(token.content);
+  added_.emplace(token.content, definition_.added.size());
   definition_.added.push_back(std::move(token));
+  return {};
+}
+
+// As the library numbers tokens that are added: behind the vocabulary, which may have holes, and behind each other.
+TokenId Reader::next_added_id() const {
+  auto next = static_cast<TokenId>(vocabulary_size_);
+  for (const AddedToken& token : definition_.added) next = std::max(next, token.id + 1);
+  return next;
+}
+
+void Reader::restate(const AddedToken& declared, AddedToken& own) {
+  const TokenId id = std::exchange(own, declared).id;
+  own.id = id;
+  const bool is_word = spelled_.find(own.content) != TokenMap::kNone && token_of(own.content).kind == TokenKind::kOrdinary;
+  definition_.tokens[static_cast<std::size_t>(id)].kind =
+      own.special ? TokenKind::kSpecial : is_word ? TokenKind::kOrdinary : TokenKind::kAdded;
+}
+
+Status Reader::join(const DeclaredAddedTokens& declared) {
+  TokenId next = next_added_id();
+  for (const AddedToken& token : declared.tokens) {
+    const auto known = added_.find(token.content);
+    if (known != added_.end()) {
+      if (declared.restate && token.id >= 0) restate(token, definition_.added[known->second]);
+      continue;
+    }
+    AddedToken joined = token;
+    const TokenId word = spelled_.find(token.content);
+    joined.id = word != TokenMap::kNone ? word : next++;
+    if (Status status = add(std::move(joined), "added token"); !status.ok()) return status;
+  }
   return {};
 }
 
 }  // namespace
 
-Expected<Tokenizer> parse_tokenizer_json(std::string_view content, std::string_view name, std::span<const AddedToken> more) {
+Expected<Tokenizer> parse_tokenizer_json(std::string_view content, std::string_view name, const DeclaredAddedTokens& declared) {
   const std::string prefix = std::string(name) + ": ";
   if (content.size() > kTokenizerFileBytesMax) {
     return fail(bad_input(prefix + "larger than " + std::to_string(kTokenizerFileBytesMax) + " bytes"));
@@ -331,15 +364,15 @@ Expected<Tokenizer> parse_tokenizer_json(std::string_view content, std::string_v
   if (error) return fail(bad_input(prefix + "not JSON: " + error.message()));
   if (!document.is_object()) return fail(bad_input(prefix + "not a JSON object"));
 
-  auto tokenizer = Reader().parse(document.get_object(), more);
+  auto tokenizer = Reader().parse(document.get_object(), declared);
   if (!tokenizer) return fail(bad_input(prefix + tokenizer.error().message()));
   return tokenizer;
 }
 
-Expected<Tokenizer> load_tokenizer_json(const std::filesystem::path& path, std::span<const AddedToken> more) {
+Expected<Tokenizer> load_tokenizer_json(const std::filesystem::path& path, const DeclaredAddedTokens& declared) {
   const auto content = read_tokenizer_file(path, kTokenizerFileBytesMax);
   if (!content) return fail(content.error());
-  return parse_tokenizer_json(*content, path.string(), more);
+  return parse_tokenizer_json(*content, path.string(), declared);
 }
 
 }  // namespace herd::tokenizer

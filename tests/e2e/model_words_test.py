@@ -215,9 +215,27 @@ def beginnings(root):
         checks.equal("the server's log says so once", server.stderr().count("there are two"), 1)
 
 
+def declared(root):
+    """Added tokens that tokenizer.json does not have: transformers merges the files, and so does herd."""
+    new, strip = "<|new|>", {"content": "<|eot_id|>", "rstrip": True, "special": True}
+    decoder = {"added_tokens_decoder": {str(ROWS): {"content": new, "special": True}, str(EOT): strip}}
+    for name, files, expected in (
+            ("added_tokens_decoder", {"tokenizer_config": {**TEXT, **decoder}}, [A, ROWS, EOT, B]),
+            ("added_tokens.json", {"added_tokens": {new: ROWS}}, [A, ROWS, EOT, ord(" "), B]),
+            ("a special token of no other file", {"tokenizer_config": {**TEXT, "pad_token": new}}, [A, ROWS, EOT, ord(" "), B]),
+            ("additional_special_tokens", {"tokenizer_config": {**TEXT, "additional_special_tokens": [new]}},
+             [A, ROWS, EOT, ord(" "), B]),
+            ("special_tokens_map.json", {"special_tokens_map": {"sep_token": {"content": new}}},
+             [A, ROWS, EOT, ord(" "), B])):
+        model = folder_of(root, f"declared in {name}", rows=ROWS + 1, **files)
+        for words in ([], ["--tokenizer-path", model / "tokenizer.json"]):
+            answer = generate(model, "--prompt", f"A{new}<|eot_id|> B", "--max-new-tokens", "1", *words)[0]
+            checks.equal(f"one id for what is declared in {name}", answer.get("prompt_token_ids"), expected)
+
+
 def main():
     with TestFolder() as root:
-        for part in (ends, beyond, unusable, defaults, beginnings):
+        for part in (ends, beyond, unusable, defaults, beginnings, declared):
             part(root)
     return checks.finish()
 

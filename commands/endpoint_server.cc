@@ -29,7 +29,8 @@ std::string default_resume_key_file() {
   return {};
 }
 
-Instant after(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(std::min(seconds, 1e9) * 1e9)}; }
+constexpr double kNever_s = 1e9;  // 31 years
+Instant after(Instant now, double seconds) { return seconds_after(now, std::min(seconds, kNever_s)); }
 
 constexpr std::chrono::milliseconds kLogFlush{200};
 
@@ -76,7 +77,7 @@ Status EndpointServer::start_cluster(bool& reload) {
 }
 
 Status EndpointServer::run() {
-  const auto interval_s = [this] { return flags_.no_stats_line ? 1e9 : flags_.stats_interval; };
+  const auto interval_s = [this] { return flags_.no_stats_line ? kNever_s : flags_.stats_interval; };
   double waits_s = interval_s();
   Instant next_line = after(steady_now(), waits_s);
   // What was given up while the doors opened woke the guard once, for the start.

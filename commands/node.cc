@@ -203,7 +203,7 @@ class NodeCommand {
   Status take(const config::ClusterSpec& spec) {
     drain_s_ = spec.http.shutdown_timeout;
     guard_.set_drain(drain_s_ + kEndSeconds);
-    log_.set_level(observability::log_level_named(spec.logs.log_level).value_or(LogLevel::kInfo));
+    log_.set_level(log_level_of(spec));
     return process_->on_reloaded(spec);
   }
 
@@ -264,7 +264,7 @@ Status node(const NodeFlags& flags) {
   auto mine = node_of(*spec, flags);
   if (!mine) return mine.error();
   const auto format = spec->logs.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
-  observability::EventLog log(format, observability::log_level_named(spec->logs.log_level).value_or(LogLevel::kInfo));
+  observability::EventLog log(format, log_level_of(*spec));
   auto guard = StopGuard::start(spec->http.shutdown_timeout + kEndSeconds, [&log] { log.flush(kLogFlush); });
   if (!guard) return guard.error();
   NodeCommand command(flags.config, std::move(*spec), std::move(*mine), log, **guard);

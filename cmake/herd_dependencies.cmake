@@ -26,7 +26,6 @@ if(HERD_KERNELS_ONLY)
   return()
 endif()
 
-find_package(PkgConfig REQUIRED)
 find_package(Boost 1.81 REQUIRED COMPONENTS json)
 find_package(CapnProto REQUIRED)
 find_package(CLI11 REQUIRED)
@@ -34,7 +33,6 @@ find_package(OpenSSL REQUIRED)
 find_package(prometheus-cpp REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(yaml-cpp REQUIRED)
-pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 
 # libcaf-dev has neither a CMake config nor a pkg-config file. Core only: the network layer stays out.
 find_path(CAF_INCLUDE_DIR caf/all.hpp REQUIRED)

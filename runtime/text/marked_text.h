@@ -3,7 +3,9 @@
 // partly what users sent, and only the former may spell control tokens.
 
 #include <cstddef>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace herd::text {
@@ -21,5 +23,11 @@ struct MarkedText {
   std::vector<ByteRange> foreign;  // ascending, none empty, none touching the next; whole characters
   bool operator==(const MarkedText&) const = default;
 };
+
+// The parts of ascending, disjoint `ranges` that lie in bytes [begin, end), counted from `begin`.
+[[nodiscard]] std::vector<ByteRange> within(std::span<const ByteRange> ranges, std::size_t begin, std::size_t end);
+
+// `bytes` with every maximal invalid part as one U+FFFD, which is foreign where any byte of the part is.
+[[nodiscard]] MarkedText repair(std::string_view bytes, std::span<const ByteRange> foreign);
 
 }  // namespace herd::text

@@ -14,7 +14,7 @@ enum TokenType : std::int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDe
 
 struct PreRule {
   std::string_view name;
-  std::vector<PreTokenizerStage> stages;
+  std::vector<std::string_view> patterns;  // one split after the other
   bool whole_piece_first = false;
   bool add_bos = false;  // where the file does not say
 };
@@ -23,14 +23,14 @@ struct PreRule {
 // terms; files that say so get GPT-2's pattern.
 const PreRule* find_pre_rule(std::string_view name) {
   static const std::vector<PreRule> kRules = {
-      {"llama-bpe", {{SplitPattern::kLlama3, false}}, true, true},
-      {"llama3", {{SplitPattern::kLlama3, false}}, true, true},
-      {"llama-v3", {{SplitPattern::kLlama3, false}}, true, true},
-      {"smollm", {{SplitPattern::kDigit, false}, {SplitPattern::kGpt2, false}}, false, false},
-      {"refact", {{SplitPattern::kDigit, false}, {SplitPattern::kGpt2, false}}, false, false},  // Granite
-      {"starcoder", {{SplitPattern::kDigit, false}, {SplitPattern::kGpt2, false}}, false, false},
-      {"gpt-2", {{SplitPattern::kGpt2, false}}, false, false},
-      {"default", {{SplitPattern::kGpt2, false}}, false, false},
+      {"llama-bpe", {kLlama3Pattern}, true, true},
+      {"llama3", {kLlama3Pattern}, true, true},
+      {"llama-v3", {kLlama3Pattern}, true, true},
+      {"smollm", {kDigitPattern, kGpt2Pattern}, false, false},
+      {"refact", {kDigitPattern, kGpt2Pattern}, false, false},  // Granite
+      {"starcoder", {kDigitPattern, kGpt2Pattern}, false, false},
+      {"gpt-2", {kGpt2Pattern}, false, false},
+      {"default", {kGpt2Pattern}, false, false},
   };
   for (const PreRule& rule : kRules) {
     if (rule.name == name) return &rule;
@@ -46,7 +46,7 @@ Status read_tokens(const GgufVocabulary& vocabulary, TokenizerDefinition& defini
   for (std::size_t i = 0; i < vocabulary.tokens.size(); ++i) {
     const std::string& text = vocabulary.tokens[i];
     const std::int32_t type = vocabulary.token_types.empty() ? kNormal : vocabulary.token_types[i];
-    VocabularyToken token{text, TokenKind::kUnused};
+    VocabularyToken token{text};
     switch (type) {
       case kNormal:
         if (auto bytes = bytes_from_alphabet(text); bytes && !bytes->empty()) {
@@ -129,7 +129,7 @@ Expected<Tokenizer> tokenizer_from_vocabulary(const GgufVocabulary& vocabulary) 
   TokenizerDefinition definition;
   if (Status status = read_tokens(vocabulary, definition); !status.ok()) return fail(std::move(status));
   if (Status status = read_merges(vocabulary, definition); !status.ok()) return fail(std::move(status));
-  definition.pre_tokenizer = rule->stages;
+  for (const std::string_view pattern : rule->patterns) definition.pre_tokenizer.push_back(PreTokenizerStage::split(pattern));
   definition.whole_piece_first = rule->whole_piece_first;
   definition.bos = vocabulary.bos_id;
   if (vocabulary.add_bos.value_or(rule->add_bos)) {

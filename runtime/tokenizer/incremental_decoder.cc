@@ -16,7 +16,7 @@ bool IncrementalDecoder::StopMatcher::advance(char byte) {
 
 IncrementalDecoder::IncrementalDecoder(Tokenizer tokenizer, std::vector<std::string> stop_strings,
                                        DecoderOptions options)
-    : tokenizer_(std::move(tokenizer)), options_(options) {
+    : tokenizer_(std::move(tokenizer)), options_(options), begins_(options.begins_text) {
   for (std::string& text : stop_strings) {
     StopMatcher stop;
     stop.fallback.assign(text.size() + 1, 0);
@@ -35,7 +35,13 @@ std::string IncrementalDecoder::push(TokenId id) {
   if (stopped_ || (options_.skip_special && tokenizer_.is_special(id))) return {};
   std::string bytes = std::move(incomplete_);
   incomplete_.clear();
-  bytes.append(tokenizer_.token_bytes(id));
+  const std::string_view own = tokenizer_.token_bytes(id);
+  if (begins_ && !own.empty()) {
+    bytes.append(tokenizer_.opening_bytes(id));
+    begins_ = false;
+  } else {
+    bytes.append(own);
+  }
   std::string_view rest = bytes;
   while (!rest.empty() && !stopped_) {
     const text::CodePoint next = text::first_code_point(rest);

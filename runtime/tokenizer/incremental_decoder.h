@@ -18,10 +18,12 @@ namespace herd::tokenizer {
 struct DecoderOptions {
   bool skip_special = true;   // special tokens contribute no text
   bool include_stop = false;  // the text ends with the stop string instead of before it
+  bool begins_text = false;   // the tokens are a whole text, else they continue one: what Tokenizer::decode() drops in front
   std::uint32_t min_tokens = 0;  // a stop string counts when a token behind so many completes it; one before that never
 };
 
-// All pieces plus flush() = Tokenizer::decode() of all ids, cut at the stop string that is complete first behind the
+// All pieces plus flush() = Tokenizer::decode() of all ids (of those that continue a text: with the space that it drops in
+// front), cut at the stop string that is complete first behind the
 // tokens of the minimum (at the same byte: the longest). Held back: at most 3 bytes of an incomplete character, and
 // the longest end of the text that begins a stop string. Time per token is linear in its bytes times the number of
 // stop strings.
@@ -60,6 +62,7 @@ class IncrementalDecoder {
   Tokenizer tokenizer_;
   DecoderOptions options_;
   std::vector<StopMatcher> stops_;
+  bool begins_ = false;     // no token has had text so far, and the first one that has begins a text
   std::string incomplete_;  // start of a character, at most 3 bytes
   std::string unreleased_;  // valid text not yet returned
   std::uint64_t tokens_ = 0;  // pushed

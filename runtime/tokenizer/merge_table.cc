@@ -28,11 +28,7 @@ MergeTable::MergeTable(std::span<const Merge> merges) {
     while (slots_[i].left != -1 && (slots_[i].left != merge.left || slots_[i].right != merge.right)) {
       i = (i + 1) & mask_;
     }
-    if (slots_[i].left == -1) {
-      slots_[i] = {merge.left, merge.right, {merge.rank, merge.result}};
-    } else {
-      has_duplicates_ = true;
-    }
+    if (slots_[i].left == -1) slots_[i] = {merge.left, merge.right, {merge.rank, merge.result}};
   }
 }
 

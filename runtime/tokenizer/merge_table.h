@@ -29,11 +29,10 @@ class MergeTable {
   };
 
   MergeTable() : MergeTable(std::span<const Merge>{}) {}
-  // A pair that occurs twice keeps its first entry; has_duplicates() tells.
+  // A pair that occurs twice keeps its first entry.
   explicit MergeTable(std::span<const Merge> merges);
 
   [[nodiscard]] const Entry* find(TokenId left, TokenId right) const;  // nullptr: the pair never merges
-  [[nodiscard]] bool has_duplicates() const { return has_duplicates_; }
 
  private:
   struct Slot {
@@ -44,7 +43,6 @@ class MergeTable {
 
   std::vector<Slot> slots_;  // a power of two
   std::uint64_t mask_ = 0;
-  bool has_duplicates_ = false;
 };
 
 // Memory that one call of encode() lends to all its pieces.

@@ -28,6 +28,15 @@ void add(const std::vector<TokenId>& ids, Digester& to) {
 void add(const VocabularyToken& token, Digester& to) {
   to.add(token.bytes);
   to.add(static_cast<std::uint64_t>(token.kind));
+  to.add(static_cast<double>(token.score));
+  to.add(token.spelling);
+}
+
+void add(const NormalizerStep& step, Digester& to) {
+  to.add(static_cast<std::uint64_t>(step.kind));
+  to.add(step.pattern);
+  to.add(step.content);
+  for (const bool flag : {step.is_regex, step.left, step.right}) add(flag, to);
 }
 
 void add(const Merge& merge, Digester& to) {
@@ -38,13 +47,15 @@ void add(const Merge& merge, Digester& to) {
 void add(const AddedToken& token, Digester& to) {
   add(token.id, to);
   to.add(token.content);
-  for (const bool flag : {token.special, token.strip_left, token.strip_right, token.normalized}) add(flag, to);
+  for (const bool flag : {token.special, token.strip_left, token.strip_right, token.normalized, token.single_word}) add(flag, to);
 }
 
 void add(const PreTokenizerStage& stage, Digester& to) {
-  add(stage.pattern.has_value(), to);
-  to.add(static_cast<std::uint64_t>(stage.pattern.value_or(SplitPattern::kLlama3)));
-  add(stage.prefix_space, to);
+  to.add(static_cast<std::uint64_t>(stage.kind));
+  to.add(static_cast<std::uint64_t>(stage.behavior));
+  to.add(stage.pattern);
+  to.add(stage.content);
+  for (const bool flag : {stage.invert, stage.only_at_start}) add(flag, to);
 }
 
 template <class Item>
@@ -61,7 +72,14 @@ std::string text_digest(const TokenizerDefinition& definition, std::string_view 
   add_all(definition.merges, digester);
   add_all(definition.added, digester);
   add_all(definition.pre_tokenizer, digester);
-  for (const bool flag : {definition.whole_piece_first, definition.fuse_unknown, definition.meta_slices}) add(flag, digester);
+  add_all(definition.normalizer, digester);
+  digester.add(static_cast<std::uint64_t>(definition.model));
+  for (const TokenId id : definition.byte_tokens) add(id, digester);
+  digester.add(definition.first_token_drops);
+  for (const bool flag : {definition.whole_piece_first, definition.fuse_unknown, definition.meta_slices,
+                          definition.drops_leading_space}) {
+    add(flag, digester);
+  }
   add(definition.unknown, digester);
   add(definition.prefix, digester);
   add(definition.suffix, digester);

@@ -148,7 +148,7 @@ Expected<Tokenizer> parse_tiktoken_model(std::string_view content, std::string_v
     definition.tokens.push_back({std::move(special), TokenKind::kSpecial});
     definition.added.push_back(std::move(added));
   }
-  definition.pre_tokenizer = {{SplitPattern::kLlama3, false}};
+  definition.pre_tokenizer = {PreTokenizerStage::split(kLlama3Pattern)};
   definition.whole_piece_first = true;
   definition.meta_slices = true;
   definition.prefix = {definition.added.front().id};  // <|begin_of_text|>

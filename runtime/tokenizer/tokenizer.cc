@@ -2,79 +2,24 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <iterator>
-#include <unordered_map>
 #include <utility>
 
-#include "kernels/check.h"
 #include "runtime/text/utf8.h"
+#include "runtime/tokenizer/meta_slices.h"
+#include "runtime/tokenizer/normalizer.h"
 #include "runtime/tokenizer/text_digest.h"
+#include "runtime/tokenizer/token_map.h"
+#include "runtime/tokenizer/token_model.h"
 
 namespace herd::tokenizer {
 namespace {
-
-constexpr TokenId kNoToken = -1;
-
-// Meta's wrapper: tiktoken gets at most 400,000 characters at once, and no run of more than 25,000 characters that
-// are all white space or all not (llama_models, llama3/tokenizer.py).
-constexpr std::size_t kSliceCharacters = 400'000;
-constexpr std::size_t kSliceRun = 25'000;
 
 constexpr std::array<std::string_view, 16> kEndNames = {
     "<|end_of_text|>", "<|eom_id|>",    "<|eot_id|>",      "<|im_end|>",    "<|endoftext|>", "</s>",
     "<|end|>",         "<end_of_turn>", "<|end_of_turn|>", "<|eot|>",       "<|eom|>",       "<eos>",
     "<|eos|>",         "<EOT>",         "<|return|>",      "<|endofturn|>"};
-
-template <class Use>
-void for_each_meta_slice(std::string_view text, Use use) {
-  std::size_t begin = 0;
-  std::size_t characters = 0;  // since the last cut at kSliceCharacters
-  std::size_t run = 0;
-  bool run_is_space = false;
-  for (std::size_t i = 0; i < text.size();) {
-    const text::CodePoint next = text::first_code_point(text.substr(i));
-    const bool space = text::is_python_space(next.value);
-    if (characters == kSliceCharacters) {
-      use(text.substr(begin, i - begin));
-      begin = i;
-      characters = 0;
-      run = 0;
-    }
-    if (run == 0 || space != run_is_space) {
-      run = 1;
-      run_is_space = space;
-    } else if (++run > kSliceRun) {
-      use(text.substr(begin, i - begin));
-      begin = i;
-      run = 1;
-    }
-    ++characters;
-    i += next.size;
-  }
-  use(text.substr(begin));
-}
-
-// White space that a token with strip_left takes from the end of `text`, in bytes; likewise from its front.
-std::size_t space_at_end(std::string_view text) {
-  std::size_t end = text.size();
-  while (end > 0) {
-    std::size_t begin = end - 1;
-    while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
-    if (!text::is_white_space(text::first_code_point(text.substr(begin)).value)) break;
-    end = begin;
-  }
-  return text.size() - end;
-}
-
-std::size_t space_at_front(std::string_view text) {
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const text::CodePoint next = text::first_code_point(text.substr(size));
-    if (!text::is_white_space(next.value)) break;
-    size += next.size;
-  }
-  return size;
-}
 
 std::string name_of(TokenId id, const TokenizerDefinition& definition) {
   return "token " + std::to_string(id) + " ('" + definition.tokens[static_cast<std::size_t>(id)].bytes + "')";
@@ -91,16 +36,19 @@ Status check_definition(const TokenizerDefinition& definition) {
 
   for (std::size_t i = 0; i < definition.merges.size(); ++i) {
     const Merge& merge = definition.merges[i];
-    const std::string where = "merges[" + std::to_string(i) + "]: ";
-    if (!known(merge.left) || !known(merge.right) || !known(merge.result)) return bad_input(where + "id outside the vocabulary");
-    if (kind(merge.result) != TokenKind::kOrdinary) {
-      return bad_input(where + "builds " + name_of(merge.result, definition) + ", which text must not become by merging");
+    const auto where = [i] { return "merges[" + std::to_string(i) + "]: "; };
+    if (!known(merge.left) || !known(merge.right) || !known(merge.result)) return bad_input(where() + "id outside the vocabulary");
+    if (kind(merge.result) != TokenKind::kOrdinary && kind(merge.result) != TokenKind::kAdded) {
+      return bad_input(where() + "builds " + name_of(merge.result, definition) + ", which text must not become by merging");
     }
   }
   for (const AddedToken& token : definition.added) {
     if (!known(token.id)) return bad_input("added token '" + token.content + "': id outside the vocabulary");
     if (token.content.empty()) return bad_input("added token " + std::to_string(token.id) + ": empty text");
     if (token.content.size() > kAddedTokenBytesMax) return bad_input("added token " + std::to_string(token.id) + ": text too long");
+    const bool fits = token.special ? kind(token.id) == TokenKind::kSpecial
+                                    : kind(token.id) == TokenKind::kAdded || kind(token.id) == TokenKind::kOrdinary;
+    if (!fits) return bad_input("added token '" + token.content + "': the vocabulary has " + name_of(token.id, definition) + " there");
   }
   std::vector<TokenId> named = definition.prefix;
   named.insert(named.end(), definition.suffix.begin(), definition.suffix.end());
@@ -115,142 +63,138 @@ Status check_definition(const TokenizerDefinition& definition) {
 
 struct Tokenizer::Tables {
   TokenizerDefinition definition;  // tokens are read in place; merges and added tokens have moved to the tables
-  MergeTable merges;
-  std::unordered_map<std::string_view, TokenId> ordinary;  // views into definition.tokens
-  std::unordered_map<std::string_view, TokenId> special;   // likewise
-  std::array<TokenId, 256> byte_token{};                   // kNoToken: the byte has none
-  std::array<AddedTokenMatcher, 2> added;                  // raw, then normalized: the order they are searched in
+  TokenMap special;                // views into `names`
+  std::deque<std::string> names;
+  std::array<AddedTokenMatcher, 2> added;  // in the text as it is, then in normalized text
+  Normalizer normalizer;
   PreTokenizer pre_tokenizer;
+  std::optional<TokenModel> model;
   std::optional<TokenId> bos;
   std::vector<TokenId> eos;
   std::string digest;
+
+  Status take_added_tokens();
+  void find_ends();
 };
+
+Status Tokenizer::Tables::take_added_tokens() {
+  std::array<std::vector<AddedToken>, 2> passes;
+  TokenMap texts(definition.added.size());
+  special = TokenMap(definition.added.size());
+  // Control tokens first: of two whose normalized texts are equal, the first one counts.
+  std::stable_partition(definition.added.begin(), definition.added.end(), [](const AddedToken& token) { return token.special; });
+  for (AddedToken& token : definition.added) {
+    const std::string& name = names.emplace_back(token.content);
+    if (texts.insert(name, token.id) != TokenMap::kNone) return bad_input("added token '" + token.content + "': occurs twice");
+    if (token.special) special.insert(name, token.id);
+    if (token.normalized) {
+      token.content = normalizer.apply({token.content, {}}).bytes;
+      if (token.content.empty()) return bad_input("added token '" + name + "': nothing is left of it when it is normalized");
+    }
+    passes[token.normalized ? 1 : 0].push_back(std::move(token));
+  }
+  definition.added = {};
+  for (std::size_t pass = 0; pass < passes.size(); ++pass) added[pass] = AddedTokenMatcher(std::move(passes[pass]));
+  return {};
+}
+
+// Ids without a token never come; a file may declare them all the same.
+void Tokenizer::Tables::find_ends() {
+  const auto has_token = [&](TokenId id) { return id >= 0 && static_cast<std::size_t>(id) < definition.tokens.size(); };
+  if (definition.bos && has_token(*definition.bos)) bos = definition.bos;
+  if (!bos && !definition.prefix.empty()) bos = definition.prefix.front();
+  std::copy_if(definition.eos.begin(), definition.eos.end(), std::back_inserter(eos), has_token);
+  for (const std::string_view name : kEndNames) {
+    if (const TokenId id = special.find(name); id != TokenMap::kNone) eos.push_back(id);
+  }
+  std::sort(eos.begin(), eos.end());
+  eos.erase(std::unique(eos.begin(), eos.end()), eos.end());
+}
 
 Expected<Tokenizer> Tokenizer::build(TokenizerDefinition definition) {
   if (Status status = check_definition(definition); !status.ok()) return fail(std::move(status));
-
   auto tables = std::make_shared<Tables>();
   tables->digest = text_digest(definition, {});
   tables->definition = std::move(definition);
   TokenizerDefinition& kept = tables->definition;
-  tables->merges = MergeTable(kept.merges);
-  if (tables->merges.has_duplicates()) return fail(bad_input("merges: a pair occurs twice"));
+
+  auto normalizer = Normalizer::build(kept.normalizer);
+  if (!normalizer) return fail(normalizer.error());
+  tables->normalizer = std::move(*normalizer);
+  auto pre_tokenizer = PreTokenizer::build(kept.pre_tokenizer);
+  if (!pre_tokenizer) return fail(pre_tokenizer.error());
+  tables->pre_tokenizer = std::move(*pre_tokenizer);
+  auto model = TokenModel::build(kept);
+  if (!model) return fail(model.error());
+  tables->model = std::move(*model);
   kept.merges = {};
-
-  tables->byte_token.fill(kNoToken);
-  for (std::size_t i = 0; i < kept.tokens.size(); ++i) {
-    const auto& [bytes, kind] = kept.tokens[i];
-    const auto id = static_cast<TokenId>(i);
-    if (kind != TokenKind::kOrdinary) continue;
-    if (bytes.empty()) return fail(bad_input("vocabulary: token " + std::to_string(i) + " is empty"));
-    if (!tables->ordinary.emplace(bytes, id).second) return fail(bad_input("vocabulary: " + name_of(id, kept) + " occurs twice"));
-    if (bytes.size() == 1) tables->byte_token[static_cast<unsigned char>(bytes[0])] = id;
-  }
-
-  std::array<std::vector<AddedToken>, 2> added;
-  std::unordered_map<std::string_view, TokenId> texts;
-  for (AddedToken& token : kept.added) {
-    // The map's views must outlive this loop: they point at the token's own text.
-    VocabularyToken& entry = kept.tokens[static_cast<std::size_t>(token.id)];
-    if (entry.bytes != token.content || entry.kind != (token.special ? TokenKind::kSpecial : TokenKind::kAdded)) {
-      return fail(bad_input("added token '" + token.content + "': the vocabulary has " + name_of(token.id, kept) + " there"));
-    }
-    if (!texts.emplace(entry.bytes, token.id).second) return fail(bad_input("added token '" + token.content + "': occurs twice"));
-    if (token.special) tables->special.emplace(entry.bytes, token.id);
-    added[token.normalized ? 1 : 0].push_back(std::move(token));
-  }
-  kept.added = {};
-  for (std::size_t pass = 0; pass < added.size(); ++pass) tables->added[pass] = AddedTokenMatcher(std::move(added[pass]));
-
-  tables->pre_tokenizer = PreTokenizer(kept.pre_tokenizer);
-  const auto has_token = [&](TokenId id) { return id >= 0 && static_cast<std::size_t>(id) < kept.tokens.size(); };
-  // Ids without a token never come; a file may declare them all the same.
-  if (kept.bos && has_token(*kept.bos)) tables->bos = kept.bos;
-  if (!tables->bos && !kept.prefix.empty()) tables->bos = kept.prefix.front();
-  std::copy_if(kept.eos.begin(), kept.eos.end(), std::back_inserter(tables->eos), has_token);
-  for (const std::string_view name : kEndNames) {
-    if (const auto found = tables->special.find(name); found != tables->special.end()) tables->eos.push_back(found->second);
-  }
-  std::sort(tables->eos.begin(), tables->eos.end());
-  tables->eos.erase(std::unique(tables->eos.begin(), tables->eos.end()), tables->eos.end());
+  if (Status status = tables->take_added_tokens(); !status.ok()) return fail(std::move(status));
+  tables->find_ends();
   return Tokenizer(std::move(tables));
 }
 
+// Added tokens are cut out of the text as it is; what stands between them is normalized, added tokens that are themselves
+// normalized are cut out of that, and the rest goes to the model piece by piece.
 struct Tokenizer::Encoding {
   const Tables& tables;
-  bool parse_special = false;
-  MergeScratch scratch;
+  const EncodeOptions& options;
+  Pieces pieces;
+  ModelScratch scratch;
   std::vector<TokenId> ids;
 
-  // Added tokens of one pass (raw, then normalized) are cut out; the text between them goes to the next pass.
-  void encode_added(std::string_view text, std::size_t pass) {
-    if (pass == tables.added.size()) {
-      encode_ordinary(text);
+  Encoding(const Tables& of, const EncodeOptions& how) : tables(of), options(how) {}
+
+  // Bytes [begin, end) of the whole text.
+  void encode_slice(std::string_view whole, std::size_t begin, std::size_t end) {
+    const std::string_view slice = whole.substr(begin, end - begin);
+    const std::vector<text::ByteRange> foreign = text::within(options.foreign, begin, end);
+    for (const TextPart& part : tables.added[0].cut(slice, {options.parse_special, foreign})) {
+      if (part.token) {
+        ids.push_back(*part.token);
+      } else {
+        encode_stretch(slice.substr(part.begin, part.end - part.begin), begin + part.begin);
+      }
+    }
+  }
+
+  void encode_stretch(std::string_view stretch, std::size_t begin) {
+    if (tables.normalizer.empty() && tables.added[1].empty()) {
+      encode_pieces(stretch, begin == 0);
       return;
     }
-    const AddedTokenMatcher& matcher = tables.added[pass];
-    std::size_t done = 0;
-    std::size_t from = 0;
-    while (const auto match = matcher.find(text, from)) {
-      from = match->end;
-      if (match->token->special && !parse_special) continue;
-      std::size_t begin = match->begin;
-      std::size_t end = match->end;
-      if (match->token->strip_left && begin > done) begin -= space_at_end(text.substr(done, begin - done));
-      if (match->token->strip_right) end += space_at_front(text.substr(end));
-      if (begin > done) encode_added(text.substr(done, begin - done), pass + 1);
-      ids.push_back(match->token->id);
-      done = std::max(done, end);
-      from = done;  // what strip_right took is not searched again
-    }
-    if (done < text.size()) encode_added(text.substr(done), pass + 1);
-  }
-
-  void encode_ordinary(std::string_view text) {
-    Pieces pieces;
-    tables.pre_tokenizer.split(text, pieces);
-    for (const std::string_view piece : pieces.views) encode_piece(piece);
-  }
-
-  void encode_piece(std::string_view piece) {
-    if (tables.definition.whole_piece_first) {
-      if (const auto found = tables.ordinary.find(piece); found != tables.ordinary.end()) {
-        ids.push_back(found->second);
-        return;
+    const text::MarkedText normalized =
+        tables.normalizer.apply({std::string(stretch), text::within(options.foreign, begin, begin + stretch.size())});
+    const std::string_view bytes = normalized.bytes;
+    for (const TextPart& part : tables.added[1].cut(bytes, {options.parse_special, normalized.foreign})) {
+      if (part.token) {
+        ids.push_back(*part.token);
+      } else {
+        encode_pieces(bytes.substr(part.begin, part.end - part.begin), begin == 0 && part.begin == 0);
       }
     }
-    std::vector<TokenId>& symbols = scratch.symbols;
-    symbols.clear();
-    symbols.reserve(piece.size());
-    bool last_unknown = false;
-    for (const char c : piece) {
-      const TokenId id = tables.byte_token[static_cast<unsigned char>(c)];
-      const bool unknown = id == kNoToken;
-      if (!unknown) {
-        symbols.push_back(id);
-      } else if (tables.definition.unknown && !(last_unknown && tables.definition.fuse_unknown)) {
-        symbols.push_back(*tables.definition.unknown);
-      }
-      last_unknown = unknown;
-    }
-    scratch.merge_into(tables.merges, ids);
+  }
+
+  void encode_pieces(std::string_view text, bool at_start) {
+    tables.pre_tokenizer.split(text, at_start, pieces);
+    for (const std::string_view piece : pieces.views) tables.model->encode_piece(piece, scratch, ids);
   }
 };
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
   const TokenizerDefinition& definition = tables_->definition;
-  std::string repaired;
+  text::MarkedText repaired;
   if (!text::is_valid_utf8(text)) {
-    repaired = text::replace_invalid_utf8(text);
-    text = repaired;
+    repaired = text::repair(text, options.foreign);
+    text = repaired.bytes;
+    options.foreign = repaired.foreign;
   }
-  Encoding encoding{*tables_, options.parse_special, {}, {}};
+  Encoding encoding(*tables_, options);
   encoding.ids.reserve(text.size() / 4 + 4);  // about 4 bytes a token in English
   if (options.add_bos) encoding.ids = definition.prefix;
   if (definition.meta_slices) {
-    for_each_meta_slice(text, [&](std::string_view slice) { encoding.encode_added(slice, 0); });
+    for_each_meta_slice(text, [&](std::size_t begin, std::size_t end) { encoding.encode_slice(text, begin, end); });
   } else {
-    encoding.encode_added(text, 0);
+    encoding.encode_slice(text, 0, text.size());
   }
   if (options.add_bos) encoding.ids.insert(encoding.ids.end(), definition.suffix.begin(), definition.suffix.end());
   return std::move(encoding.ids);
@@ -258,8 +202,15 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, EncodeOptions opti
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {
   std::string bytes;
+  bool begins = true;
   for (const TokenId id : ids) {
-    if (!skip_special || !is_special(id)) bytes.append(token_bytes(id));
+    if ((skip_special && is_special(id)) || token_bytes(id).empty()) continue;
+    if (begins) {
+      bytes = opening_bytes(id);
+    } else {
+      bytes.append(token_bytes(id));
+    }
+    begins = false;
   }
   return text::is_valid_utf8(bytes) ? bytes : text::replace_invalid_utf8(bytes);
 }
@@ -269,21 +220,27 @@ std::string_view Tokenizer::token_bytes(TokenId id) const {
   return tables_->definition.tokens[static_cast<std::size_t>(id)].bytes;
 }
 
+std::string Tokenizer::opening_bytes(TokenId id) const {
+  const TokenizerDefinition& definition = tables_->definition;
+  std::string bytes(token_bytes(id));
+  if (bytes.empty()) return bytes;
+  if (const std::string& dropped = definition.first_token_drops; !dropped.empty()) {
+    bytes = spelling_of(definition.tokens[static_cast<std::size_t>(id)]);
+    for (std::size_t at = bytes.find(dropped); at != std::string::npos; at = bytes.find(dropped, at)) bytes.erase(at, dropped.size());
+  } else if (definition.drops_leading_space && bytes.front() == ' ') {
+    bytes.erase(0, 1);
+  }
+  return bytes;
+}
+
 bool Tokenizer::is_special(TokenId id) const {
   if (id < 0 || static_cast<std::size_t>(id) >= vocab_size()) return false;
   return tables_->definition.tokens[static_cast<std::size_t>(id)].kind == TokenKind::kSpecial;
 }
 
 std::optional<TokenId> Tokenizer::find_special(std::string_view text) const {
-  const auto found = tables_->special.find(text);
-  if (found == tables_->special.end()) return std::nullopt;
-  return found->second;
-}
-
-std::optional<TokenId> Tokenizer::find_token(std::string_view bytes) const {
-  const auto found = tables_->ordinary.find(bytes);
-  if (found == tables_->ordinary.end()) return std::nullopt;
-  return found->second;
+  const TokenId id = tables_->special.find(text);
+  return id == TokenMap::kNone ? std::nullopt : std::optional(id);
 }
 
 std::size_t Tokenizer::vocab_size() const { return tables_->definition.tokens.size(); }

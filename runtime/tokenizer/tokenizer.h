@@ -1,5 +1,5 @@
 #pragma once
-// Byte-level BPE: text <-> token ids. Loaders: tokenizer_json.h (Hugging Face), tiktoken_model.h (Meta),
+// Text <-> token ids. Loaders: tokenizer_json.h (Hugging Face), tiktoken_model.h (Meta),
 // gguf_vocabulary.h (GGUF). Equal to HF `tokenizers` and to tiktoken on every valid text; text that is not UTF-8 is
 // repaired first (U+FFFD), which callers that must refuse it find out with valid_utf8().
 
@@ -34,16 +34,16 @@ class Tokenizer {
   // Time O(n log n) for every text.
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text, EncodeOptions options = {}) const;
 
-  // The bytes of all tokens one after the other, invalid parts as U+FFFD.
+  // A whole text: the bytes of all tokens one after the other, the first one's as opening_bytes(), invalid parts as U+FFFD.
   [[nodiscard]] std::string decode(std::span<const TokenId> ids, bool skip_special) const;
 
   // Raw bytes, not always valid UTF-8; special tokens: their text. Empty for an id outside the vocabulary (models
   // may have more rows than their tokenizer has tokens). Valid as long as any copy of this tokenizer.
   [[nodiscard]] std::string_view token_bytes(TokenId id) const;
+  // The same of a token that a whole text begins with: without the space that encode() puts in front of a text.
+  [[nodiscard]] std::string opening_bytes(TokenId id) const;
   [[nodiscard]] bool is_special(TokenId id) const;
   [[nodiscard]] std::optional<TokenId> find_special(std::string_view text) const;
-  // The ordinary token of exactly these bytes.
-  [[nodiscard]] std::optional<TokenId> find_token(std::string_view bytes) const;
 
   [[nodiscard]] std::size_t vocab_size() const;  // ids are [0, vocab_size)
   [[nodiscard]] std::optional<TokenId> bos_id() const;

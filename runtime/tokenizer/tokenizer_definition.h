@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "runtime/ids.h"
@@ -43,6 +44,10 @@ struct VocabularyToken {
   std::string spelling;  // how normalized text spells it ("\u2581the"); empty: as `bytes`
 };
 
+[[nodiscard]] inline std::string_view spelling_of(const VocabularyToken& token) {
+  return token.spelling.empty() ? token.bytes : token.spelling;
+}
+
 // One step of what happens to a text before it is cut into pieces, in the order of the file.
 struct NormalizerStep {
   enum class Kind : std::uint8_t { kNfc, kNfd, kNfkc, kNfkd, kLowercase, kPrepend, kReplace, kStrip, kPrecompiled };
@@ -64,12 +69,14 @@ inline constexpr TokenId kNoByteToken = -1;
 struct TokenizerDefinition {
   std::vector<VocabularyToken> tokens;  // by id
   std::vector<Merge> merges;
-  std::vector<AddedToken> added;        // exactly the tokens of kind kAdded and kSpecial that text may contain
+  std::vector<AddedToken> added;        // those of kind kAdded and kSpecial that text may contain, and of kind kOrdinary
+                                        // those that are cut out of it before merging as well
   std::vector<PreTokenizerStage> pre_tokenizer;
   ModelKind model = ModelKind::kByteBpe;
   std::vector<NormalizerStep> normalizer;
   std::array<TokenId, 256> byte_tokens = no_byte_tokens();  // <0x00> … <0xFF>: what a character without a token becomes
   bool drops_leading_space = false;  // a whole text is decoded without its first space (what the normalizer put there)
+  std::string first_token_drops;     // a whole text is decoded without this anywhere in the spelling of its first token
 
   bool whole_piece_first = false;  // a piece that is a token needs no merging ("ignore_merges")
   std::optional<TokenId> unknown;  // for a byte without a token; absent: the byte is dropped, as HF does

@@ -1,16 +1,25 @@
 #include "runtime/tokenizer/tokenizer_json.h"
 
-#include "runtime/tokenizer/byte_alphabet.h"
-#include "runtime/tokenizer/tokenizer_file.h"
-
 #include <boost/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <string>
-#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
+
+#include "runtime/tokenizer/byte_alphabet.h"
+#include "runtime/tokenizer/byte_spelling.h"
+#include "runtime/tokenizer/json_decoder.h"
+#include "runtime/tokenizer/json_fields.h"
+#include "runtime/tokenizer/json_normalizer.h"
+#include "runtime/tokenizer/json_post_processor.h"
+#include "runtime/tokenizer/json_pre_tokenizer.h"
+#include "runtime/tokenizer/normalizer.h"
+#include "runtime/tokenizer/token_map.h"
+#include "runtime/tokenizer/tokenizer_file.h"
 
 namespace herd::tokenizer {
 namespace {
@@ -18,198 +27,236 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kDepthMax = 32;
-constexpr std::size_t kStagesMax = 16;  // pre-tokenizers or post-processors in one Sequence
 
 std::string_view view(const json::string& text) { return {text.data(), text.size()}; }
 
-// Absent and null mean the same in these files.
-const json::value* member(const json::object& object, std::string_view key) {
-  const json::value* found = object.if_contains({key.data(), key.size()});
-  return found == nullptr || found->is_null() ? nullptr : found;
-}
-
-std::string_view type_of(const json::object& object) {
-  const json::value* type = member(object, "type");
-  return type != nullptr && type->is_string() ? view(type->get_string()) : std::string_view();
-}
-
-std::optional<TokenId> as_token_id(const json::value& value) {
-  boost::system::error_code error;
-  const auto number = value.to_number<std::int64_t>(error);
-  if (error || number < 0 || number >= static_cast<std::int64_t>(kVocabularySizeMax)) return std::nullopt;
-  return static_cast<TokenId>(number);
+// "left right" in one text, or two texts.
+std::optional<std::pair<std::string_view, std::string_view>> merged_pair(const json::value& merge) {
+  if (const json::string* text = merge.if_string()) {
+    const std::string_view both = view(*text);
+    const std::size_t space = both.find(' ');
+    if (space == std::string_view::npos || both.find(' ', space + 1) != std::string_view::npos) return std::nullopt;
+    return std::pair(both.substr(0, space), both.substr(space + 1));
+  }
+  const json::array* pair = merge.if_array();
+  if (pair == nullptr || pair->size() != 2 || !(*pair)[0].is_string() || !(*pair)[1].is_string()) return std::nullopt;
+  return std::pair(view((*pair)[0].get_string()), view((*pair)[1].get_string()));
 }
 
 // One file being read. Each step returns ok or a message that begins with the field; parse() adds the file's name.
 class Reader {
  public:
-  Expected<Tokenizer> parse(const json::object& root);
+  Expected<Tokenizer> parse(const json::object& root, std::span<const AddedToken> more);
 
  private:
+  Status read_stages(const json::object& root);
   Status read_model(const json::object& model);
+  Status refuse_what_changes_merging(const json::object& model);
   Status read_vocabulary(const json::object& vocabulary);
-  Status read_merges(const json::array& merges);
-  Status read_added_tokens(const json::array& tokens);
+  [[nodiscard]] VocabularyToken token_of(std::string_view spelling) const;
+  Status read_unknown(const json::object& model);
+  Status read_merges(const json::object& model);
+  Status read_added_tokens(const json::object& root);
   Status read_added_token(const json::object& token, const std::string& where);
-  Status read_pre_tokenizer(const json::object& stage, const std::string& where, bool last);
-  Status read_byte_level(const json::object& stage, const std::string& where, bool last);
-  Status read_split(const json::object& stage, const std::string& where);
-  Status read_post_processor(const json::object& processor, const std::string& where);
-  Status read_template(const json::object& processor, const std::string& where);
-
-  static Status flag(const json::object& object, const char* key, const std::string& where, bool& value);
+  Status add(AddedToken token, const std::string& where);
+  [[nodiscard]] bool every_byte_has_a_token() const;
+  void make_room(std::size_t index) {
+    if (index < taken_.size()) return;
+    taken_.resize(index + 1);
+    definition_.tokens.resize(index + 1);
+  }
 
   TokenizerDefinition definition_;
-  std::unordered_map<std::string_view, TokenId> spelled_;  // vocabulary as written -> id; views into the document
+  Normalizer normalizer_;
+  JsonDecoder decoder_;
+  TokenMap spelled_;  // vocabulary as written -> id; views into the document
+  std::vector<bool> taken_;                // ids that have a token
+  std::unordered_set<std::string> added_;  // texts of added tokens
   bool byte_level_ = false;
 };
 
-Expected<Tokenizer> Reader::parse(const json::object& root) {
-  const json::value* model = member(root, "model");
+Expected<Tokenizer> Reader::parse(const json::object& root, std::span<const AddedToken> more) {
+  const json::value* model = json_member(root, "model");
   if (model == nullptr || !model->is_object()) return fail(bad_input("model: missing"));
+  if (Status status = refuse_what_changes_merging(model->get_object()); !status.ok()) return fail(std::move(status));
+  if (Status status = read_stages(root); !status.ok()) return fail(std::move(status));
   if (Status status = read_model(model->get_object()); !status.ok()) return fail(std::move(status));
-
-  if (const json::value* added = member(root, "added_tokens")) {
-    if (!added->is_array()) return fail(bad_input("added_tokens: not an array"));
-    if (Status status = read_added_tokens(added->get_array()); !status.ok()) return fail(std::move(status));
+  if (Status status = read_added_tokens(root); !status.ok()) return fail(std::move(status));
+  for (const AddedToken& token : more) {
+    if (added_.contains(token.content)) continue;
+    if (Status status = add(token, "added token"); !status.ok()) return fail(std::move(status));
   }
-  // After the added tokens: a merge must not build one that is special, which Tokenizer::build() sees by its kind.
-  const json::value* merges = member(model->get_object(), "merges");
-  if (merges == nullptr || !merges->is_array()) return fail(bad_input("model.merges: missing"));
-  if (Status status = read_merges(merges->get_array()); !status.ok()) return fail(std::move(status));
-
-  if (const json::value* normalizer = member(root, "normalizer")) {
-    const auto type = normalizer->is_object() ? type_of(normalizer->get_object()) : std::string_view();
-    return fail(bad_input("normalizer: '" + std::string(type) + "' is not supported (Llama 3 has none)"));
-  }
-  const json::value* pre = member(root, "pre_tokenizer");
-  if (pre == nullptr || !pre->is_object()) return fail(bad_input("pre_tokenizer: missing"));
-  if (Status status = read_pre_tokenizer(pre->get_object(), "pre_tokenizer", true); !status.ok()) {
-    return fail(std::move(status));
-  }
-  if (!byte_level_) return fail(bad_input("pre_tokenizer: no ByteLevel stage (only byte-level BPE is supported)"));
-
-  if (const json::value* post = member(root, "post_processor")) {
-    if (!post->is_object()) return fail(bad_input("post_processor: not an object"));
-    if (Status status = read_post_processor(post->get_object(), "post_processor"); !status.ok()) {
-      return fail(std::move(status));
-    }
-  }
-  if (const json::value* decoder = member(root, "decoder")) {
-    const auto type = decoder->is_object() ? type_of(decoder->get_object()) : std::string_view();
-    if (type != "ByteLevel") return fail(bad_input("decoder: '" + std::string(type) + "' is not supported (ByteLevel is)"));
-  }
+  if (Status status = read_unknown(model->get_object()); !status.ok()) return fail(std::move(status));
   return Tokenizer::build(std::move(definition_));
 }
 
-Status Reader::flag(const json::object& object, const char* key, const std::string& where, bool& value) {
-  if (const json::value* found = member(object, key)) {
-    if (!found->is_bool()) return bad_input(where + "." + key + ": not true or false");
-    value = found->get_bool();
+Status Reader::read_stages(const json::object& root) {
+  if (const json::value* normalizer = json_member(root, "normalizer")) {
+    auto steps = read_json_normalizer(*normalizer);
+    if (!steps) return steps.error();
+    definition_.normalizer = std::move(*steps);
+    auto built = Normalizer::build(definition_.normalizer);
+    if (!built) return built.error();
+    normalizer_ = std::move(*built);
+  }
+  if (const json::value* value = json_member(root, "pre_tokenizer")) {
+    auto pre_tokenizer = read_json_pre_tokenizer(*value);
+    if (!pre_tokenizer) return pre_tokenizer.error();
+    definition_.pre_tokenizer = std::move(pre_tokenizer->stages);
+    byte_level_ = pre_tokenizer->byte_level;
+  }
+  definition_.model = byte_level_ ? ModelKind::kByteBpe : ModelKind::kCharacterBpe;
+  if (const json::value* value = json_member(root, "post_processor")) {
+    auto around = read_json_post_processor(*value);
+    if (!around) return around.error();
+    definition_.prefix = std::move(around->prefix);
+    definition_.suffix = std::move(around->suffix);
+  }
+  decoder_ = JsonDecoder::absent(byte_level_);
+  if (const json::value* value = json_member(root, "decoder")) {
+    auto decoder = JsonDecoder::read(*value);
+    if (!decoder) return decoder.error();
+    decoder_ = std::move(*decoder);
+  }
+  definition_.drops_leading_space = decoder_.drops_leading_space();
+  definition_.first_token_drops = decoder_.first_token_drops();
+  return {};
+}
+
+Status Reader::refuse_what_changes_merging(const json::object& model) {
+  if (const auto type = json_type(model); type != "BPE" && json_member(model, "type") != nullptr) {
+    return bad_input("model.type: '" + std::string(type) + "' is not supported (BPE is)");
+  }
+  if (const json::value* dropout = json_member(model, "dropout")) {
+    boost::system::error_code error;
+    if (dropout->to_number<double>(error) != 0.0 || error) return bad_input("model.dropout: must be null or 0");
+  }
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    const json::value* affix = json_member(model, key);
+    if (affix != nullptr && !(affix->is_string() && affix->get_string().empty())) {
+      return bad_input(std::string("model.") + key + ": not supported");
+    }
   }
   return {};
 }
 
 Status Reader::read_model(const json::object& model) {
-  if (const auto type = type_of(model); type != "BPE" && member(model, "type") != nullptr) {
-    return bad_input("model.type: '" + std::string(type) + "' is not supported (BPE is)");
-  }
   bool byte_fallback = false;
-  if (Status status = flag(model, "byte_fallback", "model", byte_fallback); !status.ok()) return status;
-  if (byte_fallback) return bad_input("model.byte_fallback: SentencePiece-style BPE (Llama 2) is not supported");
-  if (const json::value* dropout = member(model, "dropout")) {
-    boost::system::error_code error;
-    if (dropout->to_number<double>(error) != 0.0 || error) return bad_input("model.dropout: must be null or 0");
-  }
-  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    const json::value* affix = member(model, key);
-    if (affix != nullptr && !(affix->is_string() && affix->get_string().empty())) {
-      return bad_input(std::string("model.") + key + ": not supported");
-    }
-  }
-  if (Status status = flag(model, "ignore_merges", "model", definition_.whole_piece_first); !status.ok()) return status;
-  if (Status status = flag(model, "fuse_unk", "model", definition_.fuse_unknown); !status.ok()) return status;
+  if (Status status = read_json_flag(model, "byte_fallback", "model", byte_fallback); !status.ok()) return status;
+  if (Status status = read_json_flag(model, "ignore_merges", "model", definition_.whole_piece_first); !status.ok()) return status;
+  if (Status status = read_json_flag(model, "fuse_unk", "model", definition_.fuse_unknown); !status.ok()) return status;
 
-  const json::value* vocabulary = member(model, "vocab");
+  const json::value* vocabulary = json_member(model, "vocab");
   if (vocabulary == nullptr || !vocabulary->is_object()) return bad_input("model.vocab: missing");
   if (Status status = read_vocabulary(vocabulary->get_object()); !status.ok()) return status;
-
-  if (const json::value* unknown = member(model, "unk_token")) {
-    if (!unknown->is_string()) return bad_input("model.unk_token: not a string");
-    const auto found = spelled_.find(view(unknown->get_string()));
-    if (found == spelled_.end()) return bad_input("model.unk_token: not in model.vocab");
-    definition_.unknown = found->second;
+  if (byte_fallback && !byte_level_) {
+    for (std::size_t byte = 0; byte < definition_.byte_tokens.size(); ++byte) {
+      const TokenId id = spelled_.find(spelling_of_byte(static_cast<std::uint8_t>(byte)));
+      if (id == TokenMap::kNone) continue;
+      definition_.byte_tokens[byte] = id;
+      definition_.tokens[static_cast<std::size_t>(id)].kind = TokenKind::kUnused;  // no text becomes it by its spelling
+    }
   }
-  return {};
+  return read_merges(model);
 }
 
 Status Reader::read_vocabulary(const json::object& vocabulary) {
   if (vocabulary.size() > kVocabularySizeMax) {
     return bad_input("model.vocab: more than " + std::to_string(kVocabularySizeMax) + " tokens");
   }
-  spelled_.reserve(vocabulary.size());
-  std::vector<bool> taken;
+  spelled_ = TokenMap(vocabulary.size());
   for (const auto& [key, value] : vocabulary) {
     const std::string_view spelling(key.data(), key.size());
-    const auto id = as_token_id(value);
+    const auto id = json_token_id(value);
     if (!id) return bad_input("model.vocab['" + std::string(spelling) + "']: not a token id");
     const auto index = static_cast<std::size_t>(*id);
-    if (index >= taken.size()) {
-      taken.resize(index + 1);
-      definition_.tokens.resize(index + 1);
-    }
-    if (taken[index]) return bad_input("model.vocab: id " + std::to_string(*id) + " occurs twice");
-    taken[index] = true;
-    spelled_.emplace(spelling, *id);
-    auto bytes = bytes_from_alphabet(spelling);
-    if (bytes && !bytes->empty()) {
-      definition_.tokens[index] = {std::move(*bytes), TokenKind::kOrdinary};
-    } else {
-      definition_.tokens[index] = {std::string(spelling), TokenKind::kUnused};  // no text becomes it
-    }
+    make_room(index);
+    if (taken_[index]) return bad_input("model.vocab: id " + std::to_string(*id) + " occurs twice");
+    taken_[index] = true;
+    spelled_.insert(spelling, *id);
+    definition_.tokens[index] = token_of(spelling);
   }
   return {};
 }
 
-// Two spellings: "left right", or ["left", "right"] in newer files.
-Status Reader::read_merges(const json::array& merges) {
+VocabularyToken Reader::token_of(std::string_view spelling) const {
+  VocabularyToken token;
+  if (!byte_level_) {
+    token.bytes = decoder_.bytes_of(spelling);
+    token.kind = spelling.empty() ? TokenKind::kUnused : TokenKind::kOrdinary;
+    if (token.bytes != spelling) token.spelling = spelling;
+    return token;
+  }
+  auto bytes = bytes_from_alphabet(spelling);
+  if (!bytes || bytes->empty()) {  // no text becomes it
+    token.bytes = decoder_.bytes_of(spelling);
+    return token;
+  }
+  token.kind = TokenKind::kOrdinary;
+  if (decoder_.is_byte_level()) {
+    token.bytes = std::move(*bytes);
+    return token;
+  }
+  token.bytes = decoder_.bytes_of(spelling);
+  if (token.bytes != *bytes) token.spelling = std::move(*bytes);
+  return token;
+}
+
+// A text that needs an unknown token that is not there cannot be encoded; so such a token must be impossible to need.
+Status Reader::read_unknown(const json::object& model) {
+  const json::value* unknown = json_member(model, "unk_token");
+  if (unknown == nullptr) return {};
+  if (!unknown->is_string()) return bad_input("model.unk_token: not a string");
+  if (every_byte_has_a_token()) return {};
+  const TokenId id = spelled_.find(view(unknown->get_string()));
+  if (id == TokenMap::kNone) return bad_input("model.unk_token: not in model.vocab");
+  definition_.unknown = id;
+  return {};
+}
+
+bool Reader::every_byte_has_a_token() const {
+  if (!byte_level_) {
+    return std::none_of(definition_.byte_tokens.begin(), definition_.byte_tokens.end(), [](TokenId id) { return id == kNoByteToken; });
+  }
+  std::array<bool, 256> present{};
+  for (const VocabularyToken& token : definition_.tokens) {
+    const std::string_view bytes = spelling_of(token);
+    if (token.kind == TokenKind::kOrdinary && bytes.size() == 1) present[static_cast<unsigned char>(bytes[0])] = true;
+  }
+  return std::find(present.begin(), present.end(), false) == present.end();
+}
+
+// From the end: of a pair that stands twice the later rank counts, as in the reference.
+Status Reader::read_merges(const json::object& model) {
+  const json::value* list = json_member(model, "merges");
+  if (list == nullptr || !list->is_array()) return bad_input("model.merges: missing");
+  const json::array& merges = list->get_array();
   if (merges.size() > kMergesMax) return bad_input("model.merges: more than " + std::to_string(kMergesMax));
   definition_.merges.reserve(merges.size());
   std::string joined;
-  for (std::size_t i = 0; i < merges.size(); ++i) {
+  for (std::size_t i = merges.size(); i-- > 0;) {
     const auto where = [i] { return "model.merges[" + std::to_string(i) + "]: "; };
-    std::string_view left;
-    std::string_view right;
-    if (const json::string* text = merges[i].if_string()) {
-      const std::string_view both = view(*text);
-      const std::size_t space = both.find(' ');
-      if (space == std::string_view::npos || both.find(' ', space + 1) != std::string_view::npos) {
-        return bad_input(where() + "not two tokens with one space between them");
-      }
-      left = both.substr(0, space);
-      right = both.substr(space + 1);
-    } else {
-      const json::array* pair = merges[i].if_array();
-      if (pair == nullptr || pair->size() != 2 || !(*pair)[0].is_string() || !(*pair)[1].is_string()) {
-        return bad_input(where() + "neither a string nor a pair of strings");
-      }
-      left = view((*pair)[0].get_string());
-      right = view((*pair)[1].get_string());
-    }
+    const auto pair = merged_pair(merges[i]);
+    if (!pair) return bad_input(where() + "not two tokens, in one text with a space between them or in two");
+    const auto& [left, right] = *pair;
     joined.assign(left).append(right);
-    const auto left_id = spelled_.find(left);
-    const auto right_id = spelled_.find(right);
-    const auto result_id = spelled_.find(joined);
-    if (left_id == spelled_.end() || right_id == spelled_.end() || result_id == spelled_.end()) {
+    const TokenId left_id = spelled_.find(left);
+    const TokenId right_id = spelled_.find(right);
+    const TokenId result_id = spelled_.find(joined);
+    if (left_id == TokenMap::kNone || right_id == TokenMap::kNone || result_id == TokenMap::kNone) {
       return bad_input(where() + "'" + std::string(left) + "' and '" + std::string(right) +
                        "' or what they make is not in model.vocab");
     }
-    definition_.merges.push_back({static_cast<std::uint32_t>(i), left_id->second, right_id->second, result_id->second});
+    definition_.merges.push_back({static_cast<std::uint32_t>(i), left_id, right_id, result_id});
   }
   return {};
 }
 
-Status Reader::read_added_tokens(const json::array& tokens) {
+Status Reader::read_added_tokens(const json::object& root) {
+  const json::value* added = json_member(root, "added_tokens");
+  if (added == nullptr) return {};
+  if (!added->is_array()) return bad_input("added_tokens: not an array");
+  const json::array& tokens = added->get_array();
   if (tokens.size() > kVocabularySizeMax) return bad_input("added_tokens: too many");
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const std::string where = "added_tokens[" + std::to_string(i) + "]";
@@ -220,162 +267,57 @@ Status Reader::read_added_tokens(const json::array& tokens) {
 }
 
 Status Reader::read_added_token(const json::object& token, const std::string& where) {
-  const json::value* id = member(token, "id");
-  const json::value* content = member(token, "content");
-  if (id == nullptr || !as_token_id(*id)) return bad_input(where + ".id: not a token id");
-  if (content == nullptr || !content->is_string() || content->get_string().empty()) {
-    return bad_input(where + ".content: not a text");
-  }
+  const json::value* id = json_member(token, "id");
+  const auto content = json_text(token, "content");
+  if (id == nullptr || !json_token_id(*id)) return bad_input(where + ".id: not a token id");
+  if (!content || content->empty()) return bad_input(where + ".content: not a text");
   AddedToken added;
-  added.id = *as_token_id(*id);
-  added.content = view(content->get_string());
+  added.id = *json_token_id(*id);
+  added.content = *content;
   added.special = false;
-  bool single_word = false;
-  const std::array<std::pair<const char*, bool*>, 5> flags = {{{"special", &added.special},
-                                                               {"lstrip", &added.strip_left},
-                                                               {"rstrip", &added.strip_right},
-                                                               {"normalized", &added.normalized},
-                                                               {"single_word", &single_word}}};
+  const std::array<std::pair<std::string_view, bool*>, 5> flags = {{{"special", &added.special},
+                                                                    {"lstrip", &added.strip_left},
+                                                                    {"rstrip", &added.strip_right},
+                                                                    {"normalized", &added.normalized},
+                                                                    {"single_word", &added.single_word}}};
   for (const auto& [key, value] : flags) {
-    if (Status status = flag(token, key, where, *value); !status.ok()) return status;
+    if (Status status = read_json_flag(token, key, where, *value); !status.ok()) return status;
   }
-  if (single_word) return bad_input(where + ".single_word: not supported");
+  return add(std::move(added), where);
+}
 
-  const auto index = static_cast<std::size_t>(added.id);
-  if (index >= definition_.tokens.size()) definition_.tokens.resize(index + 1);
+// An added token that is an ordinary word as well stays one: merging builds it where it is not cut out.
+Status Reader::add(AddedToken token, const std::string& where) {
+  const auto index = static_cast<std::size_t>(token.id);
+  make_room(index);
   VocabularyToken& entry = definition_.tokens[index];
-  const auto spelled = spelled_.find(view(content->get_string()));
-  const bool in_vocabulary = spelled != spelled_.end();
-  if (in_vocabulary ? spelled->second != added.id : !entry.bytes.empty()) {
-    return bad_input(where + ": '" + added.content + "' and model.vocab disagree about id " + std::to_string(added.id));
+  const TokenId known = spelled_.find(token.content);
+  const bool in_vocabulary = known != TokenMap::kNone;
+  if (in_vocabulary ? known != token.id : taken_[index]) {
+    return bad_input(where + ": '" + token.content + "' and model.vocab disagree about id " + std::to_string(token.id));
   }
-  entry = {added.content, added.special ? TokenKind::kSpecial : TokenKind::kAdded};
-  definition_.added.push_back(std::move(added));
-  return {};
-}
-
-Status Reader::read_pre_tokenizer(const json::object& stage, const std::string& where, bool last) {
-  if (definition_.pre_tokenizer.size() >= kStagesMax) return bad_input(where + ": too many stages");
-  const std::string_view type = type_of(stage);
-  if (type == "Sequence") {
-    const json::value* stages = member(stage, "pretokenizers");
-    if (stages == nullptr || !stages->is_array()) return bad_input(where + ".pretokenizers: missing");
-    const json::array& list = stages->get_array();
-    for (std::size_t i = 0; i < list.size(); ++i) {
-      const std::string inner = where + ".pretokenizers[" + std::to_string(i) + "]";
-      if (!list[i].is_object()) return bad_input(inner + ": not an object");
-      if (Status status = read_pre_tokenizer(list[i].get_object(), inner, last && i + 1 == list.size()); !status.ok()) {
-        return status;
-      }
-    }
-    return {};
+  // The reference shows a normalized token as its normalized text.
+  if (token.normalized && !normalizer_.empty()) {
+    const std::string text = normalizer_.apply({token.content, {}}).bytes;
+    if (entry.spelling.empty() && entry.kind == TokenKind::kOrdinary) entry.spelling = entry.bytes;
+    entry.bytes = decoder_.bytes_of(text);
+  } else if (!in_vocabulary) {
+    entry.bytes = decoder_.bytes_of(token.content);
   }
-  if (type == "ByteLevel") return read_byte_level(stage, where, last);
-  if (type == "Split") return read_split(stage, where);
-  if (type == "Digits") {
-    bool individual = false;
-    if (Status status = flag(stage, "individual_digits", where, individual); !status.ok()) return status;
-    definition_.pre_tokenizer.push_back({individual ? SplitPattern::kDigit : SplitPattern::kDigits, false});
-    return {};
+  if (token.special) {
+    entry.kind = TokenKind::kSpecial;
+  } else if (entry.kind != TokenKind::kOrdinary) {
+    entry.kind = TokenKind::kAdded;
   }
-  return bad_input(where + ".type: '" + std::string(type) + "' is not supported (ByteLevel, Split, Digits, Sequence are)");
-}
-
-Status Reader::read_byte_level(const json::object& stage, const std::string& where, bool last) {
-  if (!last || byte_level_) return bad_input(where + ": ByteLevel must be the last stage, once");
-  byte_level_ = true;
-  bool prefix_space = true;  // HF's defaults
-  bool use_regex = true;
-  if (Status status = flag(stage, "add_prefix_space", where, prefix_space); !status.ok()) return status;
-  if (Status status = flag(stage, "use_regex", where, use_regex); !status.ok()) return status;
-  if (prefix_space || use_regex) {
-    definition_.pre_tokenizer.push_back(
-        {use_regex ? std::optional<SplitPattern>(SplitPattern::kGpt2) : std::nullopt, prefix_space});
-  }
-  return {};
-}
-
-Status Reader::read_split(const json::object& stage, const std::string& where) {
-  const json::value* behavior = member(stage, "behavior");
-  if (behavior == nullptr || !behavior->is_string() || view(behavior->get_string()) != "Isolated") {
-    return bad_input(where + ".behavior: only Isolated is supported");
-  }
-  bool invert = false;
-  if (Status status = flag(stage, "invert", where, invert); !status.ok()) return status;
-  if (invert) return bad_input(where + ".invert: not supported");
-  const json::value* pattern = member(stage, "pattern");
-  const json::value* regex =
-      pattern != nullptr && pattern->is_object() ? member(pattern->get_object(), "Regex") : nullptr;
-  if (regex == nullptr || !regex->is_string()) return bad_input(where + ".pattern.Regex: missing");
-  const auto known = known_split_pattern(view(regex->get_string()));
-  if (!known) {
-    return bad_input(where + ".pattern.Regex: only the patterns of Llama 3 and GPT-2 are supported, not '" +
-                     std::string(view(regex->get_string()).substr(0, 200)) + "'");
-  }
-  definition_.pre_tokenizer.push_back({*known, false});
-  return {};
-}
-
-Status Reader::read_post_processor(const json::object& processor, const std::string& where) {
-  const std::string_view type = type_of(processor);
-  if (type == "ByteLevel") return {};  // offsets only
-  if (type == "TemplateProcessing") return read_template(processor, where);
-  if (type != "Sequence") {
-    return bad_input(where + ".type: '" + std::string(type) +
-                     "' is not supported (ByteLevel, TemplateProcessing, Sequence are)");
-  }
-  const json::value* processors = member(processor, "processors");
-  if (processors == nullptr || !processors->is_array()) return bad_input(where + ".processors: missing");
-  const json::array& list = processors->get_array();
-  if (list.size() > kStagesMax) return bad_input(where + ".processors: too many");
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    const std::string inner = where + ".processors[" + std::to_string(i) + "]";
-    if (!list[i].is_object()) return bad_input(inner + ": not an object");
-    if (Status status = read_post_processor(list[i].get_object(), inner); !status.ok()) return status;
-  }
-  return {};
-}
-
-// `single` is a list of {"SpecialToken": {"id": name}} around one {"Sequence": …}; `special_tokens` maps name -> ids.
-Status Reader::read_template(const json::object& processor, const std::string& where) {
-  const json::value* single = member(processor, "single");
-  const json::value* specials = member(processor, "special_tokens");
-  if (single == nullptr || !single->is_array()) return bad_input(where + ".single: missing");
-  if (!definition_.prefix.empty() || !definition_.suffix.empty()) return bad_input(where + ": a second template");
-  bool text_seen = false;
-  for (const json::value& piece : single->get_array()) {
-    const json::object* object = piece.if_object();
-    const json::value* special = object == nullptr ? nullptr : member(*object, "SpecialToken");
-    if (special == nullptr) {
-      if (object == nullptr || member(*object, "Sequence") == nullptr || text_seen) {
-        return bad_input(where + ".single: must hold the text once, and special tokens");
-      }
-      text_seen = true;
-      continue;
-    }
-    const json::value* name = special->is_object() ? member(special->get_object(), "id") : nullptr;
-    if (name == nullptr || !name->is_string()) return bad_input(where + ".single: special token without id");
-    const json::value* entry = specials != nullptr && specials->is_object()
-                                   ? member(specials->get_object(), view(name->get_string()))
-                                   : nullptr;
-    const json::value* ids = entry != nullptr && entry->is_object() ? member(entry->get_object(), "ids") : nullptr;
-    if (ids == nullptr || !ids->is_array()) {
-      return bad_input(where + ".special_tokens['" + std::string(view(name->get_string())) + "'].ids: missing");
-    }
-    std::vector<TokenId>& side = text_seen ? definition_.suffix : definition_.prefix;
-    for (const json::value& value : ids->get_array()) {
-      const auto id = as_token_id(value);
-      if (!id || side.size() >= kStagesMax) return bad_input(where + ".special_tokens: not a short list of token ids");
-      side.push_back(*id);
-    }
-  }
-  if (!text_seen) return bad_input(where + ".single: must hold the text once, and special tokens");
+  taken_[index] = true;
+  added_.insert(token.content);
+  definition_.added.push_back(std::move(token));
   return {};
 }
 
 }  // namespace
 
-Expected<Tokenizer> parse_tokenizer_json(std::string_view content, std::string_view name) {
+Expected<Tokenizer> parse_tokenizer_json(std::string_view content, std::string_view name, std::span<const AddedToken> more) {
   const std::string prefix = std::string(name) + ": ";
   if (content.size() > kTokenizerFileBytesMax) {
     return fail(bad_input(prefix + "larger than " + std::to_string(kTokenizerFileBytesMax) + " bytes"));
@@ -389,15 +331,15 @@ Expected<Tokenizer> parse_tokenizer_json(std::string_view content, std::string_v
   if (error) return fail(bad_input(prefix + "not JSON: " + error.message()));
   if (!document.is_object()) return fail(bad_input(prefix + "not a JSON object"));
 
-  auto tokenizer = Reader().parse(document.get_object());
+  auto tokenizer = Reader().parse(document.get_object(), more);
   if (!tokenizer) return fail(bad_input(prefix + tokenizer.error().message()));
   return tokenizer;
 }
 
-Expected<Tokenizer> load_tokenizer_json(const std::filesystem::path& path) {
+Expected<Tokenizer> load_tokenizer_json(const std::filesystem::path& path, std::span<const AddedToken> more) {
   const auto content = read_tokenizer_file(path, kTokenizerFileBytesMax);
   if (!content) return fail(content.error());
-  return parse_tokenizer_json(*content, path.string());
+  return parse_tokenizer_json(*content, path.string(), more);
 }
 
 }  // namespace herd::tokenizer

@@ -2,8 +2,10 @@
 """herd's tokenizer against PyPI `tokenizers` and `tiktoken`: every id of every text must be equal.
 
     tokenizer_parity.py TOKENIZER_DUMP [--llama3 tokenizer.model] [--smollm2 FILE.gguf] [--texts 20000]
+        [--definition-texts 200]
 
-Vocabularies: two that are trained here (Llama 3's pattern; digits + GPT-2's pattern with bytes missing), and, where
+Definitions over all kinds of components of a tokenizer.json (tokenizer_definitions.py), so many texts each. Vocabularies with
+more texts: three that are trained here (Llama 3's pattern; digits + GPT-2's pattern with bytes missing), and, where
 the files are given, Meta's Llama 3 (as tiktoken and, converted, as tokenizer.json) and SmolLM2's out of its GGUF.
 The texts are the same in every run. Exit code 0: all equal; 1: something differs, printed.
 """
@@ -22,27 +24,27 @@ import unicodedata
 import jinja2
 import tiktoken
 import tokenizers
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-LLAMA3_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-
-# PCRE2 10.42 has the tables of Unicode 14, like Python 3.11; `tokenizers` and `tiktoken` have newer ones. Characters
-# that Unicode 14 has not assigned (category Cn) would be compared with tables that are not there, so they stay out.
-UNICODE_MAX = 14
+import tokenizer_definitions
+from tokenizer_definitions import LLAMA3 as LLAMA3_PATTERN
 
 
-def assigned(code):
-    return unicodedata.category(chr(code)) not in ("Cn", "Cs")
+# Numbers and cased letters of Unicode 17: Oniguruma, which reads the patterns, has 16, and Rust's own tables have 17.
+NEWER = {0xA7CE, 0xA7D2, 0xA7D4, *range(0x11DE0, 0x11DEA), *range(0x16EA0, 0x16ED4), *range(0x16FF4, 0x16FF7)}
 
 
 def unicode_alphabet():
-    version = int(unicodedata.unidata_version.split(".")[0])
-    if version > UNICODE_MAX:
-        sys.exit(f"needs a Python with the tables of Unicode {UNICODE_MAX} or older, not {version} (Python 3.11 has 14)")
-    return [chr(code) for code in range(0x110000) if assigned(code)]
+    """Every code point, assigned or not, but surrogates, private ones and planes without any character."""
+    codes = [*range(0xD800), *range(0xF900, 0x324B0), *range(0xE0000, 0xE0200)]
+    return [chr(code) for code in codes if code not in NEWER]
+
+
+def newer_than_decompositions():
+    """Characters that came after the tables with which `tokenizers` decomposes (Unicode 12)."""
+    nfkd = normalizers.NFKD()
+    return {c for c in unicode_alphabet() if unicodedata.category(c) == "Cn" or
+            nfkd.normalize_str(c) != unicodedata.normalize("NFKD", c)}
 
 
 WORDS = """the of and to in a is that for it as was with be by on not he I his from at this but had her she you don't
@@ -102,11 +104,9 @@ def make_texts(count, specials):
     rng = random.Random(20240726)
     alphabet = unicode_alphabet()
     texts = list(FIXED)
-    # Every assigned character in four surroundings: no table of any engine may differ.
+    # Every character in four surroundings: no table of any engine may differ.
     for start in range(0, len(alphabet), 64):
-        block = [c for c in alphabet[start:start + 64] if not 0xE000 <= ord(c) < 0xF900 and ord(c) < 0xF0000]
-        if block:
-            texts.append("".join(f"a{c}1{c} {c}'{c}\n" for c in block))
+        texts.append("".join(f"a{c}1{c} {c}'{c}\n" for c in alphabet[start:start + 64]))
     while len(texts) < count:
         texts.append(random_text(rng, alphabet, specials))
     return texts
@@ -122,9 +122,19 @@ def dump(program, kind, path, records):
 
 
 class Comparison:
-    def __init__(self, program):
+    def __init__(self, program, definition_texts):
         self.program = program
+        self.definition_texts = definition_texts
         self.failed = 0
+
+    def refused(self, name, path, words):
+        done = subprocess.run([self.program, "json", path], input=b"", capture_output=True)
+        said = done.stderr.decode().strip()
+        if done.returncode == 3 and words in said:
+            print(f"{name}: refused by name")
+        else:
+            self.failed += 1
+            print(f"{name}: exit {done.returncode}, not a refusal with {words!r}: {said}")
 
     def run(self, name, kind, path, cases):
         """cases: (mode, text, expected line)."""
@@ -136,6 +146,8 @@ class Comparison:
             if line.split() != expected.split() and shown < 5:
                 shown += 1
                 print(f"  mode {mode} {text[:200]!r}\n    herd {line[:300]}\n    want {expected[:300]}")
+                first = next((i for i, (a, b) in enumerate(zip(line.split(), expected.split())) if a != b), -1)
+                print(f"    first difference at item {first}")
         self.failed += len(cases) - equal
 
 
@@ -161,6 +173,46 @@ def hf_cases(oracle, texts):
         ids = random_ids(rng, oracle.get_vocab_size())
         text = oracle.decode(ids, skip_special_tokens=True).encode().hex()
         cases += [("d", ids_line(ids), text), ("i", ids_line(ids), text)]
+    return cases
+
+
+def compare_definitions(comparison, texts, folder):
+    """The whole alphabet once, then every definition on a sample of the texts that is its own."""
+    corpus = training_corpus(texts[::7])
+    rng = random.Random(3)
+    pool = [text for text in texts if len(text) < 2000]
+    newer = newer_than_decompositions()
+    spelled = ["<l>", "<r>", " <lr> ", "<n>", "<l><r>", "\n\n", "two words", "norm", "NORM", "<UP>", "<up>", "<nfd>é", "<unk>",
+               "word", "the", "The", "of", "is", "  ", "\t", "▁", "_", " ", "x", "é", "e\u0301", "ﬁ", "½", "가", "각", "\u0344"]
+    for name, definition in tokenizer_definitions.definitions(corpus).items():
+        path = os.path.join(folder, "definition.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(definition, file)
+        refusal = tokenizer_definitions.REFUSED.get(name)
+        if refusal:
+            comparison.refused(name, path, refusal)
+            continue
+        oracle = Tokenizer.from_file(path)
+        if any(form in json.dumps(definition["normalizer"]) for form in ("NFD", "NFKC", "NFKD")):
+            sources = [text for text in pool if newer.isdisjoint(text)]
+        else:
+            sources = pool
+        sample = rng.sample(sources, comparison.definition_texts * 2 // 3)
+        sample += ["".join(rng.choice(spelled) for _ in range(rng.randrange(1, 9))) for _ in range(comparison.definition_texts // 3)]
+        comparison.run(name, "json", path, definition_cases(oracle, sample))
+
+
+def definition_cases(oracle, texts):
+    cases = []
+    for special in (True, False):
+        oracle.encode_special_tokens = special
+        cases += [("p" if special else "s", t, ids_line(oracle.encode(t, add_special_tokens=False).ids)) for t in texts]
+    oracle.encode_special_tokens = True
+    cases += [("b", t, ids_line(oracle.encode(t).ids)) for t in texts[::10]]
+    for text in texts:
+        ids = oracle.encode(text, add_special_tokens=False).ids
+        decoded = oracle.decode(ids, skip_special_tokens=True).encode().hex()
+        cases += [("d", ids_line(ids), decoded), ("i", ids_line(ids), decoded)]
     return cases
 
 
@@ -322,13 +374,15 @@ def main():
     parser.add_argument("--llama3", help="Meta's tokenizer.model")
     parser.add_argument("--smollm2", help="a GGUF file of SmolLM2")
     parser.add_argument("--texts", type=int, default=20_000)
+    parser.add_argument("--definition-texts", type=int, default=200)
     arguments = parser.parse_args()
 
     specials = ["<|begin_of_text|>", "<|eot_id|>", "<|eot_id|>x", "<|im_start|>", "<|im_end|>", "<|endoftext|>",
                 "<|start_header_id|>", "<|end_header_id|>", "<|reserved_special_token_0|>", "<file_sep>"]
     texts = make_texts(arguments.texts, specials)
-    comparison = Comparison(arguments.tokenizer_dump)
+    comparison = Comparison(arguments.tokenizer_dump, arguments.definition_texts)
     with tempfile.TemporaryDirectory() as folder:
+        compare_definitions(comparison, texts, folder)
         compare_trained(comparison, texts, folder)
         if arguments.llama3:
             compare_llama3(comparison, arguments.llama3, texts, folder)

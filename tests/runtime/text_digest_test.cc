@@ -17,7 +17,8 @@ TokenizerDefinition small() {
                        {"<s>", TokenKind::kSpecial}};
   definition.merges = {{0, 0, 1, 2}};
   definition.added = {{3, "<s>"}};
-  definition.pre_tokenizer = {{SplitPattern::kGpt2, false}};
+  definition.pre_tokenizer = {PreTokenizerStage::split(kGpt2Pattern)};
+  definition.normalizer = {{}};
   return definition;
 }
 
@@ -40,9 +41,26 @@ TEST(TextDigest, SeesEveryFieldAndTheTemplate) {
       [](auto& d) { d.added[0].strip_left = true; },
       [](auto& d) { d.added[0].strip_right = true; },
       [](auto& d) { d.added[0].normalized = true; },
-      [](auto& d) { d.pre_tokenizer[0].pattern = SplitPattern::kLlama3; },
-      [](auto& d) { d.pre_tokenizer[0].pattern.reset(); },
-      [](auto& d) { d.pre_tokenizer[0].prefix_space = true; },
+      [](auto& d) { d.added[0].single_word = true; },
+      [](auto& d) { d.pre_tokenizer[0].pattern = kLlama3Pattern; },
+      [](auto& d) { d.pre_tokenizer[0].behavior = SplitBehavior::kRemoved; },
+      [](auto& d) { d.pre_tokenizer[0].invert = true; },
+      [](auto& d) { d.pre_tokenizer[0].kind = PreTokenizerStage::Kind::kPrefix; },
+      [](auto& d) { d.pre_tokenizer[0].content = " "; },
+      [](auto& d) { d.pre_tokenizer[0].only_at_start = true; },
+      [](auto& d) { d.normalizer[0].kind = NormalizerStep::Kind::kNfkc; },
+      [](auto& d) { d.normalizer[0].pattern = "a"; },
+      [](auto& d) { d.normalizer[0].is_regex = true; },
+      [](auto& d) { d.normalizer[0].content = "a"; },
+      [](auto& d) { d.normalizer[0].left = true; },
+      [](auto& d) { d.normalizer[0].right = true; },
+      [](auto& d) { d.normalizer.clear(); },
+      [](auto& d) { d.tokens[1].score = 1; },
+      [](auto& d) { d.tokens[1].spelling = "x"; },
+      [](auto& d) { d.model = ModelKind::kCharacterBpe; },
+      [](auto& d) { d.byte_tokens[7] = 1; },
+      [](auto& d) { d.drops_leading_space = true; },
+      [](auto& d) { d.first_token_drops = "x"; },
       [](auto& d) { d.whole_piece_first = true; },
       [](auto& d) { d.fuse_unknown = true; },
       [](auto& d) { d.meta_slices = true; },

@@ -121,6 +121,42 @@ TEST(IncrementalDecoder, NothingFollowsAStop) {
   EXPECT_EQ(decoder.held_bytes(), 0U);
 }
 
+// Two vocabularies that put a space in front of a text: one drops a space of the whole text, one every space of the first
+// token. A stream that continues a text keeps what a whole text loses.
+TEST(IncrementalDecoder, AWholeTextLosesTheSpaceInFrontAndAContinuationDoesNot) {
+  TokenizerDefinition one;
+  for (const char* text : {" a", " ", "b", "", "  "}) one.tokens.push_back({text, TokenKind::kUnused});
+  one.tokens.push_back({"<s>", TokenKind::kSpecial});
+  TokenizerDefinition all = one;
+  one.drops_leading_space = true;
+  all.first_token_drops = "\u2581";
+  for (VocabularyToken& token : all.tokens) {
+    for (const char c : token.bytes) token.spelling += c == ' ' ? std::string("\u2581") : std::string(1, c);
+  }
+  struct Case {
+    std::vector<TokenId> ids;
+    std::string one;
+    std::string all;
+    std::string continued;
+  };
+  const Case kCases[] = {{{0, 0}, "a a", "a a", " a a"}, {{5, 0}, "a", "a", " a"}, {{3, 1, 0}, " a", " a", "  a"},
+                         {{4, 2}, " b", "b", "  b"},     {{2, 0}, "b a", "b a", "b a"}, {{}, "", "", ""}};
+  for (const bool first : {true, false}) {
+    const auto tokenizer = Tokenizer::build(first ? all : one);
+    ASSERT_TRUE(tokenizer) << tokenizer.error().message();
+    for (const Case& each : kCases) {
+      const std::string& whole = first ? each.all : each.one;
+      EXPECT_EQ(tokenizer->decode(each.ids, true), whole);
+      for (const bool begins : {true, false}) {
+        IncrementalDecoder decoder(*tokenizer, {}, {.begins_text = begins});
+        std::string streamed;
+        for (const TokenId id : each.ids) streamed += decoder.push(id);
+        EXPECT_EQ(streamed + decoder.flush(), begins ? whole : each.continued);
+      }
+    }
+  }
+}
+
 // Random bytes (few values, so that stops occur), random stops, tokens of one to four bytes. Against: decode all,
 // find the stop that ends first, the longest of those; every piece valid; replay equal; held text bounded.
 TEST(IncrementalDecoder, EqualsDecodingAtOnceOnRandomStreams) {

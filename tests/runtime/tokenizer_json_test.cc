@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <string>
 
 namespace herd::tokenizer {
@@ -73,6 +74,10 @@ TEST(TokenizerJson, PreTokenizersFormAChain) {
   EXPECT_EQ(texts(parse(parts), "123 a"), (Texts{"1", "2", "3", " a"}));
   parts.pre = R"({"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":false},{"type":"ByteLevel","add_prefix_space":false}]})";
   EXPECT_EQ(texts(parse(parts), "a123"), (Texts{"a", "123"}));
+  parts.pre = R"({"type":"Sequence","pretokenizers":[{"type":"Whitespace"},)" + std::string(kBytesOnly) + "]}";
+  EXPECT_EQ(texts(parse(parts), "12 3!? 4"), (Texts{"12", "3", "!", "?", "4"}));
+  parts.pre = R"({"type":"Sequence","pretokenizers":[{"type":"Punctuation"},)" + std::string(kBytesOnly) + "]}";
+  EXPECT_EQ(texts(parse(parts), "12.12+ a"), (Texts{"12", ".", "12", "+", " a"}));
   parts.pre = R"({"type":"ByteLevel"})";  // the defaults: prefix space, pattern
   EXPECT_EQ(texts(parse(parts), "a a"), (Texts{" a", " a"}));
   EXPECT_EQ(texts(parse(parts), ""), Texts{});
@@ -119,6 +124,112 @@ TEST(TokenizerJson, UnknownTokenStandsForBytesWithoutAToken) {
   EXPECT_EQ(texts(*parse_tokenizer_json(json, "tokenizer.json"), "axyb"), (Texts{"a", "?", "b"}));
 }
 
+// What changes nothing, or has a meaning in the reference, loads.
+TEST(TokenizerJson, DefinitionsThatChangeNothingLoad) {
+  const auto pieces = [](std::string Parts::*member, std::string value) {
+    Parts parts;
+    parts.*member = std::move(value);
+    return texts(parse(parts), "abcab");
+  };
+  const Texts same = {"abc", "ab"};
+  EXPECT_EQ(pieces(&Parts::normalizer, R"({"type":"Sequence","normalizers":[]})"), same);
+  EXPECT_EQ(pieces(&Parts::decoder, R"({"type":"Sequence","decoders":[{"type":"ByteLevel"},{"type":"Fuse"}]})"), same);
+  EXPECT_EQ(pieces(&Parts::model_extra, R"("unk_token":"nowhere")"), same) << "no byte needs it";
+  EXPECT_EQ(pieces(&Parts::model_extra, R"("unk_token":"")"), same);
+  EXPECT_EQ(pieces(&Parts::merges, R"(["a b","ab c","a b"])"), same);
+  EXPECT_EQ(pieces(&Parts::added, R"([{"id":257,"content":"abc"}])"), same) << "cut out, or built by merging: the same token";
+}
+
+TEST(TokenizerJson, OfEqualMergesTheLastCounts) {
+  Parts parts;
+  parts.vocab_extra = R"(,"bc":258)";
+  parts.merges = R"(["a b","b c","a b"])";
+  EXPECT_EQ(texts(parse(parts), "abc"), (Texts{"a", "bc"}));
+}
+
+TEST(TokenizerJson, AnUnknownTokenThatBytesNeedMustExist) {
+  Parts parts;
+  std::string json = parts.json();
+  json.replace(json.find(R"("x":120,)"), 8, "");
+  json.replace(json.find(R"("unk_token":null)"), 16, R"("unk_token":"nowhere")");
+  const auto refused = parse_tokenizer_json(json, "f");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message(), "f: model.unk_token: not in model.vocab");
+}
+
+TEST(TokenizerJson, AddedTokensOfOtherFilesJoin) {
+  const AddedToken more[] = {{301, "<|new|>"}, {999, "<|end|>"}};
+  const auto tokenizer = parse_tokenizer_json(Parts{}.json(), "f", more);
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message();
+  EXPECT_EQ(tokenizer->find_special("<|new|>"), TokenId{301});
+  EXPECT_EQ(tokenizer->find_special("<|end|>"), TokenId{300}) << "the file itself says so";
+  const AddedToken taken[] = {{5, "<|new|>"}};
+  EXPECT_EQ(parse_tokenizer_json(Parts{}.json(), "f", taken).error().message().find("f: added token: '<|new|>'"), 0U);
+}
+
+TEST(TokenizerJson, NormalizesWhatStandsBetweenAddedTokens) {
+  Parts parts;
+  parts.normalizer = R"({"type":"Sequence","normalizers":[{"type":"Lowercase"},{"type":"Replace","pattern":{"Regex":"b+"},"content":"c"}]})";
+  parts.added = R"([{"id":300,"content":"<E>","special":true},{"id":301,"content":"AA","normalized":true}])";
+  EXPECT_EQ(texts(parse(parts), "ABB<E>Baab", {.add_bos = false, .parse_special = true}), (Texts{"a", "c", "<E>", "c", "aa", "c"}))
+      << "AA is found, and shown, as aa in the normalized text, <E> in the text as it is";
+}
+
+// Characters, byte fallback, U+2581 for spaces: as Llama 2's file says it.
+TEST(TokenizerJson, ReadsLlama2sWay) {
+  std::string vocab = R"("<unk>":0,"<s>":1)";
+  for (int byte = 0; byte < 256; ++byte) {
+    char text[24];
+    std::snprintf(text, sizeof text, R"(,"<0x%02X>":%d)", static_cast<unsigned>(byte), byte + 2);
+    vocab += text;
+  }
+  vocab += R"(,"▁":258,"a":259,"b":260,"▁a":261,"▁ab":262,"ab":263)";
+  const std::string json = R"({"added_tokens":[{"id":0,"content":"<unk>","special":true},{"id":1,"content":"<s>","special":true}],
+    "normalizer":{"type":"Sequence","normalizers":[{"type":"Prepend","prepend":"▁"},{"type":"Replace","pattern":{"String":" "},"content":"▁"}]},
+    "pre_tokenizer":null,
+    "post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],
+      "pair":[],"special_tokens":{"<s>":{"id":"<s>","ids":[1],"tokens":["<s>"]}}},
+    "decoder":{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},
+      {"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]},
+    "model":{"type":"BPE","byte_fallback":true,"fuse_unk":true,"unk_token":"<unk>","vocab":{)" + vocab +
+                           R"(},"merges":["▁ a","▁a b","a b"]}})";
+  const auto loaded = parse_tokenizer_json(json, "f");
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(loaded->encode("ab ab"), (std::vector<TokenId>{262, 262}));
+  EXPECT_EQ(loaded->encode("aé ", {.add_bos = true}), (std::vector<TokenId>{1, 261, 0xC3 + 2, 0xA9 + 2, 258}));
+  EXPECT_EQ(loaded->encode("a<s>b", {.add_bos = false, .parse_special = true}), (std::vector<TokenId>{261, 1, 258, 260}));
+  for (const char* text : {"ab ab", "  two", "é\n", "", " "}) {
+    EXPECT_EQ(loaded->decode(loaded->encode(text), true), text);
+  }
+  EXPECT_EQ(loaded->token_bytes(261), " a");
+  EXPECT_EQ(loaded->opening_bytes(261), "a");
+  EXPECT_EQ(loaded->token_bytes(2 + 0x0A), "\n");
+  EXPECT_NE(loaded->encode("<0x0A>"), (std::vector<TokenId>{258, 2 + 0x0A})) << "a byte's spelling is text";
+}
+
+TEST(TokenizerJson, MetaspaceOfTheFirstPieceOnly) {
+  const auto with_scheme = [](const char* scheme) {
+    const std::string metaspace = std::string(R"({"type":"Metaspace","replacement":"▁","split":true,"prepend_scheme":")") + scheme + "\"}";
+    const auto loaded = parse_tokenizer_json(
+        R"({"added_tokens":[{"id":4,"content":"<s>","special":true}],"pre_tokenizer":)" + metaspace + R"(,"decoder":)" + metaspace +
+            R"(,"model":{"type":"BPE","vocab":{"▁":0,"a":1,"▁a":2,"aa":3},"merges":["▁ a","a a"]}})", "f");
+    EXPECT_TRUE(loaded) << loaded.error().message();
+    return loaded->encode("a<s>a a", {.add_bos = false, .parse_special = true});
+  };
+  EXPECT_EQ(with_scheme("always"), (std::vector<TokenId>{2, 4, 2, 2}));
+  EXPECT_EQ(with_scheme("first"), (std::vector<TokenId>{2, 4, 1, 2}));
+  EXPECT_EQ(with_scheme("never"), (std::vector<TokenId>{1, 4, 1, 2}));
+}
+
+TEST(TokenizerJson, ByteLevelBeforeOtherStagesWritesItsAlphabet) {
+  Parts parts;
+  parts.pre = R"({"type":"Sequence","pretokenizers":[{"type":"ByteLevel","add_prefix_space":false,"use_regex":false},
+    {"type":"Split","pattern":{"String":"Ġ"},"behavior":"MergedWithNext","invert":false}]})";
+  parts.merges = R"(["Ġ a","a b"])";
+  parts.vocab_extra = R"(,"Ġa":258)";
+  EXPECT_EQ(texts(parse(parts), "ab ab"), (Texts{"ab", " a", "b"}));
+}
+
 TEST(TokenizerJson, RefusalsNameFileAndField) {
   EXPECT_EQ(refusal(Parts{}), "accepted");
   const auto with = [](std::string Parts::*member, std::string value) {
@@ -126,29 +237,34 @@ TEST(TokenizerJson, RefusalsNameFileAndField) {
     parts.*member = std::move(value);
     return refusal(parts);
   };
-  EXPECT_EQ(with(&Parts::normalizer, R"({"type":"NFC"})").find("tokenizer.json: normalizer: 'NFC'"), 0U);
-  EXPECT_EQ(with(&Parts::model_extra, R"("byte_fallback":true)").find("tokenizer.json: model.byte_fallback: SentencePiece"), 0U);
+  EXPECT_EQ(with(&Parts::normalizer, R"({"type":"BertNormalizer"})").find("tokenizer.json: normalizer.type: 'BertNormalizer'"), 0U);
+  EXPECT_EQ(with(&Parts::normalizer, R"({"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Nmt"}]})")
+                .find("tokenizer.json: normalizer.normalizers[1].type: 'Nmt'"), 0U);
+  EXPECT_EQ(with(&Parts::normalizer, R"x({"type":"Replace","pattern":{"Regex":"(a)"},"content":"$1"})x")
+                .find("tokenizer.json: normalizer.content: groups"), 0U);
   EXPECT_EQ(with(&Parts::model_extra, R"("dropout":0.1)").find("tokenizer.json: model.dropout"), 0U);
-  EXPECT_EQ(with(&Parts::model_extra, R"("unk_token":"nowhere")").find("tokenizer.json: model.unk_token"), 0U);
   EXPECT_EQ(with(&Parts::model_extra, R"("end_of_word_suffix":"</w>")").find("tokenizer.json: model.end_of_word_suffix"), 0U);
   EXPECT_EQ(with(&Parts::merges, R"(["a b","a q"])").find("tokenizer.json: model.merges[1]: 'a' and 'q'"), 0U);
-  EXPECT_EQ(with(&Parts::merges, R"([["a"]])").find("tokenizer.json: model.merges[0]: neither"), 0U);
+  EXPECT_EQ(with(&Parts::merges, R"([["a"]])").find("tokenizer.json: model.merges[0]: not two"), 0U);
   EXPECT_EQ(with(&Parts::merges, R"(["ab"])").find("tokenizer.json: model.merges[0]: not two"), 0U);
-  EXPECT_EQ(with(&Parts::merges, R"(["a b","a b"])").find("tokenizer.json: merges: a pair occurs twice"), 0U);
   EXPECT_EQ(with(&Parts::vocab_extra, R"(,"x y":256)").find("tokenizer.json: model.vocab: id 256 occurs twice"), 0U);
   EXPECT_EQ(with(&Parts::vocab_extra, R"(,"zz":-1)").find("tokenizer.json: model.vocab['zz']"), 0U);
   EXPECT_EQ(with(&Parts::vocab_extra, R"(,"zz":1048576)").find("tokenizer.json: model.vocab['zz']"), 0U);
   EXPECT_EQ(with(&Parts::added, R"([{"id":5,"content":"new","special":true}])").find("tokenizer.json: added_tokens[0]: 'new'"), 0U);
-  EXPECT_EQ(with(&Parts::added, R"([{"id":300,"content":"w","single_word":true}])").find("tokenizer.json: added_tokens[0].single_word"), 0U);
+  EXPECT_EQ(with(&Parts::added, R"([{"id":300,"content":"w1"},{"id":300,"content":"w2"}])").find("tokenizer.json: added_tokens[1]: 'w2'"), 0U);
+  EXPECT_EQ(with(&Parts::added, R"([{"id":300,"content":"w1"},{"id":301,"content":"w1"}])").find("tokenizer.json: added token 'w1': occurs twice"), 0U);
   EXPECT_NE(with(&Parts::added, R"([{"id":257,"content":"abc","special":true}])").find("must not become by merging"), std::string::npos);
-  EXPECT_EQ(with(&Parts::pre, R"({"type":"Metaspace"})").find("tokenizer.json: pre_tokenizer.type: 'Metaspace'"), 0U);
-  EXPECT_EQ(with(&Parts::pre, R"({"type":"Digits"})").find("tokenizer.json: pre_tokenizer: no ByteLevel"), 0U);
-  EXPECT_EQ(with(&Parts::pre, R"({"type":"Sequence","pretokenizers":[{"type":"ByteLevel"},{"type":"Digits"}]})")
-                .find("tokenizer.json: pre_tokenizer.pretokenizers[0]: ByteLevel must be the last"), 0U);
-  EXPECT_EQ(with(&Parts::pre, R"({"type":"Split","pattern":{"Regex":"(a+)+$"},"behavior":"Isolated"})")
-                .find("tokenizer.json: pre_tokenizer.pattern.Regex: only"), 0U);
-  EXPECT_EQ(with(&Parts::post, R"({"type":"BertProcessing"})").find("tokenizer.json: post_processor.type: 'BertProcessing'"), 0U);
-  EXPECT_EQ(with(&Parts::decoder, R"({"type":"WordPiece"})").find("tokenizer.json: decoder: 'WordPiece'"), 0U);
+  EXPECT_EQ(with(&Parts::pre, R"({"type":"UnicodeScripts"})").find("tokenizer.json: pre_tokenizer.type: 'UnicodeScripts'"), 0U);
+  EXPECT_EQ(with(&Parts::pre, R"({"type":"Sequence","pretokenizers":[{"type":"ByteLevel"},{"type":"ByteLevel"}]})")
+                .find("tokenizer.json: pre_tokenizer.pretokenizers[1]: a second ByteLevel"), 0U);
+  EXPECT_EQ(with(&Parts::pre, R"({"type":"Split","pattern":{"Regex":"(a)\\1"},"behavior":"Isolated"})")
+                .find(R"(tokenizer.json: split pattern '(a)\1': regular expression, byte 4: \1)"), 0U);
+  EXPECT_EQ(with(&Parts::pre, R"({"type":"Split","pattern":{"Regex":"a"},"behavior":"isolated"})")
+                .find("tokenizer.json: pre_tokenizer.behavior: 'isolated'"), 0U);
+  EXPECT_EQ(with(&Parts::post, R"({"type":"PairwiseProcessing"})").find("tokenizer.json: post_processor.type: 'PairwiseProcessing'"), 0U);
+  EXPECT_EQ(with(&Parts::decoder, R"({"type":"WordPiece"})").find("tokenizer.json: decoder.type: 'WordPiece'"), 0U);
+  EXPECT_EQ(with(&Parts::decoder, R"({"type":"Sequence","decoders":[{"type":"Fuse"},{"type":"Strip","content":"x","start":1,"stop":0}]})")
+                .find("tokenizer.json: decoder.decoders[1]: of a whole text"), 0U);
 
   const auto text_refusal = [](std::string_view text) { return parse_tokenizer_json(text, "f").error().message(); };
   EXPECT_EQ(text_refusal("{").find("f: not JSON"), 0U);

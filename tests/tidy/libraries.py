@@ -19,7 +19,6 @@ THIRD_PARTY = [
     (r"boost/json", {"Boost::json"}),
     (r"boost/", {"Boost::headers"}),
     (r"openssl/", {"OpenSSL::SSL", "OpenSSL::Crypto"}),
-    (r"pcre2\.h", {"PkgConfig::PCRE2"}),
     (r"CLI/", {"CLI11::CLI11"}),
     (r"capnp/|kj/", {"CapnProto::capnp"}),
     (r"caf/", {"herd_caf"}),

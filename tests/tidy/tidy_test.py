@@ -25,7 +25,6 @@ FENCES = {
     "boost/json": r"runtime/.*\.cc$|endpoint/openai/.*\.cc$|commands/load/.*json\.cc$|commands/[a-z_]*json\.cc$|commands/(inspect|bench|prompt_file)\.cc$",
     "boost/": r"runtime/.*\.cc$|endpoint/(http|openai)/.*\.cc$|endpoint/http/[a-z_]*-inl\.h$|commands/.*\.cc$|actors/link/.*(\.cc|-inl\.h)$",
     "openssl/": r"endpoint/(http|access)/.*\.cc$|actors/link/.*(\.cc|-inl\.h)$",
-    "pcre2.h": r"runtime/tokenizer/.*\.cc$",
     "sentencepiece": r"runtime/tokenizer/.*\.cc$",
     "CLI/": r"commands/[a-z_]*\.cc$",
     "capnp/": r"cluster/wire/.*\.(cc|h)$",

@@ -74,7 +74,7 @@ std::string decode(const std::string& text, bool incremental, const Tokenizer& t
   std::vector<TokenId> ids;
   for (TokenId id = 0; numbers >> id;) ids.push_back(id);
   if (!incremental) return tokenizer.decode(ids, true);
-  IncrementalDecoder decoder(tokenizer, {});
+  IncrementalDecoder decoder(tokenizer, {}, {.begins_text = true});
   std::string out;
   for (const TokenId id : ids) out += decoder.push(id);
   return out + decoder.flush();

@@ -1,0 +1,232 @@
+#include "runtime/tokenizer/normalizer.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "runtime/text/utf8.h"
+#include "runtime/unicode/letter_case.h"
+#include "runtime/unicode/normal_forms.h"
+
+namespace herd::tokenizer {
+namespace {
+
+using Kind = NormalizerStep::Kind;
+using text::ByteRange;
+using text::MarkedText;
+
+constexpr std::uint64_t kStepsPerByte = 256;  // of a regular expression
+constexpr std::uint64_t kStepsMin = 1U << 20;
+
+// Reads the marks of a text from left to right.
+class Marks {
+ public:
+  explicit Marks(const MarkedText& text) : ranges_(text.foreign) {}
+
+  // Whether bytes [begin, end) hold a foreign one; calls come in the order of the text.
+  bool any(std::size_t begin, std::size_t end) {
+    while (next_ < ranges_.size() && ranges_[next_].end <= begin) ++next_;
+    return next_ < ranges_.size() && ranges_[next_].begin < end;
+  }
+
+ private:
+  const std::vector<ByteRange>& ranges_;
+  std::size_t next_ = 0;
+};
+
+// Writes a text with its marks, parts of it copied from another one.
+class Writer {
+ public:
+  explicit Writer(const MarkedText& from) : from_(from) {}
+
+  void append(std::string_view bytes, bool foreign) {
+    if (bytes.empty()) return;
+    const std::size_t begin = text_.bytes.size();
+    text_.bytes.append(bytes);
+    if (!foreign) return;
+    if (!text_.foreign.empty() && text_.foreign.back().end == begin) {
+      text_.foreign.back().end = text_.bytes.size();
+    } else {
+      text_.foreign.push_back({begin, text_.bytes.size()});
+    }
+  }
+  void append(char32_t point, bool foreign) {
+    std::string bytes;
+    text::append_utf8(point, bytes);
+    append(bytes, foreign);
+  }
+  // Bytes [begin, end) with their own marks; calls come in the order of the text.
+  void copy(std::size_t begin, std::size_t end) {
+    const std::vector<ByteRange>& ranges = from_.foreign;
+    while (begin < end) {
+      while (next_ < ranges.size() && ranges[next_].end <= begin) ++next_;
+      const bool foreign = next_ < ranges.size() && ranges[next_].begin <= begin;
+      const std::size_t border = next_ == ranges.size() ? end : foreign ? ranges[next_].end : ranges[next_].begin;
+      const std::size_t stop = std::min(end, border);
+      append(std::string_view(from_.bytes).substr(begin, stop - begin), foreign);
+      begin = stop;
+    }
+  }
+  [[nodiscard]] MarkedText take() { return std::move(text_); }
+
+ private:
+  const MarkedText& from_;
+  std::size_t next_ = 0;  // among its foreign ranges
+  MarkedText text_;
+};
+
+bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
+
+// ASCII stays; a stretch of other characters is put into the form together with the ASCII character before it.
+MarkedText normal_form(unicode::NormalForm form, const MarkedText& text) {
+  const std::string& bytes = text.bytes;
+  if (std::all_of(bytes.begin(), bytes.end(), is_ascii)) return text;
+  Marks marks(text);
+  Writer out(text);
+  std::vector<unicode::TaggedPoint> points;
+  for (std::size_t i = 0; i < bytes.size();) {
+    std::size_t ascii_end = i;
+    while (ascii_end < bytes.size() && is_ascii(bytes[ascii_end])) ++ascii_end;
+    std::size_t begin = ascii_end;
+    if (begin > i && begin < bytes.size()) --begin;
+    out.copy(i, begin);
+    points.clear();
+    i = begin;
+    while (i < bytes.size() && (points.empty() || !is_ascii(bytes[i]))) {
+      const text::CodePoint next = text::first_code_point(std::string_view(bytes).substr(i));
+      points.push_back({next.value, marks.any(i, i + next.size)});
+      i += next.size;
+    }
+    unicode::normalize(form, points);
+    for (const auto& [point, foreign] : points) out.append(point, foreign);
+  }
+  return out.take();
+}
+
+MarkedText lower_case(const MarkedText& text) {
+  Marks marks(text);
+  Writer out(text);
+  std::u32string lower;
+  for (std::size_t i = 0; i < text.bytes.size();) {
+    const text::CodePoint next = text::first_code_point(std::string_view(text.bytes).substr(i));
+    const bool foreign = marks.any(i, i + next.size);
+    lower.clear();
+    unicode::append_lower_case(next.value, lower);
+    for (const char32_t point : lower) out.append(point, foreign);
+    i += next.size;
+  }
+  return out.take();
+}
+
+MarkedText prepend(std::string_view content, const MarkedText& text) {
+  if (text.bytes.empty()) return text;
+  Writer out(text);
+  out.append(content, false);
+  out.copy(0, text.bytes.size());
+  return out.take();
+}
+
+MarkedText strip(const MarkedText& text, bool left, bool right) {
+  const std::string_view bytes = text.bytes;
+  std::size_t begin = 0;
+  while (left && begin < bytes.size()) {
+    const text::CodePoint next = text::first_code_point(bytes.substr(begin));
+    if (!text::is_white_space(next.value)) break;
+    begin += next.size;
+  }
+  std::size_t end = bytes.size();
+  while (right && end > begin) {
+    std::size_t last = end - 1;
+    while (last > begin && (static_cast<unsigned char>(bytes[last]) & 0xC0) == 0x80) --last;
+    if (!text::is_white_space(text::first_code_point(bytes.substr(last)).value)) break;
+    end = last;
+  }
+  Writer out(text);
+  out.copy(begin, end);
+  return out.take();
+}
+
+// find(from) gives the next place that is replaced, or nothing.
+template <class Find>
+MarkedText replace(const MarkedText& text, std::string_view content, Find find) {
+  Marks marks(text);
+  Writer out(text);
+  std::size_t done = 0;
+  while (const auto match = find(done)) {
+    out.copy(done, match->begin);
+    out.append(content, marks.any(match->begin, match->end));
+    done = match->end;
+  }
+  out.copy(done, text.bytes.size());
+  return out.take();
+}
+
+MarkedText replace_text(const MarkedText& text, std::string_view pattern, std::string_view content) {
+  if (pattern.empty()) return text;
+  return replace(text, content, [&](std::size_t from) -> std::optional<ByteRange> {
+    const std::size_t found = text.bytes.find(pattern, from);
+    if (found == std::string::npos) return std::nullopt;
+    return ByteRange{found, found + pattern.size()};
+  });
+}
+
+MarkedText replace_matches(const MarkedText& text, const regex::Pattern& pattern, std::string_view content) {
+  regex::Search search;
+  search.begin(pattern, text.bytes);
+  std::uint64_t steps = kStepsMin + kStepsPerByte * text.bytes.size();
+  return replace(text, content, [&](std::size_t) -> std::optional<ByteRange> {
+    const auto match = search.next(steps);
+    if (!match) return std::nullopt;
+    return ByteRange{match->begin, match->end};
+  });
+}
+
+}  // namespace
+
+Expected<Normalizer> Normalizer::build(const std::vector<NormalizerStep>& steps) {
+  Normalizer built;
+  for (const NormalizerStep& rule : steps) {
+    if (rule.kind == Kind::kPrecompiled) return fail(bad_input("normalizer: 'Precompiled' is not supported"));
+    Step step{rule, {}};
+    if (rule.kind == Kind::kReplace && rule.is_regex) {
+      auto pattern = regex::Pattern::compile(rule.pattern);
+      if (!pattern) return fail(bad_input("normalizer: pattern '" + rule.pattern.substr(0, 200) + "': " + pattern.error().message()));
+      step.pattern.push_back(std::move(*pattern));
+    }
+    built.steps_.push_back(std::move(step));
+  }
+  return built;
+}
+
+MarkedText Normalizer::apply(MarkedText text) const {
+  for (const Step& step : steps_) text = apply(step, std::move(text));
+  return text;
+}
+
+MarkedText Normalizer::apply(const Step& step, MarkedText text) {
+  const NormalizerStep& rule = step.rule;
+  switch (rule.kind) {
+    case Kind::kNfc:
+      return normal_form(unicode::NormalForm::kNfc, text);
+    case Kind::kNfd:
+      return normal_form(unicode::NormalForm::kNfd, text);
+    case Kind::kNfkc:
+      return normal_form(unicode::NormalForm::kNfkc, text);
+    case Kind::kNfkd:
+      return normal_form(unicode::NormalForm::kNfkd, text);
+    case Kind::kLowercase:
+      return lower_case(text);
+    case Kind::kPrepend:
+      return prepend(rule.content, text);
+    case Kind::kReplace:
+      return rule.is_regex ? replace_matches(text, step.pattern.front(), rule.content)
+                           : replace_text(text, rule.pattern, rule.content);
+    case Kind::kStrip:
+      return strip(text, rule.left, rule.right);
+    case Kind::kPrecompiled:
+      break;  // build() refuses it
+  }
+  return text;
+}
+
+}  // namespace herd::tokenizer

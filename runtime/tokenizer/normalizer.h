@@ -1,0 +1,37 @@
+#pragma once
+// What happens to a text before it is cut into pieces: the steps of a definition, one after the other. Every byte of the
+// result remembers whether any byte it was made from is foreign.
+
+#include <string_view>
+#include <vector>
+
+#include "kernels/status.h"
+#include "runtime/regex/pattern.h"
+#include "runtime/text/marked_text.h"
+#include "runtime/tokenizer/tokenizer_definition.h"
+
+namespace herd::tokenizer {
+
+// Immutable; apply() may run on any number of threads.
+class Normalizer {
+ public:
+  Normalizer() = default;  // changes nothing
+  // kBadInput: a pattern that does not compile.
+  [[nodiscard]] static Expected<Normalizer> build(const std::vector<NormalizerStep>& steps);
+
+  [[nodiscard]] bool empty() const { return steps_.empty(); }
+  // `text` is valid UTF-8; so is the result.
+  [[nodiscard]] text::MarkedText apply(text::MarkedText text) const;
+
+ private:
+  struct Step {
+    NormalizerStep rule;
+    std::vector<regex::Pattern> pattern;  // one of kReplace with a regular expression
+  };
+
+  static text::MarkedText apply(const Step& step, text::MarkedText text);
+
+  std::vector<Step> steps_;
+};
+
+}  // namespace herd::tokenizer

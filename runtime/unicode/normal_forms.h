@@ -1,0 +1,20 @@
+#pragma once
+// Unicode normalization (UAX #15): NFC, NFD, NFKC, NFKD.
+
+#include <cstdint>
+#include <vector>
+
+namespace herd::unicode {
+
+enum class NormalForm : std::uint8_t { kNfc, kNfd, kNfkc, kNfkd };
+
+struct TaggedPoint {
+  char32_t point = 0;
+  bool tag = false;  // the caller's; a decomposed point keeps it, a composed one has it when any of its parts has
+  bool operator==(const TaggedPoint&) const = default;
+};
+
+// `points` in the form. Time linear but for runs of combining marks, which are sorted.
+void normalize(NormalForm form, std::vector<TaggedPoint>& points);
+
+}  // namespace herd::unicode

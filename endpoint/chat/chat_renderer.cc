@@ -49,7 +49,9 @@ Expected<std::string> print(const jinja::Template& chat_template, const SpecialT
   variables.emplace_back("documents", Value::none());
   variables.emplace_back("add_generation_prompt", Value::boolean(options.add_generation_prompt));
   variables.emplace_back("date_string", Value::text(options.date_string));
-  return chat_template.render(variables, std::nullopt, limits_for(messages));
+  auto text = chat_template.render(variables, std::nullopt, limits_for(messages));
+  if (!text) return fail(text.error());
+  return std::move(text->bytes);
 }
 
 // Where two texts part, from the last place that both have in common.

@@ -4,7 +4,7 @@
 
 #include "endpoint/jinja/loop_state.h"
 #include "endpoint/jinja/operators.h"
-#include "endpoint/jinja/text_operations.h"
+#include "endpoint/jinja/text_methods.h"
 
 namespace herd::jinja {
 namespace {
@@ -25,6 +25,8 @@ constexpr std::string_view kOfOthers[] = {  // tuples, ranges, dict views, gener
     "gi_code", "gi_frame", "gi_running", "gi_suspended", "gi_yieldfrom", "hex", "imag", "index", "is_integer",
     "isdisjoint", "mapping", "numerator", "real", "send", "start", "step", "stop", "throw", "to_bytes"};
 
+}  // namespace
+
 bool has_attribute(const Value& value, std::string_view name) {
   const auto in = [name](const auto& names) { return std::ranges::find(names, name) != std::end(names); };
   if (value.is_text()) return in(kOfText);
@@ -32,6 +34,8 @@ bool has_attribute(const Value& value, std::string_view name) {
   if (value.is_sequence(SequenceKind::kList)) return in(kOfList);
   return (value.as<Value::SequencePtr>() != nullptr || value.is_number()) && in(kOfOthers);
 }
+
+namespace {
 
 Value missing_attribute(Evaluation& evaluation, const Value& value, std::string_view name) {
   if (value.is_undefined()) {
@@ -52,78 +56,40 @@ Value loop_attribute(Evaluation& evaluation, const LoopState& loop, std::string_
   if (name == "first") return Value::boolean(index == 0);
   if (name == "last") return Value::boolean(index + 1 == size);
   if (name == "length") return Value::integer(size);
-  if (name == "depth") return Value::integer(1);
-  if (name == "depth0") return Value::integer(0);
+  if (name == "depth") return Value::integer(loop.depth0 + 1);
+  if (name == "depth0") return Value::integer(loop.depth0);
   if (name == "previtem") return index > 0 ? loop.items[loop.index - 1] : Value::undefined("there is no previous item");
   if (name == "nextitem") return index + 1 < size ? loop.items[loop.index + 1] : Value::undefined("there is no next item");
   return evaluation.refuse("loop." + std::string(name.substr(0, 40)) + " is not supported");
+}
+
+Value loop_changed(Evaluation& evaluation, const LoopState& loop, const std::vector<Value>& values) {
+  bool same = loop.changed && loop.changed->size() == values.size();
+  for (std::size_t i = 0; same && i < values.size(); ++i) same = equal(evaluation, (*loop.changed)[i], values[i]);
+  loop.changed = values;
+  return Value::boolean(!same);
 }
 
 Value bound_method(const Value& value, std::string_view name) {
   return Value::of(Method{std::make_shared<const Value>(value), std::string(name)});
 }
 
-bool begins_or_ends(Evaluation& evaluation, std::string_view text, const Value& with, bool begins) {
-  if (with.is_text()) {
-    if (!evaluation.spend_bytes(with.view().size())) return false;
-    return begins ? text.starts_with(with.view()) : text.ends_with(with.view());
-  }
-  if (!with.is_sequence(SequenceKind::kTuple)) return evaluation.refuse("startswith, endswith: needs a text"), false;
-  return std::ranges::any_of(with.sequence().items, [&](const Value& part) {
-    return part.is_text() ? begins_or_ends(evaluation, text, part, begins)
-                          : (evaluation.refuse("startswith, endswith: needs texts"), false);
-  });
-}
-
-Value call_text(Evaluation& evaluation, std::string_view text, const std::string& name, const Arguments& arguments) {
-  if (!evaluation.spend_bytes(text.size())) return {};
-  const Value none = Value::none();
-  if (name == "upper" || name == "lower" || name == "title" || name == "capitalize") {
+Value call_list(Evaluation& evaluation, const Value& self, const std::string& name, const Arguments& arguments) {
+  const std::vector<Value>& items = self.sequence().items;
+  if (name == "copy" && self.is_sequence(SequenceKind::kList)) {
     (void)arguments.bind(evaluation, name, {});
-    return change_case(evaluation, text, name == "upper" ? Case::kUpper : name == "lower" ? Case::kLower
-                                                                      : name == "title" ? Case::kTitle : Case::kCapitalize);
+    return self;
   }
-  if (!arguments.named.empty() && name != "split") return evaluation.refuse(name + ": takes no named arguments");
-  if (name == "strip" || name == "lstrip" || name == "rstrip") {
-    const auto given = arguments.bind(evaluation, name, {"chars"});
-    return strip(evaluation, text, given[0].value_or(none), name == "strip" ? Ends::kBoth : name == "lstrip" ? Ends::kLeft : Ends::kRight);
+  if (name != "index" && name != "count")
+    return evaluation.refuse("the method " + name + " of a " + self.type_name() + " is not supported");
+  const auto given = arguments.bind(evaluation, name, {"value"}, 1);
+  std::int64_t found = 0;
+  for (std::size_t i = 0; i < items.size() && !evaluation.failed(); ++i) {
+    if (!equal(evaluation, items[i], *given[0])) continue;
+    if (name == "index") return Value::integer(static_cast<std::int64_t>(i));
+    ++found;
   }
-  if (name == "startswith" || name == "endswith") {
-    const auto given = arguments.bind(evaluation, name, {"prefix"}, 1);
-    if (evaluation.failed()) return {};
-    return Value::boolean(begins_or_ends(evaluation, text, *given[0], name == "startswith"));
-  }
-  if (name == "split") {
-    const auto given = arguments.bind(evaluation, name, {"sep", "maxsplit"});
-    if (given[1] && !given[1]->is_integral()) return evaluation.refuse("split: maxsplit must be a whole number");
-    return split(evaluation, text, given[0].value_or(none), given[1] ? given[1]->integral() : -1);
-  }
-  if (name == "replace") {
-    const auto given = arguments.bind(evaluation, name, {"old", "new", "count"}, 2);
-    if (evaluation.failed()) return {};
-    const bool fits = given[0]->is_text() && given[1]->is_text() && (!given[2] || given[2]->is_integral());
-    if (!fits) return evaluation.refuse("replace: needs two texts and at most a whole number");
-    return replace(evaluation, text, given[0]->view(), given[1]->view(), given[2] ? given[2]->integral() : -1);
-  }
-  if (name == "join") {
-    const auto given = arguments.bind(evaluation, name, {"iterable"}, 1);
-    if (evaluation.failed() || given[0]->is_undefined()) return evaluation.refuse("join: of an undefined value");
-    return join(evaluation, text, evaluation.items_of(*given[0]), true);
-  }
-  if (name == "count" || name == "find") {
-    const auto given = arguments.bind(evaluation, name, {"sub"}, 1);
-    if (evaluation.failed() || !given[0]->is_text() || given[0]->view().empty())
-      return evaluation.refuse(name + ": needs a text that is not empty");
-    const std::string_view part = given[0]->view();
-    std::size_t at = find_text(text, part);
-    if (name == "find")
-      return at == std::string_view::npos ? Value::integer(-1)
-                                          : Value::integer(length(evaluation, Value::text(std::string(text.substr(0, at)))));
-    std::int64_t found = 0;
-    for (; at != std::string_view::npos && evaluation.spend(); at = find_text(text, part, at + part.size())) ++found;
-    return Value::integer(found);
-  }
-  return evaluation.refuse("the method " + name + " of a text is not supported");
+  return name == "index" ? evaluation.refuse("index: the value is not in the list") : Value::integer(found);
 }
 
 Value call_dict(Evaluation& evaluation, const Value& self, const std::string& name, const Arguments& arguments) {
@@ -135,6 +101,10 @@ Value call_dict(Evaluation& evaluation, const Value& self, const std::string& na
       return evaluation.refuse("get: this key is not supported");
     return item(evaluation, self, *given[0]).value_or(given[1].value_or(Value::none()));
   }
+  if (name == "copy") {
+    (void)arguments.bind(evaluation, name, {});
+    return self;
+  }
   const bool items = name == "items";
   if (!items && name != "keys" && name != "values")
     return evaluation.refuse("the method " + name + " of a dict is not supported");
@@ -142,8 +112,7 @@ Value call_dict(Evaluation& evaluation, const Value& self, const std::string& na
   std::vector<Value> parts;
   for (const auto& [key, value] : self.dict().entries) {
     if (!evaluation.spend()) return {};
-    parts.push_back(items ? evaluation.sequence(SequenceKind::kTuple, {evaluation.text(key), value})
-                          : name == "keys" ? evaluation.text(key) : value);
+    parts.push_back(items ? evaluation.sequence(SequenceKind::kTuple, {key, value}) : name == "keys" ? key : value);
   }
   return evaluation.sequence(SequenceKind::kView, std::move(parts));
 }
@@ -154,7 +123,7 @@ Value attribute(Evaluation& evaluation, const Value& value, std::string_view nam
   if (!evaluation.spend()) return {};
   if (name.starts_with('_')) return evaluation.refuse("attributes that begin with an underscore are not allowed");
   if (const auto* loop = value.as<Value::LoopPtr>()) {
-    return name == "cycle" ? bound_method(value, name) : loop_attribute(evaluation, **loop, name);
+    return name == "cycle" || name == "changed" ? bound_method(value, name) : loop_attribute(evaluation, **loop, name);
   }
   if (const auto* space = value.as<Value::NamespacePtr>()) {
     const auto found = (*space)->attributes.find(name);
@@ -184,10 +153,14 @@ Value subscript(Evaluation& evaluation, const Value& value, const Value& index) 
 Value call_method(Evaluation& evaluation, const Method& method, const Arguments& arguments) {
   const Value& self = *method.self;
   if (const auto* loop = self.as<Value::LoopPtr>()) {
-    if (arguments.positional.empty() || !arguments.named.empty()) return evaluation.refuse("loop.cycle: needs values");
+    if (!arguments.named.empty()) return evaluation.refuse("loop." + method.name + ": takes no named arguments");
+    if (method.name == "changed") return loop_changed(evaluation, **loop, arguments.positional);
+    if (arguments.positional.empty()) return evaluation.refuse("loop.cycle: needs values");
     return arguments.positional[(*loop)->index % arguments.positional.size()];
   }
-  if (self.is_text()) return call_text(evaluation, self.view(), method.name, arguments);
+  if (self.is_sequence(SequenceKind::kList) || self.is_sequence(SequenceKind::kTuple))
+    return call_list(evaluation, self, method.name, arguments);
+  if (self.is_text()) return call_text_method(evaluation, self, method.name, arguments);
   if (self.as<Value::DictPtr>() != nullptr) return call_dict(evaluation, self, method.name, arguments);
   return evaluation.refuse("the method " + method.name + " of a " + self.type_name() + " is not supported");
 }

@@ -8,6 +8,8 @@
 
 namespace herd::jinja {
 
+// Of Python's type of this value, methods included; not the items of a dict.
+[[nodiscard]] bool has_attribute(const Value& value, std::string_view name);
 [[nodiscard]] Value attribute(Evaluation& evaluation, const Value& value, std::string_view name);
 [[nodiscard]] Value subscript(Evaluation& evaluation, const Value& value, const Value& index);
 [[nodiscard]] Value call_method(Evaluation& evaluation, const Method& method, const Arguments& arguments);

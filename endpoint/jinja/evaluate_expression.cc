@@ -1,5 +1,7 @@
 // Expressions: one case a kind, each as Python computes it.
 
+#include <algorithm>
+
 #include "endpoint/jinja/attributes.h"
 #include "endpoint/jinja/evaluator.h"
 #include "endpoint/jinja/evaluator_depth.h"
@@ -10,18 +12,6 @@
 
 namespace herd::jinja {
 
-Value Evaluator::lookup(const std::string& name, const Scope& scope) {
-  for (const Scope* at = &scope; at != nullptr; at = at->outer) {
-    if (!evaluation_.spend(at->names.size() / 16 + 1)) return {};
-    for (const auto& [known, value] : at->names) {
-      if (known == name) return value;
-    }
-  }
-  if (const auto function = find_function(name)) return Value::of(*function);
-  if (is_unsupported_global(name)) return evaluation_.refuse("the name \"" + name + "\" is not supported");
-  return Value::undefined(name);
-}
-
 Value Evaluator::evaluate(const Expression& expression, const Scope& scope) {
   const Depth depth(*this);
   if (!evaluation_.spend()) return {};
@@ -29,7 +19,7 @@ Value Evaluator::evaluate(const Expression& expression, const Scope& scope) {
   const auto operand = [&](std::size_t i) { return evaluate(*expression.operands[i], scope); };
   switch (expression.kind) {
     case Expression::Kind::kConstant: return expression.constant;
-    case Expression::Kind::kName: return lookup(expression.name, scope);
+    case Expression::Kind::kName: return look_up(evaluation_, expression.name, scope);
     case Expression::Kind::kList: return evaluation_.sequence(SequenceKind::kList, evaluate_all(expression.operands, 0, scope));
     case Expression::Kind::kTuple: return evaluation_.sequence(SequenceKind::kTuple, evaluate_all(expression.operands, 0, scope));
     case Expression::Kind::kDict: return evaluate_dict(expression, scope);
@@ -95,7 +85,29 @@ Arguments Evaluator::arguments_of(const Expression& expression, const Scope& sco
   Arguments arguments;
   arguments.positional = evaluate_all(expression.operands, 1, scope);
   for (const auto& [name, value] : expression.named) arguments.named.emplace_back(name, evaluate(*value, scope));
+  unpack_starred(expression, scope, arguments);
   return arguments;
+}
+
+void Evaluator::unpack_starred(const Expression& expression, const Scope& scope, Arguments& arguments) {
+  if (expression.starred != nullptr) {
+    for (const Value& item : evaluation_.items_of(evaluate(*expression.starred, scope))) arguments.positional.push_back(item);
+  }
+  if (expression.double_starred == nullptr) return;
+  const Value names = evaluate(*expression.double_starred, scope);
+  if (failed()) return;
+  if (names.as<Value::DictPtr>() == nullptr) {
+    evaluation_.refuse("** before a " + std::string(names.type_name()));
+    return;
+  }
+  for (const auto& [name, value] : names.dict().entries) {
+    if (!name.is_text()) return void(evaluation_.refuse("** needs texts as keys"));
+    const auto same = [&name](const auto& entry) { return entry.first == name.view(); };
+    if (!evaluation_.claim(name.view().size() + 2 * sizeof(Value)) || !evaluation_.spend(arguments.named.size() / 8 + 1)) return;
+    if (std::ranges::any_of(arguments.named, same)) evaluation_.refuse("an argument is given twice");
+    arguments.named.emplace_back(std::string(name.view()), value);
+    arguments.foreign_names = arguments.foreign_names || !name.marked().foreign.empty();
+  }
 }
 
 Value Evaluator::evaluate_compare(const Expression& expression, const Scope& scope) {
@@ -109,39 +121,36 @@ Value Evaluator::evaluate_compare(const Expression& expression, const Scope& sco
 }
 
 Value Evaluator::evaluate_concatenation(const Expression& expression, const Scope& scope) {
-  std::string out;
+  text::MarkedText out;
   for (const ExpressionPtr& operand : expression.operands) {
-    out += str(evaluation_, evaluate(*operand, scope));
-    if (!evaluation_.spend_bytes(out.size())) return {};
-    if (out.size() > limits_.value_bytes_max) break;  // text() refuses it
+    const Value value = evaluate(*operand, scope);
+    text::MarkedText made;
+    append(out, str(evaluation_, value, made));
+    if (!evaluation_.spend_bytes(out.bytes.size())) return {};
+    if (out.bytes.size() > limits_.value_bytes_max) break;  // text() refuses it
   }
   return evaluation_.text(std::move(out));
 }
 
 Value Evaluator::evaluate_dict(const Expression& expression, const Scope& scope) {
-  std::vector<std::pair<std::string, Value>> entries;
+  std::vector<std::pair<Value, Value>> entries;
   for (std::size_t i = 0; i + 1 < expression.operands.size(); i += 2) {
     const Value key = evaluate(*expression.operands[i], scope);
     if (failed()) return {};
-    if (!key.is_text()) return evaluation_.refuse(std::string("a ") + key.type_name() + " as the key of a dict is not supported");
-    entries.emplace_back(std::string(key.view()), evaluate(*expression.operands[i + 1], scope));
+    if (!key.is_key()) return evaluation_.refuse(std::string("a ") + key.type_name() + " as the key of a dict is not supported");
+    entries.emplace_back(key, evaluate(*expression.operands[i + 1], scope));
   }
   return evaluation_.dict(std::move(entries));
 }
 
-Value Evaluator::evaluate_call(const Expression& expression, const Scope& scope) {
+Value Evaluator::evaluate_call(const Expression& expression, const Scope& scope, const MacroRef* caller) {
   const Value callee = evaluate(*expression.operands[0], scope);
   if (failed()) return {};
-  const Arguments arguments = arguments_of(expression, scope);
+  Arguments arguments = arguments_of(expression, scope);
+  if (caller != nullptr) arguments.named.emplace_back("caller", Value::of(*caller));
   if (failed()) return {};
   evaluation_.at_line(expression.line);
-  if (const auto* method = callee.as<Method>()) return call_method(evaluation_, *method, arguments);
-  if (const auto* function = callee.as<Function>()) return call_function(evaluation_, *function, arguments, now_);
-  if (const auto* macro = callee.as<MacroRef>()) return call_macro(*macro->macro, arguments);
-  const auto* undefined = callee.as<Undefined>();
-  return evaluation_.refuse((undefined != nullptr && !undefined->name.empty() ? "\"" + undefined->name + "\""
-                                                                              : std::string("a ") + callee.type_name()) +
-                            " cannot be called");
+  return call(callee, arguments);
 }
 
 }  // namespace herd::jinja

@@ -5,6 +5,12 @@
 #include "runtime/text/utf8.h"
 
 namespace herd::jinja {
+namespace {
+
+// What a text takes beside its characters and marks.
+constexpr std::size_t kTextBytes = sizeof(Value) + sizeof(Text) + 2 * sizeof(void*);
+
+}  // namespace
 
 Value Evaluation::refuse(const std::string& what) {
   if (error_.empty()) error_ = "line " + std::to_string(line_) + ": " + what;
@@ -24,9 +30,32 @@ bool Evaluation::claim(std::size_t bytes) {
   return spend_bytes(bytes);
 }
 
-Value Evaluation::text(std::string value) {
-  if (!claim(value.size() + sizeof(Value))) return {};
+Value Evaluation::text(std::string value) { return text(text::MarkedText{std::move(value), {}}); }
+
+Value Evaluation::text(text::MarkedText value) {
+  if (!claim(value.bytes.size() + value.foreign.size() * sizeof(text::ByteRange) + kTextBytes)) return {};
   return Value::text(std::move(value));
+}
+
+Value Evaluation::text(const TextPart& part) {
+  if (!claim(part.size() + part.mark_count() * sizeof(text::ByteRange) + kTextBytes)) return {};
+  text::MarkedText copy;
+  append(copy, part);
+  return Value::text(std::move(copy));
+}
+
+Value Evaluation::as_markup(const Value& value, bool is_markup) {
+  if (value.is_text()) {
+    if (value.is_markup() == is_markup || !claim(value.view().size() + kTextBytes)) return value;
+    return is_markup ? Value::markup(value.marked()) : Value::text(value.marked());
+  }
+  if (value.as<Value::SequencePtr>() == nullptr) return value;
+  std::vector<Value> items;
+  for (const Value& item : value.sequence().items) {
+    if (failed()) return {};
+    items.push_back(as_markup(item, is_markup));
+  }
+  return sequence(value.sequence().kind, std::move(items));
 }
 
 Value Evaluation::sequence(SequenceKind kind, std::vector<Value> items) {
@@ -42,13 +71,13 @@ Value Evaluation::sequence(SequenceKind kind, std::vector<Value> items) {
   return Value::of(std::make_shared<const Sequence>(std::move(made)));
 }
 
-Value Evaluation::dict(std::vector<std::pair<std::string, Value>> entries) {
+Value Evaluation::dict(std::vector<std::pair<Value, Value>> entries) {
   Dict made;
   std::size_t bytes = sizeof(Value);
   for (auto& [name, value] : entries) {
     if (!value.is_data()) return refuse(std::string("a ") + value.type_name() + " inside a dict is not supported");
     made.depth = std::max(made.depth, value.depth() + 1);
-    bytes += name.size() + 2 * sizeof(Value);
+    bytes += 2 * sizeof(Value);
     if (!spend(made.entries.size() / 8 + 1)) return {};
     if (const Value* known = made.find(name)) {
       *const_cast<Value*>(known) = std::move(value);  // the last of equal keys counts, in the place of the first
@@ -74,20 +103,25 @@ std::vector<Value> Evaluation::items_of(const Value& value) {
     return items;
   }
   if (value.as<Value::DictPtr>() != nullptr) {
-    for (const auto& [name, entry] : value.dict().entries) items.push_back(text(name));
+    if (!claim(value.dict().entries.size() * sizeof(Value))) return items;
+    for (const auto& [name, entry] : value.dict().entries) items.push_back(name);
     return items;
   }
   if (value.is_text()) {
-    if (!claim(value.view().size() * (sizeof(Value) + 64))) return items;
-    for (std::string_view rest = value.view(); !rest.empty();) {
-      const std::size_t size = text::first_code_point(rest).size;
-      items.push_back(Value::text(std::string(rest.substr(0, size))));
-      rest.remove_prefix(size);
+    const TextPart whole(value.marked());
+    for (std::size_t at = 0; at < whole.size() && !failed();) {
+      const std::size_t size = text::first_code_point(whole.bytes().substr(at)).size;
+      items.push_back(text(whole.part(at, size)));
+      at += size;
     }
     return items;
   }
   refuse(std::string("a ") + value.type_name() + " cannot be walked");
   return items;
+}
+
+Value Arguments::name_of(std::size_t index) const {
+  return foreign_names ? Value::foreign_text(named[index].first) : Value::text(named[index].first);
 }
 
 std::vector<std::optional<Value>> Arguments::bind(Evaluation& evaluation, std::string_view callee,

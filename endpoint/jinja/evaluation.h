@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "endpoint/jinja/limits.h"
+#include "endpoint/jinja/text_part.h"
 #include "endpoint/jinja/value.h"
 
 namespace herd::jinja {
@@ -30,9 +31,13 @@ class Evaluation {
   // The same for memory: asked before something of this size is made.
   bool claim(std::size_t bytes);
 
-  Value text(std::string value);
+  Value text(std::string value);  // the template's, or herd's
+  Value text(text::MarkedText value);
+  Value text(const TextPart& part);
+  // The same text, or list of texts, as Markup or as str.
+  Value as_markup(const Value& value, bool is_markup);
   Value sequence(SequenceKind kind, std::vector<Value> items);
-  Value dict(std::vector<std::pair<std::string, Value>> entries);
+  Value dict(std::vector<std::pair<Value, Value>> entries);  // each key is_key()
 
   // The elements, as Python's iter() gives them: characters of a text, keys of a dict. An error when there are none.
   [[nodiscard]] std::vector<Value> items_of(const Value& value);
@@ -49,6 +54,9 @@ class Evaluation {
 struct Arguments {
   std::vector<Value> positional;
   std::vector<std::pair<std::string, Value>> named;
+  bool foreign_names = false;  // some of them are keys of a foreign dict: f(**message)
+
+  [[nodiscard]] Value name_of(std::size_t index) const;  // of a named one, as a text
 
   // The arguments by parameter, absent where not given. An error when there are too many or unknown ones, or fewer
   // than `required`.

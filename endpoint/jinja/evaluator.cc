@@ -4,7 +4,6 @@
 
 #include "endpoint/jinja/evaluator_depth.h"
 #include "endpoint/jinja/filters.h"
-#include "endpoint/jinja/loop_state.h"
 #include "endpoint/jinja/operators.h"
 #include "endpoint/jinja/value_text.h"
 
@@ -14,22 +13,27 @@ Evaluator::Evaluator(const Limits& limits, const std::optional<CivilTime>& now,
                      const std::vector<std::pair<std::string, Value>>& variables)
     : limits_(limits), now_(now), evaluation_(limits), variables_{nullptr, variables}, top_{&variables_, {}} {}
 
-std::string Evaluator::run(const Body& body) {
-  std::string out;
+text::MarkedText Evaluator::run(const Body& body) {
+  text::MarkedText out;
   execute(body, top_, out);
-  return failed() ? std::string() : out;
+  return failed() ? text::MarkedText() : out;
 }
 
-void Evaluator::print(std::string_view text, std::string& out) {
-  if (!evaluation_.spend_bytes(text.size())) return;
-  if (out.size() + text.size() > limits_.output_bytes_max) {
+void Evaluator::print(const TextPart& text, text::MarkedText& out) {
+  if (!evaluation_.spend_bytes(text.size()) || !evaluation_.claim(text.mark_count() * sizeof(text::ByteRange))) return;
+  if (out.bytes.size() + text.size() > limits_.output_bytes_max) {
     evaluation_.refuse("the template prints more than " + std::to_string(limits_.output_bytes_max) + " bytes");
     return;
   }
-  out += text;
+  append(out, text);
 }
 
-Evaluator::Flow Evaluator::execute(const Body& body, Scope& scope, std::string& out) {
+void Evaluator::print(const Value& value, text::MarkedText& out) {
+  text::MarkedText made;
+  print(str(evaluation_, value, made), out);
+}
+
+Evaluator::Flow Evaluator::execute(const Body& body, Scope& scope, text::MarkedText& out) {
   for (const auto& statement : body) {
     if (failed()) break;
     if (const Flow flow = execute(*statement, scope, out); flow != Flow::kOn) return flow;
@@ -37,13 +41,15 @@ Evaluator::Flow Evaluator::execute(const Body& body, Scope& scope, std::string& 
   return Flow::kOn;
 }
 
-Evaluator::Flow Evaluator::execute(const Statement& statement, Scope& scope, std::string& out) {
+Evaluator::Flow Evaluator::execute(const Statement& statement, Scope& scope, text::MarkedText& out) {
   const Depth depth(*this);
   evaluation_.at_line(statement.line);
   if (!evaluation_.spend()) return Flow::kOn;
   switch (statement.kind) {
-    case Statement::Kind::kText: print(statement.text, out); return Flow::kOn;
-    case Statement::Kind::kOutput: print(str(evaluation_, evaluate(*statement.expressions[0], scope)), out); return Flow::kOn;
+    case Statement::Kind::kText: print(TextPart::own(statement.text), out); return Flow::kOn;
+    case Statement::Kind::kOutput:
+      for (const ExpressionPtr& expression : statement.expressions) print(evaluate(*expression, scope), out);
+      return Flow::kOn;
     case Statement::Kind::kIf:
       for (const auto& [condition, body] : statement.branches) {
         const bool taken = condition == nullptr || truth(evaluate(*condition, scope));
@@ -51,15 +57,20 @@ Evaluator::Flow Evaluator::execute(const Statement& statement, Scope& scope, std
         if (taken) return execute(body, scope, out);
       }
       return Flow::kOn;
-    case Statement::Kind::kFor: return execute_for(statement, scope, out);
-    case Statement::Kind::kSet: assign(statement.target, evaluate(*statement.expressions[0], scope), scope); return Flow::kOn;
-    case Statement::Kind::kMacro: name_value(statement.text, Value::of(MacroRef{&statement}), scope); return Flow::kOn;
+    case Statement::Kind::kFor: walk(statement, evaluate(*statement.expressions[0], scope), scope, 0, out); return Flow::kOn;
+    case Statement::Kind::kSet: assign(evaluation_, statement.target, evaluate(*statement.expressions[0], scope), scope); return Flow::kOn;
+    case Statement::Kind::kMacro: name_value(evaluation_, statement.text, Value::of(MacroRef{&statement, &scope}), scope); return Flow::kOn;
+    case Statement::Kind::kCall: {
+      const MacroRef caller{static_cast<const Statement*>(statement.body[0].get()), &scope};
+      print(evaluate_call(*statement.expressions[0], scope, &caller), out);
+      return Flow::kOn;
+    }
     case Statement::Kind::kBreak: return Flow::kBreak;
     case Statement::Kind::kContinue: return Flow::kContinue;
     case Statement::Kind::kWith: {
       Scope inner{&scope, {}};
       for (std::size_t i = 0; i < statement.with_names.size(); ++i)
-        name_value(statement.with_names[i], evaluate(*statement.expressions[i], scope), inner);
+        name_value(evaluation_, statement.with_names[i], evaluate(*statement.expressions[i], scope), inner);
       return execute(statement.body, inner, out);
     }
     case Statement::Kind::kSetBlock:
@@ -70,19 +81,19 @@ Evaluator::Flow Evaluator::execute(const Statement& statement, Scope& scope, std
 }
 
 // Blocks whose text goes somewhere, and whose names stay inside.
-void Evaluator::execute_inner(const Statement& statement, Scope& scope, std::string& out) {
+void Evaluator::execute_inner(const Statement& statement, Scope& scope, text::MarkedText& out) {
   Scope inner{&scope, {}};
   if (statement.kind == Statement::Kind::kGeneration) {
     execute(statement.body, inner, out);
     return;
   }
-  std::string text;
+  text::MarkedText text;
   execute(statement.body, inner, text);
   const Value made = filtered(*statement.expressions[0], evaluation_.text(std::move(text)), scope);
   if (statement.kind == Statement::Kind::kSetBlock) {
-    assign(statement.target, made, scope);
+    assign(evaluation_, statement.target, made, scope);
   } else {
-    print(str(evaluation_, made), out);
+    print(made, out);
   }
 }
 
@@ -97,99 +108,41 @@ Value Evaluator::filtered(const Expression& filter, const Value& text, Scope& sc
   return value;
 }
 
-Evaluator::Flow Evaluator::execute_for(const Statement& statement, Scope& scope, std::string& out) {
-  auto loop = std::make_shared<LoopState>();
-  for (const Value& item : evaluation_.items_of(evaluate(*statement.expressions[0], scope))) {
-    if (statement.expressions[1] != nullptr) {
-      Scope inner{&scope, {}};
-      assign(statement.target, item, inner);
-      const bool kept = truth(evaluate(*statement.expressions[1], inner));
-      if (failed()) return Flow::kOn;
-      if (!kept) continue;
-    }
-    loop->items.push_back(item);
+std::vector<Value> Evaluator::items_kept(const Statement& loop, const Value& values, const Scope& scope) {
+  std::vector<Value> items = evaluation_.items_of(values);
+  if (loop.expressions[1] == nullptr) return items;
+  std::vector<Value> kept;
+  for (Value& item : items) {
+    Scope inner{&scope, {}};
+    assign(evaluation_, loop.target, item, inner);
+    const bool holds = truth(evaluate(*loop.expressions[1], inner));
+    if (failed()) break;
+    if (holds) kept.push_back(std::move(item));
   }
-  if (failed()) return Flow::kOn;
+  return kept;
+}
+
+void Evaluator::walk(const Statement& loop, const Value& values, const Scope& scope, int depth0, text::MarkedText& out) {
+  const auto state = std::make_shared<LoopState>();
+  state->items = items_kept(loop, values, scope);
+  state->depth0 = depth0;
+  state->recursive = loop.recursive ? &loop : nullptr;
+  state->scope = &scope;
+  if (failed()) return;
   // Jinja2's else is for loops no turn of which came to its end: an empty one, and one whose turns all broke off.
   bool any_ended = false;
-  const Value state = Value::of(Value::LoopPtr(loop));
-  for (; loop->index < loop->items.size() && evaluation_.spend(); ++loop->index) {
+  const Value named = Value::of(Value::LoopPtr(state));
+  for (; state->index < state->items.size() && evaluation_.spend(); ++state->index) {
     Scope inner{&scope, {}};
-    name_value("loop", state, inner);
-    assign(statement.target, loop->items[loop->index], inner);
-    const Flow flow = execute(statement.body, inner, out);
+    name_value(evaluation_, "loop", named, inner);
+    assign(evaluation_, loop.target, state->items[state->index], inner);
+    const Flow flow = execute(loop.body, inner, out);
     any_ended = any_ended || flow == Flow::kOn;
     if (flow == Flow::kBreak) break;
   }
-  if (any_ended || failed()) return Flow::kOn;
+  if (any_ended || failed()) return;
   Scope inner{&scope, {}};
-  return execute(statement.otherwise, inner, out);
-}
-
-void Evaluator::assign(const Target& target, const Value& value, Scope& scope) {
-  if (failed()) return;
-  if (target.unpacks) return unpack(target, value, scope);
-  if (target.attribute.empty()) return name_value(target.names[0], value, scope);
-  const Value space = lookup(target.names[0], scope);
-  const auto* held = space.as<Value::NamespacePtr>();
-  if (held == nullptr) {
-    evaluation_.refuse("only a namespace has attributes that can be set, not a " + std::string(space.type_name()));
-  } else if (!value.is_data()) {
-    evaluation_.refuse(std::string("a ") + value.type_name() + " inside a namespace is not supported");
-  } else if (evaluation_.claim(sizeof(Value))) {
-    (*held)->attributes.insert_or_assign(target.attribute, value);
-  }
-}
-
-void Evaluator::name_value(std::string_view name, Value value, Scope& scope) {
-  if (!evaluation_.spend(scope.names.size() / 16 + 1)) return;
-  for (auto& [known, held] : scope.names) {
-    if (known == name) {
-      held = std::move(value);
-      return;
-    }
-  }
-  scope.names.emplace_back(name, std::move(value));
-}
-
-void Evaluator::unpack(const Target& target, const Value& value, Scope& scope) {
-  const std::vector<Value> items = evaluation_.items_of(value);
-  if (failed()) return;
-  if (items.size() != target.names.size()) {
-    evaluation_.refuse("cannot unpack " + std::to_string(items.size()) + " values into " +
-                       std::to_string(target.names.size()) + " names");
-    return;
-  }
-  for (std::size_t i = 0; i < items.size(); ++i) name_value(target.names[i], items[i], scope);
-}
-
-Value Evaluator::call_macro(const Statement& macro, const Arguments& arguments) {
-  const Depth depth(*this);
-  const std::vector<std::string>& parameters = macro.target.names;
-  if (arguments.positional.size() > parameters.size()) return evaluation_.refuse("macro " + macro.text + ": too many arguments");
-  Scope scope{&top_, {}};
-  const std::size_t first_default = parameters.size() - macro.expressions.size();
-  const std::size_t searched = arguments.named.size() / 16 + 1;  // of the names, for each parameter; the other way round below
-  for (std::size_t i = 0; i < parameters.size() && evaluation_.spend(searched); ++i) {
-    const auto named = std::ranges::find(arguments.named, parameters[i], [](const auto& entry) { return entry.first; });
-    if (i < arguments.positional.size()) {
-      if (named != arguments.named.end()) evaluation_.refuse("macro " + macro.text + ": " + parameters[i] + " is given twice");
-      name_value(parameters[i], arguments.positional[i], scope);
-    } else if (named != arguments.named.end()) {
-      name_value(parameters[i], named->second, scope);
-    } else {
-      name_value(parameters[i],
-                 i >= first_default ? evaluate(*macro.expressions[i - first_default], scope) : Value::undefined(parameters[i]),
-                 scope);
-    }
-  }
-  for (const auto& [name, value] : arguments.named) {
-    if (evaluation_.spend(parameters.size() / 16 + 1) && std::ranges::find(parameters, name) == parameters.end())
-      evaluation_.refuse("macro " + macro.text + ": there is no parameter " + name.substr(0, 40));
-  }
-  std::string out;
-  execute(macro.body, scope, out);
-  return evaluation_.text(std::move(out));
+  execute(loop.otherwise, inner, out);
 }
 
 }  // namespace herd::jinja

@@ -1,5 +1,8 @@
 #include "endpoint/jinja/filters.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "endpoint/jinja/filter_table.h"
 
 namespace herd::jinja {
@@ -17,6 +20,12 @@ const Filter* find(std::string_view name) {
 }  // namespace
 
 bool is_filter(std::string_view name) { return find(name) != nullptr; }
+
+bool is_unsupported_filter(std::string_view name) {
+  constexpr std::string_view kLacking[] = {"filesizeformat", "groupby", "pprint", "random", "striptags", "truncate",
+                                           "urlencode", "urlize", "wordwrap", "xmlattr"};
+  return std::ranges::find(kLacking, name) != std::end(kLacking);
+}
 
 Value apply_filter(Evaluation& evaluation, std::string_view name, const Value& value, const Arguments& arguments) {
   if (!evaluation.spend()) return {};

@@ -8,6 +8,8 @@
 namespace herd::jinja {
 
 [[nodiscard]] bool is_filter(std::string_view name);
+// Jinja2 has it and herd does not.
+[[nodiscard]] bool is_unsupported_filter(std::string_view name);
 [[nodiscard]] Value apply_filter(Evaluation& evaluation, std::string_view name, const Value& value, const Arguments& arguments);
 
 }  // namespace herd::jinja

@@ -31,13 +31,13 @@ Value range(Evaluation& evaluation, const Arguments& arguments) {
 }
 
 Value dict(Evaluation& evaluation, const Arguments& arguments) {
-  std::vector<std::pair<std::string, Value>> entries;
+  std::vector<std::pair<Value, Value>> entries;
   if (arguments.positional.size() > 1) return evaluation.refuse("dict: takes at most one argument without a name");
   if (!arguments.positional.empty()) {
     if (arguments.positional[0].as<Value::DictPtr>() == nullptr) return evaluation.refuse("dict: only of a dict");
     entries = arguments.positional[0].dict().entries;
   }
-  entries.insert(entries.end(), arguments.named.begin(), arguments.named.end());
+  for (std::size_t i = 0; i < arguments.named.size(); ++i) entries.emplace_back(arguments.name_of(i), arguments.named[i].second);
   return evaluation.dict(std::move(entries));
 }
 
@@ -45,11 +45,16 @@ Value make_namespace(Evaluation& evaluation, const Arguments& arguments) {
   const Value initial = dict(evaluation, arguments);
   if (evaluation.failed()) return {};
   auto made = std::make_shared<Namespace>();
-  for (const auto& [name, value] : initial.dict().entries) made->attributes.insert_or_assign(name, value);
+  for (const auto& [name, value] : initial.dict().entries) {
+    if (!name.is_text()) return evaluation.refuse("namespace: needs texts as keys");
+    made->attributes.insert_or_assign(std::string(name.view()), value);
+  }
   return Value::of(std::move(made));
 }
 
-Value strftime(Evaluation& evaluation, std::string_view format, const CivilTime& now) {
+// What a format says that is a message's is the message's altogether.
+Value strftime(Evaluation& evaluation, const TextPart& whole, const CivilTime& now) {
+  const std::string_view format = whole.bytes();
   constexpr const char* kDays[] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
   constexpr const char* kMonths[] = {"January", "February", "March",     "April",   "May",      "June",
                                      "July",    "August",   "September", "October", "November", "December"};
@@ -86,7 +91,9 @@ Value strftime(Evaluation& evaluation, std::string_view format, const CivilTime&
       default: return evaluation.refuse("strftime_now: this part of the format is not supported");
     }
   }
-  return evaluation.text(std::move(out));
+  text::MarkedText text;
+  append(text, out, whole.mark_count() > 0);
+  return evaluation.text(std::move(text));
 }
 
 }  // namespace
@@ -101,8 +108,7 @@ std::optional<Function> find_function(std::string_view name) {
 }
 
 bool is_unsupported_global(std::string_view name) {
-  return name == "cycler" || name == "joiner" || name == "lipsum" || name == "self" || name == "caller" ||
-         name == "varargs" || name == "kwargs";
+  return name == "cycler" || name == "joiner" || name == "lipsum" || name == "self";
 }
 
 Value call_function(Evaluation& evaluation, Function function, const Arguments& arguments,
@@ -114,13 +120,13 @@ Value call_function(Evaluation& evaluation, Function function, const Arguments& 
     case Function::kRaiseException: {
       const auto given = arguments.bind(evaluation, "raise_exception", {"message"}, 1);
       if (evaluation.failed()) return {};
-      return evaluation.refuse("the template refuses: " + str(evaluation, *given[0]));
+      return evaluation.refuse("the template refuses: " + str(evaluation, *given[0]).bytes);
     }
     case Function::kStrftimeNow: {
       const auto given = arguments.bind(evaluation, "strftime_now", {"format"}, 1);
       if (evaluation.failed() || !given[0]->is_text()) return evaluation.refuse("strftime_now: needs a text");
       if (!now) return evaluation.refuse("strftime_now: herd gives templates no clock");
-      return strftime(evaluation, given[0]->view(), *now);
+      return strftime(evaluation, given[0]->marked(), *now);
     }
   }
   return {};

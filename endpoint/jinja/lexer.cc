@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "endpoint/jinja/string_literal.h"
+#include "runtime/text/hex.h"
 #include "runtime/text/utf8.h"
 
 namespace herd::jinja {
@@ -30,28 +31,47 @@ std::string with_line_feeds(std::string_view source) {
 
 class Lexer {
  public:
-  explicit Lexer(std::string_view source) : source_(source) {}
+  Lexer(std::string_view source, const Limits& limits) : source_(source), limits_(limits) {}
 
   Expected<std::vector<Token>> run() {
-    while (at_ < source_.size() && error_.empty()) text();
-    if (!error_.empty()) return fail(bad_input("line " + std::to_string(line_) + ": " + error_));
+    while (!at_end() && error_.empty()) text();
+    if (!error_.empty()) return fail(bad_input(at_place(error_at_.line, error_at_.column, error_)));
     add(TokenKind::kEnd, {});
     return std::move(tokens_);
   }
 
  private:
-  [[nodiscard]] bool ahead(std::string_view what) const { return source_.substr(at_, what.size()) == what; }
-  void add(TokenKind kind, std::string text) { tokens_.push_back({kind, line_, std::move(text)}); }
+  struct Place {
+    std::size_t at = 0;
+    int line = 1;
+    int column = 1;
+  };
+
+  [[nodiscard]] bool ahead(std::string_view what) const { return source_.substr(place_.at, what.size()) == what; }
+  [[nodiscard]] bool at_end() const { return place_.at >= source_.size(); }
+  [[nodiscard]] char here() const { return source_[place_.at]; }
+  void add(TokenKind kind, std::string text) { add(kind, place_, std::move(text)); }
+  void add(TokenKind kind, const Place& begin, std::string text) {
+    if (tokens_.size() >= limits_.tokens_max) refuse("more than " + std::to_string(limits_.tokens_max) + " words and signs", begin);
+    tokens_.push_back({kind, begin.line, begin.column, std::move(text)});
+  }
+  void refuse(std::string what, const Place& where) {
+    error_ = std::move(what);
+    error_at_ = where;
+  }
 
   void advance(std::size_t bytes) {
-    const std::string_view passed = source_.substr(at_, bytes);
-    line_ += static_cast<int>(std::count(passed.begin(), passed.end(), '\n'));
-    at_ += passed.size();
+    for (const char c : source_.substr(place_.at, bytes)) {
+      ++place_.at;
+      const bool continues = (static_cast<unsigned char>(c) & 0xC0U) == 0x80U;  // the character of the byte before
+      place_.column = c == '\n' ? 1 : place_.column + (continues ? 0 : 1);
+      place_.line += c == '\n' ? 1 : 0;
+    }
   }
 
   void skip_spaces() {
-    while (at_ < source_.size()) {
-      const auto point = first_code_point(source_.substr(at_));
+    while (!at_end()) {
+      const auto point = first_code_point(source_.substr(place_.at));
       if (!is_python_space(point.value)) return;
       advance(point.size);
     }
@@ -59,13 +79,13 @@ class Lexer {
 
   // What stands before a tag, and the tag: the text is cut as the tag's sign and the settings want it.
   void text() {
-    std::size_t tag = at_;
+    std::size_t tag = place_.at;
     while (tag < source_.size() &&
            !(source_[tag] == '{' && tag + 1 < source_.size() &&
              (source_[tag + 1] == '%' || source_[tag + 1] == '{' || source_[tag + 1] == '#'))) {
       ++tag;
     }
-    const std::string_view before = source_.substr(at_, tag - at_);
+    const std::string_view before = source_.substr(place_.at, tag - place_.at);
     if (tag == source_.size()) {
       if (!before.empty()) add(TokenKind::kText, std::string(before));
       advance(before.size());
@@ -76,15 +96,17 @@ class Lexer {
     const bool signed_tag = sign == '-' || sign == '+';
     const std::string_view kept = kept_before(before, signed_tag ? sign : ' ', kind == '{');
     if (!kept.empty()) add(TokenKind::kText, std::string(kept));
-    advance(before.size() + 2 + (signed_tag ? 1 : 0));
+    advance(before.size());
+    const Place begin = place_;
+    advance(signed_tag ? 3 : 2);
     line_begins_ = false;
     if (kind == '#') {
-      comment();
+      comment(begin);
     } else if (kind == '%' && raw_begins()) {
-      raw();
+      raw(begin);
     } else {
-      add(kind == '{' ? TokenKind::kOutputBegin : TokenKind::kBlockBegin, {});
-      inside(kind == '{' ? TokenKind::kOutputEnd : TokenKind::kBlockEnd);
+      add(kind == '{' ? TokenKind::kOutputBegin : TokenKind::kBlockBegin, begin, {});
+      inside(kind == '{' ? TokenKind::kOutputEnd : TokenKind::kBlockEnd, begin);
     }
   }
 
@@ -104,7 +126,7 @@ class Lexer {
 
   // "-%}", "+%}", "%}" and what each takes after itself. `close` is "%}" or "#}".
   bool closes(std::string_view close) {
-    if ((ahead("-") || ahead("+")) && source_.substr(at_ + 1, 2) == close) {
+    if ((ahead("-") || ahead("+")) && source_.substr(place_.at + 1, 2) == close) {
       const bool strips = ahead("-");
       advance(3);
       if (strips) skip_spaces();
@@ -114,24 +136,23 @@ class Lexer {
     } else {
       return false;
     }
-    line_begins_ = at_ > 0 && source_[at_ - 1] == '\n';
+    line_begins_ = place_.at > 0 && source_[place_.at - 1] == '\n';
     return true;
   }
 
-  void comment() {
-    while (at_ < source_.size()) {
+  void comment(const Place& begin) {
+    while (!at_end()) {
       if (closes("#}")) return;
       advance(1);
     }
-    error_ = "a comment is not closed";
+    refuse("a comment is not closed", begin);
   }
 
   // At "raw %}" behind an opening sign: eats it.
   bool raw_begins() {
-    const std::size_t at = at_;
-    const int line = line_;
+    const Place begin = place_;
     skip_spaces();
-    if (ahead("raw") && (at_ + 3 == source_.size() || !is_word(source_[at_ + 3]))) {
+    if (ahead("raw") && (place_.at + 3 == source_.size() || !is_word(source_[place_.at + 3]))) {
       advance(3);
       skip_spaces();
       const bool strips = ahead("-%}");
@@ -141,19 +162,17 @@ class Lexer {
         return true;
       }
     }
-    at_ = at;
-    line_ = line;
+    place_ = begin;
     return false;
   }
 
-  void raw() {
-    const std::size_t begin = at_;
-    while (at_ < source_.size()) {
-      const std::size_t end = at_;
-      const int line = line_;
+  void raw(const Place& tag) {
+    const std::size_t begin = place_.at;
+    while (!at_end()) {
+      const Place end = place_;
       if (ahead("{%")) {
         advance(2);
-        const char sign = ahead("-") || ahead("+") ? source_[at_] : ' ';
+        const char sign = ahead("-") || ahead("+") ? here() : ' ';
         if (sign != ' ') advance(1);
         skip_spaces();
         if (ahead("endraw")) {
@@ -162,36 +181,34 @@ class Lexer {
           if (closes("%}")) {
             const bool line_begins = line_begins_;
             line_begins_ = false;
-            const std::string_view kept = kept_before(source_.substr(begin, end - begin), sign, false);
-            if (!kept.empty()) add(TokenKind::kText, std::string(kept));
+            const std::string_view kept = kept_before(source_.substr(begin, end.at - begin), sign, false);
+            if (!kept.empty()) add(TokenKind::kText, tag, std::string(kept));
             line_begins_ = line_begins;
             return;
           }
         }
-        at_ = end;
-        line_ = line;
+        place_ = end;
       }
       advance(1);
     }
-    error_ = "{% raw %} is not closed";
+    refuse("{% raw %} is not closed", tag);
   }
 
-  void inside(TokenKind end) {
+  void inside(TokenKind end, const Place& tag) {
     int open = 0;  // brackets: "}}" closes a dict before it closes the tag
     while (error_.empty()) {
       skip_spaces();
-      if (at_ >= source_.size()) {
-        error_ = "a tag is not closed";
-        return;
-      }
+      if (at_end()) return refuse("a tag is not closed", tag);
       if (open == 0 && tag_ends(end)) return;
-      const char c = source_[at_];
+      const char c = here();
       if (is_digit(c)) {
         number();
       } else if (is_word(c)) {
-        const std::size_t begin = at_;
-        while (at_ < source_.size() && is_word(source_[at_])) ++at_;
-        add(TokenKind::kName, std::string(source_.substr(begin, at_ - begin)));
+        const Place begin = place_;
+        std::size_t size = 0;
+        while (place_.at + size < source_.size() && is_word(source_[place_.at + size])) ++size;
+        advance(size);
+        add(TokenKind::kName, begin, std::string(source_.substr(begin.at, size)));
       } else if (c == '\'' || c == '"') {
         string();
       } else {
@@ -201,99 +218,117 @@ class Lexer {
   }
 
   bool tag_ends(TokenKind end) {
+    const Place begin = place_;
     if (end == TokenKind::kBlockEnd) {
-      const int line = line_;
       if (!closes("%}")) return false;
-      tokens_.push_back({end, line, {}});
+      add(end, begin, {});
       return true;
     }
     const bool strips = ahead("-}}");
     if (!strips && !ahead("}}")) return false;
-    add(end, {});
     advance(strips ? 3 : 2);
     if (strips) skip_spaces();
-    line_begins_ = strips && source_[at_ - 1] == '\n';
+    add(end, begin, {});
+    line_begins_ = strips && source_[place_.at - 1] == '\n';
     return true;
   }
 
+  // Python's numbers: 1_000, 0x1f, 0o17, 0b101, 1.5, 1e-3. Behind a '.' there are only digits: x.0.1.
   void number() {
-    const std::size_t begin = at_;
-    while (at_ < source_.size() && is_digit(source_[at_])) ++at_;
+    const Place begin = place_;
+    const bool after_dot = begin.at > 0 && source_[begin.at - 1] == '.';
     TokenKind kind = TokenKind::kInteger;
-    const bool after_dot = begin > 0 && source_[begin - 1] == '.';
-    if (!after_dot && ahead(".") && at_ + 1 < source_.size() && is_digit(source_[at_ + 1])) {
-      kind = TokenKind::kFloat;
-      ++at_;
-      while (at_ < source_.size() && is_digit(source_[at_])) ++at_;
+    const char prefix = place_.at + 1 < source_.size() ? static_cast<char>(source_[place_.at + 1] | 0x20) : ' ';
+    if (here() == '0' && (prefix == 'x' || prefix == 'o' || prefix == 'b')) {
+      advance(2);
+      take_digits(prefix == 'x' ? 16 : prefix == 'o' ? 8 : 2);
+    } else {
+      take_digits(10);
+      if (!after_dot && ahead(".") && place_.at + 1 < source_.size() && is_digit(source_[place_.at + 1])) {
+        kind = TokenKind::kFloat;
+        advance(1);
+        take_digits(10);
+      }
+      if (!after_dot && (ahead("e") || ahead("E"))) {
+        const std::size_t sign = ahead("e-") || ahead("e+") || ahead("E-") || ahead("E+") ? 2 : 1;
+        if (place_.at + sign < source_.size() && is_digit(source_[place_.at + sign])) {
+          kind = TokenKind::kFloat;
+          advance(sign);
+          take_digits(10);
+        }
+      }
     }
-    const std::string_view digits = source_.substr(begin, at_ - begin);
-    const bool zeros = digits.find_first_not_of('0') == std::string_view::npos;
-    if ((at_ < source_.size() && is_word(source_[at_])) ||
-        (kind == TokenKind::kInteger && digits.size() > 1 && digits.front() == '0' && !zeros)) {
-      error_ = "a number that is not plainly decimal is not supported";
-      return;
+    std::string digits;
+    for (const char c : source_.substr(begin.at, place_.at - begin.at)) {
+      if (c != '_') digits += c;
     }
-    add(kind, std::string(digits));
+    const bool zeros = digits.find_first_not_of('0') == std::string::npos;
+    const bool leading_zero = kind == TokenKind::kInteger && digits.size() > 1 && is_digit(digits[1]) && digits[0] == '0' && !zeros;
+    const bool prefix_alone = digits.size() == 2 && !is_digit(digits[1]);
+    if ((!at_end() && is_word(here())) || leading_zero || prefix_alone)
+      return refuse("this spelling of a number is not supported", begin);
+    add(kind, begin, std::move(digits));
+  }
+
+  // Digits, with single '_' between them.
+  void take_digits(int base) {
+    const auto is_one = [&](std::size_t ahead) {
+      const int value = place_.at + ahead < source_.size() ? text::hex_value(source_[place_.at + ahead]) : -1;
+      return value >= 0 && value < base;
+    };
+    while (is_one(0) || (ahead("_") && is_one(1))) advance(1);
   }
 
   void string() {
-    const char quote = source_[at_];
-    std::size_t end = at_ + 1;
+    const Place begin = place_;
+    const char quote = here();
+    std::size_t end = begin.at + 1;
     while (end < source_.size() && source_[end] != quote) end += source_[end] == '\\' ? 2 : 1;
-    if (end >= source_.size()) {
-      error_ = "a string is not closed";
-      return;
-    }
-    auto meant = unescape(source_.substr(at_ + 1, end - at_ - 1));
-    if (!meant) {
-      error_ = meant.error().message();
-      return;
-    }
-    add(TokenKind::kString, std::move(*meant));
-    advance(end + 1 - at_);
+    if (end >= source_.size()) return refuse("a string is not closed", begin);
+    auto meant = unescape(source_.substr(begin.at + 1, end - begin.at - 1));
+    if (!meant) return refuse(meant.error().message(), begin);
+    add(TokenKind::kString, begin, std::move(*meant));
+    advance(end + 1 - begin.at);
   }
 
   void punctuation(int& open) {
     constexpr std::array<std::string_view, 6> kDouble = {"//", "**", "==", "!=", ">=", "<="};
     constexpr std::string_view kSingle = "+-/*%~[](){}><=.:|,;";
     for (const std::string_view two : kDouble) {
-      if (ahead(two)) {
-        add(TokenKind::kOperator, std::string(two));
-        at_ += 2;
-        return;
-      }
+      if (!ahead(two)) continue;
+      add(TokenKind::kOperator, std::string(two));
+      return advance(2);
     }
-    const char c = source_[at_];
-    if (kSingle.find(c) == std::string_view::npos) {
-      error_ = "unexpected character in a tag";
-      return;
-    }
+    const char c = here();
+    if (kSingle.find(c) == std::string_view::npos) return refuse("unexpected character in a tag", place_);
     if (c == '(' || c == '[' || c == '{') ++open;
     if (c == ')' || c == ']' || c == '}') --open;
-    if (open < 0) {
-      error_ = std::string("unexpected '") + c + "'";
-      return;
-    }
+    if (open < 0) return refuse(std::string("unexpected '") + c + "'", place_);
     add(TokenKind::kOperator, std::string(1, c));
-    ++at_;
+    advance(1);
   }
 
   std::string_view source_;
-  std::size_t at_ = 0;
-  int line_ = 1;
+  const Limits& limits_;
+  Place place_;
   bool line_begins_ = true;  // what was taken last ended a line
   std::vector<Token> tokens_;
   std::string error_;
+  Place error_at_;
 };
 
 }  // namespace
+
+std::string at_place(int line, int column, std::string_view what) {
+  return ("line " + std::to_string(line) + ", column " + std::to_string(column) + ": ").append(what);
+}
 
 Expected<std::vector<Token>> tokenize(std::string_view source, const Limits& limits) {
   if (source.size() > limits.template_bytes_max)
     return fail(bad_input("longer than " + std::to_string(limits.template_bytes_max) + " bytes"));
   if (!text::is_valid_utf8(source)) return fail(bad_input("not UTF-8"));
   const std::string normalised = with_line_feeds(source);
-  return Lexer(normalised).run();
+  return Lexer(normalised, limits).run();
 }
 
 }  // namespace herd::jinja

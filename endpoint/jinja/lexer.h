@@ -18,11 +18,15 @@ enum class TokenKind : std::uint8_t {
 
 struct Token {
   TokenKind kind = TokenKind::kEnd;
-  int line = 1;
-  std::string text;  // of a string: what it means, escapes resolved
+  int line = 1;      // where it begins, both from 1; columns are characters
+  int column = 1;
+  std::string text;  // of a string: what it means, escapes resolved; of a number: its digits without '_'
 };
 
-// kBadInput: "line 3: what". The last token is kEnd.
+// "line 3, column 14: what"
+[[nodiscard]] std::string at_place(int line, int column, std::string_view what);
+
+// kBadInput: at_place(). The last token is kEnd.
 [[nodiscard]] Expected<std::vector<Token>> tokenize(std::string_view source, const Limits& limits);
 
 }  // namespace herd::jinja

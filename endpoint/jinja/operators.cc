@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "endpoint/jinja/text_format.h"
 #include "endpoint/jinja/text_operations.h"
 #include "runtime/text/utf8.h"
 
@@ -61,6 +62,22 @@ Value whole(Evaluation& evaluation, Operator how, std::int64_t a, std::int64_t b
   return Value::integer(result);
 }
 
+// CPython's float_divmod(): the remainder has the sign of the divisor.
+Value floored(Operator how, double a, double b) {
+  double rest = std::fmod(a, b);
+  double quotient = (a - rest) / b;
+  if (rest == 0) {
+    rest = std::copysign(0.0, b);
+  } else if ((b < 0) != (rest < 0)) {
+    rest += b;
+    quotient -= 1;
+  }
+  if (how == Operator::kModulo) return Value::real(rest);
+  if (quotient == 0) return Value::real(std::copysign(0.0, a / b));
+  const double whole = std::floor(quotient);
+  return Value::real(quotient - whole > 0.5 ? whole + 1 : whole);
+}
+
 Value real(Evaluation& evaluation, Operator how, double a, double b) {
   if ((how == Operator::kDivide || how == Operator::kFloorDivide || how == Operator::kModulo) && b == 0)
     return evaluation.refuse("division by zero");
@@ -69,23 +86,44 @@ Value real(Evaluation& evaluation, Operator how, double a, double b) {
     case Operator::kSubtract: return Value::real(a - b);
     case Operator::kMultiply: return Value::real(a * b);
     case Operator::kDivide: return Value::real(a / b);
-    default: return evaluation.refuse(std::string("\"") + spelled(how) + "\" of floats is not supported");
+    case Operator::kFloorDivide:
+    case Operator::kModulo: return floored(how, a, b);
+    default: break;
   }
+  if (a == 0 && b < 0) return evaluation.refuse("division by zero");
+  const double power = std::pow(a, b);
+  if (std::isnan(power) || (std::isinf(power) && std::isfinite(a) && std::isfinite(b)))
+    return evaluation.refuse("\"**\" of these floats is not supported");
+  return Value::real(power);
 }
 
 Value repeated(Evaluation& evaluation, const Value& value, std::int64_t times) {
   const auto count = static_cast<std::size_t>(std::clamp<std::int64_t>(times, 0, 1 << 24));
   if (value.is_text()) {
-    if (!evaluation.claim(value.view().size() * count)) return {};
-    std::string out;
-    for (std::size_t i = 0; i < count && !value.view().empty(); ++i) out += value.view();
-    return evaluation.text(std::move(out));
+    const TextPart part(value.marked());
+    if (!evaluation.claim((part.size() + part.mark_count() * sizeof(text::ByteRange)) * count)) return {};
+    text::MarkedText out;
+    for (std::size_t i = 0; i < count && !part.empty(); ++i) append(out, part);
+    return evaluation.as_markup(evaluation.text(std::move(out)), value.is_markup());
   }
   const std::vector<Value>& items = value.sequence().items;
   if (!evaluation.claim(items.size() * count * sizeof(Value))) return {};
   std::vector<Value> out;
   for (std::size_t i = 0; i < count && !items.empty(); ++i) out.insert(out.end(), items.begin(), items.end());
   return evaluation.sequence(value.sequence().kind, std::move(out));
+}
+
+// "%s" % value; Markup escapes the values.
+Value formatted(Evaluation& evaluation, const Value& format, const Value& values) {
+  if (!format.is_markup()) return format_percent(evaluation, format.marked(), values);
+  const bool several = values.is_sequence(SequenceKind::kTuple);
+  std::vector<Value> escaped;
+  for (const Value& value : several ? values.sequence().items : std::vector<Value>{values}) {
+    if (!value.is_text() && !value.is_number()) return not_between(evaluation, Operator::kModulo, format, value);
+    escaped.push_back(value.is_text() ? evaluation.as_markup(escape_html(evaluation, value), false) : value);
+  }
+  const Value tuple = evaluation.sequence(SequenceKind::kTuple, std::move(escaped));
+  return evaluation.failed() ? Value() : evaluation.as_markup(format_percent(evaluation, format.marked(), tuple), true);
 }
 
 bool joins(const Value& left, const Value& right, SequenceKind kind) { return left.is_sequence(kind) && right.is_sequence(kind); }
@@ -134,13 +172,16 @@ bool truth(const Value& value) {
 }
 
 bool equal(Evaluation& evaluation, const Value& left, const Value& right) {
+  const auto unknown = [](const Value& value) {
+    return value.is_sequence(SequenceKind::kView) || value.is_sequence(SequenceKind::kGenerator);
+  };
   if (!evaluation.spend()) return false;
   if (left.is_undefined() || right.is_undefined()) return left.is_undefined() && right.is_undefined();
   if (left.is_none() || right.is_none()) return left.is_none() && right.is_none();
   if (left.is_integral() && right.is_integral()) return left.integral() == right.integral();
   if (left.is_number() && right.is_number()) return left.number() == right.number();
   if (left.is_text() && right.is_text()) return evaluation.spend_bytes(left.view().size()) && left.view() == right.view();
-  if (joins(left, right, SequenceKind::kList) || joins(left, right, SequenceKind::kTuple)) {
+  if (joins(left, right, SequenceKind::kList) || joins(left, right, SequenceKind::kTuple) || joins(left, right, SequenceKind::kRange)) {
     const auto& a = left.sequence().items;
     const auto& b = right.sequence().items;
     if (a.size() != b.size()) return false;
@@ -159,11 +200,8 @@ bool equal(Evaluation& evaluation, const Value& left, const Value& right) {
     }
     return true;
   }
-  const auto plain = [](const Value& value) {
-    return value.is_number() || value.is_text() || value.as<Value::DictPtr>() != nullptr ||
-           value.is_sequence(SequenceKind::kList) || value.is_sequence(SequenceKind::kTuple);
-  };
-  if (!plain(left) || !plain(right)) not_between(evaluation, Operator::kEqual, left, right);
+  // Two values of other types are equal when they are one object, which is not known of all of them here.
+  if (!left.is_data() || !right.is_data() || (unknown(left) && unknown(right))) not_between(evaluation, Operator::kEqual, left, right);
   return false;
 }
 
@@ -173,6 +211,14 @@ bool less(Evaluation& evaluation, const Value& left, const Value& right) {
   if (left.is_number() && right.is_number()) return left.number() < right.number();
   if (left.is_text() && right.is_text())  // the order of UTF-8 bytes is that of code points
     return evaluation.spend_bytes(left.view().size()) && left.view() < right.view();
+  if (joins(left, right, SequenceKind::kList) || joins(left, right, SequenceKind::kTuple)) {
+    const auto& a = left.sequence().items;
+    const auto& b = right.sequence().items;
+    for (std::size_t i = 0; i < std::min(a.size(), b.size()) && !evaluation.failed(); ++i) {
+      if (!equal(evaluation, a[i], b[i])) return less(evaluation, a[i], b[i]);
+    }
+    return a.size() < b.size();
+  }
   not_between(evaluation, Operator::kLess, left, right);
   return false;
 }
@@ -184,10 +230,9 @@ bool contains(Evaluation& evaluation, const Value& container, const Value& value
     return find_text(container.view(), value.view()) != std::string_view::npos;
   }
   if (container.as<Value::DictPtr>() != nullptr) {
-    if (value.as<Value::SequencePtr>() != nullptr || value.as<Value::DictPtr>() != nullptr)
-      return evaluation.refuse("a list or dict as a key is not supported"), false;
-    return value.is_text() && evaluation.spend(container.dict().entries.size() / 8 + 1) &&
-           container.dict().find(value.view()) != nullptr;
+    if (!value.is_key() && !value.is_undefined())
+      return evaluation.refuse(std::string("a ") + value.type_name() + " as a key is not supported"), false;
+    return evaluation.spend(container.dict().entries.size() / 8 + 1) && container.dict().find(value) != nullptr;
   }
   if (container.as<Value::SequencePtr>() != nullptr) {
     if (container.is_sequence(SequenceKind::kGenerator))
@@ -220,9 +265,21 @@ Value arithmetic(Evaluation& evaluation, Operator how, const Value& left, const 
   if (left.is_integral() && right.is_integral()) return whole(evaluation, how, left.integral(), right.integral());
   if (left.is_number() && right.is_number()) return real(evaluation, how, left.number(), right.number());
   const bool list = joins(left, right, SequenceKind::kList) || joins(left, right, SequenceKind::kTuple);
+  if (how == Operator::kModulo && left.is_text()) return formatted(evaluation, left, right);
+  if (how == Operator::kAdd && left.is_markup() != right.is_markup() && left.is_text() && right.is_text()) {
+    const Value first = escape_html(evaluation, left);
+    const Value second = escape_html(evaluation, right);
+    return evaluation.failed() ? Value() : arithmetic(evaluation, how, first, second);
+  }
   if (how == Operator::kAdd && left.is_text() && right.is_text()) {
-    if (!evaluation.claim(left.view().size() + right.view().size())) return {};
-    return Value::text(std::string(left.view()).append(right.view()));
+    const TextPart first(left.marked()), second(right.marked());
+    const std::size_t marks = first.mark_count() + second.mark_count();
+    if (!evaluation.spend_bytes(first.size() + second.size() + marks * sizeof(text::ByteRange))) return {};
+    text::MarkedText out;
+    append(out, first);
+    append(out, second);
+    const Value sum = evaluation.text(std::move(out));
+    return left.is_markup() ? evaluation.as_markup(sum, true) : sum;
   }
   if (how == Operator::kAdd && list) {
     if (!evaluation.claim((left.sequence().items.size() + right.sequence().items.size()) * sizeof(Value))) return {};
@@ -257,9 +314,8 @@ std::int64_t length(Evaluation& evaluation, const Value& value) {
 std::optional<Value> item(Evaluation& evaluation, const Value& value, const Value& index) {
   if (!evaluation.spend()) return std::nullopt;
   if (value.as<Value::DictPtr>() != nullptr) {
-    if (!index.is_text()) return std::nullopt;
-    if (!evaluation.spend(value.dict().entries.size() / 8 + 1)) return std::nullopt;
-    const Value* found = value.dict().find(index.view());
+    if (!index.is_key() || !evaluation.spend(value.dict().entries.size() / 8 + 1)) return std::nullopt;
+    const Value* found = value.dict().find(index);
     return found == nullptr ? std::nullopt : std::optional<Value>(*found);
   }
   if (!index.is_integral()) return std::nullopt;
@@ -270,8 +326,8 @@ std::optional<Value> item(Evaluation& evaluation, const Value& value, const Valu
   const std::int64_t at = index.integral() < 0 ? index.integral() + size : index.integral();
   if (at < 0 || at >= size) return std::nullopt;
   if (sequence) return value.sequence().items[static_cast<std::size_t>(at)];
-  const std::string_view rest = value.view().substr(offset_of(value.view(), at));
-  return evaluation.text(std::string(rest.substr(0, text::first_code_point(rest).size)));
+  const TextPart rest = TextPart(value.marked()).part(offset_of(value.view(), at));
+  return evaluation.as_markup(evaluation.text(rest.part(0, text::first_code_point(rest.bytes()).size)), value.is_markup());
 }
 
 Value slice(Evaluation& evaluation, const Value& value, const Value& begin, const Value& end, const Value& step) {
@@ -280,10 +336,9 @@ Value slice(Evaluation& evaluation, const Value& value, const Value& begin, cons
   const auto bounds = bounds_of(evaluation, length(evaluation, value), begin, end, step);
   if (!bounds || evaluation.failed()) return {};
   if (value.is_text() && bounds->step == 1) {
-    if (bounds->begin >= bounds->end) return evaluation.text({});
-    const std::size_t from = offset_of(value.view(), bounds->begin);
-    const std::string_view rest = value.view().substr(from);
-    return evaluation.text(std::string(rest.substr(0, offset_of(rest, bounds->end - bounds->begin))));
+    const TextPart rest = TextPart(value.marked()).part(offset_of(value.view(), bounds->begin));
+    const std::size_t size = bounds->begin < bounds->end ? offset_of(rest.bytes(), bounds->end - bounds->begin) : 0;
+    return evaluation.as_markup(evaluation.text(rest.part(0, size)), value.is_markup());
   }
   const std::vector<Value> items = list ? std::vector<Value>() : evaluation.items_of(value);
   const std::vector<Value>& from = list ? value.sequence().items : items;
@@ -293,9 +348,9 @@ Value slice(Evaluation& evaluation, const Value& value, const Value& begin, cons
     if (__builtin_add_overflow(at, bounds->step, &at)) break;
   }
   if (list) return evaluation.sequence(value.sequence().kind, std::move(taken));
-  std::string out;
-  for (const Value& character : taken) out += character.view();
-  return evaluation.text(std::move(out));
+  text::MarkedText out;
+  for (const Value& character : taken) append(out, character.marked());
+  return evaluation.as_markup(evaluation.text(std::move(out)), value.is_markup());
 }
 
 }  // namespace herd::jinja

@@ -49,11 +49,19 @@ ExpressionPtr ExpressionParser::finish(std::unique_ptr<Expression> node) {
   for (const auto& [name, operand] : node->named) {
     if (operand) node->depth = std::max(node->depth, operand->depth + 1);
   }
+  for (const ExpressionPtr* operand : {&node->starred, &node->double_starred}) {
+    if (*operand) node->depth = std::max(node->depth, (*operand)->depth + 1);
+  }
   if (node->depth > limits_.syntax_depth_max) refuse("an expression is nested too deeply");
   return node;
 }
 
+void ExpressionParser::refuse_unknown(const std::string& what, const Token& at) {
+  if (!asks_first_ && !failed()) unknown_.push_back(at_place(at.line, at.column, what));
+}
+
 ExpressionPtr ExpressionParser::parse_expression() {
+  const std::size_t unknown = unknown_.size();
   if (++depth_ > limits_.syntax_depth_max) refuse("nested too deeply");
   ExpressionPtr value = failed() ? finish(make(Expression::Kind::kConstant)) : parse_or();
   while (skip_name("if")) {
@@ -62,6 +70,7 @@ ExpressionPtr ExpressionParser::parse_expression() {
     node->operands.push_back(parse_or());
     node->operands.push_back(skip_name("else") ? parse_expression() : nullptr);
     value = finish(std::move(node));
+    unknown_.resize(std::min(unknown, unknown_.size()));
   }
   --depth_;
   return value;
@@ -200,14 +209,20 @@ ExpressionPtr ExpressionParser::parse_primary() {
     } else {
       node->kind = Expression::Kind::kName;
       node->name = name;
+      uses_caller_ = uses_caller_ || name == "caller";
+      uses_varargs_ = uses_varargs_ || name == "varargs";
+      uses_kwargs_ = uses_kwargs_ || name == "kwargs";
     }
   } else if (first.kind == TokenKind::kString) {
     std::string text;
     while (token().kind == TokenKind::kString) text += next().text;  // one after the other is one
     node->constant = Value::text(std::move(text));
   } else if (first.kind == TokenKind::kInteger) {
+    const char prefix = first.text.size() > 2 ? static_cast<char>(first.text[1] | 0x20) : '0';
+    const int base = prefix == 'x' ? 16 : prefix == 'o' ? 8 : prefix == 'b' ? 2 : 10;
+    const std::string_view digits = std::string_view(first.text).substr(base == 10 ? 0 : 2);
     std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(first.text.data(), first.text.data() + first.text.size(), value);
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
     if (error != std::errc{}) refuse("a whole number beyond 64 bits is not supported");
     node->constant = Value::integer(value);
     next();
@@ -328,9 +343,9 @@ ExpressionPtr ExpressionParser::parse_filters(ExpressionPtr node) {
 ExpressionPtr ExpressionParser::parse_filter(ExpressionPtr node) {
   auto filter = make(Expression::Kind::kFilter);
   filter->operands.push_back(std::move(node));
+  const Token begin = token();
   filter->name = expect_name("the name of a filter");
-  if (!failed() && !is_filter(filter->name)) refuse("the filter \"" + filter->name.substr(0, 40) + "\" is not supported");
-  if (filter->name == "safe") ++safe_filters_;
+  if (!is_filter(filter->name)) refuse_unknown("the filter \"" + filter->name.substr(0, 40) + "\" is not supported", begin);
   if (is_operator("(")) parse_arguments(*filter);
   return finish(std::move(filter));
 }
@@ -339,8 +354,9 @@ ExpressionPtr ExpressionParser::parse_test(ExpressionPtr node) {
   const bool negated = skip_name("not");
   auto test = make(Expression::Kind::kTest);
   test->operands.push_back(std::move(node));
+  const Token begin = token();
   test->name = expect_name("the name of a test");
-  if (!failed() && !is_value_test(test->name)) refuse("the test \"" + test->name.substr(0, 40) + "\" is not supported");
+  if (!is_value_test(test->name)) refuse_unknown("the test \"" + test->name.substr(0, 40) + "\" is not supported", begin);
   const Token& after = token();
   const bool bare = after.kind == TokenKind::kString || after.kind == TokenKind::kInteger || after.kind == TokenKind::kFloat ||
                     (after.kind == TokenKind::kName && !is_name("else") && !is_name("or") && !is_name("and")) ||
@@ -366,13 +382,18 @@ void ExpressionParser::parse_arguments(Expression& call) {
     if (!first) expect_operator(",");
     first = false;
     if (is_operator(")")) break;
-    if (is_operator("*") || is_operator("**")) return refuse("arguments unpacked with * are not supported");
-    if (token().kind == TokenKind::kName && is_operator("=", 1)) {
+    if (call.double_starred) return refuse("an argument behind **");
+    if (skip_operator("**")) {
+      call.double_starred = parse_expression();
+    } else if (skip_operator("*")) {
+      if (call.starred) return refuse("two arguments with *");
+      call.starred = parse_expression();
+    } else if (token().kind == TokenKind::kName && is_operator("=", 1)) {
       std::string name = next().text;
       next();
       call.named.emplace_back(std::move(name), parse_expression());
-    } else if (!call.named.empty()) {
-      return refuse("an argument without a name behind one with a name");
+    } else if (!call.named.empty() || call.starred) {
+      return refuse("an argument without a name behind one with a name or *");
     } else {
       call.operands.push_back(parse_expression());
     }

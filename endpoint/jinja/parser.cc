@@ -6,12 +6,6 @@
 namespace herd::jinja {
 namespace {
 
-// "{{ x | safe }}" prints x; anywhere else the filter makes a type of its own, which is not supported.
-bool ends_in_safe(const Expression& expression) {
-  return expression.kind == Expression::Kind::kFilter && expression.name == "safe" && expression.operands.size() == 1 &&
-         expression.named.empty();
-}
-
 std::string shown(const Token& token) {
   switch (token.kind) {
     case TokenKind::kEnd: return "the end of the template";
@@ -49,8 +43,10 @@ bool TokenCursor::skip_name(std::string_view text) {
   return true;
 }
 
-void TokenCursor::refuse(const std::string& what) {
-  if (error_.empty()) error_ = "line " + std::to_string(token().line) + ": " + what;
+void TokenCursor::refuse(const std::string& what) { refuse(what, token()); }
+
+void TokenCursor::refuse(const std::string& what, const Token& at) {
+  if (error_.empty()) error_ = at_place(at.line, at.column, what);
 }
 
 void TokenCursor::expect_operator(std::string_view text) {
@@ -73,8 +69,8 @@ void TokenCursor::expect_block_end() {
 Expected<Body> Parser::parse() {
   Body body = parse_body({});
   if (!failed() && token().kind != TokenKind::kEnd) refuse("unexpected " + shown(token()));
-  if (safe_filters_ > 0) refuse("the filter \"safe\" elsewhere than at the end of an output is not supported");
   if (failed()) return fail(bad_input(error()));
+  if (!unknown_.empty()) return fail(bad_input(unknown_.front()));
   return body;
 }
 
@@ -104,10 +100,10 @@ void Parser::end_block(std::string_view end) {
 
 Body Parser::parse_inner(std::string_view end) {
   const bool breakable = std::exchange(breakable_, false);
-  const Place place = std::exchange(place_, Place::kInner);
+  const bool asks_first = std::exchange(asks_first_, false);
   Body body = parse_body({end});
   breakable_ = breakable;
-  place_ = place;
+  asks_first_ = asks_first;
   end_block(end);
   return body;
 }
@@ -123,7 +119,6 @@ std::unique_ptr<Statement> Parser::parse_statement() {
     next();
     statement->kind = Statement::Kind::kOutput;
     statement->expressions.push_back(parse_tuple(true));
-    if (ends_in_safe(*statement->expressions[0])) --safe_filters_;
     if (!failed() && token().kind != TokenKind::kOutputEnd) refuse("expected the end of the tag, not " + shown(token()));
     next();
     return statement;
@@ -138,6 +133,10 @@ std::unique_ptr<Statement> Parser::parse_statement() {
     parse_set(*statement);
   } else if (name == "macro") {
     parse_macro(*statement);
+  } else if (name == "call") {
+    parse_call(*statement);
+  } else if (name == "print") {
+    parse_print(*statement);
   } else if (name == "with") {
     parse_with(*statement);
   } else if (name == "filter") {
@@ -166,6 +165,7 @@ std::unique_ptr<Statement> Parser::parse_statement() {
 
 void Parser::parse_if(Statement& statement) {
   statement.kind = Statement::Kind::kIf;
+  const bool asks_first = std::exchange(asks_first_, true);
   for (bool more = true; more && !failed();) {
     ExpressionPtr condition = parse_tuple(false);
     expect_block_end();
@@ -177,6 +177,7 @@ void Parser::parse_if(Statement& statement) {
     expect_block_end();
     statement.branches.emplace_back(nullptr, parse_body({"endif"}));
   }
+  asks_first_ = asks_first;
   end_block("endif");
 }
 
@@ -186,18 +187,18 @@ void Parser::parse_for(Statement& statement) {
   if (std::ranges::find(statement.target.names, "loop") != statement.target.names.end()) refuse("a loop cannot walk over its own name");
   if (!skip_name("in")) refuse("expected \"in\", not " + shown(token()));
   statement.expressions.push_back(parse_tuple(false));
+  const bool asks_first = std::exchange(asks_first_, false);
   statement.expressions.push_back(skip_name("if") ? parse_expression() : nullptr);
-  if (is_name("recursive")) refuse("a recursive {% for %} is not supported");
+  statement.recursive = skip_name("recursive");
   expect_block_end();
   const bool breakable = std::exchange(breakable_, true);
-  const Place place = std::exchange(place_, Place::kInner);
   statement.body = parse_body({"else", "endfor"});
   breakable_ = breakable;
   if (skip_name("else")) {
     expect_block_end();
     statement.otherwise = parse_body({"endfor"});
   }
-  place_ = place;
+  asks_first_ = asks_first;
   end_block("endfor");
 }
 
@@ -219,25 +220,71 @@ void Parser::parse_set(Statement& statement) {
 
 void Parser::parse_macro(Statement& statement) {
   statement.kind = Statement::Kind::kMacro;
-  if (place_ != Place::kTop) refuse("a macro inside a loop or another block is not supported");
   statement.text = expect_name("the name of the macro");
+  parse_signature(statement);
+  expect_block_end();
+  parse_macro_body(statement, "endmacro");
+}
+
+void Parser::parse_signature(Statement& macro) {
   expect_operator("(");
   while (!failed() && !is_operator(")")) {
-    if (!statement.target.names.empty()) expect_operator(",");
-    statement.target.names.push_back(expect_name("a parameter"));
+    if (!macro.target.names.empty()) expect_operator(",");
+    macro.target.names.push_back(expect_name("a parameter"));
     if (skip_operator("=")) {
-      statement.expressions.push_back(parse_expression());
-    } else if (!statement.expressions.empty()) {
+      macro.expressions.push_back(parse_expression());
+    } else if (!macro.expressions.empty()) {
       refuse("a parameter without a default behind one with a default");
+    } else if (macro.target.names.back() == "caller") {
+      refuse("the parameter \"caller\" needs a default");
     }
   }
   expect_operator(")");
+}
+
+void Parser::parse_macro_body(Statement& macro, std::string_view end) {
+  const bool caller = std::exchange(uses_caller_, false);
+  const bool varargs = std::exchange(uses_varargs_, false);
+  const bool kwargs = std::exchange(uses_kwargs_, false);
+  macro.body = parse_inner(end);
+  const auto is_parameter = [&macro](std::string_view name) {
+    return std::ranges::find(macro.target.names, name) != macro.target.names.end();
+  };
+  macro.uses_caller = uses_caller_ && !is_parameter("caller");
+  macro.uses_varargs = uses_varargs_ && !is_parameter("varargs");
+  macro.uses_kwargs = uses_kwargs_ && !is_parameter("kwargs");
+  uses_caller_ = uses_caller_ || caller;
+  uses_varargs_ = uses_varargs_ || varargs;
+  uses_kwargs_ = uses_kwargs_ || kwargs;
+}
+
+void Parser::parse_call(Statement& statement) {
+  statement.kind = Statement::Kind::kCall;
+  auto caller = std::make_unique<Statement>();
+  caller->kind = Statement::Kind::kMacro;
+  caller->line = statement.line;
+  caller->text = "caller";
+  if (is_operator("(")) parse_signature(*caller);
+  const Token begin = token();
+  statement.expressions.push_back(parse_expression());
+  if (statement.expressions[0]->kind != Expression::Kind::kCall) refuse("{% call %} needs the call of a macro", begin);
   expect_block_end();
-  statement.body = parse_inner("endmacro");
+  parse_macro_body(*caller, "endcall");
+  statement.body.push_back(std::move(caller));
+}
+
+void Parser::parse_print(Statement& statement) {
+  statement.kind = Statement::Kind::kOutput;
+  while (!failed() && token().kind != TokenKind::kBlockEnd) {
+    if (!statement.expressions.empty()) expect_operator(",");
+    statement.expressions.push_back(parse_expression());
+  }
+  expect_block_end();
 }
 
 void Parser::parse_with(Statement& statement) {
   statement.kind = Statement::Kind::kWith;
+  const bool asks_first = std::exchange(asks_first_, false);
   while (!failed() && token().kind != TokenKind::kBlockEnd) {
     if (!statement.with_names.empty()) expect_operator(",");
     statement.with_names.push_back(expect_name("a name"));
@@ -245,9 +292,8 @@ void Parser::parse_with(Statement& statement) {
     statement.expressions.push_back(parse_expression());
   }
   expect_block_end();
-  const Place place = std::exchange(place_, Place::kInner);
   statement.body = parse_body({"endwith"});
-  place_ = place;
+  asks_first_ = asks_first;
   end_block("endwith");
 }
 

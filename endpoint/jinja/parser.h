@@ -33,6 +33,7 @@ class TokenCursor {
   std::string expect_name(std::string_view what);
   void expect_block_end();
   void refuse(const std::string& what);
+  void refuse(const std::string& what, const Token& at);
   [[nodiscard]] bool failed() const { return !error_.empty(); }
   [[nodiscard]] const std::string& error() const { return error_; }
 
@@ -57,7 +58,16 @@ class ExpressionParser : protected TokenCursor {
   ExpressionPtr finish(std::unique_ptr<Expression> node);  // sets depth, refuses too deep a tree
   [[nodiscard]] std::unique_ptr<Expression> make(Expression::Kind kind) const;
 
-  int safe_filters_ = 0;  // that do not end a {{ … }}
+  // A filter or test that there is not: an error, but where the template asks first ({% if %}, an inline if): there it
+  // is one when it is reached, as in Jinja2.
+  void refuse_unknown(const std::string& what, const Token& at);
+
+  bool asks_first_ = false;
+  std::vector<std::string> unknown_;  // outside of {% if %}; an inline if drops what is in it
+  // Names that mean something in macros, read since the last of them began.
+  bool uses_caller_ = false;
+  bool uses_varargs_ = false;
+  bool uses_kwargs_ = false;
 
  private:
   ExpressionPtr parse_or();
@@ -89,8 +99,6 @@ class Parser : private ExpressionParser {
   [[nodiscard]] Expected<Body> parse();
 
  private:
-  enum class Place : std::uint8_t { kTop, kInner };  // a macro is allowed at the top, inside ifs
-
   Body parse_body(std::initializer_list<std::string_view> ends);  // stops before the name of one of them
   void end_block(std::string_view end);
   std::unique_ptr<Statement> parse_statement();
@@ -98,12 +106,15 @@ class Parser : private ExpressionParser {
   void parse_for(Statement& statement);
   void parse_set(Statement& statement);
   void parse_macro(Statement& statement);
+  void parse_call(Statement& statement);
+  void parse_signature(Statement& macro);
+  void parse_macro_body(Statement& macro, std::string_view end);
+  void parse_print(Statement& statement);
   void parse_with(Statement& statement);
   Target parse_target(bool attributes);
   Body parse_inner(std::string_view end);  // of a statement that no break may leave
 
   bool breakable_ = false;
-  Place place_ = Place::kTop;
 };
 
 }  // namespace herd::jinja

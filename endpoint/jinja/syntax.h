@@ -50,6 +50,8 @@ struct Expression {
   std::vector<ExpressionPtr> operands;
   std::vector<std::pair<std::string, ExpressionPtr>> named;
   std::vector<Operator> operators;
+  ExpressionPtr starred;         // of kCall, kFilter, kTest: *list, or null
+  ExpressionPtr double_starred;  // **dict, or null
 };
 
 // Where a value goes: one name, several (the value is unpacked), or name.attribute of a namespace.
@@ -65,12 +67,13 @@ using Body = std::vector<std::unique_ptr<const Statement>>;
 struct Statement {
   enum class Kind : std::uint8_t {
     kText,         // text
-    kOutput,       // expressions[0]
+    kOutput,       // expressions, one behind the other
     kIf,           // branches
     kFor,          // target, expressions[0]: what is walked, expressions[1]: the filter or null, body, otherwise
     kSet,          // target, expressions[0]
     kSetBlock,     // target, body, and a filter: expressions[0] with the placeholder "" as its innermost operand
-    kMacro,        // text: its name; target.names: parameters; expressions: defaults of the last of them; body
+    kMacro,        // text: its name; target.names: parameters; expressions: defaults of the last of them; body; uses_…
+    kCall,         // expressions[0]: a kCall; body[0]: the kMacro that it is given as `caller`
     kWith,         // with_names, expressions, body
     kFilterBlock,  // expressions[0] as in kSetBlock, body
     kGeneration,   // body
@@ -86,6 +89,11 @@ struct Statement {
   std::vector<std::string> with_names;
   Body body;
   Body otherwise;
+  bool recursive = false;  // of kFor: its `loop` may be called
+  // Of kMacro: what its body reads beside its parameters, and so may be given.
+  bool uses_caller = false;
+  bool uses_varargs = false;
+  bool uses_kwargs = false;
 };
 
 }  // namespace herd::jinja

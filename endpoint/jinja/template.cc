@@ -36,11 +36,22 @@ class Survey {
     if (is_name && known_.insert(expression->name).second) names_.push_back(expression->name);
     for (const ExpressionPtr& operand : expression->operands) visit(operand);
     for (const auto& [name, operand] : expression->named) visit(operand);
+    visit(expression->starred);
+    visit(expression->double_starred);
   }
 
   std::vector<std::string>& names_;
   std::unordered_set<std::string> known_;
 };
+
+Value dict_of(std::vector<std::pair<std::string, Value>> entries, Value (*key_of)(std::string)) {
+  Dict dict;
+  for (auto& [name, value] : entries) {
+    dict.depth = std::max(dict.depth, value.depth() + 1);
+    dict.entries.emplace_back(key_of(std::move(name)), std::move(value));
+  }
+  return Value::of(std::make_shared<const Dict>(std::move(dict)));
+}
 
 }  // namespace
 
@@ -56,23 +67,24 @@ Expected<Template> Template::compile(std::string_view source, const Limits& limi
   return Template(std::move(*body), limits);
 }
 
-Expected<std::string> Template::render(const Variables& variables, const std::optional<CivilTime>& now) const {
+Expected<text::MarkedText> Template::render(const Variables& variables, const std::optional<CivilTime>& now) const {
   return render(variables, now, limits_);
 }
 
-Expected<std::string> Template::render(const Variables& variables, const std::optional<CivilTime>& now,
+Expected<text::MarkedText> Template::render(const Variables& variables, const std::optional<CivilTime>& now,
                                        const Limits& limits) const {
   Evaluator evaluator(limits, now, variables);
-  std::string text = evaluator.run(*body_);
+  text::MarkedText text = evaluator.run(*body_);
   if (evaluator.failed()) return fail(bad_input(evaluator.error()));
   return text;
 }
 
 Value make_dict(std::vector<std::pair<std::string, Value>> entries) {
-  Dict dict;
-  for (const auto& [name, value] : entries) dict.depth = std::max(dict.depth, value.depth() + 1);
-  dict.entries = std::move(entries);
-  return Value::of(std::make_shared<const Dict>(std::move(dict)));
+  return dict_of(std::move(entries), [](std::string name) { return Value::text(std::move(name)); });
+}
+
+Value make_foreign_dict(std::vector<std::pair<std::string, Value>> entries) {
+  return dict_of(std::move(entries), Value::foreign_text);
 }
 
 Value make_list(std::vector<Value> items) {

@@ -26,10 +26,11 @@ class Template {
   // kBadInput: "line 3: what".
   [[nodiscard]] static Expected<Template> compile(std::string_view source, const Limits& limits = {});
 
-  // `now` absent: strftime_now is an error. kBadInput likewise; the text of raise_exception is in it.
-  [[nodiscard]] Expected<std::string> render(const Variables& variables, const std::optional<CivilTime>& now = std::nullopt) const;
-  [[nodiscard]] Expected<std::string> render(const Variables& variables, const std::optional<CivilTime>& now,
-                                             const Limits& limits) const;
+  // The text, and which of its bytes come from foreign texts among the variables (Value::foreign_text). `now` absent:
+  // strftime_now is an error. kBadInput likewise; the text of raise_exception is in it.
+  [[nodiscard]] Expected<text::MarkedText> render(const Variables& variables, const std::optional<CivilTime>& now = std::nullopt) const;
+  [[nodiscard]] Expected<text::MarkedText> render(const Variables& variables, const std::optional<CivilTime>& now,
+                                                  const Limits& limits) const;
 
   // Every name the template looks up, once each.
   [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
@@ -42,8 +43,10 @@ class Template {
   std::vector<std::string> names_;
 };
 
-// A dict or list from plain data, for the variables of a rendering.
+// A dict or list from plain data, for the variables of a rendering. Of a foreign dict the keys are foreign texts too:
+// a template may print them, as it does the names of a tool's arguments.
 [[nodiscard]] Value make_dict(std::vector<std::pair<std::string, Value>> entries);
+[[nodiscard]] Value make_foreign_dict(std::vector<std::pair<std::string, Value>> entries);
 [[nodiscard]] Value make_list(std::vector<Value> items);
 
 }  // namespace herd::jinja

@@ -5,8 +5,10 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "endpoint/jinja/attributes.h"
 #include "endpoint/jinja/filter_table.h"
 #include "endpoint/jinja/operators.h"
+#include "endpoint/jinja/text_methods.h"
 #include "endpoint/jinja/text_operations.h"
 #include "endpoint/jinja/value_text.h"
 #include "runtime/text/utf8.h"
@@ -14,10 +16,87 @@
 namespace herd::jinja {
 namespace {
 
-template <Case kHow>
-Value cased(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
-  (void)arguments.bind(evaluation, "filter", {});
-  return change_case(evaluation, str(evaluation, value), kHow);
+// A method of str on what a value prints; Markup stays Markup, as the method of it gives it.
+Value by_method(Evaluation& evaluation, const Value& value, const std::string& method, const Arguments& arguments) {
+  const Value text = value.is_text() ? value : evaluation.text(str(evaluation, value));
+  return evaluation.failed() ? Value() : call_text_method(evaluation, text, method, arguments);
+}
+
+Value upper(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
+  return by_method(evaluation, value, "upper", arguments);
+}
+Value lower(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
+  return by_method(evaluation, value, "lower", arguments);
+}
+Value capitalize(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
+  return by_method(evaluation, value, "capitalize", arguments);
+}
+
+Value title(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
+  (void)arguments.bind(evaluation, "title", {});
+  text::MarkedText made;
+  return change_case(evaluation, str(evaluation, value, made), Case::kTitleFilter);
+}
+
+Value safe(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
+  (void)arguments.bind(evaluation, "safe", {});
+  return evaluation.as_markup(value.is_text() ? value : evaluation.text(str(evaluation, value)), true);
+}
+
+Value escaped(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
+  (void)arguments.bind(evaluation, "escape", {});
+  return escape_html(evaluation, value);
+}
+
+Value escaped_always(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
+  (void)arguments.bind(evaluation, "forceescape", {});
+  return escape_html(evaluation, evaluation.as_markup(value, false));
+}
+
+Value formatted(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
+  if (!arguments.named.empty()) return evaluation.refuse("format: named values are not supported");
+  const Value text = value.is_text() ? value : evaluation.text(str(evaluation, value));
+  return arithmetic(evaluation, Operator::kModulo, text, evaluation.sequence(SequenceKind::kTuple, arguments.positional));
+}
+
+Value centered(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
+  const auto given = arguments.bind(evaluation, "center", {"width"});
+  return by_method(evaluation, value, "center", {{given[0].value_or(Value::integer(80))}, {}});
+}
+
+Value words_counted(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
+  (void)arguments.bind(evaluation, "wordcount", {});
+  text::MarkedText made;
+  const TextPart text = str(evaluation, value, made);
+  if (!evaluation.spend_bytes(text.size())) return {};
+  std::int64_t words = 0;
+  bool inside = false;
+  for (const char c : text.bytes()) {
+    if (static_cast<unsigned char>(c) >= 0x80) return evaluation.refuse("wordcount: of letters beyond ASCII is not supported");
+    const bool letter = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    words += letter && !inside ? 1 : 0;
+    inside = letter;
+  }
+  return Value::integer(words);
+}
+
+// Numbers of floats as Python rounds them, half to even; "ceil" and "floor" too.
+Value rounded(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
+  const auto given = arguments.bind(evaluation, "round", {"precision", "method"});
+  const std::string_view method = given[1] && given[1]->is_text() ? given[1]->view() : "common";
+  if (!value.is_number() || (given[0] && !(given[0]->is_integral() && given[0]->integral() == 0)))
+    return evaluation.refuse("round: only of numbers, to whole ones");
+  if (method == "common" && value.is_integral()) return Value::integer(value.integral());
+  if (method == "common") return Value::real(std::nearbyint(value.number()));
+  if (method != "ceil" && method != "floor") return evaluation.refuse("round: the method must be common, ceil or floor");
+  return Value::real(method == "ceil" ? std::ceil(value.number()) : std::floor(value.number()));
+}
+
+Value attribute_of(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
+  const auto given = arguments.bind(evaluation, "attr", {"name"}, 1);
+  if (evaluation.failed() || !given[0]->is_text()) return evaluation.refuse("attr: needs the name of an attribute");
+  const bool has_items = value.as<Value::DictPtr>() != nullptr && !has_attribute(value, given[0]->view());
+  return has_items ? Value::undefined(given[0]->view()) : attribute(evaluation, value, given[0]->view());
 }
 
 Value as_text(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
@@ -27,7 +106,7 @@ Value as_text(Evaluation& evaluation, const Value& value, const Arguments& argum
 
 Value trim(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
   const auto given = arguments.bind(evaluation, "trim", {"chars"});
-  return strip(evaluation, str(evaluation, value), given[0].value_or(Value::none()), Ends::kBoth);
+  return by_method(evaluation, value, "strip", {{given[0].value_or(Value::none())}, {}});
 }
 
 Value replaced(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
@@ -38,9 +117,10 @@ Value replaced(Evaluation& evaluation, const Value& value, const Arguments& argu
     if (!given[2]->is_integral()) return evaluation.refuse("replace: count must be a whole number");
     count = given[2]->integral();
   }
-  const std::string old = str(evaluation, *given[0]);
-  const std::string fresh = str(evaluation, *given[1]);
-  return replace(evaluation, str(evaluation, value), old, fresh, count);
+  text::MarkedText made_old, made_fresh, made;
+  const std::string_view old = str(evaluation, *given[0], made_old).bytes();
+  const TextPart fresh = str(evaluation, *given[1], made_fresh);
+  return replace(evaluation, str(evaluation, value, made), old, fresh, count);
 }
 
 Value defaulted(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
@@ -119,27 +199,31 @@ Value as_real(Evaluation& evaluation, const Value& value, const Arguments& argum
 
 Value indented(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
   const auto given = arguments.bind(evaluation, "indent", {"width", "first", "blank"});
-  std::string indention(4, ' ');
+  text::MarkedText indention{std::string(4, ' '), {}};
   if (given[0] && given[0]->is_text()) {
-    indention = given[0]->view();
+    indention = given[0]->marked();
   } else if (given[0]) {
     if (!given[0]->is_integral() || given[0]->integral() > 1000) return evaluation.refuse("indent: the width is not supported");
-    indention.assign(static_cast<std::size_t>(std::max<std::int64_t>(0, given[0]->integral())), ' ');
+    indention.bytes.assign(static_cast<std::size_t>(std::max<std::int64_t>(0, given[0]->integral())), ' ');
   }
   const bool first = given[1] && truth(*given[1]);
   const bool blank = given[2] && truth(*given[2]);
   if (!value.is_text()) return evaluation.refuse(std::string("indent: of a ") + value.type_name());
-  const std::string text = str(evaluation, value) + "\n";
-  std::string out;
-  const auto lines = lines_of(text);
+  text::MarkedText ended = str(evaluation, value);
+  append(ended, "\n", false);
+  const TextPart whole(ended);
+  text::MarkedText out;
+  const auto lines = lines_of(evaluation, whole.bytes());
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const bool moves = i == 0 ? first : blank || !lines[i].empty();
-    if (!evaluation.claim(lines[i].size() + indention.size() + 1)) return {};
-    if (i > 0) out += '\n';
-    if (moves) out += indention;
-    out += lines[i];
+    const TextPart line = whole.at(lines[i]);
+    const std::size_t marks = line.mark_count() + indention.foreign.size();
+    if (!evaluation.claim(line.size() + indention.bytes.size() + 1 + marks * sizeof(text::ByteRange))) return {};
+    if (i > 0) append(out, "\n", false);
+    if (moves) append(out, indention);
+    append(out, line);
   }
-  return evaluation.text(std::move(out));
+  return evaluation.as_markup(evaluation.text(std::move(out)), value.is_markup());
 }
 
 Value to_json(Evaluation& evaluation, const Value& value, const Arguments& arguments) {
@@ -149,27 +233,28 @@ Value to_json(Evaluation& evaluation, const Value& value, const Arguments& argum
   style.sort_keys = given[3] && truth(*given[3]);
   if (given[1] && !given[1]->is_none()) {
     if (given[1]->is_text()) {
-      style.indent = given[1]->view();
+      style.indent = given[1]->marked();
     } else if (given[1]->is_integral() && given[1]->integral() <= 1000) {
-      style.indent = std::string(static_cast<std::size_t>(std::max<std::int64_t>(0, given[1]->integral())), ' ');
+      style.indent = text::MarkedText{std::string(static_cast<std::size_t>(std::max<std::int64_t>(0, given[1]->integral())), ' '), {}};
     } else {
       return evaluation.refuse("tojson: the indent is not supported");
     }
-    style.item_separator.assign(1, ',');
+    style.item_separator.bytes = ",";
   }
   if (given[2] && !given[2]->is_none()) {
     const bool pair = given[2]->as<Value::SequencePtr>() != nullptr && given[2]->sequence().items.size() == 2 &&
                       given[2]->sequence().items[0].is_text() && given[2]->sequence().items[1].is_text();
     if (!pair) return evaluation.refuse("tojson: separators must be two texts");
-    style.item_separator = given[2]->sequence().items[0].view();
-    style.key_separator = given[2]->sequence().items[1].view();
+    style.item_separator = given[2]->sequence().items[0].marked();
+    style.key_separator = given[2]->sequence().items[1].marked();
   }
   return evaluation.text(json(evaluation, value, style));
 }
 
 constexpr Filter kFilters[] = {
-    {"upper", cased<Case::kUpper>}, {"lower", cased<Case::kLower>}, {"title", cased<Case::kTitleFilter>},
-    {"capitalize", cased<Case::kCapitalize>}, {"string", as_text}, {"safe", as_text}, {"trim", trim}, {"replace", replaced},
+    {"upper", upper}, {"lower", lower}, {"title", title}, {"capitalize", capitalize}, {"string", as_text}, {"safe", safe},
+    {"escape", escaped}, {"e", escaped}, {"forceescape", escaped_always}, {"format", formatted}, {"center", centered},
+    {"wordcount", words_counted}, {"round", rounded}, {"attr", attribute_of}, {"trim", trim}, {"replace", replaced},
     {"default", defaulted}, {"d", defaulted}, {"length", counted}, {"count", counted}, {"abs", absolute},
     {"int", as_integer}, {"float", as_real}, {"indent", indented}, {"tojson", to_json}};
 

@@ -2,11 +2,35 @@
 
 namespace herd::jinja {
 
+namespace {
+
+bool is_same_key(const Value& a, const Value& b) {
+  if (a.is_integral() && b.is_integral()) return a.integral() == b.integral();
+  if (a.is_number() && b.is_number()) return a.number() == b.number();
+  return a.is_none() && b.is_none();
+}
+
+}  // namespace
+
 const Value* Dict::find(std::string_view key) const {
-  for (const auto& [name, value] : entries) {
-    if (name == key) return &value;
+  for (const auto& [known, value] : entries) {
+    if (known.is_text() && known.view() == key) return &value;
   }
   return nullptr;
+}
+
+const Value* Dict::find(const Value& key) const {
+  if (key.is_text()) return find(key.view());
+  for (const auto& [known, value] : entries) {
+    if (is_same_key(known, key)) return &value;
+  }
+  return nullptr;
+}
+
+Value Value::foreign_text(std::string value) {
+  text::MarkedText marked{std::move(value), {}};
+  if (!marked.bytes.empty()) marked.foreign.push_back({0, marked.bytes.size()});
+  return text(std::move(marked));
 }
 
 bool Value::is_sequence(SequenceKind kind) const { return as<SequencePtr>() != nullptr && sequence().kind == kind; }

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 
+#include "endpoint/jinja/filters.h"
 #include "endpoint/jinja/operators.h"
+#include "endpoint/jinja/text_operations.h"
+#include "endpoint/jinja/value_text.h"
 
 namespace herd::jinja {
 namespace {
@@ -50,6 +53,37 @@ bool parity(Evaluation& evaluation, const Value& value, const Value& /*argument*
   return divisible(evaluation, value, Value::integer(2)) != kOdd;
 }
 
+bool is_called(const Value& value) { return !value.is_data() && value.as<Value::NamespacePtr>() == nullptr; }
+
+// "is": of the objects that Python has one of.
+bool same(Evaluation& evaluation, const Value& value, const Value& other) {
+  const auto single = [](const Value& any) { return any.is_none() || any.as<bool>() != nullptr; };
+  if (!single(value) && !single(other)) return evaluation.refuse("sameas: only with true, false and none"), false;
+  return single(value) && single(other) && value.is_none() == other.is_none() && (value.is_none() || value.integral() == other.integral());
+}
+
+// A text with letters, all of one case.
+template <bool kUpper>
+bool of_case(Evaluation& evaluation, const Value& value, const Value& /*argument*/) {
+  text::MarkedText made;
+  const TextPart text = str(evaluation, value, made);
+  const Value changed = change_case(evaluation, text, kUpper ? Case::kUpper : Case::kLower);
+  const Value other = change_case(evaluation, text, kUpper ? Case::kLower : Case::kUpper);
+  return !evaluation.failed() && changed.view() == text.bytes() && other.view() != text.bytes();
+}
+
+bool is_filter_name(Evaluation& evaluation, const Value& value, const Value& /*argument*/) {
+  if (!value.is_text() && !value.is_key()) return evaluation.refuse("filter: needs the name of one"), false;
+  if (!value.is_text()) return false;
+  if (is_unsupported_filter(value.view())) evaluation.refuse("the filter \"" + std::string(value.view()) + "\" is not supported");
+  return is_filter(value.view());
+}
+
+bool is_test_name(Evaluation& evaluation, const Value& value, const Value& /*argument*/) {
+  if (!value.is_key()) return evaluation.refuse("test: needs the name of one"), false;
+  return value.is_text() && is_value_test(value.view());
+}
+
 constexpr Test kTests[] = {
     {"defined", 0, of_value<[](const Value& value) { return !value.is_undefined(); }>},
     {"undefined", 0, of_value<[](const Value& value) { return value.is_undefined(); }>},
@@ -77,6 +111,19 @@ constexpr Test kTests[] = {
     {"greaterthan", 1, compares<Operator::kGreater>},
     {"ge", 1, compares<Operator::kGreaterEqual>},
     {"in", 1, compares<Operator::kIn>},
+    {"==", 1, compares<Operator::kEqual>},
+    {"!=", 1, compares<Operator::kUnequal>},
+    {"<", 1, compares<Operator::kLess>},
+    {"<=", 1, compares<Operator::kLessEqual>},
+    {">", 1, compares<Operator::kGreater>},
+    {">=", 1, compares<Operator::kGreaterEqual>},
+    {"callable", 0, of_value<is_called>},
+    {"sameas", 1, same},
+    {"lower", 0, of_case<false>},
+    {"upper", 0, of_case<true>},
+    {"escaped", 0, of_value<[](const Value& value) { return value.is_markup(); }>},
+    {"filter", 0, is_filter_name},
+    {"test", 0, is_test_name},
 };
 
 const Test* find(std::string_view name) {

@@ -21,30 +21,98 @@ bool surely_printable(char32_t point) {
   return std::ranges::any_of(kRanges, [&](const auto& range) { return point >= range.first && point <= range.second; });
 }
 
-std::string quoted(Evaluation& evaluation, std::string_view text) {
-  const bool single = text.find('\'') == std::string_view::npos || text.find('"') != std::string_view::npos;
-  const char quote = single ? '\'' : '"';
-  std::string out(1, quote);
-  for (std::string_view rest = text; !rest.empty();) {
-    const auto point = text::first_code_point(rest);
-    const char c = rest.front();
+class ReprWriter {
+ public:
+  explicit ReprWriter(Evaluation& evaluation) : evaluation_(evaluation) {}
+
+  void write(const Value& value) {
+    if (!evaluation_.spend()) return;
+    const bool tuple = value.is_sequence(SequenceKind::kTuple);
+    if (value.is_undefined()) {
+      own("Undefined");
+    } else if (value.is_none()) {
+      own("None");
+    } else if (const bool* truth = value.as<bool>()) {
+      own(*truth ? "True" : "False");
+    } else if (const auto* number = value.as<std::int64_t>()) {
+      own(std::to_string(*number));
+    } else if (const double* real = value.as<double>()) {
+      own(float_text(*real));
+    } else if (value.is_text()) {
+      if (value.is_markup()) own("Markup(");
+      write_text(value.marked());
+      if (value.is_markup()) own(")");
+    } else if (tuple || value.is_sequence(SequenceKind::kList)) {
+      const std::vector<Value>& items = value.sequence().items;
+      own(tuple ? "(" : "[");
+      for (std::size_t i = 0; i < items.size() && evaluation_.spend(); ++i) {
+        if (i > 0) own(", ");
+        write(items[i]);
+      }
+      own(!tuple ? "]" : items.size() == 1 ? ",)" : ")");
+    } else if (value.as<Value::DictPtr>() != nullptr) {
+      write_dict(value.dict());
+    } else {
+      evaluation_.refuse(std::string("a ") + value.type_name() + " printed as text is not supported");
+    }
+  }
+
+  text::MarkedText take() { return std::move(out_); }
+
+ private:
+  void own(std::string_view bytes) {
+    if (evaluation_.claim(bytes.size())) append(out_, bytes, false);
+  }
+
+  void write_dict(const Dict& dict) {
+    own("{");
+    for (std::size_t i = 0; i < dict.entries.size() && evaluation_.spend(); ++i) {
+      if (i > 0) own(", ");
+      write(dict.entries[i].first);
+      own(": ");
+      write(dict.entries[i].second);
+    }
+    own("}");
+  }
+
+  void write_text(const TextPart& text) {
+    if (!evaluation_.claim(text.size() + text.mark_count() * sizeof(text::ByteRange))) return;
+    const std::string_view bytes = text.bytes();
+    const bool single = bytes.find('\'') == std::string_view::npos || bytes.find('"') != std::string_view::npos;
+    const char quote = single ? '\'' : '"';
+    append(out_, {&quote, 1}, false);
+    text.each_run([&](std::string_view run, bool foreign) {
+      std::string escaped;
+      while (!run.empty()) {
+        const auto point = text::first_code_point(run);
+        escape(point.value, run.substr(0, point.size), quote, escaped);
+        run.remove_prefix(point.size);
+      }
+      append(out_, escaped, foreign);
+    });
+    append(out_, {&quote, 1}, false);
+  }
+
+  void escape(char32_t point, std::string_view character, char quote, std::string& out) {
+    const char c = character.front();
     if (c == quote || c == '\\') {
       out += '\\';
       out += c;
     } else if (c == '\n' || c == '\r' || c == '\t') {
       out += c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t";
-    } else if (point.value < 0x20 || point.value == 0x7F) {
+    } else if (point < 0x20 || point == 0x7F) {
       out += "\\x";
-      text::append_hex(static_cast<std::uint8_t>(point.value), out);
+      text::append_hex(static_cast<std::uint8_t>(point), out);
     } else {
-      if (point.value >= 0x80 && !surely_printable(point.value))
-        evaluation.refuse("a list or dict printed with characters such as these is not supported");
-      out.append(rest.substr(0, point.size));
+      if (point >= 0x80 && !surely_printable(point))
+        evaluation_.refuse("a list or dict printed with characters such as these is not supported");
+      out += character;
     }
-    rest.remove_prefix(point.size);
   }
-  return out + quote;
-}
+
+  Evaluation& evaluation_;
+  text::MarkedText out_;
+};
 
 class JsonWriter {
  public:
@@ -53,15 +121,15 @@ class JsonWriter {
   void write(const Value& value, int level) {
     if (!evaluation_.spend()) return;
     if (value.is_none()) {
-      out_ += "null";
+      own("null");
     } else if (const bool* truth = value.as<bool>()) {
-      out_ += *truth ? "true" : "false";
+      own(*truth ? "true" : "false");
     } else if (const auto* number = value.as<std::int64_t>()) {
-      out_ += std::to_string(*number);
+      own(std::to_string(*number));
     } else if (const double* real = value.as<double>()) {
-      out_ += std::isnan(*real) ? "NaN" : std::isinf(*real) ? (*real > 0 ? "Infinity" : "-Infinity") : float_text(*real);
+      own(std::isnan(*real) ? "NaN" : std::isinf(*real) ? (*real > 0 ? "Infinity" : "-Infinity") : float_text(*real));
     } else if (value.is_text()) {
-      if (evaluation_.claim(value.view().size())) out_ += text::json_string(value.view(), style_.ensure_ascii);
+      write_text(value.marked());
     } else if (value.is_sequence(SequenceKind::kList) || value.is_sequence(SequenceKind::kTuple)) {
       const Sequence& sequence = value.sequence();
       group('[', ']', sequence.items.size(), level, [&](std::size_t i) { write(sequence.items[i], level + 1); });
@@ -72,43 +140,72 @@ class JsonWriter {
     }
   }
 
-  std::string take() { return std::move(out_); }
+  text::MarkedText take() { return std::move(out_); }
 
  private:
+  void own(std::string_view bytes) {
+    if (evaluation_.claim(bytes.size())) append(out_, bytes, false);
+  }
+
   template <class WriteItem>
   void group(char open, char close, std::size_t count, int level, const WriteItem& write_item) {
-    out_ += open;
+    own({&open, 1});
     for (std::size_t i = 0; i < count && evaluation_.spend(); ++i) {
-      if (i > 0 && evaluation_.claim(style_.item_separator.size())) out_ += style_.item_separator;
+      if (i > 0) write_style(style_.item_separator);
       break_line(level + 1);
       write_item(i);
     }
     if (count > 0) break_line(level);
-    out_ += close;
+    own({&close, 1});
   }
 
   void break_line(int level) {
     if (!style_.indent) return;
-    if (!evaluation_.claim(style_.indent->size() * static_cast<std::size_t>(level) + 1)) return;
-    out_ += '\n';
-    for (int i = 0; i < level; ++i) out_ += *style_.indent;
+    own("\n");
+    for (int i = 0; i < level; ++i) write_style(*style_.indent);
+  }
+
+  void write_style(const TextPart& part) {
+    if (evaluation_.claim(part.size() + part.mark_count() * sizeof(text::ByteRange))) append(out_, part);
+  }
+
+  void write_text(const TextPart& text) {
+    if (!evaluation_.claim(text.size() + text.mark_count() * sizeof(text::ByteRange))) return;
+    own("\"");
+    text.each_run([&](std::string_view run, bool foreign) {
+      const std::string quoted = text::json_string(run, style_.ensure_ascii);
+      append(out_, std::string_view(quoted).substr(1, quoted.size() - 2), foreign);
+    });
+    own("\"");
+  }
+
+  void write_key(const Value& key) {
+    if (key.is_text()) return write_text(key.marked());
+    own("\"");
+    write(key, 0);
+    own("\"");
   }
 
   void write_dict(const Dict& dict, int level) {
-    std::vector<const std::pair<std::string, Value>*> entries;
+    std::vector<const std::pair<Value, Value>*> entries;
     for (const auto& entry : dict.entries) entries.push_back(&entry);
+    const bool texts = std::ranges::all_of(dict.entries, [](const auto& entry) { return entry.first.is_text(); });
+    if (style_.sort_keys && !texts) {
+      evaluation_.refuse("tojson: sorted keys have to be texts");
+      return;
+    }
     if (style_.sort_keys)
-      std::ranges::stable_sort(entries, {}, [](const auto* entry) -> const std::string& { return entry->first; });
+      std::ranges::stable_sort(entries, {}, [](const auto* entry) { return entry->first.view(); });
     group('{', '}', entries.size(), level, [&](std::size_t i) {
-      if (!evaluation_.claim(entries[i]->first.size() + style_.key_separator.size())) return;
-      out_ += text::json_string(entries[i]->first, style_.ensure_ascii) + style_.key_separator;
+      write_key(entries[i]->first);
+      write_style(style_.key_separator);
       write(entries[i]->second, level + 1);
     });
   }
 
   Evaluation& evaluation_;
   const JsonStyle& style_;
-  std::string out_;
+  text::MarkedText out_;
 };
 
 }  // namespace
@@ -131,44 +228,25 @@ std::string float_text(double value) {
   return out;
 }
 
-std::string str(Evaluation& evaluation, const Value& value) {
+text::MarkedText str(Evaluation& evaluation, const Value& value) {
   if (evaluation.failed() || value.is_undefined()) return {};
-  if (value.is_text()) return evaluation.spend_bytes(value.view().size()) ? std::string(value.view()) : std::string();
+  if (value.is_text()) return evaluation.spend_bytes(value.view().size()) ? value.marked() : text::MarkedText();
   return repr(evaluation, value);
 }
 
-std::string repr(Evaluation& evaluation, const Value& value) {
-  if (!evaluation.spend()) return {};
-  if (value.is_undefined()) return "Undefined";
-  if (value.is_none()) return "None";
-  if (const bool* truth = value.as<bool>()) return *truth ? "True" : "False";
-  if (const auto* number = value.as<std::int64_t>()) return std::to_string(*number);
-  if (const double* real = value.as<double>()) return float_text(*real);
-  if (value.is_text()) return evaluation.claim(value.view().size()) ? quoted(evaluation, value.view()) : std::string();
-  const bool tuple = value.is_sequence(SequenceKind::kTuple);
-  if (tuple || value.is_sequence(SequenceKind::kList)) {
-    std::string out = tuple ? "(" : "[";
-    const std::vector<Value>& items = value.sequence().items;
-    for (std::size_t i = 0; i < items.size(); ++i) out += (i > 0 ? ", " : "") + repr(evaluation, items[i]);
-    if (tuple && items.size() == 1) out += ',';
-    if (!evaluation.claim(out.size())) return {};
-    return out + (tuple ? ")" : "]");
-  }
-  if (value.as<Value::DictPtr>() != nullptr) {
-    std::string out = "{";
-    for (const auto& [name, entry] : value.dict().entries) {
-      if (out.size() > 1) out += ", ";
-      if (!evaluation.claim(name.size())) return {};
-      out += quoted(evaluation, name) + ": " + repr(evaluation, entry);
-    }
-    if (!evaluation.claim(out.size())) return {};
-    return out + '}';
-  }
-  evaluation.refuse(std::string("a ") + value.type_name() + " printed as text is not supported");
-  return {};
+TextPart str(Evaluation& evaluation, const Value& value, text::MarkedText& made) {
+  if (value.is_text() && evaluation.spend_bytes(value.view().size())) return value.marked();
+  made = str(evaluation, value);
+  return made;
 }
 
-std::string json(Evaluation& evaluation, const Value& value, const JsonStyle& style) {
+text::MarkedText repr(Evaluation& evaluation, const Value& value) {
+  ReprWriter writer(evaluation);
+  writer.write(value);
+  return writer.take();
+}
+
+text::MarkedText json(Evaluation& evaluation, const Value& value, const JsonStyle& style) {
   JsonWriter writer(evaluation, style);
   writer.write(value, 0);
   return writer.take();

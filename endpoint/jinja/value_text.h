@@ -10,18 +10,21 @@
 
 namespace herd::jinja {
 
-// Empty after an error. Beyond ASCII, repr() of a text knows common letters only and refuses the rest.
-[[nodiscard]] std::string str(Evaluation& evaluation, const Value& value);
-[[nodiscard]] std::string repr(Evaluation& evaluation, const Value& value);
+// Empty after an error. Beyond ASCII, repr() of a text knows common letters only and refuses the rest. What stands for
+// a character of a text has that character's mark; quotes, brackets, names and digits are the template's.
+[[nodiscard]] text::MarkedText str(Evaluation& evaluation, const Value& value);
+[[nodiscard]] text::MarkedText repr(Evaluation& evaluation, const Value& value);
+// str() without a copy where the value is a text; what has to be made is kept in `made`, which outlives the part.
+[[nodiscard]] TextPart str(Evaluation& evaluation, const Value& value, text::MarkedText& made);
 
 struct JsonStyle {
   bool ensure_ascii = false;
   bool sort_keys = false;
-  std::optional<std::string> indent;  // one level of it
-  std::string item_separator = ", ";
-  std::string key_separator = ": ";
+  std::optional<text::MarkedText> indent;  // one level of it
+  text::MarkedText item_separator{", ", {}};
+  text::MarkedText key_separator{": ", {}};
 };
-[[nodiscard]] std::string json(Evaluation& evaluation, const Value& value, const JsonStyle& style);
+[[nodiscard]] text::MarkedText json(Evaluation& evaluation, const Value& value, const JsonStyle& style);
 
 // Python's repr of a float: the shortest digits that read back as the same number.
 [[nodiscard]] std::string float_text(double value);

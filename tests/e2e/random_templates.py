@@ -2,21 +2,23 @@
 nonsense. What matters is that herd and Jinja2 never print different texts."""
 import random
 
-ATOMS = ["1", "0", "-3", "2.5", "'a'", "'Hi b'", "''", "none", "true", "false", "messages", "messages[0]", "messages[0].role", "m", "m.role",
+ATOMS = ["'%s'", "'%s-%5s'", "'{}|{0}'", "'{:>4}'", "('<' | safe)", "g(1, *[2], **{'k': x})", "1e2", "1", "0", "-3", "2.5", "'a'", "'Hi b'", "''", "none", "true", "false", "messages", "messages[0]", "messages[0].role", "m", "m.role",
          "m.content", "missing", "x", "[1, 2, 'c']", "[]", "{'a': 1, 'b': [2]}", "(1, 'z')", "ns.a", "loop.index", "loop.last", "range(3)",
          "'a,b,,c'", "' s '", "'ä日'", "x[0]", "x[-1:]", "'abc'[1:]", "'abc'[::-1]", "messages | length", "f(1)", "f(x, q=3)"]
 FILTERS = ["trim", "length", "upper", "lower", "title", "capitalize", "first", "last", "list", "join", "join(',')", "default('d')",
            "default('d', true)", "string", "int", "float", "abs", "reverse", "sort", "unique", "tojson", "tojson(indent=2)", "items", "dictsort",
            "sum", "min", "max", "replace('a', 'b')", "indent", "indent(2, true)", "map('string')", "map(attribute='role')", "select",
-           "reject('none')", "selectattr('role')", "selectattr('role', 'equalto', 'user')", "map('upper')", "reverse | list", "map('length') | list"]
+           "reject('none')", "e", "safe", "batch(2) | list", "round", "wordcount", "center(9)", "format('x')", "unique(attribute='role') | list", "max(attribute='a')", "dictsort(by='value')",
+           "forceescape", "attr('role')", "list | batch(2, 'f') | list", "selectattr('role')", "selectattr('role', 'equalto', 'user')", "map('upper')", "reverse | list", "map('length') | list"]
 TESTS = ["defined", "none", "string", "number", "mapping", "sequence", "iterable", "boolean", "integer", "float", "true", "false", "odd", "even",
-         "undefined", "divisibleby(2)", "eq(1)", "in([1, 'a'])", "equalto('user')", "lt(2)", "ne 1", "ge(1)"]
+         "undefined", "divisibleby(2)", "eq(1)", "in([1, 'a'])", "equalto('user')", "lt(2)", "ne 1", "ge(1)", "callable", "upper", "lower", "escaped", "sameas(true)", "filter"]
 MEMBERS = ["strip()", "upper()", "split()", "split(',')", "split('a', 1)", "startswith('a')", "endswith('b')", "get('a')", "get('z', 1)", "items()",
            "keys()", "values()", "replace('a', '')", "lstrip()", "rstrip('b')", "title()", "join(['a', 'b'])", "capitalize()", "count('a')",
-           "find('b')", "role", "content", "a", "items", "index0"]
+           "find('b')", "rsplit(',', 1)", "rsplit(none, 1)", "partition('a')", "rpartition(',')", "removeprefix('a')", "removesuffix('b')", "splitlines()", "rfind('b')",
+           "index('a')", "center(5, '*')", "ljust(4)", "rjust(4, 'a')", "zfill(5)", "format(1, x)", "copy()", "role", "content", "a", "items", "index0"]
 ARITHMETIC = ["+", "-", "*", "/", "//", "%", "~", "**"]
 RELATIONS = ["==", "!=", "<", ">", "<=", ">=", "in", "not in", "and", "or"]
-HEAD = "{% set ns = namespace(a=1) %}{% macro f(p, q=2) %}<{{ p }}{{ q }}>{% endmacro %}{% set x = 'X' %}"
+HEAD = "{% set ns = namespace(a=1) %}{% macro f(p, q=2) %}<{{ p }}{{ q }}>{% endmacro %}{% macro g(p) %}({{ p }}{{ varargs }}{{ kwargs }}{{ caller('c') if caller }}){% endmacro %}{% set x = 'X' %}"
 
 
 class Writer:
@@ -38,7 +40,7 @@ class Writer:
         return f"{{%{sign(['', '', '-', '+'])} {words} {sign(['', '', '-', '+'])}%}}"
 
     def statement(self, depth, in_loop):
-        kind = "output" if depth > 2 else self.random.choice(["output"] * 6 + ["set", "set", "attribute", "if", "if", "for", "for", "block", "with"] +
+        kind = "output" if depth > 2 else self.random.choice(["output"] * 6 + ["call", "macro", "set", "set", "attribute", "if", "if", "for", "for", "block", "with"] +
                                                               (["break"] if in_loop else []))
         inner = lambda loop: self.body(depth + 1, loop)  # noqa: E731
         if kind == "set":
@@ -56,6 +58,10 @@ class Writer:
         if kind == "block":
             begin, end = self.random.choice([("set x", "endset"), ("filter trim", "endfilter"), ("filter upper", "endfilter")])
             return self.tag(begin) + inner(False) + self.tag(end)
+        if kind == "call":
+            return self.tag(self.random.choice(["call(x) g(1)", "call f(x)", "call(q, x=1) g(x, 2)"])) + inner(False) + self.tag("endcall")
+        if kind == "macro":
+            return self.tag("macro h(m, x=x)") + inner(False) + self.tag("endmacro") + "{{ h(" + self.expression() + ") }}"
         if kind == "with":
             return self.tag(f"with x = {self.expression()}, y = x") + inner(in_loop) + self.tag("endwith")
         if kind == "break":

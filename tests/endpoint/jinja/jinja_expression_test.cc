@@ -39,11 +39,20 @@ TEST(JinjaExpression, SubscriptsAndAttributesFallBackOnEachOther) {
                {"name.__class__", "ERROR line 1: attributes that begin with an underscore are not allowed"}});
 }
 
+TEST(JinjaExpression, KeysAreTextsNumbersAndNone) {
+  expect_rows({{"{1: 'a', none: 'b', 'c': 2, true: 'd'}", "{1: 'd', None: 'b', 'c': 2}"}, {"{1: 'a'}[1.0] ~ {none: 'b'}[none]", "ab"}, {"{1: 'a'}['1'] is defined", "False"},
+               {"1 in {1: 2}", "True"}, {"{1: 2, none: 3, true: 4, 0.5: 5} | tojson", R"({"1": 4, "null": 3, "0.5": 5})"}, {"{2: 1, 10: 2} | dictsort", "[(2, 1), (10, 2)]"}});
+}
+
 TEST(JinjaExpression, MethodsAreThoseThatChangeNothing) {
   expect_rows({{"' a '.strip()", "a"}, {"'xax'.strip('x')", "a"}, {"'a,b,c'.split(',', 1)", "['a', 'b,c']"}, {"' a  b '.split()", "['a', 'b']"},
                {"'ab'.startswith('a')", "True"}, {"'ab'.endswith(('x', 'b'))", "True"}, {"'aXa'.replace('a', 'b')", "bXb"},
                {"'hello world'.title()", "Hello World"}, {"'Ab'.upper() ~ 'Ab'.lower()", "ABab"}, {"message.get('x', 'y')", "y"},
                {"message.keys() | list", "['role', 'content']"}, {"', '.join(items)", "b, a, c"}, {"'abcabc'.count('bc')", "2"},
+               {"'a b c'.rsplit(' ', 1)", "['a b', 'c']"}, {"'a b  c '.rsplit(none, 1)", "['a b', 'c']"}, {"'aaa'.rsplit('aa')", "['a', '']"}, {"'a=b=c'.partition('=')", "('a', '=', 'b=c')"},
+               {"'a=b=c'.rpartition('=')", "('a=b', '=', 'c')"}, {"'abc'.removeprefix('ab') ~ 'abc'.removesuffix('c')", "cab"}, {"'a\\nb'.splitlines()", "['a', 'b']"},
+               {"'ab'.center(5, '*') ~ 'ab'.center(4) ~ 'a'.ljust(2) ~ '-7'.zfill(4)", "**ab* ab a -007"}, {"'abab'.rfind('b') ~ 'ab'.find('z')", "3-1"}, {"'ab'.index('z')", "ERROR line 1: index: the text is not there"},
+               {"items.index('c') ~ items.count('b')", "21"},
                {"items.append('x')", "ERROR line 1: the method append of a list is not supported"},
                {"'\\u00e4'.upper()", "ERROR line 1: the case of letters beyond ASCII is not supported"}});
 }
@@ -55,7 +64,25 @@ TEST(JinjaExpression, FiltersAreJinjas) {
                {"'a\nb' | indent(2)", "a\n  b"}, {"1 | indent", "ERROR line 1: indent: of a int"}, {"[message] | map(attribute='role') | join", "user"},
                {"[1, 2, 3] | select('odd') | list", "[1, 3]"}, {"[message] | selectattr('role', 'equalto', 'user') | list | length", "1"},
                {"message | dictsort | first | first", "content"}, {"[1, 2] | map('string') | list", "['1', '2']"},
-               {"name | safe", "Ada"}, {"(name | safe) ~ 'x'", "ERROR line 1: the filter \"safe\" elsewhere than at the end of an output is not supported"}});
+               {"name | safe", "Ada"}, {"[3, 1, 2] | batch(2) | list", "[[3, 1], [2]]"}, {"'a b-c' | wordcount", "3"}, {"2.5 | round", "2.0"},
+               {"{'b': 1, 'a': 2} | dictsort(by='value')", "[('b', 1), ('a', 2)]"}, {"message | attr('role') is defined", "False"}, {"none | map('upper') | list", "[]"}});
+}
+
+TEST(JinjaExpression, FormatsArePythons) {
+  expect_rows({{"'%s: %5d|%-5s|%05.1f %x%%' % ('a', 12, 'b', 2.25, 255)", "a:    12|b    |002.2 ff%"}, {"'%(a)s' % {'a': 1}", "1"}, {"'%s' % items", "['b', 'a', 'c']"},
+               {"'%s' | format(name)", "Ada"}, {"'%s' % ('a', 'b')", "ERROR line 1: %: not all values are used by the format"},
+               {"'%s %s' % name", "ERROR line 1: %: there are not enough values for the format"}, {"'%c' % 1", "ERROR line 1: %: the conversion \"c\" of a int is not supported"},
+               {"'{}{{}}{}'.format(1, name)", "1{}Ada"}, {"'{0}{x.role}{x[role]}{0!r}'.format('a', x=message)", "auseruser'a'"}, {"'{:>4}|{:*^5}|{:<3}|{:04d}|{:,}'.format('a', 'b', 'c', 7, 1234)", "   a|**b**|c  |0007|1,234"},
+               {"'{:.2f} {:e} {:%}'.format(2.5, 3.0, 0.25)", "2.50 3.000000e+00 25.000000%"}, {"'{'.format()", "ERROR line 1: format: a brace stands alone"},
+               {"'{}'.format()", "ERROR line 1: format: a value is missing"}, {"'{:q}'.format(1)", "ERROR line 1: format: this specification is not supported"},
+               {"'{0.__class__}'.format(1)", "ERROR line 1: attributes that begin with an underscore are not allowed"}});
+}
+
+TEST(JinjaExpression, MarkupEscapesWhatIsAddedToIt) {
+  expect_rows({{"('<' | safe) + '<'", "<&lt;"}, {"'<' + ('<' | safe)", "&lt;<"}, {"('<' | safe) ~ '<'", "<<"}, {"'<&>\"\\'' | e", "&lt;&amp;&gt;&#34;&#39;"},
+               {"'<' | e | e", "&lt;"}, {"'<' | e | forceescape", "&amp;lt;"}, {"['<' | safe]", "[Markup('<')]"}, {"('<%s>' | safe) % '<'", "<&lt;>"},
+               {"('a' | safe).replace('a', '<')", "&lt;"}, {"('a' | safe) | replace('a', '<')", "<"}, {"('<' | safe).join(['>', 'a'])", "&gt;<a"},
+               {"('a' | safe).upper() + '<'", "A&lt;"}, {"('ab' | safe)[0] + '<'", "a&lt;"}, {"('a-b' | safe).split('-')[1] + '<'", "b&lt;"}});
 }
 
 TEST(JinjaExpression, JsonIsHuggingFaces) {
@@ -69,14 +96,14 @@ TEST(JinjaExpression, TestsAreJinjas) {
   expect_rows({{"missing is defined", "False"}, {"missing is undefined", "True"}, {"nothing is none", "True"}, {"name is string", "True"},
                {"message is mapping", "True"}, {"items is iterable and items is sequence", "True"}, {"true is number", "True"},
                {"true is integer", "False"}, {"count is odd", "True"}, {"count is divisibleby 3", "True"}, {"name is not none", "True"},
-               {"'a' is in items", "True"}, {"count is eq(3)", "True"}, {"name is callable", "ERROR line 1: the test \"callable\" is not supported"}});
+               {"'a' is in items", "True"}, {"count is eq(3)", "True"}, {"range is callable", "True"}, {"none is sameas none", "True"}, {"'AB' is upper", "True"}, {"'tojson' is filter", "True"},
+               {"[1, 2] | select('>', 1) | list", "[2]"}});
 }
 
 TEST(JinjaExpression, WhatItDoesNotKnowIsNamed) {
-  expect_rows({{"name | shuffle", "ERROR line 1: the filter \"shuffle\" is not supported"}, {"cycler('a')", "ERROR line 1: the name \"cycler\" is not supported"},
-               {"missing()", "ERROR line 1: \"missing\" cannot be called"}, {"f(*items)", "ERROR line 1: arguments unpacked with * are not supported"},
-               {"'%s' % 'a'", "ERROR line 1: \"%\" between str and str is not supported"}, {"{1: 2}", "ERROR line 1: a int as the key of a dict is not supported"},
-               {"range(200000)", "ERROR line 1: range: more than 100000 numbers"}, {"1 +", "ERROR line 1: an expression is missing"}});
+  expect_rows({{"name | shuffle", "ERROR line 1, column 11: the filter \"shuffle\" is not supported"}, {"cycler('a')", "ERROR line 1: the name \"cycler\" is not supported"},
+               {"missing()", "ERROR line 1: \"missing\" cannot be called"}, {"f(**name, 1)", "ERROR line 1, column 14: an argument behind **"}, {"{(1, 2): 2}", "ERROR line 1: a tuple as the key of a dict is not supported"},
+               {"range(200000)", "ERROR line 1: range: more than 100000 numbers"}, {"1 +", "ERROR line 1, column 8: an expression is missing"}});
 }
 
 }  // namespace

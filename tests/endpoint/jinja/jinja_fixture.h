@@ -22,7 +22,7 @@ inline std::string render(std::string_view source, const Limits& limits = {}) {
   const auto compiled = Template::compile(source, limits);
   if (!compiled) return "ERROR " + compiled.error().message();
   const auto text = compiled->render(sample_variables());
-  return text ? *text : "ERROR " + text.error().message();
+  return text ? text->bytes : "ERROR " + text.error().message();
 }
 
 }  // namespace herd::jinja

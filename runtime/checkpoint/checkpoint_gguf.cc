@@ -91,7 +91,11 @@ Expected<tokenizer::GgufVocabulary> gguf_vocabulary(const GgufFile& file) {
   vocabulary.bos_id = metadata.token_id("tokenizer.ggml.bos_token_id");
   vocabulary.eos_id = metadata.token_id("tokenizer.ggml.eos_token_id");
   vocabulary.eot_id = metadata.token_id("tokenizer.ggml.eot_token_id");
+  vocabulary.unknown_id = metadata.token_id("tokenizer.ggml.unknown_token_id");
   vocabulary.add_bos = metadata.boolean("tokenizer.ggml.add_bos_token");
+  vocabulary.add_eos = metadata.boolean("tokenizer.ggml.add_eos_token");
+  vocabulary.add_space_prefix = metadata.boolean("tokenizer.ggml.add_space_prefix");
+  vocabulary.remove_extra_whitespaces = metadata.boolean("tokenizer.ggml.remove_extra_whitespaces");
   vocabulary.chat_template = metadata.string("tokenizer.chat_template");
   if (!metadata.status().ok()) return fail(metadata.status());
 
@@ -101,6 +105,11 @@ Expected<tokenizer::GgufVocabulary> gguf_vocabulary(const GgufFile& file) {
   const auto merges = file.strings("tokenizer.ggml.merges");
   if (!merges) return fail(merges.error());
   vocabulary.merges.assign(merges->begin(), merges->end());
+  if (vocabulary.model == "llama") {
+    auto scores = file.floats("tokenizer.ggml.scores");
+    if (!scores) return fail(scores.error());
+    vocabulary.scores = std::move(*scores);
+  }
   const auto types = file.integers("tokenizer.ggml.token_type");
   if (!types) return fail(types.error());
   for (const std::int64_t type : *types) {

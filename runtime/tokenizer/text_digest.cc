@@ -28,7 +28,7 @@ void add(const std::vector<TokenId>& ids, Digester& to) {
 void add(const VocabularyToken& token, Digester& to) {
   to.add(token.bytes);
   to.add(static_cast<std::uint64_t>(token.kind));
-  to.add(static_cast<double>(token.score));
+  to.add(token.score);
   to.add(token.spelling);
 }
 
@@ -58,6 +58,14 @@ void add(const PreTokenizerStage& stage, Digester& to) {
   for (const bool flag : {stage.invert, stage.only_at_start}) add(flag, to);
 }
 
+void add(const SentencePieceRules& rules, Digester& to) {
+  to.add(rules.charsmap);
+  for (const bool flag : {rules.dummy_prefix, rules.prefix_every_stretch, rules.remove_extra_spaces, rules.escape_spaces,
+                          rules.space_as_suffix}) {
+    add(flag, to);
+  }
+}
+
 template <class Item>
 void add_all(const std::vector<Item>& items, Digester& to) {
   to.add(std::uint64_t{items.size()});
@@ -75,9 +83,11 @@ std::string text_digest(const TokenizerDefinition& definition, std::string_view 
   add_all(definition.normalizer, digester);
   digester.add(static_cast<std::uint64_t>(definition.model));
   for (const TokenId id : definition.byte_tokens) add(id, digester);
+  add(definition.sentencepiece.has_value(), digester);
+  if (definition.sentencepiece) add(*definition.sentencepiece, digester);
   digester.add(definition.first_token_drops);
   for (const bool flag : {definition.whole_piece_first, definition.fuse_unknown, definition.meta_slices,
-                          definition.drops_leading_space}) {
+                          definition.drops_leading_space, definition.sums_in_double}) {
     add(flag, digester);
   }
   add(definition.unknown, digester);

@@ -305,7 +305,7 @@ def compare_llama3(comparison, model_path, texts, folder):
         ids = random_ids(rng, len(ranks))
         text = oracle.decode_bytes(ids).decode("utf-8", "replace").encode().hex()
         cases += [("d", ids_line(ids), text), ("i", ids_line(ids), text)]
-    comparison.run(f"Llama 3 (tiktoken {tiktoken.__version__})", "tiktoken", model_path, cases)
+    comparison.run(f"Llama 3 (tiktoken {tiktoken.__version__})", "model", model_path, cases)
 
     # The same vocabulary as HF publishes it: all splits of a token into two tokens are merges.
     spell = byte_spelling()

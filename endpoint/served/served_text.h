@@ -18,6 +18,7 @@ namespace herd::served {
 struct TextOptions {
   std::string tokenizer_path;  // tokenizer.json or tokenizer.model elsewhere
   std::string chat_format;     // "auto" or empty: the checkpoint's; else a name, see chat_template.h
+  std::string tokenizer_version = {};  // see TokenizerSettings
   // What a person should know, a line each; may be empty. Warnings are not silenced with the notes.
   Say note;
   Say warn;

@@ -141,7 +141,7 @@ def main():
     arguments = parser.parse_args()
     texts = make_texts(arguments.texts, ["<s>", "</s>", "<unk>", "<sep>", "[INST]", "<0x0A>", "<|eot_id|>"]) + EXTRA
     corpus = sentences()
-    comparison = Comparison(arguments.tokenizer_dump)
+    comparison = Comparison(arguments.tokenizer_dump, 0)
     library = f"sentencepiece {sentencepiece.__version__}"
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, options) in enumerate(VOCABULARIES.items()):

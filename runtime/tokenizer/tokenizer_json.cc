@@ -27,6 +27,9 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kDepthMax = 32;
+constexpr std::size_t kMergesAtOnce = 64;  // whose tokens are looked up together
+
+std::string merge_path(std::size_t index) { return "model.merges[" + std::to_string(index) + "]: "; }
 
 std::string_view view(const json::string& text) { return {text.data(), text.size()}; }
 
@@ -235,21 +238,32 @@ Status Reader::read_merges(const json::object& model) {
   const json::array& merges = list->get_array();
   if (merges.size() > kMergesMax) return bad_input("model.merges: more than " + std::to_string(kMergesMax));
   definition_.merges.reserve(merges.size());
-  std::string joined;
-  for (std::size_t i = merges.size(); i-- > 0;) {
-    const auto where = [i] { return "model.merges[" + std::to_string(i) + "]: "; };
-    const auto pair = merged_pair(merges[i]);
-    if (!pair) return bad_input(where() + "not two tokens, in one text with a space between them or in two");
-    const auto& [left, right] = *pair;
-    joined.assign(left).append(right);
-    const TokenId left_id = spelled_.find(left);
-    const TokenId right_id = spelled_.find(right);
-    const TokenId result_id = spelled_.find(joined);
-    if (left_id == TokenMap::kNone || right_id == TokenMap::kNone || result_id == TokenMap::kNone) {
-      return bad_input(where() + "'" + std::string(left) + "' and '" + std::string(right) +
-                       "' or what they make is not in model.vocab");
+  std::vector<std::string> joined(kMergesAtOnce);
+  std::vector<std::string_view> texts(3 * kMergesAtOnce);  // left, right and what they make, of each
+  std::vector<TokenId> ids(texts.size());
+  for (std::size_t end = merges.size(); end > 0;) {
+    const std::size_t count = std::min(end, kMergesAtOnce);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto pair = merged_pair(merges[end - 1 - i]);
+      if (!pair) {
+        return bad_input(merge_path(end - 1 - i) + "not two tokens, in one text with a space between them or in two");
+      }
+      joined[i].assign(pair->first).append(pair->second);
+      texts[3 * i] = pair->first;
+      texts[3 * i + 1] = pair->second;
+      texts[3 * i + 2] = joined[i];
     }
-    definition_.merges.push_back({static_cast<std::uint32_t>(i), left_id, right_id, result_id});
+    spelled_.find_all(std::span(texts).first(3 * count), ids);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t rank = end - 1 - i;
+      const std::span<const TokenId> own = std::span(ids).subspan(3 * i, 3);
+      if (std::find(own.begin(), own.end(), TokenMap::kNone) != own.end()) {
+        return bad_input(merge_path(rank) + "'" + std::string(texts[3 * i]) + "' and '" + std::string(texts[3 * i + 1]) +
+                         "' or what they make is not in model.vocab");
+      }
+      definition_.merges.push_back({static_cast<std::uint32_t>(rank), own[0], own[1], own[2]});
+    }
+    end -= count;
   }
   return {};
 }

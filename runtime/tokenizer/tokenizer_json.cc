@@ -56,6 +56,7 @@ class Reader {
   Status read_model(const json::object& model);
   Status refuse_what_changes_merging(const json::object& model);
   Status read_vocabulary(const json::object& vocabulary);
+  Status read_scored_vocabulary(const json::object& model);
   [[nodiscard]] VocabularyToken token_of(std::string_view spelling) const;
   Status read_unknown(const json::object& model);
   Status read_merges(const json::object& model);
@@ -128,8 +129,9 @@ Status Reader::read_stages(const json::object& root) {
 }
 
 Status Reader::refuse_what_changes_merging(const json::object& model) {
-  if (const auto type = json_type(model); type != "BPE" && json_member(model, "type") != nullptr) {
-    return bad_input("model.type: '" + std::string(type) + "' is not supported (BPE is)");
+  const auto type = json_type(model);
+  if (type != "BPE" && type != "Unigram" && json_member(model, "type") != nullptr) {
+    return bad_input("model.type: '" + std::string(type) + "' is not supported (BPE and Unigram are)");
   }
   if (const json::value* dropout = json_member(model, "dropout")) {
     boost::system::error_code error;
@@ -145,6 +147,7 @@ Status Reader::refuse_what_changes_merging(const json::object& model) {
 }
 
 Status Reader::read_model(const json::object& model) {
+  if (json_type(model) == "Unigram") return read_scored_vocabulary(model);
   bool byte_fallback = false;
   if (Status status = read_json_flag(model, "byte_fallback", "model", byte_fallback); !status.ok()) return status;
   if (Status status = read_json_flag(model, "ignore_merges", "model", definition_.whole_piece_first); !status.ok()) return status;
@@ -180,6 +183,44 @@ Status Reader::read_vocabulary(const json::object& vocabulary) {
     taken_[index] = true;
     spelled_.insert(spelling, *id);
     definition_.tokens[index] = token_of(spelling);
+  }
+  return {};
+}
+
+// A unigram model: [[token, score], …], the id is the place.
+Status Reader::read_scored_vocabulary(const json::object& model) {
+  if (byte_level_) return bad_input("pre_tokenizer: ByteLevel in front of a Unigram model is not supported");
+  const json::value* list = json_member(model, "vocab");
+  if (list == nullptr || !list->is_array()) return bad_input("model.vocab: missing");
+  const json::array& entries = list->get_array();
+  if (entries.size() > kVocabularySizeMax) return bad_input("model.vocab: more than " + std::to_string(kVocabularySizeMax) + " tokens");
+  vocabulary_size_ = entries.size();
+  spelled_ = TokenMap(vocabulary_size_);
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const std::string where = "model.vocab[" + std::to_string(i) + "]: ";
+    const json::array* entry = entries[i].if_array();
+    const bool is_pair = entry != nullptr && entry->size() == 2 && (*entry)[0].is_string() && (*entry)[1].is_number();
+    if (!is_pair) return bad_input(where + "not a token and its score");
+    const std::string_view spelling = view((*entry)[0].get_string());
+    make_room(i);
+    taken_[i] = true;
+    if (spelled_.insert(spelling, static_cast<TokenId>(i)) != TokenMap::kNone) {
+      return bad_input(where + "'" + std::string(spelling) + "' occurs twice");
+    }
+    definition_.tokens[i] = token_of(spelling);
+    definition_.tokens[i].score = (*entry)[1].to_number<double>();
+  }
+  definition_.model = ModelKind::kUnigram;
+  definition_.sums_in_double = true;
+  definition_.fuse_unknown = true;
+  if (const json::value* unknown = json_member(model, "unk_id")) {
+    definition_.unknown = json_token_id(*unknown);
+    if (!definition_.unknown) return bad_input("model.unk_id: not a token id");
+  }
+  bool byte_fallback = false;
+  if (Status status = read_json_flag(model, "byte_fallback", "model", byte_fallback); !status.ok()) return status;
+  for (std::size_t byte = 0; byte_fallback && byte < definition_.byte_tokens.size(); ++byte) {
+    definition_.byte_tokens[byte] = spelled_.find(spelling_of_byte(static_cast<std::uint8_t>(byte)));
   }
   return {};
 }

@@ -197,6 +197,10 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--weight-path", flags.weight_path, "Weights elsewhere: safetensors file, index, directory or .gguf")
       ->group(model);
   app.add_option("--tokenizer-path", flags.tokenizer_path, "tokenizer.json or tokenizer.model elsewhere")->group(model);
+  app.add_option("--version", flags.tokenizer_version,
+                 "3 or 3.1: how the control tokens of Meta's Llama 3 tokenizer.model are called (default: as params.json beside it "
+                 "or config.json tell, else 3.1)")
+      ->group(model);
   add_chat_flags(app, flags.chat);
   app.add_option("--quantization-encoding", flags.encoding,
                  "float32, float16, bfloat16, q8_0, q4_0, q4_1 (default: the checkpoint's own; an encoding without "
@@ -271,6 +275,7 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
   if (flags.load_format != "auto" && flags.load_format != "random")
     return fail(usage_error("--load-format must be auto or random, not " + flags.load_format));
   if (Status status = check_chat_flags(flags.chat); !status.ok()) return fail(std::move(status));
+  if (Status status = served::check_tokenizer_version(flags.tokenizer_version); !status.ok()) return fail(std::move(status));
   const int ranks = flags.tensor_parallel;  // judged before anyone counts threads by it
   if (ranks != 1 && ranks != 2 && ranks != 4 && ranks != 8)
     return fail(usage_error("--tensor-parallel-size must be 1, 2, 4 or 8, not " + std::to_string(ranks)));
@@ -334,7 +339,11 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
 }
 
 served::TextOptions text_options(const ModelFlags& flags) {
-  return {.tokenizer_path = flags.tokenizer_path, .chat = flags.chat, .note = {}, .warn = {}};
+  return {.tokenizer_path = flags.tokenizer_path,
+          .chat = flags.chat,
+          .tokenizer_version = flags.tokenizer_version,
+          .note = {},
+          .warn = {}};
 }
 
 }  // namespace herd::commands

@@ -27,6 +27,7 @@ struct ModelFlags {
   std::string model_path;      // --model-path
   std::string weight_path;
   std::string tokenizer_path;
+  std::string tokenizer_version;  // --version
   served::ChatSettings chat;
   std::string encoding;
   std::string load_format = "auto";

@@ -59,7 +59,7 @@ Expected<Summary> summarise(const std::string& path, const served::ChatSettings&
     summary.bytes += tensor.bytes;
     if (tensor.used) summary.parameters += tensor.rows * tensor.cols;
   }
-  auto opened = served::open_tokenizer(*model, "");
+  auto opened = served::open_tokenizer(*model, {});
   if (!opened) return fail(opened.error());
   const auto& tokenizer = opened->tokenizer;
   summary.tokenizer = tokenizer ? std::to_string(tokenizer->vocab_size()) + " tokens" : "none";

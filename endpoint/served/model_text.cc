@@ -11,8 +11,8 @@
 #include "runtime/checkpoint/text_parts.h"
 #include "runtime/files/file_bytes.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
-#include "runtime/tokenizer/tiktoken_model.h"
 #include "runtime/tokenizer/tokenizer_json.h"
+#include "runtime/tokenizer/tokenizer_model.h"
 
 namespace herd::served {
 namespace {
@@ -44,11 +44,6 @@ bool is_damaged(const std::string& json_file) {
   return !text || !model::JsonObject::parse(*text, json_file);
 }
 
-// The added tokens that other files in the folder of a tokenizer.json declare.
-tokenizer::DeclaredAddedTokens declared_beside(const std::string& json_file) {
-  return model::read_text_parts(std::filesystem::path(json_file).parent_path().string()).added_tokens;
-}
-
 Expected<tokenizer::Tokenizer> tokenizer_in(const std::string& model, const model::GgufFile& gguf) {
   auto vocabulary = model::gguf_vocabulary(gguf);
   if (!vocabulary) return fail(vocabulary.error());
@@ -59,18 +54,22 @@ Expected<tokenizer::Tokenizer> tokenizer_in(const std::string& model, const mode
 
 }  // namespace
 
-Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const std::string& path) {
-  const model::TextParts& text = model.description.text;
+Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const TokenizerSettings& settings) {
+  if (Status status = check_tokenizer_version(settings.version); !status.ok()) return fail(std::move(status));
+  const std::string& path = settings.path;
   const std::string& name = model.files.path;
-  const bool tiktoken = path.ends_with(".model");
-  const std::string json = path.empty() || tiktoken ? text.tokenizer_json : path;
-  const std::string ranks = tiktoken ? path : text.tokenizer_model;
-  const bool from_json = !tiktoken && !json.empty();
+  // What other files say of a tokenizer stands beside it.
+  const model::TextParts text =
+      path.empty() ? model.description.text : model::read_text_parts(std::filesystem::path(path).parent_path().string());
+  const bool names_model = std::filesystem::path(path).filename().string().find(".model") != std::string::npos;
+  const std::string json = path.empty() ? text.tokenizer_json : path;
+  const std::string model_file = path.empty() ? text.tokenizer_model : path;
+  const bool from_json = !names_model && !json.empty();
   Expected<tokenizer::Tokenizer> loaded = fail(missing(""));
   if (from_json) {
-    loaded = tokenizer::load_tokenizer_json(json, path.empty() ? text.added_tokens : declared_beside(path));
-  } else if (!ranks.empty()) {
-    loaded = tokenizer::load_tiktoken_model(ranks);
+    loaded = tokenizer::load_tokenizer_json(json, text.added_tokens);
+  } else if (!model_file.empty()) {
+    loaded = tokenizer::load_tokenizer_model(model_file, model_file_options(model_file, text, model.config(), settings.version));
   } else if (model.gguf() != nullptr && model.gguf()->value("tokenizer.ggml.model") != nullptr) {
     loaded = tokenizer_in(name, *model.gguf());
   } else {

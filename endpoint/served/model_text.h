@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/status.h"
+#include "endpoint/served/tokenizer_settings.h"
 #include "runtime/checkpoint/open_model.h"
 #include "runtime/ids.h"
 #include "endpoint/chat/chat_renderer.h"
@@ -24,10 +25,10 @@ struct OpenedTokenizer {
   Status refused;  // what herd cannot use; ok when the checkpoint has no tokenizer at all
 };
 
-// The tokenizer a checkpoint (or `path`, when not empty) has. A definition that herd cannot use costs the text only; a
-// file that cannot be read, or is no JSON at all, is damaged and an error, as is anything wrong with `path`, which was
+// The tokenizer a checkpoint has, or the one that `settings` name. A definition that herd cannot use costs the text only; a
+// file that cannot be read, or is no JSON at all, is damaged and an error, as is anything wrong with a path, which was
 // asked for. Messages name the model.
-[[nodiscard]] Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const std::string& path);
+[[nodiscard]] Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const TokenizerSettings& settings);
 
 // What a person says about chats. Gateways and nodes of a cluster have the same.
 struct ChatSettings {

@@ -27,7 +27,7 @@ Expected<ServedText> open_served_text(const model::OpenedModel& model, const Tex
   ServedText text;
   text.config = model.config();
   text.generation = model.description.generation;
-  auto opened = open_tokenizer(model, options.tokenizer_path);
+  auto opened = open_tokenizer(model, {options.tokenizer_path, options.tokenizer_version});
   if (!opened) return fail(opened.error());
   text.tokenizer = std::move(opened->tokenizer);
   if (text.tokenizer) {

@@ -17,6 +17,7 @@ namespace herd::served {
 
 struct TextOptions {
   std::string tokenizer_path;  // tokenizer.json or tokenizer.model elsewhere
+  std::string tokenizer_version = {};  // see TokenizerSettings
   ChatSettings chat;
   // What a person should know, a line each; may be empty. Warnings are not silenced with the notes.
   Say note;

@@ -1,6 +1,9 @@
 #include "runtime/tokenizer/text_digest.h"
 
+#include <array>
+#include <bit>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "runtime/digest/digest.h"
@@ -26,10 +29,11 @@ void add(const std::vector<TokenId>& ids, Digester& to) {
 }
 
 void add(const VocabularyToken& token, Digester& to) {
-  to.add(token.bytes);
-  to.add(static_cast<std::uint64_t>(token.kind));
-  to.add(token.score);
-  to.add(token.spelling);
+  const std::array<std::uint64_t, 4> fixed = {token.bytes.size(), token.spelling.size(), static_cast<std::uint64_t>(token.kind),
+                                              std::bit_cast<std::uint64_t>(token.score)};
+  to.add_row(std::as_bytes(std::span(fixed)));
+  to.add_row(std::as_bytes(std::span(token.bytes)));
+  if (!token.spelling.empty()) to.add_row(std::as_bytes(std::span(token.spelling)));
 }
 
 void add(const NormalizerStep& step, Digester& to) {
@@ -40,8 +44,9 @@ void add(const NormalizerStep& step, Digester& to) {
 }
 
 void add(const Merge& merge, Digester& to) {
-  to.add(std::uint64_t{merge.rank});
-  for (const TokenId id : {merge.left, merge.right, merge.result}) add(id, to);
+  const std::array<std::uint32_t, 4> fixed = {merge.rank, static_cast<std::uint32_t>(merge.left),
+                                              static_cast<std::uint32_t>(merge.right), static_cast<std::uint32_t>(merge.result)};
+  to.add_row(std::as_bytes(std::span(fixed)));
 }
 
 void add(const AddedToken& token, Digester& to) {

@@ -340,8 +340,8 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
 
 served::TextOptions text_options(const ModelFlags& flags) {
   return {.tokenizer_path = flags.tokenizer_path,
-          .chat = flags.chat,
           .tokenizer_version = flags.tokenizer_version,
+          .chat = flags.chat,
           .note = {},
           .warn = {}};
 }

@@ -62,8 +62,9 @@ Expected<model::OpenedModel> Engine::open(const EngineOptions& given) {
   EngineOptions options = given;
   complete(options);
   options.note("model: " + options.model.path);
-  auto model = model::open_model(options.model);
+  auto model = model::open_model(options.model, options.encoding);
   if (!model) return fail(model.error());
+  if (model->files.weight_path != options.model.weight_path) options.note("weights: " + model->files.weight_path);
   for (const std::string& warning : model->warnings) options.warn("warning: " + warning);
   if (options.compute_nice < 0 || options.compute_nice > 19)
     return fail(usage_error("niceness of compute threads: " + std::to_string(options.compute_nice) +

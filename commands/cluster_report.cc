@@ -25,14 +25,14 @@ struct ModelHere {
 
 // Where the file says it lies on every machine, else where it lies on the first node whose own place is here too. Its errors are
 // open_model()'s of the first place.
-Expected<ModelHere> open_here(const config::ClusterSpec& spec, model::ModelFiles files) {
-  auto opened = model::open_model(files);
+Expected<ModelHere> open_here(const config::ClusterSpec& spec, model::ModelFiles files, const std::string& encoding) {
+  auto opened = model::open_model(files, encoding);
   if (opened) return ModelHere{std::move(*opened), {}};
   if (opened.error().code() != StatusCode::kMissing) return fail(opened.error());
   for (const config::NodeSpec& node : spec.nodes) {
     files.path = node.model_path;
     if (files.path.empty()) continue;
-    auto own = model::open_model(files);
+    auto own = model::open_model(files, encoding);
     if (own)
       return ModelHere{std::move(*own), {"sizes are of the model of " + node.name + ", " + node.model_path +
                                          "; model.model_path cannot be read on this machine: " + opened.error().message()}};
@@ -174,7 +174,7 @@ Status judge(ClusterReport& report) {
     add_usage_problem(report, "model", options.error().message());
     return {};
   }
-  const auto here = open_here(report.parsed.spec, options->model);
+  const auto here = open_here(report.parsed.spec, options->model, options->encoding);
   if (!here && here.error().code() == StatusCode::kMissing) {
     report.model_unreadable = here.error().message();
     report.notes.push_back("the model cannot be read on this machine, so whether settings and memory fit it was not checked: " +

@@ -23,6 +23,8 @@ void ConfigReload::post(const reload::ReloadOrder& order) {
   {
     const std::scoped_lock lock(mutex_);
     if (!closed_) {
+      // A coordinator has one reload under way: the oldest of many are over.
+      if (orders_.size() == kOrdersMax) orders_.pop_front();
       orders_.push_back(order);
     } else if (const auto* prepare = std::get_if<report::ReloadPrepare>(&order)) {
       return ground_.say(reload::ReloadVote::taken(prepare->number));

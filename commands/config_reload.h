@@ -53,6 +53,8 @@ class ConfigReload {
   [[nodiscard]] reload::Reading read();
   void take(const std::vector<std::string>& changed);
 
+  static constexpr std::size_t kOrdersMax = 64;
+
   const ConfigReloadGround ground_;
   observability::EventLog& log_;
   config::ClusterSpec running_ = ground_.running;  // main thread, as the next three

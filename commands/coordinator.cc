@@ -75,7 +75,7 @@ class CoordinatorCommand {
       return read_again(file_, running, handshake::Role::kCoordinator, own_.name);
     };
     config.on_reloaded = [this](const config::ClusterSpec& spec) {
-      log_.set_level(observability::log_level_named(spec.logs.log_level).value_or(LogLevel::kInfo));
+      log_.set_level(log_level_of(spec));
     };
     report::ProcessReport mine = config.mine;
     auto process = processes::CoordinatorProcess::start(std::move(config));  // first: its port is the lock
@@ -152,7 +152,7 @@ Status coordinator(const CoordinatorFlags& flags) {
   auto own = coordinator_of(*spec, flags.name);
   if (!own) return own.error();
   const auto format = spec->logs.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
-  observability::EventLog log(format, observability::log_level_named(spec->logs.log_level).value_or(LogLevel::kInfo));
+  observability::EventLog log(format, log_level_of(*spec));
   auto guard = StopGuard::start(kDrainSeconds, [&log] { log.flush(kLogFlush); });
   if (!guard) return guard.error();
   CoordinatorCommand command(flags.config, std::move(*spec), std::move(*own), log);

@@ -1,6 +1,5 @@
 // herd drain: a node or a replica of a cluster takes nothing new, until nothing is left of it and its processes may be stopped.
 
-#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -12,11 +11,9 @@
 
 #include "actors/processes/operator_client.h"
 #include "cluster/report/drain_progress.h"
-#include "commands/cluster_spec_file.h"
 #include "commands/command_line.h"
-#include "commands/demo_cluster.h"
+#include "commands/operator_command.h"
 #include "commands/drain_json.h"
-#include "commands/random_bytes.h"
 #include "commands/standard_output.h"
 
 namespace herd::commands {
@@ -31,14 +28,12 @@ constexpr std::chrono::seconds kEndsWithin{60};
 constexpr double kDrainSecondsMax = 86400;
 
 struct DrainFlags {
-  std::string config;
-  std::string output = "text";
+  OperatorFlags at;
   report::DrainAsk ask;
   bool no_wait = false;
 };
 
 Status check(const DrainFlags& flags) {
-  if (flags.output != "text" && flags.output != "json") return usage_error("--output must be text or json, not " + flags.output);
   if (!(flags.ask.drain_s >= 0 && flags.ask.drain_s <= kDrainSecondsMax))
     return usage_error("--timeout must be 0 to 86400 seconds, not " + std::to_string(flags.ask.drain_s));
   if (flags.ask.target.empty()) return usage_error("a node or a replica must be named: herd drain node-a");
@@ -62,7 +57,7 @@ Status wait_until_drained(const DrainFlags& flags, processes::OperatorClient& cl
     if (now && !report::is_draining(*now, flags.ask.target))
       return {StatusCode::kAborted, flags.ask.target + " takes work again: somebody took the order back"};
     last = now ? joined(report::still_at_work(*now, flags.ask.target)) : now.error().message();
-    if (flags.output == "text" && std::exchange(said, last) != last) {
+    if (flags.at.output == "text" && std::exchange(said, last) != last) {
       print_bytes(last + "\n");
       if (Status lost = flush_output(); !lost.ok()) return lost;
     }
@@ -72,23 +67,20 @@ Status wait_until_drained(const DrainFlags& flags, processes::OperatorClient& cl
 }
 
 Status drain(DrainFlags& flags) {
-  if (flags.config.empty()) flags.config = demo_config_path();
   if (Status status = check(flags); !status.ok()) return status;
-  const auto spec = read_cluster_spec(flags.config);
-  if (!spec) return spec.error();
-  auto client = processes::OperatorClient::start(*spec, std::max<std::uint64_t>(1, random_number()));
+  auto client = start_operator_client(flags.at);
   if (!client) return client.error();
   const auto answer = (*client)->order(flags.ask, kPatience);
   if (!answer) return answer.error();
   if (!answer->status.ok()) return answer->status;
-  const bool in_text = flags.output == "text";
+  const bool in_text = flags.at.output == "text";
   if (in_text)
     for (const std::string& line : answer->lines) print_bytes(line + "\n");
   if (Status lost = flush_output(); !lost.ok()) return lost;
   const bool waits = !flags.ask.undo && !flags.no_wait;
   if (waits)
     if (Status status = wait_until_drained(flags, **client); !status.ok()) return status;
-  if (!in_text) print_bytes(drain_json(flags.config, flags.ask, *answer, waits));
+  if (!in_text) print_bytes(drain_json(flags.at.config, flags.ask, *answer, waits));
   else if (waits) print_bytes(flags.ask.target + " has drained: it may be stopped\n");
   return {};
 }
@@ -105,8 +97,7 @@ void add_drain(CLI::App& app, int* exit_code) {
   command->add_option("--timeout", flags->ask.drain_s,
                       "Seconds in which streams that find no other replica may finish there (default: 30); then they are parked");
   command->add_flag("--no-wait", flags->no_wait, "Return once it takes nothing new; `herd status` shows how far it is");
-  command->add_option("--config", flags->config, "The cluster's file (YAML); without: the demo cluster of `herd up`");
-  command->add_option("--output", flags->output, "text, or json: one line");
+  add_operator_flags(*command, flags->at, "text, or json: one line");
   command->callback([flags, exit_code] { *exit_code = report(drain(*flags)); });
 }
 

@@ -29,7 +29,8 @@ std::string default_resume_key_file() {
   return {};
 }
 
-Instant after(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(std::min(seconds, 1e9) * 1e9)}; }
+constexpr double kNever_s = 1e9;  // 31 years
+Instant after(Instant now, double seconds) { return seconds_after(now, std::min(seconds, kNever_s)); }
 
 constexpr std::chrono::milliseconds kLogFlush{200};
 
@@ -76,7 +77,7 @@ Status EndpointServer::start_cluster(bool& reload) {
 }
 
 Status EndpointServer::run() {
-  const auto interval_s = [this] { return flags_.no_stats_line ? 1e9 : flags_.stats_interval; };
+  const auto interval_s = [this] { return flags_.no_stats_line ? kNever_s : flags_.stats_interval; };
   double waits_s = interval_s();
   Instant next_line = after(steady_now(), waits_s);
   // What was given up while the doors opened woke the guard once, for the start.
@@ -153,19 +154,14 @@ void EndpointServer::log_refusals() {
   using observability::LogLevel;
   if (!cluster_.text().tokenizer)
     log_.write(LogLevel::kWarning, "no text: prompts as token ids only", {{"reason", cluster_.text().no_text.message()}});
-  if (!cluster_.text().chat) {
+  if (!cluster_.text().chat)
     log_.write(LogLevel::kWarning, "no chat: /v1/chat/completions will refuse",
                {{"reason", cluster_.text().chat.error().message()}});
-    return;
-  }
-  for (const chat::RefusedRole& refused : cluster_.text().chat->refused_roles())
-    log_.write(LogLevel::kInfo, "a role that chats will refuse", {{"role", refused.role}, {"reason", refused.reason}});
 }
 
 served::ServedModel EndpointServer::served_model() {
   log_refusals();
   served::ServedModel model = served::served_model(cluster_.text(), cluster_.names());
-  if (!flags_.chat_date.empty()) model.chat.date_string = flags_.chat_date;
   model.max_model_len = cluster_.max_model_len();
   return model;
 }

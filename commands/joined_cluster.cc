@@ -67,7 +67,7 @@ Status JoinedCluster::open_admin() {
 Status JoinedCluster::open_text() {
   auto options = engine_options(file_.flags.model);
   if (!options) return options.error();
-  auto model = model::open_model(options->model);
+  auto model = model::open_model(options->model, options->encoding);
   if (!model) return model.error();
   for (const std::string& warning : model->warnings) log_.write(LogLevel::kWarning, warning);
   served::TextOptions wanted = text_options(file_.flags.model);

@@ -83,11 +83,14 @@ Expected<config::NodeSpec> node_of(const config::ClusterSpec& spec, const NodeFl
 
 // Gateways make ids of words and nodes compute with them, so the coordinator lets in only those whose words are the same.
 Expected<std::string> text_digest_of(const actors::EngineOptions& options, const config::ModelSpec& spec) {
-  auto model = model::open_model(options.model);
+  auto model = model::open_model(options.model, options.encoding);
   if (!model) return fail(model.error());
   served::TextOptions wanted;
   wanted.tokenizer_path = spec.tokenizer_path;
-  wanted.chat_format = spec.chat_format;
+  wanted.chat = {.format = spec.chat_format,
+                 .template_path = spec.chat_template,
+                 .date = spec.chat_date,
+                 .special_in_content = spec.allow_special_in_content};
   auto text = served::open_served_text(*model, wanted);
   if (!text) return fail(text.error());
   return std::move(text->text_digest);
@@ -203,7 +206,7 @@ class NodeCommand {
   Status take(const config::ClusterSpec& spec) {
     drain_s_ = spec.http.shutdown_timeout;
     guard_.set_drain(drain_s_ + kEndSeconds);
-    log_.set_level(observability::log_level_named(spec.logs.log_level).value_or(LogLevel::kInfo));
+    log_.set_level(log_level_of(spec));
     return process_->on_reloaded(spec);
   }
 
@@ -264,7 +267,7 @@ Status node(const NodeFlags& flags) {
   auto mine = node_of(*spec, flags);
   if (!mine) return mine.error();
   const auto format = spec->logs.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
-  observability::EventLog log(format, observability::log_level_named(spec->logs.log_level).value_or(LogLevel::kInfo));
+  observability::EventLog log(format, log_level_of(*spec));
   auto guard = StopGuard::start(spec->http.shutdown_timeout + kEndSeconds, [&log] { log.flush(kLogFlush); });
   if (!guard) return guard.error();
   NodeCommand command(flags.config, std::move(*spec), std::move(*mine), log, **guard);

@@ -1,6 +1,5 @@
 // herd reload: every process of a cluster takes what the file says now, or none does.
 
-#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -9,10 +8,8 @@
 #include <CLI/CLI.hpp>
 
 #include "actors/processes/operator_client.h"
-#include "commands/cluster_spec_file.h"
 #include "commands/command_line.h"
-#include "commands/demo_cluster.h"
-#include "commands/random_bytes.h"
+#include "commands/operator_command.h"
 #include "commands/reload_json.h"
 #include "commands/standard_output.h"
 
@@ -23,21 +20,16 @@ namespace {
 constexpr std::chrono::seconds kPatience{10};
 
 struct ReloadFlags {
-  std::string config;
-  std::string output = "text";
+  OperatorFlags at;
 };
 
 Status reload(ReloadFlags& flags) {
-  if (flags.config.empty()) flags.config = demo_config_path();
-  if (flags.output != "text" && flags.output != "json") return usage_error("--output must be text or json, not " + flags.output);
-  const auto spec = read_cluster_spec(flags.config);
-  if (!spec) return spec.error();
-  auto client = processes::OperatorClient::start(*spec, std::max<std::uint64_t>(1, random_number()));
+  auto client = start_operator_client(flags.at);
   if (!client) return client.error();
   const auto answer = (*client)->order(report::ReloadAsk{}, kPatience);
   if (!answer) return answer.error();
-  if (flags.output == "json") {
-    print_bytes(reload_json(flags.config, *answer));
+  if (flags.at.output == "json") {
+    print_bytes(reload_json(flags.at.config, *answer));
     return answer->status;
   }
   if (!answer->status.ok()) {
@@ -57,8 +49,7 @@ void add_reload(CLI::App& app, int* exit_code) {
   CLI::App* command = app.add_subcommand(
       "reload", "Every process of a cluster reads the cluster's file again and takes what may change while it runs, or none does: limits, "
                 "keys, logs, supervision, nodes and gateways that are new or gone. A key that cannot change is named");
-  command->add_option("--config", flags->config, "The cluster's file (YAML); without: the demo cluster of `herd up`");
-  command->add_option("--output", flags->output, "text, or json: one line");
+  add_operator_flags(*command, flags->at, "text, or json: one line");
   command->callback([flags, exit_code] { *exit_code = report(reload(*flags)); });
 }
 

@@ -28,6 +28,10 @@ std::uint64_t own_wakeups() {
   return getrusage(RUSAGE_SELF, &used) == 0 ? static_cast<std::uint64_t>(used.ru_nvcsw) : 0;
 }
 
+observability::LogLevel log_level_of(const config::ClusterSpec& spec) {
+  return observability::log_level_named(spec.logs.log_level).value_or(observability::LogLevel::kInfo);
+}
+
 std::string settings_text(const config::ClusterSpec& spec) {
   std::string text;
   for (const config::EffectiveSetting& setting : config::effective_settings(spec))

@@ -6,6 +6,7 @@
 
 #include "cluster/config/cluster_spec.h"
 #include "cluster/report/process_report.h"
+#include "observability/event_log.h"
 
 namespace herd::commands {
 
@@ -14,6 +15,9 @@ namespace herd::commands {
 
 // How often threads of this process gave up a CPU of their own accord.
 [[nodiscard]] std::uint64_t own_wakeups();
+
+// From which level on the cluster's file has events logged.
+[[nodiscard]] observability::LogLevel log_level_of(const config::ClusterSpec& spec);
 
 // The settings that hold, "section.key=value" each, for the log of a start.
 [[nodiscard]] std::string settings_text(const config::ClusterSpec& spec);

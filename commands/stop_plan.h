@@ -21,18 +21,17 @@ class StopPlan {
 
   // For a signal that is still to come.
   void set_drain(double drain_s) { drain_s_ = std::clamp(drain_s, 0.0, 1e9); }
-  void on_signal(Instant now) { end_by(ending_at_ ? now : after(now, drain_s_)); }
+  void on_signal(Instant now) { end_by(ending_at_ ? now : seconds_after(now, drain_s_)); }
   void on_fault(Instant now) { end_by(now); }
 
   [[nodiscard]] bool told() const { return ending_at_.has_value(); }
   // Open requests have so long. nullopt: it was not told to stop.
   [[nodiscard]] std::optional<Instant> ending_at() const { return ending_at_; }
   [[nodiscard]] std::optional<Instant> last_resort() const {
-    return ending_at_ ? std::optional(after(*ending_at_, kEnding_s)) : std::nullopt;
+    return ending_at_ ? std::optional(seconds_after(*ending_at_, kEnding_s)) : std::nullopt;
   }
 
  private:
-  static Instant after(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(seconds * 1e9)}; }
   void end_by(Instant at) { ending_at_ = ending_at_ ? std::min(*ending_at_, at) : at; }
 
   double drain_s_;

@@ -12,6 +12,8 @@ struct Instant {
   constexpr auto operator<=>(const Instant&) const = default;
 };
 
+// To the nearest nanosecond. `seconds`: at least 0, at most some years.
+constexpr Instant seconds_after(Instant from, double seconds) { return {from.ns + static_cast<std::int64_t>(seconds * 1e9 + 0.5)}; }
 constexpr double seconds_between(Instant from, Instant to) { return static_cast<double>(to.ns - from.ns) * 1e-9; }
 
 }  // namespace herd

@@ -98,6 +98,7 @@ if [ $python_ok = 1 ]; then
   [ ${#more_templates[@]} -gt 0 ] || skip "chat templates of llama.cpp's tests" "the package could not be fetched"
   run "bad input: files, flags, prompts" "$python" tests/e2e/bad_input_test.py "$herd"
   run "cluster files: check, inspect, the schema" "$python" tests/e2e/cluster_file_test.py "$herd"
+  run "GGUF files of the package gguf: types, parts, folders" "$python" tests/e2e/gguf_files_test.py "$herd"
   run "random checkpoints: logits of transformers" "$python" tests/e2e/random_checkpoints_test.py "$herd"
   run "endpoint: the openai client, curl" "$python" tests/e2e/openai_client_test.py "$herd"
   run "endpoint: HTTP equals generate" "$python" tests/e2e/serve_equality_test.py "$herd"
@@ -116,6 +117,7 @@ if [ $python_ok = 1 ]; then
   else
     skip "SmolLM2 parity" "the model could not be fetched"
   fi
+  run "SentencePiece parity, a sample" "$python" tests/e2e/sentencepiece_parity.py "$release/bin/tokenizer_dump" --texts 2500
   if [ $smollm2_ok = 1 ] && [ $llama3_ok = 1 ]; then
     run "tokenizer parity, 20,000 strings and more" "$python" tests/e2e/tokenizer_parity.py \
       --llama3 "$llama3_tokenizer" --smollm2 "$smollm2" "$release/bin/tokenizer_dump"

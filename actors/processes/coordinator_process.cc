@@ -326,15 +326,11 @@ class Coordinator final : public CoordinatorProcess {
                           : core_.settled() ? report::ProcessState::kServing : report::ProcessState::kStarting;
     own.epoch = core_.view().cluster_epoch.value;
     report::ClusterStatusReport status{config_.spec.name, table_.processes(own), core_.replica_lines(), {}};
-    for (report::ProcessReport& process : status.processes)
-      if (process.role == Role::kNode && process.state == report::ProcessState::kServing && core_.drains().takes_nothing(process.name))
-        process.state = report::ProcessState::kDraining;
+    report::show_draining(status, core_.drains().idle_nodes());
     std::vector<report::FileCopy> copies;
     for (const auto& [peer, copy] : copies_)
       if (core_.peer(peer) != nullptr) copies.push_back(copy);
-    std::vector<std::string> drained = core_.drains().nodes();
-    for (const ReplicaId replica : core_.drains().replicas()) drained.push_back(report::replica_name(replica));
-    status.notices = report::notices_of(status, reload_.digest(), copies, drained);
+    status.notices = report::notices_of(status, reload_.digest(), copies, core_.drains().names());
     return status;
   }
   [[nodiscard]] CoordinatorFacts look() const {

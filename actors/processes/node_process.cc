@@ -281,8 +281,9 @@ class Process final : public NodeProcess {
 }  // namespace
 
 Expected<std::unique_ptr<NodeProcess>> NodeProcess::start(NodeProcessConfig config) {
-  const auto opened = model::open_model(config.model);
+  const auto opened = model::open_model(config.model, config.encoding);
   if (!opened) return fail(opened.error());
+  config.model = opened->files;  // its ranks open the same files
   auto cut = placement::cut_model(opened->config(), config.tensor_parallel, opened->own_encoding(), config.encoding, false);
   if (!cut) return fail(cut.error());
   auto plan = plan_with_patience(config, cut->model);

@@ -21,7 +21,7 @@ struct alignas(64) Slot {
   ProgressWord word;
   DeathMark mark;
 };
-// Words, because a reader in another process may see a half-written one: own_ is written last, and 0 meanwhile.
+// Words, because a reader in another process may see a half-written one: own is written last, and is 0 meanwhile.
 struct NamedAttempt {
   std::atomic<std::uint64_t> own{0};
   std::atomic<std::uint64_t> gateway{0};

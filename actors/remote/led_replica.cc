@@ -1,9 +1,10 @@
 #include "actors/remote/led_replica.h"
 
-#include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "cluster/wire/group_codec.h"
 
@@ -47,17 +48,12 @@ void on_stop(LedReplicaHandle::stateful_pointer<LedReplicaState> self, const Sto
   self->send(state.config.coordinator, ReplicaServing{*state.serving, ReplicaHandle(self)});
 }
 
-// What its ranks say they died of. Two that left a mark died, whoever of them was heard of first.
-void add_at_work(const LedReplicaConfig& config, routing::ReplicaLoss& loss) {
-  for (std::uint32_t rank = 0; rank < config.ranks; ++rank) {
-    const auto attempt = config.page->attempt_of(SequenceId(config.page->mark(rank)->sequence()));
-    if (!attempt) continue;
-    if (rank > 0) loss.blamed.push_back(rank);
-    loss.at_work.push_back(*attempt);
-  }
-  std::ranges::sort(loss.at_work);
-  const auto repeats = std::ranges::unique(loss.at_work);
-  loss.at_work.erase(repeats.begin(), repeats.end());
+// What each of its ranks was working on when it died of itself.
+std::vector<std::optional<step::AttemptKey>> marks_of(const LedReplicaConfig& config) {
+  std::vector<std::optional<step::AttemptKey>> marks(config.ranks);
+  for (std::uint32_t rank = 0; rank < config.ranks; ++rank)
+    marks[rank] = config.page->attempt_of(SequenceId(config.page->mark(rank)->sequence()));
+  return marks;
 }
 
 // Its requests' gateways hear of it by their own connections; what they had in a step nobody is left to say.
@@ -68,7 +64,7 @@ void on_died(LedReplicaHandle::stateful_pointer<LedReplicaState> self, const Lea
   loss.why = {died.death.why.code(),
               "replica " + std::to_string(loss.replica.replica.value) + ": its leader died: " + died.death.why.message()};
   loss.blamed = {0};
-  if (loss.cause == routing::LossCause::kDiedOfItself) add_at_work(self->state.config, loss);
+  routing::lay_at(loss, marks_of(self->state.config));
   say_lost(self, std::move(loss), {});
 }
 

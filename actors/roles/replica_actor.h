@@ -10,9 +10,9 @@
 
 #include "actors/messages/observers.h"
 #include "actors/messages/type_ids.h"
+#include "actors/ranks/progress_page.h"
 #include "actors/ranks/rank_ground.h"
 #include "actors/roles/address_book.h"
-#include "actors/ranks/progress_page.h"
 #include "actors/roles/rank_fate.h"
 #include "actors/roles/wake_timer.h"
 #include "cluster/replica/replica_core.h"

@@ -41,7 +41,7 @@ double needed_next(double rate) { return rate < kAskedLately ? 0 : std::max(1.0,
 }  // namespace
 
 QuotaBoard::QuotaBoard(std::uint32_t listed, Instant now)
-    : awaited_(std::max(1U, listed)), gathers_until_{now.ns + static_cast<std::int64_t>(kGatherSeconds * 1e9)} {}
+    : awaited_(std::max(1U, listed)), gathers_until_(seconds_after(now, kGatherSeconds)) {}
 
 std::uint32_t QuotaBoard::gateways(Instant now) const {
   return std::max(static_cast<std::uint32_t>(gateways_.size()), now < gathers_until_ ? awaited_ : 1U);

@@ -6,8 +6,6 @@
 namespace herd::gateway {
 namespace {
 
-Instant after(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(seconds * 1e9)}; }
-
 constexpr std::uint64_t kSalt = 0x706f69736f6eULL;  // no block of a cache has these names
 
 }  // namespace
@@ -18,7 +16,7 @@ void PoisonList::add(const kv::BlockHash& prompt, Instant now) {
   forget(now);
   if (holds(prompt)) return;
   if (entries_.size() == kPromptsMax) entries_.pop_front();
-  entries_.push_back({prompt, after(now, kSeconds)});
+  entries_.push_back({prompt, seconds_after(now, kSeconds)});
 }
 
 bool PoisonList::holds(std::span<const TokenId> prompt, Instant now) {

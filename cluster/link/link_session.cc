@@ -21,8 +21,6 @@ constexpr double kLastLookSeconds = 0.05;
 // The suspicion at which a peer is given up, see PhiDetector.
 constexpr double kPhi = 8.0;
 
-Instant later(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(seconds * 1e9)}; }
-
 std::string seconds_text(double seconds) {
   char text[32];
   std::snprintf(text, sizeof text, "%.3g s", seconds);
@@ -35,7 +33,7 @@ bool is_for_the_link(FrameKind kind) { return lane_of(kind) == Lane::kLink; }
 
 LinkSession::LinkSession(LinkRules rules, Instant now)
     : rules_(std::move(rules)),
-      hello_due_(later(now, rules_.limits.hello_s)),
+      hello_due_(seconds_after(now, rules_.limits.hello_s)),
       heard_(now),
       detector_(rules_.limits.ping_s),
       silence_s_(silence_seconds()),
@@ -66,7 +64,7 @@ void LinkSession::refuse(const std::string& cause, Instant now) {
   end(Fate::kFarewell, cause, StatusCode::kBadInput);
   queue_.clear();
   goodbye_ = bad_input(cause);
-  farewell_due_ = later(now, rules_.limits.farewell_s);
+  farewell_due_ = seconds_after(now, rules_.limits.farewell_s);
 }
 
 void LinkSession::on_bytes(std::span<const std::byte> bytes, Instant now) {
@@ -135,7 +133,7 @@ Status LinkSession::on_hello(std::span<const std::uint64_t> words, Instant now) 
   }
   peer_ = *hello;
   protocol_ = agreement->protocol;
-  ping_due_ = later(now, rules_.limits.ping_s);
+  ping_due_ = seconds_after(now, rules_.limits.ping_s);
   events_.emplace_back(PeerOpened{std::move(*hello), *agreement});
   return {};
 }
@@ -205,7 +203,7 @@ void LinkSession::finish(const Status& why, Instant now) {
   if (fate_ != Fate::kOpen || goodbye_) return;
   goodbye_ = why.ok() ? Status(StatusCode::kAborted, "closed") : why;
   end(Fate::kFarewell, "closed by this process: " + goodbye_->message());
-  farewell_due_ = later(now, rules_.limits.farewell_s);
+  farewell_due_ = seconds_after(now, rules_.limits.farewell_s);
 }
 
 std::vector<LinkEvent> LinkSession::take_events() { return std::exchange(events_, {}); }
@@ -238,8 +236,8 @@ Instant LinkSession::deadline() const {
   if (fate_ == Fate::kFarewell) return farewell_due_;
   if (!peer_) return hello_due_;
   Instant due = ping_due_;
-  if (wants_bytes()) due = std::min(due, last_look_.value_or(later(heard_, silence_s_)));
-  if (something_waits()) due = std::min(due, later(moved_, rules_.limits.stall_s));
+  if (wants_bytes()) due = std::min(due, last_look_.value_or(seconds_after(heard_, silence_s_)));
+  if (something_waits()) due = std::min(due, seconds_after(moved_, rules_.limits.stall_s));
   return due;
 }
 
@@ -249,19 +247,19 @@ void LinkSession::on_time(Instant now) {
   if (fate_ != Fate::kOpen) return;
   const LinkLimits& limits = rules_.limits;
   if (!peer_) return end(Fate::kClosed, "no hello within " + seconds_text(limits.hello_s));
-  if (now > later(deadline(), kSleptSeconds)) {
+  if (now > seconds_after(deadline(), kSleptSeconds)) {
     hear_anew(now);
     moved_ = now;
   }
-  if (wants_bytes() && now >= later(heard_, silence_s_)) {
+  if (wants_bytes() && now >= seconds_after(heard_, silence_s_)) {
     if (last_look_ && now >= *last_look_) return end_as_hung("silent for " + seconds_text(seconds_between(heard_, now)));
-    if (!last_look_) last_look_ = later(now, kLastLookSeconds);
+    if (!last_look_) last_look_ = seconds_after(now, kLastLookSeconds);
   }
-  if (something_waits() && now >= later(moved_, limits.stall_s))
+  if (something_waits() && now >= seconds_after(moved_, limits.stall_s))
     return end_as_hung("it has not read for " + seconds_text(limits.stall_s) + ", " + std::to_string(queued_bytes()) +
                        " bytes wait to be sent");
   if (now < ping_due_) return;
-  ping_due_ = later(now, limits.ping_s);
+  ping_due_ = seconds_after(now, limits.ping_s);
   if (queue_.empty(Lane::kLink)) push_own(wire::encode(progress_), now);
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "cluster/report/drain_progress.h"
+
 namespace herd::membership {
 
 bool DrainBoard::undo(const std::string& node) { return std::exchange(nodes_[node], std::nullopt).has_value(); }
@@ -18,6 +20,20 @@ void DrainBoard::on_join(const std::string& node, const NodeJoin& join, bool fre
 void DrainBoard::forget(const std::string& node) {
   leaving_.erase(node);
   if (!is_drained(node)) nodes_.erase(node);
+}
+
+std::vector<std::string> DrainBoard::names() const {
+  std::vector<std::string> names = nodes();
+  for (const ReplicaId replica : replicas()) names.push_back(report::replica_name(replica));
+  return names;
+}
+
+std::vector<std::string> DrainBoard::idle_nodes() const {
+  std::vector<std::string> idle = nodes();
+  for (const auto& [node, drain_s] : leaving_)
+    if (!is_drained(node)) idle.push_back(node);
+  std::ranges::sort(idle);
+  return idle;
 }
 
 std::optional<double> DrainBoard::seconds(ReplicaId replica, const std::string& node) const {

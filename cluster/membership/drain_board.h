@@ -44,6 +44,10 @@ class DrainBoard {
   // That an operator drained; rising.
   [[nodiscard]] std::vector<std::string> nodes() const { return drained_in(nodes_); }
   [[nodiscard]] std::vector<ReplicaId> replicas() const { return drained_in(replicas_); }
+  // Both by name: nodes, then replicas.
+  [[nodiscard]] std::vector<std::string> names() const;
+  // Nodes that take nothing new, for either reason; rising.
+  [[nodiscard]] std::vector<std::string> idle_nodes() const;
   // How long that replica, which is on that node, may finish what it has; nullopt: it is not to end.
   [[nodiscard]] std::optional<double> seconds(ReplicaId replica, const std::string& node) const;
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstdio>
 
 #include "kernels/check.h"
@@ -15,8 +14,6 @@ constexpr std::uint32_t kMismatchesMax = 2;
 
 // While a rank starts or ends: a pause of this process is found to within so much.
 constexpr double kLookForPauses_s = 1.0;
-
-Instant after(Instant now, double seconds) { return {now.ns + std::llround(seconds * 1e9)}; }
 
 std::string seconds(double value) {
   std::array<char, 32> text{};
@@ -90,7 +87,7 @@ void GroupSupervisor::on_rank_leaving(std::uint32_t rank, Instant now, Superviso
 
 void GroupSupervisor::end_rank(std::uint32_t rank, bool in_order, Instant now, SupervisorEffects& effects) {
   ranks_[rank].state = RankState::kEnding;
-  ranks_[rank].due = after(now, config_.end_s_max);
+  ranks_[rank].due = seconds_after(now, config_.end_s_max);
   effects.emplace_back(EndRank{rank, in_order});
   say_wake(now, effects);
 }
@@ -178,7 +175,7 @@ void GroupSupervisor::on_timer(Instant now, std::span<const Progress> progress, 
   // It is asked so late only where this whole process did not run: the ranks could do nothing meanwhile either.
   const double late_s = wakes_at_ ? seconds_between(*wakes_at_, now) : 0.0;
   if (late_s > config_.watch.gap_s) {
-    for (Rank& rank : ranks_) rank.due = after(rank.due, late_s);
+    for (Rank& rank : ranks_) rank.due = seconds_after(rank.due, late_s);
   }
   wakes_at_.reset();
   if (phase_ != Phase::kGathering || give_up_on_late(now, effects)) return;
@@ -232,7 +229,7 @@ void GroupSupervisor::gather(Instant now, SupervisorEffects& effects) {
     for (std::uint32_t rank = 0; rank < config_.ranks; ++rank) {
       if (ranks_[rank].state != RankState::kGone) continue;
       ranks_[rank].state = RankState::kStarting;
-      ranks_[rank].due = after(now, config_.start_s_max);
+      ranks_[rank].due = seconds_after(now, config_.start_s_max);
       effects.emplace_back(StartRank{rank, ranks_[rank].read_weights_again});
     }
     if (count(RankState::kFree) == config_.ranks) return form(effects);
@@ -255,11 +252,11 @@ void GroupSupervisor::say_wake(Instant now, SupervisorEffects& effects) {
   std::optional<Instant> next = waits_until_;
   for (const Rank& rank : ranks_) {
     if (rank.state != RankState::kStarting && rank.state != RankState::kEnding) continue;
-    const Instant look = std::min(rank.due, after(now, kLookForPauses_s));
+    const Instant look = std::min(rank.due, seconds_after(now, kLookForPauses_s));
     next = next ? std::min(*next, look) : look;
   }
   if (count(RankState::kLeaving) > 0) {
-    const Instant look = after(now, config_.watch.look_every_s);
+    const Instant look = seconds_after(now, config_.watch.look_every_s);
     next = next ? std::min(*next, look) : look;
   }
   if (!next || (wakes_at_ && *wakes_at_ <= *next)) return;
@@ -287,7 +284,7 @@ bool GroupSupervisor::spend(const Status& why, Instant now, SupervisorEffects& e
             effects);
     return false;
   }
-  if (*wait_s > 0.0) waits_until_ = after(now, *wait_s);
+  if (*wait_s > 0.0) waits_until_ = seconds_after(now, *wait_s);
   return true;
 }
 

@@ -11,8 +11,6 @@ namespace {
 using handshake::Role;
 using routing::ReplicaState;
 
-Instant after(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(seconds * 1e9)}; }
-
 bool holds(const std::vector<ReplicaId>& replicas, ReplicaId replica) {
   return std::ranges::find(replicas, replica) != replicas.end();
 }
@@ -35,7 +33,7 @@ MembershipCore::MembershipCore(MembershipConfig config, Epoch wall_ms, Instant n
       began_ms_(wall_ms),
       began_(now),
       now_(now),
-      gathers_until_(after(now, config_.gather_s_max)) {}
+      gathers_until_(seconds_after(now, config_.gather_s_max)) {}
 
 void MembershipCore::on_opened(PeerId peer, const handshake::Hello& hello, Instant now, MembershipEffects& effects) {
   const std::string who = called(hello.role, hello.node);
@@ -198,7 +196,7 @@ void MembershipCore::on_nonsense(PeerId peer, const Status& why, MembershipEffec
 void MembershipCore::on_timer(Instant now, MembershipEffects& effects) {
   if (!settled_ && gathers_until_ <= now) settle(effects);
   for (auto& [name, node] : nodes_) {
-    if (!node.away_since || now < after(*node.away_since, config_.away_s_max)) continue;
+    if (!node.away_since || now < seconds_after(*node.away_since, config_.away_s_max)) continue;
     node.away_since.reset();
     table_.places().on_given_up(name);
     note("node given up", name, "it stayed away for too long; its replicas go to nodes with room for them", effects, true);
@@ -216,7 +214,7 @@ std::optional<Instant> MembershipCore::deadline() const {
   const auto consider = [&](Instant at) { first = first ? std::min(*first, at) : at; };
   if (!settled_) consider(gathers_until_);
   for (const auto& [name, node] : nodes_)
-    if (node.away_since) consider(after(*node.away_since, config_.away_s_max));
+    if (node.away_since) consider(seconds_after(*node.away_since, config_.away_s_max));
   return first;
 }
 

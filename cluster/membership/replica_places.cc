@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "cluster/report/drain_progress.h"
 #include "kernels/check.h"
 
 namespace herd::membership {
@@ -131,7 +132,7 @@ std::string ReplicaPlaces::why_it_leaves(ReplicaId replica) const {
 }
 
 std::string ReplicaPlaces::why_no_place(ReplicaId replica) const {
-  if (drains_.is_drained(replica)) return "it is drained; herd drain replica-" + std::to_string(replica.value) + " --undo takes that back";
+  if (drains_.is_drained(replica)) return "it is drained; herd drain " + report::replica_name(replica) + " --undo takes that back";
   std::string text;
   for (const Node& node : nodes_) text += (text.empty() ? "no node has room for it: " : "; ") + lacks(node, replica);
   return text.empty() ? "no node has joined" : text;

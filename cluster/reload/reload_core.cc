@@ -10,8 +10,6 @@ constexpr std::size_t kLineBytesMax = 512;
 constexpr std::size_t kNamedMax = 4;
 constexpr const char* kCoordinator = "coordinator";
 
-Instant after(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(seconds * 1e9)}; }
-
 std::vector<PeerId> listed(const std::set<PeerId>& peers) { return {peers.begin(), peers.end()}; }
 
 // The lines of a text, each with whom it is about.
@@ -76,7 +74,7 @@ void ReloadCore::on_asked(std::optional<PeerId> asker, const Reading& own, Insta
     return go_on(now, effects);
   }
   for (const std::string& key : own.changed) round_->changed[key].push_back(kCoordinator);
-  round_->until = after(now, kAsking_s);
+  round_->until = seconds_after(now, kAsking_s);
   for (const auto& [peer, member] : members_) round_->open.insert(peer);
   round_->asked = round_->open;
   for (const PeerId peer : round_->open) members_[peer].asked = round_->number;
@@ -129,7 +127,7 @@ void ReloadCore::go_on(Instant now, ReloadEffects& effects) {
 
 void ReloadCore::take(Instant now, ReloadEffects& effects) {
   round_->taking = true;
-  round_->until = after(now, kTaking_s);
+  round_->until = seconds_after(now, kTaking_s);
   round_->open = round_->asked;
   if (round_->digest != digest_) {
     left_behind_.push_back(std::exchange(digest_, round_->digest));

@@ -16,7 +16,7 @@ report::ReloadPrepared ReloadVote::on_prepare(const report::ReloadPrepare& prepa
   answer.changed.assign(reading.changed.begin(),
                         reading.changed.begin() + static_cast<std::ptrdiff_t>(std::min(reading.changed.size(), report::kAnswerLinesMax)));
   prepared_ = prepare.number;
-  until_ = {now.ns + static_cast<std::int64_t>(kKept_s * 1e9)};
+  until_ = seconds_after(now, kKept_s);
   return answer;
 }
 

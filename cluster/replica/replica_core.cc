@@ -1,7 +1,6 @@
 #include "cluster/replica/replica_core.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "kernels/check.h"
@@ -58,8 +57,6 @@ double prompt_token_seconds(const scheduler::StepCost& cost, std::uint32_t rows)
   return cost.step_seconds(step) / rows;
 }
 
-Instant after(Instant now, double seconds) { return {now.ns + std::llround(seconds * 1e9)}; }
-
 }  // namespace
 
 ReplicaCore::ReplicaCore(const ReplicaCoreConfig& config, const scheduler::SchedulerProbe& probe)
@@ -75,7 +72,7 @@ ReplicaCore::ReplicaCore(const ReplicaCoreConfig& config, const scheduler::Sched
 
 void ReplicaCore::on_start(Instant now, ReplicaEffects& effects) {
   if (phase_ != Phase::kMaking) return;
-  phase_ends_at_ = after(now, config_.step_seconds_max);
+  phase_ends_at_ = seconds_after(now, config_.step_seconds_max);
   arm_timer(now, effects);
 }
 
@@ -113,7 +110,7 @@ void ReplicaCore::on_failure(Failure failure, Instant now, ReplicaEffects& effec
     phase_ = Phase::kAborted;
     given_up_because_ = std::move(failure.why);
     // Who computes may be in an honest operation, and says then what became of it.
-    phase_ends_at_ = after(now, std::max(config_.watch.least_s, config_.watch.factor * last_steps().operation_s));
+    phase_ends_at_ = seconds_after(now, std::max(config_.watch.least_s, config_.watch.factor * last_steps().operation_s));
   }
   pump(now, effects);
 }
@@ -176,7 +173,7 @@ void ReplicaCore::on_timer(Instant now, std::span<const Progress> ranks, Replica
   // Time in which nothing ran (the machine was paused) did not pass for the ranks either.
   const double late_s = wakes_at_ ? std::max(0.0, seconds_between(*wakes_at_, now)) : 0.0;
   wakes_at_.reset();
-  if (phase_ends_at_) phase_ends_at_ = after(*phase_ends_at_, late_s);
+  if (phase_ends_at_) phase_ends_at_ = seconds_after(*phase_ends_at_, late_s);
   if (late_s > config_.watch.gap_s) collector_.restart_deadlines(now);
   const bool phase_ends = phase_ends_at_ && *phase_ends_at_ <= now;
   if (phase_ends && phase_ == Phase::kAborted) return fail_as_given_up(effects);
@@ -213,14 +210,14 @@ std::optional<StepCollector::Failure> ReplicaCore::look(Instant now, std::span<c
 
 void ReplicaCore::arm_timer(Instant now, ReplicaEffects& effects) {
   if (wakes_at_ || (collector_.idle() && !phase_ends_at_)) return;
-  wakes_at_ = after(now, config_.watch.look_every_s);
+  wakes_at_ = seconds_after(now, config_.watch.look_every_s);
   effects.emplace_back(WakeReplicaAt{*wakes_at_});
 }
 
 void ReplicaCore::on_drain(double drain_s, Instant now, ReplicaEffects& effects) {
   if ((phase_ != Phase::kServing && phase_ != Phase::kDraining) || drain_s <= 0) return on_stop(now, effects);
   phase_ = Phase::kDraining;
-  phase_ends_at_ = after(now, drain_s);
+  phase_ends_at_ = seconds_after(now, drain_s);
   pump(now, effects);
 }
 

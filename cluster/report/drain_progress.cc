@@ -31,6 +31,13 @@ std::string at_work(const ReplicaReportLine& line) {
 
 std::string replica_name(ReplicaId replica) { return "replica-" + std::to_string(replica.value); }
 
+void show_draining(ClusterStatusReport& report, const std::vector<std::string>& idle_nodes) {
+  for (ProcessReport& process : report.processes) {
+    const bool serves = process.role == Role::kNode && process.state == ProcessState::kServing;
+    if (serves && std::ranges::find(idle_nodes, process.name) != idle_nodes.end()) process.state = ProcessState::kDraining;
+  }
+}
+
 bool is_draining(const ClusterStatusReport& report, const std::string& target) {
   if (const ProcessReport* node = node_called(report, target)) return node->state == ProcessState::kDraining || !lives(*node);
   const ReplicaReportLine* line = replica_called(report, target);

@@ -11,6 +11,9 @@ namespace herd::report {
 // "replica-0"
 [[nodiscard]] std::string replica_name(ReplicaId replica);
 
+// Shows each of these nodes that serves as draining: it serves to its end what it has, and takes nothing new.
+void show_draining(ClusterStatusReport& report, const std::vector<std::string>& idle_nodes);
+
 // Whether that is a node or a replica that takes nothing new, or has ended.
 [[nodiscard]] bool is_draining(const ClusterStatusReport& report, const std::string& target);
 // What such a node or replica still has to end, a sentence each. Empty: its processes may be stopped.

@@ -39,7 +39,8 @@ struct ReloadPrepare {
   std::string config_digest;       // of the file as the coordinator reads it
   bool operator==(const ReloadPrepare&) const = default;
 };
-// The answer to it. Not ok: the file is wrong, a key changed that cannot, or another digest.
+// The answer to it. Not ok: the file is wrong, a key changed that cannot, or another digest. Said once more, ok and with no keys, when
+// what was prepared has been taken.
 struct ReloadPrepared {
   std::uint64_t number = 0;
   Status status;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "cluster/routing/replica_generation.h"
@@ -42,5 +43,9 @@ struct ReplicaLoss {
   std::vector<step::AttemptKey> at_work{};
   bool operator==(const ReplicaLoss&) const = default;
 };
+
+// What each rank, by its number, says it was working on when it died of itself: whoever left a mark is to blame, whoever of them was
+// heard of first. A loss of another cause stays as it is, as marks are of deaths that nobody from outside brought about.
+void lay_at(ReplicaLoss& loss, std::span<const std::optional<step::AttemptKey>> marks);
 
 }  // namespace herd::routing

@@ -38,7 +38,6 @@ bool Router::on_view(const ClusterView& view) {
     Replica replica;
     if (const Replica* before = find(generation)) replica = *before;
     replica.view = seen;
-    replica.draining |= seen.state == ReplicaState::kDraining;
     // The coordinator reaches it, so this gateway may try again.
     if (replica.cut && seen.state == ReplicaState::kServing) {
       replica.cut = false;
@@ -73,7 +72,10 @@ void Router::on_link_open(ReplicaGeneration generation) {
 
 bool Router::on_draining(ReplicaGeneration generation) {
   Replica* replica = find(generation);
-  return replica != nullptr && !std::exchange(replica->draining, true);
+  if (replica == nullptr) return false;
+  const bool known = replica->draining();
+  replica->said_draining = true;
+  return !known;
 }
 
 void Router::on_load(ReplicaGeneration generation, const ReplicaLoad& load) {
@@ -195,7 +197,7 @@ std::uint64_t Router::tokens_for(const Replica& replica, const RouteQuestion& qu
 }
 
 bool Router::serves(const Replica& replica) const {
-  return replica.view.state == ReplicaState::kServing && !replica.draining && !is_known_lost(replica.view.route.generation);
+  return replica.view.state == ReplicaState::kServing && !replica.draining() && !is_known_lost(replica.view.route.generation);
 }
 
 bool Router::takes(const Replica& replica, Instant now) const {
@@ -256,11 +258,11 @@ bool Router::may_serve(const NumericsId& numerics) const {
 
 bool Router::drains(ReplicaGeneration generation) const {
   const Replica* replica = find(generation);
-  return replica != nullptr && replica->draining && !is_known_lost(generation);
+  return replica != nullptr && replica->draining() && !is_known_lost(generation);
 }
 
 bool Router::has_draining() const {
-  return std::ranges::any_of(replicas_, [](const auto& entry) { return entry.second.draining; });
+  return std::ranges::any_of(replicas_, [](const auto& entry) { return entry.second.draining(); });
 }
 
 bool Router::is_known_lost(ReplicaGeneration generation) const {

@@ -108,9 +108,11 @@ class Router {
     std::uint32_t failures = 0;   // refusals and cut links in a row
     Instant rests_until;
     bool cut = false;             // why it rests
-    bool draining = false;
+    bool said_draining = false;   // itself: it keeps to that
     std::uint32_t crowd_left = 0; // orphans that it takes in this round
     LoadEstimate load;
+    // A view may take it back: of a coordinator that started again, or whose order never reached the replica.
+    [[nodiscard]] bool draining() const { return said_draining || view.state == ReplicaState::kDraining; }
     [[nodiscard]] std::uint32_t sequences() const { return load.sequences(running); }
   };
   struct Lost {

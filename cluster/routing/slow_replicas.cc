@@ -20,7 +20,7 @@ bool SlowReplicas::judge(ReplicaGeneration replica, std::span<const ReplicaGener
   }
   if (known != marks_.end() && !known->second.on_trial) return false;
   const double rest_s = std::min(kRestSecondsMax, kRestSeconds * std::exp2(times_[replica]++));
-  marks_[replica] = {.on_trial = false, .asked_again = {now.ns + static_cast<std::int64_t>(rest_s * 1e9)}};
+  marks_[replica] = {.on_trial = false, .asked_again = seconds_after(now, rest_s)};
   ++ejections_;
   return true;
 }

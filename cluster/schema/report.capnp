@@ -12,6 +12,7 @@
 #                             <───  ReloadPrepare    read your file again, say what would change, and wait
 #     ReloadPrepared          ───>
 #                             <───  ReloadDecision   take it, or forget it
+#     ReloadPrepared          ───>                    once more, without keys: it is taken
 #
 # Lost: anything, when a connection dies; the sender says all of it on the next one, and the operator asks again. A process that
 # prepared a reload and hears of no decision for a while forgets it; its coordinator asks nobody twice.

@@ -16,8 +16,6 @@ constexpr Role kStages[] = {Role::kGateway, Role::kNode, Role::kCoordinator};
 constexpr int kFirstRefusal = 2, kLastRefusal = 4;
 constexpr int kOurBug = 1;
 
-Instant later(Instant now, double seconds) { return {now.ns + static_cast<std::int64_t>(seconds * 1e9)}; }
-
 bool is_refusal(const ProcessEnd& end) { return end.exit_code && *end.exit_code >= kFirstRefusal && *end.exit_code <= kLastRefusal; }
 
 }  // namespace
@@ -65,11 +63,11 @@ void UpCore::plan_restart(std::size_t process, const ProcessEnd& end, Instant no
                           true});
     return;
   }
-  const bool lived = now.ns - it.since.ns >= static_cast<std::int64_t>(kLivedEnough_s * 1e9);
+  const bool lived = now >= seconds_after(it.since, kLivedEnough_s);
   ++it.restarts;
   effects.push_back(Say{it.what.name + " " + end.text + ": it is started again (" + std::to_string(it.restarts) + ")", true});
   if (lived || *rest_s <= 0) return start(process, effects);
-  it.again_at = later(now, *rest_s);
+  it.again_at = seconds_after(now, *rest_s);
 }
 
 void UpCore::on_stop(Instant now, UpEffects& effects) {
@@ -81,7 +79,7 @@ void UpCore::on_stop(Instant now, UpEffects& effects) {
   }
   if (stops_ == 2) {
     order_all(Order::kEnd, effects);
-    kill_at_ = later(now, kHurry_s);
+    kill_at_ = seconds_after(now, kHurry_s);
   } else if (stops_ > 2) {
     order_all(Order::kKill, effects);
   }
@@ -104,7 +102,7 @@ void UpCore::go_on_stopping(Instant now, UpEffects& effects) {
       if (kill_at_) return;
       for (std::size_t i = 0; i < processes_.size(); ++i)
         if (processes_[i].running && processes_[i].what.role == role) effects.push_back(EndProcess{i, Order::kEnd});
-      kill_at_ = later(now, grace_s());
+      kill_at_ = seconds_after(now, grace_s());
       return;
     }
     ++*stage_;
@@ -125,7 +123,7 @@ void UpCore::on_timer(Instant now, UpEffects& effects) {
     effects.push_back(EndProcess{i, Order::kKill});
     exit_code_ = std::max(exit_code_, kOurBug);
   }
-  kill_at_ = later(now, kHurry_s);  // again, should it be needed
+  kill_at_ = seconds_after(now, kHurry_s);  // again, should it be needed
 }
 
 std::optional<Instant> UpCore::due() const {

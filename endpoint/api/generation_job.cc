@@ -52,7 +52,7 @@ gateway::GatewayRequest GenerationJob::gateway_request() const {
   request.output_tokens_max = request_.output_tokens_max();
   request.priority = request_.fields.priority;
   request.credit = kCredit;
-  request.deadline = {arrived_.ns + static_cast<std::int64_t>(std::min(request_.timeout_s, kForever_s) * 1e9)};
+  request.deadline = seconds_after(arrived_, std::min(request_.timeout_s, kForever_s));
   return request;
 }
 

@@ -14,6 +14,7 @@
 #include "runtime/files/file_kind.h"
 #include "runtime/files/presence.h"
 #include "runtime/checkpoint/checkpoint_source.h"
+#include "runtime/checkpoint/gguf_parts.h"
 #include "runtime/checkpoint/model_folder.h"
 #include "runtime/checkpoint/tensor_names.h"
 
@@ -306,7 +307,10 @@ bool is_gguf(const std::string& path) { return files::kind_of_file(path) == file
 // The files of a folder count beside GGUF weights as they do beside safetensors; what they leave open the GGUF says.
 void join_folder(StoredModel folder, StoredModel& model) {
   TextParts own = std::exchange(model.text, std::move(folder.text));
-  if (model.text.chat_template.empty()) model.text.chat_template = std::move(own.chat_template);
+  if (model.text.chat_template.empty() && model.text.named_templates.empty()) {
+    model.text.chat_template = std::move(own.chat_template);
+    model.text.named_templates = std::move(own.named_templates);
+  }
   if (model.text.chat_problem.empty()) model.text.chat_problem = std::move(own.chat_problem);
   for (auto& [name, token] : own.special_tokens) {
     const bool is_known = std::any_of(model.text.special_tokens.begin(), model.text.special_tokens.end(),
@@ -327,9 +331,9 @@ void join_folder(StoredModel folder, StoredModel& model) {
 
 // `folder`: where the text side, generation_config.json and the ids of config.json are looked for; empty: nowhere but in the file.
 Expected<StoredModel> open_gguf_model(const std::string& path, const std::string& folder) {
-  auto file = GgufFile::open(path);
-  if (!file) return fail(file.error());
-  auto model = read_gguf_model(std::move(*file));
+  auto parts = open_gguf_parts(path);
+  if (!parts) return fail(parts.error());
+  auto model = read_gguf_model(std::move(*parts));
   if (!model || folder.empty()) return model;
   StoredModel beside;
   if (Status status = read_side_files(folder, &beside); !status.ok()) return fail(std::move(status));
@@ -355,7 +359,7 @@ Expected<StoredModel> read_model_file(const std::string& path, const CheckpointO
 Expected<std::string> gguf_weights(const std::string& path) {
   std::error_code error;
   if (!fs::is_directory(path, error)) return path.ends_with(".gguf") || is_gguf(path) ? path : std::string();
-  return has_safetensors(path) ? std::string() : only_gguf_in(path);
+  return has_safetensors(path) ? std::string() : gguf_in(path, "");
 }
 
 // A folder that is given as the model.
@@ -404,7 +408,9 @@ Expected<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path, c
 }
 
 Expected<std::unique_ptr<Checkpoint>> gguf_checkpoint(GgufFile file) {
-  auto model = read_gguf_model(std::move(file));
+  std::vector<GgufFile> parts;
+  parts.push_back(std::move(file));
+  auto model = read_gguf_model(std::move(parts));
   if (!model) return fail(model.error());
   return finish(std::move(*model), {});
 }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "runtime/checkpoint/generation_config.h"
 #include "runtime/model/llama_config.h"
 #include "runtime/model/weight_source.h"
+#include "runtime/tokenizer/added_tokens.h"
 
 namespace herd::tokenizer {
 struct GgufVocabulary;
@@ -39,14 +41,26 @@ struct TensorInfo {
   bool used = false;  // false: present, not part of the model; never read by the loader
 };
 
+// What tokenizer_config.json says of a tokenizer.model, by its keys.
+struct TokenizerFlags {
+  std::optional<bool> add_bos_token;
+  std::optional<bool> add_eos_token;
+  std::optional<bool> add_prefix_space;
+  std::optional<bool> legacy;
+};
+
 // Where the text side of the model lives. Paths are empty when there is no such file.
 struct TextParts {
   std::string tokenizer_json;
   std::string tokenizer_model;
   std::string chat_template;  // text of the template, empty when there is none
-  std::string chat_problem;   // why the template could not be read; chat is refused with it
-  // What a chat template finds as bos_token, eos_token, unk_token, …
+  // Templates that the checkpoint has beside that one, by name: "tool_use" is taken for requests with tools.
+  std::vector<std::pair<std::string, std::string>> named_templates;
+  std::string chat_problem;  // why the template could not be read; chat is refused with it
+  // What a chat template finds as bos_token, eos_token, unk_token, … and as the model's own, image_token for one.
   std::vector<std::pair<std::string, std::string>> special_tokens;
+  TokenizerFlags tokenizer_flags;
+  tokenizer::DeclaredAddedTokens added_tokens;  // of files beside tokenizer.json; a GGUF vocabulary is whole
   // What the JSON files of the folder say about ends; nothing when one of them cannot be read.
   DeclaredEnds ends;
   std::string ends_problem;  // why it cannot, of the first such file; empty when there is none
@@ -68,7 +82,7 @@ class Checkpoint : public WeightSource {
   [[nodiscard]] virtual const LlamaConfig& config() const = 0;
   [[nodiscard]] virtual const GenerationConfig& generation() const = 0;
   [[nodiscard]] virtual const TextParts& text() const = 0;
-  // The vocabulary of a GGUF checkpoint lies in its metadata; nullptr for every other format.
+  // The vocabulary of a GGUF checkpoint lies in its metadata, those of the first part; nullptr for every other format.
   [[nodiscard]] virtual const GgufFile* gguf() const = 0;
 
   [[nodiscard]] virtual bool has(std::string_view name) const = 0;
@@ -83,18 +97,19 @@ class Checkpoint : public WeightSource {
 };
 
 struct CheckpointOverrides {
-  std::string weight_path;  // weights elsewhere: a safetensors file, an index, a directory, a GGUF file
+  std::string weight_path;  // weights elsewhere: a safetensors file, an index, a directory, a GGUF file or a part of one
   int layers = 0;           // > 0: only the first `layers` layers exist
 };
 
-// `path`: a Hugging Face directory, a GGUF file (whatever its name), or a directory with exactly one GGUF file.
+// `path`: a Hugging Face directory, a GGUF file (whatever its name), any part of a GGUF model, or a directory with exactly
+// one GGUF model. Which of several is open_model()'s question.
 [[nodiscard]] Expected<std::unique_ptr<Checkpoint>> open_checkpoint(const std::string& path,
                                                                     const CheckpointOverrides& overrides = {});
 
 // `path`: a directory with config.json, weights not needed (random weights).
 [[nodiscard]] Expected<ModelDescription> open_config_only(const std::string& path);
 
-// The same door to a GGUF file that is open already.
+// The same door to a GGUF file that is open already, and whole.
 [[nodiscard]] Expected<std::unique_ptr<Checkpoint>> gguf_checkpoint(GgufFile file);
 
 // The tokenizer inside a GGUF file (runtime/tokenizer/gguf_vocabulary.h), as the metadata states it.

@@ -45,6 +45,7 @@ struct StoredModel {
 // `path`: a directory with has_safetensors(), or one such file under any name.
 [[nodiscard]] Status read_safetensors(const std::string& path, StoredModel* model);
 
-[[nodiscard]] Expected<StoredModel> read_gguf_model(GgufFile file);
+// `parts`: of one model, as open_gguf_parts() gives them.
+[[nodiscard]] Expected<StoredModel> read_gguf_model(std::vector<GgufFile> parts);
 
 }  // namespace herd::model

@@ -1,6 +1,7 @@
 #include "runtime/checkpoint/gguf_file.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -13,6 +14,9 @@ namespace {
 constexpr std::uint64_t kTensorsMax = 1'000'000;
 constexpr std::uint64_t kEntriesMax = 1'000'000;
 constexpr std::uint64_t kArrayElementsMax = std::uint64_t{1} << 22;  // twice the merges of the largest vocabulary
+constexpr int kArrayDepthMax = 4;
+constexpr std::uint64_t kArrayHeadBytes = 4 + 8;  // element type, count
+constexpr std::uint64_t kStringHeadBytes = 8;     // length
 constexpr std::uint64_t kMetadataBytesMax = std::uint64_t{64} << 20;
 constexpr std::uint64_t kKeyBytesMax = 65535;
 constexpr std::uint64_t kNameBytesMax = 256;
@@ -136,6 +140,35 @@ std::string quoted(std::string_view text) {
   return result.append(text).append(1, '"');
 }
 
+// Empty when the cursor stands behind `count` values of a type. Arrays in arrays are passed over: no key that is read has
+// any, and what follows them counts.
+std::string pass_values(Cursor& cursor, const std::string& where, std::uint32_t type, std::uint64_t count, int depth) {
+  const bool is_array = type == static_cast<std::uint32_t>(GgufValueType::kArray);
+  const bool is_string = type == static_cast<std::uint32_t>(GgufValueType::kString);
+  const std::uint64_t each =
+      is_array ? kArrayHeadBytes : is_string ? kStringHeadBytes : value_bytes(static_cast<GgufValueType>(type));
+  if (each == 0) return where + ": value type " + std::to_string(type) + " is unknown";
+  if (count > kArrayElementsMax || count > cursor.left() / each) {
+    return where + ": " + std::to_string(count) + " elements do not fit into the file or the limit of " +
+           std::to_string(kArrayElementsMax);
+  }
+  if (!is_array && !is_string) return cursor.skip(count * each) ? "" : where + ": goes beyond the end of the file";
+  if (is_array && depth == kArrayDepthMax)
+    return where + ": has arrays in arrays, more than " + std::to_string(kArrayDepthMax) + " deep";
+  std::string_view ignored;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    std::uint32_t inner = 0;
+    std::uint64_t inner_count = 0;
+    if (is_string) {
+      if (!cursor.read_string(&ignored, kMetadataBytesMax)) return where + ": a string goes beyond the end of the file";
+      continue;
+    }
+    if (!cursor.read(&inner) || !cursor.read(&inner_count)) return where + ": the file ends in the head of an array";
+    if (std::string problem = pass_values(cursor, where, inner, inner_count, depth + 1); !problem.empty()) return problem;
+  }
+  return {};
+}
+
 // Empty when the cursor stands behind the entry.
 std::string parse_value(Cursor& cursor, GgufValue& value) {
   const std::string where = "key " + quoted(value.key);
@@ -144,26 +177,10 @@ std::string parse_value(Cursor& cursor, GgufValue& value) {
   if (type == static_cast<std::uint32_t>(GgufValueType::kArray)) {
     value.is_array = true;
     if (!cursor.read(&type) || !cursor.read(&value.count)) return where + ": the file ends in the array's head";
-    if (type == static_cast<std::uint32_t>(GgufValueType::kArray))
-      return where + ": an array of arrays is not supported";
   }
   value.type = static_cast<GgufValueType>(type);
-  const bool is_string = value.type == GgufValueType::kString;
-  const std::uint64_t each = is_string ? 8 : value_bytes(value.type);
-  if (each == 0) return where + ": value type " + std::to_string(type) + " is unknown";
-  if (value.count > kArrayElementsMax || value.count > cursor.left() / each) {
-    return where + ": " + std::to_string(value.count) + " elements do not fit into the file or the limit of " +
-           std::to_string(kArrayElementsMax);
-  }
   const std::uint64_t begin = cursor.position();
-  if (is_string) {
-    std::string_view ignored;
-    for (std::uint64_t i = 0; i < value.count; ++i) {
-      if (!cursor.read_string(&ignored, kMetadataBytesMax)) return where + ": a string goes beyond the end of the file";
-    }
-  } else if (!cursor.skip(value.count * each)) {
-    return where + ": goes beyond the end of the file";
-  }
+  if (std::string problem = pass_values(cursor, where, type, value.count, 1); !problem.empty()) return problem;
   value.elements = cursor.since(begin);
   return {};
 }
@@ -284,6 +301,13 @@ std::string GgufTensor::type_name() const {
   return known != nullptr ? known->name : "type " + std::to_string(type);
 }
 
+std::string GgufTensor::encoding_text() const {
+  if (const auto readable = encoding()) return encoding_name(*readable);
+  std::string name = type_name();
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  return name;
+}
+
 Expected<GgufFile> GgufFile::open(const std::string& path) {
   auto bytes = files::FileBytes::open(path);
   if (!bytes) return fail(bytes.error());
@@ -360,12 +384,6 @@ Expected<GgufFile> GgufFile::read_header(std::shared_ptr<const files::FileBytes>
   const std::int64_t alignment = stated_alignment->value_or(32);
   if (alignment < 8 || alignment > kAlignmentMax || (alignment & (alignment - 1)) != 0) {
     return refuse("general.alignment: " + std::to_string(alignment) + " is not a power of two in [8, 4096]");
-  }
-  const auto split_count = result.integer("split.count");
-  if (!split_count) return fail(split_count.error());
-  if (split_count->value_or(1) > 1) {
-    return refuse("split.count: " + std::to_string(**split_count) +
-                  ": a GGUF file in several parts is not supported yet (merge them with gguf-split --merge)");
   }
 
   result.tensors_.resize(tensor_count);

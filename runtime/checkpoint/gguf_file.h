@@ -1,7 +1,8 @@
 #pragma once
 // One GGUF file (version 2 or 3, little-endian): typed metadata and a table of tensors. Opening walks the whole header
 // with every length checked against the bytes that are left, before anything is allocated. Strings are views into the
-// header, which the object keeps in memory; the tensors' data stay in the file.
+// header, which the object keeps in memory; the tensors' data stay in the file. One file may be a part of a model:
+// gguf_parts.h puts them together.
 
 #include <cstddef>
 #include <cstdint>
@@ -37,7 +38,7 @@ enum class GgufValueType : std::uint32_t {
 // One metadata entry. A scalar is an array of one element with is_array false.
 struct GgufValue {
   std::string_view key;
-  GgufValueType type = GgufValueType::kU8;  // of the elements, never kArray
+  GgufValueType type = GgufValueType::kU8;  // of the elements; kArray: arrays, which no reader below takes
   bool is_array = false;
   std::uint64_t count = 1;
   std::span<const std::byte> elements;  // packed; strings are u64 length + bytes each
@@ -52,7 +53,8 @@ struct GgufTensor {
 
   // Empty for a type that herd lists but cannot read.
   [[nodiscard]] std::optional<RowEncoding> encoding() const;
-  [[nodiscard]] std::string type_name() const;  // ggml's: "Q4_K", "type 99"
+  [[nodiscard]] std::string type_name() const;      // ggml's: "Q4_K", "type 99"
+  [[nodiscard]] std::string encoding_text() const;  // "q8_0", "float32"; of a type that cannot be read "q4_k", "type 99"
 };
 
 // Resource, movable.

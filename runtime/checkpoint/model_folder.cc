@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <system_error>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "runtime/files/file_bytes.h"
 #include "runtime/files/file_kind.h"
 #include "runtime/files/presence.h"
+#include "runtime/checkpoint/gguf_parts.h"
 #include "runtime/checkpoint/json_object.h"
 #include "runtime/checkpoint/shard_index.h"
 
@@ -21,6 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kEntriesMax = 4096;  // of a folder, looked at
+constexpr std::size_t kListedMax = 24;     // of several models, in a message
 constexpr std::size_t kAdapterBytesMax = std::size_t{1} << 20;
 
 // Names in the folder, sorted.
@@ -43,14 +46,6 @@ std::string lower(std::string text) {
   return text;
 }
 
-// "-00002-of-00005.gguf": a part of a model.
-bool is_part_name(const std::string& name) {
-  const std::size_t of = name.rfind("-of-");
-  return of != std::string::npos && of >= 5 &&
-         std::all_of(name.begin() + static_cast<std::ptrdiff_t>(of) - 5, name.begin() + static_cast<std::ptrdiff_t>(of),
-                     [](unsigned char c) { return std::isdigit(c) != 0; });
-}
-
 // What torch.save wrote, but not what a trainer leaves beside a model.
 bool is_pytorch_name(const std::string& low) {
   if (!low.ends_with(".bin") && !low.ends_with(".pth") && !low.ends_with(".pt")) return false;
@@ -60,14 +55,41 @@ bool is_pytorch_name(const std::string& low) {
   return true;
 }
 
-Expected<std::string> one_of(const std::string& folder, const std::vector<std::string>& found) {
-  if (found.empty()) return std::string();
-  if (found.size() == 1) return path_of(folder, found.front());
-  if (std::all_of(found.begin(), found.end(), is_part_name)) {
-    return fail(bad_input(folder + ": has a GGUF file in several parts (" + some_of(found) +
-                          "), which is not supported yet (merge them with gguf-split --merge)"));
+// One path for each model among `names`, which are sorted: parts that belong together have one.
+std::vector<std::string> models_among(const std::string& folder, const std::vector<std::string>& names) {
+  std::vector<std::string> models;
+  std::set<std::string> wholes;
+  for (const std::string& name : names) {
+    const auto part = gguf_part_name(name);
+    if (!part || wholes.insert(part->of(1)).second) models.push_back(path_of(folder, name));
   }
-  return fail(bad_input(folder + ": has several .gguf files (" + some_of(found) + "); name one of them"));
+  return models;
+}
+
+// What a model's weights are mostly stored in; empty where its files cannot be read.
+std::string encoding_of(const std::string& path) {
+  const auto parts = open_gguf_parts(path);
+  return parts ? main_encoding(*parts) : std::string();
+}
+
+Expected<std::string> one_in_encoding(const std::string& folder, const std::vector<std::string>& models,
+                                      const std::string& encoding) {
+  std::vector<std::string> right;
+  std::string shown;
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    const bool is_listed = i < kListedMax;
+    if (!is_listed && encoding.empty()) break;
+    const std::string own = encoding_of(models[i]);
+    const std::string name = fs::path(models[i]).filename().string();
+    if (is_listed) shown += (i == 0 ? "" : ", ") + name + (own.empty() ? ", which cannot be read" : " in " + own);
+    if (!own.empty() && own == encoding) right.push_back(models[i]);
+  }
+  if (right.size() == 1) return right.front();
+  if (models.size() > kListedMax) shown += " and " + std::to_string(models.size() - kListedMax) + " more";
+  const std::string none_or_many = right.empty() ? ", none" : ", more than one";
+  return fail(bad_input(folder + ": has several GGUF models (" + shown + ")" +
+                        (encoding.empty() ? "" : none_or_many + " of them in " + encoding) +
+                        "; name the file of one of them (--quantization-encoding chooses where only one is in it)"));
 }
 
 std::optional<Status> adapter_in(const std::string& folder) {
@@ -84,7 +106,7 @@ std::optional<Status> adapter_in(const std::string& folder) {
 
 }  // namespace
 
-Expected<std::string> only_gguf_in(const std::string& folder) {
+Expected<std::vector<std::string>> gguf_models_in(const std::string& folder) {
   const auto names = list(folder);
   if (!names) return fail(names.error());
   std::vector<std::string> found;
@@ -96,7 +118,14 @@ Expected<std::string> only_gguf_in(const std::string& folder) {
       if (files::kind_of_file(path_of(folder, name)) == files::FileKind::kGguf) found.push_back(name);
     }
   }
-  return one_of(folder, found);
+  return models_among(folder, found);
+}
+
+Expected<std::string> gguf_in(const std::string& folder, const std::string& encoding) {
+  const auto models = gguf_models_in(folder);
+  if (!models) return fail(models.error());
+  if (models->empty()) return std::string();
+  return models->size() == 1 ? models->front() : one_in_encoding(folder, *models, encoding);
 }
 
 Status no_model_in(const std::string& folder, const std::string& wanted) {

@@ -13,7 +13,7 @@
 namespace herd::model {
 
 struct ModelFiles {
-  std::string path;                // Hugging Face directory or .gguf file
+  std::string path;                // Hugging Face directory, GGUF file, folder of GGUF files
   std::string weight_path;         // weights elsewhere
   int layers = 0;                  // > 0: only the first N layers
   bool random_weights = false;     // config.json is enough
@@ -23,7 +23,7 @@ struct ModelFiles {
 
 // Value: copies share the checkpoint.
 struct OpenedModel {
-  ModelFiles files;
+  ModelFiles files;  // as asked for; weight_path also names what an encoding chose in a folder of GGUF models
   ModelDescription description;
   std::shared_ptr<const Checkpoint> checkpoint;  // null with random weights
   std::vector<std::string> warnings;             // of the checkpoint's files, a sentence each
@@ -35,7 +35,8 @@ struct OpenedModel {
   [[nodiscard]] std::string own_encoding() const;
 };
 
+// `encoding`: what is computed in, where that was asked for ("q8_0"); of a folder's several GGUF models it chooses one.
 // The errors are open_checkpoint()'s, or open_config_only()'s with random weights.
-[[nodiscard]] Expected<OpenedModel> open_model(const ModelFiles& files);
+[[nodiscard]] Expected<OpenedModel> open_model(const ModelFiles& files, const std::string& encoding = "");
 
 }  // namespace herd::model

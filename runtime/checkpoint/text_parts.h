@@ -8,12 +8,13 @@
 
 namespace herd::model {
 
-// Of a Hugging Face directory: chat_template.jinja, else the key in tokenizer_config.json or chat_template.json (one
-// template, or a list of named ones with one called default); special tokens from tokenizer_config.json, what it lacks
-// from special_tokens_map.json. Both files are read once: the ends they declare are kept as well.
+// Of a Hugging Face directory. Templates are those of the first source that has any: chat_template.jinja with
+// additional_chat_templates/NAME.jinja, chat_template of tokenizer_config.json, of chat_template.json (a text, or named
+// ones of which default is the usual one). Tokens: see declared_tokens.h. Each file is read once, for the ends it declares
+// as well.
 [[nodiscard]] TextParts read_text_parts(const std::string& directory);
 
-// Of a GGUF file: its keys, added to `text`.
+// Of a GGUF file: tokenizer.chat_template and tokenizer.chat_template.NAME, special tokens by their ids, added to `text`.
 void read_text_parts(const GgufFile& file, TextParts& text);
 
 }  // namespace herd::model

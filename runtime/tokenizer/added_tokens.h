@@ -26,6 +26,14 @@ struct AddedToken {
   bool operator==(const AddedToken&) const = default;
 };
 
+// Tokens that files beside the tokenizer's own declare, in the order in which they join it. One whose text is not among its
+// added tokens takes the id that the vocabulary has for the text, else the next one; `id` is what the file says, -1 where
+// it says none.
+struct DeclaredAddedTokens {
+  std::vector<AddedToken> tokens;  // each text once, none empty
+  bool restate = false;  // those with an id also say how the tokenizer's own added tokens of the same text are found
+};
+
 inline constexpr std::size_t kAddedTokenBytesMax = 1024;  // bounds the work at one place of the text
 
 // Which control tokens of a text count.

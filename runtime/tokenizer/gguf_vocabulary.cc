@@ -4,139 +4,225 @@
 #include <unordered_map>
 #include <utility>
 
-#include "runtime/tokenizer/byte_alphabet.h"
 #include "runtime/text/utf8.h"
+#include "runtime/tokenizer/byte_alphabet.h"
+#include "runtime/tokenizer/byte_spelling.h"
+#include "runtime/tokenizer/gguf_pre_tokenizers.h"
+#include "runtime/tokenizer/sentencepiece_model.h"
 
 namespace herd::tokenizer {
 namespace {
 
 enum TokenType : std::int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnusedType = 5, kByte = 6 };
 
-struct PreRule {
-  std::string_view name;
-  std::vector<std::string_view> patterns;  // one split after the other
-  bool whole_piece_first = false;
-  bool add_bos = false;  // where the file does not say
-};
-
-// Names that GGUF writers give to pre-tokenizers of the Llama family. "default" has no definition of its own in HF
-// terms; files that say so get GPT-2's pattern.
-const PreRule* find_pre_rule(std::string_view name) {
-  static const std::vector<PreRule> kRules = {
-      {"llama-bpe", {kLlama3Pattern}, true, true},
-      {"llama3", {kLlama3Pattern}, true, true},
-      {"llama-v3", {kLlama3Pattern}, true, true},
-      {"smollm", {kDigitPattern, kGpt2Pattern}, false, false},
-      {"refact", {kDigitPattern, kGpt2Pattern}, false, false},  // Granite
-      {"starcoder", {kDigitPattern, kGpt2Pattern}, false, false},
-      {"gpt-2", {kGpt2Pattern}, false, false},
-      {"default", {kGpt2Pattern}, false, false},
-  };
-  for (const PreRule& rule : kRules) {
-    if (rule.name == name) return &rule;
-  }
-  return nullptr;
-}
+// What llama.cpp takes for granted of a "llama" vocabulary that does not say it.
+constexpr TokenId kUnknownDefault = 0;
+constexpr TokenId kBosDefault = 1;
+constexpr TokenId kEosDefault = 2;
 
 auto refuse(std::string_view key, const std::string& what) {
   return fail(bad_input("tokenizer.ggml." + std::string(key) + ": " + what));
 }
 
-Status read_tokens(const GgufVocabulary& vocabulary, TokenizerDefinition& definition) {
+std::string entry(std::string_view key, std::size_t index) {
+  return "tokenizer.ggml." + std::string(key) + "[" + std::to_string(index) + "]: ";
+}
+
+std::int32_t type_of(const GgufVocabulary& vocabulary, std::size_t index) {
+  return vocabulary.token_types.empty() ? kNormal : vocabulary.token_types[index];
+}
+
+// A token that is found in the text before it is cut into pieces. Nothing when it is of another type.
+Expected<bool> add_found_token(const GgufVocabulary& vocabulary, std::size_t index, TokenizerDefinition& definition) {
+  const std::int32_t type = type_of(vocabulary, index);
+  if (type != kUnknown && type != kControl && type != kUserDefined) return false;
+  const std::string& text = vocabulary.tokens[index];
+  if (!text::is_valid_utf8(text)) return fail(bad_input(entry("tokens", index) + "not UTF-8"));
+  AddedToken added;
+  added.id = static_cast<TokenId>(index);
+  added.content = text;
+  added.special = type != kUserDefined;
+  definition.tokens.push_back({text, added.special ? TokenKind::kSpecial : TokenKind::kAdded});
+  definition.added.push_back(std::move(added));
+  return true;
+}
+
+// A text that occurs twice becomes the later of the two tokens, as in llama.cpp; both decode.
+void drop_earlier_twins(TokenizerDefinition& definition) {
+  std::unordered_map<std::string_view, std::size_t> last;
+  const auto text = [&](std::size_t id) { return spelling_of(definition.tokens[id]); };
+  for (std::size_t id = 0; id < definition.tokens.size(); ++id) {
+    if (definition.tokens[id].kind != TokenKind::kOrdinary) continue;
+    const auto [twin, is_first] = last.emplace(text(id), id);
+    if (is_first) continue;
+    VocabularyToken& earlier = definition.tokens[twin->second];
+    last.erase(twin);
+    last.emplace(text(id), id);
+    earlier.kind = TokenKind::kUnused;
+    earlier.spelling.clear();
+  }
+}
+
+Status read_byte_level_tokens(const GgufVocabulary& vocabulary, TokenizerDefinition& definition) {
   for (std::size_t i = 0; i < vocabulary.tokens.size(); ++i) {
+    const auto found = add_found_token(vocabulary, i, definition);
+    if (!found) return found.error();
+    if (*found) continue;
     const std::string& text = vocabulary.tokens[i];
-    const std::int32_t type = vocabulary.token_types.empty() ? kNormal : vocabulary.token_types[i];
-    VocabularyToken token{text};
-    switch (type) {
-      case kNormal:
-        if (auto bytes = bytes_from_alphabet(text); bytes && !bytes->empty()) {
-          token = {std::move(*bytes), TokenKind::kOrdinary};
-        }
-        break;  // a spelling outside the alphabet: decodes as it stands, no text becomes it
-      case kUnknown:
-      case kControl:
-      case kUserDefined: {
-        if (!text::is_valid_utf8(text)) return bad_input("tokenizer.ggml.tokens[" + std::to_string(i) + "]: not UTF-8");
-        AddedToken added;
-        added.id = static_cast<TokenId>(i);
-        added.content = text;
-        added.special = type != kUserDefined;
-        token.kind = added.special ? TokenKind::kSpecial : TokenKind::kAdded;
-        definition.added.push_back(std::move(added));
-        break;
-      }
-      case kUnusedType:
-        break;
-      default:
-        return bad_input("tokenizer.ggml.token_type[" + std::to_string(i) + "]: " + std::to_string(type) +
-                         " has no meaning in byte-level BPE");
+    VocabularyToken token{text, TokenKind::kUnused};
+    const std::int32_t type = type_of(vocabulary, i);
+    if (type == kNormal) {
+      if (auto bytes = bytes_from_alphabet(text); bytes && !bytes->empty()) token = {std::move(*bytes), TokenKind::kOrdinary};
+      // a spelling outside the alphabet: decodes as it stands, no text becomes it
+    } else if (type != kUnusedType) {
+      return bad_input(entry("token_type", i) + std::to_string(type) + " has no meaning in byte-level BPE");
     }
     definition.tokens.push_back(std::move(token));
   }
+  drop_earlier_twins(definition);
   return {};
 }
 
-Status read_merges(const GgufVocabulary& vocabulary, TokenizerDefinition& definition) {
-  // Keyed by spelling; only tokens that merging can reach.
-  std::unordered_map<std::string_view, TokenId> ids;
+Status read_scored_tokens(const GgufVocabulary& vocabulary, TokenizerDefinition& definition) {
+  for (std::size_t i = 0; i < vocabulary.tokens.size(); ++i) {
+    const auto found = add_found_token(vocabulary, i, definition);
+    if (!found) return found.error();
+    if (*found) continue;
+    const std::string& text = vocabulary.tokens[i];
+    VocabularyToken token{text_of_piece(text), TokenKind::kOrdinary};
+    token.score = vocabulary.scores[i];
+    token.spelling = text;
+    const std::int32_t type = type_of(vocabulary, i);
+    if (type == kByte) {
+      const auto byte = byte_of_spelling(text);
+      if (!byte) return bad_input(entry("tokens", i) + "'" + text + "' is not <0x00> … <0xFF>, the spelling of a byte");
+      token = {};
+      token.bytes = std::string(1, static_cast<char>(*byte));
+      definition.byte_tokens[*byte] = static_cast<TokenId>(i);
+    } else if (type == kUnusedType) {
+      token.kind = TokenKind::kUnused;
+    } else if (type != kNormal) {
+      return bad_input(entry("token_type", i) + std::to_string(type) + " is unknown");
+    }
+    definition.tokens.push_back(std::move(token));
+  }
+  drop_earlier_twins(definition);
+  return {};
+}
+
+// Tokens that merging may build, by spelling. A user's token that is an ordinary word as well can still be built where
+// it is not cut out: as a part of another word.
+std::unordered_map<std::string, TokenId> mergeable_tokens(const GgufVocabulary& vocabulary, const TokenizerDefinition& definition) {
+  std::unordered_map<std::string, TokenId> ids;
   ids.reserve(vocabulary.tokens.size());
   for (std::size_t i = 0; i < vocabulary.tokens.size(); ++i) {
-    if (definition.tokens[i].kind == TokenKind::kOrdinary) {
-      ids.emplace(vocabulary.tokens[i], static_cast<TokenId>(i));
-    }
+    if (definition.tokens[i].kind == TokenKind::kOrdinary) ids.emplace(vocabulary.tokens[i], static_cast<TokenId>(i));
   }
+  for (const AddedToken& token : definition.added) {
+    if (!token.special) ids.emplace(bytes_to_alphabet(token.content), token.id);
+  }
+  return ids;
+}
+
+Status read_merges(const GgufVocabulary& vocabulary, TokenizerDefinition& definition) {
+  const auto ids = mergeable_tokens(vocabulary, definition);
   definition.merges.reserve(vocabulary.merges.size());
-  std::string joined;
   for (std::size_t i = 0; i < vocabulary.merges.size(); ++i) {
-    const std::string_view merge = vocabulary.merges[i];
-    const auto where = [i] { return "tokenizer.ggml.merges[" + std::to_string(i) + "]: "; };
+    const std::string& merge = vocabulary.merges[i];
     const std::size_t space = merge.find(' ');
-    if (space == std::string_view::npos || merge.find(' ', space + 1) != std::string_view::npos) {
-      return bad_input(where() + "not two tokens with one space between them");
+    if (space == std::string::npos || merge.find(' ', space + 1) != std::string::npos) {
+      return bad_input(entry("merges", i) + "not two tokens with one space between them");
     }
-    const std::string_view left = merge.substr(0, space);
-    const std::string_view right = merge.substr(space + 1);
-    joined.assign(left).append(right);
+    const std::string left = merge.substr(0, space);
+    const std::string right = merge.substr(space + 1);
     const auto left_id = ids.find(left);
     const auto right_id = ids.find(right);
-    const auto result_id = ids.find(joined);
+    const auto result_id = ids.find(left + right);
     if (left_id == ids.end() || right_id == ids.end() || result_id == ids.end()) {
-      return bad_input(where() + "'" + std::string(merge) + "' joins tokens that are not in the vocabulary");
+      return bad_input(entry("merges", i) + "'" + merge + "' joins tokens that are not in the vocabulary");
     }
     definition.merges.push_back({static_cast<std::uint32_t>(i), left_id->second, right_id->second, result_id->second});
   }
   return {};
 }
 
+Status check_sizes(const GgufVocabulary& vocabulary) {
+  const auto problem = [](std::string_view key, const std::string& what) {
+    return bad_input("tokenizer.ggml." + std::string(key) + ": " + what);
+  };
+  const std::size_t size = vocabulary.tokens.size();
+  if (size == 0) return problem("tokens", "missing");
+  if (size > kVocabularySizeMax) return problem("tokens", "more than " + std::to_string(kVocabularySizeMax));
+  if (vocabulary.merges.size() > kMergesMax) return problem("merges", "more than " + std::to_string(kMergesMax));
+  const auto entries = [size](std::size_t count) {
+    return std::to_string(count) + " entries for " + std::to_string(size) + " tokens";
+  };
+  if (!vocabulary.token_types.empty() && vocabulary.token_types.size() != size) {
+    return problem("token_type", entries(vocabulary.token_types.size()));
+  }
+  if (vocabulary.model == "llama" && vocabulary.scores.size() != size) {
+    return problem("scores", vocabulary.scores.empty() ? "missing: they say what merges first" : entries(vocabulary.scores.size()));
+  }
+  return {};
+}
+
+// Byte-level BPE, cut as `pre` names it. Whether a text begins with BOS where the file does not say.
+Expected<bool> define_byte_level(const GgufVocabulary& vocabulary, TokenizerDefinition& definition) {
+  if (vocabulary.pre.empty()) return refuse("pre", "missing: the file does not say how text is cut; convert it again");
+  const GgufPreTokenizer* pre = find_gguf_pre_tokenizer(vocabulary.pre);
+  if (pre == nullptr) {
+    return refuse("pre", "'" + vocabulary.pre + "' is not supported (" + gguf_pre_tokenizer_names() + " are)");
+  }
+  if (Status status = read_byte_level_tokens(vocabulary, definition); !status.ok()) return fail(std::move(status));
+  if (Status status = read_merges(vocabulary, definition); !status.ok()) return fail(std::move(status));
+  definition.pre_tokenizer = pre->stages;
+  definition.whole_piece_first = pre->whole_piece_first;
+  definition.bos = vocabulary.bos_id;
+  if (vocabulary.eos_id) definition.eos = {*vocabulary.eos_id};
+  return pre->add_bos;
+}
+
+// SentencePiece's BPE as llama.cpp runs it: what tokens are found in the text cut it into stretches, and each of these
+// gets the space.
+Expected<bool> define_scored(const GgufVocabulary& vocabulary, TokenizerDefinition& definition) {
+  if (Status status = read_scored_tokens(vocabulary, definition); !status.ok()) return fail(std::move(status));
+  definition.model = ModelKind::kScoredBpe;
+  const auto in_vocabulary = [&](std::optional<TokenId> id, TokenId by_default) {
+    const TokenId chosen = id.value_or(by_default);
+    const bool known = chosen >= 0 && static_cast<std::size_t>(chosen) < definition.tokens.size();
+    return id || known ? std::optional(chosen) : std::nullopt;
+  };
+  definition.unknown = in_vocabulary(vocabulary.unknown_id, kUnknownDefault);
+  definition.fuse_unknown = true;
+  definition.bos = in_vocabulary(vocabulary.bos_id, kBosDefault);
+  if (const auto eos = in_vocabulary(vocabulary.eos_id, kEosDefault)) definition.eos = {*eos};
+  SentencePieceRules rules;
+  rules.dummy_prefix = vocabulary.add_space_prefix.value_or(true);
+  rules.remove_extra_spaces = vocabulary.remove_extra_whitespaces.value_or(false);
+  definition.drops_leading_space = rules.dummy_prefix || rules.remove_extra_spaces;
+  definition.sentencepiece = std::move(rules);
+  return true;
+}
+
 }  // namespace
 
 Expected<Tokenizer> tokenizer_from_vocabulary(const GgufVocabulary& vocabulary) {
-  if (vocabulary.model == "llama") return refuse("model", "SentencePiece vocabularies ('llama') are not supported yet");
-  if (vocabulary.model != "gpt2") return refuse("model", "'" + vocabulary.model + "' is not supported (byte-level BPE, 'gpt2', is)");
-  if (vocabulary.pre.empty()) return refuse("pre", "missing: the file does not say how text is cut; convert it again");
-  const PreRule* rule = find_pre_rule(vocabulary.pre);
-  if (rule == nullptr) {
-    return refuse("pre", "'" + vocabulary.pre + "' is not supported (llama-bpe, smollm, refact, starcoder, gpt-2 are)");
+  const bool scored = vocabulary.model == "llama";
+  if (!scored && vocabulary.model != "gpt2") {
+    return refuse("model", "'" + vocabulary.model + "' is not supported (byte-level BPE, 'gpt2', and SentencePiece's, 'llama', are)");
   }
-  if (vocabulary.tokens.empty()) return refuse("tokens", "missing");
-  if (vocabulary.tokens.size() > kVocabularySizeMax) return refuse("tokens", "more than " + std::to_string(kVocabularySizeMax));
-  if (vocabulary.merges.size() > kMergesMax) return refuse("merges", "more than " + std::to_string(kMergesMax));
-  if (!vocabulary.token_types.empty() && vocabulary.token_types.size() != vocabulary.tokens.size()) {
-    return refuse("token_type", std::to_string(vocabulary.token_types.size()) + " entries for " +
-                                    std::to_string(vocabulary.tokens.size()) + " tokens");
-  }
-
+  if (Status status = check_sizes(vocabulary); !status.ok()) return fail(std::move(status));
   TokenizerDefinition definition;
-  if (Status status = read_tokens(vocabulary, definition); !status.ok()) return fail(std::move(status));
-  if (Status status = read_merges(vocabulary, definition); !status.ok()) return fail(std::move(status));
-  for (const std::string_view pattern : rule->patterns) definition.pre_tokenizer.push_back(PreTokenizerStage::split(pattern));
-  definition.whole_piece_first = rule->whole_piece_first;
-  definition.bos = vocabulary.bos_id;
-  if (vocabulary.add_bos.value_or(rule->add_bos)) {
-    if (!vocabulary.bos_id) return refuse("bos_token_id", "missing, although a text must begin with it");
-    definition.prefix = {*vocabulary.bos_id};
+  const auto add_bos = scored ? define_scored(vocabulary, definition) : define_byte_level(vocabulary, definition);
+  if (!add_bos) return fail(add_bos.error());
+  if (vocabulary.add_bos.value_or(*add_bos)) {
+    if (!definition.bos) return refuse("bos_token_id", "missing, although a text must begin with it");
+    definition.prefix = {*definition.bos};
   }
-  if (vocabulary.eos_id) definition.eos.push_back(*vocabulary.eos_id);
+  if (vocabulary.add_eos.value_or(false)) {
+    if (definition.eos.empty()) return refuse("eos_token_id", "missing, although a text must end with it");
+    definition.suffix = {definition.eos.front()};
+  }
   if (vocabulary.eot_id) definition.eos.push_back(*vocabulary.eot_id);
   auto built = Tokenizer::build(std::move(definition));
   if (!built) return fail(bad_input("tokenizer.ggml: " + built.error().message()));

@@ -1,6 +1,6 @@
 #pragma once
 // The tokenizer inside a GGUF file, as the plain values its reader found (runtime/model reads the file; this knows
-// what the values mean). Byte-level BPE only: model "gpt2".
+// what the values mean): model "gpt2" is byte-level BPE, "llama" SentencePiece's BPE.
 
 #include <cstdint>
 #include <optional>
@@ -15,15 +15,20 @@ namespace herd::tokenizer {
 
 // Field <- metadata key, "tokenizer.ggml." in front where no other prefix stands.
 struct GgufVocabulary {
-  std::string model;                       // model: "gpt2" is byte-level BPE
-  std::string pre;                         // pre: how text is cut before merging
+  std::string model;                       // model: "gpt2" or "llama"
+  std::string pre;                         // pre, of gpt2: how text is cut before merging
   std::vector<std::string> tokens;         // tokens, by id
   std::vector<std::int32_t> token_types;   // token_type: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte
-  std::vector<std::string> merges;         // merges: "left right", by rank
+  std::vector<std::string> merges;         // merges, of gpt2: "left right", by rank
+  std::vector<float> scores;               // scores, of llama: by id
   std::optional<TokenId> bos_id;           // bos_token_id
   std::optional<TokenId> eos_id;           // eos_token_id
   std::optional<TokenId> eot_id;           // eot_token_id
-  std::optional<bool> add_bos;             // add_bos_token; absent: as `pre` implies
+  std::optional<TokenId> unknown_id;       // unknown_token_id
+  std::optional<bool> add_bos;             // add_bos_token; absent: as `pre` implies, of llama true
+  std::optional<bool> add_eos;             // add_eos_token; absent: false
+  std::optional<bool> add_space_prefix;    // add_space_prefix, of llama; absent: true
+  std::optional<bool> remove_extra_whitespaces;  // remove_extra_whitespaces, of llama; absent: false
   std::string chat_template;               // tokenizer.chat_template; empty: none
   bool operator==(const GgufVocabulary&) const = default;
 };

@@ -21,9 +21,14 @@ std::uint64_t hash_pair(TokenId left, TokenId right) {
 }  // namespace
 
 MergeTable::MergeTable(std::span<const Merge> merges) {
-  slots_.resize(std::bit_ceil(std::max<std::size_t>(merges.size() * 2, 2)));
+  slots_.resize(std::bit_ceil(std::max<std::size_t>(merges.size() + merges.size() / 3 + 1, 2)));
   mask_ = slots_.size() - 1;
-  for (const Merge& merge : merges) {
+  constexpr std::size_t kAhead = 16;  // its slot is on its way while the ones before it are filled
+  for (std::size_t n = 0; n < merges.size(); ++n) {
+    if (n + kAhead < merges.size()) {
+      __builtin_prefetch(&slots_[hash_pair(merges[n + kAhead].left, merges[n + kAhead].right) & mask_], 1);
+    }
+    const Merge& merge = merges[n];
     std::uint64_t i = hash_pair(merge.left, merge.right) & mask_;
     while (slots_[i].left != -1 && (slots_[i].left != merge.left || slots_[i].right != merge.right)) {
       i = (i + 1) & mask_;

@@ -20,7 +20,7 @@ struct Merge {
   bool operator==(const Merge&) const = default;
 };
 
-// Pair of ids -> rank, result. Immutable: open addressing with linear probing, at most half full.
+// Pair of ids -> rank, result. Immutable: open addressing with linear probing, at most three quarters full.
 class MergeTable {
  public:
   struct Entry {

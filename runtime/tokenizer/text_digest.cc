@@ -1,6 +1,9 @@
 #include "runtime/tokenizer/text_digest.h"
 
+#include <array>
+#include <bit>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "runtime/digest/digest.h"
@@ -26,10 +29,11 @@ void add(const std::vector<TokenId>& ids, Digester& to) {
 }
 
 void add(const VocabularyToken& token, Digester& to) {
-  to.add(token.bytes);
-  to.add(static_cast<std::uint64_t>(token.kind));
-  to.add(static_cast<double>(token.score));
-  to.add(token.spelling);
+  const std::array<std::uint64_t, 4> fixed = {token.bytes.size(), token.spelling.size(), static_cast<std::uint64_t>(token.kind),
+                                              std::bit_cast<std::uint64_t>(token.score)};
+  to.add_row(std::as_bytes(std::span(fixed)));
+  to.add_row(std::as_bytes(std::span(token.bytes)));
+  if (!token.spelling.empty()) to.add_row(std::as_bytes(std::span(token.spelling)));
 }
 
 void add(const NormalizerStep& step, Digester& to) {
@@ -40,8 +44,9 @@ void add(const NormalizerStep& step, Digester& to) {
 }
 
 void add(const Merge& merge, Digester& to) {
-  to.add(std::uint64_t{merge.rank});
-  for (const TokenId id : {merge.left, merge.right, merge.result}) add(id, to);
+  const std::array<std::uint32_t, 4> fixed = {merge.rank, static_cast<std::uint32_t>(merge.left),
+                                              static_cast<std::uint32_t>(merge.right), static_cast<std::uint32_t>(merge.result)};
+  to.add_row(std::as_bytes(std::span(fixed)));
 }
 
 void add(const AddedToken& token, Digester& to) {
@@ -56,6 +61,14 @@ void add(const PreTokenizerStage& stage, Digester& to) {
   to.add(stage.pattern);
   to.add(stage.content);
   for (const bool flag : {stage.invert, stage.only_at_start}) add(flag, to);
+}
+
+void add(const SentencePieceRules& rules, Digester& to) {
+  to.add(rules.charsmap);
+  for (const bool flag : {rules.dummy_prefix, rules.prefix_every_stretch, rules.remove_extra_spaces, rules.escape_spaces,
+                          rules.space_as_suffix}) {
+    add(flag, to);
+  }
 }
 
 template <class Item>
@@ -75,9 +88,11 @@ std::string text_digest(const TokenizerDefinition& definition, std::string_view 
   add_all(definition.normalizer, digester);
   digester.add(static_cast<std::uint64_t>(definition.model));
   for (const TokenId id : definition.byte_tokens) add(id, digester);
+  add(definition.sentencepiece.has_value(), digester);
+  if (definition.sentencepiece) add(*definition.sentencepiece, digester);
   digester.add(definition.first_token_drops);
   for (const bool flag : {definition.whole_piece_first, definition.fuse_unknown, definition.meta_slices,
-                          definition.drops_leading_space}) {
+                          definition.drops_leading_space, definition.sums_in_double}) {
     add(flag, digester);
   }
   add(definition.unknown, digester);

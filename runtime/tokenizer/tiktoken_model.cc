@@ -4,10 +4,10 @@
 #include <array>
 #include <charconv>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "runtime/tokenizer/token_map.h"
 #include "runtime/tokenizer/tokenizer_file.h"
 
 namespace herd::tokenizer {
@@ -72,20 +72,21 @@ std::vector<std::string> special_names(TiktokenSpecials specials) {
 // tiktoken merges the adjacent pair whose joined bytes have the lowest rank: every split of every token into two
 // tokens is a merge, and all splits of one token share its rank.
 Expected<std::vector<Merge>> merges_of(const std::vector<VocabularyToken>& tokens, std::string_view name) {
-  std::unordered_map<std::string_view, TokenId> ids;
-  ids.reserve(tokens.size());
-  for (std::size_t i = 0; i < tokens.size(); ++i) ids.emplace(tokens[i].bytes, static_cast<TokenId>(i));
+  TokenMap known(tokens.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i) known.insert(tokens[i].bytes, static_cast<TokenId>(i));
 
   std::vector<Merge> merges;
+  std::vector<std::string_view> parts;  // left and right of every split of one token
+  std::vector<TokenId> ids(2 * kTiktokenTokenBytesMax);
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const std::string_view bytes = tokens[i].bytes;
-    for (std::size_t cut = 1; cut < bytes.size(); ++cut) {
-      const auto left = ids.find(bytes.substr(0, cut));
-      if (left == ids.end()) continue;
-      const auto right = ids.find(bytes.substr(cut));
-      if (right == ids.end()) continue;
+    parts.clear();
+    for (std::size_t cut = 1; cut < bytes.size(); ++cut) parts.insert(parts.end(), {bytes.substr(0, cut), bytes.substr(cut)});
+    known.find_all(parts, ids);
+    for (std::size_t split = 0; split < parts.size(); split += 2) {
+      if (ids[split] == TokenMap::kNone || ids[split + 1] == TokenMap::kNone) continue;
       if (merges.size() == kMergesMax) return fail(bad_input(std::string(name) + ": tokens split in too many ways"));
-      merges.push_back({static_cast<std::uint32_t>(i), left->second, right->second, static_cast<TokenId>(i)});
+      merges.push_back({static_cast<std::uint32_t>(i), ids[split], ids[split + 1], static_cast<TokenId>(i)});
     }
   }
   return merges;

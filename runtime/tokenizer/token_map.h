@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -21,17 +22,27 @@ class TokenMap {
   // The id that `text` had before, kNone when it is new. It keeps that one.
   TokenId insert(std::string_view text, TokenId id);
   [[nodiscard]] TokenId find(std::string_view text) const;  // kNone: not there
+  // The same of many: memory is fetched for a group of them at a time, several times as fast as one after the other.
+  void find_all(std::span<const std::string_view> texts, std::span<TokenId> ids) const;
 
  private:
-  struct Slot {
+  struct Entry {
     std::string_view text;
-    std::uint32_t hash = 0;
     TokenId id = kNone;
+  };
+  static constexpr std::uint32_t kEmpty = static_cast<std::uint32_t>(-1);
+  struct Slot {  // small, so that most of the table stays in a cache
+    std::uint32_t hash = 0;
+    std::uint32_t entry = kEmpty;
   };
 
   [[nodiscard]] std::size_t place_of(std::string_view text, std::uint64_t hash) const;
+  [[nodiscard]] TokenId id_at(std::size_t place) const {
+    return slots_[place].entry == kEmpty ? kNone : entries_[slots_[place].entry].id;
+  }
 
-  std::vector<Slot> slots_;  // a power of two, at most half full; linear probing
+  std::vector<Slot> slots_;  // a power of two, at most three quarters full; linear probing
+  std::vector<Entry> entries_;
   std::uint64_t mask_ = 0;
 };
 

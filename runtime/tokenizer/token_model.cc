@@ -20,15 +20,18 @@ Expected<TokenModel> TokenModel::build(const TokenizerDefinition& definition) {
     case ModelKind::kCharacterBpe:
       return of<CharacterBpe>(definition);
     case ModelKind::kScoredBpe:
+      return of<ScoredBpe>(definition);
     case ModelKind::kUnigram:
-      return fail(bad_input("SentencePiece vocabularies are not supported yet"));
+      return of<Unigram>(definition);
   }
   HERD_UNREACHABLE("unknown kind of model");
 }
 
 void TokenModel::encode_piece(std::string_view piece, ModelScratch& scratch, std::vector<TokenId>& out) const {
   if (const auto* model = std::get_if<ByteBpe>(&kind_)) return model->encode_piece(piece, scratch.merging, out);
-  return std::get<CharacterBpe>(kind_).encode_piece(piece, scratch.merging, out);
+  if (const auto* model = std::get_if<CharacterBpe>(&kind_)) return model->encode_piece(piece, scratch.merging, out);
+  if (const auto* model = std::get_if<ScoredBpe>(&kind_)) return model->encode_piece(piece, scratch.scored, out);
+  return std::get<Unigram>(kind_).encode_piece(piece, scratch.unigram, out);
 }
 
 }  // namespace herd::tokenizer

@@ -9,13 +9,17 @@
 #include "runtime/ids.h"
 #include "runtime/tokenizer/byte_bpe.h"
 #include "runtime/tokenizer/character_bpe.h"
+#include "runtime/tokenizer/scored_bpe.h"
 #include "runtime/tokenizer/tokenizer_definition.h"
+#include "runtime/tokenizer/unigram.h"
 
 namespace herd::tokenizer {
 
 // Memory that one call of encode() lends to all its pieces.
 struct ModelScratch {
   MergeScratch merging;
+  ScoredBpeScratch scored;
+  UnigramScratch unigram;
 };
 
 // Immutable and shared by threads.
@@ -28,7 +32,7 @@ class TokenModel {
   void encode_piece(std::string_view piece, ModelScratch& scratch, std::vector<TokenId>& out) const;
 
  private:
-  using Kinds = std::variant<ByteBpe, CharacterBpe>;
+  using Kinds = std::variant<ByteBpe, CharacterBpe, ScoredBpe, Unigram>;
 
   explicit TokenModel(Kinds kind) : kind_(std::move(kind)) {}
   template <class Model>

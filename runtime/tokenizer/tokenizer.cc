@@ -67,15 +67,34 @@ struct Tokenizer::Tables {
   std::deque<std::string> names;
   std::array<AddedTokenMatcher, 2> added;  // in the text as it is, then in normalized text
   Normalizer normalizer;
+  std::optional<SentencePieceNormalizer> sentencepiece;  // instead of `normalizer`
   PreTokenizer pre_tokenizer;
   std::optional<TokenModel> model;
   std::optional<TokenId> bos;
   std::vector<TokenId> eos;
   std::string digest;
 
+  Status take_normalizer();
   Status take_added_tokens();
   void find_ends();
 };
+
+Status Tokenizer::Tables::take_normalizer() {
+  auto steps = Normalizer::build(definition.normalizer);
+  if (!steps) return steps.error();
+  normalizer = std::move(*steps);
+  if (!definition.sentencepiece) return {};
+  std::vector<PieceTrie::Entry> kept;
+  for (std::size_t i = 0; i < definition.tokens.size(); ++i) {
+    const VocabularyToken& token = definition.tokens[i];
+    if (token.kind == TokenKind::kUserDefined) kept.push_back({spelling_of(token), static_cast<TokenId>(i)});
+  }
+  auto built = SentencePieceNormalizer::build(*definition.sentencepiece, std::move(kept));
+  if (!built) return built.error();
+  sentencepiece = std::move(*built);
+  definition.sentencepiece->charsmap = {};
+  return {};
+}
 
 Status Tokenizer::Tables::take_added_tokens() {
   std::array<std::vector<AddedToken>, 2> passes;
@@ -118,9 +137,7 @@ Expected<Tokenizer> Tokenizer::build(TokenizerDefinition definition) {
   tables->definition = std::move(definition);
   TokenizerDefinition& kept = tables->definition;
 
-  auto normalizer = Normalizer::build(kept.normalizer);
-  if (!normalizer) return fail(normalizer.error());
-  tables->normalizer = std::move(*normalizer);
+  if (Status status = tables->take_normalizer(); !status.ok()) return fail(std::move(status));
   auto pre_tokenizer = PreTokenizer::build(kept.pre_tokenizer);
   if (!pre_tokenizer) return fail(pre_tokenizer.error());
   tables->pre_tokenizer = std::move(*pre_tokenizer);
@@ -140,6 +157,7 @@ struct Tokenizer::Encoding {
   const EncodeOptions& options;
   Pieces pieces;
   ModelScratch scratch;
+  std::string spelled;  // a stretch as SentencePiece normalizes it
   std::vector<TokenId> ids;
 
   Encoding(const Tables& of, const EncodeOptions& how) : tables(of), options(how) {}
@@ -158,6 +176,12 @@ struct Tokenizer::Encoding {
   }
 
   void encode_stretch(std::string_view stretch, std::size_t begin) {
+    if (tables.sentencepiece) {
+      spelled.clear();
+      tables.sentencepiece->normalize(stretch, begin == 0, spelled);
+      tables.model->encode_piece(spelled, scratch, ids);
+      return;
+    }
     if (tables.normalizer.empty() && tables.added[1].empty()) {
       encode_pieces(stretch, begin == 0);
       return;
@@ -247,7 +271,8 @@ std::size_t Tokenizer::vocab_size() const { return tables_->definition.tokens.si
 std::size_t Tokenizer::ordinary_size() const {
   const std::vector<VocabularyToken>& tokens = tables_->definition.tokens;
   std::size_t size = tokens.size();
-  while (size > 0 && tokens[size - 1].kind != TokenKind::kOrdinary) --size;
+  const auto needs_row = [](TokenKind kind) { return kind == TokenKind::kOrdinary || kind == TokenKind::kUserDefined; };
+  while (size > 0 && !needs_row(tokens[size - 1].kind)) --size;
   return size;
 }
 

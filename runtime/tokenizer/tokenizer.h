@@ -1,7 +1,7 @@
 #pragma once
-// Text <-> token ids. Loaders: tokenizer_json.h (Hugging Face), tiktoken_model.h (Meta),
-// gguf_vocabulary.h (GGUF). Equal to HF `tokenizers` and to tiktoken on every valid text; text that is not UTF-8 is
-// repaired first (U+FFFD), which callers that must refuse it find out with valid_utf8().
+// Text <-> token ids. Loaders: tokenizer_json.h (Hugging Face), tokenizer_model.h (SentencePiece, Meta's tiktoken),
+// gguf_vocabulary.h (GGUF). Equal to HF `tokenizers`, to `sentencepiece` and to tiktoken on every valid text; text that is
+// not UTF-8 is repaired first (U+FFFD), which callers that must refuse it find out with valid_utf8().
 
 #include <memory>
 #include <optional>

@@ -14,6 +14,7 @@
 #include "runtime/tokenizer/added_tokens.h"
 #include "runtime/tokenizer/merge_table.h"
 #include "runtime/tokenizer/pre_tokenizer.h"
+#include "runtime/tokenizer/sentencepiece_normalizer.h"
 
 namespace herd::tokenizer {
 
@@ -23,10 +24,11 @@ inline constexpr std::size_t kVocabularySizeMax = 1U << 20;
 inline constexpr std::size_t kMergesMax = 1U << 21;
 
 enum class TokenKind : std::uint8_t {
-  kUnused,    // an id without a token, or one that text can never become
+  kUnused,    // an id without a token, or one that text can never become; with a spelling it takes part in merging
   kOrdinary,  // a byte string that merging can reach
   kAdded,     // found in the text before merging, visible when decoded
   kSpecial,   // control token
+  kUserDefined,  // where normalized text spells it, always this one token, part of no merge (SentencePiece)
 };
 
 // How the pieces of a text become tokens.
@@ -40,8 +42,8 @@ enum class ModelKind : std::uint8_t {
 struct VocabularyToken {
   std::string bytes;     // what it decodes to; added and special tokens: their text
   TokenKind kind = TokenKind::kUnused;
-  float score = 0.0F;    // of kScoredBpe and kUnigram
-  std::string spelling;  // how normalized text spells it ("\u2581the"); empty: as `bytes`
+  double score = 0.0;    // of kScoredBpe and kUnigram
+  std::string spelling = {};  // how normalized text spells it ("\u2581the"); empty: as `bytes`
 };
 
 [[nodiscard]] inline std::string_view spelling_of(const VocabularyToken& token) {
@@ -75,6 +77,8 @@ struct TokenizerDefinition {
   ModelKind model = ModelKind::kByteBpe;
   std::vector<NormalizerStep> normalizer;
   std::array<TokenId, 256> byte_tokens = no_byte_tokens();  // <0x00> … <0xFF>: what a character without a token becomes
+  std::optional<SentencePieceRules> sentencepiece;  // how text is normalized instead of by `normalizer`
+  bool sums_in_double = false;  // of kUnigram: HF tokenizers adds scores so, SentencePiece in float
   bool drops_leading_space = false;  // a whole text is decoded without its first space (what the normalizer put there)
   std::string first_token_drops;     // a whole text is decoded without this anywhere in the spelling of its first token
 

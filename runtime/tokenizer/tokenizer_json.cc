@@ -6,7 +6,7 @@
 #include <array>
 #include <optional>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -27,6 +27,9 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kDepthMax = 32;
+constexpr std::size_t kMergesAtOnce = 64;  // whose tokens are looked up together
+
+std::string merge_path(std::size_t index) { return "model.merges[" + std::to_string(index) + "]: "; }
 
 std::string_view view(const json::string& text) { return {text.data(), text.size()}; }
 
@@ -46,19 +49,23 @@ std::optional<std::pair<std::string_view, std::string_view>> merged_pair(const j
 // One file being read. Each step returns ok or a message that begins with the field; parse() adds the file's name.
 class Reader {
  public:
-  Expected<Tokenizer> parse(const json::object& root, std::span<const AddedToken> more);
+  Expected<Tokenizer> parse(const json::object& root, const DeclaredAddedTokens& declared);
 
  private:
   Status read_stages(const json::object& root);
   Status read_model(const json::object& model);
   Status refuse_what_changes_merging(const json::object& model);
   Status read_vocabulary(const json::object& vocabulary);
+  Status read_scored_vocabulary(const json::object& model);
   [[nodiscard]] VocabularyToken token_of(std::string_view spelling) const;
   Status read_unknown(const json::object& model);
   Status read_merges(const json::object& model);
   Status read_added_tokens(const json::object& root);
   Status read_added_token(const json::object& token, const std::string& where);
   Status add(AddedToken token, const std::string& where);
+  Status join(const DeclaredAddedTokens& declared);
+  void restate(const AddedToken& declared, AddedToken& own);
+  [[nodiscard]] TokenId next_added_id() const;
   [[nodiscard]] bool every_byte_has_a_token() const;
   void make_room(std::size_t index) {
     if (index < taken_.size()) return;
@@ -69,23 +76,21 @@ class Reader {
   TokenizerDefinition definition_;
   Normalizer normalizer_;
   JsonDecoder decoder_;
+  std::size_t vocabulary_size_ = 0;
   TokenMap spelled_;  // vocabulary as written -> id; views into the document
   std::vector<bool> taken_;                // ids that have a token
-  std::unordered_set<std::string> added_;  // texts of added tokens
+  std::unordered_map<std::string, std::size_t> added_;  // text of an added token -> its place in the definition
   bool byte_level_ = false;
 };
 
-Expected<Tokenizer> Reader::parse(const json::object& root, std::span<const AddedToken> more) {
+Expected<Tokenizer> Reader::parse(const json::object& root, const DeclaredAddedTokens& declared) {
   const json::value* model = json_member(root, "model");
   if (model == nullptr || !model->is_object()) return fail(bad_input("model: missing"));
   if (Status status = refuse_what_changes_merging(model->get_object()); !status.ok()) return fail(std::move(status));
   if (Status status = read_stages(root); !status.ok()) return fail(std::move(status));
   if (Status status = read_model(model->get_object()); !status.ok()) return fail(std::move(status));
   if (Status status = read_added_tokens(root); !status.ok()) return fail(std::move(status));
-  for (const AddedToken& token : more) {
-    if (added_.contains(token.content)) continue;
-    if (Status status = add(token, "added token"); !status.ok()) return fail(std::move(status));
-  }
+  if (Status status = join(declared); !status.ok()) return fail(std::move(status));
   if (Status status = read_unknown(model->get_object()); !status.ok()) return fail(std::move(status));
   return Tokenizer::build(std::move(definition_));
 }
@@ -124,8 +129,9 @@ Status Reader::read_stages(const json::object& root) {
 }
 
 Status Reader::refuse_what_changes_merging(const json::object& model) {
-  if (const auto type = json_type(model); type != "BPE" && json_member(model, "type") != nullptr) {
-    return bad_input("model.type: '" + std::string(type) + "' is not supported (BPE is)");
+  const auto type = json_type(model);
+  if (type != "BPE" && type != "Unigram" && json_member(model, "type") != nullptr) {
+    return bad_input("model.type: '" + std::string(type) + "' is not supported (BPE and Unigram are)");
   }
   if (const json::value* dropout = json_member(model, "dropout")) {
     boost::system::error_code error;
@@ -141,6 +147,7 @@ Status Reader::refuse_what_changes_merging(const json::object& model) {
 }
 
 Status Reader::read_model(const json::object& model) {
+  if (json_type(model) == "Unigram") return read_scored_vocabulary(model);
   bool byte_fallback = false;
   if (Status status = read_json_flag(model, "byte_fallback", "model", byte_fallback); !status.ok()) return status;
   if (Status status = read_json_flag(model, "ignore_merges", "model", definition_.whole_piece_first); !status.ok()) return status;
@@ -164,7 +171,8 @@ Status Reader::read_vocabulary(const json::object& vocabulary) {
   if (vocabulary.size() > kVocabularySizeMax) {
     return bad_input("model.vocab: more than " + std::to_string(kVocabularySizeMax) + " tokens");
   }
-  spelled_ = TokenMap(vocabulary.size());
+  vocabulary_size_ = vocabulary.size();
+  spelled_ = TokenMap(vocabulary_size_);
   for (const auto& [key, value] : vocabulary) {
     const std::string_view spelling(key.data(), key.size());
     const auto id = json_token_id(value);
@@ -175,6 +183,44 @@ Status Reader::read_vocabulary(const json::object& vocabulary) {
     taken_[index] = true;
     spelled_.insert(spelling, *id);
     definition_.tokens[index] = token_of(spelling);
+  }
+  return {};
+}
+
+// A unigram model: [[token, score], …], the id is the place.
+Status Reader::read_scored_vocabulary(const json::object& model) {
+  if (byte_level_) return bad_input("pre_tokenizer: ByteLevel in front of a Unigram model is not supported");
+  const json::value* list = json_member(model, "vocab");
+  if (list == nullptr || !list->is_array()) return bad_input("model.vocab: missing");
+  const json::array& entries = list->get_array();
+  if (entries.size() > kVocabularySizeMax) return bad_input("model.vocab: more than " + std::to_string(kVocabularySizeMax) + " tokens");
+  vocabulary_size_ = entries.size();
+  spelled_ = TokenMap(vocabulary_size_);
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const std::string where = "model.vocab[" + std::to_string(i) + "]: ";
+    const json::array* entry = entries[i].if_array();
+    const bool is_pair = entry != nullptr && entry->size() == 2 && (*entry)[0].is_string() && (*entry)[1].is_number();
+    if (!is_pair) return bad_input(where + "not a token and its score");
+    const std::string_view spelling = view((*entry)[0].get_string());
+    make_room(i);
+    taken_[i] = true;
+    if (spelled_.insert(spelling, static_cast<TokenId>(i)) != TokenMap::kNone) {
+      return bad_input(where + "'" + std::string(spelling) + "' occurs twice");
+    }
+    definition_.tokens[i] = token_of(spelling);
+    definition_.tokens[i].score = (*entry)[1].to_number<double>();
+  }
+  definition_.model = ModelKind::kUnigram;
+  definition_.sums_in_double = true;
+  definition_.fuse_unknown = true;
+  if (const json::value* unknown = json_member(model, "unk_id")) {
+    definition_.unknown = json_token_id(*unknown);
+    if (!definition_.unknown) return bad_input("model.unk_id: not a token id");
+  }
+  bool byte_fallback = false;
+  if (Status status = read_json_flag(model, "byte_fallback", "model", byte_fallback); !status.ok()) return status;
+  for (std::size_t byte = 0; byte_fallback && byte < definition_.byte_tokens.size(); ++byte) {
+    definition_.byte_tokens[byte] = spelled_.find(spelling_of_byte(static_cast<std::uint8_t>(byte)));
   }
   return {};
 }
@@ -233,21 +279,32 @@ Status Reader::read_merges(const json::object& model) {
   const json::array& merges = list->get_array();
   if (merges.size() > kMergesMax) return bad_input("model.merges: more than " + std::to_string(kMergesMax));
   definition_.merges.reserve(merges.size());
-  std::string joined;
-  for (std::size_t i = merges.size(); i-- > 0;) {
-    const auto where = [i] { return "model.merges[" + std::to_string(i) + "]: "; };
-    const auto pair = merged_pair(merges[i]);
-    if (!pair) return bad_input(where() + "not two tokens, in one text with a space between them or in two");
-    const auto& [left, right] = *pair;
-    joined.assign(left).append(right);
-    const TokenId left_id = spelled_.find(left);
-    const TokenId right_id = spelled_.find(right);
-    const TokenId result_id = spelled_.find(joined);
-    if (left_id == TokenMap::kNone || right_id == TokenMap::kNone || result_id == TokenMap::kNone) {
-      return bad_input(where() + "'" + std::string(left) + "' and '" + std::string(right) +
-                       "' or what they make is not in model.vocab");
+  std::vector<std::string> joined(kMergesAtOnce);
+  std::vector<std::string_view> texts(3 * kMergesAtOnce);  // left, right and what they make, of each
+  std::vector<TokenId> ids(texts.size());
+  for (std::size_t end = merges.size(); end > 0;) {
+    const std::size_t count = std::min(end, kMergesAtOnce);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto pair = merged_pair(merges[end - 1 - i]);
+      if (!pair) {
+        return bad_input(merge_path(end - 1 - i) + "not two tokens, in one text with a space between them or in two");
+      }
+      joined[i].assign(pair->first).append(pair->second);
+      texts[3 * i] = pair->first;
+      texts[3 * i + 1] = pair->second;
+      texts[3 * i + 2] = joined[i];
     }
-    definition_.merges.push_back({static_cast<std::uint32_t>(i), left_id, right_id, result_id});
+    spelled_.find_all(std::span(texts).first(3 * count), ids);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t rank = end - 1 - i;
+      const std::span<const TokenId> own = std::span(ids).subspan(3 * i, 3);
+      if (std::find(own.begin(), own.end(), TokenMap::kNone) != own.end()) {
+        return bad_input(merge_path(rank) + "'" + std::string(texts[3 * i]) + "' and '" + std::string(texts[3 * i + 1]) +
+                         "' or what they make is not in model.vocab");
+      }
+      definition_.merges.push_back({static_cast<std::uint32_t>(rank), own[0], own[1], own[2]});
+    }
+    end -= count;
   }
   return {};
 }
@@ -310,14 +367,45 @@ Status Reader::add(AddedToken token, const std::string& where) {
     entry.kind = TokenKind::kAdded;
   }
   taken_[index] = true;
-  added_.insert(token.content);
+  added_.emplace(token.content, definition_.added.size());
   definition_.added.push_back(std::move(token));
+  return {};
+}
+
+// As the library numbers tokens that are added: behind the vocabulary, which may have holes, and behind each other.
+TokenId Reader::next_added_id() const {
+  auto next = static_cast<TokenId>(vocabulary_size_);
+  for (const AddedToken& token : definition_.added) next = std::max(next, token.id + 1);
+  return next;
+}
+
+void Reader::restate(const AddedToken& declared, AddedToken& own) {
+  const TokenId id = std::exchange(own, declared).id;
+  own.id = id;
+  const bool is_word = spelled_.find(own.content) != TokenMap::kNone && token_of(own.content).kind == TokenKind::kOrdinary;
+  definition_.tokens[static_cast<std::size_t>(id)].kind =
+      own.special ? TokenKind::kSpecial : is_word ? TokenKind::kOrdinary : TokenKind::kAdded;
+}
+
+Status Reader::join(const DeclaredAddedTokens& declared) {
+  TokenId next = next_added_id();
+  for (const AddedToken& token : declared.tokens) {
+    const auto known = added_.find(token.content);
+    if (known != added_.end()) {
+      if (declared.restate && token.id >= 0) restate(token, definition_.added[known->second]);
+      continue;
+    }
+    AddedToken joined = token;
+    const TokenId word = spelled_.find(token.content);
+    joined.id = word != TokenMap::kNone ? word : next++;
+    if (Status status = add(std::move(joined), "added token"); !status.ok()) return status;
+  }
   return {};
 }
 
 }  // namespace
 
-Expected<Tokenizer> parse_tokenizer_json(std::string_view content, std::string_view name, std::span<const AddedToken> more) {
+Expected<Tokenizer> parse_tokenizer_json(std::string_view content, std::string_view name, const DeclaredAddedTokens& declared) {
   const std::string prefix = std::string(name) + ": ";
   if (content.size() > kTokenizerFileBytesMax) {
     return fail(bad_input(prefix + "larger than " + std::to_string(kTokenizerFileBytesMax) + " bytes"));
@@ -331,15 +419,15 @@ Expected<Tokenizer> parse_tokenizer_json(std::string_view content, std::string_v
   if (error) return fail(bad_input(prefix + "not JSON: " + error.message()));
   if (!document.is_object()) return fail(bad_input(prefix + "not a JSON object"));
 
-  auto tokenizer = Reader().parse(document.get_object(), more);
+  auto tokenizer = Reader().parse(document.get_object(), declared);
   if (!tokenizer) return fail(bad_input(prefix + tokenizer.error().message()));
   return tokenizer;
 }
 
-Expected<Tokenizer> load_tokenizer_json(const std::filesystem::path& path, std::span<const AddedToken> more) {
+Expected<Tokenizer> load_tokenizer_json(const std::filesystem::path& path, const DeclaredAddedTokens& declared) {
   const auto content = read_tokenizer_file(path, kTokenizerFileBytesMax);
   if (!content) return fail(content.error());
-  return parse_tokenizer_json(*content, path.string(), more);
+  return parse_tokenizer_json(*content, path.string(), declared);
 }
 
 }  // namespace herd::tokenizer

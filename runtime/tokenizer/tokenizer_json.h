@@ -3,7 +3,6 @@
 // decoders of the Llama family. What would change the result and is not supported is refused with the field's name.
 
 #include <filesystem>
-#include <span>
 #include <string_view>
 
 #include "kernels/status.h"
@@ -12,12 +11,12 @@
 
 namespace herd::tokenizer {
 
-// `more`: added tokens that other files of the checkpoint declare (tokenizer_config.json, added_tokens.json). Those whose
-// text the file adds itself change nothing.
-[[nodiscard]] Expected<Tokenizer> load_tokenizer_json(const std::filesystem::path& path, std::span<const AddedToken> more = {});
+// `declared`: added tokens that other files of the checkpoint declare (tokenizer_config.json, added_tokens.json).
+[[nodiscard]] Expected<Tokenizer> load_tokenizer_json(const std::filesystem::path& path,
+                                                      const DeclaredAddedTokens& declared = {});
 
 // `name` stands for the file in error messages.
 [[nodiscard]] Expected<Tokenizer> parse_tokenizer_json(std::string_view content, std::string_view name,
-                                                       std::span<const AddedToken> more = {});
+                                                       const DeclaredAddedTokens& declared = {});
 
 }  // namespace herd::tokenizer

@@ -305,7 +305,7 @@ def compare_llama3(comparison, model_path, texts, folder):
         ids = random_ids(rng, len(ranks))
         text = oracle.decode_bytes(ids).decode("utf-8", "replace").encode().hex()
         cases += [("d", ids_line(ids), text), ("i", ids_line(ids), text)]
-    comparison.run(f"Llama 3 (tiktoken {tiktoken.__version__})", "tiktoken", model_path, cases)
+    comparison.run(f"Llama 3 (tiktoken {tiktoken.__version__})", "model", model_path, cases)
 
     # The same vocabulary as HF publishes it: all splits of a token into two tokens are merges.
     spell = byte_spelling()
@@ -364,7 +364,7 @@ def compare_smollm2(comparison, gguf_path, texts, folder):
         roles = [rng.choice(["system", "user", "assistant"])] + [rng.choice(["user", "assistant"]) for _ in range(rng.randrange(4))]
         messages = [(role, rng.choice(safe)) for role in roles]
         rendered = template.render(messages=[{"role": r, "content": c} for r, c in messages], add_generation_prompt=True)
-        cases.append(("c", json.dumps([template_text, "", messages]), ids_line(oracle.encode(rendered, add_special_tokens=False).ids)))
+        cases.append(("c", json.dumps([template_text, messages]), ids_line(oracle.encode(rendered, add_special_tokens=False).ids)))
     comparison.run("SmolLM2, conversations", "vocab-json", path, cases)
 
 

@@ -8,6 +8,7 @@
 #include "kernels/check.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/checkpoint/gguf_file.h"
+#include "runtime/checkpoint/gguf_parts.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -25,6 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)file->floats(value.key);
   }
   (void)herd::model::gguf_vocabulary(*file);
+  (void)main_encoding(std::span(&*file, 1));
   for (const GgufTensor& tensor : file->tensors()) {
     (void)tensor.type_name();
     std::vector<std::byte> bytes(tensor.end - tensor.begin);

@@ -104,6 +104,13 @@ save("gguf", "blocks", gguf([u32("general.alignment", 32)], [
 save("gguf", "types", gguf([
     ("u8", 0, b"\1"), ("i16", 3, b"\1\0"), ("f64", 12, struct.pack("<d", 0.5)), ("u64", 10, b"\xff" * 8),
     ("floats", 9, struct.pack("<IQ2f", 6, 2, 1.0, 2.0)), ("split.count", 2, b"\1\0")], []))
+save("gguf", "nested", gguf([
+    ("nested", 9, struct.pack("<IQ", 9, 2) + struct.pack("<IQ2B", 0, 2, 1, 2) + struct.pack("<IQ", 8, 1) + string("a")),
+    ("tokenizer.chat_template.tool_use", 8, string("tools")), ("tokenizer.chat_template", 8, string("usual"))], []))
+save("gguf", "scaled_part", gguf(llama_entries() + [
+    ("split.no", 2, b"\0\0"), ("split.count", 2, b"\2\0"), ("split.tensors.count", 5, struct.pack("<i", 12)),
+    ("llama.rope.scaling.type", 8, string("linear")), ("llama.rope.scaling.factor", 6, struct.pack("<f", 4.0)),
+    u32("llama.attention.sliding_window", 64), u32("llama.later_idea", 1)], llama_tensors()))
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 2048, "num_hidden_layers": 16,
@@ -126,3 +133,8 @@ save("config_json", "index", json.dumps({"metadata": {"total_size": 1}, "weight_
 save("config_json", "generation", json.dumps(
     {"eos_token_id": [1, 2], "temperature": 0.6, "top_p": 0.9, "top_k": 50, "do_sample": True,
      "repetition_penalty": 1.1, "min_p": 0.05, "max_length": 20, "pad_token_id": -1}).encode())
+save("config_json", "tokens", json.dumps({
+    "bos_token": "<s>", "eos_token": {"__type": "AddedToken", "content": "</s>", "lstrip": True}, "image_token": "<image>",
+    "additional_special_tokens": ["<a>", "<s>"], "extra_special_tokens": {"audio_token": "<audio>"},
+    "added_tokens_decoder": {"3": {"content": "<b>", "special": True}, "2": {"content": "b", "normalized": False}}}).encode())
+save("config_json", "added_tokens", json.dumps({"<new>": 300, "<other>": 299}).encode())

@@ -78,6 +78,36 @@ TEST(GgufFile, ReadsEveryMetadataType) {
   }
 }
 
+// Nobody needs what they hold: what stands behind them is read, and whoever asks for one is told what it is.
+TEST(GgufFile, ArraysOfArraysArePassedOver) {
+  GgufWriter writer = small_file();
+  writer.begin_entry("b.nested", 9);
+  append(writer.entries, std::uint32_t{9});
+  append(writer.entries, std::uint64_t{3});
+  append(writer.entries, std::uint32_t{8});  // strings
+  append(writer.entries, std::uint64_t{2});
+  GgufWriter::put_string(writer.entries, "one");
+  GgufWriter::put_string(writer.entries, "");
+  append(writer.entries, std::uint32_t{3});  // i16
+  append(writer.entries, std::uint64_t{1});
+  append(writer.entries, std::int16_t{-1});
+  append(writer.entries, std::uint32_t{9});  // arrays, none
+  append(writer.entries, std::uint64_t{0});
+  writer.u32("c.behind", 5);
+  const std::string bytes = writer.bytes();
+  const auto file = GgufFile::parse(as_bytes(bytes), "m.gguf");
+  ASSERT_TRUE(file) << file.error().message();
+  EXPECT_EQ(file->integer("c.behind")->value(), 5);
+  EXPECT_EQ(file->value("b.nested")->count, 3u);
+  const std::string wrong = "m.gguf: b.nested: is an array of array, expected ";
+  EXPECT_EQ(file->integers("b.nested").error().message(), wrong + "an array of integers below 2^63");
+  EXPECT_EQ(file->strings("b.nested").error().message(), wrong + "an array of strings");
+  EXPECT_EQ(file->floats("b.nested").error().message(), wrong + "an array of f32");
+  EXPECT_EQ(file->integer("b.nested").error().message(), wrong + "an integer below 2^63");
+  EXPECT_NE(file->find("w"), nullptr);
+  for (std::size_t n = 0; n < bytes.size(); ++n) EXPECT_NE(error_of(std::string_view(bytes).substr(0, n)), "") << n;
+}
+
 TEST(GgufFile, ListsTensorsInHuggingFaceOrder) {
   const std::string bytes = small_file().bytes();
   const auto file = GgufFile::parse(as_bytes(bytes), "m.gguf");
@@ -86,6 +116,7 @@ TEST(GgufFile, ListsTensorsInHuggingFaceOrder) {
   ASSERT_NE(w, nullptr);
   EXPECT_EQ(w->shape, (std::vector<std::int64_t>{2, 32}));
   EXPECT_EQ(w->encoding(), RowEncoding::kQ8_0);
+  EXPECT_EQ(w->encoding_text(), "q8_0");
   EXPECT_EQ(w->end - w->begin, 68u);
   char byte;
   ASSERT_TRUE(file->bytes()->read(w->begin + 67, std::as_writable_bytes(std::span(&byte, 1))).ok());
@@ -102,8 +133,10 @@ TEST(GgufFile, ListsTypesItCannotRead) {
   const auto file = GgufFile::parse(as_bytes(bytes), "m.gguf");
   ASSERT_TRUE(file) << file.error().message();
   EXPECT_EQ(file->find("k")->type_name(), "Q4_K");
+  EXPECT_EQ(file->find("k")->encoding_text(), "q4_k");
   EXPECT_FALSE(file->find("k")->encoding());
   EXPECT_EQ(file->find("future")->type_name(), "type 99");
+  EXPECT_EQ(file->find("future")->encoding_text(), "type 99");
 }
 
 TEST(GgufFile, BrokenFilesAreRefusedByName) {
@@ -124,13 +157,22 @@ TEST(GgufFile, BrokenFilesAreRefusedByName) {
       {"general.alignment: 0 is not a power of two", [](GgufWriter& w) { w.u32("general.alignment", 0); }},
       {"general.alignment: 8192 is not a power of two", [](GgufWriter& w) { w.u32("general.alignment", 8192); }},
       {"general.alignment: is string", [](GgufWriter& w) { w.text("general.alignment", "32"); }},
-      {"split.count: 3: a GGUF file in several parts is not supported yet",
-       [](GgufWriter& w) { w.scalar("split.count", 2, std::uint16_t{3}); }},
       {"key \"a.u8\": occurs twice", [](GgufWriter& w) { w.u32("a.u8", 1); }},
-      {"key \"n\": an array of arrays",
+      {"key \"n\": has arrays in arrays, more than 4 deep",
+       [](GgufWriter& w) {
+         w.begin_entry("n", 9);
+         for (int depth = 1; depth <= 5; ++depth) {
+           append(w.entries, std::uint32_t{depth == 5 ? 0u : 9u});
+           append(w.entries, std::uint64_t{1});
+         }
+         append(w.entries, std::uint8_t{7});
+       }},
+      {"key \"n\": value type 13 is unknown",
        [](GgufWriter& w) {
          w.begin_entry("n", 9);
          append(w.entries, std::uint32_t{9});
+         append(w.entries, std::uint64_t{1});
+         append(w.entries, std::uint32_t{13});
          append(w.entries, std::uint64_t{1});
        }},
       {"key \"n\": value type 13 is unknown", [](GgufWriter& w) { w.scalar("n", 13, std::uint64_t{0}); }},

@@ -186,11 +186,23 @@ TEST(OpenCheckpoint, GgufConfigsAreCheckedByKey) {
     const char* expected;
     std::function<void(GgufWriter&)> spoil;
   } cases[] = {
+      {"general.type: \"adapter\" is no model", [](GgufWriter& w) { w.text("general.type", "adapter"); }},
       {"llama.rope.scaling.type: \"yarn\" is not supported yet",
        [](GgufWriter& w) { w.text("llama.rope.scaling.type", "yarn"); }},
-      {"llama.rope.scale_linear: 2.0", [](GgufWriter& w) { w.f32("llama.rope.scale_linear", 2.0F); }},
+      {"llama.rope.scaling.factor: 0.5", [](GgufWriter& w) { w.f32("llama.rope.scaling.factor", 0.5F); }},
+      {"llama.rope.scale_linear: nan", [](GgufWriter& w) { w.f32("llama.rope.scale_linear", NAN); }},
+      {"llama.rope.scaling.attn_factor: 1.2", [](GgufWriter& w) { w.f32("llama.rope.scaling.attn_factor", 1.25F); }},
+      {"llama.rope.dimension_sections: ", [](GgufWriter& w) { w.i32s("llama.rope.dimension_sections", {2, 1, 1}); }},
+      {"rope_factors_long.weight: longrope", [](GgufWriter& w) { w.tensors.push_back({"rope_factors_long.weight", {4}, 0, std::string(16, 'f')}); }},
       {"llama.expert_count: 8.0", [](GgufWriter& w) { w.u32("llama.expert_count", 8); }},
       {"llama.logit_scale: 0.5", [](GgufWriter& w) { w.f32("llama.logit_scale", 0.5F); }},
+      {"llama.final_logit_softcapping: 30.0", [](GgufWriter& w) { w.f32("llama.final_logit_softcapping", 30.0F); }},
+      {"llama.nextn_predict_layers: 1.0", [](GgufWriter& w) { w.u32("llama.nextn_predict_layers", 1); }},
+      {"llama.use_parallel_residual: true", [](GgufWriter& w) { w.scalar("llama.use_parallel_residual", 7, std::uint8_t{1}); }},
+      {"llama.attention.clamp_kqv: 8.0", [](GgufWriter& w) { w.f32("llama.attention.clamp_kqv", 8.0F); }},
+      {"llama.attention.scale: 0.2", [](GgufWriter& w) { w.f32("llama.attention.scale", 0.25F); }},
+      {"llama.attention.sliding_window: 2047.0", [](GgufWriter& w) { w.u32("llama.attention.sliding_window", 2047); }},
+      {"llama.embedding_length_out: 16 beside", [](GgufWriter& w) { w.u32("llama.embedding_length_out", 16); }},
       {"llama.vocab_size: is f32, expected an integer", [](GgufWriter& w) { w.f32("llama.vocab_size", 2.0F); }},
       {"token_embd.weight): shape [40, 32]", [](GgufWriter& w) { w.u32("llama.vocab_size", 39); }},
       {"llama.attention.causal: false is not supported yet",
@@ -219,6 +231,69 @@ TEST(OpenCheckpoint, GgufConfigsAreCheckedByKey) {
   other.text("general.architecture", "qwen2");
   expect_contains(error_of(directory.write("m.gguf", other.bytes())),
                   "general.architecture: \"qwen2\" is not supported yet");
+}
+
+// Values that change nothing, whatever the key; what is not known here is said.
+TEST(OpenCheckpoint, GgufKeysThatChangeNothingAreTaken) {
+  GgufWriter writer = tiny_gguf(tiny_model(true, false));
+  writer.text("general.type", "model");
+  writer.text("llama.rope.scaling.type", "linear");
+  writer.f32("llama.rope.scaling.factor", 1.0F);
+  writer.u32("llama.rope.scaling.original_context_length", 2048);
+  writer.f32("llama.rope.scaling.attn_factor", 1.0F);
+  writer.f32("llama.attention.scale", static_cast<float>(1.0 / std::sqrt(double{kHeadDim})));
+  writer.u32("llama.attention.sliding_window", 2048);
+  writer.u32("llama.expert_count", 0);
+  writer.u32("llama.expert_used_count", 0);
+  writer.u32("llama.embedding_length_out", kHidden);
+  writer.f32("llama.logit_scale", 1.0F);
+  writer.text("llama.tensor_data_layout", "Meta AI original pth");
+  writer.u32("llama.pooling_type", 0);
+  writer.u32("llama.later_idea", 3);
+  writer.texts("llama.attention.later_list", {"x"});
+  writer.u32("other.expert_count", 8);
+  const TempDirectory directory;
+  const auto checkpoint = open_checkpoint(directory.write("m.gguf", writer.bytes()));
+  ASSERT_TRUE(checkpoint) << checkpoint.error().message();
+  EXPECT_TRUE((*checkpoint)->config().rope.frequency_divisors.empty());
+  const std::string file = directory.path() + "/m.gguf: ";
+  EXPECT_EQ((*checkpoint)->warnings(),
+            (std::vector<std::string>{file + "llama.attention.later_list: is not known here and not used",
+                                      file + "llama.later_idea: is not known here and not used"}));
+}
+
+// Positions divided by a factor: every frequency is, beside what the file divides it by itself.
+TEST(OpenCheckpoint, GgufLinearScalingDividesTheFrequencies) {
+  const struct {
+    std::vector<float> expected;
+    std::function<void(GgufWriter&)> add;
+  } cases[] = {
+      {{4, 4, 4, 4}, [](GgufWriter& w) { w.f32("llama.rope.scaling.factor", 4.0F); }},
+      {{4, 4, 4, 4},
+       [](GgufWriter& w) {
+         w.text("llama.rope.scaling.type", "linear");
+         w.f32("llama.rope.scale_linear", 4.0F);
+       }},
+      {{2, 2, 4, 16},
+       [](GgufWriter& w) {
+         w.text("llama.rope.scaling.type", "linear");
+         w.f32("llama.rope.scaling.factor", 2.0F);
+         w.tensors.push_back({"rope_freqs.weight", {kHeadDim / 2}, 0, pack({1, 1, 2, 8}, "F32")});
+       }},
+      {{},
+       [](GgufWriter& w) {
+         w.text("llama.rope.scaling.type", "none");
+         w.f32("llama.rope.scaling.factor", 4.0F);
+       }},
+  };
+  const TempDirectory directory;
+  for (const auto& one : cases) {
+    GgufWriter writer = tiny_gguf(tiny_model(true, false));
+    one.add(writer);
+    const auto checkpoint = open_checkpoint(directory.write("m.gguf", writer.bytes()));
+    ASSERT_TRUE(checkpoint) << checkpoint.error().message();
+    EXPECT_EQ((*checkpoint)->config().rope.frequency_divisors, one.expected);
+  }
 }
 
 TEST(OpenCheckpoint, ShardsGiveTheSameRows) {
@@ -297,40 +372,6 @@ TEST(OpenCheckpoint, OverridesTakeWeightsFromElsewhereAndFewerLayers) {
   const auto error = open_checkpoint(config_only.path(), {.weight_path = safetensors, .layers = 3});
   ASSERT_FALSE(error);
   EXPECT_EQ(error.error().code(), StatusCode::kUsage);
-}
-
-TEST(OpenCheckpoint, TextPartsFindTheChatTemplate) {
-  const ModelDirectory directory(tiny_model(true, false));
-  directory.write("tokenizer_config.json",
-                  R"({"chat_template":[{"name":"tool_use","template":"no"},{"name":"default","template":"yes"}]})");
-  EXPECT_EQ((*open_checkpoint(directory.path()))->text().chat_template, "yes");
-  directory.write("chat_template.jinja", "jinja");
-  EXPECT_EQ((*open_checkpoint(directory.path()))->text().chat_template, "jinja");
-  directory.write("generation_config.json", R"({"eos_token_id":[40]})");
-  // Whoever runs the model drops what lies beyond its vocabulary of 40; config.json's own end id stays.
-  EXPECT_EQ((*open_checkpoint(directory.path()))->generation().eos_ids, (std::vector<TokenId>{40, 2}));
-}
-
-using Tokens = std::vector<std::pair<std::string, std::string>>;
-
-TEST(OpenCheckpoint, TextPartsFindTheSpecialTokensThatATemplateNames) {
-  const ModelDirectory directory(tiny_model(true, false));
-  directory.write("tokenizer_config.json",
-                  R"({"bos_token":"<s>","eos_token":{"content":"</s>","lstrip":false},"pad_token":null,"model_max_length":1})");
-  directory.write("special_tokens_map.json", R"({"bos_token":"<other>","pad_token":{"content":"<pad>"}})");
-  EXPECT_EQ((*open_checkpoint(directory.path()))->text().special_tokens,
-            (Tokens{{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"pad_token", "<pad>"}}));
-}
-
-// Generation by ids, scores and inspection need no template.
-TEST(OpenCheckpoint, ATemplateThatCannotBeReadStopsChatOnly) {
-  const ModelDirectory directory(tiny_model(true, false));
-  for (const char* broken : {"{", R"({"chat_template":7})", R"({"bos_token":7})"}) {
-    directory.write("tokenizer_config.json", broken);
-    const auto checkpoint = open_checkpoint(directory.path());
-    ASSERT_TRUE(checkpoint) << checkpoint.error().message();
-    expect_contains((*checkpoint)->text().chat_problem, "tokenizer_config.json: ");
-  }
 }
 
 TEST(HasNonFinite, FindsNanAndInfinity) {

@@ -196,12 +196,12 @@ TEST(ModelPlaces, FoldersWithoutAModelSayWhatIsThere) {
          d.write("m-00001-of-00002.gguf", "GGUF");
          d.write("m-00002-of-00002.gguf", "GGUF");
        },
-       {"has a GGUF file in several parts (m-00001-of-00002.gguf, m-00002-of-00002.gguf), which is not supported yet"}},
+       {"m-00001-of-00002.gguf: the file ends in its version"}},
       {[](const TempDirectory& d) {
          d.write("a.gguf", "GGUF");
          d.write("b.GGUF", "GGUF");
        },
-       {"has several .gguf files (a.gguf, b.GGUF); name one of them"}},
+       {"has several GGUF models (a.gguf, which cannot be read, b.GGUF, which cannot be read); name the file of one"}},
       {[](const TempDirectory& d) { fs::create_directory(d.path() + "/snapshots"); },
        {"it looks like a download cache: name a folder in its snapshots"}},
       {[](const TempDirectory& d) {

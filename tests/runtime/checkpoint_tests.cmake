@@ -5,6 +5,7 @@ herd_test(checkpoint_tests
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_dequantize_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_gguf_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_open_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/checkpoint_parts_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_places_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_safetensors_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/end_ids_test.cc
@@ -12,5 +13,6 @@ herd_test(checkpoint_tests
     ${CMAKE_CURRENT_LIST_DIR}/open_model_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/generation_config_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/json_tree_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/text_parts_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_weights_test.cc
   DEPS herd::checkpoint herd::json Boost::json)

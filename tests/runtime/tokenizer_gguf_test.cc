@@ -1,5 +1,8 @@
 #include "runtime/tokenizer/gguf_vocabulary.h"
 
+#include "runtime/tokenizer/byte_spelling.h"
+#include "runtime/tokenizer/gguf_pre_tokenizers.h"
+#include "runtime/tokenizer/sentencepiece_normalizer.h"
 #include "tests/runtime/tokenizer_fixture.h"
 
 #include <gtest/gtest.h>
@@ -65,6 +68,97 @@ TEST(GgufVocabulary, BytesWithoutATokenAreDropped) {
   EXPECT_EQ(texts(build_small(vocabulary), "axb"), (Texts{"ab"}));
 }
 
+// Converters write fine-tunes so that add a word which the vocabulary has already.
+TEST(GgufVocabulary, AUsersTokenMayBeAnOrdinaryWordThatMergesBuild) {
+  GgufVocabulary vocabulary = small_vocabulary("gpt-2", {{"a", "b"}, {"ab", "c"}}, {});
+  vocabulary.token_types[256] = 4;  // "ab"
+  EXPECT_EQ(texts(build_small(vocabulary), "xab abc"), (Texts{"x", "ab", " ", "ab", "c"}));
+}
+
+TEST(GgufVocabulary, OfATextThatOccursTwiceTheLaterTokenCounts) {
+  GgufVocabulary vocabulary = small_vocabulary("gpt-2", {{"a", "b"}}, {});
+  vocabulary.tokens.push_back("ab");
+  vocabulary.token_types.push_back(1);
+  const Tokenizer tokenizer = build_small(vocabulary);
+  EXPECT_EQ(tokenizer.encode("ab"), (std::vector<TokenId>{257}));
+  EXPECT_EQ(tokenizer.decode(std::vector<TokenId>{256, 257}, false), "abab");
+}
+
+TEST(GgufVocabulary, EveryNameOfAPreTokenizerHasPatternsThatCompile) {
+  std::string name;
+  int names = 0;
+  for (const char c : gguf_pre_tokenizer_names() + ",") {
+    if (c == ' ') continue;
+    if (c != ',') {
+      name += c;
+      continue;
+    }
+    ++names;
+    EXPECT_EQ(refusal(small_vocabulary(name, {}, {})), find_gguf_pre_tokenizer(name)->add_bos
+                                                           ? "tokenizer.ggml.bos_token_id: missing, although a text must begin with it"
+                                                           : "accepted")
+        << name;
+    name.clear();
+  }
+  EXPECT_GT(names, 30);
+  EXPECT_EQ(find_gguf_pre_tokenizer("qwen9"), nullptr);
+}
+
+// <unk>, <s>, </s>, the bytes, then pieces whose scores fall.
+GgufVocabulary scored_vocabulary(const std::vector<std::string>& pieces) {
+  GgufVocabulary vocabulary;
+  vocabulary.model = "llama";
+  vocabulary.tokens = {"<unk>", "<s>", "</s>"};
+  vocabulary.token_types = {2, 3, 3};
+  for (int byte = 0; byte < 256; ++byte) {
+    vocabulary.tokens.push_back(spelling_of_byte(static_cast<std::uint8_t>(byte)));
+    vocabulary.token_types.push_back(6);
+  }
+  for (const std::string& piece : pieces) {
+    vocabulary.tokens.push_back(piece);
+    vocabulary.token_types.push_back(1);
+  }
+  for (std::size_t i = 0; i < vocabulary.tokens.size(); ++i) vocabulary.scores.push_back(-static_cast<float>(i));
+  return vocabulary;
+}
+
+constexpr TokenId kFirstPiece = 259;
+const std::string kS(kSpaceSymbol);
+
+TEST(GgufVocabulary, ALlamaVocabularyMergesByScoreWithASpaceInFrontOfEachStretch) {
+  GgufVocabulary vocabulary = scored_vocabulary({kS + "a", kS, "a", "b"});
+  const Tokenizer tokenizer = build_small(vocabulary);
+  EXPECT_EQ(tokenizer.encode("a b", {.add_bos = true}), (std::vector<TokenId>{1, kFirstPiece, kFirstPiece + 1, kFirstPiece + 3}));
+  EXPECT_EQ(tokenizer.encode("a</s>a", {.parse_special = true}), (std::vector<TokenId>{kFirstPiece, 2, kFirstPiece}));
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode("a b"), true), "a b");
+  EXPECT_EQ(tokenizer.bos_id(), TokenId{1});
+  EXPECT_EQ(tokenizer.eos_ids().front(), 2);
+  vocabulary.add_space_prefix = false;
+  EXPECT_EQ(build_small(vocabulary).encode("a a"), (std::vector<TokenId>{kFirstPiece + 2, kFirstPiece}));
+  vocabulary.remove_extra_whitespaces = true;
+  EXPECT_EQ(build_small(vocabulary).encode("  a   a "), (std::vector<TokenId>{kFirstPiece + 2, kFirstPiece}));
+  vocabulary.add_bos = false;
+  vocabulary.add_eos = true;
+  EXPECT_EQ(build_small(vocabulary).encode("a", {.add_bos = true}), (std::vector<TokenId>{kFirstPiece + 2, 2}));
+}
+
+TEST(GgufVocabulary, ALlamaVocabularyHasBytesAndUsersTokens) {
+  GgufVocabulary vocabulary = scored_vocabulary({kS, "a", "two words", "a"});
+  vocabulary.token_types[kFirstPiece + 2] = 4;
+  const Tokenizer tokenizer = build_small(vocabulary);
+  EXPECT_EQ(tokenizer.encode("é"), (std::vector<TokenId>{kFirstPiece, 3 + 0xC3, 3 + 0xA9}));
+  EXPECT_EQ(tokenizer.encode("two wordsa"), (std::vector<TokenId>{kFirstPiece + 2, kFirstPiece, kFirstPiece + 3}));
+  EXPECT_FALSE(tokenizer.is_special(kFirstPiece + 2));
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode("é"), true), "é");
+  vocabulary.scores.pop_back();
+  EXPECT_EQ(refusal(vocabulary), "tokenizer.ggml.scores: 262 entries for 263 tokens");
+  vocabulary.scores.clear();
+  EXPECT_EQ(refusal(vocabulary), "tokenizer.ggml.scores: missing: they say what merges first");
+  vocabulary = scored_vocabulary({});
+  vocabulary.tokens[5] = "<0xZZ>";
+  EXPECT_EQ(refusal(vocabulary), "tokenizer.ggml.tokens[5]: '<0xZZ>' is not <0x00> … <0xFF>, the spelling of a byte");
+}
+
 TEST(GgufVocabulary, RefusalsNameTheKey) {
   const GgufVocabulary good = small_vocabulary("gpt-2", {{"a", "b"}}, {"<|end|>"});
   EXPECT_EQ(refusal(good), "accepted");
@@ -74,8 +168,8 @@ TEST(GgufVocabulary, RefusalsNameTheKey) {
   bad.pre = "";
   EXPECT_EQ(refusal(bad).find("tokenizer.ggml.pre: missing"), 0U);
   bad = good;
-  bad.model = "llama";
-  EXPECT_EQ(refusal(bad).find("tokenizer.ggml.model: SentencePiece"), 0U);
+  bad.model = "bert";
+  EXPECT_EQ(refusal(bad).find("tokenizer.ggml.model: 'bert' is not supported"), 0U);
   bad = good;
   bad.token_types.pop_back();
   EXPECT_EQ(refusal(bad).find("tokenizer.ggml.token_type: 257 entries for 258 tokens"), 0U);
@@ -92,6 +186,9 @@ TEST(GgufVocabulary, RefusalsNameTheKey) {
   EXPECT_EQ(refusal(bad).find("tokenizer.ggml.bos_token_id: missing"), 0U);
   bad.bos_id = 9999;
   EXPECT_NE(refusal(bad).find("9999: outside the vocabulary"), std::string::npos);
+  bad = good;
+  bad.add_eos = true;
+  EXPECT_EQ(refusal(bad).find("tokenizer.ggml.eos_token_id: missing"), 0U);
   bad = good;
   bad.tokens.clear();
   EXPECT_EQ(refusal(bad).find("tokenizer.ggml.tokens: missing"), 0U);

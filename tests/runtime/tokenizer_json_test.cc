@@ -157,14 +157,40 @@ TEST(TokenizerJson, AnUnknownTokenThatBytesNeedMustExist) {
   EXPECT_EQ(refused.error().message(), "f: model.unk_token: not in model.vocab");
 }
 
+// Numbered as the library numbers them, whatever the other file says.
 TEST(TokenizerJson, AddedTokensOfOtherFilesJoin) {
-  const AddedToken more[] = {{301, "<|new|>"}, {999, "<|end|>"}};
-  const auto tokenizer = parse_tokenizer_json(Parts{}.json(), "f", more);
-  ASSERT_TRUE(tokenizer) << tokenizer.error().message();
-  EXPECT_EQ(tokenizer->find_special("<|new|>"), TokenId{301});
-  EXPECT_EQ(tokenizer->find_special("<|end|>"), TokenId{300}) << "the file itself says so";
-  const AddedToken taken[] = {{5, "<|new|>"}};
-  EXPECT_EQ(parse_tokenizer_json(Parts{}.json(), "f", taken).error().message().find("f: added token: '<|new|>'"), 0U);
+  Parts parts;
+  parts.vocab_extra = R"(,"zz":258)";
+  for (const TokenId stated : {301, 5, -1}) {
+    const DeclaredAddedTokens declared{{{stated, "<|new|>"}, {999, "<|end|>"}, {77, "zz"}, {-1, "<|later|>"}}, false};
+    const auto tokenizer = parse_tokenizer_json(parts.json(), "f", declared);
+    ASSERT_TRUE(tokenizer) << tokenizer.error().message();
+    EXPECT_EQ(tokenizer->find_special("<|new|>"), TokenId{301});
+    EXPECT_EQ(tokenizer->find_special("<|later|>"), TokenId{302});
+    EXPECT_EQ(tokenizer->find_special("<|end|>"), TokenId{300}) << "the file itself says so";
+    EXPECT_EQ(tokenizer->find_special("zz"), TokenId{258}) << "the vocabulary has it";
+  }
+}
+
+// Only a decoder of added tokens has the last word on how those of the file are found.
+TEST(TokenizerJson, OtherFilesMayRestateAddedTokens) {
+  Parts parts;
+  parts.vocab_extra = R"(,"zz":258)";
+  parts.added = R"([{"id":300,"content":"<E>","special":false},{"id":301,"content":"<S>","special":true},{"id":258,"content":"zz","special":true}])";
+  DeclaredAddedTokens declared{{{1, "<E>"}, {-1, "<S>"}, {9, "zz"}}, true};
+  declared.tokens[0].strip_right = true;
+  declared.tokens[1].strip_right = true;
+  declared.tokens[2].special = false;
+  const auto as = [&](bool restate) {
+    declared.restate = restate;
+    const auto tokenizer = parse_tokenizer_json(parts.json(), "f", declared);
+    return !tokenizer ? Texts{tokenizer.error().message()} : texts(*tokenizer, "<E> a<S> xzz", {.add_bos = false, .parse_special = true});
+  };
+  EXPECT_EQ(as(false), (Texts{"<E>", " ", "a", "<S>", " ", "x", "zz"}));
+  EXPECT_EQ(as(true), (Texts{"<E>", "a", "<S>", " ", "x", "zz"}));
+  const auto restated = parse_tokenizer_json(parts.json(), "f", declared);
+  EXPECT_EQ(restated->find_special("<E>"), TokenId{300});
+  EXPECT_EQ(restated->find_special("zz"), std::nullopt);
 }
 
 TEST(TokenizerJson, NormalizesWhatStandsBetweenAddedTokens) {

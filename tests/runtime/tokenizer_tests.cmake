@@ -6,12 +6,17 @@ add_executable(tokenizer_tests
   ${CMAKE_CURRENT_LIST_DIR}/text_json_string_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_added_tokens_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_bpe_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/tokenizer_charsmap_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_decoder_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_gguf_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_json_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_llama3_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_normalizer_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/tokenizer_piece_trie_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/tokenizer_scored_bpe_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/tokenizer_sentencepiece_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_tiktoken_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/tokenizer_unigram_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_utf8_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/unicode_test.cc
 )

@@ -81,7 +81,9 @@ void GatewayWatch::on_view(const routing::ClusterView& taken) {
     if (generation.epoch < lost->second.first && lost->second.second < taken.cluster_epoch) lost_.erase(lost);
   }
   for (const routing::ReplicaView& replica : taken.replicas) {
-    if (replica.state == routing::ReplicaState::kDraining) on_draining(replica.route.generation);
+    const routing::ReplicaGeneration generation = replica.route.generation;
+    if (replica.state == routing::ReplicaState::kDraining) draining_.try_emplace(generation, world_.now());
+    if (replica.state == routing::ReplicaState::kServing && !said_draining_.contains(generation)) draining_.erase(generation);
   }
   const auto seen = [&](routing::ReplicaGeneration on) {
     return std::ranges::any_of(taken.replicas, [&](const routing::ReplicaView& replica) {

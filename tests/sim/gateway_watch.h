@@ -40,7 +40,11 @@ class GatewayWatch {
   void on_view(const routing::ClusterView& taken);
   void on_loss(const routing::ReplicaLoss& loss);
   void on_link_lost(routing::ReplicaGeneration replica);
-  void on_draining(routing::ReplicaGeneration replica) { draining_.try_emplace(replica, world_.now()); }
+  // It says so itself, and keeps to that.
+  void on_draining(routing::ReplicaGeneration replica) {
+    draining_.try_emplace(replica, world_.now());
+    said_draining_.insert(replica);
+  }
   // It was told to run there, but there was no way.
   void on_unsent(routing::ReplicaGeneration to, const step::AttemptKey& attempt);
   void on_shutdown() { shut_down_ = true; }
@@ -122,6 +126,7 @@ class GatewayWatch {
   std::map<ReplicaId, std::pair<Epoch, Epoch>> lost_;  // the last of each replica, and the cluster epoch under which that was heard
   std::map<ReplicaId, Instant> full_;  // when it last had no room
   std::map<routing::ReplicaGeneration, Instant> draining_;  // since when that is known here
+  std::set<routing::ReplicaGeneration> said_draining_;
   std::map<admission::TenantId, TenantUse> tenants_;
   std::set<std::vector<TokenId>> poison_;  // prompts of which two replicas died
 };

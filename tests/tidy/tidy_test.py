@@ -51,6 +51,7 @@ ONE_PLACE = [
     (re.compile(r"steady_clock::now\(\)\.time_since_epoch"), r"runtime/steady_clock\.h$", "Instants come from runtime/steady_clock.h"),
     (re.compile(r"0123456789abcdef", re.IGNORECASE), r"runtime/text/hex\.h$", "hexadecimal digits are runtime/text/hex.h's"),
     (re.compile(r"0xbf58476d1ce4e5b9", re.IGNORECASE), r"kernels/splitmix64\.h$", "SplitMix64 is kernels/splitmix64.h's"),
+    (re.compile(r"\.ns \+ .*\* 1e9"), r"(runtime/clock|cluster/gateway/retry_delay)\.h$", "seconds_after() is runtime/clock.h's"),
     (re.compile(r"RLIMIT_NOFILE"), r"kernels/process_limits\.cc$", "kernels/process_limits.h raises the limit of files"),
     (re.compile(r"\bdlsym\("), r"kernels/(gpu_backend\.cc|cuda/loaded_functions\.h)$", "kernels/cuda/loaded_functions.h loads tables"),
     (re.compile(r"message\(\)\.(substr|find|rfind|starts_with|ends_with)"), r"cluster/wire/schema_values\.cc$",

@@ -343,6 +343,31 @@ TEST_F(ServingReplicaCore, ALossTellsHowManyTokensItsLastStepsWouldHaveEmitted) 
   EXPECT_EQ(in_step[0].emitted, 2U);
 }
 
+// Of what was in the step only the one that the rank was at, under the name that its gateway knows.
+TEST_F(ServingReplicaCore, ARankThatDiedOfItselfSaysWhatItWasWorkingOn) {
+  const auto plans = submit(submission_of(kFirst, 4));
+  const SequenceId own = plans.at(0).started.at(0).sequence;
+  EXPECT_EQ(core.attempt_of(own), submission_of(kFirst, 4).key());
+  EXPECT_EQ(core.attempt_of(SequenceId(own.value + 1)), std::nullopt);
+  effects.clear();
+  core.on_rank_lost(0, LossCause::kDiedOfItself, {StatusCode::kAborted, "rank 0 died"}, effects, own);
+  EXPECT_EQ(std::get<SayLost>(effects[1]).loss.at_work, std::vector{submission_of(kFirst, 4).key()});
+}
+
+TEST_F(ServingReplicaCore, NobodyIsNamedForADeathFromOutside) {
+  const SequenceId own = submit(submission_of(kFirst, 4)).at(0).started.at(0).sequence;
+  effects.clear();
+  core.on_rank_lost(0, LossCause::kKilled, {StatusCode::kAborted, "rank 0 died"}, effects, own);
+  EXPECT_TRUE(std::get<SayLost>(effects[1]).loss.at_work.empty());
+}
+
+TEST_F(ServingReplicaCore, NobodyIsNamedWhenWhatTheRankNamesIsOver) {
+  const SequenceId own = submit(submission_of(kFirst, 4)).at(0).started.at(0).sequence;
+  effects.clear();
+  core.on_rank_lost(0, LossCause::kDiedOfItself, {StatusCode::kAborted, "rank 0 died"}, effects, SequenceId(own.value + 1));
+  EXPECT_TRUE(std::get<SayLost>(effects[1]).loss.at_work.empty());
+}
+
 // Two steps are out; both count, each attempt once.
 TEST_F(ServingReplicaCore, AnAttemptThatEndedInAStepUnderWayIsBlamedToo) {
   (void)submit(submission_of(kSecond, 1));

@@ -37,6 +37,18 @@ TEST_F(DrainProgress, ANodeHasItsReplicasAndTheirProcessesToEnd) {
   EXPECT_TRUE(may_be_stopped(cluster, "a"));
 }
 
+TEST_F(DrainProgress, ANodeThatServesAndTakesNothingNewIsShownDraining) {
+  cluster.processes[0].state = ProcessState::kServing;
+  const ClusterStatusReport before = cluster;
+  show_draining(cluster, {"b"});
+  EXPECT_EQ(cluster, before);
+  show_draining(cluster, {"a", "b"});
+  EXPECT_EQ(cluster.processes[0].state, ProcessState::kDraining);
+  cluster.processes[0].state = ProcessState::kFailed;
+  show_draining(cluster, {"a"});
+  EXPECT_EQ(cluster.processes[0].state, ProcessState::kFailed) << "it is not there";
+}
+
 TEST_F(DrainProgress, AReplicaHasToLeaveItsNode) {
   EXPECT_EQ(still_at_work(cluster, "replica-0").size(), 1U);
   EXPECT_FALSE(may_be_stopped(cluster, "replica-0"));

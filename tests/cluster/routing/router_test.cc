@@ -92,6 +92,20 @@ TEST_F(RouterTest, AsksOnlyWhatServes) {
   EXPECT_EQ(send(), generation(3));
 }
 
+TEST_F(RouterTest, AViewTakesBackWhatAViewSaidOfADrainNotWhatTheReplicaSaid) {
+  view({replica(0, 1, ReplicaState::kDraining)});
+  EXPECT_TRUE(router.drains(generation(0)));
+  EXPECT_EQ(pick({}), std::nullopt);
+  view({replica(0)});
+  EXPECT_FALSE(router.drains(generation(0)));
+  EXPECT_EQ(send(), generation(0));
+  EXPECT_TRUE(router.on_draining(generation(0)));
+  EXPECT_FALSE(router.on_draining(generation(0)));
+  view({replica(0)});
+  EXPECT_TRUE(router.drains(generation(0)));
+  EXPECT_EQ(pick({}), std::nullopt);
+}
+
 TEST_F(RouterTest, KeepsToTheNumericsOfAStream) {
   auto other = replica(0);
   other.route.numerics = "sm90-1";

@@ -1,13 +1,13 @@
-// Token ids of many texts, for tests/e2e/tokenizer_parity.py. Not installed, not for people.
-//   tokenizer_dump KIND PATH        KIND: json (tokenizer.json), tiktoken, vocab-json (GgufVocabulary's fields)
+// Token ids of many texts, for tests/e2e/*_parity.py. Not installed, not for people.
+//   tokenizer_dump KIND PATH        KIND: json (tokenizer.json), model (tokenizer.model), vocab-json (GgufVocabulary's fields)
 // stdin: records of a mode byte, a little-endian u32 length and the text. Modes: 'p' plain, 's' parse specials,
-// 'b' add BOS, 'c' a conversation: JSON [template, date, [[role, content], …]], 'd' ids to decode without specials,
+// 'b' add BOS, 'c' a conversation: JSON [template, [[role, content], …]], 'd' ids to decode without specials,
 // 'i' the same through IncrementalDecoder. stdout: per record one line of ids, or the decoded text in hexadecimal.
 #include "endpoint/chat/chat_renderer.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
 #include "runtime/tokenizer/incremental_decoder.h"
-#include "runtime/tokenizer/tiktoken_model.h"
 #include "runtime/tokenizer/tokenizer_json.h"
+#include "runtime/tokenizer/tokenizer_model.h"
 
 #include <boost/json.hpp>
 
@@ -32,6 +32,7 @@ Expected<Tokenizer> load_vocabulary_json(const std::string& path) {
   vocabulary.tokens = json::value_to<std::vector<std::string>>(fields.at("tokens"));
   vocabulary.token_types = json::value_to<std::vector<std::int32_t>>(fields.at("token_types"));
   vocabulary.merges = json::value_to<std::vector<std::string>>(fields.at("merges"));
+  if (const json::value* scores = fields.if_contains("scores")) vocabulary.scores = json::value_to<std::vector<float>>(*scores);
   vocabulary.bos_id = json::value_to<TokenId>(fields.at("bos_id"));
   vocabulary.eos_id = json::value_to<TokenId>(fields.at("eos_id"));
   vocabulary.add_bos = fields.at("add_bos").as_bool();
@@ -40,23 +41,21 @@ Expected<Tokenizer> load_vocabulary_json(const std::string& path) {
 
 Expected<Tokenizer> load(const std::string& kind, const std::string& path) {
   if (kind == "json") return load_tokenizer_json(path);
-  if (kind == "tiktoken") return load_tiktoken_model(path);
+  if (kind == "model") return load_tokenizer_model(path);
   if (kind == "vocab-json") return load_vocabulary_json(path);
-  return fail(usage_error("KIND is json, tiktoken or vocab-json"));
+  return fail(usage_error("KIND is json, model or vocab-json"));
 }
 
 std::vector<TokenId> render(const std::string& text, const Tokenizer& tokenizer) {
   const json::value document = json::parse(text);
   const json::array& fields = document.as_array();
-  std::vector<chat::ChatMessage> messages;
-  for (const json::value& message : fields.at(2).as_array()) {
-    messages.push_back({json::value_to<std::string>(message.at(0)), json::value_to<std::string>(message.at(1))});
+  chat::Conversation conversation;
+  for (const json::value& message : fields.at(1).as_array()) {
+    conversation.messages.push_back({json::value_to<std::string>(message.at(0)), json::value_to<std::string>(message.at(1))});
   }
-  chat::ChatOptions options;
-  options.date_string = json::value_to<std::string>(fields.at(1));
-  const auto chat = chat::ChatRenderer::of_template(json::value_to<std::string>(fields.at(0)), {}, tokenizer);
+  const auto chat = chat::ChatRenderer::of_template({json::value_to<std::string>(fields.at(0)), {}}, {}, tokenizer);
   if (!chat) return {-1};
-  return chat->render(messages, options).value_or(std::vector<TokenId>{-1});
+  return chat->render(conversation, 0).value_or(std::vector<TokenId>{-1});
 }
 
 std::string hexadecimal(const std::string& text) {

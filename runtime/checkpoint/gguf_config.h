@@ -1,0 +1,28 @@
+#pragma once
+// What the metadata of a GGUF model of architecture "llama" say about its arithmetic and about generation. Internal to
+// runtime/checkpoint.
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/status.h"
+#include "runtime/checkpoint/generation_config.h"
+#include "runtime/checkpoint/gguf_file.h"
+#include "runtime/model/llama_config.h"
+
+namespace herd::model {
+
+// What RoPE's frequencies are divided by: a tensor that is a part of the config.
+inline constexpr std::string_view kRopeDivisors = "rope_freqs.weight";
+
+// `parts`: of one model, never empty; the first has the metadata. A key that changes the computation is used, or refused
+// by name and value; `warnings` hears of each llama.* key that is not known here, and so not used. The config is
+// validated, biases and a tied head are left to the tensors.
+[[nodiscard]] Expected<LlamaConfig> read_gguf_config(std::span<const GgufFile> parts, std::vector<std::string>& warnings);
+
+// The special ids; sampling defaults are not applied and named in its warnings.
+[[nodiscard]] Expected<GenerationConfig> read_gguf_generation(const GgufFile& file);
+
+}  // namespace herd::model

@@ -52,10 +52,11 @@ class Reader {
   Expected<Tokenizer> parse(const json::object& root, const DeclaredAddedTokens& declared);
 
  private:
-  Status read_stages(const json::object& root);
+  Status read_stages(const json::object& root, const json::object& model);
   Status read_model(const json::object& model);
   Status refuse_what_changes_merging(const json::object& model);
   Status read_vocabulary(const json::object& vocabulary);
+  Status read_scored_vocabulary(const json::array& vocabulary);
   [[nodiscard]] VocabularyToken token_of(std::string_view spelling) const;
   Status read_unknown(const json::object& model);
   Status read_merges(const json::object& model);
@@ -80,13 +81,14 @@ class Reader {
   std::vector<bool> taken_;                // ids that have a token
   std::unordered_map<std::string, std::size_t> added_;  // text of an added token -> its place in the definition
   bool byte_level_ = false;
+  bool unigram_ = false;
 };
 
 Expected<Tokenizer> Reader::parse(const json::object& root, const DeclaredAddedTokens& declared) {
   const json::value* model = json_member(root, "model");
   if (model == nullptr || !model->is_object()) return fail(bad_input("model: missing"));
   if (Status status = refuse_what_changes_merging(model->get_object()); !status.ok()) return fail(std::move(status));
-  if (Status status = read_stages(root); !status.ok()) return fail(std::move(status));
+  if (Status status = read_stages(root, model->get_object()); !status.ok()) return fail(std::move(status));
   if (Status status = read_model(model->get_object()); !status.ok()) return fail(std::move(status));
   if (Status status = read_added_tokens(root); !status.ok()) return fail(std::move(status));
   if (Status status = join(declared); !status.ok()) return fail(std::move(status));
@@ -94,7 +96,7 @@ Expected<Tokenizer> Reader::parse(const json::object& root, const DeclaredAddedT
   return Tokenizer::build(std::move(definition_));
 }
 
-Status Reader::read_stages(const json::object& root) {
+Status Reader::read_stages(const json::object& root, const json::object& model) {
   if (const json::value* normalizer = json_member(root, "normalizer")) {
     auto steps = read_json_normalizer(*normalizer);
     if (!steps) return steps.error();
@@ -109,7 +111,9 @@ Status Reader::read_stages(const json::object& root) {
     definition_.pre_tokenizer = std::move(pre_tokenizer->stages);
     byte_level_ = pre_tokenizer->byte_level;
   }
-  definition_.model = byte_level_ ? ModelKind::kByteBpe : ModelKind::kCharacterBpe;
+  unigram_ = json_type(model) == "Unigram";
+  if (unigram_ && byte_level_) return bad_input("pre_tokenizer: ByteLevel does not go with a Unigram model");
+  definition_.model = unigram_ ? ModelKind::kUnigram : byte_level_ ? ModelKind::kByteBpe : ModelKind::kCharacterBpe;
   if (const json::value* value = json_member(root, "post_processor")) {
     auto around = read_json_post_processor(*value);
     if (!around) return around.error();
@@ -128,8 +132,8 @@ Status Reader::read_stages(const json::object& root) {
 }
 
 Status Reader::refuse_what_changes_merging(const json::object& model) {
-  if (const auto type = json_type(model); type != "BPE" && json_member(model, "type") != nullptr) {
-    return bad_input("model.type: '" + std::string(type) + "' is not supported (BPE is)");
+  if (const auto type = json_type(model); type != "BPE" && type != "Unigram" && json_member(model, "type") != nullptr) {
+    return bad_input("model.type: '" + std::string(type) + "' is not supported (BPE and Unigram are)");
   }
   if (const json::value* dropout = json_member(model, "dropout")) {
     boost::system::error_code error;
@@ -151,17 +155,19 @@ Status Reader::read_model(const json::object& model) {
   if (Status status = read_json_flag(model, "fuse_unk", "model", definition_.fuse_unknown); !status.ok()) return status;
 
   const json::value* vocabulary = json_member(model, "vocab");
-  if (vocabulary == nullptr || !vocabulary->is_object()) return bad_input("model.vocab: missing");
-  if (Status status = read_vocabulary(vocabulary->get_object()); !status.ok()) return status;
+  if (vocabulary == nullptr || !(unigram_ ? vocabulary->is_array() : vocabulary->is_object())) return bad_input("model.vocab: missing");
+  Status read = unigram_ ? read_scored_vocabulary(vocabulary->get_array()) : read_vocabulary(vocabulary->get_object());
+  if (!read.ok()) return read;
   if (byte_fallback && !byte_level_) {
     for (std::size_t byte = 0; byte < definition_.byte_tokens.size(); ++byte) {
       const TokenId id = spelled_.find(spelling_of_byte(static_cast<std::uint8_t>(byte)));
       if (id == TokenMap::kNone) continue;
       definition_.byte_tokens[byte] = id;
-      definition_.tokens[static_cast<std::size_t>(id)].kind = TokenKind::kUnused;  // no text becomes it by its spelling
+      // No merge makes it, and no text becomes it by its spelling.
+      if (!unigram_) definition_.tokens[static_cast<std::size_t>(id)].kind = TokenKind::kUnused;
     }
   }
-  return read_merges(model);
+  return unigram_ ? Status() : read_merges(model);
 }
 
 Status Reader::read_vocabulary(const json::object& vocabulary) {
@@ -180,6 +186,31 @@ Status Reader::read_vocabulary(const json::object& vocabulary) {
     taken_[index] = true;
     spelled_.insert(spelling, *id);
     definition_.tokens[index] = token_of(spelling);
+  }
+  return {};
+}
+
+// [spelling, score] by id.
+Status Reader::read_scored_vocabulary(const json::array& vocabulary) {
+  if (vocabulary.size() > kVocabularySizeMax) {
+    return bad_input("model.vocab: more than " + std::to_string(kVocabularySizeMax) + " tokens");
+  }
+  definition_.fuse_unknown = true;
+  definition_.sums_in_double = true;
+  spelled_ = TokenMap(vocabulary.size());
+  for (std::size_t i = 0; i < vocabulary.size(); ++i) {
+    const json::array* pair = vocabulary[i].if_array();
+    const json::string* spelling = pair != nullptr && pair->size() == 2 ? (*pair)[0].if_string() : nullptr;
+    boost::system::error_code error;
+    const double score = spelling == nullptr ? 0 : (*pair)[1].to_number<double>(error);
+    if (spelling == nullptr || error) return bad_input("model.vocab[" + std::to_string(i) + "]: not [text, score]");
+    make_room(i);
+    taken_[i] = true;
+    definition_.tokens[i] = token_of(view(*spelling));
+    definition_.tokens[i].score = score;
+    if (spelled_.insert(view(*spelling), static_cast<TokenId>(i)) != TokenMap::kNone) {
+      return bad_input("model.vocab[" + std::to_string(i) + "]: '" + std::string(view(*spelling)) + "' occurs twice");
+    }
   }
   return {};
 }
@@ -209,6 +240,13 @@ VocabularyToken Reader::token_of(std::string_view spelling) const {
 
 // A text that needs an unknown token that is not there cannot be encoded; so such a token must be impossible to need.
 Status Reader::read_unknown(const json::object& model) {
+  if (unigram_) {
+    const json::value* id = json_member(model, "unk_id");
+    if (id == nullptr && !every_byte_has_a_token()) return bad_input("model.unk_id: missing");
+    if (id != nullptr && !json_token_id(*id)) return bad_input("model.unk_id: not a token id");
+    if (id != nullptr) definition_.unknown = *json_token_id(*id);
+    return {};
+  }
   const json::value* unknown = json_member(model, "unk_token");
   if (unknown == nullptr) return {};
   if (!unknown->is_string()) return bad_input("model.unk_token: not a string");

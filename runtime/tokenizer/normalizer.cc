@@ -17,9 +17,6 @@ using Kind = NormalizerStep::Kind;
 using text::ByteRange;
 using text::MarkedText;
 
-constexpr std::uint64_t kStepsPerByte = 256;  // of a regular expression
-constexpr std::uint64_t kStepsMin = 1U << 20;
-
 bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
 
 // ASCII stays; a stretch of other characters is put into the form together with the ASCII character before it.
@@ -118,7 +115,7 @@ MarkedText replace_text(const MarkedText& text, std::string_view pattern, std::s
 MarkedText replace_matches(const MarkedText& text, const regex::Pattern& pattern, std::string_view content) {
   regex::Search search;
   search.begin(pattern, text.bytes);
-  std::uint64_t steps = kStepsMin + kStepsPerByte * text.bytes.size();
+  std::uint64_t steps = pattern.steps_for(text.bytes.size());
   return replace(text, content, [&](std::size_t) -> std::optional<ByteRange> {
     const auto match = search.next(steps);
     if (!match) return std::nullopt;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/status.h"
+#include "endpoint/served/tokenizer_settings.h"
 #include "runtime/checkpoint/open_model.h"
 #include "runtime/ids.h"
 #include "endpoint/chat/chat_renderer.h"
@@ -24,16 +25,24 @@ struct OpenedTokenizer {
   Status refused;  // what herd cannot use; ok when the checkpoint has no tokenizer at all
 };
 
-// The tokenizer a checkpoint (or `path`, when not empty) has. A definition that herd cannot use costs the text only; a
-// file that cannot be read, or is no JSON at all, is damaged and an error, as is anything wrong with `path`, which was
+// The tokenizer a checkpoint has, or the one that `settings` name. A definition that herd cannot use costs the text only; a
+// file that cannot be read, or is no JSON at all, is damaged and an error, as is anything wrong with a path, which was
 // asked for. Messages name the model.
-[[nodiscard]] Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const std::string& path);
+[[nodiscard]] Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const TokenizerSettings& settings);
 
-// How a checkpoint's conversations become prompts: as its chat template says, or in the format of this name ("auto" or
-// empty: none is named), which `warn` then hears of. Not an error of the checkpoint: whoever chats shows it.
+// What a person says about chats. Gateways and nodes of a cluster have the same.
+struct ChatSettings {
+  std::string format = "auto";      // a built-in format; "auto": none is named
+  std::string template_path;        // a template instead of the checkpoint's; empty: none
+  std::string date;                 // what templates are told instead of the time, see chat_clock.h; empty: nothing
+  bool special_in_content = false;  // messages may spell control tokens
+};
+
+// How a checkpoint's conversations become prompts: as its chat template says, or as `settings` do instead, which `warn` then
+// hears of. Not an error of the checkpoint: whoever chats shows it.
 [[nodiscard]] Expected<chat::ChatRenderer> open_chat(const model::TextParts& text,
-                                                          const std::optional<tokenizer::Tokenizer>& tokenizer,
-                                                          const std::string& format_name, const Say& warn);
+                                                     const std::optional<tokenizer::Tokenizer>& tokenizer,
+                                                     const ChatSettings& settings, const Say& warn);
 
 // Ids that end a sequence, of chats and plain text alike: all that generation_config.json, config.json, GGUF's keys,
 // tokenizer_config.json or special_tokens_map.json (also those beside `tokenizer_path`) name, and the control tokens of

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,6 +41,14 @@ struct TensorInfo {
   bool used = false;  // false: present, not part of the model; never read by the loader
 };
 
+// What tokenizer_config.json says of a tokenizer.model, by its keys.
+struct TokenizerFlags {
+  std::optional<bool> add_bos_token;
+  std::optional<bool> add_eos_token;
+  std::optional<bool> add_prefix_space;
+  std::optional<bool> legacy;
+};
+
 // Where the text side of the model lives. Paths are empty when there is no such file.
 struct TextParts {
   std::string tokenizer_json;
@@ -50,6 +59,7 @@ struct TextParts {
   std::string chat_problem;  // why the template could not be read; chat is refused with it
   // What a chat template finds as bos_token, eos_token, unk_token, … and as the model's own, image_token for one.
   std::vector<std::pair<std::string, std::string>> special_tokens;
+  TokenizerFlags tokenizer_flags;
   tokenizer::DeclaredAddedTokens added_tokens;  // of files beside tokenizer.json; a GGUF vocabulary is whole
   // What the JSON files of the folder say about ends; nothing when one of them cannot be read.
   DeclaredEnds ends;

@@ -104,6 +104,11 @@ void take_templates(Templates templates, const std::string& where, TextParts& te
     text.chat_problem = where + ": has chat templates (" + some_of(names) + "), but none is named default";
 }
 
+TokenizerFlags tokenizer_flags(const JsonObject& config) {
+  return {config.boolean("add_bos_token"), config.boolean("add_eos_token"), config.boolean("add_prefix_space"),
+          config.boolean("legacy")};
+}
+
 // The ends that a file declares, once the rest of it is read. A link that leads nowhere declares nothing.
 void keep_ends(const std::optional<JsonObject>& json, const fs::path& path, TextParts& text) {
   if (json) add_declared_ends(*json, text.ends);
@@ -122,6 +127,7 @@ TextParts read_text_parts(const std::string& directory) {
   take_templates(template_files(root, text), directory, text);
   const auto config = read_json(config_path, text);
   if (config) take_templates(templates_in(*config), config_path.string(), text);
+  if (config) text.tokenizer_flags = tokenizer_flags(*config);
   keep_ends(config, config_path, text);
   const auto processor = read_json(root / "chat_template.json", text);
   if (processor) take_templates(templates_in(*processor), (root / "chat_template.json").string(), text);

@@ -73,17 +73,18 @@ Status check_whole(const SentencePieceFile& file, const TokenizerDefinition& def
 }
 
 // Tokens that are also, or only, found in the text: of the vocabulary, by their spelling, or behind it.
-Status add_declared(const std::vector<AddedToken>& declared, TokenizerDefinition& definition) {
-  if (declared.empty()) return {};
+Status add_declared(const DeclaredAddedTokens& declared, TokenizerDefinition& definition) {
+  if (declared.tokens.empty()) return {};
   std::unordered_map<std::string, std::size_t> places;  // in definition.added, by text
   for (std::size_t i = 0; i < definition.added.size(); ++i) places.emplace(definition.added[i].content, i);
   std::unordered_map<std::string, TokenId> spelled;
   for (std::size_t i = 0; i < definition.tokens.size(); ++i) spelled.emplace(spelling_of(definition.tokens[i]), static_cast<TokenId>(i));
-  for (AddedToken added : declared) {
+  for (AddedToken added : declared.tokens) {
     if (definition.tokens.size() == kVocabularySizeMax) return bad_input("more than " + std::to_string(kVocabularySizeMax) + " tokens");
     added.normalized = false;
     if (const auto place = places.find(added.content); place != places.end()) {
       AddedToken& known = definition.added[place->second];
+      if (!declared.restate || added.id < 0) continue;
       added.id = known.id;
       added.special = added.special || known.special;
       known = std::move(added);
@@ -122,7 +123,7 @@ Expected<TokenizerDefinition> sentencepiece_definition(std::string_view content,
     if (const Status status = add_piece(*file, piece, definition); !status.ok()) return refuse(status);
   }
   if (const Status status = check_whole(*file, definition); !status.ok()) return refuse(status);
-  if (const Status status = add_declared(options.added, definition); !status.ok()) return refuse(status);
+  if (const Status status = add_declared(options.declared, definition); !status.ok()) return refuse(status);
 
   definition.model = file->model == SentencePieceFile::Model::kBpe ? ModelKind::kScoredBpe : ModelKind::kUnigram;
   definition.fuse_unknown = true;

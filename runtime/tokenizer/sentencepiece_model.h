@@ -22,10 +22,8 @@ struct SentencePieceOptions {
   // A space is also put before the text behind a control token, as SentencePiece does when it is asked for each stretch
   // alone. False: before the whole text only.
   bool legacy = true;
-  // Tokens that other files beside it declare, in the order in which they join it: the vocabulary's token of their text,
-  // else the next id, whatever `id` says. Looked for in the text as it is, even where they say `normalized`.
-  std::vector<AddedToken> added = {};
-  bool operator==(const SentencePieceOptions&) const = default;
+  // Looked for in the text as it is, even where they say `normalized`.
+  DeclaredAddedTokens declared = {};
 };
 
 // `name` stands for the file in error messages. kBadInput also for what has no meaning here: models of words or of

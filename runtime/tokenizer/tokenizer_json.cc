@@ -14,6 +14,7 @@
 #include "runtime/tokenizer/byte_spelling.h"
 #include "runtime/tokenizer/json_decoder.h"
 #include "runtime/tokenizer/json_fields.h"
+#include "runtime/tokenizer/json_merges.h"
 #include "runtime/tokenizer/json_normalizer.h"
 #include "runtime/tokenizer/json_post_processor.h"
 #include "runtime/tokenizer/json_pre_tokenizer.h"
@@ -27,24 +28,8 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kDepthMax = 32;
-constexpr std::size_t kMergesAtOnce = 64;  // whose tokens are looked up together
-
-std::string merge_path(std::size_t index) { return "model.merges[" + std::to_string(index) + "]: "; }
 
 std::string_view view(const json::string& text) { return {text.data(), text.size()}; }
-
-// "left right" in one text, or two texts.
-std::optional<std::pair<std::string_view, std::string_view>> merged_pair(const json::value& merge) {
-  if (const json::string* text = merge.if_string()) {
-    const std::string_view both = view(*text);
-    const std::size_t space = both.find(' ');
-    if (space == std::string_view::npos || both.find(' ', space + 1) != std::string_view::npos) return std::nullopt;
-    return std::pair(both.substr(0, space), both.substr(space + 1));
-  }
-  const json::array* pair = merge.if_array();
-  if (pair == nullptr || pair->size() != 2 || !(*pair)[0].is_string() || !(*pair)[1].is_string()) return std::nullopt;
-  return std::pair(view((*pair)[0].get_string()), view((*pair)[1].get_string()));
-}
 
 // One file being read. Each step returns ok or a message that begins with the field; parse() adds the file's name.
 class Reader {
@@ -52,14 +37,13 @@ class Reader {
   Expected<Tokenizer> parse(const json::object& root, const DeclaredAddedTokens& declared);
 
  private:
-  Status read_stages(const json::object& root, const json::object& model);
+  Status read_stages(const json::object& root);
   Status read_model(const json::object& model);
   Status refuse_what_changes_merging(const json::object& model);
   Status read_vocabulary(const json::object& vocabulary);
-  Status read_scored_vocabulary(const json::array& vocabulary);
+  Status read_scored_vocabulary(const json::object& model);
   [[nodiscard]] VocabularyToken token_of(std::string_view spelling) const;
   Status read_unknown(const json::object& model);
-  Status read_merges(const json::object& model);
   Status read_added_tokens(const json::object& root);
   Status read_added_token(const json::object& token, const std::string& where);
   Status add(AddedToken token, const std::string& where);
@@ -81,14 +65,13 @@ class Reader {
   std::vector<bool> taken_;                // ids that have a token
   std::unordered_map<std::string, std::size_t> added_;  // text of an added token -> its place in the definition
   bool byte_level_ = false;
-  bool unigram_ = false;
 };
 
 Expected<Tokenizer> Reader::parse(const json::object& root, const DeclaredAddedTokens& declared) {
   const json::value* model = json_member(root, "model");
   if (model == nullptr || !model->is_object()) return fail(bad_input("model: missing"));
   if (Status status = refuse_what_changes_merging(model->get_object()); !status.ok()) return fail(std::move(status));
-  if (Status status = read_stages(root, model->get_object()); !status.ok()) return fail(std::move(status));
+  if (Status status = read_stages(root); !status.ok()) return fail(std::move(status));
   if (Status status = read_model(model->get_object()); !status.ok()) return fail(std::move(status));
   if (Status status = read_added_tokens(root); !status.ok()) return fail(std::move(status));
   if (Status status = join(declared); !status.ok()) return fail(std::move(status));
@@ -96,7 +79,7 @@ Expected<Tokenizer> Reader::parse(const json::object& root, const DeclaredAddedT
   return Tokenizer::build(std::move(definition_));
 }
 
-Status Reader::read_stages(const json::object& root, const json::object& model) {
+Status Reader::read_stages(const json::object& root) {
   if (const json::value* normalizer = json_member(root, "normalizer")) {
     auto steps = read_json_normalizer(*normalizer);
     if (!steps) return steps.error();
@@ -111,9 +94,7 @@ Status Reader::read_stages(const json::object& root, const json::object& model) 
     definition_.pre_tokenizer = std::move(pre_tokenizer->stages);
     byte_level_ = pre_tokenizer->byte_level;
   }
-  unigram_ = json_type(model) == "Unigram";
-  if (unigram_ && byte_level_) return bad_input("pre_tokenizer: ByteLevel does not go with a Unigram model");
-  definition_.model = unigram_ ? ModelKind::kUnigram : byte_level_ ? ModelKind::kByteBpe : ModelKind::kCharacterBpe;
+  definition_.model = byte_level_ ? ModelKind::kByteBpe : ModelKind::kCharacterBpe;
   if (const json::value* value = json_member(root, "post_processor")) {
     auto around = read_json_post_processor(*value);
     if (!around) return around.error();
@@ -132,7 +113,8 @@ Status Reader::read_stages(const json::object& root, const json::object& model) 
 }
 
 Status Reader::refuse_what_changes_merging(const json::object& model) {
-  if (const auto type = json_type(model); type != "BPE" && type != "Unigram" && json_member(model, "type") != nullptr) {
+  const auto type = json_type(model);
+  if (type != "BPE" && type != "Unigram" && json_member(model, "type") != nullptr) {
     return bad_input("model.type: '" + std::string(type) + "' is not supported (BPE and Unigram are)");
   }
   if (const json::value* dropout = json_member(model, "dropout")) {
@@ -149,25 +131,27 @@ Status Reader::refuse_what_changes_merging(const json::object& model) {
 }
 
 Status Reader::read_model(const json::object& model) {
+  if (json_type(model) == "Unigram") return read_scored_vocabulary(model);
   bool byte_fallback = false;
   if (Status status = read_json_flag(model, "byte_fallback", "model", byte_fallback); !status.ok()) return status;
   if (Status status = read_json_flag(model, "ignore_merges", "model", definition_.whole_piece_first); !status.ok()) return status;
   if (Status status = read_json_flag(model, "fuse_unk", "model", definition_.fuse_unknown); !status.ok()) return status;
 
   const json::value* vocabulary = json_member(model, "vocab");
-  if (vocabulary == nullptr || !(unigram_ ? vocabulary->is_array() : vocabulary->is_object())) return bad_input("model.vocab: missing");
-  Status read = unigram_ ? read_scored_vocabulary(vocabulary->get_array()) : read_vocabulary(vocabulary->get_object());
-  if (!read.ok()) return read;
+  if (vocabulary == nullptr || !vocabulary->is_object()) return bad_input("model.vocab: missing");
+  if (Status status = read_vocabulary(vocabulary->get_object()); !status.ok()) return status;
   if (byte_fallback && !byte_level_) {
     for (std::size_t byte = 0; byte < definition_.byte_tokens.size(); ++byte) {
       const TokenId id = spelled_.find(spelling_of_byte(static_cast<std::uint8_t>(byte)));
       if (id == TokenMap::kNone) continue;
       definition_.byte_tokens[byte] = id;
-      // No merge makes it, and no text becomes it by its spelling.
-      if (!unigram_) definition_.tokens[static_cast<std::size_t>(id)].kind = TokenKind::kUnused;
+      definition_.tokens[static_cast<std::size_t>(id)].kind = TokenKind::kUnused;  // no text becomes it by its spelling
     }
   }
-  return unigram_ ? Status() : read_merges(model);
+  auto merges = read_json_merges(model, spelled_);
+  if (!merges) return merges.error();
+  definition_.merges = std::move(*merges);
+  return {};
 }
 
 Status Reader::read_vocabulary(const json::object& vocabulary) {
@@ -190,27 +174,40 @@ Status Reader::read_vocabulary(const json::object& vocabulary) {
   return {};
 }
 
-// [spelling, score] by id.
-Status Reader::read_scored_vocabulary(const json::array& vocabulary) {
-  if (vocabulary.size() > kVocabularySizeMax) {
-    return bad_input("model.vocab: more than " + std::to_string(kVocabularySizeMax) + " tokens");
-  }
-  definition_.fuse_unknown = true;
-  definition_.sums_in_double = true;
-  spelled_ = TokenMap(vocabulary.size());
-  for (std::size_t i = 0; i < vocabulary.size(); ++i) {
-    const json::array* pair = vocabulary[i].if_array();
-    const json::string* spelling = pair != nullptr && pair->size() == 2 ? (*pair)[0].if_string() : nullptr;
-    boost::system::error_code error;
-    const double score = spelling == nullptr ? 0 : (*pair)[1].to_number<double>(error);
-    if (spelling == nullptr || error) return bad_input("model.vocab[" + std::to_string(i) + "]: not [text, score]");
+// A unigram model: [[token, score], …], the id is the place.
+Status Reader::read_scored_vocabulary(const json::object& model) {
+  if (byte_level_) return bad_input("pre_tokenizer: ByteLevel in front of a Unigram model is not supported");
+  const json::value* list = json_member(model, "vocab");
+  if (list == nullptr || !list->is_array()) return bad_input("model.vocab: missing");
+  const json::array& entries = list->get_array();
+  if (entries.size() > kVocabularySizeMax) return bad_input("model.vocab: more than " + std::to_string(kVocabularySizeMax) + " tokens");
+  vocabulary_size_ = entries.size();
+  spelled_ = TokenMap(vocabulary_size_);
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const std::string where = "model.vocab[" + std::to_string(i) + "]: ";
+    const json::array* entry = entries[i].if_array();
+    const bool is_pair = entry != nullptr && entry->size() == 2 && (*entry)[0].is_string() && (*entry)[1].is_number();
+    if (!is_pair) return bad_input(where + "not a token and its score");
+    const std::string_view spelling = view((*entry)[0].get_string());
     make_room(i);
     taken_[i] = true;
-    definition_.tokens[i] = token_of(view(*spelling));
-    definition_.tokens[i].score = score;
-    if (spelled_.insert(view(*spelling), static_cast<TokenId>(i)) != TokenMap::kNone) {
-      return bad_input("model.vocab[" + std::to_string(i) + "]: '" + std::string(view(*spelling)) + "' occurs twice");
+    if (spelled_.insert(spelling, static_cast<TokenId>(i)) != TokenMap::kNone) {
+      return bad_input(where + "'" + std::string(spelling) + "' occurs twice");
     }
+    definition_.tokens[i] = token_of(spelling);
+    definition_.tokens[i].score = (*entry)[1].to_number<double>();
+  }
+  definition_.model = ModelKind::kUnigram;
+  definition_.sums_in_double = true;
+  definition_.fuse_unknown = true;
+  if (const json::value* unknown = json_member(model, "unk_id")) {
+    definition_.unknown = json_token_id(*unknown);
+    if (!definition_.unknown) return bad_input("model.unk_id: not a token id");
+  }
+  bool byte_fallback = false;
+  if (Status status = read_json_flag(model, "byte_fallback", "model", byte_fallback); !status.ok()) return status;
+  for (std::size_t byte = 0; byte_fallback && byte < definition_.byte_tokens.size(); ++byte) {
+    definition_.byte_tokens[byte] = spelled_.find(spelling_of_byte(static_cast<std::uint8_t>(byte)));
   }
   return {};
 }
@@ -240,13 +237,6 @@ VocabularyToken Reader::token_of(std::string_view spelling) const {
 
 // A text that needs an unknown token that is not there cannot be encoded; so such a token must be impossible to need.
 Status Reader::read_unknown(const json::object& model) {
-  if (unigram_) {
-    const json::value* id = json_member(model, "unk_id");
-    if (id == nullptr && !every_byte_has_a_token()) return bad_input("model.unk_id: missing");
-    if (id != nullptr && !json_token_id(*id)) return bad_input("model.unk_id: not a token id");
-    if (id != nullptr) definition_.unknown = *json_token_id(*id);
-    return {};
-  }
   const json::value* unknown = json_member(model, "unk_token");
   if (unknown == nullptr) return {};
   if (!unknown->is_string()) return bad_input("model.unk_token: not a string");
@@ -267,43 +257,6 @@ bool Reader::every_byte_has_a_token() const {
     if (token.kind == TokenKind::kOrdinary && bytes.size() == 1) present[static_cast<unsigned char>(bytes[0])] = true;
   }
   return std::find(present.begin(), present.end(), false) == present.end();
-}
-
-// From the end: of a pair that stands twice the later rank counts, as in the reference.
-Status Reader::read_merges(const json::object& model) {
-  const json::value* list = json_member(model, "merges");
-  if (list == nullptr || !list->is_array()) return bad_input("model.merges: missing");
-  const json::array& merges = list->get_array();
-  if (merges.size() > kMergesMax) return bad_input("model.merges: more than " + std::to_string(kMergesMax));
-  definition_.merges.reserve(merges.size());
-  std::vector<std::string> joined(kMergesAtOnce);
-  std::vector<std::string_view> texts(3 * kMergesAtOnce);  // left, right and what they make, of each
-  std::vector<TokenId> ids(texts.size());
-  for (std::size_t end = merges.size(); end > 0;) {
-    const std::size_t count = std::min(end, kMergesAtOnce);
-    for (std::size_t i = 0; i < count; ++i) {
-      const auto pair = merged_pair(merges[end - 1 - i]);
-      if (!pair) {
-        return bad_input(merge_path(end - 1 - i) + "not two tokens, in one text with a space between them or in two");
-      }
-      joined[i].assign(pair->first).append(pair->second);
-      texts[3 * i] = pair->first;
-      texts[3 * i + 1] = pair->second;
-      texts[3 * i + 2] = joined[i];
-    }
-    spelled_.find_all(std::span(texts).first(3 * count), ids);
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::size_t rank = end - 1 - i;
-      const std::span<const TokenId> own = std::span(ids).subspan(3 * i, 3);
-      if (std::find(own.begin(), own.end(), TokenMap::kNone) != own.end()) {
-        return bad_input(merge_path(rank) + "'" + std::string(texts[3 * i]) + "' and '" + std::string(texts[3 * i + 1]) +
-                         "' or what they make is not in model.vocab");
-      }
-      definition_.merges.push_back({static_cast<std::uint32_t>(rank), own[0], own[1], own[2]});
-    }
-    end -= count;
-  }
-  return {};
 }
 
 Status Reader::read_added_tokens(const json::object& root) {

@@ -31,6 +31,7 @@ Expected<Unigram> Unigram::build(const TokenizerDefinition& definition) {
   for (std::size_t i = 0; i < definition.tokens.size(); ++i) {
     const VocabularyToken& token = definition.tokens[i];
     const bool user_defined = token.kind == TokenKind::kUserDefined;
+    if (model.sums_in_double_) score_min = std::min(score_min, token.score);  // of all tokens there
     if (token.kind != TokenKind::kOrdinary && !user_defined) continue;
     const std::string_view spelling = spelling_of(token);
     const std::string where = "vocabulary: token " + std::to_string(i) + ": ";

@@ -23,7 +23,8 @@ GOLDEN_TOKENS = json.loads((BASE / "golden.json").read_text())
 NEW_TOKENS = 16
 WANTED = GOLDEN_TOKENS["greedy_token_ids"][:NEW_TOKENS]
 FLOAT32 = ("--quantization-encoding", "float32")
-HEADS, KV_HEADS = CONFIG["num_attention_heads"], CONFIG["num_key_value_heads"]
+HEADS = CONFIG["num_attention_heads"]
+KV_HEADS = CONFIG.get("num_key_value_heads", HEADS)
 PARTS = {"input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
          "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "post_attention_layernorm": "ffn_norm",
          "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}
@@ -70,7 +71,7 @@ def write(path, *, add=lambda writer: None, size=gguf.GGUFWriter.add_uint32, kin
     writer.add_rope_freq_base(CONFIG["rope_theta"])
     add(writer)
     for name, values in {**TENSORS, **dict(more)}.items():
-        if kind is None or values.ndim == 1:
+        if kind is None or values.ndim == 1 or values.shape[1] % 32:  # a row of whole blocks
             writer.add_tensor(name, values)
         else:
             writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)

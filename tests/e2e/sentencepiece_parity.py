@@ -25,6 +25,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 from tokenizer_parity import EMOJI, WORDS, Comparison, ids_line, make_texts, training_corpus
 
 SPACE = "\u2581"
+SPECIALS = ["<unk>", "<s>", "</s>"]
 USER_DEFINED = ["<sep>", "foo bar", "日本", "<s", "  "]
 VOCABULARIES = {
     "BPE as Llama 2's": dict(
@@ -112,7 +113,7 @@ def llama_tokenizer_json(oracle):
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
     tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(),
                                            decoders.Strip(content=" ", left=1)])
-    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in ("<unk>", "<s>", "</s>")])
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in SPECIALS])
     return tokenizer
 
 
@@ -121,14 +122,16 @@ def unigram_tokenizer_json(oracle):
     tokenizer = Tokenizer(models.Unigram(pieces, oracle.unk_id(), byte_fallback=True))
     tokenizer.normalizer = normalizers.Replace(" ", SPACE)
     tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
-    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in ("<unk>", "<s>", "</s>")])
+    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in SPECIALS])
     return tokenizer
 
 
 def json_cases(oracle, texts):
     cases = []
     oracle.encode_special_tokens = True
-    cases += [("p", text, ids_line(oracle.encode(text, add_special_tokens=False).ids)) for text in texts]
+    # The unigram model of tokenizers spells control tokens out of any text, which herd never does.
+    plain = [text for text in texts if not any(special in text for special in SPECIALS)]
+    cases += [("p", text, ids_line(oracle.encode(text, add_special_tokens=False).ids)) for text in plain]
     oracle.encode_special_tokens = False
     cases += [("s", text, ids_line(oracle.encode(text, add_special_tokens=False).ids)) for text in texts]
     return cases
@@ -141,7 +144,7 @@ def main():
     arguments = parser.parse_args()
     texts = make_texts(arguments.texts, ["<s>", "</s>", "<unk>", "<sep>", "[INST]", "<0x0A>", "<|eot_id|>"]) + EXTRA
     corpus = sentences()
-    comparison = Comparison(arguments.tokenizer_dump)
+    comparison = Comparison(arguments.tokenizer_dump, 0)
     library = f"sentencepiece {sentencepiece.__version__}"
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, options) in enumerate(VOCABULARIES.items()):

@@ -247,23 +247,6 @@ TEST(TokenizerJson, MetaspaceOfTheFirstPieceOnly) {
   EXPECT_EQ(with_scheme("never"), (std::vector<TokenId>{1, 4, 1, 2}));
 }
 
-TEST(TokenizerJson, ReadsUnigramModels) {
-  const auto load = [](const std::string& model) {
-    return parse_tokenizer_json(R"({"added_tokens":[{"id":0,"content":"<unk>","special":true}],
-      "pre_tokenizer":{"type":"Metaspace"},"decoder":{"type":"Metaspace"},"model":{"type":"Unigram",)" + model + "}}", "f");
-  };
-  const std::string vocab = R"("vocab":[["<unk>",0],["▁",-3],["a",-2],["b",-2.5],["▁a",-2.25],["▁ab",-5],["ab",-6]])";
-  const auto loaded = load(R"("unk_id":0,)" + vocab);
-  ASSERT_TRUE(loaded) << loaded.error().message();
-  EXPECT_EQ(loaded->encode("ab a"), (std::vector<TokenId>{4, 3, 4})) << "-4.75 is more than -5";
-  EXPECT_EQ(loaded->encode("axyb"), (std::vector<TokenId>{4, 0, 3})) << "unknown characters are one token";
-  EXPECT_EQ(loaded->decode(loaded->encode("ab a"), true), "ab a");
-  EXPECT_EQ(load(vocab).error().message(), "f: model.unk_id: missing");
-  EXPECT_EQ(load(R"("unk_id":0,"vocab":[["a"]])").error().message(), "f: model.vocab[0]: not [text, score]");
-  EXPECT_EQ(load(R"("unk_id":0,"vocab":{"a":0})").error().message(), "f: model.vocab: missing");
-  EXPECT_EQ(load(R"("unk_id":0,"vocab":[["<unk>",0],["a",-1],["a",-2]])").error().message(), "f: model.vocab[2]: 'a' occurs twice");
-}
-
 TEST(TokenizerJson, AMapOfCharactersMustBeOne) {
   Parts parts;
   parts.normalizer = R"({"type":"Precompiled","precompiled_charsmap":"!"})";

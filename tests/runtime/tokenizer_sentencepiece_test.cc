@@ -113,7 +113,9 @@ TEST(SentencePieceModel, UserDefinedPiecesAreFoundInEveryTextAndAreNoControlToke
 TEST(SentencePieceModel, OtherFilesAddTokensAndNameThoseItHas) {
   const std::string model = model_bytes(small_model({kS + "a", kS, "a", "hi"}));
   SentencePieceOptions options;
-  options.added = {{9, "<pad>", true}, {2, "</s>", true, true}, {-1, "hi", false}, {0, "<unk>", true}, {8, kS + "a", false}};
+  options.declared.tokens = {{9, "<pad>", true}, {2, "</s>", true, true}, {-1, "hi", false}, {0, "<unk>", true}, {8, kS + "a", false}};
+  EXPECT_EQ(parse_sentencepiece_model(model, "m", options)->encode("a </s>", {.parse_special = true}), (Ids{4, 5, 4, 2}));
+  options.declared.restate = true;
   const Tokenizer tokenizer = *parse_sentencepiece_model(model, "m", options);
   EXPECT_EQ(tokenizer.encode("<pad>a </s>", {.parse_special = true}), (Ids{7, 4, 5, 2}));  // </s> takes the space before it
   EXPECT_EQ(tokenizer.vocab_size(), 8U);

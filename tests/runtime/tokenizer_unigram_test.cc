@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "runtime/text/utf8.h"
+#include "runtime/tokenizer/tokenizer.h"
+#include "runtime/tokenizer/tokenizer_json.h"
 
 namespace herd::tokenizer {
 namespace {
@@ -87,6 +89,29 @@ TEST(Unigram, SumsAreRoundedAsTheReferenceRoundsThem) {
   EXPECT_EQ(encode(definition, "xyz"), (Ids{1}));
   definition.sums_in_double = true;
   EXPECT_EQ(encode(definition, "xyz"), (Ids{2, 3, 4}));
+}
+
+// tokenizer.json holds scores as doubles, and its library adds them as such.
+TEST(Unigram, IsReadFromTokenizerJson) {
+  const std::string vocabulary = R"(["<unk>",0.0],["\u2581a",-1.5],["\u2581",-2.0],["b",-3])";
+  const auto file = [](const std::string& vocab, const std::string& more) {
+    return R"({"model":{"type":"Unigram","vocab":[)" + vocab + "]" + more +
+           R"(},"pre_tokenizer":{"type":"Metaspace","replacement":"\u2581","prepend_scheme":"always","split":true},)"
+           R"("decoder":{"type":"Metaspace","replacement":"\u2581","prepend_scheme":"always","split":true}})";
+  };
+  const Tokenizer tokenizer = *parse_tokenizer_json(file(vocabulary, R"(,"unk_id":0)"), "t");
+  EXPECT_EQ(tokenizer.encode("a b?? a"), (Ids{1, 2, 3, 0, 1}));
+  EXPECT_EQ(tokenizer.decode(Ids{1, 2, 3}, true), "a b");
+  const std::string bytes = R"(,["<0x3F>",-9.0])";
+  EXPECT_EQ(parse_tokenizer_json(file(vocabulary + bytes, R"(,"unk_id":0,"byte_fallback":true)"), "t")->encode("?a"), (Ids{2, 4, 0}));
+  const auto refusal = [&](const std::string& vocab, const std::string& more) {
+    const auto refused = parse_tokenizer_json(file(vocab, more), "t");
+    return refused ? "accepted" : refused.error().message();
+  };
+  EXPECT_EQ(refusal(R"(["a"])", ""), "t: model.vocab[0]: not a token and its score");
+  EXPECT_EQ(refusal(R"(["a",1],["a",2])", ""), "t: model.vocab[1]: 'a' occurs twice");
+  EXPECT_EQ(refusal(R"(["a",1])", R"(,"unk_id":-1)"), "t: model.unk_id: not a token id");
+  EXPECT_EQ(refusal(R"(["a",1])", R"(,"unk_id":7)"), "t: prefix, suffix or unknown token 7: outside the vocabulary");
 }
 
 // The best sum over all ways to cut, tried one by one.

@@ -45,9 +45,10 @@ Expected<std::vector<Merge>> read_json_merges(const json::object& model, const T
   if (merges.size() > kMergesMax) return fail(bad_input("model.merges: more than " + std::to_string(kMergesMax)));
   std::vector<Merge> read;
   read.reserve(merges.size());
-  std::vector<std::string> joined(kMergesAtOnce);
-  std::vector<std::string_view> texts(3 * kMergesAtOnce);  // left, right and what they make, of each
+  std::vector<std::string_view> texts(2 * kMergesAtOnce);  // left and right of each
   std::vector<TokenId> ids(texts.size());
+  std::string joined;
+  std::size_t place = 0;  // of the token built last: as a rule the vocabulary lists tokens in the order of their merges
   for (std::size_t end = merges.size(); end > 0;) {
     const std::size_t count = std::min(end, kMergesAtOnce);
     for (std::size_t i = 0; i < count; ++i) {
@@ -55,20 +56,19 @@ Expected<std::vector<Merge>> read_json_merges(const json::object& model, const T
       if (!pair) {
         return fail(bad_input(merge_path(end - 1 - i) + "not two tokens, in one text with a space between them or in two"));
       }
-      joined[i].assign(pair->first).append(pair->second);
-      texts[3 * i] = pair->first;
-      texts[3 * i + 1] = pair->second;
-      texts[3 * i + 2] = joined[i];
+      texts[2 * i] = pair->first;
+      texts[2 * i + 1] = pair->second;
     }
-    spelled.find_all(std::span(texts).first(3 * count), ids);
+    spelled.find_all(std::span(texts).first(2 * count), ids);
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t rank = end - 1 - i;
-      const std::span<const TokenId> own = std::span(ids).subspan(3 * i, 3);
-      if (std::find(own.begin(), own.end(), TokenMap::kNone) != own.end()) {
-        return fail(bad_input(merge_path(rank) + "'" + std::string(texts[3 * i]) + "' and '" + std::string(texts[3 * i + 1]) +
+      joined.assign(texts[2 * i]).append(texts[2 * i + 1]);
+      const TokenId result = spelled.find_near(joined, place);
+      if (ids[2 * i] == TokenMap::kNone || ids[2 * i + 1] == TokenMap::kNone || result == TokenMap::kNone) {
+        return fail(bad_input(merge_path(rank) + "'" + std::string(texts[2 * i]) + "' and '" + std::string(texts[2 * i + 1]) +
                               "' or what they make is not in model.vocab"));
       }
-      read.push_back({static_cast<std::uint32_t>(rank), own[0], own[1], own[2]});
+      read.push_back({static_cast<std::uint32_t>(rank), ids[2 * i], ids[2 * i + 1], result});
     }
     end -= count;
   }

@@ -116,6 +116,10 @@ TEST(TokenMap, FindsWhatWasPutInOneByOneAndInGroups) {
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     EXPECT_EQ(ids[i], i < texts.size() ? static_cast<TokenId>(i) : TokenMap::kNone);
     EXPECT_EQ(map.find(wanted[i]), ids[i]);
+    for (std::size_t place : {std::size_t{0}, i, i + 1, i + 9, std::size_t{100'000}}) {
+      EXPECT_EQ(map.find_near(wanted[i], place), ids[i]);
+      EXPECT_TRUE(i >= texts.size() || place == i);
+    }
   }
 }
 

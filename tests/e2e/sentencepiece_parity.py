@@ -78,12 +78,13 @@ def model_cases(oracle, options, texts):
     bos = oracle.bos_id()
     cases += [("b", text, ids_line([bos, *ids])) for text, ids in zip(texts[::10], encoded[::10])]
     # Not compared: how unknown is spelled (herd leaves it out like HF), bytes that are no character (herd follows Unicode's
-    # practice of one U+FFFD for a maximal part), and runs of spaces at the front of what no text encodes to.
+    # practice of one U+FFFD for a maximal part), and, where extra spaces are removed, what begins with more than one token
+    # of them: only texts that spell U+2581 themselves encode to that.
     unknown = oracle.unk_id()
     rng = random.Random(1)
     ordinary = [i for i in range(oracle.get_piece_size()) if not oracle.is_byte(i) and i != unknown]
     word = next(i for i in ordinary if oracle.id_to_piece(i).isalpha())
-    chosen = [ids for ids in encoded[:6000] if ids and unknown not in ids]
+    chosen = [ids for ids, text in zip(encoded[:6000], texts) if ids and unknown not in ids and not text.startswith(SPACE)]
     chosen += [[word, *rng.choices(ordinary, k=rng.randrange(30))] for _ in range(2000)]
     for ids, text in zip(chosen, oracle.decode(chosen)):
         cases += [(mode, ids_line(ids), text.encode().hex()) for mode in "di"]

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "commands/random_bytes.h"
+#include "endpoint/chat/built_in_templates.h"
+#include "endpoint/chat/chat_clock.h"
 #include "kernels/process_limits.h"
 #include "observability/progress_bar.h"
 
@@ -162,16 +164,30 @@ Expected<std::vector<TokenId>> parse_token_ids(const std::string& text) {
   return ids;
 }
 
-void add_chat_format(CLI::App& app, std::string& chat_format) {
-  app.add_option("--chat-format", chat_format,
-                 "How conversations become prompts: auto (the checkpoint's chat template, where herd renders it exactly), "
-                 "or in any case llama3, llama3.1, chatml, smollm2")
-      ->capture_default_str()->group("Model");
+void add_chat_flags(CLI::App& app, served::ChatSettings& chat) {
+  const std::string group = "Chat";
+  app.add_option("--chat-format", chat.format,
+                 "auto: conversations become prompts as the checkpoint's chat template says; llama3, llama3.1, chatml, smollm2: a "
+                 "format of herd's own, for a checkpoint without one")
+      ->capture_default_str()->group(group);
+  app.add_option("--chat-template", chat.template_path, "A file with a chat template (Jinja), instead of the checkpoint's")->group(group);
+  app.add_option("--chat-date", chat.date,
+                 "What chat templates are told instead of the time of the request: 2025-03-07, \"07 Mar 2025\", or with a time (UTC) "
+                 "2025-03-07T15:04:05")
+      ->group(group);
+  app.add_flag("--allow-special-in-content", chat.special_in_content,
+               "Messages may spell control tokens, as in Hugging Face's tokenizers: who writes a message can end it and begin another's")
+      ->group(group);
 }
 
-Status check_chat_format(const std::string& chat_format) {
-  if (chat_format == "auto" || chat::find_chat_format(chat_format)) return {};
-  return usage_error("--chat-format must be auto, " + std::string(chat::kChatFormatNames) + ", not " + chat_format);
+Status check_chat_flags(const served::ChatSettings& chat) {
+  if (chat.format != "auto" && chat::find_built_in_template(chat.format) == nullptr)
+    return usage_error("--chat-format must be auto, " + std::string(chat::kChatFormatNames) + ", not " + chat.format);
+  if (chat.format != "auto" && !chat.template_path.empty())
+    return usage_error("--chat-format names a format and --chat-template another: give one of them");
+  if (chat.date.empty()) return {};
+  const auto date = chat::parse_chat_date(chat.date);
+  return date ? Status() : date.error();
 }
 
 void add_model_flags(CLI::App& app, ModelFlags& flags) {
@@ -185,7 +201,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
                  "3 or 3.1: how the control tokens of Meta's Llama 3 tokenizer.model are called (default: as params.json beside it "
                  "or config.json tell, else 3.1)")
       ->group(model);
-  add_chat_format(app, flags.chat_format);
+  add_chat_flags(app, flags.chat);
   app.add_option("--quantization-encoding", flags.encoding,
                  "float32, float16, bfloat16, q8_0, q4_0, q4_1 (default: the checkpoint's own; an encoding without "
                  "native compute is widened to bfloat16); of a folder's GGUF models it chooses one")
@@ -258,7 +274,7 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
     return fail(usage_error("the positional model and --model-path name two models"));
   if (flags.load_format != "auto" && flags.load_format != "random")
     return fail(usage_error("--load-format must be auto or random, not " + flags.load_format));
-  if (Status status = check_chat_format(flags.chat_format); !status.ok()) return fail(std::move(status));
+  if (Status status = check_chat_flags(flags.chat); !status.ok()) return fail(std::move(status));
   if (Status status = served::check_tokenizer_version(flags.tokenizer_version); !status.ok()) return fail(std::move(status));
   const int ranks = flags.tensor_parallel;  // judged before anyone counts threads by it
   if (ranks != 1 && ranks != 2 && ranks != 4 && ranks != 8)
@@ -324,8 +340,8 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
 
 served::TextOptions text_options(const ModelFlags& flags) {
   return {.tokenizer_path = flags.tokenizer_path,
-          .chat_format = flags.chat_format,
           .tokenizer_version = flags.tokenizer_version,
+          .chat = flags.chat,
           .note = {},
           .warn = {}};
 }

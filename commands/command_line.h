@@ -28,7 +28,7 @@ struct ModelFlags {
   std::string weight_path;
   std::string tokenizer_path;
   std::string tokenizer_version;  // --version
-  std::string chat_format = "auto";
+  served::ChatSettings chat;
   std::string encoding;
   std::string load_format = "auto";
   std::vector<std::string> devices;
@@ -64,9 +64,9 @@ served::TextOptions text_options(const ModelFlags& flags);
 // Where the demo model lies: beside the build, then under the install prefix. kMissing when in neither place.
 Expected<std::string> demo_model_path();
 
-// --chat-format, of every command that may chat.
-void add_chat_format(CLI::App& app, std::string& chat_format);
-Status check_chat_format(const std::string& chat_format);
+// --chat-format, --chat-template, --chat-date, --allow-special-in-content: of every command that may chat.
+void add_chat_flags(CLI::App& app, served::ChatSettings& chat);
+Status check_chat_flags(const served::ChatSettings& chat);
 
 // "1,2,3" → ids. kUsage names what is not a number.
 Expected<std::vector<TokenId>> parse_token_ids(const std::string& text);

@@ -154,19 +154,14 @@ void EndpointServer::log_refusals() {
   using observability::LogLevel;
   if (!cluster_.text().tokenizer)
     log_.write(LogLevel::kWarning, "no text: prompts as token ids only", {{"reason", cluster_.text().no_text.message()}});
-  if (!cluster_.text().chat) {
+  if (!cluster_.text().chat)
     log_.write(LogLevel::kWarning, "no chat: /v1/chat/completions will refuse",
                {{"reason", cluster_.text().chat.error().message()}});
-    return;
-  }
-  for (const chat::RefusedRole& refused : cluster_.text().chat->refused_roles())
-    log_.write(LogLevel::kInfo, "a role that chats will refuse", {{"role", refused.role}, {"reason", refused.reason}});
 }
 
 served::ServedModel EndpointServer::served_model() {
   log_refusals();
   served::ServedModel model = served::served_model(cluster_.text(), cluster_.names());
-  if (!flags_.chat_date.empty()) model.chat.date_string = flags_.chat_date;
   model.max_model_len = cluster_.max_model_len();
   return model;
 }

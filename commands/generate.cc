@@ -18,6 +18,7 @@
 #include "commands/prompt_file.h"
 #include "commands/standard_output.h"
 #include "commands/started_model.h"
+#include "commands/wall_clock.h"
 #include "endpoint/api/choice_text.h"
 #include "endpoint/openai/sampling_of.h"
 
@@ -34,7 +35,6 @@ struct GenerateFlags {
   std::vector<std::string> prompt_token_ids;
   std::string input_prompts;
   std::string system;
-  std::string date;
   bool instruct = false;
   std::int64_t max_length = 0;
   std::int64_t max_new_tokens = -1;
@@ -92,12 +92,10 @@ Expected<std::vector<TokenId>> encode_prompt(const GenerateFlags& flags, const s
   if (!served.tokenizer) return fail(served.no_text);
   if (!flags.instruct) return served.tokenizer->encode(text, {.add_bos = true, .parse_special = true});
   if (!served.chat) return fail(served.chat.error());
-  std::vector<chat::ChatMessage> messages;
-  if (!flags.system.empty()) messages.push_back({"system", flags.system});
-  messages.push_back({"user", text});
-  chat::ChatOptions options;
-  if (!flags.date.empty()) options.date_string = flags.date;
-  return served.chat->render(messages, options);
+  chat::Conversation conversation;
+  if (!flags.system.empty()) conversation.messages.push_back({"system", flags.system});
+  conversation.messages.push_back({"user", text});
+  return served.chat->render(conversation, unix_time());
 }
 
 // Every text of the command line, of files and of pipes. Read once, before a model is loaded for them.
@@ -375,9 +373,11 @@ void add_generate(CLI::App& app, int* exit_code) {
   command->add_option("--input-prompts", flags->input_prompts,
                       "JSON file or pipe of prompt, context, max_length; - for standard input")
       ->group(prompt);
-  command->add_flag("--instruct", flags->instruct, "Wrap prompts in the checkpoint's chat format")->group(prompt);
+  command
+      ->add_flag("--instruct", flags->instruct, "Texts are messages of a user: the checkpoint's chat template makes the prompts")
+      ->group(prompt);
   command->add_option("--system", flags->system, "System message of --instruct")->group(prompt);
-  command->add_option("--date", flags->date, "Date line of the Llama 3.1 chat format")->group(prompt);
+  command->add_option("--date", flags->model.chat.date, "The same as --chat-date")->group(prompt);
   const std::string limits = "Length";
   command->add_option("--max-length", flags->max_length, "Prompt + output tokens at most")->group(limits);
   command->add_option("--max-new-tokens", flags->max_new_tokens, "-1: to the end of the context")->group(limits);

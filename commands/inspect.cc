@@ -7,11 +7,13 @@
 #include <CLI/CLI.hpp>
 #include <boost/json.hpp>
 
+#include "commands/chat_samples.h"
 #include "commands/cluster_report.h"
 #include "commands/command_line.h"
 #include "commands/standard_output.h"
+#include "commands/wall_clock.h"
+#include "endpoint/chat/shown_text.h"
 #include "endpoint/served/model_text.h"
-#include "endpoint/chat/chat_probes.h"
 
 namespace herd::commands {
 namespace {
@@ -20,7 +22,7 @@ struct InspectFlags {
   std::string model;
   std::string model_path;
   std::string output = "text";
-  std::string chat_format = "auto";
+  served::ChatSettings chat;
   bool tensors = false;
 };
 
@@ -33,23 +35,12 @@ struct Summary {
   std::map<std::string, std::pair<int, std::uint64_t>> encodings;  // tensors, bytes
   std::vector<model::TensorInfo> tensors;
   std::string tokenizer;
-  std::string chat_format = "none";                     // or its name
-  std::string chat_refused;                             // why there is none
-  std::string chat_sample;
-  std::vector<chat::RefusedRole> chat_refused_roles;
+  std::string chat_format = "none";  // "template": the checkpoint's or a file's; or a built-in format's name
+  std::string chat_refused;          // why there is none
+  std::vector<ChatSample> chat_samples;
 };
 
-// The sample conversation that inspect shows: white space around the text tells trimming formats from others.
-const std::vector<chat::ChatMessage> kSample = {{"system", "Be brief."}, {"user", " Hi "}};
-const std::vector<chat::ChatMessage> kSampleWithoutSystem = {{"user", " Hi "}};
-
-std::string sample_of(const chat::ChatRenderer& chat) {
-  auto text = chat.text(kSample, {});
-  if (!text) text = chat.text(kSampleWithoutSystem, {});
-  return text ? *text : text.error().message();
-}
-
-Expected<Summary> summarise(const std::string& path, const std::string& chat_format) {
+Expected<Summary> summarise(const std::string& path, const served::ChatSettings& chat_settings) {
   model::ModelFiles files;
   files.path = path;
   const auto model = model::open_model(files);
@@ -74,11 +65,11 @@ Expected<Summary> summarise(const std::string& path, const std::string& chat_for
   summary.tokenizer = tokenizer ? std::to_string(tokenizer->vocab_size()) + " tokens" : "none";
   if (!opened->refused.ok()) summary.tokenizer = "not usable: " + opened->refused.message();
   const auto warn = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
-  const auto chat = served::open_chat(model->description.text, tokenizer, chat_format, warn);
+  const auto chat = served::open_chat(model->description.text, tokenizer, chat_settings, warn);
+  if (!chat && !chat_settings.template_path.empty()) return fail(chat.error());
   if (chat) {
-    summary.chat_format = std::string(chat::chat_format_name(chat->format())) + (chat->begin_of_text() ? "" : " without BOS");
-    summary.chat_sample = sample_of(*chat);
-    summary.chat_refused_roles = chat->refused_roles();
+    summary.chat_format = chat->format().empty() ? "template" : chat->format();
+    summary.chat_samples = chat_samples(*chat, unix_time());
   } else {
     summary.chat_refused = chat.error().message();
   }
@@ -98,13 +89,13 @@ void print_text(const Summary& summary, bool tensors) {
   for (const auto& [encoding, total] : summary.encodings)
     print("  %-10s %5d tensors %10.3f MB\n", encoding.c_str(), total.first, static_cast<double>(total.second) / 1e6);
   print("tokenizer %s\n", summary.tokenizer.c_str());
-  if (summary.chat_refused.empty()) {
-    print("chat format %s, as in %s\n", summary.chat_format.c_str(), chat::shown(summary.chat_sample, 400).c_str());
-  } else {
-    print("no chat: %s\n", summary.chat_refused.c_str());
+  if (!summary.chat_refused.empty()) print("no chat: %s\n", summary.chat_refused.c_str());
+  else if (summary.chat_format == "template") print("chat template\n");
+  else print("chat format %s, built in\n", summary.chat_format.c_str());
+  for (const ChatSample& sample : summary.chat_samples) {
+    const std::string said = sample.refused.empty() ? chat::shown(sample.prompt, 2000) : "refused: " + sample.refused;
+    print("  %s: %s\n", sample.conversation, said.c_str());
   }
-  for (const chat::RefusedRole& refused : summary.chat_refused_roles)
-    print("  role %s: %s\n", refused.role.c_str(), refused.reason.c_str());
   if (!tensors) return;
   for (const model::TensorInfo& tensor : summary.tensors)
     print("%s %s %s%s\n", tensor.name.c_str(), tensor.shape.c_str(), tensor.encoding.c_str(),
@@ -118,8 +109,11 @@ void print_json(const Summary& summary) {
     tensors.push_back(boost::json::object{{"name", tensor.name}, {"shape", tensor.shape}, {"encoding", tensor.encoding},
                                           {"bytes", tensor.bytes}, {"file", tensor.file}, {"used", tensor.used}});
   const auto optional_text = [](const std::string& text) { return text.empty() ? boost::json::value() : boost::json::value(text); };
-  boost::json::object roles;
-  for (const chat::RefusedRole& refused : summary.chat_refused_roles) roles[refused.role] = refused.reason;
+  boost::json::array samples;
+  for (const ChatSample& sample : summary.chat_samples)
+    samples.push_back(boost::json::object{{"conversation", sample.conversation},
+                                          {"prompt", sample.refused.empty() ? boost::json::value(sample.prompt) : boost::json::value()},
+                                          {"refused", optional_text(sample.refused)}});
   const boost::json::object all{{"layers", config.layers},
                                 {"hidden_size", config.hidden_size},
                                 {"heads", config.heads},
@@ -136,8 +130,7 @@ void print_json(const Summary& summary) {
                                 {"tokenizer", summary.tokenizer},
                                 {"chat_format", summary.chat_format},
                                 {"chat_refused", optional_text(summary.chat_refused)},
-                                {"chat_sample", optional_text(summary.chat_sample)},
-                                {"chat_refused_roles", std::move(roles)},
+                                {"chat_samples", std::move(samples)},
                                 {"tensors", std::move(tensors)}};
   print_bytes(boost::json::serialize(all) + "\n");
 }
@@ -158,7 +151,7 @@ int inspect_cluster(const std::string& path, const InspectFlags& flags) {
 Expected<std::string> inspected_path(const InspectFlags& flags) {
   if (flags.output != "text" && flags.output != "json")
     return fail(usage_error("--output must be text or json, not " + flags.output));
-  if (Status status = check_chat_format(flags.chat_format); !status.ok()) return fail(std::move(status));
+  if (Status status = check_chat_flags(flags.chat); !status.ok()) return fail(std::move(status));
   if (!flags.model.empty() && !flags.model_path.empty() && flags.model != flags.model_path)
     return fail(usage_error("the positional model and --model-path name two models"));
   const std::string& path = flags.model_path.empty() ? flags.model : flags.model_path;
@@ -166,7 +159,7 @@ Expected<std::string> inspected_path(const InspectFlags& flags) {
 }
 
 Status inspect_model(const std::string& path, const InspectFlags& flags) {
-  auto summary = summarise(path, flags.chat_format);
+  auto summary = summarise(path, flags.chat);
   if (!summary) return summary.error();
   if (flags.output == "json") print_json(*summary);
   else print_text(*summary, flags.tensors);
@@ -187,7 +180,7 @@ void add_inspect(CLI::App& app, int* exit_code) {
   command->add_option("model", flags->model,
                       "Hugging Face directory, .gguf file, or a cluster file (.yaml) (default: the demo model)");
   command->add_option("--model-path", flags->model_path, "The same");
-  add_chat_format(*command, flags->chat_format);
+  add_chat_flags(*command, flags->chat);
   command->add_flag("--tensors", flags->tensors, "List every tensor");
   command->add_option("--output", flags->output, "text or json");
   command->callback([flags, exit_code] { *exit_code = inspect(*flags); });

@@ -87,7 +87,10 @@ Expected<std::string> text_digest_of(const actors::EngineOptions& options, const
   if (!model) return fail(model.error());
   served::TextOptions wanted;
   wanted.tokenizer_path = spec.tokenizer_path;
-  wanted.chat_format = spec.chat_format;
+  wanted.chat = {.format = spec.chat_format,
+                 .template_path = spec.chat_template,
+                 .date = spec.chat_date,
+                 .special_in_content = spec.allow_special_in_content};
   auto text = served::open_served_text(*model, wanted);
   if (!text) return fail(text.error());
   return std::move(text->text_digest);

@@ -89,7 +89,6 @@ void add_serve_flags(CLI::App& command, ServeFlags& flags) {
   command.add_option("--resume-key-file", flags.resume_key_file,
                       "Key of event ids, made when missing (default: ~/.local/state/herd/resume.key)")
       ->group(server);
-  command.add_option("--chat-date", flags.chat_date, "Date line of the Llama 3.1 chat format")->group(server);
   command.add_option("--keep-alive-interval", flags.keep_alive, "Seconds of silence before a stream gets a comment")
       ->capture_default_str()->group(server);
   const std::string access = "Access";

@@ -35,7 +35,6 @@ struct ServeFlags {
   double keep_alive = 10;
   double stalled = 30;
   std::string resume_key_file;
-  std::string chat_date;
   std::string log_format = "text";
   std::string log_level = "info";
   bool log_requests = false;

@@ -151,6 +151,32 @@ def cases():
           [row for _, row in sorted((int(r[1:-1].split(",")[0], 16), r) for r in rows)])
 
 
+def full_case():
+    """Case mappings to several code points: of Python, and for letters newer than its tables of their partners."""
+    capitals = [chr(c) for c in ALL if character(c) and unicodedata2.category(chr(c)) == "Lu"]
+    upper, title = {}, {}
+    for code in ALL:
+        text = character(code)
+        if text and text.upper() != text:
+            upper[code] = text.upper()
+        if text and text.title() != text.upper():
+            title[code] = text.title()
+    for capital in capitals:
+        if unicodedata.category(capital) != "Cn":
+            continue
+        pattern = regex.compile(regex.escape(capital), regex.IGNORECASE | regex.V0)
+        for code in ALL:  # the small letter, which may be older
+            small = character(code)
+            if small and unicodedata2.category(small) == "Ll" and pattern.fullmatch(small):
+                upper.setdefault(code, capital)
+    row = lambda code, text: f"{{{code:#x},{{{','.join(hex(ord(c)) for c in text)}}}}}"  # noqa: E731
+    write("upper_case.inc", "A code point and its upper case.", [row(*pair) for pair in sorted(upper.items())])
+    write("title_case.inc", "A code point and its title case, where that is not its upper case.", [row(*pair) for pair in sorted(title.items())])
+    for name in ("cased", "case_ignorable"):
+        write(f"{name}.inc", f"First and last code point of a run with the property {name.title()}.",
+              [f"{{{a:#x},{b:#x}}}" for a, b in ranges(matching(rf"\p{{{name.title()}}}"))])
+
+
 def main():
     if unicodedata2.unidata_version != VERSION:
         sys.exit(f"unicodedata2 has Unicode {unicodedata2.unidata_version}, not {VERSION}")
@@ -165,6 +191,7 @@ def main():
     decompositions()
     combining_classes()
     cases()
+    full_case()
 
 
 main()

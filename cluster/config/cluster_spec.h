@@ -17,7 +17,9 @@ struct ModelSpec {
   std::vector<std::string> served_model_name;
   std::string quantization_encoding;
   std::string chat_format = "auto";
+  std::string chat_template;
   std::string chat_date;
+  bool allow_special_in_content = false;
   std::string load_format = "auto";
   std::int64_t random_weights_seed = 0;
   std::int64_t layers = 0;

@@ -176,7 +176,7 @@ void ApiGateway::on_request(HttpRequest request, std::shared_ptr<HttpResponder> 
 }
 
 void ApiGateway::answer_text(const Call& call, const std::string& body) {
-  auto text = call.route == Route::kTokenize ? reader_.tokenize(body) : reader_.detokenize(body);
+  auto text = call.route == Route::kTokenize ? reader_.tokenize(body, intake_.unix_time()) : reader_.detokenize(body);
   if (!text) return answers_.error(call, text.error());
   Call named = call;
   intake_.name_ignored(text->ignored_fields, named.headers);

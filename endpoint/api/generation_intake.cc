@@ -75,8 +75,10 @@ void GenerationIntake::intake(const Call& call, const HttpRequest& request, cons
 }
 
 openai::ApiExpected<GenerationRequest> GenerationIntake::read(const Call& call, const HttpRequest& request) {
+  auto last = last_event(call, request);
+  const std::int64_t accepted = last ? last->created : unix_time();
   auto generation =
-      call.route == Route::kChatCompletions ? reader_.chat(request.body) : reader_.completion(request.body);
+      call.route == Route::kChatCompletions ? reader_.chat(request.body, accepted) : reader_.completion(request.body);
   if (!generation) return generation;
   const auto timeout_s = timeout_of(request.head);
   if (!timeout_s) return openai::refuse(timeout_s.error());
@@ -91,7 +93,7 @@ openai::ApiExpected<GenerationRequest> GenerationIntake::read(const Call& call, 
     log_.write(observability::LogLevel::kWarning,
                "a prompt begins with the token that the tokenizer puts before each (add_special_tokens), so there are two",
                {{"request_id", call.request_id}});
-  if (auto error = identify(call, request, *generation)) return openai::refuse(std::move(*error));
+  if (auto error = identify(request, std::move(last), accepted, *generation)) return openai::refuse(std::move(*error));
   return generation;
 }
 
@@ -108,14 +110,19 @@ void GenerationIntake::name_ignored(const std::vector<std::string>& fields, std:
                {{"fields", fresh}});
 }
 
-std::optional<ApiError> GenerationIntake::identify(const Call& call, const HttpRequest& request,
-                                             GenerationRequest& generation) const {
+std::optional<access::EventId> GenerationIntake::last_event(const Call& call, const HttpRequest& request) const {
+  const std::string* text = request.head.header("last-event-id");
+  return text != nullptr ? event_ids_.decode(*text, call.tenant_name) : std::nullopt;
+}
+
+std::optional<ApiError> GenerationIntake::identify(const HttpRequest& request, std::optional<access::EventId> last,
+                                                   std::int64_t accepted, GenerationRequest& generation) const {
   access::EventId& event = generation.event;
   event.body = access::hash_body(request.body);
-  if (const std::string* last = request.head.header("last-event-id")) {
-    if (auto error = resume(call, *last, generation)) return error;
+  if (request.head.header("last-event-id") != nullptr) {
+    if (auto error = resume(std::move(last), generation)) return error;
   } else {
-    event.created = config_.unix_time();
+    event.created = accepted;
     config_.random_bytes(event.answer);
     std::uint8_t drawn[8];
     config_.random_bytes(drawn);
@@ -129,23 +136,21 @@ std::optional<ApiError> GenerationIntake::identify(const Call& call, const HttpR
   return std::nullopt;
 }
 
-std::optional<ApiError> GenerationIntake::resume(const Call& call, const std::string& last_event_id,
-                                                 GenerationRequest& generation) const {
+std::optional<ApiError> GenerationIntake::resume(std::optional<access::EventId> last, GenerationRequest& generation) const {
   if (!generation.fields.stream)
     return openai::bad_field("Last-Event-ID", "Last-Event-ID goes on with a stream; the body does not ask for one");
   access::EventId& event = generation.event;
-  auto resume = event_ids_.decode(last_event_id, call.tenant_name);
-  if (!resume || resume->body != event.body || resume->progress.size() != generation.choices())
+  if (!last || last->body != event.body || last->progress.size() != generation.choices())
     return openai::bad_field("Last-Event-ID", "Last-Event-ID is no event of this request; send the same body to the "
                                               "same model with the same key");
   if (!numerics_.decided())
     return openai::overloaded("the server has just started and still reads its weights, to know whether it makes the bytes "
                               "of this stream; try again later", 1);
-  if (auto why = numerics_.refuses(resume->numerics)) return openai::bad_field("Last-Event-ID", "Last-Event-ID: " + *why);
-  event.created = resume->created;
-  event.answer = resume->answer;
-  event.seed = resume->seed;
-  generation.resume = std::move(*resume);
+  if (auto why = numerics_.refuses(last->numerics)) return openai::bad_field("Last-Event-ID", "Last-Event-ID: " + *why);
+  event.created = last->created;
+  event.answer = last->answer;
+  event.seed = last->seed;
+  generation.resume = std::move(*last);
   return std::nullopt;
 }
 

@@ -59,6 +59,8 @@ class GenerationIntake {
   // Answers what cannot be run; the rest is the cluster's from here on.
   void intake(const Call& call, const http::HttpRequest& request, const Ticket& ticket);
 
+  [[nodiscard]] std::int64_t unix_time() const { return config_.unix_time(); }  // seconds
+
   // Unknown fields have no effect: the answer says so each time, the log once.
   void name_ignored(const std::vector<std::string>& fields, std::vector<http::HttpHeader>& headers);
 
@@ -67,11 +69,13 @@ class GenerationIntake {
 
  private:
   [[nodiscard]] openai::ApiExpected<GenerationRequest> read(const Call& call, const http::HttpRequest& request);
-  // Who this answer is: fresh, or the one that Last-Event-ID goes on with.
-  [[nodiscard]] std::optional<openai::ApiError> identify(const Call& call, const http::HttpRequest& request,
-                                                         GenerationRequest& generation) const;
-  [[nodiscard]] std::optional<openai::ApiError> resume(const Call& call, const std::string& last_event_id,
-                                                       GenerationRequest& generation) const;
+  // What Last-Event-ID says, if it is one of ours. The prompt of a chat depends on when its stream was accepted, so this comes
+  // before the body.
+  [[nodiscard]] std::optional<access::EventId> last_event(const Call& call, const http::HttpRequest& request) const;
+  // Who this answer is: fresh and accepted at this time, or the one that Last-Event-ID goes on with.
+  [[nodiscard]] std::optional<openai::ApiError> identify(const http::HttpRequest& request, std::optional<access::EventId> last,
+                                                         std::int64_t accepted, GenerationRequest& generation) const;
+  [[nodiscard]] std::optional<openai::ApiError> resume(std::optional<access::EventId> last, GenerationRequest& generation) const;
   [[nodiscard]] openai::ApiExpected<double> timeout_of(const http::HttpRequestHead& head) const;
   void on_end(const GenerationJob& job, Instant now);
   [[nodiscard]] IntakeSettings settings() const;

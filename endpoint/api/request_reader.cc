@@ -103,7 +103,8 @@ ApiExpected<GenerationRequest> RequestReader::completion(std::string_view body) 
   if (auto* texts = std::get_if<std::vector<std::string>>(&parsed->prompts)) {
     if (!model_.tokenizer) return refuse(no_tokenizer("prompt"));
     for (std::string& text : *texts) {
-      auto ids = model_.tokenizer->encode(text, {.add_bos = parsed->add_special_tokens, .parse_special = true});
+      auto ids = model_.tokenizer->encode(text, {.add_bos = parsed->add_special_tokens,
+                                                 .parse_special = parsed->parse_special});
       if (ids.empty()) return refuse(openai::bad_field("prompt", "the prompt has no tokens"));
       if (auto error = check_rows(ids, "prompt")) return refuse(std::move(*error));
       request->begins_twice = request->begins_twice || model_.tokenizer->begins_twice(ids);
@@ -121,24 +122,21 @@ ApiExpected<GenerationRequest> RequestReader::completion(std::string_view body) 
   return request;
 }
 
-ApiExpected<std::vector<TokenId>> RequestReader::render(const std::vector<chat::ChatMessage>& messages,
-                                                        bool add_generation_prompt) const {
+ApiExpected<std::vector<TokenId>> RequestReader::render(const chat::Conversation& conversation, std::int64_t accepted) const {
   if (!model_.tokenizer) return refuse(no_tokenizer("messages"));
   if (!model_.chat_renderer)
     return refuse(openai::bad_field("messages", model_.no_chat_reason + "; /v1/completions takes prompts as they are"));
-  chat::ChatOptions options = model_.chat;
-  options.add_generation_prompt = add_generation_prompt;
-  auto ids = model_.chat_renderer->render(messages, options);
+  auto ids = model_.chat_renderer->render(conversation, accepted);
   if (!ids) return refuse(openai::bad_field("messages", ids.error().message()));
   return std::move(*ids);
 }
 
-ApiExpected<GenerationRequest> RequestReader::chat(std::string_view body) const {
+ApiExpected<GenerationRequest> RequestReader::chat(std::string_view body, std::int64_t accepted) const {
   auto parsed = openai::parse_chat(body, limits_);
   if (!parsed) return refuse(parsed.error());
   auto request = begin(parsed->fields, openai::Endpoint::kChat);
   if (!request) return request;
-  auto ids = render(parsed->messages, parsed->add_generation_prompt);
+  auto ids = render(parsed->conversation, accepted);
   if (!ids) return refuse(ids.error());
   if (auto error = check_rows(*ids, "messages")) return refuse(std::move(*error));
   request->ignored_fields = std::move(parsed->ignored_fields);
@@ -151,18 +149,19 @@ ApiExpected<GenerationRequest> RequestReader::chat(std::string_view body) const 
   return request;
 }
 
-ApiExpected<TextAnswer> RequestReader::tokenize(std::string_view body) const {
+ApiExpected<TextAnswer> RequestReader::tokenize(std::string_view body, std::int64_t accepted) const {
   auto parsed = openai::parse_tokenize(body, limits_);
   if (!parsed) return refuse(parsed.error());
   if (auto name = name_of(parsed->model); !name) return refuse(name.error());
   if (!model_.tokenizer) return refuse(no_tokenizer("prompt"));
   std::vector<TokenId> ids;
-  if (parsed->messages.empty()) {
-    ids = model_.tokenizer->encode(parsed->prompt, {.add_bos = parsed->add_special_tokens, .parse_special = true});
-  } else {
-    auto rendered = render(parsed->messages, parsed->add_generation_prompt);
+  if (parsed->conversation) {
+    auto rendered = render(*parsed->conversation, accepted);
     if (!rendered) return refuse(rendered.error());
     ids = std::move(*rendered);
+  } else {
+    ids = model_.tokenizer->encode(parsed->prompt, {.add_bos = parsed->add_special_tokens,
+                                                    .parse_special = parsed->parse_special});
   }
   const openai::TokenBytes bytes = [this](TokenId id) { return model_.tokenizer->token_bytes(id); };
   return TextAnswer{openai::tokenize_body(ids, model_.max_model_len, parsed->return_token_strs ? &bytes : nullptr),

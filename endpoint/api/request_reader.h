@@ -1,7 +1,7 @@
 #pragma once
 // RequestReader: bodies of the API -> what the model shall do: fields parsed, defaults filled in (the request's value, then
 // generation_config.json, then OpenAI's), prompts tokenized, lengths checked. Immutable; any thread (TextPool). No clock and
-// no random numbers: seed, ids and times are the gateway's.
+// no random numbers: seed, ids and times are the gateway's. `accepted`: Unix seconds, which a chat template may ask for.
 
 #include <cstdint>
 #include <optional>
@@ -30,8 +30,8 @@ class RequestReader {
 
   // answer.endpoint, .model, .logprobs, fields, sampling, prompts, echo, ignored_fields are filled in.
   [[nodiscard]] openai::ApiExpected<GenerationRequest> completion(std::string_view body) const;
-  [[nodiscard]] openai::ApiExpected<GenerationRequest> chat(std::string_view body) const;
-  [[nodiscard]] openai::ApiExpected<TextAnswer> tokenize(std::string_view body) const;
+  [[nodiscard]] openai::ApiExpected<GenerationRequest> chat(std::string_view body, std::int64_t accepted) const;
+  [[nodiscard]] openai::ApiExpected<TextAnswer> tokenize(std::string_view body, std::int64_t accepted) const;
   [[nodiscard]] openai::ApiExpected<TextAnswer> detokenize(std::string_view body) const;
 
  private:
@@ -47,8 +47,8 @@ class RequestReader {
   [[nodiscard]] std::optional<openai::ApiError> set_length(GenerationRequest::Prompt& prompt,
                                                            const openai::GenerationFields& fields,
                                                            std::uint32_t default_tokens) const;
-  [[nodiscard]] openai::ApiExpected<std::vector<TokenId>> render(const std::vector<chat::ChatMessage>& messages,
-                                                                 bool add_generation_prompt) const;
+  [[nodiscard]] openai::ApiExpected<std::vector<TokenId>> render(const chat::Conversation& conversation,
+                                                                 std::int64_t accepted) const;
 
   const served::ServedModel model_;
   const openai::RequestLimits limits_;

@@ -1,65 +1,70 @@
 #pragma once
-// How one checkpoint's conversations become prompts. A built-in format stands for the checkpoint's chat template only
-// where both give the same text: probe conversations choose the format once, and every conversation is rendered both
-// ways before it is used. What differs is refused by name; nothing is guessed.
+// How one checkpoint's conversations become prompts: its chat template is run, and what it prints is encoded as one text.
+// Control tokens are those that the template wrote; a message that spells one says so in ordinary tokens.
 
-#include <memory>
 #include <optional>
-#include <span>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
+#include "endpoint/chat/chat_clock.h"
+#include "endpoint/chat/conversation.h"
+#include "endpoint/chat/prompt_template.h"
+#include "endpoint/chat/template_traits.h"
 #include "kernels/status.h"
-#include "endpoint/chat/chat_template.h"
+#include "runtime/ids.h"
+#include "runtime/text/marked_text.h"
 #include "runtime/tokenizer/tokenizer.h"
-
-namespace herd::jinja {
-class Template;
-}
 
 namespace herd::chat {
 
-using SpecialTokens = std::vector<std::pair<std::string, std::string>>;  // "bos_token" -> its text, …
+struct RenderOptions {
+  std::optional<UnixSeconds> clock{};  // what every template is told; absent: the time that render() is given
+  bool special_in_content = false;     // messages may spell control tokens, as they may in Hugging Face's
+};
 
-struct RefusedRole {
-  std::string role;
-  std::string reason;
+// A checkpoint's templates.
+struct TemplateSources {
+  std::string plain;
+  std::string with_tools{};  // for conversations with tools; empty: the plain one
 };
 
 // Value: immutable, cheap to copy, any thread.
 class ChatRenderer {
  public:
-  // The format that renders every probe as `jinja` does. kBadInput says what is not understood, or which probe
-  // differs, and how, from the nearest format.
-  [[nodiscard]] static Expected<ChatRenderer> of_template(std::string_view jinja, const SpecialTokens& special_tokens,
-                                                          const tokenizer::Tokenizer& tokenizer);
-  // A format that a person named: no template is asked. kBadInput: the vocabulary lacks its control tokens.
-  [[nodiscard]] static Expected<ChatRenderer> of_format(ChatFormat format, const tokenizer::Tokenizer& tokenizer);
+  // kBadInput: what of a template is not understood, with its line.
+  [[nodiscard]] static Expected<ChatRenderer> of_template(const TemplateSources& sources, const SpecialTokens& special_tokens,
+                                                          const tokenizer::Tokenizer& tokenizer, const RenderOptions& options = {});
+  // A built-in format, see built_in_templates.h. kUsage: no such format; kBadInput: the vocabulary lacks its control tokens.
+  [[nodiscard]] static Expected<ChatRenderer> of_format(const std::string& name, const tokenizer::Tokenizer& tokenizer,
+                                                        const RenderOptions& options = {});
 
-  [[nodiscard]] ChatFormat format() const { return format_; }
-  // False: the template begins without the BOS that the format has.
-  [[nodiscard]] bool begin_of_text() const { return begin_of_text_; }
-  // Roles that the template refuses or renders otherwise where they usually stand.
-  [[nodiscard]] const std::vector<RefusedRole>& refused_roles() const { return refused_roles_; }
+  // Name of the built-in format; empty: a template of the checkpoint's or a person's.
+  [[nodiscard]] const std::string& format() const { return format_; }
+  // Whether a template asks for tools.
+  [[nodiscard]] bool takes_tools() const;
+  // All that decides about a prompt's text but the conversation and the time: two with the same definition print the same.
+  [[nodiscard]] std::string definition() const;
 
-  // kBadInput: as render_chat(), and a conversation that the template refuses or renders otherwise.
-  [[nodiscard]] Expected<std::vector<TokenId>> render(std::span<const ChatMessage> messages, const ChatOptions& options) const;
-  // The same as text, for people.
-  [[nodiscard]] Expected<std::string> text(std::span<const ChatMessage> messages, const ChatOptions& options) const;
+  // `now`: when the conversation was accepted. kBadInput: no message, one that the template refuses (its words are in the
+  // message), or no last message to go on with.
+  [[nodiscard]] Expected<text::MarkedText> text(const Conversation& conversation, UnixSeconds now) const;
+  [[nodiscard]] Expected<std::vector<TokenId>> render(const Conversation& conversation, UnixSeconds now) const;
 
  private:
-  ChatRenderer(ChatFormat format, tokenizer::Tokenizer tokenizer)
-      : format_(format), tokenizer_(std::move(tokenizer)) {}
-  [[nodiscard]] Expected<std::vector<PromptPiece>> pieces(std::span<const ChatMessage> messages, ChatOptions options) const;
+  struct Form {
+    PromptTemplate prompt;
+    TemplateTraits traits;
+  };
 
-  ChatFormat format_;
-  bool begin_of_text_ = true;
+  ChatRenderer(Form plain, std::optional<Form> with_tools, tokenizer::Tokenizer tokenizer, const RenderOptions& options)
+      : plain_(std::move(plain)), with_tools_(std::move(with_tools)), tokenizer_(std::move(tokenizer)), options_(options) {}
+  [[nodiscard]] static Expected<Form> compile(const std::string& source, const SpecialTokens& special_tokens);
+
+  std::string format_;
+  Form plain_;
+  std::optional<Form> with_tools_;
   tokenizer::Tokenizer tokenizer_;
-  std::shared_ptr<const jinja::Template> template_;  // null: a format that was named
-  SpecialTokens special_tokens_;
-  std::vector<RefusedRole> refused_roles_;
+  RenderOptions options_;
 };
 
 }  // namespace herd::chat

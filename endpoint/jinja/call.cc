@@ -63,20 +63,24 @@ Value Evaluator::call_macro(const MacroRef& called, const Arguments& arguments) 
 
 bool Evaluator::bind_parameters(const Statement& macro, const Arguments& arguments, Scope& scope) {
   const std::vector<std::string>& parameters = macro.target.names;
-  const std::size_t first_default = parameters.size() - macro.expressions.size();
   const std::size_t searched = arguments.named.size() / 16 + 1;  // of the names, for each parameter
+  std::vector<std::size_t> missing;
   for (std::size_t i = 0; i < parameters.size() && evaluation_.spend(searched); ++i) {
     const auto named = std::ranges::find(arguments.named, parameters[i], [](const auto& entry) { return entry.first; });
+    const bool is_named = named != arguments.named.end();
     if (i < arguments.positional.size()) {
-      if (named != arguments.named.end()) evaluation_.refuse("macro " + macro.text + ": " + parameters[i] + " is given twice");
+      if (is_named) evaluation_.refuse("macro " + macro.text + ": " + parameters[i] + " is given twice");
       name_value(evaluation_, parameters[i], arguments.positional[i], scope);
-    } else if (named != arguments.named.end()) {
-      name_value(evaluation_, parameters[i], named->second, scope);
-    } else if (i >= first_default) {
-      name_value(evaluation_, parameters[i], evaluate(*macro.expressions[i - first_default], scope), scope);
     } else {
-      name_value(evaluation_, parameters[i], Value::undefined(parameters[i]), scope);
+      name_value(evaluation_, parameters[i], is_named ? named->second : Value::undefined(parameters[i]), scope);
+      if (!is_named) missing.push_back(i);
     }
+  }
+  // A default sees all parameters, its own as undefined.
+  const std::size_t first_default = parameters.size() - macro.expressions.size();
+  for (const std::size_t i : missing) {
+    if (i < first_default || failed()) continue;
+    name_value(evaluation_, parameters[i], evaluate(*macro.expressions[i - first_default], scope), scope);
   }
   return !failed();
 }

@@ -6,6 +6,7 @@
 #include "endpoint/jinja/filter_table.h"
 #include "endpoint/jinja/filters.h"
 #include "endpoint/jinja/operators.h"
+#include "endpoint/jinja/text_case.h"
 #include "endpoint/jinja/text_operations.h"
 #include "endpoint/jinja/value_tests.h"
 
@@ -128,7 +129,7 @@ Value unique(Evaluation& evaluation, const Value& value, const Arguments& argume
   for (const Value& item : evaluation.items_of(value)) {
     const Value key = folded(evaluation, keyed_by(evaluation, item, given[1]), given[0] && truth(*given[0]));
     if (evaluation.failed()) return {};
-    if (!key.is_text() && !key.is_number()) return evaluation.refuse("unique: only of texts and numbers");
+    if (!key.is_key()) return evaluation.refuse(std::string("unique: of a ") + key.type_name() + " is not supported");
     const bool known = std::ranges::any_of(seen, [&](const Value& other) { return equal(evaluation, key, other); });
     if (evaluation.failed()) return {};
     if (known) continue;

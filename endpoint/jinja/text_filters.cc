@@ -8,6 +8,7 @@
 #include "endpoint/jinja/attributes.h"
 #include "endpoint/jinja/filter_table.h"
 #include "endpoint/jinja/operators.h"
+#include "endpoint/jinja/text_case.h"
 #include "endpoint/jinja/text_methods.h"
 #include "endpoint/jinja/text_operations.h"
 #include "endpoint/jinja/value_text.h"
@@ -239,7 +240,7 @@ Value to_json(Evaluation& evaluation, const Value& value, const Arguments& argum
     } else {
       return evaluation.refuse("tojson: the indent is not supported");
     }
-    style.item_separator.bytes = ",";
+    style.item_separator.bytes.assign(1, ',');
   }
   if (given[2] && !given[2]->is_none()) {
     const bool pair = given[2]->as<Value::SequencePtr>() != nullptr && given[2]->sequence().items.size() == 2 &&

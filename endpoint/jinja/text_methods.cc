@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "endpoint/jinja/operators.h"
+#include "endpoint/jinja/text_case.h"
 #include "endpoint/jinja/text_format.h"
 #include "endpoint/jinja/text_operations.h"
 #include "endpoint/jinja/value_text.h"

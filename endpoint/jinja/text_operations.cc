@@ -15,10 +15,6 @@ using text::is_python_space;
 
 constexpr std::size_t kPartBytes = 2 * sizeof(std::string_view);  // of one of the parts that a text is cut into
 
-char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; }
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-
 bool holds(std::string_view characters, std::string_view character) {
   for (std::string_view rest = characters; !rest.empty();) {
     const std::size_t size = first_code_point(rest).size;
@@ -108,25 +104,6 @@ std::size_t find_last_text(std::string_view text, std::string_view part) {
   const std::string reversed_part(part.rbegin(), part.rend());
   const std::size_t found = find_text(reversed_text, reversed_part);
   return found == std::string_view::npos ? found : text.size() - found - part.size();
-}
-
-Value change_case(Evaluation& evaluation, const TextPart& text, Case how) {
-  if (!evaluation.spend_bytes(text.size())) return {};
-  if (std::ranges::any_of(text.bytes(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; }))
-    return evaluation.refuse("the case of letters beyond ASCII is not supported");
-  text::MarkedText out;
-  append(out, text);
-  constexpr std::string_view kWordEnds = "-({[<";
-  bool begins = true;
-  for (char& c : out.bytes) {
-    const bool raises = how == Case::kUpper || (how != Case::kLower && begins);
-    const bool space = is_python_space(static_cast<unsigned char>(c));
-    if (how == Case::kTitle) begins = !is_letter(c);
-    if (how == Case::kTitleFilter) begins = space || kWordEnds.find(c) != std::string_view::npos;
-    if (how == Case::kCapitalize) begins = false;
-    c = raises ? upper(c) : lower(c);
-  }
-  return evaluation.text(std::move(out));
 }
 
 Value strip(Evaluation& evaluation, const TextPart& text, const Value& characters, Ends ends) {

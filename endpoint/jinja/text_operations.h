@@ -1,6 +1,5 @@
 #pragma once
-// What Python's str does, for methods and filters alike. Letters beyond ASCII have no case here: changing the case of
-// a text that holds one is an error.
+// What Python's str does, for methods and filters alike.
 
 #include <string>
 #include <string_view>
@@ -10,13 +9,10 @@
 
 namespace herd::jinja {
 
-enum class Case : std::uint8_t { kUpper, kLower, kTitle, kTitleFilter, kCapitalize };  // the filter title cuts words otherwise
-
 // Where `part` first is in `text`, not before `from`; npos. In linear time, unlike std::string_view::find.
 [[nodiscard]] std::size_t find_text(std::string_view text, std::string_view part, std::size_t from = 0);
 // The same for its last place.
 [[nodiscard]] std::size_t find_last_text(std::string_view text, std::string_view part);
-[[nodiscard]] Value change_case(Evaluation& evaluation, const TextPart& text, Case how);
 enum class Ends : std::uint8_t { kBoth, kLeft, kRight };
 // `characters` none: white space.
 [[nodiscard]] Value strip(Evaluation& evaluation, const TextPart& text, const Value& characters, Ends ends);

@@ -4,7 +4,7 @@
 
 #include "endpoint/jinja/filters.h"
 #include "endpoint/jinja/operators.h"
-#include "endpoint/jinja/text_operations.h"
+#include "endpoint/jinja/text_case.h"
 #include "endpoint/jinja/value_text.h"
 
 namespace herd::jinja {
@@ -50,7 +50,8 @@ bool of_value(Evaluation& /*evaluation*/, const Value& value, const Value& /*arg
 
 template <bool kOdd>
 bool parity(Evaluation& evaluation, const Value& value, const Value& /*argument*/) {
-  return divisible(evaluation, value, Value::integer(2)) != kOdd;
+  const Value rest = arithmetic(evaluation, Operator::kModulo, value, Value::integer(2));
+  return !evaluation.failed() && equal(evaluation, rest, Value::integer(kOdd ? 1 : 0));
 }
 
 bool is_called(const Value& value) { return !value.is_data() && value.as<Value::NamespacePtr>() == nullptr; }
@@ -67,6 +68,8 @@ template <bool kUpper>
 bool of_case(Evaluation& evaluation, const Value& value, const Value& /*argument*/) {
   text::MarkedText made;
   const TextPart text = str(evaluation, value, made);
+  if (std::ranges::any_of(text.bytes(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; }))
+    return evaluation.refuse("upper, lower: letters beyond ASCII are not supported"), false;
   const Value changed = change_case(evaluation, text, kUpper ? Case::kUpper : Case::kLower);
   const Value other = change_case(evaluation, text, kUpper ? Case::kLower : Case::kUpper);
   return !evaluation.failed() && changed.view() == text.bytes() && other.view() != text.bytes();

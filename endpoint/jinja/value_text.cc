@@ -7,18 +7,18 @@
 #include "runtime/text/hex.h"
 #include "runtime/text/json_string.h"
 #include "runtime/text/utf8.h"
+#include "runtime/unicode/properties.h"
 
 namespace herd::jinja {
 namespace {
 
-// Certain to be printable for every Unicode version that Python had: Latin letters and signs, Greek, Cyrillic, kana,
-// Han, Hangul, common emoji.
-bool surely_printable(char32_t point) {
-  constexpr std::pair<char32_t, char32_t> kRanges[] = {
-      {0xA1, 0xAC},     {0xAE, 0x24F},    {0x391, 0x3A1},   {0x3A3, 0x3FF},   {0x400, 0x481},     {0x2010, 0x2027},
-      {0x20A0, 0x20AC}, {0x3041, 0x3096}, {0x30A1, 0x30FE}, {0x4E00, 0x9FA5}, {0xAC00, 0xD7A3}, {0x1F300, 0x1F5FF},
-      {0x1F600, 0x1F64F}};
-  return std::ranges::any_of(kRanges, [&](const auto& range) { return point >= range.first && point <= range.second; });
+bool is_printable(char32_t point) {
+  static const unicode::CodePointSet kOthers = [] {
+    unicode::CodePointSet others = unicode::property("C").value();  // control, format, private use, unassigned
+    others.unite(unicode::property("Z").value());                   // separators
+    return others;
+  }();
+  return point == ' ' || !kOthers.contains(point);
 }
 
 class ReprWriter {
@@ -93,20 +93,19 @@ class ReprWriter {
     append(out_, {&quote, 1}, false);
   }
 
-  void escape(char32_t point, std::string_view character, char quote, std::string& out) {
+  static void escape(char32_t point, std::string_view character, char quote, std::string& out) {
     const char c = character.front();
     if (c == quote || c == '\\') {
       out += '\\';
       out += c;
     } else if (c == '\n' || c == '\r' || c == '\t') {
       out += c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t";
-    } else if (point < 0x20 || point == 0x7F) {
-      out += "\\x";
-      text::append_hex(static_cast<std::uint8_t>(point), out);
-    } else {
-      if (point >= 0x80 && !surely_printable(point))
-        evaluation_.refuse("a list or dict printed with characters such as these is not supported");
+    } else if (is_printable(point)) {
       out += character;
+    } else {
+      const int bytes = point < 0x100 ? 1 : point < 0x10000 ? 2 : 4;
+      out += bytes == 1 ? "\\x" : bytes == 2 ? "\\u" : "\\U";
+      for (int byte = bytes; byte > 0; --byte) text::append_hex(static_cast<std::uint8_t>(point >> (8 * (byte - 1))), out);
     }
   }
 

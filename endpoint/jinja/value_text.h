@@ -10,8 +10,8 @@
 
 namespace herd::jinja {
 
-// Empty after an error. Beyond ASCII, repr() of a text knows common letters only and refuses the rest. What stands for
-// a character of a text has that character's mark; quotes, brackets, names and digits are the template's.
+// Empty after an error. repr() writes what Unicode 16 has no sign for as an escape. What stands for a character of a text
+// has that character's mark; quotes, brackets, names and digits are the template's.
 [[nodiscard]] text::MarkedText str(Evaluation& evaluation, const Value& value);
 [[nodiscard]] text::MarkedText repr(Evaluation& evaluation, const Value& value);
 // str() without a copy where the value is a text; what has to be made is kept in `made`, which outlives the part.

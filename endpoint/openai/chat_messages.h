@@ -1,15 +1,17 @@
 #pragma once
-// `messages` of chat and tokenize requests: roles and text. Parts of one message are joined with nothing between; what an
-// assistant refused with is its text.
+// What a chat template is given by chat and tokenize requests: messages with all that they carry, documents,
+// chat_template_kwargs, tools. What an assistant refused with is its text.
 
-#include <vector>
-
+#include "endpoint/chat/conversation.h"
 #include "endpoint/openai/json_fields.h"
 #include "endpoint/openai/openai_request.h"
 
 namespace herd::openai {
 
-// `fields` has an array "messages". Developer messages become system messages.
-[[nodiscard]] std::vector<chat::ChatMessage> read_messages(JsonFields& fields, const RequestLimits& limits);
+// Everything but tools. `fields` has an array "messages".
+void read_conversation(JsonFields& fields, const RequestLimits& limits, chat::Conversation& conversation);
+
+// `tools`: a list of objects; none when it is absent or empty.
+void read_tools(JsonFields& fields, const RequestLimits& limits, chat::Conversation& conversation);
 
 }  // namespace herd::openai

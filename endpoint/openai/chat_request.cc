@@ -20,10 +20,9 @@ std::int32_t read_logprobs(JsonFields& fields) {
 
 ApiExpected<ChatRequest> parse_chat(std::string_view body, const RequestLimits& limits) {
   return parse_body<ChatRequest>(body, limits, [&limits](JsonFields& fields, ChatRequest& request) {
-    request.messages = read_messages(fields, limits);
+    read_conversation(fields, limits, request.conversation);
     read_generation(fields, limits, 1, request.fields);
     request.fields.logprobs = read_logprobs(fields);
-    request.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
     read_uncalled(fields, "tools", "tool_choice");
     read_uncalled(fields, "functions", "function_call");
     read_neutral(fields, chat_neutral_fields());

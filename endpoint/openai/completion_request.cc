@@ -89,6 +89,7 @@ ApiExpected<CompletionRequest> parse_completion(std::string_view body, const Req
     const auto logprobs = fields.integer("logprobs", 0, step::kLogprobsMax);
     request.fields.logprobs = static_cast<std::int32_t>(logprobs.value_or(-1));
     request.add_special_tokens = fields.boolean("add_special_tokens").value_or(true);
+    request.parse_special = fields.boolean("parse_special").value_or(true);
     read_neutral(fields, completion_neutral_fields());
   });
 }

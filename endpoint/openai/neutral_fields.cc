@@ -62,12 +62,9 @@ constexpr std::array kGenerationFields = {
 };
 
 constexpr std::array kChatFields = {
-    NeutralField{"add_special_tokens", kFalse, {}, {}, "must be false: the chat format writes the special tokens"},
+    NeutralField{"add_special_tokens", kFalse, {}, {}, "must be false: the chat template writes the special tokens"},
     NeutralField{"audio"},
     NeutralField{"chat_template", kNullOnly, {}, {}, kTemplateReason},
-    NeutralField{"chat_template_kwargs", kEmptyObject},
-    NeutralField{"continue_final_message", kFalse},
-    NeutralField{"documents", kEmptyArray},
     NeutralField{"echo", kFalse},
     NeutralField{"function_call", kNullOnly, "none", "auto"},
     NeutralField{"include_reasoning", kAnyBool},
@@ -91,11 +88,18 @@ constexpr std::array kCompletionFields = {
 
 constexpr std::array kTokenizeFields = {
     NeutralField{"chat_template", kNullOnly, {}, {}, kTemplateReason},
-    NeutralField{"chat_template_kwargs", kEmptyObject},
-    NeutralField{"continue_final_message", kFalse},
     NeutralField{"media_io_kwargs", kEmptyObject},
     NeutralField{"mm_processor_kwargs", kEmptyObject},
-    NeutralField{"tools", kEmptyArray},
+};
+
+constexpr std::string_view kOfMessages = "is only allowed with messages";
+
+// Of a prompt that is a text.
+constexpr std::array kTokenizePromptFields = {
+    NeutralField{"chat_template_kwargs", kEmptyObject, {}, {}, kOfMessages},
+    NeutralField{"continue_final_message", kFalse, {}, {}, kOfMessages},
+    NeutralField{"documents", kEmptyArray, {}, {}, kOfMessages},
+    NeutralField{"tools", kEmptyArray, {}, {}, kOfMessages},
 };
 
 // An answer's message sent back as history carries these.
@@ -103,11 +107,6 @@ constexpr std::array kMessageFields = {
     NeutralField{"annotations", kEmptyArray},
     NeutralField{"audio"},
     NeutralField{"function_call"},
-    NeutralField{"name", kAnyString},
-    NeutralField{"reasoning", kEmptyString},
-    NeutralField{"reasoning_content", kEmptyString},
-    NeutralField{"tool_call_id", kAnyString},
-    NeutralField{"tool_calls", kEmptyArray, {}, {}, "is not supported yet"},
 };
 
 constexpr std::array kPartFields = {
@@ -178,6 +177,7 @@ std::span<const NeutralField> generation_neutral_fields() { return kGenerationFi
 std::span<const NeutralField> chat_neutral_fields() { return kChatFields; }
 std::span<const NeutralField> completion_neutral_fields() { return kCompletionFields; }
 std::span<const NeutralField> tokenize_neutral_fields() { return kTokenizeFields; }
+std::span<const NeutralField> tokenize_prompt_neutral_fields() { return kTokenizePromptFields; }
 std::span<const NeutralField> message_neutral_fields() { return kMessageFields; }
 std::span<const NeutralField> part_neutral_fields() { return kPartFields; }
 

@@ -37,11 +37,13 @@ struct NeutralField {
 
 void read_neutral(JsonFields& fields, std::span<const NeutralField> table);
 
-// Of completions and chat; of chat alone; of completions alone; of /tokenize; of one chat message; of a part of one.
+// Of completions and chat; of chat alone; of completions alone; of /tokenize; of /tokenize with a prompt; of one chat
+// message; of a part of one.
 [[nodiscard]] std::span<const NeutralField> generation_neutral_fields();
 [[nodiscard]] std::span<const NeutralField> chat_neutral_fields();
 [[nodiscard]] std::span<const NeutralField> completion_neutral_fields();
 [[nodiscard]] std::span<const NeutralField> tokenize_neutral_fields();
+[[nodiscard]] std::span<const NeutralField> tokenize_prompt_neutral_fields();
 [[nodiscard]] std::span<const NeutralField> message_neutral_fields();
 [[nodiscard]] std::span<const NeutralField> part_neutral_fields();
 

@@ -13,7 +13,7 @@
 #include "endpoint/openai/api_error.h"
 #include "runtime/ids.h"
 #include "runtime/step/sampling_params.h"
-#include "endpoint/chat/chat_template.h"
+#include "endpoint/chat/conversation.h"
 
 namespace herd::openai {
 
@@ -25,6 +25,7 @@ struct RequestLimits {
   std::size_t prompts_max = 256;         // of one completion request
   std::size_t messages_max = 2048;
   std::size_t content_parts_max = 64;
+  std::size_t tool_calls_max = 128;      // of one message
   std::uint32_t n_max = 8;
   std::size_t stop_max = 16;
   std::size_t stop_bytes_max = 256;      // of one stop string
@@ -62,28 +63,26 @@ struct CompletionRequest {
   GenerationFields fields;
   std::variant<std::vector<std::string>, std::vector<std::vector<TokenId>>> prompts;  // at least one, none empty
   bool echo = false;                     // max_tokens 0 is allowed with echo only
-  bool add_special_tokens = true;
+  bool add_special_tokens = true;        // what the tokenizer puts around a text (BOS)
+  bool parse_special = true;             // control tokens spelled out in a text are these tokens (llama.cpp's field)
   std::vector<std::string> ignored_fields;            // JsonPath::field() of what nobody knows; so in all of these
   bool operator==(const CompletionRequest&) const = default;
 };
 
 struct ChatRequest {
   GenerationFields fields;
-  std::vector<chat::ChatMessage> messages;  // text parts joined
-  bool add_generation_prompt = true;
+  chat::Conversation conversation;       // without tools
   std::vector<std::string> ignored_fields;
-  bool operator==(const ChatRequest&) const = default;
 };
 
 struct TokenizeRequest {
   std::string model;
-  std::string prompt;                              // when messages is empty
-  std::vector<chat::ChatMessage> messages;
-  bool add_special_tokens = true;                  // false with messages: the chat format writes the special tokens
-  bool add_generation_prompt = true;
+  std::string prompt;                              // when there is no conversation
+  std::optional<chat::Conversation> conversation;
+  bool add_special_tokens = true;                  // false with messages: the chat template writes the special tokens
+  bool parse_special = true;
   bool return_token_strs = false;
   std::vector<std::string> ignored_fields;
-  bool operator==(const TokenizeRequest&) const = default;
 };
 
 struct DetokenizeRequest {

@@ -1,4 +1,6 @@
 // POST /tokenize and /detokenize (vLLM's): bodies -> TokenizeRequest, DetokenizeRequest.
+#include <tuple>
+
 #include <boost/json/value.hpp>
 
 #include "endpoint/openai/chat_messages.h"
@@ -17,6 +19,18 @@ void read_prompt(JsonFields& fields, const RequestLimits& limits, TokenizeReques
   if (text->size() > limits.prompt_bytes_max)
     return refuse_length(path, text->size(), limits.prompt_bytes_max, "bytes of text", fields.refusal());
   request.prompt = std::string(*text);
+  request.parse_special = fields.boolean("parse_special").value_or(true);
+  std::ignore = fields.boolean("add_generation_prompt");
+  read_neutral(fields, tokenize_prompt_neutral_fields());
+}
+
+// The chat template writes the special tokens: none may come before them, and those in its text are meant.
+void read_chat(JsonFields& fields, const RequestLimits& limits, TokenizeRequest& request) {
+  if (fields.find("prompt") != nullptr) fields.refuse("prompt", "and messages must not both be given");
+  if (!fields.boolean("parse_special").value_or(true)) fields.refuse("parse_special", "is only allowed with a prompt");
+  chat::Conversation& conversation = request.conversation.emplace();
+  read_conversation(fields, limits, conversation);
+  read_tools(fields, limits, conversation);
 }
 
 }  // namespace
@@ -25,13 +39,11 @@ ApiExpected<TokenizeRequest> parse_tokenize(std::string_view body, const Request
   return parse_body<TokenizeRequest>(body, limits, [&limits](JsonFields& fields, TokenizeRequest& request) {
     request.model = read_model(fields);
     const bool chat = fields.find("messages") != nullptr;
-    if (chat && fields.find("prompt") != nullptr) fields.refuse("prompt", "and messages must not both be given");
-    if (chat) request.messages = read_messages(fields, limits);
+    if (chat) read_chat(fields, limits, request);
     else read_prompt(fields, limits, request);
     request.add_special_tokens = fields.boolean("add_special_tokens").value_or(!chat);
     if (chat && request.add_special_tokens)
-      fields.refuse("add_special_tokens", "must be false with messages: the chat format writes the special tokens");
-    request.add_generation_prompt = fields.boolean("add_generation_prompt").value_or(true);
+      fields.refuse("add_special_tokens", "must be false with messages: the chat template writes the special tokens");
     request.return_token_strs = fields.boolean("return_token_strs").value_or(false);
     read_neutral(fields, tokenize_neutral_fields());
   });

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <utility>
 
+#include "endpoint/chat/built_in_templates.h"
+#include "endpoint/chat/chat_clock.h"
 #include "runtime/checkpoint/gguf_file.h"
 #include "runtime/checkpoint/json_object.h"
 #include "runtime/checkpoint/text_parts.h"
@@ -16,6 +18,25 @@ namespace herd::served {
 namespace {
 
 constexpr std::size_t kTokenizerBytesMax = std::size_t{32} << 20;
+
+constexpr std::size_t kTemplateBytesMax = std::size_t{1} << 20;
+
+// Empty: the checkpoint has none of its own.
+std::string template_for_tools(const model::TextParts& text) {
+  for (const auto& [name, source] : text.named_templates)
+    if (name == "tool_use") return source;
+  return {};
+}
+
+Expected<chat::RenderOptions> render_options(const ChatSettings& settings) {
+  chat::RenderOptions options;
+  options.special_in_content = settings.special_in_content;
+  if (settings.date.empty()) return options;
+  const auto clock = chat::parse_chat_date(settings.date);
+  if (!clock) return fail(clock.error());
+  options.clock = *clock;
+  return options;
+}
 
 // What a JSON parser refuses was cut or overwritten on its way here.
 bool is_damaged(const std::string& json_file) {
@@ -65,26 +86,33 @@ Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const 
   return OpenedTokenizer{std::nullopt, std::move(refused)};
 }
 
-Expected<chat::ChatRenderer> open_chat(const model::TextParts& text,
-                                            const std::optional<tokenizer::Tokenizer>& tokenizer,
-                                            const std::string& format_name, const Say& warn) {
+Expected<chat::ChatRenderer> open_chat(const model::TextParts& text, const std::optional<tokenizer::Tokenizer>& tokenizer,
+                                       const ChatSettings& settings, const Say& warn) {
+  const bool named = settings.format != "auto";
+  if (named && !settings.template_path.empty())
+    return fail(usage_error("--chat-format names a format and --chat-template another: give one of them"));
+  const auto options = render_options(settings);
+  if (!options) return fail(options.error());
   if (!tokenizer) return fail(bad_input("this checkpoint has no tokenizer, so no chat"));
-  if (!format_name.empty() && format_name != "auto") {
-    const auto format = chat::find_chat_format(format_name);
-    if (!format)
-      return fail(usage_error("--chat-format must be auto, " + std::string(chat::kChatFormatNames) + ", not " + format_name));
-    if (text.chat_template.empty()) {
-      warn("chat format " + format_name + ", as --chat-format says: the checkpoint has no chat template");
-    } else {
-      warn("warning: chat format " + format_name + ", as --chat-format says; the checkpoint's own chat template is not asked");
-    }
-    return chat::ChatRenderer::of_format(*format, *tokenizer);
+  if (!settings.template_path.empty()) {
+    auto source = files::read_text_file(settings.template_path, kTemplateBytesMax);
+    if (!source) return fail(source.error());
+    auto chat = chat::ChatRenderer::of_template({std::move(*source), {}}, text.special_tokens, *tokenizer, *options);
+    if (!chat) return fail(bad_input(settings.template_path + ": " + chat.error().message()));
+    return chat;
+  }
+  if (named) {
+    warn(text.chat_template.empty()
+             ? "chat format " + settings.format + ", as --chat-format says: the checkpoint has no chat template"
+             : "warning: chat format " + settings.format +
+                   ", as --chat-format says; the checkpoint's own chat template is not asked");
+    return chat::ChatRenderer::of_format(settings.format, *tokenizer, *options);
   }
   if (!text.chat_problem.empty()) return fail(bad_input(text.chat_problem));
   if (text.chat_template.empty())
-    return fail(bad_input("this checkpoint has no chat template; --chat-format " + std::string(chat::kChatFormatNames) +
-                          " names a format"));
-  return chat::ChatRenderer::of_template(text.chat_template, text.special_tokens, *tokenizer);
+    return fail(bad_input("this checkpoint has no chat template; --chat-template FILE gives one, --chat-format " +
+                          std::string(chat::kChatFormatNames) + " names a format"));
+  return chat::ChatRenderer::of_template({text.chat_template, template_for_tools(text)}, text.special_tokens, *tokenizer, *options);
 }
 
 }  // namespace herd::served

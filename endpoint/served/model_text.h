@@ -30,11 +30,19 @@ struct OpenedTokenizer {
 // asked for. Messages name the model.
 [[nodiscard]] Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const TokenizerSettings& settings);
 
-// How a checkpoint's conversations become prompts: as its chat template says, or in the format of this name ("auto" or
-// empty: none is named), which `warn` then hears of. Not an error of the checkpoint: whoever chats shows it.
+// What a person says about chats. Gateways and nodes of a cluster have the same.
+struct ChatSettings {
+  std::string format = "auto";      // a built-in format; "auto": none is named
+  std::string template_path;        // a template instead of the checkpoint's; empty: none
+  std::string date;                 // what templates are told instead of the time, see chat_clock.h; empty: nothing
+  bool special_in_content = false;  // messages may spell control tokens
+};
+
+// How a checkpoint's conversations become prompts: as its chat template says, or as `settings` do instead, which `warn` then
+// hears of. Not an error of the checkpoint: whoever chats shows it.
 [[nodiscard]] Expected<chat::ChatRenderer> open_chat(const model::TextParts& text,
-                                                          const std::optional<tokenizer::Tokenizer>& tokenizer,
-                                                          const std::string& format_name, const Say& warn);
+                                                     const std::optional<tokenizer::Tokenizer>& tokenizer,
+                                                     const ChatSettings& settings, const Say& warn);
 
 // Ids that end a sequence, of chats and plain text alike: all that generation_config.json, config.json, GGUF's keys,
 // tokenizer_config.json or special_tokens_map.json (also those beside `tokenizer_path`) name, and the control tokens of

@@ -22,7 +22,6 @@ struct ServedModel {
   std::string no_text_reason;                         // why it is absent
   std::optional<chat::ChatRenderer> chat_renderer;  // absent: no chat
   std::string no_chat_reason;                         // then: why
-  chat::ChatOptions chat;
   model::GenerationConfig generation;
   std::int32_t vocab_size = 0;
   std::int64_t max_model_len = 0;                     // prompt + output tokens
@@ -31,7 +30,7 @@ struct ServedModel {
 // The names asked for; when there are none, the model's folder or file.
 [[nodiscard]] std::vector<std::string> served_names(const std::vector<std::string>& asked, const std::string& model_path);
 
-// Everything but `chat` and `max_model_len`, which the caller sets. Reasons name files without their folders: a client
+// Everything but `max_model_len`, which the caller sets. Reasons name files without their folders: a client
 // learns a file's name, not where it lies. `names` is not empty.
 [[nodiscard]] ServedModel served_model(const ServedText& text, std::vector<std::string> names);
 

@@ -31,10 +31,12 @@ Expected<ServedText> open_served_text(const model::OpenedModel& model, const Tex
   if (!opened) return fail(opened.error());
   text.tokenizer = std::move(opened->tokenizer);
   if (text.tokenizer) {
-    text.text_digest = text.tokenizer->digest() + "/" + tokenizer::text_digest({}, model.description.text.chat_template);
     warn_of_added_tokens(*text.tokenizer, model, warn);
-    text.chat = open_chat(model.description.text, text.tokenizer, options.chat_format,
+    text.chat = open_chat(model.description.text, text.tokenizer, options.chat,
                           [&warn](const std::string& line) { say(warn, line); });
+    if (!text.chat && !options.chat.template_path.empty()) return fail(text.chat.error());
+    text.text_digest = text.tokenizer->digest() + "/" +
+                       tokenizer::text_digest({}, text.chat ? text.chat->definition() : model.description.text.chat_template);
   } else {
     text.no_text = opened->refused.ok()
                        ? bad_input("this checkpoint has no tokenizer; give prompts as token ids, or --tokenizer-path")

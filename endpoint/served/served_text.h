@@ -17,8 +17,8 @@ namespace herd::served {
 
 struct TextOptions {
   std::string tokenizer_path;  // tokenizer.json or tokenizer.model elsewhere
-  std::string chat_format;     // "auto" or empty: the checkpoint's; else a name, see chat_template.h
   std::string tokenizer_version = {};  // see TokenizerSettings
+  ChatSettings chat;
   // What a person should know, a line each; may be empty. Warnings are not silenced with the notes.
   Say note;
   Say warn;
@@ -34,7 +34,8 @@ struct ServedText {
   // How conversations become prompts, or why they do not.
   Expected<chat::ChatRenderer> chat = fail(bad_input("no model is open"));
   std::vector<TokenId> eos_ids;  // that end a sequence, see find_end_ids()
-  // Names tokenizer and chat template: two processes with the same one make the same ids of the same words. Empty: no tokenizer.
+  // Names tokenizer, chat template and chat settings: two processes with the same one make the same ids of the same words.
+  // Empty: no tokenizer.
   std::string text_digest;
 };
 

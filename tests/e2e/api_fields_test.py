@@ -131,8 +131,8 @@ def fields(checks, server):
 
 # Values of the members that the schema gives messages and parts; what is not listed must not be in the package.
 MEMBERS = {"name": "n", "tool_call_id": "c", "audio": None, "function_call": None, "refusal": None, "tool_calls": []}
-REFUSED_MEMBERS = {"audio": {"id": "a"}, "function_call": {"name": "f", "arguments": "{}"},
-                   "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
+REFUSED_MEMBERS = {"audio": {"id": "a"}, "function_call": {"name": "f", "arguments": "{}"}}
+TOOL_CALLS = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
 PARTS = {"text": {"text": "a"}, "refusal": {"refusal": "a"}, "image_url": {"image_url": {"url": "data:"}},
          "input_audio": {"input_audio": {"data": "", "format": "wav"}}, "file": {"file": {"file_id": "f"}}}
 
@@ -168,6 +168,10 @@ def messages(checks, server):
             answer = asked(server, {"role": "user", "content": [{"type": kind, **members}]})
             checks.equal(f"a part of {kind} is refused", (answer.status, answer.error().get("param")),
                          (400, "messages[1].content[0].type"))
+
+    answer = asked(server, {"role": "assistant", "content": None, "tool_calls": TOOL_CALLS},
+                   {"role": "tool", "content": "5", "tool_call_id": "c"})
+    checks.check("an assistant's tool calls and their results", answer.status == 200 and not ignored(answer), answer)
 
     def ids(message):
         return server.post(TOKENIZE, {"messages": [*HELLO, message]}).json().get("tokens")

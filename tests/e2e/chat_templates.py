@@ -39,7 +39,8 @@ TEMPLATES = {
     "texts": "{% for m in messages if m.content is string %}{% set c = m.content %}[{{ c.strip() }}][{{ c.lstrip() }}][{{ c.rstrip('\\n i') }}][{{ c.split() }}][{{ c.split('i', 1) | join('+') }}]"
              "[{{ c.startswith(' ') }}{{ c.endswith(('i', '\\n')) }}][{{ c.replace('i', 'ii', 1) }}][{{ c[:2] }}{{ c[-2:] }}{{ c[::-1] }}][{{ c | length }}{{ c | first }}{{ c | last }}][{{ c | replace('H', 'J') }}]"
              "[{{ c.find('i') }}{{ c.count('i') }}][{{ c * 2 }}][{{ c ~ 1 ~ none ~ true ~ 1.5 }}][{{ c == 'Hi' }}{{ c < 'a' }}{{ c in 'Hi there' }}]\n{% endfor %}",
-    "letters": "{% for m in messages %}{{ m.role | title }} {{ m.role.title() }} {{ m.role | capitalize }} {{ m.role.upper() }} {{ 'aB-c d(e'.title() }} {{ 'aB-c d(e' | title }} {{ 'ABC' | lower }}{% endfor %}",
+    "letters": "{% for m in messages %}{{ m.role | title }} {{ m.role.title() }} {{ m.role | capitalize }} {{ m.role.upper() }} {{ 'aB-c d(e'.title() }} {{ 'aB-c d(e' | title }} {{ 'ABC' | lower }}{% if m.content is string %}{{ m.content | upper }}{{ m.content | lower }}{{ m.content | title }}{{ m.content.title() }}{{ m.content | capitalize }}{{ [m.content] }}{% endif %}{% endfor %}"
+               "{{ 'ΌΣΟΣ ΑΣ. Σ ΣΣ aΣ\\u0301 Σ\\u00ad' | lower }}{{ 'όσος ǆ ﬃ և ΐ İ ß' | upper }}{{ 'ǆab ﬃx ΐ ΣΑΣ' | title }}{{ 'ǆab-ßΣ ΣΑΣ-ΣΑΣ' | title }}{{ 'ﬁΣ' | capitalize }}",
     "numbers": "{{ 7 // 2 }} {{ -7 // 2 }} {{ -7 % 3 }} {{ 7 / 2 }} {{ 2 ** 10 }} {{ -2 ** 2 }} {{ 1 + 2 * 3 - 4 }} {{ 1.0 }} {{ 0.1 + 0.2 }} {{ 3 * 1.5 }} {{ 1 < 2 <= 2 != 3 }} {{ true + 1 }} {{ +3 }} {{ -3 | abs }} "
                "{{ '12' | int + 1 }} {{ 'x' | int(7) }} {{ '1.5' | float }} {{ 3.9 | int }} {{ messages | length % 2 == 0 }} {{ [1, 2, 3] | sum }} {{ [3, 1, 2] | max }}{{ [3, 1, 2] | min }} {{ 10000000000000000.0 }} {{ 0.00001 }}",
     "lists": "{% set xs = ['b', 'A', 'c'] + ['a'] %}{{ xs }} {{ xs | sort }} {{ xs | sort(case_sensitive=true, reverse=true) }} {{ xs | unique | list }} {{ xs | reverse | list }} {{ xs[1:3] }} {{ xs[-1] }} {{ xs[9] is defined }} {{ xs | join(', ') }} "
@@ -89,6 +90,6 @@ UNMARKED = {"markup"}
 # Each of these herd does not have: an error that names it.
 UNSUPPORTED = {
     "include": "{% include 'x' %}", "block": "{% block x %}{% endblock %}", "joiner": "{{ joiner(', ') }}", "truncate": "{{ 'x' | truncate }}",
-    "mutation": "{{ messages.append(1) }}", "private": "{{ messages.__class__ }}", "list key": "{{ {(1, 2): 2} }}", "upper": "{{ 'ä' | upper }}",
+    "mutation": "{{ messages.append(1) }}", "private": "{{ messages.__class__ }}", "list key": "{{ {(1, 2): 2} }}", "upper": "{{ 'Ä' is upper }}",
     "swapcase": "{{ 'x'.swapcase() }}", "several": "{{ messages[0, 1] }}",
 }

@@ -13,7 +13,7 @@ import gguf
 import numpy as np
 
 from herd_process import GOLDEN, ids_text
-from model_files import Safetensors
+from model_files import Safetensors, byte_alphabet
 from serve_process import Checks, TestFolder
 
 HERD = sys.argv[1]
@@ -23,7 +23,8 @@ GOLDEN_TOKENS = json.loads((BASE / "golden.json").read_text())
 NEW_TOKENS = 16
 WANTED = GOLDEN_TOKENS["greedy_token_ids"][:NEW_TOKENS]
 FLOAT32 = ("--quantization-encoding", "float32")
-HEADS, KV_HEADS = CONFIG["num_attention_heads"], CONFIG["num_key_value_heads"]
+HEADS = CONFIG["num_attention_heads"]
+KV_HEADS = CONFIG.get("num_key_value_heads", HEADS)
 PARTS = {"input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
          "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "post_attention_layernorm": "ffn_norm",
          "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}
@@ -70,7 +71,7 @@ def write(path, *, add=lambda writer: None, size=gguf.GGUFWriter.add_uint32, kin
     writer.add_rope_freq_base(CONFIG["rope_theta"])
     add(writer)
     for name, values in {**TENSORS, **dict(more)}.items():
-        if kind is None or values.ndim == 1:
+        if kind is None or values.ndim == 1 or values.shape[1] % 32:  # a row of whole blocks
             writer.add_tensor(name, values)
         else:
             writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
@@ -188,9 +189,24 @@ def encodings(root):
     check_refused("none in float32", folder, "none of them in float32", flags=("--prompt-token-ids", "1", *FLOAT32))
 
 
+def templates(root):
+    """The package writes the default one under the old key and the others under their names."""
+    def add(writer):
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre("llama-bpe")
+        writer.add_token_list([*byte_alphabet(), "<|end|>"])
+        writer.add_token_types([gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL])
+        writer.add_eos_token_id(256)
+        writer.add_add_bos_token(False)
+        writer.add_chat_template([{"name": "tool_use", "template": "TOOLS"}, {"name": "default", "template": "USUAL"}])
+
+    out, _ = herd("inspect", write(root / "templates.gguf", add=add))
+    checks.check("of named templates the default one is shown", "USUAL" in out and "TOOLS" not in out, out)
+
+
 def main():
     with TestFolder() as root:
-        for part in (metadata, positions, parts, encodings):
+        for part in (metadata, positions, parts, encodings, templates):
             part(Path(root))
     return checks.finish()
 

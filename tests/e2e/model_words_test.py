@@ -127,14 +127,14 @@ def beyond(root):
 
 def unusable(root):
     """The reason is the tokenizer's, and only who asks for text hears of it."""
-    fallback = byte_tokenizer_json(NAMES)
-    fallback["model"]["byte_fallback"] = True
+    pieces = byte_tokenizer_json(NAMES)
+    pieces["model"]["type"] = "WordPiece"
     split = byte_tokenizer_json(NAMES)
-    split["pre_tokenizer"] = {"type": "Split", "pattern": {"Regex": "\\w+"}, "behavior": "Isolated", "invert": False}
-    for name, fields, reason in (("byte fallback", fallback, "byte_fallback"), ("own pattern", split, "pattern")):
+    split["pre_tokenizer"] = {"type": "Split", "pattern": {"Regex": "(\\w+"}, "behavior": "Isolated", "invert": False}
+    for name, fields, reason in (("word pieces", pieces, "WordPiece"), ("broken pattern", split, "split pattern")):
         model = folder_of(root, name, tokenizer=fields)
         herd("score", model, "-q", "--prompt-token-ids", "1,2")
-        if fields is fallback:  # it measures the machine, which takes its time
+        if fields is pieces:  # it measures the machine, which takes its time
             herd("bench", "latency", model, "-q", "--input-len", "8", "--output-len", "4", "--num-iters", "1")
         out, _ = herd("inspect", model)
         checks.check(f"inspect gives the reason: {name}", "tokenizer not usable" in out and reason in out, out)
@@ -151,19 +151,19 @@ def unusable(root):
     for words in (["score", cut, "--prompt-token-ids", "1"], ["inspect", cut]):
         _, said = herd(*words, code=3)
         checks.check("a damaged file is an error", "tokenizer.json" in said, said)
-    out, _ = herd("generate", Path(root, "byte fallback"), "-q", "--prompt-token-ids", "10,65", "--max-new-tokens", "2")
+    out, _ = herd("generate", Path(root, "word pieces"), "-q", "--prompt-token-ids", "10,65", "--max-new-tokens", "2")
     checks.equal("without text, text output shows ids", out, "10,65,66,260\n")
-    out, _ = herd("generate", Path(root, "byte fallback"), "-q", "--prompt-token-ids", "10", "--prompt-token-ids", "66",
+    out, _ = herd("generate", Path(root, "word pieces"), "-q", "--prompt-token-ids", "10", "--prompt-token-ids", "66",
                   "--max-new-tokens", "1")
     checks.equal("of several prompts, too", out, "=== prompt 1\n10,65\n=== prompt 2\n66,260\n")
-    with TestFolder() as work, Server(HERD, folder=work, model=(Path(root, "byte fallback"),), checks=checks) as server:
+    with TestFolder() as work, Server(HERD, folder=work, model=(Path(root, "word pieces"),), checks=checks) as server:
         answer = server.post("/v1/completions", {"prompt": [BREAK], "max_tokens": 6, "return_token_ids": True})
         checks.equal("the server completes ids", answer.json()["choices"][0]["token_ids"], [A, B, EOT])
         for path, body in (("/v1/completions", {"prompt": "hi"}), ("/tokenize", {"prompt": "hi"}),
                            ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]})):
             answer = server.post(path, body)
             checks.check(f"{path} refuses text with the reason",
-                         answer.status == 400 and "byte_fallback" in answer.error().get("message", ""), answer.body)
+                         answer.status == 400 and "WordPiece" in answer.error().get("message", ""), answer.body)
             checks.check(f"{path} does not tell where the file lies", str(root) not in answer.body.decode(), answer.body)
         checks.check("the log says so at the start", "no text" in server.stderr(), server.stderr())
 

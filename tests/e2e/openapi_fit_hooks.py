@@ -39,6 +39,23 @@ def fit_generation(body):
         body["stop"] = [text[:64] for text in body["stop"]]
 
 
+def fit_values(value):
+    """Numbers that 64 bits hold."""
+    if isinstance(value, dict):
+        return {key: fit_values(element) for key, element in value.items()}
+    if isinstance(value, list):
+        return [fit_values(element) for element in value]
+    return value % 1000 if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def fit_conversation(body):
+    for key in ("chat_template_kwargs", "documents", "messages", "tools"):
+        if key in body:
+            body[key] = fit_values(body[key])
+    if body.get("continue_final_message"):
+        body["add_generation_prompt"] = False
+
+
 @schemathesis.hook
 def map_body(context, body):
     if not isinstance(body, dict):
@@ -48,6 +65,7 @@ def map_body(context, body):
     for key in ("prompt", "tokens", "stop_token_ids"):
         if key in body:
             body[key] = fit_ids(body[key])
+    fit_conversation(body)
     path = context.operation.path
     if path.startswith("/v1/"):
         fit_generation(body)

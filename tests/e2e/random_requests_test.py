@@ -82,9 +82,11 @@ RIGHT = {
 }
 RIGHT_OWN = {
     CHAT: {"logprobs": lambda rng: rng.random() < 0.7, "top_logprobs": lambda rng: rng.choice([0, 2]),
-           "add_generation_prompt": lambda rng: rng.random() < 0.5},
+           "add_generation_prompt": lambda rng: rng.random() < 0.5,
+           "chat_template_kwargs": lambda rng: {"x" + text(rng): rng.choice([text(rng), 5, 1.5, None, [True], {"a": text(rng)}])},
+           "documents": lambda rng: [{"title": text(rng), text(rng): rng.randint(0, 9)}]},
     COMPLETION: {"logprobs": lambda rng: rng.choice([0, 2]), "echo": lambda rng: rng.random() < 0.7,
-                 "add_special_tokens": lambda rng: rng.random() < 0.5},
+                 "add_special_tokens": lambda rng: rng.random() < 0.5, "parse_special": lambda rng: rng.random() < 0.5},
 }
 
 
@@ -97,6 +99,11 @@ def message(rng):
     if role == "assistant" and rng.random() < 0.3:
         said["refusal"] = text(rng)
         said["content"] = rng.choice([None, said["content"]])
+    if role == "assistant" and rng.random() < 0.3:
+        arguments = {text(rng): text(rng)}
+        said["tool_calls"] = [{"id": "c", "type": "function", "function": {
+            "name": "f", "arguments": rng.choice([arguments, json.dumps(arguments), "{", None])}}]
+        said["reasoning_content"] = rng.choice([None, text(rng)])
     if rng.random() < 0.2:
         said["name"] = rng.choice([None, "n"])
     if role == "function" and rng.random() < 0.3:

@@ -364,7 +364,7 @@ def compare_smollm2(comparison, gguf_path, texts, folder):
         roles = [rng.choice(["system", "user", "assistant"])] + [rng.choice(["user", "assistant"]) for _ in range(rng.randrange(4))]
         messages = [(role, rng.choice(safe)) for role in roles]
         rendered = template.render(messages=[{"role": r, "content": c} for r, c in messages], add_generation_prompt=True)
-        cases.append(("c", json.dumps([template_text, "", messages]), ids_line(oracle.encode(rendered, add_special_tokens=False).ids)))
+        cases.append(("c", json.dumps([template_text, messages]), ids_line(oracle.encode(rendered, add_special_tokens=False).ids)))
     comparison.run("SmolLM2, conversations", "vocab-json", path, cases)
 
 

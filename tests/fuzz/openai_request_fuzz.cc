@@ -65,15 +65,18 @@ void check_fields(const GenerationFields& fields, const RequestLimits& limits) {
   require(fields.stream || !(fields.include_usage || fields.continuous_usage));
 }
 
-void check_messages(const std::vector<chat::ChatMessage>& messages, const RequestLimits& limits) {
+void check_conversation(const chat::Conversation& conversation, const RequestLimits& limits) {
+  const std::vector<chat::ChatMessage>& messages = conversation.messages;
   require(!messages.empty() && messages.size() <= limits.messages_max);
   std::size_t bytes = 0;
   for (const chat::ChatMessage& message : messages) {
     require(!message.role.empty() && message.role.find_first_not_of("abcdefghijklmnopqrstuvwxyz") == std::string::npos);
     require(text::is_valid_utf8(message.content));
-    bytes += message.content.size();
+    bytes += chat::text_bytes(message) - message.role.size();
   }
   require(bytes <= limits.prompt_bytes_max);
+  for (const jinja::Value& list : {conversation.tools, conversation.documents}) require(chat::text_bytes(list) <= limits.prompt_bytes_max);
+  require(!conversation.continue_final_message || !conversation.add_generation_prompt);
 }
 
 void check(const CompletionRequest& request, const RequestLimits& limits) {
@@ -94,14 +97,14 @@ void check(const CompletionRequest& request, const RequestLimits& limits) {
 void check(const ChatRequest& request, const RequestLimits& limits) {
   check_fields(request.fields, limits);
   require(!request.fields.max_tokens || *request.fields.max_tokens >= 1);
-  check_messages(request.messages, limits);
+  check_conversation(request.conversation, limits);
 }
 
 void check(const TokenizeRequest& request, const RequestLimits& limits) {
   check_name(request.model);
   require(request.prompt.size() <= limits.prompt_bytes_max && text::is_valid_utf8(request.prompt));
-  if (!request.messages.empty()) check_messages(request.messages, limits);
-  require(request.messages.empty() || (request.prompt.empty() && !request.add_special_tokens));
+  if (request.conversation) check_conversation(*request.conversation, limits);
+  require(!request.conversation || (request.prompt.empty() && !request.add_special_tokens));
 }
 
 void check(const DetokenizeRequest& request, const RequestLimits& limits) {

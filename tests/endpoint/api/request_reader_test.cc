@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::int64_t kContext = 64;
 constexpr TokenId kBos = 4026;
+constexpr std::int64_t kNow = 1'741'359'845;  // when every request is accepted
 
 // Once for all tests: the files that ship.
 const served::ServedModel& demo_model() {
@@ -25,7 +26,7 @@ const served::ServedModel& demo_model() {
     auto tokenizer = tokenizer::load_tokenizer_json(description->text.tokenizer_json);
     EXPECT_TRUE(tokenizer) << tokenizer.error().message();
     model.tokenizer = *tokenizer;
-    auto chat = chat::ChatRenderer::of_template(description->text.chat_template, description->text.special_tokens, *tokenizer);
+    auto chat = chat::ChatRenderer::of_template({description->text.chat_template, {}}, description->text.special_tokens, *tokenizer);
     EXPECT_TRUE(chat) << chat.error().message();
     model.chat_renderer = *chat;
     model.generation = description->generation;
@@ -112,7 +113,7 @@ TEST(RequestReader, TheModelsOwnDefaultsComeNextAndTheRequestsWordFirst) {
   EXPECT_EQ(asked->sampling.top_k, -1);
   EXPECT_FLOAT_EQ(asked->sampling.min_p, 0.0F);
   EXPECT_FLOAT_EQ(asked->sampling.repetition_penalty, 1.0F);
-  const auto chat = tuned.chat(R"({"messages": [{"role": "user", "content": "a"}]})");
+  const auto chat = tuned.chat(R"({"messages": [{"role": "user", "content": "a"}]})", kNow);
   ASSERT_TRUE(chat);
   EXPECT_EQ(chat->prompts[0].max_tokens, 7U);
 }
@@ -146,13 +147,13 @@ TEST(RequestReader, AnUnknownModelIsA404AndEveryNameOfTheKnownOneIsAnsweredUnder
   }
   const std::string bodies[] = {R"({"prompt": "a", "model": "gpt-4"})",
                                 R"({"messages": [{"role": "user", "content": "a"}], "model": "gpt-4"})"};
-  for (const auto& refused : {reader().completion(bodies[0]), reader().chat(bodies[1])}) {
+  for (const auto& refused : {reader().completion(bodies[0]), reader().chat(bodies[1], kNow)}) {
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().status, 404);
     EXPECT_EQ(refused.error().code, "model_not_found");
     EXPECT_EQ(refused.error().message, "The model `gpt-4` does not exist.");
   }
-  EXPECT_EQ(reader().tokenize(R"({"prompt": "a", "model": "gpt-4"})").error().status, 404);
+  EXPECT_EQ(reader().tokenize(R"({"prompt": "a", "model": "gpt-4"})", kNow).error().status, 404);
   EXPECT_EQ(reader().detokenize(R"({"tokens": [1], "model": "gpt-4"})").error().status, 404);
 }
 
@@ -181,12 +182,13 @@ TEST(RequestReader, ADefaultLengthShrinksToWhatIsLeftOfTheContext) {
 }
 
 TEST(RequestReader, AChatWithoutALengthMayUseTheWholeContext) {
-  const auto chat = reader().chat(R"({"messages": [{"role": "user", "content": "Are dogs real?"}]})");
+  const auto chat = reader().chat(R"({"messages": [{"role": "user", "content": "Are dogs real?"}]})", kNow);
   ASSERT_TRUE(chat) << chat.error().message;
-  const auto expected = chat::render_chat(std::vector<chat::ChatMessage>{{"user", "Are dogs real?"}},
-                                               demo_model().chat_renderer->format(), {}, *demo_model().tokenizer);
-  EXPECT_EQ(chat->prompts[0].ids, *expected);
-  EXPECT_EQ(chat->prompts[0].max_tokens, kContext - static_cast<std::int64_t>(expected->size()));
+  const std::vector<TokenId> expected = encoded(
+      "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nAre dogs real?<|eot_id|>"
+      "<|start_header_id|>assistant<|end_header_id|>\n\n", false);
+  EXPECT_EQ(chat->prompts[0].ids, expected) << "the template's text, and no second BOS";
+  EXPECT_EQ(chat->prompts[0].max_tokens, kContext - static_cast<std::int64_t>(expected.size()));
   EXPECT_EQ(chat->answer.endpoint, openai::Endpoint::kChat);
   EXPECT_FALSE(chat->echo);
 }
@@ -239,11 +241,45 @@ TEST(RequestReader, TheBeginningOfTextIsLeftOutWhenAsked) {
   EXPECT_NE(request->prompts[0].ids.front(), kBos);
 }
 
+TEST(RequestReader, SpecialTokensOfATextAreTokensUnlessAskedOtherwise) {
+  const std::string end = "<|eot_id|>";
+  const auto ids = [](const std::string& more) {
+    return reader().completion(R"({"prompt": "a<|eot_id|>", "add_special_tokens": false)" + more + "}")->prompts[0].ids;
+  };
+  EXPECT_EQ(ids("").size(), 2U);
+  EXPECT_EQ(ids(R"(, "parse_special": true)"), ids(""));
+  EXPECT_EQ(ids(R"(, "parse_special": false)"), demo_model().tokenizer->encode("a" + end));
+  const auto counted = [](const char* body) { return json_of(reader().tokenize(body, kNow)->body).at("count").to_number<int>(); };
+  EXPECT_EQ(counted(R"({"prompt": "a<|eot_id|>", "add_special_tokens": false})"), 2);
+  EXPECT_GT(counted(R"({"prompt": "a<|eot_id|>", "add_special_tokens": false, "parse_special": false})"), 2);
+}
+
+// 2025-03-07 15:04:05.
+TEST(RequestReader, AChatTemplateIsToldWhenTheRequestWasAccepted) {
+  served::ServedModel model = demo_model();
+  model.chat_renderer = *chat::ChatRenderer::of_template({"{{ strftime_now('%Y-%m-%d %H:%M:%S') }}", {}}, {}, *model.tokenizer);
+  const RequestReader telling(model, limits());
+  const std::string messages = R"({"messages": [{"role": "user", "content": "a"}]})";
+  EXPECT_EQ(model.tokenizer->decode(telling.chat(messages, 1'741'359'845)->prompts[0].ids, false), "2025-03-07 15:04:05");
+  const boost::json::value body = json_of(telling.tokenize(messages, 1'741'359'845)->body);
+  EXPECT_EQ(body.at("count").to_number<std::size_t>(), encoded("2025-03-07 15:04:05", false).size());
+}
+
+TEST(RequestReader, WhatTheTemplateRefusesIsRefusedWithItsWords) {
+  served::ServedModel model = demo_model();
+  model.chat_renderer = *chat::ChatRenderer::of_template({"{{ raise_exception('no such talk') }}", {}}, {}, *model.tokenizer);
+  const RequestReader refusing(std::move(model), limits());
+  const auto error = refusing.chat(R"({"messages": [{"role": "user", "content": "a"}]})", kNow).error();
+  EXPECT_EQ(error.status, 400);
+  EXPECT_EQ(error.param, "messages");
+  EXPECT_NE(error.message.find("no such talk"), std::string::npos) << error.message;
+}
+
 TEST(RequestReader, ATextOfAUserCannotOpenATurn) {
   const auto special = demo_model().tokenizer->eos_ids().front();
   const std::string spelled(demo_model().tokenizer->token_bytes(special));
-  const auto chat = reader().chat(R"({"messages": [{"role": "user", "content": ")" + spelled + R"("}]})");
-  const auto plain = reader().chat(R"({"messages": [{"role": "user", "content": "a"}]})");
+  const auto chat = reader().chat(R"({"messages": [{"role": "user", "content": ")" + spelled + R"("}]})", kNow);
+  const auto plain = reader().chat(R"({"messages": [{"role": "user", "content": "a"}]})", kNow);
   ASSERT_TRUE(chat) << chat.error().message;
   ASSERT_TRUE(plain);
   EXPECT_EQ(std::ranges::count(chat->prompts[0].ids, special), std::ranges::count(plain->prompts[0].ids, special));
@@ -251,7 +287,7 @@ TEST(RequestReader, ATextOfAUserCannotOpenATurn) {
 
 TEST(RequestReader, BadMessagesAreRefusedByTheirName) {
   for (const char* body : {R"({"messages": []})", R"({"messages": [{"role": "us er", "content": "a"}]})"}) {
-    const auto chat = reader().chat(body);
+    const auto chat = reader().chat(body, kNow);
     ASSERT_FALSE(chat) << body;
     EXPECT_EQ(chat.error().status, 400);
     EXPECT_TRUE(chat.error().param.starts_with("messages")) << chat.error().param;
@@ -281,8 +317,8 @@ TEST(RequestReader, WithoutATokenizerOnlyIdsAreTaken) {
   ASSERT_TRUE(ids) << ids.error().message;
   EXPECT_EQ(ids->prompts[0].text, "");
   for (const auto& error : {bare.completion(R"({"prompt": "a"})").error(),
-                            bare.chat(R"({"messages": [{"role": "user", "content": "a"}]})").error(),
-                            bare.tokenize(R"({"prompt": "a"})").error(), bare.detokenize(R"({"tokens": [5]})").error()})
+                            bare.chat(R"({"messages": [{"role": "user", "content": "a"}]})", kNow).error(),
+                            bare.tokenize(R"({"prompt": "a"})", kNow).error(), bare.detokenize(R"({"tokens": [5]})").error()})
     EXPECT_EQ(error.status, 400) << error.message;
 }
 
@@ -294,8 +330,8 @@ TEST(RequestReader, WhyThereIsNoTextIsSaid) {
   EXPECT_TRUE(bare.completion(R"({"prompt": [5, 6]})"));
   const std::pair<const char*, openai::ApiError> errors[] = {
       {"prompt", bare.completion(R"({"prompt": "a"})").error()},
-      {"messages", bare.chat(R"({"messages": [{"role": "user", "content": "a"}]})").error()},
-      {"prompt", bare.tokenize(R"({"prompt": "a"})").error()},
+      {"messages", bare.chat(R"({"messages": [{"role": "user", "content": "a"}]})", kNow).error()},
+      {"prompt", bare.tokenize(R"({"prompt": "a"})", kNow).error()},
       {"tokens", bare.detokenize(R"({"tokens": [5]})").error()}};
   for (const auto& [field, error] : errors) {
     EXPECT_EQ(error.status, 400);
@@ -311,7 +347,7 @@ TEST(RequestReader, TextsThatHoldATokenBeyondTheModelAreRefusedByName) {
   const RequestReader small(std::move(model), limits());
   EXPECT_TRUE(small.completion(R"({"prompt": "hi", "add_special_tokens": false})"));
   for (const auto& error : {small.completion(R"({"prompt": "hi"})").error(),
-                            small.chat(R"({"messages": [{"role": "user", "content": "a"}]})").error()}) {
+                            small.chat(R"({"messages": [{"role": "user", "content": "a"}]})", kNow).error()}) {
     EXPECT_EQ(error.status, 400);
     EXPECT_NE(error.message.find("token " + std::to_string(kBos)), std::string::npos) << error.message;
   }
@@ -321,7 +357,7 @@ TEST(RequestReader, AModelThatDoesNotSampleIsGreedyUnlessARequestSaysATemperatur
   const RequestReader greedy =
       reader_with(*model::parse_generation_config(R"({"do_sample":false,"temperature":5.0})", "g"));
   EXPECT_TRUE(greedy.completion(R"({"prompt": "a"})")->sampling.greedy());
-  EXPECT_TRUE(greedy.chat(R"({"messages": [{"role": "user", "content": "a"}]})")->sampling.greedy());
+  EXPECT_TRUE(greedy.chat(R"({"messages": [{"role": "user", "content": "a"}]})", kNow)->sampling.greedy());
   EXPECT_FLOAT_EQ(greedy.completion(R"({"prompt": "a", "temperature": 0.5})")->sampling.temperature, 0.5F);
 }
 
@@ -342,7 +378,7 @@ TEST(RequestReader, WithoutAChatFormatChatIsRefusedWithItsReasonAndCompletionsAr
   const RequestReader bare(std::move(model), limits());
   EXPECT_TRUE(bare.completion(R"({"prompt": "a"})"));
   const std::string messages = R"({"messages": [{"role": "user", "content": "a"}]})";
-  for (const auto& error : {bare.chat(messages).error(), bare.tokenize(messages).error()}) {
+  for (const auto& error : {bare.chat(messages, kNow).error(), bare.tokenize(messages, kNow).error()}) {
     EXPECT_EQ(error.status, 400);
     EXPECT_EQ(error.param, "messages");
     EXPECT_TRUE(error.message.starts_with("line 3: a reason of its own; ")) << error.message;
@@ -350,7 +386,7 @@ TEST(RequestReader, WithoutAChatFormatChatIsRefusedWithItsReasonAndCompletionsAr
 }
 
 TEST(RequestReader, TokenizeAndDetokenizeAreEachOthersInverse) {
-  const auto tokens = reader().tokenize(R"({"prompt": "The capital of France is", "add_special_tokens": false})");
+  const auto tokens = reader().tokenize(R"({"prompt": "The capital of France is", "add_special_tokens": false})", kNow);
   ASSERT_TRUE(tokens) << tokens.error().message;
   const boost::json::value body = json_of(tokens->body);
   EXPECT_EQ(body.at("count").to_number<std::size_t>(), encoded("The capital of France is", false).size());
@@ -361,9 +397,9 @@ TEST(RequestReader, TokenizeAndDetokenizeAreEachOthersInverse) {
 }
 
 TEST(RequestReader, TokenizeKnowsChatsAndNamesTokens) {
-  const auto chat = reader().chat(R"({"messages": [{"role": "user", "content": "hi"}]})");
+  const auto chat = reader().chat(R"({"messages": [{"role": "user", "content": "hi"}]})", kNow);
   const auto tokens =
-      reader().tokenize(R"({"messages": [{"role": "user", "content": "hi"}], "return_token_strs": true})");
+      reader().tokenize(R"({"messages": [{"role": "user", "content": "hi"}], "return_token_strs": true})", kNow);
   ASSERT_TRUE(tokens) << tokens.error().message;
   const boost::json::value body = json_of(tokens->body);
   ASSERT_EQ(body.at("tokens").as_array().size(), chat->prompts[0].ids.size());
@@ -377,9 +413,9 @@ TEST(RequestReader, TokenizeKnowsChatsAndNamesTokens) {
 TEST(RequestReader, UnknownFieldsAreNamedInEveryAnswer) {
   using Names = std::vector<std::string>;
   EXPECT_EQ(reader().completion(R"({"prompt": "a", "x": 1})")->ignored_fields, Names{"x"});
-  EXPECT_EQ(reader().chat(R"({"messages": [{"role": "user", "content": "a", "x": 1}]})")->ignored_fields,
+  EXPECT_EQ(reader().chat(R"({"messages": [{"role": "user", "content": "a", "x": 1}]})", kNow)->ignored_fields,
             Names{"messages[].x"});
-  EXPECT_EQ(reader().tokenize(R"({"prompt": "a", "x": 1})")->ignored_fields, Names{"x"});
+  EXPECT_EQ(reader().tokenize(R"({"prompt": "a", "x": 1})", kNow)->ignored_fields, Names{"x"});
   EXPECT_EQ(reader().detokenize(R"({"tokens": [5], "x": 1})")->ignored_fields, Names{"x"});
 }
 

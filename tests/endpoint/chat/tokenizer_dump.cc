@@ -1,7 +1,7 @@
 // Token ids of many texts, for tests/e2e/*_parity.py. Not installed, not for people.
 //   tokenizer_dump KIND PATH        KIND: json (tokenizer.json), model (tokenizer.model), vocab-json (GgufVocabulary's fields)
 // stdin: records of a mode byte, a little-endian u32 length and the text. Modes: 'p' plain, 's' parse specials,
-// 'b' add BOS, 'c' a conversation: JSON [template, date, [[role, content], …]], 'd' ids to decode without specials,
+// 'b' add BOS, 'c' a conversation: JSON [template, [[role, content], …]], 'd' ids to decode without specials,
 // 'i' the same through IncrementalDecoder. stdout: per record one line of ids, or the decoded text in hexadecimal.
 #include "endpoint/chat/chat_renderer.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
@@ -49,15 +49,13 @@ Expected<Tokenizer> load(const std::string& kind, const std::string& path) {
 std::vector<TokenId> render(const std::string& text, const Tokenizer& tokenizer) {
   const json::value document = json::parse(text);
   const json::array& fields = document.as_array();
-  std::vector<chat::ChatMessage> messages;
-  for (const json::value& message : fields.at(2).as_array()) {
-    messages.push_back({json::value_to<std::string>(message.at(0)), json::value_to<std::string>(message.at(1))});
+  chat::Conversation conversation;
+  for (const json::value& message : fields.at(1).as_array()) {
+    conversation.messages.push_back({json::value_to<std::string>(message.at(0)), json::value_to<std::string>(message.at(1))});
   }
-  chat::ChatOptions options;
-  options.date_string = json::value_to<std::string>(fields.at(1));
-  const auto chat = chat::ChatRenderer::of_template(json::value_to<std::string>(fields.at(0)), {}, tokenizer);
+  const auto chat = chat::ChatRenderer::of_template({json::value_to<std::string>(fields.at(0)), {}}, {}, tokenizer);
   if (!chat) return {-1};
-  return chat->render(messages, options).value_or(std::vector<TokenId>{-1});
+  return chat->render(conversation, 0).value_or(std::vector<TokenId>{-1});
 }
 
 std::string hexadecimal(const std::string& text) {

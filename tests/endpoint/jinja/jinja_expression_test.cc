@@ -34,7 +34,7 @@ TEST(JinjaExpression, ComparisonsChainAndTruthIsPythons) {
 
 TEST(JinjaExpression, SubscriptsAndAttributesFallBackOnEachOther) {
   expect_rows({{"message.role", "user"}, {"message['role']", "user"}, {"items[-1]", "c"}, {"items.0", "b"}, {"items[9]", ""},
-               {"message.missing", ""}, {"items[1:]", "['a', 'c']"}, {"items[::-1]", "['c', 'a', 'b']"}, {"name[:2]", "Ad"},
+               {"message.missing", ""}, {"items[1:]", "['a', 'c']"}, {"items[::-1]", "['c', 'a', 'b']"}, {"count[1:] is defined", "False"}, {"range(5)[1:4:2] | list", "[1, 3]"}, {"name[:2]", "Ad"},
                {"name[-2:]", "da"}, {"'\\u00e4\\u00f6\\u00fc'[1]", "\xC3\xB6"}, {"missing.x", "ERROR line 1: \"missing\" is undefined and has no \"x\""},
                {"name.__class__", "ERROR line 1: attributes that begin with an underscore are not allowed"}});
 }
@@ -53,8 +53,16 @@ TEST(JinjaExpression, MethodsAreThoseThatChangeNothing) {
                {"'a=b=c'.rpartition('=')", "('a=b', '=', 'c')"}, {"'abc'.removeprefix('ab') ~ 'abc'.removesuffix('c')", "cab"}, {"'a\\nb'.splitlines()", "['a', 'b']"},
                {"'ab'.center(5, '*') ~ 'ab'.center(4) ~ 'a'.ljust(2) ~ '-7'.zfill(4)", "**ab* ab a -007"}, {"'abab'.rfind('b') ~ 'ab'.find('z')", "3-1"}, {"'ab'.index('z')", "ERROR line 1: index: the text is not there"},
                {"items.index('c') ~ items.count('b')", "21"},
-               {"items.append('x')", "ERROR line 1: the method append of a list is not supported"},
-               {"'\\u00e4'.upper()", "ERROR line 1: the case of letters beyond ASCII is not supported"}});
+               {"items.append('x')", "ERROR line 1: the method append of a list is not supported"}});
+}
+
+TEST(JinjaExpression, CaseIsUnicodes) {
+  expect_rows({{"'äß ŉ ǆ ﬁ' | upper", "ÄSS ʼN Ǆ FI"}, {"'ÄΣ ΑΣ. ΣΑ' | lower", "äς ας. σα"}, {"'ÄÉ ǆa ßa'.title()", "Äé ǅa Ssa"}, {"'ǆa-ßΣ <ä' | title", "Ǆa-SSσ <Ä"},
+               {"'ßÄ' | capitalize", "Ssä"}, {"'İ' | lower | length", "2"}, {"'Ⴀა'.upper() ~ 'ა'.title()", "ႠᲐა"}, {"['Ä', 'ä', 'b'] | unique | join", "Äb"}});
+}
+
+TEST(JinjaExpression, ReprEscapesWhatHasNoSign) {
+  expect_rows({{"['ä日😀']", "['ä日😀']"}, {"['\\x07\\x7f\\u00ad\\u200d\\u3000\\ue000\\U000e0001']", "['\\x07\\x7f\\xad\\u200d\\u3000\\ue000\\U000e0001']"}});
 }
 
 TEST(JinjaExpression, FiltersAreJinjas) {
@@ -95,7 +103,7 @@ TEST(JinjaExpression, JsonIsHuggingFaces) {
 TEST(JinjaExpression, TestsAreJinjas) {
   expect_rows({{"missing is defined", "False"}, {"missing is undefined", "True"}, {"nothing is none", "True"}, {"name is string", "True"},
                {"message is mapping", "True"}, {"items is iterable and items is sequence", "True"}, {"true is number", "True"},
-               {"true is integer", "False"}, {"count is odd", "True"}, {"count is divisibleby 3", "True"}, {"name is not none", "True"},
+               {"true is integer", "False"}, {"count is odd", "True"}, {"'%s' is odd", "False"}, {"count is divisibleby 3", "True"}, {"name is not none", "True"},
                {"'a' is in items", "True"}, {"count is eq(3)", "True"}, {"range is callable", "True"}, {"none is sameas none", "True"}, {"'AB' is upper", "True"}, {"'tojson' is filter", "True"},
                {"[1, 2] | select('>', 1) | list", "[2]"}});
 }

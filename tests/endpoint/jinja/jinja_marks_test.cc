@@ -61,6 +61,7 @@ TEST(JinjaMarks, ReplacedTextIsOfWhoeverWroteWhatStandsThere) {
 
 TEST(JinjaMarks, CaseAndIndentionChangeNothingOfIt) {
   expect_rows({{"('a' ~ parts[0]) | upper", "A«P»"}, {"(parts[0] ~ ' ab c') | title", "«P» Ab C"}, {"('x' ~ parts[0] ~ 'Y').capitalize()", "X«p»y"},
+               {"(u ~ 'ß') | upper", "«Ä<|B|>SS»SS"}, {"('Α' ~ 'Σ' ~ parts[0]) | lower", "ασ«p»"},
                {"('a\n' ~ parts[0]) | indent(2)", "a\n  «p»"}, {"('a\n' ~ parts[0]) | indent(parts[0])", "a\n«pp»"}});
 }
 

@@ -56,6 +56,7 @@ TEST(JinjaStatement, MacrosAreGivenWhatTheyRead) {
   EXPECT_EQ(render("{% macro m(a) %}{{ a }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1, 2, 3, x='y') }}"), "1(2, 3){'x': 'y'}");
   EXPECT_EQ(render("{% macro m(a) %}{{ a }}{% endmacro %}{{ m(x=1) }}"), "ERROR line 1: macro m: there is no parameter x");
   EXPECT_EQ(render("{% macro m(a, b, c) %}{{ a }}{{ b }}{{ c }}{% endmacro %}{{ m(*items) }}{{ m(1, **{'c': 3, 'b': 2}) }}"), "bac123");
+  EXPECT_EQ(render("{% macro m(a, b=c, c=a, name=name) %}{{ b }}{{ c }}{{ name }}{% endmacro %}{{ m(1) }}{{ m(1, c=2) }}"), "122");
   EXPECT_EQ(render("{{ dict(a=1, **{'a': 2}) }}"), "ERROR line 1: an argument is given twice");
 }
 

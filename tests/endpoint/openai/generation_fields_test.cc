@@ -126,7 +126,7 @@ TEST(GenerationFields, RightValuesPass) {
 TEST(GenerationFields, NullIsAbsent) {
   for (const Row& row : rows()) {
     const std::string body = chat_body(member(row.field, "null"));
-    EXPECT_EQ(accepted(parse_chat(body, small_limits()), body), *parse_chat(chat_body(), small_limits())) << row.field;
+    EXPECT_EQ(accepted(parse_chat(body, small_limits()), body).fields, parse_chat(chat_body(), small_limits())->fields) << row.field;
     const std::string other = completion_body(member(row.field, "null"));
     EXPECT_EQ(accepted(parse_completion(other, small_limits()), other),
               *parse_completion(completion_body(), small_limits())) << row.field;

@@ -41,7 +41,7 @@ TEST(JsonDocument, InvalidUtf8IsRefused) {
   }
   for (const std::string text : {"\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF", "\xEE\x80\x80", "\xEF\xBF\xBF",
                                  "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"}) {
-    EXPECT_EQ(parse_chat(content_body(text), small_limits())->messages.front().content, text);
+    EXPECT_EQ(parse_chat(content_body(text), small_limits())->conversation.messages.front().content, text);
   }
 }
 
@@ -51,7 +51,7 @@ TEST(JsonDocument, LoneSurrogatesAreRefusedAndPairsJoined) {
     EXPECT_FALSE(parse_chat(content_body(escape), small_limits())) << escape;
     EXPECT_FALSE(parse_chat(chat_body(in_quotes(escape) + ":1"), small_limits())) << escape;
   }
-  EXPECT_EQ(parse_chat(content_body(R"(\ud83d\ude00\u00e9\u0000)"), small_limits())->messages.front().content,
+  EXPECT_EQ(parse_chat(content_body(R"(\ud83d\ude00\u00e9\u0000)"), small_limits())->conversation.messages.front().content,
             std::string("\xF0\x9F\x98\x80\xC3\xA9\0", 7));
 }
 
@@ -128,7 +128,7 @@ TEST(JsonDocument, LongKeysAndStringsAreWhole) {
   EXPECT_EQ(twice.error().param, half.substr(0, 64) + "…");
   RequestLimits limits = small_limits();
   limits.prompt_bytes_max = 1U << 20U;
-  EXPECT_EQ(parse_chat(content_body(half + "\\n" + half), limits)->messages.front().content, half + "\n" + half);
+  EXPECT_EQ(parse_chat(content_body(half + "\\n" + half), limits)->conversation.messages.front().content, half + "\n" + half);
 }
 
 }  // namespace

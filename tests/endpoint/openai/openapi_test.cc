@@ -68,6 +68,7 @@ TEST(OpenApi, NamesEveryNeutralField) {
   expect_described("CompletionRequest", generation_neutral_fields());
   expect_described("CompletionRequest", completion_neutral_fields());
   expect_described("TokenizePromptRequest", tokenize_neutral_fields());
+  expect_described("TokenizePromptRequest", tokenize_prompt_neutral_fields());
   expect_described("TokenizeMessagesRequest", tokenize_neutral_fields());
   for (const char* name : {"Message", "AssistantMessage", "FunctionMessage"})
     expect_described(name, message_neutral_fields());

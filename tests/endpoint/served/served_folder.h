@@ -54,10 +54,10 @@ class ServedFolder {
   }
 
   // What was said lands in `notes` and `warnings`.
-  Expected<ServedText> text(const std::string& tokenizer_path = "", const std::string& chat_format = "") {
+  Expected<ServedText> text(const std::string& tokenizer_path = "", const ChatSettings& chat = {}) {
     TextOptions options;
     options.tokenizer_path = tokenizer_path;
-    options.chat_format = chat_format;
+    options.chat = chat;
     options.note = [this](const std::string& line) { notes.push_back(line); };
     options.warn = [this](const std::string& line) { warnings.push_back(line); };
     return open_served_text(open(), options);

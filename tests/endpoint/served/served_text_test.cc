@@ -2,9 +2,13 @@
 
 #include "endpoint/served/served_text.h"
 
+#include <set>
+#include <string>
+
 #include <gtest/gtest.h>
 
 #include "cluster/wire/generate_codec.h"
+#include "endpoint/jinja/template.h"
 #include "tests/endpoint/served/served_folder.h"
 
 namespace herd::served {
@@ -14,8 +18,15 @@ using testing::ServedFolder;
 using Ids = std::vector<TokenId>;
 using Lines = std::vector<std::string>;
 
-constexpr const char* kTemplate =
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>\\n' }}{% endfor %}";
+constexpr const char* kTemplate = "{% for m in messages %}{{ m.role ~ ': ' ~ m.content }};{% endfor %}";
+
+// What the chat of that text makes of one message.
+std::string prompt(const Expected<ServedText>& text) {
+  chat::Conversation conversation;
+  conversation.messages = {{"user", "ab"}};
+  const auto printed = text->chat->text(conversation, 0);
+  return printed ? printed->bytes : printed.error().message();
+}
 
 TEST(ServedText, NeedsNoWeights) {
   ServedFolder folder;
@@ -74,22 +85,94 @@ TEST(ServedText, WarnsOfAddedTokensWithoutARow) {
 TEST(ServedText, SaysWhyThereIsNoChat) {
   ServedFolder folder;
   folder.write("tokenizer.json", testing::tokenizer_json());
-  EXPECT_NE(folder.text()->chat.error().message().find("has no chat template; --chat-format"), std::string::npos);
+  const std::string none = folder.text()->chat.error().message();
+  EXPECT_NE(none.find("has no chat template; --chat-template FILE gives one, --chat-format"), std::string::npos) << none;
+  folder.write("chat_template.jinja", "x\n{% for %}");
+  EXPECT_TRUE(folder.text()->chat.error().message().starts_with("chat template: line 2")) << folder.text()->chat.error().message();
   folder.write("chat_template.jinja", kTemplate);
-  EXPECT_NE(folder.text()->chat.error().message().find("<|im_start|>"), std::string::npos) << "no such control token";
+  EXPECT_EQ(prompt(folder.text()), "user: ab;");
+}
+
+TEST(OpenChat, ATemplateForToolsIsTakenForThem) {
+  ServedFolder folder;
+  folder.write("tokenizer.json", testing::tokenizer_json());
+  model::TextParts parts;
+  parts.chat_template = "without";
+  parts.named_templates = {{"rag", "neither"}, {"tool_use", "with tools"}};
+  const auto chat = open_chat(parts, folder.text()->tokenizer, {}, [](const std::string&) {});
+  chat::Conversation asked;
+  asked.messages = {{"user", "ab"}};
+  EXPECT_EQ(chat->text(asked, 0)->bytes, "without");
+  asked.tools = jinja::make_list({jinja::make_dict({})});
+  EXPECT_EQ(chat->text(asked, 0)->bytes, "with tools");
+}
+
+TEST(ServedText, ATemplateThatIsGivenIsTaken) {
+  ServedFolder folder;
+  folder.write("tokenizer.json", testing::tokenizer_json());
+  folder.write("chat_template.jinja", kTemplate);
+  ChatSettings own;
+  own.template_path = folder.write("own.jinja", "own {{ messages[0].content }}");
+  EXPECT_EQ(prompt(folder.text("", own)), "own ab");
+  own.format = "llama3";
+  EXPECT_EQ(folder.text("", own).error().code(), StatusCode::kUsage) << "and a format";
+  own = {};
+  own.template_path = folder.path() + "/none.jinja";
+  EXPECT_EQ(folder.text("", own).error().code(), StatusCode::kMissing) << "what was asked for is needed";
+  own.template_path = folder.write("bad.jinja", "{% for %}");
+  EXPECT_EQ(folder.text("", own).error().code(), StatusCode::kBadInput);
+}
+
+TEST(ServedText, SettingsOfChatsReachTheRenderer) {
+  ServedFolder folder;
+  folder.write("tokenizer.json", testing::tokenizer_json());
+  folder.write("chat_template.jinja", "{{ strftime_now('%Y-%m-%d') }} {{ messages[0].content }}");
+  EXPECT_EQ(prompt(folder.text()), "1970-01-01 ab");
+  ChatSettings settings;
+  settings.date = "2025-03-07";
+  EXPECT_EQ(prompt(folder.text("", settings)), "2025-03-07 ab");
+  settings.date = "soon";
+  EXPECT_EQ(folder.text("", settings)->chat.error().code(), StatusCode::kUsage);
+}
+
+// Whatever changes the ids of the same words.
+TEST(ServedText, TheDigestNamesTemplateAndSettings) {
+  ServedFolder folder;
+  folder.write("tokenizer.json", testing::tokenizer_json());
+  std::set<std::string> digests;
+  const auto add = [&](const ChatSettings& settings) { digests.insert(folder.text("", settings)->text_digest); };
+  add({});
+  folder.write("chat_template.jinja", kTemplate);
+  add({});
+  ChatSettings settings;
+  settings.date = "2025-03-07";
+  add(settings);
+  settings = {};
+  settings.special_in_content = true;
+  add(settings);
+  settings = {};
+  settings.template_path = folder.write("own.jinja", "own");
+  add(settings);
+  folder.write("tokenizer_config.json", R"({"bos_token":"<end>"})");
+  add({});
+  EXPECT_EQ(digests.size(), 6U);
 }
 
 TEST(ServedText, AChatFormatThatIsNamedIsSaid) {
   ServedFolder folder;
   folder.write("tokenizer.json", testing::tokenizer_json());
-  (void)folder.text("", "chatml");
+  ChatSettings named;
+  named.format = "chatml";
+  (void)folder.text("", named);
   EXPECT_EQ(folder.warnings, (Lines{"chat format chatml, as --chat-format says: the checkpoint has no chat template"}));
   folder.warnings.clear();
   folder.write("chat_template.jinja", kTemplate);
-  (void)folder.text("", "chatml");
+  (void)folder.text("", named);
   EXPECT_EQ(folder.warnings, (Lines{"warning: chat format chatml, as --chat-format says; the checkpoint's own chat "
                                     "template is not asked"}));
-  EXPECT_EQ(folder.text("", "gpt")->chat.error().code(), StatusCode::kUsage);
+  EXPECT_EQ(folder.text("", named)->chat.error().message(), "chat: the vocabulary has no control token <|im_start|>");
+  named.format = "gpt";
+  EXPECT_EQ(folder.text("", named)->chat.error().code(), StatusCode::kUsage);
 }
 
 TEST(EndIds, AreThoseThatAnyFileNames) {

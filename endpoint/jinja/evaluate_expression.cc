@@ -102,7 +102,7 @@ void Evaluator::unpack_starred(const Expression& expression, const Scope& scope,
   }
   for (const auto& [name, value] : names.dict().entries) {
     if (!name.is_text()) return void(evaluation_.refuse("** needs texts as keys"));
-    const auto same = [&name](const auto& entry) { return entry.first == name.view(); };
+    const auto same = [&key = name](const auto& entry) { return entry.first == key.view(); };
     if (!evaluation_.claim(name.view().size() + 2 * sizeof(Value)) || !evaluation_.spend(arguments.named.size() / 8 + 1)) return;
     if (std::ranges::any_of(arguments.named, same)) evaluation_.refuse("an argument is given twice");
     arguments.named.emplace_back(std::string(name.view()), value);

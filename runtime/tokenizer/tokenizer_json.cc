@@ -18,6 +18,7 @@
 #include "runtime/tokenizer/json_normalizer.h"
 #include "runtime/tokenizer/json_post_processor.h"
 #include "runtime/tokenizer/json_pre_tokenizer.h"
+#include "runtime/tokenizer/json_unigram.h"
 #include "runtime/tokenizer/normalizer.h"
 #include "runtime/tokenizer/token_map.h"
 #include "runtime/tokenizer/tokenizer_file.h"
@@ -174,39 +175,27 @@ Status Reader::read_vocabulary(const json::object& vocabulary) {
   return {};
 }
 
-// A unigram model: [[token, score], …], the id is the place.
 Status Reader::read_scored_vocabulary(const json::object& model) {
   if (byte_level_) return bad_input("pre_tokenizer: ByteLevel in front of a Unigram model is not supported");
-  const json::value* list = json_member(model, "vocab");
-  if (list == nullptr || !list->is_array()) return bad_input("model.vocab: missing");
-  const json::array& entries = list->get_array();
-  if (entries.size() > kVocabularySizeMax) return bad_input("model.vocab: more than " + std::to_string(kVocabularySizeMax) + " tokens");
-  vocabulary_size_ = entries.size();
+  const auto unigram = read_json_unigram(model);
+  if (!unigram) return unigram.error();
+  vocabulary_size_ = unigram->tokens.size();
   spelled_ = TokenMap(vocabulary_size_);
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    const std::string where = "model.vocab[" + std::to_string(i) + "]: ";
-    const json::array* entry = entries[i].if_array();
-    const bool is_pair = entry != nullptr && entry->size() == 2 && (*entry)[0].is_string() && (*entry)[1].is_number();
-    if (!is_pair) return bad_input(where + "not a token and its score");
-    const std::string_view spelling = view((*entry)[0].get_string());
-    make_room(i);
-    taken_[i] = true;
-    if (spelled_.insert(spelling, static_cast<TokenId>(i)) != TokenMap::kNone) {
-      return bad_input(where + "'" + std::string(spelling) + "' occurs twice");
+  for (const auto& [spelling, score] : unigram->tokens) {
+    const std::size_t index = definition_.tokens.size();
+    make_room(index);
+    taken_[index] = true;
+    definition_.tokens[index] = token_of(spelling);
+    definition_.tokens[index].score = score;
+    if (spelled_.insert(spelling, static_cast<TokenId>(index)) != TokenMap::kNone) {
+      return bad_input("model.vocab[" + std::to_string(index) + "]: '" + std::string(spelling) + "' occurs twice");
     }
-    definition_.tokens[i] = token_of(spelling);
-    definition_.tokens[i].score = (*entry)[1].to_number<double>();
   }
   definition_.model = ModelKind::kUnigram;
   definition_.sums_in_double = true;
   definition_.fuse_unknown = true;
-  if (const json::value* unknown = json_member(model, "unk_id")) {
-    definition_.unknown = json_token_id(*unknown);
-    if (!definition_.unknown) return bad_input("model.unk_id: not a token id");
-  }
-  bool byte_fallback = false;
-  if (Status status = read_json_flag(model, "byte_fallback", "model", byte_fallback); !status.ok()) return status;
-  for (std::size_t byte = 0; byte_fallback && byte < definition_.byte_tokens.size(); ++byte) {
+  definition_.unknown = unigram->unknown;
+  for (std::size_t byte = 0; unigram->byte_fallback && byte < definition_.byte_tokens.size(); ++byte) {
     definition_.byte_tokens[byte] = spelled_.find(spelling_of_byte(static_cast<std::uint8_t>(byte)));
   }
   return {};

@@ -87,6 +87,7 @@ Expected<std::string> text_digest_of(const actors::EngineOptions& options, const
   if (!model) return fail(model.error());
   served::TextOptions wanted;
   wanted.tokenizer_path = spec.tokenizer_path;
+  wanted.tokenizer_version = spec.version;
   wanted.chat = {.format = spec.chat_format,
                  .template_path = spec.chat_template,
                  .date = spec.chat_date,

@@ -94,8 +94,9 @@ if [ $python_ok = 1 ]; then
   python=$python_dir/bin/python
   run "golden logits, hidden states, tokens" "$python" tests/e2e/golden_test.py "$herd"
   run "chat templates: as Jinja2 renders them, or refused by name" "$python" tests/e2e/chat_template_test.py \
-    "$herd" "$release/bin/jinja_dump" "${more_templates[@]}"
+    "$release/bin/jinja_dump" "${more_templates[@]}"
   [ ${#more_templates[@]} -gt 0 ] || skip "chat templates of llama.cpp's tests" "the package could not be fetched"
+  run "chats: Hugging Face's ids, no control tokens of users" "$python" tests/e2e/chat_prompts_test.py "$herd"
   run "bad input: files, flags, prompts" "$python" tests/e2e/bad_input_test.py "$herd"
   run "cluster files: check, inspect, the schema" "$python" tests/e2e/cluster_file_test.py "$herd"
   run "GGUF files of the package gguf: types, parts, folders" "$python" tests/e2e/gguf_files_test.py "$herd"
@@ -117,7 +118,7 @@ if [ $python_ok = 1 ]; then
   else
     skip "SmolLM2 parity" "the model could not be fetched"
   fi
-  run "SentencePiece parity, a sample" "$python" tests/e2e/sentencepiece_parity.py "$release/bin/tokenizer_dump" --texts 2500
+  run "SentencePiece parity, a sample" "$python" tests/e2e/sentencepiece_parity.py "$release/bin/tokenizer_dump" --texts 1500
   if [ $smollm2_ok = 1 ] && [ $llama3_ok = 1 ]; then
     run "tokenizer parity, 20,000 strings and more" "$python" tests/e2e/tokenizer_parity.py \
       --llama3 "$llama3_tokenizer" --smollm2 "$smollm2" "$release/bin/tokenizer_dump"

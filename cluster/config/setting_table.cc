@@ -53,6 +53,11 @@ Fields model_fields() {
        HERD_AT(model.weight_path)},
       {{"tokenizer_path", "--tokenizer-path", "tokenizer.json or tokenizer.model elsewhere", path()},
        HERD_AT(model.tokenizer_path)},
+      {{"version", "--version",
+        "How the control tokens of Meta's Llama 3 tokenizer.model are called; without: as params.json beside it or config.json "
+        "tell, else 3.1",
+        one_of({"3", "3.1"})},
+       HERD_AT(model.version)},
       {{"served_model_name", "--served-model-name", "Names in the API; without: the model's folder or file", texts()},
        HERD_AT(model.served_model_name)},
       {{"quantization_encoding", "--quantization-encoding",

@@ -19,7 +19,10 @@ ChoiceText::ChoiceText(const tokenizer::Tokenizer* tokenizer, const ChoiceTextOp
   if (tokenizer == nullptr) return;
   decoder_ = std::make_unique<tokenizer::IncrementalDecoder>(
       *tokenizer, options.stop,
-      tokenizer::DecoderOptions{options.skip_special, options.include_stop, options.min_tokens});
+      tokenizer::DecoderOptions{.skip_special = options.skip_special,
+                                .include_stop = options.include_stop,
+                                .begins_text = false,  // the prompt does
+                                .min_tokens = options.min_tokens});
   for (const std::string& text : options.stop)
     if (const auto id = tokenizer->find_special(text)) special_stops_.emplace_back(*id, text);
 }

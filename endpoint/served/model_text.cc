@@ -61,7 +61,9 @@ Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const 
   // What other files say of a tokenizer stands beside it.
   const model::TextParts text =
       path.empty() ? model.description.text : model::read_text_parts(std::filesystem::path(path).parent_path().string());
-  const bool names_model = std::filesystem::path(path).filename().string().find(".model") != std::string::npos;
+  // "tokenizer.model", Mistral's "tokenizer.model.v3"
+  const bool names_model =
+      !path.ends_with(".json") && std::filesystem::path(path).filename().string().find(".model") != std::string::npos;
   const std::string json = path.empty() ? text.tokenizer_json : path;
   const std::string model_file = path.empty() ? text.tokenizer_model : path;
   const bool from_json = !names_model && !json.empty();

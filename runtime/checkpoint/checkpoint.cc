@@ -312,10 +312,10 @@ void join_folder(StoredModel folder, StoredModel& model) {
     model.text.named_templates = std::move(own.named_templates);
   }
   if (model.text.chat_problem.empty()) model.text.chat_problem = std::move(own.chat_problem);
-  for (auto& [name, token] : own.special_tokens) {
+  for (auto& token : own.special_tokens) {
     const bool is_known = std::any_of(model.text.special_tokens.begin(), model.text.special_tokens.end(),
-                                      [&](const auto& known) { return known.first == name; });
-    if (!is_known) model.text.special_tokens.emplace_back(name, std::move(token));
+                                      [&](const auto& known) { return known.first == token.first; });
+    if (!is_known) model.text.special_tokens.push_back(std::move(token));
   }
   GenerationConfig generation = std::move(folder.generation);
   for (const TokenId id : model.generation.eos_ids) {

@@ -50,6 +50,12 @@ Expected<Pattern> Pattern::literal(std::string_view text) {
   return Pattern(std::make_shared<const Program>(std::move(*program)));
 }
 
+// Patterns of the Llama family take about ten steps a byte; a long list of alternatives takes two each.
+std::uint64_t Pattern::steps_for(std::size_t bytes) const {
+  const std::uint64_t each = std::min<std::uint64_t>(256 + 2 * program_->instructions.size(), 4096);
+  return each * (bytes + 16);
+}
+
 void Search::begin(const Pattern& pattern, std::string_view text) {
   program_ = &pattern.program();
   text_ = text;

@@ -21,6 +21,9 @@ class Pattern {
   // A pattern that matches exactly `text`.
   [[nodiscard]] static Expected<Pattern> literal(std::string_view text);
 
+  // More than a pattern needs for a text of so many bytes, if its work grows in proportion to the text: what is left over is
+  // for those whose work does not.
+  [[nodiscard]] std::uint64_t steps_for(std::size_t bytes) const;
   [[nodiscard]] const Program& program() const { return *program_; }
 
  private:
@@ -41,8 +44,8 @@ struct Match {
 class Search {
  public:
   void begin(const Pattern& pattern, std::string_view text);
-  // `steps` is how much work is left to spend, about ten a character for a pattern of a tokenizer; the call takes what it
-  // uses from it. When nothing is left, nothing matches.
+  // `steps` is how much work is left to spend (Pattern::steps_for); the call takes what it uses from it. When nothing is
+  // left, nothing matches.
   [[nodiscard]] std::optional<Match> next(std::uint64_t& steps);
   [[nodiscard]] bool out_of_steps() const { return out_of_steps_; }
 

@@ -15,8 +15,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::uint64_t kStepsOfToken = 1U << 20;  // of a regular expression
-
 bool is_one_character(std::string_view text) {
   return !text.empty() && text::first_code_point(text).size == text.size();
 }
@@ -39,7 +37,7 @@ std::string replaced_matches(std::string_view text, const regex::Pattern& patter
   std::string out;
   regex::Search search;
   search.begin(pattern, text);
-  std::uint64_t steps = kStepsOfToken;
+  std::uint64_t steps = pattern.steps_for(text.size());
   std::size_t done = 0;
   while (const auto match = search.next(steps)) {
     out.append(text.substr(done, match->begin - done)).append(content);
@@ -199,7 +197,7 @@ std::string JsonDecoder::apply(const Step& step, std::string text) {
     case Step::Kind::kStrip:
       return stripped(text, step.pattern, step.front, step.back);
     case Step::Kind::kSpaceBefore:
-      return " " + text;
+      return text.insert(0, 1, ' ');
   }
   return text;
 }

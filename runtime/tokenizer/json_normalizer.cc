@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "runtime/text/base64.h"
 #include "runtime/tokenizer/json_fields.h"
 
 namespace herd::tokenizer {
@@ -46,13 +47,21 @@ Status read_step(const json::object& object, const std::string& where, Normalize
     step.content = *content;
     return {};
   }
+  if (type == "Precompiled") {
+    auto charsmap = text::base64_decode(json_text(object, "precompiled_charsmap").value_or(std::string_view()));
+    if (!charsmap || charsmap->empty()) return bad_input(where + ".precompiled_charsmap: not base64");
+    step.kind = Kind::kPrecompiled;
+    step.pattern = std::move(*charsmap);
+    return {};
+  }
   if (type == "Strip") {
     step.kind = Kind::kStrip;
     if (Status status = read_json_flag(object, "strip_left", where, step.left); !status.ok()) return status;
     return read_json_flag(object, "strip_right", where, step.right);
   }
   return bad_input(where + ".type: '" + std::string(type) +
-                   "' is not supported (NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace, Strip, Sequence are)");
+                   "' is not supported (NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace, Strip, "
+                   "Precompiled, Sequence are)");
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #pragma once
-// The `normalizer` of a tokenizer.json: NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace, Strip, in Sequences. Others are
-// refused by name.
+// The `normalizer` of a tokenizer.json: NFC, NFD, NFKC, NFKD, Lowercase, Prepend, Replace, Strip, Precompiled, in
+// Sequences. Others are refused by name.
 
 #include <string>
 #include <vector>

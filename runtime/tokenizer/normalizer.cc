@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "runtime/text/utf8.h"
+#include "runtime/tokenizer/clustered_charsmap.h"
+#include "runtime/tokenizer/marked_writer.h"
 #include "runtime/unicode/letter_case.h"
 #include "runtime/unicode/normal_forms.h"
 
@@ -15,74 +17,14 @@ using Kind = NormalizerStep::Kind;
 using text::ByteRange;
 using text::MarkedText;
 
-constexpr std::uint64_t kStepsPerByte = 256;  // of a regular expression
-constexpr std::uint64_t kStepsMin = 1U << 20;
-
-// Reads the marks of a text from left to right.
-class Marks {
- public:
-  explicit Marks(const MarkedText& text) : ranges_(text.foreign) {}
-
-  // Whether bytes [begin, end) hold a foreign one; calls come in the order of the text.
-  bool any(std::size_t begin, std::size_t end) {
-    while (next_ < ranges_.size() && ranges_[next_].end <= begin) ++next_;
-    return next_ < ranges_.size() && ranges_[next_].begin < end;
-  }
-
- private:
-  const std::vector<ByteRange>& ranges_;
-  std::size_t next_ = 0;
-};
-
-// Writes a text with its marks, parts of it copied from another one.
-class Writer {
- public:
-  explicit Writer(const MarkedText& from) : from_(from) {}
-
-  void append(std::string_view bytes, bool foreign) {
-    if (bytes.empty()) return;
-    const std::size_t begin = text_.bytes.size();
-    text_.bytes.append(bytes);
-    if (!foreign) return;
-    if (!text_.foreign.empty() && text_.foreign.back().end == begin) {
-      text_.foreign.back().end = text_.bytes.size();
-    } else {
-      text_.foreign.push_back({begin, text_.bytes.size()});
-    }
-  }
-  void append(char32_t point, bool foreign) {
-    std::string bytes;
-    text::append_utf8(point, bytes);
-    append(bytes, foreign);
-  }
-  // Bytes [begin, end) with their own marks; calls come in the order of the text.
-  void copy(std::size_t begin, std::size_t end) {
-    const std::vector<ByteRange>& ranges = from_.foreign;
-    while (begin < end) {
-      while (next_ < ranges.size() && ranges[next_].end <= begin) ++next_;
-      const bool foreign = next_ < ranges.size() && ranges[next_].begin <= begin;
-      const std::size_t border = next_ == ranges.size() ? end : foreign ? ranges[next_].end : ranges[next_].begin;
-      const std::size_t stop = std::min(end, border);
-      append(std::string_view(from_.bytes).substr(begin, stop - begin), foreign);
-      begin = stop;
-    }
-  }
-  [[nodiscard]] MarkedText take() { return std::move(text_); }
-
- private:
-  const MarkedText& from_;
-  std::size_t next_ = 0;  // among its foreign ranges
-  MarkedText text_;
-};
-
 bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
 
 // ASCII stays; a stretch of other characters is put into the form together with the ASCII character before it.
 MarkedText normal_form(unicode::NormalForm form, const MarkedText& text) {
   const std::string& bytes = text.bytes;
   if (std::all_of(bytes.begin(), bytes.end(), is_ascii)) return text;
-  Marks marks(text);
-  Writer out(text);
+  MarkReader marks(text);
+  MarkedWriter out(text);
   std::vector<unicode::TaggedPoint> points;
   for (std::size_t i = 0; i < bytes.size();) {
     std::size_t ascii_end = i;
@@ -104,8 +46,8 @@ MarkedText normal_form(unicode::NormalForm form, const MarkedText& text) {
 }
 
 MarkedText lower_case(const MarkedText& text) {
-  Marks marks(text);
-  Writer out(text);
+  MarkReader marks(text);
+  MarkedWriter out(text);
   std::u32string lower;
   for (std::size_t i = 0; i < text.bytes.size();) {
     const text::CodePoint next = text::first_code_point(std::string_view(text.bytes).substr(i));
@@ -120,7 +62,7 @@ MarkedText lower_case(const MarkedText& text) {
 
 MarkedText prepend(std::string_view content, const MarkedText& text) {
   if (text.bytes.empty()) return text;
-  Writer out(text);
+  MarkedWriter out(text);
   out.append(content, false);
   out.copy(0, text.bytes.size());
   return out.take();
@@ -141,7 +83,7 @@ MarkedText strip(const MarkedText& text, bool left, bool right) {
     if (!text::is_white_space(text::first_code_point(bytes.substr(last)).value)) break;
     end = last;
   }
-  Writer out(text);
+  MarkedWriter out(text);
   out.copy(begin, end);
   return out.take();
 }
@@ -149,8 +91,8 @@ MarkedText strip(const MarkedText& text, bool left, bool right) {
 // find(from) gives the next place that is replaced, or nothing.
 template <class Find>
 MarkedText replace(const MarkedText& text, std::string_view content, Find find) {
-  Marks marks(text);
-  Writer out(text);
+  MarkReader marks(text);
+  MarkedWriter out(text);
   std::size_t done = 0;
   while (const auto match = find(done)) {
     out.copy(done, match->begin);
@@ -173,7 +115,7 @@ MarkedText replace_text(const MarkedText& text, std::string_view pattern, std::s
 MarkedText replace_matches(const MarkedText& text, const regex::Pattern& pattern, std::string_view content) {
   regex::Search search;
   search.begin(pattern, text.bytes);
-  std::uint64_t steps = kStepsMin + kStepsPerByte * text.bytes.size();
+  std::uint64_t steps = pattern.steps_for(text.bytes.size());
   return replace(text, content, [&](std::size_t) -> std::optional<ByteRange> {
     const auto match = search.next(steps);
     if (!match) return std::nullopt;
@@ -186,8 +128,13 @@ MarkedText replace_matches(const MarkedText& text, const regex::Pattern& pattern
 Expected<Normalizer> Normalizer::build(const std::vector<NormalizerStep>& steps) {
   Normalizer built;
   for (const NormalizerStep& rule : steps) {
-    if (rule.kind == Kind::kPrecompiled) return fail(bad_input("normalizer: 'Precompiled' is not supported"));
-    Step step{rule, {}};
+    Step step{rule, {}, {}};
+    if (rule.kind == Kind::kPrecompiled) {
+      auto charsmap = Charsmap::parse(rule.pattern);
+      if (!charsmap) return fail(bad_input("normalizer: " + charsmap.error().message()));
+      step.charsmap = std::move(*charsmap);
+      step.rule.pattern = {};
+    }
     if (rule.kind == Kind::kReplace && rule.is_regex) {
       auto pattern = regex::Pattern::compile(rule.pattern);
       if (!pattern) return fail(bad_input("normalizer: pattern '" + rule.pattern.substr(0, 200) + "': " + pattern.error().message()));
@@ -224,7 +171,7 @@ MarkedText Normalizer::apply(const Step& step, MarkedText text) {
     case Kind::kStrip:
       return strip(text, rule.left, rule.right);
     case Kind::kPrecompiled:
-      break;  // build() refuses it
+      return apply_to_clusters(step.charsmap, text);
   }
   return text;
 }

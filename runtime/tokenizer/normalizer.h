@@ -8,6 +8,7 @@
 #include "kernels/status.h"
 #include "runtime/regex/pattern.h"
 #include "runtime/text/marked_text.h"
+#include "runtime/tokenizer/charsmap.h"
 #include "runtime/tokenizer/tokenizer_definition.h"
 
 namespace herd::tokenizer {
@@ -16,7 +17,7 @@ namespace herd::tokenizer {
 class Normalizer {
  public:
   Normalizer() = default;  // changes nothing
-  // kBadInput: a pattern that does not compile.
+  // kBadInput: a pattern that does not compile, a map of characters that is none.
   [[nodiscard]] static Expected<Normalizer> build(const std::vector<NormalizerStep>& steps);
 
   [[nodiscard]] bool empty() const { return steps_.empty(); }
@@ -27,6 +28,7 @@ class Normalizer {
   struct Step {
     NormalizerStep rule;
     std::vector<regex::Pattern> pattern;  // one of kReplace with a regular expression
+    Charsmap charsmap;                    // of kPrecompiled
   };
 
   static text::MarkedText apply(const Step& step, text::MarkedText text);

@@ -8,10 +8,6 @@
 namespace herd::tokenizer {
 namespace {
 
-// The costliest pattern of the Llama family takes about ten steps a byte.
-constexpr std::uint64_t kStepsPerByte = 256;
-constexpr std::uint64_t kStepsMin = 1U << 20;
-
 std::string with_spaces_as(std::string_view text, std::string_view content) {
   std::string out;
   out.reserve(text.size() * 2);
@@ -94,7 +90,10 @@ void PreTokenizer::split(std::string_view text, bool at_start, Pieces& pieces) c
   pieces.views.clear();
   pieces.owned.clear();
   pieces.searches.resize(stages_.size());
-  pieces.steps = kStepsMin + kStepsPerByte * text.size();
+  pieces.steps = 0;
+  for (const Stage& stage : stages_) {
+    for (const regex::Pattern& pattern : stage.pattern) pieces.steps += pattern.steps_for(text.size());
+  }
   split_from(0, text, at_start, pieces);
 }
 

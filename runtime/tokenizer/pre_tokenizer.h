@@ -66,7 +66,7 @@ class PreTokenizer {
   [[nodiscard]] static Expected<PreTokenizer> build(const std::vector<PreTokenizerStage>& stages);
 
   // `pieces` become those of `text`, which is valid UTF-8. `at_start`: nothing stands before it. A pattern that takes too
-  // long (some hundred steps a byte) stops matching: what is left of the text becomes pieces of one character.
+  // long (regex::Pattern::steps_for) stops matching: what is left of the text becomes pieces of one character.
   void split(std::string_view text, bool at_start, Pieces& pieces) const;
 
  private:

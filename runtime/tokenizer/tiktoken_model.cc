@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/text/base64.h"
 #include "runtime/tokenizer/token_map.h"
 #include "runtime/tokenizer/tokenizer_file.h"
 
@@ -16,38 +17,6 @@ namespace {
 constexpr std::size_t kTiktokenFileBytesMax = 16U << 20;
 constexpr std::size_t kTiktokenTokenBytesMax = 256;  // Llama 3's longest has 128; all splits of each are tried
 constexpr std::size_t kTiktokenSpecialsCount = 256;
-
-// -1: not a base64 digit.
-int base64_digit(char c) {
-  if (c >= 'A' && c <= 'Z') return c - 'A';
-  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-  if (c >= '0' && c <= '9') return c - '0' + 52;
-  if (c == '+') return 62;
-  if (c == '/') return 63;
-  return -1;
-}
-
-// Strict: padded to a multiple of four, unused bits zero. Empty when it is not base64 or stands for nothing.
-std::string decode_base64(std::string_view text) {
-  if (text.empty() || text.size() % 4 != 0) return {};
-  std::size_t padding = 0;
-  while (padding < 2 && text[text.size() - 1 - padding] == '=') ++padding;
-  std::string bytes;
-  unsigned bits = 0;
-  unsigned bit_count = 0;
-  for (const char c : text.substr(0, text.size() - padding)) {
-    const int digit = base64_digit(c);
-    if (digit < 0) return {};
-    bits = (bits << 6) | static_cast<unsigned>(digit);
-    bit_count += 6;
-    if (bit_count >= 8) {
-      bit_count -= 8;
-      bytes.push_back(static_cast<char>((bits >> bit_count) & 0xFF));
-      bits &= (1U << bit_count) - 1;
-    }
-  }
-  return bits == 0 ? bytes : std::string();
-}
 
 std::vector<std::string> special_names(TiktokenSpecials specials) {
   const bool v31 = specials == TiktokenSpecials::kLlama31;
@@ -106,8 +75,9 @@ Expected<std::vector<VocabularyToken>> parse_lines(std::string_view content, std
     if (line.empty() && content.empty() && !tokens.empty()) break;
     const std::size_t space = line.find(' ');
     if (space == std::string_view::npos) return refuse("not '<base64> <rank>' (is this a SentencePiece file?)");
-    std::string bytes = decode_base64(line.substr(0, space));
-    if (bytes.empty()) return refuse("token is not base64");
+    auto decoded = text::base64_decode(line.substr(0, space));
+    if (!decoded || decoded->empty()) return refuse("token is not base64");
+    std::string bytes = std::move(*decoded);
     if (bytes.size() > kTiktokenTokenBytesMax) return refuse("token longer than " + std::to_string(kTiktokenTokenBytesMax) + " bytes");
     const std::string_view digits = line.substr(space + 1);
     std::size_t rank = 0;

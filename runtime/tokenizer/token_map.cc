@@ -47,6 +47,18 @@ TokenId TokenMap::insert(std::string_view text, TokenId id) {
 
 TokenId TokenMap::find(std::string_view text) const { return id_at(place_of(text, hash_text(text))); }
 
+TokenId TokenMap::find_near(std::string_view text, std::size_t& place) const {
+  for (const std::size_t guess : {place, place - 1}) {
+    if (guess >= entries_.size() || entries_[guess].text != text) continue;
+    place = guess;
+    return entries_[guess].id;
+  }
+  const Slot& slot = slots_[place_of(text, hash_text(text))];
+  if (slot.entry == kEmpty) return kNone;
+  place = slot.entry;
+  return entries_[place].id;
+}
+
 void TokenMap::find_all(std::span<const std::string_view> texts, std::span<TokenId> ids) const {
   constexpr std::size_t kGroup = 32;
   std::array<std::uint64_t, kGroup> hashes;

@@ -14,9 +14,11 @@
 #include "runtime/tokenizer/byte_spelling.h"
 #include "runtime/tokenizer/json_decoder.h"
 #include "runtime/tokenizer/json_fields.h"
+#include "runtime/tokenizer/json_merges.h"
 #include "runtime/tokenizer/json_normalizer.h"
 #include "runtime/tokenizer/json_post_processor.h"
 #include "runtime/tokenizer/json_pre_tokenizer.h"
+#include "runtime/tokenizer/json_unigram.h"
 #include "runtime/tokenizer/normalizer.h"
 #include "runtime/tokenizer/token_map.h"
 #include "runtime/tokenizer/tokenizer_file.h"
@@ -27,24 +29,8 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kDepthMax = 32;
-constexpr std::size_t kMergesAtOnce = 64;  // whose tokens are looked up together
-
-std::string merge_path(std::size_t index) { return "model.merges[" + std::to_string(index) + "]: "; }
 
 std::string_view view(const json::string& text) { return {text.data(), text.size()}; }
-
-// "left right" in one text, or two texts.
-std::optional<std::pair<std::string_view, std::string_view>> merged_pair(const json::value& merge) {
-  if (const json::string* text = merge.if_string()) {
-    const std::string_view both = view(*text);
-    const std::size_t space = both.find(' ');
-    if (space == std::string_view::npos || both.find(' ', space + 1) != std::string_view::npos) return std::nullopt;
-    return std::pair(both.substr(0, space), both.substr(space + 1));
-  }
-  const json::array* pair = merge.if_array();
-  if (pair == nullptr || pair->size() != 2 || !(*pair)[0].is_string() || !(*pair)[1].is_string()) return std::nullopt;
-  return std::pair(view((*pair)[0].get_string()), view((*pair)[1].get_string()));
-}
 
 // One file being read. Each step returns ok or a message that begins with the field; parse() adds the file's name.
 class Reader {
@@ -59,7 +45,6 @@ class Reader {
   Status read_scored_vocabulary(const json::object& model);
   [[nodiscard]] VocabularyToken token_of(std::string_view spelling) const;
   Status read_unknown(const json::object& model);
-  Status read_merges(const json::object& model);
   Status read_added_tokens(const json::object& root);
   Status read_added_token(const json::object& token, const std::string& where);
   Status add(AddedToken token, const std::string& where);
@@ -164,7 +149,10 @@ Status Reader::read_model(const json::object& model) {
       definition_.tokens[static_cast<std::size_t>(id)].kind = TokenKind::kUnused;  // no text becomes it by its spelling
     }
   }
-  return read_merges(model);
+  auto merges = read_json_merges(model, spelled_);
+  if (!merges) return merges.error();
+  definition_.merges = std::move(*merges);
+  return {};
 }
 
 Status Reader::read_vocabulary(const json::object& vocabulary) {
@@ -187,39 +175,27 @@ Status Reader::read_vocabulary(const json::object& vocabulary) {
   return {};
 }
 
-// A unigram model: [[token, score], …], the id is the place.
 Status Reader::read_scored_vocabulary(const json::object& model) {
   if (byte_level_) return bad_input("pre_tokenizer: ByteLevel in front of a Unigram model is not supported");
-  const json::value* list = json_member(model, "vocab");
-  if (list == nullptr || !list->is_array()) return bad_input("model.vocab: missing");
-  const json::array& entries = list->get_array();
-  if (entries.size() > kVocabularySizeMax) return bad_input("model.vocab: more than " + std::to_string(kVocabularySizeMax) + " tokens");
-  vocabulary_size_ = entries.size();
+  const auto unigram = read_json_unigram(model);
+  if (!unigram) return unigram.error();
+  vocabulary_size_ = unigram->tokens.size();
   spelled_ = TokenMap(vocabulary_size_);
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    const std::string where = "model.vocab[" + std::to_string(i) + "]: ";
-    const json::array* entry = entries[i].if_array();
-    const bool is_pair = entry != nullptr && entry->size() == 2 && (*entry)[0].is_string() && (*entry)[1].is_number();
-    if (!is_pair) return bad_input(where + "not a token and its score");
-    const std::string_view spelling = view((*entry)[0].get_string());
-    make_room(i);
-    taken_[i] = true;
-    if (spelled_.insert(spelling, static_cast<TokenId>(i)) != TokenMap::kNone) {
-      return bad_input(where + "'" + std::string(spelling) + "' occurs twice");
+  for (const auto& [spelling, score] : unigram->tokens) {
+    const std::size_t index = definition_.tokens.size();
+    make_room(index);
+    taken_[index] = true;
+    definition_.tokens[index] = token_of(spelling);
+    definition_.tokens[index].score = score;
+    if (spelled_.insert(spelling, static_cast<TokenId>(index)) != TokenMap::kNone) {
+      return bad_input("model.vocab[" + std::to_string(index) + "]: '" + std::string(spelling) + "' occurs twice");
     }
-    definition_.tokens[i] = token_of(spelling);
-    definition_.tokens[i].score = (*entry)[1].to_number<double>();
   }
   definition_.model = ModelKind::kUnigram;
   definition_.sums_in_double = true;
   definition_.fuse_unknown = true;
-  if (const json::value* unknown = json_member(model, "unk_id")) {
-    definition_.unknown = json_token_id(*unknown);
-    if (!definition_.unknown) return bad_input("model.unk_id: not a token id");
-  }
-  bool byte_fallback = false;
-  if (Status status = read_json_flag(model, "byte_fallback", "model", byte_fallback); !status.ok()) return status;
-  for (std::size_t byte = 0; byte_fallback && byte < definition_.byte_tokens.size(); ++byte) {
+  definition_.unknown = unigram->unknown;
+  for (std::size_t byte = 0; unigram->byte_fallback && byte < definition_.byte_tokens.size(); ++byte) {
     definition_.byte_tokens[byte] = spelled_.find(spelling_of_byte(static_cast<std::uint8_t>(byte)));
   }
   return {};
@@ -270,43 +246,6 @@ bool Reader::every_byte_has_a_token() const {
     if (token.kind == TokenKind::kOrdinary && bytes.size() == 1) present[static_cast<unsigned char>(bytes[0])] = true;
   }
   return std::find(present.begin(), present.end(), false) == present.end();
-}
-
-// From the end: of a pair that stands twice the later rank counts, as in the reference.
-Status Reader::read_merges(const json::object& model) {
-  const json::value* list = json_member(model, "merges");
-  if (list == nullptr || !list->is_array()) return bad_input("model.merges: missing");
-  const json::array& merges = list->get_array();
-  if (merges.size() > kMergesMax) return bad_input("model.merges: more than " + std::to_string(kMergesMax));
-  definition_.merges.reserve(merges.size());
-  std::vector<std::string> joined(kMergesAtOnce);
-  std::vector<std::string_view> texts(3 * kMergesAtOnce);  // left, right and what they make, of each
-  std::vector<TokenId> ids(texts.size());
-  for (std::size_t end = merges.size(); end > 0;) {
-    const std::size_t count = std::min(end, kMergesAtOnce);
-    for (std::size_t i = 0; i < count; ++i) {
-      const auto pair = merged_pair(merges[end - 1 - i]);
-      if (!pair) {
-        return bad_input(merge_path(end - 1 - i) + "not two tokens, in one text with a space between them or in two");
-      }
-      joined[i].assign(pair->first).append(pair->second);
-      texts[3 * i] = pair->first;
-      texts[3 * i + 1] = pair->second;
-      texts[3 * i + 2] = joined[i];
-    }
-    spelled_.find_all(std::span(texts).first(3 * count), ids);
-    for (std::size_t i = 0; i < count; ++i) {
-      const std::size_t rank = end - 1 - i;
-      const std::span<const TokenId> own = std::span(ids).subspan(3 * i, 3);
-      if (std::find(own.begin(), own.end(), TokenMap::kNone) != own.end()) {
-        return bad_input(merge_path(rank) + "'" + std::string(texts[3 * i]) + "' and '" + std::string(texts[3 * i + 1]) +
-                         "' or what they make is not in model.vocab");
-      }
-      definition_.merges.push_back({static_cast<std::uint32_t>(rank), own[0], own[1], own[2]});
-    }
-    end -= count;
-  }
-  return {};
 }
 
 Status Reader::read_added_tokens(const json::object& root) {

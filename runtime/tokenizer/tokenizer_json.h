@@ -1,5 +1,5 @@
 #pragma once
-// Hugging Face tokenizer.json: BPE over bytes or characters, with the normalizers, pre-tokenizers, post-processors and
+// Hugging Face tokenizer.json: BPE over bytes or characters and Unigram, with the normalizers, pre-tokenizers, post-processors and
 // decoders of the Llama family. What would change the result and is not supported is refused with the field's name.
 
 #include <filesystem>

@@ -82,7 +82,8 @@ auto all_of(const ServeFlags& f) {
   const ModelFlags& m = f.model;
   const http::HttpLimits& l = f.http.limits;
   return std::tuple(
-      std::tuple(m.weight_path, m.tokenizer_path, m.chat.format, m.chat.template_path, m.chat.date, m.chat.special_in_content, m.encoding, m.load_format, m.devices, m.use_gpu,
+      std::tuple(m.weight_path, m.tokenizer_path, m.tokenizer_version, m.chat.format, m.chat.template_path, m.chat.date,
+                 m.chat.special_in_content, m.encoding, m.load_format, m.devices, m.use_gpu,
                  m.gpu_memory_utilization, m.cuda_matmul, m.no_cuda_graphs, m.tensor_parallel, m.data_parallel, m.pipeline_parallel),
       std::tuple(m.threads, m.isa, m.layers, m.max_model_len, m.max_num_seqs, m.max_ce_batch_size, m.max_num_batched_tokens,
                  m.max_step_ms, m.block_size, m.num_blocks, m.kv_cache_memory, m.weights_seed, m.no_prefix_caching, m.quiet),

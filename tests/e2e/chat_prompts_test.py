@@ -49,7 +49,7 @@ def results(count):
 
 ARGUMENTS = {"key": "ä \"q\"", "limit": 2, "deep": {"b": [1.5, None, True]}}
 TEXTS = ["Hi", " Hi ", "\n\nHi\n", "  \t ", "zwei\nZeilen", "ä 日本 😀 ½ e\u0301", "a 'b' \"c\" \\d", "{{ x }}", "1234567", "x" * 300, "    code\n\treturn 1\r\n",
-         "user", "None", "[INST] x [/INST]", "</think>x"]
+         "user", "None", "### User:\nx", "</think>x"]
 
 
 def conversations():

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Chat templates: herd's interpreter against Jinja2 as Hugging Face sets it up, and which templates herd chats with.
+"""Chat templates: herd's interpreter against Jinja2 as Hugging Face sets it up. What herd makes of them: chat_prompts_test.py.
 
-    chat_template_test.py HERD JINJA_DUMP [--more FOLDER] [--random N] [--seed S]
+    chat_template_test.py JINJA_DUMP [--more FOLDER] [--random N] [--seed S]
 
 Same bytes, or both refuse; and each byte is marked as a message's or the template's as marked_jinja.py marks it. Random
 templates may use what herd refuses by name, but never give another text. FOLDER: more templates (*.jinja), see
@@ -13,25 +13,20 @@ import copy
 import datetime
 import functools
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 
 import jinja2
 import jinja2.ext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from tokenizers import Tokenizer
 
 import marked_jinja
 from chat_template_conversations import TOKENS, conversations, turns
 from chat_templates import TEMPLATES, UNMARKED, UNSUPPORTED
 from random_templates import Writer
-from serve_process import Server
 
-ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime.datetime(2025, 3, 7, 15, 4, 5)
 NOW_PARTS = [2025, 3, 7, 15, 4, 5, 5, 66]
 failures = []
@@ -139,103 +134,9 @@ def compare_random(dump, count, seed):
     check("random templates render", counts["same"] > count // 20, counts)
 
 
-def small_model(folder, template, **fields):
-    """The demo model with another chat template, or none."""
-    model = Path(folder) / "model"
-    shutil.rmtree(model, ignore_errors=True)
-    shutil.copytree(ROOT / "config/demo_model", model)
-    config = json.loads((model / "tokenizer_config.json").read_text())
-    config.pop("chat_template")
-    if template is not None:
-        config["chat_template"] = template
-    config.update(fields)
-    (model / "tokenizer_config.json").write_text(json.dumps(config))
-    return model
-
-
-def generate(herd, model, prompt, *flags):
-    done = subprocess.run([herd, "generate", str(model), "-q", "--output", "json", "--instruct", "--prompt", prompt, "--max-new-tokens", "1",
-                           *flags], capture_output=True, text=True, timeout=120)
-    return json.loads(done.stdout)["prompt_token_ids"] if done.returncode == 0 else None, done
-
-
-# A template that is almost one of herd's, and what the refusal shows of it.
-ALMOST = {
-    "a default system turn": ("{% if messages[0].role != 'system' %}{{ '<|start_header_id|>system<|end_header_id|>\n\nYou are Foo.<|eot_id|>' }}{% endif %}"
-                              + TEMPLATES["llama 3"].removeprefix("{{ bos_token }}"), "You are Foo"),
-    "no trim": (TEMPLATES["llama 3"].replace(" | trim", ""), "Hi <|eot_id|>"),
-    "two BOS": ("{{ bos_token }}" + TEMPLATES["llama 3"], "it gives \"_of_text|><|begin_of_text|>"),
-    "one line break": (TEMPLATES["llama 3"].replace("\\n\\n", "\\n"), "where llama3 gives"),
-    "an opened thought": (TEMPLATES["llama 3"].replace("assistant<|end_header_id|>\\n\\n", "assistant<|end_header_id|>\\n\\n<think>"), "<think>"),
-    "always a prompt": (TEMPLATES["llama 3"].replace("{% if add_generation_prompt %}", "{% if true %}"), "no generation prompt"),
-    "another language": ("{{ messages | shuffle }}", 'the filter "shuffle" is not supported'),
-    "no Jinja": ("{% for %}", "chat template: line 1, column 8:"),
-    "an escape sequence": ("{{ raise_exception('\\x1b[2J') }}", "\\u001b[2J"),
-}
-
-
-def commands(herd, folder):
-    tokenizer = Tokenizer.from_file(str(ROOT / "config/demo_model/tokenizer.json"))
-    environment = hugging_face()
-    for where in ("tokenizer_config.json", "named", "chat_template.jinja"):
-        template = TEMPLATES["llama 3"]
-        model = small_model(folder, None if where == "chat_template.jinja" else template if where == "tokenizer_config.json" else
-                            [{"name": "tool_use", "template": "no"}, {"name": "default", "template": template}])
-        if where == "chat_template.jinja":
-            (model / "chat_template.jinja").write_text(template)
-        for prompt in (" Hi ", "ä\n\nb", "1 + 1"):
-            ids, done = generate(herd, model, prompt)
-            text = expected(environment, template, {**TOKENS, "messages": turns(("user", prompt)), "add_generation_prompt": True})
-            check(f"ids of a chat, template in {where}", ids == tokenizer.encode(text, add_special_tokens=False).ids, done.stderr)
-    for name, (template, shown) in ALMOST.items():
-        model = small_model(folder, template)
-        ids, done = generate(herd, model, " Hi ")
-        check(f"almost a format: {name}", ids is None and done.returncode == 3 and shown in done.stderr and "\x1b" not in done.stderr, done.stderr)
-        inspected = subprocess.run([herd, "inspect", str(model), "--output", "json"], capture_output=True, text=True, timeout=60)
-        report = json.loads(inspected.stdout)
-        check(f"inspect of {name}", report["chat_format"] == "none" and shown in report["chat_refused"], report["chat_refused"])
-    named(herd, folder)
-
-
-def named(herd, folder):
-    """--chat-format, without a template and against one."""
-    model = small_model(folder, None)
-    ids, done = generate(herd, model, "Hi")
-    check("no template", ids is None and done.returncode == 3 and "has no chat template; --chat-format" in done.stderr, done.stderr)
-    ids, done = generate(herd, model, "Hi", "--chat-format", "llama3")
-    own, _ = generate(herd, ROOT / "config/demo_model", "Hi")
-    check("a named format", ids == own and "as --chat-format says" in done.stderr, done.stderr)
-    without_bos, _ = generate(herd, small_model(folder, TEMPLATES["llama 3"].removeprefix("{{ bos_token }}")), "Hi")
-    check("a template without BOS", without_bos == own[1:], without_bos)
-    ids, done = generate(herd, small_model(folder, ALMOST["no trim"][0]), "Hi", "--chat-format", "llama3")
-    check("a named format against a template", ids == own and "warning: chat format llama3" in done.stderr, done.stderr)
-    ids, done = generate(herd, model, "Hi", "--chat-format", "chatml")
-    check("a format the vocabulary lacks", done.returncode == 3 and "no control token <|im_start|>" in done.stderr, done.stderr)
-    ids, done = generate(herd, model, "Hi", "--chat-format", "alpaca")
-    check("an unknown format", done.returncode == 2 and "--chat-format must be auto" in done.stderr, done.stderr)
-    report = subprocess.run([herd, "inspect", str(ROOT / "config/demo_model")], capture_output=True, text=True, timeout=60).stdout
-    check("inspect shows a sample", 'chat format llama3, as in "<|begin_of_text|><|start_header_id|>system' in report, report)
-
-
-def served(herd, folder):
-    """Every route refuses alike, with the reason; prompts as they are still work."""
-    chat = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
-    with Server(herd, folder=folder, model=(small_model(folder, ALMOST["no trim"][0]),)) as server:
-        for path, body in (("/v1/chat/completions", chat), ("/tokenize", {"messages": chat["messages"]})):
-            answer = server.post(path, body)
-            check(f"{path} refuses", answer.status == 400 and "Hi <|eot_id|>" in answer.json()["error"]["message"], answer.json())
-        check("/v1/completions works", server.post("/v1/completions", {"prompt": "Hi", "max_tokens": 1}).status == 200)
-    alternate = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role here') }}{% endif %}" + TEMPLATES["llama 3"]
-    with Server(herd, folder=folder, model=(small_model(folder, alternate),)) as server:
-        check("without a system message", server.post("/v1/chat/completions", chat).status == 200)
-        answer = server.post("/v1/chat/completions", {**chat, "messages": [{"role": "system", "content": "x"}, *chat["messages"]]})
-        check("a role that the template refuses", answer.status == 400 and "no system role here" in answer.json()["error"]["message"], answer.json())
-
-
 def main():
     warnings.simplefilter("ignore", SyntaxWarning)  # Python's, about what Jinja2 made of nonsense
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("herd")
     parser.add_argument("jinja_dump")
     parser.add_argument("--more", type=Path)
     parser.add_argument("--random", type=int, default=1500, help="random templates")
@@ -254,9 +155,6 @@ def main():
         share = counts["same"] / max(1, counts.total())
         print(f"{len(more)} templates of {arguments.more.name}: {dict(counts)}, {share:.0%} rendered")
         check("more templates render", len(more) > 50 and share > 0.6, f"{share:.3f}")
-    with tempfile.TemporaryDirectory() as folder:
-        commands(arguments.herd, folder)
-        served(arguments.herd, folder)
     print(f"{len(failures)} failures")
     return 1 if failures else 0
 

@@ -12,7 +12,7 @@ QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 CORPUS = ["The capital of France is Paris. It's not the largest city in the world, but they'll say it is.",
           "def f(x):\n    return x ** 2\n\n\nclass A:\n\tpass\n", "zwei\nZeilen und ein Übergröße-Wort, naïve café",
           "日本語のテキスト 안녕하세요 привет мир 😀", '{"name": "lookup", "parameters": {"key": "value", "limit": 3}}',
-          "user assistant system tool 1234567890 12.5% <think>\n\n</think>\n\n[INST] [/INST] <<SYS>>\n<</SYS>>"] * 20
+          "user assistant system tool 1234567890 12.5% <think>\n\n</think>\n\n<<SYS>>\n<</SYS>>"] * 20
 
 LLAMA3_TURNS = (
     "{{ bos_token }}{% for m in messages %}{% if m.tool_calls %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}"

@@ -41,7 +41,8 @@ BEYOND_SCHEMA = re.compile("|".join([
     r"is not a loopback address", r"cannot be mixed on one node", r"names gpu-\d+ twice", r"keep one of them",
     r"each needs one of its own", r"each computes on one at least", r"more threads than CPUs", r"counts threads of CPU ranks",
     r"is no name of a node", r"must both hold \{name\}", r"needs the section tls", r"has no place", r"bytes; at most 1024",
-    r"names a node, and nodes: any-with-certificate", r"is the name of", r"IP address in full",
+    r"names a node, and nodes: any-with-certificate", r"is the name of", r"IP address in full", r"must be a day such as",
+    r"chat_template another: give one of them",
 ]))
 # What only a model can say.
 BEYOND_FILE = re.compile("|".join([

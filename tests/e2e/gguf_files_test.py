@@ -13,7 +13,7 @@ import gguf
 import numpy as np
 
 from herd_process import GOLDEN, ids_text
-from model_files import Safetensors
+from model_files import Safetensors, byte_alphabet
 from serve_process import Checks, TestFolder
 
 HERD = sys.argv[1]
@@ -189,9 +189,24 @@ def encodings(root):
     check_refused("none in float32", folder, "none of them in float32", flags=("--prompt-token-ids", "1", *FLOAT32))
 
 
+def templates(root):
+    """The package writes the default one under the old key and the others under their names."""
+    def add(writer):
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre("llama-bpe")
+        writer.add_token_list([*byte_alphabet(), "<|end|>"])
+        writer.add_token_types([gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL])
+        writer.add_eos_token_id(256)
+        writer.add_add_bos_token(False)
+        writer.add_chat_template([{"name": "tool_use", "template": "TOOLS"}, {"name": "default", "template": "USUAL"}])
+
+    out, _ = herd("inspect", write(root / "templates.gguf", add=add))
+    checks.check("of named templates the default one is shown", "USUAL" in out and "TOOLS" not in out, out)
+
+
 def main():
     with TestFolder() as root:
-        for part in (metadata, positions, parts, encodings):
+        for part in (metadata, positions, parts, encodings, templates):
             part(Path(root))
     return checks.finish()
 

@@ -3,9 +3,10 @@
 
     sentencepiece_parity.py TOKENIZER_DUMP [--texts 20000]
 
-Six vocabularies are trained here: BPE and unigram; with byte fallback, control and user-defined tokens; with and without
+Eight vocabularies are trained here: BPE and unigram; with byte fallback, control and user-defined tokens; with and without
 the space in front, spaces kept or removed, characters replaced or not, spaces behind words, pieces across words. Each is
-read as tokenizer.model; one of BPE also as the vocabulary of a GGUF file; those that HF writes as tokenizer.json also so.
+read as tokenizer.model; one of BPE also as the vocabulary of a GGUF file; those that replace no characters also as the
+tokenizer.json that says the same.
 The texts are the same in every run. Exit code 0: all equal; 1: something differs, printed.
 """
 
@@ -20,7 +21,7 @@ import tempfile
 import sentencepiece
 import tokenizers
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
 
 from tokenizer_parity import EMOJI, WORDS, Comparison, ids_line, make_texts, training_corpus
 
@@ -42,6 +43,10 @@ VOCABULARIES = {
     "unigram, bytes, no space in front": dict(
         model_type="unigram", byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False,
         add_dummy_prefix=False, split_digits=True, character_coverage=0.98, vocab_size=2000),
+    "BPE, unknown characters, extra spaces removed": dict(
+        model_type="bpe", normalization_rule_name="identity", character_coverage=0.98, vocab_size=1600),
+    "unigram, extra spaces removed": dict(
+        model_type="unigram", normalization_rule_name="identity", split_digits=True, character_coverage=0.98, vocab_size=1600),
     "unigram, NFKC, pieces across words": dict(
         model_type="unigram", normalization_rule_name="nfkc", split_by_whitespace=False, byte_fallback=True,
         remove_extra_whitespaces=False, character_coverage=0.98, vocab_size=2000),
@@ -73,12 +78,13 @@ def model_cases(oracle, options, texts):
     bos = oracle.bos_id()
     cases += [("b", text, ids_line([bos, *ids])) for text, ids in zip(texts[::10], encoded[::10])]
     # Not compared: how unknown is spelled (herd leaves it out like HF), bytes that are no character (herd follows Unicode's
-    # practice of one U+FFFD for a maximal part), and runs of spaces at the front of what no text encodes to.
+    # practice of one U+FFFD for a maximal part), and, where extra spaces are removed, what begins with more than one token
+    # of them: only texts that spell U+2581 themselves encode to that.
     unknown = oracle.unk_id()
     rng = random.Random(1)
     ordinary = [i for i in range(oracle.get_piece_size()) if not oracle.is_byte(i) and i != unknown]
     word = next(i for i in ordinary if oracle.id_to_piece(i).isalpha())
-    chosen = [ids for ids in encoded[:6000] if ids and unknown not in ids]
+    chosen = [ids for ids, text in zip(encoded[:6000], texts) if ids and unknown not in ids and not text.startswith(SPACE)]
     chosen += [[word, *rng.choices(ordinary, k=rng.randrange(30))] for _ in range(2000)]
     for ids, text in zip(chosen, oracle.decode(chosen)):
         cases += [(mode, ids_line(ids), text.encode().hex()) for mode in "di"]
@@ -107,21 +113,24 @@ def merges_of(oracle):
     return vocab, [(left, right) for _, _, _, left, right in merges]
 
 
-def llama_tokenizer_json(oracle):
-    vocab, merges = merges_of(oracle)
-    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
+def tokenizer_json(oracle, options):
+    """What HF's converters make of such a model."""
+    bytes_fall_back = options.get("byte_fallback", False)
+    if options["model_type"] == "bpe":
+        vocab, merges = merges_of(oracle)
+        model = models.BPE(vocab=vocab, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=bytes_fall_back)
+    else:
+        pieces = [(oracle.id_to_piece(i), oracle.get_score(i)) for i in range(oracle.get_piece_size())]
+        model = models.Unigram(pieces, oracle.unk_id(), byte_fallback=bytes_fall_back)
+    tokenizer = Tokenizer(model)
+    steps = [normalizers.Replace(" ", SPACE)]
+    if options.get("add_dummy_prefix", True):
+        steps.insert(0, normalizers.Prepend(SPACE))
+    if options.get("remove_extra_whitespaces", True):
+        steps = [normalizers.Replace(Regex(r"\A +| +\z"), ""), normalizers.Replace(Regex(" {2,}"), " "), *steps]
+    tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(),
                                            decoders.Strip(content=" ", left=1)])
-    tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in SPECIALS])
-    return tokenizer
-
-
-def unigram_tokenizer_json(oracle):
-    pieces = [(oracle.id_to_piece(i), oracle.get_score(i)) for i in range(oracle.get_piece_size())]
-    tokenizer = Tokenizer(models.Unigram(pieces, oracle.unk_id(), byte_fallback=True))
-    tokenizer.normalizer = normalizers.Replace(" ", SPACE)
-    tokenizer.decoder = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()])
     tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in SPECIALS])
     return tokenizer
 
@@ -160,10 +169,9 @@ def main():
                     json.dump(gguf_vocabulary(oracle), file)
                 comparison.run(f"{name}, as GGUF has it", "vocab-json", path,
                                [("p", text, ids_line(ids)) for text, ids in zip(texts, oracle.encode(texts))])
-            hf = {"BPE as Llama 2's": llama_tokenizer_json, "unigram, bytes, no space in front": unigram_tokenizer_json}.get(name)
-            if hf:
+            if options.get("normalization_rule_name") == "identity":
                 path = os.path.join(folder, f"{number}.json")
-                tokenizer = hf(oracle)
+                tokenizer = tokenizer_json(oracle, options)
                 tokenizer.save(path)
                 comparison.run(f"{name}, as tokenizer.json (tokenizers {tokenizers.__version__})", "json", path,
                                json_cases(tokenizer, texts))

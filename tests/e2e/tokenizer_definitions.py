@@ -1,8 +1,11 @@
 """tokenizer.json definitions over all kinds of components, for tokenizer_parity.py: vocabularies trained here, each with
 normalizers, pre-tokenizers, post-processors, decoders and added tokens of its own. REFUSED lists those that herd refuses,
 with the words of the refusal."""
+import base64
+import io
 import json
 
+from sentencepiece import SentencePieceTrainer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -57,6 +60,53 @@ def words(corpus):
     return json.loads(tokenizer.to_str())
 
 
+def unigram(corpus):
+    """As converters write SentencePiece's: scores, no fallback."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    few = ("".join(c for c in text if c < "\u0180") for text in corpus)  # all characters of the corpus get a token
+    tokenizer.train_from_iterator(few, trainers.UnigramTrainer(vocab_size=2000, special_tokens=SPECIALS, unk_token="<unk>",
+                                                                  show_progress=False))
+    return json.loads(tokenizer.to_str())
+
+
+def fields(message):
+    """Number and bytes of each length-delimited field of a protobuf message."""
+    at = 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(message):
+        key = varint()
+        if key & 7 == 2:
+            size = varint()
+            yield key >> 3, message[at:at + size]
+            at += size
+        elif key & 7 == 5:
+            at += 4
+        else:
+            varint()
+
+
+def charsmap():
+    """SentencePiece's map of characters for NFKC, as a file carries it."""
+    model = io.BytesIO()
+    SentencePieceTrainer.train(sentence_iterator=iter(["some words to train on"] * 9), model_writer=model, vocab_size=99, hard_vocab_limit=False,
+                               normalization_rule_name="nmt_nfkc", minloglevel=2)
+    spec = next(data for number, data in fields(model.getvalue()) if number == 3)
+    return base64.b64encode(next(data for number, data in fields(spec) if number == 2)).decode()
+
+
 def part(component):
     """A component as the file spells it."""
     return json.loads(component.__getstate__())
@@ -84,15 +134,17 @@ def added(*tokens):
 def definitions(corpus):
     """Name -> definition, in the order of the names."""
     made = {}
-    by, ch, wo = bpe_bytes(corpus), bpe_characters(corpus), words(corpus)
+    by, ch, wo, un = bpe_bytes(corpus), bpe_characters(corpus), words(corpus), unigram(corpus)
 
     def add(name, base, new_tokens=(), model=None, **parts):
         definition = json.loads(json.dumps(base))
         definition.update(parts)
         definition["model"].update(model or {})
-        next_id = max([*definition["model"]["vocab"].values(), *(t["id"] for t in definition["added_tokens"])]) + 1
+        vocabulary = definition["model"]["vocab"]
+        ids = vocabulary if isinstance(vocabulary, dict) else {piece: i for i, (piece, _) in enumerate(vocabulary)}
+        next_id = max([*ids.values(), *(t["id"] for t in definition["added_tokens"])]) + 1
         for token in new_tokens:
-            known = definition["model"]["vocab"].get(token["content"])
+            known = ids.get(token["content"])
             definition["added_tokens"].append({"id": next_id if known is None else known, **token})
             next_id += known is None
         definition["added_tokens"].sort(key=lambda token: token["id"])
@@ -144,6 +196,11 @@ def definitions(corpus):
     add("words without an unknown token", wo, model={"unk_token": None}, normalizer=part(normalizers.Lowercase()))
     add("decoder in steps", by, decoder=part(decoders.Sequence([decoders.ByteLevel(), decoders.Fuse()])))
     add("a merge twice", by, model={"merges": by["model"]["merges"] + by["model"]["merges"][:40]})
+    precompiled = {"type": "Precompiled", "precompiled_charsmap": charsmap()}
+    add("Unigram", un, new_tokens=added(("<r>", "rs"), ("two words", "")), post_processor=around("$A", "</s>"))
+    add("Unigram, Precompiled", un, normalizer={"type": "Sequence", "normalizers": [
+        precompiled, part(normalizers.Replace(Regex(" {2,}"), " "))]})
+    add("Precompiled before bytes", by, normalizer=precompiled)
     add("BertNormalizer", by, normalizer=part(normalizers.BertNormalizer()))
     add("WordLevel", wo, model={"type": "WordLevel", "merges": None})
     return made

@@ -3,6 +3,7 @@
 #include "runtime/tokenizer/tokenizer.h"
 
 #include "runtime/tokenizer/merge_table.h"
+#include "runtime/tokenizer/token_map.h"
 #include "runtime/text/utf8.h"
 #include "tests/runtime/tokenizer_fixture.h"
 
@@ -98,6 +99,26 @@ TEST(Tokenizer, LongPiecesTakeTimeInProportion) {
       const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
       EXPECT_EQ(each.decode(ids, false), text);
       EXPECT_LT(seconds.count(), 20.0);  // about 0.03 s; a quadratic case takes hours
+    }
+  }
+}
+
+TEST(TokenMap, FindsWhatWasPutInOneByOneAndInGroups) {
+  std::vector<std::string> texts = {"", "a", std::string(8, 'x'), std::string(9, 'x'), std::string("\0", 1), std::string("\0\0", 2)};
+  for (int i = 0; i < 2000; ++i) texts.push_back("token " + std::to_string(i * 7919));
+  TokenMap map(texts.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(map.insert(texts[i], static_cast<TokenId>(i)), TokenMap::kNone);
+  EXPECT_EQ(map.insert(std::string("a"), 77), 1) << "the first one stays";
+  std::vector<std::string_view> wanted(texts.begin(), texts.end());
+  for (const char* other : {"b", "token", "xxxxxxx", "token 7919 "}) wanted.push_back(other);
+  std::vector<TokenId> ids(wanted.size());
+  map.find_all(wanted, ids);
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    EXPECT_EQ(ids[i], i < texts.size() ? static_cast<TokenId>(i) : TokenMap::kNone);
+    EXPECT_EQ(map.find(wanted[i]), ids[i]);
+    for (std::size_t place : {std::size_t{0}, i, i + 1, i + 9, std::size_t{100'000}}) {
+      EXPECT_EQ(map.find_near(wanted[i], place), ids[i]);
+      EXPECT_TRUE(i >= texts.size() || place == i);
     }
   }
 }

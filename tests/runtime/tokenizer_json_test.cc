@@ -247,6 +247,14 @@ TEST(TokenizerJson, MetaspaceOfTheFirstPieceOnly) {
   EXPECT_EQ(with_scheme("never"), (std::vector<TokenId>{1, 4, 1, 2}));
 }
 
+TEST(TokenizerJson, AMapOfCharactersMustBeOne) {
+  Parts parts;
+  parts.normalizer = R"({"type":"Precompiled","precompiled_charsmap":"!"})";
+  EXPECT_EQ(refusal(parts), "tokenizer.json: normalizer.precompiled_charsmap: not base64");
+  parts.normalizer = R"({"type":"Precompiled","precompiled_charsmap":"AAAA"})";
+  EXPECT_EQ(refusal(parts).find("tokenizer.json: normalizer: "), 0U);
+}
+
 TEST(TokenizerJson, ByteLevelBeforeOtherStagesWritesItsAlphabet) {
   Parts parts;
   parts.pre = R"({"type":"Sequence","pretokenizers":[{"type":"ByteLevel","add_prefix_space":false,"use_regex":false},

@@ -96,7 +96,8 @@ if [ $python_ok = 1 ]; then
   run "chat templates: as Jinja2 renders them, or refused by name" "$python" tests/e2e/chat_template_test.py \
     "$release/bin/jinja_dump" "${more_templates[@]}"
   [ ${#more_templates[@]} -gt 0 ] || skip "chat templates of llama.cpp's tests" "the package could not be fetched"
-  run "chats: Hugging Face's ids, no control tokens of users" "$python" tests/e2e/chat_prompts_test.py "$herd"
+  run "chats: Hugging Face's ids, no control tokens of users" "$python" tests/e2e/chat_prompts_test.py \
+    "$herd" "${more_templates[@]}"
   run "bad input: files, flags, prompts" "$python" tests/e2e/bad_input_test.py "$herd"
   run "cluster files: check, inspect, the schema" "$python" tests/e2e/cluster_file_test.py "$herd"
   run "GGUF files of the package gguf: types, parts, folders" "$python" tests/e2e/gguf_files_test.py "$herd"

@@ -2,14 +2,16 @@
 """Chats as prompts: the ids that herd makes of a conversation are those of apply_chat_template(tokenize=True), for
 vocabularies of every kind, and no text of a message becomes a control token.
 
-    chat_prompts_test.py HERD
+    chat_prompts_test.py HERD [--more FOLDER]
 
 ids          conversations of every shape, by /tokenize: Jinja2's text, `tokenizers`' ids
 whose text   200 texts that spell control tokens, wherever a request can put them; --allow-special-in-content
 almost       templates that are nearly a well-known format (or no template at all), by `herd generate` and `herd inspect`
 flags        --chat-template, --chat-format, --chat-date
+published    what `herd inspect` shows for every template in FOLDER (*.jinja, see tools/prepare.sh) is what Jinja2 prints
 the clock    a resumed stream has the prompt that it had, a second later
 """
+import argparse
 import copy
 import json
 import shutil
@@ -336,6 +338,26 @@ def flags(herd, folder):
     checks.equal("inspect of a bad one", inspect(herd, DEMO, "--chat-template", template)["exit"], 3)
 
 
+WEATHER = [{"type": "function", "function": {"name": "weather", "description": "Weather of a city", "parameters": {
+    "type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}]
+SAMPLES = {"system, user": {"messages": turns(("system", "Be brief."), ("user", " Hi "))}, "user": {"messages": turns(("user", " Hi "))},
+           "user, a tool": {"messages": turns(("user", " Hi ")), "tools": WEATHER}}
+
+
+def published(herd, templates):
+    """That a template is tried for what it understands changes nothing of what it is given."""
+    tokenizer = Tokenizer.from_file(str(DEMO / "tokenizer.json"))
+    different, shown = [], 0
+    for path in templates:
+        oracle = Oracle(tokenizer, path.read_text(encoding="utf-8"), NAMES)
+        for sample in inspect(herd, DEMO, "--chat-template", path, "--chat-date", DATE).get("chat_samples", []):
+            want = oracle.text(SAMPLES[sample["conversation"]])
+            shown += want is not None
+            if sample["prompt"] != want:
+                different.append((path.name, sample, want))
+    checks.check(f"{shown} conversations of {len(templates)} published templates", not different and shown > len(templates), different[:3])
+
+
 def completions(herd, folder):
     """add_special_tokens and parse_special of prompts that are text."""
     tokenizer = Tokenizer.from_file(str(DEMO / "tokenizer.json"))
@@ -372,7 +394,13 @@ def clock(herd, folder):
 
 
 def main():
-    herd = sys.argv[1]
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("herd")
+    parser.add_argument("--more", type=Path)
+    arguments = parser.parse_args()
+    herd = arguments.herd
+    if arguments.more:
+        published(herd, sorted(arguments.more.glob("*.jinja")))
     with TestFolder() as folder:
         vocabularies(herd, folder)
         almost(herd, folder)

@@ -333,8 +333,7 @@ std::optional<Value> item(Evaluation& evaluation, const Value& value, const Valu
 Value slice(Evaluation& evaluation, const Value& value, const Value& begin, const Value& end, const Value& step) {
   const bool list = value.is_sequence(SequenceKind::kList) || value.is_sequence(SequenceKind::kTuple) ||
                     value.is_sequence(SequenceKind::kRange);
-  if (value.is_undefined()) return evaluation.refuse("a slice of an undefined value");
-  if (!list && !value.is_text()) return Value::undefined("a slice");  // Python has none, so Jinja2 finds nothing
+  if (!list && !value.is_text()) return evaluation.refuse(std::string("a slice of a ") + value.type_name() + " is not supported");
   const auto bounds = bounds_of(evaluation, length(evaluation, value), begin, end, step);
   if (!bounds || evaluation.failed()) return {};
   if (value.is_text() && bounds->step == 1) {

@@ -289,6 +289,8 @@ class FieldFormatter {
     std::string_view rest = name;
     std::int64_t index = name.empty() ? next_++ : take_number(rest);
     if (name.empty() || (index >= 0 && rest.empty())) {
+      (name.empty() ? counts_ : numbers_) = true;
+      if (counts_ && numbers_) return evaluation_.refuse("format: fields with and without numbers");
       if (static_cast<std::size_t>(index) >= arguments_.positional.size()) return evaluation_.refuse("format: a value is missing");
       return arguments_.positional[static_cast<std::size_t>(index)];
     }
@@ -361,6 +363,8 @@ class FieldFormatter {
   TextPart format_;
   const Arguments& arguments_;
   std::int64_t next_ = 0;
+  bool counts_ = false;   // a field was without a number
+  bool numbers_ = false;  // a field had one
   text::MarkedText out_;
 };
 

@@ -54,7 +54,10 @@ bool parity(Evaluation& evaluation, const Value& value, const Value& /*argument*
   return !evaluation.failed() && equal(evaluation, rest, Value::integer(kOdd ? 1 : 0));
 }
 
-bool is_called(const Value& value) { return !value.is_data() && value.as<Value::NamespacePtr>() == nullptr; }
+// An undefined value may be called too: that is an error of its own.
+bool is_called(const Value& value) {
+  return value.is_undefined() || (!value.is_data() && value.as<Value::NamespacePtr>() == nullptr);
+}
 
 // "is": of the objects that Python has one of.
 bool same(Evaluation& evaluation, const Value& value, const Value& other) {

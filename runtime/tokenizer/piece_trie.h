@@ -17,7 +17,7 @@ namespace herd::tokenizer {
 class PieceTrie {
  public:
   struct Entry {
-    std::string_view text;  // not empty, different from all others
+    std::string_view text;  // not empty; of equal ones the first counts
     TokenId id = 0;
   };
   struct Match {

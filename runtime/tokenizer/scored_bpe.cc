@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <unordered_set>
 
 #include "runtime/text/utf8.h"
 #include "runtime/tokenizer/sentencepiece_normalizer.h"
@@ -40,11 +41,7 @@ Expected<ScoredBpe> ScoredBpe::build(const TokenizerDefinition& definition) {
 
   Symbols symbols;
   symbols.reserve(pieces.size());
-  for (const Piece& piece : pieces) {
-    if (!symbols.emplace(piece.spelling, piece.id).second) {
-      return fail(bad_input("vocabulary: token " + std::to_string(piece.id) + " ('" + std::string(piece.spelling) + "') occurs twice"));
-    }
-  }
+  for (const Piece& piece : pieces) symbols.emplace(piece.spelling, piece.id);
   model.name_characters(pieces, symbols);
   auto merges = model.merges_of(pieces, symbols);
   if (!merges) return fail(merges.error());
@@ -55,6 +52,7 @@ Expected<ScoredBpe> ScoredBpe::build(const TokenizerDefinition& definition) {
 
 Status ScoredBpe::collect(const TokenizerDefinition& definition, std::vector<Piece>& pieces) {
   std::vector<PieceTrie::Entry> user_defined;
+  std::unordered_set<std::string_view> spellings;
   for (std::size_t i = 0; i < definition.tokens.size(); ++i) {
     const VocabularyToken& token = definition.tokens[i];
     const bool unused = token.kind == TokenKind::kUnused && !token.spelling.empty();
@@ -66,6 +64,7 @@ Status ScoredBpe::collect(const TokenizerDefinition& definition, std::vector<Pie
     if (!text::is_valid_utf8(spelling)) return bad_input(where + "not UTF-8");
     if (spelling.size() > (whole ? kAddedTokenBytesMax : kScoredPieceBytesMax)) return bad_input(where + "too long");
     if (!std::isfinite(token.score)) return bad_input(where + "its score is not a number");
+    if (!spellings.insert(spelling).second) return bad_input(where + "'" + std::string(spelling) + "' occurs twice");
     const auto id = static_cast<TokenId>(i);
     if (whole) {
       user_defined.push_back({spelling, id});

@@ -32,6 +32,11 @@ TEST(PieceTrie, FindsEveryStringThatATextBeginsWithTheShortestFirst) {
   EXPECT_EQ(trie.longest_prefix("x").size, 0U);
 }
 
+TEST(PieceTrie, OfEqualStringsTheFirstCounts) {
+  const PieceTrie trie({{"ab", 1}, {"ab", 2}, {"a", 3}, {"ab", 4}});
+  EXPECT_EQ(prefixes(trie, "abc"), (Found{{1, 3}, {2, 1}}));
+}
+
 TEST(PieceTrie, AnEmptyOneFindsNothing) {
   EXPECT_TRUE(PieceTrie().empty());
   EXPECT_TRUE(PieceTrie(std::vector<PieceTrie::Entry>{}).empty());

@@ -99,11 +99,14 @@ TEST(ScoredBpe, RefusalsNameTheToken) {
     return model ? "accepted" : model.error().message();
   };
   EXPECT_EQ(refusal(definition_of({"a", "b"})), "accepted");
-  EXPECT_EQ(refusal(definition_of({"a", "a"})), "vocabulary: token 2 ('a') occurs twice");
+  EXPECT_EQ(refusal(definition_of({"a", "a"})), "vocabulary: token 2: 'a' occurs twice");
   EXPECT_EQ(refusal(definition_of({"a", ""})), "vocabulary: token 2: empty");
   EXPECT_EQ(refusal(definition_of({"\xFF"})), "vocabulary: token 1: not UTF-8");
   EXPECT_EQ(refusal(definition_of({std::string(300, 'a')})), "vocabulary: token 1: too long");
   TokenizerDefinition definition = definition_of({"a"});
+  definition.tokens.push_back(definition.tokens[1]);
+  definition.tokens[2].kind = TokenKind::kUserDefined;
+  EXPECT_EQ(refusal(definition), "vocabulary: token 2: 'a' occurs twice");
   definition.tokens[1].score = 0.0 / 0.0;
   EXPECT_EQ(refusal(definition), "vocabulary: token 1: its score is not a number");
 }

@@ -134,7 +134,11 @@ TEST(SentencePieceModel, RefusalsNameTheFileAndThePiece) {
   EXPECT_EQ(refusal(model_bytes(good)), "accepted");
   ModelParts bad = good;
   bad.pieces.push_back({"a", 0.0F, Type::kNormal});
-  EXPECT_EQ(refusal(model_bytes(bad)), "m: vocabulary: token 4 ('a') occurs twice");
+  EXPECT_EQ(refusal(model_bytes(bad)), "m: vocabulary: token 4: 'a' occurs twice");
+  bad.pieces.back() = {"<sep>", 0.0F, Type::kUserDefined};
+  bad.pieces.push_back(bad.pieces.back());
+  EXPECT_EQ(refusal(model_bytes(bad)), "m: vocabulary: token 5: '<sep>' occurs twice");
+  bad.pieces.pop_back();
   bad.pieces.back() = {"", 0.0F, Type::kNormal};
   EXPECT_EQ(refusal(model_bytes(bad)), "m: piece 4 (''): empty");
   bad.pieces.back() = {"<0x4>", 0.0F, Type::kByte};

@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,6 +12,7 @@
 
 #include "runtime/tokenizer/json_fields.h"
 #include "runtime/tokenizer/tokenizer_definition.h"
+#include "runtime/tokenizer/two_halves.h"
 
 namespace herd::tokenizer {
 namespace {
@@ -36,25 +38,18 @@ std::optional<std::pair<std::string_view, std::string_view>> merged_pair(const j
   return std::pair(view((*pair)[0].get_string()), view((*pair)[1].get_string()));
 }
 
-}  // namespace
-
-Expected<std::vector<Merge>> read_json_merges(const json::object& model, const TokenMap& spelled) {
-  const json::value* list = json_member(model, "merges");
-  if (list == nullptr || !list->is_array()) return fail(bad_input("model.merges: missing"));
-  const json::array& merges = list->get_array();
-  if (merges.size() > kMergesMax) return fail(bad_input("model.merges: more than " + std::to_string(kMergesMax)));
-  std::vector<Merge> read;
-  read.reserve(merges.size());
+// Merges [begin, end) of the list, into `read` by falling rank. Of several faults the last one is told.
+Status read_part(const json::array& merges, std::size_t begin, std::size_t end, const TokenMap& spelled, std::span<Merge> read) {
   std::vector<std::string_view> texts(2 * kMergesAtOnce);  // left and right of each
   std::vector<TokenId> ids(texts.size());
   std::string joined;
   std::size_t place = 0;  // of the token built last: as a rule the vocabulary lists tokens in the order of their merges
-  for (std::size_t end = merges.size(); end > 0;) {
-    const std::size_t count = std::min(end, kMergesAtOnce);
+  while (end > begin) {
+    const std::size_t count = std::min(end - begin, kMergesAtOnce);
     for (std::size_t i = 0; i < count; ++i) {
       const auto pair = merged_pair(merges[end - 1 - i]);
       if (!pair) {
-        return fail(bad_input(merge_path(end - 1 - i) + "not two tokens, in one text with a space between them or in two"));
+        return bad_input(merge_path(end - 1 - i) + "not two tokens, in one text with a space between them or in two");
       }
       texts[2 * i] = pair->first;
       texts[2 * i + 1] = pair->second;
@@ -65,13 +60,34 @@ Expected<std::vector<Merge>> read_json_merges(const json::object& model, const T
       joined.assign(texts[2 * i]).append(texts[2 * i + 1]);
       const TokenId result = spelled.find_near(joined, place);
       if (ids[2 * i] == TokenMap::kNone || ids[2 * i + 1] == TokenMap::kNone || result == TokenMap::kNone) {
-        return fail(bad_input(merge_path(rank) + "'" + std::string(texts[2 * i]) + "' and '" + std::string(texts[2 * i + 1]) +
-                              "' or what they make is not in model.vocab"));
+        return bad_input(merge_path(rank) + "'" + std::string(texts[2 * i]) + "' and '" + std::string(texts[2 * i + 1]) +
+                         "' or what they make is not in model.vocab");
       }
-      read.push_back({static_cast<std::uint32_t>(rank), ids[2 * i], ids[2 * i + 1], result});
+      read[i] = {static_cast<std::uint32_t>(rank), ids[2 * i], ids[2 * i + 1], result};
     }
+    read = read.subspan(count);
     end -= count;
   }
+  return {};
+}
+
+}  // namespace
+
+Expected<std::vector<Merge>> read_json_merges(const json::object& model, const TokenMap& spelled) {
+  const json::value* list = json_member(model, "merges");
+  if (list == nullptr || !list->is_array()) return fail(bad_input("model.merges: missing"));
+  const json::array& merges = list->get_array();
+  if (merges.size() > kMergesMax) return fail(bad_input("model.merges: more than " + std::to_string(kMergesMax)));
+  std::vector<Merge> read(merges.size());
+  const std::size_t middle = merges.size() / 2;
+  const std::size_t in_front = merges.size() - middle;  // what follows the middle comes first
+  std::array<Status, 2> status;
+  in_two_halves([&](std::size_t half) {
+    status[half] = half == 0 ? read_part(merges, middle, merges.size(), spelled, std::span(read).first(in_front))
+                             : read_part(merges, 0, middle, spelled, std::span(read).subspan(in_front));
+  });
+  for (Status& each : status)
+    if (!each.ok()) return fail(std::move(each));
   return read;
 }
 

@@ -10,6 +10,7 @@
 #include "runtime/text/base64.h"
 #include "runtime/tokenizer/token_map.h"
 #include "runtime/tokenizer/tokenizer_file.h"
+#include "runtime/tokenizer/two_halves.h"
 
 namespace herd::tokenizer {
 namespace {
@@ -40,25 +41,34 @@ std::vector<std::string> special_names(TiktokenSpecials specials) {
 
 // tiktoken merges the adjacent pair whose joined bytes have the lowest rank: every split of every token into two
 // tokens is a merge, and all splits of one token share its rank.
-Expected<std::vector<Merge>> merges_of(const std::vector<VocabularyToken>& tokens, std::string_view name) {
-  TokenMap known(tokens.size());
-  for (std::size_t i = 0; i < tokens.size(); ++i) known.insert(tokens[i].bytes, static_cast<TokenId>(i));
-
-  std::vector<Merge> merges;
+// Appends those of tokens [begin, end); stops behind the token with which they are too many.
+void add_merges(const std::vector<VocabularyToken>& tokens, std::size_t begin, std::size_t end, const TokenMap& known,
+                std::vector<Merge>& merges) {
   std::vector<std::string_view> parts;  // left and right of every split of one token
   std::vector<TokenId> ids(2 * kTiktokenTokenBytesMax);
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
+  for (std::size_t i = begin; i < end && merges.size() <= kMergesMax; ++i) {
     const std::string_view bytes = tokens[i].bytes;
     parts.clear();
     for (std::size_t cut = 1; cut < bytes.size(); ++cut) parts.insert(parts.end(), {bytes.substr(0, cut), bytes.substr(cut)});
     known.find_all(parts, ids);
     for (std::size_t split = 0; split < parts.size(); split += 2) {
       if (ids[split] == TokenMap::kNone || ids[split + 1] == TokenMap::kNone) continue;
-      if (merges.size() == kMergesMax) return fail(bad_input(std::string(name) + ": tokens split in too many ways"));
       merges.push_back({static_cast<std::uint32_t>(i), ids[split], ids[split + 1], static_cast<TokenId>(i)});
     }
   }
-  return merges;
+}
+
+Expected<std::vector<Merge>> merges_of(const std::vector<VocabularyToken>& tokens, std::string_view name) {
+  TokenMap known(tokens.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i) known.insert(tokens[i].bytes, static_cast<TokenId>(i));
+  const std::size_t middle = tokens.size() / 2;
+  std::array<std::vector<Merge>, 2> halves;
+  in_two_halves([&](std::size_t half) {
+    add_merges(tokens, half == 0 ? 0 : middle, half == 0 ? middle : tokens.size(), known, halves[half]);
+  });
+  if (halves[0].size() + halves[1].size() > kMergesMax) return fail(bad_input(std::string(name) + ": tokens split in too many ways"));
+  halves[0].insert(halves[0].end(), halves[1].begin(), halves[1].end());
+  return std::move(halves[0]);
 }
 
 Expected<std::vector<VocabularyToken>> parse_lines(std::string_view content, std::string_view name) {

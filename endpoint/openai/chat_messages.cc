@@ -1,10 +1,10 @@
 #include "endpoint/openai/chat_messages.h"
 
 #include <algorithm>
-#include <array>
 
 #include <boost/json/value.hpp>
 
+#include "endpoint/chat/template_messages.h"
 #include "endpoint/jinja/template.h"
 #include "endpoint/openai/generation_fields.h"
 #include "endpoint/openai/message_members.h"
@@ -15,9 +15,6 @@ namespace herd::openai {
 namespace {
 
 namespace json = boost::json;
-
-constexpr std::array<std::string_view, 7> kRoles = {"system", "developer", "user",    "assistant",
-                                                    "tool",   "function",  "ipython"};
 
 // They have a field of their own, or none but the server decides.
 constexpr std::string_view kReservedVariables[] = {"messages",  "tools",    "add_generation_prompt", "continue_final_message",
@@ -30,7 +27,7 @@ std::string read_role(JsonFields& message) {
     return {};
   }
   const std::string_view role = read_string(*written, message.path_of("role"), message.refusal()).value_or("");
-  if (std::ranges::find(kRoles, role) == kRoles.end())
+  if (!chat::is_role_word(role))
     message.refuse("role", "must be one of system, developer, user, assistant, tool, function, ipython");
   return std::string(role);
 }

@@ -126,9 +126,8 @@ std::vector<chat::ChatMessage> read_messages(JsonFields& fields, const RequestLi
   for (std::size_t i = 0; i < list->size() && !fields.refusal().any(); ++i) {
     messages.push_back(read_message((*list)[i], {&path, {}, i}, limits, fields.refusal()));
     bytes += chat::text_bytes(messages.back()) - messages.back().role.size();
+    if (bytes > limits.prompt_bytes_max) refuse_length(path, bytes, limits.prompt_bytes_max, "bytes", fields.refusal());
   }
-  if (bytes > limits.prompt_bytes_max)
-    refuse_length(path, bytes, limits.prompt_bytes_max, "bytes of text", fields.refusal());
   return messages;
 }
 
@@ -144,7 +143,7 @@ jinja::Value read_objects(JsonFields& fields, std::string_view key, const Reques
     if (auto item = template_value((*list)[i], {&path, {}, i}, fields.refusal())) items.push_back(std::move(*item));
   jinja::Value value = jinja::make_list(std::move(items));
   if (const std::size_t bytes = chat::text_bytes(value); bytes > limits.prompt_bytes_max)
-    refuse_length(path, bytes, limits.prompt_bytes_max, "bytes of text", fields.refusal());
+    refuse_length(path, bytes, limits.prompt_bytes_max, "bytes", fields.refusal());
   return value;
 }
 
@@ -165,7 +164,7 @@ chat::Members read_variables(JsonFields& fields, const RequestLimits& limits) {
     variables.emplace_back(name, std::move(*made));
   }
   if (bytes > limits.prompt_bytes_max)
-    refuse_length(path, bytes, limits.prompt_bytes_max, "bytes of text", fields.refusal());
+    refuse_length(path, bytes, limits.prompt_bytes_max, "bytes", fields.refusal());
   return variables;
 }
 

@@ -213,7 +213,8 @@ Status EndpointServer::make_event_ids() {
                  {{"reason", kept.error().message()}});
     }
   }
-  event_ids_ = std::make_unique<access::EventIdCodec>(key, cluster_.names().front());
+  // Another tokenizer, chat template or chat date makes another prompt of the same body: no stream goes on with it.
+  event_ids_ = std::make_unique<access::EventIdCodec>(key, cluster_.names().front() + '\n' + cluster_.text().text_digest);
   resume_digest_ = access::resume_digest(key);
   return {};
 }

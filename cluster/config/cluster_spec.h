@@ -14,7 +14,7 @@ struct ModelSpec {
   std::string model_path;  // of the machine that reads it
   std::string weight_path;
   std::string tokenizer_path;
-  std::string version;  // of the names in Meta's Llama 3 tokenizer.model; empty: as its files tell
+  std::string version;  // "3" or "3.1": whose names the control tokens of Meta's Llama 3 tokenizer.model have; empty: as its files tell
   std::vector<std::string> served_model_name;
   std::string quantization_encoding;
   std::string chat_format = "auto";

@@ -40,7 +40,7 @@ struct EventId {
 class EventIdCodec {
  public:
   static constexpr std::size_t kKeyBytes = 32;
-  // `scope`: the name of the model. Ids of another scope or tenant do not verify; those of other numerics do, and say so.
+  // `scope`: the model's name and text digest. Ids of another scope or tenant do not verify; those of other numerics do, and say so.
   EventIdCodec(std::array<std::uint8_t, kKeyBytes> key, std::string scope);
   ~EventIdCodec();
 

@@ -142,7 +142,7 @@ std::optional<ApiError> GenerationIntake::resume(std::optional<access::EventId> 
   access::EventId& event = generation.event;
   if (!last || last->body != event.body || last->progress.size() != generation.choices())
     return openai::bad_field("Last-Event-ID", "Last-Event-ID is no event of this request; send the same body to the "
-                                              "same model with the same key");
+                                              "same model, with the same tokenizer and chat template, with the same key");
   if (!numerics_.decided())
     return openai::overloaded("the server has just started and still reads its weights, to know whether it makes the bytes "
                               "of this stream; try again later", 1);

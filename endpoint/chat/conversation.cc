@@ -18,8 +18,8 @@ const jinja::Value* find_member(const Members& members, std::string_view name) {
 }
 
 std::size_t text_bytes(const jinja::Value& value) {
-  if (value.is_text()) return value.view().size();
-  std::size_t bytes = 0;
+  if (value.is_text()) return 1 + value.view().size();
+  std::size_t bytes = 1;
   if (value.as<jinja::Value::SequencePtr>() != nullptr) {
     for (const jinja::Value& item : value.sequence().items) bytes += text_bytes(item);
   } else if (value.as<jinja::Value::DictPtr>() != nullptr) {

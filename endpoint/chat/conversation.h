@@ -31,7 +31,7 @@ struct Conversation {
 // The member of that name; null: there is none.
 [[nodiscard]] const jinja::Value* find_member(const Members& members, std::string_view name);
 
-// Bytes of all texts in there, those that name something included: what a rendering has to work on.
+// Bytes of all texts in there, those that name something included, and one for each value: what a rendering has to work on.
 [[nodiscard]] std::size_t text_bytes(const jinja::Value& value);
 [[nodiscard]] std::size_t text_bytes(const ChatMessage& message);
 [[nodiscard]] std::size_t text_bytes(const Conversation& conversation);

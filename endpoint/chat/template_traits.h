@@ -26,7 +26,7 @@ struct TemplateTraits {
   bool has_developer = false;  // the role developer is known; else those messages are the system's
   std::vector<std::string> reasoning_names;  // which of reasoning_names() a message's reasoning is looked for under
 
-  // Of any other role: one text.
+  // A role without forms of its own here gets one text.
   [[nodiscard]] ContentForms content_of(std::string_view role) const;
 };
 

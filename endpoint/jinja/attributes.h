@@ -8,7 +8,7 @@
 
 namespace herd::jinja {
 
-// Of Python's type of this value, methods included; not the items of a dict.
+// Whether Python's type of this value has it, methods included; the items of a dict are none.
 [[nodiscard]] bool has_attribute(const Value& value, std::string_view name);
 [[nodiscard]] Value attribute(Evaluation& evaluation, const Value& value, std::string_view name);
 [[nodiscard]] Value subscript(Evaluation& evaluation, const Value& value, const Value& index);

@@ -1,10 +1,10 @@
 #include "endpoint/openai/chat_messages.h"
 
 #include <algorithm>
-#include <array>
 
 #include <boost/json/value.hpp>
 
+#include "endpoint/chat/template_messages.h"
 #include "endpoint/jinja/template.h"
 #include "endpoint/openai/generation_fields.h"
 #include "endpoint/openai/message_members.h"
@@ -15,9 +15,6 @@ namespace herd::openai {
 namespace {
 
 namespace json = boost::json;
-
-constexpr std::array<std::string_view, 7> kRoles = {"system", "developer", "user",    "assistant",
-                                                    "tool",   "function",  "ipython"};
 
 // They have a field of their own, or none but the server decides.
 constexpr std::string_view kReservedVariables[] = {"messages",  "tools",    "add_generation_prompt", "continue_final_message",
@@ -30,7 +27,7 @@ std::string read_role(JsonFields& message) {
     return {};
   }
   const std::string_view role = read_string(*written, message.path_of("role"), message.refusal()).value_or("");
-  if (std::ranges::find(kRoles, role) == kRoles.end())
+  if (!chat::is_role_word(role))
     message.refuse("role", "must be one of system, developer, user, assistant, tool, function, ipython");
   return std::string(role);
 }
@@ -129,9 +126,8 @@ std::vector<chat::ChatMessage> read_messages(JsonFields& fields, const RequestLi
   for (std::size_t i = 0; i < list->size() && !fields.refusal().any(); ++i) {
     messages.push_back(read_message((*list)[i], {&path, {}, i}, limits, fields.refusal()));
     bytes += chat::text_bytes(messages.back()) - messages.back().role.size();
+    if (bytes > limits.prompt_bytes_max) refuse_length(path, bytes, limits.prompt_bytes_max, "bytes", fields.refusal());
   }
-  if (bytes > limits.prompt_bytes_max)
-    refuse_length(path, bytes, limits.prompt_bytes_max, "bytes of text", fields.refusal());
   return messages;
 }
 
@@ -147,7 +143,7 @@ jinja::Value read_objects(JsonFields& fields, std::string_view key, const Reques
     if (auto item = template_value((*list)[i], {&path, {}, i}, fields.refusal())) items.push_back(std::move(*item));
   jinja::Value value = jinja::make_list(std::move(items));
   if (const std::size_t bytes = chat::text_bytes(value); bytes > limits.prompt_bytes_max)
-    refuse_length(path, bytes, limits.prompt_bytes_max, "bytes of text", fields.refusal());
+    refuse_length(path, bytes, limits.prompt_bytes_max, "bytes", fields.refusal());
   return value;
 }
 
@@ -168,7 +164,7 @@ chat::Members read_variables(JsonFields& fields, const RequestLimits& limits) {
     variables.emplace_back(name, std::move(*made));
   }
   if (bytes > limits.prompt_bytes_max)
-    refuse_length(path, bytes, limits.prompt_bytes_max, "bytes of text", fields.refusal());
+    refuse_length(path, bytes, limits.prompt_bytes_max, "bytes", fields.refusal());
   return variables;
 }
 

@@ -10,6 +10,7 @@
 
 #include "endpoint/chat/template_messages.h"
 #include "endpoint/jinja/template.h"
+#include "endpoint/openai/generation_fields.h"
 #include "endpoint/openai/template_values.h"
 
 namespace herd::openai {
@@ -89,8 +90,12 @@ void read_calls(JsonFields& fields, std::string_view role, const RequestLimits& 
                                            std::to_string(calls->size()));
   const JsonPath path = fields.path_of("tool_calls");
   std::vector<Value> values;
-  for (std::size_t i = 0; i < calls->size() && !fields.refusal().any(); ++i)
+  std::size_t bytes = 0;  // a short text of arguments can hold many values
+  for (std::size_t i = 0; i < calls->size() && !fields.refusal().any(); ++i) {
     values.push_back(read_call((*calls)[i], {&path, {}, i}, fields.refusal()));
+    bytes += chat::text_bytes(values.back());
+    if (bytes > limits.prompt_bytes_max) refuse_length(path, bytes, limits.prompt_bytes_max, "bytes", fields.refusal());
+  }
   members.emplace_back("tool_calls", jinja::make_list(std::move(values)));
 }
 

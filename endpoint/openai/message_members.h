@@ -10,7 +10,7 @@
 
 namespace herd::openai {
 
-// Of `message`, whose fields `fields` reads, in the order they were sent. Empty tool_calls are none. Arguments of a call are
+// Those of `message`, whose fields `fields` reads, in the order they were sent. Empty tool_calls are none. Arguments of a call are
 // the object that their text holds; a text that holds none stays text.
 [[nodiscard]] chat::Members read_members(const boost::json::object& message, std::string_view role, JsonFields& fields,
                                          const RequestLimits& limits);

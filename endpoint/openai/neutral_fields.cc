@@ -94,7 +94,7 @@ constexpr std::array kTokenizeFields = {
 
 constexpr std::string_view kOfMessages = "is only allowed with messages";
 
-// Of a prompt that is a text.
+// Fields of a conversation that /tokenize ignores beside a prompt, as long as they say nothing.
 constexpr std::array kTokenizePromptFields = {
     NeutralField{"chat_template_kwargs", kEmptyObject, {}, {}, kOfMessages},
     NeutralField{"continue_final_message", kFalse, {}, {}, kOfMessages},

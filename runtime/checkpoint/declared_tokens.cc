@@ -144,7 +144,7 @@ std::vector<AddedToken> tokens_of_added(const JsonObject& added, const TokenList
   return tokens;
 }
 
-// Named ones first.
+// All special tokens, those with a name first.
 TokenList all_special(const std::vector<NamedToken>& named, TokenList& extra) {
   TokenList all;
   for (NamedToken one : named) {
@@ -155,7 +155,7 @@ TokenList all_special(const std::vector<NamedToken>& named, TokenList& extra) {
   return all;
 }
 
-// By their ids, then the special tokens that no file numbers.
+// The numbered tokens in the order of their ids, then the special tokens that no file numbers.
 std::vector<AddedToken> joined(std::vector<AddedToken> numbered, TokenList& special) {
   std::ranges::stable_sort(numbered, {}, &AddedToken::id);
   TokenList all;

@@ -50,7 +50,7 @@ void keep_problem(const std::optional<JsonObject>& json, TextParts& text) {
   if (json && !json->status().ok() && text.chat_problem.empty()) text.chat_problem = json->status().message();
 }
 
-// By name; a folder's only one is called default.
+// Templates by their names; where a source has only one, it is called default.
 using Templates = std::vector<std::pair<std::string, std::string>>;
 
 // One template, a list of {name, template}, or an object of them.

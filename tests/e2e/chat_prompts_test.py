@@ -9,7 +9,7 @@ whose text   200 texts that spell control tokens, wherever a request can put the
 almost       templates that are nearly a well-known format (or no template at all), by `herd generate` and `herd inspect`
 flags        --chat-template, --chat-format, --chat-date
 published    what `herd inspect` shows for every template in FOLDER (*.jinja, see tools/prepare.sh) is what Jinja2 prints
-the clock    a resumed stream has the prompt that it had, a second later
+the clock    a resumed stream has the prompt that it had, a second later, and none under another --chat-date
 """
 import argparse
 import copy
@@ -24,7 +24,7 @@ from tokenizers import Tokenizer
 
 from chat_template_test import NOW, hugging_face
 from chat_vocabularies import VOCABULARIES, write_checkpoint
-from serve_process import Checks, Server, TestFolder
+from serve_process import Answer, Checks, Server, TestFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "config/demo_model"
@@ -391,6 +391,11 @@ def clock(herd, folder):
         resumed = server.stream("/v1/chat/completions", body, headers={"Last-Event-ID": events[0].id}).events
         again = {tuple(found) for event in resumed if not event.done and (found := event.json().get("prompt_token_ids"))}
         checks.equal("what is resumed has the prompt that it had", again, prompts)
+    with Server(herd, "--chat-date", DATE, folder=folder, model=(model,), checks=checks) as server:
+        server.await_event_ids()
+        answer = server.stream("/v1/chat/completions", body, headers={"Last-Event-ID": events[0].id})
+        checks.check("a server that makes another prompt does not go on with it",
+                     isinstance(answer, Answer) and answer.status == 400 and answer.error()["param"] == "Last-Event-ID", answer)
 
 
 def main():

@@ -244,6 +244,22 @@ TEST(ChatRequest, ToolCallsHaveTheirArgumentsAsObjects) {
         << "what is no object stays the text that it is: " << text;
 }
 
+// Whatever a template would be given counts, and reading ends where there is too much of it.
+TEST(ChatRequest, NumbersAndListsCountAsText) {
+  const auto refused_at = [](const std::string& body) {
+    const auto read = parse_chat(body, small_limits());
+    return read ? std::string() : read.error().code + " " + read.error().param;
+  };
+  std::string numbers = "0";
+  for (int i = 1; i < 2500; ++i) numbers += ",0";
+  const std::string call = R"({"function":{"name":"f","arguments":"{\"a\":[)" + numbers + R"(]}"}})";
+  const std::string said = R"({"role":"assistant","tool_calls":[)";
+  EXPECT_EQ(refused_at(R"({"messages":[)" + said + call + "]}]}"), "");
+  EXPECT_EQ(refused_at(R"({"messages":[)" + said + call + "," + call + "]}]}"), "context_length_exceeded messages[0].tool_calls");
+  EXPECT_EQ(refused_at(R"({"messages":[)" + said + call + "]}," + said + call + R"(]},"never read"]})"), "context_length_exceeded messages");
+  EXPECT_EQ(refused_at(chat_body(R"("documents":[{"a":[[],[)" + numbers + "],[" + numbers + "]]}]")), "context_length_exceeded documents");
+}
+
 // None of it may spell a control token, not even the name of an argument.
 TEST(ChatRequest, EveryTextOfAMessageIsForeign) {
   const std::string body = R"({"messages":[{"role":"assistant","content":null,"name":"n","reasoning":"r","tool_calls":[{"id":"i",)"

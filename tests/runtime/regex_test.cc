@@ -48,10 +48,19 @@ TEST(Pattern, QuantifiersAreGreedyLazyOrPossessive) {
   EXPECT_EQ(marked("(?>a|ab)c", "abc ac"), "abc [ac]");
   EXPECT_EQ(marked("(?:ab)*+abc", "ababc"), "ababc");
   EXPECT_EQ(marked("(?:ab)*?c", "ababc"), "[ababc]");
+  EXPECT_EQ(marked("(?:ab)?+abc", "abc ababc"), "abc [ababc]");
+  EXPECT_EQ(marked("(?:(?:ab)?+c)++d", "abccd"), "[abccd]");
   EXPECT_EQ(marked("a{2}?", "aaa"), "[aa]a[]") << "an optional a{2}, not a lazy one";
   EXPECT_EQ(marked("a{,}", "a{,}"), "[a{,}]") << "no interval: text";
   EXPECT_EQ(marked("(?:a?)*b", "aab"), "[aab]") << "a body that matches nothing ends its loop";
   EXPECT_EQ(marked("(?:a|b*)*c", "abbac"), "[abbac]");
+}
+
+TEST(Pattern, GroupsMayHaveNames) {
+  EXPECT_EQ(marked("(?<one>a)b", "ab"), "[ab]");
+  EXPECT_EQ(marked("(?'one'a)b", "ab"), "[ab]");
+  EXPECT_EQ(marked("(?'one'a)(?>b)c", "abc bc"), "[abc] bc") << "the name ends at the quote, not at a later bracket";
+  EXPECT_EQ(marked("(?'one>a)", "a"), "regular expression, byte 3: a group's name does not end");
 }
 
 TEST(Pattern, LooksAround) {

@@ -80,7 +80,7 @@ std::optional<Match> Search::find() {
     }
     const auto end = run(0, start);
     if (!end) {
-      from_ = start + 1;
+      from_ = after_failure(start);
       continue;
     }
     if (*end == start && last_end_ == start) {
@@ -94,6 +94,16 @@ std::optional<Match> Search::find() {
   }
   from_ = classes_.size() + 1;
   return std::nullopt;
+}
+
+// Where the search goes on that found nothing at `start`. A pattern that begins with an endless repeat of a set has tried
+// its rest at every place of the run, and from a later place in the run it would try some of these places again.
+std::size_t Search::after_failure(std::size_t start) const {
+  const Instruction& first = program_->instructions.front();
+  if (first.op != Op::kRepeatSet || first.maximum != kNoMaximum) return start + 1;
+  std::size_t end = start;
+  while (end < classes_.size() && program_->sets[first.set].has(classes_[end])) ++end;
+  return std::max(end, start + 1);
 }
 
 // Only forwards: matches come in ascending order.

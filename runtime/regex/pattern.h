@@ -64,6 +64,7 @@ class Search {
   };
 
   std::optional<Match> find();
+  [[nodiscard]] std::size_t after_failure(std::size_t start) const;
   std::optional<std::size_t> run(std::uint32_t instruction, std::size_t position);
   bool backtrack(std::size_t base, std::uint32_t& instruction, std::size_t& position);
   bool repeat_set(std::uint32_t instruction, std::size_t& position);

@@ -258,8 +258,10 @@ Expected<Node> Parser::parse_group(Options options, int depth) {
     if (!inside || kind.kind == Node::Kind::kSequence) return inside;
     return look(kind.kind, kind.negative, std::move(*inside));
   }
-  if (cursor_.take("<") || cursor_.take("'")) {  // a name; nothing can refer to it
-    if (!cursor_.take_until(cursor_.looking_at("'") ? "'" : ">")) return fail(cursor_.error("a group's name does not end"));
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kQuotes = {{{"<", ">"}, {"'", "'"}}};
+  for (const auto& [open, close] : kQuotes) {  // a name; nothing can refer to it
+    if (!cursor_.take(open)) continue;
+    if (!cursor_.take_until(close)) return fail(cursor_.error("a group's name does not end"));
     return parse_inside(options, depth);
   }
   return parse_options(options, depth);

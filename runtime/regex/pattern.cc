@@ -12,26 +12,12 @@ namespace {
 
 using Op = Instruction::Op;
 
-constexpr std::size_t kStackMax = 1U << 22;  // frames, 32 bytes each
+constexpr std::size_t kStackMax = 1U << 22;  // frames, 24 bytes each
 
 // Of the character that begins with this byte of valid UTF-8.
 std::size_t size_of_character(char lead) {
   const auto byte = static_cast<unsigned char>(lead);
   return byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
-}
-
-Node literal_node(std::string_view text) {
-  Node sequence;
-  sequence.kind = Node::Kind::kSequence;
-  while (!text.empty()) {
-    const text::CodePoint next = text::first_code_point(text);
-    Node one;
-    one.kind = Node::Kind::kSet;
-    one.set.add(next.value, next.value);
-    sequence.children.push_back(std::move(one));
-    text.remove_prefix(next.size);
-  }
-  return sequence;
 }
 
 }  // namespace
@@ -44,17 +30,13 @@ Expected<Pattern> Pattern::compile(std::string_view source) {
   return Pattern(std::make_shared<const Program>(std::move(*program)));
 }
 
-Expected<Pattern> Pattern::literal(std::string_view text) {
-  auto program = regex::compile(literal_node(text));
-  if (!program) return fail(program.error());
-  return Pattern(std::make_shared<const Program>(std::move(*program)));
-}
-
 // Patterns of the Llama family take about ten steps a byte; a long list of alternatives takes two each.
 std::uint64_t Pattern::steps_for(std::size_t bytes) const {
   const std::uint64_t each = std::min<std::uint64_t>(256 + 2 * program_->instructions.size(), 4096);
   return each * (bytes + 16);
 }
+
+bool Pattern::matches_nothing() const { return program_->matches_nothing; }
 
 void Search::begin(const Pattern& pattern, std::string_view text) {
   program_ = &pattern.program();
@@ -98,7 +80,7 @@ std::optional<Match> Search::find() {
     }
     const auto end = run(0, start);
     if (!end) {
-      from_ = start + 1;
+      from_ = after_failure(start);
       continue;
     }
     if (*end == start && last_end_ == start) {
@@ -112,6 +94,16 @@ std::optional<Match> Search::find() {
   }
   from_ = classes_.size() + 1;
   return std::nullopt;
+}
+
+// Where the search goes on that found nothing at `start`. A pattern that begins with an endless repeat of a set has tried
+// its rest at every place of the run, and from a later place in the run it would try some of these places again.
+std::size_t Search::after_failure(std::size_t start) const {
+  const Instruction& first = program_->instructions.front();
+  if (first.op != Op::kRepeatSet || first.maximum != kNoMaximum) return start + 1;
+  std::size_t end = start;
+  while (end < classes_.size() && program_->sets[first.set].has(classes_[end])) ++end;
+  return std::max(end, start + 1);
 }
 
 // Only forwards: matches come in ascending order.

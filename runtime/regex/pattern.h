@@ -17,13 +17,13 @@ struct Program;
 // Immutable and cheap to copy.
 class Pattern {
  public:
+  // kBadInput: what parser.h refuses, and patterns too large for a program (program.h).
   [[nodiscard]] static Expected<Pattern> compile(std::string_view source);
-  // A pattern that matches exactly `text`.
-  [[nodiscard]] static Expected<Pattern> literal(std::string_view text);
 
-  // More than a pattern needs for a text of so many bytes, if its work grows in proportion to the text: what is left over is
-  // for those whose work does not.
+  // The work that a search of a text of so many bytes may take, in steps of the matcher: more than enough for a pattern
+  // whose work grows in proportion to the text. One whose work grows faster runs out of steps on a long text.
   [[nodiscard]] std::uint64_t steps_for(std::size_t bytes) const;
+  [[nodiscard]] bool matches_nothing() const;  // whether a match may be empty
   [[nodiscard]] const Program& program() const { return *program_; }
 
  private:
@@ -64,6 +64,7 @@ class Search {
   };
 
   std::optional<Match> find();
+  [[nodiscard]] std::size_t after_failure(std::size_t start) const;
   std::optional<std::size_t> run(std::uint32_t instruction, std::size_t position);
   bool backtrack(std::size_t base, std::uint32_t& instruction, std::size_t& position);
   bool repeat_set(std::uint32_t instruction, std::size_t& position);

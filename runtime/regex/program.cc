@@ -82,6 +82,7 @@ class Compiler {
   Status emit(const Node& node);
   Status emit_alternatives(const Node& node);
   Status emit_repeat(const Node& node);
+  Status emit_turns(const Node& node);  // of a repeat, greedy unless it is lazy
   Status emit_loop(const Node& node);
   Status emit_look(const Node& node);
   Status emit_part(const Node& node, Instruction before);  // with kDone behind it
@@ -234,16 +235,21 @@ Status Compiler::emit_repeat(const Node& node) {
     (void)add({.op = Op::kRepeatSet, .greed = node.greed, .minimum = node.minimum, .maximum = node.maximum, .set = set_index(body)});
     return {};
   }
-  if (node.greed == Node::Greed::kPossessive) {
-    Node greedy = node;
-    greedy.greed = Node::Greed::kGreedy;
-    return emit_part(greedy, {.op = Op::kAtomic});
-  }
+  if (node.greed != Node::Greed::kPossessive) return emit_turns(node);
+  const std::uint32_t begin = add({.op = Op::kAtomic});
+  if (Status status = emit_turns(node); !status.ok()) return status;
+  (void)add({.op = Op::kDone});
+  aim(begin);
+  return {};
+}
+
+Status Compiler::emit_turns(const Node& node) {
+  const Node& body = node.children.front();
   for (std::uint32_t i = 0; i < node.minimum; ++i) {
     if (Status status = emit(body); !status.ok()) return status;
   }
   if (node.maximum == kNoMaximum) return emit_loop(node);
-  const Op fork = node.greed == Node::Greed::kGreedy ? Op::kFork : Op::kForkLater;
+  const Op fork = node.greed == Node::Greed::kLazy ? Op::kForkLater : Op::kFork;
   std::vector<std::uint32_t> forks;
   for (std::uint32_t i = node.minimum; i < node.maximum; ++i) {
     forks.push_back(add({.op = fork}));
@@ -259,7 +265,7 @@ Status Compiler::emit_loop(const Node& node) {
   const std::uint32_t begin = here();
   std::optional<std::uint32_t> skip;
   if (!first.may_be_empty) skip = add({.op = Op::kSkipUnless, .set = add_set(first.set)});
-  const std::uint32_t fork = add({.op = node.greed == Node::Greed::kGreedy ? Op::kFork : Op::kForkLater});
+  const std::uint32_t fork = add({.op = node.greed == Node::Greed::kLazy ? Op::kForkLater : Op::kFork});
   const std::uint32_t position = program_.registers;
   if (first.may_be_empty) {
     ++program_.registers;

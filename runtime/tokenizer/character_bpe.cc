@@ -5,13 +5,9 @@
 #include <utility>
 
 #include "runtime/text/utf8.h"
+#include "runtime/tokenizer/sentencepiece_normalizer.h"
 
 namespace herd::tokenizer {
-namespace {
-
-constexpr std::string_view kSpace = "\u2581";  // how these vocabularies write a space
-
-}  // namespace
 
 Expected<CharacterBpe> CharacterBpe::build(const TokenizerDefinition& definition) {
   CharacterBpe model;
@@ -44,9 +40,9 @@ Status CharacterBpe::collect_tokens(const TokenizerDefinition& definition) {
 
 bool CharacterBpe::merges_stop_at_spaces(const TokenizerDefinition& definition) const {
   const auto spelling = [&](TokenId id) { return spelling_of(definition.tokens[static_cast<std::size_t>(id)]); };
-  return tokens_.find(kSpace) != TokenMap::kNone &&
+  return tokens_.find(kSpaceSymbol) != TokenMap::kNone &&
          std::none_of(definition.merges.begin(), definition.merges.end(), [&](const Merge& merge) {
-           return spelling(merge.right).starts_with(kSpace) && !spelling(merge.left).ends_with(kSpace);
+           return spelling(merge.right).starts_with(kSpaceSymbol) && !spelling(merge.left).ends_with(kSpaceSymbol);
          });
 }
 
@@ -63,7 +59,7 @@ void CharacterBpe::encode_piece(std::string_view piece, MergeScratch& scratch, s
   bool after_space = true;
   for (std::size_t i = 0; i < piece.size();) {
     const std::string_view character = piece.substr(i, text::first_code_point(piece.substr(i)).size);
-    const bool space = cuts_at_spaces_ && character == kSpace;
+    const bool space = cuts_at_spaces_ && character == kSpaceSymbol;
     if (space && !after_space) {
       if (unknown_due) symbols.push_back(unknown_);
       unknown_due = false;

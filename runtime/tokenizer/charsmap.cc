@@ -1,5 +1,7 @@
 #include "runtime/tokenizer/charsmap.h"
 
+#include <algorithm>
+
 #include "runtime/text/utf8.h"
 
 namespace herd::tokenizer {
@@ -36,6 +38,7 @@ Expected<Charsmap> Charsmap::parse(std::string_view blob) {
   for (std::size_t begin = 0; begin < map.texts_.size();) {
     const std::size_t end = map.texts_.find('\0', begin);
     if (end - begin > kReplacementBytesMax) return fail(bad_input("map of characters: a text longer than any character's"));
+    map.text_bytes_max_ = std::max(map.text_bytes_max_, end - begin);
     begin = end + 1;
   }
   map.units_.reserve(array_bytes / 4);
@@ -47,7 +50,7 @@ template <class Use>
 void Charsmap::for_each_prefix(std::string_view text, Use use) const {
   if (units_.empty()) return;
   std::uint32_t place = offset(units_[0]);
-  for (std::size_t i = 0; i < text.size(); ++i) {
+  for (std::size_t i = 0; i < std::min(text.size(), kReplacedBytesMax); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
     place ^= byte;
     if (place >= units_.size() || label(units_[place]) != byte) return;

@@ -12,7 +12,8 @@
 
 namespace herd::tokenizer {
 
-// Immutable. Any bytes make a map that can be asked: what its array says is followed within its bounds only.
+// Immutable. Any bytes make a map that can be asked: what its array says is followed within its bounds only, for at most
+// kReplacedBytesMax bytes of the text.
 class Charsmap {
  public:
   struct Match {
@@ -26,12 +27,14 @@ class Charsmap {
   [[nodiscard]] static Expected<Charsmap> parse(std::string_view blob);
 
   [[nodiscard]] bool empty() const { return units_.empty(); }
+  [[nodiscard]] std::size_t text_bytes_max() const { return text_bytes_max_; }  // of the texts that it replaces by
   // Of the strings that `text` begins with: the longest, as SentencePiece takes it, …
   [[nodiscard]] Match longest_prefix(std::string_view text) const;
   // … or the shortest, as HF tokenizers does.
   [[nodiscard]] Match shortest_prefix(std::string_view text) const;
 
   static constexpr std::size_t kReplacementBytesMax = 256;  // NFKC's longest has 33
+  static constexpr std::size_t kReplacedBytesMax = 256;     // a map whose array goes around in a circle has no longest string
 
  private:
   // use(size, place in texts_), the shortest string first, until it returns false.
@@ -41,6 +44,7 @@ class Charsmap {
 
   std::vector<std::uint32_t> units_;
   std::string texts_;
+  std::size_t text_bytes_max_ = 0;
 };
 
 }  // namespace herd::tokenizer

@@ -9,11 +9,14 @@
 #include "runtime/tokenizer/byte_alphabet.h"
 #include "runtime/tokenizer/byte_spelling.h"
 #include "runtime/tokenizer/json_fields.h"
+#include "runtime/tokenizer/text_growth.h"
 
 namespace herd::tokenizer {
 namespace {
 
 namespace json = boost::json;
+
+constexpr double kGrowthMax = 64.0;  // the bytes of every token are kept; of a decoder that is used: 1
 
 bool is_one_character(std::string_view text) {
   return !text.empty() && text::first_code_point(text).size == text.size();
@@ -69,6 +72,7 @@ class JsonDecoder::Reader {
 
  private:
   Status read_replace(const json::object& step, const std::string& where);
+  Status grow(double times, const std::string& where);
   Status read_strip(const json::object& step, const std::string& where);
   Status read_metaspace(const json::object& step, const std::string& where);
   Step& add(Step::Kind kind) {
@@ -78,6 +82,7 @@ class JsonDecoder::Reader {
   }
 
   JsonDecoder result_;
+  double growth_ = 1.0;      // a token is at most so many times as long as its spelling
   bool fused_ = false;       // the tokens are one text by now
   bool bytes_made_ = false;  // some are bytes of a character by now
 };
@@ -114,12 +119,18 @@ Status JsonDecoder::Reader::read_replace(const json::object& step, const std::st
   Step& added = add(pattern->is_regex ? Step::Kind::kReplaceMatches : Step::Kind::kReplace);
   added.pattern = pattern->text;
   added.content = *content;
-  if (!pattern->is_regex) return {};
+  if (!pattern->is_regex) return grow(growth_of_text(added.pattern, added.content), where);
   if (added.content.find('$') != std::string::npos) return bad_input(where + ".content: groups ('$') are not supported");
   auto compiled = regex::Pattern::compile(pattern->text);
   if (!compiled) return bad_input(where + ".pattern: " + compiled.error().message());
   added.regex.push_back(std::move(*compiled));
-  return {};
+  return grow(growth_of_matches(added.regex.front(), added.content), where);
+}
+
+Status JsonDecoder::Reader::grow(double times, const std::string& where) {
+  growth_ *= times;
+  if (growth_ <= kGrowthMax) return {};
+  return bad_input(where + ".content: may make a token more than " + std::to_string(static_cast<int>(kGrowthMax)) + " times as long");
 }
 
 Status JsonDecoder::Reader::read_strip(const json::object& step, const std::string& where) {

@@ -71,7 +71,10 @@ Expected<JsonPattern> read_json_pattern(const json::object& object, const std::s
   const json::value* pattern = json_member(object, "pattern");
   if (pattern != nullptr && pattern->is_object()) {
     if (const auto text = json_text(pattern->get_object(), "Regex")) return JsonPattern{std::string(*text), true};
-    if (const auto text = json_text(pattern->get_object(), "String")) return JsonPattern{std::string(*text), false};
+    if (const auto text = json_text(pattern->get_object(), "String")) {
+      if (text->size() <= kPatternTextBytesMax) return JsonPattern{std::string(*text), false};
+      return fail(bad_input(where + ".pattern.String: longer than " + std::to_string(kPatternTextBytesMax) + " bytes"));
+    }
   }
   return fail(bad_input(where + ".pattern: neither a Regex nor a String"));
 }

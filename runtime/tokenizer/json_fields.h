@@ -18,6 +18,7 @@ class value;
 namespace herd::tokenizer {
 
 inline constexpr std::size_t kStagesMax = 16;  // steps of one kind in one file
+inline constexpr std::size_t kPatternTextBytesMax = 1024;  // of a "String" pattern: bounds the work at one place of the text
 
 // nullptr: absent or null, which mean the same in these files.
 [[nodiscard]] const boost::json::value* json_member(const boost::json::object& object, std::string_view key);
@@ -29,7 +30,7 @@ inline constexpr std::size_t kStagesMax = 16;  // steps of one kind in one file
 // Leaves `value` as it is where the member is absent.
 [[nodiscard]] Status read_json_flag(const boost::json::object& object, std::string_view key, const std::string& where, bool& value);
 
-// {"String": text} or {"Regex": text}.
+// {"String": text} or {"Regex": text}. kBadInput: neither, or a String longer than kPatternTextBytesMax.
 struct JsonPattern {
   std::string text;
   bool is_regex = false;

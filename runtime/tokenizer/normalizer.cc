@@ -7,6 +7,7 @@
 #include "runtime/text/utf8.h"
 #include "runtime/tokenizer/clustered_charsmap.h"
 #include "runtime/tokenizer/marked_writer.h"
+#include "runtime/tokenizer/text_growth.h"
 #include "runtime/unicode/letter_case.h"
 #include "runtime/unicode/normal_forms.h"
 
@@ -127,6 +128,7 @@ MarkedText replace_matches(const MarkedText& text, const regex::Pattern& pattern
 
 Expected<Normalizer> Normalizer::build(const std::vector<NormalizerStep>& steps) {
   Normalizer built;
+  double growth = 1.0;
   for (const NormalizerStep& rule : steps) {
     Step step{rule, {}, {}};
     if (rule.kind == Kind::kPrecompiled) {
@@ -140,9 +142,39 @@ Expected<Normalizer> Normalizer::build(const std::vector<NormalizerStep>& steps)
       if (!pattern) return fail(bad_input("normalizer: pattern '" + rule.pattern.substr(0, 200) + "': " + pattern.error().message()));
       step.pattern.push_back(std::move(*pattern));
     }
+    growth *= growth_of(step);
+    if (growth > kGrowthMax) {
+      return fail(bad_input("normalizer: its steps may make a text more than " + std::to_string(static_cast<int>(kGrowthMax)) +
+                            " times as long"));
+    }
     built.steps_.push_back(std::move(step));
   }
   return built;
+}
+
+// In bytes of UTF-8, at most.
+double Normalizer::growth_of(const Step& step) {
+  const NormalizerStep& rule = step.rule;
+  switch (rule.kind) {
+    case Kind::kNfc:
+    case Kind::kNfd:
+      return 3.0;  // U+1D160
+    case Kind::kNfkc:
+    case Kind::kNfkd:
+      return 11.0;  // U+FDFA
+    case Kind::kLowercase:
+      return 1.5;  // U+023A
+    case Kind::kPrepend:
+      return 1.0 + static_cast<double>(rule.content.size());
+    case Kind::kReplace:
+      if (rule.is_regex) return growth_of_matches(step.pattern.front(), rule.content);
+      return rule.pattern.empty() ? 1.0 : growth_of_text(rule.pattern, rule.content);
+    case Kind::kStrip:
+      return 1.0;
+    case Kind::kPrecompiled:
+      return std::max(1.0, static_cast<double>(step.charsmap.text_bytes_max()));
+  }
+  return 1.0;
 }
 
 MarkedText Normalizer::apply(MarkedText text) const {

@@ -17,12 +17,15 @@ namespace herd::tokenizer {
 class Normalizer {
  public:
   Normalizer() = default;  // changes nothing
-  // kBadInput: a pattern that does not compile, a map of characters that is none.
+  // kBadInput: a pattern that does not compile, a map of characters that is none, steps that together may make a text more
+  // than kGrowthMax times as long.
   [[nodiscard]] static Expected<Normalizer> build(const std::vector<NormalizerStep>& steps);
 
   [[nodiscard]] bool empty() const { return steps_.empty(); }
   // `text` is valid UTF-8; so is the result.
   [[nodiscard]] text::MarkedText apply(text::MarkedText text) const;
+
+  static constexpr double kGrowthMax = 4096.0;  // of a definition that is used: 100
 
  private:
   struct Step {
@@ -32,6 +35,7 @@ class Normalizer {
   };
 
   static text::MarkedText apply(const Step& step, text::MarkedText text);
+  [[nodiscard]] static double growth_of(const Step& step);
 
   std::vector<Step> steps_;
 };

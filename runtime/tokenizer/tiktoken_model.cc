@@ -9,13 +9,11 @@
 
 #include "runtime/text/base64.h"
 #include "runtime/tokenizer/token_map.h"
-#include "runtime/tokenizer/tokenizer_file.h"
 #include "runtime/tokenizer/two_halves.h"
 
 namespace herd::tokenizer {
 namespace {
 
-constexpr std::size_t kTiktokenFileBytesMax = 16U << 20;
 constexpr std::size_t kTiktokenTokenBytesMax = 256;  // Llama 3's longest has 128; all splits of each are tried
 constexpr std::size_t kTiktokenSpecialsCount = 256;
 
@@ -136,12 +134,6 @@ Expected<Tokenizer> parse_tiktoken_model(std::string_view content, std::string_v
   auto built = Tokenizer::build(std::move(definition));
   if (!built) return fail(bad_input(std::string(name) + ": " + built.error().message()));
   return built;
-}
-
-Expected<Tokenizer> load_tiktoken_model(const std::filesystem::path& path, TiktokenSpecials specials) {
-  const auto content = read_tokenizer_file(path, kTiktokenFileBytesMax);
-  if (!content) return fail(content.error());
-  return parse_tiktoken_model(*content, path.string(), specials);
 }
 
 }  // namespace herd::tokenizer

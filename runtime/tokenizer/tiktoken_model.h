@@ -2,7 +2,6 @@
 // Meta's tokenizer.model for Llama 3 (tiktoken format): one line "base64-of-bytes rank" per token, ranks 0, 1, …;
 // the id is the rank, 256 control tokens follow. Not Llama 2's tokenizer.model, which is a SentencePiece file.
 
-#include <filesystem>
 #include <string_view>
 
 #include "kernels/status.h"
@@ -16,10 +15,8 @@ enum class TiktokenSpecials {
   kLlama31,  // 3.1, 3.2, 3.3: also <|finetune_right_pad_id|>, <|eom_id|>, <|python_tag|>
 };
 
-[[nodiscard]] Expected<Tokenizer> load_tiktoken_model(const std::filesystem::path& path,
-                                                      TiktokenSpecials specials = TiktokenSpecials::kLlama31);
-
-// `name` stands for the file in error messages.
+// `name` stands for the file in error messages. kBadInput: a line that is none, ranks that do not follow one another, a
+// byte without a token, tokens too long or too many.
 [[nodiscard]] Expected<Tokenizer> parse_tiktoken_model(std::string_view content, std::string_view name,
                                                        TiktokenSpecials specials = TiktokenSpecials::kLlama31);
 

@@ -45,10 +45,16 @@ Status check_definition(const TokenizerDefinition& definition) {
   for (const AddedToken& token : definition.added) {
     if (!known(token.id)) return bad_input("added token '" + token.content + "': id outside the vocabulary");
     if (token.content.empty()) return bad_input("added token " + std::to_string(token.id) + ": empty text");
+    if (!text::is_valid_utf8(token.content)) return bad_input("added token " + std::to_string(token.id) + ": not UTF-8");
     if (token.content.size() > kAddedTokenBytesMax) return bad_input("added token " + std::to_string(token.id) + ": text too long");
     const bool fits = token.special ? kind(token.id) == TokenKind::kSpecial
                                     : kind(token.id) == TokenKind::kAdded || kind(token.id) == TokenKind::kOrdinary;
     if (!fits) return bad_input("added token '" + token.content + "': the vocabulary has " + name_of(token.id, definition) + " there");
+  }
+  for (const TokenId id : definition.byte_tokens) {
+    if (id == kNoByteToken) continue;
+    if (!known(id)) return bad_input("token " + std::to_string(id) + " of a byte: outside the vocabulary");
+    if (kind(id) == TokenKind::kSpecial) return bad_input(name_of(id, definition) + " is both a control token and that of a byte");
   }
   std::vector<TokenId> named = definition.prefix;
   named.insert(named.end(), definition.suffix.begin(), definition.suffix.end());
@@ -109,6 +115,7 @@ Status Tokenizer::Tables::take_added_tokens() {
     if (token.normalized) {
       token.content = normalizer.apply({token.content, {}}).bytes;
       if (token.content.empty()) return bad_input("added token '" + name + "': nothing is left of it when it is normalized");
+      if (token.content.size() > kAddedTokenBytesMax) return bad_input("added token '" + name + "': too long when it is normalized");
     }
     passes[token.normalized ? 1 : 0].push_back(std::move(token));
   }

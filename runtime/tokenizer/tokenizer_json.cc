@@ -292,6 +292,9 @@ Status Reader::add(AddedToken token, const std::string& where) {
   if (in_vocabulary ? known != token.id : taken_[index]) {
     return bad_input(where + ": '" + token.content + "' and model.vocab disagree about id " + std::to_string(token.id));
   }
+  if (token.content.size() > kAddedTokenBytesMax) {
+    return bad_input(where + ": longer than " + std::to_string(kAddedTokenBytesMax) + " bytes");
+  }
   // The reference shows a normalized token as its normalized text.
   if (token.normalized && !normalizer_.empty()) {
     const std::string text = normalizer_.apply({token.content, {}}).bytes;

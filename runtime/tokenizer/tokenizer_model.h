@@ -13,7 +13,7 @@ namespace herd::tokenizer {
 
 struct TokenizerModelOptions {
   TiktokenSpecials specials = TiktokenSpecials::kLlama31;  // of tiktoken's
-  SentencePieceOptions sentencepiece;
+  SentencePieceOptions sentencepiece = {};
 };
 
 // kMissing: it cannot be read. kBadInput: it is neither of the two, or too large.

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
 #include <string>
 #include <vector>
 
@@ -48,10 +49,19 @@ TEST(Pattern, QuantifiersAreGreedyLazyOrPossessive) {
   EXPECT_EQ(marked("(?>a|ab)c", "abc ac"), "abc [ac]");
   EXPECT_EQ(marked("(?:ab)*+abc", "ababc"), "ababc");
   EXPECT_EQ(marked("(?:ab)*?c", "ababc"), "[ababc]");
+  EXPECT_EQ(marked("(?:ab)?+abc", "abc ababc"), "abc [ababc]");
+  EXPECT_EQ(marked("(?:(?:ab)?+c)++d", "abccd"), "[abccd]");
   EXPECT_EQ(marked("a{2}?", "aaa"), "[aa]a[]") << "an optional a{2}, not a lazy one";
   EXPECT_EQ(marked("a{,}", "a{,}"), "[a{,}]") << "no interval: text";
   EXPECT_EQ(marked("(?:a?)*b", "aab"), "[aab]") << "a body that matches nothing ends its loop";
   EXPECT_EQ(marked("(?:a|b*)*c", "abbac"), "[abbac]");
+}
+
+TEST(Pattern, GroupsMayHaveNames) {
+  EXPECT_EQ(marked("(?<one>a)b", "ab"), "[ab]");
+  EXPECT_EQ(marked("(?'one'a)b", "ab"), "[ab]");
+  EXPECT_EQ(marked("(?'one'a)(?>b)c", "abc bc"), "[abc] bc") << "the name ends at the quote, not at a later bracket";
+  EXPECT_EQ(marked("(?'one>a)", "a"), "regular expression, byte 3: a group's name does not end");
 }
 
 TEST(Pattern, LooksAround) {
@@ -144,7 +154,7 @@ TEST(Pattern, RefusalsSayWhere) {
 
 // A search that runs out of steps says so and finds nothing more; one that has enough is not touched by the limit.
 TEST(Search, EndsWithinItsSteps) {
-  for (const char* pattern : {"(a+)+$b", "(a|a)*b", "(?:a*)*b", "a*?b", "(?:a|aa)+(?<=b)"}) {
+  for (const char* pattern : {"(a+)+$b", "(a|a)*b", "(?:a*)*b", "a?a*?b", "(?:a|aa)+(?<=b)"}) {
     const auto compiled = Pattern::compile(pattern);
     ASSERT_TRUE(compiled) << compiled.error().message();
     const std::string text(100'000, 'a');
@@ -170,6 +180,30 @@ TEST(Search, PatternsOfTheFamilyTakeStepsInProportion) {
       while (search.next(steps)) {
       }
       EXPECT_FALSE(search.out_of_steps()) << text.substr(0, 3);
+    }
+  }
+}
+
+// A run that leads nowhere is not tried again from each of its places.
+TEST(Search, ARepeatInFrontIsTriedOncePerRun) {
+  const auto pattern = Pattern::compile(R"(\s+$)");
+  ASSERT_TRUE(pattern);
+  const std::string text = std::string(100'000, ' ') + "1";
+  Search search;
+  search.begin(*pattern, text);
+  std::uint64_t steps = 16 * text.size();
+  EXPECT_FALSE(search.next(steps));
+  EXPECT_FALSE(search.out_of_steps());
+  EXPECT_EQ(marked(R"(\s+$)", "a  b  \n c "), "a  b[  ]\n c[ ]");
+}
+
+TEST(Search, ARepeatInFrontFindsWhatEveryPlaceWouldFind) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 300; ++round) {
+    std::string text;
+    for (int i = 0; i < 20; ++i) text += "abc"[random() % 3];
+    for (const char* pattern : {"a+b", "a*b", "[ab]+?bc", "[ab]++c", "[ab]{2,}b", "(?:[ab]+c)+a", "[ab]+(?<=ab)c", "a+(?:b|(?=c))", "a*"}) {
+      EXPECT_EQ(marked(pattern, text), marked(std::string("(?=)") + pattern, text)) << pattern;  // begins with a look-ahead
     }
   }
 }

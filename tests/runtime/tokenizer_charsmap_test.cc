@@ -41,6 +41,21 @@ TEST(Charsmap, RefusesWhatDoesNotFitIntoOneAnother) {
   EXPECT_EQ(refusal(one_byte_charsmap("A", {std::string(300, 'a')})), "map of characters: a text longer than any character's");
 }
 
+// An array may lead back to where it came from: 'A' is then followed by any number of them, each the end of a string.
+TEST(Charsmap, AnArrayThatGoesInACircleIsLeft) {
+  std::string blob = one_byte_charsmap("A", {"a"});
+  const auto set = [&](std::size_t unit, std::uint32_t value) {
+    for (std::size_t i = 0; i < 4; ++i) blob[4 + unit * 4 + i] = static_cast<char>(value >> (8 * i));
+  };
+  const std::size_t child = 256 ^ 'A';
+  set(child, std::uint32_t{'A'} << 10 | 1U << 8 | 'A');  // its children lie at 256, and 256 ^ 'A' is the unit itself
+  set(256, 1U << 31);                                    // the leaf among them: text 0
+  const Charsmap map = Charsmap::parse(blob).value();
+  EXPECT_EQ(map.shortest_prefix("AAAA").size, 1U);
+  EXPECT_EQ(map.longest_prefix("AAAA").size, 4U);
+  EXPECT_EQ(map.longest_prefix(std::string(100'000, 'A')).size, Charsmap::kReplacedBytesMax);
+}
+
 // Whatever the array says, answers stay within the text and the texts, and are UTF-8.
 TEST(Charsmap, ADamagedArrayIsFollowedWithinItsBounds) {
   std::mt19937 random(5);

@@ -233,6 +233,14 @@ TEST(TokenizerJson, ReadsLlama2sWay) {
   EXPECT_NE(loaded->encode("<0x0A>"), (std::vector<TokenId>{258, 2 + 0x0A})) << "a byte's spelling is text";
 }
 
+// Byte fallback would turn a user's letter into a control token.
+TEST(TokenizerJson, AByteIsNoControlToken) {
+  const auto refused = parse_tokenizer_json(R"({"added_tokens":[{"id":0,"content":"<0x41>","special":true}],
+    "model":{"type":"BPE","byte_fallback":true,"vocab":{"<0x41>":0,"b":1},"merges":[]}})", "f");
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message().find("is both a control token and that of a byte"), std::string::npos);
+}
+
 TEST(TokenizerJson, MetaspaceOfTheFirstPieceOnly) {
   const auto with_scheme = [](const char* scheme) {
     const std::string metaspace = std::string(R"({"type":"Metaspace","replacement":"▁","split":true,"prepend_scheme":")") + scheme + "\"}";
@@ -299,6 +307,14 @@ TEST(TokenizerJson, RefusalsNameFileAndField) {
   EXPECT_EQ(with(&Parts::decoder, R"({"type":"WordPiece"})").find("tokenizer.json: decoder.type: 'WordPiece'"), 0U);
   EXPECT_EQ(with(&Parts::decoder, R"({"type":"Sequence","decoders":[{"type":"Fuse"},{"type":"Strip","content":"x","start":1,"stop":0}]})")
                 .find("tokenizer.json: decoder.decoders[1]: of a whole text"), 0U);
+
+  EXPECT_EQ(with(&Parts::decoder, R"({"type":"Sequence","decoders":[
+                  {"type":"Replace","pattern":{"String":"a"},"content":"aaaaaaaaaa"},{"type":"Replace","pattern":{"String":"a"},"content":"aaaaaaaaaa"}]})"),
+            "tokenizer.json: decoder.decoders[1].content: may make a token more than 64 times as long");
+  EXPECT_EQ(with(&Parts::normalizer, R"({"type":"Replace","pattern":{"String":")" + std::string(1025, 'a') + R"("},"content":"a"})"),
+            "tokenizer.json: normalizer.pattern.String: longer than 1024 bytes");
+  EXPECT_EQ(with(&Parts::added, R"([{"id":300,"content":")" + std::string(1025, 'a') + R"("}])"),
+            "tokenizer.json: added_tokens[0]: longer than 1024 bytes");
 
   const auto text_refusal = [](std::string_view text) { return parse_tokenizer_json(text, "f").error().message(); };
   EXPECT_EQ(text_refusal("{").find("f: not JSON"), 0U);

@@ -1,6 +1,6 @@
 // Golden vectors on Meta's own vocabulary, which is not ours to distribute: put the published tokenizer.model at
 // .cache/herd/llama3/tokenizer.model, else these tests skip.
-#include "runtime/tokenizer/tiktoken_model.h"
+#include "runtime/tokenizer/tokenizer_model.h"
 
 #include <gtest/gtest.h>
 
@@ -21,8 +21,8 @@ class Llama3 : public ::testing::Test {
     }
   }
   static const Tokenizer& vocabulary(TiktokenSpecials specials = TiktokenSpecials::kLlama31) {
-    static const Tokenizer kLlama30 = *load_tiktoken_model(HERD_LLAMA3_TOKENIZER, TiktokenSpecials::kLlama30);
-    static const Tokenizer kLlama31 = *load_tiktoken_model(HERD_LLAMA3_TOKENIZER, TiktokenSpecials::kLlama31);
+    static const Tokenizer kLlama30 = *load_tokenizer_model(HERD_LLAMA3_TOKENIZER, {.specials = TiktokenSpecials::kLlama30});
+    static const Tokenizer kLlama31 = *load_tokenizer_model(HERD_LLAMA3_TOKENIZER, {.specials = TiktokenSpecials::kLlama31});
     return specials == TiktokenSpecials::kLlama30 ? kLlama30 : kLlama31;
   }
 };

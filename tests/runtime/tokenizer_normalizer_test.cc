@@ -51,6 +51,20 @@ TEST(Normalizer, ReplacesTextsAndMatches) {
   EXPECT_NE(normalized({regex}, "a").find("normalizer: pattern '('"), std::string::npos);
 }
 
+// Sixteen steps that each write ten letters for one would make 10^16 of a single one.
+TEST(Normalizer, StepsThatMultiplyATextAreRefused) {
+  const NormalizerStep ten = step(Kind::kReplace, "a", std::string(10, 'a'));
+  EXPECT_EQ(normalized({ten, ten, ten}, "a"), std::string(1000, 'a'));
+  EXPECT_EQ(normalized({ten, ten, ten, ten}, "a"), "normalizer: its steps may make a text more than 4096 times as long");
+  EXPECT_NE(normalized({step(Kind::kPrepend, {}, std::string(4096, 'a'))}, "a").find("normalizer: its steps"), std::string::npos);
+  NormalizerStep everywhere = step(Kind::kReplace, "x*", "ab");
+  everywhere.is_regex = true;
+  EXPECT_NE(normalized(std::vector(16, everywhere), "a").find("normalizer: its steps"), std::string::npos);
+  everywhere.pattern = "x+";
+  everywhere.content = " ";
+  EXPECT_EQ(normalized(std::vector(16, everywhere), "axx"), "a ") << "one byte for at least one";
+}
+
 TEST(Normalizer, StripsWhiteSpace) {
   NormalizerStep strip = step(Kind::kStrip);
   EXPECT_EQ(normalized({strip}, " a "), " a ");

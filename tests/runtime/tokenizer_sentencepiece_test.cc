@@ -145,6 +145,8 @@ TEST(SentencePieceModel, RefusalsNameTheFileAndThePiece) {
   EXPECT_EQ(refusal(model_bytes(bad)), "m: piece 4 ('<0x4>'): not <0x00> … <0xFF>, the spelling of a byte");
   bad.pieces.back() = {"<0x41>", 0.0F, Type::kByte};
   EXPECT_EQ(refusal(model_bytes(bad)), "m: piece 4 ('<0x41>'): a byte, although the model says that it has none (byte_fallback)");
+  bad.pieces.back() = {"\xE2", 0.0F, Type::kControl};
+  EXPECT_EQ(refusal(model_bytes(bad)), "m: added token 4: not UTF-8");
   bad.pieces.back() = {"?", 0.0F, Type::kUnknown};
   EXPECT_EQ(refusal(model_bytes(bad)), "m: piece 4 ('?'): a second unknown token");
   bad = good;

@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <iostream>
 
-#include "runtime/tokenizer/tiktoken_model.h"
+#include "runtime/tokenizer/tokenizer_model.h"
 
 namespace herd::chat {
 namespace {
@@ -16,7 +16,7 @@ using Ids = std::vector<TokenId>;
 using tokenizer::TiktokenSpecials;
 
 tokenizer::Tokenizer vocabulary(TiktokenSpecials specials) {
-  return *tokenizer::load_tiktoken_model(HERD_LLAMA3_TOKENIZER, specials);
+  return *tokenizer::load_tokenizer_model(HERD_LLAMA3_TOKENIZER, {.specials = specials});
 }
 
 TEST(Llama3Prompts, HaveThePublishedIds) {

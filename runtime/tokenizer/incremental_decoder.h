@@ -23,10 +23,9 @@ struct DecoderOptions {
 };
 
 // All pieces plus flush() = Tokenizer::decode() of all ids (of those that continue a text: with the space that it drops in
-// front), cut at the stop string that is complete first behind the
-// tokens of the minimum (at the same byte: the longest). Held back: at most 3 bytes of an incomplete character, and
-// the longest end of the text that begins a stop string. Time per token is linear in its bytes times the number of
-// stop strings.
+// front), cut at the stop string that is complete first behind the tokens of the minimum (at the same byte: the longest).
+// Held back: at most 3 bytes of an incomplete character, and the longest end of the text that begins a stop string. Time
+// per token is linear in its bytes times the number of stop strings.
 class IncrementalDecoder {
  public:
   // Stop strings are valid UTF-8; empty ones never match.

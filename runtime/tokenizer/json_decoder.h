@@ -21,6 +21,7 @@ class JsonDecoder {
  public:
   // Of a file without a decoder: bytes of the byte alphabet, or the spellings with a space between them.
   [[nodiscard]] static JsonDecoder absent(bool byte_level);
+  // Messages begin with the field. kBadInput: a step that is refused, steps that may make a token 64 times as long.
   [[nodiscard]] static Expected<JsonDecoder> read(const boost::json::value& decoder);
 
   // What a token of this spelling decodes to.

@@ -14,6 +14,7 @@ class value;
 
 namespace herd::tokenizer {
 
+// Messages begin with the field. kBadInput: a step that is refused, more than kStagesMax of them.
 [[nodiscard]] Expected<std::vector<NormalizerStep>> read_json_normalizer(const boost::json::value& normalizer);
 
 }  // namespace herd::tokenizer

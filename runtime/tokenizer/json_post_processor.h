@@ -13,11 +13,14 @@ class value;
 
 namespace herd::tokenizer {
 
+// What stands before and behind a text.
 struct JsonAround {
   std::vector<TokenId> prefix;
   std::vector<TokenId> suffix;
 };
 
+// Messages begin with the field. kBadInput: a processor that is refused, two that put something around a text, ids that are
+// none.
 [[nodiscard]] Expected<JsonAround> read_json_post_processor(const boost::json::value& post_processor);
 
 }  // namespace herd::tokenizer

@@ -20,6 +20,8 @@ struct JsonPreTokenizer {
   bool byte_level = false;
 };
 
+// Messages begin with the field. kBadInput: a stage that is refused, more than kStagesMax of them. Patterns are compiled
+// later, by PreTokenizer::build().
 [[nodiscard]] Expected<JsonPreTokenizer> read_json_pre_tokenizer(const boost::json::value& pre_tokenizer);
 
 }  // namespace herd::tokenizer

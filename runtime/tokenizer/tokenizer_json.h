@@ -11,7 +11,8 @@
 
 namespace herd::tokenizer {
 
-// `declared`: added tokens that other files of the checkpoint declare (tokenizer_config.json, added_tokens.json).
+// `declared`: added tokens that other files of the checkpoint declare (tokenizer_config.json, added_tokens.json). kMissing:
+// it cannot be read. kBadInput: what it says is refused, or it has more than kTokenizerFileBytesMax.
 [[nodiscard]] Expected<Tokenizer> load_tokenizer_json(const std::filesystem::path& path,
                                                       const DeclaredAddedTokens& declared = {});
 

@@ -14,7 +14,7 @@ struct TaggedPoint {
   bool operator==(const TaggedPoint&) const = default;
 };
 
-// `points` in the form. Time linear but for runs of combining marks, which are sorted.
+// `points` in the form. Time O(n log n) in the longest run of combining marks, linear elsewhere.
 void normalize(NormalForm form, std::vector<TaggedPoint>& points);
 
 }  // namespace herd::unicode

@@ -304,8 +304,7 @@ std::vector<routing::ReplicaGeneration> RequestLedger::in_use() const {
     if (entry.on) generations.push_back(entry.on->generation);
   }
   std::ranges::sort(generations);
-  const auto repeats = std::ranges::unique(generations);
-  generations.erase(repeats.begin(), repeats.end());
+  generations.erase(std::unique(generations.begin(), generations.end()), generations.end());
   return generations;
 }
 

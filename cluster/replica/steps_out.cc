@@ -36,8 +36,8 @@ std::vector<routing::AttemptInStep> StepsOut::attempts() const {
   std::vector<routing::AttemptInStep> attempts;
   for (const Step& step : steps_) attempts.insert(attempts.end(), step.attempts.begin(), step.attempts.end());
   std::ranges::sort(attempts, std::ranges::greater());
-  const auto repeats = std::ranges::unique(attempts, {}, &routing::AttemptInStep::attempt);
-  attempts.erase(repeats.begin(), repeats.end());
+  const auto same = [](const auto& one, const auto& other) { return one.attempt == other.attempt; };
+  attempts.erase(std::unique(attempts.begin(), attempts.end(), same), attempts.end());
   std::ranges::reverse(attempts);
   return attempts;
 }

@@ -14,8 +14,7 @@ void lay_at(ReplicaLoss& loss, std::span<const std::optional<step::AttemptKey>> 
   }
   const auto rising = [](auto& values) {
     std::ranges::sort(values);
-    const auto repeats = std::ranges::unique(values);
-    values.erase(repeats.begin(), repeats.end());
+    values.erase(std::unique(values.begin(), values.end()), values.end());
   };
   rising(loss.at_work);
   rising(loss.blamed);

@@ -122,7 +122,7 @@ void check_attention(GgufMetadata& metadata, const LlamaConfig& config) {
                                                  std::to_string(config.head_dim) + ") is)");
   }
   const double window = metadata.number("llama.attention.sliding_window").value_or(0.0);
-  if (window < config.max_position_embeddings) refuse_unless(metadata, "llama.attention.sliding_window", 0.0, 0.0);
+  if (!(window >= config.max_position_embeddings)) refuse_unless(metadata, "llama.attention.sliding_window", 0.0, 0.0);
 }
 
 // By what "linear" scaling divides every position; a factor without a type means it as well.

@@ -36,11 +36,10 @@ std::string replaced(std::string_view text, std::string_view pattern, std::strin
   return out;
 }
 
-std::string replaced_matches(std::string_view text, const regex::Pattern& pattern, std::string_view content) {
+std::string replaced_matches(std::string_view text, const regex::Pattern& pattern, std::string_view content, std::uint64_t& steps) {
   std::string out;
   regex::Search search;
   search.begin(pattern, text);
-  std::uint64_t steps = pattern.steps_for(text.size());
   std::size_t done = 0;
   while (const auto match = search.next(steps)) {
     out.append(text.substr(done, match->begin - done)).append(content);
@@ -188,13 +187,13 @@ Expected<JsonDecoder> JsonDecoder::read(const json::value& decoder) {
   return result;
 }
 
-std::string JsonDecoder::bytes_of(std::string_view spelling) const {
+std::string JsonDecoder::bytes_of(std::string_view spelling) {
   std::string text(spelling);
-  for (const Step& step : steps_) text = apply(step, std::move(text));
+  for (const Step& step : steps_) text = apply(step, std::move(text), steps_left_);
   return text;
 }
 
-std::string JsonDecoder::apply(const Step& step, std::string text) {
+std::string JsonDecoder::apply(const Step& step, std::string text, std::uint64_t& steps_left) {
   switch (step.kind) {
     case Step::Kind::kByteLevel:
       return bytes_from_alphabet(text).value_or(text);
@@ -204,7 +203,7 @@ std::string JsonDecoder::apply(const Step& step, std::string text) {
     case Step::Kind::kReplace:
       return replaced(text, step.pattern, step.content);
     case Step::Kind::kReplaceMatches:
-      return replaced_matches(text, step.regex.front(), step.content);
+      return replaced_matches(text, step.regex.front(), step.content, steps_left);
     case Step::Kind::kStrip:
       return stripped(text, step.pattern, step.front, step.back);
     case Step::Kind::kSpaceBefore:

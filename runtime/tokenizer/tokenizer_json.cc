@@ -43,7 +43,7 @@ class Reader {
   Status refuse_what_changes_merging(const json::object& model);
   Status read_vocabulary(const json::object& vocabulary);
   Status read_scored_vocabulary(const json::object& model);
-  [[nodiscard]] VocabularyToken token_of(std::string_view spelling) const;
+  [[nodiscard]] VocabularyToken token_of(std::string_view spelling);
   Status read_unknown(const json::object& model);
   Status read_added_tokens(const json::object& root);
   Status read_added_token(const json::object& token, const std::string& where);
@@ -77,6 +77,7 @@ Expected<Tokenizer> Reader::parse(const json::object& root, const DeclaredAddedT
   if (Status status = read_added_tokens(root); !status.ok()) return fail(std::move(status));
   if (Status status = join(declared); !status.ok()) return fail(std::move(status));
   if (Status status = read_unknown(model->get_object()); !status.ok()) return fail(std::move(status));
+  if (decoder_.out_of_steps()) return fail(bad_input("decoder: its regular expressions take too long on this vocabulary"));
   return Tokenizer::build(std::move(definition_));
 }
 
@@ -201,7 +202,7 @@ Status Reader::read_scored_vocabulary(const json::object& model) {
   return {};
 }
 
-VocabularyToken Reader::token_of(std::string_view spelling) const {
+VocabularyToken Reader::token_of(std::string_view spelling) {
   VocabularyToken token;
   if (!byte_level_) {
     token.bytes = decoder_.bytes_of(spelling);

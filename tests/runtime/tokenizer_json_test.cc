@@ -83,6 +83,17 @@ TEST(TokenizerJson, PreTokenizersFormAChain) {
   EXPECT_EQ(texts(parse(parts), ""), Texts{});
 }
 
+// Each token would take 2^40 steps; all of them together have one budget.
+TEST(TokenizerJson, ADecoderThatTakesTooLongIsRefused) {
+  Parts parts;
+  parts.decoder = R"({"type":"Sequence","decoders":[{"type":"Replace","pattern":{"Regex":"(a|a)*b"},"content":"x"},{"type":"ByteLevel"}]})";
+  EXPECT_EQ(refusal(parts), "accepted");
+  for (int id = 258; id < 268; ++id) {
+    parts.vocab_extra += ",\"" + std::string(40, 'a') + std::to_string(id) + "\":" + std::to_string(id);
+  }
+  EXPECT_EQ(refusal(parts), "tokenizer.json: decoder: its regular expressions take too long on this vocabulary");
+}
+
 TEST(TokenizerJson, TemplateSaysWhatGoesAroundAText) {
   Parts parts;
   const EncodeOptions bos{.add_bos = true, .parse_special = false};

@@ -24,8 +24,9 @@ Expected<CpuIsa> parse_isa(const std::string& name) {
   if (name == "reference") return CpuIsa::kReference;
   if (name == "avx2") return CpuIsa::kAvx2;
   if (name == "avx512") return CpuIsa::kAvx512;
+  if (name == "avx512-vnni") return CpuIsa::kAvx512Vnni;
   if (name == "avx512-bf16") return CpuIsa::kAvx512Bf16;
-  return fail(usage_error("--cpu-isa must be auto, reference, avx2, avx512 or avx512-bf16, not " + name));
+  return fail(usage_error("--cpu-isa must be auto, reference, avx2, avx512, avx512-vnni or avx512-bf16, not " + name));
 }
 
 Expected<std::int64_t> parse_bytes(const std::string& flag, const std::string& text) {
@@ -224,7 +225,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--pipeline-parallel-size,--pp", flags.pipeline_parallel, "Only 1 for now (-pp N)")->group(parallel);
   app.add_option("--threads", flags.threads, "Compute threads of all CPU ranks together (default: what affinity and cgroup allow)")
       ->group(parallel);
-  app.add_option("--cpu-isa", flags.isa, "auto, reference, avx2, avx512, avx512-bf16: same bits, other speed")->group(parallel);
+  app.add_option("--cpu-isa", flags.isa, "auto, reference, avx2, avx512, avx512-vnni, avx512-bf16: same bits, other speed")->group(parallel);
 
   const std::string gpus = "GPUs";
   app.add_option("--gpu-memory-utilization", flags.gpu_memory_utilization,

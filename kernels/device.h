@@ -58,7 +58,7 @@ class Device {
   [[nodiscard]] virtual StepRecorder* step_recorder() { return nullptr; }
 };
 
-enum class CpuIsa { kAuto, kReference, kAvx2, kAvx512, kAvx512Bf16 };
+enum class CpuIsa { kAuto, kReference, kAvx2, kAvx512, kAvx512Vnni, kAvx512Bf16 };
 
 struct CpuDeviceConfig {
   CpuIsa isa = CpuIsa::kAuto;  // kAuto: the fastest this CPU has

@@ -26,6 +26,17 @@ void check_same_shape(const TensorView& x, const TensorView& out) {
 void check_matrix(const PackedMatrix& w) {
   HERD_CHECK(w.data != nullptr && is_aligned(w.data), "weights are packed at 64-byte aligned memory");
   HERD_CHECK(w.outputs >= 1 && w.k >= 1, "a matrix has outputs and inputs");
+  HERD_CHECK(!is_quantized(w.format) || w.k % kChunkK == 0, "a row of blocks is a whole number of them");
+  HERD_CHECK(w.chunks_before == 0 || (w.chunks_before > 0 && w.chunks_before * kChunkK < block_elements(w.format)),
+             "a slice begins in its first block");
+}
+
+void check_rows(const PackedMatrix& w, std::int64_t row, std::int64_t rows, const void* source) {
+  check_matrix(w);
+  HERD_CHECK(row >= 0 && rows >= 0 && row + rows <= w.outputs, "rows lie in the matrix");
+  HERD_CHECK(row % kPanelOutputs == 0 && (rows % kPanelOutputs == 0 || row + rows == w.outputs),
+             "rows are whole panels or the tail");
+  HERD_CHECK(source != nullptr || rows == 0, "rows have a source");
 }
 
 void check_leaves(const PackedMatrix& w) {
@@ -35,6 +46,20 @@ void check_leaves(const PackedMatrix& w) {
   for (int leaf = 0; leaf < count; leaf++) {
     HERD_CHECK(w.leaf_chunk[leaf] <= w.leaf_chunk[leaf + 1], "leaves ascend");
   }
+}
+
+void check_product(const TensorView& x, std::span<const PackedMatrix> stack, const TensorView& out) {
+  check_act(x);
+  check_act(out);
+  std::int64_t outputs = 0;
+  for (const PackedMatrix& w : stack) {
+    check_matrix(w);
+    check_leaves(w);
+    HERD_CHECK(x.cols == w.k, "[tokens, k] x [outputs, k]");
+    outputs += w.outputs;
+  }
+  HERD_CHECK(out.cols == outputs && x.rows == out.rows, "[tokens, k] x [outputs, k]");
+  HERD_CHECK(out.row_stride >= round_up(outputs, kPanelOutputs), "out has room for the padded outputs");
 }
 
 void check_partials(const TensorView& residual, const PartialSums& partials) {
@@ -90,14 +115,19 @@ class CheckedOps final : public Ops {
 
   void pack_rows(const PackedMatrix& w, std::int64_t row, std::int64_t rows, const float* source) override {
     show(Operation::kLoading);
-    check_matrix(w);
-    HERD_CHECK(row >= 0 && rows >= 0 && row + rows <= w.outputs, "rows lie in the matrix");
-    HERD_CHECK(row % kPanelOutputs == 0 && (rows % kPanelOutputs == 0 || row + rows == w.outputs),
-               "rows are whole panels or the tail");
-    HERD_CHECK(source != nullptr || rows == 0, "rows have a source");
+    check_rows(w, row, rows, source);
+    HERD_CHECK(!is_quantized(w.format), "numbers are packed as numbers");
     set_kernel_float_mode();
     if (rows > 0) ops_->pack_rows(w, row, rows, source);
   }
+
+  void pack_blocks(const PackedMatrix& w, std::int64_t row, std::int64_t rows, const std::byte* source) override {
+    show(Operation::kLoading);
+    check_rows(w, row, rows, source);
+    HERD_CHECK(is_quantized(w.format) && ops_->takes_blocks(), "blocks are packed for those who compute them");
+    if (rows > 0) ops_->pack_blocks(w, row, rows, source);
+  }
+  bool takes_blocks() const override { return ops_->takes_blocks(); }
 
   void embed(const PackedMatrix& table, const std::int32_t* ids, const TensorView& out) override {
     show(Operation::kEmbed);
@@ -123,14 +153,17 @@ class CheckedOps final : public Ops {
 
   void matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) override {
     show(Operation::kMatmul);
-    check_act(x);
-    check_act(out);
-    check_matrix(w);
-    check_leaves(w);
-    HERD_CHECK(x.cols == w.k && out.cols == w.outputs && x.rows == out.rows, "[tokens, k] x [outputs, k]");
-    HERD_CHECK(out.row_stride >= w.outputs_padded(), "out has room for the padded outputs");
+    check_product(x, {&w, 1}, out);
     set_kernel_float_mode();
     if (x.rows > 0) ops_->matmul(x, w, bias, out);
+  }
+
+  void matmul_stack(const TensorView& x, std::span<const PackedMatrix> stack, const float* bias, const TensorView& out) override {
+    show(Operation::kMatmul);
+    HERD_CHECK(!stack.empty(), "a product has a matrix");
+    check_product(x, stack, out);
+    set_kernel_float_mode();
+    if (x.rows > 0) ops_->matmul_stack(x, stack, bias, out);
   }
 
   void add_partials(const TensorView& residual, const PartialSums& partials) override {
@@ -307,6 +340,18 @@ void Ops::add_rms_norm(const TensorView& residual, const PartialSums& partials, 
                        const TensorView& out) {
   add_partials(residual, partials);
   rms_norm(residual, weight, eps, out);
+}
+
+void Ops::pack_blocks(const PackedMatrix&, std::int64_t, std::int64_t, const std::byte*) {
+  HERD_UNREACHABLE("blocks are widened for a device that does not take them");
+}
+
+void Ops::matmul_stack(const TensorView& x, std::span<const PackedMatrix> stack, const float* bias, const TensorView& out) {
+  std::int64_t column = 0;
+  for (const PackedMatrix& w : stack) {
+    matmul(x, w, bias == nullptr ? nullptr : bias + column, columns_of(out, column, w.outputs));
+    column += w.outputs;
+  }
 }
 
 void Ops::logit_range(const TensorView&, LogitRange*) { HERD_UNREACHABLE("the host reads the logits"); }

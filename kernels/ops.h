@@ -6,12 +6,18 @@
 // Operations enqueue on the device's stream and return no values; who reads what they leave waits first (Device::wait,
 // or a mark of step_recorder.h). Every pointer is memory of the device (Device::allocate, StagedBuffer::device).
 // PackedMatrix, KvView, TensorView and AttentionBatch themselves are host values, read before the call returns.
+// A matrix is a format (kernels/weight_format.h), not a type: what an encoding needs of a product (how its rows get into packed
+// memory, what x becomes for it, the order of its sums) hangs on WeightFormat. FP8 and int8 weights with scales are formats more;
+// LoRA adds two products of low rank beside matmul, with a slot for each row of x; masks of a grammar are bits beside the logits'
+// edits; a mapped artifact is memory that PackedMatrix points to, panel_bytes() apart, packed before.
 // Preconditions are checked once for all backends by make_checked_ops (ops.cc), which every Device wraps around its
 // backend. "act" below is the activation format: bf16, or f32 when the encoding is float32. Rounding to act is
 // round-to-nearest-even. The payload and sign of a NaN are unspecified; that there is one is not.
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "kernels/nucleus.h"
 #include "kernels/progress.h"
@@ -61,13 +67,18 @@ struct PartialSums {
 class Ops {
  public:
   virtual ~Ops() = default;
-  [[nodiscard]] virtual const char* name() const = 0;  // "reference", "avx2", "avx512", "avx512-bf16"
+  [[nodiscard]] virtual const char* name() const = 0;  // "reference", "avx2", "avx512", "avx512-vnni", "avx512-bf16"
 
   // ---- weights (at load, not on the step) ----
   // Packs rows [row, row + rows) of W, given as float [rows, k] (tight), at the same outputs of `w`. Rounds to
-  // w.dtype (exact when the source had that dtype). Rows may come in any order; row is a multiple of 16 and
+  // w.dtype() (exact when the source had that dtype). Rows may come in any order; row is a multiple of 16 and
   // rows is too, or it is the tail (padding outputs are then filled with +0). `data` must be writable.
   virtual void pack_rows(const PackedMatrix& w, std::int64_t row, std::int64_t rows, const float* source) = 0;
+
+  // The same of a matrix whose format has blocks: rows as a file holds them, stored_row_bytes(w) each (packed_blocks.h), to host
+  // memory. Only where takes_blocks().
+  virtual void pack_blocks(const PackedMatrix& w, std::int64_t row, std::int64_t rows, const std::byte* source);
+  [[nodiscard]] virtual bool takes_blocks() const { return false; }
 
   // ---- the step ----
   // out[t, :] = round(table[ids[t], :]).   table [vocab, hidden] packed; ids in [0, outputs); out act [tokens, hidden]
@@ -78,11 +89,15 @@ class Ops {
   //   x act [tokens, hidden], weight f32 [hidden], out act [tokens, hidden]
   virtual void rms_norm(const TensorView& x, const float* weight, float eps, const TensorView& out) = 0;
 
-  // out[t, n] = Σ_k x[t, k] · w[n, k] by rule 1, leaves added by rule 3's tree; then + bias[n] when not null;
-  // stored in out's dtype (f32: as is; bf16: rounded). x is bf16 or f32, w any dtype.
+  // out[t, n] = Σ_k x[t, k] · w[n, k] by rule 1, of blocks by rule 4, leaves added by rule 3's tree; then + bias[n] when not null;
+  // stored in out's dtype (f32: as is; bf16: rounded). x is bf16 or f32, w any format.
   //   x act [tokens, k], bias f32 [outputs], out [tokens, outputs]; out has room for outputs_padded columns
   //   (row_stride >= outputs_padded) and columns beyond outputs are written with unspecified values.
   virtual void matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) = 0;
+
+  // The same with matrices on top of each other, which have one k and one cut into leaves but each its own format: out's columns
+  // are their outputs, one after the other, bias likewise. What of x is prepared is prepared once for all that take it alike.
+  virtual void matmul_stack(const TensorView& x, std::span<const PackedMatrix> stack, const float* bias, const TensorView& out);
 
   // residual = round(residual + (tree + bias)); tree: the partials of ranks 0..count-1, added as a balanced tree.
   //   residual act [tokens, hidden]

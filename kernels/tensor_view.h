@@ -8,6 +8,7 @@
 
 #include "kernels/dtype.h"
 #include "kernels/inline.h"
+#include "kernels/weight_format.h"
 
 namespace herd {
 
@@ -20,6 +21,14 @@ struct TensorView {
   std::int64_t row_stride = 0;
 };
 
+// Columns [begin, begin + cols) of a view.
+HERD_INLINE constexpr TensorView columns_of(const TensorView& view, std::int64_t begin, std::int64_t cols) {
+  TensorView part = view;
+  part.data = static_cast<char*>(view.data) + begin * static_cast<std::int64_t>(dtype_bytes(view.dtype));
+  part.cols = cols;
+  return part;
+}
+
 inline constexpr std::int64_t kPanelOutputs = 16;  // outputs per weight panel
 inline constexpr std::int64_t kChunkK = 32;        // rule 1: K per chunk
 inline constexpr int kLeaves = 8;                  // rule 3: leaves of a row-parallel product, of the vocabulary
@@ -28,26 +37,45 @@ HERD_INLINE constexpr std::int64_t round_up(std::int64_t value, std::int64_t mul
   return (value + multiple - 1) / multiple * multiple;
 }
 
-// Weights of y = x · Wᵀ, packed once at load for the kernels that read them.
+// Bytes of 16 outputs × 32 elements of k in packed memory.
+HERD_INLINE constexpr std::int64_t packed_chunk_bytes(WeightFormat format) {
+  if (format == WeightFormat::kQ6_K) return kPanelOutputs * (2 + 24);  // scales of two groups, quants; d apart
+  if (is_quantized(format)) return kPanelOutputs * block_bytes(format);
+  return kPanelOutputs * kChunkK * static_cast<std::int64_t>(dtype_bytes(plain_dtype(format)));
+}
+
+// Weights of y = x · Wᵀ, packed once at load for the kernels that read them: panels of 16 outputs, one after the other, each of
+// them all of k, in chunks of 32.
 //   logical W: [outputs, k]; outputs padded to 16 and k to 32 with +0.
 //   bf16, f16: [outputs/16][k/2][16] dwords, low half = even k, high half = odd k   (f16 as raw binary16)
 //   f32:       [outputs/16][k/2][2][16] floats, even k first
+//   blocks:    [outputs/16][k/32] chunks, packed_blocks.h draws them; before the chunks of a panel the scales of its super-blocks
 // `data` is 64-byte aligned. Leaves: half-open ranges of chunks [leaf_chunk[i], leaf_chunk[i+1]); a matrix
 // that is not row-parallel has one leaf. The leaves of one matrix are a whole subtree of rule 3's tree
 // (leaf_count is 1, 2, 4 or 8); an empty leaf is skipped in the tree, it is not a zero.
 struct PackedMatrix {
   const void* data = nullptr;
-  DType dtype = DType::kBF16;
+  WeightFormat format = WeightFormat::kBF16;
   std::int64_t outputs = 0;
   std::int64_t k = 0;
   int leaf_count = 1;
   std::int32_t leaf_chunk[kLeaves + 1] = {};
+  // Of a format with super-blocks: how many chunks of the first one lie before column 0, because the matrix is a slice.
+  std::int32_t chunks_before = 0;
 
   [[nodiscard]] HERD_INLINE constexpr std::int64_t outputs_padded() const { return round_up(outputs, kPanelOutputs); }
   [[nodiscard]] HERD_INLINE constexpr std::int64_t k_padded() const { return round_up(k, kChunkK); }
-  [[nodiscard]] HERD_INLINE constexpr std::int64_t bytes() const {
-    return outputs_padded() * k_padded() * static_cast<std::int64_t>(dtype_bytes(dtype));
+  [[nodiscard]] HERD_INLINE constexpr std::int64_t chunks() const { return k_padded() / kChunkK; }
+  [[nodiscard]] HERD_INLINE constexpr DType dtype() const { return plain_dtype(format); }  // of plain numbers
+  // Bytes of a panel before its first chunk; of one chunk of a panel; of a whole panel.
+  [[nodiscard]] HERD_INLINE constexpr std::int64_t head_bytes() const {
+    return format == WeightFormat::kQ6_K ? round_up((chunks_before + chunks() + 7) / 8 * 32, 64) : 0;
   }
+  [[nodiscard]] HERD_INLINE constexpr std::int64_t chunk_bytes() const { return packed_chunk_bytes(format); }
+  [[nodiscard]] HERD_INLINE constexpr std::int64_t panel_bytes() const {
+    return round_up(head_bytes() + chunks() * chunk_bytes(), 64);
+  }
+  [[nodiscard]] HERD_INLINE constexpr std::int64_t bytes() const { return outputs_padded() / kPanelOutputs * panel_bytes(); }
 };
 
 // One KV block of one layer. Opaque bytes to everyone but the attention kernels:

@@ -100,7 +100,7 @@ Fields parallelism_fields() {
 
 Fields compute_fields() {
   return {
-      {{"cpu_isa", "--cpu-isa", "Same bits, other speed", one_of({"auto", "reference", "avx2", "avx512", "avx512-bf16"})},
+      {{"cpu_isa", "--cpu-isa", "Same bits, other speed", one_of({"auto", "reference", "avx2", "avx512", "avx512-vnni", "avx512-bf16"})},
        HERD_AT(compute.cpu_isa)},
       {{"compute_nice", "--compute-nice", "Niceness of CPU ranks' threads, so that requests are answered while they are busy; 0: none",
         count(0, 19)},

@@ -55,6 +55,7 @@ enum CpuIsa {
   avx2 @3;
   avx512 @4;
   avx512Bf16 @5;
+  avx512Vnni @6;
 }
 
 enum GpuMatmul {

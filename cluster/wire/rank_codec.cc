@@ -53,6 +53,8 @@ schema::CpuIsa to_schema(CpuIsa isa) {
       return schema::CpuIsa::AVX2;
     case CpuIsa::kAvx512:
       return schema::CpuIsa::AVX512;
+    case CpuIsa::kAvx512Vnni:
+      return schema::CpuIsa::AVX512_VNNI;
     case CpuIsa::kAvx512Bf16:
       return schema::CpuIsa::AVX512_BF16;
   }
@@ -71,6 +73,8 @@ CpuIsa read_isa(schema::CpuIsa isa) {
       return CpuIsa::kAvx2;
     case schema::CpuIsa::AVX512:
       return CpuIsa::kAvx512;
+    case schema::CpuIsa::AVX512_VNNI:
+      return CpuIsa::kAvx512Vnni;
     case schema::CpuIsa::AVX512_BF16:
       return CpuIsa::kAvx512Bf16;
   }

@@ -58,7 +58,7 @@ PeakLoop peak_loop(Peak peak, CpuIsa isa) {
 }
 
 bool multiplies_by_dots(CpuIsa isa) {
-  const auto choice = choose_isa(isa, cpu_features(), judge_dots);
+  const auto choice = choose_isa(isa, cpu_features(), trials());
   return choice && choice->isa == CpuIsa::kAvx512Bf16;
 }
 

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "kernels/cpu/cpu_info.h"
-#include "kernels/cpu/dot_check.h"
 #include "kernels/cpu/isa_choice.h"
 #include "kernels/cpu/ops_cpu.h"
 #include "kernels/cpu/row_packer_cpu.h"
@@ -66,7 +65,7 @@ Expected<std::unique_ptr<Device>> make_cpu_device(const CpuDeviceConfig& config)
   }
   if (config.nice < 0 || config.nice > 19)
     return fail(usage_error("niceness of compute threads: " + std::to_string(config.nice) + " is not within [0, 19]"));
-  auto choice = choose_isa(config.isa, cpu_features(), judge_dots);
+  auto choice = choose_isa(config.isa, cpu_features(), trials());
   if (!choice) return fail(choice.error());
   try {
     return std::make_unique<CpuDevice>(std::move(*choice), config.threads == 0 ? usable_cpus() : config.threads, config.nice,

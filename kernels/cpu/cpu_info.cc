@@ -229,16 +229,19 @@ CpuFeatures cpu_features() {
   need(features.missing_for_avx512, __builtin_cpu_supports("avx512bw") != 0, "avx512bw");
   need(features.missing_for_avx512, __builtin_cpu_supports("avx512dq") != 0, "avx512dq");
   need(features.missing_for_avx512, __builtin_cpu_supports("avx512vl") != 0, "avx512vl");
-  features.missing_for_avx512_bf16 = features.missing_for_avx512;
+  features.missing_for_avx512_vnni = features.missing_for_avx512;
+  need(features.missing_for_avx512_vnni, __builtin_cpu_supports("avx512vnni") != 0, "avx512_vnni");
+  features.missing_for_avx512_bf16 = features.missing_for_avx512_vnni;
   need(features.missing_for_avx512_bf16, __builtin_cpu_supports("avx512bf16") != 0, "avx512_bf16");
   features.avx2 = features.missing_for_avx2.empty();
   features.avx512 = features.missing_for_avx512.empty();
+  features.avx512_vnni = features.missing_for_avx512_vnni.empty();
   features.avx512_bf16 = features.missing_for_avx512_bf16.empty();
-  features.avx512_vnni = features.avx512 && __builtin_cpu_supports("avx512vnni") != 0;
   find_later_features(features);
 #else
   features.missing_for_avx2 = "x86-64";
   features.missing_for_avx512 = "x86-64";
+  features.missing_for_avx512_vnni = "x86-64";
   features.missing_for_avx512_bf16 = "x86-64";
 #endif
   return features;

@@ -19,14 +19,15 @@ std::uint64_t available_memory_bytes(const std::string& root = "");
 struct CpuFeatures {
   bool avx2 = false;    // all that *_avx2.cc is compiled for: avx2, fma, f16c; usable: the OS saves the registers
   bool avx512 = false;  // these and avx512f, bw, dq, vl
+  bool avx512_vnni = false;  // these and avx512_vnni
   bool avx512_bf16 = false;  // these and avx512_bf16
   // What no kernel of a device needs; for what this CPU could do (kernels/bounds).
   bool avx_vnni = false;     // avx2 and the 32-byte vpdpbusd
-  bool avx512_vnni = false;  // avx512 and avx512_vnni
   bool amx_bf16 = false;     // tiles and their products; a process has to ask the kernel before it uses them
   bool amx_int8 = false;
   std::string missing_for_avx2;         // "fma, f16c"; empty when avx2
   std::string missing_for_avx512;       // empty when avx512
+  std::string missing_for_avx512_vnni;  // empty when avx512_vnni
   std::string missing_for_avx512_bf16;  // empty when avx512_bf16
 };
 CpuFeatures cpu_features();

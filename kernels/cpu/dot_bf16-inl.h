@@ -157,11 +157,11 @@ HERD_SIMD void dot_run(const TileBlock& block, int rows, const char* x, const Ti
 }
 
 struct DotTiles {
-  using Weights = WeightsBf16;
   static constexpr int kRows = kDotRows;
   static constexpr int kPanels = kDotPanels;
   static constexpr std::int64_t kXChunkBytes = kChunkK * 2;
   static constexpr std::int64_t kBlockChunks = 8;  // 16 KiB of two panels, half of the smallest L1
+  HERD_SIMD std::int64_t block_chunks(const PackedMatrix&, std::int64_t) { return kBlockChunks; }
 };
 
 // Up to kDotTilesFew tiles. With one or two, memory is the bound.
@@ -275,12 +275,6 @@ void dot_pack_x(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, 
 }
 
 constexpr Product kDotProduct = {kDotRows, kDotPanels, kChunkK * 2, dot_pack_x, dot_multiply};
-
-// A few rows wait for memory, and streams read it better than tiles.
-const Product& dot_product(const TensorView& x, const PackedMatrix& w) {
-  const bool bf16 = x.dtype == DType::kBF16 && w.dtype == DType::kBF16;
-  return bf16 && x.rows > kStreamRowsWhole ? kDotProduct : kFmaProduct;
-}
 
 // ---- attention ----
 

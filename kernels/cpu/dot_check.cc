@@ -1,32 +1,17 @@
 #include "kernels/cpu/dot_check.h"
 
 #include <algorithm>
-#include <cfenv>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <vector>
 
-#include "kernels/device.h"
+#include "kernels/cpu/aligned_memory.h"
+#include "kernels/cpu/float_mode.h"
 #include "kernels/splitmix64.h"
 
 namespace herd {
 namespace {
-
-// The float mode of kernel threads while it lives.
-class KernelFloatMode {
- public:
-  KernelFloatMode() {
-    std::feholdexcept(&before_);
-    set_kernel_float_mode();
-  }
-  ~KernelFloatMode() { std::fesetenv(&before_); }
-  KernelFloatMode(const KernelFloatMode&) = delete;
-  KernelFloatMode& operator=(const KernelFloatMode&) = delete;
-
- private:
-  std::fenv_t before_{};
-};
 
 // Biased exponents: at least `low`, below `low + count`.
 struct Exponents {
@@ -74,20 +59,6 @@ class Values {
   std::uint64_t state_;
 };
 
-// 64-byte aligned memory for `count` elements.
-template <class T>
-class Aligned {
- public:
-  explicit Aligned(std::int64_t count) : memory_(static_cast<std::size_t>(count) * sizeof(T) / sizeof(Line) + 1) {}
-  T* data() { return reinterpret_cast<T*>(memory_.data()); }
-
- private:
-  struct alignas(64) Line {
-    unsigned char bytes[64];
-  };
-  std::vector<Line> memory_;
-};
-
 // A product in memory of its own: weights are packed already, since any bits are some matrix.
 class Trial {
  public:
@@ -114,9 +85,9 @@ class Trial {
   }
 
  private:
-  Aligned<std::uint16_t> x_, weights_;
-  Aligned<char> packed_;
-  Aligned<float> scratch_;
+  AlignedMemory<std::uint16_t> x_, weights_;
+  AlignedMemory<char> packed_;
+  AlignedMemory<float> scratch_;
   TensorView x_view_;
   PackedMatrix w_;
 };
@@ -129,7 +100,7 @@ std::string difference(const Kind& kind, std::int64_t rows, const KernelTable& t
   constexpr std::int64_t kOutputs = 48;
   constexpr std::int64_t kK = 320;
   Trial trial(rows, kOutputs, kK, kind);
-  Aligned<float> expected(rows * kOutputs), actual(rows * kOutputs);
+  AlignedMemory<float> expected(rows * kOutputs), actual(rows * kOutputs);
   trial.multiply(trusted, expected.data());
   trial.multiply(candidate, actual.data());
   for (std::int64_t i = 0; i < rows * kOutputs; i++) {
@@ -162,7 +133,7 @@ double product_speed_ratio(const KernelTable& trusted, const KernelTable& candid
   constexpr std::int64_t kOutputs = 64;
   const KernelFloatMode mode;
   Trial trial(kRows, kOutputs, 512, kKinds[0]);
-  Aligned<float> out(kRows * kOutputs);
+  AlignedMemory<float> out(kRows * kOutputs);
   const KernelTable* const tables[2] = {&trusted, &candidate};
   double best[2] = {1e9, 1e9};
   for (int repeat = 0; repeat < 10; repeat++) {  // in turns, the best of each: other processes only ever slow one down

@@ -54,12 +54,12 @@ HERD_SIMD void store_columns(const std::uint32_t* block, std::int64_t stride, st
 void pack_panels(const PackedMatrix& w, const float* source, std::int64_t first_row, std::int64_t begin,
                  std::int64_t end) {
   const std::int64_t k_padded = w.k_padded();
-  const bool wide = w.dtype == DType::kF32;
+  const bool wide = w.dtype() == DType::kF32;
   alignas(64) std::uint32_t block[16 * 16];
   for (std::int64_t panel = begin; panel < end; panel++) {
     auto* out =
         reinterpret_cast<std::uint32_t*>(static_cast<char*>(const_cast<void*>(w.data)) +
-                                         panel * 16 * k_padded * static_cast<std::int64_t>(dtype_bytes(w.dtype)));
+                                         panel * 16 * k_padded * static_cast<std::int64_t>(dtype_bytes(w.dtype())));
     for (std::int64_t k = 0; k < k_padded; k += 16) {
       const std::int64_t left = k < w.k ? w.k - k : 0;
       for (std::int64_t lane = 0; lane < 16; lane++) {
@@ -69,7 +69,7 @@ void pack_panels(const PackedMatrix& w, const float* source, std::int64_t first_
         if (wide) {
           store(reinterpret_cast<float*>(block) + lane * 16, v);
         } else {
-          to_pairs(w.dtype, v, block + lane * 16);
+          to_pairs(w.dtype(), v, block + lane * 16);
         }
       }
       store_columns(block, 16, wide ? 16 : 8, out + k * (wide ? 16 : 8));
@@ -115,7 +115,7 @@ void embed(const PackedMatrix& table, const std::int32_t* ids, const TensorView&
     const std::int64_t lane = ids[t] % 16;
     alignas(64) float values[32];
     for (std::int64_t k = 0; k < table.k; k += 32) {
-      if (table.dtype == DType::kF32) {
+      if (table.dtype() == DType::kF32) {
         const float* from = static_cast<const float*>(table.data) + (panel * pairs + k / 2) * 32 + lane;
         for (int i = 0; i < 32; i++) values[i] = from[i * 16];
       } else {
@@ -123,7 +123,7 @@ void embed(const PackedMatrix& table, const std::int32_t* ids, const TensorView&
         alignas(64) std::uint32_t words[16];
         for (int i = 0; i < 16; i++) words[i] = from[i * 16];
         const auto* halves = reinterpret_cast<const std::uint16_t*>(words);
-        const bool bf16 = table.dtype == DType::kBF16;
+        const bool bf16 = table.dtype() == DType::kBF16;
         store(values, bf16 ? load_bf16(halves) : load_f16(halves));
         store(values + 16, bf16 ? load_bf16(halves + 16) : load_f16(halves + 16));
       }

@@ -1,41 +1,62 @@
 #include "kernels/cpu/isa_choice.h"
 
+#include "kernels/cpu/block_check.h"
+#include "kernels/cpu/ops_cpu.h"
+
 namespace herd {
 namespace {
 
-Status lacks(const char* isa, const std::string& missing) {
-  return usage_error(std::string("cpu isa ") + isa + ": this CPU lacks " + missing);
+struct Level {
+  CpuIsa isa;
+  const char* name;
+  bool CpuFeatures::* there;
+  std::string CpuFeatures::* missing;
+};
+// The best comes first.
+constexpr Level kLevels[] = {
+    {CpuIsa::kAvx512Bf16, "avx512-bf16", &CpuFeatures::avx512_bf16, &CpuFeatures::missing_for_avx512_bf16},
+    {CpuIsa::kAvx512Vnni, "avx512-vnni", &CpuFeatures::avx512_vnni, &CpuFeatures::missing_for_avx512_vnni},
+    {CpuIsa::kAvx512, "avx512", &CpuFeatures::avx512, &CpuFeatures::missing_for_avx512},
+    {CpuIsa::kAvx2, "avx2", &CpuFeatures::avx2, &CpuFeatures::missing_for_avx2},
+};
+
+// Empty when the kernels give the bits they should.
+std::string fault_of(const Level& level, const IsaJudges& judges) {
+  if (level.isa == CpuIsa::kAvx512Bf16 && !judges.dots().difference.empty())
+    return "vdpbf16ps gives other bits than multiply-adds (" + judges.dots().difference + ")";
+  const std::string& difference = judges.blocks(level.isa);
+  return difference.empty() ? "" : "products of blocks give other bits than rule 4 (" + difference + ")";
+}
+
+Expected<IsaChoice> take(const Level& level, const CpuFeatures& features, const IsaJudges& judges) {
+  if (!(features.*level.there))
+    return fail(usage_error(std::string("cpu isa ") + level.name + ": this CPU lacks " + features.*level.missing));
+  const std::string fault = fault_of(level, judges);
+  if (fault.empty()) return IsaChoice{level.isa, ""};
+  return fail(usage_error(std::string("cpu isa ") + level.name + ": on this CPU " + fault + ": use another --cpu-isa, or auto"));
 }
 
 }  // namespace
 
-Expected<IsaChoice> choose_isa(CpuIsa wanted, const CpuFeatures& features, const DotVerdict& (*judge)()) {
-  switch (wanted) {
-    case CpuIsa::kReference:
-      return IsaChoice{wanted, ""};
-    case CpuIsa::kAvx2:
-      if (!features.avx2) return fail(lacks("avx2", features.missing_for_avx2));
-      return IsaChoice{wanted, ""};
-    case CpuIsa::kAvx512:
-      if (!features.avx512) return fail(lacks("avx512", features.missing_for_avx512));
-      return IsaChoice{wanted, ""};
-    case CpuIsa::kAvx512Bf16:
-      if (!features.avx512_bf16) return fail(lacks("avx512-bf16", features.missing_for_avx512_bf16));
-      if (!judge().difference.empty()) {
-        return fail(usage_error("cpu isa avx512-bf16: vdpbf16ps of this CPU gives other bits than its multiply-adds (" +
-                                judge().difference + "): use --cpu-isa avx512"));
-      }
-      return IsaChoice{wanted, ""};
-    case CpuIsa::kAuto:
-      break;
-  }
-  if (features.avx512_bf16) {
-    if (!judge().difference.empty()) {
-      return IsaChoice{CpuIsa::kAvx512, "vdpbf16ps gives other bits and is not used: " + judge().difference};
+IsaJudges trials() {
+  return {judge_dots, [](CpuIsa isa) -> const std::string& { return judge_blocks(kernels_of(isa)); }};
+}
+
+Expected<IsaChoice> choose_isa(CpuIsa wanted, const CpuFeatures& features, const IsaJudges& judges) {
+  if (wanted == CpuIsa::kReference) return IsaChoice{wanted, ""};
+  IsaChoice best;
+  for (const Level& level : kLevels) {
+    if (wanted == level.isa) return take(level, features, judges);
+    if (wanted != CpuIsa::kAuto || !(features.*level.there)) continue;
+    if (std::string fault = fault_of(level, judges); !fault.empty()) {
+      best.note += (best.note.empty() ? "" : "; ") + std::string(level.name) + " is not used: " + fault;
+      continue;
     }
-    if (judge().faster) return IsaChoice{CpuIsa::kAvx512Bf16, ""};
+    if (level.isa == CpuIsa::kAvx512Bf16 && !judges.dots().faster) continue;
+    best.isa = level.isa;
+    return best;
   }
-  return IsaChoice{features.avx512 ? CpuIsa::kAvx512 : features.avx2 ? CpuIsa::kAvx2 : CpuIsa::kReference, ""};
+  return best;
 }
 
 }  // namespace herd

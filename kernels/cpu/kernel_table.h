@@ -161,6 +161,9 @@ struct KernelTable {
 
 extern const KernelTable kKernelsAvx2;
 extern const KernelTable kKernelsAvx512;
-extern const KernelTable kKernelsAvx512Bf16;  // where vdpbf16ps gives the same bits sooner (dot_bf16-inl.h)
+extern const KernelTable kKernelsAvx512Vnni;  // and vpdpbusd for blocks (kernels_avx512_vnni.cc)
+extern const KernelTable kKernelsAvx512Bf16;  // and vdpbf16ps, where it gives the same bits sooner (dot_bf16-inl.h)
+
+extern const Product kVnniBlocks;
 
 }  // namespace herd

@@ -10,6 +10,7 @@
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/row_logits.h"
 #include "kernels/death_mark.h"
+#include "kernels/packed_blocks.h"
 
 namespace herd {
 namespace {
@@ -50,6 +51,7 @@ constexpr std::int64_t kGroupSums = 65536;
 // A thread's share of a product over many rows is cut further, so that a thread the machine slows down gives work
 // away.
 constexpr std::int64_t kTasksPerThread = 8;
+constexpr std::size_t kStackMax = 4;  // matrices with one input: q, k and v
 
 class CpuOps final : public Ops {
  public:
@@ -66,7 +68,16 @@ class CpuOps final : public Ops {
     });
   }
 
+  void pack_blocks(const PackedMatrix& w, std::int64_t row, std::int64_t rows, const std::byte* source) override {
+    const std::int64_t first = row / kPanelOutputs;
+    pool_.parallel_for((rows + kPanelOutputs - 1) / kPanelOutputs, [&](std::int64_t begin, std::int64_t end, int) {
+      pack_block_panels(w, source, row, first + begin, first + end);
+    });
+  }
+  bool takes_blocks() const override { return true; }
+
   void embed(const PackedMatrix& table, const std::int32_t* ids, const TensorView& out) override {
+    if (is_quantized(table.format)) return embed_blocks(table, ids, out);
     for_rows(out.rows, out.rows * out.cols * 8, [&](std::int64_t begin, std::int64_t end) {  // 8: a line per pair
       kernels_.embed(table, ids, out, begin, end);
     });
@@ -77,7 +88,10 @@ class CpuOps final : public Ops {
              [&](std::int64_t begin, std::int64_t end) { kernels_.rms_norm(x, weight, eps, out, begin, end); });
   }
 
-  void matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) override;
+  void matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) override {
+    matmul_stack(x, {&w, 1}, bias, out);
+  }
+  void matmul_stack(const TensorView& x, std::span<const PackedMatrix> stack, const float* bias, const TensorView& out) override;
 
   void add_partials(const TensorView& residual, const PartialSums& partials) override {
     for_rows(residual.rows, residual.rows * residual.cols, [&](std::int64_t begin, std::int64_t end) {
@@ -152,6 +166,8 @@ class CpuOps final : public Ops {
   }
 
  private:
+  void embed_blocks(const PackedMatrix& table, const std::int32_t* ids, const TensorView& out);
+
   // Rows of one query tile, or of one partition of it.
   struct AttentionItem {
     std::int32_t sequence;
@@ -209,50 +225,148 @@ class CpuOps final : public Ops {
   RowLogits logits_;
 };
 
-void CpuOps::matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) {
-  const Product& product = kernels_.product(x, w);
-  const std::int64_t k_padded = w.k_padded();
-  const std::int64_t tiles = tile_count(x.rows, product.tile_rows);
-  const std::int64_t panels = w.outputs_padded() / kPanelOutputs;
-  const std::int64_t x_bytes = x.rows * (k_padded / kChunkK) * product.x_chunk_bytes;
-  const std::int64_t x_floats = (x_bytes + 3) / 4;
-  MatmulArgs args{&w, nullptr, x.rows, bias, &out, product.tile_panels};
-  if (x_bytes > kResidentX) {
-    const std::int64_t fit = std::clamp<std::int64_t>(kGroupSums / (x.rows * kPanelOutputs), 1, 16);
-    args.group_panels = round_up(fit, product.tile_panels);
-  }
-  const std::int64_t tile_floats = round_up(matmul_scratch_floats(x.rows, args.group_panels), 16);
+void CpuOps::embed_blocks(const PackedMatrix& table, const std::int32_t* ids, const TensorView& out) {
+  const std::int64_t stride = table.k_padded();
+  float* const rows = thread_scratch(stride);
+  const auto unpack = [&](std::int64_t begin, std::int64_t end, int thread) {
+    float* const row = rows + thread * round_up(stride, 16);
+    for (std::int64_t t = begin; t < end; t++) {
+      unpack_row(table, ids[t], row);
+      for (std::int64_t k = 0; k < out.cols; k++) {
+        const std::int64_t at = t * out.row_stride + k;
+        if (out.dtype == DType::kF32) {
+          static_cast<float*>(out.data)[at] = row[k];
+        } else {
+          static_cast<BFloat16*>(out.data)[at] = to_bf16(row[k]);
+        }
+      }
+    }
+  };
+  if (out.rows == 1) return unpack(0, 1, 0);
+  pool_.parallel_for(out.rows, unpack);
+}
 
-  if (x_bytes <= kPrivateX) {
-    float* scratch = thread_scratch(tile_floats + x_floats);
-    const std::int64_t stride = round_up(tile_floats + x_floats, 16);
+// What of x is packed for some matrices of a stack, which take it alike.
+struct PackedX {
+  const Product* product;
+  std::int64_t tiles;
+  std::int64_t bytes;
+  std::int64_t offset;  // of its memory, in bytes
+};
+
+// A matrix of a stack.
+struct StackPart {
+  MatmulArgs args;  // but for x and out
+  TensorView out;   // its columns
+  const PackedX* x;
+  std::int64_t first_panel;  // of the whole stack's panels
+};
+
+struct StackPlan {
+  PackedX packed[kStackMax];
+  StackPart parts[kStackMax];
+  int kinds = 0;
+  int count = 0;
+  std::int64_t panels = 0;
+  std::int64_t x_bytes = 0;
+  std::int64_t tile_floats = 0;   // of scratch that a thread multiplies with
+  std::int64_t group_panels = 1;  // the most of a part
+  int tile_panels = 1;
+};
+
+StackPlan plan_stack(const KernelTable& kernels, const TensorView& x, std::span<const PackedMatrix> stack, const float* bias,
+                     const TensorView& out) {
+  HERD_CHECK(stack.size() <= kStackMax, "few matrices have one input");
+  StackPlan plan;
+  std::int64_t column = 0;
+  for (const PackedMatrix& w : stack) {
+    const Product* const product = &kernels.product(x, w);
+    PackedX* packed = std::find_if(plan.packed, plan.packed + plan.kinds, [&](const PackedX& one) { return one.product == product; });
+    if (packed == plan.packed + plan.kinds) {
+      plan.kinds++;
+      *packed = {product, tile_count(x.rows, product->tile_rows), x.rows * w.chunks() * product->x_chunk_bytes, plan.x_bytes};
+      plan.x_bytes += round_up(packed->bytes, 64);
+    }
+    StackPart& part = plan.parts[plan.count++];
+    part.out = columns_of(out, column, w.outputs);
+    part.args = {&w, nullptr, x.rows, bias == nullptr ? nullptr : bias + column, nullptr, product->tile_panels};
+    if (packed->bytes > kResidentX) {
+      const std::int64_t fit = std::clamp<std::int64_t>(kGroupSums / (x.rows * kPanelOutputs), 1, 16);
+      part.args.group_panels = round_up(fit, product->tile_panels);
+    }
+    part.x = packed;
+    part.first_panel = plan.panels;
+    plan.panels += w.outputs_padded() / kPanelOutputs;
+    plan.tile_floats = std::max(plan.tile_floats, round_up(matmul_scratch_floats(x.rows, part.args.group_panels), 16));
+    plan.group_panels = std::max(plan.group_panels, part.args.group_panels);
+    plan.tile_panels = std::max(plan.tile_panels, product->tile_panels);
+    column += w.outputs;
+  }
+  return plan;
+}
+
+void pack_tiles(const StackPlan& plan, const TensorView& x, std::int64_t k_padded, int kind, std::int64_t begin, std::int64_t end,
+                char* memory) {
+  const PackedX& packed = plan.packed[kind];
+  packed.product->pack_x(x, k_padded, packed.tiles, begin, end, memory + packed.offset);
+}
+
+// Panels [begin, end) of the whole stack.
+void multiply_panels(const StackPlan& plan, const char* x, std::int64_t begin, std::int64_t end, float* scratch) {
+  for (int i = 0; i < plan.count; i++) {
+    const StackPart& part = plan.parts[i];
+    const std::int64_t panels = part.args.w->outputs_padded() / kPanelOutputs;
+    const std::int64_t first = std::max<std::int64_t>(begin - part.first_panel, 0);
+    const std::int64_t last = std::min(end - part.first_panel, panels);
+    if (first >= last) continue;
+    MatmulArgs args = part.args;
+    args.out = &part.out;
+    args.x = x + part.x->offset;
+    part.x->product->multiply(args, first, last, scratch);
+  }
+}
+
+void CpuOps::matmul_stack(const TensorView& x, std::span<const PackedMatrix> stack, const float* bias, const TensorView& out) {
+  const StackPlan plan = plan_stack(kernels_, x, stack, bias, out);
+  const std::int64_t k_padded = stack.front().k_padded();
+  const std::int64_t x_floats = (plan.x_bytes + 3) / 4;
+
+  if (plan.x_bytes <= kPrivateX) {
+    float* scratch = thread_scratch(plan.tile_floats + x_floats);
+    const std::int64_t stride = round_up(plan.tile_floats + x_floats, 16);
     const auto multiply = [&](std::int64_t begin, std::int64_t end, int thread) {
       float* mine = scratch + thread * stride;
-      char* packed = reinterpret_cast<char*>(mine + tile_floats);
-      MatmulArgs own = args;
-      product.pack_x(x, k_padded, tiles, 0, tiles, packed);
-      own.x = packed;
-      product.multiply(own, begin, end, mine);
+      char* packed = reinterpret_cast<char*>(mine + plan.tile_floats);
+      for (int kind = 0; kind < plan.kinds; kind++) pack_tiles(plan, x, k_padded, kind, 0, plan.packed[kind].tiles, packed);
+      multiply_panels(plan, packed, begin, end, mine);
     };
-    if (x.rows * k_padded * w.outputs <= kAloneProducts) {
-      multiply(0, panels, 0);
+    if (x.rows * k_padded * out.cols <= kAloneProducts) {
+      multiply(0, plan.panels, 0);
     } else {
-      pool_.parallel_for(panels, multiply);
+      pool_.parallel_for(plan.panels, multiply);
     }
     return;
   }
 
   char* packed = reinterpret_cast<char*>(x_.floats(x_floats));
-  args.x = packed;
-  float* scratch = thread_scratch(tile_floats);
+  float* scratch = thread_scratch(plan.tile_floats);
+  std::int64_t tiles = 0;
+  for (int kind = 0; kind < plan.kinds; kind++) tiles += plan.packed[kind].tiles;
   pool_.parallel_for(tiles, [&](std::int64_t begin, std::int64_t end, int) {
-    product.pack_x(x, k_padded, tiles, begin, end, packed);
+    std::int64_t first = 0;
+    for (int kind = 0; kind < plan.kinds; kind++) {
+      const std::int64_t count = plan.packed[kind].tiles;
+      const std::int64_t from = std::max<std::int64_t>(begin - first, 0);
+      const std::int64_t to = std::min(end - first, count);
+      if (from < to) pack_tiles(plan, x, k_padded, kind, from, to, packed);
+      first += count;
+    }
   });
-  const std::int64_t share = panels / (kTasksPerThread * pool_.threads());
-  const std::int64_t task_panels = std::max(args.group_panels, round_up(share, product.tile_panels));
-  for_tasks((panels + task_panels - 1) / task_panels, [&](std::int64_t task, int thread) {
+  const std::int64_t share = plan.panels / (kTasksPerThread * pool_.threads());
+  const std::int64_t task_panels = std::max(plan.group_panels, round_up(share, plan.tile_panels));
+  for_tasks((plan.panels + task_panels - 1) / task_panels, [&](std::int64_t task, int thread) {
     const std::int64_t begin = task * task_panels;
-    product.multiply(args, begin, std::min(begin + task_panels, panels), scratch + thread * tile_floats);
+    multiply_panels(plan, packed, begin, std::min(begin + task_panels, plan.panels), scratch + thread * plan.tile_floats);
   });
 }
 
@@ -373,6 +487,8 @@ const KernelTable& kernels_of(CpuIsa isa) {
       return kKernelsAvx2;
     case CpuIsa::kAvx512:
       return kKernelsAvx512;
+    case CpuIsa::kAvx512Vnni:
+      return kKernelsAvx512Vnni;
     case CpuIsa::kAvx512Bf16:
       return kKernelsAvx512Bf16;
     case CpuIsa::kAuto:

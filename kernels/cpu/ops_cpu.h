@@ -12,7 +12,7 @@
 
 namespace herd {
 
-// `isa` is kAvx2, kAvx512 or kAvx512Bf16, which the caller knows this CPU to have.
+// `isa` is kAvx2, kAvx512, kAvx512Vnni or kAvx512Bf16, which the caller knows this CPU to have.
 const KernelTable& kernels_of(CpuIsa isa);
 // `pool` and `memory`, of which scratch is cut, outlive the Ops. For one thread at a time.
 std::unique_ptr<Ops> make_cpu_ops(CpuIsa isa, ThreadPool& pool, SlabMemory& memory);

@@ -20,7 +20,7 @@ class CpuRowPacker final : public RowPacker {
       : kernels_(kernels), pool_(pool), memory_(memory) {}
 
   Status pack(const PackedMatrix& w, RowReader& reader) override {
-    const bool own_type = reader.type() == w.dtype && w.dtype != DType::kF32;
+    const bool own_type = reader.type() == w.dtype() && w.dtype() != DType::kF32;
     HERD_CHECK(own_type || reader.type() == DType::kF32, "rows are floats or of the matrix's own type");
     const std::int64_t row_bytes = w.k * static_cast<std::int64_t>(dtype_bytes(reader.type()));
     const std::int64_t batch_panels = std::max<std::int64_t>(1, kBatchBytes / (row_bytes * kPanelOutputs));

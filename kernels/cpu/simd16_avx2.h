@@ -126,6 +126,35 @@ HERD_SIMD float max_lane(V16 v) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
+// ---- bytes: a lane holds four of them, neighbours along k ----
+// Sums of two neighbouring products, 16 bits each, of unsigned with signed bytes; they saturate.
+HERD_SIMD I16 maddubs(I16 u, I16 s) { return {_mm256_maddubs_epi16(u.a, s.a), _mm256_maddubs_epi16(u.b, s.b)}; }
+HERD_SIMD I16 add16(I16 x, I16 y) { return {_mm256_add_epi16(x.a, y.a), _mm256_add_epi16(x.b, y.b)}; }
+// Both 16-bit halves of each lane, added.
+HERD_SIMD I16 add_halves(I16 x) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  return {_mm256_madd_epi16(x.a, ones), _mm256_madd_epi16(x.b, ones)};
+}
+HERD_SIMD I16 abs8(I16 x) { return {_mm256_abs_epi8(x.a), _mm256_abs_epi8(x.b)}; }
+// x with its bytes negated where `by` is negative; bytes where `by` is 0 are unspecified.
+HERD_SIMD I16 sign8(I16 x, I16 by) { return {_mm256_sign_epi8(x.a, by.a), _mm256_sign_epi8(x.b, by.b)}; }
+HERD_SIMD V16 load_i8(const void* p) {
+  const __m128i v = _mm_loadu_si128(static_cast<const __m128i*>(p));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(v)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(v, 8)))};
+}
+HERD_SIMD I16 imax(I16 x, I16 y) { return {_mm256_max_epi32(x.a, y.a), _mm256_max_epi32(x.b, y.b)}; }
+HERD_SIMD std::int32_t imax_lane(I16 x) {
+  const __m256i eight = _mm256_max_epi32(x.a, x.b);
+  const __m128i four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  const __m128i two = _mm_max_epi32(four, _mm_unpackhi_epi64(four, four));
+  return _mm_cvtsi128_si32(_mm_max_epi32(two, _mm_shuffle_epi32(two, 0x55)));
+}
+// Lanes rounded to the nearest integer, to even where two are as near; within a signed byte.
+HERD_SIMD __m128i round_to_bytes(V16 v) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(_mm256_cvtps_epi32(v.a), _mm256_cvtps_epi32(v.b)), 0xd8);
+  return _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+}
+
 // ---- formats ----
 // Upper halves of fp32 lanes, rounded as to_bf16() does, in the low 16 bits.
 HERD_SIMD I16 bf16_bits(V16 v) {

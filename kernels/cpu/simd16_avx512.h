@@ -96,6 +96,25 @@ HERD_SIMD float max_lane(V16 v) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
+// ---- bytes: a lane holds four of them, neighbours along k ----
+// Sums of two neighbouring products, 16 bits each, of unsigned with signed bytes; they saturate.
+HERD_SIMD I16 maddubs(I16 u, I16 s) { return {_mm512_maddubs_epi16(u.v, s.v)}; }
+HERD_SIMD I16 add16(I16 x, I16 y) { return {_mm512_add_epi16(x.v, y.v)}; }
+// Both 16-bit halves of each lane, added.
+HERD_SIMD I16 add_halves(I16 x) { return {_mm512_madd_epi16(x.v, _mm512_set1_epi16(1))}; }
+HERD_SIMD I16 abs8(I16 x) { return {_mm512_abs_epi8(x.v)}; }
+// x with its bytes negated where `by` is negative; bytes where `by` is 0 are unspecified.
+HERD_SIMD I16 sign8(I16 x, I16 by) {
+  return {_mm512_mask_sub_epi8(x.v, _mm512_movepi8_mask(by.v), _mm512_setzero_si512(), x.v)};
+}
+HERD_SIMD V16 load_i8(const void* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
+}
+HERD_SIMD I16 imax(I16 x, I16 y) { return {_mm512_max_epi32(x.v, y.v)}; }
+HERD_SIMD std::int32_t imax_lane(I16 x) { return _mm512_reduce_max_epi32(x.v); }
+// Lanes rounded to the nearest integer, to even where two are as near; within a signed byte.
+HERD_SIMD __m128i round_to_bytes(V16 v) { return _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v.v)); }
+
 // ---- formats ----
 // Upper halves of fp32 lanes, rounded as to_bf16() does, in the low 16 bits. (Not vcvtneps2bf16: it flushes
 // denormals.)

@@ -147,7 +147,7 @@ class Product {
   Product(Stream& stream, std::int64_t n, CublasMatmul* yardstick) : stream_(stream), n_(n), yardstick_(yardstick) {}
 
   [[nodiscard]] PackedMatrix matrix(const DeviceBuffer& memory) const {
-    PackedMatrix w = {.data = memory.data(), .dtype = DType::kBF16, .outputs = n_, .k = n_, .leaf_count = 1};
+    PackedMatrix w = {.data = memory.data(), .format = WeightFormat::kBF16, .outputs = n_, .k = n_, .leaf_count = 1};
     w.leaf_chunk[1] = static_cast<std::int32_t>(n_ / kChunkK);
     return w;
   }

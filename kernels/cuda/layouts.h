@@ -29,10 +29,10 @@ HERD_INLINE constexpr std::int64_t weight_index(std::int64_t k_padded, std::int6
 
 // The index (in elements) of W[output, k] in weights of any dtype: f32 and f16 lie as on a CPU.
 HERD_INLINE constexpr std::int64_t packed_index(const PackedMatrix& w, std::int64_t output, std::int64_t k) {
-  if (w.dtype == DType::kBF16) return weight_index(w.k_padded(), output, k);
+  if (w.dtype() == DType::kBF16) return weight_index(w.k_padded(), output, k);
   const std::int64_t lane = output % kPanelOutputs;
   const std::int64_t pair = output / kPanelOutputs * (w.k_padded() / 2) + k / 2;
-  return w.dtype == DType::kF32 ? (pair * 2 + k % 2) * kPanelOutputs + lane : (pair * kPanelOutputs + lane) * 2 + k % 2;
+  return w.dtype() == DType::kF32 ? (pair * 2 + k % 2) * kPanelOutputs + lane : (pair * kPanelOutputs + lane) * 2 + k % 2;
 }
 
 // K of one block, bf16: [kv_heads][block_size][head_dim_padded32] elements: rows of tokens, the N operand of Q · Kᵀ.

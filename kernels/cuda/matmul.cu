@@ -15,7 +15,7 @@ constexpr std::int64_t kSkinnyTokensMax = 64;
 bool on_tensor_cores(DType x, DType w) { return x == DType::kBF16 && w == DType::kBF16; }
 
 void matmul(Stream& stream, const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) {
-  if (!on_tensor_cores(x.dtype, w.dtype)) {
+  if (!on_tensor_cores(x.dtype, w.dtype())) {
     matmul_canonical(stream, x, w, bias, out);
     return;
   }

@@ -124,7 +124,7 @@ void launch_canonical(Stream& stream, const TensorView& x, const PackedMatrix& w
 void matmul_canonical(Stream& stream, const TensorView& x, const PackedMatrix& w, const float* bias,
                       const TensorView& out) {
   const bool bf16 = x.dtype == DType::kBF16;
-  switch (w.dtype) {
+  switch (w.dtype()) {
     case DType::kF32:
       return bf16 ? launch_canonical<DType::kBF16, DType::kF32>(stream, x, w, bias, out)
                   : launch_canonical<DType::kF32, DType::kF32>(stream, x, w, bias, out);

@@ -80,7 +80,7 @@ class CudaOps final : public Ops {
   // Whether the yardstick keeps and multiplies this matrix.
   [[nodiscard]] bool plain(const PackedMatrix& w) {
     stream_->use();
-    return yardstick_ != nullptr && w.dtype == DType::kBF16;
+    return yardstick_ != nullptr && w.dtype() == DType::kBF16;
   }
 
   const std::shared_ptr<Stream> stream_;

@@ -14,7 +14,7 @@ constexpr int kThreads = 256;
 __device__ __forceinline__ void store_weight(const PackedMatrix& w, std::int64_t output, std::int64_t k, float value) {
   const std::int64_t at = packed_index(w, output, k);
   void* data = const_cast<void*>(w.data);
-  switch (w.dtype) {
+  switch (w.dtype()) {
     case DType::kF32:
       static_cast<float*>(data)[at] = value;
       break;
@@ -29,7 +29,7 @@ __device__ __forceinline__ void store_weight(const PackedMatrix& w, std::int64_t
 
 __device__ __forceinline__ float load_weight(const PackedMatrix& w, std::int64_t output, std::int64_t k) {
   const std::int64_t at = packed_index(w, output, k);
-  switch (w.dtype) {
+  switch (w.dtype()) {
     case DType::kF32:
       return static_cast<const float*>(w.data)[at];
     case DType::kBF16:

@@ -4,6 +4,7 @@
 
 #include "kernels/philox.h"
 #include "kernels/reference/attention_reference.h"
+#include "kernels/reference/quantized_reference.h"
 #include "kernels/reference/reference_math.h"
 
 namespace herd {
@@ -39,15 +40,27 @@ class ReferenceOps final : public Ops {
     for (std::int64_t n = row; n < end; n++) {
       for (std::int64_t k = 0; k < w.k_padded(); k++) {
         const bool padding = n >= w.outputs || k >= w.k;
-        store(data, w.dtype, packed_index(w, n, k), padding ? 0.0F : source[(n - row) * w.k + k]);
+        store(data, w.dtype(), packed_index(w, n, k), padding ? 0.0F : source[(n - row) * w.k + k]);
       }
     }
   }
 
+  void pack_blocks(const PackedMatrix& w, std::int64_t row, std::int64_t rows, const std::byte* source) override {
+    pack_block_panels(w, source, row, row / kPanelOutputs, (row + rows + kPanelOutputs - 1) / kPanelOutputs);
+  }
+
+  bool takes_blocks() const override { return true; }
+
   void embed(const PackedMatrix& table, const std::int32_t* ids, const TensorView& out) override {
+    std::vector<float> row(is_quantized(table.format) ? static_cast<std::size_t>(table.k_padded()) : 0);
     for (std::int64_t t = 0; t < out.rows; t++) {
+      if (is_quantized(table.format)) {
+        unpack_row(table, ids[t], row.data());
+        for (std::int64_t k = 0; k < out.cols; k++) store(out, t, k, row[static_cast<std::size_t>(k)]);
+        continue;
+      }
       for (std::int64_t k = 0; k < out.cols; k++) {
-        store(out, t, k, load(table.data, table.dtype, packed_index(table, ids[t], k)));
+        store(out, t, k, load(table.data, table.dtype(), packed_index(table, ids[t], k)));
       }
     }
   }
@@ -67,27 +80,7 @@ class ReferenceOps final : public Ops {
   }
 
   void matmul(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) override {
-    const auto k_padded = static_cast<std::size_t>(w.k_padded());
-    std::vector<float> x_rows(static_cast<std::size_t>(x.rows) * k_padded, 0.0F);  // as fp32, k padded with +0
-    for (std::int64_t t = 0; t < x.rows; t++) {
-      for (std::int64_t k = 0; k < w.k; k++) x_rows[static_cast<std::size_t>(t) * k_padded + k] = load(x, t, k);
-    }
-    std::vector<float> w_row(k_padded);
-    for (std::int64_t n = 0; n < w.outputs; n++) {
-      for (std::size_t k = 0; k < k_padded; k++) w_row[k] = load(w.data, w.dtype, packed_index(w, n, k));
-      for (std::int64_t t = 0; t < x.rows; t++) {
-        const float* x_row = x_rows.data() + static_cast<std::size_t>(t) * k_padded;
-        const auto present = [&](int leaf) { return w.leaf_chunk[leaf] < w.leaf_chunk[leaf + 1]; };
-        const auto leaf_value = [&](int leaf) {
-          return reference::canonical_dot(
-              w.leaf_chunk[leaf], w.leaf_chunk[leaf + 1], [&](std::int64_t k) { return x_row[k]; },
-              [&](std::int64_t k) { return w_row[static_cast<std::size_t>(k)]; });
-        };
-        float sum = 0.0F;
-        reference::tree_sum(0, w.leaf_count, present, leaf_value, &sum);
-        store(out, t, n, bias == nullptr ? sum : sum + bias[n]);
-      }
-    }
+    is_quantized(w.format) ? multiply_blocks(x, w, bias, out) : multiply_numbers(x, w, bias, out);
   }
 
   // residual = round(residual + (tree + bias)); without a bias residual + tree.
@@ -242,6 +235,55 @@ class ReferenceOps final : public Ops {
     LaneSum sum;
     for (std::int64_t c = begin; c < end; c++) sum.lane[c % 16] = sum.lane[c % 16] + exp_f32(values[c] - max);
     return {max, sum.total()};
+  }
+
+  // out[t, n] = leaves of w added by rule 3's tree, + bias. leaf_sum(t, n, chunk_begin, chunk_end): what one of them is.
+  template <class LeafSum>
+  static void add_leaves(std::int64_t n, const PackedMatrix& w, const float* bias, const TensorView& out, const LeafSum& leaf_sum) {
+    for (std::int64_t t = 0; t < out.rows; t++) {
+      const auto present = [&](int leaf) { return w.leaf_chunk[leaf] < w.leaf_chunk[leaf + 1]; };
+      const auto leaf_value = [&](int leaf) { return leaf_sum(t, w.leaf_chunk[leaf], w.leaf_chunk[leaf + 1]); };
+      float sum = 0.0F;
+      reference::tree_sum(0, w.leaf_count, present, leaf_value, &sum);
+      store(out, t, n, bias == nullptr ? sum : sum + bias[n]);
+    }
+  }
+
+  // x as fp32, k padded with +0: [rows, k_padded].
+  static std::vector<float> padded_rows(const TensorView& x, std::size_t k_padded) {
+    std::vector<float> rows(static_cast<std::size_t>(x.rows) * k_padded, 0.0F);
+    for (std::int64_t t = 0; t < x.rows; t++) {
+      for (std::int64_t k = 0; k < x.cols; k++) rows[static_cast<std::size_t>(t) * k_padded + static_cast<std::size_t>(k)] = load(x, t, k);
+    }
+    return rows;
+  }
+
+  static void multiply_numbers(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) {
+    const auto k_padded = static_cast<std::size_t>(w.k_padded());
+    const std::vector<float> x_rows = padded_rows(x, k_padded);
+    std::vector<float> w_row(k_padded);
+    for (std::int64_t n = 0; n < w.outputs; n++) {
+      for (std::size_t k = 0; k < k_padded; k++) w_row[k] = load(w.data, w.dtype(), packed_index(w, n, static_cast<std::int64_t>(k)));
+      add_leaves(n, w, bias, out, [&](std::int64_t t, std::int64_t begin, std::int64_t end) {
+        const float* const x_row = x_rows.data() + static_cast<std::size_t>(t) * k_padded;
+        return reference::canonical_dot(
+            begin, end, [&](std::int64_t k) { return x_row[k]; }, [&](std::int64_t k) { return w_row[static_cast<std::size_t>(k)]; });
+      });
+    }
+  }
+
+  static void multiply_blocks(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) {
+    const std::int64_t chunks = w.chunks();
+    const std::vector<float> x_rows = padded_rows(x, static_cast<std::size_t>(w.k_padded()));
+    std::vector<reference::QuantizedActivations> blocks;
+    for (std::int64_t i = 0; i < x.rows * chunks; i++) blocks.push_back(reference::quantize_activations(x_rows.data() + i * kChunkK));
+    for (std::int64_t n = 0; n < w.outputs; n++) {
+      add_leaves(n, w, bias, out, [&](std::int64_t t, std::int64_t begin, std::int64_t end) {
+        return reference::quantized_dot(w, n, begin, end, [&](std::int64_t chunk) -> const reference::QuantizedActivations& {
+          return blocks[static_cast<std::size_t>(t * chunks + chunk)];
+        });
+      });
+    }
   }
 };
 

@@ -99,7 +99,7 @@ inline std::int64_t packed_index(const PackedMatrix& w, std::int64_t output, std
   const std::int64_t panel = output / kPanelOutputs;
   const std::int64_t lane = output % kPanelOutputs;
   const std::int64_t pair = panel * (w.k_padded() / 2) + k / 2;
-  if (w.dtype == DType::kF32) return (pair * 2 + k % 2) * kPanelOutputs + lane;
+  if (w.dtype() == DType::kF32) return (pair * 2 + k % 2) * kPanelOutputs + lane;
   return (pair * kPanelOutputs + lane) * 2 + k % 2;
 }
 

@@ -8,17 +8,6 @@
 #include "kernels/row_sampler.h"
 
 namespace herd::model {
-namespace {
-
-// Columns [begin, begin + cols) of a view.
-TensorView columns(const TensorView& view, std::int64_t begin, std::int64_t cols) {
-  TensorView part = view;
-  part.data = static_cast<std::byte*>(view.data) + static_cast<std::size_t>(begin) * dtype_bytes(view.dtype);
-  part.cols = cols;
-  return part;
-}
-
-}  // namespace
 
 Llama::Llama(const LlamaParts& parts, Device& device, Collective& tp)
     : config_(parts.config),
@@ -136,9 +125,9 @@ void Llama::decoder_layer(int layer, const StepRows& step, kv::KvStorage& kv) {
   const std::int64_t dim = config_.head_dim;
   const std::int64_t q_size = plan_.heads.size() * dim;
   const std::int64_t kv_size = plan_.kv_heads.size() * dim;
-  const TensorView q = columns(qkv_, 0, q_size);
-  const TensorView k = columns(qkv_, q_size, kv_size);
-  const TensorView v = columns(qkv_, q_size + kv_size, kv_size);
+  const TensorView q = columns_of(qkv_, 0, q_size);
+  const TensorView k = columns_of(qkv_, q_size, kv_size);
+  const TensorView v = columns_of(qkv_, q_size + kv_size, kv_size);
 
   ops_.matmul(normed_, w.qkv, w.qkv_bias, qkv_);
   ops_.rope_write_kv(q, k, v, step.positions, rope_values_, step.slots, kv.layer(layer));

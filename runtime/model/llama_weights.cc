@@ -76,7 +76,7 @@ class Loader {
   Expected<PackedMatrix> matrix(LlamaWeights& weights, const std::vector<Segment>& segments, std::int64_t col_begin,
                                 std::int64_t k, int leaf_count = 1, const std::int32_t* leaf_chunk = nullptr) {
     PackedMatrix packed;
-    packed.dtype = dtype_;
+    packed.format = format_of(dtype_);
     packed.k = k;
     for (const Segment& segment : segments) packed.outputs += segment.row_end - segment.row_begin;
     packed.leaf_count = leaf_count;
@@ -254,8 +254,7 @@ std::size_t total_bytes(const LlamaConfig& config, const std::vector<model::Shar
 PackedMatrix vocabulary_slice(const PackedMatrix& embedding, const model::Range& vocab) {
   PackedMatrix slice = embedding;
   slice.outputs = vocab.size();
-  const std::size_t row_bytes = static_cast<std::size_t>(embedding.k_padded()) * dtype_bytes(embedding.dtype);
-  slice.data = static_cast<const std::byte*>(embedding.data) + static_cast<std::size_t>(vocab.begin) * row_bytes;
+  slice.data = static_cast<const std::byte*>(embedding.data) + vocab.begin / kPanelOutputs * embedding.panel_bytes();
   return slice;
 }
 

@@ -9,7 +9,7 @@ namespace {
 
 std::int64_t matrix_bytes(std::int64_t outputs, std::int64_t k, DType dtype) {
   PackedMatrix matrix;
-  matrix.dtype = dtype;
+  matrix.format = format_of(dtype);
   matrix.outputs = outputs;
   matrix.k = k;
   return matrix.bytes();

@@ -35,7 +35,7 @@ StackedRows::StackedRows(const WeightSource& source, std::span<const Segment> se
       segments_(segments),
       col_begin_(col_begin),
       k_(matrix.k),
-      type_(common_type(source, segments, matrix.dtype)),
+      type_(common_type(source, segments, matrix.dtype())),
       on_read_(std::move(on_read)),
       found_(std::make_unique<std::atomic<bool>[]>(segments.size())) {}
 

@@ -312,6 +312,7 @@ std::vector<Axis> axes(bool full) {
   list.push_back({"isa reference", 5, [](EngineOptions& o) { o.isa = CpuIsa::kReference; }, 1, false, false, 5});
   list.push_back({"isa avx2", 7, [](EngineOptions& o) { o.isa = CpuIsa::kAvx2; }});
   list.push_back({"isa avx512", 7, [](EngineOptions& o) { o.isa = CpuIsa::kAvx512; }});
+  list.push_back({"isa avx512-vnni", 7, [](EngineOptions& o) { o.isa = CpuIsa::kAvx512Vnni; }});
   list.push_back({"isa avx512-bf16", 7, [](EngineOptions& o) { o.isa = CpuIsa::kAvx512Bf16; }});
   list.push_back({"all at once", 32, [](EngineOptions& o) {
                     o.tensor_parallel = 2;

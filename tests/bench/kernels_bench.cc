@@ -1,7 +1,7 @@
 // kernels_bench: each kernel's GB/s and GFLOP/s beside what this machine reads and multiplies at most, measured in the
 // same run with the same threads. Weights and KV rotate through a buffer far beyond the caches.
 //
-//   kernels_bench [--isa avx512-bf16|avx512|avx2|reference] [--threads N | --cpu-time] [matmul|attention|rows|logits]...
+//   kernels_bench [--isa avx512-bf16|avx512-vnni|avx512|avx2|reference] [--threads N | --cpu-time] [matmul|blocks|attention|rows|logits]...
 //
 // Two times: the median of the wall clock, which is what a step feels, and the best, which says what the kernel can
 // do when other processes leave it alone. --cpu-time: one thread, and kernels and bounds by its CPU time, for machines
@@ -42,6 +42,10 @@ double now() {
   timespec time{};
   clock_gettime(cpu_time ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+std::string format_of_row(WeightFormat weights, std::int64_t rows) {
+  return format("matmul %s %d x 2048 x 8192", format_name(weights), static_cast<int>(rows));
 }
 
 struct Seconds {
@@ -104,6 +108,29 @@ class Bench {
         });
         report(format("matmul bf16 %d x %d x %d", static_cast<int>(rows), k, outputs), seconds,
                static_cast<double>(w.bytes()), 2.0 * static_cast<double>(rows * outputs) * k);
+      }
+    }
+  }
+
+  // Blocks of any bytes: what they stand for costs the same.
+  void blocks() {
+    for (const WeightFormat format : {WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_1, WeightFormat::kQ5_0,
+                                      WeightFormat::kQ5_1, WeightFormat::kQ6_K}) {
+      for (const std::int64_t rows : {1, 2, 4, 8, 16, 32, 512}) {
+        PackedMatrix w;
+        w.format = format;
+        w.outputs = 8192;
+        w.k = 2048;
+        w.leaf_chunk[1] = 2048 / 32;
+        const auto copies = static_cast<std::int64_t>(kBufferBytes) / w.bytes();
+        const TensorView x = act(x_, rows, w.k);
+        const TensorView out = act(out_, rows, w.outputs);
+        const Seconds seconds = measure([&](std::int64_t i) {
+          w.data = static_cast<const char*>(weights_->data()) + i % copies * w.bytes();
+          device_.ops().matmul(x, w, nullptr, out);
+        });
+        report(format_of_row(format, rows), seconds, static_cast<double>(w.bytes()),
+               2.0 * static_cast<double>(rows * w.outputs * w.k));
       }
     }
   }
@@ -291,13 +318,14 @@ MachineRates machine_rates(Device& device, const CpuDeviceConfig& config) {
 
 [[noreturn]] void usage() {
   std::fprintf(stderr,
-               "usage: kernels_bench [--isa avx512-bf16|avx512|avx2|reference] [--threads N | --cpu-time] "
-               "[matmul|attention|rows|logits]...\n");
+               "usage: kernels_bench [--isa avx512-bf16|avx512-vnni|avx512|avx2|reference] [--threads N | --cpu-time] "
+               "[matmul|blocks|attention|rows|logits]...\n");
   std::exit(2);
 }
 
 CpuIsa parse_isa(const std::string& name) {
   if (name == "avx512-bf16") return CpuIsa::kAvx512Bf16;
+  if (name == "avx512-vnni") return CpuIsa::kAvx512Vnni;
   if (name == "avx512") return CpuIsa::kAvx512;
   if (name == "avx2") return CpuIsa::kAvx2;
   if (name != "reference") usage();
@@ -321,13 +349,13 @@ int main(int argc, char** argv) {
     } else if (arg == "--cpu-time") {
       cpu_time = true;
       config.threads = 1;
-    } else if (arg == "matmul" || arg == "attention" || arg == "rows" || arg == "logits") {
+    } else if (arg == "matmul" || arg == "blocks" || arg == "attention" || arg == "rows" || arg == "logits") {
       parts.push_back(arg);
     } else {
       usage();
     }
   }
-  if (parts.empty()) parts = {"matmul", "attention", "rows", "logits"};
+  if (parts.empty()) parts = {"matmul", "blocks", "attention", "rows", "logits"};
   auto device = make_cpu_device(config);
   if (!device) {
     std::fprintf(stderr, "%s\n", device.error().message().c_str());
@@ -338,6 +366,7 @@ int main(int argc, char** argv) {
   Bench bench(**device);
   for (const std::string& part : parts) {
     if (part == "matmul") bench.matmul();
+    if (part == "blocks") bench.blocks();
     if (part == "attention") bench.attention();
     if (part == "rows") bench.rows();
     if (part == "logits") bench.logits();

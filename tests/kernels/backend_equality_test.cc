@@ -2,15 +2,13 @@
 // one row or many, outputs and gaps poisoned beforehand.
 
 #include <algorithm>
-#include <cstdio>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
-#include "kernels/cpu/cpu_info.h"
 #include "kernels/device.h"
+#include "tests/kernels/backends.h"
 #include "tests/kernels/kernel_fixtures.h"
 
 namespace herd {
@@ -20,43 +18,6 @@ using namespace testing;  // NOLINT(google-build-using-namespace)
 
 constexpr float kNegativeInf = -__builtin_inff();
 constexpr DType kActs[] = {DType::kBF16, DType::kF32};
-
-Ops& reference() {
-  static const std::unique_ptr<Device> device = *make_cpu_device({CpuIsa::kReference, 1});
-  return device->ops();
-}
-
-// The fast backends of this CPU, each with 1 and with 3 threads (a split must not show).
-const std::vector<std::unique_ptr<Device>>& backends() {
-  static const std::vector<std::unique_ptr<Device>> devices = [] {
-    std::vector<std::unique_ptr<Device>> list;
-    const CpuFeatures features = cpu_features();
-    const auto add = [&](CpuIsa isa, const char* name, const std::string& missing) {
-      for (const int threads : {1, 3}) {
-        auto device = make_cpu_device({isa, threads});
-        if (device) {
-          list.push_back(std::move(*device));
-        } else if (threads == 1) {
-          std::printf("SKIPPED: %s (CPU lacks %s)\n", name, missing.c_str());
-        }
-      }
-    };
-    add(CpuIsa::kAvx2, "avx2", features.missing_for_avx2);
-    add(CpuIsa::kAvx512, "avx512", features.missing_for_avx512);
-    add(CpuIsa::kAvx512Bf16, "avx512-bf16", features.missing_for_avx512_bf16);
-    return list;
-  }();
-  return devices;
-}
-
-// body(ops) for each backend, with its name in the message of a failure.
-void on_every_backend(const std::function<void(Ops&)>& body) {
-  for (const auto& device : backends()) {
-    SCOPED_TRACE(device->description());
-    body(device->ops());
-    if (::testing::Test::HasFailure()) return;  // one backend's worth of output is enough
-  }
-}
 
 std::string describe(DType act, Fill fill) { return std::string(dtype_name(act)) + " " + fill_name(fill); }
 

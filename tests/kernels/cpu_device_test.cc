@@ -24,7 +24,7 @@ TEST(CpuDevice, SaysWhatItIs) {
 TEST(CpuDevice, AutoPicksWhatTheChoiceSays) {
   const auto device = make_cpu_device({CpuIsa::kAuto, 1});
   ASSERT_TRUE(device);
-  const auto choice = choose_isa(CpuIsa::kAuto, cpu_features(), judge_dots);
+  const auto choice = choose_isa(CpuIsa::kAuto, cpu_features(), trials());
   ASSERT_TRUE(choice);
   const auto forced = make_cpu_device({choice->isa, 1});
   ASSERT_TRUE(forced);
@@ -43,7 +43,7 @@ TEST(CpuDevice, ForcedIsaIsWhatRunsOrAUsageError) {
                                Forced{CpuIsa::kAvx512, "avx512", features.missing_for_avx512},
                                Forced{CpuIsa::kAvx512Bf16, "avx512-bf16", features.missing_for_avx512_bf16}}) {
     const auto device = make_cpu_device({forced.isa, 1});
-    const bool has_other_dots = forced.isa == CpuIsa::kAvx512Bf16 && forced.missing.empty() && !judge_dots().difference.empty();
+    const bool has_other_dots = forced.isa == CpuIsa::kAvx512Bf16 && forced.missing.empty() && !trials()().difference.empty();
     if (has_other_dots) {
       ASSERT_FALSE(device);
       EXPECT_EQ(device.error().code(), StatusCode::kUsage);

@@ -144,7 +144,7 @@ TEST_F(DotCheck, KeepsTheFloatModeOfTheCaller) {
 
 CpuFeatures all_features() {
   CpuFeatures features;
-  features.avx2 = features.avx512 = features.avx512_bf16 = true;
+  features.avx2 = features.avx512 = features.avx512_vnni = features.avx512_bf16 = true;
   return features;
 }
 
@@ -165,22 +165,33 @@ const DotVerdict& not_asked() {
   return wrong();
 }
 
+const std::string& right_blocks(CpuIsa) {
+  static const std::string none;
+  return none;
+}
+// VNNI's are wrong, and so are those of the set above it, which has them.
+const std::string& wrong_blocks(CpuIsa isa) {
+  static const std::string none;
+  static const std::string difference = "q4_0, row 0 of 1";
+  return isa == CpuIsa::kAvx512Vnni || isa == CpuIsa::kAvx512Bf16 ? difference : none;
+}
+
 CpuIsa chosen(CpuIsa wanted, const CpuFeatures& features, const DotVerdict& (*judge)()) {
-  const auto choice = choose_isa(wanted, features, judge);
+  const auto choice = choose_isa(wanted, features, {judge, right_blocks});
   EXPECT_TRUE(choice);
   return choice ? choice->isa : CpuIsa::kAuto;
 }
 
 TEST(IsaChoice, AutoTakesDotProductsWhereTheyAreRightAndFaster) {
   EXPECT_EQ(chosen(CpuIsa::kAuto, all_features(), good), CpuIsa::kAvx512Bf16);
-  EXPECT_EQ(chosen(CpuIsa::kAuto, all_features(), slow), CpuIsa::kAvx512);
-  EXPECT_EQ(choose_isa(CpuIsa::kAuto, all_features(), slow)->note, "");
+  EXPECT_EQ(chosen(CpuIsa::kAuto, all_features(), slow), CpuIsa::kAvx512Vnni);
+  EXPECT_EQ(choose_isa(CpuIsa::kAuto, all_features(), {slow, right_blocks})->note, "");
 }
 
 TEST(IsaChoice, AutoSaysThatOtherBitsAreNotUsed) {
-  const auto choice = choose_isa(CpuIsa::kAuto, all_features(), wrong);
+  const auto choice = choose_isa(CpuIsa::kAuto, all_features(), {wrong, right_blocks});
   ASSERT_TRUE(choice);
-  EXPECT_EQ(choice->isa, CpuIsa::kAvx512);
+  EXPECT_EQ(choice->isa, CpuIsa::kAvx512Vnni);
   EXPECT_NE(choice->note.find("vdpbf16ps"), std::string::npos);
   EXPECT_NE(choice->note.find(wrong().difference), std::string::npos);
 }
@@ -188,6 +199,8 @@ TEST(IsaChoice, AutoSaysThatOtherBitsAreNotUsed) {
 TEST(IsaChoice, AutoTakesWhatThereIs) {
   CpuFeatures features = all_features();
   features.avx512_bf16 = false;
+  EXPECT_EQ(chosen(CpuIsa::kAuto, features, not_asked), CpuIsa::kAvx512Vnni);
+  features.avx512_vnni = false;
   EXPECT_EQ(chosen(CpuIsa::kAuto, features, not_asked), CpuIsa::kAvx512);
   features.avx512 = false;
   EXPECT_EQ(chosen(CpuIsa::kAuto, features, not_asked), CpuIsa::kAvx2);
@@ -196,7 +209,7 @@ TEST(IsaChoice, AutoTakesWhatThereIs) {
 }
 
 TEST(IsaChoice, AForcedOneIsTakenAsItIs) {
-  for (const CpuIsa isa : {CpuIsa::kReference, CpuIsa::kAvx2, CpuIsa::kAvx512}) {
+  for (const CpuIsa isa : {CpuIsa::kReference, CpuIsa::kAvx2, CpuIsa::kAvx512, CpuIsa::kAvx512Vnni}) {
     EXPECT_EQ(chosen(isa, all_features(), not_asked), isa);
   }
   EXPECT_EQ(chosen(CpuIsa::kAvx512Bf16, all_features(), slow), CpuIsa::kAvx512Bf16);
@@ -206,22 +219,36 @@ TEST(IsaChoice, RefusesWhatIsMissingOrWrong) {
   CpuFeatures features;
   features.missing_for_avx2 = "f16c";
   features.missing_for_avx512 = "f16c, avx512dq";
+  features.missing_for_avx512_vnni = "avx512_vnni";
   features.missing_for_avx512_bf16 = "avx512_bf16";
   struct Refused {
     CpuIsa isa;
     const char* names;
   };
   for (const Refused& refused : {Refused{CpuIsa::kAvx2, "f16c"}, Refused{CpuIsa::kAvx512, "avx512dq"},
-                                 Refused{CpuIsa::kAvx512Bf16, "avx512_bf16"}}) {
-    const auto choice = choose_isa(refused.isa, features, not_asked);
+                                 Refused{CpuIsa::kAvx512Vnni, "avx512_vnni"}, Refused{CpuIsa::kAvx512Bf16, "avx512_bf16"}}) {
+    const auto choice = choose_isa(refused.isa, features, {not_asked, right_blocks});
     ASSERT_FALSE(choice);
     EXPECT_EQ(choice.error().code(), StatusCode::kUsage);
     EXPECT_NE(choice.error().message().find(refused.names), std::string::npos);
   }
-  const auto choice = choose_isa(CpuIsa::kAvx512Bf16, all_features(), wrong);
+  const auto choice = choose_isa(CpuIsa::kAvx512Bf16, all_features(), {wrong, right_blocks});
   ASSERT_FALSE(choice);
   EXPECT_EQ(choice.error().code(), StatusCode::kUsage);
-  EXPECT_NE(choice.error().message().find("--cpu-isa avx512"), std::string::npos);
+  EXPECT_NE(choice.error().message().find("--cpu-isa"), std::string::npos);
+}
+
+TEST(IsaChoice, WrongProductsOfBlocksAreNotUsed) {
+  const auto choice = choose_isa(CpuIsa::kAuto, all_features(), {good, wrong_blocks});
+  ASSERT_TRUE(choice);
+  EXPECT_EQ(choice->isa, CpuIsa::kAvx512);
+  EXPECT_NE(choice->note.find("avx512-bf16 is not used"), std::string::npos);
+  EXPECT_NE(choice->note.find("avx512-vnni is not used"), std::string::npos);
+  EXPECT_NE(choice->note.find("q4_0, row 0 of 1"), std::string::npos);
+  const auto forced = choose_isa(CpuIsa::kAvx512Vnni, all_features(), {good, wrong_blocks});
+  ASSERT_FALSE(forced);
+  EXPECT_EQ(forced.error().code(), StatusCode::kUsage);
+  EXPECT_NE(forced.error().message().find("q4_0, row 0 of 1"), std::string::npos);
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 # without it (kernels/inline.h). Usage: cmake -DNM=nm -DOBJECTS=a.o;b.o -P isa_symbols_test.cmake
 set(checked 0)
 foreach(object IN LISTS OBJECTS)
-  if(NOT object MATCHES "_(amx|avx2|avx512)\\.cc\\.o$")
+  if(NOT object MATCHES "_(amx|avx2|avx512|vnni)\\.cc\\.o$")
     continue()
   endif()
   execute_process(COMMAND ${NM} -C --defined-only ${object} OUTPUT_VARIABLE symbols RESULT_VARIABLE result)

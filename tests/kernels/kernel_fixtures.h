@@ -168,9 +168,9 @@ class Matrix {
   // Leaves are even unless `leaf_chunk` is given (leaf_count + 1 entries).
   Matrix(DType dtype, std::int64_t outputs, std::int64_t k, int leaf_count = 1,
          std::span<const std::int32_t> leaf_chunk = {})
-      : memory_(static_cast<std::size_t>(PackedMatrix{nullptr, dtype, outputs, k, 1, {}}.bytes())) {
+      : memory_(static_cast<std::size_t>(PackedMatrix{nullptr, format_of(dtype), outputs, k, 1, {}}.bytes())) {
     packed.data = memory_.data();
-    packed.dtype = dtype;
+    packed.format = format_of(dtype);
     packed.outputs = outputs;
     packed.k = k;
     packed.leaf_count = leaf_count;

@@ -211,7 +211,7 @@ TEST(ClusterFile, NumbersAreTakenAsTheyAreWrittenOrRefused) {
       {14, "http: {strict_fields: yes}", "f:14:http.strict_fields: must be true or false, not \"yes\"; write true"},
       {14, "http: {strict_fields: 'false'}", "f:14:http.strict_fields: must be true or false, not \"false\"; write false without quotes"},
       {14, "compute: {cpu_isa: avx-512}",
-       "f:14:compute.cpu_isa: must be auto, reference, avx2, avx512 or avx512-bf16, not \"avx-512\"; avx512 is meant?"},
+       "f:14:compute.cpu_isa: must be auto, reference, avx2, avx512, avx512-vnni or avx512-bf16, not \"avx-512\"; avx512 is meant?"},
   });
 }
 

@@ -1,0 +1,136 @@
+#include "kernels/cpu/block_check.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "kernels/cpu/aligned_memory.h"
+#include "kernels/cpu/float_mode.h"
+#include "kernels/packed_blocks.h"
+#include "kernels/reference/quantized_reference.h"
+#include "kernels/splitmix64.h"
+
+namespace herd {
+namespace {
+
+constexpr std::int64_t kOutputs = 16;
+constexpr std::int64_t kChunks = 11;  // across a border of super-blocks, which begins two chunks in
+constexpr std::int64_t kK = kChunks * kChunkK;
+constexpr WeightFormat kFormats[] = {WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_1,
+                                     WeightFormat::kQ5_0, WeightFormat::kQ5_1, WeightFormat::kQ6_K};
+
+class RandomBits {
+ public:
+  std::uint64_t next() { return splitmix64_finish(state_ += kSplitMix64Step); }
+
+ private:
+  std::uint64_t state_ = 4;
+};
+
+PackedMatrix shape_of(WeightFormat format) {
+  PackedMatrix w;
+  w.format = format;
+  w.outputs = kOutputs;
+  w.k = kK;
+  w.chunks_before = format == WeightFormat::kQ6_K ? 6 : 0;
+  w.leaf_chunk[1] = kChunks;
+  return w;
+}
+
+// Packed bytes of any content are blocks of some file. Numbers: any, or (`extreme`) the largest, where sums come near what 16 bits
+// hold. Scales: of both signs, from 2^-14 to 2.
+void fill(const PackedMatrix& w, bool extreme, RandomBits& random, std::byte* data) {
+  std::generate_n(data, w.bytes(), [&] { return static_cast<std::byte>(extreme ? 0xff : random.next() >> 56); });
+  const auto scale = [&](std::byte* at) {
+    const std::uint64_t bits = random.next();
+    const auto half = static_cast<std::uint16_t>((bits & 0x8000U) | (bits >> 20 & 0x3fffU) | 0x0400U);
+    std::memcpy(at, &half, 2);
+  };
+  const std::int64_t supers = w.format == WeightFormat::kQ6_K ? (w.chunks_before + kChunks + 7) / 8 : 0;
+  for (std::int64_t i = 0; i < supers * kPanelOutputs; i++) scale(data + i * 2);
+  if (w.format == WeightFormat::kQ6_K) return;
+  const std::int64_t scales = has_minimum(w.format) ? 2 * kPanelOutputs : kPanelOutputs;
+  for (std::int64_t chunk = 0; chunk < kChunks; chunk++) {
+    for (std::int64_t i = 0; i < scales; i++) scale(data + chunk * w.chunk_bytes() + i * 2);
+  }
+}
+
+// bf16 values; extreme: all at the largest magnitude of their block, of one sign or of both.
+void fill(bool extreme, RandomBits& random, std::int64_t rows, std::uint16_t* x) {
+  for (std::int64_t i = 0; i < rows * kK; i++) {
+    const std::uint64_t bits = random.next();
+    const bool negative = extreme ? i / 64 % 3 == 0 : (bits & 1U) != 0;
+    const std::uint32_t magnitude = extreme ? 0x3f80U : 0x3a00U + static_cast<std::uint32_t>(bits >> 32) % 0x0680U;
+    x[i] = static_cast<std::uint16_t>((negative ? 0x8000U : 0U) | magnitude);
+  }
+}
+
+std::string difference(const Product& product, WeightFormat format, std::int64_t rows, bool extreme) {
+  RandomBits random;
+  PackedMatrix w = shape_of(format);
+  AlignedMemory<std::byte> weights(w.bytes());
+  fill(w, extreme, random, weights.data());
+  w.data = weights.data();
+  std::vector<std::uint16_t> x(static_cast<std::size_t>(rows * kK));
+  fill(extreme, random, rows, x.data());
+
+  const TensorView x_view{x.data(), DType::kBF16, rows, kK, kK};
+  AlignedMemory<float> out(rows * kOutputs);
+  const TensorView out_view{out.data(), DType::kF32, rows, kOutputs, kOutputs};
+  AlignedMemory<char> packed(rows * kChunks * product.x_chunk_bytes);
+  AlignedMemory<float> scratch(matmul_scratch_floats(rows, product.tile_panels));
+  const std::int64_t tiles = tile_count(rows, product.tile_rows);
+  product.pack_x(x_view, kK, tiles, 0, tiles, packed.data());
+  product.multiply({&w, packed.data(), rows, nullptr, &out_view, product.tile_panels}, 0, 1, scratch.data());
+
+  std::vector<reference::QuantizedActivations> blocks;
+  for (std::int64_t i = 0; i < rows * kChunks; i++) {
+    float values[kChunkK];
+    for (std::int64_t k = 0; k < kChunkK; k++) values[k] = to_float(BFloat16{x[static_cast<std::size_t>(i * kChunkK + k)]});
+    blocks.push_back(reference::quantize_activations(values));
+  }
+  for (std::int64_t i = 0; i < rows * kOutputs; i++) {
+    const auto block = [&](std::int64_t chunk) -> const reference::QuantizedActivations& {
+      return blocks[static_cast<std::size_t>(i / kOutputs * kChunks + chunk)];
+    };
+    const float wanted = reference::quantized_dot(w, i % kOutputs, 0, kChunks, block);
+    const float got = out.data()[i];
+    if (__builtin_bit_cast(std::uint32_t, wanted) == __builtin_bit_cast(std::uint32_t, got)) continue;
+    if (wanted != wanted && got != got) continue;
+    char text[128];
+    std::snprintf(text, sizeof text, "%s, row %d of %d: %a, not %a", format_name(format), static_cast<int>(i / kOutputs),
+                  static_cast<int>(rows), static_cast<double>(got), static_cast<double>(wanted));
+    return text;
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string first_block_difference(const Product& product) {
+  const KernelFloatMode mode;
+  for (const WeightFormat format : kFormats) {
+    for (const std::int64_t rows : {1, 2, 13}) {
+      for (const bool extreme : {false, true}) {
+        std::string found = difference(product, format, rows, extreme);
+        if (!found.empty()) return found;
+      }
+    }
+  }
+  return "";
+}
+
+const std::string& judge_blocks(const KernelTable& kernels) {
+  static std::mutex mutex;
+  static std::map<const KernelTable*, std::string> verdicts;
+  const std::scoped_lock lock(mutex);
+  const auto known = verdicts.find(&kernels);
+  if (known != verdicts.end()) return known->second;
+  const PackedMatrix w = shape_of(WeightFormat::kQ8_0);
+  return verdicts[&kernels] = first_block_difference(kernels.product(TensorView{}, w));
+}
+
+}  // namespace herd

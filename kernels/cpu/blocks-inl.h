@@ -26,7 +26,7 @@ HERD_SIMD V16 load_act16(const TensorView& x, std::int64_t at) {
                                 : load_bf16(static_cast<const std::uint16_t*>(x.data) + at);
 }
 
-// Sums of the dwords' 16-bit halves, apart.
+// Sums of the dwords' 16-bit halves, apart, in every dword.
 HERD_SIMD __m128i sum_dwords16(__m128i v) {
   v = _mm_add_epi16(v, _mm_shuffle_epi32(v, 0x4e));
   return _mm_add_epi16(v, _mm_shuffle_epi32(v, 0xb1));
@@ -58,8 +58,8 @@ HERD_SIMD void quantize_chunk(const TensorView& x, std::int64_t at, std::int32_t
   const __m128i ones = _mm_set1_epi8(1);
   const __m128i sums_low = sum_dwords16(_mm_maddubs_epi16(ones, bytes[0]));
   const __m128i sums_high = sum_dwords16(_mm_maddubs_epi16(ones, bytes[1]));
-  const std::int32_t sum_low = sum_halves(_mm_move_epi64(sums_low)) / 2;  // both dwords of eight bytes hold it
-  const std::int32_t sum_high = sum_halves(_mm_move_epi64(sums_high)) / 2;
+  const std::int32_t sum_low = sum_halves(sums_low);
+  const std::int32_t sum_high = sum_halves(sums_high);
   const __m128i pairs = _mm_mullo_epi16(_mm_add_epi16(sums_low, sums_high), _mm_set1_epi16(-8));
   const std::int64_t facts = 8 * rows + r;
   out[facts + kFactScale * rows] = __builtin_bit_cast(std::int32_t, scale);

@@ -190,12 +190,17 @@ struct PairDots {
   HERD_SIMD void add(ByteSum* sum, int i, I16 w, I16 x) {
     if constexpr (E::kBits == 8) {
       sum->dot = iadd(sum->dot, add_halves(maddubs(abs8(w), sign8(x, w))));
+      hold(&sum->dot);
       return;
     }
     const I16 pairs = maddubs(w, x);
     const bool alone = (E::kBits == 5 && i == 0) || (E::kBits == 6 && i % 2 == 0);
     sum->pending = alone ? pairs : add16(sum->pending, pairs);
-    if (E::kBits == 6 && i % 2 == 1) sum->dot = iadd(sum->dot, add_halves(sum->pending));
+    hold(&sum->pending);
+    if (E::kBits == 6 && i % 2 == 1) {
+      sum->dot = iadd(sum->dot, add_halves(sum->pending));
+      hold(&sum->dot);
+    }
   }
   template <class E>
   HERD_SIMD void end(ByteSum* sum, int) {
@@ -374,14 +379,21 @@ BlockTile block_tile_of(int rows) {
   return kTiles[rows];
 }
 
+constexpr std::int64_t kFewRows = 16;
+
 template <class F, class Dots>
 struct BlockTiles {
   static constexpr int kRows = kBlockRows;
   static constexpr int kPanels = 1;
   static constexpr std::int64_t kXChunkBytes = kBlockXBytes;
-  // A block ends where a super-block does, or a leaf.
-  HERD_SIMD std::int64_t block_chunks(const PackedMatrix& w, std::int64_t chunk) {
-    return F::kGroups ? kExpandedChunks - (w.chunks_before + chunk) % kChunksPerSuperBlock : kExpandedChunks;
+  // A block ends where a super-block does, or a leaf. Few rows are multiplied soon after the weights came, so that the next ones
+  // are on their way meanwhile.
+  HERD_SIMD std::int64_t block_chunks(const MatmulArgs& args, std::int64_t chunk) {
+    if (F::kGroups) {
+      const std::int64_t most = args.rows <= kFewRows ? kChunksPerSuperBlock : kExpandedChunks;
+      return most - (args.w->chunks_before + chunk) % kChunksPerSuperBlock;
+    }
+    return args.rows <= kFewRows ? 4 : kExpandedChunks;
   }
 
   HERD_SIMD const char* prepare(const TileBlock& block, float* room) {

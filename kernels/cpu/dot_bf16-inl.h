@@ -161,7 +161,7 @@ struct DotTiles {
   static constexpr int kPanels = kDotPanels;
   static constexpr std::int64_t kXChunkBytes = kChunkK * 2;
   static constexpr std::int64_t kBlockChunks = 8;  // 16 KiB of two panels, half of the smallest L1
-  HERD_SIMD std::int64_t block_chunks(const PackedMatrix&, std::int64_t) { return kBlockChunks; }
+  HERD_SIMD std::int64_t block_chunks(const MatmulArgs&, std::int64_t) { return kBlockChunks; }
 };
 
 // Up to kDotTilesFew tiles. With one or two, memory is the bound.

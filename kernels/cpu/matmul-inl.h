@@ -137,7 +137,7 @@ struct FmaTiles {
   // Weights of a block are 16 KiB, half of L1; the other half is for x, which passes through, and sums.
   static constexpr std::int64_t kBlockChunks = 16384 / (kPairsPerChunk * Tile::kPairBytes);
   static_assert(kBlockChunks * kChunkK * 16 <= kBlockFloats || !Expand);
-  HERD_SIMD std::int64_t block_chunks(const PackedMatrix&, std::int64_t) { return kBlockChunks; }
+  HERD_SIMD std::int64_t block_chunks(const MatmulArgs&, std::int64_t) { return kBlockChunks; }
 
   HERD_SIMD const char* prepare(const TileBlock& block, float* room) {
     if constexpr (!Expand) return block.w;

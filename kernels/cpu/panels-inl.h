@@ -93,7 +93,7 @@ void tile_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, f
       const std::int64_t leaf_end = w.leaf_chunk[leaf + 1];
       stack.present[stack.depth] = w.leaf_chunk[leaf] < leaf_end;
       for (std::int64_t chunk = w.leaf_chunk[leaf]; chunk < leaf_end; chunk += block.chunks) {
-        const std::int64_t most = Tiles::block_chunks(w, chunk);
+        const std::int64_t most = Tiles::block_chunks(args, chunk);
         block.chunk = chunk;
         block.chunks = chunk + most < leaf_end ? most : leaf_end - chunk;
         const std::int64_t behind = chunk + block.chunks;  // the chunk where these panels take their next turn

@@ -135,6 +135,8 @@ HERD_SIMD I16 add_halves(I16 x) {
   const __m256i ones = _mm256_set1_epi16(1);
   return {_mm256_madd_epi16(x.a, ones), _mm256_madd_epi16(x.b, ones)};
 }
+// Holds a sum of integers where it is in the program: compilers regroup such sums, into more registers than there are.
+HERD_SIMD void hold(I16* x) { asm("" : "+x"(x->a), "+x"(x->b)); }
 HERD_SIMD I16 abs8(I16 x) { return {_mm256_abs_epi8(x.a), _mm256_abs_epi8(x.b)}; }
 // x with its bytes negated where `by` is negative; bytes where `by` is 0 are unspecified.
 HERD_SIMD I16 sign8(I16 x, I16 by) { return {_mm256_sign_epi8(x.a, by.a), _mm256_sign_epi8(x.b, by.b)}; }

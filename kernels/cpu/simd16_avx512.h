@@ -102,6 +102,8 @@ HERD_SIMD I16 maddubs(I16 u, I16 s) { return {_mm512_maddubs_epi16(u.v, s.v)}; }
 HERD_SIMD I16 add16(I16 x, I16 y) { return {_mm512_add_epi16(x.v, y.v)}; }
 // Both 16-bit halves of each lane, added.
 HERD_SIMD I16 add_halves(I16 x) { return {_mm512_madd_epi16(x.v, _mm512_set1_epi16(1))}; }
+// Holds a sum of integers where it is in the program: compilers regroup such sums, into more registers than there are.
+HERD_SIMD void hold(I16* x) { asm("" : "+v"(x->v)); }
 HERD_SIMD I16 abs8(I16 x) { return {_mm512_abs_epi8(x.v)}; }
 // x with its bytes negated where `by` is negative; bytes where `by` is 0 are unspecified.
 HERD_SIMD I16 sign8(I16 x, I16 by) {

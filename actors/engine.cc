@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "actors/ranks/gpu_rank_site.h"
+#include "actors/ranks/model_source.h"
 #include "kernels/process_limits.h"
 #include "runtime/model/source_digest.h"
 #include "runtime/model/stoppable_source.h"
@@ -108,8 +109,10 @@ Status Engine::start_on(const EngineOptions& options) {
 }
 
 Expected<placement::ShardedModel> Engine::shard_model(const EngineOptions& options) const {
-  auto cut = placement::cut_model(config(), options.tensor_parallel, model_.own_encoding(), options.encoding, options.gpu.use);
+  auto cut = placement::cut_model(config(), options.tensor_parallel,
+                                  {model_.own_encoding(), model_.is_gguf(), options.encoding, options.gpu.use});
   if (!cut) return fail(cut.error());
+  cut->model.encoding = encoding_of(model_, cut->model.encoding.weights);
   for (const std::string& note : cut->notes) options.note(note);
   return std::move(cut->model);
 }
@@ -117,17 +120,12 @@ Expected<placement::ShardedModel> Engine::shard_model(const EngineOptions& optio
 Status Engine::load(const EngineOptions& options, const placement::ShardedModel& sharded) {
   const auto begin = std::chrono::steady_clock::now();
   model::LoadReport report;  // names each tensor once, whatever rank met it
-  const auto source = std::make_shared<const model::StoppableSource>(weight_source(), options.stop);
+  const auto source = std::make_shared<const model::StoppableSource>(source_of(model_, sharded.encoding.weights), options.stop);
   if (Status status = site_->load(sharded, source, options.load_progress, report); !status.ok()) return status;
   for (const std::string& tensor : report.non_finite)
     options.warn("warning: " + options.model.path + ": tensor " + tensor + " holds NaN or infinite values");
   facts_.load_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return compare_readings(report.digests, sharded.shards.size());
-}
-
-std::shared_ptr<const model::WeightSource> Engine::weight_source() const {
-  if (model_.checkpoint) return model_.checkpoint;
-  return model::random_source(config(), model_.files.random_seed);
 }
 
 placement::RankSpec Engine::rank_spec(const EngineOptions& options, const placement::ShardedModel& sharded,
@@ -154,7 +152,7 @@ Status Engine::compare_readings(std::span<const model::WeightsDigest> ranks, std
 
 Expected<std::string> Engine::numerics_id(const std::stop_token& stop) const {
   Expected<digest::Digest128> weights;
-  weights = loaded_weights_ ? *loaded_weights_ : model::digest_source(config(), *weight_source(), stop);
+  weights = loaded_weights_ ? *loaded_weights_ : model::digest_source(config(), *source_of(model_, facts_.encoding.weights), stop);
   if (!weights) return fail(weights.error());
   return shard::numerics_id({.numerics_class = site_->numerics_class(),
                              .config = &config(),
@@ -200,7 +198,7 @@ void Engine::note_start(const EngineOptions& options) const {
     line += " a rank, " + std::to_string(options.tensor_parallel) + " tensor-parallel ranks";
   if (options.data_parallel > 1) line += ", " + std::to_string(options.data_parallel) + " replicas";
   options.note(line + "; weights " + placement::gigabytes(static_cast<double>(facts_.weights_bytes)) + " " +
-               dtype_name(facts_.encoding.weights));
+               facts_.encoding.name());
   for (const std::string& note : site_->memory_notes()) options.note(note);
 }
 

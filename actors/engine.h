@@ -106,7 +106,6 @@ class Engine {
   void note_start(const EngineOptions& options) const;
   [[nodiscard]] placement::RankSpec rank_spec(const EngineOptions& options, const placement::ShardedModel& sharded,
                                               const placement::RankShape& shape) const;
-  [[nodiscard]] std::shared_ptr<const model::WeightSource> weight_source() const;
   Status start_cluster(const EngineOptions& options, const placement::ReplicaPlan& plan);
 
   model::OpenedModel model_;

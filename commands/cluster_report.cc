@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "actors/ranks/model_source.h"
 #include "cluster/config/setting_table.h"
 #include "cluster/config/yaml_tree.h"
 #include "cluster/placement/replica_plan.h"
@@ -45,8 +46,10 @@ class ModelSizes {
  public:
   // kUsage: a setting that does not fit the model.
   static Expected<ModelSizes> read(const actors::EngineOptions& options, const ModelHere& here) {
-    auto cut = placement::cut_model(here.opened.config(), options.tensor_parallel, here.opened.own_encoding(), options.encoding, false);
+    auto cut = placement::cut_model(here.opened.config(), options.tensor_parallel,
+                                    {here.opened.own_encoding(), here.opened.is_gguf(), options.encoding, false});
     if (!cut) return fail(cut.error());
+    cut->model.encoding = actors::encoding_of(here.opened, cut->model.encoding.weights);
     ModelSizes sizes;
     sizes.sharded_ = std::move(cut->model);
     sizes.wishes_ = actors::wishes_of(options);
@@ -55,7 +58,7 @@ class ModelSizes {
     auto ranks = placement::rank_memories(sizes.sharded_, sizes.wishes_);
     if (!ranks) return fail(ranks.error());
     sizes.model_.ranks = std::move(*ranks);
-    sizes.model_.encoding = dtype_name(sizes.sharded_.encoding.weights);
+    sizes.model_.encoding = sizes.sharded_.encoding.name();
     for (std::size_t rank = 0; rank < sizes.sharded_.shards.size(); ++rank)
       sizes.model_.block_bytes.push_back(sizes.sharded_.block_bytes(rank, sizes.wishes_.block_size));
     return std::move(sizes).with_chosen_blocks();

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 
-#include "kernels/dtype.h"
 #include "kernels/status.h"
 #include "kernels/tensor_view.h"
 
@@ -14,16 +13,17 @@ namespace herd {
 class RowReader {
  public:
   virtual ~RowReader() = default;
-  // Of the elements that read() writes: kF32, or the matrix's own type.
-  [[nodiscard]] virtual DType type() const = 0;
-  // Rows [row, row + rows) × w.k elements, tightly packed, to `out`. `thread` 0 is the one that called pack().
+  // Of the elements that read() writes: kF32, or the matrix's own format.
+  [[nodiscard]] virtual WeightFormat format() const = 0;
+  // Rows [row, row + rows) × w.k elements, tightly packed, to `out`; of blocks stored_row_bytes(w) a row (packed_blocks.h).
+  // `thread` 0 is the one that called pack().
   [[nodiscard]] virtual Status read(std::int64_t row, std::int64_t rows, int thread, void* out) = 0;
 };
 
 class RowPacker {
  public:
   virtual ~RowPacker() = default;
-  // All of w, as Ops::pack_rows would pack the same values. A reader's error ends it; of several, the lowest thread's is given.
+  // All of w, as Ops::pack_rows or pack_blocks would pack the same values. A reader's error ends it; of several, the lowest thread's is given.
   [[nodiscard]] virtual Status pack(const PackedMatrix& w, RowReader& reader) = 0;
 };
 

@@ -23,7 +23,9 @@
 namespace herd {
 
 enum class WeightFormat : std::uint8_t { kF32, kBF16, kF16, kQ8_0, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ6_K };
-inline constexpr int kWeightFormats = 9;
+inline constexpr WeightFormat kAllFormats[] = {WeightFormat::kF32,  WeightFormat::kBF16, WeightFormat::kF16,
+                                               WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_1,
+                                               WeightFormat::kQ5_0, WeightFormat::kQ5_1, WeightFormat::kQ6_K};
 
 // Whether the elements are integers with a scale of their block; a product then takes x as int8 (rule 4).
 HERD_INLINE constexpr bool is_quantized(WeightFormat format) { return format > WeightFormat::kF16; }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "actors/children/child_keeper.h"
+#include "actors/ranks/model_source.h"
 #include "actors/remote/child_ground.h"
 #include "actors/remote/coordinator_proxy.h"
 #include "actors/roles/supervisor_actor.h"
@@ -284,8 +285,10 @@ Expected<std::unique_ptr<NodeProcess>> NodeProcess::start(NodeProcessConfig conf
   const auto opened = model::open_model(config.model, config.encoding);
   if (!opened) return fail(opened.error());
   config.model = opened->files;  // its ranks open the same files
-  auto cut = placement::cut_model(opened->config(), config.tensor_parallel, opened->own_encoding(), config.encoding, false);
+  auto cut = placement::cut_model(opened->config(), config.tensor_parallel,
+                                  {opened->own_encoding(), opened->is_gguf(), config.encoding, false});
   if (!cut) return fail(cut.error());
+  cut->model.encoding = actors::encoding_of(*opened, cut->model.encoding.weights);
   auto plan = plan_with_patience(config, cut->model);
   if (!plan) return fail(plan.error());
   if (Status status = plan->replica.scheduler.validate(); !status.ok()) return fail(std::move(status));

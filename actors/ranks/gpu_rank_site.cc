@@ -28,7 +28,7 @@ class GpuRankSite final : public RankSite {
       : RankSite(gpus->counts(), std::move(hooks)), gpus_(std::move(gpus)), memory_utilization_(memory_utilization) {}
 
   placement::StepSpeed speed(const model::Encoding& encoding) const override {
-    return encoding.weights == DType::kBF16 ? placement::StepSpeed::kGpuTensorCores
+    return encoding.weights == WeightFormat::kBF16 ? placement::StepSpeed::kGpuTensorCores
                                             : placement::StepSpeed::kGpuOrdinaryCores;
   }
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "actors/ranks/model_source.h"
 #include "cluster/placement/replica_plan.h"
 #include "kernels/device.h"
 #include "runtime/checkpoint/open_model.h"
@@ -27,12 +28,10 @@ Expected<std::shared_ptr<SingleRankSite>> SingleRankSite::open_model(SingleRankO
   if (!opened) return fail(opened.error());
   auto shards = placement::plan_shards(opened->config(), static_cast<int>(spec.ranks));
   if (!shards) return fail(shards.error());
-  std::shared_ptr<const model::WeightSource> source = opened->checkpoint;
-  if (!source) source = model::random_source(opened->config(), spec.model.random_seed);
-  source = std::make_shared<const model::StoppableSource>(std::move(source), options.stop);
+  const auto source = std::make_shared<const model::StoppableSource>(source_of(*opened, spec.weights), options.stop);
   auto site = std::make_shared<SingleRankSite>(std::move(options));
   model::LoadReport report;
-  if (Status status = site->load({opened->config(), {spec.weights}, std::move(*shards)}, std::move(source), {}, report); !status.ok())
+  if (Status status = site->load({opened->config(), encoding_of(*opened, spec.weights), std::move(*shards)}, source, {}, report); !status.ok())
     return fail(std::move(status));
   if (Status status = site->open(spec); !status.ok()) return fail(std::move(status));
   return site;

@@ -61,7 +61,8 @@ Fields model_fields() {
       {{"served_model_name", "--served-model-name", "Names in the API; without: the model's folder or file", texts()},
        HERD_AT(model.served_model_name)},
       {{"quantization_encoding", "--quantization-encoding",
-        "What weights are computed in; without: the checkpoint's own. An encoding without native compute is widened to bfloat16",
+        "What weights are computed in; without: the checkpoint's own. A GGUF file: its own, bfloat16 or float32; others: float32, "
+        "float16, bfloat16, q8_0 or q4_0",
         one_of({"float32", "float16", "bfloat16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"})},
        HERD_AT(model.quantization_encoding)},
       {{"chat_format", "--chat-format", "How conversations become prompts; auto: the checkpoint's chat template",

@@ -45,7 +45,7 @@ struct RankSpec {
   std::uint32_t rank = 0;             // within the replica, below `ranks`
   std::uint32_t ranks = 1;            // 1, 2, 4 or 8; the shard follows from both
   model::ModelFiles model;
-  DType weights = DType::kBF16;       // computed in
+  WeightFormat weights = WeightFormat::kBF16;  // computed in, see Encoding
   RankDevice device;
   RankShape shape;
   bool operator==(const RankSpec&) const = default;

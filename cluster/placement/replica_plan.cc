@@ -1,7 +1,10 @@
 #include "cluster/placement/replica_plan.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
+
+#include "kernels/tensor_view.h"
 
 namespace herd::placement {
 namespace {
@@ -63,34 +66,58 @@ Expected<std::vector<model::ShardPlan>> plan_shards(const model::LlamaConfig& co
   return shards;
 }
 
-Expected<EncodingChoice> choose_encoding(const std::string& own, const std::string& wanted_or_empty, bool on_gpus) {
-  const std::string& wanted = wanted_or_empty.empty() ? own : wanted_or_empty;
-  EncodingChoice choice;
-  DType& weights = choice.encoding.weights;
-  if (wanted == "float32") {
-    weights = DType::kF32;
-  } else if (wanted == "bfloat16") {
-    weights = DType::kBF16;
-  } else if (wanted == "float16") {
-    weights = DType::kF16;
-  } else if (wanted == own) {
-    weights = DType::kBF16;
-    choice.notes.push_back("encoding: " + own + " weights are widened to bfloat16 (no native " + own + " compute yet)");
-  } else {
-    return fail(usage_error("--quantization-encoding " + wanted + ": not supported yet for this checkpoint (its weights are " +
-                            own + "); float32, float16 and bfloat16 are"));
+namespace {
+
+std::optional<WeightFormat> format_named(const std::string& name) {
+  for (const WeightFormat format : kAllFormats)
+    if (name == format_name(format)) return format;
+  return std::nullopt;
+}
+
+// Whether a checkpoint in `own` can be computed in `wanted`, another one.
+Status check_other_encoding(const EncodingWish& wish, std::optional<WeightFormat> wanted) {
+  const std::string flag = "--quantization-encoding " + wish.wanted + ": ";
+  if (wanted == WeightFormat::kBF16 || wanted == WeightFormat::kF32) return {};
+  if (wish.is_gguf) {
+    return usage_error(flag + "a GGUF file is computed in its own encoding (this one in " + wish.own +
+                       "), bfloat16 or float32; for another one the file has to be converted (herd convert, not in this version yet)");
   }
-  if (on_gpus && weights != DType::kBF16)
-    choice.notes.push_back(std::string("encoding: a GPU computes ") + dtype_name(weights) +
+  if (wanted == WeightFormat::kF16 || wanted == WeightFormat::kQ8_0 || wanted == WeightFormat::kQ4_0) return {};
+  return usage_error(flag + "weights in " + wish.own + " are turned into float32, float16, bfloat16, q8_0 or q4_0; other encodings " +
+                     "come as a GGUF file that is in them");
+}
+
+// How many times the memory of `format` bf16 takes: "3.6".
+std::string widening(WeightFormat format) {
+  const std::int64_t tenths = 10 * packed_chunk_bytes(WeightFormat::kBF16) / packed_chunk_bytes(format);
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10);
+}
+
+}  // namespace
+
+Expected<EncodingChoice> choose_encoding(const EncodingWish& wish) {
+  const std::string& name = wish.wanted.empty() ? wish.own : wish.wanted;
+  const auto format = format_named(name);
+  if (name != wish.own) {
+    if (Status status = check_other_encoding(wish, format); !status.ok()) return fail(std::move(status));
+  }
+  if (!format) return fail(usage_error("--quantization-encoding " + name + ": is computed by no kernel yet"));
+  EncodingChoice choice{{*format, nullptr}, {}};
+  if (wish.on_gpus && is_quantized(*format)) {
+    choice.encoding.weights = WeightFormat::kBF16;
+    choice.notes.push_back("encoding: a GPU computes " + name + " weights as bfloat16, which takes " + widening(*format) +
+                           " times the memory");
+  } else if (wish.on_gpus && *format != WeightFormat::kBF16) {
+    choice.notes.push_back("encoding: a GPU computes " + name +
                            " weights in the CPU's order, right but slow; --quantization-encoding bfloat16 is fast");
+  }
   return choice;
 }
 
-Expected<CutModel> cut_model(const model::LlamaConfig& config, int ranks, const std::string& own_encoding,
-                             const std::string& wanted_encoding, bool on_gpus) {
+Expected<CutModel> cut_model(const model::LlamaConfig& config, int ranks, const EncodingWish& wish) {
   auto shards = plan_shards(config, ranks);
   if (!shards) return fail(shards.error());
-  auto choice = choose_encoding(own_encoding, wanted_encoding, on_gpus);
+  auto choice = choose_encoding(wish);
   if (!choice) return fail(choice.error());
   return CutModel{{config, choice->encoding, std::move(*shards)}, std::move(choice->notes)};
 }

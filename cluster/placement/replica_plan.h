@@ -63,17 +63,21 @@ struct EncodingChoice {
   model::Encoding encoding;
   std::vector<std::string> notes;
 };
-// `own`: the checkpoint's, see Checkpoint::default_encoding(); `wanted`: --quantization-encoding, empty for the own one.
-// kUsage when it cannot be computed in.
-[[nodiscard]] Expected<EncodingChoice> choose_encoding(const std::string& own, const std::string& wanted, bool on_gpus);
+struct EncodingWish {
+  std::string own;       // the checkpoint's, see Checkpoint::default_encoding()
+  bool is_gguf = false;  // its blocks are not made anew
+  std::string wanted;    // --quantization-encoding; empty: the own one
+  bool on_gpus = false;
+};
+// Which format, not yet those of single matrices (runtime/model/encoding.h). kUsage when it cannot be computed in.
+[[nodiscard]] Expected<EncodingChoice> choose_encoding(const EncodingWish& wish);
 
 // plan_shards() and choose_encoding() in one.
 struct CutModel {
   ShardedModel model;
   std::vector<std::string> notes;
 };
-[[nodiscard]] Expected<CutModel> cut_model(const model::LlamaConfig& config, int ranks, const std::string& own_encoding,
-                                           const std::string& wanted_encoding, bool on_gpus);
+[[nodiscard]] Expected<CutModel> cut_model(const model::LlamaConfig& config, int ranks, const EncodingWish& wish);
 
 // Whether the devices have to report at all.
 [[nodiscard]] bool memory_decides(const ReplicaWishes& wishes);

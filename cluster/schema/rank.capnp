@@ -46,6 +46,12 @@ enum Encoding {
   float32 @1;
   bfloat16 @2;
   float16 @3;
+  q80 @4;
+  q40 @5;
+  q41 @6;
+  q50 @7;
+  q51 @8;
+  q6K @9;
 }
 
 enum CpuIsa {

@@ -1,6 +1,7 @@
 #include "cluster/wire/rank_codec.h"
 
 #include <limits>
+#include <utility>
 
 #include "cluster/placement/replica_sizing.h"
 #include "cluster/schema/rank.capnp.h"
@@ -17,29 +18,23 @@ using placement::RankSpec;
 constexpr std::int64_t kTokensMax = std::int64_t{1} << 20;
 constexpr std::int64_t kNumberMax = std::numeric_limits<std::uint32_t>::max();
 
-schema::Encoding to_schema(DType weights) {
-  switch (weights) {
-    case DType::kF32:
-      return schema::Encoding::FLOAT32;
-    case DType::kBF16:
-      return schema::Encoding::BFLOAT16;
-    case DType::kF16:
-      return schema::Encoding::FLOAT16;
-  }
+constexpr std::pair<WeightFormat, schema::Encoding> kEncodings[] = {
+    {WeightFormat::kF32, schema::Encoding::FLOAT32}, {WeightFormat::kBF16, schema::Encoding::BFLOAT16},
+    {WeightFormat::kF16, schema::Encoding::FLOAT16}, {WeightFormat::kQ8_0, schema::Encoding::Q80},
+    {WeightFormat::kQ4_0, schema::Encoding::Q40},   {WeightFormat::kQ4_1, schema::Encoding::Q41},
+    {WeightFormat::kQ5_0, schema::Encoding::Q50},   {WeightFormat::kQ5_1, schema::Encoding::Q51},
+    {WeightFormat::kQ6_K, schema::Encoding::Q6_K},
+};
+
+schema::Encoding to_schema(WeightFormat weights) {
+  for (const auto& [format, encoding] : kEncodings)
+    if (format == weights) return encoding;
   return schema::Encoding::UNKNOWN;
 }
 
-DType read_encoding(schema::Encoding weights) {
-  switch (weights) {
-    case schema::Encoding::UNKNOWN:
-      break;
-    case schema::Encoding::FLOAT32:
-      return DType::kF32;
-    case schema::Encoding::BFLOAT16:
-      return DType::kBF16;
-    case schema::Encoding::FLOAT16:
-      return DType::kF16;
-  }
+WeightFormat read_encoding(schema::Encoding weights) {
+  for (const auto& [format, encoding] : kEncodings)
+    if (encoding == weights) return format;
   throw Refusal{bad_input("encoding: unknown")};
 }
 

@@ -49,7 +49,8 @@ Expected<IsaChoice> choose_isa(CpuIsa wanted, const CpuFeatures& features, const
     if (wanted == level.isa) return take(level, features, judges);
     if (wanted != CpuIsa::kAuto || !(features.*level.there)) continue;
     if (std::string fault = fault_of(level, judges); !fault.empty()) {
-      best.note += (best.note.empty() ? "" : "; ") + std::string(level.name) + " is not used: " + fault;
+      if (!best.note.empty()) best.note += "; ";
+      best.note.append(level.name).append(" is not used: ").append(fault);
       continue;
     }
     if (level.isa == CpuIsa::kAvx512Bf16 && !judges.dots().faster) continue;

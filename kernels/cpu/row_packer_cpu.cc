@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/check.h"
+#include "kernels/packed_blocks.h"
 
 namespace herd {
 namespace {
@@ -20,9 +21,10 @@ class CpuRowPacker final : public RowPacker {
       : kernels_(kernels), pool_(pool), memory_(memory) {}
 
   Status pack(const PackedMatrix& w, RowReader& reader) override {
-    const bool own_type = reader.type() == w.dtype() && w.dtype() != DType::kF32;
-    HERD_CHECK(own_type || reader.type() == DType::kF32, "rows are floats or of the matrix's own type");
-    const std::int64_t row_bytes = w.k * static_cast<std::int64_t>(dtype_bytes(reader.type()));
+    const WeightFormat source = reader.format();
+    HERD_CHECK(source == w.format || (source == WeightFormat::kF32 && !is_quantized(w.format)),
+               "rows are floats or in the matrix's own format");
+    const std::int64_t row_bytes = is_quantized(source) ? stored_row_bytes(w) : herd::row_bytes(source, w.k);
     const std::int64_t batch_panels = std::max<std::int64_t>(1, kBatchBytes / (row_bytes * kPanelOutputs));
     const std::int64_t room = round_up(batch_panels * kPanelOutputs * row_bytes, 64);
     if (Status status = reserve(static_cast<std::size_t>(room * pool_.threads())); !status.ok()) return status;
@@ -37,10 +39,12 @@ class CpuRowPacker final : public RowPacker {
         Status& status = errors[static_cast<std::size_t>(thread)];
         if (status = reader.read(row, row_end - row, thread, rows); !status.ok()) {
           failed = true;
-        } else if (own_type) {
-          kernels_.pack_pairs(w, static_cast<const std::uint16_t*>(rows), row, panel, panel_end);
-        } else {
+        } else if (is_quantized(source)) {
+          pack_block_panels(w, static_cast<const std::byte*>(rows), row, panel, panel_end);
+        } else if (source == WeightFormat::kF32) {
           kernels_.pack_panels(w, static_cast<const float*>(rows), row, panel, panel_end);
+        } else {
+          kernels_.pack_pairs(w, static_cast<const std::uint16_t*>(rows), row, panel, panel_end);
         }
       }
     });

@@ -33,6 +33,7 @@ struct OpenedModel {
   [[nodiscard]] const GgufFile* gguf() const { return checkpoint == nullptr ? nullptr : checkpoint->gguf(); }
   // What most weights are stored in, see Checkpoint::default_encoding(); with random weights the config's torch_dtype.
   [[nodiscard]] std::string own_encoding() const;
+  [[nodiscard]] bool is_gguf() const { return gguf() != nullptr; }
 };
 
 // `encoding`: what is computed in, where that was asked for ("q8_0"); of a folder's several GGUF models it chooses one.

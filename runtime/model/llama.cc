@@ -129,7 +129,7 @@ void Llama::decoder_layer(int layer, const StepRows& step, kv::KvStorage& kv) {
   const TensorView k = columns_of(qkv_, q_size, kv_size);
   const TensorView v = columns_of(qkv_, q_size + kv_size, kv_size);
 
-  ops_.matmul(normed_, w.qkv, w.qkv_bias, qkv_);
+  ops_.matmul_stack(normed_, w.qkv, w.qkv_bias, qkv_);
   ops_.rope_write_kv(q, k, v, step.positions, rope_values_, step.slots, kv.layer(layer));
   AttentionBatch attention = step.attention;
   attention.query_heads = plan_.heads.size();
@@ -140,7 +140,7 @@ void Llama::decoder_layer(int layer, const StepRows& step, kv::KvStorage& kv) {
   ops_.matmul(attention_out_, w.o, nullptr, partial_);  // [rows, hidden], a sum over this rank's heads
   reduce_into_residual(CollectiveName::kAttention, w.o_bias, w.mlp_norm);
 
-  ops_.matmul(normed_, w.gate_up, w.gate_up_bias, gate_up_);
+  ops_.matmul_stack(normed_, w.gate_up, w.gate_up_bias, gate_up_);
   ops_.silu_mul(gate_up_, plan_.ffn.size(), mlp_);
   ops_.matmul(mlp_, w.down, nullptr, partial_);         // [rows, hidden], a sum over this rank's MLP rows
   reduce_into_residual(CollectiveName::kMlp, w.down_bias, next_norm);

@@ -18,14 +18,18 @@ namespace herd::model {
 
 // `bias` pointers are null when the model has none; they are float vectors of this rank's outputs, except the two
 // that are added after the all-reduce (o, down), which are whole.
+//
+// A stack is one matrix, or several where the tensors of it are in different formats.
+using MatrixStack = std::vector<PackedMatrix>;
+
 struct LayerWeights {
   const float* attention_norm = nullptr;  // [hidden]
-  PackedMatrix qkv;                       // [q + 2 kv heads of this rank * head_dim, hidden]
+  MatrixStack qkv;                        // [q + 2 kv heads of this rank * head_dim, hidden]
   const float* qkv_bias = nullptr;
   PackedMatrix o;                         // [hidden, q heads of this rank * head_dim], row-parallel
   const float* o_bias = nullptr;
   const float* mlp_norm = nullptr;        // [hidden]
-  PackedMatrix gate_up;                   // [2 * ffn of this rank, hidden], gate first
+  MatrixStack gate_up;                    // [2 * ffn of this rank, hidden], gate first
   const float* gate_up_bias = nullptr;
   PackedMatrix down;                      // [hidden, ffn of this rank], row-parallel
   const float* down_bias = nullptr;

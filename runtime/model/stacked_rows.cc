@@ -4,14 +4,16 @@
 #include <cstddef>
 #include <utility>
 
+#include "kernels/check.h"
+
 namespace herd::model {
 namespace {
 
-DType common_type(const WeightSource& source, std::span<const Segment> segments, DType wanted) {
-  const bool stored_so = wanted != DType::kF32 && std::all_of(segments.begin(), segments.end(), [&](const Segment& segment) {
-                           return source.stored_type(segment.name) == wanted;
-                         });
-  return stored_so ? wanted : DType::kF32;
+WeightFormat common_format(const WeightSource& source, std::span<const Segment> segments, WeightFormat wanted) {
+  const bool stored_so = std::all_of(segments.begin(), segments.end(),
+                                     [&](const Segment& segment) { return source.stored_format(segment.name) == wanted; });
+  HERD_CHECK(stored_so || !is_quantized(wanted), "blocks are taken as they are stored");
+  return stored_so ? wanted : WeightFormat::kF32;
 }
 
 }  // namespace
@@ -35,16 +37,18 @@ StackedRows::StackedRows(const WeightSource& source, std::span<const Segment> se
       segments_(segments),
       col_begin_(col_begin),
       k_(matrix.k),
-      type_(common_type(source, segments, matrix.dtype())),
+      format_(common_format(source, segments, matrix.format)),
+      row_bytes_(stored_row_bytes(format_, col_begin, col_begin + matrix.k)),
       on_read_(std::move(on_read)),
       found_(std::make_unique<std::atomic<bool>[]>(segments.size())) {}
 
 Status StackedRows::read(std::int64_t row, std::int64_t rows, int thread, void* out) {
   for (const SegmentPart& part : parts_of(segments_, row, rows)) {
     if (Status status = read_part(part, out); !status.ok()) return status;
-    const auto elements = static_cast<std::size_t>(part.rows * k_);
-    if (has_non_finite(type_, out, elements)) found_[static_cast<std::size_t>(part.segment - segments_.data())] = true;
-    out = static_cast<std::byte*>(out) + elements * dtype_bytes(type_);
+    const auto bytes = static_cast<std::size_t>(part.rows * row_bytes_);
+    if (has_non_finite(format_, out, bytes / static_cast<std::size_t>(block_bytes(format_))))
+      found_[static_cast<std::size_t>(part.segment - segments_.data())] = true;
+    out = static_cast<std::byte*>(out) + bytes;
   }
   untold_ += rows;
   if (thread == 0) on_read_(take_untold());
@@ -53,7 +57,7 @@ Status StackedRows::read(std::int64_t row, std::int64_t rows, int thread, void* 
 
 Status StackedRows::read_part(const SegmentPart& part, void* out) const {
   const std::int64_t end = part.first + part.rows;
-  if (type_ != DType::kF32)
+  if (source_.stored_format(part.segment->name) == format_)
     return source_.read_stored_rows(part.segment->name, part.first, end, col_begin_, col_begin_ + k_, out);
   return source_.read_rows(part.segment->name, part.first, end, col_begin_, col_begin_ + k_, static_cast<float*>(out));
 }

@@ -21,6 +21,7 @@ struct Segment {
   std::int64_t row_begin = 0;
   std::int64_t row_end = 0;
   const LeafCut* cut = nullptr;  // null: whole on every rank
+  WeightFormat format = WeightFormat::kF32;  // of the matrix it becomes part of
 };
 
 // Rows [first, first + rows) of a segment's tensor.
@@ -32,7 +33,7 @@ struct SegmentPart {
 // What rows [row, row + rows) of the stack are made of, from above.
 [[nodiscard]] std::vector<SegmentPart> parts_of(std::span<const Segment> segments, std::int64_t row, std::int64_t rows);
 
-// Columns [col_begin, col_begin + k) of every segment, in the matrix's type where the source holds every segment so, else as
+// Columns [col_begin, col_begin + k) of every segment, in the matrix's format where the source holds every segment so, else as
 // floats. What is referred to outlives it.
 class StackedRows final : public RowReader {
  public:
@@ -40,7 +41,7 @@ class StackedRows final : public RowReader {
   StackedRows(const WeightSource& source, std::span<const Segment> segments, std::int64_t col_begin,
               const PackedMatrix& matrix, std::function<void(std::int64_t)> on_read);
 
-  [[nodiscard]] DType type() const override { return type_; }
+  [[nodiscard]] WeightFormat format() const override { return format_; }
   [[nodiscard]] Status read(std::int64_t row, std::int64_t rows, int thread, void* out) override;
 
   // Names of segments in which a NaN or infinity was read, from above. When no thread reads any more.
@@ -55,7 +56,8 @@ class StackedRows final : public RowReader {
   const std::span<const Segment> segments_;
   const std::int64_t col_begin_;
   const std::int64_t k_;
-  const DType type_;
+  const WeightFormat format_;
+  const std::int64_t row_bytes_;
   const std::function<void(std::int64_t)> on_read_;
   const std::unique_ptr<std::atomic<bool>[]> found_;  // of each segment: something that is not finite
   std::atomic<std::int64_t> untold_{0};

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "kernels/check.h"
-#include "kernels/dtype.h"
+#include "kernels/tensor_view.h"
 
 namespace herd::scheduler {
 namespace {
@@ -20,6 +20,22 @@ constexpr double kSampleFlops = 64.0;
 
 double drifted(double measured, double now, double factor) {
   return std::clamp(now * factor, measured / StepCost::kDriftMax, measured * StepCost::kDriftMax);
+}
+
+// Of packed weights.
+double bytes_of_value(WeightFormat format) { return double(packed_chunk_bytes(format)) / double(kPanelOutputs * kChunkK); }
+
+// The average over the values of all layers.
+double layer_weight_bytes(const model::LlamaConfig& config, const model::Encoding& encoding) {
+  if (encoding.formats == nullptr) return bytes_of_value(encoding.weights);
+  const double hidden = config.hidden_size, q = hidden * double(config.query_size());
+  const double kv = hidden * double(config.kv_heads) * config.head_dim, ffn = hidden * config.intermediate_size;
+  double bytes = 0.0;
+  for (const model::LayerFormats& layer : encoding.formats->layers) {
+    bytes += q * (bytes_of_value(layer.q) + bytes_of_value(layer.o)) + kv * (bytes_of_value(layer.k) + bytes_of_value(layer.v)) +
+             ffn * (bytes_of_value(layer.gate) + bytes_of_value(layer.up) + bytes_of_value(layer.down));
+  }
+  return bytes / (config.layers * (2 * q + 2 * kv + 3 * ffn));
 }
 
 DeviceRates complete(DeviceRates rates) {
@@ -56,7 +72,8 @@ StepCost::StepCost(const model::LlamaConfig& config, const model::Encoding& enco
       ffn_(double(config.intermediate_size) / ranks),
       vocab_(double(config.vocab_size) / ranks),
       ranks_(ranks),
-      weight_bytes_(double(dtype_bytes(encoding.weights))),
+      layer_weight_bytes_(layer_weight_bytes(config, encoding)),
+      head_weight_bytes_(bytes_of_value(encoding.head())),
       act_bytes_(double(dtype_bytes(encoding.activations()))),
       measured_(complete(rates)),
       rates_(measured_) {
@@ -66,10 +83,10 @@ StepCost::StepCost(const model::LlamaConfig& config, const model::Encoding& enco
 }
 
 // The weights once, and the rows in and out.
-StepCost::Part StepCost::product(double count, double rows, double outputs, double inputs) const {
+StepCost::Part StepCost::product(double count, double rows, double outputs, double inputs, double weight_bytes) const {
   if (rows == 0) return {Operation::kMatmul, 0, 0, 0};
   return {Operation::kMatmul, count, 2 * rows * outputs * inputs,
-          outputs * inputs * weight_bytes_ + rows * (outputs + inputs) * act_bytes_};
+          outputs * inputs * weight_bytes + rows * (outputs + inputs) * act_bytes_};
 }
 
 std::array<StepCost::Part, StepCost::kParts> StepCost::parts_of(const StepShape& shape) const {
@@ -78,18 +95,18 @@ std::array<StepCost::Part, StepCost::kParts> StepCost::parts_of(const StepShape&
   return {{
       {Operation::kEmbed, 1, 0, rows * 2 * hidden_ * act_bytes_},
       {Operation::kNorm, 1, 0, rows * 2 * hidden_ * act_bytes_},
-      product(layers_, rows, query_ + 2 * key_, hidden_),
+      product(layers_, rows, query_ + 2 * key_, hidden_, layer_weight_bytes_),
       {Operation::kWriteKv, layers_, 0, rows * 2 * (query_ + 2 * key_) * act_bytes_},
       // A row and a key are multiplied over the head's dims, and so are its weight and the value.
       {Operation::kAttention, layers_, 4 * attended * query_, context * 2 * key_ * act_bytes_},
-      product(layers_, rows, hidden_, query_),
+      product(layers_, rows, hidden_, query_, layer_weight_bytes_),
       // Every rank's partial sums (float), the residual in and out, the normed rows.
       {Operation::kAdd, 2 * layers_, 0, rows * hidden_ * (ranks_ * 4 + 3 * act_bytes_)},
-      product(layers_, rows, 2 * ffn_, hidden_),
+      product(layers_, rows, 2 * ffn_, hidden_, layer_weight_bytes_),
       {Operation::kActivation, layers_, 0, rows * 3 * ffn_ * act_bytes_},
-      product(layers_, rows, hidden_, ffn_),
+      product(layers_, rows, hidden_, ffn_, layer_weight_bytes_),
       {Operation::kGatherRows, 1, 0, logit_rows * 2 * hidden_ * act_bytes_},
-      product(1, logit_rows, vocab_, hidden_),
+      product(1, logit_rows, vocab_, hidden_, head_weight_bytes_),
       {Operation::kSample, 1, logit_rows * vocab_ * kSampleFlops, logit_rows * vocab_ * 4},
   }};
 }

@@ -77,14 +77,14 @@ class StepCost {
   };
   static constexpr std::size_t kParts = 13;
   [[nodiscard]] std::array<Part, kParts> parts_of(const StepShape& shape) const;
-  // A product of `rows` rows with a matrix of this rank.
-  [[nodiscard]] Part product(double count, double rows, double outputs, double inputs) const;
+  // A product of `rows` rows with a matrix of this rank, whose values take `weight_bytes` each.
+  [[nodiscard]] Part product(double count, double rows, double outputs, double inputs, double weight_bytes) const;
   [[nodiscard]] Time time_of(const Part& part) const;
   [[nodiscard]] double seconds_of(const Part& part) const { return time_of(part).sum(); }
 
   double layers_, hidden_, query_, key_, ffn_, vocab_;  // of this rank, but hidden
   double ranks_;
-  double weight_bytes_, act_bytes_;  // of a value
+  double layer_weight_bytes_, head_weight_bytes_, act_bytes_;  // of a value, on average
   DeviceRates measured_;
   DeviceRates rates_;
 };

@@ -22,6 +22,17 @@ constexpr int kOperationsOfStep = 8;        // around the layers: embedding, nor
 constexpr int kTimesMax = 1 << 16;          // a clock that stands still must not keep a rank from starting
 constexpr std::int32_t kContext = 512;      // of attention: a partition (docs/numerics.md, rule 4)
 
+std::int64_t outputs_of(const model::MatrixStack& stack) {
+  std::int64_t outputs = 0;
+  for (const PackedMatrix& matrix : stack) outputs += matrix.outputs;
+  return outputs;
+}
+std::int64_t bytes_of(const model::MatrixStack& stack) {
+  std::int64_t bytes = 0;
+  for (const PackedMatrix& matrix : stack) bytes += matrix.bytes();
+  return bytes;
+}
+
 class Measurement {
  public:
   Measurement(Device& device, const model::LlamaWeights& weights, const ShardConfig& config)
@@ -33,8 +44,8 @@ class Measurement {
     const std::int64_t rows = config_.rows_max;
     Status status = allocate(x_, act, rows, layer.o.k);
     if (status.ok()) status = allocate(out_, DType::kF32, rows, layer.o.outputs);
-    if (status.ok()) status = allocate(wide_x_, act, 1, layer.gate_up.k);
-    if (status.ok()) status = allocate(wide_out_, act, 1, layer.gate_up.outputs);
+    if (status.ok()) status = allocate(wide_x_, act, 1, layer.gate_up.front().k);
+    if (status.ok()) status = allocate(wide_out_, act, 1, outputs_of(layer.gate_up));
     if (status.ok()) status = allocate(copy_, act, 1, layer.o.k);
     if (!status.ok()) return status;
     auto indices = device_.allocate(sizeof(std::int32_t), "measuring");
@@ -47,7 +58,7 @@ class Measurement {
   [[nodiscard]] double reading_seconds() {
     std::size_t layer = 0;
     return seconds_of([&] {
-      device_.ops().matmul(wide_x_, weights_.layers[layer].gate_up, nullptr, wide_out_);
+      device_.ops().matmul_stack(wide_x_, weights_.layers[layer].gate_up, nullptr, wide_out_);
       layer = (layer + 1) % weights_.layers.size();
     });
   }
@@ -163,7 +174,7 @@ Expected<scheduler::DeviceRates> measure_rates(Device& device, const model::Llam
   Measurement measurement(device, weights, config);
   if (Status status = measurement.allocate(); !status.ok()) return fail(std::move(status));
   scheduler::DeviceRates rates;
-  rates.bytes_per_s = static_cast<double>(first.gate_up.bytes()) / measurement.reading_seconds();
+  rates.bytes_per_s = static_cast<double>(bytes_of(first.gate_up)) / measurement.reading_seconds();
   std::int64_t rows = std::min(kRowsFirst, config.rows_max);
   double seconds = measurement.computing_seconds(rows);
   while (seconds < kSpanSeconds && 2 * rows <= config.rows_max) seconds = measurement.computing_seconds(rows *= 2);

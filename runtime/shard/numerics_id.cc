@@ -35,14 +35,25 @@ void add(const model::LlamaConfig& config, digest::Digester& to) {
   add(std::span(table.values(), table.size()), to);
 }
 
+// A product's bits follow from how a matrix is stored, beyond the numbers that are stored.
+void add(const model::MatrixFormats& formats, digest::Digester& to) {
+  const auto add_one = [&](WeightFormat format) { to.add(static_cast<std::uint64_t>(format)); };
+  add_one(formats.embedding);
+  add_one(formats.head);
+  for (const model::LayerFormats& layer : formats.layers) {
+    for (const WeightFormat format : {layer.q, layer.k, layer.v, layer.o, layer.gate, layer.up, layer.down}) add_one(format);
+  }
+}
+
 }  // namespace
 
 std::string numerics_id(const NumericsParts& parts) {
-  const std::string arithmetic = std::string(parts.numerics_class) + "/" + dtype_name(parts.encoding.weights) + "/" +
-                                 dtype_name(parts.encoding.activations());
+  const std::string arithmetic = std::string(parts.numerics_class) + "/" + parts.encoding.name() + "/" +
+                                 parts.encoding.arithmetic();
   digest::Digester digester("numerics");
   digester.add(arithmetic);
   add(*parts.config, digester);
+  if (parts.encoding.formats != nullptr) add(*parts.encoding.formats, digester);
   digester.add(parts.weights.high);
   digester.add(parts.weights.low);
   return arithmetic + "/" + digest::hex(digester.finish());

@@ -2,7 +2,8 @@
 // The numerics id: what must be equal for two processes to give the same bytes for the same request, as text of at most 256
 // bytes. Only replicas of equal ids continue each other's streams.
 //
-//   cpu-2/bfloat16/bfloat16/2f0c…    class / encoding computed in / activations and KV / 32 hexadecimal digits
+//   cpu-2/bfloat16/bfloat16/2f0c…    class / encoding computed in / what products take activations as / 32 hexadecimal digits
+//   cpu-2/q4_0/int8/81d2…
 //
 // The digits digest the parts before them, the model's numbers, its RoPE table and every byte of its weights. Threads, ranks,
 // batch, cache and block sizes are not in it: they do not change a bit. Nor is the longest sequence served, which only ends

@@ -1,6 +1,6 @@
 #pragma once
 // THE list of operations. All arithmetic of a step goes through here; reference/ is the oracle and portable
-// fallback, cpu/ holds AVX2 and AVX-512, each equal to reference/ bit for bit (docs/numerics.md, rules 1-6); cuda/ is a
+// fallback, cpu/ holds AVX2 and AVX-512, each equal to reference/ bit for bit (docs/numerics.md, rules 1-9); cuda/ is a
 // class of its own where tensor cores add, and equal to reference/ everywhere else.
 //
 // Operations enqueue on the device's stream and return no values; who reads what they leave waits first (Device::wait,
@@ -89,7 +89,7 @@ class Ops {
   //   x act [tokens, hidden], weight f32 [hidden], out act [tokens, hidden]
   virtual void rms_norm(const TensorView& x, const float* weight, float eps, const TensorView& out) = 0;
 
-  // out[t, n] = Σ_k x[t, k] · w[n, k] by rule 1, of blocks by rule 4, leaves added by rule 3's tree; then + bias[n] when not null;
+  // out[t, n] = Σ_k x[t, k] · w[n, k] by rule 1, of blocks by rule 9, leaves added by rule 3's tree; then + bias[n] when not null;
   // stored in out's dtype (f32: as is; bf16: rounded). x is bf16 or f32, w any format.
   //   x act [tokens, k], bias f32 [outputs], out [tokens, outputs]; out has room for outputs_padded columns
   //   (row_stride >= outputs_padded) and columns beyond outputs are written with unspecified values.

@@ -12,7 +12,7 @@
 //          of half h = j / 128, i = j % 32, part = j / 32 % 4: low nibble of n = nibble (part / 2) of ql[64h + 32(part % 2) + i],
 //          upper two bits = bits 2·part of qh[32h + i]
 //
-// Numerics of a product (docs/numerics.md): rule 1 for plain numbers, rule 4 (int8 activations) for blocks.
+// Numerics of a product (docs/numerics.md): rule 1 for plain numbers, rule 9 (int8 activations) for blocks.
 
 #include <cstddef>
 #include <cstdint>
@@ -27,7 +27,7 @@ inline constexpr WeightFormat kAllFormats[] = {WeightFormat::kF32,  WeightFormat
                                                WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_1,
                                                WeightFormat::kQ5_0, WeightFormat::kQ5_1, WeightFormat::kQ6_K};
 
-// Whether the elements are integers with a scale of their block; a product then takes x as int8 (rule 4).
+// Whether the elements are integers with a scale of their block; a product then takes x as int8 (rule 9).
 HERD_INLINE constexpr bool is_quantized(WeightFormat format) { return format > WeightFormat::kF16; }
 
 HERD_INLINE constexpr WeightFormat format_of(DType dtype) {

@@ -1,5 +1,5 @@
 #pragma once
-// Whether this CPU's products of blocks give rule 4's bits: tried against plain loops before they are trusted, for an instruction
+// Whether this CPU's products of blocks give rule 9's bits: tried against plain loops before they are trusted, for an instruction
 // that saturates early or a build that scales otherwise would change answers silently.
 
 #include <string>

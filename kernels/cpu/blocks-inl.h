@@ -1,4 +1,4 @@
-// Products with weights in blocks (packed_blocks.h), by rule 4: x becomes int8 with a scale of each 32, dot products of bytes are
+// Products with weights in blocks (packed_blocks.h), by rule 9: x becomes int8 with a scale of each 32, dot products of bytes are
 // exact integers, so no order of theirs shows; scales enter chunk by chunk, in ascending order. Included after panels-inl.h.
 //
 //   one row     straight from the packed nibbles, panels side by side in memory: bound by memory

@@ -25,7 +25,7 @@ std::string fault_of(const Level& level, const IsaJudges& judges) {
   if (level.isa == CpuIsa::kAvx512Bf16 && !judges.dots().difference.empty())
     return "vdpbf16ps gives other bits than multiply-adds (" + judges.dots().difference + ")";
   const std::string& difference = judges.blocks(level.isa);
-  return difference.empty() ? "" : "products of blocks give other bits than rule 4 (" + difference + ")";
+  return difference.empty() ? "" : "products of blocks give other bits than rule 9 (" + difference + ")";
 }
 
 Expected<IsaChoice> take(const Level& level, const CpuFeatures& features, const IsaJudges& judges) {

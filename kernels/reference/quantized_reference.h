@@ -1,5 +1,5 @@
 #pragma once
-// Rule 4, in plain loops: activations as int8 with a scale of their block of 32, exact integer dot products, the order in which
+// Rule 9, in plain loops: activations as int8 with a scale of their block of 32, exact integer dot products, the order in which
 // scales enter. Only the reference uses it.
 
 #include <cstdint>

@@ -22,7 +22,7 @@ struct MatrixFormats {
   bool operator==(const MatrixFormats&) const = default;
 };
 
-// Activations and KV are f32 for f32 weights, else bf16 (rule 6); a product with blocks takes them as int8 (rule 4).
+// Activations and KV are f32 for f32 weights, else bf16 (rule 5); a product with blocks takes them as int8 (rule 9).
 struct Encoding {
   WeightFormat weights = WeightFormat::kBF16;     // of the model as a whole, as users name it
   std::shared_ptr<const MatrixFormats> formats;   // null: every matrix is in `weights`

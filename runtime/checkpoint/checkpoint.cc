@@ -14,6 +14,7 @@
 #include "runtime/files/file_kind.h"
 #include "runtime/files/presence.h"
 #include "runtime/checkpoint/checkpoint_source.h"
+#include "runtime/checkpoint/encoding_count.h"
 #include "runtime/checkpoint/gguf_parts.h"
 #include "runtime/checkpoint/model_folder.h"
 #include "runtime/checkpoint/tensor_names.h"
@@ -165,15 +166,12 @@ Status check_repeated(const std::vector<StoredTensor>& repeated, const TensorMap
 }
 
 std::string dominant_encoding(const TensorMap& tensors) {
-  std::map<std::string, std::int64_t> elements;
+  EncodingCount matrices;
   for (const auto& [name, tensor] : tensors) {
-    if (tensor.info.used && tensor.shape.size() == 2)
-      elements[tensor.info.encoding] += tensor.info.rows * tensor.info.cols;
+    if (tensor.info.used && tensor.shape.size() == 2) matrices.add(tensor.info.encoding, tensor.info.rows * tensor.info.cols);
   }
-  const auto most = std::max_element(elements.begin(), elements.end(),
-                                     [](const auto& a, const auto& b) { return a.second < b.second; });
-  HERD_CHECK(most != elements.end(), "a checked model has matrices");
-  return most->first;
+  HERD_CHECK(!matrices.most().empty(), "a checked model has matrices");
+  return matrices.most();
 }
 
 class FileCheckpoint final : public Checkpoint {
@@ -213,14 +211,15 @@ class FileCheckpoint final : public Checkpoint {
     return tensor->read_rows(model_.config.head_dim, row_begin, row_end, col_begin, col_end, out);
   }
 
-  std::optional<DType> stored_type(std::string_view name) const override {
+  std::optional<WeightFormat> stored_format(std::string_view name) const override {
     const StoredTensor* tensor = find(name);
-    return tensor == nullptr ? std::nullopt : tensor->stored_type();
+    return tensor == nullptr ? std::nullopt : tensor->stored_format();
   }
 
   Status read_stored_rows(std::string_view name, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
                           std::int64_t col_end, void* out) const override {
-    return find(name)->read_stored_rows(row_begin, row_end, col_begin, col_end, static_cast<std::byte*>(out));
+    return find(name)->read_stored_rows(model_.config.head_dim, row_begin, row_end, col_begin, col_end,
+                                        static_cast<std::byte*>(out));
   }
 
  private:

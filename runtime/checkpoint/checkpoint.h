@@ -35,7 +35,7 @@ struct TensorInfo {
   std::int64_t rows = 0;
   std::int64_t cols = 0;
   std::string shape;        // Hugging Face order, e.g. "[576, 1536]"; says more than rows and cols past two dimensions
-  std::string encoding;     // "float32", "bfloat16", "float16", "q8_0", "q4_0", "q4_1", or another format's name
+  std::string encoding;     // format_name()'s (kernels/weight_format.h), or another format's: "q4_k"
   std::uint64_t bytes = 0;  // in the file
   std::string file;
   bool used = false;  // false: present, not part of the model; never read by the loader
@@ -89,7 +89,7 @@ class Checkpoint : public WeightSource {
   [[nodiscard]] virtual Expected<TensorInfo> info(std::string_view name) const = 0;
   [[nodiscard]] virtual std::vector<TensorInfo> tensors() const = 0;  // sorted by name, unused ones included
 
-  // The encoding most weights of the model's matrices have: "float32", "bfloat16", "float16", "q8_0", "q4_0", "q4_1".
+  // The encoding most of the model's matrices have (encoding_count.h), one of format_name()'s: "bfloat16", "q4_0".
   [[nodiscard]] virtual std::string default_encoding() const = 0;
 
   // What was taken another way than one of the files says, a sentence each that names the file.

@@ -35,7 +35,7 @@ void add_tensors(const SafetensorsFile& file, StoredModel* model) {
     stored.bytes = file.bytes();
     stored.begin = tensor.begin;
     if (stored.encoding) {
-      stored.info.encoding = encoding_name(*stored.encoding);
+      stored.info.encoding = format_name(*stored.encoding);
     } else {
       stored.info.encoding = tensor.dtype;
       for (char& c : stored.info.encoding) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));

@@ -145,7 +145,7 @@ void read_divisors(std::span<const GgufFile> parts, GgufMetadata& metadata, Llam
   const auto [file, divisors] = find_tensor(parts, kRopeDivisors);
   if (divisors == nullptr) return;
   if (divisors->shape != std::vector<std::int64_t>{config.head_dim / 2} ||
-      divisors->encoding() != RowEncoding::kFloat32) {
+      divisors->encoding() != WeightFormat::kF32) {
     metadata.refuse(kRopeDivisors, divisors->type_name() + " " + shape_text(divisors->shape) + ", but F32 [" +
                                        std::to_string(config.head_dim / 2) + "] is needed");
     return;

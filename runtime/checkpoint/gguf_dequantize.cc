@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/check.h"
-
 namespace herd::model {
 namespace {
 
-constexpr int kBlock = 32;
+constexpr int kBlock = 32;         // elements
+constexpr int kSuperBlock = 256;  // of q6_k
 
 template <class T>
 T load(const std::byte* at) {
@@ -19,6 +18,15 @@ T load(const std::byte* at) {
 
 float load_f16(const std::byte* at) { return f16_to_float(load<std::uint16_t>(at)); }
 
+// Byte j of the nibbles holds elements j (low) and j + 16; bit j of `fifth` is the fifth bit of element j.
+template <class Expand>
+void expand_nibbles(const std::byte* nibbles, std::uint32_t fifth, Expand expand, float* out) {
+  const auto high = [fifth](int j) { return (fifth & 1U << j) != 0 ? 16 : 0; };
+  for (int j = 0; j < kBlock / 2; ++j) out[j] = expand(std::to_integer<int>(nibbles[j] & std::byte{15}) | high(j));
+  out += kBlock / 2;
+  for (int j = 0; j < kBlock / 2; ++j) out[j] = expand(std::to_integer<int>(nibbles[j] >> 4) | high(j + kBlock / 2));
+}
+
 void expand_block_q8_0(const std::byte* block, float* out) {
   const float d = load_f16(block);
   for (int j = 0; j < kBlock; ++j) out[j] = d * static_cast<float>(load<std::int8_t>(block + 2 + j));
@@ -26,36 +34,59 @@ void expand_block_q8_0(const std::byte* block, float* out) {
 
 void expand_block_q4_0(const std::byte* block, float* out) {
   const float d = load_f16(block);
-  for (int j = 0; j < kBlock / 2; ++j) {
-    const auto q = std::to_integer<int>(block[2 + j]);
-    out[j] = d * static_cast<float>((q & 15) - 8);
-    out[j + kBlock / 2] = d * static_cast<float>((q >> 4) - 8);
-  }
+  expand_nibbles(block + 2, 0, [d](int n) { return d * static_cast<float>(n - 8); }, out);
 }
 
 // Two roundings: this file is compiled with -ffp-contract=off.
 void expand_block_q4_1(const std::byte* block, float* out) {
   const float d = load_f16(block);
   const float m = load_f16(block + 2);
-  for (int j = 0; j < kBlock / 2; ++j) {
-    const auto q = std::to_integer<int>(block[4 + j]);
-    out[j] = d * static_cast<float>(q & 15) + m;
-    out[j + kBlock / 2] = d * static_cast<float>(q >> 4) + m;
+  expand_nibbles(block + 4, 0, [d, m](int n) { return d * static_cast<float>(n) + m; }, out);
+}
+
+void expand_block_q5_0(const std::byte* block, float* out) {
+  const float d = load_f16(block);
+  expand_nibbles(block + 6, load<std::uint32_t>(block + 2), [d](int n) { return d * static_cast<float>(n - 16); }, out);
+}
+
+// Two roundings.
+void expand_block_q5_1(const std::byte* block, float* out) {
+  const float d = load_f16(block);
+  const float m = load_f16(block + 2);
+  expand_nibbles(block + 8, load<std::uint32_t>(block + 4), [d, m](int n) { return d * static_cast<float>(n) + m; }, out);
+}
+
+// Two roundings: the scale of 16 elements is a product itself.
+void expand_block_q6_k(const std::byte* block, float* out) {
+  const float d = load_f16(block + 208);
+  for (int half = 0; half < 2; ++half) {
+    for (int part = 0; part < 8; ++part) {  // sixteen elements with a scale
+      const float scale = d * static_cast<float>(load<std::int8_t>(block + 192 + 8 * half + part));
+      const std::byte* lower = block + 64 * half + 16 * (part % 4);
+      const std::byte* upper = block + 128 + 32 * half + 16 * (part % 2);
+      const int lower_shift = part < 4 ? 0 : 4, upper_shift = part / 2 * 2;
+      for (int i = 0; i < 16; ++i) {
+        const int low = std::to_integer<int>(lower[i]) >> lower_shift & 15;
+        const int high = std::to_integer<int>(upper[i]) >> upper_shift & 3;
+        out[i] = scale * static_cast<float>((low | high << 4) - 32);
+      }
+      out += 16;
+    }
   }
 }
 
-template <class ExpandBlock>
-void expand_blocks(ExpandBlock expand_block, int bytes_per_block, const std::byte* row, std::int64_t begin,
-                   std::int64_t end, float* out) {
+template <int kElements, class ExpandBlock>
+void expand_blocks(ExpandBlock expand_block, WeightFormat format, const std::byte* row, std::int64_t begin, std::int64_t end,
+                   float* out) {
   for (std::int64_t at = begin; at < end;) {
-    const std::int64_t block = at / kBlock;
-    const std::int64_t first = at - block * kBlock;
-    const std::int64_t count = std::min<std::int64_t>(kBlock - first, end - at);
-    const std::byte* source = row + block * bytes_per_block;
-    if (count == kBlock) {
+    const std::int64_t block = at / kElements;
+    const std::int64_t first = at - block * kElements;
+    const std::int64_t count = std::min<std::int64_t>(kElements - first, end - at);
+    const std::byte* source = row + block * block_bytes(format);
+    if (count == kElements) {
       expand_block(source, out);
     } else {
-      float whole[kBlock];
+      float whole[kElements];
       expand_block(source, whole);
       std::copy_n(whole + first, count, out);
     }
@@ -66,80 +97,32 @@ void expand_blocks(ExpandBlock expand_block, int bytes_per_block, const std::byt
 
 }  // namespace
 
-const char* encoding_name(RowEncoding encoding) {
-  switch (encoding) {
-    case RowEncoding::kFloat32:
-      return "float32";
-    case RowEncoding::kBFloat16:
-      return "bfloat16";
-    case RowEncoding::kFloat16:
-      return "float16";
-    case RowEncoding::kQ8_0:
-      return "q8_0";
-    case RowEncoding::kQ4_0:
-      return "q4_0";
-    case RowEncoding::kQ4_1:
-      return "q4_1";
-  }
-  return "?";
-}
-
-int block_elements(RowEncoding encoding) {
-  switch (encoding) {
-    case RowEncoding::kFloat32:
-    case RowEncoding::kBFloat16:
-    case RowEncoding::kFloat16:
-      return 1;
-    case RowEncoding::kQ8_0:
-    case RowEncoding::kQ4_0:
-    case RowEncoding::kQ4_1:
-      return kBlock;
-  }
-  return 1;
-}
-
-int block_bytes(RowEncoding encoding) {
-  switch (encoding) {
-    case RowEncoding::kFloat32:
-      return 4;
-    case RowEncoding::kBFloat16:
-    case RowEncoding::kFloat16:
-      return 2;
-    case RowEncoding::kQ8_0:
-      return 34;
-    case RowEncoding::kQ4_0:
-      return 18;
-    case RowEncoding::kQ4_1:
-      return 20;
-  }
-  return 0;
-}
-
-std::int64_t row_bytes(RowEncoding encoding, std::int64_t cols) {
-  HERD_CHECK(cols % block_elements(encoding) == 0, "a row is a whole number of blocks");
-  return cols / block_elements(encoding) * block_bytes(encoding);
-}
-
-void expand_row(RowEncoding encoding, const std::byte* row, std::int64_t col_begin, std::int64_t col_end, float* out) {
+void expand_row(WeightFormat format, const std::byte* row, std::int64_t col_begin, std::int64_t col_end, float* out) {
   const std::int64_t count = col_end - col_begin;
-  switch (encoding) {
-    case RowEncoding::kFloat32:
+  switch (format) {
+    case WeightFormat::kF32:
       if (count > 0) std::memcpy(out, row + col_begin * 4, static_cast<std::size_t>(count) * 4);
       return;
-    case RowEncoding::kBFloat16:
+    case WeightFormat::kBF16:
       for (std::int64_t i = 0; i < count; ++i) {
         out[i] = to_float(BFloat16{load<std::uint16_t>(row + (col_begin + i) * 2)});
       }
       return;
-    case RowEncoding::kFloat16:
+    case WeightFormat::kF16:
       for (std::int64_t i = 0; i < count; ++i) out[i] = load_f16(row + (col_begin + i) * 2);
       return;
-    case RowEncoding::kQ8_0:
-      return expand_blocks(expand_block_q8_0, 34, row, col_begin, col_end, out);
-    case RowEncoding::kQ4_0:
-      return expand_blocks(expand_block_q4_0, 18, row, col_begin, col_end, out);
-    case RowEncoding::kQ4_1:
-      return expand_blocks(expand_block_q4_1, 20, row, col_begin, col_end, out);
+    case WeightFormat::kQ8_0:
+      return expand_blocks<kBlock>(expand_block_q8_0, format, row, col_begin, col_end, out);
+    case WeightFormat::kQ4_0:
+      return expand_blocks<kBlock>(expand_block_q4_0, format, row, col_begin, col_end, out);
+    case WeightFormat::kQ4_1:
+      return expand_blocks<kBlock>(expand_block_q4_1, format, row, col_begin, col_end, out);
+    case WeightFormat::kQ5_0:
+      return expand_blocks<kBlock>(expand_block_q5_0, format, row, col_begin, col_end, out);
+    case WeightFormat::kQ5_1:
+      return expand_blocks<kBlock>(expand_block_q5_1, format, row, col_begin, col_end, out);
+    case WeightFormat::kQ6_K:
+      return expand_blocks<kSuperBlock>(expand_block_q6_k, format, row, col_begin, col_end, out);
   }
 }
 

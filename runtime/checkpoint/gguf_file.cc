@@ -220,7 +220,9 @@ std::string parse_tensor(Cursor& cursor, std::uint64_t alignment, GgufTensor& te
     bytes = elements / type->block_elements * type->block_bytes;  // < 2^52
   }
   tensor.begin = offset;
-  if (__builtin_add_overflow(offset, bytes, &tensor.end)) return where + ": offset is too large";
+  if (__builtin_add_overflow(offset, bytes, &tensor.end)) {
+    return where + ": offset " + std::to_string(offset) + " is too large";
+  }
   return {};
 }
 
@@ -232,14 +234,17 @@ std::string check_places(const std::vector<GgufTensor>& tensors, std::uint64_t d
   std::sort(by_begin.begin(), by_begin.end(), [](const GgufTensor* a, const GgufTensor* b) {
     return std::pair(a->begin, a->end) < std::pair(b->begin, b->end);
   });
-  std::uint64_t at = 0;
+  const GgufTensor* before = nullptr;
   for (const GgufTensor* tensor : by_begin) {
     if (tensor->end > data_bytes) {
       return std::string(tensor->name) + ": its data end at byte " + std::to_string(tensor->end) +
              " of the data section, which has " + std::to_string(data_bytes) + " (the file is cut short?)";
     }
-    if (tensor->begin < at) return std::string(tensor->name) + ": overlaps another tensor";
-    at = tensor->end;
+    if (before != nullptr && tensor->begin < before->end) {
+      return std::string(tensor->name) + ": overlaps another tensor, " + std::string(before->name) + ", at byte " +
+             std::to_string(tensor->begin) + " of the data section";
+    }
+    before = tensor;
   }
   return {};
 }
@@ -277,20 +282,26 @@ std::int64_t load_integer(GgufValueType type, const std::byte* at, bool* ok) {
 
 }  // namespace
 
-std::optional<RowEncoding> GgufTensor::encoding() const {
+std::optional<WeightFormat> GgufTensor::encoding() const {
   switch (type) {
     case 0:
-      return RowEncoding::kFloat32;
+      return WeightFormat::kF32;
     case 1:
-      return RowEncoding::kFloat16;
+      return WeightFormat::kF16;
     case 2:
-      return RowEncoding::kQ4_0;
+      return WeightFormat::kQ4_0;
     case 3:
-      return RowEncoding::kQ4_1;
+      return WeightFormat::kQ4_1;
+    case 6:
+      return WeightFormat::kQ5_0;
+    case 7:
+      return WeightFormat::kQ5_1;
     case 8:
-      return RowEncoding::kQ8_0;
+      return WeightFormat::kQ8_0;
+    case 14:
+      return WeightFormat::kQ6_K;
     case 30:
-      return RowEncoding::kBFloat16;
+      return WeightFormat::kBF16;
     default:
       return {};
   }
@@ -302,7 +313,7 @@ std::string GgufTensor::type_name() const {
 }
 
 std::string GgufTensor::encoding_text() const {
-  if (const auto readable = encoding()) return encoding_name(*readable);
+  if (const auto readable = encoding()) return format_name(*readable);
   std::string name = type_name();
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
   return name;

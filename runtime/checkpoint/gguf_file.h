@@ -52,7 +52,7 @@ struct GgufTensor {
   std::uint64_t end = 0;
 
   // Empty for a type that herd lists but cannot read.
-  [[nodiscard]] std::optional<RowEncoding> encoding() const;
+  [[nodiscard]] std::optional<WeightFormat> encoding() const;
   [[nodiscard]] std::string type_name() const;      // ggml's: "Q4_K", "type 99"
   [[nodiscard]] std::string encoding_text() const;  // "q8_0", "float32"; of a type that cannot be read "q4_k", "type 99"
 };

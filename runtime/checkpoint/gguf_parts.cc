@@ -7,10 +7,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
-#include <map>
 #include <system_error>
 #include <utility>
 
+#include "runtime/checkpoint/encoding_count.h"
 #include "runtime/checkpoint/shard_index.h"
 #include "runtime/files/presence.h"
 
@@ -159,15 +159,13 @@ GgufTensorPlace find_tensor(std::span<const GgufFile> parts, std::string_view na
 }
 
 std::string main_encoding(std::span<const GgufFile> parts) {
-  std::map<std::string, std::uint64_t> elements;  // a hostile file's sum may wrap
+  EncodingCount matrices;
   for (const GgufFile& part : parts) {
     for (const GgufTensor& tensor : part.tensors()) {
-      if (tensor.shape.size() == 2) elements[tensor.encoding_text()] += static_cast<std::uint64_t>(tensor.shape[0] * tensor.shape[1]);
+      if (tensor.shape.size() == 2) matrices.add(tensor.encoding_text(), tensor.shape[0] * tensor.shape[1]);
     }
   }
-  const auto most = std::max_element(elements.begin(), elements.end(),
-                                     [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == elements.end() ? std::string() : most->first;
+  return matrices.most();
 }
 
 }  // namespace herd::model

@@ -37,7 +37,7 @@ struct GgufTensorPlace {
 };
 [[nodiscard]] GgufTensorPlace find_tensor(std::span<const GgufFile> parts, std::string_view name);
 
-// What most elements of the matrices are stored in, "q8_0" or "iq4_nl"; empty where there are no matrices.
+// What the matrices are stored in (encoding_count.h), "q8_0" or "iq4_nl"; empty where there are no matrices.
 [[nodiscard]] std::string main_encoding(std::span<const GgufFile> parts);
 
 }  // namespace herd::model

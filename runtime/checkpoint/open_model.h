@@ -31,7 +31,7 @@ struct OpenedModel {
   [[nodiscard]] const LlamaConfig& config() const { return description.config; }
   // The metadata that a vocabulary may lie in; null for every format but GGUF, and with random weights.
   [[nodiscard]] const GgufFile* gguf() const { return checkpoint == nullptr ? nullptr : checkpoint->gguf(); }
-  // What most weights are stored in, see Checkpoint::default_encoding(); with random weights the config's torch_dtype.
+  // What most matrices are stored in, see Checkpoint::default_encoding(); with random weights the config's torch_dtype.
   [[nodiscard]] std::string own_encoding() const;
 };
 

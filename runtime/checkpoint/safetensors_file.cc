@@ -275,10 +275,10 @@ std::string check_coverage(const std::vector<SafetensorsTensor>& tensors, std::u
 
 }  // namespace
 
-std::optional<RowEncoding> SafetensorsTensor::encoding() const {
-  if (dtype == "F32") return RowEncoding::kFloat32;
-  if (dtype == "BF16") return RowEncoding::kBFloat16;
-  if (dtype == "F16") return RowEncoding::kFloat16;
+std::optional<WeightFormat> SafetensorsTensor::encoding() const {
+  if (dtype == "F32") return WeightFormat::kF32;
+  if (dtype == "BF16") return WeightFormat::kBF16;
+  if (dtype == "F16") return WeightFormat::kF16;
   return {};
 }
 

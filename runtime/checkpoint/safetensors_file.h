@@ -25,7 +25,7 @@ struct SafetensorsTensor {
   std::uint64_t end = 0;
 
   // Empty for a dtype that herd lists but cannot read.
-  [[nodiscard]] std::optional<RowEncoding> encoding() const;
+  [[nodiscard]] std::optional<WeightFormat> encoding() const;
 };
 
 // Value: copies share the open file.

@@ -9,11 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "kernels/dtype.h"
 #include "kernels/status.h"
+#include "kernels/weight_format.h"
 #include "runtime/files/file_bytes.h"
 #include "runtime/checkpoint/checkpoint.h"
-#include "runtime/checkpoint/gguf_dequantize.h"
 
 namespace herd::model {
 
@@ -21,7 +20,7 @@ namespace herd::model {
 struct StoredTensor {
   TensorInfo info;
   std::vector<std::int64_t> shape;
-  std::optional<RowEncoding> encoding;  // empty: listed, cannot be read
+  std::optional<WeightFormat> encoding;  // empty: listed, cannot be read
   std::shared_ptr<const files::FileBytes> bytes;
   std::uint64_t begin = 0;   // first byte in the file; rows one after the other
   bool interleaved = false;  // rows of each head (entries, in a vector) lie in interleaved RoPE order
@@ -34,9 +33,9 @@ struct StoredTensor {
   [[nodiscard]] Status read_rows(int head_dim, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
                                  std::int64_t col_end, float* out) const;
 
-  // See WeightSource; only of a tensor that has a stored type.
-  [[nodiscard]] std::optional<DType> stored_type() const;
-  [[nodiscard]] Status read_stored_rows(std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
+  // See WeightSource. None of a vector in interleaved order: its elements lie scattered.
+  [[nodiscard]] std::optional<WeightFormat> stored_format() const;
+  [[nodiscard]] Status read_stored_rows(int head_dim, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
                                         std::int64_t col_end, std::byte* out) const;
 };
 

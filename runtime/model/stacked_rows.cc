@@ -9,7 +9,7 @@ namespace {
 
 DType common_type(const WeightSource& source, std::span<const Segment> segments, DType wanted) {
   const bool stored_so = wanted != DType::kF32 && std::all_of(segments.begin(), segments.end(), [&](const Segment& segment) {
-                           return source.stored_type(segment.name) == wanted;
+                           return source.stored_format(segment.name) == format_of(wanted);
                          });
   return stored_so ? wanted : DType::kF32;
 }
@@ -43,7 +43,7 @@ Status StackedRows::read(std::int64_t row, std::int64_t rows, int thread, void* 
   for (const SegmentPart& part : parts_of(segments_, row, rows)) {
     if (Status status = read_part(part, out); !status.ok()) return status;
     const auto elements = static_cast<std::size_t>(part.rows * k_);
-    if (has_non_finite(type_, out, elements)) found_[static_cast<std::size_t>(part.segment - segments_.data())] = true;
+    if (has_non_finite(format_of(type_), out, elements)) found_[static_cast<std::size_t>(part.segment - segments_.data())] = true;
     out = static_cast<std::byte*>(out) + elements * dtype_bytes(type_);
   }
   untold_ += rows;

@@ -19,7 +19,7 @@ class StoppableSource final : public WeightSource {
                    std::int64_t col_end, float* out) const override {
     return stop_.stop_requested() ? stopped() : source_->read_rows(name, row_begin, row_end, col_begin, col_end, out);
   }
-  std::optional<DType> stored_type(std::string_view name) const override { return source_->stored_type(name); }
+  std::optional<WeightFormat> stored_format(std::string_view name) const override { return source_->stored_format(name); }
   Status read_stored_rows(std::string_view name, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
                           std::int64_t col_end, void* out) const override {
     return stop_.stop_requested() ? stopped() : source_->read_stored_rows(name, row_begin, row_end, col_begin, col_end, out);

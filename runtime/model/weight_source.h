@@ -11,8 +11,16 @@
 #include "kernels/check.h"
 #include "kernels/dtype.h"
 #include "kernels/status.h"
+#include "kernels/weight_format.h"
 
 namespace herd::model {
+
+// Bytes of one row that read_stored_rows() copies of columns [col_begin, col_end): the whole blocks that cover them.
+[[nodiscard]] inline std::int64_t stored_row_bytes(WeightFormat format, std::int64_t col_begin, std::int64_t col_end) {
+  if (col_begin == col_end) return 0;
+  const std::int64_t elements = block_elements(format);
+  return ((col_end + elements - 1) / elements - col_begin / elements) * block_bytes(format);
+}
 
 // Resource; read_rows is thread-safe.
 class WeightSource {
@@ -24,12 +32,15 @@ class WeightSource {
   [[nodiscard]] virtual Status read_rows(std::string_view name, std::int64_t row_begin, std::int64_t row_end,
                                          std::int64_t col_begin, std::int64_t col_end, float* out) const = 0;
 
-  // kBF16 or kF16 where the tensor's elements lie in the source as such, row after row; none where they have to be expanded.
-  [[nodiscard]] virtual std::optional<DType> stored_type(std::string_view) const { return std::nullopt; }
-  // read_rows without the expansion, of a tensor that has a stored type.
-  [[nodiscard]] virtual Status read_stored_rows(std::string_view, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
-                                                void*) const {
-    HERD_UNREACHABLE("a tensor without a stored type is expanded");
+  // How the tensor's elements lie in the source, row after row; none where they have to be expanded.
+  [[nodiscard]] virtual std::optional<WeightFormat> stored_format(std::string_view /*name*/) const { return std::nullopt; }
+  // read_rows without the expansion, of a tensor that has a stored format: the source's own bytes, stored_row_bytes() of each
+  // row, tightly packed in `out`. Columns of a format in blocks are multiples of 32; those of q6_k may begin or end inside a
+  // block of 256, which is copied whole: the first block of a row in `out` is col_begin / 256, the last one
+  // ceil(col_end / 256) - 1.
+  [[nodiscard]] virtual Status read_stored_rows(std::string_view /*name*/, std::int64_t /*row_begin*/, std::int64_t /*row_end*/,
+                                                std::int64_t /*col_begin*/, std::int64_t /*col_end*/, void* /*out*/) const {
+    HERD_UNREACHABLE("a tensor without a stored format is expanded");
   }
 };
 
@@ -45,14 +56,20 @@ class WeightSource {
   return found != 0;
 }
 
-// The same of n elements of `type`.
-[[nodiscard]] inline bool has_non_finite(DType type, const void* values, std::size_t n) {
-  if (type == DType::kF32) return has_non_finite(static_cast<const float*>(values), n);
-  const auto* elements = static_cast<const std::uint16_t*>(values);
-  const std::uint16_t exponent = type == DType::kBF16 ? 0x7f80 : 0x7c00;
-  std::uint16_t found = 0;
-  for (std::size_t i = 0; i < n; ++i)
-    found = static_cast<std::uint16_t>(found | static_cast<std::uint16_t>((elements[i] & exponent) == exponent));
+// The same of n stored blocks, which are n elements of plain numbers. An element of a block is finite where the block's
+// scale, and the minimum of a format that has one, are.
+[[nodiscard]] inline bool has_non_finite(WeightFormat format, const void* values, std::size_t n) {
+  if (format == WeightFormat::kF32) return has_non_finite(static_cast<const float*>(values), n);
+  const bool has_minimum = format == WeightFormat::kQ4_1 || format == WeightFormat::kQ5_1;
+  const auto stride = static_cast<std::size_t>(block_bytes(format));
+  const auto* scale = static_cast<const std::byte*>(values) + (format == WeightFormat::kQ6_K ? 208 : 0);
+  const std::uint16_t exponent = format == WeightFormat::kBF16 ? 0x7f80 : 0x7c00;
+  std::uint32_t found = 0;
+  for (std::size_t i = 0; i < n; ++i, scale += stride) {
+    std::uint16_t bits[2] = {};
+    std::memcpy(bits, scale, has_minimum ? 4 : 2);
+    found |= static_cast<std::uint32_t>((bits[0] & exponent) == exponent || (bits[1] & exponent) == exponent);
+  }
   return found != 0;
 }
 

@@ -2,25 +2,42 @@
 
     python tests/golden/make_gguf_blocks.py > tests/golden/gguf_blocks.inc
 
-Each format has four blocks; scales: ordinary, smallest subnormal, negative, largest finite.
+Of each format four blocks of a pattern, whose scales are ordinary, the smallest subnormal, negative and the largest finite one,
+then blocks of random bytes with random finite scales.
 """
 
 import numpy as np
-from gguf.constants import GGMLQuantizationType
+from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 
 SCALES = [0x2E66, 0x0001, 0xB555, 0x7BFF]
 MINIMUMS = [0xB4CD, 0x8003, 0x3FFF, 0x0000]
+RANDOM_BLOCKS = {32: 4, 256: 2}
 
 
-def blocks(quants: int, has_minimum: bool) -> np.ndarray:
-    out = bytearray()
-    for block, (scale, minimum) in enumerate(zip(SCALES, MINIMUMS)):
-        out += scale.to_bytes(2, "little")
-        if has_minimum:
-            out += minimum.to_bytes(2, "little")
-        out += bytes((37 * i + 11 + 101 * block) & 255 for i in range(quants))
-    return np.frombuffer(bytes(out), dtype=np.uint8)
+def finite_f16(rng) -> int:
+    bits = int(rng.integers(1 << 16))
+    return bits if bits & 0x7C00 != 0x7C00 else bits & ~0x4000
+
+
+def block(quants: bytes, scales: list[int], scale_last: bool) -> bytes:
+    head = b"".join(scale.to_bytes(2, "little") for scale in scales)
+    return quants + head if scale_last else head + quants
+
+
+def blocks(kind: GGMLQuantizationType, has_minimum: bool) -> np.ndarray:
+    """q6_k has its scale at the end of a block, the others at the begin."""
+    elements, size = GGML_QUANT_SIZES[kind]
+    quants = size - (4 if has_minimum else 2)
+    rng = np.random.default_rng(7)
+    out = []
+    for number, (scale, minimum) in enumerate(zip(SCALES, MINIMUMS)):
+        pattern = bytes((37 * i + 11 + 101 * number) & 255 for i in range(quants))
+        out.append(block(pattern, [scale, minimum][: 1 + has_minimum], elements == 256))
+    for _ in range(RANDOM_BLOCKS[elements]):
+        scales = [finite_f16(rng) for _ in range(1 + has_minimum)]
+        out.append(block(rng.bytes(quants), scales, elements == 256))
+    return np.frombuffer(b"".join(out), dtype=np.uint8)
 
 
 def array(kind: str, name: str, values, width: int, per_line: int) -> None:
@@ -30,13 +47,15 @@ def array(kind: str, name: str, values, width: int, per_line: int) -> None:
     print("};")
 
 
-print("// Written by make_gguf_blocks.py; do not edit.")
-for name, kind, quants, has_minimum in [
-    ("Q8_0", GGMLQuantizationType.Q8_0, 32, False),
-    ("Q4_0", GGMLQuantizationType.Q4_0, 16, False),
-    ("Q4_1", GGMLQuantizationType.Q4_1, 16, True),
-]:
-    data = blocks(quants, has_minimum)
-    floats = dequantize(data, kind).astype(np.float32)
-    array("unsigned char", f"k{name}Bytes", data, 2, 20)
-    array("std::uint32_t", f"k{name}Floats", floats.view(np.uint32), 8, 10)
+def main() -> None:
+    print("// Written by make_gguf_blocks.py; do not edit.")
+    for name, has_minimum in [("Q8_0", False), ("Q4_0", False), ("Q4_1", True), ("Q5_0", False), ("Q5_1", True), ("Q6_K", False)]:
+        kind = GGMLQuantizationType[name]
+        data = blocks(kind, has_minimum)
+        floats = dequantize(data, kind).astype(np.float32)
+        array("unsigned char", f"k{name}Bytes", data, 2, 20)
+        array("std::uint32_t", f"k{name}Floats", floats.view(np.uint32), 8, 10)
+
+
+if __name__ == "__main__":
+    main()

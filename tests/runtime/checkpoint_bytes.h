@@ -13,6 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/splitmix64.h"
+#include "kernels/weight_format.h"
+
 namespace herd::model::testing {
 
 template <class T>
@@ -105,6 +108,35 @@ inline std::string safetensors_bytes(const std::vector<FloatTensor>& tensors, st
   return safetensors_bytes(header, data);
 }
 
+inline constexpr WeightFormat kBlockFormats[] = {WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_1,
+                                                 WeightFormat::kQ5_0, WeightFormat::kQ5_1, WeightFormat::kQ6_K};
+
+// ggml's number of a type.
+inline std::uint32_t ggml_number(WeightFormat format) {
+  constexpr std::uint32_t kNumbers[kWeightFormats] = {0, 30, 1, 8, 2, 3, 6, 7, 14};
+  return kNumbers[static_cast<std::size_t>(format)];
+}
+
+// Where the f16 scale of a block lies; the minimum of a format that has one lies behind it.
+inline std::size_t scale_offset(WeightFormat format) { return format == WeightFormat::kQ6_K ? 208 : 0; }
+inline bool has_minimum(WeightFormat format) { return format == WeightFormat::kQ4_1 || format == WeightFormat::kQ5_1; }
+
+// Blocks of random quants, with scales and minimums in ±[2^-4, 2^-3).
+inline std::string random_blocks(WeightFormat format, std::int64_t blocks, std::uint64_t seed) {
+  const auto stride = static_cast<std::size_t>(block_bytes(format));
+  std::string bytes(static_cast<std::size_t>(blocks) * stride, '\0');
+  std::uint64_t state = seed;
+  const auto random = [&state] { return splitmix64_finish(state += kSplitMix64Step); };
+  for (char& byte : bytes) byte = static_cast<char>(random());
+  for (std::size_t at = scale_offset(format); at < bytes.size(); at += stride) {
+    for (std::size_t i = 0; i < (has_minimum(format) ? 2U : 1U); ++i) {
+      const auto scale = static_cast<std::uint16_t>(0x2c00 | (random() & 0x83ff));
+      std::memcpy(bytes.data() + at + 2 * i, &scale, 2);
+    }
+  }
+  return bytes;
+}
+
 // One GGUF file; every field may be given a value that no converter would write.
 struct GgufWriter {
   struct Tensor {
@@ -112,7 +144,7 @@ struct GgufWriter {
     std::vector<std::uint64_t> dims;  // ggml order
     std::uint32_t type = 0;
     std::string data;
-    std::int64_t offset = -1;  // -1: where the data land
+    std::int64_t offset = -1;  // -1: where the data land; other negative ones are huge
   };
 
   std::uint32_t version = 3;
@@ -170,7 +202,7 @@ struct GgufWriter {
       for (const std::uint64_t dim : tensor.dims) append(out, dim);
       append(out, tensor.type);
       append(out,
-             tensor.offset < 0 ? static_cast<std::uint64_t>(data.size()) : static_cast<std::uint64_t>(tensor.offset));
+             tensor.offset == -1 ? static_cast<std::uint64_t>(data.size()) : static_cast<std::uint64_t>(tensor.offset));
       data += tensor.data;
     }
     out.resize((out.size() + alignment - 1) / alignment * alignment, '\0');

@@ -114,7 +114,7 @@ TEST(GgufFile, ListsTensorsInHuggingFaceOrder) {
   const GgufTensor* w = file->find("w");
   ASSERT_NE(w, nullptr);
   EXPECT_EQ(w->shape, (std::vector<std::int64_t>{2, 32}));
-  EXPECT_EQ(w->encoding(), RowEncoding::kQ8_0);
+  EXPECT_EQ(w->encoding(), WeightFormat::kQ8_0);
   EXPECT_EQ(w->encoding_text(), "q8_0");
   EXPECT_EQ(w->end - w->begin, 68u);
   char byte;

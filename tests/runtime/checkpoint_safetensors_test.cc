@@ -39,13 +39,13 @@ TEST(SafetensorsFile, ListsTensorsByName) {
   const SafetensorsTensor* a = file->find("a");
   ASSERT_NE(a, nullptr);
   EXPECT_EQ(a->shape, (std::vector<std::int64_t>{1, 2}));
-  EXPECT_EQ(a->encoding(), RowEncoding::kFloat32);
+  EXPECT_EQ(a->encoding(), WeightFormat::kF32);
   EXPECT_EQ(a->end - a->begin, 8u);
   std::byte first;
   ASSERT_TRUE(file->bytes()->read(file->find("b")->begin, std::span(&first, 1)).ok());
   EXPECT_EQ(static_cast<char>(first), 'C');
   EXPECT_FALSE(file->find("b")->encoding());
-  EXPECT_EQ(file->find("sA")->encoding(), RowEncoding::kFloat16);
+  EXPECT_EQ(file->find("sA")->encoding(), WeightFormat::kF16);
   EXPECT_TRUE(file->find("sA")->shape.empty());
   EXPECT_EQ(file->find("c"), nullptr);
 }
@@ -68,7 +68,7 @@ TEST(SafetensorsFile, UnknownFieldsAreSkipped) {
       ASSERT_TRUE(file) << entry << "\n  gave: " << file.error().message();
       ASSERT_EQ(file->tensors().size(), 1u);
       EXPECT_EQ(file->tensors()[0].shape, (std::vector<std::int64_t>{1}));
-      EXPECT_EQ(file->tensors()[0].encoding(), RowEncoding::kFloat32);
+      EXPECT_EQ(file->tensors()[0].encoding(), WeightFormat::kF32);
     }
   }
 }

@@ -10,6 +10,7 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/checkpoint/gguf_dequantize.h"
 #include "runtime/checkpoint/gguf_file.h"
 #include "runtime/checkpoint/tensor_names.h"
 #include "tests/runtime/tiny_checkpoint.h"
@@ -99,13 +100,9 @@ TEST(StoredRows, AreTheElementsThatAreExpanded) {
     const auto checkpoint = open_checkpoint(directory.path());
     ASSERT_TRUE(checkpoint) << checkpoint.error().message();
     const std::string name = "model.layers.0.mlp.down_proj.weight";
-    const auto type = (*checkpoint)->stored_type(name);
-    EXPECT_FALSE((*checkpoint)->stored_type("no such tensor"));
-    if (dtype == "F32") {
-      EXPECT_FALSE(type);
-      continue;
-    }
-    ASSERT_EQ(type, DType::kBF16);
+    const WeightFormat format = dtype == "F32" ? WeightFormat::kF32 : WeightFormat::kBF16;
+    EXPECT_FALSE((*checkpoint)->stored_format("no such tensor"));
+    ASSERT_EQ((*checkpoint)->stored_format(name), format);
     const auto info = *(*checkpoint)->info(name);
     struct Window {
       std::int64_t row_begin, row_end, col_begin, col_end;
@@ -113,11 +110,12 @@ TEST(StoredRows, AreTheElementsThatAreExpanded) {
     for (const Window& w : {Window{0, info.rows, 0, info.cols}, {3, 9, 0, info.cols}, {2, 7, 5, info.cols - 3}, {4, 4, 0, 0}}) {
       const auto count = static_cast<std::size_t>((w.row_end - w.row_begin) * (w.col_end - w.col_begin));
       std::vector<float> values(count);
-      std::vector<std::uint16_t> stored(count);
+      std::vector<std::byte> stored(count * static_cast<std::size_t>(block_bytes(format)));
       ASSERT_TRUE((*checkpoint)->read_rows(name, w.row_begin, w.row_end, w.col_begin, w.col_end, values.data()).ok());
       ASSERT_TRUE((*checkpoint)->read_stored_rows(name, w.row_begin, w.row_end, w.col_begin, w.col_end, stored.data()).ok());
-      for (std::size_t i = 0; i < count; ++i)
-        ASSERT_EQ(to_float(BFloat16{stored[i]}), values[i]);
+      std::vector<float> expanded(count);
+      expand_row(format, stored.data(), 0, static_cast<std::int64_t>(count), expanded.data());
+      ASSERT_EQ(expanded, values);
     }
   }
 }

@@ -132,9 +132,9 @@ class Stored final : public WeightSource {
     if (name.find("k_proj") != std::string_view::npos && row_begin == 0) out[1] = std::numeric_limits<float>::infinity();
     return status;
   }
-  std::optional<DType> stored_type(std::string_view name) const override {
+  std::optional<WeightFormat> stored_format(std::string_view name) const override {
     if (name.find("v_proj") != std::string_view::npos) return std::nullopt;  // one tensor of a matrix is of another type
-    return type_;
+    return format_of(type_);
   }
   Status read_stored_rows(std::string_view name, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,
                           std::int64_t col_end, void* out) const override {

@@ -1,6 +1,7 @@
 # Checkpoint files: formats, configs, and the door to both.
 herd_test(checkpoint_tests
   SRCS
+    ${CMAKE_CURRENT_LIST_DIR}/checkpoint_blocks_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_config_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_dequantize_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_gguf_test.cc

@@ -14,6 +14,7 @@ herd_test(checkpoint_tests
     ${CMAKE_CURRENT_LIST_DIR}/open_model_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/generation_config_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/json_tree_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/quantizing_source_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/text_parts_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_vocabulary_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_weights_test.cc

@@ -22,14 +22,15 @@ def with_element(index, value, rest):
     return out
 
 
-STEPS = np.arange(BLOCK) - 15.5  # halves between whole numbers
+STEPS = np.arange(BLOCK) - 15.5       # halves between whole numbers
+HALVES = (np.arange(BLOCK) - 15) / 2  # and whole numbers
 BLOCKS = [
     normal(1.0), normal(0.02), normal(0.02), normal(3.7), rng.uniform(-1, 1, BLOCK), rng.uniform(0, 1, BLOCK),
     -rng.uniform(0, 1, BLOCK),                        # the greatest magnitude is negative
     np.zeros(BLOCK), np.full(BLOCK, -0.0), with_element(0, 0.0, np.full(BLOCK, -0.0)),
     np.full(BLOCK, 0.3), np.full(BLOCK, -0.3),
     with_element(9, 127.0, STEPS), with_element(9, -127.0, STEPS),  # q8_0's scale is 1: every other element is a tie
-    with_element(3, -8.0, STEPS / 4), with_element(3, 8.0, STEPS / 4),  # q4_0's is 1 or -1
+    with_element(3, -8.0, HALVES), with_element(3, 8.0, HALVES),    # q4_0's is 1 or -1
     with_element(20, -5.0, with_element(4, 5.0, normal(1.0))),      # two of one magnitude: the first one's sign counts
     with_element(20, 5.0, with_element(4, -5.0, normal(1.0))),
     with_element(31, 1000.0, normal(0.1)),            # one that leaves nothing of the others

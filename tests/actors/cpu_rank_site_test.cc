@@ -23,7 +23,7 @@ placement::ShardedModel sharded(int ranks) {
   files.path = "tests/golden/configs/gqa4_llama3";
   files.random_weights = true;
   const model::OpenedModel model = model::open_model(files).value();
-  return {model.config(), {DType::kBF16}, placement::plan_shards(model.config(), ranks).value()};
+  return {model.config(), {WeightFormat::kBF16}, placement::plan_shards(model.config(), ranks).value()};
 }
 
 std::shared_ptr<RankSite> loaded(const placement::ShardedModel& model, RankCounts counts) {

@@ -49,8 +49,8 @@ TEST(LoadWeights, RanksShareTheEmbeddingAndSplitTheRest) {
   const auto device = cpu();
   const auto source = random_source(config, 5);
   LoadReport report;
-  const auto alone = load(config, *source, 1, *device, {{DType::kF32}, {}}, report).front();
-  const auto two = load(config, *source, 2, *device, {{DType::kF32}, {}}, report);
+  const auto alone = load(config, *source, 1, *device, {{WeightFormat::kF32}, {}}, report).front();
+  const auto two = load(config, *source, 2, *device, {{WeightFormat::kF32}, {}}, report);
   ASSERT_EQ(two.size(), 2U);
   EXPECT_EQ(two[0]->embedding.data, two[1]->embedding.data);
   EXPECT_EQ(two[0]->head.outputs + two[1]->head.outputs, config.vocab_size);
@@ -68,7 +68,7 @@ TEST(LoadWeights, ATiedHeadIsTheEmbeddingsRows) {
   config.tie_word_embeddings = true;
   const auto device = cpu();
   LoadReport report;
-  const auto two = load(config, *random_source(config, 5), 2, *device, {{DType::kBF16}, {}}, report);
+  const auto two = load(config, *random_source(config, 5), 2, *device, {{WeightFormat::kBF16}, {}}, report);
   const auto* embedding = static_cast<const std::byte*>(two[0]->embedding.data);
   EXPECT_EQ(two[0]->head.data, embedding);
   EXPECT_EQ(static_cast<const std::byte*>(two[1]->head.data) - embedding,
@@ -85,7 +85,7 @@ TEST(LoadWeights, ProgressRisesToAllBytes) {
     all = total;
   };
   LoadReport report;
-  (void)load(config, *random_source(config, 5), 2, *device, {{DType::kBF16}, progress}, report);
+  (void)load(config, *random_source(config, 5), 2, *device, {{WeightFormat::kBF16}, progress}, report);
   ASSERT_FALSE(done.empty());
   EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
   EXPECT_EQ(done.back(), all);
@@ -110,7 +110,7 @@ TEST(LoadWeights, NonFiniteTensorsAreNamedOnceAndRefusalsPassThrough) {
   const LlamaConfig config = tiny_config();
   const auto device = cpu();
   LoadReport report;
-  const auto weights = load_weights(config, Spoilt(), plans_of(config, 2), *device, {{DType::kF32}, {}}, report);
+  const auto weights = load_weights(config, Spoilt(), plans_of(config, 2), *device, {{WeightFormat::kF32}, {}}, report);
   ASSERT_FALSE(weights) << "the second rank's half of a tensor is missing";
   EXPECT_EQ(weights.error().message(), "the file ends here");
   EXPECT_EQ(report.non_finite, (std::vector<std::string>{"model.layers.0.input_layernorm.weight",
@@ -157,6 +157,11 @@ void expect_equal(const PackedMatrix& a, const PackedMatrix& b) {
   EXPECT_EQ(std::memcmp(a.data, b.data, static_cast<std::size_t>(a.bytes())), 0);
 }
 
+void expect_equal(const MatrixStack& a, const MatrixStack& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t i = 0; i < a.size(); ++i) expect_equal(a[i], b[i]);
+}
+
 // However they get there: staged by one thread as floats (reference), or read by all threads, in the matrix's type where it is
 // stored so.
 TEST(LoadWeights, TheSameBytesOnEveryDeviceAndFromEveryType) {
@@ -167,9 +172,9 @@ TEST(LoadWeights, TheSameBytesOnEveryDeviceAndFromEveryType) {
     for (const DType packed : {DType::kBF16, DType::kF16, DType::kF32}) {
       const Stored source(stored);
       LoadReport staged, read;
-      const auto expected = load(config, source, 2, *reference, {{packed}, {}}, staged);
+      const auto expected = load(config, source, 2, *reference, {{format_of(packed)}, {}}, staged);
       EXPECT_EQ(source.read_stored, 0);
-      const auto actual = load(config, source, 2, *fast, {{packed}, {}}, read);
+      const auto actual = load(config, source, 2, *fast, {{format_of(packed)}, {}}, read);
       EXPECT_EQ(source.read_stored > 0, fast->row_packer() != nullptr && stored == packed);
       EXPECT_EQ(read.non_finite, staged.non_finite);
       EXPECT_FALSE(read.non_finite.empty());
@@ -191,7 +196,7 @@ TEST(LoadWeights, ErrorsAndProgressAreTheSameWhereAllThreadsRead) {
   const LlamaConfig config = tiny_config();
   const auto device = std::move(*make_cpu_device({CpuIsa::kAuto, 3}));
   LoadReport report;
-  const auto weights = load_weights(config, Spoilt(), plans_of(config, 2), *device, {{DType::kF32}, {}}, report);
+  const auto weights = load_weights(config, Spoilt(), plans_of(config, 2), *device, {{WeightFormat::kF32}, {}}, report);
   ASSERT_FALSE(weights);
   EXPECT_EQ(weights.error().message(), "the file ends here");
   std::vector<std::size_t> done;
@@ -200,7 +205,7 @@ TEST(LoadWeights, ErrorsAndProgressAreTheSameWhereAllThreadsRead) {
     done.push_back(now);
     all = total;
   };
-  (void)load(config, *random_source(config, 5), 2, *device, {{DType::kBF16}, progress}, report);
+  (void)load(config, *random_source(config, 5), 2, *device, {{WeightFormat::kBF16}, progress}, report);
   ASSERT_FALSE(done.empty());
   EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
   EXPECT_EQ(done.back(), all);

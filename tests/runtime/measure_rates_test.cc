@@ -13,7 +13,7 @@ namespace {
 using namespace testing;  // NOLINT(google-build-using-namespace)
 
 TEST(MeasureRates, AreOnesThatACostCanBeginWith) {
-  for (const DType weights : {DType::kF32, DType::kBF16}) {
+  for (const WeightFormat weights : {WeightFormat::kF32, WeightFormat::kBF16}) {
     ShardConfig config = tiny_shard();
     config.encoding.weights = weights;
     const auto device = cpu(CpuIsa::kAuto);

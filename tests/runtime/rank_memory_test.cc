@@ -16,21 +16,21 @@ using shard::testing::tiny_rope;
 constexpr StepLimits kLimits{.rows_max = 48, .logit_rows_max = 6, .positions_max = 64};
 
 // Loads all ranks of a replica and makes each of them.
-void expect_equal(const LlamaConfig& config, DType dtype, int ranks) {
+void expect_equal(const LlamaConfig& config, WeightFormat format, int ranks) {
   const auto device = cpu();
   std::vector<ShardPlan> plans;
   for (int rank = 0; rank < ranks; ++rank) plans.push_back(plan_shard(config, ranks, rank).value());
   LoadReport report;
   const auto source = random_source(config, 11);
-  const auto weights = load_weights(config, *source, plans, *device, {{dtype}, {}}, report);
+  const auto weights = load_weights(config, *source, plans, *device, {{format}, {}}, report);
   ASSERT_TRUE(weights.has_value()) << weights.error().message();
   const auto group = make_local_group(ranks);
   for (int rank = 0; rank < ranks; ++rank) {
     const auto at = static_cast<std::size_t>(rank);
-    const auto llama = Llama::make({config, plans[at], {dtype}, (*weights)[at], tiny_rope(), kLimits.rows_max, kLimits.logit_rows_max},
+    const auto llama = Llama::make({config, plans[at], {format}, (*weights)[at], tiny_rope(), kLimits.rows_max, kLimits.logit_rows_max},
                                    *device, *group[at]);
     ASSERT_TRUE(llama.has_value());
-    const RankMemory told = rank_memory(config, plans[at], {dtype}, kLimits);
+    const RankMemory told = rank_memory(config, plans[at], {format}, kLimits);
     EXPECT_EQ(told.weights, static_cast<std::int64_t>((*weights)[at]->bytes())) << ranks << " ranks, rank " << rank;
     EXPECT_EQ(told.step_buffers, static_cast<std::int64_t>((*llama)->activation_bytes())) << ranks << " ranks, rank " << rank;
     EXPECT_EQ(told.rope_table, 64 * 16 * 4) << "positions, head_dim, bytes of a float";
@@ -42,7 +42,7 @@ TEST(RankMemory, IsWhatARankTakesAtEveryDegree) {
   LlamaConfig config = tiny_config();
   config.heads = 16;  // enough for eight ranks
   for (const int ranks : {1, 2, 4, 8})
-    for (const DType dtype : {DType::kF32, DType::kBF16}) expect_equal(config, dtype, ranks);
+    for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kBF16}) expect_equal(config, format, ranks);
 }
 
 TEST(RankMemory, CountsTiedHeadsBiasesAndUnevenSlices) {
@@ -53,7 +53,7 @@ TEST(RankMemory, CountsTiedHeadsBiasesAndUnevenSlices) {
   config.kv_heads = 3;
   config.intermediate_size = 200;
   config.vocab_size = 150;
-  for (const int ranks : {1, 2}) expect_equal(config, DType::kBF16, ranks);
+  for (const int ranks : {1, 2}) expect_equal(config, WeightFormat::kBF16, ranks);
 }
 
 }  // namespace

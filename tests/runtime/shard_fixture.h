@@ -36,7 +36,7 @@ inline model::LlamaConfig tiny_config() {
 inline ShardConfig tiny_shard(int ranks = 1, int rank = 0) {
   ShardConfig config;
   config.model = tiny_config();
-  config.encoding.weights = DType::kF32;
+  config.encoding.weights = WeightFormat::kF32;
   config.plan = *model::plan_shard(config.model, ranks, rank);
   config.blocks = 16;
   config.rows_max = 48;

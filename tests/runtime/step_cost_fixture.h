@@ -17,6 +17,6 @@ inline model::LlamaConfig small_model() {
   return config;
 }
 
-inline StepCost small_cost(const DeviceRates& rates) { return {small_model(), {DType::kF32}, 1, rates}; }
+inline StepCost small_cost(const DeviceRates& rates) { return {small_model(), {WeightFormat::kF32}, 1, rates}; }
 
 }  // namespace herd::scheduler

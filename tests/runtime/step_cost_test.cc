@@ -10,7 +10,7 @@
 namespace herd::scheduler {
 namespace {
 
-const model::Encoding kF32{DType::kF32}, kBF16{DType::kBF16};
+const model::Encoding kF32{WeightFormat::kF32}, kBF16{WeightFormat::kBF16};
 
 // So fast that it takes no time.
 constexpr double kFree = 1e30;

@@ -47,7 +47,7 @@ Model plan_model() {
   files.path = kModel;
   const auto opened = model::open_model(files).value();
   Model made;
-  made.sharded = {opened.config(), placement::choose_encoding(opened.own_encoding(), "", false).value().encoding,
+  made.sharded = {opened.config(), placement::choose_encoding({opened.own_encoding(), opened.is_gguf(), "", false}).value().encoding,
                   placement::plan_shards(opened.config(), kRanks).value()};
   placement::ReplicaWishes wishes;
   wishes.max_model_len = 512;

@@ -23,7 +23,7 @@ model::LlamaConfig small_model() {
   config.max_position_embeddings = 4096;
   return config;
 }
-ShardedModel sharded(int ranks) { return {small_model(), {DType::kBF16}, plan_shards(small_model(), ranks).value()}; }
+ShardedModel sharded(int ranks) { return {small_model(), {WeightFormat::kBF16}, plan_shards(small_model(), ranks).value()}; }
 
 config::NodeSpec node(std::size_t devices) {
   config::NodeSpec node;

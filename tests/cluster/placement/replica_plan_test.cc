@@ -23,7 +23,7 @@ model::LlamaConfig small_model() {
   return config;
 }
 
-ShardedModel sharded(int ranks, DType weights = DType::kBF16) {
+ShardedModel sharded(int ranks, WeightFormat weights = WeightFormat::kBF16) {
   return {small_model(), {weights}, plan_shards(small_model(), ranks).value()};
 }
 
@@ -58,28 +58,54 @@ TEST(ShardedModel, ABlockIsSharedByTheRanks) {
   EXPECT_EQ(sharded(2).block_bytes(1, 16), 8 * 1024);
   EXPECT_EQ(sharded(2).block_bytes_of_all_ranks(16), 16 * 1024);
   EXPECT_EQ(sharded(8).block_bytes_of_all_ranks(16), 32 * 1024) << "a KV head of two ranks is on both";
-  EXPECT_EQ(sharded(1, DType::kF32).block_bytes(0, 32), 64 * 1024);
+  EXPECT_EQ(sharded(1, WeightFormat::kF32).block_bytes(0, 32), 64 * 1024);
 }
 
 TEST(ChooseEncoding, TakesTheCheckpointsOwnUnlessAnotherIsWanted) {
-  EXPECT_EQ(choose_encoding("float16", "", false)->encoding.weights, DType::kF16);
-  EXPECT_EQ(choose_encoding("float16", "float32", false)->encoding.weights, DType::kF32);
-  EXPECT_TRUE(choose_encoding("bfloat16", "", true)->notes.empty());
+  EXPECT_EQ(choose_encoding({.own = "float16"})->encoding.weights, WeightFormat::kF16);
+  EXPECT_EQ(choose_encoding({.own = "float16", .wanted = "float32"})->encoding.weights, WeightFormat::kF32);
+  EXPECT_TRUE(choose_encoding({.own = "bfloat16", .on_gpus = true})->notes.empty());
+  for (const WeightFormat format : kAllFormats) {
+    const auto own = choose_encoding({.own = format_name(format), .is_gguf = true});
+    ASSERT_TRUE(own.has_value());
+    EXPECT_EQ(own->encoding.weights, format);
+    EXPECT_TRUE(own->notes.empty());
+  }
 }
 
-TEST(ChooseEncoding, WidensWhatItCannotComputeInAndSaysSo) {
-  const auto choice = choose_encoding("q4_1", "", false);
-  ASSERT_TRUE(choice.has_value());
-  EXPECT_EQ(choice->encoding.weights, DType::kBF16);
-  ASSERT_EQ(choice->notes.size(), 1U);
-  EXPECT_EQ(choice->notes[0], "encoding: q4_1 weights are widened to bfloat16 (no native q4_1 compute yet)");
-  EXPECT_EQ(choose_encoding("q4_1", "q8_0", false).error().code(), StatusCode::kUsage);
+TEST(ChooseEncoding, AFileOfBlocksIsItsOwnOrNumbers) {
+  for (const char* wanted : {"bfloat16", "float32", "q4_1"})
+    EXPECT_TRUE(choose_encoding({.own = "q4_1", .is_gguf = true, .wanted = wanted}).has_value()) << wanted;
+  for (const char* wanted : {"float16", "q8_0", "q4_0", "q6_k", "q4_k", "nonsense"}) {
+    const auto refused = choose_encoding({.own = "q4_1", .is_gguf = true, .wanted = wanted});
+    ASSERT_FALSE(refused.has_value()) << wanted;
+    EXPECT_EQ(refused.error().code(), StatusCode::kUsage);
+    EXPECT_NE(refused.error().message().find("herd convert"), std::string::npos);
+    EXPECT_NE(refused.error().message().find(wanted), std::string::npos);
+  }
 }
 
-TEST(ChooseEncoding, WarnsOfWhatIsSlowOnAGpu) {
-  const auto choice = choose_encoding("float32", "", true);
-  ASSERT_EQ(choice->notes.size(), 1U);
-  EXPECT_NE(choice->notes[0].find("float32 weights in the CPU's order"), std::string::npos);
+TEST(ChooseEncoding, NumbersAreQuantisedToWhatCanBeMade) {
+  for (const char* own : {"bfloat16", "float16", "float32"}) {
+    for (const char* wanted : {"q8_0", "q4_0"})
+      EXPECT_EQ(format_name(choose_encoding({.own = own, .wanted = wanted})->encoding.weights), std::string(wanted));
+    for (const char* wanted : {"q4_1", "q5_0", "q5_1", "q6_k", "q4_k"}) {
+      const auto refused = choose_encoding({.own = own, .wanted = wanted});
+      ASSERT_FALSE(refused.has_value());
+      EXPECT_EQ(refused.error().code(), StatusCode::kUsage);
+      EXPECT_NE(refused.error().message().find("q8_0 or q4_0"), std::string::npos);
+    }
+  }
+}
+
+TEST(ChooseEncoding, SaysWhatAGpuDoesOtherwise) {
+  const auto wide = choose_encoding({.own = "float32", .on_gpus = true});
+  ASSERT_EQ(wide->notes.size(), 1U);
+  EXPECT_NE(wide->notes[0].find("float32 weights in the CPU's order"), std::string::npos);
+  const auto blocks = choose_encoding({.own = "q4_0", .is_gguf = true, .on_gpus = true});
+  EXPECT_EQ(blocks->encoding.weights, WeightFormat::kBF16);
+  ASSERT_EQ(blocks->notes.size(), 1U);
+  EXPECT_EQ(blocks->notes[0], "encoding: a GPU computes q4_0 weights as bfloat16, which takes 3.5 times the memory");
 }
 
 TEST(PlanReplicas, FillsInTheSchedulersLimits) {

@@ -189,7 +189,7 @@ placement::RankSpec golden_rank_spec() {
   spec.rank = 1;
   spec.ranks = 2;
   spec.model = {.path = "/models/llama", .weight_path = "/weights/llama", .layers = 3, .random_weights = true, .random_seed = 77};
-  spec.weights = DType::kF16;
+  spec.weights = WeightFormat::kF16;
   spec.device.isa = CpuIsa::kAvx512;
   spec.device.threads = 6;
   spec.device.nice = 4;

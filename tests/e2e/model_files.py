@@ -130,6 +130,17 @@ def byte_tokenizer_json(special=("<|end|>",)):
             "pre_tokenizer": level, "post_processor": None, "decoder": level, "model": model}
 
 
+def gguf_byte_tokenizer(special=("<|end|>",)):
+    """Metadata of one token a byte, and the special ones from 256 on; the first of them ends a text."""
+    return [("tokenizer.ggml.model", STRING, "gpt2"),
+            ("tokenizer.ggml.pre", STRING, "llama-bpe"),
+            ("tokenizer.ggml.tokens", ARRAY, (STRING, [*byte_alphabet(), *special])),
+            ("tokenizer.ggml.token_type", ARRAY, (U32, [1] * 256 + [3] * len(special))),
+            ("tokenizer.ggml.merges", ARRAY, (STRING, [])),
+            ("tokenizer.ggml.eos_token_id", U32, 256),
+            ("tokenizer.ggml.add_bos_token", BOOL, False)]
+
+
 def write_script(folder, vocabulary, following):
     """A checkpoint whose every token decides the next one alone: following[i] comes after i, itself where none is given.
 
@@ -182,13 +193,7 @@ def gguf_of(directory):
         ("llama.attention.layer_norm_rms_epsilon", F32, config["rms_norm_eps"]),
         ("llama.rope.freq_base", F32, config["rope_theta"]),
         ("llama.vocab_size", U32, config["vocab_size"]),
-        ("tokenizer.ggml.model", STRING, "gpt2"),
-        ("tokenizer.ggml.pre", STRING, "llama-bpe"),
-        ("tokenizer.ggml.tokens", ARRAY, (STRING, [*byte_alphabet(), "<|end|>"])),
-        ("tokenizer.ggml.token_type", ARRAY, (U32, [1] * 256 + [3])),
-        ("tokenizer.ggml.merges", ARRAY, (STRING, [])),
-        ("tokenizer.ggml.eos_token_id", U32, 256),
-        ("tokenizer.ggml.add_bos_token", BOOL, False),
+        *gguf_byte_tokenizer(),
     ]
     parts = {"input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
              "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "post_attention_layernorm": "ffn_norm",

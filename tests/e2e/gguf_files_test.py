@@ -176,7 +176,7 @@ def parts(root):
 def encodings(root):
     folder = root / "encodings"
     folder.mkdir()
-    kinds = {"q8_0": "Q8_0", "q4_0": "Q4_0", "q4_1": "Q4_1", "bfloat16": "BF16", "float16": "F16"}
+    kinds = {"q8_0": "Q8_0", "q4_0": "Q4_0", "q4_1": "Q4_1", "q5_0": "Q5_0", "q5_1": "Q5_1", "bfloat16": "BF16", "float16": "F16"}
     for name, kind in kinds.items():
         write(folder / f"m-{kind}.gguf", kind=gguf.GGMLQuantizationType[kind])
     check_refused("several models", folder, "has several GGUF models (m-BF16.gguf in bfloat16, m-F16.gguf in float16, ",

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/runtime/block_source.h"
 #include "tests/runtime/shard_fixture.h"
 
 namespace herd::shard {
@@ -26,6 +27,26 @@ TEST(MeasureRates, AreOnesThatACostCanBeginWith) {
     }
     const scheduler::StepCost cost(config.model, config.encoding, 1, *rates);
     EXPECT_GT(cost.step_seconds({48, 1, 48, 1176}), cost.step_seconds({1, 1, 48, 48}));
+  }
+}
+
+TEST(MeasureRates, TakeBlocksOfSeveralFormats) {
+  for (const int ranks : {1, 8}) {
+    ShardConfig config = tiny_shard();
+    config.model = model::testing::block_config();
+    config.plan = *model::plan_shard(config.model, ranks, ranks - 1);
+    const model::testing::BlockSource source(config.model, model::testing::mixed_format);
+    config.encoding = model::encoding_of(config.model, source, WeightFormat::kQ4_0);
+    for (const CpuIsa isa : {CpuIsa::kAuto, CpuIsa::kReference}) {
+      const auto device = cpu(isa);
+      model::LoadReport report;
+      const auto weights = model::load_weights(config.model, source, {config.plan}, *device, {config.encoding, {}}, report);
+      ASSERT_TRUE(weights.has_value());
+      const auto rates = measure_rates(*device, *weights->front(), config);
+      ASSERT_TRUE(rates.has_value()) << rates.error().message();
+      for (const double rate : {rates->flops_per_s, rates->bytes_per_s, rates->attention_flops_per_s})
+        EXPECT_TRUE(std::isfinite(rate) && rate > 0.0) << rate;
+    }
   }
 }
 

@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace herd::shard {
@@ -49,6 +51,34 @@ TEST(NumericsId, SeesEveryNumberOfTheModel) {
       id_of([](auto&, auto& parts) { parts.weights.low = 9; }),
       one,
   };
+  std::sort(others.begin(), others.end());
+  EXPECT_EQ(std::adjacent_find(others.begin(), others.end()), others.end());
+}
+
+TEST(NumericsId, SeesTheFormatOfEveryMatrix) {
+  const auto of = [](const std::function<void(model::MatrixFormats&)>& change) {
+    return id_of([&](auto& config, auto& parts) {
+      using enum WeightFormat;
+      model::MatrixFormats formats{kQ8_0, kQ6_K, {}};
+      for (int layer = 0; layer < config.layers; ++layer) formats.layers.push_back({kQ4_0, kQ4_0, kQ4_0, kQ4_0, kQ4_0, kQ4_0, kQ4_0});
+      change(formats);
+      parts.encoding = {kQ4_0, std::make_shared<const model::MatrixFormats>(std::move(formats))};
+    });
+  };
+  const std::string one = of([](auto&) {});
+  EXPECT_TRUE(one.starts_with("cpu-1/q4_0/int8/")) << one;
+  EXPECT_EQ(one.size(), std::string("cpu-1/q4_0/int8/").size() + 32);
+  EXPECT_EQ(of([](auto&) {}), one);
+  std::vector<std::string> others{one, id_of([](auto&, auto& parts) { parts.encoding.weights = WeightFormat::kQ4_0; }),
+                                  of([](auto& formats) { formats.embedding = WeightFormat::kQ5_1; }),
+                                  of([](auto& formats) { formats.head = WeightFormat::kQ5_1; }),
+                                  of([](auto& formats) { std::swap(formats.embedding, formats.head); })};
+  for (const std::size_t layer : {0U, 1U}) {
+    for (WeightFormat model::LayerFormats::* const part :
+         {&model::LayerFormats::q, &model::LayerFormats::k, &model::LayerFormats::v, &model::LayerFormats::o,
+          &model::LayerFormats::gate, &model::LayerFormats::up, &model::LayerFormats::down})
+      others.push_back(of([&](auto& formats) { formats.layers[layer].*part = WeightFormat::kQ5_1; }));
+  }
   std::sort(others.begin(), others.end());
   EXPECT_EQ(std::adjacent_find(others.begin(), others.end()), others.end());
 }

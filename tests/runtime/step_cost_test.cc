@@ -2,6 +2,8 @@
 #include "runtime/scheduler/step_cost.h"
 
 #include <limits>
+#include <memory>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -64,6 +66,33 @@ TEST(StepCost, WhereArithmeticIsFreeAStepIsItsTraffic) {
   const double product_rows = 2 * (2 * 3 * ((96 + 64) + (64 + 64) + (256 + 64) + (64 + 128)) + (80 + 64));
   const double once = 768 + 768 + 256 + 320, each_layer = 1152 + 1920 + 2 * 2688 + 2304;
   EXPECT_DOUBLE_EQ(cost.step_seconds(shape), (weights + product_rows + once + 2 * each_layer) / 1000);
+}
+
+// A value takes what its block takes, shared out; a layer's product what a value of the layers takes on average.
+TEST(StepCost, WeightsInBlocksAreReadAsTheyAreStored) {
+  using enum WeightFormat;
+  const StepShape shape{3, 1, 30, 87};
+  const auto matmul_bytes = [&](const model::Encoding& encoding) {
+    return StepCost(small_model(), encoding, 1, {kFree, 1000.0, kNone}).operation_seconds(Operation::kMatmul, shape) * 1000.0;
+  };
+  const double weights = 512 * 64, rows = 3 * (512 + 64) * 2;  // gate and up, the largest; activations are bf16
+  const std::pair<WeightFormat, double> kBytesOf256[] = {{kQ8_0, 272}, {kQ4_0, 144}, {kQ4_1, 160},
+                                                         {kQ5_0, 176}, {kQ5_1, 192}, {kQ6_K, 208}};  // q6_k: but for its d
+  for (const auto& [format, bytes] : kBytesOf256)
+    EXPECT_DOUBLE_EQ(matmul_bytes({format, nullptr}), weights * bytes / 256 + rows) << format_name(format);
+
+  // Of a layer: q and o 128 x 64 values each, k and v 32 x 64, gate, up and down 256 x 64.
+  model::MatrixFormats formats{kQ8_0, kQ6_K, {{kQ4_0, kQ8_0, kQ6_K, kQ4_1, kQ5_0, kQ5_1, kQ6_K},
+                                              {kBF16, kBF16, kF32, kQ4_0, kQ4_0, kQ4_0, kF16}}};
+  const double q = 128 * 64, kv = 32 * 64, ffn = 256 * 64, values = 2 * (2 * q + 2 * kv + 3 * ffn);
+  const double bytes = (q * (144 + 160) + kv * (272 + 208) + ffn * (176 + 192 + 208) +
+                        q * (512 + 144) + kv * (512 + 1024) + ffn * (144 + 144 + 512)) / 256;
+  const model::Encoding mixed{kQ4_0, std::make_shared<const model::MatrixFormats>(std::move(formats))};
+  EXPECT_DOUBLE_EQ(matmul_bytes(mixed), weights * bytes / values + rows);
+  // The head's own bytes show in what sampling rows adds to a step.
+  const StepCost cost(small_model(), mixed, 1, {kFree, 1000.0, kNone});
+  const double with_head = cost.step_seconds(shape), without = cost.step_seconds({3, 0, 30, 87});
+  EXPECT_NEAR((with_head - without) * 1000.0, 160 * 64 * 208 / 256.0 + (160 + 64) * 2 + 2 * 64 * 2 + 160 * 4, 1e-6);
 }
 
 // Rows with keys at one rate, and what is read of the keys at another, one after the other.

@@ -4,7 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <iterator>
 #include <limits>
+#include <utility>
+#include <vector>
 
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/generate_codec.h"
@@ -354,6 +359,40 @@ TEST(RankCodec, KnowsTheBoundsOfARank) {
   EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.shape.rows_max = 0; }));
   EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.shape.sequences_max = 65537; }));
   EXPECT_TRUE(refuses([](placement::RankSpec& s) { s.shape.step_timeout = std::chrono::milliseconds(0); }));
+}
+
+// 16-bit numbers of a frame.
+std::vector<std::uint16_t> numbers_of(const Frame& frame) {
+  std::vector<std::uint16_t> numbers(frame.words.size() * 4);
+  std::memcpy(numbers.data(), frame.words.data(), numbers.size() * 2);
+  return numbers;
+}
+
+// A number of the schema is of one encoding for ever: nodes of two versions load the same model.
+TEST(RankCodec, CarriesEveryEncodingUnderItsOwnNumber) {
+  Random random(10);
+  placement::RankSpec spec = random_rank_spec(random);
+  spec.weights = WeightFormat::kF32;
+  const auto first = numbers_of(encode(spec));
+  spec.weights = WeightFormat::kBF16;
+  const auto second = numbers_of(encode(spec));
+  ASSERT_EQ(first.size(), second.size());
+  const auto place = std::mismatch(first.begin(), first.end(), second.begin()).first - first.begin();
+  const std::pair<WeightFormat, std::uint16_t> encodings[] = {
+      {WeightFormat::kF32, 1},  {WeightFormat::kBF16, 2}, {WeightFormat::kF16, 3},  {WeightFormat::kQ8_0, 4}, {WeightFormat::kQ4_0, 5},
+      {WeightFormat::kQ4_1, 6}, {WeightFormat::kQ5_0, 7}, {WeightFormat::kQ5_1, 8}, {WeightFormat::kQ6_K, 9}};
+  ASSERT_EQ(std::size(encodings), std::size(kAllFormats));
+  for (const auto& [format, number] : encodings) {
+    spec.weights = format;
+    auto expected = first;
+    expected.at(static_cast<std::size_t>(place)) = number;
+    EXPECT_EQ(numbers_of(encode(spec)), expected) << format_name(format);
+    EXPECT_EQ(decode_rank_spec(encode(spec).words).value(), spec) << format_name(format);
+  }
+  spec.weights = static_cast<WeightFormat>(200);
+  const auto unknown = decode_rank_spec(encode(spec).words);
+  ASSERT_FALSE(unknown.has_value());
+  EXPECT_NE(unknown.error().message().find("encoding: unknown"), std::string::npos) << unknown.error().message();
 }
 
 }  // namespace

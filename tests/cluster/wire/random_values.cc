@@ -311,7 +311,7 @@ placement::RankSpec random_rank_spec(Random& random) {
   spec.model.layers = static_cast<int>(below(random, 65537));
   spec.model.random_weights = maybe(random);
   spec.model.random_seed = random();
-  spec.weights = static_cast<DType>(below(random, 3));
+  spec.weights = kAllFormats[below(random, std::size(kAllFormats))];
   spec.device.on_gpu = maybe(random);
   if (spec.device.on_gpu) {
     spec.device.gpu = static_cast<std::int32_t>(below(random, 4096));

@@ -226,7 +226,8 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--pipeline-parallel-size,--pp", flags.pipeline_parallel, "Only 1 for now (-pp N)")->group(parallel);
   app.add_option("--threads", flags.threads, "Compute threads of all CPU ranks together (default: what affinity and cgroup allow)")
       ->group(parallel);
-  app.add_option("--cpu-isa", flags.isa, "auto, reference, avx2, avx512, avx512-vnni, avx512-bf16: same bits, other speed")->group(parallel);
+  app.add_option("--cpu-isa", flags.isa, "auto, reference, avx2, avx512, avx512-vnni, avx512-bf16: same bits, other speed")
+      ->group(parallel);
 
   const std::string gpus = "GPUs";
   app.add_option("--gpu-memory-utilization", flags.gpu_memory_utilization,

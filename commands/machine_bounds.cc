@@ -82,26 +82,30 @@ Expected<BoundsMeter> BoundsMeter::open(const actors::EngineOptions& options) {
     meter.bounds_ = std::move(*measured);
     return meter;
   }
-  // Products of float16 and float32 weights are multiply-adds.
-  const bool bf16 = options.encoding != "float16" && options.encoding != "float32";
-  meter.peak_ = bf16 && multiplies_by_dots(options.isa) ? Peak::kBf16Dot : Peak::kFma;
-  MachineBounds& bounds = meter.bounds_;
-  bounds.machine = cpu_model();
-  bounds.peak_name = name_of(meter.peak_).name;
-  bounds.peak_key = name_of(meter.peak_).key;
-  ThreadPool pool(threads_of(options));
-  for (const Peak other : {Peak::kFma, Peak::kBf16Dot, Peak::kAmxBf16}) {
-    if (other != Peak::kFma && !bf16) continue;
-    const double rate = measure_peak(pool, other, kBriefly);
-    if (rate <= bounds.best_gflop_per_s) continue;
-    bounds.best_gflop_per_s = rate;
-    bounds.best_name = name_of(other).name;
-  }
+  meter.bounds_.machine = cpu_model();
   return meter;
+}
+
+// What can multiply weights of a format, and the best of it here, used or not.
+void BoundsMeter::choose_peak(WeightFormat weights) {
+  peak_ = peak_of_products(options_.isa, weights);
+  bounds_.peak_name = name_of(peak_).name;
+  bounds_.peak_key = name_of(peak_).key;
+  std::vector<Peak> able{Peak::kFma};
+  if (weights == WeightFormat::kBF16) able = {Peak::kFma, Peak::kBf16Dot, Peak::kAmxBf16};
+  if (is_quantized(weights)) able = {Peak::kInt8Pairs, Peak::kInt8Dot, Peak::kAmxInt8};
+  ThreadPool pool(threads_of(options_));
+  for (const Peak other : able) {
+    const double rate = measure_peak(pool, other, kBriefly);
+    if (rate <= bounds_.best_gflop_per_s) continue;
+    bounds_.best_gflop_per_s = rate;
+    bounds_.best_name = name_of(other).name;
+  }
 }
 
 Status BoundsMeter::measure(const actors::Engine& engine) {
   if (options_.gpu.use) return measure_gpus_again();
+  if (peaks_.empty()) choose_peak(engine.facts().encoding.weights);
   {
     MachineBenchConfig config = kBriefly;
     config.isa = options_.isa;

@@ -50,6 +50,7 @@ class BoundsMeter {
  private:
   BoundsMeter() = default;
   Status measure_gpus_again();
+  void choose_peak(WeightFormat weights);
 
   actors::EngineOptions options_;
   MachineBounds bounds_;       // on CPUs without what the lists below say

@@ -23,7 +23,8 @@ class RowReader {
 class RowPacker {
  public:
   virtual ~RowPacker() = default;
-  // All of w, as Ops::pack_rows or pack_blocks would pack the same values. A reader's error ends it; of several, the lowest thread's is given.
+  // All of w, as Ops::pack_rows or pack_blocks would pack the same values. A reader's error ends it; of several, the lowest
+  // thread's is given.
   [[nodiscard]] virtual Status pack(const PackedMatrix& w, RowReader& reader) = 0;
 };
 

@@ -106,6 +106,7 @@ run "endpoint: a real Prometheus, vLLM's queries" python3 tests/e2e/prometheus_t
 if [ $python_ok = 1 ]; then
   python=$python_dir/bin/python
   run "golden logits, hidden states, tokens" "$python" tests/e2e/golden_test.py "$herd"
+  run "products of blocks: digests of a second reading of the rules" "$python" tests/golden/make_block_products.py --check
   run "chat templates: as Jinja2 renders them, or refused by name" "$python" tests/e2e/chat_template_test.py \
     "$release/bin/jinja_dump" "${more_templates[@]}"
   [ ${#more_templates[@]} -gt 0 ] || skip "chat templates of llama.cpp's tests" "the package could not be fetched"

@@ -31,8 +31,8 @@ Expected<std::shared_ptr<SingleRankSite>> SingleRankSite::open_model(SingleRankO
   const auto source = std::make_shared<const model::StoppableSource>(source_of(*opened, spec.weights), options.stop);
   auto site = std::make_shared<SingleRankSite>(std::move(options));
   model::LoadReport report;
-  if (Status status = site->load({opened->config(), encoding_of(*opened, spec.weights), std::move(*shards)}, source, {}, report); !status.ok())
-    return fail(std::move(status));
+  const placement::ShardedModel sharded{opened->config(), encoding_of(*opened, spec.weights), std::move(*shards)};
+  if (Status status = site->load(sharded, source, {}, report); !status.ok()) return fail(std::move(status));
   if (Status status = site->open(spec); !status.ok()) return fail(std::move(status));
   return site;
 }

@@ -47,6 +47,8 @@ PeakLoop peak_loop(Peak peak, CpuIsa isa) {
       const bool there = &kernels == &kBenchKernelsAvx512 ? features.avx512_vnni : features.avx_vnni;
       return there ? kernels.int8_dot : PeakLoop{};
     }
+    case Peak::kInt8Pairs:
+      return kernels.int8_pairs;
     case Peak::kAmxBf16:
       return isa == CpuIsa::kAuto && features.amx_bf16 && may_use_tiles() ? kBenchAmxBf16 : PeakLoop{};
     case Peak::kAmxInt8:
@@ -60,6 +62,13 @@ PeakLoop peak_loop(Peak peak, CpuIsa isa) {
 bool multiplies_by_dots(CpuIsa isa) {
   const auto choice = choose_isa(isa, cpu_features(), trials());
   return choice && choice->isa == CpuIsa::kAvx512Bf16;
+}
+
+Peak peak_of_products(CpuIsa isa, WeightFormat weights) {
+  if (!is_quantized(weights)) return weights == WeightFormat::kBF16 && multiplies_by_dots(isa) ? Peak::kBf16Dot : Peak::kFma;
+  const auto choice = choose_isa(isa, cpu_features(), trials());
+  if (!choice || choice->isa == CpuIsa::kReference) return Peak::kFma;
+  return choice->isa == CpuIsa::kAvx512Bf16 || choice->isa == CpuIsa::kAvx512Vnni ? Peak::kInt8Dot : Peak::kInt8Pairs;
 }
 
 }  // namespace herd

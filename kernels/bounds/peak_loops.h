@@ -8,7 +8,7 @@
 
 namespace herd {
 
-enum class Peak { kFma, kBf16Dot, kInt8Dot, kAmxBf16, kAmxInt8 };
+enum class Peak { kFma, kBf16Dot, kInt8Dot, kAmxBf16, kAmxInt8, kInt8Pairs };
 struct PeakName {
   Peak peak;
   const char* name;  // "FMA peak"
@@ -21,6 +21,7 @@ inline constexpr PeakName kPeakNames[] = {
     {Peak::kInt8Dot, "int8 dot peak", "GOP/s int8 into int32", "int8_dot_gop_per_s"},
     {Peak::kAmxBf16, "AMX bf16 peak", "GFLOP/s bf16 into fp32", "amx_bf16_gflop_per_s"},
     {Peak::kAmxInt8, "AMX int8 peak", "GOP/s int8 into int32", "amx_int8_gop_per_s"},
+    {Peak::kInt8Pairs, "int8 pair peak", "GOP/s int8 into int16", "int8_pairs_gop_per_s"},
 };
 [[nodiscard]] inline constexpr const PeakName& name_of(Peak peak) { return kPeakNames[static_cast<std::size_t>(peak)]; }
 
@@ -31,5 +32,7 @@ inline constexpr PeakName kPeakNames[] = {
 [[nodiscard]] PeakLoop peak_loop(Peak peak, CpuIsa isa);
 // Whether a device with this `isa` multiplies bf16 by dot products.
 [[nodiscard]] bool multiplies_by_dots(CpuIsa isa);
+// What a device with this `isa` multiplies weights of a format with.
+[[nodiscard]] Peak peak_of_products(CpuIsa isa, WeightFormat weights);
 
 }  // namespace herd

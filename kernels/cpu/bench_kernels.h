@@ -17,9 +17,10 @@ struct BenchKernels {
   // Reads `bytes` (a multiple of streams * 512) once: `streams` runs of bytes / streams, side by side, as a product
   // over that many weight panels does. Returns a digest, so that the loads stay.
   std::uint64_t (*read)(const void* data, std::size_t bytes, int streams);
-  PeakLoop fma;       // fp32
-  PeakLoop bf16_dot;  // vdpbf16ps: for CPUs that have it (CpuFeatures::avx512_bf16)
-  PeakLoop int8_dot;  // vpdpbusd: for CPUs that have it (CpuFeatures::avx512_vnni, or avx_vnni for the AVX2 set)
+  PeakLoop fma;         // fp32
+  PeakLoop bf16_dot;    // vdpbf16ps: for CPUs that have it (CpuFeatures::avx512_bf16)
+  PeakLoop int8_dot;    // vpdpbusd: for CPUs that have it (CpuFeatures::avx512_vnni, or avx_vnni for the AVX2 set)
+  PeakLoop int8_pairs;  // vpmaddubsw, and the addition of 16 bits behind it
 };
 
 extern const BenchKernels kBenchKernelsPortable;

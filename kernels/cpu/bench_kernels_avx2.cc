@@ -59,10 +59,27 @@ void multiply_add(std::int64_t rounds) {
   }
 }
 
+// Four products a lane, added by twos.
+void pairs_int8(std::int64_t rounds) {
+  const __m256i ones = _mm256_set1_epi8(1);
+  __m256i sum[kChains];
+#pragma GCC unroll 32
+  for (int c = 0; c < kChains; c++) sum[c] = _mm256_set1_epi16(static_cast<short>(c));
+  for (std::int64_t round = 0; round < rounds; round++) {
+#pragma GCC unroll 32
+    for (int c = 0; c < kChains; c++) {
+      __m256i numbers = ones;
+      asm volatile("" : "+x"(numbers));  // not known to be the same as in the last round
+      sum[c] = _mm256_add_epi16(sum[c], _mm256_maddubs_epi16(numbers, ones));
+      asm volatile("" : "+x"(sum[c]));
+    }
+  }
+}
+
 constexpr std::int64_t kFlops = 2 * kChains * sizeof(__m256) / sizeof(float);
 
 }  // namespace
 
-const BenchKernels kBenchKernelsAvx2{"avx2", read, {multiply_add, kFlops}, {}, {dot_int8, 4 * kFlops}};
+const BenchKernels kBenchKernelsAvx2{"avx2", read, {multiply_add, kFlops}, {}, {dot_int8, 4 * kFlops}, {pairs_int8, 4 * kFlops}};
 
 }  // namespace herd

@@ -74,11 +74,28 @@ void multiply_add(std::int64_t rounds) {
   }
 }
 
+// Four products a lane, added by twos.
+void pairs_int8(std::int64_t rounds) {
+  const __m512i ones = _mm512_set1_epi8(1);
+  __m512i sum[kChains];
+#pragma GCC unroll 32
+  for (int c = 0; c < kChains; c++) sum[c] = _mm512_set1_epi16(static_cast<short>(c));
+  for (std::int64_t round = 0; round < rounds; round++) {
+#pragma GCC unroll 32
+    for (int c = 0; c < kChains; c++) {
+      __m512i numbers = ones;
+      asm volatile("" : "+v"(numbers));  // not known to be the same as in the last round
+      sum[c] = _mm512_add_epi16(sum[c], _mm512_maddubs_epi16(numbers, ones));
+      asm volatile("" : "+v"(sum[c]));
+    }
+  }
+}
+
 constexpr std::int64_t kFlops = 2 * kChains * sizeof(__m512) / sizeof(float);
 
 }  // namespace
 
 const BenchKernels kBenchKernelsAvx512{
-    "avx512", read, {multiply_add, kFlops}, {dot_bf16, 2 * kFlops}, {dot_int8, 4 * kFlops}};
+    "avx512", read, {multiply_add, kFlops}, {dot_bf16, 2 * kFlops}, {dot_int8, 4 * kFlops}, {pairs_int8, 4 * kFlops}};
 
 }  // namespace herd

@@ -33,6 +33,6 @@ void multiply_add(std::int64_t rounds) {
 
 }  // namespace
 
-const BenchKernels kBenchKernelsPortable{"portable", read, {multiply_add, 2 * kChains}, {}, {}};
+const BenchKernels kBenchKernelsPortable{"portable", read, {multiply_add, 2 * kChains}, {}, {}, {}};
 
 }  // namespace herd

@@ -40,10 +40,14 @@ PackedMatrix shape_of(WeightFormat format) {
   return w;
 }
 
-// Packed bytes of any content are blocks of some file. Numbers: any, or (`extreme`) the largest, where sums come near what 16 bits
-// hold. Scales: of both signs, from 2^-14 to 2.
-void fill(const PackedMatrix& w, bool extreme, RandomBits& random, std::byte* data) {
-  std::generate_n(data, w.bytes(), [&] { return static_cast<std::byte>(extreme ? 0xff : random.next() >> 56); });
+// kExtreme: the largest numbers and activations of the largest magnitude, where sums come near what 16 bits hold. kTies: quotients
+// half way between two integers.
+enum class Trial { kPlain, kExtreme, kTies };
+
+// Packed bytes of any content are blocks of some file. Scales: of both signs, from 2^-14 to 2.
+void fill(const PackedMatrix& w, Trial trial, RandomBits& random, std::byte* data) {
+  const unsigned char largest = w.format == WeightFormat::kQ8_0 ? 0x80 : 0xff;
+  std::generate_n(data, w.bytes(), [&] { return static_cast<std::byte>(trial == Trial::kExtreme ? largest : random.next() >> 56); });
   const auto scale = [&](std::byte* at) {
     const std::uint64_t bits = random.next();
     const auto half = static_cast<std::uint16_t>((bits & 0x8000U) | (bits >> 20 & 0x3fffU) | 0x0400U);
@@ -58,24 +62,27 @@ void fill(const PackedMatrix& w, bool extreme, RandomBits& random, std::byte* da
   }
 }
 
-// bf16 values; extreme: all at the largest magnitude of their block, of one sign or of both.
-void fill(bool extreme, RandomBits& random, std::int64_t rows, std::uint16_t* x) {
+// bf16 values.
+void fill(Trial trial, RandomBits& random, std::int64_t rows, std::uint16_t* x) {
   for (std::int64_t i = 0; i < rows * kK; i++) {
     const std::uint64_t bits = random.next();
-    const bool negative = extreme ? i / 64 % 3 == 0 : (bits & 1U) != 0;
-    const std::uint32_t magnitude = extreme ? 0x3f80U : 0x3a00U + static_cast<std::uint32_t>(bits >> 32) % 0x0680U;
-    x[i] = static_cast<std::uint16_t>((negative ? 0x8000U : 0U) | magnitude);
+    const auto number = static_cast<std::uint32_t>(bits >> 32);
+    float magnitude = to_float(BFloat16{static_cast<std::uint16_t>(0x3a00U + number % 0x0680U)});
+    if (trial == Trial::kExtreme) magnitude = 1.0F;
+    if (trial == Trial::kTies) magnitude = i % kChunkK == 0 ? 127.0F / 8 : (static_cast<float>(number % 64) + 0.5F) / 8;
+    const bool negative = trial == Trial::kExtreme ? i / 64 % 3 == 0 : (bits & 1U) != 0;
+    x[i] = to_bf16(negative ? -magnitude : magnitude).bits;
   }
 }
 
-std::string difference(const Product& product, WeightFormat format, std::int64_t rows, bool extreme) {
+std::string difference(const Product& product, WeightFormat format, std::int64_t rows, Trial trial) {
   RandomBits random;
   PackedMatrix w = shape_of(format);
   AlignedMemory<std::byte> weights(w.bytes());
-  fill(w, extreme, random, weights.data());
+  fill(w, trial, random, weights.data());
   w.data = weights.data();
   std::vector<std::uint16_t> x(static_cast<std::size_t>(rows * kK));
-  fill(extreme, random, rows, x.data());
+  fill(trial, random, rows, x.data());
 
   const TensorView x_view{x.data(), DType::kBF16, rows, kK, kK};
   AlignedMemory<float> out(rows * kOutputs);
@@ -114,8 +121,8 @@ std::string first_block_difference(const Product& product) {
   const KernelFloatMode mode;
   for (const WeightFormat format : kFormats) {
     for (const std::int64_t rows : {1, 2, 13}) {
-      for (const bool extreme : {false, true}) {
-        std::string found = difference(product, format, rows, extreme);
+      for (const Trial trial : {Trial::kPlain, Trial::kExtreme, Trial::kTies}) {
+        std::string found = difference(product, format, rows, trial);
         if (!found.empty()) return found;
       }
     }

@@ -125,6 +125,7 @@ TEST(BenchMachine, MeasuresEveryKernelSetOfThisCpu) {
     EXPECT_GT(rates->peak(Peak::kFma), 0.0);
     EXPECT_EQ(rates->peak(Peak::kBf16Dot) > 0, wide && features.avx512_bf16);
     EXPECT_EQ(rates->peak(Peak::kInt8Dot) > 0, vnni);
+    EXPECT_EQ(rates->peak(Peak::kInt8Pairs) > 0, features.avx2 && isa != CpuIsa::kReference);
     EXPECT_EQ(rates->peak(Peak::kAmxBf16), 0.0);  // of a device that may use anything alone
     EXPECT_EQ(rates->bf16_dots, wide && features.avx512_bf16 && isa == CpuIsa::kAvx512Bf16);
     EXPECT_EQ(rates->threads, 2);

@@ -16,8 +16,8 @@ namespace {
 
 // A refusal of memory, with what helps.
 Status no_room(const Status& refused) {
-  return {refused.code(), refused.message() + "; free memory, raise its limit (a container's, ulimit -v), or take a smaller "
-                                              "model or --quantization-encoding bfloat16"};
+  return {refused.code(), refused.message() + "; free memory, raise its limit (a container's, ulimit -v), or take a smaller model or "
+                                              "a --quantization-encoding of fewer bits"};
 }
 
 std::string layer_name(int layer, const char* part) {

@@ -64,13 +64,12 @@ done
 run "the simulator's planted faults still apply" python3 tests/sim/planted_faults.py --check
 run "same bits on every axis (P2)" "$release/bin/repeatability" --model demo=config/demo_model \
   --random gqa4=tests/golden/configs/gqa4_llama3 --expected tests/golden/repeatability.txt
-# Of weights in blocks a sample: fewer axes, one way of sampling; all of it with --full (README).
-blocks=$herd_cache/block-models
+# Of weights in blocks a sample: fewer axes, one way of sampling (README has the command for all of it).
+blocks=$herd_cache/block-models block_flags=()
+for format in q8_0 q4_0 q4_1 q5_0 q5_1 q6_k mixed; do block_flags+=(--model "blocks-$format=$blocks/$format.gguf"); done
 block_axes=(--draws "T=1.5 top-p" --axes "batch 7,chunk 16,prefix hit,-tp 8,threads 2,isa reference,isa avx512-vnni,all at once,planted")
-block_models() { mkdir -p "$blocks" && python3 tests/e2e/block_models.py "$blocks"; }
-run "random models in blocks of every format" block_models
-run "same bits on every axis (P2): weights in blocks" "$release/bin/repeatability" "${block_axes[@]}" \
-  $(for format in q8_0 q4_0 q4_1 q5_0 q5_1 q6_k mixed; do echo "--model blocks-$format=$blocks/$format.gguf"; done) \
+run "random models in blocks of every format" python3 tests/e2e/block_models.py "$blocks"
+run "same bits on every axis (P2): weights in blocks" "$release/bin/repeatability" "${block_axes[@]}" "${block_flags[@]}" \
   --expected tests/golden/repeatability.txt
 for encoding in q8_0 q4_0; do
   run "same bits on every axis (P2): the demo model as $encoding" "$release/bin/repeatability" "${block_axes[@]}" \

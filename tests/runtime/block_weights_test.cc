@@ -128,8 +128,9 @@ TEST(BlockWeights, AreTheSameBytesInWhateverWayTheyAreLoaded) {
         EXPECT_TRUE(staged.report.non_finite.empty()) << staged.report.non_finite.front();
       }
     };
-    for (const WeightFormat format : kBlocks) check(BlockSource(config, all_in(format)), format);
     check(BlockSource(config, mixed_format), WeightFormat::kQ4_0);
+    if (tied) continue;
+    for (const WeightFormat format : kBlocks) check(BlockSource(config, all_in(format)), format);
   }
 }
 
@@ -213,7 +214,8 @@ TEST(BlockWeights, NeighboursOfOneFormatAreOneMatrix) {
   const auto device = cpu();
   const auto stacks = [&](auto format_of, WeightFormat format) {
     std::vector<std::size_t> sizes;
-    for (const LayerWeights& layer : load(config, BlockSource(config, format_of), 1, *device, in(format)).ranks.front()->layers) {
+    const Loaded loaded = load(config, BlockSource(config, format_of), 1, *device, in(format));
+    for (const LayerWeights& layer : loaded.ranks.front()->layers) {
       sizes.push_back(layer.qkv.size());
       sizes.push_back(layer.gate_up.size());
     }

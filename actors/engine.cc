@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <span>
 #include <utility>
 
@@ -38,6 +39,13 @@ Expected<std::shared_ptr<RankSite>> make_site(const EngineOptions& options) {
     options.note("--cuda-matmul cublaslt is a yardstick, not repeatable: the same request may give other bytes in "
                  "another batch");
   return site;
+}
+
+// ", loaded in 0.31 s"
+std::string loaded_in(double seconds) {
+  char text[48];
+  std::snprintf(text, sizeof text, ", loaded in %.2f s", seconds);
+  return text;
 }
 
 }  // namespace
@@ -198,7 +206,7 @@ void Engine::note_start(const EngineOptions& options) const {
     line += " a rank, " + std::to_string(options.tensor_parallel) + " tensor-parallel ranks";
   if (options.data_parallel > 1) line += ", " + std::to_string(options.data_parallel) + " replicas";
   options.note(line + "; weights " + placement::gigabytes(static_cast<double>(facts_.weights_bytes)) + " " +
-               facts_.encoding.name());
+               facts_.encoding.name() + loaded_in(facts_.load_seconds));
   for (const std::string& note : site_->memory_notes()) options.note(note);
 }
 

@@ -21,11 +21,6 @@ enum BlockFact {
 };
 constexpr std::int64_t kBlockXBytes = kChunkK + 4 * kBlockFacts;
 
-HERD_SIMD V16 load_act16(const TensorView& x, std::int64_t at) {
-  return x.dtype == DType::kF32 ? load(static_cast<const float*>(x.data) + at)
-                                : load_bf16(static_cast<const std::uint16_t*>(x.data) + at);
-}
-
 // Sums of the dwords' 16-bit halves, apart, in every dword.
 HERD_SIMD __m128i sum_dwords16(__m128i v) {
   v = _mm_add_epi16(v, _mm_shuffle_epi32(v, 0x4e));
@@ -35,8 +30,8 @@ HERD_SIMD std::int32_t sum_halves(__m128i v) { return _mm_cvtsi128_si32(_mm_madd
 
 // One chunk of one row, to column r of R. `at`: of its first element.
 HERD_SIMD void quantize_chunk(const TensorView& x, std::int64_t at, std::int32_t* out, std::int64_t r, std::int64_t rows) {
-  const V16 low = load_act16(x, at);
-  const V16 high = load_act16(x, at + 16);
+  const V16 low = load_act(x, at);
+  const V16 high = load_act(x, at + 16);
   const I16 magnitude = iset1(0x7fffffff);
   const std::int32_t largest = imax_lane(imax(iand(as_int(low), magnitude), iand(as_int(high), magnitude)));
   __m128i bytes[2] = {_mm_setzero_si128(), _mm_setzero_si128()};

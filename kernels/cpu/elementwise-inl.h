@@ -5,11 +5,7 @@ namespace herd {
 namespace HERD_ISA {
 namespace {
 
-// 16 (or the first n) elements of an activation row, bf16 or f32.
-HERD_SIMD V16 load_act(const TensorView& x, std::int64_t at) {
-  return x.dtype == DType::kF32 ? load(static_cast<const float*>(x.data) + at)
-                                : load_bf16(static_cast<const std::uint16_t*>(x.data) + at);
-}
+// The first n elements, at most 16, of an activation row, bf16 or f32.
 HERD_SIMD V16 load_act(const TensorView& x, std::int64_t at, std::int64_t n) {
   if (n >= 16) return load_act(x, at);
   return x.dtype == DType::kF32 ? load_first(static_cast<const float*>(x.data) + at, n)

@@ -5,6 +5,12 @@ namespace herd {
 namespace HERD_ISA {
 namespace {
 
+// 16 elements of an activation row, bf16 or f32.
+HERD_SIMD V16 load_act(const TensorView& x, std::int64_t at) {
+  return x.dtype == DType::kF32 ? load(static_cast<const float*>(x.data) + at)
+                                : load_bf16(static_cast<const std::uint16_t*>(x.data) + at);
+}
+
 // ---- the tree of leaves (rule 3), one node in work and a stack of finished ones ----
 
 struct LeafStack {

@@ -55,21 +55,21 @@ class Herd:
     def version(self):
         return run([self.binary, "--version"]).strip()
 
-    def latency_words(self, model, input_len, output_len, batch=1):
+    def latency_words(self, model, input_len, output_len, batch=1, flags=()):
         # Prompts that all came at once, and nobody who reads meanwhile: chunks as long as they can be.
         together = ["--max-step-ms", "0"] if batch > 1 and self.knows("--max-step-ms") else []
         return [self.binary, "bench", "latency", "-q", "--model-path", str(model), "--threads", str(self.threads),
                 "--batch-size", str(batch), "--input-len", str(input_len), "--output-len", str(output_len), "--num-iters", "1",
-                *together]
+                *together, *flags]
 
     def knows(self, flag):
         if self._help is None:
             self._help = run([self.binary, "bench", "latency", "--help"])
         return flag in self._help
 
-    def latency(self, model, input_len, output_len, batch=1):
+    def latency(self, model, input_len, output_len, batch=1, flags=()):
         """The JSON of `herd bench latency`: one run in a process of its own."""
-        return self.json_of(self.latency_words(model, input_len, output_len, batch))
+        return self.json_of(self.latency_words(model, input_len, output_len, batch, flags))
 
     def machine(self):
         """The JSON of `herd bench machine`."""

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """herd beside llama.cpp on this machine: every figure beside its bound and its bar, also where herd loses.
 
-    peer_table.py HERD_BINARY [LLAMA_BIN_DIR] [--rows prefill,batch,decode,smollm2,topp,arriving,start] [--pairs 5]
+    peer_table.py HERD_BINARY [LLAMA_BIN_DIR] [--rows prefill,batch,decode,smollm2,topp,arriving,start,…] [--pairs 5]
                   [--threads N] [--folder DIR] [--save FILE] [--output-markdown FILE] [--print-only]
 
+Rows of weights in blocks: prefill-E, batch-E, decode-E (E: q8_0, q4_0), smollm2-prefill-q4_1, smollm2-decode-q4_1, and for CPUs
+without VNNI, or as if this one had none, avx2-prefill-E, avx2-decode-E (E: q4_0, q4_1), for which llama.cpp is to be built so, too.
+
 LLAMA_BIN_DIR holds llama-bench, llama-batched-bench, llama-completion and llama-quantize, built for this CPU; without it, and
-without one of them, its figures stay open. Both programs compute the same bf16 weights on the same number of threads. First
+without one of them, its figures stay open. Both programs compute the same weights on the same number of threads. First
 llama.cpp's settings are tried (flash attention, batch sizes, repacking, how the file is mapped) and the best are kept for each
 row; then both run in turn, each run in a process of its own, in pairs whose order alternates. The figure is the median over the
 pairs, the ratio the median of the pairs' ratios (above 1: herd is faster), the share the median of figure / bound, both of one
@@ -93,12 +96,12 @@ class Table:
         self.sampling_bench = Path(arguments.herd).resolve().parent / "bin" / "sampling_bench"
         self.smollm2 = Path(arguments.smollm2)
 
-    def model_1b(self):
-        path = self.folder / "random_1b.bf16.gguf"
+    def model_1b(self, encoding="bf16"):
+        path = self.folder / f"random_1b.{encoding}.gguf"
         if not path.is_file():
             from random_gguf import write_model
             say(f"writing {path}")
-            write_model(path.with_suffix(".part"))
+            write_model(path.with_suffix(".part"), encoding=encoding)
             path.with_suffix(".part").rename(path)
         return path
 
@@ -168,25 +171,23 @@ def add_bound(line, result, key):
         line.best = f"{result['best_peak_name']}: {best:.4g}"
 
 
-def prefill(table):
-    model = table.model_1b()
-    line = Line("1B bf16, prefill of 512 tokens", "tokens/s", {"share": [0.70, 0.80], "ratio": [1.1, 1.25]})
+def prefill_of(table, title, model, bars, flags=()):
+    line = Line(title, "tokens/s", bars)
     measure = lambda settings: table.llama.bench(model, 512, 0, 0, settings)
     settings = table.tuned(measure, [FLASH, BATCHES, MAPPED, [[], ["--repack", "0"]]])
-    pairs, line.open = table.in_pairs(lambda: table.herd.latency(model, 512, 2), lambda: measure(settings))
+    pairs, line.open = table.in_pairs(lambda: table.herd.latency(model, 512, 2, flags=flags), lambda: measure(settings))
     for ours, theirs in pairs:
         line.herd.append(ours["prefill_tokens_per_s"])
         add_bound(line, ours, "prefill_bound_tokens_per_s")
         line.llama += [] if theirs is None else [theirs]
-    return Measurement([line], [plain(table.herd.latency_words(model, 512, 2)),
+    return Measurement([line], [plain(table.herd.latency_words(model, 512, 2, flags=flags)),
                                 *words_of(table.llama.bench_words, model, 512, 0, 0, settings)])
 
 
-def batch(table):
+def batch_of(table, title, model, decode_bars, whole_bars):
     """As many decode steps on both sides: the prompts' last rows give the first of 33 tokens."""
-    model = table.model_1b()
-    decode = Line("1B bf16, 32 sequences of 64 + 32 tokens: decode", "tokens/s", {"ratio": [1.15, 1.35]})
-    whole = Line("… the whole run", "s", {"ratio": [1.05, 1.2]}, higher_is_better=False)
+    decode = Line(f"{title}: decode", "tokens/s", decode_bars)
+    whole = Line("… the whole run", "s", whole_bars, higher_is_better=False)
     measure = lambda settings: table.llama.batched(model, 32, 64, 32, settings)
     settings = table.tuned(lambda settings: measure(settings)["whole"],
                            [FLASH, [[], ["-kvu"]], [*BATCHES[:1], ["-b", "2048", "-ub", "2048"]], [[], ["--no-repack"]]], False)
@@ -202,27 +203,39 @@ def batch(table):
                                          *words_of(table.llama.batched_words, model, 32, 64, 32, settings)])
 
 
-def decode_alone(table, title, model, peers_model, output, bars):
+def decode_alone(table, title, model, peers_model, output, bars, flags=()):
     line = Line(title, "tokens/s", bars)
     measure = lambda settings: table.llama.bench(peers_model, 0, output, 64, settings)
     settings = table.tuned(measure, [FLASH, MAPPED, [[], ["--repack", "0"]]])
-    pairs, line.open = table.in_pairs(lambda: table.herd.latency(model, 64, output + 1), lambda: measure(settings))
+    pairs, line.open = table.in_pairs(lambda: table.herd.latency(model, 64, output + 1, flags=flags), lambda: measure(settings))
     for ours, theirs in pairs:
         line.herd.append(ours["decode_tokens_per_s"])
         add_bound(line, ours, "decode_bound_tokens_per_s")
         line.llama += [] if theirs is None else [theirs]
-    return Measurement([line], [plain(table.herd.latency_words(model, 64, output + 1)),
+    return Measurement([line], [plain(table.herd.latency_words(model, 64, output + 1, flags=flags)),
                                 *words_of(table.llama.bench_words, peers_model, 0, output, 64, settings)])
 
 
-def decode(table):
-    model = table.model_1b()
-    return decode_alone(table, "1B bf16, decode, batch 1", model, model, 64, {"share": [0.95, 0.97], "ratio": [0.97, None]})
+def on_1b(measure, title, encoding, *bars, flags=()):
+    """A row of the random model in an encoding."""
+    if measure is decode_alone:
+        return lambda table: decode_alone(table, title, table.model_1b(encoding), table.model_1b(encoding), 64, *bars, flags=flags)
+    rest = {"flags": flags} if flags else {}
+    return lambda table: measure(table, title, table.model_1b(encoding), *bars, **rest)
 
 
 def smollm2(table):
     model, wide = table.model_small()
-    return decode_alone(table, "SmolLM2-135M, decode, batch 1", model, wide, 256, {"share": [0.90, 0.95]})
+    return decode_alone(table, ROW_TITLES["smollm2"], model, wide, 256, {"share": [0.90, 0.95]},
+                        flags=["--quantization-encoding", "bfloat16"])
+
+
+def smollm2_prefill(table):
+    return prefill_of(table, ROW_TITLES["smollm2-prefill-q4_1"], table.smollm2, {"ratio": [4, 5]})
+
+
+def smollm2_decode(table):
+    return decode_alone(table, ROW_TITLES["smollm2-decode-q4_1"], table.smollm2, table.smollm2, 256, {"ratio": [1.2, 1.5]})
 
 
 def start(table):
@@ -271,12 +284,50 @@ def arriving(table):
     return Measurement(lines, [plain([*words, "--", "--threads", str(table.threads)])])
 
 
-ROWS = {row.__name__: row for row in (prefill, batch, decode, smollm2, topp, arriving, start)}
-ROW_TITLES = {"prefill": "1B bf16, prefill of 512 tokens", "batch": "1B bf16, 32 sequences of 64 + 32 tokens",
-              "decode": "1B bf16, decode, batch 1", "smollm2": "SmolLM2-135M, decode, batch 1",
-              "topp": "a sampled token with top-p 0.95 at 128,256 ids",
-              "arriving": "running streams while a 2,000-token prompt arrives",
-              "start": "1B bf16, start to first token, file in the page cache"}
+AVX2 = ["--cpu-isa", "avx2"]
+DECODE_BARS = {"share": [0.90, 0.95], "ratio": [0.97, 1.05]}
+ROW_TITLES = {
+    "prefill": "1B bf16, prefill of 512 tokens",
+    "batch": "1B bf16, 32 sequences of 64 + 32 tokens",
+    "decode": "1B bf16, decode, batch 1",
+    "smollm2": "SmolLM2-135M as bf16, decode, batch 1",
+    "topp": "a sampled token with top-p 0.95 at 128,256 ids",
+    "arriving": "running streams while a 2,000-token prompt arrives",
+    "start": "1B bf16, start to first token, file in the page cache",
+    "prefill-q8_0": "1B q8_0, prefill of 512 tokens",
+    "prefill-q4_0": "1B q4_0, prefill of 512 tokens",
+    "batch-q8_0": "1B q8_0, 32 sequences of 64 + 32 tokens",
+    "batch-q4_0": "1B q4_0, 32 sequences of 64 + 32 tokens",
+    "decode-q8_0": "1B q8_0, decode, batch 1",
+    "decode-q4_0": "1B q4_0, decode, batch 1",
+    "smollm2-prefill-q4_1": "SmolLM2-135M in its own q4_1, prefill of 512 tokens",
+    "smollm2-decode-q4_1": "SmolLM2-135M in its own q4_1, decode, batch 1",
+    "avx2-prefill-q4_0": "AVX2: 1B q4_0, prefill of 512 tokens",
+    "avx2-prefill-q4_1": "AVX2: 1B q4_1, prefill of 512 tokens",
+    "avx2-decode-q4_0": "AVX2: 1B q4_0, decode, batch 1",
+    "avx2-decode-q4_1": "AVX2: 1B q4_1, decode, batch 1",
+}
+ROWS = {
+    "prefill": on_1b(prefill_of, ROW_TITLES["prefill"], "bf16", {"share": [0.70, 0.80], "ratio": [1.1, 1.25]}),
+    "batch": on_1b(batch_of, ROW_TITLES["batch"], "bf16", {"ratio": [1.15, 1.35]}, {"ratio": [1.05, 1.2]}),
+    "decode": on_1b(decode_alone, ROW_TITLES["decode"], "bf16", {"share": [0.95, 0.97], "ratio": [0.97, None]}),
+    "smollm2": smollm2,
+    "topp": topp,
+    "arriving": arriving,
+    "start": start,
+    "prefill-q8_0": on_1b(prefill_of, ROW_TITLES["prefill-q8_0"], "q8_0", {"share": [0.50, 0.62], "ratio": [2.3, None]}),
+    "prefill-q4_0": on_1b(prefill_of, ROW_TITLES["prefill-q4_0"], "q4_0", {"share": [0.50, 0.62], "ratio": [1.75, None]}),
+    "batch-q8_0": on_1b(batch_of, ROW_TITLES["batch-q8_0"], "q8_0", {"ratio": [2, 3]}, {}),
+    "batch-q4_0": on_1b(batch_of, ROW_TITLES["batch-q4_0"], "q4_0", {"ratio": [1.7, 2.5]}, {}),
+    "decode-q8_0": on_1b(decode_alone, ROW_TITLES["decode-q8_0"], "q8_0", DECODE_BARS),
+    "decode-q4_0": on_1b(decode_alone, ROW_TITLES["decode-q4_0"], "q4_0", DECODE_BARS),
+    "smollm2-prefill-q4_1": smollm2_prefill,
+    "smollm2-decode-q4_1": smollm2_decode,
+    "avx2-prefill-q4_0": on_1b(prefill_of, ROW_TITLES["avx2-prefill-q4_0"], "q4_0", {"ratio": [1.2, 1.5]}, flags=AVX2),
+    "avx2-prefill-q4_1": on_1b(prefill_of, ROW_TITLES["avx2-prefill-q4_1"], "q4_1", {"ratio": [1.2, 1.5]}, flags=AVX2),
+    "avx2-decode-q4_0": on_1b(decode_alone, ROW_TITLES["avx2-decode-q4_0"], "q4_0", {"ratio": [1.0, None]}, flags=AVX2),
+    "avx2-decode-q4_1": on_1b(decode_alone, ROW_TITLES["avx2-decode-q4_1"], "q4_1", {"ratio": [1.0, None]}, flags=AVX2),
+}
 
 
 def number(value):

@@ -41,9 +41,10 @@ TEST(CpuDevice, ForcedIsaIsWhatRunsOrAUsageError) {
   const CpuFeatures features = cpu_features();
   for (const Forced& forced : {Forced{CpuIsa::kAvx2, "avx2", features.missing_for_avx2},
                                Forced{CpuIsa::kAvx512, "avx512", features.missing_for_avx512},
+                               Forced{CpuIsa::kAvx512Vnni, "avx512-vnni", features.missing_for_avx512_vnni},
                                Forced{CpuIsa::kAvx512Bf16, "avx512-bf16", features.missing_for_avx512_bf16}}) {
     const auto device = make_cpu_device({forced.isa, 1});
-    const bool has_other_dots = forced.isa == CpuIsa::kAvx512Bf16 && forced.missing.empty() && !trials()().difference.empty();
+    const bool has_other_dots = forced.isa == CpuIsa::kAvx512Bf16 && forced.missing.empty() && !trials().dots().difference.empty();
     if (has_other_dots) {
       ASSERT_FALSE(device);
       EXPECT_EQ(device.error().code(), StatusCode::kUsage);
@@ -104,7 +105,7 @@ TEST(CpuDevice, TooMuchMemoryIsRefusedWithBothNumbers) {
 // Rates are not asserted: a loaded machine is not a broken one.
 TEST(BenchMachine, MeasuresEveryKernelSetOfThisCpu) {
   ThreadPool pool(2);
-  for (const CpuIsa isa : {CpuIsa::kReference, CpuIsa::kAvx2, CpuIsa::kAvx512, CpuIsa::kAvx512Bf16}) {
+  for (const CpuIsa isa : {CpuIsa::kReference, CpuIsa::kAvx2, CpuIsa::kAvx512, CpuIsa::kAvx512Vnni, CpuIsa::kAvx512Bf16}) {
     MachineBenchConfig config;
     config.buffer_bytes = std::size_t{1} << 20;
     config.repeats = 1;
@@ -120,7 +121,7 @@ TEST(BenchMachine, MeasuresEveryKernelSetOfThisCpu) {
     EXPECT_GT(rates->reads.best().gb_per_s, 0.0);
     EXPECT_GE(rates->reads.best().streams, 1);
     const CpuFeatures features = cpu_features();
-    const bool wide = features.avx512 && (isa == CpuIsa::kAvx512 || isa == CpuIsa::kAvx512Bf16);
+    const bool wide = features.avx512 && (isa == CpuIsa::kAvx512 || isa == CpuIsa::kAvx512Vnni || isa == CpuIsa::kAvx512Bf16);
     const bool vnni = wide ? features.avx512_vnni : features.avx_vnni && isa != CpuIsa::kReference;
     EXPECT_GT(rates->peak(Peak::kFma), 0.0);
     EXPECT_EQ(rates->peak(Peak::kBf16Dot) > 0, wide && features.avx512_bf16);

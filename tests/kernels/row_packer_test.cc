@@ -25,7 +25,7 @@ using namespace testing;
 class BlockReader final : public RowReader {
  public:
   BlockReader(const std::vector<float>& values, std::int64_t k, DType type) : values_(values), k_(k), type_(type) {}
-  DType type() const override { return type_; }
+  WeightFormat format() const override { return format_of(type_); }
   Status read(std::int64_t row, std::int64_t rows, int thread, void* out) override {
     if (row <= fails_at && fails_at < row + rows) return bad_input("row " + std::to_string(fails_at));
     rows_read += rows;

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <span>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -113,7 +114,7 @@ inline constexpr WeightFormat kBlockFormats[] = {WeightFormat::kQ8_0, WeightForm
 
 // ggml's number of a type.
 inline std::uint32_t ggml_number(WeightFormat format) {
-  constexpr std::uint32_t kNumbers[kWeightFormats] = {0, 30, 1, 8, 2, 3, 6, 7, 14};
+  constexpr std::uint32_t kNumbers[std::size(kAllFormats)] = {0, 30, 1, 8, 2, 3, 6, 7, 14};
   return kNumbers[static_cast<std::size_t>(format)];
 }
 

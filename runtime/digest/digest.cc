@@ -16,6 +16,21 @@ static_assert(std::endian::native == std::endian::little, "words are read as the
 constexpr std::uint64_t kFactor = kSplitMix64Step;  // odd, its bits without a pattern
 constexpr std::size_t kBlockBytes = 32;                // a word for each lane
 
+template <class Word>
+std::uint64_t word_at(const std::byte* at) {
+  Word word = 0;
+  std::memcpy(&word, at, sizeof word);
+  return word;
+}
+
+// 1 … 7 bytes, zeros behind them. Parts that overlap hold the same bits there.
+std::uint64_t part_of_word(const std::byte* at, std::size_t bytes) {
+  if (bytes >= 4) return word_at<std::uint32_t>(at) | word_at<std::uint32_t>(at + bytes - 4) << 8 * (bytes - 4);
+  const std::size_t middle = bytes / 2;
+  const std::size_t last = bytes - 1;
+  return word_at<std::uint8_t>(at) | word_at<std::uint8_t>(at + middle) << 8 * middle | word_at<std::uint8_t>(at + last) << 8 * last;
+}
+
 }  // namespace
 
 Digest128& Digest128::operator+=(const Digest128& other) {
@@ -59,9 +74,12 @@ void Digester::add_row(std::span<const std::byte> bytes) {
     for (std::size_t i = 0; i < kLanes; ++i) take(lanes[i], words[i]);
   }
   if (left > 0) {
-    std::memset(words, 0, kBlockBytes);
-    std::memcpy(words, at, left);
-    for (std::size_t i = 0; i < kLanes; ++i) take(lanes[i], words[i]);
+    for (Lane& lane : lanes) {
+      const std::size_t part = left < 8 ? left : 8;
+      take(lane, part == 8 ? word_at<std::uint64_t>(at) : part > 0 ? part_of_word(at, part) : 0);
+      at += part;
+      left -= part;
+    }
   }
   for (std::size_t i = 0; i < kLanes; ++i) lanes_[i] = lanes[i];
   bytes_ += bytes.size();

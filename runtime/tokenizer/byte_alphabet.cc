@@ -30,14 +30,21 @@ constexpr Alphabet kAlphabet;
 }  // namespace
 
 std::optional<std::string> bytes_from_alphabet(std::string_view spelled) {
-  std::string bytes;
-  bytes.reserve(spelled.size());
-  while (!spelled.empty()) {
-    const text::CodePoint next = text::first_code_point(spelled);
-    if (!next.valid || next.value >= kAlphabet.byte.size() || kAlphabet.byte[next.value] < 0) return std::nullopt;
-    bytes.push_back(static_cast<char>(kAlphabet.byte[next.value]));
-    spelled.remove_prefix(next.size);
+  std::string bytes(spelled.size(), '\0');
+  std::size_t size = 0;
+  for (std::size_t i = 0; i < spelled.size(); ++i) {
+    std::size_t character = static_cast<unsigned char>(spelled[i]);
+    // Two bytes, below U+0144; three or four are no character of the alphabet.
+    if (character >= 0x80) {
+      if (character < 0xC2 || character > 0xC5 || i + 1 == spelled.size()) return std::nullopt;
+      const std::size_t last = static_cast<unsigned char>(spelled[++i]);
+      if ((last & 0xC0) != 0x80) return std::nullopt;
+      character = (character & 0x1F) << 6 | (last & 0x3F);
+    }
+    if (character >= kAlphabet.byte.size() || kAlphabet.byte[character] < 0) return std::nullopt;
+    bytes[size++] = static_cast<char>(kAlphabet.byte[character]);
   }
+  bytes.resize(size);
   return bytes;
 }
 

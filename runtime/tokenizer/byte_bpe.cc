@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "runtime/tokenizer/two_halves.h"
+
 namespace herd::tokenizer {
 
 Expected<ByteBpe> ByteBpe::build(const TokenizerDefinition& definition) {
@@ -10,21 +12,29 @@ Expected<ByteBpe> ByteBpe::build(const TokenizerDefinition& definition) {
   model.whole_piece_first_ = definition.whole_piece_first;
   model.unknown_ = definition.unknown.value_or(TokenMap::kNone);
   model.fuse_unknown_ = definition.fuse_unknown;
-  model.byte_token_.fill(TokenMap::kNone);
-  model.merges_ = MergeTable(definition.merges);
-  model.tokens_ = TokenMap(definition.tokens.size());
+  Status status;
+  side_by_side(
+      definition.tokens.size(), [&] { status = model.collect_tokens(definition); },
+      [&] { model.merges_ = MergeTable(definition.merges); });
+  if (!status.ok()) return fail(std::move(status));
+  return model;
+}
+
+Status ByteBpe::collect_tokens(const TokenizerDefinition& definition) {
+  byte_token_.fill(TokenMap::kNone);
+  tokens_ = TokenMap(definition.tokens.size());
   for (std::size_t i = 0; i < definition.tokens.size(); ++i) {
     const VocabularyToken& token = definition.tokens[i];
     const auto id = static_cast<TokenId>(i);
     if (token.kind != TokenKind::kOrdinary) continue;
     const std::string_view bytes = spelling_of(token);
-    if (bytes.empty()) return fail(bad_input("vocabulary: token " + std::to_string(i) + " is empty"));
-    if (model.tokens_.insert(bytes, id) != TokenMap::kNone) {
-      return fail(bad_input("vocabulary: token " + std::to_string(i) + " ('" + std::string(bytes) + "') occurs twice"));
+    if (bytes.empty()) return bad_input("vocabulary: token " + std::to_string(i) + " is empty");
+    if (tokens_.insert(bytes, id) != TokenMap::kNone) {
+      return bad_input("vocabulary: token " + std::to_string(i) + " ('" + std::string(bytes) + "') occurs twice");
     }
-    if (bytes.size() == 1) model.byte_token_[static_cast<unsigned char>(bytes[0])] = id;
+    if (bytes.size() == 1) byte_token_[static_cast<unsigned char>(bytes[0])] = id;
   }
-  return model;
+  return {};
 }
 
 void ByteBpe::encode_piece(std::string_view piece, MergeScratch& scratch, std::vector<TokenId>& out) const {

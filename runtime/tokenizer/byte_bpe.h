@@ -25,6 +25,7 @@ class ByteBpe {
 
  private:
   ByteBpe() = default;
+  [[nodiscard]] Status collect_tokens(const TokenizerDefinition& definition);
 
   TokenMap tokens_;                       // by bytes
   std::array<TokenId, 256> byte_token_{};  // kNone: the byte has none

@@ -1,14 +1,18 @@
 #include "runtime/tokenizer/gguf_vocabulary.h"
 
+#include <deque>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "runtime/text/utf8.h"
 #include "runtime/tokenizer/byte_alphabet.h"
 #include "runtime/tokenizer/byte_spelling.h"
 #include "runtime/tokenizer/gguf_pre_tokenizers.h"
+#include "runtime/tokenizer/large_pages.h"
 #include "runtime/tokenizer/sentencepiece_model.h"
+#include "runtime/tokenizer/spelled_merges.h"
+#include "runtime/tokenizer/token_map.h"
 
 namespace herd::tokenizer {
 namespace {
@@ -49,17 +53,22 @@ Expected<bool> add_found_token(const GgufVocabulary& vocabulary, std::size_t ind
 
 // A text that occurs twice becomes the later of the two tokens, as in llama.cpp; both decode.
 void drop_earlier_twins(TokenizerDefinition& definition) {
-  std::unordered_map<std::string_view, std::size_t> last;
-  const auto text = [&](std::size_t id) { return spelling_of(definition.tokens[id]); };
+  TokenMap texts(definition.tokens.size());
+  std::vector<std::size_t> last;     // token of each text
+  std::vector<std::size_t> dropped;  // the map looks at their texts until all are known
   for (std::size_t id = 0; id < definition.tokens.size(); ++id) {
-    if (definition.tokens[id].kind != TokenKind::kOrdinary) continue;
-    const auto [twin, is_first] = last.emplace(text(id), id);
-    if (is_first) continue;
-    VocabularyToken& earlier = definition.tokens[twin->second];
-    last.erase(twin);
-    last.emplace(text(id), id);
-    earlier.kind = TokenKind::kUnused;
-    earlier.spelling.clear();
+    const VocabularyToken& token = definition.tokens[id];
+    if (token.kind != TokenKind::kOrdinary) continue;
+    const TokenId twin = texts.insert(spelling_of(token), static_cast<TokenId>(last.size()));
+    if (twin == TokenMap::kNone) {
+      last.push_back(id);
+    } else {
+      dropped.push_back(std::exchange(last[static_cast<std::size_t>(twin)], id));
+    }
+  }
+  for (const std::size_t id : dropped) {
+    definition.tokens[id].kind = TokenKind::kUnused;
+    definition.tokens[id].spelling.clear();
   }
 }
 
@@ -111,39 +120,41 @@ Status read_scored_tokens(const GgufVocabulary& vocabulary, TokenizerDefinition&
 }
 
 // Tokens that merging may build, by spelling. A user's token that is an ordinary word as well can still be built where
-// it is not cut out: as a part of another word.
-std::unordered_map<std::string, TokenId> mergeable_tokens(const GgufVocabulary& vocabulary, const TokenizerDefinition& definition) {
-  std::unordered_map<std::string, TokenId> ids;
-  ids.reserve(vocabulary.tokens.size());
+// it is not cut out: as a part of another word. `spelled` keeps spellings that the file does not hold.
+TokenMap mergeable_tokens(const GgufVocabulary& vocabulary, const TokenizerDefinition& definition, std::deque<std::string>& spelled) {
+  TokenMap ids(vocabulary.tokens.size() + definition.added.size());
   for (std::size_t i = 0; i < vocabulary.tokens.size(); ++i) {
-    if (definition.tokens[i].kind == TokenKind::kOrdinary) ids.emplace(vocabulary.tokens[i], static_cast<TokenId>(i));
+    if (definition.tokens[i].kind == TokenKind::kOrdinary) ids.insert(vocabulary.tokens[i], static_cast<TokenId>(i));
   }
   for (const AddedToken& token : definition.added) {
-    if (!token.special) ids.emplace(bytes_to_alphabet(token.content), token.id);
+    if (!token.special) ids.insert(spelled.emplace_back(bytes_to_alphabet(token.content)), token.id);
   }
   return ids;
 }
 
-Status read_merges(const GgufVocabulary& vocabulary, TokenizerDefinition& definition) {
-  const auto ids = mergeable_tokens(vocabulary, definition);
-  definition.merges.reserve(vocabulary.merges.size());
-  for (std::size_t i = 0; i < vocabulary.merges.size(); ++i) {
-    const std::string& merge = vocabulary.merges[i];
+// The merges in front of the first one that is not "left right".
+Table<SpelledMerge> spelled_merges(const GgufVocabulary& vocabulary) {
+  Table<SpelledMerge> merges;
+  merges.reserve(vocabulary.merges.size());
+  for (const std::string_view merge : vocabulary.merges) {
     const std::size_t space = merge.find(' ');
-    if (space == std::string::npos || merge.find(' ', space + 1) != std::string::npos) {
-      return bad_input(entry("merges", i) + "not two tokens with one space between them");
-    }
-    const std::string left = merge.substr(0, space);
-    const std::string right = merge.substr(space + 1);
-    const auto left_id = ids.find(left);
-    const auto right_id = ids.find(right);
-    const auto result_id = ids.find(left + right);
-    if (left_id == ids.end() || right_id == ids.end() || result_id == ids.end()) {
-      return bad_input(entry("merges", i) + "'" + merge + "' joins tokens that are not in the vocabulary");
-    }
-    definition.merges.push_back({static_cast<std::uint32_t>(i), left_id->second, right_id->second, result_id->second});
+    if (space == std::string_view::npos || merge.find(' ', space + 1) != std::string_view::npos) break;
+    merges.push_back({merge.substr(0, space), merge.substr(space + 1)});
   }
-  return {};
+  return merges;
+}
+
+Status read_merges(const GgufVocabulary& vocabulary, TokenizerDefinition& definition) {
+  std::deque<std::string> spelled;
+  const TokenMap ids = mergeable_tokens(vocabulary, definition, spelled);
+  const Table<SpelledMerge> merges = spelled_merges(vocabulary);
+  definition.merges = find_merges(merges, ids, MergeOrder::kRising);
+  for (const Merge& merge : definition.merges) {
+    if (is_found(merge)) continue;
+    return bad_input(entry("merges", merge.rank) + "'" + vocabulary.merges[merge.rank] + "' joins tokens that are not in the vocabulary");
+  }
+  if (merges.size() == vocabulary.merges.size()) return {};
+  return bad_input(entry("merges", merges.size()) + "not two tokens with one space between them");
 }
 
 Status check_sizes(const GgufVocabulary& vocabulary) {
@@ -213,6 +224,7 @@ Expected<Tokenizer> tokenizer_from_vocabulary(const GgufVocabulary& vocabulary) 
   }
   if (Status status = check_sizes(vocabulary); !status.ok()) return fail(std::move(status));
   TokenizerDefinition definition;
+  definition.tokens.reserve(vocabulary.tokens.size());
   const auto add_bos = scored ? define_scored(vocabulary, definition) : define_byte_level(vocabulary, definition);
   if (!add_bos) return fail(add_bos.error());
   if (vocabulary.add_bos.value_or(*add_bos)) {

@@ -1,20 +1,16 @@
 #pragma once
-// The `merges` of a tokenizer.json: pairs of tokens by rank, "left right" or ["left", "right"].
-
-#include <vector>
+// The `merges` of a tokenizer.json.
 
 #include "kernels/status.h"
+#include "runtime/tokenizer/json_document.h"
+#include "runtime/tokenizer/large_pages.h"
 #include "runtime/tokenizer/merge_table.h"
 #include "runtime/tokenizer/token_map.h"
-
-namespace boost::json {
-class object;
-}
 
 namespace herd::tokenizer {
 
 // `spelled`: the vocabulary as written. The last merge comes first: of a pair that stands twice it is the one that counts,
-// as in the reference.
-[[nodiscard]] Expected<std::vector<Merge>> read_json_merges(const boost::json::object& model, const TokenMap& spelled);
+// as in the reference. kBadInput tells the last of several faults.
+[[nodiscard]] Expected<Table<Merge>> read_json_merges(const JsonDocument& document, const TokenMap& spelled);
 
 }  // namespace herd::tokenizer

@@ -12,24 +12,23 @@ namespace {
 
 constexpr TokenId kGone = -1;  // a symbol that became part of its left neighbour
 
-// Ids are dense, so the bits must be mixed.
-std::uint64_t hash_pair(TokenId left, TokenId right) {
-  return splitmix64_finish((static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) |
-                           static_cast<std::uint32_t>(right));
-}
-
 }  // namespace
 
-MergeTable::MergeTable(std::span<const Merge> merges) {
-  slots_.resize(std::bit_ceil(std::max<std::size_t>(merges.size() + merges.size() / 3 + 1, 2)));
-  mask_ = slots_.size() - 1;
+// Ids are dense, so the bits must be mixed; the seed, which is added before, keeps chosen pairs from falling together.
+std::uint64_t MergeTable::place_of(TokenId left, TokenId right) const {
+  const std::uint64_t pair = (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) | static_cast<std::uint32_t>(right);
+  return splitmix64_finish(pair + seed_) & mask_;
+}
+
+MergeTable::MergeTable(std::span<const Merge> merges, std::uint64_t seed)
+    : seed_(seed), slots_(std::bit_ceil(std::max<std::size_t>(merges.size() + merges.size() / 3 + 1, 2))), mask_(slots_.size() - 1) {
   constexpr std::size_t kAhead = 16;  // its slot is on its way while the ones before it are filled
   for (std::size_t n = 0; n < merges.size(); ++n) {
     if (n + kAhead < merges.size()) {
-      __builtin_prefetch(&slots_[hash_pair(merges[n + kAhead].left, merges[n + kAhead].right) & mask_], 1);
+      __builtin_prefetch(&slots_[place_of(merges[n + kAhead].left, merges[n + kAhead].right)], 1);
     }
     const Merge& merge = merges[n];
-    std::uint64_t i = hash_pair(merge.left, merge.right) & mask_;
+    std::uint64_t i = place_of(merge.left, merge.right);
     while (slots_[i].left != -1 && (slots_[i].left != merge.left || slots_[i].right != merge.right)) {
       i = (i + 1) & mask_;
     }
@@ -38,7 +37,7 @@ MergeTable::MergeTable(std::span<const Merge> merges) {
 }
 
 const MergeTable::Entry* MergeTable::find(TokenId left, TokenId right) const {
-  std::uint64_t i = hash_pair(left, right) & mask_;
+  std::uint64_t i = place_of(left, right);
   while (slots_[i].left != -1) {
     if (slots_[i].left == left && slots_[i].right == right) return &slots_[i].entry;
     i = (i + 1) & mask_;

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "runtime/ids.h"
+#include "runtime/tokenizer/large_pages.h"
+#include "runtime/tokenizer/table_seed.h"
 
 namespace herd::tokenizer {
 
@@ -30,7 +32,7 @@ class MergeTable {
 
   MergeTable() : MergeTable(std::span<const Merge>{}) {}
   // A pair that occurs twice keeps its first entry.
-  explicit MergeTable(std::span<const Merge> merges);
+  explicit MergeTable(std::span<const Merge> merges, std::uint64_t seed = table_seed());
 
   [[nodiscard]] const Entry* find(TokenId left, TokenId right) const;  // nullptr: the pair never merges
 
@@ -41,7 +43,10 @@ class MergeTable {
     Entry entry;
   };
 
-  std::vector<Slot> slots_;  // a power of two
+  [[nodiscard]] std::uint64_t place_of(TokenId left, TokenId right) const;  // where the search for a pair begins
+
+  std::uint64_t seed_;
+  Table<Slot> slots_;  // a power of two
   std::uint64_t mask_ = 0;
 };
 

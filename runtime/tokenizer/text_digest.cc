@@ -71,10 +71,10 @@ void add(const SentencePieceRules& rules, Digester& to) {
   }
 }
 
-template <class Item>
-void add_all(const std::vector<Item>& items, Digester& to) {
+template <class Items>
+void add_all(const Items& items, Digester& to) {
   to.add(std::uint64_t{items.size()});
-  for (const Item& item : items) add(item, to);
+  for (const auto& item : items) add(item, to);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/text/base64.h"
+#include "runtime/tokenizer/large_pages.h"
 #include "runtime/tokenizer/token_map.h"
 #include "runtime/tokenizer/two_halves.h"
 
@@ -16,6 +17,7 @@ namespace {
 
 constexpr std::size_t kTiktokenTokenBytesMax = 256;  // Llama 3's longest has 128; all splits of each are tried
 constexpr std::size_t kTiktokenSpecialsCount = 256;
+constexpr std::size_t kBytesALine = 16;  // of the files there are; more tokens than that move once
 
 std::vector<std::string> special_names(TiktokenSpecials specials) {
   const bool v31 = specials == TiktokenSpecials::kLlama31;
@@ -40,8 +42,8 @@ std::vector<std::string> special_names(TiktokenSpecials specials) {
 // tiktoken merges the adjacent pair whose joined bytes have the lowest rank: every split of every token into two
 // tokens is a merge, and all splits of one token share its rank.
 // Appends those of tokens [begin, end); stops behind the token with which they are too many.
-void add_merges(const std::vector<VocabularyToken>& tokens, std::size_t begin, std::size_t end, const TokenMap& known,
-                std::vector<Merge>& merges) {
+void add_merges(const Table<VocabularyToken>& tokens, std::size_t begin, std::size_t end, const TokenMap& known,
+                Table<Merge>& merges) {
   std::vector<std::string_view> parts;  // left and right of every split of one token
   std::vector<TokenId> ids(2 * kTiktokenTokenBytesMax);
   for (std::size_t i = begin; i < end && merges.size() <= kMergesMax; ++i) {
@@ -56,21 +58,21 @@ void add_merges(const std::vector<VocabularyToken>& tokens, std::size_t begin, s
   }
 }
 
-Expected<std::vector<Merge>> merges_of(const std::vector<VocabularyToken>& tokens, std::string_view name) {
+Expected<Table<Merge>> merges_of(const Table<VocabularyToken>& tokens, std::string_view name) {
   TokenMap known(tokens.size());
   for (std::size_t i = 0; i < tokens.size(); ++i) known.insert(tokens[i].bytes, static_cast<TokenId>(i));
-  const std::size_t middle = tokens.size() / 2;
-  std::array<std::vector<Merge>, 2> halves;
-  in_two_halves([&](std::size_t half) {
-    add_merges(tokens, half == 0 ? 0 : middle, half == 0 ? middle : tokens.size(), known, halves[half]);
+  std::array<Table<Merge>, 2> halves;
+  in_two_halves(tokens.size(), [&](std::size_t half, std::size_t begin, std::size_t end) {
+    add_merges(tokens, begin, end, known, halves[half]);
   });
   if (halves[0].size() + halves[1].size() > kMergesMax) return fail(bad_input(std::string(name) + ": tokens split in too many ways"));
   halves[0].insert(halves[0].end(), halves[1].begin(), halves[1].end());
   return std::move(halves[0]);
 }
 
-Expected<std::vector<VocabularyToken>> parse_lines(std::string_view content, std::string_view name) {
-  std::vector<VocabularyToken> tokens;
+Expected<Table<VocabularyToken>> parse_lines(std::string_view content, std::string_view name) {
+  Table<VocabularyToken> tokens;
+  tokens.reserve(content.size() / kBytesALine + kTiktokenSpecialsCount);
   while (!content.empty()) {
     const std::size_t line_size = std::min(content.find('\n'), content.size());
     std::string_view line = content.substr(0, line_size);

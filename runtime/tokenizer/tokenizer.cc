@@ -12,6 +12,7 @@
 #include "runtime/tokenizer/text_digest.h"
 #include "runtime/tokenizer/token_map.h"
 #include "runtime/tokenizer/token_model.h"
+#include "runtime/tokenizer/two_halves.h"
 
 namespace herd::tokenizer {
 namespace {
@@ -140,15 +141,16 @@ void Tokenizer::Tables::find_ends() {
 Expected<Tokenizer> Tokenizer::build(TokenizerDefinition definition) {
   if (Status status = check_definition(definition); !status.ok()) return fail(std::move(status));
   auto tables = std::make_shared<Tables>();
-  tables->digest = text_digest(definition, {});
   tables->definition = std::move(definition);
   TokenizerDefinition& kept = tables->definition;
+  Expected<TokenModel> model = fail(Status());
+  side_by_side(
+      kept.tokens.size(), [&] { model = TokenModel::build(kept); }, [&] { tables->digest = text_digest(kept, {}); });
 
   if (Status status = tables->take_normalizer(); !status.ok()) return fail(std::move(status));
   auto pre_tokenizer = PreTokenizer::build(kept.pre_tokenizer);
   if (!pre_tokenizer) return fail(pre_tokenizer.error());
   tables->pre_tokenizer = std::move(*pre_tokenizer);
-  auto model = TokenModel::build(kept);
   if (!model) return fail(model.error());
   tables->model = std::move(*model);
   kept.merges = {};
@@ -276,7 +278,7 @@ std::optional<TokenId> Tokenizer::find_special(std::string_view text) const {
 
 std::size_t Tokenizer::vocab_size() const { return tables_->definition.tokens.size(); }
 std::size_t Tokenizer::ordinary_size() const {
-  const std::vector<VocabularyToken>& tokens = tables_->definition.tokens;
+  const Table<VocabularyToken>& tokens = tables_->definition.tokens;
   std::size_t size = tokens.size();
   const auto needs_row = [](TokenKind kind) { return kind == TokenKind::kOrdinary || kind == TokenKind::kUserDefined; };
   while (size > 0 && !needs_row(tokens[size - 1].kind)) --size;

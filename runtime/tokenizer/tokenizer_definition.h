@@ -12,6 +12,7 @@
 
 #include "runtime/ids.h"
 #include "runtime/tokenizer/added_tokens.h"
+#include "runtime/tokenizer/large_pages.h"
 #include "runtime/tokenizer/merge_table.h"
 #include "runtime/tokenizer/pre_tokenizer.h"
 #include "runtime/tokenizer/sentencepiece_normalizer.h"
@@ -69,8 +70,8 @@ inline constexpr TokenId kNoByteToken = -1;
 }
 
 struct TokenizerDefinition {
-  std::vector<VocabularyToken> tokens;  // by id
-  std::vector<Merge> merges;
+  Table<VocabularyToken> tokens;  // by id
+  Table<Merge> merges;
   std::vector<AddedToken> added;        // those of kind kAdded and kSpecial that text may contain, and of kind kOrdinary
                                         // those that are cut out of it before merging as well
   std::vector<PreTokenizerStage> pre_tokenizer;

@@ -1,11 +1,14 @@
 #include "runtime/tokenizer/tokenizer_file.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <fstream>
 #include <system_error>
 
 #include "runtime/files/file_bytes.h"
 #include "runtime/files/file_kind.h"
 #include "runtime/files/presence.h"
+#include "runtime/tokenizer/large_pages.h"
 
 namespace herd::tokenizer {
 
@@ -19,6 +22,11 @@ Expected<std::string> read_tokenizer_file(const std::filesystem::path& path, std
   if (!file) return fail(missing(path.string() + ": cannot be read"));
 
   std::string content;
+  std::error_code unknown;
+  if (const auto bytes = std::filesystem::file_size(path, unknown); !unknown) {
+    content.reserve(std::min<std::uintmax_t>(bytes, bytes_max));
+    advise_large_pages(content.data(), content.capacity());
+  }
   char buffer[1 << 16];
   while (file.read(buffer, sizeof buffer), file.gcount() > 0) {
     content.append(buffer, static_cast<std::size_t>(file.gcount()));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "runtime/tokenizer/byte_alphabet.h"
 #include "runtime/tokenizer/byte_spelling.h"
 #include "runtime/tokenizer/json_decoder.h"
+#include "runtime/tokenizer/json_document.h"
 #include "runtime/tokenizer/json_fields.h"
 #include "runtime/tokenizer/json_merges.h"
 #include "runtime/tokenizer/json_normalizer.h"
@@ -22,26 +24,27 @@
 #include "runtime/tokenizer/normalizer.h"
 #include "runtime/tokenizer/token_map.h"
 #include "runtime/tokenizer/tokenizer_file.h"
+#include "runtime/tokenizer/two_halves.h"
 
 namespace herd::tokenizer {
 namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kDepthMax = 32;
+constexpr std::size_t kRoomForAddedTokens = 1024;  // more of them move the vocabulary once
 
 std::string_view view(const json::string& text) { return {text.data(), text.size()}; }
 
 // One file being read. Each step returns ok or a message that begins with the field; parse() adds the file's name.
 class Reader {
  public:
-  Expected<Tokenizer> parse(const json::object& root, const DeclaredAddedTokens& declared);
+  Expected<Tokenizer> parse(JsonDocument& document, const DeclaredAddedTokens& declared);
 
  private:
   Status read_stages(const json::object& root);
-  Status read_model(const json::object& model);
+  Status read_model(JsonDocument& document, const json::object& model);
   Status refuse_what_changes_merging(const json::object& model);
-  Status read_vocabulary(const json::object& vocabulary);
+  Status read_vocabulary(std::span<const SpelledToken> vocabulary);
   Status read_scored_vocabulary(const json::object& model);
   [[nodiscard]] VocabularyToken token_of(std::string_view spelling);
   Status read_unknown(const json::object& model);
@@ -68,12 +71,13 @@ class Reader {
   bool byte_level_ = false;
 };
 
-Expected<Tokenizer> Reader::parse(const json::object& root, const DeclaredAddedTokens& declared) {
+Expected<Tokenizer> Reader::parse(JsonDocument& document, const DeclaredAddedTokens& declared) {
+  const json::object& root = document.root();
   const json::value* model = json_member(root, "model");
   if (model == nullptr || !model->is_object()) return fail(bad_input("model: missing"));
   if (Status status = refuse_what_changes_merging(model->get_object()); !status.ok()) return fail(std::move(status));
   if (Status status = read_stages(root); !status.ok()) return fail(std::move(status));
-  if (Status status = read_model(model->get_object()); !status.ok()) return fail(std::move(status));
+  if (Status status = read_model(document, model->get_object()); !status.ok()) return fail(std::move(status));
   if (Status status = read_added_tokens(root); !status.ok()) return fail(std::move(status));
   if (Status status = join(declared); !status.ok()) return fail(std::move(status));
   if (Status status = read_unknown(model->get_object()); !status.ok()) return fail(std::move(status));
@@ -132,7 +136,7 @@ Status Reader::refuse_what_changes_merging(const json::object& model) {
   return {};
 }
 
-Status Reader::read_model(const json::object& model) {
+Status Reader::read_model(JsonDocument& document, const json::object& model) {
   if (json_type(model) == "Unigram") return read_scored_vocabulary(model);
   bool byte_fallback = false;
   if (Status status = read_json_flag(model, "byte_fallback", "model", byte_fallback); !status.ok()) return status;
@@ -141,7 +145,20 @@ Status Reader::read_model(const json::object& model) {
 
   const json::value* vocabulary = json_member(model, "vocab");
   if (vocabulary == nullptr || !vocabulary->is_object()) return bad_input("model.vocab: missing");
-  if (Status status = read_vocabulary(vocabulary->get_object()); !status.ok()) return status;
+  const std::span<const SpelledToken> tokens = document.vocabulary();
+  if (tokens.size() > kVocabularySizeMax) {
+    return bad_input("model.vocab: more than " + std::to_string(kVocabularySizeMax) + " tokens");
+  }
+  spelled_ = document.take_spellings();
+  const json::value* list = json_member(model, "merges");
+  Status status;
+  Expected<Table<Merge>> merges = fail(bad_input("model.merges: missing"));
+  side_by_side(
+      tokens.size(), [&] { status = read_vocabulary(tokens); },
+      [&] {
+        if (list != nullptr && list->is_array()) merges = read_json_merges(document, spelled_);
+      });
+  if (!status.ok()) return status;
   if (byte_fallback && !byte_level_) {
     for (std::size_t byte = 0; byte < definition_.byte_tokens.size(); ++byte) {
       const TokenId id = spelled_.find(spelling_of_byte(static_cast<std::uint8_t>(byte)));
@@ -150,27 +167,22 @@ Status Reader::read_model(const json::object& model) {
       definition_.tokens[static_cast<std::size_t>(id)].kind = TokenKind::kUnused;  // no text becomes it by its spelling
     }
   }
-  auto merges = read_json_merges(model, spelled_);
   if (!merges) return merges.error();
   definition_.merges = std::move(*merges);
   return {};
 }
 
-Status Reader::read_vocabulary(const json::object& vocabulary) {
-  if (vocabulary.size() > kVocabularySizeMax) {
-    return bad_input("model.vocab: more than " + std::to_string(kVocabularySizeMax) + " tokens");
-  }
+Status Reader::read_vocabulary(std::span<const SpelledToken> vocabulary) {
   vocabulary_size_ = vocabulary.size();
-  spelled_ = TokenMap(vocabulary_size_);
-  for (const auto& [key, value] : vocabulary) {
-    const std::string_view spelling(key.data(), key.size());
-    const auto id = json_token_id(value);
-    if (!id) return bad_input("model.vocab['" + std::string(spelling) + "']: not a token id");
-    const auto index = static_cast<std::size_t>(*id);
+  TokenId last = -1;
+  for (const SpelledToken& token : vocabulary) last = std::max(last, token.id);
+  definition_.tokens.reserve(static_cast<std::size_t>(last + 1) + kRoomForAddedTokens);
+  for (const auto& [spelling, id] : vocabulary) {
+    if (id == SpelledToken::kNoId) return bad_input("model.vocab['" + std::string(spelling) + "']: not a token id");
+    const auto index = static_cast<std::size_t>(id);
     make_room(index);
-    if (taken_[index]) return bad_input("model.vocab: id " + std::to_string(*id) + " occurs twice");
+    if (taken_[index]) return bad_input("model.vocab: id " + std::to_string(id) + " occurs twice");
     taken_[index] = true;
-    spelled_.insert(spelling, *id);
     definition_.tokens[index] = token_of(spelling);
   }
   return {};
@@ -353,16 +365,9 @@ Expected<Tokenizer> parse_tokenizer_json(std::string_view content, std::string_v
   if (content.size() > kTokenizerFileBytesMax) {
     return fail(bad_input(prefix + "larger than " + std::to_string(kTokenizerFileBytesMax) + " bytes"));
   }
-  // The document is freed as one: nothing of it outlives this call.
-  json::monotonic_resource memory;
-  json::parse_options options;
-  options.max_depth = kDepthMax;
-  boost::system::error_code error;
-  const json::value document = json::parse({content.data(), content.size()}, error, &memory, options);
-  if (error) return fail(bad_input(prefix + "not JSON: " + error.message()));
-  if (!document.is_object()) return fail(bad_input(prefix + "not a JSON object"));
-
-  auto tokenizer = Reader().parse(document.get_object(), declared);
+  auto document = JsonDocument::parse(content);
+  if (!document) return fail(bad_input(prefix + document.error().message()));
+  auto tokenizer = Reader().parse(*document, declared);
   if (!tokenizer) return fail(bad_input(prefix + tokenizer.error().message()));
   return tokenizer;
 }

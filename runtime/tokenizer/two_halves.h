@@ -1,6 +1,6 @@
 #pragma once
 // Vocabularies are read before anything else can happen, on a machine whose other cores wait: the long loops over their
-// merges run in two halves.
+// tokens and merges run in two halves, and what need not wait for each other runs side by side.
 
 #include <cstddef>
 #include <system_error>
@@ -8,18 +8,31 @@
 
 namespace herd::tokenizer {
 
-// work(0) and work(1), at the same time where a thread can be had, else one after the other. They share nothing that
-// either writes.
-template <class Work>
-void in_two_halves(const Work& work) {
+inline constexpr std::size_t kWorthAThread = 2048;  // tokens or merges: fewer are done before a thread has started
+
+// first() and second(), work on `count` tokens or merges, at the same time where that is worth while and a thread can be
+// had, else one after the other. They share nothing that either writes.
+template <class First, class Second>
+void side_by_side(std::size_t count, const First& first, const Second& second) {
   std::thread other;
-  try {
-    other = std::thread([&work] { work(std::size_t{1}); });
-  } catch (const std::system_error&) {
-    work(std::size_t{1});
+  if (count >= kWorthAThread) {
+    try {
+      other = std::thread([&second] { second(); });
+    } catch (const std::system_error&) {  // no thread to be had
+    }
   }
-  work(std::size_t{0});
-  if (other.joinable()) other.join();
+  const bool alone = !other.joinable();
+  first();
+  if (alone) return second();
+  other.join();
+}
+
+// work(0, 0, count / 2) and work(1, count / 2, count), side by side: half, begin and end.
+template <class Work>
+void in_two_halves(std::size_t count, const Work& work) {
+  const std::size_t middle = count / 2;
+  side_by_side(
+      count, [&] { work(std::size_t{0}, std::size_t{0}, middle); }, [&] { work(std::size_t{1}, middle, count); });
 }
 
 }  // namespace herd::tokenizer

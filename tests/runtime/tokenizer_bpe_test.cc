@@ -3,12 +3,14 @@
 #include "runtime/tokenizer/tokenizer.h"
 
 #include "runtime/tokenizer/merge_table.h"
+#include "runtime/tokenizer/spelled_merges.h"
 #include "runtime/tokenizer/token_map.h"
 #include "runtime/text/utf8.h"
 #include "tests/runtime/tokenizer_fixture.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <random>
 #include <thread>
@@ -104,29 +106,87 @@ TEST(Tokenizer, LongPiecesTakeTimeInProportion) {
 }
 
 TEST(TokenMap, FindsWhatWasPutInOneByOneAndInGroups) {
-  std::vector<std::string> texts = {"", "a", std::string(8, 'x'), std::string(9, 'x'), std::string("\0", 1), std::string("\0\0", 2)};
+  std::vector<std::string> texts = {"", std::string("\0", 1), std::string("\0\0", 2)};
+  for (std::size_t size = 1; size < 40; ++size) {
+    texts.emplace_back(size, 'x');
+    for (std::size_t place = 0; place < size; ++place) texts.emplace_back(std::string(size, 'x')).at(place) = 'y';
+  }
   for (int i = 0; i < 2000; ++i) texts.push_back("token " + std::to_string(i * 7919));
-  TokenMap map(texts.size());
-  for (std::size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(map.insert(texts[i], static_cast<TokenId>(i)), TokenMap::kNone);
-  EXPECT_EQ(map.insert(std::string("a"), 77), 1) << "the first one stays";
-  std::vector<std::string_view> wanted(texts.begin(), texts.end());
-  for (const char* other : {"b", "token", "xxxxxxx", "token 7919 "}) wanted.push_back(other);
-  std::vector<TokenId> ids(wanted.size());
-  map.find_all(wanted, ids);
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    EXPECT_EQ(ids[i], i < texts.size() ? static_cast<TokenId>(i) : TokenMap::kNone);
-    EXPECT_EQ(map.find(wanted[i]), ids[i]);
-    for (std::size_t place : {std::size_t{0}, i, i + 1, i + 9, std::size_t{100'000}}) {
-      EXPECT_EQ(map.find_near(wanted[i], place), ids[i]);
-      EXPECT_TRUE(i >= texts.size() || place == i);
+  for (const std::uint64_t seed : {table_seed(), std::uint64_t{0}, std::uint64_t{1}}) {
+    TokenMap map(texts.size(), seed);
+    for (std::size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(map.insert(texts[i], static_cast<TokenId>(i)), TokenMap::kNone);
+    EXPECT_EQ(map.insert(std::string("x"), 77), 3) << "the first one stays";
+    std::vector<std::string_view> wanted(texts.begin(), texts.end());
+    for (const char* other : {"b", "token", "xxxxxxz", "token 7919 "}) wanted.push_back(other);
+    std::vector<TokenId> ids(wanted.size());
+    map.find_all(wanted, ids);
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      EXPECT_EQ(ids[i], i < texts.size() ? static_cast<TokenId>(i) : TokenMap::kNone);
+      EXPECT_EQ(map.find(wanted[i]), ids[i]);
+      for (std::size_t place : {std::size_t{0}, i, i - 1, i + 9, std::size_t{100'000}}) {
+        EXPECT_EQ(map.find_near(wanted[i], place), ids[i]);
+        EXPECT_TRUE(i >= texts.size() || place == i);
+      }
     }
   }
 }
 
+std::uint64_t hash_of(std::string_view text, std::uint64_t seed) { return TextHash(seed)(text, end_of(text)); }
+
+// Texts that are chosen to fall on one place of a table do not in a table of another seed.
+TEST(TextHash, TextsThatFallTogetherScatterUnderAnotherSeed) {
+  constexpr std::uint64_t kPlaces = 1024;
+  std::vector<std::string> together;
+  for (int i = 0; together.size() < 200; ++i) {
+    const std::string text = "token " + std::to_string(i);
+    if (hash_of(text, 1) % kPlaces == 0) together.push_back(text);
+  }
+  std::vector<std::size_t> at(kPlaces);
+  for (const std::string& text : together) ++at[hash_of(text, 2) % kPlaces];
+  EXPECT_LT(*std::max_element(at.begin(), at.end()), 10U);  // of 200 in 1024 places hardly ever more than 4
+}
+
+// No two bits of a text make up for each other, in whatever words they lie.
+TEST(TextHash, SeesEveryPairOfBits) {
+  const std::string text = "a text of forty-eight bytes, three times sixteen";
+  ASSERT_EQ(text.size(), 48U);
+  const auto flipped = [](std::string of, std::size_t bit) {
+    of[bit / 8] = static_cast<char>(of[bit / 8] ^ (1 << bit % 8));
+    return of;
+  };
+  const std::uint64_t plain = hash_of(text, 5);
+  for (std::size_t i = 0; i < 8 * text.size(); ++i) {
+    const std::string once = flipped(text, i);
+    ASSERT_NE(hash_of(once, 5), plain);
+    for (std::size_t j = i + 1; j < 8 * text.size(); ++j) ASSERT_NE(hash_of(flipped(once, j), 5), plain) << i << " " << j;
+  }
+}
+
 TEST(MergeTable, APairThatStandsTwiceKeepsItsFirstEntry) {
-  const MergeTable table(std::vector<Merge>{{5, 1, 2, 3}, {7, 1, 2, 4}});
-  ASSERT_NE(table.find(1, 2), nullptr);
-  EXPECT_EQ(table.find(1, 2)->result, 3);
+  for (const std::uint64_t seed : {table_seed(), std::uint64_t{0}, std::uint64_t{1}}) {
+    const MergeTable table(std::vector<Merge>{{5, 1, 2, 3}, {7, 1, 2, 4}, {8, 2, 1, 5}}, seed);
+    ASSERT_NE(table.find(1, 2), nullptr);
+    EXPECT_EQ(table.find(1, 2)->result, 3);
+    EXPECT_EQ(table.find(2, 1)->result, 5);
+    EXPECT_EQ(table.find(1, 1), nullptr);
+  }
+}
+
+TEST(FindMerges, GivesIdsByRisingOrFallingRank) {
+  TokenMap tokens(4);
+  for (const auto& [text, id] : {std::pair("a", 10), {"b", 11}, {"ab", 12}, {"", 13}}) tokens.insert(text, id);
+  const std::vector<SpelledMerge> merges = {{"a", "b"}, {"b", "a"}, {"q", "a"}, {"", "ab"}};
+  const auto found = find_merges(merges, tokens, MergeOrder::kRising);
+  ASSERT_EQ(found.size(), 4U);
+  EXPECT_EQ(found[0], (Merge{0, 10, 11, 12}));
+  EXPECT_EQ(found[1], (Merge{1, 11, 10, TokenMap::kNone}));
+  EXPECT_EQ(found[2], (Merge{2, TokenMap::kNone, 10, TokenMap::kNone}));
+  EXPECT_EQ(found[3], (Merge{3, 13, 12, 12}));
+  EXPECT_TRUE(is_found(found[0]) && is_found(found[3]) && !is_found(found[1]) && !is_found(found[2]));
+  auto falling = find_merges(merges, tokens, MergeOrder::kFalling);
+  std::reverse(falling.begin(), falling.end());
+  EXPECT_EQ(falling, found);
+  EXPECT_TRUE(find_merges({}, tokens, MergeOrder::kFalling).empty());
 }
 
 TEST(Tokenizer, ControlTokensOfAUsersTextStayText) {

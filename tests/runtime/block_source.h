@@ -136,7 +136,10 @@ class BlockSource final : public WeightSource {
     for (const char letter : name) state = splitmix64_finish(state + kSplitMix64Step) ^ static_cast<unsigned char>(letter);
     const auto random = [&state] { return splitmix64_finish(state += kSplitMix64Step); };
     const auto bytes = static_cast<std::size_t>(block_bytes(format));
-    std::generate_n(out, bytes, [&] { return static_cast<std::byte>(random()); });
+    for (std::size_t i = 0; i < bytes; i += 8) {
+      const std::uint64_t word = random();
+      std::memcpy(out + i, &word, std::min<std::size_t>(8, bytes - i));
+    }
     const float unit = 1.0F / (quants_of(format) * std::sqrt(static_cast<float>(columns_of(name))));
     const float scale = unit * (1.0F + static_cast<float>(random() >> 40) * 0x1p-24F);
     const bool minimum = format == WeightFormat::kQ4_1 || format == WeightFormat::kQ5_1;

@@ -106,7 +106,7 @@ class Table:
         return path
 
     def model_small(self):
-        """The checkpoint, and the same weights in bf16, to which herd widens them, too."""
+        """The checkpoint, and the same weights in bf16."""
         if not self.smollm2.is_file():
             raise Failed(f"{self.smollm2.name} is not there (--smollm2)")
         wide = self.folder / (self.smollm2.stem + ".bf16.gguf")

@@ -38,7 +38,7 @@ class Herd:
         """(the JSON of one prompt, what weights are computed in as stderr says)"""
         out, said = self.run("generate", path, "--output", "json", "--ignore-eos", "--max-new-tokens", NEW_TOKENS, "--logprobs", 3,
                              "--prompt-token-ids", ids_text(prompt), *flags)
-        found = re.search(r"weights [\d.]+ \S+ (\S+)", said)
+        found = re.search(r"weights [\d.]+ \S+ (\w+), loaded in", said)
         return (json.loads(out) if out.strip() else {}), found[1] if found else said[-500:]
 
     def refused(self, name, path, *flags, named):

@@ -356,8 +356,10 @@ BlockTile block_tile_of(int rows) {
       nullptr,
       block_tile<1, E, Dots>,
       block_tile<2, E, Dots>,
+#if HERD_BLOCK_ROWS >= 4
       block_tile<3, E, Dots>,
       block_tile<4, E, Dots>,
+#endif
 #if HERD_BLOCK_ROWS >= 6
       block_tile<5, E, Dots>,
       block_tile<6, E, Dots>,

@@ -10,7 +10,9 @@
 // 6 rows x 16 outputs: 12 accumulators, 2 weights, 1 broadcast of 16 registers.
 #define HERD_TILE_ROWS 6
 // 4 rows x 16 outputs of blocks: 8 accumulators, 2 weights, 1 broadcast, constants.
+#ifndef HERD_BLOCK_ROWS
 #define HERD_BLOCK_ROWS 4
+#endif
 namespace herd {
 namespace avx2 {
 namespace {

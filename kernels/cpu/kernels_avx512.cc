@@ -10,7 +10,9 @@
 // 12 rows: 12 accumulators, enough for two units of four stages; broadcasts are operands. More rows gain nothing.
 #define HERD_TILE_ROWS 12
 // Blocks: 6 accumulators, and as many of 32 bits.
+#ifndef HERD_BLOCK_ROWS
 #define HERD_BLOCK_ROWS 6
+#endif
 namespace herd {
 namespace avx512 {
 namespace {

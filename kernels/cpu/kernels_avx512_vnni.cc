@@ -6,7 +6,9 @@
 
 #define HERD_ISA avx512
 // 12 rows: 12 accumulators of integers; broadcasts are operands. What a super-block adds up is 12 registers more.
+#ifndef HERD_BLOCK_ROWS
 #define HERD_BLOCK_ROWS 12
+#endif
 namespace herd {
 namespace avx512 {
 namespace {

@@ -46,7 +46,7 @@ BEYOND_SCHEMA = re.compile("|".join([
 ]))
 # What only a model can say.
 BEYOND_FILE = re.compile("|".join([
-    r"is more than the model's maximum", r"would be left without", r"not supported yet for this checkpoint", r"\d+ were asked for",
+    r"is more than the model's maximum", r"would be left without", r"are turned into float32, float16", r"is computed in its own encoding", r"\d+ were asked for",
     r"KV cache: ", r"has no place",
 ]))
 DEMO_FILES = 50

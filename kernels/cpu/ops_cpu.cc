@@ -258,7 +258,7 @@ struct PackedX {
 struct StackPart {
   MatmulArgs args;  // but for x and out
   TensorView out;   // its columns
-  const PackedX* x;
+  int kind;         // which of the plan's packed x it takes
   std::int64_t first_panel;  // of the whole stack's panels
 };
 
@@ -294,7 +294,7 @@ StackPlan plan_stack(const KernelTable& kernels, const TensorView& x, std::span<
       const std::int64_t fit = std::clamp<std::int64_t>(kGroupSums / (x.rows * kPanelOutputs), 1, 16);
       part.args.group_panels = round_up(fit, product->tile_panels);
     }
-    part.x = packed;
+    part.kind = static_cast<int>(packed - plan.packed);
     part.first_panel = plan.panels;
     plan.panels += w.outputs_padded() / kPanelOutputs;
     plan.tile_floats = std::max(plan.tile_floats, round_up(matmul_scratch_floats(x.rows, part.args.group_panels), 16));
@@ -319,10 +319,11 @@ void multiply_panels(const StackPlan& plan, const char* x, std::int64_t begin, s
     const std::int64_t first = std::max<std::int64_t>(begin - part.first_panel, 0);
     const std::int64_t last = std::min(end - part.first_panel, panels);
     if (first >= last) continue;
+    const PackedX& packed = plan.packed[part.kind];
     MatmulArgs args = part.args;
     args.out = &part.out;
-    args.x = x + part.x->offset;
-    part.x->product->multiply(args, first, last, scratch);
+    args.x = x + packed.offset;
+    packed.product->multiply(args, first, last, scratch);
   }
 }
 

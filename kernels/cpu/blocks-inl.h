@@ -144,7 +144,6 @@ using BlocksQ6 = Blocks<WeightFormat::kQ6_K, 6>;
 
 // The integer dot product of a chunk (of a group of 16, where a format has them) in the making: lanes are outputs. How it is
 // made, and from what form of the numbers, is for Dots to say:
-//   kRows                      of a tile
 //   Form<F>                    what an expanded block of F is; F itself where its numbers are taken as they are
 //   expanded<F>(dwords)        into that form
 //   begin<E>(facts, stride, half), add<E>(sum, i, w, x), end<E>(sum, half), total<E>(sum)
@@ -160,10 +159,10 @@ HERD_SIMD I16 minus_sum(const char* facts, std::int64_t stride, bool groups, int
   return iadd(dword(facts + kFactMinusLow * stride), dword(facts + kFactMinusHigh * stride));
 }
 
-// Products of unsigned with signed bytes are added by twos with 16 bits, and saturate there; so are such pairs, as long as they
-// cannot reach 2^15: eight of 4 bits (15 · 127 · 2 · 8 = 30,480), four of 5, two of 6.
+// One instruction adds two products of an unsigned and a signed byte in 16 bits, where it saturates: two of 8 bits stay below 2^15
+// (128 · 127 · 2 = 32,512). Such pairs are added on in 16 bits as long as they cannot get there, either: eight of 4 bits
+// (15 · 127 · 2 · 8 = 30,480), four of 5, two of 6.
 struct PairDots {
-  static constexpr int kRows = kBlockRows;
   template <class F>
   using Form = F;
   template <class F>

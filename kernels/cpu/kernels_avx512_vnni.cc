@@ -36,7 +36,6 @@ struct RaisedBlocks {
 
 // Four products of unsigned with signed bytes are added to 32 bits, exactly.
 struct QuadDots {
-  static constexpr int kRows = kBlockRows;
   template <class F>
   using Form = RaisedBlocks<F::kMinimum, F::kGroups>;
   template <class F>

@@ -62,6 +62,8 @@ struct PackedMatrix {
   std::int32_t leaf_chunk[kLeaves + 1] = {};
   // Of a format with super-blocks: how many chunks of the first one lie before column 0, because the matrix is a slice.
   std::int32_t chunks_before = 0;
+  // Of blocks: in how many parts a product takes x, each of them as int8 (rule 9). 1; the head has 2, so that logits are nearer.
+  std::int32_t x_parts = 1;
 
   [[nodiscard]] HERD_INLINE constexpr std::int64_t outputs_padded() const { return round_up(outputs, kPanelOutputs); }
   [[nodiscard]] HERD_INLINE constexpr std::int64_t k_padded() const { return round_up(k, kChunkK); }

@@ -75,35 +75,40 @@ void fill(Trial trial, RandomBits& random, std::int64_t rows, std::uint16_t* x) 
   }
 }
 
-std::string difference(const Product& product, WeightFormat format, std::int64_t rows, Trial trial) {
+std::string difference(const Product& product, WeightFormat format, std::int64_t rows, int parts, Trial trial) {
   RandomBits random;
   PackedMatrix w = shape_of(format);
   AlignedMemory<std::byte> weights(w.bytes());
   fill(w, trial, random, weights.data());
   w.data = weights.data();
+  w.x_parts = parts;
   std::vector<std::uint16_t> x(static_cast<std::size_t>(rows * kK));
   fill(trial, random, rows, x.data());
 
   const TensorView x_view{x.data(), DType::kBF16, rows, kK, kK};
   AlignedMemory<float> out(rows * kOutputs);
   const TensorView out_view{out.data(), DType::kF32, rows, kOutputs, kOutputs};
-  AlignedMemory<char> packed(rows * kChunks * product.x_chunk_bytes);
-  AlignedMemory<float> scratch(matmul_scratch_floats(rows, product.tile_panels));
-  const std::int64_t tiles = tile_count(rows, product.tile_rows);
-  product.pack_x(x_view, kK, tiles, 0, tiles, packed.data());
-  product.multiply({&w, packed.data(), rows, nullptr, &out_view, product.tile_panels}, 0, 1, scratch.data());
+  AlignedMemory<char> packed(rows * parts * kChunks * product.x_chunk_bytes);
+  AlignedMemory<float> scratch(matmul_scratch_floats(rows * parts, product.tile_panels));
+  const std::int64_t tiles = tile_count(rows * parts, product.tile_rows);
+  product.pack_x(x_view, parts, kK, tiles, 0, tiles, packed.data());
+  product.multiply({&w, packed.data(), rows * parts, nullptr, &out_view, product.tile_panels}, 0, 1, scratch.data());
 
-  std::vector<reference::QuantizedActivations> blocks;
+  std::vector<reference::QuantizedActivations> blocks[2];  // of the parts
   for (std::int64_t i = 0; i < rows * kChunks; i++) {
     float values[kChunkK];
     for (std::int64_t k = 0; k < kChunkK; k++) values[k] = to_float(BFloat16{x[static_cast<std::size_t>(i * kChunkK + k)]});
-    blocks.push_back(reference::quantize_activations(values));
+    blocks[0].push_back(reference::quantize_activations(values));
+    blocks[1].push_back(reference::quantize_rest(values, blocks[0].back()));
   }
   for (std::int64_t i = 0; i < rows * kOutputs; i++) {
-    const auto block = [&](std::int64_t chunk) -> const reference::QuantizedActivations& {
-      return blocks[static_cast<std::size_t>(i / kOutputs * kChunks + chunk)];
+    const auto sum_of = [&](const std::vector<reference::QuantizedActivations>& part) {
+      const auto block = [&](std::int64_t chunk) -> const reference::QuantizedActivations& {
+        return part[static_cast<std::size_t>(i / kOutputs * kChunks + chunk)];
+      };
+      return reference::quantized_dot(w, i % kOutputs, 0, kChunks, block);
     };
-    const float wanted = reference::quantized_dot(w, i % kOutputs, 0, kChunks, block);
+    const float wanted = parts == 2 ? sum_of(blocks[0]) + sum_of(blocks[1]) : sum_of(blocks[0]);
     const float got = out.data()[i];
     if (__builtin_bit_cast(std::uint32_t, wanted) == __builtin_bit_cast(std::uint32_t, got)) continue;
     if (wanted != wanted && got != got) continue;
@@ -120,10 +125,14 @@ std::string difference(const Product& product, WeightFormat format, std::int64_t
 std::string first_block_difference(const Product& product) {
   const KernelFloatMode mode;
   for (const WeightFormat format : kFormats) {
-    for (const std::int64_t rows : {1, 2, 13}) {
-      for (const Trial trial : {Trial::kPlain, Trial::kExtreme, Trial::kTies}) {
-        std::string found = difference(product, format, rows, trial);
+    for (const Trial trial : {Trial::kPlain, Trial::kExtreme, Trial::kTies}) {
+      for (const std::int64_t rows : {1, 2, 13}) {
+        std::string found = difference(product, format, rows, 1, trial);
         if (!found.empty()) return found;
+      }
+      for (const std::int64_t rows : {1, 7}) {
+        std::string found = difference(product, format, rows, 2, trial);
+        if (!found.empty()) return found + ", x in two parts";
       }
     }
   }

@@ -1,7 +1,7 @@
 // Products with weights in blocks (packed_blocks.h), by rule 9: x becomes int8 with a scale of each 32, dot products of bytes are
 // exact integers, so no order of theirs shows; scales enter chunk by chunk, in ascending order. Included after panels-inl.h.
 //
-//   one row     straight from the packed nibbles, panels side by side in memory: bound by memory
+//   few rows    straight from the packed nibbles, of one row panels side by side in memory: bound by memory
 //   more rows   a K block of a panel is expanded to bytes in L1 once, then all row tiles pass over it
 
 namespace herd {
@@ -28,22 +28,30 @@ HERD_SIMD __m128i sum_dwords16(__m128i v) {
 }
 HERD_SIMD std::int32_t sum_halves(__m128i v) { return _mm_cvtsi128_si32(_mm_madd_epi16(v, _mm_set1_epi16(1))); }
 
-// One chunk of one row, to column r of R. `at`: of its first element.
-HERD_SIMD void quantize_chunk(const TensorView& x, std::int64_t at, std::int32_t* out, std::int64_t r, std::int64_t rows) {
-  const V16 low = load_act(x, at);
-  const V16 high = load_act(x, at + 16);
+// 32 numbers as int8; the scale.
+HERD_SIMD float quantize(V16 low, V16 high, __m128i* bytes) {
+  bytes[0] = bytes[1] = _mm_setzero_si128();
   const I16 magnitude = iset1(0x7fffffff);
   const std::int32_t largest = imax_lane(imax(iand(as_int(low), magnitude), iand(as_int(high), magnitude)));
-  __m128i bytes[2] = {_mm_setzero_si128(), _mm_setzero_si128()};
-  float scale = 0.0F;
-  if (largest >= 0x7f800000) {
-    scale = __builtin_nanf("");
-  } else if (largest >= 0x0d800000) {  // 2^-100
-    const float absmax = __builtin_bit_cast(float, largest);
-    scale = absmax / 127.0F;
-    const V16 inverse = set1(127.0F / absmax);  // two roundings away from 127 at most: nothing has to be cut there
-    bytes[0] = round_to_bytes(mul(low, inverse));
-    bytes[1] = round_to_bytes(mul(high, inverse));
+  if (largest >= 0x7f800000) return __builtin_nanf("");
+  if (largest < 0x0d800000) return 0.0F;  // 2^-100
+  const float absmax = __builtin_bit_cast(float, largest);
+  const V16 inverse = set1(127.0F / absmax);  // two roundings away from 127 at most: nothing has to be cut there
+  bytes[0] = round_to_bytes(mul(low, inverse));
+  bytes[1] = round_to_bytes(mul(high, inverse));
+  return absmax / 127.0F;
+}
+
+// One part of a chunk of one row, to column r of R. `at`: of its first element.
+HERD_SIMD void quantize_chunk(const TensorView& x, std::int64_t at, std::int64_t part, std::int32_t* out, std::int64_t r,
+                              std::int64_t rows) {
+  const V16 low = load_act(x, at);
+  const V16 high = load_act(x, at + 16);
+  __m128i bytes[2];
+  float scale = quantize(low, high, bytes);
+  if (part == 1) {  // what the first part leaves over
+    const V16 minus = set1(-scale);
+    scale = quantize(fma(minus, load_i8(&bytes[0]), low), fma(minus, load_i8(&bytes[1]), high), bytes);
   }
   alignas(32) std::int32_t dwords[8];
   _mm_store_si128(reinterpret_cast<__m128i*>(dwords), bytes[0]);
@@ -64,15 +72,16 @@ HERD_SIMD void quantize_chunk(const TensorView& x, std::int64_t at, std::int32_t
   out[facts + kFactMinusHigh * rows] = -sum_high;
 }
 
-void blocks_pack_x(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
-                   char* packed) {
+void blocks_pack_x(const TensorView& x, int parts, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin,
+                   std::int64_t end, char* packed) {
   for (std::int64_t t = begin; t < end; t++) {
-    const std::int64_t row = tile_row(x.rows, tiles, t);
-    const std::int64_t rows = tile_row(x.rows, tiles, t + 1) - row;
+    const std::int64_t row = tile_row(x.rows * parts, tiles, t);
+    const std::int64_t rows = tile_row(x.rows * parts, tiles, t + 1) - row;
     for (std::int64_t r = 0; r < rows; r++) {
       char* out = packed + row * (k_padded / kChunkK) * kBlockXBytes;
+      const std::int64_t at = (row + r) / parts * x.row_stride;
       for (std::int64_t k = 0; k < k_padded; k += kChunkK) {
-        quantize_chunk(x, (row + r) * x.row_stride + k, reinterpret_cast<std::int32_t*>(out), r, rows);
+        quantize_chunk(x, at + k, (row + r) % parts, reinterpret_cast<std::int32_t*>(out), r, rows);
         out += rows * kBlockXBytes;
       }
     }
@@ -208,9 +217,10 @@ struct PairDots {
 
 HERD_SIMD V16 scales(const char* at) { return load_f16(reinterpret_cast<const std::uint16_t*>(at)); }
 
-// ---- one row ----
+// ---- few rows ----
 
-template <class F, class Dots, int P>
+// R rows, or parts of one, with P panels.
+template <class F, class Dots, int R, int P>
 HERD_SIMD void stream_blocks(const MatmulArgs& args, const std::int64_t* panels, float* scratch) {
   using Form = typename Dots::template Form<F>;
   const PackedMatrix& w = *args.w;
@@ -218,62 +228,78 @@ HERD_SIMD void stream_blocks(const MatmulArgs& args, const std::int64_t* panels,
   constexpr std::int64_t kChunkBytes = packed_chunk_bytes(F::kFormat);
   LeafStack stack;
   stack.depth = 0;
-  for (int level = 0; level < kTreeLevels; level++) stack.buffer[level] = scratch + level * P * 16;
+  for (int level = 0; level < kTreeLevels; level++) stack.buffer[level] = scratch + level * P * R * 16;
   for (int leaf = 0; leaf < w.leaf_count; leaf++) {
     const std::int64_t begin = w.leaf_chunk[leaf];
     const std::int64_t end = w.leaf_chunk[leaf + 1];
     stack.present[stack.depth] = begin < end;
     const char* head[P];
     const char* at[P];
-    V16 sum[P];
-    V16 within[P];
+    V16 sum[P][R];
+    V16 within[P][R];
 #pragma GCC unroll 4
     for (int p = 0; p < P; p++) {
       head[p] = static_cast<const char*>(w.data) + panels[p] * panel_bytes;
       at[p] = head[p] + w.head_bytes() + begin * kChunkBytes;
-      sum[p] = within[p] = zero();
+#pragma GCC unroll 4
+      for (int r = 0; r < R; r++) sum[p][r] = within[p][r] = zero();
     }
-    const char* x = args.x + begin * kBlockXBytes;
+    const char* x = args.x + begin * kBlockXBytes * R;
     for (std::int64_t chunk = begin; chunk < end; chunk++) {
-      const char* const facts = x + kChunkK;
+      const char* const facts = x + kChunkK * R;
+      const auto fact = [facts](int number, int r) { return factor(facts + (number * R + r) * 4); };
       const std::int64_t in_row = w.chunks_before + chunk;
       const bool closes = chunk + 1 == end || (in_row + 1) % kChunksPerSuperBlock == 0;
 #pragma GCC unroll 4
       for (int p = 0; p < P; p++) {
         for (std::int64_t line = 0; line < kChunkBytes; line += 64) _mm_prefetch(at[p] + kStreamPrefetch + line, _MM_HINT_T0);
-        ByteSum dots;
-#pragma GCC unroll 2
+        ByteSum dots[R];
+#pragma GCC unroll 4
         for (int half = 0; half < 2; half++) {
-          Dots::template begin<Form>(&dots, facts, 4, half);
+#pragma GCC unroll 4
+          for (int r = 0; r < R; r++) Dots::template begin<Form>(&dots[r], facts + r * 4, R * 4, half);
 #pragma GCC unroll 4
           for (int i = 0; i < 4; i++) {
-            Dots::template add<Form>(&dots, i, Dots::template expanded<F>(F::dwords(at[p], half, i)), dword(x + (half * 4 + i) * 4));
+            const I16 numbers = Dots::template expanded<F>(F::dwords(at[p], half, i));
+#pragma GCC unroll 4
+            for (int r = 0; r < R; r++) Dots::template add<Form>(&dots[r], i, numbers, dword(x + ((half * 4 + i) * R + r) * 4));
           }
-          Dots::template end<Form>(&dots, half);
-          if constexpr (F::kGroups) {
-            const V16 group = mul(load_i8(at[p] + F::kAt.d + half * 16), factor(facts + 4 * kFactScale));
-            within[p] = fma(to_f32(Dots::template total<Form>(dots)), group, within[p]);
+#pragma GCC unroll 4
+          for (int r = 0; r < R; r++) {
+            Dots::template end<Form>(&dots[r], half);
+            if constexpr (F::kGroups) {
+              const V16 group = mul(load_i8(at[p] + F::kAt.d + half * 16), fact(kFactScale, r));
+              within[p][r] = fma(to_f32(Dots::template total<Form>(dots[r])), group, within[p][r]);
+            }
           }
         }
-        if constexpr (F::kGroups) {
-          if (closes) {
-            sum[p] = fma(scales(head[p] + in_row / kChunksPerSuperBlock * 32), within[p], sum[p]);
-            within[p] = zero();
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++) {
+          if constexpr (F::kGroups) {
+            if (closes) {
+              sum[p][r] = fma(scales(head[p] + in_row / kChunksPerSuperBlock * 32), within[p][r], sum[p][r]);
+              within[p][r] = zero();
+            }
+          } else {
+            const V16 both = mul(scales(at[p] + F::kAt.d), fact(kFactScale, r));
+            sum[p][r] = fma(to_f32(Dots::template total<Form>(dots[r])), both, sum[p][r]);
+            if constexpr (F::kMinimum) sum[p][r] = fma(scales(at[p] + F::kAt.m), fact(kFactScaleSum, r), sum[p][r]);
           }
-        } else {
-          const V16 both = mul(scales(at[p] + F::kAt.d), factor(facts + 4 * kFactScale));
-          sum[p] = fma(to_f32(Dots::template total<Form>(dots)), both, sum[p]);
-          if constexpr (F::kMinimum) sum[p] = fma(scales(at[p] + F::kAt.m), factor(facts + 4 * kFactScaleSum), sum[p]);
         }
         at[p] += kChunkBytes;
       }
-      x += kBlockXBytes;
+      x += kBlockXBytes * R;
     }
 #pragma GCC unroll 4
-    for (int p = 0; p < P; p++) store(stack.buffer[stack.depth] + p * 16, sum[p]);
-    close_leaf(&stack, leaf, P * 16);
+    for (int p = 0; p < P; p++) {
+#pragma GCC unroll 4
+      for (int r = 0; r < R; r++) store(stack.buffer[stack.depth] + (p * R + r) * 16, sum[p][r]);
+    }
+    close_leaf(&stack, leaf, P * R * 16);
   }
-  for (int p = 0; p < P; p++) finish(args, 0, panels[p], load(stack.buffer[0] + p * 16));
+  for (int p = 0; p < P; p++) {
+    for (int r = 0; r < R; r += w.x_parts) finish(args, r / w.x_parts, panels[p], stack.buffer[0] + (p * R + r) * 16);
+  }
 }
 
 // ---- tiles ----
@@ -431,16 +457,33 @@ struct BlockTiles {
   }
 };
 
+template <class F, class Dots, int R, int P>
+HERD_SIMD void stream_block_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
+  const std::int64_t run = P == 1 ? 0 : (end - begin) / P;
+  std::int64_t panels[P];
+  for (std::int64_t i = 0; i < run; i++) {
+    for (int p = 0; p < P; p++) panels[p] = begin + p * run + i;
+    stream_blocks<F, Dots, R, P>(args, panels, scratch);
+  }
+  for (std::int64_t panel = begin + P * run; panel < end; panel++) stream_blocks<F, Dots, R, 1>(args, &panel, scratch);
+}
+
 template <class F, class Dots>
 HERD_SIMD void block_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, float* scratch) {
-  if (args.rows > 1) return tile_panels<BlockTiles<F, Dots>>(args, begin, end, scratch);
-  const std::int64_t run = (end - begin) / kStreams;
-  std::int64_t panels[kStreams];
-  for (std::int64_t i = 0; i < run; i++) {
-    for (int p = 0; p < kStreams; p++) panels[p] = begin + p * run + i;
-    stream_blocks<F, Dots, kStreams>(args, panels, scratch);
+  switch (args.rows) {
+    case 1:
+      return stream_block_panels<F, Dots, 1, kStreams>(args, begin, end, scratch);
+    case 2:
+      return stream_block_panels<F, Dots, 2, kStreams / 2>(args, begin, end, scratch);
+#if HERD_BLOCK_ROWS >= 4  // x of all rows is one tile
+    case 3:
+      return stream_block_panels<F, Dots, 3, 1>(args, begin, end, scratch);
+    case 4:
+      return stream_block_panels<F, Dots, 4, 1>(args, begin, end, scratch);
+#endif
+    default:
+      return tile_panels<BlockTiles<F, Dots>>(args, begin, end, scratch);
   }
-  for (std::int64_t panel = begin + kStreams * run; panel < end; panel++) stream_blocks<F, Dots, 1>(args, &panel, scratch);
 }
 
 template <class Dots>

@@ -245,7 +245,7 @@ HERD_SIMD void transpose8(__m512i v[8]) {
 }
 
 // A chunk of all rows of a tile at a time; rows that are not there and K's padding are +0.
-void dot_pack_x(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
+void dot_pack_x(const TensorView& x, int, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
                 char* packed) {
   for (std::int64_t t = begin; t < end; t++) {
     const std::int64_t row = tile_row(x.rows, tiles, t);

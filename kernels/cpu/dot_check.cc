@@ -79,7 +79,7 @@ class Trial {
     const Product& product = kernels.product(x_view_, w_);
     const TensorView out_view{out, DType::kF32, x_view_.rows, w_.outputs, w_.outputs};
     const std::int64_t tiles = tile_count(x_view_.rows, product.tile_rows);
-    product.pack_x(x_view_, w_.k, tiles, 0, tiles, packed_.data());
+    product.pack_x(x_view_, 1, w_.k, tiles, 0, tiles, packed_.data());
     product.multiply({&w_, packed_.data(), x_view_.rows, nullptr, &out_view, product.tile_panels}, 0,
                      w_.outputs / kPanelOutputs, scratch_.data());
   }

@@ -31,7 +31,7 @@ HERD_INLINE constexpr std::int64_t tile_row(std::int64_t rows, std::int64_t tile
 struct MatmulArgs {
   const PackedMatrix* w;
   const char* x;  // packed by the pack_x of the product
-  std::int64_t rows;
+  std::int64_t rows;  // of x as packed: those of out, w->x_parts of each
   const float* bias;  // may be null
   const TensorView* out;
   std::int64_t group_panels;  // panels that take turns on one K block of x (see matmul-inl.h)
@@ -43,8 +43,9 @@ struct Product {
   int tile_rows;               // of a register tile
   int tile_panels;             // beside each other in one; ranges of panels begin at a multiple where they can
   std::int64_t x_chunk_bytes;  // of kChunkK elements of one row, packed
-  // Tiles [begin, end). The tile that begins with row r lies at packed + r * (k_padded / kChunkK) * x_chunk_bytes.
-  void (*pack_x)(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
+  // Tiles [begin, end) of x.rows * parts rows, the parts of one (PackedMatrix::x_parts) after the other. The tile that begins with
+  // row r lies at packed + r * (k_padded / kChunkK) * x_chunk_bytes.
+  void (*pack_x)(const TensorView& x, int parts, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
                  char* packed);
   void (*multiply)(const MatmulArgs& args, std::int64_t panel_begin, std::int64_t panel_end, float* scratch);
 };

@@ -254,7 +254,7 @@ HERD_SIMD void stream_group(const MatmulArgs& args, const std::int64_t* panels, 
     close_leaf(&stack, leaf, R * P * 16);
   }
   for (int r = 0; r < R; r++) {
-    for (int p = 0; p < P; p++) finish(args, r, panels[p], load(stack.buffer[0] + (r * P + p) * 16));
+    for (int p = 0; p < P; p++) finish(args, r, panels[p], stack.buffer[0] + (r * P + p) * 16);
   }
 }
 
@@ -330,7 +330,7 @@ HERD_SIMD float load1(const TensorView& x, std::int64_t at) {
 
 // To fp32, [k_padded][rows of the tile]. Turns rows into columns, 4 x 4 at a time: stores of 4 rows side by side. K's
 // padding is +0.
-void fma_pack_x(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
+void fma_pack_x(const TensorView& x, int, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
                 char* packed) {
   const std::int64_t fours = x.cols / 4 * 4;
   for (std::int64_t t = begin; t < end; t++) {

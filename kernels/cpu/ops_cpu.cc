@@ -249,6 +249,7 @@ void CpuOps::embed_blocks(const PackedMatrix& table, const std::int32_t* ids, co
 // What of x is packed for some matrices of a stack, which take it alike.
 struct PackedX {
   const Product* product;
+  int parts;
   std::int64_t tiles;
   std::int64_t bytes;
   std::int64_t offset;  // of its memory, in bytes
@@ -281,23 +282,26 @@ StackPlan plan_stack(const KernelTable& kernels, const TensorView& x, std::span<
   std::int64_t column = 0;
   for (const PackedMatrix& w : stack) {
     const Product* const product = &kernels.product(x, w);
-    PackedX* packed = std::find_if(plan.packed, plan.packed + plan.kinds, [&](const PackedX& one) { return one.product == product; });
+    const std::int64_t rows = x.rows * w.x_parts;
+    HERD_CHECK(w.x_parts == 1 || w.leaf_count == 1, "x is taken in parts by a matrix that is whole along k");
+    PackedX* packed = std::find_if(plan.packed, plan.packed + plan.kinds,
+                                   [&](const PackedX& one) { return one.product == product && one.parts == w.x_parts; });
     if (packed == plan.packed + plan.kinds) {
       plan.kinds++;
-      *packed = {product, tile_count(x.rows, product->tile_rows), x.rows * w.chunks() * product->x_chunk_bytes, plan.x_bytes};
+      *packed = {product, w.x_parts, tile_count(rows, product->tile_rows), rows * w.chunks() * product->x_chunk_bytes, plan.x_bytes};
       plan.x_bytes += round_up(packed->bytes, 64);
     }
     StackPart& part = plan.parts[plan.count++];
     part.out = columns_of(out, column, w.outputs);
-    part.args = {&w, nullptr, x.rows, bias == nullptr ? nullptr : bias + column, nullptr, product->tile_panels};
+    part.args = {&w, nullptr, rows, bias == nullptr ? nullptr : bias + column, nullptr, product->tile_panels};
     if (packed->bytes > kResidentX) {
-      const std::int64_t fit = std::clamp<std::int64_t>(kGroupSums / (x.rows * kPanelOutputs), 1, 16);
+      const std::int64_t fit = std::clamp<std::int64_t>(kGroupSums / (rows * kPanelOutputs), 1, 16);
       part.args.group_panels = round_up(fit, product->tile_panels);
     }
     part.kind = static_cast<int>(packed - plan.packed);
     part.first_panel = plan.panels;
     plan.panels += w.outputs_padded() / kPanelOutputs;
-    plan.tile_floats = std::max(plan.tile_floats, round_up(matmul_scratch_floats(x.rows, part.args.group_panels), 16));
+    plan.tile_floats = std::max(plan.tile_floats, round_up(matmul_scratch_floats(rows, part.args.group_panels), 16));
     plan.group_panels = std::max(plan.group_panels, part.args.group_panels);
     plan.tile_panels = std::max(plan.tile_panels, product->tile_panels);
     column += w.outputs;
@@ -308,7 +312,7 @@ StackPlan plan_stack(const KernelTable& kernels, const TensorView& x, std::span<
 void pack_tiles(const StackPlan& plan, const TensorView& x, std::int64_t k_padded, int kind, std::int64_t begin, std::int64_t end,
                 char* memory) {
   const PackedX& packed = plan.packed[kind];
-  packed.product->pack_x(x, k_padded, packed.tiles, begin, end, memory + packed.offset);
+  packed.product->pack_x(x, packed.parts, k_padded, packed.tiles, begin, end, memory + packed.offset);
 }
 
 // Panels [begin, end) of the whole stack.

@@ -39,8 +39,11 @@ HERD_SIMD void close_leaf(LeafStack* stack, int leaf, std::int64_t floats) {
   }
 }
 
-// Bias, rounding, store of 16 columns, or of those that the last panel has: behind them another matrix may write.
-HERD_SIMD void finish(const MatmulArgs& args, std::int64_t row, std::int64_t panel, V16 sum) {
+// Parts, bias, rounding, store of 16 columns of a row of out, or of those that the last panel has: behind them another matrix may
+// write. sums: of the parts of its x, 16 floats each.
+HERD_SIMD void finish(const MatmulArgs& args, std::int64_t row, std::int64_t panel, const float* sums) {
+  V16 sum = load(sums);
+  if (args.w->x_parts == 2) sum = add(sum, load(sums + 16));
   const std::int64_t column = panel * kPanelOutputs;
   const std::int64_t left = args.w->outputs - column;
   if (args.bias != nullptr) sum = add(sum, left >= 16 ? load(args.bias + column) : load_first(args.bias + column, left));
@@ -122,9 +125,9 @@ void tile_panels(const MatmulArgs& args, std::int64_t begin, std::int64_t end, f
       }
       close_leaf(&stack, leaf, (group_end - group) * panel_floats);
     }
-    for (std::int64_t row = 0; row < args.rows; row++) {  // a row's panels lie beside each other
+    for (std::int64_t row = 0; row < args.rows / w.x_parts; row++) {  // a row's panels lie beside each other
       for (std::int64_t panel = group; panel < group_end; panel++) {
-        finish(args, row, panel, load(stack.buffer[0] + (panel - group) * panel_floats + row * 16));
+        finish(args, row, panel, stack.buffer[0] + (panel - group) * panel_floats + row * w.x_parts * 16);
       }
     }
   }

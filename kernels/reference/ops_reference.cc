@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "kernels/check.h"
 #include "kernels/philox.h"
 #include "kernels/reference/attention_reference.h"
 #include "kernels/reference/quantized_reference.h"
@@ -275,13 +276,21 @@ class ReferenceOps final : public Ops {
   static void multiply_blocks(const TensorView& x, const PackedMatrix& w, const float* bias, const TensorView& out) {
     const std::int64_t chunks = w.chunks();
     const std::vector<float> x_rows = padded_rows(x, static_cast<std::size_t>(w.k_padded()));
-    std::vector<reference::QuantizedActivations> blocks;
-    for (std::int64_t i = 0; i < x.rows * chunks; i++) blocks.push_back(reference::quantize_activations(x_rows.data() + i * kChunkK));
+    HERD_CHECK(w.x_parts == 1 || w.leaf_count == 1, "x is taken in parts by a matrix that is whole along k");
+    std::vector<reference::QuantizedActivations> parts[2];  // of x
+    for (std::int64_t i = 0; i < x.rows * chunks; i++) {
+      const float* const values = x_rows.data() + i * kChunkK;
+      parts[0].push_back(reference::quantize_activations(values));
+      if (w.x_parts == 2) parts[1].push_back(reference::quantize_rest(values, parts[0].back()));
+    }
     for (std::int64_t n = 0; n < w.outputs; n++) {
       add_leaves(n, w, bias, out, [&](std::int64_t t, std::int64_t begin, std::int64_t end) {
-        return reference::quantized_dot(w, n, begin, end, [&](std::int64_t chunk) -> const reference::QuantizedActivations& {
-          return blocks[static_cast<std::size_t>(t * chunks + chunk)];
-        });
+        const auto sum_of = [&](const std::vector<reference::QuantizedActivations>& part) {
+          return reference::quantized_dot(w, n, begin, end, [&](std::int64_t chunk) -> const reference::QuantizedActivations& {
+            return part[static_cast<std::size_t>(t * chunks + chunk)];
+          });
+        };
+        return w.x_parts == 2 ? sum_of(parts[0]) + sum_of(parts[1]) : sum_of(parts[0]);
       });
     }
   }

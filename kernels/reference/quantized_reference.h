@@ -46,6 +46,13 @@ inline QuantizedActivations quantize_activations(const float* x) {
   return block;
 }
 
+// The second part of x: what the first one leaves over, x − scale·q in one rounding, quantised alike.
+inline QuantizedActivations quantize_rest(const float* x, const QuantizedActivations& first) {
+  float rest[32];
+  for (int i = 0; i < 32; i++) rest[i] = fma_f32(-first.scale, static_cast<float>(first.q[i]), x[i]);
+  return quantize_activations(rest);
+}
+
 inline int exact_dot(const UnpackedChunk& w, const QuantizedActivations& x, int begin, int end) {
   int dot = 0;
   for (int i = begin; i < end; i++) dot += w.q[i] * x.q[i];

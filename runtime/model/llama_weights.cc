@@ -361,6 +361,7 @@ Expected<std::vector<std::shared_ptr<const LlamaWeights>>> load_weights(
       const Segment head{"lm_head.weight", plan.vocab.begin, plan.vocab.end, &cuts.vocab, encoding.head()};
       HERD_TAKE(weights->head, loader.matrix(*weights, {&head, 1}, 0, config.hidden_size));
     }
+    if (is_quantized(weights->head.format)) weights->head.x_parts = 2;
     if (options.digest) {
       WeightsDigest& digest = report.digests.emplace_back(digester.finish());
       digest.whole += embedding.finish().whole;

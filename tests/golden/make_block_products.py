@@ -248,6 +248,12 @@ def quantize(x):
     return q, np.where(bad, F(np.nan), np.where(zero, F(0), divide(absmax, F(127))))
 
 
+def rest_of(x, taken):
+    """What int8 and a scale leave over of x."""
+    q, scale = taken
+    return fma(-scale[:, :, None], q, x.reshape(q.shape)).reshape(x.shape)
+
+
 def leaf_sum(weights, x, begin, end, before):
     """[rows, outputs] of blocks [begin, end) of the matrix; its first block is number `before` of a super-block."""
     w, d, m, groups = weights  # [outputs, blocks, 32], [outputs, blocks] …, groups [outputs, blocks, 2]
@@ -305,10 +311,15 @@ def matrix(case):
 
 def product(case):
     weights, values = matrix(case)
-    x = quantize(activations(2 * case["seed"] + 1, case["x"], case["dtype"], case["rows"], case["k"]))
+    x = activations(2 * case["seed"] + 1, case["x"], case["dtype"], case["rows"], case["k"])
+    parts = [quantize(x)]
+    if case["parts"] == 2:
+        parts.append(quantize(rest_of(x, parts[0])))
     borders = case["leaves"]
-    leaves = [None if a == b else leaf_sum(weights, x, a, b, case["before"]) for a, b in zip(borders, borders[1:])]
-    return digest(values), digest(tree(leaves))
+    sums = []
+    for part in parts:
+        sums.append(tree([None if a == b else leaf_sum(weights, part, a, b, case["before"]) for a, b in zip(borders, borders[1:])]))
+    return digest(values), digest(sums[0] if len(sums) == 1 else add(*sums))
 
 
 # ---- cases ----
@@ -331,12 +342,15 @@ def cases():
                 rows, outputs, blocks = LARGE[number]
             count = 1 << (word[13] % 4)
             borders = [0] + sorted(word[4 + i] % (blocks + 1) for i in range(count - 1)) + [blocks]
+            if number % 7 < 2:  # x in parts: whole along k
+                borders = [0, blocks]
             yield {
                 "format": name,
                 "rows": rows,
                 "outputs": outputs,
                 "k": blocks * BLOCK,
                 "before": word[3] % 8 if name == "kQ6_K" and number % 3 != 0 else 0,
+                "parts": 2 if number % 7 < 2 else 1,
                 "leaves": borders,
                 "weights": WEIGHT_KINDS[number % 5],
                 "x": X_KINDS[number % 8],
@@ -346,7 +360,7 @@ def cases():
 
 
 def line(case):
-    shape = ", ".join(str(case[name]) for name in ("rows", "outputs", "k", "before"))
+    shape = ", ".join(str(case[name]) for name in ("rows", "outputs", "k", "before", "parts"))
     leaves = ", ".join(str(border) for border in case["leaves"])
     values, result = product(case)
     return (
@@ -359,7 +373,7 @@ def main():
     np.seterr(all="ignore")
     check_arithmetic()
     lines = [
-        "// Written by make_block_products.py; do not edit. format, rows, outputs, k, chunks before it, leaves, weights, x, type of x,",
+        "// Written by make_block_products.py; do not edit. format, rows, outputs, k, chunks before it, parts of x, leaves, weights, x, type of x,",
         "// seed, digest of the weights as numbers, digest of the product",
     ]
     lines += [line(case) for case in cases()]

@@ -28,6 +28,8 @@ enum class Fault {
   kHalfAwayFromZero,  // ties
   kCutToZero,
   kUnitOf128,  // the largest of a block becomes 128, which a byte does not hold: -128
+  kNoRest,            // of two parts the second is left out
+  kRestRoundedTwice,  // x - (q ⊗ scale)
   // sums of whole numbers, as bytes are multiplied and added in 16 bits
   kPairOfUnsigned,    // of numbers from 0 to 255 times activations
   kPairsOfPairs,      // two pairs of 8 bits in one sum, which saturates
@@ -55,15 +57,15 @@ struct Activations {
 };
 
 template <Fault fault>
-Activations quantize(const std::uint16_t* x) {
+Activations quantize(const float* x) {
   Activations block = {};
   float absmax = 0.0F;
-  for (int i = 0; i < kChunkK; i++) absmax = std::max(absmax, std::fabs(to_float(BFloat16{x[i]})));
+  for (int i = 0; i < kChunkK; i++) absmax = std::max(absmax, std::fabs(x[i]));
   if (absmax < 0x1p-100F) return block;
   block.scale = fault == Fault::kReciprocalOf127 ? absmax * (1.0F / 127.0F) : absmax / 127.0F;
   const float inverse = (fault == Fault::kUnitOf128 ? 128.0F : 127.0F) / absmax;
   for (int i = 0; i < kChunkK; i++) {
-    const float q = to_float(BFloat16{x[i]}) * inverse;
+    const float q = x[i] * inverse;
     const float rounded = fault == Fault::kHalfAwayFromZero ? std::round(q) : fault == Fault::kCutToZero ? std::trunc(q) : std::nearbyint(q);
     block.q[i] = static_cast<signed char>(static_cast<int>(rounded));
   }
@@ -71,10 +73,21 @@ Activations quantize(const std::uint16_t* x) {
 }
 
 template <Fault fault>
-void pack_x(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end, char* packed) {
-  for (std::int64_t row = tile_row(x.rows, tiles, begin); row < tile_row(x.rows, tiles, end); row++) {
+void pack_x(const TensorView& x, int parts, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
+            char* packed) {
+  for (std::int64_t row = tile_row(x.rows * parts, tiles, begin); row < tile_row(x.rows * parts, tiles, end); row++) {
     for (std::int64_t k = 0; k < k_padded; k += kChunkK) {
-      const Activations block = quantize<fault>(static_cast<const std::uint16_t*>(x.data) + row * x.row_stride + k);
+      float values[kChunkK];
+      for (int i = 0; i < kChunkK; i++)
+        values[i] = to_float(BFloat16{static_cast<const std::uint16_t*>(x.data)[row / parts * x.row_stride + k + i]});
+      Activations block = quantize<fault>(values);
+      if (row % parts == 1) {
+        for (int i = 0; i < kChunkK; i++) {
+          const auto q = static_cast<float>(block.q[i]);
+          values[i] = fault == Fault::kRestRoundedTwice ? values[i] - q * block.scale : std::fmaf(-block.scale, q, values[i]);
+        }
+        block = quantize<fault>(values);
+      }
       std::memcpy(packed + (row * k_padded + k) / kChunkK * static_cast<std::int64_t>(sizeof block), &block, sizeof block);
     }
   }
@@ -183,10 +196,14 @@ float row_by_output(const PackedMatrix& w, std::int64_t output, const char* x) {
 
 template <Fault fault>
 void multiply(const MatmulArgs& args, std::int64_t panel_begin, std::int64_t panel_end, float*) {
+  const int parts = args.w->x_parts;
   for (std::int64_t row = 0; row < args.rows; row++) {
     const char* const x = args.x + row * args.w->chunks() * static_cast<std::int64_t>(sizeof(Activations));
-    for (std::int64_t n = panel_begin * kPanelOutputs; n < panel_end * kPanelOutputs; n++)
-      static_cast<float*>(args.out->data)[row * args.out->row_stride + n] = row_by_output<fault>(*args.w, n, x);
+    for (std::int64_t n = panel_begin * kPanelOutputs; n < panel_end * kPanelOutputs; n++) {
+      float& out = static_cast<float*>(args.out->data)[row / parts * args.out->row_stride + n];
+      const float sum = row_by_output<fault>(*args.w, n, x);
+      out = row % parts == 0 ? sum : fault == Fault::kNoRest ? out : out + sum;
+    }
   }
 }
 
@@ -220,6 +237,11 @@ TEST(BlockCheck, FindsWhatIsWrongWithActivations) {
   EXPECT_EQ(found<Fault::kHalfAwayFromZero>().find("q8_0, row "), 0U);
   EXPECT_EQ(found<Fault::kCutToZero>().find("q8_0, row "), 0U);
   EXPECT_EQ(found<Fault::kUnitOf128>().find("q8_0, row "), 0U);
+}
+
+TEST(BlockCheck, FindsWhatIsWrongWithTheSecondPart) {
+  EXPECT_NE(found<Fault::kNoRest>().find("x in two parts"), std::string::npos);
+  EXPECT_NE(found<Fault::kRestRoundedTwice>().find("x in two parts"), std::string::npos);
 }
 
 TEST(BlockCheck, FindsSumsThatSaturateOrWrap) {

@@ -28,7 +28,7 @@ enum class X { kOrdinary, kMagnitudes, kBorder, kHuge, kZeros, kTies, kLargest, 
 struct GoldenCase {
   WeightFormat format;
   std::int64_t rows, outputs, k;
-  int chunks_before;
+  int chunks_before, x_parts;
   std::vector<std::int32_t> leaf_chunk;
   Weights weights;
   X x;
@@ -151,6 +151,7 @@ std::uint64_t product_digest(Ops& ops, const GoldenCase& c, const PackedMatrix& 
 BlockMatrix golden_matrix(const GoldenCase& c) {
   Random unused(0);
   BlockMatrix w(unused, c.format, c.outputs, c.k, c.leaf_chunk, c.chunks_before, BlockFill::kPlain);
+  w.packed.x_parts = c.x_parts;
   w.rows = golden_blocks(c, c.outputs * stored_row_bytes(w.packed) / block_bytes(c.format));
   w.pack(reference());
   return w;

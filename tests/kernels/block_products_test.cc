@@ -24,14 +24,16 @@ struct Case {
   Fill x = Fill::kPlain;
   DType act = DType::kBF16;
   DType out = DType::kF32;
+  int x_parts = 1;
 };
 
 void check_product(Random& random, const Case& c) {
   SCOPED_TRACE(std::string(format_name(c.format)) + " tokens " + std::to_string(c.tokens) + " outputs " + std::to_string(c.outputs) +
                " k " + std::to_string(c.k) + " leaves " + std::to_string(c.leaf_chunk.size()) + " before " +
-               std::to_string(c.chunks_before) + " x " + fill_name(c.x));
+               std::to_string(c.chunks_before) + " x " + fill_name(c.x) + " parts " + std::to_string(c.x_parts));
   BlockMatrix w(random, c.format, c.outputs, c.k, c.leaf_chunk, c.chunks_before, c.weights);
   w.pack(reference());
+  w.packed.x_parts = c.x_parts;
   Tensor x(c.act, c.tokens, c.k, c.k + random.below(40));
   x.fill(random, c.x);
   const std::vector<float> bias = random_values(random, c.outputs);
@@ -93,6 +95,20 @@ TEST(BlockProducts, LeavesAndSlices) {
   }
 }
 
+TEST(BlockProducts, XInTwoParts) {
+  Random random(9);
+  for (const WeightFormat format : kBlockFormats) {
+    const int before = format == WeightFormat::kQ6_K ? 5 : 0;
+    for (std::int64_t tokens = 1; tokens <= 30; tokens++) {
+      const Fill x = kFills[tokens % static_cast<std::int64_t>(std::size(kFills))];
+      const BlockFill weights = tokens % 4 == 0 ? BlockFill::kExtreme : BlockFill::kPlain;
+      const DType out = tokens % 3 == 0 ? DType::kBF16 : DType::kF32;
+      check_product(random, {format, tokens, 40, 352, {}, before, tokens % 2 == 0, weights, x, DType::kBF16, out, 2});
+    }
+    for (const std::int64_t tokens : {97, 300}) check_product(random, {format, tokens, 32, 288, {}, 0, false, {}, {}, DType::kF32, DType::kF32, 2});
+  }
+}
+
 // One row beside many is the same row: tiles do not show.
 TEST(BlockProducts, RowsDoNotSeeEachOther) {
   Random random(4);
@@ -102,6 +118,8 @@ TEST(BlockProducts, RowsDoNotSeeEachOther) {
     Tensor x(DType::kBF16, 150, 2304);
     x.fill(random, Fill::kPlain);
     on_every_backend([&](Ops& ops) {
+     for (const int parts : {1, 2}) {
+      w.packed.x_parts = parts;
       Tensor all(DType::kF32, 150, 48);
       ops.matmul(x.view, w.packed, nullptr, all.view);
       for (const auto& [row, rows] : std::vector<std::pair<int, int>>{{0, 1}, {149, 1}, {7, 2}, {20, 5}, {31, 100}}) {
@@ -111,6 +129,7 @@ TEST(BlockProducts, RowsDoNotSeeEachOther) {
           for (int c = 0; c < 48; c++) ASSERT_TRUE(same_bits(part.at(r, c), all.at(row + r, c))) << format_name(format) << row + r;
         }
       }
+     }
     });
   }
 }
@@ -169,6 +188,7 @@ TEST(BlockProducts, StacksOfSeveralFormats) {
         blocks.emplace_back(random, kBlockFormats[kind], outputs, k, std::span<const std::int32_t>{}, 0, BlockFill::kPlain);
         blocks.back().pack(reference());
         stack.push_back(blocks.back().packed);
+        stack.back().x_parts = 1 + static_cast<int>(random.below(2));
       } else {
         numbers.emplace_back(kind == 6 ? DType::kBF16 : DType::kF32, outputs, k);
         reference().pack_rows(numbers.back().packed, 0, outputs, random_values(random, outputs * k).data());

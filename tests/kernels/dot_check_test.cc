@@ -52,7 +52,7 @@ float kept_subnormal(float sum, float x_a, float w_a, float x_b, float w_b) {
 float widened(std::uint16_t bits) { return __builtin_bit_cast(float, std::uint32_t{bits} << 16); }
 
 // x stays bf16, [rows][k_padded].
-void copy_x(const TensorView& x, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
+void copy_x(const TensorView& x, int, std::int64_t k_padded, std::int64_t tiles, std::int64_t begin, std::int64_t end,
             char* packed) {
   auto* out = reinterpret_cast<std::uint16_t*>(packed);
   for (std::int64_t row = tile_row(x.rows, tiles, begin); row < tile_row(x.rows, tiles, end); row++) {

@@ -30,7 +30,11 @@ build() {
   shift
   say "building ($preset)"
   local launcher=()
-  command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  if command -v ccache >/dev/null; then
+    launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+    # So that a clone at another path finds the objects of this one.
+    export CCACHE_BASEDIR=$herd_root CCACHE_NOHASHDIR=1
+  fi
   cmake --preset "$preset" "${launcher[@]}" >"$herd_cache/configure-$preset.log" 2>&1 ||
     { cat "$herd_cache/configure-$preset.log"; return 1; }
   cmake --build --preset "$preset" ${1:+--target "$@"} -- -j"$(nproc)" >"$herd_cache/build-$preset.log" 2>&1 ||

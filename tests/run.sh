@@ -9,12 +9,24 @@ passed=0 failed=0 skipped=0 rows=()
 logs=$herd_cache/test-logs
 rm -rf "$logs" && mkdir -p "$logs"
 
+# timed COMMAND...: says afterwards how long it took, and what has passed since the begin, so that a run that is cut off shows
+# where the time went.
+timed() {
+  local begin=$SECONDS status=0
+  "$@" || status=$?
+  printf '   %d s (%d s in all)\n' $((SECONDS - begin)) "$SECONDS"
+  return $status
+}
+
+# logged LOG COMMAND...: what it prints goes there.
+logged() { "${@:2}" >"$1" 2>&1 </dev/null; }
+
 # run NAME COMMAND...: one row of the table. Lines "SKIPPED: reason" in its output are rows too.
 run() {
   local name=$1 log="$logs/${1//[^a-zA-Z0-9_]/_}.log" begin=$SECONDS
   shift
   printf '== %s\n' "$name"
-  if timeout 900 "$@" >"$log" 2>&1 </dev/null; then
+  if timed logged "$log" timeout 900 "$@"; then
     passed=$((passed + 1))
     rows+=("PASSED  $(printf '%4d s' $((SECONDS - begin)))  $name")
   else
@@ -43,7 +55,7 @@ install_packages ccache curl openssl iproute2
 [ -z "${CI:-}" ] || install_packages prometheus nodejs node-eventsource || true
 # Machine code for one kind of GPU is enough to see it compile; $CUDAARCHS names others.
 [ -z "${CI:-}" ] || export CUDAARCHS=${CUDAARCHS:-90-real}
-build release || { echo "0 passed, 1 failed"; exit 1; }
+timed build release || { echo "0 passed, 1 failed"; exit 1; }
 release=$herd_root/build/release
 herd=$release/herd
 python_ok=1
@@ -145,7 +157,7 @@ fi
 run "cmake --install gives a working herd" bash tests/e2e/install_test.sh
 if [ $sanitizers = 1 ]; then
   sanitized_tests=(kernels tokenizer chat checkpoint rank scheduler wire link link_host cluster observability http openai access served)
-  if build asan-ubsan "${sanitized_tests[@]/%/_tests}" fuzz_targets; then
+  if timed build asan-ubsan "${sanitized_tests[@]/%/_tests}" fuzz_targets; then
     sanitized=$herd_root/build/asan-ubsan/bin
     for binary in "${sanitized_tests[@]}"; do
       run "ASan+UBSan ${binary}_tests" "$sanitized/${binary}_tests"

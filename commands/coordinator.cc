@@ -2,7 +2,6 @@
 // changes no stream, and the one that is started next learns everything from nodes and gateways.
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -30,7 +29,6 @@ namespace {
 using observability::LogLevel;
 
 constexpr double kDrainSeconds = 1.0;  // for its goodbyes
-constexpr std::chrono::milliseconds kLogFlush{200};
 
 struct CoordinatorFlags {
   std::string config;

@@ -32,8 +32,6 @@ std::string default_resume_key_file() {
 constexpr double kNever_s = 1e9;  // 31 years
 Instant after(Instant now, double seconds) { return seconds_after(now, std::min(seconds, kNever_s)); }
 
-constexpr std::chrono::milliseconds kLogFlush{200};
-
 }  // namespace
 
 Status EndpointServer::start() {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -45,7 +44,6 @@ namespace {
 using observability::LogLevel;
 
 constexpr double kEndSeconds = 20;  // for its ranks to end, behind the drain
-constexpr std::chrono::milliseconds kLogFlush{200};
 
 struct NodeFlags {
   std::string config;

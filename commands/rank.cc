@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -33,8 +32,7 @@
 namespace herd::commands {
 namespace {
 
-constexpr double kEndSeconds = 20;  // for its node to end it, behind the drain
-constexpr std::chrono::milliseconds kLogFlush{200};
+constexpr double kEndByNodeSeconds = 20;  // for its node to end it, behind the drain
 
 struct RankFlags {
   actors::RankProcessConfig process;
@@ -183,7 +181,7 @@ Status rank(RankFlags& flags) {
   if (Status status = check(flags); !status.ok()) return status;
   const auto format = flags.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
   observability::EventLog log(format, observability::LogLevel::kInfo);
-  auto guard = StopGuard::start(flags.shutdown_timeout + kEndSeconds, [&log] { log.flush(kLogFlush); });
+  auto guard = StopGuard::start(flags.shutdown_timeout + kEndByNodeSeconds, [&log] { log.flush(kLogFlush); });
   if (!guard) return guard.error();
   RankCommand command(flags, log);
   if (Status status = command.start(); !status.ok()) return status;

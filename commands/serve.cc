@@ -21,8 +21,6 @@
 namespace herd::commands {
 namespace {
 
-constexpr std::chrono::milliseconds kLogFlush{200};
-
 // What every server begins with: flags that are right, a log, a guard that takes signals.
 Status serve_under_guard(const ServeFlags& flags,
                          const std::function<Status(observability::EventLog& log, StopGuard& guard)>& serve) {

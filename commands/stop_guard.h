@@ -6,6 +6,7 @@
 // starts inherits that mask, and could not be stopped by them: whoever spawns one sets an empty mask in the child before exec
 // (POSIX_SPAWN_SETSIGMASK). Descriptors need no such care: all that the process keeps open are close-on-exec.
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -19,6 +20,8 @@
 #include "runtime/clock.h"
 
 namespace herd::commands {
+
+inline constexpr std::chrono::milliseconds kLogFlush{200};  // how long last words of a log may take
 
 class StopGuard {
  public:

@@ -17,7 +17,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::chrono::nanoseconds kSleepMax = std::chrono::milliseconds(500);
-constexpr int kSpinPauses = 2000;  // 20 to 100 us, about what the slowest rank of a small step is late
+constexpr int kRankSpinPauses = 2000;  // 20 to 100 us, about what the slowest rank of a small step is late
 constexpr std::size_t kAlignment = 64;
 
 // a was reached or passed by b, both counted modulo 2^32.
@@ -34,7 +34,7 @@ class LocalCollective final : public Collective {
         rank_(rank),
         deadline_ms_(config.deadline_ms),
         scope_(scope),
-        spin_pauses_(usable_cpus() >= (config.cpu_sharers > 0 ? config.cpu_sharers : layout.size) ? kSpinPauses : 0) {}
+        spin_pauses_(usable_cpus() >= (config.cpu_sharers > 0 ? config.cpu_sharers : layout.size) ? kRankSpinPauses : 0) {}
 
   int rank() const override { return rank_; }
   int size() const override { return layout_.size; }

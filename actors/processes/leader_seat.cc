@@ -1,18 +1,11 @@
 #include "actors/processes/leader_seat.h"
 
-#include <chrono>
 #include <utility>
 
 #include "actors/roles/replica_actor.h"
 #include "runtime/scheduler/step_cost.h"
 
 namespace herd::actors {
-namespace {
-
-// The node sends descriptors before the order that names them, on another socket.
-constexpr std::chrono::seconds kDescriptorPatience{2};
-
-}  // namespace
 
 LeaderSeat::LeaderSeat(LeaderParts parts)
     : parts_(std::move(parts)), desk_(std::make_shared<GatewayDesk>(*parts_.system, parts_.replica, parts_.clock)) {}

@@ -2,6 +2,7 @@
 // LeaderSeat: what the process of a replica's first rank has beside that rank: the replica_actor of the generation that is there now,
 // the connections to the other ranks of its group, and the desk where gateways join. Used by the process's main thread.
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -21,6 +22,9 @@
 #include "runtime/clock.h"
 
 namespace herd::actors {
+
+// The node sends descriptors before the order that names them, on another socket.
+inline constexpr std::chrono::seconds kDescriptorPatience{2};
 
 struct LeaderParts {
   caf::actor_system* system = nullptr;  // never null

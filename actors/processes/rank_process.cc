@@ -35,7 +35,6 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kActorThreads = 2;     // replica, proxies; the rank has a thread of its own
 constexpr int kThreadsBeside = 12;           // CAF's, connections, descriptors, the rank, its memory's, the caller's
-constexpr milliseconds kDescriptorPatience{2'000};
 constexpr milliseconds kFarewell{1'000};     // for the last words to its node and gateways
 constexpr milliseconds kRankPatience{2'000};  // with a rank that is told to end
 constexpr milliseconds kLossPatience{200};   // with a generation whose leader's rank has ended: it says how it was lost

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <system_error>
 #include <utility>
 
+#include "cluster/placement/replica_sizing.h"
 #include "kernels/commit_memory.h"
 #include "kernels/device.h"
 
@@ -20,12 +20,6 @@ constexpr std::uint64_t kLookBytes = std::uint64_t{8} << 20;
 // Below everything that serves; not the least, with which a busy machine would keep a stop waiting.
 constexpr int kNiceness = 10;
 constexpr std::chrono::milliseconds kRestMax{50};
-
-std::string gigabytes(std::uint64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f GB", static_cast<double>(bytes) / 1e9);
-  return text;
-}
 
 // Does a piece of work; beside a step it then rests so long that it takes a tenth of a core, which streams hardly feel.
 template <class Piece>
@@ -82,8 +76,9 @@ CommitResult commit_all(const MemorySpans& memory, const CommitPorts& ports, con
 }
 
 std::string commit_warning(const CommitResult& result) {
-  return "warning: KV cache: " + gigabytes(result.committed) + " of " + gigabytes(result.all) +
-         " are in memory, and only " + gigabytes(result.left) +
+  const auto size = [](std::uint64_t bytes) { return placement::gigabytes(static_cast<double>(bytes)); };
+  return "warning: KV cache: " + size(result.committed) + " of " + size(result.all) +
+         " are in memory, and only " + size(result.left) +
          " are left to this machine or container: another program may have taken what was free at start. Requests that need "
          "more may end this process; lower --kv-cache-memory, free memory or raise its limit";
 }

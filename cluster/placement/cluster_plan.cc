@@ -9,8 +9,6 @@
 namespace herd::placement {
 namespace {
 
-std::string counted(std::size_t count, const char* one) { return std::to_string(count) + " " + one + (count == 1 ? "" : "s"); }
-
 // A node while replicas are being placed on it.
 struct Room {
   const config::NodeSpec* node = nullptr;

@@ -10,8 +10,6 @@ namespace {
 
 Status named(const config::NodeSpec& node, const Status& status) { return {status.code(), "node " + node.name + ": " + status.message()}; }
 
-std::string counted(std::size_t count, const char* one) { return std::to_string(count) + " " + one + (count == 1 ? "" : "s"); }
-
 Status check_devices(const config::NodeSpec& node, std::size_t ranks) {
   for (const std::string& device : node.devices)
     if (is_gpu(device))
@@ -22,15 +20,15 @@ Status check_devices(const config::NodeSpec& node, std::size_t ranks) {
                  "; lower parallelism.tensor_parallel_size or give it more devices");
 }
 
-// Room for replicas: how many of them, and what each of them is.
-struct Room {
+// The replicas that a node has room for: how many, and what each of them is.
+struct Fitting {
   std::size_t replicas = 0;
   ReplicaPlan plan;
 };
 
 // As many replicas as fit, at most `most` of them: with one less, each has more memory for KV.
-Expected<Room> find_room(const config::NodeSpec& node, const ShardedModel& model, ReplicaWishes wishes, StepSpeed speed,
-                         const NodeMachine& machine, std::size_t most) {
+Expected<Fitting> find_room(const config::NodeSpec& node, const ShardedModel& model, ReplicaWishes wishes, StepSpeed speed,
+                            const NodeMachine& machine, std::size_t most) {
   const auto ranks = rank_memories(model, wishes);
   if (!ranks) return fail(ranks.error());
   std::int64_t replica_bytes = 0;
@@ -49,7 +47,7 @@ Expected<Room> find_room(const config::NodeSpec& node, const ShardedModel& model
     DeviceMemory free;
     free.free_bytes = left;
     auto plan = plan_replicas(model, wishes, free, speed);
-    if (plan) return Room{replicas, std::move(*plan)};
+    if (plan) return Fitting{replicas, std::move(*plan)};
     if (plan.error().code() != StatusCode::kMissing) return fail(plan.error());
     why = plan.error();
   }

@@ -54,6 +54,8 @@ std::string gigabytes(double bytes) {
   return text;
 }
 
+std::string counted(std::size_t count, const char* one) { return std::to_string(count) + " " + one + (count == 1 ? "" : "s"); }
+
 Status check_block_size(std::int32_t block_size) {
   if (block_size >= 16 && block_size % 16 == 0 && 512 % block_size == 0) return {};
   return usage_error("--block-size must be 16, 32, 64, 128, 256 or 512, not " + number(block_size));

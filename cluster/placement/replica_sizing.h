@@ -3,6 +3,7 @@
 // machine's (or the GPUs') free memory and the model's sizes come in, numbers and what to tell a person come out.
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -74,5 +75,8 @@ enum class StepSpeed {
 
 // "1.25 GB", small ones with more digits, below a megabyte "4096 bytes".
 [[nodiscard]] std::string gigabytes(double bytes);
+
+// "1 rank", "2 ranks".
+[[nodiscard]] std::string counted(std::size_t count, const char* one);
 
 }  // namespace herd::placement

@@ -17,7 +17,6 @@ using routing::ReplicaView;
 
 namespace {
 
-constexpr std::int64_t kModelLenMax = std::int64_t{1} << 20;
 constexpr const char* kTooManyAtWork = "more than 1024 attempts at work";
 
 schema::ReplicaState to_schema(ReplicaState state) {

@@ -2,6 +2,7 @@
 // The structs of schema/control.capnp that other conversations carry too, field by field. Included by codec .cc files only.
 // read_x throws Refusal or kj::Exception (flat_message.h); check_x states what a value may hold.
 
+#include <cstdint>
 #include <span>
 
 #include "cluster/handshake/hello.h"
@@ -10,6 +11,8 @@
 #include "cluster/schema/control.capnp.h"
 
 namespace herd::wire {
+
+inline constexpr std::int64_t kModelLenMax = std::int64_t{1} << 20;  // tokens of the longest sequence that anybody names
 
 schema::Role to_schema(handshake::Role role);
 handshake::Role read_role(schema::Role role);

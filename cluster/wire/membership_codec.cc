@@ -22,7 +22,6 @@ using membership::Placed;
 using membership::PlaceAsk;
 using membership::Serving;
 
-constexpr std::int64_t kModelLenMax = std::int64_t{1} << 20;
 constexpr const char* kTooMany = "more than 64 replicas";
 constexpr const char* kTooManyDrained = "more than 1024 drained replicas";
 

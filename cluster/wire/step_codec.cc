@@ -103,7 +103,7 @@ void write(schema::SequenceStart::Builder to, const SequenceStart& start) {
   wire::write(to.initSampling(), start.sampling);
   to.setStopIds(kj::arrayPtr(start.stop_ids.data(), start.stop_ids.size()));
   to.setAdapterSlot(start.adapter_slot);
-  to.setOutput(to_schema(start.output));
+  to.setOutput(wire::to_schema(start.output));
   auto prefix = to.initPrefixBlocks(static_cast<unsigned>(start.prefix_blocks.size()));
   for (unsigned i = 0; i < prefix.size(); ++i) prefix.set(i, start.prefix_blocks[i].value);
 }

@@ -18,8 +18,6 @@ constexpr int kRounds = 100'000;
 constexpr std::string_view kResumePurpose = "herd resume key";
 constexpr std::string_view kKeysPurpose = "herd API keys";
 
-std::span<const std::uint8_t> view(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
-
 }  // namespace
 
 std::string resume_digest(const std::array<std::uint8_t, EventIdCodec::kKeyBytes>& key) {

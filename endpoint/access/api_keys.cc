@@ -15,10 +15,6 @@
 namespace herd::access {
 namespace {
 
-using View = std::span<const std::uint8_t>;
-
-View view(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
-
 // 0 is who calls when there are no keys.
 admission::TenantId tenant_of(std::string_view name) {
   const Sha256 digest = sha256({view("herd tenant "), view(name)});

@@ -20,14 +20,11 @@ namespace herd::access {
 namespace {
 
 using Bytes = std::vector<std::uint8_t>;
-using View = std::span<const std::uint8_t>;
 
 constexpr std::uint8_t kVersion = 2;
 constexpr std::size_t kMacBytes = 16;
 constexpr std::size_t kProgressMax = 4096;
 constexpr std::size_t kTextBytesMax = 32 << 10;  // 4096 choices of 5 bytes and the rest take 27,400
-
-View view(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
 
 std::array<std::uint8_t, 8> little_endian(std::uint64_t value) {
   std::array<std::uint8_t, 8> bytes;

@@ -28,7 +28,7 @@ Context new_context() {
   return context;
 }
 
-void update(EVP_MD_CTX* context, std::span<const std::uint8_t> bytes) {
+void update(EVP_MD_CTX* context, View bytes) {
   HERD_CHECK(EVP_DigestUpdate(context, bytes.data(), bytes.size()) == 1, "hashing works");
 }
 
@@ -39,7 +39,7 @@ Sha256 finish(EVP_MD_CTX* context) {
 }
 
 // The state after one block: the key, padded with zeros, with every byte xor `pad`.
-Context padded_key(std::span<const std::uint8_t> key, std::uint8_t pad) {
+Context padded_key(View key, std::uint8_t pad) {
   std::array<std::uint8_t, kBlockBytes> block;
   for (std::size_t i = 0; i < block.size(); ++i) block[i] = pad ^ (i < key.size() ? key[i] : 0);
   Context context = new_context();
@@ -51,7 +51,7 @@ Context padded_key(std::span<const std::uint8_t> key, std::uint8_t pad) {
 
 }  // namespace
 
-Sha256 sha256(std::initializer_list<std::span<const std::uint8_t>> parts) {
+Sha256 sha256(std::initializer_list<View> parts) {
   const Context context = new_context();
   HERD_CHECK(EVP_DigestInit_ex2(context.get(), algorithm(), nullptr) == 1, "hashing works");
   for (const auto part : parts) update(context.get(), part);
@@ -63,7 +63,7 @@ struct HmacSha256::States {
   Context outer;
 };
 
-HmacSha256::HmacSha256(std::span<const std::uint8_t> key, std::span<const std::uint8_t> beginning) {
+HmacSha256::HmacSha256(View key, View beginning) {
   HERD_CHECK(key.size() <= kBlockBytes, "an HMAC key fits a block");
   states_ = std::make_unique<States>(States{.inner = padded_key(key, 0x36), .outer = padded_key(key, 0x5C)});
   update(states_->inner.get(), beginning);
@@ -71,7 +71,7 @@ HmacSha256::HmacSha256(std::span<const std::uint8_t> key, std::span<const std::u
 
 HmacSha256::~HmacSha256() = default;
 
-Sha256 HmacSha256::of(std::initializer_list<std::span<const std::uint8_t>> parts) const {
+Sha256 HmacSha256::of(std::initializer_list<View> parts) const {
   const Context context = new_context();
   HERD_CHECK(EVP_MD_CTX_copy_ex(context.get(), states_->inner.get()) == 1, "hashing works");
   for (const auto part : parts) update(context.get(), part);

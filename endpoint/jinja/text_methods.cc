@@ -117,7 +117,7 @@ Value partitioned(Evaluation& evaluation, const Value& self, const Arguments& ar
                                                     evaluation.text(text.part(at + size))});
 }
 
-Value replaced(Evaluation& evaluation, const Value& self, const Arguments& arguments) {
+Value part_replaced(Evaluation& evaluation, const Value& self, const Arguments& arguments) {
   const auto given = take(evaluation, arguments, "replace", {"old", "new", "count"}, 2);
   if (!are_texts(evaluation, given, 2, "replace") || !is_whole(evaluation, given[2], "replace")) return {};
   const Value fresh = self.is_markup() ? escape_html(evaluation, *given[1]) : *given[1];
@@ -154,7 +154,7 @@ Value found(Evaluation& evaluation, const Value& self, const Arguments& argument
   return Value::integer(at);
 }
 
-Value counted(Evaluation& evaluation, const Value& self, const Arguments& arguments) {
+Value parts_counted(Evaluation& evaluation, const Value& self, const Arguments& arguments) {
   const auto given = take(evaluation, arguments, "count", {"sub"}, 1);
   if (!are_texts(evaluation, given, 1, "count") || !evaluation.spend_bytes(self.view().size())) return {};
   const std::string_view part = given[0]->view();
@@ -191,7 +191,7 @@ Value filled_with_zeros(Evaluation& evaluation, const Value& self, const Argumen
   return evaluation.text(std::move(out));
 }
 
-Value formatted(Evaluation& evaluation, const Value& self, const Arguments& arguments) {
+Value fields_filled(Evaluation& evaluation, const Value& self, const Arguments& arguments) {
   if (self.is_markup()) return evaluation.refuse("format: of what \"safe\" gave is not supported");
   return format_fields(evaluation, self.marked(), arguments);
 }
@@ -201,10 +201,10 @@ constexpr TextMethod kMethods[] = {
     {"capitalize", cased<Case::kCapitalize>}, {"strip", stripped<Ends::kBoth>}, {"lstrip", stripped<Ends::kLeft>},
     {"rstrip", stripped<Ends::kRight>}, {"startswith", has_end<true>}, {"endswith", has_end<false>},
     {"removeprefix", without_end<true>}, {"removesuffix", without_end<false>}, {"split", cut<false>}, {"rsplit", cut<true>},
-    {"splitlines", lines}, {"partition", partitioned<false>}, {"rpartition", partitioned<true>}, {"replace", replaced},
+    {"splitlines", lines}, {"partition", partitioned<false>}, {"rpartition", partitioned<true>}, {"replace", part_replaced},
     {"join", joined}, {"find", found<false, false>}, {"rfind", found<true, false>}, {"index", found<false, true>},
-    {"rindex", found<true, true>}, {"count", counted}, {"center", padded<Align::kCenter>}, {"ljust", padded<Align::kLeft>},
-    {"rjust", padded<Align::kRight>}, {"zfill", filled_with_zeros}, {"format", formatted}};
+    {"rindex", found<true, true>}, {"count", parts_counted}, {"center", padded<Align::kCenter>}, {"ljust", padded<Align::kLeft>},
+    {"rjust", padded<Align::kRight>}, {"zfill", filled_with_zeros}, {"format", fields_filled}};
 
 }  // namespace
 

@@ -17,7 +17,7 @@
 namespace herd {
 namespace {
 
-constexpr int kStreams[] = {1, 2, 4, 8};
+constexpr int kReadStreams[] = {1, 2, 4, 8};
 constexpr std::size_t kRangeUnit = 8 * 512;  // so that every stream count divides a thread's range into whole steps
 constexpr std::size_t kSmallPage = 4096;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
@@ -94,7 +94,7 @@ Status measure_pages(ThreadPool& pool, const MachineBenchConfig& config, std::si
   if (page_bytes == kHugePage)
     reads.huge_share = std::min(1.0, huge_bytes_at(pages->data()) / static_cast<double>(bytes));
   std::atomic<std::uint64_t> digest{0};
-  for (const int streams : kStreams) {
+  for (const int streams : kReadStreams) {
     const double seconds = best_seconds(pool, config.repeats, [&](int thread) {
       digest ^= kernels.read(range(thread), bytes_per_thread, streams);
     });

@@ -15,7 +15,7 @@ namespace herd {
 namespace {
 
 // Panels side by side: two in products of one row (matmul-inl.h), but the memory may be faster with others.
-constexpr int kStreams[] = {1, 2, 4};
+constexpr int kPanelStreams[] = {1, 2, 4};
 
 std::atomic<std::uint64_t> digest{0};  // so that the reads stay
 
@@ -58,9 +58,9 @@ void WeightReader::read_share(int thread, std::int64_t passes, int streams) {
 double WeightReader::read_gb_per_s() {
   ThreadPool pool(static_cast<int>(ranks_.size()) * config_.threads_per_rank, config_.nice);
   double best = 0.0;
-  for (const int streams : kStreams) {
+  for (const int streams : kPanelStreams) {
     const double once = seconds_of(pool, [&](int thread) { read_share(thread, 1, streams); });
-    const auto passes = static_cast<std::int64_t>(config_.seconds / std::size(kStreams) / once) + 1;
+    const auto passes = static_cast<std::int64_t>(config_.seconds / std::size(kPanelStreams) / once) + 1;
     const double seconds = seconds_of(pool, [&](int thread) { read_share(thread, passes, streams); });
     best = std::max(best, static_cast<double>(bytes_) * static_cast<double>(passes) / seconds * 1e-9);
   }

@@ -22,8 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kEntriesMax = 4096;  // of a folder, looked at
-constexpr std::size_t kListedMax = 24;     // of several models, in a message
+constexpr std::size_t kFolderEntriesMax = 4096;  // of a folder, looked at
+constexpr std::size_t kListedMax = 24;           // of several models, in a message
 constexpr std::size_t kAdapterBytesMax = std::size_t{1} << 20;
 
 // Names in the folder, sorted.
@@ -31,7 +31,7 @@ Expected<std::vector<std::string>> list(const std::string& folder) {
   std::vector<std::string> names;
   std::error_code error;
   for (auto at = fs::directory_iterator(folder, error); !error && at != fs::directory_iterator(); at.increment(error)) {
-    if (names.size() == kEntriesMax) break;
+    if (names.size() == kFolderEntriesMax) break;
     names.push_back(at->path().filename().string());
   }
   if (error) return fail(missing(folder + ": cannot be listed: " + error.message()));

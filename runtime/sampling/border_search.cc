@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "kernels/math.h"
+#include "runtime/sampling/row_stats.h"
 
 namespace herd::sampling {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // A column so far below the best has weight 0 (2^-40 is exp(-27.73)) and cannot win: noise spans 25.7 (kernels/philox.h).
 constexpr float kNobodyBelow = 28.0F;
 constexpr std::size_t kSorted = 64;  // so few logits are sorted at once

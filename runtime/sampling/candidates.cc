@@ -2,17 +2,16 @@
 
 #include <algorithm>
 #include <iterator>
-#include <limits>
 #include <numeric>
 
 #include "kernels/math.h"
 #include "kernels/nucleus.h"
 #include "kernels/philox.h"
+#include "runtime/sampling/row_stats.h"
 
 namespace herd::sampling {
 namespace {
 
-constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 // Looked at first where min-p may need few or many, and the most that are where top-k names how many: little to sort and to send.
 constexpr std::int32_t kFew = 256;
 constexpr std::int32_t kMany = 1024;

@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "kernels/check.h"
 #include "kernels/math.h"
 #include "runtime/sampling/candidates.h"
+#include "runtime/sampling/row_stats.h"
 #include "runtime/sampling/sample_row.h"
 
 namespace herd::sampling {
 namespace {
-
-constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 DrawKey draw_key(const SampleRow& row) {
   return {row.params->seed, row.params->choice, row.output_index, kDrawPurposeSample};

@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
 
 #include "kernels/math.h"
 #include "kernels/splitmix64.h"
 
 namespace herd::sampling {
 namespace {
-
-constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 // Two runs of logits, neighbours in rule 3's tree. An empty one is skipped.
 MaxSum merge(const MaxSum& a, const MaxSum& b) {

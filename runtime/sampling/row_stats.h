@@ -3,11 +3,15 @@
 // tree. Pure.
 
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "kernels/ops.h"
 
 namespace herd::sampling {
+
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
+inline constexpr float kMinusInfinity = -kInfinity;  // the logit of a token that takes no part, the maximum of no logits
 
 struct RowStats {
   MaxSum normaliser;       // of all leaves

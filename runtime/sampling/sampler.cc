@@ -11,8 +11,6 @@
 namespace herd::sampling {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 constexpr std::size_t kGatherFloats = std::size_t{1} << 20;  // of one rank, where whole rows are gathered
 
 }  // namespace

@@ -24,7 +24,7 @@ using step::PromptLogprob;
 constexpr std::uint32_t kPromptTokens = 75;
 constexpr TokenId kVocab = 1003;  // of tests/golden/configs/gqa4_llama3
 
-EngineOptions options() {
+EngineOptions logprobs_options() {
   EngineOptions options;
   options.model.path = "tests/golden/configs/gqa4_llama3";
   options.model.random_weights = true;
@@ -99,12 +99,12 @@ Answer run_one(EngineOptions options, const step::Submission& submission) {
   return run(**engine, {submission}).front();
 }
 
-Answer baseline() { return run_one(options(), submission(1, OutputSelector::kPromptLogprobs, 6)); }
+Answer baseline() { return run_one(logprobs_options(), submission(1, OutputSelector::kPromptLogprobs, 6)); }
 
 // Log-softmax in double of the rows that kLogitsAll hands out. The sampler's own arithmetic rounds to floats: the sum
 // over 1003 terms and its logarithm stay within 1e-5 of it.
 TEST(PromptLogprobs, AreTheLogSoftmaxOfTheRowsOfLogits) {
-  auto engine = Engine::start(options());
+  auto engine = Engine::start(logprobs_options());
   ASSERT_TRUE(engine.has_value());
   const auto scored = submission(1, OutputSelector::kPromptLogprobs, 0);
   const Answer rows = run(**engine, {submission(2, OutputSelector::kLogitsAll, 0)}).front();
@@ -130,7 +130,7 @@ TEST(PromptLogprobs, AreTheLogSoftmaxOfTheRowsOfLogits) {
 // The last token of a shorter prompt is followed by one drawn from the row that scores it in the longer prompt: a bias
 // forces the draw, and the log-probability it reports must be the same float.
 TEST(PromptLogprobs, AreTheFloatsThatADrawOfTheSameTokenReports) {
-  auto engine = Engine::start(options());
+  auto engine = Engine::start(logprobs_options());
   ASSERT_TRUE(engine.has_value());
   const auto scored = submission(1, OutputSelector::kPromptLogprobs, 0);
   const Answer answer = run(**engine, {scored}).front();
@@ -154,7 +154,7 @@ TEST(PromptLogprobs, DoNotDependOnRanksChunksOrTheWire) {
   ASSERT_EQ(alone.prompt.size(), kPromptTokens - 1);
   ASSERT_EQ(alone.tokens.size(), 6U);
   const auto same = [&](const char* what, auto change) {
-    EngineOptions changed = options();
+    EngineOptions changed = logprobs_options();
     change(changed);
     const Answer answer = run_one(std::move(changed), submission(1, OutputSelector::kPromptLogprobs, 6));
     EXPECT_EQ(answer.prompt, alone.prompt) << what;
@@ -166,7 +166,7 @@ TEST(PromptLogprobs, DoNotDependOnRanksChunksOrTheWire) {
   same("chunks of 1", [](EngineOptions& o) { o.scheduler.prefill_chunk_max = 1; });
   same("one step at a time", [](EngineOptions& o) { o.scheduler.steps_ahead = 1; });
   same("one row of logits at a time", [](EngineOptions& o) { o.scheduler.max_num_seqs = 1; });
-  EngineOptions wired = options();
+  EngineOptions wired = logprobs_options();
   wired.wrap_rank = [](std::unique_ptr<shard::RankExecutor> rank, ReplicaId, std::uint32_t) { return through_wire(std::move(rank)); };
   auto engine = Engine::start(std::move(wired));
   ASSERT_TRUE(engine.has_value());
@@ -178,7 +178,7 @@ TEST(PromptLogprobs, DoNotDependOnRanksChunksOrTheWire) {
 
 TEST(PromptLogprobs, ComeOnceAmongOthersAfterPreemptionsAndCacheHits) {
   const Answer alone = baseline();
-  EngineOptions changed = options();
+  EngineOptions changed = logprobs_options();
   changed.scheduler_probe = scheduler::preempting_every(3);
   auto engine = Engine::start(std::move(changed));
   ASSERT_TRUE(engine.has_value());
@@ -202,7 +202,7 @@ TEST(PromptLogprobs, OfAPromptOfOneTokenAreNone) {
   auto one = submission(1, OutputSelector::kPromptLogprobs, 2);
   one.tokens.resize(1);
   one.prompt_tokens = 1;
-  const Answer answer = run_one(options(), one);
+  const Answer answer = run_one(logprobs_options(), one);
   EXPECT_EQ(answer.finish, FinishReason::kLength);
   EXPECT_TRUE(answer.prompt.empty());
   EXPECT_EQ(answer.tokens.size(), 2U);

@@ -42,13 +42,13 @@ class Notes {
   std::vector<membership::Note> notes_;
 };
 
-struct Toy {
-  explicit Toy(std::uint32_t replicas, membership::RestartBudget budget = {.restarts = 1'000'000, .backoff_s = 0.0})
+struct FaultyToy {
+  explicit FaultyToy(std::uint32_t replicas, membership::RestartBudget budget = {.restarts = 1'000'000, .backoff_s = 0.0})
       : cluster(config_of(replicas, budget)), reader(cluster.client()) {
     faults->step_us = 2'000;
   }
   // A hang that is not over would hold its thread.
-  ~Toy() { faults->released = true; }
+  ~FaultyToy() { faults->released = true; }
   StandaloneConfig config_of(std::uint32_t replicas, const membership::RestartBudget& budget) {
     StandaloneConfig config = toy_config(replicas, 2, faults);
     config.restart_budget = budget;
@@ -85,23 +85,23 @@ struct Toy {
 // What befalls rank 1 of the only replica, and how many ranks are made for it again.
 struct Mishap {
   const char* name;
-  void (*happen)(Toy& toy);
+  void (*happen)(FaultyToy& toy);
   std::uint32_t made_again;
 };
 
 class OnlyReplica : public testing::TestWithParam<Mishap> {};
 INSTANTIATE_TEST_SUITE_P(
     Mishaps, OnlyReplica,
-    testing::Values(Mishap{"IsKilled", [](Toy& toy) { EXPECT_TRUE(toy.cluster.kill_rank(ReplicaId(0), 1)); }, 1},
-                    Mishap{"Throws", [](Toy& toy) { toy.faults->throw_rank = 1; }, 1},
-                    Mishap{"FailsAStep", [](Toy& toy) { toy.faults->fail_rank = 1; }, 0},
-                    Mishap{"HasOtherTokens", [](Toy& toy) { toy.faults->other_tokens_rank = 1; }, 0},
-                    Mishap{"HangsInACollective", [](Toy& toy) { toy.faults->hang_rank = 1; }, 0}),
+    testing::Values(Mishap{"IsKilled", [](FaultyToy& toy) { EXPECT_TRUE(toy.cluster.kill_rank(ReplicaId(0), 1)); }, 1},
+                    Mishap{"Throws", [](FaultyToy& toy) { toy.faults->throw_rank = 1; }, 1},
+                    Mishap{"FailsAStep", [](FaultyToy& toy) { toy.faults->fail_rank = 1; }, 0},
+                    Mishap{"HasOtherTokens", [](FaultyToy& toy) { toy.faults->other_tokens_rank = 1; }, 0},
+                    Mishap{"HangsInACollective", [](FaultyToy& toy) { toy.faults->hang_rank = 1; }, 0}),
     [](const auto& info) { return std::string(info.param.name); });
 
 // Nobody else could take the stream: it waits, and goes on under the replica's next generation. Ranks that live stay.
 TEST_P(OnlyReplica, ComesBackAndItsStreamGoesOn) {
-  Toy toy(1);
+  FaultyToy toy(1);
   toy.run_one();
   const Epoch before = toy.view(0).route.generation.epoch;
   const std::uint32_t joined = toy.faults->joined;
@@ -119,7 +119,7 @@ TEST_P(OnlyReplica, ComesBackAndItsStreamGoesOn) {
 
 // Of two ranks nobody knows which one is damaged.
 TEST(Reforming, RanksWhoseTokensDifferForTheSecondTimeReadTheirWeightsAgain) {
-  Toy toy(1);
+  FaultyToy toy(1);
   toy.run_one();
   toy.faults->other_tokens_rank = 1;
   toy.expect_whole();
@@ -134,7 +134,7 @@ TEST(Reforming, RanksWhoseTokensDifferForTheSecondTimeReadTheirWeightsAgain) {
 }
 
 TEST(Reforming, AReplicaWithoutRestartsLeftIsGivenUpAndSaysWhy) {
-  Toy toy(1, {.restarts = 1, .backoff_s = 0.0});
+  FaultyToy toy(1, {.restarts = 1, .backoff_s = 0.0});
   toy.run_one();
   ASSERT_TRUE(toy.cluster.kill_rank(ReplicaId(0), 1));
   toy.expect_whole();
@@ -150,7 +150,7 @@ TEST(Reforming, AReplicaWithoutRestartsLeftIsGivenUpAndSaysWhy) {
 }
 
 TEST(Reforming, ARankThatHangsInWhatItComputesCostsItsReplicaAndNoStreamOfAnother) {
-  Toy toy(2);
+  FaultyToy toy(2);
   toy.run_one();
   toy.faults->stop_rank = 1;
   toy.expect_whole();
@@ -166,7 +166,7 @@ TEST(Reforming, ARankThatHangsInWhatItComputesCostsItsReplicaAndNoStreamOfAnothe
 }
 
 TEST(Reforming, WithoutAnotherReplicaARankThatHangsInWhatItComputesEndsTheStream) {
-  Toy toy(1);
+  FaultyToy toy(1);
   toy.run_one();
   toy.faults->stop_rank = 0;
   ASSERT_TRUE(toy.await_given_up(0));
@@ -179,7 +179,7 @@ TEST(Reforming, WithoutAnotherReplicaARankThatHangsInWhatItComputesEndsTheStream
 TEST(ReformingDeathTest, ShutdownDoesNotWaitForEverForAThreadThatHangs) {
   EXPECT_EXIT(
       {
-        auto toy = std::make_unique<Toy>(1);
+        auto toy = std::make_unique<FaultyToy>(1);
         toy->run_one();
         toy->faults->stop_rank = 0;
         const bool given_up = toy->await_given_up(0);
@@ -207,7 +207,7 @@ bool await_threads(std::size_t most) {
 TEST(Reforming, TwoHundredDeathsInARowLeaveNothingBehind) {
   constexpr std::size_t kDeaths = 200;
   std::size_t more = 0;
-  Toy toy(1);
+  FaultyToy toy(1);
   toy.faults->step_us = 100;
   std::mt19937_64 random(11);
   std::size_t threads = 0;

@@ -14,14 +14,14 @@ namespace {
 
 using namespace testing;  // NOLINT(google-build-using-namespace)
 
-constexpr float kInf = __builtin_inff();
+constexpr float kInfinity = __builtin_inff();
 constexpr std::uint64_t kOne = std::uint64_t{1} << 40;
 
 TEST(NucleusWeight, TheLikeliestWeighsOneAndEqualInfinitiesToo) {
   EXPECT_EQ(nucleus_weight(3.0F, 3.0F), kOne);
-  EXPECT_EQ(nucleus_weight(kInf, kInf), kOne);
-  EXPECT_EQ(nucleus_weight(-kInf, 3.0F), 0U);
-  EXPECT_EQ(nucleus_weight(1.0F, kInf), 0U);
+  EXPECT_EQ(nucleus_weight(kInfinity, kInfinity), kOne);
+  EXPECT_EQ(nucleus_weight(-kInfinity, 3.0F), 0U);
+  EXPECT_EQ(nucleus_weight(1.0F, kInfinity), 0U);
 }
 
 // So the last column that top-p keeps weighs something, and nobody below 28 does.
@@ -56,8 +56,8 @@ TEST(NucleusBin, AscendsAsTheQuotientDescends) {
     ASSERT_TRUE(bin >= last && bin <= last + 1) << t;
     last = bin;
   }
-  const NucleusScale infinite{1.0F, kInf, kInf, kInf, 0.0F};
-  EXPECT_EQ(nucleus_bin(kInf, infinite), 0);
+  const NucleusScale infinite{1.0F, kInfinity, kInfinity, kInfinity, 0.0F};
+  EXPECT_EQ(nucleus_bin(kInfinity, infinite), 0);
 }
 
 // body(ops of one instruction set, of so many threads)
@@ -82,7 +82,7 @@ std::vector<float> some_logits(Random& random, std::int64_t columns, Fill fill) 
   std::vector<float> logits = random_values(random, columns, fill);
   for (float& logit : logits) {
     if (logit != logit) logit = 0.0F;
-    if (random.below(50) == 0) logit = -kInf;
+    if (random.below(50) == 0) logit = -kInfinity;
   }
   return logits;
 }
@@ -95,7 +95,7 @@ TEST(LogitRange, EqualsReference) {
     for (const std::int64_t columns : kWidths) {
       std::vector<float> logits = some_logits(random, 3 * columns, fill);
       if (random.below(3) == 0) logits[static_cast<std::size_t>(columns) - 1] = math::kNan;
-      for (std::int64_t c = 0; c < columns; c++) logits[static_cast<std::size_t>(columns + c)] = c == 7 ? -0.0F : -kInf;
+      for (std::int64_t c = 0; c < columns; c++) logits[static_cast<std::size_t>(columns + c)] = c == 7 ? -0.0F : -kInfinity;
       const TensorView view{logits.data(), DType::kF32, 3, columns, columns};
       LogitRange expected[3];
       reference().logit_range(view, expected);
@@ -117,10 +117,10 @@ TEST(WeighAndSelect, EqualReference) {
     for (const std::int64_t columns : kWidths) {
       const std::vector<float> logits = some_logits(random, columns, fill);
       for (const float temperature : {1.0F, 0.3F, 1e-5F, 100.0F}) {
-        float max = -kInf;
+        float max = -kInfinity;
         for (const float logit : logits) max = logit / temperature > max ? logit / temperature : max;
-        if (max == -kInf) continue;
-        const float span = max == kInf ? 0.0F : 28.0F / temperature * (random.below(2) == 0 ? 1.0F : 0.01F);
+        if (max == -kInfinity) continue;
+        const float span = max == kInfinity ? 0.0F : 28.0F / temperature * (random.below(2) == 0 ? 1.0F : 0.01F);
         const NucleusScale scale{temperature, max, max - span, max, span > 0.0F ? 1023.0F / span : 0.0F};
         std::vector<NucleusBin> bins(kNucleusBins), actual_bins(kNucleusBins, NucleusBin{1, 1});
         reference().weigh(logits.data(), columns, scale, bins.data());

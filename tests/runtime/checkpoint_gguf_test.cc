@@ -17,7 +17,7 @@ using testing::append;
 using testing::as_bytes;
 using testing::GgufWriter;
 
-std::string error_of(std::string_view bytes) {
+std::string gguf_error(std::string_view bytes) {
   const auto file = GgufFile::parse(as_bytes(bytes), "m.gguf");
   return file ? "" : file.error().message();
 }
@@ -104,7 +104,7 @@ TEST(GgufFile, ArraysOfArraysArePassedOver) {
   EXPECT_EQ(file->floats("b.nested").error().message(), wrong + "an array of f32");
   EXPECT_EQ(file->integer("b.nested").error().message(), wrong + "an integer below 2^63");
   EXPECT_NE(file->find("w"), nullptr);
-  for (std::size_t n = 0; n < bytes.size(); ++n) EXPECT_NE(error_of(std::string_view(bytes).substr(0, n)), "") << n;
+  for (std::size_t n = 0; n < bytes.size(); ++n) EXPECT_NE(gguf_error(std::string_view(bytes).substr(0, n)), "") << n;
 }
 
 TEST(GgufFile, ListsTensorsInHuggingFaceOrder) {
@@ -235,18 +235,18 @@ TEST(GgufFile, BrokenFilesAreRefusedByName) {
   for (const auto& broken : cases) {
     GgufWriter writer = small_file();
     broken.spoil(writer);
-    const std::string error = error_of(writer.bytes());
+    const std::string error = gguf_error(writer.bytes());
     EXPECT_NE(error.find(broken.expected), std::string::npos)
         << "expected: " << broken.expected << "\n  gave: " << error;
     EXPECT_EQ(error.find("m.gguf: "), 0u) << error;
   }
-  EXPECT_EQ(error_of("GGML"), "m.gguf: does not begin with GGUF");
+  EXPECT_EQ(gguf_error("GGML"), "m.gguf: does not begin with GGUF");
 }
 
 TEST(GgufFile, EveryTruncationIsRefused) {
   const std::string bytes = small_file().bytes();
-  ASSERT_EQ(error_of(bytes), "");
-  for (std::size_t n = 0; n < bytes.size(); ++n) EXPECT_NE(error_of(std::string_view(bytes).substr(0, n)), "") << n;
+  ASSERT_EQ(gguf_error(bytes), "");
+  for (std::size_t n = 0; n < bytes.size(); ++n) EXPECT_NE(gguf_error(std::string_view(bytes).substr(0, n)), "") << n;
 }
 
 // Their cost is that of their bytes: a square of the count would not end within this test's life.
@@ -254,13 +254,13 @@ TEST(GgufFile, HostileCountsEnd) {
   GgufWriter writer;
   writer.extra_entries = 1'000'000;
   writer.entries = std::string(13'000'000, '\0');  // a million times: empty key, u8, 0
-  EXPECT_NE(error_of(writer.bytes()).find("occurs twice"), std::string::npos);
+  EXPECT_NE(gguf_error(writer.bytes()).find("occurs twice"), std::string::npos);
   GgufWriter strings;
   strings.begin_entry("n", 9);
   append(strings.entries, std::uint32_t{8});
   append(strings.entries, std::uint64_t{1} << 22);
   strings.entries += std::string(std::size_t{8} << 22, '\0');
-  EXPECT_EQ(error_of(strings.bytes()), "");
+  EXPECT_EQ(gguf_error(strings.bytes()), "");
 }
 
 }  // namespace

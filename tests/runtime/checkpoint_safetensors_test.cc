@@ -21,7 +21,7 @@ using testing::append;
 using testing::as_bytes;
 using testing::safetensors_bytes;
 
-std::string error_of(std::string_view bytes) {
+std::string safetensors_error(std::string_view bytes) {
   const auto file = SafetensorsFile::parse(as_bytes(bytes), "w.safetensors");
   return file ? "" : file.error().message();
 }
@@ -51,8 +51,8 @@ TEST(SafetensorsFile, ListsTensorsByName) {
 }
 
 TEST(SafetensorsFile, AFileWithoutTensorsIsEmpty) {
-  EXPECT_EQ(error_of(safetensors_bytes("{}", "")), "");
-  EXPECT_EQ(error_of(safetensors_bytes(R"({"__metadata__":{}})", "")), "");
+  EXPECT_EQ(safetensors_error(safetensors_bytes("{}", "")), "");
+  EXPECT_EQ(safetensors_error(safetensors_bytes(R"({"__metadata__":{}})", "")), "");
 }
 
 // As the reference reader: fields of a later version, metadata that is null.
@@ -82,8 +82,8 @@ TEST(SafetensorsFile, OtherFilesAreSaidToBeWhatTheyAre) {
       {std::string("\x80\2\x8a\nl\xfc\x9c\x46\xf9\x20", 10), "a Python pickle"},
   };
   for (const auto& [bytes, expected] : files) {
-    EXPECT_NE(error_of(bytes).find(std::string("is not a safetensors file: it is ") + expected), std::string::npos)
-        << error_of(bytes);
+    EXPECT_NE(safetensors_error(bytes).find(std::string("is not a safetensors file: it is ") + expected), std::string::npos)
+        << safetensors_error(bytes);
   }
 }
 
@@ -143,7 +143,7 @@ TEST(SafetensorsFile, BrokenHeadersAreRefusedByName) {
       {R"({"t":{"dtype":")" + std::string(100, 'x') + R"("}})", "", "t: dtype is unknown"},
   };
   for (const auto& broken : cases) {
-    const std::string error = error_of(safetensors_bytes(broken.header, broken.data));
+    const std::string error = safetensors_error(safetensors_bytes(broken.header, broken.data));
     EXPECT_NE(error.find(broken.expected), std::string::npos) << broken.header << "\n  gave: " << error;
     EXPECT_EQ(error.find("w.safetensors: "), 0u) << error;
   }
@@ -151,15 +151,15 @@ TEST(SafetensorsFile, BrokenHeadersAreRefusedByName) {
 
 TEST(SafetensorsFile, EveryTruncationIsRefused) {
   const std::string bytes = safetensors_bytes({{"a", {2}, {1, 2}}, {"b", {1, 2}, {3, 4}}}, "F32");
-  ASSERT_EQ(error_of(bytes), "");
-  for (std::size_t n = 0; n < bytes.size(); ++n) EXPECT_NE(error_of(std::string_view(bytes).substr(0, n)), "") << n;
+  ASSERT_EQ(safetensors_error(bytes), "");
+  for (std::size_t n = 0; n < bytes.size(); ++n) EXPECT_NE(safetensors_error(std::string_view(bytes).substr(0, n)), "") << n;
 }
 
 TEST(SafetensorsFile, HeaderLengthsBeyondTheFileAreRefused) {
   for (const std::uint64_t length : {std::uint64_t{3}, std::uint64_t{100'000'001}, ~std::uint64_t{0}}) {
     std::string bytes;
     append(bytes, length);
-    EXPECT_NE(error_of(bytes + "{}").find("header length"), std::string::npos);
+    EXPECT_NE(safetensors_error(bytes + "{}").find("header length"), std::string::npos);
   }
 }
 
@@ -167,13 +167,13 @@ TEST(SafetensorsFile, LargeHostileHeadersEndQuickly) {
   const auto begin = std::chrono::steady_clock::now();
   std::string numbers = "{\"t\":{\"shape\":[";
   for (int i = 0; i < 1'000'000; ++i) numbers += "1,";
-  EXPECT_NE(error_of(safetensors_bytes(numbers + "1]}}", "")), "");
+  EXPECT_NE(safetensors_error(safetensors_bytes(numbers + "1]}}", "")), "");
   std::string nested(1'000'000, '[');
-  EXPECT_NE(error_of(safetensors_bytes("{\"t\":" + nested, "")), "");
+  EXPECT_NE(safetensors_error(safetensors_bytes("{\"t\":" + nested, "")), "");
   std::string same = "{";
   for (int i = 0; i < 100'000; ++i) same += R"("t":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},)";
   same.back() = '}';
-  EXPECT_NE(error_of(safetensors_bytes(same, "")).find("t: occurs twice"), std::string::npos);
+  EXPECT_NE(safetensors_error(safetensors_bytes(same, "")).find("t: occurs twice"), std::string::npos);
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
 }
 

@@ -19,22 +19,22 @@ using shard::testing::tiny_shard;
 using shard::testing::tiny_weights;
 using shard::testing::TinyRank;
 
-constexpr std::int32_t kRows = 9;
+constexpr std::int32_t kPromptRows = 9;
 
 // One prompt in the blocks 2 and 3.
 struct Prompt {
-  std::vector<TokenId> ids = prompt(kRows, 3);
-  std::vector<std::int32_t> positions, begin = {0, kRows}, context = {kRows}, table_begin = {0, 1};
+  std::vector<TokenId> ids = prompt(kPromptRows, 3);
+  std::vector<std::int32_t> positions, begin = {0, kPromptRows}, context = {kPromptRows}, table_begin = {0, 1};
   std::vector<std::int64_t> slots;
   std::vector<std::uint32_t> table = {2};
   StepRows rows;
 
   Prompt() {
-    for (std::int32_t i = 0; i < kRows; ++i) {
+    for (std::int32_t i = 0; i < kPromptRows; ++i) {
       positions.push_back(i);
       slots.push_back(2 * 16 + i);
     }
-    rows.rows = kRows;
+    rows.rows = kPromptRows;
     rows.token_ids = ids.data();
     rows.positions = positions.data();
     rows.slots = slots.data();
@@ -65,7 +65,7 @@ TEST(Llama, TellsOfTheEmbeddingAndOfEveryLayer) {
   std::vector<int> told;
   rank.llama->forward(prompt.rows, *rank.kv, [&](int state) {
     told.push_back(state);
-    EXPECT_EQ(rank.llama->hidden().rows, kRows);
+    EXPECT_EQ(rank.llama->hidden().rows, kPromptRows);
     EXPECT_EQ(rank.llama->hidden().cols, 64);
   });
   EXPECT_EQ(told, (std::vector<int>{0, 1, 2}));

@@ -19,7 +19,7 @@ namespace {
 
 using step::SampledToken;
 
-constexpr int kVocab = 331;
+constexpr int kOddVocab = 331;
 
 model::ShardPlan plan_for(int vocab, int tp, int rank) {
   model::LlamaConfig config;
@@ -38,7 +38,7 @@ model::ShardPlan plan_for(int vocab, int tp, int rank) {
 std::vector<float> random_row(unsigned seed, float spread) {
   std::mt19937 generator(seed);
   std::normal_distribution<float> normal(0.0F, spread);
-  std::vector<float> row(kVocab);
+  std::vector<float> row(kOddVocab);
   for (float& value : row) value = normal(generator);
   return row;
 }
@@ -53,7 +53,7 @@ auto on_ranks(const std::vector<std::vector<float>>& rows, int tp, const Use& us
     set_kernel_float_mode();
     auto device = make_cpu_device({.isa = CpuIsa::kReference, .threads = 1});
     ASSERT_TRUE(device);
-    const auto plan = plan_for(kVocab, tp, rank);
+    const auto plan = plan_for(kOddVocab, tp, rank);
     const auto stride = static_cast<std::size_t>(round_up(plan.vocab.size(), 16));
     std::vector<float> slices(stride * rows.size(), 1e30F);  // poisoned padding
     for (std::size_t i = 0; i < rows.size(); ++i)
@@ -61,7 +61,7 @@ auto on_ranks(const std::vector<std::vector<float>>& rows, int tp, const Use& us
                 slices.begin() + static_cast<std::ptrdiff_t>(i * stride));
     TensorView view{slices.data(), DType::kF32, static_cast<std::int64_t>(rows.size()), plan.vocab.size(),
                     static_cast<std::int64_t>(stride)};
-    Sampler sampler(plan, kVocab, **device, *group[static_cast<std::size_t>(rank)], true);
+    Sampler sampler(plan, kOddVocab, **device, *group[static_cast<std::size_t>(rank)], true);
     answers[static_cast<std::size_t>(rank)] = use(sampler, view);
   };
   std::vector<std::thread> threads;
@@ -132,7 +132,7 @@ TEST(Sampler, SameSeedAndIndexDrawTheSameOtherIndexDrawsAnew) {
 
 // 4 tokens of known probability; the seed is fixed, so the counts are too. Bound: 5 standard deviations.
 TEST(Sampler, DrawsFollowTheSoftmax) {
-  std::vector<float> row(kVocab, -1e30F);
+  std::vector<float> row(kOddVocab, -1e30F);
   const std::map<TokenId, double> probability{{5, 0.5}, {100, 0.25}, {250, 0.15}, {330, 0.1}};
   for (const auto& [token, p] : probability) row[static_cast<std::size_t>(token)] = static_cast<float>(std::log(p));
   std::map<TokenId, int> counts;
@@ -152,8 +152,8 @@ void expect_inside(const std::vector<float>& row, const step::SamplingParams& pa
 
 TEST(Sampler, FiltersKeepWhatTheirDefinitionsKeep) {
   const auto row = random_row(8, 1.5F);
-  std::vector<TokenId> order(kVocab);
-  for (int i = 0; i < kVocab; ++i) order[static_cast<std::size_t>(i)] = i;
+  std::vector<TokenId> order(kOddVocab);
+  for (int i = 0; i < kOddVocab; ++i) order[static_cast<std::size_t>(i)] = i;
   std::sort(order.begin(), order.end(), [&](TokenId a, TokenId b) { return row[a] > row[b]; });
   double total = 0;
   for (const float logit : row) total += std::exp(logit);

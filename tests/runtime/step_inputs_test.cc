@@ -3,10 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/runtime/shard_fixture.h"
+
 namespace herd::shard {
 namespace {
-
-std::unique_ptr<Device> cpu() { return std::move(*make_cpu_device({CpuIsa::kReference, 1})); }
 
 template <class T>
 std::vector<T> values(const T* begin, std::size_t count) {
@@ -28,7 +28,7 @@ StepBatch batch_of_two() {
 }
 
 TEST(StepInputs, RowsBeyondTheBatchWriteNothingAndSeeNothing) {
-  const auto device = cpu();
+  const auto device = testing::cpu();
   const auto inputs = std::move(*StepInputs::make(*device, {8, 6, 16}));
   const model::StepRows rows = inputs->place(batch_of_two(), 6, 1);
   EXPECT_EQ(rows.rows, 6);
@@ -47,7 +47,7 @@ TEST(StepInputs, RowsBeyondTheBatchWriteNothingAndSeeNothing) {
 }
 
 TEST(StepInputs, AddressesDoNotMove) {
-  const auto device = cpu();
+  const auto device = testing::cpu();
   const auto inputs = std::move(*StepInputs::make(*device, {8, 6, 16}));
   const model::StepRows full = inputs->place(batch_of_two(), 8, 1);
   StepBatch one;
@@ -67,7 +67,7 @@ TEST(StepInputs, AddressesDoNotMove) {
 }
 
 TEST(StepInputs, ABatchBeyondTheLimitsIsRefusedByName) {
-  const auto device = cpu();
+  const auto device = testing::cpu();
   const StepBatch batch = batch_of_two();
   const auto check = [&](const StepInputLimits& limits) {
     return std::move(*StepInputs::make(*device, limits))->check(batch).message();

@@ -12,7 +12,7 @@
 namespace herd::tokenizer {
 namespace {
 
-std::string refusal(const std::string& blob) {
+std::string charsmap_refusal(const std::string& blob) {
   const auto map = Charsmap::parse(blob);
   return map ? "accepted" : map.error().message();
 }
@@ -32,13 +32,13 @@ TEST(Charsmap, ReplacesWhatTheTextBeginsWith) {
 
 TEST(Charsmap, RefusesWhatDoesNotFitIntoOneAnother) {
   const std::string good = one_byte_charsmap("A", {"a"});
-  EXPECT_EQ(refusal(good), "accepted");
-  EXPECT_EQ(refusal(""), "map of characters: shorter than its header");
-  EXPECT_EQ(refusal(good.substr(0, 100)), "map of characters: an array of 4096 bytes in 96");
-  EXPECT_EQ(refusal(std::string(8, '\0')), "map of characters: an array of 0 bytes in 4");
-  EXPECT_EQ(refusal(good + "x"), "map of characters: its last text has no end");
-  EXPECT_EQ(refusal(one_byte_charsmap("A", {"\xFF"})), "map of characters: not UTF-8");
-  EXPECT_EQ(refusal(one_byte_charsmap("A", {std::string(300, 'a')})), "map of characters: a text longer than any character's");
+  EXPECT_EQ(charsmap_refusal(good), "accepted");
+  EXPECT_EQ(charsmap_refusal(""), "map of characters: shorter than its header");
+  EXPECT_EQ(charsmap_refusal(good.substr(0, 100)), "map of characters: an array of 4096 bytes in 96");
+  EXPECT_EQ(charsmap_refusal(std::string(8, '\0')), "map of characters: an array of 0 bytes in 4");
+  EXPECT_EQ(charsmap_refusal(good + "x"), "map of characters: its last text has no end");
+  EXPECT_EQ(charsmap_refusal(one_byte_charsmap("A", {"\xFF"})), "map of characters: not UTF-8");
+  EXPECT_EQ(charsmap_refusal(one_byte_charsmap("A", {std::string(300, 'a')})), "map of characters: a text longer than any character's");
 }
 
 // An array may lead back to where it came from: 'A' is then followed by any number of them, each the end of a string.

@@ -193,7 +193,7 @@ TEST(JsonDocument, LargeListsAreReadOnSeveralThreads) {
   }
 }
 
-std::string refusal(const std::string& text) {
+std::string json_refusal(const std::string& text) {
   const auto tokenizer = parse_tokenizer_json(text, "f");
   return tokenizer ? "accepted" : tokenizer.error().message();
 }
@@ -201,15 +201,15 @@ std::string refusal(const std::string& text) {
 TEST(JsonDocument, HugeCountsAreRefused) {
   std::string vocab = R"("a":0)";
   for (std::size_t i = 0; i < kVocabularySizeMax; ++i) vocab += R"(,"":0)";
-  EXPECT_EQ(refusal(R"({"model":{"type":"BPE","vocab":{)" + vocab + R"(},"merges":[]}})"), "f: model.vocab: more than 1048576 tokens");
+  EXPECT_EQ(json_refusal(R"({"model":{"type":"BPE","vocab":{)" + vocab + R"(},"merges":[]}})"), "f: model.vocab: more than 1048576 tokens");
   std::string merges = "0";
   for (std::size_t i = 0; i < 3 * kMergesMax; ++i) merges += ",0";
-  EXPECT_EQ(refusal(R"({"model":{"type":"BPE","vocab":{"a":0},"merges":[)" + merges + "]}}"), "f: model.merges: more than 2097152");
+  EXPECT_EQ(json_refusal(R"({"model":{"type":"BPE","vocab":{"a":0},"merges":[)" + merges + "]}}"), "f: model.merges: more than 2097152");
 }
 
 TEST(JsonDocument, OfSeveralFaultsOfMergesTheLastIsTold) {
   const auto with = [](const std::string& merges) {
-    return refusal(R"({"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":[)" + merges + "]}}");
+    return json_refusal(R"({"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":[)" + merges + "]}}");
   };
   EXPECT_EQ(with(R"("a b")"), "accepted");
   EXPECT_EQ(with(R"("a b",7,"a b")"), "f: model.merges[1]: not two tokens, in one text with a space between them or in two");
@@ -217,10 +217,10 @@ TEST(JsonDocument, OfSeveralFaultsOfMergesTheLastIsTold) {
   EXPECT_EQ(with(R"("ab","a c","a b")"), "f: model.merges[1]: 'a' and 'c' or what they make is not in model.vocab");
   EXPECT_EQ(with(R"("b a")"), "f: model.merges[0]: 'b' and 'a' or what they make is not in model.vocab");
   EXPECT_EQ(with(R"(["a","b","c"])"), "f: model.merges[0]: not two tokens, in one text with a space between them or in two");
-  EXPECT_EQ(refusal(R"({"model":{"vocab":{"a":0},"merges":{}}})"), "f: model.merges: missing");
-  EXPECT_EQ(refusal(R"({"model":{"vocab":{"a":"x"},"merges":{}}})"), "f: model.vocab['a']: not a token id") << "the vocabulary comes first";
-  EXPECT_EQ(refusal(R"({"model":{"vocab":["a"],"merges":[]}})"), "f: model.vocab: missing");
-  EXPECT_EQ(refusal(R"({"model":{"vocab":{"a":"x","b":1,"a":0},"merges":[]}})"), "accepted") << "of equal keys the last one counts";
+  EXPECT_EQ(json_refusal(R"({"model":{"vocab":{"a":0},"merges":{}}})"), "f: model.merges: missing");
+  EXPECT_EQ(json_refusal(R"({"model":{"vocab":{"a":"x"},"merges":{}}})"), "f: model.vocab['a']: not a token id") << "the vocabulary comes first";
+  EXPECT_EQ(json_refusal(R"({"model":{"vocab":["a"],"merges":[]}})"), "f: model.vocab: missing");
+  EXPECT_EQ(json_refusal(R"({"model":{"vocab":{"a":"x","b":1,"a":0},"merges":[]}})"), "accepted") << "of equal keys the last one counts";
 }
 
 }  // namespace

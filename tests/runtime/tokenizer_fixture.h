@@ -10,9 +10,12 @@
 
 #include "runtime/tokenizer/byte_alphabet.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
+#include "runtime/tokenizer/sentencepiece_normalizer.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace herd::tokenizer {
+
+inline const std::string kS(kSpaceSymbol);  // how pieces spell a space
 
 using Bytes = std::vector<std::pair<std::string, std::string>>;  // pairs to merge, by rank
 

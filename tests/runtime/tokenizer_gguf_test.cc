@@ -2,7 +2,6 @@
 
 #include "runtime/tokenizer/byte_spelling.h"
 #include "runtime/tokenizer/gguf_pre_tokenizers.h"
-#include "runtime/tokenizer/sentencepiece_normalizer.h"
 #include "tests/runtime/tokenizer_fixture.h"
 
 #include <gtest/gtest.h>
@@ -123,8 +122,6 @@ GgufVocabulary scored_vocabulary(const std::vector<std::string>& pieces) {
 }
 
 constexpr TokenId kFirstPiece = 259;
-const std::string kS(kSpaceSymbol);
-
 TEST(GgufVocabulary, ALlamaVocabularyMergesByScoreWithASpaceInFrontOfEachStretch) {
   GgufVocabulary vocabulary = scored_vocabulary({kS + "a", kS, "a", "b"});
   const Tokenizer tokenizer = build_small(vocabulary);

@@ -15,37 +15,36 @@ namespace {
 
 using Ids = std::vector<TokenId>;
 using Type = SentencePiece::Type;
-const std::string kS(kSpaceSymbol);
 
-std::string normalized(const SentencePieceRules& rules, std::string_view text, bool begins_text = true,
-                       std::vector<PieceTrie::Entry> kept = {}) {
+std::string normalized_by(const SentencePieceRules& rules, std::string_view text, bool begins_text = true,
+                          std::vector<PieceTrie::Entry> kept = {}) {
   std::string out;
   SentencePieceNormalizer::build(rules, std::move(kept)).value().normalize(text, begins_text, out);
   return out;
 }
 
 TEST(SentencePieceNormalizer, SpacesAreAddedRemovedAndSpelledAsTheRulesSay) {
-  EXPECT_EQ(normalized({}, "a  b "), kS + "a" + kS + kS + "b" + kS);
-  EXPECT_EQ(normalized({}, ""), "");
-  EXPECT_EQ(normalized({}, " "), kS + kS);
-  EXPECT_EQ(normalized({.dummy_prefix = false}, "a b"), "a" + kS + "b");
-  EXPECT_EQ(normalized({.escape_spaces = false}, "a b"), " a b");
-  EXPECT_EQ(normalized({.space_as_suffix = true}, "a b"), "a" + kS + "b" + kS);
+  EXPECT_EQ(normalized_by({}, "a  b "), kS + "a" + kS + kS + "b" + kS);
+  EXPECT_EQ(normalized_by({}, ""), "");
+  EXPECT_EQ(normalized_by({}, " "), kS + kS);
+  EXPECT_EQ(normalized_by({.dummy_prefix = false}, "a b"), "a" + kS + "b");
+  EXPECT_EQ(normalized_by({.escape_spaces = false}, "a b"), " a b");
+  EXPECT_EQ(normalized_by({.space_as_suffix = true}, "a b"), "a" + kS + "b" + kS);
   const SentencePieceRules removing{.remove_extra_spaces = true};
-  EXPECT_EQ(normalized(removing, "  a   b  "), kS + "a" + kS + "b");
-  EXPECT_EQ(normalized(removing, "   "), "");
-  EXPECT_EQ(normalized({.prefix_every_stretch = false}, "a", true), kS + "a");
-  EXPECT_EQ(normalized({.prefix_every_stretch = false}, "a", false), "a");
-  EXPECT_EQ(normalized({}, "a", false), kS + "a");
+  EXPECT_EQ(normalized_by(removing, "  a   b  "), kS + "a" + kS + "b");
+  EXPECT_EQ(normalized_by(removing, "   "), "");
+  EXPECT_EQ(normalized_by({.prefix_every_stretch = false}, "a", true), kS + "a");
+  EXPECT_EQ(normalized_by({.prefix_every_stretch = false}, "a", false), "a");
+  EXPECT_EQ(normalized_by({}, "a", false), kS + "a");
 }
 
 TEST(SentencePieceNormalizer, CharactersAreReplacedButNotInWhatIsKept) {
   SentencePieceRules rules;
   rules.charsmap = one_byte_charsmap("AB\t", {"a", "", " "});
-  EXPECT_EQ(normalized(rules, "AxB\tA"), kS + "ax" + kS + "a");
-  EXPECT_EQ(normalized(rules, "ABBA A", true, {{"BBA", 7}}), kS + "aBBA" + kS + "a");
+  EXPECT_EQ(normalized_by(rules, "AxB\tA"), kS + "ax" + kS + "a");
+  EXPECT_EQ(normalized_by(rules, "ABBA A", true, {{"BBA", 7}}), kS + "aBBA" + kS + "a");
   rules.remove_extra_spaces = true;
-  EXPECT_EQ(normalized(rules, "\t A\t\t \tA\t"), kS + "a" + kS + "a");
+  EXPECT_EQ(normalized_by(rules, "\t A\t\t \tA\t"), kS + "a" + kS + "a");
 }
 
 TEST(SentencePieceModel, EncodesWithTheSpaceInFrontAndDecodesWithoutIt) {

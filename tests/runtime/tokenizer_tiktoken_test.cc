@@ -31,7 +31,7 @@ std::string model(const Texts& more) {
   return out;
 }
 
-std::string refusal(const std::string& content) {
+std::string tiktoken_refusal(const std::string& content) {
   const auto tokenizer = parse_tiktoken_model(content, "tokenizer.model");
   return tokenizer ? "accepted" : tokenizer.error().message();
 }
@@ -75,18 +75,18 @@ TEST(TiktokenModel, LongRunsAreCutAsMetasWrapperDoes) {
 
 TEST(TiktokenModel, RefusalsNameTheLine) {
   const std::string good = model({"ab"});
-  EXPECT_EQ(refusal(good), "accepted");
-  EXPECT_EQ(refusal(good.substr(0, good.size() - 1)), "accepted");
-  EXPECT_EQ(refusal("").find("tokenizer.model: no token for byte 0 among 0 lines"), 0U);
-  EXPECT_EQ(refusal("\x0A\x0E\x0A").find("tokenizer.model:1: not '<base64> <rank>' (is this a SentencePiece"), 0U);
-  EXPECT_EQ(refusal(good + "YWI= 999\n").find("tokenizer.model:258: rank 999 where 257 must follow"), 0U);
-  EXPECT_EQ(refusal(good + "YWI= x\n").find("tokenizer.model:258: rank is not a number"), 0U);
-  EXPECT_EQ(refusal(good + "YWI 257\n").find("tokenizer.model:258: token is not base64"), 0U);
-  EXPECT_EQ(refusal(good + "YWJ= 257\n").find("tokenizer.model:258: token is not base64"), 0U);
-  EXPECT_EQ(refusal(good + " 257\n").find("tokenizer.model:258: token is not base64"), 0U);
-  EXPECT_NE(refusal(good + "YWI= 257\n").find("occurs twice"), std::string::npos);
-  EXPECT_EQ(refusal(good + base64(std::string(300, 'a')) + " 257\n").find("tokenizer.model:258: token longer"), 0U);
-  EXPECT_NE(refusal(good.substr(good.find('\n') + 1)).find("rank 1 where 0 must follow"), std::string::npos);
+  EXPECT_EQ(tiktoken_refusal(good), "accepted");
+  EXPECT_EQ(tiktoken_refusal(good.substr(0, good.size() - 1)), "accepted");
+  EXPECT_EQ(tiktoken_refusal("").find("tokenizer.model: no token for byte 0 among 0 lines"), 0U);
+  EXPECT_EQ(tiktoken_refusal("\x0A\x0E\x0A").find("tokenizer.model:1: not '<base64> <rank>' (is this a SentencePiece"), 0U);
+  EXPECT_EQ(tiktoken_refusal(good + "YWI= 999\n").find("tokenizer.model:258: rank 999 where 257 must follow"), 0U);
+  EXPECT_EQ(tiktoken_refusal(good + "YWI= x\n").find("tokenizer.model:258: rank is not a number"), 0U);
+  EXPECT_EQ(tiktoken_refusal(good + "YWI 257\n").find("tokenizer.model:258: token is not base64"), 0U);
+  EXPECT_EQ(tiktoken_refusal(good + "YWJ= 257\n").find("tokenizer.model:258: token is not base64"), 0U);
+  EXPECT_EQ(tiktoken_refusal(good + " 257\n").find("tokenizer.model:258: token is not base64"), 0U);
+  EXPECT_NE(tiktoken_refusal(good + "YWI= 257\n").find("occurs twice"), std::string::npos);
+  EXPECT_EQ(tiktoken_refusal(good + base64(std::string(300, 'a')) + " 257\n").find("tokenizer.model:258: token longer"), 0U);
+  EXPECT_NE(tiktoken_refusal(good.substr(good.find('\n') + 1)).find("rank 1 where 0 must follow"), std::string::npos);
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ using Reason = AdmissionRefusal::Reason;
 using Ids = std::vector<std::uint64_t>;
 
 // Seconds of the test; some things have happened before 0.
-constexpr Instant at(double seconds) { return {static_cast<std::int64_t>((seconds + 1000) * 1e9)}; }
-constexpr Instant kNever = at(1e9);
+constexpr Instant later(double seconds) { return {static_cast<std::int64_t>((seconds + 1000) * 1e9)}; }
+constexpr Instant kNever = later(1e9);
 
 // Limits that refuse nothing, so that a test shows one rule.
 TenantLimits unlimited(double weight = 1) {
@@ -46,13 +46,13 @@ struct Driver {
                                            .output_tokens_max = a.output_max,
                                            .priority = a.priority,
                                            .deadline = a.deadline},
-                                          at(now));
+                                          later(now));
     queue.check_integrity();
     return refused;
   }
   Ids start(double now = 0) {
     Ids started;
-    for (const RequestId id : queue.take_startable(at(now))) started.push_back(id.value);
+    for (const RequestId id : queue.take_startable(later(now))) started.push_back(id.value);
     queue.check_integrity();
     return started;
   }
@@ -62,7 +62,7 @@ struct Driver {
     for (Ids started = start(); !started.empty(); started = start()) {
       for (const std::uint64_t id : started) {
         order.push_back(id);
-        queue.on_finished(RequestId(id), 10, 0, at(0));
+        queue.on_finished(RequestId(id), 10, 0, later(0));
       }
     }
     return order;
@@ -71,7 +71,7 @@ struct Driver {
   void measure_rate() {
     ASSERT_FALSE(arrive({.tenant = 999, .prompt = 1000}));
     ASSERT_EQ(start(-10), Ids{ids});
-    queue.on_finished(RequestId(ids), 1000, 0, at(0));
+    queue.on_finished(RequestId(ids), 1000, 0, later(0));
     ASSERT_NEAR(queue.stats().tokens_per_s, 100, 1e-9);
   }
 
@@ -107,7 +107,7 @@ TEST_F(AdmissionQueueTest, StartsANewTenantBeforeAFlood) {
   for (int i = 0; i < 5; ++i) EXPECT_FALSE(arrive({.tenant = 1}));
   EXPECT_EQ(start(), Ids{1});
   EXPECT_FALSE(arrive({.tenant = 2}));
-  queue.on_finished(RequestId(1), 10, 0, at(0));
+  queue.on_finished(RequestId(1), 10, 0, later(0));
   EXPECT_EQ(run_all(), (Ids{6, 2, 3, 4, 5}));
 }
 
@@ -147,7 +147,7 @@ TEST_F(AdmissionQueueFourSequences, StartsAsManySequencesAsMayRun) {
   EXPECT_EQ(start(), (Ids{1, 2}));
   EXPECT_EQ(queue.stats().running_sequences, 4U);
   EXPECT_EQ(start(), Ids{});
-  queue.on_finished(RequestId(2), 10, 0, at(1));
+  queue.on_finished(RequestId(2), 10, 0, later(1));
   EXPECT_EQ(start(), Ids{3});
 }
 
@@ -156,7 +156,7 @@ TEST_F(AdmissionQueueFourSequences, LetsNobodyOvertakeTheFirst) {
   EXPECT_FALSE(arrive({.sequences = 2}));
   EXPECT_FALSE(arrive({.sequences = 1}));
   EXPECT_EQ(start(), Ids{1});
-  queue.on_finished(RequestId(1), 10, 0, at(1));
+  queue.on_finished(RequestId(1), 10, 0, later(1));
   EXPECT_EQ(start(), (Ids{2, 3}));
 }
 
@@ -165,10 +165,10 @@ TEST_F(AdmissionQueueFourSequences, RunsALargerRequestAlone) {
   EXPECT_FALSE(arrive({.sequences = 9}));
   EXPECT_FALSE(arrive({.sequences = 1}));
   EXPECT_EQ(start(), Ids{1});
-  queue.on_finished(RequestId(1), 10, 0, at(1));
+  queue.on_finished(RequestId(1), 10, 0, later(1));
   EXPECT_EQ(start(), Ids{2});
   EXPECT_EQ(start(), Ids{});
-  queue.on_finished(RequestId(2), 10, 0, at(2));
+  queue.on_finished(RequestId(2), 10, 0, later(2));
   EXPECT_EQ(start(), Ids{3});
 }
 
@@ -180,7 +180,7 @@ struct AdmissionQueueSmall : testing::Test, Driver {
 
 TEST_F(AdmissionQueueSmall, RefusesMoreRequestsThanTheQueueHolds) {
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(arrive({}));
-  const auto early = queue.refuses_now(TenantId(1), at(0));
+  const auto early = queue.refuses_now(TenantId(1), later(0));
   const auto refused = arrive({});
   ASSERT_TRUE(refused && early);
   EXPECT_EQ(refused->reason, Reason::kQueueRequests);
@@ -189,7 +189,7 @@ TEST_F(AdmissionQueueSmall, RefusesMoreRequestsThanTheQueueHolds) {
   EXPECT_EQ(early->reason, Reason::kQueueRequests);
   EXPECT_EQ(queue.stats().refused_capacity, 1U);
   EXPECT_EQ(start(), Ids{1});  // running ones are not in the queue
-  EXPECT_FALSE(queue.refuses_now(TenantId(1), at(0)));
+  EXPECT_FALSE(queue.refuses_now(TenantId(1), later(0)));
   EXPECT_FALSE(arrive({}));
 }
 
@@ -200,7 +200,7 @@ TEST_F(AdmissionQueueSmall, RefusesMorePromptTokensThanTheQueueHolds) {
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->reason, Reason::kQueueTokens);
   EXPECT_FALSE(refused->quota);
-  EXPECT_EQ(queue.refuses_now(TenantId(1), at(0))->reason, Reason::kQueueTokens);
+  EXPECT_EQ(queue.refuses_now(TenantId(1), later(0))->reason, Reason::kQueueTokens);
   EXPECT_EQ(queue.stats().waiting_tokens, 100U);
 }
 
@@ -239,37 +239,37 @@ TEST_F(AdmissionQueueTest, RefusesWhatWouldWaitBeyondItsDeadline) {
   measure_rate();
   EXPECT_FALSE(arrive({.prompt = 500}));
   EXPECT_FALSE(arrive({.prompt = 500}));
-  EXPECT_FALSE(arrive({.deadline = at(10.1)}));  // 1000 tokens ahead: 10 s
-  const auto refused = arrive({.deadline = at(5)});
+  EXPECT_FALSE(arrive({.deadline = later(10.1)}));  // 1000 tokens ahead: 10 s
+  const auto refused = arrive({.deadline = later(5)});
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->reason, Reason::kDeadline);
   EXPECT_FALSE(refused->quota);
   EXPECT_EQ(refused->retry_after_s, 6);                      // then about 5 s of work are left: 10.1 - 5, rounded up
-  EXPECT_FALSE(arrive({.tenant = 2, .deadline = at(5.1)}));  // goes before most of the others': 500 tokens
-  EXPECT_EQ(arrive({.tenant = 3, .deadline = at(0)})->reason, Reason::kDeadline);
+  EXPECT_FALSE(arrive({.tenant = 2, .deadline = later(5.1)}));  // goes before most of the others': 500 tokens
+  EXPECT_EQ(arrive({.tenant = 3, .deadline = later(0)})->reason, Reason::kDeadline);
 }
 
 TEST_F(AdmissionQueueTest, TakesAnyDeadlineAheadWithoutAMeasuredRate) {
   EXPECT_FALSE(arrive({.prompt = 1000000}));
-  EXPECT_FALSE(arrive({.deadline = at(0.001)}));
-  EXPECT_EQ(arrive({.deadline = at(0)})->reason, Reason::kDeadline);
+  EXPECT_FALSE(arrive({.deadline = later(0.001)}));
+  EXPECT_EQ(arrive({.deadline = later(0)})->reason, Reason::kDeadline);
   EXPECT_EQ(queue.stats().refused_capacity, 1U);
 }
 
 TEST_F(AdmissionQueueTest, ExpiresWhatWaitsBeyondItsDeadlineAndNothingElse) {
-  EXPECT_FALSE(arrive({.deadline = at(1)}));
+  EXPECT_FALSE(arrive({.deadline = later(1)}));
   EXPECT_EQ(start(), Ids{1});
-  EXPECT_FALSE(arrive({.deadline = at(3)}));
-  EXPECT_FALSE(arrive({.deadline = at(2)}));
-  EXPECT_FALSE(arrive({.deadline = at(4)}));
-  EXPECT_EQ(queue.take_expired(at(1.9)), std::vector<RequestId>{});
-  EXPECT_EQ(queue.take_expired(at(3)), (std::vector{RequestId(3), RequestId(2)}));
-  EXPECT_EQ(queue.take_expired(at(3)), std::vector<RequestId>{});
+  EXPECT_FALSE(arrive({.deadline = later(3)}));
+  EXPECT_FALSE(arrive({.deadline = later(2)}));
+  EXPECT_FALSE(arrive({.deadline = later(4)}));
+  EXPECT_EQ(queue.take_expired(later(1.9)), std::vector<RequestId>{});
+  EXPECT_EQ(queue.take_expired(later(3)), (std::vector{RequestId(3), RequestId(2)}));
+  EXPECT_EQ(queue.take_expired(later(3)), std::vector<RequestId>{});
   const AdmissionStats stats = queue.stats();
   EXPECT_EQ(stats.expired, 2U);
   EXPECT_EQ(stats.waiting, 1U);
   EXPECT_EQ(stats.running, 1U);
-  queue.on_finished(RequestId(3), 10, 0, at(3));  // long forgotten
+  queue.on_finished(RequestId(3), 10, 0, later(3));  // long forgotten
   EXPECT_EQ(queue.stats().running, 1U);
 }
 
@@ -286,10 +286,10 @@ TEST_F(AdmissionQueueTest, BoundsATenantsRequestsInFlight) {
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->reason, Reason::kInFlight);
   EXPECT_TRUE(refused->quota);
-  EXPECT_EQ(queue.refuses_now(TenantId(1), at(0))->reason, Reason::kInFlight);
+  EXPECT_EQ(queue.refuses_now(TenantId(1), later(0))->reason, Reason::kInFlight);
   EXPECT_EQ(queue.stats().refused_quota, 1U);
   EXPECT_FALSE(arrive({.tenant = 2}));
-  queue.on_finished(RequestId(1), 10, 0, at(1));
+  queue.on_finished(RequestId(1), 10, 0, later(1));
   EXPECT_FALSE(arrive({}));
 }
 
@@ -309,8 +309,8 @@ TEST_F(AdmissionQueueTest, BoundsATenantsRequestsPerMinute) {
   EXPECT_TRUE(refused->quota);
   EXPECT_EQ(refused->retry_after_s, 15);  // one in 20 s
   EXPECT_NE(refused->message.find("3 requests per minute"), std::string::npos) << refused->message;
-  EXPECT_TRUE(queue.refuses_now(TenantId(1), at(19)));
-  EXPECT_FALSE(queue.refuses_now(TenantId(1), at(20)));
+  EXPECT_TRUE(queue.refuses_now(TenantId(1), later(19)));
+  EXPECT_FALSE(queue.refuses_now(TenantId(1), later(20)));
   EXPECT_FALSE(arrive({}, 20));
   EXPECT_TRUE(arrive({}, 20));
 }
@@ -325,7 +325,7 @@ TEST_F(AdmissionQueueTest, BoundsATenantsPromptTokensPerMinute) {
   EXPECT_EQ(refused->reason, Reason::kTokenRate);
   EXPECT_TRUE(refused->quota);
   EXPECT_EQ(refused->retry_after_s, 10);                // 100 lack at 10 a second
-  EXPECT_FALSE(queue.refuses_now(TenantId(1), at(0)));  // a small one would be taken
+  EXPECT_FALSE(queue.refuses_now(TenantId(1), later(0)));  // a small one would be taken
   EXPECT_FALSE(arrive({.prompt = 200}));
 }
 
@@ -345,17 +345,17 @@ TEST_F(AdmissionQueueTest, RefusesATenantInDebtForOutputTokens) {
   queue.set_tenant(TenantId(1), limits);
   EXPECT_FALSE(arrive({.output_max = 200}));
   EXPECT_EQ(start(), Ids{1});
-  queue.on_output(RequestId(1), 50, at(0));
-  EXPECT_FALSE(queue.refuses_now(TenantId(1), at(0)));
-  queue.on_output(RequestId(1), 50, at(0));  // it goes on, in debt
+  queue.on_output(RequestId(1), 50, later(0));
+  EXPECT_FALSE(queue.refuses_now(TenantId(1), later(0)));
+  queue.on_output(RequestId(1), 50, later(0));  // it goes on, in debt
   const auto refused = arrive({});
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->reason, Reason::kTokenRate);
   EXPECT_TRUE(refused->quota);
   EXPECT_EQ(refused->retry_after_s, 40);
-  EXPECT_TRUE(queue.refuses_now(TenantId(1), at(40)));
-  EXPECT_FALSE(queue.refuses_now(TenantId(1), at(41)));
-  queue.on_finished(RequestId(1), 10, 130, at(41));  // 30 more than told of
+  EXPECT_TRUE(queue.refuses_now(TenantId(1), later(40)));
+  EXPECT_FALSE(queue.refuses_now(TenantId(1), later(41)));
+  queue.on_finished(RequestId(1), 10, 130, later(41));  // 30 more than told of
   EXPECT_EQ(arrive({}, 41)->retry_after_s, 29);
 }
 
@@ -366,7 +366,7 @@ TEST_F(AdmissionQueueTest, UsesNothingOfTheLimitsForARefusedRequest) {
   queue.set_tenant(TenantId(1), limits);
   EXPECT_FALSE(arrive({.prompt = 30}));
   for (int i = 0; i < 10; ++i) EXPECT_EQ(arrive({.prompt = 31})->reason, Reason::kTokenRate);
-  for (int i = 0; i < 10; ++i) EXPECT_EQ(arrive({.prompt = 1, .deadline = at(0)})->reason, Reason::kDeadline);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(arrive({.prompt = 1, .deadline = later(0)})->reason, Reason::kDeadline);
   EXPECT_FALSE(arrive({.prompt = 30}));
   EXPECT_EQ(queue.stats().refused_quota, 10U);
   EXPECT_EQ(queue.stats().refused_capacity, 10U);
@@ -381,9 +381,9 @@ TEST_F(AdmissionQueueTest, GivesBackWhatARequestWasChargedThatIsRefusedAfterAll)
   EXPECT_FALSE(arrive({.prompt = 60}));
   EXPECT_FALSE(arrive({.prompt = 40}));
   EXPECT_EQ(arrive({.prompt = 1})->reason, Reason::kRequestRate);
-  queue.on_refused(RequestId(1), at(0));
-  queue.on_refused(RequestId(1), at(0));  // once
-  queue.on_refused(RequestId(77), at(0));
+  queue.on_refused(RequestId(1), later(0));
+  queue.on_refused(RequestId(1), later(0));  // once
+  queue.on_refused(RequestId(77), later(0));
   queue.check_integrity();
   EXPECT_EQ(arrive({.prompt = 61})->reason, Reason::kTokenRate);
   EXPECT_FALSE(arrive({.prompt = 60}));
@@ -413,12 +413,12 @@ TEST_F(AdmissionQueueTest, ParkedWorkWaitsAndKeepsItsPlaceAmongTheRunning) {
                                            .output_tokens_max = 0,
                                            .priority = 0,
                                            .deadline = kNever},
-                                          at(0));
+                                          later(0));
     small.check_integrity();
     return refused ? std::optional(refused->reason) : std::nullopt;
   };
   EXPECT_EQ(offer(1, 10), std::nullopt);
-  EXPECT_EQ(small.take_startable(at(0)).size(), 1U);
+  EXPECT_EQ(small.take_startable(later(0)).size(), 1U);
   small.set_parked({.requests = 1, .sequences = 2, .tokens = 95});
   AdmissionStats stats = small.stats();
   EXPECT_EQ(stats.waiting, 1U);
@@ -428,8 +428,8 @@ TEST_F(AdmissionQueueTest, ParkedWorkWaitsAndKeepsItsPlaceAmongTheRunning) {
   EXPECT_EQ(offer(2, 10), Reason::kQueueTokens);
   EXPECT_EQ(offer(3, 5), std::nullopt);
   EXPECT_EQ(offer(4, 0), Reason::kQueueRequests);
-  EXPECT_TRUE(small.refuses_now(TenantId(1), at(0)).has_value());
-  EXPECT_TRUE(small.take_startable(at(0)).empty()) << "the parked ones need that place again";
+  EXPECT_TRUE(small.refuses_now(TenantId(1), later(0)).has_value());
+  EXPECT_TRUE(small.take_startable(later(0)).empty()) << "the parked ones need that place again";
   small.set_parked({});
   EXPECT_EQ(offer(5, 10), std::nullopt);
   EXPECT_EQ(small.stats().running, 1U);
@@ -449,11 +449,11 @@ TEST_F(AdmissionQueueTest, ARequestWithoutAReplicaIsRefusedByTheMachine) {
 TEST_F(AdmissionQueueTest, CancelsWaitingAndRunningRequests) {
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(arrive({}));
   EXPECT_EQ(start(), Ids{1});
-  queue.on_cancelled(RequestId(2), at(0));
+  queue.on_cancelled(RequestId(2), later(0));
   queue.check_integrity();
-  queue.on_cancelled(RequestId(1), at(0));
-  queue.on_cancelled(RequestId(1), at(0));
-  queue.on_cancelled(RequestId(77), at(0));
+  queue.on_cancelled(RequestId(1), later(0));
+  queue.on_cancelled(RequestId(1), later(0));
+  queue.on_cancelled(RequestId(77), later(0));
   EXPECT_EQ(start(), Ids{3});
   EXPECT_EQ(queue.stats().running, 1U);
   EXPECT_EQ(queue.stats().waiting, 0U);
@@ -461,7 +461,7 @@ TEST_F(AdmissionQueueTest, CancelsWaitingAndRunningRequests) {
 
 TEST_F(AdmissionQueueTest, TakesAFinishedRequestOutEvenWhileItWaits) {
   EXPECT_FALSE(arrive({}));
-  queue.on_finished(RequestId(1), 10, 5, at(0));
+  queue.on_finished(RequestId(1), 10, 5, later(0));
   EXPECT_EQ(start(), Ids{});
   EXPECT_EQ(queue.stats().waiting, 0U);
 }
@@ -471,16 +471,16 @@ TEST_F(AdmissionQueueTest, CountsOutputOnceWhetherToldOfOrNot) {
     Driver driver;
     EXPECT_FALSE(driver.arrive({.prompt = 100, .output_max = 100}));
     EXPECT_EQ(driver.start(0), Ids{1});
-    if (told) driver.queue.on_output(RequestId(1), 100, at(10));
-    driver.queue.on_finished(RequestId(1), 100, 100, at(10));
+    if (told) driver.queue.on_output(RequestId(1), 100, later(10));
+    driver.queue.on_finished(RequestId(1), 100, 100, later(10));
     EXPECT_NEAR(driver.queue.stats().tokens_per_s, 20, 1e-9) << told;
   }
 }
 
 TEST_F(AdmissionQueueTest, IgnoresOutputOfWhatDoesNotRun) {
   EXPECT_FALSE(arrive({.output_max = 10}));
-  queue.on_output(RequestId(1), 5, at(0));
-  queue.on_output(RequestId(9), 5, at(0));
+  queue.on_output(RequestId(1), 5, later(0));
+  queue.on_output(RequestId(9), 5, later(0));
   EXPECT_EQ(queue.stats().tokens_per_s, 0);
 }
 
@@ -490,8 +490,8 @@ TEST_F(AdmissionQueueTest, ChargesACancelledRunningRequestForItsPromptAndOutput)
   EXPECT_EQ(start(), Ids{1});
   for (int i = 0; i < 2; ++i) EXPECT_FALSE(arrive({.tenant = 1, .prompt = 10}));
   for (int i = 0; i < 16; ++i) EXPECT_FALSE(arrive({.tenant = 2, .prompt = 10}));
-  queue.on_output(RequestId(1), 45, at(0));
-  queue.on_cancelled(RequestId(1), at(0));
+  queue.on_output(RequestId(1), 45, later(0));
+  queue.on_cancelled(RequestId(1), later(0));
   const Ids order = run_all();
   EXPECT_EQ(std::find(order.begin(), order.end(), 2U) - order.begin(), 15);  // tags 0 … 140 of tenant 2 come before 145
 }
@@ -508,7 +508,7 @@ TEST(AdmissionQueueBounds, OthersHoldFromTheNextArrivalOnAndWhatWaitsKeepsItsPla
   driver.queue.set_bounds(8, 310);
   EXPECT_FALSE(driver.arrive({.prompt = 10}));
   EXPECT_EQ(driver.arrive({.prompt = 10})->reason, Reason::kQueueTokens);
-  driver.queue.on_finished(RequestId(1), 100, 0, at(0));
+  driver.queue.on_finished(RequestId(1), 100, 0, later(0));
   EXPECT_EQ(driver.run_all().size(), 4U);
 }
 

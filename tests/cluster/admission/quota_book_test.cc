@@ -2,29 +2,30 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/cluster/instants.h"
+
 namespace herd::admission {
 namespace {
 
 using Reason = AdmissionRefusal::Reason;
 
-constexpr Instant at(double seconds) { return {static_cast<std::int64_t>(seconds * 1e9)}; }
-constexpr TenantId kKey{7};
+constexpr TenantId kOneKey{7};
 constexpr TenantLimits kLimits{.requests_per_minute = 60, .in_flight_max = 9};
 
 // The answer to that demand, which gives the key all.
 routing::QuotaShares all_of_it(const routing::QuotaDemand& demand) {
-  return {.number = demand.number, .gateways = 3, .running = 1, .tenants = {{.tenant = kKey.value}}};
+  return {.number = demand.number, .gateways = 3, .running = 1, .tenants = {{.tenant = kOneKey.value}}};
 }
 
 int let_through(QuotaBook& book, int asked, Instant now) {
   int taken = 0;
   for (int i = 0; i < asked; ++i) {
-    if (const auto refused = book.of(kKey).refuses(1, 1, now)) {
-      book.on_refused(kKey, *refused, {1, 1});
+    if (const auto refused = book.of(kOneKey).refuses(1, 1, now)) {
+      book.on_refused(kOneKey, *refused, {1, 1});
       continue;
     }
-    book.on_taken(kKey, 1, 1, now);
-    book.on_ended(kKey, 1);
+    book.on_taken(kOneKey, 1, 1, now);
+    book.on_ended(kOneKey, 1);
     ++taken;
   }
   return taken;
@@ -32,7 +33,7 @@ int let_through(QuotaBook& book, int asked, Instant now) {
 
 TEST(QuotaBook, AloneHasEveryLimit) {
   QuotaBook book(1, 72);
-  book.set_limits(kKey, kLimits);
+  book.set_limits(kOneKey, kLimits);
   EXPECT_EQ(let_through(book, 100, at(0)), 60);
   EXPECT_EQ(book.running_max(), 72u);
   EXPECT_FALSE(book.has_demand());
@@ -41,8 +42,8 @@ TEST(QuotaBook, AloneHasEveryLimit) {
 
 TEST(QuotaBook, OfThreeHasAThirdUntilItHearsMore) {
   QuotaBook book(3, 72);
-  book.set_limits(kKey, kLimits);
-  EXPECT_EQ(book.of(kKey).in_flight_max(), 3u);
+  book.set_limits(kOneKey, kLimits);
+  EXPECT_EQ(book.of(kOneKey).in_flight_max(), 3u);
   EXPECT_EQ(book.running_max(), 24u);
   EXPECT_EQ(let_through(book, 100, at(0)), 20);
   // One that has no limits of its own, too.
@@ -51,7 +52,7 @@ TEST(QuotaBook, OfThreeHasAThirdUntilItHearsMore) {
 
 TEST(QuotaBook, SaysWhatWasAskedAndWaitsForTheAnswer) {
   QuotaBook book(3, 72);
-  book.set_limits(kKey, kLimits);
+  book.set_limits(kOneKey, kLimits);
   book.on_coordinator(true, at(0));
   EXPECT_FALSE(book.has_demand());
   EXPECT_EQ(let_through(book, 30, at(0)), 20);
@@ -60,7 +61,7 @@ TEST(QuotaBook, SaysWhatWasAskedAndWaitsForTheAnswer) {
   ASSERT_TRUE(first);
   EXPECT_EQ(first->running_max, 72u);
   ASSERT_EQ(first->tenants.size(), 1u);
-  EXPECT_EQ(first->tenants[0].tenant, kKey.value);
+  EXPECT_EQ(first->tenants[0].tenant, kOneKey.value);
   EXPECT_DOUBLE_EQ(first->tenants[0].requests.asked, 30);
   EXPECT_NEAR(first->tenants[0].requests.held, 20.0 / 60, 1e-9);
   EXPECT_DOUBLE_EQ(first->tenants[0].prompt_tokens.asked, 30);
@@ -82,7 +83,7 @@ TEST(QuotaBook, SaysWhatWasAskedAndWaitsForTheAnswer) {
 
 TEST(QuotaBook, TakesSharesAndWhatIsMovedOnce) {
   QuotaBook book(3, 72);
-  book.set_limits(kKey, kLimits);
+  book.set_limits(kOneKey, kLimits);
   book.on_coordinator(true, at(0));
   EXPECT_EQ(let_through(book, 100, at(0)), 20);
   const auto demand = book.take_demand(at(0.25));
@@ -93,7 +94,7 @@ TEST(QuotaBook, TakesSharesAndWhatIsMovedOnce) {
   book.set_shares(answer, at(0.25));
   book.set_shares(answer, at(0.25));  // again: it answers nothing
   EXPECT_EQ(book.running_max(), 36u);
-  EXPECT_EQ(book.of(kKey).in_flight_max(), 4u);
+  EXPECT_EQ(book.of(kOneKey).in_flight_max(), 4u);
   EXPECT_EQ(let_through(book, 100, at(0.25)), 7);
   EXPECT_EQ(let_through(book, 100, at(4.25)), 2) << "half of one a second for four seconds";
   EXPECT_EQ(let_through(book, 100, at(4.75)), 0);
@@ -101,14 +102,14 @@ TEST(QuotaBook, TakesSharesAndWhatIsMovedOnce) {
 
 TEST(QuotaBook, AShareOfNoPlaceLetsNobodyIn) {
   QuotaBook book(3, 72);
-  book.set_limits(kKey, kLimits);
+  book.set_limits(kOneKey, kLimits);
   book.on_coordinator(true, at(0));
-  book.on_taken(kKey, 1, 1, at(0));
+  book.on_taken(kOneKey, 1, 1, at(0));
   const auto demand = book.take_demand(at(0.25));
   auto answer = all_of_it(*demand);
   answer.tenants[0].in_flight = 0;
   book.set_shares(answer, at(0.25));
-  const auto refused = book.of(kKey).refuses(1, 1, at(0.25));
+  const auto refused = book.of(kOneKey).refuses(1, 1, at(0.25));
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->reason, Reason::kInFlight);
   EXPECT_EQ(refused->message, "9 requests of this key are in flight over all gateways, the most it may have");
@@ -116,18 +117,18 @@ TEST(QuotaBook, AShareOfNoPlaceLetsNobodyIn) {
 
 TEST(QuotaBook, WhoIsNotNamedAnyMoreHasItsPart) {
   QuotaBook book(3, 72);
-  book.set_limits(kKey, kLimits);
+  book.set_limits(kOneKey, kLimits);
   book.on_coordinator(true, at(0));
   (void)let_through(book, 1, at(0));
   book.set_shares(all_of_it(*book.take_demand(at(0.25))), at(0.25));
-  EXPECT_EQ(book.of(kKey).in_flight_max(), 9u);
+  EXPECT_EQ(book.of(kOneKey).in_flight_max(), 9u);
   const auto demand = book.take_demand(at(0.5));
   book.set_shares({.number = demand->number, .gateways = 2, .running = 0.5, .tenants = {}}, at(0.5));
-  EXPECT_EQ(book.of(kKey).in_flight_max(), 4u);
+  EXPECT_EQ(book.of(kOneKey).in_flight_max(), 4u);
   EXPECT_FALSE(book.has_demand());
   // An unused bucket is full, whatever the part; a used one keeps what it has.
   QuotaBook other(3, 72);
-  other.set_limits(kKey, kLimits);
+  other.set_limits(kOneKey, kLimits);
   other.set_shares({.gateways = 2}, at(0));
   EXPECT_EQ(let_through(other, 100, at(0)), 30);
   other.set_shares({.gateways = 1}, at(0));
@@ -136,23 +137,23 @@ TEST(QuotaBook, WhoIsNotNamedAnyMoreHasItsPart) {
 
 TEST(QuotaBook, WithoutACoordinatorSharesHoldForTenSeconds) {
   QuotaBook book(3, 72);
-  book.set_limits(kKey, kLimits);
+  book.set_limits(kOneKey, kLimits);
   book.on_coordinator(true, at(0));
   (void)let_through(book, 1, at(0));
   book.set_shares(all_of_it(*book.take_demand(at(0.25))), at(0.25));
   book.on_coordinator(false, at(1));
   EXPECT_FALSE(book.has_demand());
   book.expire(at(10.9));
-  EXPECT_EQ(book.of(kKey).in_flight_max(), 9u);
+  EXPECT_EQ(book.of(kOneKey).in_flight_max(), 9u);
   EXPECT_EQ(book.running_max(), 72u);
   book.expire(at(11));
-  EXPECT_EQ(book.of(kKey).in_flight_max(), 3u);
+  EXPECT_EQ(book.of(kOneKey).in_flight_max(), 3u);
   EXPECT_EQ(book.running_max(), 24u);
 }
 
 TEST(QuotaBook, ACoordinatorThatIsBackInTimeIsToldAtOnce) {
   QuotaBook book(3, 72);
-  book.set_limits(kKey, kLimits);
+  book.set_limits(kOneKey, kLimits);
   book.on_coordinator(true, at(0));
   (void)let_through(book, 1, at(0));
   const auto lost = book.take_demand(at(0.25));  // the connection ends before it is answered
@@ -163,7 +164,7 @@ TEST(QuotaBook, ACoordinatorThatIsBackInTimeIsToldAtOnce) {
   (void)let_through(book, 1, at(60));
   EXPECT_TRUE(book.take_demand(at(60)));
   book.set_shares(all_of_it(*lost), at(60));
-  EXPECT_EQ(book.of(kKey).in_flight_max(), 3u) << "an answer to another demand than the last";
+  EXPECT_EQ(book.of(kOneKey).in_flight_max(), 3u) << "an answer to another demand than the last";
 }
 
 TEST(QuotaBook, ForgetsWhoHasNothingOfItsOwn) {

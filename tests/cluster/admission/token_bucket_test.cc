@@ -4,10 +4,10 @@
 
 #include <cmath>
 
+#include "tests/cluster/instants.h"
+
 namespace herd::admission {
 namespace {
-
-constexpr Instant at(double seconds) { return {static_cast<std::int64_t>(seconds * 1e9)}; }
 
 TEST(TokenBucket, HoldsOneMinuteAndStartsFull) {
   TokenBucket bucket;

@@ -2,10 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/cluster/instants.h"
+
 namespace herd::admission {
 namespace {
-
-constexpr Instant at(double seconds) { return {static_cast<std::int64_t>(seconds * 1e9)}; }
 
 // 100 tokens a second, from `begin` to `end`.
 void work(WorkMeter& meter, double begin, double end, double step_s = 0.5) {

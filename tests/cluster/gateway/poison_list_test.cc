@@ -4,10 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/cluster/instants.h"
+
 namespace herd::gateway {
 namespace {
 
-constexpr Instant at(double seconds) { return {static_cast<std::int64_t>(seconds * 1e9)}; }
 std::vector<TokenId> prompt(TokenId token) { return {1, token}; }
 
 TEST(PoisonList, HoldsAPromptForTenMinutes) {

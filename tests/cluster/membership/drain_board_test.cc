@@ -2,10 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/cluster/membership/membership_harness.h"
+
 namespace herd::membership {
 namespace {
 
-const ReplicaId kZero(0), kOne(1);
 constexpr std::uint32_t kReplicas = 2;
 
 NodeJoin keeps(bool drains, std::vector<ReplicaId> drained = {}) {

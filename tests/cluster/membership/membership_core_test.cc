@@ -14,8 +14,6 @@ using report::ReplicaCondition;
 using routing::ReplicaGeneration;
 using routing::ReplicaState;
 
-const ReplicaId kZero(0), kOne(1);
-
 // Three nodes in the file, two replicas, two gateways.
 MembershipConfig three_nodes() {
   MembershipConfig config;

@@ -15,8 +15,6 @@ using routing::LossCause;
 using routing::ReplicaGeneration;
 using routing::ReplicaState;
 
-const ReplicaId kZero(0), kOne(1);
-
 // Three nodes with room for one replica each, two replicas: one on a, one on b. Node c may hold none until it joins again.
 struct MembershipDrain : testing::Test {
   MembershipDrain() {

@@ -11,6 +11,7 @@
 
 namespace herd::membership {
 
+inline constexpr ReplicaId kZero(0), kOne(1);
 inline constexpr const char* kNumerics = "cpu-2/bfloat16/bfloat16/aa";
 
 inline handshake::Hello hello_of(handshake::Role role, const std::string& name, std::uint64_t incarnation = 1) {

@@ -2,10 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/cluster/instants.h"
+
 namespace herd::membership {
 namespace {
-
-constexpr Instant at(double seconds) { return {static_cast<std::int64_t>(seconds * 1e9)}; }
 
 TEST(RestartLog, TheFirstWaitsForNothingTheNextOnesLongerAndLonger) {
   RestartLog log({.restarts = 6, .window_s = 60, .backoff_s = 0.5, .backoff_max_s = 3});

@@ -4,10 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/cluster/placement/small_model.h"
+
 namespace herd::placement {
 namespace {
-
-constexpr std::int64_t kMegabyte = 1'000'000;
 
 config::NodeSpec node(const std::string& name, std::size_t cpu_ranks, std::int64_t memory = 0) {
   config::NodeSpec node;

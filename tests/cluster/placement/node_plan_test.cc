@@ -6,24 +6,10 @@
 
 #include <numeric>
 
+#include "tests/cluster/placement/small_model.h"
+
 namespace herd::placement {
 namespace {
-
-constexpr std::int64_t kMegabyte = 1'000'000;
-
-model::LlamaConfig small_model() {
-  model::LlamaConfig config;
-  config.hidden_size = 256;
-  config.layers = 2;
-  config.heads = 8;
-  config.kv_heads = 4;
-  config.head_dim = 32;
-  config.intermediate_size = 512;
-  config.vocab_size = 1024;
-  config.max_position_embeddings = 4096;
-  return config;
-}
-ShardedModel sharded(int ranks) { return {small_model(), {WeightFormat::kBF16}, plan_shards(small_model(), ranks).value()}; }
 
 config::NodeSpec node(std::size_t devices) {
   config::NodeSpec node;

@@ -4,13 +4,13 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/cluster/placement/small_model.h"
+
 namespace herd::placement {
 namespace {
 
-constexpr std::int64_t kMegabyte = 1'000'000;
-
 // A model made for 4,096 tokens; a block of 16 takes 1 MB; 1 GB is free.
-KvWishes wishes() {
+KvWishes kv_wishes() {
   KvWishes wishes;
   wishes.block_bytes = kMegabyte;
   wishes.model_len_max = 4096;
@@ -20,7 +20,7 @@ KvWishes wishes() {
 }
 
 TEST(KvSizes, TakeHalfOfTheFreeMemory) {
-  const auto sizes = size_kv(wishes());
+  const auto sizes = size_kv(kv_wishes());
   ASSERT_TRUE(sizes.has_value());
   EXPECT_EQ(sizes->num_blocks, 500);
   EXPECT_EQ(sizes->max_model_len, 4096);
@@ -29,7 +29,7 @@ TEST(KvSizes, TakeHalfOfTheFreeMemory) {
 }
 
 TEST(KvSizes, AreSharedBetweenReplicas) {
-  KvWishes two = wishes();
+  KvWishes two = kv_wishes();
   two.replicas = 2;
   const auto sizes = size_kv(two);
   ASSERT_TRUE(sizes.has_value());
@@ -39,7 +39,7 @@ TEST(KvSizes, AreSharedBetweenReplicas) {
 }
 
 TEST(KvSizes, AreNoMoreThanSoManyFullSequencesNeed) {
-  KvWishes few = wishes();
+  KvWishes few = kv_wishes();
   few.max_model_len = 100;  // 7 blocks
   few.max_num_seqs = 3;
   EXPECT_EQ(size_kv(few)->num_blocks, 21);
@@ -47,7 +47,7 @@ TEST(KvSizes, AreNoMoreThanSoManyFullSequencesNeed) {
 }
 
 TEST(KvSizes, GivenMemoryAndBlocksGoBeforeWhatIsFree) {
-  KvWishes given = wishes();
+  KvWishes given = kv_wishes();
   given.kv_cache_memory = 300 * kMegabyte;
   EXPECT_EQ(size_kv(given)->num_blocks, 300);
   given.num_blocks = 7;
@@ -57,7 +57,7 @@ TEST(KvSizes, GivenMemoryAndBlocksGoBeforeWhatIsFree) {
 }
 
 TEST(KvSizes, AskedForBeyondWhatIsFreeAreRefused) {
-  KvWishes asked = wishes();
+  KvWishes asked = kv_wishes();
   asked.replicas = 2;
   asked.kv_cache_memory = 500 * kMegabyte;
   EXPECT_EQ(size_kv(asked)->num_blocks, 500) << "both replicas take all there is";
@@ -75,7 +75,7 @@ TEST(KvSizes, AskedForBeyondWhatIsFreeAreRefused) {
 }
 
 TEST(KvSizes, ALengthAskedForIsMetOrRefused) {
-  KvWishes long_one = wishes();
+  KvWishes long_one = kv_wishes();
   long_one.max_model_len = 5000;
   EXPECT_EQ(size_kv(long_one).error().code(), StatusCode::kUsage);
   long_one.max_model_len = 4096;
@@ -89,7 +89,7 @@ TEST(KvSizes, ALengthAskedForIsMetOrRefused) {
 }
 
 TEST(KvSizes, WithoutRoomForABlockAreRefused) {
-  KvWishes poor = wishes();
+  KvWishes poor = kv_wishes();
   poor.free_bytes = kMegabyte;
   const auto refused = size_kv(poor);
   ASSERT_FALSE(refused.has_value());
@@ -98,7 +98,7 @@ TEST(KvSizes, WithoutRoomForABlockAreRefused) {
 }
 
 TEST(KvSizes, OfAModelThatClaimsAnyLengthStopAtADefault) {
-  KvWishes endless = wishes();
+  KvWishes endless = kv_wishes();
   endless.model_len_max = 10'000'000;
   endless.block_bytes = 10;
   const auto sizes = size_kv(endless);
@@ -109,7 +109,7 @@ TEST(KvSizes, OfAModelThatClaimsAnyLengthStopAtADefault) {
 }
 
 TEST(KvSizes, NameTheFlagsThatGiveMore) {
-  KvWishes short_one = wishes();
+  KvWishes short_one = kv_wishes();
   short_one.max_model_len = 4096;
   short_one.kv_cache_memory = kMegabyte;
   short_one.memory_flags = "--gpu-memory-utilization";

@@ -6,24 +6,24 @@ namespace herd::placement {
 namespace {
 
 constexpr std::int64_t kGiB = std::int64_t{1} << 30;
-Instant at(double seconds) { return {1'000 + static_cast<std::int64_t>(seconds * 1e9)}; }
+Instant later(double seconds) { return {1'000 + static_cast<std::int64_t>(seconds * 1e9)}; }
 
 TEST(RoomPatience, MemoryThatStaysIsLookedAtForAMoment) {
   RoomPatience patience;
-  EXPECT_TRUE(patience.looks_again(kGiB, at(0)));
-  EXPECT_TRUE(patience.looks_again(kGiB + 1000, at(0.5)));
-  EXPECT_TRUE(patience.looks_again(kGiB - 1000, at(0.9)));
-  EXPECT_FALSE(patience.looks_again(kGiB + 2000, at(1.1)));
+  EXPECT_TRUE(patience.looks_again(kGiB, later(0)));
+  EXPECT_TRUE(patience.looks_again(kGiB + 1000, later(0.5)));
+  EXPECT_TRUE(patience.looks_again(kGiB - 1000, later(0.9)));
+  EXPECT_FALSE(patience.looks_again(kGiB + 2000, later(1.1)));
 }
 
 TEST(RoomPatience, MemoryThatRisesIsWaitedForUntilItStaysOrTheTimeIsUp) {
   RoomPatience stays;
-  for (int i = 0; i < 5; ++i) EXPECT_TRUE(stays.looks_again((1 + i) * kGiB, at(0.9 * i)));
-  EXPECT_TRUE(stays.looks_again(5 * kGiB, at(4.5)));
-  EXPECT_FALSE(stays.looks_again(5 * kGiB, at(4.7)));
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(stays.looks_again((1 + i) * kGiB, later(0.9 * i)));
+  EXPECT_TRUE(stays.looks_again(5 * kGiB, later(4.5)));
+  EXPECT_FALSE(stays.looks_again(5 * kGiB, later(4.7)));
   RoomPatience rises;
-  for (int i = 0; i < 11; ++i) EXPECT_TRUE(rises.looks_again((1 + i) * kGiB, at(0.9 * i))) << i;
-  EXPECT_FALSE(rises.looks_again(13 * kGiB, at(10.1)));
+  for (int i = 0; i < 11; ++i) EXPECT_TRUE(rises.looks_again((1 + i) * kGiB, later(0.9 * i))) << i;
+  EXPECT_FALSE(rises.looks_again(13 * kGiB, later(10.1)));
 }
 
 }  // namespace

@@ -10,12 +10,12 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/cluster/instants.h"
+
 namespace herd::reload {
 namespace {
 
 using Lines = std::vector<std::string>;
-
-Instant at(double seconds) { return {static_cast<std::int64_t>(seconds * 1e9)}; }
 
 const Status kWrong = bad_input("f:3:kv.block_size: is 32 now");
 

@@ -4,10 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/cluster/instants.h"
+
 namespace herd::reload {
 namespace {
-
-Instant at(double seconds) { return {static_cast<std::int64_t>(seconds * 1e9)}; }
 
 const Reading kRight{{}, "new", {"logs.log_level"}};
 

@@ -5,11 +5,10 @@
 #include <numeric>
 #include <vector>
 
+#include "tests/cluster/routing/generations.h"
+
 namespace herd::routing {
 namespace {
-
-constexpr ReplicaGeneration kA{ReplicaId(0), Epoch(1)};
-constexpr ReplicaGeneration kB{ReplicaId(1), Epoch(1)};
 
 std::vector<TokenId> tokens(std::size_t count, TokenId first = 0) {
   std::vector<TokenId> all(count);

@@ -7,14 +7,12 @@
 #include <vector>
 
 #include "cluster/routing/router.h"
+#include "tests/cluster/routing/generations.h"
 
 namespace herd::routing {
 namespace {
 
-constexpr Instant kNow{1000};
 constexpr std::uint64_t kPrompt = 1000;
-
-constexpr ReplicaGeneration generation(std::uint32_t replica, std::uint64_t epoch = 1) { return {ReplicaId(replica), Epoch(epoch)}; }
 
 // 10 ms a step, 1 ms a prompt token.
 ReplicaLoad load(std::uint32_t running = 0, std::uint32_t waiting = 0, std::uint64_t waiting_tokens = 0, double times_slower = 1) {

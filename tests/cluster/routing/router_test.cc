@@ -5,15 +5,12 @@
 #include <optional>
 #include <vector>
 
+#include "tests/cluster/routing/generations.h"
+
 namespace herd::routing {
 namespace {
 
-constexpr Instant kNow{1000};
 constexpr Instant kLater{2000};
-
-constexpr ReplicaGeneration generation(std::uint32_t replica, std::uint64_t epoch = 1) {
-  return {ReplicaId(replica), Epoch(epoch)};
-}
 
 ReplicaView replica(std::uint32_t id, std::uint64_t epoch = 1, ReplicaState state = ReplicaState::kServing,
                     std::uint32_t sequences_max = 4) {

@@ -4,10 +4,11 @@
 
 #include <array>
 
+#include "tests/cluster/routing/generations.h"
+
 namespace herd::routing {
 namespace {
 
-constexpr ReplicaGeneration kA{ReplicaId(0), Epoch(1)}, kB{ReplicaId(1), Epoch(1)};
 constexpr std::array kBoth{kA, kB};
 
 struct SlowReplicasTest : testing::Test {

@@ -180,10 +180,15 @@ inline std::string text_of(const std::vector<Frame>& frames, std::uint64_t choic
   return text;
 }
 
-// Everything a job needs around it. Token ids 0 … 255 are bytes, 256 is <|end|>.
-struct JobSurroundings {
-  static constexpr TokenId kEnd = 256;
+// Token ids 0 … 255 are bytes, 256 is <|end|>.
+inline constexpr TokenId kEnd = 256;
+inline const tokenizer::Tokenizer& bytes() {
+  static const tokenizer::Tokenizer kBytes = tokenizer::small_tokenizer("gpt-2", {}, {"<|end|>"});
+  return kBytes;
+}
 
+// Everything a job needs around it.
+struct JobSurroundings {
   explicit JobSurroundings(double keep_alive_s = 10) {
     environment.tokenizer = &tokenizer;
     environment.token_bytes = [this](TokenId id) { return tokenizer.token_bytes(id); };

@@ -12,13 +12,6 @@ namespace {
 
 using step::FinishReason;
 
-constexpr TokenId kEnd = JobSurroundings::kEnd;
-
-const tokenizer::Tokenizer& bytes() {
-  static const tokenizer::Tokenizer kBytes = tokenizer::small_tokenizer("gpt-2", {}, {"<|end|>"});
-  return kBytes;
-}
-
 // A token per byte; the pieces, joined by '|'.
 std::string pieces(ChoiceText& choice, std::string_view text) {
   std::string joined;

@@ -48,7 +48,7 @@ Script random_script(std::mt19937_64& random) {
       constexpr TokenId kLetters[] = {'a', 'b', 'c', 0xC3, 0xA9, '"'};
       const bool last = i + 1 == tokens;
       const bool ends_by_id = last && random() % 2 == 0;
-      TokenDelta delta = token_delta(kFirst + choice, ends_by_id ? JobSurroundings::kEnd : kLetters[random() % 6],
+      TokenDelta delta = token_delta(kFirst + choice, ends_by_id ? kEnd : kLetters[random() % 6],
                                      !last        ? FinishReason::kNone
                                      : ends_by_id ? FinishReason::kStop
                                                   : FinishReason::kLength);

@@ -11,8 +11,6 @@ using openai::Endpoint;
 using step::FinishReason;
 namespace json = boost::json;
 
-constexpr TokenId kEnd = JobSurroundings::kEnd;
-
 TEST(GenerationJob, AChatStreamIsTheRoleAFrameForEachTokenAndDone) {
   Running chat(toy_request(Endpoint::kChat, true, 3, 10));
   EXPECT_TRUE(goes_on(chat.type("hi")));

@@ -15,13 +15,7 @@ namespace json = boost::json;
 using openai::Endpoint;
 using step::FinishReason;
 
-constexpr TokenId kEnd = JobSurroundings::kEnd;
 using Offsets = std::vector<std::uint32_t>;
-
-const tokenizer::Tokenizer& bytes() {
-  static const tokenizer::Tokenizer kBytes = tokenizer::small_tokenizer("gpt-2", {}, {"<|end|>"});
-  return kBytes;
-}
 
 std::vector<TokenId> ids_of(std::string_view text) {
   std::vector<TokenId> ids;

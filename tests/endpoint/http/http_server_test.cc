@@ -23,18 +23,6 @@
 namespace herd::http {
 namespace {
 
-const std::string kGet = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
-
-std::unique_ptr<HttpServer> start(ScriptedHandler& handler, HttpServerConfig config = {}) {
-  config.port = 0;
-  auto server = HttpServer::start(config, handler);
-  if (!server) {
-    ADD_FAILURE() << server.error().message();
-    std::abort();
-  }
-  return std::move(*server);
-}
-
 HttpServerConfig with(const HttpLimits& limits) {
   HttpServerConfig config;
   config.limits = limits;

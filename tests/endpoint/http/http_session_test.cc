@@ -14,7 +14,6 @@ namespace herd::http {
 namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
-const std::string kGet = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
 
 class NoWaker final : public OutboxWaker {
  public:

@@ -13,13 +13,6 @@
 namespace herd::http {
 namespace {
 
-std::unique_ptr<HttpServer> start(ScriptedHandler& handler, HttpServerConfig config = {}) {
-  config.port = 0;
-  auto server = HttpServer::start(config, handler);
-  EXPECT_TRUE(server) << server.error().message();
-  return std::move(*server);
-}
-
 std::string get(const std::string& path) { return "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n"; }
 std::string frame(int stream, int index) {
   return "data: " + std::to_string(stream) + "." + std::to_string(index) + "\n\n";

@@ -3,15 +3,21 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
+
+#include <gtest/gtest.h>
 
 #include "endpoint/http/http_server.h"
 
 namespace herd::http {
+
+inline const std::string kGet = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
 
 class ScriptedHandler final : public HttpHandler {
  public:
@@ -36,6 +42,17 @@ class ScriptedHandler final : public HttpHandler {
 
   std::atomic<int> requests{0};
 };
+
+// A server on a free port.
+inline std::unique_ptr<HttpServer> start(ScriptedHandler& handler, HttpServerConfig config = {}) {
+  config.port = 0;
+  auto server = HttpServer::start(config, handler);
+  if (!server) {
+    ADD_FAILURE() << server.error().message();
+    std::abort();
+  }
+  return std::move(*server);
+}
 
 // One thing that happens on another thread.
 class Event {

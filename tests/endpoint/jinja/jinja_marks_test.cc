@@ -30,7 +30,7 @@ std::string marked(const std::string& source) {
   return text ? shown(*text) : "ERROR " + text.error().message();
 }
 
-void expect_rows(std::initializer_list<std::pair<const char*, const char*>> rows) {
+void marks_equal(std::initializer_list<std::pair<const char*, const char*>> rows) {
   for (const auto& [expression, printed] : rows) EXPECT_EQ(marked("{{ " + std::string(expression) + " }}"), printed) << expression;
 }
 
@@ -41,13 +41,13 @@ TEST(JinjaMarks, WhatIsPrintedKeepsItsOrigin) {
 }
 
 TEST(JinjaMarks, TextsPutTogetherKeepTheirParts) {
-  expect_rows({{"'<' + x + '>'", "<« Hi, you \n»>"}, {"'<' ~ u ~ 1 ~ u ~ '>'", "<«ä<|b|>ß»1«ä<|b|>ß»>"}, {"parts[0] * 3", "«ppp»"},
+  marks_equal({{"'<' + x + '>'", "<« Hi, you \n»>"}, {"'<' ~ u ~ 1 ~ u ~ '>'", "<«ä<|b|>ß»1«ä<|b|>ß»>"}, {"parts[0] * 3", "«ppp»"},
                {"('a' ~ parts[0]) * 2", "a«p»a«p»"}, {"parts | join", "«p»q«'r'»"}, {"parts | join(parts[0])", "«pp»q«p'r'»"},
                {"', '.join(parts)", "«p», q, «'r'»"}, {"parts[0].join(['a', 'b'])", "a«p»b"}, {"[1, u] | join('-')", "1-«ä<|b|>ß»"}});
 }
 
 TEST(JinjaMarks, PartsOfTextsKeepTheirs) {
-  expect_rows({{"x | trim", "«Hi, you»"}, {"('[' ~ x ~ ']').strip('[')", "« Hi, you \n»]"}, {"x.split(',')[0] ~ '.'", "« Hi»."},
+  marks_equal({{"x | trim", "«Hi, you»"}, {"('[' ~ x ~ ']').strip('[')", "« Hi, you \n»]"}, {"x.split(',')[0] ~ '.'", "« Hi»."},
                {"('a ' ~ x ~ ' b').split() | join('|')", "a|«Hi,»|«you»|b"}, {"u[0] ~ u[-1]", "«äß»"}, {"('<' ~ u ~ '>')[:2]", "<«ä»"},
                {"('<' ~ u ~ '>')[-2:]", "«ß»>"}, {"('<' ~ parts[0] ~ '>')[::-1]", ">«p»<"}, {"('a' ~ parts[0]) | list | last", "«p»"},
                {"('a' ~ parts[0]) | first", "a"}, {"('a' ~ parts[0]) | reverse", "«p»a"}});
@@ -55,25 +55,25 @@ TEST(JinjaMarks, PartsOfTextsKeepTheirs) {
 }
 
 TEST(JinjaMarks, ReplacedTextIsOfWhoeverWroteWhatStandsThere) {
-  expect_rows({{"'a-b' | replace('-', x)", "a« Hi, you \n»b"}, {"x.replace('Hi', 'Ho')", "« »Ho«, you \n»"}, {"x.replace('z', 'y')", "« Hi, you \n»"},
+  marks_equal({{"'a-b' | replace('-', x)", "a« Hi, you \n»b"}, {"x.replace('Hi', 'Ho')", "« »Ho«, you \n»"}, {"x.replace('z', 'y')", "« Hi, you \n»"},
                {"u.replace(parts[0], 'y')", "«ä<|b|>ß»"}, {"parts[0].replace('', '.')", ".«p»."}, {"'ab'.replace('', parts[0], 2)", "«p»a«p»b"}});
 }
 
 TEST(JinjaMarks, CaseAndIndentionChangeNothingOfIt) {
-  expect_rows({{"('a' ~ parts[0]) | upper", "A«P»"}, {"(parts[0] ~ ' ab c') | title", "«P» Ab C"}, {"('x' ~ parts[0] ~ 'Y').capitalize()", "X«p»y"},
+  marks_equal({{"('a' ~ parts[0]) | upper", "A«P»"}, {"(parts[0] ~ ' ab c') | title", "«P» Ab C"}, {"('x' ~ parts[0] ~ 'Y').capitalize()", "X«p»y"},
                {"(u ~ 'ß') | upper", "«Ä<|B|>SS»SS"}, {"('Α' ~ 'Σ' ~ parts[0]) | lower", "ασ«p»"},
                {"('a\n' ~ parts[0]) | indent(2)", "a\n  «p»"}, {"('a\n' ~ parts[0]) | indent(parts[0])", "a\n«pp»"}});
 }
 
 TEST(JinjaMarks, QuotesAreTheTemplatesAndEscapesAreOfWhatTheyStandFor) {
-  expect_rows({{"u | tojson", "\"«ä<|b|>ß»\""}, {"u | tojson(ensure_ascii=true)", "\"«\\u00e4<|b|>\\u00df»\""}, {"x | tojson", "\"« Hi, you \\n»\""},
+  marks_equal({{"u | tojson", "\"«ä<|b|>ß»\""}, {"u | tojson(ensure_ascii=true)", "\"«\\u00e4<|b|>\\u00df»\""}, {"x | tojson", "\"« Hi, you \\n»\""},
                {"messages[0] | tojson", "{\"role\": \"user\", \"content\": \"«a,b»\", \"call\": {\"«key»\": \"«<a>»\", \"«limit»\": 2}}"},
                {"parts", "['«p»', 'q', \"«'r'»\"]"}, {"[x] | string", "['« Hi, you \\n»']"}, {"messages[0].call", "{'«key»': '«<a>»', '«limit»': 2}"},
                {"parts | tojson(separators=(parts[0], ':'))", "[\"«p»\"«p»\"q\"«p»\"«'r'»\"]"}, {"[1] | tojson(indent=parts[0])", "[\n«p»1\n]"}});
 }
 
 TEST(JinjaMarks, FormatsPutMarkedTextsIn) {
-  expect_rows({{"'<%s|%s>' % (parts[0], 1)", "<«p»|1>"}, {"parts[0] ~ '%s' % parts[0]", "«pp»"}, {"'<%3s|%-3s|%.1s>' % (parts[0], parts[0], u)", "<  «p»|«p»  |«ä»>"},
+  marks_equal({{"'<%s|%s>' % (parts[0], 1)", "<«p»|1>"}, {"parts[0] ~ '%s' % parts[0]", "«pp»"}, {"'<%3s|%-3s|%.1s>' % (parts[0], parts[0], u)", "<  «p»|«p»  |«ä»>"},
                {"'<{}|{x}>'.format(parts[0], x=u)", "<«p»|«ä<|b|>ß»>"}, {"'{:>3}|{!r}'.format(parts[0], parts[0])", "  «p»|'«p»'"}, {"'{}{{'.format(parts[0])", "«p»{"},
                {"parts[0].center(3, '-')", "-«p»-"}, {"'a'.center(3, parts[0])", "«p»a«p»"}, {"('<' | safe) + u", "<«ä&lt;|b|&gt;ß»"}, {"u | e", "«ä&lt;|b|&gt;ß»"},
                {"x.partition(',')[2]", "« you \n»"}, {"('a-' ~ x).rsplit('-', 1) | last", "« Hi, you \n»"}});

@@ -13,7 +13,7 @@ namespace {
 
 namespace json = boost::json;
 
-AnswerHead head_of(Endpoint endpoint, std::int32_t logprobs = -1, bool token_ids = false) {
+AnswerHead demo_head(Endpoint endpoint, std::int32_t logprobs = -1, bool token_ids = false) {
   return {endpoint, endpoint == Endpoint::kChat ? "chatcmpl-1" : "cmpl-1", 1750000000, "demo", logprobs, token_ids};
 }
 
@@ -30,7 +30,7 @@ TEST(WholeAnswer, ChatHasMessages) {
   stopped.finish_reason = "stop";
   stopped.stop_string = "\nUser:";
   const json::value answer =
-      json::parse(whole_answer(head_of(Endpoint::kChat), {choice_of(0, "Hé"), stopped}, {10, 3, 8}, toy_token_bytes));
+      json::parse(whole_answer(demo_head(Endpoint::kChat), {choice_of(0, "Hé"), stopped}, {10, 3, 8}, toy_token_bytes));
   EXPECT_EQ(answer, json::parse(R"({
     "id": "chatcmpl-1", "object": "chat.completion", "created": 1750000000, "model": "demo",
     "choices": [
@@ -47,7 +47,7 @@ TEST(WholeAnswer, CompletionHasTexts) {
   stopped.finish_reason = "stop";
   stopped.stop_token = 7;
   const json::value answer =
-      json::parse(whole_answer(head_of(Endpoint::kCompletion), {stopped}, {1, 0, 0}, toy_token_bytes));
+      json::parse(whole_answer(demo_head(Endpoint::kCompletion), {stopped}, {1, 0, 0}, toy_token_bytes));
   EXPECT_EQ(answer, json::parse(R"({
     "id": "cmpl-1", "object": "text_completion", "created": 1750000000, "model": "demo",
     "choices": [{"index": 0, "text": "", "logprobs": null, "finish_reason": "stop", "stop_reason": 7}],
@@ -60,11 +60,11 @@ TEST(WholeAnswer, TokenIdsStandWhereVllmPutsThem) {
   choice.token_ids = {5, 6};
   choice.prompt_token_ids = {1, 2, 3};
   const json::value chat =
-      json::parse(whole_answer(head_of(Endpoint::kChat, -1, true), {choice}, {3, 2, 0}, toy_token_bytes));
+      json::parse(whole_answer(demo_head(Endpoint::kChat, -1, true), {choice}, {3, 2, 0}, toy_token_bytes));
   EXPECT_EQ(chat.at("prompt_token_ids"), json::parse("[1,2,3]"));
   EXPECT_EQ(chat.at("choices").at(0).at("token_ids"), json::parse("[5,6]"));
   const json::value completion =
-      json::parse(whole_answer(head_of(Endpoint::kCompletion, -1, true), {choice}, {3, 2, 0}, toy_token_bytes));
+      json::parse(whole_answer(demo_head(Endpoint::kCompletion, -1, true), {choice}, {3, 2, 0}, toy_token_bytes));
   EXPECT_FALSE(completion.as_object().contains("prompt_token_ids"));
   EXPECT_EQ(completion.at("choices").at(0).at("prompt_token_ids"), json::parse("[1,2,3]"));
   EXPECT_EQ(completion.at("choices").at(0).at("token_ids"), json::parse("[5,6]"));
@@ -75,7 +75,7 @@ TEST(WholeAnswer, ChatLogprobsCarryExactBytes) {
   choice.tokens = {{1, -0.5F, {{1, -0.5F}, {2, -1.5F}}, 0},
                    {3, -std::numeric_limits<float>::infinity(), {}, 0}};
   const json::value answer =
-      json::parse(whole_answer(head_of(Endpoint::kChat, 2), {choice}, {1, 2, 0}, toy_token_bytes));
+      json::parse(whole_answer(demo_head(Endpoint::kChat, 2), {choice}, {1, 2, 0}, toy_token_bytes));
   // Token 1 is "é", 2 its first byte, 3 a quote.
   EXPECT_EQ(answer.at("choices").at(0).at("logprobs"), json::parse(R"({"content": [
     {"token": "é", "logprob": -0.5, "bytes": [195, 169],
@@ -90,7 +90,7 @@ TEST(WholeAnswer, CompletionLogprobsAreFourLists) {
                    {3, -0.25F, {{3, -0.25F}, {1, -2.0F}}, 1},
                    {4, -7.0F, {{2, -1.0F}, {5, -1.5F}}, 2}};         // 2 and 5: different bytes, both "\ufffd"
   const json::value answer =
-      json::parse(whole_answer(head_of(Endpoint::kCompletion, 2), {choice}, {1, 2, 0}, toy_token_bytes));
+      json::parse(whole_answer(demo_head(Endpoint::kCompletion, 2), {choice}, {1, 2, 0}, toy_token_bytes));
   EXPECT_EQ(answer.at("choices").at(0).at("logprobs"), json::parse(R"({
     "tokens": ["é", "\"", " w"], "token_logprobs": [null, -0.25, -7.0],
     "top_logprobs": [null, {"\"": -0.25, "é": -2.0}, {"\ufffd": -1.0, " w": -7.0}],
@@ -99,7 +99,7 @@ TEST(WholeAnswer, CompletionLogprobsAreFourLists) {
 
 TEST(WholeAnswer, NoLogprobsOfNoTokens) {
   const auto logprobs = [](Endpoint endpoint) {
-    return json::parse(whole_answer(head_of(endpoint, 0), {choice_of(0, "")}, {1, 0, 0}, toy_token_bytes))
+    return json::parse(whole_answer(demo_head(endpoint, 0), {choice_of(0, "")}, {1, 0, 0}, toy_token_bytes))
         .at("choices").at(0).at("logprobs");
   };
   EXPECT_EQ(logprobs(Endpoint::kChat), json::parse(R"({"content": [], "refusal": null})"));
@@ -110,7 +110,7 @@ TEST(WholeAnswer, NoLogprobsOfNoTokens) {
 TEST(WholeAnswer, UsageAddsWithoutOverflow) {
   const std::uint32_t most = std::numeric_limits<std::uint32_t>::max();
   const json::value answer =
-      json::parse(whole_answer(head_of(Endpoint::kChat), {}, {most, most, most}, toy_token_bytes));
+      json::parse(whole_answer(demo_head(Endpoint::kChat), {}, {most, most, most}, toy_token_bytes));
   EXPECT_EQ(answer.at("usage").at("total_tokens").to_number<std::uint64_t>(), 2ULL * most);
 }
 

@@ -34,6 +34,8 @@
 
 namespace herd::testing {
 
+inline constexpr DType kActs[] = {DType::kBF16, DType::kF32};  // dtypes of activations
+
 // The backend; ends the test binary with the reason when there is none (ctest names one).
 inline GpuBackend& gpu_backend() {
   static GpuBackend* const backend = [] {

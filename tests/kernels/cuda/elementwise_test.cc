@@ -12,8 +12,6 @@ namespace {
 
 using namespace herd::testing;  // NOLINT
 
-constexpr DType kActs[] = {DType::kBF16, DType::kF32};
-
 Tensor random_tensor(Random& random, Fill fill, DType dtype, std::int64_t rows, std::int64_t cols,
                      std::int64_t stride = 0) {
   Tensor tensor(dtype, rows, cols, stride);

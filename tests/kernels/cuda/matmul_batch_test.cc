@@ -86,16 +86,16 @@ TEST_F(CudaMatmulBatch, LargeTilesGiveTheBitsOfDecode) {
   }
 }
 
-struct Shape {
+struct Sizes {
   std::int64_t outputs, k;
   int leaves;
 };
 // On a GPU those of Llama 3.2 1B, 3.1 8B and one rank of eight of 70B: q/k/v, attention output, gate and up, down, head.
-constexpr Shape kModelShapes[] = {{3072, 2048, 1},   {2048, 2048, 8},   {16384, 2048, 1}, {2048, 8192, 8},
+constexpr Sizes kModelShapes[] = {{3072, 2048, 1},   {2048, 2048, 8},   {16384, 2048, 1}, {2048, 8192, 8},
                                   {6144, 4096, 1},   {4096, 4096, 8},   {28672, 4096, 1}, {4096, 14336, 8},
                                   {128256, 4096, 1}, {1280, 8192, 1},   {8192, 1024, 1},  {7168, 8192, 1},
                                   {8192, 3584, 1}};
-constexpr Shape kEmulatedShapes[] = {{208, 256, 1}, {144, 544, 8}, {1040, 96, 1}};
+constexpr Sizes kEmulatedShapes[] = {{208, 256, 1}, {144, 544, 8}, {1040, 96, 1}};
 
 // A weight that needs no memory: from its place.
 float weight_at(std::int64_t output, std::int64_t k) {
@@ -106,11 +106,11 @@ float weight_at(std::int64_t output, std::int64_t k) {
 // every batch.
 TEST_F(CudaMatmulBatch, ModelShapesAreWithinTheirBoundAndOneRowsBitsInEveryBatch) {
   Random random(15);
-  const std::span<const Shape> shapes = is_emulated() ? std::span<const Shape>(kEmulatedShapes)
-                                                      : std::span<const Shape>(kModelShapes);
+  const std::span<const Sizes> shapes = is_emulated() ? std::span<const Sizes>(kEmulatedShapes)
+                                                      : std::span<const Sizes>(kModelShapes);
   const std::vector<std::int64_t> batches = is_emulated() ? std::vector<std::int64_t>{8, 33, 70}
                                                           : std::vector<std::int64_t>{8, 33, 64, 65, 256, 2048};
-  for (const Shape& shape : shapes) {
+  for (const Sizes& shape : shapes) {
     Product p;
     p.tokens = batches.back();
     p.outputs = shape.outputs;

@@ -18,7 +18,6 @@ namespace {
 
 using namespace herd::testing;  // NOLINT(google-build-using-namespace)
 
-constexpr DType kActs[] = {DType::kBF16, DType::kF32};
 constexpr DType kDTypes[] = {DType::kBF16, DType::kF16, DType::kF32};
 
 // ---- weights ----

@@ -56,7 +56,7 @@ constexpr std::size_t kGuardBytes = 4096;
 constexpr std::size_t kSavedWords = 6;
 // Stacks lie whole pages apart: each of a warp's begins in another part of the page, or all would fight for the same few
 // lines of the L1 cache.
-constexpr std::size_t kLanes = 32, kColourBytes = 4096 / kLanes;
+constexpr std::size_t kColours = 32, kColourBytes = 4096 / kColours;
 
 [[noreturn]] void no_memory() {
   std::fputs("CUDA emulator: no memory for the stacks of a block's threads\n", stderr);
@@ -89,7 +89,7 @@ Fiber FiberStacks::make() {
   if (memory == MAP_FAILED || ::mprotect(memory, kGuardBytes, PROT_NONE) != 0) no_memory();
   Fiber fiber;
   fiber.stack = static_cast<char*>(memory) + kGuardBytes;
-  fiber.stack_bytes = kStackBytes - made_++ % kLanes * kColourBytes;
+  fiber.stack_bytes = kStackBytes - made_++ % kColours * kColourBytes;
 #if defined(__SANITIZE_THREAD__)
   fiber.shadow = __tsan_create_fiber(0);
 #endif

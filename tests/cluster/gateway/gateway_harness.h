@@ -191,14 +191,15 @@ struct Gateway {
   void carry_out(GatewayEffects made) {
     for (GatewayEffect& effect : made) {
       const auto* start = std::get_if<StartRequest>(&effect);
-      const std::optional<RequestId> turn = start != nullptr ? std::optional(start->request) : std::nullopt;
+      const bool starts = start != nullptr && hand_over;
+      const RequestId turn(starts ? start->request.value : 0);
       effects.push_back(std::move(effect));
-      if (!turn || !hand_over) continue;
-      const auto of = std::ranges::find(asked, *turn, &GatewayRequest::id);
+      if (!starts) continue;
+      const auto of = std::ranges::find(asked, turn, &GatewayRequest::id);
       std::vector<step::Submission> choices;
       for (std::uint32_t i = 0; i < of->sequences; ++i) choices.push_back(submission(i));
       GatewayEffects more;
-      core.on_started(*turn, std::move(choices), now, more);
+      core.on_started(turn, std::move(choices), now, more);
       carry_out(std::move(more));
     }
     core.check_integrity();

@@ -42,21 +42,28 @@ void pack_block(WeightFormat format, const std::byte* block, std::byte* chunk, s
   for (int i = 0; i < dwords; i++) store_dword(chunk + at.q + (i * 16 + lane) * 4, load_dword(block + i * 4));
 }
 
+// The four dwords of one output's nibbles, from two halves of 16 elements that are nibble `high` of their bytes.
+void pack_nibbles(const std::byte* bytes, bool high, std::byte* to, std::int64_t lane) {
+  const int shift = high ? 4 : 0;
+  for (int i = 0; i < 4; i++) {
+    const std::uint32_t first = load_dword(bytes + i * 4) >> shift & 0x0f0f0f0fU;
+    const std::uint32_t second = load_dword(bytes + 16 + i * 4) >> shift & 0x0f0f0f0fU;
+    store_dword(to + (i * 16 + lane) * 4, first | second << 4);
+  }
+}
+
 // One output's chunk, from part `part` (of 8) of its super-block.
-void pack_part(const std::byte* block, int part, std::byte* chunk, std::int64_t lane) {
+void pack_part_q6_k(const std::byte* block, int part, std::byte* chunk, std::int64_t lane) {
   const ChunkLayout at = chunk_layout(WeightFormat::kQ6_K);
   const std::byte* const scales = block + 192 + part * 2;
   chunk[at.d + lane] = scales[0];
   chunk[at.d + 16 + lane] = scales[1];
   const int half = part / 4;
   const int quarter = part % 4;
-  const std::byte* const low = block + half * 64 + quarter % 2 * 32;
+  pack_nibbles(block + half * 64 + quarter % 2 * 32, quarter / 2 == 1, chunk + at.q, lane);
   const std::byte* const high = block + 128 + half * 32;
   std::uint32_t upper[2] = {};
   for (int i = 0; i < 4; i++) {
-    const std::uint32_t first = load_dword(low + i * 4) >> (quarter / 2 * 4) & 0x0f0f0f0fU;
-    const std::uint32_t second = load_dword(low + 16 + i * 4) >> (quarter / 2 * 4) & 0x0f0f0f0fU;
-    store_dword(chunk + at.q + (i * 16 + lane) * 4, first | second << 4);
     upper[0] |= (load_dword(high + i * 4) >> (quarter * 2) & 0x03030303U) << (2 * i);
     upper[1] |= (load_dword(high + 16 + i * 4) >> (quarter * 2) & 0x03030303U) << (2 * i);
   }
@@ -64,15 +71,41 @@ void pack_part(const std::byte* block, int part, std::byte* chunk, std::int64_t 
   store_dword(chunk + at.h + 64 + lane * 4, upper[1]);
 }
 
-void pack_row_q6_k(const PackedMatrix& w, const std::byte* row, std::byte* panel, std::int64_t lane) {
-  const std::int64_t bytes = block_bytes(WeightFormat::kQ6_K);
+// The same of q4_k and q5_k.
+void pack_part_with_minimum(WeightFormat format, const std::byte* block, int part, std::byte* chunk, std::int64_t lane) {
+  const ChunkLayout at = chunk_layout(format);
+  const std::byte* const six = block + 4;  // numbers of 6 bits
+  const auto bits = [&](int byte, int shift, unsigned mask) { return std::to_integer<unsigned>(six[byte]) >> shift & mask; };
+  const unsigned sc = part < 4 ? bits(part, 0, 63) : bits(part + 4, 0, 15) | bits(part - 4, 6, 3) << 4;
+  const unsigned mc = part < 4 ? bits(part + 4, 0, 63) : bits(part + 4, 4, 15) | bits(part, 6, 3) << 4;
+  chunk[at.d + lane] = static_cast<std::byte>(sc);
+  chunk[at.m + lane] = static_cast<std::byte>(mc);
+  const std::byte* bytes = six + 12;
+  if (format == WeightFormat::kQ5_K) {
+    std::uint32_t fifths = 0;
+    for (int j = 0; j < 8; j++) fifths |= (load_dword(bytes + j * 4) >> part & 0x01010101U) << j;
+    store_dword(chunk + at.h + lane * 4, fifths);
+    bytes += 32;
+  }
+  pack_nibbles(bytes + part / 2 * 32, part % 2 == 1, chunk + at.q, lane);
+}
+
+void pack_row_of_super_blocks(const PackedMatrix& w, const std::byte* row, std::byte* panel, std::int64_t lane) {
   std::byte* const chunks = panel + w.head_bytes();
   for (std::int64_t chunk = 0; chunk < w.chunks(); chunk++) {
     const std::int64_t in_row = w.chunks_before + chunk;
     const std::int64_t super = in_row / kChunksPerSuperBlock;
-    const std::byte* const block = row + super * bytes;
-    std::memcpy(panel + super * 32 + lane * 2, block + 208, 2);
-    pack_part(block, static_cast<int>(in_row % kChunksPerSuperBlock), chunks + chunk * w.chunk_bytes(), lane);
+    const auto part = static_cast<int>(in_row % kChunksPerSuperBlock);
+    const std::byte* const block = row + super * block_bytes(w.format);
+    std::byte* const head = panel + super * packed_super_bytes(w.format);
+    std::memcpy(head + lane * 2, block + scale_offset(w.format), 2);
+    if (has_minimum(w.format)) {
+      std::memcpy(head + 32 + lane * 2, block + 2, 2);
+      head[32 + lane * 2 + 1] ^= std::byte{0x80};
+      pack_part_with_minimum(w.format, block, part, chunks + chunk * w.chunk_bytes(), lane);
+    } else {
+      pack_part_q6_k(block, part, chunks + chunk * w.chunk_bytes(), lane);
+    }
   }
 }
 
@@ -93,8 +126,8 @@ void pack_block_panels(const PackedMatrix& w, const std::byte* rows, std::int64_
     const std::int64_t lanes = output + kPanelOutputs <= w.outputs ? kPanelOutputs : w.outputs - output;
     if (lanes < kPanelOutputs) std::memset(panel, 0, static_cast<std::size_t>(w.panel_bytes()));
     const std::byte* const row = rows + (output - first_row) * stride;
-    if (w.format == WeightFormat::kQ6_K) {
-      for (std::int64_t lane = 0; lane < lanes; lane++) pack_row_q6_k(w, row + lane * stride, panel, lane);
+    if (has_super_blocks(w.format)) {
+      for (std::int64_t lane = 0; lane < lanes; lane++) pack_row_of_super_blocks(w, row + lane * stride, panel, lane);
       continue;
     }
     for (std::int64_t chunk = 0; chunk < w.chunks(); chunk++) {  // the rows of a panel are in the cache
@@ -110,9 +143,16 @@ UnpackedChunk unpack_chunk(const PackedMatrix& w, std::int64_t output, std::int6
   const std::byte* const data = panel + w.head_bytes() + chunk * w.chunk_bytes();
   const ChunkLayout at = chunk_layout(w.format);
   UnpackedChunk unpacked;
-  if (w.format == WeightFormat::kQ6_K) {
-    unpacked.d = load_f16(panel + (w.chunks_before + chunk) / kChunksPerSuperBlock * 32 + lane * 2);
-    for (int group = 0; group < 2; group++) unpacked.sc[group] = static_cast<std::int8_t>(data[at.d + group * 16 + lane]);
+  if (has_super_blocks(w.format)) {
+    const std::byte* const head = panel + (w.chunks_before + chunk) / kChunksPerSuperBlock * packed_super_bytes(w.format);
+    unpacked.d = load_f16(head + lane * 2);
+    if (has_minimum(w.format)) {
+      unpacked.m = load_f16(head + 32 + lane * 2);
+      unpacked.sc[0] = unpacked.sc[1] = std::to_integer<int>(data[at.d + lane]);
+      unpacked.mc = std::to_integer<int>(data[at.m + lane]);
+    } else {
+      for (int group = 0; group < 2; group++) unpacked.sc[group] = static_cast<std::int8_t>(data[at.d + group * 16 + lane]);
+    }
   } else {
     unpacked.d = load_f16(data + at.d + lane * 2);
     if (has_minimum(w.format)) unpacked.m = load_f16(data + at.m + lane * 2);
@@ -141,9 +181,9 @@ void unpack_row(const PackedMatrix& w, std::int64_t output, float* out) {
   for (std::int64_t chunk = 0; chunk < w.chunks(); chunk++) {
     const UnpackedChunk unpacked = unpack_chunk(w, output, chunk);
     for (int k = 0; k < 32; k++) {
-      const float scale = w.format == WeightFormat::kQ6_K ? unpacked.d * static_cast<float>(unpacked.sc[k / 16]) : unpacked.d;
+      const float scale = unpacked.d * static_cast<float>(unpacked.sc[k / 16]);  // · 1 changes nothing
       const float value = scale * static_cast<float>(unpacked.q[k]);
-      out[chunk * kChunkK + k] = has_minimum(w.format) ? value + unpacked.m : value;
+      out[chunk * kChunkK + k] = has_minimum(w.format) ? value + unpacked.m * static_cast<float>(unpacked.mc) : value;
     }
   }
 }

@@ -5,10 +5,12 @@
 // panel's outputs, its bytes t = 0 … 3 are neighbours along k, as instructions for dot products of bytes want them.
 //   q   q8_0: dword (i, lane), i < 8, holds elements 4i + t, signed. The others: i < 4, low nibble element 4i + t, high nibble
 //       element 16 + 4i + t.
-//   h   q5_0, q5_1: one dword a lane, bit j of byte t is the fifth bit of element 4j + t.
+//   h   q5_0, q5_1, q5_k: one dword a lane, bit j of byte t is the fifth bit of element 4j + t.
 //       q6_k: dword (a, lane), a < 2, bits 2j and 2j + 1 of byte t are the upper bits of element 16a + 4j + t.
-//   d, m, sc   one a lane. q6_k has two sc, for the elements below and from 16; its d, one a super-block, lie at the panel's begin.
-// A chunk is d, m, h, q in this order, or sc, h, q; what a format does not have takes no room.
+//   d, m       f16, one a lane
+//   sc, mc     of formats with super-blocks, a byte a lane. q4_k, q5_k: sc, then mc. q6_k: two sc, of the elements below and from 16.
+// A chunk is d, m, h, q in this order, or sc, mc, h, q; what a format does not have takes no room. At the begin of a panel lies what
+// its super-blocks have once: d, and −dmin (whose sign is turned so that it is added).
 
 #include <cstddef>
 #include <cstdint>
@@ -17,17 +19,15 @@
 
 namespace herd {
 
-// Offsets within a chunk, in bytes. Of q6_k `d` is that of sc.
+// Offsets within a chunk, in bytes. Of formats with super-blocks `d` and `m` are those of sc and mc, of q6_k of its two sc.
 struct ChunkLayout {
   std::int64_t d, m, h, q;
 };
-HERD_INLINE constexpr bool has_minimum(WeightFormat format) {
-  return format == WeightFormat::kQ4_1 || format == WeightFormat::kQ5_1;
-}
 HERD_INLINE constexpr ChunkLayout chunk_layout(WeightFormat format) {
-  const std::int64_t m = 32;
-  const std::int64_t h = has_minimum(format) ? 64 : 32;
-  const bool fifth = format == WeightFormat::kQ5_0 || format == WeightFormat::kQ5_1;
+  const bool super = has_super_blocks(format);
+  const std::int64_t m = super ? 16 : 32;
+  const std::int64_t h = !super && has_minimum(format) ? 64 : 32;
+  const bool fifth = format == WeightFormat::kQ5_0 || format == WeightFormat::kQ5_1 || format == WeightFormat::kQ5_K;
   const std::int64_t q = format == WeightFormat::kQ6_K ? h + 128 : fifth ? h + 64 : h;
   return {0, m, h, q};
 }
@@ -44,11 +44,12 @@ HERD_INLINE constexpr int block_offset(WeightFormat format) {
 // Packs panels [begin, end) of w. `rows`: stored rows, each stored_row_bytes(w), from row `first_row` of w on.
 void pack_block_panels(const PackedMatrix& w, const std::byte* rows, std::int64_t first_row, std::int64_t begin, std::int64_t end);
 
-// A chunk of one output, as numbers. The element i stands for d·q[i] + m, of q6_k (d·sc[i / 16])·q[i].
+// A chunk of one output, as numbers. The element i stands for (d·sc[i / 16])·q[i] + m·mc; m is −dmin where that is what a block has.
 struct UnpackedChunk {
   float d = 0.0F;
   float m = 0.0F;
   int sc[2] = {1, 1};
+  int mc = 1;
   int q[32] = {};
 };
 [[nodiscard]] UnpackedChunk unpack_chunk(const PackedMatrix& w, std::int64_t output, std::int64_t chunk);

@@ -39,9 +39,16 @@ HERD_INLINE constexpr std::int64_t round_up(std::int64_t value, std::int64_t mul
 
 // Bytes of 16 outputs × 32 elements of k in packed memory.
 HERD_INLINE constexpr std::int64_t packed_chunk_bytes(WeightFormat format) {
-  if (format == WeightFormat::kQ6_K) return kPanelOutputs * (2 + 24);  // scales of two groups, quants; d apart
+  if (format == WeightFormat::kQ4_K) return kPanelOutputs * (2 + 16);  // scale and minimum of a group, quants; d and dmin apart
+  if (format == WeightFormat::kQ5_K) return kPanelOutputs * (2 + 20);
+  if (format == WeightFormat::kQ6_K) return kPanelOutputs * (2 + 24);  // scales of two groups
   if (is_quantized(format)) return kPanelOutputs * block_bytes(format);
   return kPanelOutputs * kChunkK * static_cast<std::int64_t>(dtype_bytes(plain_dtype(format)));
+}
+
+// Bytes of what 16 outputs have of a super-block: d, and dmin.
+HERD_INLINE constexpr std::int64_t packed_super_bytes(WeightFormat format) {
+  return !has_super_blocks(format) ? 0 : has_minimum(format) ? kPanelOutputs * 4 : kPanelOutputs * 2;
 }
 
 // Weights of y = x · Wᵀ, packed once at load for the kernels that read them: panels of 16 outputs, one after the other, each of
@@ -71,7 +78,7 @@ struct PackedMatrix {
   [[nodiscard]] HERD_INLINE constexpr DType dtype() const { return plain_dtype(format); }  // of plain numbers
   // Bytes of a panel before its first chunk; of one chunk of a panel; of a whole panel.
   [[nodiscard]] HERD_INLINE constexpr std::int64_t head_bytes() const {
-    return format == WeightFormat::kQ6_K ? round_up((chunks_before + chunks() + 7) / 8 * 32, 64) : 0;
+    return round_up((chunks_before + chunks() + 7) / 8 * packed_super_bytes(format), 64);
   }
   [[nodiscard]] HERD_INLINE constexpr std::int64_t chunk_bytes() const { return packed_chunk_bytes(format); }
   [[nodiscard]] HERD_INLINE constexpr std::int64_t panel_bytes() const {

@@ -19,8 +19,6 @@ namespace {
 constexpr std::int64_t kOutputs = 16;
 constexpr std::int64_t kChunks = 11;  // across a border of super-blocks, which begins two chunks in
 constexpr std::int64_t kK = kChunks * kChunkK;
-constexpr WeightFormat kFormats[] = {WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_1,
-                                     WeightFormat::kQ5_0, WeightFormat::kQ5_1, WeightFormat::kQ6_K};
 
 class RandomBits {
  public:
@@ -35,7 +33,7 @@ PackedMatrix shape_of(WeightFormat format) {
   w.format = format;
   w.outputs = kOutputs;
   w.k = kK;
-  w.chunks_before = format == WeightFormat::kQ6_K ? 6 : 0;
+  w.chunks_before = has_super_blocks(format) ? 6 : 0;
   w.leaf_chunk[1] = kChunks;
   return w;
 }
@@ -53,9 +51,8 @@ void fill(const PackedMatrix& w, Trial trial, RandomBits& random, std::byte* dat
     const auto half = static_cast<std::uint16_t>((bits & 0x8000U) | (bits >> 20 & 0x3fffU) | 0x0400U);
     std::memcpy(at, &half, 2);
   };
-  const std::int64_t supers = w.format == WeightFormat::kQ6_K ? (w.chunks_before + kChunks + 7) / 8 : 0;
-  for (std::int64_t i = 0; i < supers * kPanelOutputs; i++) scale(data + i * 2);
-  if (w.format == WeightFormat::kQ6_K) return;
+  for (std::int64_t i = 0; i < w.head_bytes() / 2; i++) scale(data + i * 2);
+  if (has_super_blocks(w.format)) return;
   const std::int64_t scales = has_minimum(w.format) ? 2 * kPanelOutputs : kPanelOutputs;
   for (std::int64_t chunk = 0; chunk < kChunks; chunk++) {
     for (std::int64_t i = 0; i < scales; i++) scale(data + chunk * w.chunk_bytes() + i * 2);
@@ -124,7 +121,7 @@ std::string difference(const Product& product, WeightFormat format, std::int64_t
 
 std::string first_block_difference(const Product& product) {
   const KernelFloatMode mode;
-  for (const WeightFormat format : kFormats) {
+  for (const WeightFormat format : kBlockFormats) {
     for (const Trial trial : {Trial::kPlain, Trial::kExtreme, Trial::kTies}) {
       for (const std::int64_t rows : {1, 2, 13}) {
         std::string found = difference(product, format, rows, 1, trial);

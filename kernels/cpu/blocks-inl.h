@@ -108,7 +108,8 @@ struct Blocks {
   static constexpr int kBits = Bits;
   static constexpr int kOffset = block_offset(Format);
   static constexpr bool kMinimum = has_minimum(Format);
-  static constexpr bool kGroups = Format == WeightFormat::kQ6_K;  // two scales a chunk, and one of the super-block
+  static constexpr bool kSuper = has_super_blocks(Format);        // scales of chunks are whole numbers, d is the super-block's
+  static constexpr bool kGroups = Format == WeightFormat::kQ6_K;  // two scales a chunk
   static constexpr ChunkLayout kAt = chunk_layout(Format);
 
   // Dword half * 4 + i.
@@ -149,7 +150,9 @@ using BlocksQ40 = Blocks<WeightFormat::kQ4_0, 4>;
 using BlocksQ41 = Blocks<WeightFormat::kQ4_1, 4>;
 using BlocksQ50 = Blocks<WeightFormat::kQ5_0, 5>;
 using BlocksQ51 = Blocks<WeightFormat::kQ5_1, 5>;
-using BlocksQ6 = Blocks<WeightFormat::kQ6_K, 6>;
+using BlocksQ4K = Blocks<WeightFormat::kQ4_K, 4>;
+using BlocksQ5K = Blocks<WeightFormat::kQ5_K, 5>;
+using BlocksQ6K = Blocks<WeightFormat::kQ6_K, 6>;
 
 // The integer dot product of a chunk (of a group of 16, where a format has them) in the making: lanes are outputs. How it is
 // made, and from what form of the numbers, is for Dots to say:
@@ -236,13 +239,14 @@ HERD_SIMD void stream_blocks(const MatmulArgs& args, const std::int64_t* panels,
     const char* head[P];
     const char* at[P];
     V16 sum[P][R];
-    V16 within[P][R];
+    V16 within[P][R];  // of the super-block: sums in units of d
+    V16 taken[P][R];   // in units of dmin
 #pragma GCC unroll 4
     for (int p = 0; p < P; p++) {
       head[p] = static_cast<const char*>(w.data) + panels[p] * panel_bytes;
       at[p] = head[p] + w.head_bytes() + begin * kChunkBytes;
 #pragma GCC unroll 4
-      for (int r = 0; r < R; r++) sum[p][r] = within[p][r] = zero();
+      for (int r = 0; r < R; r++) sum[p][r] = within[p][r] = taken[p][r] = zero();
     }
     const char* x = args.x + begin * kBlockXBytes * R;
     for (std::int64_t chunk = begin; chunk < end; chunk++) {
@@ -275,10 +279,17 @@ HERD_SIMD void stream_blocks(const MatmulArgs& args, const std::int64_t* panels,
         }
 #pragma GCC unroll 4
         for (int r = 0; r < R; r++) {
-          if constexpr (F::kGroups) {
+          if constexpr (F::kSuper) {
+            if constexpr (F::kMinimum) {
+              const V16 scale = mul(load_u8(at[p] + F::kAt.d), fact(kFactScale, r));
+              within[p][r] = fma(to_f32(Dots::template total<Form>(dots[r])), scale, within[p][r]);
+              taken[p][r] = fma(load_u8(at[p] + F::kAt.m), fact(kFactScaleSum, r), taken[p][r]);
+            }
             if (closes) {
-              sum[p][r] = fma(scales(head[p] + in_row / kChunksPerSuperBlock * 32), within[p][r], sum[p][r]);
-              within[p][r] = zero();
+              const char* const super = head[p] + in_row / kChunksPerSuperBlock * packed_super_bytes(F::kFormat);
+              sum[p][r] = fma(scales(super), within[p][r], sum[p][r]);
+              if constexpr (F::kMinimum) sum[p][r] = fma(scales(super + 32), taken[p][r], sum[p][r]);
+              within[p][r] = taken[p][r] = zero();
             }
           } else {
             const V16 both = mul(scales(at[p] + F::kAt.d), fact(kFactScale, r));
@@ -304,11 +315,12 @@ HERD_SIMD void stream_blocks(const MatmulArgs& args, const std::int64_t* panels,
 
 // ---- tiles ----
 
-// A chunk of an expanded block: 8 vectors of dwords, then two of floats: d and m, or the scales of the two groups.
+// A chunk of an expanded block: 8 vectors of dwords, then two of floats: d and m, sc and mc, or the scales of the two groups.
 constexpr std::int64_t kExpandedBytes = 8 * 64 + 2 * 64;
 constexpr std::int64_t kExpandedChunks = 16;
-constexpr std::int64_t kExpandedSupers = kExpandedChunks / kChunksPerSuperBlock + 1;  // behind the chunks: d of super-blocks
-static_assert(kExpandedChunks * kExpandedBytes + kExpandedSupers * 64 <= kBlockFloats * 4);
+constexpr std::int64_t kExpandedSupers = kExpandedChunks / kChunksPerSuperBlock + 1;  // behind the chunks: d, −dmin of super-blocks
+constexpr std::int64_t kExpandedSuperBytes = 2 * 64;
+static_assert(kExpandedChunks * kExpandedBytes + kExpandedSupers * kExpandedSuperBytes <= kBlockFloats * 4);
 
 // acc[r * 16 …] += the chunks of a block. in_super: the place of the first chunk in its super-block.
 using BlockTile = void (*)(const char* w, const char* x, std::int64_t chunks, float* acc, bool fresh, std::int64_t in_super);
@@ -317,10 +329,9 @@ template <int R, class E, class Dots>
 void block_tile(const char* w, const char* x, std::int64_t chunks, float* acc, bool fresh, std::int64_t in_super) {
   const char* super = w + kExpandedChunks * kExpandedBytes;
   V16 within[R];  // of the super-block
-  if constexpr (E::kGroups) {
+  V16 taken[R];
 #pragma GCC unroll 16
-    for (int r = 0; r < R; r++) within[r] = zero();
-  }
+  for (int r = 0; r < R; r++) within[r] = taken[r] = zero();
   for (std::int64_t chunk = 0; chunk < chunks; chunk++) {
     const char* const facts = x + kChunkK * R;
     ByteSum sum[R];
@@ -345,15 +356,27 @@ void block_tile(const char* w, const char* x, std::int64_t chunks, float* acc, b
         }
       }
     }
-    if constexpr (E::kGroups) {
+    if constexpr (E::kSuper && E::kMinimum) {
+      const V16 scale = load(reinterpret_cast<const float*>(w + 512));
+      const V16 minimum = load(reinterpret_cast<const float*>(w + 576));
+#pragma GCC unroll 16
+      for (int r = 0; r < R; r++) {
+        within[r] = fma(to_f32(Dots::template total<E>(sum[r])), mul(scale, factor(facts + (kFactScale * R + r) * 4)), within[r]);
+        taken[r] = fma(minimum, factor(facts + (kFactScaleSum * R + r) * 4), taken[r]);
+      }
+    }
+    if constexpr (E::kSuper) {
       in_super++;
       if (in_super % kChunksPerSuperBlock == 0 || chunk + 1 == chunks) {
         const V16 d = load(reinterpret_cast<const float*>(super));
-        super += 64;
+        const V16 minimum = load(reinterpret_cast<const float*>(super + 64));
+        super += kExpandedSuperBytes;
 #pragma GCC unroll 16
         for (int r = 0; r < R; r++) {
-          store(acc + r * 16, fma(d, within[r], fresh ? zero() : load(acc + r * 16)));
-          within[r] = zero();
+          V16 total = fma(d, within[r], fresh ? zero() : load(acc + r * 16));
+          if constexpr (E::kMinimum) total = fma(minimum, taken[r], total);
+          store(acc + r * 16, total);
+          within[r] = taken[r] = zero();
         }
         fresh = false;
       }
@@ -411,7 +434,7 @@ struct BlockTiles {
   // A block ends where a super-block does, or a leaf. Few rows are multiplied soon after the weights came, so that the next ones
   // are on their way meanwhile.
   HERD_SIMD std::int64_t block_chunks(const MatmulArgs& args, std::int64_t chunk) {
-    if (F::kGroups) {
+    if (F::kSuper) {
       const std::int64_t most = args.rows <= kFewRows ? kChunksPerSuperBlock : kExpandedChunks;
       return most - (args.w->chunks_before + chunk) % kChunksPerSuperBlock;
     }
@@ -433,6 +456,9 @@ struct BlockTiles {
       if constexpr (F::kGroups) {
         store(floats, load_i8(in + F::kAt.d));
         store(floats + 16, load_i8(in + F::kAt.d + 16));
+      } else if constexpr (F::kSuper) {
+        store(floats, load_u8(in + F::kAt.d));
+        store(floats + 16, load_u8(in + F::kAt.m));
       } else {
         store(floats, scales(in + F::kAt.d));
         if constexpr (F::kMinimum) store(floats + 16, scales(in + F::kAt.m));
@@ -440,13 +466,16 @@ struct BlockTiles {
       in += kChunkBytes;
       out += kExpandedBytes;
     }
-    if constexpr (F::kGroups) {
+    if constexpr (F::kSuper) {
       const PackedMatrix& w = *block.matrix;
       const std::int64_t first = w.chunks_before + block.chunk;
       const char* const head = block.w - block.chunk * kChunkBytes - w.head_bytes();
-      float* d = room + kExpandedChunks * kExpandedBytes / 4;
-      for (std::int64_t s = first / kChunksPerSuperBlock; s * kChunksPerSuperBlock < first + block.chunks; s++, d += 16)
-        store(d, scales(head + s * 32));
+      float* super = room + kExpandedChunks * kExpandedBytes / 4;
+      for (std::int64_t s = first / kChunksPerSuperBlock; s * kChunksPerSuperBlock < first + block.chunks; s++) {
+        store(super, scales(head + s * packed_super_bytes(F::kFormat)));
+        if constexpr (F::kMinimum) store(super + 16, scales(head + s * packed_super_bytes(F::kFormat) + 32));
+        super += kExpandedSuperBytes / 4;
+      }
     }
     return reinterpret_cast<const char*>(room);
   }
@@ -499,8 +528,12 @@ void multiply_blocks(const MatmulArgs& args, std::int64_t begin, std::int64_t en
       return block_panels<BlocksQ50, Dots>(args, begin, end, scratch);
     case WeightFormat::kQ5_1:
       return block_panels<BlocksQ51, Dots>(args, begin, end, scratch);
+    case WeightFormat::kQ4_K:
+      return block_panels<BlocksQ4K, Dots>(args, begin, end, scratch);
+    case WeightFormat::kQ5_K:
+      return block_panels<BlocksQ5K, Dots>(args, begin, end, scratch);
     case WeightFormat::kQ6_K:
-      return block_panels<BlocksQ6, Dots>(args, begin, end, scratch);
+      return block_panels<BlocksQ6K, Dots>(args, begin, end, scratch);
     default:
       return;
   }

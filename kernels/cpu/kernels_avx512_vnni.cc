@@ -28,16 +28,17 @@ namespace avx512 {
 namespace {
 
 // Numbers as an expanded block holds them for vpdpbusd: unsigned, 128 too large.
-template <bool Minimum, bool Groups>
+template <bool Minimum, bool Super, bool Groups>
 struct RaisedBlocks {
   static constexpr bool kMinimum = Minimum;
+  static constexpr bool kSuper = Super;
   static constexpr bool kGroups = Groups;
 };
 
 // Four products of unsigned with signed bytes are added to 32 bits, exactly.
 struct QuadDots {
   template <class F>
-  using Form = RaisedBlocks<F::kMinimum, F::kGroups>;
+  using Form = RaisedBlocks<F::kMinimum, F::kSuper, F::kGroups>;
   template <class F>
   HERD_SIMD I16 expanded(I16 dwords) {
     constexpr std::uint32_t kRaise = F::kBits == 8 ? 128 : 128 - F::kOffset;

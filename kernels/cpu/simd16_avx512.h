@@ -112,6 +112,9 @@ HERD_SIMD I16 sign8(I16 x, I16 by) {
 HERD_SIMD V16 load_i8(const void* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
 }
+HERD_SIMD V16 load_u8(const void* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
+}
 HERD_SIMD I16 imax(I16 x, I16 y) { return {_mm512_max_epi32(x.v, y.v)}; }
 HERD_SIMD std::int32_t imax_lane(I16 x) { return _mm512_reduce_max_epi32(x.v); }
 // Lanes rounded to the nearest integer, to even where two are as near; within a signed byte.

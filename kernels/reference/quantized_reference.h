@@ -61,28 +61,35 @@ inline int exact_dot(const UnpackedChunk& w, const QuantizedActivations& x, int 
 
 // Σ over chunks [begin, end) of one output of w, from +0, in ascending order. Of each block
 //   acc = fma(float(dot), d ⊗ scale, acc); with a minimum then acc = fma(m, scale ⊗ float(Σq), acc)   (⊗: one rounded product)
-// and of q6_k, over the blocks of a super-block that lie in [begin, end), from t = +0
-//   t = fma(float(dot of 16), float(sc) ⊗ scale, t), twice a block; at the end acc = fma(d, t, acc).
+// and of a format with super-blocks, over the blocks of one that lie in [begin, end), from t = u = +0
+//   t = fma(float(dot), float(sc) ⊗ scale, t), of q6_k twice a block, its dots being of 16; u = fma(float(mc), scale ⊗ float(Σq), u);
+//   at the end acc = fma(d, t, acc); with a minimum then acc = fma(m, u, acc), m = −dmin.
 // block(chunk): the activations of a chunk.
 template <class Block>
 float quantized_dot(const PackedMatrix& w, std::int64_t output, std::int64_t begin, std::int64_t end, const Block& block) {
+  const bool minimum = has_minimum(w.format);
+  const int groups = w.format == WeightFormat::kQ6_K ? 2 : 1;
   float sum = 0.0F;
   float within = 0.0F;  // t
+  float taken = 0.0F;   // u
   for (std::int64_t chunk = begin; chunk < end; chunk++) {
     const UnpackedChunk weights = unpack_chunk(w, output, chunk);
     const QuantizedActivations& x = block(chunk);
-    if (w.format != WeightFormat::kQ6_K) {
+    const float scaled_sum = x.scale * static_cast<float>(x.sum(0, 32));
+    if (!has_super_blocks(w.format)) {
       sum = fma_f32(static_cast<float>(exact_dot(weights, x, 0, 32)), weights.d * x.scale, sum);
-      if (has_minimum(w.format)) sum = fma_f32(weights.m, x.scale * static_cast<float>(x.sum(0, 32)), sum);
+      if (minimum) sum = fma_f32(weights.m, scaled_sum, sum);
       continue;
     }
-    for (int group = 0; group < 2; group++) {
-      const int dot = exact_dot(weights, x, group * 16, group * 16 + 16);
+    for (int group = 0; group < groups; group++) {
+      const int dot = exact_dot(weights, x, group * 16, groups == 2 ? group * 16 + 16 : 32);
       within = fma_f32(static_cast<float>(dot), static_cast<float>(weights.sc[group]) * x.scale, within);
     }
+    if (minimum) taken = fma_f32(static_cast<float>(weights.mc), scaled_sum, taken);
     if (chunk + 1 == end || (w.chunks_before + chunk + 1) % kChunksPerSuperBlock == 0) {
       sum = fma_f32(weights.d, within, sum);
-      within = 0.0F;
+      if (minimum) sum = fma_f32(weights.m, taken, sum);
+      within = taken = 0.0F;
     }
   }
   return sum;

@@ -52,6 +52,8 @@ enum Encoding {
   q50 @7;
   q51 @8;
   q6K @9;
+  q4K @10;
+  q5K @11;
 }
 
 enum CpuIsa {

@@ -23,7 +23,8 @@ constexpr std::pair<WeightFormat, schema::Encoding> kEncodings[] = {
     {WeightFormat::kF16, schema::Encoding::FLOAT16}, {WeightFormat::kQ8_0, schema::Encoding::Q80},
     {WeightFormat::kQ4_0, schema::Encoding::Q40},   {WeightFormat::kQ4_1, schema::Encoding::Q41},
     {WeightFormat::kQ5_0, schema::Encoding::Q50},   {WeightFormat::kQ5_1, schema::Encoding::Q51},
-    {WeightFormat::kQ6_K, schema::Encoding::Q6_K},
+    {WeightFormat::kQ6_K, schema::Encoding::Q6_K},  {WeightFormat::kQ4_K, schema::Encoding::Q4_K},
+    {WeightFormat::kQ5_K, schema::Encoding::Q5_K},
 };
 
 schema::Encoding to_schema(WeightFormat weights) {

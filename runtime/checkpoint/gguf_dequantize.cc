@@ -6,8 +6,8 @@
 namespace herd::model {
 namespace {
 
-constexpr int kBlock = 32;         // elements
-constexpr int kSuperBlock = 256;  // of q6_k
+constexpr int kBlock = 32;  // elements
+constexpr int kSuperBlock = 256;
 
 template <class T>
 T load(const std::byte* at) {
@@ -55,6 +55,38 @@ void expand_block_q5_1(const std::byte* block, float* out) {
   const float m = load_f16(block + 2);
   expand_nibbles(block + 8, load<std::uint32_t>(block + 4), [d, m](int n) { return d * static_cast<float>(n) + m; }, out);
 }
+
+struct ScaleAndMinimum {
+  int scale, minimum;
+};
+
+// Of group `group` of 32 elements, from the twelve bytes that hold those of eight groups, 6 bits each.
+ScaleAndMinimum six_bit_numbers(const std::byte* packed, int group) {
+  const auto bits = [packed](int byte, int shift, int mask) { return std::to_integer<int>(packed[byte]) >> shift & mask; };
+  if (group < 4) return {bits(group, 0, 63), bits(group + 4, 0, 63)};
+  return {bits(group + 4, 0, 15) | bits(group - 4, 6, 3) << 4, bits(group + 4, 4, 15) | bits(group, 6, 3) << 4};
+}
+
+// q4_k, and q5_k with `fifths`, whose bit g of byte i is the fifth bit of element i of group g. Four roundings, of which the last
+// alone is not exact: scale and minimum of a group are products themselves.
+void expand_groups(const std::byte* block, const std::byte* fifths, const std::byte* nibbles, float* out) {
+  const float d = load_f16(block);
+  const float dmin = load_f16(block + 2);
+  for (int group = 0; group < kSuperBlock / kBlock; ++group) {
+    const ScaleAndMinimum numbers = six_bit_numbers(block + 4, group);
+    const float scale = d * static_cast<float>(numbers.scale);
+    const float minimum = dmin * static_cast<float>(numbers.minimum);
+    const std::byte* bytes = nibbles + 32 * (group / 2);
+    for (int i = 0; i < kBlock; ++i) {
+      const int nibble = std::to_integer<int>(bytes[i]) >> 4 * (group % 2) & 15;
+      const int fifth = fifths == nullptr ? 0 : std::to_integer<int>(fifths[i]) >> group & 1;
+      *out++ = scale * static_cast<float>(nibble | fifth << 4) - minimum;
+    }
+  }
+}
+
+void expand_block_q4_k(const std::byte* block, float* out) { expand_groups(block, nullptr, block + 16, out); }
+void expand_block_q5_k(const std::byte* block, float* out) { expand_groups(block, block + 16, block + 48, out); }
 
 // Two roundings: the scale of 16 elements is a product itself.
 void expand_block_q6_k(const std::byte* block, float* out) {
@@ -121,6 +153,10 @@ void expand_row(WeightFormat format, const std::byte* row, std::int64_t col_begi
       return expand_blocks<kBlock>(expand_block_q5_0, format, row, col_begin, col_end, out);
     case WeightFormat::kQ5_1:
       return expand_blocks<kBlock>(expand_block_q5_1, format, row, col_begin, col_end, out);
+    case WeightFormat::kQ4_K:
+      return expand_blocks<kSuperBlock>(expand_block_q4_k, format, row, col_begin, col_end, out);
+    case WeightFormat::kQ5_K:
+      return expand_blocks<kSuperBlock>(expand_block_q5_k, format, row, col_begin, col_end, out);
     case WeightFormat::kQ6_K:
       return expand_blocks<kSuperBlock>(expand_block_q6_k, format, row, col_begin, col_end, out);
   }

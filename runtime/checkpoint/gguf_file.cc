@@ -298,6 +298,10 @@ std::optional<WeightFormat> GgufTensor::encoding() const {
       return WeightFormat::kQ5_1;
     case 8:
       return WeightFormat::kQ8_0;
+    case 12:
+      return WeightFormat::kQ4_K;
+    case 13:
+      return WeightFormat::kQ5_K;
     case 14:
       return WeightFormat::kQ6_K;
     case 30:

@@ -35,9 +35,9 @@ class WeightSource {
   // How the tensor's elements lie in the source, row after row; none where they have to be expanded.
   [[nodiscard]] virtual std::optional<WeightFormat> stored_format(std::string_view /*name*/) const { return std::nullopt; }
   // read_rows without the expansion, of a tensor that has a stored format: the source's own bytes, stored_row_bytes() of each
-  // row, tightly packed in `out`. Columns of a format in blocks are multiples of 32; those of q6_k may begin or end inside a
-  // block of 256, which is copied whole: the first block of a row in `out` is col_begin / 256, the last one
-  // ceil(col_end / 256) - 1.
+  // row, tightly packed in `out`. Columns of a format in blocks are multiples of 32; those of formats with super-blocks may
+  // begin or end inside a block of 256, which is copied whole: the first block of a row in `out` is col_begin / 256, the last
+  // one ceil(col_end / 256) - 1.
   [[nodiscard]] virtual Status read_stored_rows(std::string_view /*name*/, std::int64_t /*row_begin*/, std::int64_t /*row_end*/,
                                                 std::int64_t /*col_begin*/, std::int64_t /*col_end*/, void* /*out*/) const {
     HERD_UNREACHABLE("a tensor without a stored format is expanded");
@@ -60,14 +60,13 @@ class WeightSource {
 // scale, and the minimum of a format that has one, are.
 [[nodiscard]] inline bool has_non_finite(WeightFormat format, const void* values, std::size_t n) {
   if (format == WeightFormat::kF32) return has_non_finite(static_cast<const float*>(values), n);
-  const bool has_minimum = format == WeightFormat::kQ4_1 || format == WeightFormat::kQ5_1;
   const auto stride = static_cast<std::size_t>(block_bytes(format));
-  const auto* scale = static_cast<const std::byte*>(values) + (format == WeightFormat::kQ6_K ? 208 : 0);
+  const auto* scale = static_cast<const std::byte*>(values) + scale_offset(format);
   const std::uint16_t exponent = format == WeightFormat::kBF16 ? 0x7f80 : 0x7c00;
   std::uint32_t found = 0;
   for (std::size_t i = 0; i < n; ++i, scale += stride) {
     std::uint16_t bits[2] = {};
-    std::memcpy(bits, scale, has_minimum ? 4 : 2);
+    std::memcpy(bits, scale, has_minimum(format) ? 4 : 2);
     found |= static_cast<std::uint32_t>((bits[0] & exponent) == exponent || (bits[1] & exponent) == exponent);
   }
   return found != 0;

@@ -380,7 +380,8 @@ TEST(RankCodec, CarriesEveryEncodingUnderItsOwnNumber) {
   const auto place = std::mismatch(first.begin(), first.end(), second.begin()).first - first.begin();
   const std::pair<WeightFormat, std::uint16_t> encodings[] = {
       {WeightFormat::kF32, 1},  {WeightFormat::kBF16, 2}, {WeightFormat::kF16, 3},  {WeightFormat::kQ8_0, 4}, {WeightFormat::kQ4_0, 5},
-      {WeightFormat::kQ4_1, 6}, {WeightFormat::kQ5_0, 7}, {WeightFormat::kQ5_1, 8}, {WeightFormat::kQ6_K, 9}};
+      {WeightFormat::kQ4_1, 6}, {WeightFormat::kQ5_0, 7}, {WeightFormat::kQ5_1, 8}, {WeightFormat::kQ6_K, 9},
+      {WeightFormat::kQ4_K, 10}, {WeightFormat::kQ5_K, 11}};
   ASSERT_EQ(std::size(encodings), std::size(kAllFormats));
   for (const auto& [format, number] : encodings) {
     spec.weights = format;

@@ -26,6 +26,8 @@ FORMATS = {  # elements and bytes of a block, offsets of its f16 numbers, gguf's
     "kQ4_1": (32, 20, (0, 2), GGMLQuantizationType.Q4_1),
     "kQ5_0": (32, 22, (0,), GGMLQuantizationType.Q5_0),
     "kQ5_1": (32, 24, (0, 2), GGMLQuantizationType.Q5_1),
+    "kQ4_K": (256, 144, (0, 2), GGMLQuantizationType.Q4_K),
+    "kQ5_K": (256, 176, (0, 2), GGMLQuantizationType.Q5_K),
     "kQ6_K": (256, 210, (208,), GGMLQuantizationType.Q6_K),
 }
 
@@ -188,7 +190,8 @@ def check_arithmetic():
 
 
 def unpack(name, data):
-    """Whole numbers q [n, elements], scales [n] of blocks (d), minimum [n] or None, scales of groups of 16 or None."""
+    """Whole numbers q [n, elements], scales [n] of blocks (d), minimum [n] (m or dmin) or None, scales of groups or None, their
+    minimums or None."""
     count = len(data)
 
     def half(offset):
@@ -199,20 +202,31 @@ def unpack(name, data):
 
     d, m = half(FORMATS[name][2][0]), half(2) if len(FORMATS[name][2]) > 1 else None
     if name == "kQ8_0":
-        return data[:, 2:].view(np.int8).astype(I64), d, m, None
+        return data[:, 2:].view(np.int8).astype(I64), d, m, None, None
     if name == "kQ4_0":
-        return nibbles(data[:, 2:]) - 8, d, m, None
+        return nibbles(data[:, 2:]) - 8, d, m, None, None
     if name == "kQ4_1":
-        return nibbles(data[:, 4:]), d, m, None
+        return nibbles(data[:, 4:]), d, m, None, None
     if name in ("kQ5_0", "kQ5_1"):
         begin = 2 if m is None else 4
         fifth = data[:, begin : begin + 4].copy().view(U32) >> np.arange(32, dtype=U32) & U32(1)
-        return nibbles(data[:, begin + 4 :]) + fifth.astype(I64) * 16 - (16 if m is None else 0), d, m, None
+        return nibbles(data[:, begin + 4 :]) + fifth.astype(I64) * 16 - (16 if m is None else 0), d, m, None, None
+    if name in ("kQ4_K", "kQ5_K"):
+        six = data[:, 4:16].astype(I64)
+        first, second, third = six[:, 0:4], six[:, 4:8], six[:, 8:12]
+        scales = np.concatenate([first & 63, third & 15 | first >> 6 << 4], axis=1)
+        minimums = np.concatenate([second & 63, third >> 4 | second >> 6 << 4], axis=1)
+        packed = data[:, -128:].reshape(count, 4, 32)
+        q = np.stack([packed & 15, packed >> 4], axis=2).reshape(count, 256).astype(I64)
+        if name == "kQ5_K":
+            part = np.arange(8, dtype=np.uint8)[None, :, None]
+            q += (data[:, 16:48].reshape(count, 1, 32) >> part & 1).reshape(count, 256).astype(I64) * 16
+        return q, d, m, scales, minimums
     j = np.arange(256)
     part, i = j // 32 % 4, j % 32
     low = data[:, 64 * (j // 128) + 32 * (part % 2) + i] >> (4 * (part // 2)).astype(np.uint8) & 15
     high = data[:, 128 + 32 * (j // 128) + i] >> (2 * part).astype(np.uint8) & 3
-    return (low + high * 16).astype(I64) - 32, d, m, data[:, 192:208].view(np.int8).astype(I64)
+    return (low + high * 16).astype(I64) - 32, d, m, data[:, 192:208].view(np.int8).astype(I64), None
 
 
 def same(a, b):
@@ -223,10 +237,13 @@ def same(a, b):
 
 def values_of(name, data):
     """What gguf makes of blocks, [n, elements] fp32, having been found equal to what unpack() makes of them."""
-    q, d, m, groups = unpack(name, data)
-    scale = d[:, None] if groups is None else np.repeat(d[:, None] * groups.astype(F), 16, axis=1)
+    q, d, m, groups, minimums = unpack(name, data)
+    scale = d[:, None] if groups is None else np.repeat(d[:, None] * groups.astype(F), 256 // groups.shape[1], axis=1)
     own = scale * q.astype(F)
-    own = own if m is None else own + m[:, None]
+    if minimums is not None:
+        own = own - np.repeat(m[:, None] * minimums.astype(F), 32, axis=1)
+    elif m is not None:
+        own = own + m[:, None]
     theirs = dequantize(data.reshape(1, -1), FORMATS[name][3]).reshape(len(data), -1).astype(F)
     if not same(own, theirs):
         sys.exit(f"{name}: numbers differ from gguf's")
@@ -256,24 +273,30 @@ def rest_of(x, taken):
 
 def leaf_sum(weights, x, begin, end, before):
     """[rows, outputs] of blocks [begin, end) of the matrix; its first block is number `before` of a super-block."""
-    w, d, m, groups = weights  # [outputs, blocks, 32], [outputs, blocks] …, groups [outputs, blocks, 2]
+    w, d, m, groups, minimums = weights  # [outputs, blocks, 32], [outputs, blocks] …, groups [outputs, blocks, 1 or 2], [outputs, blocks]
     q, scale = x
-    acc = within = np.zeros((len(q), len(w)), F)
+    acc = within = taken = np.zeros((len(q), len(w)), F)
     for b in range(begin, end):
         a = scale[:, b, None]
+        scaled_sum = mul(a, q[:, b].sum(axis=1)[:, None])
         if groups is None:
             dot = q[:, b].astype(D) @ w[:, b].astype(D).T
             acc = fma(dot, mul(d[:, b], a), acc)
             if m is not None:
-                acc = fma(m[:, b], mul(a, q[:, b].sum(axis=1)[:, None]), acc)
+                acc = fma(m[:, b], scaled_sum, acc)
             continue
-        for g in range(2):
-            part = slice(16 * g, 16 * g + 16)
+        size = 32 // groups.shape[2]
+        for g in range(groups.shape[2]):
+            part = slice(size * g, size * g + size)
             dot = q[:, b, part].astype(D) @ w[:, b, part].astype(D).T
             within = fma(dot, mul(groups[:, b, g], a), within)
+        if minimums is not None:
+            taken = fma(minimums[:, b], scaled_sum, taken)
         if b + 1 == end or (before + b + 1) % 8 == 0:
             acc = fma(d[:, b], within, acc)
-            within = np.zeros_like(within)
+            if minimums is not None:
+                acc = fma(-m[:, b], taken, acc)
+            within = taken = np.zeros_like(within)
     return acc
 
 
@@ -300,13 +323,16 @@ def matrix(case):
     per_row = -(-(skip + k) // elements)
     data = stored_blocks(2 * case["seed"], case["format"], case["weights"], outputs * per_row)
     values = values_of(case["format"], data).reshape(outputs, -1)[:, skip : skip + k]
-    q, d, m, groups = unpack(case["format"], data)
+    q, d, m, groups, minimums = unpack(case["format"], data)
 
     def columns(per_element, width):  # of those of whole rows, the matrix's own
         return per_element.reshape(outputs, -1, width)[:, case["before"] : case["before"] + k // BLOCK]
 
     d, m = (None if v is None else columns(np.repeat(v, elements // BLOCK), 1)[:, :, 0] for v in (d, m))
-    return (columns(q, BLOCK), d, m, None if groups is None else columns(groups, 2)), values
+    per_block = None if groups is None else groups.shape[1] // 8
+    groups = None if groups is None else columns(groups, per_block)
+    minimums = None if minimums is None else columns(minimums, 1)[:, :, 0]
+    return (columns(q, BLOCK), d, m, groups, minimums), values
 
 
 def product(case):
@@ -349,7 +375,7 @@ def cases():
                 "rows": rows,
                 "outputs": outputs,
                 "k": blocks * BLOCK,
-                "before": word[3] % 8 if name == "kQ6_K" and number % 3 != 0 else 0,
+                "before": word[3] % 8 if FORMATS[name][0] == 256 and number % 3 != 0 else 0,
                 "parts": 2 if number % 7 < 2 else 1,
                 "leaves": borders,
                 "weights": WEIGHT_KINDS[number % 5],

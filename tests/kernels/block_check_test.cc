@@ -48,6 +48,10 @@ enum class Fault {
   kGroupsTogether,  // one term a block, of a sum of whole numbers
   kGroupsUnsigned,
   kSuperBlockLate,  // by a chunk
+  kNoMinimumOfSuper,
+  kMinimumNotScaled,     // mc without Σ of x
+  kMinimumAdded,         // dmin with the wrong sign
+  kMinimumOfSuperFirst,  // before d
   kDescending,
 };
 
@@ -157,9 +161,13 @@ float block_sum(float sum, WeightFormat format, const UnpackedChunk& w, const Ac
   return fault == Fault::kMinimumFirst ? sum : with_minimum(sum);
 }
 
-// A term of a super-block for each group of 16.
+// A term of a super-block for each group.
 template <Fault fault>
-float group_sums(float within, const UnpackedChunk& w, const Activations& x) {
+float group_sums(float within, WeightFormat format, const UnpackedChunk& w, const Activations& x) {
+  if (format != WeightFormat::kQ6_K) {
+    const auto total = static_cast<float>(dot<fault>(format, w, x, 0, kChunkK));
+    return fused<fault>(total, static_cast<float>(w.sc[0]) * x.scale, within);
+  }
   int dots[2];
   int sc[2];
   for (int group = 0; group < 2; group++) {
@@ -172,24 +180,40 @@ float group_sums(float within, const UnpackedChunk& w, const Activations& x) {
   return within;
 }
 
+float x_sum(const Activations& x) {
+  int sum = 0;
+  for (const signed char q : x.q) sum += q;
+  return static_cast<float>(sum);
+}
+
 template <Fault fault>
 float row_by_output(const PackedMatrix& w, std::int64_t output, const char* x) {
   const std::int64_t chunks = w.chunks();
   float sum = 0.0F;
   float within = 0.0F;
+  float taken = 0.0F;  // in units of dmin
   for (std::int64_t step = 0; step < chunks; step++) {
     const std::int64_t chunk = fault == Fault::kDescending ? chunks - 1 - step : step;
     Activations block;
     std::memcpy(&block, x + chunk * static_cast<std::int64_t>(sizeof block), sizeof block);
     const UnpackedChunk weights = unpack_chunk(w, output, chunk);
-    if (w.format != WeightFormat::kQ6_K) {
+    if (!has_super_blocks(w.format)) {
       sum = block_sum<fault>(sum, w.format, weights, block);
       continue;
     }
-    within = group_sums<fault>(within, weights, block);
+    within = group_sums<fault>(within, w.format, weights, block);
+    if (has_minimum(w.format) && fault != Fault::kNoMinimumOfSuper) {
+      const float scaled = fault == Fault::kMinimumNotScaled ? 1.0F : x_sum(block) * block.scale;
+      taken = fused<fault>(static_cast<float>(weights.mc), scaled, taken);
+    }
     const std::int64_t late = fault == Fault::kSuperBlockLate ? 0 : 1;
     if (step + 1 == chunks || (w.chunks_before + chunk + late) % kChunksPerSuperBlock == 0)
+    {
+      const float minimum = fault == Fault::kMinimumAdded ? -weights.m : weights.m;
+      if (fault == Fault::kMinimumOfSuperFirst && has_minimum(w.format)) sum = std::fmaf(minimum, std::exchange(taken, 0.0F), sum);
       sum = fused<fault>(weights.d, std::exchange(within, 0.0F), sum);
+      if (has_minimum(w.format)) sum = fused<fault>(minimum, std::exchange(taken, 0.0F), sum);
+    }
   }
   return sum;
 }
@@ -262,9 +286,13 @@ TEST(BlockCheck, FindsScalesOutOfOrder) {
   EXPECT_EQ(found<Fault::kNoMinimum>().find("q4_1, row "), 0U);
   EXPECT_EQ(found<Fault::kMinimumFirst>().find("q4_1, row "), 0U);
   EXPECT_EQ(found<Fault::kMinimumOfSums>().find("q4_1, row "), 0U);
+  EXPECT_EQ(found<Fault::kNoMinimumOfSuper>().find("q4_k, row "), 0U);
+  EXPECT_EQ(found<Fault::kMinimumNotScaled>().find("q4_k, row "), 0U);
+  EXPECT_EQ(found<Fault::kMinimumAdded>().find("q4_k, row "), 0U);
+  EXPECT_EQ(found<Fault::kMinimumOfSuperFirst>().find("q4_k, row "), 0U);
   EXPECT_EQ(found<Fault::kGroupsTogether>().find("q6_k, row "), 0U);
   EXPECT_EQ(found<Fault::kGroupsUnsigned>().find("q6_k, row "), 0U);
-  EXPECT_EQ(found<Fault::kSuperBlockLate>().find("q6_k, row "), 0U);
+  EXPECT_EQ(found<Fault::kSuperBlockLate>().find("q4_k, row "), 0U);
 }
 
 TEST(BlockCheck, KeepsTheFloatModeOfTheCaller) {

@@ -12,16 +12,13 @@
 
 namespace herd::testing {
 
-inline constexpr WeightFormat kBlockFormats[] = {WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_1,
-                                                 WeightFormat::kQ5_0, WeightFormat::kQ5_1, WeightFormat::kQ6_K};
-
 // kPlain: any quants, scales of ordinary size. kExtreme: quants and scales at the ends of what a format holds, subnormal scales too.
 enum class BlockFill { kPlain, kExtreme };
 
 // Offsets of the f16 numbers of a block: d, and m where there is one.
 inline std::vector<std::size_t> scale_offsets(WeightFormat format) {
-  if (format == WeightFormat::kQ6_K) return {208};
-  return has_minimum(format) ? std::vector<std::size_t>{0, 2} : std::vector<std::size_t>{0};
+  const auto d = static_cast<std::size_t>(scale_offset(format));
+  return has_minimum(format) ? std::vector<std::size_t>{d, d + 2} : std::vector<std::size_t>{d};
 }
 
 inline std::vector<std::byte> random_blocks(Random& random, WeightFormat format, std::int64_t count, BlockFill fill) {

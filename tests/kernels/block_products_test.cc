@@ -87,7 +87,7 @@ TEST(BlockProducts, LeavesAndSlices) {
   for (const WeightFormat format : kBlockFormats) {
     for (int i = 0; i < 40; i++) {
       const std::int64_t chunks = 1 + random.below(40);
-      const int before = format == WeightFormat::kQ6_K ? static_cast<int>(random.below(8)) : 0;
+      const int before = has_super_blocks(format) ? static_cast<int>(random.below(8)) : 0;
       check_product(random, {format, 1 + random.below(20), 1 + random.below(70), chunks * 32, random_leaves(random, chunks), before,
                              random.below(2) == 0, random.below(2) == 0 ? BlockFill::kPlain : BlockFill::kExtreme, Fill::kPlain,
                              DType::kBF16, DType::kF32});
@@ -98,7 +98,7 @@ TEST(BlockProducts, LeavesAndSlices) {
 TEST(BlockProducts, XInTwoParts) {
   Random random(9);
   for (const WeightFormat format : kBlockFormats) {
-    const int before = format == WeightFormat::kQ6_K ? 5 : 0;
+    const int before = has_super_blocks(format) ? 5 : 0;
     for (std::int64_t tokens = 1; tokens <= 30; tokens++) {
       const Fill x = kFills[tokens % static_cast<std::int64_t>(std::size(kFills))];
       const BlockFill weights = tokens % 4 == 0 ? BlockFill::kExtreme : BlockFill::kPlain;
@@ -138,7 +138,7 @@ TEST(BlockProducts, RowsDoNotSeeEachOther) {
 TEST(BlockProducts, PackedAlike) {
   Random random(5);
   for (const WeightFormat format : kBlockFormats) {
-    const int before = format == WeightFormat::kQ6_K ? 3 : 0;
+    const int before = has_super_blocks(format) ? 3 : 0;
     BlockMatrix expected(random, format, 50, 352, {}, before, BlockFill::kExtreme);
     expected.pack(reference());
     on_every_backend([&](Ops& ops) {
@@ -155,7 +155,7 @@ TEST(BlockProducts, PackedAlike) {
 TEST(BlockProducts, Embed) {
   Random random(6);
   for (const WeightFormat format : kBlockFormats) {
-    BlockMatrix table(random, format, 37, 576 / 256 * 256, {}, 0, BlockFill::kExtreme);
+    BlockMatrix table(random, format, 37, 512, {}, 0, BlockFill::kExtreme);
     table.pack(reference());
     const std::vector<std::int32_t> ids = {36, 0, 15, 16, 15, 1, 35};
     for (const DType act : {DType::kBF16, DType::kF32}) {
@@ -183,14 +183,15 @@ TEST(BlockProducts, StacksOfSeveralFormats) {
     std::int64_t columns = 0;
     for (int part = 0; part < 3; part++) {
       const std::int64_t outputs = 1 + random.below(50);
-      const std::int64_t kind = random.below(8);
-      if (kind < 6) {
+      constexpr auto kFormats = static_cast<std::int64_t>(std::size(kBlockFormats));
+      const std::int64_t kind = random.below(kFormats + 2);
+      if (kind < kFormats) {
         blocks.emplace_back(random, kBlockFormats[kind], outputs, k, std::span<const std::int32_t>{}, 0, BlockFill::kPlain);
         blocks.back().pack(reference());
         stack.push_back(blocks.back().packed);
         stack.back().x_parts = 1 + static_cast<int>(random.below(2));
       } else {
-        numbers.emplace_back(kind == 6 ? DType::kBF16 : DType::kF32, outputs, k);
+        numbers.emplace_back(kind == kFormats ? DType::kBF16 : DType::kF32, outputs, k);
         reference().pack_rows(numbers.back().packed, 0, outputs, random_values(random, outputs * k).data());
         stack.push_back(numbers.back().packed);
       }

@@ -22,7 +22,8 @@ using namespace testing;  // NOLINT(google-build-using-namespace)
 struct StoredElement {
   float d = 0.0F;
   float m = 0.0F;
-  int scale = 1;  // sc of q6_k
+  int scale = 1;    // sc of a format with super-blocks
+  int minimum = 1;  // mc
   int q = 0;
 };
 
@@ -33,17 +34,21 @@ class StoredBlock {
   [[nodiscard]] StoredElement element(int j) const {
     switch (format_) {
       case WeightFormat::kQ8_0:
-        return {half(0), 0.0F, 1, signed_byte(2 + j)};
+        return {half(0), 0.0F, 1, 1, signed_byte(2 + j)};
       case WeightFormat::kQ4_0:
-        return {half(0), 0.0F, 1, nibble(2, j) - 8};
+        return {half(0), 0.0F, 1, 1, nibble(2, j) - 8};
       case WeightFormat::kQ4_1:
-        return {half(0), half(2), 1, nibble(4, j)};
+        return {half(0), half(2), 1, 1, nibble(4, j)};
       case WeightFormat::kQ5_0:
-        return {half(0), 0.0F, 1, nibble(6, j) + 16 * bit(2, j) - 16};
+        return {half(0), 0.0F, 1, 1, nibble(6, j) + 16 * bit(2, j) - 16};
       case WeightFormat::kQ5_1:
-        return {half(0), half(2), 1, nibble(8, j) + 16 * bit(4, j)};
+        return {half(0), half(2), 1, 1, nibble(8, j) + 16 * bit(4, j)};
+      case WeightFormat::kQ4_K:
+        return with_minimum(j, nibble_of_64(16, j));
+      case WeightFormat::kQ5_K:
+        return with_minimum(j, nibble_of_64(48, j) + 16 * (byte(16 + j % 32) >> j / 32 & 1));
       default:
-        return element_of_super_block(j);
+        return element_of_q6_k(j);
     }
   }
 
@@ -53,12 +58,23 @@ class StoredBlock {
   [[nodiscard]] float half(int at) const { return f16_to_float(static_cast<std::uint16_t>(byte(at) + 256 * byte(at + 1))); }
   [[nodiscard]] int nibble(int at, int j) const { return j < 16 ? byte(at + j) % 16 : byte(at + j - 16) / 16; }
   [[nodiscard]] int bit(int at, int j) const { return byte(at + j / 8) >> j % 8 & 1; }
-  [[nodiscard]] StoredElement element_of_super_block(int j) const {
+  [[nodiscard]] int nibble_of_64(int at, int j) const {
+    const int both = byte(at + 32 * (j / 64) + j % 32);
+    return j % 64 < 32 ? both % 16 : both / 16;
+  }
+  // As the text of ggml's get_scale_min_k4() says it.
+  [[nodiscard]] StoredElement with_minimum(int j, int q) const {
+    const int g = j / 32;
+    const auto six = [&](int i) { return byte(4 + i); };
+    if (g < 4) return {half(0), -half(2), six(g) & 63, six(g + 4) & 63, q};
+    return {half(0), -half(2), (six(g + 4) & 15) | (six(g - 4) >> 6) << 4, six(g + 4) >> 4 | (six(g) >> 6) << 4, q};
+  }
+  [[nodiscard]] StoredElement element_of_q6_k(int j) const {
     const int i = j % 32;
     const int part = j / 32 % 4;
     const int low = byte(64 * (j / 128) + 32 * (part % 2) + i) >> 4 * (part / 2) & 15;
     const int high = byte(128 + 32 * (j / 128) + i) >> 2 * part & 3;
-    return {half(208), 0.0F, signed_byte(192 + j / 16), low + 16 * high - 32};
+    return {half(208), 0.0F, signed_byte(192 + j / 16), 1, low + 16 * high - 32};
   }
 
   WeightFormat format_;
@@ -79,7 +95,7 @@ std::string chunk_difference(const BlockMatrix& w, std::int64_t output, std::int
   for (int i = 0; i < kChunkK; i++) {
     const StoredElement stored = stored_element(w, output, chunk * kChunkK + i);
     if (same_bits(unpacked.d, stored.d) && same_bits(unpacked.m, stored.m) && unpacked.sc[i / 16] == stored.scale &&
-        unpacked.q[i] == stored.q)
+        unpacked.mc == stored.minimum && unpacked.q[i] == stored.q)
       continue;
     return "output " + std::to_string(output) + ", chunk " + std::to_string(chunk) + ", element " + std::to_string(i);
   }
@@ -99,7 +115,7 @@ TEST(PackedBlocks, HoldWhatTheFileHolds) {
   Random random(1);
   for (const WeightFormat format : kBlockFormats) {
     for (int i = 0; i < 24; i++) {
-      const std::int64_t chunks = format == WeightFormat::kQ6_K ? 8 * (1 + random.below(3)) : 1 + random.below(20);
+      const std::int64_t chunks = has_super_blocks(format) ? 8 * (1 + random.below(3)) : 1 + random.below(20);
       const BlockFill fill = i % 2 == 0 ? BlockFill::kPlain : BlockFill::kExtreme;
       BlockMatrix w(random, format, 1 + random.below(40), chunks * kChunkK, {}, 0, fill);
       w.pack(reference());
@@ -108,11 +124,13 @@ TEST(PackedBlocks, HoldWhatTheFileHolds) {
   }
 }
 
+constexpr WeightFormat kSuperFormats[] = {WeightFormat::kQ4_K, WeightFormat::kQ5_K, WeightFormat::kQ6_K};
+
 TEST(PackedBlocks, SlicesBeginAndEndInsideSuperBlocks) {
   Random random(2);
   for (int before = 0; before < kChunksPerSuperBlock; before++) {
     for (std::int64_t chunks = 1; chunks <= 18; chunks++) {
-      BlockMatrix w(random, WeightFormat::kQ6_K, 1 + random.below(20), chunks * kChunkK, {}, before, BlockFill::kPlain);
+      BlockMatrix w(random, kSuperFormats[chunks % 3], 1 + random.below(20), chunks * kChunkK, {}, before, BlockFill::kPlain);
       w.pack(reference());
       expect_all_as_stored(w);
     }
@@ -123,27 +141,29 @@ TEST(PackedBlocks, SlicesBeginAndEndInsideSuperBlocks) {
 TEST(PackedBlocks, SlicesAreColumnsOfTheWhole) {
   Random random(3);
   constexpr std::int64_t kChunks = 24;
-  BlockMatrix whole(random, WeightFormat::kQ6_K, 19, kChunks * kChunkK, {}, 0, BlockFill::kExtreme);
-  whole.pack(reference());
-  std::vector<float> expected(kChunks * kChunkK);
-  for (std::int64_t begin = 0; begin < kChunks; begin++) {
-    const std::int64_t end = begin + 1 + random.below(kChunks - begin);
-    const std::int64_t super = begin / kChunksPerSuperBlock;
-    BlockMatrix slice(random, WeightFormat::kQ6_K, 19, (end - begin) * kChunkK, {}, static_cast<int>(begin % kChunksPerSuperBlock),
-                      BlockFill::kPlain);
-    for (std::int64_t n = 0; n < 19; n++) {
-      std::memcpy(slice.rows.data() + n * stored_row_bytes(slice.packed),
-                  whole.rows.data() + n * stored_row_bytes(whole.packed) + super * block_bytes(WeightFormat::kQ6_K),
-                  static_cast<std::size_t>(stored_row_bytes(slice.packed)));
-    }
-    slice.pack(reference());
-    std::vector<float> actual(static_cast<std::size_t>(slice.packed.k));
-    for (std::int64_t n = 0; n < 19; n++) {
-      unpack_row(whole.packed, n, expected.data());
-      unpack_row(slice.packed, n, actual.data());
-      for (std::int64_t k = 0; k < slice.packed.k; k++) {
-        ASSERT_TRUE(same_bits(actual[static_cast<std::size_t>(k)], expected[static_cast<std::size_t>(begin * kChunkK + k)]))
-            << "[" << n << ", " << k << "] of chunks " << begin << " to " << end;
+  for (const WeightFormat format : kSuperFormats) {
+    BlockMatrix whole(random, format, 19, kChunks * kChunkK, {}, 0, BlockFill::kExtreme);
+    whole.pack(reference());
+    std::vector<float> expected(kChunks * kChunkK);
+    for (std::int64_t begin = 0; begin < kChunks; begin++) {
+      const std::int64_t end = begin + 1 + random.below(kChunks - begin);
+      const std::int64_t super = begin / kChunksPerSuperBlock;
+      BlockMatrix slice(random, format, 19, (end - begin) * kChunkK, {}, static_cast<int>(begin % kChunksPerSuperBlock),
+                        BlockFill::kPlain);
+      for (std::int64_t n = 0; n < 19; n++) {
+        std::memcpy(slice.rows.data() + n * stored_row_bytes(slice.packed),
+                    whole.rows.data() + n * stored_row_bytes(whole.packed) + super * block_bytes(format),
+                    static_cast<std::size_t>(stored_row_bytes(slice.packed)));
+      }
+      slice.pack(reference());
+      std::vector<float> actual(static_cast<std::size_t>(slice.packed.k));
+      for (std::int64_t n = 0; n < 19; n++) {
+        unpack_row(whole.packed, n, expected.data());
+        unpack_row(slice.packed, n, actual.data());
+        for (std::int64_t k = 0; k < slice.packed.k; k++) {
+          ASSERT_TRUE(same_bits(actual[static_cast<std::size_t>(k)], expected[static_cast<std::size_t>(begin * kChunkK + k)]))
+              << "[" << n << ", " << k << "] of chunks " << begin << " to " << end;
+        }
       }
     }
   }
@@ -162,7 +182,7 @@ TEST(PackedBlocks, RowsAsFloats) {
         const StoredElement stored = stored_element(w, n, k);
         const float scale = stored.d * static_cast<float>(stored.scale);  // · 1 changes nothing
         const float value = scale * static_cast<float>(stored.q);
-        const float expected = has_minimum(format) ? value + stored.m : value;
+        const float expected = has_minimum(format) ? value + stored.m * static_cast<float>(stored.minimum) : value;
         ASSERT_TRUE(same_bits(row[static_cast<std::size_t>(k)], expected)) << format_name(format) << " [" << n << ", " << k << "]";
       }
     }

@@ -114,8 +114,7 @@ class Bench {
 
   // Blocks of any bytes: what they stand for costs the same.
   void blocks() {
-    for (const WeightFormat format : {WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_1, WeightFormat::kQ5_0,
-                                      WeightFormat::kQ5_1, WeightFormat::kQ6_K}) {
+    for (const WeightFormat format : kBlockFormats) {
       for (const std::int64_t rows : {1, 2, 4, 8, 32, 512}) {
         PackedMatrix w;
         w.format = format;

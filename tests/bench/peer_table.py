@@ -4,8 +4,9 @@
     peer_table.py HERD_BINARY [LLAMA_BIN_DIR] [--rows prefill,batch,decode,smollm2,topp,arriving,start,…] [--pairs 5]
                   [--threads N] [--folder DIR] [--save FILE] [--output-markdown FILE] [--print-only]
 
-Rows of weights in blocks: prefill-E, batch-E, decode-E (E: q8_0, q4_0), smollm2-prefill-q4_1, smollm2-decode-q4_1, and for CPUs
-without VNNI, or as if this one had none, avx2-prefill-E, avx2-decode-E (E: q4_0, q4_1), for which llama.cpp is to be built so, too.
+Rows of weights in blocks: prefill-E, decode-E (E: q8_0, q4_0, q4_k_m, q6_k), batch-E (not of q6_k), smollm2-prefill-q4_1,
+smollm2-decode-q4_1, and for CPUs without VNNI, or as if this one had none, avx2-prefill-E, avx2-decode-E (E: q4_0, q4_1), for which
+llama.cpp is to be built so, too.
 
 LLAMA_BIN_DIR holds llama-bench, llama-batched-bench, llama-completion and llama-quantize, built for this CPU; without it, and
 without one of them, its figures stay open. Both programs compute the same weights on the same number of threads. First
@@ -286,6 +287,7 @@ def arriving(table):
 
 AVX2 = ["--cpu-isa", "avx2"]
 DECODE_BARS = {"share": [0.90, 0.95], "ratio": [0.97, 1.05]}
+SUPER_DECODE_BARS = {"share": [0.88, 0.93], "ratio": [0.97, 1.05]}  # of super-blocks
 ROW_TITLES = {
     "prefill": "1B bf16, prefill of 512 tokens",
     "batch": "1B bf16, 32 sequences of 64 + 32 tokens",
@@ -300,6 +302,11 @@ ROW_TITLES = {
     "batch-q4_0": "1B q4_0, 32 sequences of 64 + 32 tokens",
     "decode-q8_0": "1B q8_0, decode, batch 1",
     "decode-q4_0": "1B q4_0, decode, batch 1",
+    "prefill-q4_k_m": "1B Q4_K_M, prefill of 512 tokens",
+    "prefill-q6_k": "1B q6_k, prefill of 512 tokens",
+    "batch-q4_k_m": "1B Q4_K_M, 32 sequences of 64 + 32 tokens",
+    "decode-q4_k_m": "1B Q4_K_M, decode, batch 1",
+    "decode-q6_k": "1B q6_k, decode, batch 1",
     "smollm2-prefill-q4_1": "SmolLM2-135M in its own q4_1, prefill of 512 tokens",
     "smollm2-decode-q4_1": "SmolLM2-135M in its own q4_1, decode, batch 1",
     "avx2-prefill-q4_0": "AVX2: 1B q4_0, prefill of 512 tokens",
@@ -321,6 +328,11 @@ ROWS = {
     "batch-q4_0": on_1b(batch_of, ROW_TITLES["batch-q4_0"], "q4_0", {"ratio": [1.7, 2.5]}, {}),
     "decode-q8_0": on_1b(decode_alone, ROW_TITLES["decode-q8_0"], "q8_0", DECODE_BARS),
     "decode-q4_0": on_1b(decode_alone, ROW_TITLES["decode-q4_0"], "q4_0", DECODE_BARS),
+    "prefill-q4_k_m": on_1b(prefill_of, ROW_TITLES["prefill-q4_k_m"], "q4_k_m", {"share": [0.45, 0.55], "ratio": [1.5, None]}),
+    "prefill-q6_k": on_1b(prefill_of, ROW_TITLES["prefill-q6_k"], "q6_k", {"share": [0.45, 0.55], "ratio": [1.15, None]}),
+    "batch-q4_k_m": on_1b(batch_of, ROW_TITLES["batch-q4_k_m"], "q4_k_m", {"ratio": [1.6, 2.1]}, {}),
+    "decode-q4_k_m": on_1b(decode_alone, ROW_TITLES["decode-q4_k_m"], "q4_k_m", SUPER_DECODE_BARS),
+    "decode-q6_k": on_1b(decode_alone, ROW_TITLES["decode-q6_k"], "q6_k", SUPER_DECODE_BARS),
     "smollm2-prefill-q4_1": smollm2_prefill,
     "smollm2-decode-q4_1": smollm2_decode,
     "avx2-prefill-q4_0": on_1b(prefill_of, ROW_TITLES["avx2-prefill-q4_0"], "q4_0", {"ratio": [1.2, 1.5]}, flags=AVX2),

@@ -2,11 +2,12 @@
 """Writes a GGUF file of the shape of Llama 3.2 1B, or Llama 3.1 8B, with random weights: a model that herd and other programs read
 alike.
 
-    random_gguf.py FILE [--shape 1b|8b] [--layers N] [--encoding bf16|q8_0|q4_0|q4_1|q5_0|q5_1|q6_k]
+    random_gguf.py FILE [--shape 1b|8b] [--layers N] [--encoding bf16|q8_0|q4_0|q4_1|q5_0|q5_1|q4_k|q5_k|q6_k|q4_k_m]
 
 bf16: 2.5 GB, 16 GB. Blocks are made, not computed from numbers: random integers, and scales that give an element the size that a
-bf16 one has. As in the files that people download, the embedding and the head beside 4- and 5-bit weights are q6_k. The vocabulary has 128,256 ids: the 256 bytes, one merge, names that no text contains, and two control tokens, so that a
-byte of plain text is a token. Wants the packages gguf and numpy.
+bf16 one has. As in the files that people download, the embedding and the head beside 4- and 5-bit weights are q6_k; q4_k_m is mixed
+as llama.cpp's Q4_K_M. The vocabulary has 128,256 ids: the 256 bytes, one merge, names that no text contains, and two control
+tokens, so that a byte of plain text is a token. Wants the packages gguf and numpy.
 """
 import argparse
 import sys
@@ -33,10 +34,13 @@ BEGIN, END = VOCAB - 2, VOCAB - 1
 KIND_NORMAL, KIND_CONTROL = 1, 3
 ROWS_AT_ONCE = 4096
 Quants = gguf.GGMLQuantizationType
-# Per encoding: elements and bytes of a block, where its f16 scale and minimum lie, the root of the mean square of its integers.
+# Per encoding: elements and bytes of a block, where its f16 scale and minimum lie, the root of the mean square of its elements in
+# units of the scale.
 BLOCKS = {"q8_0": (32, 34, 0, None, 73.9), "q4_0": (32, 18, 0, None, 4.6), "q4_1": (32, 20, 0, 2, 4.6),
-          "q5_0": (32, 22, 0, None, 9.2), "q5_1": (32, 24, 0, 2, 9.2), "q6_k": (256, 210, 208, None, 18.5 * 73.9)}
-MIDDLE = {"q4_1": 7.5, "q5_1": 15.5}  # what a minimum takes off
+          "q5_0": (32, 22, 0, None, 9.2), "q5_1": (32, 24, 0, 2, 9.2), "q4_k": (256, 144, 0, 2, 258),
+          "q5_k": (256, 176, 0, 2, 527), "q6_k": (256, 210, 208, None, 18.5 * 73.9)}
+MIDDLE = {"q4_1": -7.5, "q5_1": -15.5, "q4_k": 7.5, "q5_k": 15.5}  # a minimum that takes the mean off: q4_k subtracts it
+FILE_TYPES = {"q4_k": "Q4_K_S", "q5_k": "Q5_K_S"}
 
 
 def byte_letters():
@@ -81,8 +85,19 @@ def norms(shape):
     yield "output_norm.weight"
 
 
-def encoding_of(name, encoding):
-    return "q6_k" if encoding[:2] in ("q4", "q5") and not name.startswith("blk.") else encoding
+def has_more_bits(layer, layers):
+    """Of llama.cpp's Q4_K_M: the first and the last eighth of the layers, and every third between."""
+    eighth = layers // 8
+    return layer < eighth or layer >= 7 * layers // 8 or (layer - eighth) % 3 == 2
+
+
+def encoding_of(name, encoding, layers):
+    if not name.startswith("blk."):
+        return "q6_k" if encoding[:2] in ("q4", "q5") else encoding
+    if encoding != "q4_k_m":
+        return encoding
+    _, layer, part, _ = name.split(".")
+    return "q6_k" if part in ("attn_v", "ffn_down") and has_more_bits(int(layer), layers) else "q4_k"
 
 
 def row_bytes(encoding, inputs):
@@ -105,12 +120,12 @@ def random_rows(random, encoding, outputs, inputs):
     scales = (random.random(len(blocks), dtype=np.float32) + 0.5) / (root * inputs ** 0.5)
     blocks[:, scale_at:scale_at + 2] = scales.astype(np.float16)[:, None].view(np.uint8)
     if minimum_at is not None:
-        blocks[:, minimum_at:minimum_at + 2] = (-MIDDLE[encoding] * scales).astype(np.float16)[:, None].view(np.uint8)
+        blocks[:, minimum_at:minimum_at + 2] = (MIDDLE[encoding] * scales).astype(np.float16)[:, None].view(np.uint8)
     return blocks.reshape(outputs, -1)
 
 
 def quants_of(encoding):
-    return Quants.Q6_K if encoding == "q6_k" else Quants[encoding.upper()]
+    return Quants[encoding.upper()]
 
 
 def write_model(path, shape=SHAPES["1b"], encoding="bf16"):
@@ -128,12 +143,12 @@ def write_model(path, shape=SHAPES["1b"], encoding="bf16"):
     writer.add_rope_freq_base(500000.0)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(VOCAB)
-    writer.add_file_type(gguf.LlamaFileType["MOSTLY_" + encoding.upper()])
+    writer.add_file_type(gguf.LlamaFileType["MOSTLY_" + FILE_TYPES.get(encoding, encoding.upper())])
     add_vocabulary(writer)
     for name in norms(shape):
         writer.add_tensor_info(name, (shape.hidden,), np.dtype(np.float32), shape.hidden * 4)
     for name, outputs, inputs in matrices(shape):
-        own = encoding_of(name, encoding)
+        own = encoding_of(name, encoding, shape.layers)
         size = row_bytes(own, inputs)
         writer.add_tensor_info(name, (outputs, size), np.dtype(np.uint8), outputs * size, quants_of(own))
     writer.write_header_to_file()
@@ -143,7 +158,7 @@ def write_model(path, shape=SHAPES["1b"], encoding="bf16"):
         writer.write_tensor_data(np.ones(shape.hidden, dtype=np.float32))
     random = np.random.default_rng(1)
     for name, outputs, inputs in matrices(shape):
-        own = encoding_of(name, encoding)
+        own = encoding_of(name, encoding, shape.layers)
         rows = [random_rows(random, own, min(ROWS_AT_ONCE, outputs - row), inputs) for row in range(0, outputs, ROWS_AT_ONCE)]
         writer.write_tensor_data(np.concatenate(rows))
     writer.close()
@@ -154,7 +169,7 @@ def main():
     parser.add_argument("file")
     parser.add_argument("--shape", choices=SHAPES, default="1b")
     parser.add_argument("--layers", type=int)
-    parser.add_argument("--encoding", choices=["bf16", *BLOCKS], default="bf16")
+    parser.add_argument("--encoding", choices=["bf16", *BLOCKS, "q4_k_m"], default="bf16")
     arguments = parser.parse_args()
     shape = SHAPES[arguments.shape]
     if arguments.layers:

@@ -78,7 +78,7 @@ run "same bits on every axis (P2)" "$release/bin/repeatability" --model demo=con
   --random gqa4=tests/golden/configs/gqa4_llama3 --expected tests/golden/repeatability.txt
 # Of weights in blocks a sample: fewer axes, one way of sampling (README has the command for all of it).
 blocks=$herd_cache/block-models block_flags=()
-for format in q8_0 q4_0 q4_1 q5_0 q5_1 q6_k mixed; do block_flags+=(--model "blocks-$format=$blocks/$format.gguf"); done
+for format in q8_0 q4_0 q4_1 q5_0 q5_1 q4_k q5_k q6_k mixed mixed_k; do block_flags+=(--model "blocks-$format=$blocks/$format.gguf"); done
 block_axes=(--draws "T=1.5 top-p" --axes "batch 7,chunk 16,prefix hit,-tp 8,threads 2,isa,all at once,planted")
 run "random models in blocks of every format" python3 tests/e2e/block_models.py "$blocks"
 run "same bits on every axis (P2): weights in blocks" "$release/bin/repeatability" "${block_axes[@]}" "${block_flags[@]}" \

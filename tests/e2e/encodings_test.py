@@ -11,7 +11,7 @@ import struct
 import subprocess
 import sys
 
-from block_models import BLOCKS, model, write_models
+from block_models import BLOCKS, MOST, model, write_models
 from herd_process import ids_text
 from serve_process import DEMO_MODEL, Answer, Checks, Server, StreamEnd, TestFolder
 
@@ -58,7 +58,7 @@ def close(a, b, bound):
 def blocks(herd, paths):
     """Each file is computed as it is stored, alone and on eight ranks; or widened, which is the same model."""
     for name, path in paths.items():
-        stored = "q4_0" if name == "mixed" else name  # what most matrices are in
+        stored = MOST.get(name, name)
         alone, encoding = herd.generate(path)
         checks.equal(f"{name}: computed in", encoding, stored)
         asked, encoding = herd.generate(path, ENCODING, stored)
@@ -71,12 +71,13 @@ def blocks(herd, paths):
         checks.check(f"{name}: but are not nothing", logprobs(alone) != logprobs(exact))
         listed = json.loads(herd.run("inspect", path, "--output", "json")[0])
         checks.equal(f"{name}: inspect says", listed["encoding"], stored)
-        for other in ("q8_0", "q6_k"):
+        for other in ("q8_0", "q4_k", "q6_k"):
             if other != stored:
                 herd.refused(f"{name} as {other}", path, ENCODING, other, named=(other, stored, "herd convert"))
-    wide, encoding = herd.generate(paths["q6_k"], ENCODING, "bfloat16")
-    checks.equal("q6_k widened to bfloat16", encoding, "bfloat16")
-    checks.check("q6_k widened to bfloat16 is the same model", close(wide, herd.generate(paths["q6_k"])[0], 0.3))
+    for name in ("q4_k", "q6_k"):
+        wide, encoding = herd.generate(paths[name], ENCODING, "bfloat16")
+        checks.equal(f"{name} widened to bfloat16", encoding, "bfloat16")
+        checks.check(f"{name} widened to bfloat16 is the same model", close(wide, herd.generate(paths[name])[0], 0.3))
 
 
 def quantised_at_load(herd):
@@ -90,21 +91,21 @@ def quantised_at_load(herd):
                      (logprobs(made)[0], logprobs(plain)[0]))
         ranks, _ = herd.generate(DEMO_MODEL, ENCODING, name, "-tp", 4)
         checks.equal(f"demo model as {name}: on four ranks", ranks["logprobs"], made["logprobs"])
-    for name in ("q4_1", "q5_0", "q5_1", "q6_k"):
+    for name in ("q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"):
         herd.refused(f"demo model as {name}", DEMO_MODEL, ENCODING, name, named=(name, "bfloat16", "q8_0", "q4_0", "GGUF"))
 
 
 def not_finite(herd, folder):
-    """A scale that is infinite is said with its tensor's name, and no token comes of it."""
-    for name in ("q4_1", "q6_k"):
+    """A scale or minimum that is infinite is said with its tensor's name, and no token comes of it."""
+    for name, field in (("q4_1", 0), ("q4_k", 0), ("q4_k", 2), ("q5_k", 2), ("q6_k", 0)):
         broken = model(name, 1)
         tensor = broken.tensor("blk.0.ffn_down.weight")
         made = BLOCKS[name]
-        at = 5 * made.size + made.scale
+        at = 5 * made.size + made.scale + field
         tensor.data = tensor.data[:at] + struct.pack("<e", float("inf")) + tensor.data[at + 2:]
         broken.write(folder / "broken.gguf")
         _, said = herd.run("generate", folder / "broken.gguf", "--prompt-token-ids", "1", "--max-new-tokens", 1, code=3)
-        checks.check(f"{name}: an infinite scale is named", "tensor model.layers.0.mlp.down_proj.weight holds NaN or infinite" in said, said[-500:])
+        checks.check(f"{name}: an infinite {'minimum' if field else 'scale'} is named", "tensor model.layers.0.mlp.down_proj.weight holds NaN or infinite" in said, said[-500:])
 
 
 def streams(herd, folder):

@@ -101,7 +101,8 @@ save("gguf", "llama", gguf(llama_entries(), llama_tensors()))
 save("gguf", "blocks", gguf([u32("general.alignment", 32)], [
     ("q8", [32], 8, b"q" * 34), ("q4_0", [32, 2], 2, b"q" * 36), ("q4_1", [64], 3, b"q" * 40),
     ("q5_0", [32], 6, b"q" * 22), ("q5_1", [32, 2], 7, b"q" * 48), ("q6_k", [256], 14, b"q" * 210),
-    ("k", [256], 12, b"k" * 144), ("bf16", [3], 30, b"123456")], version=2))
+    ("q4_k", [256], 12, b"k" * 144), ("q5_k", [256], 13, b"k" * 176), ("q3_k", [256], 11, b"k" * 110),
+    ("bf16", [3], 30, b"123456")], version=2))
 save("gguf", "types", gguf([
     ("u8", 0, b"\1"), ("i16", 3, b"\1\0"), ("f64", 12, struct.pack("<d", 0.5)), ("u64", 10, b"\xff" * 8),
     ("floats", 9, struct.pack("<IQ2f", 6, 2, 1.0, 2.0)), ("split.count", 2, b"\1\0")], []))

@@ -35,7 +35,7 @@ struct TensorInfo {
   std::int64_t rows = 0;
   std::int64_t cols = 0;
   std::string shape;        // Hugging Face order, e.g. "[576, 1536]"; says more than rows and cols past two dimensions
-  std::string encoding;     // format_name()'s (kernels/weight_format.h), or another format's: "q4_k"
+  std::string encoding;     // format_name()'s (kernels/weight_format.h), or another format's: "q3_k"
   std::uint64_t bytes = 0;  // in the file
   std::string file;
   bool used = false;  // false: present, not part of the model; never read by the loader

@@ -54,7 +54,7 @@ struct GgufTensor {
   // Empty for a type that herd lists but cannot read.
   [[nodiscard]] std::optional<WeightFormat> encoding() const;
   [[nodiscard]] std::string type_name() const;      // ggml's: "Q4_K", "type 99"
-  [[nodiscard]] std::string encoding_text() const;  // "q8_0", "float32"; of a type that cannot be read "q4_k", "type 99"
+  [[nodiscard]] std::string encoding_text() const;  // "q8_0", "float32"; of a type that cannot be read "q3_k", "type 99"
 };
 
 // Resource, movable.

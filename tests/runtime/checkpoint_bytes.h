@@ -109,18 +109,11 @@ inline std::string safetensors_bytes(const std::vector<FloatTensor>& tensors, st
   return safetensors_bytes(header, data);
 }
 
-inline constexpr WeightFormat kBlockFormats[] = {WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_1,
-                                                 WeightFormat::kQ5_0, WeightFormat::kQ5_1, WeightFormat::kQ6_K};
-
 // ggml's number of a type.
 inline std::uint32_t ggml_number(WeightFormat format) {
-  constexpr std::uint32_t kNumbers[std::size(kAllFormats)] = {0, 30, 1, 8, 2, 3, 6, 7, 14};
+  constexpr std::uint32_t kNumbers[std::size(kAllFormats)] = {0, 30, 1, 8, 2, 3, 6, 7, 12, 13, 14};
   return kNumbers[static_cast<std::size_t>(format)];
 }
-
-// Where the f16 scale of a block lies; the minimum of a format that has one lies behind it.
-inline std::size_t scale_offset(WeightFormat format) { return format == WeightFormat::kQ6_K ? 208 : 0; }
-inline bool has_minimum(WeightFormat format) { return format == WeightFormat::kQ4_1 || format == WeightFormat::kQ5_1; }
 
 // Blocks of random quants, with scales and minimums in ±[2^-4, 2^-3).
 inline std::string random_blocks(WeightFormat format, std::int64_t blocks, std::uint64_t seed) {
@@ -129,7 +122,7 @@ inline std::string random_blocks(WeightFormat format, std::int64_t blocks, std::
   std::uint64_t state = seed;
   const auto random = [&state] { return splitmix64_finish(state += kSplitMix64Step); };
   for (char& byte : bytes) byte = static_cast<char>(random());
-  for (std::size_t at = scale_offset(format); at < bytes.size(); at += stride) {
+  for (auto at = static_cast<std::size_t>(scale_offset(format)); at < bytes.size(); at += stride) {
     for (std::size_t i = 0; i < (has_minimum(format) ? 2U : 1U); ++i) {
       const auto scale = static_cast<std::uint16_t>(0x2c00 | (random() & 0x83ff));
       std::memcpy(bytes.data() + at + 2 * i, &scale, 2);

@@ -3,6 +3,7 @@
 
 #include "runtime/checkpoint/gguf_dequantize.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -38,6 +39,8 @@ const Golden kGoldens[] = {
     {WeightFormat::kQ4_1, kQ4_1Bytes, kQ4_1Floats},
     {WeightFormat::kQ5_0, kQ5_0Bytes, kQ5_0Floats},
     {WeightFormat::kQ5_1, kQ5_1Bytes, kQ5_1Floats},
+    {WeightFormat::kQ4_K, kQ4_KBytes, kQ4_KFloats},
+    {WeightFormat::kQ5_K, kQ5_KBytes, kQ5_KFloats},
     {WeightFormat::kQ6_K, kQ6_KBytes, kQ6_KFloats},
 };
 
@@ -90,6 +93,35 @@ TEST(GgufDequantize, Q6KFollowsTheLayoutOfItsBits) {
     std::vector<float> expected(256, 0.0F);
     expected[static_cast<std::size_t>(j)] = 0.5F * -3.0F * 5.0F;
     ASSERT_EQ(expand(WeightFormat::kQ6_K, as_bytes(block), 0, 256), expected) << j;
+  }
+}
+
+// A group alone has a scale and a minimum, and element j a number of all its bits.
+TEST(GgufDequantize, Q4KAndQ5KFollowTheLayoutOfTheirBits) {
+  constexpr int kScale = 0b100101, kMinimum = 0b011010;
+  for (const bool fifth : {false, true}) {
+    for (std::size_t j = 0; j < 256; ++j) {
+      std::string block(fifth ? 176 : 144, '\0');
+      const auto put = [&block](std::size_t at, int bits) { block[at] = static_cast<char>(block[at] | bits); };
+      put(1, 0x38);  // d = 0.5
+      put(3, 0x34);  // dmin = 0.25
+      const std::size_t group = j / 32, i = j % 32;
+      if (group < 4) {
+        put(4 + group, kScale);
+        put(8 + group, kMinimum);
+      } else {
+        put(4 + group + 4, (kScale & 15) | (kMinimum & 15) << 4);
+        put(4 + group - 4, (kScale >> 4) << 6);
+        put(4 + group, (kMinimum >> 4) << 6);
+      }
+      const std::size_t nibbles = fifth ? 48 : 16;
+      put(nibbles + 32 * (group / 2) + i, group % 2 == 0 ? 5 : 5 << 4);
+      if (fifth) put(16 + i, 1 << group);
+      std::vector<float> expected(256, 0.0F);
+      std::fill_n(expected.begin() + static_cast<std::ptrdiff_t>(32 * group), 32, -0.25F * kMinimum);
+      expected[j] += 0.5F * kScale * (fifth ? 21 : 5);
+      ASSERT_EQ(expand(fifth ? WeightFormat::kQ5_K : WeightFormat::kQ4_K, as_bytes(block), 0, 256), expected) << j;
+    }
   }
 }
 

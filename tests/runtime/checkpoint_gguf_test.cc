@@ -126,13 +126,13 @@ TEST(GgufFile, ListsTensorsInHuggingFaceOrder) {
 
 TEST(GgufFile, ListsTypesItCannotRead) {
   GgufWriter writer;
-  writer.tensors.push_back({"k", {256}, 12, std::string(144, 'k')});
+  writer.tensors.push_back({"k", {256}, 11, std::string(110, 'k')});
   writer.tensors.push_back({"future", {5}, 99, std::string(3, 'f')});
   const std::string bytes = writer.bytes();
   const auto file = GgufFile::parse(as_bytes(bytes), "m.gguf");
   ASSERT_TRUE(file) << file.error().message();
-  EXPECT_EQ(file->find("k")->type_name(), "Q4_K");
-  EXPECT_EQ(file->find("k")->encoding_text(), "q4_k");
+  EXPECT_EQ(file->find("k")->type_name(), "Q3_K");
+  EXPECT_EQ(file->find("k")->encoding_text(), "q3_k");
   EXPECT_FALSE(file->find("k")->encoding());
   EXPECT_EQ(file->find("future")->type_name(), "type 99");
   EXPECT_EQ(file->find("future")->encoding_text(), "type 99");

@@ -12,6 +12,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -39,22 +40,42 @@ inline LlamaConfig block_config() {
   return config;
 }
 
+using FormatOfLayers = std::pair<std::string_view, std::array<WeightFormat, 3>>;  // of one part
+
+inline WeightFormat format_in(std::span<const FormatOfLayers> parts, std::string_view name) {
+  const std::string_view layers = "model.layers.";
+  const auto layer = static_cast<std::size_t>(name[layers.size()] - '0');
+  for (const auto& [part, formats] : parts)
+    if (name.find(part) != std::string_view::npos) return formats.at(layer);
+  return WeightFormat::kF32;
+}
+
 // Where every matrix is stored in a format of its own, or nearly so: a layer of seven formats, one as converters leave it, one
 // of plain numbers and blocks.
 inline WeightFormat mixed_format(std::string_view name) {
   using enum WeightFormat;
-  constexpr std::pair<std::string_view, std::array<WeightFormat, 3>> kParts[] = {
+  constexpr FormatOfLayers kParts[] = {
       {"q_proj", {kQ4_0, kQ4_0, kBF16}}, {"k_proj", {kQ8_0, kQ4_0, kF16}},    {"v_proj", {kQ6_K, kQ6_K, kF32}},
       {"o_proj", {kQ4_1, kQ6_K, kF32}},  {"gate_proj", {kQ5_0, kQ4_0, kQ8_0}}, {"up_proj", {kQ5_1, kQ4_0, kBF16}},
       {"down_proj", {kQ6_K, kQ4_1, kQ5_0}},
   };
   if (name == "model.embed_tokens.weight") return kQ8_0;
   if (name == "lm_head.weight") return kQ6_K;
-  const std::string_view layers = "model.layers.";
-  const auto layer = static_cast<std::size_t>(name[layers.size()] - '0');
-  for (const auto& [part, formats] : kParts)
-    if (name.find(part) != std::string_view::npos) return formats.at(layer);
-  return kF32;
+  return format_in(kParts, name);
+}
+
+// Of formats with super-blocks: a layer as llama.cpp's Q4_K_M has it, one of Q5_K_M, one with the formats that it takes for rows
+// that are no whole super-blocks.
+inline WeightFormat mixed_k_format(std::string_view name) {
+  using enum WeightFormat;
+  constexpr FormatOfLayers kParts[] = {
+      {"q_proj", {kQ4_K, kQ5_K, kQ5_0}}, {"k_proj", {kQ4_K, kQ5_K, kQ8_0}},    {"v_proj", {kQ6_K, kQ6_K, kF16}},
+      {"o_proj", {kQ4_K, kQ5_K, kQ4_K}}, {"gate_proj", {kQ4_K, kQ5_K, kQ5_K}}, {"up_proj", {kQ4_K, kQ4_K, kQ8_0}},
+      {"down_proj", {kQ6_K, kQ5_K, kQ4_K}},
+  };
+  if (name == "model.embed_tokens.weight") return kQ4_K;
+  if (name == "lm_head.weight") return kQ6_K;
+  return format_in(kParts, name);
 }
 
 // All matrices in one format.
@@ -142,10 +163,12 @@ class BlockSource final : public WeightSource {
     }
     const float unit = 1.0F / (quants_of(format) * std::sqrt(static_cast<float>(columns_of(name))));
     const float scale = unit * (1.0F + static_cast<float>(random() >> 40) * 0x1p-24F);
-    const bool minimum = format == WeightFormat::kQ4_1 || format == WeightFormat::kQ5_1;
-    std::byte* const at = out + (format == WeightFormat::kQ6_K ? 208 : 0);
+    const bool minimum = has_minimum(format);
+    std::byte* const at = out + scale_offset(format);
     put_f16(at, (random() & 1) != 0 && !minimum ? -scale : scale);
-    if (minimum) put_f16(at + 2, -scale * (format == WeightFormat::kQ4_1 ? 7.5F : 15.5F));
+    const bool of_four_bits = format == WeightFormat::kQ4_1 || format == WeightFormat::kQ4_K;
+    const float middle = scale * (of_four_bits ? 7.5F : 15.5F);
+    if (minimum) put_f16(at + 2, has_super_blocks(format) ? middle : -middle);
     if (name == flipped && row == spoilt_row && block == spoilt_block) out[bytes / 2] ^= std::byte{1};
     if (name == spoilt && row == spoilt_row && block == spoilt_block)
       put_f16(at + (minimum ? 2 : 0), std::numeric_limits<float>::infinity());
@@ -159,6 +182,10 @@ class BlockSource final : public WeightSource {
       case WeightFormat::kQ4_0:
       case WeightFormat::kQ4_1:
         return 7.0F;
+      case WeightFormat::kQ4_K:
+        return 390.0F;
+      case WeightFormat::kQ5_K:
+        return 790.0F;
       case WeightFormat::kQ6_K:
         return 2000.0F;
       default:

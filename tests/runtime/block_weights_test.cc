@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -23,9 +24,7 @@ using testing::all_in;
 using testing::block_config;
 using testing::BlockSource;
 using testing::mixed_format;
-
-constexpr WeightFormat kBlocks[] = {WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_1,
-                                    WeightFormat::kQ5_0, WeightFormat::kQ5_1, WeightFormat::kQ6_K};
+using testing::mixed_k_format;
 
 std::unique_ptr<Device> three_threads() { return std::move(*make_cpu_device({CpuIsa::kAuto, 3})); }
 
@@ -49,25 +48,24 @@ LoadOptions in(WeightFormat weights, bool digest = false) { return {{weights, nu
 // ---- the source of these tests ----
 
 TEST(BlockSource, ABlockIsTheSameInWhateverWindowItIsRead) {
-  const BlockSource source(block_config(), mixed_format);
-  for (const char* name : {"model.layers.0.mlp.down_proj.weight", "model.layers.0.mlp.up_proj.weight",
-                           "model.layers.1.mlp.down_proj.weight", "model.layers.2.mlp.down_proj.weight"}) {
-    const WeightFormat format = *source.stored_format(name);
-    const std::int64_t cols = std::string_view(name).ends_with("up_proj.weight") ? 256 : 768;
-    std::vector<float> whole(static_cast<std::size_t>(2 * cols)), window(50);
-    ASSERT_TRUE(source.read_rows(name, 4, 6, 0, cols, whole.data()).ok());
+  const char* const name = "model.layers.0.mlp.down_proj.weight";
+  constexpr std::int64_t kCols = 768;
+  for (const WeightFormat format : kBlockFormats) {
+    const BlockSource source(block_config(), all_in(format));
+    std::vector<float> whole(static_cast<std::size_t>(2 * kCols)), window(50);
+    ASSERT_TRUE(source.read_rows(name, 4, 6, 0, kCols, whole.data()).ok());
     ASSERT_TRUE(source.read_rows(name, 5, 6, 170, 220, window.data()).ok());
-    for (std::size_t i = 0; i < window.size(); ++i) EXPECT_EQ(window[i], whole[static_cast<std::size_t>(cols) + 170 + i]);
+    for (std::size_t i = 0; i < window.size(); ++i) EXPECT_EQ(window[i], whole[static_cast<std::size_t>(kCols) + 170 + i]);
     std::vector<std::byte> stored(static_cast<std::size_t>(stored_row_bytes(format, 160, 224)));
     ASSERT_TRUE(source.read_stored_rows(name, 5, 6, 160, 224, stored.data()).ok());
     const std::int64_t first = 160 / block_elements(format) * block_elements(format);
     expand_row(format, stored.data(), 170 - first, 220 - first, window.data());
-    for (std::size_t i = 0; i < window.size(); ++i) EXPECT_EQ(window[i], whole[static_cast<std::size_t>(cols) + 170 + i]);
+    for (std::size_t i = 0; i < window.size(); ++i) EXPECT_EQ(window[i], whole[static_cast<std::size_t>(kCols) + 170 + i]);
     double squares = 0.0;
     for (const float value : whole) squares += static_cast<double>(value) * value;
     const double size = std::sqrt(squares / 2);  // of 1 / sqrt(columns) elements: 1
-    EXPECT_GT(size, 0.5) << name;
-    EXPECT_LT(size, 2.0) << name;
+    EXPECT_GT(size, 0.5) << format_name(format);
+    EXPECT_LT(size, 2.0) << format_name(format);
   }
 }
 
@@ -83,6 +81,10 @@ TEST(BlockEncoding, IsWhatTheSourceStores) {
   using enum WeightFormat;
   EXPECT_EQ(encoding.layer(0), (LayerFormats{kQ4_0, kQ8_0, kQ6_K, kQ4_1, kQ5_0, kQ5_1, kQ6_K}));
   EXPECT_EQ(encoding.layer(2), (LayerFormats{kBF16, kF16, kF32, kF32, kQ8_0, kBF16, kQ5_0}));
+  const Encoding of_k = encoding_of(config, BlockSource(config, mixed_k_format), kQ4_K);
+  EXPECT_EQ(std::string(of_k.name()) + "/" + of_k.arithmetic(), "q4_k/int8");
+  EXPECT_EQ(of_k.layer(0), (LayerFormats{kQ4_K, kQ4_K, kQ6_K, kQ4_K, kQ4_K, kQ4_K, kQ6_K}));
+  EXPECT_EQ(of_k.layer(2), (LayerFormats{kQ5_0, kQ8_0, kF16, kQ4_K, kQ5_K, kQ8_0, kQ4_K}));
   LlamaConfig tied = config;
   tied.tie_word_embeddings = true;
   EXPECT_EQ(encoding_of(tied, source, WeightFormat::kQ4_0).head(), WeightFormat::kQ8_0) << "the embedding's rows";
@@ -129,8 +131,9 @@ TEST(BlockWeights, AreTheSameBytesInWhateverWayTheyAreLoaded) {
       }
     };
     check(BlockSource(config, mixed_format), WeightFormat::kQ4_0);
+    check(BlockSource(config, mixed_k_format), WeightFormat::kQ4_K);
     if (tied) continue;
-    for (const WeightFormat format : kBlocks) check(BlockSource(config, all_in(format)), format);
+    for (const WeightFormat format : kBlockFormats) check(BlockSource(config, all_in(format)), format);
   }
 }
 
@@ -195,18 +198,22 @@ void expect_unpacked(const LlamaConfig& config, const BlockSource& source, const
 TEST(BlockWeights, StandForWhatTheSourceSaysAtEveryDegree) {
   const LlamaConfig config = block_config();
   const auto device = three_threads();
-  int inside = 0;  // slices of q6_k that begin inside a block
-  for (const int ranks : {1, 2, 4, 8}) {
-    for (const bool mixed : {true, false}) {
-      const BlockSource source(config, mixed ? mixed_format : all_in(WeightFormat::kQ6_K));
-      const Loaded loaded = load(config, source, ranks, *device, in(mixed ? WeightFormat::kQ4_0 : WeightFormat::kQ6_K));
+  std::map<WeightFormat, int> inside;  // slices that begin inside a block
+  const auto check = [&](const BlockSource& source, WeightFormat format) {
+    for (const int ranks : {1, 2, 4, 8}) {
+      const Loaded loaded = load(config, source, ranks, *device, in(format));
       ASSERT_EQ(loaded.ranks.size(), static_cast<std::size_t>(ranks));
       expect_unpacked(config, source, loaded);
       for (const auto& weights : loaded.ranks)
-        for (const LayerWeights& layer : weights->layers) inside += (layer.o.chunks_before != 0) + (layer.down.chunks_before != 0);
+        for (const LayerWeights& layer : weights->layers)
+          for (const PackedMatrix* const w : {&layer.o, &layer.down}) inside[w->format] += w->chunks_before != 0 ? 1 : 0;
     }
-  }
-  EXPECT_GT(inside, 40);
+  };
+  check(BlockSource(config, mixed_format), WeightFormat::kQ4_0);
+  check(BlockSource(config, mixed_k_format), WeightFormat::kQ4_K);
+  for (const WeightFormat format : kBlockFormats)
+    if (has_super_blocks(format)) check(BlockSource(config, all_in(format)), format);
+  for (const WeightFormat format : kBlockFormats) EXPECT_EQ(inside[format] > 30, has_super_blocks(format)) << format_name(format);
 }
 
 TEST(BlockWeights, NeighboursOfOneFormatAreOneMatrix) {
@@ -222,6 +229,7 @@ TEST(BlockWeights, NeighboursOfOneFormatAreOneMatrix) {
     return sizes;
   };
   EXPECT_EQ(stacks(mixed_format, WeightFormat::kQ4_0), (std::vector<std::size_t>{3, 2, 2, 1, 3, 2}));
+  EXPECT_EQ(stacks(mixed_k_format, WeightFormat::kQ4_K), (std::vector<std::size_t>{2, 1, 2, 2, 3, 2}));
   EXPECT_EQ(stacks(all_in(WeightFormat::kQ5_1), WeightFormat::kQ5_1), (std::vector<std::size_t>(6, 1)));
   EXPECT_EQ(stacks(mixed_format, WeightFormat::kBF16), (std::vector<std::size_t>(6, 1))) << "all turned into one type";
 }
@@ -263,6 +271,7 @@ TEST(BlockWeights, AScaleThatIsNotFiniteIsReportedByTensor) {
   struct Case {
     const char* tensor;
     std::int64_t row, block;
+    decltype(&mixed_format) format_of = mixed_format;
   };
   for (const Case& one : {Case{"model.layers.0.self_attn.v_proj.weight", 63, 0},   // q6_k
                           Case{"model.layers.0.mlp.down_proj.weight", 255, 2},     // q6_k, its last block
@@ -271,8 +280,11 @@ TEST(BlockWeights, AScaleThatIsNotFiniteIsReportedByTensor) {
                           Case{"model.layers.1.mlp.gate_proj.weight", 400, 3},     // q4_0, in one matrix with up
                           Case{"model.layers.2.mlp.gate_proj.weight", 17, 5},      // q8_0
                           Case{"model.layers.2.mlp.down_proj.weight", 100, 23},    // q5_0
+                          Case{"model.layers.0.self_attn.o_proj.weight", 9, 0, mixed_k_format},    // dmin of q4_k
+                          Case{"model.layers.2.mlp.down_proj.weight", 255, 2, mixed_k_format},     // its last one
+                          Case{"model.layers.1.mlp.down_proj.weight", 100, 1, mixed_k_format},     // of q5_k
                           Case{"model.embed_tokens.weight", 159, 1}, Case{"lm_head.weight", 80, 0}}) {
-    BlockSource source(config, mixed_format);
+    BlockSource source(config, one.format_of);
     source.spoilt = one.tensor;
     source.spoilt_row = one.row;
     source.spoilt_block = one.block;
@@ -309,6 +321,16 @@ TEST(BlockNumerics, TheIdIsOneForEveryRankCountAndSeesEveryBlock) {
                              "model.layers.1.mlp.down_proj.weight", "model.embed_tokens.weight", "lm_head.weight"}) {
     source.flipped = tensor;
     EXPECT_TRUE(seen.insert(id_of(config, source, 2, WeightFormat::kQ4_0)).second) << tensor;
+  }
+  BlockSource of_k(config, mixed_k_format);
+  const std::string k = id_of(config, of_k, 1, WeightFormat::kQ4_K);
+  EXPECT_TRUE(k.starts_with("cpu-2/q4_k/int8/")) << k;
+  for (const int ranks : {2, 4, 8}) EXPECT_EQ(id_of(config, of_k, ranks, WeightFormat::kQ4_K), k) << ranks;
+  EXPECT_TRUE(seen.insert(k).second);
+  for (const char* tensor : {"model.layers.0.self_attn.q_proj.weight", "model.layers.1.mlp.down_proj.weight",
+                             "model.embed_tokens.weight"}) {
+    of_k.flipped = tensor;
+    EXPECT_TRUE(seen.insert(id_of(config, of_k, 2, WeightFormat::kQ4_K)).second) << tensor;
   }
 }
 

@@ -19,6 +19,7 @@ using testing::all_in;
 using testing::block_config;
 using testing::BlockSource;
 using testing::mixed_format;
+using testing::mixed_k_format;
 
 constexpr std::int32_t kRows = 19;  // two KV blocks
 
@@ -114,9 +115,10 @@ std::vector<Model> models() {
   LlamaConfig biased = block_config();
   biased.attention_bias = biased.attention_output_bias = biased.mlp_bias = biased.tie_word_embeddings = true;
   std::vector<Model> all{{"mixed", block_config(), BlockSource(block_config(), mixed_format), WeightFormat::kQ4_0},
-                         {"mixed, tied, with biases", biased, BlockSource(biased, mixed_format), WeightFormat::kQ4_0}};
-  for (const WeightFormat format : {WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_1, WeightFormat::kQ5_0,
-                                    WeightFormat::kQ5_1, WeightFormat::kQ6_K})
+                         {"mixed, tied, with biases", biased, BlockSource(biased, mixed_format), WeightFormat::kQ4_0},
+                         {"mixed of k", block_config(), BlockSource(block_config(), mixed_k_format), WeightFormat::kQ4_K},
+                         {"mixed of k, tied, with biases", biased, BlockSource(biased, mixed_k_format), WeightFormat::kQ4_K}};
+  for (const WeightFormat format : kBlockFormats)
     all.push_back({format_name(format), block_config(), BlockSource(block_config(), all_in(format)), format});
   return all;
 }

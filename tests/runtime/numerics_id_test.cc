@@ -72,7 +72,9 @@ TEST(NumericsId, SeesTheFormatOfEveryMatrix) {
   std::vector<std::string> others{one, id_of([](auto&, auto& parts) { parts.encoding.weights = WeightFormat::kQ4_0; }),
                                   of([](auto& formats) { formats.embedding = WeightFormat::kQ5_1; }),
                                   of([](auto& formats) { formats.head = WeightFormat::kQ5_1; }),
-                                  of([](auto& formats) { std::swap(formats.embedding, formats.head); })};
+                                  of([](auto& formats) { std::swap(formats.embedding, formats.head); }),
+                                  of([](auto& formats) { formats.embedding = WeightFormat::kQ4_K; }),
+                                  of([](auto& formats) { formats.embedding = WeightFormat::kQ5_K; })};
   for (const std::size_t layer : {0U, 1U}) {
     for (WeightFormat model::LayerFormats::* const part :
          {&model::LayerFormats::q, &model::LayerFormats::k, &model::LayerFormats::v, &model::LayerFormats::o,

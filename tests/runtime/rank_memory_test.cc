@@ -63,11 +63,14 @@ TEST(RankMemory, CountsBlocksOfEveryFormatAndSlicesThatBeginInsideThem) {
   for (const bool more : {false, true}) {
     config.tie_word_embeddings = config.attention_bias = config.attention_output_bias = config.mlp_bias = more;
     const testing::BlockSource mixed(config, testing::mixed_format);
-    for (const int ranks : {1, 2, 4, 8}) expect_equal(config, mixed, WeightFormat::kQ4_0, ranks);
+    const testing::BlockSource mixed_k(config, testing::mixed_k_format);
+    for (const int ranks : {1, 2, 4, 8}) {
+      expect_equal(config, mixed, WeightFormat::kQ4_0, ranks);
+      expect_equal(config, mixed_k, WeightFormat::kQ4_K, ranks);
+    }
     for (const WeightFormat plain : {WeightFormat::kBF16, WeightFormat::kF32}) expect_equal(config, mixed, plain, 8);
   }
-  for (const WeightFormat format : {WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_1, WeightFormat::kQ5_0,
-                                    WeightFormat::kQ5_1, WeightFormat::kQ6_K})
+  for (const WeightFormat format : kBlockFormats)
     expect_equal(config, testing::BlockSource(config, testing::all_in(format)), format, 8);
 }
 

@@ -77,7 +77,9 @@ TEST(StepCost, WeightsInBlocksAreReadAsTheyAreStored) {
   };
   const double weights = 512 * 64, rows = 3 * (512 + 64) * 2;  // gate and up, the largest; activations are bf16
   const std::pair<WeightFormat, double> kBytesOf256[] = {{kQ8_0, 272}, {kQ4_0, 144}, {kQ4_1, 160},
-                                                         {kQ5_0, 176}, {kQ5_1, 192}, {kQ6_K, 208}};  // q6_k: but for its d
+                                                         {kQ5_0, 176}, {kQ5_1, 192},  // of super-blocks: but for
+                                                         {kQ4_K, 144}, {kQ5_K, 176}, {kQ6_K, 208}};  // d and dmin
+  EXPECT_EQ(std::size(kBytesOf256), std::size(kBlockFormats));
   for (const auto& [format, bytes] : kBytesOf256)
     EXPECT_DOUBLE_EQ(matmul_bytes({format, nullptr}), weights * bytes / 256 + rows) << format_name(format);
 

@@ -74,6 +74,9 @@ def blocks(herd, paths):
         for other in ("q8_0", "q4_k", "q6_k"):
             if other != stored:
                 herd.refused(f"{name} as {other}", path, ENCODING, other, named=(other, stored, "herd convert"))
+    chosen, encoding = herd.generate(paths["q5_k"].parent, ENCODING, "q5_k")
+    checks.equal("q5_k: chosen by name among a folder's models", (chosen["token_ids"], encoding),
+                 (herd.generate(paths["q5_k"])[0]["token_ids"], "q5_k"))
     for name in ("q4_k", "q6_k"):
         wide, encoding = herd.generate(paths[name], ENCODING, "bfloat16")
         checks.equal(f"{name} widened to bfloat16", encoding, "bfloat16")

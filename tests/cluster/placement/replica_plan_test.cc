@@ -56,14 +56,16 @@ TEST(ChooseEncoding, TakesTheCheckpointsOwnUnlessAnotherIsWanted) {
 }
 
 TEST(ChooseEncoding, AFileOfBlocksIsItsOwnOrNumbers) {
-  for (const char* wanted : {"bfloat16", "float32", "q4_1"})
-    EXPECT_TRUE(choose_encoding({.own = "q4_1", .is_gguf = true, .wanted = wanted}).has_value()) << wanted;
-  for (const char* wanted : {"float16", "q8_0", "q4_0", "q6_k", "q4_k", "nonsense"}) {
-    const auto refused = choose_encoding({.own = "q4_1", .is_gguf = true, .wanted = wanted});
-    ASSERT_FALSE(refused.has_value()) << wanted;
-    EXPECT_EQ(refused.error().code(), StatusCode::kUsage);
-    EXPECT_NE(refused.error().message().find("herd convert"), std::string::npos);
-    EXPECT_NE(refused.error().message().find(wanted), std::string::npos);
+  for (const char* own : {"q4_1", "q4_k"}) {
+    for (const char* wanted : {"bfloat16", "float32", own})
+      EXPECT_TRUE(choose_encoding({.own = own, .is_gguf = true, .wanted = wanted}).has_value()) << wanted;
+    for (const char* wanted : {"float16", "q8_0", "q4_0", "q6_k", "q5_k", "q3_k", "nonsense"}) {
+      const auto refused = choose_encoding({.own = own, .is_gguf = true, .wanted = wanted});
+      ASSERT_FALSE(refused.has_value()) << wanted;
+      EXPECT_EQ(refused.error().code(), StatusCode::kUsage);
+      EXPECT_NE(refused.error().message().find("herd convert"), std::string::npos);
+      EXPECT_NE(refused.error().message().find(wanted), std::string::npos);
+    }
   }
 }
 
@@ -71,7 +73,7 @@ TEST(ChooseEncoding, NumbersAreQuantisedToWhatCanBeMade) {
   for (const char* own : {"bfloat16", "float16", "float32"}) {
     for (const char* wanted : {"q8_0", "q4_0"})
       EXPECT_EQ(format_name(choose_encoding({.own = own, .wanted = wanted})->encoding.weights), std::string(wanted));
-    for (const char* wanted : {"q4_1", "q5_0", "q5_1", "q6_k", "q4_k"}) {
+    for (const char* wanted : {"q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k", "q3_k"}) {
       const auto refused = choose_encoding({.own = own, .wanted = wanted});
       ASSERT_FALSE(refused.has_value());
       EXPECT_EQ(refused.error().code(), StatusCode::kUsage);

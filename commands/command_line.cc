@@ -205,8 +205,8 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   add_chat_flags(app, flags.chat);
   app.add_option("--quantization-encoding", flags.encoding,
                  "float32, float16, bfloat16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q5_k, q6_k (default: the checkpoint's own). A GGUF "
-                 "file is computed in its own, bfloat16 or float32; other checkpoints in float32, float16, bfloat16, q8_0 or q4_0. "
-                 "Of a folder's GGUF models it chooses one")
+                 "file is computed in its own, bfloat16 or float32; other checkpoints in float32, float16, bfloat16, q8_0, q6_k, q4_0 or "
+                 "q4_k. Of a folder's GGUF models it chooses one")
       ->group(model);
   app.add_option("--load-format", flags.load_format, "auto, or random: weights from a seed, config.json is enough")
       ->group(model);

@@ -62,7 +62,7 @@ Fields model_fields() {
        HERD_AT(model.served_model_name)},
       {{"quantization_encoding", "--quantization-encoding",
         "What weights are computed in; without: the checkpoint's own. A GGUF file: its own, bfloat16 or float32; others: float32, "
-        "float16, bfloat16, q8_0 or q4_0",
+        "float16, bfloat16, q8_0, q6_k, q4_0 or q4_k",
         one_of({"float32", "float16", "bfloat16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"})},
        HERD_AT(model.quantization_encoding)},
       {{"chat_format", "--chat-format", "How conversations become prompts; auto: the checkpoint's chat template",

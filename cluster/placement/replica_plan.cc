@@ -1,10 +1,12 @@
 #include "cluster/placement/replica_plan.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 
 #include "kernels/tensor_view.h"
+#include "runtime/checkpoint/quantization_mixture.h"
 
 namespace herd::placement {
 namespace {
@@ -82,9 +84,10 @@ Status check_other_encoding(const EncodingWish& wish, std::optional<WeightFormat
     return usage_error(flag + "a GGUF file is computed in its own encoding (this one in " + wish.own +
                        "), bfloat16 or float32; for another one the file has to be converted (herd convert, not in this version yet)");
   }
-  if (wanted == WeightFormat::kF16 || wanted == WeightFormat::kQ8_0 || wanted == WeightFormat::kQ4_0) return {};
-  return usage_error(flag + "weights in " + wish.own + " are turned into float32, float16, bfloat16, q8_0 or q4_0; other encodings " +
-                     "come as a GGUF file that is in them");
+  const bool made = std::find(std::begin(model::kQuantizedTo), std::end(model::kQuantizedTo), wanted) != std::end(model::kQuantizedTo);
+  if (wanted == WeightFormat::kF16 || made) return {};
+  return usage_error(flag + "weights in " + wish.own + " are turned into float32, float16, bfloat16, q8_0, q6_k, q4_0 or q4_k; other " +
+                     "encodings come as a GGUF file that is in them");
 }
 
 // How many times the memory of `format` bf16 takes: "3.6".
@@ -119,6 +122,12 @@ Expected<CutModel> cut_model(const model::LlamaConfig& config, int ranks, const 
   if (!shards) return fail(shards.error());
   auto choice = choose_encoding(wish);
   if (!choice) return fail(choice.error());
+  const WeightFormat weights = choice->encoding.weights;
+  if (const int count = wish.is_gguf ? 0 : model::matrices_stood_in_for(config, weights); count > 0) {
+    choice->notes.push_back("encoding: rows of " + std::to_string(count) + (count == 1 ? " matrix" : " matrices") +
+                            " are no multiple of 256: " +
+                            (weights == WeightFormat::kQ4_K ? "q5_0 stands in for q4_k, q8_0 for q6_k" : "q8_0 stands in for q6_k"));
+  }
   return CutModel{{config, choice->encoding, std::move(*shards)}, std::move(choice->notes)};
 }
 

@@ -2,40 +2,39 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <utility>
 #include <vector>
 
 #include "kernels/check.h"
 #include "runtime/checkpoint/gguf_dequantize.h"
+#include "runtime/checkpoint/quantization_mixture.h"
 #include "runtime/checkpoint/quantize_rows.h"
 
 namespace herd::model {
 namespace {
 
-constexpr std::int64_t kBlock = 32;
 constexpr std::int64_t kBatchElements = 64 << 10;  // floats that are read at a time stay in the cache
+constexpr std::int64_t kChunkK = 32;
 
-// Of a matrix of the model, by its Hugging Face name; 0 of a vector.
-std::int64_t matrix_columns(const LlamaConfig& config, std::string_view name) {
-  if (!name.ends_with(".weight") || name.find("norm") != std::string_view::npos) return 0;
-  if (name.ends_with(".o_proj.weight")) return config.query_size();
-  if (name.ends_with(".down_proj.weight")) return config.intermediate_size;
-  return config.hidden_size;
+// The columns of the blocks that [begin, end) lies in.
+std::pair<std::int64_t, std::int64_t> whole_blocks(WeightFormat format, std::int64_t begin, std::int64_t end) {
+  const std::int64_t elements = block_elements(format);
+  return {begin / elements * elements, (end + elements - 1) / elements * elements};
 }
 
 }  // namespace
 
 QuantizingSource::QuantizingSource(std::shared_ptr<const WeightSource> source, LlamaConfig config, WeightFormat wanted)
     : source_(std::move(source)), config_(std::move(config)), wanted_(wanted) {
-  HERD_CHECK(wanted == WeightFormat::kQ8_0 || wanted == WeightFormat::kQ4_0, "q8_0 and q4_0 are made here");
+  HERD_CHECK(std::find(std::begin(kQuantizedTo), std::end(kQuantizedTo), wanted) != std::end(kQuantizedTo),
+             "not every format is made of numbers");
 }
 
 std::optional<WeightFormat> QuantizingSource::made_here(std::string_view name) const {
-  const std::int64_t cols = matrix_columns(config_, name);
-  if (cols == 0 || cols % kBlock != 0) return std::nullopt;
   if (const auto stored = source_->stored_format(name); stored && is_quantized(*stored)) return std::nullopt;
-  const bool whole_vocabulary = name == "model.embed_tokens.weight" || name == "lm_head.weight";
-  return whole_vocabulary ? WeightFormat::kQ8_0 : wanted_;
+  const WeightFormat format = mixture_format(config_, name, wanted_);
+  return is_quantized(format) ? std::optional(format) : std::nullopt;
 }
 
 std::optional<WeightFormat> QuantizingSource::stored_format(std::string_view name) const {
@@ -62,12 +61,11 @@ Status QuantizingSource::read_rows(std::string_view name, std::int64_t row_begin
                                    std::int64_t col_end, float* out) const {
   const auto format = made_here(name);
   if (!format) return source_->read_rows(name, row_begin, row_end, col_begin, col_end, out);
-  const std::int64_t begin = col_begin / kBlock * kBlock;  // whole blocks
-  const std::int64_t end = (col_end + kBlock - 1) / kBlock * kBlock;
+  const auto [begin, end] = whole_blocks(*format, col_begin, col_end);
   std::vector<std::byte> blocks(static_cast<std::size_t>(row_bytes(*format, end - begin)));
-  return each_row(name, row_begin, row_end, begin, end, [&](const float* row) {
-    quantize_row(*format, row, end - begin, blocks.data());
-    expand_row(*format, blocks.data(), col_begin - begin, col_end - begin, out);
+  return each_row(name, row_begin, row_end, begin, end, [&, first = begin, cols = end - begin](const float* row) {
+    quantize_row(*format, row, cols, blocks.data());
+    expand_row(*format, blocks.data(), col_begin - first, col_end - first, out);
     out += col_end - col_begin;
   });
 }
@@ -76,11 +74,13 @@ Status QuantizingSource::read_stored_rows(std::string_view name, std::int64_t ro
                                           std::int64_t col_begin, std::int64_t col_end, void* out) const {
   const auto format = made_here(name);
   if (!format) return source_->read_stored_rows(name, row_begin, row_end, col_begin, col_end, out);
-  HERD_CHECK(col_begin % kBlock == 0 && col_end % kBlock == 0, "columns are whole blocks of 32");
+  HERD_CHECK(col_begin % kChunkK == 0 && col_end % kChunkK == 0, "columns are whole blocks of 32");
+  if (col_begin == col_end) return {};
+  const auto [begin, end] = whole_blocks(*format, col_begin, col_end);
   auto* blocks = static_cast<std::byte*>(out);
-  return each_row(name, row_begin, row_end, col_begin, col_end, [&](const float* row) {
-    quantize_row(*format, row, col_end - col_begin, blocks);
-    blocks += row_bytes(*format, col_end - col_begin);
+  return each_row(name, row_begin, row_end, begin, end, [&, cols = end - begin](const float* row) {
+    quantize_row(*format, row, cols, blocks);
+    blocks += row_bytes(*format, cols);
   });
 }
 

@@ -14,13 +14,12 @@
 
 namespace herd::model {
 
-// Matrices whose rows are a multiple of 32 are quantised. Vectors, other matrices and what the source holds in blocks already
-// pass through. With q4_0 the embedding and the head become q8_0: they are one matrix in a tied model, every token passes
-// through both, and an error of theirs is in every logit. read_rows() gives what the blocks stand for, so that who computes in
+// Matrices whose rows are a multiple of 32 are quantised, each to its part of the mixture (quantization_mixture.h). Vectors, other
+// matrices and what the source holds in blocks already pass through. read_rows() gives what the blocks stand for, so that who computes in
 // floats, and digests, see the same model.
 class QuantizingSource final : public WeightSource {
  public:
-  // `wanted`: kQ8_0 or kQ4_0 (quantize_rows.h). `config`: of the model that `source` holds.
+  // `wanted`: one of kQuantizedTo. `config`: of the model that `source` holds.
   QuantizingSource(std::shared_ptr<const WeightSource> source, LlamaConfig config, WeightFormat wanted);
 
   Status read_rows(std::string_view name, std::int64_t row_begin, std::int64_t row_end, std::int64_t col_begin,

@@ -628,7 +628,7 @@ USAGE = [
         build=config(max_position_embeddings=16),
           codes=(2, 3), named=("17", "16")),
     usage("context longer than the model's", "--max-model-len", "4096", named=("--max-model-len", "2048")),
-    usage("encoding not possible for this file", "--quantization-encoding", "q4_k", named=("q4_k",)),
+    usage("encoding not possible for this file", "--quantization-encoding", "q5_k", named=("q5_k",)),
     usage("encoding unknown", "--quantization-encoding", "banana", named=("banana",)),
     usage("no GPU in this build", "--devices", "gpu", codes=(4,), named=("gpu",)),
     usage("no GPU in this build, by number", "--devices", "gpu-0,gpu-1", codes=(4,), named=("gpu",)),

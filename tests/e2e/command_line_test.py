@@ -242,7 +242,7 @@ def main():
             (["generate", "--tensor-parallel-size", "3"], "1, 2, 4 or 8"),
             (["serve", "--tensor-parallel-size", "1000000000", "--data-parallel-size", "64"], "1, 2, 4 or 8"),
             (["generate", "--pipeline-parallel-size", "2"], "not supported yet"),
-            (["generate", "--quantization-encoding", "q4_k"], "q4_k"),
+            (["generate", "--quantization-encoding", "q5_k"], "q4_k"),
             (["generate", "--output", "xml"], "--output"),
             (["generate", "--cpu-isa", "sse9"], "--cpu-isa"),
             (["generate", "--block-size", "24"], "--block-size"),

@@ -42,5 +42,5 @@ data = np.array(BLOCKS).astype(np.float32).reshape(1, -1)
 print("// Written by make_quantized_rows.py; do not edit.")
 array("std::uint32_t", "kRowBits", data.reshape(-1).view(np.uint32), 8, 10)
 with np.errstate(over="ignore"):  # beyond f16
-    for name in ("Q8_0", "Q4_0"):
+    for name in ("Q8_0", "Q4_0", "Q5_0"):
         array("unsigned char", f"kQuantized{name}", quantize(data, GGMLQuantizationType[name]).reshape(-1), 2, 20)

@@ -69,15 +69,29 @@ TEST(ChooseEncoding, AFileOfBlocksIsItsOwnOrNumbers) {
   }
 }
 
+// Of rows that super-blocks do not divide one note tells, and how many they are.
+TEST(CutModel, SaysWhatStandsInForSuperBlocks) {
+  model::LlamaConfig config = small_model();
+  const EncodingWish wish{.own = "bfloat16", .wanted = "q4_k"};
+  EXPECT_TRUE(cut_model(config, 1, wish)->notes.empty());
+  config.intermediate_size = 640;  // down_proj of both layers
+  const auto notes = cut_model(config, 1, wish)->notes;
+  ASSERT_EQ(notes.size(), 1U);
+  EXPECT_NE(notes[0].find("rows of 2 matrices are no multiple of 256"), std::string::npos) << notes[0];
+  EXPECT_NE(notes[0].find("q5_0 stands in for q4_k"), std::string::npos) << notes[0];
+  EXPECT_TRUE(cut_model(config, 1, {.own = "q4_k", .is_gguf = true})->notes.empty());
+  EXPECT_TRUE(cut_model(config, 1, {.own = "bfloat16", .wanted = "q8_0"})->notes.empty());
+}
+
 TEST(ChooseEncoding, NumbersAreQuantisedToWhatCanBeMade) {
   for (const char* own : {"bfloat16", "float16", "float32"}) {
-    for (const char* wanted : {"q8_0", "q4_0"})
+    for (const char* wanted : {"q8_0", "q6_k", "q4_0", "q4_k"})
       EXPECT_EQ(format_name(choose_encoding({.own = own, .wanted = wanted})->encoding.weights), std::string(wanted));
-    for (const char* wanted : {"q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k", "q3_k"}) {
+    for (const char* wanted : {"q4_1", "q5_0", "q5_1", "q5_k", "q3_k"}) {
       const auto refused = choose_encoding({.own = own, .wanted = wanted});
       ASSERT_FALSE(refused.has_value());
       EXPECT_EQ(refused.error().code(), StatusCode::kUsage);
-      EXPECT_NE(refused.error().message().find("q8_0 or q4_0"), std::string::npos);
+      EXPECT_NE(refused.error().message().find("q8_0, q6_k, q4_0 or q4_k"), std::string::npos);
     }
   }
 }

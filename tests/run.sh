@@ -83,7 +83,7 @@ block_axes=(--draws "T=1.5 top-p" --axes "batch 7,chunk 16,prefix hit,-tp 8,thre
 run "random models in blocks of every format" python3 tests/e2e/block_models.py "$blocks"
 run "same bits on every axis (P2): weights in blocks" "$release/bin/repeatability" "${block_axes[@]}" "${block_flags[@]}" \
   --expected tests/golden/repeatability.txt
-for encoding in q8_0 q4_0; do
+for encoding in q8_0 q4_0 q4_k; do
   run "same bits on every axis (P2): the demo model as $encoding" "$release/bin/repeatability" "${block_axes[@]}" \
     --model demo-$encoding=config/demo_model --encoding $encoding --expected tests/golden/repeatability.txt
 done

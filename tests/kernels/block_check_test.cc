@@ -140,15 +140,19 @@ float fused(float a, float b, float c) {
   return fault == Fault::kNotFused ? a * b + c : std::fmaf(a, b, c);
 }
 
+float x_sum(const Activations& x) {
+  int sum = 0;
+  for (const signed char q : x.q) sum += q;
+  return static_cast<float>(sum);
+}
+
 template <Fault fault>
 float block_sum(float sum, WeightFormat format, const UnpackedChunk& w, const Activations& x) {
   const auto total = static_cast<float>(dot<fault>(format, w, x, 0, kChunkK));
-  int activations = 0;
-  for (const signed char q : x.q) activations += q;
   const auto with_minimum = [&](float to) {
     if (!has_minimum(format) || fault == Fault::kNoMinimum) return to;
-    if (fault == Fault::kMinimumOfSums) return std::fmaf(w.m * x.scale, static_cast<float>(activations), to);
-    return fused<fault>(w.m, x.scale * static_cast<float>(activations), to);
+    if (fault == Fault::kMinimumOfSums) return std::fmaf(w.m * x.scale, x_sum(x), to);
+    return fused<fault>(w.m, x.scale * x_sum(x), to);
   };
   if (fault == Fault::kMinimumFirst) sum = with_minimum(sum);
   if (fault == Fault::kScaleByScale) {
@@ -180,12 +184,6 @@ float group_sums(float within, WeightFormat format, const UnpackedChunk& w, cons
   return within;
 }
 
-float x_sum(const Activations& x) {
-  int sum = 0;
-  for (const signed char q : x.q) sum += q;
-  return static_cast<float>(sum);
-}
-
 template <Fault fault>
 float row_by_output(const PackedMatrix& w, std::int64_t output, const char* x) {
   const std::int64_t chunks = w.chunks();
@@ -207,8 +205,7 @@ float row_by_output(const PackedMatrix& w, std::int64_t output, const char* x) {
       taken = fused<fault>(static_cast<float>(weights.mc), scaled, taken);
     }
     const std::int64_t late = fault == Fault::kSuperBlockLate ? 0 : 1;
-    if (step + 1 == chunks || (w.chunks_before + chunk + late) % kChunksPerSuperBlock == 0)
-    {
+    if (step + 1 == chunks || (w.chunks_before + chunk + late) % kChunksPerSuperBlock == 0) {
       const float minimum = fault == Fault::kMinimumAdded ? -weights.m : weights.m;
       if (fault == Fault::kMinimumOfSuperFirst && has_minimum(w.format)) sum = std::fmaf(minimum, std::exchange(taken, 0.0F), sum);
       sum = fused<fault>(weights.d, std::exchange(within, 0.0F), sum);

@@ -105,7 +105,8 @@ TEST(BlockProducts, XInTwoParts) {
       const DType out = tokens % 3 == 0 ? DType::kBF16 : DType::kF32;
       check_product(random, {format, tokens, 40, 352, {}, before, tokens % 2 == 0, weights, x, DType::kBF16, out, 2});
     }
-    for (const std::int64_t tokens : {97, 300}) check_product(random, {format, tokens, 32, 288, {}, 0, false, {}, {}, DType::kF32, DType::kF32, 2});
+    for (const std::int64_t tokens : {97, 300})
+      check_product(random, {format, tokens, 32, 288, {}, 0, false, BlockFill::kPlain, Fill::kPlain, DType::kF32, DType::kF32, 2});
   }
 }
 
@@ -118,18 +119,18 @@ TEST(BlockProducts, RowsDoNotSeeEachOther) {
     Tensor x(DType::kBF16, 150, 2304);
     x.fill(random, Fill::kPlain);
     on_every_backend([&](Ops& ops) {
-     for (const int parts : {1, 2}) {
-      w.packed.x_parts = parts;
-      Tensor all(DType::kF32, 150, 48);
-      ops.matmul(x.view, w.packed, nullptr, all.view);
-      for (const auto& [row, rows] : std::vector<std::pair<int, int>>{{0, 1}, {149, 1}, {7, 2}, {20, 5}, {31, 100}}) {
-        Tensor part(DType::kF32, rows, 48);
-        ops.matmul(x.row_view(row, rows), w.packed, nullptr, part.view);
-        for (int r = 0; r < rows; r++) {
-          for (int c = 0; c < 48; c++) ASSERT_TRUE(same_bits(part.at(r, c), all.at(row + r, c))) << format_name(format) << row + r;
+      for (const int parts : {1, 2}) {
+        w.packed.x_parts = parts;
+        Tensor all(DType::kF32, 150, 48);
+        ops.matmul(x.view, w.packed, nullptr, all.view);
+        for (const auto& [row, rows] : std::vector<std::pair<int, int>>{{0, 1}, {149, 1}, {7, 2}, {20, 5}, {31, 100}}) {
+          Tensor part(DType::kF32, rows, 48);
+          ops.matmul(x.row_view(row, rows), w.packed, nullptr, part.view);
+          for (int r = 0; r < rows; r++) {
+            for (int c = 0; c < 48; c++) ASSERT_TRUE(same_bits(part.at(r, c), all.at(row + r, c))) << format_name(format) << row + r;
+          }
         }
       }
-     }
     });
   }
 }

@@ -173,7 +173,7 @@ void quantize_lines(const float* x, const Search& search, std::byte* out, int* q
   }
 }
 
-void store_nibbles(const int* q, std::byte* out) {
+void store_nibbles_of_64(const int* q, std::byte* out) {
   for (int j = 0; j < kSuperBlock; ++j) out[32 * (j / 64) + j % 32] |= static_cast<std::byte>((q[j] & 15) << (j % 64 < 32 ? 0 : 4));
 }
 
@@ -212,7 +212,7 @@ void quantize_block_q4_k(const float* x, std::byte* out) {
   if (stands_for_zeros(x)) return;
   int q[kSuperBlock];
   quantize_lines(x, kSearch4, out, q);
-  store_nibbles(q, out + 16);
+  store_nibbles_of_64(q, out + 16);
 }
 
 void quantize_block_q5_k(const float* x, std::byte* out) {
@@ -221,7 +221,7 @@ void quantize_block_q5_k(const float* x, std::byte* out) {
   int q[kSuperBlock];
   quantize_lines(x, kSearch5, out, q);
   for (int j = 0; j < kSuperBlock; ++j) out[16 + j % 32] |= static_cast<std::byte>(q[j] >> 4 << j / 32);
-  store_nibbles(q, out + 48);
+  store_nibbles_of_64(q, out + 48);
 }
 
 }  // namespace herd::model

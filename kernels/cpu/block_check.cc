@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <initializer_list>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -121,17 +122,19 @@ std::string difference(const Product& product, WeightFormat format, std::int64_t
 
 std::string first_block_difference(const Product& product) {
   const KernelFloatMode mode;
+  const auto all_equal = [&](WeightFormat format, std::initializer_list<int> rows, int parts, Trial trial) {
+    std::string found;
+    for (const int count : rows)
+      if (found.empty()) found = difference(product, format, count, parts, trial);
+    return found;
+  };
   for (const WeightFormat format : kBlockFormats) {
-    for (const Trial trial : {Trial::kPlain, Trial::kExtreme, Trial::kTies}) {
-      for (const std::int64_t rows : {1, 2, 3, 4, 13}) {  // all that stream, and tiles
-        std::string found = difference(product, format, rows, 1, trial);
-        if (!found.empty()) return found;
-      }
-      for (const std::int64_t rows : {1, 3}) {
-        std::string found = difference(product, format, rows, 2, trial);
-        if (!found.empty()) return found + ", x in two parts";
-      }
-    }
+    std::string found = all_equal(format, {1, 2, 3, 4, 13}, 1, Trial::kPlain);  // all numbers of rows that stream, and tiles
+    for (const Trial trial : {Trial::kExtreme, Trial::kTies})
+      if (found.empty()) found = all_equal(format, {1, 5}, 1, trial);
+    if (!found.empty()) return found;
+    found = all_equal(format, {1, 3}, 2, Trial::kPlain);
+    if (!found.empty()) return found + ", x in two parts";
   }
   return "";
 }

@@ -39,12 +39,16 @@ function(herd_library name)
 endfunction()
 
 # One test binary per mirrored folder: herd_test(kernels_tests COMPUTES SRCS a_test.cc DEPS herd::kernels). Release builds
-# optimise a test's own sources only a little, as more takes a third of their build, unless they compute much: COMPUTES.
+# optimise a test's own sources only a little, as more takes a third of their build, and sanitizer builds not at all, which takes
+# half of theirs, unless they compute much: COMPUTES.
 function(herd_test name)
   cmake_parse_arguments(ARG "COMPUTES" "" "SRCS;DEPS;ARGS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
   if(NOT ARG_COMPUTES)
     target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+    if(HERD_SANITIZE)
+      target_compile_options(${name} PRIVATE -O0)
+    endif()
   endif()
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name} ${ARG_ARGS} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})

@@ -27,7 +27,7 @@ std::string replaced(std::string text, const std::string& from, const std::strin
   return text.replace(at, from.size(), to);
 }
 
-std::string error_of(const std::string& text) {
+std::string config_error_of(const std::string& text) {
   const auto config = parse_config_json(text, "m/config.json");
   return config ? "" : config.error().message();
 }
@@ -111,7 +111,7 @@ TEST(ConfigJson, FieldsThatChangeNothingPass) {
                            R"("sliding_window":4096,"use_sliding_window":false)", R"("sliding_window":131072)",
                            R"("pad_token_id":-1,"eos_token_id":2,"bos_token_id":-1)", R"("partial_rotary_factor":1.0)",
                            R"("head_dim":128)", R"("pretraining_tp":2,"use_cache":true)"}) {
-    EXPECT_EQ(error_of(config_json(more)), "") << more;
+    EXPECT_EQ(config_error_of(config_json(more)), "") << more;
   }
   EXPECT_EQ(parse_config_json(config_json(R"("dtype":"float16","torch_dtype":"float32")"), "c")->torch_dtype,
             DType::kF16);
@@ -131,7 +131,7 @@ TEST(ConfigJson, PythonsJsonPassesInFieldsThatNobodyReads) {
       R"("a":)" + deep,
       R"("torch_dtype":"auto","initializer_range":"small","use_cache":7,"transformers_version":null)",
   };
-  for (const std::string& more : fields) EXPECT_EQ(error_of(config_json(more)), "") << more;
+  for (const std::string& more : fields) EXPECT_EQ(config_error_of(config_json(more)), "") << more;
   const std::string twice = replaced(config_json(""), R"("vocab_size":128256)", R"("vocab_size":7,"vocab_size":9)");
   EXPECT_EQ(parse_config_json(twice, "c")->config.vocab_size, 9);
 }
@@ -166,17 +166,17 @@ TEST(ConfigJson, RopeFieldsThatContradictHaveOneOrder) {
     EXPECT_EQ(parsed->config.rope.theta, one.theta) << one.fields;
     EXPECT_EQ(parsed->config.rope.original_max_position_embeddings, one.original) << one.fields;
   }
-  EXPECT_NE(error_of(config_json(R"("rope_scaling":{"original_max_position_embeddings":0.5,)" + llama3 + "}"))
+  EXPECT_NE(config_error_of(config_json(R"("rope_scaling":{"original_max_position_embeddings":0.5,)" + llama3 + "}"))
                 .find("rope_scaling.original_max_position_embeddings: 5E-1 is not a number in"),
             std::string::npos);
 }
 
 TEST(ConfigJson, OtherSpellingsOfOneModel) {
   for (const char* name : {"LLaMAForCausalLM", "LlamaModel"})
-    EXPECT_EQ(error_of(replaced(config_json(""), "LlamaForCausalLM", name)), "") << name;
-  EXPECT_EQ(error_of(replaced(config_json(""), R"(["LlamaForCausalLM"])", R"(["X","LlamaForCausalLM"])")), "");
-  EXPECT_EQ(error_of(replaced(config_json(""), R"(["LlamaForCausalLM"])", "[]")), "");
-  EXPECT_EQ(error_of(replaced(config_json(""), "silu", "swish")), "");
+    EXPECT_EQ(config_error_of(replaced(config_json(""), "LlamaForCausalLM", name)), "") << name;
+  EXPECT_EQ(config_error_of(replaced(config_json(""), R"(["LlamaForCausalLM"])", R"(["X","LlamaForCausalLM"])")), "");
+  EXPECT_EQ(config_error_of(replaced(config_json(""), R"(["LlamaForCausalLM"])", "[]")), "");
+  EXPECT_EQ(config_error_of(replaced(config_json(""), "silu", "swish")), "");
 }
 
 // Windows are fields of other models; whoever set one should know.
@@ -226,17 +226,17 @@ TEST(ConfigJson, UnsupportedModelsAreRefusedByFieldAndValue) {
       {R"("partial_rotary_factor":0.5)", "partial_rotary_factor: 5E-1 is not supported yet"},
   };
   for (const auto& [more, expected] : cases) {
-    const std::string error = error_of(config_json(more));
+    const std::string error = config_error_of(config_json(more));
     EXPECT_EQ(error.find("m/config.json: " + expected), 0u) << more << "\n  gave: " << error;
   }
-  EXPECT_NE(error_of(replaced(config_json(""), "LlamaForCausalLM", "MistralForCausalLM"))
+  EXPECT_NE(config_error_of(replaced(config_json(""), "LlamaForCausalLM", "MistralForCausalLM"))
                 .find(R"(architectures: ["MistralForCausalLM"] is not supported yet)"),
             std::string::npos);
-  EXPECT_NE(error_of(replaced(config_json(""), R"("model_type":"llama")", R"("model_type":"phi3")"))
+  EXPECT_NE(config_error_of(replaced(config_json(""), R"("model_type":"llama")", R"("model_type":"phi3")"))
                 .find(R"(model_type: "phi3" is not supported yet)"),
             std::string::npos);
   EXPECT_NE(
-      error_of(replaced(config_json(""), R"("silu")", R"("gelu")")).find(R"(hidden_act: "gelu" is not supported yet)"),
+      config_error_of(replaced(config_json(""), R"("silu")", R"("gelu")")).find(R"(hidden_act: "gelu" is not supported yet)"),
       std::string::npos);
 }
 
@@ -285,24 +285,24 @@ TEST(ConfigJson, NumbersOutsideTheirBoundsAreRefusedByField) {
       {R"("hidden_act":"silu"})", R"("hidden_act":"silu")", "not valid JSON near byte"},
   };
   for (const auto& bad : cases) {
-    const std::string error = error_of(replaced(config_json(""), bad.from, bad.to));
+    const std::string error = config_error_of(replaced(config_json(""), bad.from, bad.to));
     EXPECT_EQ(error.find(std::string("m/config.json: ") + bad.expected), 0u) << bad.to << "\n  gave: " << error;
   }
-  EXPECT_EQ(error_of("[]"), "m/config.json: is not a JSON object");
-  EXPECT_NE(error_of(std::string(100'000, '[')).find("not valid JSON"), std::string::npos);
+  EXPECT_EQ(config_error_of("[]"), "m/config.json: is not a JSON object");
+  EXPECT_NE(config_error_of(std::string(100'000, '[')).find("not valid JSON"), std::string::npos);
 }
 
 TEST(ConfigJson, HostileListsEndQuickly) {
   const auto begin = std::chrono::steady_clock::now();
   std::string ids = "\"eos_token_id\":[";
   for (int i = 0; i < 200'000; ++i) ids += "\"x\",";
-  EXPECT_NE(error_of(config_json(ids + "1]")).find("eos_token_id: "), std::string::npos);
+  EXPECT_NE(config_error_of(config_json(ids + "1]")).find("eos_token_id: "), std::string::npos);
   ids = "\"eos_token_id\":[";
   for (int i = 0; i < 150'000; ++i) ids += std::to_string(i) + ",";
   const auto generation = parse_generation_config("{" + ids + "1]}", "g");
   ASSERT_FALSE(generation);
   EXPECT_NE(generation.error().message().find("more than 1024 ids"), std::string::npos);
-  EXPECT_NE(error_of(config_json(ids + "1]")).find("eos_token_id: has more than 1024 ids"), std::string::npos);
+  EXPECT_NE(config_error_of(config_json(ids + "1]")).find("eos_token_id: has more than 1024 ids"), std::string::npos);
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
 }
 

@@ -1,7 +1,6 @@
 #include "cluster/placement/replica_plan.h"
 
 #include <algorithm>
-#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -84,8 +83,7 @@ Status check_other_encoding(const EncodingWish& wish, std::optional<WeightFormat
     return usage_error(flag + "a GGUF file is computed in its own encoding (this one in " + wish.own +
                        "), bfloat16 or float32; for another one the file has to be converted (herd convert, not in this version yet)");
   }
-  const bool made = std::find(std::begin(model::kQuantizedTo), std::end(model::kQuantizedTo), wanted) != std::end(model::kQuantizedTo);
-  if (wanted == WeightFormat::kF16 || made) return {};
+  if (wanted == WeightFormat::kF16 || (wanted && model::is_quantized_to(*wanted))) return {};
   return usage_error(flag + "weights in " + wish.own + " are turned into float32, float16, bfloat16, q8_0, q6_k, q4_0 or q4_k; other " +
                      "encodings come as a GGUF file that is in them");
 }

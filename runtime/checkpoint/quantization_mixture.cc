@@ -1,6 +1,8 @@
 #include "runtime/checkpoint/quantization_mixture.h"
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <string>
 
 namespace herd::model {
@@ -48,6 +50,10 @@ WeightFormat stand_in(WeightFormat format) {
 }
 
 }  // namespace
+
+bool is_quantized_to(WeightFormat format) {
+  return std::find(std::begin(kQuantizedTo), std::end(kQuantizedTo), format) != std::end(kQuantizedTo);
+}
 
 std::int64_t matrix_columns(const LlamaConfig& config, std::string_view name) {
   if (!name.ends_with(".weight") || name.find("norm") != std::string_view::npos) return 0;

@@ -12,6 +12,7 @@ namespace herd::model {
 
 // Encodings that models are quantised to.
 inline constexpr WeightFormat kQuantizedTo[] = {WeightFormat::kQ8_0, WeightFormat::kQ4_0, WeightFormat::kQ4_K, WeightFormat::kQ6_K};
+[[nodiscard]] bool is_quantized_to(WeightFormat format);
 
 // Columns of a matrix of the model by its Hugging Face name; 0 of a vector.
 [[nodiscard]] std::int64_t matrix_columns(const LlamaConfig& config, std::string_view name);

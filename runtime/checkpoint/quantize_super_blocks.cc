@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "kernels/dtype.h"
+#include "kernels/weight_format.h"
 
 namespace herd::model {
 namespace {
@@ -182,19 +183,19 @@ bool stands_for_zeros(const float* x) { return std::abs(largest(x, kSuperBlock))
 }  // namespace
 
 void quantize_block_q6_k(const float* x, std::byte* out) {
-  constexpr int kGroups = kSuperBlock / kSmallGroup;
-  std::memset(out, 0, 210);
-  double scales[kGroups];
+  constexpr int kSmallGroups = kSuperBlock / kSmallGroup;
+  std::memset(out, 0, block_bytes(WeightFormat::kQ6_K));
+  double scales[kSmallGroups];
   double most = 0;
-  for (int g = 0; g < kGroups; ++g) {
+  for (int g = 0; g < kSmallGroups; ++g) {
     scales[g] = scale_of_signed(x + g * kSmallGroup);
     if (std::abs(scales[g]) > std::abs(most)) most = scales[g];
   }
   if (std::abs(most) < kZeroBelow) return;
   const double d = as_f16(most / -128);
-  store_f16(out + 208, static_cast<float>(most / -128));
+  store_f16(out + scale_offset(WeightFormat::kQ6_K), static_cast<float>(most / -128));
   int q[kSuperBlock];
-  for (int g = 0; g < kGroups; ++g) {
+  for (int g = 0; g < kSmallGroups; ++g) {
     const int sc = nearest_within(-128 / most * scales[g], -128, 127);
     out[192 + g] = static_cast<std::byte>(sc);
     for (int i = g * kSmallGroup; i < (g + 1) * kSmallGroup; ++i) q[i] = d * sc == 0 ? 32 : 32 + nearest_within(x[i] / (d * sc), -32, 31);
@@ -208,7 +209,7 @@ void quantize_block_q6_k(const float* x, std::byte* out) {
 }
 
 void quantize_block_q4_k(const float* x, std::byte* out) {
-  std::memset(out, 0, 144);
+  std::memset(out, 0, block_bytes(WeightFormat::kQ4_K));
   if (stands_for_zeros(x)) return;
   int q[kSuperBlock];
   quantize_lines(x, kSearch4, out, q);
@@ -216,7 +217,7 @@ void quantize_block_q4_k(const float* x, std::byte* out) {
 }
 
 void quantize_block_q5_k(const float* x, std::byte* out) {
-  std::memset(out, 0, 176);
+  std::memset(out, 0, block_bytes(WeightFormat::kQ5_K));
   if (stands_for_zeros(x)) return;
   int q[kSuperBlock];
   quantize_lines(x, kSearch5, out, q);

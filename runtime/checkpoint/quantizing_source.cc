@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <iterator>
 #include <utility>
 #include <vector>
 
 #include "kernels/check.h"
+#include "kernels/tensor_view.h"
 #include "runtime/checkpoint/gguf_dequantize.h"
 #include "runtime/checkpoint/quantization_mixture.h"
 #include "runtime/checkpoint/quantize_rows.h"
@@ -15,7 +15,6 @@ namespace herd::model {
 namespace {
 
 constexpr std::int64_t kBatchElements = 64 << 10;  // floats that are read at a time stay in the cache
-constexpr std::int64_t kChunkK = 32;
 
 // The columns of the blocks that [begin, end) lies in.
 std::pair<std::int64_t, std::int64_t> whole_blocks(WeightFormat format, std::int64_t begin, std::int64_t end) {
@@ -27,8 +26,7 @@ std::pair<std::int64_t, std::int64_t> whole_blocks(WeightFormat format, std::int
 
 QuantizingSource::QuantizingSource(std::shared_ptr<const WeightSource> source, LlamaConfig config, WeightFormat wanted)
     : source_(std::move(source)), config_(std::move(config)), wanted_(wanted) {
-  HERD_CHECK(std::find(std::begin(kQuantizedTo), std::end(kQuantizedTo), wanted) != std::end(kQuantizedTo),
-             "not every format is made of numbers");
+  HERD_CHECK(is_quantized_to(wanted), "not every format is made of numbers");
 }
 
 std::optional<WeightFormat> QuantizingSource::made_here(std::string_view name) const {

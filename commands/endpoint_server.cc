@@ -53,7 +53,7 @@ Status EndpointServer::start() {
 Status EndpointServer::start_cluster(bool& reload) {
   Status started;
   std::atomic<bool> through = false;
-  std::thread starter([&] {
+  std::jthread starter([&] {
     try {
       started = cluster_.start(doors_->url());
     } catch (const std::bad_alloc&) {

@@ -4,12 +4,14 @@
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
 #include "actors/ranks/gpu_places.h"
 #include "actors/ranks/rank_host.h"
 #include "cluster/placement/replica_sizing.h"
+#include "kernels/process_limits.h"
 
 namespace herd::actors {
 namespace {
@@ -165,13 +167,24 @@ class GpuRankSite final : public RankSite {
       const std::scoped_lock lock(mutex);
       if (first.ok()) first = std::move(status);
     };
-    std::vector<std::thread> threads;
-    for (std::size_t place = 0; place < gpus_->places(); ++place)
-      threads.emplace_back(measure_place, ReplicaId(static_cast<std::uint32_t>(place / static_cast<std::size_t>(counts().ranks))),
-                           static_cast<std::uint32_t>(rank_of(place)));
-    for (std::thread& thread : threads) thread.join();
-    for (int replica = 0; replica < counts().replicas; ++replica)
-      abort_group(ReplicaId(static_cast<std::uint32_t>(replica)), kTrialEpoch, {StatusCode::kAborted, "the trial is over"});
+    const auto abort_all = [&](const Status& why) {
+      for (int replica = 0; replica < counts().replicas; ++replica)
+        abort_group(ReplicaId(static_cast<std::uint32_t>(replica)), kTrialEpoch, why);
+    };
+    {
+      std::vector<std::jthread> threads;  // joined at the end of this block
+      try {
+        for (std::size_t place = 0; place < gpus_->places(); ++place)
+          threads.emplace_back(measure_place, ReplicaId(static_cast<std::uint32_t>(place / static_cast<std::size_t>(counts().ranks))),
+                               static_cast<std::uint32_t>(rank_of(place)));
+      } catch (const std::system_error& error) {
+        const Status refused = no_thread(error);
+        abort_all(refused);  // those that were started wait for the ones that were not
+        const std::scoped_lock lock(mutex);
+        if (first.ok()) first = refused;
+      }
+    }
+    abort_all({StatusCode::kAborted, "the trial is over"});
     if (!first.ok()) return fail(std::move(first));
     return free_bytes;
   }

@@ -6,10 +6,17 @@
 namespace herd::api {
 
 TextPool::TextPool(int threads, std::size_t tasks_max) : tasks_max_(tasks_max) {
-  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  try {
+    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  } catch (...) {
+    end();
+    throw;
+  }
 }
 
-TextPool::~TextPool() {
+TextPool::~TextPool() { end(); }
+
+void TextPool::end() {
   {
     const std::scoped_lock lock(mutex_);
     stop_ = true;

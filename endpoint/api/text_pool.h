@@ -14,7 +14,7 @@ namespace herd::api {
 
 class TextPool {
  public:
-  TextPool(int threads, std::size_t tasks_max);
+  TextPool(int threads, std::size_t tasks_max);  // throws std::system_error where the threads are not to be had
   ~TextPool();  // finishes what waits
   TextPool(const TextPool&) = delete;
   TextPool& operator=(const TextPool&) = delete;
@@ -24,6 +24,7 @@ class TextPool {
 
  private:
   void work();
+  void end();
 
   const std::size_t tasks_max_;
   std::mutex mutex_;

@@ -5,13 +5,12 @@
 #include <cstdint>
 #include <deque>
 #include <string>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 #include <boost/json.hpp>
 #include <boost/json/basic_parser_impl.hpp>
 
+#include "runtime/joined_thread.h"
 #include "runtime/tokenizer/json_fields.h"
 #include "runtime/tokenizer/large_pages.h"
 #include "runtime/tokenizer/tokenizer_definition.h"
@@ -58,23 +57,11 @@ TokenId token_id(Scalar value) {
 // The tokens by spelling, put together on another thread where one can be had.
 class SpellingIndex {
  public:
-  SpellingIndex() = default;
-  SpellingIndex(const SpellingIndex&) = delete;
-  SpellingIndex& operator=(const SpellingIndex&) = delete;
-  ~SpellingIndex() { stop(); }
-
   // `tokens` stay as they are until stop().
   void start(std::span<const SpelledToken> tokens) {
-    if (tokens.size() < kWorthAThread) return build(tokens);
-    try {
-      thread_ = std::thread([this, tokens] { build(tokens); });
-    } catch (const std::system_error&) {
-      build(tokens);
-    }
+    if (tokens.size() < kWorthAThread || !thread_.start([this, tokens] { build(tokens); })) build(tokens);
   }
-  void stop() {
-    if (thread_.joinable()) thread_.join();
-  }
+  void stop() { thread_.join(); }
   void build(std::span<const SpelledToken> tokens) {
     map = TokenMap(tokens.size());
     each_once = true;
@@ -85,7 +72,7 @@ class SpellingIndex {
   bool each_once = true;  // no spelling occurs twice
 
  private:
-  std::thread thread_;
+  JoinedThread thread_;
 };
 
 // As a JSON object holds them: of equal keys the last one, where the first one stood.

@@ -3,25 +3,19 @@
 // tokens and merges run in two halves, and what need not wait for each other runs side by side.
 
 #include <cstddef>
-#include <system_error>
-#include <thread>
+
+#include "runtime/joined_thread.h"
 
 namespace herd::tokenizer {
 
 inline constexpr std::size_t kWorthAThread = 2048;  // tokens or merges: fewer are done before a thread has started
 
 // first() and second(), work on `count` tokens or merges, at the same time where that is worth while and a thread can be
-// had, else one after the other. They share nothing that either writes.
+// had, else one after the other. They share nothing that either writes. Throws what first() throws, else what second() does.
 template <class First, class Second>
 void side_by_side(std::size_t count, const First& first, const Second& second) {
-  std::thread other;
-  if (count >= kWorthAThread) {
-    try {
-      other = std::thread([&second] { second(); });
-    } catch (const std::system_error&) {  // no thread to be had
-    }
-  }
-  const bool alone = !other.joinable();
+  JoinedThread other;
+  const bool alone = count < kWorthAThread || !other.start([&second] { second(); });
   first();
   if (alone) return second();
   other.join();

@@ -84,7 +84,7 @@ def threads():
 def address_space():
     for kind, name in ((resource.RLIMIT_AS, "address space"), (resource.RLIMIT_DATA, "data")):
         ran = [judge(f"generate in {mib} MiB of {name}", run(GENERATE, {kind: mib * MIB}), "--")
-               for mib in (96, 160, 224, 288, 600, 6000)]
+               for mib in (64, 72, 80, 96, 104, 120, 136, 152, 160, 224, 288, 600, 6000)]
         checks.check(f"it runs from some size of {name} on", ran[-1] and ran == sorted(ran), ran)
     judge("serve in 200 MiB of address space", run((*SERVE, *FEW), {resource.RLIMIT_AS: 200 * MIB}), "--")
 

@@ -1,6 +1,7 @@
 # Included by the CMakeLists.txt of tests/runtime. The golden vectors of Llama 3 need Meta's tokenizer.model at
 # .cache/herd/llama3/tokenizer.model; without it those tests skip.
 add_executable(tokenizer_tests
+  ${CMAKE_CURRENT_LIST_DIR}/joined_thread_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/regex_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/text_hex_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/text_json_string_test.cc

@@ -78,6 +78,7 @@ void add_inspect(CLI::App& app, int* exit_code);
 void add_check(CLI::App& app, int* exit_code);
 void add_bench(CLI::App& app, int* exit_code);
 void add_certs(CLI::App& app, int* exit_code);
+void add_convert(CLI::App& app, int* exit_code);
 void add_coordinator(CLI::App& app, int* exit_code);
 void add_drain(CLI::App& app, int* exit_code);
 void add_reload(CLI::App& app, int* exit_code);

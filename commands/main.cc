@@ -72,6 +72,7 @@ int main(int argc, char** argv) {
   herd::commands::add_score(app, &exit_code);
   herd::commands::add_serve(app, &exit_code);
   herd::commands::add_inspect(app, &exit_code);
+  herd::commands::add_convert(app, &exit_code);
   herd::commands::add_check(app, &exit_code);
   herd::commands::add_bench(app, &exit_code);
   herd::commands::add_certs(app, &exit_code);

@@ -126,6 +126,7 @@ if [ $python_ok = 1 ]; then
   run "bad input: files, flags, prompts" "$python" tests/e2e/bad_input_test.py "$herd"
   run "cluster files: check, inspect, the schema" "$python" tests/e2e/cluster_file_test.py "$herd"
   run "GGUF files of the package gguf: types, parts, folders" "$python" tests/e2e/gguf_files_test.py "$herd"
+  run "GGUF files that herd writes: same bits, read by gguf, killed" "$python" tests/e2e/convert_test.py "$herd"
   run "random checkpoints: logits of transformers" "$python" tests/e2e/random_checkpoints_test.py "$herd"
   run "endpoint: the openai client, curl" "$python" tests/e2e/openai_client_test.py "$herd"
   run "endpoint: HTTP equals generate" "$python" tests/e2e/serve_equality_test.py "$herd"

@@ -81,7 +81,8 @@ Status check_other_encoding(const EncodingWish& wish, std::optional<WeightFormat
   if (wanted == WeightFormat::kBF16 || wanted == WeightFormat::kF32) return {};
   if (wish.is_gguf) {
     return usage_error(flag + "a GGUF file is computed in its own encoding (this one in " + wish.own +
-                       "), bfloat16 or float32; for another one the file has to be converted (herd convert, not in this version yet)");
+                       "), bfloat16 or float32; for another one the file has to be converted (herd convert " +
+                       "FILE OUT.gguf --quantization-encoding " + wish.wanted + ")");
   }
   if (wanted == WeightFormat::kF16 || (wanted && model::is_quantized_to(*wanted))) return {};
   return usage_error(flag + "weights in " + wish.own + " are turned into float32, float16, bfloat16, q8_0, q6_k, q4_0 or q4_k; other " +

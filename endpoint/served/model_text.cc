@@ -44,6 +44,12 @@ bool is_damaged(const std::string& json_file) {
   return !text || !model::JsonObject::parse(*text, json_file);
 }
 
+bool has_vocabulary(const model::GgufFile& gguf) {
+  if (gguf.value("tokenizer.ggml.model") == nullptr) return false;
+  const auto kind = gguf.string("tokenizer.ggml.model");
+  return !kind || (*kind != tokenizer::kNoVocabulary && *kind != "no_vocab");
+}
+
 Expected<tokenizer::Tokenizer> tokenizer_in(const std::string& model, const model::GgufFile& gguf) {
   auto vocabulary = model::gguf_vocabulary(gguf);
   if (!vocabulary) return fail(vocabulary.error());
@@ -72,7 +78,7 @@ Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const 
     loaded = tokenizer::load_tokenizer_json(json, text.added_tokens);
   } else if (!model_file.empty()) {
     loaded = tokenizer::load_tokenizer_model(model_file, model_file_options(model_file, text, model.config(), settings.version));
-  } else if (model.gguf() != nullptr && model.gguf()->value("tokenizer.ggml.model") != nullptr) {
+  } else if (model.gguf() != nullptr && has_vocabulary(*model.gguf())) {
     loaded = tokenizer_in(name, *model.gguf());
   } else {
     return OpenedTokenizer{};
@@ -86,6 +92,19 @@ Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const 
   if (!path.empty() || refused.code() == StatusCode::kMissing || (from_json && is_damaged(json)))
     return fail(std::move(refused));
   return OpenedTokenizer{std::nullopt, std::move(refused)};
+}
+
+Expected<std::optional<tokenizer::TokenizerDefinition>> folder_tokenizer(const model::OpenedModel& model) {
+  const model::TextParts& text = model.description.text;
+  Expected<tokenizer::TokenizerDefinition> loaded = fail(missing(""));
+  if (!text.tokenizer_json.empty()) loaded = tokenizer::load_tokenizer_json_definition(text.tokenizer_json, text.added_tokens);
+  const bool by_characters = loaded && loaded->model == tokenizer::ModelKind::kCharacterBpe;
+  if (!text.tokenizer_model.empty() && (text.tokenizer_json.empty() || by_characters))
+    loaded = tokenizer::load_tokenizer_model_definition(text.tokenizer_model,
+                                                        model_file_options(text.tokenizer_model, text, model.config(), {}));
+  if (loaded) return std::move(*loaded);
+  if (text.tokenizer_json.empty() && text.tokenizer_model.empty()) return std::nullopt;
+  return fail(loaded.error());
 }
 
 Expected<chat::ChatRenderer> open_chat(const model::TextParts& text, const std::optional<tokenizer::Tokenizer>& tokenizer,

@@ -30,6 +30,11 @@ struct OpenedTokenizer {
 // asked for. Messages name the model.
 [[nodiscard]] Expected<OpenedTokenizer> open_tokenizer(const model::OpenedModel& model, const TokenizerSettings& settings);
 
+// What the tokenizer files of a Hugging Face folder define, for who writes the checkpoint in another format; nothing where it has
+// none. Of a tokenizer.json that merges characters and a tokenizer.model beside it, the one with scores. The errors are those of
+// the files.
+[[nodiscard]] Expected<std::optional<tokenizer::TokenizerDefinition>> folder_tokenizer(const model::OpenedModel& model);
+
 // What a person says about chats. Gateways and nodes of a cluster have the same.
 struct ChatSettings {
   std::string format = "auto";      // a built-in format; "auto": none is named

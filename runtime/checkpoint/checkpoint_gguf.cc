@@ -1,4 +1,4 @@
-// A GGUF model of architecture "llama" as a checkpoint: ggml's tensor names → Hugging Face's, and the vocabulary's keys.
+// A GGUF model of architecture "llama" as a checkpoint, and the vocabulary's keys.
 
 #include <memory>
 #include <string>
@@ -9,45 +9,12 @@
 #include "runtime/checkpoint/checkpoint_source.h"
 #include "runtime/checkpoint/gguf_config.h"
 #include "runtime/checkpoint/gguf_metadata.h"
+#include "runtime/checkpoint/gguf_tensor_names.h"
 #include "runtime/checkpoint/text_parts.h"
 #include "runtime/tokenizer/gguf_vocabulary.h"
 
 namespace herd::model {
 namespace {
-
-// ggml's name → Hugging Face's; unchanged when it is not one of a llama model.
-std::string hugging_face_name(std::string_view name) {
-  if (name == "token_embd.weight") return "model.embed_tokens.weight";
-  if (name == "output_norm.weight") return "model.norm.weight";
-  if (name == "output.weight") return "lm_head.weight";
-  constexpr std::pair<std::string_view, std::string_view> kParts[] = {
-      {"attn_norm", "input_layernorm"}, {"attn_q", "self_attn.q_proj"},      {"attn_k", "self_attn.k_proj"},
-      {"attn_v", "self_attn.v_proj"},   {"attn_output", "self_attn.o_proj"}, {"ffn_norm", "post_attention_layernorm"},
-      {"ffn_gate", "mlp.gate_proj"},    {"ffn_up", "mlp.up_proj"},           {"ffn_down", "mlp.down_proj"},
-  };
-  const std::string unchanged(name);
-  if (!name.starts_with("blk.")) return unchanged;
-  name.remove_prefix(4);
-  const std::size_t dot = name.find('.');
-  const std::size_t last_dot = name.rfind('.');
-  if (dot == std::string_view::npos || last_dot <= dot) return unchanged;
-  const std::string_view layer = name.substr(0, dot);
-  const std::string_view part = name.substr(dot + 1, last_dot - dot - 1);
-  const std::string_view suffix = name.substr(last_dot);
-  if (suffix != ".weight" && suffix != ".bias") return unchanged;
-  for (const auto& [ggml, hugging_face] : kParts) {
-    if (part == ggml) {
-      return "model.layers." + std::string(layer) + "." + std::string(hugging_face) + std::string(suffix);
-    }
-  }
-  return unchanged;
-}
-
-// Converters write the "llama" architecture with q and k rows in interleaved order (Meta's), heads in place.
-bool is_interleaved(std::string_view hugging_face_name) {
-  return hugging_face_name.find(".self_attn.q_proj.") != std::string_view::npos ||
-         hugging_face_name.find(".self_attn.k_proj.") != std::string_view::npos;
-}
 
 void add_tensors(const GgufFile& file, StoredModel& model) {
   for (const GgufTensor& tensor : file.tensors()) {

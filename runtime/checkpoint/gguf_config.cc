@@ -10,6 +10,7 @@
 #include "runtime/checkpoint/checkpoint_source.h"
 #include "runtime/checkpoint/gguf_metadata.h"
 #include "runtime/checkpoint/gguf_parts.h"
+#include "runtime/model/rope_frequencies.h"
 
 namespace herd::model {
 namespace {
@@ -179,6 +180,20 @@ void stretch(RopeConfig& rope, int head_dim, double factor) {
   for (float& divisor : rope.frequency_divisors) divisor = static_cast<float>(divisor * factor);
 }
 
+// The formula that the divisors were made of, where the file has it too.
+void read_exact_rope(GgufMetadata& metadata, LlamaConfig& config) {
+  const auto theta = metadata.number(exact_rope::kTheta);
+  if (theta && static_cast<float>(*theta) == static_cast<float>(config.rope.theta)) config.rope.theta = *theta;
+  const auto factor = metadata.number(exact_rope::kFactor);
+  const auto low = metadata.number(exact_rope::kLowFactor);
+  const auto high = metadata.number(exact_rope::kHighFactor);
+  const auto positions = metadata.size(exact_rope::kPositions);
+  if (config.rope.frequency_divisors.empty() || !factor || !low || !high || !positions) return;
+  LlamaConfig exact = config;
+  exact.rope = {config.rope.theta, RopeType::kLlama3, *factor, *low, *high, *positions, {}};
+  if (exact.validate().ok() && rope_divisors(exact.rope, config.head_dim) == config.rope.frequency_divisors) config.rope = exact.rope;
+}
+
 // A tied pair may be stored under the head's name.
 const GgufTensor* embedding_of(std::span<const GgufFile> parts) {
   const GgufTensor* embedding = find_tensor(parts, "token_embd.weight").tensor;
@@ -240,8 +255,10 @@ Expected<LlamaConfig> read_gguf_config(std::span<const GgufFile> parts, std::vec
   Status status = config.validate();
   if (status.ok()) {
     stretch(config.rope, config.head_dim, factor);
+    read_exact_rope(metadata, config);
     status = config.validate();
   }
+  if (!metadata.status().ok()) return fail(metadata.status());
   if (!status.ok()) return fail(bad_input(file.file() + ": " + status.message()));
   warn_of_unknown_keys(file, warnings);
   return config;
@@ -250,20 +267,26 @@ Expected<LlamaConfig> read_gguf_config(std::span<const GgufFile> parts, std::vec
 Expected<GenerationConfig> read_gguf_generation(const GgufFile& file) {
   GgufMetadata metadata(file);
   GenerationConfig generation;
-  generation.bos_id = metadata.token_id("tokenizer.ggml.bos_token_id");
-  generation.pad_id = metadata.token_id("tokenizer.ggml.padding_token_id");
+  if (file.value(kGenerationText) != nullptr) {
+    auto stated = parse_generation_config(metadata.string(kGenerationText), file.file() + ": " + kGenerationText);
+    if (!stated) return stated;
+    generation = std::move(*stated);
+  }
+  if (const auto id = metadata.token_id("tokenizer.ggml.bos_token_id")) generation.bos_id = id;
+  if (const auto id = metadata.token_id("tokenizer.ggml.padding_token_id")) generation.pad_id = id;
   for (const char* key :
        {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
     const auto id = metadata.token_id(key);
     auto& ids = generation.eos_ids;
     if (id && std::find(ids.begin(), ids.end(), *id) == ids.end()) ids.push_back(*id);
   }
+  if (!metadata.status().ok()) return fail(metadata.status());
+  if (file.value(kGenerationText) != nullptr) return generation;
   // Sampling defaults of newer converters, which are those of generation_config.json under names of their own.
   for (const char* key : {"general.sampling.temp", "general.sampling.top_k", "general.sampling.top_p",
                           "general.sampling.min_p", "general.sampling.penalty_repeat"}) {
     if (file.value(key) != nullptr) generation.warnings.push_back(file.file() + ": " + key + " is not applied");
   }
-  if (!metadata.status().ok()) return fail(metadata.status());
   return generation;
 }
 

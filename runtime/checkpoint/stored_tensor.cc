@@ -7,18 +7,12 @@
 
 #include "kernels/check.h"
 #include "runtime/checkpoint/gguf_dequantize.h"
+#include "runtime/checkpoint/gguf_tensor_names.h"
 
 namespace herd::model {
 namespace {
 
 constexpr std::int64_t kBatchBytes = 256 << 10;  // what is read at a time stays in the cache until it is expanded
-
-// Half-split row h·D + i is interleaved row h·D + 2i, row h·D + D/2 + i is row h·D + 2i + 1, for i < D/2.
-std::int64_t interleaved_index(std::int64_t row, std::int64_t head_dim) {
-  const std::int64_t in_head = row % head_dim;
-  const std::int64_t half = head_dim / 2;
-  return row - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1);
-}
 
 // The columns of a row that are read: whole blocks, the whole row when most of it is wanted.
 struct ColumnWindow {

@@ -7,12 +7,9 @@
 #include <mutex>
 #include <vector>
 
-#include "runtime/model/llama_config.h"
+#include "runtime/model/rope_frequencies.h"
 
 namespace herd::model {
-
-// Frequencies f_i, i in [0, head_dim / 2), after scaling (Llama 3.1: model-card "rope_scaling", type llama3).
-[[nodiscard]] std::vector<double> rope_frequencies(const RopeConfig& rope, int head_dim);
 
 // [positions, head_dim] floats, at a fixed address: cos of D/2 frequencies, then sin. A row costs about a microsecond, and few
 // requests come near the longest context: rows are computed when they are first asked for, or before by who has the time.

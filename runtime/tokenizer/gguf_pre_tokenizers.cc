@@ -93,6 +93,13 @@ const GgufPreTokenizer* find_gguf_pre_tokenizer(std::string_view name) {
   return nullptr;
 }
 
+std::string gguf_pre_tokenizer_name(const std::vector<PreTokenizerStage>& stages, bool whole_piece_first) {
+  for (const Rule& rule : rules()) {
+    if (rule.meaning.whole_piece_first == whole_piece_first && rule.meaning.stages == stages) return std::string(rule.names.front());
+  }
+  return {};
+}
+
 std::string gguf_pre_tokenizer_names() {
   std::string names;
   for (const Rule& rule : rules()) {

@@ -19,6 +19,9 @@ struct GgufPreTokenizer {
 // nullptr: no such name.
 [[nodiscard]] const GgufPreTokenizer* find_gguf_pre_tokenizer(std::string_view name);
 
+// The other way round, where BOS before a text is stated: empty when no name means this.
+[[nodiscard]] std::string gguf_pre_tokenizer_name(const std::vector<PreTokenizerStage>& stages, bool whole_piece_first);
+
 // All names, for messages: "a, b, c".
 [[nodiscard]] std::string gguf_pre_tokenizer_names();
 

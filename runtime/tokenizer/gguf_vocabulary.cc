@@ -17,8 +17,6 @@
 namespace herd::tokenizer {
 namespace {
 
-enum TokenType : std::int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnusedType = 5, kByte = 6 };
-
 // What llama.cpp takes for granted of a "llama" vocabulary that does not say it.
 constexpr TokenId kUnknownDefault = 0;
 constexpr TokenId kBosDefault = 1;
@@ -33,19 +31,19 @@ std::string entry(std::string_view key, std::size_t index) {
 }
 
 std::int32_t type_of(const GgufVocabulary& vocabulary, std::size_t index) {
-  return vocabulary.token_types.empty() ? kNormal : vocabulary.token_types[index];
+  return vocabulary.token_types.empty() ? kNormalToken : vocabulary.token_types[index];
 }
 
 // A token that is found in the text before it is cut into pieces. Nothing when it is of another type.
 Expected<bool> add_found_token(const GgufVocabulary& vocabulary, std::size_t index, TokenizerDefinition& definition) {
   const std::int32_t type = type_of(vocabulary, index);
-  if (type != kUnknown && type != kControl && type != kUserDefined) return false;
+  if (type != kUnknownToken && type != kControlToken && type != kUserToken) return false;
   const std::string& text = vocabulary.tokens[index];
   if (!text::is_valid_utf8(text)) return fail(bad_input(entry("tokens", index) + "not UTF-8"));
   AddedToken added;
   added.id = static_cast<TokenId>(index);
   added.content = text;
-  added.special = type != kUserDefined;
+  added.special = type != kUserToken;
   definition.tokens.push_back({text, added.special ? TokenKind::kSpecial : TokenKind::kAdded});
   definition.added.push_back(std::move(added));
   return true;
@@ -80,10 +78,10 @@ Status read_byte_level_tokens(const GgufVocabulary& vocabulary, TokenizerDefinit
     const std::string& text = vocabulary.tokens[i];
     VocabularyToken token{text, TokenKind::kUnused};
     const std::int32_t type = type_of(vocabulary, i);
-    if (type == kNormal) {
+    if (type == kNormalToken) {
       if (auto bytes = bytes_from_alphabet(text); bytes && !bytes->empty()) token = {std::move(*bytes), TokenKind::kOrdinary};
       // a spelling outside the alphabet: decodes as it stands, no text becomes it
-    } else if (type != kUnusedType) {
+    } else if (type != kUnusedToken) {
       return bad_input(entry("token_type", i) + std::to_string(type) + " has no meaning in byte-level BPE");
     }
     definition.tokens.push_back(std::move(token));
@@ -102,15 +100,15 @@ Status read_scored_tokens(const GgufVocabulary& vocabulary, TokenizerDefinition&
     token.score = vocabulary.scores[i];
     token.spelling = text;
     const std::int32_t type = type_of(vocabulary, i);
-    if (type == kByte) {
+    if (type == kByteToken) {
       const auto byte = byte_of_spelling(text);
       if (!byte) return bad_input(entry("tokens", i) + "'" + text + "' is not <0x00> … <0xFF>, the spelling of a byte");
       token = {};
       token.bytes = std::string(1, static_cast<char>(*byte));
       definition.byte_tokens[*byte] = static_cast<TokenId>(i);
-    } else if (type == kUnusedType) {
+    } else if (type == kUnusedToken) {
       token.kind = TokenKind::kUnused;
-    } else if (type != kNormal) {
+    } else if (type != kNormalToken) {
       return bad_input(entry("token_type", i) + std::to_string(type) + " is unknown");
     }
     definition.tokens.push_back(std::move(token));
@@ -217,7 +215,7 @@ Expected<bool> define_scored(const GgufVocabulary& vocabulary, TokenizerDefiniti
 
 }  // namespace
 
-Expected<Tokenizer> tokenizer_from_vocabulary(const GgufVocabulary& vocabulary) {
+Expected<TokenizerDefinition> vocabulary_definition(const GgufVocabulary& vocabulary) {
   const bool scored = vocabulary.model == "llama";
   if (!scored && vocabulary.model != "gpt2") {
     return refuse("model", "'" + vocabulary.model + "' is not supported (byte-level BPE, 'gpt2', and SentencePiece's, 'llama', are)");
@@ -236,9 +234,11 @@ Expected<Tokenizer> tokenizer_from_vocabulary(const GgufVocabulary& vocabulary) 
     definition.suffix = {definition.eos.front()};
   }
   if (vocabulary.eot_id) definition.eos.push_back(*vocabulary.eot_id);
-  auto built = Tokenizer::build(std::move(definition));
-  if (!built) return fail(bad_input("tokenizer.ggml: " + built.error().message()));
-  return built;
+  return definition;
+}
+
+Expected<Tokenizer> tokenizer_from_vocabulary(const GgufVocabulary& vocabulary) {
+  return Tokenizer::build(vocabulary_definition(vocabulary), "tokenizer.ggml");
 }
 
 }  // namespace herd::tokenizer

@@ -13,12 +13,22 @@
 
 namespace herd::tokenizer {
 
+// tokenizer.ggml.token_type. A plain number in the file.
+enum GgufTokenType : std::int32_t {
+  kNormalToken = 1,
+  kUnknownToken = 2,
+  kControlToken = 3,
+  kUserToken = 4,
+  kUnusedToken = 5,
+  kByteToken = 6,
+};
+
 // Field <- metadata key, "tokenizer.ggml." in front where no other prefix stands.
 struct GgufVocabulary {
   std::string model;                       // model: "gpt2" or "llama"
   std::string pre;                         // pre, of gpt2: how text is cut before merging
   std::vector<std::string> tokens;         // tokens, by id
-  std::vector<std::int32_t> token_types;   // token_type: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte
+  std::vector<std::int32_t> token_types;   // token_type: GgufTokenType each; empty: all are normal
   std::vector<std::string> merges;         // merges, of gpt2: "left right", by rank
   std::vector<float> scores;               // scores, of llama: by id
   std::optional<TokenId> bos_id;           // bos_token_id
@@ -33,7 +43,13 @@ struct GgufVocabulary {
   bool operator==(const GgufVocabulary&) const = default;
 };
 
+// tokenizer.ggml.model of a file without a vocabulary; "no_vocab" means the same.
+inline constexpr const char* kNoVocabulary = "none";
+
 // Messages name the metadata key; the caller puts the file's name in front.
 [[nodiscard]] Expected<Tokenizer> tokenizer_from_vocabulary(const GgufVocabulary& vocabulary);
+
+// What of it Tokenizer::build() is given.
+[[nodiscard]] Expected<TokenizerDefinition> vocabulary_definition(const GgufVocabulary& vocabulary);
 
 }  // namespace herd::tokenizer

@@ -142,11 +142,7 @@ Expected<TokenizerDefinition> sentencepiece_definition(std::string_view content,
 
 Expected<Tokenizer> parse_sentencepiece_model(std::string_view content, std::string_view name,
                                               const SentencePieceOptions& options) {
-  auto definition = sentencepiece_definition(content, name, options);
-  if (!definition) return fail(definition.error());
-  auto built = Tokenizer::build(std::move(*definition));
-  if (!built) return fail(bad_input(std::string(name) + ": " + built.error().message()));
-  return built;
+  return Tokenizer::build(sentencepiece_definition(content, name, options), name);
 }
 
 std::string text_of_piece(std::string_view piece) {

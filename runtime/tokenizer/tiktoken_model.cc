@@ -104,7 +104,7 @@ Expected<Table<VocabularyToken>> parse_lines(std::string_view content, std::stri
 
 }  // namespace
 
-Expected<Tokenizer> parse_tiktoken_model(std::string_view content, std::string_view name, TiktokenSpecials specials) {
+Expected<TokenizerDefinition> tiktoken_definition(std::string_view content, std::string_view name, TiktokenSpecials specials) {
   auto tokens = parse_lines(content, name);
   if (!tokens) return fail(tokens.error());
 
@@ -133,9 +133,11 @@ Expected<Tokenizer> parse_tiktoken_model(std::string_view content, std::string_v
   definition.whole_piece_first = true;
   definition.meta_slices = true;
   definition.prefix = {definition.added.front().id};  // <|begin_of_text|>
-  auto built = Tokenizer::build(std::move(definition));
-  if (!built) return fail(bad_input(std::string(name) + ": " + built.error().message()));
-  return built;
+  return definition;
+}
+
+Expected<Tokenizer> parse_tiktoken_model(std::string_view content, std::string_view name, TiktokenSpecials specials) {
+  return Tokenizer::build(tiktoken_definition(content, name, specials), name);
 }
 
 }  // namespace herd::tokenizer

@@ -20,4 +20,8 @@ enum class TiktokenSpecials {
 [[nodiscard]] Expected<Tokenizer> parse_tiktoken_model(std::string_view content, std::string_view name,
                                                        TiktokenSpecials specials = TiktokenSpecials::kLlama31);
 
+// What of it Tokenizer::build() is given.
+[[nodiscard]] Expected<TokenizerDefinition> tiktoken_definition(std::string_view content, std::string_view name,
+                                                                TiktokenSpecials specials = TiktokenSpecials::kLlama31);
+
 }  // namespace herd::tokenizer

@@ -159,6 +159,13 @@ Expected<Tokenizer> Tokenizer::build(TokenizerDefinition definition) {
   return Tokenizer(std::move(tables));
 }
 
+Expected<Tokenizer> Tokenizer::build(Expected<TokenizerDefinition> definition, std::string_view name) {
+  if (!definition) return fail(definition.error());
+  auto built = build(std::move(*definition));
+  if (!built) return fail(bad_input(std::string(name) + ": " + built.error().message()));
+  return built;
+}
+
 // Added tokens are cut out of the text as it is; what stands between them is normalized, added tokens that are themselves
 // normalized are cut out of that, and the rest goes to the model piece by piece.
 struct Tokenizer::Encoding {

@@ -30,6 +30,8 @@ class Tokenizer {
   // kBadInput when the definition contradicts itself. No merge may build a control token: text encoded with
   // parse_special false contains none (unless the file itself names one as its unknown token).
   [[nodiscard]] static Expected<Tokenizer> build(TokenizerDefinition definition);
+  // The same of what a loader read, or its error; `name` stands for the file in messages.
+  [[nodiscard]] static Expected<Tokenizer> build(Expected<TokenizerDefinition> definition, std::string_view name);
 
   // Time O(n log n) for every text.
   [[nodiscard]] std::vector<TokenId> encode(std::string_view text, EncodeOptions options = {}) const;

@@ -35,10 +35,11 @@ constexpr std::size_t kRoomForAddedTokens = 1024;  // more of them move the voca
 
 std::string_view view(const json::string& text) { return {text.data(), text.size()}; }
 
-// One file being read. Each step returns ok or a message that begins with the field; parse() adds the file's name.
+// One file being read. Each step returns ok or a message that begins with the field; tokenizer_json_definition() adds the file's
+// name.
 class Reader {
  public:
-  Expected<Tokenizer> parse(JsonDocument& document, const DeclaredAddedTokens& declared);
+  Expected<TokenizerDefinition> parse(JsonDocument& document, const DeclaredAddedTokens& declared);
 
  private:
   Status read_stages(const json::object& root);
@@ -71,7 +72,7 @@ class Reader {
   bool byte_level_ = false;
 };
 
-Expected<Tokenizer> Reader::parse(JsonDocument& document, const DeclaredAddedTokens& declared) {
+Expected<TokenizerDefinition> Reader::parse(JsonDocument& document, const DeclaredAddedTokens& declared) {
   const json::object& root = document.root();
   const json::value* model = json_member(root, "model");
   if (model == nullptr || !model->is_object()) return fail(bad_input("model: missing"));
@@ -82,7 +83,7 @@ Expected<Tokenizer> Reader::parse(JsonDocument& document, const DeclaredAddedTok
   if (Status status = join(declared); !status.ok()) return fail(std::move(status));
   if (Status status = read_unknown(model->get_object()); !status.ok()) return fail(std::move(status));
   if (decoder_.out_of_steps()) return fail(bad_input("decoder: its regular expressions take too long on this vocabulary"));
-  return Tokenizer::build(std::move(definition_));
+  return std::move(definition_);
 }
 
 Status Reader::read_stages(const json::object& root) {
@@ -360,22 +361,31 @@ Status Reader::join(const DeclaredAddedTokens& declared) {
 
 }  // namespace
 
-Expected<Tokenizer> parse_tokenizer_json(std::string_view content, std::string_view name, const DeclaredAddedTokens& declared) {
+Expected<TokenizerDefinition> tokenizer_json_definition(std::string_view content, std::string_view name,
+                                                        const DeclaredAddedTokens& declared) {
   const std::string prefix = std::string(name) + ": ";
   if (content.size() > kTokenizerFileBytesMax) {
     return fail(bad_input(prefix + "larger than " + std::to_string(kTokenizerFileBytesMax) + " bytes"));
   }
   auto document = JsonDocument::parse(content);
   if (!document) return fail(bad_input(prefix + document.error().message()));
-  auto tokenizer = Reader().parse(*document, declared);
-  if (!tokenizer) return fail(bad_input(prefix + tokenizer.error().message()));
-  return tokenizer;
+  auto definition = Reader().parse(*document, declared);
+  if (!definition) return fail(bad_input(prefix + definition.error().message()));
+  return definition;
+}
+
+Expected<Tokenizer> parse_tokenizer_json(std::string_view content, std::string_view name, const DeclaredAddedTokens& declared) {
+  return Tokenizer::build(tokenizer_json_definition(content, name, declared), name);
+}
+
+Expected<TokenizerDefinition> load_tokenizer_json_definition(const std::filesystem::path& path, const DeclaredAddedTokens& declared) {
+  const auto content = read_tokenizer_file(path, kTokenizerFileBytesMax);
+  if (!content) return fail(content.error());
+  return tokenizer_json_definition(*content, path.string(), declared);
 }
 
 Expected<Tokenizer> load_tokenizer_json(const std::filesystem::path& path, const DeclaredAddedTokens& declared) {
-  const auto content = read_tokenizer_file(path, kTokenizerFileBytesMax);
-  if (!content) return fail(content.error());
-  return parse_tokenizer_json(*content, path.string(), declared);
+  return Tokenizer::build(load_tokenizer_json_definition(path, declared), path.string());
 }
 
 }  // namespace herd::tokenizer

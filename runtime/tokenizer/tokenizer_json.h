@@ -20,4 +20,10 @@ namespace herd::tokenizer {
 [[nodiscard]] Expected<Tokenizer> parse_tokenizer_json(std::string_view content, std::string_view name,
                                                        const DeclaredAddedTokens& declared = {});
 
+// What of it Tokenizer::build() is given, of a file and of its content.
+[[nodiscard]] Expected<TokenizerDefinition> load_tokenizer_json_definition(const std::filesystem::path& path,
+                                                                           const DeclaredAddedTokens& declared = {});
+[[nodiscard]] Expected<TokenizerDefinition> tokenizer_json_definition(std::string_view content, std::string_view name,
+                                                                      const DeclaredAddedTokens& declared = {});
+
 }  // namespace herd::tokenizer

@@ -5,11 +5,15 @@
 
 namespace herd::tokenizer {
 
-Expected<Tokenizer> load_tokenizer_model(const std::filesystem::path& path, const TokenizerModelOptions& options) {
+Expected<TokenizerDefinition> load_tokenizer_model_definition(const std::filesystem::path& path, const TokenizerModelOptions& options) {
   const auto content = read_tokenizer_file(path, kTokenizerFileBytesMax);
   if (!content) return fail(content.error());
-  if (is_sentencepiece_file(*content)) return parse_sentencepiece_model(*content, path.string(), options.sentencepiece);
-  return parse_tiktoken_model(*content, path.string(), options.specials);
+  if (is_sentencepiece_file(*content)) return sentencepiece_definition(*content, path.string(), options.sentencepiece);
+  return tiktoken_definition(*content, path.string(), options.specials);
+}
+
+Expected<Tokenizer> load_tokenizer_model(const std::filesystem::path& path, const TokenizerModelOptions& options) {
+  return Tokenizer::build(load_tokenizer_model_definition(path, options), path.string());
 }
 
 }  // namespace herd::tokenizer

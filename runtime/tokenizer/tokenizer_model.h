@@ -20,4 +20,8 @@ struct TokenizerModelOptions {
 [[nodiscard]] Expected<Tokenizer> load_tokenizer_model(const std::filesystem::path& path,
                                                        const TokenizerModelOptions& options = {});
 
+// What of it Tokenizer::build() is given.
+[[nodiscard]] Expected<TokenizerDefinition> load_tokenizer_model_definition(const std::filesystem::path& path,
+                                                                            const TokenizerModelOptions& options = {});
+
 }  // namespace herd::tokenizer

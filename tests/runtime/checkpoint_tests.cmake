@@ -11,6 +11,8 @@ herd_test(checkpoint_tests
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_safetensors_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/end_ids_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/file_presence_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/gguf_head_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/new_file_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/open_model_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/generation_config_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/json_tree_test.cc

@@ -11,6 +11,7 @@ add_executable(tokenizer_tests
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_decoder_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_document_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_gguf_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/tokenizer_gguf_vocabulary_of_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_json_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_llama3_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_normalizer_test.cc

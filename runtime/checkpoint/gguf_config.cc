@@ -47,6 +47,8 @@ constexpr NeutralKey kNeutralKeys[] = {
     {"llama.rope.scaling.yarn_log_multiplier", 0.0, 0.0},
 };
 
+constexpr std::size_t kEndIdsMax = 1024;
+
 // Keys that are read below.
 constexpr std::string_view kReadKeys[] = {
     "llama.attention.causal",
@@ -274,11 +276,19 @@ Expected<GenerationConfig> read_gguf_generation(const GgufFile& file) {
   }
   if (const auto id = metadata.token_id("tokenizer.ggml.bos_token_id")) generation.bos_id = id;
   if (const auto id = metadata.token_id("tokenizer.ggml.padding_token_id")) generation.pad_id = id;
+  const auto add_end = [&ids = generation.eos_ids](TokenId id) {
+    if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+  };
+  const auto ends = file.integers(kEndIds);
+  if (!ends) return fail(ends.error());
+  if (ends->size() > kEndIdsMax) metadata.refuse(kEndIds, "has more than " + std::to_string(kEndIdsMax) + " ids");
+  for (const std::int64_t id : *ends) {
+    if (id < 0 || id > std::numeric_limits<TokenId>::max()) metadata.refuse(kEndIds, std::to_string(id) + " is no token id");
+    if (metadata.status().ok()) add_end(static_cast<TokenId>(id));
+  }
   for (const char* key :
        {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
-    const auto id = metadata.token_id(key);
-    auto& ids = generation.eos_ids;
-    if (id && std::find(ids.begin(), ids.end(), *id) == ids.end()) ids.push_back(*id);
+    if (const auto id = metadata.token_id(key)) add_end(*id);
   }
   if (!metadata.status().ok()) return fail(metadata.status());
   if (file.value(kGenerationText) != nullptr) return generation;

@@ -29,13 +29,15 @@ inline constexpr const char* kPositions = "herd.rope.original_context_length";
 
 // generation_config.json as it was beside the checkpoint that the file was made of; herd writes it.
 inline constexpr const char* kGenerationText = "herd.generation_config";
+// Every id that ends a sequence; GGUF has names for three.
+inline constexpr const char* kEndIds = "herd.eos_token_ids";
 
 // `parts`: of one model, never empty; the first has the metadata. A key that changes the computation is used, or refused
 // by name and value; `warnings` hears of each llama.* key that is not known here, and so not used. The config is
 // validated, biases and a tied head are left to the tensors.
 [[nodiscard]] Expected<LlamaConfig> read_gguf_config(std::span<const GgufFile> parts, std::vector<std::string>& warnings);
 
-// The special ids, and the defaults of kGenerationText; other keys of sampling are not applied and named in its warnings.
+// The special ids, those of kEndIds, and the defaults of kGenerationText; other keys of sampling are not applied and named in its warnings.
 [[nodiscard]] Expected<GenerationConfig> read_gguf_generation(const GgufFile& file);
 
 }  // namespace herd::model

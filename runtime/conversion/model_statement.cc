@@ -120,10 +120,9 @@ class TextStatement {
     state_flag("tokenizer.ggml.add_bos_token", vocabulary_.add_bos);
   }
 
-  // One end of sequences has the name eos, one of turns eot, one of messages eom; readers also know the others by their texts.
+  // One end of sequences has the name eos, one of turns eot, one of messages eom; other readers know more of them by their texts.
   void state_ends() {
-    std::vector<TokenId> ends = model_.generation.eos_ids;
-    ends.insert(ends.end(), model_.config.eos_ids.begin(), model_.config.eos_ids.end());
+    const std::vector<TokenId>& ends = model_.generation.eos_ids;  // config.json's are among them
     const auto first = vocabulary_.eos_id ? vocabulary_.eos_id : ends.empty() ? std::nullopt : std::optional(ends.front());
     const auto eos = vocabulary_.add_eos.value_or(false) ? vocabulary_.eos_id : named("eos_token", first);
     state_id("tokenizer.ggml.eos_token_id", eos);
@@ -135,6 +134,7 @@ class TextStatement {
       const char* key = of_message ? "tokenizer.ggml.eom_token_id" : "tokenizer.ggml.eot_token_id";
       if (!head_.has(key)) state_id(key, id);
     }
+    if (!ends.empty()) head_.add(kEndIds, std::span<const std::int32_t>(ends));
   }
 
   void state_templates() {

@@ -9,6 +9,7 @@ herd_test(checkpoint_tests
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_parts_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_places_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_safetensors_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/conversion_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/end_ids_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/file_presence_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gguf_head_test.cc
@@ -20,4 +21,4 @@ herd_test(checkpoint_tests
     ${CMAKE_CURRENT_LIST_DIR}/text_parts_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_vocabulary_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/checkpoint_weights_test.cc
-  DEPS herd::checkpoint herd::json Boost::json)
+  DEPS herd::conversion herd::json Boost::json)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <type_traits>
 
 #include "kernels/check.h"
@@ -38,35 +39,27 @@ void put_array(std::vector<std::byte>& out, GgufValueType type, std::size_t coun
   put(out, std::uint64_t{count});
 }
 
+struct Numbers {
+  WeightFormat format;
+  std::uint32_t type;       // GGML_TYPE_…
+  std::uint32_t file_type;  // LLAMA_FTYPE_MOSTLY_…, of K-quants the mixtures "M"
+};
+constexpr Numbers kNumbers[] = {{WeightFormat::kF32, 0, 0},   {WeightFormat::kF16, 1, 1},   {WeightFormat::kQ4_0, 2, 2},
+                                {WeightFormat::kQ4_1, 3, 3},  {WeightFormat::kQ5_0, 6, 8},  {WeightFormat::kQ5_1, 7, 9},
+                                {WeightFormat::kQ8_0, 8, 7},  {WeightFormat::kQ4_K, 12, 15}, {WeightFormat::kQ5_K, 13, 17},
+                                {WeightFormat::kQ6_K, 14, 18}, {WeightFormat::kBF16, 30, 32}};
+
+const Numbers& numbers_of(WeightFormat format) {
+  const auto* found = std::ranges::find(kNumbers, format, &Numbers::format);
+  HERD_CHECK(found != std::end(kNumbers), "every format has numbers");
+  return *found;
+}
+
 }  // namespace
 
-std::uint32_t ggml_type_number(WeightFormat format) {
-  switch (format) {
-    case WeightFormat::kF32:
-      return 0;
-    case WeightFormat::kF16:
-      return 1;
-    case WeightFormat::kQ4_0:
-      return 2;
-    case WeightFormat::kQ4_1:
-      return 3;
-    case WeightFormat::kQ5_0:
-      return 6;
-    case WeightFormat::kQ5_1:
-      return 7;
-    case WeightFormat::kQ8_0:
-      return 8;
-    case WeightFormat::kQ4_K:
-      return 12;
-    case WeightFormat::kQ5_K:
-      return 13;
-    case WeightFormat::kQ6_K:
-      return 14;
-    case WeightFormat::kBF16:
-      return 30;
-  }
-  HERD_UNREACHABLE("every format has a number");
-}
+std::uint32_t ggml_type_number(WeightFormat format) { return numbers_of(format).type; }
+
+std::uint32_t ggml_file_type(WeightFormat format) { return numbers_of(format).file_type; }
 
 bool GgufHead::has(std::string_view key) const { return std::find(keys_.begin(), keys_.end(), key) != keys_.end(); }
 
@@ -82,29 +75,20 @@ void GgufHead::add(std::string_view key, std::string_view text) {
   put_text(metadata_, text);
 }
 
-void GgufHead::add(std::string_view key, std::uint32_t number) {
+template <class T>
+void GgufHead::add_scalar(std::string_view key, GgufValueType type, T value) {
   begin_entry(key);
-  put_type(metadata_, GgufValueType::kU32);
-  put(metadata_, number);
+  put_type(metadata_, type);
+  put(metadata_, value);
 }
 
-void GgufHead::add(std::string_view key, float number) {
-  begin_entry(key);
-  put_type(metadata_, GgufValueType::kF32);
-  put(metadata_, number);
-}
+void GgufHead::add(std::string_view key, std::uint32_t number) { add_scalar(key, GgufValueType::kU32, number); }
 
-void GgufHead::add(std::string_view key, double number) {
-  begin_entry(key);
-  put_type(metadata_, GgufValueType::kF64);
-  put(metadata_, number);
-}
+void GgufHead::add(std::string_view key, float number) { add_scalar(key, GgufValueType::kF32, number); }
 
-void GgufHead::add_flag(std::string_view key, bool flag) {
-  begin_entry(key);
-  put_type(metadata_, GgufValueType::kBool);
-  put(metadata_, static_cast<std::uint8_t>(flag));
-}
+void GgufHead::add(std::string_view key, double number) { add_scalar(key, GgufValueType::kF64, number); }
+
+void GgufHead::add_flag(std::string_view key, bool flag) { add_scalar(key, GgufValueType::kBool, static_cast<std::uint8_t>(flag)); }
 
 void GgufHead::add(std::string_view key, std::span<const std::string> texts) {
   begin_entry(key);

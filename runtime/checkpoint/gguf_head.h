@@ -14,8 +14,9 @@
 
 namespace herd::model {
 
-// ggml's number of the encoding.
+// ggml's number of the encoding, and llama.cpp's of a file that is mostly in it (general.file_type).
 [[nodiscard]] std::uint32_t ggml_type_number(WeightFormat format);
+[[nodiscard]] std::uint32_t ggml_file_type(WeightFormat format);
 
 // Value. Keys and tensors are written in the order in which they were added, each of them once.
 class GgufHead {
@@ -42,6 +43,8 @@ class GgufHead {
 
  private:
   void begin_entry(std::string_view key);
+  template <class T>
+  void add_scalar(std::string_view key, GgufValueType type, T value);
   [[nodiscard]] std::uint64_t data_begin() const;
 
   std::vector<std::string> keys_;

@@ -19,35 +19,6 @@ namespace {
 
 constexpr std::uint32_t kQuantizationVersion = 2;  // of ggml's blocks, since 2023
 
-// general.file_type: llama.cpp's LLAMA_FTYPE_… of a file that is mostly in the format.
-std::uint32_t file_type(WeightFormat format) {
-  switch (format) {
-    case WeightFormat::kF32:
-      return 0;
-    case WeightFormat::kF16:
-      return 1;
-    case WeightFormat::kQ4_0:
-      return 2;
-    case WeightFormat::kQ4_1:
-      return 3;
-    case WeightFormat::kQ8_0:
-      return 7;
-    case WeightFormat::kQ5_0:
-      return 8;
-    case WeightFormat::kQ5_1:
-      return 9;
-    case WeightFormat::kQ4_K:
-      return 15;  // Q4_K_M
-    case WeightFormat::kQ5_K:
-      return 17;  // Q5_K_M
-    case WeightFormat::kQ6_K:
-      return 18;
-    case WeightFormat::kBF16:
-      return 32;
-  }
-  return 0;
-}
-
 std::optional<WeightFormat> format_named(std::string_view name) {
   const auto* format = std::ranges::find_if(kAllFormats, [&](WeightFormat each) { return name == format_name(each); });
   return format == std::end(kAllFormats) ? std::nullopt : std::optional(*format);
@@ -112,7 +83,7 @@ class Planning {
     for (const PlannedTensor& tensor : plan_.tensors)
       if (is_matrix(tensor.source)) matrices.add(format_name(tensor.format), tensor.source.rows * tensor.source.cols);
     const auto most = wanted_ ? wanted_ : format_named(matrices.most());
-    head_.add("general.file_type", file_type(most.value_or(WeightFormat::kF32)));
+    head_.add("general.file_type", ggml_file_type(most.value_or(WeightFormat::kF32)));
     head_.add("general.quantization_version", kQuantizationVersion);
     return {};
   }

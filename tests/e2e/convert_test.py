@@ -18,6 +18,7 @@ import gguf
 import numpy as np
 
 from block_models import model, write_models
+from chat_vocabularies import VOCABULARIES, write_checkpoint
 from herd_process import GOLDEN, ids_text
 from model_files import Safetensors
 from serve_process import DEMO_MODEL, Checks, TestFolder
@@ -162,6 +163,54 @@ def of_blocks(herd, root):
     checks.equal("the GGUF file of a folder", herd.computed(root / "of-folder.gguf"), herd.computed(paths["q4_0"]))
 
 
+TEXTS = ["The capital of France is Paris. It's  12345 o'clock,\n\n\tisn't it?", "日本語 안녕 привет 😀 naïve", " leading and trailing ", "<|eot_id|>x",
+         "def f(x):\n    return x ** 2"]
+CANNOT = {"Qwen2, ChatML": "normalizer"}  # those of characters: "tokenizer.model"
+
+
+def put_weights(folder):
+    """Random ones of the shapes that config.json wants."""
+    config = json.loads((folder / "config.json").read_text())
+    hidden, mlp, rows = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
+    q, kv = (config["head_dim"] * config[key] for key in ("num_attention_heads", "num_key_value_heads"))
+    layer = "model.layers.0."
+    shapes = {"model.embed_tokens.weight": (rows, hidden), "lm_head.weight": (rows, hidden), "model.norm.weight": (hidden,),
+              layer + "input_layernorm.weight": (hidden,), layer + "post_attention_layernorm.weight": (hidden,),
+              layer + "self_attn.q_proj.weight": (q, hidden), layer + "self_attn.k_proj.weight": (kv, hidden),
+              layer + "self_attn.v_proj.weight": (kv, hidden), layer + "self_attn.o_proj.weight": (hidden, q),
+              layer + "mlp.gate_proj.weight": (mlp, hidden), layer + "mlp.up_proj.weight": (mlp, hidden),
+              layer + "mlp.down_proj.weight": (hidden, mlp)}
+    header, data, chance = {}, b"", np.random.default_rng(1)
+    for name, shape in shapes.items():
+        values = chance.standard_normal(shape, dtype=np.float32).tobytes()
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
+        data += values
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+def vocabularies(herd, root):
+    """Of each kind: the file makes the folder's ids of texts and its prompts of chats, or is refused."""
+    held = 0
+    for number, name in enumerate(VOCABULARIES):
+        folder = write_checkpoint(root / f"vocabulary-{number}", name)[0]
+        put_weights(folder)
+        by_characters = not any(kind in name for kind in ("Llama 3", "Qwen2", "SmolLM2"))
+        why = "tokenizer.model" if by_characters else CANNOT.get(name)
+        out = root / f"vocabulary-{number}.gguf"
+        said = herd.convert(folder, out, code=3 if why else 0)
+        if why:
+            checks.check(f"{name}: refused", "GGUF cannot hold this tokenizer" in said and why in said, said[-400:])
+            continue
+        held += 1
+        for text in TEXTS:
+            checks.equal(f"{name}: {text!r}", herd.computed(out, prompt=("--prompt", text)), herd.computed(folder, prompt=("--prompt", text)))
+        of_file, of_folder = (json.loads(herd.run("inspect", path, "--output", "json")[0]) for path in (out, folder))
+        checks.equal(f"{name}: chats", of_file["chat_samples"], of_folder["chat_samples"])
+        checks.check(f"{name}: a chat has a prompt", any(sample["prompt"] for sample in of_file["chat_samples"]))
+    checks.equal("vocabularies that GGUF holds", held, 3)
+
+
 def refusals(herd, root):
     empty = root / "refused"
     empty.mkdir()
@@ -272,6 +321,7 @@ def main():
         demo(herd, root)
         other_readers(herd, root)
         of_blocks(herd, root)
+        vocabularies(herd, root)
         refusals(herd, root)
         killed(herd, root, arguments.kills)
     checks.finish()

@@ -15,7 +15,10 @@ constexpr int kSuperBlock = 256;
 constexpr double kZeroBelow = 0x1p-50;  // as f16 its scales would be 0
 
 // To the nearest integer, to even where two are as near; |x| < 2^51.
-double nearest(double x) { return x + 0x1.8p52 - 0x1.8p52; }
+template <typename Number>
+Number nearest(Number x) {
+  return x + 0x1.8p52 - 0x1.8p52;
+}
 int nearest_within(double x, int low, int high) {
   return static_cast<int>(std::clamp(nearest(x), static_cast<double>(low), static_cast<double>(high)));
 }
@@ -27,41 +30,70 @@ void store_f16(std::byte* at, float value) {
 // What a file's f16 number stands for.
 double as_f16(double value) { return f16_to_float(to_f16_bits(static_cast<float>(value))); }
 
-// The element of the greatest magnitude, the first of several.
-double largest(const float* x, int n) {
-  double found = 0;
-  for (int i = 0; i < n; ++i)
-    if (std::abs(double{x[i]}) > std::abs(found)) found = x[i];
+// ---- groups beside each other ----
+
+// A number of each of some groups that follow one another. The sums of a group are made in the order of its elements, where each
+// addition waits for the one before: those of its neighbours fill the gap. Two lanes are what every machine has registers for.
+constexpr int kLanes = 2;
+using Lanes = double __attribute__((vector_size(kLanes * sizeof(double))));
+
+Lanes all(double value) { return Lanes{} + value; }
+Lanes magnitude(Lanes x) { return x < -x ? -x : x; }
+// The bound where x is a NaN. They become one instruction only for a bound that GCC does not know.
+Lanes at_most(Lanes bound, Lanes x) { return x < bound ? x : bound; }
+Lanes at_least(Lanes bound, Lanes x) { return bound < x ? x : bound; }
+Lanes root(Lanes x) {
+  for (int lane = 0; lane < kLanes; ++lane) x[lane] = std::sqrt(x[lane]);
+  return x;
+}
+
+// Element i of each group of n.
+Lanes elements(const float* x, int n, int i) {
+  Lanes found;
+  for (int lane = 0; lane < kLanes; ++lane) found[lane] = x[lane * n + i];
   return found;
 }
 
 // ---- q6_k ----
 
 constexpr int kSmallGroup = 16;
+constexpr int kSmallGroups = kSuperBlock / kSmallGroup;
 
-// The scale with which integers in [-32, 32) come nearest to 16 floats, errors weighted by x².
-double scale_of_signed(const float* x) {
-  const double max = largest(x, kSmallGroup);
-  if (std::abs(max) < kZeroBelow) return 0;
-  double best = 0;
-  double scale = 0;
+// The scales with which integers in [-32, 32) come nearest to the 16 floats of each group, errors weighted by x².
+Lanes scales_of_signed(const float* floats) {
+  Lanes x[kSmallGroup];
+  Lanes weights[kSmallGroup];
+  Lanes weighted[kSmallGroup];
+  Lanes max = {};  // the element of the greatest magnitude, the first of several
+  for (int i = 0; i < kSmallGroup; ++i) {
+    x[i] = elements(floats, kSmallGroup, i);
+    weights[i] = x[i] * x[i];
+    weighted[i] = weights[i] * x[i];
+    max = magnitude(x[i]) > magnitude(max) ? x[i] : max;
+  }
+  // A group that stands for zeros has no integer but 0: no attempt is better than none.
+  const auto counts = magnitude(max) >= kZeroBelow;
+  const Lanes lowest = counts ? all(-32) : all(0);
+  const Lanes highest = counts ? all(31) : all(0);
+  Lanes best = {};
+  Lanes scale = {};
   // Of integers q the best scale is Σ w·x·q / Σ w·q²; what it leaves is less by (Σ w·x·q)² / Σ w·q².
-  const auto attempt = [&](double inverse, bool first) {
-    double xq = 0;
-    double qq = 0;
+  const auto attempt = [&](double most) {
+    const Lanes inverse = -most / max;
+    Lanes xq = {};
+    Lanes qq = {};
     for (int i = 0; i < kSmallGroup; ++i) {
-      const double q = nearest_within(inverse * x[i], -32, 31);
-      const double weight = double{x[i]} * x[i];
-      xq += weight * x[i] * q;
-      qq += weight * q * q;
+      const Lanes q = at_most(highest, at_least(lowest, nearest(inverse * x[i])));
+      xq += weighted[i] * q;
+      qq += weights[i] * q * q;
     }
-    if (!(qq > 0) || (!first && !(xq * xq > best * qq))) return;
-    scale = xq / qq;
-    best = scale * xq;
+    const auto better = xq * xq > best * qq;
+    scale = better ? xq / qq : scale;
+    best = better ? scale * xq : best;
   };
-  attempt(-32 / max, true);
+  attempt(32);
   for (int step = -9; step <= 9; ++step)
-    if (step != 0) attempt(-(32 + 0.1 * step) / max, false);
+    if (step != 0) attempt(32 + 0.1 * step);
   return scale;
 }
 
@@ -71,9 +103,9 @@ constexpr int kGroup = 32;
 constexpr int kGroups = kSuperBlock / kGroup;
 
 // x ≈ scale·q − minimum, q in [0, most]; neither is negative.
-struct Line {
-  double scale = 0;
-  double minimum = 0;
+struct Lines {
+  Lanes scale = {};
+  Lanes minimum = {};
 };
 
 // Which steps are tried: as if there were `first` integers more than there are, then 0.1 more, …
@@ -85,57 +117,79 @@ struct Search {
 constexpr Search kSearch4 = {15, -1, 20};
 constexpr Search kSearch5 = {31, -0.5, 15};
 
-// The line with which integers come nearest to 32 floats; errors of large elements weigh more.
-Line line_of_group(const float* x, const Search& search) {
-  double squares = 0;
-  for (int i = 0; i < kGroup; ++i) squares += double{x[i]} * x[i];
-  const double typical = std::sqrt(squares / kGroup);
-  double weights[kGroup];
-  double sum_w = 0;
-  double sum_x = 0;
-  double low = 0;  // 0 or below: a minimum only takes off
-  double high = x[0];
+// Groups of 32 floats as a search reads them.
+struct Weighted {
+  Lanes x[kGroup];
+  Lanes above[kGroup];    // x less the lowest
+  Lanes weights[kGroup];  // errors of large elements weigh more
+  Lanes sum_w = {};
+  Lanes sum_x = {};   // weighted
+  Lanes lowest = {};  // 0 or below: a minimum only takes off
+  Lanes range = {};   // from there to the highest
+};
+
+void weight(const float* floats, Weighted& groups) {
+  auto& [x, above, weights, sum_w, sum_x, lowest, range] = groups;
+  Lanes squares = {};
   for (int i = 0; i < kGroup; ++i) {
-    weights[i] = typical + std::abs(double{x[i]});
+    x[i] = elements(floats, kGroup, i);
+    squares += x[i] * x[i];
+  }
+  const Lanes typical = root(squares / kGroup);
+  Lanes highest = x[0];
+  for (int i = 0; i < kGroup; ++i) {
+    weights[i] = typical + magnitude(x[i]);
     sum_w += weights[i];
     sum_x += weights[i] * x[i];
-    low = std::min(low, double{x[i]});
-    high = std::max(high, double{x[i]});
+    lowest = at_most(lowest, x[i]);
+    highest = at_least(highest, x[i]);
   }
-  if (!(high > low)) return {0, -low};
-  double q[kGroup];
-  const auto round_all = [&](double inverse) {
-    for (int i = 0; i < kGroup; ++i) q[i] = nearest_within(inverse * (x[i] - low), 0, search.most);
-  };
-  const auto error_of = [&](const Line& line) {
-    double error = 0;
-    for (int i = 0; i < kGroup; ++i) {
-      const double off = line.scale * q[i] - line.minimum - x[i];
-      error += weights[i] * (off * off);
-    }
-    return error;
-  };
-  Line best{(high - low) / search.most, -low};
-  round_all(search.most / (high - low));
-  double least = error_of(best);
+  for (int i = 0; i < kGroup; ++i) above[i] = x[i] - lowest;
+  range = highest - lowest;
+}
+
+Lanes error_of(const Weighted& groups, const Lanes* q, const Lines& lines) {
+  Lanes error = {};
+  for (int i = 0; i < kGroup; ++i) {
+    const Lanes off = lines.scale * q[i] - lines.minimum - groups.x[i];
+    error += groups.weights[i] * (off * off);
+  }
+  return error;
+}
+
+// The lines with which integers come nearest to the 32 floats of each group.
+Lines lines_of_groups(const float* floats, const Search& search) {
+  Weighted groups;
+  weight(floats, groups);
+  const auto& [x, above, weights, sum_w, sum_x, lowest, range] = groups;
+  // Where all elements are the same they are the minimum, and no integer but 0 is left: no line is better than the first.
+  const Lanes most = range > 0 ? all(search.most) : all(0);
+  Lanes q[kGroup];
+  for (int i = 0; i < kGroup; ++i) q[i] = at_most(most, nearest(search.most / range * above[i]));
+  Lines best{range / search.most, -lowest};
+  Lanes least = error_of(groups, q, best);
   for (int step = 0; step <= search.steps; ++step) {
-    round_all((search.most + search.first + 0.1 * step) / (high - low));
-    double sum_q = 0;
-    double sum_qq = 0;
-    double sum_xq = 0;
+    const Lanes inverse = (search.most + search.first + 0.1 * step) / range;
+    Lanes sum_q = {};
+    Lanes sum_qq = {};
+    Lanes sum_xq = {};
     for (int i = 0; i < kGroup; ++i) {
-      sum_q += weights[i] * q[i];
-      sum_qq += weights[i] * q[i] * q[i];
-      sum_xq += weights[i] * q[i] * x[i];
+      q[i] = at_most(most, nearest(inverse * above[i]));
+      const Lanes weighted = weights[i] * q[i];
+      sum_q += weighted;
+      sum_qq += weighted * q[i];
+      sum_xq += weighted * x[i];
     }
-    const double determinant = sum_w * sum_qq - sum_q * sum_q;
-    if (!(determinant > 0)) continue;
-    Line line{(sum_w * sum_xq - sum_x * sum_q) / determinant, (sum_q * sum_xq - sum_qq * sum_x) / determinant};
-    if (line.minimum < 0) line = {sum_xq / sum_qq, 0};
-    const double error = error_of(line);
-    if (!(error < least)) continue;
-    least = error;
-    best = line;
+    const Lanes determinant = sum_w * sum_qq - sum_q * sum_q;
+    Lines lines{(sum_w * sum_xq - sum_x * sum_q) / determinant, (sum_q * sum_xq - sum_qq * sum_x) / determinant};
+    const auto negative = lines.minimum < 0;
+    lines.scale = negative ? sum_xq / sum_qq : lines.scale;
+    lines.minimum = negative ? all(0) : lines.minimum;
+    const Lanes error = error_of(groups, q, lines);
+    const auto better = (determinant > 0) & (error < least);
+    least = better ? error : least;
+    best.scale = better ? lines.scale : best.scale;
+    best.minimum = better ? lines.minimum : best.minimum;
   }
   return best;
 }
@@ -151,10 +205,10 @@ double six_bits(const double* values, int* out) {
 void quantize_lines(const float* x, const Search& search, std::byte* out, int* q) {
   double scales[kGroups];
   double minimums[kGroups];
-  for (int g = 0; g < kGroups; ++g) {
-    const Line line = line_of_group(x + g * kGroup, search);
-    scales[g] = line.scale;
-    minimums[g] = line.minimum;
+  for (int g = 0; g < kGroups; g += kLanes) {
+    const Lines lines = lines_of_groups(x + g * kGroup, search);
+    std::memcpy(scales + g, &lines.scale, sizeof(Lanes));
+    std::memcpy(minimums + g, &lines.minimum, sizeof(Lanes));
   }
   int sc[kGroups];
   int mc[kGroups];
@@ -175,22 +229,25 @@ void quantize_lines(const float* x, const Search& search, std::byte* out, int* q
 }
 
 void store_nibbles_of_64(const int* q, std::byte* out) {
-  for (int j = 0; j < kSuperBlock; ++j) out[32 * (j / 64) + j % 32] |= static_cast<std::byte>((q[j] & 15) << (j % 64 < 32 ? 0 : 4));
+  for (int j = 0; j < kSuperBlock; j += 64, q += 64, out += 32)
+    for (int i = 0; i < 32; ++i) out[i] = static_cast<std::byte>((q[i] & 15) | (q[i + 32] & 15) << 4);
 }
 
-bool stands_for_zeros(const float* x) { return std::abs(largest(x, kSuperBlock)) < kZeroBelow; }
+bool stands_for_zeros(const float* x) {
+  return std::all_of(x, x + kSuperBlock, [](float each) { return std::abs(each) < kZeroBelow; });
+}
 
 }  // namespace
 
 void quantize_block_q6_k(const float* x, std::byte* out) {
-  constexpr int kSmallGroups = kSuperBlock / kSmallGroup;
   std::memset(out, 0, block_bytes(WeightFormat::kQ6_K));
   double scales[kSmallGroups];
-  double most = 0;
-  for (int g = 0; g < kSmallGroups; ++g) {
-    scales[g] = scale_of_signed(x + g * kSmallGroup);
-    if (std::abs(scales[g]) > std::abs(most)) most = scales[g];
+  for (int g = 0; g < kSmallGroups; g += kLanes) {
+    const Lanes found = scales_of_signed(x + g * kSmallGroup);
+    std::memcpy(scales + g, &found, sizeof(Lanes));
   }
+  const auto smaller = [](double a, double b) { return std::abs(a) < std::abs(b); };
+  const double most = *std::max_element(scales, scales + kSmallGroups, smaller);
   if (std::abs(most) < kZeroBelow) return;
   const double d = as_f16(most / -128);
   store_f16(out + scale_offset(WeightFormat::kQ6_K), static_cast<float>(most / -128));
@@ -200,11 +257,12 @@ void quantize_block_q6_k(const float* x, std::byte* out) {
     out[192 + g] = static_cast<std::byte>(sc);
     for (int i = g * kSmallGroup; i < (g + 1) * kSmallGroup; ++i) q[i] = d * sc == 0 ? 32 : 32 + nearest_within(x[i] / (d * sc), -32, 31);
   }
-  for (int j = 0; j < kSuperBlock; ++j) {
-    const int part = j / 32 % 4;
-    const int i = j % 32;
-    out[64 * (j / 128) + 32 * (part % 2) + i] |= static_cast<std::byte>((q[j] & 15) << 4 * (part / 2));
-    out[128 + 32 * (j / 128) + i] |= static_cast<std::byte>(q[j] >> 4 << 2 * part);
+  for (int j = 0; j < kSuperBlock; j += 128) {
+    std::byte* low = out + j / 2;
+    std::byte* high = out + 128 + j / 4;
+    for (int i = 0; i < 64; ++i) low[i] = static_cast<std::byte>((q[j + i] & 15) | (q[j + i + 64] & 15) << 4);
+    for (int part = 0; part < 4; ++part)
+      for (int i = 0; i < 32; ++i) high[i] |= static_cast<std::byte>(q[j + 32 * part + i] >> 4 << 2 * part);
   }
 }
 
@@ -221,7 +279,8 @@ void quantize_block_q5_k(const float* x, std::byte* out) {
   if (stands_for_zeros(x)) return;
   int q[kSuperBlock];
   quantize_lines(x, kSearch5, out, q);
-  for (int j = 0; j < kSuperBlock; ++j) out[16 + j % 32] |= static_cast<std::byte>(q[j] >> 4 << j / 32);
+  for (int g = 0; g < kGroups; ++g)
+    for (int i = 0; i < kGroup; ++i) out[16 + i] |= static_cast<std::byte>(q[g * kGroup + i] >> 4 << g);
   store_nibbles_of_64(q, out + 48);
 }
 

@@ -103,6 +103,34 @@ TEST(QuantizeRow, SuperBlocksLoseNoMoreThanThoseOfGgml) {
   }
 }
 
+// Floats of every exponent up to that of 1, then 512 of each of the rows above.
+std::vector<float> row_of_all_kinds() {
+  std::vector<float> row;
+  for (std::uint64_t i = 0; i < 256 * 64; ++i)
+    row.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(splitmix64_finish((i + 1) * kSplitMix64Step) >> 32) & 0xbfffffffu));
+  for (int kind = 0; kind < 4; ++kind) {
+    const std::vector<float> other = row_of_kind(kind);
+    row.insert(row.end(), other.begin(), other.begin() + 512);
+  }
+  return row;
+}
+
+// Sums in another order would make other bytes of some of these.
+TEST(QuantizeRow, SuperBlocksAreTheSameBytesWhereverTheyAreMade) {
+  const struct {
+    WeightFormat format;
+    std::uint64_t digest;  // FNV-1a
+  } golden[] = {{WeightFormat::kQ4_K, 0xbcd20bf813c806a7ULL},
+                {WeightFormat::kQ5_K, 0x317a2600e2c9af64ULL},
+                {WeightFormat::kQ6_K, 0x2a4c33625784e1d8ULL}};
+  const std::vector<float> row = row_of_all_kinds();
+  for (const auto& [format, digest] : golden) {
+    std::uint64_t found = 0xcbf29ce484222325ULL;
+    for (const unsigned char byte : quantize_in_kernel_mode(format, row)) found = (found ^ byte) * 0x100000001b3ULL;
+    EXPECT_EQ(found, digest) << format_name(format);
+  }
+}
+
 // No block's bytes depend on what the processor does with subnormal numbers.
 TEST(QuantizeRow, TinyBlocksStandForZerosInEveryFloatMode) {
   for (const WeightFormat format : kMade) {

@@ -19,8 +19,9 @@ template <typename Number>
 Number nearest(Number x) {
   return x + 0x1.8p52 - 0x1.8p52;
 }
+// `low` where x is a NaN, as where scales are beyond f16.
 int nearest_within(double x, int low, int high) {
-  return static_cast<int>(std::clamp(nearest(x), static_cast<double>(low), static_cast<double>(high)));
+  return static_cast<int>(std::min<double>(high, std::max<double>(low, nearest(x))));
 }
 
 void store_f16(std::byte* at, float value) {
@@ -224,7 +225,8 @@ void quantize_lines(const float* x, const Search& search, std::byte* out, int* q
   for (int g = 0; g < kGroups; ++g) {
     const double unit = as_f16(d) * sc[g];
     const double minimum = as_f16(dmin) * mc[g];
-    for (int i = g * kGroup; i < (g + 1) * kGroup; ++i) q[i] = unit == 0 ? 0 : nearest_within((x[i] + minimum) / unit, 0, search.most);
+    for (int i = g * kGroup; i < (g + 1) * kGroup; ++i)
+      q[i] = unit == 0 ? 0 : nearest_within((x[i] + minimum) / unit, 0, search.most);
   }
 }
 
@@ -255,7 +257,9 @@ void quantize_block_q6_k(const float* x, std::byte* out) {
   for (int g = 0; g < kSmallGroups; ++g) {
     const int sc = nearest_within(-128 / most * scales[g], -128, 127);
     out[192 + g] = static_cast<std::byte>(sc);
-    for (int i = g * kSmallGroup; i < (g + 1) * kSmallGroup; ++i) q[i] = d * sc == 0 ? 32 : 32 + nearest_within(x[i] / (d * sc), -32, 31);
+    const double unit = d * sc;  // a NaN where d is an infinity and sc 0
+    for (int i = g * kSmallGroup; i < (g + 1) * kSmallGroup; ++i)
+      q[i] = std::abs(unit) > 0 ? 32 + nearest_within(x[i] / unit, -32, 31) : 32;
   }
   for (int j = 0; j < kSuperBlock; j += 128) {
     std::byte* low = out + j / 2;

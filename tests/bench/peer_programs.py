@@ -29,6 +29,12 @@ def run(words):
     return done.stdout
 
 
+def seconds_to_end(words):
+    begin = time.perf_counter()
+    run(words)
+    return time.perf_counter() - begin
+
+
 def seconds_to_output(words, beyond):
     """From the start of the program to the first byte behind `beyond`, which it repeats (or does not)."""
     begin = time.perf_counter()
@@ -82,6 +88,10 @@ class Herd:
             run([*words, "--output-json", str(file)])
             return json.loads(file.read_text())
 
+    def convert_words(self, source, target, encoding):
+        return [self.binary, "convert", "-q", str(source), str(target), "--overwrite", "--quantization-encoding", encoding, "--threads",
+                str(self.threads)]
+
     def first_token_words(self, model):
         return [self.binary, "generate", "-q", "--model-path", str(model), "--threads", str(self.threads), "--prompt", "a",
                 "--max-new-tokens", "1", "--ignore-eos", "--max-model-len", "512"]
@@ -126,9 +136,13 @@ class Llama:
         return [self.program("llama-completion"), "-m", str(model), "-t", str(self.threads), "-c", "512", "-p", "a", "-n", "1",
                 "--no-warmup", "-no-cnv", "--no-display-prompt", *settings]
 
+    def quantize_words(self, source, target, kind):
+        """`kind`: as llama-quantize names it, BF16 or Q4_K_M for two."""
+        return [self.program("llama-quantize"), "--allow-requantize", str(source), str(target), kind, str(self.threads)]
+
     def widen(self, source, target):
         """Writes `source` with all its matrices in bf16."""
-        run([self.program("llama-quantize"), "--allow-requantize", str(source), str(target), "BF16", str(self.threads)])
+        run(self.quantize_words(source, target, "BF16"))
 
 
 def best_settings(measure, knobs, higher_is_better, say):

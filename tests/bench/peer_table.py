@@ -4,8 +4,8 @@
     peer_table.py HERD_BINARY [LLAMA_BIN_DIR] [--rows prefill,batch,decode,smollm2,topp,arriving,start,…] [--pairs 5]
                   [--threads N] [--folder DIR] [--save FILE] [--output-markdown FILE] [--print-only]
 
-Rows of weights in blocks: prefill-E, decode-E (E: q8_0, q4_0, q4_k_m, q6_k), batch-E (not of q6_k), smollm2-prefill-q4_1,
-smollm2-decode-q4_1, and for CPUs without VNNI, or as if this one had none, avx2-prefill-E, avx2-decode-E (E: q4_0, q4_1), for which
+Rows of weights in blocks: prefill-E, decode-E (E: q8_0, q4_0, q4_k_m, q6_k), batch-E (not of q6_k), convert-q4_k_m,
+smollm2-prefill-q4_1, smollm2-decode-q4_1, and for CPUs without VNNI, or as if this one had none, avx2-prefill-E, avx2-decode-E (E: q4_0, q4_1), for which
 llama.cpp is to be built so, too.
 
 LLAMA_BIN_DIR holds llama-bench, llama-batched-bench, llama-completion and llama-quantize, built for this CPU; without it, and
@@ -29,7 +29,7 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from peer_programs import Failed, Herd, Llama, best_settings, plain, run, seconds_to_output
+from peer_programs import Failed, Herd, Llama, best_settings, plain, run, seconds_to_end, seconds_to_output
 from serve_load import cpu_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -251,6 +251,19 @@ def start(table):
     return Measurement([line], [plain(ours), *words_of(table.llama.first_token_words, model, settings)])
 
 
+def convert(table):
+    model = table.model_1b()
+    line = Line(ROW_TITLES["convert-q4_k_m"], "s", {"ratio": [1, 2]}, higher_is_better=False)
+    with tempfile.TemporaryDirectory(dir=table.folder) as folder:
+        target = Path(folder) / "converted.gguf"
+        ours = table.herd.convert_words(model, target, "q4_k")
+        peer = lambda: seconds_to_end(table.llama.quantize_words(model, target, "Q4_K_M"))
+        pairs, line.open = table.in_pairs(lambda: seconds_to_end(ours), peer)
+        line.herd = [pair[0] for pair in pairs]
+        line.llama = [pair[1] for pair in pairs if pair[1] is not None]
+        return Measurement([line], [plain(ours), *words_of(table.llama.quantize_words, model, target, "Q4_K_M")])
+
+
 def topp(table):
     """herd alone: what sampling_bench measures, on logits as a model has them and on the kind of row that takes longest."""
     one = Line("a sampled token with top-p 0.95 at 128,256 ids", "ms", {"limit": [0.6, None]}, higher_is_better=False)
@@ -307,6 +320,7 @@ ROW_TITLES = {
     "batch-q4_k_m": "1B Q4_K_M, 32 sequences of 64 + 32 tokens",
     "decode-q4_k_m": "1B Q4_K_M, decode, batch 1",
     "decode-q6_k": "1B q6_k, decode, batch 1",
+    "convert-q4_k_m": "1B bf16, written as a Q4_K_M file",
     "smollm2-prefill-q4_1": "SmolLM2-135M in its own q4_1, prefill of 512 tokens",
     "smollm2-decode-q4_1": "SmolLM2-135M in its own q4_1, decode, batch 1",
     "avx2-prefill-q4_0": "AVX2: 1B q4_0, prefill of 512 tokens",
@@ -333,6 +347,7 @@ ROWS = {
     "batch-q4_k_m": on_1b(batch_of, ROW_TITLES["batch-q4_k_m"], "q4_k_m", {"ratio": [1.6, 2.1]}, {}),
     "decode-q4_k_m": on_1b(decode_alone, ROW_TITLES["decode-q4_k_m"], "q4_k_m", SUPER_DECODE_BARS),
     "decode-q6_k": on_1b(decode_alone, ROW_TITLES["decode-q6_k"], "q6_k", SUPER_DECODE_BARS),
+    "convert-q4_k_m": convert,
     "smollm2-prefill-q4_1": smollm2_prefill,
     "smollm2-decode-q4_1": smollm2_decode,
     "avx2-prefill-q4_0": on_1b(prefill_of, ROW_TITLES["avx2-prefill-q4_0"], "q4_0", {"ratio": [1.2, 1.5]}, flags=AVX2),

@@ -86,12 +86,13 @@ class PieceWriter {
   Status read(const Piece& piece) {
     const TensorInfo& info = piece.tensor->source;
     const WeightFormat format = piece.tensor->format;
-    if (info.rows > 1 && source_.stored_format(info.name) == format)
+    const bool scatters = piece.tensor->interleaved && info.rows == 1;  // a vector whose entries change places
+    if (!scatters && source_.stored_format(info.name) == format)
       return source_.read_stored_rows(info.name, piece.row_begin, piece.row_end, 0, info.cols, rows_.data());
     values_.resize(static_cast<std::size_t>((piece.row_end - piece.row_begin) * info.cols));
     Status status = source_.read_rows(info.name, piece.row_begin, piece.row_end, 0, info.cols, values_.data());
     if (!status.ok()) return status;
-    if (piece.tensor->interleaved && info.rows == 1) interleave_entries();
+    if (scatters) interleave_entries();
     if (is_quantized(format)) encode_by_rows(format, info.cols);
     else encode(format, values_, rows_.data());
     return {};

@@ -59,7 +59,7 @@ void encode(WeightFormat format, std::span<const float> values, std::byte* out) 
     case WeightFormat::kBF16:
       return encode_all<std::uint16_t>(values, out, [](float value) { return to_bf16(value).bits; });
     case WeightFormat::kF16:
-      return encode_all<std::uint16_t>(values, out, to_f16_bits);
+      return encode_all<std::uint16_t>(values, out, [](float value) { return to_f16_bits(value); });
     default:
       return quantize_row(format, values.data(), static_cast<std::int64_t>(values.size()), out);
   }

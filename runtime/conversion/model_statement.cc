@@ -48,7 +48,7 @@ void state_rope(const LlamaConfig& config, GgufHead& head) {
   head.add(exact_rope::kPositions, number(rope.original_max_position_embeddings));
 }
 
-// The defaults under llama.cpp's keys, and generation_config.json as it is.
+// The ends, the defaults under llama.cpp's keys, and generation_config.json as it is.
 void state_generation(const GenerationConfig& generation, const std::string& folder, GgufHead& head) {
   const auto state = [&](const char* key, std::optional<double> value) {
     if (value) head.add(key, static_cast<float>(*value));
@@ -58,6 +58,7 @@ void state_generation(const GenerationConfig& generation, const std::string& fol
   state("general.sampling.min_p", generation.min_p);
   state("general.sampling.penalty_repeat", generation.repetition_penalty);
   if (generation.top_k && *generation.top_k >= 0) head.add("general.sampling.top_k", number(*generation.top_k));
+  if (!generation.eos_ids.empty()) head.add(kEndIds, std::span<const std::int32_t>(generation.eos_ids));
   const fs::path path = fs::path(folder) / "generation_config.json";
   if (!files::is_file(path)) return;
   if (const auto text = files::read_text_file(path.string(), kGenerationBytesMax)) head.add(kGenerationText, *text);
@@ -134,7 +135,6 @@ class TextStatement {
       const char* key = of_message ? "tokenizer.ggml.eom_token_id" : "tokenizer.ggml.eot_token_id";
       if (!head_.has(key)) state_id(key, id);
     }
-    if (!ends.empty()) head_.add(kEndIds, std::span<const std::int32_t>(ends));
   }
 
   void state_templates() {

@@ -63,6 +63,7 @@ TEST(Conversion, AFolderBecomesAFileOfTheSameRows) {
     const std::string path = converted(opened(model.path()), folder, {}, 1);
     const std::string bytes = bytes_of(path);
     testing::expect_same_rows(*opened(path).checkpoint, tensors);
+    EXPECT_EQ(opened(path).description.generation, opened(model.path()).description.generation);
     EXPECT_EQ(bytes_of(converted(opened(model.path()), folder, {}, 3)), bytes) << "whatever the number of threads";
     EXPECT_EQ(bytes.size() % 32, 0u);
   }

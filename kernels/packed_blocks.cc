@@ -1,6 +1,8 @@
 #include "kernels/packed_blocks.h"
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 namespace herd {
 namespace {
@@ -10,7 +12,6 @@ std::uint32_t load_dword(const std::byte* at) {
   std::memcpy(&value, at, 4);
   return value;
 }
-void store_dword(std::byte* at, std::uint32_t value) { std::memcpy(at, &value, 4); }
 
 float load_f16(const std::byte* at) {
   std::uint16_t half;
@@ -18,95 +19,197 @@ float load_f16(const std::byte* at) {
   return f16_to_float(half);
 }
 
-// Bit 4j + t of a file's word of fifth bits to bit j of byte t.
-std::uint32_t spread_fifth_bits(std::uint32_t bits) {
-  std::uint32_t spread = 0;
-  for (int j = 0; j < 8; j++) spread |= ((bits >> (4 * j) & 0xfU) * 0x00204081U & 0x01010101U) << j;
-  return spread;
+// Four dwords: of one row, or one of each of four lanes. A vector of the compiler's: every x86-64 has registers for it.
+using Dwords = std::uint32_t __attribute__((vector_size(16)));
+
+Dwords load_dwords(const void* at) {
+  Dwords value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+void store_dwords(std::byte* at, Dwords value) { std::memcpy(at, &value, sizeof value); }
+
+// A dword of each lane.
+using LaneDwords = std::uint32_t[kPanelOutputs];
+
+// What lies at one place of every row of a panel.
+struct Lanes {
+  const std::byte* first;
+  std::int64_t stride;  // bytes from one row to the next
+
+  const std::byte* operator[](std::int64_t lane) const { return first + lane * stride; }
+  Lanes operator+(std::int64_t bytes) const { return {first + bytes, stride}; }
+};
+
+// Dword i of load(lane) to dword (i, lane) of `to`, i < 4.
+template <class Load>
+void pack_dwords(Load load, void* to) {
+  constexpr std::int64_t kRow = sizeof(LaneDwords);
+  for (std::int64_t lane = 0; lane < kPanelOutputs; lane += 4) {
+    const Dwords a = load(lane), b = load(lane + 1), c = load(lane + 2), d = load(lane + 3);
+    const Dwords ac01 = __builtin_shufflevector(a, c, 0, 4, 1, 5), ac23 = __builtin_shufflevector(a, c, 2, 6, 3, 7);
+    const Dwords bd01 = __builtin_shufflevector(b, d, 0, 4, 1, 5), bd23 = __builtin_shufflevector(b, d, 2, 6, 3, 7);
+    std::byte* const four = static_cast<std::byte*>(to) + lane * 4;
+    store_dwords(four, __builtin_shufflevector(ac01, bd01, 0, 4, 1, 5));
+    store_dwords(four + kRow, __builtin_shufflevector(ac01, bd01, 2, 6, 3, 7));
+    store_dwords(four + 2 * kRow, __builtin_shufflevector(ac23, bd23, 0, 4, 1, 5));
+    store_dwords(four + 3 * kRow, __builtin_shufflevector(ac23, bd23, 2, 6, 3, 7));
+  }
 }
 
-// One output's chunk, from its block of 32.
-void pack_block(WeightFormat format, const std::byte* block, std::byte* chunk, std::int64_t lane) {
+void pack_stored_dwords(Lanes from, void* to) {
+  pack_dwords([&](std::int64_t lane) { return load_dwords(from[lane]); }, to);
+}
+
+void pack_halves(Lanes from, std::byte* to) {
+  for (std::int64_t lane = 0; lane < kPanelOutputs; lane++) std::memcpy(to + lane * 2, from[lane], 2);
+}
+
+// Byte `byte` of every lane's dword.
+void pack_bytes(const LaneDwords& dwords, int byte, std::byte* to) {
+  for (std::int64_t lane = 0; lane < kPanelOutputs; lane++) to[lane] = static_cast<std::byte>(dwords[lane] >> (8 * byte));
+}
+
+// Bit 4j + t of a file's word of fifth bits to bit j of byte t.
+void pack_fifth_bits(Lanes words, std::byte* to) {
+  for (std::int64_t lane = 0; lane < kPanelOutputs; lane += 4) {
+    const Dwords bits = {load_dword(words[lane]), load_dword(words[lane + 1]), load_dword(words[lane + 2]),
+                         load_dword(words[lane + 3])};
+    Dwords spread = {};
+    for (int j = 0; j < 8; j++) {
+      const Dwords four = bits >> (4 * j) & 0xfU;
+      spread |= ((four | four << 7 | four << 14 | four << 21) & 0x01010101U) << j;
+    }
+    store_dwords(to + lane * 4, spread);
+  }
+}
+
+// A chunk from blocks of 32.
+void pack_chunk(WeightFormat format, Lanes blocks, std::byte* chunk) {
   const ChunkLayout at = chunk_layout(format);
-  std::memcpy(chunk + at.d + lane * 2, block, 2);
-  block += 2;
+  pack_halves(blocks, chunk + at.d);
+  blocks = blocks + 2;
   if (has_minimum(format)) {
-    std::memcpy(chunk + at.m + lane * 2, block, 2);
-    block += 2;
+    pack_halves(blocks, chunk + at.m);
+    blocks = blocks + 2;
   }
   if (at.q - at.h == 64) {
-    store_dword(chunk + at.h + lane * 4, spread_fifth_bits(load_dword(block)));
-    block += 4;
+    pack_fifth_bits(blocks, chunk + at.h);
+    blocks = blocks + 4;
   }
-  const int dwords = format == WeightFormat::kQ8_0 ? 8 : 4;
-  for (int i = 0; i < dwords; i++) store_dword(chunk + at.q + (i * 16 + lane) * 4, load_dword(block + i * 4));
+  pack_stored_dwords(blocks, chunk + at.q);
+  if (format == WeightFormat::kQ8_0) pack_stored_dwords(blocks + 16, chunk + at.q + 4 * sizeof(LaneDwords));
 }
 
-// The four dwords of one output's nibbles, from two halves of 16 elements that are nibble `high` of their bytes.
-void pack_nibbles(const std::byte* bytes, bool high, std::byte* to, std::int64_t lane) {
+// The nibbles of a chunk, from two halves of 16 elements that are nibble `high` of their bytes.
+void pack_nibbles(Lanes bytes, bool high, std::byte* to) {
   const int shift = high ? 4 : 0;
-  for (int i = 0; i < 4; i++) {
-    const std::uint32_t first = load_dword(bytes + i * 4) >> shift & 0x0f0f0f0fU;
-    const std::uint32_t second = load_dword(bytes + 16 + i * 4) >> shift & 0x0f0f0f0fU;
-    store_dword(to + (i * 16 + lane) * 4, first | second << 4);
+  const auto both = [&](std::int64_t lane) {
+    const Dwords first = load_dwords(bytes[lane]) >> shift & 0x0f0f0f0fU;
+    const Dwords second = load_dwords(bytes[lane] + 16) >> shift & 0x0f0f0f0fU;
+    return first | second << 4;
+  };
+  pack_dwords(both, to);
+}
+
+// Of every byte the bits `mask` from bit `shift` on, of all dwords in one: those of dword i `width`·i bits further up.
+template <int kCount>
+void pack_upper_bits(const LaneDwords* dwords, int shift, std::uint32_t mask, int width, std::byte* to) {
+  for (std::int64_t lane = 0; lane < kPanelOutputs; lane += 4) {
+    Dwords upper = {};
+    for (int i = 0; i < kCount; i++) upper |= (load_dwords(&dwords[i][lane]) >> shift & mask) << (width * i);
+    store_dwords(to + lane * 4, upper);
   }
 }
 
-// One output's chunk, from part `part` (of 8) of its super-block.
-void pack_part_q6_k(const std::byte* block, int part, std::byte* chunk, std::int64_t lane) {
+// Chunks from parts [begin, end) (of 8) of super-blocks, to `chunk` and behind it.
+void pack_parts_q6_k(Lanes blocks, int begin, int end, std::byte* chunk) {
   const ChunkLayout at = chunk_layout(WeightFormat::kQ6_K);
-  const std::byte* const scales = block + 192 + part * 2;
-  chunk[at.d + lane] = scales[0];
-  chunk[at.d + 16 + lane] = scales[1];
-  const int half = part / 4;
-  const int quarter = part % 4;
-  pack_nibbles(block + half * 64 + quarter % 2 * 32, quarter / 2 == 1, chunk + at.q, lane);
-  const std::byte* const high = block + 128 + half * 32;
-  std::uint32_t upper[2] = {};
-  for (int i = 0; i < 4; i++) {
-    upper[0] |= (load_dword(high + i * 4) >> (quarter * 2) & 0x03030303U) << (2 * i);
-    upper[1] |= (load_dword(high + 16 + i * 4) >> (quarter * 2) & 0x03030303U) << (2 * i);
-  }
-  store_dword(chunk + at.h + lane * 4, upper[0]);
-  store_dword(chunk + at.h + 64 + lane * 4, upper[1]);
-}
-
-// The same of q4_k and q5_k.
-void pack_part_with_minimum(WeightFormat format, const std::byte* block, int part, std::byte* chunk, std::int64_t lane) {
-  const ChunkLayout at = chunk_layout(format);
-  const std::byte* const six = block + 4;  // numbers of 6 bits
-  const auto bits = [&](int byte, int shift, unsigned mask) { return std::to_integer<unsigned>(six[byte]) >> shift & mask; };
-  const unsigned sc = part < 4 ? bits(part, 0, 63) : bits(part + 4, 0, 15) | bits(part - 4, 6, 3) << 4;
-  const unsigned mc = part < 4 ? bits(part + 4, 0, 63) : bits(part + 4, 4, 15) | bits(part, 6, 3) << 4;
-  chunk[at.d + lane] = static_cast<std::byte>(sc);
-  chunk[at.m + lane] = static_cast<std::byte>(mc);
-  const std::byte* bytes = six + 12;
-  if (format == WeightFormat::kQ5_K) {
-    std::uint32_t fifths = 0;
-    for (int j = 0; j < 8; j++) fifths |= (load_dword(bytes + j * 4) >> part & 0x01010101U) << j;
-    store_dword(chunk + at.h + lane * 4, fifths);
-    bytes += 32;
-  }
-  pack_nibbles(bytes + part / 2 * 32, part % 2 == 1, chunk + at.q, lane);
-}
-
-void pack_row_of_super_blocks(const PackedMatrix& w, const std::byte* row, std::byte* panel, std::int64_t lane) {
-  std::byte* const chunks = panel + w.head_bytes();
-  for (std::int64_t chunk = 0; chunk < w.chunks(); chunk++) {
-    const std::int64_t in_row = w.chunks_before + chunk;
-    const std::int64_t super = in_row / kChunksPerSuperBlock;
-    const auto part = static_cast<int>(in_row % kChunksPerSuperBlock);
-    const std::byte* const block = row + super * block_bytes(w.format);
-    std::byte* const head = panel + super * packed_super_bytes(w.format);
-    std::memcpy(head + lane * 2, block + scale_offset(w.format), 2);
-    if (has_minimum(w.format)) {
-      std::memcpy(head + 32 + lane * 2, block + 2, 2);
-      head[32 + lane * 2 + 1] ^= std::byte{0x80};
-      pack_part_with_minimum(w.format, block, part, chunks + chunk * w.chunk_bytes(), lane);
-    } else {
-      pack_part_q6_k(block, part, chunks + chunk * w.chunk_bytes(), lane);
+  LaneDwords high[16];
+  for (int i = 0; i < 16; i += 4) pack_stored_dwords(blocks + 128 + i * 4, high[i]);
+  LaneDwords scales[4];
+  pack_stored_dwords(blocks + 192, scales);
+  for (int part = begin; part < end; part++, chunk += packed_chunk_bytes(WeightFormat::kQ6_K)) {
+    const int half = part / 4;
+    const int quarter = part % 4;
+    for (int group = 0; group < 2; group++) {
+      pack_bytes(scales[part / 2], part % 2 * 2 + group, chunk + at.d + group * 16);
+      pack_upper_bits<4>(high + half * 8 + group * 4, quarter * 2, 0x03030303U, 2, chunk + at.h + group * 64);
     }
+    pack_nibbles(blocks + half * 64 + quarter % 2 * 32, quarter / 2 == 1, chunk + at.q);
   }
+}
+
+// The numbers of 6 bits of super-blocks, a byte each: of parts 0 to 3, and 4 to 7.
+struct PartScales {
+  LaneDwords sc[2], mc[2];
+};
+PartScales part_scales(Lanes blocks) {
+  LaneDwords head[4];  // d and dmin; the twelve bytes of the numbers
+  pack_stored_dwords(blocks, head);
+  PartScales scales;
+  for (std::int64_t lane = 0; lane < kPanelOutputs; lane++) {
+    const std::uint32_t first = head[1][lane], second = head[2][lane], third = head[3][lane];
+    scales.sc[0][lane] = first & 0x3f3f3f3fU;
+    scales.mc[0][lane] = second & 0x3f3f3f3fU;
+    scales.sc[1][lane] = (third & 0x0f0f0f0fU) | (first >> 6 & 0x03030303U) << 4;
+    scales.mc[1][lane] = (third >> 4 & 0x0f0f0f0fU) | (second >> 6 & 0x03030303U) << 4;
+  }
+  return scales;
+}
+
+// As pack_parts_q6_k, of q4_k and q5_k.
+void pack_parts_with_minimum(WeightFormat format, Lanes blocks, int begin, int end, std::byte* chunk) {
+  const ChunkLayout at = chunk_layout(format);
+  const bool fifth = format == WeightFormat::kQ5_K;
+  const PartScales scales = part_scales(blocks);
+  LaneDwords high[8];
+  if (fifth) {
+    pack_stored_dwords(blocks + 16, high[0]);
+    pack_stored_dwords(blocks + 32, high[4]);
+  }
+  const Lanes nibbles = blocks + (fifth ? 48 : 16);
+  for (int part = begin; part < end; part++, chunk += packed_chunk_bytes(format)) {
+    pack_bytes(scales.sc[part / 4], part % 4, chunk + at.d);
+    pack_bytes(scales.mc[part / 4], part % 4, chunk + at.m);
+    if (fifth) pack_upper_bits<8>(high, part, 0x01010101U, 1, chunk + at.h);
+    pack_nibbles(nibbles + part / 2 * 32, part % 2 == 1, chunk + at.q);
+  }
+}
+
+// What super-blocks have once: d, and -dmin, of lanes that are there; a lane that is not has +0 of either.
+void pack_head(WeightFormat format, Lanes blocks, std::int64_t lanes, std::byte* head) {
+  for (std::int64_t lane = 0; lane < lanes; lane++) {
+    std::memcpy(head + lane * 2, blocks[lane] + scale_offset(format), 2);
+    if (!has_minimum(format)) continue;
+    std::memcpy(head + 32 + lane * 2, blocks[lane] + 2, 2);
+    head[32 + lane * 2 + 1] ^= std::byte{0x80};
+  }
+}
+
+void pack_super_blocks(const PackedMatrix& w, Lanes rows, std::int64_t lanes, std::byte* panel) {
+  std::byte* chunk = panel + w.head_bytes();
+  const std::int64_t end = w.chunks_before + w.chunks();
+  for (std::int64_t super = 0; super * kChunksPerSuperBlock < end; super++) {
+    const Lanes blocks = rows + super * block_bytes(w.format);
+    const std::int64_t before = super * kChunksPerSuperBlock;
+    const auto part = static_cast<int>(std::max<std::int64_t>(w.chunks_before - before, 0));
+    const auto part_end = static_cast<int>(std::min(end - before, kChunksPerSuperBlock));
+    pack_head(w.format, blocks, lanes, panel + super * packed_super_bytes(w.format));
+    if (has_minimum(w.format)) {
+      pack_parts_with_minimum(w.format, blocks, part, part_end, chunk);
+    } else {
+      pack_parts_q6_k(blocks, part, part_end, chunk);
+    }
+    chunk += (part_end - part) * w.chunk_bytes();
+  }
+}
+
+// The panel of 16 rows, of which those behind the first `lanes` are padding: bytes of 0.
+void pack_panel(const PackedMatrix& w, Lanes rows, std::int64_t lanes, std::byte* panel) {
+  if (has_super_blocks(w.format)) return pack_super_blocks(w, rows, lanes, panel);
+  for (std::int64_t chunk = 0; chunk < w.chunks(); chunk++)  // the rows of a panel are in the cache
+    pack_chunk(w.format, rows + chunk * block_bytes(w.format), panel + chunk * w.chunk_bytes());
 }
 
 }  // namespace
@@ -119,21 +222,19 @@ std::int64_t stored_row_bytes(const PackedMatrix& w) {
 void pack_block_panels(const PackedMatrix& w, const std::byte* rows, std::int64_t first_row, std::int64_t begin,
                        std::int64_t end) {
   const std::int64_t stride = stored_row_bytes(w);
-  const std::int64_t block = block_bytes(w.format);
   for (std::int64_t p = begin; p < end; p++) {
     std::byte* const panel = static_cast<std::byte*>(const_cast<void*>(w.data)) + p * w.panel_bytes();
     const std::int64_t output = p * kPanelOutputs;
-    const std::int64_t lanes = output + kPanelOutputs <= w.outputs ? kPanelOutputs : w.outputs - output;
-    if (lanes < kPanelOutputs) std::memset(panel, 0, static_cast<std::size_t>(w.panel_bytes()));
+    const std::int64_t lanes = std::min(kPanelOutputs, w.outputs - output);
     const std::byte* const row = rows + (output - first_row) * stride;
-    if (has_super_blocks(w.format)) {
-      for (std::int64_t lane = 0; lane < lanes; lane++) pack_row_of_super_blocks(w, row + lane * stride, panel, lane);
+    if (lanes == kPanelOutputs) {
+      pack_panel(w, {row, stride}, lanes, panel);
       continue;
     }
-    for (std::int64_t chunk = 0; chunk < w.chunks(); chunk++) {  // the rows of a panel are in the cache
-      for (std::int64_t lane = 0; lane < lanes; lane++)
-        pack_block(w.format, row + lane * stride + chunk * block, panel + chunk * w.chunk_bytes(), lane);
-    }
+    std::vector<std::byte> padded(static_cast<std::size_t>(kPanelOutputs * stride));
+    std::copy_n(row, lanes * stride, padded.data());
+    std::memset(panel, 0, static_cast<std::size_t>(w.panel_bytes()));
+    pack_panel(w, {padded.data(), stride}, lanes, panel);
   }
 }
 

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <string_view>
 
@@ -45,31 +44,10 @@ class WeightSource {
 };
 
 // True when any of the n floats is NaN or infinite.
-[[nodiscard]] inline bool has_non_finite(const float* values, std::size_t n) {
-  // An exponent of all ones, without a branch in the loop.
-  std::uint32_t found = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    std::uint32_t bits;
-    std::memcpy(&bits, values + i, 4);
-    found |= static_cast<std::uint32_t>((bits & 0x7f800000u) == 0x7f800000u);
-  }
-  return found != 0;
-}
+[[nodiscard]] bool has_non_finite(const float* values, std::size_t n);
 
 // The same of n stored blocks, which are n elements of plain numbers. An element of a block is finite where the block's
 // scale, and the minimum of a format that has one, are.
-[[nodiscard]] inline bool has_non_finite(WeightFormat format, const void* values, std::size_t n) {
-  if (format == WeightFormat::kF32) return has_non_finite(static_cast<const float*>(values), n);
-  const auto stride = static_cast<std::size_t>(block_bytes(format));
-  const auto* scale = static_cast<const std::byte*>(values) + scale_offset(format);
-  const std::uint16_t exponent = format == WeightFormat::kBF16 ? 0x7f80 : 0x7c00;
-  std::uint32_t found = 0;
-  for (std::size_t i = 0; i < n; ++i, scale += stride) {
-    std::uint16_t bits[2] = {};
-    std::memcpy(bits, scale, has_minimum(format) ? 4 : 2);
-    found |= static_cast<std::uint32_t>((bits[0] & exponent) == exponent || (bits[1] & exponent) == exponent);
-  }
-  return found != 0;
-}
+[[nodiscard]] bool has_non_finite(WeightFormat format, const void* values, std::size_t n);
 
 }  // namespace herd::model

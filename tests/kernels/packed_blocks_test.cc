@@ -3,6 +3,7 @@
 
 #include "kernels/packed_blocks.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -188,6 +189,22 @@ TEST(PackedBlocks, RowsAsFloats) {
     }
     unpack_row(w.packed, 18, row.data());
     for (const float value : row) ASSERT_EQ(value, 0.0F) << format_name(format);
+  }
+}
+
+// The rest of the last panel, and what lies between its parts, is bytes of 0: also the minima, whose sign is turned.
+TEST(PackedBlocks, WhatIsNoRowIsZeros) {
+  Random random(5);
+  for (const WeightFormat format : kBlockFormats) {
+    BlockMatrix w(random, format, 18, 512, {}, has_super_blocks(format) ? 3 : 0, BlockFill::kPlain);
+    std::fill(w.rows.begin(), w.rows.end(), std::byte{0});
+    const auto size = static_cast<std::size_t>(block_bytes(format));
+    if (has_super_blocks(format) && has_minimum(format)) {  // -0, of which +0 is packed
+      for (std::size_t block = 0; block < w.rows.size(); block += size) w.rows[block + 3] = std::byte{0x80};
+    }
+    w.pack(reference());
+    const auto last = w.bytes().subspan(static_cast<std::size_t>(w.packed.panel_bytes()));
+    EXPECT_EQ(std::count(last.begin(), last.end(), 0), w.packed.panel_bytes()) << format_name(format);
   }
 }
 

@@ -76,6 +76,9 @@ class Planning {
   Status state(const tokenizer::TokenizerDefinition* definition) {
     if (const GgufFile* file = model_.gguf()) {
       restate_model(*file, !plan_.rope_divisors.empty(), head_);
+      const TextParts& beside = model_.description.text;
+      if (!beside.tokenizer_json.empty() || !beside.tokenizer_model.empty())
+        plan_.notes.push_back("the tokenizer and the other files beside the GGUF file are not carried over: what it says itself is");
     } else {
       Status status = state_model(model_.description, model_.files.path, definition, head_, unsaid_);
       if (!status.ok()) return status;

@@ -159,7 +159,9 @@ def of_blocks(herd, root):
     parts = root / "parts"
     parts.mkdir()
     shutil.copy(paths["q4_0"], parts / "whole.gguf")
-    herd.convert(parts, root / "of-folder.gguf")
+    shutil.copy(Path(DEMO_MODEL) / "tokenizer.json", parts)
+    said = herd.convert(parts, root / "of-folder.gguf")
+    checks.check("what lies beside a GGUF file is not carried over, which is said", "not carried over" in said, said)
     checks.equal("the GGUF file of a folder", herd.computed(root / "of-folder.gguf"), herd.computed(paths["q4_0"]))
 
 

@@ -20,6 +20,8 @@ struct CheckFlags {
 
 void print_right(const ClusterReport& report) {
   print("%s: is right\n", report.file.c_str());
+  if (const std::string directory = directory_text(report); !directory.empty())
+    print("%s: %s\n", report.file.c_str(), directory.c_str());
   for (const std::string& note : report.notes) print("%s: note: %s\n", report.file.c_str(), note.c_str());
 }
 

@@ -9,6 +9,7 @@
 #include "cluster/config/setting_table.h"
 #include "cluster/config/yaml_tree.h"
 #include "cluster/placement/replica_plan.h"
+#include "cluster/routing/prefix_directory.h"
 #include "commands/cluster_options.h"
 #include "runtime/checkpoint/open_model.h"
 #include "runtime/files/file_bytes.h"
@@ -240,6 +241,23 @@ void append_settings(const ClusterReport& report, std::string& text) {
 
 }  // namespace
 
+std::optional<std::size_t> directory_bytes(const ClusterReport& report) {
+  if (!report.parsed.spec.kv.enable_prefix_caching || report.kv.empty()) return std::nullopt;
+  std::size_t blocks = 0;
+  for (const auto& kv : report.kv) {
+    if (!kv) return std::nullopt;
+    blocks += static_cast<std::size_t>(kv->num_blocks);
+  }
+  return routing::PrefixDirectory::bytes_for(blocks);
+}
+
+std::string directory_text(const ClusterReport& report) {
+  const auto bytes = directory_bytes(report);
+  if (!bytes) return {};
+  return "prefix directory of each gateway: at most " + std::to_string(*bytes) + " bytes, " +
+         std::to_string(routing::PrefixDirectory::kBytesPerBlock) + " for each KV block of the replicas";
+}
+
 bool is_cluster_file(const std::string& path) { return path.ends_with(".yaml") || path.ends_with(".yml"); }
 
 Expected<ClusterReport> report_cluster(const std::string& path) {
@@ -276,6 +294,7 @@ std::string report_text(const ClusterReport& report) {
     text += "gateway " + gateway.name + " at " + gateway.host + ":" + std::to_string(gateway.port) +
             (gateway.node.empty() ? "" : " on the machine of " + gateway.node) + "\n";
   append_nodes(report, text);
+  if (const std::string directory = directory_text(report); !directory.empty()) text += directory + "\n";
   append_settings(report, text);
   for (const std::string& note : report.notes) text += "note: " + note + "\n";
   return text;

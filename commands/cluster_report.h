@@ -41,6 +41,12 @@ struct ClusterReport {
 // kMissing and kBadInput: the file itself cannot be read. What is wrong inside it is in the report.
 [[nodiscard]] Expected<ClusterReport> report_cluster(const std::string& path);
 
+// What each gateway takes at most to know which replica's prefix cache holds what, in bytes; nothing: there are no caches, or how large
+// they are is decided when ranks start.
+[[nodiscard]] std::optional<std::size_t> directory_bytes(const ClusterReport& report);
+// "prefix directory of each gateway: at most …", without an end of line; empty where nothing is known.
+[[nodiscard]] std::string directory_text(const ClusterReport& report);
+
 // Whether a path names a cluster file and no model.
 [[nodiscard]] bool is_cluster_file(const std::string& path);
 
@@ -49,7 +55,7 @@ struct ClusterReport {
 // For `herd inspect`.
 [[nodiscard]] std::string report_text(const ClusterReport& report);
 [[nodiscard]] std::string report_json(const ClusterReport& report);  // a line
-// For `herd check`: {"file", "valid", "problems": […], "notes": […]}, a line.
+// For `herd check`: {"file", "valid", "problems": […], "prefix_directory_bytes", "notes": […]}, a line.
 [[nodiscard]] std::string check_json(const ClusterReport& report);
 
 // The JSON Schema of cluster files, for editors.

@@ -70,6 +70,11 @@ json::array replicas_array(const ClusterReport& report) {
   return replicas;
 }
 
+json::value directory_value(const ClusterReport& report) {
+  const auto bytes = directory_bytes(report);
+  return bytes ? json::value(*bytes) : json::value();
+}
+
 }  // namespace
 
 std::string check_json(const ClusterReport& report) {
@@ -79,6 +84,7 @@ std::string check_json(const ClusterReport& report) {
   return json::serialize(json::object{{"file", report.file},
                                       {"valid", report.parsed.problems.empty()},
                                       {"problems", std::move(problems)},
+                                      {"prefix_directory_bytes", directory_value(report)},
                                       {"notes", lines(report.notes)}}) +
          "\n";
 }
@@ -106,6 +112,7 @@ std::string report_json(const ClusterReport& report) {
                                       {"any_node_with_certificate", spec.any_node_with_certificate},
                                       {"nodes", nodes_array(report)},
                                       {"replicas", replicas_array(report)},
+                                      {"prefix_directory_bytes", directory_value(report)},
                                       {"settings", std::move(settings)},
                                       {"notes", lines(report.notes)}}) +
          "\n";

@@ -11,6 +11,8 @@ Status check(const ServeFlags& flags) {
     return usage_error("--request-timeout must be above 0 and at most --max-request-timeout");
   if (flags.policy != "fcfs" && flags.policy != "priority")
     return usage_error("--scheduling-policy must be fcfs or priority, not " + flags.policy);
+  if (flags.routing_policy != "predicted" && flags.routing_policy != "round_robin")
+    return usage_error("--routing-policy must be predicted or round_robin, not " + flags.routing_policy);
   if (flags.log_format != "text" && flags.log_format != "json")
     return usage_error("--log-format must be text or json, not " + flags.log_format);
   if (!observability::log_level_named(flags.log_level) || flags.log_level == "debug")
@@ -55,6 +57,7 @@ void set_limits(const ServeFlags& flags, std::size_t together, gateway::GatewayC
                        .queue_tokens_max = flags.queued_tokens_max,
                        .running_sequences_max = together + std::max<std::size_t>(1, together / 8),
                        .priorities = flags.policy == "priority"};
+  if (flags.routing_policy == "round_robin") gateway.routing = routing::RoutingPolicy::kRoundRobin;
   gateway.open_sequences_max = std::max(gateway.open_sequences_max, gateway.admission.running_sequences_max);
 }
 
@@ -110,6 +113,10 @@ void add_serve_flags(CLI::App& command, ServeFlags& flags) {
   command.add_option("--max-request-timeout", flags.request_timeout_max, "The most X-Request-Timeout may ask for")
       ->capture_default_str()->group(limits);
   command.add_option("--scheduling-policy", flags.policy, "fcfs, or priority: the request's `priority` counts")
+      ->capture_default_str()->group(limits);
+  command.add_option("--routing-policy", flags.routing_policy,
+                     "Which replica takes a request: predicted (where it would be done first, by what runs there and what its prefix "
+                     "cache holds) or round_robin")
       ->capture_default_str()->group(limits);
   command.add_option("--max-connections", flags.http.limits.connections, "Open connections")
       ->capture_default_str()->group(limits);

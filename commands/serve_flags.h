@@ -29,6 +29,7 @@ struct ServeFlags {
   std::size_t queued_requests_max = 1024;
   std::uint64_t queued_tokens_max = 1ULL << 20;
   std::string policy = "fcfs";
+  std::string routing_policy = "predicted";
   double shutdown_timeout = 30;
   int text_threads = 1;
   int compute_nice = 5;

@@ -61,6 +61,7 @@ constexpr RetiredName kRetiredNames[] = {
 constexpr std::string_view kOfLeaders[] = {
     "herd_kv_blocks",
     "herd_kv_evicted_blocks_total",
+    "herd_prefix_cache_saved_seconds_total",
     "herd_scheduler_discarded_tokens_total",
     "herd_scheduler_step_seconds",
     "herd_step_bandwidth_ratio",
@@ -117,6 +118,8 @@ ReplicaMetrics gauges_and_counters(const Adder& add) {
   m.prefix_queries = add.counter("vllm:prefix_cache_queries_total", "Tokens looked up in the prefix cache.");
   m.prefix_hits = add.counter("vllm:prefix_cache_hits_total", "Tokens found in the prefix cache.");
   m.evicted_blocks = add.counter("herd_kv_evicted_blocks_total", "Cached KV blocks given up for new content.");
+  m.saved_seconds = add.counter("herd_prefix_cache_saved_seconds_total",
+                                "What the tokens found in the prefix cache would have taken to compute, as predicted.");
   m.discarded_tokens = add.counter("herd_scheduler_discarded_tokens_total",
                                    "Tokens computed past the end of a sequence and dropped (steps run ahead).");
   return m;
@@ -254,6 +257,13 @@ MetricFamilies::MetricFamilies(const ServingMetricsConfig& config)
   endpoint.ejections = add.counter("herd_replica_ejections_total",
                                    "Times that a replica was left alone, as it was 8 times slower than another one.");
   endpoint.tokens_delivered = add.counter("herd_tokens_delivered_total", "Tokens handed to clients, each once.");
+  endpoint.routed_tokens = add.counter("herd_routed_prompt_tokens_total", "Tokens of prompts that this gateway sent to replicas.");
+  endpoint.routed_tokens_held = add.counter("herd_routed_cached_tokens_total",
+                                            "Of these, what the replica was known to have in its prefix cache, or soon would.");
+  endpoint.news_missed = add.counter("herd_prefix_news_missed_total",
+                                     "Times that a replica was asked for all that its prefix cache holds, as news of it were missing.");
+  endpoint.directory_blocks = add.gauge("herd_prefix_directory_blocks", "Cached KV blocks of all replicas that this gateway knows of.");
+  endpoint.directory_bytes = add.gauge("herd_prefix_directory_bytes", "Memory that knowing them takes.");
 }
 
 MetricFamilies::~MetricFamilies() = default;

@@ -47,6 +47,7 @@ struct ReplicaMetrics {
   prometheus::Counter* prefix_queries;
   prometheus::Counter* prefix_hits;
   prometheus::Counter* evicted_blocks;
+  prometheus::Counter* saved_seconds;
   prometheus::Counter* discarded_tokens;
   prometheus::Histogram* first_token;
   prometheus::Histogram* token_gap;
@@ -82,6 +83,11 @@ struct EndpointMetrics {
   prometheus::Counter* stale_deltas;
   prometheus::Counter* ejections;
   prometheus::Counter* tokens_delivered;
+  prometheus::Counter* routed_tokens;
+  prometheus::Counter* routed_tokens_held;
+  prometheus::Counter* news_missed;
+  prometheus::Gauge* directory_blocks;
+  prometheus::Gauge* directory_bytes;
 };
 
 class MetricFamilies {

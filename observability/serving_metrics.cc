@@ -42,6 +42,21 @@ class KeptCounter {
   std::uint64_t last_ = 0;
 };
 
+// The same of seconds.
+class KeptSeconds {
+ public:
+  explicit KeptSeconds(prometheus::Counter* counter) : counter_(counter) {}
+  void set(double value) {
+    value = sane(value);
+    counter_->Increment(value >= last_ ? value - last_ : value);
+    last_ = value;
+  }
+
+ private:
+  prometheus::Counter* counter_;
+  double last_ = 0;
+};
+
 struct KeptReplicaCounters {
   explicit KeptReplicaCounters(const ReplicaMetrics& m)
       : prompt_tokens(m.prompt_tokens),
@@ -51,6 +66,7 @@ struct KeptReplicaCounters {
         prefix_queries(m.prefix_queries),
         prefix_hits(m.prefix_hits),
         evicted_blocks(m.evicted_blocks),
+        saved_seconds(m.saved_seconds),
         discarded_tokens(m.discarded_tokens) {}
 
   void set(const scheduler::SchedulerStats& stats) {
@@ -71,6 +87,7 @@ struct KeptReplicaCounters {
   KeptCounter prefix_queries;
   KeptCounter prefix_hits;
   KeptCounter evicted_blocks;
+  KeptSeconds saved_seconds;
   KeptCounter discarded_tokens;
 };
 
@@ -105,7 +122,10 @@ struct ServingMetrics::Impl {
         replayed(families.endpoint.replayed),
         stale_deltas(families.endpoint.stale_deltas),
         ejections(families.endpoint.ejections),
-        tokens_delivered(families.endpoint.tokens_delivered) {
+        tokens_delivered(families.endpoint.tokens_delivered),
+        routed_tokens(families.endpoint.routed_tokens),
+        routed_tokens_held(families.endpoint.routed_tokens_held),
+        news_missed(families.endpoint.news_missed) {
     for (const ReplicaMetrics& metrics : families.replicas) kept.emplace_back(metrics);
   }
 
@@ -131,6 +151,9 @@ struct ServingMetrics::Impl {
   KeptCounter stale_deltas;
   KeptCounter ejections;
   KeptCounter tokens_delivered;
+  KeptCounter routed_tokens;
+  KeptCounter routed_tokens_held;
+  KeptCounter news_missed;
 };
 
 ServingMetrics::ServingMetrics(const ServingMetricsConfig& config) : impl_(std::make_unique<Impl>(config)) {}
@@ -234,7 +257,9 @@ void ServingMetrics::Impl::set_replica(std::size_t index, const Snapshot::Replic
   m.kv_idle->Set(blocks.num_idle);
   m.kv_held->Set(blocks.num_held);
   // A replica that could not be asked hands in nothing at all: not the same as one that was started again.
-  if (from.serving || stats != scheduler::SchedulerStats{}) kept[index].set(stats);
+  if (!from.serving && stats == scheduler::SchedulerStats{}) return;
+  kept[index].set(stats);
+  kept[index].saved_seconds.set(from.saved_s);
 }
 
 void ServingMetrics::set(const Snapshot& snapshot) {
@@ -259,6 +284,11 @@ void ServingMetrics::set(const Snapshot& snapshot) {
   impl_->stale_deltas.set(snapshot.stale_deltas);
   impl_->ejections.set(snapshot.ejections);
   impl_->tokens_delivered.set(snapshot.tokens_delivered);
+  impl_->routed_tokens.set(snapshot.routing.prompt_tokens);
+  impl_->routed_tokens_held.set(snapshot.routing.held_tokens);
+  impl_->news_missed.set(snapshot.routing.news_missed);
+  endpoint.directory_blocks->Set(static_cast<double>(snapshot.directory_blocks));
+  endpoint.directory_bytes->Set(static_cast<double>(snapshot.directory_bytes));
 }
 
 void ServingMetrics::set_from(const std::function<Snapshot()>& take) {

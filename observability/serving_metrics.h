@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cluster/membership/group_supervisor.h"
+#include "cluster/routing/routing_stats.h"
 #include "runtime/kv/block_manager.h"
 #include "runtime/scheduler/scheduler.h"
 #include "runtime/step/step_plan.h"
@@ -79,6 +80,7 @@ class ServingMetrics {
     struct Replica {
       bool serving = false;
       scheduler::SchedulerStats scheduler;
+      double saved_s = 0;  // by its prefix cache
     };
     std::vector<Replica> replicas;
     std::uint64_t gateway_waiting = 0;  // requests not yet with a replica
@@ -89,6 +91,9 @@ class ServingMetrics {
     std::uint64_t stale_deltas = 0;  // of attempts that were over: dropped
     std::uint64_t ejections = 0;     // times that a replica was found far slower than another
     std::uint64_t tokens_delivered = 0;
+    routing::RoutingStats routing;
+    std::uint64_t directory_blocks = 0;
+    std::uint64_t directory_bytes = 0;
     double capacity_tokens_per_s = 0;  // the admission's measured rate
   };
   // Calls in the order in which the snapshots were taken: a counter that falls counts as started again.

@@ -10,6 +10,7 @@
 #include "cluster/admission/admission_queue.h"
 #include "cluster/gateway/request_ledger.h"
 #include "cluster/routing/cluster_view.h"
+#include "cluster/routing/routing_stats.h"
 #include "runtime/clock.h"
 #include "runtime/scheduler/scheduler.h"
 
@@ -20,6 +21,7 @@ struct ReplicaStatus {
   bool serving = false;
   std::uint64_t steps = 0;              // finished
   scheduler::SchedulerStats scheduler;  // of a replica that serves, as it said last
+  double saved_s = 0.0;                 // likewise: by its prefix cache
 };
 
 struct ClusterStatus {
@@ -29,6 +31,9 @@ struct ClusterStatus {
   admission::AdmissionStats admission;
   std::size_t open_requests = 0;
   std::uint64_t replica_ejections = 0;  // GatewayCore::replica_ejections()
+  routing::RoutingStats routing;
+  std::size_t directory_blocks = 0;     // of all replicas' prefix caches that this gateway knows of
+  std::size_t directory_bytes = 0;      // that knowing them takes
   // While sequences run or wait to: since when no step was finished of the replica that has been silent longest
   // (gateway::StepProgress).
   std::optional<Instant> silent_since;

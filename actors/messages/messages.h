@@ -15,6 +15,7 @@
 #include "cluster/routing/replica_loss.h"
 #include "kernels/status.h"
 #include "runtime/ids.h"
+#include "runtime/kv/block_news.h"
 #include "runtime/scheduler/step_cost.h"
 #include "runtime/step/attempt_key.h"
 #include "runtime/step/step_plan.h"
@@ -52,6 +53,7 @@ struct ReplicaReported {
   routing::ReplicaGeneration from;
   replica::ReplicaStats stats;
   bool draining = false;  // it takes nothing new
+  std::shared_ptr<const kv::BlockNews> news{};  // of its prefix cache; null: none
   std::shared_ptr<const void> held{};
 };
 
@@ -68,7 +70,7 @@ struct ReplicaLost {
   std::shared_ptr<const void> held{};
 };
 
-// To a replica, from a gateway.
+// To a replica, from a gateway. One that joins again is told anew how the replica stands, and all that its prefix cache holds.
 struct RunSequence {
   step::Submission submission;
   std::shared_ptr<const void> held{};

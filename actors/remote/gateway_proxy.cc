@@ -13,12 +13,17 @@
 namespace herd::actors {
 namespace {
 
-// Clocks differ between processes, so a time travels as how long ago it was; 0 stays: there is none.
-replica::ReplicaReport report_of(const ReplicaReported& reported, Instant now) {
+// Clocks differ between processes, so a time travels as how long ago it was; 0 stays: there is none. More than one report where the
+// news are too many for one.
+std::vector<replica::ReplicaReport> reports_of(const ReplicaReported& reported, Instant now) {
   replica::ReplicaReport report{reported.stats, reported.draining};
   Instant& oldest = report.stats.scheduler.oldest_waiting_since;
   if (oldest != Instant()) oldest = {now.ns - oldest.ns};
-  return report;
+  if (!reported.news) return {report};
+  std::vector<replica::ReplicaReport> reports;
+  for (kv::BlockNews& part : kv::cut_news(*reported.news, replica::kNewsKeysMax))
+    reports.emplace_back(report).news = std::move(part);
+  return reports;
 }
 
 handshake::Progress progress_of(const replica::ReplicaStats& stats) {
@@ -68,7 +73,8 @@ GatewayHandle::behavior_type gateway_proxy(GatewayHandle::stateful_pointer<Gatew
       },
       [&state](const ReplicaReported& reported) {
         state.port->set_progress(progress_of(reported.stats));
-        state.port->send(wire::encode(report_of(reported, state.clock())), reported.from);
+        for (const replica::ReplicaReport& report : reports_of(reported, state.clock()))
+          state.port->send(wire::encode(report), reported.from);
       },
       [&state](const ReplicaLost& lost) { state.port->send(wire::encode(lost.loss), lost.loss.replica); },
       [](const ViewChanged&) {},

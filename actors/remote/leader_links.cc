@@ -1,5 +1,6 @@
 #include "actors/remote/leader_links.h"
 
+#include <algorithm>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -43,15 +44,21 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
     return proxies_.emplace(generation, system_.spawn(replica_proxy, link_, generation, cluster_epoch, gateway_)).first->second;
   }
 
-  // Frames of others are stale from here on.
+  // Frames of others are stale from here on. What a generation said before the view had it was passed over, but for its last report:
+  // its leader is to say it anew.
   void keep(const std::set<ReplicaGeneration>& current) {
     const std::scoped_lock lock(mutex_);
+    const bool is_new = !std::ranges::includes(current_, current);
     current_ = current;
     std::erase_if(reported_, [&](ReplicaGeneration generation) { return !current.contains(generation); });
     if (early_ && current_.contains(early_->from)) {
       reported_.insert(early_->from);
       caf::anon_send(gateway_, *early_);
       early_.reset();
+    }
+    if (is_new && link_) {
+      const routing::GatewayJoin join = join_();
+      (void)link_->send(wire::encode(join), join.cluster_epoch, {});  // where it cannot be sent, the connection has ended
     }
     std::erase_if(proxies_, [&](const auto& proxy) {
       if (current.contains(proxy.first)) return false;
@@ -135,11 +142,12 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
   }
 
   // A generation may report before the view that has it comes: the report is kept until then, as the next may be long in coming.
-  // It is one, and so holds no bytes of the connection back.
+  // It is one, and so holds no bytes of the connection back; news in those before it are missed, and asked for again.
   Status on_report(const wire::OpenedFrame& frame, const std::shared_ptr<const void>& held) {
     auto report = wire::decode_replica_report(frame.frame.words);
     if (!report) return report.error();
     ReplicaReported reported{frame.header.replica, std::move(report->stats), report->draining};
+    if (report->news) reported.news = std::make_shared<const kv::BlockNews>(std::move(*report->news));
     const std::scoped_lock lock(mutex_);
     if (current_.contains(reported.from)) {
       reported_.insert(reported.from);

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "cluster/routing/gateway_join.h"
+#include "cluster/wire/control_codec.h"
 #include "cluster/wire/generate_codec.h"
 
 namespace herd::actors {
@@ -12,6 +14,10 @@ void ReplicaProxyState::start(std::shared_ptr<link::Link> link, routing::Replica
   generation_ = generation;
   cluster_epoch_ = cluster_epoch;
   gateway_ = std::move(gateway);
+}
+
+void ReplicaProxyState::on_joined(const GatewayJoined& joined) {
+  if (std::exchange(joined_, true)) (void)link_->send(wire::encode(routing::GatewayJoin{joined.id, cluster_epoch_, 0}), cluster_epoch_, {});
 }
 
 void ReplicaProxyState::on_run(const step::Submission& submission) {
@@ -42,7 +48,7 @@ ReplicaHandle::behavior_type replica_proxy(ReplicaProxyState::Self self, std::sh
   ReplicaProxyState& state = self->state;
   state.start(std::move(link), generation, cluster_epoch, std::move(gateway));
   return {
-      [](const GatewayJoined&) {},  // its leader was told when the connection opened
+      [&state](const GatewayJoined& joined) { state.on_joined(joined); },
       [&state](const RunSequence& order) { state.on_run(order.submission); },
       [&state](const StopSequence& order) { state.on_stop(order.attempt); },
       // Of the replica itself, and for nobody here:

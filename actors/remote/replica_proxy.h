@@ -13,6 +13,8 @@ class ReplicaProxyState {
  public:
   using Self = ReplicaHandle::stateful_pointer<ReplicaProxyState>;
   void start(std::shared_ptr<link::Link> link, routing::ReplicaGeneration generation, Epoch cluster_epoch, GatewayHandle gateway);
+  // Its leader was told when the connection opened: the gateway joins again only to be told all anew.
+  void on_joined(const GatewayJoined& joined);
   void on_run(const step::Submission& submission);
   void on_stop(const step::AttemptKey& attempt);
 
@@ -24,6 +26,7 @@ class ReplicaProxyState {
   routing::ReplicaGeneration generation_;
   Epoch cluster_epoch_;
   GatewayHandle gateway_;
+  bool joined_ = false;
 };
 
 ReplicaHandle::behavior_type replica_proxy(ReplicaProxyState::Self self, std::shared_ptr<link::Link> link,

@@ -86,9 +86,16 @@ void GatewayState::on_reported(const ReplicaReported& reported) {
         core.on_draining(reported.from, at, effects);
       });
     }
+    if (reported.news) on_news(reported.from, *reported.news);
     progress_.on_report(reported.from, stats.steps, work.num_running + work.num_waiting > 0, now);
   }
   publish(now);
+}
+
+void GatewayState::on_news(routing::ReplicaGeneration from, const kv::BlockNews& news) {
+  const bool complete = shared_->decide([&](gateway::GatewayCore& core) { return core.on_news(from, news); });
+  const auto replica = replicas_.find(from);
+  if (!complete && replica != replicas_.end()) self_->send(replica->second, GatewayJoined{shared_->id(), GatewayHandle(self_)});
 }
 
 bool GatewayState::knows(routing::ReplicaGeneration from) {
@@ -237,6 +244,9 @@ void GatewayState::publish(Instant now) {
     status->admission = core.admission();
     status->open_requests = core.open_requests();
     status->replica_ejections = core.replica_ejections();
+    status->routing = core.routing();
+    status->directory_blocks = core.directory().blocks();
+    status->directory_bytes = core.directory().bytes();
   });
   for (const routing::ReplicaView& replica : status->view.replicas) {
     ReplicaStatus& one = status->replicas.emplace_back();
@@ -246,6 +256,7 @@ void GatewayState::publish(Instant now) {
     if (report == reports_.end()) continue;
     one.steps = report->second.steps;
     one.scheduler = report->second.scheduler;
+    one.saved_s = report->second.saved_s;
   }
   progress_.on_open(status->ledger.open, now);
   status->silent_since = progress_.silent_since();

@@ -40,6 +40,7 @@ class GatewayState {
   void on_view(const routing::ClusterView& view);
   void on_lost(const routing::ReplicaLoss& loss);
   void on_reported(const ReplicaReported& reported);
+  void on_news(routing::ReplicaGeneration from, const kv::BlockNews& news);
   void on_wake_up(const WakeUp& message);
   void on_tick();
   void on_quotas();

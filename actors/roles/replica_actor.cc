@@ -54,11 +54,14 @@ void ReplicaState::on_gateway_joined(const GatewayJoined& joined) {
   }
   if (known != joined.gateway) watch(self_, joined.gateway);
   known = joined.gateway;
-  self_->send(joined.gateway, reported(core_->stats()));
+  if (core_->has_news()) tell_gateways(core_->stats());
+  self_->send(joined.gateway, reported(core_->stats(), core_->all_news()));
 }
 
-ReplicaReported ReplicaState::reported(const replica::ReplicaStats& stats) const {
-  return {config_.core.generation, stats, core_->draining()};
+ReplicaReported ReplicaState::reported(const replica::ReplicaStats& stats, std::optional<kv::BlockNews> news) const {
+  ReplicaReported reported{config_.core.generation, stats, core_->draining()};
+  if (news) reported.news = std::make_shared<const kv::BlockNews>(std::move(*news));
+  return reported;
 }
 
 void ReplicaState::on_wake_up(const WakeUp& message) {
@@ -70,19 +73,27 @@ void ReplicaState::on_wake_up(const WakeUp& message) {
   decide([&](replica::ReplicaCore& core, Instant now) { core.on_timer(now, ranks, effects_); });
 }
 
-// At once where nothing runs, or when it takes nothing new from now on; a busy replica's numbers a few times a second.
+// At once where nothing runs, when it takes nothing new from now on, or when its cache has news that the next prompt may need; else a
+// busy replica's numbers a few times a second.
 void ReplicaState::report(Instant now) {
   const replica::ReplicaStats stats = core_->stats();
   const bool idle = stats.scheduler.num_running == 0 && stats.scheduler.num_waiting == 0;
-  const bool news = core_->draining() != std::exchange(said_draining_, core_->draining());
-  if (!idle && !news && seconds_between(reported_, now) < kReportSeconds) {
+  const bool drains = core_->draining() != std::exchange(said_draining_, core_->draining());
+  if (!idle && !drains && !core_->news_are_due() && seconds_between(reported_, now) < kReportSeconds) {
     if (tick_under_way_) return;
     tick_under_way_ = true;
     return tell_self_after(self_, std::chrono::nanoseconds(static_cast<std::int64_t>(kReportSeconds * 1e9)), Tick{});
   }
   reported_ = now;
   if (config_.on_stats) config_.on_stats(stats);
-  for (const auto& [id, gateway] : gateways_) self_->send(gateway, reported(stats));
+  tell_gateways(stats);
+}
+
+void ReplicaState::tell_gateways(const replica::ReplicaStats& stats) {
+  std::optional<kv::BlockNews> news;
+  if (core_->has_news()) news = core_->take_news();
+  const ReplicaReported said = reported(stats, std::move(news));
+  for (const auto& [id, gateway] : gateways_) self_->send(gateway, said);
 }
 
 void ReplicaState::on_tick() {

@@ -63,9 +63,10 @@ class ReplicaState {
   void on_tick();
 
  private:
-  [[nodiscard]] ReplicaReported reported(const replica::ReplicaStats& stats) const;
+  [[nodiscard]] ReplicaReported reported(const replica::ReplicaStats& stats, std::optional<kv::BlockNews> news) const;
   void on_down(const caf::actor_addr& source, bool killed);
   void report(Instant now);
+  void tell_gateways(const replica::ReplicaStats& stats);
   void carry_out(Instant now);
   void carry_out(replica::ExecuteOnRanks& order, Instant now);
   void carry_out(replica::SendDeltas& order, Instant now);

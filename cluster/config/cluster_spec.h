@@ -46,6 +46,7 @@ struct ComputeSpec {
 
 struct SchedulerSpec {
   std::string scheduling_policy = "fcfs";
+  std::string routing_policy = "predicted";
   std::int64_t max_model_len = 0;
   std::int64_t max_num_seqs = 0;
   std::int64_t max_ce_batch_size = 32;

@@ -120,6 +120,11 @@ Fields scheduler_fields() {
   return {
       {{"scheduling_policy", "--scheduling-policy", "fcfs, or priority: the request's `priority` counts", one_of({"fcfs", "priority"})},
        HERD_AT(scheduler.scheduling_policy)},
+      {{"routing_policy", "--routing-policy",
+        "Which replica takes a request: predicted (where it would be done first, by what runs there and what its prefix cache holds) "
+        "or round_robin",
+        one_of({"predicted", "round_robin"})},
+       HERD_AT(scheduler.routing_policy)},
       {{"max_model_len", "--max-model-len", "Longest sequence, prompt + output; without: the model's, lowered to fit the KV cache",
         count(1, kMany)},
        HERD_AT(scheduler.max_model_len)},

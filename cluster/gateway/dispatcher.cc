@@ -39,7 +39,7 @@ void Dispatcher::park(SequenceId sequence, Instant ready_at) {
             {.request = entry.request,
              .tokens = entry.submission.tokens.size(),
              .ready_at = ready_at,
-             .prefix = routing::PrefixMemory::beginnings_of(entry.submission.tokens, entry.submission.cache_salt)});
+             .prefix = router_.prefix_of(entry.submission.tokens, entry.submission.cache_salt)});
   changed_ = true;
 }
 
@@ -186,9 +186,9 @@ void Dispatcher::route(Instant now, GatewayEffects& effects) {
                                           .alone = entry.suspect(),
                                           .orphan = entry.submission.attempt > 0,
                                           .tokens = parked.tokens,
-                                          .prefix = parked.prefix};
+                                          .prefix = &parked.prefix};
     if (const auto to = router_.pick(question, now)) {
-      send(sequence, *to, question, effects);
+      send(sequence, *to, question, now, effects);
     } else {
       crowd |= question.orphan && router_.takes_next_round(question, now);
     }
@@ -223,20 +223,20 @@ bool Dispatcher::move_off(Instant now, bool& crowd, GatewayEffects& effects) {
       crowd |= router_.takes_next_round(question, now);
       continue;
     }
-    const auto prefix = routing::PrefixMemory::beginnings_of(entry.submission.tokens, entry.submission.cache_salt);
-    question.prefix = prefix;
+    const routing::PromptPrefix prefix = router_.prefix_of(entry.submission.tokens, entry.submission.cache_salt);
+    question.prefix = &prefix;
     const routing::Route to = *router_.pick(question, now);
     const auto left = ledger_.move(sequence, {StatusCode::kAborted, name_of(entry.on->generation) + (drains ? " drains" : " is slow")});
     effects.emplace_back(StopOn{left.from, left.attempt});
     router_.on_left(left.from.generation, left.was_suspect);
-    send(sequence, to, question, effects);
+    send(sequence, to, question, now, effects);
   }
   return stays;
 }
 
-void Dispatcher::send(SequenceId sequence, const routing::Route& to, const routing::RouteQuestion& question,
+void Dispatcher::send(SequenceId sequence, const routing::Route& to, const routing::RouteQuestion& question, Instant now,
                       GatewayEffects& effects) {
-  router_.on_sent(to.generation, question);
+  router_.on_sent(to.generation, question, now);
   lot_.remove(sequence);
   effects.emplace_back(RunOn{to, ledger_.on_routed(sequence, to)});
 }

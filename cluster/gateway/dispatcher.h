@@ -23,8 +23,9 @@ namespace herd::gateway {
 
 class Dispatcher {
  public:
-  Dispatcher(GatewayId gateway, std::size_t open_sequences_max, const RetryDelay& delay)
-      : ledger_(gateway, open_sequences_max), delay_(delay) {}
+  Dispatcher(GatewayId gateway, std::size_t open_sequences_max, const RetryDelay& delay,
+             routing::RoutingPolicy policy = routing::RoutingPolicy::kPredicted)
+      : ledger_(gateway, open_sequences_max), router_(policy), delay_(delay) {}
 
   // Parks a new sequence; route() finds it a replica. kOverloaded when the ledger is full.
   [[nodiscard]] Expected<SequenceId> accept(RequestId request, std::uint32_t choice, step::Submission submission,
@@ -52,6 +53,8 @@ class Dispatcher {
   // It takes nothing new, and what runs there moves as others have room. False: it is known already.
   bool on_draining(routing::ReplicaGeneration replica);
   void on_load(routing::ReplicaGeneration replica, const routing::ReplicaLoad& load) { router_.on_load(replica, load); }
+  // False: the replica is to tell all that its cache holds.
+  [[nodiscard]] bool on_news(routing::ReplicaGeneration replica, const kv::BlockNews& news) { return router_.on_news(replica, news); }
 
   // Sends what is parked and ready where there is room, oldest first; then what runs on a replica that drains or is slow.
   void route(Instant now, GatewayEffects& effects);
@@ -74,7 +77,8 @@ class Dispatcher {
   void take_orphans(const RequestLedger::Orphans& orphans, Instant ready_at, Instant suspects_ready_at);
   // Whether something is left there; `crowd`: some of that may go in the next round.
   [[nodiscard]] bool move_off(Instant now, bool& crowd, GatewayEffects& effects);
-  void send(SequenceId sequence, const routing::Route& to, const routing::RouteQuestion& question, GatewayEffects& effects);
+  void send(SequenceId sequence, const routing::Route& to, const routing::RouteQuestion& question, Instant now,
+            GatewayEffects& effects);
 
   RequestLedger ledger_;
   routing::Router router_;

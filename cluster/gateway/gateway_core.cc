@@ -52,7 +52,7 @@ Status GatewayConfig::validate() const {
 GatewayCore::GatewayCore(const GatewayConfig& config)
     : admission_(config.admission),
       dispatcher_(config.id, config.open_sequences_max,
-                  RetryDelay(config.retry_min_s, config.retry_max_s, config.jitter_seed)) {
+                  RetryDelay(config.retry_min_s, config.retry_max_s, config.jitter_seed), config.routing) {
   HERD_CHECK(config.validate().ok(), "a gateway's configuration is checked before");
 }
 

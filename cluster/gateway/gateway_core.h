@@ -41,6 +41,7 @@ struct GatewayConfig {
   double retry_min_s = 0.02;
   double retry_max_s = 0.5;
   std::uint64_t jitter_seed = 0;
+  routing::RoutingPolicy routing = routing::RoutingPolicy::kPredicted;
   [[nodiscard]] Status validate() const;
 };
 
@@ -82,6 +83,10 @@ class GatewayCore {
   void on_draining(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects);
   // What a replica says of its work, for the sequences that are sent from here on.
   void on_load(routing::ReplicaGeneration replica, const routing::ReplicaLoad& load) { dispatcher_.on_load(replica, load); }
+  // What changed in its prefix cache, likewise. False: a part of it was missed, and the replica is to tell all that it holds.
+  [[nodiscard]] bool on_news(routing::ReplicaGeneration replica, const kv::BlockNews& news) {
+    return dispatcher_.on_news(replica, news);
+  }
 
   // Limits of tenants over all gateways of the cluster: admission/quota_book.h. More may run after set_shares: on_timer() starts it.
   [[nodiscard]] admission::QuotaBook& quotas() { return admission_.quotas(); }
@@ -98,6 +103,9 @@ class GatewayCore {
   [[nodiscard]] RequestLedgerStats ledger() const;
   // How often a replica was found to be far slower than another one (routing/slow_replicas.h).
   [[nodiscard]] std::uint64_t replica_ejections() const { return dispatcher_.router().ejections(); }
+  [[nodiscard]] const routing::RoutingStats& routing() const { return dispatcher_.router().stats(); }
+  // Who holds which blocks, as far as is known here.
+  [[nodiscard]] const routing::PrefixDirectory& directory() const { return dispatcher_.router().directory(); }
   [[nodiscard]] std::size_t open_requests() const;
   void check_integrity() const;
 

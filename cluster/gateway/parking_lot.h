@@ -6,12 +6,11 @@
 #include <optional>
 #include <set>
 #include <utility>
-#include <vector>
 
 #include "cluster/admission/admission_queue.h"
+#include "cluster/routing/prompt_prefix.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
-#include "runtime/kv/block_hash.h"
 
 namespace herd::gateway {
 
@@ -21,7 +20,7 @@ class ParkingLot {
     RequestId request;
     std::uint64_t tokens = 0;  // that a replica has to compute
     Instant ready_at;          // it is not routed before
-    std::vector<kv::BlockHash> prefix{};  // routing::PrefixMemory::beginnings_of() what is to be computed
+    routing::PromptPrefix prefix{};  // of what is to be computed
   };
 
   void park(SequenceId sequence, Parked parked);  // not parked before

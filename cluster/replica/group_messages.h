@@ -9,7 +9,9 @@
 //   gateway <-> leader   GatewayJoin, Submission, Abort; ReplicaReport, TokenDeltas, ReplicaLoss
 // The leader is the process of rank 0: it holds the replica's scheduler beside its rank.
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,7 @@
 #include "cluster/routing/replica_loss.h"
 #include "kernels/status.h"
 #include "runtime/ids.h"
+#include "runtime/kv/block_news.h"
 #include "runtime/model/weights_digest.h"
 #include "runtime/scheduler/scheduler_config.h"
 #include "runtime/scheduler/step_cost.h"
@@ -107,12 +110,16 @@ struct GenerationEnded {
   bool operator==(const GenerationEnded&) const = default;
 };
 
-// From the leader to every gateway that joined: several times a second while it is busy, at once when it becomes idle.
+// From the leader to every gateway that joined: several times a second while it is busy, at once when it becomes idle, and when its
+// prefix cache has taken up what a sequence that ended has computed.
+inline constexpr std::size_t kNewsKeysMax = 32'768;
 struct ReplicaReport {
   ReplicaStats stats;  // Instants in it are seconds ago, as clocks differ: the sender's now - value, in ns
   // It takes nothing new: its sequences move to other replicas where some serve, and finish here where none does. Gateways hear it
   // from the leader itself, as there may be no coordinator.
   bool draining = false;
+  // What changed in its prefix cache; at most kNewsKeysMax keys: more come in reports of their own, behind this one.
+  std::optional<kv::BlockNews> news{};
   bool operator==(const ReplicaReport&) const = default;
 };
 

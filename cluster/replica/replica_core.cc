@@ -247,7 +247,29 @@ void ReplicaCore::pump(Instant now, ReplicaEffects& effects) {
     steps_out_.push(*plan, attempts_);
     effects.emplace_back(ExecuteOnRanks{std::move(*plan)});
   }
+  count_saved();
   arm_timer(now, effects);
+}
+
+void ReplicaCore::count_saved() {
+  const std::uint64_t hits = scheduler_.blocks().counted().hit_tokens;
+  if (hits == hit_tokens_counted_) return;
+  saved_s_ += static_cast<double>(hits - hit_tokens_counted_) * prompt_token_s();
+  hit_tokens_counted_ = hits;
+}
+
+double ReplicaCore::prompt_token_s() const {
+  return config_.cost ? prompt_token_seconds(*config_.cost, config_.scheduler.max_num_batched_tokens) : 0.0;
+}
+
+kv::BlockNews ReplicaCore::take_news() {
+  ended_since_news_ = false;
+  return scheduler_.take_news();
+}
+
+std::optional<kv::BlockNews> ReplicaCore::all_news() const {
+  if (!config_.scheduler.prefix_caching) return std::nullopt;
+  return scheduler_.blocks().all_news();
 }
 
 void ReplicaCore::end_attempt(SequenceId own, ReplicaEffects& effects) {
@@ -260,7 +282,9 @@ void ReplicaCore::publish(std::vector<step::TokenDelta> deltas, ReplicaEffects& 
   for (step::TokenDelta& delta : deltas) {
     const SequenceId own = delta.sequence;
     put_back(attempts_.key_of(own), delta);
-    if (delta.finish != step::FinishReason::kNone) attempts_.remove(own);
+    if (delta.finish == step::FinishReason::kNone) continue;
+    attempts_.remove(own);
+    ended_since_news_ = true;
   }
   for (SendDeltas& send : by_gateway(std::move(deltas))) effects.emplace_back(std::move(send));
 }
@@ -331,8 +355,9 @@ ReplicaStats ReplicaCore::stats() const {
                      .scheduler = scheduler_.stats()};
   if (config_.cost) {
     stats.decode_step_s = decode_step_seconds(*config_.cost, stats.scheduler, config_.scheduler.block_size);
-    stats.prompt_token_s = prompt_token_seconds(*config_.cost, config_.scheduler.max_num_batched_tokens);
+    stats.prompt_token_s = prompt_token_s();
   }
+  stats.saved_s = saved_s_;
   return stats;
 }
 

@@ -93,6 +93,7 @@ struct ReplicaStats {
   // What its steps are predicted to take as of now, so that gateways route by load; 0: not known.
   double decode_step_s = 0.0;   // a step of the sequences that run
   double prompt_token_s = 0.0;  // a token of a prompt, in a full chunk
+  double saved_s = 0.0;  // what the tokens that its prefix cache had would have taken, each at the prediction of its time
   scheduler::SchedulerStats scheduler;
   bool operator==(const ReplicaStats&) const = default;
 };
@@ -131,6 +132,13 @@ class ReplicaCore {
   [[nodiscard]] std::optional<step::AttemptKey> attempt_of(SequenceId own) const { return attempts_.attempt_of(own); }
   [[nodiscard]] bool ended() const;
   [[nodiscard]] ReplicaStats stats() const;
+  // What changed in its prefix cache is to be told now: a sequence has ended, and the next prompt may begin with it. Otherwise it is
+  // told with the next report.
+  [[nodiscard]] bool news_are_due() const { return ended_since_news_ && has_news(); }
+  [[nodiscard]] bool has_news() const { return scheduler_.blocks().has_news(); }
+  [[nodiscard]] kv::BlockNews take_news();
+  // For who comes anew, when there is no news. nullopt: it caches nothing.
+  [[nodiscard]] std::optional<kv::BlockNews> all_news() const;
   void check_integrity() const;
 
  private:
@@ -139,6 +147,8 @@ class ReplicaCore {
 
   [[nodiscard]] Status why_refused() const;  // it does not serve
   void pump(Instant now, ReplicaEffects& effects);
+  void count_saved();
+  [[nodiscard]] double prompt_token_s() const;
   void arm_timer(Instant now, ReplicaEffects& effects);
   // Who hangs, or which step is overdue.
   [[nodiscard]] std::optional<Failure> look(Instant now, std::span<const Progress> ranks);
@@ -166,6 +176,9 @@ class ReplicaCore {
   std::optional<Instant> phase_ends_at_;
   Status given_up_because_;               // kAborted
   std::uint64_t stale_submissions_ = 0;
+  double saved_s_ = 0.0;
+  std::uint64_t hit_tokens_counted_ = 0;  // in saved_s_
+  bool ended_since_news_ = false;         // a sequence
   std::optional<Instant> wakes_at_;
 };
 

@@ -1,31 +1,40 @@
 #include "cluster/routing/prefix_memory.h"
 
-#include <algorithm>
+#include <vector>
 
 namespace herd::routing {
+namespace {
 
-std::vector<kv::BlockHash> PrefixMemory::beginnings_of(std::span<const TokenId> tokens, std::uint64_t salt) {
-  return kv::hash_blocks(tokens.first(std::min(tokens.size(), kPiecesMax * kPieceTokens)), kPieceTokens, salt);
+// How many keys of the prompt name each of its beginnings that count, shortest first.
+std::vector<std::size_t> pieces_of(const PromptPrefix& prompt) {
+  std::vector<std::size_t> pieces;
+  for (std::size_t keys = 1; keys <= prompt.keys.size() && pieces.size() < PrefixMemory::kPiecesMax; ++keys)
+    if (prompt.tokens_of(keys) % PrefixMemory::kPieceTokens == 0) pieces.push_back(keys);
+  return pieces;
 }
 
-void PrefixMemory::remember(std::span<const kv::BlockHash> beginnings, ReplicaGeneration sent_to) {
-  for (const kv::BlockHash& beginning : beginnings) {
+}  // namespace
+
+void PrefixMemory::remember(const PromptPrefix& prompt, ReplicaGeneration sent_to, Instant computed_by) {
+  for (const std::size_t keys : pieces_of(prompt)) {
+    const kv::BlockKey beginning = prompt.keys[keys - 1];
     if (const auto known = known_.find(beginning); known != known_.end()) {
-      known->second.by = sent_to;
+      known->second = {sent_to, computed_by, known->second.age};
       ages_.splice(ages_.end(), ages_, known->second.age);
       continue;
     }
-    known_.emplace(beginning, Known{sent_to, ages_.insert(ages_.end(), beginning)});
+    known_.emplace(beginning, Known{sent_to, computed_by, ages_.insert(ages_.end(), beginning)});
     if (known_.size() <= beginnings_max_) continue;
     known_.erase(ages_.front());
     ages_.pop_front();
   }
 }
 
-std::optional<PrefixMemory::Held> PrefixMemory::find(std::span<const kv::BlockHash> beginnings) const {
-  for (std::size_t pieces = beginnings.size(); pieces > 0; --pieces) {
-    const auto known = known_.find(beginnings[pieces - 1]);
-    if (known != known_.end()) return Held{known->second.by, pieces * kPieceTokens};
+std::optional<PrefixMemory::Held> PrefixMemory::find(const PromptPrefix& prompt) const {
+  const std::vector<std::size_t> pieces = pieces_of(prompt);
+  for (auto keys = pieces.rbegin(); keys != pieces.rend(); ++keys) {
+    const auto known = known_.find(prompt.keys[*keys - 1]);
+    if (known != known_.end()) return Held{known->second.by, prompt.tokens_of(*keys), known->second.computed_by};
   }
   return std::nullopt;
 }

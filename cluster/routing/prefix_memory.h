@@ -1,19 +1,17 @@
 #pragma once
-// PrefixMemory: which replica was sent a prompt with that beginning last, since its prefix cache probably holds it. Pure. Bounded:
-// the beginning that was sent longest ago is forgotten first. What it remembers may be wrong (a cache forgets too), which costs a
-// prompt computed again and no more.
+// PrefixMemory: which replica was sent a prompt with that beginning last. Until its cache tells (PrefixDirectory), who sends another
+// prompt with the same beginning takes it to be there soon. Pure. Bounded: the beginning that was sent longest ago is forgotten first.
+// What it remembers may be wrong, which costs a prompt computed again and no more.
 
 #include <cstddef>
 #include <cstdint>
 #include <list>
 #include <map>
 #include <optional>
-#include <span>
-#include <vector>
 
+#include "cluster/routing/prompt_prefix.h"
 #include "cluster/routing/replica_generation.h"
-#include "runtime/ids.h"
-#include "runtime/kv/block_hash.h"
+#include "runtime/clock.h"
 
 namespace herd::routing {
 
@@ -25,27 +23,27 @@ class PrefixMemory {
 
   explicit PrefixMemory(std::size_t beginnings_max = kBeginningsMax) : beginnings_max_(beginnings_max) {}
 
-  // The names of a prompt's beginnings, shortest first. `salt`: prompts of different ones share nothing.
-  [[nodiscard]] static std::vector<kv::BlockHash> beginnings_of(std::span<const TokenId> tokens, std::uint64_t salt);
-
-  void remember(std::span<const kv::BlockHash> beginnings, ReplicaGeneration sent_to);
+  // `computed_by`: its cache has told by then whether it holds it.
+  void remember(const PromptPrefix& prompt, ReplicaGeneration sent_to, Instant computed_by);
   struct Held {
     ReplicaGeneration by;
     std::uint64_t tokens = 0;
+    Instant computed_by;
   };
   // Of the longest beginning that is remembered.
-  [[nodiscard]] std::optional<Held> find(std::span<const kv::BlockHash> beginnings) const;
+  [[nodiscard]] std::optional<Held> find(const PromptPrefix& prompt) const;
   [[nodiscard]] std::size_t size() const { return known_.size(); }
 
  private:
-  using Ages = std::list<kv::BlockHash>;  // sent longest ago first
+  using Ages = std::list<kv::BlockKey>;  // sent longest ago first
   struct Known {
     ReplicaGeneration by;
+    Instant computed_by;
     Ages::iterator age;
   };
   std::size_t beginnings_max_;
   Ages ages_;
-  std::map<kv::BlockHash, Known> known_;
+  std::map<kv::BlockKey, Known> known_;
 };
 
 }  // namespace herd::routing

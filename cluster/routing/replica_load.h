@@ -35,13 +35,16 @@ class LoadEstimate {
     return std::max(own, said - std::min(said, own_then_));
   }
   [[nodiscard]] bool is_measured() const { return said_.decode_step_s > 0 && said_.prompt_token_s > 0; }
+  // How long its first token would take, where no others have prompts at the same time.
+  [[nodiscard]] double first_token_seconds_of(std::uint64_t tokens) const {
+    return static_cast<double>(said_.waiting_tokens + sent_tokens_ + tokens) * said_.prompt_token_s + said_.decode_step_s;
+  }
   // How long one more sequence with a prompt of so many tokens would take there: the prompts before it, its own, then the steps
   // of its answer. A sequence that was not there yet makes a step longer by what a row costs where arithmetic is the bound; where
   // reading weights is, by less.
   [[nodiscard]] double seconds_of(std::uint64_t tokens, std::uint32_t own) const {
-    const double prompts = static_cast<double>(said_.waiting_tokens + sent_tokens_ + tokens) * said_.prompt_token_s;
     const double more = 1.0 + sequences(own) - std::min(sequences(own), said_.running);
-    return prompts + kAnswerTokens * (said_.decode_step_s + more * said_.prompt_token_s);
+    return first_token_seconds_of(tokens) + kAnswerTokens * (said_.decode_step_s + more * said_.prompt_token_s);
   }
 
  private:

@@ -1,10 +1,12 @@
 #include "cluster/routing/router.h"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 #include <utility>
 
 #include "kernels/check.h"
+#include "runtime/kv/block_manager.h"
 
 namespace herd::routing {
 namespace {
@@ -13,6 +15,9 @@ namespace {
 constexpr double kAlike = 1.125;
 // As long as nobody knows times, a cached beginning is worth so many sequences more.
 constexpr std::uint32_t kHolderLead = 4;
+// A prompt is in the cache after this many times its predicted time and a second; if it is not by then, it will not be.
+constexpr double kComputedFactor = 2.0;
+constexpr double kComputedSecondsMax = 60.0;
 
 std::uint32_t free_places(const ReplicaView& view, std::uint32_t running) {
   return view.sequences_max > running ? view.sequences_max - running : 0;
@@ -46,7 +51,10 @@ bool Router::on_view(const ClusterView& view) {
     replicas.insert_or_assign(generation.replica, std::move(replica));
   }
   replicas_ = std::move(replicas);
-  slow_.keep_only([this](ReplicaGeneration generation) { return find(generation) != nullptr; });
+  const auto is_there = [this](ReplicaGeneration generation) { return find(generation) != nullptr; };
+  slow_.keep_only(is_there);
+  directory_.keep_only(is_there);
+  std::erase_if(asked_for_all_, [&](ReplicaGeneration generation) { return !is_there(generation); });
   if (lost_.size() > kReplicasMax) std::erase_if(lost_, [&](const auto& lost) { return !replicas_.contains(lost.first); });
   return true;
 }
@@ -54,11 +62,13 @@ bool Router::on_view(const ClusterView& view) {
 void Router::on_lost(ReplicaGeneration generation) {
   Lost& lost = lost_[generation.replica];
   if (lost.epoch < generation.epoch) lost = {generation.epoch, view_.cluster_epoch};
+  directory_.forget(generation);
 }
 
 void Router::on_link_lost(ReplicaGeneration generation, Instant until) {
   // What it said was of work that it has lost since, and at times of a machine in trouble: it shall not be avoided for that.
   if (Replica* replica = find(generation)) replica->load = {};
+  asked_for_all_.erase(generation);  // the question may be lost; on the next connection it tells all by itself
   rest(generation, until, true);
 }
 void Router::on_refused(ReplicaGeneration generation, Instant until) { rest(generation, until, false); }
@@ -83,6 +93,21 @@ void Router::on_load(ReplicaGeneration generation, const ReplicaLoad& load) {
   if (replica == nullptr) return;
   replica->load.on_report(load, replica->running);
   slow_.on_load(generation, load);
+}
+
+bool Router::on_news(ReplicaGeneration generation, const kv::BlockNews& news) {
+  if (find(generation) == nullptr || is_known_lost(generation)) return true;
+  if (news.kind == kv::BlockNews::Kind::kAll) asked_for_all_.erase(generation);
+  if (directory_.on_news(generation, news)) return true;
+  if (!asked_for_all_.insert(generation).second) return true;  // it is on its way
+  ++stats_.news_missed;
+  return false;
+}
+
+// Before any replica has told its block size, the usual one serves to keep equal beginnings together.
+PromptPrefix Router::prefix_of(std::span<const TokenId> tokens, std::uint64_t salt) const {
+  const std::uint32_t told = directory_.block_size();
+  return PromptPrefix::of(tokens, salt, told > 0 ? told : kv::kBlockSizeDefault);
 }
 
 bool Router::on_token(ReplicaGeneration from, SequenceId sequence, Instant now) {
@@ -111,13 +136,18 @@ std::uint32_t Router::failures_in_a_row(ReplicaGeneration generation) const {
   return replica == nullptr ? 0 : replica->failures;
 }
 
-void Router::on_sent(ReplicaGeneration generation, const RouteQuestion& question) {
+void Router::on_sent(ReplicaGeneration generation, const RouteQuestion& question, Instant now) {
   Replica* replica = find(generation);
   HERD_CHECK(replica != nullptr, "a sequence is sent to a replica of the view");
   ++replica->running;
   if (question.alone) ++replica->suspects;
-  replica->load.on_sent(tokens_for(*replica, question, prefixes_.find(question.prefix)));
-  prefixes_.remember(question.prefix, generation);
+  const std::uint64_t held = held_tokens(*replica, question, holdings_of(question, now));
+  replica->load.on_sent(question.tokens - held);
+  stats_.prompt_tokens += question.tokens;
+  stats_.held_tokens += held;
+  if (question.prefix == nullptr) return;
+  const double seconds = 1.0 + kComputedFactor * replica->load.first_token_seconds_of(0);  // it is among what was sent by now
+  sent_.remember(*question.prefix, generation, seconds_after(now, std::min(seconds, kComputedSecondsMax)));
 }
 
 void Router::on_ended(ReplicaGeneration generation, bool alone) {
@@ -159,7 +189,7 @@ std::optional<Route> Router::pick(const RouteQuestion& question, Instant now) {
   for (auto replica = turn; replica != replicas_.end(); ++replica) consider(replica->second);
   for (auto replica = replicas_.begin(); replica != turn; ++replica) consider(replica->second);
   if (able.empty()) return std::nullopt;
-  Replica* best = best_of(able, question);
+  Replica* best = best_of(able, question, now);
   for (Replica* replica : able) {
     if (!spared || !slow_.is_marked(replica->view.route.generation)) continue;
     best = replica;  // its rest is over
@@ -171,29 +201,47 @@ std::optional<Route> Router::pick(const RouteQuestion& question, Instant now) {
   return best->view.route;
 }
 
-Router::Replica* Router::best_of(const std::vector<Replica*>& able, const RouteQuestion& question) const {
-  const auto held = prefixes_.find(question.prefix);
-  const auto holds = [&](const Replica* replica) { return held && replica->view.route.generation == held->by; };
-  const auto seconds = [&](const Replica* replica) {
-    return replica->load.seconds_of(tokens_for(*replica, question, held), replica->running);
+Router::Replica* Router::best_of(const std::vector<Replica*>& able, const RouteQuestion& question, Instant now) const {
+  if (policy_ == RoutingPolicy::kRoundRobin) return able.front();
+  const Holdings holdings = holdings_of(question, now);
+  std::vector<std::uint64_t> held;
+  for (const Replica* replica : able) held.push_back(held_tokens(*replica, question, holdings));
+  const auto seconds = [&](std::size_t i) { return able[i]->load.seconds_of(question.tokens - held[i], able[i]->running); };
+  const auto sent_last = [&](std::size_t i) {
+    return holdings.sent_last && holdings.sent_last->by == able[i]->view.route.generation;
   };
   const bool measured = std::ranges::all_of(able, [](const Replica* replica) { return replica->load.is_measured(); });
-  double soonest = 0.0;
-  if (measured) soonest = seconds(std::ranges::min(able, {}, seconds));
+  double soonest = std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; measured && i < able.size(); ++i) soonest = std::min(soonest, seconds(i));
   const std::uint32_t fewest = std::ranges::min(able, {}, &Replica::sequences)->sequences();
-  Replica* best = nullptr;
-  for (Replica* replica : able) {
-    if (measured && seconds(replica) > soonest * kAlike) continue;
-    if (holds(replica) && (measured || replica->sequences() <= fewest + kHolderLead)) return replica;
-    if (best == nullptr || replica->sequences() < best->sequences()) best = replica;
+  // What each is worth when times do not decide; the first of the best in turn.
+  const auto rank = [&](std::size_t i) {
+    const bool may_lead = measured || able[i]->sequences() <= fewest + kHolderLead;
+    return std::tuple(may_lead ? held[i] : 0, may_lead && sent_last(i), -std::int64_t{able[i]->sequences()});
+  };
+  std::optional<std::size_t> best;
+  for (std::size_t i = 0; i < able.size(); ++i) {
+    if (measured && seconds(i) > soonest * kAlike) continue;
+    if (!best || rank(i) > rank(*best)) best = i;
   }
-  return best;
+  return able[*best];
 }
 
-std::uint64_t Router::tokens_for(const Replica& replica, const RouteQuestion& question,
-                                 const std::optional<PrefixMemory::Held>& held) {
-  const bool holds = held && replica.view.route.generation == held->by;
-  return question.tokens - (holds ? std::min(held->tokens, question.tokens) : 0);
+Router::Holdings Router::holdings_of(const RouteQuestion& question, Instant now) const {
+  if (question.prefix == nullptr) return {};
+  return {directory_.find(*question.prefix), sent_.find(*question.prefix), now};
+}
+
+// What it was sent counts as held until its cache has told about it: the sequence that comes next waits there for the same blocks.
+std::uint64_t Router::held_tokens(const Replica& replica, const RouteQuestion& question, const Holdings& holdings) const {
+  const ReplicaGeneration generation = replica.view.route.generation;
+  std::uint64_t tokens = 0;
+  const auto told = std::ranges::find(holdings.told, generation, &PrefixDirectory::Holder::replica);
+  if (told != holdings.told.end()) tokens = told->tokens;
+  const auto& sent = holdings.sent_last;
+  if (sent && sent->by == generation && holdings.now < sent->computed_by && directory_.knows(generation))
+    tokens = std::max(tokens, sent->tokens);
+  return std::min(tokens, question.tokens);
 }
 
 bool Router::serves(const Replica& replica) const {

@@ -3,9 +3,10 @@
 // runs on each replica, and what happened since that view: generations that were lost, links that were cut, replicas that
 // had no room.
 //
-// Among those that have room the one where the sequence would be done first (replica_load.h), a prompt's beginning that its cache
-// probably holds left out; among those about as fast the one that holds it, then the one with the fewest sequences, then in turn.
-// As long as one of them has not said how fast it is, numbers of sequences alone decide.
+// Among those that have room the one where the sequence would be done first: its queued work, the tokens of the prompt that its cache
+// does not hold (prefix_directory.h), at its measured rate, and the steps of an answer (replica_load.h). Among those about as fast the
+// one that holds most of the prompt, then the one that was sent its beginning last, then the one with the fewest sequences, then in
+// turn. As long as one of them has not said how fast it is, numbers of sequences decide, but for a few.
 //
 //   serving ──on_refused──> resting ──a place got free, its rest is over──> serving
 //      │  ──on_link_lost──> resting ──on_link_open, a newer view says serving, its rest is over──> serving
@@ -17,13 +18,17 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
 #include "cluster/routing/cluster_view.h"
+#include "cluster/routing/prefix_directory.h"
 #include "cluster/routing/prefix_memory.h"
+#include "cluster/routing/prompt_prefix.h"
 #include "cluster/routing/replica_generation.h"
 #include "cluster/routing/replica_load.h"
+#include "cluster/routing/routing_stats.h"
 #include "cluster/routing/slow_replicas.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
@@ -37,11 +42,18 @@ struct RouteQuestion {
   bool orphan = false;   // has run elsewhere: its context is computed again
   bool to_faster = false;  // it leaves a replica that is slow: for none that is
   std::uint64_t tokens = 0;                   // that are computed before its next one
-  std::span<const kv::BlockHash> prefix{};    // PrefixMemory::beginnings_of() these
+  const PromptPrefix* prefix = nullptr;       // Router::prefix_of() these; null: none
+};
+
+enum class RoutingPolicy : std::uint8_t {
+  kPredicted,   // where it would be done first
+  kRoundRobin,  // in turn, whatever they have to do and hold
 };
 
 class Router {
  public:
+  explicit Router(RoutingPolicy policy = RoutingPolicy::kPredicted) : policy_(policy) {}
+
   // Takes a newer view; false: it is not newer, and nothing changed.
   [[nodiscard]] bool on_view(const ClusterView& view);
   // Gone for good, and every older epoch with it.
@@ -55,6 +67,10 @@ class Router {
   bool on_draining(ReplicaGeneration generation);
   // What it says of itself.
   void on_load(ReplicaGeneration generation, const ReplicaLoad& load);
+  // What its prefix cache holds now. False, once until it does: something was missed, and it is to tell all.
+  [[nodiscard]] bool on_news(ReplicaGeneration generation, const kv::BlockNews& news);
+  // Names of a prompt's beginnings, in the blocks of the replicas.
+  [[nodiscard]] PromptPrefix prefix_of(std::span<const TokenId> tokens, std::uint64_t salt) const;
   // A token of that sequence came from there. True: the replica is slow, and what runs there is to go on elsewhere.
   [[nodiscard]] bool on_token(ReplicaGeneration from, SequenceId sequence, Instant now);
   // It has ended, or waits for another replica.
@@ -64,7 +80,7 @@ class Router {
 
   // A sequence runs there / has ended there or was stopped / must go elsewhere. Generations that the view does not have
   // are ignored, but for the first.
-  void on_sent(ReplicaGeneration generation, const RouteQuestion& question);
+  void on_sent(ReplicaGeneration generation, const RouteQuestion& question, Instant now);
   void on_ended(ReplicaGeneration generation, bool alone);
   void on_left(ReplicaGeneration generation, bool alone);
   void on_suspicion_cleared(ReplicaGeneration generation);
@@ -97,6 +113,8 @@ class Router {
   [[nodiscard]] std::optional<Instant> next_rest_end(Instant now) const;
 
   [[nodiscard]] const ClusterView& view() const { return view_; }
+  [[nodiscard]] const PrefixDirectory& directory() const { return directory_; }
+  [[nodiscard]] const RoutingStats& stats() const { return stats_; }
   [[nodiscard]] std::size_t running(ReplicaGeneration generation) const;  // of this gateway
   void check_integrity() const;
 
@@ -131,18 +149,28 @@ class Router {
   // One that is not slow has room for it, in this round or the next.
   [[nodiscard]] bool slow_are_spared(RouteQuestion question, Instant now) const;
   void rest(ReplicaGeneration generation, Instant until, bool cut);
+  // Who holds how much of a prompt.
+  struct Holdings {
+    std::vector<PrefixDirectory::Holder> told;    // by the caches themselves
+    std::optional<PrefixMemory::Held> sent_last;
+    Instant now;
+  };
+  [[nodiscard]] Holdings holdings_of(const RouteQuestion& question, Instant now) const;
+  // Of the question's tokens, those that the replica does not have to compute.
+  [[nodiscard]] std::uint64_t held_tokens(const Replica& replica, const RouteQuestion& question, const Holdings& holdings) const;
   // Of those that take it, in turn; not empty.
-  [[nodiscard]] Replica* best_of(const std::vector<Replica*>& able, const RouteQuestion& question) const;
-  // Tokens that the replica would compute for it: without the beginning that its cache probably holds.
-  [[nodiscard]] static std::uint64_t tokens_for(const Replica& replica, const RouteQuestion& question,
-                                                const std::optional<PrefixMemory::Held>& held);
+  [[nodiscard]] Replica* best_of(const std::vector<Replica*>& able, const RouteQuestion& question, Instant now) const;
 
+  RoutingPolicy policy_;
   ClusterView view_;
   bool has_view_ = false;
   Replicas replicas_;                // of the view
   std::map<ReplicaId, Lost> lost_;   // the last of each replica; when many, only of the view's
   ReplicaId next_;                   // whose turn it is among equals
-  PrefixMemory prefixes_;
+  PrefixDirectory directory_;
+  std::set<ReplicaGeneration> asked_for_all_;  // they have not answered yet
+  PrefixMemory sent_;
+  RoutingStats stats_;
   SlowReplicas slow_;
 };
 

@@ -18,7 +18,8 @@
 #     JoinGroup               ───>          first on a connection of its own for each generation
 #                             <───  RankJoined
 #   gateway                         leader
-#                             <───  ReplicaReport …  several times a second while it is busy
+#                             <───  ReplicaReport …  several times a second while it is busy; news of its prefix cache
+#     GatewayJoin             ───>          again, when news are missing; answered by a ReplicaReport with all of them
 #
 # The generation that a message is about stands in its frame's header; one of another generation is dropped. All ends are on one
 # machine but for gateways: a connection that dies is a process that died. Nothing here is retried.
@@ -157,6 +158,25 @@ struct ReplicaReport {
   promptTokenSeconds @5 :Float64;     # a token of a prompt, in a full chunk
   scheduler @6 :SchedulerStats;
   draining @7 :Bool;                  # it takes nothing new
+  news @8 :BlockNews;                 # what changed in its prefix cache; null: nothing
+  savedSeconds @9 :Float64;           # what the tokens that the cache had would have taken; finite, not negative
+}
+
+struct BlockNews {
+  # Batches are numbered in the life of a generation: a gateway that misses one sends GatewayJoin again, and is told all.
+  kind @0 :BlockNewsKind;
+  number @1 :UInt64;                  # of the batch; of `all`: of the last one that it contains
+  blockSize @2 :UInt32;               # tokens of a block; above 0
+  blocks @3 :UInt32;                  # that the replica has; above 0
+  stored @4 :List(UInt64);            # keys of blocks that it caches now; at most 32768, together with `evicted`
+  evicted @5 :List(UInt64);           # of blocks that it gave up
+}
+
+enum BlockNewsKind {
+  unknown @0;
+  changes @1;                         # since the batch before
+  all @2;                             # `stored` is all there is, together with the `more` that follow
+  more @3;                            # of the batch, or the `all`, of that number
 }
 
 struct SchedulerStats {

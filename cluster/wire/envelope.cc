@@ -137,10 +137,11 @@ std::uint32_t frame_words_max(FrameKind kind) {
     case FrameKind::kRankJoined:
     case FrameKind::kRankFailed:
     case FrameKind::kRankEnded:
-    case FrameKind::kReplicaReport:
     case FrameKind::kRankReady:
     case FrameKind::kFormReplica:
       return 1U << 11;  // 16 KiB: a Status of 4 KiB beside some texts
+    case FrameKind::kReplicaReport:
+      return 1U << 16;  // 512 KiB: 32,768 keys of blocks take half of it
     case FrameKind::kOrderAnswer:
     case FrameKind::kReloadPrepared:
       return 1U << 16;  // 512 KiB: 256 lines of 512 bytes

@@ -73,7 +73,9 @@ void check(const GenerationEnded& ended) {
 void check(const ReplicaReport& report) {
   check_seconds(report.stats.decode_step_s, "step: seconds that are not finite, or negative");
   check_seconds(report.stats.prompt_token_s, "token of a prompt: seconds that are not finite, or negative");
+  check_seconds(report.stats.saved_s, "saved: seconds that are not finite, or negative");
   wire::check(report.stats.scheduler);
+  if (report.news) wire::check(*report.news);
 }
 
 FormReplica read(schema::FormReplica::Reader from) {
@@ -98,14 +100,18 @@ RankReadyNote read(schema::RankReady::Reader from) {
 }
 
 ReplicaReport read(schema::ReplicaReport::Reader from) {
+  std::optional<kv::BlockNews> news;
+  if (from.hasNews()) news = read_news(from.getNews());
   return {{.serving = from.getServing(),
            .steps = from.getSteps(),
            .stale_results = from.getStaleResults(),
            .stale_submissions = from.getStaleSubmissions(),
            .decode_step_s = from.getDecodeStepSeconds(),
            .prompt_token_s = from.getPromptTokenSeconds(),
+           .saved_s = from.getSavedSeconds(),
            .scheduler = read_stats(from.getScheduler())},
-          from.getDraining()};
+          from.getDraining(),
+          std::move(news)};
 }
 
 }  // namespace
@@ -260,6 +266,8 @@ Frame encode(const ReplicaReport& report) {
   to.setPromptTokenSeconds(report.stats.prompt_token_s);
   write(to.initScheduler(), report.stats.scheduler);
   to.setDraining(report.draining);
+  to.setSavedSeconds(report.stats.saved_s);
+  if (report.news) write(to.initNews(), *report.news);
   return {FrameKind::kReplicaReport, to_words(message)};
 }
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "cluster/replica/group_messages.h"
 #include "cluster/wire/flat_message.h"
 #include "cluster/wire/group_codec.h"
 
@@ -63,7 +64,61 @@ kv::BlockStats read_blocks(schema::BlockStats::Reader from) {
           .evicted_blocks = from.getEvictedBlocks()};
 }
 
+schema::BlockNewsKind kind_of(kv::BlockNews::Kind kind) {
+  switch (kind) {
+    case kv::BlockNews::Kind::kChanges:
+      return schema::BlockNewsKind::CHANGES;
+    case kv::BlockNews::Kind::kAll:
+      return schema::BlockNewsKind::ALL;
+    case kv::BlockNews::Kind::kMore:
+      return schema::BlockNewsKind::MORE;
+  }
+  return schema::BlockNewsKind::UNKNOWN;
+}
+
+kv::BlockNews::Kind kind_of(schema::BlockNewsKind kind) {
+  switch (kind) {
+    case schema::BlockNewsKind::UNKNOWN:
+      break;
+    case schema::BlockNewsKind::CHANGES:
+      return kv::BlockNews::Kind::kChanges;
+    case schema::BlockNewsKind::ALL:
+      return kv::BlockNews::Kind::kAll;
+    case schema::BlockNewsKind::MORE:
+      return kv::BlockNews::Kind::kMore;
+  }
+  throw Refusal{bad_input("news of blocks: their kind is unknown")};
+}
+
+void write(capnp::List<std::uint64_t>::Builder to, const std::vector<kv::BlockKey>& keys) {
+  for (unsigned i = 0; i < to.size(); ++i) to.set(i, keys[i]);
+}
+
 }  // namespace
+
+void check(const kv::BlockNews& news) {
+  require(news.keys() <= replica::kNewsKeysMax, "news of blocks: more than 32768 keys");
+  require(news.block_size > 0 && news.num_blocks > 0, "news of blocks: a cache without blocks");
+}
+
+void write(schema::BlockNews::Builder to, const kv::BlockNews& news) {
+  to.setKind(kind_of(news.kind));
+  to.setNumber(news.number);
+  to.setBlockSize(news.block_size);
+  to.setBlocks(news.num_blocks);
+  write(to.initStored(static_cast<unsigned>(news.stored.size())), news.stored);
+  write(to.initEvicted(static_cast<unsigned>(news.evicted.size())), news.evicted);
+}
+
+kv::BlockNews read_news(schema::BlockNews::Reader from) {
+  // Before anything is allocated for them.
+  require(std::size_t{from.getStored().size()} + from.getEvicted().size() <= replica::kNewsKeysMax,
+          "news of blocks: more than 32768 keys");
+  kv::BlockNews news{kind_of(from.getKind()), from.getNumber(), from.getBlockSize(), from.getBlocks(), {}, {}};
+  for (const kv::BlockKey key : from.getStored()) news.stored.push_back(key);
+  for (const kv::BlockKey key : from.getEvicted()) news.evicted.push_back(key);
+  return news;
+}
 
 void check_seconds(double seconds, const char* what) { require(std::isfinite(seconds) && seconds >= 0, what); }
 

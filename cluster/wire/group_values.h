@@ -4,6 +4,7 @@
 
 #include "cluster/replica/replica_core.h"
 #include "cluster/schema/group.capnp.h"
+#include "runtime/kv/block_news.h"
 #include "runtime/model/weights_digest.h"
 #include "runtime/scheduler/scheduler_config.h"
 #include "runtime/scheduler/step_cost.h"
@@ -31,5 +32,9 @@ void check(const replica::WatchConfig& watch);
 void write(schema::SchedulerStats::Builder to, const scheduler::SchedulerStats& stats);
 scheduler::SchedulerStats read_stats(schema::SchedulerStats::Reader from);
 void check(const scheduler::SchedulerStats& stats);
+
+void write(schema::BlockNews::Builder to, const kv::BlockNews& news);
+kv::BlockNews read_news(schema::BlockNews::Reader from);
+void check(const kv::BlockNews& news);
 
 }  // namespace herd::wire

@@ -68,12 +68,15 @@ observability::ServingMetrics::Snapshot ServingState::snapshot() const {
   const auto status = client_.status();
   observability::ServingMetrics::Snapshot snapshot;
   for (const actors::ReplicaStatus& replica : status->replicas)
-    snapshot.replicas.push_back({replica.serving, replica.scheduler});
+    snapshot.replicas.push_back({replica.serving, replica.scheduler, replica.saved_s});
   snapshot.gateway_waiting = status->admission.waiting;
   snapshot.gateway_waiting_tokens = status->admission.waiting_tokens;
   snapshot.replayed = status->ledger.replayed;
   snapshot.stale_deltas = status->ledger.stale_deltas;
   snapshot.ejections = status->replica_ejections;
+  snapshot.routing = status->routing;
+  snapshot.directory_blocks = status->directory_blocks;
+  snapshot.directory_bytes = status->directory_bytes;
   snapshot.tokens_delivered = status->ledger.tokens_delivered;
   snapshot.capacity_tokens_per_s = status->admission.tokens_per_s;
   if (server_ != nullptr) {

@@ -19,7 +19,10 @@ Status BlockManagerConfig::validate() const {
 }
 
 BlockManager::BlockManager(const BlockManagerConfig& config)
-    : config_(config), pool_(config.num_blocks), index_(config.num_blocks, config.block_size) {
+    : config_(config),
+      pool_(config.num_blocks),
+      index_(config.num_blocks, config.block_size),
+      journal_(std::size_t{2} * config.num_blocks) {
   HERD_CHECK(config.validate().ok(), "the block manager's config is not valid");
 }
 
@@ -82,6 +85,7 @@ void BlockManager::on_computed(BlockTable& table, std::span<const TokenId> token
       // Whatever stands under this hash has other tokens or another life's parent: the newer content wins.
       if (const auto other = index_.find_hash(hash)) unpublish(*other);
       index_.insert(block, hash, tokens_of(tokens, i), parent);
+      journal_.on_stored(key_of(hash));
       ++counters_.published_blocks;
       cached = block;
     }
@@ -106,6 +110,21 @@ void BlockManager::free(BlockTable& table) {
 std::uint32_t BlockManager::exclusive_blocks(const BlockTable& table) const {
   return static_cast<std::uint32_t>(
       std::ranges::count_if(table.blocks, [this](BlockId block) { return pool_.references(block) == 1; }));
+}
+
+BlockNews BlockManager::take_news() {
+  std::optional<BlockNews> news = journal_.take();
+  if (!news) return all_news();
+  news->block_size = config_.block_size;
+  news->num_blocks = config_.num_blocks;
+  return std::move(*news);
+}
+
+BlockNews BlockManager::all_news() const {
+  HERD_CHECK(journal_.empty(), "all there is is told when no news is left to tell");
+  BlockNews news{BlockNews::Kind::kAll, journal_.number(), config_.block_size, config_.num_blocks, {}, {}};
+  for (const BlockHash& hash : index_.hashes()) news.stored.push_back(key_of(hash));
+  return news;
 }
 
 BlockStats BlockManager::stats() const {
@@ -186,6 +205,7 @@ BlockId BlockManager::take() {
 
 void BlockManager::unpublish(BlockId block) {
   const bool idle = index_.is_idle(block);
+  journal_.on_evicted(key_of(index_.hash_of(block)));
   index_.erase(block);
   if (idle) pool_.free(block);
 }

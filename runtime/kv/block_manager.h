@@ -14,6 +14,8 @@
 #include "kernels/status.h"
 #include "runtime/ids.h"
 #include "runtime/kv/block_hash.h"
+#include "runtime/kv/block_journal.h"
+#include "runtime/kv/block_news.h"
 #include "runtime/kv/block_pool.h"
 #include "runtime/kv/prefix_index.h"
 
@@ -98,7 +100,15 @@ class BlockManager {
   // Blocks only this table holds: how many would become available by free().
   [[nodiscard]] std::uint32_t exclusive_blocks(const BlockTable& table) const;
 
+  // What the prefix cache took up and gave up since the last time; an empty batch when nothing did.
+  [[nodiscard]] BlockNews take_news();
+  [[nodiscard]] bool has_news() const { return !journal_.empty(); }
+  // All that is cached, for who has missed something. There is no news then: a block that came and went since the last batch would be
+  // in this and in no batch.
+  [[nodiscard]] BlockNews all_news() const;
+
   [[nodiscard]] BlockStats stats() const;
+  [[nodiscard]] const BlockStats& counted() const { return counters_; }  // the counting fields of stats()
   [[nodiscard]] const PrefixIndex& index() const { return index_; }
   [[nodiscard]] const BlockPool& pool() const { return pool_; }
 
@@ -128,6 +138,7 @@ class BlockManager {
   BlockManagerConfig config_;
   BlockPool pool_;
   PrefixIndex index_;
+  BlockJournal journal_;  // of what is in the index
   BlockStats counters_;  // the counting fields only
 };
 

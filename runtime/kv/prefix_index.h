@@ -39,6 +39,7 @@ class PrefixIndex {
   void insert(BlockId block, const BlockHash& hash, std::span<const TokenId> tokens, const ParentRef& parent);
   void erase(BlockId block);
   [[nodiscard]] bool contains(BlockId block) const { return entries_[block.value].cached; }
+  [[nodiscard]] const BlockHash& hash_of(BlockId block) const { return entries_[block.value].hash; }  // of a cached one
 
   // A cached block lost its last holder: it may be evicted, after all that became idle before it.
   void on_idle(BlockId block);

@@ -68,6 +68,8 @@ class Scheduler {
     return num_open() == 0 && state_.outstanding.empty() && state_.sequences.nothing_to_release();
   }
   [[nodiscard]] SchedulerStats stats() const;
+  // kv::BlockManager's: what its prefix cache took up and gave up.
+  [[nodiscard]] kv::BlockNews take_news() { return state_.sequences.blocks().take_news(); }
   [[nodiscard]] const kv::BlockManager& blocks() const { return state_.sequences.blocks(); }
   [[nodiscard]] const SchedulerConfig& config() const { return state_.config; }
   void check_integrity() const;

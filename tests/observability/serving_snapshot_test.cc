@@ -65,6 +65,10 @@ TEST(ServingSnapshot, ASnapshotSetsEveryFamilyItFeeds) {
   snapshot.ejections = 3;
   snapshot.tokens_delivered = 77;
   snapshot.capacity_tokens_per_s = 123.5;
+  snapshot.replicas[0].saved_s = 1.5;
+  snapshot.routing = {.prompt_tokens = 500, .held_tokens = 300, .news_missed = 8};
+  snapshot.directory_blocks = 21;
+  snapshot.directory_bytes = 504;
   metrics.set(snapshot);
   const Exposition exposition = scraped(metrics);
   const struct {
@@ -101,6 +105,12 @@ TEST(ServingSnapshot, ASnapshotSetsEveryFamilyItFeeds) {
       {"herd_replica_ejections_total", 3, {{"model_name", "toy"}}},
       {"herd_tokens_delivered_total", 77, {{"model_name", "toy"}}},
       {"herd_admission_tokens_per_second", 123.5, {{"model_name", "toy"}}},
+      {"herd_prefix_cache_saved_seconds_total", 1.5, engine(0)},
+      {"herd_routed_prompt_tokens_total", 500, {{"model_name", "toy"}}},
+      {"herd_routed_cached_tokens_total", 300, {{"model_name", "toy"}}},
+      {"herd_prefix_news_missed_total", 8, {{"model_name", "toy"}}},
+      {"herd_prefix_directory_blocks", 21, {{"model_name", "toy"}}},
+      {"herd_prefix_directory_bytes", 504, {{"model_name", "toy"}}},
   };
   for (const auto& row : rows) EXPECT_EQ(exposition.value(row.name, row.labels), row.value) << row.name;
 }

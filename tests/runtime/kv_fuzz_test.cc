@@ -271,6 +271,20 @@ class Episode {
     ASSERT_EQ(stats.num_free, model_.num_free());
     ASSERT_EQ(stats.num_idle, model_.num_idle());
     ASSERT_EQ(stats.evicted_blocks, model_.evictions);
+    if (below(5) == 0) listen();
+  }
+
+  // Who takes every batch of news knows what is cached.
+  void listen() {
+    if (!manager_.has_news()) return;
+    const BlockNews news = manager_.take_news();
+    ASSERT_EQ(news.number, ++batches_);
+    if (news.kind == BlockNews::Kind::kAll) told_.clear();
+    for (const BlockKey key : news.evicted) ASSERT_EQ(told_.erase(key), 1U) << "what was not there is evicted";
+    for (const BlockKey key : news.stored) ASSERT_TRUE(told_.insert(key).second) << "what is there is stored again";
+    std::set<BlockKey> cached;
+    for (const BlockHash& hash : manager_.index().hashes()) cached.insert(key_of(hash));
+    ASSERT_EQ(told_, cached);
   }
 
   static std::vector<std::uint32_t> ids(const BlockTable& table, std::size_t first) {
@@ -290,6 +304,8 @@ class Episode {
   NaiveModel model_;
   std::vector<std::vector<std::pair<std::uint64_t, TokenId>>> content_;  // by block: what its slots hold
   std::vector<Live> live_;
+  std::set<BlockKey> told_;  // to be cached, by the news
+  std::uint64_t batches_ = 0;
 };
 
 TEST(BlockManagerFuzz, DecidesAsTheNaiveModelAndServesOnlyWhatWasWritten) {

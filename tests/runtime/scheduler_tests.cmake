@@ -8,6 +8,7 @@ add_executable(scheduler_tests
   ${CMAKE_CURRENT_LIST_DIR}/chunk_rows_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/kv_block_hash_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/kv_block_manager_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/kv_block_news_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/kv_fuzz_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/scheduler_fuzz_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/scheduler_prefix_test.cc

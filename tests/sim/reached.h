@@ -18,6 +18,7 @@ enum class Reached : std::uint8_t {
   kJoinedServing, kGatewaysJoinedTwice, kSentNowhere, kFormedWithoutLeader, kNodesGivenUp, kPlacedElsewhere, kReleased,
   kDrains, kDrainsUndone, kRanksToldToEnd, kNodesToldToEnd, kNodesEndedInOrder, kMovedOff, kFinishedWhileDraining, kDrainsCutShort, kHeirs,
   kPartitions, kFlaps, kLeadersAsleep, kGatewaysAsleep, kTakenUpElsewhere, kTakenUpFinished,
+  kNewsTold, kNewsMissed,
   kCount
 };
 

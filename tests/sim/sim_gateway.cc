@@ -190,23 +190,36 @@ void SimGateway::on_loss(const routing::ReplicaLoss& loss) {
   carry_out(std::move(effects));
 }
 
-void SimGateway::on_report(routing::ReplicaGeneration from, const replica::ReplicaStats& stats, bool draining) {
+void SimGateway::on_report(routing::ReplicaGeneration from, const replica::ReplicaReport& report) {
+  const replica::ReplicaStats& stats = report.stats;
   const scheduler::SchedulerStats& work = stats.scheduler;
   life_->core.on_load(from, {.running = work.num_running,
                              .waiting = work.num_waiting,
                              .waiting_tokens = work.queue_tokens,
                              .decode_step_s = stats.decode_step_s,
                              .prompt_token_s = stats.prompt_token_s});
-  if (draining && life_->core.route_of(from)) {
+  if (report.draining && life_->core.route_of(from)) {
     GatewayEffects effects;
     life_->core.on_draining(from, world_.now(), effects);
     life_->watch.on_draining(from);
     carry_out(std::move(effects));
   }
-  if (!life_->core.route_of(from) || !life_->reported.insert(from).second) return;
-  GatewayEffects effects;
-  life_->core.on_link_open(from, world_.now(), effects);
-  carry_out(std::move(effects));
+  if (!life_->core.route_of(from)) return;
+  if (life_->reported.insert(from).second) {
+    GatewayEffects effects;
+    life_->core.on_link_open(from, world_.now(), effects);
+    carry_out(std::move(effects));
+  }
+  if (report.news) on_news(from, *report.news);
+}
+
+void SimGateway::on_news(routing::ReplicaGeneration from, const kv::BlockNews& news) {
+  world_.reach(Reached::kNewsTold);
+  if (life_->core.on_news(from, news)) return;
+  world_.reach(Reached::kNewsMissed);
+  for (const auto& [address, leader] : life_->leaders) {
+    if (leader.generation == from && leader.dial->connection() != nullptr) on_leader_open(leader.dial->connection()->shared_from_this());
+  }
 }
 
 // Connections ---------------------------------------------------------------------------------------------------------
@@ -234,8 +247,12 @@ void SimGateway::dial_leaders() {
   }
   for (const auto& [address, generation] : wanted) {
     Leader& leader = life_->leaders[address];
-    leader.generation = generation;
-    if (leader.dial) continue;
+    const bool changed = std::exchange(leader.generation, generation) != generation;
+    if (leader.dial) {
+      // What that generation said before this view had it was passed over.
+      if (changed && leader.dial->connection() != nullptr) on_leader_open(leader.dial->connection()->shared_from_this());
+      continue;
+    }
     leader.dial = std::make_shared<SimDial>(
         world_, network_, process_, network_.gateway_machine(slot_),
         SimDial::Owner{.address = address,
@@ -413,6 +430,21 @@ void SimGateway::check_drained(const routing::ClusterView& truth) {
     world_.violate("gateway " + std::to_string(slot_) + " knows another cluster than the coordinator: view " +
                    std::to_string(known.cluster_epoch.value) + "/" + std::to_string(known.number) + ", not " +
                    std::to_string(truth.cluster_epoch.value) + "/" + std::to_string(truth.number));
+}
+
+void SimGateway::check_directory(routing::ReplicaGeneration replica, const std::optional<kv::BlockNews>& cached) const {
+  if (!alive()) return;
+  const routing::PrefixDirectory& directory = life_->core.directory();
+  directory.check_integrity();
+  if (directory.knows(replica) != cached.has_value()) return violate_directory(replica, "knows too little or too much of");
+  if (!cached) return;
+  if (directory.blocks(replica) != cached->stored.size()) return violate_directory(replica, "counts other blocks of");
+  for (const kv::BlockKey key : cached->stored)
+    if (!directory.holds(replica, key)) return violate_directory(replica, "misses a block of");
+}
+
+void SimGateway::violate_directory(routing::ReplicaGeneration replica, const std::string& what) const {
+  world_.violate("the directory of gateway " + std::to_string(slot_) + " " + what + " replica " + std::to_string(replica.replica.value));
 }
 
 }  // namespace herd::sim

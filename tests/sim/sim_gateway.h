@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cluster/gateway/gateway_core.h"
+#include "cluster/replica/group_messages.h"
 #include "cluster/replica/replica_core.h"
 #include "tests/sim/gateway_watch.h"
 #include "tests/sim/network.h"
@@ -46,10 +47,12 @@ class SimGateway {
   void on_deltas(routing::ReplicaGeneration from, const std::vector<step::TokenDelta>& deltas);
   void on_view(const routing::ClusterView& view);
   void on_loss(const routing::ReplicaLoss& loss);
-  void on_report(routing::ReplicaGeneration from, const replica::ReplicaStats& stats, bool draining);
+  void on_report(routing::ReplicaGeneration from, const replica::ReplicaReport& report);
 
   void check();
   void check_drained(const routing::ClusterView& truth);
+  // Everything has come to rest: its directory says of that replica, which serves, what its cache holds.
+  void check_directory(routing::ReplicaGeneration replica, const std::optional<kv::BlockNews>& cached) const;
 
  private:
   struct Leader {
@@ -74,6 +77,8 @@ class SimGateway {
   void join(const ConnectionPtr& connection);
   void dial_leaders();
   void on_leader_open(const ConnectionPtr& connection);
+  void on_news(routing::ReplicaGeneration from, const kv::BlockNews& news);
+  void violate_directory(routing::ReplicaGeneration replica, const std::string& what) const;
   void on_leader_closed(const std::string& address);
   void on_link_lost(routing::ReplicaGeneration replica);
   [[nodiscard]] SimConnection* connection_to(const routing::Route& route) const;

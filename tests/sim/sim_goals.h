@@ -105,6 +105,8 @@ inline constexpr std::array kGoals{
     Goal{Reached::kGatewaysAsleep, "gateways asleep", 100},
     Goal{Reached::kTakenUpElsewhere, "requests taken up at another gateway", 300},
     Goal{Reached::kTakenUpFinished, "of them finished", 100},
+    Goal{Reached::kNewsTold, "news of prefix caches", 10'000},
+    Goal{Reached::kNewsMissed, "news missed", 10},
 };
 static_assert(kGoals.size() == static_cast<std::size_t>(Reached::kCount));
 

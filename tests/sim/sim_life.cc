@@ -179,7 +179,14 @@ void SimLife::on_computed(const step::StepPlan& plan, const ToyShard& shard, boo
 
 // Effects -------------------------------------------------------------------------------------------------------------
 
+// Before what else was decided, as the product's actor does; of a busy replica now and then.
+void SimLife::tell_news() {
+  if (over_ || !core_.has_news()) return;
+  if (core_.news_are_due() || idle() || steps_finished_ % 8 == 0) host_.send_news(core_.take_news());
+}
+
 void SimLife::carry_out(Effects& effects) {
+  tell_news();
   for (replica::ReplicaEffect& effect : effects) {
     if (over_) return violate("effects after the last one");
     std::visit([this](auto& what) { carry_out(what); }, effect);

@@ -29,6 +29,7 @@ class LifeHost {
   virtual void at_life(Instant when, EventLoop::Event event) = 0;
   virtual void send_deltas(GatewayId gateway, std::vector<step::TokenDelta> deltas) = 0;
   virtual void send_loss(const routing::ReplicaLoss& loss) = 0;  // to every gateway that joined
+  virtual void send_news(kv::BlockNews news) = 0;                // likewise, beside how it stands
   virtual void send_plan(const step::StepPlan& plan) = 0;  // to every rank
   virtual std::vector<Progress> read_ranks() const = 0;
   virtual void on_life_serving() = 0;
@@ -72,6 +73,11 @@ class SimLife {
   [[nodiscard]] bool has_served() const { return has_served_; }
   [[nodiscard]] bool idle() const;
   [[nodiscard]] replica::ReplicaStats stats() const { return core_.stats(); }
+  // All that is cached; news are told first.
+  [[nodiscard]] std::optional<kv::BlockNews> all_news() {
+    if (!over_ && core_.has_news()) host_.send_news(core_.take_news());
+    return core_.all_news();
+  }
   [[nodiscard]] std::uint64_t steps_finished() const { return steps_finished_; }
   [[nodiscard]] const std::shared_ptr<SimCollective>& group() const { return group_; }
   void check(std::uint32_t sequences_max);
@@ -92,6 +98,7 @@ class SimLife {
     ask(core_, effects);
     carry_out(effects);
   }
+  void tell_news();
   void carry_out(Effects& effects);
   void carry_out(replica::ExecuteOnRanks& effect);
   void carry_out(replica::SendDeltas& effect);

@@ -6,6 +6,7 @@
 
 #include "tests/sim/sim_gateway.h"
 #include "tests/sim/sim_node.h"
+#include "tests/sim/through_wire.h"
 
 namespace herd::sim {
 
@@ -161,7 +162,7 @@ void SimReplica::begin_drain(double drain_s) {
   network_.shake();
   life_->drain(drain_s);
   if (!served || !alive()) return;
-  for (const auto& [gateway, joined] : gateways_) send_load(gateway);
+  for (const auto& [gateway, joined] : gateways_) send_report(joined, std::nullopt);
   tell_supervisor([this, view = view()] {
     if ((held_ || ending_) && view.route.generation == generation_) node_.say_serving(view);
   });
@@ -275,7 +276,7 @@ void SimReplica::send_deltas(GatewayId gateway, std::vector<step::TokenDelta> de
   for (int copy = 0; copy < (twice ? 2 : 1); ++copy)
     joined->second.connection->send(SimConnection::kAcceptor, world_.options.delta_us_max,
                                     [to = joined->second.gateway, from = generation_, deltas] { to->on_deltas(from, deltas); });
-  if (chance_.percent(10)) send_load(gateway);
+  if (chance_.percent(10)) send_report(joined->second, std::nullopt);
 }
 
 void SimReplica::send_loss(const routing::ReplicaLoss& loss) {
@@ -290,7 +291,7 @@ void SimReplica::tell_supervisor(EventLoop::Event event) {
 }
 
 void SimReplica::on_life_serving() {
-  for (const auto& [gateway, joined] : gateways_) send_load(gateway);
+  for (const auto& [gateway, joined] : gateways_) send_all(gateway);
   tell_supervisor([this, view = view()] {
     if (!held_ || view.route.generation != generation_) return;
     node_.say_serving(view);
@@ -350,16 +351,33 @@ void SimReplica::on_gateway_joined(const ConnectionPtr& connection, SimGateway& 
     gateway_gone(id);
   }
   gateways_.insert_or_assign(id, JoinedGateway{connection, &gateway});
-  if (serving() || draining_) send_load(id);
+  if (serving() || draining_) send_all(id);
 }
 
-void SimReplica::send_load(GatewayId gateway) {
+void SimReplica::send_all(GatewayId gateway) {
   const auto joined = gateways_.find(gateway);
   if (joined == gateways_.end()) return;
-  joined->second.connection->send(SimConnection::kAcceptor, world_.options.delta_us_max,
-                                  [to = joined->second.gateway, from = generation_, stats = life_->stats(), draining = draining_] {
-                                    to->on_report(from, stats, draining);
-                                  });
+  auto all = life_->all_news();
+  send_report(joined->second, std::move(all));
+}
+
+void SimReplica::send_news(kv::BlockNews news) {
+  for (const auto& [id, joined] : gateways_) send_report(joined, news);
+}
+
+void SimReplica::send_report(const JoinedGateway& to, std::optional<kv::BlockNews> news) {
+  const std::size_t keys_max = world_.options.wire ? 3 : replica::kNewsKeysMax;  // so that there are parts
+  std::vector<std::optional<kv::BlockNews>> parts{std::nullopt};
+  if (news) {
+    parts.clear();
+    for (kv::BlockNews& part : kv::cut_news(*news, keys_max)) parts.emplace_back(std::move(part));
+  }
+  for (auto& part : parts)
+    to.connection->send(SimConnection::kAcceptor, world_.options.delta_us_max,
+                        [gateway = to.gateway, from = generation_,
+                         report = through_wire(world_.options.wire, replica::ReplicaReport{life_->stats(), draining_, std::move(part)})] {
+                          gateway->on_report(from, report);
+                        });
 }
 
 void SimReplica::gateway_gone(GatewayId gateway) {

@@ -41,6 +41,8 @@ class SimReplica : private LifeHost, private RanksHost {
   // It serves, takes new sequences, and nothing is about to end or to delay it.
   [[nodiscard]] bool whole() const;
   [[nodiscard]] routing::ReplicaView view() const;
+  // What its prefix cache holds. It serves.
+  [[nodiscard]] std::optional<kv::BlockNews> cached() const { return life_->all_news(); }
 
   // From its node.
   void start();
@@ -110,13 +112,15 @@ class SimReplica : private LifeHost, private RanksHost {
   void end_ranks();
   void drain_generation(double drain_s);
   void begin_drain(double drain_s);
-  void send_load(GatewayId gateway);
+  void send_report(const JoinedGateway& to, std::optional<kv::BlockNews> news);
+  void send_all(GatewayId gateway);  // how it stands, and all that its cache holds
   SimConnection::Hooks accept(const ConnectionPtr& connection);
 
   // LifeHost
   void at_life(Instant when, EventLoop::Event event) override;
   void send_deltas(GatewayId gateway, std::vector<step::TokenDelta> deltas) override;
   void send_loss(const routing::ReplicaLoss& loss) override;
+  void send_news(kv::BlockNews news) override;
   void send_plan(const step::StepPlan& plan) override { ranks_.send_plan(plan); }
   std::vector<Progress> read_ranks() const override { return ranks_.read(); }
   void on_life_serving() override;

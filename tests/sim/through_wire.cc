@@ -7,6 +7,7 @@
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/envelope.h"
 #include "cluster/wire/generate_codec.h"
+#include "cluster/wire/group_codec.h"
 #include "cluster/wire/membership_codec.h"
 #include "cluster/wire/report_codec.h"
 #include "cluster/wire/step_codec.h"
@@ -96,6 +97,10 @@ membership::GivenUp through_wire(bool on, membership::GivenUp given_up) {
 
 membership::NodeLeaving through_wire(bool on, membership::NodeLeaving leaving) {
   return on ? decoded<membership::NodeLeaving>(wire::encode(leaving), wire::decode_node_leaving) : leaving;
+}
+
+replica::ReplicaReport through_wire(bool on, replica::ReplicaReport report) {
+  return on ? decoded<replica::ReplicaReport>(wire::encode(report), wire::decode_replica_report) : report;
 }
 
 report::DrainAsk through_wire(bool on, report::DrainAsk ask) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cluster/membership/node_messages.h"
+#include "cluster/replica/group_messages.h"
 #include "cluster/report/operator_orders.h"
 #include "cluster/routing/cluster_view.h"
 #include "cluster/routing/gateway_join.h"
@@ -22,6 +23,7 @@ std::vector<step::TokenDelta> through_wire(bool on, std::vector<step::TokenDelta
 routing::ClusterView through_wire(bool on, routing::ClusterView view);
 routing::ReplicaLoss through_wire(bool on, routing::ReplicaLoss loss);
 routing::GatewayJoin through_wire(bool on, routing::GatewayJoin join);
+replica::ReplicaReport through_wire(bool on, replica::ReplicaReport report);
 membership::NodeJoin through_wire(bool on, membership::NodeJoin join);
 membership::Assignment through_wire(bool on, membership::Assignment assignment);
 membership::PlaceAsk through_wire(bool on, membership::PlaceAsk ask);

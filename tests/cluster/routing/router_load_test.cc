@@ -31,19 +31,26 @@ struct RouterLoadTest : testing::Test {
     ASSERT_TRUE(router.on_view(view));
   }
   // Where it went.
-  std::uint32_t send(std::uint64_t tokens = kPrompt, std::span<const kv::BlockHash> prefix = {}) {
-    const RouteQuestion question{.tokens = tokens, .prefix = prefix};
-    const auto route = router.pick(question, kNow);
+  std::uint32_t send(std::uint64_t tokens = kPrompt, const PromptPrefix& prefix = {}) {
+    const RouteQuestion question{.tokens = tokens, .prefix = &prefix};
+    const auto route = router.pick(question, now);
     EXPECT_TRUE(route);
-    router.on_sent(route->generation, question);
+    router.on_sent(route->generation, question, now);
     return route->generation.replica.value;
   }
-  static std::vector<kv::BlockHash> prompt(TokenId first, std::size_t tokens = kPrompt) {
+  static PromptPrefix prompt(TokenId first, std::size_t tokens = kPrompt) {
     std::vector<TokenId> all(tokens);
     std::iota(all.begin(), all.end(), first);
-    return PrefixMemory::beginnings_of(all, 0);
+    return PromptPrefix::of(all, 0, 16);
+  }
+  // Its cache tells that it holds the first `blocks` blocks of the prompt, and nothing else.
+  void holds(std::uint32_t replica, const PromptPrefix& prompt, std::size_t blocks) {
+    const kv::BlockNews all{kv::BlockNews::Kind::kAll, 0, 16, 1000,
+                            {prompt.keys.begin(), prompt.keys.begin() + static_cast<std::ptrdiff_t>(blocks)}, {}};
+    ASSERT_TRUE(router.on_news(generation(replica), all));
   }
   Router router;
+  Instant now = kNow;
   std::uint64_t number = 0;
 };
 
@@ -127,6 +134,7 @@ TEST_F(RouterLoadTest, APromptGoesWhereItsBeginningIs) {
     number = 0;
     view(3);
     for (std::uint32_t i = 0; measured && i < 3; ++i) router.on_load(generation(i), load());
+    for (std::uint32_t i = 0; i < 3; ++i) holds(i, {}, 0);
     const std::uint32_t first = send(kPrompt, prompt(0));
     EXPECT_NE(send(kPrompt, prompt(5000)), first);
     router.on_load(generation(first), measured ? load(1) : ReplicaLoad{.running = 1});
@@ -153,10 +161,87 @@ TEST_F(RouterLoadTest, ABeginningIsNoReasonToWaitLong) {
   EXPECT_GT(sent[1], 12);
 }
 
+TEST_F(RouterLoadTest, APromptGoesWhereMostOfItIsCached) {
+  view(3);
+  const PromptPrefix asked = prompt(0);
+  for (std::uint32_t i = 0; i < 3; ++i) router.on_load(generation(i), load());
+  holds(0, asked, 10);
+  holds(1, asked, 50);
+  holds(2, asked, 20);
+  EXPECT_EQ(send(kPrompt, asked), 1U);
+  EXPECT_EQ(router.stats().held_tokens, 800U);
+  EXPECT_EQ(router.stats().prompt_tokens, kPrompt);
+  holds(1, asked, 0);  // it was evicted there; what was sent is expected to be cached soon
+  EXPECT_EQ(send(kPrompt, asked), 1U);
+  router.on_load(generation(1), load());
+  now = seconds_after(now, 61);  // nothing came of it
+  EXPECT_EQ(send(kPrompt, asked), 2U);
+}
+
+TEST_F(RouterLoadTest, ACachedBeginningIsWorthTheTimeThatItSaves) {
+  view(2);
+  const PromptPrefix asked = prompt(0);
+  router.on_load(generation(0), load(8, 0, 500));  // half a second of other prompts
+  router.on_load(generation(1), load());
+  holds(0, asked, 60);  // 960 tokens: 0.96 s
+  holds(1, asked, 0);
+  EXPECT_EQ(send(kPrompt, asked), 0U);
+  router.on_load(generation(0), load(8, 1, 5000));
+  router.on_load(generation(1), load());
+  EXPECT_EQ(send(kPrompt, asked), 1U) << "five seconds of other prompts";
+}
+
+TEST_F(RouterLoadTest, WhoWasSentItLastIsAskedAmongThoseThatHoldTheSame) {
+  view(3);
+  const PromptPrefix asked = prompt(0);
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    router.on_load(generation(i), load());
+    holds(i, asked, 62);
+  }
+  const std::uint32_t first = send(kPrompt, asked);
+  for (int i = 0; i < 3; ++i) {
+    router.on_ended(generation(first), false);
+    router.on_load(generation(first), load());
+    EXPECT_EQ(send(kPrompt, asked), first) << i;
+  }
+}
+
+TEST_F(RouterLoadTest, MissedNewsAreAskedForOnceAndUntilThenNothingIsHeld) {
+  view(2);
+  const PromptPrefix asked = prompt(0);
+  for (std::uint32_t i = 0; i < 2; ++i) router.on_load(generation(i), load());
+  holds(1, asked, 62);
+  using Kind = kv::BlockNews::Kind;
+  EXPECT_FALSE(router.on_news(generation(1), {Kind::kChanges, 2, 16, 1000, {1}, {}}));
+  EXPECT_TRUE(router.on_news(generation(1), {Kind::kChanges, 3, 16, 1000, {2}, {}})) << "it was asked already";
+  EXPECT_EQ(router.stats().news_missed, 1U);
+  EXPECT_FALSE(router.directory().knows(generation(1)));
+  holds(1, asked, 62);
+  EXPECT_EQ(send(kPrompt, asked), 1U);
+  EXPECT_FALSE(router.on_news(generation(1), {Kind::kChanges, 5, 16, 1000, {1}, {}}));
+  router.on_link_lost(generation(1), kNow);
+  EXPECT_FALSE(router.on_news(generation(1), {Kind::kChanges, 6, 16, 1000, {1}, {}})) << "the question may have been lost";
+  EXPECT_TRUE(router.on_news(generation(9), {Kind::kChanges, 6, 16, 1000, {1}, {}})) << "not in the view";
+}
+
+TEST_F(RouterLoadTest, RoundRobinLooksAtNothing) {
+  router = Router(RoutingPolicy::kRoundRobin);
+  view(3);
+  const PromptPrefix asked = prompt(0);
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    router.on_load(generation(i), load(i * 5, i, 1000 * i));
+    holds(i, asked, i == 0 ? 62 : 0);
+  }
+  for (std::uint32_t i = 0; i < 9; ++i) EXPECT_EQ(send(kPrompt, asked), i % 3);
+}
+
 TEST_F(RouterLoadTest, ANewGenerationHoldsNothing) {
   view(2);
+  holds(0, {}, 0);
   EXPECT_EQ(send(kPrompt, prompt(0)), 0U);
+  holds(0, prompt(0), 62);
   router.on_lost(generation(0, 1));
+  EXPECT_EQ(router.directory().blocks(), 0U);
   view(2, 2);
   EXPECT_EQ(send(10), 1U);
   EXPECT_EQ(send(10), 0U);

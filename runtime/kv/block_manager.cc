@@ -1,6 +1,7 @@
 #include "runtime/kv/block_manager.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -28,7 +29,7 @@ BlockManager::BlockManager(const BlockManagerConfig& config)
 
 bool BlockManager::can_admit(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt, bool read_cache,
                              std::uint32_t blocks_left_min) const {
-  const Match found = read_cache ? match(table, tokens, salt, nullptr) : Match{};
+  const Match found = read_cache ? match(table, tokens, salt, blocks_below_last(tokens), nullptr) : Match{};
   return fits(found, blocks_for(tokens.size()), blocks_left_min);
 }
 
@@ -39,18 +40,12 @@ std::optional<Admission> BlockManager::admit(BlockTable& table, std::span<const 
   // Cheap refusal before the prefix is looked at: even one new block would leave too few.
   if (num_available() < std::uint64_t{blocks_left_min} + 1) return std::nullopt;
   read_cache = read_cache && config_.prefix_caching;
-  const Match found = read_cache ? match(table, tokens, salt, &table.blocks) : Match{};
+  const Match found = read_cache ? match(table, tokens, salt, blocks_below_last(tokens), &table.blocks) : Match{};
   if (!fits(found, blocks, blocks_left_min)) {
     table.blocks.clear();
     return std::nullopt;
   }
-  for (const BlockId block : table.blocks) {
-    if (index_.is_idle(block)) index_.on_held(block);
-    pool_.retain(block);
-  }
-  table.published_blocks = found.blocks;
-  table.published_last = found.last;
-  while (table.blocks.size() < blocks) table.blocks.push_back(take());
+  take_over(table, found, blocks);
   if (read_cache) {
     counters_.query_tokens += tokens.size();
     counters_.hit_tokens += std::uint64_t{found.blocks} * config_.block_size;
@@ -58,6 +53,49 @@ std::optional<Admission> BlockManager::admit(BlockTable& table, std::span<const 
     counters_.miss_blocks += tokens.size() / config_.block_size - found.blocks;
   }
   return Admission{found.blocks, found.blocks * config_.block_size};
+}
+
+std::optional<std::uint32_t> BlockManager::reserve(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt,
+                                                   std::uint32_t blocks_left_min) {
+  HERD_CHECK(!tokens.empty() && tokens.size() % config_.block_size == 0 && table.blocks.empty(),
+             "a reservation needs whole blocks and an empty table");
+  const std::uint32_t blocks = blocks_for(tokens.size());
+  const Match found = match(table, tokens, salt, blocks, &table.blocks);
+  if (!fits(found, blocks, blocks_left_min)) {
+    table.blocks.clear();
+    return std::nullopt;
+  }
+  take_over(table, found, blocks);
+  return found.blocks;
+}
+
+std::vector<TokenId> BlockManager::pin(BlockTable& table, std::span<const BlockHash> hashes, std::uint64_t salt,
+                                       std::uint32_t blocks_left_min) {
+  HERD_CHECK(table.blocks.empty(), "a pinned chain needs an empty table");
+  std::vector<TokenId> tokens;
+  ParentRef parent{true, {}, 0, salt};
+  for (const BlockHash& hash : hashes) {
+    const std::optional<BlockId> block = index_.find_hash(hash);
+    if (!block || index_.parent(*block) != parent) break;
+    if (index_.is_idle(*block) && num_available() < std::uint64_t{blocks_left_min} + 1) break;
+    hold(*block);
+    table.blocks.push_back(*block);
+    std::ranges::copy(index_.tokens(*block), std::back_inserter(tokens));
+    parent = {false, *block, pool_.generation(*block), 0};
+  }
+  return tokens;
+}
+
+void BlockManager::take_over(BlockTable& table, const Match& found, std::uint32_t blocks) {
+  for (const BlockId block : table.blocks) hold(block);
+  table.published_blocks = found.blocks;
+  table.published_last = found.last;
+  while (table.blocks.size() < blocks) table.blocks.push_back(take());
+}
+
+void BlockManager::hold(BlockId block) {
+  if (index_.is_idle(block)) index_.on_held(block);
+  pool_.retain(block);
 }
 
 bool BlockManager::grow(BlockTable& table, std::uint64_t tokens) {
@@ -160,10 +198,9 @@ void BlockManager::check_integrity(std::span<const BlockTable* const> tables) co
 }
 
 BlockManager::Match BlockManager::match(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt,
-                                        std::vector<BlockId>* blocks) const {
+                                        std::uint32_t blocks_max, std::vector<BlockId>* blocks) const {
   Match match;
   if (!config_.prefix_caching || tokens.empty()) return match;
-  const auto blocks_max = static_cast<std::uint32_t>((tokens.size() - 1) / config_.block_size);
   match.last = {true, {}, 0, salt};
   for (; match.blocks < blocks_max; ++match.blocks) {
     const std::uint32_t i = match.blocks;

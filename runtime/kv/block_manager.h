@@ -86,11 +86,22 @@ class BlockManager {
   // How many leading blocks admit() would find in the cache.
   [[nodiscard]] std::uint32_t cached_blocks(BlockTable& table, std::span<const TokenId> tokens,
                                             std::uint64_t salt) const {
-    return match(table, tokens, salt, nullptr).blocks;
+    return match(table, tokens, salt, blocks_below_last(tokens), nullptr).blocks;
   }
   // Of full block number `block` of the sequence; kept in the table.
   [[nodiscard]] const BlockHash& hash_of(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt,
                                          std::uint32_t block) const;
+  // For a chain whose blocks come from elsewhere: gives an empty table what is cached of the whole blocks of `tokens` (at least
+  // one), their last included, and new blocks for the rest. on_computed() then publishes what has arrived. Returns how many
+  // are cached, and counts as no query. nullopt, and nothing changed, when fewer than `blocks_left_min` blocks would stay
+  // available.
+  [[nodiscard]] std::optional<std::uint32_t> reserve(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt,
+                                                     std::uint32_t blocks_left_min);
+  // For somebody who copies a cached chain and knows the hashes of its blocks: an empty table holds the leading ones that are
+  // cached, until free(). Fewer where the next would leave less than `blocks_left_min` blocks available. Returns the tokens that
+  // the blocks hold: equal hashes may be of other tokens, so whoever knows the sequence compares.
+  [[nodiscard]] std::vector<TokenId> pin(BlockTable& table, std::span<const BlockHash> hashes, std::uint64_t salt,
+                                         std::uint32_t blocks_left_min);
   // Adds blocks until the table covers `tokens` slots. False, and nothing changed, when there are too few.
   [[nodiscard]] bool grow(BlockTable& table, std::uint64_t tokens);
   // The rows of `tokens` (the sequence from its start) are computed and finite: publishes its full blocks.
@@ -123,9 +134,16 @@ class BlockManager {
     ParentRef last;
   };
 
-  // The longest cached prefix of `tokens` that leaves the last token out; its block ids go to `blocks`.
-  Match match(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt,
+  // The longest cached prefix of `tokens` of at most `blocks_max` blocks; its block ids go to `blocks`.
+  Match match(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt, std::uint32_t blocks_max,
               std::vector<BlockId>* blocks) const;
+  // Full blocks of a sequence that leave its last token out.
+  [[nodiscard]] std::uint32_t blocks_below_last(std::span<const TokenId> tokens) const {
+    return tokens.empty() ? 0 : static_cast<std::uint32_t>((tokens.size() - 1) / config_.block_size);
+  }
+  // The table holds what was found, which is all it lists yet, and new blocks up to `blocks`.
+  void take_over(BlockTable& table, const Match& found, std::uint32_t blocks);
+  void hold(BlockId block);
   [[nodiscard]] std::span<const TokenId> tokens_of(std::span<const TokenId> tokens, std::uint32_t block) const {
     return tokens.subspan(std::size_t{block} * config_.block_size, config_.block_size);
   }

@@ -40,6 +40,9 @@ class PrefixIndex {
   void erase(BlockId block);
   [[nodiscard]] bool contains(BlockId block) const { return entries_[block.value].cached; }
   [[nodiscard]] const BlockHash& hash_of(BlockId block) const { return entries_[block.value].hash; }  // of a cached one
+  // Of a cached block: what it follows, and the tokens it holds.
+  [[nodiscard]] const ParentRef& parent(BlockId block) const { return entries_[block.value].parent; }
+  [[nodiscard]] std::span<const TokenId> tokens(BlockId block) const { return tokens_of(block.value); }
 
   // A cached block lost its last holder: it may be evicted, after all that became idle before it.
   void on_idle(BlockId block);

@@ -196,6 +196,70 @@ TEST(BlockManager, CountsHitsAndMissesInBlocksAndTokens) {
   EXPECT_EQ(manager.index().hashes().size(), 3U);
 }
 
+// Another replica's blocks: a chain of which the first block is cached here.
+TEST(BlockManager, ReservesWholeBlocksBehindWhatIsCached) {
+  BlockManager manager = manager_of(8);
+  cache(manager, run_of(1, 17));
+  const BlockStats before = manager.stats();
+  const std::vector<TokenId> chain = run_of(1, 48);
+  BlockTable import, again;
+  EXPECT_EQ(manager.reserve(import, chain, 0, 0), 1U);
+  EXPECT_EQ(import.blocks.size(), 3U);
+  EXPECT_EQ(manager.stats().num_held, 3U);
+  EXPECT_EQ(manager.stats().query_tokens, before.query_tokens) << "a transfer asks nothing";
+  manager.on_computed(import, std::span(chain).first(32), 0);
+  EXPECT_EQ(import.published_blocks, 2U);
+  EXPECT_EQ(manager.reserve(again, chain, 0, 0), 2U);
+  manager.on_computed(import, chain, 0);
+  manager.free(again);
+  EXPECT_EQ(manager.reserve(again, chain, 0, 0), 3U) << "the last block too: its rows are there";
+  EXPECT_EQ(again.blocks, import.blocks);
+  const BlockTable* tables[] = {&import, &again};
+  manager.check_integrity(tables);
+}
+
+TEST(BlockManager, ReservesNothingWhereTooLittleWouldBeLeft) {
+  BlockManager manager = manager_of(4);
+  cache(manager, run_of(1, 17));
+  const BlockStats before = manager.stats();
+  BlockTable table;
+  EXPECT_FALSE(manager.reserve(table, run_of(1, 48), 0, 2));
+  EXPECT_TRUE(table.blocks.empty());
+  EXPECT_EQ(manager.stats(), before);
+  EXPECT_EQ(manager.reserve(table, run_of(1, 48), 0, 1), 1U);
+}
+
+TEST(BlockManager, PinsACachedChainByItsHashesAndSaysItsTokens) {
+  BlockManager manager = manager_of(4);
+  const std::vector<TokenId> tokens = joined(run_of(1, 16), run_of(2, 16));
+  cache(manager, joined(tokens, run_of(5, 3)), 7);
+  std::vector<BlockHash> hashes = hash_blocks(joined(tokens, run_of(3, 16)), 16, 7);
+  BlockTable pinned, other;
+  EXPECT_EQ(manager.pin(other, hashes, 8, 0), std::vector<TokenId>()) << "another salt's";
+  EXPECT_EQ(manager.pin(pinned, hashes, 7, 0), tokens) << "the third block is not there";
+  EXPECT_EQ(pinned.blocks.size(), 2U);
+  EXPECT_FALSE(manager.admit(other, run_of(4, 48), 0, true, 0)) << "pinned blocks are never evicted";
+  const BlockTable* tables[] = {&pinned, &other};
+  manager.check_integrity(tables);
+  manager.free(pinned);
+  EXPECT_TRUE(manager.admit(other, run_of(4, 48), 0, true, 0));
+  EXPECT_EQ(manager.pin(pinned, hashes, 7, 0), run_of(1, 16)) << "the tail was evicted";
+  hashes.erase(hashes.begin());
+  manager.free(pinned);
+  EXPECT_EQ(manager.pin(pinned, hashes, 7, 0), std::vector<TokenId>()) << "a chain begins at its root";
+}
+
+TEST(BlockManager, PinsOnlyWhatLeavesEnoughAvailable) {
+  BlockManager manager = manager_of(4);
+  cache(manager, run_of(1, 49));
+  const std::vector<BlockHash> hashes = hash_blocks(run_of(1, 48), 16, 0);
+  BlockTable running, pinned;
+  EXPECT_EQ(manager.pin(pinned, hashes, 0, 2), run_of(1, 32));
+  manager.free(pinned);
+  ASSERT_TRUE(manager.admit(running, run_of(1, 33), 0, true, 0));
+  EXPECT_EQ(manager.pin(pinned, hashes, 0, 1), run_of(1, 32)) << "what others hold costs nothing, the third block does";
+}
+
 TEST(BlockManagerDeathTest, RefusesToFreeABlockTwice) {
   BlockManager manager = manager_of(2);
   BlockTable table;

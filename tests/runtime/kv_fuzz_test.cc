@@ -36,10 +36,10 @@ class NaiveModel {
     std::vector<Life> published;  // canonical block of each published one
   };
 
-  std::vector<Life> find(const std::vector<TokenId>& tokens, std::uint64_t salt) const {
+  std::vector<Life> find(const std::vector<TokenId>& tokens, std::uint64_t salt, bool last_token = false) const {
     std::vector<Life> found;
     Life parent = kRoot;
-    for (std::size_t end = block_size_; end < tokens.size(); end += block_size_) {
+    for (std::size_t end = block_size_; end < tokens.size() + (last_token ? 1 : 0); end += block_size_) {
       const auto entry = cached_.find({salt, {tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(end)}});
       if (entry == cached_.end() || entry->second.second != parent) break;
       parent = entry->second.first;
@@ -133,7 +133,7 @@ class NaiveModel {
 };
 
 struct Totals {
-  std::uint64_t operations = 0, hits = 0, evictions = 0, refused = 0, grown = 0;
+  std::uint64_t operations = 0, hits = 0, evictions = 0, refused = 0, grown = 0, reserved = 0, pinned = 0;
 };
 
 class Episode {
@@ -171,23 +171,95 @@ class Episode {
 
   void operate() {
     const std::uint32_t choice = below(10);
-    if (choice < 3 || live_.empty()) return admit();
+    if (choice < 3 || live_.empty()) {
+      const std::uint32_t kind = below(6);
+      return kind == 0 ? reserve() : kind == 1 ? pin() : admit();
+    }
     const std::uint32_t index = below(static_cast<std::uint32_t>(live_.size()));
     if (choice < 5) return release(index);
     if (choice < 8) return compute(live_[index]);
     grow(live_[index]);
   }
 
-  void admit() {
+  // Long runs of one of two tokens, so that prefixes are shared often and part late.
+  Live draw_live(std::uint32_t length) {
     Live live;
     live.salt = below(8) == 0 ? 1 : 0;
-    // Long runs of one of two tokens, so that prefixes are shared often and part late.
-    const std::uint32_t length = 1 + below(config_.block_size * 6);
     TokenId token = static_cast<TokenId>(below(2));
     for (std::uint32_t i = 0; i < length; ++i) {
       if (below(40) == 0) token = 1 - token;
       live.tokens.push_back(token);
     }
+    return live;
+  }
+
+  // As an admission of whole blocks, the last of them cached too if need be.
+  void reserve() {
+    Live live = draw_live(config_.block_size * (1 + below(6)));
+    const std::uint32_t left = below(4) == 0 ? below(4) : 0;
+    const std::vector<Life> expected = model_.find(live.tokens, live.salt, true);
+    std::size_t need = live.tokens.size() / config_.block_size - expected.size() + left;
+    for (const Life& life : expected) need += model_.is_idle(life.first) ? 1 : 0;
+    const auto cached = manager_.reserve(live.table, live.tokens, live.salt, left);
+    if (exact_) {
+      ASSERT_EQ(cached.has_value(), need <= model_.available());
+    }
+    if (!cached) {
+      ++totals_.refused;
+      return;
+    }
+    if (exact_) {
+      ASSERT_EQ(*cached, expected.size());
+      model_.admit(live.naive, expected, ids(live.table, 0));
+    }
+    ++totals_.reserved;
+    begin(std::move(live), *cached);
+  }
+
+  // The chain of some tokens, of which the cache has the first blocks or none.
+  void pin() {
+    Live live = draw_live(config_.block_size * (1 + below(6)));
+    const std::uint32_t left = below(3);
+    std::vector<Life> expected = model_.find(live.tokens, live.salt, true);
+    std::size_t available = model_.available();
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      if (!model_.is_idle(expected[i].first)) continue;
+      if (available < left + 1) {
+        expected.resize(i);
+        break;
+      }
+      --available;
+    }
+    BlockTable hashes;
+    for (std::uint32_t i = 0; i < live.tokens.size() / config_.block_size; ++i)
+      (void)manager_.hash_of(hashes, live.tokens, live.salt, i);
+    const std::vector<TokenId> tokens = manager_.pin(live.table, hashes.hashes, live.salt, left);
+    if (exact_) {
+      ASSERT_EQ(live.table.blocks.size(), expected.size());
+      ASSERT_TRUE(std::ranges::equal(tokens, std::span(live.tokens).first(tokens.size())));
+      for (std::size_t i = 0; i < expected.size(); ++i) ASSERT_EQ(live.table.blocks[i].value, expected[i].first);
+      model_.admit(live.naive, expected, ids(live.table, 0));
+      live.naive.published.clear();
+    }
+    live.tokens = tokens;  // with hashes of few bits another chain's, whose tokens these are
+    totals_.pinned += live.table.blocks.size();
+    if (!live.table.blocks.empty()) begin(std::move(live), static_cast<std::uint32_t>(live.table.blocks.size()));
+  }
+
+  // A table whose first `cached` blocks are: they hold the right tokens, the others nothing yet.
+  void begin(Live live, std::uint32_t cached) {
+    totals_.hits += cached;
+    live.computed = std::size_t{cached} * config_.block_size;
+    for (std::size_t i = 0; i < live.computed; ++i) {
+      ASSERT_EQ(content_at(live, i), std::pair(live.salt, live.tokens[i])) << "a cached block holds other tokens";
+    }
+    for (std::size_t i = cached; i < live.table.blocks.size(); ++i) content_[live.table.blocks[i].value].clear();
+    live_.push_back(std::move(live));
+  }
+
+  void admit() {
+    const std::uint32_t length = 1 + below(config_.block_size * 6);
+    Live live = draw_live(length);
     const std::uint32_t left = below(4) == 0 ? below(4) : 0;
     const bool read = below(10) != 0;
     const std::vector<Life> expected = read ? model_.find(live.tokens, live.salt) : std::vector<Life>();
@@ -212,14 +284,7 @@ class Episode {
       for (std::size_t i = 0; i < cached.size(); ++i) ASSERT_EQ(live.table.blocks[i].value, cached[i].first);
       model_.admit(live.naive, cached, ids(live.table, 0));
     }
-    totals_.hits += admission->cached_blocks;
-    live.computed = admission->cached_tokens;
-    for (std::size_t i = 0; i < live.computed; ++i) {
-      ASSERT_EQ(content_at(live, i), std::pair(live.salt, live.tokens[i])) << "a cached block holds other tokens";
-    }
-    for (std::size_t i = admission->cached_blocks; i < live.table.blocks.size(); ++i)
-      content_[live.table.blocks[i].value].clear();
-    live_.push_back(std::move(live));
+    begin(std::move(live), admission->cached_blocks);
   }
 
   void compute(Live& live) {
@@ -317,13 +382,16 @@ TEST(BlockManagerFuzz, DecidesAsTheNaiveModelAndServesOnlyWhatWasWritten) {
     Episode(seed, totals).run(500);
     if (HasFailure()) return;
   }
-  std::printf("  operations %llu  hit blocks %llu  evictions %llu  refused %llu  grown %llu\n",
+  std::printf("  operations %llu  hit blocks %llu  evictions %llu  refused %llu  grown %llu  reserved %llu  pinned %llu\n",
               static_cast<unsigned long long>(totals.operations), static_cast<unsigned long long>(totals.hits),
               static_cast<unsigned long long>(totals.evictions), static_cast<unsigned long long>(totals.refused),
-              static_cast<unsigned long long>(totals.grown));
+              static_cast<unsigned long long>(totals.grown), static_cast<unsigned long long>(totals.reserved),
+              static_cast<unsigned long long>(totals.pinned));
   if (options.operations < 50000) return;
   EXPECT_GE(totals.hits, options.operations / 1000);
   EXPECT_GE(totals.evictions, options.operations / 1000);
+  EXPECT_GE(totals.reserved, options.operations / 1000);
+  EXPECT_GE(totals.pinned, options.operations / 1000);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "cluster/link/fragment.h"
 #include "kernels/check.h"
+#include "kernels/crc32c.h"
 
 namespace herd::link {
 namespace {
@@ -35,7 +36,7 @@ Expected<std::optional<wire::OpenedFrame>> FrameAssembly::add(std::span<const st
     return fail(bad_input("frame: a fragment of " + std::to_string(payload.size()) + " bytes where " +
                           std::to_string(std::min(missing, kPayloadBytesMax)) + " belong"));
   const auto bytes = payload.subspan(begun);
-  checksum_ = wire::crc32c(bytes, checksum_);
+  checksum_ = crc32c(bytes, checksum_);
   const std::size_t held = words_.size();
   words_.resize(held + bytes.size() / 8);
   std::memcpy(words_.data() + held, bytes.data(), bytes.size());

@@ -122,7 +122,4 @@ struct OpenedFrame {
 // All of it, of exactly one frame.
 [[nodiscard]] Expected<OpenedFrame> open(std::span<const std::byte> bytes);
 
-// CRC-32C (Castagnoli), continued from `crc` (0 to begin).
-[[nodiscard]] std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t crc = 0);
-
 }  // namespace herd::wire

@@ -9,6 +9,7 @@
 
 #include "cluster/wire/envelope.h"
 #include "kernels/check.h"
+#include "kernels/crc32c.h"
 
 namespace {
 
@@ -31,7 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try_open(bytes);
   if (size < kFrameHeaderBytes) return 0;
   std::memset(bytes.data() + 12, 0, 4);
-  const std::uint32_t crc = herd::wire::crc32c(bytes);
+  const std::uint32_t crc = herd::crc32c(bytes);
   std::memcpy(bytes.data() + 12, &crc, sizeof crc);
   try_open(bytes);
   return 0;

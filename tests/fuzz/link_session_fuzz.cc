@@ -15,6 +15,7 @@
 
 #include "cluster/link/link_session.h"
 #include "kernels/check.h"
+#include "kernels/crc32c.h"
 #include "tests/cluster/link/link_pair.h"
 #include "tests/fuzz/round_trip.h"
 
@@ -56,7 +57,7 @@ void look_at(LinkSession& session, const Speakers& speakers, std::size_t sent) {
 void mend_checksum(std::vector<std::byte>& frame) {
   if (frame.size() < herd::wire::kFrameHeaderBytes) return;
   std::memset(frame.data() + 12, 0, 4);
-  const std::uint32_t crc = herd::wire::crc32c(frame);
+  const std::uint32_t crc = herd::crc32c(frame);
   std::memcpy(frame.data() + 12, &crc, sizeof crc);
 }
 

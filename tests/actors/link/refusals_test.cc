@@ -14,6 +14,7 @@
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/generate_codec.h"
 #include "cluster/wire/link_codec.h"
+#include "kernels/crc32c.h"
 #include "tests/actors/link/link_ground.h"
 #include "tests/actors/link/raw_peer.h"
 #include "tests/actors/link/streams_beside.h"
@@ -178,7 +179,7 @@ Bytes changed_frame(const wire::Frame& frame, std::size_t at, std::uint32_t valu
   Bytes sealed = wire::seal(frame, Epoch(1)).value();
   std::memcpy(sealed.data() + at, &value, bytes);
   std::memset(sealed.data() + 12, 0, 4);
-  const std::uint32_t crc = wire::crc32c(sealed);
+  const std::uint32_t crc = crc32c(sealed);
   std::memcpy(sealed.data() + 12, &crc, sizeof crc);
   return sealed;
 }

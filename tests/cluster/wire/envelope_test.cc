@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <string_view>
 
 #include "cluster/wire/generate_codec.h"
+#include "kernels/crc32c.h"
 
 namespace herd::wire {
 namespace {
@@ -15,22 +15,6 @@ constexpr step::AttemptKey kAttempt{GatewayId(5), SequenceId(7), 2};
 constexpr routing::ReplicaGeneration kReplica{ReplicaId(8), Epoch(4)};
 
 std::vector<std::byte> sealed_abort() { return seal(encode(kAttempt), Epoch(3), kReplica).value(); }
-
-// RFC 3720 appendix B.4, and the usual check value of the polynomial.
-TEST(Crc32c, EqualsThePublishedVectors) {
-  const auto of = [](std::string_view text) { return crc32c(std::as_bytes(std::span(text.data(), text.size()))); };
-  EXPECT_EQ(of("123456789"), 0xE3069283U);
-  EXPECT_EQ(of(std::string(32, '\0')), 0x8A9136AAU);
-  EXPECT_EQ(of(std::string(32, '\xFF')), 0x62A8AB43U);
-  EXPECT_EQ(of(""), 0U);
-}
-
-TEST(Crc32c, ContinuesOverPieces) {
-  const std::string_view text = "a frame in two pieces";
-  const auto bytes = std::as_bytes(std::span(text.data(), text.size()));
-  for (std::size_t cut = 0; cut <= bytes.size(); ++cut)
-    EXPECT_EQ(crc32c(bytes.subspan(cut), crc32c(bytes.first(cut))), crc32c(bytes));
-}
 
 TEST(Frame, OpensAsItWasSealed) {
   const Frame frame = encode(kAttempt);

@@ -26,9 +26,34 @@ constexpr std::array<std::array<std::uint32_t, 256>, 8> make_crc_tables() {
 
 constexpr auto kCrcTables = make_crc_tables();
 
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) std::uint32_t crc32c_by_instruction(std::span<const std::byte> bytes, std::uint32_t crc) {
+  std::uint64_t state = ~crc;
+  const std::byte* at = bytes.data();
+  std::size_t left = bytes.size();
+  for (; left >= 8; at += 8, left -= 8) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, at, sizeof eight);
+    state = __builtin_ia32_crc32di(state, eight);
+  }
+  auto tail = static_cast<std::uint32_t>(state);
+  for (; left > 0; ++at, --left) tail = __builtin_ia32_crc32qi(tail, std::to_integer<std::uint8_t>(*at));
+  return ~tail;
+}
+
+const bool kHasInstruction = __builtin_cpu_supports("sse4.2") != 0;
+#endif
+
 }  // namespace
 
 std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t crc) {
+#if defined(__x86_64__)
+  if (kHasInstruction) return crc32c_by_instruction(bytes, crc);
+#endif
+  return crc32c_by_table(bytes, crc);
+}
+
+std::uint32_t crc32c_by_table(std::span<const std::byte> bytes, std::uint32_t crc) {
   crc = ~crc;
   const std::byte* at = bytes.data();
   std::size_t left = bytes.size();

@@ -24,5 +24,16 @@ TEST(Crc32c, ContinuesOverPieces) {
     EXPECT_EQ(crc32c(bytes.subspan(cut), crc32c(bytes.first(cut))), crc32c(bytes));
 }
 
+TEST(Crc32c, InstructionAndTablesAgree) {
+  std::string text(200, '\0');
+  for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * i * 7 + 3);
+  for (std::size_t begin = 0; begin < 9; ++begin) {
+    for (std::size_t end = begin; end <= text.size(); ++end) {
+      const auto bytes = std::as_bytes(std::span(text.data() + begin, end - begin));
+      ASSERT_EQ(crc32c(bytes, 12345), crc32c_by_table(bytes, 12345)) << begin << " to " << end;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace herd

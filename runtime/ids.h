@@ -24,6 +24,9 @@ using GatewayId = StrongId<struct GatewayIdTag, std::uint64_t>;
 // with the gateway and the attempt (runtime/step/attempt_key.h).
 using SequenceId = StrongId<struct SequenceIdTag, std::uint64_t>;
 using RequestId = StrongId<struct RequestIdTag, std::uint64_t>;
+// A copy of KV blocks out of a replica or into it, as that replica and its ranks name it; no other one of the same kind has its
+// id there until it is over.
+using TransferId = StrongId<struct TransferIdTag, std::uint64_t>;
 // A KV block of one replica's pool: [0, num_blocks).
 using BlockId = StrongId<struct BlockIdTag, std::uint32_t>;
 using ReplicaId = StrongId<struct ReplicaIdTag, std::uint32_t>;

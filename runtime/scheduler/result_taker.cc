@@ -62,6 +62,7 @@ std::vector<step::TokenDelta> ResultTaker::take() {
     fail_all();
   }
   for (const SliceInFlight& slice : record.slices) state_.sequences.settle(slice.slot);
+  if (state_.transfers.active()) state_.transfers.on_step_done(state_.sequences.blocks(), record.copies, result_);
   return std::move(deltas_);
 }
 

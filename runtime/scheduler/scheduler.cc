@@ -13,6 +13,8 @@
 namespace herd::scheduler {
 namespace {
 
+Status replica_lost() { return {StatusCode::kAborted, "the replica is lost"}; }
+
 Sequence sequence_of(const step::Submission& submission, const SchedulerConfig& config, Instant now) {
   Sequence sequence;
   sequence.id = submission.sequence;
@@ -42,7 +44,7 @@ Scheduler::Scheduler(const SchedulerConfig& config, Epoch epoch, const Scheduler
 }
 
 Status Scheduler::on_submit(const step::Submission& submission, Instant now) {
-  if (lost_) return {StatusCode::kAborted, "the replica is lost"};
+  if (lost_) return replica_lost();
   Status status = check_submission(submission, state_.config);
   if (status.ok() && state_.sequences.find(submission.sequence))
     status = bad_input("sequence " + std::to_string(submission.sequence.value) + " is already open on this replica");
@@ -87,9 +89,21 @@ std::vector<step::TokenDelta> Scheduler::on_step_done(const step::StepResult& re
 std::vector<SequenceId> Scheduler::on_replica_lost() {
   lost_ = true;
   state_.leaders.clear();
+  state_.transfers.clear(state_.sequences.blocks());
   state_.outstanding.clear();
   state_.preemptions_owed = 0;
   return state_.sequences.clear();
+}
+
+Expected<ExportBegun> Scheduler::begin_export(TransferId transfer, std::span<const kv::BlockHash> hashes, std::uint64_t salt,
+                                              std::uint32_t first) {
+  if (lost_) return fail(replica_lost());
+  return state_.transfers.begin_export(state_.sequences.blocks(), transfer, hashes, salt, first);
+}
+
+Expected<std::uint32_t> Scheduler::begin_import(TransferId transfer, std::vector<TokenId> tokens, std::uint64_t salt) {
+  if (lost_) return fail(replica_lost());
+  return state_.transfers.begin_import(state_.sequences.blocks(), transfer, std::move(tokens), salt);
 }
 
 SchedulerStats Scheduler::stats() const {
@@ -101,6 +115,7 @@ SchedulerStats Scheduler::stats() const {
   stats.num_draining = state_.sequences.num_draining();
   stats.plans_outstanding = static_cast<std::uint32_t>(state_.outstanding.size());
   stats.oldest_waiting_since = state_.sequences.oldest_waiting_since();
+  state_.transfers.report(stats);
   stats.blocks = blocks().stats();
   return stats;
 }
@@ -110,15 +125,20 @@ void Scheduler::check_integrity() const {
   std::vector<std::uint32_t> steps(sequences.num_slots());
   std::vector<std::uint32_t> samples(sequences.num_slots());
   HERD_CHECK(state_.outstanding.size() <= state_.config.steps_ahead, "too many plans are out");
+  std::vector<const CopiesInFlight*> copies;
   for (const PlanInFlight& plan : state_.outstanding) {
+    copies.push_back(&plan.copies);
     for (const SliceInFlight& slice : plan.slices) {
       ++steps[slice.slot];
       samples[slice.slot] += slice.sample ? 1 : 0;
     }
   }
-  sequences.check_integrity(steps, samples);
+  std::vector<const kv::BlockTable*> tables;
+  state_.transfers.list_tables(tables);
+  sequences.check_integrity(steps, samples, std::move(tables));
+  state_.transfers.check_integrity(copies);
   HERD_CHECK(sequences.running().size() <= state_.config.max_num_seqs, "more sequences run than ranks can hold");
-  HERD_CHECK(num_open() > 0 || !state_.outstanding.empty() || blocks().stats().num_held == 0,
+  HERD_CHECK(num_open() > 0 || !state_.outstanding.empty() || state_.transfers.active() || blocks().stats().num_held == 0,
              "blocks are held for nobody");
   state_.leaders.check_integrity(sequences);
   check_probation(state_);

@@ -25,14 +25,24 @@
 // (chunk_rows.h). With steps ahead the prediction is made before the step before has ended, from what steps took until then.
 //
 // A suspect (step::Submission::alone_until) shares no step with another sequence: probation.h.
+//
+// KV blocks of a cached prefix are copied from one replica to another (block_transfers.h) in the plans that compute, or in plans
+// of their own while nothing else is out:
+//   here to there   begin_export → grant_reads, again and again → plans with reads → take_transfer_ends
+//   there to here   begin_import → (on_block_arrived → a plan with a write → its result), for each block → take_transfer_ends
+// A sequence that is submitted after an import hits what was published, and computes the rest.
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "kernels/status.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
+#include "runtime/kv/block_hash.h"
+#include "runtime/scheduler/block_transfers.h"
 #include "runtime/scheduler/scheduler_config.h"
 #include "runtime/scheduler/scheduler_probe.h"
 #include "runtime/scheduler/scheduler_state.h"
@@ -60,12 +70,36 @@ class Scheduler {
   // oldest outstanding step's is counted and dropped.
   [[nodiscard]] std::vector<step::TokenDelta> on_step_done(const step::StepResult& result, Instant now);
   // Empties itself for good: no block held, nothing outstanding. Returns the sequences that were open, by
-  // arrival; they get no terminal delta from here.
+  // arrival; they get no terminal delta from here, and transfers no end.
   [[nodiscard]] std::vector<SequenceId> on_replica_lost();
+
+  // Hands out the cached blocks of a chain, from number `first` on, as they are granted; they stay until it is over. Says which
+  // are cached, perhaps none. kBadInput: an id that is in use. kOverloaded: too many exports. kAborted: the replica is lost.
+  [[nodiscard]] Expected<ExportBegun> begin_export(TransferId transfer, std::span<const kv::BlockHash> hashes, std::uint64_t salt,
+                                                   std::uint32_t first);
+  // So many more blocks may be read: as many as whoever carries the bytes has room for. Nothing when the export is over.
+  void grant_reads(TransferId transfer, std::uint32_t blocks) { state_.transfers.grant(transfer, blocks); }
+  void end_export(TransferId transfer) { state_.transfers.end_export(state_.sequences.blocks(), transfer); }
+  // Reserves blocks for the chain of these tokens, which are whole blocks. Says how many leading ones are cached: those from
+  // there on are to be fetched. kBadInput: an id that is in use, no whole blocks. kOverloaded: too many imports, no room.
+  // kMissing: no prefix cache. kAborted: the replica is lost.
+  [[nodiscard]] Expected<std::uint32_t> begin_import(TransferId transfer, std::vector<TokenId> tokens, std::uint64_t salt);
+  // The other side has only so many of the chain's blocks: the rest is given up.
+  void shorten_import(TransferId transfer, std::uint32_t blocks) {
+    state_.transfers.shorten_import(state_.sequences.blocks(), transfer, blocks);
+  }
+  // Whether that block is still to be fetched: its bytes are given to ranks only then, just before on_block_arrived.
+  [[nodiscard]] bool wants_block(TransferId transfer, std::uint32_t index) const { return state_.transfers.wants(transfer, index); }
+  // Every rank has the block's bytes, or will have them before the next plan. Nothing when it is not wanted.
+  void on_block_arrived(TransferId transfer, std::uint32_t index) { state_.transfers.on_block_arrived(transfer, index); }
+  void end_import(TransferId transfer) { state_.transfers.end_import(state_.sequences.blocks(), transfer); }
+  // Of the transfers that are over since it was asked last: each that was begun has exactly one. To be asked after whatever
+  // may end one: all of the above, plan_step, on_step_done.
+  [[nodiscard]] std::vector<TransferEnd> take_transfer_ends() { return state_.transfers.take_ends(); }
 
   [[nodiscard]] std::size_t num_open() const { return state_.sequences.num_open(); }  // without a terminal delta yet
   [[nodiscard]] bool idle() const {
-    return num_open() == 0 && state_.outstanding.empty() && state_.sequences.nothing_to_release();
+    return num_open() == 0 && state_.outstanding.empty() && state_.sequences.nothing_to_release() && !state_.transfers.active();
   }
   [[nodiscard]] SchedulerStats stats() const;
   // kv::BlockManager's: what its prefix cache took up and gave up.

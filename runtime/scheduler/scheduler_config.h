@@ -16,6 +16,8 @@ enum class SchedulingPolicy : std::uint8_t {
   kPriority,  // lower priority value first, then arrival
 };
 
+inline constexpr std::uint32_t kTransferBlocksPerStepMax = 1024;
+
 // Value.
 struct SchedulerConfig {
   std::uint32_t max_num_seqs = 64;              // sequences known to ranks at one time
@@ -34,6 +36,8 @@ struct SchedulerConfig {
   std::uint32_t watermark_blocks = 0;  // kept available at admission while others run; 0: 1 % of the pool
   bool prefix_caching = true;
   std::uint32_t shared_prefix_min = 64;  // tokens another one must compute for a sequence to be held back; 0: never
+  // Blocks that one plan reads for other replicas, and as many that it fills: bounds what a transfer adds to a step's time.
+  std::uint32_t transfer_blocks_per_step = 8;
   SchedulingPolicy policy = SchedulingPolicy::kFcfs;
   std::uint32_t steps_ahead = 2;  // plans out at one time: 2 = one step ahead, 1 = off
   bool operator==(const SchedulerConfig&) const = default;
@@ -49,6 +53,8 @@ struct SchedulerStats {
   std::uint32_t num_running = 0;   // known to ranks
   std::uint32_t num_draining = 0;  // blocks held for a step in flight
   std::uint32_t plans_outstanding = 0;
+  std::uint32_t num_exports = 0;   // not over
+  std::uint32_t num_imports = 0;   // not over
   Instant oldest_waiting_since;  // 0 when none waits
   std::uint64_t accepted = 0;
   std::uint64_t refused_overloaded = 0;
@@ -65,6 +71,10 @@ struct SchedulerStats {
   std::uint64_t tokens_emitted = 0;
   std::uint64_t tokens_discarded = 0;  // computed past the end of a sequence
   std::uint64_t stale_results = 0;     // of another epoch or step: dropped
+  std::uint64_t blocks_exported = 0;   // read for other replicas
+  std::uint64_t blocks_imported = 0;   // filled with another replica's and published
+  std::uint64_t blocks_damaged = 0;    // not filled with what was sent
+  std::uint64_t blocks_given_up = 0;   // reserved for an import that ended without them
   kv::BlockStats blocks;
   bool operator==(const SchedulerStats&) const = default;
 };

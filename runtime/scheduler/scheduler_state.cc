@@ -24,17 +24,21 @@ std::uint64_t& counter_of(SchedulerStats& counters, step::FinishReason reason) {
   return counters.failed;
 }
 
+SchedulerConfig with_watermark(SchedulerConfig config) {
+  if (config.watermark_blocks == 0) config.watermark_blocks = config.num_blocks / 100;
+  return config;
+}
+
 }  // namespace
 
 SchedulerState::SchedulerState(const SchedulerConfig& scheduler_config, Epoch replica_epoch,
                                const SchedulerProbe& scheduler_probe)
-    : config(scheduler_config),
+    : config(with_watermark(scheduler_config)),
       epoch(replica_epoch),
       probe(scheduler_probe),
       sequences(config, probe.hash_bits),
-      leaders(config) {
-  if (config.watermark_blocks == 0) config.watermark_blocks = config.num_blocks / 100;
-}
+      leaders(config),
+      transfers(config) {}
 
 void SchedulerState::end_sequence(Slot slot, step::TokenDelta& delta, step::FinishReason reason, Status error) {
   const Sequence& sequence = sequences[slot];

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/ids.h"
+#include "runtime/scheduler/block_transfers.h"
 #include "runtime/scheduler/prefix_leaders.h"
 #include "runtime/scheduler/scheduler_config.h"
 #include "runtime/scheduler/scheduler_probe.h"
@@ -26,6 +27,7 @@ struct SliceInFlight {
 struct PlanInFlight {
   StepId step;
   std::vector<SliceInFlight> slices;
+  CopiesInFlight copies;
 };
 
 struct SchedulerState {
@@ -39,6 +41,7 @@ struct SchedulerState {
   SchedulerProbe probe;
   SequenceTable sequences;
   PrefixLeaders leaders;
+  BlockTransfers transfers;
   std::deque<PlanInFlight> outstanding;  // at most steps_ahead
   StepId last_step;
   bool others_owed = false;  // a suspect was planned last: its neighbours are next

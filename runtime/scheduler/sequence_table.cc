@@ -169,8 +169,8 @@ Instant SequenceTable::oldest_waiting_since() const {
   return oldest;
 }
 
-void SequenceTable::check_integrity(std::span<const std::uint32_t> steps, std::span<const std::uint32_t> samples) const {
-  std::vector<const kv::BlockTable*> tables;
+void SequenceTable::check_integrity(std::span<const std::uint32_t> steps, std::span<const std::uint32_t> samples,
+                                    std::vector<const kv::BlockTable*> tables) const {
   Sums sums;
   for (Slot slot = 0; slot < sequences_.size(); ++slot) {
     HERD_CHECK(sequences_[slot].steps_in_flight == steps[slot] && sequences_[slot].samples_in_flight == samples[slot],

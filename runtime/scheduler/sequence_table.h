@@ -71,8 +71,10 @@ class SequenceTable {
   [[nodiscard]] kv::BlockManager& blocks() { return blocks_; }
   [[nodiscard]] const kv::BlockManager& blocks() const { return blocks_; }
 
-  // `steps`, `samples`: how many plans in flight hold a slice of each slot, and how many of these sample.
-  void check_integrity(std::span<const std::uint32_t> steps, std::span<const std::uint32_t> samples) const;
+  // `steps`, `samples`: how many plans in flight hold a slice of each slot, and how many of these sample. `tables`: who else
+  // holds blocks.
+  void check_integrity(std::span<const std::uint32_t> steps, std::span<const std::uint32_t> samples,
+                       std::vector<const kv::BlockTable*> tables) const;
 
  private:
   struct Sums {

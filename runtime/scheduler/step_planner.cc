@@ -15,6 +15,8 @@ StepPlanner::StepPlanner(SchedulerState& state, Instant now, const StepCost* cos
       config_(state.config),
       now_(now),
       cost_(cost),
+      words_besides_(step::plan_words(config_.max_num_seqs) +
+                     step::copies_words(2 * std::size_t{config_.transfer_blocks_per_step} + kTransfersMax)),
       budget_{config_.max_num_batched_tokens, config_.max_prefill_seqs} {}
 
 std::optional<step::StepPlan> StepPlanner::plan() {
@@ -22,7 +24,8 @@ std::optional<step::StepPlan> StepPlanner::plan() {
   preempt_for_probe();
   plan_turn();
   plan_.released = sequences_.take_released();
-  if (plan_.slices.empty() && plan_.released.empty()) {
+  plan_copies();
+  if (plan_.slices.empty() && plan_.released.empty() && record_.copies.empty() && plan_.forgotten.empty()) {
     HERD_CHECK(!state_.outstanding.empty() || (sequences_.running().empty() && sequences_.num_waiting() == 0),
                "work is open but nothing can be planned");
     return std::nullopt;
@@ -33,6 +36,13 @@ std::optional<step::StepPlan> StepPlanner::plan() {
   state_.outstanding.push_back(std::move(record_));
   ++state_.counters.steps_planned;
   return std::move(plan_);
+}
+
+// A plan of copies alone is made when nothing else is out: what comes next never waits for two of them.
+void StepPlanner::plan_copies() {
+  if (!state_.transfers.active()) return;
+  const bool alone = plan_.slices.empty() && plan_.released.empty();
+  if (!alone || state_.outstanding.empty()) state_.transfers.add_copies(plan_, record_.copies);
 }
 
 void StepPlanner::preempt_for_probe() {
@@ -106,15 +116,20 @@ bool StepPlanner::ensure_slot_for_decode(Slot slot) {
   Sequence& sequence = sequences_[slot];
   while (!sequences_.blocks().grow(sequence.table, std::uint64_t{sequence.planned_tokens} + 1)) {
     // Blocks that return with a step in flight are enough: sit this step out rather than preempt one more.
-    if (sequences_.blocks_returning() > budget_.stalled) {
+    if (blocks_returning() > budget_.stalled) {
       ++budget_.stalled;
       return false;
     }
+    if (state_.transfers.give_way(sequences_.blocks())) continue;
     const bool self = sequences_.running().back() == slot;
     preempt(sequences_.running().size() - 1);
     if (self) return false;
   }
   return true;
+}
+
+std::uint32_t StepPlanner::blocks_returning() const {
+  return sequences_.blocks_returning() + state_.transfers.blocks_returning(sequences_.blocks());
 }
 
 void StepPlanner::preempt(std::size_t index) {
@@ -165,14 +180,18 @@ bool StepPlanner::admit_first(Claims& claims) {
   }
   // Many long prompts that the cache holds are few rows and a long message. One alone always fits.
   const std::uint64_t words = budget_.words + words_of(sequence);
-  if (!plan_.started.empty() && words + step::plan_words(config_.max_num_seqs) > step::kPlanWordsMax) return false;
+  if (!plan_.started.empty() && words + words_besides_ > step::kPlanWordsMax) return false;
   const bool alone = sequences_.running().empty() && sequences_.num_draining() == 0;
   // Rows asked for must be computed, so such a sequence does not read the cache.
   const bool read_cache = sequence.output_owed() == step::OutputSelector::kNone;
   const std::uint64_t blocks_left = claims.blocks + (alone ? 0 : config_.watermark_blocks);
-  const auto admission =
-      sequences_.blocks().admit(sequence.table, sequence.tokens, sequence.cache_salt, read_cache,
-                                static_cast<std::uint32_t>(std::min<std::uint64_t>(blocks_left, config_.num_blocks)));
+  const auto admit = [&] {
+    return sequences_.blocks().admit(sequence.table, sequence.tokens, sequence.cache_salt, read_cache,
+                                     static_cast<std::uint32_t>(std::min<std::uint64_t>(blocks_left, config_.num_blocks)));
+  };
+  auto admission = admit();
+  // Nobody else's end would bring it the blocks that transfers hold.
+  while (!admission && alone && state_.transfers.give_way(sequences_.blocks())) admission = admit();
   if (!admission) return false;
   budget_.words = words;
   start(slot, *admission);

@@ -56,6 +56,7 @@ class StepPlanner {
 
   void preempt_for_probe();
   void plan_turn();
+  void plan_copies();
   void plan_everybody();
   void plan_suspect(Slot slot);
   void plan_decodes();
@@ -71,6 +72,7 @@ class StepPlanner {
   std::uint32_t take_rows(std::uint32_t position, std::uint32_t rows_max);
   void add_slice(Slot slot, std::uint32_t rows, bool sample);
   bool ensure_slot_for_decode(Slot slot);
+  [[nodiscard]] std::uint32_t blocks_returning() const;  // of those who drain
   void preempt(std::size_t index);  // of running()
 
   SchedulerState& state_;
@@ -78,6 +80,7 @@ class StepPlanner {
   const SchedulerConfig& config_;
   const Instant now_;
   const StepCost* const cost_;
+  const std::uint64_t words_besides_;  // of the plan's message: what all but its starts takes at most
   Budget budget_;
   std::optional<Room> room_;  // nullopt: as much as they like
   step::StepPlan plan_;

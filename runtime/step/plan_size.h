@@ -17,6 +17,9 @@ inline constexpr std::uint32_t kPlanWordsMax = std::uint32_t{1} << 21;
 // each released.
 [[nodiscard]] std::uint64_t plan_words(std::size_t sequences);
 
+// What so many reads, writes and transfers to forget add, together.
+[[nodiscard]] std::uint64_t copies_words(std::size_t copies);
+
 // What a start adds, with all blocks of its table, cached ones and new ones.
 [[nodiscard]] std::uint64_t start_words(std::size_t tokens, std::size_t blocks, const SamplingParams& sampling,
                                         std::size_t stop_ids);

@@ -5,6 +5,10 @@
 //
 // One step ahead: plan N+1 may be made before the result of N is known. A slice whose position lies one past
 // the tokens a rank knows takes the token that the rank itself sampled for that sequence in the step before.
+//
+// A plan also moves KV blocks between replicas: ranks hand out the bytes of some blocks and fill others with bytes that they were
+// given. Plans and results only name blocks; the bytes go beside them (block_bytes.h). So copies have their place in the order
+// of steps: a block is read before any later plan writes it, and a block that was filled may be read by the plans after the result.
 
 #include <cstdint>
 #include <vector>
@@ -51,12 +55,24 @@ struct SequenceSlice {
   bool operator==(const SequenceSlice&) const = default;
 };
 
+// One block of a transfer: in plans of the replica that hands it out (a read) and of the one that takes it (a write).
+struct BlockCopy {
+  TransferId transfer;
+  std::uint32_t index = 0;             // of the block in the chain that is transferred
+  BlockId block;                       // of this replica
+  bool operator==(const BlockCopy&) const = default;
+};
+
 struct StepPlan {
   Epoch epoch;
   StepId step;
   std::vector<SequenceId> released;    // first: forget these (finished, aborted, preempted)
   std::vector<SequenceStart> started;  // then: meet these
   std::vector<SequenceSlice> slices;   // at most one per sequence
+  // Blocks of transfers, done before the slices. No slice of the plan uses a block that it writes, and no block is in both.
+  std::vector<BlockCopy> reads;        // hand the bytes of these blocks out
+  std::vector<BlockCopy> writes;       // fill these with bytes that the rank was given before the plan
+  std::vector<TransferId> forgotten;   // drop what was given for these and not written: they are over
   bool operator==(const StepPlan&) const = default;
 };
 
@@ -111,6 +127,13 @@ struct SequenceFailure {
   bool operator==(const SequenceFailure&) const = default;
 };
 
+// A block that one of the ranks could not fill: it was given no bytes for it, of another length, or others than were sent.
+struct DamagedBlock {
+  TransferId transfer;
+  std::uint32_t index = 0;
+  bool operator==(const DamagedBlock&) const = default;
+};
+
 struct StepStats {
   std::uint32_t rows = 0;            // 0: a plan that only released sequences
   std::uint32_t sequences = 0;
@@ -131,6 +154,7 @@ struct StepResult {
   std::vector<SequenceFailure> failed;  // rank 0 only; of the plan's slices, each at most once, and no token of theirs
   std::uint64_t token_hash = 0;      // of all sampled (sequence, token) and of who failed: equal on every rank, or the group fails
   StepStats stats;
+  std::vector<DamagedBlock> damaged;   // of the plan's writes, each rank its own; such a block holds garbage, the step goes on
   bool operator==(const StepResult&) const = default;
 };
 

@@ -16,6 +16,7 @@ add_executable(scheduler_tests
   ${CMAKE_CURRENT_LIST_DIR}/scheduler_step_time_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/scheduler_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/scheduler_tests_main.cc
+  ${CMAKE_CURRENT_LIST_DIR}/scheduler_transfers_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/step_cost_test.cc)
 target_link_libraries(scheduler_tests PRIVATE herd_toy_shard GTest::gtest)
 add_test(NAME scheduler_tests COMMAND scheduler_tests)

@@ -155,7 +155,7 @@ def named_in_log(server, name):
     """The log says which rank, in what, of which step."""
     said = [line for line in list(server.lines) if not line.startswith("faults:")]
     check(f"{name}: the log names the rank, the operation and the step",
-          any(re.search(r"rank 1 has made no progress for \S+ s(: it is idle after step \d+| in [a-z ]+ \(operation \d+ of "
+          any(re.search(r"rank 1 has made no progress for \S+ s(: it is idle after step \d+| in [A-Za-z ]+ \(operation \d+ of "
                         r"step \d+\))", line) for line in said), "\n".join(said[-8:]))
 
 

@@ -8,6 +8,7 @@
 
 #include "actors/ranks/gpu_rank_site.h"
 #include "actors/ranks/model_source.h"
+#include "actors/ranks/move_config.h"
 #include "kernels/process_limits.h"
 #include "runtime/model/source_digest.h"
 #include "runtime/model/stoppable_source.h"
@@ -214,6 +215,7 @@ Status Engine::start_cluster(const EngineOptions& options, const placement::Repl
   StandaloneConfig cluster;
   cluster.scheduler = plan.scheduler;
   cluster.replicas = static_cast<std::uint32_t>(options.data_parallel);
+  cluster.moves = move_config(site_->model(), plan.scheduler, site_->numerics_class(), cluster.numerics);
   cluster.ranks = static_cast<std::uint32_t>(options.tensor_parallel);
   cluster.scheduler_probe = options.scheduler_probe;
   cluster.gateway = options.gateway;

@@ -46,6 +46,8 @@ void StandaloneActors::spawn_supervisor(ReplicaId replica) {
   ground.core.ranks = config_.ranks;
   ground.core.step_seconds_max = std::chrono::duration<double>(config_.step_timeout).count();
   ground.core.watch = config_.watch;
+  ground.core.moves = config_.moves;
+  ground.moves = moves_;
   ground.numerics = config_.numerics;
   ground.make_cost = config_.make_cost;
   ground.ranks = config_.ground;

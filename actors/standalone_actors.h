@@ -8,6 +8,7 @@
 
 #include "actors/messages/type_ids.h"
 #include "actors/roles/address_book.h"
+#include "actors/roles/local_moves.h"
 #include "actors/roles/gateway_client.h"
 #include "actors/roles/live_ranks.h"
 #include "actors/standalone_cluster.h"
@@ -49,6 +50,7 @@ class StandaloneActors {
   CoordinatorHandle coordinator_;
   std::vector<SupervisorHandle> supervisors_;
   const std::shared_ptr<AddressBook> addresses_ = std::make_shared<AddressBook>();
+  const std::shared_ptr<LocalMoves> moves_ = std::make_shared<LocalMoves>();
   const std::shared_ptr<LiveRanks> live_ranks_ = std::make_shared<LiveRanks>();
   std::unique_ptr<GatewayClient> client_;
 };

@@ -27,6 +27,7 @@ struct StandaloneConfig {
   std::uint32_t replicas = 1;            // dp, [1, 64]
   std::uint32_t ranks = 1;               // of one replica: tp * pp, [1, 64]
   routing::NumericsId numerics;          // of all replicas
+  replica::MoveConfig moves;             // KV blocks from one of them to another
   std::shared_ptr<RankGround> ground;    // makes the ranks, and what they meet in
   membership::RestartBudget restart_budget;  // of each replica
   replica::WatchConfig watch;            // when a rank that makes no progress is suspected

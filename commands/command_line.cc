@@ -262,6 +262,9 @@ void add_model_flags(CLI::App& app, ModelFlags& flags) {
   app.add_option("--num-blocks,--page-max-num-blocks", flags.num_blocks, "KV blocks of a replica")->group(batch);
   app.add_option("--kv-cache-memory", flags.kv_cache_memory, "KV bytes of a replica, such as 4GiB")->group(batch);
   app.add_flag("--no-enable-prefix-caching", flags.no_prefix_caching, "Compute every prompt from its start")->group(batch);
+  app.add_flag("--no-enable-kv-moves", flags.no_kv_moves,
+               "Compute what another replica has in its prefix cache, instead of taking its KV blocks")
+      ->group(batch);
   app.add_flag("--quiet,-q", flags.quiet, "No notes on stderr, errors only");
 }
 
@@ -329,6 +332,7 @@ Expected<actors::EngineOptions> engine_options(const ModelFlags& flags) {
                                                       options.scheduler.max_num_seqs);
   options.scheduler.max_prefill_seqs = static_cast<std::uint32_t>(flags.max_ce_batch_size);
   options.scheduler.prefix_caching = !flags.no_prefix_caching;
+  if (flags.no_kv_moves) options.scheduler.transfer_blocks_per_step = 0;
   options.warn = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
   if (!flags.quiet) {
     options.note = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };

@@ -52,6 +52,7 @@ struct ModelFlags {
   std::string kv_cache_memory; // "4GiB", "512MB", bytes
   std::uint64_t weights_seed = 0;
   bool no_prefix_caching = false;
+  bool no_kv_moves = false;
   bool quiet = false;
 };
 

@@ -164,7 +164,7 @@ class RankCommand {
     const auto leader = leader_metrics();
     if (!leader) return page.text();
     observability::ServingMetrics::Snapshot snapshot;
-    snapshot.replicas.push_back({state.stats.serving, state.stats.scheduler, state.stats.saved_s});
+    snapshot.replicas.push_back({state.stats.serving, state.stats.scheduler, state.stats.saved_s, state.stats.moves});
     leader->set(snapshot);
     return leader->render() + page.text();
   }

@@ -25,11 +25,24 @@ json::object process_object(const report::ProcessReport& process) {
           {"loaded_percent", process.loaded_percent < 0 ? json::value() : json::value(process.loaded_percent)}};
 }
 
+json::value cache_value(const report::ReplicaReportLine& line) {
+  if (!line.cache) return nullptr;
+  const report::CacheReport& cache = *line.cache;
+  return json::object{{"query_tokens", cache.query_tokens},
+                      {"hit_tokens", cache.hit_tokens},
+                      {"saved_seconds", cache.saved_s},
+                      {"evicted_blocks", cache.evicted_blocks},
+                      {"moved_in_bytes", cache.bytes_in},
+                      {"moved_out_bytes", cache.bytes_out},
+                      {"recomputed_blocks", cache.blocks_recomputed}};
+}
+
 json::object replica_object(const report::ReplicaReportLine& line) {
   return {{"name", report::replica_name(line.replica)},
           {"state", report::replica_condition_name(line.condition)},
           {"node", text_or_null(line.node)},
           {"epoch", line.epoch},
+          {"cache", cache_value(line)},
           {"why", text_or_null(line.why)}};
 }
 

@@ -29,6 +29,19 @@ std::string table_text(const std::vector<Row>& rows) {
 std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
 std::string number_or_dash(std::uint64_t number) { return number == 0 ? "-" : std::to_string(number); }
 
+// Of its prefix cache: the share of tokens that were found there, what they would have taken to compute, what moved.
+std::string hits_text(const report::ReplicaReportLine& line) {
+  if (!line.cache || line.cache->query_tokens == 0) return "-";
+  return std::to_string(100 * line.cache->hit_tokens / line.cache->query_tokens) + " %";
+}
+std::string saved_text(const report::ReplicaReportLine& line) {
+  return line.cache ? std::to_string(static_cast<std::int64_t>(line.cache->saved_s + 0.5)) + " s" : "-";
+}
+std::string moved_text(const report::ReplicaReportLine& line, std::uint64_t report::CacheReport::*bytes) {
+  if (!line.cache) return "-";
+  return std::to_string((*line.cache.*bytes + 500'000) / 1'000'000) + " MB";
+}
+
 // What is worth a look: how far it has loaded, where it is reached, how it ended last.
 std::string about(const report::ClusterStatusReport& report, const report::ProcessReport& process) {
   std::string text = process.endpoint_url;
@@ -44,10 +57,11 @@ std::string about(const report::ClusterStatusReport& report, const report::Proce
 }  // namespace
 
 std::string cluster_status_text(const report::ClusterStatusReport& report) {
-  std::vector<Row> replicas{{"REPLICA", "STATE", "NODE", "EPOCH", "WHY"}};
+  std::vector<Row> replicas{{"REPLICA", "STATE", "NODE", "EPOCH", "CACHE HITS", "SAVED", "KV IN", "KV OUT", "WHY"}};
   for (const report::ReplicaReportLine& line : report.replicas)
     replicas.push_back({report::replica_name(line.replica), report::replica_condition_name(line.condition),
-                        or_dash(line.node), number_or_dash(line.epoch), line.why});
+                        or_dash(line.node), number_or_dash(line.epoch), hits_text(line), saved_text(line),
+                        moved_text(line, &report::CacheReport::bytes_in), moved_text(line, &report::CacheReport::bytes_out), line.why});
   std::vector<Row> processes{{"ROLE", "NAME", "STATE", "PID", "NODE", "RESTARTS", "ABOUT"}};
   for (const report::ProcessReport& process : report.processes)
     processes.push_back({handshake::role_name(process.role), process.name, report::process_state_name(process.state),

@@ -60,7 +60,14 @@ constexpr RetiredName kRetiredNames[] = {
 // Whose a family is where the cluster has several processes: what is in neither list is a gateway's.
 constexpr std::string_view kOfLeaders[] = {
     "herd_kv_blocks",
+    "herd_kv_damaged_blocks_total",
     "herd_kv_evicted_blocks_total",
+    "herd_kv_leases_expired_total",
+    "herd_kv_moved_blocks_total",
+    "herd_kv_moved_bytes_total",
+    "herd_kv_moves_open",
+    "herd_kv_moves_total",
+    "herd_kv_recomputed_blocks_total",
     "herd_prefix_cache_saved_seconds_total",
     "herd_scheduler_discarded_tokens_total",
     "herd_scheduler_step_seconds",
@@ -98,6 +105,23 @@ constexpr const char* kKvBlocks = "herd_kv_blocks";
 constexpr const char* kKvBlocksHelp =
     "KV blocks by state: free (without content), idle (cached, held by nobody), held (by a sequence).";
 
+void add_moves(const Adder& add, ReplicaMetrics& m) {
+  const char* blocks = "KV blocks that came from other replicas' prefix caches (in), or went to theirs (out).";
+  const char* bytes = "Bytes of the KV blocks that came from other replicas (in), or went to them (out).";
+  const char* moves = "Times that the replica asked another one for KV blocks: whole, or cut_short (some did not come).";
+  m.blocks_in = add.counter("herd_kv_moved_blocks_total", blocks, {{"direction", "in"}});
+  m.blocks_out = add.counter("herd_kv_moved_blocks_total", blocks, {{"direction", "out"}});
+  m.bytes_in = add.counter("herd_kv_moved_bytes_total", bytes, {{"direction", "in"}});
+  m.bytes_out = add.counter("herd_kv_moved_bytes_total", bytes, {{"direction", "out"}});
+  m.moves_whole = add.counter("herd_kv_moves_total", moves, {{"outcome", "whole"}});
+  m.moves_cut_short = add.counter("herd_kv_moves_total", moves, {{"outcome", "cut_short"}});
+  m.blocks_recomputed =
+      add.counter("herd_kv_recomputed_blocks_total", "KV blocks that were asked for, did not come, and were computed.");
+  m.blocks_damaged = add.counter("herd_kv_damaged_blocks_total", "KV blocks that did not come as they were sent: not used.");
+  m.leases_expired = add.counter("herd_kv_leases_expired_total", "Replicas that asked for KV blocks and were silent for too long.");
+  m.moves_open = add.gauge("herd_kv_moves_open", "Moves of KV blocks under way, in and out.");
+}
+
 ReplicaMetrics gauges_and_counters(const Adder& add) {
   ReplicaMetrics m{};
   m.running = add.gauge("vllm:num_requests_running", "Sequences in the replica's batch.");
@@ -122,6 +146,7 @@ ReplicaMetrics gauges_and_counters(const Adder& add) {
                                 "What the tokens found in the prefix cache would have taken to compute, as predicted.");
   m.discarded_tokens = add.counter("herd_scheduler_discarded_tokens_total",
                                    "Tokens computed past the end of a sequence and dropped (steps run ahead).");
+  add_moves(add, m);
   return m;
 }
 

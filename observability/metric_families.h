@@ -48,6 +48,16 @@ struct ReplicaMetrics {
   prometheus::Counter* prefix_hits;
   prometheus::Counter* evicted_blocks;
   prometheus::Counter* saved_seconds;
+  prometheus::Counter* blocks_in;
+  prometheus::Counter* blocks_out;
+  prometheus::Counter* bytes_in;
+  prometheus::Counter* bytes_out;
+  prometheus::Counter* blocks_recomputed;
+  prometheus::Counter* blocks_damaged;
+  prometheus::Counter* moves_whole;
+  prometheus::Counter* moves_cut_short;
+  prometheus::Counter* leases_expired;
+  prometheus::Gauge* moves_open;
   prometheus::Counter* discarded_tokens;
   prometheus::Histogram* first_token;
   prometheus::Histogram* token_gap;

@@ -67,6 +67,15 @@ struct KeptReplicaCounters {
         prefix_hits(m.prefix_hits),
         evicted_blocks(m.evicted_blocks),
         saved_seconds(m.saved_seconds),
+        blocks_in(m.blocks_in),
+        blocks_out(m.blocks_out),
+        bytes_in(m.bytes_in),
+        bytes_out(m.bytes_out),
+        blocks_recomputed(m.blocks_recomputed),
+        blocks_damaged(m.blocks_damaged),
+        moves_whole(m.moves_whole),
+        moves_cut_short(m.moves_cut_short),
+        leases_expired(m.leases_expired),
         discarded_tokens(m.discarded_tokens) {}
 
   void set(const scheduler::SchedulerStats& stats) {
@@ -80,6 +89,19 @@ struct KeptReplicaCounters {
     discarded_tokens.set(stats.tokens_discarded);
   }
 
+  // A move that is under way is neither whole nor cut short.
+  void set(const replica::MoveStats& moves) {
+    blocks_in.set(moves.blocks_in);
+    blocks_out.set(moves.blocks_out);
+    bytes_in.set(moves.bytes_in);
+    bytes_out.set(moves.bytes_out);
+    blocks_recomputed.set(moves.blocks_recomputed);
+    blocks_damaged.set(moves.blocks_damaged);
+    moves_whole.set(moves.fetches_whole);
+    moves_cut_short.set(moves.fetches_failed);
+    leases_expired.set(moves.leases_expired);
+  }
+
   KeptCounter prompt_tokens;
   KeptCounter prompt_tokens_cached;
   KeptCounter generation_tokens;
@@ -88,6 +110,15 @@ struct KeptReplicaCounters {
   KeptCounter prefix_hits;
   KeptCounter evicted_blocks;
   KeptSeconds saved_seconds;
+  KeptCounter blocks_in;
+  KeptCounter blocks_out;
+  KeptCounter bytes_in;
+  KeptCounter bytes_out;
+  KeptCounter blocks_recomputed;
+  KeptCounter blocks_damaged;
+  KeptCounter moves_whole;
+  KeptCounter moves_cut_short;
+  KeptCounter leases_expired;
   KeptCounter discarded_tokens;
 };
 
@@ -260,6 +291,8 @@ void ServingMetrics::Impl::set_replica(std::size_t index, const Snapshot::Replic
   if (!from.serving && stats == scheduler::SchedulerStats{}) return;
   kept[index].set(stats);
   kept[index].saved_seconds.set(from.saved_s);
+  kept[index].set(from.moves);
+  m.moves_open->Set(from.moves.open);
 }
 
 void ServingMetrics::set(const Snapshot& snapshot) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cluster/membership/group_supervisor.h"
+#include "cluster/replica/move_stats.h"
 #include "cluster/routing/routing_stats.h"
 #include "runtime/kv/block_manager.h"
 #include "runtime/scheduler/scheduler.h"
@@ -81,6 +82,7 @@ class ServingMetrics {
       bool serving = false;
       scheduler::SchedulerStats scheduler;
       double saved_s = 0;  // by its prefix cache
+      replica::MoveStats moves;
     };
     std::vector<Replica> replicas;
     std::uint64_t gateway_waiting = 0;  // requests not yet with a replica

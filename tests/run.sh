@@ -108,6 +108,8 @@ run "cluster: signals, killed gateways, the restart budget" python3 tests/e2e/cl
 run "cluster: requests that ranks die of" python3 tests/e2e/cluster_poison_test.py "$release/bin/faulty_herd" "$herd"
 run "cluster: cut cables, harmed bytes (network namespaces)" python3 tests/e2e/cluster_cut_test.py "$herd"
 run "cluster: drained, restarted, grown under 32 streams" python3 tests/e2e/cluster_drain_test.py "$herd"
+run "cluster: KV blocks move while nodes drain, are damaged, and processes die" python3 tests/e2e/kv_moves_test.py \
+  "$release/bin/faulty_herd" "$herd" --kills 3 --tensor-parallel 2
 run "cluster: the file is read again" python3 tests/e2e/cluster_reload_test.py "$herd"
 run "cluster: three gateways, shared quotas" python3 tests/e2e/cluster_gateways_test.py "$herd"
 run "cluster: upgraded and taken back under 32 streams" python3 tests/e2e/cluster_upgrade_test.py "$herd" "$release/bin/herd_next"

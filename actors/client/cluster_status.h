@@ -9,6 +9,7 @@
 
 #include "cluster/admission/admission_queue.h"
 #include "cluster/gateway/request_ledger.h"
+#include "cluster/replica/move_stats.h"
 #include "cluster/routing/cluster_view.h"
 #include "cluster/routing/routing_stats.h"
 #include "runtime/clock.h"
@@ -22,6 +23,7 @@ struct ReplicaStatus {
   std::uint64_t steps = 0;              // finished
   scheduler::SchedulerStats scheduler;  // of a replica that serves, as it said last
   double saved_s = 0.0;                 // likewise: by its prefix cache
+  replica::MoveStats moves;             // likewise: KV blocks from and to others
 };
 
 struct ClusterStatus {

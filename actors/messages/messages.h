@@ -10,6 +10,7 @@
 #include "actors/client/request_stream.h"
 #include "cluster/gateway/gateway_effects.h"
 #include "cluster/membership/restart_budget.h"
+#include "cluster/replica/move_messages.h"
 #include "cluster/replica/replica_core.h"
 #include "cluster/routing/cluster_view.h"
 #include "cluster/routing/replica_loss.h"
@@ -18,6 +19,7 @@
 #include "runtime/kv/block_news.h"
 #include "runtime/scheduler/step_cost.h"
 #include "runtime/step/attempt_key.h"
+#include "runtime/step/block_bytes.h"
 #include "runtime/step/step_plan.h"
 #include "runtime/step/submission.h"
 
@@ -80,7 +82,16 @@ struct StopSequence {
   std::shared_ptr<const void> held{};
 };
 
+// To a replica, while KV blocks move between it and others.
+struct MoveHeard {
+  replica::MoveEvent what;
+  std::shared_ptr<const void> held{};
+};
+
 // To a replica, from its ranks.
+struct BlockRead {  // for another replica; before the StepDone of the plan that read it
+  std::shared_ptr<step::BlockBytes> bytes;  // nobody else's
+};
 struct RankJoined {
   std::uint32_t rank = 0;
   Status status;
@@ -141,6 +152,12 @@ struct LeaveGroup {
 // To a rank, from its replica.
 struct ExecutePlan {
   std::shared_ptr<const step::StepPlan> plan;  // shared by all ranks
+};
+
+// The same: bytes of a block that a later plan writes.
+struct TakeBlock {
+  Epoch epoch;  // of the group: transfers of another one have the same numbers
+  replica::SharedBlockBytes bytes;
 };
 
 // To a rank, from itself: look whether the oldest step under way is done.

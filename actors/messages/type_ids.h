@@ -18,12 +18,12 @@ struct PrepareRank;
 struct ReplicaServing;
 
 using RankHandle = caf::typed_actor<caf::reacts_to<PrepareRank>, caf::reacts_to<JoinGroup>, caf::reacts_to<ExecutePlan>,
-                                    caf::reacts_to<CollectStep>, caf::reacts_to<LeaveGroup>>;
+                                    caf::reacts_to<TakeBlock>, caf::reacts_to<CollectStep>, caf::reacts_to<LeaveGroup>>;
 
 using ReplicaHandle =
     caf::typed_actor<caf::reacts_to<GatewayJoined>, caf::reacts_to<RunSequence>, caf::reacts_to<StopSequence>,
                      caf::reacts_to<RankJoined>, caf::reacts_to<StepDone>, caf::reacts_to<WakeUp>, caf::reacts_to<Tick>,
-                     caf::reacts_to<StopReplica>>;
+                     caf::reacts_to<StopReplica>, caf::reacts_to<BlockRead>, caf::reacts_to<MoveHeard>>;
 
 using SupervisorHandle =
     caf::typed_actor<caf::reacts_to<RankReady>, caf::reacts_to<RankLeft>, caf::reacts_to<RankLeaving>,
@@ -81,6 +81,7 @@ struct ReplicaServing {
 
 HERD_LOCAL_MESSAGE(herd::Status)
 HERD_LOCAL_MESSAGE(herd::actors::AwaitServing)
+HERD_LOCAL_MESSAGE(herd::actors::BlockRead)
 HERD_LOCAL_MESSAGE(herd::actors::CollectStep)
 HERD_LOCAL_MESSAGE(herd::actors::DeltasConsumed)
 HERD_LOCAL_MESSAGE(herd::actors::DeltasMade)
@@ -90,6 +91,7 @@ HERD_LOCAL_MESSAGE(herd::actors::GatewayJoined)
 HERD_LOCAL_MESSAGE(herd::actors::JoinGroup)
 HERD_LOCAL_MESSAGE(herd::actors::LeaveGroup)
 HERD_LOCAL_MESSAGE(herd::actors::LookAtQuotas)
+HERD_LOCAL_MESSAGE(herd::actors::MoveHeard)
 HERD_LOCAL_MESSAGE(herd::actors::PlaceReplica)
 HERD_LOCAL_MESSAGE(herd::actors::PrepareRank)
 HERD_LOCAL_MESSAGE(herd::actors::RankFailed)
@@ -112,6 +114,7 @@ HERD_LOCAL_MESSAGE(herd::actors::StopGateway)
 HERD_LOCAL_MESSAGE(herd::actors::StopReplica)
 HERD_LOCAL_MESSAGE(herd::actors::StopSequence)
 HERD_LOCAL_MESSAGE(herd::actors::SubmitRequest)
+HERD_LOCAL_MESSAGE(herd::actors::TakeBlock)
 HERD_LOCAL_MESSAGE(herd::actors::Tick)
 HERD_LOCAL_MESSAGE(herd::actors::ViewChanged)
 HERD_LOCAL_MESSAGE(herd::actors::WakeUp)

@@ -326,6 +326,7 @@ class Coordinator final : public CoordinatorProcess {
                           : core_.settled() ? report::ProcessState::kServing : report::ProcessState::kStarting;
     own.epoch = core_.view().cluster_epoch.value;
     report::ClusterStatusReport status{config_.spec.name, table_.processes(own), core_.replica_lines(), {}};
+    for (report::ReplicaReportLine& line : status.replicas) line.cache = table_.cache(line.replica, line.epoch);
     report::show_draining(status, core_.drains().idle_nodes());
     std::vector<report::FileCopy> copies;
     for (const auto& [peer, copy] : copies_)

@@ -47,7 +47,7 @@ class Process final : public GatewayProcess {
   bool await_status(const std::function<bool(const actors::ClusterStatus&)>& wanted, std::chrono::milliseconds timeout) override {
     return client_->await_status(wanted, timeout);
   }
-  void report(const report::ProcessReport& report) override { views_->report({{report}}); }
+  void report(const report::ProcessReport& report) override { views_->report({report}); }
   [[nodiscard]] bool hears_coordinator() const override { return views_->is_open(); }
   void say(const report::ReloadPrepared& prepared) override { views_->say(prepared); }
   Status on_reloaded(const std::string& config_digest) override {

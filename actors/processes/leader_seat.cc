@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "actors/ranks/move_config.h"
 #include "actors/roles/replica_actor.h"
 #include "runtime/scheduler/step_cost.h"
 
@@ -81,6 +82,13 @@ ReplicaHandle LeaderSeat::spawn_replica(const replica::FormReplica& order) const
   config.page = parts_.progress;
   config.on_step = parts_.on_step;
   config.on_stats = parts_.on_stats;
+  if (moves_) {
+    config.core.moves = move_config(model, order.scheduler, parts_.site->numerics_class(), order.view.route.numerics);
+    config.join_moves = [moves = moves_](routing::ReplicaGeneration generation, ReplicaHandle replica) {
+      moves->set_replica(generation, std::move(replica));
+      return moves;
+    };
+  }
   config.clock = parts_.clock;
   return parts_.system->spawn(replica_actor, std::move(config), CoordinatorHandle(), parts_.supervisor);
 }
@@ -111,6 +119,7 @@ void LeaderSeat::supersede(Epoch newer) {
 }
 
 void LeaderSeat::forget(const Status& why) {
+  if (moves_) moves_->set_replica({}, ReplicaHandle());
   for (const Other& other : others_) {
     other.remote->finish(why);
     caf::anon_send_exit(other.proxy, caf::exit_reason::user_shutdown);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "actors/children/descriptor_channel.h"
@@ -17,6 +18,7 @@
 #include "actors/ranks/progress_page.h"
 #include "actors/ranks/single_rank_site.h"
 #include "actors/remote/gateway_proxy.h"
+#include "actors/remote/move_links.h"
 #include "actors/remote/rank_proxy.h"
 #include "cluster/replica/group_messages.h"
 #include "runtime/clock.h"
@@ -57,6 +59,8 @@ class LeaderSeat {
   // It has ended, as the supervisor was told.
   void on_over(const routing::ReplicaLoss& loss);
 
+  // On which its generations give KV blocks to others, and take some, from now on.
+  void set_moves(std::shared_ptr<MoveLinks> moves) { moves_ = std::move(moves); }
   [[nodiscard]] const std::shared_ptr<GatewayDesk>& desk() const { return desk_; }
   [[nodiscard]] std::optional<routing::ReplicaGeneration> generation() const { return generation_; }
 
@@ -74,6 +78,7 @@ class LeaderSeat {
 
   const LeaderParts parts_;
   const std::shared_ptr<GatewayDesk> desk_;
+  std::shared_ptr<MoveLinks> moves_;                      // null: none yet
   Epoch newest_;                                          // of the generations there were
   std::optional<routing::ReplicaGeneration> generation_;  // that is there now
   std::vector<Other> others_;                             // its ranks but the first

@@ -145,6 +145,7 @@ struct RankProcess::Impl {
   bool node_closed = false;
   RankHandle rank;
   std::unique_ptr<link::LinkHost> network;  // a leader's: to gateways
+  std::shared_ptr<MoveLinks> moves;         // likewise: to other leaders
   std::shared_ptr<GatewayDesk> desk;        // likewise
   std::string address;  // of a leader, where it takes gateways
   RankProcessState state;
@@ -221,6 +222,7 @@ void RankProcess::Impl::close() {
   if (site) site->abort_group(config.replica, Epoch(UINT64_MAX), why);
   node_port->finish(why);
   if (seat) seat->desk()->finish(why);
+  if (moves) moves->finish(why);
   {
     std::unique_lock lock(mutex);
     node_gone.wait_for(lock, kFarewell, [this] { return node_closed; });
@@ -234,6 +236,7 @@ void RankProcess::Impl::close() {
     const std::scoped_lock lock(mutex);
     last = std::move(network);
     desk = nullptr;
+    moves = nullptr;
   }
   last.reset();
   pairs.reset();
@@ -324,15 +327,24 @@ Status RankProcess::Impl::make_rank(const placement::RankSpec& spec) {
 Status RankProcess::Impl::listen() {
   auto host = start_host(config.tls, {});
   if (!host) return host.error();
+  auto links = std::make_shared<MoveLinks>(**host);
+  // Gateways come with what is to be computed, other leaders for KV blocks.
+  const link::OpenLink opener = [gateways = seat->desk()->opener(), leaders = links->opener()](std::shared_ptr<link::Link> link,
+                                                                                               const link::PeerOpened& opened) {
+    return opened.hello.role == handshake::Role::kRank ? leaders(std::move(link), opened) : gateways(std::move(link), opened);
+  };
   // One that led the replica before may still be on its way out, and has the port until then.
   Expected<std::uint16_t> port = 0;
   for (const Instant begin = config.clock();;) {
-    port = (*host)->listen(config::listen_address(config.host), config.port, {{handshake::Role::kGateway, ""}}, seat->desk()->opener());
+    port = (*host)->listen(config::listen_address(config.host), config.port,
+                           {{handshake::Role::kGateway, ""}, {handshake::Role::kRank, ""}}, opener);
     if (port || port.error().code() != StatusCode::kMissing || seconds_between(begin, config.clock()) > kPortPatience_s) break;
     std::this_thread::sleep_for(milliseconds(20));
   }
   if (!port) return port.error();
+  seat->set_moves(links);
   const std::scoped_lock lock(mutex);
+  moves = std::move(links);
   network = std::move(*host);
   address = address_text(config.host, *port);
   return {};

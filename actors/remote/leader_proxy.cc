@@ -24,6 +24,10 @@ ReplicaHandle::behavior_type leader_proxy(ReplicaHandle::stateful_pointer<Leader
       [](const WakeUp&) {},
       [](const Tick&) {},
       [](const StopReplica&) {},
+      [&state](const BlockRead& read) {
+        for (const step::BlockPart& part : step::cut_block(*read.bytes)) state.port->send(wire::encode(part), state.about);
+      },
+      [](const MoveHeard&) {},
   };
 }
 
@@ -44,10 +48,20 @@ Status GroupLink::take(const wire::OpenedFrame& frame) {
     ++stale_frames_;
     return {};
   }
-  if (frame.header.kind != wire::FrameKind::kStepPlan) return bad_input("a leader gives its ranks orders and plans, nothing else");
+  if (frame.header.kind == wire::FrameKind::kBlockPart) return take_block(frame);
+  if (frame.header.kind != wire::FrameKind::kStepPlan) return bad_input("a leader gives its ranks orders, plans and blocks, nothing else");
   auto plan = wire::decode_step_plan(frame.frame.words);
   if (!plan) return plan.error();
   caf::anon_send(rank_, ExecutePlan{std::make_shared<const step::StepPlan>(std::move(*plan))});
+  return {};
+}
+
+Status GroupLink::take_block(const wire::OpenedFrame& frame) {
+  auto part = wire::decode_block_part(frame.frame.words);
+  if (!part) return part.error();
+  auto block = blocks_.add(std::move(*part));
+  if (!block) return block.error();
+  if (*block) caf::anon_send(rank_, TakeBlock{generation_.epoch, std::make_shared<const step::BlockBytes>(std::move(**block))});
   return {};
 }
 

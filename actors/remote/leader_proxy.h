@@ -11,6 +11,7 @@
 #include "actors/ranks/rank_ground.h"
 #include "actors/remote/frame_port.h"
 #include "cluster/routing/replica_generation.h"
+#include "runtime/step/block_bytes.h"
 
 namespace herd::actors {
 
@@ -38,6 +39,7 @@ class GroupLink final : public link::LinkOwner {
 
  private:
   Status take(const wire::OpenedFrame& frame);
+  Status take_block(const wire::OpenedFrame& frame);
   Status join(const wire::OpenedFrame& frame);
 
   caf::actor_system& system_;
@@ -47,6 +49,7 @@ class GroupLink final : public link::LinkOwner {
   const std::shared_ptr<RankGround> ground_;
   routing::ReplicaGeneration generation_;  // epoch 0: it was not joined yet
   ReplicaHandle proxy_;
+  step::BlockJoiner blocks_{step::kBlocksBegunMax};  // that the rank is given
   std::atomic<std::uint64_t> stale_frames_{0};  // of another generation: dropped
 };
 

@@ -83,6 +83,8 @@ LedReplicaHandle::behavior_type led_replica(LedReplicaHandle::stateful_pointer<L
       [](const WakeUp&) {},
       [](const Tick&) {},
       [self](const StopReplica& order) { on_stop(self, order); },
+      [](const BlockRead&) {},
+      [](const MoveHeard&) {},
       [self](const LeaderServes& serves) { on_serves(self, serves); },
       [self](const LeaderEnded& ended) {
         if (ended.ended.loss.replica == self->state.config.generation) say_lost(self, ended.ended.loss, ended.ended.last);

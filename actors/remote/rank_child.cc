@@ -266,6 +266,7 @@ RankChildHandle::behavior_type rank_child(RankChildState::Self self, RankChildCo
       [&state](const PrepareRank& order) { state.on_prepare(order); },
       [](const JoinGroup&) {},  // its leader says so, in its own process; likewise below
       [](const ExecutePlan&) {},
+      [](const TakeBlock&) {},
       [](const CollectStep&) {},
       [&state](const LeaveGroup& order) { state.on_leave(order); },
       [&state](const ChildStarted& started) { state.on_started(started); },

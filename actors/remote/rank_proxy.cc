@@ -64,6 +64,16 @@ Status RemoteRank::take(const wire::OpenedFrame& frame) {
       caf::anon_send(replica, StepDone{std::move(*result)});
       return {};
     }
+    case wire::FrameKind::kBlockPart: {
+      auto part = wire::decode_block_part(frame.frame.words);
+      if (!part) return part.error();
+      if (part->rank != rank_)
+        return bad_input("a block of rank " + std::to_string(part->rank) + " from rank " + std::to_string(rank_));
+      auto block = blocks_.add(std::move(*part));
+      if (!block) return block.error();
+      if (*block) caf::anon_send(replica, BlockRead{std::make_shared<step::BlockBytes>(std::move(**block))});
+      return {};
+    }
     default:
       return bad_input("rank " + std::to_string(rank_) + " says what only rank 0 has to say");
   }
@@ -120,6 +130,10 @@ void RankProxyState::on_join(const JoinGroup& order) {
 
 void RankProxyState::on_plan(const ExecutePlan& order) { remote_->port_.send(wire::encode(*order.plan), remote_->generation_); }
 
+void RankProxyState::on_block(const TakeBlock& given) {
+  for (const step::BlockPart& part : step::cut_block(*given.bytes)) remote_->port_.send(wire::encode(part), remote_->generation_);
+}
+
 void RankProxyState::on_closed(const RankLinkClosed& closed) {
   if (closed.last) {
     remote_->tell_what_is_known();
@@ -135,6 +149,7 @@ RankProxyHandle::behavior_type rank_proxy(RankProxyState::Self self, std::shared
       [](const PrepareRank&) {},  // its node says so, in its own process; likewise below
       [&state](const JoinGroup& order) { state.on_join(order); },
       [&state](const ExecutePlan& order) { state.on_plan(order); },
+      [&state](const TakeBlock& given) { state.on_block(given); },
       [](const CollectStep&) {},
       [](const LeaveGroup&) {},
       [&state](const RankLinkClosed& closed) { state.on_closed(closed); },

@@ -13,6 +13,7 @@
 #include "actors/remote/frame_port.h"
 #include "actors/roles/rank_fate.h"
 #include "cluster/routing/replica_generation.h"
+#include "runtime/step/block_bytes.h"
 
 namespace herd::actors {
 
@@ -52,6 +53,7 @@ class RemoteRank : public std::enable_shared_from_this<RemoteRank> {
   const std::shared_ptr<RankFate> fate_;
   FramePort port_;
   std::atomic<std::uint64_t> stale_frames_{0};  // of another generation: dropped
+  step::BlockJoiner blocks_{step::kBlocksBegunMax};  // that the rank has read; of the connection's thread
   std::mutex mutex_;        // of the below
   ReplicaHandle replica_;   // known from JoinGroup on
   RankProxyHandle proxy_;   // null: it is not there yet, or not any more
@@ -70,6 +72,7 @@ class RankProxyState {
 
   void on_join(const JoinGroup& order);
   void on_plan(const ExecutePlan& order);
+  void on_block(const TakeBlock& given);
   void on_closed(const RankLinkClosed& closed);
 
  private:

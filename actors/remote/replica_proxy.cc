@@ -57,6 +57,8 @@ ReplicaHandle::behavior_type replica_proxy(ReplicaProxyState::Self self, std::sh
       [](const WakeUp&) {},
       [](const Tick&) {},
       [](const StopReplica&) {},
+      [](const BlockRead&) {},
+      [](const MoveHeard&) {},
   };
 }
 

@@ -22,9 +22,14 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
       return self->on_open(std::move(opened));
     };
   }
-  void report(report::ProcessReports reports) {
+  void report(std::vector<report::ProcessReport> processes) {
     const std::scoped_lock lock(mutex_);
-    reports_ = std::move(reports);
+    reports_.processes = std::move(processes);
+    if (link_) say_reports();
+  }
+  void report(std::vector<report::CacheReport> caches) {
+    const std::scoped_lock lock(mutex_);
+    reports_.caches = std::move(caches);
     if (link_) say_reports();
   }
   void say(const report::ReloadPrepared& prepared) {
@@ -141,12 +146,15 @@ ViewLink::ViewLink(link::LinkHost& host, const std::string& address, std::uint16
   shared->set_demand_reader([impl = std::weak_ptr<Impl>(impl_)](const routing::QuotaDemand& demand) {
     if (const auto there = impl.lock()) there->say(demand);
   });
+  shared->set_cache_reader([impl = std::weak_ptr<Impl>(impl_)](std::vector<report::CacheReport> caches) {
+    if (const auto there = impl.lock()) there->report(std::move(caches));
+  });
   dial_ = host.dial(address, port, {{handshake::Role::kCoordinator, name}}, impl_->opener());
 }
 
 ViewLink::~ViewLink() = default;
 
-void ViewLink::report(report::ProcessReports reports) { impl_->report(std::move(reports)); }
+void ViewLink::report(std::vector<report::ProcessReport> processes) { impl_->report(std::move(processes)); }
 void ViewLink::say(const report::ReloadPrepared& prepared) { impl_->say(prepared); }
 bool ViewLink::is_open() const { return impl_->is_open(); }
 

@@ -29,7 +29,7 @@ class ViewLink {
   ViewLink& operator=(const ViewLink&) = delete;
 
   // Said now and on every later connection. Any thread.
-  void report(report::ProcessReports reports);
+  void report(std::vector<report::ProcessReport> processes);
   // Over the connection of the moment, if there is one. Any thread.
   void say(const report::ReloadPrepared& prepared);
   [[nodiscard]] bool is_open() const;

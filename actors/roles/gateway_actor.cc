@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick{50};   // keep-alive comments: as coarse as this
 constexpr double kPublishSeconds = 0.05;         // between two statuses of a busy gateway
+constexpr double kTellCachesSeconds = 1.0;       // between two words of it on prefix caches
 
 }  // namespace
 
@@ -79,7 +80,8 @@ void GatewayState::on_reported(const ReplicaReported& reported) {
                                     .waiting = work.num_waiting,
                                     .waiting_tokens = work.queue_tokens,
                                     .decode_step_s = stats.decode_step_s,
-                                    .prompt_token_s = stats.prompt_token_s};
+                                    .prompt_token_s = stats.prompt_token_s,
+                                    .moved_token_s = stats.moves.token_s};
     shared_->decide([&](gateway::GatewayCore& core) { core.on_load(reported.from, load); });
     if (reported.draining) {
       decide([&](gateway::GatewayCore& core, Instant at, gateway::GatewayEffects& effects) {
@@ -257,12 +259,37 @@ void GatewayState::publish(Instant now) {
     one.steps = report->second.steps;
     one.scheduler = report->second.scheduler;
     one.saved_s = report->second.saved_s;
+    one.moves = report->second.moves;
   }
   progress_.on_open(status->ledger.open, now);
   status->silent_since = progress_.silent_since();
+  tell_caches(*status, now);
   shared_->publish(std::move(status));
   published_ = now;
   unpublished_ = false;
+}
+
+void GatewayState::tell_caches(const ClusterStatus& status, Instant now) {
+  if (status.open_requests > 0 && seconds_between(told_caches_, now) < kTellCachesSeconds) return;
+  std::vector<report::CacheReport> caches;
+  for (const auto& [generation, stats] : reports_) {
+    const kv::BlockStats& blocks = stats.scheduler.blocks;
+    caches.push_back({.replica = generation.replica,
+                      .epoch = generation.epoch.value,
+                      .query_tokens = blocks.query_tokens,
+                      .hit_tokens = blocks.hit_tokens,
+                      .evicted_blocks = blocks.evicted_blocks,
+                      .saved_s = stats.saved_s,
+                      .bytes_in = stats.moves.bytes_in,
+                      .bytes_out = stats.moves.bytes_out,
+                      .blocks_recomputed = stats.moves.blocks_recomputed});
+    // Of two generations of a replica, the later one's.
+    if (caches.size() > 1 && caches[caches.size() - 2].replica == generation.replica) caches.erase(caches.end() - 2);
+  }
+  told_caches_ = now;
+  if (caches == caches_) return;
+  caches_ = caches;
+  shared_->tell(std::move(caches));
 }
 
 void GatewayState::tick_later() {

@@ -17,6 +17,7 @@
 #include "actors/roles/wake_timer.h"
 #include "actors/roles/watched_replicas.h"
 #include "cluster/gateway/step_progress.h"
+#include "cluster/report/process_report.h"
 
 namespace herd::actors {
 
@@ -61,6 +62,8 @@ class GatewayState {
   [[nodiscard]] const ReplicaHandle* reach(const routing::Route& route);
   // False: the coordinator need not be told of quotas, now or soon.
   bool tell_quotas(Instant now);
+  // What is known of the replicas' prefix caches, to whoever shows it.
+  void tell_caches(const ClusterStatus& status, Instant now);
   void publish_soon(Instant now);
   void publish(Instant now);
   void tick_later();
@@ -77,6 +80,8 @@ class GatewayState {
   bool tick_under_way_ = false;
   bool unpublished_ = false;
   Instant published_;
+  Instant told_caches_;
+  std::vector<report::CacheReport> caches_;  // as they were told
   gateway::StepProgress progress_;
 };
 

@@ -71,9 +71,9 @@ void RankState::on_join(const JoinGroup& order) {
   });
   if (status.ok()) {
     epoch_ = order.epoch;
-    steps_ = std::make_unique<RankSteps>(rank_->executor(), start_.rank, [this](step::StepResult result) {
-      self_->send(replica_, StepDone{std::move(result)});
-    });
+    steps_ = std::make_unique<RankSteps>(
+        rank_->executor(), start_.rank, [this](step::StepResult result) { self_->send(replica_, StepDone{std::move(result)}); },
+        [this](step::BlockBytes block) { self_->send(replica_, BlockRead{std::make_shared<step::BlockBytes>(std::move(block))}); });
   }
   self_->send(replica_, RankJoined{start_.rank, status});
   if (threw) fail(status);
@@ -84,6 +84,12 @@ void RankState::on_plan(const ExecutePlan& order) {
   steps_->on_plan(order.plan);
   end_if_broken();
   look_again();
+}
+
+void RankState::on_block(const TakeBlock& given) {
+  if (steps_ == nullptr || given.epoch != epoch_) return;
+  steps_->give(*given.bytes);
+  end_if_broken();
 }
 
 void RankState::on_collect() {
@@ -135,6 +141,7 @@ RankHandle::behavior_type rank_actor(RankState::Self self, RankStart start, std:
       [&state](const PrepareRank& order) { state.on_prepare(order); },
       [&state](const JoinGroup& order) { state.on_join(order); },
       [&state](const ExecutePlan& order) { state.on_plan(order); },
+      [&state](const TakeBlock& given) { state.on_block(given); },
       [&state](const CollectStep&) { state.on_collect(); },
       [&state](const LeaveGroup& order) { state.on_leave(order); },
   };

@@ -36,6 +36,7 @@ class RankState {
   void on_prepare(const PrepareRank& order);
   void on_join(const JoinGroup& order);
   void on_plan(const ExecutePlan& order);
+  void on_block(const TakeBlock& given);
   void on_collect();
   void on_leave(const LeaveGroup& order);
 

@@ -22,6 +22,15 @@ void RankSteps::on_plan(std::shared_ptr<const StepPlan> plan) {
   while (!under_way_.empty() && ready(std::chrono::microseconds(0))) collect();
 }
 
+void RankSteps::give(const step::BlockBytes& block) {
+  if (!broken_.ok()) return;
+  try {
+    executor_.give(block);
+  } catch (const std::exception& exception) {
+    broken_ = {StatusCode::kInternal, "rank " + std::to_string(rank_) + " threw: " + exception.what()};
+  }
+}
+
 void RankSteps::look(std::chrono::microseconds patience) {
   if (!under_way_.empty() && ready(patience)) collect();
 }
@@ -45,6 +54,8 @@ void RankSteps::collect() {
   StepResult result;
   try {
     result = executor_.collect();
+    for (step::BlockBytes& block : executor_.take_blocks_read())
+      if (report_block_) report_block_(std::move(block));
   } catch (const std::exception& exception) {
     result = failed(*plan, exception.what());
   }

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "kernels/status.h"
+#include "runtime/step/block_bytes.h"
 #include "runtime/step/step_plan.h"
 #include "runtime/shard/rank_executor.h"
 
@@ -17,14 +18,18 @@ namespace herd::actors {
 class RankSteps {
  public:
   using Report = std::function<void(step::StepResult)>;
+  using ReportBlock = std::function<void(step::BlockBytes)>;
 
-  // Used by the executor's own thread; the executor outlives this. `report` is called with every result as soon as it is there.
-  RankSteps(shard::RankExecutor& executor, std::uint32_t rank, Report report)
-      : executor_(executor), rank_(rank), report_(std::move(report)) {}
+  // Used by the executor's own thread; the executor outlives this. `report` is called with every result as soon as it is there,
+  // `report_block` before it with every block that the step has read.
+  RankSteps(shard::RankExecutor& executor, std::uint32_t rank, Report report, ReportBlock report_block = {})
+      : executor_(executor), rank_(rank), report_(std::move(report)), report_block_(std::move(report_block)) {}
 
   // Starts the step and reports what is done by then. With shard::kStepsUnderWay under way it waits for the oldest
   // first. A CPU's step is reported before this returns.
   void on_plan(std::shared_ptr<const step::StepPlan> plan);
+  // Bytes of a block that a later plan writes.
+  void give(const step::BlockBytes& block);
   // Reports the oldest step when it is done within `patience`.
   void look(std::chrono::microseconds patience);
 
@@ -43,6 +48,7 @@ class RankSteps {
   shard::RankExecutor& executor_;
   const std::uint32_t rank_;
   const Report report_;
+  const ReportBlock report_block_;
   std::deque<std::shared_ptr<const step::StepPlan>> under_way_;  // oldest first
   Status broken_;
 };

@@ -18,6 +18,7 @@ void ReplicaState::start(ReplicaConfig config, CoordinatorHandle coordinator, Su
   core_.emplace(config_.core, config_.scheduler_probe);
   end_process_on_exception(self_);
   actors::on_down(self_, [this](const caf::actor_addr& source, bool killed) { on_down(source, killed); });
+  if (config_.join_moves && config_.core.moves.enabled) moves_ = config_.join_moves(config_.core.generation, ReplicaHandle(self_));
   if (config_.addresses) config_.addresses->enter(config_.view.route, ReplicaHandle(self_));
   for (const ReplicaRank& rank : config_.ranks) {
     watch(self_, rank.handle);
@@ -62,6 +63,11 @@ ReplicaReported ReplicaState::reported(const replica::ReplicaStats& stats, std::
   ReplicaReported reported{config_.core.generation, stats, core_->draining()};
   if (news) reported.news = std::make_shared<const kv::BlockNews>(std::move(*news));
   return reported;
+}
+
+void ReplicaState::on_move(const MoveHeard& heard) {
+  decide([&](replica::ReplicaCore& core, Instant now) { core.on_move(heard.what, now, effects_); });
+  if (moves_ && std::holds_alternative<replica::HolderGone>(heard.what)) moves_->tidy();
 }
 
 void ReplicaState::on_wake_up(const WakeUp& message) {
@@ -145,6 +151,7 @@ void ReplicaState::carry_out(replica::AbortGroup& order, Instant) {
 void ReplicaState::carry_out(replica::EndGeneration&, Instant) {
   for (const ReplicaRank& rank : config_.ranks) unwatch(self_, rank.handle);
   for (const auto& [id, gateway] : gateways_) unwatch(self_, gateway);
+  moves_.reset();
   self_->quit();
 }
 
@@ -154,6 +161,19 @@ void ReplicaState::carry_out(replica::StepFinished& order, Instant) {
 
 void ReplicaState::carry_out(replica::WakeReplicaAt& order, Instant now) {
   if (const auto message = timer_.want(order.at, now)) tell_self_after(self_, message->delay, message->message);
+}
+
+void ReplicaState::carry_out(replica::SendToHolder& order, Instant) {
+  if (moves_) moves_->send(order.to, std::move(order.message));
+}
+
+void ReplicaState::carry_out(replica::SendToTaker& order, Instant) {
+  if (moves_) moves_->send(order.to, std::move(order.message));
+}
+
+void ReplicaState::carry_out(replica::GiveBlock& order, Instant) {
+  const std::uint32_t rank = order.bytes->rank;
+  self_->send(config_.ranks.at(rank).handle, TakeBlock{config_.core.generation.epoch, std::move(order.bytes)});
 }
 
 ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfig config, CoordinatorHandle coordinator,
@@ -180,6 +200,10 @@ ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfi
       [&state](const StopReplica& order) {
         state.decide([&](ReplicaCore& core, Instant now) { core.on_drain(order.drain_s, now, state.effects()); });
       },
+      [&state](const BlockRead& read) {
+        state.decide([&](ReplicaCore& core, Instant now) { core.on_block_read(std::move(*read.bytes), now, state.effects()); });
+      },
+      [&state](const MoveHeard& heard) { state.on_move(heard); },
   };
 }
 

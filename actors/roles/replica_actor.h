@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "actors/ranks/progress_page.h"
 #include "actors/ranks/rank_ground.h"
 #include "actors/roles/address_book.h"
+#include "actors/roles/move_port.h"
 #include "actors/roles/rank_fate.h"
 #include "actors/roles/wake_timer.h"
 #include "cluster/replica/replica_core.h"
@@ -36,6 +38,8 @@ struct ReplicaConfig {
   std::shared_ptr<AddressBook> addresses{};  // it can be reached there before it can serve; null: others take its gateways
   OnStep on_step{};  // may be empty
   std::function<void(const replica::ReplicaStats&)> on_stats{};  // as often as gateways hear of them; may be empty
+  // How it reaches replicas that KV blocks move from and to, from now until what this returns is gone; may be empty.
+  std::function<std::shared_ptr<MovePort>(routing::ReplicaGeneration, ReplicaHandle)> join_moves{};
   std::function<Instant()> clock;
   scheduler::SchedulerProbe scheduler_probe{};  // tests
 };
@@ -59,6 +63,7 @@ class ReplicaState {
   [[nodiscard]] replica::ReplicaEffects& effects() { return effects_; }
 
   void on_gateway_joined(const GatewayJoined& joined);
+  void on_move(const MoveHeard& heard);
   void on_wake_up(const WakeUp& message);
   void on_tick();
 
@@ -76,11 +81,15 @@ class ReplicaState {
   void carry_out(replica::EndGeneration& order, Instant now);
   void carry_out(replica::StepFinished& order, Instant now);
   void carry_out(replica::WakeReplicaAt& order, Instant now);
+  void carry_out(replica::SendToHolder& order, Instant now);
+  void carry_out(replica::SendToTaker& order, Instant now);
+  void carry_out(replica::GiveBlock& order, Instant now);
 
   Self self_;
   ReplicaConfig config_;
   std::optional<replica::ReplicaCore> core_;
   replica::ReplicaEffects effects_;
+  std::shared_ptr<MovePort> moves_;  // null: nothing moves
   CoordinatorHandle coordinator_;
   SupervisorHandle supervisor_;
   std::map<GatewayId, GatewayHandle> gateways_;  // watched

@@ -12,6 +12,7 @@
 
 #include "actors/client/cluster_status.h"
 #include "cluster/gateway/gateway_core.h"
+#include "cluster/report/process_report.h"
 #include "runtime/clock.h"
 
 namespace herd::actors {
@@ -48,6 +49,12 @@ class SharedGateway {
   void tell(const routing::QuotaDemand& demand) const {
     if (demand_reader_) demand_reader_(demand);
   }
+  // What the prefix caches of the replicas have done goes to `reader`, on the actor's thread, a few times a second at most. Once, before
+  // anybody asks for anything.
+  void set_cache_reader(std::function<void(std::vector<report::CacheReport>)> reader) { cache_reader_ = std::move(reader); }
+  void tell(std::vector<report::CacheReport> caches) const {
+    if (cache_reader_) cache_reader_(std::move(caches));
+  }
   // The actor is to look at the quotas: true for whoever has to send it LookAtQuotas, false when somebody did and it has not come.
   [[nodiscard]] bool wants_look() { return !look_is_sent_.exchange(true); }
   void looks() { look_is_sent_ = false; }
@@ -62,6 +69,7 @@ class SharedGateway {
   mutable std::mutex core_mutex_;
   gateway::GatewayCore core_;
   std::function<void(const routing::QuotaDemand&)> demand_reader_;
+  std::function<void(std::vector<report::CacheReport>)> cache_reader_;
   std::atomic<bool> look_is_sent_ = false;
 
   mutable std::mutex mutex_;  // of the below

@@ -47,6 +47,11 @@ class ThreadGround final : public ReplicaGround {
     config.rendezvous = std::move(*rendezvous);
     config.ground = config_.ranks;
     config.addresses = config_.addresses;
+    if (config_.moves) {
+      config.join_moves = [moves = config_.moves](routing::ReplicaGeneration made, ReplicaHandle replica) -> std::shared_ptr<MovePort> {
+        return moves->enter(made, std::move(replica));
+      };
+    }
     config.on_step = config_.on_step;
     config.clock = config_.clock;
     config.scheduler_probe = config_.scheduler_probe;

@@ -9,6 +9,7 @@
 #include "actors/ranks/rank_ground.h"
 #include "actors/roles/address_book.h"
 #include "actors/roles/live_ranks.h"
+#include "actors/roles/local_moves.h"
 #include "actors/roles/replica_ground.h"
 #include "cluster/replica/replica_core.h"
 #include "runtime/clock.h"
@@ -23,6 +24,7 @@ struct ThreadGroundConfig {
   std::function<scheduler::StepCost(const scheduler::DeviceRates&)> make_cost;
   std::shared_ptr<RankGround> ranks;
   std::shared_ptr<AddressBook> addresses;
+  std::shared_ptr<LocalMoves> moves{};  // null: no KV blocks move
   std::shared_ptr<LiveRanks> live = std::make_shared<LiveRanks>();
   OnStep on_step{};  // may be empty
   std::function<Instant()> clock;

@@ -61,6 +61,7 @@ struct KvSpec {
   std::int64_t num_blocks = 0;
   std::int64_t kv_cache_memory = 0;
   bool enable_prefix_caching = true;
+  bool enable_kv_moves = true;
   bool operator==(const KvSpec&) const = default;
 };
 

@@ -150,6 +150,9 @@ Fields kv_fields() {
        HERD_AT(kv.kv_cache_memory)},
       {{"enable_prefix_caching", "--no-enable-prefix-caching", "Prompts that begin alike are computed once", yes_or_no()},
        HERD_AT(kv.enable_prefix_caching)},
+      {{"enable_kv_moves", "--no-enable-kv-moves",
+        "Replicas take KV blocks of a prompt from each other's prefix caches where that is faster than computing them", yes_or_no()},
+       HERD_AT(kv.enable_kv_moves)},
   };
 }
 

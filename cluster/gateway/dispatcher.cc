@@ -236,9 +236,12 @@ bool Dispatcher::move_off(Instant now, bool& crowd, GatewayEffects& effects) {
 
 void Dispatcher::send(SequenceId sequence, const routing::Route& to, const routing::RouteQuestion& question, Instant now,
                       GatewayEffects& effects) {
+  const auto source = router_.source_for(question, to, now);
   router_.on_sent(to.generation, question, now);
   lot_.remove(sequence);
-  effects.emplace_back(RunOn{to, ledger_.on_routed(sequence, to)});
+  RunOn run{to, ledger_.on_routed(sequence, to)};
+  if (source) run.submission.source = *source;
+  effects.emplace_back(std::move(run));
 }
 
 std::vector<Dispatcher::Failure> Dispatcher::hopeless() const {

@@ -103,7 +103,7 @@ class GatewayCore {
   [[nodiscard]] RequestLedgerStats ledger() const;
   // How often a replica was found to be far slower than another one (routing/slow_replicas.h).
   [[nodiscard]] std::uint64_t replica_ejections() const { return dispatcher_.router().ejections(); }
-  [[nodiscard]] const routing::RoutingStats& routing() const { return dispatcher_.router().stats(); }
+  [[nodiscard]] routing::RoutingStats routing() const { return dispatcher_.router().stats(); }
   // Who holds which blocks, as far as is known here.
   [[nodiscard]] const routing::PrefixDirectory& directory() const { return dispatcher_.router().directory(); }
   [[nodiscard]] std::size_t open_requests() const;

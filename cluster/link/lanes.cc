@@ -51,9 +51,15 @@ Lane lane_of(FrameKind kind) {
     case FrameKind::kStepPlan:
     case FrameKind::kStepResult:
     case FrameKind::kStepOutputs:
+    case FrameKind::kBlockPart:  // a plan does not overtake the bytes that it writes
       return Lane::kTokens;
     case FrameKind::kSubmission:
     case FrameKind::kAbort:
+    case FrameKind::kMoveAsk:
+    case FrameKind::kMoveGrant:
+    case FrameKind::kMoveStop:
+    case FrameKind::kMoveFound:
+    case FrameKind::kMoveOver:
       return Lane::kRequests;
   }
   return Lane::kLink;
@@ -80,8 +86,14 @@ bool may_send(FrameKind kind, Role from, Role to) {
     case FrameKind::kStepPlan:
     case FrameKind::kStepResult:
     case FrameKind::kStepOutputs:
+    case FrameKind::kBlockPart:
     case FrameKind::kJoinGroup:
     case FrameKind::kRankJoined:
+    case FrameKind::kMoveAsk:
+    case FrameKind::kMoveGrant:
+    case FrameKind::kMoveStop:
+    case FrameKind::kMoveFound:
+    case FrameKind::kMoveOver:
       return from == Role::kRank && to == Role::kRank;
     case FrameKind::kGatewayJoin:
       return from == Role::kGateway && (to == Role::kCoordinator || to == Role::kRank);

@@ -64,6 +64,7 @@ ReplicaCore::ReplicaCore(const ReplicaCoreConfig& config, const scheduler::Sched
       scheduler_(config.scheduler, config.generation.epoch, probe),
       collector_(config.generation.epoch, config.ranks),
       watch_(config.watch, config.ranks),
+      moves_(config.moves, config.scheduler),
       ranks_joined_(config.ranks) {
   HERD_CHECK(config.ranks >= 1, "a replica has a rank");
 }
@@ -95,7 +96,7 @@ void ReplicaCore::on_result(step::StepResult result, Instant now, ReplicaEffects
   if (!steps) return on_failure(std::move(steps.error()), now, effects);
   for (const StepCollector::Done& step : *steps) {
     const StepsOut::Step done = steps_out_.pop(step.result.step);
-    if (config_.cost) config_.cost->on_step(done.shape, step.step_s);
+    if (config_.cost && !done.copies) config_.cost->on_step(done.shape, step.step_s);
     effects.emplace_back(StepFinished{step.result.stats, step.step_s});
     publish(scheduler_.on_step_done(step.result, now), effects);
   }
@@ -138,11 +139,16 @@ void ReplicaCore::on_submission(step::Submission submission, Instant now, Replic
     return pump(now, effects);
   }
   submission.sequence = attempts_.add(key);
-  if (Status status = scheduler_.on_submit(submission, now); !status.ok()) {
-    attempts_.remove(submission.sequence);
-    effects.emplace_back(refusal(key, std::move(status)));
-  }
+  // One that waits for blocks is one of the queue: whoever may not be in that does not wait for them either.
+  Status status = scheduler_.may_submit(submission, moves_.num_waiting(), moves_.waiting_tokens());
+  if (status.ok() && !moves_.on_submission(submission, prompt_token_s(), scheduler_, now)) status = scheduler_.on_submit(submission, now);
+  if (!status.ok()) refuse(submission.sequence, std::move(status), effects);
   pump(now, effects);
+}
+
+void ReplicaCore::refuse(SequenceId own, Status why, ReplicaEffects& effects) {
+  effects.emplace_back(refusal(attempts_.key_of(own), std::move(why)));
+  attempts_.remove(own);
 }
 
 // Gateways take either for no fault of the request, and ask another replica.
@@ -154,16 +160,40 @@ Status ReplicaCore::why_refused() const {
 void ReplicaCore::on_abort(const step::AttemptKey& attempt, Instant now, ReplicaEffects& effects) {
   const auto own = attempts_.find(attempt);
   if (!own) return;
+  moves_.on_left(now);  // gateways may have heard of the drain before this replica does
   end_attempt(*own, effects);
   pump(now, effects);
 }
 
 void ReplicaCore::on_gateway_gone(GatewayId gateway, Instant now, ReplicaEffects& effects) {
   for (const SequenceId own : attempts_.of_gateway(gateway)) {
-    (void)scheduler_.on_abort(own);
+    if (!moves_.abort(own, scheduler_)) (void)scheduler_.on_abort(own);
     attempts_.remove(own);
   }
   pump(now, effects);
+}
+
+// Moves of KV blocks ----------------------------------------------------------------------------------------------------
+
+void ReplicaCore::on_move(const MoveEvent& event, Instant now, ReplicaEffects& effects) {
+  const bool gives = phase_ == Phase::kServing || phase_ == Phase::kDraining;
+  if (SharedBlockBytes bytes = moves_.on_event(event, gives ? Status() : why_refused(), scheduler_, now))
+    effects.emplace_back(GiveBlock{std::move(bytes)});
+  if (at_work()) return pump(now, effects);
+  settle_moves(now, effects);
+}
+
+void ReplicaCore::on_block_read(step::BlockBytes bytes, Instant now, ReplicaEffects& effects) {
+  if (!at_work()) return;
+  moves_.on_block_read(std::move(bytes));
+  settle_moves(now, effects);
+}
+
+void ReplicaCore::settle_moves(Instant now, ReplicaEffects& effects) {
+  for (const step::Submission& ready : moves_.settle(scheduler_, now))
+    if (Status status = scheduler_.on_submit(ready, now); !status.ok()) refuse(ready.sequence, std::move(status), effects);
+  for (SendToHolder& message : moves_.take_to_holders()) effects.emplace_back(std::move(message));
+  for (SendToTaker& message : moves_.take_to_takers()) effects.emplace_back(std::move(message));
 }
 
 // Time ----------------------------------------------------------------------------------------------------------------
@@ -181,10 +211,12 @@ void ReplicaCore::on_timer(Instant now, std::span<const Progress> ranks, Replica
   if (phase_ends)
     return fail_group({LossCause::kOverdue, {StatusCode::kAborted, "its ranks did not form a group in time"}, not_joined()},
                       effects);
-  if (phase_ == Phase::kServing || draining()) {
+  if (at_work()) {
     if (const auto failure = look(now, ranks)) return fail_group(*failure, effects);
+    moves_.on_timer(now, scheduler_);
+    pump(now, effects);
   }
-  arm_timer(now, effects);
+  if (phase_ != Phase::kEnded) arm_timer(now, effects);
 }
 
 std::optional<StepCollector::Failure> ReplicaCore::look(Instant now, std::span<const Progress> ranks) {
@@ -209,7 +241,7 @@ std::optional<StepCollector::Failure> ReplicaCore::look(Instant now, std::span<c
 }
 
 void ReplicaCore::arm_timer(Instant now, ReplicaEffects& effects) {
-  if (wakes_at_ || (collector_.idle() && !phase_ends_at_)) return;
+  if (wakes_at_ || (collector_.idle() && !phase_ends_at_ && !moves_.wants_timer())) return;
   wakes_at_ = seconds_after(now, config_.watch.look_every_s);
   effects.emplace_back(WakeReplicaAt{*wakes_at_});
 }
@@ -225,6 +257,7 @@ void ReplicaCore::on_stop(Instant now, ReplicaEffects& effects) {
   if (phase_ == Phase::kEnded) return;
   if (phase_ == Phase::kAborted) return fail_as_given_up(effects);
   if (phase_ == Phase::kMaking) return end({LossCause::kStopped, {StatusCode::kAborted, "stopped"}, {}}, effects);
+  moves_.stop(scheduler_);
   phase_ = Phase::kStopping;
   phase_ends_at_.reset();
   pump(now, effects);
@@ -235,7 +268,12 @@ void ReplicaCore::on_stop(Instant now, ReplicaEffects& effects) {
 
 void ReplicaCore::pump(Instant now, ReplicaEffects& effects) {
   if (phase_ == Phase::kAborted && collector_.owing().empty()) return fail_as_given_up(effects);
-  if (phase_ == Phase::kDraining && attempts_.size() == 0) phase_ = Phase::kStopping;
+  if (at_work()) settle_moves(now, effects);
+  if (phase_ == Phase::kDraining && attempts_.size() == 0 && !moves_.lingers(now)) {
+    moves_.stop(scheduler_);
+    phase_ = Phase::kStopping;
+    settle_moves(now, effects);
+  }
   if (phase_ == Phase::kStopping && collector_.idle()) {
     scheduler_.check_integrity();  // with nothing open, no block may be held
     return end({LossCause::kStopped, {StatusCode::kAborted, "stopped"}, {}}, effects);
@@ -247,6 +285,7 @@ void ReplicaCore::pump(Instant now, ReplicaEffects& effects) {
     steps_out_.push(*plan, attempts_);
     effects.emplace_back(ExecuteOnRanks{std::move(*plan)});
   }
+  settle_moves(now, effects);  // of those that a plan ended, as a sequence needed their blocks
   count_saved();
   arm_timer(now, effects);
 }
@@ -273,6 +312,12 @@ std::optional<kv::BlockNews> ReplicaCore::all_news() const {
 }
 
 void ReplicaCore::end_attempt(SequenceId own, ReplicaEffects& effects) {
+  if (moves_.abort(own, scheduler_)) {
+    step::TokenDelta aborted;
+    aborted.sequence = own;
+    aborted.finish = step::FinishReason::kAborted;
+    return publish({std::move(aborted)}, effects);
+  }
   auto terminal = scheduler_.on_abort(own);
   HERD_CHECK(terminal.has_value(), "an open attempt has an open sequence");
   publish({std::move(*terminal)}, effects);
@@ -330,6 +375,7 @@ void ReplicaCore::end(const Failure& failure, ReplicaEffects& effects, SequenceI
   effects.emplace_back(SayLost{std::move(loss), last});
   phase_ = Phase::kEnded;
   (void)scheduler_.on_replica_lost();
+  moves_.clear();
   attempts_.clear();
   steps_out_.clear();
   effects.emplace_back(EndGeneration{});
@@ -358,12 +404,14 @@ ReplicaStats ReplicaCore::stats() const {
     stats.prompt_token_s = prompt_token_s();
   }
   stats.saved_s = saved_s_;
+  moves_.report(stats.moves, stats.scheduler);
   return stats;
 }
 
 void ReplicaCore::check_integrity() const {
   scheduler_.check_integrity();
-  HERD_CHECK(attempts_.size() == scheduler_.num_open(), "attempts and the scheduler's sequences differ");
+  moves_.check_integrity();
+  HERD_CHECK(attempts_.size() == scheduler_.num_open() + moves_.num_waiting(), "attempts and the scheduler's sequences differ");
   HERD_CHECK(ended() || steps_out_.steps().size() == scheduler_.stats().plans_outstanding, "steps that are out are miscounted");
   HERD_CHECK(ended() || collector_.idle() || wakes_at_, "a step is out and nobody looks");
 }

@@ -15,6 +15,10 @@
 // A rank gives its step up when another does not come to a collective. Who that is, and whether it died of what it computed,
 // may be heard of later: the loss is said when every rank has answered or is gone, or none of them says more.
 //
+// A sequence whose prompt another replica has in its cache may wait until the KV blocks are here (block_fetches.h); others take blocks
+// of this one (block_exports.h). One that drains stays for a moment after its last sequence left, so that what was computed for these
+// can follow them.
+//
 // Sequences of several gateways run side by side: each attempt (gateway, sequence, attempt) gets a sequence id of the
 // replica's own, which scheduler and ranks know; deltas go to the gateway that submitted. A newer attempt of a sequence ends
 // the one that is open; the open one's repeat, or one older than it, is dropped and counted.
@@ -27,7 +31,10 @@
 #include <vector>
 
 #include "cluster/replica/attempt_table.h"
+#include "cluster/replica/move_messages.h"
+#include "cluster/replica/move_stats.h"
 #include "cluster/replica/progress_watch.h"
+#include "cluster/replica/replica_moves.h"
 #include "cluster/replica/step_collector.h"
 #include "cluster/replica/steps_out.h"
 #include "cluster/routing/replica_generation.h"
@@ -69,9 +76,14 @@ struct StepFinished {                       // for metrics
 };
 // Call on_timer then; the last one said holds. Not said again for every step: on_timer says when to come back.
 struct WakeReplicaAt { Instant at; };
+// A KV block that came from another replica (SendToHolder, SendToTaker: replica_moves.h). To its rank alone, before any plan that is
+// said later.
+struct GiveBlock {
+  SharedBlockBytes bytes;
+};
 
 using ReplicaEffect = std::variant<ExecuteOnRanks, SendDeltas, SayServing, SayLost, AbortGroup, EndGeneration, StepFinished,
-                                   WakeReplicaAt>;
+                                   WakeReplicaAt, SendToHolder, SendToTaker, GiveBlock>;
 using ReplicaEffects = std::vector<ReplicaEffect>;
 
 struct ReplicaCoreConfig {
@@ -83,6 +95,7 @@ struct ReplicaCoreConfig {
   // What steps and operations are predicted to take: plans and watch go by it. nullopt: operations take next to nothing, and
   // chunks are bounded by rows alone.
   std::optional<scheduler::StepCost> cost{};
+  MoveConfig moves{};  // KV blocks from and to other replicas
 };
 
 struct ReplicaStats {
@@ -95,6 +108,7 @@ struct ReplicaStats {
   double prompt_token_s = 0.0;  // a token of a prompt, in a full chunk
   double saved_s = 0.0;  // what the tokens that its prefix cache had would have taken, each at the prediction of its time
   scheduler::SchedulerStats scheduler;
+  MoveStats moves;
   bool operator==(const ReplicaStats&) const = default;
 };
 
@@ -118,6 +132,10 @@ class ReplicaCore {
   void on_abort(const step::AttemptKey& attempt, Instant now, ReplicaEffects& effects);
   // That gateway is gone: what it asked for ends, and nobody is told.
   void on_gateway_gone(GatewayId gateway, Instant now, ReplicaEffects& effects);
+
+  // From other replicas: KV blocks that this one takes, or that are taken from it. A rank has read a block for another replica.
+  void on_move(const MoveEvent& event, Instant now, ReplicaEffects& effects);
+  void on_block_read(step::BlockBytes bytes, Instant now, ReplicaEffects& effects);
 
   // `ranks`: a reading of every rank's progress; empty: nobody can read them, and only step_seconds_max bounds a hang.
   void on_timer(Instant now, std::span<const Progress> ranks, ReplicaEffects& effects);
@@ -148,6 +166,11 @@ class ReplicaCore {
   [[nodiscard]] Status why_refused() const;  // it does not serve
   void pump(Instant now, ReplicaEffects& effects);
   void count_saved();
+  // It has ranks that compute, or are about to end with what they have.
+  [[nodiscard]] bool at_work() const { return phase_ == Phase::kServing || draining(); }
+  void refuse(SequenceId own, Status why, ReplicaEffects& effects);
+  // Sequences whose blocks have come, or will not, go on; what is to be said to other replicas is.
+  void settle_moves(Instant now, ReplicaEffects& effects);
   [[nodiscard]] double prompt_token_s() const;
   void arm_timer(Instant now, ReplicaEffects& effects);
   // Who hangs, or which step is overdue.
@@ -170,6 +193,7 @@ class ReplicaCore {
   StepCollector collector_;
   ProgressWatch watch_;
   AttemptTable attempts_;
+  ReplicaMoves moves_;
   StepsOut steps_out_;  // as the collector waits for them
   std::vector<bool> ranks_joined_;
   // kMaking: joining has failed then; kDraining: it stops then; kAborted: what is not known then is not waited for.

@@ -50,6 +50,18 @@ std::optional<Failure> check_equal_tokens(StepId step, const std::vector<std::ui
                  blamed};
 }
 
+// A block is written when it is on every rank, and good when it is on each.
+step::StepResult joined(std::vector<std::optional<step::StepResult>>& results) {
+  step::StepResult joined = std::move(*results[0]);
+  for (std::size_t rank = 1; rank < results.size(); ++rank) {
+    joined.blocks_written = std::min(joined.blocks_written, results[rank]->blocks_written);
+    for (const step::DamagedBlock& block : results[rank]->damaged) {
+      if (std::ranges::count(joined.damaged, block) == 0) joined.damaged.push_back(block);
+    }
+  }
+  return joined;
+}
+
 }  // namespace
 
 void StepCollector::on_plan_sent(StepId step, Instant now) {
@@ -76,7 +88,7 @@ tl::expected<std::vector<StepCollector::Done>, Failure> StepCollector::on_result
     for (const auto& of_rank : waiting_.front().results) hashes.push_back(of_rank->token_hash);
     if (auto failure = check_equal_tokens(waiting_.front().step, hashes)) return tl::unexpected(std::move(*failure));
     const Instant begin = steps_done_ == 0 ? waiting_.front().sent : std::max(waiting_.front().sent, last_done_);
-    done.push_back({std::move(*waiting_.front().results[0]), seconds_between(begin, now)});
+    done.push_back({joined(waiting_.front().results), seconds_between(begin, now)});
     last_done_ = now;
     waiting_.pop_front();
     ++steps_done_;

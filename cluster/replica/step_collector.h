@@ -24,7 +24,7 @@ class StepCollector {
   void on_plan_sent(StepId step, Instant now);
 
   struct Done {
-    step::StepResult result;  // rank 0's
+    step::StepResult result;  // rank 0's, but of blocks written and damaged: all ranks'
     // From the plan's sending, or from the end of the step before when that came later, to the last rank's result:
     // steps in flight together are not counted twice.
     double step_s = 0.0;

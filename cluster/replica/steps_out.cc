@@ -9,7 +9,7 @@
 namespace herd::replica {
 
 void StepsOut::push(const step::StepPlan& plan, const AttemptTable& attempts) {
-  Step& out = steps_.emplace_back(Step{plan.step, scheduler::shape_of(plan), {}});
+  Step& out = steps_.emplace_back(Step{plan.step, scheduler::shape_of(plan), {}, !plan.reads.empty() || !plan.writes.empty()});
   out.attempts.reserve(plan.slices.size());
   for (const SequenceId own : plan.released) emitted_at_start_.erase(own);
   for (const step::SequenceStart& start : plan.started)

@@ -21,6 +21,7 @@ class StepsOut {
     StepId step;
     scheduler::StepShape shape;
     std::vector<routing::AttemptInStep> attempts;
+    bool copies = false;  // blocks, which no prediction knows of
   };
 
   // A plan is about to be sent; `attempts` knows all of its sequences.

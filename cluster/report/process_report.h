@@ -3,6 +3,7 @@
 // says.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,9 +49,24 @@ struct ProcessReport {
   bool operator==(const ProcessReport&) const = default;
 };
 
+// The prefix cache of a replica, as a gateway heard of it last. Counters of that generation; they rise only.
+struct CacheReport {
+  ReplicaId replica;
+  std::uint64_t epoch = 0;
+  std::uint64_t query_tokens = 0;   // looked up
+  std::uint64_t hit_tokens = 0;     // of these, found
+  std::uint64_t evicted_blocks = 0;
+  double saved_s = 0.0;             // what the hits would have taken to compute
+  std::uint64_t bytes_in = 0;       // of KV blocks taken from other replicas
+  std::uint64_t bytes_out = 0;      // given to others
+  std::uint64_t blocks_recomputed = 0;  // asked for, and computed as they did not come
+  bool operator==(const CacheReport&) const = default;
+};
+
 // To the coordinator: all that the sender speaks for. It replaces what it said before.
 struct ProcessReports {
   std::vector<ProcessReport> processes;
+  std::vector<CacheReport> caches{};  // of a gateway: rising, each replica once
   bool operator==(const ProcessReports&) const = default;
 };
 
@@ -75,6 +91,7 @@ struct ReplicaReportLine {
   std::string node;          // that holds it; empty: none
   std::uint64_t epoch = 0;
   std::string why;           // why it does not serve; empty: it does
+  std::optional<CacheReport> cache{};  // of that epoch; nothing: no gateway has told of it
   bool operator==(const ReplicaReportLine&) const = default;
 };
 

@@ -62,7 +62,19 @@ std::size_t StatusTable::on_reports(Role role, const std::string& name, const Pr
   sender.said.clear();
   for (const ProcessReport& report : said.processes)
     if (speaks_for(role, name, report)) forget_pid_of_ended(sender.said.emplace_back(report));
+  if (role == Role::kGateway) sender.caches = said.caches;
   return said.processes.size() - sender.said.size();
+}
+
+std::optional<CacheReport> StatusTable::cache(ReplicaId replica, std::uint64_t epoch) const {
+  std::optional<CacheReport> latest;
+  for (const auto& [name, sender] : senders_) {
+    for (const CacheReport& cache : sender.caches) {
+      if (cache.replica != replica || cache.epoch != epoch) continue;
+      if (!latest || cache.query_tokens > latest->query_tokens) latest = cache;
+    }
+  }
+  return latest;
 }
 
 void StatusTable::on_gone(Role role, const std::string& name) {

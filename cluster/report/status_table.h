@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +27,8 @@ class StatusTable {
   std::size_t on_reports(handshake::Role role, const std::string& name, const ProcessReports& said);
   void on_gone(handshake::Role role, const std::string& name);
 
+  // What gateways said of the prefix cache of that generation: the latest of them.
+  [[nodiscard]] std::optional<CacheReport> cache(ReplicaId replica, std::uint64_t epoch) const;
   // Coordinators, nodes, ranks, gateways, by name; `own`: the coordinator's. A name is there once: a rank that two nodes tell of is
   // the one that is there, or else the later.
   [[nodiscard]] std::vector<ProcessReport> processes(const ProcessReport& own) const;
@@ -35,6 +38,7 @@ class StatusTable {
     bool listed = false;
     bool here = false;
     std::vector<ProcessReport> said;
+    std::vector<CacheReport> caches;
   };
 
   std::map<std::pair<handshake::Role, std::string>, Sender> senders_;

@@ -31,12 +31,21 @@ void PrefixMemory::remember(const PromptPrefix& prompt, ReplicaGeneration sent_t
 }
 
 std::optional<PrefixMemory::Held> PrefixMemory::find(const PromptPrefix& prompt) const {
+  // Who was sent a beginning was sent every shorter one, and these are forgotten first: the longest is found by halving, and where a
+  // shorter one was forgotten already, so may this be.
   const std::vector<std::size_t> pieces = pieces_of(prompt);
-  for (auto keys = pieces.rbegin(); keys != pieces.rend(); ++keys) {
-    const auto known = known_.find(prompt.keys[*keys - 1]);
-    if (known != known_.end()) return Held{known->second.by, prompt.tokens_of(*keys), known->second.computed_by};
+  std::optional<Held> held;
+  for (std::size_t from = 0, to = pieces.size(); from < to;) {
+    const std::size_t middle = from + (to - from) / 2;
+    const auto known = known_.find(prompt.keys[pieces[middle] - 1]);
+    if (known == known_.end()) {
+      to = middle;
+      continue;
+    }
+    held = Held{known->second.by, prompt.tokens_of(pieces[middle]), known->second.computed_by};
+    from = middle + 1;
   }
-  return std::nullopt;
+  return held;
 }
 
 }  // namespace herd::routing

@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
-#include <map>
 #include <optional>
+#include <unordered_map>
 
 #include "cluster/routing/prompt_prefix.h"
 #include "cluster/routing/replica_generation.h"
@@ -43,7 +43,7 @@ class PrefixMemory {
   };
   std::size_t beginnings_max_;
   Ages ages_;
-  std::map<kv::BlockKey, Known> known_;
+  std::unordered_map<kv::BlockKey, Known> known_;  // look-up only
 };
 
 }  // namespace herd::routing

@@ -13,6 +13,7 @@ struct ReplicaLoad {
   std::uint64_t waiting_tokens = 0; // of prompts of those that wait
   double decode_step_s = 0.0;       // a step of the sequences that run, of one where none does; 0: not known
   double prompt_token_s = 0.0;      // a token of a prompt in a full chunk; 0: not known
+  double moved_token_s = 0.0;       // a token whose KV blocks come from another replica; 0: none has come yet
 };
 
 class LoadEstimate {
@@ -33,6 +34,11 @@ class LoadEstimate {
   [[nodiscard]] std::uint32_t sequences(std::uint32_t own) const {
     const std::uint32_t said = said_.running + said_.waiting + own;
     return std::max(own, said - std::min(said, own_then_));
+  }
+  // How many tokens take as long to compute as so many take to come from another replica.
+  [[nodiscard]] std::uint64_t tokens_as_long_as(std::uint64_t moved_tokens) const {
+    if (!(said_.moved_token_s > 0) || said_.moved_token_s >= said_.prompt_token_s) return moved_tokens;
+    return static_cast<std::uint64_t>(static_cast<double>(moved_tokens) * said_.moved_token_s / said_.prompt_token_s);
   }
   [[nodiscard]] bool is_measured() const { return said_.decode_step_s > 0 && said_.prompt_token_s > 0; }
   // How long its first token would take, where no others have prompts at the same time.

@@ -1,23 +1,19 @@
 #include "cluster/routing/router.h"
 
 #include <algorithm>
-#include <limits>
 #include <tuple>
 #include <utility>
 
 #include "kernels/check.h"
-#include "runtime/kv/block_manager.h"
 
 namespace herd::routing {
 namespace {
 
-// Times that differ by less than an eighth are about the same: predictions are no better than that.
-constexpr double kAlike = 1.125;
-// As long as nobody knows times, a cached beginning is worth so many sequences more.
-constexpr std::uint32_t kHolderLead = 4;
 // A prompt is in the cache after this many times its predicted time and a second; if it is not by then, it will not be.
 constexpr double kComputedFactor = 2.0;
 constexpr double kComputedSecondsMax = 60.0;
+// So many tokens more than the replica that computes them has, and another one is asked for them.
+constexpr std::uint64_t kMovedTokensMin = 64;
 
 std::uint32_t free_places(const ReplicaView& view, std::uint32_t running) {
   return view.sequences_max > running ? view.sequences_max - running : 0;
@@ -53,8 +49,7 @@ bool Router::on_view(const ClusterView& view) {
   replicas_ = std::move(replicas);
   const auto is_there = [this](ReplicaGeneration generation) { return find(generation) != nullptr; };
   slow_.keep_only(is_there);
-  directory_.keep_only(is_there);
-  std::erase_if(asked_for_all_, [&](ReplicaGeneration generation) { return !is_there(generation); });
+  holders_.keep_only(is_there);
   if (lost_.size() > kReplicasMax) std::erase_if(lost_, [&](const auto& lost) { return !replicas_.contains(lost.first); });
   return true;
 }
@@ -62,13 +57,13 @@ bool Router::on_view(const ClusterView& view) {
 void Router::on_lost(ReplicaGeneration generation) {
   Lost& lost = lost_[generation.replica];
   if (lost.epoch < generation.epoch) lost = {generation.epoch, view_.cluster_epoch};
-  directory_.forget(generation);
+  holders_.forget(generation);
 }
 
 void Router::on_link_lost(ReplicaGeneration generation, Instant until) {
   // What it said was of work that it has lost since, and at times of a machine in trouble: it shall not be avoided for that.
   if (Replica* replica = find(generation)) replica->load = {};
-  asked_for_all_.erase(generation);  // the question may be lost; on the next connection it tells all by itself
+  holders_.on_link_lost(generation);
   rest(generation, until, true);
 }
 void Router::on_refused(ReplicaGeneration generation, Instant until) { rest(generation, until, false); }
@@ -96,18 +91,13 @@ void Router::on_load(ReplicaGeneration generation, const ReplicaLoad& load) {
 }
 
 bool Router::on_news(ReplicaGeneration generation, const kv::BlockNews& news) {
-  if (find(generation) == nullptr || is_known_lost(generation)) return true;
-  if (news.kind == kv::BlockNews::Kind::kAll) asked_for_all_.erase(generation);
-  if (directory_.on_news(generation, news)) return true;
-  if (!asked_for_all_.insert(generation).second) return true;  // it is on its way
-  ++stats_.news_missed;
-  return false;
+  return find(generation) == nullptr || is_known_lost(generation) || holders_.on_news(generation, news);
 }
 
-// Before any replica has told its block size, the usual one serves to keep equal beginnings together.
-PromptPrefix Router::prefix_of(std::span<const TokenId> tokens, std::uint64_t salt) const {
-  const std::uint32_t told = directory_.block_size();
-  return PromptPrefix::of(tokens, salt, told > 0 ? told : kv::kBlockSizeDefault);
+RoutingStats Router::stats() const {
+  RoutingStats stats = stats_;
+  stats.news_missed = holders_.news_missed();
+  return stats;
 }
 
 bool Router::on_token(ReplicaGeneration from, SequenceId sequence, Instant now) {
@@ -141,13 +131,13 @@ void Router::on_sent(ReplicaGeneration generation, const RouteQuestion& question
   HERD_CHECK(replica != nullptr, "a sequence is sent to a replica of the view");
   ++replica->running;
   if (question.alone) ++replica->suspects;
-  const std::uint64_t held = held_tokens(*replica, question, holdings_of(question, now));
+  const std::uint64_t held = choice_for(question, now).held_by(generation);
   replica->load.on_sent(question.tokens - held);
   stats_.prompt_tokens += question.tokens;
   stats_.held_tokens += held;
   if (question.prefix == nullptr) return;
   const double seconds = 1.0 + kComputedFactor * replica->load.first_token_seconds_of(0);  // it is among what was sent by now
-  sent_.remember(*question.prefix, generation, seconds_after(now, std::min(seconds, kComputedSecondsMax)));
+  holders_.on_sent(*question.prefix, generation, seconds_after(now, std::min(seconds, kComputedSecondsMax)));
 }
 
 void Router::on_ended(ReplicaGeneration generation, bool alone) {
@@ -189,7 +179,12 @@ std::optional<Route> Router::pick(const RouteQuestion& question, Instant now) {
   for (auto replica = turn; replica != replicas_.end(); ++replica) consider(replica->second);
   for (auto replica = replicas_.begin(); replica != turn; ++replica) consider(replica->second);
   if (able.empty()) return std::nullopt;
-  Replica* best = best_of(able, question, now);
+  Replica* best = able.front();
+  if (policy_ != RoutingPolicy::kRoundRobin) {
+    std::vector<Candidate> candidates;
+    for (const Replica* replica : able) candidates.push_back(candidate(*replica));
+    best = able[choice_for(question, now).best_of(candidates)];
+  }
   for (Replica* replica : able) {
     if (!spared || !slow_.is_marked(replica->view.route.generation)) continue;
     best = replica;  // its rest is over
@@ -201,47 +196,27 @@ std::optional<Route> Router::pick(const RouteQuestion& question, Instant now) {
   return best->view.route;
 }
 
-Router::Replica* Router::best_of(const std::vector<Replica*>& able, const RouteQuestion& question, Instant now) const {
-  if (policy_ == RoutingPolicy::kRoundRobin) return able.front();
-  const Holdings holdings = holdings_of(question, now);
-  std::vector<std::uint64_t> held;
-  for (const Replica* replica : able) held.push_back(held_tokens(*replica, question, holdings));
-  const auto seconds = [&](std::size_t i) { return able[i]->load.seconds_of(question.tokens - held[i], able[i]->running); };
-  const auto sent_last = [&](std::size_t i) {
-    return holdings.sent_last && holdings.sent_last->by == able[i]->view.route.generation;
-  };
-  const bool measured = std::ranges::all_of(able, [](const Replica* replica) { return replica->load.is_measured(); });
-  double soonest = std::numeric_limits<double>::infinity();
-  for (std::size_t i = 0; measured && i < able.size(); ++i) soonest = std::min(soonest, seconds(i));
-  const std::uint32_t fewest = std::ranges::min(able, {}, &Replica::sequences)->sequences();
-  // What each is worth when times do not decide; the first of the best in turn.
-  const auto rank = [&](std::size_t i) {
-    const bool may_lead = measured || able[i]->sequences() <= fewest + kHolderLead;
-    return std::tuple(may_lead ? held[i] : 0, may_lead && sent_last(i), -std::int64_t{able[i]->sequences()});
-  };
-  std::optional<std::size_t> best;
-  for (std::size_t i = 0; i < able.size(); ++i) {
-    if (measured && seconds(i) > soonest * kAlike) continue;
-    if (!best || rank(i) > rank(*best)) best = i;
+// Those that others may take blocks from may drain, or have no room.
+RouteChoice Router::choice_for(const RouteQuestion& question, Instant now) const {
+  PromptHolders::Holdings holdings;
+  if (question.prefix != nullptr) holdings = holders_.find(*question.prefix, now);
+  std::vector<Candidate> givers;
+  for (const auto& [id, replica] : replicas_) {
+    if (holdings.empty() || replica.cut || is_known_lost(replica.view.route.generation)) continue;
+    const ReplicaState state = replica.view.state;
+    if (state == ReplicaState::kServing || state == ReplicaState::kDraining) givers.push_back(candidate(replica));
   }
-  return able[*best];
+  return {question.tokens, std::move(holdings), std::move(givers)};
 }
 
-Router::Holdings Router::holdings_of(const RouteQuestion& question, Instant now) const {
-  if (question.prefix == nullptr) return {};
-  return {directory_.find(*question.prefix), sent_.find(*question.prefix), now};
-}
-
-// What it was sent counts as held until its cache has told about it: the sequence that comes next waits there for the same blocks.
-std::uint64_t Router::held_tokens(const Replica& replica, const RouteQuestion& question, const Holdings& holdings) const {
-  const ReplicaGeneration generation = replica.view.route.generation;
-  std::uint64_t tokens = 0;
-  const auto told = std::ranges::find(holdings.told, generation, &PrefixDirectory::Holder::replica);
-  if (told != holdings.told.end()) tokens = told->tokens;
-  const auto& sent = holdings.sent_last;
-  if (sent && sent->by == generation && holdings.now < sent->computed_by && directory_.knows(generation))
-    tokens = std::max(tokens, sent->tokens);
-  return std::min(tokens, question.tokens);
+std::optional<step::KvSource> Router::source_for(const RouteQuestion& question, const Route& to, Instant now) const {
+  const Replica* taker = find(to.generation);
+  if (taker == nullptr || policy_ == RoutingPolicy::kRoundRobin) return std::nullopt;
+  const RouteChoice choice = choice_for(question, now);
+  const RouteChoice::Giver giver = choice.giver_for(taker->view);
+  if (giver.tokens < choice.held_by(to.generation) + kMovedTokensMin) return std::nullopt;
+  const Route& from = giver.view->route;
+  return step::KvSource{from.generation.replica, from.generation.epoch, from.address, static_cast<std::uint32_t>(giver.tokens)};
 }
 
 bool Router::serves(const Replica& replica) const {

@@ -6,7 +6,8 @@
 // Among those that have room the one where the sequence would be done first: its queued work, the tokens of the prompt that its cache
 // does not hold (prefix_directory.h), at its measured rate, and the steps of an answer (replica_load.h). Among those about as fast the
 // one that holds most of the prompt, then the one that was sent its beginning last, then the one with the fewest sequences, then in
-// turn. As long as one of them has not said how fast it is, numbers of sequences decide, but for a few.
+// turn. As long as one of them has not said how fast it is, numbers of sequences decide, but for a few. What another replica's cache
+// has of the prompt may come from there (source_for), at the rate at which blocks came to that replica before.
 //
 //   serving ──on_refused──> resting ──a place got free, its rest is over──> serving
 //      │  ──on_link_lost──> resting ──on_link_open, a newer view says serving, its rest is over──> serving
@@ -14,24 +15,25 @@
 //      │  ──on_token────> slow, as others are far faster (slow_replicas.h)
 //      └────on_lost───────> never again; the replica comes back under a later epoch
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
 #include <vector>
 
 #include "cluster/routing/cluster_view.h"
-#include "cluster/routing/prefix_directory.h"
-#include "cluster/routing/prefix_memory.h"
+#include "cluster/routing/prompt_holders.h"
 #include "cluster/routing/prompt_prefix.h"
 #include "cluster/routing/replica_generation.h"
 #include "cluster/routing/replica_load.h"
+#include "cluster/routing/route_choice.h"
 #include "cluster/routing/routing_stats.h"
 #include "cluster/routing/slow_replicas.h"
 #include "runtime/clock.h"
 #include "runtime/ids.h"
+#include "runtime/step/submission.h"
 
 namespace herd::routing {
 
@@ -70,7 +72,9 @@ class Router {
   // What its prefix cache holds now. False, once until it does: something was missed, and it is to tell all.
   [[nodiscard]] bool on_news(ReplicaGeneration generation, const kv::BlockNews& news);
   // Names of a prompt's beginnings, in the blocks of the replicas.
-  [[nodiscard]] PromptPrefix prefix_of(std::span<const TokenId> tokens, std::uint64_t salt) const;
+  [[nodiscard]] PromptPrefix prefix_of(std::span<const TokenId> tokens, std::uint64_t salt) const {
+    return holders_.prefix_of(tokens, salt);
+  }
   // A token of that sequence came from there. True: the replica is slow, and what runs there is to go on elsewhere.
   [[nodiscard]] bool on_token(ReplicaGeneration from, SequenceId sequence, Instant now);
   // It has ended, or waits for another replica.
@@ -91,6 +95,9 @@ class Router {
   // The replica that shall take it; nullopt: none now.
   [[nodiscard]] std::optional<Route> pick(const RouteQuestion& question, Instant now);
   [[nodiscard]] bool takes(const RouteQuestion& question, Instant now) const;  // pick() would find one
+  // Another replica whose cache has more of the prompt than that of the one it is sent to, so that blocks may come from there; it may
+  // drain or be full. nullopt: none has so much more that it is worth asking.
+  [[nodiscard]] std::optional<step::KvSource> source_for(const RouteQuestion& question, const Route& to, Instant now) const;
   // There is one that would take it in the next round.
   [[nodiscard]] bool takes_next_round(RouteQuestion question, Instant now) const;
 
@@ -113,8 +120,8 @@ class Router {
   [[nodiscard]] std::optional<Instant> next_rest_end(Instant now) const;
 
   [[nodiscard]] const ClusterView& view() const { return view_; }
-  [[nodiscard]] const PrefixDirectory& directory() const { return directory_; }
-  [[nodiscard]] const RoutingStats& stats() const { return stats_; }
+  [[nodiscard]] const PrefixDirectory& directory() const { return holders_.directory(); }
+  [[nodiscard]] RoutingStats stats() const;
   [[nodiscard]] std::size_t running(ReplicaGeneration generation) const;  // of this gateway
   void check_integrity() const;
 
@@ -131,7 +138,6 @@ class Router {
     LoadEstimate load;
     // A view may take it back: of a coordinator that started again, or whose order never reached the replica.
     [[nodiscard]] bool draining() const { return said_draining || view.state == ReplicaState::kDraining; }
-    [[nodiscard]] std::uint32_t sequences() const { return load.sequences(running); }
   };
   struct Lost {
     Epoch epoch;
@@ -149,17 +155,8 @@ class Router {
   // One that is not slow has room for it, in this round or the next.
   [[nodiscard]] bool slow_are_spared(RouteQuestion question, Instant now) const;
   void rest(ReplicaGeneration generation, Instant until, bool cut);
-  // Who holds how much of a prompt.
-  struct Holdings {
-    std::vector<PrefixDirectory::Holder> told;    // by the caches themselves
-    std::optional<PrefixMemory::Held> sent_last;
-    Instant now;
-  };
-  [[nodiscard]] Holdings holdings_of(const RouteQuestion& question, Instant now) const;
-  // Of the question's tokens, those that the replica does not have to compute.
-  [[nodiscard]] std::uint64_t held_tokens(const Replica& replica, const RouteQuestion& question, const Holdings& holdings) const;
-  // Of those that take it, in turn; not empty.
-  [[nodiscard]] Replica* best_of(const std::vector<Replica*>& able, const RouteQuestion& question, Instant now) const;
+  [[nodiscard]] static Candidate candidate(const Replica& replica) { return {&replica.view, &replica.load, replica.running}; }
+  [[nodiscard]] RouteChoice choice_for(const RouteQuestion& question, Instant now) const;
 
   RoutingPolicy policy_;
   ClusterView view_;
@@ -167,9 +164,7 @@ class Router {
   Replicas replicas_;                // of the view
   std::map<ReplicaId, Lost> lost_;   // the last of each replica; when many, only of the view's
   ReplicaId next_;                   // whose turn it is among equals
-  PrefixDirectory directory_;
-  std::set<ReplicaGeneration> asked_for_all_;  // they have not answered yet
-  PrefixMemory sent_;
+  PromptHolders holders_;
   RoutingStats stats_;
   SlowReplicas slow_;
 };

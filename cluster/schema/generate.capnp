@@ -28,6 +28,15 @@ struct Submission {
   cacheSalt @9 :UInt64;             # starts the block-hash chain
   output @10 :OutputSelector;
   aloneUntil @11 :UInt32;           # a suspect: it shares no step until it has emitted more than so many; at most 2^20
+  source @12 :KvSource;             # who has a beginning of the tokens in its prefix cache; null: nobody is known to
+}
+
+struct KvSource {
+  # A replica of the same numerics id: KV blocks may be had from there (moves.capnp).
+  replica @0 :Ids.ReplicaId;
+  epoch @1 :Ids.Epoch;              # not 0
+  address @2 :Text;                 # of its leader; not empty; at most 256 bytes, no control characters
+  tokens @3 :UInt32;                # that it has; 1 to 2^20
 }
 
 struct Abort {

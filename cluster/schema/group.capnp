@@ -92,6 +92,7 @@ struct SchedulerConfig {
   sharedPrefixMin @14 :UInt32;
   policy @15 :SchedulingPolicy;
   stepsAhead @16 :UInt32;
+  transferBlocksPerStep @17 :UInt32;  # at most 1024; 0: no KV blocks move between replicas
 }
 
 enum SchedulingPolicy {
@@ -160,6 +161,23 @@ struct ReplicaReport {
   draining @7 :Bool;                  # it takes nothing new
   news @8 :BlockNews;                 # what changed in its prefix cache; null: nothing
   savedSeconds @9 :Float64;           # what the tokens that the cache had would have taken; finite, not negative
+  moves @10 :MoveStats;               # null: nothing has moved
+}
+
+struct MoveStats {
+  # Counters rise only.
+  fetches @0 :UInt64;                 # moves that this replica asked for
+  fetchesFailed @1 :UInt64;           # of these, those that brought less than was wanted
+  blocksIn @2 :UInt64;
+  bytesIn @3 :UInt64;
+  blocksRecomputed @4 :UInt64;        # wanted from others, and computed
+  blocksDamaged @5 :UInt64;
+  blocksOut @6 :UInt64;
+  bytesOut @7 :UInt64;
+  leasesExpired @8 :UInt64;
+  open @9 :UInt32;                    # under way, in and out
+  tokenSeconds @10 :Float64;          # what a token took to come, lately; finite, not negative; 0: none has come
+  fetchesWhole @11 :UInt64;           # of the fetches, those that brought all that was wanted
 }
 
 struct BlockNews {
@@ -203,6 +221,13 @@ struct SchedulerStats {
   tokensDiscarded @20 :UInt64;
   staleResults @21 :UInt64;
   blocks @22 :BlockStats;
+  # KV blocks that are copied between replicas:
+  exports @23 :UInt32;                # not over
+  imports @24 :UInt32;                # not over
+  blocksExported @25 :UInt64;         # read for other replicas
+  blocksImported @26 :UInt64;         # filled with another replica's, and in the prefix cache
+  blocksDamaged @27 :UInt64;          # not filled with what was sent
+  blocksGivenUp @28 :UInt64;          # reserved for an import that ended without them
 }
 
 struct BlockStats {

@@ -24,6 +24,20 @@ using Ids = import "ids.capnp";
 
 struct ProcessReports {
   processes @0 :List(ProcessReport);  # that the sender speaks for; each role and name once; at most 4096
+  caches @1 :List(CacheReport);       # of a gateway: rising replicas; at most 1024
+}
+
+struct CacheReport {
+  # The prefix cache of a replica, as a gateway heard of it last. Counters rise only.
+  replica @0 :Ids.ReplicaId;
+  epoch @1 :Ids.Epoch;
+  queryTokens @2 :UInt64;             # looked up
+  hitTokens @3 :UInt64;               # of these, found
+  evictedBlocks @4 :UInt64;
+  savedSeconds @5 :Float64;           # what the hits would have taken to compute; finite, not negative
+  bytesIn @6 :UInt64;                 # of KV blocks taken from other replicas
+  bytesOut @7 :UInt64;                # given to others
+  blocksRecomputed @8 :UInt64;        # asked for, and computed as they did not come
 }
 
 struct ProcessReport {
@@ -68,6 +82,7 @@ struct ReplicaLine {
   node @2 :Text;                      # that holds it; empty: none; at most 256 bytes, no control characters
   epoch @3 :Ids.Epoch;
   why @4 :Text;                       # why it does not serve; at most 512 bytes, no control characters
+  cache @5 :CacheReport;              # of that replica and epoch; null: no gateway has told of it
 }
 
 enum ReplicaCondition {

@@ -7,6 +7,11 @@
 #                             <───  StepOutputs n …   from rank 0, when the result would be too long for one frame
 #                             <───  StepResult n      from every rank, in step order
 #
+# When KV blocks go from one replica to another:
+#   replica                         one of its ranks
+#                             <───  BlockPart …       of the blocks that a plan reads, before that plan's result
+#     BlockPart …             ───>          of a block that a later plan writes; in the order of plans, so before it
+#
 # Order: stepId counts from 1 within an epoch and ranks execute plans in that order. A rank answers a plan of another epoch,
 # or one that is not the next, with a failed result that names both; the replica drops a result of another epoch or of a
 # step it does not wait for. Nothing here is retried or may be lost: a lost message is a lost rank, and a lost rank is a
@@ -24,6 +29,17 @@ struct StepPlan {
   released @2 :List(UInt64);          # sequences; at most 65536
   started @3 :List(SequenceStart);    # at most 65536, each sequence once
   slices @4 :List(SequenceSlice);     # at most 65536, each sequence once
+  # Blocks of transfers, copied before the slices are computed.
+  reads @5 :List(BlockCopy);          # handed out; at most 1024, each (transfer, index) once
+  writes @6 :List(BlockCopy);         # filled with what came in BlockPart; at most 1024, each (transfer, index) once
+  forgotten @7 :List(UInt64);         # transfers whose bytes, where not written, are dropped; at most 1024
+}
+
+struct BlockCopy {
+  # One block of a transfer, and where it lies in this replica's pool.
+  transfer @0 :UInt64;                # as this replica names it
+  index @1 :UInt32;                   # in the chain of blocks that is transferred; below 2^20
+  block @2 :UInt32;
 }
 
 struct SequenceStart {
@@ -59,6 +75,25 @@ struct StepResult {
   stats @7 :StepStats;
   promptLogprobs @8 :List(Generate.PromptLogprobs);  # rank 0; at most 65536
   failed @9 :List(SequenceFailure);   # rank 0; at most 65536, each sequence once, none with a token
+  damaged @10 :List(DamagedBlock);    # every rank: of blocksWritten, those that hold garbage; at most 1024
+  blocksWritten @11 :UInt32;          # every rank: of the plan's writes, those it has done; at most 1024
+}
+
+struct DamagedBlock {
+  # A block that this rank could not fill with what was sent. The step goes on.
+  transfer @0 :UInt64;
+  index @1 :UInt32;                   # below 2^20
+}
+
+struct BlockPart {
+  # A part of one rank's share of a block, which is longer than one frame may be. Parts of one block come in order.
+  transfer @0 :UInt64;                # as the replica of that rank names it
+  index @1 :UInt32;                   # in the chain of blocks that is transferred; below 2^20
+  rank @2 :UInt32;                    # below 4096
+  crc32c @3 :UInt32;                  # of the whole share
+  bytesTotal @4 :UInt64;              # of the whole share; 1 to 2^28
+  offset @5 :UInt64;                  # offset + length of bytes at most bytesTotal
+  bytes @6 :Data;                     # 1 to 2^20
 }
 
 struct SequenceFailure {

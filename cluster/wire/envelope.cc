@@ -76,6 +76,8 @@ std::uint32_t frame_words_max(FrameKind kind) {
     case FrameKind::kStepResult:
     case FrameKind::kStepOutputs:
       return 1U << 21;  // 16 MiB: longer outputs are cut (runtime/step/step_outputs.h)
+    case FrameKind::kBlockPart:
+      return 1U << 18;  // 2 MiB: its bytes take half of it
     case FrameKind::kGatewayJoin:
     case FrameKind::kPing:
       return 1U << 4;
@@ -93,6 +95,8 @@ std::uint32_t frame_words_max(FrameKind kind) {
     case FrameKind::kReloadAsk:
     case FrameKind::kReloadDecision:
     case FrameKind::kNodeLeaving:
+    case FrameKind::kMoveGrant:
+    case FrameKind::kMoveStop:
       return 1U << 4;
     case FrameKind::kDrainAsk:
     case FrameKind::kReloadPrepare:
@@ -104,6 +108,11 @@ std::uint32_t frame_words_max(FrameKind kind) {
     case FrameKind::kPlaced:
     case FrameKind::kServing:
       return 1U << 8;  // 2 KiB: an address and a numerics id of 256 bytes each
+    case FrameKind::kMoveAsk:
+      return 1U << 18;  // 2 MiB: 65,536 hashes take half of it
+    case FrameKind::kMoveFound:
+      return 1U << 20;  // 8 MiB: 2^20 tokens take half of it
+    case FrameKind::kMoveOver:
     case FrameKind::kGivenUp:
     case FrameKind::kRankJoined:
     case FrameKind::kRankFailed:

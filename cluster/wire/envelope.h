@@ -72,6 +72,14 @@ enum class FrameKind : std::uint16_t {
   kQuotaShares = 42,
   // From a node to the coordinator (membership.capnp):
   kNodeLeaving = 43,
+  // Between a leader and its ranks (step.capnp):
+  kBlockPart = 44,
+  // Between leaders while KV blocks move (moves.capnp):
+  kMoveAsk = 45,
+  kMoveGrant = 46,
+  kMoveStop = 47,
+  kMoveFound = 48,
+  kMoveOver = 49,
 };
 
 inline constexpr std::size_t kFrameHeaderBytes = 40;

@@ -79,6 +79,13 @@ void check(const TokenDelta& delta) {
     require(std::isfinite(seconds) && seconds >= 0.0F, "seconds not finite or negative");
 }
 
+void check(const step::KvSource& source) {
+  require(source.epoch != Epoch(), "a source of no generation");
+  require(source.tokens <= kSequenceTokensMax, "a source of more than 2^20 tokens");
+  require(!source.address.empty(), "a source without an address");
+  check_text(source.address, kSourceAddressBytesMax, "source: address");
+}
+
 void check(const Submission& submission) {
   require(!submission.tokens.empty(), "no tokens");
   require(submission.tokens.size() <= kSequenceTokensMax, "more than 2^20 tokens");
@@ -90,6 +97,15 @@ void check(const Submission& submission) {
   require(submission.eos_ids.size() <= kEosIdsMax, "more than 128 end ids");
   require(submission.alone_until <= kSequenceTokensMax, "alone for more than 2^20 tokens");
   check_token_ids(submission.eos_ids, "negative end id");
+  if (submission.source.tokens > 0) check(submission.source);
+}
+
+step::KvSource read_source(schema::KvSource::Reader from) {
+  step::KvSource source{ReplicaId(from.getReplica()), Epoch(from.getEpoch()),
+                        read_text(from.getAddress(), kSourceAddressBytesMax, "source: address"), from.getTokens()};
+  require(source.tokens > 0, "a source that has no tokens");
+  check(source);
+  return source;
 }
 
 void write(schema::TokenDelta::Builder to, const TokenDelta& delta) {
@@ -163,6 +179,13 @@ Frame encode(const Submission& submission) {
   to.setCacheSalt(submission.cache_salt);
   to.setOutput(wire::to_schema(submission.output));
   to.setAloneUntil(submission.alone_until);
+  if (submission.source.tokens > 0) {
+    auto source = to.initSource();
+    source.setReplica(submission.source.replica.value);
+    source.setEpoch(submission.source.epoch.value);
+    source.setAddress(text(submission.source.address));
+    source.setTokens(submission.source.tokens);
+  }
   return {FrameKind::kSubmission, to_words(message)};
 }
 
@@ -195,6 +218,7 @@ Expected<Submission> decode_submission(std::span<const std::uint64_t> words) {
         submission.cache_salt = from.getCacheSalt();
         submission.output = read_selector(from.getOutput());
         submission.alone_until = from.getAloneUntil();
+        if (from.hasSource()) submission.source = read_source(from.getSource());
         check(submission);
         return submission;
       });

@@ -17,6 +17,7 @@ namespace herd::wire {
 
 inline constexpr std::size_t kSequenceTokensMax = std::size_t{1} << 20;
 inline constexpr std::size_t kEosIdsMax = 128;
+inline constexpr std::size_t kSourceAddressBytesMax = 256;
 inline constexpr std::size_t kDeltasMax = 65536;
 inline constexpr std::size_t kErrorMessageBytesMax = 4096;  // longer ones are cut by encode
 inline constexpr std::uint32_t kOutputRowsMax = 1U << 20;

@@ -75,6 +75,7 @@ void check(const ReplicaReport& report) {
   check_seconds(report.stats.prompt_token_s, "token of a prompt: seconds that are not finite, or negative");
   check_seconds(report.stats.saved_s, "saved: seconds that are not finite, or negative");
   wire::check(report.stats.scheduler);
+  check_seconds(report.stats.moves.token_s, "a token that moves: seconds that are not finite, or negative");
   if (report.news) wire::check(*report.news);
 }
 
@@ -109,7 +110,8 @@ ReplicaReport read(schema::ReplicaReport::Reader from) {
            .decode_step_s = from.getDecodeStepSeconds(),
            .prompt_token_s = from.getPromptTokenSeconds(),
            .saved_s = from.getSavedSeconds(),
-           .scheduler = read_stats(from.getScheduler())},
+           .scheduler = read_stats(from.getScheduler()),
+           .moves = read_moves(from.getMoves())},
           from.getDraining(),
           std::move(news)};
 }
@@ -267,6 +269,7 @@ Frame encode(const ReplicaReport& report) {
   write(to.initScheduler(), report.stats.scheduler);
   to.setDraining(report.draining);
   to.setSavedSeconds(report.stats.saved_s);
+  if (report.stats.moves != replica::MoveStats()) write(to.initMoves(), report.stats.moves);
   if (report.news) write(to.initNews(), *report.news);
   return {FrameKind::kReplicaReport, to_words(message)};
 }

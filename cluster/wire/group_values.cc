@@ -96,6 +96,36 @@ void write(capnp::List<std::uint64_t>::Builder to, const std::vector<kv::BlockKe
 
 }  // namespace
 
+void write(schema::MoveStats::Builder to, const replica::MoveStats& stats) {
+  to.setFetches(stats.fetches);
+  to.setFetchesFailed(stats.fetches_failed);
+  to.setFetchesWhole(stats.fetches_whole);
+  to.setBlocksIn(stats.blocks_in);
+  to.setBytesIn(stats.bytes_in);
+  to.setBlocksRecomputed(stats.blocks_recomputed);
+  to.setBlocksDamaged(stats.blocks_damaged);
+  to.setBlocksOut(stats.blocks_out);
+  to.setBytesOut(stats.bytes_out);
+  to.setLeasesExpired(stats.leases_expired);
+  to.setOpen(stats.open);
+  to.setTokenSeconds(stats.token_s);
+}
+
+replica::MoveStats read_moves(schema::MoveStats::Reader from) {
+  return {.fetches = from.getFetches(),
+          .fetches_whole = from.getFetchesWhole(),
+          .fetches_failed = from.getFetchesFailed(),
+          .blocks_in = from.getBlocksIn(),
+          .bytes_in = from.getBytesIn(),
+          .blocks_recomputed = from.getBlocksRecomputed(),
+          .blocks_damaged = from.getBlocksDamaged(),
+          .blocks_out = from.getBlocksOut(),
+          .bytes_out = from.getBytesOut(),
+          .leases_expired = from.getLeasesExpired(),
+          .open = from.getOpen(),
+          .token_s = from.getTokenSeconds()};
+}
+
 void check(const kv::BlockNews& news) {
   require(news.keys() <= replica::kNewsKeysMax, "news of blocks: more than 32768 keys");
   require(news.block_size > 0 && news.num_blocks > 0, "news of blocks: a cache without blocks");
@@ -169,6 +199,7 @@ void write(schema::SchedulerConfig::Builder to, const SchedulerConfig& config) {
   to.setSharedPrefixMin(config.shared_prefix_min);
   to.setPolicy(to_schema(config.policy));
   to.setStepsAhead(config.steps_ahead);
+  to.setTransferBlocksPerStep(config.transfer_blocks_per_step);
 }
 
 SchedulerConfig read_scheduler(schema::SchedulerConfig::Reader from) {
@@ -197,6 +228,7 @@ SchedulerConfig read_scheduler(schema::SchedulerConfig::Reader from) {
   config.shared_prefix_min = from.getSharedPrefixMin();
   config.policy = read_policy(from.getPolicy());
   config.steps_ahead = from.getStepsAhead();
+  config.transfer_blocks_per_step = from.getTransferBlocksPerStep();
   return config;
 }
 
@@ -252,6 +284,12 @@ void write(schema::SchedulerStats::Builder to, const SchedulerStats& stats) {
   to.setTokensDiscarded(stats.tokens_discarded);
   to.setStaleResults(stats.stale_results);
   write(to.initBlocks(), stats.blocks);
+  to.setExports(stats.num_exports);
+  to.setImports(stats.num_imports);
+  to.setBlocksExported(stats.blocks_exported);
+  to.setBlocksImported(stats.blocks_imported);
+  to.setBlocksDamaged(stats.blocks_damaged);
+  to.setBlocksGivenUp(stats.blocks_given_up);
 }
 
 SchedulerStats read_stats(schema::SchedulerStats::Reader from) {
@@ -261,6 +299,8 @@ SchedulerStats read_stats(schema::SchedulerStats::Reader from) {
           .num_running = from.getRunning(),
           .num_draining = from.getDraining(),
           .plans_outstanding = from.getPlansOutstanding(),
+          .num_exports = from.getExports(),
+          .num_imports = from.getImports(),
           .oldest_waiting_since = {static_cast<std::int64_t>(from.getOldestWaitingNs())},
           .accepted = from.getAccepted(),
           .refused_overloaded = from.getRefusedOverloaded(),
@@ -277,6 +317,10 @@ SchedulerStats read_stats(schema::SchedulerStats::Reader from) {
           .tokens_emitted = from.getTokensEmitted(),
           .tokens_discarded = from.getTokensDiscarded(),
           .stale_results = from.getStaleResults(),
+          .blocks_exported = from.getBlocksExported(),
+          .blocks_imported = from.getBlocksImported(),
+          .blocks_damaged = from.getBlocksDamaged(),
+          .blocks_given_up = from.getBlocksGivenUp(),
           .blocks = read_blocks(from.getBlocks())};
 }
 

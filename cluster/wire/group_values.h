@@ -33,6 +33,9 @@ void write(schema::SchedulerStats::Builder to, const scheduler::SchedulerStats& 
 scheduler::SchedulerStats read_stats(schema::SchedulerStats::Reader from);
 void check(const scheduler::SchedulerStats& stats);
 
+void write(schema::MoveStats::Builder to, const replica::MoveStats& stats);
+replica::MoveStats read_moves(schema::MoveStats::Reader from);
+
 void write(schema::BlockNews::Builder to, const kv::BlockNews& news);
 kv::BlockNews read_news(schema::BlockNews::Reader from);
 void check(const kv::BlockNews& news);

@@ -1,6 +1,7 @@
 #include "cluster/wire/report_codec.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 namespace herd::wire {
 namespace {
 
+using report::CacheReport;
 using report::ClusterStatusReport;
 using report::kAnswerLinesMax;
 using report::kProcessesMax;
@@ -118,6 +120,16 @@ void check(const std::vector<ProcessReport>& processes) {
   require(std::ranges::adjacent_find(names) == names.end(), "a process twice");
 }
 
+void check(const CacheReport& cache) {
+  require(std::isfinite(cache.saved_s) && cache.saved_s >= 0, "cache: saved seconds that are not finite, or negative");
+}
+
+void check(const std::vector<CacheReport>& caches) {
+  require(caches.size() <= routing::kReplicasMax, kTooManyReplicas);
+  for (const CacheReport& cache : caches) check(cache);
+  require(std::ranges::is_sorted(caches, std::ranges::less_equal(), &CacheReport::replica), "caches: not in rising order, each once");
+}
+
 void check(const ClusterStatusReport& report) {
   require(!report.cluster.empty(), "cluster: no name");
   check_text(report.cluster, kReportNameBytesMax, "cluster");
@@ -126,6 +138,8 @@ void check(const ClusterStatusReport& report) {
   for (const ReplicaReportLine& line : report.replicas) {
     check_text(line.node, kReportNameBytesMax, "node");
     check_text(line.why, kReportTextBytesMax, "why");
+    if (line.cache) check(*line.cache);
+    require(!line.cache || (line.cache->replica == line.replica && line.cache->epoch == line.epoch), "cache: another replica's");
   }
   require(std::ranges::is_sorted(report.replicas, std::ranges::less_equal(), &ReplicaReportLine::replica),
           "replicas: not in rising order, each once");
@@ -177,12 +191,44 @@ std::vector<ProcessReport> read(capnp::List<schema::ProcessReport>::Reader from)
   return processes;
 }
 
+void write(schema::CacheReport::Builder to, const CacheReport& cache) {
+  to.setReplica(cache.replica.value);
+  to.setEpoch(cache.epoch);
+  to.setQueryTokens(cache.query_tokens);
+  to.setHitTokens(cache.hit_tokens);
+  to.setEvictedBlocks(cache.evicted_blocks);
+  to.setSavedSeconds(cache.saved_s);
+  to.setBytesIn(cache.bytes_in);
+  to.setBytesOut(cache.bytes_out);
+  to.setBlocksRecomputed(cache.blocks_recomputed);
+}
+
+CacheReport read(schema::CacheReport::Reader from) {
+  return {.replica = ReplicaId(from.getReplica()),
+          .epoch = from.getEpoch(),
+          .query_tokens = from.getQueryTokens(),
+          .hit_tokens = from.getHitTokens(),
+          .evicted_blocks = from.getEvictedBlocks(),
+          .saved_s = from.getSavedSeconds(),
+          .bytes_in = from.getBytesIn(),
+          .bytes_out = from.getBytesOut(),
+          .blocks_recomputed = from.getBlocksRecomputed()};
+}
+
+std::vector<CacheReport> read(capnp::List<schema::CacheReport>::Reader from) {
+  require(from.size() <= routing::kReplicasMax, kTooManyReplicas);
+  std::vector<CacheReport> caches;
+  for (const auto cache : from) caches.push_back(read(cache));
+  return caches;
+}
+
 void write(schema::ReplicaLine::Builder to, const ReplicaReportLine& line) {
   to.setReplica(line.replica.value);
   to.setCondition(to_schema(line.condition));
   to.setNode(text(line.node));
   to.setEpoch(line.epoch);
   to.setWhy(text(clean_text(line.why, kReportTextBytesMax)));
+  if (line.cache) write(to.initCache(), *line.cache);
 }
 
 ReplicaReportLine read(schema::ReplicaLine::Reader from) {
@@ -192,13 +238,17 @@ ReplicaReportLine read(schema::ReplicaLine::Reader from) {
   line.node = read_text(from.getNode(), kReportNameBytesMax, "node");
   line.epoch = from.getEpoch();
   line.why = read_text(from.getWhy(), kReportTextBytesMax, "why");
+  if (from.hasCache()) line.cache = read(from.getCache());
   return line;
 }
 
 }  // namespace
 
 Status validate(const ProcessReports& reports) {
-  return status_of([&] { check(reports.processes); });
+  return status_of([&] {
+    check(reports.processes);
+    check(reports.caches);
+  });
 }
 
 Status validate(const StatusAsk&) { return {}; }
@@ -211,6 +261,8 @@ Frame encode(const ProcessReports& reports) {
   capnp::MallocMessageBuilder message;
   auto to = message.initRoot<schema::ProcessReports>();
   write(to.initProcesses(static_cast<unsigned>(reports.processes.size())), reports.processes);
+  auto caches = to.initCaches(static_cast<unsigned>(reports.caches.size()));
+  for (unsigned i = 0; i < caches.size(); ++i) write(caches[i], reports.caches[i]);
   return {FrameKind::kProcessReports, to_words(message)};
 }
 
@@ -234,8 +286,9 @@ Frame encode(const ClusterStatusReport& report) {
 Expected<ProcessReports> decode_process_reports(std::span<const std::uint64_t> words) {
   return read_message<schema::ProcessReports, ProcessReports>(
       FrameKind::kProcessReports, "reports", words, [](schema::ProcessReports::Reader from) {
-        ProcessReports reports{read(from.getProcesses())};
+        ProcessReports reports{read(from.getProcesses()), read(from.getCaches())};
         check(reports.processes);
+        check(reports.caches);
         return reports;
       });
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "cluster/schema/step.capnp.h"
@@ -12,6 +13,7 @@
 namespace herd::wire {
 namespace {
 
+using step::BlockPart;
 using step::SequenceSlice;
 using step::SequenceStart;
 using step::StepOutputs;
@@ -44,6 +46,19 @@ void check(const SequenceSlice& slice) {
   require(slice.output_index < kSequenceTokensMax, "slice: output index too large");
 }
 
+// Copies or damaged blocks.
+template <class Blocks>
+void check_blocks(const Blocks& blocks, const char* twice) {
+  require(blocks.size() <= kPlanCopiesMax, "more than 1024 blocks copied");
+  std::vector<std::pair<TransferId, std::uint32_t>> names;
+  for (const auto& block : blocks) {
+    require(block.index < kSequenceBlocksMax, "block: index above 2^20");
+    names.emplace_back(block.transfer, block.index);
+  }
+  std::ranges::sort(names);
+  require(std::ranges::adjacent_find(names) == names.end(), twice);
+}
+
 void check(const StepPlan& plan) {
   require(plan.step.value >= 1, "step 0");
   require(plan.released.size() <= kStepSequencesMax, "more than 65536 released");
@@ -53,6 +68,9 @@ void check(const StepPlan& plan) {
   for (const auto& slice : plan.slices) check(slice);
   check_each_sequence_once(plan.started, "a sequence starts twice");
   check_each_sequence_once(plan.slices, "two slices of one sequence");
+  check_blocks(plan.reads, "a block is read twice");
+  check_blocks(plan.writes, "a block is written twice");
+  require(plan.forgotten.size() <= kPlanCopiesMax, "more than 1024 transfers forgotten");
 }
 
 void check_outputs(const std::vector<step::OutputRows>& outputs, const std::vector<step::PromptLogprobs>& runs) {
@@ -86,14 +104,25 @@ void check(const StepResult& result) {
   require(result.sampled.size() <= kStepSequencesMax, "more than 65536 tokens");
   require(result.failed.size() <= kStepSequencesMax, "more than 65536 failures");
   require(result.status.ok() || (result.sampled.empty() && result.outputs.empty() && result.prompt_logprobs.empty() &&
-                                 result.failed.empty()),
+                                 result.failed.empty() && result.blocks_written == 0),
           "a failed step with tokens");
   for (const auto& token : result.sampled) wire::check(token);
   check_outputs(result.outputs, result.prompt_logprobs);
   check_each_sequence_once(result.sampled, "two tokens of one sequence");
   check_failures(result);
+  check_blocks(result.damaged, "a block is damaged twice");
+  require(result.blocks_written <= kPlanCopiesMax && result.damaged.size() <= result.blocks_written,
+          "more blocks damaged than written, or more than 1024 written");
   require(std::isfinite(result.stats.compute_seconds) && result.stats.compute_seconds >= 0.0, "seconds not finite");
   require(result.stats.prefill_rows <= result.stats.rows, "more prefill rows than rows");
+}
+
+void check(const BlockPart& part) {
+  require(part.index < kSequenceBlocksMax, "index above 2^20");
+  require(part.rank < kRanksMax, "rank above 4095");
+  require(part.bytes_total >= 1 && part.bytes_total <= step::kBlockBytesMax, "bytes of the block outside [1, 2^28]");
+  require(!part.bytes.empty() && part.bytes.size() <= step::kBlockPartBytesMax, "bytes outside [1, 2^20]");
+  require(part.offset < part.bytes_total && part.bytes.size() <= part.bytes_total - part.offset, "ends beyond the block");
 }
 
 void write(schema::SequenceStart::Builder to, const SequenceStart& start) {
@@ -143,6 +172,21 @@ SequenceSlice read(schema::SequenceSlice::Reader from) {
   return slice;
 }
 
+void write(capnp::List<schema::BlockCopy>::Builder to, const std::vector<step::BlockCopy>& copies) {
+  for (unsigned i = 0; i < to.size(); ++i) {
+    to[i].setTransfer(copies[i].transfer.value);
+    to[i].setIndex(copies[i].index);
+    to[i].setBlock(copies[i].block.value);
+  }
+}
+
+std::vector<step::BlockCopy> read(capnp::List<schema::BlockCopy>::Reader from) {
+  require(from.size() <= kPlanCopiesMax, "more than 1024 blocks copied");
+  std::vector<step::BlockCopy> copies;
+  for (const auto copy : from) copies.push_back({TransferId(copy.getTransfer()), copy.getIndex(), BlockId(copy.getBlock())});
+  return copies;
+}
+
 StepPlan read(schema::StepPlan::Reader from) {
   StepPlan plan;
   plan.epoch = Epoch(from.getEpoch());
@@ -155,6 +199,9 @@ StepPlan read(schema::StepPlan::Reader from) {
   require(slices.size() <= kStepSequencesMax, "more than 65536 slices");
   plan.slices.reserve(slices.size());
   for (const auto slice : slices) plan.slices.push_back(read(slice));
+  plan.reads = read(from.getReads());
+  plan.writes = read(from.getWrites());
+  plan.forgotten = read_numbers<TransferId>(from.getForgotten(), kPlanCopiesMax, "more than 1024 transfers forgotten");
   return plan;
 }
 
@@ -197,6 +244,25 @@ void write_failures(schema::StepResult::Builder& to, const std::vector<step::Seq
   }
 }
 
+void write_damaged(schema::StepResult::Builder& to, const std::vector<step::DamagedBlock>& damaged) {
+  if (damaged.empty()) return;
+  auto blocks = to.initDamaged(static_cast<unsigned>(damaged.size()));
+  for (unsigned i = 0; i < blocks.size(); ++i) {
+    blocks[i].setTransfer(damaged[i].transfer.value);
+    blocks[i].setIndex(damaged[i].index);
+  }
+}
+
+BlockPart read(schema::BlockPart::Reader from) {
+  BlockPart part{TransferId(from.getTransfer()), from.getIndex(), from.getRank(), from.getCrc32c(), from.getBytesTotal(),
+                 from.getOffset(), {}};
+  const auto bytes = from.getBytes();
+  require(bytes.size() <= step::kBlockPartBytesMax, "bytes outside [1, 2^20]");
+  const auto* const first = reinterpret_cast<const std::byte*>(bytes.begin());
+  part.bytes.assign(first, first + bytes.size());
+  return part;
+}
+
 StepResult read(schema::StepResult::Reader from) {
   StepResult result;
   result.epoch = Epoch(from.getEpoch());
@@ -213,6 +279,10 @@ StepResult read(schema::StepResult::Reader from) {
   require(failed.size() <= kStepSequencesMax, "more than 65536 failures");
   for (const auto failure : failed)
     result.failed.push_back({SequenceId(failure.getSequence()), read_status(failure.getStatus())});
+  const auto damaged = from.getDamaged();
+  require(damaged.size() <= kPlanCopiesMax, "more than 1024 blocks damaged");
+  for (const auto block : damaged) result.damaged.push_back({TransferId(block.getTransfer()), block.getIndex()});
+  result.blocks_written = from.getBlocksWritten();
   result.token_hash = from.getTokenHash();
   const auto stats = from.getStats();
   result.stats = {stats.getRows(), stats.getSequences(), stats.getComputeSeconds(), stats.getContextTokens(),
@@ -234,6 +304,10 @@ Status validate(const StepResult& result) {
   return status_of([&] { check(result); });
 }
 
+Status validate(const BlockPart& part) {
+  return status_of([&] { check(part); });
+}
+
 Frame encode(const StepPlan& plan) {
   capnp::MallocMessageBuilder message;
   auto to = message.initRoot<schema::StepPlan>();
@@ -245,6 +319,12 @@ Frame encode(const StepPlan& plan) {
   for (unsigned i = 0; i < started.size(); ++i) write(started[i], plan.started[i]);
   auto slices = to.initSlices(static_cast<unsigned>(plan.slices.size()));
   for (unsigned i = 0; i < slices.size(); ++i) write(slices[i], plan.slices[i]);
+  if (!plan.reads.empty()) write(to.initReads(static_cast<unsigned>(plan.reads.size())), plan.reads);
+  if (!plan.writes.empty()) write(to.initWrites(static_cast<unsigned>(plan.writes.size())), plan.writes);
+  if (!plan.forgotten.empty()) {
+    auto forgotten = to.initForgotten(static_cast<unsigned>(plan.forgotten.size()));
+    for (unsigned i = 0; i < forgotten.size(); ++i) forgotten.set(i, plan.forgotten[i].value);
+  }
   return {FrameKind::kStepPlan, to_words(message)};
 }
 
@@ -269,6 +349,8 @@ Frame encode(const StepResult& result) {
   for (unsigned i = 0; i < sampled.size(); ++i) wire::write(sampled[i], result.sampled[i]);
   write_outputs(to, result.outputs, result.prompt_logprobs);
   write_failures(to, result.failed);
+  write_damaged(to, result.damaged);
+  to.setBlocksWritten(result.blocks_written);
   to.setTokenHash(result.token_hash);
   auto stats = to.initStats();
   stats.setRows(result.stats.rows);
@@ -277,6 +359,19 @@ Frame encode(const StepResult& result) {
   stats.setContextTokens(result.stats.context_tokens);
   stats.setPrefillRows(result.stats.prefill_rows);
   return {FrameKind::kStepResult, to_words(message)};
+}
+
+Frame encode(const BlockPart& part) {
+  capnp::MallocMessageBuilder message;
+  auto to = message.initRoot<schema::BlockPart>();
+  to.setTransfer(part.transfer.value);
+  to.setIndex(part.index);
+  to.setRank(part.rank);
+  to.setCrc32c(part.crc32c);
+  to.setBytesTotal(part.bytes_total);
+  to.setOffset(part.offset);
+  to.setBytes(kj::arrayPtr(reinterpret_cast<const kj::byte*>(part.bytes.data()), part.bytes.size()));
+  return {FrameKind::kBlockPart, to_words(message)};
 }
 
 Expected<StepPlan> decode_step_plan(std::span<const std::uint64_t> words) {
@@ -304,6 +399,15 @@ Expected<StepResult> decode_step_result(std::span<const std::uint64_t> words) {
                                                         check(result);
                                                         return result;
                                                       });
+}
+
+Expected<BlockPart> decode_block_part(std::span<const std::uint64_t> words) {
+  return read_message<schema::BlockPart, BlockPart>(FrameKind::kBlockPart, "block part", words,
+                                                    [](schema::BlockPart::Reader from) {
+                                                      BlockPart part = read(from);
+                                                      check(part);
+                                                      return part;
+                                                    });
 }
 
 }  // namespace herd::wire

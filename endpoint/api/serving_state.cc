@@ -68,7 +68,7 @@ observability::ServingMetrics::Snapshot ServingState::snapshot() const {
   const auto status = client_.status();
   observability::ServingMetrics::Snapshot snapshot;
   for (const actors::ReplicaStatus& replica : status->replicas)
-    snapshot.replicas.push_back({replica.serving, replica.scheduler, replica.saved_s});
+    snapshot.replicas.push_back({replica.serving, replica.scheduler, replica.saved_s, replica.moves});
   snapshot.gateway_waiting = status->admission.waiting;
   snapshot.gateway_waiting_tokens = status->admission.waiting_tokens;
   snapshot.replayed = status->ledger.replayed;

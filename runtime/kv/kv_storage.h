@@ -2,10 +2,12 @@
 // The memory behind the block ids of one rank. The layout inside a block is drawn in kernels/tensor_view.h
 // (KvLayout); only attention kernels compute addresses there.
 
+#include <cstddef>
 #include <memory>
 #include <vector>
 
 #include "kernels/device.h"
+#include "runtime/ids.h"
 
 namespace herd::kv {
 
@@ -20,6 +22,15 @@ class KvStorage {
   [[nodiscard]] int layers() const { return static_cast<int>(views_.size()); }
   [[nodiscard]] std::int64_t blocks() const { return views_.front().blocks; }
   [[nodiscard]] std::int32_t block_size() const { return views_.front().layout.block_size; }
+
+  // Where a block of the pool lies on one layer, and how long it is there and over all layers.
+  [[nodiscard]] std::byte* block(int layer, BlockId id) const {
+    return static_cast<std::byte*>(this->layer(layer).data) + id.value * layer_block_bytes();
+  }
+  [[nodiscard]] std::size_t layer_block_bytes() const {
+    return static_cast<std::size_t>(views_.front().layout.bytes_per_block());
+  }
+  [[nodiscard]] std::size_t block_bytes() const { return layer_block_bytes() * views_.size(); }
 
   // Bytes one block costs over all layers.
   static constexpr std::int64_t bytes_per_block(const KvLayout& layout, int layers) {

@@ -69,7 +69,8 @@ Expected<std::uint32_t> BlockTransfers::begin_import(kv::BlockManager& blocks, T
   const bool in_use = find_import(transfer) != nullptr || std::ranges::count(forgotten_, transfer) > 0;
   const std::size_t open = imports_.size() + forgotten_.size();
   if (Status status = check_new(in_use, open, transfer, "import"); !status.ok()) return fail(std::move(status));
-  if (!config_.prefix_caching) return fail(missing("this replica has no prefix cache"));
+  if (!config_.prefix_caching || config_.transfer_blocks_per_step == 0)
+    return fail(missing("this replica has no prefix cache, or copies none of its blocks"));
   if (tokens.empty() || tokens.size() % config_.block_size != 0)
     return fail(bad_input("an import of " + std::to_string(tokens.size()) + " tokens; it must be whole blocks of " +
                           std::to_string(config_.block_size)));
@@ -147,15 +148,17 @@ void BlockTransfers::on_step_done(kv::BlockManager& blocks, const CopiesInFlight
     for (Export& transfer : exports_) transfer.end(TransferEnd::Cause::kFailed);
     for (Import& import : imports_) import.end(TransferEnd::Cause::kFailed);
   }
+  const bool written = result.blocks_written == copies.writes.size();
   for (const step::BlockCopy& copy : copies.writes) {
     Import& import = *find_import(copy.transfer);
     --import.in_flight;
     const step::DamagedBlock name{copy.transfer, copy.index};
-    const bool damaged = std::ranges::find(result.damaged, name) != result.damaged.end();
-    if (damaged) ++counters_.blocks_damaged;
-    if (damaged) import.end(TransferEnd::Cause::kDamaged);
-    // One that is not sound is as if it had not come: nothing behind it can be published.
-    import.states[copy.index] = damaged || !result.status.ok() ? BlockState::kWanted : BlockState::kFilled;
+    const bool sound = written && std::ranges::find(result.damaged, name) == result.damaged.end();
+    import.states[copy.index] = sound && result.status.ok() ? BlockState::kFilled : BlockState::kWanted;
+    if (sound || !result.status.ok()) continue;
+    // As if it had not come: nothing behind it can be published.
+    ++counters_.blocks_damaged;
+    import.end(TransferEnd::Cause::kDamaged);
   }
   for (Import& import : imports_) publish(blocks, import);
   settle(blocks);

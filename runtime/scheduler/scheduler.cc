@@ -43,7 +43,7 @@ Scheduler::Scheduler(const SchedulerConfig& config, Epoch epoch, const Scheduler
   HERD_CHECK(config.validate().ok(), "the scheduler's config is not valid");
 }
 
-Status Scheduler::on_submit(const step::Submission& submission, Instant now) {
+Status Scheduler::may_submit(const step::Submission& submission, std::size_t waiting_besides, std::uint64_t tokens_besides) {
   if (lost_) return replica_lost();
   Status status = check_submission(submission, state_.config);
   if (status.ok() && state_.sequences.find(submission.sequence))
@@ -52,13 +52,18 @@ Status Scheduler::on_submit(const step::Submission& submission, Instant now) {
     ++state_.counters.refused_bad_input;
     return status;
   }
-  const std::size_t waiting = state_.sequences.num_waiting();
-  const std::uint64_t tokens = state_.sequences.queue_tokens();
+  const std::size_t waiting = state_.sequences.num_waiting() + waiting_besides;
+  const std::uint64_t tokens = state_.sequences.queue_tokens() + tokens_besides;
   if (waiting >= state_.config.queue_requests_max || tokens + submission.tokens.size() > state_.config.queue_tokens_max) {
     ++state_.counters.refused_overloaded;
     return {StatusCode::kOverloaded, "the queue is full: " + std::to_string(waiting) + " sequences with " +
                                          std::to_string(tokens) + " tokens wait; try again later"};
   }
+  return {};
+}
+
+Status Scheduler::on_submit(const step::Submission& submission, Instant now) {
+  if (Status status = may_submit(submission); !status.ok()) return status;
   state_.sequences.add(sequence_of(submission, state_.config, now));
   ++state_.counters.accepted;
   return {};

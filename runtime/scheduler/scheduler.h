@@ -61,6 +61,8 @@ class Scheduler {
   // kBadInput: an id that is still open, or what check_submission() refuses. kOverloaded: the queue is full. kAborted: the
   // replica is lost. A refused submission gets no delta.
   Status on_submit(const step::Submission& submission, Instant now);
+  // What on_submit() would say, and counts, if so many sequences with so many tokens waited besides those that it knows.
+  [[nodiscard]] Status may_submit(const step::Submission& submission, std::size_t waiting_besides = 0, std::uint64_t tokens_besides = 0);
   // The terminal delta; nullopt when the sequence is unknown or has ended.
   [[nodiscard]] std::optional<step::TokenDelta> on_abort(SequenceId id);
   // nullopt when there is nothing to do, or nothing before a result arrives. `cost`: what steps are predicted to take; null:

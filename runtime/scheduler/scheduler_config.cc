@@ -27,8 +27,8 @@ Status SchedulerConfig::validate() const {
   if (steps_ahead < 1 || steps_ahead > 2)
     return usage_error("steps_ahead is " + number(steps_ahead) + "; it must be 1 or 2");
   if (watermark_blocks >= num_blocks && num_blocks > 0) return usage_error("watermark_blocks is not below num_blocks");
-  if (transfer_blocks_per_step < 1 || transfer_blocks_per_step > kTransferBlocksPerStepMax)
-    return usage_error("transfer_blocks_per_step is " + number(transfer_blocks_per_step) + "; it must be 1 to " +
+  if (transfer_blocks_per_step > kTransferBlocksPerStepMax)
+    return usage_error("transfer_blocks_per_step is " + number(transfer_blocks_per_step) + "; it must be at most " +
                        number(kTransferBlocksPerStepMax));
   return kv::BlockManagerConfig{block_size, num_blocks, prefix_caching}.validate();
 }

@@ -36,7 +36,7 @@ struct SchedulerConfig {
   std::uint32_t watermark_blocks = 0;  // kept available at admission while others run; 0: 1 % of the pool
   bool prefix_caching = true;
   std::uint32_t shared_prefix_min = 64;  // tokens another one must compute for a sequence to be held back; 0: never
-  // Blocks that one plan reads for other replicas, and as many that it fills: bounds what a transfer adds to a step's time.
+  // Blocks that one plan reads for other replicas, and as many that it fills: bounds what a transfer adds to a step's time. 0: none.
   std::uint32_t transfer_blocks_per_step = 8;
   SchedulingPolicy policy = SchedulingPolicy::kFcfs;
   std::uint32_t steps_ahead = 2;  // plans out at one time: 2 = one step ahead, 1 = off

@@ -7,7 +7,9 @@
 #include <functional>
 #include <memory>
 #include <utility>
+#include <vector>
 
+#include "runtime/step/block_bytes.h"
 #include "runtime/step/step_plan.h"
 
 namespace herd::shard {
@@ -24,13 +26,24 @@ class RankExecutor {
   virtual bool ready(std::chrono::microseconds patience) = 0;
   // Waits for the oldest step under way. A failed step is a result whose status is not ok.
   virtual step::StepResult collect() = 0;
+
+  // Bytes of a block that a plan submitted later writes. Kept until that plan, or one that forgets the transfer.
+  virtual void give(step::BlockBytes block) = 0;
+  // What the steps collected since it was asked last have read, in plan order. A failed step's are of no use.
+  [[nodiscard]] virtual std::vector<step::BlockBytes> take_blocks_read() = 0;
 };
 
 // A rank that computes a step in one call: toys, and tests.
 class BlockingRank final : public RankExecutor {
  public:
   using Execute = std::function<step::StepResult(const step::StepPlan&)>;
-  explicit BlockingRank(Execute execute) : execute_(std::move(execute)) {}
+  // What one does that has blocks to copy; by default there is nothing in them.
+  struct Blocks {
+    std::function<void(step::BlockBytes)> give = [](step::BlockBytes) {};
+    std::function<std::vector<step::BlockBytes>()> take_read = [] { return std::vector<step::BlockBytes>(); };
+  };
+  explicit BlockingRank(Execute execute) : BlockingRank(std::move(execute), Blocks{}) {}
+  BlockingRank(Execute execute, Blocks blocks) : execute_(std::move(execute)), blocks_(std::move(blocks)) {}
   void submit(const step::StepPlan& plan) override { results_.push_back(execute_(plan)); }
   bool ready(std::chrono::microseconds) override { return !results_.empty(); }
   step::StepResult collect() override {
@@ -38,9 +51,12 @@ class BlockingRank final : public RankExecutor {
     results_.pop_front();
     return result;
   }
+  void give(step::BlockBytes block) override { blocks_.give(std::move(block)); }
+  std::vector<step::BlockBytes> take_blocks_read() override { return blocks_.take_read(); }
 
  private:
   const Execute execute_;
+  const Blocks blocks_;
   std::deque<step::StepResult> results_;
 };
 

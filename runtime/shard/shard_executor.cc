@@ -1,6 +1,7 @@
 #include "runtime/shard/shard_executor.h"
 
 #include <algorithm>
+#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -77,6 +78,7 @@ Status ShardExecutor::allocate() {
   auto runner = make_step_runner({config_, rope_->positions(), *device_, *collective_, *llama_, *kv_});
   if (!runner) return runner.error();
   runner_ = std::move(*runner);
+  copies_ = std::make_unique<BlockCopies>(*device_, *kv_, static_cast<std::uint32_t>(config_.plan.rank));
   return {};
 }
 
@@ -92,6 +94,8 @@ void ShardExecutor::leave() {
   (void)device_->wait();  // the steps under way use memory that the next group's use too
   under_way_.clear();
   done_.clear();
+  blocks_read_.clear();
+  if (copies_ != nullptr) copies_->clear();
   sequences_.clear();
   if (StepRecorder* const recorder = device_->step_recorder(); recorder != nullptr) recorder->forget();
   begin(Operation::kIdle);
@@ -148,11 +152,13 @@ step::StepResult ShardExecutor::finish_oldest() {
   Step step = std::move(under_way_.front());
   under_way_.pop_front();
   finish(step);
+  std::ranges::move(step.blocks_read, std::back_inserter(blocks_read_));
   return std::move(step.result);
 }
 
 Status ShardExecutor::start(const step::StepPlan& plan, Step& step) {
   if (Status status = sequences_.apply(plan, batch_); !status.ok()) return status;
+  if (Status status = copies_->run(plan, step.result, step.blocks_read); !status.ok()) return status;
   step.result.failed = batch_.failed;
   if (batch_.token_ids.empty()) return {};
   const StepSequences sequences(batch_.sequence_ids);
@@ -195,6 +201,10 @@ void ShardExecutor::complete(Step& step) {
     result.outputs.clear();
     result.prompt_logprobs.clear();
     result.failed.clear();
+  }
+  if (!result.status.ok()) {
+    result.damaged.clear();
+    result.blocks_written = 0;
   }
   const auto now = std::chrono::steady_clock::now();
   result.stats.compute_seconds = std::chrono::duration<double>(now - std::max(step.begin, last_done_)).count();

@@ -5,6 +5,8 @@
 // Where host and device share memory a step is done when submit returns. A device of its own computes while the host
 // goes on: submit enqueues a step, tokens of the step before included, and collect waits for it.
 //
+// KV blocks that a plan copies to or from another replica (block_copies.h) are copied while it is submitted.
+//
 // made --prepare--> in no group --join--> in a group --leave--> in no group --join (next epoch)--> ...
 // The device's progress word (kernels/progress.h) says where it is: the operations of a step, kDevice while the device
 // computes what was enqueued, kIdle when nothing is under way.
@@ -12,6 +14,7 @@
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "kernels/collective.h"
@@ -20,6 +23,7 @@
 #include "runtime/ids.h"
 #include "runtime/kv/kv_storage.h"
 #include "runtime/model/llama.h"
+#include "runtime/shard/block_copies.h"
 #include "runtime/shard/plan_fence.h"
 #include "runtime/shard/rank_executor.h"
 #include "runtime/shard/shard_config.h"
@@ -58,6 +62,8 @@ class ShardExecutor final : public RankExecutor {
   void submit(const step::StepPlan& plan) override;
   bool ready(std::chrono::microseconds patience) override;
   step::StepResult collect() override;
+  void give(step::BlockBytes block) override { copies_->give(std::move(block)); }  // once allocated
+  std::vector<step::BlockBytes> take_blocks_read() override { return std::exchange(blocks_read_, {}); }
 
   // submit and collect in one, with nothing else under way.
   step::StepResult execute(const step::StepPlan& plan);
@@ -69,6 +75,7 @@ class ShardExecutor final : public RankExecutor {
  private:
   struct Step {
     step::StepResult result;
+    std::vector<step::BlockBytes> blocks_read;
     std::unique_ptr<StepUnderWay> under_way;  // null: the result is complete
     std::vector<SampleTicket> tickets;
     std::chrono::steady_clock::time_point begin;
@@ -91,11 +98,13 @@ class ShardExecutor final : public RankExecutor {
   std::unique_ptr<kv::KvStorage> kv_;
   std::unique_ptr<model::Llama> llama_;
   std::unique_ptr<StepRunner> runner_;
+  std::unique_ptr<BlockCopies> copies_;
   PlanFence fence_;
   SequenceTable sequences_;
   StepBatch batch_;
   std::deque<Step> under_way_;          // oldest first, complete ones among them
   std::deque<step::StepResult> done_;   // results of steps that had to be finished early
+  std::vector<step::BlockBytes> blocks_read_;  // by steps that are finished
   std::chrono::steady_clock::time_point last_done_;
 };
 

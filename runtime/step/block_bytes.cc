@@ -59,4 +59,31 @@ void BlockJoiner::forget(TransferId transfer) {
   });
 }
 
+void GivenBlocks::give(BlockBytes block) {
+  (void)take(block.transfer, block.index);
+  if (block.bytes.size() > bytes_max_ - bytes_) return;
+  bytes_ += block.bytes.size();
+  const Name name{block.transfer, block.index};
+  blocks_.emplace(name, std::move(block));
+}
+
+std::optional<BlockBytes> GivenBlocks::take(TransferId transfer, std::uint32_t index) {
+  auto given = blocks_.extract(Name{transfer, index});
+  if (given.empty()) return std::nullopt;
+  bytes_ -= given.mapped().bytes.size();
+  return std::move(given.mapped());
+}
+
+void GivenBlocks::forget(TransferId transfer) {
+  const auto first = blocks_.lower_bound(Name{transfer, 0});
+  auto end = first;
+  for (; end != blocks_.end() && end->first.first == transfer; ++end) bytes_ -= end->second.bytes.size();
+  blocks_.erase(first, end);
+}
+
+void GivenBlocks::clear() {
+  blocks_.clear();
+  bytes_ = 0;
+}
+
 }  // namespace herd::step

@@ -10,8 +10,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "kernels/status.h"
@@ -32,6 +33,8 @@ struct BlockBytes {
 // Most bytes of one block and rank: 512 tokens of 8 KV heads of 128 in 32 layers of float32 take 128 MiB.
 inline constexpr std::uint64_t kBlockBytesMax = std::uint64_t{1} << 28;
 inline constexpr std::uint32_t kBlockPartBytesMax = std::uint32_t{1} << 20;
+// Of blocks that are on their way from one peer and not complete: two of the largest.
+inline constexpr std::uint64_t kBlocksBegunMax = 2 * kBlockBytesMax;
 
 // `bytes` lie at `offset` of a block of `bytes_total`.
 struct BlockPart {
@@ -69,6 +72,28 @@ class BlockJoiner {
   const std::uint64_t bytes_max_;
   std::uint64_t bytes_begun_ = 0;  // the totals of all that is begun
   std::vector<Begun> begun_;
+};
+
+// The bytes that a rank was given and has not written yet.
+class GivenBlocks {
+ public:
+  // `bytes_max`: of all of them. What does not fit is not kept, so that its write finds nothing: a damaged block.
+  explicit GivenBlocks(std::uint64_t bytes_max = kBlockBytesMax) : bytes_max_(bytes_max) {}
+
+  // In place of what it was given under the same name before.
+  void give(BlockBytes block);
+  // The bytes for a write, which are gone then. nullopt: it was given none.
+  [[nodiscard]] std::optional<BlockBytes> take(TransferId transfer, std::uint32_t index);
+  void forget(TransferId transfer);
+  void clear();
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
+
+ private:
+  using Name = std::pair<TransferId, std::uint32_t>;
+
+  const std::uint64_t bytes_max_;
+  std::uint64_t bytes_ = 0;
+  std::map<Name, BlockBytes> blocks_;
 };
 
 }  // namespace herd::step

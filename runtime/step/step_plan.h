@@ -154,7 +154,10 @@ struct StepResult {
   std::vector<SequenceFailure> failed;  // rank 0 only; of the plan's slices, each at most once, and no token of theirs
   std::uint64_t token_hash = 0;      // of all sampled (sequence, token) and of who failed: equal on every rank, or the group fails
   StepStats stats;
-  std::vector<DamagedBlock> damaged;   // of the plan's writes, each rank its own; such a block holds garbage, the step goes on
+  // Of the plan's writes, each rank its own: how many it has done, the damaged ones among them. A rank that knows of no writes
+  // says 0, and nobody takes its blocks for filled.
+  std::uint32_t blocks_written = 0;
+  std::vector<DamagedBlock> damaged;   // such a block holds garbage; the step goes on
   bool operator==(const StepResult&) const = default;
 };
 

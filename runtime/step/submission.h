@@ -2,6 +2,7 @@
 // What a gateway asks of a replica (Submission) and what comes back per sequence (TokenDelta). Values.
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "kernels/status.h"
@@ -10,6 +11,16 @@
 #include "runtime/step/step_plan.h"
 
 namespace herd::step {
+
+// Another replica that is known to have a beginning of the tokens in its prefix cache: its KV blocks may be had from there. Of use,
+// never needed: what cannot be had, or is there no more, is computed.
+struct KvSource {
+  ReplicaId replica;
+  Epoch epoch;                         // of its generation
+  std::string address;                 // of its leader
+  std::uint32_t tokens = 0;            // that it has; 0: there is none
+  bool operator==(const KvSource&) const = default;
+};
 
 // One sequence to run. `tokens` holds the prompt and, on a retry after a failure, what was already emitted.
 struct Submission {
@@ -27,6 +38,7 @@ struct Submission {
   // A suspect: a rank died of itself while it computed this sequence. It shares no step with another sequence until it
   // has emitted more than so many tokens, those in `tokens` included. 0: no suspect.
   std::uint32_t alone_until = 0;
+  KvSource source{};
   bool operator==(const Submission&) const = default;
 
   [[nodiscard]] AttemptKey key() const { return {gateway, sequence, attempt}; }

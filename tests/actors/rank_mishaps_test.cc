@@ -61,10 +61,14 @@ class UnluckyRank final : public shard::RankExecutor {
     if (plot_->now(Mishap::kFailsAStep)) {
       result.sampled.clear();
       result.outputs.clear();
+      result.blocks_written = 0;
+      result.damaged.clear();
       result.status = {StatusCode::kInternal, "unlucky"};
     }
     return result;
   }
+  void give(step::BlockBytes block) override { rank_->give(std::move(block)); }
+  std::vector<step::BlockBytes> take_blocks_read() override { return rank_->take_blocks_read(); }
 
  private:
   const std::unique_ptr<shard::RankExecutor> rank_;

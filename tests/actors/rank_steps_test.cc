@@ -43,6 +43,8 @@ class Scripted final : public shard::RankExecutor {
     script_.log += std::string("c").append(std::to_string(result.step.value));
     return result;
   }
+  void give(step::BlockBytes) override {}
+  std::vector<step::BlockBytes> take_blocks_read() override { return {}; }
 
  private:
   Script& script_;

@@ -30,6 +30,8 @@ void fail_step(step::StepResult& result) {
   result.sampled.clear();
   result.outputs.clear();
   result.prompt_logprobs.clear();
+  result.blocks_written = 0;
+  result.damaged.clear();
   result.status = {StatusCode::kAborted, "injected"};
 }
 
@@ -87,6 +89,13 @@ class ToyRank {
     if (take(faults_->fail_rank, name_)) fail_step(result);
     start_.progress->begin(Operation::kIdle);
     return result;
+  }
+  // Every rank's share is all of the block.
+  void give(step::BlockBytes block) { shard_.give(std::move(block)); }
+  [[nodiscard]] std::vector<step::BlockBytes> take_blocks_read() {
+    std::vector<step::BlockBytes> blocks = shard_.take_blocks_read();
+    for (step::BlockBytes& block : blocks) block.rank = rank_;
+    return blocks;
   }
   // In its "collective", for others that never come.
   void wait_for_abort() {
@@ -159,6 +168,8 @@ class LateRank final : public shard::RankExecutor {
     if (step.hangs) fail_step(step.result);
     return step.result;
   }
+  void give(step::BlockBytes block) override { rank_->give(std::move(block)); }
+  std::vector<step::BlockBytes> take_blocks_read() override { return rank_->take_blocks_read(); }
 
  private:
   struct Step {
@@ -174,10 +185,11 @@ class LateRank final : public shard::RankExecutor {
 
 std::unique_ptr<shard::RankExecutor> make_executor(std::unique_ptr<ToyRank> rank, std::uint32_t late_looks) {
   if (late_looks > 0) return std::make_unique<LateRank>(std::move(rank), late_looks);
+  const std::shared_ptr<ToyRank> toy(std::move(rank));
   return std::make_unique<shard::BlockingRank>(
-      [rank = std::shared_ptr<ToyRank>(std::move(rank))](const step::StepPlan& plan) {
-        return run_at_once(*rank, plan);
-      });
+      [toy](const step::StepPlan& plan) { return run_at_once(*toy, plan); },
+      shard::BlockingRank::Blocks{[toy](step::BlockBytes block) { toy->give(std::move(block)); },
+                                  [toy] { return toy->take_blocks_read(); }});
 }
 
 // A toy through its lives.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 
 #include "cluster/wire/envelope.h"
 #include "cluster/wire/step_codec.h"
@@ -57,6 +58,18 @@ step::StepResult WireRoundtrip::operator()(step::StepResult result) const {
   return joiner.join(decoded<step::StepResult>(wire::encode(result), wire::decode_step_result));
 }
 
+step::BlockBytes WireRoundtrip::operator()(const step::BlockBytes& block) const {
+  if (!on_) return block;
+  step::BlockJoiner joiner(block.bytes.size());
+  std::optional<step::BlockBytes> joined;
+  for (const step::BlockPart& part : step::cut_block(block)) {
+    auto added = joiner.add(decoded<step::BlockPart>(wire::encode(part), wire::decode_block_part));
+    HERD_CHECK(added.has_value(), added.error().message().c_str());
+    joined = std::move(*added);
+  }
+  return joined.value();
+}
+
 namespace {
 
 class WireRank final : public shard::RankExecutor {
@@ -65,6 +78,12 @@ class WireRank final : public shard::RankExecutor {
   void submit(const step::StepPlan& plan) override { rank_->submit(wire_(plan)); }
   bool ready(std::chrono::microseconds patience) override { return rank_->ready(patience); }
   step::StepResult collect() override { return wire_(rank_->collect()); }
+  void give(step::BlockBytes block) override { rank_->give(wire_(block)); }
+  std::vector<step::BlockBytes> take_blocks_read() override {
+    std::vector<step::BlockBytes> blocks;
+    for (const step::BlockBytes& block : rank_->take_blocks_read()) blocks.push_back(wire_(block));
+    return blocks;
+  }
 
  private:
   const WireRoundtrip wire_;

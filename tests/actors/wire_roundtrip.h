@@ -1,5 +1,5 @@
 #pragma once
-// The codecs on a message's way: submissions, deltas, plans and results pass through encode, seal, open and decode, as they
+// The codecs on a message's way: submissions, deltas, plans, results and bytes of blocks pass through encode, seal, open and decode, as they
 // would between processes. Decorators of a rank and of a stream put them there. These are our own bytes, so a refusal is our
 // bug and ends the process.
 
@@ -11,6 +11,7 @@
 #include "cluster/wire/generate_codec.h"
 #include "runtime/shard/rank_executor.h"
 #include "runtime/step/attempt_key.h"
+#include "runtime/step/block_bytes.h"
 #include "runtime/step/step_plan.h"
 #include "runtime/step/submission.h"
 
@@ -24,6 +25,7 @@ class WireRoundtrip {
   [[nodiscard]] std::vector<step::TokenDelta> operator()(std::vector<step::TokenDelta> deltas) const;
   [[nodiscard]] step::StepPlan operator()(step::StepPlan plan) const;
   [[nodiscard]] step::StepResult operator()(step::StepResult result) const;
+  [[nodiscard]] step::BlockBytes operator()(const step::BlockBytes& block) const;
 
  private:
   bool on_;

@@ -43,6 +43,9 @@ report::ClusterStatusReport small_cluster() {
   cluster.processes = {coordinator, node, rank, gateway};
   cluster.replicas = {{ReplicaId(0), report::ReplicaCondition::kReforming, "node-a", 99, "its ranks start"},
                       {ReplicaId(1), report::ReplicaCondition::kLost, "", 0, "no node has room for it"}};
+  cluster.replicas[0].cache = report::CacheReport{
+      .replica = ReplicaId(0), .epoch = 99, .query_tokens = 900, .hit_tokens = 600, .evicted_blocks = 3, .saved_s = 2.5,
+      .bytes_in = 4'600'000, .bytes_out = 1, .blocks_recomputed = 7};
   return cluster;
 }
 
@@ -58,8 +61,10 @@ TEST(StatusOutput, JsonIsOneLineOfThePromisedShape) {
             R"|("restarts":2,"last_death":"killed by signal 9 (SIGKILL)","loaded_percent":40},)|"
             R"({"role":"gateway","name":"gateway-1","pid":13,"node":null,"leader":false,"state":"serving","epoch":0,"restarts":0,)"
             R"("last_death":null,"loaded_percent":null}],)"
-            R"("replicas":[{"name":"replica-0","state":"re-forming","node":"node-a","epoch":99,"why":"its ranks start"},)"
-            R"({"name":"replica-1","state":"lost","node":null,"epoch":0,"why":"no node has room for it"}],)"
+            R"("replicas":[{"name":"replica-0","state":"re-forming","node":"node-a","epoch":99,)"
+            R"("cache":{"query_tokens":900,"hit_tokens":600,"saved_seconds":2.5E0,"evicted_blocks":3,"moved_in_bytes":4600000,)"
+            R"("moved_out_bytes":1,"recomputed_blocks":7},"why":"its ranks start"},)"
+            R"({"name":"replica-1","state":"lost","node":null,"epoch":0,"cache":null,"why":"no node has room for it"}],)"
             R"("may_be_stopped":[],"notices":[]})"
             "\n");
 }
@@ -91,9 +96,9 @@ TEST(StatusOutput, TextIsTwoTables) {
   EXPECT_EQ(cluster_status_text(small_cluster()),
             "cluster demo\n"
             "\n"
-            "REPLICA    STATE       NODE    EPOCH  WHY\n"
-            "replica-0  re-forming  node-a  99     its ranks start\n"
-            "replica-1  lost        -       -      no node has room for it\n"
+            "REPLICA    STATE       NODE    EPOCH  CACHE HITS  SAVED  KV IN  KV OUT  WHY\n"
+            "replica-0  re-forming  node-a  99     66 %        3 s    5 MB   0 MB    its ranks start\n"
+            "replica-1  lost        -       -      -           -      -      -       no node has room for it\n"
             "\n"
             "ROLE         NAME              STATE     PID  NODE    RESTARTS  ABOUT\n"
             "coordinator  coordinator       serving   10   node-a  0\n"

@@ -70,7 +70,13 @@ void write_spoken_seeds(const fs::path& corpus) {
                                                       {9, encode(herd::wire::random_drain_ask(random))},
                                                       {9, encode(herd::wire::random_reload_ask(random))},
                                                       {10, encode(herd::wire::random_cluster_status(random))},
-                                                      {10, encode(herd::wire::random_order_answer(random))}};
+                                                      {10, encode(herd::wire::random_order_answer(random))},
+                                                      {4, encode(herd::wire::random_block_part(random))},
+                                                      {4, encode(herd::wire::random_move_ask(random))},
+                                                      {4, encode(herd::wire::random_move_grant(random))},
+                                                      {4, encode(herd::wire::random_move_stop(random))},
+                                                      {4, encode(herd::wire::random_move_found(random))},
+                                                      {4, encode(herd::wire::random_move_over(random))}};
   for (const auto& [speakers, frame] : spoken) {
     const std::vector<std::byte> bytes = herd::wire::seal(frame, herd::Epoch(1)).value();
     std::string seed{static_cast<char>(speakers * 4 + 3), static_cast<char>(herd::link::lane_of(frame.kind))};
@@ -116,6 +122,7 @@ int main(int, char** argv) {
   write_seeds(corpus, "step_codec", 0, herd::wire::random_plan);
   write_seeds(corpus, "step_codec", 1, herd::wire::random_result);
   write_seeds(corpus, "step_codec", 2, herd::wire::random_outputs);
+  write_seeds(corpus, "step_codec", 3, herd::wire::random_block_part);
   write_seeds(corpus, "control_codec", 0, herd::wire::random_hello);
   write_seeds(corpus, "control_codec", 1, herd::wire::random_join);
   write_seeds(corpus, "control_codec", 2, herd::wire::random_view);
@@ -131,6 +138,11 @@ int main(int, char** argv) {
   write_seeds(corpus, "membership_codec", 4, herd::wire::random_serving);
   write_seeds(corpus, "membership_codec", 5, herd::wire::random_given_up);
   write_seeds(corpus, "membership_codec", 6, herd::wire::random_node_leaving);
+  write_seeds(corpus, "moves_codec", 0, herd::wire::random_move_ask);
+  write_seeds(corpus, "moves_codec", 1, herd::wire::random_move_grant);
+  write_seeds(corpus, "moves_codec", 2, herd::wire::random_move_stop);
+  write_seeds(corpus, "moves_codec", 3, herd::wire::random_move_found);
+  write_seeds(corpus, "moves_codec", 4, herd::wire::random_move_over);
   write_seeds(corpus, "group_codec", 0, herd::wire::random_rank_loading);
   write_seeds(corpus, "group_codec", 1, herd::wire::random_rank_ready);
   write_seeds(corpus, "group_codec", 2, herd::wire::random_form_replica);

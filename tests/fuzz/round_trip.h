@@ -11,6 +11,7 @@
 #include "cluster/wire/group_codec.h"
 #include "cluster/wire/link_codec.h"
 #include "cluster/wire/membership_codec.h"
+#include "cluster/wire/moves_codec.h"
 #include "cluster/wire/rank_codec.h"
 #include "cluster/wire/report_codec.h"
 #include "cluster/wire/step_codec.h"
@@ -57,6 +58,8 @@ inline void try_decode_kind(FrameKind kind, const Words& words) {
       return try_decode(words, decode_step_result);
     case FrameKind::kStepOutputs:
       return try_decode(words, decode_step_outputs);
+    case FrameKind::kBlockPart:
+      return try_decode(words, decode_block_part);
     case FrameKind::kGatewayJoin:
       return try_decode(words, decode_gateway_join);
     case FrameKind::kClusterView:
@@ -125,6 +128,16 @@ inline void try_decode_kind(FrameKind kind, const Words& words) {
       return try_decode(words, decode_quota_shares);
     case FrameKind::kNodeLeaving:
       return try_decode(words, decode_node_leaving);
+    case FrameKind::kMoveAsk:
+      return try_decode(words, decode_move_ask);
+    case FrameKind::kMoveGrant:
+      return try_decode(words, decode_move_grant);
+    case FrameKind::kMoveStop:
+      return try_decode(words, decode_move_stop);
+    case FrameKind::kMoveFound:
+      return try_decode(words, decode_move_found);
+    case FrameKind::kMoveOver:
+      return try_decode(words, decode_move_over);
   }
 }
 

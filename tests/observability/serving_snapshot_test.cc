@@ -66,6 +66,18 @@ TEST(ServingSnapshot, ASnapshotSetsEveryFamilyItFeeds) {
   snapshot.tokens_delivered = 77;
   snapshot.capacity_tokens_per_s = 123.5;
   snapshot.replicas[0].saved_s = 1.5;
+  snapshot.replicas[0].moves = {.fetches = 9,
+                                .fetches_whole = 6,
+                                .fetches_failed = 2,
+                                .blocks_in = 30,
+                                .bytes_in = 3000,
+                                .blocks_recomputed = 11,
+                                .blocks_damaged = 1,
+                                .blocks_out = 40,
+                                .bytes_out = 4000,
+                                .leases_expired = 3,
+                                .open = 5,
+                                .token_s = 0.1};
   snapshot.routing = {.prompt_tokens = 500, .held_tokens = 300, .news_missed = 8};
   snapshot.directory_blocks = 21;
   snapshot.directory_bytes = 504;
@@ -106,6 +118,16 @@ TEST(ServingSnapshot, ASnapshotSetsEveryFamilyItFeeds) {
       {"herd_tokens_delivered_total", 77, {{"model_name", "toy"}}},
       {"herd_admission_tokens_per_second", 123.5, {{"model_name", "toy"}}},
       {"herd_prefix_cache_saved_seconds_total", 1.5, engine(0)},
+      {"herd_kv_moved_blocks_total", 30, engine(0, {{"direction", "in"}})},
+      {"herd_kv_moved_blocks_total", 40, engine(0, {{"direction", "out"}})},
+      {"herd_kv_moved_bytes_total", 3000, engine(0, {{"direction", "in"}})},
+      {"herd_kv_moved_bytes_total", 4000, engine(0, {{"direction", "out"}})},
+      {"herd_kv_moves_total", 6, engine(0, {{"outcome", "whole"}})},
+      {"herd_kv_moves_total", 2, engine(0, {{"outcome", "cut_short"}})},
+      {"herd_kv_recomputed_blocks_total", 11, engine(0)},
+      {"herd_kv_damaged_blocks_total", 1, engine(0)},
+      {"herd_kv_leases_expired_total", 3, engine(0)},
+      {"herd_kv_moves_open", 5, engine(0)},
       {"herd_routed_prompt_tokens_total", 500, {{"model_name", "toy"}}},
       {"herd_routed_cached_tokens_total", 300, {{"model_name", "toy"}}},
       {"herd_prefix_news_missed_total", 8, {{"model_name", "toy"}}},

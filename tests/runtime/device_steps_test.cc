@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/kernels/cuda/cuda_fixture.h"
+#include "tests/runtime/block_copies_fixture.h"
 #include "tests/runtime/shard_fixture.h"
 
 namespace herd::shard {
@@ -95,6 +96,23 @@ TEST(DeviceSteps, AStepMayFollowBeforeTheTokensOfTheOneBeforeAreKnown) {
     ASSERT_EQ(results.size(), expected.size());
     for (std::size_t i = 0; i < results.size(); ++i) expect_same(expected[i], results[i]);
   }
+}
+
+TEST(DeviceSteps, BlocksMoveBetweenDevicesWithMemoryOfTheirOwn) {
+  const auto device = [] { return gpu(); };
+  TinyReplica from(WeightFormat::kF32, 1, device), to(WeightFormat::kF32, 1, device);
+  expect_moved_blocks_serve(from, to);
+}
+
+TEST(DeviceSteps, ADamagedBlockIsSaidByADeviceWithMemoryOfItsOwn) {
+  const auto device = [] { return gpu(); };
+  TinyReplica from(WeightFormat::kF32, 1, device), to(WeightFormat::kF32, 1, device);
+  (void)tokens_behind(from, {}, BlockId{1});
+  for (step::BlockBytes& block : read_blocks(from)) {
+    if (block.index == 1) block.bytes[100] ^= std::byte{4};
+    to.give(std::move(block));
+  }
+  EXPECT_EQ(write_blocks(to)[0].damaged, (std::vector<step::DamagedBlock>{{kMoved, 1}}));
 }
 
 // The word says kDevice from the time a step was enqueued, goes on when one was reached, and is idle after the last.

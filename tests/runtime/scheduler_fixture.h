@@ -38,6 +38,7 @@ inline step::StepResult result_of(const step::StepPlan& plan) {
   step::StepResult result;
   result.epoch = plan.epoch;
   result.step = plan.step;
+  result.blocks_written = static_cast<std::uint32_t>(plan.writes.size());
   for (const step::SequenceSlice& slice : plan.slices) {
     if (slice.sample)
       result.sampled.push_back(

@@ -1,6 +1,7 @@
-// Random submissions, aborts, delays, failures and resubmissions against one Scheduler, with a toy shard that reads
+// Random submissions, aborts, delays, failures, resubmissions and copies of blocks against one Scheduler, with a toy shard that reads
 // through the block tables (tests/sim/toy_shard.h) and a checker of plans. The oracle is toy_stream(): whatever the
-// schedule, every sequence yields exactly the pure function of its prompt, seed and limits. Each episode draws its own
+// schedule, every sequence yields exactly the pure function of its prompt, seed and limits. What an export hands out must be what
+// toy_block() makes of the chain's tokens, and what an import is given is that, or damaged. Each episode draws its own
 // configuration and leaves out a random half of the features (Groce et al., Swarm Testing, ISSTA 2012).
 
 #include <algorithm>
@@ -19,6 +20,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/crc32c.h"
 #include "runtime/step/output_rows.h"
 #include "runtime/scheduler/chunk_rows.h"
 #include "runtime/scheduler/scheduler.h"
@@ -51,6 +53,7 @@ struct Totals {
   std::uint64_t stops = 0, lengths = 0, aborts = 0, failures = 0, lost = 0;
   std::uint64_t preemptions = 0, evictions = 0, hit_blocks = 0, held_back = 0, suspects = 0, alone = 0;
   std::uint64_t tokens = 0, discarded = 0, steps = 0, bounded = 0;
+  std::uint64_t exports = 0, exported = 0, imports = 0, imported = 0, damaged = 0, given_up = 0, made_way = 0;
 };
 
 // One open attempt of a sequence, as the client sees it.
@@ -68,6 +71,14 @@ struct Computing {
   std::uint64_t salt = 0;
   std::pair<std::int32_t, std::uint64_t> rank;  // smaller: served first
   std::uint32_t planned = 0;                    // of tokens
+};
+
+// A transfer that is not over.
+struct Transfer {
+  std::vector<TokenId> tokens;          // of the chain; an export's: of what was found
+  std::uint32_t next = 0;               // export: the block that is read next
+  std::vector<std::uint32_t> to_fetch;  // import
+  bool damaged = false;
 };
 
 class Episode {
@@ -122,6 +133,8 @@ class Episode {
     suspects_one_in_ = random_.one_in(6) ? random_.between(1, 12) : 0;
     if (random_.one_in(2)) cost_ = small_cost({std::pow(10.0, random_.between(5, 11)), 1e9, 1e-4});
     if (random_.one_in(2)) config_.max_step_ms = random_.below(60);
+    transfers_ = random_.one_in(2);
+    config_.transfer_blocks_per_step = random_.between(1, 4);
     if (choices_) submit_weight_ = random_.between(1, 10);  // a queue that is full takes nobody's siblings
     for (std::vector<TokenId>& stem : stems_) draw_stem(stem);
   }
@@ -132,6 +145,7 @@ class Episode {
   }
 
   void operate() {
+    if (transfers_ && random_.one_in(3)) move_blocks();
     const std::uint32_t choice = random_.below(100);
     if (choice < submit_weight_) {
       submit(draw_submission());
@@ -240,6 +254,7 @@ class Episode {
 
   void plan() {
     auto plan = scheduler_->plan_step(now(), cost_ ? &*cost_ : nullptr);
+    take_ends();
     if (!plan) return;
     ASSERT_EQ(plan->epoch, kEpoch);
     checker_->on_plan(*plan);
@@ -326,12 +341,16 @@ class Episode {
       result.sampled.clear();
       result.outputs.clear();
       result.prompt_logprobs.clear();
+      result.blocks_written = 0;
+      result.damaged.clear();
       result.status = {StatusCode::kAborted, "a collective was given up"};
     }
-    checker_->on_result();
+    take_blocks_read();
+    checker_->on_result(result.damaged);
     const std::vector<step::TokenDelta> deltas = scheduler_->on_step_done(result, now());
     plans_.erase(plans_.begin());
     arrivals_out_.pop_front();
+    take_ends();
     if (failed) {
       ASSERT_EQ(deltas.size(), open_.size());
     }
@@ -425,7 +444,137 @@ class Episode {
     totals_.prompt_logprobs += run.tokens.size();
   }
 
+  void move_blocks() {
+    switch (random_.below(12)) {
+      case 0:
+        return begin_export();
+      case 1:
+        return begin_import();
+      case 2:
+        return end_transfer();
+      case 3:
+      case 4:
+        if (!exports_.empty())
+          scheduler_->grant_reads(std::next(exports_.begin(), random_.below(exports_.size()))->first, random_.between(1, 4));
+        return;
+      default:
+        return imports_.empty() ? begin_import() : fetch();
+    }
+  }
+
+  // Blocks of a stem, mostly such as submissions share.
+  std::vector<TokenId> draw_chain() {
+    const std::vector<TokenId>& stem = stems_[random_.below(std::size(stems_))];
+    const auto blocks = random_.below(stem.size() / config_.block_size + 1);
+    return {stem.begin(), stem.begin() + static_cast<std::ptrdiff_t>(std::size_t{blocks} * config_.block_size)};
+  }
+
+  void begin_export() {
+    const std::vector<TokenId> chain = draw_chain();
+    kv::BlockTable table;
+    for (std::uint32_t i = 0; i < chain.size() / config_.block_size; ++i)
+      (void)scheduler_->blocks().hash_of(table, chain, 0, i);
+    const TransferId id{next_id_++};
+    const std::uint32_t first = random_.one_in(4) ? random_.below(3) : 0;
+    const auto begun = scheduler_->begin_export(id, table.hashes, 0, first);
+    if (!begun) {
+      ASSERT_EQ(begun.error().code(), StatusCode::kOverloaded);
+      return;
+    }
+    ASSERT_EQ(begun->tokens.size(), std::size_t{begun->blocks} * config_.block_size);
+    if (probe_.hash_bits == 64) {
+      ASSERT_TRUE(std::ranges::equal(begun->tokens, std::span(chain).first(begun->tokens.size())));
+    }
+    exports_[id] = {begun->tokens, first, {}};
+    ++totals_.exports;
+    if (random_.one_in(2)) scheduler_->grant_reads(id, random_.between(1, 4));
+    take_ends();
+  }
+
+  void begin_import() {
+    const std::vector<TokenId> chain = draw_chain();
+    const TransferId id{next_id_++};
+    const auto cached = scheduler_->begin_import(id, chain, 0);
+    if (!cached) {
+      const StatusCode expected = !config_.prefix_caching ? StatusCode::kMissing
+                                  : chain.empty()         ? StatusCode::kBadInput
+                                                          : StatusCode::kOverloaded;
+      ASSERT_EQ(cached.error().code(), expected);
+      return;
+    }
+    Transfer& import = imports_[id] = {chain, 0, {}};
+    for (std::uint32_t i = *cached; i < chain.size() / config_.block_size; ++i) import.to_fetch.push_back(i);
+    if (random_.one_in(4)) std::ranges::reverse(import.to_fetch);
+    ++totals_.imports;
+    take_ends();
+  }
+
+  // The next block arrives as it was sent, or damaged, or not at all.
+  void fetch() {
+    auto& [id, import] = *std::next(imports_.begin(), random_.below(imports_.size()));
+    if (import.to_fetch.empty()) return;
+    const std::uint32_t index = import.to_fetch.front();
+    import.to_fetch.erase(import.to_fetch.begin());
+    if (!scheduler_->wants_block(id, index)) return;  // it was shortened, or drains
+    step::BlockBytes block{id, index, 0, 0, sim::toy_block(import.tokens, index, config_.block_size)};
+    block.crc32c = crc32c(block.bytes);
+    const std::uint32_t damage = random_.below(40);
+    if (damage == 0) block.bytes[random_.below(block.bytes.size())] ^= std::byte{1};
+    if (damage == 1) block.bytes.pop_back();
+    if (damage != 2) shard_->give(std::move(block));
+    import.damaged = import.damaged || damage <= 2;
+    scheduler_->on_block_arrived(id, index);
+  }
+
+  void end_transfer() {
+    if (!imports_.empty() && random_.one_in(2)) {
+      const TransferId id = std::next(imports_.begin(), random_.below(imports_.size()))->first;
+      shortened_.insert(id);
+      if (random_.one_in(2)) {
+        scheduler_->shorten_import(id, random_.below(4));
+      } else {
+        scheduler_->end_import(id);
+      }
+    } else if (!exports_.empty()) {
+      scheduler_->end_export(std::next(exports_.begin(), random_.below(exports_.size()))->first);
+    }
+    take_ends();
+  }
+
+  // Ranks read what the chain's tokens make, in its order.
+  void take_blocks_read() {
+    for (const step::BlockBytes& block : shard_->take_blocks_read()) {
+      Transfer& transfer = exports_.at(block.transfer);
+      ASSERT_EQ(block.index, transfer.next++);
+      ASSERT_EQ(block.bytes, sim::toy_block(transfer.tokens, block.index, config_.block_size));
+      ASSERT_EQ(block.crc32c, crc32c(block.bytes));
+    }
+  }
+
+  void take_ends() {
+    for (const TransferEnd& end : scheduler_->take_transfer_ends()) {
+      totals_.made_way += end.cause == TransferEnd::Cause::kNoRoom ? 1 : 0;
+      if (end.kind == TransferEnd::Kind::kExport) {
+        ASSERT_EQ(exports_.erase(end.transfer), 1U) << "an export ends twice";
+        continue;
+      }
+      const auto import = imports_.find(end.transfer);
+      ASSERT_NE(import, imports_.end()) << "an import ends twice";
+      const std::size_t blocks = import->second.tokens.size() / config_.block_size;
+      ASSERT_LE(end.blocks, blocks);
+      if (end.cause == TransferEnd::Cause::kDone && !shortened_.contains(end.transfer)) {
+        ASSERT_EQ(end.blocks, blocks);
+      }
+      if (end.cause == TransferEnd::Cause::kDamaged) {
+        ASSERT_TRUE(import->second.damaged);
+      }
+      imports_.erase(import);
+    }
+  }
+
   void lose() {
+    exports_.clear();
+    imports_.clear();
     const std::vector<SequenceId> lost = scheduler_->on_replica_lost();
     ASSERT_EQ(lost.size(), open_.size());
     for (const SequenceId id : lost) ASSERT_TRUE(open_.contains(id));
@@ -441,6 +590,10 @@ class Episode {
   // No more submissions: everything open ends within a bound, and nothing is left anywhere.
   void drain() {
     const std::uint64_t bound = 200 + open_.size() * std::uint64_t{config_.max_model_len} * 20;
+    // Those that are never granted or fetched end by their owner.
+    for (const auto& [id, transfer] : std::map(exports_)) scheduler_->end_export(id);
+    for (const auto& [id, transfer] : std::map(imports_)) scheduler_->end_import(id);
+    take_ends();
     for (std::uint64_t step = 0; !(scheduler_->idle() && plans_.empty()); ++step) {
       if (testing::Test::HasFatalFailure()) return;
       ASSERT_LT(step, bound) << "no progress";
@@ -452,6 +605,8 @@ class Episode {
     ASSERT_EQ(scheduler_->stats().blocks.num_held, 0U) << "blocks leak";
     ASSERT_EQ(shard_->num_sequences(), 0U) << "a rank keeps a sequence";
     ASSERT_EQ(checker_->num_sequences(), 0U);
+    ASSERT_TRUE(exports_.empty() && imports_.empty()) << "a transfer without an end";
+    ASSERT_EQ(shard_->bytes_given(), 0U) << "a rank keeps what it was given";
   }
 
   void check() {
@@ -475,6 +630,10 @@ class Episode {
     totals_.held_back += stats.held_back;
     totals_.discarded += stats.tokens_discarded;
     totals_.steps += stats.steps_planned;
+    totals_.exported += stats.blocks_exported;
+    totals_.imported += stats.blocks_imported;
+    totals_.damaged += stats.blocks_damaged;
+    totals_.given_up += stats.blocks_given_up;
     ++totals_.episodes;
   }
 
@@ -485,7 +644,7 @@ class Episode {
   SchedulerConfig config_;
   SchedulerProbe probe_;
   bool poison_ = false, scoring_ = false, aborts_ = false, resubmits_ = false, failed_steps_ = false, loses_ = false;
-  bool choices_ = false;
+  bool choices_ = false, transfers_ = false;
   std::uint32_t suspects_one_in_ = 0;  // 0: none
   std::uint32_t submit_weight_ = 0;
   std::vector<TokenId> stems_[3];
@@ -499,6 +658,8 @@ class Episode {
   std::set<std::uint64_t> suspects_;  // arrivals of those who have not emitted enough; those who ended so stay
   std::vector<step::StepPlan> plans_;
   std::deque<std::vector<std::uint64_t>> arrivals_out_;  // of those with slices in each of plans_
+  std::map<TransferId, Transfer> exports_, imports_;  // not over
+  std::set<TransferId> shortened_;                    // or ended by their owner
   std::uint64_t next_id_ = 1;
   std::uint32_t attempt_ = 0;
   std::int64_t time_ = 0;
@@ -539,17 +700,28 @@ TEST(SchedulerFuzz, EveryStreamIsThePureFunctionOfItsSubmission) {
   print("suspects", totals.suspects);
   print("alone", totals.alone);
   print("bounded", totals.bounded);
+  print("exports", totals.exports);
+  print("exported", totals.exported);
+  print("imports", totals.imports);
+  print("imported", totals.imported);
+  print("damaged", totals.damaged);
+  print("given up", totals.given_up);
+  print("made way", totals.made_way);
   if (options.operations < 50000) return;  // too few for the shares below
   const std::uint64_t least = options.operations / 1000;
   EXPECT_GE(totals.preemptions, least);
   EXPECT_GE(totals.evictions, least);
   EXPECT_GE(totals.hit_blocks, least);
-  EXPECT_GE(totals.held_back, least);
+  EXPECT_GE(totals.held_back, least / 2);
   EXPECT_GE(totals.suspects, least);
   EXPECT_GE(totals.alone, least);
   EXPECT_GE(totals.bounded, least);
   EXPECT_GE(totals.aborts, least);
   EXPECT_GE(totals.prompt_logprobs, least);
+  EXPECT_GE(totals.exported, least);
+  EXPECT_GE(totals.imported, least);
+  EXPECT_GE(totals.damaged, least / 10);
+  EXPECT_GE(totals.made_way, least / 10);
 }
 
 }  // namespace

@@ -186,6 +186,19 @@ TEST_F(SchedulerTransfersTest, DamagedBlockEndsAnImportAndWhatIsBeforeItStays) {
   EXPECT_EQ(cached_tokens(1, 4), kBlock);
 }
 
+// As one of an older build: it says nothing of writes.
+TEST_F(SchedulerTransfersTest, BlocksOfARankThatKnowsOfNoWritesAreNotTakenForFilled) {
+  start(config_of(20));
+  ASSERT_TRUE(scheduler_->begin_import(kTransfer, chain_of(1, 2), 0).has_value());
+  scheduler_->on_block_arrived(kTransfer, 0);
+  step::StepResult result = result_of(plan());
+  result.blocks_written = 0;
+  done(result);
+  EXPECT_EQ(ends(), (Ends{{kTransfer, Kind::kImport, Cause::kDamaged, 0}}));
+  EXPECT_EQ(stats().blocks_damaged, 1U);
+  EXPECT_EQ(stats().blocks_imported, 0U);
+}
+
 TEST_F(SchedulerTransfersTest, ImportThatEndsEarlyKeepsWhatIsBeingWritten) {
   start(config_of(20));
   ASSERT_TRUE(scheduler_->begin_import(kTransfer, chain_of(1, 3), 0).has_value());
@@ -329,7 +342,11 @@ TEST_F(SchedulerTransfersTest, RefusesWhatItCannotDo) {
   config.prefix_caching = false;
   start(config);
   EXPECT_EQ(scheduler_->begin_import(kTransfer, chain_of(1, 1), 0).error().code(), StatusCode::kMissing);
+  config.prefix_caching = true;
   config.transfer_blocks_per_step = 0;
+  start(config);
+  EXPECT_EQ(scheduler_->begin_import(kTransfer, chain_of(1, 1), 0).error().code(), StatusCode::kMissing);
+  config.transfer_blocks_per_step = kTransferBlocksPerStepMax + 1;
   EXPECT_EQ(config.validate().code(), StatusCode::kUsage);
 }
 

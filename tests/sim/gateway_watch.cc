@@ -60,6 +60,10 @@ void GatewayWatch::on_deltas(routing::ReplicaGeneration from, const std::vector<
     }
     if (delta.has_token && delta.token.output_index < running->second.choice->tokens.size())
       world_.reach(Reached::kDuplicateDeltas);
+    if (delta.has_token) {
+      const std::uint32_t follow = std::exchange(running->second.follow, 0);
+      if (follow > 0 && delta.cached_tokens + world_.options.scheduler.block_size > follow) world_.reach(Reached::kFollowedByBlocks);
+    }
     if (delta.finish != FinishReason::kNone) just_ended_.insert(delta.key());
     if (delta.finish == FinishReason::kRefused) {
       world_.reach(Reached::kRefusedByReplica);
@@ -194,7 +198,8 @@ void GatewayWatch::on_run(SimChoice& choice, const gateway::RunOn& effect, const
   choice.attempt = sent.attempt;
   choice.numerics = effect.to.numerics;
   sequences_[sent.sequence] = &choice;
-  running_[sent.sequence] = {effect.to, sent.key(), &choice};
+  const bool follows = draining_.contains({sent.source.replica, sent.source.epoch}) && sent.attempt > 0;
+  running_[sent.sequence] = {effect.to, sent.key(), &choice, follows ? std::min(sent.source.tokens, sent.prompt_tokens) : 0};
   sent_[effect.to.generation][sent.key()] = &choice;
   for (const auto& [id, request] : open_) {
     if (request->choices.empty() || request->choices[0].request != choice.request) continue;

@@ -72,6 +72,7 @@ class GatewayWatch {
     routing::Route on;
     step::AttemptKey attempt;
     SimChoice* choice;
+    std::uint32_t follow = 0;  // tokens that one that drains has of it, until its first one here
   };
   struct TenantUse {
     std::uint64_t requests = 0, prompt_tokens = 0, output_tokens = 0, in_flight = 0;

@@ -19,6 +19,8 @@ enum class Reached : std::uint8_t {
   kDrains, kDrainsUndone, kRanksToldToEnd, kNodesToldToEnd, kNodesEndedInOrder, kMovedOff, kFinishedWhileDraining, kDrainsCutShort, kHeirs,
   kPartitions, kFlaps, kLeadersAsleep, kGatewaysAsleep, kTakenUpElsewhere, kTakenUpFinished,
   kNewsTold, kNewsMissed,
+  kMovesAsked, kBlocksMoved, kMovesFailed, kMovesRefused, kMovesEndedByHolders, kMovesTimedOut, kMovesNotNeeded, kHoldersGone, kTakersGone,
+  kBlocksDamaged, kBlocksForRoom, kLeasesExpired, kMoveLinksBroken, kMutedMoves, kStaleMoveWords, kFollowedByBlocks,
   kCount
 };
 

@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "cluster/replica/block_fetches.h"
+
 namespace herd::sim {
 
 void SimRequest::begin_again(std::uint32_t max_model_len) {
@@ -36,9 +38,11 @@ RequestBook::RequestBook(World& world) : world_(world), chance_(world.script_cha
       rows += std::int64_t{choice.asked.prompt_tokens + choice.asked.max_tokens} * (choice.asked.max_tokens + 1);
     }
   }
+  // Whoever waits for blocks of another replica may wait in vain, one after the other.
+  const double waits_s = world.options.moves ? 2 * replica::BlockFetches::kSecondsLeast * static_cast<double>(by_seed_.size()) : 0;
   // Poison may be in anybody's way twice.
   world.work_us = (rows + 100) * (world.options.step_us_max + 2 * world.options.message_us_max) * 2 +
-                  static_cast<std::int64_t>(4e6 * world.options.retry_max_s * (world.options.requests * 4 + 4));
+                  static_cast<std::int64_t>(4e6 * world.options.retry_max_s * (world.options.requests * 4 + 4) + 1e6 * waits_s);
   chance_ = world.script_chance("deadlines");
   for (SimRequest& request : requests_) {
     draw_deadline(request);
@@ -115,7 +119,8 @@ SimRequest RequestBook::draw_request(std::uint32_t index) {
 step::Submission RequestBook::draw_submission(std::uint32_t index, std::uint32_t choice, bool bad) {
   const SimOptions& options = world_.options;
   step::Submission submission;
-  const std::size_t shared = chance_.below(options.prompt_tokens_max + 1);
+  std::size_t shared = chance_.below(options.prompt_tokens_max + 1);
+  if (options.alike && chance_.percent(70)) shared = options.prompt_tokens_max - chance_.below(options.prompt_tokens_max / 4 + 1);
   const auto& prefix = prefixes_[chance_.below(prefixes_.size())];
   submission.tokens.assign(prefix.begin(), prefix.begin() + static_cast<std::ptrdiff_t>(shared));
   do {

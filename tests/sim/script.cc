@@ -16,6 +16,9 @@ constexpr Habit kHabits[] = {
     {&SimOptions::repeats_percent, "submissions and losses come twice"},
     {&SimOptions::not_finite_per_million, "rows come out as NaN"},
     {&SimOptions::preempt_every_steps, "sequences are preempted"},
+    {&SimOptions::spoiled_percent, "blocks are damaged on the way"},
+    {&SimOptions::broken_percent, "connections end while blocks move"},
+    {&SimOptions::muted_percent, "moves fall silent"},
 };
 struct Trait {
   bool SimOptions::* is_on;
@@ -23,6 +26,7 @@ struct Trait {
 };
 constexpr Trait kTraits[] = {
     {&SimOptions::wire, "messages go through their codecs"},
+    {&SimOptions::moves, "replicas take blocks from each other"},
     {&SimOptions::quotas, "tenants have quotas"},
     {&SimOptions::clock_jumps, "a coordinator's clock shows earlier times"},
     {&SimOptions::given_up, "in the end no node can hold anything"},

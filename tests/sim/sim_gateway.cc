@@ -197,7 +197,8 @@ void SimGateway::on_report(routing::ReplicaGeneration from, const replica::Repli
                              .waiting = work.num_waiting,
                              .waiting_tokens = work.queue_tokens,
                              .decode_step_s = stats.decode_step_s,
-                             .prompt_token_s = stats.prompt_token_s});
+                             .prompt_token_s = stats.prompt_token_s,
+                             .moved_token_s = stats.moves.token_s});
   if (report.draining && life_->core.route_of(from)) {
     GatewayEffects effects;
     life_->core.on_draining(from, world_.now(), effects);

@@ -107,6 +107,22 @@ inline constexpr std::array kGoals{
     Goal{Reached::kTakenUpFinished, "of them finished", 100},
     Goal{Reached::kNewsTold, "news of prefix caches", 10'000},
     Goal{Reached::kNewsMissed, "news missed", 10},
+    Goal{Reached::kMovesAsked, "moves of blocks", 500},
+    Goal{Reached::kBlocksMoved, "blocks moved", 2'000},
+    Goal{Reached::kMovesFailed, "moves that brought less than was wanted", 300},
+    Goal{Reached::kMovesRefused, "moves of which the holder has nothing or gives nothing", 30},
+    Goal{Reached::kMovesEndedByHolders, "moves that their holder ended", 10},
+    Goal{Reached::kMovesTimedOut, "moves that took too long", 5},
+    Goal{Reached::kMovesNotNeeded, "moves that nobody waited for any more", 30},
+    Goal{Reached::kHoldersGone, "moves whose holder was gone", 30},
+    Goal{Reached::kTakersGone, "moves whose taker was gone", 30},
+    Goal{Reached::kBlocksDamaged, "damaged blocks", 30},
+    Goal{Reached::kBlocksForRoom, "moves that gave their blocks to a sequence", 10},
+    Goal{Reached::kLeasesExpired, "leases expired", 3},
+    Goal{Reached::kMoveLinksBroken, "connections that ended while blocks moved", 30},
+    Goal{Reached::kMutedMoves, "moves that fell silent", 30},
+    Goal{Reached::kStaleMoveWords, "words of moves for another generation", 10},
+    Goal{Reached::kFollowedByBlocks, "streams moved off a replica that drains, whose blocks followed", 10},
 };
 static_assert(kGoals.size() == static_cast<std::size_t>(Reached::kCount));
 

@@ -22,7 +22,8 @@ SimLife::SimLife(World& world, Network& network, RequestBook& book, LifeHost& ho
              .ranks = world.options.ranks,
              .step_seconds_max = world.options.step_seconds_max,
              .watch = world.options.watch(),
-             .cost = step_cost(world.options)},
+             .cost = step_cost(world.options),
+             .moves = move_config(world.options, generation.replica)},
             scheduler::preempting_every(world.options.preempt_every_steps)),
       plans_(world.options.scheduler),
       group_(std::make_shared<SimCollective>(world.options.ranks)) {}
@@ -62,18 +63,25 @@ void SimLife::drain(double drain_s) {
 void SimLife::on_result(const step::StepResult& result) {
   const bool ours = result.epoch == generation_.epoch && result.status.ok();
   const std::uint64_t finished = steps_finished_;
-  for (StepOut& step : steps_out_) step.answers += ours && step.plan.step == result.step ? 1 : 0;
+  for (StepOut& step : steps_out_) {
+    if (!ours || step.plan.step != result.step) continue;
+    ++step.answers;
+    check_damaged(step.plan, result);
+    step.damaged.insert(step.damaged.end(), result.damaged.begin(), result.damaged.end());
+  }
   while (!steps_out_.empty() && steps_out_.front().answers == world_.options.ranks && !steps_out_.front().spoiled) {
     if (late_step_ == steps_out_.front().plan.step) {
       late_step_.reset();
       network_.shake();
     }
+    plans_.on_result(steps_out_.front().damaged);
     steps_out_.pop_front();
-    plans_.on_result();
     ++steps_answered_;
   }
   decide([&](auto& core, Effects& effects) { core.on_result(result, world_.now(), effects); });
-  if (result.epoch != generation_.epoch && (over_ || steps_finished_ != finished)) violate("a result of another epoch counted");
+  // One that drains may see at any word that its time is over.
+  const bool ended_by_it = over_ && !stops_by_;
+  if (result.epoch != generation_.epoch && (ended_by_it || steps_finished_ != finished)) violate("a result of another epoch counted");
   if (!over_ && !core_.ended() && steps_finished_ != steps_answered_) violate("a step that all ranks had done did not count");
 }
 
@@ -108,7 +116,7 @@ void SimLife::on_abort(const step::AttemptKey& attempt) {
     if (key == attempt) ended_.insert(seed);
   }
   open_.erase(attempt);
-  decide([&](auto& core, Effects& effects) { core.on_abort(attempt, world_.now(), effects); });
+  decide_for(Reached::kMovesNotNeeded, [&](auto& core, Effects& effects) { core.on_abort(attempt, world_.now(), effects); });
 }
 
 void SimLife::on_gateway_gone(GatewayId gateway) {
@@ -116,13 +124,42 @@ void SimLife::on_gateway_gone(GatewayId gateway) {
     if (key.gateway == gateway) ended_.insert(seed);
   }
   std::erase_if(open_, [gateway](const auto& attempt) { return attempt.gateway == gateway; });
-  decide([&](auto& core, Effects& effects) {
+  decide_for(Reached::kMovesNotNeeded, [&](auto& core, Effects& effects) {
     core.on_gateway_gone(gateway, world_.now(), effects);
     for (const auto& effect : effects) {
       const auto* deltas = std::get_if<replica::SendDeltas>(&effect);
       if (deltas != nullptr && deltas->gateway == gateway) violate("a gateway that is gone is told of its sequences");
     }
   });
+}
+
+void SimLife::on_move(const replica::ToTaker& message, bool spoiled) {
+  if (const auto* found = std::get_if<replica::MoveFound>(&message); found != nullptr && asked_[found->move] > found->tokens.size())
+    asked_.erase(found->move);
+  if (std::holds_alternative<replica::MoveOver>(message)) world_.reach(Reached::kMovesEndedByHolders);
+  spoiled_block_ = spoiled;
+  decide_for(Reached::kMovesRefused, [&](auto& core, Effects& effects) { core.on_move(replica::FromHolder{message}, world_.now(), effects); });
+  spoiled_block_ = false;
+}
+
+void SimLife::on_move(replica::TakerId taker, const replica::ToHolder& message) {
+  decide([&](auto& core, Effects& effects) { core.on_move(replica::FromTaker{taker, message}, world_.now(), effects); });
+}
+
+void SimLife::on_holder_gone(routing::ReplicaGeneration holder) {
+  const std::uint32_t open = moves_.open;
+  decide([&](auto& core, Effects& effects) { core.on_move(replica::HolderGone{holder}, world_.now(), effects); });
+  if (moves_.open < open) world_.reach(Reached::kHoldersGone);
+}
+
+void SimLife::on_taker_gone(replica::TakerId taker) {
+  const std::uint32_t open = moves_.open;
+  decide([&](auto& core, Effects& effects) { core.on_move(replica::TakerGone{taker}, world_.now(), effects); });
+  if (moves_.open < open) world_.reach(Reached::kTakersGone);
+}
+
+void SimLife::on_block_read(const step::BlockBytes& bytes) {
+  decide([&](auto& core, Effects& effects) { core.on_block_read(bytes, world_.now(), effects); });
 }
 
 // What befalls ranks --------------------------------------------------------------------------------------------------
@@ -191,6 +228,7 @@ void SimLife::carry_out(Effects& effects) {
     if (over_) return violate("effects after the last one");
     std::visit([this](auto& what) { carry_out(what); }, effect);
   }
+  count_moves();
 }
 
 void SimLife::carry_out(replica::ExecuteOnRanks& effect) {
@@ -209,7 +247,7 @@ void SimLife::carry_out(replica::ExecuteOnRanks& effect) {
     const std::uint64_t seed = choice->second->asked.sampling.seed;
     if (ended_.contains(seed) && !is_open(seed)) violate("a plan computes what was aborted before");
   }
-  steps_out_.push_back({plan, 0, false});
+  steps_out_.push_back({plan, 0, false, {}});
   host_.send_plan(plan);
 }
 
@@ -256,8 +294,37 @@ void SimLife::carry_out(replica::WakeReplicaAt& effect) {
   host_.at_life(effect.at, [this, wake = ++wakes_] {
     if (wake != wakes_) return;
     const std::vector<Progress> ranks = host_.read_ranks();
-    decide([&](auto& core, Effects& effects) { core.on_timer(world_.now(), ranks, effects); });
+    decide_for(Reached::kMovesTimedOut, [&](auto& core, Effects& effects) { core.on_timer(world_.now(), ranks, effects); });
   });
+}
+
+void SimLife::carry_out(replica::SendToHolder& effect) {
+  if (effect.to.generation.replica == generation_.replica) violate("asks itself for blocks");
+  if (const auto* ask = std::get_if<replica::MoveAsk>(&effect.message))
+    asked_[ask->move] = ask->hashes.size() * world_.options.scheduler.block_size;
+  if (const auto* stop = std::get_if<replica::MoveStop>(&effect.message)) count_stop(stop->move);
+  host_.send_to_holder(effect.to, effect.message);
+}
+
+// One that stops by itself has all that there is, got a damaged block, or gave its own to a sequence.
+void SimLife::count_stop(TransferId move) {
+  const bool damaged = core_.stats().moves.blocks_damaged > moves_.blocks_damaged;
+  if (stops_moves_ != Reached::kBlocksForRoom || (!damaged && asked_.contains(move))) world_.reach(stops_moves_);
+  asked_.erase(move);
+}
+
+void SimLife::carry_out(replica::SendToTaker& effect) {
+  if (const auto* bytes = std::get_if<replica::SharedBlockBytes>(&effect.message)) {
+    bytes_sent_ += (*bytes)->bytes.size();
+    ++world_.blocks_sent;
+  }
+  host_.send_to_taker(effect.to, effect.message);
+}
+
+void SimLife::carry_out(replica::GiveBlock& effect) {
+  bytes_given_ += effect.bytes->bytes.size();
+  if (spoiled_block_) spoiled_.emplace(effect.bytes->transfer, effect.bytes->index, effect.bytes->rank);
+  host_.give_block(effect.bytes);
 }
 
 // Checks --------------------------------------------------------------------------------------------------------------
@@ -309,6 +376,35 @@ void SimLife::check_blame(const routing::ReplicaLoss& loss) {
   if (loss.cause == LossCause::kDiedOfItself && guilty_.empty()) violate("died of itself, though no rank did");
 }
 
+// A rank says of every block that it writes, and of no other, whether it is as it was read.
+void SimLife::check_damaged(const step::StepPlan& plan, const step::StepResult& result) {
+  for (const step::BlockCopy& copy : plan.writes) {
+    const bool spoiled = spoiled_.erase({copy.transfer, copy.index, result.rank}) > 0;
+    const bool said = std::ranges::count(result.damaged, step::DamagedBlock{copy.transfer, copy.index}) > 0;
+    if (spoiled) world_.reach(Reached::kBlocksDamaged);
+    if (spoiled != said) violate(spoiled ? "a damaged block is taken for a whole one" : "a whole block is taken for a damaged one");
+  }
+}
+
+void SimLife::count_moves() {
+  if (!world_.options.moves) return;
+  const replica::MoveStats before = std::exchange(moves_, core_.stats().moves);
+  world_.reach(Reached::kBlocksMoved, moves_.blocks_in - before.blocks_in);
+  world_.reach(Reached::kMovesAsked, moves_.fetches - before.fetches);
+  world_.reach(Reached::kMovesFailed, moves_.fetches_failed - before.fetches_failed);
+  world_.reach(Reached::kLeasesExpired, moves_.leases_expired - before.leases_expired);
+  world_.blocks_taken += (moves_.blocks_in - before.blocks_in) * world_.options.ranks;
+  check_moves(moves_);
+}
+
+void SimLife::check_moves(const replica::MoveStats& moves) {
+  if (world_.blocks_taken > world_.blocks_sent) violate("more blocks were taken than were given");
+  if (moves.bytes_in != bytes_given_) violate("counts other bytes than its ranks were given");
+  if (moves.bytes_out != bytes_sent_) violate("counts other bytes than it has sent");
+  if (moves.fetches_failed > moves.fetches) violate("more moves failed than were asked for");
+  if (moves.blocks_damaged > moves.blocks_recomputed) violate("counts damaged blocks that were not computed");
+}
+
 void SimLife::check(std::uint32_t sequences_max) {
   core_.check_integrity();
   if (plans_.violation()) violate(*plans_.violation());
@@ -323,6 +419,7 @@ void SimLife::check_drained() {
   world_.reach(Reached::kHeldBack, stats.held_back);
   if (stats.num_running + stats.num_waiting + stats.num_draining + stats.plans_outstanding > 0) violate("is not idle");
   if (stats.blocks.num_held != 0) violate("holds blocks after the drain");
+  if (stats.num_exports + stats.num_imports + core_.stats().moves.open != 0) violate("has moves under way after the drain");
 }
 
 }  // namespace herd::sim

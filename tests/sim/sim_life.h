@@ -9,6 +9,8 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "cluster/replica/replica_core.h"
@@ -31,6 +33,9 @@ class LifeHost {
   virtual void send_loss(const routing::ReplicaLoss& loss) = 0;  // to every gateway that joined
   virtual void send_news(kv::BlockNews news) = 0;                // likewise, beside how it stands
   virtual void send_plan(const step::StepPlan& plan) = 0;  // to every rank
+  virtual void give_block(const replica::SharedBlockBytes& bytes) = 0;  // to its rank
+  virtual void send_to_holder(const routing::Route& holder, const replica::ToHolder& message) = 0;
+  virtual void send_to_taker(replica::TakerId taker, const replica::ToTaker& message) = 0;
   virtual std::vector<Progress> read_ranks() const = 0;
   virtual void on_life_serving() = 0;
   virtual void on_life_lost(const routing::ReplicaLoss& loss) = 0;
@@ -50,6 +55,13 @@ class SimLife {
   void on_submission(const step::Submission& submission);
   void on_abort(const step::AttemptKey& attempt);
   void on_gateway_gone(GatewayId gateway);
+
+  // From other replicas, and from a rank for one of them. `spoiled`: a block that is not as it was read.
+  void on_move(const replica::ToTaker& message, bool spoiled);
+  void on_move(replica::TakerId taker, const replica::ToHolder& message);
+  void on_holder_gone(routing::ReplicaGeneration holder);
+  void on_taker_gone(replica::TakerId taker);
+  void on_block_read(const step::BlockBytes& bytes);
 
   // What befalls it, and what befell it. Doomed: something that may end it.
   void doom() { doomed_ = true; }
@@ -88,6 +100,7 @@ class SimLife {
     step::StepPlan plan;
     std::uint32_t answers = 0;  // of ranks
     bool spoiled = false;       // it must not count
+    std::vector<step::DamagedBlock> damaged;  // as ranks said
   };
   using Effects = replica::ReplicaEffects;
 
@@ -108,6 +121,21 @@ class SimLife {
   void carry_out(replica::EndGeneration& effect);
   void carry_out(replica::StepFinished& effect);
   void carry_out(replica::WakeReplicaAt& effect);
+  void carry_out(replica::SendToHolder& effect);
+  void carry_out(replica::SendToTaker& effect);
+  void carry_out(replica::GiveBlock& effect);
+  void count_stop(TransferId move);
+  void check_damaged(const step::StepPlan& plan, const step::StepResult& result);
+  // Decides what may end moves for that reason.
+  template <class Ask>
+  void decide_for(Reached reason, Ask ask) {
+    stops_moves_ = reason;
+    decide(ask);
+    stops_moves_ = Reached::kBlocksForRoom;
+  }
+  // What became of moves since it was asked last.
+  void count_moves();
+  void check_moves(const replica::MoveStats& moves);
   void check_loss(const routing::ReplicaLoss& loss);
   void check_blame(const routing::ReplicaLoss& loss);
   void check_stop();
@@ -134,6 +162,12 @@ class SimLife {
   std::optional<Instant> stops_by_;       // as it was told last
   std::optional<Instant> may_stop_from_;  // with work left
   std::uint64_t wakes_ = 0;        // the last timer asked for
+  replica::MoveStats moves_;       // counted so far
+  std::uint64_t bytes_given_ = 0, bytes_sent_ = 0;  // of blocks: to its ranks, to other replicas
+  bool spoiled_block_ = false;     // the block that it hears of now
+  Reached stops_moves_ = Reached::kBlocksForRoom;  // what a move that it stops now ends by
+  std::map<TransferId, std::size_t> asked_;  // moves, and the tokens of those whose holder is not known to have less
+  std::set<std::tuple<TransferId, std::uint32_t, std::uint32_t>> spoiled_;  // blocks that ranks were given: transfer, index, rank
   std::deque<RankFault> planted_;
   std::set<std::uint32_t> guilty_;  // ranks that something befell
   std::optional<StepId> late_step_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <random>
+#include <string>
 
 namespace herd::sim {
 namespace {
@@ -117,11 +118,16 @@ void draw_faults(SimOptions& options, Dice& dice) {
   options.repeats_percent = dice.some(4, 30);
 }
 
+// `off`: so many times faster than steps are.
+scheduler::DeviceRates rates_of(const SimOptions& options, std::uint32_t off) {
+  const double rows_per_s = 1e6 / static_cast<double>(options.step_us_max) * off;
+  return {.flops_per_s = 3e5 * rows_per_s, .bytes_per_s = 1e12, .step_overhead_s = 1e-6};
+}
+
 // At first off by orders of magnitude, as rates are that were measured beside other work.
 void draw_prediction(SimOptions& options, Dice& dice) {
   if (dice.one_in(4)) return;
-  const double rows_per_s = 1e6 / static_cast<double>(options.step_us_max) * dice.between(1, 1000);
-  options.rates = {.flops_per_s = 3e5 * rows_per_s, .bytes_per_s = 1e12, .step_overhead_s = 1e-6};
+  options.rates = rates_of(options, dice.between(1, 1000));
   if (!dice.one_in(3)) options.scheduler.max_step_ms = dice.between(0, 4);
 }
 
@@ -135,6 +141,28 @@ void draw_nodes(SimOptions& options, Dice& dice) {
   options.replicas_per_node = (options.replicas + options.nodes - 1) / options.nodes + dice.between(0, 2);
 }
 
+// Prompts have to be long enough that somebody asks for their blocks. What replicas say of three ranks has no codec.
+void draw_moves(SimOptions& options, Dice& dice) {
+  options.moves = options.replicas > 1 && !dice.one_in(4) && !(options.wire && options.ranks == 3);
+  if (!options.moves) return;
+  if (dice.one_in(6)) options.other_layout = dice.between(0, options.replicas - 1);
+  options.block_bytes = dice.between(64, 4000);
+  options.block_us_max = dice.one_in(2) ? options.message_us_max : dice.between(500, 20'000);
+  if (!dice.one_in(3)) options.spoiled_percent = dice.some(2, 6);
+  options.broken_percent = dice.some(3, 4);
+  options.muted_percent = dice.some(3, 60);
+  if (options.flood || dice.one_in(4)) return;
+  options.alike = true;
+  if (!options.rates) options.rates = rates_of(options, 1);
+  const std::uint32_t more = dice.between(80, 250);
+  options.prompt_tokens_max += more;
+  scheduler::SchedulerConfig& scheduler = options.scheduler;
+  scheduler.prefix_caching = true;
+  scheduler.max_model_len += more;
+  scheduler.num_blocks += more / 16 * dice.between(1, 3);
+  scheduler.queue_tokens_max = std::max<std::uint64_t>(scheduler.queue_tokens_max, scheduler.max_model_len);
+}
+
 // One scale for all that waits for a peer, from that of steps to that of the product.
 void draw_patience(SimOptions& options, Dice& dice) {
   options.silence_us = dice.one_in(4) ? 2'000'000 : dice.between(2'000, 100'000);
@@ -146,6 +174,11 @@ void draw_patience(SimOptions& options, Dice& dice) {
 }
 
 }  // namespace
+
+replica::MoveConfig move_config(const SimOptions& options, ReplicaId replica) {
+  const std::string layout = replica.value == options.other_layout ? "last slot first" : "first slot first";
+  return {.enabled = options.moves, .kind = {numerics_of(options, replica), layout, options.ranks}, .block_bytes = options.block_bytes};
+}
 
 routing::NumericsId numerics_of(const SimOptions& options, ReplicaId replica) {
   return "toy-" + std::to_string(replica.value % options.numerics_ids);
@@ -188,6 +221,7 @@ SimOptions draw_options(std::uint64_t seed) {
 
   if (!dice.one_in(12)) draw_faults(options, dice);
   draw_prediction(options, dice);
+  draw_moves(options, dice);
   return options;
 }
 

@@ -8,6 +8,7 @@
 
 #include "cluster/admission/admission_queue.h"
 #include "cluster/membership/restart_budget.h"
+#include "cluster/replica/block_fetches.h"
 #include "cluster/replica/progress_watch.h"
 #include "cluster/routing/cluster_view.h"
 #include "runtime/scheduler/scheduler.h"
@@ -38,6 +39,10 @@ struct SimOptions {
   bool ranks_are_processes = false;  // which can be ended whatever they do; else threads
   membership::RestartBudget budget;
   bool wire = false;  // every message through its codec
+  bool moves = false;                // replicas take KV blocks from each other
+  std::uint32_t other_layout = ~0U;  // the replica whose blocks lie otherwise in memory
+  std::uint64_t block_bytes = 0;     // of a block, as replicas are told
+  bool alike = false;                // most prompts begin alike for long
 
   // Of each gateway.
   admission::AdmissionConfig admission;
@@ -57,6 +62,7 @@ struct SimOptions {
 
   std::int64_t message_us_max = 0;  // delays are in [1, max]
   std::int64_t delta_us_max = 0;    // of deltas alone: long ones arrive after their replica is lost
+  std::int64_t block_us_max = 0;    // of KV blocks between replicas
   std::int64_t step_us_max = 0;
   std::int64_t detect_us_max = 0;   // until somebody notices a death or a closed connection
   std::int64_t restart_us_max = 0;  // to start a rank, or a process that ended
@@ -112,6 +118,9 @@ struct SimOptions {
   std::uint32_t repeats_percent = 0;      // submissions that come twice
   std::uint32_t resumed_percent = 0;      // requests that only one kind of numerics may serve
   std::uint32_t bad_percent = 0;          // requests that no replica can take
+  std::uint32_t spoiled_percent = 0;      // KV blocks that are damaged on the way
+  std::uint32_t broken_percent = 0;       // words to one that takes blocks with which their connection ends
+  std::uint32_t muted_percent = 0;        // moves of which their holder hears no more than the first word
 
   // What a replica takes at one time.
   [[nodiscard]] std::uint32_t sequences_max() const { return scheduler.max_num_seqs + scheduler.queue_requests_max; }
@@ -132,6 +141,9 @@ struct SimOptions {
 
 // Of a small model's steps.
 [[nodiscard]] std::optional<scheduler::StepCost> step_cost(const SimOptions& options);
+
+// Of that replica, wherever it is.
+[[nodiscard]] replica::MoveConfig move_config(const SimOptions& options, ReplicaId replica);
 
 // What that replica computes, wherever it is.
 [[nodiscard]] routing::NumericsId numerics_of(const SimOptions& options, ReplicaId replica);

@@ -9,12 +9,13 @@
 
 namespace herd::sim {
 
-SimRank::SimRank(World& world, RankHost& host, std::uint32_t index, ProgressWord& word)
+SimRank::SimRank(World& world, RankHost& host, std::uint32_t index, ProgressWord& word, bool last_slot_first)
     : world_(world),
       chance_(world.chance("rank " + std::to_string(index) + " of " + host.name())),
       host_(host),
       index_(index),
-      word_(word) {
+      word_(word),
+      last_slot_first_(last_slot_first) {
   word_.begin_step(0, 0);
   word_.begin(Operation::kIdle);
 }
@@ -36,7 +37,8 @@ void SimRank::join(std::shared_ptr<SimCollective> group, Epoch epoch, const Stat
                                                 .num_blocks = options.scheduler.num_blocks,
                                                 .vocab_size = kVocabSize,
                                                 .poison_per_million = options.not_finite_per_million,
-                                                .poison_seed = options.seed});
+                                                .poison_seed = options.seed,
+                                                .last_slot_first = last_slot_first_});
   host_.on_joined(index_, epoch, group_->status().ok() ? how : group_->status());
 }
 
@@ -57,6 +59,11 @@ void SimRank::say_left() {
 void SimRank::on_plan(const step::StepPlan& plan) {
   queue_.push_back(plan);
   next();
+}
+
+// What is for a group that it has left, or is not in yet, is not kept.
+void SimRank::on_block(Epoch epoch, const replica::SharedBlockBytes& bytes) {
+  if (shard_ && group_ && epoch == epoch_) shard_->give(*bytes);
 }
 
 void SimRank::next() {
@@ -129,7 +136,15 @@ void SimRank::finish() {
     result.outputs.clear();
     result.prompt_logprobs.clear();
   }
-  if (fails) result.status = {StatusCode::kInternal, "injected"};
+  if (fails) {
+    result.blocks_written = 0;
+    result.damaged.clear();
+    result.status = {StatusCode::kInternal, "injected"};
+  }
+  for (step::BlockBytes& bytes : shard_->take_blocks_read()) {
+    bytes.rank = index_;
+    host_.on_block_read(index_, epoch_, std::move(bytes));
+  }
   answer(std::move(result));
 }
 

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "cluster/replica/move_messages.h"
 #include "cluster/routing/replica_loss.h"
 #include "kernels/progress.h"
 #include "runtime/step/step_plan.h"
@@ -41,6 +42,8 @@ class RankHost {
   virtual void die_in_collective(std::uint32_t rank) = 0;
   virtual bool tokens_are_wrong(std::uint32_t rank) = 0;
   virtual void on_computed(std::uint32_t rank, const step::StepPlan& plan, const ToyShard& shard, bool spoiled) = 0;
+  // Its blocks of a step come before its answer.
+  virtual void on_block_read(std::uint32_t rank, Epoch epoch, step::BlockBytes bytes) = 0;
   virtual void on_answer(std::uint32_t rank, step::StepResult result) = 0;
   virtual void on_joined(std::uint32_t rank, Epoch epoch, const Status& status) = 0;
   virtual void on_left(std::uint32_t rank, Epoch epoch) = 0;
@@ -48,11 +51,13 @@ class RankHost {
 
 class SimRank : public std::enable_shared_from_this<SimRank> {
  public:
-  SimRank(World& world, RankHost& host, std::uint32_t index, ProgressWord& word);
+  // `last_slot_first`: how its blocks lie where they are moved.
+  SimRank(World& world, RankHost& host, std::uint32_t index, ProgressWord& word, bool last_slot_first);
 
   void join(std::shared_ptr<SimCollective> group, Epoch epoch, const Status& how);
   void leave();  // answered when no step is under way
   void on_plan(const step::StepPlan& plan);
+  void on_block(Epoch epoch, const replica::SharedBlockBytes& bytes);  // for plans to come
   [[nodiscard]] bool hangs() const { return hangs_; }  // for ever
   [[nodiscard]] const ToyShard* shard() const { return shard_.get(); }
 
@@ -74,6 +79,7 @@ class SimRank : public std::enable_shared_from_this<SimRank> {
   RankHost& host_;
   std::uint32_t index_;
   ProgressWord& word_;
+  bool last_slot_first_;
   std::unique_ptr<ToyShard> shard_;
   std::shared_ptr<SimCollective> group_;  // null: in none
   Epoch epoch_;                           // of the last group

@@ -32,7 +32,8 @@ std::uint64_t SimRanks::begin_start(std::uint32_t rank, bool read_weights_again)
 
 void SimRanks::add(std::uint32_t rank) {
   ++lives_;
-  slots_[rank].rank = std::make_shared<SimRank>(world_, static_cast<RankHost&>(*this), rank, *slots_[rank].word);
+  slots_[rank].rank = std::make_shared<SimRank>(world_, static_cast<RankHost&>(*this), rank, *slots_[rank].word,
+                                                host_.replica().value == world_.options.other_layout);
 }
 
 void SimRanks::join(SimLife& life, Epoch epoch) {
@@ -132,6 +133,10 @@ bool SimRanks::know_sequences() const {
   return std::ranges::any_of(slots_, [](const Slot& slot) { return slot.rank->shard()->num_sequences() != 0; });
 }
 
+bool SimRanks::keep_blocks() const {
+  return std::ranges::any_of(slots_, [](const Slot& slot) { return slot.rank->shard()->bytes_given() != 0; });
+}
+
 // Steps ---------------------------------------------------------------------------------------------------------------
 
 void SimRanks::send_plan(const step::StepPlan& plan) {
@@ -141,6 +146,14 @@ void SimRanks::send_plan(const step::StepPlan& plan) {
       if (const auto living = at.lock()) living->on_plan(plan);
     }));
   }
+}
+
+void SimRanks::give_block(Epoch epoch, const replica::SharedBlockBytes& bytes) {
+  Slot& slot = slots_.at(bytes->rank);
+  slot.plans.send(world_.loop, chance_, world_.options.message_us_max,
+                  host_.awake(bytes->rank, [at = std::weak_ptr(slot.rank), epoch, bytes] {
+                    if (const auto living = at.lock()) living->on_block(epoch, bytes);
+                  }));
 }
 
 void SimRanks::at_rank(std::uint32_t rank, std::int64_t us, EventLoop::Event event) {
@@ -178,6 +191,13 @@ void SimRanks::on_computed(std::uint32_t rank, const step::StepPlan& plan, const
   if (life == nullptr) return;
   if (slots_[rank].damaged) life->blame(rank);
   life->on_computed(plan, shard, spoiled);
+}
+
+void SimRanks::on_block_read(std::uint32_t rank, Epoch epoch, step::BlockBytes bytes) {
+  slots_[rank].results.send(world_.loop, chance_, world_.options.message_us_max,
+                            host_.leader_awake([this, epoch, bytes = std::move(bytes)] {
+                              if (SimLife* life = life_of(epoch)) life->on_block_read(bytes);
+                            }));
 }
 
 void SimRanks::on_answer(std::uint32_t rank, step::StepResult result) {

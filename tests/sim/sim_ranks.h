@@ -28,6 +28,7 @@ class RanksHost {
   [[nodiscard]] virtual std::uint64_t pauses_so_far(std::uint32_t rank) const = 0;
   [[nodiscard]] virtual SimLife* life() = 0;  // null: none
   [[nodiscard]] virtual Epoch epoch() const = 0;  // of it, or of the last one
+  [[nodiscard]] virtual ReplicaId replica() const = 0;
   virtual void on_rank_gone(std::uint32_t rank, const std::string& why, std::int64_t us_max) = 0;
   virtual void on_rank_left(std::uint32_t rank, Epoch epoch) = 0;
   // The generation lives in that rank's process.
@@ -61,6 +62,7 @@ class SimRanks : private RankHost {
   void repeat_old_result();
 
   void send_plan(const step::StepPlan& plan);
+  void give_block(Epoch epoch, const replica::SharedBlockBytes& bytes);  // to its rank
   [[nodiscard]] std::vector<Progress> read() const;
   [[nodiscard]] bool lives(std::uint32_t rank) const { return slots_[rank].rank != nullptr; }
   [[nodiscard]] bool whole() const;  // all of them are there, and nothing ails them
@@ -69,6 +71,7 @@ class SimRanks : private RankHost {
   [[nodiscard]] bool was_late() const { return was_late_; }
   [[nodiscard]] bool differed_twice() const;
   [[nodiscard]] bool know_sequences() const;
+  [[nodiscard]] bool keep_blocks() const;  // that they were given and did not write
   [[nodiscard]] std::int64_t detect_us_max() const;
 
  private:
@@ -93,6 +96,7 @@ class SimRanks : private RankHost {
   void die_in_collective(std::uint32_t rank) override;
   bool tokens_are_wrong(std::uint32_t rank) override { return slots_[rank].damaged; }
   void on_computed(std::uint32_t rank, const step::StepPlan& plan, const ToyShard& shard, bool spoiled) override;
+  void on_block_read(std::uint32_t rank, Epoch epoch, step::BlockBytes bytes) override;
   void on_answer(std::uint32_t rank, step::StepResult result) override;
   void on_joined(std::uint32_t rank, Epoch epoch, const Status& status) override;
   void on_left(std::uint32_t rank, Epoch epoch) override;

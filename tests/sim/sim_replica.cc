@@ -24,7 +24,8 @@ SimReplica::SimReplica(World& world, Network& network, RequestBook& book, SimNod
       chance_(world.chance(address_ + ", held " + std::to_string(time))),
       leader_(world),
       ranks_process_(world),
-      ranks_(world, network, static_cast<RanksHost&>(*this)) {}
+      ranks_(world, network, static_cast<RanksHost&>(*this)),
+      moves_(world, network, static_cast<MovesHost&>(*this)) {}
 
 void SimReplica::violate(const std::string& what) {
   world_.violate("replica " + std::to_string(id().value) + " on node " + std::to_string(node_.index()) + ", epoch " +
@@ -44,6 +45,8 @@ routing::ReplicaView SimReplica::view() const {
   view.max_model_len = world_.options.scheduler.max_model_len;
   return view;
 }
+
+Machine SimReplica::machine() const { return network_.node_machine(node_.index()); }
 
 // Processes -----------------------------------------------------------------------------------------------------------
 
@@ -67,7 +70,7 @@ void SimReplica::start() {
   const SimOptions& options = world_.options;
   has_served_ = false;
   if (options.ranks_are_processes) ranks_process_.begin();
-  network_.listen(address_, {&leader(), network_.node_machine(node_.index()),
+  network_.listen(address_, {&leader(), machine(),
                              [this](const ConnectionPtr& connection) { return accept(connection); }, this});
   supervisor_ = std::make_unique<membership::GroupSupervisor>(membership::GroupSupervisorConfig{
       .replica = id(),
@@ -110,6 +113,7 @@ void SimReplica::fall(bool silently) {
   network_.listen_no_more(address_, *this);
   network_.shake();
   silently ? leader_.vanish() : leader_.end();
+  moves_.end();
   ranks_process_.vanish();
 }
 
@@ -209,6 +213,7 @@ void SimReplica::on_placed(const routing::ReplicaView& placed) {
 }
 
 void SimReplica::form(const routing::ReplicaView& placed) {
+  moves_.end();
   generation_ = placed.route.generation;
   draining_ = false;
   const bool can = ranks_.lives(0) || !leads(0);
@@ -323,14 +328,16 @@ void SimReplica::on_generation_lost(const routing::ReplicaLoss& loss, bool tell_
 
 void SimReplica::end_life() {
   last_life_ = std::move(life_);  // it is still in the middle of something
+  moves_.end();
   draining_ = false;
   network_.shake();
   if (ending_) end_ranks();
 }
 
-// From gateways -------------------------------------------------------------------------------------------------------
+// From gateways and other leaders -------------------------------------------------------------------------------------------------------
 
 SimConnection::Hooks SimReplica::accept(const ConnectionPtr& connection) {
+  if (connection->hello().role == handshake::Role::kRank) return moves_.accept(connection);
   return {.on_open = [] {}, .on_closed = [this, raw = connection.get()] {
             const auto joined = std::ranges::find_if(gateways_, [&](const auto& known) { return known.second.connection.get() == raw; });
             if (joined == gateways_.end()) return;
@@ -443,6 +450,7 @@ void SimReplica::on_leader_gone(LossCause cause, const std::string& why, std::in
   gateways_.clear();
   draining_ = false;
   leader_.end();
+  moves_.end();
   if (ending_) return end_ranks();
   const bool first = chance_.percent(50);
   later(chance_.us_up_to(us_max), [this, loss, group, why, first] {
@@ -480,6 +488,7 @@ void SimReplica::check_drained() {
     if (ranks_.starts(rank) == start) violate("rank " + std::to_string(rank) + " was told to end, and did not");
   }
   if (ranks_.know_sequences()) violate("a rank still knows sequences after the drain");
+  if (ranks_.keep_blocks()) violate("a rank still keeps blocks that it was given after the drain");
 }
 
 }  // namespace herd::sim

@@ -19,6 +19,7 @@
 #include "tests/sim/network.h"
 #include "tests/sim/request_book.h"
 #include "tests/sim/sim_life.h"
+#include "tests/sim/sim_moves.h"
 #include "tests/sim/sim_process.h"
 #include "tests/sim/sim_ranks.h"
 #include "tests/sim/world.h"
@@ -28,12 +29,12 @@ namespace herd::sim {
 class SimGateway;
 class SimNode;
 
-class SimReplica : private LifeHost, private RanksHost {
+class SimReplica : private LifeHost, private RanksHost, private MovesHost {
  public:
   SimReplica(World& world, Network& network, RequestBook& book, SimNode& node, ReplicaId replica, std::size_t time);
 
   [[nodiscard]] ReplicaId id() const { return generation_.replica; }
-  [[nodiscard]] routing::ReplicaGeneration generation() const { return generation_; }
+  [[nodiscard]] routing::ReplicaGeneration generation() const override { return generation_; }
   [[nodiscard]] const std::string& address() const { return address_; }  // of its leader
   [[nodiscard]] bool alive() const { return life_ != nullptr; }
   [[nodiscard]] bool serving() const { return life_ != nullptr && life_->serving(); }
@@ -63,6 +64,9 @@ class SimReplica : private LifeHost, private RanksHost {
   void on_gateway_joined(const ConnectionPtr& connection, SimGateway& gateway, GatewayId id);
   void on_submission(routing::ReplicaGeneration to, const step::Submission& submission);
   void on_abort(routing::ReplicaGeneration on, const step::AttemptKey& attempt);
+
+  // From other leaders.
+  [[nodiscard]] SimMoves& moves() { return moves_; }
 
   // Faults.
   void lose_rank(std::uint32_t rank, routing::LossCause cause);
@@ -122,6 +126,9 @@ class SimReplica : private LifeHost, private RanksHost {
   void send_loss(const routing::ReplicaLoss& loss) override;
   void send_news(kv::BlockNews news) override;
   void send_plan(const step::StepPlan& plan) override { ranks_.send_plan(plan); }
+  void give_block(const replica::SharedBlockBytes& bytes) override { ranks_.give_block(generation_.epoch, bytes); }
+  void send_to_holder(const routing::Route& holder, const replica::ToHolder& message) override { moves_.send(holder, message); }
+  void send_to_taker(replica::TakerId taker, const replica::ToTaker& message) override { moves_.send(taker, message); }
   std::vector<Progress> read_ranks() const override { return ranks_.read(); }
   void on_life_serving() override;
   void on_life_lost(const routing::ReplicaLoss& loss) override;
@@ -133,10 +140,15 @@ class SimReplica : private LifeHost, private RanksHost {
   std::uint64_t pauses_so_far(std::uint32_t rank) const override;
   SimLife* life() override { return life_.get(); }
   Epoch epoch() const override { return generation_.epoch; }
+  ReplicaId replica() const override { return id(); }
   void on_rank_gone(std::uint32_t rank, const std::string& why, std::int64_t us_max) override;
   void on_rank_left(std::uint32_t rank, Epoch epoch) override;
   bool leads(std::uint32_t rank) const override { return world_.options.ranks_are_processes && rank == 0; }
   void on_leader_gone(routing::LossCause cause, const std::string& why, std::int64_t us_max) override;
+
+  // MovesHost
+  SimProcess& moves_process() override { return leader(); }
+  Machine machine() const override;
 
   void violate(const std::string& what);
 
@@ -151,6 +163,7 @@ class SimReplica : private LifeHost, private RanksHost {
   std::unique_ptr<SimLife> life_, last_life_;
   SimProcess leader_, ranks_process_;  // where ranks are processes
   SimRanks ranks_;
+  SimMoves moves_;
   std::map<GatewayId, JoinedGateway> gateways_;  // of the leader's process
   Link to_supervisor_;
   std::deque<Instant> losses_;  // that the supervisor has to count

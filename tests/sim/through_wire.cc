@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <iterator>
+#include <memory>
+#include <optional>
 #include <utility>
+#include <variant>
 
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/envelope.h"
 #include "cluster/wire/generate_codec.h"
 #include "cluster/wire/group_codec.h"
 #include "cluster/wire/membership_codec.h"
+#include "cluster/wire/moves_codec.h"
 #include "cluster/wire/report_codec.h"
 #include "cluster/wire/step_codec.h"
 #include "kernels/check.h"
@@ -26,6 +30,28 @@ Value decoded(const wire::Frame& frame, Decode decode) {
   Expected<Value> value = decode(opened->frame.words);
   HERD_CHECK(value.has_value(), value.error().message().c_str());
   return std::move(*value);
+}
+
+replica::MoveAsk decoded(const replica::MoveAsk& ask) { return decoded<replica::MoveAsk>(wire::encode(ask), wire::decode_move_ask); }
+replica::MoveGrant decoded(const replica::MoveGrant& grant) {
+  return decoded<replica::MoveGrant>(wire::encode(grant), wire::decode_move_grant);
+}
+replica::MoveStop decoded(const replica::MoveStop& stop) { return decoded<replica::MoveStop>(wire::encode(stop), wire::decode_move_stop); }
+replica::MoveFound decoded(const replica::MoveFound& found) {
+  return decoded<replica::MoveFound>(wire::encode(found), wire::decode_move_found);
+}
+replica::MoveOver decoded(const replica::MoveOver& over) { return decoded<replica::MoveOver>(wire::encode(over), wire::decode_move_over); }
+
+replica::SharedBlockBytes decoded(const replica::SharedBlockBytes& bytes) {
+  step::BlockJoiner joiner(step::kBlocksBegunMax);
+  std::optional<step::BlockBytes> whole;
+  for (const step::BlockPart& part : step::cut_block(*bytes)) {
+    auto joined = joiner.add(decoded<step::BlockPart>(wire::encode(part), wire::decode_block_part));
+    HERD_CHECK(joined.has_value(), joined.error().message().c_str());
+    whole = std::move(*joined);
+  }
+  HERD_CHECK(whole.has_value(), "the parts of a block are all of it");
+  return std::make_shared<const step::BlockBytes>(std::move(*whole));
 }
 
 }  // namespace
@@ -69,6 +95,16 @@ routing::ReplicaLoss through_wire(bool on, routing::ReplicaLoss loss) {
 
 routing::GatewayJoin through_wire(bool on, routing::GatewayJoin join) {
   return on ? decoded<routing::GatewayJoin>(wire::encode(join), wire::decode_gateway_join) : join;
+}
+
+replica::ToHolder through_wire(bool on, replica::ToHolder message) {
+  if (!on) return message;
+  return std::visit([](const auto& what) { return replica::ToHolder(decoded(what)); }, message);
+}
+
+replica::ToTaker through_wire(bool on, replica::ToTaker message) {
+  if (!on) return message;
+  return std::visit([](const auto& what) { return replica::ToTaker(decoded(what)); }, message);
 }
 
 membership::NodeJoin through_wire(bool on, membership::NodeJoin join) {

@@ -6,6 +6,7 @@
 
 #include "cluster/membership/node_messages.h"
 #include "cluster/replica/group_messages.h"
+#include "cluster/replica/move_messages.h"
 #include "cluster/report/operator_orders.h"
 #include "cluster/routing/cluster_view.h"
 #include "cluster/routing/gateway_join.h"
@@ -24,6 +25,8 @@ routing::ClusterView through_wire(bool on, routing::ClusterView view);
 routing::ReplicaLoss through_wire(bool on, routing::ReplicaLoss loss);
 routing::GatewayJoin through_wire(bool on, routing::GatewayJoin join);
 replica::ReplicaReport through_wire(bool on, replica::ReplicaReport report);
+replica::ToHolder through_wire(bool on, replica::ToHolder message);
+replica::ToTaker through_wire(bool on, replica::ToTaker message);
 membership::NodeJoin through_wire(bool on, membership::NodeJoin join);
 membership::Assignment through_wire(bool on, membership::Assignment assignment);
 membership::PlaceAsk through_wire(bool on, membership::PlaceAsk ask);

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
+
+#include "kernels/crc32c.h"
 
 namespace herd::sim {
 namespace {
@@ -42,7 +45,42 @@ float row_value(std::uint64_t context, std::uint32_t layer) {
   return static_cast<float>(mix(context, layer) >> 40);  // 24 bits: exact
 }
 
+// One slot after the other: lineage, token, position, whether it is finite.
+constexpr std::size_t kSlotBytes = 17;
+
+void store(std::byte* to, const ToySlot& slot) {
+  std::memcpy(to, &slot.lineage, 8);
+  std::memcpy(to + 8, &slot.token, 4);
+  std::memcpy(to + 12, &slot.position, 4);
+  to[16] = static_cast<std::byte>(slot.finite ? 1 : 0);
+}
+
+ToySlot load(const std::byte* from) {
+  ToySlot slot;
+  std::memcpy(&slot.lineage, from, 8);
+  std::memcpy(&slot.token, from + 8, 4);
+  std::memcpy(&slot.position, from + 12, 4);
+  slot.finite = from[16] != std::byte{0};
+  return slot;
+}
+
+std::vector<std::byte> bytes_of(std::span<const ToySlot> slots) {
+  std::vector<std::byte> bytes(slots.size() * kSlotBytes);
+  for (std::size_t i = 0; i < slots.size(); ++i) store(bytes.data() + i * kSlotBytes, slots[i]);
+  return bytes;
+}
+
 }  // namespace
+
+std::vector<std::byte> toy_block(std::span<const TokenId> tokens, std::uint32_t index, std::uint32_t block_size) {
+  std::vector<ToySlot> slots;
+  std::uint64_t context = 0;
+  for (std::uint32_t i = 0; i < (index + 1) * block_size; ++i) {
+    if (i >= index * block_size) slots.push_back({lineage_of(context, tokens[i], i), tokens[i], i, true});
+    context = extend(context, tokens[i], i);
+  }
+  return bytes_of(slots);
+}
 
 ToyStream toy_stream(const step::Submission& submission, std::uint32_t max_model_len, TokenId vocab_size) {
   std::vector<TokenId> stops = submission.sampling.stop_token_ids;
@@ -90,12 +128,50 @@ step::StepResult ToyShard::execute(const step::StepPlan& plan) {
   last_step_ = plan.step;
   for (const SequenceId id : plan.released) release(plan, id);
   for (const step::SequenceStart& sequence : plan.started) start(plan, sequence);
+  copy_blocks(plan, result);
   for (const step::SequenceSlice& slice : plan.slices) compute(plan, slice, result);
   for (const step::SampledToken& token : result.sampled) {
     result.token_hash = mix(mix(result.token_hash, token.sequence.value), static_cast<std::uint32_t>(token.token));
   }
   result.stats.sequences = static_cast<std::uint32_t>(plan.slices.size());
   return result;
+}
+
+ToySlot* ToyShard::slots_of(const step::StepPlan& plan, BlockId block) {
+  if (block.value < config_.num_blocks) return &slots_[std::size_t{block.value} * config_.block_size];
+  violate(plan, {}, "a copy of a block beyond the pool");
+  return nullptr;
+}
+
+std::vector<std::byte> ToyShard::block_bytes(const ToySlot* slots) const {
+  std::vector<ToySlot> moved(slots, slots + config_.block_size);
+  if (config_.last_slot_first) std::ranges::reverse(moved);
+  return bytes_of(moved);
+}
+
+void ToyShard::copy_blocks(const step::StepPlan& plan, step::StepResult& result) {
+  for (const step::BlockCopy& copy : plan.reads) {
+    const ToySlot* const slots = slots_of(plan, copy.block);
+    if (slots == nullptr) return;
+    std::vector<std::byte> bytes = block_bytes(slots);
+    const std::uint32_t crc = crc32c(bytes);
+    blocks_read_.push_back({copy.transfer, copy.index, 0, crc, std::move(bytes)});
+  }
+  for (const step::BlockCopy& copy : plan.writes) {
+    ToySlot* const slots = slots_of(plan, copy.block);
+    if (slots == nullptr) return;
+    ++result.blocks_written;
+    if (holders_[copy.block.value] > 0) violate(plan, {}, "a copy into a block that is in a table");
+    // Whatever was there is gone, also when nothing good comes.
+    std::fill_n(slots, config_.block_size, ToySlot{});
+    const auto given = given_.take(copy.transfer, copy.index);
+    const bool whole = given && given->bytes.size() == config_.block_size * kSlotBytes;
+    for (std::uint32_t i = 0; whole && i < config_.block_size; ++i) slots[i] = load(given->bytes.data() + i * kSlotBytes);
+    if (whole && config_.last_slot_first) std::reverse(slots, slots + config_.block_size);
+    if (!whole || crc32c(block_bytes(slots)) != given->crc32c)
+      result.damaged.push_back({copy.transfer, copy.index});
+  }
+  for (const TransferId transfer : plan.forgotten) given_.forget(transfer);
 }
 
 void ToyShard::release(const step::StepPlan& plan, SequenceId id) {
@@ -121,7 +197,7 @@ void ToyShard::append_block(const step::StepPlan& plan, SequenceId id, Resident&
   ++holders_[block.value];
 }
 
-ToyShard::Slot& ToyShard::slot(const Resident& resident, std::uint32_t position) {
+ToySlot& ToyShard::slot(const Resident& resident, std::uint32_t position) {
   const BlockId block = resident.table[position / config_.block_size];
   return slots_[std::size_t{block.value} * config_.block_size + position % config_.block_size];
 }
@@ -139,7 +215,7 @@ void ToyShard::compute(const step::StepPlan& plan, const step::SequenceSlice& sl
   std::uint64_t context = 0;
   bool finite = true;
   for (std::uint32_t i = 0; i < slice.position; ++i) {
-    const Slot& stored = slot(resident, i);
+    const ToySlot& stored = slot(resident, i);
     context = read(context, stored.lineage, stored.token, stored.position);
     finite = finite && stored.finite;
   }

@@ -55,6 +55,9 @@ class World {
   // All the work of this seed, done by one replica, one row a step, everything computed again after every token: no
   // request that had a whole replica for so long can be late.
   std::int64_t work_us = 0;
+  // Between replicas, each rank's share for itself.
+  std::uint64_t blocks_sent = 0;
+  std::uint64_t blocks_taken = 0;
 
  private:
   std::optional<std::string> violation_;

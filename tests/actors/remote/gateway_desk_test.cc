@@ -107,6 +107,8 @@ ReplicaHandle::behavior_type keeper(ReplicaHandle::pointer, std::shared_ptr<Kept
       [](const WakeUp&) {},
       [](const Tick&) {},
       [](const StopReplica&) {},
+      [](const BlockRead&) {},
+      [](const MoveHeard&) {},
   };
 }
 

@@ -47,6 +47,7 @@ class PlayedPeer {
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
   [[nodiscard]] std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  [[nodiscard]] std::size_t connections() { return look([&] { return connections_; }); }  // that ever came
   [[nodiscard]] std::size_t joins() { return look([&] { return joins_.size(); }); }
   [[nodiscard]] routing::GatewayJoin join(std::size_t index) { return look([&] { return joins_.at(index); }); }
   // Under await()'s lock.
@@ -74,6 +75,7 @@ class PlayedPeer {
   std::condition_variable changed_;
   std::vector<routing::GatewayJoin> joins_;
   std::vector<LinkPtr> links_;
+  std::size_t connections_ = 0;
 
  private:
   class Owner final : public link::LinkOwner {
@@ -109,6 +111,7 @@ class PlayedPeer {
     return [this](LinkPtr link, const link::PeerOpened&) {
       const std::scoped_lock lock(mutex_);
       links_.push_back(link);
+      ++connections_;
       changed_.notify_all();
       return std::make_shared<Owner>(*this, std::move(link));
     };

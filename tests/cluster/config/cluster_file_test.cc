@@ -141,7 +141,8 @@ TEST(ClusterFile, KeysThatAreNotKnownAreNamedWithTheNearestOrTheirPlace) {
       {14, "kv: {max_num_seqs: 8}", "f:14:kv.max_num_seqs: does not belong here; it is scheduler.max_num_seqs"},
       {14, "port: 8000", "f:14:port: does not belong here; it is gateways[].port"},
       {14, "kv: {colour: red}",
-       "f:14:kv.colour: is not known; known here are block_size, num_blocks, kv_cache_memory, enable_prefix_caching"},
+       "f:14:kv.colour: is not known; known here are block_size, num_blocks, kv_cache_memory, "
+       "enable_prefix_caching, enable_kv_moves"},
       {14, "    labels: {Rack: r}", "f:14:nodes[0].labels: has the label \"Rack\"; a label's name is of a-z, 0-9, ., _, / and - with at "
                                     "most 63 characters"},
       {9, "    <<: {port: 1}", "f:9:gateways[0].<<: merge keys (<<) are not taken; write the values out"},

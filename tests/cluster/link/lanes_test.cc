@@ -17,7 +17,7 @@ using wire::FrameKind;
 constexpr Role kCoordinator = Role::kCoordinator, kNode = Role::kNode, kGateway = Role::kGateway, kRank = Role::kRank,
                kOperator = Role::kOperator;
 constexpr Role kRoles[] = {kCoordinator, kNode, kGateway, kRank, kOperator};
-constexpr unsigned kKinds = 44;  // the last one's number, and one
+constexpr unsigned kKinds = 50;  // the last one's number, and one
 
 // Every kind with its lane and who says it to whom.
 struct Row {
@@ -34,6 +34,7 @@ const std::vector<Row>& rows() {
       {FrameKind::kStepPlan, Lane::kTokens, {{kRank, kRank}}},
       {FrameKind::kStepResult, Lane::kTokens, {{kRank, kRank}}},
       {FrameKind::kStepOutputs, Lane::kTokens, {{kRank, kRank}}},
+      {FrameKind::kBlockPart, Lane::kTokens, {{kRank, kRank}}},
       {FrameKind::kJoinGroup, Lane::kControl, {{kRank, kRank}}},
       {FrameKind::kRankJoined, Lane::kControl, {{kRank, kRank}}},
       {FrameKind::kGatewayJoin, Lane::kControl, {{kGateway, kCoordinator}, {kGateway, kRank}}},
@@ -67,6 +68,11 @@ const std::vector<Row>& rows() {
       {FrameKind::kQuotaDemand, Lane::kControl, {{kGateway, kCoordinator}}},
       {FrameKind::kQuotaShares, Lane::kControl, {{kCoordinator, kGateway}}},
       {FrameKind::kNodeLeaving, Lane::kControl, {{kNode, kCoordinator}}},
+      {FrameKind::kMoveAsk, Lane::kRequests, {{kRank, kRank}}},
+      {FrameKind::kMoveGrant, Lane::kRequests, {{kRank, kRank}}},
+      {FrameKind::kMoveStop, Lane::kRequests, {{kRank, kRank}}},
+      {FrameKind::kMoveFound, Lane::kRequests, {{kRank, kRank}}},
+      {FrameKind::kMoveOver, Lane::kRequests, {{kRank, kRank}}},
   };
   return all;
 }

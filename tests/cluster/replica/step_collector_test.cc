@@ -35,6 +35,19 @@ TEST_F(StepCollectorOfTwoRanks, HandsOutAStepWhenAllRanksHaveDoneIt) {
   EXPECT_FALSE(collector.idle());
 }
 
+TEST_F(StepCollectorOfTwoRanks, ABlockIsWrittenByAllRanksAndDamagedByAny) {
+  StepResult first = result(1, 0), second = result(1, 1);
+  first.blocks_written = 3;
+  second.blocks_written = 2;
+  first.damaged = {{TransferId(5), 2}};
+  second.damaged = {{TransferId(5), 0}, {TransferId(5), 2}};
+  EXPECT_EQ(done(second), 0U);
+  const auto results = collector.on_result(first, now);
+  ASSERT_EQ(results->size(), 1U);
+  EXPECT_EQ((*results)[0].result.damaged, (std::vector<step::DamagedBlock>{{TransferId(5), 2}, {TransferId(5), 0}}));
+  EXPECT_EQ((*results)[0].result.blocks_written, 2U);
+}
+
 TEST_F(StepCollectorOfTwoRanks, HandsOutStepsInOrder) {
   EXPECT_EQ(done(result(1, 0)), 0U);
   EXPECT_EQ(done(result(2, 0)), 0U);

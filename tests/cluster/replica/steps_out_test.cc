@@ -46,6 +46,18 @@ TEST_F(Steps, AStepOfAPromptCountsTheTokenAfterIt) {
   EXPECT_EQ(out_after(plan), (Attempts{{key(1), 4}}));
 }
 
+TEST_F(Steps, SayWhichCopyBlocks) {
+  steps.push(step::StepPlan{.step = StepId(1)}, attempts);
+  step::StepPlan reads{.step = StepId(2)}, writes{.step = StepId(3)};
+  reads.reads = {{TransferId(1), 0, BlockId(4)}};
+  writes.writes = {{TransferId(1), 0, BlockId(4)}};
+  steps.push(reads, attempts);
+  steps.push(writes, attempts);
+  EXPECT_FALSE(steps.pop(StepId(1)).copies);
+  EXPECT_TRUE(steps.pop(StepId(2)).copies);
+  EXPECT_TRUE(steps.pop(StepId(3)).copies);
+}
+
 TEST_F(Steps, OfAnAttemptInTwoStepsTheLaterCounts) {
   step::StepPlan plan{.step = StepId(1)};
   const SequenceId first = start(1, 0, plan), second = start(2, 0, plan);

@@ -206,6 +206,53 @@ TEST_F(RouterLoadTest, WhoWasSentItLastIsAskedAmongThoseThatHoldTheSame) {
   }
 }
 
+TEST_F(RouterLoadTest, BlocksMayComeFromWhoHasMoreOfThePrompt) {
+  view(3);
+  const PromptPrefix asked = prompt(0);
+  holds(0, asked, 50);
+  holds(1, asked, 48);
+  holds(2, asked, 10);
+  const RouteQuestion question{.tokens = kPrompt, .prefix = &asked};
+  const auto to = [](std::uint32_t replica) { return Route{generation(replica), "h:1", "n"}; };
+  EXPECT_EQ(router.source_for(question, to(2), now), (step::KvSource{ReplicaId(0), Epoch(1), "h:1", 800}));
+  EXPECT_FALSE(router.source_for(question, to(0), now)) << "it has most itself";
+  EXPECT_FALSE(router.source_for(question, to(1), now)) << "32 tokens more are not worth asking";
+  EXPECT_TRUE(router.on_draining(generation(0)));
+  EXPECT_EQ(router.source_for(question, to(2), now)->replica, ReplicaId(0)) << "it gives while it drains";
+  router.on_link_lost(generation(0), seconds_after(now, 1));
+  EXPECT_EQ(router.source_for(question, to(2), now)->replica, ReplicaId(1)) << "who cannot be reached from here cannot from there";
+  router.on_lost(generation(1));
+  EXPECT_FALSE(router.source_for(question, to(2), now));
+  EXPECT_FALSE(router.source_for({.tokens = kPrompt}, to(2), now));
+}
+
+TEST_F(RouterLoadTest, BlocksOfOtherNumericsAreNoUse) {
+  view(2);
+  ClusterView other = router.view();
+  other.number = ++number;
+  other.replicas[0].route.numerics = "m";
+  ASSERT_TRUE(router.on_view(other));
+  const PromptPrefix asked = prompt(0);
+  holds(0, asked, 60);
+  holds(1, asked, 0);
+  EXPECT_FALSE(router.source_for({.tokens = kPrompt, .prefix = &asked}, {generation(1), "h:1", "n"}, now));
+}
+
+TEST_F(RouterLoadTest, WhatMovesSoonMakesAnotherReplicaWorthIt) {
+  view(2);
+  const PromptPrefix asked = prompt(0);
+  holds(0, asked, 60);
+  holds(1, asked, 0);
+  ReplicaLoad busy = load(4, 1, 700), idle = load();
+  router.on_load(generation(0), busy);
+  router.on_load(generation(1), idle);
+  EXPECT_EQ(send(kPrompt, asked), 0U) << "0.7 s of other prompts are less than a second";
+  idle.moved_token_s = 0.00005;  // 960 tokens in 0.05 s
+  router.on_load(generation(0), busy);
+  router.on_load(generation(1), idle);
+  EXPECT_EQ(send(kPrompt, asked), 1U);
+}
+
 TEST_F(RouterLoadTest, MissedNewsAreAskedForOnceAndUntilThenNothingIsHeld) {
   view(2);
   const PromptPrefix asked = prompt(0);

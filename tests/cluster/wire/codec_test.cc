@@ -63,6 +63,54 @@ TEST(StepPlanCodec, RefusesWhatARankCouldNotDo) {
   EXPECT_TRUE(refused([](StepPlan& plan) { plan.started[0].sampling.logit_bias.assign(1025, {1, 0.0F}); }));
 }
 
+TEST(StepPlanCodec, RefusesCopiesThatContradictEachOther) {
+  const auto refused = [](auto spoil) {
+    StepPlan plan;
+    plan.step = StepId(1);
+    plan.reads = {{TransferId(1), 0, BlockId(4)}, {TransferId(1), 1, BlockId(5)}};
+    plan.writes = {{TransferId(1), 0, BlockId(6)}};
+    EXPECT_TRUE(validate(plan).ok());
+    spoil(plan);
+    EXPECT_EQ(validate(plan).ok(), decode_step_plan(encode(plan).words).has_value());
+    return !validate(plan).ok();
+  };
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.reads[1].index = 0; }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.writes.push_back({TransferId(1), 0, BlockId(7)}); }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.reads[0].index = kSequenceBlocksMax; }));
+  EXPECT_TRUE(refused([](StepPlan& plan) { plan.forgotten.resize(kPlanCopiesMax + 1); }));
+  EXPECT_TRUE(refused([](StepPlan& plan) {
+    for (std::uint32_t i = 0; i <= kPlanCopiesMax; ++i) plan.writes.push_back({TransferId(2), i, BlockId(i)});
+  }));
+}
+
+TEST(BlockPartCodec, RefusesWhatIsNoPartOfABlock) {
+  const auto refused = [](auto spoil) {
+    step::BlockPart part{TransferId(1), 2, 3, 4, 100, 90, std::vector<std::byte>(10)};
+    EXPECT_TRUE(validate(part).ok());
+    spoil(part);
+    EXPECT_EQ(validate(part).ok(), decode_block_part(encode(part).words).has_value());
+    return !validate(part).ok();
+  };
+  EXPECT_TRUE(refused([](auto& part) { part.bytes.resize(11); }));
+  EXPECT_TRUE(refused([](auto& part) { part.bytes.clear(); }));
+  EXPECT_TRUE(refused([](auto& part) { part.offset = 100; }));
+  EXPECT_TRUE(refused([](auto& part) { part.offset = ~std::uint64_t{0}; }));
+  EXPECT_TRUE(refused([](auto& part) { part.bytes_total = step::kBlockBytesMax + 1; }));
+  EXPECT_TRUE(refused([](auto& part) { part.rank = kRanksMax; }));
+  EXPECT_TRUE(refused([](auto& part) { part.index = kSequenceBlocksMax; }));
+  EXPECT_TRUE(refused([](auto& part) {
+    part.bytes_total = step::kBlockBytesMax;
+    part.bytes.resize(step::kBlockPartBytesMax + 1);
+  }));
+}
+
+TEST(BlockPartCodec, TheLongestPartFitsItsFrame) {
+  const step::BlockPart part{TransferId(1), 2, 3, 4, step::kBlockPartBytesMax, 0, std::vector<std::byte>(step::kBlockPartBytesMax)};
+  const auto decoded = decode_block_part(encode(part).words);
+  ASSERT_TRUE(decoded.has_value()) << decoded.error().message();
+  EXPECT_EQ(*decoded, part);
+}
+
 TEST(StepResultCodec, RefusesWhatAReplicaCouldNotBelieve) {
   const auto refused = [](auto spoil) {
     StepResult result;
@@ -100,6 +148,14 @@ TEST(StepResultCodec, RefusesWhatAReplicaCouldNotBelieve) {
   EXPECT_TRUE(refused([](StepResult& result) { result.stats.compute_seconds = INFINITY; }));
   EXPECT_TRUE(refused([](StepResult& result) { result.stats.prefill_rows = result.stats.rows + 1; }));
   EXPECT_TRUE(refused([](StepResult& result) { result.rank = kRanksMax; }));
+  const auto damaged = [](StepResult& result, std::uint32_t written, std::vector<step::DamagedBlock> blocks) {
+    result.blocks_written = written;
+    result.damaged = std::move(blocks);
+  };
+  EXPECT_FALSE(refused([&](StepResult& result) { damaged(result, 2, {{TransferId(1), 0}, {TransferId(2), 0}}); }));
+  EXPECT_TRUE(refused([&](StepResult& result) { damaged(result, 2, {{TransferId(1), 0}, {TransferId(1), 0}}); }));
+  EXPECT_TRUE(refused([&](StepResult& result) { damaged(result, 0, {{TransferId(1), 0}}); }));
+  EXPECT_TRUE(refused([](StepResult& result) { result.blocks_written = kPlanCopiesMax + 1; }));
 }
 
 TEST(SubmissionCodec, RefusesWhatAGatewayMustNotAccept) {
@@ -181,6 +237,7 @@ TEST(PlanCodec, AMessageIsNoLongerThanForetold) {
     for (const step::SequenceStart& start : plan.started)
       words += step::start_words(start.tokens.size(), start.prefix_blocks.size(), start.sampling, start.stop_ids.size());
     for (step::SequenceSlice& slice : plan.slices) slice.new_blocks.resize(std::min<std::size_t>(1, slice.new_blocks.size()));
+    words += step::copies_words(plan.reads.size() + plan.writes.size() + plan.forgotten.size());
     EXPECT_LE(encode(plan).words.size(), words);
   }
 }

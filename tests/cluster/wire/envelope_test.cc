@@ -63,7 +63,9 @@ TEST(FrameHeader, WithSomethingInItsReservedFieldIsRefused) {
 TEST(Frame, ThatIsTooLongForItsKindIsNotSealed) {
   for (const auto kind : {FrameKind::kHello, FrameKind::kSubmission, FrameKind::kAbort, FrameKind::kTokenDeltas,
                           FrameKind::kStepPlan, FrameKind::kStepResult, FrameKind::kStepOutputs, FrameKind::kGatewayJoin,
-                          FrameKind::kClusterView, FrameKind::kReplicaLoss, FrameKind::kRankSpec}) {
+                          FrameKind::kClusterView, FrameKind::kReplicaLoss, FrameKind::kRankSpec, FrameKind::kReplicaReport,
+                          FrameKind::kBlockPart, FrameKind::kMoveAsk, FrameKind::kMoveGrant, FrameKind::kMoveStop,
+                          FrameKind::kMoveFound, FrameKind::kMoveOver}) {
     const std::uint32_t words_max = frame_words_max(kind);
     EXPECT_GT(words_max, 0U);
     EXPECT_LE(words_max * 8ULL, 16ULL << 20) << "no message between nodes is longer than 16 MiB";

@@ -20,7 +20,7 @@ template <class Codec>
 class EveryMessage : public testing::Test {};
 using Codecs = testing::Types<
     Codec<random_plan, decode_step_plan>, Codec<random_result, decode_step_result>,
-    Codec<random_outputs, decode_step_outputs>, Codec<random_submission, decode_submission>,
+    Codec<random_outputs, decode_step_outputs>, Codec<random_block_part, decode_block_part>, Codec<random_submission, decode_submission>,
     Codec<random_deltas, decode_token_deltas>, Codec<random_attempt, decode_abort>, Codec<random_hello, decode_hello>,
     Codec<random_join, decode_gateway_join>, Codec<random_view, decode_cluster_view>,
     Codec<random_loss, decode_replica_loss>, Codec<random_rank_spec, decode_rank_spec>, Codec<random_ping, decode_ping>,
@@ -33,6 +33,9 @@ using Codecs = testing::Types<
     Codec<random_rank_left, decode_rank_left>, Codec<random_rank_failed, decode_rank_failed>,
     Codec<random_stop_replica, decode_stop_replica>, Codec<random_rank_ended, decode_rank_ended>,
     Codec<random_generation_ended, decode_generation_ended>, Codec<random_replica_report, decode_replica_report>,
+    Codec<random_move_ask, decode_move_ask>, Codec<random_move_grant, decode_move_grant>,
+    Codec<random_move_stop, decode_move_stop>, Codec<random_move_found, decode_move_found>,
+    Codec<random_move_over, decode_move_over>,
     Codec<random_process_reports, decode_process_reports>, Codec<random_status_ask, decode_status_ask>,
     Codec<random_cluster_status, decode_cluster_status>, Codec<random_drain_ask, decode_drain_ask>,
     Codec<random_reload_ask, decode_reload_ask>, Codec<random_order_answer, decode_order_answer>,

@@ -26,6 +26,7 @@ scheduler::SchedulerConfig golden_scheduler(std::optional<std::uint32_t> max_ste
           .watermark_blocks = 12,
           .prefix_caching = false,
           .shared_prefix_min = 96,
+          .transfer_blocks_per_step = 12,
           .policy = scheduler::SchedulingPolicy::kPriority,
           .steps_ahead = 1};
 }
@@ -128,12 +129,15 @@ replica::ReplicaReport golden_replica_report() {
            .stale_submissions = 3,
            .decode_step_s = 0.25,
            .prompt_token_s = 0.125,
+           .saved_s = 1.75,
            .scheduler = {.num_waiting = 5,
                          .num_held_back = 4,
                          .queue_tokens = 6,
                          .num_running = 7,
                          .num_draining = 8,
                          .plans_outstanding = 9,
+                         .num_exports = 35,
+                         .num_imports = 36,
                          .oldest_waiting_since = {10},
                          .accepted = 11,
                          .refused_overloaded = 12,
@@ -150,6 +154,10 @@ replica::ReplicaReport golden_replica_report() {
                          .tokens_emitted = 23,
                          .tokens_discarded = 24,
                          .stale_results = 25,
+                         .blocks_exported = 37,
+                         .blocks_imported = 38,
+                         .blocks_damaged = 39,
+                         .blocks_given_up = 40,
                          .blocks = {.num_blocks = 81,
                                     .num_free = 26,
                                     .num_idle = 27,
@@ -159,9 +167,34 @@ replica::ReplicaReport golden_replica_report() {
                                     .hit_blocks = 31,
                                     .miss_blocks = 32,
                                     .published_blocks = 33,
-                                    .evicted_blocks = 34}}},
-          true};
+                                    .evicted_blocks = 34}},
+           .moves = {.fetches = 41,
+                     .fetches_whole = 42,
+                     .fetches_failed = 43,
+                     .blocks_in = 44,
+                     .bytes_in = 45,
+                     .blocks_recomputed = 46,
+                     .blocks_damaged = 47,
+                     .blocks_out = 48,
+                     .bytes_out = 49,
+                     .leases_expired = 50,
+                     .open = 51,
+                     .token_s = 0.375}},
+          true,
+          kv::BlockNews{kv::BlockNews::Kind::kChanges, 52, 32, 1000, {53, 0xFEDCBA9876543210}, {54}}};
 }
+
+replica::MoveAsk golden_move_ask() {
+  return {TransferId(61), {"cpu-1/one", "cpu-1/bfloat16/30x16x3x64", 2}, 0xFEDCBA9876543210, 1, {{62, 63}, {64, 65}, {66, 67}}};
+}
+
+replica::MoveGrant golden_move_grant() { return {TransferId(61), 8}; }
+
+replica::MoveStop golden_move_stop() { return {TransferId(61)}; }
+
+replica::MoveFound golden_move_found() { return {TransferId(61), {}, {128000, 40, 4510, 279}}; }
+
+replica::MoveOver golden_move_over() { return {TransferId(61), {StatusCode::kAborted, "this replica ends"}}; }
 
 report::ProcessReports golden_process_reports() { return {golden_processes()}; }
 

@@ -5,6 +5,7 @@
 //   v1_1.hex         a loss names the ranks that are to blame, a step's result the sequences that failed alone
 //   v1_2.hex         a view says how long sequences may be; what nodes, leaders, ranks, the coordinator and operators say
 //   v1_3.hex         what drains, and what a rank was working on; orders of operators, quotas
+//   v1_4.hex         KV blocks that are copied between replicas; what a prefix cache holds, and who has a beginning of a prompt
 
 #include <gtest/gtest.h>
 
@@ -49,15 +50,33 @@ std::vector<Frame> open_golden(const std::string& name) {
   return frames;
 }
 
+// Of the first ten, those that gained fields in steps of their own.
+struct StreamValues {
+  step::Submission submission = golden_submission();
+  step::StepPlan plan = golden_plan();
+  step::StepResult result = golden_result();
+};
+
+StreamValues streams_without_moves() {
+  StreamValues values;
+  values.submission.source = {};
+  values.plan.reads.clear();
+  values.plan.writes.clear();
+  values.plan.forgotten.clear();
+  values.result.blocks_written = 0;
+  values.result.damaged.clear();
+  return values;
+}
+
 // What every encoder of protocol 1 writes first, of these values.
-void expect_first_ten(const std::vector<Frame>& frames, const step::StepResult& result, const routing::ClusterView& view,
+void expect_first_ten(const std::vector<Frame>& frames, const StreamValues& streams, const routing::ClusterView& view,
                       const routing::ReplicaLoss& loss) {
   EXPECT_EQ(decode_hello(frames[0].words).value(), golden_hello());
-  EXPECT_EQ(decode_submission(frames[1].words).value(), golden_submission());
+  EXPECT_EQ(decode_submission(frames[1].words).value(), streams.submission);
   EXPECT_EQ(decode_abort(frames[2].words).value(), kGoldenAttempt);
   EXPECT_EQ(decode_token_deltas(frames[3].words).value(), golden_deltas());
-  EXPECT_EQ(decode_step_plan(frames[4].words).value(), golden_plan());
-  EXPECT_EQ(decode_step_result(frames[5].words).value(), result);
+  EXPECT_EQ(decode_step_plan(frames[4].words).value(), streams.plan);
+  EXPECT_EQ(decode_step_result(frames[5].words).value(), streams.result);
   EXPECT_EQ(decode_step_outputs(frames[6].words).value(), golden_outputs());
   EXPECT_EQ(decode_gateway_join(frames[7].words).value(), golden_join());
   EXPECT_EQ(decode_cluster_view(frames[8].words).value(), view);
@@ -80,6 +99,8 @@ routing::ReplicaLoss loss_without_work() {
 struct NodeValues {
   membership::NodeJoin join = golden_node_join();
   membership::Assignment assignment = golden_assignment();
+  replica::FormReplica form = golden_form_replica();
+  replica::FormReplica form_unbounded = golden_form_replica_unbounded();
   replica::StopReplicaOrder stop = golden_stop_replica();
   replica::GenerationEnded ended = golden_generation_ended();
   replica::ReplicaReport report = golden_replica_report();
@@ -87,8 +108,21 @@ struct NodeValues {
   report::ClusterStatusReport status = golden_cluster_status();
 };
 
-NodeValues values_without_drains() {
+NodeValues values_without_moves() {
   NodeValues values;
+  values.form.scheduler.transfer_blocks_per_step = values.form_unbounded.scheduler.transfer_blocks_per_step = 0;
+  replica::ReplicaStats& stats = values.report.stats;
+  stats.saved_s = 0;
+  stats.moves = {};
+  stats.scheduler.num_exports = stats.scheduler.num_imports = 0;
+  stats.scheduler.blocks_exported = stats.scheduler.blocks_imported = 0;
+  stats.scheduler.blocks_damaged = stats.scheduler.blocks_given_up = 0;
+  values.report.news.reset();
+  return values;
+}
+
+NodeValues values_without_drains() {
+  NodeValues values = values_without_moves();
   values.join.drains = false;
   values.join.drained.clear();
   values.assignment = {values.assignment.replicas, {}, 0, false, {}};
@@ -116,8 +150,8 @@ void expect_next_26(const std::vector<Frame>& frames, const NodeValues& values) 
   expect(decode_given_up, golden_given_up());
   expect(decode_rank_loading, golden_rank_loading());
   expect(decode_rank_ready, golden_rank_ready());
-  expect(decode_form_replica, golden_form_replica());
-  expect(decode_form_replica, golden_form_replica_unbounded());
+  expect(decode_form_replica, values.form);
+  expect(decode_form_replica, values.form_unbounded);
   expect(decode_join_group, golden_join_group());
   expect(decode_rank_joined, golden_rank_joined());
   expect(decode_leave_group, golden_leave_group());
@@ -135,31 +169,28 @@ void expect_next_26(const std::vector<Frame>& frames, const NodeValues& values) 
 TEST(GoldenFrames, OfTheFirstEncoderStillDecode) {
   const auto frames = open_golden("v1.hex");
   ASSERT_EQ(frames.size(), 10U) << "run from the repository root";
-  step::StepResult result = golden_result();
-  result.failed.clear();
+  StreamValues streams = streams_without_moves();
+  streams.result.failed.clear();
   routing::ReplicaLoss loss = loss_without_work();
   loss.blamed.clear();
-  expect_first_ten(frames, result, view_without_lengths(), loss);
+  expect_first_ten(frames, streams, view_without_lengths(), loss);
 }
 
 TEST(GoldenFrames, OfTheSecondEncoderStillDecode) {
   const auto frames = open_golden("v1_1.hex");
   ASSERT_EQ(frames.size(), 10U);
-  expect_first_ten(frames, golden_result(), view_without_lengths(), loss_without_work());
+  expect_first_ten(frames, streams_without_moves(), view_without_lengths(), loss_without_work());
 }
 
 TEST(GoldenFrames, OfTheThirdEncoderStillDecode) {
   const auto frames = open_golden("v1_2.hex");
   ASSERT_EQ(frames.size(), 36U);
-  expect_first_ten(frames, golden_result(), golden_view(), loss_without_work());
+  expect_first_ten(frames, streams_without_moves(), golden_view(), loss_without_work());
   expect_next_26(frames, values_without_drains());
 }
 
-TEST(GoldenFrames, OfTheFourthEncoderStillDecode) {
-  const auto frames = open_golden("v1_3.hex");
-  ASSERT_EQ(frames.size(), 45U);
-  expect_first_ten(frames, golden_result(), golden_view(), golden_loss());
-  expect_next_26(frames, {});
+// From the fourth encoder on: the nine behind those.
+void expect_next_9(const std::vector<Frame>& frames) {
   std::size_t next = 36;
   const auto expect = [&](auto decode, const auto& value) { EXPECT_EQ(decode(frames[next++].words).value(), value); };
   expect(decode_drain_ask, golden_drain_ask());
@@ -171,6 +202,28 @@ TEST(GoldenFrames, OfTheFourthEncoderStillDecode) {
   expect(decode_quota_demand, golden_quota_demand());
   expect(decode_quota_shares, golden_quota_shares());
   expect(decode_node_leaving, golden_node_leaving());
+}
+
+TEST(GoldenFrames, OfTheFourthEncoderStillDecode) {
+  const auto frames = open_golden("v1_3.hex");
+  ASSERT_EQ(frames.size(), 45U);
+  expect_first_ten(frames, streams_without_moves(), golden_view(), golden_loss());
+  expect_next_26(frames, values_without_moves());
+  expect_next_9(frames);
+}
+
+TEST(GoldenFrames, OfTheFifthEncoderStillDecode) {
+  const auto frames = open_golden("v1_4.hex");
+  ASSERT_EQ(frames.size(), 51U);
+  expect_first_ten(frames, {}, golden_view(), golden_loss());
+  expect_next_26(frames, {});
+  expect_next_9(frames);
+  EXPECT_EQ(decode_block_part(frames[45].words).value(), golden_block_part());
+  EXPECT_EQ(decode_move_ask(frames[46].words).value(), golden_move_ask());
+  EXPECT_EQ(decode_move_grant(frames[47].words).value(), golden_move_grant());
+  EXPECT_EQ(decode_move_stop(frames[48].words).value(), golden_move_stop());
+  EXPECT_EQ(decode_move_found(frames[49].words).value(), golden_move_found());
+  EXPECT_EQ(decode_move_over(frames[50].words).value(), golden_move_over());
 }
 
 std::vector<Frame> frames_of_today() {
@@ -218,12 +271,18 @@ std::vector<Frame> frames_of_today() {
           encode(golden_reload_decision()),
           encode(golden_quota_demand()),
           encode(golden_quota_shares()),
-          encode(golden_node_leaving())};
+          encode(golden_node_leaving()),
+          encode(golden_block_part()),
+          encode(golden_move_ask()),
+          encode(golden_move_grant()),
+          encode(golden_move_stop()),
+          encode(golden_move_found()),
+          encode(golden_move_over())};
 }
 
 // Not a promise to peers (a newer encoder may add fields), but a change here wants to be meant.
 TEST(GoldenFrames, OfTheNewestFileAreWhatThisBuildWrites) {
-  const auto golden = read_golden("v1_3.hex");
+  const auto golden = read_golden("v1_4.hex");
   const auto frames = frames_of_today();
   EXPECT_EQ(golden.size(), frames.size());
   for (std::size_t i = 0; i < frames.size(); ++i) {

@@ -58,6 +58,7 @@ step::Submission golden_submission() {
   submission.cache_salt = 0xFEDCBA9876543210;
   submission.output = step::OutputSelector::kLogitsAll;
   submission.alone_until = 6;
+  submission.source = {ReplicaId(3), Epoch(8), "10.0.0.2:7000", 64};
   return submission;
 }
 
@@ -103,6 +104,9 @@ step::StepPlan golden_plan() {
                   .new_blocks = {BlockId(8)},
                   .sample = true,
                   .output_index = 2}};
+  plan.reads = {{TransferId(51), 3, BlockId(9)}, {TransferId(51), 4, BlockId(2)}};
+  plan.writes = {{TransferId(52), 0, BlockId(11)}};
+  plan.forgotten = {TransferId(50)};
   return plan;
 }
 
@@ -117,7 +121,13 @@ step::StepResult golden_result() {
   result.stats = {4, 1, 0.125, 1000, 3};
   result.prompt_logprobs = {golden_prompt_logprobs()};
   result.failed = {{SequenceId(43), {StatusCode::kInternal, "sequence 43: block 8 outside the pool"}}};
+  result.blocks_written = 1;
+  result.damaged = {{TransferId(52), 0}};
   return result;
+}
+
+step::BlockPart golden_block_part() {
+  return {TransferId(51), 3, 1, 0x12345678, 4096, 1024, {std::byte{1}, std::byte{2}, std::byte{0xFF}}};
 }
 
 step::StepOutputs golden_outputs() { return {Epoch(7), StepId(9), 0, {golden_rows()}, {golden_prompt_logprobs()}}; }

@@ -8,6 +8,7 @@
 #include "cluster/wire/group_codec.h"
 #include "cluster/wire/link_codec.h"
 #include "cluster/wire/membership_codec.h"
+#include "cluster/wire/moves_codec.h"
 #include "cluster/wire/rank_codec.h"
 #include "cluster/wire/report_codec.h"
 #include "cluster/wire/step_codec.h"
@@ -22,6 +23,7 @@ std::vector<step::TokenDelta> golden_deltas();
 step::StepPlan golden_plan();
 step::StepResult golden_result();
 step::StepOutputs golden_outputs();
+step::BlockPart golden_block_part();
 routing::GatewayJoin golden_join();
 routing::ClusterView golden_view();
 routing::ReplicaLoss golden_loss();
@@ -53,6 +55,12 @@ replica::StopReplicaOrder golden_stop_replica();
 replica::RankEnded golden_rank_ended();
 replica::GenerationEnded golden_generation_ended();
 replica::ReplicaReport golden_replica_report();
+
+replica::MoveAsk golden_move_ask();
+replica::MoveGrant golden_move_grant();
+replica::MoveStop golden_move_stop();
+replica::MoveFound golden_move_found();
+replica::MoveOver golden_move_over();
 
 report::ProcessReports golden_process_reports();
 report::ClusterStatusReport golden_cluster_status();

@@ -5,22 +5,10 @@
 #include <cmath>
 #include <string>
 
-#include "tests/cluster/wire/random_values.h"
+#include "tests/cluster/wire/refused.h"
 
 namespace herd::wire {
 namespace {
-
-// A valid value that `spoil` changes: whether validate and decode, which agree, refuse it then.
-template <auto Draw, auto Decode>
-bool refused(auto spoil) {
-  Random random(7);
-  auto value = Draw(random);
-  EXPECT_TRUE(validate(value).ok()) << validate(value).message();
-  EXPECT_TRUE(Decode(encode(value).words).has_value());
-  spoil(value);
-  EXPECT_EQ(validate(value).ok(), Decode(encode(value).words).has_value());
-  return !validate(value).ok();
-}
 
 routing::ReplicaView serving_view(std::uint32_t id) {
   return {{{ReplicaId(id), Epoch(9)}, "10.0.0.1:7000", "cpu-1/x"}, routing::ReplicaState::kServing, true, 8, 2048};
@@ -254,11 +242,6 @@ TEST(ReportCodec, RefusesWhatAnOperatorCouldNotRead) {
 
 // What the limits of a kind allow fits into its longest frame.
 TEST(NodeCodecs, SealTheLargest) {
-  const auto travels = [](const auto& value, auto decode) {
-    EXPECT_TRUE(validate(value).ok()) << validate(value).message();
-    EXPECT_TRUE(seal(encode(value), Epoch(1)).has_value());
-    EXPECT_TRUE(decode(encode(value).words).has_value());
-  };
   const std::string name(256, 'n');
   const Status why{StatusCode::kInternal, std::string(kErrorMessageBytesMax, 'w')};
   routing::ReplicaView view = serving_view(1);

@@ -1,5 +1,6 @@
-// Random values of membership.capnp, group.capnp and report.capnp.
+// Random values of membership.capnp, group.capnp, moves.capnp and report.capnp.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,7 @@ scheduler::SchedulerConfig scheduler_config(Random& random) {
   config.shared_prefix_min = number(random);
   config.policy = static_cast<scheduler::SchedulingPolicy>(below(random, 2));
   config.steps_ahead = 1 + static_cast<std::uint32_t>(below(random, 2));
+  config.transfer_blocks_per_step = static_cast<std::uint32_t>(below(random, scheduler::kTransferBlocksPerStepMax + 1));
   return config;
 }
 
@@ -79,18 +81,42 @@ kv::BlockStats block_stats(Random& random) {
 
 scheduler::SchedulerStats scheduler_stats(Random& random) {
   scheduler::SchedulerStats stats;
-  for (std::uint32_t* count : {&stats.num_waiting, &stats.num_running, &stats.num_draining, &stats.plans_outstanding})
+  for (std::uint32_t* count : {&stats.num_waiting, &stats.num_running, &stats.num_draining, &stats.plans_outstanding,
+                               &stats.num_exports, &stats.num_imports})
     *count = number(random);
   stats.num_held_back = static_cast<std::uint32_t>(below(random, std::uint64_t{stats.num_waiting} + 1));
   stats.oldest_waiting_since = {static_cast<std::int64_t>(random() >> 1)};
   for (std::uint64_t* counter :
        {&stats.queue_tokens, &stats.accepted, &stats.refused_overloaded, &stats.refused_bad_input, &stats.finished_stop,
         &stats.finished_length, &stats.aborted, &stats.failed, &stats.preemptions, &stats.held_back, &stats.steps_planned,
-        &stats.prefill_rows, &stats.decode_rows, &stats.tokens_emitted, &stats.tokens_discarded, &stats.stale_results})
+        &stats.prefill_rows, &stats.decode_rows, &stats.tokens_emitted, &stats.tokens_discarded, &stats.stale_results,
+        &stats.blocks_exported, &stats.blocks_imported, &stats.blocks_damaged, &stats.blocks_given_up})
     *counter = random();
   stats.blocks = block_stats(random);
   return stats;
 }
+
+replica::MoveStats move_stats(Random& random) {
+  replica::MoveStats stats;
+  for (std::uint64_t* counter :
+       {&stats.fetches, &stats.fetches_whole, &stats.fetches_failed, &stats.blocks_in, &stats.bytes_in, &stats.blocks_recomputed,
+        &stats.blocks_damaged, &stats.blocks_out, &stats.bytes_out, &stats.leases_expired})
+    *counter = random();
+  stats.open = number(random);
+  stats.token_s = seconds(random);
+  return stats;
+}
+
+kv::BlockNews block_news(Random& random) {
+  kv::BlockNews news{static_cast<kv::BlockNews::Kind>(below(random, 3)), random(), 1 + number(random) / 2, 1 + number(random) / 2, {},
+                     {}};
+  for (auto* const keys : {&news.stored, &news.evicted}) {
+    for (std::size_t left = below(random, 9); left > 0; --left) keys->push_back(random());
+  }
+  return news;
+}
+
+TransferId move_id(Random& random) { return TransferId(1 + random() / 2); }
 
 std::vector<report::ProcessReport> processes(Random& random) {
   std::vector<report::ProcessReport> processes(below(random, 6));
@@ -191,9 +217,35 @@ replica::ReplicaReport random_replica_report(Random& random) {
            .stale_submissions = random(),
            .decode_step_s = seconds(random),
            .prompt_token_s = seconds(random),
-           .scheduler = scheduler_stats(random)},
-          maybe(random)};
+           .saved_s = seconds(random),
+           .scheduler = scheduler_stats(random),
+           .moves = maybe(random) ? move_stats(random) : replica::MoveStats()},
+          maybe(random),
+          maybe(random) ? std::optional(block_news(random)) : std::nullopt};
 }
+
+replica::MoveAsk random_move_ask(Random& random) {
+  replica::MoveAsk ask{
+      move_id(random), {letters(random, 1, 256, 'n'), letters(random, 1, 256, 'k'), 1U << below(random, 4)}, random(), 0, {}};
+  for (std::size_t left = 1 + below(random, 20); left > 0; --left) ask.hashes.push_back({random(), random()});
+  ask.first = static_cast<std::uint32_t>(below(random, ask.hashes.size()));
+  return ask;
+}
+
+replica::MoveGrant random_move_grant(Random& random) {
+  return {move_id(random), 1 + static_cast<std::uint32_t>(below(random, kMoveBlocksMax))};
+}
+
+replica::MoveStop random_move_stop(Random& random) { return {move_id(random)}; }
+
+replica::MoveFound random_move_found(Random& random) {
+  replica::MoveFound found{move_id(random), status(random), {}};
+  for (std::size_t left = found.status.ok() ? below(random, 50) : 0; left > 0; --left)
+    found.tokens.push_back(static_cast<TokenId>(below(random, 1U << 31)));
+  return found;
+}
+
+replica::MoveOver random_move_over(Random& random) { return {move_id(random), failure(random)}; }
 
 report::ProcessReports random_process_reports(Random& random) { return {processes(random)}; }
 report::StatusAsk random_status_ask(Random&) { return {}; }

@@ -110,6 +110,9 @@ step::Submission random_submission(Random& random) {
   submission.cache_salt = random();
   submission.output = selector(random);
   submission.alone_until = static_cast<std::uint32_t>(below(random, 100));
+  if (maybe(random))
+    submission.source = {ReplicaId(number(random)), Epoch(1 + random() / 2), letters(random, 1, kSourceAddressBytesMax, 'a'),
+                         1 + static_cast<std::uint32_t>(below(random, kSequenceTokensMax))};
   return submission;
 }
 
@@ -164,6 +167,12 @@ step::StepPlan random_plan(Random& random) {
     slice.output_index = static_cast<std::uint32_t>(below(random, 4096));
     plan.slices.push_back(std::move(slice));
   }
+  for (auto* const copies : {&plan.reads, &plan.writes}) {
+    const TransferId transfer(random());
+    for (std::uint32_t left = static_cast<std::uint32_t>(below(random, 4)); left > 0; --left)
+      copies->push_back({transfer, left * 100, BlockId(number(random))});
+  }
+  for (std::size_t left = below(random, 3); left > 0; --left) plan.forgotten.push_back(TransferId(random()));
   return plan;
 }
 
@@ -183,6 +192,9 @@ step::StepResult random_result(Random& random) {
       result.prompt_logprobs.push_back(prompt_logprobs(random, SequenceId(next_sequence++)));
     for (std::size_t left = below(random, 3); left > 0; --left)
       result.failed.push_back({SequenceId(next_sequence++), {StatusCode::kInternal, std::string(below(random, 100), 'x')}});
+    for (std::uint32_t left = static_cast<std::uint32_t>(below(random, 3)); left > 0; --left)
+      result.damaged.push_back({TransferId(random()), left});
+    result.blocks_written = static_cast<std::uint32_t>(result.damaged.size() + below(random, 9));
   }
   result.token_hash = random();
   result.stats = {static_cast<std::uint32_t>(below(random, 4096)), static_cast<std::uint32_t>(below(random, 64)),
@@ -198,6 +210,14 @@ step::StepOutputs random_outputs(Random& random) {
   for (std::size_t left = below(random, 4); left > 0; --left) part.outputs.push_back(rows(random, SequenceId(next_sequence++)));
   for (std::size_t left = below(random, 4); left > 0; --left)
     part.prompt_logprobs.push_back(prompt_logprobs(random, SequenceId(next_sequence++)));
+  return part;
+}
+
+step::BlockPart random_block_part(Random& random) {
+  step::BlockPart part{TransferId(random()), static_cast<std::uint32_t>(below(random, 4096)),
+                       static_cast<std::uint32_t>(below(random, 8)), number(random), 0, below(random, 5000), {}};
+  for (std::size_t left = 1 + below(random, 50); left > 0; --left) part.bytes.push_back(static_cast<std::byte>(below(random, 256)));
+  part.bytes_total = part.offset + part.bytes.size() + below(random, 5000);
   return part;
 }
 

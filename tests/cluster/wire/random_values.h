@@ -8,6 +8,7 @@
 #include "cluster/wire/group_codec.h"
 #include "cluster/wire/link_codec.h"
 #include "cluster/wire/membership_codec.h"
+#include "cluster/wire/moves_codec.h"
 #include "cluster/wire/rank_codec.h"
 #include "cluster/wire/report_codec.h"
 #include "cluster/wire/step_codec.h"
@@ -20,6 +21,7 @@ std::vector<step::TokenDelta> random_deltas(Random& random);
 step::StepPlan random_plan(Random& random);
 step::StepResult random_result(Random& random);
 step::StepOutputs random_outputs(Random& random);
+step::BlockPart random_block_part(Random& random);
 step::AttemptKey random_attempt(Random& random);
 handshake::Hello random_hello(Random& random);
 routing::GatewayJoin random_join(Random& random);
@@ -51,6 +53,12 @@ replica::StopReplicaOrder random_stop_replica(Random& random);
 replica::RankEnded random_rank_ended(Random& random);
 replica::GenerationEnded random_generation_ended(Random& random);
 replica::ReplicaReport random_replica_report(Random& random);
+
+replica::MoveAsk random_move_ask(Random& random);
+replica::MoveGrant random_move_grant(Random& random);
+replica::MoveStop random_move_stop(Random& random);
+replica::MoveFound random_move_found(Random& random);
+replica::MoveOver random_move_over(Random& random);
 
 report::ProcessReports random_process_reports(Random& random);
 report::StatusAsk random_status_ask(Random& random);

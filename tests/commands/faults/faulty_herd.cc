@@ -2,7 +2,7 @@
 //
 //   HERD_TEST_FAULTS="kind=die,rank=1,step=37" faulty_herd serve MODEL --tp 2 …
 //   HERD_TEST_POISON="token=7,position=40" faulty_herd node --config FILE --name node-1      (poisoned_rank.h)
-// HERD_TEST_FAULTS: faults that are planted at the start (planted_fault.h). HERD_TEST_FAULT_PIPE: a file descriptor; each line that
+// HERD_TEST_FAULTS: faults that are planted at the start (planted_fault.h); of a node, in each process of a rank that it starts. HERD_TEST_FAULT_PIPE: a file descriptor; each line that
 // comes out of it plants more, and is answered with a line on stderr. HERD_TEST_RESTARTS: so many restarts a minute, at once each.
 // Degrees are written --tp and --dp here.
 
@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -77,15 +78,20 @@ commands::EngineHooks hooks(const std::shared_ptr<FaultSchedule>& schedule) {
   return hooks;
 }
 
-Expected<actors::WrapRank> poison() {
+// Of ranks that are processes.
+Expected<actors::WrapRank> poison(const std::shared_ptr<FaultSchedule>& schedule) {
   const std::string text = from_environment("HERD_TEST_POISON");
-  if (text.empty()) return actors::WrapRank();
-  const auto poison = parse_poison(text);
-  if (!poison) return fail(poison.error());
-  return actors::WrapRank([poison = *poison](std::unique_ptr<shard::RankExecutor> executor, ReplicaId, std::uint32_t rank)
+  std::optional<Poison> poison;
+  if (!text.empty()) {
+    const auto parsed = parse_poison(text);
+    if (!parsed) return fail(parsed.error());
+    poison = *parsed;
+  }
+  return actors::WrapRank([schedule, poison](std::unique_ptr<shard::RankExecutor> executor, ReplicaId replica, std::uint32_t rank)
                               -> std::unique_ptr<shard::RankExecutor> {
-    if (poison.rank.value_or(rank) != rank) return executor;
-    return std::make_unique<PoisonedRank>(std::move(executor), poison);
+    executor = std::make_unique<FaultyRank>(std::move(executor), schedule, replica, rank);
+    if (!poison || poison->rank.value_or(rank) != rank) return executor;
+    return std::make_unique<PoisonedRank>(std::move(executor), *poison);
   });
 }
 
@@ -96,7 +102,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   int exit_code = 0;
   commands::add_serve(app, &exit_code, hooks(schedule));
-  const auto poisoned = poison();
+  const auto poisoned = poison(schedule);
   if (!poisoned) return commands::report(poisoned.error());
   commands::add_node(app, &exit_code);
   commands::add_rank(app, &exit_code, *poisoned);

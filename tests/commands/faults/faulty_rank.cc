@@ -61,6 +61,7 @@ FaultyRank::UnderWay FaultyRank::happen(const PlantedFault& fault, const step::S
     case FaultKind::kHang: hang();
     case FaultKind::kHangFor: std::this_thread::sleep_for(std::chrono::duration<double>(fault.seconds)); return {};
     case FaultKind::kFlipToken: return {.flips_token = true};
+    case FaultKind::kDamageBlock: return {.damages_block = true};
     default: return {};
   }
 }
@@ -75,7 +76,19 @@ step::StepResult FaultyRank::collect() {
   if (step.failed) return std::move(*step.failed);
   step::StepResult result = executor_->collect();
   if (step.flips_token) flip_token(result);
+  blocks_to_damage_ += step.damages_block ? 1 : 0;
   return result;
+}
+
+// Behind its checksum, as on the way.
+std::vector<step::BlockBytes> FaultyRank::take_blocks_read() {
+  std::vector<step::BlockBytes> blocks = executor_->take_blocks_read();
+  for (step::BlockBytes& block : blocks) {
+    if (blocks_to_damage_ == 0) break;
+    --blocks_to_damage_;
+    block.bytes[block.bytes.size() / 3] ^= std::byte{0x10};
+  }
+  return blocks;
 }
 
 }  // namespace herd::faults

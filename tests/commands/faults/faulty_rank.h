@@ -24,11 +24,14 @@ class FaultyRank final : public shard::RankExecutor {
   void submit(const step::StepPlan& plan) override;
   bool ready(std::chrono::microseconds patience) override;
   step::StepResult collect() override;
+  void give(step::BlockBytes block) override { executor_->give(std::move(block)); }
+  std::vector<step::BlockBytes> take_blocks_read() override;
 
  private:
   struct UnderWay {
     std::optional<step::StepResult> failed{};  // instead of the executor's
     bool flips_token = false;
+    bool damages_block = false;
   };
   // What the fault leaves of the step.
   UnderWay happen(const PlantedFault& fault, const step::StepPlan& plan) const;
@@ -39,6 +42,7 @@ class FaultyRank final : public shard::RankExecutor {
   const std::uint32_t rank_;
   bool has_said_thread_ = false;
   std::deque<UnderWay> steps_;
+  std::uint32_t blocks_to_damage_ = 0;
 };
 
 }  // namespace herd::faults

@@ -12,7 +12,8 @@ namespace herd::faults {
 namespace {
 
 constexpr std::array<const char*, static_cast<std::size_t>(FaultKind::kCount)> kNames{
-    "fail", "die", "die_in_collective", "skip_collective", "hang", "hang_in_collective", "hang_for", "flip_token"};
+    "fail", "die", "die_in_collective", "skip_collective", "hang", "hang_in_collective", "hang_for", "flip_token",
+    "damage_block"};
 constexpr double kSecondsMax = 600.0;
 
 template <class Number>

@@ -22,6 +22,7 @@ enum class FaultKind : std::uint8_t {
   kHangInCollective, // … from an operation of the step
   kHangFor,          // comes back `seconds` late
   kFlipToken,        // says that another token was sampled
+  kDamageBlock,      // of the next KV block that it hands out for another replica, a byte is another one
   kCount
 };
 

@@ -31,6 +31,8 @@ class PoisonedRank final : public shard::RankExecutor {
   void submit(const step::StepPlan& plan) override;
   bool ready(std::chrono::microseconds patience) override { return executor_->ready(patience); }
   step::StepResult collect() override { return executor_->collect(); }
+  void give(step::BlockBytes block) override { executor_->give(std::move(block)); }
+  std::vector<step::BlockBytes> take_blocks_read() override { return executor_->take_blocks_read(); }
 
  private:
   const std::unique_ptr<shard::RankExecutor> executor_;

@@ -118,10 +118,12 @@ NO_DATA = {
     'vllm:cpu_cache_usage_perc{model_name="$model_name"}': "there is one KV pool, that of vllm:kv_cache_usage_perc",
 }
 
-# A value of zero is right for these: levels, and what a quiet server has none of. Everything else must be above zero.
+# A value of zero is right for these: levels, what a quiet server has none of, and what takes several replicas. Everything else must
+# be above zero.
 MAY_BE_ZERO = re.compile(r"num_requests_(running|waiting)|cache_usage_perc|request_queue_time|herd_kv_blocks|"
                          r"admission_rejections|preemptions|herd_connections|herd_gateway|herd_streams|replayed|"
-                         r"herd_admission|evicted|discarded|status=~?\"[45]|prefix_cache_hits")
+                         r"herd_admission|evicted|discarded|herd_kv_(moves|moved|recomputed|damaged|leases)|status=~?\"[45]|"
+                         r"prefix_cache_hits")
 
 
 def filled(query, model):

@@ -18,13 +18,13 @@
 namespace herd::replica {
 namespace {
 
-constexpr TokenId kVocab = 64;
+constexpr TokenId kVocabulary = 64;
 constexpr std::uint32_t kBlockSize = 16;
 constexpr GatewayId kGateway{0xA};
 
 std::vector<TokenId> prompt_of(std::size_t tokens, TokenId first = 0) {
   std::vector<TokenId> prompt;
-  for (std::size_t i = 0; i < tokens; ++i) prompt.push_back(static_cast<TokenId>((static_cast<std::size_t>(first) + i * 7 + i / 5) % kVocab));
+  for (std::size_t i = 0; i < tokens; ++i) prompt.push_back(static_cast<TokenId>((static_cast<std::size_t>(first) + i * 7 + i / 5) % kVocabulary));
   return prompt;
 }
 
@@ -51,7 +51,7 @@ class BlockMovesTest : public testing::Test {
     config.scheduler.max_model_len = 400;
     config.scheduler.block_size = kBlockSize;
     config.scheduler.num_blocks = 60;
-    config.scheduler.vocab_size = kVocab;
+    config.scheduler.vocab_size = kVocabulary;
     config.ranks = ranks;
     model::LlamaConfig model;
     model.hidden_size = 64;
@@ -68,7 +68,7 @@ class BlockMovesTest : public testing::Test {
 
   void start(std::uint32_t replicas, std::uint32_t ranks = 1, const std::function<void(std::uint32_t, ReplicaCoreConfig&)>& change = {}) {
     sim::ToyConfig toy;
-    toy.vocab_size = kVocab;
+    toy.vocab_size = kVocabulary;
     for (std::uint32_t i = 0; i < replicas; ++i) {
       ReplicaCoreConfig config = config_of(i, ranks);
       if (change) change(i, config);
@@ -200,7 +200,7 @@ class BlockMovesTest : public testing::Test {
     const Stream& stream = streams_.at(number);
     step::Submission asked = stream.submission;
     asked.tokens.resize(asked.prompt_tokens);
-    const sim::ToyStream right = sim::toy_stream(asked, 400, kVocab);
+    const sim::ToyStream right = sim::toy_stream(asked, 400, kVocabulary);
     EXPECT_EQ(stream.finish, right.finish) << number;
     EXPECT_EQ(stream.tokens, right.tokens) << number;
   }

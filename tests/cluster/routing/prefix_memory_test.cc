@@ -19,11 +19,11 @@ std::vector<TokenId> tokens(std::size_t count, TokenId first = 0) {
 PromptPrefix of(const std::vector<TokenId>& prompt, std::uint64_t salt = 0, std::uint32_t block_size = 16) {
   return PromptPrefix::of(prompt, salt, block_size);
 }
-constexpr Instant kLater{5};
+constexpr Instant kUsedAt{5};
 
 TEST(PrefixMemory, KnowsTheLongestBeginningThatWasSent) {
   PrefixMemory memory;
-  memory.remember(of(tokens(200)), kA, kLater);
+  memory.remember(of(tokens(200)), kA, kUsedAt);
   auto prompt = tokens(1000);
   auto held = memory.find(of(prompt));
   ASSERT_TRUE(held);
@@ -37,15 +37,15 @@ TEST(PrefixMemory, KnowsTheLongestBeginningThatWasSent) {
 
 TEST(PrefixMemory, WhoWasSentItLastHoldsIt) {
   PrefixMemory memory;
-  memory.remember(of(tokens(128)), kA, kLater);
-  memory.remember(of(tokens(64)), kB, kLater);
+  memory.remember(of(tokens(128)), kA, kUsedAt);
+  memory.remember(of(tokens(64)), kB, kUsedAt);
   EXPECT_EQ(memory.find(of(tokens(64)))->by, kB);
   EXPECT_EQ(memory.find(of(tokens(128)))->by, kA) << "the longer beginning is its alone";
 }
 
 TEST(PrefixMemory, SaltsShareNothingAndShortPromptsHaveNoBeginning) {
   PrefixMemory memory;
-  memory.remember(of(tokens(128), 1), kA, kLater);
+  memory.remember(of(tokens(128), 1), kA, kUsedAt);
   EXPECT_FALSE(memory.find(of(tokens(128), 2)));
   EXPECT_FALSE(memory.find(of(tokens(63), 1)));
   EXPECT_FALSE(memory.find({}));
@@ -53,30 +53,30 @@ TEST(PrefixMemory, SaltsShareNothingAndShortPromptsHaveNoBeginning) {
 
 TEST(PrefixMemory, IsBoundedAndForgetsWhatWasSentLongestAgo) {
   PrefixMemory memory(4);
-  memory.remember(of(tokens(64, 0)), kA, kLater);
-  memory.remember(of(tokens(64, 1000)), kA, kLater);
-  memory.remember(of(tokens(64, 0)), kB, kLater);
-  for (TokenId i = 2; i < 5; ++i) memory.remember(of(tokens(64, i * 1000)), kA, kLater);
+  memory.remember(of(tokens(64, 0)), kA, kUsedAt);
+  memory.remember(of(tokens(64, 1000)), kA, kUsedAt);
+  memory.remember(of(tokens(64, 0)), kB, kUsedAt);
+  for (TokenId i = 2; i < 5; ++i) memory.remember(of(tokens(64, i * 1000)), kA, kUsedAt);
   EXPECT_EQ(memory.size(), 4U);
   EXPECT_TRUE(memory.find(of(tokens(64, 0)))) << "it was sent again";
   EXPECT_FALSE(memory.find(of(tokens(64, 1000))));
   PrefixMemory one;
-  one.remember(of(tokens(100'000)), kA, kLater);
+  one.remember(of(tokens(100'000)), kA, kUsedAt);
   EXPECT_EQ(one.size(), PrefixMemory::kPiecesMax);
 }
 
 TEST(PrefixMemory, CountsInTheSamePiecesWhateverTheBlocks) {
   for (const std::uint32_t block_size : {16U, 32U, 64U}) {
     PrefixMemory memory;
-    memory.remember(of(tokens(200), 0, block_size), kA, kLater);
+    memory.remember(of(tokens(200), 0, block_size), kA, kUsedAt);
     EXPECT_EQ(memory.size(), 3U) << block_size;
     const auto held = memory.find(of(tokens(1000), 0, block_size));
     ASSERT_TRUE(held);
     EXPECT_EQ(held->tokens, 192U) << block_size;
-    EXPECT_EQ(held->computed_by, kLater);
+    EXPECT_EQ(held->computed_by, kUsedAt);
   }
   PrefixMemory memory;
-  memory.remember(of(tokens(300), 0, 128), kA, kLater);
+  memory.remember(of(tokens(300), 0, 128), kA, kUsedAt);
   EXPECT_EQ(memory.size(), 2U) << "a piece is never shorter than a block";
 }
 

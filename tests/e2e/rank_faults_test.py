@@ -111,6 +111,7 @@ def fault_round(setting, server, name, fault, wanted, another_replica=False):
 
 
 # (name, fault of a rank, what it counts). Each is of one step of one rank.
+FUTEX, FUTEX_COMMAND, FUTEX_WAKE = "202", 0x7F, 1  # of Linux on x86-64
 AGAIN = {"generations": 1}
 FAULTS = {
     "a failed step": ("kind=fail", AGAIN),
@@ -139,13 +140,25 @@ def several_faults(setting, tensor_parallel, data_parallel, names):
 # --- Hangs ---
 
 
+def stop_outside_locks(thread):
+    """Stops it wherever it is, but for the moment in which it wakes another thread: then it holds the lock of a queue of the actor
+    system, and everything else would wait for that."""
+    while True:
+        stopped = StoppedThread(thread)
+        call = Path(f"/proc/{thread}/syscall").read_text().split()
+        if call[0] != FUTEX or int(call[2], 16) & FUTEX_COMMAND != FUTEX_WAKE:
+            return
+        stopped.go_on()
+        time.sleep(0.01)
+
+
 def start_hang(server, setting, how):
     """The streams, once the rank hangs."""
     if how == "a thread stopped by a debugger":
         streams = Streams(server, setting.requests)
         if not wait_until(lambda: streams.events > 8 * 20, PATIENCE_S):
             raise RuntimeError("no streams to be disturbed")
-        StoppedThread(server.rank_thread(0, 1))  # wherever it is
+        stop_outside_locks(server.rank_thread(0, 1))
         return streams
     server.plant(f"kind={how},rank=1,step={STEP}")
     return Streams(server, setting.requests)

@@ -18,7 +18,7 @@ enum class Reached : std::uint8_t {
   kJoinedServing, kGatewaysJoinedTwice, kSentNowhere, kFormedWithoutLeader, kNodesGivenUp, kPlacedElsewhere, kReleased,
   kDrains, kDrainsUndone, kRanksToldToEnd, kNodesToldToEnd, kNodesEndedInOrder, kMovedOff, kFinishedWhileDraining, kDrainsCutShort, kHeirs,
   kPartitions, kFlaps, kLeadersAsleep, kGatewaysAsleep, kTakenUpElsewhere, kTakenUpFinished,
-  kNewsTold, kNewsMissed,
+  kNewsTold, kNewsLost, kNewsMissed,
   kMovesAsked, kBlocksMoved, kMovesFailed, kMovesRefused, kMovesEndedByHolders, kMovesTimedOut, kMovesNotNeeded, kHoldersGone, kTakersGone,
   kBlocksDamaged, kBlocksForRoom, kLeasesExpired, kMoveLinksBroken, kMutedMoves, kStaleMoveWords, kFollowedByBlocks,
   kCount

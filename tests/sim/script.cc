@@ -16,6 +16,7 @@ constexpr Habit kHabits[] = {
     {&SimOptions::repeats_percent, "submissions and losses come twice"},
     {&SimOptions::not_finite_per_million, "rows come out as NaN"},
     {&SimOptions::preempt_every_steps, "sequences are preempted"},
+    {&SimOptions::lost_news_percent, "news of prefix caches are lost"},
     {&SimOptions::spoiled_percent, "blocks are damaged on the way"},
     {&SimOptions::broken_percent, "connections end while blocks move"},
     {&SimOptions::muted_percent, "moves fall silent"},

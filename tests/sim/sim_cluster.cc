@@ -90,7 +90,9 @@ void SimCluster::check_view(const routing::ReplicaView& known) {
   const SimReplica* truth = truth_.serving(id);
   if (truth != nullptr) {
     if (known != truth->view()) world_.violate("the coordinator knows another " + name + " than there is");
-    for (const SimGateway& gateway : gateways_) gateway.check_directory(truth->generation(), truth->cached());
+    for (const SimGateway& gateway : gateways_) {
+      if (!truth->is_behind(gateway.id())) gateway.check_directory(truth->generation(), truth->cached());
+    }
     return;
   }
   if (known.state != routing::ReplicaState::kLost) world_.violate("the coordinator believes that " + name + " is there");

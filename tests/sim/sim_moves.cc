@@ -21,6 +21,12 @@ TransferId move_of(const replica::ToHolder& message) {
   return std::visit([](const auto& what) { return what.move; }, message);
 }
 
+TransferId move_of(const replica::ToTaker& message) {
+  if (const auto* bytes = std::get_if<replica::SharedBlockBytes>(&message)) return (*bytes)->transfer;
+  if (const auto* over = std::get_if<replica::MoveOver>(&message)) return over->move;
+  return std::get<replica::MoveFound>(message).move;
+}
+
 }  // namespace
 
 SimMoves::SimMoves(World& world, Network& network, MovesHost& host)
@@ -73,14 +79,23 @@ void SimMoves::send(SimConnection& connection, ReplicaGeneration about, const re
                   });
 }
 
+bool SimMoves::falls_silent() {
+  if (world_.healed || !chance_.percent(world_.options.muted_percent)) return false;
+  world_.reach(Reached::kMutedMoves);
+  return true;
+}
+
 bool SimMoves::is_lost(const replica::ToHolder& message) {
   const TransferId move = move_of(message);
-  if (!std::holds_alternative<replica::MoveAsk>(message)) return muted_.contains(move);
-  if (!world_.healed && chance_.percent(world_.options.muted_percent)) {
-    world_.reach(Reached::kMutedMoves);
-    muted_.insert(move);
-  }
+  if (!std::holds_alternative<replica::MoveAsk>(message)) return unheard_by_holders_.contains(move);
+  if (falls_silent()) unheard_by_holders_.insert(move);
   return false;
+}
+
+bool SimMoves::is_lost(replica::TakerId taker, const replica::ToTaker& message) {
+  const std::pair move{taker, move_of(message)};
+  if (std::holds_alternative<replica::MoveFound>(message) && falls_silent()) unheard_by_takers_.insert(move);
+  return unheard_by_takers_.contains(move);
 }
 
 void SimMoves::on_holder_closed(const std::string& address) {
@@ -128,7 +143,7 @@ void SimMoves::on_word(const ConnectionPtr& connection, SimMoves& from, ReplicaG
 
 void SimMoves::send(replica::TakerId taker, const replica::ToTaker& message) {
   const auto known = takers_.find(taker);
-  if (known == takers_.end() || known->second.moves == nullptr) return;
+  if (known == takers_.end() || known->second.moves == nullptr || is_lost(taker, message)) return;
   const SimOptions& options = world_.options;
   const ConnectionPtr connection = known->second.connection;
   const auto* bytes = std::get_if<replica::SharedBlockBytes>(&message);
@@ -155,7 +170,8 @@ replica::ToTaker SimMoves::spoiled(const replica::SharedBlockBytes& bytes) {
 void SimMoves::end() {
   for (auto& [address, holder] : std::exchange(holders_, {})) holder.dial->stop();
   for (auto& [id, taker] : std::exchange(takers_, {})) taker.connection->close(SimConnection::kAcceptor);
-  muted_.clear();
+  unheard_by_holders_.clear();
+  unheard_by_takers_.clear();
 }
 
 }  // namespace herd::sim

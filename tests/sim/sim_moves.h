@@ -55,8 +55,10 @@ class SimMoves {
 
   Holder& dial(const std::string& address);
   void send(SimConnection& connection, routing::ReplicaGeneration about, const replica::ToHolder& message);
-  // The first word about a move that goes nowhere; false: it goes.
+  // Some moves fall silent: their holder hears no more than the first word, or their taker nothing at all.
+  [[nodiscard]] bool falls_silent();
   [[nodiscard]] bool is_lost(const replica::ToHolder& message);
+  [[nodiscard]] bool is_lost(replica::TakerId taker, const replica::ToTaker& message);
   // In the process of who is told.
   void on_word(const ConnectionPtr& connection, SimMoves& from, routing::ReplicaGeneration about, const replica::ToHolder& message);
   void on_word(const replica::ToTaker& message, bool spoiled);
@@ -71,7 +73,8 @@ class SimMoves {
   std::map<std::string, Holder> holders_;  // by address
   std::map<replica::TakerId, Taker> takers_;
   replica::TakerId last_taker_ = 0;
-  std::set<TransferId> muted_;  // moves of this generation of which their holders hear no more
+  std::set<TransferId> unheard_by_holders_;
+  std::set<std::pair<replica::TakerId, TransferId>> unheard_by_takers_;
 };
 
 }  // namespace herd::sim

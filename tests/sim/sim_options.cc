@@ -150,9 +150,11 @@ void draw_moves(SimOptions& options, Dice& dice) {
   options.block_us_max = dice.one_in(2) ? options.message_us_max : dice.between(500, 20'000);
   if (!dice.one_in(3)) options.spoiled_percent = dice.some(2, 6);
   options.broken_percent = dice.some(3, 4);
-  options.muted_percent = dice.some(3, 60);
+  options.muted_percent = dice.some(3, 80);
   if (options.flood || dice.one_in(4)) return;
   options.alike = true;
+  // Where a word takes no time, computing is slower than copying for longer.
+  if (dice.one_in(2)) options.message_us_max = options.block_us_max = std::min<std::int64_t>(options.message_us_max, dice.between(1, 40));
   if (!options.rates) options.rates = rates_of(options, 1);
   const std::uint32_t more = dice.between(80, 250);
   options.prompt_tokens_max += more;
@@ -222,6 +224,7 @@ SimOptions draw_options(std::uint64_t seed) {
   if (!dice.one_in(12)) draw_faults(options, dice);
   draw_prediction(options, dice);
   draw_moves(options, dice);
+  options.lost_news_percent = dice.some(5, 10);
   return options;
 }
 

@@ -118,9 +118,10 @@ struct SimOptions {
   std::uint32_t repeats_percent = 0;      // submissions that come twice
   std::uint32_t resumed_percent = 0;      // requests that only one kind of numerics may serve
   std::uint32_t bad_percent = 0;          // requests that no replica can take
+  std::uint32_t lost_news_percent = 0;    // news of prefix caches that do not come
   std::uint32_t spoiled_percent = 0;      // KV blocks that are damaged on the way
   std::uint32_t broken_percent = 0;       // words to one that takes blocks with which their connection ends
-  std::uint32_t muted_percent = 0;        // moves of which their holder hears no more than the first word
+  std::uint32_t muted_percent = 0;        // moves that fall silent in one direction
 
   // What a replica takes at one time.
   [[nodiscard]] std::uint32_t sequences_max() const { return scheduler.max_num_seqs + scheduler.queue_requests_max; }

@@ -365,11 +365,17 @@ void SimReplica::send_all(GatewayId gateway) {
   const auto joined = gateways_.find(gateway);
   if (joined == gateways_.end()) return;
   auto all = life_->all_news();
+  joined->second.misses_news = false;
   send_report(joined->second, std::move(all));
 }
 
 void SimReplica::send_news(kv::BlockNews news) {
-  for (const auto& [id, joined] : gateways_) send_report(joined, news);
+  const SimOptions& options = world_.options;
+  for (auto& [id, joined] : gateways_) {
+    joined.misses_news = options.lost_news_percent > 0 && !world_.healed && chance_.percent(options.lost_news_percent);
+    if (joined.misses_news) world_.reach(Reached::kNewsLost);
+    send_report(joined, joined.misses_news ? std::nullopt : std::optional(news));
+  }
 }
 
 void SimReplica::send_report(const JoinedGateway& to, std::optional<kv::BlockNews> news) {

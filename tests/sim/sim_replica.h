@@ -44,6 +44,11 @@ class SimReplica : private LifeHost, private RanksHost, private MovesHost {
   [[nodiscard]] routing::ReplicaView view() const;
   // What its prefix cache holds. It serves.
   [[nodiscard]] std::optional<kv::BlockNews> cached() const { return life_->all_news(); }
+  // Its last news did not get to that gateway, which cannot know of it.
+  [[nodiscard]] bool is_behind(GatewayId gateway) const {
+    const auto joined = gateways_.find(gateway);
+    return joined != gateways_.end() && joined->second.misses_news;
+  }
 
   // From its node.
   void start();
@@ -84,6 +89,7 @@ class SimReplica : private LifeHost, private RanksHost, private MovesHost {
   struct JoinedGateway {
     ConnectionPtr connection;
     SimGateway* gateway;
+    bool misses_news = false;  // and was told none since
   };
 
   [[nodiscard]] SimProcess& supervisor_process() const;

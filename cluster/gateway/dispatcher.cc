@@ -236,11 +236,11 @@ bool Dispatcher::move_off(Instant now, bool& crowd, GatewayEffects& effects) {
 
 void Dispatcher::send(SequenceId sequence, const routing::Route& to, const routing::RouteQuestion& question, Instant now,
                       GatewayEffects& effects) {
-  const auto source = router_.source_for(question, to, now);
-  router_.on_sent(to.generation, question, now);
+  auto share = router_.share_of(question, to.generation, now);
+  router_.on_sent(to.generation, question, share.held, now);
   lot_.remove(sequence);
   RunOn run{to, ledger_.on_routed(sequence, to)};
-  if (source) run.submission.source = *source;
+  if (share.source) run.submission.source = std::move(*share.source);
   effects.emplace_back(std::move(run));
 }
 

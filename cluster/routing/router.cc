@@ -126,12 +126,11 @@ std::uint32_t Router::failures_in_a_row(ReplicaGeneration generation) const {
   return replica == nullptr ? 0 : replica->failures;
 }
 
-void Router::on_sent(ReplicaGeneration generation, const RouteQuestion& question, Instant now) {
+void Router::on_sent(ReplicaGeneration generation, const RouteQuestion& question, std::uint64_t held, Instant now) {
   Replica* replica = find(generation);
   HERD_CHECK(replica != nullptr, "a sequence is sent to a replica of the view");
   ++replica->running;
   if (question.alone) ++replica->suspects;
-  const std::uint64_t held = choice_for(question, now).held_by(generation);
   replica->load.on_sent(question.tokens - held);
   stats_.prompt_tokens += question.tokens;
   stats_.held_tokens += held;
@@ -209,14 +208,17 @@ RouteChoice Router::choice_for(const RouteQuestion& question, Instant now) const
   return {question.tokens, std::move(holdings), std::move(givers)};
 }
 
-std::optional<step::KvSource> Router::source_for(const RouteQuestion& question, const Route& to, Instant now) const {
-  const Replica* taker = find(to.generation);
-  if (taker == nullptr || policy_ == RoutingPolicy::kRoundRobin) return std::nullopt;
+Router::PromptShare Router::share_of(const RouteQuestion& question, ReplicaGeneration to, Instant now) const {
+  const Replica* taker = find(to);
+  if (taker == nullptr) return {};
   const RouteChoice choice = choice_for(question, now);
+  PromptShare share{choice.held_by(to)};
+  if (policy_ == RoutingPolicy::kRoundRobin) return share;
   const RouteChoice::Giver giver = choice.giver_for(taker->view);
-  if (giver.tokens < choice.held_by(to.generation) + kMovedTokensMin) return std::nullopt;
+  if (giver.tokens < share.held + kMovedTokensMin) return share;
   const Route& from = giver.view->route;
-  return step::KvSource{from.generation.replica, from.generation.epoch, from.address, static_cast<std::uint32_t>(giver.tokens)};
+  share.source = step::KvSource{from.generation.replica, from.generation.epoch, from.address, static_cast<std::uint32_t>(giver.tokens)};
+  return share;
 }
 
 bool Router::serves(const Replica& replica) const {

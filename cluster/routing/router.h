@@ -7,7 +7,7 @@
 // does not hold (prefix_directory.h), at its measured rate, and the steps of an answer (replica_load.h). Among those about as fast the
 // one that holds most of the prompt, then the one that was sent its beginning last, then the one with the fewest sequences, then in
 // turn. As long as one of them has not said how fast it is, numbers of sequences decide, but for a few. What another replica's cache
-// has of the prompt may come from there (source_for), at the rate at which blocks came to that replica before.
+// has of the prompt may come from there (share_of), at the rate at which blocks came to that replica before.
 //
 //   serving ──on_refused──> resting ──a place got free, its rest is over──> serving
 //      │  ──on_link_lost──> resting ──on_link_open, a newer view says serving, its rest is over──> serving
@@ -84,7 +84,8 @@ class Router {
 
   // A sequence runs there / has ended there or was stopped / must go elsewhere. Generations that the view does not have
   // are ignored, but for the first.
-  void on_sent(ReplicaGeneration generation, const RouteQuestion& question, Instant now);
+  // `held`: share_of().held, as it is sent.
+  void on_sent(ReplicaGeneration generation, const RouteQuestion& question, std::uint64_t held, Instant now);
   void on_ended(ReplicaGeneration generation, bool alone);
   void on_left(ReplicaGeneration generation, bool alone);
   void on_suspicion_cleared(ReplicaGeneration generation);
@@ -95,9 +96,14 @@ class Router {
   // The replica that shall take it; nullopt: none now.
   [[nodiscard]] std::optional<Route> pick(const RouteQuestion& question, Instant now);
   [[nodiscard]] bool takes(const RouteQuestion& question, Instant now) const;  // pick() would find one
-  // Another replica whose cache has more of the prompt than that of the one it is sent to, so that blocks may come from there; it may
-  // drain or be full. nullopt: none has so much more that it is worth asking.
-  [[nodiscard]] std::optional<step::KvSource> source_for(const RouteQuestion& question, const Route& to, Instant now) const;
+  struct PromptShare {
+    std::uint64_t held = 0;                // of the question's tokens, those that the replica's cache has, or has soon
+    // Another replica whose cache has more, so that blocks may come from there; it may drain or be full. nullopt: none has so much
+    // more that it is worth asking.
+    std::optional<step::KvSource> source{};
+  };
+  // What that replica does not have to compute, if it is sent there.
+  [[nodiscard]] PromptShare share_of(const RouteQuestion& question, ReplicaGeneration to, Instant now) const;
   // There is one that would take it in the next round.
   [[nodiscard]] bool takes_next_round(RouteQuestion question, Instant now) const;
 

@@ -75,7 +75,8 @@ class Bench {
       const double named = thread_microseconds();
       const RouteQuestion question{.tokens = prompt.size(), .prefix = &prefix};
       const auto to = router_.pick(question, now_);
-      router_.on_sent(to->generation, question, now_);
+      const auto share = router_.share_of(question, to->generation, now_);
+      router_.on_sent(to->generation, question, share.held, now_);
       const double picked = thread_microseconds();
       name_us.push_back(named - start);
       pick_us.push_back(picked - named);

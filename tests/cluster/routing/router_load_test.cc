@@ -35,7 +35,7 @@ struct RouterLoadTest : testing::Test {
     const RouteQuestion question{.tokens = tokens, .prefix = &prefix};
     const auto route = router.pick(question, now);
     EXPECT_TRUE(route);
-    router.on_sent(route->generation, question, now);
+    router.on_sent(route->generation, question, router.share_of(question, route->generation, now).held, now);
     return route->generation.replica.value;
   }
   static PromptPrefix prompt(TokenId first, std::size_t tokens = kPrompt) {
@@ -213,17 +213,17 @@ TEST_F(RouterLoadTest, BlocksMayComeFromWhoHasMoreOfThePrompt) {
   holds(1, asked, 48);
   holds(2, asked, 10);
   const RouteQuestion question{.tokens = kPrompt, .prefix = &asked};
-  const auto to = [](std::uint32_t replica) { return Route{generation(replica), "h:1", "n"}; };
-  EXPECT_EQ(router.source_for(question, to(2), now), (step::KvSource{ReplicaId(0), Epoch(1), "h:1", 800}));
-  EXPECT_FALSE(router.source_for(question, to(0), now)) << "it has most itself";
-  EXPECT_FALSE(router.source_for(question, to(1), now)) << "32 tokens more are not worth asking";
+  const auto source = [&](std::uint32_t to) { return router.share_of(question, generation(to), now).source; };
+  EXPECT_EQ(source(2), (step::KvSource{ReplicaId(0), Epoch(1), "h:1", 800}));
+  EXPECT_FALSE(source(0)) << "it has most itself";
+  EXPECT_FALSE(source(1)) << "32 tokens more are not worth asking";
   EXPECT_TRUE(router.on_draining(generation(0)));
-  EXPECT_EQ(router.source_for(question, to(2), now)->replica, ReplicaId(0)) << "it gives while it drains";
+  EXPECT_EQ(source(2)->replica, ReplicaId(0)) << "it gives while it drains";
   router.on_link_lost(generation(0), seconds_after(now, 1));
-  EXPECT_EQ(router.source_for(question, to(2), now)->replica, ReplicaId(1)) << "who cannot be reached from here cannot from there";
+  EXPECT_EQ(source(2)->replica, ReplicaId(1)) << "who cannot be reached from here cannot from there";
   router.on_lost(generation(1));
-  EXPECT_FALSE(router.source_for(question, to(2), now));
-  EXPECT_FALSE(router.source_for({.tokens = kPrompt}, to(2), now));
+  EXPECT_FALSE(source(2));
+  EXPECT_FALSE(router.share_of({.tokens = kPrompt}, generation(2), now).source);
 }
 
 TEST_F(RouterLoadTest, BlocksOfOtherNumericsAreNoUse) {
@@ -235,7 +235,7 @@ TEST_F(RouterLoadTest, BlocksOfOtherNumericsAreNoUse) {
   const PromptPrefix asked = prompt(0);
   holds(0, asked, 60);
   holds(1, asked, 0);
-  EXPECT_FALSE(router.source_for({.tokens = kPrompt, .prefix = &asked}, {generation(1), "h:1", "n"}, now));
+  EXPECT_FALSE(router.share_of({.tokens = kPrompt, .prefix = &asked}, generation(1), now).source);
 }
 
 TEST_F(RouterLoadTest, WhatMovesSoonMakesAnotherReplicaWorthIt) {

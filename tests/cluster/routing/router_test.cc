@@ -32,7 +32,7 @@ struct RouterTest : testing::Test {
   }
   std::optional<ReplicaGeneration> send(const RouteQuestion& question = {}, Instant now = kNow) {
     const auto to = pick(question, now);
-    if (to) router.on_sent(*to, question, kNow);
+    if (to) router.on_sent(*to, question, 0, kNow);
     return to;
   }
 
@@ -64,9 +64,9 @@ TEST_F(RouterTest, TakesTurnsAmongEquals) {
 
 TEST_F(RouterTest, PrefersTheReplicaThatRunsFewest) {
   view({replica(0), replica(1), replica(2)});
-  router.on_sent(generation(0), {}, kNow);
-  router.on_sent(generation(2), {}, kNow);
-  router.on_sent(generation(2), {}, kNow);
+  router.on_sent(generation(0), {}, 0, kNow);
+  router.on_sent(generation(2), {}, 0, kNow);
+  router.on_sent(generation(2), {}, 0, kNow);
   EXPECT_EQ(send(), generation(1));
   EXPECT_EQ(send(), generation(0));
   EXPECT_EQ(send(), generation(1));
@@ -152,7 +152,7 @@ TEST_F(RouterTest, ACutLinkRestsUntilItsTimeOrANewerView) {
 
 TEST_F(RouterTest, AFullReplicaRestsUntilItsTimeOrAPlaceIsFree) {
   view({replica(0), replica(1)});
-  router.on_sent(generation(0), {}, kNow);
+  router.on_sent(generation(0), {}, 0, kNow);
   router.on_refused(generation(0), kLater);
   EXPECT_EQ(send(), generation(1));
   EXPECT_EQ(send(), generation(1)) << "though it runs more";

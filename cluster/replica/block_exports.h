@@ -1,7 +1,7 @@
 #pragma once
 // BlockExports: the moves of KV blocks out of this replica, on behalf of others that asked. Each is a lease: the blocks stay in the
-// cache while the taker goes on granting, or something is on its way to it, and are let go when it stops, is gone, or is silent for
-// too long. Pure.
+// cache while the taker goes on granting, and are let go when the last one was read, or when it stops, is gone, or is silent for too
+// long. Pure.
 
 #include <cstdint>
 #include <optional>

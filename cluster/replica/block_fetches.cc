@@ -111,18 +111,34 @@ void BlockFetches::on_found(const MoveFound& found, scheduler::Scheduler& schedu
   // A hash may be of other tokens; what is cached under it is none of this chain.
   const bool same = std::ranges::equal(std::span(found.tokens).first(tokens), std::span(fetch->tokens).first(tokens));
   if (!found.status.ok() || !same || blocks <= fetch->first) return stop(*fetch, scheduler);
+  fetch->found = true;
   fetch->end = std::min(fetch->end, blocks);
   scheduler.shorten_import(fetch->id, fetch->end);
-  grant(*fetch);
+  grant(*fetch, scheduler, now);
 }
 
-void BlockFetches::grant(Fetch& fetch) {
+void BlockFetches::grant(Fetch& fetch, const scheduler::Scheduler& scheduler, Instant now) {
   const std::uint64_t bytes = std::max<std::uint64_t>(config_.block_bytes, 1);
   const auto window = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(kBytesOnTheWay / bytes, 2, 1024));
   const std::uint32_t upto = std::min(fetch.end, fetch.first + fetch.complete + window);
-  if (upto <= fetch.granted) return;
-  messages_.push_back({fetch.holder, MoveGrant{fetch.id, upto - fetch.granted}});
-  fetch.granted = upto;
+  const std::uint64_t blocks_max = std::max<std::uint64_t>(kBytesUnwritten / bytes, 1);
+  const std::uint64_t before = unwritten(scheduler);
+  if (upto <= fetch.granted || before >= blocks_max) return;
+  const auto blocks = static_cast<std::uint32_t>(std::min<std::uint64_t>(upto - fetch.granted, blocks_max - before));
+  messages_.push_back({fetch.holder, MoveGrant{fetch.id, blocks}});
+  fetch.granted += blocks;
+  fetch.heard = now;
+}
+
+void BlockFetches::grant_more(const scheduler::Scheduler& scheduler, Instant now) {
+  for (Fetch& fetch : fetches_)
+    if (fetch.found && !fetch.stopped) grant(fetch, scheduler, now);
+}
+
+std::uint64_t BlockFetches::unwritten(const scheduler::Scheduler& scheduler) const {
+  std::uint64_t blocks = 0;
+  for (const Fetch& fetch : fetches_) blocks += fetch.granted - fetch.first - fetch.complete + scheduler.blocks_unwritten(fetch.id);
+  return blocks;
 }
 
 SharedBlockBytes BlockFetches::on_bytes(SharedBlockBytes bytes, scheduler::Scheduler& scheduler, Instant now) {
@@ -138,7 +154,7 @@ SharedBlockBytes BlockFetches::on_bytes(SharedBlockBytes bytes, scheduler::Sched
   if (ranks != (1U << config_.kind.ranks) - 1) return bytes;
   ++fetch->complete;
   scheduler.on_block_arrived(fetch->id, bytes->index);
-  grant(*fetch);
+  grant(*fetch, scheduler, now);
   return bytes;
 }
 
@@ -153,15 +169,19 @@ void BlockFetches::on_holder_gone(routing::ReplicaGeneration holder, scheduler::
 
 void BlockFetches::on_timer(Instant now, scheduler::Scheduler& scheduler) {
   for (Fetch& fetch : fetches_)
-    if (fetch.ends_by <= now || seconds_after(fetch.heard, kSilenceSeconds) <= now) stop(fetch, scheduler);
+    if (given_up_at(fetch) <= now) stop(fetch, scheduler);
+}
+
+Instant BlockFetches::given_up_at(const Fetch& fetch) {
+  const bool to_come = !fetch.found || fetch.granted > fetch.first + fetch.complete;
+  return to_come ? std::min(fetch.ends_by, seconds_after(fetch.heard, kSilenceSeconds)) : fetch.ends_by;
 }
 
 std::optional<Instant> BlockFetches::deadline() const {
   std::optional<Instant> next;
   for (const Fetch& fetch : fetches_) {
     if (fetch.stopped) continue;
-    const Instant at = std::min(fetch.ends_by, seconds_after(fetch.heard, kSilenceSeconds));
-    next = next ? std::min(*next, at) : at;
+    next = next ? std::min(*next, given_up_at(fetch)) : given_up_at(fetch);
   }
   return next;
 }

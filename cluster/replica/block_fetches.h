@@ -38,7 +38,9 @@ class BlockFetches {
   static constexpr double kSecondsLeast = 2.0;              // what a move may take in any case: the machine may be busy
   static constexpr double kBytesPerSecond = 1e9;            // as long as nothing has moved lately
   static constexpr double kMeasuredSeconds = 30.0;          // for so long what moved last says how fast the next will
-  static constexpr std::uint64_t kBytesOnTheWay = 16 << 20; // granted and not here yet
+  static constexpr std::uint64_t kBytesOnTheWay = 16 << 20; // of a move: granted and not here yet
+  // Of all moves: granted and not written. No rank keeps more (step::GivenBlocks), whatever its share of a block is.
+  static constexpr std::uint64_t kBytesUnwritten = 128 << 20;
 
   BlockFetches(const MoveConfig& config, const scheduler::SchedulerConfig& scheduler)
       : config_(config), block_size_(scheduler.block_size), prefix_caching_(scheduler.prefix_caching) {}
@@ -65,6 +67,8 @@ class BlockFetches {
   // That generation cannot be reached.
   void on_holder_gone(routing::ReplicaGeneration holder, scheduler::Scheduler& scheduler);
   void on_timer(Instant now, scheduler::Scheduler& scheduler);
+  // Blocks may have been written, or moves be over: more may come.
+  void grant_more(const scheduler::Scheduler& scheduler, Instant now);
   // The scheduler says that an import is over. The sequences that waited for it.
   [[nodiscard]] std::vector<step::Submission> on_end(const scheduler::TransferEnd& end, Instant now);
   // No more comes, and sequences that wait are computed here.
@@ -99,6 +103,7 @@ class BlockFetches {
     std::uint32_t complete = 0;           // blocks of which all bytes are here
     Instant begun, heard;
     Instant ends_by;
+    bool found = false;                   // the holder has said what it has
     bool stopped = false;                 // it waits for its blocks to come back, and takes nothing more
     std::vector<Waiting> waiting;
   };
@@ -107,7 +112,10 @@ class BlockFetches {
   [[nodiscard]] Fetch* find(TransferId id);
   // A move under way that brings what the submission needs.
   [[nodiscard]] Fetch* find_for(const step::Submission& submission, std::span<const TokenId> chain);
-  void grant(Fetch& fetch);
+  void grant(Fetch& fetch, const scheduler::Scheduler& scheduler, Instant now);
+  [[nodiscard]] std::uint64_t unwritten(const scheduler::Scheduler& scheduler) const;  // blocks that were granted
+  // When it is not waited for any longer: the holder is silent only while something is to come from it.
+  [[nodiscard]] static Instant given_up_at(const Fetch& fetch);
   void stop(Fetch& fetch, scheduler::Scheduler& scheduler);
   void give_up(Fetch& fetch, scheduler::Scheduler& scheduler);
   [[nodiscard]] double block_seconds(Instant now) const;

@@ -36,6 +36,7 @@ std::vector<step::Submission> ReplicaMoves::settle(scheduler::Scheduler& schedul
     }
     for (step::Submission& submission : fetches_.on_end(end, now)) ready.push_back(std::move(submission));
   }
+  fetches_.grant_more(scheduler, now);
   return ready;
 }
 

@@ -5,8 +5,8 @@
 #include "cluster/handshake/hello.h"
 #include "cluster/schema/moves.capnp.h"
 #include "cluster/wire/flat_message.h"
-#include "cluster/wire/schema_values.h"
 #include "cluster/wire/generate_codec.h"
+#include "cluster/wire/schema_values.h"
 
 namespace herd::wire {
 

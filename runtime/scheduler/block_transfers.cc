@@ -110,6 +110,11 @@ void BlockTransfers::on_block_arrived(TransferId transfer, std::uint32_t index) 
   import->arrived.push_back(index);
 }
 
+std::uint32_t BlockTransfers::unwritten(TransferId transfer) const {
+  const Import* const import = find_in(imports_, transfer);
+  return import == nullptr ? 0 : static_cast<std::uint32_t>(import->arrived.size()) + import->in_flight;
+}
+
 void BlockTransfers::end_import(kv::BlockManager& blocks, TransferId transfer) {
   Import* const import = find_import(transfer);
   if (import == nullptr) return;

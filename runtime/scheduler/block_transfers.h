@@ -84,6 +84,8 @@ class BlockTransfers {
   [[nodiscard]] bool wants(TransferId transfer, std::uint32_t index) const;
   // Every rank has its bytes, or will have them before the next plan. Nothing when it is not wanted.
   void on_block_arrived(TransferId transfer, std::uint32_t index);
+  // Blocks that have arrived, and whose write is not acknowledged.
+  [[nodiscard]] std::uint32_t unwritten(TransferId transfer) const;
   void end_import(kv::BlockManager& blocks, TransferId transfer);
 
   // Some transfer is not over, or there is something that ranks are to forget.

@@ -94,6 +94,8 @@ class Scheduler {
   [[nodiscard]] bool wants_block(TransferId transfer, std::uint32_t index) const { return state_.transfers.wants(transfer, index); }
   // Every rank has the block's bytes, or will have them before the next plan. Nothing when it is not wanted.
   void on_block_arrived(TransferId transfer, std::uint32_t index) { state_.transfers.on_block_arrived(transfer, index); }
+  // Blocks that have arrived, and whose write is not acknowledged.
+  [[nodiscard]] std::uint32_t blocks_unwritten(TransferId transfer) const { return state_.transfers.unwritten(transfer); }
   void end_import(TransferId transfer) { state_.transfers.end_import(state_.sequences.blocks(), transfer); }
   // Of the transfers that are over since it was asked last: each that was begun has exactly one. To be asked after whatever
   // may end one: all of the above, plan_step, on_step_done.

@@ -268,6 +268,32 @@ TEST_F(BlockMovesTest, SequencesWithOnePromptShareAMove) {
   expect_nothing_held();
 }
 
+// Ranks keep what they were given until a plan writes it.
+TEST_F(BlockMovesTest, NoMoreIsGrantedThanRanksKeep) {
+  start(2, 1, [](std::uint32_t, ReplicaCoreConfig& config) { config.moves.block_bytes = BlockFetches::kBytesUnwritten / 3; });
+  for (const std::uint64_t stream : {1, 2}) submit(stream, 0, prompt_of(200, static_cast<int>(stream)));
+  run();
+  for (const std::uint64_t stream : {3, 4}) submit(stream, 1, prompt_of(200, static_cast<int>(stream - 2)), 0, 192);
+  const auto deliver = [&] {  // and the holder's rank works, the taker's does not
+    while (!messages_.empty() || !replicas_[0].to_ranks[0].empty()) {
+      if (work(0, 0)) continue;
+      auto message = std::move(messages_.front());
+      messages_.pop_front();
+      message();
+    }
+  };
+  deliver();
+  const auto given = std::ranges::count_if(replicas_[1].to_ranks[0], [](const auto& what) { return std::holds_alternative<SharedBlockBytes>(what); });
+  EXPECT_EQ(given, 3);
+  now_ = seconds_after(now_, 1.5 * BlockFetches::kSilenceSeconds);
+  act(1, [&](auto& core, auto& effects) { core.on_timer(now_, {}, effects); });
+  EXPECT_EQ(moves(1).open, 2U) << "the holder is not silent: nothing is to come from it";
+  run();
+  for (const std::uint64_t stream : {3, 4}) expect_right(stream);
+  EXPECT_EQ(moves(1).blocks_in, 24U);
+  expect_nothing_held();
+}
+
 TEST_F(BlockMovesTest, WhatItIsNotWorthIsComputed) {
   start(2, 1, [](std::uint32_t, ReplicaCoreConfig& config) { config.moves.block_bytes = 4ULL << 30; });
   submit(1, 0, prompt_of(200));

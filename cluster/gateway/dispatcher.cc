@@ -187,8 +187,8 @@ void Dispatcher::route(Instant now, GatewayEffects& effects) {
                                           .orphan = entry.submission.attempt > 0,
                                           .tokens = parked.tokens,
                                           .prefix = &parked.prefix};
-    if (const auto to = router_.pick(question, now)) {
-      send(sequence, *to, question, now, effects);
+    if (auto to = router_.pick(question, now)) {
+      send(sequence, std::move(*to), question, now, effects);
     } else {
       crowd |= question.orphan && router_.takes_next_round(question, now);
     }
@@ -225,22 +225,21 @@ bool Dispatcher::move_off(Instant now, bool& crowd, GatewayEffects& effects) {
     }
     const routing::PromptPrefix prefix = router_.prefix_of(entry.submission.tokens, entry.submission.cache_salt);
     question.prefix = &prefix;
-    const routing::Route to = *router_.pick(question, now);
+    auto to = *router_.pick(question, now);
     const auto left = ledger_.move(sequence, {StatusCode::kAborted, name_of(entry.on->generation) + (drains ? " drains" : " is slow")});
     effects.emplace_back(StopOn{left.from, left.attempt});
     router_.on_left(left.from.generation, left.was_suspect);
-    send(sequence, to, question, now, effects);
+    send(sequence, std::move(to), question, now, effects);
   }
   return stays;
 }
 
-void Dispatcher::send(SequenceId sequence, const routing::Route& to, const routing::RouteQuestion& question, Instant now,
+void Dispatcher::send(SequenceId sequence, routing::Router::Destination to, const routing::RouteQuestion& question, Instant now,
                       GatewayEffects& effects) {
-  auto share = router_.share_of(question, to.generation, now);
-  router_.on_sent(to.generation, question, share.held, now);
+  router_.on_sent(to.route.generation, question, to.held, now);
   lot_.remove(sequence);
-  RunOn run{to, ledger_.on_routed(sequence, to)};
-  if (share.source) run.submission.source = std::move(*share.source);
+  RunOn run{to.route, ledger_.on_routed(sequence, to.route)};
+  if (to.source) run.submission.source = std::move(*to.source);
   effects.emplace_back(std::move(run));
 }
 

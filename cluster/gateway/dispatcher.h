@@ -77,7 +77,7 @@ class Dispatcher {
   void take_orphans(const RequestLedger::Orphans& orphans, Instant ready_at, Instant suspects_ready_at);
   // Whether something is left there; `crowd`: some of that may go in the next round.
   [[nodiscard]] bool move_off(Instant now, bool& crowd, GatewayEffects& effects);
-  void send(SequenceId sequence, const routing::Route& to, const routing::RouteQuestion& question, Instant now,
+  void send(SequenceId sequence, routing::Router::Destination to, const routing::RouteQuestion& question, Instant now,
             GatewayEffects& effects);
 
   RequestLedger ledger_;

@@ -1,13 +1,12 @@
 #pragma once
 // PrefixMemory: which replica was sent a prompt with that beginning last. Until its cache tells (PrefixDirectory), who sends another
-// prompt with the same beginning takes it to be there soon. Pure. Bounded: the beginning that was sent longest ago is forgotten first.
-// What it remembers may be wrong, which costs a prompt computed again and no more.
+// prompt with the same beginning takes it to be there soon. Pure. Bounded: a beginning has its place among four, and of those four the
+// one that was sent longest ago is forgotten first. What it remembers may be wrong, which costs a prompt computed again and no more.
 
 #include <cstddef>
 #include <cstdint>
-#include <list>
 #include <optional>
-#include <unordered_map>
+#include <vector>
 
 #include "cluster/routing/prompt_prefix.h"
 #include "cluster/routing/replica_generation.h"
@@ -19,9 +18,9 @@ class PrefixMemory {
  public:
   static constexpr std::uint32_t kPieceTokens = 64;  // beginnings are whole pieces; shorter prompts have none
   static constexpr std::size_t kPiecesMax = 64;      // of one prompt; what lies behind them does not count
-  static constexpr std::size_t kBeginningsMax = 16'384;
+  static constexpr std::size_t kSetsMax = 4096;      // of four beginnings each
 
-  explicit PrefixMemory(std::size_t beginnings_max = kBeginningsMax) : beginnings_max_(beginnings_max) {}
+  explicit PrefixMemory(std::size_t sets = kSetsMax) : known_(sets * kWays) {}
 
   // `computed_by`: its cache has told by then whether it holds it.
   void remember(const PromptPrefix& prompt, ReplicaGeneration sent_to, Instant computed_by);
@@ -32,18 +31,21 @@ class PrefixMemory {
   };
   // Of the longest beginning that is remembered.
   [[nodiscard]] std::optional<Held> find(const PromptPrefix& prompt) const;
-  [[nodiscard]] std::size_t size() const { return known_.size(); }
+  [[nodiscard]] std::size_t size() const;
 
  private:
-  using Ages = std::list<kv::BlockKey>;  // sent longest ago first
+  static constexpr std::size_t kWays = 4;
   struct Known {
+    kv::BlockKey beginning = 0;
+    std::uint64_t sent = 0;  // the number of the prompt; 0: the place is free
     ReplicaGeneration by;
     Instant computed_by;
-    Ages::iterator age;
   };
-  std::size_t beginnings_max_;
-  Ages ages_;
-  std::unordered_map<kv::BlockKey, Known> known_;  // look-up only
+  // The first of the places that it may have.
+  [[nodiscard]] std::size_t set_of(kv::BlockKey beginning) const { return beginning % (known_.size() / kWays) * kWays; }
+
+  std::vector<Known> known_;  // sets of kWays, one behind the other
+  std::uint64_t sent_ = 0;    // prompts
 };
 
 }  // namespace herd::routing

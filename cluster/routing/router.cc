@@ -168,7 +168,7 @@ void Router::begin_round() {
     replica.crowd_left = std::max(1U, free_places(replica.view, replica.running) / 2);
 }
 
-std::optional<Route> Router::pick(const RouteQuestion& question, Instant now) {
+std::optional<Router::Destination> Router::pick(const RouteQuestion& question, Instant now) {
   std::vector<Replica*> able;
   const bool spared = slow_are_spared(question, now);
   const auto consider = [&](Replica& replica) {
@@ -179,10 +179,12 @@ std::optional<Route> Router::pick(const RouteQuestion& question, Instant now) {
   for (auto replica = replicas_.begin(); replica != turn; ++replica) consider(replica->second);
   if (able.empty()) return std::nullopt;
   Replica* best = able.front();
+  const RouteChoice choice = choice_for(question, now);
   if (policy_ != RoutingPolicy::kRoundRobin) {
     std::vector<Candidate> candidates;
+    candidates.reserve(able.size());
     for (const Replica* replica : able) candidates.push_back(candidate(*replica));
-    best = able[choice_for(question, now).best_of(candidates)];
+    best = able[choice.best_of(candidates)];
   }
   for (Replica* replica : able) {
     if (!spared || !slow_.is_marked(replica->view.route.generation)) continue;
@@ -192,7 +194,7 @@ std::optional<Route> Router::pick(const RouteQuestion& question, Instant now) {
   }
   if (question.orphan) --best->crowd_left;
   next_ = ReplicaId(best->view.route.generation.replica.value + 1);
-  return best->view.route;
+  return destination(*best, choice);
 }
 
 // Those that others may take blocks from may drain, or have no room.
@@ -208,17 +210,14 @@ RouteChoice Router::choice_for(const RouteQuestion& question, Instant now) const
   return {question.tokens, std::move(holdings), std::move(givers)};
 }
 
-Router::PromptShare Router::share_of(const RouteQuestion& question, ReplicaGeneration to, Instant now) const {
-  const Replica* taker = find(to);
-  if (taker == nullptr) return {};
-  const RouteChoice choice = choice_for(question, now);
-  PromptShare share{choice.held_by(to)};
-  if (policy_ == RoutingPolicy::kRoundRobin) return share;
-  const RouteChoice::Giver giver = choice.giver_for(taker->view);
-  if (giver.tokens < share.held + kMovedTokensMin) return share;
+Router::Destination Router::destination(const Replica& replica, const RouteChoice& choice) const {
+  Destination to{replica.view.route, choice.held_by(replica.view.route.generation)};
+  if (policy_ == RoutingPolicy::kRoundRobin) return to;
+  const RouteChoice::Giver giver = choice.giver_for(replica.view);
+  if (giver.tokens < to.held + kMovedTokensMin) return to;
   const Route& from = giver.view->route;
-  share.source = step::KvSource{from.generation.replica, from.generation.epoch, from.address, static_cast<std::uint32_t>(giver.tokens)};
-  return share;
+  to.source = step::KvSource{from.generation.replica, from.generation.epoch, from.address, static_cast<std::uint32_t>(giver.tokens)};
+  return to;
 }
 
 bool Router::serves(const Replica& replica) const {

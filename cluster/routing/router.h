@@ -7,7 +7,7 @@
 // does not hold (prefix_directory.h), at its measured rate, and the steps of an answer (replica_load.h). Among those about as fast the
 // one that holds most of the prompt, then the one that was sent its beginning last, then the one with the fewest sequences, then in
 // turn. As long as one of them has not said how fast it is, numbers of sequences decide, but for a few. What another replica's cache
-// has of the prompt may come from there (share_of), at the rate at which blocks came to that replica before.
+// has of the prompt may come from there, at the rate at which blocks came to that replica before.
 //
 //   serving ──on_refused──> resting ──a place got free, its rest is over──> serving
 //      │  ──on_link_lost──> resting ──on_link_open, a newer view says serving, its rest is over──> serving
@@ -84,7 +84,7 @@ class Router {
 
   // A sequence runs there / has ended there or was stopped / must go elsewhere. Generations that the view does not have
   // are ignored, but for the first.
-  // `held`: share_of().held, as it is sent.
+  // `held`: as pick() said.
   void on_sent(ReplicaGeneration generation, const RouteQuestion& question, std::uint64_t held, Instant now);
   void on_ended(ReplicaGeneration generation, bool alone);
   void on_left(ReplicaGeneration generation, bool alone);
@@ -93,17 +93,16 @@ class Router {
   // A round of orphans begins: until the next one a replica takes so many for at most half of its free places (at least
   // one) and for each place that gets free, so that the survivor of a loss is not flooded.
   void begin_round();
-  // The replica that shall take it; nullopt: none now.
-  [[nodiscard]] std::optional<Route> pick(const RouteQuestion& question, Instant now);
-  [[nodiscard]] bool takes(const RouteQuestion& question, Instant now) const;  // pick() would find one
-  struct PromptShare {
-    std::uint64_t held = 0;                // of the question's tokens, those that the replica's cache has, or has soon
+  struct Destination {
+    Route route;
+    std::uint64_t held = 0;  // of the question's tokens, those that the replica's cache has, or has soon
     // Another replica whose cache has more, so that blocks may come from there; it may drain or be full. nullopt: none has so much
     // more that it is worth asking.
     std::optional<step::KvSource> source{};
   };
-  // What that replica does not have to compute, if it is sent there.
-  [[nodiscard]] PromptShare share_of(const RouteQuestion& question, ReplicaGeneration to, Instant now) const;
+  // The replica that shall take it; nullopt: none now.
+  [[nodiscard]] std::optional<Destination> pick(const RouteQuestion& question, Instant now);
+  [[nodiscard]] bool takes(const RouteQuestion& question, Instant now) const;  // pick() would find one
   // There is one that would take it in the next round.
   [[nodiscard]] bool takes_next_round(RouteQuestion question, Instant now) const;
 
@@ -163,6 +162,7 @@ class Router {
   void rest(ReplicaGeneration generation, Instant until, bool cut);
   [[nodiscard]] static Candidate candidate(const Replica& replica) { return {&replica.view, &replica.load, replica.running}; }
   [[nodiscard]] RouteChoice choice_for(const RouteQuestion& question, Instant now) const;
+  [[nodiscard]] Destination destination(const Replica& replica, const RouteChoice& choice) const;
 
   RoutingPolicy policy_;
   ClusterView view_;

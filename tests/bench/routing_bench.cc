@@ -75,14 +75,14 @@ class Bench {
       const double named = thread_microseconds();
       const RouteQuestion question{.tokens = prompt.size(), .prefix = &prefix};
       const auto to = router_.pick(question, now_);
-      const auto share = router_.share_of(question, to->generation, now_);
-      router_.on_sent(to->generation, question, share.held, now_);
+      const ReplicaGeneration where = to->route.generation;
+      router_.on_sent(where, question, to->held, now_);
       const double picked = thread_microseconds();
       name_us.push_back(named - start);
       pick_us.push_back(picked - named);
       all_us.push_back(picked - start);
-      router_.on_ended(to->generation, false);
-      router_.on_load(to->generation, load(to->generation.replica.value));
+      router_.on_ended(where, false);
+      router_.on_load(where, load(where.replica.value));
     }
     std::printf("%7zu tokens, %-9s  name %6.1f / %6.1f us   route %6.1f / %6.1f us   both %6.1f / %6.1f us (p50 / p99)\n", tokens,
                 is_known ? "cached" : "not", percentile(name_us, 0.5), percentile(name_us, 0.99), percentile(pick_us, 0.5),

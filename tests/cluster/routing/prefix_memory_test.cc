@@ -52,7 +52,7 @@ TEST(PrefixMemory, SaltsShareNothingAndShortPromptsHaveNoBeginning) {
 }
 
 TEST(PrefixMemory, IsBoundedAndForgetsWhatWasSentLongestAgo) {
-  PrefixMemory memory(4);
+  PrefixMemory memory(1);
   memory.remember(of(tokens(64, 0)), kA, kUsedAt);
   memory.remember(of(tokens(64, 1000)), kA, kUsedAt);
   memory.remember(of(tokens(64, 0)), kB, kUsedAt);

@@ -33,10 +33,20 @@ struct RouterLoadTest : testing::Test {
   // Where it went.
   std::uint32_t send(std::uint64_t tokens = kPrompt, const PromptPrefix& prefix = {}) {
     const RouteQuestion question{.tokens = tokens, .prefix = &prefix};
-    const auto route = router.pick(question, now);
-    EXPECT_TRUE(route);
-    router.on_sent(route->generation, question, router.share_of(question, route->generation, now).held, now);
-    return route->generation.replica.value;
+    const auto to = router.pick(question, now);
+    EXPECT_TRUE(to);
+    router.on_sent(to->route.generation, question, to->held, now);
+    return to->route.generation.replica.value;
+  }
+  // Where blocks would come from if it went to that one of three, as the others have no room.
+  std::optional<step::KvSource> source(std::uint32_t to, const RouteQuestion& question) const {
+    Router others_full = router;
+    for (std::uint32_t i = 0; i < 3; ++i)
+      if (i != to) others_full.on_refused(generation(i), seconds_after(now, 1));
+    const auto destination = others_full.pick(question, now);
+    EXPECT_TRUE(destination);
+    EXPECT_EQ(destination->route.generation, generation(to));
+    return destination->source;
   }
   static PromptPrefix prompt(TokenId first, std::size_t tokens = kPrompt) {
     std::vector<TokenId> all(tokens);
@@ -213,17 +223,16 @@ TEST_F(RouterLoadTest, BlocksMayComeFromWhoHasMoreOfThePrompt) {
   holds(1, asked, 48);
   holds(2, asked, 10);
   const RouteQuestion question{.tokens = kPrompt, .prefix = &asked};
-  const auto source = [&](std::uint32_t to) { return router.share_of(question, generation(to), now).source; };
-  EXPECT_EQ(source(2), (step::KvSource{ReplicaId(0), Epoch(1), "h:1", 800}));
-  EXPECT_FALSE(source(0)) << "it has most itself";
-  EXPECT_FALSE(source(1)) << "32 tokens more are not worth asking";
+  EXPECT_EQ(source(2, question), (step::KvSource{ReplicaId(0), Epoch(1), "h:1", 800}));
+  EXPECT_FALSE(source(0, question)) << "it has most itself";
+  EXPECT_FALSE(source(1, question)) << "32 tokens more are not worth asking";
   EXPECT_TRUE(router.on_draining(generation(0)));
-  EXPECT_EQ(source(2)->replica, ReplicaId(0)) << "it gives while it drains";
+  EXPECT_EQ(source(2, question)->replica, ReplicaId(0)) << "it gives while it drains";
   router.on_link_lost(generation(0), seconds_after(now, 1));
-  EXPECT_EQ(source(2)->replica, ReplicaId(1)) << "who cannot be reached from here cannot from there";
+  EXPECT_EQ(source(2, question)->replica, ReplicaId(1)) << "who cannot be reached from here cannot from there";
   router.on_lost(generation(1));
-  EXPECT_FALSE(source(2));
-  EXPECT_FALSE(router.share_of({.tokens = kPrompt}, generation(2), now).source);
+  EXPECT_FALSE(source(2, question));
+  EXPECT_FALSE(source(2, {.tokens = kPrompt}));
 }
 
 TEST_F(RouterLoadTest, BlocksOfOtherNumericsAreNoUse) {
@@ -235,7 +244,7 @@ TEST_F(RouterLoadTest, BlocksOfOtherNumericsAreNoUse) {
   const PromptPrefix asked = prompt(0);
   holds(0, asked, 60);
   holds(1, asked, 0);
-  EXPECT_FALSE(router.share_of({.tokens = kPrompt, .prefix = &asked}, generation(1), now).source);
+  EXPECT_FALSE(source(1, {.tokens = kPrompt, .prefix = &asked}));
 }
 
 TEST_F(RouterLoadTest, WhatMovesSoonMakesAnotherReplicaWorthIt) {

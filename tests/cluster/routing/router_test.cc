@@ -26,9 +26,9 @@ struct RouterTest : testing::Test {
     EXPECT_TRUE(router.on_view({.cluster_epoch = Epoch(1), .number = ++number, .replicas = std::move(replicas)}));
   }
   std::optional<ReplicaGeneration> pick(const RouteQuestion& question = {}, Instant now = kNow) {
-    const auto route = router.pick(question, now);
-    if (!route) return std::nullopt;
-    return route->generation;
+    const auto to = router.pick(question, now);
+    if (!to) return std::nullopt;
+    return to->route.generation;
   }
   std::optional<ReplicaGeneration> send(const RouteQuestion& question = {}, Instant now = kNow) {
     const auto to = pick(question, now);

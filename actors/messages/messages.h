@@ -90,6 +90,7 @@ struct MoveHeard {
 
 // To a replica, from its ranks.
 struct BlockRead {  // for another replica; before the StepDone of the plan that read it
+  Epoch epoch;      // of that plan
   std::shared_ptr<step::BlockBytes> bytes;  // nobody else's
 };
 struct RankJoined {

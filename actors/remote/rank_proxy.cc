@@ -71,7 +71,7 @@ Status RemoteRank::take(const wire::OpenedFrame& frame) {
         return bad_input("a block of rank " + std::to_string(part->rank) + " from rank " + std::to_string(rank_));
       auto block = blocks_.add(std::move(*part));
       if (!block) return block.error();
-      if (*block) caf::anon_send(replica, BlockRead{std::make_shared<step::BlockBytes>(std::move(**block))});
+      if (*block) caf::anon_send(replica, BlockRead{generation_.epoch, std::make_shared<step::BlockBytes>(std::move(**block))});
       return {};
     }
     default:

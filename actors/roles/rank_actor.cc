@@ -73,7 +73,7 @@ void RankState::on_join(const JoinGroup& order) {
     epoch_ = order.epoch;
     steps_ = std::make_unique<RankSteps>(
         rank_->executor(), start_.rank, [this](step::StepResult result) { self_->send(replica_, StepDone{std::move(result)}); },
-        [this](step::BlockBytes block) { self_->send(replica_, BlockRead{std::make_shared<step::BlockBytes>(std::move(block))}); });
+        [this](step::BlockBytes block) { self_->send(replica_, BlockRead{epoch_, std::make_shared<step::BlockBytes>(std::move(block))}); });
   }
   self_->send(replica_, RankJoined{start_.rank, status});
   if (threw) fail(status);

@@ -201,7 +201,7 @@ ReplicaHandle::behavior_type replica_actor(ReplicaState::Self self, ReplicaConfi
         state.decide([&](ReplicaCore& core, Instant now) { core.on_drain(order.drain_s, now, state.effects()); });
       },
       [&state](const BlockRead& read) {
-        state.decide([&](ReplicaCore& core, Instant now) { core.on_block_read(std::move(*read.bytes), now, state.effects()); });
+        state.decide([&](ReplicaCore& core, Instant now) { core.on_block_read(read.epoch, std::move(*read.bytes), now, state.effects()); });
       },
       [&state](const MoveHeard& heard) { state.on_move(heard); },
   };

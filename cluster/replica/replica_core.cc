@@ -183,7 +183,12 @@ void ReplicaCore::on_move(const MoveEvent& event, Instant now, ReplicaEffects& e
   settle_moves(now, effects);
 }
 
-void ReplicaCore::on_block_read(step::BlockBytes bytes, Instant now, ReplicaEffects& effects) {
+// Names of transfers begin anew in every epoch: a block of an older one would go to the taker of another.
+void ReplicaCore::on_block_read(Epoch epoch, step::BlockBytes bytes, Instant now, ReplicaEffects& effects) {
+  if (epoch != config_.generation.epoch) {
+    ++stale_blocks_;
+    return;
+  }
   if (!at_work()) return;
   moves_.on_block_read(std::move(bytes));
   settle_moves(now, effects);
@@ -396,9 +401,10 @@ bool ReplicaCore::ended() const { return phase_ == Phase::kEnded; }
 ReplicaStats ReplicaCore::stats() const {
   ReplicaStats stats{.serving = serving(),
                      .steps = collector_.steps_done(),
-                     .stale_results = collector_.stale_results(),
+                     .stale_results = collector_.stale_results() + stale_blocks_,
                      .stale_submissions = stale_submissions_,
-                     .scheduler = scheduler_.stats()};
+                     .scheduler = scheduler_.stats(),
+                     .moves = {}};
   if (config_.cost) {
     stats.decode_step_s = decode_step_seconds(*config_.cost, stats.scheduler, config_.scheduler.block_size);
     stats.prompt_token_s = prompt_token_s();

@@ -101,7 +101,7 @@ struct ReplicaCoreConfig {
 struct ReplicaStats {
   bool serving = false;
   std::uint64_t steps = 0;          // finished
-  std::uint64_t stale_results = 0;  // of another epoch, step or rank, or a repeat: dropped
+  std::uint64_t stale_results = 0;  // of another epoch, step or rank, or a repeat, and blocks read in another epoch: dropped
   std::uint64_t stale_submissions = 0;  // of an attempt that was open already, or older than the open one: dropped
   // What its steps are predicted to take as of now, so that gateways route by load; 0: not known.
   double decode_step_s = 0.0;   // a step of the sequences that run
@@ -133,9 +133,10 @@ class ReplicaCore {
   // That gateway is gone: what it asked for ends, and nobody is told.
   void on_gateway_gone(GatewayId gateway, Instant now, ReplicaEffects& effects);
 
-  // From other replicas: KV blocks that this one takes, or that are taken from it. A rank has read a block for another replica.
+  // From other replicas: KV blocks that this one takes, or that are taken from it.
   void on_move(const MoveEvent& event, Instant now, ReplicaEffects& effects);
-  void on_block_read(step::BlockBytes bytes, Instant now, ReplicaEffects& effects);
+  // A rank has read a block for another replica, by a plan of that epoch.
+  void on_block_read(Epoch epoch, step::BlockBytes bytes, Instant now, ReplicaEffects& effects);
 
   // `ranks`: a reading of every rank's progress; empty: nobody can read them, and only step_seconds_max bounds a hang.
   void on_timer(Instant now, std::span<const Progress> ranks, ReplicaEffects& effects);
@@ -191,6 +192,7 @@ class ReplicaCore {
   Phase phase_ = Phase::kMaking;
   scheduler::Scheduler scheduler_;
   StepCollector collector_;
+  std::uint64_t stale_blocks_ = 0;  // read in another epoch
   ProgressWatch watch_;
   AttemptTable attempts_;
   ReplicaMoves moves_;

@@ -11,7 +11,7 @@ enum class Reached : std::uint8_t {
   kTokensDiffer, kOverdue, kStopped, kFailedStarts, kPoisonDeaths, kPoisonCondemned, kPoisonKnown, kNotFinite,
   kGatewaysCrashed, kGatewaysStopped, kCoordinatorSilences, kCoordinatorRestarts, kRollingRestarts,
   kGivenUp, kMoves, kStreamsMovedOften, kParkedLong, kRefusedByReplica, kSuspectsAlone, kStaleDeltas, kDuplicateDeltas,
-  kSubmissionsRepeated, kStaleResults, kStaleViews, kPreemptions, kHeldBack, kOvertaken, kResumed,
+  kSubmissionsRepeated, kStaleResults, kStaleBlocks, kStaleViews, kPreemptions, kHeldBack, kOvertaken, kResumed,
   kHangs, kLateSteps, kDeathsInCollectives, kSkippedCollectives, kCollectivesGivenUp, kPauses, kFailedJoins, kRanksLostBetween,
   kWeightsReadAgain, kRanksDidNotLeave, kLateRankNamed, kFormedAgain, kProcessesEnded,
   kNodesKilled, kMachinesLost, kNodesAsleep, kCutsBoth, kCutsOneWay, kResets, kSilentLinks, kLinksLost, kPeersClosed,

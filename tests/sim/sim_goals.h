@@ -56,6 +56,7 @@ inline constexpr std::array kGoals{
     Goal{Reached::kDuplicateDeltas, "duplicate deltas", 1'000},
     Goal{Reached::kSubmissionsRepeated, "submissions repeated", 1'000},
     Goal{Reached::kStaleResults, "stale results", 100},
+    Goal{Reached::kStaleBlocks, "blocks that an earlier life has read", 10},
     Goal{Reached::kStaleViews, "stale views", 1},
     Goal{Reached::kPreemptions, "preemptions", 500},
     Goal{Reached::kHeldBack, "held back for a prefix", 100},

@@ -158,8 +158,8 @@ void SimLife::on_taker_gone(replica::TakerId taker) {
   if (moves_.open < open) world_.reach(Reached::kTakersGone);
 }
 
-void SimLife::on_block_read(const step::BlockBytes& bytes) {
-  decide([&](auto& core, Effects& effects) { core.on_block_read(bytes, world_.now(), effects); });
+void SimLife::on_block_read(Epoch epoch, const step::BlockBytes& bytes) {
+  decide([&](auto& core, Effects& effects) { core.on_block_read(epoch, bytes, world_.now(), effects); });
 }
 
 // What befalls ranks --------------------------------------------------------------------------------------------------

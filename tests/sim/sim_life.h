@@ -61,7 +61,7 @@ class SimLife {
   void on_move(replica::TakerId taker, const replica::ToHolder& message);
   void on_holder_gone(routing::ReplicaGeneration holder);
   void on_taker_gone(replica::TakerId taker);
-  void on_block_read(const step::BlockBytes& bytes);
+  void on_block_read(Epoch epoch, const step::BlockBytes& bytes);
 
   // What befalls it, and what befell it. Doomed: something that may end it.
   void doom() { doomed_ = true; }

@@ -193,11 +193,25 @@ void SimRanks::on_computed(std::uint32_t rank, const step::StepPlan& plan, const
   life->on_computed(plan, shard, spoiled);
 }
 
-void SimRanks::on_block_read(std::uint32_t rank, Epoch epoch, step::BlockBytes bytes) {
-  slots_[rank].results.send(world_.loop, chance_, world_.options.message_us_max,
-                            host_.leader_awake([this, epoch, bytes = std::move(bytes)] {
-                              if (SimLife* life = life_of(epoch)) life->on_block_read(bytes);
-                            }));
+void SimRanks::on_block_read(std::uint32_t, Epoch epoch, step::BlockBytes bytes) {
+  if (world_.options.stale_results > 0) {
+    // One of an earlier life that has the same name may come first.
+    const auto old = std::ranges::find_if(old_blocks_, [&](const auto& read) {
+      return read.first != epoch && read.second.rank == bytes.rank && read.second.transfer == bytes.transfer && read.second.index == bytes.index;
+    });
+    if (old != old_blocks_.end() && chance_.percent(50)) {
+      world_.reach(Reached::kStaleBlocks);
+      send_block(old->first, old->second);
+    }
+    if (old_blocks_.size() < 64) old_blocks_.emplace_back(epoch, bytes);
+  }
+  send_block(epoch, bytes);
+}
+
+void SimRanks::send_block(Epoch epoch, const step::BlockBytes& bytes) {
+  slots_[bytes.rank].results.send(world_.loop, chance_, world_.options.message_us_max, host_.leader_awake([this, epoch, bytes] {
+    if (SimLife* life = host_.life()) life->on_block_read(epoch, bytes);
+  }));
 }
 
 void SimRanks::on_answer(std::uint32_t rank, step::StepResult result) {

@@ -85,6 +85,7 @@ class SimRanks : private RankHost {
   };
   void message(EventLoop::Event event);  // to the leader
   void order(std::uint32_t rank, std::function<void(SimRank&)> what);
+  void send_block(Epoch epoch, const step::BlockBytes& bytes);
   // Null: another generation, or none.
   [[nodiscard]] SimLife* life_of(Epoch epoch) { return epoch == host_.epoch() ? host_.life() : nullptr; }
 
@@ -110,6 +111,7 @@ class SimRanks : private RankHost {
   std::uint32_t joins_to_fail_ = 0;
   bool was_late_ = false;                     // one of them, in this process
   std::deque<step::StepResult> old_results_;  // of any life
+  std::deque<std::pair<Epoch, step::BlockBytes>> old_blocks_;
 };
 
 }  // namespace herd::sim

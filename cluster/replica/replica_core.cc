@@ -64,7 +64,7 @@ ReplicaCore::ReplicaCore(const ReplicaCoreConfig& config, const scheduler::Sched
       scheduler_(config.scheduler, config.generation.epoch, probe),
       collector_(config.generation.epoch, config.ranks),
       watch_(config.watch, config.ranks),
-      moves_(config.moves, config.scheduler),
+      moves_(config.moves, config.scheduler, config.generation.epoch),
       ranks_joined_(config.ranks) {
   HERD_CHECK(config.ranks >= 1, "a replica has a rank");
 }
@@ -183,14 +183,9 @@ void ReplicaCore::on_move(const MoveEvent& event, Instant now, ReplicaEffects& e
   settle_moves(now, effects);
 }
 
-// Names of transfers begin anew in every epoch: a block of an older one would go to the taker of another.
 void ReplicaCore::on_block_read(Epoch epoch, step::BlockBytes bytes, Instant now, ReplicaEffects& effects) {
-  if (epoch != config_.generation.epoch) {
-    ++stale_blocks_;
-    return;
-  }
   if (!at_work()) return;
-  moves_.on_block_read(std::move(bytes));
+  moves_.on_block_read(epoch, std::move(bytes));
   settle_moves(now, effects);
 }
 
@@ -401,7 +396,7 @@ bool ReplicaCore::ended() const { return phase_ == Phase::kEnded; }
 ReplicaStats ReplicaCore::stats() const {
   ReplicaStats stats{.serving = serving(),
                      .steps = collector_.steps_done(),
-                     .stale_results = collector_.stale_results() + stale_blocks_,
+                     .stale_results = collector_.stale_results() + moves_.stale_blocks(),
                      .stale_submissions = stale_submissions_,
                      .scheduler = scheduler_.stats(),
                      .moves = {}};

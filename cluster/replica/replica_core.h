@@ -135,7 +135,6 @@ class ReplicaCore {
 
   // From other replicas: KV blocks that this one takes, or that are taken from it.
   void on_move(const MoveEvent& event, Instant now, ReplicaEffects& effects);
-  // A rank has read a block for another replica, by a plan of that epoch.
   void on_block_read(Epoch epoch, step::BlockBytes bytes, Instant now, ReplicaEffects& effects);
 
   // `ranks`: a reading of every rank's progress; empty: nobody can read them, and only step_seconds_max bounds a hang.
@@ -192,7 +191,6 @@ class ReplicaCore {
   Phase phase_ = Phase::kMaking;
   scheduler::Scheduler scheduler_;
   StepCollector collector_;
-  std::uint64_t stale_blocks_ = 0;  // read in another epoch
   ProgressWatch watch_;
   AttemptTable attempts_;
   ReplicaMoves moves_;

@@ -26,6 +26,12 @@ void ReplicaMoves::on_heard(TakerId taker, const ToHolder& message, const Status
   if (const auto* stop = std::get_if<MoveStop>(&message)) exports_.on_stop(taker, *stop, scheduler);
 }
 
+// Names of transfers begin anew in every epoch: a block of an older one would go to the taker of another.
+void ReplicaMoves::on_block_read(Epoch epoch, step::BlockBytes bytes) {
+  if (epoch == epoch_) return exports_.on_read(std::move(bytes));
+  ++stale_blocks_;
+}
+
 std::vector<step::Submission> ReplicaMoves::settle(scheduler::Scheduler& scheduler, Instant now) {
   std::vector<step::Submission> ready;
   for (const scheduler::TransferEnd& end : scheduler.take_transfer_ends()) {

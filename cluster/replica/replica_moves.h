@@ -24,8 +24,8 @@ class ReplicaMoves {
   // A replica that drains waits so long for those that its sequences went to, to come for their blocks.
   static constexpr double kLingerSeconds = 1.0;
 
-  ReplicaMoves(const MoveConfig& config, const scheduler::SchedulerConfig& scheduler)
-      : enabled_(config.enabled), fetches_(config, scheduler), exports_(config) {}
+  ReplicaMoves(const MoveConfig& config, const scheduler::SchedulerConfig& scheduler, Epoch epoch)
+      : epoch_(epoch), enabled_(config.enabled), fetches_(config, scheduler), exports_(config) {}
 
   // As BlockFetches: true, the sequence waits here; true, it did.
   [[nodiscard]] bool on_submission(const step::Submission& submission, double prompt_token_s, scheduler::Scheduler& scheduler,
@@ -37,7 +37,8 @@ class ReplicaMoves {
   // `why_not`: nothing is given to others now; ok: it is. The bytes to be given to their rank; null: there are none, or they are not
   // wanted.
   [[nodiscard]] SharedBlockBytes on_event(const MoveEvent& event, const Status& why_not, scheduler::Scheduler& scheduler, Instant now);
-  void on_block_read(step::BlockBytes bytes) { exports_.on_read(std::move(bytes)); }
+  // A rank has read a block for another replica, by a plan of that epoch.
+  void on_block_read(Epoch epoch, step::BlockBytes bytes);
 
   void on_timer(Instant now, scheduler::Scheduler& scheduler) {
     fetches_.on_timer(now, scheduler);
@@ -61,6 +62,7 @@ class ReplicaMoves {
   // The replica is lost.
   void clear();
 
+  [[nodiscard]] std::uint64_t stale_blocks() const { return stale_blocks_; }  // read in another epoch: dropped
   [[nodiscard]] std::size_t num_waiting() const { return fetches_.num_waiting(); }
   [[nodiscard]] std::uint64_t waiting_tokens() const { return fetches_.waiting_tokens(); }  // of their prompts
   // Sequences that wait for blocks are as good as queued.
@@ -71,7 +73,9 @@ class ReplicaMoves {
   [[nodiscard]] SharedBlockBytes on_heard(const ToTaker& message, scheduler::Scheduler& scheduler, Instant now);
   void on_heard(TakerId taker, const ToHolder& message, const Status& why_not, scheduler::Scheduler& scheduler, Instant now);
 
+  const Epoch epoch_;
   const bool enabled_;
+  std::uint64_t stale_blocks_ = 0;
   BlockFetches fetches_;
   BlockExports exports_;
   std::optional<Instant> left_at_;  // when a sequence left, or blocks followed one, last

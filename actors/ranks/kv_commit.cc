@@ -34,8 +34,8 @@ void beside_steps(const ProgressWord& progress, const Piece& piece) {
 void run(const MemorySpans& memory, const model::RopeTable& rope, const ProgressWord& progress, const KvCommit::Warn& warn,
          const std::stop_token& stop) {
   lower_thread_priority(kNiceness);
-  while (rope.ready() < rope.positions() && !stop.stop_requested())
-    beside_steps(progress, [&] { rope.fill(rope.ready() + 1); });
+  bool more = true;
+  while (more && !stop.stop_requested()) beside_steps(progress, [&] { more = rope.fill_more(); });
   const CommitPorts ports{[] { return committable_bytes(); },
                           [&](std::byte* begin, std::size_t bytes) {
                             beside_steps(progress, [&] { commit_memory(begin, bytes); });

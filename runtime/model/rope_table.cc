@@ -48,4 +48,11 @@ void RopeTable::fill(int positions) const {
   }
 }
 
+bool RopeTable::fill_more() const {
+  const int begin = ready();  // read once: others may compute the last rows at this moment
+  if (begin == positions_) return false;
+  fill(begin + 1);
+  return true;
+}
+
 }  // namespace herd::model

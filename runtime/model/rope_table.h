@@ -26,6 +26,8 @@ class RopeTable {
 
   // Returns when the first `positions` rows are there; at most a fraction of a millisecond's work more is waited for.
   void fill(int positions) const;
+  // Some of the rows that are not there yet, if any; false: all were. For who has the time; others may do the same meanwhile.
+  bool fill_more() const;
 
  private:
   const int positions_;

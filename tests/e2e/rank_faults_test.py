@@ -60,6 +60,8 @@ class Setting:
         return {"model": (self.model,)} if self.model else {}
 
     def server(self, tensor_parallel, data_parallel, *flags, **options):
+        # Faults are planted in replica 0: it is to have streams even where it was measured to be the slower one.
+        flags += ("--routing-policy", "round_robin") if data_parallel > 1 else ()
         return FaultyServer(self.faulty_herd, *flags, tensor_parallel=tensor_parallel, data_parallel=data_parallel,
                             folder=self.folder, checks=checks, **self.model_option(), **options)
 

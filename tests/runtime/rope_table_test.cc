@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <thread>
 
 #include "runtime/model/rope_table.h"
 
@@ -77,6 +78,33 @@ TEST(RopeTable, ComputesRowsWhenTheyAreAskedForAndKeepsThem) {
   table.fill(5000);
   EXPECT_EQ(table.ready(), 5000);
   EXPECT_TRUE(std::equal(before.begin(), before.end(), table.values()));
+}
+
+TEST(RopeTable, WhoHasTimeComputesWhatIsLeftUntilNothingIs) {
+  const RopeTable table(RopeConfig{}, 64, 1000);
+  int times = 0;
+  while (table.fill_more()) {
+    ++times;
+    EXPECT_GT(table.ready(), 0);
+  }
+  EXPECT_GT(times, 1) << "a step may come between";
+  EXPECT_EQ(table.ready(), 1000);
+  EXPECT_FALSE(table.fill_more()) << "as for who comes second";
+}
+
+// Ranks of one process share a table, and each has a thread that fills it: one may compute the last row while the other looks.
+TEST(RopeTable, TwoThatHaveTimeEndTogether) {
+  for (int round = 0; round < 500; ++round) {
+    const RopeTable table(RopeConfig{}, 2, 300);
+    const auto fill = [&] {
+      while (table.fill_more()) {
+      }
+    };
+    std::thread other(fill);
+    fill();
+    other.join();
+    EXPECT_EQ(table.ready(), 300);
+  }
 }
 
 // Whoever asks finds its rows, and they are those that one thread computes.

@@ -39,7 +39,7 @@ class ApiKeys {
  public:
   // kMissing: unreadable; kBadInput with file:line: a line that breaks the format, a name or key twice (the same key
   // under two salts cannot be seen), a key shorter than 8 characters; kBadInput: no key at all, a file readable by
-  // others than its owner (chmod 600).
+  // others than its owner (chmod 600; secret_file.h).
   static Expected<std::shared_ptr<const ApiKeys>> load(const std::string& path);
   static Expected<std::shared_ptr<const ApiKeys>> from_text(std::string_view text, const std::string& file);
   // Of --api-key (names key-1, key-2, …). None: nobody is let in by find(). kUsage: a key that is no key, or twice.

@@ -12,11 +12,19 @@ namespace {
 
 Status unreadable(const std::string& path) { return missing(path + ": cannot be read: " + std::strerror(errno)); }
 
+// Who may read it beside us. Of a file that root owns and we do not run as root, our group: so a service is given its secrets, which
+// it cannot change.
+mode_t too_much_of(const struct stat& about) {
+  const mode_t all = about.st_mode & (S_IRWXG | S_IRWXO);
+  const bool given_by_root = about.st_uid == 0 && geteuid() != 0;
+  return given_by_root ? all & ~static_cast<mode_t>(S_IRGRP) : all;
+}
+
 Expected<std::string> read_open(int file, const std::string& path, std::size_t bytes_max) {
   struct stat about {};
   if (fstat(file, &about) != 0) return fail(unreadable(path));
   if (!S_ISREG(about.st_mode)) return fail(bad_input(path + ": is not a file"));
-  if ((about.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+  if (too_much_of(about) != 0)
     return fail(bad_input(path + ": others than its owner have rights to it (chmod 600 takes them away)"));
   std::string text(bytes_max + 1, '\0');
   std::size_t held = 0;

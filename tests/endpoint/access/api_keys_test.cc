@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -265,6 +267,29 @@ TEST(ApiKeys, LoadsAFileOnlyItsOwnerCanRead) {
   }
   EXPECT_EQ(ApiKeys::load(folder / "none").error().code(), StatusCode::kMissing);
   EXPECT_EQ(ApiKeys::load(folder).error().code(), StatusCode::kBadInput);
+  fs::remove_all(folder);
+}
+
+TEST(ApiKeys, LoadsRootsFileThatItsGroupMayRead) {
+  constexpr uid_t kService = 65534;
+  if (geteuid() != 0) GTEST_SKIP() << "only root can play both parts";
+  std::string name = (fs::temp_directory_path() / "herd_keys_XXXXXX").string();
+  const fs::path folder = mkdtemp(name.data());
+  ASSERT_EQ(chmod(folder.c_str(), 0755), 0);
+  const std::string path = folder / "keys";
+  std::ofstream(path) << "alice key=sk-alice-1\n";
+  ASSERT_EQ(chown(path.c_str(), 0, kService), 0);
+  // 0: taken; 1: refused.
+  const auto loaded = [&](mode_t mode) {
+    EXPECT_EQ(chmod(path.c_str(), mode), 0);
+    const pid_t child = fork();
+    if (child == 0) _exit(setgid(kService) == 0 && setuid(kService) == 0 ? (ApiKeys::load(path) ? 0 : 1) : 2);
+    int status = -1;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    return WEXITSTATUS(status);
+  };
+  for (const mode_t mode : {0440, 0640}) EXPECT_EQ(loaded(mode), 0) << std::oct << mode;
+  for (const mode_t mode : {0660, 0650, 0444, 0642, 0400}) EXPECT_EQ(loaded(mode), 1) << std::oct << mode;
   fs::remove_all(folder);
 }
 

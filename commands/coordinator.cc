@@ -2,7 +2,7 @@
 // changes no stream, and the one that is started next learns everything from nodes and gateways.
 
 #include <algorithm>
-#include <limits>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,7 +15,9 @@
 #include "commands/command_line.h"
 #include "commands/random_bytes.h"
 #include "commands/role_life.h"
+#include "commands/service_turns.h"
 #include "commands/stop_guard.h"
+#include "commands/systemd_service.h"
 #include "commands/version.h"
 #include "commands/wall_clock.h"
 #include "endpoint/admin/admin_server.h"
@@ -72,6 +74,7 @@ class CoordinatorCommand {
     config.read_file = [this](const config::ClusterSpec& running) {
       return read_again(file_, running, handshake::Role::kCoordinator, own_.name);
     };
+    config.on_reload_over = [] { notify_service_manager("READY=1"); };
     config.on_reloaded = [this](const config::ClusterSpec& spec) {
       log_.set_level(log_level_of(spec));
     };
@@ -93,15 +96,26 @@ class CoordinatorCommand {
     log_.write(LogLevel::kInfo, "settings", {{"what", settings_text(spec_)}});
     log_.write(LogLevel::kInfo, "coordinator started",
                {{"name", own_.name}, {"address", own_.address}, {"metrics", admin_->metrics_url()}});
+    turns_.set_through([this](std::function<void()> done) { process_->turn(std::move(done)); });
+    turns_.set_state([this] {
+      const auto why = not_ready();
+      return why ? "not ready: " + *why : "coordinates on " + own_.address;
+    });
+    notify_service_manager("READY=1");
     return {};
   }
 
   void run(StopGuard& guard) {
     for (;;) {
-      const auto event = guard.wait_until({std::numeric_limits<std::int64_t>::max()});
+      const auto event = guard.wait_until(turns_.due());
       if (event == StopGuard::Event::kStop) break;
-      if (event == StopGuard::Event::kReload) process_->reload();
+      if (event == StopGuard::Event::kReload) {
+        notify_reloading();
+        process_->reload();
+      }
+      turns_.turn();
     }
+    notify_service_manager("STOPPING=1");
     admin_->close();
     process_->stop();
     log_.write(LogLevel::kInfo, "coordinator stopped", {{"name", own_.name}});
@@ -141,6 +155,7 @@ class CoordinatorCommand {
   observability::EventLog& log_;
   std::unique_ptr<processes::CoordinatorProcess> process_;
   std::unique_ptr<admin::AdminServer> admin_;  // ends first: its pages ask the process
+  ServiceTurns turns_;
 };
 
 Status coordinator(const CoordinatorFlags& flags) {

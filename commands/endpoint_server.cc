@@ -39,11 +39,12 @@ Status EndpointServer::start() {
   auto doors = ServerDoors::take(flags_, keys_ != nullptr);
   if (!doors) return doors.error();
   doors_ = std::move(*doors);
+  turns_.say("loading");
   bool reload = false;
   if (Status status = start_cluster(reload); !status.ok()) return status;
   if (Status status = make_gateway(); !status.ok()) return status;
   if (source_.on_signal) apply();  // what was taken meanwhile
-  if (reload) on_event(StopGuard::Event::kReload);
+  if (reload) source_.on_signal ? source_.on_signal() : reload_keys();
   open_doors();
   return {};
 }
@@ -65,7 +66,8 @@ Status EndpointServer::start_cluster(bool& reload) {
     guard_.wake();
   });
   while (!through) {  // a replica that is given up wakes the guard too
-    const auto event = guard_.wait_until(after(steady_now(), 1e6));
+    const auto event = guard_.wait_until(turns_.due());
+    turns_.turn();
     reload |= event == StopGuard::Event::kReload;
     if (event == StopGuard::Event::kWoken) on_event(event);
     end_if_told();
@@ -80,11 +82,12 @@ Status EndpointServer::run() {
   Instant next_line = after(steady_now(), waits_s);
   // What was given up while the doors opened woke the guard once, for the start.
   while (!cluster_.none_left()) {
-    const StopGuard::Event event = guard_.wait_until(next_line);
+    const StopGuard::Event event = guard_.wait_until(std::min(next_line, turns_.due()));
     if (event == StopGuard::Event::kStop) return drain();
     on_event(event);
+    turns_.turn();
     if (std::exchange(waits_s, interval_s()) != interval_s()) next_line = after(steady_now(), waits_s);
-    if (event != StopGuard::Event::kNothing) continue;
+    if (event != StopGuard::Event::kNothing || steady_now() < next_line) continue;
     next_line = after(next_line, waits_s);
     if (!gateway_->state().idle()) log_.write(observability::LogLevel::kInfo, gateway_->state().stats_line());
   }
@@ -92,8 +95,14 @@ Status EndpointServer::run() {
 }
 
 void EndpointServer::on_event(StopGuard::Event event) {
-  if (event == StopGuard::Event::kReload) source_.on_signal ? source_.on_signal() : reload_keys();
+  if (event == StopGuard::Event::kReload) reload();
   if (event == StopGuard::Event::kWoken && source_.on_woken) source_.on_woken();
+}
+
+void EndpointServer::reload() {
+  notify_reloading();
+  source_.on_signal ? source_.on_signal() : reload_keys();
+  notify_service_manager("READY=1");
 }
 
 void EndpointServer::take(const ServeFlags& flags, std::shared_ptr<const access::ApiKeys> keys) {
@@ -220,6 +229,11 @@ Status EndpointServer::make_event_ids() {
 void EndpointServer::open_doors() {
   metrics_handler_ = std::make_unique<api::MetricsHandler>(*gateway_);
   doors_->open(*gateway_, *metrics_handler_);
+  turns_.set_through([this](std::function<void()> done) { doors_->turn(std::move(done)); });
+  turns_.set_state([this] {
+    const auto why = gateway_->state().not_ready(steady_now());
+    return why ? "not ready: " + *why : "serves on " + doors_->url();
+  });
   notify_service_manager("READY=1");
   cluster_.on_access(resume_digest_, keys_.get());
   cluster_.on_open(*gateway_);
@@ -229,11 +243,14 @@ void EndpointServer::open_doors() {
 Status EndpointServer::drain() {
   if (source_.on_end) source_.on_end();
   notify_service_manager("STOPPING=1");
+  turns_.set_state({});
+  turns_.say("draining");
   gateway_->state().drain();
   cluster_.on_drain();
   doors_->drain();
   log_.write(observability::LogLevel::kInfo, "draining; a second signal stops at once");
   while (!gateway_->await_drained(std::chrono::milliseconds(50))) {
+    turns_.turn();
     if (guard_.drains()) continue;
     log_.write(observability::LogLevel::kWarning, "the time to drain is over; open requests end with an error");
     break;

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "commands/serve_flags.h"
+#include "commands/service_turns.h"
 #include "commands/served_cluster.h"
 #include "commands/server_doors.h"
 #include "commands/stop_guard.h"
@@ -45,6 +46,7 @@ class EndpointServer {
  private:
   Status start_cluster(bool& reload);
   void on_event(StopGuard::Event event);
+  void reload();
   void end_if_told();
   void apply();
   Status load_keys();
@@ -64,6 +66,7 @@ class EndpointServer {
   observability::EventLog& log_;
   StopGuard& guard_;
   ServedCluster& cluster_;
+  ServiceTurns turns_;
   std::shared_ptr<const access::ApiKeys> keys_;
   std::unique_ptr<access::EventIdCodec> event_ids_;
   std::string resume_digest_;

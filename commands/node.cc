@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
+#include <chrono>
+#include <functional>
+#include <future>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -28,8 +30,10 @@
 #include "commands/random_bytes.h"
 #include "commands/role_life.h"
 #include "commands/roles.h"
+#include "commands/service_turns.h"
 #include "commands/stop_guard.h"
 #include "commands/supervision.h"
+#include "commands/systemd_service.h"
 #include "commands/version.h"
 #include "commands/wall_clock.h"
 #include "endpoint/admin/admin_server.h"
@@ -44,6 +48,7 @@ namespace {
 using observability::LogLevel;
 
 constexpr double kEndSeconds = 20;  // for its ranks to end, behind the drain
+constexpr std::chrono::milliseconds kDrainTurn{100};  // between two looks at whether it is over
 
 struct NodeFlags {
   std::string config;
@@ -133,25 +138,31 @@ class NodeCommand {
                 {"coordinator", spec_.coordinators.front().address},
                 {"replicas_max", static_cast<std::int64_t>(process_->plan().slots.size())},
                 {"metrics", admin_->metrics_url()}});
+    turns_.set_through([this](std::function<void()> done) { process_->turn(std::move(done)); });
+    turns_.set_state([this] {
+      const auto why = not_ready();
+      return why ? "not ready: " + *why : "holds its replicas";
+    });
+    notify_service_manager("READY=1");
     return {};
   }
 
   // Ranks die with the thread that starts them: a thread of its own runs the node, this one takes signals.
   void run(StopGuard& guard) {
-    std::atomic<bool> over = false;
+    std::promise<void> ending;
+    const std::future<void> over = ending.get_future();
     std::thread runner([&] {
       process_->run();
-      over = true;
+      ending.set_value();
       guard.wake();
     });
-    while (!over) {
-      const auto event = guard.wait_until({std::numeric_limits<std::int64_t>::max()});
-      if (event == StopGuard::Event::kReload) reload_.reload_alone();
+    while (!is_over(over)) {
+      const auto event = guard.wait_until(turns_.due());
+      if (event == StopGuard::Event::kReload) reload_alone();
       if (event == StopGuard::Event::kWoken) reload_.carry_out();
+      turns_.turn();
       if (event != StopGuard::Event::kStop) continue;
-      reload_.close();
-      log_.write(LogLevel::kInfo, "node drains", {{"seconds", drain_s_}});
-      process_->stop();
+      drain(over);
       break;  // a second signal is the guard's
     }
     runner.join();
@@ -159,6 +170,26 @@ class NodeCommand {
   }
 
  private:
+  static bool is_over(const std::future<void>& over, std::chrono::milliseconds patience = {}) {
+    return over.wait_for(patience) == std::future_status::ready;
+  }
+
+  void reload_alone() {
+    notify_reloading();
+    reload_.reload_alone();
+    notify_service_manager("READY=1");
+  }
+
+  void drain(const std::future<void>& over) {
+    notify_service_manager("STOPPING=1");
+    turns_.set_state({});
+    turns_.say("draining");
+    reload_.close();
+    log_.write(LogLevel::kInfo, "node drains", {{"seconds", drain_s_}});
+    process_->stop();
+    while (!is_over(over, kDrainTurn)) turns_.turn();
+  }
+
   Expected<processes::NodeProcessConfig> process_config() {
     config::ClusterSpec spec = spec_;
     if (!node_.model_path.empty()) spec.model.model_path = node_.model_path;
@@ -256,6 +287,7 @@ class NodeCommand {
   ConfigReload reload_;
   std::unique_ptr<processes::NodeProcess> process_;
   std::unique_ptr<admin::AdminServer> admin_;  // ends first: its pages ask the process
+  ServiceTurns turns_;
 };
 
 Status node(const NodeFlags& flags) {

@@ -73,6 +73,11 @@ std::string ServerDoors::url() const {
   return std::string(scheme) + "://" + http_.host + ":" + std::to_string(server_->port());
 }
 
+void ServerDoors::turn(std::function<void()> done) {
+  if (!metrics_server_) return server_->turn(std::move(done));
+  server_->turn([this, done = std::move(done)] { metrics_server_->turn(done); });
+}
+
 void ServerDoors::close_gently(Instant end) {
   for (int i = 0; i < 100 && server_->stats().connections_open > 0 && steady_now() < end; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(20));

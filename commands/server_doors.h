@@ -2,6 +2,7 @@
 // ServerDoors: the ports of `herd serve`: the API's and, when asked for, one for metrics alone. They are taken before the
 // model is loaded, so that a port in use is known at once and whoever calls meanwhile is told to come back.
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,8 @@ class ServerDoors {
   void open(http::HttpHandler& api, http::HttpHandler& metrics);
   // Of the API's port (HttpServer::set_limits).
   Status set_limits(const http::HttpLimits& limits) { return server_->set_limits(limits); }
+  // HttpServer::turn of all doors, one after the other.
+  void turn(std::function<void()> done);
   // The API's port takes nobody new.
   void drain() { server_->drain(); }
   // Waits a moment for the last frames to reach their sockets, not beyond `end`, then closes everything.

@@ -23,6 +23,7 @@
 #include "commands/demo_cluster.h"
 #include "commands/line_writer.h"
 #include "commands/random_bytes.h"
+#include "commands/service_turns.h"
 #include "commands/standard_output.h"
 #include "commands/status_output.h"
 #include "commands/systemd_service.h"
@@ -153,11 +154,13 @@ Expected<int> run_cluster(const UpFlags& flags, const std::string& config, const
   std::atomic<up::RoleRunner*> told{nullptr};
   auto signals = up::SignalWatch::start([&told] {
     if (up::RoleRunner* runner = told) runner->stop();
-    notify_service_manager("STOPPING=1");
+    notify_service_manager("STOPPING=1\nSTATUS=ending");
   });
   if (!signals) return fail(signals.error());
   PrefixedLines lines(*here, spec.logs.log_format == "json");
   std::unique_ptr<ReadyWatch> watch;
+  ServiceTurns turns;
+  turns.say("starting");
   up::RoleRunner runner({
       .processes = *here,
       .up = {budget_of(spec.supervision), spec.http.shutdown_timeout},
@@ -169,7 +172,13 @@ Expected<int> run_cluster(const UpFlags& flags, const std::string& config, const
             return child;
           },
       .on_line = [&lines](const std::string& name, std::string_view line) { lines.write(name, line); },
-      .on_ready = [&] { print_ready(flags, config, spec, watch->status()); },
+      .on_ready =
+          [&] {
+            print_ready(flags, config, spec, watch->status());
+            turns.say("serves");
+          },
+      .on_turn = [&turns] { turns.turn(); },
+      .turn_due = [&turns] { return turns.next(); },
   });
   told = &runner;
   watch = std::make_unique<ReadyWatch>(spec, *here, lines, [&runner] { runner.ready(); });

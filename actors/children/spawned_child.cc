@@ -16,6 +16,7 @@
 #include <cstring>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -78,9 +79,16 @@ struct Orders {
   int complaints = -1;  // the pipe that a Failure goes to
 };
 
+// What a service manager says to this process alone: a child that believed it would speak, or take sockets, in our name.
+constexpr std::array<std::string_view, 6> kOursAlone{"NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=",
+                                                     "LISTEN_FDS=",    "LISTEN_PID=",    "LISTEN_FDNAMES="};
+
 std::vector<std::string> environment_of(const ChildSpec& spec) {
   std::vector<std::string> all;
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) all.emplace_back(*entry);
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    if (std::ranges::none_of(kOursAlone, [text](std::string_view begin) { return text.starts_with(begin); })) all.emplace_back(text);
+  }
   for (const auto& [name, value] : spec.environment) {
     const std::string begin = name + "=";
     std::erase_if(all, [&begin](const std::string& entry) { return entry.starts_with(begin); });

@@ -117,6 +117,7 @@ class Coordinator final : public CoordinatorProcess {
   void reload() override {
     loop_.post([this] { ask_reload(std::nullopt); });
   }
+  void turn(std::function<void()> done) override { loop_.post(std::move(done)); }
   void describe(const report::ProcessReport& mine) override {
     loop_.post([this, mine] { mine_ = mine; });
   }
@@ -362,6 +363,7 @@ class Coordinator final : public CoordinatorProcess {
   }
   void carry_out(const reload::EndReload& order) {
     if (order.asker) send(*order.asker, wire::encode(order.answer), {});
+    else if (config_.on_reload_over) config_.on_reload_over();
     const bool taken = order.answer.status.ok();
     std::string what = taken ? "" : order.answer.status.message();
     for (const std::string& line : order.answer.lines) what += (what.empty() ? "" : "; ") + line;

@@ -33,6 +33,8 @@ struct CoordinatorConfig {
   std::function<reload::FileReading(const config::ClusterSpec& running)> read_file;
   // What was read holds everywhere from now on. Likewise.
   std::function<void(const config::ClusterSpec&)> on_reloaded;
+  // A reload that CoordinatorProcess::reload() asked for is over, whatever came of it. Likewise; may be empty.
+  std::function<void()> on_reload_over;
 };
 
 // What a scrape shows. Counters rise only.
@@ -60,6 +62,8 @@ class CoordinatorProcess {
   virtual void describe(const report::ProcessReport& mine) = 0;
   // As an operator who asks for a reload; what comes of it is noted. Any thread.
   virtual void reload() = 0;
+  // `done` is called on the coordinator's thread, once it comes by. Any thread.
+  virtual void turn(std::function<void()> done) = 0;
   // Says goodbye to all who are connected, and closes. Repeatable.
   virtual void stop() = 0;
 };

@@ -136,6 +136,10 @@ class Process final : public NodeProcess {
     keeper_->wake();
   }
 
+  void turn(std::function<void()> done) override {
+    keeper_->post([done = std::move(done)](children::ChildProcesses&) { done(); });
+  }
+
   void say(const report::ReloadPrepared& prepared) override {
     caf::anon_send(proxy_, actors::SayPrepared{prepared});
     actors::forget_actor_system();

@@ -68,6 +68,8 @@ class NodeProcess {
   // Replicas take nothing new and end once they have nothing left, after the file's http.shutdown_timeout with the steps that are under
   // way; then run() returns. From any thread or signal handler. Repeatable.
   virtual void stop() = 0;
+  // `done` is called on the thread of run(), once it comes by. Any thread.
+  virtual void turn(std::function<void()> done) = 0;
 
   // To the coordinator, if there is a connection with it. Any thread.
   virtual void say(const report::ReloadPrepared& prepared) = 0;

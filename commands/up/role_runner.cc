@@ -31,13 +31,19 @@ int RoleRunner::run() {
   core_.on_begin(effects);
   carry_out(std::move(effects));
   while (!exit_code_) {
-    children_.poll(until(core_.due()));
+    children_.poll(until(due()));
+    if (config_.on_turn) config_.on_turn();
     UpEffects more;
     take_wishes(more);
     core_.on_timer(steady_now(), more);
     carry_out(std::move(more));
   }
   return *exit_code_;
+}
+
+std::optional<Instant> RoleRunner::due() const {
+  const auto turn = config_.turn_due ? config_.turn_due() : std::nullopt, core = core_.due();
+  return turn && core ? std::min(*turn, *core) : turn ? turn : core;
 }
 
 void RoleRunner::ready() {

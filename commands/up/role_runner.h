@@ -4,12 +4,14 @@
 #include <atomic>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "actors/children/child_processes.h"
 #include "commands/up/up_core.h"
+#include "runtime/clock.h"
 
 namespace herd::up {
 
@@ -22,6 +24,9 @@ struct RoleRunnerConfig {
   std::function<void(const std::string& name, std::string_view line)> on_line;
   // On the thread of run(), after ready().
   std::function<void()> on_ready;
+  // Called at each turn of run(), which makes one by the time that `turn_due` says; may be empty.
+  std::function<void()> on_turn;
+  std::function<std::optional<Instant>()> turn_due;
 };
 
 class RoleRunner {
@@ -36,6 +41,7 @@ class RoleRunner {
   void stop();
 
  private:
+  [[nodiscard]] std::optional<Instant> due() const;
   void take_wishes(UpEffects& effects);
   void carry_out(UpEffects effects);
   void carry_out_one(const StartProcess& start);

@@ -5,8 +5,10 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <boost/asio/ssl/stream.hpp>
 #include <csignal>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -131,6 +133,16 @@ class Server final : public HttpServer {
     counts_.set_limits(limits.connections, limits.connections_per_ip);
     shared_.body_bytes_now = limits.body_bytes;
     return {};
+  }
+
+  void turn(std::function<void()> done) override {
+    const std::lock_guard lock(life_mutex_);
+    if (!started_ || stopped_) return;
+    auto left = std::make_shared<std::atomic<std::size_t>>(threads_.size());
+    for (const auto& thread : threads_)
+      asio::post(thread->context, [left, done] {
+        if (--*left == 0) done();
+      });
   }
 
   void drain() override {

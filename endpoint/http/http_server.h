@@ -56,6 +56,8 @@ class HttpServer {
   // connections, connections_per_ip and body_bytes of these: for whoever comes, and requests that begin, from now on. Any thread.
   // kUsage: as at the start; nothing changes.
   virtual Status set_limits(const HttpLimits& limits) = 0;
+  // `done` once every thread of it has come by since, on the last one. Not of a server that stops meanwhile. Any thread.
+  virtual void turn(std::function<void()> done) = 0;
   // No new connections; idle ones close, others close after their present answer. Returns at once.
   virtual void drain() = 0;
   // Closes every connection and ends the threads. Repeatable.

@@ -159,6 +159,14 @@ TEST(ChildProcesses, HaveOurEnvironmentAndTheirs) {
   EXPECT_EQ(run(spec).output, (Lines{"ours theirs", "1"}));
 }
 
+TEST(ChildProcesses, AreNotToldWhatAServiceManagerSaysToUs) {
+  const auto names = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"};
+  for (const char* name : names) ::setenv(name, "ours", 1);
+  const Heard heard = run(shell("env | grep -cE '^(NOTIFY|WATCHDOG|LISTEN)_'"));
+  for (const char* name : names) ::unsetenv(name);
+  EXPECT_EQ(heard.output, Lines{"0"});
+}
+
 TEST(ChildProcesses, RunOnTheCpusTheyAreGiven) {
   cpu_set_t ours;
   ASSERT_EQ(::sched_getaffinity(0, sizeof ours, &ours), 0);

@@ -83,6 +83,8 @@ int main(int argc, char** argv) {
   herd::commands::add_status(app, &exit_code);
   herd::commands::add_reload(app, &exit_code);
   herd::commands::add_up(app, &exit_code);
+  herd::commands::add_probe(app, &exit_code);
+  herd::commands::add_completion(app, &exit_code);
   herd::commands::check_arguments(app);
   const int code = run(app, argc, argv, exit_code);
   const herd::Status lost = herd::commands::flush_output();

@@ -93,6 +93,7 @@ run "demo model: 200 questions" python3 tests/e2e/demo_model_test.py "$herd"
 run "the table beside llama.cpp: medians, verdicts, open rows" python3 tests/e2e/peer_table_test.py
 run "command line: flags, exit codes" python3 tests/e2e/command_line_test.py "$herd"
 run "what checkpoints say about ids and defaults" python3 tests/e2e/model_words_test.py "$herd"
+run "completion: every flag of every command" python3 tests/e2e/completion_test.py "$herd"
 run "systemd: units" bash tests/e2e/systemd_units_test.sh "$herd"
 run "systemd: readiness, reloads, signs of life of every role" python3 tests/e2e/service_life_test.py "$herd"
 run "herd certs" python3 tests/e2e/certs_test.py "$herd"

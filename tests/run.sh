@@ -162,6 +162,7 @@ else
   skip "golden, bad input, clients of the endpoint, SmolLM2 and tokenizer parity" "Python packages could not be installed"
 fi
 run "cmake --install gives a working herd" bash tests/e2e/install_test.sh
+run "the Debian package: contents, installed, removed" bash tests/e2e/package_test.sh "$release"
 if [ $sanitizers = 1 ]; then
   sanitized_tests=(kernels tokenizer chat checkpoint rank scheduler wire link link_host cluster observability http openai access served)
   if timed build asan-ubsan "${sanitized_tests[@]/%/_tests}" fuzz_targets; then

@@ -1,0 +1,32 @@
+# What `cmake --install` puts where, and the Debian package that `cpack` makes of it. Paths begin at the prefix: below /usr and
+# /usr/local systemd, its users and the shells look there.
+install(TARGETS herd RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(DIRECTORY config/cluster config/demo_model config/kubernetes DESTINATION ${CMAKE_INSTALL_DATADIR}/herd)
+install(FILES config/grafana_dashboard.json config/prometheus.yml DESTINATION ${CMAKE_INSTALL_DATADIR}/herd)
+install(DIRECTORY config/systemd/ DESTINATION lib/systemd/system FILES_MATCHING PATTERN "*.service" PATTERN "*.socket")
+install(FILES config/systemd/herd.sysusers DESTINATION lib/sysusers.d RENAME herd.conf)
+install(FILES ${CMAKE_BINARY_DIR}/completion/herd DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+install(FILES ${CMAKE_BINARY_DIR}/completion/_herd DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
+install(FILES ${CMAKE_BINARY_DIR}/completion/herd.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+install(FILES README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright)
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_VENDOR herd)
+set(CPACK_PACKAGE_CONTACT "the authors of herd <herd@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "inference cluster for the Llama family")
+set(CPACK_PACKAGE_DESCRIPTION "One program that turns the CPUs of one or many machines into one OpenAI-compatible endpoint,
+with the same bytes whatever the batch, the number of ranks or the replica.")
+set(CPACK_STRIP_FILES ON)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION net)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "systemd-standalone-sysusers | systemd")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS bash-completion)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/config/debian/postinst ${PROJECT_SOURCE_DIR}/config/debian/prerm
+    ${PROJECT_SOURCE_DIR}/config/debian/postrm)
+include(CPack)

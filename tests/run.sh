@@ -130,6 +130,7 @@ if [ $python_ok = 1 ]; then
     "$herd" "${more_templates[@]}"
   run "bad input: files, flags, prompts" "$python" tests/e2e/bad_input_test.py "$herd"
   run "Kubernetes: manifests, the cluster's file" "$python" tests/e2e/kubernetes_test.py "$herd"
+  run "the Containerfile; herd probe" "$python" tests/e2e/container_test.py "$herd"
   run "cluster files: check, inspect, the schema" "$python" tests/e2e/cluster_file_test.py "$herd"
   run "GGUF files of the package gguf: types, parts, folders" "$python" tests/e2e/gguf_files_test.py "$herd"
   run "GGUF files that herd writes: same bits, read by gguf, killed" "$python" tests/e2e/convert_test.py "$herd"

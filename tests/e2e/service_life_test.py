@@ -17,8 +17,8 @@ from stopped_thread import NotAllowed, StoppedThread
 
 HERD = sys.argv[1]
 HEARD_S = 60           # a bound for what must come
-INTERVAL_US = 200_000  # within which a sign of life is asked for
-SILENT_S = 0.6         # three intervals, six times as long as between two signs
+INTERVAL_US = 100_000  # within which a sign of life is asked for
+SILENT_S = 0.4         # four intervals, eight times as long as between two signs
 
 
 class Manager:

@@ -38,10 +38,27 @@ class LabelledMetrics {
     return *other_;
   }
 
+  // visit(values, metric) of every combination, those that are counted together as "other" left out. Under the lock.
+  template <typename Visit>
+  void visit(Visit visit) const {
+    const std::shared_lock lock(mutex_);
+    for (const auto& [key, metric] : metrics_) visit(values_of(key), *metric);
+  }
+
  private:
+  static Values values_of(std::string_view key) {
+    Values values;
+    while (!key.empty()) {
+      const std::size_t end = key.find('\0');
+      values.emplace_back(key.substr(0, end));
+      key.remove_prefix(end + 1);
+    }
+    return values;
+  }
+
   const std::size_t max_;
   const Make make_;
-  std::shared_mutex mutex_;
+  mutable std::shared_mutex mutex_;
   std::map<std::string, Metric*> metrics_;  // values joined by NUL
   Metric* other_ = nullptr;
 };

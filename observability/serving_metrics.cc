@@ -223,6 +223,14 @@ void ServingMetrics::on_request_end(const RequestRecord& record) {
 
 void ServingMetrics::on_refused(const char* reason) { impl_->families.rejections->at({reason}).Increment(); }
 
+std::vector<std::pair<std::string, std::uint64_t>> ServingMetrics::refused() const {
+  std::vector<std::pair<std::string, std::uint64_t>> refused;
+  impl_->families.rejections->visit([&refused](const std::vector<std::string>& values, const prometheus::Counter& counter) {
+    refused.emplace_back(values.front(), static_cast<std::uint64_t>(counter.Value()));
+  });
+  return refused;
+}
+
 void ServingMetrics::on_step(std::uint32_t replica, const step::StepStats& stats, double step_s) {
   const ReplicaMetrics& m = impl_->replica(replica);
   if (stats.rows == 0) return;  // released sequences, computed nothing

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cluster/membership/group_supervisor.h"
@@ -68,6 +69,8 @@ class ServingMetrics {
   void on_token_gap(double itl_s, std::uint32_t engine = 0);     // between two tokens of one choice
   void on_request_end(const RequestRecord& record);
   void on_refused(const char* reason);  // names of refusal_name(), or another fixed word
+  // How many so far, by reason.
+  [[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> refused() const;
   // A step of a replica is done. step_s: its share of the wall clock (OnStep in actors/messages/rank_factory.h), so that steps
   // in flight together are not counted twice. One without rows is not counted.
   void on_step(std::uint32_t replica, const step::StepStats& stats, double step_s);

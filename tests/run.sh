@@ -69,7 +69,7 @@ if [ $python_ok = 1 ] && fetch_chat_templates; then more_templates=(--more "$cha
 
 run "tidy: layers, fences, names" python3 tests/tidy/tidy_test.py
 for binary in kernels jinja tokenizer text_digest chat checkpoint rank scheduler wire cluster observability http openai access \
-  admin served load api engine commands up faults link link_host children coordinator_process node_process rank_process \
+  admin served pages load api engine commands up faults link link_host children coordinator_process node_process rank_process \
   gateway_process next_protocol actors sim; do
   [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
 done

@@ -84,6 +84,7 @@ class MadeCluster final : public DemoCluster {
     if (Status status = take_ports(order); !status.ok()) return status;
     if (Status status = make_certificates(order); !status.ok()) return status;
     demo_.tensor_parallel = order.tensor_parallel;
+    demo_.ui = order.ui;
     demo_.cpus = own_cpus();
     return write_file();
   }

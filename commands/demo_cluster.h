@@ -15,6 +15,7 @@ struct DemoOrder {
   int gateways = 1;         // 1 to 16
   int nodes = 2;            // 1 to 16, a replica each
   int tensor_parallel = 2;  // ranks of a replica: 1, 2, 4 or 8
+  bool ui = false;          // pages
 };
 
 class DemoCluster {

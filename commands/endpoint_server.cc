@@ -152,6 +152,7 @@ void EndpointServer::reload_keys() {
   }
   gateway_->set_keys(*keys);
   cluster_.on_access(resume_digest_, keys->get());
+  cluster_.events().add(observability::LogLevel::kInfo, "the API keys were read again");
   log_.write(observability::LogLevel::kInfo, "key file read again",
              {{"keys", static_cast<std::int64_t>((*keys)->keys().size())}});
 }
@@ -199,6 +200,10 @@ Status EndpointServer::make_gateway() {
   config.allowed_origins = flags_.allowed_origins;
   config.text_threads = flags_.text_threads;
   config.version = version();
+  if (flags_.ui) {
+    config.pages.emplace().events = &cluster_.events();
+    cluster_.describe(*config.pages);
+  }
   gateway_ = std::make_unique<api::ApiGateway>(std::move(config), api::RequestReader(std::move(model), limits), *event_ids_,
                                                cluster_.numerics(), cluster_.client(), cluster_.metrics(), log_,
                                                &doors_->server());
@@ -228,7 +233,8 @@ Status EndpointServer::make_event_ids() {
 
 void EndpointServer::open_doors() {
   metrics_handler_ = std::make_unique<api::MetricsHandler>(*gateway_);
-  doors_->open(*gateway_, *metrics_handler_);
+  cluster_.events().add(observability::LogLevel::kInfo, "this server takes requests");
+  doors_->open(*gateway_, *metrics_handler_, flags_.ui);
   turns_.set_through([this](std::function<void()> done) { doors_->turn(std::move(done)); });
   turns_.set_state([this] {
     const auto why = gateway_->state().not_ready(steady_now());
@@ -248,6 +254,7 @@ Status EndpointServer::drain() {
   gateway_->state().drain();
   cluster_.on_drain();
   doors_->drain();
+  cluster_.events().add(observability::LogLevel::kInfo, "this server drains: it takes nothing new");
   log_.write(observability::LogLevel::kInfo, "draining; a second signal stops at once");
   while (!gateway_->await_drained(std::chrono::milliseconds(50))) {
     turns_.turn();

@@ -42,6 +42,7 @@ const routing::ReplicaView* first_serving(const actors::ClusterStatus& status) {
 Status JoinedCluster::start(const std::string& api_url) {
   report_ = own_report(handshake::Role::kGateway, file_.gateway.name, file_.gateway.node);
   report_.endpoint_url = api_url;
+  nodes_ = pages::places_of(file_.spec);
   log_.write(LogLevel::kInfo, "settings", {{"what", settings_text(file_.spec)}});
   if (Status status = open_admin(); !status.ok()) return status;
   if (Status status = open_text(); !status.ok()) return status;
@@ -127,7 +128,24 @@ void JoinedCluster::on_order(const reload::ReloadOrder& order) {
 
 void JoinedCluster::say(const report::ReloadPrepared& prepared) { process_->say(prepared); }
 
-Status JoinedCluster::on_reloaded(const config::ClusterSpec& spec) { return process_->on_reloaded(config::settings_digest(spec)); }
+Status JoinedCluster::on_reloaded(const config::ClusterSpec& spec) {
+  {
+    const std::scoped_lock lock(mutex_);
+    nodes_ = pages::places_of(spec);
+  }
+  events().add(LogLevel::kInfo, "the cluster's file was read again");
+  return process_->on_reloaded(config::settings_digest(spec));
+}
+
+void JoinedCluster::describe(api::PageConfig& pages) {
+  pages.words.name = file_.gateway.name;
+  pages.words.cluster = file_.spec.name;
+  pages.hears_coordinator = [this] { return process_->hears_coordinator(); };
+  pages.nodes = [this] {
+    const std::scoped_lock lock(mutex_);
+    return nodes_;
+  };
+}
 
 // Whoever wants it to stop meanwhile ends the process (EndpointServer).
 void JoinedCluster::await_replica() {
@@ -195,6 +213,7 @@ void JoinedCluster::on_trouble(const Status& status) {
   if (troubles_.size() >= kTroublesMax) troubles_.clear();
   if (!troubles_.insert(status.message()).second) return;
   log_.write(LogLevel::kWarning, "a connection did not open", {{"reason", status.message()}});
+  events().add(LogLevel::kWarning, "a connection did not open: " + status.message());
 }
 
 std::string JoinedCluster::metrics_text(api::ApiGateway* gateway) const {

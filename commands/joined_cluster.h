@@ -14,6 +14,7 @@
 #include "commands/gateway_file.h"
 #include "commands/served_cluster.h"
 #include "endpoint/admin/admin_server.h"
+#include "endpoint/pages/node_places.h"
 #include "observability/event_log.h"
 
 namespace herd::commands {
@@ -36,6 +37,7 @@ class JoinedCluster final : public ServedCluster {
   actors::ClusterClient& client() override { return process_->client(); }
   observability::ServingMetrics& metrics() override { return *metrics_; }
   const access::ServedNumerics& numerics() const override { return numerics_; }
+  void describe(api::PageConfig& pages) override;
   void on_access(const std::string& resume_digest, const access::ApiKeys* keys) override;
   void on_open(api::ApiGateway& gateway) override;
   void on_drain() override;
@@ -64,10 +66,11 @@ class JoinedCluster final : public ServedCluster {
   access::ServedNumerics numerics_;
   std::unique_ptr<observability::ServingMetrics> metrics_;
   std::function<void(const reload::ReloadOrder&)> on_reload_;
-  mutable std::mutex mutex_;             // of the next three
+  mutable std::mutex mutex_;             // of the next four
   report::ProcessReport report_;
   std::vector<reload::ReloadOrder> early_;  // that came before process_ was there
   bool joined_ = false;                     // it is
+  std::vector<pages::NodePlace> nodes_;     // of the file as it was read last
   std::set<std::string> troubles_;       // that were said lately; on the connections' thread
   std::unique_ptr<processes::GatewayProcess> process_;  // its threads use the above
   std::unique_ptr<admin::AdminServer> admin_;  // last: its pages read the above

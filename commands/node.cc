@@ -107,7 +107,7 @@ class NodeCommand {
         node_(std::move(node)),
         log_(log),
         guard_(guard),
-        supervision_(log, std::numeric_limits<std::uint32_t>::max(), [] {}),
+        supervision_(log, nullptr, std::numeric_limits<std::uint32_t>::max(), [] {}),
         reload_({.path = file,
                  .role = handshake::Role::kNode,
                  .name = node_.name,

@@ -26,7 +26,7 @@ class OwnCluster final : public ServedCluster {
       : flags_(flags),
         hooks_(hooks),
         log_(log),
-        supervision_(log, static_cast<std::uint32_t>(flags.model.data_parallel), [&guard] { guard.wake(); }) {}
+        supervision_(log, &events(), static_cast<std::uint32_t>(flags.model.data_parallel), [&guard] { guard.wake(); }) {}
 
   Status start(const std::string& /*api_url*/) override { return start_engine(); }
   const std::vector<std::string>& names() const override { return names_; }

@@ -39,7 +39,7 @@ Status serve_under_guard(const ServeFlags& flags,
 
 // Beside what computes: connections and text, the numerics' reader or a gateway's connections, the start's own.
 int own_threads(const ServeFlags& flags) {
-  return flags.http.threads + flags.text_threads + (flags.metrics_port ? 1 : 0) + 3;
+  return flags.http.threads + flags.text_threads + (flags.metrics_port ? 1 : 0) + (flags.ui ? 1 : 0) + 3;
 }
 
 Status serve_own(const ServeFlags& flags, const EngineHooks& hooks) {

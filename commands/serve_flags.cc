@@ -83,6 +83,7 @@ void add_serve_flags(CLI::App& command, ServeFlags& flags) {
   command.add_flag("--strict-fields", flags.strict_fields,
                     "Refuse fields that no API knows; else they pass and x-herd-ignored-fields names them")
       ->group(server);
+  command.add_flag("--ui", flags.ui, "Pages for people: /ui shows what runs where, /ui/chat talks to the model")->group(server);
   command.add_option("--metrics-port", flags.metrics_port, "/metrics on a port of its own as well, without a key")
       ->group(server);
   command.add_option("--metrics-host", flags.metrics_host, "Address of that port (default: --host)")->group(server);

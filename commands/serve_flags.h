@@ -24,6 +24,7 @@ struct ServeFlags {
   std::vector<std::string> allowed_origins;
   std::vector<std::string> allowed_hosts;
   bool strict_fields = false;
+  bool ui = false;
   double request_timeout = 600;
   double request_timeout_max = 3600;
   std::size_t queued_requests_max = 1024;

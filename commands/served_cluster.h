@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "actors/client/cluster_client.h"
+#include "commands/wall_clock.h"
 #include "endpoint/access/api_keys.h"
 #include "endpoint/access/served_numerics.h"
 #include "endpoint/api/api_gateway.h"
 #include "endpoint/served/served_text.h"
 #include "kernels/status.h"
+#include "observability/recent_events.h"
 #include "observability/serving_metrics.h"
 
 namespace herd::commands {
@@ -34,6 +36,11 @@ class ServedCluster {
   // Which bits it makes; decided by then, or some time after on_open().
   [[nodiscard]] virtual const access::ServedNumerics& numerics() const = 0;
 
+  // What it tells the status page of itself, beside events().
+  virtual void describe(api::PageConfig& /*pages*/) {}
+  // What an operator looks for.
+  [[nodiscard]] observability::RecentEvents& events() { return events_; }
+
   // Which keys its clients have, null: none; and the digest of the one that streams are resumed by (endpoint/access/access_digest.h).
   // Before on_open(), and whenever they are others.
   virtual void on_access(const std::string& /*resume_digest*/, const access::ApiKeys* /*keys*/) {}
@@ -48,6 +55,9 @@ class ServedCluster {
   [[nodiscard]] virtual std::optional<std::string> none_left() const = 0;
   // Ends what computes; false: it hangs and cannot be ended.
   virtual bool shutdown(std::chrono::milliseconds patience) = 0;
+
+ private:
+  observability::RecentEvents events_{unix_time};
 };
 
 }  // namespace herd::commands

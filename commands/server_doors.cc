@@ -59,12 +59,13 @@ Status ServerDoors::make_door(std::optional<api::FrontDoor>& door, const std::st
   return {};
 }
 
-void ServerDoors::open(http::HttpHandler& api, http::HttpHandler& metrics) {
+void ServerDoors::open(http::HttpHandler& api, http::HttpHandler& metrics, bool pages) {
   door_->open(api);
   if (metrics_server_) {
     metrics_door_->open(metrics);
     std::fprintf(stderr, "herd: metrics on http://%s:%d/metrics\n", metrics_host_.c_str(), metrics_server_->port());
   }
+  if (pages) std::fprintf(stderr, "herd: pages on %s/ui\n", url().c_str());
   std::fprintf(stderr, "herd: serving on %s\n", url().c_str());
 }
 

@@ -27,8 +27,8 @@ class ServerDoors {
   [[nodiscard]] const http::HttpServer& server() const { return *server_; }
   // "https://HOST:PORT", where the API is.
   [[nodiscard]] std::string url() const;
-  // Requests reach the handlers from here on. Says where, for people.
-  void open(http::HttpHandler& api, http::HttpHandler& metrics);
+  // Requests reach the handlers from here on. Says where, for people; `pages`: where those are too.
+  void open(http::HttpHandler& api, http::HttpHandler& metrics, bool pages);
   // Of the API's port (HttpServer::set_limits).
   Status set_limits(const http::HttpLimits& limits) { return server_->set_limits(limits); }
   // HttpServer::turn of all doors, one after the other.

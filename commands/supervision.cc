@@ -1,5 +1,6 @@
 #include "commands/supervision.h"
 
+#include <string>
 #include <string_view>
 
 namespace herd::commands {
@@ -40,6 +41,10 @@ void Supervision::on_note(ReplicaId replica, const membership::Note& note) {
   } else {
     log_.write(said.level, said.event, {{"replica", number}, {"what", note.text}});
   }
+  // What becomes of the replica itself the cluster's status tells.
+  const bool shown = note.rank || note.kind == NoteKind::kRankSuspected || note.kind == NoteKind::kGivenUp;
+  if (events_ != nullptr && shown)
+    events_->add(said.level, std::string(said.event) + ": " + note.text);
   if (note.kind != NoteKind::kGivenUp) return;
   {
     const std::scoped_lock lock(mutex_);

@@ -10,6 +10,7 @@
 
 #include "cluster/membership/group_supervisor.h"
 #include "observability/event_log.h"
+#include "observability/recent_events.h"
 #include "runtime/ids.h"
 
 namespace herd::commands {
@@ -17,9 +18,10 @@ namespace herd::commands {
 class Supervision {
  public:
   // `on_none_left` is called once, on the thread of the note that gave up the last of `replicas`; it must not wait. `log` outlives
-  // it.
-  Supervision(observability::EventLog& log, std::uint32_t replicas, std::function<void()> on_none_left)
-      : log_(log), replicas_(replicas), on_none_left_(std::move(on_none_left)) {}
+  // it, and so do `events`, which hear what became of ranks; null: nobody shows them.
+  Supervision(observability::EventLog& log, observability::RecentEvents* events, std::uint32_t replicas,
+              std::function<void()> on_none_left)
+      : log_(log), events_(events), replicas_(replicas), on_none_left_(std::move(on_none_left)) {}
 
   // Any thread.
   void on_note(ReplicaId replica, const membership::Note& note);
@@ -28,6 +30,7 @@ class Supervision {
 
  private:
   observability::EventLog& log_;
+  observability::RecentEvents* const events_;
   const std::uint32_t replicas_;
   const std::function<void()> on_none_left_;
   mutable std::mutex mutex_;  // of the below

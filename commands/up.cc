@@ -193,6 +193,8 @@ Expected<int> up_with(const UpFlags& flags) {
     return fail(usage_error("--output must be text or json, not " + flags.output));
   if (!flags.config.empty() && !flags.demo.model.empty())
     return fail(usage_error("a model and --config exclude each other: the file says which model it is"));
+  if (!flags.config.empty() && flags.demo.ui)
+    return fail(usage_error("--ui and --config exclude each other: the file says it, under http.ui"));
   std::unique_ptr<DemoCluster> demo;
   if (flags.config.empty()) {
     auto made = DemoCluster::make(flags.demo);
@@ -227,6 +229,7 @@ void add_up(CLI::App& app, int* code) {
   command->add_option("--nodes", flags->demo.nodes, "Of the demo cluster: nodes, a replica each")->capture_default_str();
   command->add_option("--tensor-parallel-size,--tp", flags->demo.tensor_parallel, "Of the demo cluster: ranks of a replica (-tp N)")
       ->capture_default_str();
+  command->add_flag("--ui", flags->demo.ui, "Of the demo cluster: pages for people at /ui of every gateway");
   command->add_option("--host", flags->hosts, "With --config: start what the file has on this host, by the name or address it has there")
       ->delimiter(',');
   command->add_flag("--all", flags->all, "With --config: start every process of the file here");

@@ -74,6 +74,7 @@ struct HttpSpec {
   std::vector<std::string> allowed_hosts;
   std::vector<std::string> allowed_origins;
   bool strict_fields = false;
+  bool ui = false;
   std::int64_t http_threads = 1;
   std::int64_t text_threads = 1;
   double keep_alive_interval = 10;

@@ -170,6 +170,7 @@ Fields http_fields() {
        HERD_AT(http.allowed_hosts)},
       {{"allowed_origins", "--allowed-origins", "CORS: origins of browsers, or \"*\"", texts()}, HERD_AT(http.allowed_origins)},
       {{"strict_fields", "--strict-fields", "Refuse fields that no API knows", yes_or_no()}, HERD_AT(http.strict_fields)},
+      {{"ui", "--ui", "Pages for people: /ui shows what runs where, /ui/chat talks to the model", yes_or_no()}, HERD_AT(http.ui)},
       {{"http_threads", "--http-threads", "I/O threads", count(1, 64)}, HERD_AT(http.http_threads)},
       {{"text_threads", "--text-threads", "Threads that parse and tokenize", count(1, 64)}, HERD_AT(http.text_threads)},
       {live_at_gateways({"keep_alive_interval", "--keep-alive-interval", "Silence before a stream gets a comment",

@@ -47,6 +47,7 @@ std::string demo_file_text(const DemoCluster& demo) {
           "\n  data_parallel_size: " + std::to_string(demo.node_ports.size()) + "\n";
   if (demo.kv_cache_mib > 0) text += "kv:\n  kv_cache_memory: " + std::to_string(demo.kv_cache_mib) + "MiB\n";
   text += "http:\n  resume_key_file: " + quoted(demo.folder + "/resume.key") + "\n";
+  if (demo.ui) text += "  ui: true\n";
   text += "supervision:\n  restart_budget: " + std::to_string(kRestarts) + "\n";
   text += "tls:\n  ca_file: " + quoted(demo.folder + "/tls/ca.pem") + "\n  cert_file: " + quoted(demo.folder + "/tls/{name}.pem") +
           "\n  key_file: " + quoted(demo.folder + "/tls/{name}.key") + "\n";

@@ -11,6 +11,7 @@ struct DemoCluster {
   std::string folder;        // where certificates and the key of event ids are
   std::string model_path;    // absolute
   int tensor_parallel = 2;   // ranks of a node's replica
+  bool ui = false;           // pages
   std::int64_t kv_cache_mib = 0;  // of a replica; 0: what its node chooses
   std::uint16_t coordinator_port = 0;
   std::vector<std::uint16_t> gateway_ports;  // a gateway each

@@ -53,6 +53,7 @@ std::string welcome_text(const std::string& config, const std::string& program, 
     if (process.role == Role::kGateway && !process.endpoint_url.empty())
       text += "  " + process.name + "  " + process.endpoint_url + "/v1\n";
   const auto gateway = std::ranges::find_if(status.processes, [](const ProcessReport& it) { return !it.endpoint_url.empty(); });
+  if (spec.http.ui && gateway != status.processes.end()) text += "Look at it, and chat:\n  " + gateway->endpoint_url + "/ui\n";
   if (gateway != status.processes.end()) text += "Ask it:\n  " + curl_line(spec, gateway->endpoint_url) + "\n";
   if (const ProcessReport* rank = victim(status))
     text += "Kill a process while it answers (here " + rank->name + (rank->leader ? ", its replica's leader" : "") +

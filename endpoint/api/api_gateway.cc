@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "endpoint/openai/openapi.h"
+#include "endpoint/pages/page_files.h"
 #include "runtime/steady_clock.h"
 
 namespace herd::api {
@@ -57,9 +58,22 @@ ApiGateway::ApiGateway(ApiConfig config, RequestReader reader, const access::Eve
       state_(client, server, metrics, config.stalled_s),
       answers_(metrics),
       intake_(std::move(config.intake), reader_, event_ids, numerics, client, metrics, log),
-      pool_(config.text_threads, config.text_tasks_max) {}
+      pool_(config.text_threads, config.text_tasks_max) {
+  if (!config.pages) return;
+  PageConfig pages = std::move(*config.pages);
+  pages.words.version = version_;
+  pages.words.model = reader_.model().names.front();
+  pages.words.max_model_len = reader_.model().max_model_len;
+  pages.words.started = started_;
+  page_status_ = std::make_unique<PageStatus>(std::move(pages), state_, client_, server, metrics_, [this] { return intake_.unix_time(); });
+}
 
 ApiGateway::~ApiGateway() { stop(); }
+
+void ApiGateway::stop() {
+  if (page_status_) page_status_->stop();
+  client_.stop();
+}
 
 void ApiGateway::set(const IntakeSettings& settings, double stalled_s) {
   intake_.set(settings);
@@ -101,9 +115,14 @@ std::optional<ApiError> ApiGateway::refusal_of(const HttpRequestHead& head, Rout
   return std::nullopt;
 }
 
+std::variant<Route, NoSuchRoute, WrongMethod> ApiGateway::route_of(const HttpRequestHead& head) const {
+  if (!page_status_ && pages::is_page_path(head.path)) return NoSuchRoute{};
+  return find_route(head.method, head.path);
+}
+
 std::optional<HttpResponse> ApiGateway::on_head(const HttpRequestHead& head) {
   if (head.method == "OPTIONS") return headers_.preflight(head);
-  const auto found = find_route(head.method, head.path);
+  const auto found = route_of(head);
   std::optional<ApiError> error;
   const char* path = "other";
   if (std::holds_alternative<NoSuchRoute>(found)) {
@@ -156,7 +175,9 @@ void ApiGateway::on_request(HttpRequest request, std::shared_ptr<HttpResponder> 
       call.tenant = key->tenant;
     }
   }
-  if (!takes_json(call.route) && call.route != Route::kMetrics) return answer_small(call);
+  if (call.route == Route::kPage)
+    return answers_.respond(call, pages::page_answer(*pages::find_page(call.path), request.head, call.headers));
+  if (!takes_json(call.route) && call.route != Route::kMetrics && call.route != Route::kPageStatus) return answer_small(call);
 
   auto shared = std::make_shared<HttpRequest>(std::move(request));
   std::function<void()> task;
@@ -166,6 +187,9 @@ void ApiGateway::on_request(HttpRequest request, std::shared_ptr<HttpResponder> 
     task = [this, call, shared, ticket] { intake_.intake(call, *shared, ticket); };
   } else if (call.route == Route::kMetrics) {
     task = [this, call] { answers_.answer(call, 200, ServingState::kMetricsType, state_.render_metrics()); };
+  } else if (call.route == Route::kPageStatus) {
+    pages::add_data_headers(call.headers);
+    task = [this, call] { answers_.answer(call, 200, kJson, page_status_->json()); };
   } else {
     task = [this, call, shared] { answer_text(call, shared->body); };
   }

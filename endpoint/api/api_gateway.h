@@ -2,8 +2,8 @@
 // ApiGateway: the endpoint. Takes HTTP requests, checks who asks for what, and passes them on; answers the small routes
 // itself. Nothing here waits: I/O threads only decide.
 //
-//   I/O thread        on_head: route, key, content type, quick refusal     on_request: small routes
-//   TextPool          RequestReader, event ids, /metrics (GenerationIntake)
+//   I/O thread        on_head: route, key, content type, quick refusal     on_request: small routes, pages
+//   TextPool          RequestReader, event ids, /metrics, /ui/status.json (GenerationIntake)
 //   gateway's thread  tokens to text, frames (GenerationJob)
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "actors/client/cluster_client.h"
@@ -19,6 +20,7 @@
 #include "endpoint/api/answers.h"
 #include "endpoint/api/call.h"
 #include "endpoint/api/generation_intake.h"
+#include "endpoint/api/page_status.h"
 #include "endpoint/api/request_reader.h"
 #include "endpoint/api/routes.h"
 #include "endpoint/api/serving_state.h"
@@ -36,6 +38,7 @@ struct ApiConfig {
   int text_threads = 1;
   std::size_t text_tasks_max = 4096;
   std::string version;
+  std::optional<PageConfig> pages;  // --ui
 };
 
 class ApiGateway final : public http::HttpHandler {
@@ -63,11 +66,13 @@ class ApiGateway final : public http::HttpHandler {
 
   [[nodiscard]] bool await_drained(std::chrono::milliseconds timeout) { return intake_.await_none_open(timeout); }
   // Ends what is open with an error. Repeatable.
-  void stop() { client_.stop(); }
+  void stop();
 
  private:
   [[nodiscard]] std::shared_ptr<const access::ApiKeys> keys() const;
   [[nodiscard]] std::optional<openai::ApiError> refusal_of(const http::HttpRequestHead& head, Route route);
+  // As find_route, but without --ui there are no pages.
+  [[nodiscard]] std::variant<Route, NoSuchRoute, WrongMethod> route_of(const http::HttpRequestHead& head) const;
   void answer_small(const Call& call);
   // On the TextPool: /tokenize, /detokenize.
   void answer_text(const Call& call, const std::string& body);
@@ -83,6 +88,7 @@ class ApiGateway final : public http::HttpHandler {
   ServingState state_;
   const CallAnswers answers_;
   GenerationIntake intake_;
+  std::unique_ptr<PageStatus> page_status_;  // null: no pages
   TextPool pool_;  // last: its tasks use all of the above
 };
 

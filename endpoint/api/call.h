@@ -35,10 +35,9 @@ class CallAnswers {
   void answer(const Call& call, int status, const char* type, std::string body) const;
   void error(const Call& call, const openai::ApiError& error) const;
   void health(const Call& call, const Health& health) const;
-
- private:
   void respond(const Call& call, http::HttpResponse response) const;
 
+ private:
   observability::ServingMetrics& metrics_;
 };
 

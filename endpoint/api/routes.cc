@@ -2,6 +2,7 @@
 
 #include <cstddef>
 
+#include "endpoint/pages/page_files.h"
 #include "runtime/text/hex.h"
 
 namespace herd::api {
@@ -28,6 +29,8 @@ constexpr Row kRoutes[] = {
     {Route::kChatCompletions, "/v1/chat/completions", false, true},
     {Route::kTokenize, "/tokenize", false, true},
     {Route::kDetokenize, "/detokenize", false, true},
+    {Route::kPageStatus, "/ui/status.json", true, false},
+    {Route::kPage, "/ui", true, false},
 };
 
 constexpr std::string_view kModelPrefix = "/v1/models/";
@@ -51,7 +54,7 @@ std::string model_of_path(std::string_view path) {
 const char* route_path(Route route) { return kRoutes[static_cast<std::size_t>(route)].path; }
 
 bool is_public(Route route) {
-  return route == Route::kHealth || route == Route::kLive || route == Route::kReady || route == Route::kPing;
+  return route == Route::kHealth || route == Route::kLive || route == Route::kReady || route == Route::kPing || route == Route::kPage;
 }
 
 bool takes_json(Route route) {
@@ -60,10 +63,13 @@ bool takes_json(Route route) {
 
 bool generates(Route route) { return route == Route::kCompletions || route == Route::kChatCompletions; }
 
+bool is_of_pages(Route route) { return route == Route::kPage || route == Route::kPageStatus; }
+
 std::variant<Route, NoSuchRoute, WrongMethod> find_route(std::string_view method, std::string_view path) {
   for (const Row& row : kRoutes) {
     const bool one_model = row.route == Route::kModel && path.starts_with(kModelPrefix) && path != kModelPrefix;
-    if (path != row.path && !one_model) continue;
+    const bool page = row.route == Route::kPage && pages::find_page(path) != nullptr;
+    if (path != row.path && !one_model && !page) continue;
     if (row.get && (method == "GET" || method == "HEAD")) return row.route;
     if (row.post && method == "POST") return row.route;
     return WrongMethod{row.get && row.post ? "GET, HEAD, POST" : row.get ? "GET, HEAD" : "POST"};

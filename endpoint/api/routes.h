@@ -23,16 +23,22 @@ enum class Route : std::uint8_t {
   kChatCompletions,
   kTokenize,
   kDetokenize,
+  kPageStatus,
+  kPage,
 };
 
 // The pattern, for metrics and logs.
 [[nodiscard]] const char* route_path(Route route);
-// Answered without a key even when keys are set: what supervisors, balancers and start scripts ask.
+// Answered without a key even when keys are set: what supervisors, balancers and start scripts ask, and pages, which hold nothing
+// but themselves.
 [[nodiscard]] bool is_public(Route route);
 // Takes a JSON body.
 [[nodiscard]] bool takes_json(Route route);
 // Runs the model: admission applies.
 [[nodiscard]] bool generates(Route route);
+
+// Only a server with --ui has it.
+[[nodiscard]] bool is_of_pages(Route route);
 
 struct NoSuchRoute {};
 struct WrongMethod {

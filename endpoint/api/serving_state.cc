@@ -59,9 +59,11 @@ std::optional<std::string> ServingState::not_ready(Instant now) const {
          " s (--ready-stall)";
 }
 
+observability::StatsSample ServingState::sample() const { return sample_of(*client_.status()); }
+
 std::string ServingState::load_body() const {
-  const observability::StatsSample sample = sample_of(*client_.status());
-  return openai::load_body(sample.running, sample.waiting, sample.kv_usage);
+  const observability::StatsSample now = sample();
+  return openai::load_body(now.running, now.waiting, now.kv_usage);
 }
 
 observability::ServingMetrics::Snapshot ServingState::snapshot() const {

@@ -32,6 +32,7 @@ class ServingState {
   [[nodiscard]] Health health() const;
   // nullopt: a replica serves, and every one that has work finished a step lately. Else why not.
   [[nodiscard]] std::optional<std::string> not_ready(Instant now) const;
+  [[nodiscard]] observability::StatsSample sample() const;
   [[nodiscard]] std::string load_body() const;
   [[nodiscard]] std::string render_metrics();
   // The line for people, with rates since the last one.

@@ -65,6 +65,7 @@ function addMessage(role, content) {
 
 function setRunning(controller) {
   running = controller;
+  if (!running && document.activeElement === at("stop")) ask.focus();
   at("send").hidden = running !== null;
   at("stop").hidden = running === null;
 }
@@ -147,6 +148,7 @@ async function listen(message, controller) {
 }
 
 async function answerNext() {
+  const conversation = messages;
   const controller = new AbortController();
   setRunning(controller);
   const message = addMessage("assistant", "");
@@ -162,6 +164,7 @@ async function answerNext() {
   message.node.classList.remove("running");
   message.node.removeAttribute("aria-busy");
   setRunning(null);
+  if (conversation !== messages) return;  // another one has begun
   if (failed) {
     const again = () => {
       message.node.remove();
@@ -187,7 +190,10 @@ function fitAsk() {
 function send() {
   const content = ask.value.trim();
   if (!content || running) return;
-  if (messages.at(-1)?.role === "user") messages.pop();  // it was never answered
+  if (messages.at(-1)?.role === "user") {  // it was never answered, and is not asked again with this one
+    messages.pop();
+    [...log.querySelectorAll(".message.user")].at(-1)?.classList.add("dropped");
+  }
   for (const box of log.querySelectorAll(".trouble")) box.parentNode.remove();
   messages.push({ role: "user", content });
   addMessage("user", content);

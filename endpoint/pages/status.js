@@ -141,7 +141,10 @@ const CELLS = [
     put(state, replica.state);
     state.className = `state ${STATES[replica.state] ?? "warn"}`;
   }],
-  ["Epoch", "", (replica, cell) => put(cell, String(replica.epoch))],
+  ["Epoch", "", (replica, cell) => {
+    put(cell, replica.epoch.length > 8 ? `…${replica.epoch.slice(-6)}` : replica.epoch);
+    cell.title = replica.epoch;
+  }],
   ["Runs", "", (replica, cell) => put(cell, count(replica.running))],
   ["Waits", "", (replica, cell) => put(cell, count(replica.waiting))],
   ["KV in use", "wide", (replica, cell) => {

@@ -1,6 +1,7 @@
 // The status page's data as JSON (status_picture.h).
 
 #include <cmath>
+#include <string>
 
 #include <boost/json.hpp>
 
@@ -92,7 +93,7 @@ json::object replica_object(const ReplicaPicture& replica) {
           {"node", text_or_null(replica.node)},
           {"address", text_or_null(replica.address)},
           {"state", report::replica_condition_name(replica.condition)},
-          {"epoch", replica.epoch},
+          {"epoch", std::to_string(replica.epoch)},  // has more digits than a number of JavaScript
           {"running", work.num_running},
           {"waiting", work.num_waiting},
           {"steps", replica.status.steps},

@@ -89,7 +89,7 @@ auto all_of(const ServeFlags& f) {
                  m.max_step_ms, m.block_size, m.num_blocks, m.kv_cache_memory, m.weights_seed, m.no_prefix_caching, m.quiet),
       std::tuple(f.http.host, f.http.port, f.http.tls_certificate, f.http.tls_key, f.http.threads, l.connections,
                  l.connections_per_ip, l.body_bytes, f.served_names, f.api_keys, f.api_key_file, f.metrics_port, f.metrics_host),
-      std::tuple(f.allowed_origins, f.allowed_hosts, f.strict_fields, f.request_timeout, f.request_timeout_max,
+      std::tuple(f.allowed_origins, f.allowed_hosts, f.strict_fields, f.ui, f.request_timeout, f.request_timeout_max,
                  f.queued_requests_max, f.queued_tokens_max, f.policy, f.shutdown_timeout, f.text_threads, f.compute_nice),
       std::tuple(f.keep_alive, f.stalled, f.resume_key_file, f.log_format, f.log_level, f.log_requests, f.no_stats_line,
                  f.stats_interval));
@@ -179,6 +179,7 @@ TEST(ServeSettings, WhatAClusterSaysArrivesInServesFlags) {
   spec.logs.log_stats = false;
   spec.compute.cuda_graphs = false;
   spec.http.strict_fields = true;
+  spec.http.ui = true;
   spec.limits.request_timeout = 90.5;
   GatewaySpec gateway;
   gateway.port = 9000;
@@ -198,6 +199,7 @@ TEST(ServeSettings, WhatAClusterSaysArrivesInServesFlags) {
   EXPECT_TRUE(flags.no_stats_line);
   EXPECT_TRUE(flags.model.no_cuda_graphs);
   EXPECT_TRUE(flags.strict_fields);
+  EXPECT_TRUE(flags.ui);
   EXPECT_EQ(flags.request_timeout, 90.5);
   EXPECT_EQ(flags.http.port, 9000);
   EXPECT_EQ(flags.model.threads, 3);

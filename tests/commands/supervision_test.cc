@@ -27,7 +27,8 @@ class SupervisionTest : public testing::Test {
   std::FILE* file_;
   observability::EventLog log_{observability::LogFormat::kText, observability::LogLevel::kDebug, {.fd = fileno(file_)}};
   int none_left_ = 0;
-  Supervision supervision_{log_, 2, [this] { ++none_left_; }};
+  observability::RecentEvents events_{[] { return std::int64_t{0}; }};
+  Supervision supervision_{log_, &events_, 2, [this] { ++none_left_; }};
 };
 
 TEST_F(SupervisionTest, EveryNoteIsALineThatSaysWhoAndWhy) {
@@ -36,6 +37,9 @@ TEST_F(SupervisionTest, EveryNoteIsALineThatSaysWhoAndWhy) {
   const std::string text = logged();
   EXPECT_NE(text.find("ERROR a rank hangs replica=1 rank=3 what=\"rank 3 hangs in matmul for 1.6 s\"\n"), std::string::npos) << text;
   EXPECT_NE(text.find("INFO  a replica serves again replica=1 pause_s=0.25 what=again\n"), std::string::npos) << text;
+  const auto events = events_.newest_first();
+  ASSERT_EQ(events.size(), 1U) << "what becomes of a replica its status tells";
+  EXPECT_EQ(events[0].what, "a rank hangs: rank 3 hangs in matmul for 1.6 s");
 }
 
 TEST_F(SupervisionTest, NoneIsLeftWhenEachWasGivenUp) {

@@ -62,6 +62,7 @@ def refusals(folder):
     refused("no gateways", 2, "--gateways must be 1 to 16", "--gateways", 0)
     refused("17 nodes", 2, "--nodes must be 1 to 16", "--nodes", 17)
     refused("3 ranks", 2, "must be 1, 2, 4 or 8", "-tp", 3)
+    refused("pages beside a file", 2, "under http.ui", "--ui", "--config", right)
     refused("an unknown shape of output", 2, "--output must be text or json", "--output", "xml")
     refused("no such model", 4, "no such model", Path(folder) / "nothing", temporary=folder)
     refused("no such file", 4, "nothing.yaml", "--config", Path(folder) / "nothing.yaml")

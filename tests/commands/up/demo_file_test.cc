@@ -43,6 +43,13 @@ TEST(DemoFile, IsAClusterFileThatSaysWhatWasAskedFor) {
   EXPECT_EQ(spec.nodes[1].devices, (std::vector<std::string>{"cpu", "cpu"}));
 }
 
+TEST(DemoFile, PagesAreThereWhenTheyWereAskedFor) {
+  DemoCluster it = demo();
+  EXPECT_FALSE(parsed(it).http.ui);
+  it.ui = true;
+  EXPECT_TRUE(parsed(it).http.ui);
+}
+
 TEST(DemoFile, NodesShareCpusOutWhereThereAreEnough) {
   DemoCluster it = demo();
   EXPECT_EQ(config::cpus_of_set(parsed(it).nodes[0].cpu_set), (std::vector<int>{0, 1}));

@@ -35,6 +35,9 @@ TEST(Welcome, SaysWhatToTypeNext) {
   EXPECT_NE(text.find("\n  build/release/herd status --config /tmp/c.yaml\n"), std::string::npos) << text;
   EXPECT_NE(text.find("\n  curl http://127.0.0.1:9000/metrics\n"), std::string::npos) << text;
   EXPECT_EQ(text.find("Bearer"), std::string::npos);
+  EXPECT_EQ(text.find("/ui"), std::string::npos);
+  spec.http.ui = true;
+  EXPECT_NE(welcome_text("c", "herd", spec, status).find("\n  http://127.0.0.1:8000/ui\n"), std::string::npos);
   spec.http.api_key_file = "/etc/herd/keys";
   EXPECT_NE(welcome_text("c", "herd", spec, status).find("Bearer $HERD_API_KEY"), std::string::npos);
 }

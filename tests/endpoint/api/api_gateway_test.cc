@@ -162,6 +162,60 @@ TEST_F(ApiGatewayTest, ARequestThatWasAnsweredIsOpenNoMore) {
   EXPECT_NE(gateway_.state().render_metrics().find("vllm:generation_tokens_total"), std::string::npos);
 }
 
+TEST_F(ApiGatewayTest, WithoutTheFlagThereAreNoPages) {
+  for (const char* path : {"/ui", "/ui/", "/ui/chat", "/ui/status.json", "/ui/pages.css"}) {
+    EXPECT_EQ(get(path).status, 404) << path;
+    EXPECT_EQ(call(gateway_, head_of("POST", path)).status, 404) << path << ": a 405 would say that there is something";
+  }
+}
+
+class PagesTest : public ApiGatewayTest {
+ protected:
+  static ApiConfig with_pages(observability::RecentEvents& events) {
+    ApiConfig with = config();
+    with.pages.emplace().events = &events;
+    with.pages->words.name = "gateway-1";
+    with.pages->nodes = [] { return std::vector<pages::NodePlace>{{"node-1", "10.0.0.1:7000"}}; };
+    return with;
+  }
+  ~PagesTest() override { pages_.stop(); }
+  http::HttpResponse page(const std::string& path, std::vector<http::HttpHeader> headers = {}) {
+    return call(pages_, head_of("GET", path, std::move(headers)));
+  }
+
+  observability::RecentEvents events_{[] { return std::int64_t{1700000000}; }};
+  ApiGateway pages_{with_pages(events_), reader(), event_ids_, numerics_, cluster_.client(), metrics_, log_};
+};
+
+TEST_F(PagesTest, ThePagesAreOpenAndTheirDataIsAsMetricsAre) {
+  EXPECT_EQ(page("/ui/status.json").status, 200);
+  pages_.set_keys(*access::ApiKeys::from_keys({"sk-one-0123456789"}));
+  for (const char* path : {"/ui", "/ui/chat", "/ui/status.js"}) {
+    EXPECT_EQ(page(path).status, 200) << path;
+    EXPECT_EQ(call(pages_, head_of("HEAD", path)).status, 200) << path;
+    EXPECT_NE(value_of(page(path), "content-security-policy"), "") << path;
+  }
+  for (const char* path : {"/ui/status.json", "/metrics", "/ui/none"}) EXPECT_EQ(page(path).status, 401) << path;
+  EXPECT_EQ(page("/ui/status.json", {{"Authorization", "Bearer sk-one-0123456789"}}).status, 200);
+  EXPECT_EQ(page("/ui/none", {{"Authorization", "Bearer sk-one-0123456789"}}).status, 404);
+  EXPECT_EQ(call(pages_, head_of("POST", "/ui")).status, 405);
+}
+
+TEST_F(PagesTest, TheDataIsOfTheClusterAndKeptByNobody) {
+  const http::HttpResponse answer = page("/ui/status.json");
+  EXPECT_EQ(answer.content_type, "application/json");
+  EXPECT_EQ(value_of(answer, "cache-control"), "no-store");
+  EXPECT_EQ(value_of(answer, "x-content-type-options"), "nosniff");
+  const boost::json::value value = json_of(answer.body);
+  EXPECT_EQ(value.at("server").at("name"), boost::json::value("gateway-1"));
+  EXPECT_EQ(value.at("server").at("model"), boost::json::value("toy"));
+  EXPECT_EQ(value.at("server").at("version"), boost::json::value("test"));
+  EXPECT_EQ(value.at("server").at("started"), boost::json::value(1700000000));
+  EXPECT_EQ(value.at("server").at("health"), boost::json::value("ok"));
+  EXPECT_EQ(value.at("replicas").as_array().size(), 1U);
+  EXPECT_EQ(value.at("nodes").at(0).at("name"), boost::json::value("node-1"));
+}
+
 TEST_F(ApiGatewayTest, OptionsOfTheServerItselfIsAnswered) {
   EXPECT_EQ(call(gateway_, head_of("OPTIONS", "*")).status, 204);
 }

@@ -29,6 +29,8 @@ constexpr Known kKnown[] = {
     {"/v1/chat/completions", Route::kChatCompletions, "POST"},
     {"/tokenize", Route::kTokenize, "POST"},
     {"/detokenize", Route::kDetokenize, "POST"},
+    {"/ui/status.json", Route::kPageStatus, "GET, HEAD"},
+    {"/ui", Route::kPage, "GET, HEAD"},
 };
 
 TEST(Routes, EveryRouteIsFoundByItsMethodsAndTellsThemToOthers) {
@@ -49,9 +51,18 @@ TEST(Routes, EveryRouteIsFoundByItsMethodsAndTellsThemToOthers) {
   }
 }
 
+TEST(Routes, EveryFileOfThePagesIsOneRoute) {
+  for (const char* path : {"/ui", "/ui/", "/ui/chat", "/ui/chat.js", "/ui/pages.css"}) {
+    const auto found = find_route("HEAD", path);
+    ASSERT_TRUE(std::holds_alternative<Route>(found)) << path;
+    EXPECT_EQ(std::get<Route>(found), Route::kPage) << path;
+    EXPECT_TRUE(std::holds_alternative<WrongMethod>(find_route("POST", path))) << path;
+  }
+}
+
 TEST(Routes, PathsAreComparedAsTheyAre) {
   for (const char* path : {"", "/", "/health/", "//health", "/Health", "/v1", "/v1/", "/v1/models/", "/v1/modelsx",
-                           "/v1/chat", "/%68ealth", "/health?x", "health", "/v1/../health", "*"})
+                           "/v1/chat", "/ui/status", "/ui/x", "/%68ealth", "/health?x", "health", "/v1/../health", "*"})
     EXPECT_TRUE(std::holds_alternative<NoSuchRoute>(find_route("GET", path))) << path;
 }
 
@@ -73,11 +84,12 @@ TEST(Routes, OneModelIsFoundByItsNameHoweverItIsWritten) {
   }
 }
 
-TEST(Routes, OnlyWhatSupervisorsAskIsPublic) {
+TEST(Routes, OnlyWhatSupervisorsAskAndThePagesThemselvesArePublic) {
   for (const Known& known : kKnown) {
     const bool probe = known.route == Route::kHealth || known.route == Route::kLive || known.route == Route::kReady ||
                        known.route == Route::kPing;
-    EXPECT_EQ(is_public(known.route), probe) << known.path;
+    EXPECT_EQ(is_public(known.route), probe || known.route == Route::kPage) << known.path;
+    EXPECT_EQ(is_of_pages(known.route), std::string(known.path).starts_with("/ui")) << known.path;
   }
 }
 

@@ -57,7 +57,7 @@ TEST_F(StatusBoardTest, SaysWhoItIsAndWhatEachReplicaDoes) {
   EXPECT_EQ(first.at("name"), json::value("replica-0"));
   EXPECT_EQ(first.at("node"), json::value("node-1"));
   EXPECT_EQ(first.at("state"), json::value("serving"));
-  EXPECT_EQ(first.at("epoch"), json::value(3));
+  EXPECT_EQ(first.at("epoch"), json::value("3"));
   EXPECT_EQ(first.at("running"), json::value(5));
   EXPECT_EQ(first.at("kv").at("held"), json::value(30));
   EXPECT_EQ(value.at("replicas").at(1).at("state"), json::value("re-forming"));

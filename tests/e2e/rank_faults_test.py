@@ -31,6 +31,7 @@ SMOLLM2_VOCABULARY = 49000
 # rank dies with it meanwhile; after so many steps all eight streams are past it.
 DEATH_STEPS = "60-120"
 WARM_DEATHS = 0.25     # of the deaths in a row, before memory is looked at for the first time
+MEMORY_STEADY = 1 << 20      # while it changes by more, memory is still being committed
 # What malloc keeps for threads that come and go varies by a few MB, however many deaths there are (measured: 1 to 3). A death
 # that kept its rank's weights (3.8 MB) would add 57 MB in 15 of them, one that kept 170 kB so much in 150.
 MEMORY_GROWTH_MAX = 24 << 20
@@ -286,13 +287,18 @@ def threads(server):
 
 
 def quiet(server):
-    """(threads, descriptors, bytes of memory) when nothing runs and every connection is closed: the least of some looks."""
+    """(threads, descriptors, bytes of memory) when nothing runs, every connection is closed and the KV memory of new ranks is
+    committed: the least of some looks between which memory stays."""
     wait_until(lambda: server.open_requests() == 0 and server.counters()["serving"] == 1)
-    looks = []
-    for _ in range(10):
-        time.sleep(0.05)
-        looks.append((threads(server), descriptors(server), server.rss_bytes()))
-    return tuple(min(column) for column in zip(*looks))
+    over = time.monotonic() + PATIENCE_S
+    while True:
+        looks = []
+        for _ in range(10):
+            time.sleep(0.05)
+            looks.append((threads(server), descriptors(server), server.rss_bytes()))
+        least, most = (function(look[2] for look in looks) for function in (min, max))
+        if most - least < MEMORY_STEADY or time.monotonic() > over:
+            return tuple(min(column) for column in zip(*looks))
 
 
 def deaths_in_a_row(setting, deaths):

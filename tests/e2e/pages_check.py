@@ -5,7 +5,8 @@ browser (browser.py says how to get one).
 
     pages_check.py HERD [--model MODEL] [--shots FOLDER]
 
-MODEL writes answers that are long enough to be interrupted; without: the demo model at a temperature at which it rambles.
+MODEL writes answers that are long enough to be interrupted; without: the demo model at a temperature at which it rambles, which may
+end before its gateway is killed: then three checks fail.
 """
 import argparse
 import os

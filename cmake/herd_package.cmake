@@ -3,6 +3,7 @@
 install(TARGETS herd RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY config/cluster config/demo_model config/kubernetes DESTINATION ${CMAKE_INSTALL_DATADIR}/herd)
 install(FILES config/grafana_dashboard.json config/prometheus.yml DESTINATION ${CMAKE_INSTALL_DATADIR}/herd)
+install(FILES config/prometheus/alerts.yml config/prometheus/cluster.yml DESTINATION ${CMAKE_INSTALL_DATADIR}/herd/prometheus)
 install(DIRECTORY config/systemd/ DESTINATION lib/systemd/system FILES_MATCHING PATTERN "*.service" PATTERN "*.socket")
 install(FILES config/systemd/herd.sysusers DESTINATION lib/sysusers.d RENAME herd.conf)
 install(FILES ${CMAKE_BINARY_DIR}/completion/herd DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)

@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -16,6 +19,7 @@
 #include "commands/random_bytes.h"
 #include "commands/role_life.h"
 #include "commands/service_turns.h"
+#include "commands/status_output.h"
 #include "commands/stop_guard.h"
 #include "commands/systemd_service.h"
 #include "commands/version.h"
@@ -60,7 +64,9 @@ class CoordinatorCommand {
  public:
   // `log` outlives it.
   CoordinatorCommand(std::string file, config::ClusterSpec spec, config::CoordinatorSpec own, observability::EventLog& log)
-      : file_(std::move(file)), spec_(std::move(spec)), own_(std::move(own)), log_(log) {}
+      : file_(std::move(file)), spec_(std::move(spec)), own_(std::move(own)), log_(log) {
+    set_hosts(spec_);
+  }
 
   Status start() {
     processes::CoordinatorConfig config;
@@ -71,14 +77,17 @@ class CoordinatorCommand {
     config.build_id = version();
     config.mine = own_report(handshake::Role::kCoordinator, own_.name, node_beside(spec_, own_));
     config.on_note = [this](const membership::MembershipNote& note) { write(note); };
+    config.on_epoch = [this](Epoch epoch) { log_.set_context("epoch", static_cast<std::int64_t>(epoch.value)); };
     config.read_file = [this](const config::ClusterSpec& running) {
       return read_again(file_, running, handshake::Role::kCoordinator, own_.name);
     };
     config.on_reload_over = [] { notify_service_manager("READY=1"); };
     config.on_reloaded = [this](const config::ClusterSpec& spec) {
       log_.set_level(log_level_of(spec));
+      set_hosts(spec);
     };
     report::ProcessReport mine = config.mine;
+    name_writer(log_, handshake::Role::kCoordinator, mine.name, mine.node);
     auto process = processes::CoordinatorProcess::start(std::move(config));  // first: its port is the lock
     if (!process) return process.error();
     process_ = std::move(*process);
@@ -92,7 +101,9 @@ class CoordinatorCommand {
     admin_ = std::move(*served);
     mine.metrics_url = admin_->metrics_url();
     process_->describe(mine);
-    admin_->open({.not_ready = [this] { return not_ready(); }, .metrics = [this] { return metrics(); }});
+    admin_->open({.not_ready = [this] { return not_ready(); },
+                  .metrics = [this] { return metrics(); },
+                  .targets = [this] { return scrape_targets_json(process_->facts().cluster, hosts()); }});
     log_.write(LogLevel::kInfo, "settings", {{"what", settings_text(spec_)}});
     log_.write(LogLevel::kInfo, "coordinator started",
                {{"name", own_.name}, {"address", own_.address}, {"metrics", admin_->metrics_url()}});
@@ -133,18 +144,28 @@ class CoordinatorCommand {
     return "it waits for the nodes of the cluster";
   }
 
+  // Of nodes by name, and its own under "".
+  [[nodiscard]] std::map<std::string, std::string> hosts() const {
+    const std::scoped_lock lock(mutex_);
+    return hosts_;
+  }
+  void set_hosts(const config::ClusterSpec& spec) {
+    std::map<std::string, std::string> hosts{{"", config::host_of(own_.address)}};
+    for (const config::NodeSpec& node : spec.nodes) hosts[node.name] = config::host_of(node.address);
+    const std::scoped_lock lock(mutex_);
+    hosts_ = std::move(hosts);
+  }
+
   [[nodiscard]] std::string metrics() const {
     const processes::CoordinatorFacts facts = process_->facts();
     observability::MetricsPage page;
+    observability::LinkCounts links = link_counts(facts.links, facts.membership.stale);
+    links.refused += facts.membership.refusals;
     observability::add_process(page, facts.cluster.processes.front(),
-                               {.accepted = facts.links.accepted,
-                                .turned_away = facts.links.turned_away,
-                                .opened = facts.links.opened,
-                                .refused = facts.links.refused + facts.membership.refusals,
-                                .lost = facts.links.lost,
-                                .stale_frames = facts.membership.stale,
-                                .half_open = facts.links.half_open},
-                               own_wakeups());
+                               {.links = links,
+                                .wakeups = own_wakeups(),
+                                .log_lines_dropped = log_.dropped(),
+                                .certificate_expires = facts.certificate_expires});
     observability::add_cluster(page, facts.cluster, facts.cluster_epoch.value);
     return page.text();
   }
@@ -153,6 +174,8 @@ class CoordinatorCommand {
   const config::ClusterSpec spec_;  // as it was read at the start
   const config::CoordinatorSpec own_;
   observability::EventLog& log_;
+  mutable std::mutex mutex_;  // of the next
+  std::map<std::string, std::string> hosts_;
   std::unique_ptr<processes::CoordinatorProcess> process_;
   std::unique_ptr<admin::AdminServer> admin_;  // ends first: its pages ask the process
   ServiceTurns turns_;

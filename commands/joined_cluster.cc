@@ -41,6 +41,7 @@ const routing::ReplicaView* first_serving(const actors::ClusterStatus& status) {
 
 Status JoinedCluster::start(const std::string& api_url) {
   report_ = own_report(handshake::Role::kGateway, file_.gateway.name, file_.gateway.node);
+  name_writer(log_, handshake::Role::kGateway, report_.name, report_.node);
   report_.endpoint_url = api_url;
   nodes_ = pages::places_of(file_.spec);
   log_.write(LogLevel::kInfo, "settings", {{"what", settings_text(file_.spec)}});
@@ -217,19 +218,14 @@ void JoinedCluster::on_trouble(const Status& status) {
 }
 
 std::string JoinedCluster::metrics_text(api::ApiGateway* gateway) const {
-  const link::LinkHostStats links = process_->link_stats();
   observability::MetricsPage page;
   {
     const std::scoped_lock lock(mutex_);
     observability::add_process(page, report_,
-                               {.accepted = links.accepted,
-                                .turned_away = links.turned_away,
-                                .opened = links.opened,
-                                .refused = links.refused,
-                                .lost = links.lost,
-                                .stale_frames = process_->stale_frames(),
-                                .half_open = links.half_open},
-                               own_wakeups());
+                               {.links = link_counts(process_->link_stats(), process_->stale_frames()),
+                                .wakeups = own_wakeups(),
+                                .log_lines_dropped = log_.dropped(),
+                                .certificate_expires = process_->certificate_expires()});
   }
   return gateway == nullptr ? page.text() : gateway->state().render_metrics() + page.text();
 }

@@ -20,6 +20,7 @@
 #include "actors/children/child_processes.h"
 #include "actors/processes/cluster_tls.h"
 #include "actors/processes/node_process.h"
+#include "actors/remote/rank_roster.h"
 #include "cluster/config/setting_table.h"
 #include "cluster/link/peer_name.h"
 #include "commands/cluster_options.h"
@@ -37,10 +38,13 @@
 #include "commands/version.h"
 #include "commands/wall_clock.h"
 #include "endpoint/admin/admin_server.h"
+#include "endpoint/served/served_model.h"
 #include "endpoint/served/served_text.h"
 #include "kernels/process_limits.h"
 #include "observability/event_log.h"
 #include "observability/role_metrics.h"
+#include "observability/serving_metrics.h"
+#include "runtime/steady_clock.h"
 
 namespace herd::commands {
 namespace {
@@ -100,6 +104,26 @@ Expected<std::string> text_digest_of(const actors::EngineOptions& options, const
   return std::move(text->text_digest);
 }
 
+membership::RestartBudget budget_of(const config::ClusterSpec& spec) {
+  return membership::budget_of(static_cast<std::uint32_t>(spec.supervision.restart_budget), spec.supervision.restart_window);
+}
+
+// The first name that gateways serve the model under, wherever it lies on this machine.
+std::string served_name(const config::ClusterSpec& spec) {
+  return served::served_names(spec.model.served_model_name, spec.model.model_path).front();
+}
+
+// What became of ranks, of every replica that this node may come to hold.
+observability::ServingMetricsConfig metrics_config(const config::ClusterSpec& spec) {
+  observability::ServingMetricsConfig config;
+  config.model_name = served_name(spec);
+  config.part = observability::MetricPart::kNode;
+  config.replicas = static_cast<std::uint32_t>(spec.parallelism.data_parallel_size);
+  config.ranks = static_cast<std::uint32_t>(spec.parallelism.tensor_parallel_size);
+  config.restart_budget = budget_of(spec);
+  return config;
+}
+
 class NodeCommand {
  public:
   NodeCommand(const std::string& file, config::ClusterSpec spec, config::NodeSpec node, observability::EventLog& log, StopGuard& guard)
@@ -108,6 +132,7 @@ class NodeCommand {
         log_(log),
         guard_(guard),
         supervision_(log, nullptr, std::numeric_limits<std::uint32_t>::max(), [] {}),
+        metrics_(metrics_config(spec_)),
         reload_({.path = file,
                  .role = handshake::Role::kNode,
                  .name = node_.name,
@@ -119,6 +144,7 @@ class NodeCommand {
                 log) {}
 
   Status start() {
+    name_writer(log_, handshake::Role::kNode, node_.name, node_.name);
     admin::AdminConfig admin;
     admin.host = spec_.metrics.metrics_host.empty() ? config::listen_address(config::host_of(node_.address)) : spec_.metrics.metrics_host;
     admin.port = static_cast<std::uint16_t>(node_.metrics_port);
@@ -221,10 +247,18 @@ class NodeCommand {
     config.spec = spec_;
     config.node = node_;
     config.note = [this](const std::string& line) { log_.write(LogLevel::kInfo, "note", {{"text", line}}); };
-    config.on_note = [this](ReplicaId replica, const membership::Note& note) { supervision_.on_note(replica, note); };
+    config.served_name = served_name(spec_);
+    config.on_note = [this](ReplicaId replica, const membership::Note& note) {
+      metrics_.on_note(replica.value, note);
+      supervision_.on_note(replica, note);
+    };
     // On the thread that starts and ends ranks, which waits for nobody who reads slowly.
-    config.on_rank_line = [this, json = spec_.logs.log_format == "json"](const std::string& rank, std::string_view line) {
-      rank_lines_.write(json ? std::string(line) : rank + " | " + std::string(line));
+    config.on_rank_line = [this, json = spec_.logs.log_format == "json"](ReplicaId replica, std::uint32_t rank, std::string_view line) {
+      if (!json) return rank_lines_.write(actors::rank_name(replica, rank) + " | " + std::string(line));
+      if (line.starts_with('{')) return rank_lines_.write(std::string(line));
+      // The last words of one that dies, as a rule.
+      log_.write(LogLevel::kWarning, "a rank wrote",
+                 {{"replica", std::int64_t{replica.value}}, {"rank", std::int64_t{rank}}, {"text", line}});
     };
     config.on_link = [this](const Status& status) { on_link(status); };
     config.on_reload = [this](const reload::ReloadOrder& order) { reload_.post(order); };
@@ -237,6 +271,7 @@ class NodeCommand {
     drain_s_ = spec.http.shutdown_timeout;
     guard_.set_drain(drain_s_ + kEndSeconds);
     log_.set_level(log_level_of(spec));
+    metrics_.set_restart_budget(budget_of(spec));
     return process_->on_reloaded(spec);
   }
 
@@ -258,21 +293,17 @@ class NodeCommand {
     return std::nullopt;
   }
 
-  std::string metrics() const {
+  std::string metrics() {
     observability::MetricsPage page;
-    const link::LinkHostStats links = process_->link_stats();
     const report::ProcessReports reports{process_->reports()};
     observability::add_process(page, reports.processes.front(),
-                               {.accepted = links.accepted,
-                                .turned_away = links.turned_away,
-                                .opened = links.opened,
-                                .refused = links.refused,
-                                .lost = links.lost,
-                                .stale_frames = 0,
-                                .half_open = links.half_open},
-                               own_wakeups());
+                               {.links = link_counts(process_->link_stats(), 0),
+                                .wakeups = own_wakeups(),
+                                .log_lines_dropped = log_.dropped() + rank_lines_.dropped(),
+                                .certificate_expires = process_->certificate_expires()});
     observability::add_ranks(page, reports, process_->deaths());
-    return page.text();
+    metrics_.on_time(steady_now());
+    return metrics_.render() + page.text();
   }
 
   const config::ClusterSpec spec_;  // as it was read at the start
@@ -281,6 +312,7 @@ class NodeCommand {
   StopGuard& guard_;
   double drain_s_ = spec_.http.shutdown_timeout;  // of what it holds, once it is told to end
   Supervision supervision_;
+  observability::ServingMetrics metrics_;
   std::mutex mutex_;          // of last_trouble_
   std::string last_trouble_ = "not connected yet";
   LineWriter rank_lines_{STDERR_FILENO};

@@ -43,6 +43,7 @@ Status OwnCluster::start_engine() {
   options->gateway_has_own_thread = true;
   options->commit_memory = true;
   scheduler_ = options->scheduler;
+  restart_budget_ = options->restart_budget;
   replicas_ = static_cast<std::uint32_t>(options->data_parallel);
   set_limits(flags_, std::size_t{scheduler_.max_num_seqs} * replicas_, options->gateway);
   if (Status status = options->gateway.validate(); !status.ok()) return status;
@@ -76,6 +77,8 @@ void OwnCluster::make_metrics(const actors::EngineFacts& facts, double read_byte
       .block_size = static_cast<std::uint32_t>(flags_.model.block_size),
       .num_blocks = static_cast<std::uint64_t>(facts.num_blocks),
       .prefix_caching = scheduler_.prefix_caching,
+      .places = scheduler_.max_num_seqs,
+      .restart_budget = restart_budget_,
       .weight_bytes_per_step = facts.weight_bytes_per_token,
       .kv_bytes_per_token = static_cast<std::uint64_t>(facts.kv_bytes_per_token),
       .read_bytes_per_s = read_bytes_per_s});

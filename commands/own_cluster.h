@@ -49,6 +49,7 @@ class OwnCluster final : public ServedCluster {
   observability::EventLog& log_;
   Supervision supervision_;
   scheduler::SchedulerConfig scheduler_;
+  membership::RestartBudget restart_budget_;
   std::uint32_t replicas_ = 1;
   std::vector<std::string> names_;
   std::unique_ptr<observability::ServingMetrics> metrics_;  // steps are told to it

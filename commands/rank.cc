@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -16,6 +15,7 @@
 #include <CLI/CLI.hpp>
 
 #include "actors/processes/rank_process.h"
+#include "actors/remote/rank_roster.h"
 #include "cluster/link/peer_name.h"
 #include "commands/command_line.h"
 #include "commands/random_bytes.h"
@@ -41,6 +41,7 @@ struct RankFlags {
   std::string metrics_host = "127.0.0.1";
   std::uint16_t metrics_port = 0;
   double shutdown_timeout = 0;
+  std::string served_name;
   std::string log_format = "text";
 };
 
@@ -55,15 +56,13 @@ Status check(const RankFlags& flags) {
   return {};
 }
 
-// As a server names a model that nobody named: after its folder, or its file.
-std::string model_name(const std::string& path) {
-  const std::filesystem::path model = std::filesystem::path(path).lexically_normal();
-  return (model.has_filename() ? model : model.parent_path()).filename().string();
-}
-
 class RankCommand {
  public:
-  RankCommand(RankFlags& flags, observability::EventLog& log) : flags_(flags), log_(log) {}
+  RankCommand(RankFlags& flags, observability::EventLog& log) : flags_(flags), log_(log) {
+    name_writer(log_, handshake::Role::kRank, name(), flags_.process.node);
+    log_.set_context("replica", std::int64_t{flags_.replica});
+    log_.set_context("rank", std::int64_t{flags_.process.rank});
+  }
 
   Status start() {
     admin::AdminConfig admin;
@@ -101,6 +100,7 @@ class RankCommand {
 
  private:
   [[nodiscard]] bool leads() const { return flags_.process.rank == 0; }
+  [[nodiscard]] std::string name() const { return actors::rank_name(ReplicaId(flags_.replica), flags_.process.rank); }
 
   actors::RankProcessConfig config() {
     actors::RankProcessConfig config = flags_.process;
@@ -110,23 +110,28 @@ class RankCommand {
     config.build_id = version();
     config.metrics_address = admin_->address();
     config.log = &log_;
-    config.on_spec = [this](const placement::RankSpec& spec) { on_spec(spec); };
+    config.on_spec = [this](const placement::RankSpec& spec) { spec_ = spec; };
+    config.on_loaded = [this](const actors::StepReads& reads) { on_loaded(reads); };
     config.on_step = [this](ReplicaId, const step::StepStats& stats, double step_s) {
       if (const auto metrics = leader_metrics()) metrics->on_step(0, stats, step_s);
     };
     return config;
   }
 
-  void on_spec(const placement::RankSpec& spec) {
+  void on_loaded(const actors::StepReads& reads) {
     if (!leads()) return;
     observability::ServingMetricsConfig config;
-    config.model_name = model_name(spec.model.path);
+    config.model_name = flags_.served_name;
     config.part = observability::MetricPart::kLeader;
     config.first_engine = flags_.replica;
-    config.ranks = spec.ranks;
-    config.max_model_len = spec.shape.positions_max;
-    config.block_size = static_cast<std::uint32_t>(spec.shape.block_size);
-    config.num_blocks = static_cast<std::uint64_t>(spec.shape.blocks);
+    config.ranks = spec_.ranks;
+    config.max_model_len = spec_.shape.positions_max;
+    config.block_size = static_cast<std::uint32_t>(spec_.shape.block_size);
+    config.num_blocks = static_cast<std::uint64_t>(spec_.shape.blocks);
+    config.places = static_cast<std::uint32_t>(spec_.shape.sequences_max);
+    config.weight_bytes_per_step = reads.weight_bytes;
+    config.kv_bytes_per_token = reads.kv_bytes_per_token;
+    config.read_bytes_per_s = reads.bytes_per_s;
     auto made = std::make_shared<observability::ServingMetrics>(config);
     const std::scoped_lock lock(mutex_);
     leader_metrics_ = std::move(made);
@@ -146,33 +151,30 @@ class RankCommand {
 
   std::string metrics() const {
     const actors::RankProcessState state = process_->state();
-    const std::string name = "replica-" + std::to_string(flags_.replica) + "/rank-" + std::to_string(flags_.process.rank);
-    report::ProcessReport mine = own_report(handshake::Role::kRank, name, flags_.process.node);
+    report::ProcessReport mine = own_report(handshake::Role::kRank, name(), flags_.process.node);
     mine.leader = leads();
     mine.epoch = state.epoch;
     if (!not_ready()) mine.state = report::ProcessState::kServing;
     observability::MetricsPage page;
     observability::add_process(page, mine,
-                               {.accepted = state.gateways.accepted,
-                                .turned_away = state.gateways.turned_away,
-                                .opened = state.gateways.opened,
-                                .refused = state.gateways.refused,
-                                .lost = state.gateways.lost,
-                                .stale_frames = state.stale_frames,
-                                .half_open = state.gateways.half_open},
-                               own_wakeups());
+                               {.links = link_counts(state.gateways, state.stale_frames),
+                                .wakeups = own_wakeups(),
+                                .log_lines_dropped = log_.dropped(),
+                                .certificate_expires = state.certificate_expires});
     const auto leader = leader_metrics();
     if (!leader) return page.text();
     observability::ServingMetrics::Snapshot snapshot;
-    snapshot.replicas.push_back({state.stats.serving, state.stats.scheduler, state.stats.saved_s, state.stats.moves});
+    snapshot.replicas.push_back({state.stats.serving, state.stats.scheduler, state.stats.saved_s, state.stats.moves,
+                                 state.stats.decode_step_s, state.stats.prompt_token_s});
     leader->set(snapshot);
     return leader->render() + page.text();
   }
 
   RankFlags& flags_;
   observability::EventLog& log_;
+  placement::RankSpec spec_;  // what it is, once its node has said so
   mutable std::mutex mutex_;  // of the next
-  std::shared_ptr<observability::ServingMetrics> leader_metrics_;  // once it knows what it is; null: it leads nothing
+  std::shared_ptr<observability::ServingMetrics> leader_metrics_;  // once it is loaded; null: it leads nothing
   std::unique_ptr<actors::RankProcess> process_;
   std::unique_ptr<admin::AdminServer> admin_;  // ends first: its pages ask the process
 };
@@ -223,6 +225,7 @@ void add_rank(CLI::App& app, int* exit_code, const actors::WrapRank& wrap) {
   command->add_option("--shutdown-timeout", flags->shutdown_timeout,
                       "Seconds that its node gives the replica when this process is told to end")
       ->capture_default_str()->check(CLI::Range(0.0, 86400.0));
+  command->add_option("--served-model-name", flags->served_name, "Label model_name of its metrics, as its gateways have it");
   command->add_option("--log-format", flags->log_format, "text or json")->capture_default_str();
   command->callback([flags, exit_code] { *exit_code = report(rank(*flags)); });
 }

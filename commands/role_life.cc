@@ -28,6 +28,22 @@ std::uint64_t own_wakeups() {
   return getrusage(RUSAGE_SELF, &used) == 0 ? static_cast<std::uint64_t>(used.ru_nvcsw) : 0;
 }
 
+void name_writer(observability::EventLog& log, handshake::Role role, const std::string& name, const std::string& node) {
+  log.set_context("role", handshake::role_name(role));
+  log.set_context("name", name);
+  log.set_context("node", node);
+}
+
+observability::LinkCounts link_counts(const link::LinkHostStats& links, std::uint64_t stale_frames) {
+  return {.accepted = links.accepted,
+          .turned_away = links.turned_away,
+          .opened = links.opened,
+          .refused = links.refused,
+          .lost = links.lost,
+          .stale_frames = stale_frames,
+          .half_open = links.half_open};
+}
+
 observability::LogLevel log_level_of(const config::ClusterSpec& spec) {
   return observability::log_level_named(spec.logs.log_level).value_or(observability::LogLevel::kInfo);
 }

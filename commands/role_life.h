@@ -4,14 +4,22 @@
 #include <cstdint>
 #include <string>
 
+#include "actors/link/link_host.h"
 #include "cluster/config/cluster_spec.h"
 #include "cluster/report/process_report.h"
 #include "observability/event_log.h"
+#include "observability/role_metrics.h"
 
 namespace herd::commands {
 
 // Of this process: its pid, and what whoever supervises it says of its earlier lives (HERD_RESTARTS, HERD_LAST_DEATH).
 [[nodiscard]] report::ProcessReport own_report(handshake::Role role, const std::string& name, const std::string& node);
+
+// The JSON lines of its log say from here on whose they are.
+void name_writer(observability::EventLog& log, handshake::Role role, const std::string& name, const std::string& node);
+
+// Of its connections, for its metrics; `stale_frames`: messages of generations that were over.
+[[nodiscard]] observability::LinkCounts link_counts(const link::LinkHostStats& links, std::uint64_t stale_frames);
 
 // How often threads of this process gave up a CPU of their own accord.
 [[nodiscard]] std::uint64_t own_wakeups();

@@ -10,8 +10,8 @@
 //    "notices":[TEXT]}                                                what an operator should look at
 // What is not known, or does not apply, is null.
 
+#include <map>
 #include <string>
-#include <vector>
 
 #include "cluster/report/process_report.h"
 
@@ -19,6 +19,10 @@ namespace herd::commands {
 
 // With its line feed. `config`: the cluster's file, as whoever asked named it.
 [[nodiscard]] std::string cluster_status_json(const std::string& config, const report::ClusterStatusReport& report);
+// Whom Prometheus is to scrape, as its http_sd_configs read it: [{"targets":["127.0.0.1:9101"],"labels":{"__meta_herd_role","…_name",
+// "…_node","…_cluster"}}], each process that has said where its metrics are. `hosts`: of nodes by name, for processes that listen on every
+// address of their machine; under "" the coordinator's. A node that is not among them is asked by its own name.
+[[nodiscard]] std::string scrape_targets_json(const report::ClusterStatusReport& report, const std::map<std::string, std::string>& hosts);
 // Tables of replicas and processes, then the notices.
 [[nodiscard]] std::string cluster_status_text(const report::ClusterStatusReport& report);
 

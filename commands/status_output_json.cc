@@ -1,7 +1,11 @@
 // The status of a cluster as JSON (status_output.h).
 
+#include <algorithm>
 #include <boost/json.hpp>
+#include <string_view>
+#include <utility>
 
+#include "cluster/config/cluster_spec.h"
 #include "cluster/report/drain_progress.h"
 #include "commands/status_output.h"
 
@@ -46,7 +50,35 @@ json::object replica_object(const report::ReplicaReportLine& line) {
           {"why", text_or_null(line.why)}};
 }
 
+// "10.0.0.1:9100" of "http://10.0.0.1:9100/metrics".
+std::string target_of(const report::ProcessReport& process, const std::map<std::string, std::string>& hosts) {
+  std::string_view address = process.metrics_url;
+  address = address.substr(std::min(address.size(), std::string_view("http://").size()));
+  address = address.substr(0, address.find('/'));
+  const std::size_t colon = address.rfind(':');
+  if (colon == std::string_view::npos) return {};
+  const std::string port(address.substr(colon));
+  if (!config::is_wildcard(config::host_of(std::string(address)))) return std::string(address);
+  const auto known = hosts.find(process.node);
+  const std::string machine = known != hosts.end() ? known->second : process.node;
+  return (machine.find(':') == std::string::npos ? machine : "[" + machine + "]") + port;
+}
+
 }  // namespace
+
+std::string scrape_targets_json(const report::ClusterStatusReport& report, const std::map<std::string, std::string>& hosts) {
+  json::array targets;
+  for (const report::ProcessReport& process : report.processes) {
+    const std::string target = target_of(process, hosts);
+    if (target.empty()) continue;
+    json::object labels{{"__meta_herd_cluster", report.cluster},
+                        {"__meta_herd_role", handshake::role_name(process.role)},
+                        {"__meta_herd_name", process.name},
+                        {"__meta_herd_node", process.node}};
+    targets.push_back(json::object{{"targets", json::array{json::value(target)}}, {"labels", std::move(labels)}});
+  }
+  return json::serialize(targets) + "\n";
+}
 
 std::string cluster_status_json(const std::string& config, const report::ClusterStatusReport& report) {
   json::array endpoints, metrics, processes, replicas, may_be_stopped;

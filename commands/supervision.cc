@@ -24,7 +24,9 @@ Said said_of(NoteKind kind) {
     case NoteKind::kGenerationLost: return {LogLevel::kWarning, "a replica stops serving"};
     case NoteKind::kForming: return {LogLevel::kInfo, "a replica's ranks form a group"};
     case NoteKind::kServing: return {LogLevel::kInfo, "a replica serves again"};
+    case NoteKind::kRestartSpent: return {LogLevel::kInfo, "a restart counts"};
     case NoteKind::kGivenUp: return {LogLevel::kError, "a replica is given up"};
+    case NoteKind::kTaken: return {LogLevel::kInfo, "a replica is taken"};
   }
   return {LogLevel::kWarning, "a replica"};
 }
@@ -33,13 +35,13 @@ Said said_of(NoteKind kind) {
 
 void Supervision::on_note(ReplicaId replica, const membership::Note& note) {
   const Said said = said_of(note.kind);
-  const std::int64_t number{replica.value};
+  const std::int64_t number{replica.value}, epoch = static_cast<std::int64_t>(note.epoch.value);
   if (note.kind == NoteKind::kServing) {
-    log_.write(said.level, said.event, {{"replica", number}, {"pause_s", note.pause_s}, {"what", note.text}});
+    log_.write(said.level, said.event, {{"replica", number}, {"epoch", epoch}, {"pause_s", note.pause_s}, {"what", note.text}});
   } else if (note.rank) {
-    log_.write(said.level, said.event, {{"replica", number}, {"rank", std::int64_t{*note.rank}}, {"what", note.text}});
+    log_.write(said.level, said.event, {{"replica", number}, {"rank", std::int64_t{*note.rank}}, {"epoch", epoch}, {"what", note.text}});
   } else {
-    log_.write(said.level, said.event, {{"replica", number}, {"what", note.text}});
+    log_.write(said.level, said.event, {{"replica", number}, {"epoch", epoch}, {"what", note.text}});
   }
   // What becomes of the replica itself the cluster's status tells.
   const bool shown = note.rank || note.kind == NoteKind::kRankSuspected || note.kind == NoteKind::kGivenUp;

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -32,10 +33,12 @@
 #include "commands/up/role_runner.h"
 #include "commands/up/signal_watch.h"
 #include "commands/up/welcome.h"
+#include "observability/event_log.h"
 
 namespace herd::commands {
 namespace {
 
+using observability::LogLevel;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kAskPatience{1000};
@@ -51,29 +54,39 @@ struct UpFlags {
   std::string output = "text";
 };
 
-// Lines of all processes, each behind its name, unless they are JSON, which says itself whose it is.
-class PrefixedLines {
+// Lines of all processes, each behind its name, or all as JSON, which says itself whose it is.
+class ProcessLines {
  public:
-  PrefixedLines(const std::vector<up::HostProcess>& here, bool as_they_are) : as_they_are_(as_they_are), writer_(STDERR_FILENO) {
+  ProcessLines(const std::vector<up::HostProcess>& here, bool json) : writer_(STDERR_FILENO) {
     for (const up::HostProcess& process : here) width_ = std::max(width_, process.name.size());
+    if (!json) return;
+    log_.emplace(observability::LogFormat::kJson, LogLevel::kInfo);
+    log_->set_context("role", kOwnName);
   }
+  // `name` is empty where this process says it.
   void write(const std::string& name, std::string_view line) {
-    const std::string& whose = name.empty() ? own_ : name;
-    const bool bare = as_they_are_ && line.starts_with('{');
-    writer_.write(bare ? std::string(line) : whose + std::string(width_ - std::min(width_, whose.size()), ' ') + " | " + std::string(line));
+    if (!log_) return write_text(name.empty() ? own_ : name, line);
+    if (line.starts_with('{')) return writer_.write(std::string(line));
+    if (name.empty()) return log_->write(LogLevel::kInfo, line);
+    // The last words of one that dies, as a rule.
+    log_->write(LogLevel::kWarning, "a process wrote", {{"name", name}, {"text", line}});
   }
 
  private:
-  const bool as_they_are_;
+  void write_text(const std::string& name, std::string_view line) {
+    writer_.write(name + std::string(width_ - std::min(width_, name.size()), ' ') + " | " + std::string(line));
+  }
+
   const std::string own_ = kOwnName;
   std::size_t width_ = std::string_view(kOwnName).size();
   LineWriter writer_;
+  std::optional<observability::EventLog> log_;  // JSON
 };
 
 // Asks the coordinator until the cluster is ready, on a thread of its own.
 class ReadyWatch {
  public:
-  ReadyWatch(const config::ClusterSpec& spec, const std::vector<up::HostProcess>& here, PrefixedLines& lines,
+  ReadyWatch(const config::ClusterSpec& spec, const std::vector<up::HostProcess>& here, ProcessLines& lines,
              std::function<void()> on_ready)
       : spec_(spec), here_(here), lines_(lines), on_ready_(std::move(on_ready)), thread_([this] { watch(); }) {}
   ~ReadyWatch() {
@@ -119,7 +132,7 @@ class ReadyWatch {
 
   const config::ClusterSpec& spec_;
   const std::vector<up::HostProcess>& here_;
-  PrefixedLines& lines_;
+  ProcessLines& lines_;
   const std::function<void()> on_ready_;
   report::ClusterStatusReport status_;
   std::mutex mutex_;  // of over_
@@ -157,7 +170,7 @@ Expected<int> run_cluster(const UpFlags& flags, const std::string& config, const
     notify_service_manager("STOPPING=1\nSTATUS=ending");
   });
   if (!signals) return fail(signals.error());
-  PrefixedLines lines(*here, spec.logs.log_format == "json");
+  ProcessLines lines(*here, spec.logs.log_format == "json");
   std::unique_ptr<ReadyWatch> watch;
   ServiceTurns turns;
   turns.say("starting");

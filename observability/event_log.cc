@@ -19,6 +19,8 @@
 #include <iterator>
 #include <mutex>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "observability/clean_text.h"
 
@@ -116,14 +118,29 @@ void append_value(std::string& out, const LogField& field, bool json) {
   }
 }
 
+using Context = std::vector<std::pair<std::string, ContextValue>>;
+
+void append_context(std::string& out, const Context& context, std::initializer_list<LogField> fields) {
+  for (const auto& [name, value] : context) {
+    if (std::ranges::any_of(fields, [&name](const LogField& field) { return field.name == name; })) continue;
+    out += ',';
+    append_json_string(out, name);
+    out += ':';
+    const auto* text = std::get_if<std::string>(&value);
+    text != nullptr ? append_json_string(out, *text) : append_number(out, std::get<std::int64_t>(value));
+  }
+}
+
 // What follows the time.
-std::string line_of(LogFormat format, LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
+std::string line_of(LogFormat format, LogLevel level, std::string_view event, std::initializer_list<LogField> fields,
+                    const Context& context) {
   const auto index = static_cast<std::size_t>(level);
   std::string line;
   line.reserve(128);
   if (format == LogFormat::kJson) {
     ((line += "\"level\":\"") += kJsonNames[index]) += "\",\"event\":";
     append_json_string(line, event);
+    append_context(line, context, fields);
     for (const LogField& field : fields) {
       line += ',';
       append_json_string(line, field.name);
@@ -168,7 +185,12 @@ struct EventLog::Impl {
 
   void log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) {
     ++lines;
-    logger->log(spdlog::level::info, spdlog::string_view_t(line_of(format, level, event, fields)));
+    logger->log(spdlog::level::info, spdlog::string_view_t(line_of(format, level, event, fields, *whose())));
+  }
+
+  [[nodiscard]] std::shared_ptr<const Context> whose() {
+    const std::lock_guard lock(context_mutex);
+    return context;
   }
 
   // Says how many lines went missing, once the queue is half empty: before, that would push out more.
@@ -187,6 +209,8 @@ struct EventLog::Impl {
   std::shared_ptr<spdlog::async_logger> logger;
   std::atomic<std::uint64_t> reported{0};
   std::atomic<std::uint64_t> lines{0};  // handed to the log's thread
+  std::mutex context_mutex;  // of the next
+  std::shared_ptr<const Context> context = std::make_shared<const Context>();
 };
 
 std::optional<LogLevel> log_level_named(std::string_view name) {
@@ -208,6 +232,20 @@ void EventLog::write(LogLevel level, std::string_view event, std::initializer_li
   if (!writes(level)) return;
   impl_->report_dropped();
   impl_->log(level, event, fields);
+}
+
+void EventLog::set_context(std::string_view name, std::optional<ContextValue> value) {
+  const std::lock_guard lock(impl_->context_mutex);
+  auto changed = std::make_shared<Context>(*impl_->context);
+  const auto known = std::ranges::find(*changed, name, &Context::value_type::first);
+  if (!value) {
+    if (known != changed->end()) changed->erase(known);
+  } else if (known != changed->end()) {
+    known->second = std::move(*value);
+  } else {
+    changed->emplace_back(name, std::move(*value));
+  }
+  impl_->context = std::move(changed);
 }
 
 bool EventLog::flush(std::chrono::milliseconds timeout) {

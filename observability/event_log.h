@@ -25,6 +25,8 @@ struct LogField {
   std::variant<std::string_view, std::int64_t, double, bool> value;
 };
 
+using ContextValue = std::variant<std::string, std::int64_t>;
+
 // Where lines go, and how many wait for a reader that is slow.
 struct LogTarget {
   int fd = 2;                    // stays open, and the caller's
@@ -43,6 +45,10 @@ class EventLog {
   //   json: {"time":"2026-11-21T07:00:00.123Z","level":"info","event":"request finished","request_id":…}
   // Values are valid UTF-8 in the line whatever they were, at most 2 KiB; one event is always one line.
   void write(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});
+
+  // Each JSON line from now on has this field too (nullopt: no longer), unless its event has one of that name: whose lines these are is
+  // known wherever they end up. Text is for people, who see it behind the name of its process.
+  void set_context(std::string_view name, std::optional<ContextValue> value);
 
   // Waits until what was written so far has left, or is given up; false when `timeout` passed first. For a process that is about
   // to end without destructors.

@@ -57,7 +57,7 @@ constexpr RetiredName kRetiredNames[] = {
     {"vllm:time_per_output_token_seconds", "vllm:inter_token_latency_seconds"},
 };
 
-// Whose a family is where the cluster has several processes: what is in neither list is a gateway's.
+// Whose a family is where the cluster has several processes: what is in none of these lists is a gateway's.
 constexpr std::string_view kOfLeaders[] = {
     "herd_kv_blocks",
     "herd_kv_damaged_blocks_total",
@@ -69,6 +69,9 @@ constexpr std::string_view kOfLeaders[] = {
     "herd_kv_moves_total",
     "herd_kv_recomputed_blocks_total",
     "herd_prefix_cache_saved_seconds_total",
+    "herd_replica_capacity_tokens_per_second",
+    "herd_replica_saturation",
+    "herd_replica_waiting_tokens",
     "herd_scheduler_discarded_tokens_total",
     "herd_scheduler_step_seconds",
     "herd_step_bandwidth_ratio",
@@ -80,22 +83,27 @@ constexpr std::string_view kOfLeaders[] = {
     "vllm:kv_cache_usage_perc",
     "vllm:num_preemptions_total",
     "vllm:num_requests_running",
-    "vllm:num_requests_waiting",
-    "vllm:num_requests_waiting_by_reason",
     "vllm:prefix_cache_hits_total",
     "vllm:prefix_cache_queries_total",
     "vllm:prompt_tokens_cached_total",
     "vllm:prompt_tokens_total",
 };
 constexpr std::string_view kOfNodes[] = {
-    "herd_rank_restarts_total",       "herd_rank_suspicions_total", "herd_replica_generations_total", "herd_replica_given_up",
-    "herd_replica_pause_seconds", "herd_token_mismatches_total",
+    "herd_rank_restarts_total",   "herd_rank_suspicions_total", "herd_replica_generations_total", "herd_replica_given_up",
+    "herd_replica_pause_seconds", "herd_restart_budget_left",   "herd_step_deadline_misses_total", "herd_token_mismatches_total",
 };
+// A request waits at one of them at a time, so that sums over all of these are right too.
+constexpr std::string_view kOfGatewaysAndLeaders[] = {"vllm:num_requests_waiting", "vllm:num_requests_waiting_by_reason"};
+// What each process of a cluster says with who it is (role_metrics.h).
+constexpr std::string_view kOfEveryProcess[] = {"herd_log_lines_dropped_total"};
 
-MetricPart part_of(std::string_view family) {
-  if (std::ranges::count(kOfLeaders, family) > 0) return MetricPart::kLeader;
-  if (std::ranges::count(kOfNodes, family) > 0) return MetricPart::kNode;
-  return MetricPart::kGateway;
+bool is_of(MetricPart part, std::string_view family) {
+  if (part == MetricPart::kAll) return true;
+  if (std::ranges::count(kOfEveryProcess, family) > 0) return false;
+  if (std::ranges::count(kOfGatewaysAndLeaders, family) > 0) return part != MetricPart::kNode;
+  if (std::ranges::count(kOfLeaders, family) > 0) return part == MetricPart::kLeader;
+  if (std::ranges::count(kOfNodes, family) > 0) return part == MetricPart::kNode;
+  return part == MetricPart::kGateway;
 }
 
 constexpr const char* kWaitingByReason = "vllm:num_requests_waiting_by_reason";
@@ -126,13 +134,23 @@ ReplicaMetrics gauges_and_counters(const Adder& add) {
   ReplicaMetrics m{};
   m.running = add.gauge("vllm:num_requests_running", "Sequences in the replica's batch.");
   m.waiting = add.gauge("vllm:num_requests_waiting",
-                        "Requests waiting: at the replica, and an even share of those at the gateway.");
+                        "Requests waiting: at the replica, and an even share of those at the gateway. In a cluster the gateways and the "
+                        "leaders say it, each of those that it has.");
   m.waiting_capacity = add.gauge(kWaitingByReason, kWaitingByReasonHelp, {{"reason", "capacity"}});
   m.waiting_deferred = add.gauge(kWaitingByReason, kWaitingByReasonHelp, {{"reason", "deferred"}});
   m.kv_usage = add.gauge("vllm:kv_cache_usage_perc", "Share of the KV blocks that sequences hold; 1 is all of them.");
   m.kv_free = add.gauge(kKvBlocks, kKvBlocksHelp, {{"state", "free"}});
   m.kv_idle = add.gauge(kKvBlocks, kKvBlocksHelp, {{"state", "idle"}});
   m.kv_held = add.gauge(kKvBlocks, kKvBlocksHelp, {{"state", "held"}});
+  m.waiting_tokens = add.gauge("herd_replica_waiting_tokens", "Tokens of the prompts of those that wait at the replica.");
+  m.capacity = add.gauge(
+      "herd_replica_capacity_tokens_per_second",
+      "Tokens a second that the replica would make with its batch full: a token for each place over the predicted time of such "
+      "a step. Rather below the truth where reading weights is the bound; 0: not known.");
+  m.saturation = add.gauge(
+      "herd_replica_saturation",
+      "Share of the places in the replica's batch that are taken, those that wait included, or of its KV blocks that are held, "
+      "whichever is larger; at most 1, and 1 while it takes nothing.");
   m.prompt_tokens = add.counter(
       "vllm:prompt_tokens_total",
       "Prompt tokens processed: computed (again after a preemption or failover, too) or found in the prefix cache.");
@@ -155,7 +173,13 @@ SupervisionMetrics supervision_metrics(const Adder& add) {
           .suspicions = add.counter("herd_rank_suspicions_total", "Times that a rank made no progress for too long."),
           .generations = add.counter("herd_replica_generations_total",
                                      "Times that the replica's ranks formed a group again that serves, after a loss."),
-          .given_up = add.gauge("herd_replica_given_up", "1 when the replica was lost and will not come back."),
+          .deadline_misses = add.counter("herd_step_deadline_misses_total",
+                                         "Groups of ranks that were lost because a step was overdue: a rank hung, a step took too long, or "
+                                         "ranks did not come together."),
+          .given_up = add.gauge("herd_replica_given_up",
+                                "1 when the replica was lost and will not come back; of a node: not there, until it is given it anew."),
+          .budget_left = add.gauge("herd_restart_budget_left",
+                                   "Losses that the replica may have now without being given up for the next one."),
           .pause = add.histogram("herd_replica_pause_seconds",
                                  "From a replica's loss to the moment that it serves again.", pause_buckets())};
 }
@@ -274,7 +298,13 @@ MetricFamilies::MetricFamilies(const ServingMetricsConfig& config)
   endpoint.admission_rate =
       add.gauge("herd_admission_tokens_per_second", "Prompt and output tokens per second that admission has measured.");
   endpoint.gateway_waiting = add.gauge("herd_gateway_waiting_requests", "Requests not yet handed to a replica.");
-  endpoint.gateway_waiting_tokens = add.gauge("herd_gateway_waiting_tokens", "Prompt tokens of these requests.");
+  endpoint.gateway_waiting_tokens =
+      add.gauge("herd_gateway_waiting_tokens",
+                "Prompt tokens of the requests not yet handed to a replica; of those that lost theirs, what was generated too.");
+  endpoint.first_token_predicted = add.gauge(
+      "herd_gateway_predicted_first_token_seconds",
+      "What the first token of a prompt of 512 tokens that nobody has cached would take from now on: what waits here at the measured rate, "
+      "then the shortest of what replicas have to compute before it, by their predictions. NaN: no replica has said how fast it is.");
   endpoint.streams_cut = add.counter("herd_streams_cut_total", "Streams ended because their client read too slowly.");
   endpoint.streams_resumed = add.counter("herd_streams_resumed_total", "Streams taken up again by Last-Event-ID.");
   endpoint.replayed = add.counter("herd_requests_replayed_total", "Attempts after the first: their replica was lost.");
@@ -287,6 +317,7 @@ MetricFamilies::MetricFamilies(const ServingMetricsConfig& config)
                                             "Of these, what the replica was known to have in its prefix cache, or soon would.");
   endpoint.news_missed = add.counter("herd_prefix_news_missed_total",
                                      "Times that a replica was asked for all that its prefix cache holds, as news of it were missing.");
+  endpoint.log_lines_dropped = add.counter("herd_log_lines_dropped_total", "Lines of the log that were lost as its reader was too slow.");
   endpoint.directory_blocks = add.gauge("herd_prefix_directory_blocks", "Cached KV blocks of all replicas that this gateway knows of.");
   endpoint.directory_bytes = add.gauge("herd_prefix_directory_bytes", "Memory that knowing them takes.");
 }
@@ -295,7 +326,7 @@ MetricFamilies::~MetricFamilies() = default;
 
 std::vector<prometheus::MetricFamily> MetricFamilies::collect() const {
   std::vector<prometheus::MetricFamily> families = registry_->Collect();
-  if (part_ != MetricPart::kAll) std::erase_if(families, [this](const auto& family) { return part_of(family.name) != part_; });
+  std::erase_if(families, [this](const auto& family) { return !is_of(part_, family.name); });
   const auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
   std::sort(families.begin(), families.end(), by_name);
   if (!retired_names_) return families;

@@ -26,7 +26,9 @@ struct SupervisionMetrics {
   prometheus::Counter* restarts;
   prometheus::Counter* suspicions;
   prometheus::Counter* generations;
+  prometheus::Counter* deadline_misses;
   prometheus::Gauge* given_up;
+  prometheus::Gauge* budget_left;
   prometheus::Histogram* pause;
 };
 
@@ -40,6 +42,9 @@ struct ReplicaMetrics {
   prometheus::Gauge* kv_free;
   prometheus::Gauge* kv_idle;
   prometheus::Gauge* kv_held;
+  prometheus::Gauge* waiting_tokens;
+  prometheus::Gauge* capacity;
+  prometheus::Gauge* saturation;
   prometheus::Counter* prompt_tokens;
   prometheus::Counter* prompt_tokens_cached;
   prometheus::Counter* generation_tokens;
@@ -87,6 +92,7 @@ struct EndpointMetrics {
   prometheus::Gauge* admission_rate;
   prometheus::Gauge* gateway_waiting;
   prometheus::Gauge* gateway_waiting_tokens;
+  prometheus::Gauge* first_token_predicted;
   prometheus::Counter* streams_cut;
   prometheus::Counter* streams_resumed;
   prometheus::Counter* replayed;
@@ -96,6 +102,7 @@ struct EndpointMetrics {
   prometheus::Counter* routed_tokens;
   prometheus::Counter* routed_tokens_held;
   prometheus::Counter* news_missed;
+  prometheus::Counter* log_lines_dropped;
   prometheus::Gauge* directory_blocks;
   prometheus::Gauge* directory_bytes;
 };

@@ -18,13 +18,19 @@ constexpr handshake::Role kRoles[] = {handshake::Role::kCoordinator, handshake::
 
 }  // namespace
 
-void add_process(MetricsPage& page, const ProcessReport& mine, const LinkCounts& links, std::uint64_t wakeups) {
+void add_process(MetricsPage& page, const ProcessReport& mine, const ProcessCounts& counts) {
+  const LinkCounts& links = counts.links;
   page.gauge("herd_process_info", "Always 1; the labels say which process of the cluster this is.");
   page.sample({{"role", handshake::role_name(mine.role)}, {"name", mine.name}, {"node", mine.node}}, 1);
   page.gauge("herd_process_epoch", "Epoch of the process: of its replica's group, or the cluster's; else 0.");
   page.sample({}, static_cast<double>(mine.epoch));
   page.counter("herd_process_wakeups_total", "Times that a thread of the process waited.");
-  page.sample({}, static_cast<double>(wakeups));
+  page.sample({}, static_cast<double>(counts.wakeups));
+  page.counter("herd_log_lines_dropped_total", "Lines of the log that were lost as its reader was too slow.");
+  page.sample({}, static_cast<double>(counts.log_lines_dropped));
+  if (counts.certificate_expires <= 0) return;
+  page.gauge("herd_certificate_expiry_timestamp_seconds", "When the process's certificate ends, in seconds since 1970.");
+  page.sample({}, static_cast<double>(counts.certificate_expires));
   page.counter("herd_links_total", "Connections with other processes of the cluster, by what became of them.");
   for (const auto& [outcome, count] : {std::pair{"accepted", links.accepted}, {"turned_away", links.turned_away},
                                        {"opened", links.opened}, {"refused", links.refused}, {"lost", links.lost}})
@@ -49,6 +55,11 @@ void add_cluster(MetricsPage& page, const report::ClusterStatusReport& cluster, 
   for (const handshake::Role role : kRoles)
     for (const ProcessState state : kStates)
       page.sample({{"role", handshake::role_name(role)}, {"state", report::process_state_name(state)}}, processes[{role, state}]);
+  page.gauge("herd_replica_serving", "1 while the replica serves, or finishes what it has because it was told to drain.");
+  for (const report::ReplicaReportLine& line : cluster.replicas) {
+    const bool serves = line.condition == ReplicaCondition::kServing || line.condition == ReplicaCondition::kDraining;
+    page.sample({{"engine", std::to_string(line.replica.value)}}, serves ? 1 : 0);
+  }
   page.gauge("herd_replica_epoch", "Epoch of the replica's group; it rises with each generation.");
   for (const report::ReplicaReportLine& line : cluster.replicas)
     page.sample({{"engine", std::to_string(line.replica.value)}}, static_cast<double>(line.epoch));

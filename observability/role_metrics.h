@@ -22,8 +22,16 @@ struct LinkCounts {
   std::uint64_t half_open = 0;     // now
 };
 
-// Every role: who it is, and its connections. `wakeups`: how often its threads gave up a CPU of their own accord.
-void add_process(MetricsPage& page, const report::ProcessReport& mine, const LinkCounts& links, std::uint64_t wakeups);
+// What else a process says of itself.
+struct ProcessCounts {
+  LinkCounts links;
+  std::uint64_t wakeups = 0;            // how often its threads gave up a CPU of their own accord
+  std::uint64_t log_lines_dropped = 0;  // its own, and of processes whose lines pass through it
+  std::int64_t certificate_expires = 0;  // Unix seconds; 0: it has none
+};
+
+// Every role: who it is, and its connections.
+void add_process(MetricsPage& page, const report::ProcessReport& mine, const ProcessCounts& counts);
 
 // A coordinator: the cluster as it knows it.
 void add_cluster(MetricsPage& page, const report::ClusterStatusReport& cluster, std::uint64_t cluster_epoch);

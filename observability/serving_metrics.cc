@@ -12,10 +12,13 @@
 #include <bit>
 #include <cmath>
 #include <deque>
+#include <limits>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <vector>
 
+#include "cluster/routing/replica_signals.h"
 #include "observability/metric_families.h"
 
 namespace herd::observability {
@@ -156,8 +159,14 @@ struct ServingMetrics::Impl {
         tokens_delivered(families.endpoint.tokens_delivered),
         routed_tokens(families.endpoint.routed_tokens),
         routed_tokens_held(families.endpoint.routed_tokens_held),
-        news_missed(families.endpoint.news_missed) {
-    for (const ReplicaMetrics& metrics : families.replicas) kept.emplace_back(metrics);
+        news_missed(families.endpoint.news_missed),
+        log_lines_dropped(families.endpoint.log_lines_dropped),
+        restarts(families.replicas.size(), membership::RestartLog(c.restart_budget)),
+        restart_budget(c.restart_budget) {
+    for (const ReplicaMetrics& metrics : families.replicas) {
+      kept.emplace_back(metrics);
+      metrics.supervision.budget_left->Set(c.restart_budget.restarts);
+    }
   }
 
   // An engine that does not exist counts as the last one: an event is not lost over its label.
@@ -168,6 +177,7 @@ struct ServingMetrics::Impl {
   [[nodiscard]] std::string label(std::size_t engine) const { return std::to_string(config.first_engine + engine); }
 
   void set_replica(std::size_t index, const Snapshot::Replica& from, std::uint64_t waiting_at_gateway);
+  void set_restarts(std::size_t index, const std::optional<membership::RestartLog>& log);  // nullopt: nothing is spent
 
   const ServingMetricsConfig config;
   MetricFamilies families;
@@ -185,6 +195,11 @@ struct ServingMetrics::Impl {
   KeptCounter routed_tokens;
   KeptCounter routed_tokens_held;
   KeptCounter news_missed;
+  KeptCounter log_lines_dropped;
+
+  std::mutex restarts_mutex;  // of the below
+  std::vector<membership::RestartLog> restarts;  // by replica
+  membership::RestartBudget restart_budget;
 };
 
 ServingMetrics::ServingMetrics(const ServingMetricsConfig& config) : impl_(std::make_unique<Impl>(config)) {}
@@ -268,11 +283,32 @@ void ServingMetrics::on_note(std::uint32_t replica, const membership::Note& note
       return impl_->families.token_mismatches->at({impl_->label(engine), note.rank ? std::to_string(*note.rank) : "unknown"})
           .Increment();
     case NoteKind::kGivenUp: return m.given_up->Set(1);
+    case NoteKind::kTaken:
+      m.given_up->Set(0);
+      return impl_->set_restarts(engine, std::nullopt);
+    case NoteKind::kRestartSpent: return impl_->set_restarts(engine, note.restarts);
+    case NoteKind::kGenerationLost: return m.deadline_misses->Increment(note.overdue ? 1 : 0);
     case NoteKind::kRankLeaves:
     case NoteKind::kRankHangs:  // it was suspected before
-    case NoteKind::kGenerationLost:
     case NoteKind::kForming: return;  // one of the above follows
   }
+}
+
+void ServingMetrics::Impl::set_restarts(std::size_t index, const std::optional<membership::RestartLog>& log) {
+  const std::lock_guard lock(restarts_mutex);
+  restarts[index] = log.value_or(membership::RestartLog(restart_budget));
+}
+
+void ServingMetrics::set_restart_budget(const membership::RestartBudget& budget) {
+  const std::lock_guard lock(impl_->restarts_mutex);
+  impl_->restart_budget = budget;
+  for (membership::RestartLog& log : impl_->restarts) log.set_budget(budget);
+}
+
+void ServingMetrics::on_time(Instant now) {
+  const std::lock_guard lock(impl_->restarts_mutex);
+  for (std::size_t i = 0; i < impl_->restarts.size(); ++i)
+    impl_->families.replicas[i].supervision.budget_left->Set(impl_->restarts[i].left(now));
 }
 
 void ServingMetrics::on_http_response(const char* route, int status, double seconds, std::string_view method) {
@@ -285,16 +321,27 @@ void ServingMetrics::Impl::set_replica(std::size_t index, const Snapshot::Replic
                                        std::uint64_t waiting_at_gateway) {
   const ReplicaMetrics& m = families.replicas[index];
   const scheduler::SchedulerStats& stats = from.scheduler;
-  const auto waiting = static_cast<double>(stats.num_waiting + waiting_at_gateway);
+  // Those at a replica are its leader's to say.
+  const auto waiting = static_cast<double>((config.part == MetricPart::kGateway ? 0 : stats.num_waiting) + waiting_at_gateway);
   m.running->Set(stats.num_running);
   m.waiting->Set(waiting);
   m.waiting_capacity->Set(waiting);
   m.waiting_deferred->Set(0);
   const kv::BlockStats& blocks = stats.blocks;
-  m.kv_usage->Set(blocks.num_blocks > 0 ? static_cast<double>(blocks.num_held) / blocks.num_blocks : 0);
+  const double held = blocks.num_blocks > 0 ? static_cast<double>(blocks.num_held) / blocks.num_blocks : 0;
+  m.kv_usage->Set(held);
   m.kv_free->Set(blocks.num_free);
   m.kv_idle->Set(blocks.num_idle);
   m.kv_held->Set(blocks.num_held);
+  m.waiting_tokens->Set(static_cast<double>(stats.queue_tokens));
+  const routing::ReplicaLoad load{.running = stats.num_running,
+                                  .waiting = stats.num_waiting,
+                                  .waiting_tokens = stats.queue_tokens,
+                                  .decode_step_s = sane(from.decode_step_s),
+                                  .prompt_token_s = sane(from.prompt_token_s)};
+  const routing::ReplicaSignals signals = routing::signals_of(load, config.places, held);
+  m.capacity->Set(from.serving ? signals.capacity_tokens_per_s : 0);
+  m.saturation->Set(from.serving ? signals.saturation : 1);
   // A replica that could not be asked hands in nothing at all: not the same as one that was started again.
   if (!from.serving && stats == scheduler::SchedulerStats{}) return;
   kept[index].set(stats);
@@ -320,6 +367,7 @@ void ServingMetrics::set(const Snapshot& snapshot) {
   endpoint.admission_rate->Set(sane(snapshot.capacity_tokens_per_s));
   endpoint.gateway_waiting->Set(static_cast<double>(snapshot.gateway_waiting));
   endpoint.gateway_waiting_tokens->Set(static_cast<double>(snapshot.gateway_waiting_tokens));
+  endpoint.first_token_predicted->Set(snapshot.first_token_s.value_or(std::numeric_limits<double>::quiet_NaN()));
   impl_->streams_cut.set(snapshot.streams_cut);
   impl_->replayed.set(snapshot.replayed);
   impl_->stale_deltas.set(snapshot.stale_deltas);
@@ -328,6 +376,7 @@ void ServingMetrics::set(const Snapshot& snapshot) {
   impl_->routed_tokens.set(snapshot.routing.prompt_tokens);
   impl_->routed_tokens_held.set(snapshot.routing.held_tokens);
   impl_->news_missed.set(snapshot.routing.news_missed);
+  impl_->log_lines_dropped.set(snapshot.log_lines_dropped);
   endpoint.directory_blocks->Set(static_cast<double>(snapshot.directory_blocks));
   endpoint.directory_bytes->Set(static_cast<double>(snapshot.directory_bytes));
 }

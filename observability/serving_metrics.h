@@ -5,14 +5,17 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "cluster/membership/group_supervisor.h"
+#include "cluster/membership/restart_budget.h"
 #include "cluster/replica/move_stats.h"
 #include "cluster/routing/routing_stats.h"
+#include "runtime/clock.h"
 #include "runtime/kv/block_manager.h"
 #include "runtime/scheduler/scheduler.h"
 #include "runtime/step/step_plan.h"
@@ -37,6 +40,8 @@ struct ServingMetricsConfig {
   std::uint32_t block_size = 0;    // vllm:cache_config_info
   std::uint64_t num_blocks = 0;
   bool prefix_caching = true;
+  std::uint32_t places = 0;        // sequences that a replica runs at one time
+  membership::RestartBudget restart_budget{};
   std::uint64_t weight_bytes_per_step = 0;  // read by one step, all ranks of a replica
   std::uint64_t kv_bytes_per_token = 0;
   double read_bytes_per_s = 0;  // measured at start; 0: not measured, the share is not exported
@@ -76,6 +81,9 @@ class ServingMetrics {
   void on_step(std::uint32_t replica, const step::StepStats& stats, double step_s);
   // What became of the replica's ranks. Any thread.
   void on_note(std::uint32_t replica, const membership::Note& note);
+  void set_restart_budget(const membership::RestartBudget& budget);
+  // Before each scrape: what changes by time alone.
+  void on_time(Instant now);
   // route: the pattern, never the target. method: as the client sent it; empty: no label.
   void on_http_response(const char* route, int status, double seconds, std::string_view method = {});
 
@@ -86,6 +94,8 @@ class ServingMetrics {
       scheduler::SchedulerStats scheduler;
       double saved_s = 0;  // by its prefix cache
       replica::MoveStats moves;
+      double decode_step_s = 0;  // predicted, as the next; 0: not known
+      double prompt_token_s = 0;
     };
     std::vector<Replica> replicas;
     std::uint64_t gateway_waiting = 0;  // requests not yet with a replica
@@ -100,6 +110,8 @@ class ServingMetrics {
     std::uint64_t directory_blocks = 0;
     std::uint64_t directory_bytes = 0;
     double capacity_tokens_per_s = 0;  // the admission's measured rate
+    std::optional<double> first_token_s;  // predicted of a request that came now; nullopt: not known
+    std::uint64_t log_lines_dropped = 0;
   };
   // Calls in the order in which the snapshots were taken: a counter that falls counts as started again.
   void set(const Snapshot& snapshot);

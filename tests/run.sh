@@ -115,9 +115,11 @@ run "cluster: KV blocks move while nodes drain, are damaged, and processes die" 
   "$release/bin/faulty_herd" "$herd" --kills 3 --tensor-parallel 2
 run "cluster: the file is read again" python3 tests/e2e/cluster_reload_test.py "$herd"
 run "cluster: three gateways, shared quotas" python3 tests/e2e/cluster_gateways_test.py "$herd"
+run "cluster: a real Prometheus, sums, alerts, panels, logs" python3 tests/e2e/cluster_metrics_test.py "$herd"
 run "cluster: upgraded and taken back under 32 streams" python3 tests/e2e/cluster_upgrade_test.py "$herd" "$release/bin/herd_next"
 run "cluster: bad peers, certificates, machines" python3 tests/e2e/cluster_bad_input_test.py "$herd"
 run "cluster: two machines (network namespaces)" python3 tests/e2e/cluster_netns_test.py "$herd"
+run "alerts, dashboard: promtool, the families they ask for" python3 tests/observability/alerts_test.py "$release/bin/metrics_dump"
 run "endpoint: a real Prometheus, vLLM's queries" python3 tests/e2e/prometheus_test.py "$herd"
 if [ $python_ok = 1 ]; then
   python=$python_dir/bin/python

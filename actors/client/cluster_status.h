@@ -24,6 +24,8 @@ struct ReplicaStatus {
   scheduler::SchedulerStats scheduler;  // of a replica that serves, as it said last
   double saved_s = 0.0;                 // likewise: by its prefix cache
   replica::MoveStats moves;             // likewise: KV blocks from and to others
+  double decode_step_s = 0.0;           // likewise, as the next; see replica::ReplicaStats
+  double prompt_token_s = 0.0;
 };
 
 struct ClusterStatus {
@@ -36,6 +38,7 @@ struct ClusterStatus {
   routing::RoutingStats routing;
   std::size_t directory_blocks = 0;     // of all replicas' prefix caches that this gateway knows of
   std::size_t directory_bytes = 0;      // that knowing them takes
+  std::optional<double> first_token_s;  // GatewayCore::first_token_seconds()
   // While sequences run or wait to: since when no step was finished of the replica that has been silent longest
   // (gateway::StepProgress).
   std::optional<Instant> silent_since;

@@ -336,7 +336,7 @@ class Coordinator final : public CoordinatorProcess {
     return status;
   }
   [[nodiscard]] CoordinatorFacts look() const {
-    return {status(), core_.view().cluster_epoch, core_.stats(), host_->stats()};
+    return {status(), core_.view().cluster_epoch, core_.stats(), host_->stats(), host_->certificate_expires_unix_seconds()};
   }
 
   template <class Event>
@@ -380,6 +380,7 @@ class Coordinator final : public CoordinatorProcess {
     MembershipEffects effects;
     event(effects);
     settled_ = core_.settled();
+    if (const Epoch epoch = core_.view().cluster_epoch; std::exchange(epoch_, epoch) != epoch && config_.on_epoch) config_.on_epoch(epoch);
     for (const MembershipEffect& effect : effects) std::visit([this](const auto& order) { carry_out(order); }, effect);
   }
 
@@ -418,6 +419,7 @@ class Coordinator final : public CoordinatorProcess {
   bool stopping_ = false;                         // whoever comes from here on is turned away
   std::shared_ptr<std::promise<void>> all_gone_;  // while it stops: kept when the last connection has ended
   std::atomic<bool> settled_ = false;
+  Epoch epoch_;  // of the cluster, as on_epoch was told
   std::uint16_t port_ = 0;
   std::uint64_t last_peer_ = 0;       // the host's thread
   CoordinatorFacts last_facts_;

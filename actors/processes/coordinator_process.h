@@ -29,6 +29,8 @@ struct CoordinatorConfig {
   report::ProcessReport mine;           // what describe() says, for as long as it has not been called
   // Any of its threads; must not wait for long.
   std::function<void(const membership::MembershipNote&)> on_note;
+  // The cluster's epoch is this one from now on; may be empty. On its thread.
+  std::function<void(Epoch)> on_epoch;
   // Reads the file again for a reload and compares it with what the coordinator runs. On its thread, which waits for that.
   std::function<reload::FileReading(const config::ClusterSpec& running)> read_file;
   // What was read holds everywhere from now on. Likewise.
@@ -43,6 +45,7 @@ struct CoordinatorFacts {
   Epoch cluster_epoch;
   membership::MembershipStats membership;
   link::LinkHostStats links;
+  std::int64_t certificate_expires = 0;  // Unix seconds; 0: it has none
 };
 
 // Resource.

@@ -56,6 +56,7 @@ class Process final : public GatewayProcess {
   }
   [[nodiscard]] link::LinkHostStats link_stats() const override { return host_->stats(); }
   [[nodiscard]] std::uint64_t stale_frames() const override { return leaders_->stale_frames(); }
+  [[nodiscard]] std::int64_t certificate_expires() const override { return host_->certificate_expires_unix_seconds(); }
   void stop() override {
     client_->stop();
     host_->stop();

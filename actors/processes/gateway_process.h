@@ -53,6 +53,7 @@ class GatewayProcess {
 
   [[nodiscard]] virtual link::LinkHostStats link_stats() const = 0;
   [[nodiscard]] virtual std::uint64_t stale_frames() const = 0;  // of generations that are gone: dropped
+  [[nodiscard]] virtual std::int64_t certificate_expires() const = 0;  // Unix seconds; 0: it has none
   // Ends every open request, then the connections. Repeatable.
   virtual void stop() = 0;
 };

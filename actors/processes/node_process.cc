@@ -92,6 +92,7 @@ std::vector<std::string> rank_flags(const NodeProcessConfig& config, std::uint16
                                  "--cpu-sharers",    number(cpu_sharers),
                                  "--metrics-host",   metrics_host.empty() ? config::listen_address(host) : metrics_host,
                                  "--metrics-port",   "0",
+                                 "--served-model-name", config.served_name,
                                  "--shutdown-timeout", std::to_string(config.spec.http.shutdown_timeout),
                                  "--log-format",     config.spec.logs.log_format};
   if (config.tls)
@@ -167,6 +168,7 @@ class Process final : public NodeProcess {
   }
   std::map<std::string, std::uint64_t> deaths() const override { return roster_->deaths(); }
   link::LinkHostStats link_stats() const override { return host_->stats(); }
+  std::int64_t certificate_expires() const override { return host_->certificate_expires_unix_seconds(); }
 
  private:
   [[nodiscard]] double drain_s() const {
@@ -239,6 +241,10 @@ class Process final : public NodeProcess {
     supervisor.drain_s = drain_s();
     supervisor.on_note = config_.on_note;
     supervisor.clock = steady_now;
+    if (config_.on_note) {
+      const std::string text = "replica " + std::to_string(replica.value) + " is this node's: its ranks are started";
+      config_.on_note(replica, {.kind = membership::NoteKind::kTaken, .rank = std::nullopt, .text = text});
+    }
     return system_.spawn(actors::supervisor_actor, std::move(supervisor), std::move(coordinator));
   }
 

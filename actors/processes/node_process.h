@@ -42,11 +42,12 @@ struct NodeProcessConfig {
   int compute_nice = 0;                // [0, 19]
   // argv of a rank's process before its flags: the program, "rank". Asked anew before each start.
   std::function<std::vector<std::string>()> rank_program;
+  std::string served_name;             // of the model, for the metrics of its leaders
   // What a person should know, a line each; may be empty, as the next three.
   std::function<void(const std::string&)> note;
-  actors::OnNote on_note;
+  actors::OnNote on_note;              // what became of its replicas, kTaken first
   // A line that a rank wrote on stderr; on the thread of run().
-  std::function<void(const std::string& rank, std::string_view line)> on_rank_line;
+  std::function<void(ReplicaId, std::uint32_t rank, std::string_view line)> on_rank_line;
   // The coordinator has taken this node in (ok), the connection with it ended, or did not come to open. Any thread.
   std::function<void(const Status&)> on_link;
   // What the coordinator says of a reload. Any thread, which must not wait; may be empty.
@@ -82,6 +83,7 @@ class NodeProcess {
   [[nodiscard]] virtual std::vector<report::ProcessReport> reports() const = 0;  // its own first, then its ranks'
   [[nodiscard]] virtual std::map<std::string, std::uint64_t> deaths() const = 0;  // of ranks: how often each way
   [[nodiscard]] virtual link::LinkHostStats link_stats() const = 0;
+  [[nodiscard]] virtual std::int64_t certificate_expires() const = 0;  // Unix seconds; 0: it has none
 };
 
 }  // namespace herd::processes

@@ -105,6 +105,7 @@ struct RankProcess::Impl {
   void on_loading(std::size_t done, std::size_t all);
   // The actors' threads:
   replica::RankReadyNote note_of(const RankReady& ready);
+  [[nodiscard]] StepReads reads_of(const SingleRankFacts& facts, const scheduler::DeviceRates& rates) const;
   void on_stats(const replica::ReplicaStats& stats) {
     const std::scoped_lock lock(mutex);
     state.stats = stats;
@@ -315,6 +316,7 @@ Status RankProcess::Impl::make_rank(const placement::RankSpec& spec) {
     return SharedGroup::map(memory->get(), ranks, {.deadline_ms = deadline.count(), .cpu_sharers = sharers});
   };
   options.load_progress = [this](std::size_t done, std::size_t all) { on_loading(done, all); };
+  options.on_group = [this](Epoch epoch) { log.set_context("epoch", static_cast<std::int64_t>(epoch.value)); };
   options.hooks.wrap_rank = config.wrap_rank;
   options.hooks.commit_memory = true;
   options.hooks.warn = [this](const std::string& text) { say(LogLevel::kWarning, text); };
@@ -410,11 +412,21 @@ replica::RankReadyNote RankProcess::Impl::note_of(const RankReady& ready) {
   state.prepared = true;
   SingleRankFacts facts = site->single_facts();
   note.rates = ready.rates;
+  if (config.on_loaded) config.on_loaded(reads_of(facts, ready.rates));
   note.numerics_class = std::move(facts.numerics_class);
   note.weights = facts.weights;
   note.device = std::move(facts.device);
   if (note.device.size() > wire::kRankTextBytesMax) note.device.resize(wire::kRankTextBytesMax);
   return note;
+}
+
+StepReads RankProcess::Impl::reads_of(const SingleRankFacts& facts, const scheduler::DeviceRates& rates) const {
+  const placement::ShardedModel& model = site->model();
+  const std::size_t ranks = model.shards.size();
+  const std::int32_t block_size = site->spec().shape.block_size;
+  return {.weight_bytes = facts.read_per_token * ranks,
+          .kv_bytes_per_token = static_cast<std::uint64_t>(model.block_bytes_of_all_ranks(block_size) / block_size),
+          .bytes_per_s = rates.bytes_per_s * static_cast<double>(ranks)};
 }
 
 void RankProcess::Impl::on_loading(std::size_t done, std::size_t all) {
@@ -524,7 +536,10 @@ void RankProcess::stop() {
 RankProcessState RankProcess::state() const {
   const std::scoped_lock lock(impl_->mutex);
   RankProcessState state = impl_->state;
-  if (impl_->network) state.gateways = impl_->network->stats();
+  if (impl_->network) {
+    state.gateways = impl_->network->stats();
+    state.certificate_expires = impl_->network->certificate_expires_unix_seconds();
+  }
   if (impl_->desk) state.stale_frames = impl_->desk->stale_frames();
   return state;
 }

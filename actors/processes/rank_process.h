@@ -26,6 +26,13 @@
 
 namespace herd::actors {
 
+// What a step of a leader's replica reads, and how fast that may be: for all ranks, as if each were as this one.
+struct StepReads {
+  std::uint64_t weight_bytes = 0;
+  std::uint64_t kv_bytes_per_token = 0;
+  double bytes_per_s = 0;  // measured
+};
+
 struct RankProcessConfig {
   std::string cluster;
   std::string node;                     // whose rank this is
@@ -43,6 +50,7 @@ struct RankProcessConfig {
   std::string metrics_address;          // HOST:PORT, which the node is told; may be empty
   observability::EventLog* log = nullptr;  // never null; outlives the process object
   std::function<void(const placement::RankSpec&)> on_spec;  // told what it is to be, before it computes; may be empty
+  std::function<void(const StepReads&)> on_loaded;  // its weights are there, and it has not computed yet; may be empty
   OnStep on_step;                       // a leader's steps; may be empty
   WrapRank wrap_rank;                   // see actors/ranks/rank_site.h; may be empty
   std::function<Instant()> clock;       // empty: the system's monotonic one
@@ -57,6 +65,7 @@ struct RankProcessState {
   replica::ReplicaStats stats;          // of a leader's generation, as its gateways heard last
   link::LinkHostStats gateways;         // a leader's connections with them
   std::uint64_t stale_frames = 0;       // from gateways, about a generation that was over
+  std::int64_t certificate_expires = 0;  // of a leader's, Unix seconds; 0: it has none
 };
 
 class RankProcess {

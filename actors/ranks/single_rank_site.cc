@@ -77,6 +77,7 @@ Expected<std::shared_ptr<const model::LlamaWeights>> SingleRankSite::weights_of(
   }
   const std::scoped_lock lock(mutex_);
   facts_.weights = report.digests.front();
+  facts_.read_per_token = loaded->front()->bytes_read_per_token();
   return loaded->front();
 }
 
@@ -93,6 +94,7 @@ Expected<std::shared_ptr<Collective>> SingleRankSite::enter_group(const placemen
     group_ = *group;
     epoch_ = epoch;
   }
+  if (options_.on_group) options_.on_group(epoch);
   std::unique_ptr<Collective> member = (*group)->join(static_cast<int>(spec.rank));
   if (hooks().wrap_group) member = hooks().wrap_group(std::move(member), spec.replica, spec.rank);
   return std::shared_ptr<Collective>(std::move(member));

@@ -23,6 +23,7 @@ struct SingleRankOptions {
   placement::RankSpec spec;
   FindGroup find_group;
   LoadProgress load_progress;  // on the rank's thread; may be empty
+  std::function<void(Epoch)> on_group;  // it comes to a group of that epoch. Likewise
   RankHooks hooks;
   std::stop_token stop;        // weights are not read on once it is requested: kAborted
 };
@@ -32,6 +33,7 @@ struct SingleRankFacts {
   std::string numerics_class;
   model::WeightsDigest weights;
   std::string device;  // for people
+  std::size_t read_per_token = 0;  // bytes of its weights, by one decode step
 };
 
 class SingleRankSite final : public RankSite {
@@ -41,6 +43,7 @@ class SingleRankSite final : public RankSite {
   [[nodiscard]] static Expected<std::shared_ptr<SingleRankSite>> open_model(SingleRankOptions options);
   explicit SingleRankSite(SingleRankOptions options);
 
+  using RankSite::spec;
   [[nodiscard]] SingleRankFacts single_facts() const;
 
   // RankSite:

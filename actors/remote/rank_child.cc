@@ -134,9 +134,8 @@ Status RankChildState::launch() {
                       {RankLauncher::kProgressFd, config_.progress->descriptor()}};
   const auto ends = std::make_shared<std::pair<children::OwnedFd, children::OwnedFd>>(std::move(link->second),
                                                                                      std::move(descriptors->second));
-  const std::string name = rank_name(config_.spec.replica, config_.spec.rank);
-  const auto on_line = [on_line = launcher.on_line, name](std::string_view line, bool) {
-    if (on_line) on_line(name, line);
+  const auto on_line = [on_line = launcher.on_line, replica = config_.spec.replica, rank = config_.spec.rank](std::string_view line, bool) {
+    if (on_line) on_line(replica, rank, line);
   };
   launcher.keeper->post([me, spec, ends, on_line, page = config_.progress](children::ChildProcesses& children) {
     const auto pid = children.start(spec, on_line, [me](const children::ChildEnd& end) { caf::anon_send(me, ChildOver{end}); });

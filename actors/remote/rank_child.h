@@ -39,7 +39,7 @@ struct RankLauncher {
   static constexpr int kLinkFd = 3, kDescriptorsFd = 4, kProgressFd = 5;
   std::function<std::vector<std::string>(const placement::RankSpec&)> argv;
   // A line that a rank wrote on stderr. The keeper's thread; may be empty.
-  std::function<void(const std::string& rank, std::string_view line)> on_line;
+  std::function<void(ReplicaId, std::uint32_t rank, std::string_view line)> on_line;
   std::shared_ptr<RankRoster> roster;
 };
 

@@ -249,6 +249,7 @@ void GatewayState::publish(Instant now) {
     status->routing = core.routing();
     status->directory_blocks = core.directory().blocks();
     status->directory_bytes = core.directory().bytes();
+    status->first_token_s = core.first_token_seconds();
   });
   for (const routing::ReplicaView& replica : status->view.replicas) {
     ReplicaStatus& one = status->replicas.emplace_back();
@@ -260,6 +261,8 @@ void GatewayState::publish(Instant now) {
     one.scheduler = report->second.scheduler;
     one.saved_s = report->second.saved_s;
     one.moves = report->second.moves;
+    one.decode_step_s = report->second.decode_step_s;
+    one.prompt_token_s = report->second.prompt_token_s;
   }
   progress_.on_open(status->ledger.open, now);
   status->silent_since = progress_.silent_since();

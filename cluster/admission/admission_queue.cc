@@ -239,6 +239,7 @@ AdmissionStats AdmissionQueue::stats() const {
   stats.running -= parked_.requests;
   stats.running_sequences -= parked_.sequences;
   stats.tokens_per_s = meter_.tokens_per_s().value_or(0);
+  if (stats.tokens_per_s > 0) stats.wait_s = order_.cost_waiting() / stats.tokens_per_s;
   return stats;
 }
 

@@ -68,6 +68,7 @@ struct AdmissionStats {
   std::uint64_t refused_quota = 0;
   std::uint64_t expired = 0;
   double tokens_per_s = 0;  // measured: prompt + output tokens of finished work, moving average
+  double wait_s = 0;        // until what waits now has started, at that rate; 0: nothing waits, or no rate is known
 };
 
 class AdmissionQueue {

@@ -320,6 +320,15 @@ std::optional<routing::Route> GatewayCore::route_of(routing::ReplicaGeneration r
   return std::ranges::find(view().replicas, replica, [](const auto& known) { return known.route.generation; })->route;
 }
 admission::AdmissionStats GatewayCore::admission() const { return admission_.stats(); }
+std::optional<double> GatewayCore::first_token_seconds() const {
+  std::optional<double> there;
+  dispatcher_.router().for_each_load([&there](const routing::LoadEstimate& load) {
+    const double seconds = load.first_token_seconds_of(kTypicalPromptTokens);
+    if (load.is_measured()) there = std::min(there.value_or(seconds), seconds);
+  });
+  return there ? std::optional(admission_.stats().wait_s + *there) : std::nullopt;
+}
+
 RequestLedgerStats GatewayCore::ledger() const { return dispatcher_.stats(); }
 std::size_t GatewayCore::open_requests() const { return requests_.size(); }
 

@@ -100,6 +100,10 @@ class GatewayCore {
   // The view's route of a generation that is not lost, as far as is known here.
   [[nodiscard]] std::optional<routing::Route> route_of(routing::ReplicaGeneration replica) const;
   [[nodiscard]] admission::AdmissionStats admission() const;  // parked sequences count as waiting
+  // What the first token of a prompt of kTypicalPromptTokens, which nobody has cached, would take from now on: what waits here, then what
+  // is before it at the replica that has least. nullopt: no replica that serves has said how fast it is.
+  [[nodiscard]] std::optional<double> first_token_seconds() const;
+  static constexpr std::uint64_t kTypicalPromptTokens = 512;
   [[nodiscard]] RequestLedgerStats ledger() const;
   // How often a replica was found to be far slower than another one (routing/slow_replicas.h).
   [[nodiscard]] std::uint64_t replica_ejections() const { return dispatcher_.router().ejections(); }

@@ -108,7 +108,7 @@ void GroupSupervisor::on_serving(routing::ReplicaGeneration generation, Instant 
   if (!lost_at_) return;
   const double pause_s = seconds_between(*lost_at_, now);
   lost_at_.reset();
-  effects.emplace_back(Note{NoteKind::kServing, std::nullopt, name() + " serves again after a pause of " + seconds(pause_s), pause_s});
+  note(NoteKind::kServing, std::nullopt, name() + " serves again after a pause of " + seconds(pause_s), effects).pause_s = pause_s;
 }
 
 bool GroupSupervisor::is_stale(routing::ReplicaGeneration lost) const {
@@ -128,7 +128,8 @@ void GroupSupervisor::on_generation_lost(const routing::ReplicaLoss& loss, const
   if (!has_served_ && !config_.keeps_trying && loss.cause != routing::LossCause::kStopped) return give_up(loss.why, effects);
   if (has_served_ && !lost_at_) lost_at_ = now;
   if (last.no_progress) note_suspects(loss, effects);
-  note(NoteKind::kGenerationLost, std::nullopt, name() + " stops serving: " + loss.why.message(), effects);
+  note(NoteKind::kGenerationLost, std::nullopt, name() + " stops serving: " + loss.why.message(), effects).overdue =
+      loss.cause == routing::LossCause::kOverdue;
   if (loss.cause == routing::LossCause::kTokensDiffer) count_mismatches(loss.blamed, effects);
   if (loss.cause != routing::LossCause::kStopped && !spend(loss.why, now, effects)) return;
   for (std::uint32_t rank = 0; rank < config_.ranks; ++rank) {
@@ -271,6 +272,11 @@ void GroupSupervisor::set_budget(const RestartBudget& budget) {
 
 bool GroupSupervisor::spend(const Status& why, Instant now, SupervisorEffects& effects) {
   const auto wait_s = restarts_.on_ended(now);
+  note(NoteKind::kRestartSpent, std::nullopt,
+       name() + ": " + std::to_string(restarts_.left(now)) + " of " + std::to_string(config_.budget.restarts) +
+           " restarts are left within " + seconds(config_.budget.window_s),
+       effects)
+      .restarts = restarts_;
   if (wait_s && !has_served_ && ++ends_unserved_ > config_.budget.restarts) {
     give_up({why.code(), name() + " is given up: it ended " + std::to_string(ends_unserved_) + " times before it ever served (" +
                              std::to_string(config_.budget.restarts) + " restarts are allowed). The last time: " + why.message()},
@@ -294,9 +300,10 @@ void GroupSupervisor::give_up(const Status& why, SupervisorEffects& effects) {
   effects.emplace_back(GiveUp{why});
 }
 
-void GroupSupervisor::note(NoteKind kind, std::optional<std::uint32_t> rank, const std::string& text,
-                           SupervisorEffects& effects) const {
-  effects.emplace_back(Note{kind, rank, text, 0.0});
+Note& GroupSupervisor::note(NoteKind kind, std::optional<std::uint32_t> rank, const std::string& text, SupervisorEffects& effects) const {
+  Note note{.kind = kind, .rank = rank, .text = text};
+  if (generation_) note.epoch = generation_->epoch;
+  return std::get<Note>(effects.emplace_back(std::move(note)));
 }
 
 std::size_t GroupSupervisor::count(RankState state) const {

@@ -64,7 +64,9 @@ enum class NoteKind : std::uint8_t {
   kGenerationLost,
   kForming,
   kServing,       // again; pause_s is set
+  kRestartSpent,  // of the budget; restarts is set
   kGivenUp,
+  kTaken,         // a node is to hold the replica from here on, whatever became of it before; its supervisor says no such thing
 };
 // For the log and for counters: what happened, why, what happens next. In plain words.
 struct Note {
@@ -72,6 +74,9 @@ struct Note {
   std::optional<std::uint32_t> rank;
   std::string text;
   double pause_s = 0.0;
+  Epoch epoch{};         // of the generation that was formed last; 0: none was
+  bool overdue = false;  // kGenerationLost: a rank hung, a step took too long, or ranks did not come together
+  std::optional<RestartLog> restarts{};
 };
 
 using SupervisorEffect = std::variant<StartRank, FormGroup, LeaveGroup, DrainGeneration, EndRank, GiveUp, WakeSupervisorAt, Note>;
@@ -144,7 +149,8 @@ class GroupSupervisor {
   // Counts against the budget. False: given up.
   bool spend(const Status& why, Instant now, SupervisorEffects& effects);
   void give_up(const Status& why, SupervisorEffects& effects);
-  void note(NoteKind kind, std::optional<std::uint32_t> rank, const std::string& text, SupervisorEffects& effects) const;
+  // The last effect.
+  Note& note(NoteKind kind, std::optional<std::uint32_t> rank, const std::string& text, SupervisorEffects& effects) const;
   [[nodiscard]] std::size_t count(RankState state) const;
   [[nodiscard]] std::string name() const;  // "replica 3"
 

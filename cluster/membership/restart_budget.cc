@@ -14,6 +14,11 @@ RestartBudget budget_of(std::uint32_t restarts, double window_s) {
   return budget;
 }
 
+std::uint32_t RestartLog::left(Instant now) const {
+  const auto recent = std::ranges::count_if(ends_, [&](Instant end) { return seconds_between(end, now) <= budget_.window_s; });
+  return budget_.restarts - std::min(budget_.restarts, static_cast<std::uint32_t>(recent));
+}
+
 std::optional<double> RestartLog::on_ended(Instant now) {
   while (!ends_.empty() && seconds_between(ends_.front(), now) > budget_.window_s) ends_.pop_front();
   ends_.push_back(now);

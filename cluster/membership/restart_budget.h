@@ -32,6 +32,8 @@ class RestartLog {
   [[nodiscard]] std::optional<double> on_ended(Instant now);
   // Ends within the window, the last one included.
   [[nodiscard]] std::size_t ends() const { return ends_.size(); }
+  // How often it may end now and is started again: it grows as ends get old.
+  [[nodiscard]] std::uint32_t left(Instant now) const;
 
  private:
   RestartBudget budget_;

@@ -106,6 +106,10 @@ class Router {
   // There is one that would take it in the next round.
   [[nodiscard]] bool takes_next_round(RouteQuestion question, Instant now) const;
 
+  template <class Look>
+  void for_each_load(Look look) const {  // LoadEstimates of the replicas that serve
+    for (const auto& [id, replica] : replicas_) serves(replica) ? look(replica.load) : void();
+  }
   // Some serving replica that does not rest has a free place.
   [[nodiscard]] bool has_room(Instant now) const;
   // Some replica serves, whether it has room or not.

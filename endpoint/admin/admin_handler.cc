@@ -14,7 +14,11 @@ constexpr const char* kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
 
 HttpResponse text_answer(int status, const std::string& line) { return {status, kText, {}, line + "\n"}; }
 
-bool is_page(const std::string& path) { return path == "/live" || path == "/ready" || path == "/metrics"; }
+constexpr const char* kJson = "application/json";
+
+bool is_page(const std::string& path) { return path == "/live" || path == "/ready" || path == "/metrics" || path == "/targets"; }
+
+HttpResponse no_such_page() { return text_answer(404, "here are /live, /ready and /metrics, and /targets of a coordinator"); }
 
 }  // namespace
 
@@ -26,7 +30,7 @@ void AdminHandler::open(AdminPages pages) {
 std::optional<HttpResponse> AdminHandler::on_head(const HttpRequestHead& head) {
   if (!head.absolute && head.host && !hosts_.allow(*head.host, head.listener))
     return text_answer(421, "the request names a host that is not this process");
-  if (!is_page(head.path)) return text_answer(404, "here are /live, /ready and /metrics");
+  if (!is_page(head.path)) return no_such_page();
   if (head.method == "GET" || head.method == "HEAD") return std::nullopt;
   return HttpResponse{405, kText, {{"Allow", "GET, HEAD"}}, "GET and HEAD only\n"};
 }
@@ -40,6 +44,7 @@ HttpResponse AdminHandler::page(const std::string& path) const {
   if (path == "/live") return text_answer(200, "ok");
   const std::scoped_lock lock(mutex_);
   if (path == "/metrics") return {200, kMetricsType, {}, pages_.metrics ? pages_.metrics() : std::string()};
+  if (path == "/targets") return pages_.targets ? HttpResponse{200, kJson, {}, pages_.targets()} : no_such_page();
   const std::optional<std::string> why = pages_.not_ready ? pages_.not_ready() : std::optional<std::string>("it starts");
   if (!why) return text_answer(200, "ok");
   return {503, kText, {{"Retry-After", "1"}}, *why + "\n"};

@@ -1,6 +1,6 @@
 #pragma once
-// AdminHandler: what a process of a cluster says of itself over HTTP, without a key: GET /live, /ready, /metrics. Until open() it
-// lives and is not ready. Any thread.
+// AdminHandler: what a process of a cluster says of itself over HTTP, without a key: GET /live, /ready, /metrics; a coordinator also
+// /targets: whom Prometheus is to scrape (http_sd_configs). Until open() it lives and is not ready. Any thread.
 
 #include <functional>
 #include <mutex>
@@ -16,6 +16,7 @@ namespace herd::admin {
 struct AdminPages {
   std::function<std::optional<std::string>()> not_ready;  // why it is not ready, for a person; nullopt: it is
   std::function<std::string()> metrics;                   // Prometheus text format 0.0.4
+  std::function<std::string()> targets = {};              // JSON, as Prometheus' HTTP service discovery wants it; none: no such page
 };
 
 class AdminHandler final : public http::HttpHandler {

@@ -36,8 +36,8 @@ observability::StatsSample sample_of(const actors::ClusterStatus& status) {
 }  // namespace
 
 ServingState::ServingState(const actors::ClusterClient& client, const http::HttpServer* server,
-                           observability::ServingMetrics& metrics, double stalled_s)
-    : client_(client), server_(server), metrics_(metrics), stalled_s_(stalled_s),
+                           observability::ServingMetrics& metrics, double stalled_s, const observability::EventLog* log)
+    : client_(client), server_(server), metrics_(metrics), log_(log), stalled_s_(stalled_s),
       last_line_(sample_of(*client.status())) {}
 
 Health ServingState::health() const {
@@ -70,7 +70,8 @@ observability::ServingMetrics::Snapshot ServingState::snapshot() const {
   const auto status = client_.status();
   observability::ServingMetrics::Snapshot snapshot;
   for (const actors::ReplicaStatus& replica : status->replicas)
-    snapshot.replicas.push_back({replica.serving, replica.scheduler, replica.saved_s, replica.moves});
+    snapshot.replicas.push_back({replica.serving, replica.scheduler, replica.saved_s, replica.moves, replica.decode_step_s,
+                                 replica.prompt_token_s});
   snapshot.gateway_waiting = status->admission.waiting;
   snapshot.gateway_waiting_tokens = status->admission.waiting_tokens;
   snapshot.replayed = status->ledger.replayed;
@@ -81,6 +82,8 @@ observability::ServingMetrics::Snapshot ServingState::snapshot() const {
   snapshot.directory_bytes = status->directory_bytes;
   snapshot.tokens_delivered = status->ledger.tokens_delivered;
   snapshot.capacity_tokens_per_s = status->admission.tokens_per_s;
+  snapshot.first_token_s = status->first_token_s;
+  if (log_ != nullptr) snapshot.log_lines_dropped = log_->dropped();
   if (server_ != nullptr) {
     const http::HttpServerStats http = server_->stats();
     snapshot.connections_open = http.connections_open;
@@ -90,6 +93,7 @@ observability::ServingMetrics::Snapshot ServingState::snapshot() const {
 }
 
 std::string ServingState::render_metrics() {
+  metrics_.on_time(steady_now());
   metrics_.set_from([this] { return snapshot(); });
   return metrics_.render();
 }

@@ -10,6 +10,7 @@
 #include "actors/client/cluster_client.h"
 #include "endpoint/api/answers.h"
 #include "endpoint/http/http_server.h"
+#include "observability/event_log.h"
 #include "observability/serving_metrics.h"
 #include "observability/stats_line.h"
 #include "runtime/clock.h"
@@ -20,9 +21,9 @@ class ServingState {
  public:
   static constexpr const char* kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
 
-  // All outlive it; `server` may be null. `stalled_s`: work, but no step finished for so long: not ready.
-  ServingState(const actors::ClusterClient& client, const http::HttpServer* server,
-               observability::ServingMetrics& metrics, double stalled_s);
+  // All outlive it; `server` and `log` may be null. `stalled_s`: work, but no step finished for so long: not ready.
+  ServingState(const actors::ClusterClient& client, const http::HttpServer* server, observability::ServingMetrics& metrics,
+               double stalled_s, const observability::EventLog* log = nullptr);
 
   void set_stalled(double stalled_s) { stalled_s_ = stalled_s; }
   // New generation requests are refused from here on.
@@ -45,6 +46,7 @@ class ServingState {
   const actors::ClusterClient& client_;
   const http::HttpServer* const server_;
   observability::ServingMetrics& metrics_;
+  const observability::EventLog* const log_;  // whose lines that were lost are counted
   std::atomic<double> stalled_s_;
   std::atomic<bool> draining_{false};
   mutable std::mutex mutex_;  // of last_line_

@@ -107,5 +107,35 @@ TEST(StatusOutput, TextIsTwoTables) {
             "gateway      gateway-1         serving   13   -       0         http://127.0.0.1:8000\n");
 }
 
+TEST(ScrapeTargets, AreAllWhoSayWhereTheirMetricsAre) {
+  report::ClusterStatusReport cluster = small_cluster();
+  EXPECT_EQ(scrape_targets_json(cluster, {}),
+            R"([{"targets":["127.0.0.1:9100"],"labels":{"__meta_herd_cluster":"demo","__meta_herd_role":"coordinator",)"
+            R"("__meta_herd_name":"coordinator","__meta_herd_node":"node-a"}}])"
+            "\n");
+  cluster.processes.clear();
+  EXPECT_EQ(scrape_targets_json(cluster, {}), "[]\n");
+}
+
+TEST(ScrapeTargets, AProcessOnEveryAddressIsAskedAtItsMachines) {
+  report::ClusterStatusReport cluster;
+  const auto targets = [&](const std::string& url, const std::string& node) {
+    cluster.processes.resize(1);
+    cluster.processes[0].metrics_url = url;
+    cluster.processes[0].node = node;
+    return scrape_targets_json(cluster, {{"", "10.0.0.1"}, {"node-a", "node-a.example"}, {"node-b", "fd00::2"}});
+  };
+  const auto asks = [](const std::string& json, const std::string& target) {
+    return json.find("\"targets\":[\"" + target + "\"]") != std::string::npos;
+  };
+  EXPECT_TRUE(asks(targets("http://0.0.0.0:9101/metrics", "node-a"), "node-a.example:9101"));
+  EXPECT_TRUE(asks(targets("http://[::]:9101/metrics", "node-b"), "[fd00::2]:9101"));
+  EXPECT_TRUE(asks(targets("http://0.0.0.0:9101/metrics", ""), "10.0.0.1:9101")) << "the coordinator's machine";
+  EXPECT_TRUE(asks(targets("http://0.0.0.0:9101/metrics", "node-z"), "node-z:9101")) << "a node that no file lists";
+  EXPECT_TRUE(asks(targets("http://10.0.0.7:9101/metrics", "node-a"), "10.0.0.7:9101"));
+  EXPECT_TRUE(asks(targets("http://[::1]:9101/metrics", "node-a"), "[::1]:9101"));
+  EXPECT_EQ(targets("nonsense", "node-a"), "[]\n");
+}
+
 }  // namespace
 }  // namespace herd::commands

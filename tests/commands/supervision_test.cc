@@ -32,11 +32,11 @@ class SupervisionTest : public testing::Test {
 };
 
 TEST_F(SupervisionTest, EveryNoteIsALineThatSaysWhoAndWhy) {
-  supervision_.on_note(ReplicaId(1), {.kind = NoteKind::kRankHangs, .rank = 3, .text = "rank 3 hangs in matmul for 1.6 s"});
-  supervision_.on_note(ReplicaId(1), {.kind = NoteKind::kServing, .rank = std::nullopt, .text = "again", .pause_s = 0.25});
+  supervision_.on_note(ReplicaId(1), {.kind = NoteKind::kRankHangs, .rank = 3, .text = "rank 3 hangs in matmul for 1.6 s", .epoch = Epoch(7)});
+  supervision_.on_note(ReplicaId(1), {.kind = NoteKind::kServing, .rank = std::nullopt, .text = "again", .pause_s = 0.25, .epoch = Epoch(8)});
   const std::string text = logged();
-  EXPECT_NE(text.find("ERROR a rank hangs replica=1 rank=3 what=\"rank 3 hangs in matmul for 1.6 s\"\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("INFO  a replica serves again replica=1 pause_s=0.25 what=again\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("ERROR a rank hangs replica=1 rank=3 epoch=7 what=\"rank 3 hangs in matmul for 1.6 s\"\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("INFO  a replica serves again replica=1 epoch=8 pause_s=0.25 what=again\n"), std::string::npos) << text;
   const auto events = events_.newest_first();
   ASSERT_EQ(events.size(), 1U) << "what becomes of a replica its status tells";
   EXPECT_EQ(events[0].what, "a rank hangs: rank 3 hangs in matmul for 1.6 s");

@@ -213,10 +213,10 @@ def limit_in_flight(cluster):
 
 
 def sequences_in_flight(cluster):
-    """Of everybody: those that a gateway lets wait, and what the replica has. Nobody else asks anything meanwhile."""
+    """Of everybody: those that wait, at a gateway or at the replica, and those that run. Nobody else asks anything meanwhile."""
     snapshot = cluster.status()
     pages = [gateway.metrics() for gateway in gateways_of(cluster)] + [snapshot.page(snapshot.leader("replica-0"))]
-    names = ("herd_gateway_waiting_requests", "vllm:num_requests_running", "vllm:num_requests_waiting")
+    names = ("vllm:num_requests_running", "vllm:num_requests_waiting")
     return sum(value for page in pages for (name, _), value in page.items() if name in names)
 
 

@@ -99,10 +99,18 @@ def statistics_queries():
     return queries
 
 
-def own_queries():
+# What only processes of a cluster say (cluster_metrics_test.py asks for it).
+OF_CLUSTERS = re.compile(r"herd_(cluster|replica_serving|replica_epoch|certificate)_?")
+
+
+def dashboard_queries():
     """config/grafana_dashboard.json."""
     dashboard = json.loads((ROOT / "config/grafana_dashboard.json").read_text())
     return [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+
+
+def own_queries():
+    return [query for query in dashboard_queries() if not OF_CLUSTERS.search(query)]
 
 
 DASHBOARDS = {
@@ -123,7 +131,8 @@ NO_DATA = {
 MAY_BE_ZERO = re.compile(r"num_requests_(running|waiting)|cache_usage_perc|request_queue_time|herd_kv_blocks|"
                          r"admission_rejections|preemptions|herd_connections|herd_gateway|herd_streams|replayed|"
                          r"herd_admission|evicted|discarded|herd_kv_(moves|moved|recomputed|damaged|leases)|status=~?\"[45]|"
-                         r"prefix_cache_hits")
+                         r"prefix_cache_hits|herd_(step_deadline|rank_suspicions|rank_restarts|token_mismatches|replica_pause|log_lines|"
+                         r"replica_given_up|replica_waiting|replica_saturation)")
 
 
 def filled(query, model):
@@ -254,10 +263,14 @@ scrape_configs:
 
 
 class Prometheus:
-    def __init__(self, server, stack):
+    """A server with that configuration, and beside it the rule files that it names."""
+
+    def __init__(self, stack, text, rules=None):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="herd_prometheus_")))
         config = folder / "prometheus.yml"
-        config.write_text(CONFIG % {"api": server.api.split("//")[1], "metrics": server.metrics.split("//")[1]})
+        config.write_text(text)
+        for name, content in (rules or {}).items():
+            (folder / name).write_text(content)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -386,7 +399,7 @@ def run(arguments):
         check_configs()
         check_page(server)
         server.use()  # a series that begins with a request has no rate until the next one
-        prometheus = Prometheus(server, stack)
+        prometheus = Prometheus(stack, CONFIG % {"api": server.api.split("//")[1], "metrics": server.metrics.split("//")[1]})
         check_scrapes(prometheus)
         server.use()
         check_counts(prometheus, server)

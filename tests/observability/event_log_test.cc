@@ -242,6 +242,37 @@ TEST(EventLog, AClosedReaderIsNoSignal) {
   ::close(pipe[1]);
 }
 
+TEST(EventLog, JsonLinesSayWhoseTheyAreUnlessTheirEventDoes) {
+  const LogFile file;
+  {
+    EventLog log(LogFormat::kJson, LogLevel::kInfo, {.fd = file.fd()});
+    log.set_context("node", "node-\"1\"");
+    log.set_context("epoch", 7);
+    log.write(LogLevel::kInfo, "first");
+    log.set_context("epoch", 8);
+    log.write(LogLevel::kInfo, "second", {{"node", "another"}, {"seconds", 0.5}});
+    log.set_context("epoch", std::nullopt);
+    log.set_context("epoch", std::nullopt);
+    log.write(LogLevel::kInfo, "third");
+  }
+  const auto lines = file.lines();
+  ASSERT_EQ(lines.size(), 3U);
+  EXPECT_EQ(after_time(lines[0], kJsonTime), R"("level":"info","event":"first","node":"node-\"1\"","epoch":7})");
+  EXPECT_EQ(after_time(lines[1], kJsonTime), R"("level":"info","event":"second","epoch":8,"node":"another","seconds":0.5})");
+  EXPECT_EQ(after_time(lines[2], kJsonTime), R"("level":"info","event":"third","node":"node-\"1\""})");
+}
+
+TEST(EventLog, TextLinesHaveNoContext) {
+  const LogFile file;
+  {
+    EventLog log(LogFormat::kText, LogLevel::kInfo, {.fd = file.fd()});
+    log.set_context("node", "node-1");
+    log.write(LogLevel::kInfo, "first");
+  }
+  ASSERT_EQ(file.lines().size(), 1U);
+  EXPECT_EQ(after_time(file.lines()[0], kTextTime), "INFO  first");
+}
+
 TEST(EventLog, AnotherLevelIsOfLinesFromThenOn) {
   const LogFile file;
   {

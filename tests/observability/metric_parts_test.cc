@@ -16,7 +16,9 @@ std::set<std::string> names(MetricPart part) {
   return found;
 }
 
+// Of the two that gateways and leaders share no request is in both.
 TEST(MetricParts, EachFamilyIsOneRoles) {
+  const std::set<std::string> shared{"vllm:num_requests_waiting", "vllm:num_requests_waiting_by_reason"};
   std::set<std::string> together;
   std::size_t count = 0;
   for (const MetricPart part : {MetricPart::kGateway, MetricPart::kLeader, MetricPart::kNode}) {
@@ -25,8 +27,26 @@ TEST(MetricParts, EachFamilyIsOneRoles) {
     count += mine.size();
     together.insert(mine.begin(), mine.end());
   }
+  EXPECT_EQ(count, together.size() + shared.size());
+  together.insert("herd_log_lines_dropped_total");  // every process's, see role_metrics.h
   EXPECT_EQ(together, names(MetricPart::kAll));
-  EXPECT_EQ(count, together.size());
+}
+
+TEST(MetricParts, WhoWaitsIsCountedWhereItWaits) {
+  ServingMetrics::Snapshot snapshot = one_replica(0);
+  snapshot.replicas[0].scheduler.num_waiting = 3;
+  snapshot.gateway_waiting = 4;
+  const auto waiting = [&](MetricPart part) {
+    ServingMetricsConfig config = toy();
+    config.part = part;
+    ServingMetrics metrics(config);
+    metrics.set(snapshot);
+    return scraped(metrics).value("vllm:num_requests_waiting", engine(0));
+  };
+  EXPECT_EQ(waiting(MetricPart::kAll), 7);
+  EXPECT_EQ(waiting(MetricPart::kGateway), 4) << "its replicas' leaders say the others";
+  snapshot.gateway_waiting = 0;  // a leader knows of none
+  EXPECT_EQ(waiting(MetricPart::kLeader), 3);
 }
 
 TEST(MetricParts, RequestsAreTheGatewaysStepsTheLeadersDeathsTheNodes) {

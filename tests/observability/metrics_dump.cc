@@ -1,8 +1,11 @@
-// Prints a page of metrics as an endpoint with one replica would after `ROUNDS` requests: metrics_dump MODEL ROUNDS.
-// For tests/e2e/prometheus_test.py --page, which tries its Prometheus half without a server.
+// Prints a page of metrics as an endpoint with one replica would after `ROUNDS` requests: metrics_dump MODEL ROUNDS, for
+// tests/e2e/prometheus_test.py --page, which tries its Prometheus half without a server. metrics_dump --families: every family of every
+// role, for tests/observability/alerts_test.py.
 #include <cstdlib>
 #include <iostream>
+#include <string_view>
 
+#include "observability/role_metrics.h"
 #include "observability/serving_metrics.h"
 
 namespace herd::observability {
@@ -33,6 +36,7 @@ int dump(const char* model, int rounds) {
                           .max_model_len = 2048,
                           .block_size = 16,
                           .num_blocks = 1024,
+                          .places = 8,
                           .weight_bytes_per_step = 10'000'000,
                           .kv_bytes_per_token = 4096,
                           .read_bytes_per_s = 2e10});
@@ -48,8 +52,25 @@ int dump(const char* model, int rounds) {
   stats.blocks.num_free = 1024;
   stats.blocks.query_tokens = 24 * served;
   stats.blocks.hit_tokens = 8 * served;
+  snapshot.replicas[0].saved_s = 0.01 * rounds;
+  snapshot.replicas[0].decode_step_s = 0.002;
+  snapshot.replicas[0].prompt_token_s = 0.001;
+  snapshot.routing = {.prompt_tokens = 24 * served, .held_tokens = 8 * served};
+  snapshot.directory_blocks = 1;
+  snapshot.first_token_s = 0.514;
   metrics.set(snapshot);
   std::cout << metrics.render();
+  return std::cout.good() ? 0 : 1;
+}
+
+int dump_families() {
+  MetricsPage page;
+  add_process(page, {}, {.certificate_expires = 1});
+  add_cluster(page, {}, 1);
+  add_ranks(page, {}, {});
+  ServingMetrics metrics({.model_name = "any", .max_model_len = 2048, .read_bytes_per_s = 1});
+  metrics.on_http_response("/v1/completions", 200, 0.05, "POST");
+  std::cout << metrics.render() << page.text();
   return std::cout.good() ? 0 : 1;
 }
 
@@ -57,8 +78,9 @@ int dump(const char* model, int rounds) {
 }  // namespace herd::observability
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--families") return herd::observability::dump_families();
   if (argc != 3) {
-    std::cerr << "usage: metrics_dump MODEL ROUNDS\n";
+    std::cerr << "usage: metrics_dump MODEL ROUNDS | metrics_dump --families\n";
     return 2;
   }
   return herd::observability::dump(argv[1], std::atoi(argv[2]));

@@ -25,7 +25,11 @@ TEST(RoleMetrics, EveryProcessSaysWhoItIsAndCountsItsConnections) {
   mine.node = "node-a";
   mine.epoch = 7;
   MetricsPage page;
-  add_process(page, mine, {.accepted = 1, .turned_away = 2, .opened = 3, .refused = 4, .lost = 5, .stale_frames = 6, .half_open = 8}, 99);
+  add_process(page, mine,
+              {.links = {.accepted = 1, .turned_away = 2, .opened = 3, .refused = 4, .lost = 5, .stale_frames = 6, .half_open = 8},
+               .wakeups = 99,
+               .log_lines_dropped = 12,
+               .certificate_expires = 1'800'000'000});
   const Exposition metrics = read(page);
   EXPECT_EQ(metrics.value("herd_process_info", {{"role", "gateway"}, {"name", "gateway-1"}, {"node", "node-a"}}), 1);
   EXPECT_EQ(metrics.value("herd_process_epoch", {}), 7);
@@ -37,6 +41,14 @@ TEST(RoleMetrics, EveryProcessSaysWhoItIsAndCountsItsConnections) {
   EXPECT_EQ(metrics.value("herd_links_total", {{"outcome", "lost"}}), 5);
   EXPECT_EQ(metrics.value("herd_stale_frames_total", {}), 6);
   EXPECT_EQ(metrics.value("herd_links_half_open", {}), 8);
+  EXPECT_EQ(metrics.value("herd_log_lines_dropped_total", {}), 12);
+  EXPECT_EQ(metrics.value("herd_certificate_expiry_timestamp_seconds", {}), 1'800'000'000);
+}
+
+TEST(RoleMetrics, AProcessWithoutACertificateHasNoneThatEnds) {
+  MetricsPage page;
+  add_process(page, {}, {});
+  EXPECT_EQ(read(page).family("herd_certificate_expiry_timestamp_seconds"), nullptr);
 }
 
 TEST(RoleMetrics, ACoordinatorCountsReplicasAndProcessesThatAreNotThereToo) {
@@ -56,6 +68,17 @@ TEST(RoleMetrics, ACoordinatorCountsReplicasAndProcessesThatAreNotThereToo) {
   EXPECT_EQ(metrics.value("herd_cluster_processes", {{"role", "rank"}, {"state", "starting"}}), 1);
   EXPECT_EQ(metrics.value("herd_cluster_processes", {{"role", "gateway"}, {"state", "serving"}}), 0);
   EXPECT_EQ(metrics.value("herd_replica_epoch", {{"engine", "1"}}), 12);
+  EXPECT_EQ(metrics.value("herd_replica_serving", {{"engine", "0"}}), 1);
+  EXPECT_EQ(metrics.value("herd_replica_serving", {{"engine", "1"}}), 0);
+}
+
+TEST(RoleMetrics, AReplicaThatDrainsByOrderIsNotDown) {
+  report::ClusterStatusReport cluster;
+  cluster.replicas = {{ReplicaId{0}, ReplicaCondition::kDraining, "node-a", 11, ""}, {ReplicaId{1}, ReplicaCondition::kReforming, "", 12, ""}};
+  MetricsPage page;
+  add_cluster(page, cluster, 1);
+  EXPECT_EQ(read(page).value("herd_replica_serving", {{"engine", "0"}}), 1);
+  EXPECT_EQ(read(page).value("herd_replica_serving", {{"engine", "1"}}), 0);
 }
 
 TEST(RoleMetrics, ANodeSpeaksForItsRanksAlone) {

@@ -22,7 +22,8 @@ std::vector<std::string> bounds(const Exposition& exposition, const std::string&
   return found;
 }
 
-// Every family that dashboards query, with its type, is there before the first request, at zero.
+// Every family that dashboards query, with its type, is there before the first request, at zero; but for what is always 1, and for
+// losses that a replica may have.
 TEST(ServingMetrics, AllFamiliesExistFromTheStart) {
   const struct {
     const char* type;
@@ -33,7 +34,9 @@ TEST(ServingMetrics, AllFamiliesExistFromTheStart) {
         "vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "vllm:cache_config_info", "herd_step_bandwidth_ratio",
         "herd_connections_open", "herd_replicas_serving", "herd_admission_tokens_per_second", "herd_kv_blocks",
         "herd_gateway_waiting_requests", "herd_gateway_waiting_tokens", "herd_replica_given_up",
-        "herd_prefix_directory_blocks", "herd_prefix_directory_bytes", "herd_kv_moves_open"}},
+        "herd_prefix_directory_blocks", "herd_prefix_directory_bytes", "herd_kv_moves_open", "herd_restart_budget_left",
+        "herd_replica_waiting_tokens", "herd_replica_capacity_tokens_per_second", "herd_replica_saturation",
+        "herd_gateway_predicted_first_token_seconds"}},
       {"counter",
        {"vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:prompt_tokens_cached_total",
         "vllm:num_preemptions_total", "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total",
@@ -45,7 +48,8 @@ TEST(ServingMetrics, AllFamiliesExistFromTheStart) {
         "herd_replica_generations_total", "herd_token_mismatches_total", "herd_prefix_cache_saved_seconds_total",
         "herd_routed_prompt_tokens_total", "herd_routed_cached_tokens_total", "herd_prefix_news_missed_total",
         "herd_kv_moved_blocks_total", "herd_kv_moved_bytes_total", "herd_kv_moves_total", "herd_kv_recomputed_blocks_total",
-        "herd_kv_damaged_blocks_total", "herd_kv_leases_expired_total"}},
+        "herd_kv_damaged_blocks_total", "herd_kv_leases_expired_total", "herd_step_deadline_misses_total",
+        "herd_log_lines_dropped_total"}},
       {"histogram",
        {"vllm:time_to_first_token_seconds", "vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds",
         "vllm:request_time_per_output_token_seconds", "vllm:e2e_request_latency_seconds",
@@ -64,7 +68,7 @@ TEST(ServingMetrics, AllFamiliesExistFromTheStart) {
       ASSERT_NE(family, nullptr) << name;
       EXPECT_EQ(family->type, row.type) << name;
       for (const Sample& sample : family->samples) {
-        EXPECT_EQ(sample.value, name == "vllm:cache_config_info" ? 1 : 0) << sample.name;
+        EXPECT_EQ(sample.value, name == "vllm:cache_config_info" ? 1 : name == "herd_restart_budget_left" ? 3 : 0) << sample.name;
         EXPECT_TRUE(sample.labels.contains("model_name")) << name;
         EXPECT_TRUE(sample.labels.contains("engine") || name.starts_with("herd_")) << name;
       }
@@ -101,6 +105,45 @@ TEST(ServingMetrics, TellWhatBecameOfRanks) {
   EXPECT_EQ(exposition.value("herd_token_mismatches_total", engine(1, {{"rank", "0"}})), 0);
   EXPECT_EQ(exposition.value("herd_replica_given_up", engine(0)), 1);
   EXPECT_EQ(exposition.value("herd_replica_given_up", engine(1)), 0);
+}
+
+TEST(ServingMetrics, ALossByAnOverdueStepIsADeadlineMiss) {
+  using membership::NoteKind;
+  ServingMetrics metrics(toy(2));
+  metrics.on_note(0, {.kind = NoteKind::kGenerationLost, .rank = std::nullopt, .text = "a rank died"});
+  metrics.on_note(1, {.kind = NoteKind::kGenerationLost, .rank = std::nullopt, .text = "step 7 is overdue", .overdue = true});
+  EXPECT_EQ(scraped(metrics).value("herd_step_deadline_misses_total", engine(0)), 0);
+  EXPECT_EQ(scraped(metrics).value("herd_step_deadline_misses_total", engine(1)), 1);
+}
+
+TEST(ServingMetrics, TheRestartBudgetIsSpentByLossesAndComesBackByTime) {
+  using membership::NoteKind;
+  constexpr auto at = [](double seconds) { return seconds_after(Instant{}, seconds); };
+  ServingMetricsConfig config = toy(2);
+  config.restart_budget = {.restarts = 2, .window_s = 60};
+  ServingMetrics metrics(config);
+  const auto left = [&metrics](int replica, Instant now) {
+    metrics.on_time(now);
+    return scraped(metrics).value("herd_restart_budget_left", engine(replica));
+  };
+  membership::RestartLog log(config.restart_budget);
+  const auto lose = [&](double seconds) {
+    (void)log.on_ended(at(seconds));
+    metrics.on_note(1, {.kind = NoteKind::kRestartSpent, .rank = std::nullopt, .text = "lost", .restarts = log});
+  };
+  EXPECT_EQ(left(1, at(1)), 2);
+  lose(10);
+  EXPECT_EQ(left(1, at(20)), 1);
+  lose(40);
+  EXPECT_EQ(left(1, at(40)), 0);
+  EXPECT_EQ(left(0, at(40)), 2) << "another replica's is its own";
+  EXPECT_EQ(left(1, at(75)), 1) << "the first loss is old";
+  metrics.set_restart_budget({.restarts = 5, .window_s = 60});
+  EXPECT_EQ(left(1, at(75)), 4) << "another budget, of which as much is spent";
+  metrics.on_note(1, {.kind = NoteKind::kGivenUp, .rank = std::nullopt, .text = "given up"});
+  metrics.on_note(1, {.kind = NoteKind::kTaken, .rank = std::nullopt, .text = "here again"});
+  EXPECT_EQ(left(1, at(75)), 5);
+  EXPECT_EQ(scraped(metrics).value("herd_replica_given_up", engine(1)), 0);
 }
 
 TEST(ServingMetrics, EachReplicaIsAnEngine) {

@@ -40,6 +40,31 @@ TEST(ServingSnapshot, AnAbsentReplicaLeavesTheCountersAndZeroesTheGauges) {
   EXPECT_EQ(scraped(metrics).value("vllm:num_requests_running", engine(0)), 4);
 }
 
+TEST(ServingSnapshot, TellsAnAutoscalerHowMuchThereIsToDoAndHowMuchCanBeDone) {
+  ServingMetricsConfig config = toy(2);
+  config.places = 8;
+  ServingMetrics metrics(config);
+  Snapshot snapshot = one_replica(7);
+  snapshot.replicas[0].scheduler.num_running = 4;
+  snapshot.replicas[0].scheduler.num_waiting = 2;
+  snapshot.replicas[0].scheduler.queue_tokens = 300;
+  snapshot.replicas[0].decode_step_s = 0.02;
+  snapshot.replicas[0].prompt_token_s = 0.005;
+  snapshot.gateway_waiting_tokens = 50;
+  snapshot.first_token_s = 2.5;
+  snapshot.log_lines_dropped = 6;
+  metrics.set(snapshot);
+  const Exposition exposition = scraped(metrics);
+  EXPECT_EQ(exposition.value("herd_replica_waiting_tokens", engine(0)), 300);
+  EXPECT_EQ(exposition.value("herd_replica_capacity_tokens_per_second", engine(0)), 200);
+  EXPECT_EQ(exposition.value("herd_replica_saturation", engine(0)), 0.75);
+  EXPECT_EQ(exposition.value("herd_replica_capacity_tokens_per_second", engine(1)), 0) << "it does not serve";
+  EXPECT_EQ(exposition.value("herd_replica_saturation", engine(1)), 1) << "and takes nothing";
+  EXPECT_EQ(exposition.value("herd_gateway_waiting_tokens", {{"model_name", "toy"}}), 50);
+  EXPECT_EQ(exposition.value("herd_gateway_predicted_first_token_seconds", {{"model_name", "toy"}}), 2.5);
+  EXPECT_EQ(exposition.value("herd_log_lines_dropped_total", {{"model_name", "toy"}}), 6);
+}
+
 TEST(ServingSnapshot, ASnapshotSetsEveryFamilyItFeeds) {
   ServingMetrics metrics(toy());
   Snapshot snapshot = one_replica(7);

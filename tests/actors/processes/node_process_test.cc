@@ -13,6 +13,7 @@
 #include <mutex>
 #include <thread>
 
+#include "actors/remote/rank_roster.h"
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/membership_codec.h"
 #include "cluster/wire/report_codec.h"
@@ -170,9 +171,9 @@ class NodeProcessTest : public testing::Test {
     config.wishes.num_blocks = 64;
     config.wishes.max_model_len = 512;
     config.rank_program = [] { return std::vector<std::string>{FAKE_RANK_PATH}; };
-    config.on_rank_line = [this](const std::string& rank, std::string_view line) {
+    config.on_rank_line = [this](ReplicaId replica, std::uint32_t rank, std::string_view line) {
       const std::scoped_lock lock(mutex_);
-      lines_.push_back(rank + ": " + std::string(line));
+      lines_.push_back(actors::rank_name(replica, rank) + ": " + std::string(line));
     };
     config.mine.role = Role::kNode;
     config.mine.name = "a";

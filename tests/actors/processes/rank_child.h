@@ -78,7 +78,7 @@ class RankChild {
 
  private:
   void start(ReplicaId replica, std::uint32_t rank, int link, int descriptors, int page) {
-    const std::vector<std::string> words{HERD_PROGRAM, "rank", "--cluster", kTestCluster, "--node", kTestNode,
+    const std::vector<std::string> words{HERD_PROGRAM, "rank", "--cluster", kTestCluster, "--node", kTestNode, "--served-model-name", "a-name",
                                          "--replica", std::to_string(replica.value), "--rank", std::to_string(rank),
                                          "--link-fd", "3", "--descriptors-fd", "4", "--progress-fd", "5"};
     std::vector<char*> argv;

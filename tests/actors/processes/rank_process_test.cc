@@ -349,7 +349,7 @@ TEST(RankProcess, SaysOverHttpWhatItIsReadyForAndWhatItDoes) {
   EXPECT_TRUE(get(0, "/ready").starts_with("HTTP/1.1 200"));
   EXPECT_TRUE(get(0, "/live").starts_with("HTTP/1.1 200"));
   const std::string metrics = get(0, "/metrics");
-  EXPECT_NE(metrics.find("vllm:generation_tokens_total{engine=\"3\",model_name=\"demo_model\"} 40"), std::string::npos) << metrics;
+  EXPECT_NE(metrics.find("vllm:generation_tokens_total{engine=\"3\",model_name=\"a-name\"} 40"), std::string::npos) << metrics;
   EXPECT_EQ(get(1, "/metrics").find("vllm:generation_tokens_total"), std::string::npos) << "one process speaks for a replica";
 }
 

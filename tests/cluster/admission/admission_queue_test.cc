@@ -235,6 +235,19 @@ TEST_F(AdmissionQueueTest, ComputesRetryAfterFromTheWorkThatWaits) {
   }
 }
 
+TEST_F(AdmissionQueueTest, SaysHowLongWhatWaitsWillTakeToStart) {
+  EXPECT_FALSE(arrive({.prompt = 1000}));
+  EXPECT_EQ(queue.stats().wait_s, 0) << "no rate is known";
+  Driver driver;
+  driver.measure_rate();
+  EXPECT_EQ(driver.queue.stats().wait_s, 0) << "nothing waits";
+  EXPECT_FALSE(driver.arrive({.prompt = 100}));
+  const double one = driver.queue.stats().wait_s;
+  EXPECT_GE(one, 1) << "100 tokens a second, and an answer";
+  EXPECT_FALSE(driver.arrive({.prompt = 100}));
+  EXPECT_NEAR(driver.queue.stats().wait_s, 2 * one, 1e-9);
+}
+
 TEST_F(AdmissionQueueTest, RefusesWhatWouldWaitBeyondItsDeadline) {
   measure_rate();
   EXPECT_FALSE(arrive({.prompt = 500}));

@@ -58,6 +58,14 @@ TEST_F(GatewayCoreTest, ARequestRunsFromItsArrivalToItsLastToken) {
   EXPECT_EQ(core.ledger().finished, 1U);
 }
 
+TEST_F(GatewayCoreTest, AFirstTokenIsPredictedOnceAReplicaHasSaidHowFastItIs) {
+  view({replica(0)});
+  EXPECT_EQ(core.first_token_seconds(), std::nullopt);
+  core.on_load(replica(0).route.generation, {.waiting_tokens = 488, .decode_step_s = 0.01, .prompt_token_s = 0.001});
+  ASSERT_TRUE(core.first_token_seconds());
+  EXPECT_DOUBLE_EQ(*core.first_token_seconds(), 1.01) << "488 tokens that wait there and 512, and a step";
+}
+
 TEST_F(GatewayCoreTest, SequencesAreNumberedFromOneOverAllRequests) {
   view({replica(0), replica(1)});
   ask(5, 2);

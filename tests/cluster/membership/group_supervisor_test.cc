@@ -215,6 +215,25 @@ TEST_F(GroupSupervisorTest, FormsItsGroupAgainOfRanksThatKeepWhatTheyHave) {
   EXPECT_EQ(noted(NoteKind::kServing)->text, "replica 3 serves again after a pause of 0.5 s");
 }
 
+TEST_F(GroupSupervisorTest, SaysWhetherAStepWasOverdueAndWhatIsLeftOfTheBudget) {
+  serve();
+  lost(LossCause::kStopped);
+  EXPECT_FALSE(noted(NoteKind::kRestartSpent)) << "it was asked to";
+  come_back();
+  const Epoch served = generation.epoch;
+  lost(LossCause::kOverdue);
+  EXPECT_TRUE(noted(NoteKind::kGenerationLost)->overdue);
+  EXPECT_EQ(noted(NoteKind::kGenerationLost)->epoch, served);
+  ASSERT_TRUE(noted(NoteKind::kRestartSpent));
+  const auto restarts = noted(NoteKind::kRestartSpent)->restarts;
+  ASSERT_TRUE(restarts);
+  const std::uint32_t left = restarts->left(now);
+  come_back();
+  lost(LossCause::kDiedOfItself);
+  EXPECT_FALSE(noted(NoteKind::kGenerationLost)->overdue);
+  EXPECT_EQ(noted(NoteKind::kRestartSpent)->restarts->left(now), left - 1);
+}
+
 TEST_F(GroupSupervisorTest, StartsOnlyTheRankThatDied) {
   serve();
   rank_lost(1);

@@ -27,6 +27,18 @@ TEST(RestartLog, ForgetsWhatIsOlderThanTheWindow) {
   EXPECT_EQ(log.on_ended(at(30)), 0.0) << "all are";
 }
 
+TEST(RestartLog, SaysHowManyAreLeftAsOldOnesFadeAway) {
+  RestartLog log({.restarts = 2, .window_s = 10});
+  EXPECT_EQ(log.left(at(0)), 2U);
+  (void)log.on_ended(at(1));
+  EXPECT_EQ(log.left(at(1)), 1U);
+  for (const double end : {5.0, 6.0}) (void)log.on_ended(at(end));
+  EXPECT_EQ(log.left(at(6)), 0U) << "more than there were";
+  EXPECT_EQ(log.left(at(11.5)), 0U);
+  EXPECT_EQ(log.left(at(15.5)), 1U);
+  EXPECT_EQ(log.left(at(17)), 2U);
+}
+
 TEST(RestartLog, AnEmptyBudgetAllowsNone) {
   RestartLog log({.restarts = 0});
   EXPECT_EQ(log.on_ended(at(1)), std::nullopt);

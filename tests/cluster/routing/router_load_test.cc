@@ -111,6 +111,23 @@ TEST_F(RouterLoadTest, PromptsThatWereSentSinceTheReportCount) {
   EXPECT_EQ(send(100), 0U);
 }
 
+TEST_F(RouterLoadTest, LoadsOfThoseThatServeAreKnownWithWhatWasSentThere) {
+  const auto first_tokens = [this] {
+    std::vector<double> seconds;
+    router.for_each_load([&](const LoadEstimate& load) { seconds.push_back(load.first_token_seconds_of(100)); });
+    return seconds;
+  };
+  view(2);
+  router.on_load(generation(0), load(4, 1, 5000));
+  router.on_load(generation(1), load(8));
+  EXPECT_EQ(first_tokens(), (std::vector{5.11, 0.11}));
+  ASSERT_EQ(send(400), 1U);
+  EXPECT_EQ(first_tokens(), (std::vector{5.11, 0.51}));
+  router.on_ended(generation(1), false);
+  router.on_lost(generation(1));
+  EXPECT_EQ(first_tokens(), std::vector{5.11});
+}
+
 TEST_F(RouterLoadTest, ASlowReplicaGetsItsShare) {
   view(2);
   router.on_load(generation(0), load(0, 0, 0, 4));

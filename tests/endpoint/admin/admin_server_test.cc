@@ -51,6 +51,16 @@ TEST(AdminServer, SaysWhatItsPagesSay) {
   EXPECT_EQ(server->metrics_url(), "http://" + server->address() + "/metrics");
 }
 
+TEST(AdminServer, TargetsAreThoseOfWhoKnowsThem) {
+  const auto server = started();
+  EXPECT_EQ(asked(*server, "GET /targets").status, 404);
+  server->open({.not_ready = {}, .metrics = {}, .targets = [] { return std::string("[]\n"); }});
+  const http::WireAnswer targets = asked(*server, "GET /targets");
+  EXPECT_EQ(targets.status, 200);
+  EXPECT_EQ(targets.body, "[]\n");
+  EXPECT_TRUE(targets.has("content-type: application/json"));
+}
+
 TEST(AdminServer, AnswersNothingElse) {
   const auto server = started();
   EXPECT_EQ(asked(*server, "GET /v1/models").status, 404);

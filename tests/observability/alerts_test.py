@@ -26,6 +26,7 @@ problems = []
 def expect(right, problem):
     if not right:
         problems.append(problem)
+    return right
 
 
 def exported(dump):
@@ -60,18 +61,20 @@ def check_forms():
     text, tested = ALERTS.read_text(), TESTS.read_text()
     alerts = re.split(r"^ +- alert: ", text, flags=re.MULTILINE)[1:]
     expect(len(alerts) > 10, f"{len(alerts)} alerts were found in {ALERTS.name}; is it read as it is written?")
-    sections = None
-    if OPERATE.exists():
-        headings = re.findall(r"^#+ +(.*)$|<a id=\"([^\"]+)\"", OPERATE.read_text(), re.MULTILINE)
-        sections = {re.sub(r"[^\w -]", "", heading or anchor).strip().lower().replace(" ", "-") for heading, anchor in headings}
+    sections = {}  # of the guide: their text by the name that links have for them
+    for section in re.split(r"^#+ +", OPERATE.read_text(), flags=re.MULTILINE)[1:]:
+        heading, _, body = section.partition("\n")
+        sections[re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-")] = body
     for alert in alerts:
         name = alert.split()[0]
         severity = re.search(r"^ +severity: (\S+)$", alert, re.MULTILINE)
         expect(severity and severity.group(1) in SEVERITIES, f"{name}: severity is one of {sorted(SEVERITIES)}")
         for key in ("summary", "description"):
             expect(re.search(rf"^ +{key}: \S", alert, re.MULTILINE), f"{name}: it has no {key}")
-        expect(f"runbook_url: docs/operate.md#{name.lower()}\n" in alert, f"{name}: its runbook is docs/operate.md#{name.lower()}")
-        expect(sections is None or name.lower() in sections, f"{name}: {OPERATE.name} has no such section")
+        runbook = re.search(r"^ +runbook_url: docs/operate\.md#(\S+)$", alert, re.MULTILINE)
+        if expect(runbook, f"{name}: it has no runbook_url in {OPERATE.name}"):
+            says = f"`{name}`" in sections.get(runbook.group(1), "")
+            expect(says, f"{name}: {OPERATE.name} has no section #{runbook.group(1)} that names it")
         expect(f'alertname="{name}"' in tested, f"{name}: no test of {TESTS.name} has it fire")
 
 

@@ -29,6 +29,10 @@ class RequestStream {
   // A token, output rows, or the good end of one choice; `choice` counts the submissions of start().
   virtual Taken deliver(std::uint32_t choice, const step::TokenDelta& delta, Instant now) = 0;
 
+  // What becomes of attempts, for whoever traces: one of `choice` goes to a replica; one ended before its choice did.
+  virtual void on_attempt(const gateway::RunOn& /*run*/, Instant /*now*/) {}
+  virtual void on_attempt_cut(const gateway::AttemptCut& /*cut*/, Instant /*now*/) {}
+
   // Called several times a second while the request is open. False: the reader has left.
   virtual bool tick(Instant now) = 0;
 

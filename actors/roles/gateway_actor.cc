@@ -185,7 +185,8 @@ void GatewayState::carry_out(gateway::StartRequest& order, Instant now) {
   });
 }
 
-void GatewayState::carry_out(gateway::RunOn& order, Instant) {
+void GatewayState::carry_out(gateway::RunOn& order, Instant now) {
+  if (const auto open = open_.find(order.request); open != open_.end()) open->second->on_attempt(order, now);
   if (const ReplicaHandle* replica = reach(order.to)) {
     return self_->send(*replica, RunSequence{std::move(order.submission)});
   }
@@ -197,6 +198,10 @@ void GatewayState::carry_out(gateway::RunOn& order, Instant) {
 void GatewayState::carry_out(gateway::StopOn& order, Instant) {
   const auto replica = replicas_.find(order.on.generation);
   if (replica != replicas_.end()) self_->send(replica->second, StopSequence{order.attempt});
+}
+
+void GatewayState::carry_out(gateway::AttemptCut& cut, Instant now) {
+  if (const auto open = open_.find(cut.request); open != open_.end()) open->second->on_attempt_cut(cut, now);
 }
 
 void GatewayState::carry_out(gateway::Deliver& order, Instant now) {

@@ -52,6 +52,7 @@ class GatewayState {
   void carry_out(gateway::StartRequest& order, Instant now);
   void carry_out(gateway::RunOn& order, Instant now);
   void carry_out(gateway::StopOn& order, Instant now);
+  void carry_out(gateway::AttemptCut& cut, Instant now);
   void carry_out(gateway::Deliver& order, Instant now);
   void carry_out(gateway::EndRequest& order, Instant now);
   void carry_out(gateway::WakeAt& order, Instant now);

@@ -56,7 +56,8 @@ void Dispatcher::stop(SequenceId sequence, RequestLedger::End how, GatewayEffect
   ledger_.close(sequence, how);
 }
 
-RequestLedger::Verdict Dispatcher::on_delta(ReplicaGeneration from, const step::TokenDelta& delta, Instant now) {
+RequestLedger::Verdict Dispatcher::on_delta(ReplicaGeneration from, const step::TokenDelta& delta, Instant now,
+                                            GatewayEffects& effects) {
   using Kind = RequestLedger::Verdict::Kind;
   auto verdict = ledger_.on_delta(from, delta);
   switch (verdict.kind) {
@@ -78,6 +79,7 @@ RequestLedger::Verdict Dispatcher::on_delta(ReplicaGeneration from, const step::
       router_.on_refused(from, delay_.after(now, router_.failures_in_a_row(from) + 1));
       // The first refusal asks another replica at once. The next ones wait on their own too, so that a sequence that fits
       // nowhere is not tried before all others each time.
+      say_cut(delta.sequence, AttemptCutBy::kRefusal, ledger_.find(delta.sequence)->lost_because, effects);
       const std::uint32_t refusals = ledger_.find(delta.sequence)->refusals;
       park(delta.sequence, refusals == 1 ? now : delay_.after(now, refusals));
       break;
@@ -87,14 +89,24 @@ RequestLedger::Verdict Dispatcher::on_delta(ReplicaGeneration from, const step::
   return verdict;
 }
 
-bool Dispatcher::on_view(const routing::ClusterView& view, Instant now) {
+void Dispatcher::say_cut(SequenceId sequence, AttemptCutBy by, const Status& why, GatewayEffects& effects) const {
+  const RequestLedger::Entry& entry = *ledger_.find(sequence);
+  effects.emplace_back(AttemptCut{entry.request, entry.choice, by, why});
+}
+
+void Dispatcher::say_cut(const RequestLedger::Orphans& orphans, AttemptCutBy by, const Status& why, GatewayEffects& effects) const {
+  for (const auto& moved : orphans.moved) say_cut(moved.sequence, moved.runs_on ? AttemptCutBy::kSuspicion : by, why, effects);
+}
+
+bool Dispatcher::on_view(const routing::ClusterView& view, Instant now, GatewayEffects& effects) {
   if (!router_.on_view(view)) return false;
   changed_ = true;
   for (const ReplicaGeneration generation : ledger_.in_use()) {
     if (router_.is_alive(generation)) continue;
-    take_orphans(ledger_.on_unreachable(generation, RequestLedger::Unreachable::kBuried,
-                                        {StatusCode::kAborted, name_of(generation) + " is no longer there"}),
-                 now, delay_.longest_after(now));
+    const Status why(StatusCode::kAborted, name_of(generation) + " is no longer there");
+    const auto orphans = ledger_.on_unreachable(generation, RequestLedger::Unreachable::kBuried, why);
+    say_cut(orphans, AttemptCutBy::kLoss, why, effects);
+    take_orphans(orphans, now, delay_.longest_after(now));
   }
   return true;
 }
@@ -110,6 +122,7 @@ std::vector<Dispatcher::Failure> Dispatcher::on_replica_lost(const routing::Repl
   for (const auto& moved : orphans.moved) {
     if (moved.runs_on) effects.emplace_back(StopOn{moved.from, moved.attempt});
   }
+  say_cut(orphans, told.cause == routing::LossCause::kStopped ? AttemptCutBy::kStop : AttemptCutBy::kLoss, told.why, effects);
   take_orphans(orphans, now, now);
   end_wait_for(loss.replica, now);
   std::vector<Failure> failures;
@@ -124,18 +137,20 @@ std::vector<Dispatcher::Failure> Dispatcher::on_replica_lost(const routing::Repl
 
 // A leader that died is a cut link first. What it died of comes by way of its node a moment later: what ran there waits for that
 // word, so that a sequence that killed one replica is not sent to the next one before it is known.
-void Dispatcher::on_link_lost(ReplicaGeneration replica, Instant now) {
-  take_orphans(ledger_.on_unreachable(replica, RequestLedger::Unreachable::kLinkCut,
-                                      {StatusCode::kAborted, "the link to " + name_of(replica) + " was cut"}),
-               {now.ns + kWordOfLossNs}, delay_.longest_after(now));
+void Dispatcher::on_link_lost(ReplicaGeneration replica, Instant now, GatewayEffects& effects) {
+  const Status why(StatusCode::kAborted, "the link to " + name_of(replica) + " was cut");
+  const auto orphans = ledger_.on_unreachable(replica, RequestLedger::Unreachable::kLinkCut, why);
+  say_cut(orphans, AttemptCutBy::kLink, why, effects);
+  take_orphans(orphans, {now.ns + kWordOfLossNs}, delay_.longest_after(now));
   const Instant retry_at = delay_.after(now, router_.failures_in_a_row(replica) + 1);
   router_.on_link_lost(replica, std::max(retry_at, Instant{now.ns + 2 * kWordOfLossNs}));  // others first
   changed_ = true;
 }
 
 // Several may be on their way there in one go: that is one failure of the replica.
-void Dispatcher::on_unsent(ReplicaGeneration replica, const step::AttemptKey& attempt, Instant now) {
+void Dispatcher::on_unsent(ReplicaGeneration replica, const step::AttemptKey& attempt, Instant now, GatewayEffects& effects) {
   if (!ledger_.on_unsent(replica, attempt)) return;
+  say_cut(attempt.sequence, AttemptCutBy::kUnsent, {StatusCode::kAborted, name_of(replica) + " could not be reached"}, effects);
   router_.on_left(replica, ledger_.find(attempt.sequence)->suspect());
   if (!router_.rests(replica, now)) router_.on_link_lost(replica, delay_.after(now, router_.failures_in_a_row(replica) + 1));
   park(attempt.sequence, now);
@@ -226,7 +241,9 @@ bool Dispatcher::move_off(Instant now, bool& crowd, GatewayEffects& effects) {
     const routing::PromptPrefix prefix = router_.prefix_of(entry.submission.tokens, entry.submission.cache_salt);
     question.prefix = &prefix;
     auto to = *router_.pick(question, now);
-    const auto left = ledger_.move(sequence, {StatusCode::kAborted, name_of(entry.on->generation) + (drains ? " drains" : " is slow")});
+    const Status why(StatusCode::kAborted, name_of(entry.on->generation) + (drains ? " drains" : " is slow"));
+    const auto left = ledger_.move(sequence, why);
+    say_cut(sequence, drains ? AttemptCutBy::kDrain : AttemptCutBy::kSlowness, why, effects);
     effects.emplace_back(StopOn{left.from, left.attempt});
     router_.on_left(left.from.generation, left.was_suspect);
     send(sequence, std::move(to), question, now, effects);
@@ -238,7 +255,8 @@ void Dispatcher::send(SequenceId sequence, routing::Router::Destination to, cons
                       GatewayEffects& effects) {
   router_.on_sent(to.route.generation, question, to.held, now);
   lot_.remove(sequence);
-  RunOn run{to.route, ledger_.on_routed(sequence, to.route)};
+  const RequestLedger::Entry& entry = *ledger_.find(sequence);
+  RunOn run{to.route, ledger_.on_routed(sequence, to.route), entry.request, entry.choice};
   if (to.source) run.submission.source = std::move(*to.source);
   effects.emplace_back(std::move(run));
 }

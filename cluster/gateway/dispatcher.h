@@ -40,15 +40,15 @@ class Dispatcher {
     std::optional<kv::BlockHash> poison{};  // it killed ranks: PoisonList::name_of() its prompt
   };
   // One that failed is still open; one that finished is gone.
-  [[nodiscard]] RequestLedger::Verdict on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta,
-                                                Instant now);
+  [[nodiscard]] RequestLedger::Verdict on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta, Instant now,
+                                                GatewayEffects& effects);
   // What ran on a generation that a newer view does not have is parked. False: not newer.
-  [[nodiscard]] bool on_view(const routing::ClusterView& view, Instant now);
+  [[nodiscard]] bool on_view(const routing::ClusterView& view, Instant now, GatewayEffects& effects);
   [[nodiscard]] std::vector<Failure> on_replica_lost(const routing::ReplicaLoss& loss, Instant now,
                                                      GatewayEffects& effects);
-  void on_link_lost(routing::ReplicaGeneration replica, Instant now);
+  void on_link_lost(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects);
   // That attempt never left.
-  void on_unsent(routing::ReplicaGeneration replica, const step::AttemptKey& attempt, Instant now);
+  void on_unsent(routing::ReplicaGeneration replica, const step::AttemptKey& attempt, Instant now, GatewayEffects& effects);
   void on_link_open(routing::ReplicaGeneration replica, Instant now);
   // It takes nothing new, and what runs there moves as others have room. False: it is known already.
   bool on_draining(routing::ReplicaGeneration replica);
@@ -75,6 +75,8 @@ class Dispatcher {
   // It is known what became of that generation: what left it on a cut link and is parked waits no longer.
   void end_wait_for(routing::ReplicaGeneration replica, Instant now);
   void take_orphans(const RequestLedger::Orphans& orphans, Instant ready_at, Instant suspects_ready_at);
+  void say_cut(SequenceId sequence, AttemptCutBy by, const Status& why, GatewayEffects& effects) const;
+  void say_cut(const RequestLedger::Orphans& orphans, AttemptCutBy by, const Status& why, GatewayEffects& effects) const;
   // Whether something is left there; `crowd`: some of that may go in the next round.
   [[nodiscard]] bool move_off(Instant now, bool& crowd, GatewayEffects& effects);
   void send(SequenceId sequence, routing::Router::Destination to, const routing::RouteQuestion& question, Instant now,

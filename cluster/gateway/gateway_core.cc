@@ -158,7 +158,7 @@ void GatewayCore::on_deltas(routing::ReplicaGeneration from, std::span<const ste
 void GatewayCore::on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta, Instant now,
                            GatewayEffects& effects) {
   using Kind = RequestLedger::Verdict::Kind;
-  auto verdict = dispatcher_.on_delta(from, delta, now);
+  auto verdict = dispatcher_.on_delta(from, delta, now, effects);
   switch (verdict.kind) {
     case Kind::kDropped:
       return;
@@ -192,7 +192,7 @@ void GatewayCore::close_choice(Requests::iterator request, std::uint32_t choice,
 }
 
 bool GatewayCore::on_view(const routing::ClusterView& view, Instant now, GatewayEffects& effects) {
-  if (!dispatcher_.on_view(view, now)) return false;
+  if (!dispatcher_.on_view(view, now, effects)) return false;
   hopes_changed_ = true;
   advance(now, effects);
   return true;
@@ -206,14 +206,14 @@ void GatewayCore::on_replica_lost(const routing::ReplicaLoss& loss, Instant now,
 
 void GatewayCore::on_link_lost(routing::ReplicaGeneration replica, Instant now, GatewayEffects& effects) {
   hopes_changed_ = true;
-  dispatcher_.on_link_lost(replica, now);
+  dispatcher_.on_link_lost(replica, now, effects);
   advance(now, effects);
 }
 
 void GatewayCore::on_unsent(routing::ReplicaGeneration replica, const step::AttemptKey& attempt, Instant now,
                             GatewayEffects& effects) {
   hopes_changed_ = true;
-  dispatcher_.on_unsent(replica, attempt, now);
+  dispatcher_.on_unsent(replica, attempt, now, effects);
   advance(now, effects);
 }
 

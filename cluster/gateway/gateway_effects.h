@@ -59,15 +59,36 @@ struct RequestEnd {
 struct StartRequest {
   RequestId request;
 };
-// Send it there.
+// Send it there. An attempt of that choice, which counts the submissions handed over.
 struct RunOn {
   routing::Route to;
   step::Submission submission;
+  RequestId request{};
+  std::uint32_t choice = 0;
 };
 // Tell it to forget that attempt. It may have done so already.
 struct StopOn {
   routing::Route on;
   step::AttemptKey attempt;
+};
+// Why an attempt ended before its choice did.
+enum class AttemptCutBy : std::uint8_t {
+  kLoss,       // its replica is gone
+  kStop,       // its replica was stopped on purpose
+  kLink,       // only the way there was cut
+  kDrain,      // its replica drains
+  kSlowness,   // its replica is far slower than another
+  kRefusal,    // its replica had no room, or was about to stop
+  kUnsent,     // it never left this gateway
+  kSuspicion,  // an attempt before it is said to have killed a rank: it is not to run among others
+};
+// An attempt of a choice is over, and the choice is not: another one follows (RunOn), or the request ends. For whoever traces; nothing
+// has to be done.
+struct AttemptCut {
+  RequestId request;
+  std::uint32_t choice = 0;
+  AttemptCutBy by = AttemptCutBy::kLoss;
+  Status why;  // in words
 };
 // A token, output rows, or the good end (kStop, kLength) of one choice; `choice` counts the submissions handed over. The
 // shell answers with on_consumed, on_choice_stopped, on_gone: at once or later.
@@ -85,7 +106,7 @@ struct WakeAt {
   Instant at;
 };
 
-using GatewayEffect = std::variant<StartRequest, RunOn, StopOn, Deliver, EndRequest, WakeAt>;
+using GatewayEffect = std::variant<StartRequest, RunOn, StopOn, AttemptCut, Deliver, EndRequest, WakeAt>;
 using GatewayEffects = std::vector<GatewayEffect>;
 
 }  // namespace herd::gateway

@@ -371,6 +371,9 @@ void SimGateway::carry_out(gateway::StopOn& effect) {
                     attempt = through_wire(world_.options.wire, effect.attempt)] { replica.on_abort(on, attempt); });
 }
 
+// Nothing has to be done; that each was one that ran is gateway_core_fuzz_test.cc's to check.
+void SimGateway::carry_out(gateway::AttemptCut&) {}
+
 void SimGateway::carry_out(gateway::Deliver& effect) {
   SimRequest& request = *life_->requests.at(effect.request);
   SimChoice& choice = request.choices.at(effect.choice);

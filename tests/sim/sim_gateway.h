@@ -92,6 +92,7 @@ class SimGateway {
   void carry_out(gateway::StartRequest& effect);
   void carry_out(gateway::RunOn& effect);
   void carry_out(gateway::StopOn& effect);
+  void carry_out(gateway::AttemptCut& effect);
   void carry_out(gateway::Deliver& effect);
   void carry_out(gateway::EndRequest& effect);
   void carry_out(gateway::WakeAt& effect);

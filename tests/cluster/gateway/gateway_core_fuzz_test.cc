@@ -8,6 +8,7 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <utility>
 #include <variant>
 
 #include "tests/cluster/gateway/gateway_harness.h"
@@ -31,6 +32,7 @@ class Observer {
   struct Choice {
     std::vector<TokenId> tokens;  // delivered
     bool over = false;
+    bool tried = false;  // by an attempt that was not said to be over
   };
   struct Request {
     GatewayRequest asked;
@@ -129,9 +131,12 @@ class Observer {
       sequences.emplace(sent.sequence, fresh);
     }
     Sequence& sequence = sequences.at(sent.sequence);
-    const Request& request = requests.at(sequence.request);
+    Request& request = requests.at(sequence.request);
     ASSERT_TRUE(request.started && !request.ended && !request.choices.at(sequence.choice).over);
     ASSERT_FALSE(sequence.on) << "it runs in one place";
+    ASSERT_EQ(run.request, sequence.request);
+    ASSERT_EQ(run.choice, sequence.choice);
+    ASSERT_FALSE(std::exchange(request.choices[run.choice].tried, true)) << "whoever traces hears of an attempt's end before the next one";
     ASSERT_EQ(sent.gateway, kGateway);
     ASSERT_EQ(sent.attempt, sequence.attempts) << "attempts rise one by one, also those refused";
     std::vector<TokenId> context{sent.tokens.begin(), sent.tokens.begin() + sent.prompt_tokens};
@@ -166,6 +171,13 @@ class Observer {
     ASSERT_EQ(stop.attempt.attempt + 1, sequence.attempts);
     ASSERT_EQ(sequence.on, stop.on.generation) << "only what runs is stopped";
     sequence.on.reset();
+  }
+  void on(const AttemptCut& cut) {
+    Request& request = requests.at(cut.request);
+    ASSERT_TRUE(request.started && !request.ended);
+    ASSERT_TRUE(std::exchange(request.choices.at(cut.choice).tried, false)) << "what is cut short has run";
+    ASSERT_FALSE(request.choices[cut.choice].over);
+    ASSERT_FALSE(cut.why.ok());
   }
   void on(const Deliver& deliver) {
     Request& request = requests.at(deliver.request);

@@ -318,6 +318,11 @@ MetricFamilies::MetricFamilies(const ServingMetricsConfig& config)
   endpoint.news_missed = add.counter("herd_prefix_news_missed_total",
                                      "Times that a replica was asked for all that its prefix cache holds, as news of it were missing.");
   endpoint.log_lines_dropped = add.counter("herd_log_lines_dropped_total", "Lines of the log that were lost as its reader was too slow.");
+  const char* spans = "Spans of traces by outcome: exported (the collector took them), dropped (no room while it was slow or away, or the "
+                      "process ended), failed (it refused them, or could not be reached).";
+  endpoint.spans_exported = add.counter("herd_trace_spans_total", spans, {{"outcome", "exported"}});
+  endpoint.spans_dropped = add.counter("herd_trace_spans_total", spans, {{"outcome", "dropped"}});
+  endpoint.spans_failed = add.counter("herd_trace_spans_total", spans, {{"outcome", "failed"}});
   endpoint.directory_blocks = add.gauge("herd_prefix_directory_blocks", "Cached KV blocks of all replicas that this gateway knows of.");
   endpoint.directory_bytes = add.gauge("herd_prefix_directory_bytes", "Memory that knowing them takes.");
 }

@@ -103,6 +103,9 @@ struct EndpointMetrics {
   prometheus::Counter* routed_tokens_held;
   prometheus::Counter* news_missed;
   prometheus::Counter* log_lines_dropped;
+  prometheus::Counter* spans_exported;
+  prometheus::Counter* spans_dropped;
+  prometheus::Counter* spans_failed;
   prometheus::Gauge* directory_blocks;
   prometheus::Gauge* directory_bytes;
 };

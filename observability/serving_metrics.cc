@@ -161,6 +161,9 @@ struct ServingMetrics::Impl {
         routed_tokens_held(families.endpoint.routed_tokens_held),
         news_missed(families.endpoint.news_missed),
         log_lines_dropped(families.endpoint.log_lines_dropped),
+        spans_exported(families.endpoint.spans_exported),
+        spans_dropped(families.endpoint.spans_dropped),
+        spans_failed(families.endpoint.spans_failed),
         restarts(families.replicas.size(), membership::RestartLog(c.restart_budget)),
         restart_budget(c.restart_budget) {
     for (const ReplicaMetrics& metrics : families.replicas) {
@@ -196,6 +199,9 @@ struct ServingMetrics::Impl {
   KeptCounter routed_tokens_held;
   KeptCounter news_missed;
   KeptCounter log_lines_dropped;
+  KeptCounter spans_exported;
+  KeptCounter spans_dropped;
+  KeptCounter spans_failed;
 
   std::mutex restarts_mutex;  // of the below
   std::vector<membership::RestartLog> restarts;  // by replica
@@ -377,6 +383,9 @@ void ServingMetrics::set(const Snapshot& snapshot) {
   impl_->routed_tokens_held.set(snapshot.routing.held_tokens);
   impl_->news_missed.set(snapshot.routing.news_missed);
   impl_->log_lines_dropped.set(snapshot.log_lines_dropped);
+  impl_->spans_exported.set(snapshot.spans.exported);
+  impl_->spans_dropped.set(snapshot.spans.dropped);
+  impl_->spans_failed.set(snapshot.spans.failed);
   endpoint.directory_blocks->Set(static_cast<double>(snapshot.directory_blocks));
   endpoint.directory_bytes->Set(static_cast<double>(snapshot.directory_bytes));
 }

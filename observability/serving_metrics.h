@@ -15,6 +15,7 @@
 #include "cluster/membership/restart_budget.h"
 #include "cluster/replica/move_stats.h"
 #include "cluster/routing/routing_stats.h"
+#include "observability/trace/span.h"
 #include "runtime/clock.h"
 #include "runtime/kv/block_manager.h"
 #include "runtime/scheduler/scheduler.h"
@@ -109,6 +110,7 @@ class ServingMetrics {
     routing::RoutingStats routing;
     std::uint64_t directory_blocks = 0;
     std::uint64_t directory_bytes = 0;
+    trace::SpanCounts spans;
     double capacity_tokens_per_s = 0;  // the admission's measured rate
     std::optional<double> first_token_s;  // predicted of a request that came now; nullopt: not known
     std::uint64_t log_lines_dropped = 0;

@@ -49,7 +49,7 @@ TEST(ServingMetrics, AllFamiliesExistFromTheStart) {
         "herd_routed_prompt_tokens_total", "herd_routed_cached_tokens_total", "herd_prefix_news_missed_total",
         "herd_kv_moved_blocks_total", "herd_kv_moved_bytes_total", "herd_kv_moves_total", "herd_kv_recomputed_blocks_total",
         "herd_kv_damaged_blocks_total", "herd_kv_leases_expired_total", "herd_step_deadline_misses_total",
-        "herd_log_lines_dropped_total"}},
+        "herd_log_lines_dropped_total", "herd_trace_spans_total"}},
       {"histogram",
        {"vllm:time_to_first_token_seconds", "vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds",
         "vllm:request_time_per_output_token_seconds", "vllm:e2e_request_latency_seconds",

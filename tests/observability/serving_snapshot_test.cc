@@ -104,6 +104,7 @@ TEST(ServingSnapshot, ASnapshotSetsEveryFamilyItFeeds) {
                                 .open = 5,
                                 .token_s = 0.1};
   snapshot.routing = {.prompt_tokens = 500, .held_tokens = 300, .news_missed = 8};
+  snapshot.spans = {.exported = 90, .dropped = 7, .failed = 2};
   snapshot.directory_blocks = 21;
   snapshot.directory_bytes = 504;
   metrics.set(snapshot);
@@ -156,6 +157,9 @@ TEST(ServingSnapshot, ASnapshotSetsEveryFamilyItFeeds) {
       {"herd_routed_prompt_tokens_total", 500, {{"model_name", "toy"}}},
       {"herd_routed_cached_tokens_total", 300, {{"model_name", "toy"}}},
       {"herd_prefix_news_missed_total", 8, {{"model_name", "toy"}}},
+      {"herd_trace_spans_total", 90, {{"model_name", "toy"}, {"outcome", "exported"}}},
+      {"herd_trace_spans_total", 7, {{"model_name", "toy"}, {"outcome", "dropped"}}},
+      {"herd_trace_spans_total", 2, {{"model_name", "toy"}, {"outcome", "failed"}}},
       {"herd_prefix_directory_blocks", 21, {{"model_name", "toy"}}},
       {"herd_prefix_directory_bytes", 504, {{"model_name", "toy"}}},
   };

@@ -22,8 +22,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 
 # header prefix -> pattern of the files that may include it
 FENCES = {
-    "boost/json": r"runtime/.*\.cc$|endpoint/openai/.*\.cc$|endpoint/pages/[a-z_]*json\.cc$|commands/load/.*json\.cc$|commands/[a-z_]*json\.cc$|commands/(inspect|bench|prompt_file)\.cc$",
-    "boost/": r"runtime/.*\.cc$|endpoint/(http|openai)/.*\.cc$|endpoint/pages/[a-z_]*json\.cc$|endpoint/http/[a-z_]*-inl\.h$|commands/.*\.cc$|actors/link/.*(\.cc|-inl\.h)$",
+    "boost/json": r"runtime/.*\.cc$|endpoint/openai/.*\.cc$|endpoint/(otlp|pages)/[a-z_]*json\.cc$|commands/load/.*json\.cc$|commands/[a-z_]*json\.cc$|commands/(inspect|bench|prompt_file)\.cc$",
+    "boost/": r"runtime/.*\.cc$|endpoint/(http|openai)/.*\.cc$|endpoint/(otlp|pages)/[a-z_]*json\.cc$|endpoint/http/[a-z_]*-inl\.h$|commands/.*\.cc$|actors/link/.*(\.cc|-inl\.h)$",
     "openssl/": r"endpoint/(http|access)/.*\.cc$|actors/link/.*(\.cc|-inl\.h)$",
     "sentencepiece": r"runtime/tokenizer/.*\.cc$",
     "CLI/": r"commands/[a-z_]*\.cc$",

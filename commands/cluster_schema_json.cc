@@ -64,6 +64,7 @@ json::object rule_schema(const config::ValueRule& rule) {
     case ValueKind::kDuration:
     case ValueKind::kAddress:
     case ValueKind::kHost:
+    case ValueKind::kUrl:
     case ValueKind::kCpuSet: return text_schema(rule.kind);
   }
   return {};

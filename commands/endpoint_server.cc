@@ -29,6 +29,8 @@ std::string default_resume_key_file() {
   return {};
 }
 
+constexpr double kLastTraces_s = 2;  // what a collector that is slow gets at the end
+
 constexpr double kNever_s = 1e9;  // 31 years
 Instant after(Instant now, double seconds) { return seconds_after(now, std::min(seconds, kNever_s)); }
 
@@ -40,6 +42,7 @@ Status EndpointServer::start() {
   if (!doors) return doors.error();
   doors_ = std::move(*doors);
   turns_.say("loading");
+  if (Status status = start_traces(); !status.ok()) return status;
   bool reload = false;
   if (Status status = start_cluster(reload); !status.ok()) return status;
   if (Status status = make_gateway(); !status.ok()) return status;
@@ -130,6 +133,35 @@ void EndpointServer::end_if_told() {
   std::_Exit(0);
 }
 
+// Before anything computes, whose float mode threads would inherit.
+Status EndpointServer::start_traces() {
+  const auto variable = [](const char* name) {
+    const char* const value = std::getenv(name);
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+  };
+  auto settings = otlp::otlp_settings(
+      flags_.otlp_traces_endpoint,
+      {{"service.name", "herd"}, {"service.version", version()}, {"service.instance.id", doors_->url()}}, variable);
+  if (!settings) return settings.error();
+  if (!*settings) return {};
+  sampler_ = (*settings)->sampler;
+  log_.write(observability::LogLevel::kInfo, "requests are traced", {{"endpoint", (*settings)->target.url()}});
+  auto started = otlp::SpanExporter::start(std::move(**settings), {}, log_);
+  if (!started) return started.error();
+  spans_ = std::move(*started);
+  return {};
+}
+
+// A second signal shortens the time that is left.
+void EndpointServer::end_traces() {
+  if (!spans_) return;
+  const Instant most = after(steady_now(), kLastTraces_s);
+  const auto until = [&] { return std::min(most, after(guard_.last_resort(), -0.6 * StopPlan::kEnding_s)); };
+  while (steady_now() < until() && !spans_->await_sent(std::min(until(), after(steady_now(), 0.05)))) {
+  }
+  spans_->close();
+}
+
 Status EndpointServer::load_keys() {
   if (flags_.api_key_file.empty() && flags_.api_keys.empty()) return {};
   if (!flags_.api_keys.empty())
@@ -195,7 +227,8 @@ Status EndpointServer::make_gateway() {
   config.intake = {.settings = intake_settings(),
                    .eos_ids = cluster_.text().eos_ids,
                    .unix_time = unix_time,
-                   .random_bytes = random_bytes};
+                   .random_bytes = random_bytes,
+                   .tracing = {.sink = spans_.get(), .sampler = sampler_, .unix_ns = unix_time_ns}};
   config.stalled_s = flags_.stalled;
   config.allowed_origins = flags_.allowed_origins;
   config.text_threads = flags_.text_threads;
@@ -285,7 +318,9 @@ Status EndpointServer::give_up(const std::string& why) {
 void EndpointServer::end(int exit_code) {
   gateway_->stop();
   cluster_.on_close();
+  if (spans_) spans_->hurry();
   doors_->close_gently(after(guard_.last_resort(), -0.7 * StopPlan::kEnding_s));
+  end_traces();
   // Some of the time is left to say what does not end.
   const double patience_s = std::clamp(seconds_between(steady_now(), guard_.last_resort()) - 0.1, 0.1, 600.0);
   if (!cluster_.shutdown(std::chrono::milliseconds(static_cast<std::int64_t>(patience_s * 1e3)))) {

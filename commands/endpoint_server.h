@@ -16,6 +16,7 @@
 #include "endpoint/access/api_keys.h"
 #include "endpoint/access/event_id.h"
 #include "endpoint/api/metrics_handler.h"
+#include "endpoint/otlp/span_exporter.h"
 #include "endpoint/served/served_model.h"
 #include "observability/event_log.h"
 
@@ -49,6 +50,8 @@ class EndpointServer {
   void reload();
   void end_if_told();
   void apply();
+  Status start_traces();
+  void end_traces();
   Status load_keys();
   void reload_keys();
   void log_refusals();
@@ -69,6 +72,8 @@ class EndpointServer {
   ServiceTurns turns_;
   std::shared_ptr<const access::ApiKeys> keys_;
   std::unique_ptr<access::EventIdCodec> event_ids_;
+  std::unique_ptr<otlp::SpanExporter> spans_;  // null: nothing is traced
+  trace::TraceSampler sampler_;
   std::string resume_digest_;
   std::unique_ptr<api::ApiGateway> gateway_;
   std::unique_ptr<api::MetricsHandler> metrics_handler_;

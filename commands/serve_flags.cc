@@ -4,6 +4,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "endpoint/otlp/otlp_settings.h"
+
 namespace herd::commands {
 
 Status check(const ServeFlags& flags) {
@@ -22,6 +24,8 @@ Status check(const ServeFlags& flags) {
   if (!flags.api_keys.empty() && !flags.api_key_file.empty())
     return usage_error("--api-key and --api-key-file cannot be given together");
   if (flags.shutdown_timeout < 0) return usage_error("--shutdown-timeout must not be negative");
+  if (!flags.otlp_traces_endpoint.empty())
+    if (const auto target = otlp::otlp_endpoint(flags.otlp_traces_endpoint); !target) return target.error();
   if (flags.stats_interval <= 0 || flags.keep_alive <= 0 || flags.stalled <= 0)
     return usage_error("--stats-interval, --keep-alive-interval and --ready-stall must be above 0");
   return {};
@@ -136,6 +140,10 @@ void add_serve_flags(CLI::App& command, ServeFlags& flags) {
   command.add_flag("--disable-log-stats", flags.no_stats_line, "No line of throughput every 10 s")->group(logs);
   command.add_option("--stats-interval", flags.stats_interval, "Seconds between those lines")
       ->capture_default_str()->group(logs);
+  command.add_option("--otlp-traces-endpoint", flags.otlp_traces_endpoint,
+                     "Where spans of requests go: an OpenTelemetry collector, as JSON over HTTP (http://HOST:4318/v1/traces); the "
+                     "environment's OTEL_* variables count as well")
+      ->group("Traces");
 }
 
 }  // namespace herd::commands

@@ -41,6 +41,7 @@ struct ServeFlags {
   std::string log_level = "info";
   bool log_requests = false;
   bool no_stats_line = false;
+  std::string otlp_traces_endpoint;
   double stats_interval = 10;
 };
 

@@ -68,7 +68,7 @@ more_templates=()
 if [ $python_ok = 1 ] && fetch_chat_templates; then more_templates=(--more "$chat_templates"); fi
 
 run "tidy: layers, fences, names" python3 tests/tidy/tidy_test.py
-for binary in kernels jinja tokenizer text_digest chat checkpoint rank scheduler wire cluster observability http openai access \
+for binary in kernels jinja tokenizer text_digest chat checkpoint rank scheduler wire cluster observability http openai otlp access \
   admin served pages load api engine commands up faults link link_host children coordinator_process node_process rank_process \
   gateway_process next_protocol actors sim; do
   [ -x "$release/bin/${binary}_tests" ] && run "${binary}_tests" "$release/bin/${binary}_tests"
@@ -140,6 +140,7 @@ if [ $python_ok = 1 ]; then
   run "endpoint: the openai client, curl" "$python" tests/e2e/openai_client_test.py "$herd"
   run "endpoint: HTTP equals generate" "$python" tests/e2e/serve_equality_test.py "$herd"
   run "cluster: equals generate; herd up answers curl and the openai client" "$python" tests/e2e/cluster_equality_test.py "$herd"
+  run "endpoint: traces, attempts of lost streams, bad collectors" "$python" tests/e2e/traces_test.py "$herd" "$release/bin/faulty_herd"
   run "endpoint: streams resumed at every event" "$python" tests/e2e/resume_test.py "$herd"
   run "endpoint: bad requests, keys, signals, sockets" "$python" tests/e2e/serve_edge_test.py "$herd"
   run "endpoint: the end of a server, whatever hangs" "$python" tests/e2e/serve_stop_test.py "$herd"

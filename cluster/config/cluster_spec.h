@@ -104,6 +104,7 @@ struct SupervisionSpec {
 struct MetricsSpec {
   std::string metrics_host;  // of the ports below; empty: the host that the process listens on
   double ready_stall = 30;
+  std::string otlp_traces_endpoint;
   bool operator==(const MetricsSpec&) const = default;
 };
 

@@ -15,6 +15,7 @@ constexpr double kBytesMost = 1125899906842624.0;  // 1 PiB
 ValueRule text() { return {Kind::kText}; }
 ValueRule path() { return {Kind::kPath}; }
 ValueRule host() { return {Kind::kHost}; }
+ValueRule url() { return {Kind::kUrl}; }
 ValueRule texts() { return {Kind::kTexts}; }
 ValueRule count(double min, double max) { return {Kind::kInteger, min, max}; }
 ValueRule one_of(std::vector<std::string_view> choices) { return {Kind::kChoice, 0, 0, std::move(choices)}; }
@@ -222,6 +223,9 @@ Fields metrics_fields() {
         "/ready fails when there is work and no step of it was finished for so long",
         seconds(0.001, kDay_s)}),
        HERD_AT(metrics.ready_stall)},
+      {{"otlp_traces_endpoint", "--otlp-traces-endpoint",
+        "Where gateways send spans of requests: an OpenTelemetry collector, as JSON over HTTP (http://HOST:4318/v1/traces)", url()},
+       HERD_AT(metrics.otlp_traces_endpoint)},
   };
 }
 
@@ -263,7 +267,7 @@ const std::vector<Section>& sections() {
       {"http", "The HTTP endpoint of every gateway.", http_fields()},
       {"limits", "What clients may ask for, of each gateway.", limits_fields()},
       {"supervision", "What happens to ranks that end.", supervision_fields()},
-      {"metrics", "Metrics and health.", metrics_fields()},
+      {"metrics", "Metrics, health and traces.", metrics_fields()},
       {"logs", "What processes write to stderr.", logs_fields()},
       {"tls", "Mutual TLS between the processes; without it they talk on loopback addresses only.", tls_fields()},
   };
@@ -318,6 +322,8 @@ std::string_view pattern_of(ValueKind kind) {
     case Kind::kDuration: return "^(0|[1-9][0-9]{0,8})(\\.[0-9]{1,6})?(ms|s|m|h)$";
     case Kind::kAddress: return "^(\\[[0-9a-fA-F:.]{2,45}\\]|[A-Za-z0-9._-]{1,254}):[1-9][0-9]{0,4}$";
     case Kind::kHost: return "^([0-9a-fA-F:.]{2,45}|[A-Za-z0-9._-]{1,254})$";
+    case Kind::kUrl:
+      return "^http://(\\[[0-9a-fA-F:.]{2,45}\\]|[A-Za-z0-9._-]{1,254})(:[1-9][0-9]{0,4})?([/?][!-\"$-?A-~]*)?$";  // no '@', no '#'
     case Kind::kCpuSet: return "^[0-9]{1,4}(-[0-9]{1,4})?(,[0-9]{1,4}(-[0-9]{1,4})?)*$";
     case Kind::kDevices: return "^(cpu|gpu-(0|[1-9][0-9]{0,2}))$";
     case Kind::kLabels: return "^[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?$";  // of a label's name

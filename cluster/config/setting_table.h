@@ -27,6 +27,7 @@ enum class ValueKind : std::uint8_t {
   kDuration,    // "600s", within [min, max] seconds
   kAddress,     // "HOST:PORT"
   kHost,        // an IP address in full, or a DNS name
+  kUrl,         // "http://HOST:PORT/PATH"; port and path may be left out
   kCpuSet,      // "0-7,16"
   kTexts,       // a list of texts
   kDevices,     // a list of "cpu" or "gpu-N"

@@ -133,6 +133,25 @@ std::string check_address(const std::string& text) {
   return {};
 }
 
+std::string check_url(const std::string& text) {
+  constexpr std::string_view kScheme = "http://";
+  const std::string example = "must be such as http://127.0.0.1:4318/v1/traces, not " + quoted(text);
+  if (!text.starts_with(kScheme)) return example;
+  const std::string_view rest = std::string_view(text).substr(kScheme.size());
+  const std::size_t path = std::min(rest.find_first_of("/?"), rest.size());
+  if (!std::ranges::all_of(rest.substr(path), [](char c) { return c > ' ' && c < 0x7F && c != '@' && c != '#'; })) return example;
+  const std::string_view place = rest.substr(0, path);
+  const bool bracketed = place.starts_with('[');
+  const std::size_t colon = std::min(place.find(':', bracketed ? place.find(']') : 0), place.size());
+  const std::string_view host = place.substr(0, colon);
+  if (host.empty() || (bracketed ? !looks_like_ipv6(host) : !looks_like_name(host))) return example;
+  if (colon == place.size()) return {};
+  const std::string_view digits = place.substr(colon + 1);
+  if (!all_digits(digits) || digits.size() > 5 || digits.front() == '0') return example;
+  const auto port = whole_number(digits);
+  return port && *port <= 65535 ? "" : "has the port " + std::string(digits) + "; ports are in [1, 65535]";
+}
+
 std::string check_device(const std::string& text) {
   if (text == "cpu") return {};
   const std::string_view number = text.starts_with("gpu-") ? std::string_view(text).substr(4) : std::string_view();
@@ -155,6 +174,7 @@ std::string check_kind(const Setting& setting, const std::string& text) {
     case ValueKind::kName: return check_name(text);
     case ValueKind::kAddress: return check_address(text);
     case ValueKind::kHost: return check_host(text);
+    case ValueKind::kUrl: return check_url(text);
     case ValueKind::kDevices: return check_device(text);
     case ValueKind::kCpuSet:
       return cpus_in_set(text) > 0 ? "" : "must be CPUs below 4096, each once, such as 0-7,16-23, not " + quoted(text);
@@ -387,6 +407,7 @@ void read_value(const Setting& setting, const YamlNode& node, const std::string&
     case ValueKind::kChoice:
     case ValueKind::kAddress:
     case ValueKind::kHost:
+    case ValueKind::kUrl:
     case ValueKind::kCpuSet: return put(slot, reader.text(node, key));
     case ValueKind::kInteger: return put(slot, reader.integer(node, key));
     case ValueKind::kCountOrWord: return put(slot, reader.count_or_word(node, key));

@@ -47,7 +47,7 @@ std::vector<HttpHeader> AnswerHeaders::of(const HttpRequestHead& head, const std
   if (!any && std::ranges::count(allowed_origins_, *origin) == 0) return headers;
   headers.push_back({"Access-Control-Allow-Origin", any ? "*" : *origin});
   headers.push_back(
-      {"Access-Control-Expose-Headers", "x-request-id, retry-after, x-should-retry, x-herd-ignored-fields"});
+      {"Access-Control-Expose-Headers", "x-request-id, retry-after, x-should-retry, x-herd-ignored-fields, traceparent"});
   if (!any) headers.push_back({"Vary", "Origin"});
   return headers;
 }

@@ -55,7 +55,7 @@ ApiGateway::ApiGateway(ApiConfig config, RequestReader reader, const access::Eve
       metrics_(metrics),
       headers_(std::move(config.allowed_origins), config.intake.random_bytes),
       started_(config.intake.unix_time()),
-      state_(client, server, metrics, config.stalled_s, &log),
+      state_(client, server, metrics, config.stalled_s, &log, config.intake.tracing.sink),
       answers_(metrics),
       intake_(std::move(config.intake), reader_, event_ids, numerics, client, metrics, log),
       pool_(config.text_threads, config.text_tasks_max) {

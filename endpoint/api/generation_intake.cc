@@ -27,6 +27,7 @@ GenerationIntake::GenerationIntake(IntakeConfig config, const RequestReader& rea
       metrics_(metrics),
       log_(log),
       answers_(metrics),
+      tracing_(config_.tracing, config_.random_bytes),
       environment_{.tokenizer = reader.model().tokenizer ? &*reader.model().tokenizer : nullptr,
                    .token_bytes =
                        [&reader](TokenId id) {
@@ -37,6 +38,7 @@ GenerationIntake::GenerationIntake(IntakeConfig config, const RequestReader& rea
                    .event_ids = &event_ids_,
                    .numerics = &numerics_,
                    .metrics = &metrics_,
+                   .spans = tracing_.sink(),
                    .on_end = [this](const GenerationJob& job, Instant now) { on_end(job, now); }} {
   set(config_.settings);
 }
@@ -59,10 +61,27 @@ void GenerationIntake::client_gone(const Ticket& ticket) {
 
 void GenerationIntake::intake(const Call& call, const HttpRequest& request, const Ticket& ticket) {
   if (*ticket.gone) return;
+  TraceStart traced = tracing_.begin(request.head, call.begin, steady_now());
+  if (traced.traceparent.empty()) return run(call, request, ticket, std::move(traced));
+  Call named = call;
+  named.headers.push_back({"traceparent", traced.traceparent});
+  run(named, request, ticket, std::move(traced));
+}
+
+void GenerationIntake::run(const Call& call, const HttpRequest& request, const Ticket& ticket, TraceStart traced) {
   auto generation = read(call, request);
-  if (!generation) return answers_.error(call, generation.error());
+  if (!generation) {
+    const auto endpoint = call.route == Route::kChatCompletions ? openai::Endpoint::kChat : openai::Endpoint::kCompletion;
+    if (traced.trace) tracing_.sink()->take(traced.trace->end(unread_span(endpoint, generation.error()), steady_now()));
+    return answers_.error(call, generation.error());
+  }
+  generation->trace_id = std::move(traced.trace_id);
   const auto job = std::make_shared<GenerationJob>(ticket.id, std::move(*generation), call.responder, environment_,
                                                    call.begin);
+  if (traced.trace) {
+    traced.trace->on_read(steady_now());
+    job->set_trace(std::move(traced.trace));
+  }
   add_open(1);
   try {
     client_.submit(job->gateway_request(), job);
@@ -175,6 +194,7 @@ void GenerationIntake::on_end(const GenerationJob& job, Instant now) {
   if (settings().log_requests)
     log_.write(observability::LogLevel::kInfo, "request finished",
                {{"request_id", job.request().request_id},
+                {"trace_id", job.request().trace_id},
                 {"key", job.request().tenant_name},
                 {"route", route},
                 {"status", std::int64_t{status}},

@@ -20,6 +20,7 @@
 #include "endpoint/api/field_notices.h"
 #include "endpoint/api/generation_job.h"
 #include "endpoint/api/request_reader.h"
+#include "endpoint/api/request_tracing.h"
 #include "observability/event_log.h"
 
 namespace herd::api {
@@ -37,6 +38,7 @@ struct IntakeConfig {
   std::vector<TokenId> eos_ids;
   std::function<std::int64_t()> unix_time;                    // seconds
   std::function<void(std::span<std::uint8_t>)> random_bytes;  // unpredictable
+  TracingConfig tracing;
 };
 
 class GenerationIntake {
@@ -68,6 +70,7 @@ class GenerationIntake {
   [[nodiscard]] bool await_none_open(std::chrono::milliseconds timeout);
 
  private:
+  void run(const Call& call, const http::HttpRequest& request, const Ticket& ticket, TraceStart traced);
   [[nodiscard]] openai::ApiExpected<GenerationRequest> read(const Call& call, const http::HttpRequest& request);
   // What Last-Event-ID says, if it is one of ours. The prompt of a chat depends on when its stream was accepted, so this comes
   // before the body.
@@ -89,6 +92,7 @@ class GenerationIntake {
   observability::ServingMetrics& metrics_;
   observability::EventLog& log_;
   const CallAnswers answers_;
+  const RequestTracing tracing_;
   JobEnvironment environment_;
   std::atomic<std::uint64_t> next_request_{1};
   std::atomic<bool> said_begins_twice_{false};

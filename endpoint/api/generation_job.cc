@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "endpoint/api/request_tracing.h"
 #include "endpoint/api/text_offsets.h"
 #include "kernels/check.h"
 
@@ -58,6 +59,7 @@ gateway::GatewayRequest GenerationJob::gateway_request() const {
 
 std::vector<step::Submission> GenerationJob::start(Instant now) {
   started_ = true;
+  if (trace_) trace_->on_started(now);
   std::vector<step::Submission> submissions;
   for (const std::size_t index : submitted_) submissions.push_back(request_.submission(index, environment_.eos_ids));
   for (std::size_t i = 0; i < choices_.size(); ++i) {
@@ -72,6 +74,7 @@ std::vector<step::Submission> GenerationJob::start(Instant now) {
 actors::RequestStream::Taken GenerationJob::deliver(std::uint32_t number, const TokenDelta& delta, Instant now) {
   const std::size_t index = submitted_.at(number);
   Choice& choice = choices_[index];
+  if (trace_) trace_->on_delta(static_cast<std::uint32_t>(index), delta, now);
   if (ended_ || choice.done) return {};
   take_prompt_logprobs(choice, delta);
   if (!delta.has_token && delta.finish == FinishReason::kNone) return {};
@@ -87,8 +90,17 @@ actors::RequestStream::Taken GenerationJob::deliver(std::uint32_t number, const 
   } else if (open_choices_ == 0) {
     finish_job(now);
   }
-  return {.stop = choice.text.ended_by_stop_string() && delta.finish == FinishReason::kNone,
-          .gone = answer_.client_gone()};
+  const bool stop = choice.text.ended_by_stop_string() && delta.finish == FinishReason::kNone;
+  if (stop && trace_) trace_->on_choice_stopped(static_cast<std::uint32_t>(index), now);
+  return {.stop = stop, .gone = answer_.client_gone()};
+}
+
+void GenerationJob::on_attempt(const gateway::RunOn& run, Instant now) {
+  if (trace_) trace_->on_attempt(static_cast<std::uint32_t>(submitted_.at(run.choice)), run, now);
+}
+
+void GenerationJob::on_attempt_cut(const gateway::AttemptCut& cut, Instant now) {
+  if (trace_) trace_->on_attempt_cut(static_cast<std::uint32_t>(submitted_.at(cut.choice)), cut, now);
 }
 
 bool GenerationJob::tick(Instant now) {
@@ -106,6 +118,7 @@ void GenerationJob::end(const RequestEnd& end, Instant now) {
     ended_ = true;
     finish_reason_ = "error";
   }
+  if (trace_) environment_.spans->take(trace_->end(request_span(request_, record(now), end, status(), *trace_), now));
   if (environment_.on_end) environment_.on_end(*this, now);
 }
 

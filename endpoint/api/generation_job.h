@@ -19,6 +19,8 @@
 #include "endpoint/api/generation_request.h"
 #include "endpoint/http/http_server.h"
 #include "endpoint/openai/openai_response.h"
+#include "observability/trace/request_trace.h"
+#include "observability/trace/span.h"
 #include "observability/serving_metrics.h"
 #include "runtime/clock.h"
 
@@ -35,6 +37,7 @@ struct JobEnvironment {
   const access::ServedNumerics* numerics = nullptr;    // never null
   observability::ServingMetrics* metrics = nullptr;    // never null
   std::atomic<double> keep_alive_s = 10;               // of silence, then a comment
+  trace::SpanSink* spans = nullptr;                    // where traced jobs' spans go; null: no job is traced
   std::function<void(const GenerationJob&, Instant now)> on_end{};  // on the gateway's thread; may be empty
 };
 
@@ -42,6 +45,9 @@ class GenerationJob final : public actors::RequestStream {
  public:
   GenerationJob(RequestId id, GenerationRequest request, std::shared_ptr<http::HttpResponder> responder,
                 const JobEnvironment& environment, Instant arrived);
+
+  // Before it is submitted: spans are made of it. Not null; with JobEnvironment::spans.
+  void set_trace(std::unique_ptr<trace::RequestTrace> trace) { trace_ = std::move(trace); }
 
   [[nodiscard]] RequestId id() const { return id_; }
   [[nodiscard]] const GenerationRequest& request() const { return request_; }
@@ -52,6 +58,8 @@ class GenerationJob final : public actors::RequestStream {
   [[nodiscard]] std::vector<step::Submission> start(Instant now) override;
   [[nodiscard]] bool started() const { return started_; }
   [[nodiscard]] Taken deliver(std::uint32_t choice, const step::TokenDelta& delta, Instant now) override;
+  void on_attempt(const gateway::RunOn& run, Instant now) override;
+  void on_attempt_cut(const gateway::AttemptCut& cut, Instant now) override;
   // Comments while nothing else is to say.
   [[nodiscard]] bool tick(Instant now) override;
   // An end that is no good one is an error to the client, unless the client has left.
@@ -104,6 +112,7 @@ class GenerationJob final : public actors::RequestStream {
   const Instant arrived_;
   const openai::ChunkWriter chunks_;
   ClientAnswer answer_;
+  std::unique_ptr<trace::RequestTrace> trace_;  // null: none is made
   std::vector<Choice> choices_;
   std::vector<std::size_t> submitted_;  // choices that need the model, in the order of their submissions
   bool started_ = false;

@@ -36,6 +36,7 @@ struct GenerationRequest {
   std::optional<access::EventId> resume;
   double timeout_s = 600;
   std::string request_id;
+  std::string trace_id;                   // as the log has it; empty: none
   std::vector<http::HttpHeader> headers;  // of the answer
   std::vector<std::string> ignored_fields;
   bool begins_twice = false;              // a prompt spells the token that the tokenizer puts before it

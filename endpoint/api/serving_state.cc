@@ -36,8 +36,9 @@ observability::StatsSample sample_of(const actors::ClusterStatus& status) {
 }  // namespace
 
 ServingState::ServingState(const actors::ClusterClient& client, const http::HttpServer* server,
-                           observability::ServingMetrics& metrics, double stalled_s, const observability::EventLog* log)
-    : client_(client), server_(server), metrics_(metrics), log_(log), stalled_s_(stalled_s),
+                           observability::ServingMetrics& metrics, double stalled_s, const observability::EventLog* log,
+                           const trace::SpanSink* spans)
+    : client_(client), server_(server), metrics_(metrics), log_(log), spans_(spans), stalled_s_(stalled_s),
       last_line_(sample_of(*client.status())) {}
 
 Health ServingState::health() const {
@@ -84,6 +85,7 @@ observability::ServingMetrics::Snapshot ServingState::snapshot() const {
   snapshot.capacity_tokens_per_s = status->admission.tokens_per_s;
   snapshot.first_token_s = status->first_token_s;
   if (log_ != nullptr) snapshot.log_lines_dropped = log_->dropped();
+  if (spans_ != nullptr) snapshot.spans = spans_->counts();
   if (server_ != nullptr) {
     const http::HttpServerStats http = server_->stats();
     snapshot.connections_open = http.connections_open;

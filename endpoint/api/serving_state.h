@@ -13,6 +13,7 @@
 #include "observability/event_log.h"
 #include "observability/serving_metrics.h"
 #include "observability/stats_line.h"
+#include "observability/trace/span.h"
 #include "runtime/clock.h"
 
 namespace herd::api {
@@ -21,9 +22,9 @@ class ServingState {
  public:
   static constexpr const char* kMetricsType = "text/plain; version=0.0.4; charset=utf-8";
 
-  // All outlive it; `server` and `log` may be null. `stalled_s`: work, but no step finished for so long: not ready.
+  // All outlive it; `server`, `log` and `spans` may be null. `stalled_s`: work, but no step finished for so long: not ready.
   ServingState(const actors::ClusterClient& client, const http::HttpServer* server, observability::ServingMetrics& metrics,
-               double stalled_s, const observability::EventLog* log = nullptr);
+               double stalled_s, const observability::EventLog* log = nullptr, const trace::SpanSink* spans = nullptr);
 
   void set_stalled(double stalled_s) { stalled_s_ = stalled_s; }
   // New generation requests are refused from here on.
@@ -47,6 +48,7 @@ class ServingState {
   const http::HttpServer* const server_;
   observability::ServingMetrics& metrics_;
   const observability::EventLog* const log_;  // whose lines that were lost are counted
+  const trace::SpanSink* const spans_;        // whose spans are
   std::atomic<double> stalled_s_;
   std::atomic<bool> draining_{false};
   mutable std::mutex mutex_;  // of last_line_

@@ -92,7 +92,7 @@ auto all_of(const ServeFlags& f) {
       std::tuple(f.allowed_origins, f.allowed_hosts, f.strict_fields, f.ui, f.request_timeout, f.request_timeout_max,
                  f.queued_requests_max, f.queued_tokens_max, f.policy, f.shutdown_timeout, f.text_threads, f.compute_nice),
       std::tuple(f.keep_alive, f.stalled, f.resume_key_file, f.log_format, f.log_level, f.log_requests, f.no_stats_line,
-                 f.stats_interval));
+                 f.stats_interval, f.otlp_traces_endpoint));
 }
 
 std::string snake(std::string flag) {

@@ -53,6 +53,7 @@ DEMO_FILES = 50
 
 # Something of every kind; whoever takes one of them does so on purpose.
 ANYTHING = [None, True, False, 0, 1, -1, 8.5, 65536, 10**15, "", "x", "yes", "8", "8GiB", "30s", "4 gb", "-5s", "a:1", "127.0.0.1:65536",
+            "http://a:4318/v1", "http://[::1]", "https://a", "http://a/@b",
             "0-3", "3-1", "cpu", "gpu-0", "gpu-01", "any-with-certificate", "Ü", "a\tb", "x" * 1025, [], {}, ["cpu"], [""], ["gpu-0", "gpu-0"],
             [7], [["a"]], {"a": "b"}, {"A": "b"}, {"a": 7}, [{}], "0s", "0B", "1.5h", "1.5GiB", "012"]
 

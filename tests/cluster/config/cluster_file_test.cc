@@ -292,6 +292,17 @@ TEST(ClusterFile, HostsThatAreListenedOnAreAddressesOrNames) {
   });
 }
 
+TEST(ClusterFile, UrlsAreOfHttp) {
+  const auto metrics = [](const std::string& url) { return "metrics: {otlp_traces_endpoint: '" + url + "'}"; };
+  for (const char* url : {"http://a", "http://a:4318", "http://127.0.0.1:4318/v1/traces", "http://[::1]:4318/", "http://[::1]", "http://a?b=c"})
+    EXPECT_EQ(problems_of(with(14, metrics(url))), "") << url;
+  for (const char* url : {"https://a", "a:4318", "http://", "http://:4318", "http://a:", "http://a:0", "http://a:x", "http://a:123456", "http://u@a",
+                          "http://a/#b", "http://a/b c", "http://[::1", "http://[::1]x", "http://a:1:2"})
+    EXPECT_EQ(problems_of(with(14, metrics(url))), "f:14:metrics.otlp_traces_endpoint: must be such as http://127.0.0.1:4318/v1/traces, not \"" +
+                                                       std::string(url) + "\"") << url;
+  expect_refused({{14, metrics("http://a:65536"), "f:14:metrics.otlp_traces_endpoint: has the port 65536; ports are in [1, 65535]"}});
+}
+
 TEST(ClusterFile, APortOfAMachineIsListenedOnOnce) {
   const std::string other = "; give one of them another port";
   expect_refused({

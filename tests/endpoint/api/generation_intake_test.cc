@@ -1,9 +1,11 @@
-// GenerationIntake: clients that leave on the way in.
+// GenerationIntake: clients that leave on the way in, streams that are resumed, requests that are traced.
 
 #include "endpoint/api/generation_intake.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <mutex>
 #include <new>
 
 #include "runtime/steady_clock.h"
@@ -42,8 +44,27 @@ class HookedClient final : public actors::ClusterClient {
   actors::ClusterClient& client_;
 };
 
+// Keeps what it is handed.
+class KeptSpans final : public trace::SpanSink {
+ public:
+  void take(trace::Spans spans) override {
+    const std::scoped_lock lock(mutex_);
+    all_.insert(all_.end(), spans.begin(), spans.end());
+  }
+  [[nodiscard]] trace::SpanCounts counts() const override { return {}; }
+  [[nodiscard]] trace::Spans all() const {
+    const std::scoped_lock lock(mutex_);
+    return all_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  trace::Spans all_;
+};
+
 class GenerationIntakeTest : public testing::Test {
  protected:
+  explicit GenerationIntakeTest(TracingConfig tracing = {}) : tracing_(std::move(tracing)) {}
   static RequestReader reader() {
     served::ServedModel model;
     model.names = {"toy"};
@@ -55,8 +76,9 @@ class GenerationIntakeTest : public testing::Test {
     limits.prompt_tokens_max = 256;
     return {std::move(model), limits};
   }
-  static IntakeConfig config() {
+  [[nodiscard]] IntakeConfig config() const {
     IntakeConfig config;
+    config.tracing = tracing_;
     config.unix_time = [] { return std::int64_t{1700000000}; };
     config.random_bytes = [](std::span<std::uint8_t> bytes) { std::ranges::fill(bytes, 7); };
     return config;
@@ -76,6 +98,7 @@ class GenerationIntakeTest : public testing::Test {
     return responder_->answer().value_or(http::HttpResponse{});
   }
 
+  const TracingConfig tracing_;
   std::shared_ptr<actors::ToyFaults> faults_ = std::make_shared<actors::ToyFaults>();
   actors::ToyCluster cluster_{actors::toy_config(1, 1, faults_)};
   access::EventIdCodec event_ids_{{1, 2, 3}, "test"};
@@ -154,6 +177,80 @@ TEST_F(GenerationIntakeTest, WhatCannotBeReadIsAnsweredHere) {
   ASSERT_TRUE(responder_->answer());
   EXPECT_EQ(responder_->answer()->status, 400);
   EXPECT_TRUE(intake_.await_none_open(std::chrono::milliseconds(0)));
+}
+
+constexpr const char* kTrace = "4bf92f3577b34da6a3ce929d0e0e4736";
+constexpr const char* kCaller = "00f067aa0ba902b7";
+std::string caller(const char* flags) { return std::string("00-") + kTrace + "-" + kCaller + "-" + flags; }
+
+class TracedIntakeTest : public GenerationIntakeTest {
+ protected:
+  TracedIntakeTest() : TracedIntakeTest(std::make_shared<KeptSpans>()) {}
+  explicit TracedIntakeTest(std::shared_ptr<KeptSpans> spans)
+      : GenerationIntakeTest({.sink = spans.get(), .sampler = {}, .unix_ns = [] { return std::int64_t{1'700'000'000'000'000'000}; }}),
+        spans_(std::move(spans)) {}
+
+  // Its answer's traceparent; "": none.
+  std::string ask(const std::string& body, std::vector<http::HttpHeader> headers) {
+    responder_ = std::make_shared<FakeResponder>();
+    take(intake_.new_ticket(), body, std::move(headers));
+    EXPECT_TRUE(responder_->await_end());
+    EXPECT_TRUE(intake_.await_none_open(std::chrono::minutes(1)));
+    const auto answer = responder_->answer();
+    const std::string* header = answer ? header_of(*answer, "traceparent") : nullptr;
+    return header == nullptr ? "" : *header;
+  }
+
+  const std::shared_ptr<KeptSpans> spans_;
+};
+
+TEST_F(TracedIntakeTest, ARequestBecomesSpansOfItsCallersTrace) {
+  const std::string answered = ask(R"({"prompt":[5,6],"max_tokens":3})", {{"traceparent", caller("01")}, {"tracestate", "a=1"}, {"Tracestate", "b=2"}});
+  const trace::Spans spans = spans_->all();
+  ASSERT_EQ(spans.size(), 6U);
+  EXPECT_EQ(answered, std::string("00-") + kTrace + "-" + hex(spans[0].id) + "-01");
+  EXPECT_EQ(spans[0].name, "text_completion toy");
+  EXPECT_EQ(hex(spans[0].trace), kTrace);
+  EXPECT_EQ(hex(spans[0].parent), kCaller);
+  EXPECT_EQ(spans[0].state, "a=1,b=2");
+  EXPECT_LE(spans[0].begin_unix_ns, 1'700'000'000'000'000'000);
+  std::vector<std::string> names;
+  for (const trace::Span& span : spans) names.push_back(span.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"text_completion toy", "read", "queue", "prefill", "decode", "attempt"}));
+}
+
+TEST_F(TracedIntakeTest, OneThatItsCallerDoesNotTraceIsNotButKeepsItsTrace) {
+  EXPECT_TRUE(ask(R"({"prompt":[5,6],"max_tokens":3})", {{"traceparent", caller("00")}}).ends_with("-00"));
+  EXPECT_TRUE(spans_->all().empty());
+}
+
+TEST_F(TracedIntakeTest, ABadHeaderIsAsGoodAsNone) {
+  for (const std::string& bad : {std::string("nonsense"), caller("01") + "-x", caller("0x")}) {
+    const std::string answered = ask(R"({"prompt":[5,6],"max_tokens":3})", {{"traceparent", bad}});
+    ASSERT_EQ(answered.size(), 55U);
+    EXPECT_EQ(answered.find(kTrace), std::string::npos);
+  }
+  const std::string twice = ask(R"({"prompt":[5,6],"max_tokens":3})", {{"traceparent", caller("01")}, {"traceparent", caller("01")}});
+  EXPECT_EQ(twice.find(kTrace), std::string::npos);
+  for (const trace::Span& span : spans_->all()) {
+    EXPECT_TRUE(span.kind != trace::SpanKind::kServer || span.parent == trace::SpanId{});
+  }
+}
+
+TEST_F(TracedIntakeTest, ARequestThatCannotBeReadIsOneSpan) {
+  EXPECT_EQ(ask(R"({"prompt":)", {}).size(), 55U);
+  const trace::Spans spans = spans_->all();
+  ASSERT_EQ(spans.size(), 1U);
+  const trace::Attribute status{"http.response.status_code", std::int64_t{400}};
+  EXPECT_EQ(std::ranges::count(spans[0].attributes, status), 1);
+  EXPECT_EQ(spans[0].status, trace::SpanStatus::kUnset) << "no fault of the server";
+}
+
+TEST_F(GenerationIntakeTest, WithoutTracingTheAnswerSaysNothingOfATrace) {
+  take(intake_.new_ticket(), R"({"prompt":[5,6],"max_tokens":3})", {{"traceparent", caller("01")}});
+  EXPECT_TRUE(responder_->await_end());
+  ASSERT_TRUE(responder_->answer());
+  EXPECT_EQ(header_of(*responder_->answer(), "traceparent"), nullptr);
 }
 
 }  // namespace

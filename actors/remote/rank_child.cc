@@ -200,7 +200,8 @@ void RankChildState::on_said(const replica::StopReplicaOrder&) {
 // It may just be ending, which is heard of a moment later; not so one that hangs.
 void RankChildState::on_link_lost(const RankLinkLost& lost) {
   link_lost_ = lost.why;
-  if (lost.hangs) return kill();
+  hangs_ = lost.hangs;
+  if (hangs_) return kill();
   if (told_to_end_) return;  // it has its time
   tell_self_after(self_, kToEndWithoutLink, KillRank{});
 }
@@ -232,6 +233,7 @@ void RankChildState::signal(int number) {
 void RankChildState::on_over(const ChildOver& over) {
   RankDeath death = death_of(config_.spec.rank, over.end);
   if (refused_) death.why = *refused_;  // how it ended is how it was ended for that
+  if (refused_ && hangs_) death.cause = routing::LossCause::kOverdue;
   report([&](report::ProcessReport& rank) {
     rank.pid = 0;
     rank.state = report::ProcessState::kStopped;

@@ -127,6 +127,7 @@ class RankChildState {
   bool told_to_end_ = false;
   bool leaving_ = false;             // by somebody else, as it says
   std::optional<Status> link_lost_;
+  bool hangs_ = false;  // its process, as far as its connection told
   std::optional<Status> refused_;    // it said so, or it must not join: known before it ends
 };
 

@@ -88,7 +88,10 @@ class FakeRank {
     switch (frame.header.kind) {
       case FrameKind::kRankSpec: return prepare(*wire::decode_rank_spec(words));
       case FrameKind::kFormReplica: return form(*wire::decode_form_replica(words));
-      case FrameKind::kRankEnded: return end(about, routing::LossCause::kKilled, wire::decode_rank_ended(words)->why);
+      case FrameKind::kRankEnded: {
+        const auto ended = wire::decode_rank_ended(words);
+        return end(about, ended->cause, ended->why);
+      }
       case FrameKind::kStopReplica:
         if (behaviour_ == "busy" && wire::decode_stop_replica(words)->drain_s > 60) return;
         return end(about, routing::LossCause::kStopped, {StatusCode::kAborted, "it was stopped"});

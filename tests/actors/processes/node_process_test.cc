@@ -276,7 +276,7 @@ TEST_F(NodeProcessTest, ARankThatIsSilentIsEnded) {
   serve();
   const auto before = ranks(5);
   kill(static_cast<pid_t>(before[1].pid), SIGSTOP);
-  (void)coordinator_->loss();
+  EXPECT_EQ(coordinator_->loss().cause, routing::LossCause::kOverdue) << "not killed from outside: it hung";
   (void)coordinator_->place(6);
   EXPECT_NE(ranks(6)[1].pid, before[1].pid);
   EXPECT_FALSE(lives(before[1].pid));

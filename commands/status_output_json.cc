@@ -26,7 +26,9 @@ json::object process_object(const report::ProcessReport& process) {
           {"epoch", process.epoch},
           {"restarts", process.restarts},
           {"last_death", text_or_null(process.last_death)},
-          {"loaded_percent", process.loaded_percent < 0 ? json::value() : json::value(process.loaded_percent)}};
+          {"loaded_percent", process.loaded_percent < 0 ? json::value() : json::value(process.loaded_percent)},
+          {"weights_digest", text_or_null(process.weights_digest)},
+          {"tokenizer_digest", text_or_null(process.tokenizer_digest)}};
 }
 
 json::value cache_value(const report::ReplicaReportLine& line) {

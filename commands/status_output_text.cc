@@ -42,12 +42,14 @@ std::string moved_text(const report::ReplicaReportLine& line, std::uint64_t repo
   return std::to_string((*line.cache.*bytes + 500'000) / 1'000'000) + " MB";
 }
 
-// What is worth a look: how far it has loaded, where it is reached, how it ended last.
+// What is worth a look: how far it has loaded, where it is reached, which model it has, how it ended last.
 std::string about(const report::ClusterStatusReport& report, const report::ProcessReport& process) {
   std::string text = process.endpoint_url;
   const auto add = [&](const std::string& more) { text += (text.empty() ? "" : ", ") + more; };
   if (process.loaded_percent >= 0) add("loaded " + std::to_string(process.loaded_percent) + " %");
   if (process.leader) add("leader");
+  if (!process.weights_digest.empty()) add("weights " + process.weights_digest);
+  if (!process.tokenizer_digest.empty()) add("tokenizer " + process.tokenizer_digest);
   const bool drains = process.role == handshake::Role::kNode && process.state == report::ProcessState::kDraining;
   if (drains && report::may_be_stopped(report, process.name)) add("drained: may be stopped");
   if (!process.last_death.empty()) add("last death: " + process.last_death);

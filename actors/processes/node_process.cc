@@ -17,6 +17,7 @@
 #include "actors/roles/supervisor_actor.h"
 #include "cluster/config/setting_table.h"
 #include "cluster/placement/room_patience.h"
+#include "runtime/digest/digest.h"
 #include "runtime/shard/numerics_id.h"
 #include "runtime/steady_clock.h"
 
@@ -100,6 +101,16 @@ std::vector<std::string> rank_flags(const NodeProcessConfig& config, std::uint16
   return flags;
 }
 
+// What `herd status` shows of a digest.
+std::string short_digest(const digest::Digest128& digest) { return digest::hex(digest).substr(0, 16); }
+
+std::string tokenizer_digest_of(const std::string& text_digest) {
+  if (text_digest.empty()) return {};
+  digest::Digester digester("a node's text");
+  digester.add(text_digest);
+  return short_digest(digester.finish());
+}
+
 class Process final : public NodeProcess {
  public:
   Process(NodeProcessConfig config, placement::ShardedModel model, placement::NodePlan plan, std::unique_ptr<link::LinkHost> host,
@@ -162,6 +173,8 @@ class Process final : public NodeProcess {
   std::vector<report::ProcessReport> reports() const override {
     report::ProcessReport mine = config_.mine;
     mine.state = stopping_ ? report::ProcessState::kDraining : report::ProcessState::kServing;
+    mine.weights_digest = weights_read();
+    mine.tokenizer_digest = tokenizer_digest_;
     std::vector<report::ProcessReport> all{std::move(mine)};
     for (report::ProcessReport& rank : roster_->ranks()) all.push_back(std::move(rank));
     return all;
@@ -253,6 +266,12 @@ class Process final : public NodeProcess {
     return membership::budget_of(static_cast<std::uint32_t>(supervision_.restart_budget), supervision_.restart_window);
   }
 
+  // ProcessReport::weights_digest.
+  [[nodiscard]] std::string weights_read() const {
+    const std::scoped_lock lock(mutex_);
+    return weights_;
+  }
+
   [[nodiscard]] placement::RankSpec spec_of(ReplicaId replica, std::uint32_t rank, const placement::RankPlace& place) const {
     placement::RankSpec spec;
     spec.replica = replica;
@@ -270,11 +289,17 @@ class Process final : public NodeProcess {
   const NodeProcessConfig config_;
   const placement::ShardedModel model_;
   const membership::ReplicaNumerics::MakeId make_id_ = [this](const std::string& numerics_class, const digest::Digest128& weights) {
+    {
+      const std::scoped_lock lock(mutex_);
+      weights_ = short_digest(weights);
+    }
     return shard::numerics_id(
         {.numerics_class = numerics_class, .config = &model_.config, .encoding = model_.encoding, .weights = weights});
   };
   const placement::NodePlan plan_;
-  mutable std::mutex mutex_;             // of the next two
+  const std::string tokenizer_digest_ = tokenizer_digest_of(config_.hello.text_digest);
+  mutable std::mutex mutex_;             // of the next three
+  std::string weights_;                  // of the replica that came together last, by their digest; empty: none has
   config::SupervisionSpec supervision_ = config_.spec.supervision;
   double drain_s_ = config_.spec.http.shutdown_timeout;
   std::atomic<bool> stopping_ = false, over_ = false, hears_ = false;

@@ -46,6 +46,10 @@ struct ProcessReport {
   // Of a gateway: what its resume key and its API keys are, as digests that tell nothing but whether two are equal:
   // "RESUME/KEYS", each 16 hexadecimal digits, or "-" where it has none. Else empty.
   std::string access_digest;
+  // Of a node: digests of all weights that a replica of it read, and of its tokenizer with the chat template, each 16 hexadecimal digits;
+  // empty: it has read none, has none. Two nodes that hold the same have equal ones.
+  std::string weights_digest;
+  std::string tokenizer_digest;
   bool operator==(const ProcessReport&) const = default;
 };
 

@@ -41,7 +41,7 @@ struct CacheReport {
 }
 
 struct ProcessReport {
-  # Texts: at most 256 bytes, lastDeath 512, accessDigest 33; no control characters.
+  # Texts: at most 256 bytes, lastDeath 512, accessDigest 33, the two digests of a node 16; no control characters.
   role @0 :Control.Role;              # no operator
   name @1 :Text;                      # not empty; unique within a role, the same over restarts; of a rank "replica-0/rank-1"
   node @2 :Text;                      # on whose machine it runs; empty: not known
@@ -55,6 +55,8 @@ struct ProcessReport {
   metricsUrl @10 :Text;               # empty: none
   loadedPercent @11 :Int32 = -1;      # of its weights, while they load: 0 to 100; else -1
   accessDigest @12 :Text;             # of a gateway, else empty: tells whether its keys are those of another, and nothing else
+  weightsDigest @13 :Text;            # of a node: which weights a replica of it read; empty: none
+  tokenizerDigest @14 :Text;          # of a node: which tokenizer and chat template it has; empty: none
 }
 
 enum ProcessState {

@@ -107,6 +107,11 @@ void check(const ProcessReport& process) {
   check_text(process.metrics_url, kReportNameBytesMax, "URL of the metrics");
   require(process.loaded_percent >= -1 && process.loaded_percent <= 100, "loaded: outside [0, 100] %");
   check_text(process.access_digest, kAccessDigestBytesMax, "digest of the keys");
+  require(process.access_digest.empty() || process.role == handshake::Role::kGateway, "digest of the keys: not a gateway");
+  check_text(process.weights_digest, kModelDigestBytesMax, "digest of the weights");
+  check_text(process.tokenizer_digest, kModelDigestBytesMax, "digest of the tokenizer");
+  const bool has_model = !process.weights_digest.empty() || !process.tokenizer_digest.empty();
+  require(!has_model || process.role == handshake::Role::kNode, "digest of the model: not a node");
 }
 
 void check(const std::vector<ProcessReport>& processes) {
@@ -160,6 +165,8 @@ void write(schema::ProcessReport::Builder to, const ProcessReport& process) {
   to.setMetricsUrl(text(process.metrics_url));
   to.setLoadedPercent(process.loaded_percent);
   to.setAccessDigest(text(process.access_digest));
+  to.setWeightsDigest(text(process.weights_digest));
+  to.setTokenizerDigest(text(process.tokenizer_digest));
 }
 
 ProcessReport read(schema::ProcessReport::Reader from) {
@@ -177,6 +184,8 @@ ProcessReport read(schema::ProcessReport::Reader from) {
   process.metrics_url = read_text(from.getMetricsUrl(), kReportNameBytesMax, "URL of the metrics");
   process.loaded_percent = from.getLoadedPercent();
   process.access_digest = read_text(from.getAccessDigest(), kAccessDigestBytesMax, "digest of the keys");
+  process.weights_digest = read_text(from.getWeightsDigest(), kModelDigestBytesMax, "digest of the weights");
+  process.tokenizer_digest = read_text(from.getTokenizerDigest(), kModelDigestBytesMax, "digest of the tokenizer");
   return process;
 }
 

@@ -14,6 +14,7 @@
 namespace herd::wire {
 
 inline constexpr std::size_t kAccessDigestBytesMax = 33;  // two of 16 digits, and a slash
+inline constexpr std::size_t kModelDigestBytesMax = 16;   // digits
 
 [[nodiscard]] Status validate(const report::ProcessReports& reports);
 [[nodiscard]] Status validate(const report::StatusAsk& ask);

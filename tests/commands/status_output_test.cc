@@ -23,6 +23,7 @@ report::ClusterStatusReport small_cluster() {
   node.name = "node-b";
   node.node = "node-b";
   node.state = report::ProcessState::kStopped;
+  node.weights_digest = "0123456789abcdef";
   report::ProcessReport rank;
   rank.role = Role::kRank;
   rank.name = "replica-0/rank-0";
@@ -54,13 +55,13 @@ TEST(StatusOutput, JsonIsOneLineOfThePromisedShape) {
             R"({"config":"/etc/herd/c.yaml","endpoints":[{"name":"gateway-1","url":"http://127.0.0.1:8000"}],)"
             R"("metrics":[{"role":"coordinator","name":"coordinator","url":"http://127.0.0.1:9100/metrics"}],)"
             R"("processes":[{"role":"coordinator","name":"coordinator","pid":10,"node":"node-a","leader":false,"state":"serving",)"
-            R"("epoch":1700,"restarts":0,"last_death":null,"loaded_percent":null},)"
+            R"("epoch":1700,"restarts":0,"last_death":null,"loaded_percent":null,"weights_digest":null,"tokenizer_digest":null},)"
             R"({"role":"node","name":"node-b","pid":null,"node":"node-b","leader":false,"state":"stopped","epoch":0,"restarts":0,)"
-            R"("last_death":null,"loaded_percent":null},)"
+            R"("last_death":null,"loaded_percent":null,"weights_digest":"0123456789abcdef","tokenizer_digest":null},)"
             R"({"role":"rank","name":"replica-0/rank-0","pid":12,"node":"node-a","leader":true,"state":"starting","epoch":99,)"
-            R"|("restarts":2,"last_death":"killed by signal 9 (SIGKILL)","loaded_percent":40},)|"
+            R"|("restarts":2,"last_death":"killed by signal 9 (SIGKILL)","loaded_percent":40,"weights_digest":null,"tokenizer_digest":null},)|"
             R"({"role":"gateway","name":"gateway-1","pid":13,"node":null,"leader":false,"state":"serving","epoch":0,"restarts":0,)"
-            R"("last_death":null,"loaded_percent":null}],)"
+            R"("last_death":null,"loaded_percent":null,"weights_digest":null,"tokenizer_digest":null}],)"
             R"("replicas":[{"name":"replica-0","state":"re-forming","node":"node-a","epoch":99,)"
             R"("cache":{"query_tokens":900,"hit_tokens":600,"saved_seconds":2.5E0,"evicted_blocks":3,"moved_in_bytes":4600000,)"
             R"("moved_out_bytes":1,"recomputed_blocks":7},"why":"its ranks start"},)"
@@ -88,7 +89,7 @@ TEST(StatusOutput, WhatHasDrainedSaysThatItMayBeStopped) {
       << json;
   const std::string text = cluster_status_text(cluster);
   EXPECT_NE(text.find("node         node-a            draining  11   node-a  0\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("node         node-b            draining  14   node-b  0         drained: may be stopped\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("node         node-b            draining  14   node-b  0         weights 0123456789abcdef, drained: may be stopped\n"), std::string::npos) << text;
   EXPECT_TRUE(text.ends_with("\n\ngateway-2 has no resume key, gateway-1 does\n")) << text;
 }
 
@@ -102,7 +103,7 @@ TEST(StatusOutput, TextIsTwoTables) {
             "\n"
             "ROLE         NAME              STATE     PID  NODE    RESTARTS  ABOUT\n"
             "coordinator  coordinator       serving   10   node-a  0\n"
-            "node         node-b            stopped   -    node-b  0\n"
+            "node         node-b            stopped   -    node-b  0         weights 0123456789abcdef\n"
             "rank         replica-0/rank-0  starting  12   node-a  2         loaded 40 %, leader, last death: killed by signal 9 (SIGKILL)\n"
             "gateway      gateway-1         serving   13   -       0         http://127.0.0.1:8000\n");
 }

@@ -124,6 +124,19 @@ def drained_replicas(cluster, operator, clients):
         cluster.await_serving()
 
 
+def told_models(cluster):
+    """Each node's status says which files it has, and what its replicas read of them."""
+    snapshot = cluster.await_serving()
+    holders = {each["node"] for each in snapshot.content["replicas"]}
+    nodes = [each for each in snapshot.content["processes"] if each["role"] == "node"]
+    tokenizers = {node["tokenizer_digest"] for node in nodes}
+    weights = {node["weights_digest"] for node in nodes if node["name"] in holders}
+    spare = [node["weights_digest"] for node in nodes if node["name"] not in holders]
+    named = all(len(one) == 1 and re.fullmatch("[0-9a-f]{16}", next(iter(one)) or "") for one in (tokenizers, weights))
+    checks.check("status: nodes have one tokenizer and one set of weights, by their digests; one without a replica has read none",
+                 named and spare == [None], nodes)
+
+
 def refused_orders(cluster, operator):
     code, said, why = operator.drain("node-9")
     checks.check("drain of whom nobody knows: exit code 3, with those that are there",
@@ -137,6 +150,7 @@ def orders(setting, herd, folder, _flags):
     file = ClusterFile(folder, tensor_parallel=1, data_parallel=2, nodes=3, gateways=2)
     with UpCluster(herd, file, checks=checks) as cluster:
         operator = Operator(cluster)
+        told_models(cluster)
         refused_orders(cluster, operator)
         clients = begun(cluster, setting)
         drained_node(cluster, operator, clients)

@@ -56,7 +56,14 @@ std::vector<report::ProcessReport> golden_processes() {
            .endpoint_url = "http://127.0.0.1:8000",
            .metrics_url = "",
            .loaded_percent = -1,
-           .access_digest = "0123456789abcdef/fedcba9876543210"}};
+           .access_digest = "0123456789abcdef/fedcba9876543210"},
+          {.role = handshake::Role::kNode,
+           .name = "node-a",
+           .node = "node-a",
+           .pid = 4710,
+           .state = report::ProcessState::kDraining,
+           .weights_digest = "00112233445566ff",
+           .tokenizer_digest = "0a1b2c3d4e5f6789"}};
 }
 
 }  // namespace

@@ -234,8 +234,23 @@ TEST(ReportCodec, RefusesWhatAnOperatorCouldNotRead) {
   EXPECT_TRUE(refuses([](auto& status) { status.processes[0].loaded_percent = -2; }));
   EXPECT_TRUE(refuses([](auto& status) { status.processes[0].endpoint_url = std::string(257, 'u'); }));
   EXPECT_TRUE(refuses([](auto& status) { status.processes[0].metrics_url = "http://\r\n"; }));
-  EXPECT_TRUE(refuses([](auto& status) { status.processes[0].access_digest = "-/\x1b[2J"; }));
-  EXPECT_TRUE(refuses([](auto& status) { status.processes[0].access_digest = std::string(34, 'k'); }));
+  EXPECT_TRUE(refuses([](auto& status) { status.processes[0].access_digest = "-/-"; })) << "a node";
+  const auto refuses_digest = [&](const std::string& digest) {
+    return refuses([&](auto& status) {
+      status.processes[0].role = handshake::Role::kGateway;
+      status.processes[0].access_digest = digest;
+    });
+  };
+  EXPECT_FALSE(refuses_digest("-/-"));
+  EXPECT_TRUE(refuses_digest("-/\x1b[2J"));
+  EXPECT_TRUE(refuses_digest(std::string(34, 'k')));
+  EXPECT_FALSE(refuses([](auto& status) { status.processes[0].weights_digest = std::string(16, 'w'); }));
+  EXPECT_TRUE(refuses([](auto& status) { status.processes[0].weights_digest = std::string(17, 'w'); }));
+  EXPECT_TRUE(refuses([](auto& status) { status.processes[0].tokenizer_digest = "a\nb"; }));
+  EXPECT_TRUE(refuses([](auto& status) {
+    status.processes[0].role = handshake::Role::kGateway;
+    status.processes[0].weights_digest = "w";
+  })) << "a gateway";
   EXPECT_FALSE(refuses([](auto& status) { status.notices.resize(256); }));
   EXPECT_TRUE(refuses([](auto& status) { status.notices.resize(257); }));
 }
@@ -287,7 +302,7 @@ TEST(NodeCodecs, SealTheReportOfTheLargestCluster) {
     report::ProcessReport& process = status.processes.emplace_back();
     process.name = std::string(252, 'p') + std::to_string(1000 + i);
     process.node = process.endpoint_url = process.metrics_url = std::string(256, 'n');
-    process.access_digest = std::string(kAccessDigestBytesMax, 'k');
+    process.weights_digest = process.tokenizer_digest = std::string(kModelDigestBytesMax, 'w');
     process.last_death = std::string(512, 'd');
   }
   for (std::uint32_t id = 0; id < routing::kReplicasMax; ++id)

@@ -134,7 +134,10 @@ std::vector<report::ProcessReport> processes(Random& random) {
     process.endpoint_url = letters(random, 0, 256, 'e');
     process.metrics_url = letters(random, 0, 256, 'm');
     process.loaded_percent = static_cast<std::int32_t>(below(random, 102)) - 1;
-    process.access_digest = letters(random, 0, kAccessDigestBytesMax, 'k');
+    if (process.role == handshake::Role::kGateway) process.access_digest = letters(random, 0, kAccessDigestBytesMax, 'k');
+    if (process.role != handshake::Role::kNode) continue;
+    process.weights_digest = letters(random, 0, kModelDigestBytesMax, 'w');
+    process.tokenizer_digest = letters(random, 0, kModelDigestBytesMax, 't');
   }
   return processes;
 }

@@ -22,8 +22,6 @@ void add_process(MetricsPage& page, const ProcessReport& mine, const ProcessCoun
   const LinkCounts& links = counts.links;
   page.gauge("herd_process_info", "Always 1; the labels say which process of the cluster this is.");
   page.sample({{"role", handshake::role_name(mine.role)}, {"name", mine.name}, {"node", mine.node}}, 1);
-  page.gauge("herd_process_epoch", "Epoch of the process: of its replica's group, or the cluster's; else 0.");
-  page.sample({}, static_cast<double>(mine.epoch));
   page.counter("herd_process_wakeups_total", "Times that a thread of the process waited.");
   page.sample({}, static_cast<double>(counts.wakeups));
   page.counter("herd_log_lines_dropped_total", "Lines of the log that were lost as its reader was too slow.");
@@ -60,9 +58,6 @@ void add_cluster(MetricsPage& page, const report::ClusterStatusReport& cluster, 
     const bool serves = line.condition == ReplicaCondition::kServing || line.condition == ReplicaCondition::kDraining;
     page.sample({{"engine", std::to_string(line.replica.value)}}, serves ? 1 : 0);
   }
-  page.gauge("herd_replica_epoch", "Epoch of the replica's group; it rises with each generation.");
-  for (const report::ReplicaReportLine& line : cluster.replicas)
-    page.sample({{"engine", std::to_string(line.replica.value)}}, static_cast<double>(line.epoch));
 }
 
 void add_ranks(MetricsPage& page, const report::ProcessReports& processes, const std::map<std::string, std::uint64_t>& deaths) {

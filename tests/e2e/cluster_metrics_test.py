@@ -18,7 +18,8 @@ import time
 from contextlib import ExitStack
 
 from cluster_process import ClusterFile, UpCluster, free_ports, make_certificates
-from prometheus_test import ROOT, Prometheus, dashboard_queries, filled
+from cluster_prometheus import firing, prometheus_of
+from prometheus_test import dashboard_queries, filled
 from serve_process import Checks, StreamEnd, TestFolder, wait_until
 
 COMPLETION = "/v1/completions"
@@ -28,7 +29,7 @@ PLACES = 4              # sequences that a replica runs
 SEEN_S = 30             # until something shows in Prometheus: a bound, not a measure
 BUDGET = 3
 LAST_WORDS = "these are its last words"
-ALERTS = 'ALERTS{alertstate="firing"}'
+SOONER = ((r"(alert: HerdReplicaDown\n.*\n +for: )1m", r"\g<1>2s"),)  # the alert that is to fire waits for less
 
 checks = Checks()
 
@@ -39,25 +40,6 @@ def body(prompt, **more):
 
 def gateways_of(cluster):
     return [cluster.gateways[name] for name in sorted(cluster.gateways)]
-
-
-def config_of(coordinator_metrics):
-    """config/prometheus/cluster.yml and its rules, of this cluster; the alert that is to fire waits for less."""
-    text = (ROOT / "config/prometheus/cluster.yml").read_text()
-    rules = (ROOT / "config/prometheus/alerts.yml").read_text()
-    asked = [("127.0.0.1:9100", coordinator_metrics), ("scrape_interval: 5s", "scrape_interval: 1s\n  evaluation_interval: 1s"),
-             ("scrape_timeout: 5s", "scrape_timeout: 1s"), ("refresh_interval: 5s", "refresh_interval: 1s")]
-    for before, after in asked:
-        assert text.count(before) == 1, before
-        text = text.replace(before, after)
-    rules, shortened = re.subn(r"(alert: HerdReplicaDown\n.*\n +for: )1m", r"\g<1>2s", rules)
-    assert shortened == 1
-    return text, {"alerts.yml": rules}
-
-
-def firing(prometheus):
-    """Names of alerts, each with the engine it is about."""
-    return sorted((labels["alertname"], labels.get("engine")) for labels, _ in prometheus.values(ALERTS))
 
 
 def see_all_targets(prometheus, cluster):
@@ -229,7 +211,7 @@ def main():
             cluster.await_serving()
             use = Use()
             use.send(cluster, 1)  # a series that begins with a request has no rate until the next one
-            prometheus = Prometheus(stack, *config_of(f"127.0.0.1:{metrics_port}"))
+            prometheus = prometheus_of(stack, f"127.0.0.1:{metrics_port}", SOONER)
             see_all_targets(prometheus, cluster)
             use.send(cluster, 6)
             checks.equal("all requests are answered", use.wrong, [])

@@ -88,12 +88,12 @@ class ClusterFile:
         return Path(path)
 
 
-def make_certificates(herd, folder, file_nodes, file_gateways):
-    """A folder of certificates for so many nodes and gateways of a ClusterFile."""
+def make_certificates(herd, folder, file_nodes, file_gateways, days=365):
+    """A folder of certificates for so many nodes and gateways of a ClusterFile, good for `days`."""
     nodes, gateways = (",".join(f"{role}-{at + 1}" for at in range(count))
                        for role, count in (("node", file_nodes), ("gateway", file_gateways)))
-    subprocess.run([str(herd), "certs", str(folder), "--nodes", nodes, "--gateways", gateways], check=True, capture_output=True,
-                   timeout=60)
+    subprocess.run([str(herd), "certs", str(folder), "--nodes", nodes, "--gateways", gateways, "--days", str(days)], check=True,
+                   capture_output=True, timeout=60)
     return Path(folder)
 
 

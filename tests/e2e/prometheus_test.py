@@ -100,7 +100,7 @@ def statistics_queries():
 
 
 # What only processes of a cluster say (cluster_metrics_test.py asks for it).
-OF_CLUSTERS = re.compile(r"herd_(cluster|replica_serving|replica_epoch|certificate)_?")
+OF_CLUSTERS = re.compile(r"herd_(cluster|replica_serving|certificate)_?")
 
 
 def dashboard_queries():
@@ -131,7 +131,7 @@ NO_DATA = {
 MAY_BE_ZERO = re.compile(r"num_requests_(running|waiting)|cache_usage_perc|request_queue_time|herd_kv_blocks|"
                          r"admission_rejections|preemptions|herd_connections|herd_gateway|herd_streams|replayed|"
                          r"herd_admission|evicted|discarded|herd_kv_(moves|moved|recomputed|damaged|leases)|status=~?\"[45]|"
-                         r"prefix_cache_hits|herd_(step_deadline|rank_suspicions|rank_restarts|token_mismatches|replica_pause|log_lines|"
+                         r"prefix_cache_hits|herd_(step_deadline|replica_generations|rank_suspicions|rank_restarts|token_mismatches|replica_pause|log_lines|"
                          r"replica_given_up|replica_waiting|replica_saturation)")
 
 

@@ -32,7 +32,6 @@ TEST(RoleMetrics, EveryProcessSaysWhoItIsAndCountsItsConnections) {
                .certificate_expires = 1'800'000'000});
   const Exposition metrics = read(page);
   EXPECT_EQ(metrics.value("herd_process_info", {{"role", "gateway"}, {"name", "gateway-1"}, {"node", "node-a"}}), 1);
-  EXPECT_EQ(metrics.value("herd_process_epoch", {}), 7);
   EXPECT_EQ(metrics.value("herd_process_wakeups_total", {}), 99);
   EXPECT_EQ(metrics.value("herd_links_total", {{"outcome", "accepted"}}), 1);
   EXPECT_EQ(metrics.value("herd_links_total", {{"outcome", "turned_away"}}), 2);
@@ -67,7 +66,6 @@ TEST(RoleMetrics, ACoordinatorCountsReplicasAndProcessesThatAreNotThereToo) {
   EXPECT_EQ(metrics.value("herd_cluster_processes", {{"role", "rank"}, {"state", "serving"}}), 2);
   EXPECT_EQ(metrics.value("herd_cluster_processes", {{"role", "rank"}, {"state", "starting"}}), 1);
   EXPECT_EQ(metrics.value("herd_cluster_processes", {{"role", "gateway"}, {"state", "serving"}}), 0);
-  EXPECT_EQ(metrics.value("herd_replica_epoch", {{"engine", "1"}}), 12);
   EXPECT_EQ(metrics.value("herd_replica_serving", {{"engine", "0"}}), 1);
   EXPECT_EQ(metrics.value("herd_replica_serving", {{"engine", "1"}}), 0);
 }

@@ -35,11 +35,12 @@ wire::Frame frame_of(const replica::ToHolder& message) {
 
 }  // namespace
 
-// A connection to the leader at one address, from the first word until it has ended.
+// A connection to the leader at one address, from the first word until it has ended. It speaks for one generation of this leader's
+// replica, and to that one alone: transfers of the next have the same numbers.
 class MoveLinks::HolderLink : public std::enable_shared_from_this<HolderLink> {
  public:
-  HolderLink(std::weak_ptr<MoveLinks> moves, std::string address)
-      : moves_(std::move(moves)), address_(std::move(address)), begun_(steady_now()) {}
+  HolderLink(std::weak_ptr<MoveLinks> moves, ReplicaHandle taker, std::string address)
+      : moves_(std::move(moves)), taker_(std::move(taker)), address_(std::move(address)), begun_(steady_now()) {}
 
   link::OpenLink opener() {
     return [self = shared_from_this()](std::shared_ptr<link::Link> link, const link::PeerOpened&) {
@@ -97,21 +98,23 @@ class MoveLinks::HolderLink : public std::enable_shared_from_this<HolderLink> {
     return std::make_shared<Owner>(shared_from_this(), std::move(link));
   }
 
+  void tell(replica::ToTaker message, std::shared_ptr<const void> held) {
+    caf::anon_send(taker_, MoveHeard{replica::FromHolder{std::move(message)}, std::move(held)});
+  }
+
   Status on_frame(const wire::OpenedFrame& frame, std::shared_ptr<const void> held) {
-    const auto moves = moves_.lock();
-    if (!moves) return {};
     switch (frame.header.kind) {
       case FrameKind::kMoveFound: {
         auto found = wire::decode_move_found(frame.frame.words);
         if (!found) return found.error();
-        moves->tell({replica::FromHolder{std::move(*found)}, std::move(held)});
+        tell(std::move(*found), std::move(held));
         return {};
       }
       case FrameKind::kMoveOver: {
         auto over = wire::decode_move_over(frame.frame.words);
         if (!over) return over.error();
         joiner_.forget(over->move);
-        moves->tell({replica::FromHolder{std::move(*over)}, std::move(held)});
+        tell(std::move(*over), std::move(held));
         return {};
       }
       case FrameKind::kBlockPart: {
@@ -119,7 +122,7 @@ class MoveLinks::HolderLink : public std::enable_shared_from_this<HolderLink> {
         if (!part) return part.error();
         auto block = joiner_.add(std::move(*part));
         if (!block) return block.error();
-        if (*block) moves->tell({replica::FromHolder{std::make_shared<const step::BlockBytes>(std::move(**block))}, std::move(held)});
+        if (*block) tell(std::make_shared<const step::BlockBytes>(std::move(**block)), std::move(held));
         return {};
       }
       default:
@@ -135,10 +138,12 @@ class MoveLinks::HolderLink : public std::enable_shared_from_this<HolderLink> {
       link_.reset();
       asked = asked_;
     }
-    if (const auto moves = moves_.lock()) moves->on_holder_closed(*this, asked);
+    for (const ReplicaGeneration generation : asked) caf::anon_send(taker_, MoveHeard{replica::HolderGone{generation}});
+    if (const auto moves = moves_.lock()) moves->on_holder_closed(*this);
   }
 
   const std::weak_ptr<MoveLinks> moves_;
+  const ReplicaHandle taker_;
   const std::string address_;
   const Instant begun_;
   step::BlockJoiner joiner_{step::kBlocksBegunMax};  // the host's thread
@@ -174,11 +179,6 @@ class MoveLinks::TakerLink final : public link::LinkOwner {
 };
 
 MoveLinks::~MoveLinks() = default;
-
-void MoveLinks::tell(MoveHeard heard) {
-  const std::scoped_lock lock(mutex_);
-  if (replica_) caf::anon_send(replica_, std::move(heard));
-}
 
 // Transfers of two generations have the same numbers, so that they never share a connection.
 void MoveLinks::set_replica(ReplicaGeneration generation, ReplicaHandle replica) {
@@ -280,10 +280,10 @@ void MoveLinks::send(const routing::Route& holder, replica::ToHolder message) {
   const auto gone = [&](ReplicaGeneration generation) {
     if (replica_) caf::anon_send(replica_, MoveHeard{replica::HolderGone{generation}});
   };
-  if (finished_ || port == 0) return gone(holder.generation);
+  if (finished_ || !replica_ || port == 0) return gone(holder.generation);
   auto known = holders_.find(holder.address);
   if (known == holders_.end()) {
-    auto link = std::make_shared<HolderLink>(weak_from_this(), holder.address);
+    auto link = std::make_shared<HolderLink>(weak_from_this(), replica_, holder.address);
     auto dial = host_.dial(config::host_of(holder.address), port, {{handshake::Role::kRank, ""}}, link->opener());
     known = holders_.emplace(holder.address, Holder{std::move(link), std::move(dial)}).first;
   }
@@ -294,10 +294,8 @@ void MoveLinks::send(const routing::Route& holder, replica::ToHolder message) {
 }
 
 // Everything that was under way there is over; the next word dials anew.
-void MoveLinks::on_holder_closed(const HolderLink& link, const std::set<ReplicaGeneration>& asked) {
+void MoveLinks::on_holder_closed(const HolderLink& link) {
   const std::scoped_lock lock(mutex_);
-  for (const ReplicaGeneration generation : asked)
-    if (replica_) caf::anon_send(replica_, MoveHeard{replica::HolderGone{generation}});
   const auto known = holders_.find(link.address());
   if (known == holders_.end() || known->second.link.get() != &link) return;  // another one has taken its place
   over_.push_back(std::move(known->second.dial));

@@ -53,10 +53,9 @@ class MoveLinks final : public MovePort, public std::enable_shared_from_this<Mov
   };
   template <class Change>
   void end_connections(const Status& why, Change change);
-  void tell(MoveHeard heard);
   Status on_taker_frame(replica::TakerId taker, const wire::OpenedFrame& frame, std::shared_ptr<const void> held);
   void on_taker_closed(replica::TakerId taker);
-  void on_holder_closed(const HolderLink& link, const std::set<routing::ReplicaGeneration>& asked);
+  void on_holder_closed(const HolderLink& link);
 
   link::LinkHost& host_;
   std::mutex mutex_;  // of the below

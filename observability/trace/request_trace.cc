@@ -137,8 +137,12 @@ void RequestTrace::add_phases(Spans& spans, Instant now) {
   if (!read_) return;
   spans.push_back(child("read", next_id(), begin_.arrived, *read_));
   // Computing may have begun in an attempt that was lost: what came before the first token is of the one that made it.
-  const Instant computes = first_token_ ? Instant{first_token_->ns - static_cast<std::int64_t>(prefill_s_ * 1e9)} : started_.value_or(now);
-  const Instant queued_until = std::max(*read_, computes);
+  Instant queued_until = std::max(*read_, started_.value_or(now));
+  if (first_token_) {
+    // Another process says how long that took, if that is so: no longer than the request has been here.
+    const auto since_read = static_cast<double>(first_token_->ns - read_->ns);
+    queued_until = {first_token_->ns - static_cast<std::int64_t>(std::min(prefill_s_ * 1e9, since_read))};
+  }
   spans.push_back(child("queue", next_id(), *read_, queued_until));
   if (!first_token_) return;
   spans.push_back(child("prefill", next_id(), queued_until, *first_token_));

@@ -142,6 +142,18 @@ TEST_F(MoveLinksTest, TheEndOfAHolderIsHeard) {
   EXPECT_NE(again->taker, left->taker);
 }
 
+// Transfers of two generations have the same numbers: what comes late of one must not be taken for the other's.
+TEST_F(MoveLinksTest, WhatAConnectionBringsIsHeardByTheGenerationThatOpenedIt) {
+  ASSERT_NE(asked(), 0U);
+  const auto next_heard = std::make_shared<Heard>();
+  const ReplicaHandle next = system_.spawn(listener, next_heard);
+  taker_.links->set_replica({kTakes.replica, Epoch(20)}, next);
+  EXPECT_TRUE(taker_.heard->event<replica::HolderGone>(0)) << "its connection ended";
+  caf::anon_send_exit(next, caf::exit_reason::user_shutdown);
+  const std::scoped_lock lock(next_heard->mutex);
+  EXPECT_TRUE(next_heard->all.empty()) << "it has asked nobody";
+}
+
 TEST_F(MoveLinksTest, TheEndOfATakerIsHeard) {
   const replica::TakerId taker = asked();
   taker_.links->set_replica({ReplicaId(0), Epoch(20)}, taker_.replica);

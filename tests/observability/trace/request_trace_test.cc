@@ -128,6 +128,20 @@ TEST(RequestTrace, ARequestThatGoesWellIsFivePiecesOfTimeAndAnAttempt) {
   EXPECT_EQ(attempt.status, SpanStatus::kUnset);
 }
 
+// A leader says how long its prefill took; it may say anything.
+TEST(RequestTrace, APrefillIsNoLongerThanTheRequestIsHere) {
+  RequestTrace trace(begin());
+  trace.on_read(at(100.5));
+  trace.on_started(at(101));
+  trace.on_attempt(0, run(2, 9, 0, 0), at(101));
+  TokenDelta first = token(0, FinishReason::kLength);
+  first.prefill_s = 1e30F;
+  trace.on_delta(0, first, at(103));
+  const Spans spans = trace.end(request_span(), at(103));
+  expect_span(spans, "queue", 100.5, 100.5);
+  expect_span(spans, "prefill", 100.5, 103);
+}
+
 //   attempt 0 on replica 0, epoch 1: two tokens, then the replica is lost
 //   attempt 1 on replica 1, epoch 4: computes the two again, and goes on
 TEST(RequestTrace, AnAttemptThatIsLostIsFollowedByOneThatLinksToIt) {

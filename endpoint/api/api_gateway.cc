@@ -43,6 +43,12 @@ ApiError encoded() {
   return openai::refused(415, "the body must be plain: Content-Encoding (gzip, br, deflate, …) is not read here");
 }
 
+// Null: the request has none of these keys.
+const access::ApiKey* key_of(const access::ApiKeys& keys, const HttpRequestHead& head) {
+  const std::string* authorization = head.header("authorization");
+  return authorization != nullptr ? keys.find(*authorization) : nullptr;
+}
+
 }  // namespace
 
 ApiGateway::ApiGateway(ApiConfig config, RequestReader reader, const access::EventIdCodec& event_ids,
@@ -96,8 +102,7 @@ std::shared_ptr<const access::ApiKeys> ApiGateway::keys() const {
 std::optional<ApiError> ApiGateway::refusal_of(const HttpRequestHead& head, Route route) {
   admission::TenantId tenant;
   if (const auto known = keys(); known && !is_public(route)) {
-    const std::string* authorization = head.header("authorization");
-    const access::ApiKey* key = authorization != nullptr ? known->find(*authorization) : nullptr;
+    const access::ApiKey* key = key_of(*known, head);
     if (key == nullptr) return openai::unauthorized();
     tenant = key->tenant;
   }
@@ -128,9 +133,7 @@ std::optional<HttpResponse> ApiGateway::on_head(const HttpRequestHead& head) {
   if (std::holds_alternative<NoSuchRoute>(found)) {
     // With keys set, strangers learn nothing about which routes there are.
     error = openai::not_found("there is no such route");
-    const auto known = keys();
-    const std::string* authorization = head.header("authorization");
-    if (known && (authorization == nullptr || known->find(*authorization) == nullptr)) error = openai::unauthorized();
+    if (const auto known = keys(); known && key_of(*known, head) == nullptr) error = openai::unauthorized();
   } else if (const auto* wrong = std::get_if<WrongMethod>(&found)) {
     error = openai::method_not_allowed(wrong->allowed);
   } else {
@@ -168,12 +171,12 @@ void ApiGateway::on_request(HttpRequest request, std::shared_ptr<HttpResponder> 
   call.request_id = headers_.request_id(request.head);
   call.headers = headers_.of(request.head, call.request_id);
   call.responder = std::move(responder);
-  if (const auto known = keys()) {
-    const std::string* authorization = request.head.header("authorization");
-    if (const access::ApiKey* key = authorization != nullptr ? known->find(*authorization) : nullptr) {
-      call.tenant_name = key->name;
-      call.tenant = key->tenant;
-    }
+  if (const auto known = keys(); known && !is_public(call.route)) {
+    const access::ApiKey* key = key_of(*known, request.head);
+    // The keys were read again while the body came, and this one is gone.
+    if (key == nullptr) return answers_.error(call, openai::unauthorized());
+    call.tenant_name = key->name;
+    call.tenant = key->tenant;
   }
   if (call.route == Route::kPage)
     return answers_.respond(call, pages::page_answer(*pages::find_page(call.path), request.head, call.headers));

@@ -101,6 +101,24 @@ TEST_F(ApiGatewayTest, ProbesNeedNoKey) {
   for (const char* path : {"/load", "/v1/models", "/metrics", "/no/such"}) EXPECT_EQ(get(path).status, 401) << path;
 }
 
+TEST_F(ApiGatewayTest, AKeyThatGoesWhileTheBodyComesIsRefused) {
+  const std::vector<http::HttpHeader> headers = {{"Authorization", "Bearer sk-one-0123456789"},
+                                                 {"Content-Type", "application/json"}};
+  for (const char* path : {"/v1/completions", "/tokenize"}) {
+    gateway_.set_keys(*access::ApiKeys::from_keys({"sk-one-0123456789"}));
+    const http::HttpRequestHead head = head_of("POST", path, headers);
+    ASSERT_FALSE(gateway_.on_head(head)) << path;
+    gateway_.set_keys(*access::ApiKeys::from_keys({"sk-two-0123456789"}));
+    const auto responder = std::make_shared<FakeResponder>();
+    std::function<void()> on_gone;
+    gateway_.on_request({head, R"({"prompt":[5,6],"max_tokens":2})"}, responder, on_gone);
+    ASSERT_TRUE(responder->await_end()) << path;
+    EXPECT_EQ(responder->answer().value_or(http::HttpResponse{}).status, 401) << path;
+    EXPECT_FALSE(on_gone) << path;
+  }
+  EXPECT_EQ(cluster_.status()->ledger.accepted, 0U);
+}
+
 TEST_F(ApiGatewayTest, ABodyMustBePlainJson) {
   const http::HttpHeader json{"Content-Type", "application/json"};
   for (const char* coding : {"gzip", "br", "deflate", "zstd", "GZIP", "identity, gzip", "x-unheard-of"}) {

@@ -12,13 +12,16 @@ namespace {
 
 using herd::json::JsonProblem;
 
-constexpr herd::json::JsonRules kRules{.depth_max = kJsonDepthMax, .values_max = kJsonValuesMax, .unique_keys = true};
+constexpr herd::json::JsonRules kRules{
+    .depth_max = kJsonDepthMax, .values_max = kJsonValuesMax, .members_max = kJsonMembersMax, .unique_keys = true};
 
 ApiError error_of(const JsonProblem& problem) {
   const std::string field = shown_key(problem.field);
   switch (problem.kind) {
     case JsonProblem::Kind::kTooManyValues:
       return bad_field(field, "the body holds more than 200000 JSON values");
+    case JsonProblem::Kind::kTooManyMembers:
+      return bad_field(field, "an object of the body holds more than 4096 members");
     case JsonProblem::Kind::kTooDeep:
       return bad_field(field, "the body is nested deeper than 32 levels");
     case JsonProblem::Kind::kKeyTwice:

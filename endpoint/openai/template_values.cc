@@ -56,7 +56,8 @@ std::optional<Value> template_value(const json::value& value, const JsonPath& pa
 }
 
 std::optional<Value> template_object(std::string_view text) {
-  const auto tree = herd::json::JsonTree::parse(text, {.depth_max = kJsonDepthMax, .values_max = kJsonValuesMax});
+  const auto tree = herd::json::JsonTree::parse(
+      text, {.depth_max = kJsonDepthMax, .values_max = kJsonValuesMax, .members_max = kJsonMembersMax});
   if (!tree || !tree->root().is_object()) return std::nullopt;
   Refusal refusal;
   return template_value(tree->root(), {}, refusal);

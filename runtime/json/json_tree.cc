@@ -3,8 +3,8 @@
 #include <array>
 #include <charconv>
 #include <cstdint>
+#include <set>
 #include <system_error>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -57,17 +57,18 @@ struct TreeBuilder : IgnoreEvents {
   std::size_t members = 0;
   std::size_t open_objects = 0;
   std::size_t open_arrays = 0;
-  std::size_t values_max;
-  bool too_many = false;
+  const JsonRules& rules;
+  bool too_many_values = false;
+  bool too_many_members = false;
   std::string key_start;  // of a key that comes in parts
   std::string field;
 
-  TreeBuilder(std::size_t most, unsigned char* buffer, std::size_t bytes)
-      : stack(json::storage_ptr(), buffer, bytes), values_max(most) {}
+  TreeBuilder(const JsonRules& limits, unsigned char* buffer, std::size_t bytes)
+      : stack(json::storage_ptr(), buffer, bytes), rules(limits) {}
 
   bool count(json::error_code& error) {
-    if (++values <= values_max) return true;
-    too_many = true;
+    if (++values <= rules.values_max) return true;
+    too_many_values = true;
     error = json::error::array_too_large;  // any code stops the parser
     return false;
   }
@@ -75,9 +76,14 @@ struct TreeBuilder : IgnoreEvents {
     ++open_objects;
     return count(error);
   }
-  bool on_object_end(std::size_t size, json::error_code&) {
+  bool on_object_end(std::size_t size, json::error_code& error) {
     --open_objects;
     members += size;
+    if (size > rules.members_max) {
+      too_many_members = true;
+      error = json::error::object_too_large;
+      return false;
+    }
     stack.push_object(size);
     return true;
   }
@@ -136,9 +142,10 @@ struct TreeBuilder : IgnoreEvents {
   }
 };
 
-// Second reading, only of a text that is known to hold a key twice: which one?
+// Second reading, only of a text that is known to hold a key twice: which one? Ordered sets, because whoever writes the text
+// can choose keys that all have the same hash.
 struct DuplicateFinder : IgnoreEvents {
-  std::vector<std::unordered_set<std::string>> open_objects;
+  std::vector<std::set<std::string>> open_objects;
   std::string key;
   std::string duplicate;
 
@@ -188,7 +195,8 @@ JsonProblem key_twice(std::string_view text, const JsonRules& rules) {
 JsonProblem not_json(const TreeBuilder& builder, std::size_t byte, const json::error_code& error) {
   JsonProblem problem{JsonProblem::Kind::kNotJson, byte, error.message(), builder.field};
   if (error == json::error::too_deep) problem.kind = JsonProblem::Kind::kTooDeep;
-  if (builder.too_many) problem.kind = JsonProblem::Kind::kTooManyValues;
+  if (builder.too_many_values) problem.kind = JsonProblem::Kind::kTooManyValues;
+  if (builder.too_many_members) problem.kind = JsonProblem::Kind::kTooManyMembers;
   return problem;
 }
 
@@ -208,7 +216,7 @@ JsonTree::~JsonTree() = default;
 tl::expected<JsonTree, JsonProblem> JsonTree::parse(std::string_view text, const JsonRules& rules) {
   std::unique_ptr<Memory> memory(new Memory);  // not make_unique: the buffer stays uninitialised
   std::array<unsigned char, 4096> stack_buffer;
-  json::basic_parser<TreeBuilder> parser(options_of(rules), rules.values_max, stack_buffer.data(), stack_buffer.size());
+  json::basic_parser<TreeBuilder> parser(options_of(rules), rules, stack_buffer.data(), stack_buffer.size());
   TreeBuilder& builder = parser.handler();
   builder.stack.reset(&memory->resource);
   json::error_code error;

@@ -18,11 +18,14 @@ namespace herd::json {
 struct JsonRules {
   std::size_t depth_max = 32;           // nested arrays and objects
   std::size_t values_max = ~std::size_t{0};  // of every kind, containers included
+  // Of one object. The library's table of members takes a time that is quadratic in them where somebody has chosen the keys for it:
+  // whoever reads texts of strangers sets this.
+  std::size_t members_max = ~std::size_t{0};
   bool unique_keys = false;             // an object that holds a key twice is refused; else the last one counts
 };
 
 struct JsonProblem {
-  enum class Kind { kNotJson, kTooDeep, kTooManyValues, kKeyTwice };
+  enum class Kind { kNotJson, kTooDeep, kTooManyValues, kTooManyMembers, kKeyTwice };
   Kind kind = Kind::kNotJson;
   std::size_t byte = 0;  // near which the text breaks the rule; kKeyTwice: 0
   std::string reason;    // the parser's words

@@ -47,6 +47,15 @@ TEST(JsonTree, DepthAndValuesAreBounded) {
   EXPECT_EQ(problem_of("[1, 2, 3, 4]", {.values_max = 4}).kind, JsonProblem::Kind::kTooManyValues);
 }
 
+TEST(JsonTree, TheMembersOfOneObjectAreBounded) {
+  const JsonRules rules{.members_max = 2};
+  EXPECT_TRUE(JsonTree::parse(R"([{"a": 1, "b": 2}, {"c": {"d": 3, "e": 4}}])", rules));
+  const JsonProblem problem = problem_of(R"({"first": 1, "second": {"a": 1, "b": 2, "c": 3}})", rules);
+  EXPECT_EQ(problem.kind, JsonProblem::Kind::kTooManyMembers);
+  EXPECT_EQ(problem.field, "second");
+  EXPECT_EQ(problem_of(R"({"a": 1, "a": 2, "a": 3})", rules).kind, JsonProblem::Kind::kTooManyMembers);
+}
+
 TEST(JsonTree, AProblemNamesTheByteAndTheField) {
   const JsonProblem problem = problem_of(R"({"first": 1, "second": {"inner": ]}})");
   EXPECT_EQ(problem.kind, JsonProblem::Kind::kNotJson);

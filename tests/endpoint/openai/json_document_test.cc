@@ -87,6 +87,19 @@ TEST(JsonDocument, TheNumberOfValuesIsBounded) {
   EXPECT_EQ(more.error().message, "the body holds more than 200000 JSON values");
 }
 
+TEST(JsonDocument, TheMembersOfOneObjectAreBounded) {
+  const auto with_members = [](std::size_t members) {
+    std::string object;
+    for (std::size_t i = 0; i < members; ++i) object.append(i == 0 ? "" : ",").append("\"k" + std::to_string(i) + "\":0");
+    return R"({"a":{)" + object + "}}";
+  };
+  EXPECT_TRUE(JsonDocument::parse(with_members(kJsonMembersMax)));
+  const auto more = JsonDocument::parse(with_members(kJsonMembersMax + 1));
+  ASSERT_FALSE(more);
+  EXPECT_EQ(more.error().message, "an object of the body holds more than 4096 members");
+  EXPECT_EQ(more.error().param, "a");
+}
+
 TEST(JsonDocument, AKeyTwiceIsRefusedByName) {
   const std::vector<std::pair<std::string, std::string>> kRows = {
       {R"({"prompt":"a","prompt":"a"})", "prompt"},

@@ -37,9 +37,9 @@ Status serve_under_guard(const ServeFlags& flags,
   return serve(log, **guard);
 }
 
-// Beside what computes: connections and text, the numerics' reader or a gateway's connections, traces, the start's own.
+// Beside what computes: connections, text and scrapes, the numerics' reader or a gateway's connections, traces, the start's own.
 int own_threads(const ServeFlags& flags) {
-  return flags.http.threads + flags.text_threads + (flags.metrics_port ? 1 : 0) + (flags.ui ? 1 : 0) + 4;
+  return flags.http.threads + flags.text_threads + (flags.metrics_port ? 1 : 0) + (flags.ui ? 1 : 0) + 5;
 }
 
 Status serve_own(const ServeFlags& flags, const EngineHooks& hooks) {

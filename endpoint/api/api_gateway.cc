@@ -64,7 +64,8 @@ ApiGateway::ApiGateway(ApiConfig config, RequestReader reader, const access::Eve
       state_(client, server, metrics, config.stalled_s, &log, config.intake.tracing.sink),
       answers_(metrics),
       intake_(std::move(config.intake), reader_, event_ids, numerics, client, metrics, log),
-      pool_(config.text_threads, config.text_tasks_max) {
+      texts_(config.text_threads, config.text_bounds),
+      scrapes_(1, kScrapeBounds) {
   if (!config.pages) return;
   PageConfig pages = std::move(*config.pages);
   pages.words.version = version_;
@@ -182,24 +183,44 @@ void ApiGateway::on_request(HttpRequest request, std::shared_ptr<HttpResponder> 
     return answers_.respond(call, pages::page_answer(*pages::find_page(call.path), request.head, call.headers));
   if (!takes_json(call.route) && call.route != Route::kMetrics && call.route != Route::kPageStatus) return answer_small(call);
 
-  auto shared = std::make_shared<HttpRequest>(std::move(request));
-  std::function<void()> task;
+  if (call.route == Route::kMetrics) {
+    auto scrape = [this, call] { answers_.answer(call, 200, ServingState::kMetricsType, state_.render_metrics()); };
+    return post(scrapes_, call, {.run = std::move(scrape), .tenant = call.tenant}, on_gone);
+  }
+  if (call.route == Route::kPageStatus) {
+    pages::add_data_headers(call.headers);
+    auto look = [this, call] { answers_.answer(call, 200, kJson, page_status_->json()); };
+    return post(scrapes_, call, {.run = std::move(look), .tenant = call.tenant}, on_gone);
+  }
+  const std::size_t bytes = request.body.size();
+  const auto shared = std::make_shared<const HttpRequest>(std::move(request));
+  std::function<void()> read = [this, call, shared] { answer_text(call, shared->body); };
   if (generates(call.route)) {
     const GenerationIntake::Ticket ticket = intake_.new_ticket();
     on_gone = [this, ticket] { intake_.client_gone(ticket); };
-    task = [this, call, shared, ticket] { intake_.intake(call, *shared, ticket); };
-  } else if (call.route == Route::kMetrics) {
-    task = [this, call] { answers_.answer(call, 200, ServingState::kMetricsType, state_.render_metrics()); };
-  } else if (call.route == Route::kPageStatus) {
-    pages::add_data_headers(call.headers);
-    task = [this, call] { answers_.answer(call, 200, kJson, page_status_->json()); };
-  } else {
-    task = [this, call, shared] { answer_text(call, shared->body); };
+    read = [this, call, shared, ticket] { intake_.intake(call, *shared, ticket); };
   }
-  if (!pool_.post(std::move(task))) {
+  post(texts_, call, {.run = std::move(read), .tenant = call.tenant, .bytes = bytes}, on_gone);
+}
+
+void ApiGateway::post(TextPool& pool, const Call& call, TextTask task, std::function<void()>& on_gone) {
+  const auto id = pool.post(std::move(task));
+  if (!id) {
     metrics_.on_refused("text_pool");
-    answers_.error(call, openai::overloaded("too many requests wait to be read; try again later", 1));
+    return answers_.error(call, openai::overloaded("too many requests wait to be read; try again later", 1));
   }
+  on_gone = [&pool, id = *id, also = std::move(on_gone)] {
+    pool.drop(id);
+    if (also) also();
+  };
+}
+
+bool ApiGateway::await_drained(std::chrono::milliseconds timeout) {
+  const Instant begin = steady_now();
+  if (!texts_.await_idle(timeout)) return false;
+  const auto used = std::chrono::nanoseconds(steady_now().ns - begin.ns);
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(timeout - used);
+  return intake_.await_none_open(std::max(left, std::chrono::milliseconds(0)));
 }
 
 void ApiGateway::answer_text(const Call& call, const std::string& body) {

@@ -3,7 +3,7 @@
 // itself. Nothing here waits: I/O threads only decide.
 //
 //   I/O thread        on_head: route, key, content type, quick refusal     on_request: small routes, pages
-//   TextPool          RequestReader, event ids, /metrics, /ui/status.json (GenerationIntake)
+//   TextPool          RequestReader, event ids (GenerationIntake)       another one: /metrics, /ui/status.json
 //   gateway's thread  tokens to text, frames (GenerationJob)
 
 #include <cstdint>
@@ -36,7 +36,7 @@ struct ApiConfig {
   double stalled_s = 30;                     // work, but no step finished for so long: not ready
   std::vector<std::string> allowed_origins;  // CORS; "*": any. Empty: no CORS headers
   int text_threads = 1;
-  std::size_t text_tasks_max = 4096;
+  TextBounds text_bounds;
   std::string version;
   std::optional<PageConfig> pages;  // --ui
 };
@@ -64,7 +64,8 @@ class ApiGateway final : public http::HttpHandler {
   // Null: no key is asked for.
   void set_keys(std::shared_ptr<const access::ApiKeys> keys);
 
-  [[nodiscard]] bool await_drained(std::chrono::milliseconds timeout) { return intake_.await_none_open(timeout); }
+  // Waits until no request is open, those that wait to be read included; false when `timeout` passed first.
+  [[nodiscard]] bool await_drained(std::chrono::milliseconds timeout);
   // Ends what is open with an error. Repeatable.
   void stop();
 
@@ -74,6 +75,8 @@ class ApiGateway final : public http::HttpHandler {
   // As find_route, but without --ui there are no pages.
   [[nodiscard]] std::variant<Route, NoSuchRoute, WrongMethod> route_of(const http::HttpRequestHead& head) const;
   void answer_small(const Call& call);
+  // Hands a request to a pool, or refuses it. `on_gone` drops what waits there when its client leaves.
+  void post(TextPool& pool, const Call& call, TextTask task, std::function<void()>& on_gone);
   // On the TextPool: /tokenize, /detokenize.
   void answer_text(const Call& call, const std::string& body);
 
@@ -89,7 +92,9 @@ class ApiGateway final : public http::HttpHandler {
   const CallAnswers answers_;
   GenerationIntake intake_;
   std::unique_ptr<PageStatus> page_status_;  // null: no pages
-  TextPool pool_;  // last: its tasks use all of the above
+  // Last: their tasks use all of the above. Scrapes have a thread of their own, so that a server whose texts wait can be watched.
+  TextPool texts_;
+  TextPool scrapes_;
 };
 
 }  // namespace herd::api

@@ -5,7 +5,7 @@
 
 namespace herd::api {
 
-TextPool::TextPool(int threads, std::size_t tasks_max) : tasks_max_(tasks_max) {
+TextPool::TextPool(int threads, const TextBounds& bounds) : queue_(bounds) {
   try {
     for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
   } catch (...) {
@@ -25,31 +25,45 @@ void TextPool::end() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-bool TextPool::post(std::function<void()> task) {
+std::optional<TextQueue::TaskId> TextPool::post(TextTask task) {
+  std::optional<TextQueue::TaskId> id;
   {
     const std::scoped_lock lock(mutex_);
-    if (stop_ || tasks_.size() >= tasks_max_) return false;
-    tasks_.push_back(std::move(task));
+    if (!stop_) id = queue_.push(std::move(task));
   }
-  arrived_.notify_one();
-  return true;
+  if (id) arrived_.notify_one();
+  return id;
+}
+
+void TextPool::drop(const TextQueue::TaskId& id) {
+  std::optional<TextTask> dropped;  // freed without the lock
+  const std::scoped_lock lock(mutex_);
+  dropped = queue_.remove(id);
+  if (queue_.empty() && running_ == 0) idle_.notify_all();
+}
+
+bool TextPool::await_idle(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  return idle_.wait_for(lock, timeout, [this] { return queue_.empty() && running_ == 0; });
 }
 
 void TextPool::work() {
+  std::unique_lock lock(mutex_);
   for (;;) {
-    std::function<void()> task;
-    {
-      std::unique_lock lock(mutex_);
-      arrived_.wait(lock, [this] { return stop_ || !tasks_.empty(); });
-      if (tasks_.empty()) return;
-      task = std::move(tasks_.front());
-      tasks_.pop_front();
-    }
+    arrived_.wait(lock, [this] { return stop_ || !queue_.empty(); });
+    std::optional<TextTask> task = queue_.pop();
+    if (!task) return;
+    ++running_;
+    lock.unlock();
     try {
-      task();
+      task->run();
     } catch (const std::exception&) {
       // Memory ran out over one request: its responder, dropped with the task, answers 500. The others go on.
     }
+    task.reset();
+    lock.lock();
+    --running_;
+    if (queue_.empty() && running_ == 0) idle_.notify_all();
   }
 }
 

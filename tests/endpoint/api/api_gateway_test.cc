@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <future>
 #include <tuple>
 
 #include "endpoint/access/event_id.h"
@@ -178,6 +180,77 @@ TEST_F(ApiGatewayTest, ARequestThatWasAnsweredIsOpenNoMore) {
   EXPECT_EQ(post({{"Content-Type", "application/json"}}).status, 200);
   EXPECT_TRUE(gateway_.await_drained(std::chrono::minutes(1)));
   EXPECT_NE(gateway_.state().render_metrics().find("vllm:generation_tokens_total"), std::string::npos);
+}
+
+// Its text thread asks for the time in the middle of the first request, and gets it when the test says so.
+class BusyTextTest : public ApiGatewayTest {
+ protected:
+  ApiConfig held_config() {
+    ApiConfig held = config();
+    held.intake.unix_time = [this] {
+      if (holds_.exchange(false)) {
+        reached_.set_value();
+        go_.get_future().wait();
+      }
+      return std::int64_t{1700000000};
+    };
+    return held;
+  }
+  ~BusyTextTest() override { busy_.stop(); }
+
+  std::shared_ptr<FakeResponder> begin(std::function<void()>& on_gone) {
+    auto responder = std::make_shared<FakeResponder>();
+    const auto head = head_of("POST", "/v1/completions", {{"Content-Type", "application/json"}});
+    busy_.on_request({head, R"({"prompt":[5,6],"max_tokens":2})"}, responder, on_gone);
+    return responder;
+  }
+  std::shared_ptr<FakeResponder> hold_text_thread() {
+    holds_ = true;
+    auto responder = begin(first_gone_);
+    reached_.get_future().wait();
+    return responder;
+  }
+
+  std::atomic<bool> holds_{false};
+  std::promise<void> reached_;
+  std::promise<void> go_;
+  std::function<void()> first_gone_;
+  ApiGateway busy_{held_config(), reader(), event_ids_, numerics_, cluster_.client(), metrics_, log_};
+};
+
+TEST_F(BusyTextTest, AScrapeDoesNotWaitForTexts) {
+  const auto first = hold_text_thread();
+  EXPECT_EQ(call(busy_, head_of("GET", "/metrics")).status, 200);
+  EXPECT_EQ(call(busy_, head_of("GET", "/health")).status, 200);
+  EXPECT_FALSE(first->ended());
+  go_.set_value();
+  EXPECT_TRUE(first->await_end());
+}
+
+TEST_F(BusyTextTest, WhatAClientSentGoesWithIt) {
+  const auto first = hold_text_thread();
+  std::function<void()> gone;
+  const auto second = begin(gone);
+  EXPECT_GT(second.use_count(), 1);
+  gone();
+  EXPECT_EQ(second.use_count(), 1) << "nothing holds the request any more, though its turn has not come";
+  go_.set_value();
+  EXPECT_TRUE(first->await_end());
+  EXPECT_TRUE(busy_.await_drained(std::chrono::minutes(1)));
+  EXPECT_FALSE(second->ended());
+}
+
+TEST_F(BusyTextTest, ADrainWaitsForWhatIsNotReadYet) {
+  const auto first = hold_text_thread();
+  std::function<void()> gone;
+  const auto second = begin(gone);
+  EXPECT_FALSE(busy_.await_drained(std::chrono::milliseconds(0)));
+  go_.set_value();
+  EXPECT_TRUE(busy_.await_drained(std::chrono::minutes(1)));
+  for (const auto& responder : {first, second}) {
+    EXPECT_TRUE(responder->await_end());
+    EXPECT_EQ(responder->answer().value_or(http::HttpResponse{}).status, 200);
+  }
 }
 
 TEST_F(ApiGatewayTest, WithoutTheFlagThereAreNoPages) {

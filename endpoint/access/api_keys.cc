@@ -84,6 +84,8 @@ Expected<std::shared_ptr<const ApiKeys>> ApiKeys::from_lines(std::vector<ApiKeyL
       line.hash = sha256({view(line.salt), view(line.plain)});
     }
     const auto salt = salts.emplace(line.salt, static_cast<std::uint32_t>(salts.size())).first->second;
+    if (salts.size() > kSaltsMax)
+      return fail(Status(refusal, source + std::to_string(line.line) + ": more than 128 different salts: keys may share one"));
     line.key.tenant = tenant_of(line.key.name);
     if (const auto [at, is_new] = seen.names.emplace(line.key.name, line.line); !is_new)
       return repeat(line, "name", at->second);

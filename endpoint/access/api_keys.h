@@ -8,7 +8,7 @@
 // Fields in any order, apart by blanks; what is left out has the default of admission::TenantLimits; 0 is no limit.
 //   limits per minute: [0, 1e12]   in_flight: whole, [0, 1e6]   weight: [0.001, 1000]
 // Blank lines and lines that begin with # are skipped. A key is 8 to 512 visible ASCII characters. At most 10,000 lines
-// with keys and 1 MiB. No message repeats what a line says: it may be a secret in the wrong place.
+// with keys, 128 different salts and 1 MiB. No message repeats what a line says: it may be a secret in the wrong place.
 //
 // A presented key is compared with every entry in constant time. A salt costs one hash a look-up: those of key= share
 // one, drawn when they are loaded; give the sha256= of one file the same salt when there are many.
@@ -38,7 +38,7 @@ struct ApiKeyLine;  // api_key_lines.h
 class ApiKeys {
  public:
   // kMissing: unreadable; kBadInput with file:line: a line that breaks the format, a name or key twice (the same key
-  // under two salts cannot be seen), a key shorter than 8 characters; kBadInput: no key at all, a file readable by
+  // under two salts cannot be seen), a salt too many, a key shorter than 8 characters; kBadInput: no key at all, a file readable by
   // others than its owner (chmod 600; secret_file.h).
   static Expected<std::shared_ptr<const ApiKeys>> load(const std::string& path);
   static Expected<std::shared_ptr<const ApiKeys>> from_text(std::string_view text, const std::string& file);

@@ -224,6 +224,22 @@ TEST(ApiKeys, BoundsTheFile) {
   EXPECT_EQ(more.error().message(), "f:10001: more than 10,000 keys");
 }
 
+TEST(ApiKeys, BoundsTheSaltsOfAFile) {
+  std::string text;
+  for (int i = 0; i < 128; ++i)
+    text += numbered("n", i) + " sha256=" + salted(numbered("sk-key-", i), numbered("000000000000", 1000 + i)) + "\n";
+  const auto most = ApiKeys::from_text(text + "shares sha256=" + salted("sk-shares-1", "0000000000001000"), "f");
+  ASSERT_TRUE(most) << most.error().message();
+  EXPECT_EQ((*most)->find("Bearer sk-key-127"), &(*most)->keys()[127]);
+  EXPECT_EQ((*most)->find("Bearer sk-shares-1"), &(*most)->keys()[128]);
+  for (const std::string& another : {"other sha256=" + salted("sk-other-1"), std::string("plain key=sk-plain-1")}) {
+    const auto more = ApiKeys::from_text(text + another, "f");
+    ASSERT_FALSE(more) << another;
+    EXPECT_EQ(more.error().code(), StatusCode::kBadInput);
+    EXPECT_EQ(more.error().message(), "f:129: more than 128 different salts: keys may share one");
+  }
+}
+
 TEST(ApiKeys, TakesTheKeysOfTheCommandLine) {
   const auto keys = ApiKeys::from_keys({"sk-first-1", "sk-second-2"});
   ASSERT_TRUE(keys);

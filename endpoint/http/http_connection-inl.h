@@ -11,6 +11,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -140,9 +141,14 @@ class Connection final : public ThreadConnection, public std::enable_shared_from
     return {scratch, size};
   }
 
-  // After every event: writes what there is, then does what the session has decided.
+  // After every event: writes what there is, then does what the session has decided. Each write may end an answer, and the next
+  // pipelined request is worked on then: after kWritesTogether of them the thread's other connections have their turn.
   void pump(Instant now) {
-    while (!closed_ && !writing_ && session_.has_output()) {
+    for (int writes = 0; !closed_ && !writing_ && session_.has_output(); ++writes) {
+      if (writes == kWritesTogether) {
+        pump_later();
+        break;
+      }
       if constexpr (kTls) {
         write_tls();
       } else {
@@ -163,6 +169,14 @@ class Connection final : public ThreadConnection, public std::enable_shared_from
     }
     if (waits_for_room_ && session_.wants_bytes()) room_.cancel();
     arm();
+  }
+
+  void pump_later() {
+    writing_ = true;
+    asio::post(thread_->context, [self = this->shared_from_this()] {
+      self->writing_ = false;
+      if (!self->closed_) self->pump(steady_now());
+    });
   }
 
   void write_plain(Instant now) {
@@ -248,6 +262,7 @@ class Connection final : public ThreadConnection, public std::enable_shared_from
   }
 
   static constexpr Instant kUnarmed{INT64_MAX};
+  static constexpr int kWritesTogether = 16;
 
   const std::shared_ptr<IoThread> thread_;
   Stream stream_;

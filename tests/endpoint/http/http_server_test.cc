@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <set>
@@ -165,6 +166,34 @@ TEST(HttpServer, AnswersPipelinedRequestsInOrder) {
   client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nxy" +
               std::string("GET /3 HTTP/1.1\r\nHost: a\r\n\r\n"));
   for (const char* path : {"/1", "/2", "/3"}) EXPECT_EQ(client.read_answer()->body, path);
+}
+
+TEST(HttpServer, PipelinedRequestsDoNotKeepOtherConnectionsWaiting) {
+  constexpr int kPipelined = 1000;
+  ScriptedHandler handler;
+  Event reached, go;
+  std::atomic<int> before_other{0};
+  std::atomic<bool> other_came{false};
+  handler.head = [&](const HttpRequestHead& head) {
+    if (head.path == "/other") other_came = true;
+    if (!other_came && before_other++ == 0) {
+      reached.set();
+      go.wait();
+    }
+    return std::optional<HttpResponse>();
+  };
+  const auto server = start(handler);
+  RawClient other(server->port());
+  RawClient many(server->port());
+  std::string requests;
+  for (int i = 0; i < kPipelined; ++i) requests += kGet;
+  many.send(requests);
+  ASSERT_TRUE(reached.wait());  // the only thread is in the first of them
+  other.send("GET /other HTTP/1.1\r\nHost: a\r\n\r\n");
+  go.set();
+  ASSERT_TRUE(other.read_answer());
+  EXPECT_LT(before_other, kPipelined / 2);
+  for (int i = 0; i < kPipelined; ++i) ASSERT_TRUE(many.read_answer()) << i;
 }
 
 TEST(HttpServer, MoreThanIsBufferedMayBePipelined) {

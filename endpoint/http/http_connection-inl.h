@@ -1,6 +1,7 @@
 // Connection: a socket (plain or TLS) around an HttpSession. Moves bytes and keeps the one timer; decides nothing.
 // Reading is a coroutine that always waits for the next bytes, so that a client that leaves is noticed at once,
-// whatever the session is doing. Writing tries the socket first and waits only for a full one.
+// whatever the session is doing; only where enough is pipelined already it looks once a second.
+// Writing tries the socket first and waits only for a full one.
 #pragma once
 
 #include <poll.h>
@@ -16,6 +17,7 @@
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -82,7 +84,12 @@ class Connection final : public ThreadConnection, public std::enable_shared_from
     if (!co_await open()) co_return;
     while (!closed_) {
       if (!session_.wants_bytes()) {
-        room_.expires_at(asio::steady_timer::time_point::max());
+        if (has_left()) {
+          session_.on_end();
+          pump(steady_now());
+          continue;
+        }
+        room_.expires_after(kLookAfter);
         waits_for_room_ = true;
         error_code cancelled;
         co_await room_.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
@@ -131,6 +138,12 @@ class Connection final : public ThreadConnection, public std::enable_shared_from
     }
     pump(now);
     co_return !closed_;
+  }
+
+  // The client has ended its side, or reset the connection, behind bytes that are not read yet.
+  bool has_left() {
+    pollfd end{.fd = socket().native_handle(), .events = POLLRDHUP, .revents = 0};
+    return ::poll(&end, 1, 0) > 0;
   }
 
   // Some bytes, none after a false alarm.
@@ -263,11 +276,12 @@ class Connection final : public ThreadConnection, public std::enable_shared_from
 
   static constexpr Instant kUnarmed{INT64_MAX};
   static constexpr int kWritesTogether = 16;
+  static constexpr std::chrono::seconds kLookAfter{1};
 
   const std::shared_ptr<IoThread> thread_;
   Stream stream_;
   asio::steady_timer timer_;
-  asio::steady_timer room_;  // never fires: cancelled when the session wants bytes again
+  asio::steady_timer room_;  // cancelled when the session wants bytes again; else a look whether the client is still there
   HttpSession session_;
   const bool over_limit_;
   std::function<void()> on_closed_;

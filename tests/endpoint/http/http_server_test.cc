@@ -315,6 +315,34 @@ TEST(HttpServer, NoticesAClientThatLeavesWhileItsAnswerIsPending) {
   EXPECT_EQ(gone.count(), 3);
 }
 
+TEST(HttpServer, NoticesAClientThatLeavesBehindMoreThanIsBuffered) {
+  ScriptedHandler handler;
+  Event came, gone;
+  std::shared_ptr<HttpResponder> kept;
+  handler.answer = [&](HttpRequest, std::shared_ptr<HttpResponder> responder, std::function<void()>& on_gone) {
+    kept = std::move(responder);
+    on_gone = [&] { gone.set(); };
+    came.set();
+  };
+  HttpLimits limits;
+  limits.pipelined_bytes_max = 1000;
+  const auto server = start(handler, with(limits));
+  std::string requests;
+  for (int i = 0; i < 200; ++i) requests += kGet;
+  for (int how = 0; how < 3; ++how) {  // closed, reset, half closed
+    RawClient client(server->port());
+    client.send(requests);
+    ASSERT_TRUE(came.wait(how + 1));
+    if (how == 0) client.close();
+    if (how == 1) client.reset();
+    if (how == 2) client.shut_down();
+    ASSERT_TRUE(gone.wait(how + 1)) << how;
+    kept->respond({});
+  }
+  EXPECT_TRUE(eventually([&] { return server->stats().connections_open == 0; }));
+  EXPECT_EQ(came.count(), 3);
+}
+
 TEST(HttpServer, ConnectionsOverTheLimitAreToldSo) {
   ScriptedHandler handler;
   HttpLimits limits;

@@ -47,7 +47,7 @@ Status EndpointServer::start() {
   if (Status status = start_cluster(reload); !status.ok()) return status;
   if (Status status = make_gateway(); !status.ok()) return status;
   if (source_.on_signal) apply();  // what was taken meanwhile
-  if (reload) source_.on_signal ? source_.on_signal() : reload_keys();
+  if (reload) read_again();
   open_doors();
   return {};
 }
@@ -104,8 +104,14 @@ void EndpointServer::on_event(StopGuard::Event event) {
 
 void EndpointServer::reload() {
   notify_reloading();
-  source_.on_signal ? source_.on_signal() : reload_keys();
+  read_again();
   notify_service_manager("READY=1");
+}
+
+void EndpointServer::read_again() {
+  if (source_.on_signal) return source_.on_signal();
+  reload_keys();
+  reload_certificate();
 }
 
 void EndpointServer::take(const ServeFlags& flags, std::shared_ptr<const access::ApiKeys> keys) {
@@ -114,6 +120,7 @@ void EndpointServer::take(const ServeFlags& flags, std::shared_ptr<const access:
   log_.set_level(log_level(flags_));
   guard_.set_drain(flags_.shutdown_timeout);
   if (gateway_) apply();
+  if (doors_) reload_certificate();
 }
 
 void EndpointServer::apply() {
@@ -187,6 +194,14 @@ void EndpointServer::reload_keys() {
   cluster_.events().add(observability::LogLevel::kInfo, "the API keys were read again");
   log_.write(observability::LogLevel::kInfo, "key file read again",
              {{"keys", static_cast<std::int64_t>((*keys)->keys().size())}});
+}
+
+void EndpointServer::reload_certificate() {
+  if (flags_.http.tls_certificate.empty()) return;
+  if (Status status = doors_->reload_certificate(); !status.ok())
+    return log_.write(observability::LogLevel::kError, "certificate of the endpoint not taken, the old one stays",
+                      {{"reason", status.message()}});
+  log_.write(observability::LogLevel::kInfo, "certificate of the endpoint read again");
 }
 
 // What clients will not get, and why.

@@ -1,7 +1,7 @@
 #pragma once
 // EndpointServer: `herd serve`, whatever computes: keys, doors, event ids, gateway. Starts the parts in order, then waits for what its
-// guard says: SIGTERM or SIGINT drains, a second one stops, SIGHUP reads the key file again, or the cluster's file; and when nothing can
-// be served any more for good it ends, so that whoever started it may start it again.
+// guard says: SIGTERM or SIGINT drains, a second one stops, SIGHUP reads the key file or the cluster's file again, and the certificate
+// that clients are shown; and when nothing can be served any more for good it ends, so that whoever started it may start it again.
 
 #include <functional>
 #include <memory>
@@ -48,12 +48,14 @@ class EndpointServer {
   Status start_cluster(bool& reload);
   void on_event(StopGuard::Event event);
   void reload();
+  void read_again();
   void end_if_told();
   void apply();
   Status start_traces();
   void end_traces();
   Status load_keys();
   void reload_keys();
+  void reload_certificate();
   void log_refusals();
   served::ServedModel served_model();
   [[nodiscard]] api::IntakeSettings intake_settings() const;

@@ -57,6 +57,9 @@ void GatewayReload::prepare(reload::FileReading& reading) {
   }
   flags_ = std::move(*flags);
   reading.reading.status = check(flags_);
+  const http::HttpServerConfig& http = file_.flags.http;  // whose files are the server's as long as it runs
+  if (reading.reading.status.ok() && !http.tls_certificate.empty())
+    reading.reading.status = http::HttpServer::check_certificate(http.tls_certificate, http.tls_key);
   if (reading.reading.status.ok()) reading.reading.status = prepare_keys(flags_.api_key_file, reading.reading.changed);
 }
 

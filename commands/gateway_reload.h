@@ -1,6 +1,6 @@
 #pragma once
-// GatewayReload: a gateway that takes what its cluster's file says now: the file and the key file it names are read, its server and its
-// connections take what changed. See config_reload.h.
+// GatewayReload: a gateway that takes what its cluster's file says now: the file, and the key file and the certificate it names, are
+// read, its server and its connections take what changed. See config_reload.h.
 
 #include <memory>
 #include <string>

@@ -31,6 +31,8 @@ class ServerDoors {
   void open(http::HttpHandler& api, http::HttpHandler& metrics, bool pages);
   // Of the API's port (HttpServer::set_limits).
   Status set_limits(const http::HttpLimits& limits) { return server_->set_limits(limits); }
+  // Of the API's port (HttpServer::reload_certificate).
+  Status reload_certificate() { return server_->reload_certificate(); }
   // HttpServer::turn of all doors, one after the other.
   void turn(std::function<void()> done);
   // The API's port takes nobody new.

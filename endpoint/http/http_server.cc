@@ -75,7 +75,9 @@ std::optional<AddressKey> address_key(const asio::ip::address& address) {
 class Server final : public HttpServer {
  public:
   Server(HttpServerConfig config, HttpHandler& handler)
-      : counts_(config.limits.connections, config.limits.connections_per_ip) {
+      : counts_(config.limits.connections, config.limits.connections_per_ip),
+        certificate_(config.tls_certificate),
+        key_(config.tls_key) {
     shared_.handler = &handler;
     shared_.limits = config.limits;
     shared_.unix_seconds = std::move(config.unix_seconds);
@@ -86,8 +88,8 @@ class Server final : public HttpServer {
   Server& operator=(const Server&) = delete;
 
   Status listen(const HttpServerConfig& config) {
-    if (!config.tls_certificate.empty()) {
-      auto tls = make_tls_context(config);
+    if (!certificate_.empty()) {
+      auto tls = make_tls_context(certificate_, key_);
       if (!tls) return tls.error();
       tls_.emplace(std::move(*tls));
     }
@@ -132,6 +134,17 @@ class Server final : public HttpServer {
     if (Status status = check_limits(limits); !status.ok()) return status;
     counts_.set_limits(limits.connections, limits.connections_per_ip);
     shared_.body_bytes_now = limits.body_bytes;
+    return {};
+  }
+
+  Status reload_certificate() override {
+    if (certificate_.empty()) return {};
+    auto tls = make_tls_context(certificate_, key_);
+    if (!tls) return tls.error();
+    const std::lock_guard lock(life_mutex_);
+    if (!started_ || stopped_) return {};
+    // Connections that are open keep the old context alive as long as they need it.
+    asio::post(threads_[0]->context, [this, fresh = std::move(*tls)]() mutable { tls_ = std::move(fresh); });
     return {};
   }
 
@@ -246,10 +259,12 @@ class Server final : public HttpServer {
 
   SessionShared shared_;
   ConnectionCounts counts_;
+  const std::string certificate_;  // PEM files; empty: no TLS
+  const std::string key_;
   std::atomic<std::size_t> refused_open_{0};
   std::vector<std::shared_ptr<IoThread>> threads_;
-  std::optional<asio::ssl::context> tls_;
-  std::optional<tcp::acceptor> acceptor_;  // on threads_[0], as what follows
+  std::optional<asio::ssl::context> tls_;  // on threads_[0], as what follows
+  std::optional<tcp::acceptor> acceptor_;
   std::optional<asio::steady_timer> accept_pause_;
   std::size_t next_thread_ = 0;
   std::uint16_t port_ = 0;

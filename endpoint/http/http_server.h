@@ -56,6 +56,11 @@ class HttpServer {
   // connections, connections_per_ip and body_bytes of these: for whoever comes, and requests that begin, from now on. Any thread.
   // kUsage: as at the start; nothing changes.
   virtual Status set_limits(const HttpLimits& limits) = 0;
+  // Reads the files of certificate and key again, for connections that come from now on; without TLS nothing. Any thread.
+  // kMissing: as at the start; the old ones stay.
+  virtual Status reload_certificate() = 0;
+  // What reload_certificate() would say of these files.
+  [[nodiscard]] static Status check_certificate(const std::string& certificate, const std::string& key);
   // `done` once every thread of it has come by since, on the last one. Not of a server that stops meanwhile. Any thread.
   virtual void turn(std::function<void()> done) = 0;
   // No new connections; idle ones close, others close after their present answer. Returns at once.

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "endpoint/http/http_server.h"
+
 namespace herd::http {
 namespace {
 
@@ -22,7 +24,7 @@ int select_protocol(SSL*, const unsigned char** out, unsigned char* out_size, co
 
 }  // namespace
 
-Expected<ssl::context> make_tls_context(const HttpServerConfig& config) {
+Expected<ssl::context> make_tls_context(const std::string& certificate, const std::string& key) {
   ssl::context context(ssl::context::tls_server);
   SSL_CTX* native = context.native_handle();
   SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
@@ -33,16 +35,21 @@ Expected<ssl::context> make_tls_context(const HttpServerConfig& config) {
   error_code error;
   // Nobody sits at a terminal to type a passphrase.
   context.set_password_callback([](std::size_t, ssl::context::password_purpose) { return std::string(); }, error);
-  context.use_certificate_chain_file(config.tls_certificate, error);
+  context.use_certificate_chain_file(certificate, error);
   if (error) {
-    return fail(missing("cannot read the TLS certificate " + config.tls_certificate + ": " + error.message()));
+    return fail(missing("cannot read the TLS certificate " + certificate + ": " + error.message()));
   }
-  context.use_private_key_file(config.tls_key, ssl::context::pem, error);
-  if (error) return fail(missing("cannot read the TLS key " + config.tls_key + ": " + error.message()));
+  context.use_private_key_file(key, ssl::context::pem, error);
+  if (error) return fail(missing("cannot read the TLS key " + key + ": " + error.message()));
   if (SSL_CTX_check_private_key(native) != 1) {
-    return fail(missing("the TLS key " + config.tls_key + " does not belong to " + config.tls_certificate));
+    return fail(missing("the TLS key " + key + " does not belong to " + certificate));
   }
   return context;
+}
+
+Status HttpServer::check_certificate(const std::string& certificate, const std::string& key) {
+  const auto context = make_tls_context(certificate, key);
+  return context ? Status{} : context.error();
 }
 
 }  // namespace herd::http

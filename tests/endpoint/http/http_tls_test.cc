@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
@@ -59,6 +61,17 @@ class TlsClient {
     unsigned size = 0;
     SSL_get0_alpn_selected(ssl_, &name, &size);
     return {reinterpret_cast<const char*>(name), size};
+  }
+  // What the server showed, as bytes.
+  std::string certificate() const {
+    X509* shown = SSL_get1_peer_certificate(ssl_);
+    if (shown == nullptr) return "none";
+    unsigned char* bytes = nullptr;
+    const int size = i2d_X509(shown, &bytes);
+    std::string der(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(std::max(size, 0)));
+    OPENSSL_free(bytes);
+    X509_free(shown);
+    return der;
   }
   std::string version() const { return SSL_get_version(ssl_); }
   void close() { client_.close(); }
@@ -212,6 +225,34 @@ TEST_F(HttpTls, AHandshakeThatDoesNotComeIsClosed) {
   plain.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   EXPECT_EQ(plain.read_to_end().find("HTTP"), std::string::npos);
   EXPECT_EQ(handler_.requests, 0);
+}
+
+TEST_F(HttpTls, ACertificateThatIsReadAgainIsForWhoComesThen) {
+  start();
+  TlsClient before(server_->port());
+  const TestCertificate other;
+  const auto replace = [&](const std::string& certificate, const std::string& key) {
+    std::filesystem::copy_file(certificate, certificate_.certificate, std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::copy_file(key, certificate_.key, std::filesystem::copy_options::overwrite_existing);
+  };
+  const std::string own_key = other.folder + "/old_key.pem";
+  std::filesystem::copy_file(certificate_.key, own_key);
+  replace(other.certificate, other.key);
+  EXPECT_EQ(TlsClient(server_->port()).certificate(), before.certificate()) << "files alone change nothing";
+
+  ASSERT_TRUE(server_->reload_certificate().ok());
+  TlsClient after(server_->port());
+  ASSERT_TRUE(after.connected);
+  EXPECT_NE(after.certificate(), before.certificate());
+  for (TlsClient* client : {&before, &after}) {
+    client->send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    EXPECT_TRUE(client->read_until("GET /a ").starts_with("HTTP/1.1 200 OK\r\n"));
+  }
+
+  replace(other.certificate, own_key);  // which is not that certificate's
+  EXPECT_EQ(HttpServer::check_certificate(certificate_.certificate, certificate_.key).code(), StatusCode::kMissing);
+  EXPECT_EQ(server_->reload_certificate().code(), StatusCode::kMissing);
+  EXPECT_EQ(TlsClient(server_->port()).certificate(), after.certificate());
 }
 
 TEST_F(HttpTls, AKeyOfAnotherCertificateIsRefused) {

@@ -19,6 +19,11 @@ struct HttpLimits {
   std::chrono::milliseconds body_grace{5'000};    // of a body, in which the rate does not count yet
   std::chrono::milliseconds idle_time{60'000};    // of a keep-alive connection: closed
   std::chrono::milliseconds write_stall{30'000};  // nothing could be written for so long: cut
+  // What was begun to be written, a whole answer or a stream's batch, must have gone after answer_grace and its size over this rate:
+  // else cut. 0: any rate. Such a client holds an answer for as long as it likes, a byte each write_stall. 16 KiB/s is a mobile phone
+  // of 2003 (EDGE).
+  std::size_t answer_bytes_per_s_min = 16 * 1024;
+  std::chrono::milliseconds answer_grace{60'000};
   std::size_t stream_frames_max = 1024;           // of one stream, behind a socket that is full (response_outbox.h)
   std::size_t stream_bytes_max = 256 * 1024;      // the same in bytes; a single frame may be larger
   std::size_t pipelined_bytes_max = 64 * 1024;    // unread requests behind the one being answered: not read further

@@ -39,7 +39,7 @@ Status check_limits(const HttpLimits& limits) {
       limits.connections == 0 || limits.connections_per_ip == 0) {
     return usage_error("an HTTP limit is 0");
   }
-  for (const auto time : {limits.head_time, limits.body_time, limits.idle_time, limits.write_stall}) {
+  for (const auto time : {limits.head_time, limits.body_time, limits.idle_time, limits.write_stall, limits.answer_grace}) {
     if (time.count() <= 0) return usage_error("an HTTP time limit is 0");
   }
   return {};

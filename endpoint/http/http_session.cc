@@ -126,7 +126,7 @@ bool HttpSession::begin_body(Instant now) {
   body_.on_received(input_.size());
   if (parsed_.expect_continue && parsed_.has_body() && input_.empty()) {
     out_.append("HTTP/1.1 100 Continue\r\n\r\n");
-    note_output(now);
+    begin_output(now);
   }
   state_ = State::kBody;
   deadline_ = body_.deadline();
@@ -172,10 +172,10 @@ void HttpSession::begin_linger(Instant now) {
   deadline_ = after(now, kLingerTime);
 }
 
-Instant HttpSession::deadline() const { return has_output() ? std::min(deadline_, write_deadline_) : deadline_; }
+Instant HttpSession::deadline() const { return has_output() ? std::min({deadline_, write_deadline_, out_deadline_}) : deadline_; }
 
 void HttpSession::on_time(Instant now) {
-  if (has_output() && now >= write_deadline_) {
+  if (has_output() && now >= std::min(write_deadline_, out_deadline_)) {
     if (state_ == State::kAnswer) count(shared_.counters.streams_cut);
     return reset();
   }

@@ -105,7 +105,8 @@ class HttpSession {
   void write_head(HttpResponse response, bool stream);
   void on_output_done(Instant now);
   void end_answer(Instant now);
-  void note_output(Instant now);
+  void begin_output(Instant now);  // something new is to be written
+  void note_output(Instant now);   // and goes on being written
 
   SessionShared& shared_;
   const std::shared_ptr<OutboxWaker> waker_;
@@ -115,7 +116,8 @@ class HttpSession {
   State state_ = State::kOpening;
   Fate fate_ = Fate::kOpen;
   Instant deadline_;        // of the state
-  Instant write_deadline_;  // while there is output
+  Instant write_deadline_;  // while there is output: for the next of its bytes,
+  Instant out_deadline_;    // and for all of them
 
   std::string in_;          // received, not used yet
   std::string_view input_;  // during advance(): what is left of in_ or of the bytes that just came

@@ -10,6 +10,12 @@ namespace {
 
 constexpr std::size_t kSmallBodyBytes = 16 * 1024;  // copied behind its head: one write
 
+// Until when so many bytes must have gone that are begun now.
+Instant end_of_writing(const HttpLimits& limits, std::size_t bytes, Instant now) {
+  if (limits.answer_bytes_per_s_min == 0) return kNever;
+  return after(now, limits.answer_grace + std::chrono::milliseconds(bytes * 1000 / limits.answer_bytes_per_s_min));
+}
+
 }  // namespace
 
 void HttpSession::begin_answer(Instant now) {
@@ -53,7 +59,7 @@ void HttpSession::on_outbox(Instant now) {
     out_.append(batch_.bytes);
   }
   if (has_output()) {
-    note_output(now);
+    begin_output(now);
   } else if (answer_ended_) {
     end_answer(now);
   }
@@ -99,13 +105,18 @@ void HttpSession::answer(HttpResponse response, bool close, Instant now) {
   close_after_ = close;
   answer_ended_ = true;
   write_head(std::move(response), false);
-  note_output(now);
+  begin_output(now);
 }
 
 // --- output ---
 
 std::array<std::string_view, 2> HttpSession::output() const {
   return {std::string_view(out_).substr(out_pos_), std::string_view(out_body_).substr(out_body_pos_)};
+}
+
+void HttpSession::begin_output(Instant now) {
+  note_output(now);
+  out_deadline_ = end_of_writing(shared_.limits, output()[0].size() + output()[1].size(), now);
 }
 
 void HttpSession::note_output(Instant now) { write_deadline_ = after(now, shared_.limits.write_stall); }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -188,6 +189,50 @@ TEST(HttpSession, AStalledWriteCutsTheStream) {
   EXPECT_EQ(gone, 1);
   EXPECT_FALSE(kept->send("frame"));
   EXPECT_EQ(bench.shared.counters.streams_cut, 1U);
+}
+
+TEST(HttpSession, AnAnswerMustBeReadFastEnough) {
+  for (const std::size_t rate : {16384, 0}) {
+    HttpLimits limits;
+    limits.answer_bytes_per_s_min = rate;
+    SessionBench slow(limits);
+    int gone = 0;
+    slow.handler.answer = [&](HttpRequest, std::shared_ptr<HttpResponder> responder, std::function<void()>& on_gone) {
+      on_gone = [&] { ++gone; };
+      responder->respond({200, "", {}, std::string(163'840, 'x')});  // ten seconds at that rate
+    };
+    slow.receive(kGet);
+    for (int i = 0; i < 7; ++i) {  // a byte in ten seconds: never stalled
+      EXPECT_EQ(slow.fate(), HttpSession::Fate::kOpen) << i;
+      slow.session->on_written(1, slow.now);
+      slow.pass(10 * kSecond);
+    }
+    EXPECT_EQ(gone, 0);
+    slow.session->on_written(1, slow.now);
+    slow.pass(kSecond);
+    EXPECT_EQ(slow.fate(), rate > 0 ? HttpSession::Fate::kReset : HttpSession::Fate::kOpen);
+    EXPECT_EQ(slow.shared.counters.streams_cut, rate > 0 ? 1U : 0U);
+    EXPECT_EQ(gone, rate > 0 ? 1 : 0);
+  }
+}
+
+TEST(HttpSession, AnAnswerThatIsReadAtTheLowestRateIsWhole) {
+  SessionBench steady;
+  const std::string body(2'000'000, 'x');
+  steady.handler.answer = [&](HttpRequest, std::shared_ptr<HttpResponder> responder, std::function<void()>&) {
+    responder->respond({200, "", {}, body});
+  };
+  steady.receive(kGet);
+  std::size_t read = 0;
+  while (steady.session->has_output() && steady.fate() == HttpSession::Fate::kOpen) {
+    const auto output = steady.session->output();
+    const std::size_t bytes = std::min<std::size_t>(16'384, output[0].size() + output[1].size());
+    read += bytes;
+    steady.session->on_written(bytes, steady.now);
+    steady.pass(kSecond);
+  }
+  EXPECT_EQ(steady.fate(), HttpSession::Fate::kOpen);
+  EXPECT_GT(read, body.size());
 }
 
 TEST(HttpSession, CreditIsWhatQueuesUpBehindAFullSocket) {

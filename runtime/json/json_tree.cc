@@ -81,6 +81,7 @@ struct TreeBuilder : IgnoreEvents {
     members += size;
     if (size > rules.members_max) {
       too_many_members = true;
+      if (open_objects + open_arrays == 0) field.clear();  // it is the text's own object, and not in a field of it
       error = json::error::object_too_large;
       return false;
     }

@@ -227,6 +227,8 @@ BYTES = (
     bytes_row("33 levels", b'{"metadata":' + b"[" * 33 + b"]" * 33 + b"}"),
     bytes_row("100,000 arrays", b'{"prompt":' + b"[" * 100_000, "prompt"),
     bytes_row("100,000 objects", b'{"a":' * 100_000),
+    bytes_row("4,097 fields", b"{" + b",".join(b'"f%d":1' % i for i in range(4_096)) + b',"prompt":"x"}', None),
+    bytes_row("4,097 fields in one", b'{"prompt":"x","metadata":{' + b",".join(b'"f%d":1' % i for i in range(4_097)) + b"}}", "metadata"),
     bytes_row("half a million values", b'{"prompt":[' + b"1," * 500_000 + b"1]}", "prompt"),
     bytes_row("200,001 fields", b"{" + b",".join(b'"%x":1' % i for i in range(200_001)) + b',"prompt":"x"}'),
     bytes_row("3 MiB", prompt(b"x" * (3 << 20)), None, 413),

@@ -105,7 +105,7 @@ def accepted(checks, server):
                        ("nulls everywhere", {"prompt": "x", "max_tokens": 1, "stop": None, "seed": None, "n": None,
                                              "logprobs": None, "suffix": None, "stream": None, "model": None}),
                        ("max_tokens 1.0", b'{"prompt":"x","max_tokens":1.0}'),
-                       ("100,000 unknown fields", b"{" + b",".join(b'"f%d":1' % i for i in range(100_000))
+                       ("4,094 unknown fields", b"{" + b",".join(b'"f%d":1' % i for i in range(4_094))
                         + b',"prompt":"x","max_tokens":1}'),
                        ("a key of 100 KB", b'{"' + b"k" * 100_000 + b'":1,"prompt":"x","max_tokens":1}'),
                        ("neutral fields", {"prompt": "x", "max_tokens": 1, "user": "me", "suffix": "", "best_of": 1,

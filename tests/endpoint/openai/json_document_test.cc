@@ -98,6 +98,10 @@ TEST(JsonDocument, TheMembersOfOneObjectAreBounded) {
   ASSERT_FALSE(more);
   EXPECT_EQ(more.error().message, "an object of the body holds more than 4096 members");
   EXPECT_EQ(more.error().param, "a");
+  const std::string body = with_members(kJsonMembersMax + 1);
+  const auto body_itself = JsonDocument::parse(std::string_view(body).substr(5, body.size() - 6));
+  ASSERT_FALSE(body_itself);
+  EXPECT_EQ(body_itself.error().param, "");
 }
 
 TEST(JsonDocument, AKeyTwiceIsRefusedByName) {

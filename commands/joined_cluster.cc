@@ -16,15 +16,12 @@
 #include "observability/role_metrics.h"
 #include "runtime/checkpoint/open_model.h"
 #include "runtime/steady_clock.h"
-#include "runtime/text/hex.h"
 
 namespace herd::commands {
 namespace {
 
 using observability::LogLevel;
 using report::ProcessState;
-
-constexpr std::size_t kDigits = 32;  // that a numerics id ends with
 
 constexpr std::size_t kTroublesMax = 64;  // that are remembered
 
@@ -44,6 +41,7 @@ Status JoinedCluster::start(const std::string& api_url) {
   name_writer(log_, handshake::Role::kGateway, report_.name, report_.node);
   report_.endpoint_url = api_url;
   nodes_ = pages::places_of(file_.spec);
+  numerics_.leave_to_replicas();
   log_.write(LogLevel::kInfo, "settings", {{"what", settings_text(file_.spec)}});
   if (Status status = open_admin(); !status.ok()) return status;
   if (Status status = open_text(); !status.ok()) return status;
@@ -158,17 +156,9 @@ void JoinedCluster::await_replica() {
   const auto status = process_->client().status();
   const routing::ReplicaView* first = first_serving(*status);
   if (first == nullptr) return await_replica();  // it was lost in between
-  name_numerics(first->route.numerics);
   max_model_len_ = first->max_model_len;
   for (const routing::ReplicaView& replica : status->view.replicas)
     if (replica.max_model_len > 0) max_model_len_ = std::min(max_model_len_, replica.max_model_len);
-}
-
-void JoinedCluster::name_numerics(const routing::NumericsId& id) {
-  if (!text::hex_bytes(id.substr(id.size() - std::min(id.size(), kDigits))) || id.size() < kDigits)
-    return numerics_.set_unknowable("'" + id + "', as its replicas say, is no numerics id");
-  numerics_.set(id);
-  log_.write(LogLevel::kInfo, "streams can be resumed from here on", {{"numerics", id}});
 }
 
 void JoinedCluster::make_metrics() {

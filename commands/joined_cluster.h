@@ -51,7 +51,6 @@ class JoinedCluster final : public ServedCluster {
   Status open_text();
   Status join();
   void await_replica();
-  void name_numerics(const routing::NumericsId& id);
   void make_metrics();
   void on_order(const reload::ReloadOrder& order);
   void report(report::ProcessState state);

@@ -148,12 +148,18 @@ BodyHash hash_body(std::string_view body) {
 }
 
 NumericsDigits numerics_digits(std::string_view numerics_id) {
+  if (numerics_id.empty()) return {};
+  const auto digits = read_numerics_digits(numerics_id);
+  HERD_CHECK(digits.has_value(), "a numerics id ends with 32 digits");
+  return *digits;
+}
+
+std::optional<NumericsDigits> read_numerics_digits(std::string_view numerics_id) {
   NumericsDigits digits{};
-  if (numerics_id.empty()) return digits;
   const std::size_t size = 2 * digits.size();
-  HERD_CHECK(numerics_id.size() >= size, "a numerics id ends with 32 digits");
+  if (numerics_id.size() < size) return std::nullopt;
   const auto bytes = text::hex_bytes(numerics_id.substr(numerics_id.size() - size));
-  HERD_CHECK(bytes.has_value(), "a numerics id ends with 32 digits");
+  if (!bytes) return std::nullopt;
   std::ranges::copy(*bytes, digits.begin());
   return digits;
 }

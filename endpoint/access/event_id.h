@@ -24,6 +24,8 @@ using BodyHash = std::array<std::uint8_t, 16>;  // SHA-256 of the request's body
 // other text is a bug.
 using NumericsDigits = std::array<std::uint8_t, 16>;
 [[nodiscard]] NumericsDigits numerics_digits(std::string_view numerics_id);
+// The same of an id that another process told. nullopt: the text, or an empty one, does not end with 32 hexadecimal digits.
+[[nodiscard]] std::optional<NumericsDigits> read_numerics_digits(std::string_view numerics_id);
 
 struct EventId {
   std::int64_t created = 0;               // Unix seconds, as in the answer

@@ -16,6 +16,13 @@ void ServedNumerics::set_unknowable(std::string why) {
   decide({.id = {}, .digits = std::nullopt, .failure = std::move(why)});
 }
 
+void ServedNumerics::leave_to_replicas() { decide({.id = {}, .digits = std::nullopt, .failure = {}, .of_replicas = true}); }
+
+bool ServedNumerics::left_to_replicas() const {
+  const Found* found = found_.load(std::memory_order_acquire);
+  return found != nullptr && found->of_replicas;
+}
+
 void ServedNumerics::decide(Found found) {
   const Found* before = nullptr;
   const auto* now = new Found(std::move(found));
@@ -30,6 +37,7 @@ const NumericsDigits* ServedNumerics::digits() const {
 std::optional<std::string> ServedNumerics::refuses(const NumericsDigits& stream) const {
   const Found* found = found_.load(std::memory_order_acquire);
   HERD_CHECK(found != nullptr, "a stream waits until the numerics are decided");
+  HERD_CHECK(!found->of_replicas, "the replicas' numerics are in the cluster's view");
   if (!found->digits)
     return "this server cannot tell whether it makes the bytes of this stream (its weights could not be read again: " +
            found->failure + "); ask anew, without Last-Event-ID";

@@ -23,9 +23,16 @@ ClientAnswer::ClientAnswer(const GenerationRequest& request, std::shared_ptr<htt
   for (std::size_t choice = 0; choice < events_.size(); ++choice) events_[choice].skip = event_.progress.at(choice);
 }
 
+void ClientAnswer::computed_by(const routing::NumericsId& numerics) {
+  if (numerics.empty()) return;
+  const auto digits = access::read_numerics_digits(numerics);
+  one_numerics_ = one_numerics_ && digits && (!replicas_ || *replicas_ == *digits);
+  replicas_ = digits;
+}
+
 std::string ClientAnswer::frame_head() {
-  const access::NumericsDigits* numerics = numerics_.digits();
-  if (numerics == nullptr) return "data: ";
+  const access::NumericsDigits* numerics = replicas_ ? &*replicas_ : numerics_.digits();
+  if (numerics == nullptr || !one_numerics_) return "data: ";
   event_.numerics = *numerics;
   return "id: " + event_ids_.encode(event_, request_.tenant_name) + "\ndata: ";
 }
@@ -39,6 +46,13 @@ void ClientAnswer::event(std::size_t choice, const std::string& json, bool asked
   frame += json;
   frame += "\n\n";
   send(std::move(frame), asked, now);
+}
+
+bool ClientAnswer::ends_early(std::size_t choice) {
+  Events& events = events_[choice];
+  if (events.made + 1 >= events.skip) return false;
+  events.skip = events.made;
+  return true;
 }
 
 void ClientAnswer::usage(const std::string& json, Instant now) {

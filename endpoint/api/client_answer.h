@@ -5,9 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "cluster/routing/cluster_view.h"
 #include "endpoint/access/event_id.h"
 #include "endpoint/access/served_numerics.h"
 #include "endpoint/api/generation_request.h"
@@ -23,12 +25,19 @@ class ClientAnswer {
   ClientAnswer(const GenerationRequest& request, std::shared_ptr<http::HttpResponder> responder,
                const access::EventIdCodec& event_ids, const access::ServedNumerics& numerics, Instant arrived);
 
-  // One event of a choice: `json` as a frame with its id, unless the client has it (a resumed stream). As long as the server's
-  // numerics are not known, frames have no id: from a later one on the stream can be resumed. `asked`: as long as the request made
+  // A replica of these numerics computes what comes from here on, as later ids tell; empty: one of this process, whose numerics are
+  // the server's. An id names one numerics only: frames have none once two replicas of different ones have computed choices of the
+  // stream, or where the text is no numerics id.
+  void computed_by(const routing::NumericsId& numerics);
+  // One event of a choice: `json` as a frame with its id, unless the client has it (a resumed stream). As long as the numerics
+  // are not known, frames have no id: from a later one on the stream can be resumed. `asked`: as long as the request made
   // it, or once a choice (HttpResponder::send_asked); each token's own event is not.
   void event(std::size_t choice, const std::string& json, bool asked, Instant now);
   // The choice's next event is one that the client has.
   [[nodiscard]] bool has_next(std::size_t choice) const { return events_[choice].made < events_[choice].skip; }
+  // The choice ends with its next event. True: the client has events of a resumed stream that come after it, so that this end is new
+  // to it and is sent.
+  [[nodiscard]] bool ends_early(std::size_t choice);
   // The client has events of the choice from before.
   [[nodiscard]] bool resumes(std::size_t choice) const { return events_[choice].skip > 0; }
   // Prompt tokens from the cache, as every later id tells.
@@ -63,6 +72,8 @@ class ClientAnswer {
   const std::shared_ptr<http::HttpResponder> responder_;
   const access::EventIdCodec& event_ids_;
   const access::ServedNumerics& numerics_;
+  std::optional<access::NumericsDigits> replicas_;  // numerics of those that have computed so far
+  bool one_numerics_ = true;                        // and they have no others
   access::EventId event_;
   std::vector<Events> events_;  // by choice
   bool open_ = false;

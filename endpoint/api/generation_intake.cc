@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "endpoint/api/resumed_numerics.h"
 #include "runtime/steady_clock.h"
 #include "runtime/text/hex.h"
 
@@ -137,7 +138,7 @@ std::optional<access::EventId> GenerationIntake::last_event(const Call& call, co
 std::optional<ApiError> GenerationIntake::identify(const HttpRequest& request, std::optional<access::EventId> last,
                                                    std::int64_t accepted, GenerationRequest& generation) const {
   access::EventId& event = generation.event;
-  event.body = access::hash_body(request.body);
+  event.body = generation.bound_hash(request.body, config_.eos_ids);
   if (request.head.header("last-event-id") != nullptr) {
     if (auto error = resume(std::move(last), generation)) return error;
   } else {
@@ -160,12 +161,19 @@ std::optional<ApiError> GenerationIntake::resume(std::optional<access::EventId> 
     return openai::bad_field("Last-Event-ID", "Last-Event-ID goes on with a stream; the body does not ask for one");
   access::EventId& event = generation.event;
   if (!last || last->body != event.body || last->progress.size() != generation.choices())
-    return openai::bad_field("Last-Event-ID", "Last-Event-ID is no event of this request; send the same body to the "
-                                              "same model, with the same tokenizer and chat template, with the same key");
+    return openai::bad_field("Last-Event-ID", "Last-Event-ID is no event of this request; send the same body with the same key to "
+                                              "the same model, served with the same tokenizer, chat template, "
+                                              "generation_config.json and max_model_len");
   if (!numerics_.decided())
     return openai::overloaded("the server has just started and still reads its weights, to know whether it makes the bytes "
                               "of this stream; try again later", 1);
-  if (auto why = numerics_.refuses(last->numerics)) return openai::bad_field("Last-Event-ID", "Last-Event-ID: " + *why);
+  if (numerics_.left_to_replicas()) {
+    auto replicas = resumed_numerics(client_.status()->view, last->numerics);
+    if (!replicas) return replicas.error();
+    generation.numerics = std::move(*replicas);
+  } else if (auto why = numerics_.refuses(last->numerics)) {
+    return openai::bad_field("Last-Event-ID", "Last-Event-ID: " + *why);
+  }
   event.created = last->created;
   event.answer = last->answer;
   event.seed = last->seed;

@@ -54,6 +54,7 @@ gateway::GatewayRequest GenerationJob::gateway_request() const {
   request.priority = request_.fields.priority;
   request.credit = kCredit;
   request.deadline = seconds_after(arrived_, std::min(request_.timeout_s, kForever_s));
+  request.numerics = request_.numerics;
   return request;
 }
 
@@ -96,6 +97,7 @@ actors::RequestStream::Taken GenerationJob::deliver(std::uint32_t number, const 
 }
 
 void GenerationJob::on_attempt(const gateway::RunOn& run, Instant now) {
+  answer_.computed_by(run.to.numerics);
   if (trace_) trace_->on_attempt(static_cast<std::uint32_t>(submitted_.at(run.choice)), run, now);
 }
 
@@ -236,7 +238,7 @@ void GenerationJob::count_token(Choice& choice, const TokenDelta& delta, Instant
 void GenerationJob::send_token(std::size_t index, const TokenDelta& delta, const std::string& text,
                                openai::TokenReport report, Instant now) {
   Choice& choice = choices_[index];
-  const bool skipped = answer_.has_next(index);
+  bool skipped = answer_.has_next(index);
   openai::ChunkReport chunk;
   chunk.index = static_cast<std::uint32_t>(index);
   chunk.text = text;
@@ -252,6 +254,13 @@ void GenerationJob::send_token(std::size_t index, const TokenDelta& delta, const
     choice.done = true;
     --open_choices_;
     finish_reason_ = chunk.finish_reason;
+    if (answer_.ends_early(index)) {  // the client has this token and more: it hears of the end alone
+      skipped = false;
+      chunk.text = {};
+      chunk.tokens = {};
+      chunk.token_ids = {};
+      chunk.prompt_token_ids = nullptr;
+    }
   }
   const openai::Usage so_far = usage_so_far(choice);
   if (request_.fields.continuous_usage) chunk.usage = &so_far;
@@ -281,7 +290,7 @@ void GenerationJob::finish_choice(std::size_t index, const std::string& text, In
   }
   openai::ChunkReport chunk;
   chunk.index = static_cast<std::uint32_t>(index);
-  chunk.text = text;
+  if (!answer_.ends_early(index)) chunk.text = text;
   chunk.finish_reason = finish_reason_;
   const openai::Usage so_far = usage_so_far(choice);
   if (request_.fields.continuous_usage) chunk.usage = &so_far;

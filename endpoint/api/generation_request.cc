@@ -1,5 +1,7 @@
 #include "endpoint/api/generation_request.h"
 
+#include <bit>
+
 #include "kernels/splitmix64.h"
 
 namespace herd::api {
@@ -11,6 +13,20 @@ std::uint64_t seed_of_prompt(std::uint64_t seed, std::uint64_t prompt) {
 }
 
 }  // namespace
+
+access::BodyHash GenerationRequest::bound_hash(std::string_view body, const std::vector<TokenId>& eos_ids) const {
+  std::string bound;
+  const auto append = [&bound](std::int64_t number) { bound += std::to_string(number) += ' '; };
+  for (const float number : {sampling.temperature, sampling.top_p, sampling.min_p, sampling.repetition_penalty})
+    append(std::bit_cast<std::int32_t>(number));
+  append(sampling.top_k);
+  for (const Prompt& prompt : prompts) append(prompt.max_tokens);
+  bound += "end ";
+  for (const TokenId id : eos_ids) append(id);
+  bound += '\n';  // a body may follow in any form: what is before it has no line feed
+  bound += body;
+  return access::hash_body(bound);
+}
 
 std::uint64_t GenerationRequest::prompt_tokens() const {
   std::uint64_t sum = 0;

@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cluster/admission/admission_queue.h"
+#include "cluster/routing/cluster_view.h"
 #include "endpoint/access/event_id.h"
 #include "endpoint/http/http_message.h"
 #include "endpoint/openai/openai_request.h"
@@ -34,6 +36,7 @@ struct GenerationRequest {
   std::uint64_t cache_salt = 0;
   access::EventId event;              // created, answer, seed, body: what every id of this stream says
   std::optional<access::EventId> resume;
+  routing::NumericsId numerics;       // of the replicas that may go on with a resumed stream; empty: any may
   double timeout_s = 600;
   std::string request_id;
   std::string trace_id;                   // as the log has it; empty: none
@@ -46,6 +49,9 @@ struct GenerationRequest {
   [[nodiscard]] bool runs(const Prompt& prompt) const { return prompt.max_tokens > 0 || fields.logprobs >= 0; }
   // What a choice asks a replica for; [0, choices()).
   [[nodiscard]] step::Submission submission(std::size_t choice, const std::vector<TokenId>& eos_ids) const;
+  // Of the body and of what this server's defaults made of it: sampling, lengths (max_model_len) and the ids that end an answer. A
+  // stream goes on only where all of them are the same.
+  [[nodiscard]] access::BodyHash bound_hash(std::string_view body, const std::vector<TokenId>& eos_ids) const;
   [[nodiscard]] std::uint64_t prompt_tokens() const;      // each prompt once
   [[nodiscard]] std::uint64_t output_tokens_max() const;  // of all choices
 };

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <new>
 
+#include "endpoint/api/resumed_numerics.h"
 #include "runtime/steady_clock.h"
 #include "tests/actors/toy_cluster.h"
 #include "tests/endpoint/api/called_handler.h"
@@ -21,12 +22,13 @@ class HookedClient final : public actors::ClusterClient {
   explicit HookedClient(actors::ClusterClient& client) : client_(client) {}
   void submit(const gateway::GatewayRequest& request, std::shared_ptr<actors::RequestStream> stream) override {
     if (before_submit) before_submit();
+    if (asked) return asked(request);
     client_.submit(request, std::move(stream));
   }
   void consumed(RequestId request, std::size_t deltas) override { client_.consumed(request, deltas); }
   void stop_choice(RequestId request, std::uint32_t choice) override { client_.stop_choice(request, choice); }
   void gone(RequestId request) override { client_.gone(request); }
-  [[nodiscard]] std::shared_ptr<const actors::ClusterStatus> status() const override { return client_.status(); }
+  [[nodiscard]] std::shared_ptr<const actors::ClusterStatus> status() const override { return of_a_view ? of_a_view : client_.status(); }
   void set_tenant(admission::TenantId tenant, const admission::TenantLimits& limits) override {
     client_.set_tenant(tenant, limits);
   }
@@ -39,6 +41,8 @@ class HookedClient final : public actors::ClusterClient {
   void stop() override { client_.stop(); }
 
   std::function<void()> before_submit;
+  std::function<void(const gateway::GatewayRequest&)> asked;  // takes it instead of the cluster
+  std::shared_ptr<const actors::ClusterStatus> of_a_view;     // null: the cluster's own
 
  private:
   actors::ClusterClient& client_;
@@ -90,6 +94,8 @@ class GenerationIntakeTest : public testing::Test {
     Call call{.route = Route::kCompletions, .begin = steady_now(), .responder = responder_};
     intake_.intake(call, {head_of("POST", "/v1/completions", std::move(headers)), std::move(body)}, ticket);
   }
+  // What an event id of a stream of this body holds.
+  [[nodiscard]] access::BodyHash bound(const std::string& body) const { return reader_.completion(body)->bound_hash(body, {}); }
   // The answer to the same body sent again with that event's id.
   http::HttpResponse resume(const std::string& body, const std::string& id) {
     responder_ = std::make_shared<FakeResponder>();
@@ -151,7 +157,7 @@ constexpr const char* kStream = R"({"prompt":[5,6],"max_tokens":3,"stream":true,
 
 // From an id that is nobody's it is a 400, known numerics or not.
 TEST_F(GenerationIntakeTest, AStreamIsResumedOnceTheNumericsAreKnown) {
-  access::EventId event{.created = 1700000000, .body = access::hash_body(kStream), .progress = {1}};
+  access::EventId event{.created = 1700000000, .body = bound(kStream), .progress = {1}};
   const std::string id = event_ids_.encode(event, "");
   const http::HttpResponse early = resume(kStream, id);
   EXPECT_EQ(early.status, 503) << early.body;
@@ -165,11 +171,88 @@ TEST_F(GenerationIntakeTest, AStreamIsResumedOnceTheNumericsAreKnown) {
 }
 
 TEST_F(GenerationIntakeTest, NoStreamIsResumedWhereTheNumericsCannotBeHad) {
-  access::EventId event{.created = 1700000000, .body = access::hash_body(kStream), .progress = {1}};
+  access::EventId event{.created = 1700000000, .body = bound(kStream), .progress = {1}};
   numerics_.set_unknowable("model.gguf is gone");
   const http::HttpResponse refused = resume(kStream, event_ids_.encode(event, ""));
   EXPECT_EQ(refused.status, 400);
   EXPECT_NE(refused.body.find("model.gguf is gone"), std::string::npos) << refused.body;
+}
+
+constexpr const char* kHere = "cpu-1/bfloat16/bfloat16/c0c1c2c3c4c5c6c7c8c9cacbcccdcecf";
+constexpr const char* kElsewhere = "cpu-2/bfloat16/bfloat16/00112233445566778899aabbccddeeff";
+
+// Replicas of these numerics that serve; one that is being made where the text is empty.
+routing::ClusterView view_of(const std::vector<std::string>& numerics) {
+  routing::ClusterView view;
+  for (const std::string& id : numerics) {
+    routing::ReplicaView& replica = view.replicas.emplace_back();
+    replica.route.generation.replica = ReplicaId(static_cast<std::uint32_t>(view.replicas.size() - 1));
+    replica.route.numerics = id;
+    replica.state = id.empty() ? routing::ReplicaState::kMaking : routing::ReplicaState::kServing;
+  }
+  return view;
+}
+
+TEST_F(GenerationIntakeTest, AStreamOfAClusterIsResumedByReplicasOfItsNumericsAlone) {
+  auto status = std::make_shared<actors::ClusterStatus>();
+  status->view = view_of({kHere, kElsewhere});
+  client_.of_a_view = status;
+  std::vector<routing::NumericsId> asked;
+  client_.asked = [&](const gateway::GatewayRequest& request) { asked.push_back(request.numerics); };
+  numerics_.leave_to_replicas();
+  const auto event = [&](const char* numerics) {
+    return event_ids_.encode({.created = 1700000000,
+                              .body = bound(kStream),
+                              .numerics = access::numerics_digits(numerics),
+                              .progress = {1}},
+                             "");
+  };
+  for (const char* numerics : {kElsewhere, kHere})
+    take(intake_.new_ticket(), kStream, {{"Last-Event-ID", event(numerics)}});
+  take(intake_.new_ticket(), kStream);
+  EXPECT_EQ(asked, (std::vector<routing::NumericsId>{kElsewhere, kHere, ""})) << "a fresh request may run anywhere";
+  const http::HttpResponse refused = resume(kStream, event("cpu-1/bfloat16/bfloat16/ffeeddccbbaa99887766554433221100"));
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_NE(refused.body.find("ffeeddccbbaa99887766554433221100"), std::string::npos) << refused.body;
+  EXPECT_NE(refused.body.find(std::string(kHere) + ", " + kElsewhere), std::string::npos) << refused.body;
+}
+
+TEST(ResumedNumerics, AreNotKnownWhileAReplicaIsBeingMade) {
+  const access::NumericsDigits stream = access::numerics_digits(kElsewhere);
+  for (const auto& view : {view_of({}), view_of({""}), view_of({kHere, ""})}) {
+    const auto numerics = resumed_numerics(view, stream);
+    ASSERT_FALSE(numerics);
+    EXPECT_EQ(numerics.error().status, 503);
+  }
+  EXPECT_EQ(resumed_numerics(view_of({"", kElsewhere}), stream).value(), kElsewhere);
+  EXPECT_EQ(resumed_numerics(view_of({kHere, kHere}), stream).error().status, 400);
+}
+
+// What generation_config.json and max_model_len make of a body decides the bytes, as the body does.
+TEST_F(GenerationIntakeTest, AStreamIsNotResumedUnderOtherDefaults) {
+  numerics_.set("");
+  const std::string body = R"({"prompt":[5,6],"stream":true})";
+  const auto id = [&](const RequestReader& made_by, std::vector<TokenId> eos_ids) {
+    const auto request = made_by.completion(body);
+    EXPECT_TRUE(request);
+    return event_ids_.encode(
+        {.created = 1700000000, .body = request->bound_hash(body, eos_ids), .progress = {1}}, "");
+  };
+  served::ServedModel other = reader().model();
+  other.generation.temperature = 0.5;
+  openai::RequestLimits limits;
+  limits.vocab_size = other.vocab_size;
+  limits.prompt_bytes_max = 4096;
+  limits.prompt_tokens_max = 256;
+  const http::HttpResponse refused = resume(body, id(RequestReader(other, limits), {}));
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_NE(refused.body.find("generation_config.json"), std::string::npos) << refused.body;
+  other.generation.temperature.reset();
+  other.max_model_len = 10;  // 8 tokens are left
+  EXPECT_EQ(resume(body, id(RequestReader(other, limits), {})).status, 400);
+  EXPECT_EQ(resume(body, id(reader_, {9})).status, 400) << "another id ends the answer";
+  (void)resume(body, id(reader_, {}));
+  EXPECT_TRUE(responder_->finished());
 }
 
 TEST_F(GenerationIntakeTest, WhatCannotBeReadIsAnsweredHere) {

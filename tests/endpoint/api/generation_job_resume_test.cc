@@ -167,6 +167,28 @@ TEST(GenerationJobResume, AfterTheLastEventOnlyDoneIsSaidAgain) {
   EXPECT_EQ(again[0], whole.back());
 }
 
+// A replica with a shorter context ends the second run before the event that the client has.
+TEST(GenerationJobResume, AStreamThatEndsBeforeTheEventThatTheClientHasSaysItsEnd) {
+  for (const bool with_token : {true, false}) {
+    JobSurroundings surroundings;
+    GenerationRequest request = toy_request(Endpoint::kCompletion, true, 3, 50);
+    request.resume = access::EventId{.progress = {40}};
+    const auto responder = std::make_shared<FakeResponder>();
+    GenerationJob job(RequestId(1), std::move(request), responder, surroundings.environment, Instant{0});
+    ASSERT_EQ(job.start(Instant{0}).size(), 1U);
+    for (int i = 0; i < 4; ++i) (void)job.deliver(0, token_delta(kFirst, 'a'), Instant{1});
+    (void)job.deliver(0, with_token ? token_delta(kFirst, 'b', FinishReason::kLength) : end_delta(kFirst, FinishReason::kLength),
+                      Instant{2});
+    const std::vector<Frame> frames = responder->frames();
+    ASSERT_EQ(frames.size(), 2U);
+    const boost::json::value end = json_of(frames[0].data);
+    EXPECT_EQ(end.at("choices").at(0).at("finish_reason").as_string(), "length");
+    EXPECT_EQ(text_of(frames), "") << "the client has more than that";
+    EXPECT_EQ(frames[1].data, "[DONE]");
+    EXPECT_TRUE(responder->finished());
+  }
+}
+
 TEST(GenerationJobResume, TheRecordSaysSo) {
   JobSurroundings surroundings;
   GenerationRequest request = toy_request(Endpoint::kChat, true, 3, 5);

@@ -87,6 +87,68 @@ TEST(GenerationJob, EventsHaveNoIdUntilTheNumericsAreKnown) {
   EXPECT_EQ(text_of(frames), "abcd");
 }
 
+// The replica of a cluster that computes a choice, by the numerics of its route.
+gateway::RunOn run_under(const std::string& numerics, std::uint32_t choice = 0) {
+  gateway::RunOn run;
+  run.to.numerics = numerics;
+  run.choice = choice;
+  return run;
+}
+
+constexpr const char* kOneNumerics = "cpu-1/bfloat16/bfloat16/c0c1c2c3c4c5c6c7c8c9cacbcccdcecf";
+constexpr const char* kOtherNumerics = "cpu-2/bfloat16/bfloat16/00112233445566778899aabbccddeeff";
+
+TEST(GenerationJob, EventsSayTheNumericsOfTheReplicaThatComputesThem) {
+  access::ServedNumerics numerics;
+  numerics.leave_to_replicas();
+  JobSurroundings surroundings;
+  surroundings.environment.numerics = &numerics;
+  for (const char* id : {kOneNumerics, kOtherNumerics}) {
+    const auto responder = std::make_shared<FakeResponder>();
+    GenerationJob job(RequestId(1), toy_request(Endpoint::kCompletion, true, 3, 4), responder, surroundings.environment, {});
+    (void)job.start({});
+    job.on_attempt(run_under(id), {});
+    (void)job.deliver(0, token_delta(0, 'a'), {});
+    job.on_attempt(run_under(id), {});  // after a failover
+    (void)job.deliver(0, token_delta(0, 'b'), {});
+    const std::vector<Frame> frames = responder->frames();
+    ASSERT_EQ(frames.size(), 2U);
+    for (const Frame& frame : frames) {
+      const auto event = surroundings.event_ids.decode(frame.id, "");
+      ASSERT_TRUE(event) << frame.id;
+      EXPECT_EQ(event->numerics, access::numerics_digits(id));
+    }
+  }
+}
+
+// No id could name both, and one that named the first would go on with other bytes for the second choice.
+TEST(GenerationJob, EventsHaveNoIdOnceChoicesRunUnderSeveralNumerics) {
+  JobSurroundings surroundings;
+  GenerationRequest request = toy_request(Endpoint::kCompletion, true, 3, 4);
+  request.fields.n = 2;
+  const auto responder = std::make_shared<FakeResponder>();
+  GenerationJob job(RequestId(1), std::move(request), responder, surroundings.environment, {});
+  (void)job.start({});
+  job.on_attempt(run_under(kOneNumerics, 0), {});
+  (void)job.deliver(0, token_delta(0, 'a'), {});
+  job.on_attempt(run_under(kOtherNumerics, 1), {});
+  (void)job.deliver(1, token_delta(1, 'x'), {});
+  (void)job.deliver(0, token_delta(0, 'b'), {});
+  const std::vector<Frame> frames = responder->frames();
+  ASSERT_EQ(frames.size(), 3U);
+  EXPECT_TRUE(surroundings.event_ids.decode(frames[0].id, ""));
+  EXPECT_EQ(frames[1].id, "");
+  EXPECT_EQ(frames[2].id, "");
+}
+
+TEST(GenerationJob, ARequestThatGoesOnWithAStreamAsksForItsNumerics) {
+  JobSurroundings surroundings;
+  GenerationRequest request = toy_request(Endpoint::kCompletion, true, 3, 4);
+  request.numerics = kOneNumerics;
+  const GenerationJob job(RequestId(1), std::move(request), std::make_shared<FakeResponder>(), surroundings.environment, {});
+  EXPECT_EQ(job.gateway_request().numerics, kOneNumerics);
+}
+
 TEST(GenerationJob, ChoicesAreSubmissionsOfOnePromptWithTheirOwnNumber) {
   GenerationRequest request = toy_request(Endpoint::kCompletion, false, 3, 10);
   request.prompts.push_back(request.prompts.front());

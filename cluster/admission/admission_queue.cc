@@ -114,7 +114,8 @@ std::optional<AdmissionRefusal> AdmissionQueue::on_arrival(const AdmissionReques
                 .tenant = request.tenant,
                 .priority = config_.priorities ? request.priority : 0,
                 .arrival = ++arrivals_,
-                .cost = static_cast<std::uint64_t>(std::clamp(std::ceil(cost), 1.0, kCostMax))};
+                .cost = static_cast<std::uint64_t>(std::clamp(std::ceil(cost), static_cast<double>(request.sequences), kCostMax))};
+  entry.waiting = request.sequences;
   order_.push(entry.item, quotas_.of(request.tenant).weight());
   deadlines_.emplace(request.deadline, request.id);
   ++stats_.accepted;
@@ -124,22 +125,53 @@ std::optional<AdmissionRefusal> AdmissionQueue::on_arrival(const AdmissionReques
   return std::nullopt;
 }
 
-std::vector<RequestId> AdmissionQueue::take_startable(Instant now) {
+std::vector<Turn> AdmissionQueue::take_startable(Instant now) {
   const std::size_t running_max = quotas_.running_max();
-  std::vector<RequestId> startable;
-  while (!order_.empty()) {
+  std::vector<Turn> turns;
+  while (!order_.empty() && stats_.running_sequences < running_max) {
     Entry& entry = entries_.at(order_.first().id);
-    const std::size_t sequences = entry.request.sequences;
-    if (stats_.running > 0 && stats_.running_sequences + sequences > running_max) break;
-    order_.pop();
+    const std::size_t free = running_max - stats_.running_sequences;
+    const auto sequences = static_cast<std::uint32_t>(std::min<std::size_t>(entry.waiting, free));
+    start(entry, sequences, now);
+    turns.push_back({entry.request.id, sequences});
+  }
+  return turns;
+}
+
+void AdmissionQueue::start(Entry& entry, std::uint32_t sequences, Instant now) {
+  if (!entry.is_running()) {
     stop_waiting(entry.request);
-    entry.running = true;
     if (stats_.running == 0) meter_.set_busy(true, now);
     ++stats_.running;
-    stats_.running_sequences += sequences;
-    startable.push_back(entry.request.id);
   }
-  return startable;
+  // A cost is at least 1 for each sequence, so that each part has one and leaves one.
+  const std::uint64_t cost = entry.item.cost * sequences / entry.waiting;
+  if (sequences == entry.waiting) {
+    order_.pop();
+  } else {
+    order_.pop_part(cost);
+    entry.item.cost -= cost;
+  }
+  entry.charged += cost;
+  entry.waiting -= sequences;
+  entry.running += sequences;
+  ++entry.turns;
+  stats_.running_sequences += sequences;
+}
+
+void AdmissionQueue::on_sequence_over(RequestId id) {
+  const auto found = entries_.find(id);
+  if (found == entries_.end() || found->second.running == 0) return;
+  --found->second.running;
+  --stats_.running_sequences;
+}
+
+void AdmissionQueue::on_sequence_dropped(RequestId id) {
+  const auto found = entries_.find(id);
+  if (found == entries_.end()) return;
+  Entry& entry = found->second;
+  if (!entry.is_running() || entry.waiting == 0) return;
+  if (--entry.waiting == 0) order_.erase(entry.item);
 }
 
 std::vector<RequestId> AdmissionQueue::take_expired(Instant now) {
@@ -164,7 +196,7 @@ AdmissionRefusal AdmissionQueue::refuse_without_replica(std::string why) {
 
 void AdmissionQueue::on_output(RequestId id, std::uint64_t tokens, Instant now) {
   const auto found = entries_.find(id);
-  if (found == entries_.end() || !found->second.running || tokens == 0) return;
+  if (found == entries_.end() || !found->second.is_running() || tokens == 0) return;
   Entry& entry = found->second;
   double done = static_cast<double>(tokens);
   if (entry.output_counted == 0) {
@@ -180,7 +212,7 @@ void AdmissionQueue::on_finished(RequestId id, std::uint64_t prompt_tokens, std:
   const auto found = entries_.find(id);
   if (found == entries_.end()) return;
   const Entry& entry = found->second;
-  if (!entry.running) return on_cancelled(id, now);
+  if (!entry.is_running()) return on_cancelled(id, now);
   const std::uint64_t output = std::max(output_tokens, entry.output_counted);
   const double untold = static_cast<double>(output - entry.output_counted);
   meter_.on_tokens(static_cast<double>(prompt_tokens) - entry.prompt_counted + untold, now);
@@ -196,7 +228,7 @@ void AdmissionQueue::on_cancelled(RequestId id, Instant now) {
   const auto found = entries_.find(id);
   if (found == entries_.end()) return;
   const Entry& entry = found->second;
-  if (entry.running) {
+  if (entry.is_running()) {
     stop_running(entry, entry.prompt_expected + static_cast<double>(entry.output_counted), now);
   } else {
     order_.erase(entry.item);
@@ -221,9 +253,11 @@ void AdmissionQueue::stop_waiting(const AdmissionRequest& request) {
 
 void AdmissionQueue::stop_running(const Entry& entry, double used, Instant now) {
   const auto cost = static_cast<std::int64_t>(std::min(std::ceil(used), kCostMax));
-  order_.on_served(entry.item, cost - static_cast<std::int64_t>(entry.item.cost));
+  if (entry.waiting > 0) order_.erase(entry.item);
+  order_.on_served(entry.item, cost - static_cast<std::int64_t>(entry.charged));
+  for (std::uint32_t turn = 1; turn < entry.turns; ++turn) order_.on_served(entry.item, 0);
   --stats_.running;
-  stats_.running_sequences -= entry.request.sequences;
+  stats_.running_sequences -= entry.running;
   if (stats_.running == 0) meter_.set_busy(false, now);
 }
 
@@ -252,21 +286,21 @@ void AdmissionQueue::check_integrity() const {
     HERD_CHECK(entry.request.id == id && entry.item.id == id, "entries are filed under their id");
     ++in_flight[entry.request.tenant];
     sequences[entry.request.tenant] += entry.request.sequences;
-    if (entry.running) {
+    HERD_CHECK(entry.waiting + entry.running <= entry.request.sequences, "a sequence has one turn");
+    if (entry.waiting > 0) cost += static_cast<double>(entry.item.cost);
+    if (entry.is_running()) {
       ++seen.running;
-      seen.running_sequences += entry.request.sequences;
+      seen.running_sequences += entry.running;
       continue;
     }
     ++seen.waiting;
     seen.waiting_tokens += entry.request.prompt_tokens;
-    cost += static_cast<double>(entry.item.cost);
     HERD_CHECK(deadlines_.contains({entry.request.deadline, id}), "what waits can expire");
   }
   HERD_CHECK(seen.waiting == stats_.waiting && seen.waiting_tokens == stats_.waiting_tokens, "what waits is counted");
   HERD_CHECK(seen.running == stats_.running && seen.running_sequences == stats_.running_sequences,
              "what runs is counted");
-  HERD_CHECK(seen.running <= 1 || seen.running_sequences <= config_.running_sequences_max,
-             "a larger request runs alone");
+  HERD_CHECK(seen.running_sequences <= config_.running_sequences_max, "no more runs than there are places");
   HERD_CHECK(stats_.waiting <= std::max(config_.queue_requests_max, kept_requests_), "the queue is bounded in requests");
   HERD_CHECK(stats_.waiting <= 1 || stats_.waiting_tokens <= std::max(config_.queue_tokens_max, kept_tokens_),
              "the queue is bounded in tokens");

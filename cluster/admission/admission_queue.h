@@ -8,8 +8,11 @@
 //
 // The queue is bounded in requests and in prompt tokens; one request is taken into an empty queue however long it is.
 // Between tenants the order is start-time fair queueing (fair_queue.h) by expected tokens over weight, within a tenant
-// by arrival; with priorities a smaller value always goes first. The first in order starts or nobody does: neither a
-// tenant nor a large request is starved. Every operation takes O(log n), n the requests and tenants there are.
+// by arrival; with priorities a smaller value always goes first. The first in order has every place that is free, one for
+// each of its sequences: what finds none keeps its place in its tenant's order and waits for the next turn, with the cost
+// that is left. So a large request waits for no empty machine, and a place that one of its sequences gives back
+// (on_sequence_over) goes to whoever's turn it is. Every operation takes O(log n), n the requests and tenants there are; the
+// end of a request takes that for each turn it had.
 
 #include <cstdint>
 #include <map>
@@ -32,7 +35,7 @@ namespace herd::admission {
 struct AdmissionConfig {
   std::size_t queue_requests_max = 1024;        // waiting; --max-num-queued-reqs
   std::uint64_t queue_tokens_max = 1ULL << 20;  // prompt tokens of waiting requests; --max-num-queued-tokens
-  std::size_t running_sequences_max = 72;       // handed to replicas at one time; a larger request runs alone
+  std::size_t running_sequences_max = 72;       // places: sequences handed to replicas at one time
   bool priorities = false;
   // Of the cluster's file: limits of tenants and running_sequences_max hold over all of them together. Before the coordinator says
   // more, each has its part of both. At least 1.
@@ -58,8 +61,15 @@ struct ParkedWork {
   bool operator==(const ParkedWork&) const = default;
 };
 
+// What may run from now on: as many more sequences of a request, in their order.
+struct Turn {
+  RequestId request;
+  std::uint32_t sequences = 1;
+  bool operator==(const Turn&) const = default;
+};
+
 struct AdmissionStats {
-  std::size_t waiting = 0;           // requests, those with parked sequences included
+  std::size_t waiting = 0;           // requests of which nothing has started, those with parked sequences included
   std::uint64_t waiting_tokens = 0;  // parked ones included
   std::size_t running = 0;           // requests, those with parked sequences left out
   std::size_t running_sequences = 0; // parked ones left out
@@ -87,10 +97,14 @@ class AdmissionQueue {
   // deadline at the measured rate is refused now (kDeadline). A prompt that its tenant's bucket can never hold is taken
   // when the bucket is full. A refused one uses nothing of its tenant's limits.
   [[nodiscard]] std::optional<AdmissionRefusal> on_arrival(const AdmissionRequest& request, Instant now);
-  // Requests that may run now, in order; they count as running from here. Call take_expired first: what is overdue
+  // What may run now, in order; a request counts as running from its first turn on. Call take_expired first: what is overdue
   // would start.
-  [[nodiscard]] std::vector<RequestId> take_startable(Instant now);
-  // Waiting requests whose deadline has passed; forgotten.
+  [[nodiscard]] std::vector<Turn> take_startable(Instant now);
+  // One of the sequences that had their turn is over: its place is free. Unknown ids are ignored, here and below.
+  void on_sequence_over(RequestId id);
+  // One of the sequences of a running request that had no turn yet will need none.
+  void on_sequence_dropped(RequestId id);
+  // Requests of which nothing has started and whose deadline has passed; forgotten.
   [[nodiscard]] std::vector<RequestId> take_expired(Instant now);
   // A running or waiting one is over; `prompt_tokens` computed and `output_tokens` made in all feed the rate (what
   // on_output told of them is not counted again). Unknown ids are ignored.
@@ -116,11 +130,15 @@ class AdmissionQueue {
  private:
   struct Entry {
     AdmissionRequest request;
-    FairQueue::Item item;        // its place in the order
-    double prompt_expected = 0;  // tokens to compute, of the cost of `item`
-    bool running = false;
+    FairQueue::Item item;        // the place in the order, and the cost, of what has had no turn
+    double prompt_expected = 0;  // tokens to compute, of the whole cost
+    std::uint32_t waiting = 0;   // sequences that have had no turn
+    std::uint32_t running = 0;   // that had one and are not over
+    std::uint32_t turns = 0;     // 0: the request waits
+    std::uint64_t charged = 0;   // cost of its turns
     double prompt_counted = 0;  // towards the rate: with the first output, that is when it was computed
     std::uint64_t output_counted = 0;
+    [[nodiscard]] bool is_running() const { return turns > 0; }
   };
   using Entries = std::map<RequestId, Entry>;
 
@@ -130,6 +148,8 @@ class AdmissionQueue {
   [[nodiscard]] std::optional<AdmissionRefusal> refuse_late(const AdmissionRequest& request, Instant now) const;
   [[nodiscard]] double seconds_for(double tokens) const;  // at the measured rate; 1 without one
   void stop_waiting(const AdmissionRequest& request);
+  // The first in order has its turn, with so many of its sequences.
+  void start(Entry& entry, std::uint32_t sequences, Instant now);
   // The end of a running one that used `used` tokens.
   void stop_running(const Entry& entry, double used, Instant now);
   void forget(Entries::iterator entry);

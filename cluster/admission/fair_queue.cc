@@ -88,14 +88,32 @@ FairQueue::Item FairQueue::pop() {
   unlink(flow);
   Flow& state = flow->second;
   const Item item = state.waiting.extract(state.waiting.begin()).mapped();
+  serve(state, item);
+  link(flow);
+  return item;
+}
+
+FairQueue::Item FairQueue::pop_part(std::uint64_t cost) {
+  const auto flow = heads_.at(starts_.first().tie);
+  unlink(flow);
+  Item& rest = flow->second.waiting.begin()->second;
+  HERD_CHECK(cost > 0 && cost < rest.cost, "a part is less than all");
+  Item part = rest;
+  part.cost = cost;
+  rest.cost -= cost;
+  ++classes_.at(part.priority).items;
+  serve(flow->second, part);
+  link(flow);
+  return part;
+}
+
+void FairQueue::serve(Flow& state, const Item& item) {
   Class& of = classes_.at(item.priority);
   of.virtual_time = std::max(of.virtual_time, state.start);
   forget_idle(item.priority, of, kIdleFlowsMax);
   state.backlog -= item.cost;
   state.start += static_cast<double>(item.cost) / state.weight;
   ++state.in_service;
-  link(flow);
-  return item;
 }
 
 void FairQueue::erase(const Item& item) {

@@ -44,6 +44,8 @@ class FairQueue {
   [[nodiscard]] const Item& first() const;  // of a queue that is not empty
   // The first one is now in service.
   Item pop();
+  // A part of the first one, of so much of its cost, is now in service; the rest waits on in its place. 0 < `cost` < its own.
+  Item pop_part(std::uint64_t cost);
   // A waiting item leaves unserved.
   void erase(const Item& item);
   // An item is no longer in service; its cost was `correction` more than said (less: negative).
@@ -81,6 +83,8 @@ class FairQueue {
   void link(Flows::iterator flow);
   void forget_idle(std::int32_t priority, Class& of, std::size_t idle_max);
   void leave(std::int32_t priority);
+  // The flow's tag and its class's time after `item` of it went into service. Between unlink() and link().
+  void serve(Flow& state, const Item& item);
 
   Flows flows_;
   Classes classes_;                                 // with items

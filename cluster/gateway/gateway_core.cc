@@ -77,7 +77,7 @@ void GatewayCore::on_request(const GatewayRequest& request, Instant now, Gateway
   deadlines_.emplace(request.deadline, request.id);
   if (!computes) {
     effects.emplace_back(StartRequest{request.id});
-    open->second.start();
+    open->second.start({});
     end(open, End::kFinished, {}, now, effects);
   }
   advance(now, effects);
@@ -100,23 +100,23 @@ void GatewayCore::on_started(RequestId id, std::vector<step::Submission> choices
     end(request, {.kind = End::kFailed, .why = kPoison, .blames_caller = true, .poison = true}, now, effects);
     return advance(now, effects);
   }
-  for (std::uint32_t i = 0; status.ok() && i < choices.size(); ++i) {
-    const bool first_of_prompt = choices[i].sampling.choice == 0;
-    const auto sequence =
-        dispatcher_.accept(id, i, std::move(choices[i]), request->second.asked().numerics, now);
-    if (sequence) {
-      request->second.add_choice(*sequence, first_of_prompt);
-    } else {
-      status = sequence.error();
-    }
-  }
-  if (status.ok()) {
-    request->second.start();
-    hopes_changed_ |= !dispatcher_.router().may_serve(request->second.asked().numerics);
-  } else {
+  if (!status.ok()) {
     end(request, {.kind = End::kFailed, .why = std::move(status), .blames_caller = true}, now, effects);
+    return advance(now, effects);
   }
+  request->second.start(std::move(choices));
+  hopes_changed_ |= !dispatcher_.router().may_serve(request->second.asked().numerics);
+  run_allowed(request, now, effects);
   advance(now, effects);
+}
+
+void GatewayCore::run_allowed(Requests::iterator request, Instant now, GatewayEffects& effects) {
+  OpenRequest& open = request->second;
+  while (auto next = open.take_next()) {
+    const auto sequence = dispatcher_.accept(request->first, next->choice, std::move(next->submission), open.asked().numerics, now);
+    if (!sequence) return end(request, End::kFailed, sequence.error(), now, effects);
+    open.run(next->choice, *sequence);
+  }
 }
 
 void GatewayCore::on_consumed(RequestId request, std::size_t deltas) {
@@ -126,6 +126,11 @@ void GatewayCore::on_consumed(RequestId request, std::size_t deltas) {
 void GatewayCore::on_choice_stopped(RequestId id, std::uint32_t choice, Instant now, GatewayEffects& effects) {
   const auto request = requests_.find(id);
   if (request == requests_.end()) return;
+  if (request->second.drop(choice)) {
+    admission_.on_sequence_dropped(id);
+    if (request->second.open_choices() == 0) end(request, End::kFinished, {}, now, effects);
+    return advance(now, effects);
+  }
   const SequenceId sequence = request->second.sequence_of(choice);
   if (sequence.value == 0) return;  // it ended by itself meanwhile
   dispatcher_.stop(sequence, RequestLedger::End::kFinished, effects);
@@ -188,6 +193,7 @@ void GatewayCore::deliver(Requests::iterator request, RequestLedger::Verdict ver
 
 void GatewayCore::close_choice(Requests::iterator request, std::uint32_t choice, Instant now, GatewayEffects& effects) {
   request->second.close_choice(choice);
+  admission_.on_sequence_over(request->first);
   if (request->second.open_choices() == 0) end(request, End::kFinished, {}, now, effects);
 }
 
@@ -257,8 +263,14 @@ void GatewayCore::end_hopeless(Instant now, GatewayEffects& effects) {
   end(dispatcher_.hopeless(), now, effects);
   for (auto next = requests_.begin(); next != requests_.end();) {
     const auto request = next++;
-    if (request->second.started() || dispatcher_.router().may_serve(request->second.asked().numerics)) continue;
+    const bool started = request->second.started();
+    if (started && !request->second.holds_back()) continue;  // whether its sequences have hope is the dispatcher's to say
+    if (dispatcher_.router().may_serve(request->second.asked().numerics)) continue;
     const GatewayRequest asked = request->second.asked();
+    if (started) {
+      end(request, End::kFailed, {StatusCode::kAborted, no_replica_for(asked.numerics)}, now, effects);
+      continue;
+    }
     admission_.on_refused(asked.id, now);
     starting_.erase(asked.id);
     deadlines_.erase({asked.deadline, asked.id});
@@ -297,10 +309,22 @@ void GatewayCore::start_waiting(Instant now, GatewayEffects& effects) {
   // What started without a replica would only be parked, in the order of its arrival; in the queue tenants and priorities
   // keep theirs.
   if (!dispatcher_.router().serves()) return;
-  for (const RequestId id : admission_.take_startable(now)) {
-    effects.emplace_back(StartRequest{id});
-    starting_.insert(id);
+  bool more_run = false;
+  for (auto turns = admission_.take_startable(now); !turns.empty(); turns = admission_.take_startable(now)) {
+    for (const admission::Turn& turn : turns) {
+      const auto request = requests_.find(turn.request);
+      request->second.allow(turn.sequences);
+      if (request->second.started()) {
+        run_allowed(request, now, effects);
+        more_run = true;
+      } else if (starting_.insert(turn.request).second) {
+        effects.emplace_back(StartRequest{turn.request});
+      }
+    }
   }
+  if (!more_run) return;
+  dispatcher_.route(now, effects);
+  admission_.set_parked(dispatcher_.parked());
 }
 
 void GatewayCore::say_wake(Instant now, GatewayEffects& effects) {

@@ -125,6 +125,8 @@ class GatewayCore {
   void say_wake(Instant now, GatewayEffects& effects);
   void on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta, Instant now, GatewayEffects& effects);
   void deliver(Requests::iterator request, RequestLedger::Verdict verdict, Instant now, GatewayEffects& effects);
+  // Its choices that may run and were held back are the dispatcher's from here on. Ends the request where one is not accepted.
+  void run_allowed(Requests::iterator request, Instant now, GatewayEffects& effects);
   void close_choice(Requests::iterator request, std::uint32_t choice, Instant now, GatewayEffects& effects);
   void end(const std::vector<Dispatcher::Failure>& failures, Instant now, GatewayEffects& effects);
   // Stops what runs of it, says how it ended, and forgets it.

@@ -1,14 +1,37 @@
 #include "cluster/gateway/open_request.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels/check.h"
 
 namespace herd::gateway {
 
-void OpenRequest::add_choice(SequenceId sequence, bool first_of_prompt) {
-  choices_.push_back({.sequence = sequence, .first_of_prompt = first_of_prompt});
-  ++open_choices_;
+void OpenRequest::start(std::vector<step::Submission> choices) {
+  started_ = true;
+  for (step::Submission& choice : choices) {
+    const bool first_of_prompt = choice.sampling.choice == 0;
+    choices_.push_back({.sequence = {}, .held = std::move(choice), .first_of_prompt = first_of_prompt});
+  }
+  held_ = open_choices_ = choices_.size();
+}
+
+std::optional<OpenRequest::Next> OpenRequest::take_next() {
+  if (allowed_ == 0 || held_ == 0) return std::nullopt;
+  while (!choices_[next_].held) ++next_;
+  --allowed_;
+  --held_;
+  Next next{.choice = static_cast<std::uint32_t>(next_), .submission = std::move(*choices_[next_].held)};
+  choices_[next_].held.reset();
+  return next;
+}
+
+bool OpenRequest::drop(std::uint32_t choice) {
+  if (choice >= choices_.size() || !choices_[choice].held) return false;
+  choices_[choice].held.reset();
+  --held_;
+  --open_choices_;
+  return true;
 }
 
 SequenceId OpenRequest::sequence_of(std::uint32_t choice) const {

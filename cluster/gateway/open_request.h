@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "cluster/gateway/gateway_effects.h"
@@ -18,10 +19,21 @@ class OpenRequest {
   // Its choices were handed over.
   [[nodiscard]] bool started() const { return started_; }
 
-  // Its turn came; add each choice in order.
-  void start() { started_ = true; }
-  void add_choice(SequenceId sequence, bool first_of_prompt);
-  // 0: that choice is over, or there is none.
+  // Its turn came: these are its choices, in order, and all of them are open. They are held back until each may run.
+  void start(std::vector<step::Submission> choices);
+  // So many more of them may run; also before start().
+  void allow(std::uint32_t choices) { allowed_ += choices; }
+  // The next choice that may run and is held back; nullopt: none.
+  struct Next {
+    std::uint32_t choice = 0;
+    step::Submission submission;
+  };
+  [[nodiscard]] std::optional<Next> take_next();
+  void run(std::uint32_t choice, SequenceId sequence) { choices_.at(choice).sequence = sequence; }
+  // The choice is over before it ran. False: it is not held back.
+  bool drop(std::uint32_t choice);
+  [[nodiscard]] bool holds_back() const { return held_ > 0; }
+  // 0: that choice is over or held back, or there is none.
   [[nodiscard]] SequenceId sequence_of(std::uint32_t choice) const;
   [[nodiscard]] std::vector<SequenceId> open_sequences() const;  // in order of the choices
   [[nodiscard]] std::size_t open_choices() const { return open_choices_; }
@@ -39,7 +51,8 @@ class OpenRequest {
 
  private:
   struct Choice {
-    SequenceId sequence;  // 0: over
+    SequenceId sequence;  // 0: over, or held back
+    std::optional<step::Submission> held{};
     bool first_of_prompt = false;
     bool delivered = false;  // something
   };
@@ -47,6 +60,9 @@ class OpenRequest {
   GatewayRequest asked_;
   bool started_ = false;
   std::vector<Choice> choices_;
+  std::size_t next_ = 0;    // no choice before it is held back
+  std::size_t held_ = 0;    // choices
+  std::size_t allowed_ = 0; // of these, that may run
   std::size_t open_choices_ = 0;
   std::uint64_t delivered_ = 0;  // deltas
   std::uint64_t consumed_ = 0;

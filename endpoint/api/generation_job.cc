@@ -23,6 +23,14 @@ constexpr std::size_t kCredit = std::size_t{1} << 16;
 // More seconds than any request takes, so few that an Instant holds them.
 constexpr double kForever_s = 1e9;
 
+// For a client that has the token of this event, and later ones.
+void leave_the_end(openai::ChunkReport& chunk) {
+  chunk.text = {};
+  chunk.tokens = {};
+  chunk.token_ids = {};
+  chunk.prompt_token_ids = nullptr;
+}
+
 }  // namespace
 
 GenerationJob::GenerationJob(RequestId id, GenerationRequest request, std::shared_ptr<http::HttpResponder> responder,
@@ -254,12 +262,9 @@ void GenerationJob::send_token(std::size_t index, const TokenDelta& delta, const
     choice.done = true;
     --open_choices_;
     finish_reason_ = chunk.finish_reason;
-    if (answer_.ends_early(index)) {  // the client has this token and more: it hears of the end alone
+    if (answer_.ends_early(index)) {
       skipped = false;
-      chunk.text = {};
-      chunk.tokens = {};
-      chunk.token_ids = {};
-      chunk.prompt_token_ids = nullptr;
+      leave_the_end(chunk);
     }
   }
   const openai::Usage so_far = usage_so_far(choice);

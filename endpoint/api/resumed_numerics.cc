@@ -25,8 +25,9 @@ openai::ApiExpected<routing::NumericsId> resumed_numerics(const routing::Cluster
     return openai::refuse(openai::overloaded("replicas of the cluster are being made, and it is not known yet whether they make the "
                                              "bytes of this stream; try again later", 1));
   return openai::refuse(openai::bad_field(
-      "Last-Event-ID", "Last-Event-ID: this stream was made under numerics " + text::hex(stream) + ", the replicas of this cluster compute under " +
-                           others + ": other weights or arithmetic would go on with other text; ask anew, without Last-Event-ID"));
+      "Last-Event-ID", "Last-Event-ID: this stream was made under numerics " + text::hex(stream) +
+                           ", the replicas of this cluster compute under " + others +
+                           ": other weights or arithmetic would go on with other text; ask anew, without Last-Event-ID"));
 }
 
 }  // namespace herd::api

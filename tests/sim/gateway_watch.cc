@@ -525,6 +525,15 @@ void GatewayWatch::check_parked() {
     const ReplicaId replica = of.on.generation.replica;
     if (++running[replica] >= room) full_[replica] = world_.now();
   }
+  // A choice that was never sent may wait for one of the places that others have, whatever room a replica has.
+  const auto was_sent = [this](const auto& parked) {
+    return open_.at(parked.first.first)->choices[parked.first.second].attempt.has_value();
+  };
+  if (!running_.empty() || std::ranges::any_of(parked_, was_sent)) {
+    for (auto& parked : parked_) {
+      if (!was_sent(parked)) parked.second = world_.now();
+    }
+  }
   for (const auto& [id, since] : parked_) {
     const SimRequest& request = *open_.at(id.first);
     const SimChoice& choice = request.choices[id.second];

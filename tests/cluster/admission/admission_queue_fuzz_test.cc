@@ -25,9 +25,12 @@ class NaiveAdmission {
     AdmissionRequest request;
     std::int32_t priority = 0;
     std::uint64_t arrival = 0;
-    std::uint64_t cost = 0;
+    std::uint64_t cost = 0;     // of what has had no turn
+    std::uint64_t charged = 0;  // of the turns it had
     double prompt_expected = 0;
-    bool running = false;
+    std::uint32_t left = 0;     // sequences without a turn
+    std::uint32_t runs = 0;     // that had one and are not over
+    bool running = false;       // one had a turn
     double prompt_counted = 0;
     std::uint64_t output_counted = 0;
   };
@@ -53,20 +56,20 @@ class NaiveAdmission {
     return sum([](const Request& r) { return r.running ? 0 : r.request.prompt_tokens; });
   }
   [[nodiscard]] std::uint64_t running_sequences() const {
-    return sum([](const Request& r) { return r.running ? r.request.sequences : 0U; });
+    return sum([](const Request& r) { return r.runs; });
   }
   // The first waiting one of a flow; null: none waits.
   [[nodiscard]] const Request* head(std::int32_t priority, TenantId tenant) const {
     const Request* first = nullptr;
     for (const Request& r : requests) {
-      if (r.running || r.priority != priority || r.request.tenant != tenant) continue;
+      if (r.left == 0 || r.priority != priority || r.request.tenant != tenant) continue;
       if (first == nullptr || r.arrival < first->arrival) first = &r;
     }
     return first;
   }
   [[nodiscard]] std::uint64_t backlog(std::int32_t priority, TenantId tenant) const {
     return sum([&](const Request& r) {
-      return !r.running && r.priority == priority && r.request.tenant == tenant ? r.cost : 0;
+      return r.left > 0 && r.priority == priority && r.request.tenant == tenant ? r.cost : 0;
     });
   }
   [[nodiscard]] const Request* first() const {
@@ -129,25 +132,33 @@ class NaiveAdmission {
     t.prompt.take(static_cast<double>(request.prompt_tokens), {t.limits.prompt_tokens_per_minute}, now);
     Request r{.request = request, .priority = config.priorities ? request.priority : 0, .arrival = ++arrivals};
     r.prompt_expected = meter.forecast_prompt(request.prompt_tokens);
+    r.left = request.sequences;
     r.cost = static_cast<std::uint64_t>(std::max(
-        1.0, std::ceil(r.prompt_expected + meter.forecast_output(request.sequences, request.output_tokens_max))));
+        static_cast<double>(request.sequences), std::ceil(r.prompt_expected + meter.forecast_output(request.sequences, request.output_tokens_max))));
     Flow& flow = flows[{r.priority, request.tenant}];
     if (head(r.priority, request.tenant) == nullptr) flow.start = std::max(flow.start, virtual_time[r.priority]);
     flow.weight = t.limits.weight;
     requests.push_back(r);
   }
-  std::vector<RequestId> startable(Instant now) {
-    std::vector<RequestId> started;
+  std::vector<Turn> startable(Instant now) {
+    std::vector<Turn> started;
     for (const Request* one = first(); one != nullptr; one = first()) {
       const bool some_run = count([](const Request& r) { return r.running; }) > 0;
-      if (some_run && running_sequences() + one->request.sequences > config.running_sequences_max) break;
+      const std::uint64_t free = config.running_sequences_max - running_sequences();
+      if (free == 0) break;
       Request& r = requests[one - requests.data()];
       Flow& flow = flows.at({r.priority, r.request.tenant});
       virtual_time[r.priority] = std::max(virtual_time[r.priority], flow.start);
-      flow.start += static_cast<double>(r.cost) / flow.weight;
+      const auto part = static_cast<std::uint32_t>(std::min<std::uint64_t>(free, r.left));
+      const std::uint64_t cost = r.cost * part / r.left;
+      flow.start += static_cast<double>(cost) / flow.weight;
       r.running = true;
+      r.left -= part;
+      r.runs += part;
+      r.cost -= cost;
+      r.charged += cost;
       if (!some_run) meter.set_busy(true, now);
-      started.push_back(r.request.id);
+      started.push_back({r.request.id, part});
     }
     return started;
   }
@@ -190,6 +201,14 @@ class NaiveAdmission {
   void cancel(RequestId id, Instant now) {
     if (const Request* r = find(id)) remove(id, r->prompt_expected + static_cast<double>(r->output_counted), now);
   }
+  void over(RequestId id) {
+    Request* r = find(id);
+    if (r != nullptr && r->runs > 0) --r->runs;
+  }
+  void drop(RequestId id) {
+    Request* r = find(id);
+    if (r != nullptr && r->running && r->left > 0) --r->left;
+  }
   // `used`: of a running one.
   void remove(RequestId id, double used, Instant now) {
     Request* found = find(id);
@@ -197,7 +216,7 @@ class NaiveAdmission {
     const Request r = *found;
     requests.erase(requests.begin() + (found - requests.data()));
     Flow& flow = flows.at({r.priority, r.request.tenant});
-    if (r.running) flow.start += (std::ceil(used) - static_cast<double>(r.cost)) / flow.weight;
+    if (r.running) flow.start += (std::ceil(used) - static_cast<double>(r.charged)) / flow.weight;
     if (r.running && count([](const Request& other) { return other.running; }) == 0) meter.set_busy(false, now);
     if (count([&](const Request& other) { return other.priority == r.priority; }) > 0) return;
     virtual_time.erase(r.priority);
@@ -253,11 +272,21 @@ class Comparison {
     return model_.requests[below(model_.requests.size())].request.id;
   }
   void step() {
-    switch (below(10)) {
+    switch (below(12)) {
       case 0:
       case 1:
       case 2:
         return arrive();
+      case 10:
+      case 11: {
+        const RequestId id = some_id();
+        if (below(4) != 0) {
+          queue_.on_sequence_over(id);
+          return model_.over(id);
+        }
+        queue_.on_sequence_dropped(id);
+        return model_.drop(id);
+      }
       case 3:
       case 4:
         return start();
@@ -334,7 +363,7 @@ class Comparison {
   // Some of what runs has lost its replicas, now and then.
   void park() {
     model_.parked = {};
-    const std::size_t running = model_.requests.size() - static_cast<std::size_t>(model_.count(NaiveAdmission::waits));
+    const auto running = static_cast<std::size_t>(model_.count([](const NaiveAdmission::Request& r) { return r.runs > 0; }));
     if (running > 0 && below(3) == 0) {
       model_.parked.requests = 1 + below(running);
       model_.parked.sequences = model_.parked.requests + below(model_.running_sequences() - model_.parked.requests + 1);
@@ -416,9 +445,9 @@ TEST(AdmissionQueueFuzz, SharesByWeightWhateverOneTenantFloods) {
           owner[ids] = who;
         }
       }
-      for (const RequestId id : queue.take_startable({step})) {
-        --waiting[owner[id.value]];
-        running.push_back(id.value);
+      for (const Turn& turn : queue.take_startable({step})) {
+        --waiting[owner[turn.request.value]];
+        running.push_back(turn.request.value);
       }
       ASSERT_FALSE(running.empty());
       const std::size_t done = random() % running.size();

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace herd::admission {
@@ -13,6 +14,7 @@ namespace {
 
 using Reason = AdmissionRefusal::Reason;
 using Ids = std::vector<std::uint64_t>;
+using Turns = std::vector<std::pair<std::uint64_t, std::uint32_t>>;  // request, sequences
 
 // Seconds of the test; some things have happened before 0.
 constexpr Instant later(double seconds) { return {static_cast<std::int64_t>((seconds + 1000) * 1e9)}; }
@@ -52,9 +54,15 @@ struct Driver {
   }
   Ids start(double now = 0) {
     Ids started;
-    for (const RequestId id : queue.take_startable(later(now))) started.push_back(id.value);
+    for (const Turn& turn : queue.take_startable(later(now))) started.push_back(turn.request.value);
     queue.check_integrity();
     return started;
+  }
+  Turns turns(double now = 0) {
+    Turns had;
+    for (const Turn& turn : queue.take_startable(later(now))) had.emplace_back(turn.request.value, turn.sequences);
+    queue.check_integrity();
+    return had;
   }
   // Finishes each as it starts, until nothing waits.
   Ids run_all() {
@@ -151,25 +159,62 @@ TEST_F(AdmissionQueueFourSequences, StartsAsManySequencesAsMayRun) {
   EXPECT_EQ(start(), Ids{3});
 }
 
-TEST_F(AdmissionQueueFourSequences, LetsNobodyOvertakeTheFirst) {
+TEST_F(AdmissionQueueFourSequences, LetsNobodyOfATenantOvertakeItsFirst) {
   EXPECT_FALSE(arrive({.sequences = 3}));
   EXPECT_FALSE(arrive({.sequences = 2}));
   EXPECT_FALSE(arrive({.sequences = 1}));
-  EXPECT_EQ(start(), Ids{1});
+  EXPECT_EQ(turns(), (Turns{{1, 3}, {2, 1}})) << "the second has the place that is left";
+  EXPECT_EQ(turns(), Turns{});
   queue.on_finished(RequestId(1), 10, 0, later(1));
-  EXPECT_EQ(start(), (Ids{2, 3}));
+  EXPECT_EQ(turns(), (Turns{{2, 1}, {3, 1}}));
+  EXPECT_EQ(queue.stats().running_sequences, 3U);
 }
 
-TEST_F(AdmissionQueueFourSequences, RunsALargerRequestAlone) {
+TEST_F(AdmissionQueueFourSequences, ALargerRequestHasThePlacesThatAreFreeAndEachAgainAsItIsGivenBack) {
   EXPECT_FALSE(arrive({.sequences = 1}));
-  EXPECT_FALSE(arrive({.sequences = 9}));
-  EXPECT_FALSE(arrive({.sequences = 1}));
-  EXPECT_EQ(start(), Ids{1});
+  EXPECT_FALSE(arrive({.sequences = 6}));
+  EXPECT_EQ(turns(), (Turns{{1, 1}, {2, 3}}));
+  EXPECT_EQ(queue.stats().waiting, 0U) << "what has begun does not wait in the queue";
+  queue.on_sequence_over(RequestId(2));
+  EXPECT_EQ(queue.stats().running_sequences, 3U);
+  EXPECT_EQ(turns(), (Turns{{2, 1}}));
   queue.on_finished(RequestId(1), 10, 0, later(1));
-  EXPECT_EQ(start(), Ids{2});
-  EXPECT_EQ(start(), Ids{});
+  queue.on_sequence_over(RequestId(2));
+  EXPECT_EQ(turns(), (Turns{{2, 2}}));
+  for (int i = 0; i < 4; ++i) queue.on_sequence_over(RequestId(2));
+  queue.check_integrity();
   queue.on_finished(RequestId(2), 10, 0, later(2));
-  EXPECT_EQ(start(), Ids{3});
+  EXPECT_EQ(queue.stats().running, 0U);
+}
+
+// A request of many sequences holds every place. Each that it gives back is for who has had less.
+TEST_F(AdmissionQueueFourSequences, ALargeRequestKeepsNobodyWaitingUntilItEnds) {
+  EXPECT_FALSE(arrive({.tenant = 1, .prompt = 100, .sequences = 100}));
+  EXPECT_EQ(turns(), (Turns{{1, 4}}));
+  EXPECT_FALSE(arrive({.tenant = 2}));
+  EXPECT_FALSE(arrive({.tenant = 2}));
+  queue.on_sequence_over(RequestId(1));
+  EXPECT_EQ(turns(), (Turns{{2, 1}}));
+  queue.on_finished(RequestId(2), 10, 0, later(1));
+  EXPECT_EQ(turns().size(), 1U) << "the place is used, whoever's turn it is";
+  queue.on_cancelled(RequestId(1), later(2));
+  queue.check_integrity();
+  queue.on_finished(RequestId(3), 10, 0, later(3));
+  EXPECT_EQ(queue.stats().running + queue.stats().waiting, 0U);
+}
+
+TEST_F(AdmissionQueueFourSequences, SequencesThatNobodyWantsAnyMoreNeedNoTurn) {
+  EXPECT_FALSE(arrive({.sequences = 6}));
+  EXPECT_EQ(turns(), (Turns{{1, 4}}));
+  queue.on_sequence_dropped(RequestId(1));
+  queue.on_sequence_dropped(RequestId(1));
+  queue.check_integrity();
+  for (int i = 0; i < 4; ++i) queue.on_sequence_over(RequestId(1));
+  EXPECT_EQ(turns(), Turns{});
+  queue.on_sequence_over(RequestId(1));  // none is left
+  queue.on_sequence_dropped(RequestId(1));
+  queue.on_finished(RequestId(1), 10, 0, later(1));
+  queue.check_integrity();
 }
 
 // The machine's limits

@@ -14,6 +14,7 @@ using End = RequestEnd::Kind;
 using Reason = admission::AdmissionRefusal::Reason;
 
 struct GatewayCoreTest : testing::Test, Gateway {
+  explicit GatewayCoreTest(const GatewayConfig& config = gateway_config()) : Gateway(config) {}
   [[nodiscard]] std::vector<std::pair<std::uint64_t, End>> ended() const {
     std::vector<std::pair<std::uint64_t, End>> found;
     for (const auto& end : ends()) found.emplace_back(end.request.value, end.end.kind);
@@ -289,6 +290,78 @@ TEST_F(GatewayCoreTest, ParkedOnesCountAgainstTheWaitingBounds) {
   EXPECT_EQ(small.ends()[0].end.refusal->reason, Reason::kQueueRequests);
   EXPECT_FALSE(small.ends()[0].end.started);
   EXPECT_TRUE(small.core.refuses_now(admission::TenantId(1), small.now).has_value());
+}
+
+// One of many choices: as many run as there are places, and what waits for a place is not a reason to keep others waiting.
+struct GatewayWithTwoPlaces : GatewayCoreTest {
+  static GatewayConfig with_two_places() {
+    auto config = gateway_config();
+    config.admission.running_sequences_max = 2;
+    return config;
+  }
+  GatewayWithTwoPlaces() : GatewayCoreTest(with_two_places()) { view({replica(0)}); }
+  [[nodiscard]] std::vector<std::pair<std::uint64_t, std::uint32_t>> ran() const {
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> found;
+    for (const RunOn& run : runs()) found.emplace_back(run.request.value, run.choice);
+    return found;
+  }
+};
+
+TEST_F(GatewayWithTwoPlaces, AChoiceThatEndsGivesItsPlaceToWhoseTurnItIs) {
+  auto wide = request(1, 5);
+  wide.prompt_tokens = 300;
+  ask(wide);
+  auto other = request(2);
+  other.tenant = admission::TenantId(2);
+  ask(other);
+  using Ran = std::vector<std::pair<std::uint64_t, std::uint32_t>>;
+  EXPECT_EQ(ran(), (Ran{{1, 0}, {1, 1}}));
+  answer(0, token(0, 0, FinishReason::kStop));
+  EXPECT_EQ(ran(), (Ran{{1, 0}, {1, 1}, {2, 0}})) << "the other tenant, though the first has choices left";
+  answer(2, token(2, 0, FinishReason::kStop));
+  EXPECT_EQ(ended(), (Ended{{2, End::kFinished}}));
+  for (std::size_t run = 1; run < 6; ++run) {
+    if (run != 2) answer(run, token(run, 0, FinishReason::kStop));
+  }
+  EXPECT_EQ(ran(), (Ran{{1, 0}, {1, 1}, {2, 0}, {1, 2}, {1, 3}, {1, 4}})) << "each once, in order";
+  EXPECT_EQ(ended(), (Ended{{2, End::kFinished}, {1, End::kFinished}}));
+  EXPECT_EQ(core.admission().running_sequences, 0U);
+}
+
+TEST_F(GatewayWithTwoPlaces, AChoiceThatIsStoppedBeforeItRanNeverRuns) {
+  ask(1, 4);
+  stop_choice(1, 2);
+  answer(0, token(0, 0, FinishReason::kStop));
+  answer(1, token(1, 0, FinishReason::kStop));
+  ASSERT_EQ(runs().size(), 3U);
+  EXPECT_EQ(runs()[2].choice, 3U);
+  answer(2, token(2, 0, FinishReason::kStop));
+  EXPECT_EQ(ended(), (Ended{{1, End::kFinished}}));
+}
+
+TEST_F(GatewayWithTwoPlaces, WhatWaitsForAPlaceEndsWithItsRequest) {
+  auto wide = request(1, 4);
+  wide.deadline = seconds(5);
+  ask(wide);
+  timer_at(seconds(5));
+  EXPECT_EQ(ended(), (Ended{{1, End::kTimedOut}}));
+  ask(2, 4);
+  gone(2);
+  EXPECT_EQ(ended().back(), (std::pair{2UL, End::kGone}));
+  EXPECT_EQ(stops().size(), 4U) << "of the choices that ran";
+  EXPECT_EQ(core.admission().running + core.admission().waiting, 0U);
+}
+
+TEST_F(GatewayWithTwoPlaces, WithoutHopeChoicesThatWaitForAPlaceEndToo) {
+  ask(1, 4);
+  lose(generation(0), LossCause::kKilled);
+  stop_choice(1, 0);
+  stop_choice(1, 1);
+  EXPECT_TRUE(ended().empty()) << "the replica may return";
+  auto lost = replica(0, 1, ReplicaState::kLost);
+  lost.returns = false;
+  view({lost});
+  EXPECT_EQ(ended(), (Ended{{1, End::kFailed}}));
 }
 
 TEST_F(GatewayCoreTest, NewRequestsQueueWhileAReplicaCanComeBack) {

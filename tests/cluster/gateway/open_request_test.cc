@@ -16,6 +16,15 @@ TokenDelta token(std::uint32_t cached = 0, FinishReason finish = FinishReason::k
   return delta;
 }
 
+std::vector<step::Submission> four_choices() {
+  std::vector<step::Submission> choices(4);
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    choices[i].sampling.choice = i % 2;
+    choices[i].max_tokens = i;
+  }
+  return choices;
+}
+
 // Two prompts of 100 tokens with two choices each.
 OpenRequest two_prompts(std::size_t credit = 10) {
   GatewayRequest asked;
@@ -23,8 +32,9 @@ OpenRequest two_prompts(std::size_t credit = 10) {
   asked.prompt_tokens = 200;
   asked.credit = credit;
   OpenRequest request(asked);
-  request.start();
-  for (std::uint64_t i = 0; i < 4; ++i) request.add_choice(SequenceId(10 + i), i % 2 == 0);
+  request.start(four_choices());
+  request.allow(4);
+  while (const auto next = request.take_next()) request.run(next->choice, SequenceId(10 + next->choice));
   return request;
 }
 
@@ -60,6 +70,33 @@ TEST(OpenRequest, CreditIsOfDeltasThatEndNothing) {
   EXPECT_TRUE(request.has_credit());
   request.on_delivered(1, token());
   EXPECT_FALSE(request.has_credit()) << "nobody gets credit for what was not delivered";
+}
+
+TEST(OpenRequest, ChoicesRunInOrderAsManyAsMay) {
+  GatewayRequest asked;
+  asked.sequences = 4;
+  OpenRequest request(asked);
+  request.allow(1);  // its turn came, and the submissions follow
+  EXPECT_FALSE(request.take_next());
+  request.start(four_choices());
+  EXPECT_EQ(request.open_choices(), 4U);
+  const auto first = request.take_next();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->choice, 0U);
+  request.run(0, SequenceId(10));
+  EXPECT_FALSE(request.take_next()) << "the others have no place yet";
+  EXPECT_TRUE(request.holds_back());
+  EXPECT_TRUE(request.drop(1)) << "nobody wants it any more";
+  EXPECT_FALSE(request.drop(1));
+  EXPECT_FALSE(request.drop(0)) << "it runs";
+  EXPECT_FALSE(request.drop(9));
+  EXPECT_EQ(request.open_choices(), 3U);
+  request.allow(2);
+  EXPECT_EQ(request.take_next()->submission.max_tokens, 2U);
+  EXPECT_EQ(request.take_next()->choice, 3U);
+  EXPECT_FALSE(request.holds_back());
+  EXPECT_FALSE(request.take_next());
+  EXPECT_EQ(request.open_sequences(), std::vector{SequenceId(10)});
 }
 
 TEST(OpenRequest, AChoiceIsOpenUntilItIsClosed) {

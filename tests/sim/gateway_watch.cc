@@ -357,13 +357,14 @@ void GatewayWatch::check_failed(const SimRequest& request, const RequestEnd& end
   violate(request, "failed without a fault of its own: " + end.why.message());
 }
 
-GatewayWatch::Queue GatewayWatch::queue() const {
+GatewayWatch::Queue GatewayWatch::queue(bool with_unsent) const {
   Queue queue;
   for (const auto& [id, request] : open_) {
     const bool waiting = request->state == SimRequest::State::kWaiting;
     bool parked = false;
     for (const SimChoice& choice : request->choices) {
       if (waiting || !parked_.contains({id, choice.number})) continue;
+      if (!with_unsent && !choice.attempt) continue;
       parked = true;
       queue.tokens += choice.asked.prompt_tokens + choice.tokens.size();
     }
@@ -380,7 +381,7 @@ void GatewayWatch::check_refused(const SimRequest& request, const RequestEnd& en
   const admission::AdmissionConfig& config = world_.options.admission;
   const admission::TenantLimits limits = tenant_limits(world_.options, request.asked.tenant);
   const TenantUse& use = tenants_[request.asked.tenant];
-  const Queue queue = this->queue();  // with this one
+  const Queue queue = this->queue(true);  // with this one
   const bool quota_used = limits.requests_per_minute > 0 || limits.prompt_tokens_per_minute > 0 ||
                           limits.output_tokens_per_minute > 0 || limits.in_flight_max > 0;
   // Whatever its key was charged for is open or has ended without a refusal.
@@ -437,7 +438,7 @@ void GatewayWatch::check_refused(const SimRequest& request, const RequestEnd& en
 // The bounds hold for whatever was let in, this one included.
 void GatewayWatch::check_taken(const SimRequest& request) {
   const admission::AdmissionConfig& config = world_.options.admission;
-  const Queue queue = this->queue();
+  const Queue queue = this->queue(false);
   if (queue.requests > config.queue_requests_max)
     violate(request, "taken, though " + std::to_string(queue.requests) + " requests wait");
   if (queue.requests > 1 && queue.tokens > config.queue_tokens_max)

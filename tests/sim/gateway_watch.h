@@ -85,7 +85,9 @@ class GatewayWatch {
   };
   using ChoiceId = std::pair<RequestId, std::uint32_t>;
 
-  [[nodiscard]] Queue queue() const;  // waiting and parked
+  // What waits, as far as can be seen from outside. A choice of a started request that was never sent may be parked, which counts, or may
+  // have no place yet, which does not: `with_unsent` counts it.
+  [[nodiscard]] Queue queue(bool with_unsent) const;  // waiting and parked
   void park(const SimChoice& choice);
   template <class Gone>
   void move_if(Gone gone);

@@ -27,6 +27,8 @@ void AdminHandler::open(AdminPages pages) {
   pages_ = std::move(pages);
 }
 
+bool AdminHandler::answers_over_limit(const HttpRequestHead& head) const { return is_page(head.path); }
+
 std::optional<HttpResponse> AdminHandler::on_head(const HttpRequestHead& head) {
   if (!head.absolute && head.host && !hosts_.allow(*head.host, head.listener))
     return text_answer(421, "the request names a host that is not this process");

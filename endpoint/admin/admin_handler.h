@@ -28,6 +28,7 @@ class AdminHandler final : public http::HttpHandler {
   // Nothing of the pages is called any more when this returns.
   void close() { open({}); }
 
+  bool answers_over_limit(const http::HttpRequestHead& head) const override;
   std::optional<http::HttpResponse> on_head(const http::HttpRequestHead& head) override;
   void on_request(http::HttpRequest request, std::shared_ptr<http::HttpResponder> responder,
                   std::function<void()>& on_gone) override;

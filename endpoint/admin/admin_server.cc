@@ -5,7 +5,7 @@
 namespace herd::admin {
 namespace {
 
-// Probes and scrapers are few; what else comes is turned away early.
+// Probes and scrapers are few. Beyond this many a connection is for one request (HttpLimits::connections).
 constexpr std::size_t kConnectionsMax = 64;
 constexpr std::size_t kBodyBytesMax = 1024;
 

@@ -126,6 +126,12 @@ std::variant<Route, NoSuchRoute, WrongMethod> ApiGateway::route_of(const HttpReq
   return find_route(head.method, head.path);
 }
 
+bool ApiGateway::answers_over_limit(const HttpRequestHead& head) const {
+  const auto found = find_route(head.method, head.path);
+  const Route* route = std::get_if<Route>(&found);
+  return route != nullptr && is_probe(*route);
+}
+
 std::optional<HttpResponse> ApiGateway::on_head(const HttpRequestHead& head) {
   if (head.method == "OPTIONS") return headers_.preflight(head);
   const auto found = route_of(head);

@@ -51,6 +51,7 @@ class ApiGateway final : public http::HttpHandler {
              const http::HttpServer* server = nullptr);
   ~ApiGateway() override;  // stop()
 
+  bool answers_over_limit(const http::HttpRequestHead& head) const override;
   std::optional<http::HttpResponse> on_head(const http::HttpRequestHead& head) override;
   void on_request(http::HttpRequest request, std::shared_ptr<http::HttpResponder> responder,
                   std::function<void()>& on_gone) override;

@@ -24,6 +24,13 @@ http::HttpResponse FrontDoor::loading(const http::HttpRequestHead& head) const {
   return error_answer(openai::overloaded("the model is being loaded", 1), headers_.of(head));
 }
 
+bool FrontDoor::answers_over_limit(const http::HttpRequestHead& head) const {
+  if (const http::HttpHandler* handler = handler_) return handler->answers_over_limit(head);
+  const auto found = find_route(head.method, head.path);
+  const Route* route = std::get_if<Route>(&found);
+  return route != nullptr && is_probe(*route);
+}
+
 std::optional<http::HttpResponse> FrontDoor::on_head(const http::HttpRequestHead& head) {
   // 421: RFC 9110, 7.4, has a status for a request that was not meant for this server. No client repeats it by itself,
   // and none takes it for a matter of keys, as it would a 403.

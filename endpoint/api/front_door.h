@@ -21,6 +21,7 @@ class FrontDoor final : public http::HttpHandler {
   // From now on `handler` answers. It outlives the server.
   void open(http::HttpHandler& handler) { handler_ = &handler; }
 
+  bool answers_over_limit(const http::HttpRequestHead& head) const override;
   std::optional<http::HttpResponse> on_head(const http::HttpRequestHead& head) override;
   void on_request(http::HttpRequest request, std::shared_ptr<http::HttpResponder> responder,
                   std::function<void()>& on_gone) override;

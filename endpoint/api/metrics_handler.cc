@@ -12,6 +12,9 @@ using http::HttpRequestHead;
 using http::HttpResponder;
 using http::HttpResponse;
 
+// It is all that this port is for, and the pool bounds how many are made at once.
+bool MetricsHandler::answers_over_limit(const HttpRequestHead& head) const { return head.path == "/metrics"; }
+
 std::optional<HttpResponse> MetricsHandler::on_head(const HttpRequestHead& head) {
   if (head.method == "OPTIONS") return gateway_.headers().preflight(head);
   std::vector<HttpHeader> headers = gateway_.headers().of(head);

@@ -15,6 +15,7 @@ namespace herd::api {
 class MetricsHandler final : public http::HttpHandler {
  public:
   explicit MetricsHandler(ApiGateway& gateway) : gateway_(gateway), pool_(1, kScrapeBounds) {}
+  bool answers_over_limit(const http::HttpRequestHead& head) const override;
   std::optional<http::HttpResponse> on_head(const http::HttpRequestHead& head) override;
   void on_request(http::HttpRequest request, std::shared_ptr<http::HttpResponder> responder,
                   std::function<void()>& on_gone) override;

@@ -53,9 +53,11 @@ std::string model_of_path(std::string_view path) {
 
 const char* route_path(Route route) { return kRoutes[static_cast<std::size_t>(route)].path; }
 
-bool is_public(Route route) {
-  return route == Route::kHealth || route == Route::kLive || route == Route::kReady || route == Route::kPing || route == Route::kPage;
+bool is_probe(Route route) {
+  return route == Route::kHealth || route == Route::kLive || route == Route::kReady || route == Route::kPing;
 }
+
+bool is_public(Route route) { return is_probe(route) || route == Route::kPage; }
 
 bool takes_json(Route route) {
   return generates(route) || route == Route::kTokenize || route == Route::kDetokenize;

@@ -32,6 +32,8 @@ enum class Route : std::uint8_t {
 // Answered without a key even when keys are set: what supervisors, balancers and start scripts ask, and pages, which hold nothing
 // but themselves.
 [[nodiscard]] bool is_public(Route route);
+// What probes ask to know whether the process lives and is ready; cheap.
+[[nodiscard]] bool is_probe(Route route);
 // Takes a JSON body.
 [[nodiscard]] bool takes_json(Route route);
 // Runs the model: admission applies.

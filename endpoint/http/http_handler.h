@@ -39,6 +39,9 @@ class HttpResponder {
 class HttpHandler {
  public:
   virtual ~HttpHandler() = default;
+  // Whether a request without a body is answered on a connection beyond the server's limits too, where others are told to go: what
+  // probes ask, so that a crowd does not make a process look dead. On an I/O thread, before on_head(); must not wait.
+  [[nodiscard]] virtual bool answers_over_limit(const HttpRequestHead& /*head*/) const { return false; }
   // On an I/O thread, before the body is read; must not wait. A response refuses the request and the body is not
   // waited for (the connection closes after the answer when a body was announced).
   virtual std::optional<HttpResponse> on_head(const HttpRequestHead& head) = 0;

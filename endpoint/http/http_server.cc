@@ -8,6 +8,7 @@
 #include <atomic>
 #include <boost/asio/ssl/stream.hpp>
 #include <csignal>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -26,7 +27,7 @@ using TlsStream = asio::ssl::stream<tcp::socket>;
 
 constexpr int kThreadsMax = 64;
 constexpr std::size_t kBodyBytesMax = 32 * 1024 * 1024;
-constexpr std::size_t kRefusedMax = 128;  // connections over the limit that are being told so
+constexpr std::size_t kOverLimitMax = 128;  // connections over the limit, of which the first makes room for the next one
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr int kAcceptedTogether = 64;  // before others on that thread have their turn
 // Bytes the kernel holds unsent: what waits beyond it waits in the outbox, where it counts as credit.
@@ -224,9 +225,9 @@ class Server final : public HttpServer {
     const bool admitted = counts_.enter(key ? &*key : nullptr);
     if (!admitted) {
       count(shared_.counters.connections_refused);
-      // Told so while few are; a handshake is too dear for it.
-      if (tls_ || refused_open_.load() >= kRefusedMax) return;
-      ++refused_open_;
+      // Those that are to make room may not have ended yet.
+      if (over_limit_open_.load() >= 2 * kOverLimitMax) return;
+      ++over_limit_open_;
     }
     error_code ignored;
     socket.non_blocking(true, ignored);
@@ -239,11 +240,11 @@ class Server final : public HttpServer {
       if (admitted) {
         counts_.leave(key ? &*key : nullptr);
       } else {
-        --refused_open_;
+        --over_limit_open_;
       }
     };
     if (tls_) {
-      begin(thread, TlsStream(std::move(socket), *tls_), peer, false, std::move(on_closed));
+      begin(thread, TlsStream(std::move(socket), *tls_), peer, !admitted, std::move(on_closed));
     } else {
       begin(thread, std::move(socket), peer, !admitted, std::move(on_closed));
     }
@@ -254,18 +255,37 @@ class Server final : public HttpServer {
              std::function<void()> on_closed) {
     auto connection = std::make_shared<Connection<Stream>>(thread, std::move(stream), shared_, address_text(peer),
                                                            over_limit, std::move(on_closed));
+    if (over_limit) make_room_for(thread, connection);
     asio::dispatch(thread->context, [connection] { connection->start(); });
   }
+
+  // A connection over the limit is the newest of them: the oldest one goes where there are too many.
+  void make_room_for(const std::shared_ptr<IoThread>& thread, const std::shared_ptr<ThreadConnection>& newest) {
+    std::erase_if(over_limit_, [](const OverLimit& one) { return one.connection.expired(); });
+    over_limit_.push_back({thread, newest});
+    if (over_limit_.size() <= kOverLimitMax) return;
+    const OverLimit oldest = std::move(over_limit_.front());
+    over_limit_.pop_front();
+    asio::post(oldest.thread->context, [weak = oldest.connection] {
+      if (const auto connection = weak.lock()) connection->stop();
+    });
+  }
+
+  struct OverLimit {
+    std::shared_ptr<IoThread> thread;
+    std::weak_ptr<ThreadConnection> connection;
+  };
 
   SessionShared shared_;
   ConnectionCounts counts_;
   const std::string certificate_;  // PEM files; empty: no TLS
   const std::string key_;
-  std::atomic<std::size_t> refused_open_{0};
+  std::atomic<std::size_t> over_limit_open_{0};
   std::vector<std::shared_ptr<IoThread>> threads_;
   std::optional<asio::ssl::context> tls_;  // on threads_[0], as what follows
   std::optional<tcp::acceptor> acceptor_;
   std::optional<asio::steady_timer> accept_pause_;
+  std::deque<OverLimit> over_limit_;  // in the order they came; some may have ended
   std::size_t next_thread_ = 0;
   std::uint16_t port_ = 0;
 

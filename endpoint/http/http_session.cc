@@ -34,7 +34,11 @@ void HttpSession::on_open(Instant now) {
   if (shared_.draining.load(std::memory_order_relaxed)) fate_ = Fate::kClose;
 }
 
-void HttpSession::on_over_limit(Instant now) { refuse(503, "too many connections", now); }
+void HttpSession::on_over_limit(Instant now) {
+  over_limit_ = close_after_ = true;
+  on_open(now);
+  deadline_ = after(now, shared_.limits.head_time);
+}
 
 // --- input ---
 
@@ -105,6 +109,10 @@ bool HttpSession::advance_head(Instant now) {
 }
 
 bool HttpSession::begin_body(Instant now) {
+  if (over_limit_ && (parsed_.has_body() || !shared_.handler->answers_over_limit(parsed_.head))) {
+    refuse(503, "too many connections", now);
+    return false;
+  }
   std::optional<HttpResponse> refusal;
   try {
     refusal = shared_.handler->on_head(parsed_.head);
@@ -114,7 +122,7 @@ bool HttpSession::begin_body(Instant now) {
   }
   if (refusal) {
     count(shared_.counters.requests);
-    answer(std::move(*refusal), parsed_.has_body(), now);
+    answer(std::move(*refusal), over_limit_ || parsed_.has_body(), now);
     return false;
   }
   const std::size_t bytes_max = shared_.body_bytes_max();

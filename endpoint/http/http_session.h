@@ -69,7 +69,7 @@ class HttpSession {
   HttpSession& operator=(const HttpSession&) = delete;
 
   void on_open(Instant now);        // bytes may come (TLS: the handshake is done)
-  void on_over_limit(Instant now);  // instead of on_open: answers 503
+  void on_over_limit(Instant now);  // instead of on_open: one request is answered, and only if the handler answers such ones
   void on_bytes(std::string_view bytes, Instant now);
   void on_end();                // the client's side ended or failed
   void on_outbox(Instant now);  // the answer has news: takes it, if nothing is being written
@@ -130,7 +130,7 @@ class HttpSession {
 
   std::shared_ptr<ResponseOutbox> outbox_;  // of the answer; null for our own
   std::function<void()> on_gone_;
-  bool close_after_ = false;
+  bool over_limit_ = false, close_after_ = false;
   bool discard_input_ = false;  // the connection ends with this answer
   bool answer_ended_ = false;   // nothing will follow what is in out_
   ResponseOutbox::Batch batch_;

@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "tests/endpoint/http/raw_client.h"
 
 namespace herd::admin {
@@ -59,6 +63,16 @@ TEST(AdminServer, TargetsAreThoseOfWhoKnowsThem) {
   EXPECT_EQ(targets.status, 200);
   EXPECT_EQ(targets.body, "[]\n");
   EXPECT_TRUE(targets.has("content-type: application/json"));
+}
+
+// Whoever reaches the port could make the process look dead otherwise.
+TEST(AdminServer, IdleConnectionsDoNotKeepProbesOut) {
+  const auto server = started();
+  server->open({[] { return std::optional<std::string>(); }, [] { return std::string("herd_up 1\n"); }});
+  std::vector<http::RawClient> idle;
+  for (int i = 0; i < 100; ++i) idle.emplace_back(port_of(*server));
+  for (const char* page : {"GET /live", "GET /ready", "GET /metrics"}) EXPECT_EQ(asked(*server, page).status, 200) << page;
+  EXPECT_EQ(asked(*server, "GET /v1/models").status, 503) << "what is not here need not be told to a crowd";
 }
 
 TEST(AdminServer, AnswersNothingElse) {

@@ -121,6 +121,13 @@ TEST_F(ApiGatewayTest, AKeyThatGoesWhileTheBodyComesIsRefused) {
   EXPECT_EQ(cluster_.status()->ledger.accepted, 0U);
 }
 
+TEST_F(ApiGatewayTest, ProbesAreAnsweredBeyondTheLimitsOfConnections) {
+  for (const char* path : {"/live", "/ready", "/health", "/ping"})
+    EXPECT_TRUE(gateway_.answers_over_limit(head_of("GET", path))) << path;
+  for (const char* path : {"/metrics", "/v1/models", "/no/such"})
+    EXPECT_FALSE(gateway_.answers_over_limit(head_of("GET", path))) << path;
+}
+
 TEST_F(ApiGatewayTest, ABodyMustBePlainJson) {
   const http::HttpHeader json{"Content-Type", "application/json"};
   for (const char* coding : {"gzip", "br", "deflate", "zstd", "GZIP", "identity, gzip", "x-unheard-of"}) {

@@ -57,6 +57,17 @@ TEST(FrontDoor, WhileLoadingItLivesAndNothingElse) {
   for (const char* path : {"/health", "/no/such"}) EXPECT_EQ(call(test.door, head_of("GET", path)).body, "in");
 }
 
+TEST(FrontDoor, ProbesAreAnsweredBeyondTheLimitsOfConnections) {
+  Door test;
+  for (const char* path : {"/live", "/ready", "/health", "/ping"})
+    EXPECT_TRUE(test.door.answers_over_limit(head_of("GET", path))) << path;
+  for (const char* path : {"/metrics", "/v1/models", "/no/such"})
+    EXPECT_FALSE(test.door.answers_over_limit(head_of("GET", path))) << path;
+  EXPECT_FALSE(test.door.answers_over_limit(head_of("POST", "/live")));
+  test.door.open(test.inside);
+  EXPECT_FALSE(test.door.answers_over_limit(head_of("GET", "/live"))) << "it is for the handler to say";
+}
+
 TEST(FrontDoor, ARefusalCarriesWhatAnyAnswerCarries) {
   Door test;
   const http::HttpRequestHead head = head_of("POST", "/v1/completions", kFromUi);

@@ -367,6 +367,57 @@ TEST(HttpServer, ConnectionsOverTheLimitAreToldSo) {
   EXPECT_EQ(later.read_answer()->status, 200);
 }
 
+const std::string kProbe = "GET /probe HTTP/1.1\r\nHost: a\r\n\r\n";
+
+TEST(HttpServer, AProbeIsAnsweredBeyondTheLimitOnce) {
+  ScriptedHandler handler;
+  HttpLimits limits;
+  limits.connections = 1;
+  const auto server = start(handler, with(limits));
+  const RawClient holds_the_place(server->port());
+  ASSERT_TRUE(eventually([&] { return server->stats().connections_open == 1; }));
+  for (int i = 0; i < 3; ++i) {
+    RawClient probe(server->port());
+    probe.send(kProbe + kProbe);
+    const auto answer = probe.read_answer();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 200);
+    EXPECT_TRUE(answer->has("\nconnection: close\n"));
+    EXPECT_EQ(probe.read_to_end(), "") << "one request, whatever follows it";
+  }
+  RawClient with_body(server->port());
+  with_body.send("POST /probe HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n");
+  EXPECT_EQ(with_body.read_answer()->status, 503);
+  RawClient no_probe(server->port());
+  no_probe.send(kGet);
+  EXPECT_EQ(no_probe.read_answer()->status, 503);
+  EXPECT_EQ(server->stats().connections_refused, 5U);
+  EXPECT_EQ(handler.requests, 3);
+}
+
+// They hold every place there is, and those beyond the limit too.
+TEST(HttpServer, AProbeGetsThroughACrowdOfIdleConnections) {
+  for (const int threads : {1, 2}) {
+    ScriptedHandler handler;
+    HttpLimits limits;
+    limits.connections = 2;
+    HttpServerConfig config = with(limits);
+    config.threads = threads;
+    const auto server = start(handler, config);
+    std::vector<RawClient> crowd;
+    for (int i = 0; i < 200; ++i) crowd.emplace_back(server->port());
+    ASSERT_TRUE(eventually([&] { return server->stats().connections_accepted == 200; }));
+    RawClient probe(server->port());
+    probe.send(kProbe);
+    const auto answer = probe.read_answer();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 200);
+    EXPECT_TRUE(eventually([&] { return server->stats().connections_open <= 2 + 128; })) << "the first of the crowd made room";
+    crowd.front().send(kGet);
+    EXPECT_EQ(crowd.front().read_answer()->status, 200) << "what was let in stays";
+  }
+}
+
 TEST(HttpServer, APortInUseSaysSo) {
   ScriptedHandler handler;
   const auto server = start(handler);

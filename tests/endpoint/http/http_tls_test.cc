@@ -118,6 +118,22 @@ TEST_F(HttpTls, AnswersAndKeepsTheConnection) {
   EXPECT_TRUE(client.ended_orderly);  // nobody can cut an answer short unnoticed
 }
 
+TEST_F(HttpTls, AProbeIsAnsweredBeyondTheLimit) {
+  HttpLimits limits;
+  limits.connections = 1;
+  start(limits);
+  TlsClient holds_the_place(server_->port());
+  ASSERT_TRUE(holds_the_place.connected);
+  TlsClient probe(server_->port());
+  ASSERT_TRUE(probe.connected);
+  probe.send("GET /probe HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_TRUE(probe.read_until("").starts_with("HTTP/1.1 200 OK\r\n"));
+  TlsClient other(server_->port());
+  ASSERT_TRUE(other.connected);
+  other.send(kGet);
+  EXPECT_TRUE(other.read_until("").starts_with("HTTP/1.1 503 "));
+}
+
 TEST_F(HttpTls, SpeaksTls12ButNothingOlder) {
   start();
   TlsClient newer(server_->port(), "", TLS1_2_VERSION);

@@ -30,6 +30,7 @@ class ScriptedHandler final : public HttpHandler {
     responder->respond({200, "text/plain", {}, request.head.method + " " + request.head.path + " " + request.body});
   };
 
+  bool answers_over_limit(const HttpRequestHead& request) const override { return request.path == "/probe"; }
   std::optional<HttpResponse> on_head(const HttpRequestHead& request) override { return head(request); }
   void on_request(HttpRequest request, std::shared_ptr<HttpResponder> responder,
                   std::function<void()>& on_gone) override {

@@ -81,6 +81,8 @@ class Host final : public LinkHost {
     };
     auto dialer = std::make_shared<Dialer>(shared_, host, port, std::move(begin));
     asio::post(shared_->context, [this, dialer] {
+      // A weak pointer keeps the memory of a dialer that is gone, so those go first.
+      std::erase_if(dialers_, [](const std::weak_ptr<Dialer>& one) { return one.expired(); });
       dialers_.push_back(dialer);
       dialer->start();
     });

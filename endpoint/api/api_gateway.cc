@@ -1,6 +1,7 @@
 #include "endpoint/api/api_gateway.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "endpoint/openai/openapi.h"
@@ -88,8 +89,16 @@ void ApiGateway::set(const IntakeSettings& settings, double stalled_s) {
 }
 
 void ApiGateway::set_keys(std::shared_ptr<const access::ApiKeys> keys) {
+  std::set<admission::TenantId> gone;
+  if (const auto before = this->keys())
+    for (const access::ApiKey& key : before->keys()) gone.insert(key.tenant);
   if (keys)
-    for (const access::ApiKey& key : keys->keys()) client_.set_tenant(key.tenant, key.limits);
+    for (const access::ApiKey& key : keys->keys()) {
+      client_.set_tenant(key.tenant, key.limits);
+      gone.erase(key.tenant);
+    }
+  // Without limits of its own a tenant is forgotten when its last request has ended.
+  for (const admission::TenantId tenant : gone) client_.set_tenant(tenant, {});
   const std::scoped_lock lock(mutex_);
   keys_ = std::move(keys);
 }

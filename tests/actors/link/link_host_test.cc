@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -81,6 +82,29 @@ TEST_F(LinkHostTest, PingsCarryProgress) {
   ASSERT_TRUE(gateway_.opened() && leader_.opened());
   leader_.link()->set_progress({.done = 9, .open = 1});
   EXPECT_TRUE(gateway_.progressed());
+}
+
+// A process dials for as long as it lives: whoever is dialled no longer takes no memory. (Where a sanitizer has the heap this sees
+// nothing.)
+TEST_F(LinkHostTest, DialersThatAreGoneTakeNoMemory) {
+  listen({}, false);
+  LinkHostConfig config = host_config(Role::kGateway, "g", std::nullopt, gateway_);
+  config.on_trouble = {};
+  gateway_host_ = LinkHost::start(std::move(config)).value();
+  // The last one opens, so that the host has come by all others before.
+  const auto dial_and_drop = [this](int dials, std::size_t opens) {
+    for (int i = 0; i < dials; ++i) {
+      const auto dropped = gateway_host_->dial("127.0.0.1", 1, kRanks, gateway_.opener());
+    }
+    dial_ = gateway_host_->dial("127.0.0.1", port_, kRanks, gateway_.opener());
+    EXPECT_TRUE(gateway_.opened(opens)) << gateway_.lines();
+  };
+  dial_and_drop(500, 1);
+  const std::size_t before = mallinfo2().uordblks;
+  constexpr int kDials = 5000;
+  dial_and_drop(kDials, 2);
+  const std::size_t after = mallinfo2().uordblks;
+  EXPECT_LT(after, before + std::size_t{kDials} * 100) << "a dialer alone has more bytes than that";
 }
 
 TEST_F(LinkHostTest, WithoutTlsOnlyLoopbackIsSpoken) {

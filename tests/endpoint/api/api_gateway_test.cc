@@ -128,6 +128,20 @@ TEST_F(ApiGatewayTest, ProbesAreAnsweredBeyondTheLimitsOfConnections) {
     EXPECT_FALSE(gateway_.answers_over_limit(head_of("GET", path))) << path;
 }
 
+// Else a gateway would keep every name that was ever in its file.
+TEST_F(ApiGatewayTest, AKeyThatIsRemovedTakesItsLimitsAlong) {
+  const auto keys = [](const std::string& text) { return access::ApiKeys::from_text(text, "keys").value(); };
+  const auto both = keys("alice key=sk-alice-0123456789 requests_per_minute=1\nbob key=sk-bob-0123456789 requests_per_minute=1\n");
+  gateway_.set_keys(both);
+  for (const char* key : {"Bearer sk-alice-0123456789", "Bearer sk-bob-0123456789"})
+    EXPECT_EQ(post({{"Content-Type", "application/json"}, {"Authorization", key}}).status, 200);
+  const admission::TenantId alice = both->keys()[0].tenant, bob = both->keys()[1].tenant;
+  EXPECT_TRUE(cluster_.client().refuses_now(alice) && cluster_.client().refuses_now(bob));
+  gateway_.set_keys(keys("bob key=sk-bob-0123456789 requests_per_minute=1\n"));
+  EXPECT_FALSE(cluster_.client().refuses_now(alice)) << "nothing is known of it";
+  EXPECT_TRUE(cluster_.client().refuses_now(bob)) << "it has used what it has a minute";
+}
+
 TEST_F(ApiGatewayTest, ABodyMustBePlainJson) {
   const http::HttpHeader json{"Content-Type", "application/json"};
   for (const char* coding : {"gzip", "br", "deflate", "zstd", "GZIP", "identity, gzip", "x-unheard-of"}) {

@@ -15,8 +15,9 @@ bool holds(const std::vector<ReplicaId>& replicas, ReplicaId replica) {
   return std::ranges::find(replicas, replica) != replicas.end();
 }
 
-const Status kNoSuchEpoch = bad_input("it speaks of an epoch more than 400 days beyond the coordinator's clock: one of the two "
-                                      "clocks is wrong, or it is no process of this cluster");
+const Status kNoSuchEpoch = bad_input("it speaks of a cluster epoch beyond the year 2248, and no other process has told as new a "
+                                      "one: it is no process of this cluster, or the only one that a coordinator with such a clock "
+                                      "has led");
 const Status kJoinedTwice = bad_input("it joins twice over one connection");
 constexpr std::size_t kRefusedMax = 256;
 
@@ -30,14 +31,10 @@ MembershipCore::MembershipCore(MembershipConfig config, Epoch wall_ms, Instant n
     : config_(std::move(config)),
       peers_(config_.any_node ? std::nullopt : std::optional(config_.nodes), config_.gateways),
       table_(ReplicaPlaces(config_.replicas, config_.nodes, config_.any_node), wall_ms),
-      began_ms_(wall_ms),
-      began_(now),
-      now_(now),
       gathers_until_(seconds_after(now, config_.gather_s_max)) {}
 
 void MembershipCore::on_opened(PeerId peer, const handshake::Hello& hello, Instant now, MembershipEffects& effects) {
   const std::string who = called(hello.role, hello.node);
-  now_ = now;
   if (const auto older = peers_.older_of(hello)) {
     effects.emplace_back(ClosePeer{*older, {StatusCode::kAborted, "it has connected again"}});
     leave(*older, now, effects);
@@ -78,9 +75,10 @@ void MembershipCore::on_node_join(PeerId peer, const NodeJoin& join, MembershipE
   const auto [name, node] = speaker(peer);
   if (node == nullptr) return;
   if (node->joined) return refuse(peer, called(Role::kNode, name), kJoinedTwice, effects);
-  const bool sane = is_epoch(join.newest) &&
-                    std::ranges::all_of(join.serving, [this](const auto& view) { return is_generation(view.route.generation); });
-  if (!sane) return refuse(peer, called(Role::kNode, name), kNoSuchEpoch, effects);
+  const std::string who = called(Role::kNode, name);
+  const auto is_known = [&](const auto& view) { return is_generation(view.route.generation, join.newest); };
+  const bool sane = told_epochs_.believe(who, join.newest, table_.newest_epoch()) && std::ranges::all_of(join.serving, is_known);
+  if (!sane) return refuse(peer, who, kNoSuchEpoch, effects);
   table_.hear_of(join.newest);
   const std::uint64_t incarnation = peers_.find(peer)->incarnation;
   const bool fresh = std::exchange(node->incarnation, incarnation) != incarnation;
@@ -110,7 +108,8 @@ void MembershipCore::on_gateway_join(PeerId peer, const routing::GatewayJoin& jo
   if (known == nullptr || known->role != Role::kGateway) return;
   const std::string name = known->name;
   if (std::ranges::find(gateways_, peer) != gateways_.end()) return refuse(peer, called(Role::kGateway, name), kJoinedTwice, effects);
-  if (!is_epoch(join.cluster_epoch)) return refuse(peer, called(Role::kGateway, name), kNoSuchEpoch, effects);
+  const std::string who = called(Role::kGateway, name);
+  if (!told_epochs_.believe(who, join.cluster_epoch, table_.newest_epoch())) return refuse(peer, who, kNoSuchEpoch, effects);
   // A view of this coordinator's own is none to begin beyond.
   const bool own = join.cluster_epoch == view().cluster_epoch && join.view_number <= view().number;
   if (!own) table_.hear_of(join.cluster_epoch);
@@ -232,12 +231,6 @@ MembershipCore::Speaker MembershipCore::speaker_of(ReplicaId replica, PeerId pee
   if (found.node->joined && places.is_known(replica) && (!settled_ || is_its)) return found;
   ++stats_.stale;
   return {};
-}
-
-bool MembershipCore::is_epoch(Epoch cluster_epoch) const {
-  const auto passed_ms = static_cast<std::uint64_t>(now_.ns - began_.ns) / 1'000'000;
-  const Epoch latest(began_ms_.value + passed_ms + kEpochAheadMax);
-  return cluster_epoch < kClusterEpochMax && cluster_epoch <= std::max(latest, table_.newest_epoch());
 }
 
 void MembershipCore::refuse(PeerId peer, const std::string& who, const Status& why, MembershipEffects& effects) {

@@ -16,6 +16,7 @@
 //
 // A node may only speak of replicas that are placed on it; anything else is late, or wrong, and changes nothing.
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -27,6 +28,7 @@
 #include "cluster/membership/node_messages.h"
 #include "cluster/membership/peer_list.h"
 #include "cluster/membership/replica_table.h"
+#include "cluster/membership/told_epochs.h"
 #include "cluster/report/operator_orders.h"
 #include "cluster/report/process_report.h"
 #include "cluster/routing/gateway_join.h"
@@ -43,9 +45,6 @@ struct MembershipConfig {
   double away_s_max = 10.0;
 };
 
-// How far the clock of an earlier coordinator may have been ahead: 400 days, in milliseconds.
-inline constexpr std::uint64_t kEpochAheadMax = 400ULL * 24 * 3600 * 1000;
-
 // Counters rise only.
 struct MembershipStats {
   std::uint64_t joins = 0;        // of nodes and gateways
@@ -58,8 +57,8 @@ struct MembershipStats {
 
 class MembershipCore {
  public:
-  // `wall_ms`: the wall clock, by which generations rise over restarts; at most kClusterEpochMax. Peers that speak of epochs more
-  // than kEpochAheadMax beyond it are refused: nobody's clock has shown them, and at the end of all epochs no coordinator could begin.
+  // `wall_ms`: the wall clock, by which generations rise over restarts; at most kClusterEpochMax. Of the epochs that peers tell those
+  // that told_epochs.h believes count; whoever speaks of others is refused.
   MembershipCore(MembershipConfig config, Epoch wall_ms, Instant now);
 
   // A connection of a node, a gateway or an operator. Each id once; one that is refused is told so and closed.
@@ -112,9 +111,10 @@ class MembershipCore {
   [[nodiscard]] Speaker speaker(PeerId peer);
   // A node that may speak of that replica: it is placed there, or that is not known yet. `as_heir`: or will be.
   [[nodiscard]] Speaker speaker_of(ReplicaId replica, PeerId peer, bool as_heir = false);
-  // Whether an earlier coordinator can have made that, or this one has.
-  [[nodiscard]] bool is_epoch(Epoch cluster_epoch) const;
-  [[nodiscard]] bool is_generation(routing::ReplicaGeneration generation) const { return is_epoch(cluster_epoch_of(generation)); }
+  // `newest`: of an epoch that is believed.
+  [[nodiscard]] bool is_generation(routing::ReplicaGeneration generation, Epoch newest = {}) const {
+    return cluster_epoch_of(generation) <= ToldEpochs::newest_of_one(std::max(newest, table_.newest_epoch()));
+  }
   void refuse(PeerId peer, const std::string& who, const Status& why, MembershipEffects& effects);
   void leave(PeerId peer, Instant now, MembershipEffects& effects);
   [[nodiscard]] bool all_joined() const;
@@ -137,10 +137,8 @@ class MembershipCore {
     PeerId peer;  // its latest connection
   };
   std::map<std::string, Refused> refused_;      // by whom it is, so that each is logged once
+  ToldEpochs told_epochs_;
   MembershipStats stats_;
-  Epoch began_ms_;  // by the wall clock
-  Instant began_;
-  Instant now_;     // when a connection was opened last
   Instant gathers_until_;
   bool settled_ = false;
   bool view_changed_ = false;

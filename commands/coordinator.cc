@@ -144,14 +144,18 @@ class CoordinatorCommand {
     return "it waits for the nodes of the cluster";
   }
 
-  // Of nodes by name, and its own under "".
-  [[nodiscard]] std::map<std::string, std::string> hosts() const {
+  [[nodiscard]] ScrapeHosts hosts() const {
     const std::scoped_lock lock(mutex_);
     return hosts_;
   }
   void set_hosts(const config::ClusterSpec& spec) {
-    std::map<std::string, std::string> hosts{{"", config::host_of(own_.address)}};
-    for (const config::NodeSpec& node : spec.nodes) hosts[node.name] = config::host_of(node.address);
+    const auto host_of = [](const std::string& address) { return config::plain_host(config::host_of(address)); };
+    ScrapeHosts hosts;
+    hosts.coordinator = host_of(own_.address);
+    hosts.metrics_host = config::plain_host(spec.metrics.metrics_host);
+    for (const config::NodeSpec& node : spec.nodes) hosts.nodes[node.name] = host_of(node.address);
+    for (const config::GatewaySpec& gateway : spec.gateways)
+      if (!config::is_wildcard(gateway.host)) hosts.gateways[gateway.name] = config::plain_host(gateway.host);
     const std::scoped_lock lock(mutex_);
     hosts_ = std::move(hosts);
   }
@@ -175,7 +179,7 @@ class CoordinatorCommand {
   const config::CoordinatorSpec own_;
   observability::EventLog& log_;
   mutable std::mutex mutex_;  // of the next
-  std::map<std::string, std::string> hosts_;
+  ScrapeHosts hosts_;
   std::unique_ptr<processes::CoordinatorProcess> process_;
   std::unique_ptr<admin::AdminServer> admin_;  // ends first: its pages ask the process
   ServiceTurns turns_;

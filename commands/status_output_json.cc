@@ -1,13 +1,16 @@
 // The status of a cluster as JSON (status_output.h).
 
-#include <algorithm>
 #include <boost/json.hpp>
+#include <charconv>
+#include <cstdint>
+#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "cluster/config/cluster_spec.h"
 #include "cluster/report/drain_progress.h"
 #include "commands/status_output.h"
+#include "endpoint/http/host_port.h"
 
 namespace herd::commands {
 namespace {
@@ -52,23 +55,44 @@ json::object replica_object(const report::ReplicaReportLine& line) {
           {"why", text_or_null(line.why)}};
 }
 
-// "10.0.0.1:9100" of "http://10.0.0.1:9100/metrics".
-std::string target_of(const report::ProcessReport& process, const std::map<std::string, std::string>& hosts) {
-  std::string_view address = process.metrics_url;
-  address = address.substr(std::min(address.size(), std::string_view("http://").size()));
-  address = address.substr(0, address.find('/'));
-  const std::size_t colon = address.rfind(':');
-  if (colon == std::string_view::npos) return {};
-  const std::string port(address.substr(colon));
-  if (!config::is_wildcard(config::host_of(std::string(address)))) return std::string(address);
-  const auto known = hosts.find(process.node);
-  const std::string machine = known != hosts.end() ? known->second : process.node;
-  return (machine.find(':') == std::string::npos ? machine : "[" + machine + "]") + port;
+// The port of "http://10.0.0.1:9100/metrics", and the host without brackets; nullopt: it is another kind of text.
+struct MetricsAddress {
+  std::string host, port;
+};
+std::optional<MetricsAddress> metrics_address(std::string_view url) {
+  constexpr std::string_view kScheme = "http://";
+  if (!url.starts_with(kScheme)) return std::nullopt;
+  url.remove_prefix(kScheme.size());
+  const auto parts = http::split_host_port(url.substr(0, url.find('/')));
+  if (!parts) return std::nullopt;
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(parts->port.data(), parts->port.data() + parts->port.size(), port);
+  if (error != std::errc{} || end != parts->port.data() + parts->port.size() || port == 0) return std::nullopt;
+  return MetricsAddress{std::string(parts->host), std::string(parts->port)};
+}
+
+// Where the file, or a name that a certificate says, has that process.
+std::string machine_of(const report::ProcessReport& process, const ScrapeHosts& hosts) {
+  if (process.role == handshake::Role::kCoordinator) return hosts.coordinator;
+  if (const auto known = hosts.gateways.find(process.name); process.role == handshake::Role::kGateway && known != hosts.gateways.end())
+    return known->second;
+  if (process.node.empty()) return hosts.coordinator;
+  const auto known = hosts.nodes.find(process.node);
+  return known != hosts.nodes.end() ? known->second : process.node;
+}
+
+// "10.0.0.1:9100"; empty: it has not said where its metrics are.
+std::string target_of(const report::ProcessReport& process, const ScrapeHosts& hosts) {
+  const auto said = metrics_address(process.metrics_url);
+  if (!said) return {};
+  const bool of_all = said->host == hosts.metrics_host && !config::is_wildcard(said->host);
+  const std::string host = of_all ? hosts.metrics_host : machine_of(process, hosts);
+  return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + said->port;
 }
 
 }  // namespace
 
-std::string scrape_targets_json(const report::ClusterStatusReport& report, const std::map<std::string, std::string>& hosts) {
+std::string scrape_targets_json(const report::ClusterStatusReport& report, const ScrapeHosts& hosts) {
   json::array targets;
   for (const report::ProcessReport& process : report.processes) {
     const std::string target = target_of(process, hosts);

@@ -110,7 +110,7 @@ TEST(StatusOutput, TextIsTwoTables) {
 
 TEST(ScrapeTargets, AreAllWhoSayWhereTheirMetricsAre) {
   report::ClusterStatusReport cluster = small_cluster();
-  EXPECT_EQ(scrape_targets_json(cluster, {}),
+  EXPECT_EQ(scrape_targets_json(cluster, {.nodes = {}, .gateways = {}, .coordinator = "127.0.0.1", .metrics_host = {}}),
             R"([{"targets":["127.0.0.1:9100"],"labels":{"__meta_herd_cluster":"demo","__meta_herd_role":"coordinator",)"
             R"("__meta_herd_name":"coordinator","__meta_herd_node":"node-a"}}])"
             "\n");
@@ -118,24 +118,47 @@ TEST(ScrapeTargets, AreAllWhoSayWhereTheirMetricsAre) {
   EXPECT_EQ(scrape_targets_json(cluster, {}), "[]\n");
 }
 
-TEST(ScrapeTargets, AProcessOnEveryAddressIsAskedAtItsMachines) {
-  report::ClusterStatusReport cluster;
-  const auto targets = [&](const std::string& url, const std::string& node) {
-    cluster.processes.resize(1);
-    cluster.processes[0].metrics_url = url;
-    cluster.processes[0].node = node;
-    return scrape_targets_json(cluster, {{"", "10.0.0.1"}, {"node-a", "node-a.example"}, {"node-b", "fd00::2"}});
-  };
-  const auto asks = [](const std::string& json, const std::string& target) {
-    return json.find("\"targets\":[\"" + target + "\"]") != std::string::npos;
-  };
-  EXPECT_TRUE(asks(targets("http://0.0.0.0:9101/metrics", "node-a"), "node-a.example:9101"));
-  EXPECT_TRUE(asks(targets("http://[::]:9101/metrics", "node-b"), "[fd00::2]:9101"));
-  EXPECT_TRUE(asks(targets("http://0.0.0.0:9101/metrics", ""), "10.0.0.1:9101")) << "the coordinator's machine";
-  EXPECT_TRUE(asks(targets("http://0.0.0.0:9101/metrics", "node-z"), "node-z:9101")) << "a node that no file lists";
-  EXPECT_TRUE(asks(targets("http://10.0.0.7:9101/metrics", "node-a"), "10.0.0.7:9101"));
-  EXPECT_TRUE(asks(targets("http://[::1]:9101/metrics", "node-a"), "[::1]:9101"));
-  EXPECT_EQ(targets("nonsense", "node-a"), "[]\n");
+struct ScrapeTargetsOfOne : testing::Test {
+  std::string target(const std::string& url, const std::string& node, handshake::Role role = handshake::Role::kNode) {
+    report::ClusterStatusReport cluster;
+    report::ProcessReport& process = cluster.processes.emplace_back();
+    process.role = role;
+    process.name = "gateway-1";
+    process.node = node;
+    process.metrics_url = url;
+    const std::string json = scrape_targets_json(cluster, hosts);
+    const std::string begin = "\"targets\":[\"";
+    const std::size_t at = json.find(begin);
+    return at == std::string::npos ? json : json.substr(at + begin.size(), json.find('"', at + begin.size()) - at - begin.size());
+  }
+  ScrapeHosts hosts{.nodes = {{"node-a", "node-a.example"}, {"node-b", "fd00::2"}},
+                    .gateways = {{"gateway-1", "10.0.0.5"}},
+                    .coordinator = "10.0.0.1",
+                    .metrics_host = {}};
+};
+
+TEST_F(ScrapeTargetsOfOne, AProcessOnEveryAddressIsAskedAtItsMachines) {
+  EXPECT_EQ(target("http://0.0.0.0:9101/metrics", "node-a"), "node-a.example:9101");
+  EXPECT_EQ(target("http://[::]:9101/metrics", "node-b"), "[fd00::2]:9101");
+  EXPECT_EQ(target("http://0.0.0.0:9101/metrics", ""), "10.0.0.1:9101") << "the coordinator's machine";
+  EXPECT_EQ(target("http://0.0.0.0:9101/metrics", "node-z"), "node-z:9101") << "a node that no file lists";
+  EXPECT_EQ(target("http://10.0.0.5:9101/metrics", "", handshake::Role::kGateway), "10.0.0.5:9101");
+  EXPECT_EQ(target("http://10.0.0.1:9101/metrics", "node-a", handshake::Role::kCoordinator), "10.0.0.1:9101");
+}
+
+// Whoever has a node's certificate could else send the scraper wherever it reaches.
+TEST_F(ScrapeTargetsOfOne, AProcessIsScrapedOnItsOwnMachineWhateverItSays) {
+  for (const char* host : {"169.254.169.254", "127.0.0.1", "10.0.0.1", "[::1]", "node-b.example", "user@10.0.0.9"})
+    EXPECT_EQ(target("http://" + std::string(host) + ":9101/metrics", "node-a"), "node-a.example:9101") << host;
+  EXPECT_EQ(target("http://10.0.0.9:9101/metrics", "", handshake::Role::kGateway), "10.0.0.5:9101");
+  hosts.metrics_host = "192.168.0.1";
+  EXPECT_EQ(target("http://192.168.0.1:9101/metrics", "node-a"), "192.168.0.1:9101") << "as the file says of all";
+}
+
+TEST_F(ScrapeTargetsOfOne, WhatIsNoAddressIsNoTarget) {
+  for (const char* url : {"", "nonsense", "https://10.0.0.7:9101/metrics", "http://10.0.0.7/metrics", "http://10.0.0.7:0/metrics",
+                          "http://10.0.0.7:99999/metrics", "http://10.0.0.7:91x/metrics", "http://[::1:9101/metrics"})
+    EXPECT_EQ(target(url, "node-a"), "[]\n") << url;
 }
 
 }  // namespace

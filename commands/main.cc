@@ -1,9 +1,11 @@
 // herd: one binary. Parses the command line and hands over; each subcommand is one file in commands/.
 
+#include <cstdlib>
 #include <iostream>
 #include <new>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -40,6 +42,12 @@ herd::Status refused(const std::error_code& code, const std::string& what) {
   return {herd::StatusCode::kInternal, what};
 }
 
+// docs/operate.md, "Core files".
+bool are_core_files_allowed() {
+  const char* const value = std::getenv("HERD_CORE_FILES");
+  return value != nullptr && std::string_view(value) == "1";
+}
+
 // The command's exit code.
 int run(CLI::App& app, int argc, char** argv, const int& exit_code) {
   try {
@@ -64,6 +72,7 @@ int run(CLI::App& app, int argc, char** argv, const int& exit_code) {
 int main(int argc, char** argv) {
   herd::commands::hold_standard_descriptors();
   herd::share_malloc_arenas();
+  herd::limit_core_files(are_core_files_allowed());
   CLI::App app{"herd: inference cluster for the Llama family"};
   app.set_version_flag("--version", std::string("herd ") + herd::version());
   app.require_subcommand(1);

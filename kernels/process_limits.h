@@ -31,5 +31,8 @@ inline constexpr char kLowerMemoryUse[] =
 void share_malloc_arenas();
 // As many open files as the hard limit allows: a connection is a file, and the soft limit of 1,024 is soon too small.
 void raise_file_limit();
+// Memory holds prompts and keys, so a process that dies leaves no core file, neither in a folder nor with a program that collects them,
+// and its children leave none either. `allowed`: core files of any size that the hard limit allows.
+void limit_core_files(bool allowed);
 
 }  // namespace herd

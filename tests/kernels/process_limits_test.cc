@@ -129,6 +129,25 @@ TEST(ProcessLimits, FilesAreRaisedToTheHardLimit) {
   EXPECT_EQ(limits, "20 of 20");
 }
 
+// One byte: too short for any core file, and what the kernel takes as "none" for programs that collect them.
+TEST(ProcessLimits, CoreFilesAreWrittenOnlyWhereTheyAreAllowed) {
+  rlimit own{};
+  ASSERT_EQ(::getrlimit(RLIMIT_CORE, &own), 0);
+  if (own.rlim_max < 1 << 20) GTEST_SKIP() << "the hard limit of core files here is below what is tried";
+  const auto limits = [](bool allowed, rlim_t hard) {
+    return in_child([=] {
+      rlimit limit{.rlim_cur = 0, .rlim_max = hard};
+      ::setrlimit(RLIMIT_CORE, &limit);
+      limit_core_files(allowed);
+      ::getrlimit(RLIMIT_CORE, &limit);
+      return std::to_string(limit.rlim_cur) + " of " + std::to_string(limit.rlim_max);
+    });
+  };
+  EXPECT_EQ(limits(false, 1 << 20), "1 of 1") << "nor may a child raise it";
+  EXPECT_EQ(limits(false, 0), "0 of 0");
+  EXPECT_EQ(limits(true, 1 << 20), "1048576 of 1048576");
+}
+
 TEST(MemoryAdvice, IsGivenWithARefusalOfMemoryOnly) {
   const Status advised = with_memory_advice(missing("KV cache: no room"));
   EXPECT_EQ(advised.code(), StatusCode::kMissing);

@@ -9,9 +9,22 @@
 #include "commands/systemd_service.h"
 #include "commands/wall_clock.h"
 #include "endpoint/access/allowed_hosts.h"
+#include "kernels/process_limits.h"
 #include "runtime/steady_clock.h"
 
 namespace herd::commands {
+namespace {
+
+// Scrapers are few, and what they do not need clients may have. Beyond it a scrape is answered too (HttpLimits::connections).
+constexpr std::size_t kMetricsConnectionsMax = 64;
+
+// Clients must not take the last descriptors: streams could not move to another replica then.
+http::HttpLimits within_files(http::HttpLimits limits) {
+  limits.connections = connections_within(limits.connections, file_limit());
+  return limits;
+}
+
+}  // namespace
 
 ServerDoors::ServerDoors(const ServeFlags& flags)
     : http_(flags.http),
@@ -30,6 +43,7 @@ Status ServerDoors::take_ports(bool with_keys) {
   http::HttpServerConfig main = http_;
   const std::vector<int> given = inherited_sockets();
   main.unix_seconds = unix_time;
+  main.limits = within_files(main.limits);
   if (!given.empty()) main.listen_fd = given.front();
   if (Status status = make_door(door_, main.host, with_keys); !status.ok()) return status;
   auto server = http::HttpServer::start(main, *door_);
@@ -40,6 +54,7 @@ Status ServerDoors::take_ports(bool with_keys) {
   metrics.unix_seconds = unix_time;
   metrics.host = metrics_host_;
   metrics.port = *metrics_port_;
+  metrics.limits.connections = kMetricsConnectionsMax;
   if (given.size() > 1) metrics.listen_fd = given[1];
   if (Status status = make_door(metrics_door_, metrics.host, with_keys); !status.ok()) return status;
   auto opened = http::HttpServer::start(metrics, *metrics_door_);
@@ -65,9 +80,14 @@ void ServerDoors::open(http::HttpHandler& api, http::HttpHandler& metrics, bool 
     metrics_door_->open(metrics);
     std::fprintf(stderr, "herd: metrics on http://%s:%d/metrics\n", metrics_host_.c_str(), metrics_server_->port());
   }
+  if (const std::size_t clients = within_files(http_.limits).connections; clients < http_.limits.connections)
+    std::fprintf(stderr, "herd: at most %zu connections of clients, not %zu: this process may have %zu open files (ulimit -n)\n",
+                 clients, http_.limits.connections, file_limit());
   if (pages) std::fprintf(stderr, "herd: pages on %s/ui\n", url().c_str());
   std::fprintf(stderr, "herd: serving on %s\n", url().c_str());
 }
+
+Status ServerDoors::set_limits(const http::HttpLimits& limits) { return server_->set_limits(within_files(limits)); }
 
 std::string ServerDoors::url() const {
   const char* scheme = http_.tls_certificate.empty() ? "http" : "https";

@@ -30,7 +30,7 @@ class ServerDoors {
   // Requests reach the handlers from here on. Says where, for people; `pages`: where those are too.
   void open(http::HttpHandler& api, http::HttpHandler& metrics, bool pages);
   // Of the API's port (HttpServer::set_limits).
-  Status set_limits(const http::HttpLimits& limits) { return server_->set_limits(limits); }
+  Status set_limits(const http::HttpLimits& limits);
   // Of the API's port (HttpServer::reload_certificate).
   Status reload_certificate() { return server_->reload_certificate(); }
   // HttpServer::turn of all doors, one after the other.

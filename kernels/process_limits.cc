@@ -110,6 +110,17 @@ void share_malloc_arenas() {
   if (address_space_left()) ::mallopt(M_ARENA_MAX, 1);
 }
 
+std::size_t file_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;  // the least that systems set
+  return static_cast<std::size_t>(limit.rlim_cur);
+}
+
+std::size_t connections_within(std::size_t wanted, std::size_t file_limit) {
+  constexpr std::size_t kKept = 1024;
+  return std::max<std::size_t>(1, std::min(wanted, file_limit - std::min(kKept, file_limit / 2)));
+}
+
 void limit_core_files(bool allowed) {
   // The kernel writes no file of one byte, and takes this limit alone as a word to programs that collect core files: they get none. With
   // 0 they would.

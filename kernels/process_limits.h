@@ -1,6 +1,7 @@
 #pragma once
 // What the system lets this process have besides memory that exists: threads, address space, files.
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,6 +32,11 @@ inline constexpr char kLowerMemoryUse[] =
 void share_malloc_arenas();
 // As many open files as the hard limit allows: a connection is a file, and the soft limit of 1,024 is soon too small.
 void raise_file_limit();
+// Files that this process may have open at one time, connections included.
+[[nodiscard]] std::size_t file_limit();
+// As many of `wanted` connections of clients, at least 1, as leave files for what a server cannot do without: connections to
+// replicas and to the coordinator, ports, pipes, files. Kept back of `file_limit` are 1,024, or half of it where that is less.
+[[nodiscard]] std::size_t connections_within(std::size_t wanted, std::size_t file_limit);
 // Memory holds prompts and keys, so a process that dies leaves no core file, neither in a folder nor with a program that collects them,
 // and its children leave none either. `allowed`: core files of any size that the hard limit allows.
 void limit_core_files(bool allowed);

@@ -27,8 +27,8 @@ struct HttpLimits {
   std::size_t stream_frames_max = 1024;           // of one stream, behind a socket that is full (response_outbox.h)
   std::size_t stream_bytes_max = 256 * 1024;      // the same in bytes; a single frame may be larger
   std::size_t pipelined_bytes_max = 64 * 1024;    // unread requests behind the one being answered: not read further
-  // More are answered one request, a probe (HttpHandler::answers_over_limit) or a 503, then closed. Of these 128 are open at one time:
-  // the one that came first makes room.
+  // More are answered one request, a probe (HttpHandler::answers_over_limit) or a 503, then closed. Of these an eighth of this number, 8 to
+  // 128, are open at one time: the one that came first makes room.
   std::size_t connections = 12'000;
   std::size_t connections_per_ip = 512;           // the same; IPv6 by /64; loopback addresses do not count
 };

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/ssl/stream.hpp>
 #include <csignal>
@@ -27,9 +28,8 @@ using TlsStream = asio::ssl::stream<tcp::socket>;
 
 constexpr int kThreadsMax = 64;
 constexpr std::size_t kBodyBytesMax = 32 * 1024 * 1024;
-constexpr std::size_t kOverLimitMax = 128;  // connections over the limit, of which the first makes room for the next one
 constexpr std::chrono::milliseconds kAcceptPause{100};
-constexpr int kAcceptedTogether = 64;  // before others on that thread have their turn
+constexpr std::size_t kAcceptedTogether = 64;  // before others on that thread have their turn
 // Bytes the kernel holds unsent: what waits beyond it waits in the outbox, where it counts as credit.
 constexpr int kKernelUnsentBytes = 64 * 1024;
 
@@ -78,7 +78,8 @@ class Server final : public HttpServer {
   Server(HttpServerConfig config, HttpHandler& handler)
       : counts_(config.limits.connections, config.limits.connections_per_ip),
         certificate_(config.tls_certificate),
-        key_(config.tls_key) {
+        key_(config.tls_key),
+        over_limit_max_(std::clamp<std::size_t>(config.limits.connections / 8, 8, 128)) {
     shared_.handler = &handler;
     shared_.limits = config.limits;
     shared_.unix_seconds = std::move(config.unix_seconds);
@@ -189,7 +190,7 @@ class Server final : public HttpServer {
     while (acceptor_->is_open()) {
       error_code error;
       co_await acceptor_->async_wait(tcp::acceptor::wait_read, asio::redirect_error(asio::use_awaitable, error));
-      for (int i = 0; !error && i < kAcceptedTogether; ++i) accept_one(error);
+      for (std::size_t i = 0; !error && i < kAcceptedTogether; ++i) accept_one(error);
       if (!error || comes_again(error) || !acceptor_->is_open()) continue;
       // Out of descriptors or memory: those who connect wait in the backlog meanwhile.
       accept_pause_->expires_after(kAcceptPause);
@@ -225,8 +226,8 @@ class Server final : public HttpServer {
     const bool admitted = counts_.enter(key ? &*key : nullptr);
     if (!admitted) {
       count(shared_.counters.connections_refused);
-      // Those that are to make room may not have ended yet.
-      if (over_limit_open_.load() >= 2 * kOverLimitMax) return;
+      // Those that are to make room end when this loop has had its turn.
+      if (over_limit_open_.load() >= over_limit_max_ + kAcceptedTogether) return;
       ++over_limit_open_;
     }
     error_code ignored;
@@ -263,7 +264,7 @@ class Server final : public HttpServer {
   void make_room_for(const std::shared_ptr<IoThread>& thread, const std::shared_ptr<ThreadConnection>& newest) {
     std::erase_if(over_limit_, [](const OverLimit& one) { return one.connection.expired(); });
     over_limit_.push_back({thread, newest});
-    if (over_limit_.size() <= kOverLimitMax) return;
+    if (over_limit_.size() <= over_limit_max_) return;
     const OverLimit oldest = std::move(over_limit_.front());
     over_limit_.pop_front();
     asio::post(oldest.thread->context, [weak = oldest.connection] {
@@ -280,6 +281,7 @@ class Server final : public HttpServer {
   ConnectionCounts counts_;
   const std::string certificate_;  // PEM files; empty: no TLS
   const std::string key_;
+  const std::size_t over_limit_max_;  // connections over the limit, of which the first makes room for the next one
   std::atomic<std::size_t> over_limit_open_{0};
   std::vector<std::shared_ptr<IoThread>> threads_;
   std::optional<asio::ssl::context> tls_;  // on threads_[0], as what follows

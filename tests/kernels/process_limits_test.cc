@@ -129,6 +129,21 @@ TEST(ProcessLimits, FilesAreRaisedToTheHardLimit) {
   EXPECT_EQ(limits, "20 of 20");
 }
 
+TEST(ProcessLimits, ClientsLeaveFilesForEverythingElse) {
+  EXPECT_EQ(connections_within(12'000, 1 << 20), 12'000U);
+  EXPECT_EQ(connections_within(12'000, 12'500), 11'476U);
+  EXPECT_EQ(connections_within(12'000, 600), 300U) << "half of few";
+  EXPECT_EQ(connections_within(100, 600), 100U);
+  EXPECT_EQ(connections_within(100, 1), 1U);
+  EXPECT_EQ(connections_within(100, 0), 1U);
+  const std::string limit = in_child([] {
+    const rlimit files{.rlim_cur = 20, .rlim_max = 20};
+    ::setrlimit(RLIMIT_NOFILE, &files);
+    return std::to_string(file_limit());
+  });
+  EXPECT_EQ(limit, "20");
+}
+
 // One byte: too short for any core file, and what the kernel takes as "none" for programs that collect them.
 TEST(ProcessLimits, CoreFilesAreWrittenOnlyWhereTheyAreAllowed) {
   rlimit own{};

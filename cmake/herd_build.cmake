@@ -21,7 +21,7 @@ endif()
 # One static library per folder or fence, named herd_NAME with the alias herd::NAME. DEPS are what its headers include,
 # PRIVATE_DEPS what its sources alone do (tests/tidy/libraries.py). The whole of it also links into an empty program with
 # nothing but what it names: a symbol that another library has, and that this one does not name, breaks the build.
-#   herd_library(runtime_model SRCS a.cc b.cc DEPS herd::kernels PRIVATE_DEPS Boost::json)
+#   herd_library(reload SRCS reload/FILE... DEPS herd::kernels PRIVATE_DEPS Boost::json)
 function(herd_library name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
   add_library(herd_${name} STATIC ${ARG_SRCS})
@@ -38,7 +38,7 @@ function(herd_library name)
   endif()
 endfunction()
 
-# One test binary per mirrored folder: herd_test(kernels_tests COMPUTES SRCS a_test.cc DEPS herd::kernels). Release builds
+# One test binary per mirrored folder: herd_test(kernels_tests COMPUTES SRCS FILE... DEPS herd::kernels). Release builds
 # optimise a test's own sources only a little, as more takes a third of their build, and sanitizer builds not at all, which takes
 # half of theirs, unless they compute much: COMPUTES.
 function(herd_test name)

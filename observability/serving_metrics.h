@@ -77,7 +77,7 @@ class ServingMetrics {
   void on_refused(const char* reason);  // names of refusal_name(), or another fixed word
   // How many so far, by reason.
   [[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> refused() const;
-  // A step of a replica is done. step_s: its share of the wall clock (OnStep in actors/messages/rank_factory.h), so that steps
+  // A step of a replica is done. step_s: its share of the wall clock (OnStep in actors/messages/observers.h), so that steps
   // in flight together are not counted twice. One without rows is not counted.
   void on_step(std::uint32_t replica, const step::StepStats& stats, double step_s);
   // What became of the replica's ranks. Any thread.

@@ -5,6 +5,7 @@ Layers: kernels -> runtime -> cluster -> observability -> actors -> endpoint -> 
 folder or from the left, and inside a layer no two folders include each other, directly or around a circle.
 Fences: a third-party header appears only in the files listed here; kernels/cuda is included by nothing but itself.
 """
+import functools
 import re
 import subprocess
 import sys
@@ -57,9 +58,11 @@ ONE_PLACE = [
     (re.compile(r"message\(\)\.(substr|find|rfind|starts_with|ends_with)"), r"cluster/wire/schema_values\.cc$",
      "an error's text is for people; what code needs of it is a member of its own"),
 ]
-# Where a reader is sent lies in the repository: no page named "the design", no section of it, no .md that is not here.
+# Where a reader is sent lies in the repository: no page named "the design", no section of it, no .md, .h or .cc that is not here.
 CITATION = re.compile(r"\bdesign(\.md)? ?(§|rule\b|\))|\b(of|by|see) the design\b|(?<!RFC \d{4} )§ ?\d")
 MARKDOWN = re.compile(r"[\w./-]*\w\.md\b")
+SOURCE = re.compile(r"(?<![\w/.*<-])\w[\w./-]*\.(?:h|cc)\b(?![\w*-])")
+FOREIGN = {"ggml-common.h"}  # another project's, named with its address
 CITING = {".h", ".cc", ".cu", ".cuh", ".capnp", ".txt", ".cmake", ".md"}
 RULE = re.compile(r"\b[Rr]ules? (\d+)(?:(?:-| to )(\d+))?")
 # Too large today; each entry goes with the change that cuts it.
@@ -121,16 +124,26 @@ def check_file(path, text):
             problem(path, number, f"{len(line)} columns")
 
 
+@functools.cache
+def sources_ending(files):
+    """All that a source of the repository may be called: its path, and what is left of it from any folder on."""
+    return {"/".join(p.split("/")[i:]) for p in files if p.endswith((".h", ".cc")) for i in range(p.count("/") + 1)}
+
+
 def check_citations(path, text, files, rules):
     """Pages that are cited are here, and a rule's number is one of docs/numerics.md's (`rules` of them)."""
     names = {Path(p).name for p in files}
+    ends = sources_ending(tuple(files))
     for number, line in enumerate(text.splitlines(), 1):
-        cited = line if path.endswith(".md") else line.partition("#" if path.endswith((".txt", ".cmake")) else "//")[2]
+        cited = line if path.endswith(".md") else line.partition("#" if path.endswith((".txt", ".cmake", ".capnp")) else "//")[2]
         if CITATION.search(cited):
             problem(path, number, "cites a page outside the repository")
         for page in MARKDOWN.findall(cited):
             if page not in files and page not in names and str(Path(path).parent / page) not in files:
                 problem(path, number, f"names {page}, which is not there")
+        for source in SOURCE.findall(cited):
+            if source not in ends and source not in FOREIGN:
+                problem(path, number, f"names {source}, which is not there")
         for first, last in RULE.findall(cited):
             if path.split("/")[0] in LAYERS and not 1 <= int(first) <= int(last or first) <= rules:
                 problem(path, number, f"there is no rule {last or first} in docs/numerics.md")
@@ -225,10 +238,11 @@ def self_test():
         sys.exit("tidy: the self-test's circle of folders was not found")
     check_citations("kernels/x.h", "// by rule 5 of the design\n// (design §4), see plan.md\n// rules 1 to 9\n", ["a.md"], 8)
     check_citations("kernels/x.h", "// RFC 9110 §3, a.md, rules 1-8\nint design;\n", ["docs/a.md"], 8)
+    check_citations("kernels/x.capnp", "# a/b.h, b.h, b.cc, x/b.h\n", ["docs/a.md", "kernels/a/b.h"], 8)
     found = len(problems)
     problems.clear()
-    if found != 4:
-        sys.exit(f"tidy: the self-test found {found} of 4 planted citations")
+    if found != 6:
+        sys.exit(f"tidy: the self-test found {found} of 6 planted citations")
 
 
 def main():

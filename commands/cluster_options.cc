@@ -1,33 +1,20 @@
 #include "commands/cluster_options.h"
 
-#include <algorithm>
-#include <string>
-#include <vector>
-
-#include <CLI/CLI.hpp>
+#include <utility>
 
 #include "cluster/config/setting_table.h"
+#include "commands/command_line.h"
 #include "commands/serve_flags.h"
 
 namespace herd::commands {
 
-Expected<actors::EngineOptions> engine_options_of(const config::ClusterSpec& spec) {
-  CLI::App app;
+Expected<FileOptions> options_of(const config::ClusterSpec& spec) {
   ServeFlags flags;
-  add_serve_flags(app, flags);
-  std::vector<std::string> words = config::serve_flags_of(spec, nullptr, nullptr);
-  std::reverse(words.begin(), words.end());  // as CLI11 takes them
-  try {
-    app.parse(words);
-  } catch (const CLI::ParseError& error) {
-    return fail({StatusCode::kInternal, std::string("a setting is no flag: ") + error.what()});
-  }
+  if (Status status = take_settings(config::serve_flags_of(spec, nullptr), flags); !status.ok()) return fail(std::move(status));
   if (Status status = check(flags); !status.ok()) return fail(std::move(status));
-  auto options = engine_options(flags.model);
-  if (!options) return fail(options.error());
-  options->compute_nice = flags.compute_nice;
-  if (flags.policy == "priority") options->scheduler.policy = scheduler::SchedulingPolicy::kPriority;
-  return options;
+  auto engine = engine_options(flags);
+  if (!engine) return fail(engine.error());
+  return FileOptions{std::move(*engine), text_options(flags.model)};
 }
 
 }  // namespace herd::commands

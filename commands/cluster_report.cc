@@ -172,13 +172,13 @@ void place_and_size(const ModelSizes* sizes, ClusterReport& report) {
 
 // What is wrong with the model's files or does not fit them becomes a problem of the report. Only our own faults are errors.
 Status judge(ClusterReport& report) {
-  const auto options = engine_options_of(report.parsed.spec);
+  const auto options = options_of(report.parsed.spec);
   if (!options && options.error().code() != StatusCode::kUsage) return options.error();
   if (!options) {
     add_usage_problem(report, "model", options.error().message());
     return {};
   }
-  const auto here = open_here(report.parsed.spec, options->model, options->encoding);
+  const auto here = open_here(report.parsed.spec, options->engine.model, options->engine.encoding);
   if (!here && here.error().code() == StatusCode::kMissing) {
     report.model_unreadable = here.error().message();
     report.notes.push_back("the model cannot be read on this machine, so whether settings and memory fit it was not checked: " +
@@ -192,7 +192,7 @@ Status judge(ClusterReport& report) {
     else add_problem(report, "model.model_path", here.error().message());
     return {};
   }
-  const auto sizes = ModelSizes::read(*options, *here);
+  const auto sizes = ModelSizes::read(options->engine, *here);
   if (sizes) place_and_size(&*sizes, report);
   else add_usage_problem(report, "model", sizes.error().message());
   return {};

@@ -1,13 +1,10 @@
 #include "commands/gateway_file.h"
 
-#include <algorithm>
-#include <optional>
-#include <string_view>
-
-#include <CLI/CLI.hpp>
-
 #include "cluster/config/setting_table.h"
 #include "commands/cluster_spec_file.h"
+
+#include <string_view>
+#include <utility>
 
 namespace herd::commands {
 namespace {
@@ -42,20 +39,6 @@ Expected<config::GatewaySpec> find_gateway(const std::string& path, const config
   return fail(missing(path + ": no gateway is named " + name + "; there is " + names));
 }
 
-// The file's settings, read as `herd serve` reads its flags.
-Status take_settings(const config::ClusterSpec& spec, const config::GatewaySpec& gateway, ServeFlags& flags) {
-  CLI::App app;
-  add_serve_flags(app, flags);
-  std::vector<std::string> words = config::serve_flags_of(spec, &gateway, nullptr);
-  std::reverse(words.begin(), words.end());  // as CLI11 takes them
-  try {
-    app.parse(words);
-  } catch (const CLI::ParseError& error) {
-    return {StatusCode::kInternal, std::string("a setting is no flag: ") + error.what()};
-  }
-  return {};
-}
-
 }  // namespace
 
 Expected<GatewayFile> read_gateway_file(const std::string& path, const std::string& name, const ServeFlags& flags,
@@ -74,7 +57,7 @@ Expected<GatewayFile> read_gateway_file(const std::string& path, const std::stri
 
 Expected<ServeFlags> flags_of(const config::ClusterSpec& spec, const config::GatewaySpec& gateway, const ServeFlags& beside) {
   ServeFlags flags;
-  if (Status status = take_settings(spec, gateway, flags); !status.ok()) return fail(std::move(status));
+  if (Status status = take_settings(config::serve_flags_of(spec, &gateway), flags); !status.ok()) return fail(std::move(status));
   flags.model.quiet = beside.model.quiet;
   flags.api_keys = beside.api_keys;
   return flags;

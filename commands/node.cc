@@ -31,6 +31,7 @@
 #include "commands/random_bytes.h"
 #include "commands/role_life.h"
 #include "commands/roles.h"
+#include "commands/serve_flags.h"
 #include "commands/service_turns.h"
 #include "commands/stop_guard.h"
 #include "commands/supervision.h"
@@ -89,17 +90,10 @@ Expected<config::NodeSpec> node_of(const config::ClusterSpec& spec, const NodeFl
 }
 
 // Gateways make ids of words and nodes compute with them, so the coordinator lets in only those whose words are the same.
-Expected<std::string> text_digest_of(const actors::EngineOptions& options, const config::ModelSpec& spec) {
-  auto model = model::open_model(options.model, options.encoding);
+Expected<std::string> text_digest_of(const FileOptions& options) {
+  auto model = model::open_model(options.engine.model, options.engine.encoding);
   if (!model) return fail(model.error());
-  served::TextOptions wanted;
-  wanted.tokenizer_path = spec.tokenizer_path;
-  wanted.tokenizer_version = spec.version;
-  wanted.chat = {.format = spec.chat_format,
-                 .template_path = spec.chat_template,
-                 .date = spec.chat_date,
-                 .special_in_content = spec.allow_special_in_content};
-  auto text = served::open_served_text(*model, wanted);
+  auto text = served::open_served_text(*model, options.text);
   if (!text) return fail(text.error());
   return std::move(text->text_digest);
 }
@@ -219,30 +213,29 @@ class NodeCommand {
   Expected<processes::NodeProcessConfig> process_config() {
     config::ClusterSpec spec = spec_;
     if (!node_.model_path.empty()) spec.model.model_path = node_.model_path;
-    auto options = engine_options_of(spec);
-    if (!options) return fail(options.error());
+    auto of_file = options_of(spec);
+    if (!of_file) return fail(of_file.error());
+    const actors::EngineOptions& options = of_file->engine;
     processes::NodeProcessConfig config;
     config.hello.cluster = spec_.name;
     config.hello.role = handshake::Role::kNode;
     config.hello.node = node_.name;
     config.hello.incarnation = std::max<std::uint64_t>(1, random_number());
     config.hello.build_id = version();
-    auto digest = text_digest_of(*options, spec.model);
+    auto digest = text_digest_of(*of_file);
     if (!digest) return fail(digest.error());
     config.hello.text_digest = std::move(*digest);
     config.hello.config_digest = config::settings_digest(spec_);
     config.tls = processes::tls_files_of(spec_.tls, node_.name);
     config.coordinator = spec_.coordinators.front().name;
     config.coordinator_address = spec_.coordinators.front().address;
-    config.model = options->model;
-    config.encoding = options->encoding;
-    config.tensor_parallel = options->tensor_parallel;
-    config.wishes = actors::wishes_of(*options);
-    // Gateways bound what waits; behind them the largest single request (prompts × n) must fit.
-    config.wishes.scheduler.queue_requests_max = 4096;
-    config.wishes.scheduler.queue_tokens_max = std::uint64_t{1} << 24;
-    config.isa = options->isa;
-    config.compute_nice = options->compute_nice;
+    config.model = options.model;
+    config.encoding = options.encoding;
+    config.tensor_parallel = options.tensor_parallel;
+    config.wishes = actors::wishes_of(options);
+    lift_queue_bounds(config.wishes.scheduler);
+    config.isa = options.isa;
+    config.compute_nice = options.compute_nice;
     config.rank_program = [] { return std::vector<std::string>{children::own_program(), "rank"}; };
     config.spec = spec_;
     config.node = node_;

@@ -31,14 +31,10 @@ double quick_read_bandwidth(const actors::EngineOptions& options) {
 }  // namespace
 
 Status OwnCluster::start_engine() {
-  auto options = engine_options(flags_.model);
+  auto options = engine_options(flags_);
   if (!options) return options.error();
   const double read_bytes_per_s = quick_read_bandwidth(*options);
-  if (flags_.policy == "priority") options->scheduler.policy = scheduler::SchedulingPolicy::kPriority;
-  // The gateway bounds what waits; behind it the largest single request (prompts × n) must fit.
-  options->scheduler.queue_requests_max = 4096;
-  options->scheduler.queue_tokens_max = std::uint64_t{1} << 24;
-  options->compute_nice = flags_.compute_nice;
+  lift_queue_bounds(options->scheduler);
   hooks_.set(*options);
   options->gateway_has_own_thread = true;
   options->commit_memory = true;

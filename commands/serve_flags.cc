@@ -1,6 +1,7 @@
 #include "commands/serve_flags.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <CLI/CLI.hpp>
 
@@ -31,6 +32,18 @@ Status check(const ServeFlags& flags) {
   return {};
 }
 
+Status take_settings(std::vector<std::string> words, ServeFlags& flags) {
+  CLI::App app;
+  add_serve_flags(app, flags);
+  std::reverse(words.begin(), words.end());  // as CLI11 takes them
+  try {
+    app.parse(std::move(words));
+  } catch (const CLI::ParseError& error) {
+    return {StatusCode::kInternal, std::string("a setting is no flag: ") + error.what()};
+  }
+  return {};
+}
+
 void take_live(const ServeFlags& from, ServeFlags& into) {
   into.http.limits.connections = from.http.limits.connections;
   into.http.limits.connections_per_ip = from.http.limits.connections_per_ip;
@@ -53,6 +66,19 @@ observability::LogLevel log_level(const ServeFlags& flags) {
   using observability::LogLevel;
   return std::max(observability::log_level_named(flags.log_level).value_or(LogLevel::kInfo),
                   flags.model.quiet ? LogLevel::kWarning : LogLevel::kInfo);
+}
+
+Expected<actors::EngineOptions> engine_options(const ServeFlags& flags) {
+  auto options = engine_options(flags.model);
+  if (!options) return options;
+  options->compute_nice = flags.compute_nice;
+  if (flags.policy == "priority") options->scheduler.policy = scheduler::SchedulingPolicy::kPriority;
+  return options;
+}
+
+void lift_queue_bounds(scheduler::SchedulerConfig& config) {
+  config.queue_requests_max = 4096;
+  config.queue_tokens_max = std::uint64_t{1} << 24;
 }
 
 void set_limits(const ServeFlags& flags, std::size_t together, gateway::GatewayConfig& gateway) {

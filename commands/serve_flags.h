@@ -46,12 +46,18 @@ struct ServeFlags {
 };
 
 void add_serve_flags(CLI::App& command, ServeFlags& flags);
+// A cluster file's settings as words of these flags (config::serve_flags_of).
+[[nodiscard]] Status take_settings(std::vector<std::string> words, ServeFlags& flags);
 // Checks values that need no file and no device. kUsage.
 [[nodiscard]] Status check(const ServeFlags& flags);
 // Of `from` what a server takes while it runs.
 void take_live(const ServeFlags& from, ServeFlags& into);
 // --log-level, and warnings at least under --quiet.
 [[nodiscard]] observability::LogLevel log_level(const ServeFlags& flags);
+// engine_options() of the model's flags, with what the others say of ranks.
+[[nodiscard]] Expected<actors::EngineOptions> engine_options(const ServeFlags& flags);
+// For a scheduler behind a gateway, which bounds what waits: the largest single request (prompts × n) must fit.
+void lift_queue_bounds(scheduler::SchedulerConfig& config);
 // What a gateway takes before replicas that run `together` sequences at one time.
 void set_limits(const ServeFlags& flags, std::size_t together, gateway::GatewayConfig& gateway);
 

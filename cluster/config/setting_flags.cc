@@ -107,15 +107,10 @@ std::string settings_digest(const ClusterSpec& given) {
   return digest::hex(digester.finish());
 }
 
-std::vector<std::string> serve_flags_of(const ClusterSpec& given, const GatewaySpec* gateway, const NodeSpec* node) {
-  ClusterSpec spec = given;
-  NodeSpec place = node != nullptr ? *node : NodeSpec{};
-  if (!place.model_path.empty()) spec.model.model_path = std::move(place.model_path);
-  place.model_path.clear();
+std::vector<std::string> serve_flags_of(const ClusterSpec& spec, const GatewaySpec* gateway) {
   std::vector<std::string> flags;
   for (const Section& section : sections()) append_all(section.fields, spec, flags);
   if (gateway != nullptr) append_all(gateway_fields(), *gateway, flags);
-  if (node != nullptr) append_all(node_fields(), place, flags);
   return flags;
 }
 

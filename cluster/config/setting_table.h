@@ -116,7 +116,8 @@ struct EffectiveSetting {
 // Words of a part that knows flags, for someone who wrote a file: "--max-model-len" → "scheduler.max_model_len".
 [[nodiscard]] std::string flags_as_keys(std::string text);
 
-// What the file says as flags of `herd serve`, "--name=value" each. Of the gateway and the node when they are not null.
-[[nodiscard]] std::vector<std::string> serve_flags_of(const ClusterSpec& spec, const GatewaySpec* gateway, const NodeSpec* node);
+// What the file says as flags of `herd serve`, "--name=value" each, and what it says of the gateway when that is not null. A node's own
+// settings become no flags: its ranks get them in their RankSpecs.
+[[nodiscard]] std::vector<std::string> serve_flags_of(const ClusterSpec& spec, const GatewaySpec* gateway);
 
 }  // namespace herd::config

@@ -40,21 +40,22 @@ void for_each_flag(Visit visit) {
         visit(field.setting, [&](const auto& put) {
           ClusterSpec spec;
           put(field.slot(spec));
-          return config::serve_flags_of(spec, nullptr, nullptr);
+          return config::serve_flags_of(spec, nullptr);
         });
   for (const auto& field : config::gateway_fields())
     if (!field.setting.flag.empty())
       visit(field.setting, [&](const auto& put) {
         GatewaySpec gateway;
         put(field.slot(gateway));
-        return config::serve_flags_of({}, &gateway, nullptr);
+        return config::serve_flags_of({}, &gateway);
       });
   for (const auto& field : config::node_fields())
     if (!field.setting.flag.empty())
       visit(field.setting, [&](const auto& put) {
         NodeSpec node;
         put(field.slot(node));
-        return config::serve_flags_of({}, nullptr, &node);
+        const std::string value = config::value_text(field.setting, field.slot(node));
+        return value.empty() ? std::vector<std::string>{} : std::vector{std::string(field.setting.flag) + "=" + value};
       });
 }
 
@@ -130,8 +131,7 @@ TEST(ServeSettings, AKeyIsNamedAsItsFlag) {
 
 TEST(ServeSettings, WhatIsNotSaidIsWhatServeDoesWithoutFlags) {
   const GatewaySpec gateway;
-  const NodeSpec node;
-  const auto words = config::serve_flags_of({}, &gateway, &node);
+  const auto words = config::serve_flags_of({}, &gateway);
   EXPECT_GT(words.size(), 25U) << "defaults are said, not left out";
   ServeFlags said, silent;
   EXPECT_EQ(serve_says(words, said), "");
@@ -183,16 +183,9 @@ TEST(ServeSettings, WhatAClusterSaysArrivesInServesFlags) {
   spec.limits.request_timeout = 90.5;
   GatewaySpec gateway;
   gateway.port = 9000;
-  NodeSpec node;
-  node.model_path = "/here";
-  node.threads = 3;
-  node.devices = {"cpu", "cpu"};
   ServeFlags flags;
-  CLI::App app;
-  add_serve_flags(app, flags);
-  auto words = config::serve_flags_of(spec, &gateway, &node);
-  app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
-  EXPECT_EQ(flags.model.model_path, "/here");
+  ASSERT_TRUE(take_settings(config::serve_flags_of(spec, &gateway), flags).ok());
+  EXPECT_EQ(flags.model.model_path, "/all");
   EXPECT_EQ(flags.served_names, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(flags.model.kv_cache_memory, "4294967296");
   EXPECT_TRUE(flags.model.no_prefix_caching);
@@ -202,7 +195,6 @@ TEST(ServeSettings, WhatAClusterSaysArrivesInServesFlags) {
   EXPECT_TRUE(flags.ui);
   EXPECT_EQ(flags.request_timeout, 90.5);
   EXPECT_EQ(flags.http.port, 9000);
-  EXPECT_EQ(flags.model.threads, 3);
 }
 
 TEST(ServeSettings, EffectiveSettingsSayTheWholeOfIt) {
@@ -242,7 +234,7 @@ TEST(ServeSettings, AServerTakesWhatTheTableSaysThatItTakes) {
       else if (auto* text = std::get_if<std::string*>(&slot))
         **text = field.setting.rule.choices.empty() ? "/other" : std::string(field.setting.rule.choices.back());
       ServeFlags asked, running, before;
-      const auto words = [](const ClusterSpec& said) { return config::serve_flags_of(said, nullptr, nullptr); };
+      const auto words = [](const ClusterSpec& said) { return config::serve_flags_of(said, nullptr); };
       (void)serve_says(words(spec), asked);
       (void)serve_says(words({}), running);
       (void)serve_says(words({}), before);

@@ -24,7 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   HERD_CHECK(spec.coordinators.size() == 1 && !spec.gateways.empty(), "a cluster has its processes");
   HERD_CHECK(spec.nodes.empty() == spec.any_node_with_certificate, "nodes are listed, or any may join");
   for (const config::NodeSpec& node : spec.nodes) HERD_CHECK(!node.devices.empty(), "a node has a device");
-  HERD_CHECK(!config::serve_flags_of(spec, &spec.gateways.front(), nullptr).empty(), "settings are flags");
+  HERD_CHECK(!config::serve_flags_of(spec, &spec.gateways.front()).empty(), "settings are flags");
   const auto plan = placement::plan_cluster(spec, {});
   if (!plan) return 0;
   for (const placement::PlacedReplica& replica : plan->replicas)

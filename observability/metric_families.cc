@@ -287,7 +287,6 @@ void MetricFamilies::add_labelled(std::uint32_t ranks, std::uint32_t first_engin
 
 MetricFamilies::MetricFamilies(const ServingMetricsConfig& config)
     : model_name_(text::replace_invalid_utf8(config.model_name)),
-      retired_names_(config.retired_names),
       part_(config.part),
       registry_(std::make_unique<prometheus::Registry>()) {
   for (std::uint32_t replica = 0; replica < std::max(config.replicas, 1U); ++replica) add_replica(config, replica);
@@ -334,7 +333,6 @@ std::vector<prometheus::MetricFamily> MetricFamilies::collect() const {
   std::erase_if(families, [this](const auto& family) { return !is_of(part_, family.name); });
   const auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
   std::sort(families.begin(), families.end(), by_name);
-  if (!retired_names_) return families;
   const std::size_t count = families.size();
   for (const RetiredName& retired : kRetiredNames) {
     for (std::size_t i = 0; i < count; ++i) {

@@ -123,7 +123,8 @@ class MetricFamilies {
   std::unique_ptr<LabelledMetrics<prometheus::Counter>> http_requests;        // handler, method, status ("2xx")
   std::unique_ptr<LabelledMetrics<prometheus::Histogram>> http_request_time;  // handler, method
 
-  // The families of the process's part in the order of their names, those under retired names included.
+  // The families of the process's part in the order of their names, those under vLLM's former names, for the dashboards
+  // made then, included.
   [[nodiscard]] std::vector<prometheus::MetricFamily> collect() const;
 
  private:
@@ -132,7 +133,6 @@ class MetricFamilies {
   void add_labelled(std::uint32_t ranks, std::uint32_t first_engine);
 
   std::string model_name_;  // valid UTF-8: one bad byte in a label makes Prometheus drop the whole scrape
-  bool retired_names_;
   MetricPart part_;
   std::unique_ptr<prometheus::Registry> registry_;
 };

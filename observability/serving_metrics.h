@@ -46,7 +46,6 @@ struct ServingMetricsConfig {
   std::uint64_t weight_bytes_per_step = 0;  // read by one step, all ranks of a replica
   std::uint64_t kv_bytes_per_token = 0;
   double read_bytes_per_s = 0;  // measured at start; 0: not measured, the share is not exported
-  bool retired_names = true;    // also under vLLM's former names, for the dashboards made then
 };
 
 // How one request went; observed when it ended.

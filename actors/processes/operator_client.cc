@@ -163,11 +163,4 @@ Expected<std::unique_ptr<OperatorClient>> OperatorClient::start(const config::Cl
   return std::make_unique<Client>(spec.coordinators.front(), std::move(answers), std::move(*host));
 }
 
-Expected<report::ClusterStatusReport> ask_status(const config::ClusterSpec& spec, std::uint64_t incarnation,
-                                                 std::chrono::milliseconds patience) {
-  auto client = OperatorClient::start(spec, incarnation);
-  if (!client) return fail(client.error());
-  return (*client)->ask(patience);
-}
-
 }  // namespace herd::processes

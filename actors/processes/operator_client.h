@@ -27,8 +27,4 @@ class OperatorClient {
   [[nodiscard]] virtual Expected<report::OrderAnswer> order(const report::DrainAsk& ask, std::chrono::milliseconds patience) = 0;
 };
 
-// One question over a connection of its own.
-[[nodiscard]] Expected<report::ClusterStatusReport> ask_status(const config::ClusterSpec& spec, std::uint64_t incarnation,
-                                                               std::chrono::milliseconds patience);
-
 }  // namespace herd::processes

@@ -124,11 +124,6 @@ void GatewayDesk::leave(const GatewayLink* link) {
   guests_.erase(guest);
 }
 
-std::size_t GatewayDesk::gateways() const {
-  const std::scoped_lock lock(mutex_);
-  return guests_.size();
-}
-
 Status GatewayDesk::take(const GatewayLink* link, const wire::OpenedFrame& frame) {
   auto held = link->held(frame);
   if (frame.header.kind == wire::FrameKind::kGatewayJoin) return join(link, frame, std::move(held));

@@ -48,7 +48,6 @@ class GatewayDesk : public std::enable_shared_from_this<GatewayDesk> {
   // No generation comes any more: connections end once what was sent has gone out.
   void finish(const Status& why);
 
-  [[nodiscard]] std::size_t gateways() const;
   [[nodiscard]] std::uint64_t stale_frames() const { return stale_frames_; }
 
  private:

@@ -44,10 +44,7 @@ void GroupLink::on_frame(wire::OpenedFrame frame) {
 
 Status GroupLink::take(const wire::OpenedFrame& frame) {
   if (frame.header.kind == wire::FrameKind::kJoinGroup) return join(frame);
-  if (generation_.epoch == Epoch() || frame.header.replica != generation_) {
-    ++stale_frames_;
-    return {};
-  }
+  if (generation_.epoch == Epoch() || frame.header.replica != generation_) return {};
   if (frame.header.kind == wire::FrameKind::kBlockPart) return take_block(frame);
   if (frame.header.kind != wire::FrameKind::kStepPlan) return bad_input("a leader gives its ranks orders, plans and blocks, nothing else");
   auto plan = wire::decode_step_plan(frame.frame.words);

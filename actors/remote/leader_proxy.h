@@ -2,7 +2,6 @@
 // leader_proxy: the replica of a group, as its ranks in other processes see it: their answers go out as frames of the connection to
 // the leader's process. GroupLink takes what comes from there. One of both for each generation.
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -35,8 +34,6 @@ class GroupLink final : public link::LinkOwner {
   void on_progress(const handshake::Progress&) override {}
   void on_closed(const Status& why) override;
 
-  [[nodiscard]] std::uint64_t stale_frames() const { return stale_frames_; }
-
  private:
   Status take(const wire::OpenedFrame& frame);
   Status take_block(const wire::OpenedFrame& frame);
@@ -50,7 +47,6 @@ class GroupLink final : public link::LinkOwner {
   routing::ReplicaGeneration generation_;  // epoch 0: it was not joined yet
   ReplicaHandle proxy_;
   step::BlockJoiner blocks_{step::kBlocksBegunMax};  // that the rank is given
-  std::atomic<std::uint64_t> stale_frames_{0};  // of another generation: dropped
 };
 
 }  // namespace herd::actors

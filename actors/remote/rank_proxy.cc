@@ -35,11 +35,8 @@ link::OpenLink RemoteRank::opener() {
 }
 
 void RemoteRank::on_frame(const wire::OpenedFrame& frame) {
-  if (frame.header.replica != generation_) {
-    ++stale_frames_;
-  } else if (Status status = take(frame); !status.ok()) {
-    port_.finish(status);
-  }
+  if (frame.header.replica == generation_)  // of another one it is dropped
+    if (Status status = take(frame); !status.ok()) port_.finish(status);
   port_.consumed(frame);
 }
 

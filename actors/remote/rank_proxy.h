@@ -3,7 +3,6 @@
 // connection between both, what comes from there goes to the replica. It lives for one generation, and ends when the rank's process
 // does: the replica watches it.
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -37,7 +36,6 @@ class RemoteRank : public std::enable_shared_from_this<RemoteRank> {
   void finish(const Status& why) { port_.finish(why); }
 
   [[nodiscard]] const std::shared_ptr<RankFate>& fate() const { return fate_; }
-  [[nodiscard]] std::uint64_t stale_frames() const { return stale_frames_; }
 
  private:
   friend class RankProxyState;
@@ -52,7 +50,6 @@ class RemoteRank : public std::enable_shared_from_this<RemoteRank> {
   const std::uint32_t rank_;
   const std::shared_ptr<RankFate> fate_;
   FramePort port_;
-  std::atomic<std::uint64_t> stale_frames_{0};  // of another generation: dropped
   step::BlockJoiner blocks_{step::kBlocksBegunMax};  // that the rank has read; of the connection's thread
   std::mutex mutex_;        // of the below
   ReplicaHandle replica_;   // known from JoinGroup on

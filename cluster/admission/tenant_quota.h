@@ -41,7 +41,6 @@ class TenantQuota {
   // Moves what it says from or to other gateways.
   void set_share(const routing::TenantShare& share, Instant now);
   void forget_share(double part, Instant now);
-  [[nodiscard]] bool has_share() const { return shared_; }
 
   // Nothing is used by asking. `prompt_tokens` 0: whatever the prompt. `seconds_per_request`: in which one of those in flight ends.
   [[nodiscard]] std::optional<AdmissionRefusal> refuses(double prompt_tokens, double seconds_per_request, Instant now) const;

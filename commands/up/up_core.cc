@@ -44,12 +44,12 @@ void UpCore::on_ended(std::size_t process, const ProcessEnd& end, Instant now, U
   it.last_death = end.text;
   if (stage_) return go_on_stopping(now, effects);
   if (!ready_ && is_refusal(end)) {
-    effects.push_back(Say{it.what.name + " " + end.text + ": the cluster does not start", true});
+    effects.push_back(Say{it.what.name + " " + end.text + ": the cluster does not start"});
     return stop_all(*end.exit_code, now, effects);
   }
   plan_restart(process, end, now, effects);
   if (any_left()) return;
-  effects.push_back(Say{"nothing of the cluster runs here any more", true});
+  effects.push_back(Say{"nothing of the cluster runs here any more"});
   stop_all(kOurBug, now, effects);
 }
 
@@ -59,13 +59,12 @@ void UpCore::plan_restart(std::size_t process, const ProcessEnd& end, Instant no
   if (!rest_s) {
     effects.push_back(Say{it.what.name + " " + end.text + " and stays away: it ended " + std::to_string(it.log.ends()) +
                               " times within " + std::to_string(static_cast<int>(config_.budget.window_s)) +
-                              " s (supervision.restart_budget)",
-                          true});
+                              " s (supervision.restart_budget)"});
     return;
   }
   const bool lived = now >= seconds_after(it.since, kLivedEnough_s);
   ++it.restarts;
-  effects.push_back(Say{it.what.name + " " + end.text + ": it is started again (" + std::to_string(it.restarts) + ")", true});
+  effects.push_back(Say{it.what.name + " " + end.text + ": it is started again (" + std::to_string(it.restarts) + ")"});
   if (lived || *rest_s <= 0) return start(process, effects);
   it.again_at = seconds_after(now, *rest_s);
 }
@@ -119,7 +118,7 @@ void UpCore::on_timer(Instant now, UpEffects& effects) {
   for (std::size_t i = 0; i < processes_.size(); ++i) {
     const Process& it = processes_[i];
     if (!it.running || (stops_ < 2 && it.what.role != kStages[*stage_])) continue;
-    effects.push_back(Say{it.what.name + " does not end and is killed", true});
+    effects.push_back(Say{it.what.name + " does not end and is killed"});
     effects.push_back(EndProcess{i, Order::kKill});
     exit_code_ = std::max(exit_code_, kOurBug);
   }

@@ -43,10 +43,7 @@ struct EndProcess {
   std::size_t process = 0;
   Order order = Order::kEnd;
 };
-struct Say {  // for people
-  std::string text;
-  bool is_trouble = false;
-};
+struct Say { std::string text; };  // for people
 struct Over { int exit_code = 0; };  // nothing runs any more: the last effect
 using UpEffect = std::variant<StartProcess, EndProcess, Say, Over>;
 using UpEffects = std::vector<UpEffect>;

@@ -65,8 +65,6 @@ bool takes_json(Route route) {
 
 bool generates(Route route) { return route == Route::kCompletions || route == Route::kChatCompletions; }
 
-bool is_of_pages(Route route) { return route == Route::kPage || route == Route::kPageStatus; }
-
 std::variant<Route, NoSuchRoute, WrongMethod> find_route(std::string_view method, std::string_view path) {
   for (const Row& row : kRoutes) {
     const bool one_model = row.route == Route::kModel && path.starts_with(kModelPrefix) && path != kModelPrefix;

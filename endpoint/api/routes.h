@@ -39,9 +39,6 @@ enum class Route : std::uint8_t {
 // Runs the model: admission applies.
 [[nodiscard]] bool generates(Route route);
 
-// Only a server with --ui has it.
-[[nodiscard]] bool is_of_pages(Route route);
-
 struct NoSuchRoute {};
 struct WrongMethod {
   std::string allowed;  // "GET, HEAD"

@@ -109,13 +109,6 @@ const ReadRate& MachineReads::best() const {
   return *std::ranges::max_element(rates, {}, [](const ReadRate& rate) { return rate.gb_per_s; });
 }
 
-Peak MachineRates::best_for_bf16() const {
-  Peak best = Peak::kFma;
-  for (const Peak other : {Peak::kBf16Dot, Peak::kAmxBf16})
-    if (peak(other) > peak(best)) best = other;
-  return best;
-}
-
 Expected<MachineReads> measure_reads(ThreadPool& pool, const MachineBenchConfig& config) {
   MachineReads reads;
   for (const std::size_t page_bytes : {kSmallPage, kHugePage}) {

@@ -32,9 +32,8 @@ struct MachineRates {
   const char* isa = "";  // "avx512", "avx2", "portable"
 
   [[nodiscard]] double peak(Peak which) const { return peaks[static_cast<std::size_t>(which)]; }
-  // What products of bf16 use here, and the best that they could.
+  // What products of bf16 use here.
   [[nodiscard]] Peak used_for_bf16() const { return bf16_dots ? Peak::kBf16Dot : Peak::kFma; }
-  [[nodiscard]] Peak best_for_bf16() const;
 };
 
 struct MachineBenchConfig {

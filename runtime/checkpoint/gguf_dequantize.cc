@@ -162,8 +162,4 @@ void expand_row(WeightFormat format, const std::byte* row, std::int64_t col_begi
   }
 }
 
-void round_to_bf16(std::span<const float> values, BFloat16* out) {
-  for (std::size_t i = 0; i < values.size(); ++i) out[i] = to_bf16(values[i]);
-}
-
 }  // namespace herd::model

@@ -14,7 +14,4 @@ namespace herd::model {
 // Expands columns [col_begin, col_end) of one stored row. Columns need not lie on block borders.
 void expand_row(WeightFormat format, const std::byte* row, std::int64_t col_begin, std::int64_t col_end, float* out);
 
-// Round to nearest even, NaN kept; values.size() elements of out are written.
-void round_to_bf16(std::span<const float> values, BFloat16* out);
-
 }  // namespace herd::model

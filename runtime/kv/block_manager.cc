@@ -27,12 +27,6 @@ BlockManager::BlockManager(const BlockManagerConfig& config)
   HERD_CHECK(config.validate().ok(), "the block manager's config is not valid");
 }
 
-bool BlockManager::can_admit(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt, bool read_cache,
-                             std::uint32_t blocks_left_min) const {
-  const Match found = read_cache ? match(table, tokens, salt, blocks_below_last(tokens), nullptr) : Match{};
-  return fits(found, blocks_for(tokens.size()), blocks_left_min);
-}
-
 std::optional<Admission> BlockManager::admit(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt,
                                              bool read_cache, std::uint32_t blocks_left_min) {
   HERD_CHECK(!tokens.empty() && table.blocks.empty(), "admission needs tokens and an empty table");

@@ -75,9 +75,6 @@ class BlockManager {
     return static_cast<std::uint32_t>((tokens + config_.block_size - 1) / config_.block_size);
   }
 
-  // Whether admit() with the same arguments would succeed.
-  [[nodiscard]] bool can_admit(BlockTable& table, std::span<const TokenId> tokens, std::uint64_t salt, bool read_cache,
-                               std::uint32_t blocks_left_min) const;
   // Gives an empty table blocks for all `tokens` (at least one): first the cached prefix, then new ones. The
   // last token is never served from the cache, its row yields the next token. nullopt, and nothing changed,
   // when fewer than `blocks_left_min` blocks would stay available.

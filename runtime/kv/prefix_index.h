@@ -53,7 +53,6 @@ class PrefixIndex {
 
   [[nodiscard]] bool is_idle(BlockId block) const { return entries_[block.value].idle; }
   [[nodiscard]] std::uint32_t num_idle() const { return num_idle_; }
-  [[nodiscard]] std::uint32_t num_cached() const { return num_cached_; }
   // Of every cached block, ascending; what a replica tells the cluster's prefix directory.
   [[nodiscard]] std::vector<BlockHash> hashes() const;
 

@@ -1,5 +1,5 @@
 #pragma once
-// Which code points have a property, by the tables of one version of Unicode that are part of the program: no library of
+// Which code points have a property, by the tables of Unicode 16.0.0 (tools/unicode_tables.py) that are part of the program: no library of
 // the system decides what a letter is.
 
 #include <optional>
@@ -8,8 +8,6 @@
 #include "runtime/unicode/code_point_set.h"
 
 namespace herd::unicode {
-
-inline constexpr std::string_view kUnicodeVersion = "16.0.0";
 
 // By name, as \p{…} and [:…:] spell it; case, spaces, '_' and '-' do not matter: general categories (L, Lu, Letter,
 // Uppercase_Letter, LC), scripts (Han, Hani), POSIX brackets (Alpha, Alnum, Blank, Cntrl, Digit, Graph, Print, Punct, Space,

@@ -1,4 +1,5 @@
 #include "tests/actors/toy_cluster.h"
+#include "tests/runtime/blocking_rank.h"
 
 #include <algorithm>
 #include <deque>

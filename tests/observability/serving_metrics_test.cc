@@ -368,15 +368,6 @@ TEST(ServingMetrics, RefusalsAreCountedByReason) {
   EXPECT_EQ(exposition.value("vllm:admission_rejections_total", engine(0, {{"reason", "deadline"}})), 0);
 }
 
-TEST(ServingMetrics, RetiredNamesCanBeLeftOut) {
-  ServingMetricsConfig config = toy();
-  config.retired_names = false;
-  const Exposition exposition = scraped(ServingMetrics(config));
-  EXPECT_EQ(exposition.family("vllm:gpu_cache_usage_perc"), nullptr);
-  EXPECT_EQ(exposition.family("vllm:time_per_output_token_seconds"), nullptr);
-  EXPECT_NE(exposition.family("vllm:kv_cache_usage_perc"), nullptr);
-}
-
 TEST(ServingMetrics, AModelsNameMayHoldAnything) {
   ServingMetricsConfig config = toy();
   config.model_name = "a\"b\\c\nd\xFF";

@@ -123,7 +123,6 @@ TEST(BlockManager, RefusesWithoutAChangeWhenBlocksDoNotSuffice) {
   cache(manager, run_of(1, 32));
   const BlockStats before = manager.stats();
   BlockTable table;
-  EXPECT_FALSE(manager.can_admit(table, run_of(1, 65), 0, true, 0));
   EXPECT_FALSE(manager.admit(table, run_of(1, 65), 0, true, 0));
   EXPECT_FALSE(manager.admit(table, run_of(1, 33), 0, true, 2)) << "one block would be left, two are asked for";
   EXPECT_EQ(manager.stats(), before);

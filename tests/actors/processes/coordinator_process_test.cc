@@ -47,6 +47,12 @@ config::ClusterSpec small_cluster(std::uint16_t port = 0) {
   return spec;
 }
 
+Expected<report::ClusterStatusReport> ask_status(const config::ClusterSpec& spec, std::chrono::milliseconds patience) {
+  auto client = OperatorClient::start(spec, 9);
+  if (!client) return fail(client.error());
+  return (*client)->ask(patience);
+}
+
 struct CoordinatorProcessTest : testing::Test {
   std::unique_ptr<CoordinatorProcess> start(const config::ClusterSpec& spec, std::uint64_t wall_ms = 1000) {
     auto started = try_start(spec, wall_ms);
@@ -76,7 +82,7 @@ struct CoordinatorProcessTest : testing::Test {
   }
   static report::ClusterStatusReport status(config::ClusterSpec spec, std::uint16_t port) {
     spec.coordinators[0].address = "127.0.0.1:" + std::to_string(port);
-    auto answer = ask_status(spec, 9, kLong);
+    auto answer = ask_status(spec, kLong);
     EXPECT_TRUE(answer) << answer.error().message();
     return answer.value_or(report::ClusterStatusReport{});
   }
@@ -335,13 +341,13 @@ TEST(OperatorClient, SaysWhatCameOfIt) {
     }());
     spec.coordinators[0].address = "127.0.0.1:" + std::to_string((*host)->listen("127.0.0.1", 0, {}, {}).value());
   }
-  const auto answer = ask_status(spec, 9, std::chrono::milliseconds(200));
+  const auto answer = ask_status(spec, std::chrono::milliseconds(200));
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code(), StatusCode::kMissing);
   EXPECT_NE(answer.error().message().find("coordinator \"k\" at " + spec.coordinators[0].address + " does not answer: "), std::string::npos)
       << answer.error().message();
   spec.coordinators.clear();
-  EXPECT_EQ(ask_status(spec, 9, kLong).error(), usage_error("the cluster file names no coordinator"));
+  EXPECT_EQ(ask_status(spec, kLong).error(), usage_error("the cluster file names no coordinator"));
 }
 
 }  // namespace

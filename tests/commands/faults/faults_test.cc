@@ -11,6 +11,7 @@
 #include "tests/commands/faults/fault_schedule.h"
 #include "tests/commands/faults/faulty_collective.h"
 #include "tests/commands/faults/faulty_rank.h"
+#include "tests/runtime/blocking_rank.h"
 
 namespace herd::faults {
 namespace {

@@ -17,7 +17,6 @@ Status check_texts(const Hello& hello) {
     const std::string& text;
   } fields[] = {{"cluster", hello.cluster},           {"node", hello.node},
                 {"build id", hello.build_id},         {"model", hello.model},
-                {"numerics id", hello.numerics_id},   {"KV layout id", hello.kv_layout_id},
                 {"text digest", hello.text_digest},   {"config digest", hello.config_digest}};
   for (const auto& [name, text] : fields) {
     if (text.size() > kHelloTextBytesMax) return bad_input(std::string(name) + ": longer than 256 bytes");
@@ -30,8 +29,6 @@ std::string range(const Hello& hello) {
   return std::to_string(hello.protocol_min) + " to " + std::to_string(hello.protocol_max);
 }
 
-bool equal_and_there(const std::string& mine, const std::string& theirs) { return !mine.empty() && mine == theirs; }
-
 }  // namespace
 
 Status validate(const Hello& hello) {
@@ -42,9 +39,6 @@ Status validate(const Hello& hello) {
   if (hello.protocol_min == 0 || hello.protocol_min > hello.protocol_max)
     return bad_input("protocol versions: " + range(hello) + " is no range that begins at 1 or later");
   if (hello.role == Role::kRank && hello.model.empty()) return bad_input("model: a rank without one");
-  if (hello.numerics_id.empty() != hello.kv_layout_id.empty())
-    return bad_input("numerics id, KV layout id: one without the other");
-  if (!hello.numerics_id.empty() && hello.model.empty()) return bad_input("numerics id: without a model");
   return {};
 }
 
@@ -57,10 +51,7 @@ Expected<Agreement> agree(const Hello& mine, const Hello& theirs) {
   const std::uint32_t protocol = std::min(mine.protocol_max, theirs.protocol_max);
   if (protocol < std::max(mine.protocol_min, theirs.protocol_min))
     return fail(bad_input(who + "it speaks protocol versions " + range(theirs) + ", this process " + range(mine)));
-  return Agreement{.protocol = protocol,
-                   .equal_numerics = equal_and_there(mine.numerics_id, theirs.numerics_id),
-                   .equal_kv_layout = equal_and_there(mine.kv_layout_id, theirs.kv_layout_id),
-                   .equal_config = mine.config_digest == theirs.config_digest};
+  return Agreement{.protocol = protocol, .equal_config = mine.config_digest == theirs.config_digest};
 }
 
 }  // namespace herd::handshake

@@ -40,10 +40,6 @@ struct Hello {
   std::uint32_t protocol_max = own_protocols().max;
   std::string build_id;             // for people
   std::string model;                // name of the served model; a rank has one
-  // Which bits it makes (runtime/shard/numerics_id.h) and how its KV blocks lie (runtime/kv/kv_layout_id.h): both or
-  // neither, and only beside a model. A rank has them once its weights are loaded.
-  std::string numerics_id;
-  std::string kv_layout_id;
   std::string text_digest;          // tokenizer and chat template; empty: none
   std::string config_digest;        // shown to people when two differ
   bool operator==(const Hello&) const = default;
@@ -52,12 +48,9 @@ struct Hello {
 // kBadInput names the field.
 [[nodiscard]] Status validate(const Hello& hello);
 
-// What holds between two processes that may talk. The rest is for routing: equal numerics for attempts after the first,
-// equal layouts for KV blocks.
+// What holds between two processes that may talk.
 struct Agreement {
   std::uint32_t protocol = 0;       // the lower of the two maxima
-  bool equal_numerics = false;      // both have an id, and it is one
-  bool equal_kv_layout = false;     // likewise
   bool equal_config = false;        // false: worth a warning, no more
   bool operator==(const Agreement&) const = default;
 };

@@ -35,10 +35,9 @@ struct Hello {
   protocolMax @5 :UInt32;
   buildId @6 :Text;                   # for people
   model @7 :Text;                     # name of the served model; a rank has one
-  # Which bits it makes, and how its KV blocks lie in memory: both or neither, and only beside a model. A rank has them once
-  # its weights are loaded. They decide who continues whose streams and who hands whom blocks, never who may connect.
-  numericsId @8 :Text;
-  kvLayoutId @9 :Text;
+  # Nobody ever set these two: which bits a replica makes stands in its routes.
+  obsoleteNumericsId @8 :Text;
+  obsoleteKvLayoutId @9 :Text;
   textDigest @10 :Text;               # tokenizer and chat template; empty: none
   configDigest @11 :Text;             # shown to people when two differ
 }
@@ -69,7 +68,7 @@ struct ReplicaView {
   replica @0 :Ids.ReplicaId;
   epoch @1 :Ids.Epoch;
   address @2 :Text;                   # of its leader; at most 256 bytes, no control characters
-  numericsId @3 :Text;                # as Hello's
+  numericsId @3 :Text;                # which bits it makes; at most 256 bytes, no control characters
   state @4 :ReplicaState;
   returns @5 :Bool;                   # lost: it comes back under a later generation
   sequencesMax @6 :UInt32;            # what it takes at one time; at least 1

@@ -41,8 +41,6 @@ Hello read(schema::Hello::Reader from) {
   hello.protocol_max = from.getProtocolMax();
   hello.build_id = short_text(from.getBuildId());
   hello.model = short_text(from.getModel());
-  hello.numerics_id = short_text(from.getNumericsId());
-  hello.kv_layout_id = short_text(from.getKvLayoutId());
   hello.text_digest = short_text(from.getTextDigest());
   hello.config_digest = short_text(from.getConfigDigest());
   return hello;
@@ -185,8 +183,6 @@ Frame encode(const Hello& hello) {
   to.setProtocolMax(hello.protocol_max);
   to.setBuildId(text(hello.build_id));
   to.setModel(text(hello.model));
-  to.setNumericsId(text(hello.numerics_id));
-  to.setKvLayoutId(text(hello.kv_layout_id));
   to.setTextDigest(text(hello.text_digest));
   to.setConfigDigest(text(hello.config_digest));
   return {FrameKind::kHello, to_words(message)};

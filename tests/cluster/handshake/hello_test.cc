@@ -20,8 +20,6 @@ Hello rank() {
   hello.protocol_max = 4;
   hello.build_id = "build a";
   hello.model = "llama";
-  hello.numerics_id = "cpu-1/bfloat16/one";
-  hello.kv_layout_id = "cpu-1/bfloat16";
   hello.text_digest = "text 1";
   hello.config_digest = "config 1";
   return hello;
@@ -32,7 +30,7 @@ Hello gateway() {
   hello.role = Role::kGateway;
   hello.node = "n2";
   hello.incarnation = 12;
-  hello.model = hello.numerics_id = hello.kv_layout_id = hello.text_digest = "";
+  hello.model = hello.text_digest = "";
   return hello;
 }
 
@@ -45,18 +43,14 @@ TEST(Agree, LetsThoseTalkWhoCan) {
     Change change;  // of a rank's
     Agreement agreement;
   } kCases[] = {
-      {"equal ranks", rank(), [](Hello&) {}, {4, true, true, true}},
-      {"a gateway without a model", gateway(), [](Hello&) {}, {4, false, false, true}},
-      {"two without numerics", gateway(), [](Hello& h) { h.numerics_id = h.kv_layout_id = ""; }, {4, false, false, true}},
-      {"a rank that still loads", rank(), [](Hello& h) { h.numerics_id = h.kv_layout_id = ""; }, {4, false, false, true}},
-      {"the next version", rank(), [](Hello& h) { h.protocol_min = 4, h.protocol_max = 5; }, {4, true, true, true}},
-      {"the version before", rank(), [](Hello& h) { h.protocol_min = 2, h.protocol_max = 3; }, {3, true, true, true}},
-      {"a wider range", rank(), [](Hello& h) { h.protocol_min = 1, h.protocol_max = 9; }, {4, true, true, true}},
-      {"another build", rank(), [](Hello& h) { h.build_id = "build b"; }, {4, true, true, true}},
-      {"another config", rank(), [](Hello& h) { h.config_digest = "config 2"; }, {4, true, true, false}},
-      {"other weights", rank(), [](Hello& h) { h.numerics_id = "cpu-1/bfloat16/two"; }, {4, false, true, true}},
-      {"another model", rank(), [](Hello& h) { h.model = "llama 2", h.text_digest = "text 2"; }, {4, true, true, true}},
-      {"another KV layout", rank(), [](Hello& h) { h.kv_layout_id = "sm90-1/bfloat16"; }, {4, true, false, true}},
+      {"equal ranks", rank(), [](Hello&) {}, {4, true}},
+      {"a gateway without a model", gateway(), [](Hello&) {}, {4, true}},
+      {"the next version", rank(), [](Hello& h) { h.protocol_min = 4, h.protocol_max = 5; }, {4, true}},
+      {"the version before", rank(), [](Hello& h) { h.protocol_min = 2, h.protocol_max = 3; }, {3, true}},
+      {"a wider range", rank(), [](Hello& h) { h.protocol_min = 1, h.protocol_max = 9; }, {4, true}},
+      {"another build", rank(), [](Hello& h) { h.build_id = "build b"; }, {4, true}},
+      {"another config", rank(), [](Hello& h) { h.config_digest = "config 2"; }, {4, false}},
+      {"another model", rank(), [](Hello& h) { h.model = "llama 2", h.text_digest = "text 2"; }, {4, true}},
   };
   for (const auto& c : kCases) {
     Hello theirs = rank();
@@ -82,10 +76,7 @@ TEST(Agree, RefusesAndSaysBothValues) {
       {[](Hello& h) { h.cluster = ""; }, {"cluster", "no name"}},
       {[](Hello& h) { h.node = ""; }, {"node", "no name"}},
       {[](Hello& h) { h.incarnation = 0; }, {"incarnation", "0"}},
-      {[](Hello& h) { h.model = h.numerics_id = h.kv_layout_id = ""; }, {"model", "rank"}},
-      {[](Hello& h) { h.role = Role::kGateway, h.model = ""; }, {"numerics id", "without a model"}},
-      {[](Hello& h) { h.numerics_id = ""; }, {"numerics id", "KV layout id"}},
-      {[](Hello& h) { h.kv_layout_id = ""; }, {"numerics id", "KV layout id"}},
+      {[](Hello& h) { h.model = ""; }, {"model", "rank"}},
       {[](Hello& h) { h.build_id = std::string(257, 'b'); }, {"build id", "256"}},
       {[](Hello& h) { h.node = "n1\n"; }, {"node", "control character"}},
   };

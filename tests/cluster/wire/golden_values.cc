@@ -141,8 +141,6 @@ handshake::Hello golden_hello() {
           .protocol_max = 2,
           .build_id = "herd 0.1",
           .model = "llama",
-          .numerics_id = "cpu-1/bfloat16/bfloat16/00112233445566778899aabbccddeeff",
-          .kv_layout_id = "cpu-1/bfloat16/30x16x3x64",
           .text_digest = "0123456789abcdef0123456789abcdef",
           .config_digest = "fedcba98"};
 }

@@ -236,10 +236,6 @@ handshake::Hello random_hello(Random& random) {
   hello.protocol_max = hello.protocol_min + static_cast<std::uint32_t>(below(random, 9));
   hello.build_id = text(0, 'b');
   if (hello.role == handshake::Role::kRank || maybe(random)) hello.model = text(1, 'm');
-  if (!hello.model.empty() && maybe(random)) {
-    hello.numerics_id = text(1, 'i');
-    hello.kv_layout_id = text(1, 'k');
-  }
   hello.text_digest = text(0, 't');
   hello.config_digest = text(0, 'd');
   return hello;

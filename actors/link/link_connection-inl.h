@@ -96,10 +96,6 @@ class LinkConnection final : public Link, public HostedConnection, public std::e
   void consumed(std::size_t bytes) override {
     with_session([&](LinkSession& session) { session.on_consumed(bytes, steady_now()); });
   }
-  void set_progress(handshake::Progress progress) override {
-    const std::lock_guard lock(mutex_);
-    session_.set_progress(progress);
-  }
   void finish(const Status& why) override {
     with_session([&](LinkSession& session) { session.finish(why, steady_now()); });
   }
@@ -241,12 +237,8 @@ class LinkConnection final : public Link, public HostedConnection, public std::e
       ++shared_.opened;
       owner_ = std::exchange(open_, nullptr)(this->shared_from_this(), *opened);
       if (!owner_) finish({StatusCode::kAborted, "not wanted"});
-    } else if (!owner_) {
-      return;
-    } else if (auto* frame = std::get_if<wire::OpenedFrame>(&event)) {
-      owner_->on_frame(std::move(*frame));
-    } else {
-      owner_->on_progress(std::get<handshake::Progress>(event));
+    } else if (owner_) {
+      owner_->on_frame(std::move(std::get<wire::OpenedFrame>(event)));
     }
   }
 

@@ -16,7 +16,6 @@
 
 #include "actors/link/tls_files.h"
 #include "cluster/handshake/hello.h"
-#include "cluster/handshake/link_words.h"
 #include "cluster/link/link_limits.h"
 #include "cluster/link/link_session.h"
 #include "cluster/link/peer_name.h"
@@ -34,7 +33,6 @@ class Link {
   [[nodiscard]] virtual Status send(const wire::Frame& frame, Epoch cluster_epoch, routing::ReplicaGeneration replica) = 0;
   // A frame of so many payload bytes is done with: who consumes nothing is given no more after a while.
   virtual void consumed(std::size_t bytes) = 0;
-  virtual void set_progress(handshake::Progress progress) = 0;
   // Sends what waits, says goodbye and closes; on_closed() follows.
   virtual void finish(const Status& why) = 0;
   [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
@@ -45,7 +43,6 @@ class LinkOwner {
  public:
   virtual ~LinkOwner() = default;
   virtual void on_frame(wire::OpenedFrame frame) = 0;
-  virtual void on_progress(const handshake::Progress& progress) = 0;
   // The peer neither speaks nor reads, though nobody has ended the connection: it hangs, or the way there is cut. on_closed() is next.
   virtual void on_hung() {}
   virtual void on_closed(const Status& why) = 0;

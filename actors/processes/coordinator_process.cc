@@ -164,7 +164,6 @@ class Coordinator final : public CoordinatorProcess {
       }
       coordinator_.loop_.post([link = link_, bytes] { link->consumed(bytes); });
     }
-    void on_progress(const handshake::Progress&) override {}
     void on_closed(const Status& why) override {
       coordinator_.loop_.post([&coordinator = coordinator_, peer = peer_, why] { coordinator.on_closed(peer, why); });
       link_.reset();

@@ -97,7 +97,6 @@ class AnswerOwner final : public link::LinkOwner {
     link_->consumed(opened.frame.words.size() * sizeof(std::uint64_t));
     answers_->on_answer(decode(opened.frame));
   }
-  void on_progress(const handshake::Progress&) override {}
   void on_closed(const Status& why) override {
     answers_->on_closed(why);
     link_.reset();

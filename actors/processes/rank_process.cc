@@ -159,7 +159,6 @@ class RankProcess::Impl::NodeLink final : public link::LinkOwner {
     if (Status status = process_.on_node_frame(frame); !status.ok()) process_.node_port->finish(status);
     process_.node_port->consumed(frame);
   }
-  void on_progress(const handshake::Progress&) override {}
   void on_closed(const Status& why) override { process_.on_node_closed(why); }
 
  private:

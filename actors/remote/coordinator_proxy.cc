@@ -30,7 +30,6 @@ class CoordinatorLink final : public link::LinkOwner {
     if (Status status = take(frame); !status.ok()) link_->finish(status);
     link_->consumed(frame.frame.words.size() * sizeof(std::uint64_t));
   }
-  void on_progress(const handshake::Progress&) override {}
   void on_closed(const Status& why) override { caf::anon_send(proxy_, CoordinatorClosed{number_, why}); }
 
  private:

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "actors/link/link_host.h"
-#include "cluster/handshake/link_words.h"
 #include "cluster/routing/replica_generation.h"
 #include "cluster/wire/envelope.h"
 #include "kernels/check.h"
@@ -49,12 +48,6 @@ class FramePort {
     if (finished_) return;
     finished_ = why;
     if (link_) link_->finish(why);
-  }
-
-  // Travels with the pings from here on.
-  void set_progress(const handshake::Progress& progress) {
-    const std::scoped_lock lock(mutex_);
-    if (link_) link_->set_progress(progress);
   }
 
   // A frame that came is done with.

@@ -26,10 +26,6 @@ std::vector<replica::ReplicaReport> reports_of(const ReplicaReported& reported, 
   return reports;
 }
 
-handshake::Progress progress_of(const replica::ReplicaStats& stats) {
-  return {stats.steps, stats.scheduler.num_running + stats.scheduler.num_waiting};
-}
-
 std::string name_of(routing::ReplicaGeneration generation) {
   return "epoch " + std::to_string(generation.epoch.value) + " of replica " + std::to_string(generation.replica.value);
 }
@@ -72,7 +68,6 @@ GatewayHandle::behavior_type gateway_proxy(GatewayHandle::stateful_pointer<Gatew
           state.port->send(wire::encode(message), made.from);
       },
       [&state](const ReplicaReported& reported) {
-        state.port->set_progress(progress_of(reported.stats));
         for (const replica::ReplicaReport& report : reports_of(reported, state.clock()))
           state.port->send(wire::encode(report), reported.from);
       },
@@ -91,7 +86,6 @@ class GatewayDesk::GatewayLink final : public link::LinkOwner {
   void on_frame(wire::OpenedFrame frame) override {
     if (Status status = desk_->take(this, frame); !status.ok()) port_->finish(status);
   }
-  void on_progress(const handshake::Progress&) override {}
   void on_closed(const Status&) override { desk_->leave(this); }
   [[nodiscard]] std::shared_ptr<const void> held(const wire::OpenedFrame& frame) const { return port_->held(frame); }
 

@@ -76,7 +76,6 @@ class LeaderLink : public std::enable_shared_from_this<LeaderLink> {
       if (Status status = leader_->on_frame(frame, link_); !status.ok()) link_->finish(status);
       forget_actor_system();
     }
-    void on_progress(const handshake::Progress&) override {}
     void on_closed(const Status&) override {
       leader_->on_closed();
       link_.reset();

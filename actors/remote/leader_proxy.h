@@ -31,7 +31,6 @@ class GroupLink final : public link::LinkOwner {
              std::shared_ptr<RankGround> ground);
 
   void on_frame(wire::OpenedFrame frame) override;
-  void on_progress(const handshake::Progress&) override {}
   void on_closed(const Status& why) override;
 
  private:

@@ -78,7 +78,6 @@ class MoveLinks::HolderLink : public std::enable_shared_from_this<HolderLink> {
       if (Status status = holder_->on_frame(frame, held_frame(link_, frame)); !status.ok()) link_->finish(status);
       forget_actor_system();
     }
-    void on_progress(const handshake::Progress&) override {}
     void on_closed(const Status&) override {
       holder_->on_closed();
       link_.reset();
@@ -165,7 +164,6 @@ class MoveLinks::TakerLink final : public link::LinkOwner {
     if (Status status = moves->on_taker_frame(taker_, frame, held_frame(link_, frame)); !status.ok()) link_->finish(status);
     forget_actor_system();
   }
-  void on_progress(const handshake::Progress&) override {}
   void on_closed(const Status&) override {
     if (const auto moves = moves_.lock()) moves->on_taker_closed(taker_);
     link_.reset();

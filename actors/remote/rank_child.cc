@@ -27,7 +27,6 @@ class RankLink final : public link::LinkOwner {
     if (Status status = take(frame); !status.ok()) channel_->port.finish(status);
     channel_->port.consumed(frame);
   }
-  void on_progress(const handshake::Progress&) override {}
   void on_hung() override { hangs_ = true; }
   void on_closed(const Status& why) override { caf::anon_send(rank_, RankLinkLost{why, hangs_}); }
 

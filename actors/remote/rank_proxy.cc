@@ -20,7 +20,6 @@ class RemoteRank::Owner final : public link::LinkOwner {
  public:
   explicit Owner(std::shared_ptr<RemoteRank> remote) : remote_(std::move(remote)) {}
   void on_frame(wire::OpenedFrame frame) override { remote_->on_frame(frame); }
-  void on_progress(const handshake::Progress&) override {}
   void on_closed(const Status& why) override { remote_->on_closed(why); }
 
  private:

@@ -54,7 +54,6 @@ class ViewLink::Impl : public std::enable_shared_from_this<ViewLink::Impl> {
       if (Status status = impl_->on_frame(frame, held_frame(link_, frame)); !status.ok()) link_->finish(status);
       forget_actor_system();
     }
-    void on_progress(const handshake::Progress&) override {}
     void on_closed(const Status&) override {
       impl_->on_closed();
       link_.reset();

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "cluster/handshake/link_words.h"
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/link_codec.h"
 #include "cluster/wire/spoken.h"
@@ -147,9 +148,7 @@ Status LinkSession::on_goodbye(std::span<const std::uint64_t> words) {
 }
 
 Status LinkSession::on_ping(std::span<const std::uint64_t> words, Instant now) {
-  const auto progress = wire::decode_ping(words);
-  if (!progress) return progress.error();
-  events_.emplace_back(*progress);
+  if (const auto ping = wire::decode_ping(words); !ping) return ping.error();
   if (pinged_) detector_.on_interval(seconds_between(*pinged_, now));
   silence_s_ = silence_seconds();
   pinged_ = now;
@@ -260,7 +259,7 @@ void LinkSession::on_time(Instant now) {
                        " bytes wait to be sent");
   if (now < ping_due_) return;
   ping_due_ = seconds_after(now, limits.ping_s);
-  if (queue_.empty(Lane::kLink)) push_own(wire::encode(progress_), now);
+  if (queue_.empty(Lane::kLink)) push_own(wire::encode(handshake::Ping()), now);
 }
 
 }  // namespace herd::link

@@ -19,7 +19,6 @@
 #include <vector>
 
 #include "cluster/handshake/hello.h"
-#include "cluster/handshake/link_words.h"
 #include "cluster/link/fragment.h"
 #include "cluster/link/frame_assembly.h"
 #include "cluster/link/link_limits.h"
@@ -44,7 +43,7 @@ struct PeerOpened {
   handshake::Hello hello;
   handshake::Agreement agreement;
 };
-using LinkEvent = std::variant<PeerOpened, wire::OpenedFrame, handshake::Progress>;
+using LinkEvent = std::variant<PeerOpened, wire::OpenedFrame>;
 
 class LinkSession {
  public:
@@ -70,8 +69,6 @@ class LinkSession {
   [[nodiscard]] Status send(wire::FrameKind kind, std::vector<std::byte> sealed, Instant now);
   // Frames of so many payload bytes are done with.
   void on_consumed(std::size_t bytes, Instant now);
-  // Travels with the next ping.
-  void set_progress(handshake::Progress progress) { progress_ = progress; }
   // No more of send(); what waits still goes out, Goodbye last.
   void finish(const Status& why, Instant now);
 
@@ -124,7 +121,6 @@ class LinkSession {
   std::vector<std::byte> record_;  // taken from the queue
   std::size_t written_ = 0;        // of it
   std::optional<Status> goodbye_;  // goes out when nothing else waits
-  handshake::Progress progress_;
 
   Instant hello_due_;
   Instant farewell_due_;

@@ -10,10 +10,9 @@ $Cxx.namespace("herd::schema");
 using Ids = import "ids.capnp";
 
 struct Ping {
-  # That the sender's connection lives, and how far what it works on has come: a process that answers but does not go on
-  # is told from one that has nothing to do.
-  done @0 :UInt64;                    # pieces of work finished, such as steps; rises
-  open @1 :UInt32;                    # pieces of work under way; 0: idle
+  # That the sender's connection lives.
+  obsoleteDone @0 :UInt64;            # these two said how far the sender's work had come; nobody read them
+  obsoleteOpen @1 :UInt32;
 }
 
 struct Goodbye {

@@ -7,20 +7,18 @@
 namespace herd::wire {
 
 using handshake::Goodbye;
-using handshake::Progress;
+using handshake::Ping;
 
-Status validate(const Progress&) { return {}; }
+Status validate(const Ping&) { return {}; }
 
 Status validate(const Goodbye& goodbye) {
   if (goodbye.why.ok()) return bad_input("goodbye: without a reason");
   return status_of([&] { check_text(goodbye.why.message(), kGoodbyeBytesMax, "goodbye: its text"); });
 }
 
-Frame encode(const Progress& ping) {
+Frame encode(const Ping&) {
   capnp::MallocMessageBuilder message;
-  auto to = message.initRoot<schema::Ping>();
-  to.setDone(ping.done);
-  to.setOpen(ping.open);
+  message.initRoot<schema::Ping>();
   return {FrameKind::kPing, to_words(message)};
 }
 
@@ -31,10 +29,8 @@ Frame encode(const Goodbye& goodbye) {
   return {FrameKind::kGoodbye, to_words(message)};
 }
 
-Expected<Progress> decode_ping(std::span<const std::uint64_t> words) {
-  return read_message<schema::Ping, Progress>(FrameKind::kPing, "ping", words, [](schema::Ping::Reader from) {
-    return Progress{from.getDone(), from.getOpen()};
-  });
+Expected<Ping> decode_ping(std::span<const std::uint64_t> words) {
+  return read_message<schema::Ping, Ping>(FrameKind::kPing, "ping", words, [](schema::Ping::Reader) { return Ping(); });
 }
 
 Expected<Goodbye> decode_goodbye(std::span<const std::uint64_t> words) {

@@ -76,7 +76,6 @@ class Caller final : public link::LinkOwner {
     link_->consumed(frame.frame.words.size() * 8);
     on_frame_(*link_, std::move(frame));
   }
-  void on_progress(const handshake::Progress&) override {}
   void on_closed(const Status&) override { link_.reset(); }
 
  private:

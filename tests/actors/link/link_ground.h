@@ -89,9 +89,6 @@ class Record {
   bool frames(std::size_t count) {
     return wait([&] { return frames_.size() >= count; });
   }
-  bool progressed() {
-    return wait([&] { return !progress_.empty(); });
-  }
   // A line of trouble or of an end that holds the text.
   bool told(const std::string& text) {
     const auto holds = [&](const std::string& line) { return line.find(text) != std::string::npos; };
@@ -126,7 +123,6 @@ class Record {
       if (record_.consume) link_->consumed(frame.frame.words.size() * 8);
       record_.note(record_.frames_, std::move(frame));
     }
-    void on_progress(const handshake::Progress& progress) override { record_.note(record_.progress_, progress); }
     void on_hung() override {
       const std::lock_guard lock(record_.mutex_);
       ++record_.hung_;
@@ -153,7 +149,6 @@ class Record {
   std::shared_ptr<Link> link_;
   std::vector<handshake::Hello> peers_;
   std::vector<wire::OpenedFrame> frames_;
-  std::vector<handshake::Progress> progress_;
   std::vector<std::string> ends_;
   std::size_t hung_ = 0;
   std::vector<std::string> troubles_;

@@ -76,14 +76,6 @@ TEST_F(LinkHostTest, FramesGoBothWaysOverTls) {
   EXPECT_EQ(gateway_.frame(99).header.replica, kReplica);
 }
 
-TEST_F(LinkHostTest, PingsCarryProgress) {
-  listen();
-  dial();
-  ASSERT_TRUE(gateway_.opened() && leader_.opened());
-  leader_.link()->set_progress({.done = 9, .open = 1});
-  EXPECT_TRUE(gateway_.progressed());
-}
-
 // A process dials for as long as it lives: whoever is dialled no longer takes no memory. (Where a sanitizer has the heap this sees
 // nothing.)
 TEST_F(LinkHostTest, DialersThatAreGoneTakeNoMemory) {

@@ -71,7 +71,6 @@ class Reader final : public LinkOwner {
     if (frame.header.kind == FrameKind::kGatewayJoin) status = refusal(wire::decode_gateway_join(frame.frame.words));
     if (!status.ok()) link_->finish(status);
   }
-  void on_progress(const handshake::Progress&) override {}
   void on_closed(const Status& why) override {
     log_.add(why);
     link_.reset();
@@ -364,7 +363,7 @@ INSTANTIATE_TEST_SUITE_P(
             [](RawPeer& p) { say_as_x(p, fragment_of(own_abort(), static_cast<Lane>(4), 1)); },
             "gateway \"x\"", "unknown lane 4"},
         Row{"ping",
-            [](RawPeer& p) { say_as_x(p, fragment_of(wire::encode(handshake::Progress{}), Lane::kLink, 1)); },
+            [](RawPeer& p) { say_as_x(p, fragment_of(wire::encode(handshake::Ping()), Lane::kLink, 1)); },
             "gateway \"x\"", "kind 12 before its hello"},
         Row{"abort",
             [](RawPeer& p) { say_as_x(p, fragment_of(own_abort(), Lane::kRequests, 1)); },

@@ -76,7 +76,6 @@ class StreamsBeside {
    public:
     explicit Sender(StreamsBeside& streams) : streams_(streams) {}
     void on_frame(wire::OpenedFrame) override { ++streams_.wrong_; }
-    void on_progress(const handshake::Progress&) override {}
     void on_closed(const Status&) override { ++streams_.ended_; }
 
    private:
@@ -92,7 +91,6 @@ class StreamsBeside {
       if (number != streams_.received_.at(stream) || frame.frame != frame_of(stream, number)) ++streams_.wrong_;
       ++streams_.received_[stream];
     }
-    void on_progress(const handshake::Progress&) override {}
     void on_closed(const Status&) override {
       ++streams_.ended_;
       link_.reset();

@@ -65,7 +65,6 @@ class FakeRank {
    public:
     explicit Owner(FakeRank& rank) : rank_(rank) {}
     void on_frame(wire::OpenedFrame frame) override { rank_.on_frame(frame); }
-    void on_progress(const handshake::Progress&) override {}
     void on_closed(const Status& why) override {
       std::fprintf(stderr, "its node is gone: %s\n", why.message().c_str());
       rank_.over_.set_value();

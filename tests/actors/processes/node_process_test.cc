@@ -131,7 +131,6 @@ class FakeCoordinator {
       coordinator_.frames_.push_back(std::move(frame));
       coordinator_.changed_.notify_all();
     }
-    void on_progress(const handshake::Progress&) override {}
     void on_closed(const Status&) override {}
 
    private:

@@ -35,7 +35,6 @@ class TestLink final : public link::Link {
     consumed_ += bytes;
     changed_.notify_all();
   }
-  void set_progress(handshake::Progress) override {}
   void finish(const Status& why) override {
     const std::scoped_lock lock(mutex_);
     finished_ = why;

@@ -93,7 +93,6 @@ class PlayedPeer {
       }
       peer_.changed_.notify_all();
     }
-    void on_progress(const handshake::Progress&) override {}
     void on_closed(const Status&) override {
       const std::scoped_lock lock(peer_.mutex_);
       std::erase(peer_.links_, link_);

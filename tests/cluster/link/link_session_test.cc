@@ -67,20 +67,20 @@ TEST(LinkSession, FramesArriveAsTheyWereSent) {
   }
 }
 
-// A prompt of 4 MB is under way when tokens come: they go with the next record, and its own frames stay in order.
-TEST(LinkSession, ALongFrameDoesNotDelayTokens) {
+// A prompt of 4 MB is under way when a shorter word comes: it goes with the next record.
+TEST(LinkSession, ALongFrameDoesNotDelayTheLanesBeforeIt) {
   LinkPair pair;
   pair.open();
   ASSERT_TRUE(send(pair.gateway, frame_of(FrameKind::kSubmission, 1U << 19)).ok());
   std::vector<std::byte> first(pair.gateway.output().begin(), pair.gateway.output().end());
   pair.gateway.on_written(first.size(), {});
-  pair.gateway.on_time(at_seconds(0.6));  // a ping, behind 4 MB
+  ASSERT_TRUE(send(pair.gateway, frame_of(FrameKind::kGatewayJoin, 4)).ok());  // behind 4 MB
   const auto next = pair.gateway.output();
   first.insert(first.end(), next.begin(), next.end());
-  pair.leader.on_bytes(first, at_seconds(0.6));
-  const auto events = pair.leader.take_events();
-  ASSERT_EQ(events.size(), 1U);
-  EXPECT_TRUE(std::holds_alternative<handshake::Progress>(events[0]));
+  pair.leader.on_bytes(first, {});
+  const auto frames = frames_of(pair.leader);
+  ASSERT_EQ(frames.size(), 1U);
+  EXPECT_EQ(frames[0].header.kind, FrameKind::kGatewayJoin);
 }
 
 TEST(SendQueue, EarlierLanesGoFirstAndTheLastOneIsNotForgotten) {
@@ -173,7 +173,7 @@ INSTANTIATE_TEST_SUITE_P(
         BytesRow{"http", [] { return text_bytes("GET / HTTP/1.1\r\nHost: a\r\n\r\n"); }, "no fragment of a herd connection"},
         BytesRow{"zeros", [] { return std::vector<std::byte>(64); }, "no fragment of a herd connection"},
         BytesRow{"lane", [] { return fragment_of(frame_of(FrameKind::kPing, 4), static_cast<Lane>(4), 1); }, "unknown lane 4"},
-        BytesRow{"ping", [] { return fragment_of(wire::encode(handshake::Progress{}), Lane::kLink, 1); }, "kind 12 before its hello"},
+        BytesRow{"ping", [] { return fragment_of(wire::encode(handshake::Ping()), Lane::kLink, 1); }, "kind 12 before its hello"},
         BytesRow{"other_lane", [] { return fragment_of(wire::encode(hello_of(Role::kGateway, "g")), Lane::kTokens, 1); }, "kind 1 in lane 2"},
         BytesRow{"sequence", [] { return fragment_of(wire::encode(hello_of(Role::kGateway, "g")), Lane::kLink, 2); }, "fragment 2 after fragment 0"},
         BytesRow{"short_frame", [] { return fragment_of(std::vector<std::byte>(8), Lane::kLink, 1); }, "shorter than a header"},
@@ -272,16 +272,15 @@ double wait_for_end(LinkSession& session, double now) {
   return now - begin;
 }
 
-TEST(LinkSession, PingsCarryProgressAndSilenceEndsTheConnection) {
+TEST(LinkSession, PingsComeEveryHalfSecondAndSilenceEndsTheConnection) {
   LinkPair pair;
   pair.open();
-  pair.leader.set_progress({.done = 41, .open = 2});
   EXPECT_EQ(pair.leader.deadline(), at_seconds(0.5));
   pair.leader.on_time(at_seconds(0.5));
-  pair.gateway.on_bytes(drain(pair.leader, at_seconds(0.5)), at_seconds(0.5));
-  const auto events = pair.gateway.take_events();
-  ASSERT_EQ(events.size(), 1U);
-  EXPECT_EQ(std::get<handshake::Progress>(events[0]), (handshake::Progress{41, 2}));
+  const auto ping = drain(pair.leader, at_seconds(0.5));
+  EXPECT_FALSE(ping.empty());
+  pair.gateway.on_bytes(ping, at_seconds(0.5));
+  EXPECT_TRUE(pair.gateway.take_events().empty());
   const double silent_s = wait_for_end(pair.gateway, 0.5);
   expect_closed(pair.gateway, "rank \"a\" at 10.0.0.7:4000: silent for 1.");
   EXPECT_TRUE(pair.gateway.peer_hangs());
@@ -461,7 +460,6 @@ TEST(LinkGolden, TheBytesOfAConnectionStayAsTheyAre) {
   std::vector<std::byte> bytes = drain(pair.leader, {});
   pair.open();
   pair.leader.on_bytes(drain(pair.gateway, {}), {});
-  pair.leader.set_progress({.done = 3, .open = 1});
   pair.leader.on_time(at_seconds(0.5));
   ASSERT_TRUE(send(pair.leader, frame_of(FrameKind::kTokenDeltas, 2, 0x0102030405060708)).ok());
   pair.leader.finish({StatusCode::kAborted, "draining"}, at_seconds(0.5));

@@ -148,7 +148,7 @@ void expect_next_26(const std::vector<Frame>& frames, const NodeValues& values) 
   const auto expect = [&](auto decode, const auto& value) { EXPECT_EQ(decode(frames[next++].words).value(), value); };
   expect(decode_rank_spec, golden_rank_spec());
   expect(decode_rank_spec, golden_gpu_rank_spec());
-  expect(decode_ping, golden_ping());
+  expect(decode_ping, handshake::Ping());
   expect(decode_goodbye, golden_goodbye());
   expect(decode_node_join, values.join);
   expect(decode_assignment, values.assignment);
@@ -251,7 +251,7 @@ std::vector<Frame> frames_of_today() {
           encode(golden_loss()),
           encode(golden_rank_spec()),
           encode(golden_gpu_rank_spec()),
-          encode(golden_ping()),
+          encode(handshake::Ping()),
           encode(golden_goodbye()),
           encode(golden_node_join()),
           encode(golden_assignment()),

@@ -217,7 +217,6 @@ placement::RankSpec golden_gpu_rank_spec() {
   return spec;
 }
 
-handshake::Progress golden_ping() { return {1234, 5}; }
 
 handshake::Goodbye golden_goodbye() { return {{StatusCode::kAborted, "this process ends"}}; }
 

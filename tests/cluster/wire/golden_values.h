@@ -31,7 +31,6 @@ routing::QuotaDemand golden_quota_demand();
 routing::QuotaShares golden_quota_shares();
 placement::RankSpec golden_rank_spec();
 placement::RankSpec golden_gpu_rank_spec();
-handshake::Progress golden_ping();
 handshake::Goodbye golden_goodbye();
 
 membership::NodeJoin golden_node_join();

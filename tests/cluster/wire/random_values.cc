@@ -241,7 +241,7 @@ handshake::Hello random_hello(Random& random) {
   return hello;
 }
 
-handshake::Progress random_ping(Random& random) { return {random(), static_cast<std::uint32_t>(random())}; }
+handshake::Ping random_ping(Random&) { return {}; }
 
 handshake::Goodbye random_goodbye(Random& random) {
   return {Status(static_cast<StatusCode>(1 + below(random, 6)), std::string(below(random, kGoodbyeBytesMax + 1), 'g'))};

@@ -30,7 +30,7 @@ routing::ReplicaLoss random_loss(Random& random);
 routing::QuotaDemand random_quota_demand(Random& random);
 routing::QuotaShares random_quota_shares(Random& random);
 placement::RankSpec random_rank_spec(Random& random);
-handshake::Progress random_ping(Random& random);
+handshake::Ping random_ping(Random& random);
 handshake::Goodbye random_goodbye(Random& random);
 
 membership::NodeJoin random_node_join(Random& random);

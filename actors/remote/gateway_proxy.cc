@@ -8,7 +8,7 @@
 #include "cluster/wire/control_codec.h"
 #include "cluster/wire/generate_codec.h"
 #include "cluster/wire/group_codec.h"
-#include "runtime/step/step_outputs.h"
+#include "runtime/step/cut_deltas.h"
 
 namespace herd::actors {
 namespace {

@@ -50,7 +50,6 @@ Lane lane_of(FrameKind kind) {
     case FrameKind::kReplicaReport:
     case FrameKind::kStepPlan:
     case FrameKind::kStepResult:
-    case FrameKind::kStepOutputs:
     case FrameKind::kBlockPart:  // a plan does not overtake the bytes that it writes
       return Lane::kTokens;
     case FrameKind::kSubmission:
@@ -85,7 +84,6 @@ bool may_send(FrameKind kind, Role from, Role to) {
       return from == Role::kRank && to == Role::kGateway;
     case FrameKind::kStepPlan:
     case FrameKind::kStepResult:
-    case FrameKind::kStepOutputs:
     case FrameKind::kBlockPart:
     case FrameKind::kJoinGroup:
     case FrameKind::kRankJoined:

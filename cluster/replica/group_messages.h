@@ -5,7 +5,7 @@
 //   node    <-> rank     RankSpec, then RankLoading, RankReady; LeaveGroup, RankLeft; RankFailed
 //   node    <-> leader   FormReplica, StopReplica, RankEnded; membership::Serving, GenerationEnded
 //   rank     -> node     StopReplica: its process was told to end
-//   leader  <-> rank     JoinGroup, RankJoined; StepPlan, StepResult, StepOutputs
+//   leader  <-> rank     JoinGroup, RankJoined; StepPlan, StepResult
 //   gateway <-> leader   GatewayJoin, Submission, Abort; ReplicaReport, TokenDeltas, ReplicaLoss
 // The leader is the process of rank 0: it holds the replica's scheduler beside its rank.
 

@@ -4,7 +4,6 @@
 #   replica                         every rank of the replica
 #     StepPlan n              ───>
 #     StepPlan n + 1          ───>          may follow before the results of n
-#                             <───  StepOutputs n …   from rank 0, when the result would be too long for one frame
 #                             <───  StepResult n      from every rank, in step order
 #
 # When KV blocks go from one replica to another:
@@ -100,15 +99,6 @@ struct SequenceFailure {
   # What the ranks could not do for one sequence of the plan: it ends, the others go on.
   sequence @0 :Ids.SequenceId;
   status @1 :Ids.Status;              # not ok
-}
-
-struct StepOutputs {
-  # A part of what rank 0 computed in a step, before its StepResult; the receiver puts the parts together in order.
-  epoch @0 :Ids.Epoch;
-  stepId @1 :Ids.StepId;              # at least 1
-  rank @2 :UInt32;                    # below 4096
-  outputs @3 :List(Generate.OutputRows);    # at most 65536
-  promptLogprobs @4 :List(Generate.PromptLogprobs);  # at most 65536
 }
 
 struct StepStats {

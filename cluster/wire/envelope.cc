@@ -74,8 +74,7 @@ std::uint32_t frame_words_max(FrameKind kind) {
       return step::kPlanWordsMax;  // the scheduler starts no more sequences in one plan than fit
     case FrameKind::kTokenDeltas:
     case FrameKind::kStepResult:
-    case FrameKind::kStepOutputs:
-      return 1U << 21;  // 16 MiB: longer outputs are cut (runtime/step/step_outputs.h)
+      return 1U << 21;  // 16 MiB: longer outputs are cut (runtime/step/cut_deltas.h)
     case FrameKind::kBlockPart:
       return 1U << 18;  // 2 MiB: its bytes take half of it
     case FrameKind::kGatewayJoin:

@@ -30,7 +30,7 @@ enum class FrameKind : std::uint16_t {
   kTokenDeltas = 4,
   kStepPlan = 5,
   kStepResult = 6,
-  kStepOutputs = 7,
+  // 7 is obsolete: a step's outputs in parts, which no process ever sent.
   kGatewayJoin = 8,
   kClusterView = 9,
   kReplicaLoss = 10,

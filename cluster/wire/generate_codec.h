@@ -10,7 +10,7 @@
 #include "cluster/wire/envelope.h"
 #include "kernels/status.h"
 #include "runtime/step/attempt_key.h"
-#include "runtime/step/step_outputs.h"
+#include "runtime/step/cut_deltas.h"
 #include "runtime/step/submission.h"
 
 namespace herd::wire {

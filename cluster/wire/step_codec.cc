@@ -16,7 +16,6 @@ namespace {
 using step::BlockPart;
 using step::SequenceSlice;
 using step::SequenceStart;
-using step::StepOutputs;
 using step::StepPlan;
 using step::StepResult;
 
@@ -79,12 +78,6 @@ void check_outputs(const std::vector<step::OutputRows>& outputs, const std::vect
   for (const auto& rows : outputs) wire::check(rows);
   for (const auto& run : runs) wire::check(run);
   check_each_sequence_once(runs, "two runs of prompt logprobs of one sequence");
-}
-
-void check(const StepOutputs& part) {
-  require(part.step.value >= 1, "step 0");
-  require(part.rank < kRanksMax, "rank above 4095");
-  check_outputs(part.outputs, part.prompt_logprobs);
 }
 
 void check_failures(const StepResult& result) {
@@ -219,14 +212,7 @@ std::vector<step::PromptLogprobs> read_runs(capnp::List<schema::PromptLogprobs>:
   return runs;
 }
 
-StepOutputs read(schema::StepOutputs::Reader from) {
-  return {Epoch(from.getEpoch()), StepId(from.getStepId()), from.getRank(), read_outputs(from.getOutputs()),
-          read_runs(from.getPromptLogprobs())};
-}
-
-// Of a StepOutputs or a StepResult.
-template <class Builder>
-void write_outputs(Builder& to, const std::vector<step::OutputRows>& outputs,
+void write_outputs(schema::StepResult::Builder& to, const std::vector<step::OutputRows>& outputs,
                    const std::vector<step::PromptLogprobs>& prompt_logprobs) {
   auto rows = to.initOutputs(static_cast<unsigned>(outputs.size()));
   for (unsigned i = 0; i < rows.size(); ++i) wire::write(rows[i], outputs[i]);
@@ -296,10 +282,6 @@ Status validate(const StepPlan& plan) {
   return status_of([&] { check(plan); });
 }
 
-Status validate(const StepOutputs& part) {
-  return status_of([&] { check(part); });
-}
-
 Status validate(const StepResult& result) {
   return status_of([&] { check(result); });
 }
@@ -326,16 +308,6 @@ Frame encode(const StepPlan& plan) {
     for (unsigned i = 0; i < forgotten.size(); ++i) forgotten.set(i, plan.forgotten[i].value);
   }
   return {FrameKind::kStepPlan, to_words(message)};
-}
-
-Frame encode(const StepOutputs& part) {
-  capnp::MallocMessageBuilder message;
-  auto to = message.initRoot<schema::StepOutputs>();
-  to.setEpoch(part.epoch.value);
-  to.setStepId(part.step.value);
-  to.setRank(part.rank);
-  write_outputs(to, part.outputs, part.prompt_logprobs);
-  return {FrameKind::kStepOutputs, to_words(message)};
 }
 
 Frame encode(const StepResult& result) {
@@ -381,15 +353,6 @@ Expected<StepPlan> decode_step_plan(std::span<const std::uint64_t> words) {
                                                     check(plan);
                                                     return plan;
                                                   });
-}
-
-Expected<StepOutputs> decode_step_outputs(std::span<const std::uint64_t> words) {
-  return read_message<schema::StepOutputs, StepOutputs>(FrameKind::kStepOutputs, "outputs", words,
-                                                        [](schema::StepOutputs::Reader from) {
-                                                          StepOutputs part = read(from);
-                                                          check(part);
-                                                          return part;
-                                                        });
 }
 
 Expected<StepResult> decode_step_result(std::span<const std::uint64_t> words) {

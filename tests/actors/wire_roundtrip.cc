@@ -7,7 +7,7 @@
 #include "cluster/wire/envelope.h"
 #include "cluster/wire/step_codec.h"
 #include "kernels/check.h"
-#include "runtime/step/step_outputs.h"
+#include "runtime/step/cut_deltas.h"
 
 namespace herd::actors {
 namespace {
@@ -52,10 +52,13 @@ step::StepPlan WireRoundtrip::operator()(step::StepPlan plan) const {
 
 step::StepResult WireRoundtrip::operator()(step::StepResult result) const {
   if (!on_) return result;
-  step::OutputJoiner joiner;
-  for (const step::StepOutputs& part : step::cut_outputs(result))
-    joiner.add(decoded<step::StepOutputs>(wire::encode(part), wire::decode_step_outputs));
-  return joiner.join(decoded<step::StepResult>(wire::encode(result), wire::decode_step_result));
+  // Rank 0 alone has outputs, and it is in its leader's process: they do not travel.
+  std::vector<step::OutputRows> outputs = std::exchange(result.outputs, {});
+  std::vector<step::PromptLogprobs> prompt_logprobs = std::exchange(result.prompt_logprobs, {});
+  step::StepResult arrived = decoded<step::StepResult>(wire::encode(result), wire::decode_step_result);
+  arrived.outputs = std::move(outputs);
+  arrived.prompt_logprobs = std::move(prompt_logprobs);
+  return arrived;
 }
 
 step::BlockBytes WireRoundtrip::operator()(const step::BlockBytes& block) const {

@@ -121,8 +121,7 @@ int main(int, char** argv) {
   write_seeds(corpus, "generate_codec", 2, herd::wire::random_attempt);
   write_seeds(corpus, "step_codec", 0, herd::wire::random_plan);
   write_seeds(corpus, "step_codec", 1, herd::wire::random_result);
-  write_seeds(corpus, "step_codec", 2, herd::wire::random_outputs);
-  write_seeds(corpus, "step_codec", 3, herd::wire::random_block_part);
+  write_seeds(corpus, "step_codec", 2, herd::wire::random_block_part);
   write_seeds(corpus, "control_codec", 0, herd::wire::random_hello);
   write_seeds(corpus, "control_codec", 1, herd::wire::random_join);
   write_seeds(corpus, "control_codec", 2, herd::wire::random_view);

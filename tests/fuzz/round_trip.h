@@ -56,8 +56,6 @@ inline void try_decode_kind(FrameKind kind, const Words& words) {
       return try_decode(words, decode_step_plan);
     case FrameKind::kStepResult:
       return try_decode(words, decode_step_result);
-    case FrameKind::kStepOutputs:
-      return try_decode(words, decode_step_outputs);
     case FrameKind::kBlockPart:
       return try_decode(words, decode_block_part);
     case FrameKind::kGatewayJoin:

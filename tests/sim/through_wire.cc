@@ -16,7 +16,7 @@
 #include "cluster/wire/report_codec.h"
 #include "cluster/wire/step_codec.h"
 #include "kernels/check.h"
-#include "runtime/step/step_outputs.h"
+#include "runtime/step/cut_deltas.h"
 
 namespace herd::sim {
 namespace {
@@ -62,10 +62,13 @@ step::StepPlan through_wire(bool on, step::StepPlan plan) {
 
 step::StepResult through_wire(bool on, step::StepResult result) {
   if (!on) return result;
-  step::OutputJoiner joiner;
-  for (const step::StepOutputs& part : step::cut_outputs(result))
-    joiner.add(decoded<step::StepOutputs>(wire::encode(part), wire::decode_step_outputs));
-  return joiner.join(decoded<step::StepResult>(wire::encode(result), wire::decode_step_result));
+  // Rank 0 alone has outputs, and it is in its leader's process: they do not travel.
+  std::vector<step::OutputRows> outputs = std::exchange(result.outputs, {});
+  std::vector<step::PromptLogprobs> prompt_logprobs = std::exchange(result.prompt_logprobs, {});
+  step::StepResult arrived = decoded<step::StepResult>(wire::encode(result), wire::decode_step_result);
+  arrived.outputs = std::move(outputs);
+  arrived.prompt_logprobs = std::move(prompt_logprobs);
+  return arrived;
 }
 
 step::Submission through_wire(bool on, step::Submission submission) {

@@ -33,7 +33,6 @@ const std::vector<Row>& rows() {
       {FrameKind::kReplicaReport, Lane::kTokens, {{kRank, kGateway}}},
       {FrameKind::kStepPlan, Lane::kTokens, {{kRank, kRank}}},
       {FrameKind::kStepResult, Lane::kTokens, {{kRank, kRank}}},
-      {FrameKind::kStepOutputs, Lane::kTokens, {{kRank, kRank}}},
       {FrameKind::kBlockPart, Lane::kTokens, {{kRank, kRank}}},
       {FrameKind::kJoinGroup, Lane::kControl, {{kRank, kRank}}},
       {FrameKind::kRankJoined, Lane::kControl, {{kRank, kRank}}},

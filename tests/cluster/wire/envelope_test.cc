@@ -62,7 +62,7 @@ TEST(FrameHeader, WithSomethingInItsReservedFieldIsRefused) {
 
 TEST(Frame, ThatIsTooLongForItsKindIsNotSealed) {
   for (const auto kind : {FrameKind::kHello, FrameKind::kSubmission, FrameKind::kAbort, FrameKind::kTokenDeltas,
-                          FrameKind::kStepPlan, FrameKind::kStepResult, FrameKind::kStepOutputs, FrameKind::kGatewayJoin,
+                          FrameKind::kStepPlan, FrameKind::kStepResult, FrameKind::kGatewayJoin,
                           FrameKind::kClusterView, FrameKind::kReplicaLoss, FrameKind::kRankSpec, FrameKind::kReplicaReport,
                           FrameKind::kBlockPart, FrameKind::kMoveAsk, FrameKind::kMoveGrant, FrameKind::kMoveStop,
                           FrameKind::kMoveFound, FrameKind::kMoveOver}) {

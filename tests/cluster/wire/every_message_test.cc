@@ -20,7 +20,7 @@ template <class Codec>
 class EveryMessage : public testing::Test {};
 using Codecs = testing::Types<
     Codec<random_plan, decode_step_plan>, Codec<random_result, decode_step_result>,
-    Codec<random_outputs, decode_step_outputs>, Codec<random_block_part, decode_block_part>, Codec<random_submission, decode_submission>,
+    Codec<random_block_part, decode_block_part>, Codec<random_submission, decode_submission>,
     Codec<random_deltas, decode_token_deltas>, Codec<random_attempt, decode_abort>, Codec<random_hello, decode_hello>,
     Codec<random_join, decode_gateway_join>, Codec<random_view, decode_cluster_view>,
     Codec<random_loss, decode_replica_loss>, Codec<random_rank_spec, decode_rank_spec>, Codec<random_ping, decode_ping>,

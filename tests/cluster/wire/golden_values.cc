@@ -130,8 +130,6 @@ step::BlockPart golden_block_part() {
   return {TransferId(51), 3, 1, 0x12345678, 4096, 1024, {std::byte{1}, std::byte{2}, std::byte{0xFF}}};
 }
 
-step::StepOutputs golden_outputs() { return {Epoch(7), StepId(9), 0, {golden_rows()}, {golden_prompt_logprobs()}}; }
-
 handshake::Hello golden_hello() {
   return {.cluster = "lab",
           .role = handshake::Role::kRank,

@@ -22,7 +22,6 @@ step::Submission golden_submission();
 std::vector<step::TokenDelta> golden_deltas();
 step::StepPlan golden_plan();
 step::StepResult golden_result();
-step::StepOutputs golden_outputs();
 step::BlockPart golden_block_part();
 routing::GatewayJoin golden_join();
 routing::ClusterView golden_view();

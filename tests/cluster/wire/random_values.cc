@@ -203,16 +203,6 @@ step::StepResult random_result(Random& random) {
   return result;
 }
 
-step::StepOutputs random_outputs(Random& random) {
-  step::StepOutputs part{Epoch(random()), StepId(1 + below(random, 1'000'000)), static_cast<std::uint32_t>(below(random, 8)),
-                         {}, {}};
-  std::uint64_t next_sequence = random() >> 8;
-  for (std::size_t left = below(random, 4); left > 0; --left) part.outputs.push_back(rows(random, SequenceId(next_sequence++)));
-  for (std::size_t left = below(random, 4); left > 0; --left)
-    part.prompt_logprobs.push_back(prompt_logprobs(random, SequenceId(next_sequence++)));
-  return part;
-}
-
 step::BlockPart random_block_part(Random& random) {
   step::BlockPart part{TransferId(random()), static_cast<std::uint32_t>(below(random, 4096)),
                        static_cast<std::uint32_t>(below(random, 8)), number(random), 0, below(random, 5000), {}};

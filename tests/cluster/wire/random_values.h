@@ -20,7 +20,6 @@ step::Submission random_submission(Random& random);
 std::vector<step::TokenDelta> random_deltas(Random& random);
 step::StepPlan random_plan(Random& random);
 step::StepResult random_result(Random& random);
-step::StepOutputs random_outputs(Random& random);
 step::BlockPart random_block_part(Random& random);
 step::AttemptKey random_attempt(Random& random);
 handshake::Hello random_hello(Random& random);

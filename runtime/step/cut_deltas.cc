@@ -1,7 +1,6 @@
-#include "runtime/step/step_outputs.h"
+#include "runtime/step/cut_deltas.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 namespace herd::step {
@@ -46,35 +45,6 @@ std::vector<PromptLogprobs> cut(PromptLogprobs run) {
   }
   return pieces;
 }
-
-// Parts that are filled one after the other.
-class Parts {
- public:
-  explicit Parts(const StepResult& result) : header_{result.epoch, result.step, result.rank, {}, {}} {}
-  void add(OutputRows rows) { part_with_room(bytes_of(rows)).outputs.push_back(std::move(rows)); }
-  void add(PromptLogprobs run) {
-    // A sequence has one run a part; the pieces of one run are each a part's worth but the last.
-    const bool again = !parts_.empty() && std::ranges::any_of(parts_.back().prompt_logprobs, [&](const PromptLogprobs& other) {
-      return other.sequence == run.sequence;
-    });
-    if (again) bytes_ = kMessageOutputBytes;
-    part_with_room(bytes_of(run)).prompt_logprobs.push_back(std::move(run));
-  }
-  [[nodiscard]] std::vector<StepOutputs> take() { return std::move(parts_); }
-
- private:
-  StepOutputs& part_with_room(std::size_t bytes) {
-    if (parts_.empty() || bytes_ + bytes > kMessageOutputBytes) {
-      parts_.push_back(header_);
-      bytes_ = 0;
-    }
-    bytes_ += bytes;
-    return parts_.back();
-  }
-  StepOutputs header_;
-  std::vector<StepOutputs> parts_;
-  std::size_t bytes_ = 0;
-};
 
 // The times of a delta go on each of its pieces: whoever sees the first piece first takes them from there.
 TokenDelta piece_of(const TokenDelta& delta) {
@@ -132,16 +102,6 @@ std::vector<OutputRows> cut_rows(OutputRows rows, std::size_t values_max) {
   return pieces;
 }
 
-std::vector<StepOutputs> cut_outputs(StepResult& result) {
-  if (bytes_of(result.outputs) + bytes_of(result.prompt_logprobs) <= kMessageOutputBytes) return {};
-  Parts parts(result);
-  for (OutputRows& rows : std::exchange(result.outputs, {}))
-    for (OutputRows& piece : cut(std::move(rows))) parts.add(std::move(piece));
-  for (PromptLogprobs& run : std::exchange(result.prompt_logprobs, {}))
-    for (PromptLogprobs& piece : cut(std::move(run))) parts.add(std::move(piece));
-  return parts.take();
-}
-
 std::vector<std::vector<TokenDelta>> cut_deltas(std::vector<TokenDelta> deltas) {
   std::vector<std::vector<TokenDelta>> messages;
   std::size_t bytes = 0;
@@ -158,30 +118,6 @@ std::vector<std::vector<TokenDelta>> cut_deltas(std::vector<TokenDelta> deltas) 
     }
   }
   return messages;
-}
-
-void OutputJoiner::add(StepOutputs part) { parts_.push_back(std::move(part)); }
-
-StepResult OutputJoiner::join(StepResult result) {
-  if (parts_.empty()) return result;
-  auto own_rows = std::exchange(result.outputs, {});
-  auto own_runs = std::exchange(result.prompt_logprobs, {});
-  const auto add_run = [&result](PromptLogprobs& run) {
-    if (!result.prompt_logprobs.empty() && result.prompt_logprobs.back().sequence == run.sequence) {
-      auto& tokens = result.prompt_logprobs.back().tokens;
-      tokens.insert(tokens.end(), std::make_move_iterator(run.tokens.begin()), std::make_move_iterator(run.tokens.end()));
-    } else {
-      result.prompt_logprobs.push_back(std::move(run));
-    }
-  };
-  for (StepOutputs& part : std::exchange(parts_, {})) {
-    if (part.epoch != result.epoch || part.step != result.step || part.rank != result.rank) continue;
-    std::ranges::move(part.outputs, std::back_inserter(result.outputs));
-    for (PromptLogprobs& run : part.prompt_logprobs) add_run(run);
-  }
-  std::ranges::move(own_rows, std::back_inserter(result.outputs));
-  for (PromptLogprobs& run : own_runs) add_run(run);
-  return result;
 }
 
 }  // namespace herd::step

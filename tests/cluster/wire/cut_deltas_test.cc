@@ -1,15 +1,13 @@
-// Outputs longer than a frame: they travel in parts that fit, and what arrives is what was computed.
+// Outputs longer than a frame: they travel in deltas that fit, and what arrives is what was computed.
 
-#include "runtime/step/step_outputs.h"
+#include "runtime/step/cut_deltas.h"
 
 #include <gtest/gtest.h>
 
 #include <numeric>
 
 #include "cluster/wire/generate_codec.h"
-#include "cluster/wire/step_codec.h"
 #include "runtime/step/output_rows.h"
-#include "tests/cluster/wire/random_values.h"
 
 namespace herd::step {
 namespace {
@@ -60,72 +58,14 @@ TEST(CutRows, LeavesKeepUnsentItsWork) {
   EXPECT_EQ(next, 10U);
 }
 
-StepResult scored() {
-  StepResult result;
-  result.epoch = Epoch(3);
-  result.step = StepId(9);
-  result.token_hash = 77;
-  result.sampled.push_back({.sequence = SequenceId(1), .token = 4, .top = {}});
-  result.outputs = {numbered(0, 70, 1, 128'256), numbered(100, 5, 2, 16)};
-  PromptLogprobs run{SequenceId(2), 1, std::vector<PromptLogprob>(40'000)};
-  for (std::size_t i = 0; i < run.tokens.size(); ++i)
-    run.tokens[i] = {static_cast<TokenId>(i), -1.0F, std::vector<TokenLogprob>(20, {7, -2.0F})};
-  result.prompt_logprobs = {run, {SequenceId(3), 4, {{5, -1.0F, {}}}}};
-  return result;
-}
-
-TEST(CutOutputs, OfAScoreOfALargeVocabularyFitTheirFramesAndJoinAgain) {
-  const StepResult whole = scored();
-  ASSERT_FALSE(wire::seal(wire::encode(whole), Epoch(1)).has_value()) << "else there is nothing to see";
-  StepResult rest = whole;
-  const auto parts = cut_outputs(rest);
-  EXPECT_GT(parts.size(), 10U);
-  OutputJoiner joiner;
-  joiner.add({Epoch(2), StepId(9), 0, {numbered(0, 1, 1, 1)}, {}});  // of a group that is gone
-  for (const StepOutputs& part : parts) {
-    const wire::Frame frame = wire::encode(part);
-    EXPECT_TRUE(wire::seal(frame, Epoch(1)).has_value()) << frame.words.size();
-    auto arrived = wire::decode_step_outputs(frame.words);
-    ASSERT_TRUE(arrived.has_value()) << arrived.error().message();
-    joiner.add(std::move(*arrived));
-  }
-  ASSERT_TRUE(wire::seal(wire::encode(rest), Epoch(1)).has_value());
-  StepResult joined = joiner.join(std::move(rest));
-  EXPECT_EQ(joined.prompt_logprobs, whole.prompt_logprobs) << "at most one run a sequence, as before";
-  EXPECT_EQ(joined.sampled, whole.sampled);
-  EXPECT_EQ(joined.token_hash, whole.token_hash);
-  std::vector<float> values;
-  std::uint32_t next = 0;
-  ASSERT_GT(joined.outputs.size(), 2U);
-  for (std::size_t i = 0; i + 1 < joined.outputs.size(); ++i) {
-    EXPECT_EQ(joined.outputs[i].position, next);
-    next += joined.outputs[i].rows;
-    values.insert(values.end(), joined.outputs[i].values.begin(), joined.outputs[i].values.end());
-  }
-  EXPECT_EQ(values, whole.outputs[0].values);
-  EXPECT_EQ(joined.outputs.back(), whole.outputs[1]);
-  EXPECT_TRUE(joiner.join({}).outputs.empty()) << "a part is joined once";
-}
-
-TEST(CutOutputs, LeaveAResultThatFitsAlone) {
-  wire::Random random(3);
-  for (int i = 0; i < 200; ++i) {
-    const StepResult whole = wire::random_result(random);
-    StepResult result = whole;
-    EXPECT_TRUE(cut_outputs(result).empty());
-    EXPECT_EQ(OutputJoiner().join(result), whole);
-  }
-}
-
 TEST(CutDeltas, FitTheirFramesAndSayTheTokenAndTheEndLast) {
-  const StepResult result = scored();
   TokenDelta delta;
   delta.gateway = GatewayId(6);
   delta.sequence = SequenceId(1);
   delta.attempt = 2;
   delta.has_token = true;
-  delta.token = result.sampled[0];
-  delta.outputs = result.outputs;
+  delta.token = {.sequence = SequenceId(1), .token = 4, .top = {}};
+  delta.outputs = {numbered(0, 70, 1, 128'256), numbered(100, 5, 2, 16)};  // 36 MB
   for (std::uint32_t i = 0; i < 12; ++i) delta.outputs.push_back(numbered(200 + i, 1, 1, 1));
   delta.cached_tokens = 32;
   delta.queued_s = 0.5F;

@@ -70,7 +70,7 @@ ReplicaHandle LeaderSeat::spawn_replica(const replica::FormReplica& order) const
                  .step_seconds_max = order.step_seconds_max,
                  .watch = order.watch};
   const placement::ShardedModel& model = parts_.site->model();
-  if (order.predicts) config.core.cost.emplace(model.config, model.encoding, static_cast<int>(order.ranks), order.rates);
+  config.core.cost.emplace(model.config, model.encoding, static_cast<int>(order.ranks), order.rates);
   config.view = order.view;
   config.ranks.push_back({parts_.rank, parts_.progress->word(0)});
   for (std::uint32_t rank = 1; rank < order.ranks; ++rank) {

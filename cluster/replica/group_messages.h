@@ -55,7 +55,6 @@ struct FormReplica {
   std::string rendezvous;
   scheduler::SchedulerConfig scheduler;
   scheduler::DeviceRates rates;    // of the slowest of its ranks
-  bool predicts = true;            // false: nothing is predicted from the rates
   double step_seconds_max = 120;
   WatchConfig watch;
   bool operator==(const FormReplica&) const = default;

@@ -66,7 +66,7 @@ struct FormReplica {
   rendezvous @2 :Text;                # not empty; at most 128 bytes, no control characters
   scheduler @3 :SchedulerConfig;
   rates @4 :DeviceRates;              # of the slowest rank
-  predicts @5 :Bool;
+  obsoletePredicts @5 :Bool;          # it was always true
   stepSecondsMax @6 :Float64;         # above 0, at most 10^7
   watch @7 :WatchConfig;
 }

@@ -85,7 +85,6 @@ FormReplica read(schema::FormReplica::Reader from) {
           .rendezvous = read_text(from.getRendezvous(), kRendezvousBytesMax, "rendezvous"),
           .scheduler = read_scheduler(from.getScheduler()),
           .rates = read_rates(from.getRates()),
-          .predicts = from.getPredicts(),
           .step_seconds_max = from.getStepSecondsMax(),
           .watch = read_watch(from.getWatch())};
 }
@@ -196,7 +195,6 @@ Frame encode(const FormReplica& order) {
   to.setRendezvous(text(order.rendezvous));
   write(to.initScheduler(), order.scheduler);
   write(to.initRates(), order.rates);
-  to.setPredicts(order.predicts);
   to.setStepSecondsMax(order.step_seconds_max);
   write(to.initWatch(), order.watch);
   return {FrameKind::kFormReplica, to_words(message)};

@@ -99,7 +99,6 @@ replica::FormReplica golden_form_replica() {
           .rendezvous = "replica-2/7",
           .scheduler = golden_scheduler(40),
           .rates = golden_rates(),
-          .predicts = true,
           .step_seconds_max = 90.5,
           .watch = {0.25, 2.5, 8, 1.25}};
 }
@@ -107,7 +106,6 @@ replica::FormReplica golden_form_replica() {
 replica::FormReplica golden_form_replica_unbounded() {
   replica::FormReplica order = golden_form_replica();
   order.scheduler = golden_scheduler(std::nullopt);
-  order.predicts = false;
   return order;
 }
 

@@ -193,7 +193,6 @@ replica::FormReplica random_form_replica(Random& random) {
           .rendezvous = letters(random, 1, kRendezvousBytesMax, 'r'),
           .scheduler = scheduler_config(random),
           .rates = rates(random),
-          .predicts = maybe(random),
           .step_seconds_max = 0.5 + seconds(random),
           .watch = {0.1 + seconds(random), seconds(random), seconds(random), seconds(random)}};
 }

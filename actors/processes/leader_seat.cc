@@ -94,7 +94,7 @@ ReplicaHandle LeaderSeat::spawn_replica(const replica::FormReplica& order) const
 }
 
 void LeaderSeat::on_rank_ended(const replica::RankEnded& ended) {
-  if (ended.rank >= 1 && ended.rank <= others_.size()) others_[ended.rank - 1].remote->on_ended({ended.cause, ended.why});
+  if (ended.rank >= 1 && ended.rank <= others_.size()) others_[ended.rank - 1].remote->on_ended(ended.loss);
 }
 
 void LeaderSeat::stop(double drain_s) {

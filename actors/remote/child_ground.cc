@@ -52,7 +52,7 @@ class ChildGround final : public ReplicaGround {
     child.channel = std::move(channel);
     child.progress = progress_;
     child.on_ready = [shared = shared_, rank](const replica::RankReadyNote& ready) { return on_ready(*shared, rank, ready); };
-    child.on_death = [shared = shared_, rank](const RankDeath& death) { on_death(*shared, rank, death); };
+    child.on_death = [shared = shared_, rank](const routing::RankLoss& death) { on_death(*shared, rank, death); };
     if (rank == 0) {
       child.on_serving = [shared = shared_](const membership::Serving& serving) { shared->led.tell(LeaderServes{serving.view}); };
       child.on_ended = [shared = shared_](const replica::GenerationEnded& ended) { shared->led.tell(LeaderEnded{ended}); };
@@ -60,8 +60,8 @@ class ChildGround final : public ReplicaGround {
     return {system_.spawn(rank_child, std::move(child)), progress_->word(rank)};
   }
 
-  void end_rank(const RankHandle& rank, RankEnd how) override {
-    if (how == RankEnd::kAtOnce) return caf::anon_send(caf::actor_cast<RankChildHandle>(rank), KillRank{});
+  void end_rank(const RankHandle& rank, EndRank how) override {
+    if (how == EndRank::kAtOnce) return caf::anon_send(caf::actor_cast<RankChildHandle>(rank), KillRank{});
     end(rank);
   }
 
@@ -123,11 +123,11 @@ class ChildGround final : public ReplicaGround {
   }
 
   // A leader hears how another rank of its group ended.
-  static void on_death(Shared& shared, std::uint32_t rank, const RankDeath& death) {
+  static void on_death(Shared& shared, std::uint32_t rank, const routing::RankLoss& death) {
     if (rank == 0) return shared.led.on_leader_died(death);
     const std::scoped_lock lock(shared.mutex);
     if (shared.generation.epoch == Epoch() || !shared.leader) return;
-    shared.leader->port.send(wire::encode(replica::RankEnded{rank, death.cause, death.why}), shared.generation);
+    shared.leader->port.send(wire::encode(replica::RankEnded{rank, death}), shared.generation);
   }
 
   // The memory in which the ranks meet, and a connection between the leader and each of the others.

@@ -16,7 +16,7 @@ class LedNow {
     const std::scoped_lock lock(mutex_);
     death_.reset();
   }
-  void on_leader_died(const RankDeath& death) {
+  void on_leader_died(const routing::RankLoss& death) {
     const std::scoped_lock lock(mutex_);
     death_ = death;
     if (replica_) caf::anon_send(replica_, LeaderDied{death});
@@ -40,7 +40,7 @@ class LedNow {
  private:
   std::mutex mutex_;
   LedReplicaHandle replica_;        // null: there is none
-  std::optional<RankDeath> death_;  // of the leader's process that was started last
+  std::optional<routing::RankLoss> death_;  // of the leader's process that was started last
 };
 
 }  // namespace herd::actors

@@ -32,7 +32,7 @@ struct LeaderEnded {
   replica::GenerationEnded ended;
 };
 struct LeaderDied {
-  RankDeath death;
+  routing::RankLoss death;
 };
 
 using LedReplicaHandle =

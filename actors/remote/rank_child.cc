@@ -82,7 +82,7 @@ std::string death_text(const children::ChildEnd& end) {
   return text;
 }
 
-RankDeath death_of(std::uint32_t rank, const children::ChildEnd& end) {
+routing::RankLoss death_of(std::uint32_t rank, const children::ChildEnd& end) {
   return {children::ended_from_outside(end) ? routing::LossCause::kKilled : routing::LossCause::kDiedOfItself,
           {StatusCode::kAborted, "rank " + std::to_string(rank) + (end.by_signal ? " was " : " ") + death_text(end)}};
 }
@@ -230,7 +230,7 @@ void RankChildState::signal(int number) {
 }
 
 void RankChildState::on_over(const ChildOver& over) {
-  RankDeath death = death_of(config_.spec.rank, over.end);
+  routing::RankLoss death = death_of(config_.spec.rank, over.end);
   if (refused_) death.why = *refused_;  // how it ended is how it was ended for that
   if (refused_ && hangs_) death.cause = routing::LossCause::kOverdue;
   report([&](report::ProcessReport& rank) {

@@ -49,12 +49,6 @@ struct RankChannel {
   children::OwnedFd descriptors;  // of the DescriptorInbox at the other end
 };
 
-// How a rank's process ended.
-struct RankDeath {
-  routing::LossCause cause = routing::LossCause::kKilled;
-  Status why;  // not ok; "rank 1 was killed by signal 9 (SIGKILL)"
-};
-
 struct RankChildConfig {
   placement::RankSpec spec;
   std::vector<int> cpus;  // that it may run on; empty: as its node
@@ -63,7 +57,7 @@ struct RankChildConfig {
   std::shared_ptr<ProgressPage> progress;
   // Whether it may join the others; not ok: it is ended. On the actor's thread, as the next.
   std::function<Status(const replica::RankReadyNote&)> on_ready;
-  std::function<void(const RankDeath&)> on_death;
+  std::function<void(const routing::RankLoss&)> on_death;
   // What a leader says of its generation. On the link's thread.
   std::function<void(const membership::Serving&)> on_serving;
   std::function<void(const replica::GenerationEnded&)> on_ended;

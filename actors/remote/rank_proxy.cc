@@ -89,7 +89,7 @@ void RemoteRank::tell_what_is_known() {
   if (!closed_why_.ok()) fate_->tell({routing::LossCause::kKilled, closed_why_});
 }
 
-void RemoteRank::on_ended(const RankFate::End& end) {
+void RemoteRank::on_ended(const routing::RankLoss& end) {
   fate_->tell(end);
   tell({.last = true});
 }

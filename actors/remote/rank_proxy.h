@@ -31,7 +31,7 @@ class RemoteRank : public std::enable_shared_from_this<RemoteRank> {
   // Of the connection, which may open before or after the proxy is there.
   [[nodiscard]] link::OpenLink opener();
   // The rank's process has ended, as its node saw.
-  void on_ended(const RankFate::End& end);
+  void on_ended(const routing::RankLoss& end);
   // The generation is over.
   void finish(const Status& why) { port_.finish(why); }
 

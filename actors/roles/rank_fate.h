@@ -6,30 +6,25 @@
 #include <utility>
 
 #include "cluster/routing/replica_loss.h"
-#include "kernels/status.h"
 
 namespace herd::actors {
 
 class RankFate {
  public:
-  struct End {
-    routing::LossCause cause = routing::LossCause::kKilled;
-    Status why;  // not ok
-  };
   // The first word counts.
-  void tell(End end) {
+  void tell(routing::RankLoss end) {
     const std::scoped_lock lock(mutex_);
     if (!end_) end_ = std::move(end);
   }
   // Nothing: nobody has seen it end.
-  [[nodiscard]] std::optional<End> end() const {
+  [[nodiscard]] std::optional<routing::RankLoss> end() const {
     const std::scoped_lock lock(mutex_);
     return end_;
   }
 
  private:
   mutable std::mutex mutex_;
-  std::optional<End> end_;
+  std::optional<routing::RankLoss> end_;
 };
 
 }  // namespace herd::actors

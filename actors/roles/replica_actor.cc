@@ -30,7 +30,7 @@ void ReplicaState::start(ReplicaConfig config, CoordinatorHandle coordinator, Su
 void ReplicaState::on_down(const caf::actor_addr& source, bool killed) {
   for (std::uint32_t rank = 0; rank < config_.ranks.size(); ++rank) {
     if (!is_same(config_.ranks[rank].handle, source)) continue;
-    RankFate::End end{killed ? routing::LossCause::kKilled : routing::LossCause::kDiedOfItself,
+    routing::RankLoss end{killed ? routing::LossCause::kKilled : routing::LossCause::kDiedOfItself,
                       {StatusCode::kAborted, "rank " + std::to_string(rank) + " died"}};
     if (const auto& fate = config_.ranks[rank].fate) end = fate->end().value_or(std::move(end));
     const SequenceId at_work(config_.page ? config_.page->mark(rank)->sequence() : 0);

@@ -27,8 +27,8 @@ struct Formation {
   SupervisorHandle supervisor;
 };
 
-// Why a rank is ended.
-enum class RankEnd : std::uint8_t {
+// How a rank is ended.
+enum class EndRank : std::uint8_t {
   kInOrder,  // nobody needs it any more
   kAtOnce,   // it hangs, or what it has in memory is damaged
 };
@@ -38,7 +38,7 @@ class ReplicaGround {
   virtual ~ReplicaGround() = default;
   // A rank, which does nothing before PrepareRank.
   [[nodiscard]] virtual StartedRank start_rank(std::uint32_t rank, bool read_weights_again) = 0;
-  virtual void end_rank(const RankHandle& rank, RankEnd how) = 0;
+  virtual void end_rank(const RankHandle& rank, EndRank how) = 0;
   // What the coordinator is asked for a generation with; without the supervisor. All ranks are prepared.
   [[nodiscard]] virtual PlaceReplica place_order() = 0;
   // The replica of that generation. Not ok: it cannot be made.

@@ -132,7 +132,7 @@ void SupervisorState::on_stop(const StopReplica& order) {
 
 void SupervisorState::end_ranks() {
   for (const LivingRank& rank : ranks_) {
-    if (rank.handle) config_.ground->end_rank(rank.handle, RankEnd::kInOrder);
+    if (rank.handle) config_.ground->end_rank(rank.handle, EndRank::kInOrder);
   }
   quit_when_alone();
 }
@@ -190,7 +190,7 @@ void SupervisorState::carry_out(membership::DrainGeneration&, Instant) {
 
 void SupervisorState::carry_out(membership::EndRank& order, Instant) {
   const LivingRank& rank = ranks_.at(order.rank);
-  if (rank.handle) config_.ground->end_rank(rank.handle, order.in_order ? RankEnd::kInOrder : RankEnd::kAtOnce);
+  if (rank.handle) config_.ground->end_rank(rank.handle, order.in_order ? EndRank::kInOrder : EndRank::kAtOnce);
 }
 
 // The ranks that can end do so; the process goes on with its other replicas.

@@ -22,7 +22,7 @@ class ThreadGround final : public ReplicaGround {
     return {std::move(handle), std::move(progress)};
   }
 
-  void end_rank(const RankHandle& rank, RankEnd) override { end(rank); }
+  void end_rank(const RankHandle& rank, EndRank) override { end(rank); }
 
   PlaceReplica place_order() override {
     const scheduler::SchedulerConfig& scheduler = config_.core.scheduler;

@@ -97,8 +97,7 @@ struct StopReplicaOrder {
 // To the leader, from the node who saw it: that rank's process has ended.
 struct RankEnded {
   std::uint32_t rank = 0;
-  routing::LossCause cause = routing::LossCause::kKilled;
-  Status why;  // not ok; "rank 1 was killed by signal 9 (SIGKILL)"
+  routing::RankLoss loss;
   bool operator==(const RankEnded&) const = default;
 };
 

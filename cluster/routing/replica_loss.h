@@ -29,6 +29,13 @@ struct AttemptInStep {
   constexpr auto operator<=>(const AttemptInStep&) const = default;
 };
 
+// How a rank came to its end.
+struct RankLoss {
+  LossCause cause = LossCause::kKilled;
+  Status why;  // not ok; "rank 1 was killed by signal 9 (SIGKILL)"
+  bool operator==(const RankLoss&) const = default;
+};
+
 struct ReplicaLoss {
   ReplicaGeneration replica;
   LossCause cause = LossCause::kKilled;

@@ -61,7 +61,7 @@ void check(const FormReplica& order) {
 
 void check(const RankEnded& ended) {
   require(ended.rank < kBlamedRanksMax, "rank: not below 1024");
-  check_reason(ended.why);
+  check_reason(ended.loss.why);
 }
 
 void check(const GenerationEnded& ended) {
@@ -240,8 +240,8 @@ Frame encode(const RankEnded& ended) {
   capnp::MallocMessageBuilder message;
   auto to = message.initRoot<schema::RankEnded>();
   to.setRank(ended.rank);
-  to.setCause(to_schema(ended.cause));
-  write_clean(to.initWhy(), ended.why);
+  to.setCause(to_schema(ended.loss.cause));
+  write_clean(to.initWhy(), ended.loss.why);
   return {FrameKind::kRankEnded, to_words(message)};
 }
 
@@ -352,7 +352,7 @@ Expected<StopReplicaOrder> decode_stop_replica(std::span<const std::uint64_t> wo
 
 Expected<RankEnded> decode_rank_ended(std::span<const std::uint64_t> words) {
   return read_message<schema::RankEnded, RankEnded>(FrameKind::kRankEnded, "rank's end", words, [](schema::RankEnded::Reader from) {
-    RankEnded ended{from.getRank(), read_cause(from.getCause()), read_status(from.getWhy())};
+    RankEnded ended{from.getRank(), {read_cause(from.getCause()), read_status(from.getWhy())}};
     check(ended);
     return ended;
   });

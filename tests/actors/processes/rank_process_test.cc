@@ -136,7 +136,7 @@ class TestNode {
   // As a node hears of it by its pidfd.
   void tell_of_death(std::uint32_t dead, std::uint64_t epoch) {
     const Status why{StatusCode::kAborted, "rank " + std::to_string(dead) + " was killed by signal 9 (SIGKILL)"};
-    ranks_[0]->say(wire::encode(replica::RankEnded{dead, LossCause::kKilled, why}), generation(epoch));
+    ranks_[0]->say(wire::encode(replica::RankEnded{dead, {LossCause::kKilled, why}}), generation(epoch));
   }
 
  private:

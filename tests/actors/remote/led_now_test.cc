@@ -25,7 +25,7 @@ class LedNowTest : public testing::Test {
   }
   [[nodiscard]] bool heard_nothing() { return self_->mailbox().empty(); }
   LedReplicaHandle replica() { return caf::actor_cast<LedReplicaHandle>(self_); }
-  static RankDeath died(const std::string& how) { return {routing::LossCause::kKilled, {StatusCode::kAborted, how}}; }
+  static routing::RankLoss died(const std::string& how) { return {routing::LossCause::kKilled, {StatusCode::kAborted, how}}; }
 
   ActorSystemConfig config_{1};
   caf::actor_system system_{config_};

@@ -122,7 +122,7 @@ replica::RankFailedNote golden_rank_failed() { return {{StatusCode::kInternal, "
 replica::StopReplicaOrder golden_stop_replica() { return {30.5}; }
 
 replica::RankEnded golden_rank_ended() {
-  return {1, routing::LossCause::kDiedOfItself, {StatusCode::kAborted, "rank 1 was killed by signal 11 (SIGSEGV)"}};
+  return {1, {routing::LossCause::kDiedOfItself, {StatusCode::kAborted, "rank 1 was killed by signal 11 (SIGSEGV)"}}};
 }
 
 replica::GenerationEnded golden_generation_ended() { return {golden_loss(), {0.5, 1.5, true}}; }

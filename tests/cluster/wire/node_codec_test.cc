@@ -158,7 +158,7 @@ TEST(GroupCodec, RefusesWhatANodeCouldNotBelieve) {
   EXPECT_TRUE((refused<random_rank_left, decode_rank_left>([](auto& left) { left.epoch = {}; })));
   EXPECT_TRUE((refused<random_leave_group, decode_leave_group>([](auto& order) { order.epoch = {}; })));
   EXPECT_TRUE((refused<random_rank_failed, decode_rank_failed>([](auto& failed) { failed.why = {}; })));
-  EXPECT_TRUE((refused<random_rank_ended, decode_rank_ended>([](auto& ended) { ended.why = {}; })));
+  EXPECT_TRUE((refused<random_rank_ended, decode_rank_ended>([](auto& ended) { ended.loss.why = {}; })));
   EXPECT_TRUE((refused<random_rank_ended, decode_rank_ended>([](auto& ended) { ended.rank = 1024; })));
   const auto ended = [](auto spoil) { return refused<random_generation_ended, decode_generation_ended>(spoil); };
   EXPECT_TRUE(ended([](auto& it) { it.loss.why = {}; }));
@@ -288,7 +288,7 @@ TEST(NodeCodecs, SealTheLargest) {
   travels(replica::JoinGroupOrder{order.rendezvous}, decode_join_group);
   travels(replica::RankJoinedNote{why}, decode_rank_joined);
   travels(replica::RankFailedNote{why}, decode_rank_failed);
-  travels(replica::RankEnded{1, routing::LossCause::kKilled, why}, decode_rank_ended);
+  travels(replica::RankEnded{1, {routing::LossCause::kKilled, why}}, decode_rank_ended);
   replica::GenerationEnded ended;
   ended.loss.why = why;
   ended.loss.in_step.emplace(kLostAttemptsMax);

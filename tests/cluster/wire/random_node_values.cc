@@ -205,7 +205,7 @@ replica::RankFailedNote random_rank_failed(Random& random) { return {failure(ran
 replica::StopReplicaOrder random_stop_replica(Random& random) { return {drain_seconds(random)}; }
 
 replica::RankEnded random_rank_ended(Random& random) {
-  return {static_cast<std::uint32_t>(below(random, 1024)), static_cast<routing::LossCause>(below(random, 5)), failure(random)};
+  return {static_cast<std::uint32_t>(below(random, 1024)), {static_cast<routing::LossCause>(below(random, 5)), failure(random)}};
 }
 
 replica::GenerationEnded random_generation_ended(Random& random) {

@@ -29,6 +29,7 @@
 #include "commands/config_reload.h"
 #include "commands/line_writer.h"
 #include "commands/random_bytes.h"
+#include "commands/rank_flags.h"
 #include "commands/role_life.h"
 #include "commands/roles.h"
 #include "commands/serve_flags.h"
@@ -236,11 +237,10 @@ class NodeCommand {
     lift_queue_bounds(config.wishes.scheduler);
     config.isa = options.isa;
     config.compute_nice = options.compute_nice;
-    config.rank_program = [] { return std::vector<std::string>{children::own_program(), "rank"}; };
+    config.rank_argv = [this](const processes::RankStart& start) { return rank_argv(start); };
     config.spec = spec_;
     config.node = node_;
     config.note = [this](const std::string& line) { log_.write(LogLevel::kInfo, "note", {{"text", line}}); };
-    config.served_name = served_name(spec_);
     config.on_note = [this](ReplicaId replica, const membership::Note& note) {
       metrics_.on_note(replica.value, note);
       supervision_.on_note(replica, note);
@@ -258,6 +258,32 @@ class NodeCommand {
     config.mine = own_report(handshake::Role::kNode, node_.name, node_.name);
     config.mine.metrics_url = admin_->metrics_url();
     return config;
+  }
+
+  std::vector<std::string> rank_argv(const processes::RankStart& start) const {
+    RankFlags flags;
+    flags.process.cluster = spec_.name;
+    flags.process.node = node_.name;
+    flags.process.rank = start.rank;
+    flags.process.host = config::plain_host(config::host_of(node_.address));
+    flags.process.port = start.port;
+    flags.process.link_fd = start.link_fd;
+    flags.process.descriptors_fd = start.descriptors_fd;
+    flags.process.progress_fd = start.progress_fd;
+    flags.process.cpu_sharers = start.cpu_sharers;
+    flags.replica = start.replica.value;
+    if (const auto tls = processes::tls_files_of(spec_.tls, node_.name)) {
+      flags.tls_authority = tls->authority;
+      flags.tls_certificate = tls->certificate;
+      flags.tls_key = tls->key;
+    }
+    flags.metrics_host = spec_.metrics.metrics_host.empty() ? config::listen_address(flags.process.host) : spec_.metrics.metrics_host;
+    flags.shutdown_timeout = spec_.http.shutdown_timeout;
+    flags.served_name = served_name(spec_);
+    flags.log_format = spec_.logs.log_format;
+    std::vector<std::string> argv{children::own_program(), "rank"};
+    for (std::string& word : rank_words(std::move(flags))) argv.push_back(std::move(word));
+    return argv;
   }
 
   Status take(const config::ClusterSpec& spec) {

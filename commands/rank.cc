@@ -19,6 +19,7 @@
 #include "cluster/link/peer_name.h"
 #include "commands/command_line.h"
 #include "commands/random_bytes.h"
+#include "commands/rank_flags.h"
 #include "commands/role_life.h"
 #include "commands/roles.h"
 #include "commands/stop_guard.h"
@@ -33,17 +34,6 @@ namespace herd::commands {
 namespace {
 
 constexpr double kEndByNodeSeconds = 20;  // for its node to end it, behind the drain
-
-struct RankFlags {
-  actors::RankProcessConfig process;
-  std::uint32_t replica = 0;
-  std::string tls_authority, tls_certificate, tls_key;
-  std::string metrics_host = "127.0.0.1";
-  std::uint16_t metrics_port = 0;
-  double shutdown_timeout = 0;
-  std::string served_name;
-  std::string log_format = "text";
-};
 
 Status check(const RankFlags& flags) {
   if (Status status = link::check_name(flags.process.node); !status.ok()) return usage_error("--node: " + status.message());
@@ -202,31 +192,8 @@ Status rank(RankFlags& flags) {
 void add_rank(CLI::App& app, int* exit_code, const actors::WrapRank& wrap) {
   auto flags = std::make_shared<RankFlags>();
   flags->process.wrap_rank = wrap;
-  actors::RankProcessConfig& process = flags->process;
   CLI::App* command = app.add_subcommand("rank", "One rank of a replica: started by `herd node`, which hands it what it works with");
-  command->add_option("--cluster", process.cluster, "Name of the cluster")->required();
-  command->add_option("--node", process.node, "The node that it belongs to, whose certificate it has")->required();
-  command->add_option("--replica", flags->replica, "Number of its replica")->required();
-  command->add_option("--rank", process.rank, "Its number in the replica; the first takes the replica's gateways")
-      ->required()->check(CLI::Range(0, 7));
-  command->add_option("--host", process.host, "Address where the first rank takes gateways")->capture_default_str();
-  command->add_option("--port", process.port, "Likewise; 0: any free one")->capture_default_str();
-  command->add_option("--link-fd", process.link_fd, "Descriptor of the connection to its node")->required();
-  command->add_option("--descriptors-fd", process.descriptors_fd, "Descriptor that others come over")->required();
-  command->add_option("--progress-fd", process.progress_fd, "Descriptor of the page where it says how far it is")->required();
-  command->add_option("--cpu-sharers", process.cpu_sharers,
-                      "Ranks that share the CPUs this one may use; 0: all of its replica. Waits spin where each has a CPU")
-      ->capture_default_str()->check(CLI::Range(0, 4096));
-  command->add_option("--tls-ca", flags->tls_authority, "The cluster's authority (PEM); none: gateways on this machine only");
-  command->add_option("--tls-cert", flags->tls_certificate, "Certificate of its node (PEM)");
-  command->add_option("--tls-key", flags->tls_key, "Its key (PEM)");
-  command->add_option("--metrics-host", flags->metrics_host, "Address of /live, /ready and /metrics")->capture_default_str();
-  command->add_option("--metrics-port", flags->metrics_port, "Their port; 0: any free one")->capture_default_str();
-  command->add_option("--shutdown-timeout", flags->shutdown_timeout,
-                      "Seconds that its node gives the replica when this process is told to end")
-      ->capture_default_str()->check(CLI::Range(0.0, 86400.0));
-  command->add_option("--served-model-name", flags->served_name, "Label model_name of its metrics, as its gateways have it");
-  command->add_option("--log-format", flags->log_format, "text or json")->capture_default_str();
+  add_rank_flags(*command, *flags);
   command->callback([flags, exit_code] { *exit_code = report(rank(*flags)); });
 }
 

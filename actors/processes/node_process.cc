@@ -75,32 +75,6 @@ Expected<placement::NodePlan> plan_with_patience(const NodeProcessConfig& config
   }
 }
 
-// The flags of one rank's process.
-std::vector<std::string> rank_flags(const NodeProcessConfig& config, std::uint16_t port, int cpu_sharers,
-                                    const placement::RankSpec& spec) {
-  const auto number = [](auto value) { return std::to_string(value); };
-  const std::string host = config::plain_host(config::host_of(config.node.address));
-  const std::string& metrics_host = config.spec.metrics.metrics_host;
-  std::vector<std::string> flags{"--cluster",        config.spec.name,
-                                 "--node",           config.node.name,
-                                 "--replica",        number(spec.replica.value),
-                                 "--rank",           number(spec.rank),
-                                 "--host",           host,
-                                 "--port",           number(spec.rank == 0 ? port : 0),
-                                 "--link-fd",        number(RankLauncher::kLinkFd),
-                                 "--descriptors-fd", number(RankLauncher::kDescriptorsFd),
-                                 "--progress-fd",    number(RankLauncher::kProgressFd),
-                                 "--cpu-sharers",    number(cpu_sharers),
-                                 "--metrics-host",   metrics_host.empty() ? config::listen_address(host) : metrics_host,
-                                 "--metrics-port",   "0",
-                                 "--served-model-name", config.served_name,
-                                 "--shutdown-timeout", std::to_string(config.spec.http.shutdown_timeout),
-                                 "--log-format",     config.spec.logs.log_format};
-  if (config.tls)
-    flags.insert(flags.end(), {"--tls-ca", config.tls->authority, "--tls-cert", config.tls->certificate, "--tls-key", config.tls->key});
-  return flags;
-}
-
 // What `herd status` shows of a digest.
 std::string short_digest(const digest::Digest128& digest) { return digest::hex(digest).substr(0, 16); }
 
@@ -227,9 +201,13 @@ class Process final : public NodeProcess {
   Expected<actors::SupervisorHandle> start_replica(ReplicaId replica, std::size_t slot, actors::CoordinatorHandle coordinator) {
     auto launcher = std::make_shared<RankLauncher>(*launcher_);
     launcher->argv = [this, port = port_of_slot(slot)](const placement::RankSpec& spec) {
-      std::vector<std::string> argv = config_.rank_program();
-      for (std::string& flag : rank_flags(config_, port, plan_.cpu_sharers, spec)) argv.push_back(std::move(flag));
-      return argv;
+      return config_.rank_argv({.replica = spec.replica,
+                                .rank = spec.rank,
+                                .port = spec.rank == 0 ? port : std::uint16_t{0},
+                                .cpu_sharers = plan_.cpu_sharers,
+                                .link_fd = RankLauncher::kLinkFd,
+                                .descriptors_fd = RankLauncher::kDescriptorsFd,
+                                .progress_fd = RankLauncher::kProgressFd});
     };
     actors::ChildGroundConfig ground{.specs = {},
                                      .cpus = {},

@@ -26,6 +26,17 @@
 
 namespace herd::processes {
 
+// One rank's process, as its command line says it; what it is to compute comes over the link.
+struct RankStart {
+  ReplicaId replica;
+  std::uint32_t rank = 0;
+  std::uint16_t port = 0;  // where it takes gateways; 0: any free one
+  int cpu_sharers = 0;     // see LocalCollectiveConfig
+  int link_fd = -1;
+  int descriptors_fd = -1;
+  int progress_fd = -1;
+};
+
 struct NodeProcessConfig {
   handshake::Hello hello;              // role and name are the node's
   config::ClusterSpec spec;
@@ -40,9 +51,8 @@ struct NodeProcessConfig {
   placement::ReplicaWishes wishes;     // data_parallel: of the cluster
   CpuIsa isa = CpuIsa::kAuto;
   int compute_nice = 0;                // [0, 19]
-  // argv of a rank's process before its flags: the program, "rank". Asked anew before each start.
-  std::function<std::vector<std::string>()> rank_program;
-  std::string served_name;             // of the model, for the metrics of its leaders
+  // argv of a rank's process. Asked anew before each start.
+  std::function<std::vector<std::string>(const RankStart&)> rank_argv;
   // What a person should know, a line each; may be empty, as the next three.
   std::function<void(const std::string&)> note;
   actors::OnNote on_note;              // what became of its replicas, kTaken first

@@ -169,7 +169,13 @@ class NodeProcessTest : public testing::Test {
     config.tensor_parallel = 2;
     config.wishes.num_blocks = 64;
     config.wishes.max_model_len = 512;
-    config.rank_program = [] { return std::vector<std::string>{FAKE_RANK_PATH}; };
+    config.rank_argv = [](const RankStart& start) {
+      return std::vector<std::string>{FAKE_RANK_PATH,    "--cluster",       "test",
+                                      "--node",          "a",
+                                      "--rank",          std::to_string(start.rank),
+                                      "--link-fd",       std::to_string(start.link_fd),
+                                      "--descriptors-fd", std::to_string(start.descriptors_fd)};
+    };
     config.on_rank_line = [this](ReplicaId replica, std::uint32_t rank, std::string_view line) {
       const std::scoped_lock lock(mutex_);
       lines_.push_back(actors::rank_name(replica, rank) + ": " + std::string(line));
@@ -432,7 +438,7 @@ TEST_F(NodeProcessTest, WhatItCannotBeIsSaidAtTheStart) {
 
 TEST_F(NodeProcessTest, AProgramThatIsNotThereIsAReplicaGivenUp) {
   ASSERT_TRUE(start([](NodeProcessConfig& config) {
-                config.rank_program = [] { return std::vector<std::string>{"/no/such/program"}; };
+                config.rank_argv = [](const RankStart&) { return std::vector<std::string>{"/no/such/program"}; };
               }).ok());
   (void)coordinator_->join();
   coordinator_->assign({ReplicaId(0)});

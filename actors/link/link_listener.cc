@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include "runtime/text/address_text.h"
+
 namespace herd::link {
 namespace {
 
@@ -12,8 +14,7 @@ constexpr int kAcceptedTogether = 64;  // before others on the thread have their
 constexpr std::chrono::milliseconds kPause{100};
 
 std::string text_of(const tcp::endpoint& endpoint) {
-  const std::string address = endpoint.address().to_string();
-  return (endpoint.address().is_v6() ? "[" + address + "]" : address) + ":" + std::to_string(endpoint.port());
+  return text::address_text(endpoint.address().to_string(), endpoint.port());
 }
 
 void close_hard(int fd) {

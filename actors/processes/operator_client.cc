@@ -112,8 +112,7 @@ class Client final : public OperatorClient {
   Client(const config::CoordinatorSpec& coordinator, std::shared_ptr<Answers> answers, std::unique_ptr<link::LinkHost> host)
       : coordinator_(coordinator), answers_(std::move(answers)), host_(std::move(host)) {
     const std::string& address = coordinator_.address;
-    const auto port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
-    dial_ = host_->dial(config::host_of(address), port, {{Role::kCoordinator, coordinator_.name}},
+    dial_ = host_->dial(config::host_of(address), config::port_of(address), {{Role::kCoordinator, coordinator_.name}},
                         [answers = answers_](std::shared_ptr<link::Link> link, const link::PeerOpened&) {
                           answers->on_open(link);
                           return std::make_shared<AnswerOwner>(answers, std::move(link));

@@ -26,6 +26,7 @@
 #include "kernels/death_mark.h"
 #include "kernels/process_limits.h"
 #include "runtime/steady_clock.h"
+#include "runtime/text/address_text.h"
 
 namespace herd::actors {
 namespace {
@@ -59,11 +60,6 @@ handshake::Hello hello_of(const RankProcessConfig& config) {
   hello.build_id = config.build_id;
   hello.model = "replica-" + std::to_string(config.replica.value);  // which one its node says later
   return hello;
-}
-
-std::string address_text(const std::string& host, std::uint16_t port) {
-  const bool v6 = host.find(':') != std::string::npos;
-  return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
 
 Status out_of_memory() { return missing("out of memory (or of address space, ulimit -v); give the node fewer ranks, or lower num_blocks"); }
@@ -347,7 +343,7 @@ Status RankProcess::Impl::listen() {
   const std::scoped_lock lock(mutex);
   moves = std::move(links);
   network = std::move(*host);
-  address = address_text(config.host, *port);
+  address = text::address_text(config.host, *port);
   return {};
 }
 

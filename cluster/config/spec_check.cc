@@ -8,6 +8,7 @@
 #include "cluster/config/cluster_file.h"
 #include "cluster/config/setting_table.h"
 #include "cluster/config/units.h"
+#include "runtime/text/address_text.h"
 
 namespace herd::config {
 namespace {
@@ -119,9 +120,7 @@ class SpecCheck {
 
   void listen(const std::string& machine, const std::string& host, std::int64_t port, const std::string& key) {
     const std::string other = listeners_.add(machine, host, port, key);
-    const std::string shown = host.find(':') == std::string::npos ? host : "[" + host + "]";
-    if (!other.empty())
-      refuse(key, shown + ":" + std::to_string(port) + " is taken by " + other + "; give one of them another port");
+    if (!other.empty()) refuse(key, text::address_text(host, port) + " is taken by " + other + "; give one of them another port");
   }
 
   // `host`: that the process listens on.
@@ -154,7 +153,7 @@ class SpecCheck {
     for (std::size_t i = 0; i < owners.size(); ++i) {
       const std::string& address = owners[i].address;
       const std::string host = host_of(address);
-      listen(machine_of(host), host, std::stoi(address.substr(address.rfind(':') + 1)), entry(list, i) + ".address");
+      listen(machine_of(host), host, port_of(address), entry(list, i) + ".address");
       listen_for_metrics(machine_of(host), host, owners[i].metrics_port, entry(list, i));
     }
   }

@@ -20,6 +20,7 @@
 #include <boost/beast/ssl.hpp>
 
 #include "commands/load/stream_recorder.h"
+#include "runtime/text/address_text.h"
 
 namespace herd::load {
 namespace {
@@ -102,9 +103,7 @@ class Wire {
 
   Request request(const std::string& path, std::string body) const {
     Request request(body.empty() ? http::verb::get : http::verb::post, options_.target.base_path + path, 11);
-    const std::string& host = options_.target.host;
-    request.set(http::field::host,
-                (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + options_.target.port);
+    request.set(http::field::host, text::address_text(options_.target.host, options_.target.port));
     request.set(http::field::user_agent, "herd-bench");
     request.set(http::field::accept, body.empty() ? "application/json" : "text/event-stream, application/json");
     if (!body.empty()) request.set(http::field::content_type, "application/json");

@@ -3,12 +3,12 @@
 #include <charconv>
 
 #include "commands/load/load_client.h"
+#include "runtime/text/address_text.h"
 
 namespace herd::load {
 
 std::string Target::url() const {
-  const bool bracket = host.find(':') != std::string::npos;
-  return std::string(tls ? "https://" : "http://") + (bracket ? "[" + host + "]" : host) + ":" + port + base_path;
+  return (tls ? "https://" : "http://") + text::address_text(host, port) + base_path;
 }
 
 Expected<Target> parse_base_url(const std::string& url) {

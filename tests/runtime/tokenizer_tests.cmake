@@ -3,6 +3,7 @@
 add_executable(tokenizer_tests
   ${CMAKE_CURRENT_LIST_DIR}/joined_thread_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/regex_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/text_address_text_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/text_hex_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/text_json_string_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/tokenizer_added_tokens_test.cc

@@ -1,7 +1,6 @@
 // herd coordinator: who is in a cluster, which node holds which replica, and what gateways are told. A service of its own: its end
 // changes no stream, and the one that is started next learns everything from nodes and gateways.
 
-#include <algorithm>
 #include <functional>
 #include <limits>
 #include <map>
@@ -18,6 +17,7 @@
 #include "commands/command_line.h"
 #include "commands/random_bytes.h"
 #include "commands/role_life.h"
+#include "commands/role_start.h"
 #include "commands/service_turns.h"
 #include "commands/status_output.h"
 #include "commands/stop_guard.h"
@@ -44,12 +44,7 @@ struct CoordinatorFlags {
 // The one of the file that is meant.
 Expected<config::CoordinatorSpec> coordinator_of(const config::ClusterSpec& spec, const std::string& name) {
   if (name.empty() && spec.coordinators.size() == 1) return spec.coordinators.front();
-  std::string known;
-  for (const config::CoordinatorSpec& coordinator : spec.coordinators) {
-    if (coordinator.name == name) return coordinator;
-    known += (known.empty() ? "" : ", ") + coordinator.name;
-  }
-  return fail(missing("--name " + name + ": the file has no such coordinator; it has " + known));
+  return entry_named(spec.coordinators, name, "coordinator");
 }
 
 // The machine that it runs on, where the file has a node there: processes are told apart by it.
@@ -72,7 +67,7 @@ class CoordinatorCommand {
     processes::CoordinatorConfig config;
     config.spec = spec_;
     config.name = own_.name;
-    config.incarnation = std::max<std::uint64_t>(1, random_number());
+    config.incarnation = random_incarnation();
     config.wall_ms = Epoch(static_cast<std::uint64_t>(unix_time_ms()));
     config.build_id = version();
     config.mine = own_report(handshake::Role::kCoordinator, own_.name, node_beside(spec_, own_));
@@ -91,12 +86,8 @@ class CoordinatorCommand {
     auto process = processes::CoordinatorProcess::start(std::move(config));  // first: its port is the lock
     if (!process) return process.error();
     process_ = std::move(*process);
-    admin::AdminConfig admin;
     const std::string host = config::plain_host(config::host_of(own_.address));
-    admin.host = spec_.metrics.metrics_host.empty() ? host : spec_.metrics.metrics_host;
-    admin.port = static_cast<std::uint16_t>(own_.metrics_port);
-    admin.unix_seconds = unix_time;
-    auto served = admin::AdminServer::start(admin);
+    auto served = open_admin(spec_.metrics.metrics_host.empty() ? host : spec_.metrics.metrics_host, own_.metrics_port);
     if (!served) return served.error();
     admin_ = std::move(*served);
     mine.metrics_url = admin_->metrics_url();
@@ -191,16 +182,9 @@ Status coordinator(const CoordinatorFlags& flags) {
   if (!spec) return spec.error();
   auto own = coordinator_of(*spec, flags.name);
   if (!own) return own.error();
-  const auto format = spec->logs.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
-  observability::EventLog log(format, log_level_of(*spec));
-  auto guard = StopGuard::start(kDrainSeconds, [&log] { log.flush(kLogFlush); });
-  if (!guard) return guard.error();
-  CoordinatorCommand command(flags.config, std::move(*spec), std::move(*own), log);
-  if (Status status = command.start(); !status.ok()) return status;
-  command.run(**guard);
-  (*guard)->ended(0);
-  log.flush(kLogFlush);
-  return {};
+  return run_role(*spec, kDrainSeconds, [&](observability::EventLog& log, StopGuard&) {
+    return std::make_unique<CoordinatorCommand>(flags.config, *spec, *own, log);
+  });
 }
 
 }  // namespace

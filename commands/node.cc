@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <future>
@@ -31,6 +30,7 @@
 #include "commands/random_bytes.h"
 #include "commands/rank_flags.h"
 #include "commands/role_life.h"
+#include "commands/role_start.h"
 #include "commands/roles.h"
 #include "commands/serve_flags.h"
 #include "commands/service_turns.h"
@@ -38,7 +38,6 @@
 #include "commands/supervision.h"
 #include "commands/systemd_service.h"
 #include "commands/version.h"
-#include "commands/wall_clock.h"
 #include "endpoint/admin/admin_server.h"
 #include "endpoint/served/served_model.h"
 #include "endpoint/served/served_text.h"
@@ -71,12 +70,7 @@ Expected<config::NodeSpec> node_of(const config::ClusterSpec& spec, const NodeFl
   if (!spec.any_node_with_certificate) {
     if (unlisted) return fail(usage_error("--address, --devices and --threads are for clusters of " + std::string(config::kAnyNode) +
                                           "; this file lists its nodes"));
-    std::string known;
-    for (const config::NodeSpec& node : spec.nodes) {
-      if (node.name == flags.name) return node;
-      known += (known.empty() ? "" : ", ") + node.name;
-    }
-    return fail(missing("--name " + flags.name + ": the file has no such node; it has " + known));
+    return entry_named(spec.nodes, flags.name, "node");
   }
   if (flags.address.empty())
     return fail(usage_error("--address HOST:PORT: a node that the file does not list says where gateways reach its leaders"));
@@ -97,10 +91,6 @@ Expected<std::string> text_digest_of(const FileOptions& options) {
   auto text = served::open_served_text(*model, options.text);
   if (!text) return fail(text.error());
   return std::move(text->text_digest);
-}
-
-membership::RestartBudget budget_of(const config::ClusterSpec& spec) {
-  return membership::budget_of(static_cast<std::uint32_t>(spec.supervision.restart_budget), spec.supervision.restart_window);
 }
 
 // The first name that gateways serve the model under, wherever it lies on this machine.
@@ -140,11 +130,9 @@ class NodeCommand {
 
   Status start() {
     name_writer(log_, handshake::Role::kNode, node_.name, node_.name);
-    admin::AdminConfig admin;
-    admin.host = spec_.metrics.metrics_host.empty() ? config::listen_address(config::host_of(node_.address)) : spec_.metrics.metrics_host;
-    admin.port = static_cast<std::uint16_t>(node_.metrics_port);
-    admin.unix_seconds = unix_time;
-    auto served = admin::AdminServer::start(admin);
+    const std::string& metrics_host = spec_.metrics.metrics_host;
+    auto served = open_admin(metrics_host.empty() ? config::listen_address(config::host_of(node_.address)) : metrics_host,
+                             node_.metrics_port);
     if (!served) return served.error();
     admin_ = std::move(*served);
     auto config = process_config();
@@ -221,7 +209,7 @@ class NodeCommand {
     config.hello.cluster = spec_.name;
     config.hello.role = handshake::Role::kNode;
     config.hello.node = node_.name;
-    config.hello.incarnation = std::max<std::uint64_t>(1, random_number());
+    config.hello.incarnation = random_incarnation();
     config.hello.build_id = version();
     auto digest = text_digest_of(*of_file);
     if (!digest) return fail(digest.error());
@@ -348,16 +336,9 @@ Status node(const NodeFlags& flags) {
   if (!spec) return spec.error();
   auto mine = node_of(*spec, flags);
   if (!mine) return mine.error();
-  const auto format = spec->logs.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
-  observability::EventLog log(format, log_level_of(*spec));
-  auto guard = StopGuard::start(spec->http.shutdown_timeout + kEndSeconds, [&log] { log.flush(kLogFlush); });
-  if (!guard) return guard.error();
-  NodeCommand command(flags.config, std::move(*spec), std::move(*mine), log, **guard);
-  if (Status status = command.start(); !status.ok()) return status;
-  command.run(**guard);
-  (*guard)->ended(0);
-  log.flush(kLogFlush);
-  return {};
+  return run_role(*spec, spec->http.shutdown_timeout + kEndSeconds, [&](observability::EventLog& log, StopGuard& guard) {
+    return std::make_unique<NodeCommand>(flags.config, *spec, *mine, log, guard);
+  });
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 #include "commands/operator_command.h"
 
-#include <algorithm>
 #include <cstdint>
 
 #include <CLI/CLI.hpp>
@@ -22,7 +21,7 @@ Expected<std::unique_ptr<processes::OperatorClient>> start_operator_client(Opera
   if (flags.config.empty()) flags.config = demo_config_path();
   const auto spec = read_cluster_spec(flags.config);
   if (!spec) return fail(spec.error());
-  return processes::OperatorClient::start(*spec, std::max<std::uint64_t>(1, random_number()));
+  return processes::OperatorClient::start(*spec, random_incarnation());
 }
 
 }  // namespace herd::commands

@@ -2,6 +2,8 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
+
 #include "kernels/check.h"
 
 namespace herd::commands {
@@ -17,5 +19,7 @@ std::uint64_t random_number() {
   for (const std::uint8_t byte : bytes) number = number << 8 | byte;
   return number;
 }
+
+std::uint64_t random_incarnation() { return std::max<std::uint64_t>(1, random_number()); }
 
 }  // namespace herd::commands

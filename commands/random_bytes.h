@@ -8,5 +8,7 @@ namespace herd::commands {
 
 void random_bytes(std::span<std::uint8_t> bytes);
 [[nodiscard]] std::uint64_t random_number();
+// What tells one life of a process from another; not 0.
+[[nodiscard]] std::uint64_t random_incarnation();
 
 }  // namespace herd::commands

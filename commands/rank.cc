@@ -1,6 +1,5 @@
 // herd rank: one rank of a replica, as its node starts it. What it shares with its node are descriptors, so nobody types this.
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
@@ -24,7 +23,6 @@
 #include "commands/roles.h"
 #include "commands/stop_guard.h"
 #include "commands/version.h"
-#include "commands/wall_clock.h"
 #include "endpoint/admin/admin_server.h"
 #include "observability/metrics_page.h"
 #include "observability/role_metrics.h"
@@ -55,11 +53,7 @@ class RankCommand {
   }
 
   Status start() {
-    admin::AdminConfig admin;
-    admin.host = flags_.metrics_host;
-    admin.port = flags_.metrics_port;
-    admin.unix_seconds = unix_time;
-    auto served = admin::AdminServer::start(admin);
+    auto served = open_admin(flags_.metrics_host, flags_.metrics_port);
     if (!served) return served.error();
     admin_ = std::move(*served);
     auto process = actors::RankProcess::start(config());
@@ -96,7 +90,7 @@ class RankCommand {
     actors::RankProcessConfig config = flags_.process;
     config.replica = ReplicaId(flags_.replica);
     if (!flags_.tls_certificate.empty()) config.tls = link::TlsFiles{flags_.tls_certificate, flags_.tls_key, flags_.tls_authority};
-    config.incarnation = std::max<std::uint64_t>(1, random_number());
+    config.incarnation = random_incarnation();
     config.build_id = version();
     config.metrics_address = admin_->address();
     config.log = &log_;
@@ -171,8 +165,7 @@ class RankCommand {
 
 Status rank(RankFlags& flags) {
   if (Status status = check(flags); !status.ok()) return status;
-  const auto format = flags.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText;
-  observability::EventLog log(format, observability::LogLevel::kInfo);
+  observability::EventLog log(observability::log_format_named(flags.log_format), observability::LogLevel::kInfo);
   auto guard = StopGuard::start(flags.shutdown_timeout + kEndByNodeSeconds, [&log] { log.flush(kLogFlush); });
   if (!guard) return guard.error();
   RankCommand command(flags, log);

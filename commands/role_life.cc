@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "cluster/config/setting_table.h"
+#include "commands/wall_clock.h"
 
 namespace herd::commands {
 
@@ -46,6 +47,14 @@ observability::LinkCounts link_counts(const link::LinkHostStats& links, std::uin
 
 observability::LogLevel log_level_of(const config::ClusterSpec& spec) {
   return observability::log_level_named(spec.logs.log_level).value_or(observability::LogLevel::kInfo);
+}
+
+membership::RestartBudget budget_of(const config::ClusterSpec& spec) {
+  return membership::budget_of(static_cast<std::uint32_t>(spec.supervision.restart_budget), spec.supervision.restart_window);
+}
+
+Expected<std::unique_ptr<admin::AdminServer>> open_admin(const std::string& host, std::int64_t port) {
+  return admin::AdminServer::start({.host = host, .port = static_cast<std::uint16_t>(port), .unix_seconds = unix_time});
 }
 
 std::string settings_text(const config::ClusterSpec& spec) {

@@ -27,8 +27,7 @@ Status serve_under_guard(const ServeFlags& flags,
   if (Status status = check(flags); !status.ok()) return status;
   raise_file_limit();
   using observability::LogLevel;
-  observability::EventLog log(
-      flags.log_format == "json" ? observability::LogFormat::kJson : observability::LogFormat::kText, log_level(flags));
+  observability::EventLog log(observability::log_format_named(flags.log_format), log_level(flags));
   auto guard = StopGuard::start(flags.shutdown_timeout, [&log] {
     log.write(LogLevel::kError, "something hangs and the time to stop is over: the process ends over it");
     log.flush(kLogFlush);

@@ -24,6 +24,7 @@
 #include "commands/demo_cluster.h"
 #include "commands/line_writer.h"
 #include "commands/random_bytes.h"
+#include "commands/role_life.h"
 #include "commands/service_turns.h"
 #include "commands/standard_output.h"
 #include "commands/status_output.h"
@@ -107,7 +108,7 @@ class ReadyWatch {
     for (int asked = 1; !is_over(); ++asked) {
       std::string waits = "the coordinator does not answer yet";
       if (!client) {
-        auto started = processes::OperatorClient::start(spec_, std::max<std::uint64_t>(1, random_number()));
+        auto started = processes::OperatorClient::start(spec_, random_incarnation());
         if (!started) return lines_.write({}, "it cannot be told when the cluster is ready: " + started.error().message());
         client = std::move(*started);
       }
@@ -141,10 +142,6 @@ class ReadyWatch {
   std::thread thread_;
 };
 
-membership::RestartBudget budget_of(const config::SupervisionSpec& supervision) {
-  return membership::budget_of(static_cast<std::uint32_t>(supervision.restart_budget), supervision.restart_window);
-}
-
 Expected<std::vector<up::HostProcess>> processes_of(const UpFlags& flags, const std::string& config, const config::ClusterSpec& spec) {
   const up::OwnHost own = up::OwnHost::look(flags.hosts);
   auto here = up::processes_here(spec, [&](const std::string& host) { return flags.all || own.is(host); });
@@ -176,7 +173,7 @@ Expected<int> run_cluster(const UpFlags& flags, const std::string& config, const
   turns.say("starting");
   up::RoleRunner runner({
       .processes = *here,
-      .up = {budget_of(spec.supervision), spec.http.shutdown_timeout},
+      .up = {budget_of(spec), spec.http.shutdown_timeout},
       .spec_of =
           [&config](const up::HostProcess& process) {
             children::ChildSpec child;

@@ -218,6 +218,8 @@ std::optional<LogLevel> log_level_named(std::string_view name) {
   return found == std::end(kJsonNames) ? std::nullopt : std::optional(static_cast<LogLevel>(found - std::begin(kJsonNames)));
 }
 
+LogFormat log_format_named(std::string_view name) { return name == "json" ? LogFormat::kJson : LogFormat::kText; }
+
 EventLog::EventLog(LogFormat format, LogLevel level, LogTarget target)
     : level_(level), impl_(std::make_unique<Impl>(format, target)) {}
 

@@ -19,6 +19,8 @@ enum class LogFormat : std::uint8_t { kText, kJson };
 enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarning, kError };
 // "debug", "info", "warning", "error", as JSON lines call them; nullopt: it is none of these.
 [[nodiscard]] std::optional<LogLevel> log_level_named(std::string_view name);
+// "json"; everything else is text.
+[[nodiscard]] LogFormat log_format_named(std::string_view name);
 
 struct LogField {
   std::string_view name;  // an identifier; "time", "level" and "event" are taken

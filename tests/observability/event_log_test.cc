@@ -89,6 +89,8 @@ TEST(EventLog, LevelsHaveTheirNames) {
     EXPECT_EQ(after_time(logged(LogFormat::kJson, level, "x", {}).at(0), kJsonTime),
               std::string("\"level\":\"") + names.second + "\",\"event\":\"x\"}");
   }
+  EXPECT_EQ(log_format_named("json"), LogFormat::kJson);
+  EXPECT_EQ(log_format_named("text"), LogFormat::kText);
 }
 
 // What a client sent must not become a second line, a second field, or a command to a terminal.

@@ -89,7 +89,7 @@ class FakeRank {
       case FrameKind::kFormReplica: return form(*wire::decode_form_replica(words));
       case FrameKind::kRankEnded: {
         const auto ended = wire::decode_rank_ended(words);
-        return end(about, ended->cause, ended->why);
+        return end(about, ended->loss.cause, ended->loss.why);
       }
       case FrameKind::kStopReplica:
         if (behaviour_ == "busy" && wire::decode_stop_replica(words)->drain_s > 60) return;

@@ -133,8 +133,8 @@ bool HttpSession::begin_body(Instant now) {
   body_.begin(parsed_, bytes_max, now);
   body_.on_received(input_.size());
   if (parsed_.expect_continue && parsed_.has_body() && input_.empty()) {
-    out_.append("HTTP/1.1 100 Continue\r\n\r\n");
-    begin_output(now);
+    out_.head().append("HTTP/1.1 100 Continue\r\n\r\n");
+    out_.begin(shared_.limits, now);
   }
   state_ = State::kBody;
   deadline_ = body_.deadline();
@@ -167,7 +167,7 @@ void HttpSession::begin_head(Instant now) {
   answer_ended_ = false;
   parsed_ = {};
   head_reader_ = HeadReader(shared_.limits);
-  give_back_memory(out_);
+  give_back_memory(out_.head());
   give_back_memory(batch_.bytes);
   if (in_.empty() && in_.capacity() > kKeptBytes) std::string().swap(in_);
 }
@@ -180,10 +180,10 @@ void HttpSession::begin_linger(Instant now) {
   deadline_ = after(now, kLingerTime);
 }
 
-Instant HttpSession::deadline() const { return has_output() ? std::min({deadline_, write_deadline_, out_deadline_}) : deadline_; }
+Instant HttpSession::deadline() const { return has_output() ? std::min(deadline_, out_.deadline()) : deadline_; }
 
 void HttpSession::on_time(Instant now) {
-  if (has_output() && now >= std::min(write_deadline_, out_deadline_)) {
+  if (has_output() && now >= out_.deadline()) {
     if (state_ == State::kAnswer) count(shared_.counters.streams_cut);
     return reset();
   }
@@ -214,9 +214,6 @@ void HttpSession::leave() {
   state_ = State::kClosed;
   deadline_ = kNever;
   out_.clear();
-  out_pos_ = 0;
-  out_body_.clear();
-  out_body_pos_ = 0;
   if (!answering) return;
   count(shared_.counters.clients_gone);
   if (outbox_) {

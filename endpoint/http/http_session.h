@@ -23,6 +23,7 @@
 #include "endpoint/http/http_limits.h"
 #include "endpoint/http/request_body.h"
 #include "endpoint/http/response_outbox.h"
+#include "endpoint/http/session_output.h"
 #include "runtime/clock.h"
 
 namespace herd::http {
@@ -32,9 +33,6 @@ struct HttpCounters {
   std::atomic<std::uint64_t> connections_open{0}, connections_accepted{0}, connections_refused{0}, requests{0},
       refused{0}, frames_sent{0}, bytes_sent{0}, streams_cut{0}, clients_gone{0};
 };
-
-constexpr Instant kNever{INT64_MAX};
-constexpr Instant after(Instant from, std::chrono::nanoseconds time) { return {from.ns + time.count()}; }
 
 inline void count(std::atomic<std::uint64_t>& counter, std::uint64_t n = 1) {
   counter.fetch_add(n, std::memory_order_relaxed);
@@ -80,8 +78,8 @@ class HttpSession {
   void on_closed();  // by the shell: nothing more will happen
 
   [[nodiscard]] bool wants_bytes() const;                        // false: enough is pipelined
-  [[nodiscard]] std::array<std::string_view, 2> output() const;  // to be written in order; either may be empty
-  [[nodiscard]] bool has_output() const { return out_pos_ < out_.size() || out_body_pos_ < out_body_.size(); }
+  [[nodiscard]] std::array<std::string_view, 2> output() const { return out_.pieces(); }
+  [[nodiscard]] bool has_output() const { return !out_.empty(); }
   [[nodiscard]] Fate fate() const { return fate_; }
   [[nodiscard]] Instant deadline() const;  // when on_time() is due; may move either way with each call
 
@@ -105,8 +103,6 @@ class HttpSession {
   void write_head(HttpResponse response, bool stream);
   void on_output_done(Instant now);
   void end_answer(Instant now);
-  void begin_output(Instant now);  // something new is to be written
-  void note_output(Instant now);   // and goes on being written
 
   SessionShared& shared_;
   const std::shared_ptr<OutboxWaker> waker_;
@@ -115,9 +111,7 @@ class HttpSession {
 
   State state_ = State::kOpening;
   Fate fate_ = Fate::kOpen;
-  Instant deadline_;        // of the state
-  Instant write_deadline_;  // while there is output: for the next of its bytes,
-  Instant out_deadline_;    // and for all of them
+  Instant deadline_;  // of the state
 
   std::string in_;          // received, not used yet
   std::string_view input_;  // during advance(): what is left of in_ or of the bytes that just came
@@ -134,10 +128,7 @@ class HttpSession {
   bool discard_input_ = false;  // the connection ends with this answer
   bool answer_ended_ = false;   // nothing will follow what is in out_
   ResponseOutbox::Batch batch_;
-  std::string out_;  // being written
-  std::size_t out_pos_ = 0;
-  std::string out_body_;  // behind out_
-  std::size_t out_body_pos_ = 0;
+  SessionOutput out_;
   std::size_t out_frames_ = 0;
 };
 

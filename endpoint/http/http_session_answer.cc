@@ -10,12 +10,6 @@ namespace {
 
 constexpr std::size_t kSmallBodyBytes = 16 * 1024;  // copied behind its head: one write
 
-// Until when so many bytes must have gone that are begun now.
-Instant end_of_writing(const HttpLimits& limits, std::size_t bytes, Instant now) {
-  if (limits.answer_bytes_per_s_min == 0) return kNever;
-  return after(now, limits.answer_grace + std::chrono::milliseconds(bytes * 1000 / limits.answer_bytes_per_s_min));
-}
-
 }  // namespace
 
 void HttpSession::begin_answer(Instant now) {
@@ -53,13 +47,9 @@ void HttpSession::on_outbox(Instant now) {
   if (batch_.phase == Phase::kCut) close_after_ = true;
   if (batch_.head) write_head(std::move(*batch_.head), batch_.stream);
   out_frames_ = batch_.frames;
-  if (out_.empty()) {
-    out_.swap(batch_.bytes);
-  } else {
-    out_.append(batch_.bytes);
-  }
+  out_.append(batch_.bytes);
   if (has_output()) {
-    begin_output(now);
+    out_.begin(shared_.limits, now);
   } else if (answer_ended_) {
     end_answer(now);
   }
@@ -76,13 +66,12 @@ void HttpSession::write_head(HttpResponse response, bool stream) {
     close_after_ = true;
     discard_input_ = true;
   }
-  append_response_head(out_, response, framing);
+  append_response_head(out_.head(), response, framing);
   if (stream || head_only_ || !has_body(response.status)) return;
   if (response.body.size() <= kSmallBodyBytes) {
-    out_.append(response.body);
+    out_.head().append(response.body);
   } else {
-    out_body_ = std::move(response.body);
-    out_body_pos_ = 0;
+    out_.set_body(std::move(response.body));
   }
 }
 
@@ -105,29 +94,15 @@ void HttpSession::answer(HttpResponse response, bool close, Instant now) {
   close_after_ = close;
   answer_ended_ = true;
   write_head(std::move(response), false);
-  begin_output(now);
+  out_.begin(shared_.limits, now);
 }
 
 // --- output ---
 
-std::array<std::string_view, 2> HttpSession::output() const {
-  return {std::string_view(out_).substr(out_pos_), std::string_view(out_body_).substr(out_body_pos_)};
-}
-
-void HttpSession::begin_output(Instant now) {
-  note_output(now);
-  out_deadline_ = end_of_writing(shared_.limits, output()[0].size() + output()[1].size(), now);
-}
-
-void HttpSession::note_output(Instant now) { write_deadline_ = after(now, shared_.limits.write_stall); }
-
 void HttpSession::on_written(std::size_t bytes, Instant now) {
   if (bytes == 0 || state_ == State::kClosed) return;
   count(shared_.counters.bytes_sent, bytes);
-  note_output(now);
-  const std::size_t from_out = std::min(bytes, out_.size() - out_pos_);
-  out_pos_ += from_out;
-  out_body_pos_ += bytes - from_out;
+  out_.on_written(bytes, shared_.limits, now);
   if (!has_output()) on_output_done(now);
 }
 
@@ -138,9 +113,6 @@ void HttpSession::on_full() {
 void HttpSession::on_output_done(Instant now) {
   count(shared_.counters.frames_sent, std::exchange(out_frames_, 0));
   out_.clear();
-  out_pos_ = 0;
-  out_body_ = {};
-  out_body_pos_ = 0;
   if (state_ != State::kAnswer) return;  // "100 Continue"
   if (answer_ended_) {
     end_answer(now);

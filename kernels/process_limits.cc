@@ -127,7 +127,10 @@ void limit_core_files(bool allowed) {
   constexpr rlim_t kNone = 1;
   rlimit limit{};
   if (::getrlimit(RLIMIT_CORE, &limit) != 0) return;
-  if (!allowed) limit.rlim_max = std::min(limit.rlim_max, kNone);
+  if (!allowed) {
+    const rlimit none{kNone, kNone};
+    if (::setrlimit(RLIMIT_CORE, &none) == 0) return;  // from a hard limit of 0 only with the right to raise it
+  }
   limit.rlim_cur = limit.rlim_max;
   (void)::setrlimit(RLIMIT_CORE, &limit);
 }

@@ -168,7 +168,7 @@ fi
 run "cmake --install gives a working herd" bash tests/e2e/install_test.sh
 run "the Debian package: contents, installed, removed" bash tests/e2e/package_test.sh "$release"
 if [ $sanitizers = 1 ]; then
-  sanitized_tests=(kernels tokenizer chat checkpoint rank scheduler wire link link_host cluster observability http openai access served)
+  sanitized_tests=(kernels tokenizer chat checkpoint rank scheduler wire link link_host cluster observability http openai otlp access served)
   if timed build asan-ubsan "${sanitized_tests[@]/%/_tests}" fuzz_targets; then
     sanitized=$herd_root/build/asan-ubsan/bin
     for binary in "${sanitized_tests[@]}"; do

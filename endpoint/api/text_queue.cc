@@ -11,11 +11,14 @@ std::optional<TextQueue::TaskId> TextQueue::push(TextTask task) {
     if (waiting.tasks.size() >= bounds_.tasks / 2 || waiting.bytes + task.bytes > bounds_.bytes / 2) return std::nullopt;
   }
   const TaskId id{.tenant = task.tenant, .number = next_number_++};
+  const std::size_t bytes = task.bytes;
+  std::map<std::uint64_t, TextTask> alone;  // first what may find no memory, so that nothing is counted that is not there
+  alone.emplace(id.number, std::move(task));
   Waiting& waiting = tenants_[id.tenant];
-  waiting.bytes += task.bytes;
-  bytes_ += task.bytes;
+  waiting.tasks.merge(alone);
+  waiting.bytes += bytes;
+  bytes_ += bytes;
   ++tasks_;
-  waiting.tasks.emplace(id.number, std::move(task));
   return id;
 }
 

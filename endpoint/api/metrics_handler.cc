@@ -30,7 +30,7 @@ void MetricsHandler::on_request(HttpRequest request, std::shared_ptr<HttpRespond
   const auto answer = [this, responder, headers = gateway_.headers().of(request.head)] {
     responder->respond({200, ServingState::kMetricsType, headers, gateway_.state().render_metrics()});
   };
-  if (!pool_.post({.run = answer}))
+  if (!pool_.post({.run = answer, .tenant = {}}))
     responder->respond(error_answer(openai::overloaded("too many scrapes at once", 1), gateway_.headers().of(request.head)));
 }
 

@@ -61,7 +61,15 @@ std::vector<report::ProcessReport> golden_processes() {
            .name = "node-a",
            .node = "node-a",
            .pid = 4710,
+           .leader = false,
            .state = report::ProcessState::kDraining,
+           .epoch = 0,
+           .restarts = 0,
+           .last_death = "",
+           .endpoint_url = "",
+           .metrics_url = "",
+           .loaded_percent = -1,
+           .access_digest = "",
            .weights_digest = "00112233445566ff",
            .tokenizer_digest = "0a1b2c3d4e5f6789"}};
 }

@@ -28,13 +28,15 @@ using NumericsDigits = std::array<std::uint8_t, 16>;
 [[nodiscard]] std::optional<NumericsDigits> read_numerics_digits(std::string_view numerics_id);
 
 struct EventId {
+  static constexpr std::uint32_t kEnded = 1U << 31;  // in `progress`: the last of those events said the choice's end
+
   std::int64_t created = 0;               // Unix seconds, as in the answer
   std::array<std::uint8_t, 12> answer{};  // random part of the answer's id
   std::uint64_t seed = 0;                 // the request's, drawn by the gateway when it gave none
   BodyHash body{};
   NumericsDigits numerics{};              // the stream's: under others it would go on with other bytes
   std::uint32_t cached_tokens = 0;      // prompt tokens from the prefix cache, as the first run reported them
-  std::vector<std::uint32_t> progress;  // events sent so far of each choice, this one included; at most 4096
+  std::vector<std::uint32_t> progress;  // events sent so far of each choice, this one included, and kEnded; at most 4096
   bool usage_sent = false;              // the usage chunk is among them
   bool operator==(const EventId&) const = default;
 };

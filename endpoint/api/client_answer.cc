@@ -20,7 +20,11 @@ ClientAnswer::ClientAnswer(const GenerationRequest& request, std::shared_ptr<htt
   event_.progress = request.resume->progress;
   event_.cached_tokens = request.resume->cached_tokens;
   event_.usage_sent = request.resume->usage_sent;
-  for (std::size_t choice = 0; choice < events_.size(); ++choice) events_[choice].skip = event_.progress.at(choice);
+  for (std::size_t choice = 0; choice < events_.size(); ++choice) {
+    const std::uint32_t progress = event_.progress.at(choice);
+    events_[choice].skip = progress & ~access::EventId::kEnded;
+    events_[choice].had_end = (progress & access::EventId::kEnded) != 0;
+  }
 }
 
 void ClientAnswer::computed_by(const routing::NumericsId& numerics) {
@@ -40,8 +44,8 @@ std::string ClientAnswer::frame_head() {
 void ClientAnswer::event(std::size_t choice, const std::string& json, bool asked, Instant now) {
   Events& events = events_[choice];
   ++events.made;
-  if (events.made <= events.skip || client_gone_) return;
-  event_.progress[choice] = events.made;
+  if (events.made <= events.skip || events.had_end || client_gone_) return;
+  event_.progress[choice] = events.made | (events.ends ? access::EventId::kEnded : 0);
   std::string frame = frame_head();
   frame += json;
   frame += "\n\n";
@@ -50,7 +54,8 @@ void ClientAnswer::event(std::size_t choice, const std::string& json, bool asked
 
 bool ClientAnswer::ends_early(std::size_t choice) {
   Events& events = events_[choice];
-  if (events.made + 1 >= events.skip) return false;
+  events.ends = true;
+  if (events.had_end || events.made >= events.skip) return false;
   events.skip = events.made;
   return true;
 }

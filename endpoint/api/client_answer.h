@@ -33,10 +33,10 @@ class ClientAnswer {
   // are not known, frames have no id: from a later one on the stream can be resumed. `asked`: as long as the request made
   // it, or once a choice (HttpResponder::send_asked); each token's own event is not.
   void event(std::size_t choice, const std::string& json, bool asked, Instant now);
-  // The choice's next event is one that the client has.
-  [[nodiscard]] bool has_next(std::size_t choice) const { return events_[choice].made < events_[choice].skip; }
-  // The choice ends with its next event. True: the client has events of a resumed stream that come after it, so that this end is new
-  // to it and is sent.
+  // The choice's next event is one that the client has, or one behind the end that it has.
+  [[nodiscard]] bool has_next(std::size_t choice) const { return events_[choice].made < events_[choice].skip || events_[choice].had_end; }
+  // The choice ends with its next event. True: the client has that event of a resumed stream or later ones, but no end of the choice,
+  // as this run has less room than the one before: this end is new to it and is sent.
   [[nodiscard]] bool ends_early(std::size_t choice);
   // The client has events of the choice from before.
   [[nodiscard]] bool resumes(std::size_t choice) const { return events_[choice].skip > 0; }
@@ -67,6 +67,8 @@ class ClientAnswer {
   struct Events {
     std::uint32_t made = 0;  // sent or skipped
     std::uint32_t skip = 0;  // of a resumed stream: the client has them
+    bool had_end = false;    // and the last of them was the end of the choice
+    bool ends = false;       // with its next event
   };
   const GenerationRequest& request_;
   const std::shared_ptr<http::HttpResponder> responder_;

@@ -162,8 +162,8 @@ std::optional<ApiError> GenerationIntake::resume(std::optional<access::EventId> 
   access::EventId& event = generation.event;
   if (!last || last->body != event.body || last->progress.size() != generation.choices())
     return openai::bad_field("Last-Event-ID", "Last-Event-ID is no event of this request; send the same body with the same key to "
-                                              "the same model, served with the same tokenizer, chat template, "
-                                              "generation_config.json and max_model_len");
+                                              "the same model, served with the same tokenizer, chat template and "
+                                              "generation_config.json");
   if (!numerics_.decided())
     return openai::overloaded("the server has just started and still reads its weights, to know whether it makes the bytes "
                               "of this stream; try again later", 1);

@@ -20,7 +20,7 @@ access::BodyHash GenerationRequest::bound_hash(std::string_view body, const std:
   for (const float number : {sampling.temperature, sampling.top_p, sampling.min_p, sampling.repetition_penalty})
     append(std::bit_cast<std::int32_t>(number));
   append(sampling.top_k);
-  for (const Prompt& prompt : prompts) append(prompt.max_tokens);
+  append(tokens_asked);
   bound += "end ";
   for (const TokenId id : eos_ids) append(id);
   bound += '\n';  // a body may follow in any form: what is before it has no line feed

@@ -28,6 +28,7 @@ struct GenerationRequest {
   openai::GenerationFields fields;
   step::SamplingParams sampling;  // seed and choice are the job's
   std::vector<Prompt> prompts;        // n choices each
+  std::uint32_t tokens_asked = 0;     // of a choice: the body's word or the default, whatever room there is; 0: all there is
   bool echo = false;
   std::uint64_t seed = 0;             // the request's, or drawn
   bool seed_given = false;            // else each prompt derives its own from `seed`
@@ -49,8 +50,9 @@ struct GenerationRequest {
   [[nodiscard]] bool runs(const Prompt& prompt) const { return prompt.max_tokens > 0 || fields.logprobs >= 0; }
   // What a choice asks a replica for; [0, choices()).
   [[nodiscard]] step::Submission submission(std::size_t choice, const std::vector<TokenId>& eos_ids) const;
-  // Of the body and of what this server's defaults made of it: sampling, lengths (max_model_len) and the ids that end an answer. A
-  // stream goes on only where all of them are the same.
+  // Of the body and of what this server's defaults made of it: sampling, the tokens asked for and the ids that end an answer. A
+  // stream goes on only where all of them are the same. How much room max_model_len leaves is no part of it: that is another number on
+  // each server and after each start, and changes where a stream is cut, never a byte before.
   [[nodiscard]] access::BodyHash bound_hash(std::string_view body, const std::vector<TokenId>& eos_ids) const;
   [[nodiscard]] std::uint64_t prompt_tokens() const;      // each prompt once
   [[nodiscard]] std::uint64_t output_tokens_max() const;  // of all choices

@@ -3,6 +3,7 @@
 #include "endpoint/openai/sampling_of.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "endpoint/api/choice_text.h"
@@ -70,9 +71,15 @@ std::optional<ApiError> RequestReader::set_stops(GenerationRequest& request) con
   return std::nullopt;
 }
 
-std::optional<ApiError> RequestReader::set_length(GenerationRequest::Prompt& prompt,
-                                                  const openai::GenerationFields& fields,
-                                                  std::uint32_t default_tokens) const {
+std::optional<ApiError> RequestReader::set_lengths(GenerationRequest& request, std::uint32_t default_tokens) const {
+  request.tokens_asked = request.fields.max_tokens.value_or(default_tokens);
+  for (GenerationRequest::Prompt& prompt : request.prompts)
+    if (auto error = set_length(prompt, request)) return error;
+  return std::nullopt;
+}
+
+std::optional<ApiError> RequestReader::set_length(GenerationRequest::Prompt& prompt, const GenerationRequest& request) const {
+  const openai::GenerationFields& fields = request.fields;
   const auto prompt_tokens = static_cast<std::int64_t>(prompt.ids.size());
   const std::int64_t room = model_.max_model_len - prompt_tokens;
   const std::string context = "This model's maximum context length is " + std::to_string(model_.max_model_len) + " tokens";
@@ -84,8 +91,8 @@ std::optional<ApiError> RequestReader::set_length(GenerationRequest::Prompt& pro
         context + ". However, you requested " + std::to_string(prompt_tokens + *fields.max_tokens) + " tokens (" +
         std::to_string(prompt_tokens) + " in the prompt, " + std::to_string(*fields.max_tokens) +
         " for the completion). Please reduce the length of the prompt or max_tokens.");
-  prompt.max_tokens =
-      fields.max_tokens ? *fields.max_tokens : static_cast<std::uint32_t>(std::min<std::int64_t>(default_tokens, room));
+  const bool all_that_is_left = !fields.max_tokens && request.tokens_asked == 0;
+  prompt.max_tokens = static_cast<std::uint32_t>(all_that_is_left ? room : std::min<std::int64_t>(request.tokens_asked, room));
   if (fields.min_tokens > prompt.max_tokens)
     return openai::bad_field("min_tokens", "min_tokens must be at most max_tokens, " +
                                                std::to_string(prompt.max_tokens) + ", not " +
@@ -117,8 +124,7 @@ ApiExpected<GenerationRequest> RequestReader::completion(std::string_view body) 
       request->prompts.push_back({std::move(ids), std::move(text), false, 0});
     }
   }
-  for (GenerationRequest::Prompt& prompt : request->prompts)
-    if (auto error = set_length(prompt, request->fields, kCompletionTokensDefault)) return refuse(std::move(*error));
+  if (auto error = set_lengths(*request, kCompletionTokensDefault)) return refuse(std::move(*error));
   return request;
 }
 
@@ -140,12 +146,10 @@ ApiExpected<GenerationRequest> RequestReader::chat(std::string_view body, std::i
   if (!ids) return refuse(ids.error());
   if (auto error = check_rows(*ids, "messages")) return refuse(std::move(*error));
   request->ignored_fields = std::move(parsed->ignored_fields);
-  GenerationRequest::Prompt prompt{std::move(*ids), {}, false, 0};
-  const auto most = static_cast<std::uint32_t>(
-      std::clamp<std::int64_t>(model_.generation.max_new_tokens.value_or(0), 0, model_.max_model_len));
-  const std::uint32_t default_tokens = most > 0 ? most : static_cast<std::uint32_t>(model_.max_model_len);
-  if (auto error = set_length(prompt, request->fields, default_tokens)) return refuse(std::move(*error));
-  request->prompts.push_back(std::move(prompt));
+  request->prompts.push_back({std::move(*ids), {}, false, 0});
+  const auto default_tokens = static_cast<std::uint32_t>(
+      std::clamp<std::int64_t>(model_.generation.max_new_tokens.value_or(0), 0, std::numeric_limits<std::uint32_t>::max()));
+  if (auto error = set_lengths(*request, default_tokens)) return refuse(std::move(*error));
   return request;
 }
 

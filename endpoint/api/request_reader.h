@@ -43,10 +43,9 @@ class RequestReader {
                                                              openai::Endpoint endpoint) const;
   // Adds the special tokens among the stop strings to the ids that end a sequence.
   [[nodiscard]] std::optional<openai::ApiError> set_stops(GenerationRequest& request) const;
-  // Sets max_tokens of a prompt from what was asked for and what is left of the context.
-  [[nodiscard]] std::optional<openai::ApiError> set_length(GenerationRequest::Prompt& prompt,
-                                                           const openai::GenerationFields& fields,
-                                                           std::uint32_t default_tokens) const;
+  // Sets max_tokens of each prompt from what was asked for and what is left of the context. `default_tokens` 0: all that is left.
+  [[nodiscard]] std::optional<openai::ApiError> set_lengths(GenerationRequest& request, std::uint32_t default_tokens) const;
+  [[nodiscard]] std::optional<openai::ApiError> set_length(GenerationRequest::Prompt& prompt, const GenerationRequest& request) const;
   [[nodiscard]] openai::ApiExpected<std::vector<TokenId>> render(const chat::Conversation& conversation,
                                                                  std::int64_t accepted) const;
 

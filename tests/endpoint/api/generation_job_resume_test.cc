@@ -189,6 +189,41 @@ TEST(GenerationJobResume, AStreamThatEndsBeforeTheEventThatTheClientHasSaysItsEn
   }
 }
 
+// The first run made `had` events of one token each, with the end in the last of them or not; this one makes five.
+std::vector<Frame> five_tokens_after(std::uint32_t had) {
+  JobSurroundings surroundings;
+  GenerationRequest request = toy_request(Endpoint::kCompletion, true, 3, 50);
+  request.resume = access::EventId{.progress = {had}};
+  const auto responder = std::make_shared<FakeResponder>();
+  GenerationJob job(RequestId(1), std::move(request), responder, surroundings.environment, Instant{0});
+  EXPECT_EQ(job.start(Instant{0}).size(), 1U);
+  for (int i = 0; i < 4; ++i) (void)job.deliver(0, token_delta(kFirst, 'a'), Instant{1});
+  (void)job.deliver(0, token_delta(kFirst, 'b', FinishReason::kLength), Instant{2});
+  EXPECT_TRUE(responder->finished());
+  return responder->frames();
+}
+
+// Less room than the first run had: however much of the stream the client has, it is told where it was cut.
+TEST(GenerationJobResume, AnEndThatTheClientDoesNotHaveIsSaidWhereverItComes) {
+  for (const std::uint32_t had : {4U, 5U, 6U, 7U}) {
+    const std::vector<Frame> frames = five_tokens_after(had);
+    ASSERT_EQ(frames.size(), 2U) << had;
+    EXPECT_EQ(json_of(frames[0].data).at("choices").at(0).at("finish_reason").as_string(), "length");
+    EXPECT_EQ(text_of(frames), had == 4 ? "b" : "") << had;
+    JobSurroundings same_key;
+    EXPECT_EQ(same_key.event_ids.decode(frames[0].id, "")->progress, std::vector<std::uint32_t>{5 | access::EventId::kEnded});
+  }
+}
+
+// More room than the first run had, or less: what had ended goes on nowhere, and ends once.
+TEST(GenerationJobResume, AChoiceWhoseEndTheClientHasSaysNothingMore) {
+  for (const std::uint32_t had : {3U, 5U, 7U}) {
+    const std::vector<Frame> frames = five_tokens_after(had | access::EventId::kEnded);
+    ASSERT_EQ(frames.size(), 1U) << had;
+    EXPECT_EQ(frames[0].data, "[DONE]");
+  }
+}
+
 TEST(GenerationJobResume, TheRecordSaysSo) {
   JobSurroundings surroundings;
   GenerationRequest request = toy_request(Endpoint::kChat, true, 3, 5);

@@ -193,6 +193,24 @@ TEST(RequestReader, AChatWithoutALengthMayUseTheWholeContext) {
   EXPECT_FALSE(chat->echo);
 }
 
+// How much room a server has is no part of what a stream is bound to; what is asked for is.
+TEST(RequestReader, AStreamIsBoundToTheTokensAskedForAndNotToTheRoom) {
+  const std::string body = R"({"messages": [{"role": "user", "content": "Are dogs real?"}], "stream": true})";
+  const auto bound = [&body](std::int64_t max_model_len, std::optional<int> max_new_tokens) {
+    served::ServedModel model = demo_model();
+    model.max_model_len = max_model_len;
+    model.generation.max_new_tokens = max_new_tokens;
+    const auto chat = RequestReader(std::move(model), limits()).chat(body, kNow);
+    EXPECT_TRUE(chat);
+    return std::pair(chat->bound_hash(body, {}), chat->prompts[0].max_tokens);
+  };
+  EXPECT_EQ(bound(kContext, {}).first, bound(kContext - 4, {}).first);
+  EXPECT_NE(bound(kContext, {}).second, bound(kContext - 4, {}).second);
+  EXPECT_EQ(bound(kContext, 1000).first, bound(kContext - 4, 1000).first) << "a default beyond the room";
+  EXPECT_NE(bound(kContext, 7).first, bound(kContext, 8).first);
+  EXPECT_NE(bound(kContext, {}).first, bound(kContext, 7).first);
+}
+
 TEST(RequestReader, AnEchoOfAFullContextNeedsNoRoom) {
   const auto echo = reader().completion(R"({"prompt": )" + id_list(64) + R"(, "max_tokens": 0, "echo": true})");
   ASSERT_TRUE(echo) << echo.error().message;

@@ -296,10 +296,10 @@ MetricFamilies::MetricFamilies(const ServingMetricsConfig& config)
   endpoint.replicas_serving = add.gauge("herd_replicas_serving", "Replicas that take requests.");
   endpoint.admission_rate =
       add.gauge("herd_admission_tokens_per_second", "Prompt and output tokens per second that admission has measured.");
-  endpoint.gateway_waiting = add.gauge("herd_gateway_waiting_requests", "Requests not yet handed to a replica.");
+  endpoint.gateway_waiting = add.gauge("herd_gateway_waiting_requests", "Requests with sequences that were not yet handed to a replica.");
   endpoint.gateway_waiting_tokens =
       add.gauge("herd_gateway_waiting_tokens",
-                "Prompt tokens of the requests not yet handed to a replica; of those that lost theirs, what was generated too.");
+                "Prompt tokens of what was not yet handed to a replica; of what lost its replica, what was generated too.");
   endpoint.first_token_predicted = add.gauge(
       "herd_gateway_predicted_first_token_seconds",
       "What the first token of a prompt of 512 tokens that nobody has cached would take from now on: what waits here at the measured rate, "

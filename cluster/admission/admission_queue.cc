@@ -138,7 +138,20 @@ std::vector<Turn> AdmissionQueue::take_startable(Instant now) {
   return turns;
 }
 
+void AdmissionQueue::Held::add(const Entry& entry) {
+  if (!entry.is_held()) return;
+  ++requests;
+  tokens += entry.tokens_waiting();
+}
+
+void AdmissionQueue::Held::remove(const Entry& entry) {
+  if (!entry.is_held()) return;
+  --requests;
+  tokens -= entry.tokens_waiting();
+}
+
 void AdmissionQueue::start(Entry& entry, std::uint32_t sequences, Instant now) {
+  held_.remove(entry);
   if (!entry.is_running()) {
     stop_waiting(entry.request);
     if (stats_.running == 0) meter_.set_busy(true, now);
@@ -156,6 +169,7 @@ void AdmissionQueue::start(Entry& entry, std::uint32_t sequences, Instant now) {
   entry.waiting -= sequences;
   entry.running += sequences;
   ++entry.turns;
+  held_.add(entry);
   stats_.running_sequences += sequences;
 }
 
@@ -171,7 +185,9 @@ void AdmissionQueue::on_sequence_dropped(RequestId id) {
   if (found == entries_.end()) return;
   Entry& entry = found->second;
   if (!entry.is_running() || entry.waiting == 0) return;
+  held_.remove(entry);
   if (--entry.waiting == 0) order_.erase(entry.item);
+  held_.add(entry);
 }
 
 std::vector<RequestId> AdmissionQueue::take_expired(Instant now) {
@@ -253,6 +269,7 @@ void AdmissionQueue::stop_waiting(const AdmissionRequest& request) {
 
 void AdmissionQueue::stop_running(const Entry& entry, double used, Instant now) {
   const auto cost = static_cast<std::int64_t>(std::min(std::ceil(used), kCostMax));
+  held_.remove(entry);
   if (entry.waiting > 0) order_.erase(entry.item);
   order_.on_served(entry.item, cost - static_cast<std::int64_t>(entry.charged));
   for (std::uint32_t turn = 1; turn < entry.turns; ++turn) order_.on_served(entry.item, 0);
@@ -268,8 +285,8 @@ void AdmissionQueue::forget(Entries::iterator entry) {
 
 AdmissionStats AdmissionQueue::stats() const {
   AdmissionStats stats = stats_;
-  stats.waiting += parked_.requests;
-  stats.waiting_tokens += parked_.tokens;
+  stats.waiting += held_.requests + parked_.requests;
+  stats.waiting_tokens += held_.tokens + parked_.tokens;
   stats.running -= parked_.requests;
   stats.running_sequences -= parked_.sequences;
   stats.tokens_per_s = meter_.tokens_per_s().value_or(0);
@@ -279,6 +296,7 @@ AdmissionStats AdmissionQueue::stats() const {
 
 void AdmissionQueue::check_integrity() const {
   AdmissionStats seen;
+  Held held;
   double cost = 0;
   std::map<TenantId, std::uint32_t> in_flight;
   std::map<TenantId, std::uint32_t> sequences;
@@ -291,6 +309,7 @@ void AdmissionQueue::check_integrity() const {
     if (entry.is_running()) {
       ++seen.running;
       seen.running_sequences += entry.running;
+      held.add(entry);
       continue;
     }
     ++seen.waiting;
@@ -298,6 +317,7 @@ void AdmissionQueue::check_integrity() const {
     HERD_CHECK(deadlines_.contains({entry.request.deadline, id}), "what waits can expire");
   }
   HERD_CHECK(seen.waiting == stats_.waiting && seen.waiting_tokens == stats_.waiting_tokens, "what waits is counted");
+  HERD_CHECK(held == held_, "what is held is counted");
   HERD_CHECK(seen.running == stats_.running && seen.running_sequences == stats_.running_sequences,
              "what runs is counted");
   HERD_CHECK(seen.running_sequences <= config_.running_sequences_max, "no more runs than there are places");

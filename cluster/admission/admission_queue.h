@@ -6,7 +6,9 @@
 //        └────── waiting ──take_startable──> running ──on_finished──> gone
 //                    └─ take_expired / on_cancelled / on_refused ──> gone
 //
-// The queue is bounded in requests and in prompt tokens; one request is taken into an empty queue however long it is.
+// The queue is bounded in requests and in prompt tokens of what has not begun; one request is taken into an empty queue however long
+// it is. Of what has begun, one request of each tenant and priority at most waits for places for the rest of its sequences: that counts
+// as waiting where somebody looks (stats), and against no bound, so that a large request shuts nobody out.
 // Between tenants the order is start-time fair queueing (fair_queue.h) by expected tokens over weight, within a tenant
 // by arrival; with priorities a smaller value always goes first. The first in order has every place that is free, one for
 // each of its sequences: what finds none keeps its place in its tenant's order and waits for the next turn, with the cost
@@ -69,9 +71,10 @@ struct Turn {
 };
 
 struct AdmissionStats {
-  std::size_t waiting = 0;           // requests of which nothing has started, those with parked sequences included
-  std::uint64_t waiting_tokens = 0;  // parked ones included
-  std::size_t running = 0;           // requests, those with parked sequences left out
+  // Requests with sequences that have had no turn, and those with parked ones.
+  std::size_t waiting = 0;
+  std::uint64_t waiting_tokens = 0;  // prompts; of a request that has begun an even share for each sequence that waits
+  std::size_t running = 0;           // requests that have begun, those with parked sequences left out
   std::size_t running_sequences = 0; // parked ones left out
   std::uint64_t accepted = 0;
   std::uint64_t refused_capacity = 0;
@@ -139,6 +142,17 @@ class AdmissionQueue {
     double prompt_counted = 0;  // towards the rate: with the first output, that is when it was computed
     std::uint64_t output_counted = 0;
     [[nodiscard]] bool is_running() const { return turns > 0; }
+    [[nodiscard]] bool is_held() const { return is_running() && waiting > 0; }
+    // Prompt tokens of what has had no turn.
+    [[nodiscard]] std::uint64_t tokens_waiting() const { return request.prompt_tokens * waiting / request.sequences; }
+  };
+  // What has begun and waits for places for the rest of its sequences.
+  struct Held {
+    std::size_t requests = 0;
+    std::uint64_t tokens = 0;
+    bool operator==(const Held&) const = default;
+    void add(const Entry& entry);     // nothing, unless it is held
+    void remove(const Entry& entry);  // likewise
   };
   using Entries = std::map<RequestId, Entry>;
 
@@ -157,7 +171,8 @@ class AdmissionQueue {
   AdmissionConfig config_;
   std::size_t kept_requests_ = 0;   // that waited when the bounds were set last
   std::uint64_t kept_tokens_ = 0;   // of these
-  AdmissionStats stats_;  // tokens_per_s and parked work apart
+  AdmissionStats stats_;  // tokens_per_s, what is held and parked work apart
+  Held held_;
   ParkedWork parked_;
   QuotaBook quotas_;
   Entries entries_;

@@ -55,6 +55,10 @@ class NaiveAdmission {
   [[nodiscard]] std::uint64_t waiting_tokens() const {
     return sum([](const Request& r) { return r.running ? 0 : r.request.prompt_tokens; });
   }
+  static bool is_held(const Request& r) { return r.running && r.left > 0; }
+  [[nodiscard]] std::uint64_t held_tokens() const {
+    return sum([](const Request& r) { return is_held(r) ? r.request.prompt_tokens * r.left / r.request.sequences : 0; });
+  }
   [[nodiscard]] std::uint64_t running_sequences() const {
     return sum([](const Request& r) { return r.runs; });
   }
@@ -375,9 +379,10 @@ class Comparison {
     queue_.check_integrity();
     const AdmissionStats stats = queue_.stats();
     const ParkedWork& parked = model_.parked;
-    ASSERT_EQ(stats.waiting, static_cast<std::size_t>(model_.count(NaiveAdmission::waits)) + parked.requests);
-    ASSERT_EQ(stats.waiting_tokens, model_.waiting_tokens() + parked.tokens);
-    ASSERT_EQ(stats.running, model_.requests.size() - stats.waiting);
+    const auto waiting = static_cast<std::size_t>(model_.count(NaiveAdmission::waits)) + parked.requests;
+    ASSERT_EQ(stats.waiting, waiting + static_cast<std::size_t>(model_.count(NaiveAdmission::is_held)));
+    ASSERT_EQ(stats.waiting_tokens, model_.waiting_tokens() + model_.held_tokens() + parked.tokens);
+    ASSERT_EQ(stats.running, model_.requests.size() - waiting);
     ASSERT_EQ(stats.running_sequences, model_.running_sequences() - parked.sequences);
     ASSERT_EQ(stats.accepted, accepted_);
     ASSERT_EQ(stats.tokens_per_s, model_.meter.tokens_per_s().value_or(0));

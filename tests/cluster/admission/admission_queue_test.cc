@@ -174,7 +174,7 @@ TEST_F(AdmissionQueueFourSequences, ALargerRequestHasThePlacesThatAreFreeAndEach
   EXPECT_FALSE(arrive({.sequences = 1}));
   EXPECT_FALSE(arrive({.sequences = 6}));
   EXPECT_EQ(turns(), (Turns{{1, 1}, {2, 3}}));
-  EXPECT_EQ(queue.stats().waiting, 0U) << "what has begun does not wait in the queue";
+  EXPECT_EQ(queue.stats().waiting, 1U) << "the rest of it waits";
   queue.on_sequence_over(RequestId(2));
   EXPECT_EQ(queue.stats().running_sequences, 3U);
   EXPECT_EQ(turns(), (Turns{{2, 1}}));
@@ -185,6 +185,30 @@ TEST_F(AdmissionQueueFourSequences, ALargerRequestHasThePlacesThatAreFreeAndEach
   queue.check_integrity();
   queue.on_finished(RequestId(2), 10, 0, later(2));
   EXPECT_EQ(queue.stats().running, 0U);
+}
+
+// Whoever looks at what waits sees what has begun and has no place for the rest; the bounds are of what has not begun.
+TEST(AdmissionQueueHeld, WhatHasBegunWaitsForItsOtherPlacesAndShutsNobodyOut) {
+  Driver driver({.queue_requests_max = 2, .queue_tokens_max = 100, .running_sequences_max = 4});
+  AdmissionQueue& queue = driver.queue;
+  EXPECT_FALSE(driver.arrive({.prompt = 1000, .sequences = 10}));
+  EXPECT_EQ(queue.stats().waiting_tokens, 1000U);
+  EXPECT_EQ(driver.turns(), (Turns{{1, 4}}));
+  EXPECT_EQ(queue.stats().waiting, 1U);
+  EXPECT_EQ(queue.stats().waiting_tokens, 600U) << "six of ten prompts";
+  EXPECT_EQ(queue.stats().running, 1U);
+  EXPECT_FALSE(driver.arrive({.tenant = 2, .prompt = 50}));
+  EXPECT_FALSE(driver.arrive({.tenant = 2, .prompt = 50}));
+  EXPECT_EQ(driver.arrive({.tenant = 2, .prompt = 1})->reason, Reason::kQueueRequests);
+  EXPECT_EQ(queue.stats().waiting, 3U);
+  EXPECT_EQ(queue.stats().waiting_tokens, 700U);
+  queue.on_sequence_dropped(RequestId(1));
+  queue.check_integrity();
+  EXPECT_EQ(queue.stats().waiting_tokens, 600U);
+  queue.on_finished(RequestId(1), 400, 0, later(1));
+  queue.check_integrity();
+  EXPECT_EQ(queue.stats().waiting, 2U);
+  EXPECT_EQ(queue.stats().waiting_tokens, 100U);
 }
 
 // A request of many sequences holds every place. Each that it gives back is for who has had less.

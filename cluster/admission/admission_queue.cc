@@ -168,6 +168,7 @@ void AdmissionQueue::start(Entry& entry, std::uint32_t sequences, Instant now) {
   entry.charged += cost;
   entry.waiting -= sequences;
   entry.running += sequences;
+  entry.begun += sequences;
   ++entry.turns;
   held_.add(entry);
   stats_.running_sequences += sequences;
@@ -214,11 +215,8 @@ void AdmissionQueue::on_output(RequestId id, std::uint64_t tokens, Instant now) 
   const auto found = entries_.find(id);
   if (found == entries_.end() || !found->second.is_running() || tokens == 0) return;
   Entry& entry = found->second;
-  double done = static_cast<double>(tokens);
-  if (entry.output_counted == 0) {
-    entry.prompt_counted = entry.prompt_expected;
-    done += entry.prompt_counted;
-  }
+  const double done = static_cast<double>(tokens) + entry.prompt_begun() - entry.prompt_counted;
+  entry.prompt_counted = entry.prompt_begun();
   entry.output_counted += tokens;
   meter_.on_tokens(done, now);
   quotas_.on_output(entry.request.tenant, static_cast<double>(tokens), now);
@@ -233,8 +231,10 @@ void AdmissionQueue::on_finished(RequestId id, std::uint64_t prompt_tokens, std:
   const double untold = static_cast<double>(output - entry.output_counted);
   meter_.on_tokens(static_cast<double>(prompt_tokens) - entry.prompt_counted + untold, now);
   // Neither computed nor made anything: it failed, and says nothing about the next one.
-  if (prompt_tokens + output > 0)
-    meter_.on_request(entry.request.prompt_tokens, prompt_tokens, entry.request.sequences, output);
+  if (prompt_tokens + output > 0) {
+    const std::uint64_t given = entry.request.prompt_tokens * entry.begun / entry.request.sequences;
+    meter_.on_request(given, prompt_tokens, entry.begun, output);
+  }
   if (untold > 0) quotas_.on_output(entry.request.tenant, untold, now);
   stop_running(entry, static_cast<double>(prompt_tokens) + static_cast<double>(output), now);
   forget(found);
@@ -245,7 +245,7 @@ void AdmissionQueue::on_cancelled(RequestId id, Instant now) {
   if (found == entries_.end()) return;
   const Entry& entry = found->second;
   if (entry.is_running()) {
-    stop_running(entry, entry.prompt_expected + static_cast<double>(entry.output_counted), now);
+    stop_running(entry, entry.prompt_begun() + static_cast<double>(entry.output_counted), now);
   } else {
     order_.erase(entry.item);
     stop_waiting(entry.request);
@@ -304,7 +304,7 @@ void AdmissionQueue::check_integrity() const {
     HERD_CHECK(entry.request.id == id && entry.item.id == id, "entries are filed under their id");
     ++in_flight[entry.request.tenant];
     sequences[entry.request.tenant] += entry.request.sequences;
-    HERD_CHECK(entry.waiting + entry.running <= entry.request.sequences, "a sequence has one turn");
+    HERD_CHECK(entry.running <= entry.begun && entry.waiting + entry.begun <= entry.request.sequences, "a sequence has one turn");
     if (entry.waiting > 0) cost += static_cast<double>(entry.item.cost);
     if (entry.is_running()) {
       ++seen.running;

@@ -110,9 +110,9 @@ class AdmissionQueue {
   // Requests of which nothing has started and whose deadline has passed; forgotten.
   [[nodiscard]] std::vector<RequestId> take_expired(Instant now);
   // A running or waiting one is over; `prompt_tokens` computed and `output_tokens` made in all feed the rate (what
-  // on_output told of them is not counted again). Unknown ids are ignored.
+  // on_output told of them is not counted again) and are what its tenant has used. Unknown ids are ignored.
   void on_finished(RequestId id, std::uint64_t prompt_tokens, std::uint64_t output_tokens, Instant now);
-  // The same when nobody knows what was computed: a running one has used its prompt and the output told of.
+  // The same when nobody knows what was computed: a running one has used the prompts of what had a turn and the output told of.
   void on_cancelled(RequestId id, Instant now);
   // The same of one that had not begun and is refused after all, by no fault of its own: its key is given back what it was charged.
   void on_refused(RequestId id, Instant now);
@@ -137,12 +137,15 @@ class AdmissionQueue {
     double prompt_expected = 0;  // tokens to compute, of the whole cost
     std::uint32_t waiting = 0;   // sequences that have had no turn
     std::uint32_t running = 0;   // that had one and are not over
+    std::uint32_t begun = 0;     // that had one
     std::uint32_t turns = 0;     // 0: the request waits
     std::uint64_t charged = 0;   // cost of its turns
-    double prompt_counted = 0;  // towards the rate: with the first output, that is when it was computed
+    double prompt_counted = 0;  // towards the rate: with the first output behind each turn, that is when it was computed
     std::uint64_t output_counted = 0;
     [[nodiscard]] bool is_running() const { return turns > 0; }
     [[nodiscard]] bool is_held() const { return is_running() && waiting > 0; }
+    // Prompt tokens to compute for what had a turn: an even share for each.
+    [[nodiscard]] double prompt_begun() const { return prompt_expected * begun / request.sequences; }
     // Prompt tokens of what has had no turn.
     [[nodiscard]] std::uint64_t tokens_waiting() const { return request.prompt_tokens * waiting / request.sequences; }
   };

@@ -10,8 +10,10 @@ namespace herd::gateway {
 void OpenRequest::start(std::vector<step::Submission> choices) {
   started_ = true;
   for (step::Submission& choice : choices) {
-    const bool first_of_prompt = choice.sampling.choice == 0;
-    choices_.push_back({.sequence = {}, .held = std::move(choice), .first_of_prompt = first_of_prompt});
+    const bool begins_prompt = choices_.empty() || choice.sampling.choice == 0;
+    const std::size_t first = begins_prompt ? choices_.size() : choices_.back().first;
+    const std::uint32_t prompt_tokens = choice.prompt_tokens;
+    choices_.push_back({.sequence = {}, .held = std::move(choice), .first = first, .prompt_tokens = prompt_tokens});
   }
   held_ = open_choices_ = choices_.size();
 }
@@ -63,17 +65,14 @@ void OpenRequest::on_delivered(std::uint32_t choice, const step::TokenDelta& del
   // Rows that go out before the first token say nothing about the cache yet.
   if (of.delivered || (!delta.has_token && !terminal)) return;
   of.delivered = true;
-  if (of.first_of_prompt) cached_tokens_ += delta.cached_tokens;
+  Choice& first = choices_[of.first];
+  if (!std::exchange(first.computed, true)) prompt_tokens_ += first.prompt_tokens;
+  if (of.first == choice) cached_tokens_ += std::min(delta.cached_tokens, first.prompt_tokens);
 }
 
 void OpenRequest::on_consumed(std::size_t deltas) {
   consumed_ = std::min(delivered_, consumed_ + deltas);
   std::erase_if(terminals_, [this](std::uint64_t delta) { return delta <= consumed_; });
-}
-
-std::uint64_t OpenRequest::computed_prompt_tokens() const {
-  if (output_tokens_ == 0) return 0;
-  return asked_.prompt_tokens - std::min(asked_.prompt_tokens, cached_tokens_);
 }
 
 }  // namespace herd::gateway

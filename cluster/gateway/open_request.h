@@ -45,16 +45,18 @@ class OpenRequest {
   void on_consumed(std::size_t deltas);
 
   [[nodiscard]] std::uint64_t output_tokens() const { return output_tokens_; }
-  // Prompt tokens that were computed, in so far as replicas told: 0 before the first token. What the prefix cache served
-  // costs nothing; each prompt counts once, as its first choice found it.
-  [[nodiscard]] std::uint64_t computed_prompt_tokens() const;
+  // Prompt tokens that were computed, in so far as replicas told: none before the first token, and each prompt once, with what the
+  // first of its choices to run delivers. What the prefix cache served costs nothing, as the prompt's first choice found it.
+  [[nodiscard]] std::uint64_t computed_prompt_tokens() const { return output_tokens_ == 0 ? 0 : prompt_tokens_ - cached_tokens_; }
 
  private:
   struct Choice {
     SequenceId sequence;  // 0: over, or held back
     std::optional<step::Submission> held{};
-    bool first_of_prompt = false;
-    bool delivered = false;  // something
+    std::size_t first = 0;            // the first choice of its prompt
+    std::uint32_t prompt_tokens = 0;  // of that
+    bool delivered = false;           // something
+    bool computed = false;            // of a first one: its prompt counts
   };
 
   GatewayRequest asked_;
@@ -68,7 +70,8 @@ class OpenRequest {
   std::uint64_t consumed_ = 0;
   std::vector<std::uint64_t> terminals_;  // which of the delivered ended a choice, counted from 1; not consumed yet
   std::uint64_t output_tokens_ = 0;
-  std::uint64_t cached_tokens_ = 0;
+  std::uint64_t prompt_tokens_ = 0;  // that count
+  std::uint64_t cached_tokens_ = 0;  // of these
 };
 
 }  // namespace herd::gateway

@@ -29,6 +29,7 @@ class NaiveAdmission {
     std::uint64_t charged = 0;  // of the turns it had
     double prompt_expected = 0;
     std::uint32_t left = 0;     // sequences without a turn
+    std::uint32_t begun = 0;    // that had one
     std::uint32_t runs = 0;     // that had one and are not over
     bool running = false;       // one had a turn
     double prompt_counted = 0;
@@ -62,6 +63,8 @@ class NaiveAdmission {
   [[nodiscard]] std::uint64_t running_sequences() const {
     return sum([](const Request& r) { return r.runs; });
   }
+  // Of the prompts, an even share for each sequence that had a turn.
+  static double begun_prompt(const Request& r) { return r.prompt_expected * r.begun / r.request.sequences; }
   // The first waiting one of a flow; null: none waits.
   [[nodiscard]] const Request* head(std::int32_t priority, TenantId tenant) const {
     const Request* first = nullptr;
@@ -158,6 +161,7 @@ class NaiveAdmission {
       flow.start += static_cast<double>(cost) / flow.weight;
       r.running = true;
       r.left -= part;
+      r.begun += part;
       r.runs += part;
       r.cost -= cost;
       r.charged += cost;
@@ -185,8 +189,8 @@ class NaiveAdmission {
   void output(RequestId id, std::uint64_t tokens, Instant now) {
     Request* r = find(id);
     if (r == nullptr || !r->running || tokens == 0) return;
-    if (r->output_counted == 0) r->prompt_counted = r->prompt_expected;
-    meter.on_tokens(static_cast<double>(tokens) + (r->output_counted == 0 ? r->prompt_counted : 0), now);
+    meter.on_tokens(static_cast<double>(tokens) + begun_prompt(*r) - r->prompt_counted, now);
+    r->prompt_counted = begun_prompt(*r);
     r->output_counted += tokens;
     Tenant& t = tenants[r->request.tenant];
     t.output.take(static_cast<double>(tokens), {t.limits.output_tokens_per_minute}, now);
@@ -197,13 +201,14 @@ class NaiveAdmission {
     made = std::max(made, r->output_counted);
     const double untold = static_cast<double>(made - r->output_counted);
     meter.on_tokens(static_cast<double>(prompt) - r->prompt_counted + untold, now);
-    if (prompt + made > 0) meter.on_request(r->request.prompt_tokens, prompt, r->request.sequences, made);
+    if (prompt + made > 0)
+      meter.on_request(r->request.prompt_tokens * r->begun / r->request.sequences, prompt, r->begun, made);
     Tenant& t = tenants[r->request.tenant];
     if (untold > 0) t.output.take(untold, {t.limits.output_tokens_per_minute}, now);
     remove(id, static_cast<double>(prompt + made), now);
   }
   void cancel(RequestId id, Instant now) {
-    if (const Request* r = find(id)) remove(id, r->prompt_expected + static_cast<double>(r->output_counted), now);
+    if (const Request* r = find(id)) remove(id, begun_prompt(*r) + static_cast<double>(r->output_counted), now);
   }
   void over(RequestId id) {
     Request* r = find(id);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <set>
 #include <string>
@@ -576,6 +577,50 @@ TEST_F(AdmissionQueueTest, ChargesACancelledRunningRequestForItsPromptAndOutput)
   queue.on_cancelled(RequestId(1), later(0));
   const Ids order = run_all();
   EXPECT_EQ(std::find(order.begin(), order.end(), 2U) - order.begin(), 15);  // tags 0 … 140 of tenant 2 come before 145
+}
+
+// Ten prompts of 100 tokens, two at a time.
+struct AdmissionQueueOfAList : testing::Test, Driver {
+  AdmissionQueueOfAList() : Driver({.queue_requests_max = 100, .running_sequences_max = 2}) {
+    EXPECT_FALSE(arrive({.tenant = 1, .prompt = 1000, .output_max = 10, .sequences = 10}));
+    EXPECT_EQ(turns(), (Turns{{1, 2}}));
+  }
+};
+
+TEST_F(AdmissionQueueOfAList, CountsAPromptAsComputedOnceItHadItsTurn) {
+  queue.on_output(RequestId(1), 1, later(10));
+  EXPECT_NEAR(queue.stats().tokens_per_s, 20.1, 1e-9) << "two prompts and a token in ten seconds";
+  queue.on_sequence_over(RequestId(1));
+  EXPECT_EQ(turns(10), (Turns{{1, 1}}));
+  queue.on_output(RequestId(1), 8, later(20));
+  const double faded = std::exp(-1.0);  // ten seconds later
+  EXPECT_NEAR(queue.stats().tokens_per_s, (20.1 * faded + 10.8) / (faded + 1), 1e-9) << "one more prompt, and eight tokens";
+}
+
+TEST_F(AdmissionQueueOfAList, ChargesOneThatEndsForWhatHadItsTurnAlone) {
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE(arrive({.tenant = 1, .prompt = 10}));
+  for (int i = 0; i < 30; ++i) EXPECT_FALSE(arrive({.tenant = 2, .prompt = 10}));
+  queue.on_cancelled(RequestId(1), later(0));
+  queue.check_integrity();
+  Ids order;
+  for (Ids one = start(); !one.empty(); one = start()) {
+    for (const std::uint64_t id : one) queue.on_finished(RequestId(id), 10, 0, later(0));
+    order.insert(order.end(), one.begin(), one.end());
+  }
+  EXPECT_EQ(std::find(order.begin(), order.end(), 2U) - order.begin(), 20) << "tags 0 ... 190 of tenant 2 come before 200";
+}
+
+// What the next requests are expected to cost comes from what ran, not from what waited.
+TEST_F(AdmissionQueueOfAList, LearnsFromWhatHadItsTurnAlone) {
+  Driver whole({.queue_requests_max = 100, .running_sequences_max = 2});
+  EXPECT_FALSE(whole.arrive({.prompt = 200, .output_max = 10, .sequences = 2}));
+  EXPECT_EQ(whole.turns(), (Turns{{1, 2}}));
+  for (Driver* one : {static_cast<Driver*>(this), &whole}) {
+    one->queue.on_finished(RequestId(1), 100, 400, later(10));
+    EXPECT_FALSE(one->arrive({.prompt = 1000, .output_max = 1000}, 10));
+  }
+  EXPECT_GT(whole.queue.stats().wait_s, 0);
+  EXPECT_EQ(queue.stats().wait_s, whole.queue.stats().wait_s);
 }
 
 TEST(AdmissionQueueBounds, OthersHoldFromTheNextArrivalOnAndWhatWaitsKeepsItsPlace) {

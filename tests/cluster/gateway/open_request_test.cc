@@ -21,6 +21,7 @@ std::vector<step::Submission> four_choices() {
   for (std::uint32_t i = 0; i < 4; ++i) {
     choices[i].sampling.choice = i % 2;
     choices[i].max_tokens = i;
+    choices[i].prompt_tokens = 100;
   }
   return choices;
 }
@@ -45,13 +46,21 @@ TEST(OpenRequest, EachPromptCostsWhatItsFirstChoiceHadToCompute) {
   rows.outputs.resize(1);
   request.on_delivered(0, rows);
   request.on_delivered(0, token(60));
-  EXPECT_EQ(request.computed_prompt_tokens(), 140U);
+  EXPECT_EQ(request.computed_prompt_tokens(), 40U) << "of the second prompt nobody has told yet";
   request.on_delivered(1, token(96));
-  EXPECT_EQ(request.computed_prompt_tokens(), 140U) << "the second choice found the first one's blocks";
+  EXPECT_EQ(request.computed_prompt_tokens(), 40U) << "the second choice found the first one's blocks";
   request.on_delivered(2, token(10));
   request.on_delivered(2, token(90));
   EXPECT_EQ(request.computed_prompt_tokens(), 130U) << "as found at first, not after a failover";
   EXPECT_EQ(request.output_tokens(), 4U);
+}
+
+TEST(OpenRequest, APromptIsComputedOnceOneOfItsChoicesHasATokenAndNotBefore) {
+  OpenRequest request = two_prompts();
+  request.on_delivered(3, token(96));
+  EXPECT_EQ(request.computed_prompt_tokens(), 100U) << "the first choice has not said yet what it found";
+  request.on_delivered(2, token(30));
+  EXPECT_EQ(request.computed_prompt_tokens(), 70U);
 }
 
 TEST(OpenRequest, CreditIsOfDeltasThatEndNothing) {

@@ -93,11 +93,8 @@ void GatewayCore::on_started(RequestId id, std::vector<step::Submission> choices
   if (starting_.erase(id) == 0) return;  // it has ended meanwhile
   const auto request = requests_.find(id);
   Status status = validate(request->second.asked(), choices);
-  const auto killed = [&](const step::Submission& choice) {
-    return poison_.holds(std::span(choice.tokens).first(choice.prompt_tokens), now);
-  };
-  if (status.ok() && std::ranges::any_of(choices, killed)) {
-    end(request, {.kind = End::kFailed, .why = kPoison, .blames_caller = true, .poison = true}, now, effects);
+  if (status.ok() && std::ranges::any_of(choices, [&](const auto& choice) { return is_poison(choice, now); })) {
+    end_poison(request, now, effects);
     return advance(now, effects);
   }
   if (!status.ok()) {
@@ -110,9 +107,19 @@ void GatewayCore::on_started(RequestId id, std::vector<step::Submission> choices
   advance(now, effects);
 }
 
+bool GatewayCore::is_poison(const step::Submission& choice, Instant now) {
+  return poison_.holds(std::span(choice.tokens).first(choice.prompt_tokens), now);
+}
+
+void GatewayCore::end_poison(Requests::iterator request, Instant now, GatewayEffects& effects) {
+  end(request, {.kind = End::kFailed, .why = kPoison, .blames_caller = true, .poison = true}, now, effects);
+}
+
 void GatewayCore::run_allowed(Requests::iterator request, Instant now, GatewayEffects& effects) {
   OpenRequest& open = request->second;
   while (auto next = open.take_next()) {
+    // Another request may have shown what its prompt does, while it was held back.
+    if (is_poison(next->submission, now)) return end_poison(request, now, effects);
     const auto sequence = dispatcher_.accept(request->first, next->choice, std::move(next->submission), open.asked().numerics, now);
     if (!sequence) return end(request, End::kFailed, sequence.error(), now, effects);
     open.run(next->choice, *sequence);

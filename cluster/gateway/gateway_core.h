@@ -9,10 +9,11 @@
 //                                     replica lost,   v   │ a replica has room
 //                                     overloaded      parked (until the request's deadline)
 //
-// Accepted = in the ledger: from on_started on, a request ends by its deadline, by a refusal that concerns the request
-// itself (bad input, a suspect's second death), because its caller left or is too slow, or because no replica (of the
-// numerics of its stream) serves and none will. A replica's loss, a silent coordinator, a cut link and a full replica only park it;
-// from a replica that drains, or is far slower than another, it moves.
+// Accepted = its turn came: from on_started on its choices are in the ledger, or held back until there are places for them. Then a
+// request ends by its deadline, by a refusal that concerns the request itself (bad input, a suspect's second death, a prompt that
+// another one's ranks died of), because its caller left or is too slow, or because no replica (of the numerics of its stream) serves
+// and none will. A replica's loss, a silent coordinator, a cut link and a full replica only park it; from a replica that drains, or
+// is far slower than another, it moves.
 
 #include <cstdint>
 #include <map>
@@ -52,7 +53,7 @@ class GatewayCore {
   // From callers.
   void on_request(const GatewayRequest& request, Instant now, GatewayEffects& effects);
   // The answer to StartRequest: one submission per choice, in order (ids and attempts are filled in here). Invalid ones end
-  // the request (kFailed, kBadInput); so does a full ledger (kFailed, kOverloaded).
+  // the request (kFailed, kBadInput); so does a full ledger (kFailed, kOverloaded), now or when a choice has its turn.
   void on_started(RequestId request, std::vector<step::Submission> choices, Instant now, GatewayEffects& effects);
   // `deltas` delivered ones were taken off.
   void on_consumed(RequestId request, std::size_t deltas);
@@ -125,7 +126,11 @@ class GatewayCore {
   void say_wake(Instant now, GatewayEffects& effects);
   void on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta, Instant now, GatewayEffects& effects);
   void deliver(Requests::iterator request, RequestLedger::Verdict verdict, Instant now, GatewayEffects& effects);
-  // Its choices that may run and were held back are the dispatcher's from here on. Ends the request where one is not accepted.
+  // Ranks died of this prompt a short while ago.
+  [[nodiscard]] bool is_poison(const step::Submission& choice, Instant now);
+  void end_poison(Requests::iterator request, Instant now, GatewayEffects& effects);
+  // Its choices that may run and were held back are the dispatcher's from here on. Ends the request where one is not accepted, or
+  // ranks died of its prompt meanwhile.
   void run_allowed(Requests::iterator request, Instant now, GatewayEffects& effects);
   void close_choice(Requests::iterator request, std::uint32_t choice, Instant now, GatewayEffects& effects);
   void end(const std::vector<Dispatcher::Failure>& failures, Instant now, GatewayEffects& effects);

@@ -266,7 +266,7 @@ void GatewayWatch::check_not_running(const SimChoice& choice) {
 void GatewayWatch::check_end(SimRequest& request, const RequestEnd& end) {
   using Kind = RequestEnd::Kind;
   const bool started = request.state == SimRequest::State::kStarted;
-  const bool known_poison = end.poison && !end.started && started;  // its turn had come, and it was refused then
+  const bool known_poison = end.poison && end.blames_caller && started;  // it was refused as its turn came, or that of one of its choices
   if (end.started != started && !known_poison) violate(request, "its end tells another story of its start");
   if (world_.now() > std::max(request.asked.deadline, awake_from_)) violate(request, "ends after its deadline");
   const bool well = end.kind == Kind::kFinished || end.kind == Kind::kGone;

@@ -272,6 +272,48 @@ TEST_F(GatewayRecovery, APromptThatKilledTwiceIsNotTriedAgainForTenMinutes) {
   EXPECT_EQ(runs().size(), sent + 1);
 }
 
+// A list waits for a place for its second prompt, which kills two ranks as another's meanwhile.
+TEST_F(GatewayRecovery, APromptThatIsCondemnedWhileItIsHeldBackDoesNotRun) {
+  auto config = gateway_config();
+  config.admission.running_sequences_max = 2;
+  Gateway small(config);
+  small.hand_over = false;
+  small.view({replica(0), replica(1), replica(2)});
+  const auto start = [&small](std::uint64_t id, std::vector<step::Submission> choices) {
+    GatewayEffects made;
+    small.core.on_started(RequestId(id), std::move(choices), small.now, made);
+    std::ranges::move(made, std::back_inserter(small.effects));
+    small.core.check_integrity();
+  };
+  step::Submission other = submission();
+  other.tokens = {20, 21, 22};
+  small.ask(1);  // the other prompt, which keeps its replica
+  start(1, {other});
+  auto killer = Gateway::request(2);
+  killer.tenant = admission::TenantId(2);
+  small.ask(killer);
+  start(2, {submission()});
+  ASSERT_EQ(small.runs().size(), 2U);
+  small.answer(0, small.token(0, 0, FinishReason::kStop));
+  small.ask(3, 2);
+  start(3, {other, submission()});
+  ASSERT_EQ(small.runs().size(), 3U) << "the second prompt has no place";
+  const auto keeps = small.runs()[2].to.generation;
+  ASSERT_NE(small.runs()[1].to.generation, keeps);
+  small.lose(small.runs()[1].to.generation, LossCause::kDiedOfItself);
+  ASSERT_EQ(small.runs().size(), 4U);
+  ASSERT_NE(small.runs()[3].to.generation, keeps);
+  small.lose(small.runs()[3].to.generation, LossCause::kDiedOfItself);
+  const std::vector<EndRequest> ends = small.ends();
+  ASSERT_EQ(ends.size(), 3U);
+  EXPECT_EQ(ends[1].request, RequestId(2));
+  EXPECT_EQ(ends[2].request, RequestId(3));
+  EXPECT_TRUE(ends[2].end.poison);
+  EXPECT_TRUE(ends[2].end.blames_caller);
+  EXPECT_TRUE(ends[2].end.started);
+  for (const RunOn& run : small.runs()) EXPECT_FALSE(run.request == RequestId(3) && run.choice == 1) << "no replica sees it";
+}
+
 TEST_F(GatewayRecovery, PastTheFatalStepTheSuspicionIsOver) {
   view({replica(0), replica(1), replica(2)});
   ask(1);

@@ -258,7 +258,9 @@ void AdmissionQueue::on_refused(RequestId id, Instant now) {
   if (found == entries_.end()) return;
   const AdmissionRequest& request = found->second.request;
   quotas_.on_given_back(request.tenant, request.prompt_tokens, now);
-  on_cancelled(id, now);
+  if (!found->second.is_running()) return on_cancelled(id, now);
+  stop_running(found->second, 0, now);
+  forget(found);
 }
 
 void AdmissionQueue::stop_waiting(const AdmissionRequest& request) {

@@ -114,7 +114,8 @@ class AdmissionQueue {
   void on_finished(RequestId id, std::uint64_t prompt_tokens, std::uint64_t output_tokens, Instant now);
   // The same when nobody knows what was computed: a running one has used the prompts of what had a turn and the output told of.
   void on_cancelled(RequestId id, Instant now);
-  // The same of one that had not begun and is refused after all, by no fault of its own: its key is given back what it was charged.
+  // The same of one of which nothing ran and that is refused after all, by no fault of its own, perhaps as its turn came: its tenant is
+  // given back what it was charged.
   void on_refused(RequestId id, Instant now);
   // Parked work counts as waiting: against both bounds of the queue, and in stats().
   void set_parked(const ParkedWork& parked);

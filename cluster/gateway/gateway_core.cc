@@ -13,10 +13,15 @@ const Status kShuttingDown(StatusCode::kAborted, "the gateway is shutting down")
 const Status kLateToStart(StatusCode::kAborted, "its deadline passed before it could start");
 const Status kLateToFinish(StatusCode::kAborted, "its deadline passed before it finished");
 const Status kPoison(StatusCode::kBadInput, "a request with this prompt made ranks die a short while ago: it is not tried again so soon");
+const RequestEnd kKnownPoison{.kind = RequestEnd::Kind::kFailed, .why = kPoison, .blames_caller = true, .poison = true};
 
 std::string no_replica_for(const routing::NumericsId& numerics) {
   if (numerics.empty()) return "no replica is serving, and none will come back";
   return "no replica makes the bits of the stream that the request goes on with (numerics " + numerics + ")";
+}
+
+std::string none_now_for(const routing::NumericsId& numerics) {
+  return "no replica makes the bits of the stream that the request goes on with at this moment (numerics " + numerics + ")";
 }
 
 admission::AdmissionRequest to_admission(const GatewayRequest& request) {
@@ -89,16 +94,23 @@ void GatewayCore::refuse(RequestId request, admission::AdmissionRefusal refusal,
   effects.emplace_back(EndRequest{request, std::move(end)});
 }
 
+void GatewayCore::refuse_taken(Requests::iterator request, std::string why, Instant now, GatewayEffects& effects) {
+  const RequestId id = request->first;
+  admission_.on_refused(id, now);
+  starting_.erase(id);
+  deadlines_.erase({request->second.asked().deadline, id});
+  requests_.erase(request);
+  refuse(id, admission_.refuse_without_replica(std::move(why)), effects);
+}
+
 void GatewayCore::on_started(RequestId id, std::vector<step::Submission> choices, Instant now, GatewayEffects& effects) {
   if (starting_.erase(id) == 0) return;  // it has ended meanwhile
   const auto request = requests_.find(id);
-  Status status = validate(request->second.asked(), choices);
-  if (status.ok() && std::ranges::any_of(choices, [&](const auto& choice) { return is_poison(choice, now); })) {
-    end_poison(request, now, effects);
-    return advance(now, effects);
-  }
-  if (!status.ok()) {
-    end(request, {.kind = End::kFailed, .why = std::move(status), .blames_caller = true}, now, effects);
+  RequestEnd wrong{.kind = End::kFailed, .why = validate(request->second.asked(), choices), .blames_caller = true};
+  const auto killed = [&](const step::Submission& choice) { return poison_.holds_prompt_of(choice, now); };
+  if (wrong.why.ok() && std::ranges::any_of(choices, killed)) wrong = kKnownPoison;
+  if (!wrong.why.ok()) {
+    end(request, std::move(wrong), now, effects);
     return advance(now, effects);
   }
   request->second.start(std::move(choices));
@@ -107,19 +119,11 @@ void GatewayCore::on_started(RequestId id, std::vector<step::Submission> choices
   advance(now, effects);
 }
 
-bool GatewayCore::is_poison(const step::Submission& choice, Instant now) {
-  return poison_.holds(std::span(choice.tokens).first(choice.prompt_tokens), now);
-}
-
-void GatewayCore::end_poison(Requests::iterator request, Instant now, GatewayEffects& effects) {
-  end(request, {.kind = End::kFailed, .why = kPoison, .blames_caller = true, .poison = true}, now, effects);
-}
-
 void GatewayCore::run_allowed(Requests::iterator request, Instant now, GatewayEffects& effects) {
   OpenRequest& open = request->second;
   while (auto next = open.take_next()) {
     // Another request may have shown what its prompt does, while it was held back.
-    if (is_poison(next->submission, now)) return end_poison(request, now, effects);
+    if (poison_.holds_prompt_of(next->submission, now)) return end(request, kKnownPoison, now, effects);
     const auto sequence = dispatcher_.accept(request->first, next->choice, std::move(next->submission), open.asked().numerics, now);
     if (!sequence) return end(request, End::kFailed, sequence.error(), now, effects);
     open.run(next->choice, *sequence);
@@ -273,16 +277,9 @@ void GatewayCore::end_hopeless(Instant now, GatewayEffects& effects) {
     const bool started = request->second.started();
     if (started && !request->second.holds_back()) continue;  // whether its sequences have hope is the dispatcher's to say
     if (dispatcher_.router().may_serve(request->second.asked().numerics)) continue;
-    const GatewayRequest asked = request->second.asked();
-    if (started) {
-      end(request, End::kFailed, {StatusCode::kAborted, no_replica_for(asked.numerics)}, now, effects);
-      continue;
-    }
-    admission_.on_refused(asked.id, now);
-    starting_.erase(asked.id);
-    deadlines_.erase({asked.deadline, asked.id});
-    requests_.erase(request);
-    refuse(asked.id, admission_.refuse_without_replica(no_replica_for(asked.numerics)), effects);
+    std::string why = no_replica_for(request->second.asked().numerics);
+    if (started) end(request, End::kFailed, {StatusCode::kAborted, std::move(why)}, now, effects);
+    else refuse_taken(request, std::move(why), now, effects);
   }
 }
 
@@ -320,11 +317,18 @@ void GatewayCore::start_waiting(Instant now, GatewayEffects& effects) {
   for (auto turns = admission_.take_startable(now); !turns.empty(); turns = admission_.take_startable(now)) {
     for (const admission::Turn& turn : turns) {
       const auto request = requests_.find(turn.request);
+      const routing::NumericsId& numerics = request->second.asked().numerics;
+      const bool begins = !request->second.started() && !starting_.contains(turn.request);
+      if (begins && !dispatcher_.router().serves(numerics)) {
+        refuse_taken(request, none_now_for(numerics), now, effects);
+        continue;
+      }
       request->second.allow(turn.sequences);
       if (request->second.started()) {
         run_allowed(request, now, effects);
         more_run = true;
-      } else if (starting_.insert(turn.request).second) {
+      } else if (begins) {
+        starting_.insert(turn.request);
         effects.emplace_back(StartRequest{turn.request});
       }
     }

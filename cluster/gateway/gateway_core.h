@@ -13,13 +13,15 @@
 // request ends by its deadline, by a refusal that concerns the request itself (bad input, a suspect's second death, a prompt that
 // another one's ranks died of), because its caller left or is too slow, or because no replica (of the numerics of its stream) serves
 // and none will. A replica's loss, a silent coordinator, a cut link and a full replica only park it; from a replica that drains, or
-// is far slower than another, it moves.
+// is far slower than another, it moves. A stream to go on with whose numerics nobody serves as its turn comes is refused then: parked
+// it would hold places that others can use.
 
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -126,9 +128,6 @@ class GatewayCore {
   void say_wake(Instant now, GatewayEffects& effects);
   void on_delta(routing::ReplicaGeneration from, const step::TokenDelta& delta, Instant now, GatewayEffects& effects);
   void deliver(Requests::iterator request, RequestLedger::Verdict verdict, Instant now, GatewayEffects& effects);
-  // Ranks died of this prompt a short while ago.
-  [[nodiscard]] bool is_poison(const step::Submission& choice, Instant now);
-  void end_poison(Requests::iterator request, Instant now, GatewayEffects& effects);
   // Its choices that may run and were held back are the dispatcher's from here on. Ends the request where one is not accepted, or
   // ranks died of its prompt meanwhile.
   void run_allowed(Requests::iterator request, Instant now, GatewayEffects& effects);
@@ -138,6 +137,8 @@ class GatewayCore {
   void end(Requests::iterator request, End kind, Status why, Instant now, GatewayEffects& effects);
   void end(Requests::iterator request, RequestEnd how, Instant now, GatewayEffects& effects);
   void refuse(RequestId request, admission::AdmissionRefusal refusal, GatewayEffects& effects) const;
+  // One that was taken and of which nothing ran, as no replica can run it: as if it had not been taken.
+  void refuse_taken(Requests::iterator request, std::string why, Instant now, GatewayEffects& effects);
 
   admission::AdmissionQueue admission_;
   Dispatcher dispatcher_;

@@ -9,6 +9,7 @@
 #include "runtime/clock.h"
 #include "runtime/ids.h"
 #include "runtime/kv/block_hash.h"
+#include "runtime/step/submission.h"
 
 namespace herd::gateway {
 
@@ -23,6 +24,9 @@ class PoisonList {
   void add(const kv::BlockHash& prompt, Instant now);
   // While the list is empty, which is as good as always, no prompt is read for it.
   [[nodiscard]] bool holds(std::span<const TokenId> prompt, Instant now);
+  [[nodiscard]] bool holds_prompt_of(const step::Submission& choice, Instant now) {
+    return holds(std::span(choice.tokens).first(choice.prompt_tokens), now);
+  }
 
  private:
   struct Entry {

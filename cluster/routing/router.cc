@@ -19,6 +19,8 @@ std::uint32_t free_places(const ReplicaView& view, std::uint32_t running) {
   return view.sequences_max > running ? view.sequences_max - running : 0;
 }
 
+bool is_of(const ReplicaView& replica, const NumericsId& numerics) { return numerics.empty() || replica.route.numerics == numerics; }
+
 }  // namespace
 
 bool Router::on_view(const ClusterView& view) {
@@ -229,7 +231,7 @@ bool Router::takes(const Replica& replica, Instant now) const {
 }
 
 bool Router::takes(const Replica& replica, const RouteQuestion& question, Instant now) const {
-  if (!question.numerics.empty() && replica.view.route.numerics != question.numerics) return false;
+  if (!is_of(replica.view, question.numerics)) return false;
   if (question.alone && replica.suspects > 0) return false;
   if (question.orphan && replica.crowd_left == 0) return false;
   if (question.to_faster && slow_.is_marked(replica.view.route.generation)) return false;
@@ -264,8 +266,8 @@ bool Router::has_room(Instant now) const {
   return std::ranges::any_of(replicas_, [&](const auto& entry) { return takes(entry.second, now); });
 }
 
-bool Router::serves() const {
-  return std::ranges::any_of(replicas_, [&](const auto& entry) { return serves(entry.second); });
+bool Router::serves(const NumericsId& numerics) const {
+  return std::ranges::any_of(replicas_, [&](const auto& entry) { return is_of(entry.second.view, numerics) && serves(entry.second); });
 }
 
 bool Router::may_serve(const NumericsId& numerics) const {

@@ -112,8 +112,8 @@ class Router {
   }
   // Some serving replica that does not rest has a free place.
   [[nodiscard]] bool has_room(Instant now) const;
-  // Some replica serves, whether it has room or not.
-  [[nodiscard]] bool serves() const;
+  // Some replica of these numerics (empty: any) serves, whether it has room or not.
+  [[nodiscard]] bool serves(const NumericsId& numerics = {}) const;
   // A replica of these numerics (empty: any) serves or may serve one day. True before the first view.
   [[nodiscard]] bool may_serve(const NumericsId& numerics) const;
   [[nodiscard]] bool drains(ReplicaGeneration generation) const;

@@ -7,20 +7,31 @@
 namespace herd::api {
 
 openai::ApiExpected<routing::NumericsId> resumed_numerics(const routing::ClusterView& view, const access::NumericsDigits& stream) {
-  bool all_known = !view.replicas.empty();
+  using routing::ReplicaState;
+  bool again = false;      // a replica of the stream's numerics will serve, or does but takes nothing new
+  bool all_known = true;
   std::string others;  // each once, as far as equal ones are neighbours
   const routing::NumericsId* before = nullptr;
   for (const routing::ReplicaView& replica : view.replicas) {
+    if (replica.state == ReplicaState::kLost && !replica.returns) continue;
     const routing::NumericsId& its = replica.route.numerics;
     if (its.empty()) {
-      all_known = all_known && replica.state != routing::ReplicaState::kMaking;
+      // It serves for the first time when its ranks have read the weights, and until then it is lost and returns.
+      all_known = false;
       continue;
     }
-    if (access::read_numerics_digits(its) == stream) return its;
+    if (access::read_numerics_digits(its) == stream) {
+      if (replica.state == ReplicaState::kServing) return its;
+      again = true;
+      continue;
+    }
     if (before != nullptr && *before == its) continue;
     others += (others.empty() ? "" : ", ") + its;
     before = &its;
   }
+  if (again)
+    return openai::refuse(openai::overloaded("no replica makes the bytes of this stream at this moment, and one will again; try again "
+                                             "later", 1));
   if (!all_known || others.empty())
     return openai::refuse(openai::overloaded("replicas of the cluster are being made, and it is not known yet whether they make the "
                                              "bytes of this stream; try again later", 1));

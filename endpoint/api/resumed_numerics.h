@@ -7,8 +7,9 @@
 
 namespace herd::api {
 
-// The numerics id in `view` that ends with the digits of the stream. 400: no replica of the cluster has them, with both in the text;
-// 503: it is not known yet, as a replica that is being made may have them.
+// The numerics id in `view` that ends with the digits of the stream, of a replica that serves. 503: those that have them do not serve
+// now, or it is not known yet whether a replica that will serve has them. 400: no replica that serves or will has them; both are in
+// the text.
 [[nodiscard]] openai::ApiExpected<routing::NumericsId> resumed_numerics(const routing::ClusterView& view,
                                                                         const access::NumericsDigits& stream);
 

@@ -315,6 +315,15 @@ bool GatewayWatch::had_replica(const SimRequest& request, const SimChoice& choic
   return false;
 }
 
+bool GatewayWatch::had_replica_of(const routing::NumericsId& numerics) const {
+  for (std::uint32_t replica = 0; replica < world_.options.replicas; ++replica) {
+    if (numerics_of(world_.options, ReplicaId(replica)) != numerics) continue;
+    const auto since = truth_.whole_since(slot_, ReplicaId(replica));
+    if (since && since->ns + world_.work_us * 1000 < world_.now().ns) return true;
+  }
+  return false;
+}
+
 void GatewayWatch::check_late(const SimRequest& request) {
   if (world_.now() < request.asked.deadline) return violate(request, "called late before its deadline");
   for (const SimChoice& choice : request.choices) {
@@ -426,7 +435,7 @@ void GatewayWatch::check_refused(const SimRequest& request, const RequestEnd& en
       break;
     case Reason::kNoReplica:
       world_.reach(Reached::kRefusedNowhere);
-      right = hopeless(request);
+      right = hopeless(request) || (!request.asked.numerics.empty() && !had_replica_of(request.asked.numerics));
       break;
   }
   if (end.refusal->quota && !quota_used) right = false;

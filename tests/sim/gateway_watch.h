@@ -6,7 +6,8 @@
 //   late, timed out: its deadline has come, in this very moment, and no replica that may run it had been whole and within
 //     reach for as long as all the work of the seed would take;
 //   refused: a bound of the queue was reached, a limit of its tenant was used up, its deadline lies nearer than the work of
-//     the seed, or no replica of its numerics is left or will ever be;
+//     the seed, no replica of its numerics is left or will ever be, or it asks for numerics that were not whole and within reach
+//     for as long as all the work of the seed would take;
 //   failed: no replica can take it by what it asks for, a NaN was planted in it, it was in a step of two ranks that died of
 //     themselves, the second time alone, or no replica of its numerics is left or will ever be;
 //   slow, gone, shut down: its client had left that many deltas unread, its client said so, its gateway was told to stop.
@@ -108,6 +109,8 @@ class GatewayWatch {
   [[nodiscard]] bool hopeless(const SimRequest& request) const;
   // A replica that may run the choice has been whole for so long, up to now.
   [[nodiscard]] bool had_replica(const SimRequest& request, const SimChoice& choice, std::int64_t us) const;
+  // A replica of these numerics served long enough to be known.
+  [[nodiscard]] bool had_replica_of(const routing::NumericsId& numerics) const;
   void violate(const std::string& what) { world_.violate("gateway " + std::to_string(slot_) + ": " + what); }
   void violate(const SimRequest& request, const std::string& what);
 

@@ -473,6 +473,18 @@ TEST_F(AdmissionQueueTest, GivesBackWhatARequestWasChargedThatIsRefusedAfterAll)
   EXPECT_EQ(arrive({.prompt = 0})->reason, Reason::kRequestRate);
 }
 
+// Its turn had come, and nothing ran: its tenant's next one comes where it would have come.
+TEST_F(AdmissionQueueTest, ChargesNothingForARequestThatIsRefusedAsItsTurnComes) {
+  EXPECT_FALSE(arrive({.tenant = 1, .prompt = 1000}));
+  EXPECT_FALSE(arrive({.tenant = 1, .prompt = 10}));
+  EXPECT_FALSE(arrive({.tenant = 2, .prompt = 10}));
+  EXPECT_EQ(start(), Ids{1});
+  queue.on_refused(RequestId(1), later(0));
+  queue.check_integrity();
+  EXPECT_EQ(queue.stats().running, 0U);
+  EXPECT_EQ(run_all(), (Ids{2, 3}));
+}
+
 TEST_F(AdmissionQueueTest, HoldsNewLimitsFromTheNextArrivalOn) {
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(arrive({}));
   TenantLimits limits;

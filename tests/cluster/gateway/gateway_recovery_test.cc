@@ -141,6 +141,42 @@ TEST_F(GatewayRecovery, AttemptsAfterTheFirstKeepTheirNumerics) {
   }
 }
 
+// It would be parked, and hold a place that others can use.
+TEST_F(GatewayRecovery, AStreamWhoseNumericsNobodyServesIsRefusedAsItsTurnComes) {
+  auto config = gateway_config();
+  config.admission.running_sequences_max = 1;
+  Gateway small(config);
+  auto other = replica(1, 1, ReplicaState::kLost);
+  other.route.numerics = "sm90-1";
+  auto resumed = request(1);
+  resumed.numerics = "sm90-1";
+  small.core.set_tenant(resumed.tenant, {.requests_per_minute = 2});
+  small.view({replica(0), other});
+  small.ask(resumed);
+  ASSERT_EQ(small.ends().size(), 1U);
+  ASSERT_TRUE(small.ends()[0].end.refusal.has_value());
+  EXPECT_EQ(small.ends()[0].end.refusal->reason, admission::AdmissionRefusal::Reason::kNoReplica);
+  EXPECT_FALSE(small.ends()[0].end.started);
+  EXPECT_TRUE(small.starts().empty());
+  small.ask(2);
+  EXPECT_EQ(small.runs().size(), 1U) << "the place is free";
+  EXPECT_FALSE(small.core.refuses_now(resumed.tenant, small.now)) << "what was refused counts for nothing";
+  // It waits for its turn while they serve, and they do not any more when that comes.
+  auto serves = replica(1, 2);
+  serves.route.numerics = "sm90-1";
+  small.view({replica(0), serves});
+  resumed.id = RequestId(3);
+  small.ask(resumed);
+  EXPECT_EQ(small.ends().size(), 1U);
+  small.lose(generation(1, 2), LossCause::kKilled);
+  EXPECT_EQ(small.ends().size(), 1U);
+  small.answer(0, small.token(0, 0, FinishReason::kStop));
+  ASSERT_EQ(small.ends().size(), 3U);
+  EXPECT_EQ(small.ends()[2].request, RequestId(3));
+  EXPECT_EQ(small.ends()[2].end.kind, End::kRefused);
+  EXPECT_EQ(small.core.admission().running_sequences, 0U);
+}
+
 // Refusals by replicas.
 
 TEST_F(GatewayRecovery, AFullReplicaSendsTheSequenceElsewhere) {

@@ -226,6 +226,30 @@ TEST(ResumedNumerics, AreNotKnownWhileAReplicaIsBeingMade) {
   }
   EXPECT_EQ(resumed_numerics(view_of({"", kElsewhere}), stream).value(), kElsewhere);
   EXPECT_EQ(resumed_numerics(view_of({kHere, kHere}), stream).error().status, 400);
+  // As a coordinator tells of one whose ranks still read the weights.
+  routing::ClusterView loading = view_of({kHere, ""});
+  loading.replicas[1].state = routing::ReplicaState::kLost;
+  EXPECT_EQ(resumed_numerics(loading, stream).error().status, 503);
+  EXPECT_GE(resumed_numerics(loading, stream).error().retry_after_s, 1);
+  loading.replicas[1].returns = false;
+  EXPECT_EQ(resumed_numerics(loading, stream).error().status, 400) << "it does not come";
+}
+
+TEST(ResumedNumerics, AreNotThereWhileNoReplicaOfThemServes) {
+  using routing::ReplicaState;
+  const access::NumericsDigits stream = access::numerics_digits(kElsewhere);
+  routing::ClusterView view = view_of({kHere, kElsewhere});
+  for (const ReplicaState state : {ReplicaState::kMaking, ReplicaState::kLost, ReplicaState::kDraining}) {
+    view.replicas[1].state = state;
+    EXPECT_EQ(resumed_numerics(view, stream).error().status, 503);
+  }
+  view.replicas[1].state = ReplicaState::kLost;
+  view.replicas[1].returns = false;
+  const auto gone = resumed_numerics(view, stream);
+  EXPECT_EQ(gone.error().status, 400);
+  view.replicas.push_back(view.replicas[1]);
+  view.replicas[2].state = ReplicaState::kServing;
+  EXPECT_EQ(resumed_numerics(view, stream).value(), kElsewhere);
 }
 
 // What generation_config.json makes of a body decides the bytes, as the body does.

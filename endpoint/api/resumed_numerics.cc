@@ -8,8 +8,8 @@ namespace herd::api {
 
 openai::ApiExpected<routing::NumericsId> resumed_numerics(const routing::ClusterView& view, const access::NumericsDigits& stream) {
   using routing::ReplicaState;
-  bool again = false;      // a replica of the stream's numerics will serve, or does but takes nothing new
-  bool all_known = true;
+  const routing::NumericsId* again = nullptr;  // of a replica that will serve, or does but takes nothing new: the stream's
+  bool others_serve = false, all_known = true;
   std::string others;  // each once, as far as equal ones are neighbours
   const routing::NumericsId* before = nullptr;
   for (const routing::ReplicaView& replica : view.replicas) {
@@ -22,14 +22,17 @@ openai::ApiExpected<routing::NumericsId> resumed_numerics(const routing::Cluster
     }
     if (access::read_numerics_digits(its) == stream) {
       if (replica.state == ReplicaState::kServing) return its;
-      again = true;
+      again = &its;
       continue;
     }
+    others_serve |= replica.state == ReplicaState::kServing;
     if (before != nullptr && *before == its) continue;
     others += (others.empty() ? "" : ", ") + its;
     before = &its;
   }
-  if (again)
+  // Where nobody serves at all it waits as every request does; beside others it would hold places that they could use.
+  if (again != nullptr && !others_serve) return *again;
+  if (again != nullptr)
     return openai::refuse(openai::overloaded("no replica makes the bytes of this stream at this moment, and one will again; try again "
                                              "later", 1));
   if (!all_known || others.empty())

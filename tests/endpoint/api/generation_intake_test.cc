@@ -235,7 +235,18 @@ TEST(ResumedNumerics, AreNotKnownWhileAReplicaIsBeingMade) {
   EXPECT_EQ(resumed_numerics(loading, stream).error().status, 400) << "it does not come";
 }
 
-TEST(ResumedNumerics, AreNotThereWhileNoReplicaOfThemServes) {
+// All of one numerics form again: the stream waits for them, as others do.
+TEST(ResumedNumerics, AreWaitedForWhereNobodyElseServes) {
+  using routing::ReplicaState;
+  const access::NumericsDigits stream = access::numerics_digits(kElsewhere);
+  routing::ClusterView view = view_of({kElsewhere, kElsewhere});
+  for (const ReplicaState state : {ReplicaState::kMaking, ReplicaState::kLost, ReplicaState::kDraining}) {
+    for (routing::ReplicaView& replica : view.replicas) replica.state = state;
+    EXPECT_EQ(resumed_numerics(view, stream).value_or(""), kElsewhere);
+  }
+}
+
+TEST(ResumedNumerics, AreNotThereWhileNoReplicaOfThemServesAndOthersDo) {
   using routing::ReplicaState;
   const access::NumericsDigits stream = access::numerics_digits(kElsewhere);
   routing::ClusterView view = view_of({kHere, kElsewhere});

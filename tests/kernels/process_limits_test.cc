@@ -159,7 +159,12 @@ TEST(ProcessLimits, CoreFilesAreWrittenOnlyWhereTheyAreAllowed) {
     });
   };
   EXPECT_EQ(limits(false, 1 << 20), "1 of 1") << "nor may a child raise it";
-  EXPECT_EQ(limits(false, 0), ::geteuid() == 0 ? "1 of 1" : "0 of 0") << "whoever may raises it by that byte";
+  const std::string raised = in_child([] {
+    const rlimit none{}, one{.rlim_cur = 1, .rlim_max = 1};
+    ::setrlimit(RLIMIT_CORE, &none);
+    return std::string(::setrlimit(RLIMIT_CORE, &one) == 0 ? "1 of 1" : "0 of 0");
+  });
+  EXPECT_EQ(limits(false, 0), raised) << "whoever may raise it does, by that byte";
   EXPECT_EQ(limits(true, 1 << 20), "1048576 of 1048576");
 }
 

@@ -176,7 +176,7 @@ def total(samples, name):
 
 
 def event_progress(event_id):
-    """The counters of an event's id (endpoint/access/event_id.cc), one a choice: events so far."""
+    """What an event's id (endpoint/access/event_id.cc) says of each choice: events so far, and whether the last one said its end."""
     raw = base64.urlsafe_b64decode(event_id + "=" * (-len(event_id) % 4))
     at = 1
 
@@ -194,7 +194,8 @@ def event_progress(event_id):
     varint()  # created
     at += 12 + 8 + 16 + 16
     varint()  # cached tokens
-    return [varint() for _ in range(varint())]
+    counters = [varint() for _ in range(varint())]
+    return [(counter & ~(1 << 31), bool(counter >> 31)) for counter in counters]
 
 
 class SlowReaders:

@@ -67,7 +67,7 @@ def what_is_wrong(exchange, chat, expected):
     if len(tokens) != usage["usage"]["completion_tokens"] + chat:
         return f"{len(tokens)} frames for {usage['usage']['completion_tokens']} tokens"
     progress = [event_progress(frame.id)[0] for frame in frames]
-    if progress != [*range(1, len(tokens) + 1), len(tokens), len(tokens)]:
+    if progress != [*((at, at == len(tokens)) for at in range(1, len(tokens) + 1)), (len(tokens), True), (len(tokens), True)]:
         return f"events are counted {progress}"
     text = "".join(text_of(chunk["choices"][0]) for chunk in tokens)
     if text != text_of(expected["choices"][0]):

@@ -15,6 +15,7 @@
 #include "actors/link/certificate_maker.h"
 #include "commands/argument_check.h"
 #include "endpoint/access/secret_file.h"
+#include "kernels/process_limits.h"
 
 namespace herd::commands {
 namespace {
@@ -69,7 +70,7 @@ bool is_there(const std::string& path) {
 // Whole, or not there.
 Status write_new(const std::string& path, const std::string& text, mode_t mode) {
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-  if (file < 0) return missing(path + ": cannot be made: " + std::strerror(errno));
+  if (file < 0) return missing(path + ": cannot be made: " + system_error_text(errno));
   std::size_t written = 0;
   while (written < text.size()) {
     const ssize_t size = write(file, text.data() + written, text.size() - written);
@@ -80,7 +81,7 @@ Status write_new(const std::string& path, const std::string& text, mode_t mode) 
   const int cause = errno;
   if (close(file) == 0 && written == text.size()) return {};
   unlink(path.c_str());
-  return missing(path + ": cannot be written: " + std::strerror(cause));
+  return missing(path + ": cannot be written: " + system_error_text(cause));
 }
 
 Status write_pair(const std::string& certificate, const std::string& key, const link::CertificatePair& pair) {
@@ -133,7 +134,7 @@ Expected<CertificateFolderMade> make_certificate_folder(const CertificateOrder& 
   if (Status status = plan_files(order, *peers, made); !status.ok()) return fail(std::move(status));
   std::error_code error;
   if (!fs::is_directory(order.folder, error) && mkdir(order.folder.c_str(), 0700) != 0)
-    return fail(missing(order.folder + ": cannot be made: " + std::strerror(errno)));
+    return fail(missing(order.folder + ": cannot be made: " + system_error_text(errno)));
   const auto authority = authority_of(order, made);
   if (!authority) return fail(authority.error());
   for (const CertificateFiles& files : made.certificates) {

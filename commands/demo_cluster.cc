@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <vector>
@@ -20,6 +19,7 @@
 #include "commands/up/demo_file.h"
 #include "commands/up/held_port.h"
 #include "kernels/cpu/cpu_info.h"
+#include "kernels/process_limits.h"
 
 namespace herd::commands {
 namespace {
@@ -45,9 +45,9 @@ std::string folder_path(int index) {
 
 // Made when it is missing. Another user could have made it before us.
 Status make_private(const std::string& folder) {
-  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return missing(folder + ": cannot be made: " + std::strerror(errno));
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return missing(folder + ": cannot be made: " + system_error_text(errno));
   struct stat about {};
-  if (::lstat(folder.c_str(), &about) != 0) return missing(folder + ": " + std::strerror(errno));
+  if (::lstat(folder.c_str(), &about) != 0) return missing(folder + ": " + system_error_text(errno));
   if (!S_ISDIR(about.st_mode) || about.st_uid != ::getuid() || (about.st_mode & 077) != 0)
     return missing(folder + " is not a folder that only this user may enter; remove it, or set TMPDIR");
   return {};
@@ -115,7 +115,7 @@ class MadeCluster final : public DemoCluster {
       if (Status status = make_private(demo_.folder); !status.ok()) return status;
       const std::string path = demo_.folder + "/lock";
       const int lock = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-      if (lock < 0) return missing(path + ": " + std::strerror(errno));
+      if (lock < 0) return missing(path + ": " + system_error_text(errno));
       if (::flock(lock, LOCK_EX | LOCK_NB) == 0) {
         lock_ = lock;
         config_ = demo_.folder + "/cluster.yaml";
@@ -165,7 +165,7 @@ class MadeCluster final : public DemoCluster {
     file << up::demo_file_text(demo_);
     file.close();
     if (!file || std::rename(unfinished.c_str(), config_.c_str()) != 0)
-      return missing(config_ + ": cannot be written: " + std::strerror(errno));
+      return missing(config_ + ": cannot be written: " + system_error_text(errno));
     return {};
   }
 

@@ -10,6 +10,8 @@
 
 #include <boost/json.hpp>
 
+#include "kernels/process_limits.h"
+
 namespace herd::commands {
 namespace {
 
@@ -18,7 +20,7 @@ Expected<std::string> read_text(const std::string& path, const std::string& what
   const bool standard_input = path == "-";
   const std::string name = what + (standard_input ? "standard input" : path);
   const int descriptor = standard_input ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return fail(missing(name + ": " + std::strerror(errno)));
+  if (descriptor < 0) return fail(missing(name + ": " + system_error_text(errno)));
   std::string text;
   Status status;
   const auto chunk = std::make_unique<char[]>(std::size_t{1} << 16);
@@ -32,7 +34,7 @@ Expected<std::string> read_text(const std::string& path, const std::string& what
       pollfd more{.fd = descriptor, .events = POLLIN, .revents = 0};
       (void)::poll(&more, 1, -1);
     } else if (errno != EINTR) {
-      status = missing(name + ": cannot be read: " + std::strerror(errno));
+      status = missing(name + ": cannot be read: " + system_error_text(errno));
     }
   }
   if (!standard_input) ::close(descriptor);

@@ -10,6 +10,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "kernels/process_limits.h"
+
 namespace herd::commands {
 namespace {
 
@@ -79,7 +81,7 @@ void print_bytes(std::string_view text) {
 Status flush_output() {
   write_kept();
   if (output().error == 0) return {};
-  return missing(std::string("standard output: ") + std::strerror(output().error));
+  return missing(std::string("standard output: ") + system_error_text(output().error));
 }
 
 }  // namespace herd::commands

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
 #include <optional>
 #include <string>
 
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "kernels/check.h"
+#include "kernels/process_limits.h"
 #include "runtime/steady_clock.h"
 
 namespace herd::commands {
@@ -43,7 +43,7 @@ Expected<std::unique_ptr<StopGuard>> StopGuard::start(double drain_s, std::funct
   guard->signals_ = ::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
   guard->poke_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (guard->signals_ < 0 || guard->poke_ < 0)
-    return fail(missing(std::string("descriptors to wait for signals with: ") + std::strerror(errno) + "; raise ulimit -n"));
+    return fail(missing("descriptors to wait for signals with: " + system_error_text(errno)));
   guard->thread_ = std::thread([raw = guard.get()] { raw->watch(); });
   return guard;
 }

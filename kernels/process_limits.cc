@@ -1,6 +1,7 @@
 #include "kernels/process_limits.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <condition_variable>
 #include <fstream>
 #include <mutex>
@@ -53,6 +54,13 @@ Status with_memory_advice(Status refused) {
 
 Status no_thread(const std::system_error& refused) {
   return missing(std::string("a thread cannot be started: ") + refused.code().message() + kThreadLimits);
+}
+
+std::string system_error_text(int error) {
+  std::string text = std::system_category().message(error);
+  if (error == EMFILE) text += "; raise this process's limit of open files (ulimit -n)";
+  if (error == ENFILE) text += "; raise this machine's limit of open files (fs.file-max)";
+  return text;
 }
 
 Status probe_threads(int count) {

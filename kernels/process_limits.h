@@ -26,6 +26,8 @@ inline constexpr char kLowerMemoryUse[] =
 // Address space (and data segment) that `ulimit -v` (`ulimit -d`) still leaves; none when there is no such limit. `root`
 // is "" outside tests.
 [[nodiscard]] std::optional<std::uint64_t> address_space_left(const std::string& root = "");
+// What an errno says; where it is a limit of files, also how to raise it.
+[[nodiscard]] std::string system_error_text(int error);
 // Of one thread's stack.
 [[nodiscard]] std::uint64_t thread_stack_bytes();
 // A limit of address space leaves no room for the 64 MiB that malloc sets aside for each thread.

@@ -18,16 +18,15 @@
 #include <thread>
 
 #include "kernels/check.h"
+#include "kernels/process_limits.h"
 
 namespace herd::children {
 namespace {
 
-std::string error_text() { return std::system_category().message(errno); }
-
 Expected<std::pair<OwnedFd, OwnedFd>> socket_pair(int type, const char* what) {
   int ends[2] = {-1, -1};
   if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends) != 0)
-    return fail(missing(std::string("a socket pair for ") + what + ": " + error_text()));
+    return fail(missing(std::string("a socket pair for ") + what + ": " + system_error_text(errno)));
   return std::pair{OwnedFd(ends[0]), OwnedFd(ends[1])};
 }
 
@@ -108,7 +107,7 @@ Status send_descriptor(int socket, const std::string& name, int fd) {
   } while (sent < 0 && errno == EINTR);
   if (sent >= 0) return {};
   const bool full = errno == EAGAIN || errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM;
-  return {full ? StatusCode::kOverloaded : StatusCode::kAborted, "descriptor \"" + name + "\": " + error_text()};
+  return {full ? StatusCode::kOverloaded : StatusCode::kAborted, "descriptor \"" + name + "\": " + system_error_text(errno)};
 }
 
 struct DescriptorInbox::Impl {

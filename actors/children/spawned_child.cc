@@ -13,7 +13,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <string>
 #include <string_view>
@@ -21,6 +20,7 @@
 #include <vector>
 
 #include "kernels/check.h"
+#include "kernels/process_limits.h"
 
 namespace herd::children {
 namespace {
@@ -196,7 +196,7 @@ pid_t forked(Orders& orders) {
 }
 
 std::string failure_text(const Failure& failure) {
-  const std::string cause = std::strerror(failure.cause);
+  const std::string cause = system_error_text(failure.cause);
   switch (failure.step) {
     case Failure::kParentGone: return "it was orphaned before it ran";
     case Failure::kDescriptors: return "its descriptors: " + cause;
@@ -207,7 +207,7 @@ std::string failure_text(const Failure& failure) {
 
 Status cannot_start(const ChildSpec& spec, const std::string& why) { return missing(spec.argv[0] + ": cannot be started: " + why); }
 tl::unexpected<Status> no_descriptors(const ChildSpec& spec) {
-  return fail(cannot_start(spec, std::string("no descriptors: ") + std::strerror(errno) + "; raise ulimit -n"));
+  return fail(cannot_start(spec, "no descriptors: " + system_error_text(errno)));
 }
 
 // Whether the program runs; the pipe closes at exec.
@@ -263,7 +263,7 @@ Expected<SpawnedChild> spawn_child(const ChildSpec& spec) {
   fill_orders(spec, orders);
 
   const pid_t pid = forked(orders);
-  if (pid < 0) return fail(cannot_start(spec, std::strerror(errno)));
+  if (pid < 0) return fail(cannot_start(spec, system_error_text(errno)));
   complaints.writes.reset();
   if (Status status = outcome(spec, complaints.reads.get()); !status.ok()) {
     (void)::waitpid(pid, nullptr, 0);

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "kernels/process_limits.h"
 #include "runtime/text/address_text.h"
 
 namespace herd::link {
@@ -30,13 +31,13 @@ Expected<std::shared_ptr<LinkListener>> LinkListener::open(std::shared_ptr<HostS
   tcp::acceptor& acceptor = listener->acceptor_;
   error_code error;
   const int fd = ::socket(at.protocol().family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_TCP);
-  if (fd < 0) return fail(missing("no socket: " + error_code(errno, boost::system::system_category()).message()));
+  if (fd < 0) return fail(missing("no socket: " + system_error_text(errno)));
   acceptor.assign(at.protocol(), fd, error);
   if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
   if (!error) acceptor.bind(at, error);
   if (!error) acceptor.listen(kBacklog, error);
   if (!error) listener->port_ = acceptor.local_endpoint(error).port();
-  if (error) return fail(missing("cannot listen on " + text_of(at) + ": " + error.message()));
+  if (error) return fail(missing("cannot listen on " + text_of(at) + ": " + system_error_text(error.value())));
   return listener;
 }
 

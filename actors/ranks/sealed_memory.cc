@@ -9,13 +9,15 @@
 #include <string>
 #include <system_error>
 
+#include "kernels/process_limits.h"
+
 namespace herd::actors {
 namespace {
 
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW;
 
 std::string text(const char* name, const char* what) {
-  return std::string(name) + ": " + what + ": " + std::system_category().message(errno);
+  return std::string(name) + ": " + what + ": " + system_error_text(errno);
 }
 
 Expected<std::shared_ptr<void>> map(const char* name, int fd, std::size_t bytes) {

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <string>
 
+#include "kernels/process_limits.h"
+
 namespace herd::up {
 namespace {
 
@@ -23,7 +25,7 @@ Expected<HeldPort> HeldPort::take(std::uint16_t port) {
     HeldPort held;
     if (held.bind(port) && held.take_name()) return held;
     if (port != 0 || errno != EADDRINUSE || tries == kTriesMax)
-      return fail(missing("port " + std::to_string(port) + " of 127.0.0.1: " + std::strerror(errno)));
+      return fail(missing("port " + std::to_string(port) + " of 127.0.0.1: " + system_error_text(errno)));
   }
 }
 

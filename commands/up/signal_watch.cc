@@ -9,9 +9,10 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <utility>
+
+#include "kernels/process_limits.h"
 
 namespace herd::up {
 
@@ -25,7 +26,7 @@ Expected<std::unique_ptr<SignalWatch>> SignalWatch::start(std::function<void()> 
   watch->signals_ = ::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
   watch->end_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (watch->signals_ < 0 || watch->end_ < 0)
-    return fail(missing(std::string("descriptors to wait for signals with: ") + std::strerror(errno) + "; raise ulimit -n"));
+    return fail(missing("descriptors to wait for signals with: " + system_error_text(errno)));
   watch->thread_ = std::thread([raw = watch.get()] { raw->watch(); });
   return watch;
 }

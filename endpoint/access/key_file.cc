@@ -2,6 +2,7 @@
 #include "endpoint/access/event_id.h"
 #include "endpoint/access/secret_file.h"
 #include "kernels/check.h"
+#include "kernels/process_limits.h"
 #include "runtime/text/hex.h"
 
 #include <fcntl.h>
@@ -23,7 +24,7 @@ constexpr std::size_t kTextBytes = 2 * EventIdCodec::kKeyBytes + 1;
 constexpr int kAttemptsMax = 3;
 
 Status cannot(const std::string& what, const std::string& path, int error) {
-  return missing(path + ": cannot " + what + ": " + std::strerror(error));
+  return missing(path + ": cannot " + what + ": " + system_error_text(error));
 }
 
 std::string as_text(const Key& key) { return text::hex(key) + "\n"; }

@@ -5,12 +5,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+
+#include "kernels/process_limits.h"
 
 namespace herd::access {
 namespace {
 
-Status unreadable(const std::string& path) { return missing(path + ": cannot be read: " + std::strerror(errno)); }
+Status unreadable(const std::string& path) { return missing(path + ": cannot be read: " + system_error_text(errno)); }
 
 // Who may read it beside us. Of a file that root owns and we do not run as root, our group: so a service is given its secrets, which
 // it cannot change.

@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 
+#include "kernels/process_limits.h"
+
 namespace herd::http {
 namespace {
 
@@ -96,7 +98,7 @@ Expected<tcp::acceptor> open_listen_socket(asio::io_context& context, const Http
   if (error == asio::error::address_in_use) {
     return fail(missing("address " + address_text(*endpoint) + " is already in use"));
   }
-  if (error) return fail(missing("cannot listen on " + address_text(*endpoint) + ": " + error.message()));
+  if (error) return fail(missing("cannot listen on " + address_text(*endpoint) + ": " + system_error_text(error.value())));
   return acceptor;
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "kernels/cpu/cpu_info.h"
+#include "kernels/process_limits.h"
 
 namespace herd {
 namespace {
@@ -96,7 +97,7 @@ Expected<std::unique_ptr<DeviceBuffer>> SlabMemory::from_new_slab(std::size_t by
   const std::size_t mapped = slab_bytes(bytes, free, static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)));
   void* const data = map_for_huge_pages(mapped);
   if (data == MAP_FAILED)
-    return fail(missing(std::string(what) + ": cannot map " + mebibytes(mapped) + ": " + std::strerror(errno)));
+    return fail(missing(std::string(what) + ": cannot map " + mebibytes(mapped) + ": " + system_error_text(errno)));
   return cut(slabs_.emplace(slabs_.end(), data, mapped), bytes);
 }
 

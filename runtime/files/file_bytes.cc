@@ -13,12 +13,13 @@
 #include <unistd.h>
 
 #include "kernels/check.h"
+#include "kernels/process_limits.h"
 
 namespace herd::files {
 namespace {
 
 Status system_error(const std::string& path, const std::string& what, int error) {
-  return missing(path + ": " + what + ": " + std::strerror(error));
+  return missing(path + ": " + what + ": " + system_error_text(error));
 }
 
 // Linux moves at most 2^31 - 4096 bytes a call.

@@ -2,12 +2,13 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <system_error>
 
 #include <fcntl.h>
 #include <unistd.h>
+
+#include "kernels/process_limits.h"
 
 namespace herd::files {
 namespace {
@@ -53,7 +54,7 @@ NewFile::~NewFile() {
 }
 
 Status NewFile::problem(const std::string& what, int error) const {
-  return missing(path_ + ": " + what + ": " + std::strerror(error));
+  return missing(path_ + ": " + what + ": " + system_error_text(error));
 }
 
 Status NewFile::open() {

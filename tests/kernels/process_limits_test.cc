@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -166,6 +167,12 @@ TEST(ProcessLimits, CoreFilesAreWrittenOnlyWhereTheyAreAllowed) {
   });
   EXPECT_EQ(limits(false, 0), raised) << "whoever may raise it does, by that byte";
   EXPECT_EQ(limits(true, 1 << 20), "1048576 of 1048576");
+}
+
+TEST(SystemErrorText, SaysHowALimitOfFilesIsRaised) {
+  EXPECT_EQ(system_error_text(EMFILE), "Too many open files; raise this process's limit of open files (ulimit -n)");
+  EXPECT_EQ(system_error_text(ENFILE), "Too many open files in system; raise this machine's limit of open files (fs.file-max)");
+  EXPECT_EQ(system_error_text(ENOENT), "No such file or directory");
 }
 
 TEST(MemoryAdvice, IsGivenWithARefusalOfMemoryOnly) {

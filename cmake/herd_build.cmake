@@ -13,9 +13,12 @@ if(HERD_SANITIZE)
 endif()
 
 # The sanitizer builds of CI are unity builds, which read headers once for eight sources; its release build compiles every
-# source alone, so that none lives on what another one includes. In the first all sources look like headers to this warning.
+# source of the product alone, so that none lives on what another one includes, and the tests as the others do: helpers of two
+# tests that have one name are then seen in any build. In a unity build all sources look like headers to this warning.
+set(HERD_UNITY_TESTS ON CACHE BOOL "compile eight test sources at a time; OFF: each alone, which is quicker for one that changes often")
+set(HERD_UNITY_WARNINGS $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage>)
 if(CMAKE_UNITY_BUILD)
-  add_compile_options($<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage>)
+  add_compile_options(${HERD_UNITY_WARNINGS})
 endif()
 
 # One static library per folder or fence, named herd_NAME with the alias herd::NAME. DEPS are what its headers include,
@@ -44,6 +47,10 @@ endfunction()
 function(herd_test name)
   cmake_parse_arguments(ARG "COMPUTES" "" "SRCS;DEPS;ARGS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
+  if(HERD_UNITY_TESTS)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+    target_compile_options(${name} PRIVATE ${HERD_UNITY_WARNINGS})
+  endif()
   if(NOT ARG_COMPUTES)
     target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
     if(HERD_SANITIZE)

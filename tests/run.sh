@@ -177,7 +177,7 @@ if [ $sanitizers = 1 ]; then
     run "ASan+UBSan fuzz corpora replayed" bash tests/fuzz/replay.sh "$sanitized"
   else
     failed=$((failed + 1))
-    rows+=("FAILED  the sanitizer build")
+    rows+=("FAILED  the sanitizer build: $(grep -m1 -E 'error:|undefined reference' "$herd_cache/build-asan-ubsan.log" || true)")
   fi
 else
   skip "ASan+UBSan, fuzz corpora" "asked for with --sanitizers (CI does)"

@@ -24,7 +24,7 @@ struct Scored {
 };
 
 // Token 0 is unknown.
-TokenizerDefinition definition_of(const std::vector<Scored>& pieces) {
+TokenizerDefinition unigram_of(const std::vector<Scored>& pieces) {
   TokenizerDefinition definition;
   definition.model = ModelKind::kUnigram;
   definition.tokens.push_back({"<unk>", TokenKind::kSpecial});
@@ -38,7 +38,7 @@ TokenizerDefinition definition_of(const std::vector<Scored>& pieces) {
   return definition;
 }
 
-Ids encode(const TokenizerDefinition& definition, std::string_view text) {
+Ids best_split(const TokenizerDefinition& definition, std::string_view text) {
   UnigramScratch scratch;
   Ids out;
   Unigram::build(definition).value().encode_piece(text, scratch, out);
@@ -46,49 +46,49 @@ Ids encode(const TokenizerDefinition& definition, std::string_view text) {
 }
 
 TEST(Unigram, TheGreatestSumWinsNotTheLongestToken) {
-  const auto definition = definition_of({{"ab", -1.0}, {"abc", -5.0}, {"c", -2.0}, {"a", -9.0}});
-  EXPECT_EQ(encode(definition, "abc"), (Ids{1, 3}));
-  EXPECT_EQ(encode(definition, ""), Ids{});
+  const auto definition = unigram_of({{"ab", -1.0}, {"abc", -5.0}, {"c", -2.0}, {"a", -9.0}});
+  EXPECT_EQ(best_split(definition, "abc"), (Ids{1, 3}));
+  EXPECT_EQ(best_split(definition, ""), Ids{});
 }
 
 TEST(Unigram, OfEqualSumsTheOneFoundFirstStays) {
-  const auto definition = definition_of({{"a", -1.0}, {"aa", -2.0}});
-  EXPECT_EQ(encode(definition, "aaa"), (Ids{1, 2}));  // "aa" behind "a" is tried before "a" behind "aa"
+  const auto definition = unigram_of({{"a", -1.0}, {"aa", -2.0}});
+  EXPECT_EQ(best_split(definition, "aaa"), (Ids{1, 2}));  // "aa" behind "a" is tried before "a" behind "aa"
 }
 
 TEST(Unigram, ACharacterWithoutATokenBecomesItsBytesElseOneUnknownForARunOfThem) {
-  auto definition = definition_of({{"a", -1.0}, {"éx", -1.0}});
-  EXPECT_EQ(encode(definition, "éya" "éx"), (Ids{0, 1, 2}));
+  auto definition = unigram_of({{"a", -1.0}, {"éx", -1.0}});
+  EXPECT_EQ(best_split(definition, "éya" "éx"), (Ids{0, 1, 2}));
   for (int byte = 0; byte < 256; ++byte) {
     definition.byte_tokens[static_cast<std::size_t>(byte)] = static_cast<TokenId>(definition.tokens.size());
     definition.tokens.push_back({std::string(1, static_cast<char>(byte))});
   }
-  EXPECT_EQ(encode(definition, "aéa"), (Ids{1, 3 + 0xC3, 3 + 0xA9, 1}));
+  EXPECT_EQ(best_split(definition, "aéa"), (Ids{1, 3 + 0xC3, 3 + 0xA9, 1}));
 }
 
 TEST(Unigram, UserDefinedTokensAreChosenWhateverOthersScore) {
-  auto definition = definition_of({{"a", -1.0}, {"b", -1.0}, {"ab", -50.0}, {"abc", -0.5}, {"c", -3.0}});
-  EXPECT_EQ(encode(definition, "abb"), (Ids{1, 2, 2}));
+  auto definition = unigram_of({{"a", -1.0}, {"b", -1.0}, {"ab", -50.0}, {"abc", -0.5}, {"c", -3.0}});
+  EXPECT_EQ(best_split(definition, "abb"), (Ids{1, 2, 2}));
   definition.tokens[3].kind = TokenKind::kUserDefined;
-  EXPECT_EQ(encode(definition, "cabb"), (Ids{5, 3, 2}));
+  EXPECT_EQ(best_split(definition, "cabb"), (Ids{5, 3, 2}));
 }
 
 TEST(Unigram, UnusedTokensAreNeverChosen) {
-  auto definition = definition_of({{"a", -1.0}, {"aa", -0.5}});
+  auto definition = unigram_of({{"a", -1.0}, {"aa", -0.5}});
   definition.tokens[2].kind = TokenKind::kUnused;
   definition.tokens[2].spelling = "aa";
-  EXPECT_EQ(encode(definition, "aa"), (Ids{1, 1}));
+  EXPECT_EQ(best_split(definition, "aa"), (Ids{1, 1}));
 }
 
 // 0.1f + 0.2f is less than 0.3f in double and equal to it once it is rounded to float.
 TEST(Unigram, SumsAreRoundedAsTheReferenceRoundsThem) {
-  auto definition = definition_of({{"xyz", -static_cast<double>(0.3F)},
+  auto definition = unigram_of({{"xyz", -static_cast<double>(0.3F)},
                                    {"x", -static_cast<double>(0.1F)},
                                    {"y", -static_cast<double>(0.2F)},
                                    {"z", 0.0}});
-  EXPECT_EQ(encode(definition, "xyz"), (Ids{1}));
+  EXPECT_EQ(best_split(definition, "xyz"), (Ids{1}));
   definition.sums_in_double = true;
-  EXPECT_EQ(encode(definition, "xyz"), (Ids{2, 3, 4}));
+  EXPECT_EQ(best_split(definition, "xyz"), (Ids{2, 3, 4}));
 }
 
 // tokenizer.json holds scores as doubles, and its library adds them as such.
@@ -144,18 +144,18 @@ TEST(Unigram, NoOtherWayToCutScoresHigher) {
       pieces.push_back({text, score});
       least = std::min(least, score);
     }
-    auto definition = definition_of(pieces);
+    auto definition = unigram_of(pieces);
     definition.fuse_unknown = false;
     const std::string text = word(10);
     double sum = 0.0;
-    for (const TokenId id : encode(definition, text)) sum += id == 0 ? least - 10.0 : pieces[static_cast<std::size_t>(id) - 1].score;
+    for (const TokenId id : best_split(definition, text)) sum += id == 0 ? least - 10.0 : pieces[static_cast<std::size_t>(id) - 1].score;
     EXPECT_EQ(sum, best_sum(scores, text, least - 10.0)) << "round " << round << ": " << text;
   }
 }
 
 // Where all ways to cut meet, what lies before is settled: a long text costs no memory of its length.
 TEST(Unigram, LongTextsAreCutWhereAllWaysMeet) {
-  const auto definition = definition_of({{"ab", -1.0}, {"c", -1.0}, {"a", -2.0}, {"b", -2.0}});
+  const auto definition = unigram_of({{"ab", -1.0}, {"c", -1.0}, {"a", -2.0}, {"b", -2.0}});
   std::string text;
   Ids expected;
   for (int i = 0; i < 100'000; ++i) {

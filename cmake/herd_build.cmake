@@ -12,9 +12,9 @@ if(HERD_SANITIZE)
   add_link_options(-fsanitize=${HERD_SANITIZE})
 endif()
 
-# The sanitizer builds of CI are unity builds, which read headers once for eight sources; its release build compiles every
-# source of the product alone, so that none lives on what another one includes, and the tests as the others do: helpers of two
-# tests that have one name are then seen in any build. In a unity build all sources look like headers to this warning.
+# The sanitizer builds of CI are unity builds, which read headers once for eight sources. Its release build compiles every source
+# of the product alone, so that none lives on what another one includes. Tests are compiled eight at a time in both, so that helpers
+# of one name in two of them are seen in any build. In a unity build all sources look like headers to this warning.
 set(HERD_UNITY_TESTS ON CACHE BOOL "compile eight test sources at a time; OFF: each alone, which is quicker for one that changes often")
 set(HERD_UNITY_WARNINGS $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage>)
 if(CMAKE_UNITY_BUILD)

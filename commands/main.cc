@@ -38,7 +38,7 @@ std::vector<std::string> arguments(int argc, char** argv) {
 herd::Status refused(const std::error_code& code, const std::string& what) {
   if (code == std::errc::resource_unavailable_try_again) return herd::no_thread(std::system_error(code));
   if (code == std::errc::too_many_files_open || code == std::errc::too_many_files_open_in_system)
-    return herd::missing("no descriptors: " + what + "; raise ulimit -n");
+    return herd::missing("no descriptors: " + what + herd::file_limit_advice(code.value()));
   return {herd::StatusCode::kInternal, what};
 }
 

@@ -56,12 +56,13 @@ Status no_thread(const std::system_error& refused) {
   return missing(std::string("a thread cannot be started: ") + refused.code().message() + kThreadLimits);
 }
 
-std::string system_error_text(int error) {
-  std::string text = std::system_category().message(error);
-  if (error == EMFILE) text += "; raise this process's limit of open files (ulimit -n)";
-  if (error == ENFILE) text += "; raise this machine's limit of open files (fs.file-max)";
-  return text;
+std::string file_limit_advice(int error) {
+  if (error == EMFILE) return "; raise this process's limit of open files (ulimit -n)";
+  if (error == ENFILE) return "; raise this machine's limit of open files (fs.file-max)";
+  return "";
 }
+
+std::string system_error_text(int error) { return std::system_category().message(error) + file_limit_advice(error); }
 
 Status probe_threads(int count) {
   std::mutex mutex;

@@ -26,14 +26,16 @@ inline constexpr char kLowerMemoryUse[] =
 // Address space (and data segment) that `ulimit -v` (`ulimit -d`) still leaves; none when there is no such limit. `root`
 // is "" outside tests.
 [[nodiscard]] std::optional<std::uint64_t> address_space_left(const std::string& root = "");
-// What an errno says; where it is a limit of files, also how to raise it.
-[[nodiscard]] std::string system_error_text(int error);
 // Of one thread's stack.
 [[nodiscard]] std::uint64_t thread_stack_bytes();
 // A limit of address space leaves no room for the 64 MiB that malloc sets aside for each thread.
 void share_malloc_arenas();
 // As many open files as the hard limit allows: a connection is a file, and the soft limit of 1,024 is soon too small.
 void raise_file_limit();
+// How the limit of files that `error`, an errno, speaks of is raised, after "; "; empty where it speaks of none.
+[[nodiscard]] std::string file_limit_advice(int error);
+// What an errno says, with that advice.
+[[nodiscard]] std::string system_error_text(int error);
 // Files that this process may have open at one time, connections included.
 [[nodiscard]] std::size_t file_limit();
 // As many of `wanted` connections of clients, at least 1, as leave files for what a server cannot do without: connections to

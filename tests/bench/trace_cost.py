@@ -68,6 +68,8 @@ def main():
     parser.add_argument("--requests", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=64)
     flags = parser.parse_args()
+    if flags.pairs < 2:
+        parser.error("--pairs must be at least 2: fewer have no standard error")
     collector = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
     threading.Thread(target=collector.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{collector.server_address[1]}/v1/traces"

@@ -83,9 +83,9 @@ TEST(Unigram, UnusedTokensAreNeverChosen) {
 // 0.1f + 0.2f is less than 0.3f in double and equal to it once it is rounded to float.
 TEST(Unigram, SumsAreRoundedAsTheReferenceRoundsThem) {
   auto definition = unigram_of({{"xyz", -static_cast<double>(0.3F)},
-                                   {"x", -static_cast<double>(0.1F)},
-                                   {"y", -static_cast<double>(0.2F)},
-                                   {"z", 0.0}});
+                                {"x", -static_cast<double>(0.1F)},
+                                {"y", -static_cast<double>(0.2F)},
+                                {"z", 0.0}});
   EXPECT_EQ(best_split(definition, "xyz"), (Ids{1}));
   definition.sums_in_double = true;
   EXPECT_EQ(best_split(definition, "xyz"), (Ids{2, 3, 4}));
